@@ -1,1 +1,98 @@
-//! To be written.
+//! A typed eBPF assembler that writes real object files, and the programs that cutaway ships.
+//!
+//! A BPF program written with it reads like a commented assembly listing with Rust names, and comes out as the same kind of
+//! ELF object that clang makes: any loader takes it, and the kernel's verifier quotes its Rust lines.
+//!
+//! ```
+//! use cutaway_programs::prelude::*;
+//!
+//! #[repr(C)]
+//! struct Exec {
+//!     time_ns: u64,
+//!     pid_tgid: u64,
+//! }
+//! cutaway_programs::describe!(Exec { time_ns, pid_tgid });
+//!
+//! let mut object = ObjectBuilder::new("GPL");
+//! object.describe::<Exec>(); // lets tools decode what comes out of the ring
+//! let events = object.map("events", MapDef::new(MapType::RINGBUF).max_entries(64 * 1024));
+//!
+//! let mut asm = Assembler::new();
+//! let full = asm.label("full");
+//! asm.load_map(R1, events);
+//! asm.mov(R2, size!(Exec));
+//! asm.mov(R3, 0);
+//! asm.call(Helper::bpf_ringbuf_reserve);
+//! asm.jump_if(Eq, R0, 0, full); // the ring is full
+//! asm.mov(R6, R0);
+//! asm.call(Helper::bpf_ktime_get_ns);
+//! asm.store(DW, R6, offset!(Exec, time_ns), R0);
+//! asm.call(Helper::bpf_get_current_pid_tgid);
+//! asm.store(DW, R6, offset!(Exec, pid_tgid), R0);
+//! asm.mov(R1, R6);
+//! asm.mov(R2, 0);
+//! asm.call(Helper::bpf_ringbuf_submit);
+//! asm.bind(full);
+//! asm.mov(R0, 0);
+//! asm.exit();
+//! object.program("tracepoint/sched/sched_process_exec", "exec", asm);
+//!
+//! let elf: Vec<u8> = object.write()?;
+//! # assert_eq!(elf[..4], *b"\x7fELF");
+//! # Ok::<(), cutaway_programs::Error>(())
+//! ```
+//!
+//! Writing the frame pointer does not compile:
+//!
+//! ```compile_fail
+//! use cutaway_programs::prelude::*;
+//! Assembler::new().mov(R10, 0);
+//! ```
+//!
+//! | module | what lives there |
+//! | --- | --- |
+//! | [`asm`] | the verbs, one for each instruction, and labels |
+//! | [`instruction`] | an instruction's parts, bytes and text |
+//! | [`btf`] | types, from Rust to the kernel's format |
+//! | [`prelude`] | all of it that a program needs, to be imported whole |
+
+pub mod asm;
+pub mod btf;
+mod error;
+mod handle;
+mod helper;
+pub mod instruction;
+mod listing;
+mod map;
+mod object;
+mod register;
+mod size;
+mod source;
+mod variable;
+
+pub use asm::{Assembler, Code, Condition};
+pub use error::Error;
+pub use handle::{FunctionRef, Label, MapRef, VariableRef};
+pub use helper::Helper;
+pub use instruction::{ByteOrder, Instruction};
+pub use map::{BPF_F_NO_PREALLOC, MapDef, MapType};
+pub use object::ObjectBuilder;
+pub use register::*;
+pub use size::*;
+pub use source::Source;
+pub use variable::Variable;
+
+/// What a module that builds programs needs, to be imported whole.
+pub mod prelude {
+    pub use crate::{
+        Assembler,
+        Condition::{self, *},
+        Error, FunctionRef, Helper, Label, MapDef, MapRef, MapType, ObjectBuilder, Variable, VariableRef,
+        btf::{Describe, Signature},
+        describe, offset,
+        register::*,
+        size,
+        size::*,
+        source,
+    };
+}

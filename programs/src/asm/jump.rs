@@ -1,0 +1,106 @@
+//! Jumps, calls and the way out.
+
+use super::{Assembler, Reference};
+use crate::{
+    handle::{FunctionRef, Label},
+    helper::Helper,
+    instruction::{Instruction, opcode::*},
+    register::{Operand, Register, Value, Width},
+};
+
+/// When a conditional jump is taken. The `S` of the signed ones comes first, as in the kernel's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Condition {
+    /// `==`
+    Eq = 0x10,
+    /// `>`, unsigned.
+    Gt = 0x20,
+    /// `>=`, unsigned.
+    Ge = 0x30,
+    /// `&`: any bit of the second operand is set in the first.
+    Set = 0x40,
+    /// `!=`
+    Ne = 0x50,
+    /// `>`, signed.
+    Sgt = 0x60,
+    /// `>=`, signed.
+    Sge = 0x70,
+    /// `<`, unsigned.
+    Lt = 0xa0,
+    /// `<=`, unsigned.
+    Le = 0xb0,
+    /// `<`, signed.
+    Slt = 0xc0,
+    /// `<=`, signed.
+    Sle = 0xd0,
+}
+
+impl Condition {
+    /// What LLVM's syntax writes for the operation bits of a conditional jump.
+    pub(crate) const fn sign(code: u8) -> Option<&'static str> {
+        Some(match code {
+            0x10 => "==",
+            0x20 => ">",
+            0x30 => ">=",
+            0x40 => "&",
+            0x50 => "!=",
+            0x60 => "s>",
+            0x70 => "s>=",
+            0xa0 => "<",
+            0xb0 => "<=",
+            0xc0 => "s<",
+            0xd0 => "s<=",
+            _ => return None,
+        })
+    }
+}
+
+impl Assembler {
+    /// `goto label`, at most 32,767 slots forwards or 32,768 backwards.
+    #[track_caller]
+    pub fn jump(&mut self, label: Label) {
+        let instruction = Instruction::new(JMP | JA, 0, 0, 0, 0);
+        self.push_reference(instruction, Some(Reference::Jump(label)));
+    }
+
+    /// `gotol label`, a jump of any distance. Needs Linux 6.6.
+    #[track_caller]
+    pub fn jump_long(&mut self, label: Label) {
+        let instruction = Instruction::new(JMP32 | JA, 0, 0, 0, 0);
+        self.push_reference(instruction, Some(Reference::LongJump(label)));
+    }
+
+    /// `if left == right goto label`, and the other [conditions](Condition). Compares whole registers or lower halves, by
+    /// the type of its operands.
+    #[track_caller]
+    pub fn jump_if<L: Register>(&mut self, condition: Condition, left: L, right: impl Operand<L::Width>, label: Label) {
+        let _ = left;
+        let code = L::Width::JMP | condition as u8;
+        let instruction = match right.value() {
+            Value::Register(right) => Instruction::new(code | X, L::NUMBER, right, 0, 0),
+            Value::Immediate(imm) => Instruction::new(code | K, L::NUMBER, 0, 0, imm),
+        };
+        self.push_reference(instruction, Some(Reference::Jump(label)));
+    }
+
+    /// Calls a helper of the kernel: arguments in `R1` to `R5`, which it destroys, the result in `R0`.
+    #[track_caller]
+    pub fn call(&mut self, helper: Helper) {
+        self.push(Instruction::new(JMP | CALL, 0, 0, 0, helper.number()));
+    }
+
+    /// Calls a function of the same object: arguments in `R1` to `R5`, which it destroys, the result in `R0`.
+    #[track_caller]
+    pub fn call_function(&mut self, function: FunctionRef) {
+        // The linker adds the distance to the function; -1 makes up for distances counting from the next instruction.
+        let instruction = Instruction::new(JMP | CALL, 0, PSEUDO_CALL, 0, -1);
+        self.push_reference(instruction, Some(Reference::Call(function)));
+    }
+
+    /// Returns `R0` to the caller, or ends the program with it.
+    #[track_caller]
+    pub fn exit(&mut self) {
+        self.push(Instruction::new(JMP | EXIT, 0, 0, 0, 0));
+    }
+}

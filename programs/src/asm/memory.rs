@@ -1,0 +1,122 @@
+//! Memory: loads, stores, and the addresses that only a linker knows.
+//!
+//! An address is a whole register and an offset in bytes; the destination comes first, so `load(W, R1, R2, 8)` is
+//! `r1 = *(u32 *)(r2 + 8)` and `store(W, R1, 8, R2)` is `*(u32 *)(r1 + 8) = r2`. For the offset of a field write
+//! [`offset!`](crate::offset).
+
+use super::{Assembler, Reference};
+use crate::{
+    handle::{FunctionRef, MapRef, VariableRef},
+    instruction::{Instruction, opcode::*},
+    register::{Bits64, Operand, Register, Value, Writable},
+    size::{SignExtends, Size},
+};
+
+impl Assembler {
+    /// `dst = *(u64 *)(base + offset)` and so on; a smaller value is zero-extended.
+    #[track_caller]
+    pub fn load<S, D, A>(&mut self, size: S, dst: D, base: A, offset: i16)
+    where
+        S: Size,
+        D: Writable<Width = Bits64>,
+        A: Register<Width = Bits64>,
+    {
+        let _ = (size, dst, base);
+        self.push(Instruction::new(LDX | MEM | S::CODE, D::NUMBER, A::NUMBER, offset, 0));
+    }
+
+    /// `dst = *(s32 *)(base + offset)` and so on: the value is sign-extended. Needs Linux 6.6.
+    #[track_caller]
+    pub fn load_sx<S, D, A>(&mut self, size: S, dst: D, base: A, offset: i16)
+    where
+        S: SignExtends<Bits64>,
+        D: Writable<Width = Bits64>,
+        A: Register<Width = Bits64>,
+    {
+        let _ = (size, dst, base);
+        self.push(Instruction::new(LDX | MEMSX | S::CODE, D::NUMBER, A::NUMBER, offset, 0));
+    }
+
+    /// `*(u64 *)(base + offset) = src` and so on: the low bytes of a register, or an immediate.
+    #[track_caller]
+    pub fn store<S, A>(&mut self, size: S, base: A, offset: i16, src: impl Operand<Bits64>)
+    where
+        S: Size,
+        A: Register<Width = Bits64>,
+    {
+        let _ = (size, base);
+        let mode = MEM | S::CODE;
+        self.push(match src.value() {
+            Value::Register(src) => Instruction::new(STX | mode, A::NUMBER, src, offset, 0),
+            Value::Immediate(imm) => Instruction::new(ST | mode, A::NUMBER, 0, offset, imm),
+        });
+    }
+
+    /// `dst = value ll`: a whole 64-bit value, in two slots.
+    #[track_caller]
+    pub fn load_imm64(&mut self, dst: impl Writable<Width = Bits64>, value: u64) {
+        self.wide(dst, value, None);
+    }
+
+    /// The map itself, as helpers take it.
+    #[track_caller]
+    pub fn load_map(&mut self, dst: impl Writable<Width = Bits64>, map: MapRef) {
+        self.wide(dst, 0, Some(Reference::Map(map)));
+    }
+
+    /// The address of a global variable, `offset` bytes into it. Needs Linux 5.2.
+    #[track_caller]
+    pub fn load_address(&mut self, dst: impl Writable<Width = Bits64>, variable: VariableRef, offset: u32) {
+        // The loader adds the variable's own place in its section to what the first slot holds.
+        self.wide(dst, u64::from(offset), Some(Reference::Variable(variable)));
+    }
+
+    /// The address of a function, as helpers that call back take it. Needs Linux 5.13.
+    #[track_caller]
+    pub fn load_function(&mut self, dst: impl Writable<Width = Bits64>, function: FunctionRef) {
+        self.wide(dst, 0, Some(Reference::Function(function)));
+    }
+
+    #[track_caller]
+    fn wide<D: Writable>(&mut self, dst: D, value: u64, reference: Option<Reference>) {
+        let _ = dst;
+        let [low, high] = [value as u32, (value >> 32) as u32].map(u32::cast_signed);
+        let instruction = Instruction { high: Some(high), ..Instruction::new(LD_IMM64, D::NUMBER, 0, 0, low) };
+        self.push_reference(instruction, reference);
+    }
+}
+
+/// The offset of a field in bytes, as [`Assembler::load`] and [`Assembler::store`] take it. Fields of fields may be named:
+/// `offset!(Event, head.pid)`. An offset beyond 32,767 does not compile.
+///
+/// ```
+/// #[repr(C)]
+/// struct Event { time_ns: u64, pid: u32 }
+/// assert_eq!(cutaway_programs::offset!(Event, pid), 8);
+/// ```
+#[macro_export]
+macro_rules! offset {
+    ($type:ty, $($field:tt)+) => {
+        const {
+            let offset = ::core::mem::offset_of!($type, $($field)+);
+            ::core::assert!(offset <= i16::MAX as usize, "an instruction's offset has 16 bits");
+            offset as i16
+        }
+    };
+}
+
+/// The size of a type in bytes, as an immediate operand. A size beyond 2,147,483,647 does not compile.
+///
+/// ```
+/// assert_eq!(cutaway_programs::size!([u64; 3]), 24);
+/// ```
+#[macro_export]
+macro_rules! size {
+    ($type:ty) => {
+        const {
+            let size = ::core::mem::size_of::<$type>();
+            ::core::assert!(size <= i32::MAX as usize, "an immediate has 32 bits");
+            size as i32
+        }
+    };
+}

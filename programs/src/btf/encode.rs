@@ -1,0 +1,262 @@
+//! Types to bytes: the `.BTF` section.
+//!
+//! ```text
+//! ┌────────┬───────────────────────────────────────┬──────────────────────┐
+//! │ header │ types, numbered from 1 as they come   │ strings, each with   │
+//! │        │ (0 is void)                           │ a NUL; "" is first   │
+//! └────────┴───────────────────────────────────────┴──────────────────────┘
+//! ```
+//!
+//! A type is written after the types that it mentions, and once only: equal types have one number. The same calls in the
+//! same order give the same bytes.
+
+use std::collections::HashMap;
+
+use super::{Composite, Encoding, Signature, Type};
+use crate::instruction::ByteOrder;
+
+// Kinds, by the kernel's names less their `BTF_KIND_` prefix.
+const INT: u32 = 1;
+const PTR: u32 = 2;
+const ARRAY: u32 = 3;
+const STRUCT: u32 = 4;
+const UNION: u32 = 5;
+const ENUM: u32 = 6;
+const TYPEDEF: u32 = 8;
+const CONST: u32 = 10;
+const FUNC: u32 = 12;
+const FUNC_PROTO: u32 = 13;
+const VAR: u32 = 14;
+const DATASEC: u32 = 15;
+const ENUM64: u32 = 19;
+
+/// The largest number of members that a type can have: it is kept in 16 bits.
+const MAX_MEMBERS: usize = 0xffff;
+
+/// The magic number that BTF begins with.
+pub(super) const MAGIC: u16 = 0xeb9f;
+
+/// Who can see a function or a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Linkage {
+    /// Its own object alone.
+    Static = 0,
+    /// Everybody.
+    Global = 1,
+}
+
+/// Collects types and strings, and writes the section.
+#[derive(Debug)]
+pub(crate) struct BtfWriter {
+    order: ByteOrder,
+    types: Vec<u8>,
+    count: u32,
+    known: HashMap<Type, u32>,
+    signatures: HashMap<Signature, u32>,
+    strings: Vec<u8>,
+    offsets: HashMap<String, u32>,
+    /// A type with more members than BTF can count, named for the error.
+    overflow: Option<String>,
+}
+
+impl BtfWriter {
+    pub(crate) fn new(order: ByteOrder) -> Self {
+        Self {
+            order,
+            types: Vec::new(),
+            count: 0,
+            known: HashMap::new(),
+            signatures: HashMap::new(),
+            strings: vec![0],
+            offsets: HashMap::new(),
+            overflow: None,
+        }
+    }
+
+    pub(crate) fn order(&self) -> ByteOrder {
+        self.order
+    }
+
+    /// The place of a string, which is written once only.
+    pub(crate) fn string(&mut self, text: &str) -> u32 {
+        if text.is_empty() {
+            return 0;
+        }
+        if let Some(&offset) = self.offsets.get(text) {
+            return offset;
+        }
+        let offset = self.strings.len() as u32;
+        // A NUL would end the string early; no line of source has one.
+        self.strings.extend(text.bytes().filter(|&byte| byte != 0));
+        self.strings.push(0);
+        self.offsets.insert(text.to_owned(), offset);
+        offset
+    }
+
+    /// The number of a type, which is written with all that it mentions unless it was before.
+    pub(crate) fn add(&mut self, kind: &Type) -> u32 {
+        if let Type::Void = kind {
+            return 0;
+        }
+        if let Some(&id) = self.known.get(kind) {
+            return id;
+        }
+        let id = match kind {
+            Type::Void => 0,
+            Type::Int { name, bytes, encoding } => {
+                let encoding: u32 = match encoding {
+                    Encoding::Unsigned => 0,
+                    Encoding::Signed => 1,
+                    Encoding::Bool => 4,
+                };
+                let bits = u32::from(*bytes) * 8;
+                let tail = [encoding << 24 | bits];
+                self.write(name, INT, 0, u32::from(*bytes), &tail)
+            }
+            Type::Pointer(target) => {
+                let target = self.add(target);
+                self.write("", PTR, 0, target, &[])
+            }
+            Type::Array(element, count) => {
+                let element = self.add(element);
+                let index = self.add(&Type::int("__ARRAY_SIZE_TYPE__", 4, Encoding::Unsigned));
+                self.write("", ARRAY, 0, 0, &[element, index, *count])
+            }
+            Type::Struct(composite) => self.composite(STRUCT, composite),
+            Type::Union(composite) => self.composite(UNION, composite),
+            Type::Enum { name, bytes, signed, values } => self.enumeration(name, *bytes, *signed, values),
+            Type::Typedef(name, target) => {
+                let target = self.add(target);
+                self.write(name, TYPEDEF, 0, target, &[])
+            }
+            Type::Const(target) => {
+                let target = self.add(target);
+                self.write("", CONST, 0, target, &[])
+            }
+        };
+        self.known.insert(kind.clone(), id);
+        id
+    }
+
+    fn composite(&mut self, kind: u32, composite: &Composite) -> u32 {
+        let mut tail = Vec::with_capacity(composite.members.len() * 3);
+        for member in &composite.members {
+            let name = self.string(&member.name);
+            let id = self.add(&member.kind);
+            // BTF counts in bits.
+            tail.extend([name, id, member.offset.saturating_mul(8)]);
+        }
+        let count = self.members(&composite.name, composite.members.len());
+        self.write(&composite.name, kind, count, composite.bytes, &tail)
+    }
+
+    fn enumeration(&mut self, name: &str, bytes: u8, signed: bool, values: &[(String, i64)]) -> u32 {
+        let kind = if bytes == 8 { ENUM64 } else { ENUM };
+        let mut tail = Vec::with_capacity(values.len() * 3);
+        for (value_name, value) in values {
+            let [low, high] = [*value as u32, (*value >> 32) as u32];
+            tail.extend([self.string(value_name), low]);
+            if kind == ENUM64 {
+                tail.push(high);
+            }
+        }
+        let count = self.members(name, values.len());
+        let flag = u32::from(signed) << 31;
+        self.write(name, kind, flag | count, u32::from(bytes), &tail)
+    }
+
+    /// The number of a function's prototype.
+    pub(crate) fn signature(&mut self, signature: &Signature) -> u32 {
+        if let Some(&id) = self.signatures.get(signature) {
+            return id;
+        }
+        let result = self.add(&signature.result);
+        let mut tail = Vec::with_capacity(signature.arguments.len() * 2);
+        for (name, kind) in &signature.arguments {
+            tail.extend([self.string(name), self.add(kind)]);
+        }
+        let count = self.members("a function's prototype", signature.arguments.len());
+        let id = self.write("", FUNC_PROTO, count, result, &tail);
+        self.signatures.insert(signature.clone(), id);
+        id
+    }
+
+    /// A function: the number that `func_info` gives.
+    pub(crate) fn function(&mut self, name: &str, signature: &Signature, linkage: Linkage) -> u32 {
+        let prototype = self.signature(signature);
+        self.write(name, FUNC, linkage as u32, prototype, &[])
+    }
+
+    /// A variable of a type added before.
+    pub(crate) fn variable(&mut self, name: &str, kind: u32) -> u32 {
+        self.write(name, VAR, 0, kind, &[Linkage::Global as u32])
+    }
+
+    /// A section and the variables in it: number, offset and size of each.
+    pub(crate) fn section(&mut self, name: &str, size: u32, variables: &[[u32; 3]]) {
+        let count = self.members(name, variables.len());
+        self.write(name, DATASEC, count, size, variables.as_flattened());
+    }
+
+    /// The pointer to an array by which `.maps` keeps a number: `int (*name)[value]`.
+    pub(crate) fn number(&mut self, value: u32) -> u32 {
+        self.add(&Type::pointer(Type::array(Type::int("int", 4, Encoding::Signed), value)))
+    }
+
+    /// A struct whose members are numbers of types already: what `.maps` defines maps by. Every member is a pointer.
+    pub(crate) fn definition(&mut self, members: &[(&str, u32)], bytes: u32) -> u32 {
+        let mut tail = Vec::with_capacity(members.len() * 3);
+        let mut offset = 0;
+        for &(name, id) in members {
+            tail.extend([self.string(name), id, offset]);
+            offset += 64;
+        }
+        self.write("", STRUCT, members.len() as u32, bytes, &tail)
+    }
+
+    /// An array without elements of pointers to a definition: how `.maps` says what a map of maps holds.
+    pub(crate) fn inner(&mut self, definition: u32) -> u32 {
+        let pointer = self.write("", PTR, 0, definition, &[]);
+        let index = self.add(&Type::int("__ARRAY_SIZE_TYPE__", 4, Encoding::Unsigned));
+        self.write("", ARRAY, 0, 0, &[pointer, index, 0])
+    }
+
+    fn members(&mut self, name: &str, count: usize) -> u32 {
+        if count > MAX_MEMBERS {
+            self.overflow.get_or_insert_with(|| name.to_owned());
+        }
+        (count & MAX_MEMBERS) as u32
+    }
+
+    /// Writes one type: the common head, then what its kind adds.
+    fn write(&mut self, name: &str, kind: u32, info: u32, size_or_type: u32, tail: &[u32]) -> u32 {
+        let name = self.string(name);
+        for word in [name, kind << 24 | info, size_or_type].iter().chain(tail) {
+            self.types.extend(self.order.u32(*word));
+        }
+        self.count += 1;
+        self.count
+    }
+
+    /// The whole section, or the name of a type with more members than BTF can count.
+    pub(crate) fn finish(self) -> Result<Vec<u8>, String> {
+        if let Some(name) = self.overflow {
+            return Err(format!("`{name}` has more than {MAX_MEMBERS} members"));
+        }
+        let (Ok(types), Ok(strings)) = (u32::try_from(self.types.len()), u32::try_from(self.strings.len())) else {
+            return Err("types or their names take more than 4 GiB".to_owned());
+        };
+
+        const HEADER: u32 = 24;
+        let mut section = Vec::with_capacity(HEADER as usize + self.types.len() + self.strings.len());
+        section.extend(self.order.u16(MAGIC));
+        section.extend([1, 0]); // version, flags
+        for word in [HEADER, 0, types, types, strings] {
+            section.extend(self.order.u32(word));
+        }
+        section.extend(self.types);
+        section.extend(self.strings);
+        Ok(section)
+    }
+}

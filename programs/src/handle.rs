@@ -1,0 +1,41 @@
+//! Handles: what the builders hand out to stand for a label, a map, a variable or a function.
+//!
+//! A handle is a place in the list of the builder that made it, together with that builder's identity, so that a handle
+//! brought to another builder is noticed instead of silently meaning something else there.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Who made a handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner(u64);
+
+impl Owner {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        // ATOMICS: pairs with nothing; all that matters is that no two calls get the same number.
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+macro_rules! handles {
+    ($($(#[$doc:meta])* $name:ident;)*) => { $(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name {
+            pub(crate) owner: Owner,
+            pub(crate) index: usize,
+        }
+    )* };
+}
+
+handles! {
+    /// A place in a function that a jump can go to. Made by [`Assembler::label`](crate::Assembler::label) of the same
+    /// assembler.
+    Label;
+    /// A map of an object. Made by [`ObjectBuilder::map`](crate::ObjectBuilder::map).
+    MapRef;
+    /// A global variable of an object. Made by [`ObjectBuilder::variable`](crate::ObjectBuilder::variable).
+    VariableRef;
+    /// A function that others can call. Made by [`ObjectBuilder::function`](crate::ObjectBuilder::function).
+    FunctionRef;
+}

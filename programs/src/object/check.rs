@@ -1,0 +1,132 @@
+//! What must hold before an object is written.
+
+use std::collections::HashSet;
+
+use super::{ObjectBuilder, TEXT};
+use crate::{
+    asm::{At, Code, Reference},
+    error::Error,
+    handle::Owner,
+    instruction::opcode::*,
+    map::MapType,
+};
+
+impl ObjectBuilder {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.check_names()?;
+        self.check_maps()?;
+        self.check_sections()?;
+        for function in &self.functions {
+            let code = function.item.code.as_ref().map_err(Clone::clone)?;
+            check_end(code, &function.name, function.at)?;
+            for (_, statement) in code.statements() {
+                if let Some(reference) = statement.reference {
+                    self.check_reference(reference, statement.at)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_names(&self) -> Result<(), Error> {
+        let mut taken = HashSet::new();
+        let maps = self.maps.iter().map(|map| (&map.name, map.at));
+        let variables = self.variables.iter().map(|item| (&item.name, item.at));
+        let functions = self.functions.iter().map(|item| (&item.name, item.at));
+        for (name, at) in maps.chain(variables).chain(functions) {
+            if !is_identifier(name) {
+                let name = name.clone();
+                return Err(Error::BadName { name, at });
+            }
+            if !taken.insert(name) {
+                let name = name.clone();
+                return Err(Error::NameTaken { name, at });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_maps(&self) -> Result<(), Error> {
+        for map in &self.maps {
+            let holds_maps = matches!(map.item.kind, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS);
+            let problem = match &map.item.inner {
+                None if holds_maps => "what its maps look like is missing: give it with `holding`",
+                Some(_) if !holds_maps => "only a map of maps holds maps",
+                Some(inner) if inner.inner.is_some() => "a map of maps cannot hold maps of maps",
+                Some(inner) if inner.pinned_by_name => "a map within a map has no name to be pinned under",
+                _ => continue,
+            };
+            return Err(Error::BadMap { map: map.name.clone(), problem, at: map.at });
+        }
+        Ok(())
+    }
+
+    fn check_sections(&self) -> Result<(), Error> {
+        for variable in &self.variables {
+            let section = &variable.item.section;
+            let within = |family: &str| {
+                let rest = section.strip_prefix(family);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            let expected = if section.contains(|c: char| !is_word(c) && c != '.') {
+                "of letters, digits, `_` and `.`"
+            } else if within(".bss") {
+                if variable.item.variable.is_zero() {
+                    continue;
+                }
+                "`.data` or `.rodata` for a variable that does not start as zero"
+            } else if within(".data") || within(".rodata") {
+                continue;
+            } else {
+                "`.data`, `.rodata`, `.bss`, or one of these and a suffix"
+            };
+            return Err(Error::BadSection { section: section.clone(), expected, at: variable.at });
+        }
+        for function in &self.functions {
+            let section = &function.item.section;
+            let reserved = section.starts_with('.') && section != TEXT
+                || ["license", "version", "maps"].contains(&section.as_str());
+            if section.is_empty() || reserved || section.contains('\0') {
+                return Err(Error::BadSection {
+                    section: section.clone(),
+                    expected: "what the program attaches to, `uprobe/libc.so.6:malloc` for instance",
+                    at: function.at,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_reference(&self, reference: Reference, at: At) -> Result<(), Error> {
+        let (kind, owner): (_, Owner) = match reference {
+            Reference::Map(map) => ("map", map.owner),
+            Reference::Variable(variable) => ("variable", variable.owner),
+            Reference::Call(function) | Reference::Function(function) => ("function", function.owner),
+            Reference::Jump(_) | Reference::LongJump(_) => return Ok(()),
+        };
+        if owner == self.owner { Ok(()) } else { Err(Error::ForeignReference { kind, at }) }
+    }
+}
+
+/// The verifier wants the last instruction to be an exit or a jump that is always taken.
+fn check_end(code: &Code, function: &str, at: At) -> Result<(), Error> {
+    let function = function.to_owned();
+    let Some((_, last)) = code.statements().last() else {
+        return Err(Error::EmptyFunction { function, at });
+    };
+    if let Some(at) = code.open_end {
+        return Err(Error::RunsOffTheEnd { function, at });
+    }
+    match last.instruction.code {
+        code if code == JMP | EXIT || code == JMP | JA || code == JMP32 | JA => Ok(()),
+        _ => Err(Error::RunsOffTheEnd { function, at: last.at }),
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+fn is_identifier(name: &str) -> bool {
+    name.starts_with(|c: char| is_word(c) && !c.is_ascii_digit()) && name.chars().all(is_word)
+}

@@ -1,0 +1,205 @@
+//! The object: programs, functions, maps and variables under one licence, written as an ELF file.
+//!
+//! [`ObjectBuilder`] collects them and hands out handles for instructions to refer to. Writing it down is in three rooms:
+//! `elf.rs` lays out sections, symbols and relocations, `maps.rs` spells maps as types, `lines.rs` tells the instructions'
+//! Rust lines. What goes in is checked when it is written, so that building needs no error handling line by line; the first
+//! thing wrong is reported with the Rust line that did it.
+
+mod check;
+mod elf;
+mod lines;
+mod maps;
+
+use std::{fmt::Write as _, panic::Location};
+
+use crate::{
+    asm::{Assembler, At, Code},
+    btf::{Describe, Linkage, Signature, Type},
+    error::Error,
+    handle::{FunctionRef, MapRef, Owner, VariableRef},
+    instruction::ByteOrder,
+    listing::Listing,
+    map::MapDef,
+    source::Source,
+    variable::Variable,
+};
+
+/// The section of functions that are no programs themselves.
+pub(crate) const TEXT: &str = ".text";
+
+/// Builds an object file. See the [crate's documentation](crate) for a whole one.
+#[derive(Debug)]
+pub struct ObjectBuilder {
+    owner: Owner,
+    order: ByteOrder,
+    license: String,
+    sources: Vec<Source>,
+    maps: Vec<Named<MapDef>>,
+    variables: Vec<Named<Global>>,
+    functions: Vec<Named<Function>>,
+    types: Vec<Type>,
+}
+
+/// Something, its name, and the Rust line that gave it to the object.
+#[derive(Debug)]
+struct Named<T> {
+    name: String,
+    at: At,
+    item: T,
+}
+
+#[derive(Debug)]
+struct Global {
+    section: String,
+    variable: Variable,
+}
+
+#[derive(Debug)]
+struct Function {
+    section: String,
+    signature: Signature,
+    linkage: Linkage,
+    code: Result<Code, Error>,
+}
+
+impl ObjectBuilder {
+    /// An empty object under this licence: `GPL` or `Dual MIT/GPL` for instance, as helpers that are reserved to the GPL
+    /// need, `bpf_probe_read_user` and `bpf_perf_event_output` among them. In the byte order of this machine.
+    pub fn new(license: &str) -> Self {
+        Self {
+            owner: Owner::new(),
+            order: ByteOrder::HOST,
+            license: license.to_owned(),
+            sources: Vec::new(),
+            maps: Vec::new(),
+            variables: Vec::new(),
+            functions: Vec::new(),
+            types: Vec::new(),
+        }
+    }
+
+    /// The byte order of the machine that the object is for.
+    #[must_use]
+    pub fn byte_order(mut self, order: ByteOrder) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Adds the source of a module that builds programs: `object.source(source!("leave.rs"))`. The verifier then quotes its
+    /// lines, and so do listings.
+    pub fn source(&mut self, source: Source) {
+        self.sources.push(source);
+    }
+
+    /// Adds a map.
+    #[track_caller]
+    pub fn map(&mut self, name: &str, definition: MapDef) -> MapRef {
+        self.maps.push(Named::new(name, definition));
+        MapRef { owner: self.owner, index: self.maps.len() - 1 }
+    }
+
+    /// Adds a global variable to a section: `.rodata` for what user space sets before loading and the verifier then takes as
+    /// constant, `.data` or `.bss` (all zeroes) for what may change; a suffix such as `.data.counters` makes a section, and
+    /// so a map, of its own. Needs Linux 5.2.
+    #[track_caller]
+    pub fn variable(&mut self, section: &str, name: &str, variable: Variable) -> VariableRef {
+        let section = section.to_owned();
+        self.variables.push(Named::new(name, Global { section, variable }));
+        VariableRef { owner: self.owner, index: self.variables.len() - 1 }
+    }
+
+    /// Adds a type that no map or variable has, so that tools find it: an event that is sent through a ring, for instance.
+    pub fn describe<T: Describe>(&mut self) {
+        self.types.push(T::describe());
+    }
+
+    /// Adds a program to a section. The section's name says what to attach it to, as libbpf writes it:
+    /// `uretprobe/libc.so.6:getaddrinfo`, `tracepoint/sched/sched_process_exec`. Several programs can share one.
+    #[track_caller]
+    pub fn program(&mut self, section: &str, name: &str, code: Assembler) {
+        self.add(section, name, Signature::program(), Linkage::Global, code);
+    }
+
+    /// Adds a function that programs and other functions call with [`Assembler::call_function`]. It is verified anew for
+    /// each caller, with what is known of the arguments there. Needs Linux 4.16.
+    #[track_caller]
+    pub fn function(&mut self, name: &str, signature: Signature, code: Assembler) -> FunctionRef {
+        self.add(TEXT, name, signature, Linkage::Static, code)
+    }
+
+    /// Adds a function that is verified once, by its signature alone, whoever calls it. Needs Linux 5.6.
+    #[track_caller]
+    pub fn global_function(&mut self, name: &str, signature: Signature, code: Assembler) -> FunctionRef {
+        self.add(TEXT, name, signature, Linkage::Global, code)
+    }
+
+    #[track_caller]
+    fn add(
+        &mut self,
+        section: &str,
+        name: &str,
+        signature: Signature,
+        linkage: Linkage,
+        code: Assembler,
+    ) -> FunctionRef {
+        let function = Function { section: section.to_owned(), signature, linkage, code: code.finish() };
+        self.functions.push(Named::new(name, function));
+        FunctionRef { owner: self.owner, index: self.functions.len() - 1 }
+    }
+
+    /// The object file's bytes. The same object gives the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, with the Rust line that did it: see [`Error`].
+    pub fn write(&self) -> Result<Vec<u8>, Error> {
+        self.check()?;
+        self.write_elf()
+    }
+
+    /// All functions as text: the Rust lines, the instructions, and what they refer to by name.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn listing(&self) -> Result<String, Error> {
+        self.check()?;
+        let mut text = String::new();
+        for function in &self.functions {
+            let code = function.item.code.as_ref().map_err(Clone::clone)?;
+            let listing = Listing {
+                section: &function.item.section,
+                name: &function.name,
+                code,
+                sources: &self.sources,
+                names: self,
+            };
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{listing}");
+        }
+        Ok(text)
+    }
+
+    pub(crate) fn name_of(&self, reference: crate::asm::Reference) -> Option<&str> {
+        use crate::asm::Reference::*;
+        match reference {
+            Map(map) => self.maps.get(map.index).map(|map| map.name.as_str()),
+            Variable(variable) => {
+                let variable = self.variables.get(variable.index);
+                variable.map(|variable| variable.name.as_str())
+            }
+            Call(function) | Function(function) => {
+                let function = self.functions.get(function.index);
+                function.map(|function| function.name.as_str())
+            }
+            Jump(_) | LongJump(_) => None,
+        }
+    }
+}
+
+impl<T> Named<T> {
+    #[track_caller]
+    fn new(name: &str, item: T) -> Self {
+        Self { name: name.to_owned(), at: Location::caller(), item }
+    }
+}

@@ -1,0 +1,127 @@
+//! The registers, each a type of its own.
+//!
+//! An eBPF program has ten 64-bit registers and a frame pointer. [`R0`] to [`R9`] name them whole, [`W0`] to [`W9`] name
+//! their lower halves; writing a lower half clears the upper one. [`R10`] points one byte past the top of the program's
+//! 512-byte stack frame and cannot be written: it is a [`Register`], but not [`Writable`], so an attempt does not compile.
+//!
+//! | register | role in the calling convention |
+//! | --- | --- |
+//! | `R0` | the result of a call, and of the program |
+//! | `R1` to `R5` | arguments; a call destroys them |
+//! | `R6` to `R9` | survive calls |
+//! | `R10` | the frame pointer, read-only |
+//!
+//! Kernel: `include/uapi/linux/bpf.h` (`enum BPF_REG_*`), `Documentation/bpf/standardization/abi.rst`.
+
+mod sealed {
+    pub trait Sealed {}
+}
+pub(crate) use sealed::Sealed;
+
+/// How many bits of a register an instruction works on: [`Bits64`] or [`Bits32`].
+///
+/// The width decides the instruction's class: `ALU64` and `JMP`, or `ALU` and `JMP32`.
+pub trait Width: Sealed {
+    #[doc(hidden)]
+    const ALU: u8;
+    #[doc(hidden)]
+    const JMP: u8;
+}
+
+/// The whole register: `r1` in LLVM's syntax.
+#[derive(Clone, Copy, Debug)]
+pub enum Bits64 {}
+
+/// The lower half of a register: `w1` in LLVM's syntax. Needs Linux 5.1 for 32-bit jumps.
+#[derive(Clone, Copy, Debug)]
+pub enum Bits32 {}
+
+impl Sealed for Bits64 {}
+impl Sealed for Bits32 {}
+
+impl Width for Bits64 {
+    const ALU: u8 = crate::instruction::opcode::ALU64;
+    const JMP: u8 = crate::instruction::opcode::JMP;
+}
+
+impl Width for Bits32 {
+    const ALU: u8 = crate::instruction::opcode::ALU;
+    const JMP: u8 = crate::instruction::opcode::JMP32;
+}
+
+/// A register that can be read.
+pub trait Register: Sealed + Copy {
+    /// Its number in the instruction encoding, 0 to 10.
+    const NUMBER: u8;
+    /// The whole register or its lower half.
+    type Width: Width;
+}
+
+/// A register that can be written: all but [`R10`].
+pub trait Writable: Register {}
+
+/// What the second operand of an instruction can be: a register as wide as the first, or an `i32`, which the CPU sign-extends.
+pub trait Operand<W: Width>: Sealed {
+    #[doc(hidden)]
+    fn value(self) -> Value;
+}
+
+/// An operand once its type has served: what goes into the instruction.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    Register(u8),
+    Immediate(i32),
+}
+
+impl<R: Register> Operand<R::Width> for R {
+    fn value(self) -> Value {
+        Value::Register(R::NUMBER)
+    }
+}
+
+impl Sealed for i32 {}
+
+impl<W: Width> Operand<W> for i32 {
+    fn value(self) -> Value {
+        Value::Immediate(self)
+    }
+}
+
+macro_rules! registers {
+    ($($name:ident = $number:literal $width:ident $text:literal $($writable:ident)?;)*) => { $(
+        #[doc = $text]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name;
+        impl Sealed for $name {}
+        impl Register for $name {
+            const NUMBER: u8 = $number;
+            type Width = $width;
+        }
+        $(impl $writable for $name {})?
+    )* };
+}
+
+registers! {
+    R0 = 0 Bits64 "The result of a call or of the program." Writable;
+    R1 = 1 Bits64 "The first argument; at the start of a program, its context." Writable;
+    R2 = 2 Bits64 "The second argument." Writable;
+    R3 = 3 Bits64 "The third argument." Writable;
+    R4 = 4 Bits64 "The fourth argument." Writable;
+    R5 = 5 Bits64 "The fifth argument." Writable;
+    R6 = 6 Bits64 "Survives calls." Writable;
+    R7 = 7 Bits64 "Survives calls." Writable;
+    R8 = 8 Bits64 "Survives calls." Writable;
+    R9 = 9 Bits64 "Survives calls." Writable;
+    R10 = 10 Bits64 "The frame pointer: the stack's 512 bytes end where it points. Read-only.";
+    W0 = 0 Bits32 "The lower half of [`R0`]." Writable;
+    W1 = 1 Bits32 "The lower half of [`R1`]." Writable;
+    W2 = 2 Bits32 "The lower half of [`R2`]." Writable;
+    W3 = 3 Bits32 "The lower half of [`R3`]." Writable;
+    W4 = 4 Bits32 "The lower half of [`R4`]." Writable;
+    W5 = 5 Bits32 "The lower half of [`R5`]." Writable;
+    W6 = 6 Bits32 "The lower half of [`R6`]." Writable;
+    W7 = 7 Bits32 "The lower half of [`R7`]." Writable;
+    W8 = 8 Bits32 "The lower half of [`R8`]." Writable;
+    W9 = 9 Bits32 "The lower half of [`R9`]." Writable;
+}
