@@ -1,1 +1,48 @@
-//! To be written.
+//! cutaway: a minimal eBPF loader on raw system calls.
+//!
+//! An object file goes in; running programs and readable buffers come out; and every step between is in the open.
+//!
+//! ```text
+//!     bytes ──Object::parse──▶ Object ──load──▶ Loaded ──attach──▶ Link        drop it: detached
+//!                              a plain value     │
+//!                                                └─map("events")─▶ Map ──ring()──▶ mmap_ring::Ring
+//!                                                                      └─perf_buffers()─▶ perf_reader::Set
+//! ```
+//!
+//! [`Object::parse`] makes no system call. [`Object::load`] makes the maps, links the instructions, and has the verifier
+//! check them. A [`Link`] keeps a program attached and detaches it when dropped.
+//!
+//! With the feature `ring` (on by default) maps open as ring buffers of the crate [`mmap_ring`], with `perf` (on by
+//! default) as perf buffers of the crate [`perf_reader`]. Without either the loader needs neither.
+//!
+//! Every system call is reported to the crate `log` at level `trace` under the target `syscall`, with its arguments by
+//! the kernel's names as key-values and the reason for it as the message.
+//!
+//! Linux 5.5 is the oldest kernel that this crate is written for; what needs a newer one says so.
+
+mod attach;
+mod cpus;
+mod error;
+mod load;
+mod map;
+mod map_type;
+mod object;
+pub mod probe;
+mod program;
+mod program_type;
+mod sys;
+
+pub use attach::{Link, Tracepoint, Uprobe};
+pub use error::Error;
+pub use load::Loaded;
+pub use map::Map;
+pub use map_type::MapType;
+pub use object::{MapSpec, Object, ProgramSpec, Section, Target};
+pub use program::Program;
+pub use program_type::ProgramType;
+pub use sys::Errno;
+
+#[cfg(feature = "ring")]
+pub use mmap_ring;
+#[cfg(feature = "perf")]
+pub use perf_reader;

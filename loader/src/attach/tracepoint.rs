@@ -1,0 +1,65 @@
+//! Tracepoints: places in the kernel with a name and a fixed record, listed in tracefs.
+
+use std::{fs, io, path::PathBuf};
+
+use super::Link;
+use crate::{
+    Error, Program,
+    sys::perf_event::{self, Event},
+};
+
+/// A tracepoint to attach to.
+#[derive(Debug, Clone)]
+pub struct Tracepoint {
+    category: String,
+    name: String,
+}
+
+impl Tracepoint {
+    /// The tracepoint `name` in `category`, e.g. `task` and `task_newtask`.
+    #[must_use]
+    pub fn new(category: &str, name: &str) -> Self {
+        Self { category: category.to_owned(), name: name.to_owned() }
+    }
+
+    /// Attaches `program`, for all processes and CPUs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if there is no such tracepoint, or tracefs cannot be read; [`Error::Kernel`] if the kernel
+    /// refuses.
+    pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+        let what = format!("the tracepoint {}/{}", self.category, self.name);
+        let id =
+            self.id().map_err(|error| Error::Unfit { attempt: format!("attach to {what}"), why: error.to_string() })?;
+        let event = perf_event::open(
+            Event::Tracepoint { id },
+            None,
+            "opens the tracepoint as an event that a program can hang on",
+        )
+        .map_err(|error| Error::kernel(format!("open {what}"), &error))?;
+        Link::on_event(program, event, 0, &what)
+    }
+
+    /// The number that the kernel knows the tracepoint by.
+    fn id(&self) -> io::Result<u64> {
+        let path = tracefs()?.join("events").join(&self.category).join(&self.name).join("id");
+        let text = fs::read_to_string(&path)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))?;
+        text.trim().parse().map_err(|_| io::Error::other(format!("{} holds no number", path.display())))
+    }
+}
+
+/// Where tracefs is mounted.
+pub(crate) fn tracefs() -> io::Result<PathBuf> {
+    ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| path.join("events").is_dir())
+        .ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                "tracefs is not there or not readable: run as root after `mount -t tracefs tracefs /sys/kernel/tracing`",
+            )
+        })
+}

@@ -1,0 +1,143 @@
+//! Loading: an object meets the kernel.
+//!
+//! The order matters, and is: the object's BTF, since maps and programs name its types; CO-RE relocation against the
+//! kernel's BTF, only if the object asks for it; the maps, since instructions hold their descriptors; then each program,
+//! linked and handed to the verifier. If any of it fails, all that was made before is closed again.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+};
+
+use aya_obj::btf::Btf;
+use log::{debug, warn};
+
+use crate::{
+    Error, Link, Map, Object, Program,
+    object::no_such,
+    probe::{self, Support},
+    program::Shared,
+    sys::bpf,
+};
+
+/// An object's maps and programs in the kernel. Dropping it closes them; what somebody else holds (a link, a pin) stays.
+#[derive(Debug)]
+pub struct Loaded {
+    maps: BTreeMap<String, Map>,
+    programs: BTreeMap<String, Program>,
+}
+
+impl Object {
+    /// Makes the maps, links the instructions and has the verifier check every program. Nothing is attached yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] if a map or program cannot be made, [`Error::Verifier`] if the verifier refuses a program, with
+    /// its sentence and its log; [`Error::Object`] if the instructions refer to something that is not there. Nothing is
+    /// left behind.
+    pub fn load(mut self) -> Result<Loaded, Error> {
+        let btf = self.load_btf();
+        if self.parsed.has_btf_relocations() {
+            self.relocate_core()?;
+        }
+        let mut maps = BTreeMap::new();
+        let mut places = HashMap::new();
+        for spec in &self.maps {
+            let map = Map::create(spec, btf.as_ref().map(AsFd::as_fd))?;
+            places.insert(spec.place, map.as_fd().as_raw_fd());
+            maps.insert(spec.name.clone(), map);
+        }
+        let shared = Shared {
+            license: &self.parsed.license,
+            kernel_version: self.parsed.kernel_version.unwrap_or(0),
+            btf: btf.as_ref().map(AsFd::as_fd),
+        };
+        let mut programs = BTreeMap::new();
+        for spec in &self.programs {
+            let linked = self.link(spec, &places)?;
+            programs.insert(spec.name.clone(), Program::load(spec.clone(), &linked, &shared)?);
+        }
+        Ok(Loaded { maps, programs })
+    }
+
+    /// Loads the object's BTF, rewritten to what this kernel takes. It serves readers of maps and of verifier logs;
+    /// programs of the kinds that this loader knows run without it, so its failure is no error.
+    fn load_btf(&mut self) -> Option<OwnedFd> {
+        self.parsed.btf.as_ref()?;
+        match probe::btf() {
+            Support::Yes => {}
+            answer => {
+                debug!("the object's BTF stays behind: {answer}");
+                return None;
+            }
+        }
+        let bytes = match self.parsed.fixup_and_sanitize_btf(probe::btf_features()) {
+            Ok(btf) => btf?.to_bytes(),
+            Err(error) => {
+                warn!("the object's BTF stays behind: {error}");
+                return None;
+            }
+        };
+        match bpf::btf_load(
+            &bytes,
+            &mut [],
+            "loads the object's BTF: types of maps, names of functions, lines of source",
+        ) {
+            Ok(btf) => Some(btf),
+            Err(error) => {
+                warn!("the object's BTF stays behind, the kernel refuses it: {}", crate::Errno::of(&error));
+                None
+            }
+        }
+    }
+
+    /// Adapts the instructions to the structures of the running kernel (CO-RE).
+    fn relocate_core(&mut self) -> Result<(), Error> {
+        let broken = |why: String| Error::Object { why };
+        let kernel = Btf::from_sys_fs().map_err(|error| {
+            broken(format!(
+                "it wants relocation against the kernel's BTF, and /sys/kernel/btf/vmlinux cannot be read: {error}"
+            ))
+        })?;
+        self.parsed.relocate_btf(&kernel).map_err(|error| broken(format!("its CO-RE relocation failed: {error}")))
+    }
+}
+
+impl Loaded {
+    /// A map by its name in the object.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchName`], with the names that are there.
+    pub fn map(&self, name: &str) -> Result<&Map, Error> {
+        self.maps.get(name).ok_or_else(|| no_such("map", name, self.maps.keys().map(String::as_str)))
+    }
+
+    /// A program by its name in the object.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchName`], with the names that are there.
+    pub fn program(&self, name: &str) -> Result<&Program, Error> {
+        self.programs.get(name).ok_or_else(|| no_such("program", name, self.programs.keys().map(String::as_str)))
+    }
+
+    /// All maps, by name.
+    pub fn maps(&self) -> impl Iterator<Item = &Map> {
+        self.maps.values()
+    }
+
+    /// All programs, by name.
+    pub fn programs(&self) -> impl Iterator<Item = &Program> {
+        self.programs.values()
+    }
+
+    /// Attaches every program where its section's name says, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// The first failure; what was attached before it is detached again.
+    pub fn attach(&self) -> Result<Vec<Link>, Error> {
+        self.programs().map(Program::attach).collect()
+    }
+}

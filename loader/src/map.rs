@@ -1,0 +1,242 @@
+//! Maps: created from their description, then read and written.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use log::info;
+
+use crate::{
+    Error, MapType, cpus,
+    object::MapSpec,
+    probe::charged,
+    sys::{
+        attr::{MapCreate, Name},
+        bpf::{self, number},
+        elements::Elements,
+        process::page_size,
+    },
+};
+
+/// A map in the kernel. It lives as long as somebody holds a descriptor of it: this value, a program that uses it, a pin.
+#[derive(Debug)]
+pub struct Map {
+    name: String,
+    elements: Elements,
+}
+
+impl Map {
+    /// Makes the map that `spec` describes, with the object's BTF for its key and value if the kernel takes it.
+    pub(crate) fn create(spec: &MapSpec, btf: Option<BorrowedFd<'_>>) -> Result<Self, Error> {
+        let mut attr = MapCreate {
+            map_type: spec.map_type,
+            key_size: spec.key_size,
+            value_size: spec.value_size,
+            max_entries: max_entries(spec)?,
+            map_flags: spec.map_flags,
+            map_name: Name::cut(&spec.name),
+            map_extra: spec.map_extra,
+            ..MapCreate::default()
+        };
+        if spec.map_type == MapType::PERF_EVENT_ARRAY {
+            (attr.key_size, attr.value_size) = (4, 4);
+        } else if spec.map_type.is_ring() {
+            (attr.key_size, attr.value_size) = (0, 0);
+        }
+        if let Some(btf) = btf
+            && !spec.map_type.refuses_btf()
+            && spec.btf_value_type_id != 0
+        {
+            attr.btf_fd = number(btf);
+            attr.btf_key_type_id = spec.btf_key_type_id;
+            attr.btf_value_type_id = spec.btf_value_type_id;
+        }
+        let map = charged(|| bpf::map_create(attr, "creates a map that the object describes"))
+            .or_else(|error| match error.raw_os_error() {
+                // The types only help those who look at the map from outside; a kernel that dislikes them gets none.
+                Some(libc::EINVAL | libc::ENOTSUP | ENOTSUPP) if attr.btf_fd != 0 => {
+                    let plain = MapCreate { btf_fd: 0, btf_key_type_id: 0, btf_value_type_id: 0, ..attr };
+                    bpf::map_create(plain, "creates the map again without the types of its key and value")
+                }
+                _ => Err(error),
+            })
+            .map_err(|error| explain(spec, &attr, &error))?;
+        let map = Self::wrap(spec.name.clone(), map)?;
+        map.fill(spec)?;
+        Ok(map)
+    }
+
+    fn wrap(name: String, map: OwnedFd) -> Result<Self, Error> {
+        let elements =
+            Elements::new(map).map_err(|error| Error::kernel(format!("ask what the map `{name}` is"), &error))?;
+        Ok(Self { name, elements })
+    }
+
+    /// Writes a data section's bytes into the one element of its map, and freezes constants.
+    fn fill(&self, spec: &MapSpec) -> Result<(), Error> {
+        let Some(contents) = &spec.contents else { return Ok(()) };
+        self.update(&0_u32.to_ne_bytes(), &contents.bytes)?;
+        if contents.constant {
+            bpf::map_freeze(self.as_fd(), "freezes constants, so that the verifier may rely on their values")
+                .map_err(|error| Error::kernel(format!("freeze the map `{}`", self.name), &error))?;
+        }
+        Ok(())
+    }
+
+    /// The name in the object; the kernel keeps 15 bytes of it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The kind of map.
+    #[must_use]
+    pub fn map_type(&self) -> MapType {
+        self.elements.info().map_type
+    }
+
+    /// Bytes of a key.
+    #[must_use]
+    pub fn key_size(&self) -> usize {
+        self.elements.info().key_size as usize
+    }
+
+    /// Bytes of a value: what [`Map::lookup`] gives. For a per-CPU map this is one value for each possible CPU, each
+    /// padded to a multiple of 8 bytes.
+    #[must_use]
+    pub fn value_size(&self) -> usize {
+        self.elements.value_len()
+    }
+
+    /// Elements as the kernel has them; bytes for a ring.
+    #[must_use]
+    pub fn max_entries(&self) -> u32 {
+        self.elements.info().max_entries
+    }
+
+    /// The value of `key`; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If `key` is not [`Map::key_size`] bytes long, or the kernel refuses (rings have no elements, for example).
+    pub fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let mut value = vec![0; self.value_size()];
+        let found = self.elements.lookup(key, &mut value).map_err(|error| self.failed("look up a key in", &error))?;
+        Ok(found.then_some(value))
+    }
+
+    /// The values of `key` in a per-CPU map, one for each possible CPU in ascending order; `None` if there is no such key.
+    ///
+    /// # Errors
+    ///
+    /// As [`Map::lookup`]; [`Error::Unfit`] if the map is not per-CPU.
+    pub fn lookup_per_cpu(&self, key: &[u8]) -> Result<Option<Vec<Vec<u8>>>, Error> {
+        if !self.map_type().is_per_cpu() {
+            return Err(Error::Unfit {
+                attempt: format!("look up a value for each CPU in the map `{}`", self.name),
+                why: format!("it is a {}, which has one value for all CPUs", self.map_type()),
+            });
+        }
+        let size = self.elements.info().value_size as usize;
+        let padded = size.next_multiple_of(8).max(1);
+        Ok(self
+            .lookup(key)?
+            .map(|all| all.chunks_exact(padded).filter_map(|one| one.get(..size)).map(<[u8]>::to_vec).collect()))
+    }
+
+    /// Sets the value of `key`, whether it was there before or not.
+    ///
+    /// # Errors
+    ///
+    /// If `key` or `value` is not [`Map::key_size`] or [`Map::value_size`] bytes long, or the kernel refuses (the map is
+    /// full: E2BIG; it is frozen: EPERM).
+    pub fn update(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        self.elements.update(key, value, 0).map_err(|error| self.failed("set a value in", &error))
+    }
+
+    /// Removes `key`; `false` if it was not there.
+    ///
+    /// # Errors
+    ///
+    /// If `key` is not [`Map::key_size`] bytes long, or the kernel refuses (an array's keys cannot be removed: EINVAL).
+    pub fn delete(&self, key: &[u8]) -> Result<bool, Error> {
+        self.elements.delete(key).map_err(|error| self.failed("remove a key from", &error))
+    }
+
+    /// The keys that are there, in the kernel's order. Keys added or removed meanwhile may be missed or, if the kernel
+    /// starts over because its place is gone, given twice.
+    pub fn keys(&self) -> impl Iterator<Item = Result<Vec<u8>, Error>> {
+        let mut last: Option<Vec<u8>> = None;
+        let mut ended = false;
+        std::iter::from_fn(move || {
+            if ended {
+                return None;
+            }
+            let mut next = vec![0; self.key_size()];
+            let answer = self.elements.next_key(last.as_deref(), &mut next);
+            match answer {
+                Ok(true) => {
+                    last = Some(next.clone());
+                    Some(Ok(next))
+                }
+                Ok(false) => None,
+                Err(error) => {
+                    ended = true;
+                    Some(Err(self.failed("walk the keys of", &error)))
+                }
+            }
+        })
+    }
+
+    fn failed(&self, what: &str, error: &std::io::Error) -> Error {
+        Error::kernel(format!("{what} the map `{}` ({})", self.name, self.map_type()), error)
+    }
+}
+
+impl AsFd for Map {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.elements.as_fd()
+    }
+}
+
+/// The kernel-internal "not supported", which bpf(2) lets out.
+const ENOTSUPP: i32 = 524;
+
+/// The number of elements as the kernel will take it.
+fn max_entries(spec: &MapSpec) -> Result<u32, Error> {
+    let asked = spec.max_entries;
+    let corrected = if spec.map_type == MapType::PERF_EVENT_ARRAY {
+        let possible = cpus::possible().map_err(|error| Error::kernel("count the possible CPUs", &error))?.len() as u32;
+        // The key is a CPU's number: more slots than CPUs could never be filled, and 0 means "as many as there are".
+        if asked == 0 || asked > possible { possible } else { asked }
+    } else if spec.map_type.is_ring() {
+        let page = page_size() as u32;
+        asked.max(page).checked_next_power_of_two().ok_or_else(|| Error::Unfit {
+            attempt: format!("create the ring `{}` of {asked} bytes", spec.name),
+            why: "the largest ring is 2147483648 bytes".to_owned(),
+        })?
+    } else {
+        asked
+    };
+    if corrected != asked {
+        let what = if spec.map_type.is_ring() {
+            "bytes: a ring is a power of two of pages"
+        } else {
+            "slots: one for each possible CPU"
+        };
+        info!("the map `{}` ({}) asks for {asked} entries and gets {corrected} {what}", spec.name, spec.map_type);
+    }
+    Ok(corrected)
+}
+
+/// Why a map could not be made.
+fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error) -> Error {
+    let unit = if spec.map_type.is_ring() { "bytes" } else { "entries" };
+    let attempt = format!("create the map `{}` ({}, {} {unit})", spec.name, spec.map_type, attr.max_entries);
+    let plain = Error::kernel(attempt, error);
+    match (error.raw_os_error(), spec.map_type.since()) {
+        (Some(libc::EINVAL), Some(since)) => plain.advise(&format!(
+            "this kind of map exists since Linux {since}; otherwise its sizes or flags are not allowed"
+        )),
+        (Some(libc::E2BIG), _) => plain.advise("it is larger than the kernel allows: make it smaller"),
+        _ => plain,
+    }
+}

@@ -1,0 +1,216 @@
+//! An object file as a plain value: what it holds, before any kernel has seen it.
+//!
+//! [`Object::parse`] makes no system call and gives the same answer on every machine. What it gives can be looked at and
+//! changed; [`Object::load`] then meets the kernel.
+
+mod elf;
+pub(crate) mod link;
+mod section;
+
+use std::collections::HashMap;
+
+pub use section::{Section, Target};
+
+use self::link::{Linked, Place};
+use crate::{Error, MapType};
+
+/// A parsed object file.
+///
+/// ```
+/// # fn main() -> Result<(), cutaway::Error> {
+/// # let bytes = cutaway_programs::getaddrinfo::Transport::Ring.object().unwrap();
+/// let mut object = cutaway::Object::parse(&bytes)?;
+/// for map in object.maps() {
+///     println!("{} is a {}", map.name, map.map_type);
+/// }
+/// object.map_mut("events")?.max_entries = 1 << 20; // bytes, since it is a ring
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Object {
+    pub(crate) parsed: aya_obj::Object,
+    elf: elf::Elf,
+    pub(crate) maps: Vec<MapSpec>,
+    pub(crate) programs: Vec<ProgramSpec>,
+}
+
+/// A map as the object describes it. The public fields may be changed before loading.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct MapSpec {
+    /// The variable's name in the source, or the section's for global data (`.rodata`).
+    pub name: String,
+    /// The kind of map.
+    pub map_type: MapType,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value, on one CPU for a per-CPU map.
+    pub value_size: u32,
+    /// Elements; bytes for a ring, slots for descriptors in a `PERF_EVENT_ARRAY`. Loading corrects the last two: a ring
+    /// gets the next power of two of pages, and a `PERF_EVENT_ARRAY` with 0 or too many slots one for each possible CPU.
+    pub max_entries: u32,
+    /// `BPF_F_…` of `BPF_MAP_CREATE`.
+    pub map_flags: u32,
+    /// `map_extra`, whose meaning depends on the kind of map.
+    pub map_extra: u64,
+    pub(crate) btf_key_type_id: u32,
+    pub(crate) btf_value_type_id: u32,
+    /// Contents to be written before any program runs: global data.
+    pub(crate) contents: Option<Contents>,
+    pub(crate) place: Place,
+}
+
+/// A data section's bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Contents {
+    pub(crate) bytes: Vec<u8>,
+    /// To be frozen, so that the verifier may take them for constants.
+    pub(crate) constant: bool,
+}
+
+/// A program as the object describes it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ProgramSpec {
+    /// The function's name in the source.
+    pub name: String,
+    /// The section's name, e.g. `uprobe/libc.so.6:getaddrinfo`.
+    pub section_name: String,
+    /// What that name says.
+    pub section: Section,
+    /// Where its function is: section and address.
+    pub(crate) entry: (usize, u64),
+}
+
+impl Object {
+    /// Reads an object file as clang, rustc or this project's assembler writes it. Makes no system call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Object`] if the file is truncated, malformed, for another machine or byte order, or holds a program in
+    /// a section whose name this loader does not know.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let elf = elf::Elf::read(bytes)?;
+        let mut sections = HashMap::new();
+        for (index, section) in elf.sections().iter().enumerate() {
+            if section.executable && !section.name.starts_with(".text") {
+                let read = Section::read(&section.name)
+                    .map_err(|why| broken(format!("section `{}` cannot be loaded: {why}", section.name)))?;
+                sections.insert(index, read);
+            }
+        }
+        let parsed = aya_obj::Object::parse(bytes).map_err(|error| broken(chain(&error)))?;
+
+        let mut programs = Vec::new();
+        for (name, program) in &parsed.programs {
+            let (Some(section), Some(read)) =
+                (elf.section(program.section_index), sections.get(&program.section_index))
+            else {
+                return Err(broken(format!("program `{name}` is in no section")));
+            };
+            programs.push(ProgramSpec {
+                name: name.clone(),
+                section_name: section.name.clone(),
+                section: read.clone(),
+                entry: program.function_key(),
+            });
+        }
+        programs.sort_by_key(|program| program.entry);
+
+        let mut maps: Vec<_> = parsed.maps.iter().map(|(name, map)| MapSpec::new(name, map)).collect();
+        maps.sort_by_key(|map| match map.place {
+            Place::Section(section) => (0, section),
+            Place::Symbol(symbol) => (1, symbol),
+        });
+        Ok(Self { parsed, elf, maps, programs })
+    }
+
+    /// The maps, in the file's order, global data first.
+    #[must_use]
+    pub fn maps(&self) -> &[MapSpec] {
+        &self.maps
+    }
+
+    /// The programs, in the file's order.
+    #[must_use]
+    pub fn programs(&self) -> &[ProgramSpec] {
+        &self.programs
+    }
+
+    /// A map's description, to be changed before loading.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchName`] if there is no such map.
+    pub fn map_mut(&mut self, name: &str) -> Result<&mut MapSpec, Error> {
+        let Some(index) = self.maps.iter().position(|map| map.name == name) else {
+            return Err(no_such("map", name, self.maps.iter().map(|map| map.name.as_str())));
+        };
+        self.maps.get_mut(index).ok_or_else(|| broken("a map has vanished"))
+    }
+
+    /// The licence that the kernel will be told. Programs that call GPL-only helpers need a compatible one.
+    #[must_use]
+    pub fn license(&self) -> &std::ffi::CStr {
+        &self.parsed.license
+    }
+
+    /// One program's instructions with the maps' descriptors in them.
+    pub(crate) fn link(&self, program: &ProgramSpec, maps: &HashMap<Place, i32>) -> Result<Linked, Error> {
+        link::link(&self.elf, &self.parsed.functions, maps, program.entry, &program.name)
+    }
+}
+
+impl MapSpec {
+    fn new(name: &str, map: &aya_obj::Map) -> Self {
+        use aya_obj::EbpfSectionKind as Kind;
+        let (btf_key_type_id, btf_value_type_id) = match map {
+            aya_obj::Map::Btf(map) => (map.def.btf_key_type_id, map.def.btf_value_type_id),
+            aya_obj::Map::Legacy(_) => (0, 0),
+        };
+        let contents = match map.section_kind() {
+            Kind::Data | Kind::Rodata => {
+                Some(Contents { bytes: map.data().to_vec(), constant: map.section_kind() == Kind::Rodata })
+            }
+            // .bss is what a new map holds anyway: zeroes.
+            _ => None,
+        };
+        Self {
+            name: name.to_owned(),
+            map_type: MapType(map.map_type()),
+            key_size: map.key_size(),
+            value_size: map.value_size(),
+            max_entries: map.max_entries(),
+            map_flags: map.map_flags(),
+            map_extra: map.map_extra(),
+            btf_key_type_id,
+            btf_value_type_id,
+            contents,
+            place: map.symbol_index().map_or(Place::Section(map.section_index()), Place::Symbol),
+        }
+    }
+}
+
+/// The error for a name that is not there, with the names that are.
+pub(crate) fn no_such<'a>(what: &'static str, name: &str, there: impl Iterator<Item = &'a str>) -> Error {
+    let names: Vec<_> = there.map(|name| format!("`{name}`")).collect();
+    let available = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    Error::NoSuchName { what, name: name.to_owned(), available }
+}
+
+fn broken(why: impl Into<String>) -> Error {
+    Error::Object { why: why.into() }
+}
+
+/// An error of the parser with all that stands behind it, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

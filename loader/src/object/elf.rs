@@ -1,0 +1,175 @@
+//! Admission: the ELF file, read and checked before anybody believes it.
+//!
+//! Everything here is bounds and structure; what a section *means* is decided elsewhere. The parser behind us (aya-obj)
+//! slices sections by symbols without looking, so what passes here must be safe to slice: every section lies within the
+//! file, every symbol within its section, every relocation on an instruction of the section it changes.
+
+use std::collections::BTreeMap;
+
+use object::{
+    Endianness,
+    elf::{self, FileHeader64},
+    read::elf::{FileHeader, SectionHeader, Sym},
+};
+
+use crate::Error;
+
+/// More than this for one section without file contents (`.bss`) is taken for a broken file: the largest value that one
+/// map element can have is smaller.
+const MOST_BSS: u64 = 64 << 20;
+
+/// The parts of the file that relocation needs, owned.
+#[derive(Debug, Clone)]
+pub(crate) struct Elf {
+    sections: Vec<Section>,
+    symbols: Vec<Symbol>,
+    relocations: BTreeMap<usize, BTreeMap<u64, Relocation>>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Section {
+    pub(crate) name: String,
+    pub(crate) executable: bool,
+    size: u64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Symbol {
+    pub(crate) name: String,
+    /// The section it is defined in; `None` for an import or an absolute value.
+    pub(crate) section: Option<usize>,
+    /// Bytes from the section's start.
+    pub(crate) address: u64,
+    /// It stands for the section itself, and the instruction says where in it.
+    pub(crate) is_section: bool,
+}
+
+/// One relocation: what the instruction at its offset refers to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Relocation {
+    /// Place in the symbol table.
+    pub(crate) symbol: usize,
+}
+
+impl Elf {
+    pub(crate) fn read(data: &[u8]) -> Result<Self, Error> {
+        let header = FileHeader64::<Endianness>::parse(data)
+            .map_err(|_| broken("it is no 64-bit ELF file (is it complete, and is it the compiler's output?)"))?;
+        let endian = header.endian().map_err(|error| broken(error.to_string()))?;
+        if header.e_machine(endian) != elf::EM_BPF {
+            return Err(broken(format!("it is for ELF machine {}, not for BPF (247)", header.e_machine(endian))));
+        }
+        if header.e_type(endian) != elf::ET_REL {
+            return Err(broken("it is no relocatable object: linked or stripped of its relocations?"));
+        }
+        if header.is_big_endian() != cfg!(target_endian = "big") {
+            return Err(broken("its byte order is not this machine's: compile it for bpfel or bpfeb accordingly"));
+        }
+        let table = header.sections(endian, data).map_err(|error| broken(error.to_string()))?;
+
+        let mut sections = Vec::new();
+        for (index, section) in table.enumerate() {
+            let name = table.section_name(endian, section).map_err(|error| broken(error.to_string()))?;
+            let name = std::str::from_utf8(name)
+                .map_err(|_| broken(format!("the name of section {} is not UTF-8", index.0)))?;
+            let size = section.sh_size(endian);
+            if section.sh_type(endian) == elf::SHT_NOBITS {
+                if size > MOST_BSS {
+                    return Err(broken(format!("section `{name}` claims {size} bytes of memory")));
+                }
+            } else if section.data(endian, data).is_err() {
+                return Err(broken(format!(
+                    "section `{name}` reaches beyond the end of the file: is the file truncated?"
+                )));
+            }
+            let executable = section.sh_flags(endian) & u64::from(elf::SHF_EXECINSTR) != 0;
+            if executable && !size.is_multiple_of(8) {
+                return Err(broken(format!("section `{name}` holds {size} bytes, not a whole number of instructions")));
+            }
+            if section.sh_addr(endian) != 0 {
+                return Err(broken(format!("section `{name}` has an address: this is no relocatable object")));
+            }
+            sections.push(Section { name: name.to_owned(), executable, size });
+        }
+
+        let symtab = table.symbols(endian, data, elf::SHT_SYMTAB).map_err(|error| broken(error.to_string()))?;
+        let mut symbols = Vec::new();
+        for (index, symbol) in symtab.enumerate() {
+            let name = symbol.name(endian, symtab.strings()).map_err(|error| broken(error.to_string()))?;
+            let name = std::str::from_utf8(name)
+                .map_err(|_| broken(format!("the name of symbol {} is not UTF-8", index.0)))?
+                .to_owned();
+            let section = symtab
+                .symbol_section(endian, symbol, index)
+                .map_err(|error| broken(error.to_string()))?
+                .map(|section| section.0);
+            let (address, size) = (symbol.st_value(endian), symbol.st_size(endian));
+            if let Some(index) = section {
+                let room = sections
+                    .get(index)
+                    .ok_or_else(|| broken(format!("symbol `{name}` is in section {index}, which does not exist")))?;
+                if address.checked_add(size).is_none_or(|end| end > room.size) {
+                    return Err(broken(format!("symbol `{name}` reaches beyond its section `{}`", room.name)));
+                }
+                if symbol.st_type() == elf::STT_FUNC && !(address | size).is_multiple_of(8) {
+                    return Err(broken(format!("function `{name}` does not start or end on an instruction")));
+                }
+            }
+            let is_section = symbol.st_type() == elf::STT_SECTION;
+            symbols.push(Symbol { name, section, address, is_section });
+        }
+
+        let mut relocations = BTreeMap::new();
+        for (_, section) in table.enumerate() {
+            let Some((entries, _)) = section.rel(endian, data).map_err(|error| broken(error.to_string()))? else {
+                continue;
+            };
+            let changed = section.info_link(endian).0;
+            let target = sections
+                .get(changed)
+                .ok_or_else(|| broken(format!("there are relocations for section {changed}, which does not exist")))?;
+            if !target.executable {
+                // BTF and debug information have relocations too; nobody needs them.
+                continue;
+            }
+            let mut by_offset = BTreeMap::new();
+            for entry in entries {
+                let (offset, symbol) = (entry.r_offset.get(endian), entry.r_sym(endian) as usize);
+                if !offset.is_multiple_of(8) || offset >= target.size {
+                    return Err(broken(format!(
+                        "a relocation at {offset:#x} misses the instructions of `{}`",
+                        target.name
+                    )));
+                }
+                if symbol >= symbols.len() {
+                    return Err(broken(format!(
+                        "a relocation in `{}` names symbol {symbol}, which does not exist",
+                        target.name
+                    )));
+                }
+                by_offset.insert(offset, Relocation { symbol });
+            }
+            relocations.insert(changed, by_offset);
+        }
+        Ok(Self { sections, symbols, relocations })
+    }
+
+    /// The sections in the file's order.
+    pub(crate) fn sections(&self) -> &[Section] {
+        &self.sections
+    }
+
+    pub(crate) fn section(&self, index: usize) -> Option<&Section> {
+        self.sections.get(index)
+    }
+
+    /// What the instruction at `offset` bytes in `section` refers to, and that symbol's place in the table.
+    pub(crate) fn reference(&self, section: usize, offset: u64) -> Option<(usize, &Symbol)> {
+        let relocation = self.relocations.get(&section)?.get(&offset)?;
+        Some((relocation.symbol, self.symbols.get(relocation.symbol)?))
+    }
+}
+
+fn broken(why: impl Into<String>) -> Error {
+    Error::Object { why: why.into() }
+}

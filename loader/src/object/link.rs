@@ -1,0 +1,209 @@
+//! Relocation: a program and the functions it calls become one run of instructions, with the maps' descriptors in place.
+//!
+//! Two things are open in an object's instructions until now.
+//!
+//! **Which map.** `r1 = events ll` is a 16-byte load whose relocation names a symbol. If the symbol is a map, the load's
+//! source register becomes `BPF_PSEUDO_MAP_FD` and its immediate the descriptor. If it lies in a data section, it becomes
+//! `BPF_PSEUDO_MAP_VALUE`, with the descriptor of the one-element map that holds the section in the first half and the
+//! place in it in the second.
+//!
+//! **Which function.** The kernel knows no linker: a program must bring all it calls along. Every function reached is
+//! appended once behind the program, and each call's immediate becomes the distance, in instructions, from the one
+//! after the call. A function is known by its section *and* address: two text sections both start at address 0.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aya_obj::{
+    Function,
+    generated::{
+        BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE, bpf_func_info, bpf_insn,
+        bpf_line_info,
+    },
+};
+
+use super::elf::{Elf, Symbol};
+use crate::Error;
+
+/// `BPF_JMP | BPF_CALL`
+const CALL: u8 = 0x85;
+/// `BPF_LD | BPF_DW | BPF_IMM`
+const LOAD_IMM64: u8 = 0x18;
+
+/// One program, ready for the verifier.
+#[derive(Debug)]
+pub(crate) struct Linked {
+    pub(crate) instructions: Vec<bpf_insn>,
+    pub(crate) func_info: Vec<bpf_func_info>,
+    pub(crate) line_info: Vec<bpf_line_info>,
+}
+
+/// Where a map's definition lies in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    /// A symbol of its own, by its place in the symbol table.
+    Symbol(usize),
+    /// A whole data section.
+    Section(usize),
+}
+
+/// Links the program that starts at `entry` (section, address).
+pub(crate) fn link(
+    elf: &Elf,
+    functions: &BTreeMap<(usize, u64), Function>,
+    maps: &HashMap<Place, i32>,
+    entry: (usize, u64),
+    name: &str,
+) -> Result<Linked, Error> {
+    let mut linker = Linker {
+        elf,
+        functions,
+        maps,
+        program: name,
+        linked: Linked { instructions: Vec::new(), func_info: Vec::new(), line_info: Vec::new() },
+        starts: HashMap::new(),
+        open: Vec::new(),
+    };
+    linker.append(entry)?;
+    while let Some(function) = linker.open.pop() {
+        linker.resolve(function)?;
+    }
+    Ok(linker.linked)
+}
+
+struct Linker<'a> {
+    elf: &'a Elf,
+    functions: &'a BTreeMap<(usize, u64), Function>,
+    maps: &'a HashMap<Place, i32>,
+    program: &'a str,
+    linked: Linked,
+    /// Where each function already appended starts, in instructions.
+    starts: HashMap<(usize, u64), usize>,
+    /// Appended, but its own references are not resolved yet.
+    open: Vec<(usize, u64)>,
+}
+
+impl Linker<'_> {
+    /// Appends the function at `key` unless it is there already; gives where it starts.
+    fn append(&mut self, key: (usize, u64)) -> Result<usize, Error> {
+        if let Some(&start) = self.starts.get(&key) {
+            return Ok(start);
+        }
+        let function = self.functions.get(&key).ok_or_else(|| {
+            self.broken(format!("calls address {:#x} of section {}, where no function starts", key.1, key.0))
+        })?;
+        let start = self.linked.instructions.len();
+        self.linked.instructions.extend_from_slice(&function.instructions);
+        self.starts.insert(key, start);
+        self.open.push(key);
+
+        // The infos of a program count from its own start, those of a function in .text from the section's.
+        let start = start as u32;
+        self.linked
+            .func_info
+            .extend(function.func_info.func_info.iter().map(|info| bpf_func_info { insn_off: start, ..*info }));
+        let first = function.line_info.line_info.first().map_or(0, |info| info.insn_off);
+        self.linked.line_info.extend(
+            function
+                .line_info
+                .line_info
+                .iter()
+                .map(|info| bpf_line_info { insn_off: start.wrapping_add(info.insn_off.wrapping_sub(first)), ..*info }),
+        );
+        Ok(start as usize)
+    }
+
+    /// Resolves the references of one appended function.
+    fn resolve(&mut self, key: (usize, u64)) -> Result<(), Error> {
+        let (Some(&start), Some(function)) = (self.starts.get(&key), self.functions.get(&key)) else {
+            return Ok(());
+        };
+        let mut index = 0;
+        while index < function.instructions.len() {
+            let Some(&insn) = self.linked.instructions.get(start + index) else { break };
+            let offset = key.1 + index as u64 * 8;
+            let reference = self.elf.reference(key.0, offset);
+            match (insn.code, reference) {
+                (CALL, Some((_, symbol))) => {
+                    let callee = self.callee(symbol, i64::from(insn.imm) + 1)?;
+                    self.call(start + index, callee)?;
+                }
+                (CALL, None) if u32::from(insn.src_reg()) == BPF_PSEUDO_CALL => {
+                    // The compiler knew the distance already: caller and callee share a section.
+                    let callee = offset.wrapping_add_signed((i64::from(insn.imm) + 1) * 8);
+                    self.call(start + index, (key.0, callee))?;
+                }
+                (LOAD_IMM64, Some((number, symbol))) => self.load(start + index, number, symbol, insn)?,
+                (_, Some((_, symbol))) => {
+                    return Err(
+                        self.broken(format!("refers to `{}` in an instruction that can refer to nothing", symbol.name))
+                    );
+                }
+                (_, None) => {}
+            }
+            index += if insn.code == LOAD_IMM64 { 2 } else { 1 };
+        }
+        Ok(())
+    }
+
+    /// The function that a symbol means; for a section's symbol, `instructions` from the section's start.
+    fn callee(&self, symbol: &Symbol, instructions: i64) -> Result<(usize, u64), Error> {
+        let Some(section) = symbol.section else {
+            return Err(self.broken(format!("calls `{}`, which this object does not define", symbol.name)));
+        };
+        let offset = if symbol.is_section { instructions * 8 } else { 0 };
+        Ok((section, symbol.address.wrapping_add_signed(offset)))
+    }
+
+    fn call(&mut self, at: usize, callee: (usize, u64)) -> Result<(), Error> {
+        let target = self.append(callee)?;
+        if let Some(insn) = self.linked.instructions.get_mut(at) {
+            insn.set_src_reg(BPF_PSEUDO_CALL as u8);
+            insn.imm = distance(at, target);
+        }
+        Ok(())
+    }
+
+    /// A 64-bit load of a map, of a place in a data section, or of a function's address (for callbacks).
+    fn load(&mut self, at: usize, number: usize, symbol: &Symbol, insn: bpf_insn) -> Result<(), Error> {
+        let Some(section) = symbol.section else {
+            return Err(self.broken(format!("refers to `{}`, which this object does not define", symbol.name)));
+        };
+        if self.elf.section(section).is_some_and(|section| section.executable) {
+            let target = self.append(self.callee(symbol, i64::from(insn.imm) / 8)?)?;
+            return self.set(at, BPF_PSEUDO_FUNC, distance(at, target), 0);
+        }
+        if let Some(&fd) = self.maps.get(&Place::Symbol(number)) {
+            return self.set(at, BPF_PSEUDO_MAP_FD, fd, 0);
+        }
+        if let Some(&fd) = self.maps.get(&Place::Section(section)) {
+            let place = symbol.address.wrapping_add_signed(i64::from(insn.imm));
+            let place = i32::try_from(place).map_err(|_| {
+                self.broken(format!("refers to a place beyond 2 GiB in the section of `{}`", symbol.name))
+            })?;
+            return self.set(at, BPF_PSEUDO_MAP_VALUE, fd, place);
+        }
+        Err(self.broken(format!("refers to `{}`, which is neither a map nor data nor a function", symbol.name)))
+    }
+
+    /// Sets both halves of a 64-bit load.
+    fn set(&mut self, at: usize, source: u32, low: i32, high: i32) -> Result<(), Error> {
+        match self.linked.instructions.get_mut(at..at + 2) {
+            Some([first, second]) => {
+                first.set_src_reg(source as u8);
+                first.imm = low;
+                second.imm = high;
+                Ok(())
+            }
+            _ => Err(self.broken("ends in the middle of a 64-bit load".to_owned())),
+        }
+    }
+
+    fn broken(&self, why: String) -> Error {
+        Error::Object { why: format!("program `{}` {why}", self.program) }
+    }
+}
+
+/// What a call's immediate says: instructions from the one after the call.
+fn distance(from: usize, to: usize) -> i32 {
+    (to as i64 - from as i64 - 1) as i32
+}

@@ -1,0 +1,139 @@
+//! What this kernel can do, found out by trying.
+//!
+//! A version number is no answer: distributions backport, configurations leave out, containers forbid. So each question
+//! is put to the kernel itself, when it is first needed, and the answer is kept for the life of the process.
+
+mod btf;
+
+use std::{fmt, io, sync::OnceLock};
+
+use aya_obj::btf::BtfFeatures;
+
+use crate::{
+    MapType,
+    sys::{
+        attr::MapCreate,
+        bpf,
+        process::{self, page_size},
+    },
+};
+
+/// Whether the kernel has a feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Support {
+    /// It has.
+    Yes,
+    /// It has not; the first Linux that does.
+    Needs(&'static str),
+    /// It would not tell us: the process lacks a privilege.
+    NotPermitted,
+}
+
+impl Support {
+    /// The feature is there and may be used.
+    #[must_use]
+    pub fn is_yes(self) -> bool {
+        self == Self::Yes
+    }
+}
+
+impl fmt::Display for Support {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Yes => f.write_str("yes"),
+            Self::Needs(version) => write!(f, "unsupported, needs Linux {version}"),
+            Self::NotPermitted => f.write_str("not permitted"),
+        }
+    }
+}
+
+/// `BPF_MAP_TYPE_RINGBUF`, by making a ring of one page.
+#[must_use]
+pub fn ring_buffer() -> Support {
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let ring = MapCreate { map_type: MapType::RINGBUF, max_entries: page_size() as u32, ..MapCreate::default() };
+        support(
+            charged(|| bpf::map_create(ring, "asks whether this kernel has ring buffers, by making a small one")),
+            "5.8",
+        )
+    })
+}
+
+/// `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, by making one with one slot.
+#[must_use]
+pub fn perf_event_array() -> Support {
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let array = MapCreate {
+            map_type: MapType::PERF_EVENT_ARRAY,
+            key_size: 4,
+            value_size: 4,
+            max_entries: 1,
+            ..MapCreate::default()
+        };
+        support(
+            charged(|| bpf::map_create(array, "asks whether this kernel has perf event arrays, by making one")),
+            "4.3",
+        )
+    })
+}
+
+/// Links on perf events: the way to attach a probe or tracepoint that can be pinned and replaced.
+#[must_use]
+pub fn perf_link() -> Support {
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    *ANSWER.get_or_init(|| match bpf::link_create_nothing() {
+        Err(error) if error.raw_os_error() == Some(libc::EBADF) => Support::Yes,
+        answer => support(answer, "5.15"),
+    })
+}
+
+/// BTF at all: `BPF_BTF_LOAD` with one integer type.
+#[must_use]
+pub fn btf() -> Support {
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    *ANSWER.get_or_init(|| support(charged(|| btf::load(btf::PLAIN)), "4.18"))
+}
+
+/// The kinds of BTF that an object's own is rewritten to.
+pub(crate) fn btf_features() -> &'static BtfFeatures {
+    static ANSWER: OnceLock<BtfFeatures> = OnceLock::new();
+    ANSWER.get_or_init(btf::features)
+}
+
+/// Runs what creates a map or loads a program, and once more with the locked-memory limit raised if the kernel says
+/// EPERM: before 5.11 that is what it says when the limit is reached, which it soon is.
+pub(crate) fn charged<T>(mut create: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    match create() {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) && matches!(process::memlock(), Ok(Some(_))) => {
+            if process::raise_memlock().is_ok() {
+                create()
+            } else {
+                Err(error)
+            }
+        }
+        answer => answer,
+    }
+}
+
+fn support<T>(answer: io::Result<T>, since: &'static str) -> Support {
+    match answer {
+        Ok(_) => Support::Yes,
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) => Support::NotPermitted,
+        Err(_) => Support::Needs(since),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_yes_no_or_not_permitted() {
+        let errno = |number| Err::<(), _>(io::Error::from_raw_os_error(number));
+        assert_eq!(support(Ok(()), "5.8"), Support::Yes);
+        assert_eq!(support(errno(libc::EINVAL), "5.8"), Support::Needs("5.8"));
+        assert_eq!(support(errno(libc::EPERM), "5.8"), Support::NotPermitted);
+    }
+}

@@ -1,0 +1,102 @@
+//! Which kinds of BTF this kernel takes.
+//!
+//! BTF grew a kind at a time, and a kernel refuses a whole blob for one kind that it does not know. An object's BTF is
+//! therefore rewritten before loading, each unknown kind to something older of the same shape, for which one must know
+//! what is unknown. Each question is a blob of a few types, loaded and thrown away.
+
+use std::io;
+
+use aya_obj::btf::BtfFeatures;
+
+use crate::sys::bpf;
+
+/// `BTF_KIND_…`
+mod kind {
+    pub(super) const INT: u32 = 1;
+    pub(super) const PTR: u32 = 2;
+    pub(super) const FUNC: u32 = 12;
+    pub(super) const FUNC_PROTO: u32 = 13;
+    pub(super) const VAR: u32 = 14;
+    pub(super) const DATASEC: u32 = 15;
+    pub(super) const FLOAT: u32 = 16;
+    pub(super) const DECL_TAG: u32 = 17;
+    pub(super) const TYPE_TAG: u32 = 18;
+    pub(super) const ENUM64: u32 = 19;
+}
+
+/// `btf_type.info`: the kind, and how many entries follow (or, for a function, its linkage).
+const fn info(kind: u32, entries: u32) -> u32 {
+    kind << 24 | entries
+}
+
+/// Every blob's strings: offset 1 is `x`, offset 3 is `.data`.
+const STRINGS: &[u8] = b"\0x\0.data\0";
+
+/// Type 1 of every blob, a signed 32-bit integer: name, info, size, encoding.
+const INTEGER: [u32; 4] = [1, info(kind::INT, 0), 4, 1 << 24 | 32];
+/// Type 2 where one is needed: a static variable of type 1.
+const VARIABLE: [u32; 4] = [1, info(kind::VAR, 0), 1, 0];
+/// Type 2 where one is needed: a function type without parameters.
+const PROTOTYPE: [u32; 3] = [0, info(kind::FUNC_PROTO, 0), 0];
+
+pub(super) const PLAIN: &[&[u32]] = &[&INTEGER];
+const FUNC: &[&[u32]] = &[&INTEGER, &PROTOTYPE, &[1, info(kind::FUNC, 0), 2]];
+const FUNC_GLOBAL: &[&[u32]] = &[&INTEGER, &PROTOTYPE, &[1, info(kind::FUNC, 1), 2]];
+const DATASEC: &[&[u32]] = &[&INTEGER, &VARIABLE, &[3, info(kind::DATASEC, 1), 4, 2, 0, 4]];
+const DATASEC_ZERO: &[&[u32]] = &[&INTEGER, &[3, info(kind::DATASEC, 0), 0]];
+const FLOAT: &[&[u32]] = &[&INTEGER, &[1, info(kind::FLOAT, 0), 4]];
+const DECL_TAG: &[&[u32]] = &[&INTEGER, &VARIABLE, &[1, info(kind::DECL_TAG, 0), 2, u32::MAX]];
+const TYPE_TAG: &[&[u32]] = &[&INTEGER, &[1, info(kind::TYPE_TAG, 0), 1], &[0, info(kind::PTR, 0), 2]];
+const ENUM64: &[&[u32]] = &[&INTEGER, &[1, info(kind::ENUM64, 1), 8, 1, 0, 0]];
+
+/// Asks about every kind that came after the first ones.
+pub(super) fn features() -> BtfFeatures {
+    let takes = |types| load(types).is_ok();
+    BtfFeatures::new(
+        takes(FUNC),
+        takes(FUNC_GLOBAL),
+        takes(DATASEC),
+        takes(DATASEC_ZERO),
+        takes(FLOAT),
+        takes(DECL_TAG),
+        takes(TYPE_TAG),
+        takes(ENUM64),
+    )
+}
+
+/// Loads a blob of these types and throws it away.
+pub(super) fn load(types: &[&[u32]]) -> io::Result<()> {
+    bpf::btf_load(
+        &blob(types),
+        &mut [],
+        "asks whether this kernel takes a kind of BTF, with the smallest blob that has it",
+    )
+    .map(drop)
+}
+
+/// `struct btf_header`, the types, the strings.
+fn blob(types: &[&[u32]]) -> Vec<u8> {
+    const HEADER_LEN: u32 = 24;
+    let types: Vec<u32> = types.concat();
+    let types_len = types.len() as u32 * 4;
+    let mut blob = Vec::new();
+    blob.extend_from_slice(&0xeb9f_u16.to_ne_bytes());
+    blob.extend_from_slice(&[1, 0]); // version, flags
+    for word in [HEADER_LEN, 0, types_len, types_len, STRINGS.len() as u32].iter().chain(&types) {
+        blob.extend_from_slice(&word.to_ne_bytes());
+    }
+    blob.extend_from_slice(STRINGS);
+    blob
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_blob_is_well_formed() {
+        for types in [PLAIN, FUNC, FUNC_GLOBAL, DATASEC, DATASEC_ZERO, FLOAT, DECL_TAG, TYPE_TAG, ENUM64] {
+            aya_obj::btf::Btf::parse(&blob(types), object::Endianness::default()).unwrap();
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Programs: through the verifier into the kernel.
+
+mod verifier;
+
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use log::debug;
+
+use crate::{
+    Error,
+    object::{ProgramSpec, link::Linked},
+    probe::charged,
+    sys::{
+        Errno,
+        bpf::{self, Info},
+    },
+};
+
+/// A program in the kernel, verified and compiled, not yet attached to anything.
+#[derive(Debug)]
+pub struct Program {
+    spec: ProgramSpec,
+    program: OwnedFd,
+}
+
+/// What all programs of an object share.
+pub(crate) struct Shared<'a> {
+    pub(crate) license: &'a CStr,
+    pub(crate) kernel_version: u32,
+    pub(crate) btf: Option<BorrowedFd<'a>>,
+}
+
+/// `BPF_F_SLEEPABLE`
+const SLEEPABLE: u32 = 1 << 4;
+
+impl Program {
+    pub(crate) fn load(spec: ProgramSpec, linked: &Linked, shared: &Shared<'_>) -> Result<Self, Error> {
+        let program = bpf::Program {
+            program_type: spec.section.program_type,
+            expected_attach_type: spec.section.expected_attach_type,
+            flags: if spec.section.sleepable { SLEEPABLE } else { 0 },
+            name: &spec.name,
+            instructions: &linked.instructions,
+            license: shared.license,
+            kernel_version: shared.kernel_version,
+            btf: shared.btf.map(|fd| Info { fd, func_info: &linked.func_info, line_info: &linked.line_info }),
+        };
+        let program = verify(&program)?;
+        Ok(Self { spec, program })
+    }
+
+    /// The function's name in the source; the kernel keeps 15 bytes of it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// How the object described it.
+    #[must_use]
+    pub fn spec(&self) -> &ProgramSpec {
+        &self.spec
+    }
+}
+
+impl AsFd for Program {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.program.as_fd()
+    }
+}
+
+/// Loads a program: first without a log, which is quicker, and on refusal once more with one.
+fn verify(program: &bpf::Program<'_>) -> Result<OwnedFd, Error> {
+    let error = match charged(|| patiently(program, &mut [])) {
+        Ok(fd) => return Ok(fd),
+        Err(error) => error,
+    };
+    if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EACCES | libc::EPERM | libc::E2BIG | libc::ENOENT)) {
+        return Err(refused(program, &error));
+    }
+    let (second, log) = match with_log(program) {
+        (Ok(fd), _) => return Ok(fd),
+        (Err(error), log) => (error, log),
+    };
+    match verifier::sentence(&log) {
+        Some(sentence) => Err(Error::Verifier { program: program.name.to_owned(), sentence: sentence.to_owned(), log }),
+        None => Err(refused(program, &second)),
+    }
+}
+
+/// The verifier says EAGAIN when a signal interrupts it; a few more times are enough.
+fn patiently(program: &bpf::Program<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
+    const TIMES: u32 = 5;
+    let mut answer = bpf::prog_load(program, log, "loads a program: the verifier walks every path through it");
+    for _ in 1..TIMES {
+        match &answer {
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {
+                answer = bpf::prog_load(program, log, "loads the program again: a signal had interrupted the verifier");
+            }
+            _ => break,
+        }
+    }
+    answer
+}
+
+/// Loads with a log, doubled as long as it does not fit.
+fn with_log(program: &bpf::Program<'_>) -> (io::Result<OwnedFd>, String) {
+    const FIRST: usize = 64 << 10;
+    const LAST: usize = 16 << 20;
+    let mut size = FIRST;
+    loop {
+        let mut log = vec![0; size];
+        let answer = patiently(program, &mut log);
+        match &answer {
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && size < LAST => size *= 2,
+            _ => {
+                let text = log.split(|&byte| byte == 0).next().unwrap_or_default();
+                return (answer, String::from_utf8_lossy(text).into_owned());
+            }
+        }
+        debug!("the verifier's log does not fit into {} bytes", size / 2);
+    }
+}
+
+fn refused(program: &bpf::Program<'_>, error: &io::Error) -> Error {
+    let attempt = format!("load the program `{}` ({})", program.name, program.program_type);
+    let plain = Error::kernel(attempt, error);
+    match Errno::of(error).raw() {
+        libc::EINVAL => {
+            plain.advise("the verifier gives no reason; perhaps this kernel does not know this kind of program")
+        }
+        libc::E2BIG => plain.advise("it has more instructions than the kernel takes"),
+        _ => plain,
+    }
+}

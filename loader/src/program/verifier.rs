@@ -1,0 +1,86 @@
+//! The verifier's log: finding the one line that says why.
+//!
+//! A log is a walk through the program: source lines (`; …`), instructions (`12: (85) call …`), register states
+//! (`R1=ctx() R10=fp0`, `from 3 to 7: …`), then, where the walk ended, the reason, and behind it statistics
+//! (`processed 9 insns …`). How many lines of statistics there are, and of what kind, changes from kernel to kernel, so
+//! the reason is not "the last line" but the last one that is neither walk nor statistics.
+
+/// The line that says why a program was refused; `None` if the log has none.
+pub(super) fn sentence(log: &str) -> Option<&str> {
+    log.lines().map(str::trim).rfind(|line| !line.is_empty() && !is_walk(line) && !is_statistics(line))
+}
+
+/// A step of the walk.
+fn is_walk(line: &str) -> bool {
+    let numbered = line.split_once(": ").is_some_and(|(number, rest)| {
+        number.bytes().all(|byte| byte.is_ascii_digit()) && (rest.starts_with('(') || is_state(rest))
+    });
+    line.starts_with(';')
+        || numbered
+        || is_state(line)
+        || line.starts_with("from ")
+        || line.starts_with("last_idx ")
+        || line.starts_with("regs=")
+        || line.starts_with("parent ")
+        || line.starts_with("mark_precise: ")
+        || is_heading(line)
+}
+
+/// `R1=ctx(off=0) R10=fp0`, older `R1_w=…`, or `frame1: R1=…`.
+fn is_state(line: &str) -> bool {
+    let state = line.strip_prefix("frame").and_then(|rest| rest.split_once(": ")).map_or(line, |(_, state)| state);
+    state.strip_prefix('R').is_some_and(|rest| {
+        let name: String = rest.chars().take_while(|&c| c != '=').collect();
+        name.len() < rest.len()
+            && name.starts_with(|c: char| c.is_ascii_digit())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    })
+}
+
+/// Lines in front of a function's walk.
+fn is_heading(line: &str) -> bool {
+    line.starts_with("func#")
+        || line.starts_with("Func#")
+        || line.starts_with("Validating ")
+        || line == "caller:"
+        || line == "callee:"
+        || line.starts_with("Live regs before insn")
+        || line.starts_with("reg type unsupported")
+}
+
+/// Lines behind the reason.
+fn is_statistics(line: &str) -> bool {
+    ["processed ", "verification time ", "stack depth ", "max_states_per_insn ", "insns processed ", "total_states "]
+        .iter()
+        .any(|start| line.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sentence;
+
+    #[test]
+    fn the_reason_is_found_between_walk_and_statistics() {
+        let log = "0: R1=ctx() R10=fp0\n; let x = 1; @ stack.rs:12\n0: (b7) r1 = 0    ; R1=0\n1: (7b) *(u64 *)(r10 -520) = r1\n\
+                   invalid write to stack R10 off=-520 size=8\nprocessed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0\n";
+        assert_eq!(sentence(log), Some("invalid write to stack R10 off=-520 size=8"));
+    }
+
+    #[test]
+    fn more_statistics_than_usual_do_not_hide_it() {
+        let log = "func#0 @0\n0: (95) exit\nR0 !read_ok\nverification time 12 usec\nstack depth 0\nprocessed 1 insns (limit 1000000)\n";
+        assert_eq!(sentence(log), Some("R0 !read_ok"));
+    }
+
+    #[test]
+    fn a_combined_stack_is_reported_by_its_own_line() {
+        let log = "combined stack size of 2 calls is 544. Too large\nverification time 4 usec\nprocessed 3 insns\n";
+        assert_eq!(sentence(log), Some("combined stack size of 2 calls is 544. Too large"));
+    }
+
+    #[test]
+    fn no_reason_is_none() {
+        assert_eq!(sentence(""), None);
+        assert_eq!(sentence("0: (95) exit\nprocessed 1 insns\n"), None);
+    }
+}

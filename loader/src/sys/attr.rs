@@ -1,0 +1,201 @@
+//! `union bpf_attr`, one structure for each command, written by hand after `include/uapi/linux/bpf.h`.
+//!
+//! The kernel takes a pointer and a size. It accepts a structure shorter than its own (the rest is zero) and a longer
+//! one if all the bytes it does not know are zero, which is how the same program runs on kernels a decade apart. So each
+//! structure here ends where our knowledge of the command ends, is made by `Default` with every byte zero, and sets only
+//! what it needs.
+//!
+//! No structure has padding: [`Attr`] is implemented by a macro that checks so, since padding would be uninitialised
+//! bytes shown to the kernel.
+
+use std::fmt;
+
+use log::kv;
+
+/// A user-space address as the kernel wants it in `bpf_attr`: 64 bits wide everywhere (`__aligned_u64`).
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Pointer(u64);
+
+impl Pointer {
+    /// For memory that the kernel reads; null for an empty slice, which the kernel takes as "not given".
+    pub(super) fn to<T>(target: &[T]) -> Self {
+        if target.is_empty() { Self(0) } else { Self(target.as_ptr().expose_provenance() as u64) }
+    }
+
+    /// For memory that the kernel fills.
+    pub(super) fn to_mut<T>(target: &mut [T]) -> Self {
+        if target.is_empty() { Self(0) } else { Self(target.as_mut_ptr().expose_provenance() as u64) }
+    }
+}
+
+impl fmt::Debug for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+/// `BPF_OBJ_NAME_LEN`: 16 bytes with the closing NUL, so a name is cut at 15.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Name([u8; 16]);
+
+impl Name {
+    /// The name as the kernel takes it (`bpf_obj_name_cpy`): letters, digits, `_` and `.`; anything else becomes `_`.
+    pub(crate) fn cut(name: &str) -> Self {
+        let mut bytes = [0; 16];
+        for (to, from) in bytes.iter_mut().take(15).zip(name.bytes()) {
+            *to = if from.is_ascii_alphanumeric() || from == b'.' { from } else { b'_' };
+        }
+        Self(bytes)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", String::from_utf8_lossy(&self.0).trim_end_matches('\0'))
+    }
+}
+
+/// One command's part of `union bpf_attr`.
+pub(super) trait Attr: kv::Source {}
+
+macro_rules! attr {
+    ($($(#[$doc:meta])* struct $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Default)]
+        #[repr(C)]
+        pub(crate) struct $name { $($(#[$field_doc])* pub(crate) $field: $type,)* }
+
+        // The sum of the fields is the whole: no padding.
+        const _: () = assert!(size_of::<$name>() == 0 $(+ size_of::<$type>())*);
+
+        impl Attr for $name {}
+
+        /// The fields that are set, by name: zero is the kernel's "not given".
+        impl kv::Source for $name {
+            fn visit<'kvs>(&'kvs self, visitor: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
+                $(if self.$field != <$type>::default() {
+                    visitor.visit_pair(kv::Key::from_str(stringify!($field)), kv::Value::from_debug(&self.$field))?;
+                })*
+                Ok(())
+            }
+        }
+    )*};
+}
+
+attr! {
+    /// `BPF_MAP_CREATE`
+    struct MapCreate {
+        map_type: crate::MapType,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+        map_flags: u32,
+        inner_map_fd: u32,
+        numa_node: u32,
+        map_name: Name,
+        map_ifindex: u32,
+        btf_fd: u32,
+        btf_key_type_id: u32,
+        btf_value_type_id: u32,
+        btf_vmlinux_value_type_id: u32,
+        map_extra: u64,
+    }
+
+    /// `BPF_MAP_LOOKUP_ELEM`, `BPF_MAP_UPDATE_ELEM`, `BPF_MAP_DELETE_ELEM`, `BPF_MAP_GET_NEXT_KEY` and `BPF_MAP_FREEZE`
+    struct MapElem {
+        map_fd: u32,
+        padding: u32,
+        key: Pointer,
+        /// The value, or the next key.
+        value: Pointer,
+        flags: u64,
+    }
+
+    /// `BPF_PROG_LOAD`
+    struct ProgLoad {
+        prog_type: crate::ProgramType,
+        insn_cnt: u32,
+        insns: Pointer,
+        license: Pointer,
+        log_level: u32,
+        log_size: u32,
+        log_buf: Pointer,
+        kern_version: u32,
+        prog_flags: u32,
+        prog_name: Name,
+        prog_ifindex: u32,
+        expected_attach_type: u32,
+        prog_btf_fd: u32,
+        func_info_rec_size: u32,
+        func_info: Pointer,
+        func_info_cnt: u32,
+        line_info_rec_size: u32,
+        line_info: Pointer,
+        line_info_cnt: u32,
+        attach_btf_id: u32,
+    }
+
+    /// `BPF_BTF_LOAD`
+    struct BtfLoad {
+        btf: Pointer,
+        btf_log_buf: Pointer,
+        btf_size: u32,
+        btf_log_size: u32,
+        btf_log_level: u32,
+        padding: u32,
+    }
+
+    /// `BPF_LINK_CREATE` for a perf event (`BPF_PERF_EVENT`)
+    struct LinkCreatePerfEvent {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: u32,
+        flags: u32,
+        bpf_cookie: u64,
+    }
+
+    /// `struct bpf_map_info`, the part that every kernel since 4.15 fills
+    struct MapInfo {
+        map_type: crate::MapType,
+        id: u32,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+        map_flags: u32,
+        name: Name,
+    }
+
+    /// `BPF_OBJ_GET_INFO_BY_FD`
+    struct ObjGetInfo {
+        bpf_fd: u32,
+        info_len: u32,
+        info: Pointer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_the_kernels() {
+        use std::mem::offset_of;
+        assert_eq!(offset_of!(MapCreate, map_name), 28);
+        assert_eq!(offset_of!(MapCreate, btf_fd), 48);
+        assert_eq!(offset_of!(MapCreate, map_extra), 64);
+        assert_eq!(offset_of!(ProgLoad, log_buf), 32);
+        assert_eq!(offset_of!(ProgLoad, prog_name), 48);
+        assert_eq!(offset_of!(ProgLoad, func_info), 80);
+        assert_eq!(offset_of!(ProgLoad, line_info), 96);
+        assert_eq!(offset_of!(ProgLoad, attach_btf_id), 108);
+        assert_eq!(offset_of!(LinkCreatePerfEvent, bpf_cookie), 16);
+    }
+
+    #[test]
+    fn names_are_cut_at_15_bytes_and_cleaned() {
+        assert_eq!(format!("{:?}", Name::cut("a-very/long_name.of a map")), "a_very_long_nam");
+        assert_eq!(format!("{:?}", Name::cut("events")), "events");
+    }
+}

@@ -1,0 +1,218 @@
+//! bpf(2): the one call, and a safe function for each command the loader uses.
+//!
+//! The call takes addresses and believes them, so it is unsafe; each command's function builds its structure from
+//! slices and descriptors that are alive during the call and lengths that are theirs. Map elements, whose lengths only
+//! the kernel knows, are in [`elements`](super::elements).
+#![expect(unsafe_code, reason = "the system call itself")]
+
+use std::{
+    ffi::CStr,
+    fmt, io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+};
+
+use aya_obj::generated::bpf_insn;
+use log::kv;
+
+use super::attr::{Attr, BtfLoad, LinkCreatePerfEvent, MapCreate, MapInfo, Name, ObjGetInfo, Pointer, ProgLoad};
+use crate::ProgramType;
+
+/// `enum bpf_cmd`, as far as the loader uses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(non_camel_case_types, reason = "the kernel's names")]
+pub(super) enum Command {
+    MAP_CREATE = 0,
+    MAP_LOOKUP_ELEM = 1,
+    MAP_UPDATE_ELEM = 2,
+    MAP_DELETE_ELEM = 3,
+    MAP_GET_NEXT_KEY = 4,
+    PROG_LOAD = 5,
+    OBJ_GET_INFO_BY_FD = 15,
+    BTF_LOAD = 18,
+    MAP_FREEZE = 22,
+    LINK_CREATE = 28,
+}
+
+/// Calls bpf(2) and reports it.
+///
+/// # Safety
+///
+/// Every address in `attr` must be valid for what `command` does with it, reading or writing, for the length that the
+/// command takes from `attr` or from the object it works on.
+pub(super) unsafe fn bpf<A: Attr>(command: Command, attr: &mut A, why: &str) -> io::Result<i64> {
+    // SAFETY: `attr` is alive and `size_of::<A>()` bytes long, all of them initialised (`Attr` has no padding); the
+    // caller vouches for the addresses in it.
+    let value =
+        unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_long, std::ptr::from_mut(attr), size_of::<A>()) };
+    let answer = super::answer(value);
+    super::report("bpf", &Arguments { command, attr, size: size_of::<A>() }, &answer, why);
+    answer
+}
+
+/// As [`bpf`], for the commands that answer with a descriptor.
+///
+/// # Safety
+///
+/// As for [`bpf`]; `command` must be one that answers with a new descriptor.
+unsafe fn bpf_fd<A: Attr>(command: Command, attr: &mut A, why: &str) -> io::Result<OwnedFd> {
+    // SAFETY: handed on to the caller.
+    let value = unsafe { bpf(command, attr, why) }?;
+    let fd = RawFd::try_from(value).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+struct Arguments<'a, A> {
+    command: Command,
+    attr: &'a A,
+    size: usize,
+}
+
+impl<A: Attr> kv::Source for Arguments<'_, A> {
+    fn visit<'kvs>(&'kvs self, visitor: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
+        visitor.visit_pair(kv::Key::from_str("cmd"), kv::Value::from_display(&self.command))?;
+        self.attr.visit(visitor)?;
+        visitor.visit_pair(kv::Key::from_str("size"), kv::Value::from(self.size))
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BPF_{self:?}")
+    }
+}
+
+/// A descriptor as `bpf_attr` holds it.
+pub(crate) fn number(fd: BorrowedFd<'_>) -> u32 {
+    fd.as_raw_fd().cast_unsigned()
+}
+
+/// Creates a map.
+pub(crate) fn map_create(attr: MapCreate, why: &str) -> io::Result<OwnedFd> {
+    // SAFETY: `MapCreate` holds no address.
+    unsafe { bpf_fd(Command::MAP_CREATE, &mut { attr }, why) }
+}
+
+/// Makes a map read-only for user space, so that the verifier may take its contents for constants.
+pub(crate) fn map_freeze(map: BorrowedFd<'_>, why: &str) -> io::Result<()> {
+    let mut attr = super::attr::MapElem { map_fd: number(map), ..Default::default() };
+    // SAFETY: the command looks at nothing but `map_fd`.
+    unsafe { bpf(Command::MAP_FREEZE, &mut attr, why) }.map(drop)
+}
+
+/// What the kernel made of a map.
+pub(crate) fn map_info(map: BorrowedFd<'_>, why: &str) -> io::Result<MapInfo> {
+    let mut info = [MapInfo::default()];
+    let mut attr =
+        ObjGetInfo { bpf_fd: number(map), info_len: size_of::<MapInfo>() as u32, info: Pointer::to_mut(&mut info) };
+    // SAFETY: the kernel writes at most `info_len` bytes, the size of `info`, which is plain integers.
+    unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, why) }?;
+    let [info] = info;
+    Ok(info)
+}
+
+/// Loads BTF. `log`, if not empty, receives what the kernel has to say about it.
+pub(crate) fn btf_load(btf: &[u8], log: &mut [u8], why: &str) -> io::Result<OwnedFd> {
+    let mut attr = BtfLoad {
+        btf: Pointer::to(btf),
+        btf_size: length(btf.len())?,
+        btf_log_size: length(log.len())?,
+        btf_log_level: u32::from(!log.is_empty()),
+        btf_log_buf: Pointer::to_mut(log),
+        ..Default::default()
+    };
+    // SAFETY: both addresses are slices borrowed for the call, with their own lengths.
+    unsafe { bpf_fd(Command::BTF_LOAD, &mut attr, why) }
+}
+
+/// What `BPF_PROG_LOAD` needs to know about a program.
+pub(crate) struct Program<'a> {
+    pub(crate) program_type: ProgramType,
+    pub(crate) expected_attach_type: u32,
+    pub(crate) flags: u32,
+    pub(crate) name: &'a str,
+    pub(crate) instructions: &'a [bpf_insn],
+    pub(crate) license: &'a CStr,
+    pub(crate) kernel_version: u32,
+    pub(crate) btf: Option<Info<'a>>,
+}
+
+/// The program's part of `.BTF.ext`, record by record as the kernel wants it.
+#[derive(Clone, Copy)]
+pub(crate) struct Info<'a> {
+    pub(crate) fd: BorrowedFd<'a>,
+    pub(crate) func_info: &'a [aya_obj::generated::bpf_func_info],
+    pub(crate) line_info: &'a [aya_obj::generated::bpf_line_info],
+}
+
+/// Loads a program. `log`, if not empty, receives the verifier's log.
+pub(crate) fn prog_load(program: &Program<'_>, log: &mut [u8], why: &str) -> io::Result<OwnedFd> {
+    let mut attr = ProgLoad {
+        prog_type: program.program_type,
+        insn_cnt: length(program.instructions.len())?,
+        insns: Pointer::to(program.instructions),
+        license: Pointer::to(program.license.to_bytes_with_nul()),
+        log_level: u32::from(!log.is_empty()),
+        log_size: length(log.len())?,
+        log_buf: Pointer::to_mut(log),
+        kern_version: program.kernel_version,
+        prog_flags: program.flags,
+        prog_name: Name::cut(program.name),
+        expected_attach_type: program.expected_attach_type,
+        ..Default::default()
+    };
+    if let Some(info) = program.btf {
+        attr.prog_btf_fd = number(info.fd);
+        attr.func_info_rec_size = record_size(info.func_info);
+        attr.func_info = Pointer::to(info.func_info);
+        attr.func_info_cnt = length(info.func_info.len())?;
+        attr.line_info_rec_size = record_size(info.line_info);
+        attr.line_info = Pointer::to(info.line_info);
+        attr.line_info_cnt = length(info.line_info.len())?;
+    }
+    // SAFETY: every address is a slice borrowed for the call, every count its own length and every record size that of
+    // its elements; the licence ends with its NUL; the kernel writes into `log` alone, at most `log_size` bytes.
+    unsafe { bpf_fd(Command::PROG_LOAD, &mut attr, why) }
+}
+
+fn length(len: usize) -> io::Result<u32> {
+    u32::try_from(len).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))
+}
+
+/// The size of a record, or 0 where there is none: the kernel refuses a size without records.
+fn record_size<T>(records: &[T]) -> u32 {
+    if records.is_empty() { 0 } else { size_of::<T>() as u32 }
+}
+
+/// `BPF_PERF_EVENT` of `enum bpf_attach_type`
+const PERF_EVENT: u32 = 41;
+
+/// Asks for a link between descriptors that cannot be. A kernel that knows links on perf events looks for the program
+/// and finds none (EBADF); one that does not know them refuses the attach type first (EINVAL).
+pub(crate) fn link_create_nothing() -> io::Result<()> {
+    let mut attr =
+        LinkCreatePerfEvent { prog_fd: u32::MAX, target_fd: u32::MAX, attach_type: PERF_EVENT, ..Default::default() };
+    // SAFETY: `LinkCreatePerfEvent` holds no address, and -1 is nobody's descriptor, so nothing is created.
+    unsafe {
+        bpf(Command::LINK_CREATE, &mut attr, "asks whether this kernel has links on perf events; EBADF means yes")
+    }
+    .map(drop)
+}
+
+/// Ties a program to a perf event by a link (5.15): closing the link's descriptor detaches.
+pub(crate) fn link_create_perf_event(
+    program: BorrowedFd<'_>,
+    event: BorrowedFd<'_>,
+    cookie: u64,
+    why: &str,
+) -> io::Result<OwnedFd> {
+    let mut attr = LinkCreatePerfEvent {
+        prog_fd: number(program),
+        target_fd: number(event),
+        attach_type: PERF_EVENT,
+        bpf_cookie: cookie,
+        ..Default::default()
+    };
+    // SAFETY: `LinkCreatePerfEvent` holds no address.
+    unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
+}

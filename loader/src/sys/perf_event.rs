@@ -1,0 +1,130 @@
+//! perf_event_open(2) as a place to hang a program on: probes and tracepoints.
+//!
+//! A probe made this way lives as long as its descriptor, without a name in tracefs, and is gone when the process dies.
+//! (The other use of perf events, as a buffer, belongs to the crate perf-reader.)
+#![expect(unsafe_code, reason = "the system calls themselves")]
+
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+};
+
+use log::kv;
+
+/// `struct perf_event_attr` up to `config2`: the 72 bytes of `PERF_ATTR_SIZE_VER1`, which every kernel since 2.6.33
+/// knows.
+#[derive(Default)]
+#[repr(C)]
+struct Attr {
+    event_type: u32,
+    size: u32,
+    config: u64,
+    sample_period: u64,
+    sample_type: u64,
+    read_format: u64,
+    flags: u64,
+    wakeup_events: u32,
+    bp_type: u32,
+    config1: u64,
+    config2: u64,
+}
+
+const _: () = assert!(size_of::<Attr>() == 72);
+
+/// What to hang on, in the words of `struct perf_event_attr`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Event<'a> {
+    /// The dynamic PMU `uprobe`: `event_type` as sysfs says, `config` with the return-probe bit set or not.
+    Uprobe { event_type: u32, config: u64, path: &'a CStr, offset: u64 },
+    /// `PERF_TYPE_TRACEPOINT` with the tracepoint's id.
+    Tracepoint { id: u64 },
+}
+
+/// Opens an event for one process (`pid`) or for all.
+pub(crate) fn open(event: Event<'_>, pid: Option<u32>, why: &str) -> io::Result<OwnedFd> {
+    const PERF_TYPE_TRACEPOINT: u32 = 2;
+    let mut attr = Attr { size: size_of::<Attr>() as u32, ..Attr::default() };
+    match event {
+        Event::Uprobe { event_type, config, path, offset } => {
+            attr.event_type = event_type;
+            attr.config = config;
+            attr.config1 = path.as_ptr().expose_provenance() as u64;
+            attr.config2 = offset;
+        }
+        Event::Tracepoint { id } => {
+            attr.event_type = PERF_TYPE_TRACEPOINT;
+            attr.config = id;
+            // Kernels want a period for a tracepoint, though no sample is ever taken.
+            attr.sample_period = 1;
+        }
+    }
+    let (pid, cpu) = match pid {
+        // One process, wherever it runs.
+        Some(pid) => (i64::from(pid), -1_i64),
+        // All processes; the CPU is a formality, the program runs on every one.
+        None => (-1, 0),
+    };
+    // SAFETY: `attr` is alive, initialised and `attr.size` bytes long; the path behind `config1` is a C string borrowed
+    // for the call, and the kernel copies it.
+    let value = unsafe { libc::syscall(libc::SYS_perf_event_open, &raw const attr, pid, cpu, -1_i64, FD_CLOEXEC) };
+    let answer = super::answer(value);
+    super::report("perf_event_open", &Arguments { event, pid, cpu }, &answer, why);
+    let fd = RawFd::try_from(answer?).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+struct Arguments<'a> {
+    event: Event<'a>,
+    pid: i64,
+    cpu: i64,
+}
+
+impl kv::Source for Arguments<'_> {
+    fn visit<'kvs>(&'kvs self, visitor: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
+        let mut pair = |name: &'static str, value| visitor.visit_pair(kv::Key::from_str(name), value);
+        match &self.event {
+            Event::Uprobe { event_type, config, path, offset } => {
+                pair("type", kv::Value::from(*event_type))?;
+                pair("config", kv::Value::from(*config))?;
+                pair("uprobe_path", kv::Value::from_debug(path))?;
+                pair("probe_offset", kv::Value::from(*offset))?;
+            }
+            Event::Tracepoint { id } => {
+                pair("type", kv::Value::from("PERF_TYPE_TRACEPOINT"))?;
+                pair("config", kv::Value::from(*id))?;
+                pair("sample_period", kv::Value::from(1))?;
+            }
+        }
+        pair("pid", kv::Value::from(self.pid))?;
+        pair("cpu", kv::Value::from(self.cpu))?;
+        pair("group_fd", kv::Value::from(-1))?;
+        pair("flags", kv::Value::from("PERF_FLAG_FD_CLOEXEC"))
+    }
+}
+
+/// `PERF_EVENT_IOC_SET_BPF`: the way to attach a program where there are no links (before 5.15).
+pub(crate) fn set_bpf(event: BorrowedFd<'_>, program: BorrowedFd<'_>, why: &str) -> io::Result<()> {
+    ioctl(event, libc::c_ulong::from(SET_BPF), "PERF_EVENT_IOC_SET_BPF", program.as_raw_fd(), why)
+}
+
+/// `PERF_EVENT_IOC_ENABLE`.
+pub(crate) fn enable(event: BorrowedFd<'_>, why: &str) -> io::Result<()> {
+    ioctl(event, libc::c_ulong::from(ENABLE), "PERF_EVENT_IOC_ENABLE", 0, why)
+}
+
+/// `PERF_FLAG_FD_CLOEXEC`
+const FD_CLOEXEC: libc::c_long = 8;
+const ENABLE: u32 = aya_obj::generated::PERF_EVENT_IOC_ENABLE;
+const SET_BPF: u32 = aya_obj::generated::PERF_EVENT_IOC_SET_BPF;
+
+fn ioctl(event: BorrowedFd<'_>, request: libc::c_ulong, name: &str, argument: i32, why: &str) -> io::Result<()> {
+    // SAFETY: both requests take an integer, not an address.
+    let value = unsafe { libc::ioctl(event.as_raw_fd(), request as _, argument) };
+    let answer = super::answer(i64::from(value));
+    let arguments: [(&str, kv::Value<'_>); 3] =
+        [("fd", event.as_raw_fd().into()), ("op", name.into()), ("argument", argument.into())];
+    super::report("ioctl", &arguments.as_slice(), &answer, why);
+    answer.map(drop)
+}
