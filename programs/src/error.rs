@@ -88,6 +88,13 @@ pub enum Error {
         /// The Rust line that gave it.
         at: At,
     },
+    /// A variable's type has no size, or the variable takes more than 4 GiB.
+    BadVariable {
+        /// The variable's name.
+        variable: String,
+        /// The Rust line that gave it.
+        at: At,
+    },
     /// A map's definition cannot be expressed.
     BadMap {
         /// The map's name.
@@ -140,6 +147,10 @@ impl Display for Error {
             Self::BadSection { section, expected, at } => {
                 write!(f, "the section name `{section:?}`, given at {at}, will not do: it should be {expected}")
             }
+            Self::BadVariable { variable, at } => write!(
+                f,
+                "variable `{variable}`, given at {at}, is of a type without a size, or one of more than 4 GiB"
+            ),
             Self::BadMap { map, problem, at } => {
                 write!(f, "map `{map}`, given at {at}, cannot be written: {problem}")
             }

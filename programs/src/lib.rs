@@ -44,7 +44,7 @@
 //!
 //! Writing the frame pointer does not compile:
 //!
-//! ```compile_fail
+//! ```compile_fail,E0277
 //! use cutaway_programs::prelude::*;
 //! Assembler::new().mov(R10, 0);
 //! ```

@@ -60,7 +60,8 @@ pub trait Register: Sealed + Copy {
 /// A register that can be written: all but [`R10`].
 pub trait Writable: Register {}
 
-/// What the second operand of an instruction can be: a register as wide as the first, or an `i32`, which the CPU sign-extends.
+/// What the second operand of an instruction can be: a register as wide as the first, or an `i32`, which is sign-extended to
+/// that width. An `i16` will do, too, so that an [`offset!`](crate::offset) can be added.
 pub trait Operand<W: Width>: Sealed {
     #[doc(hidden)]
     fn value(self) -> Value;
@@ -85,6 +86,14 @@ impl Sealed for i32 {}
 impl<W: Width> Operand<W> for i32 {
     fn value(self) -> Value {
         Value::Immediate(self)
+    }
+}
+
+impl Sealed for i16 {}
+
+impl<W: Width> Operand<W> for i16 {
+    fn value(self) -> Value {
+        Value::Immediate(i32::from(self))
     }
 }
 

@@ -26,7 +26,7 @@
 //! end, such as where a label is, is checked by [`Assembler::finish`]. Every verb notes the Rust line that called it: errors
 //! name it, and so does the kernel's verifier when it explains a rejected program.
 //!
-//! The verbs have a file for each family: [`arithmetic`](self), jumps, memory, atomics.
+//! The verbs have a file for each family: arithmetic, jumps, memory, atomics.
 
 mod arithmetic;
 mod atomic;

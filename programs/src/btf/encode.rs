@@ -56,8 +56,8 @@ pub(crate) struct BtfWriter {
     signatures: HashMap<Signature, u32>,
     strings: Vec<u8>,
     offsets: HashMap<String, u32>,
-    /// A type with more members than BTF can count, named for the error.
-    overflow: Option<String>,
+    /// The first thing that BTF cannot express.
+    problem: Option<String>,
 }
 
 impl BtfWriter {
@@ -70,7 +70,7 @@ impl BtfWriter {
             signatures: HashMap::new(),
             strings: vec![0],
             offsets: HashMap::new(),
-            overflow: None,
+            problem: None,
         }
     }
 
@@ -145,7 +145,12 @@ impl BtfWriter {
             let name = self.string(&member.name);
             let id = self.add(&member.kind);
             // BTF counts in bits.
-            tail.extend([name, id, member.offset.saturating_mul(8)]);
+            let bits = member.offset.checked_mul(8).unwrap_or_else(|| {
+                let problem = || format!("`{}` lies beyond 512 MiB", member.name);
+                self.problem.get_or_insert_with(problem);
+                0
+            });
+            tail.extend([name, id, bits]);
         }
         let count = self.members(&composite.name, composite.members.len());
         self.write(&composite.name, kind, count, composite.bytes, &tail)
@@ -224,7 +229,8 @@ impl BtfWriter {
 
     fn members(&mut self, name: &str, count: usize) -> u32 {
         if count > MAX_MEMBERS {
-            self.overflow.get_or_insert_with(|| name.to_owned());
+            let problem = || format!("`{name}` has more than {MAX_MEMBERS} members");
+            self.problem.get_or_insert_with(problem);
         }
         (count & MAX_MEMBERS) as u32
     }
@@ -239,10 +245,10 @@ impl BtfWriter {
         self.count
     }
 
-    /// The whole section, or the name of a type with more members than BTF can count.
+    /// The whole section, or what cannot be expressed in it.
     pub(crate) fn finish(self) -> Result<Vec<u8>, String> {
-        if let Some(name) = self.overflow {
-            return Err(format!("`{name}` has more than {MAX_MEMBERS} members"));
+        if let Some(problem) = self.problem {
+            return Err(problem);
         }
         let (Ok(types), Ok(strings)) = (u32::try_from(self.types.len()), u32::try_from(self.strings.len())) else {
             return Err("types or their names take more than 4 GiB".to_owned());

@@ -176,8 +176,8 @@ impl Type {
 }
 
 impl Member {
-    /// A member `offset` bytes into its struct.
+    /// A member `offset` bytes into its struct. The `r#` of a raw identifier is Rust's affair and left out.
     pub fn new(name: &str, offset: u32, kind: Type) -> Self {
-        Self { name: name.to_owned(), offset, kind }
+        Self { name: name.strip_prefix("r#").unwrap_or(name).to_owned(), offset, kind }
     }
 }

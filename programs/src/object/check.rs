@@ -2,17 +2,21 @@
 
 use std::collections::HashSet;
 
-use super::{ObjectBuilder, TEXT};
+use super::ObjectBuilder;
 use crate::{
     asm::{At, Code, Reference},
     error::Error,
     handle::Owner,
     instruction::opcode::*,
-    map::MapType,
+    map::{MapDef, MapType, Part},
 };
 
 impl ObjectBuilder {
     pub(super) fn check(&self) -> Result<(), Error> {
+        if self.license.contains('\0') {
+            let problem = format!("the licence {:?} contains a NUL", self.license);
+            return Err(Error::Format { problem });
+        }
         self.check_names()?;
         self.check_maps()?;
         self.check_sections()?;
@@ -54,6 +58,8 @@ impl ObjectBuilder {
                 Some(_) if !holds_maps => "only a map of maps holds maps",
                 Some(inner) if inner.inner.is_some() => "a map of maps cannot hold maps of maps",
                 Some(inner) if inner.pinned_by_name => "a map within a map has no name to be pinned under",
+                Some(inner) if is_sizeless(inner) => "its maps' keys or values have no size",
+                _ if is_sizeless(&map.item) => "its keys or values are of a type without a size",
                 _ => continue,
             };
             return Err(Error::BadMap { map: map.name.clone(), problem, at: map.at });
@@ -63,6 +69,9 @@ impl ObjectBuilder {
 
     fn check_sections(&self) -> Result<(), Error> {
         for variable in &self.variables {
+            if variable.item.variable.kind.bytes().is_none() {
+                return Err(Error::BadVariable { variable: variable.name.clone(), at: variable.at });
+            }
             let section = &variable.item.section;
             let within = |family: &str| {
                 let rest = section.strip_prefix(family);
@@ -83,9 +92,11 @@ impl ObjectBuilder {
             return Err(Error::BadSection { section: section.clone(), expected, at: variable.at });
         }
         for function in &self.functions {
-            let section = &function.item.section;
-            let reserved = section.starts_with('.') && section != TEXT
-                || ["license", "version", "maps"].contains(&section.as_str());
+            let Some(section) = &function.item.program else {
+                continue;
+            };
+            let taken = |prefix| section.starts_with(prefix);
+            let reserved = [".", "license", "version", "maps"].into_iter().any(taken);
             if section.is_empty() || reserved || section.contains('\0') {
                 return Err(Error::BadSection {
                     section: section.clone(),
@@ -106,6 +117,12 @@ impl ObjectBuilder {
         };
         if owner == self.owner { Ok(()) } else { Err(Error::ForeignReference { kind, at }) }
     }
+}
+
+/// Whether a key or a value is given by a type that has no size.
+fn is_sizeless(map: &MapDef) -> bool {
+    let is_sizeless = |part: &Option<Part>| matches!(part, Some(Part::Type(kind)) if kind.bytes().is_none());
+    is_sizeless(&map.key) || is_sizeless(&map.value)
 }
 
 /// The verifier wants the last instruction to be an exit or a jump that is always taken.

@@ -15,7 +15,7 @@
 //!
 //! Kernel: `Documentation/bpf/llvm_reloc.rst`.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, iter};
 
 use object::{
     Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScope, elf,
@@ -77,9 +77,10 @@ impl ObjectBuilder {
         writer.relocations()?;
 
         let ElfWriter { mut file, btf, .. } = writer;
-        let ext = ext::encode(&btf, &infos);
+        // Loaders refuse a `.BTF.ext` that tells of no function.
+        let ext = (!infos.is_empty()).then(|| ext::encode(&btf, &infos));
         let btf = btf.finish().map_err(|problem| Error::Format { problem })?;
-        for (name, data) in [(".BTF", btf), (".BTF.ext", ext)] {
+        for (name, data) in iter::once((".BTF", btf)).chain(ext.map(|ext| (".BTF.ext", ext))) {
             let name = name.as_bytes().to_vec();
             let section = file.add_section(Vec::new(), name, SectionKind::Other);
             file.append_section_data(section, &data, 8);
@@ -115,7 +116,7 @@ impl<'a> ElfWriter<'a> {
         let functions = &self.builder.functions;
         let mut names: Vec<&str> = Vec::new();
         for function in functions {
-            let name = function.item.section.as_str();
+            let name = function.item.section();
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -128,10 +129,10 @@ impl<'a> ElfWriter<'a> {
             let section = self.section(name, SectionKind::Text);
             let mut info = SectionInfo { name: self.btf.string(name), ..SectionInfo::default() };
             let members = functions.iter().enumerate();
-            for (index, function) in members.filter(|(_, f)| f.item.section == name) {
+            for (index, function) in members.filter(|(_, f)| f.item.section() == name) {
                 let code = function.item.code.as_ref().map_err(Clone::clone)?;
                 let symbol = self.symbol(function, SymbolKind::Text, function.item.linkage);
-                let bytes = code.encode(self.builder.order);
+                let bytes = self.encode(code, &placed);
                 let offset = self.file.add_symbol_data(symbol, section, &bytes, SLOT as u64);
                 let (linkage, signature) = (function.item.linkage, &function.item.signature);
                 let in_section = fits(offset + bytes.len() as u64)? - bytes.len() as u32;
@@ -148,6 +149,22 @@ impl<'a> ElfWriter<'a> {
         // Handles count functions in the order of their adding.
         self.functions = (0..functions.len()).filter_map(|index| placed.remove(&index)).collect();
         Ok(infos)
+    }
+
+    /// The function's bytes, with what the loader is to add to: a reference to a function says how far into `.text` it is,
+    /// because local functions are referred to by their section.
+    fn encode(&self, code: &Code, placed: &HashMap<usize, Placed<'_>>) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(code.slots() * SLOT);
+        for (_, statement) in code.statements() {
+            let mut instruction = statement.instruction;
+            if let Some(Reference::Function(function)) = statement.reference {
+                // Functions precede whoever refers to them, so this one has been placed.
+                let offset = placed.get(&function.index).map(|target| target.offset);
+                instruction.imm = offset.unwrap_or_default() as i32;
+            }
+            instruction.encode(self.builder.order, &mut bytes);
+        }
+        bytes
     }
 
     fn maps(&mut self) {
@@ -182,11 +199,12 @@ impl<'a> ElfWriter<'a> {
             }
         }
         for name in names {
-            let kind = match name.get(..5) {
-                Some(".bss" | ".bss.") => SectionKind::UninitializedData,
-                Some(".data") => SectionKind::Data,
-                _ if name == ".bss" => SectionKind::UninitializedData,
-                _ => SectionKind::ReadOnlyData,
+            let kind = if name.starts_with(".bss") {
+                SectionKind::UninitializedData
+            } else if name.starts_with(".data") {
+                SectionKind::Data
+            } else {
+                SectionKind::ReadOnlyData
             };
             let section = self.section(name, kind);
             let mut variables = Vec::new();
@@ -242,7 +260,9 @@ impl<'a> ElfWriter<'a> {
                     }
                     Reference::Function(function) => {
                         let target = self.functions.get(function.index);
-                        (target.map(|target| target.symbol), elf::R_BPF_64_64)
+                        let section = target.map(|target| target.section);
+                        let symbol = section.map(|section| self.file.section_symbol(section));
+                        (symbol, elf::R_BPF_64_64)
                     }
                 };
                 let symbol =

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The section of functions that are no programs themselves.
-pub(crate) const TEXT: &str = ".text";
+const TEXT: &str = ".text";
 
 /// Builds an object file. See the [crate's documentation](crate) for a whole one.
 #[derive(Debug)]
@@ -56,7 +56,8 @@ struct Global {
 
 #[derive(Debug)]
 struct Function {
-    section: String,
+    /// The program's section; a function that others call has none of its own and goes to `.text`.
+    program: Option<String>,
     signature: Signature,
     linkage: Linkage,
     code: Result<Code, Error>,
@@ -117,32 +118,33 @@ impl ObjectBuilder {
     /// `uretprobe/libc.so.6:getaddrinfo`, `tracepoint/sched/sched_process_exec`. Several programs can share one.
     #[track_caller]
     pub fn program(&mut self, section: &str, name: &str, code: Assembler) {
-        self.add(section, name, Signature::program(), Linkage::Global, code);
+        let (program, signature) = (Some(section.to_owned()), Signature::program());
+        self.add(program, name, signature, Linkage::Global, code);
     }
 
     /// Adds a function that programs and other functions call with [`Assembler::call_function`]. It is verified anew for
     /// each caller, with what is known of the arguments there. Needs Linux 4.16.
     #[track_caller]
     pub fn function(&mut self, name: &str, signature: Signature, code: Assembler) -> FunctionRef {
-        self.add(TEXT, name, signature, Linkage::Static, code)
+        self.add(None, name, signature, Linkage::Static, code)
     }
 
     /// Adds a function that is verified once, by its signature alone, whoever calls it. Needs Linux 5.6.
     #[track_caller]
     pub fn global_function(&mut self, name: &str, signature: Signature, code: Assembler) -> FunctionRef {
-        self.add(TEXT, name, signature, Linkage::Global, code)
+        self.add(None, name, signature, Linkage::Global, code)
     }
 
     #[track_caller]
     fn add(
         &mut self,
-        section: &str,
+        program: Option<String>,
         name: &str,
         signature: Signature,
         linkage: Linkage,
         code: Assembler,
     ) -> FunctionRef {
-        let function = Function { section: section.to_owned(), signature, linkage, code: code.finish() };
+        let function = Function { program, signature, linkage, code: code.finish() };
         self.functions.push(Named::new(name, function));
         FunctionRef { owner: self.owner, index: self.functions.len() - 1 }
     }
@@ -168,7 +170,7 @@ impl ObjectBuilder {
         for function in &self.functions {
             let code = function.item.code.as_ref().map_err(Clone::clone)?;
             let listing = Listing {
-                section: &function.item.section,
+                section: function.item.section(),
                 name: &function.name,
                 code,
                 sources: &self.sources,
@@ -194,6 +196,12 @@ impl ObjectBuilder {
             }
             Jump(_) | LongJump(_) => None,
         }
+    }
+}
+
+impl Function {
+    fn section(&self) -> &str {
+        self.program.as_deref().unwrap_or(TEXT)
     }
 }
 

@@ -67,7 +67,7 @@ fn send(events: MapRef, target: VariableRef, count_lost: FunctionRef) -> Assembl
     asm.call(Helper::bpf_ktime_get_ns);
     asm.store(DW, R6, offset!(Event, time_ns), R0);
     asm.mov(R1, R6);
-    asm.add(R1, i32::from(offset!(Event, comm)));
+    asm.add(R1, offset!(Event, comm));
     asm.mov(R2, 16);
     asm.call(Helper::bpf_get_current_comm);
     asm.mov(R1, R6);
