@@ -1,0 +1,317 @@
+//! Many records borrowed at once, released at once.
+//!
+//! A batch takes one look at the producer's position and hands out what was
+//! committed before it, so a producer that never stops cannot keep it going.
+//! The records are slices of the ring itself. They borrow the batch, and only
+//! when it is dropped is the consumer position stored: one store for all of
+//! them, and no record can be overwritten while someone holds it.
+#![expect(
+    unsafe_code,
+    reason = "turns a committed record into a slice, once here and once for the one-record form"
+)]
+
+use std::fmt;
+use std::iter::Take;
+use std::ops::Deref;
+use std::sync::atomic::Ordering;
+
+use crate::consumer::{Standing, publish};
+use crate::memory::mapped::Mapped;
+use crate::memory::{Consume, Data};
+use crate::record::{DISCARD, LENGTH, space};
+
+/// The records that were committed when [`Ring::batch`](crate::Ring::batch)
+/// looked.
+///
+/// Dropping the batch releases, in one store, all records that were handed out
+/// and no others: after an early `break`, a `return` or a panic the next batch
+/// begins with the first record not handed out. A batch that is forgotten
+/// ([`std::mem::forget`]) releases nothing; the next one does.
+///
+/// A record cannot outlive its batch:
+///
+/// ```compile_fail,E0505
+/// # fn f(ring: &mut mmap_ring::Ring) -> Result<(), mmap_ring::Error> {
+/// let mut batch = ring.batch()?;
+/// let record = batch.records().next();
+/// drop(batch); // error[E0505]: cannot move out of `batch` because it is borrowed
+/// println!("{record:?}");
+/// # Ok(()) }
+/// ```
+#[must_use = "a batch hands out records only when it is iterated over"]
+pub struct Batch<'r, M: Consume = Mapped> {
+    memory: &'r M,
+    standing: &'r mut Standing,
+    producer: u64,
+}
+
+impl<'r, M: Consume> Batch<'r, M> {
+    /// `producer` is a position that was acquired and checked.
+    pub(crate) fn new(memory: &'r M, standing: &'r mut Standing, producer: u64) -> Self {
+        Self {
+            memory,
+            standing,
+            producer,
+        }
+    }
+
+    /// The records, oldest first. As many of them as one likes can be held at a
+    /// time.
+    ///
+    /// The iterator ends in front of the first record that is busy, and in front
+    /// of a corrupt one, which the next [`Ring::batch`](crate::Ring::batch) then
+    /// returns as its error. Discarded records are skipped. A second call goes
+    /// on where the first one's iterator was dropped.
+    #[inline]
+    pub fn records(&mut self) -> Records<'_, M> {
+        Records {
+            data: self.memory.data(),
+            cursor: self.standing.read,
+            last: self.standing.last,
+            producer: self.producer,
+            standing: self.standing,
+        }
+    }
+
+    /// At most `records` of the records; the rest stays in the ring.
+    #[inline]
+    pub fn at_most(&mut self, records: usize) -> Take<Records<'_, M>> {
+        self.records().take(records)
+    }
+
+    /// The records that together take at most `bytes` bytes of the ring, headers
+    /// and padding included; but always the first one, so that a bound which is
+    /// too small slows a reader down and does not stop it.
+    #[inline]
+    pub fn at_most_bytes(&mut self, bytes: u64) -> RecordsWithin<'_, M> {
+        let records = self.records();
+        RecordsWithin {
+            room: bytes,
+            first: true,
+            records,
+        }
+    }
+
+    /// How many bytes of the ring lie between the next record and the producer
+    /// position that this batch saw: headers, padding, busy and discarded records
+    /// included.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.producer.wrapping_sub(self.standing.read)
+    }
+}
+
+impl<M: Consume> Drop for Batch<'_, M> {
+    #[inline]
+    fn drop(&mut self) {
+        publish(self.memory, self.standing, self.standing.trailing);
+    }
+}
+
+impl<M: Consume> fmt::Debug for Batch<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("position", &self.standing.read)
+            .field("bytes", &self.bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'b, M: Consume> IntoIterator for &'b mut Batch<'_, M> {
+    type Item = &'b [u8];
+    type IntoIter = Records<'b, M>;
+
+    #[inline]
+    fn into_iter(self) -> Records<'b, M> {
+        self.records()
+    }
+}
+
+/// Iterator over the records of a [`Batch`], oldest first. The slices live as
+/// long as the borrow of the batch; their length is what the producer asked
+/// for, 0 to the size of the ring less 16 bytes, and they start at a multiple
+/// of 8.
+pub struct Records<'b, M: Consume = Mapped> {
+    data: M::Data<'b>,
+    /// The next record.
+    cursor: u64,
+    /// The record before it.
+    last: u64,
+    producer: u64,
+    standing: &'b mut Standing,
+}
+
+impl<'b, M: Consume> Records<'b, M> {
+    /// The length of the record at the cursor and the space that it takes, if it
+    /// can be read. Discarded records before it are passed over.
+    #[inline]
+    fn look(&mut self) -> Option<(u32, u64)> {
+        loop {
+            let available = self.producer.wrapping_sub(self.cursor);
+            if available == 0 {
+                return None;
+            }
+            let word = self.data.header(self.cursor);
+            // ATOMICS: acquires the xchg() of the length word in
+            // bpf_ringbuf_commit: without the busy bit in `word`, the payload is
+            // what the producer wrote.
+            M::fence(Ordering::Acquire);
+            // One comparison for the record that is neither busy nor discarded.
+            if word > LENGTH {
+                if self.discard(word, available) {
+                    continue;
+                }
+                return None;
+            }
+            let taken = space(word);
+            if taken > available {
+                // Corrupt. The next batch finds it at its head and says so.
+                return None;
+            }
+            return Some((word, taken));
+        }
+    }
+
+    /// Hands out the record that [`look`](Self::look) just found at the cursor.
+    #[inline]
+    fn hand_out(&mut self, (length, taken): (u32, u64)) -> &'b [u8] {
+        // SAFETY: three conditions.
+        // - `8 + length <= taken`, which `look` found to be at most what was
+        //   available, and that is at most the ring's size: it was when the batch
+        //   began, and the cursor has only come closer to the producer since.
+        // - `look` saw the record without its busy bit and synchronised with
+        //   that.
+        // - The consumer position is stored by `publish` alone, which needs the
+        //   `Standing` that this iterator's batch borrows mutably, and which the
+        //   batch calls when it is dropped. That is after `'b`, its own borrow.
+        let payload = unsafe { self.data.payload(self.cursor, length) };
+        self.pass(taken);
+        payload
+    }
+
+    #[inline]
+    fn pass(&mut self, taken: u64) {
+        self.last = self.cursor;
+        self.cursor = self.cursor.wrapping_add(taken);
+    }
+
+    /// Passes over a discarded record. False if the record is something else.
+    #[cold]
+    fn discard(&mut self, word: u32, available: u64) -> bool {
+        let taken = space(word & LENGTH);
+        let discarded = word & !LENGTH == DISCARD && taken <= available;
+        if discarded {
+            self.pass(taken);
+            self.standing.discarded = self.standing.discarded.wrapping_add(1);
+        }
+        discarded
+    }
+}
+
+impl<'b, M: Consume> Iterator for Records<'b, M> {
+    type Item = &'b [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'b [u8]> {
+        let found = self.look()?;
+        Some(self.hand_out(found))
+    }
+}
+
+impl<M: Consume> Drop for Records<'_, M> {
+    #[inline]
+    fn drop(&mut self) {
+        self.standing.read = self.cursor;
+        self.standing.last = self.last;
+    }
+}
+
+impl<M: Consume> fmt::Debug for Records<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records")
+            .field("position", &self.cursor)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Iterator over the records of a [`Batch`] that fit in so many bytes of the
+/// ring. Made by [`Batch::at_most_bytes`].
+pub struct RecordsWithin<'b, M: Consume = Mapped> {
+    records: Records<'b, M>,
+    room: u64,
+    first: bool,
+}
+
+impl<'b, M: Consume> Iterator for RecordsWithin<'b, M> {
+    type Item = &'b [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'b [u8]> {
+        let found = self.records.look()?;
+        let (_, taken) = found;
+        if taken > self.room && !self.first {
+            self.room = 0;
+            return None;
+        }
+        self.first = false;
+        self.room = self.room.saturating_sub(taken);
+        Some(self.records.hand_out(found))
+    }
+}
+
+impl<M: Consume> fmt::Debug for RecordsWithin<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordsWithin")
+            .field("room", &self.room)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One record, released when it is dropped. Made by
+/// [`Ring::record`](crate::Ring::record).
+///
+/// A batch costs one store for many records, this one store for each: take it
+/// where one record at a time is what the surrounding code wants.
+#[must_use = "the record is released when this is dropped"]
+pub struct Record<'r, M: Consume = Mapped> {
+    // Not a slice: it would dangle while the drop of the batch releases it.
+    position: u64,
+    length: u32,
+    batch: Batch<'r, M>,
+}
+
+impl<'r, M: Consume> Record<'r, M> {
+    /// The first record of the batch, if it has one.
+    pub(crate) fn first(mut batch: Batch<'r, M>) -> Option<Self> {
+        let mut records = batch.records();
+        let (length, taken) = records.look()?;
+        let position = records.cursor;
+        records.pass(taken);
+        drop(records);
+        Some(Self {
+            position,
+            length,
+            batch,
+        })
+    }
+}
+
+impl<M: Consume> Deref for Record<'_, M> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `first` found the record committed, within what was available,
+        // as in `Records::hand_out`. It is released when `self.batch` is dropped,
+        // and that cannot be during the borrow of `self`.
+        unsafe { self.batch.memory.data().payload(self.position, self.length) }
+    }
+}
+
+impl<M: Consume> fmt::Debug for Record<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("position", &self.position)
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,222 @@
+//! Where a consumer stands, and how it goes to sleep.
+//!
+//! This is the protocol's state without any descriptor: [`Ring`](crate::Ring)
+//! adds the waiting.
+
+use std::sync::atomic::Ordering;
+
+use crate::batch::Batch;
+use crate::error::Corrupt;
+use crate::memory::{Consume, Data, Memory};
+use crate::record::{BUSY, LENGTH, space};
+
+/// A consumer of the ring in `memory`.
+#[derive(Debug)]
+pub(crate) struct Consumer<M> {
+    memory: M,
+    standing: Standing,
+}
+
+/// What a consumer remembers between two batches.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    /// Behind the last record that was handed out or skipped.
+    pub(crate) read: u64,
+    /// The start of that record; `read` itself before the first one.
+    pub(crate) last: u64,
+    /// What was stored to `consumer_pos`.
+    pub(crate) published: u64,
+    /// Whether a batch publishes `last` instead of `read` (trailing release).
+    pub(crate) trailing: bool,
+    /// How many records were skipped because their producer discarded them.
+    pub(crate) discarded: u64,
+    /// How many times `consumer_pos` was stored.
+    pub(crate) publications: u64,
+}
+
+/// What stands at the head of a ring: the oldest record not consumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// No record.
+    Empty,
+    /// A record that its producer has reserved and not yet committed. Nothing
+    /// behind it can be read until it is.
+    Busy,
+    /// A record that can be read, or a discarded one that can be skipped.
+    Ready,
+}
+
+/// The positions of a ring, as its pages show them at one moment or close to
+/// it. All are bytes since the ring was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Positions {
+    /// Everything before it is free for new records. As published: behind the
+    /// true position while a batch is open or trailing.
+    pub consumer: u64,
+    /// Where the next record will be reserved.
+    pub producer: u64,
+    /// The oldest record not committed, as the last reservation found it: it
+    /// can be old. 0 on kernels that do not have it (before 6.10 and its
+    /// backports).
+    pub pending: u64,
+    /// In overwrite mode the oldest record still whole (Linux 6.19); otherwise
+    /// 0.
+    pub overwrite: u64,
+}
+
+impl Positions {
+    /// Bytes between consumer and producer, headers included: what a ring holds
+    /// that was not released yet.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.producer.wrapping_sub(self.consumer)
+    }
+}
+
+impl<M: Consume> Consumer<M> {
+    /// A consumer that goes on where the page says that the last one stopped.
+    pub(crate) fn new(memory: M) -> Self {
+        let position = memory.consumer();
+        Self {
+            memory,
+            standing: Standing {
+                read: position,
+                last: position,
+                published: position,
+                trailing: false,
+                discarded: 0,
+                publications: 0,
+            },
+        }
+    }
+
+    pub(crate) fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    pub(crate) fn positions(&self) -> Positions {
+        positions(&self.memory)
+    }
+
+    /// Borrows all records committed now.
+    pub(crate) fn batch(&mut self) -> Result<Batch<'_, M>, Corrupt> {
+        let found = self.memory.consumer();
+        if found != self.standing.published {
+            return Err(Corrupt::Consumer {
+                stored: self.standing.published,
+                found,
+            });
+        }
+        let producer = self.snapshot()?;
+        self.look(producer)?;
+        Ok(Batch::new(&self.memory, &mut self.standing, producer))
+    }
+
+    /// What stands at the head.
+    pub(crate) fn head(&self) -> Result<Head, Corrupt> {
+        let producer = self.snapshot()?;
+        self.look(producer)
+    }
+
+    /// Makes ready to sleep and tells what there is to do instead.
+    ///
+    /// The producer commits its record and then looks at `consumer_pos`; it
+    /// wakes the consumer only if that is the record's own position. So the
+    /// consumer first says where it is and then looks for records. Whoever comes
+    /// second sees the other: either the record is found here, or the producer
+    /// finds the position and sends the wake-up.
+    pub(crate) fn settle(&mut self) -> Result<Head, Corrupt> {
+        publish(&self.memory, &mut self.standing, false);
+        // ATOMICS: pairs with the full barrier of xchg() in bpf_ringbuf_commit.
+        // Both sides store, then load what the other stored; with a full fence
+        // between the two on both sides at least one of them sees the other.
+        M::fence(Ordering::SeqCst);
+        self.head()
+    }
+
+    /// The producer position, checked: every record between the consumer and it
+    /// lies in the ring.
+    fn snapshot(&self) -> Result<u64, Corrupt> {
+        let producer = self.memory.producer();
+        // ATOMICS: acquires smp_store_release(&rb->producer_pos) in
+        // __bpf_ringbuf_reserve: headers up to this position carry at least the
+        // busy bit, and not what lay there a round ago.
+        M::fence(Ordering::Acquire);
+        let consumer = self.standing.read;
+        for (which, position) in [("consumer_pos", consumer), ("producer_pos", producer)] {
+            if position % 8 != 0 {
+                return Err(Corrupt::Misaligned { which, position });
+            }
+        }
+        let size = self.memory.size();
+        if producer.wrapping_sub(consumer) > size {
+            return Err(Corrupt::Span {
+                consumer,
+                producer,
+                size,
+            });
+        }
+        Ok(producer)
+    }
+
+    /// What stands at the head of a ring produced up to `producer`.
+    fn look(&self, producer: u64) -> Result<Head, Corrupt> {
+        let position = self.standing.read;
+        let available = producer.wrapping_sub(position);
+        if available == 0 {
+            return Ok(Head::Empty);
+        }
+        let word = self.memory.data().header(position);
+        if word & BUSY != 0 {
+            return Ok(Head::Busy);
+        }
+        let length = word & LENGTH;
+        if space(length) > available {
+            return Err(Corrupt::Length {
+                position,
+                length,
+                available,
+            });
+        }
+        Ok(Head::Ready)
+    }
+}
+
+/// The positions that the pages show.
+pub(crate) fn positions<M: Memory>(memory: &M) -> Positions {
+    let consumer = memory.consumer();
+    let overwrite = memory.overwrite();
+    let pending = memory.pending();
+    // ATOMICS: acquires the consumer's own release store of consumer_pos, so
+    // that a bystander never sees a producer behind the consumer.
+    M::fence(Ordering::Acquire);
+    let producer = memory.producer();
+    Positions {
+        consumer,
+        producer,
+        pending,
+        overwrite,
+    }
+}
+
+/// Stores the consumer position, unless the page holds it already.
+pub(crate) fn publish<M: Consume>(memory: &M, standing: &mut Standing, trailing: bool) {
+    if !trailing {
+        // The position never goes back to the last record's start afterwards.
+        standing.last = standing.read;
+    }
+    let position = standing.last;
+    if position != standing.published {
+        standing.published = position;
+        standing.publications = standing.publications.wrapping_add(1);
+        // ATOMICS: pairs with smp_load_acquire(&rb->consumer_pos) in
+        // __bpf_ringbuf_reserve: whoever sees the new position and writes over
+        // the records before it comes after all that was read from them.
+        memory.set_consumer(position, Ordering::Release);
+    }
+}

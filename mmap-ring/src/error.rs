@@ -1,0 +1,273 @@
+//! What can go wrong, said so that the reader knows what to do.
+//!
+//! The messages print the reason whole, so no error here has a
+//! [`source`](std::error::Error::source): a chain would say everything twice.
+
+use std::fmt;
+use std::io;
+
+/// The kernel's own "not supported", which libc does not know.
+const ENOTSUPP: i32 = 524;
+
+/// Why a ring could not be opened, waited for or read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The stated size cannot be a ring's. Nothing was asked of the kernel.
+    Size {
+        /// The size that was stated, in bytes.
+        bytes: u64,
+        /// The machine's page size, in bytes.
+        page: u64,
+    },
+    /// The ring goes on behind the stated size, so the size is not the map's.
+    Larger {
+        /// The size that was stated, in bytes.
+        bytes: u64,
+    },
+    /// The kernel refused to map the ring's pages.
+    Map {
+        /// Which part of the ring.
+        region: Region,
+        /// How many bytes of it.
+        bytes: usize,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// A system call failed.
+    System {
+        /// The system call's name.
+        call: &'static str,
+        /// What it was made for.
+        attempt: &'static str,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// The ring holds what no kernel writes.
+    Corrupt(Corrupt),
+}
+
+/// The part of a ring that a mapping covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Region {
+    /// The consumer's page, mapped to be read and written.
+    Consumer,
+    /// The producer's page and the data twice over, mapped to be read.
+    Data,
+}
+
+impl Region {
+    pub(crate) fn why(self) -> &'static str {
+        match self {
+            Self::Consumer => {
+                "maps the consumer's page, the only one that user space may write: storing the position there frees records"
+            }
+            Self::Data => {
+                "maps the producer's page and the data twice in a row, so that a record that wraps reads as one slice"
+            }
+        }
+    }
+}
+
+/// Something on the ring's pages that no kernel writes. Nothing behind it can
+/// be trusted, so reading stops in front of it and stays there.
+///
+/// The usual reasons are a second consumer of the same ring, a ring opened with
+/// another ring's size, or a process that wrote to the consumer's page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Corrupt {
+    /// A position is no multiple of 8, and records start at nothing else.
+    Misaligned {
+        /// Which position, by the kernel's name.
+        which: &'static str,
+        /// What it says.
+        position: u64,
+    },
+    /// Producer and consumer are further apart than the ring is large.
+    Span {
+        /// Where this consumer stands.
+        consumer: u64,
+        /// What the producer's page says.
+        producer: u64,
+        /// Size of the ring in bytes.
+        size: u64,
+    },
+    /// A record's length runs past the producer's position.
+    Length {
+        /// Where the record starts.
+        position: u64,
+        /// The length its header states, in bytes.
+        length: u32,
+        /// How many bytes there are between its start and the producer.
+        available: u64,
+    },
+    /// The consumer position is not the one that this consumer stored last.
+    Consumer {
+        /// What was stored.
+        stored: u64,
+        /// What the page says now.
+        found: u64,
+    },
+}
+
+impl From<Corrupt> for Error {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Corrupt(corrupt)
+    }
+}
+
+impl std::error::Error for Error {}
+impl std::error::Error for Corrupt {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size { bytes, page } => write!(
+                f,
+                "a ring of {bytes} bytes cannot be: its size is a power of two and a multiple of the page size, {page}; give the max_entries with which the map was made"
+            ),
+            Self::Larger { bytes } => write!(
+                f,
+                "the ring is larger than the {bytes} bytes stated for it; give the max_entries with which the map was made"
+            ),
+            Self::Map {
+                region,
+                bytes,
+                source,
+            } => {
+                let what = match region {
+                    Region::Consumer => "the consumer's page",
+                    Region::Data => "the producer's page and the data",
+                };
+                write!(
+                    f,
+                    "mapping {what} of a ring ({bytes} bytes) failed with {}: {}",
+                    errno(source),
+                    map_advice(*region, source)
+                )
+            }
+            Self::System {
+                call,
+                attempt,
+                source,
+            } => write!(
+                f,
+                "{call}, to {attempt}, failed with {}: {}",
+                errno(source),
+                system_advice(source)
+            ),
+            Self::Corrupt(corrupt) => corrupt.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Misaligned { which, position } => write!(
+                f,
+                "the ring is corrupt: its {which} is {position}, not a multiple of 8"
+            ),
+            Self::Span {
+                consumer,
+                producer,
+                size,
+            } => write!(
+                f,
+                "the ring is corrupt: its producer at {producer} is {} bytes ahead of the consumer at {consumer}, but it holds {size}; was it made with BPF_F_RB_OVERWRITE, or has it a second consumer?",
+                producer.wrapping_sub(*consumer)
+            ),
+            Self::Length {
+                position,
+                length,
+                available,
+            } => write!(
+                f,
+                "the ring is corrupt: the record at {position} claims {length} bytes, but only {available} were produced there, header included"
+            ),
+            Self::Consumer { stored, found } => write!(
+                f,
+                "the ring has a second consumer: this one stored position {stored}, and now it is {found}; a ring can have one consumer only, so close the other and open this one anew"
+            ),
+        }
+    }
+}
+
+/// What a failed mmap of a ring means (`bpf_map_mmap` in `kernel/bpf/syscall.c`
+/// and `ringbuf_map_mmap_kern` in `kernel/bpf/ringbuf.c`).
+fn map_advice(region: Region, error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EBADF) => "the descriptor is not open",
+        // Every ring has the consumer's page.
+        Some(libc::EINVAL) if region == Region::Data => {
+            "the map is smaller than stated; give the max_entries with which it was made"
+        }
+        Some(libc::EPERM) => {
+            "the descriptor was opened read-only, or the map is not a BPF_MAP_TYPE_RINGBUF; open it for reading and writing"
+        }
+        Some(libc::ENODEV | ENOTSUPP) => {
+            "the descriptor is not a map that can be mapped; open one of type BPF_MAP_TYPE_RINGBUF (Linux 5.8)"
+        }
+        Some(libc::EACCES) => {
+            "the descriptor does not allow it; open the map for reading and writing"
+        }
+        Some(libc::ENOMEM) => {
+            "there is no address space left, or a limit on it is reached (ulimit -v)"
+        }
+        _ => "the descriptor is not a map of type BPF_MAP_TYPE_RINGBUF (Linux 5.8)",
+    }
+}
+
+fn system_advice(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EMFILE) => "the process has no descriptor left; raise `ulimit -n`",
+        Some(libc::ENFILE) => "the system has no descriptor left; raise fs.file-max",
+        Some(libc::ENOSPC) => "the user watches too much; raise fs.epoll.max_user_watches",
+        Some(libc::ENOMEM) => "the kernel has no memory left",
+        Some(libc::EPERM) => "the descriptor cannot be waited for; is it a ring?",
+        Some(libc::EBADF) => "the descriptor is not open",
+        _ => "the kernel gives no reason that this library knows",
+    }
+}
+
+/// An error by its kernel name, as far as a ring can meet it.
+pub(crate) fn errno(error: &io::Error) -> Errno {
+    Errno(error.raw_os_error())
+}
+
+/// Prints an errno's name.
+pub(crate) struct Errno(Option<i32>);
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.0 {
+            Some(libc::EPERM) => "EPERM",
+            Some(libc::EINTR) => "EINTR",
+            Some(libc::EBADF) => "EBADF",
+            Some(libc::EAGAIN) => "EAGAIN",
+            Some(libc::ENOMEM) => "ENOMEM",
+            Some(libc::EACCES) => "EACCES",
+            Some(libc::EEXIST) => "EEXIST",
+            Some(libc::ENODEV) => "ENODEV",
+            Some(libc::EINVAL) => "EINVAL",
+            Some(libc::ENFILE) => "ENFILE",
+            Some(libc::EMFILE) => "EMFILE",
+            Some(libc::ENOSPC) => "ENOSPC",
+            Some(libc::EPIPE) => "EPIPE",
+            Some(ENOTSUPP) => "ENOTSUPP",
+            Some(other) => return write!(f, "errno {other}"),
+            None => "an error that is not the kernel's",
+        };
+        f.write_str(name)
+    }
+}
+
+/// The outcome of a system call for the log: its answer or its error's name.
+pub(crate) fn answer(result: &io::Result<i64>) -> String {
+    match result {
+        Ok(answer) => answer.to_string(),
+        Err(error) => errno(error).to_string(),
+    }
+}

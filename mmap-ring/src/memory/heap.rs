@@ -1,0 +1,188 @@
+//! A ring on the heap, for a fake kernel to produce into.
+//!
+//! The pages of the real ring are mapped twice in a row. Memory from the
+//! allocator cannot be, so the fake kernel writes every byte to both views, and
+//! a reader cannot tell the difference.
+#![expect(
+    unsafe_code,
+    reason = "shares memory between a fake kernel and a consumer as the real pages are shared"
+)]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use super::mapped::Pages;
+use super::{Consume, Memory, sealed::Sealed};
+use crate::record::HEADER;
+
+/// The pages of a ring on the heap, as its consumer sees them.
+#[derive(Debug)]
+pub struct Heap(pub(crate) Arc<HeapPages>);
+
+/// The pages as both sides share them.
+#[derive(Debug)]
+pub(crate) struct HeapPages {
+    pub(crate) consumer: AtomicU64,
+    pub(crate) producer: AtomicU64,
+    pub(crate) pending: AtomicU64,
+    pub(crate) overwrite: AtomicU64,
+    /// `2 * size` bytes, aligned to 8.
+    data: NonNull<u8>,
+    size: u64,
+}
+
+// SAFETY: the bytes behind `data` are words that both sides access atomically,
+// and payloads, which the protocol gives to one side at a time.
+unsafe impl Send for HeapPages {}
+// SAFETY: as above.
+unsafe impl Sync for HeapPages {}
+
+impl HeapPages {
+    /// A ring of `size` bytes whose positions all stand at `position` and whose
+    /// data is `bytes`, then zeros.
+    ///
+    /// # Panics
+    /// If `size` is not a power of two from 8 to 1 GiB: this is a tool of tests.
+    pub(crate) fn new(size: u64, position: u64, bytes: &[u8]) -> Self {
+        assert!(
+            size.is_power_of_two() && (8..=1 << 30).contains(&size),
+            "a heap ring of {size} bytes"
+        );
+        let layout = Self::layout(size);
+        // SAFETY: the layout's size is `2 * size`, not 0.
+        let data = unsafe { alloc_zeroed(layout) };
+        let Some(data) = NonNull::new(data) else {
+            handle_alloc_error(layout)
+        };
+        let pages = Self {
+            consumer: AtomicU64::new(position),
+            producer: AtomicU64::new(position),
+            pending: AtomicU64::new(position),
+            overwrite: AtomicU64::new(0),
+            data,
+            size,
+        };
+        for (at, word) in words(0, bytes).take_while(|(at, _)| *at < size) {
+            for view in pages.words(at) {
+                // SAFETY: inside the allocation and aligned; nobody else knows
+                // these pages yet.
+                unsafe { view.write(word) };
+            }
+        }
+        pages
+    }
+
+    fn layout(size: u64) -> Layout {
+        // Size and alignment are small and the latter is a power of two, as
+        // `from_size_align` wants it.
+        match Layout::from_size_align(2 * size as usize, 8) {
+            Ok(layout) => layout,
+            Err(_) => Layout::new::<u64>(),
+        }
+    }
+
+    pub(crate) fn mask(&self) -> u64 {
+        self.size - 1
+    }
+
+    fn at(&self, offset: u64) -> *mut u8 {
+        self.data.as_ptr().wrapping_add(offset as usize)
+    }
+
+    /// The length word of the header at `position`, in the first view: the one
+    /// that is read.
+    pub(crate) fn header(&self, position: u64) -> &AtomicU32 {
+        let word = self.at(position & self.mask() & !7).cast::<AtomicU32>();
+        // SAFETY: the offset is a multiple of 8 below `size`, so the word is inside
+        // the allocation and aligned. Both sides access it atomically.
+        unsafe { &*word }
+    }
+
+    /// Both views of the word at `position`.
+    fn words(&self, position: u64) -> [*mut u64; 2] {
+        let offset = position & self.mask() & !7;
+        [offset, offset + self.size].map(|offset| self.at(offset).cast())
+    }
+
+    /// Writes the payload of the record at `position` and its padding, as a BPF
+    /// program does: without any atomicity.
+    ///
+    /// # Safety
+    /// The record is reserved by the caller, is not committed, and holds as many
+    /// bytes.
+    pub(crate) unsafe fn write_payload(&self, position: u64, payload: &[u8]) {
+        for (at, word) in words(position.wrapping_add(HEADER), payload) {
+            for view in self.words(at) {
+                // SAFETY: a multiple of 8 below `2 * size`, so inside the
+                // allocation and aligned; the reservation gives it to the caller.
+                unsafe { view.write(word) };
+            }
+        }
+    }
+}
+
+/// `bytes` as words, the last one filled up with zeros, and where each goes if
+/// the first goes to `position`.
+fn words(position: u64, bytes: &[u8]) -> impl Iterator<Item = (u64, u64)> {
+    let positions = (0..).map(move |word: u64| position.wrapping_add(8 * word));
+    positions.zip(bytes.chunks(8).map(|chunk| {
+        let mut word = [0; 8];
+        for (to, from) in word.iter_mut().zip(chunk) {
+            *to = *from;
+        }
+        u64::from_ne_bytes(word)
+    }))
+}
+
+impl Drop for HeapPages {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this layout, freed here alone; the last
+        // of both sides is gone.
+        unsafe { dealloc(self.data.as_ptr(), Self::layout(self.size)) };
+    }
+}
+
+impl Sealed for Heap {}
+
+impl Memory for Heap {
+    type Data<'a> = Pages<'a>;
+
+    fn data(&self) -> Pages<'_> {
+        // SAFETY: `2 * size` bytes, aligned to 8, that live as long as `self`;
+        // `size` is a power of two of at least 8. Only the fake kernel writes
+        // there, by the protocol.
+        unsafe { Pages::new(self.0.data.as_ptr(), self.0.size) }
+    }
+
+    fn size(&self) -> u64 {
+        self.0.size
+    }
+
+    fn consumer(&self) -> u64 {
+        self.0.consumer.load(Ordering::Relaxed)
+    }
+
+    fn producer(&self) -> u64 {
+        self.0.producer.load(Ordering::Relaxed)
+    }
+
+    fn pending(&self) -> u64 {
+        self.0.pending.load(Ordering::Relaxed)
+    }
+
+    fn overwrite(&self) -> u64 {
+        self.0.overwrite.load(Ordering::Relaxed)
+    }
+
+    fn fence(order: Ordering) {
+        fence(order);
+    }
+}
+
+impl Consume for Heap {
+    fn set_consumer(&self, position: u64, order: Ordering) {
+        self.0.consumer.store(position, order);
+    }
+}

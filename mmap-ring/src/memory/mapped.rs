@@ -1,0 +1,242 @@
+//! The pages of a real ring, mapped.
+//!
+//! Two mappings, because the two sides have different rights: the consumer's
+//! page may be written, everything behind it only read. The kernel refuses a
+//! writable mapping that reaches past the first page with EPERM
+//! (`ringbuf_map_mmap_kern` in `kernel/bpf/ringbuf.c`).
+#![expect(
+    unsafe_code,
+    reason = "the one place where the addresses of a mapped ring are followed"
+)]
+
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use super::{Consume, Data, Memory, sealed::Sealed};
+use crate::error::{Error, Region};
+
+/// Byte offset of `pending_pos` in the producer's page.
+const PENDING: usize = 8;
+/// Byte offset of `overwrite_pos` in the producer's page.
+const OVERWRITE: usize = 16;
+
+/// The pages of a real ring: what [`Ring`](crate::Ring) reads unless told
+/// otherwise.
+#[derive(Debug)]
+pub struct Mapped {
+    /// The consumer's page, writable.
+    consumer: MmapRaw,
+    /// The producer's page and both views of the data, read-only.
+    rest: MmapRaw,
+    page: usize,
+    size: u64,
+}
+
+impl Mapped {
+    /// Maps the ring behind `fd`, whose data is `size` bytes: a power of two
+    /// and a multiple of `page`, which the caller has checked.
+    pub(crate) fn new(fd: BorrowedFd<'_>, size: u32, page: usize) -> Result<Self, Error> {
+        let size = size as usize;
+        let consumer = map(fd, Region::Consumer, 0, page)?;
+        let rest = map(fd, Region::Data, page as u64, page + 2 * size)?;
+        refuse_larger(fd, page as u64 * 2 + 2 * size as u64, page, size)?;
+        Ok(Self {
+            consumer,
+            rest,
+            page,
+            size: size as u64,
+        })
+    }
+
+    fn consumer_word(&self) -> &AtomicU64 {
+        let word = self.consumer.as_mut_ptr().cast::<u64>();
+        // SAFETY: the mapping is one page, lives as long as `self`, and starts at
+        // a page boundary, so its first eight bytes are mapped and aligned. They
+        // are shared with the kernel, which touches them with atomic accesses
+        // only, and nobody makes a plain reference to them.
+        unsafe { AtomicU64::from_ptr(word) }
+    }
+
+    fn producer_word(&self, offset: usize) -> u64 {
+        // Where a wrapping pointer goes is checked by the load below.
+        let word = self.rest.as_ptr().wrapping_add(offset).cast::<AtomicU64>();
+        // SAFETY: the read-only mapping begins with the producer's page and
+        // `offset` is one of 0, 8 and 16, inside it and aligned. Only relaxed
+        // loads of eight bytes are made through the reference: these are what
+        // std promises on read-only memory.
+        let word = unsafe { &*word };
+        word.load(Ordering::Relaxed)
+    }
+}
+
+impl Sealed for Mapped {}
+
+impl Memory for Mapped {
+    type Data<'a> = Pages<'a>;
+
+    fn data(&self) -> Pages<'_> {
+        let start = self.rest.as_ptr().wrapping_add(self.page);
+        // SAFETY: `rest` maps `page + 2 * size` bytes and lives as long as the
+        // borrow of `self`; `size` is a power of two of at least a page.
+        unsafe { Pages::new(start, self.size) }
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn consumer(&self) -> u64 {
+        self.consumer_word().load(Ordering::Relaxed)
+    }
+
+    fn producer(&self) -> u64 {
+        self.producer_word(0)
+    }
+
+    fn pending(&self) -> u64 {
+        self.producer_word(PENDING)
+    }
+
+    fn overwrite(&self) -> u64 {
+        self.producer_word(OVERWRITE)
+    }
+
+    fn fence(order: Ordering) {
+        fence(order);
+    }
+}
+
+impl Consume for Mapped {
+    fn set_consumer(&self, position: u64, order: Ordering) {
+        self.consumer_word().store(position, order);
+    }
+}
+
+/// Both views of a ring's data: `2 * size` bytes in a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Pages<'a> {
+    start: *const u8,
+    /// `size - 8`: keeps a position inside the first view and aligned to 8.
+    mask: u64,
+    memory: PhantomData<&'a AtomicU64>,
+}
+
+// SAFETY: `Pages` is a shared borrow of words that are read atomically and of
+// records that nobody writes while they are borrowed, which any thread may hold.
+unsafe impl Send for Pages<'_> {}
+// SAFETY: as above; every method takes the handle by value and only reads.
+unsafe impl Sync for Pages<'_> {}
+
+impl Pages<'_> {
+    /// # Safety
+    /// `start` is aligned to 8 and valid for reads of `2 * size` bytes for the
+    /// lifetime of the result; `size` is a power of two of at least 8. Nobody
+    /// writes there but by the ring's protocol.
+    pub(crate) unsafe fn new(start: *const u8, size: u64) -> Self {
+        Self {
+            start,
+            mask: size - 8,
+            memory: PhantomData,
+        }
+    }
+
+    fn at(self, position: u64) -> *const u8 {
+        // The cast is lossless: this crate is built for 64-bit targets alone.
+        self.start.wrapping_add((position & self.mask) as usize)
+    }
+}
+
+impl Sealed for Pages<'_> {}
+
+impl<'a> Data<'a> for Pages<'a> {
+    #[inline]
+    fn header(self, position: u64) -> u32 {
+        let word = self.at(position).cast::<AtomicU32>();
+        // SAFETY: `at` gives a multiple of 8 below `size`, so the four bytes are
+        // inside the pages and aligned. They are shared with a producer that
+        // writes them atomically; only a relaxed load is made through the
+        // reference, which read-only memory allows.
+        let word = unsafe { &*word };
+        word.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn word(self, position: u64) -> u64 {
+        let word = self.at(position).cast::<AtomicU64>();
+        // SAFETY: as for `header`, with eight bytes.
+        let word = unsafe { &*word };
+        word.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    unsafe fn payload(self, position: u64, length: u32) -> &'a [u8] {
+        let start = self.at(position).wrapping_add(8);
+        // SAFETY: `at` is below `size` and the caller keeps `8 + length` at or
+        // below it, so the slice ends inside the second view. The caller has
+        // synchronised with the commit and keeps the record unreleased during
+        // `'a`: until then the producer writes nothing there.
+        unsafe { std::slice::from_raw_parts(start, length as usize) }
+    }
+}
+
+/// Maps `length` bytes of the ring from `offset`, writable only where the
+/// consumer may write.
+fn map(fd: BorrowedFd<'_>, region: Region, offset: u64, length: usize) -> Result<MmapRaw, Error> {
+    let mut options = MmapOptions::new();
+    options.offset(offset).len(length);
+    let (prot, mapped) = match region {
+        Region::Consumer => ("READ|WRITE", options.map_raw(&fd)),
+        Region::Data => ("READ", options.map_raw_read_only(&fd)),
+    };
+    log::trace!(
+        target: "syscall",
+        syscall = "mmap",
+        length = length,
+        prot = prot,
+        flags = "SHARED",
+        fd = fd.as_raw_fd(),
+        offset = offset,
+        answer:% = answer(&mapped);
+        "{}", region.why()
+    );
+    mapped.map_err(|source| Error::Map {
+        region,
+        bytes: length,
+        source,
+    })
+}
+
+/// Fails if the ring goes on behind the `end` that its stated size gives it. A
+/// reader that believes in a smaller ring would wrap too early and take old
+/// bytes for headers.
+fn refuse_larger(fd: BorrowedFd<'_>, end: u64, page: usize, size: usize) -> Result<(), Error> {
+    let beyond = MmapOptions::new()
+        .offset(end)
+        .len(page)
+        .map_raw_read_only(&fd);
+    log::trace!(
+        target: "syscall",
+        syscall = "mmap",
+        length = page,
+        prot = "READ",
+        flags = "SHARED",
+        fd = fd.as_raw_fd(),
+        offset = end,
+        answer:% = answer(&beyond);
+        "asks for the page behind the ring, which the kernel must refuse: otherwise the ring is larger than stated"
+    );
+    match beyond {
+        Ok(_) => Err(Error::Larger { bytes: size as u64 }),
+        Err(_) => Ok(()),
+    }
+}
+
+fn answer(mapped: &std::io::Result<MmapRaw>) -> String {
+    match mapped {
+        Ok(mapping) => format!("{:p}", mapping.as_ptr()),
+        Err(error) => crate::error::errno(error).to_string(),
+    }
+}

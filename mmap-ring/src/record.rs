@@ -1,0 +1,42 @@
+//! One record: a header of eight bytes, then the payload.
+//!
+//! ```text
+//!          byte 0              4               8                    8 + length
+//!  position +-----------------+---------------+---------------------+------+
+//!           | u32 length word | u32 page      | payload             | pad  |
+//!           +-----------------+---------------+---------------------+------+
+//!             bit 31: BUSY      for the kernel                        up to a
+//!             bit 30: DISCARD   alone                                 multiple of 8
+//!             bits 29..0: length
+//! ```
+//!
+//! `struct bpf_ringbuf_hdr` in `kernel/bpf/ringbuf.c`, the bits in
+//! `include/uapi/linux/bpf.h`.
+
+/// The record is reserved and not committed yet.
+pub(crate) const BUSY: u32 = 1 << 31;
+/// The record was given up by its producer and is to be skipped.
+pub(crate) const DISCARD: u32 = 1 << 30;
+/// The length in a header's length word. Never the ring's own mask: that of a
+/// ring of 2 GiB lets the discard bit through.
+pub(crate) const LENGTH: u32 = !(BUSY | DISCARD);
+/// Bytes of a header.
+pub(crate) const HEADER: u64 = 8;
+
+/// How many bytes of the ring a record of `length` payload bytes takes.
+#[inline]
+pub(crate) fn space(length: u32) -> u64 {
+    (u64::from(length) + HEADER + 7) & !7
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn space_is_header_and_payload_rounded_up_to_eight() {
+        for (length, expected) in [(0, 8), (1, 16), (8, 16), (9, 24), (LENGTH, 0x4000_0008)] {
+            assert_eq!(space(length), expected, "length {length}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! A ring opened for reading: pages, descriptor, and the way to sleep.
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use crate::batch::{Batch, Record};
+use crate::consumer::{Consumer, Head, Positions};
+use crate::error::{Corrupt, Error};
+use crate::memory::Consume;
+use crate::memory::mapped::Mapped;
+use crate::wait::{Stopper, Waiter, Wake, sys};
+
+/// The one consumer of a BPF ring buffer.
+///
+/// ```no_run
+/// # fn map_fd() -> std::os::fd::OwnedFd { unimplemented!() }
+/// use mmap_ring::{Ring, Wake};
+///
+/// let mut ring = Ring::open(map_fd(), 256 * 1024)?;
+/// while ring.wait(None)? == Wake::Ready {
+///     for record in &mut ring.batch()? {
+///         println!("{} bytes: {record:?}", record.len());
+///     }
+/// }
+/// # Ok::<(), mmap_ring::Error>(())
+/// ```
+///
+/// A ring has one consumer. The kernel does not prevent a second one, in this
+/// process or another, but the two free each other's records. This type notices
+/// a position that it did not store and reports it as
+/// [`Corrupt::Consumer`] before it hands out anything more.
+pub struct Ring<M: Consume = Mapped> {
+    consumer: Consumer<M>,
+    /// Readable when the producer's position is not the consumer's.
+    fd: OwnedFd,
+    waiter: Waiter,
+}
+
+impl Ring<Mapped> {
+    /// Maps the ring behind the descriptor of a `BPF_MAP_TYPE_RINGBUF` map
+    /// (Linux 5.8) whose `max_entries` is `bytes`.
+    ///
+    /// Reading goes on at the position where the last consumer of the map
+    /// stopped; see [`Positions::consumer`]. The descriptor must have been opened
+    /// for reading and writing, and is kept for waiting.
+    ///
+    /// # Errors
+    /// - [`Error::Size`] if `bytes` is not a power of two and a multiple of the
+    ///   page size.
+    /// - [`Error::Map`] if the kernel refuses a mapping: EBADF or ENODEV if the
+    ///   descriptor is not a map, EINVAL if the ring is smaller than `bytes`,
+    ///   EPERM if the descriptor is read-only or of another kind of map.
+    /// - [`Error::Larger`] if the ring is larger than `bytes`.
+    pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
+        let fd = map.into();
+        let page = sys::page_size();
+        if !bytes.is_power_of_two() || !(bytes as usize).is_multiple_of(page) {
+            return Err(Error::Size {
+                bytes: u64::from(bytes),
+                page: page as u64,
+            });
+        }
+        let memory = Mapped::new(fd.as_fd(), bytes, page)?;
+        Ok(Self::over(memory, fd))
+    }
+}
+
+impl<M: Consume> Ring<M> {
+    /// A ring over any memory, which `fd` is readable for.
+    pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
+        Self {
+            consumer: Consumer::new(memory),
+            fd,
+            waiter: Waiter::default(),
+        }
+    }
+
+    /// Borrows all records that are committed now; none if there are none.
+    ///
+    /// Whatever the producer adds meanwhile is left for the next batch, so going
+    /// through a batch ends even if the producer never stops.
+    ///
+    /// # Errors
+    /// [`Corrupt`] if the record at the head or a position is not what a kernel
+    /// writes. Nothing is consumed then, and the next call says the same.
+    pub fn batch(&mut self) -> Result<Batch<'_, M>, Error> {
+        Ok(self.consumer.batch()?)
+    }
+
+    /// Borrows the oldest record, if it is committed, until the result is
+    /// dropped.
+    ///
+    /// # Errors
+    /// As for [`batch`](Self::batch).
+    pub fn record(&mut self) -> Result<Option<Record<'_, M>>, Error> {
+        Ok(Record::first(self.consumer.batch()?))
+    }
+
+    /// Sleeps until there is a record to read or skip.
+    ///
+    /// With a record at the head this returns at once and makes no system call.
+    /// A head that is reserved but not committed is waited for in the same way as
+    /// an empty ring, without spinning: its commit sends the wake-up. In case it
+    /// is one that sends none, the head is also looked at after 1, 2, 4, 8 and
+    /// then every 16 milliseconds. An empty ring is waited for without any timer
+    /// but `timeout`.
+    ///
+    /// A program that commits with `BPF_RB_NO_WAKEUP`, were it a discard, leaves a
+    /// consumer asleep, and later records without a flag do not wake it either,
+    /// because it no longer stands at them. With such a program give a `timeout`,
+    /// or have it force a wake-up (`BPF_RB_FORCE_WAKEUP`) from time to time.
+    ///
+    /// `timeout` is rounded up to a millisecond; `None` is for ever.
+    ///
+    /// # Errors
+    /// [`Error::System`] if epoll cannot be set up or waited for;
+    /// [`Error::Corrupt`] if the ring is.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
+        self.waiter
+            .wait(&mut self.consumer, self.fd.as_fd(), timeout)
+    }
+
+    /// A handle that ends [`wait`](Self::wait) from another thread or from a
+    /// signal handler. All handles of one ring are the same.
+    ///
+    /// # Errors
+    /// [`Error::System`] if there is no descriptor left for its pipe.
+    pub fn stopper(&mut self) -> Result<Stopper, Error> {
+        self.waiter.stopper()
+    }
+
+    /// Takes back all [stops](Stopper::stop) so far: waiting waits again.
+    ///
+    /// # Errors
+    /// [`Error::System`] if the stopper's pipe cannot be read.
+    pub fn resume(&mut self) -> Result<(), Error> {
+        self.waiter.resume()
+    }
+
+    /// Makes ready for a sleep of one's own making (epoll, mio, an async
+    /// runtime), and tells what there is to do instead of sleeping.
+    ///
+    /// Sleep on the ring's descriptor ([`AsFd`]) only when this says
+    /// [`Head::Empty`], or [`Head::Busy`] for a short while. Then no wake-up is
+    /// lost, with level- and with edge-triggered waiting.
+    ///
+    /// # Errors
+    /// [`Corrupt`] as for [`batch`](Self::batch).
+    pub fn settle(&mut self) -> Result<Head, Error> {
+        Ok(self.consumer.settle()?)
+    }
+
+    /// What stands at the head of the ring.
+    ///
+    /// # Errors
+    /// [`Corrupt`] as for [`batch`](Self::batch).
+    pub fn head(&self) -> Result<Head, Corrupt> {
+        self.consumer.head()
+    }
+
+    /// The positions that the ring's pages show.
+    #[must_use]
+    pub fn positions(&self) -> Positions {
+        self.consumer.positions()
+    }
+
+    /// Size of the ring's data in bytes: the map's `max_entries`.
+    ///
+    /// The most that it can hold is one byte less, so the longest record has
+    /// `capacity - 16` bytes (`__bpf_ringbuf_reserve` in `kernel/bpf/ringbuf.c`).
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.consumer.memory().size()
+    }
+
+    /// What happened since the ring was opened.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let standing = self.consumer.standing();
+        Counters {
+            discarded: standing.discarded,
+            releases: standing.publications,
+            sleeps: self.waiter.sleeps(),
+            wakeups: self.waiter.wakeups(),
+        }
+    }
+}
+
+/// What a consumer counted since its ring was opened.
+///
+/// What the kernel had no room for is not among it: a failed reservation is
+/// known to the program alone, which has to count it itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Records skipped because their producer discarded them.
+    pub discarded: u64,
+    /// Times that the consumer position was stored.
+    pub releases: u64,
+    /// Times that a wait went to sleep.
+    pub sleeps: u64,
+    /// Times that a sleep ended because of the ring.
+    pub wakeups: u64,
+}
+
+/// The map's descriptor, readable while the ring holds anything that was not
+/// released. Call [`Ring::settle`] before waiting for it.
+impl<M: Consume> AsFd for Ring<M> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// For interfaces such as mio's and tokio's that ask for the raw form.
+impl<M: Consume> std::os::fd::AsRawFd for Ring<M> {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+impl<M: Consume> fmt::Debug for Ring<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring")
+            .field("fd", &self.fd)
+            .field("capacity", &self.capacity())
+            .field("positions", &self.positions())
+            .finish_non_exhaustive()
+    }
+}

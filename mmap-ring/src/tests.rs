@@ -1,0 +1,188 @@
+//! The protocol against its fake kernel. All of it runs under Miri.
+
+mod corruption;
+mod properties;
+mod threads;
+mod waiting;
+
+use crate::fake::{Commit, Heap, Kernel};
+use crate::{Corrupt, Error, Head, Ring};
+
+/// All records that are there, copied.
+fn drain(ring: &mut Ring<Heap>) -> Vec<Vec<u8>> {
+    let mut batch = ring.batch().unwrap();
+    batch.records().map(<[u8]>::to_vec).collect()
+}
+
+#[test]
+fn records_of_a_batch_are_all_borrowed_at_once_and_released_together() {
+    let (kernel, mut ring) = Kernel::new(64).unwrap();
+    for byte in 0..3 {
+        assert!(kernel.output(&[byte; 8], Commit::default()));
+    }
+    let mut batch = ring.batch().unwrap();
+    let held: Vec<&[u8]> = batch.records().collect();
+    assert!(
+        !kernel.output(&[9; 8], Commit::default()),
+        "the ring is full while the batch lives"
+    );
+    assert_eq!(held, [[0; 8], [1; 8], [2; 8]]);
+    drop(batch);
+    assert!(kernel.output(&[9; 8], Commit::default()));
+    assert_eq!(drain(&mut ring), [[9; 8]]);
+    assert_eq!(ring.counters().releases, 2, "one store for each batch");
+}
+
+#[test]
+fn a_batch_takes_no_more_than_was_there_when_it_began() {
+    let (kernel, mut ring) = Kernel::new(4096).unwrap();
+    kernel.output(b"a", Commit::default());
+    let mut batch = ring.batch().unwrap();
+    let mut seen = 0;
+    for _ in &mut batch {
+        // A producer that is always faster than the reader.
+        kernel.output(b"b", Commit::default());
+        seen += 1;
+    }
+    assert_eq!(seen, 1);
+}
+
+#[test]
+fn leaving_a_batch_early_releases_what_was_handed_out() {
+    let (kernel, mut ring) = Kernel::new(64).unwrap();
+    for byte in 0..3 {
+        kernel.output(&[byte], Commit::default());
+    }
+    for record in &mut ring.batch().unwrap() {
+        if record == [1] {
+            break;
+        }
+    }
+    assert_eq!(ring.positions().consumer, 32);
+    assert_eq!(drain(&mut ring), [[2]]);
+}
+
+#[test]
+fn a_panic_in_the_loop_releases_what_was_handed_out() {
+    let (kernel, mut ring) = Kernel::new(64).unwrap();
+    for byte in 0..3 {
+        kernel.output(&[byte], Commit::default());
+    }
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        for record in &mut ring.batch().unwrap() {
+            assert_ne!(record, [1], "on purpose");
+        }
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(ring.positions().consumer, 32);
+    assert_eq!(drain(&mut ring), [[2]]);
+}
+
+#[test]
+fn forgetting_a_batch_only_delays_the_release() {
+    let (kernel, mut ring) = Kernel::new(64).unwrap();
+    kernel.output(&[1], Commit::default());
+    let mut batch = ring.batch().unwrap();
+    assert_eq!(batch.records().count(), 1);
+    std::mem::forget(batch);
+    assert_eq!(ring.positions().consumer, 0, "nothing released yet");
+    kernel.output(&[2], Commit::default());
+    assert_eq!(drain(&mut ring), [[2]], "and nothing seen twice");
+    assert_eq!(ring.positions().consumer, 32);
+}
+
+#[test]
+fn a_batch_can_be_gone_through_in_pieces() {
+    let (kernel, mut ring) = Kernel::new(256).unwrap();
+    for byte in 0..5 {
+        kernel.output(&[byte], Commit::default());
+    }
+    let mut batch = ring.batch().unwrap();
+    assert_eq!(batch.bytes(), 80);
+    assert_eq!(batch.at_most(2).count(), 2);
+    assert_eq!(batch.bytes(), 48);
+    let next: Vec<&[u8]> = batch.at_most_bytes(39).collect();
+    assert_eq!(next, [[2], [3]], "two of 16 bytes fit in 39");
+    assert_eq!(batch.at_most_bytes(0).count(), 1, "the first always fits");
+    assert_eq!(batch.at_most_bytes(0).count(), 0, "if there is one");
+}
+
+#[test]
+fn one_record_is_released_when_dropped() {
+    let (kernel, mut ring) = Kernel::new(64).unwrap();
+    kernel.output(b"one", Commit::default());
+    kernel.output(b"two", Commit::default());
+    let record = ring.record().unwrap().unwrap();
+    assert_eq!(&*record, b"one");
+    drop(record);
+    assert_eq!(ring.positions().consumer, 16);
+    assert_eq!(&*ring.record().unwrap().unwrap(), b"two");
+    assert!(ring.record().unwrap().is_none());
+}
+
+#[test]
+fn a_busy_record_stops_the_reader_and_discarded_ones_do_not() {
+    let (kernel, mut ring) = Kernel::new(256).unwrap();
+    let gone = kernel.reserve(20).unwrap();
+    let busy = kernel.reserve(8).unwrap();
+    kernel.output(b"behind", Commit::default());
+    assert_eq!(ring.head().unwrap(), Head::Busy);
+    assert!(drain(&mut ring).is_empty());
+    assert!(gone.discard(Commit::default()), "the consumer stands here");
+    assert_eq!(ring.head().unwrap(), Head::Ready);
+    assert!(drain(&mut ring).is_empty());
+    assert_eq!(ring.counters().discarded, 1);
+    assert_eq!(ring.positions().consumer, 32, "passed over the discarded");
+    assert_eq!(ring.positions().waiting(), 32);
+    assert!(busy.submit(Commit::default()));
+    assert_eq!(drain(&mut ring), [vec![0; 8], b"behind".to_vec()]);
+    assert_eq!(ring.head().unwrap(), Head::Empty);
+}
+
+#[test]
+fn the_longest_record_fits_and_one_byte_more_does_not() {
+    for size in [16_u64, 64, 4096] {
+        let (kernel, mut ring) = Kernel::at(size, 8).unwrap();
+        assert_eq!(ring.capacity(), size);
+        let longest = vec![7; size as usize - 16];
+        assert!(kernel.output(&longest, Commit::default()));
+        assert_eq!(drain(&mut ring), [longest.as_slice()]);
+        assert!(kernel.reserve(size as u32 - 15).is_none());
+    }
+}
+
+#[test]
+fn a_second_consumer_is_noticed() {
+    let (kernel, mut ring) = Kernel::new(64).unwrap();
+    kernel.output(&[1], Commit::default());
+    kernel
+        .pages()
+        .consumer
+        .store(16, std::sync::atomic::Ordering::Relaxed);
+    let error = ring.batch().unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Corrupt(Corrupt::Consumer {
+                stored: 0,
+                found: 16
+            })
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_reader_that_died_in_mid_batch_loses_nothing() {
+    let (kernel, mut ring) = Kernel::new(256).unwrap();
+    for byte in 0..4 {
+        kernel.output(&[byte], Commit::default());
+    }
+    assert_eq!(ring.batch().unwrap().at_most(1).count(), 1);
+    // What SIGKILL leaves: records handed out, nothing published.
+    let mut batch = ring.batch().unwrap();
+    assert_eq!(batch.at_most(2).count(), 2);
+    std::mem::forget(batch);
+    let mut ring = kernel.reopen(ring).unwrap();
+    assert_eq!(drain(&mut ring), [[1], [2], [3]]);
+}

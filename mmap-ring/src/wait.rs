@@ -1,0 +1,188 @@
+//! Sleeping until a ring has something, and being stopped meanwhile.
+//!
+//! One epoll instance watches the ring and the stopper's pipe, edge-triggered:
+//! only a wake-up ends a sleep, not the mere fact that the ring holds a record.
+//! That is what lets a consumer sleep behind a record that is reserved and not
+//! yet committed, where a level-triggered wait would return at once, over and
+//! over. It makes the order of things in [`Consumer::settle`] a duty and not a
+//! courtesy: a wake-up that the producer did not send is not made up for.
+
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use crate::consumer::{Consumer, Head};
+use crate::error::Error;
+use crate::memory::Consume;
+
+mod stopper;
+pub(crate) mod sys;
+
+use stopper::Stop;
+pub use stopper::Stopper;
+use sys::Epoll;
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// There is a record to read, or a discarded one to skip.
+    Ready,
+    /// The time is up.
+    TimedOut,
+    /// A [`Stopper`] was used. Every wait ends so until the waiter is resumed.
+    Stopped,
+}
+
+/// The stopper's name in epoll; rings have their index.
+const STOP: u64 = u64::MAX;
+/// After so many waits that found a record at once, ask whether a stop came in
+/// by the stopper's descriptor.
+const ASK_EVERY: u32 = 64;
+/// How often to look at a busy head before sleeping behind it: most producers
+/// take well under a microsecond.
+const SPINS: u32 = 128;
+/// The first and the longest sleep behind a busy head that nobody wakes.
+const BUSY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
+
+/// How one ring sleeps.
+#[derive(Debug, Default)]
+pub(crate) struct Waiter {
+    /// Made by the first sleep, with the ring in it.
+    epoll: Option<Epoll>,
+    stop: Option<Stop>,
+    at_once: u32,
+    sleeps: u64,
+    wakeups: u64,
+}
+
+impl Waiter {
+    pub(crate) fn sleeps(&self) -> u64 {
+        self.sleeps
+    }
+
+    pub(crate) fn wakeups(&self) -> u64 {
+        self.wakeups
+    }
+
+    pub(crate) fn stopper(&mut self) -> Result<Stopper, Error> {
+        if let Some(stop) = &self.stop {
+            return Ok(stop.stopper());
+        }
+        let stop = Stop::new()?;
+        if let Some(epoll) = &self.epoll {
+            epoll.add(stop.fd(), STOP)?;
+        }
+        let stopper = stop.stopper();
+        self.stop = Some(stop);
+        Ok(stopper)
+    }
+
+    pub(crate) fn resume(&mut self) -> Result<(), Error> {
+        match &mut self.stop {
+            Some(stop) => stop.resume(),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn wait<M: Consume>(
+        &mut self,
+        consumer: &mut Consumer<M>,
+        fd: BorrowedFd<'_>,
+        timeout: Option<Duration>,
+    ) -> Result<Wake, Error> {
+        if self.stopped() {
+            return Ok(Wake::Stopped);
+        }
+        if consumer.head()? == Head::Ready {
+            return self.ready_at_once();
+        }
+        // A time-out too long for the clock is none.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let (mut pause, longest_pause) = BUSY_PAUSE;
+        loop {
+            let head = match consumer.settle()? {
+                Head::Busy => spin(consumer)?,
+                head => head,
+            };
+            let limit = match head {
+                Head::Ready => return Ok(Wake::Ready),
+                Head::Empty => None,
+                Head::Busy => {
+                    let limit = pause;
+                    pause = longest_pause.min(pause * 2);
+                    Some(limit)
+                }
+            };
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Ok(Wake::TimedOut);
+            }
+            self.sleep(fd, left.into_iter().chain(limit).min())?;
+            if self.stopped() {
+                return Ok(Wake::Stopped);
+            }
+            if consumer.head()? == Head::Ready {
+                return Ok(Wake::Ready);
+            }
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.as_ref().is_some_and(Stop::is_stopped)
+    }
+
+    /// A ring that always has records never sleeps, so a stop that came by the
+    /// descriptor alone has to be asked for.
+    fn ready_at_once(&mut self) -> Result<Wake, Error> {
+        self.at_once = self.at_once.wrapping_add(1);
+        if self.at_once.is_multiple_of(ASK_EVERY)
+            && let Some(stop) = &mut self.stop
+            && stop.ask()?
+        {
+            return Ok(Wake::Stopped);
+        }
+        Ok(Wake::Ready)
+    }
+
+    /// Sleeps until the ring or the stopper wakes it, or the time is up. Also
+    /// ends on a signal and on an edge of long ago: the caller looks again.
+    fn sleep(&mut self, ring: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<(), Error> {
+        let epoll = match &self.epoll {
+            Some(epoll) => epoll,
+            None => {
+                let epoll = Epoll::new()?;
+                epoll.add(ring, 0)?;
+                if let Some(stop) = &self.stop {
+                    epoll.add(stop.fd(), STOP)?;
+                }
+                self.epoll.insert(epoll)
+            }
+        };
+        self.sleeps = self.sleeps.wrapping_add(1);
+        let mut stopped = false;
+        let mut woken = false;
+        epoll.wait(timeout, |name| {
+            if name == STOP {
+                stopped = true;
+            } else {
+                woken = true;
+            }
+        })?;
+        self.wakeups = self.wakeups.wrapping_add(u64::from(woken));
+        if stopped && let Some(stop) = &mut self.stop {
+            stop.noticed();
+        }
+        Ok(())
+    }
+}
+
+/// Looks at a busy head for a moment.
+fn spin<M: Consume>(consumer: &Consumer<M>) -> Result<Head, Error> {
+    for _ in 0..SPINS {
+        let head = consumer.head()?;
+        if head != Head::Busy {
+            return Ok(head);
+        }
+        std::hint::spin_loop();
+    }
+    Ok(Head::Busy)
+}

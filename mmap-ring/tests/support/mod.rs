@@ -1,0 +1,334 @@
+//! A ring in the running kernel and programs that produce into it.
+//!
+//! The programs are of the type that `BPF_PROG_RUN` runs when asked
+//! (`BPF_PROG_TYPE_SYSCALL`, Linux 5.14), so a test decides what is produced,
+//! when, and on which thread. They are put together here, instruction by
+//! instruction; the crate under test knows nothing of bpf(2).
+#![expect(unsafe_code, reason = "bpf(2) and the descriptors it returns")]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Mutex;
+
+/// Commands of bpf(2), from `include/uapi/linux/bpf.h`.
+const MAP_CREATE: i64 = 0;
+const MAP_UPDATE_ELEM: i64 = 2;
+const PROG_LOAD: i64 = 5;
+const PROG_RUN: i64 = 10;
+
+pub(crate) const MAP_TYPE_ARRAY: u32 = 2;
+pub(crate) const MAP_TYPE_RINGBUF: u32 = 27;
+const PROG_TYPE_SYSCALL: u32 = 31;
+const F_SLEEPABLE: u32 = 1 << 4;
+
+/// Flags of a commit.
+pub(crate) const ADAPTIVE: u64 = 0;
+pub(crate) const NO_WAKEUP: u64 = 1;
+pub(crate) const FORCE_WAKEUP: u64 = 2;
+
+/// The most bytes of a record of [`Producer::output`].
+pub(crate) const LONGEST: usize = 4096;
+
+fn bpf(command: i64, attr: &mut [u64]) -> io::Result<i64> {
+    let size = size_of_val(attr);
+    // SAFETY: `attr` is zero-padded kernel ABI of the stated size; the pointers in
+    // it are to memory that outlives the call.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), size) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(answer)
+}
+
+fn owned(fd: i64) -> OwnedFd {
+    // SAFETY: bpf(2) has just returned it to nobody else.
+    unsafe { OwnedFd::from_raw_fd(fd as RawFd) }
+}
+
+/// Two halves of a word of `union bpf_attr`, in the machine's order.
+fn pair(first: u32, second: u32) -> u64 {
+    let [a, b, c, d] = first.to_ne_bytes();
+    let [e, f, g, h] = second.to_ne_bytes();
+    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+}
+
+pub(crate) fn create_map(
+    kind: u32,
+    key: u32,
+    value: u32,
+    entries: u32,
+    flags: u32,
+) -> io::Result<OwnedFd> {
+    let mut attr = [
+        pair(kind, key),
+        pair(value, entries),
+        pair(flags, 0),
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ];
+    bpf(MAP_CREATE, &mut attr).map(owned)
+}
+
+/// A `BPF_MAP_TYPE_RINGBUF` of `bytes`.
+pub(crate) fn create_ring(bytes: u32) -> io::Result<OwnedFd> {
+    create_map(MAP_TYPE_RINGBUF, 0, 0, bytes, 0)
+}
+
+fn update_map(map: BorrowedFd<'_>, key: u32, value: &[u8]) {
+    let mut attr = [
+        pair(map.as_raw_fd() as u32, 0),
+        (&raw const key) as u64,
+        value.as_ptr() as u64,
+        0,
+    ];
+    bpf(MAP_UPDATE_ELEM, &mut attr).expect("BPF_MAP_UPDATE_ELEM");
+}
+
+/// One instruction: `struct bpf_insn`.
+fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
+    let [o0, o1] = off.to_ne_bytes();
+    let [i0, i1, i2, i3] = imm.to_ne_bytes();
+    let registers = if cfg!(target_endian = "little") {
+        dst | src << 4
+    } else {
+        dst << 4 | src
+    };
+    u64::from_ne_bytes([code, registers, o0, o1, i0, i1, i2, i3])
+}
+
+/// dst = src
+fn mov(dst: u8, src: u8) -> u64 {
+    insn(0xbf, dst, src, 0, 0)
+}
+/// dst = imm
+fn mov_imm(dst: u8, imm: i32) -> u64 {
+    insn(0xb7, dst, 0, 0, imm)
+}
+/// dst += imm
+fn add_imm(dst: u8, imm: i32) -> u64 {
+    insn(0x07, dst, 0, 0, imm)
+}
+/// dst += src
+fn add(dst: u8, src: u8) -> u64 {
+    insn(0x0f, dst, src, 0, 0)
+}
+/// dst = *(u64 *)(src + off)
+fn load(dst: u8, src: u8, off: i16) -> u64 {
+    insn(0x79, dst, src, off, 0)
+}
+/// *(u64 *)(dst + off) = src
+fn store(dst: u8, off: i16, src: u8) -> u64 {
+    insn(0x7b, dst, src, off, 0)
+}
+/// *(u32 *)(dst + off) = src
+fn store_u32(dst: u8, off: i16, src: u8) -> u64 {
+    insn(0x63, dst, src, off, 0)
+}
+fn call(helper: i32) -> u64 {
+    insn(0x85, 0, 0, 0, helper)
+}
+/// if dst == imm goto off
+fn jeq_imm(dst: u8, imm: i32, off: i16) -> u64 {
+    insn(0x15, dst, 0, off, imm)
+}
+/// if dst > imm goto off
+fn jgt_imm(dst: u8, imm: i32, off: i16) -> u64 {
+    insn(0x25, dst, 0, off, imm)
+}
+/// if dst < imm goto off
+fn jlt_imm(dst: u8, imm: i32, off: i16) -> u64 {
+    insn(0xa5, dst, 0, off, imm)
+}
+/// if dst >= src goto off
+fn jge(dst: u8, src: u8, off: i16) -> u64 {
+    insn(0x3d, dst, src, off, 0)
+}
+/// goto off
+fn jump(off: i16) -> u64 {
+    insn(0x05, 0, 0, off, 0)
+}
+/// r1 = the map behind `fd`
+fn map(fd: BorrowedFd<'_>) -> [u64; 2] {
+    [insn(0x18, 1, 1, 0, fd.as_raw_fd()), 0]
+}
+fn exit() -> u64 {
+    insn(0x95, 0, 0, 0, 0)
+}
+
+/// How many threads can use one producer at a time.
+const SLOTS: u32 = 8;
+
+const LOOKUP: i32 = 1;
+const OUTPUT: i32 = 130;
+const RESERVE: i32 = 131;
+const SUBMIT: i32 = 132;
+const DISCARD: i32 = 133;
+
+fn load_program(instructions: &[u64]) -> OwnedFd {
+    let license = c"MIT";
+    let mut log = vec![0_u8; 1 << 20];
+    let mut attr = [0_u64; 18];
+    attr[0] = pair(PROG_TYPE_SYSCALL, instructions.len() as u32);
+    attr[1] = instructions.as_ptr() as u64;
+    attr[2] = license.as_ptr() as u64;
+    attr[3] = pair(1, log.len() as u32);
+    attr[4] = log.as_mut_ptr() as u64;
+    attr[5] = pair(0, F_SLEEPABLE);
+    match bpf(PROG_LOAD, &mut attr) {
+        Ok(fd) => owned(fd),
+        Err(error) => panic!(
+            "{error}: {}",
+            String::from_utf8_lossy(&log).trim_end_matches('\0')
+        ),
+    }
+}
+
+/// Programs that produce into one ring when they are run.
+pub(crate) struct Producer {
+    /// The slots of `payloads` that no running program uses.
+    slots: Mutex<Vec<u32>>,
+    payloads: OwnedFd,
+    output: OwnedFd,
+    discard: OwnedFd,
+    submit: OwnedFd,
+}
+
+/// The most records of one run: the verifier goes through the loop that often.
+pub(crate) const MOST: u64 = 500;
+
+impl Producer {
+    pub(crate) fn new(ring: &impl AsFd) -> Self {
+        let ring = ring.as_fd();
+        let payloads = create_map(MAP_TYPE_ARRAY, 4, LONGEST as u32, SLOTS, 0).expect("an array");
+        let [payloads_low, payloads_high] = map(payloads.as_fd());
+        let [map_low, map_high] = map(ring);
+        // The context: u64 count, size, flags; failures come back in the fourth;
+        // the number of the first record, of which and its own place in the run
+        // each payload starts with the sum; the slot where the payload lies.
+        // Jumps count from the instruction behind them.
+        let output = [
+            mov(6, 1),
+            load(1, 6, 40),
+            store_u32(10, -8, 1),
+            mov(2, 10),
+            add_imm(2, -8),
+            payloads_low,
+            payloads_high,
+            call(LOOKUP),
+            jeq_imm(0, 0, 21),
+            mov(7, 0),
+            load(8, 6, 8),
+            mov_imm(9, 0),
+            jgt_imm(8, LONGEST as i32, 17),
+            // The loop.
+            load(1, 6, 0),
+            jge(9, 1, 15),
+            load(1, 6, 32),
+            add(1, 9),
+            store(7, 0, 1),
+            map_low,
+            map_high,
+            mov(2, 7),
+            mov(3, 8),
+            load(4, 6, 16),
+            call(OUTPUT),
+            jeq_imm(0, 0, 3),
+            load(1, 6, 24),
+            add_imm(1, 1),
+            store(6, 24, 1),
+            add_imm(9, 1),
+            jlt_imm(9, MOST as i32, -17),
+            mov_imm(0, 0),
+            exit(),
+        ];
+        let reserve_and = |end: i32| {
+            load_program(&[
+                mov(6, 1),
+                map_low,
+                map_high,
+                mov_imm(2, 8),
+                mov_imm(3, 0),
+                call(RESERVE),
+                jeq_imm(0, 0, 6),
+                load(1, 6, 32),
+                store(0, 0, 1),
+                mov(1, 0),
+                load(2, 6, 16),
+                call(end),
+                jump(3),
+                load(1, 6, 24),
+                add_imm(1, 1),
+                store(6, 24, 1),
+                mov_imm(0, 0),
+                exit(),
+            ])
+        };
+        Self {
+            slots: Mutex::new((0..SLOTS).collect()),
+            payloads,
+            output: load_program(&output),
+            discard: reserve_and(DISCARD),
+            submit: reserve_and(SUBMIT),
+        }
+    }
+
+    /// `count` times `bpf_ringbuf_output` with `flags`, each record a copy of
+    /// `payload` whose first eight bytes are `first`, `first + 1` and so on.
+    /// Returns how many of them failed.
+    pub(crate) fn output(&self, first: u64, count: u64, payload: &[u8], flags: u64) -> u64 {
+        assert!(count <= MOST && payload.len() <= LONGEST);
+        let slot = self
+            .slots
+            .lock()
+            .unwrap()
+            .pop()
+            .expect("no more threads than slots");
+        let mut value = vec![0; LONGEST];
+        value[..payload.len()].copy_from_slice(payload);
+        update_map(self.payloads.as_fd(), slot, &value);
+        let words = [
+            count,
+            payload.len() as u64,
+            flags,
+            0,
+            first,
+            u64::from(slot),
+        ];
+        let mut context = words.map(u64::to_ne_bytes).concat();
+        run(&self.output, &mut context);
+        self.slots.lock().unwrap().push(slot);
+        u64::from_ne_bytes(context[24..32].try_into().unwrap())
+    }
+
+    /// `bpf_ringbuf_reserve` of eight bytes and `bpf_ringbuf_discard` with
+    /// `flags`.
+    pub(crate) fn discard(&self, flags: u64) {
+        self.reserved(&self.discard, 0, flags);
+    }
+
+    /// `bpf_ringbuf_reserve` of eight bytes, `number` written into them, and
+    /// `bpf_ringbuf_submit` with `flags`.
+    pub(crate) fn submit(&self, number: u64, flags: u64) {
+        self.reserved(&self.submit, number, flags);
+    }
+
+    fn reserved(&self, program: &OwnedFd, number: u64, flags: u64) {
+        let mut context = [0, 0, flags, 0, number].map(u64::to_ne_bytes).concat();
+        run(program, &mut context);
+    }
+}
+
+/// `BPF_PROG_RUN`: runs a program once, on this thread, with this context, which
+/// it may change.
+fn run(program: &OwnedFd, context: &mut [u8]) {
+    let mut attr = [0_u64; 10];
+    attr[0] = pair(program.as_raw_fd() as u32, 0);
+    // The context's size and place; programs of this type return it in place.
+    attr[5] = pair(context.len() as u32, 0);
+    attr[6] = context.as_mut_ptr() as u64;
+    bpf(PROG_RUN, &mut attr).expect("BPF_PROG_RUN");
+}
