@@ -1,0 +1,178 @@
+//! What can go wrong between this crate and the kernel, and what to do about it.
+
+use std::{fmt, io};
+
+use crate::corrupt::Corrupt;
+
+/// A perf buffer could not be opened, waited for or asked.
+///
+/// The message says all there is to say; there is no source behind it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The number of data pages is not a power of two.
+    Pages {
+        /// How many were asked for.
+        pages: usize,
+    },
+    /// perf_event_open(2) was refused for want of privileges.
+    Denied {
+        /// The CPU's number.
+        cpu: u32,
+        /// EACCES or EPERM.
+        errno: i32,
+        /// `/proc/sys/kernel/perf_event_paranoid`, if it can be read.
+        paranoid: Option<i32>,
+    },
+    /// The CPU is offline, or there is none of this number.
+    Offline {
+        /// The CPU's number.
+        cpu: u32,
+    },
+    /// The pages are more than this user may lock.
+    LockedMemory {
+        /// The CPU's number.
+        cpu: u32,
+        /// How many data pages were asked for.
+        pages: usize,
+        /// The largest number of data pages that could be mapped instead, found by trying: a power of two, or 0.
+        fit: usize,
+        /// `/proc/sys/kernel/perf_event_mlock_kb`: KiB for each user and online CPU, if it can be read.
+        mlock_kb: Option<u64>,
+        /// The soft limit of RLIMIT_MEMLOCK, in bytes.
+        memlock: u64,
+    },
+    /// What the kernel mapped are not perf pages.
+    Corrupt {
+        /// The CPU's number.
+        cpu: u32,
+        /// What is wrong with them.
+        corrupt: Corrupt,
+    },
+    /// The list of online CPUs could not be read or understood.
+    OnlineCpus {
+        /// What was read, or why it could not be.
+        reason: String,
+    },
+    /// Any other failure of a system call.
+    System {
+        /// What was attempted, on what.
+        attempt: String,
+        /// The errno.
+        errno: i32,
+    },
+}
+
+impl Error {
+    pub(crate) fn system(attempt: impl Into<String>, error: &io::Error) -> Self {
+        Self::System { attempt: attempt.into(), errno: error.raw_os_error().unwrap_or(libc::EIO) }
+    }
+
+    /// The errno behind it, where there is one.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Denied { errno, .. } | Self::System { errno, .. } => Some(*errno),
+            Self::Offline { .. } => Some(libc::ENODEV),
+            Self::LockedMemory { .. } => Some(libc::EPERM),
+            Self::Pages { .. } | Self::Corrupt { .. } | Self::OnlineCpus { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pages { pages } => {
+                write!(f, "a perf buffer cannot have {pages} data pages: ask for ")?;
+                match pages.checked_next_power_of_two() {
+                    Some(next) if next > 1 => write!(f, "{} or {next}", next / 2),
+                    _ => f.write_str("a power of two"),
+                }
+            }
+            Self::Denied { cpu, errno, paranoid } => {
+                write!(
+                    f,
+                    "perf_event_open of a BPF output event on CPU {cpu} was refused: {}: run as root or with CAP_PERFMON \
+                     (CAP_SYS_ADMIN before Linux 5.8)",
+                    Errno(&io::Error::from_raw_os_error(*errno))
+                )?;
+                match paranoid {
+                    Some(level) => write!(f, ", or lower /proc/sys/kernel/perf_event_paranoid from {level} to 0"),
+                    None => Ok(()),
+                }
+            }
+            Self::Offline { cpu } => write!(
+                f,
+                "CPU {cpu} has no perf events: ENODEV (No such device): it is offline or does not exist; \
+                 see /sys/devices/system/cpu/online"
+            ),
+            Self::LockedMemory { cpu, pages, fit, mlock_kb, memlock } => {
+                write!(
+                    f,
+                    "mapping 1 + {pages} pages of the perf buffer of CPU {cpu} goes beyond the memory this user may lock: \
+                     EPERM (Operation not permitted): "
+                )?;
+                match fit {
+                    0 => f.write_str("no buffer would fit")?,
+                    fit => write!(f, "{fit} data pages would fit")?,
+                }
+                f.write_str("; raise /proc/sys/kernel/perf_event_mlock_kb (")?;
+                match mlock_kb {
+                    Some(kb) => write!(f, "{kb} KiB a CPU for each user")?,
+                    None => f.write_str("unknown here")?,
+                }
+                f.write_str(") or RLIMIT_MEMLOCK (")?;
+                match *memlock {
+                    libc::RLIM_INFINITY => f.write_str("unlimited")?,
+                    bytes => write!(f, "{} KiB", bytes / 1024)?,
+                }
+                f.write_str("), or run with CAP_IPC_LOCK")
+            }
+            Self::Corrupt { cpu, corrupt } => write!(f, "the perf buffer of CPU {cpu}: {corrupt}"),
+            Self::OnlineCpus { reason } => {
+                write!(f, "the list of online CPUs cannot be used: {reason}")
+            }
+            Self::System { attempt, errno } => {
+                write!(f, "{attempt} failed: {}", Errno(&io::Error::from_raw_os_error(*errno)))
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// An errno by name, with the C library's sentence.
+pub(crate) struct Errno<'a>(pub(crate) &'a io::Error);
+
+impl fmt::Display for Errno<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(errno) = self.0.raw_os_error() else {
+            return write!(f, "{}", self.0);
+        };
+        let name = match errno {
+            libc::EPERM => "EPERM",
+            libc::ENOENT => "ENOENT",
+            libc::EINTR => "EINTR",
+            libc::E2BIG => "E2BIG",
+            libc::EBADF => "EBADF",
+            libc::EAGAIN => "EAGAIN",
+            libc::ENOMEM => "ENOMEM",
+            libc::EACCES => "EACCES",
+            libc::EFAULT => "EFAULT",
+            libc::EBUSY => "EBUSY",
+            libc::EEXIST => "EEXIST",
+            libc::ENODEV => "ENODEV",
+            libc::EINVAL => "EINVAL",
+            libc::ENFILE => "ENFILE",
+            libc::EMFILE => "EMFILE",
+            libc::ENOSPC => "ENOSPC",
+            libc::ENOSYS => "ENOSYS",
+            libc::EOPNOTSUPP => "EOPNOTSUPP",
+            _ => return write!(f, "{}", self.0),
+        };
+        // "Operation not permitted (os error 1)": the name says the number.
+        let text = self.0.to_string();
+        let sentence = text.split(" (os error").next().unwrap_or(&text);
+        write!(f, "{name} ({sentence})")
+    }
+}

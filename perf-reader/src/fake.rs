@@ -1,0 +1,299 @@
+//! Perf pages on the heap, with a producer that plays the kernel (feature `fake`).
+//!
+//! [`Kernel`] follows `__perf_output_begin` and `perf_output_sample`: it stops at what was not read, keeps one byte free,
+//! counts losses and announces them in front of the next record that fits, wraps records in their middle, and leaves the
+//! padding as it was. It runs in any thread and under Miri, which sees every byte it writes. And it can do what no
+//! kernel should: [`poke`](Kernel::poke) writes anything anywhere.
+//!
+//! ```
+//! let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
+//! let mut reader = perf_reader::Reader::new(pages, false)?;
+//! kernel.sample(&42_u64.to_ne_bytes()).unwrap();
+//! for record in &reader.drain()? {
+//!     if let perf_reader::Record::Sample(sample) = record? {
+//!         assert_eq!(u64::from_ne_bytes(sample.array()?), 42);
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![expect(unsafe_code, reason = "the other side of the protocol writes through raw pointers")]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::fmt;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::memory::{Memory, Sealed};
+use crate::page::{DATA_HEAD, DATA_OFFSET, DATA_SIZE, DATA_TAIL};
+use crate::record::{HEADER, LOST, SAMPLE};
+
+/// Bytes of the fake control page.
+const PAGE: usize = 4096;
+
+/// What a fresh data area is filled with, so that padding shows what stale memory it is.
+pub const STALE: u8 = 0xa5;
+
+/// A perf buffer of `data_size` bytes, a power of two of at least 8 (smaller ones are rounded up): its producer, and the
+/// pages for a [`Reader`](crate::Reader).
+pub fn perf_buffer(data_size: usize) -> (Kernel, Pages) {
+    perf_buffer_at(data_size, 0)
+}
+
+/// The same, with both positions at `position` (rounded down to a multiple of 8) instead of 0, as if so many bytes had
+/// gone through it already.
+pub fn perf_buffer_at(data_size: usize, position: u64) -> (Kernel, Pages) {
+    let data_size = data_size.clamp(8, 1 << 30).next_power_of_two();
+    let position = position & !7;
+    let heap = Arc::new(Heap::new(data_size));
+    heap.word(DATA_OFFSET).store(PAGE as u64, Ordering::Relaxed);
+    heap.word(DATA_SIZE).store(data_size as u64, Ordering::Relaxed);
+    heap.word(DATA_HEAD).store(position, Ordering::Relaxed);
+    heap.word(DATA_TAIL).store(position, Ordering::Relaxed);
+    let kernel = Kernel { heap: Arc::clone(&heap), head: position, unannounced: 0, lost: 0 };
+    (kernel, Pages(heap))
+}
+
+/// The consumer's view of fake pages.
+#[derive(Debug)]
+pub struct Pages(Arc<Heap>);
+
+impl Sealed for Pages {}
+
+// SAFETY: the allocation is page-aligned, `len` bytes long and stays until the last `Arc` is gone. Both words are
+// accessed atomically. `Kernel` writes data only outside of `data_tail .. data_head` and publishes `data_head` last,
+// unless `poke` is told to lie, which it may while no drain is open.
+unsafe impl Memory for Pages {
+    fn base(&self) -> *mut u8 {
+        self.0.base
+    }
+
+    fn len(&self) -> usize {
+        self.0.layout.size()
+    }
+
+    fn page_size(&self) -> usize {
+        PAGE
+    }
+}
+
+/// A control page and a data area.
+struct Heap {
+    base: *mut u8,
+    layout: Layout,
+    data_size: usize,
+}
+
+// SAFETY: the pointer is the allocation's, which any thread may use; who writes what when is the protocol's business,
+// the words are atomic.
+unsafe impl Send for Heap {}
+// SAFETY: as above.
+unsafe impl Sync for Heap {}
+
+impl Heap {
+    fn new(data_size: usize) -> Self {
+        let size = PAGE.wrapping_add(data_size);
+        let Ok(layout) = Layout::from_size_align(size, PAGE) else {
+            handle_alloc_error(Layout::new::<u8>());
+        };
+        // SAFETY: the layout is not empty.
+        let base = unsafe { alloc_zeroed(layout) };
+        if base.is_null() {
+            handle_alloc_error(layout);
+        }
+        // SAFETY: inside the allocation, which is longer than a page.
+        let data = unsafe { base.add(PAGE) };
+        // SAFETY: `data_size` bytes follow the first page, and nobody else knows them yet.
+        unsafe { ptr::write_bytes(data, STALE, data_size) };
+        Self { base, layout, data_size }
+    }
+
+    fn word(&self, byte: usize) -> &AtomicU64 {
+        // SAFETY: callers name words of the control page.
+        let word = unsafe { self.base.add(byte) };
+        // SAFETY: aligned, inside the allocation, and only ever accessed atomically.
+        unsafe { AtomicU64::from_ptr(word.cast()) }
+    }
+}
+
+impl Drop for Heap {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout, and the last owner is going.
+        unsafe { dealloc(self.base, self.layout) };
+    }
+}
+
+impl fmt::Debug for Heap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heap").field("data_size", &self.data_size).finish_non_exhaustive()
+    }
+}
+
+/// A record found no room: it is lost, and counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no room in the ring: the record is lost")
+    }
+}
+
+impl std::error::Error for Full {}
+
+/// The producer of a fake perf buffer.
+#[derive(Debug)]
+pub struct Kernel {
+    heap: Arc<Heap>,
+    head: u64,
+    /// Losses that no LOST record has announced yet.
+    unannounced: u64,
+    lost: u64,
+}
+
+impl Kernel {
+    /// Writes a sample, as `bpf_perf_event_output` does.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the sample then counts as lost.
+    pub fn sample(&mut self, payload: &[u8]) -> Result<(), Full> {
+        self.sample_after(&[], payload)
+    }
+
+    /// Writes a sample that carries a time, for a reader that expects them.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room; the sample then counts as lost.
+    pub fn sample_at(&mut self, time: u64, payload: &[u8]) -> Result<(), Full> {
+        self.sample_after(&time.to_ne_bytes(), payload)
+    }
+
+    fn sample_after(&mut self, fixed: &[u8], payload: &[u8]) -> Result<(), Full> {
+        let raw_size = payload.len().wrapping_add(4).next_multiple_of(8).wrapping_sub(4) as u32;
+        self.record(SAMPLE, &[fixed, &raw_size.to_ne_bytes(), payload])
+    }
+
+    /// Writes a record of any kind, its body given in parts; padded to 8 bytes with what was there.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room, or if the record has more than 65,528 bytes, whose size the real kernel would write
+    /// wrapped; it then counts as a lost sample.
+    pub fn record(&mut self, kind: u32, body: &[&[u8]]) -> Result<(), Full> {
+        let body_len: usize = body.iter().map(|part| part.len()).sum();
+        let size = HEADER.wrapping_add(body_len as u64).next_multiple_of(8);
+        let announce = if self.unannounced == 0 { 0 } else { 24 };
+        // ATOMICS: pairs with the reader's fence before it stores `data_tail`: its reads of what it gave back happen
+        // before the writes below.
+        let tail = self.heap.word(DATA_TAIL).load(Ordering::Acquire);
+        // One byte always stays free, or else full and empty would look alike (`CIRC_SPACE`).
+        let used = self.head.wrapping_sub(tail);
+        let room = (self.heap.data_size as u64).wrapping_sub(1).saturating_sub(used);
+        if size.wrapping_add(announce) > room || size > u64::from(u16::MAX) {
+            self.unannounced = self.unannounced.wrapping_add(1);
+            self.lost = self.lost.wrapping_add(1);
+            return Err(Full);
+        }
+        if announce != 0 {
+            let lost = std::mem::take(&mut self.unannounced);
+            self.header(LOST, announce);
+            self.write(8, &7_u64.to_ne_bytes());
+            self.write(16, &lost.to_ne_bytes());
+            self.head = self.head.wrapping_add(announce);
+        }
+        self.header(kind, size);
+        let mut offset = HEADER;
+        for part in body {
+            self.write(offset, part);
+            offset = offset.wrapping_add(part.len() as u64);
+        }
+        self.head = self.head.wrapping_add(size);
+        // ATOMICS: pairs with the reader's fence behind its load of `data_head`: who sees the position sees the record.
+        self.heap.word(DATA_HEAD).store(self.head, Ordering::Release);
+        Ok(())
+    }
+
+    /// Samples lost so far, announced or not: what `PERF_FORMAT_LOST` would say.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// A copy of the `len` bytes of the data area from `position` on, wrapping: for readers simple enough to be right.
+    pub fn peek(&self, position: u64, len: usize) -> Vec<u8> {
+        let mask = (self.heap.data_size as u64).wrapping_sub(1);
+        (0..len as u64)
+            .map(|offset| {
+                let index = (position.wrapping_add(offset) & mask) as usize;
+                // SAFETY: masked, and the data area follows the first page.
+                let byte = unsafe { self.heap.base.add(PAGE.wrapping_add(index)) };
+                // SAFETY: inside the allocation and initialized. Only this `Kernel` ever writes there.
+                unsafe { byte.read() }
+            })
+            .collect()
+    }
+
+    /// What the reader has given back so far.
+    pub fn tail(&self) -> u64 {
+        self.heap.word(DATA_TAIL).load(Ordering::Acquire)
+    }
+
+    /// Where the next record will begin.
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Moves `data_head` without writing anything.
+    ///
+    /// # Safety
+    /// No drain of the reader is open.
+    pub unsafe fn set_head(&mut self, head: u64) {
+        self.head = head;
+        self.heap.word(DATA_HEAD).store(head, Ordering::Release);
+    }
+
+    /// Writes `word` over `data_tail`, `data_offset` or `data_size`: byte 1032, 1040 or 1048 of the control page; others
+    /// are ignored.
+    ///
+    /// # Safety
+    /// No drain of the reader is open; and if a [`Reader`](crate::Reader) is made of pages that lie about their layout, no record is
+    /// written while one of its drains is.
+    pub unsafe fn set_word(&mut self, byte: usize, word: u64) {
+        if matches!(byte, DATA_TAIL | DATA_OFFSET | DATA_SIZE) {
+            self.heap.word(byte).store(word, Ordering::Release);
+        }
+    }
+
+    /// Writes anything anywhere into the data area, from `position` on, wrapping.
+    ///
+    /// # Safety
+    /// No drain of the reader is open.
+    pub unsafe fn poke(&mut self, position: u64, bytes: &[u8]) {
+        self.write(position.wrapping_sub(self.head), bytes);
+    }
+
+    /// Writes a header at the head.
+    fn header(&mut self, kind: u32, size: u64) {
+        self.write(0, &kind.to_ne_bytes());
+        self.write(4, &0_u16.to_ne_bytes());
+        self.write(6, &(size as u16).to_ne_bytes());
+    }
+
+    /// Writes `bytes` from `offset` behind the head on, wrapping.
+    fn write(&mut self, offset: u64, bytes: &[u8]) {
+        let mask = (self.heap.data_size as u64).wrapping_sub(1);
+        let mut position = self.head.wrapping_add(offset);
+        let mut bytes = bytes;
+        while !bytes.is_empty() {
+            let index = (position & mask) as usize;
+            let n = bytes.len().min(self.heap.data_size.wrapping_sub(index));
+            let (now, later) = bytes.split_at(n);
+            // SAFETY: masked, and the data area follows the first page.
+            let to = unsafe { self.heap.base.add(PAGE.wrapping_add(index)) };
+            // SAFETY: `n` bytes from `index` on lie inside the data area. Nobody else writes it, and the reader reads
+            // only what it was given and did not give back, or, by the contract of `poke`, nothing at all.
+            unsafe { ptr::copy_nonoverlapping(now.as_ptr(), to, n) };
+            position = position.wrapping_add(n as u64);
+            bytes = later;
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The real thing: pages that the kernel and this process share through mmap(2).
+
+use std::num::NonZero;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::{fmt, io};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use crate::memory::{Memory, Sealed};
+use crate::sys::Answer;
+
+/// The pages of one perf event, mapped shared from offset 0. Unmapped when dropped.
+///
+/// Read and write, the kernel stops at records that were not read; read-only, it overwrites them
+/// (`kernel/events/core.c`, `perf_mmap`).
+pub struct Mapping {
+    pages: MmapRaw,
+    page_size: usize,
+    writable: bool,
+}
+
+impl Mapping {
+    /// Maps the control page and `data_pages` pages behind it.
+    pub(crate) fn new(event: BorrowedFd<'_>, data_pages: NonZero<usize>, writable: bool) -> io::Result<Self> {
+        let page_size = crate::sys::page_size();
+        let len = data_pages
+            .get()
+            .checked_add(1)
+            .and_then(|pages| pages.checked_mul(page_size))
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        let mut options = MmapOptions::new();
+        options.len(len);
+        let answer =
+            if writable { options.map_raw(event.as_raw_fd()) } else { options.map_raw_read_only(event.as_raw_fd()) };
+        log::trace!(
+            target: "syscall",
+            syscall = "mmap",
+            length = len,
+            prot = if writable { "READ|WRITE" } else { "READ" },
+            flags = "SHARED",
+            fd = event.as_raw_fd(),
+            offset = 0,
+            answer:% = Answer(&answer.as_ref().map(|pages| pages.as_ptr()));
+            "{}",
+            if writable {
+                "maps the control page and the ring of one CPU, writable so that data_tail can give space back"
+            } else {
+                "maps the control page and the ring of one CPU read-only, so that the kernel overwrites the oldest records"
+            }
+        );
+        Ok(Self { pages: answer?, page_size, writable })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        log::trace!(
+            target: "syscall",
+            syscall = "munmap",
+            addr:? = self.pages.as_ptr(),
+            length = self.pages.len(),
+            answer = "0";
+            "gives the pages of one CPU back"
+        );
+    }
+}
+
+impl fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mapping")
+            .field("base", &self.pages.as_ptr())
+            .field("len", &self.pages.len())
+            .field("writable", &self.writable)
+            .finish()
+    }
+}
+
+impl Sealed for Mapping {}
+
+#[expect(unsafe_code, reason = "vouches for a mapping that this file made and owns")]
+// SAFETY: mmap answered a page-aligned address of `len` readable bytes, and `MmapRaw` keeps them mapped at that address
+// until it is dropped. `data_tail` is writable when the mapping is. The kernel is the other side: it moves `data_head`
+// last (`perf_output_put_handle`), accesses both words whole, and with a writable mapping writes no data that lies
+// between `data_tail` and `data_head` (`ring_buffer_has_space`, `kernel/events/ring_buffer.c`).
+unsafe impl Memory for Mapping {
+    fn base(&self) -> *mut u8 {
+        self.pages.as_mut_ptr()
+    }
+
+    fn len(&self) -> usize {
+        self.pages.len()
+    }
+
+    fn page_size(&self) -> usize {
+        self.page_size
+    }
+
+    fn writable(&self) -> bool {
+        self.writable
+    }
+}

@@ -1,0 +1,51 @@
+//! How a buffer is opened.
+
+/// When the kernel wakes whoever waits for a buffer.
+///
+/// In any case it also does so each time half of the ring was filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wakeup {
+    /// After so many samples; 1 means after each, 0 not for samples at all.
+    ///
+    /// A wake-up costs the program's CPU microseconds: one for each sample bounds a stream at a few hundred thousand a
+    /// second. With more than 1, the last few samples of a burst wake nobody: wait with a time-out.
+    Events(u32),
+    /// After so many bytes of records, headers and padding included; 0 means half of the ring.
+    Bytes(u32),
+}
+
+/// Options of [`Buffer::open`](crate::Buffer::open) and [`Set::open`](crate::Set::open): by default a wake-up for every
+/// sample, and no times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Options {
+    pub(crate) wakeup: Wakeup,
+    pub(crate) timestamps: bool,
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self { wakeup: Wakeup::Events(1), timestamps: false }
+    }
+
+    /// When to be woken.
+    pub fn wakeup(mut self, wakeup: Wakeup) -> Self {
+        self.wakeup = wakeup;
+        self
+    }
+
+    /// Whether each sample carries the time it was sent, in nanoseconds of CLOCK_MONOTONIC: 8 bytes more a record. Needs
+    /// Linux 4.1.
+    pub fn timestamps(mut self, timestamps: bool) -> Self {
+        self.timestamps = timestamps;
+        self
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,130 @@
+//! The control page: two positions, and where the data lies.
+//!
+//! ```text
+//! byte 0     version, time conversion … (of counting events; nothing a BPF buffer needs)
+//!      1024  data_head    the kernel writes: where its next record will begin
+//!      1032  data_tail    we write: everything before it may be overwritten
+//!      1040  data_offset  where the data area begins, since Linux 4.1; 0 before
+//!      1048  data_size    its bytes, since Linux 4.1; 0 before
+//! ```
+//!
+//! (`struct perf_event_mmap_page`, `include/uapi/linux/perf_event.h`.) Positions count bytes since the buffer was made,
+//! only grow, and are masked on access. There is no busy bit as in the BPF ring buffer: a record is complete before
+//! `data_head` moves over it, because a CPU has a buffer of its own and writes its records strictly nested.
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use crate::corrupt::Corrupt;
+use crate::memory::Memory;
+use crate::span::Span;
+
+/// Byte of `data_head` in the control page.
+pub(crate) const DATA_HEAD: usize = 1024;
+/// Byte of `data_tail` in the control page.
+pub(crate) const DATA_TAIL: usize = 1032;
+/// Byte of `data_offset` in the control page.
+pub(crate) const DATA_OFFSET: usize = 1040;
+/// Byte of `data_size` in the control page.
+pub(crate) const DATA_SIZE: usize = 1048;
+/// The first byte behind the words above: no data area begins before it.
+pub(crate) const CONTROL_END: usize = 1056;
+
+/// Perf pages whose layout was checked once, so that no later access has to.
+#[derive(Debug)]
+pub(crate) struct Page<M> {
+    memory: M,
+    /// Bytes from the base to the data area: a multiple of 8.
+    data_offset: usize,
+    /// Bytes of the data area: a power of two, 8 at least; it ends inside the memory.
+    data_size: usize,
+}
+
+impl<M: Memory> Page<M> {
+    pub(crate) fn new(memory: M) -> Result<Self, Corrupt> {
+        let len = memory.len();
+        if len < CONTROL_END {
+            return Err(Corrupt::Layout { data_offset: 0, data_size: 0, len: len as u64 });
+        }
+        let mut page = Self { memory, data_offset: 0, data_size: 0 };
+        let (mut offset, mut size) =
+            (page.word(DATA_OFFSET).load(Ordering::Relaxed), page.word(DATA_SIZE).load(Ordering::Relaxed));
+        if (offset, size) == (0, 0) {
+            offset = page.memory.page_size() as u64;
+            size = (len as u64).saturating_sub(offset);
+        }
+        let inside = offset >= CONTROL_END as u64
+            && offset.is_multiple_of(8)
+            && size >= 8
+            && size.is_power_of_two()
+            && offset.checked_add(size).is_some_and(|end| end <= len as u64);
+        if !inside {
+            return Err(Corrupt::Layout { data_offset: offset, data_size: size, len: len as u64 });
+        }
+        // Both are at most `len`, a usize.
+        page.data_offset = offset as usize;
+        page.data_size = size as usize;
+        Ok(page)
+    }
+
+    pub(crate) fn data_size(&self) -> usize {
+        self.data_size
+    }
+
+    /// The word at `byte`, one of the four constants above.
+    #[expect(unsafe_code, reason = "turns the base address into one word of the control page")]
+    fn word(&self, byte: usize) -> &AtomicU64 {
+        debug_assert!(byte.is_multiple_of(8) && byte < CONTROL_END);
+        // SAFETY: `new` refused memory shorter than `CONTROL_END`, so the word lies inside.
+        let word = unsafe { self.memory.base().add(byte) };
+        // SAFETY: aligned, as the base is page-aligned and `byte` a multiple of 8; readable for as long as `self` lives
+        // and accessed atomically by every side, as `Memory` promises. Read-only memory bears atomic loads of a word.
+        unsafe { AtomicU64::from_ptr(word.cast()) }
+    }
+
+    /// Where the kernel's next record will begin; everything before it is complete and visible.
+    pub(crate) fn head(&self) -> u64 {
+        let head = self.word(DATA_HEAD).load(Ordering::Relaxed);
+        // ATOMICS: pairs with the kernel's `smp_wmb()` before it stores `data_head` (`perf_output_put_handle`): who sees
+        // the new head sees the records before it. A fence behind a relaxed load instead of an acquiring load, as the
+        // pages may be mapped read-only, and there std vouches for nothing more than relaxed loads.
+        fence(Ordering::Acquire);
+        head
+    }
+
+    /// What user space last gave back. Only this process writes it.
+    pub(crate) fn tail(&self) -> u64 {
+        self.word(DATA_TAIL).load(Ordering::Relaxed)
+    }
+
+    /// Gives everything before `tail` back to the kernel. Without effect on read-only memory, where the kernel does not ask.
+    ///
+    /// # Safety
+    /// No span of bytes before `tail`, nor anything borrowed from one, is used afterwards.
+    #[expect(unsafe_code, reason = "ends the promise that spans of this page rest upon")]
+    pub(crate) unsafe fn publish(&self, tail: u64) {
+        if !self.memory.writable() {
+            return;
+        }
+        // ATOMICS: pairs with the full barrier that the kernel has between reading `data_tail` and writing data over
+        // what was given back (`__perf_output_begin`): every read of a record happens before its bytes are reused.
+        // A full fence, once a drain, as the kernel's description of this protocol asks for.
+        fence(Ordering::SeqCst);
+        self.word(DATA_TAIL).store(tail, Ordering::Relaxed);
+    }
+
+    /// The committed bytes from `tail` to `head`, or what is wrong with the two.
+    #[expect(unsafe_code, reason = "the one place where shared memory becomes readable bytes")]
+    pub(crate) fn committed(&self, tail: u64, head: u64) -> Result<Span<'_>, Corrupt> {
+        let len = head.wrapping_sub(tail);
+        if len > self.data_size as u64 || !len.is_multiple_of(8) || !tail.is_multiple_of(8) {
+            return Err(Corrupt::Positions { tail, head, data_size: self.data_size as u64 });
+        }
+        // SAFETY: `new` checked that the data area lies inside the memory.
+        let data = unsafe { self.memory.base().add(self.data_offset) };
+        // SAFETY: `data` is aligned to 8 and readable for `data_size` bytes, a power of two of at least 8, as `new`
+        // checked, while `self` is borrowed. `tail` and `len` are multiples of 8 and `len` is at most `data_size`.
+        // The other side does not write between `data_tail` and a `data_head` we have seen, `tail` is not before
+        // `data_tail`, and who moves `data_tail`, with `publish`, vouches that the span is not used afterwards.
+        Ok(unsafe { Span::new(data, self.data_size, tail, len) })
+    }
+}

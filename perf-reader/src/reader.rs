@@ -1,0 +1,156 @@
+//! The protocol of one buffer: look at the head, walk over the records, give them back.
+
+use crate::corrupt::Corrupt;
+use crate::memory::Memory;
+use crate::page::Page;
+use crate::record::{Record, Records, Stand};
+use crate::span::Span;
+
+/// The reading end of one CPU's perf pages, wherever they live.
+///
+/// [`Buffer`](crate::Buffer) is this over pages of the kernel. There must be one reader of a buffer only: two would give back each
+/// other's records.
+#[derive(Debug)]
+pub struct Reader<M> {
+    page: Page<M>,
+    /// Whether samples carry a time.
+    timed: bool,
+    /// What LOST records have announced so far.
+    lost: u64,
+}
+
+impl<M: Memory> Reader<M> {
+    /// Reads the pages in `memory`, in which samples carry a time if `timed`.
+    ///
+    /// # Errors
+    /// [`Corrupt::Layout`] if the control page places the data outside of the memory.
+    pub fn new(memory: M, timed: bool) -> Result<Self, Corrupt> {
+        Ok(Self { page: Page::new(memory)?, timed, lost: 0 })
+    }
+
+    /// Opens a drain over the records that are complete at this moment. Those that come later are for the next drain, so
+    /// a drain ends however fast a program writes.
+    ///
+    /// # Errors
+    /// [`Corrupt::Positions`] if `data_head` is further from `data_tail` than the ring is long.
+    #[inline]
+    pub fn drain(&mut self) -> Result<Drain<'_, M>, Corrupt> {
+        let tail = self.page.tail();
+        let span = self.page.committed(tail, self.page.head())?;
+        Ok(Drain { page: &self.page, span, timed: self.timed, stand: Stand::at(span.at()), lost: &mut self.lost })
+    }
+
+    /// Bytes of records waiting: 0 when all was drained.
+    pub fn fill(&self) -> u64 {
+        self.page.head().wrapping_sub(self.page.tail())
+    }
+
+    /// Bytes that the ring has room for. One of them always stays free.
+    pub fn capacity(&self) -> usize {
+        self.page.data_size()
+    }
+
+    /// Samples that the LOST records read so far announced as lost.
+    pub fn lost_announced(&self) -> u64 {
+        self.lost
+    }
+
+    /// Gives up all that is in the ring, unread, and answers how many bytes that were: the way on after
+    /// [`Corrupt::Record`] or [`Corrupt::Positions`].
+    pub fn skip_to_head(&mut self) -> u64 {
+        let head = self.page.head();
+        let skipped = head.wrapping_sub(self.page.tail());
+        #[expect(unsafe_code, reason = "gives bytes back that nobody borrows")]
+        // SAFETY: every span of this page lives in a drain or borrows from one, and a drain borrows `self` mutably.
+        unsafe {
+            self.page.publish(head);
+        }
+        skipped
+    }
+}
+
+/// The records that were complete when the drain was opened, held until it ends.
+///
+/// Any number of samples can be borrowed from it at once. When it is dropped, `data_tail` moves over all that was walked
+/// over, once: also after an early exit or a panic. What was not walked over stays for the next drain.
+///
+/// A sample cannot outlive its drain, as its memory does not:
+///
+/// ```compile_fail,E0505
+/// # let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
+/// # let mut reader = perf_reader::Reader::new(pages, false)?;
+/// let drain = reader.drain()?;
+/// let record = drain.records().next();
+/// drop(drain); // error[E0505]: cannot move out of `drain` because it is borrowed
+/// println!("{record:?}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// and while a drain is open, no other can be opened:
+///
+/// ```compile_fail,E0499
+/// # let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
+/// # let mut reader = perf_reader::Reader::new(pages, false)?;
+/// let drain = reader.drain()?;
+/// let another = reader.drain()?; // error[E0499]: cannot borrow `reader` as mutable more than once at a time
+/// println!("{:?}", drain.records().next());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping a drain gives back what was read through it"]
+pub struct Drain<'b, M: Memory> {
+    page: &'b Page<M>,
+    span: Span<'b>,
+    timed: bool,
+    stand: Stand,
+    /// The reader's count of announced losses.
+    lost: &'b mut u64,
+}
+
+impl<M: Memory> Drain<'_, M> {
+    /// The records from where the last walk over this drain ended.
+    #[inline]
+    pub fn records(&self) -> Records<'_> {
+        let mut rest = self.span;
+        let read = self.stand.position.get().wrapping_sub(rest.at());
+        // Never `None`: a walk ends inside the span, between two records.
+        let _ = rest.take(read);
+        Records::new(rest, self.timed, &self.stand)
+    }
+
+    /// Bytes of records in it, read or not.
+    pub fn len(&self) -> u64 {
+        self.span.len()
+    }
+
+    /// Whether nothing was there when it was opened.
+    pub fn is_empty(&self) -> bool {
+        self.span.len() == 0
+    }
+}
+
+impl<M: Memory> Drop for Drain<'_, M> {
+    #[inline]
+    fn drop(&mut self) {
+        let position = self.stand.position.get();
+        if position != self.span.at() {
+            #[expect(unsafe_code, reason = "gives bytes back that nobody borrows")]
+            // SAFETY: everything borrowed from the span borrows from this drain, which ends here, and a reader has one
+            // drain at a time. This one does not use its span again.
+            unsafe {
+                self.page.publish(position);
+            }
+        }
+        *self.lost = self.lost.wrapping_add(self.stand.lost.get());
+    }
+}
+
+impl<'d, M: Memory> IntoIterator for &'d Drain<'_, M> {
+    type Item = Result<Record<'d>, Corrupt>;
+    type IntoIter = Records<'d>;
+
+    #[inline]
+    fn into_iter(self) -> Records<'d> {
+        self.records()
+    }
+}

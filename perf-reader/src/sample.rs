@@ -1,0 +1,138 @@
+//! One sample, and the honest length of what is in it.
+
+use std::fmt;
+
+use crate::bytes::Bytes;
+use crate::record::{HEADER, low_half};
+use crate::span::Span;
+
+/// The most bytes of stale memory that the kernel leaves behind a payload.
+pub const MAX_PADDING: usize = 7;
+
+/// What a program sent with one `bpf_perf_event_output`, where it lies in the ring.
+///
+/// The kernel does not keep how many bytes the program sent. It rounds the record up to 8 bytes, and `raw_size` counts
+/// the padding too (`perf_prepare_sample`): an 8-byte payload reports 12 bytes, of which 4 are whatever was in the ring before.
+/// Printing those is printing garbage, so no method here calls them payload: [`payload`](Sample::payload),
+/// [`payload_by`](Sample::payload_by) and [`array`](Sample::array) take the length from where it is known, the program,
+/// and check it against the record; [`padded`](Sample::padded) says in its name what it answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample<'d> {
+    record: Span<'d>,
+    /// Bytes from the record's beginning to `raw_size`.
+    raw_at: u64,
+    raw_size: u32,
+}
+
+impl<'d> Sample<'d> {
+    /// The sample in `record`; `None` if its `raw_size` does not fit.
+    #[inline]
+    pub(crate) fn parse(record: Span<'d>, raw_at: u64) -> Option<Self> {
+        let raw_size = low_half(record.word(raw_at)?);
+        // Cannot underflow: there was a word at `raw_at`, so 8 bytes.
+        let room = record.len().wrapping_sub(raw_at).wrapping_sub(4);
+        if u64::from(raw_size) > room {
+            return None;
+        }
+        Some(Self { record, raw_at, raw_size })
+    }
+
+    /// The payload followed by 0 to 7 bytes of stale memory: what the kernel calls `raw_size`.
+    #[inline]
+    pub fn padded(&self) -> Bytes<'d> {
+        self.record.bytes(self.raw_at.wrapping_add(4), u64::from(self.raw_size)).unwrap_or(Bytes::Single(&[]))
+    }
+
+    /// The payload of a program that sends `len` bytes at a time.
+    ///
+    /// # Errors
+    /// [`WrongLength`] if a payload of `len` bytes makes no record of this size.
+    #[inline]
+    pub fn payload(&self, len: usize) -> Result<Bytes<'d>, WrongLength> {
+        let padded = self.raw_size as usize;
+        let padding = padded.wrapping_sub(len);
+        if padding > MAX_PADDING {
+            return Err(WrongLength { declared: len, padded });
+        }
+        self.record.bytes(self.raw_at.wrapping_add(4), len as u64).ok_or(WrongLength { declared: len, padded })
+    }
+
+    /// The payload of a program that says in the payload itself how long it is: `declared` finds the length in the
+    /// padded bytes.
+    ///
+    /// ```
+    /// # let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
+    /// # let mut reader = perf_reader::Reader::new(pages, false)?;
+    /// # kernel.sample(b"\x06\0\0\0ab").unwrap();
+    /// # let drain = reader.drain()?;
+    /// # let Some(Ok(perf_reader::Record::Sample(sample))) = drain.records().next() else { panic!() };
+    /// // The event begins with a u32 that counts its bytes, itself included.
+    /// let payload = sample.payload_by(|padded| Some(u32::from_ne_bytes(padded.array(0)?) as usize))?;
+    /// # assert!(payload == *b"\x06\0\0\0ab".as_slice());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`WrongLength`] if `declared` finds none (then its length reads as 0), or one that makes no record of this size.
+    #[inline]
+    pub fn payload_by(&self, declared: impl FnOnce(Bytes<'d>) -> Option<usize>) -> Result<Bytes<'d>, WrongLength> {
+        let padded = self.padded();
+        match declared(padded) {
+            Some(len) => self.payload(len),
+            None => Err(WrongLength { declared: 0, padded: padded.len() }),
+        }
+    }
+
+    /// A copy of the payload of a program whose every event has `N` bytes: the start of a typed event.
+    ///
+    /// # Errors
+    /// [`WrongLength`] if a payload of `N` bytes makes no record of this size.
+    #[inline]
+    pub fn array<const N: usize>(&self) -> Result<[u8; N], WrongLength> {
+        self.payload(N)?.array(0).ok_or(WrongLength { declared: N, padded: self.raw_size as usize })
+    }
+
+    /// When it was sent, in nanoseconds of CLOCK_MONOTONIC, which is also `bpf_ktime_get_ns`; `None` unless the buffer was
+    /// opened with [`timestamps`](crate::Options::timestamps).
+    #[inline]
+    pub fn time(&self) -> Option<u64> {
+        if self.raw_at == HEADER {
+            return None;
+        }
+        self.record.word(HEADER)
+    }
+
+    /// Where its record begins, in bytes since the buffer was made.
+    pub fn position(&self) -> u64 {
+        self.record.at()
+    }
+
+    /// How many bytes of ring it takes: header, payload and padding.
+    pub fn record_size(&self) -> usize {
+        self.record.len() as usize
+    }
+}
+
+/// A declared length that cannot be true of this record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongLength {
+    /// How many bytes the program is said to have sent.
+    pub declared: usize,
+    /// How many there are with the padding: the payload has up to [`MAX_PADDING`] fewer.
+    pub padded: usize,
+}
+
+impl fmt::Display for WrongLength {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a payload of {} bytes was declared, but the record holds {} to {}: \
+             the program and its reader disagree on the event's layout",
+            self.declared,
+            self.padded.saturating_sub(MAX_PADDING),
+            self.padded
+        )
+    }
+}
+
+impl std::error::Error for WrongLength {}

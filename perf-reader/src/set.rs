@@ -1,0 +1,205 @@
+//! All CPUs' buffers, waited for and drained as one.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use crate::buffer::{Buffer, Lost, LostSource};
+use crate::corrupt::Corrupt;
+use crate::cpus::online_cpus;
+use crate::error::Error;
+use crate::options::Options;
+use crate::record::Record;
+use crate::wait::{Stopper, Waiter, Wake};
+
+/// The buffers of all CPUs that are online, by number, holes and all.
+///
+/// Each of them belongs into the `BPF_MAP_TYPE_PERF_EVENT_ARRAY` under its CPU's number: this crate makes no bpf(2) calls.
+///
+/// ```no_run
+/// # fn map_update(key: u32, fd: std::os::fd::BorrowedFd<'_>) {}
+/// use std::os::fd::AsFd;
+/// use perf_reader::{Options, Record, Set, Wake};
+///
+/// let mut set = Set::open(64, &Options::new())?;
+/// for buffer in set.iter() {
+///     map_update(buffer.cpu(), buffer.as_fd());
+/// }
+/// while set.wait(None)? != Wake::Stopped {
+///     set.drain(|cpu, record| match record {
+///         Ok(Record::Sample(sample)) => println!("CPU {cpu}: {:?}", sample.payload(8)),
+///         Ok(Record::Lost(samples)) => eprintln!("CPU {cpu}: {samples} samples lost"),
+///         Ok(_) => {}
+///         Err(corrupt) => eprintln!("CPU {cpu}: {corrupt}"),
+///     });
+/// }
+/// println!("lost: {}", set.lost_total()?.samples);
+/// # Ok::<(), perf_reader::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Set {
+    /// Ascending by CPU.
+    buffers: Vec<Buffer>,
+    waiter: Waiter,
+}
+
+impl Set {
+    /// Opens a buffer of `pages` data pages, a power of two, on each CPU that is online.
+    ///
+    /// # Errors
+    /// As [`Buffer::open`], except that a CPU that goes offline meanwhile is left out; and [`Error::OnlineCpus`].
+    pub fn open(pages: usize, options: &Options) -> Result<Self, Error> {
+        Self::open_on(online_cpus()?, pages, options)
+    }
+
+    /// The same on CPUs of your choice, those that are offline left out.
+    ///
+    /// # Errors
+    /// As [`Buffer::open`], except that [`Error::Offline`] is none.
+    pub fn open_on(cpus: impl IntoIterator<Item = u32>, pages: usize, options: &Options) -> Result<Self, Error> {
+        let waiter = Waiter::new()?;
+        let mut set = Self { buffers: Vec::new(), waiter };
+        for cpu in cpus {
+            match Buffer::open(cpu, pages, options) {
+                Ok(buffer) => set.insert(buffer)?,
+                Err(Error::Offline { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(set)
+    }
+
+    /// Puts a buffer at its place; another of the same CPU goes.
+    fn insert(&mut self, buffer: Buffer) -> Result<(), Error> {
+        self.waiter.watch(buffer.cpu(), buffer.as_fd())?;
+        match self.place(buffer.cpu()) {
+            Ok(at) => {
+                if let Some(place) = self.buffers.get_mut(at) {
+                    *place = buffer;
+                }
+            }
+            Err(at) => self.buffers.insert(at, buffer),
+        }
+        Ok(())
+    }
+
+    fn place(&self, cpu: u32) -> Result<usize, usize> {
+        self.buffers.binary_search_by_key(&cpu, Buffer::cpu)
+    }
+
+    /// The buffers, ascending by CPU.
+    pub fn iter(&self) -> std::slice::Iter<'_, Buffer> {
+        self.buffers.iter()
+    }
+
+    /// The buffers, to drain one by one.
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Buffer> {
+        self.buffers.iter_mut()
+    }
+
+    /// The buffer of `cpu`.
+    pub fn get(&self, cpu: u32) -> Option<&Buffer> {
+        self.buffers.get(self.place(cpu).ok()?)
+    }
+
+    /// The buffer of `cpu`, to drain it.
+    pub fn get_mut(&mut self, cpu: u32) -> Option<&mut Buffer> {
+        let at = self.place(cpu).ok()?;
+        self.buffers.get_mut(at)
+    }
+
+    /// How many CPUs it has.
+    pub fn len(&self) -> usize {
+        self.buffers.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.buffers.is_empty()
+    }
+
+    /// Sleeps until a CPU has records, a [`Stopper`] is used, or `timeout` is over (rounded up to milliseconds; `None`
+    /// waits for ever, zero only asks).
+    ///
+    /// Drain all CPUs afterwards, fully: the kernel does not say twice that there is something.
+    ///
+    /// # Errors
+    /// [`Error::System`] if epoll_wait(2) fails.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
+        self.waiter.wait(timeout)
+    }
+
+    /// Drains every CPU: each record that is there now goes to `each`, with its CPU's number. All CPUs are looked at, ready
+    /// or not: one is awake anyway, and a look costs one load.
+    ///
+    /// Ends however fast programs write. A CPU whose ring is corrupt is left as it is: see [`Corrupt`].
+    #[inline]
+    pub fn drain(&mut self, mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>)) {
+        for buffer in &mut self.buffers {
+            let cpu = buffer.cpu();
+            match buffer.drain() {
+                Ok(drain) => drain.records().for_each(|record| each(cpu, record)),
+                Err(corrupt) => each(cpu, Err(corrupt)),
+            }
+        }
+    }
+
+    /// Something to end waits with, from another thread or a signal handler.
+    pub fn stopper(&self) -> Stopper {
+        self.waiter.stopper()
+    }
+
+    /// Waits again after a stop.
+    ///
+    /// # Errors
+    /// [`Error::System`] if the pipe behind the stopper cannot be emptied.
+    pub fn resume(&mut self) -> Result<(), Error> {
+        self.waiter.resume()
+    }
+
+    /// How often it went to sleep so far.
+    pub fn sleeps(&self) -> u64 {
+        self.waiter.sleeps()
+    }
+
+    /// How many samples were lost on all CPUs since they were opened; from LOST records if one CPU knows no better.
+    ///
+    /// # Errors
+    /// [`Error::System`] if read(2) fails.
+    pub fn lost_total(&self) -> Result<Lost, Error> {
+        let mut total = Lost { samples: 0, source: LostSource::Kernel };
+        for buffer in &self.buffers {
+            let lost = buffer.lost_total()?;
+            total.samples = total.samples.wrapping_add(lost.samples);
+            if lost.source == LostSource::Records {
+                total.source = LostSource::Records;
+            }
+        }
+        Ok(total)
+    }
+}
+
+impl AsFd for Set {
+    /// For one's own poll or epoll: readable when a CPU has records, or after a stop. To ask is to consume, so drain all
+    /// CPUs when it was; [`wait`](Set::wait) would not find it again.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.waiter.fd()
+    }
+}
+
+impl<'s> IntoIterator for &'s Set {
+    type Item = &'s Buffer;
+    type IntoIter = std::slice::Iter<'s, Buffer>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<'s> IntoIterator for &'s mut Set {
+    type Item = &'s mut Buffer;
+    type IntoIter = std::slice::IterMut<'s, Buffer>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter_mut()
+    }
+}

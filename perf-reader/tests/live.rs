@@ -1,0 +1,3 @@
+//! Needs a kernel and privileges: see `support`.
+
+fn main() {}
