@@ -1,6 +1,6 @@
 //! An object with one of everything, for the tests to try.
 
-use cutaway_programs::prelude::*;
+use cutaway_programs::{btf::Type, prelude::*};
 
 /// What the programs send and keep.
 #[repr(C)]
@@ -22,6 +22,9 @@ pub(crate) fn object() -> ObjectBuilder {
     let heap = object.map("heap", heap.max_entries(1));
     let output = MapDef::new(MapType::PERF_EVENT_ARRAY);
     object.map("output", output.key_size(4).value_size(4).max_entries(0));
+    let inner = MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(2);
+    let outer = MapDef::new(MapType::ARRAY_OF_MAPS).key::<u32>().max_entries(3).holding(inner);
+    object.map("outer", outer);
     let target = object.variable(".rodata", "target_pid", Variable::new(7u32));
     object.variable(".rodata", "greeting", Variable::new(*b"hello\0\0\0"));
     let lost = object.variable(".bss", "lost", Variable::zeroed::<[u64; 4]>());
@@ -35,6 +38,17 @@ pub(crate) fn object() -> ObjectBuilder {
     asm.exit();
     let count_lost = object.function("count_lost", Signature::returning(i32::describe()), asm);
 
+    // Called back by bpf_loop: counts, too.
+    let mut asm = Assembler::new();
+    asm.load_address(R1, lost, 16);
+    asm.mov(R0, 1);
+    asm.atomic_fetch_add(DW, R1, 0, R0);
+    asm.mov(R0, 0); // go on
+    asm.exit();
+    let signature = Signature::returning(i64::describe());
+    let signature = signature.takes("index", u32::describe()).takes("context", Type::pointer(Type::Void));
+    let count_turn = object.function("count_turn", signature, asm);
+
     // Twice its argument.
     let mut asm = Assembler::new();
     asm.mov(R0, R1);
@@ -45,6 +59,7 @@ pub(crate) fn object() -> ObjectBuilder {
 
     object.program("raw_tracepoint/sys_enter", "send", send(events, target, count_lost));
     object.program("raw_tracepoint/sys_enter", "keep", keep(heap, double));
+    object.program("raw_tracepoint/sys_exit", "repeat", repeat(count_turn));
     object
 }
 
@@ -98,6 +113,19 @@ fn keep(heap: MapRef, double: FunctionRef) -> Assembler {
     asm.call_function(double);
     asm.store(DW, R6, offset!(Event, time_ns), R0);
     asm.bind(out);
+    asm.mov(R0, 0);
+    asm.exit();
+    asm
+}
+
+/// Calls back four times.
+fn repeat(count_turn: FunctionRef) -> Assembler {
+    let mut asm = Assembler::new();
+    asm.mov(R1, 4);
+    asm.load_function(R2, count_turn);
+    asm.mov(R3, 0);
+    asm.mov(R4, 0);
+    asm.call(Helper::bpf_loop);
     asm.mov(R0, 0);
     asm.exit();
     asm

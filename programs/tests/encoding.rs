@@ -1,0 +1,92 @@
+//! Every instruction form: its bytes, its text, and back again.
+#![expect(clippy::unwrap_used, reason = "functions beside the tests are not seen as tests")]
+
+mod forms;
+
+use cutaway_programs::{ByteOrder, Instruction, prelude::*};
+use forms::{Form, Isa, forms};
+
+/// The form in front of five slots to jump over.
+fn assemble(form: &Form) -> cutaway_programs::Code {
+    let mut asm = Assembler::new();
+    let there = asm.label("there");
+    (form.append)(&mut asm, there);
+    for _ in 0..5 {
+        asm.exit();
+    }
+    asm.bind(there);
+    asm.exit();
+    asm.finish().unwrap()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    hex.split(' ').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
+}
+
+#[test]
+fn every_form_has_llvms_bytes() {
+    for form in forms() {
+        let code = assemble(&form);
+        for (order, expected) in [(ByteOrder::Little, form.little), (ByteOrder::Big, form.big)] {
+            let expected = bytes(expected);
+            assert_eq!(code.encode(order)[..expected.len()], expected, "{} {order:?}", form.verb);
+        }
+    }
+}
+
+#[test]
+fn every_form_has_llvms_text() {
+    for form in forms() {
+        let code = assemble(&form);
+        assert_eq!(code.instructions().next().unwrap().to_string(), form.text, "{}", form.verb);
+    }
+}
+
+#[test]
+fn every_form_is_decoded_to_itself() {
+    for form in forms() {
+        let instruction = *assemble(&form).instructions().next().unwrap();
+        for (order, encoded) in [(ByteOrder::Little, form.little), (ByteOrder::Big, form.big)] {
+            let encoded = bytes(encoded);
+            assert_eq!(instruction.slots() * 8, encoded.len());
+            assert_eq!(Instruction::decode(order, &encoded), Some(instruction), "{} {order:?}", form.verb);
+            let cut = &encoded[..encoded.len() - 1];
+            assert_eq!(Instruction::decode(order, cut), None, "{} {order:?}, cut short", form.verb);
+        }
+    }
+}
+
+#[test]
+fn the_table_knows_every_verb() {
+    let verbs: std::collections::HashSet<_> = forms().filter_map(|form| form.verb.split('(').next()).collect();
+    // 14 of two operands, neg, mov_sx, 3 swaps; 3 of memory and a wide load; 10 atomics and 2 that order; 5 of control flow.
+    assert_eq!(verbs.len(), 14 + 5 + 4 + 12 + 5);
+    for isa in [Isa::V3, Isa::V4, Isa::Acquire] {
+        assert!(forms().any(|form| form.isa == isa));
+    }
+}
+
+/// All that fits into eight bytes has a text, and none of it panics.
+#[test]
+fn any_bytes_can_be_printed() {
+    let mut known = 0;
+    for code in 0..=255 {
+        for (imm, offset) in [(0, 0), (1, 1), (-1, -1), (i32::MIN, i16::MIN), (0x100, 8), (0x110, 16), (0xf1, 32)] {
+            for src in [0, 1, 15] {
+                let instruction = Instruction { code, dst: 15, src, offset, imm, high: (code == 0x18).then_some(imm) };
+                known += usize::from(instruction.to_string() != "<unknown>");
+            }
+        }
+    }
+    assert!(known > 1000, "{known}");
+}
+
+#[test]
+fn mixed_widths_and_large_fields_do_what_they_say() {
+    let mut asm = Assembler::new();
+    asm.add(R1, offset!((u64, u32), 1));
+    asm.mov(R2, size!([u8; 300]));
+    let texts: Vec<_> = asm.finish().unwrap().instructions().map(ToString::to_string).collect();
+    let field = std::mem::offset_of!((u64, u32), 1);
+    assert_eq!(texts, [format!("r1 += {field}"), "r2 = 300".to_owned()]);
+}

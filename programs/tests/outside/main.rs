@@ -1,0 +1,41 @@
+//! What others make of the objects: disassemblers, another loader, the kernel.
+//!
+//! A test whose tool or privilege is missing is listed as ignored, with the reason before its name; asked for with
+//! `--ignored`, it runs and fails.
+//!
+//! `apt-get install llvm binutils bpftool`, or the like, provides the tools.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test without libtest's harness is not seen as one"
+)]
+
+mod arithmetic;
+#[expect(dead_code, reason = "the bytes of each form are `encoding.rs`'s to check")]
+#[path = "../forms/mod.rs"]
+mod forms;
+mod kernel;
+#[path = "../sample/mod.rs"]
+mod sample;
+mod tools;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// A test, or why it cannot run here.
+fn trial(
+    name: impl Into<String>,
+    obstacle: Option<String>,
+    test: impl FnOnce() -> Result<(), Failed> + Send + 'static,
+) -> Trial {
+    let trial = Trial::test(name, test);
+    match obstacle {
+        None => trial,
+        Some(reason) => trial.with_kind(reason).with_ignored_flag(true),
+    }
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let trials = tools::trials().into_iter().chain(kernel::trials());
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
