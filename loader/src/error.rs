@@ -69,6 +69,16 @@ pub enum Error {
         why: String,
     },
 
+    /// A ring buffer cannot be opened or read.
+    #[cfg(feature = "ring")]
+    #[error(transparent)]
+    Ring(#[from] mmap_ring::Error),
+
+    /// A perf buffer cannot be opened or read.
+    #[cfg(feature = "perf")]
+    #[error(transparent)]
+    Perf(#[from] perf_reader::Error),
+
     /// Something that is asked for cannot be done with this map or program.
     #[error("cannot {attempt}: {why}")]
     Unfit {

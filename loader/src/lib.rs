@@ -6,7 +6,7 @@
 //!     bytes ──Object::parse──▶ Object ──load──▶ Loaded ──attach──▶ Link        drop it: detached
 //!                              a plain value     │
 //!                                                └─map("events")─▶ Map ──ring()──▶ mmap_ring::Ring
-//!                                                                      └─perf_buffers()─▶ perf_reader::Set
+//!                                                                      └─perf_buffers()─▶ PerfBuffers
 //! ```
 //!
 //! [`Object::parse`] makes no system call. [`Object::load`] makes the maps, links the instructions, and has the verifier
@@ -21,6 +21,7 @@
 //! Linux 5.5 is the oldest kernel that this crate is written for; what needs a newer one says so.
 
 mod attach;
+mod buffers;
 mod cpus;
 mod error;
 mod load;
@@ -33,6 +34,8 @@ mod program_type;
 mod sys;
 
 pub use attach::{Link, Tracepoint, Uprobe};
+#[cfg(feature = "perf")]
+pub use buffers::PerfBuffers;
 pub use error::Error;
 pub use load::Loaded;
 pub use map::Map;

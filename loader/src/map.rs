@@ -186,7 +186,7 @@ impl Map {
         })
     }
 
-    fn failed(&self, what: &str, error: &std::io::Error) -> Error {
+    pub(crate) fn failed(&self, what: &str, error: &std::io::Error) -> Error {
         Error::kernel(format!("{what} the map `{}` ({})", self.name, self.map_type()), error)
     }
 }

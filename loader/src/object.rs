@@ -150,6 +150,34 @@ impl Object {
         self.maps.get_mut(index).ok_or_else(|| broken("a map has vanished"))
     }
 
+    /// Sets a global variable before loading. For one in `.rodata` this is the last chance: the verifier takes its value
+    /// for a constant, and leaves out what it makes unreachable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchName`] if the object has no variable of that name; [`Error::Unfit`] if `value` has another length.
+    pub fn set_variable(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
+        let Some(variable) = self.elf.variable(name) else {
+            return Err(no_such("variable", name, self.elf.variables().map(|variable| variable.name.as_str())));
+        };
+        let unfit = |why: String| Error::Unfit { attempt: format!("set the variable `{name}`"), why };
+        if variable.size != value.len() as u64 {
+            return Err(unfit(format!("it has {} bytes, and {} are given", variable.size, value.len())));
+        }
+        let section = variable.section.map(Place::Section);
+        let (start, size) = (variable.address as usize, value.len());
+        let map = self.maps.iter_mut().find(|map| Some(map.place) == section);
+        let map = map.ok_or_else(|| unfit("it lies in no section of data".to_owned()))?;
+        // .bss has no contents until somebody sets some.
+        let value_size = map.value_size as usize;
+        let contents = map.contents.get_or_insert_with(|| Contents { bytes: vec![0; value_size], constant: false });
+        match contents.bytes.get_mut(start..start + size) {
+            Some(bytes) => bytes.copy_from_slice(value),
+            None => return Err(unfit("it reaches beyond its section".to_owned())),
+        }
+        Ok(())
+    }
+
     /// The licence that the kernel will be told. Programs that call GPL-only helpers need a compatible one.
     #[must_use]
     pub fn license(&self) -> &std::ffi::CStr {

@@ -59,6 +59,7 @@
 pub mod asm;
 pub mod btf;
 mod error;
+pub mod getaddrinfo;
 mod handle;
 mod helper;
 pub mod instruction;

@@ -40,6 +40,9 @@ pub(crate) struct Symbol {
     pub(crate) section: Option<usize>,
     /// Bytes from the section's start.
     pub(crate) address: u64,
+    /// Bytes.
+    pub(crate) size: u64,
+    is_variable: bool,
     /// It stands for the section itself, and the instruction says where in it.
     pub(crate) is_section: bool,
 }
@@ -116,7 +119,8 @@ impl Elf {
                 }
             }
             let is_section = symbol.st_type() == elf::STT_SECTION;
-            symbols.push(Symbol { name, section, address, is_section });
+            let is_variable = symbol.st_type() == elf::STT_OBJECT && section.is_some();
+            symbols.push(Symbol { name, section, address, size, is_variable, is_section });
         }
 
         let mut relocations = BTreeMap::new();
@@ -161,6 +165,15 @@ impl Elf {
 
     pub(crate) fn section(&self, index: usize) -> Option<&Section> {
         self.sections.get(index)
+    }
+
+    /// The global variables, maps among them, in the file's order.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &Symbol> {
+        self.symbols.iter().filter(|symbol| symbol.is_variable)
+    }
+
+    pub(crate) fn variable(&self, name: &str) -> Option<&Symbol> {
+        self.variables().find(|variable| variable.name == name)
     }
 
     /// What the instruction at `offset` bytes in `section` refers to, and that symbol's place in the table.

@@ -1,0 +1,313 @@
+//! The return probe: the body that the three ways share.
+//!
+//! ```text
+//!     find the entry ─▶ begin: room for the event ─▶ fill it ─▶ send ─▶ forget the entry
+//!                        └───────────── a Way's own ──────────────┘
+//! ```
+//!
+//! Registers that survive helper calls hold the same things throughout, see [`CONTEXT`] and its neighbours.
+//!
+//! All strings are read now, not on entry: `getaddrinfo` itself has read them in between, so their pages are there. A
+//! uprobe's program cannot wait for a page.
+
+use super::{
+    Call, Event, Reason, StackEvent,
+    entry::{Arguments, Key},
+    follow::Followed,
+    losses::Counters,
+    registers::REGISTERS,
+};
+use crate::{Bits64, Writable, prelude::*};
+
+pub(super) const SOURCE: crate::Source = source!("answer.rs");
+
+/// The program's context: `struct pt_regs`.
+pub(super) const CONTEXT: R6 = R6;
+/// The entry's [`Arguments`]; once they are read, how many addresses were seen.
+const ARGUMENTS: R7 = R7;
+const SEEN: R7 = R7;
+/// The event, wherever it is.
+pub(super) const EVENT: R8 = R8;
+/// A user-space pointer; before that, the time.
+const POINTER: R9 = R9;
+const NOW: R9 = R9;
+
+/// The stack below the frame pointer: the key, one `struct addrinfo`, the first one's `ai_canonname`.
+const KEY: i16 = -(size_of::<Key>() as i16);
+const ADDRINFO: i16 = KEY - size_of::<AddrInfo>() as i16;
+const CANONNAME: i16 = ADDRINFO - 8;
+/// Where the stack is free below all that.
+pub(super) const SCRATCH: i16 = CANONNAME;
+
+/// `struct addrinfo` of a 64-bit libc (`netdb.h`).
+#[repr(C)]
+struct AddrInfo {
+    flags: i32,
+    family: i32,
+    socktype: i32,
+    protocol: i32,
+    addrlen: u32,
+    addr: u64,
+    canonname: u64,
+    next: u64,
+}
+
+/// One way to build and send the event.
+pub(super) trait Way {
+    const LAYOUT: Layout;
+
+    /// Makes room: [`EVENT`] is its address afterwards, with its fixed part zeroed. Without room, counts the loss and goes
+    /// to `lost`. Must leave R6, R7 and R9 alone.
+    fn begin(&self, asm: &mut Assembler, losses: &Counters, lost: Label);
+
+    /// Sends what is at [`EVENT`], and counts if that fails. Needs [`CONTEXT`]; may destroy all but R10.
+    fn send(&self, asm: &mut Assembler, losses: &Counters);
+}
+
+/// Where an event's strings are: [`Event`] and [`StackEvent`] differ in nothing else.
+pub(super) struct Layout {
+    pub(super) size: i32,
+    node: Field,
+    service: Field,
+    canonname: Field,
+}
+
+/// A string's place in the event, and the room there.
+struct Field {
+    offset: i16,
+    /// In bytes, with the closing NUL.
+    room: i32,
+    /// Where its length goes.
+    length: i16,
+    /// Its bit in [`Call::cut`].
+    cut: u32,
+}
+
+macro_rules! layout {
+    ($event:ty) => {
+        Layout {
+            size: size!($event),
+            node: layout!($event, node, node_len, NODE_CUT),
+            service: layout!($event, service, service_len, SERVICE_CUT),
+            canonname: layout!($event, canonname, canonname_len, CANONNAME_CUT),
+        }
+    };
+    ($event:ty, $field:ident, $length:ident, $cut:ident) => {
+        Field {
+            offset: offset!($event, $field),
+            room: super::event::room(|event: &$event| &event.$field) as i32,
+            length: offset!(Call, $length),
+            cut: Call::$cut,
+        }
+    };
+}
+
+impl Layout {
+    pub(super) const EVENT: Self = layout!(Event);
+    pub(super) const STACK_EVENT: Self = layout!(StackEvent);
+}
+
+// The call comes first, so its offsets are the event's.
+const _: () = assert!(offset!(Event, call) == 0 && offset!(StackEvent, call) == 0);
+
+/// Adds the program.
+pub(super) fn program<W: Way>(
+    object: &mut ObjectBuilder,
+    way: &W,
+    calls: MapRef,
+    followed: &Followed,
+    losses: &Counters,
+) {
+    let mut asm = Assembler::new();
+    let (known, lost, done) = (asm.label("known"), asm.label("lost"), asm.label("done"));
+    asm.mov(CONTEXT, R1);
+    asm.call(Helper::bpf_ktime_get_ns);
+    asm.mov(NOW, R0);
+
+    asm.call(Helper::bpf_get_current_pid_tgid);
+    asm.store(DW, R10, KEY + offset!(Key, pid_tgid), R0);
+    asm.load(DW, R1, CONTEXT, REGISTERS.stack_pointer);
+    asm.store(DW, R10, KEY + offset!(Key, frame), R1);
+    asm.load_map(R1, calls);
+    address(&mut asm, R2, KEY);
+    asm.call(Helper::bpf_map_lookup_elem);
+    asm.jump_if(Ne, R0, 0, known);
+    asm.load(DW, R0, R10, KEY + offset!(Key, pid_tgid));
+    followed.unless(&mut asm, SCRATCH - 8, done);
+    losses.count(&mut asm, Reason::NoEntry);
+    asm.jump(done);
+
+    asm.bind(known);
+    asm.mov(ARGUMENTS, R0);
+    way.begin(&mut asm, losses, lost);
+    who_and_when(&mut asm);
+    asm.load(DW, POINTER, ARGUMENTS, offset!(Arguments, node));
+    string(&mut asm, &W::LAYOUT.node);
+    asm.load(DW, POINTER, ARGUMENTS, offset!(Arguments, service));
+    string(&mut asm, &W::LAYOUT.service);
+    list(&mut asm);
+    asm.load(DW, POINTER, R10, CANONNAME);
+    string(&mut asm, &W::LAYOUT.canonname);
+    way.send(&mut asm, losses);
+
+    asm.bind(lost);
+    asm.load_map(R1, calls);
+    address(&mut asm, R2, KEY);
+    asm.call(Helper::bpf_map_delete_elem);
+    asm.bind(done);
+    asm.mov(R0, 0);
+    asm.exit();
+    object.program(&format!("uretprobe/{}:{}", super::LIBRARY, super::FUNCTION), super::names::RETURN, asm);
+}
+
+/// `dst = the address of the stack at offset`
+#[track_caller]
+fn address(asm: &mut Assembler, dst: impl Writable<Width = Bits64>, offset: i16) {
+    asm.mov(dst, R10);
+    asm.add(dst, i32::from(offset));
+}
+
+/// Zeroes the event's [`Call`], in memory that may hold an older event. Of a string the first byte is enough.
+#[track_caller]
+pub(super) fn zero_fixed_part(asm: &mut Assembler) {
+    for offset in (0..size_of::<Call>() as i16).step_by(8) {
+        asm.store(DW, EVENT, offset, 0);
+    }
+}
+
+/// The time, the process, the result. Destroys [`NOW`].
+fn who_and_when(asm: &mut Assembler) {
+    asm.store(DW, EVENT, offset!(Call, time_ns), NOW);
+    asm.load(DW, R1, ARGUMENTS, offset!(Arguments, start_ns));
+    asm.sub(NOW, R1);
+    asm.store(DW, EVENT, offset!(Call, latency_ns), NOW);
+
+    asm.load(DW, R1, R10, KEY + offset!(Key, pid_tgid));
+    asm.store(W, EVENT, offset!(Call, tid), R1);
+    asm.rsh(R1, 32);
+    asm.store(W, EVENT, offset!(Call, pid), R1);
+    asm.call(Helper::bpf_get_current_uid_gid);
+    asm.store(W, EVENT, offset!(Call, uid), R0);
+    asm.call(Helper::bpf_get_smp_processor_id);
+    asm.store(W, EVENT, offset!(Call, cpu), R0);
+    asm.mov(R1, EVENT);
+    asm.add(R1, i32::from(offset!(Call, comm)));
+    asm.mov(R2, 16);
+    asm.call(Helper::bpf_get_current_comm);
+
+    asm.load(DW, R1, CONTEXT, REGISTERS.result);
+    asm.store(W, EVENT, offset!(Call, ret), R1);
+}
+
+/// Reads the string at [`POINTER`] into the event, and marks it if it does not fit.
+fn string(asm: &mut Assembler, field: &Field) {
+    const BYTE: i16 = ADDRINFO;
+    let done = asm.label("string_read");
+    asm.store(B, EVENT, field.offset, 0);
+    asm.jump_if(Eq, POINTER, 0, done);
+    asm.mov(R1, EVENT);
+    asm.add(R1, i32::from(field.offset));
+    asm.mov(R2, field.room);
+    asm.mov(R3, POINTER);
+    asm.call(Helper::bpf_probe_read_user_str);
+    asm.store(W, EVENT, field.length, R0);
+    asm.jump_if(Ne, R0, field.room, done);
+    // All the room is used: either it just fits or it was cut, and the caller's own byte under our NUL tells which.
+    address(asm, R1, BYTE);
+    asm.mov(R2, 1);
+    asm.mov(R3, POINTER);
+    asm.add(R3, field.room - 1);
+    asm.call(Helper::bpf_probe_read_user);
+    asm.jump_if(Ne, R0, 0, done);
+    asm.load(B, R1, R10, BYTE);
+    asm.jump_if(Eq, R1, 0, done);
+    mark(asm, field.cut);
+    asm.bind(done);
+}
+
+/// Sets a bit of [`Call::cut`].
+#[track_caller]
+fn mark(asm: &mut Assembler, bit: u32) {
+    asm.load(W, R1, EVENT, offset!(Call, cut));
+    asm.or(R1, bit.cast_signed());
+    asm.store(W, EVENT, offset!(Call, cut), R1);
+}
+
+/// Walks the list that the call has given, if it has given one. Destroys [`ARGUMENTS`].
+fn list(asm: &mut Assembler) {
+    let (next, known, advance) = (asm.label("next"), asm.label("not_the_first"), asm.label("advance"));
+    let (broken, walked) = (asm.label("list_cut"), asm.label("walked"));
+    asm.load(DW, R3, ARGUMENTS, offset!(Arguments, res));
+    asm.mov(SEEN, 0);
+    asm.store(DW, R10, CANONNAME, 0);
+    asm.load(W, R1, EVENT, offset!(Call, ret));
+    asm.jump_if(Ne, R1, 0, walked);
+    // *res is the first entry.
+    address(asm, R1, ADDRINFO);
+    asm.mov(R2, 8);
+    asm.call(Helper::bpf_probe_read_user);
+    asm.jump_if(Ne, R0, 0, broken);
+    asm.load(DW, POINTER, R10, ADDRINFO);
+
+    asm.bind(next);
+    asm.jump_if(Eq, POINTER, 0, walked);
+    asm.jump_if(Eq, SEEN, Call::MOST_ADDRESSES.cast_signed(), broken);
+    address(asm, R1, ADDRINFO);
+    asm.mov(R2, size!(AddrInfo));
+    asm.mov(R3, POINTER);
+    asm.call(Helper::bpf_probe_read_user);
+    asm.jump_if(Ne, R0, 0, broken);
+    asm.add(SEEN, 1);
+    asm.jump_if(Ne, SEEN, 1, known);
+    first_entry(asm);
+    asm.bind(known);
+    keep_address(asm, advance);
+    asm.bind(advance);
+    asm.load(DW, POINTER, R10, ADDRINFO + offset!(AddrInfo, next));
+    asm.jump(next);
+
+    asm.bind(broken);
+    mark(asm, Call::LIST_CUT);
+    asm.bind(walked);
+    asm.store(W, EVENT, offset!(Call, addresses), SEEN);
+}
+
+/// Copies what the event tells of the list's first entry.
+fn first_entry(asm: &mut Assembler) {
+    for (from, to) in [
+        (offset!(AddrInfo, flags), offset!(Call, ai_flags)),
+        (offset!(AddrInfo, family), offset!(Call, ai_family)),
+        (offset!(AddrInfo, socktype), offset!(Call, ai_socktype)),
+        (offset!(AddrInfo, protocol), offset!(Call, ai_protocol)),
+        (offset!(AddrInfo, addrlen), offset!(Call, ai_addrlen)),
+    ] {
+        asm.load(W, R1, R10, ADDRINFO + from);
+        asm.store(W, EVENT, to, R1);
+    }
+    asm.load(DW, R1, R10, ADDRINFO + offset!(AddrInfo, canonname));
+    asm.store(DW, R10, CANONNAME, R1);
+}
+
+/// Adds the entry's address to those that the event carries, if there is room and it has the first one's socket type.
+fn keep_address(asm: &mut Assembler, skip: Label) {
+    const ROOM: i32 = size!([u8; 28]);
+    let short = asm.label("short");
+    asm.load(W, R2, R10, ADDRINFO + offset!(AddrInfo, socktype));
+    asm.load(W, R3, EVENT, offset!(Call, ai_socktype));
+    asm.jump_if(Ne, R2, R3, skip);
+    asm.load(W, R1, EVENT, offset!(Call, kept));
+    asm.jump_if(Gt, R1, 3, skip);
+    asm.mul(R1, ROOM);
+    asm.add(R1, EVENT);
+    asm.add(R1, i32::from(offset!(Call, addrs)));
+    asm.load(W, R2, R10, ADDRINFO + offset!(AddrInfo, addrlen));
+    asm.jump_if(Le, R2, ROOM, short);
+    asm.mov(R2, ROOM);
+    asm.bind(short);
+    asm.load(DW, R3, R10, ADDRINFO + offset!(AddrInfo, addr));
+    asm.call(Helper::bpf_probe_read_user);
+    asm.jump_if(Ne, R0, 0, skip);
+    asm.load(W, R1, EVENT, offset!(Call, kept));
+    asm.add(R1, 1);
+    asm.store(W, EVENT, offset!(Call, kept), R1);
+}

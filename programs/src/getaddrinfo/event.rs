@@ -1,0 +1,336 @@
+//! What arrives: the event as it lies in the buffer, and how to read it.
+//!
+//! An event is a [`Call`], of the same layout whichever way it came, and three strings behind it. The ways differ in the
+//! room for those strings alone: [`Event`] is what heap and ring carry, [`StackEvent`] is what the BPF stack has room for.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use super::Transport;
+use crate::describe;
+
+/// One finished call of `getaddrinfo`, but for its strings.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// When it returned, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// How long it took, in nanoseconds.
+    pub latency_ns: u64,
+    /// The process, as the initial PID namespace numbers it.
+    pub pid: u32,
+    /// The thread, likewise.
+    pub tid: u32,
+    /// The real user id, as the initial user namespace numbers it.
+    pub uid: u32,
+    /// The CPU that it returned on.
+    pub cpu: u32,
+    /// The thread's name, closed by a NUL.
+    pub comm: [u8; 16],
+    /// What it returned: 0, or one of `EAI_…` (`netdb.h`).
+    pub ret: i32,
+    /// What could not be carried whole: [`Call::NODE_CUT`] and its neighbours.
+    pub cut: u32,
+    /// The first `struct addrinfo` of the list that it gave; all zero if it failed.
+    pub ai_flags: i32,
+    /// `AF_INET`, `AF_INET6`.
+    pub ai_family: i32,
+    /// `SOCK_STREAM` and so on.
+    pub ai_socktype: i32,
+    /// `IPPROTO_TCP` and so on.
+    pub ai_protocol: i32,
+    /// Bytes of the first address.
+    pub ai_addrlen: u32,
+    /// How many entries the list has, counted up to [`Call::MOST_ADDRESSES`].
+    pub addresses: u32,
+    /// How many of [`Call::addrs`] are filled.
+    pub kept: u32,
+    /// Bytes of the string with its NUL; 0 for a null pointer; a negative errno if it could not be read.
+    pub node_len: i32,
+    /// Likewise.
+    pub service_len: i32,
+    /// Likewise.
+    pub canonname_len: i32,
+    /// The first addresses of the list, as `struct sockaddr`: of the first entry, and of those behind it with the same
+    /// socket type, since most lists hold each address once for every type.
+    pub addrs: [[u8; 28]; 4],
+}
+describe!(Call {
+    time_ns,
+    latency_ns,
+    pid,
+    tid,
+    uid,
+    cpu,
+    comm: char,
+    ret,
+    cut,
+    ai_flags,
+    ai_family,
+    ai_socktype,
+    ai_protocol,
+    ai_addrlen,
+    addresses,
+    kept,
+    node_len,
+    service_len,
+    canonname_len,
+    addrs,
+});
+
+/// An event with room for any name: 255 bytes and a NUL.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Event {
+    /// All but the strings.
+    pub call: Call,
+    /// The host that was asked for.
+    pub node: [u8; 256],
+    /// The service that was asked for.
+    pub service: [u8; 256],
+    /// `ai_canonname` of the first entry.
+    pub canonname: [u8; 256],
+}
+describe!(Event { call, node: char, service: char, canonname: char });
+
+/// An event that fits the BPF stack beside what else is there.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct StackEvent {
+    /// All but the strings.
+    pub call: Call,
+    /// The host that was asked for, or its first 119 bytes.
+    pub node: [u8; 120],
+    /// The service that was asked for, or its first 23 bytes.
+    pub service: [u8; 24],
+    /// `ai_canonname` of the first entry, or its first 55 bytes.
+    pub canonname: [u8; 56],
+}
+describe!(StackEvent { call, node: char, service: char, canonname: char });
+
+impl Call {
+    /// [`Call::cut`]: the host's name is longer than its room.
+    pub const NODE_CUT: u32 = 1;
+    /// [`Call::cut`]: the service's name is longer than its room.
+    pub const SERVICE_CUT: u32 = 1 << 1;
+    /// [`Call::cut`]: the canonical name is longer than its room.
+    pub const CANONNAME_CUT: u32 = 1 << 2;
+    /// [`Call::cut`]: the list is longer than [`Call::MOST_ADDRESSES`], or its memory could not be read.
+    pub const LIST_CUT: u32 = 1 << 3;
+
+    /// Entries of the list that are counted; the verifier wants an end.
+    pub const MOST_ADDRESSES: u32 = 64;
+
+    /// The addresses that the event carries, at most four.
+    pub fn addresses(&self) -> impl Iterator<Item = Address> + '_ {
+        self.addrs.iter().take(self.kept as usize).filter_map(Address::read)
+    }
+
+    fn read(bytes: &mut Fields<'_>) -> Option<Self> {
+        // One field after another, as the compiler has laid them out: there is no padding, see below.
+        Some(Self {
+            time_ns: u64::from_ne_bytes(bytes.take()?),
+            latency_ns: u64::from_ne_bytes(bytes.take()?),
+            pid: u32::from_ne_bytes(bytes.take()?),
+            tid: u32::from_ne_bytes(bytes.take()?),
+            uid: u32::from_ne_bytes(bytes.take()?),
+            cpu: u32::from_ne_bytes(bytes.take()?),
+            comm: bytes.take()?,
+            ret: i32::from_ne_bytes(bytes.take()?),
+            cut: u32::from_ne_bytes(bytes.take()?),
+            ai_flags: i32::from_ne_bytes(bytes.take()?),
+            ai_family: i32::from_ne_bytes(bytes.take()?),
+            ai_socktype: i32::from_ne_bytes(bytes.take()?),
+            ai_protocol: i32::from_ne_bytes(bytes.take()?),
+            ai_addrlen: u32::from_ne_bytes(bytes.take()?),
+            addresses: u32::from_ne_bytes(bytes.take()?),
+            kept: u32::from_ne_bytes(bytes.take()?),
+            node_len: i32::from_ne_bytes(bytes.take()?),
+            service_len: i32::from_ne_bytes(bytes.take()?),
+            canonname_len: i32::from_ne_bytes(bytes.take()?),
+            addrs: [bytes.take()?, bytes.take()?, bytes.take()?, bytes.take()?],
+        })
+    }
+}
+
+/// Bytes taken from the front, a field at a time.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*field)
+    }
+}
+
+/// Bytes of a field.
+pub(super) const fn room<T, const N: usize>(_: fn(&T) -> &[u8; N]) -> usize {
+    N
+}
+
+// Two times, sixteen words, a name and four addresses, and nothing between them.
+const _: () = assert!(size_of::<Call>() == 2 * 8 + 16 * 4 + 16 + 4 * 28);
+
+/// A call with its strings, borrowed from the record that it was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lookup<'a> {
+    /// All but the strings.
+    pub call: Call,
+    /// The thread's name.
+    pub comm: &'a [u8],
+    /// The host that was asked for.
+    pub node: Text<'a>,
+    /// The service that was asked for.
+    pub service: Text<'a>,
+    /// The canonical name that was found.
+    pub canonname: Text<'a>,
+}
+
+/// A string of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Text<'a> {
+    /// The pointer was null.
+    Null,
+    /// The memory could not be read; the errno, usually `EFAULT`.
+    Unreadable(i32),
+    /// The whole string, without its NUL.
+    Whole(&'a [u8]),
+    /// Its beginning: it is longer than its room in the event.
+    Cut(&'a [u8]),
+}
+
+/// A record that is no event of the expected kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventError {
+    /// Bytes that were expected.
+    pub expected: usize,
+    /// Bytes that came.
+    pub got: usize,
+}
+
+impl fmt::Display for EventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a record of {} bytes is no event of {}", self.got, self.expected)
+    }
+}
+
+impl std::error::Error for EventError {}
+
+impl Transport {
+    /// Bytes of an event that comes this way.
+    #[must_use]
+    pub fn event_size(self) -> usize {
+        match self {
+            Self::PerfStack => size_of::<StackEvent>(),
+            Self::PerfHeap | Self::Ring => size_of::<Event>(),
+        }
+    }
+
+    /// Reads an event that came this way.
+    ///
+    /// # Errors
+    ///
+    /// If the record is not [`Transport::event_size`] bytes long.
+    pub fn read(self, record: &[u8]) -> Result<Lookup<'_>, EventError> {
+        let wrong = EventError { expected: self.event_size(), got: record.len() };
+        if record.len() != self.event_size() {
+            return Err(wrong);
+        }
+        macro_rules! rooms {
+            ($event:ty) => {
+                [
+                    room(|event: &$event| &event.node),
+                    room(|event: &$event| &event.service),
+                    room(|event: &$event| &event.canonname),
+                ]
+            };
+        }
+        let rooms = match self {
+            Self::PerfStack => rooms!(StackEvent),
+            Self::PerfHeap | Self::Ring => rooms!(Event),
+        };
+        let mut fields = Fields(record);
+        let call = Call::read(&mut fields).ok_or(wrong)?;
+        let comm = record.get(std::mem::offset_of!(Call, comm)..).unwrap_or_default();
+        let comm = comm.get(..16).unwrap_or_default();
+        let mut strings = fields.0;
+        let mut text = |room: usize, length: i32, cut: u32| {
+            let (text, rest) = strings.split_at_checked(room).unwrap_or_default();
+            strings = rest;
+            Text::new(text, length, call.cut & cut != 0)
+        };
+        let [node, service, canonname] = rooms;
+        Ok(Lookup {
+            call,
+            comm: until_nul(comm),
+            node: text(node, call.node_len, Call::NODE_CUT),
+            service: text(service, call.service_len, Call::SERVICE_CUT),
+            canonname: text(canonname, call.canonname_len, Call::CANONNAME_CUT),
+        })
+    }
+}
+
+impl<'a> Text<'a> {
+    fn new(room: &'a [u8], length: i32, cut: bool) -> Self {
+        match length {
+            0 => Self::Null,
+            ..0 => Self::Unreadable(-length),
+            _ if cut => Self::Cut(until_nul(room)),
+            _ => Self::Whole(until_nul(room)),
+        }
+    }
+
+    /// The string as far as it is there; `None` if nothing of it is.
+    #[must_use]
+    pub fn bytes(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Whole(bytes) | Self::Cut(bytes) => Some(bytes),
+            Self::Null | Self::Unreadable(_) => None,
+        }
+    }
+}
+
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
+/// A socket address's host part. Displayed as usual, `127.0.0.1` or `fe80::1%2` with the interface that it is local to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// The address.
+    pub ip: IpAddr,
+    /// The interface's number; 0 if the address needs none.
+    pub scope: u32,
+}
+
+impl Address {
+    /// Reads `struct sockaddr_in` or `struct sockaddr_in6`; `None` for another family.
+    fn read(sockaddr: &[u8; 28]) -> Option<Self> {
+        const AF_INET: u16 = 2;
+        const AF_INET6: u16 = 10;
+        let mut fields = Fields(sockaddr);
+        let family = u16::from_ne_bytes(fields.take()?);
+        let _port: [u8; 2] = fields.take()?;
+        match family {
+            AF_INET => Some(Self { ip: Ipv4Addr::from(fields.take::<4>()?).into(), scope: 0 }),
+            AF_INET6 => {
+                let _flow: [u8; 4] = fields.take()?;
+                let ip = Ipv6Addr::from(fields.take::<16>()?).into();
+                Some(Self { ip, scope: u32::from_ne_bytes(fields.take()?) })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.scope {
+            0 => write!(f, "{}", self.ip),
+            scope => write!(f, "{}%{scope}", self.ip),
+        }
+    }
+}

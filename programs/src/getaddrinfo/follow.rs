@@ -1,0 +1,95 @@
+//! Following a process and all that descend from it.
+//!
+//! Which processes belong to a command is known only where they are made. The tracepoint `task/task_newtask` runs in the
+//! parent when a task is created: the child belongs if the parent does. A child that does *not* belong is removed, in case
+//! its number belonged to a dead one that did; so the set needs no hook on exit.
+
+use crate::prelude::*;
+
+pub(super) const SOURCE: crate::Source = source!("follow.rs");
+
+/// The set, and whether it matters.
+pub(super) struct Followed {
+    processes: MapRef,
+    only_followed: VariableRef,
+}
+
+impl Followed {
+    /// Goes to `stranger` if only followed processes are wanted and the one in the upper half of R0 is not one of them.
+    /// Uses eight bytes of the stack at `scratch`; destroys R0 to R5.
+    pub(super) fn unless(&self, asm: &mut Assembler, scratch: i16, stranger: Label) {
+        let wanted = asm.label("wanted");
+        asm.load_address(R1, self.only_followed, 0);
+        asm.load(W, R1, R1, 0);
+        asm.jump_if(Eq, R1, 0, wanted);
+        asm.rsh(R0, 32);
+        asm.store(W, R10, scratch, R0);
+        asm.load_map(R1, self.processes);
+        asm.mov(R2, R10);
+        asm.add(R2, i32::from(scratch));
+        asm.call(Helper::bpf_map_lookup_elem);
+        asm.jump_if(Eq, R0, 0, stranger);
+        asm.bind(wanted);
+    }
+}
+
+/// The record of the tracepoint `task/task_newtask`, as `events/task/task_newtask/format` in tracefs describes it.
+#[repr(C)]
+struct NewTask {
+    common: u64,
+    pid: u32,
+    comm: [u8; 16],
+    clone_flags: u64,
+}
+
+/// `CLONE_THREAD`: a new thread of the same process.
+const CLONE_THREAD: i32 = 0x0001_0000;
+
+pub(super) fn program(object: &mut ObjectBuilder) -> Followed {
+    // Numbers of processes that are gone are pushed out by newer ones.
+    let definition = MapDef::new(MapType::LRU_HASH).key::<u32>().value::<u8>().max_entries(65_536);
+    let processes = object.map(super::names::FOLLOWED, definition);
+    let only_followed = object.variable(".rodata", super::names::ONLY_FOLLOWED, Variable::new(0_u32));
+
+    const PARENT: i16 = -4;
+    const CHILD: i16 = -8;
+    const YES: i16 = -12;
+    let key = |asm: &mut Assembler, at: i16| {
+        asm.mov(R2, R10);
+        asm.add(R2, i32::from(at));
+    };
+
+    let mut asm = Assembler::new();
+    let (stranger, done) = (asm.label("stranger"), asm.label("done"));
+    asm.load(DW, R2, R1, offset!(NewTask, clone_flags));
+    asm.jump_if(Set, R2, CLONE_THREAD, done);
+    asm.load(W, R2, R1, offset!(NewTask, pid));
+    asm.store(W, R10, CHILD, R2);
+    asm.call(Helper::bpf_get_current_pid_tgid);
+    asm.rsh(R0, 32);
+    asm.store(W, R10, PARENT, R0);
+
+    asm.load_map(R1, processes);
+    key(&mut asm, PARENT);
+    asm.call(Helper::bpf_map_lookup_elem);
+    asm.jump_if(Eq, R0, 0, stranger);
+    asm.store(W, R10, YES, 1);
+    asm.load_map(R1, processes);
+    key(&mut asm, CHILD);
+    asm.mov(R3, R10);
+    asm.add(R3, i32::from(YES));
+    asm.mov(R4, 0); // BPF_ANY
+    asm.call(Helper::bpf_map_update_elem);
+    asm.jump(done);
+
+    asm.bind(stranger);
+    asm.load_map(R1, processes);
+    key(&mut asm, CHILD);
+    asm.call(Helper::bpf_map_delete_elem);
+
+    asm.bind(done);
+    asm.mov(R0, 0);
+    asm.exit();
+    object.program("tracepoint/task/task_newtask", super::names::FOLLOW, asm);
+    Followed { processes, only_followed }
+}

@@ -1,0 +1,116 @@
+//! The second way: build the event in a value of a per-CPU array, the "heap", have it copied into the CPU's perf buffer.
+//!
+//! That escapes the 512 bytes and nothing else: there are still two copies, and still no word about room until the end.
+//!
+//! It has a trap of its own. Since Linux 6.0 a uprobe's program can be preempted, by another task that runs the same
+//! program on the same CPU and would build its event in the same value, on top of the first. So the array has a few values,
+//! each with a counter of those who want it, and a program takes one that nobody else wants.
+
+use super::{
+    Event, Reason,
+    answer::{EVENT, Layout, SCRATCH, Way},
+    losses::Counters,
+};
+use crate::prelude::*;
+
+pub(super) const SOURCE: crate::Source = source!("heap.rs");
+
+/// How many tasks on one CPU can be in the middle of an event.
+const SLOTS: u32 = 4;
+
+/// A value of the heap.
+#[repr(C)]
+struct Slot {
+    /// How many programs want this value; the one that found 1 has it.
+    wanted: u64,
+    event: Event,
+}
+describe!(Slot { wanted, event });
+
+pub(super) struct Heap {
+    events: MapRef,
+    heap: MapRef,
+}
+
+impl Heap {
+    pub(super) fn new(object: &mut ObjectBuilder) -> Self {
+        object.describe::<Event>();
+        let heap = MapDef::new(MapType::PERCPU_ARRAY).key::<u32>().value::<Slot>().max_entries(SLOTS);
+        Self { events: perf_event_array(object), heap: object.map("heap", heap) }
+    }
+}
+
+impl Way for Heap {
+    const LAYOUT: Layout = Layout::EVENT;
+
+    fn begin(&self, asm: &mut Assembler, losses: &Counters, lost: Label) {
+        let found = asm.label("found");
+        for slot in 0..SLOTS {
+            let next = asm.label("next_slot");
+            asm.store(W, R10, SCRATCH, slot.cast_signed());
+            asm.load_map(R1, self.heap);
+            asm.mov(R2, R10);
+            asm.add(R2, i32::from(SCRATCH));
+            asm.call(Helper::bpf_map_lookup_elem);
+            asm.jump_if(Eq, R0, 0, next);
+            // Add first, look second: of two that preempt each other, at most one sees 1.
+            asm.mov(R1, 1);
+            asm.atomic_add(DW, R0, offset!(Slot, wanted), R1);
+            asm.load(DW, R1, R0, offset!(Slot, wanted));
+            asm.mov(EVENT, R0);
+            asm.add(EVENT, i32::from(offset!(Slot, event)));
+            asm.jump_if(Eq, R1, 1, found);
+            release(asm);
+            asm.bind(next);
+        }
+        losses.count(asm, Reason::Refused);
+        asm.jump(lost);
+        asm.bind(found);
+        super::answer::zero_fixed_part(asm);
+    }
+
+    fn send(&self, asm: &mut Assembler, losses: &Counters) {
+        perf_event_output(asm, self.events, Self::LAYOUT.size, losses);
+        release(asm);
+    }
+}
+
+/// Gives the slot that [`EVENT`] is in back. Destroys R1.
+#[track_caller]
+fn release(asm: &mut Assembler) {
+    asm.mov(R1, -1);
+    asm.atomic_add(DW, EVENT, offset!(Slot, wanted) - offset!(Slot, event), R1);
+}
+
+/// The map of perf buffers, one slot for each CPU; how many that is, only the loader knows.
+pub(super) fn perf_event_array(object: &mut ObjectBuilder) -> MapRef {
+    let definition = MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4).max_entries(0);
+    object.map(super::names::EVENTS, definition)
+}
+
+/// Copies the event into this CPU's perf buffer, and counts if that fails. Destroys R0 to R5.
+#[track_caller]
+pub(super) fn perf_event_output(asm: &mut Assembler, events: MapRef, size: i32, losses: &Counters) {
+    const ENOENT: i32 = -2;
+    const ENOSPC: i32 = -28;
+    const EOPNOTSUPP: i32 = -95;
+    let (sent, full, no_buffer) = (asm.label("sent"), asm.label("full"), asm.label("no_buffer"));
+    asm.mov(R1, super::answer::CONTEXT);
+    asm.load_map(R2, events);
+    asm.mov(W3, -1); // BPF_F_CURRENT_CPU
+    asm.mov(R4, EVENT);
+    asm.mov(R5, size);
+    asm.call(Helper::bpf_perf_event_output);
+    asm.jump_if(Eq, R0, 0, sent);
+    asm.jump_if(Eq, R0, ENOSPC, full);
+    asm.jump_if(Eq, R0, ENOENT, no_buffer);
+    asm.jump_if(Eq, R0, EOPNOTSUPP, no_buffer);
+    losses.count(asm, Reason::Refused);
+    asm.jump(sent);
+    asm.bind(full);
+    losses.count(asm, Reason::Full);
+    asm.jump(sent);
+    asm.bind(no_buffer);
+    losses.count(asm, Reason::NoBuffer);
+    asm.bind(sent);
+}

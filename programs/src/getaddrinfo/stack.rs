@@ -1,0 +1,54 @@
+//! The first way: build the event on the BPF stack, have it copied into the CPU's perf buffer.
+//!
+//! The stack has 512 bytes for everything, and not a byte of what is sent may be uninitialised. So the event is small, long
+//! names are cut, and all of it is zeroed first. Whether there is room for it is found out at the very end, when all the
+//! work is done.
+
+use super::{
+    answer::{EVENT, Layout, SCRATCH, Way},
+    heap::perf_event_output,
+    losses::Counters,
+};
+use crate::prelude::*;
+
+pub(super) const SOURCE: crate::Source = source!("stack.rs");
+
+pub(super) struct Stack {
+    events: MapRef,
+}
+
+impl Stack {
+    pub(super) fn new(object: &mut ObjectBuilder) -> Self {
+        object.describe::<super::StackEvent>();
+        Self { events: super::heap::perf_event_array(object) }
+    }
+}
+
+impl Way for Stack {
+    const LAYOUT: Layout = Layout::STACK_EVENT;
+
+    fn begin(&self, asm: &mut Assembler, _: &Counters, _: Label) {
+        const START: i16 = SCRATCH - Stack::LAYOUT.size as i16;
+        for offset in (START..SCRATCH).step_by(8) {
+            asm.store(DW, R10, offset, 0);
+        }
+        asm.mov(EVENT, R10);
+        asm.add(EVENT, i32::from(START));
+    }
+
+    fn send(&self, asm: &mut Assembler, losses: &Counters) {
+        perf_event_output(asm, self.events, Self::LAYOUT.size, losses);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_and_scratch_leave_room_for_a_function_call() {
+        // 512 bytes for the whole chain of calls, each frame rounded up to 32.
+        let frame = Stack::LAYOUT.size - i32::from(SCRATCH);
+        assert!((frame + 31) / 32 * 32 + 32 <= 512, "{frame}");
+    }
+}
