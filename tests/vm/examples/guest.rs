@@ -1,0 +1,230 @@
+//! What the tests of `cutaway-vm` run inside a guest: healthy tests, and by their exact names some that are not.
+//!
+//! Several of these would end the machine they run on, so outside of a guest every one of them is ignored.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+type Ran = Result<Completion, Failed>;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let healthy: [(&str, fn() -> Ran); 9] = [
+        ("mounts", mounts),
+        ("loopback", loopback),
+        ("resolver", resolver),
+        ("program", program),
+        ("results", results),
+        ("cpus", cpus),
+        ("hotplug", hotplug),
+        ("memory", memory),
+        ("needs_the_future", || Ok(Completion::ignored_with("needs 99.0: a kernel of the future"))),
+    ];
+    let sick: [(&str, fn() -> Ran); 10] = [
+        ("sick::megabyte", megabyte),
+        ("sick::flood", flood),
+        ("sick::disk", disk),
+        ("sick::daemon", daemon),
+        ("sick::early", || std::process::exit(0)),
+        ("sick::abort", || std::process::abort()),
+        ("sick::hang", hang),
+        ("sick::starve", starve),
+        ("sick::panic", panic),
+        ("sick::needs_the_past", || Ok(Completion::ignored_with("needs 5.8: the ring buffer"))),
+    ];
+    let mut trials = Vec::new();
+    for (name, test) in healthy.into_iter().chain(sick) {
+        let guarded = move || {
+            if std::env::var_os("CUTAWAY_VM").is_some() {
+                test()
+            } else {
+                Ok(Completion::ignored_with("runs in a guest only"))
+            }
+        };
+        // Chosen by name or not at all: `--ignored` runs them.
+        trials.push(Trial::ignorable_test(name, guarded).with_ignored_flag(name.starts_with("sick::")));
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn passed() -> Ran {
+    Ok(Completion::Completed)
+}
+
+fn failed(why: impl Into<String>) -> Ran {
+    Err(Failed::from(why.into()))
+}
+
+fn mounts() -> Ran {
+    let mounts = fs::read_to_string("/proc/mounts")?;
+    for expected in
+        ["/sys/fs/bpf bpf", "/sys/kernel/tracing tracefs", "/sys/fs/cgroup cgroup2", "/tmp tmpfs", "/dev devtmpfs"]
+    {
+        if !mounts.contains(expected) {
+            return failed(format!("{expected:?} is not among\n{mounts}"));
+        }
+    }
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        return failed("the kernel has no BTF");
+    }
+    passed()
+}
+
+fn loopback() -> Ran {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    TcpStream::connect(listener.local_addr()?)?;
+    listener.accept()?;
+    TcpListener::bind("[::1]:0")?;
+    passed()
+}
+
+fn resolver() -> Ran {
+    match ("localhost", 80).to_socket_addrs()?.next() {
+        Some(address) if address.ip().is_loopback() => passed(),
+        other => failed(format!("localhost is {other:?}")),
+    }
+}
+
+/// A program of the host, brought along by `--bring`, runs with its own libraries.
+fn program() -> Ran {
+    let output = Command::new("getent").args(["hosts", "localhost"]).output();
+    match output {
+        Ok(output) if output.status.success() && output.stdout.ends_with(b"localhost ip6-localhost ip6-loopback\n") => {
+            passed()
+        }
+        other => failed(format!("getent: {other:?}")),
+    }
+}
+
+fn results() -> Ran {
+    let folder = Path::new(&std::env::var("CUTAWAY_VM_RESULTS")?).join("figures");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("empty"), "")?;
+    fs::write(folder.join("large"), vec![b'x'; (1 << 20) + 1])?;
+    fs::write(folder.join("kernel"), fs::read("/proc/sys/kernel/osrelease")?)?;
+    passed()
+}
+
+fn expected(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn cpus() -> Ran {
+    let Some(expected) = expected("EXPECT_CPUS") else { return Ok(Completion::ignored_with("EXPECT_CPUS is not set")) };
+    let online = fs::read_to_string("/sys/devices/system/cpu/online")?;
+    let wanted = if expected == 1 { "0".to_owned() } else { format!("0-{}", expected - 1) };
+    if online.trim() == wanted { passed() } else { failed(format!("online are {online}, not {wanted}")) }
+}
+
+/// Takes the last CPU away and brings it back.
+fn hotplug() -> Ran {
+    let last = std::thread::available_parallelism()?.get() - 1;
+    if last == 0 {
+        return Ok(Completion::ignored_with("needs two CPUs"));
+    }
+    let switch = format!("/sys/devices/system/cpu/cpu{last}/online");
+    for (value, expected) in [("0", last), ("1", last + 1)] {
+        fs::write(&switch, value)?;
+        let found = std::thread::available_parallelism()?.get();
+        let online = fs::read_to_string("/proc/cpuinfo")?.matches("processor\t").count();
+        if online != expected {
+            return failed(format!("{online} CPUs are online ({found} usable) after {value} > {switch}"));
+        }
+    }
+    passed()
+}
+
+fn memory() -> Ran {
+    let Some(expected) = expected("EXPECT_MEMORY_MIB") else {
+        return Ok(Completion::ignored_with("EXPECT_MEMORY_MIB is not set"));
+    };
+    let about = fs::read_to_string("/proc/meminfo")?;
+    let total: u64 = about.split_whitespace().nth(1).unwrap_or_default().parse()?;
+    if (expected * 6 / 10..=expected).contains(&(total >> 10)) {
+        passed()
+    } else {
+        failed(format!("{total} KiB in all"))
+    }
+}
+
+fn megabyte() -> Ran {
+    let line = format!("{}\n", "m".repeat(1023));
+    let mut out = std::io::stdout().lock();
+    for _ in 0..1024 {
+        out.write_all(line.as_bytes())?;
+    }
+    passed()
+}
+
+/// More than is kept.
+fn flood() -> Ran {
+    for _ in 0..8 {
+        megabyte()?;
+    }
+    passed()
+}
+
+/// Fills `/tmp`, and fails of it as a test would that does not expect it.
+fn disk() -> Ran {
+    let mut file = fs::File::create("/tmp/everything")?;
+    let piece = vec![0; 1 << 20];
+    for _ in 0..1 << 20 {
+        match file.write_all(&piece) {
+            Err(error) if error.kind() == ErrorKind::StorageFull => {
+                println!("full after {} MiB", file.metadata()?.len() >> 20);
+                return Err(error.into());
+            }
+            other => other?,
+        }
+    }
+    failed("the disk holds a terabyte")
+}
+
+/// Leaves a process behind that holds the output open.
+fn daemon() -> Ran {
+    Command::new(std::env::current_exe()?).args(["--exact", "sick::hang", "--ignored"]).spawn()?;
+    passed()
+}
+
+fn hang() -> Ran {
+    println!("about to sleep");
+    loop {
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+/// Spins on every CPU at a priority that leaves nobody else any time, process 1 included.
+fn starve() -> Ran {
+    fs::write("/proc/sys/kernel/sched_rt_runtime_us", "-1")?;
+    println!("about to starve");
+    std::thread::sleep(Duration::from_secs(2));
+    let threads = std::thread::available_parallelism()?.get();
+    let spinners: Vec<_> = (0..threads).map(|_| std::thread::spawn(spin)).collect();
+    for spinner in spinners {
+        let _ = spinner.join();
+    }
+    failed("somebody let go")
+}
+
+fn spin() {
+    #![expect(unsafe_code, reason = "sched_setscheduler(2) has no safe wrapper here")]
+    let parameters = libc::sched_param { sched_priority: 99 };
+    // SAFETY: the pointer is to a live, initialised parameter; 0 means this thread.
+    let answer = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
+    assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+fn panic() -> Ran {
+    println!("about to panic");
+    fs::write("/proc/sysrq-trigger", "c")?;
+    failed("the kernel survived")
+}

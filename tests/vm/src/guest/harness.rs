@@ -1,0 +1,137 @@
+//! Runs one binary of the plan: lists its tests and runs each, or runs it once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::channel::Channel;
+use super::leftovers::Sent;
+use super::process::{self, Spec, Told};
+use crate::libtest::{self, Arguments};
+use crate::plan::{Binary, Plan};
+use crate::wire::{Message, Status};
+
+/// The name under which a harness's own failure to list its tests is reported.
+pub(crate) const LISTING: &str = "(list of tests)";
+/// A line of the channel is bounded, so long lists are sent in pieces.
+const NAMES_A_LINE: usize = 64;
+/// How much of the end is kept of output beyond the limit.
+const TAIL: usize = 16 << 10;
+
+/// Runs binary `index` of the plan.
+pub(super) fn run(
+    channel: &Channel,
+    plan: &Plan,
+    index: usize,
+    environment: &BTreeMap<String, String>,
+    sent: &mut Sent,
+) {
+    let Some(binary) = plan.binaries.get(index) else { return };
+    let mut environment = environment.clone();
+    environment.extend(binary.environment.clone());
+    let runner = Runner { channel, plan, index, binary, environment };
+    let arguments = Arguments::parse(&binary.arguments);
+    if !binary.harness || arguments.verbatim {
+        runner.run(&binary.label, &binary.arguments, sent);
+        return;
+    }
+    let Some(names) = runner.list(&arguments) else { return };
+    for piece in names.chunks(NAMES_A_LINE) {
+        channel.send(&Message::Listed { binary: index, tests: piece.to_vec() }, b"");
+    }
+    for name in &names {
+        runner.run(name, &arguments.to_run(name), sent);
+    }
+}
+
+struct Runner<'a> {
+    channel: &'a Channel,
+    plan: &'a Plan,
+    index: usize,
+    binary: &'a Binary,
+    environment: BTreeMap<String, String>,
+}
+
+impl Runner<'_> {
+    fn spec<'a>(&'a self, arguments: &'a [String]) -> Spec<'a> {
+        Spec {
+            program: &self.binary.path,
+            arguments,
+            directory: &self.binary.directory,
+            environment: &self.environment,
+            limit: Duration::from_secs(self.plan.test_seconds),
+        }
+    }
+
+    /// The binary's tests; a binary that cannot say is reported as a failed test.
+    fn list(&self, arguments: &Arguments) -> Option<Vec<String>> {
+        let mut output = Vec::new();
+        let mut trace = String::new();
+        let (status, took) = process::run(&self.spec(&arguments.to_list()), &mut |told| match told {
+            Told::Output(bytes) => output.extend_from_slice(bytes),
+            Told::Trace(text) => trace.push_str(text),
+        });
+        if status == Status::Code(0) {
+            return Some(libtest::listed(&String::from_utf8_lossy(&output)));
+        }
+        self.channel.send(&Message::Started { binary: self.index, test: LISTING.to_owned() }, b"");
+        for (message, bytes) in [(Message::Output, output.as_slice()), (Message::Trace, trace.as_bytes())] {
+            for piece in bytes.chunks(16 << 10) {
+                self.channel.send(&message, piece);
+            }
+        }
+        self.channel.send(&Message::Ended { status, seconds: took.as_secs_f64(), dropped: 0 }, b"");
+        None
+    }
+
+    /// Runs one process and reports it under `name`.
+    fn run(&self, name: &str, arguments: &[String], sent: &mut Sent) {
+        self.channel.send(&Message::Started { binary: self.index, test: name.to_owned() }, b"");
+        let mut output = Bounded::new(self.channel, self.plan.output_limit);
+        let (status, took) = process::run(&self.spec(arguments), &mut |told| match told {
+            Told::Output(bytes) => output.take(bytes),
+            Told::Trace(text) => self.channel.send(&Message::Trace, text.as_bytes()),
+        });
+        let dropped = output.finish();
+        sent.send_new(self.channel);
+        self.channel.send(&Message::Ended { status, seconds: took.as_secs_f64(), dropped }, b"");
+    }
+}
+
+/// Sends output up to a limit, and beyond it only the last bytes: a harness's verdict comes last.
+struct Bounded<'a> {
+    channel: &'a Channel,
+    left: u64,
+    tail: VecDeque<u8>,
+    dropped: u64,
+}
+
+impl<'a> Bounded<'a> {
+    fn new(channel: &'a Channel, limit: u64) -> Self {
+        Self { channel, left: limit, tail: VecDeque::new(), dropped: 0 }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        let fits = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        let (kept, rest) = bytes.split_at_checked(fits).unwrap_or((bytes, &[]));
+        if !kept.is_empty() {
+            self.channel.send(&Message::Output, kept);
+        }
+        self.left -= kept.len() as u64;
+        self.tail.extend(rest);
+        let excess = self.tail.len().saturating_sub(TAIL);
+        self.tail.drain(..excess);
+        self.dropped += excess as u64;
+    }
+
+    /// Sends the tail; returns how many bytes are missing in front of it.
+    fn finish(mut self) -> u64 {
+        if self.dropped > 0 {
+            let mark = format!("\n[{} bytes dropped here]\n", self.dropped);
+            self.channel.send(&Message::Output, mark.as_bytes());
+        }
+        if !self.tail.is_empty() {
+            self.channel.send(&Message::Output, self.tail.make_contiguous());
+        }
+        self.dropped
+    }
+}

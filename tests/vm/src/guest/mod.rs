@@ -1,0 +1,111 @@
+//! Process 1 of the guest: the same executable as the command, started by the kernel as `/init`.
+//!
+//! It mounts what a test expects, reads the plan, runs each test in a process of its own, tells the host over the
+//! result channel, and powers off. It never returns, and it never fails silently: what goes wrong before the channel is
+//! open is on the console, and everything else is a note on the channel.
+
+mod channel;
+mod harness;
+mod leftovers;
+mod loopback;
+mod mounts;
+mod process;
+mod stacks;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use channel::Channel;
+
+use crate::plan::{PLAN, Plan, RESULTS};
+use crate::wire::Message;
+
+/// Whether this process is a guest's process 1, so that [`main`] is to be called.
+#[must_use]
+pub fn is_init() -> bool {
+    std::process::id() == 1 && Path::new(PLAN).exists()
+}
+
+/// The life of process 1. Does not return.
+pub fn main() -> ! {
+    let complaints = mounts::all();
+    match Channel::open() {
+        Ok(channel) => {
+            for complaint in complaints {
+                channel.note(complaint);
+            }
+            work(&channel);
+            channel.send(&Message::Done, b"");
+            channel.drain();
+        }
+        Err(error) => eprintln!("cutaway-vm: cannot open the result channel {}: {error}", channel::PATH),
+    }
+    power_off()
+}
+
+fn work(channel: &Channel) {
+    if let Err(error) = loopback::up() {
+        channel.note(format!("the loopback interface stays down: {error}"));
+    }
+    channel.send(&hello(), b"");
+    channel.beat();
+    let plan = match fs::read(PLAN)
+        .map_err(|error| error.to_string())
+        .and_then(|text| serde_json::from_slice::<Plan>(&text).map_err(|error| error.to_string()))
+    {
+        Ok(plan) => plan,
+        Err(error) => return channel.note(format!("cannot read the plan {PLAN}: {error}")),
+    };
+    let environment = environment(&plan);
+    let mut leftovers = leftovers::Sent::default();
+    for index in 0..plan.binaries.len() {
+        harness::run(channel, &plan, index, &environment, &mut leftovers);
+    }
+}
+
+/// What every process finds in its environment.
+fn environment(plan: &Plan) -> BTreeMap<String, String> {
+    let mut environment = BTreeMap::from([
+        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        ("HOME", "/root"),
+        ("USER", "root"),
+        ("LANG", "C.UTF-8"),
+        ("TMPDIR", "/tmp"),
+        ("RUST_BACKTRACE", "1"),
+        ("CUTAWAY_VM", "1"),
+        ("CUTAWAY_VM_RESULTS", RESULTS),
+    ])
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect::<BTreeMap<_, _>>();
+    environment.insert("CUTAWAY_VM_KERNEL".to_owned(), release());
+    environment.extend(plan.environment.clone());
+    environment
+}
+
+fn release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+fn hello() -> Message {
+    let memory_kib = fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok())
+        })
+        .unwrap_or(0);
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Message::Hello { release: release(), cpus: u32::try_from(cpus).unwrap_or(u32::MAX), memory_kib }
+}
+
+fn power_off() -> ! {
+    rustix::fs::sync();
+    if let Err(error) = rustix::system::reboot(rustix::system::RebootCommand::PowerOff) {
+        eprintln!("cutaway-vm: cannot power off: {error}");
+    }
+    // Leaving would panic the kernel for no reason of the tests'; the host has its own limit.
+    loop {
+        std::thread::park();
+    }
+}

@@ -1,0 +1,284 @@
+//! The guest's files: host paths at their own places, packed as the kernel's initramfs wants them (cpio, `newc`).
+//!
+//! A path is brought with every symbolic link on its way, so that `/lib -> usr/lib` and `libc.so.6 -> libc-2.31.so` are
+//! in the guest what they are on the host, and a library has the same path in `/proc/PID/maps`.
+//! Nothing needs root: ownership and device nodes are only numbers in the archive.
+
+mod debug;
+mod libraries;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+
+use cpio::newc::{Builder, ModeFileType};
+
+use crate::error::{Error, Result};
+
+/// Files to pack, by absolute path in the guest.
+#[derive(Debug, Clone, Default)]
+pub struct Tree {
+    nodes: BTreeMap<PathBuf, Node>,
+    keep_debug: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Node {
+    Folder,
+    Link(PathBuf),
+    Bytes { bytes: Vec<u8>, executable: bool },
+    Host { path: PathBuf, size: u64, executable: bool },
+}
+
+impl Tree {
+    /// An empty tree. `keep_debug` leaves the debug sections in executables (large: nothing in a guest reads them).
+    #[must_use]
+    pub fn new(keep_debug: bool) -> Self {
+        Self { nodes: BTreeMap::new(), keep_debug }
+    }
+
+    /// Adds a file that the host does not have. `path` is absolute, its folders are made.
+    pub fn write(&mut self, path: impl Into<PathBuf>, bytes: impl Into<Vec<u8>>) {
+        let path = path.into();
+        self.folders_above(&path);
+        self.nodes.insert(path, Node::Bytes { bytes: bytes.into(), executable: false });
+    }
+
+    /// Adds a folder.
+    pub fn folder(&mut self, path: impl Into<PathBuf>) {
+        let path = path.into();
+        self.folders_above(&path);
+        self.nodes.entry(path).or_insert(Node::Folder);
+    }
+
+    /// Adds a symbolic link.
+    pub fn link(&mut self, path: impl Into<PathBuf>, target: impl Into<PathBuf>) {
+        let path = path.into();
+        self.folders_above(&path);
+        self.nodes.insert(path, Node::Link(target.into()));
+    }
+
+    /// Brings a file or a folder with all in it, and for executables and libraries what they are linked to.
+    /// Returns the libraries that are named and not on the host.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn bring(&mut self, path: &Path) -> Result<Vec<String>> {
+        self.add(path, true)
+    }
+
+    /// Brings a place without what is in it: the folder, or the link and the folder it leads to.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn bring_place(&mut self, path: &Path) -> Result<()> {
+        self.mirror(path).map(drop)
+    }
+
+    /// Adds a file of the host under another name.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn copy(&mut self, from: &Path, to: impl Into<PathBuf>) -> Result<()> {
+        let bytes = fs::read(from).map_err(Error::file("read", from))?;
+        self.write(to, bytes);
+        Ok(())
+    }
+
+    fn add(&mut self, path: &Path, with_libraries: bool) -> Result<Vec<String>> {
+        let real = self.mirror(path)?;
+        let about = fs::metadata(&real).map_err(Error::file("read", &real))?;
+        if about.is_dir() {
+            self.folder(real.clone());
+            let mut missing = Vec::new();
+            for entry in fs::read_dir(&real).map_err(Error::file("list", &real))? {
+                missing.extend(self.bring(&entry.map_err(Error::file("list", &real))?.path())?);
+            }
+            return Ok(missing);
+        }
+        if !about.is_file() || self.nodes.contains_key(&real) {
+            return Ok(Vec::new());
+        }
+        let executable = about.permissions().mode() & 0o111 != 0;
+        if !is_elf(&real)? {
+            self.nodes.insert(real.clone(), Node::Host { path: real, size: about.len(), executable });
+            return Ok(Vec::new());
+        }
+        self.nodes.insert(real.clone(), self.elf(&real, executable)?);
+        if !with_libraries {
+            return Ok(Vec::new());
+        }
+        let linked = libraries::of(&real)?;
+        for library in linked.found {
+            self.add(&library, false)?;
+        }
+        Ok(linked.missing)
+    }
+
+    fn elf(&self, path: &Path, executable: bool) -> Result<Node> {
+        let whole = fs::read(path).map_err(Error::file("read", path))?;
+        let bytes = if self.keep_debug { whole } else { debug::without(whole) };
+        Ok(Node::Bytes { bytes, executable })
+    }
+
+    /// Adds the folders and links on the way to `path`; returns the path without links.
+    fn mirror(&mut self, path: &Path) -> Result<PathBuf> {
+        let real = fs::canonicalize(path).map_err(Error::file("find", path))?;
+        let mut at = PathBuf::from("/");
+        let absolute = std::path::absolute(path).map_err(Error::file("find", path))?;
+        for component in absolute.components() {
+            match component {
+                Component::Normal(name) => at.push(name),
+                Component::ParentDir => {
+                    at.pop();
+                    continue;
+                }
+                _ => continue,
+            }
+            if let Ok(target) = fs::read_link(&at) {
+                self.link(at.clone(), target.clone());
+                at.pop();
+                at = self.mirror(&at.join(target))?;
+            } else if at.is_dir() {
+                self.folder(at.clone());
+            }
+        }
+        self.folders_above(&real);
+        Ok(real)
+    }
+
+    fn folders_above(&mut self, path: &Path) {
+        for folder in path.ancestors().skip(1) {
+            if folder.parent().is_some() {
+                self.nodes.entry(folder.to_path_buf()).or_insert(Node::Folder);
+            }
+        }
+    }
+
+    /// Adds all of another tree; where both have a place, this tree's stays.
+    pub fn merge(&mut self, other: Self) {
+        for (path, node) in other.nodes {
+            self.nodes.entry(path).or_insert(node);
+        }
+    }
+
+    /// Bytes of file contents: what the guest's memory will hold.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.nodes
+            .values()
+            .map(|node| match node {
+                Node::Bytes { bytes, .. } => bytes.len() as u64,
+                Node::Host { size, .. } => *size,
+                Node::Folder | Node::Link(_) => 0,
+            })
+            .sum()
+    }
+
+    /// Packs the tree. Parents precede what is in them: their names sort first.
+    ///
+    /// # Errors
+    /// If a host file cannot be read any more, or the archive not be written.
+    pub fn pack(&self, archive: impl Write, place: &Path) -> Result<()> {
+        let mut archive = archive;
+        let written = |error| Error::file("write", place)(error);
+        for (inode, (path, node)) in (1..).zip(&self.nodes) {
+            let name = path.strip_prefix("/").unwrap_or(path).to_string_lossy();
+            let entry = Builder::new(&name).ino(inode);
+            let mode = |executable| if executable { 0o755 } else { 0o644 };
+            let (entry, bytes) = match node {
+                Node::Folder => (entry.mode(0o755).set_mode_file_type(ModeFileType::Directory).nlink(2), Vec::new()),
+                Node::Link(target) => {
+                    let target = target.as_os_str().as_encoded_bytes().to_vec();
+                    (entry.mode(0o777).set_mode_file_type(ModeFileType::Symlink), target)
+                }
+                Node::Bytes { bytes, executable } => {
+                    (entry.mode(mode(*executable)).set_mode_file_type(ModeFileType::Regular), bytes.clone())
+                }
+                Node::Host { path, executable, .. } => {
+                    let bytes = fs::read(path).map_err(Error::file("read", path))?;
+                    (entry.mode(mode(*executable)).set_mode_file_type(ModeFileType::Regular), bytes)
+                }
+            };
+            let size = u32::try_from(bytes.len()).map_err(|_too_large| Error::Unusable {
+                path: path.clone(),
+                why: "files of 4 GiB and more do not fit an initramfs".to_owned(),
+            })?;
+            let mut writer = entry.write(&mut archive, size);
+            writer.write_all(&bytes).map_err(written)?;
+            writer.finish().map_err(written)?;
+        }
+        cpio::newc::trailer(archive).map_err(written)?;
+        Ok(())
+    }
+}
+
+fn is_elf(path: &Path) -> Result<bool> {
+    use std::io::Read;
+    let mut start = Vec::new();
+    fs::File::open(path).and_then(|file| file.take(4).read_to_end(&mut start)).map_err(Error::file("read", path))?;
+    Ok(start == b"\x7fELF")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cpio::newc::Reader;
+
+    fn names(tree: &Tree) -> BTreeMap<String, (u32, Vec<u8>)> {
+        let mut archive = Vec::new();
+        tree.pack(&mut archive, Path::new("memory")).unwrap();
+        let mut rest = archive.as_slice();
+        let mut names = BTreeMap::new();
+        loop {
+            let mut reader = Reader::new(rest).unwrap();
+            if reader.entry().is_trailer() {
+                return names;
+            }
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut reader, &mut bytes).unwrap();
+            names.insert(reader.entry().name().to_owned(), (reader.entry().mode(), bytes));
+            rest = reader.finish().unwrap();
+        }
+    }
+
+    #[test]
+    fn links_on_the_way_are_mirrored() {
+        let home = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(home.path()).unwrap();
+        fs::create_dir_all(root.join("usr/lib")).unwrap();
+        fs::write(root.join("usr/lib/file.1"), "content").unwrap();
+        std::os::unix::fs::symlink("usr/lib", root.join("lib")).unwrap();
+        std::os::unix::fs::symlink("file.1", root.join("usr/lib/file")).unwrap();
+        let mut tree = Tree::new(false);
+        assert!(tree.bring(&root.join("lib/file")).unwrap().is_empty());
+        let names = names(&tree);
+        let at = |name: &str| names.get(root.join(name).strip_prefix("/").unwrap().to_str().unwrap()).unwrap();
+        assert_eq!(at("lib"), &(0o120_777, b"usr/lib".to_vec()));
+        assert_eq!(at("usr/lib/file"), &(0o120_777, b"file.1".to_vec()));
+        assert_eq!(at("usr/lib/file.1"), &(0o100_644, b"content".to_vec()));
+        assert_eq!(at("usr").0, 0o040_755);
+    }
+
+    #[test]
+    fn an_executable_brings_what_it_is_linked_to() {
+        let mut tree = Tree::new(false);
+        let me = std::env::current_exe().unwrap();
+        assert_eq!(tree.bring(&me).unwrap(), Vec::<String>::new());
+        let names = names(&tree);
+        let of = |end: &str| names.keys().any(|name| name.ends_with(end));
+        assert!(of("/libc.so.6"), "{:?}", names.keys());
+        assert!(names.keys().any(|name| name.contains("ld-linux")), "{:?}", names.keys());
+        let (mode, bytes) = names.get(me.strip_prefix("/").unwrap().to_str().unwrap()).unwrap();
+        assert_eq!(*mode, 0o100_755);
+        assert!((bytes.len() as u64) < fs::metadata(&me).unwrap().len(), "debug sections stay at home");
+    }
+
+    #[test]
+    fn what_is_missing_is_an_error() {
+        let error = Tree::new(false).bring(Path::new("/no/such/file")).unwrap_err();
+        assert_eq!(error.to_string(), "cannot find /no/such/file");
+    }
+}

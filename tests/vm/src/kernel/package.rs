@@ -1,0 +1,204 @@
+//! A kernel's package, fetched and unpacked: the image and the build configuration, nothing else.
+//!
+//! The image is found by the package's own list of files. Up to 6.12 it is `boot/vmlinuz-RELEASE`; from 6.19 on the
+//! package is empty and depends on others of the same version, one of which holds `usr/lib/modules/RELEASE/vmlinuz`.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Kernel;
+use super::catalog::{Catalog, Entry};
+use crate::cache::Cache;
+use crate::error::{Error, Result};
+use crate::tool::Tool;
+
+const ABOUT: &str = "kernel.json";
+
+/// What is kept beside an unpacked kernel.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    kernel: Kernel,
+    /// Of the image, so that a damaged or half-written one is fetched again.
+    sha256: String,
+}
+
+/// The kernel of a catalog entry, from the cache or fetched into it.
+pub(super) fn unpacked(entry: &Entry, catalog: &Catalog, cache: &Cache) -> Result<Kernel> {
+    let name = format!("kernels/{}_{}", entry.package, entry.package_version);
+    let folder = cache.path(&name);
+    if let Some(kept) = cache.load::<Kept>(format!("{name}/{ABOUT}"))
+        && hash(&kept.kernel.image).is_ok_and(|found| found == kept.sha256)
+    {
+        return Ok(kept.kernel);
+    }
+    fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
+    let kernel = fetch(entry, catalog, &folder)?;
+    let sha256 = hash(&kernel.image).map_err(Error::file("read", &kernel.image))?;
+    cache.store(format!("{name}/{ABOUT}"), &Kept { kernel: kernel.clone(), sha256 })?;
+    Ok(kernel)
+}
+
+fn fetch(entry: &Entry, catalog: &Catalog, folder: &Path) -> Result<Kernel> {
+    let download = tempfile::tempdir_in(folder).map_err(Error::file("make", folder))?;
+    let mut kernel = Kernel {
+        image: PathBuf::new(),
+        config: None,
+        release: Some(entry.release().to_owned()),
+        version: Some(entry.version),
+        packages: Vec::new(),
+    };
+    let mut packages = VecDeque::from([entry.package.clone()]);
+    // Breadth first: the image, then what it depends on, as far as those belong to the same kernel. An image and a
+    // configuration end the walk, so the modules (the largest package) are only fetched if nothing else had them.
+    while let Some(package) = packages.pop_front() {
+        let exact = format!("{package}={}", entry.package_version);
+        if kernel.packages.contains(&exact) {
+            continue;
+        }
+        catalog.apt("apt-get").args(["-qq", "download", &exact]).directory(download.path()).output()?;
+        kernel.packages.push(exact);
+        let archive = only_archive(download.path())?;
+        for (inside, place) in extract(&archive, entry.release(), folder)? {
+            if inside == "config" {
+                kernel.config = Some(place);
+            } else {
+                kernel.image = place;
+            }
+        }
+        let depends = dpkg().args(["--field"]).args([&archive]).args(["Depends"]).output()?;
+        packages.extend(same_kernel(&depends, entry));
+        fs::remove_file(&archive).map_err(Error::file("remove", &archive))?;
+        if kernel.config.is_some() && !kernel.image.as_os_str().is_empty() {
+            break;
+        }
+    }
+    if kernel.image.as_os_str().is_empty() {
+        return Err(Error::NoKernel {
+            wanted: entry.version.to_string(),
+            why: format!("none of {} holds an image", kernel.packages.join(", ")),
+        });
+    }
+    Ok(kernel)
+}
+
+/// The dependencies that are parts of the same kernel: named by its release, in its version. The modules come last.
+fn same_kernel(depends: &str, entry: &Entry) -> Vec<String> {
+    let mut names: Vec<String> = depends
+        .split(',')
+        .filter_map(|one| {
+            let name = one.split_whitespace().next()?;
+            (name.starts_with("linux-") && name.ends_with(entry.release())).then(|| name.to_owned())
+        })
+        .collect();
+    names.sort_by_key(|name| name.starts_with("linux-modules-"));
+    names
+}
+
+fn dpkg() -> Tool {
+    Tool::new("dpkg-deb", "it comes with Debian and its derivatives; elsewhere give a kernel by --image")
+}
+
+fn only_archive(folder: &Path) -> Result<PathBuf> {
+    let mut entries = fs::read_dir(folder).map_err(Error::file("list", folder))?;
+    match entries.next() {
+        Some(entry) => Ok(entry.map_err(Error::file("list", folder))?.path()),
+        None => Err(Error::Unusable { path: folder.to_path_buf(), why: "apt-get download left no file".to_owned() }),
+    }
+}
+
+/// Takes the image and the configuration out of a package, as a stream: `dpkg-deb` knows every compression in use.
+fn extract(archive: &Path, release: &str, folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
+    let (mut command, _) = dpkg().args(["--fsys-tarfile"]).args([archive]).into_command();
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(Error::file("run", "dpkg-deb"))?;
+    let mut found = Vec::new();
+    if let Some(mut output) = child.stdout.take() {
+        let mut tar = tar::Archive::new(&mut output);
+        let broken = |error| Error::file("unpack", archive)(error);
+        for file in tar.entries().map_err(broken)? {
+            let mut file = file.map_err(broken)?;
+            let path = file.path().map_err(broken)?.into_owned();
+            let Some(kind) = kind(&path, release) else { continue };
+            let place = folder.join(kind);
+            let mut target = File::create(&place).map_err(Error::file("make", &place))?;
+            io::copy(&mut file, &mut target).map_err(Error::file("write", &place))?;
+            found.push((kind, place));
+        }
+        // The trailing blocks belong to the stream too; dpkg-deb would die of a closed pipe.
+        io::copy(&mut output, &mut io::sink()).map_err(broken)?;
+    }
+    let status = child.wait().map_err(Error::file("wait for", "dpkg-deb"))?;
+    if !status.success() {
+        return Err(Error::Refused {
+            program: "dpkg-deb".to_owned(),
+            status: status.to_string(),
+            said: format!("while it unpacked {}", archive.display()),
+        });
+    }
+    Ok(found)
+}
+
+/// What a file of a package is to us.
+fn kind(path: &Path, release: &str) -> Option<&'static str> {
+    let name = path.file_name()?.to_str()?;
+    let in_modules = || path.parent().and_then(Path::file_name).is_some_and(|folder| folder == release);
+    if name.strip_prefix("vmlinuz-") == Some(release) || (name == "vmlinuz" && in_modules()) {
+        Some("vmlinuz")
+    } else if name.strip_prefix("config-") == Some(release) || (name == "config" && in_modules()) {
+        Some("config")
+    } else {
+        None
+    }
+}
+
+fn hash(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let length = file.read(&mut buffer)?;
+        let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else { break };
+        hash.update(bytes);
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_the_image_wherever_it_lies() {
+        let kind = |path: &str| kind(Path::new(path), "7.3.4-cloud-amd64");
+        assert_eq!(kind("./boot/vmlinuz-7.3.4-cloud-amd64"), Some("vmlinuz"));
+        assert_eq!(kind("./usr/lib/modules/7.3.4-cloud-amd64/vmlinuz"), Some("vmlinuz"));
+        assert_eq!(kind("./boot/config-7.3.4-cloud-amd64"), Some("config"));
+        assert_eq!(kind("./usr/lib/modules/7.3.4-cloud-amd64/config"), Some("config"));
+        assert_eq!(kind("./usr/share/doc/vmlinuz"), None);
+        assert_eq!(kind("./boot/System.map-7.3.4-cloud-amd64"), None);
+    }
+
+    #[test]
+    fn follows_the_parts_of_one_kernel_only() {
+        let entry = Entry {
+            package: "linux-image-7.3.4-cloud-amd64".into(),
+            package_version: "7.3.4-1".into(),
+            version: "7.3.4".parse().unwrap(),
+        };
+        let depends = "kmod, linux-base (>= 4), linux-modules-7.3.4-cloud-amd64 (= 7.3.4-1), linux-binary-7.3.4-cloud-amd64 (= 7.3.4-1)";
+        assert_eq!(same_kernel(depends, &entry), ["linux-binary-7.3.4-cloud-amd64", "linux-modules-7.3.4-cloud-amd64"]);
+    }
+
+    #[test]
+    fn a_hash_is_the_known_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("abc");
+        fs::write(&path, "abc").unwrap();
+        assert_eq!(hash(&path).unwrap(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}

@@ -1,0 +1,45 @@
+//! Runs test binaries as root on chosen kernels, in throw-away virtual machines, and tells what came of each test.
+//!
+//! ```text
+//!   cargo's binaries ──> plan ──> initramfs ─┐
+//!   distribution's package ──────> kernel ───┼──> QEMU ──> result channel ──> run ──> report
+//!   canary guest ──────────> accelerator ────┘    │
+//!                                                 └─────> console, for diagnosis
+//! ```
+//!
+//! The command (`cutaway-vm`, `cargo xtask vm`) is described in `docs/vm.md`. The same executable is the
+//! guest's process 1: a program that uses this library begins its `main` with
+//!
+//! ```no_run
+//! if cutaway_vm::guest::is_init() {
+//!     cutaway_vm::guest::main();
+//! }
+//! ```
+
+mod cache;
+pub mod cli;
+pub mod console;
+mod error;
+pub mod guest;
+pub mod initramfs;
+mod interrupt;
+pub mod kernel;
+pub mod libtest;
+mod matrix;
+pub mod needs;
+pub mod plan;
+pub mod prepare;
+mod progress;
+mod qemu;
+pub mod report;
+pub mod run;
+pub mod suite;
+mod tool;
+mod version;
+pub mod wire;
+
+pub use cache::Cache;
+pub use error::{Error, Result};
+pub use qemu::Machine;
+pub use qemu::accel::{Accelerator, Choice, Decision, decide};
+pub use version::Version;

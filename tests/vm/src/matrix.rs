@@ -1,0 +1,166 @@
+//! The same tests on several kernels: each obtained, packed for, and run.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use crate::cache::Cache;
+use crate::error::{Error, Result};
+use crate::initramfs::Tree;
+use crate::interrupt;
+use crate::kernel::{self, Kernel, Request};
+use crate::plan::Plan;
+use crate::prepare;
+use crate::progress::Screen;
+use crate::qemu::Machine;
+use crate::qemu::accel::{self, Accelerator, Choice};
+use crate::report::{Guest, Matrix};
+use crate::run::{Limits, Run};
+
+/// All that kernels have in common.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) plan: Plan,
+    /// The tests' files; what each guest has besides is added per kernel.
+    pub(crate) bring: Vec<PathBuf>,
+    pub(crate) cpus: u32,
+    pub(crate) max_cpus: u32,
+    /// `None`: as much as the files need.
+    pub(crate) memory_mib: Option<u64>,
+    pub(crate) append: Vec<String>,
+    pub(crate) choice: Choice,
+    pub(crate) limits: Limits,
+    pub(crate) keep_debug: bool,
+    pub(crate) folder: PathBuf,
+    /// Keep the initramfs too.
+    pub(crate) keep: bool,
+    pub(crate) parallel: usize,
+    pub(crate) refresh: bool,
+}
+
+/// A guest has at least this much, unless the user says otherwise.
+const USUAL_MEMORY_MIB: u64 = 512;
+/// The kernel and process 1, beside the files.
+const BARE_MEMORY_MIB: u64 = 96;
+/// What tests get beside the files where the memory is chosen here.
+const ROOM_MIB: u64 = 256;
+
+impl Job {
+    /// Runs the tests on every kernel. `named` says that the user chose them, so that one that cannot be had is a failure.
+    pub(crate) fn run(&mut self, requests: &[Request], named: bool, cache: &Cache, screen: &Screen) -> Result<Matrix> {
+        let mut matrix = Matrix::default();
+        let mut kernels = VecDeque::new();
+        for request in requests {
+            let name = request.to_string();
+            match kernel::obtain(request, cache, self.refresh) {
+                Ok(kernel) => kernels.push_back((name, kernel)),
+                Err(error) => {
+                    screen.say(&format!("{name:<8} {error}"));
+                    matrix.absent.push((name, chain(&error), named));
+                }
+            }
+        }
+        let Some((_, first)) = kernels.front() else { return Ok(matrix) };
+        let decision = accel::decide(self.choice, first, cache)?;
+        screen.say(&format!("accelerator: {} ({})", decision.accelerator, decision.reason));
+        let order: Vec<String> = kernels.iter().map(|(name, _)| name.clone()).collect();
+        let queue = Mutex::new(kernels);
+        let done = Mutex::new(Vec::new());
+        let job = &*self;
+        // Each guest is started by the thread that waits for it: QEMU dies with that thread.
+        std::thread::scope(|scope| {
+            for _ in 0..job.parallel.max(1) {
+                scope.spawn(|| {
+                    loop {
+                        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                        let Some((name, kernel)) = next.filter(|_| !interrupt::seen()) else { return };
+                        let guest = job.one(&name, &kernel, decision.accelerator, screen);
+                        done.lock().unwrap_or_else(PoisonError::into_inner).push((name, guest));
+                    }
+                });
+            }
+        });
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(name, _)| order.iter().position(|other| other == name));
+        for (_, guest) in done {
+            matrix.guests.push(guest?);
+        }
+        if interrupt::seen() && matrix.guests.is_empty() {
+            return Err(Error::Interrupted);
+        }
+        Ok(matrix)
+    }
+
+    fn one(&self, name: &str, kernel: &Kernel, accelerator: Accelerator, screen: &Screen) -> Result<Guest> {
+        let folder = self.folder.join(name);
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::file("empty", &folder)(error));
+            }
+            _ => {}
+        }
+        fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
+        let line = screen.guest(name);
+        let (plan, tree) = self.files(kernel)?;
+        let memory_mib = self.memory(tree.size())?;
+        let initramfs = prepare::pack(&tree, &folder)?;
+        drop(tree);
+        let machine = Machine { cpus: self.cpus, max_cpus: self.max_cpus, memory_mib, append: self.append.clone() };
+        let run = Run {
+            name,
+            kernel,
+            machine: &machine,
+            accelerator,
+            initramfs: &initramfs,
+            plan: &plan,
+            limits: self.limits,
+            folder: &folder,
+        };
+        let guest = run.guest(&mut |heard| line.hear(&heard))?;
+        line.end(&guest);
+        if !self.keep {
+            fs::remove_file(&initramfs).map_err(Error::file("remove", &initramfs))?;
+        }
+        Ok(guest)
+    }
+
+    /// The guest's files, and the plan with what was found out about missing libraries.
+    fn files(&self, kernel: &Kernel) -> Result<(Plan, Tree)> {
+        let mut plan = self.plan.clone();
+        let mut tests = Tree::new(self.keep_debug);
+        for binary in &mut plan.binaries {
+            binary.missing = tests.bring(Path::new(&binary.path))?;
+        }
+        for path in &self.bring {
+            tests.bring(path)?;
+        }
+        let mut tree = prepare::base(&plan, kernel, self.keep_debug)?;
+        tree.merge(tests);
+        Ok((plan, tree))
+    }
+
+    fn memory(&self, files: u64) -> Result<u64> {
+        // The archive and its unpacked files are in memory at once, and the unpacked ones may take half of it (tmpfs's default).
+        let twice = files.div_ceil(1 << 20) * 2;
+        match self.memory_mib {
+            Some(memory_mib) if memory_mib < twice + BARE_MEMORY_MIB => {
+                Err(Error::Memory { needed_mib: twice + BARE_MEMORY_MIB, memory_mib })
+            }
+            Some(memory_mib) => Ok(memory_mib),
+            None => Ok(USUAL_MEMORY_MIB.max((twice + ROOM_MIB).next_multiple_of(128))),
+        }
+    }
+}
+
+/// An error with its sources, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

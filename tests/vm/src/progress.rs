@@ -1,0 +1,100 @@
+//! What is shown while guests run: a live line for each kernel on a terminal, plain lines elsewhere.
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::report::{Guest, lines};
+use crate::run::Heard;
+
+/// How much is shown of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// A line for each kernel.
+    Kernels,
+    /// A line for each test.
+    Tests,
+    /// What the program prints, as it prints it, and nothing of ours.
+    Output,
+}
+
+/// The screen, shared by all guests.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    bars: MultiProgress,
+    detail: Detail,
+    /// Lines of several guests never mix.
+    lines: Mutex<()>,
+}
+
+impl Screen {
+    pub(crate) fn new(detail: Detail) -> Self {
+        let bars = MultiProgress::new();
+        if detail != Detail::Kernels || !std::io::stderr().is_terminal() {
+            bars.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+        }
+        Self { bars, detail, lines: Mutex::new(()) }
+    }
+
+    /// A guest is about to start.
+    pub(crate) fn guest(&self, name: &str) -> Line<'_> {
+        let bar = self.bars.add(ProgressBar::new(0));
+        if let Ok(style) = ProgressStyle::with_template("{prefix:<8} {spinner} {pos}/{len} {elapsed} {wide_msg}") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(name.to_owned());
+        bar.set_message("boots");
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Line { screen: self, bar }
+    }
+
+    /// A line about the run, not of its results.
+    pub(crate) fn say(&self, text: &str) {
+        if self.detail != Detail::Output {
+            self.bars.suspend(|| eprintln!("{text}"));
+        }
+    }
+
+    fn print(&self, text: &str) {
+        let _whole_lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        self.bars.suspend(|| println!("{text}"));
+    }
+}
+
+/// One guest's part of the screen.
+#[derive(Debug)]
+pub(crate) struct Line<'a> {
+    screen: &'a Screen,
+    bar: ProgressBar,
+}
+
+impl Line<'_> {
+    pub(crate) fn hear(&self, heard: &Heard<'_>) {
+        match heard {
+            Heard::Booted => self.bar.set_message("is up"),
+            Heard::Listed(more) => self.bar.inc_length(*more as u64),
+            Heard::Started(name) => self.bar.set_message((*name).to_owned()),
+            Heard::Output(bytes) if self.screen.detail == Detail::Output => {
+                // A closed pipe on our side is no reason to stop the guest: its status is still wanted.
+                let mut out = std::io::stdout().lock();
+                let _ = out.write_all(bytes).and_then(|()| out.flush());
+            }
+            Heard::Output(_) => {}
+            Heard::Ended(test) => {
+                self.bar.inc(1);
+                if self.screen.detail == Detail::Tests {
+                    self.screen.print(&lines::test(test));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn end(&self, guest: &Guest) {
+        self.bar.finish_and_clear();
+        if self.screen.detail != Detail::Output {
+            self.screen.print(&lines::guest(guest));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Which accelerator works here. That `/dev/kvm` exists, opens and creates machines is no proof: under a hypervisor it may do all of
+//! that and hang in the firmware. So a canary guest is tried, and the answer kept until the machine or QEMU changes.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ADVICE, Machine, PROGRAM};
+use crate::cache::Cache;
+use crate::error::{Error, Result};
+use crate::kernel::Kernel;
+use crate::prepare;
+use crate::report::End;
+use crate::run::{Limits, Run};
+use crate::tool::Tool;
+
+const KEPT_AS: &str = "accelerator.json";
+/// A guest under working KVM is up within two seconds.
+const CANARY_SECONDS: u64 = 15;
+
+/// Who runs the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    /// The CPU itself.
+    Kvm,
+    /// QEMU, in software.
+    Tcg,
+}
+
+impl fmt::Display for Accelerator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        })
+    }
+}
+
+/// The user's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Choice {
+    /// KVM where it works, software emulation elsewhere.
+    #[default]
+    Auto,
+    /// KVM, or an error.
+    Kvm,
+    /// Software emulation.
+    Tcg,
+}
+
+/// A choice and why it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// What to use.
+    pub accelerator: Accelerator,
+    /// One line.
+    pub reason: String,
+}
+
+/// A decision and what it was made on.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    circumstances: String,
+    decision: Decision,
+}
+
+/// Decides; boots `kernel` as a canary if nothing is known yet.
+///
+/// # Errors
+/// If KVM was asked for and does not work, or QEMU is absent.
+pub fn decide(choice: Choice, kernel: &Kernel, cache: &Cache) -> Result<Decision> {
+    if choice == Choice::Tcg {
+        return Ok(Decision { accelerator: Accelerator::Tcg, reason: "asked for".to_owned() });
+    }
+    let version = Tool::new(PROGRAM, ADVICE).args(["--version"]).output()?;
+    // Another boot of this machine may come with another hypervisor or other modules.
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let circumstances = format!("{} {}", version.lines().next().unwrap_or_default(), boot.trim());
+    let _one_at_a_time = cache.lock("accelerator")?;
+    let kept = cache.load::<Kept>(KEPT_AS).filter(|kept| kept.circumstances == circumstances && choice == Choice::Auto);
+    let decision = match kept {
+        Some(kept) => kept.decision,
+        None => {
+            let decision = canary(kernel)?;
+            cache.store(KEPT_AS, &Kept { circumstances, decision: decision.clone() })?;
+            decision
+        }
+    };
+    if choice == Choice::Kvm && decision.accelerator != Accelerator::Kvm {
+        return Err(Error::NoKvm { why: decision.reason });
+    }
+    Ok(decision)
+}
+
+fn canary(kernel: &Kernel) -> Result<Decision> {
+    let tcg = |reason: String| Ok(Decision { accelerator: Accelerator::Tcg, reason });
+    let device = Path::new("/dev/kvm");
+    if !device.exists() {
+        return tcg("there is no /dev/kvm".to_owned());
+    }
+    if let Err(error) = fs::File::options().read(true).write(true).open(device) {
+        return tcg(format!("/dev/kvm does not open: {error}"));
+    }
+    let folder = tempfile::tempdir().map_err(Error::file("make", std::env::temp_dir()))?;
+    let plan = crate::plan::Plan::default();
+    let initramfs = prepare::pack(&prepare::base(&plan, kernel, false)?, folder.path())?;
+    let limit = Duration::from_secs(CANARY_SECONDS);
+    let guest = Run {
+        name: "canary",
+        kernel,
+        machine: &Machine { cpus: 1, max_cpus: 1, memory_mib: 256, append: Vec::new() },
+        accelerator: Accelerator::Kvm,
+        initramfs: &initramfs,
+        plan: &plan,
+        limits: Limits { boot: limit, silence: limit, whole: limit },
+        folder: folder.path(),
+    }
+    .guest(&mut |_| {})?;
+    match guest.end {
+        End::Clean => Ok(Decision {
+            accelerator: Accelerator::Kvm,
+            reason: format!("a canary guest was up after {:.1} s", guest.boot_seconds),
+        }),
+        End::Interrupted => Err(Error::Interrupted),
+        End::OutOfTime | End::Hung(_) => {
+            tcg(format!("/dev/kvm is there, but a canary guest did not get through its boot within {CANARY_SECONDS} s"))
+        }
+        other => tcg(format!("/dev/kvm is there, but a canary guest failed: {}", crate::report::lines::end(&other))),
+    }
+}

@@ -1,0 +1,118 @@
+//! JUnit XML, the form that every CI reads: one suite for each binary on each kernel.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite, XmlString};
+
+use super::{End, Guest, Matrix, Outcome, Test};
+use crate::error::{Error, Result};
+
+/// The report as XML.
+///
+/// # Errors
+/// If it cannot be serialised.
+pub fn xml(matrix: &Matrix) -> Result<String> {
+    let mut report = Report::new("cutaway-vm");
+    let never_ran = matrix.never_ran();
+    for guest in &matrix.guests {
+        let mut binaries: Vec<&str> = guest.tests.iter().map(|test| test.binary.as_str()).collect();
+        binaries.dedup();
+        for binary in binaries {
+            let mut suite = TestSuite::new(format!("{binary} on {}", guest.name));
+            suite.add_property(("kernel", guest.release.as_deref().unwrap_or(&guest.name)));
+            for test in guest.tests.iter().filter(|test| test.binary == binary) {
+                let unrun = never_ran.iter().any(|row| row.binary == test.binary && row.name == test.name);
+                suite.add_test_case(case(guest, test, unrun));
+            }
+            report.add_test_suite(suite);
+        }
+        if guest.tests.is_empty() && guest.end != End::Clean {
+            let mut suite = TestSuite::new(format!("guest on {}", guest.name));
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+            status.set_message(super::lines::end(&guest.end));
+            suite.add_test_case(TestCase::new("boots", status));
+            report.add_test_suite(suite);
+        }
+    }
+    for (name, why, named) in &matrix.absent {
+        let mut suite = TestSuite::new(format!("guest on {name}"));
+        let mut status =
+            if *named { TestCaseStatus::non_success(NonSuccessKind::Error) } else { TestCaseStatus::skipped() };
+        status.set_message(why.as_str());
+        suite.add_test_case(TestCase::new("kernel is to be had", status));
+        report.add_test_suite(suite);
+    }
+    report.to_string().map_err(|error| Error::Unusable { path: "JUnit report".into(), why: error.to_string() })
+}
+
+fn case(guest: &Guest, test: &Test, never_ran: bool) -> TestCase {
+    let failure = |kind, message: &str| {
+        let mut status = TestCaseStatus::non_success(kind);
+        status.set_message(message);
+        status
+    };
+    let status = match &test.outcome {
+        Outcome::Passed => TestCaseStatus::success(),
+        Outcome::Skipped(reason) if never_ran => {
+            failure(NonSuccessKind::Failure, &format!("skipped on every kernel of the matrix: {reason}"))
+        }
+        Outcome::Skipped(reason) => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(reason.as_str());
+            status
+        }
+        Outcome::Failed(why) => failure(NonSuccessKind::Failure, why),
+        Outcome::TimedOut(trace) => {
+            let mut status = failure(NonSuccessKind::Error, "outlived its limit");
+            status.set_description(XmlString::new(trace));
+            status
+        }
+        Outcome::Died => {
+            let mut status = failure(NonSuccessKind::Error, &super::lines::end(&guest.end));
+            if let End::Crashed(crash) | End::Hung(Some(crash)) = &guest.end {
+                status.set_description(XmlString::new(&crash.trace));
+            }
+            status
+        }
+        Outcome::NotRun => failure(NonSuccessKind::Error, "not run: the guest ended before"),
+    };
+    let mut case = TestCase::new(test.name.as_str(), status);
+    case.set_classname(test.binary.as_str());
+    case.set_time(Duration::try_from_secs_f64(test.seconds).unwrap_or_default());
+    if !test.output.is_empty() {
+        case.set_system_out(XmlString::new(&test.output));
+    }
+    case
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::examples::{guest, test};
+    use super::*;
+    use crate::console::Crash;
+
+    #[test]
+    fn every_outcome_has_its_element() {
+        let mut died =
+            guest("6.1", vec![test("a", Outcome::Died), test("b", Outcome::NotRun), test("c", Outcome::Passed)]);
+        died.end = End::Crashed(Crash { reason: "Kernel panic".into(), trace: "RIP: f+0x1".into() });
+        let skipped = guest(
+            "5.10",
+            vec![test("a", Outcome::Skipped("needs 5.15".into())), test("b", Outcome::Failed("why & how".into()))],
+        );
+        let text =
+            xml(&Matrix { guests: vec![died, skipped], absent: vec![("7.3".into(), "gone".into(), true)] }).unwrap();
+        for part in [
+            r#"<testsuites name="cutaway-vm" tests="6" failures="1" errors="3">"#,
+            r#"<testsuite name="suite on 6.1""#,
+            r#"<property name="kernel" value="6.1.0-1-cloud-amd64"/>"#,
+            "RIP: f+0x1",
+            r#"<skipped message="needs 5.15"/>"#,
+            "why &amp; how",
+            "said &lt;this&gt;",
+            r#"<testsuite name="guest on 7.3""#,
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The sentences of a run: what is said while it runs, and of each failure afterwards.
+
+use std::fmt::Write as _;
+
+use super::{End, Guest, Matrix, Outcome, Test};
+use crate::console::Crash;
+
+/// One test's line, in the harness's own manner.
+#[must_use]
+pub fn test(test: &Test) -> String {
+    let title = test.title();
+    match &test.outcome {
+        Outcome::Passed => format!("test {title} ... ok ({:.2} s)", test.seconds),
+        Outcome::Skipped(reason) if reason.is_empty() => format!("test {title} ... ignored"),
+        Outcome::Skipped(reason) => format!("test {title} ... ignored, {reason}"),
+        Outcome::Failed(_) => format!("test {title} ... FAILED ({:.2} s)", test.seconds),
+        Outcome::TimedOut(_) => format!("test {title} ... TIMED OUT ({:.2} s)", test.seconds),
+        Outcome::Died => format!("test {title} ... GUEST DIED"),
+        Outcome::NotRun => format!("test {title} ... not run"),
+    }
+}
+
+/// How a guest ended, in one line.
+#[must_use]
+pub fn end(end: &End) -> String {
+    match end {
+        End::Clean => "done".to_owned(),
+        End::Crashed(Crash { reason, .. }) => reason.clone(),
+        End::Hung(None) => "the guest hung, and answered no NMI".to_owned(),
+        End::Hung(Some(Crash { reason, .. })) => format!("the guest hung; on an NMI it said: {reason}"),
+        End::OutOfTime => "the limit for the whole run passed (--timeout)".to_owned(),
+        End::Broken(what) => what.clone(),
+        End::Interrupted => "interrupted".to_owned(),
+    }
+}
+
+/// One kernel's line of a matrix.
+#[must_use]
+pub fn guest(guest: &Guest) -> String {
+    let (passed, skipped, failed) = guest.counts();
+    let mut line = format!(
+        "{:<8} {:<28} {passed} passed, {skipped} skipped, {failed} failed in {:.1} s (boot {:.1} s)",
+        guest.name,
+        guest.release.as_deref().unwrap_or("(did not boot)"),
+        guest.seconds,
+        guest.boot_seconds,
+    );
+    if guest.end != End::Clean {
+        let _ = write!(line, ": {}", end(&guest.end));
+    }
+    line
+}
+
+/// All that is worth reading of a kernel's failures.
+#[must_use]
+pub fn failures(guest: &Guest) -> String {
+    let mut text = String::new();
+    for test in guest.tests.iter().filter(|test| test.outcome.is_failure() && test.outcome != Outcome::NotRun) {
+        let _ = writeln!(text, "---- {} on {} ----", test.title(), guest.name);
+        if !test.output.trim().is_empty() {
+            let _ = writeln!(text, "{}", test.output.trim_end());
+        }
+        match &test.outcome {
+            Outcome::Failed(why) => {
+                let _ = writeln!(text, "=> {why}");
+            }
+            Outcome::TimedOut(trace) => {
+                let _ = writeln!(text, "{}\n=> killed after {:.0} s (--test-timeout)", trace.trim_end(), test.seconds);
+            }
+            _ => {
+                let _ = writeln!(text, "=> the guest died while it ran");
+            }
+        }
+        text.push('\n');
+    }
+    if guest.end != End::Clean {
+        let _ = writeln!(text, "---- guest {} ----", guest.name);
+        if let End::Crashed(crash) | End::Hung(Some(crash)) = &guest.end {
+            let _ = writeln!(text, "{}", crash.trace);
+        }
+        let _ = writeln!(text, "=> {}", end(&guest.end));
+        let not_run = guest.tests.iter().filter(|test| test.outcome == Outcome::NotRun).count();
+        if not_run > 0 {
+            let _ = writeln!(text, "=> {not_run} tests were not run");
+        }
+    }
+    for note in &guest.notes {
+        let _ = writeln!(text, "note on {}: {note}", guest.name);
+    }
+    if let Some(folder) = guest.folder.as_ref().filter(|_| !guest.succeeded()) {
+        let _ = writeln!(text, "the console of {} is {}", guest.name, folder.join("console.log").display());
+    }
+    text
+}
+
+/// The last lines: what the matrix as a whole says.
+#[must_use]
+pub fn verdict(matrix: &Matrix) -> String {
+    let mut text = String::new();
+    for (name, why, named) in &matrix.absent {
+        let word = if *named { "FAILED" } else { "skipped" };
+        let _ = writeln!(text, "{name:<8} {word}: {why}");
+    }
+    for row in matrix.never_ran() {
+        let _ = writeln!(
+            text,
+            "FAILED {} {}: skipped on every kernel of the matrix, so nothing shows that it works",
+            row.binary, row.name
+        );
+    }
+    let _ = writeln!(text, "vm result: {}", if matrix.succeeded() { "ok" } else { "FAILED" });
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::examples;
+    use super::*;
+
+    #[test]
+    fn a_death_is_told_with_its_trace() {
+        let mut one =
+            examples::guest("6.1", vec![examples::test("a", Outcome::Died), examples::test("b", Outcome::NotRun)]);
+        one.end = End::Crashed(Crash { reason: "Kernel panic - not syncing: x".into(), trace: "RIP: f+0x1".into() });
+        let text = failures(&one);
+        for part in
+            ["suite a on 6.1", "said <this>", "RIP: f+0x1", "=> Kernel panic - not syncing: x", "1 tests were not run"]
+        {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        assert!(guest(&one).ends_with("Kernel panic - not syncing: x"));
+    }
+}

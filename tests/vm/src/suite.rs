@@ -1,0 +1,163 @@
+//! A workspace's own tests: built by cargo, gathered from its messages.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::libtest;
+use crate::plan::Binary;
+
+/// What cargo built.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Suite {
+    /// The test binaries.
+    pub binaries: Vec<Binary>,
+    /// The programs, by target name: tests find them as `CARGO_BIN_EXE_NAME` and as `NAME_BIN`.
+    pub programs: BTreeMap<String, PathBuf>,
+    /// Folders of the packages' own that tests may read: each one's `tests`.
+    pub folders: BTreeSet<PathBuf>,
+}
+
+/// One line of `cargo --message-format=json`, as far as it matters here.
+#[derive(Deserialize)]
+struct Artifact {
+    reason: String,
+    #[serde(default)]
+    package_id: String,
+    #[serde(default)]
+    manifest_path: PathBuf,
+    #[serde(default)]
+    target: Target,
+    #[serde(default)]
+    profile: Profile,
+    #[serde(default)]
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct Profile {
+    test: bool,
+}
+
+/// Builds the workspace around the current folder; `extra` goes to cargo as it is (`--exclude`, `--release`, `--features`).
+///
+/// # Errors
+/// If cargo is absent or the build fails; its own messages are on stderr by then.
+pub fn build(extra: &[String]) -> Result<Suite> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(&cargo)
+        .args(["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"])
+        .args(extra)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(Error::file("run", &cargo))?;
+    if !output.status.success() {
+        return Err(Error::Refused {
+            program: "cargo test --no-run".to_owned(),
+            status: output.status.to_string(),
+            said: "see above".to_owned(),
+        });
+    }
+    let mut suite = gathered(&String::from_utf8_lossy(&output.stdout));
+    for binary in &mut suite.binaries {
+        let path = Path::new(&binary.path);
+        let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+        binary.harness = libtest::is_harness(&bytes);
+    }
+    Ok(suite)
+}
+
+fn gathered(messages: &str) -> Suite {
+    let mut suite = Suite::default();
+    for artifact in messages.lines().filter_map(|line| serde_json::from_str::<Artifact>(line).ok()) {
+        let Some(executable) = artifact.executable.as_ref().filter(|_| artifact.reason == "compiler-artifact") else {
+            continue;
+        };
+        let is = |kind: &str| artifact.target.kind.iter().any(|other| other == kind);
+        if artifact.profile.test {
+            let directory = artifact.manifest_path.parent().unwrap_or(Path::new("/"));
+            let tests = directory.join("tests");
+            // A package that holds other packages in its `tests` is not meant.
+            if is("test") && tests.is_dir() {
+                suite.folders.insert(tests);
+            }
+            suite.binaries.push(Binary {
+                label: label(&artifact),
+                path: executable.display().to_string(),
+                directory: directory.display().to_string(),
+                harness: true,
+                environment: BTreeMap::from([("CARGO_MANIFEST_DIR".to_owned(), directory.display().to_string())]),
+                ..Binary::default()
+            });
+        } else if is("bin") {
+            suite.programs.insert(artifact.target.name.clone(), executable.clone());
+        }
+    }
+    suite.binaries.sort_by(|a, b| a.label.cmp(&b.label));
+    suite
+}
+
+/// `PACKAGE` for a library's unit tests, `PACKAGE::NAME` for an integration test, `PACKAGE::bin/NAME` for a program's.
+fn label(artifact: &Artifact) -> String {
+    let package = package(&artifact.package_id);
+    match artifact.target.kind.first().map(String::as_str) {
+        Some("test") => format!("{package}::{}", artifact.target.name),
+        Some(kind @ ("bin" | "example" | "bench")) => format!("{package}::{kind}/{}", artifact.target.name),
+        _ => package.to_owned(),
+    }
+}
+
+/// A package's name in cargo's id: `path+file:///folder/NAME#1.0.0`, or `…#NAME@1.0.0` where the folder has another name.
+fn package(id: &str) -> &str {
+    let (place, end) = id.rsplit_once('#').unwrap_or(("", id));
+    match end.split_once('@') {
+        Some((name, _version)) => name,
+        None => place.rsplit('/').next().unwrap_or(end),
+    }
+}
+
+/// The label of a binary that came by path: its file name without cargo's hash.
+#[must_use]
+pub fn label_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    match name.rsplit_once('-') {
+        Some((stem, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => stem.to_owned(),
+        _ => name.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gathers_tests_and_programs() {
+        let messages = r#"{"reason":"compiler-artifact","package_id":"path+file:///w/ring#0.1.0","manifest_path":"/w/ring/Cargo.toml","target":{"kind":["lib"],"name":"ring"},"profile":{"test":true},"executable":"/t/deps/ring-0123456789abcdef"}
+{"reason":"compiler-artifact","package_id":"path+file:///w/cli#tool-cli@0.1.0","manifest_path":"/w/cli/Cargo.toml","target":{"kind":["bin"],"name":"tool"},"profile":{"test":false},"executable":"/t/tool"}
+{"reason":"compiler-artifact","package_id":"path+file:///w/cli#tool-cli@0.1.0","manifest_path":"/w/cli/Cargo.toml","target":{"kind":["test"],"name":"whole"},"profile":{"test":true},"executable":"/t/deps/whole-1"}
+{"reason":"compiler-artifact","package_id":"registry+https://x#dep@1.0.0","manifest_path":"/r/dep/Cargo.toml","target":{"kind":["lib"],"name":"dep"},"profile":{"test":false},"executable":null}
+{"reason":"build-finished","success":true}
+"#;
+        let suite = gathered(messages);
+        let labels: Vec<_> = suite.binaries.iter().map(|binary| binary.label.as_str()).collect();
+        assert_eq!(labels, ["ring", "tool-cli::whole"]);
+        assert_eq!(suite.binaries[1].directory, "/w/cli");
+        assert_eq!(suite.programs.get("tool"), Some(&PathBuf::from("/t/tool")));
+    }
+
+    #[test]
+    fn labels_lose_cargos_hash() {
+        assert_eq!(label_of(Path::new("/t/debug/deps/live-0123456789abcdef")), "live");
+        assert_eq!(label_of(Path::new("/bin/my-tool")), "my-tool");
+    }
+}

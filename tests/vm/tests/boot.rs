@@ -1,0 +1,324 @@
+//! The command on real guests. One boot by default; the sick guests, which take minutes, on request:
+//! `cargo test -p cutaway-vm --test boot -- --include-ignored`.
+//!
+//! Without QEMU or without a kernel every test here is ignored, and says why.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use cutaway_vm::Cache;
+use cutaway_vm::kernel::{Request, obtain};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+type Ran = Result<(), Failed>;
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // Every guest has two CPUs: more at a time would only starve each other.
+    arguments.test_threads = arguments.test_threads.or(Some(1));
+    let tests: [(&str, fn() -> Ran); 14] = [
+        ("healthy", healthy),
+        ("sick::panic", panic),
+        ("sick::hang", hang),
+        ("sick::starve", starve),
+        ("sick::missing_library", missing_library),
+        ("sick::megabyte", megabyte),
+        ("sick::disk", disk),
+        ("sick::processes", processes),
+        ("sick::interrupted", interrupted),
+        ("sick::killed", killed),
+        ("skips::are_judged", skips_are_judged),
+        ("skips::on_every_kernel", skips_on_every_kernel),
+        ("hardware::four_cpus", four_cpus),
+        ("hardware::one_cpu_and_little_memory", one_cpu_and_little_memory),
+    ];
+    let trials = tests.map(|(name, test)| {
+        let able = move || match lacking() {
+            Some(reason) => Ok(Completion::ignored_with(reason)),
+            None => test().map(|()| Completion::Completed),
+        };
+        Trial::ignorable_test(name, able).with_ignored_flag(name != "healthy")
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit();
+}
+
+/// The kernel that most of these tests boot.
+const KERNEL: &str = "6.1";
+
+/// What keeps guests from being run here.
+fn lacking() -> Option<String> {
+    if Command::new("qemu-system-x86_64").arg("--version").output().is_err() {
+        return Some("QEMU is not installed (apt-get install qemu-system-x86)".to_owned());
+    }
+    let request: Request = KERNEL.parse().ok()?;
+    let kernel = Cache::open().and_then(|cache| obtain(&request, &cache, false));
+    kernel.err().map(|error| format!("no kernel can be had: {error}"))
+}
+
+fn command() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_cutaway-vm"))
+}
+
+/// The guest's tests: an example, beside the command.
+fn guest() -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_cutaway-vm")).with_file_name("examples").join("guest");
+    assert!(path.exists(), "{} is not built: cargo build -p cutaway-vm --examples", path.display());
+    path
+}
+
+/// A finished command.
+struct Done {
+    code: Option<i32>,
+    text: String,
+    took: Duration,
+}
+
+impl Done {
+    fn says(&self, part: &str) -> Ran {
+        if self.text.contains(part) { Ok(()) } else { Err(format!("{part:?} is not in\n{}", self.text).into()) }
+    }
+
+    fn left(&self, code: i32) -> Ran {
+        if self.code == Some(code) {
+            Ok(())
+        } else {
+            Err(format!("left with {:?}, not {code}\n{}", self.code, self.text).into())
+        }
+    }
+
+    fn within(&self, seconds: u64) -> Ran {
+        if self.took < Duration::from_secs(seconds) {
+            Ok(())
+        } else {
+            Err(format!("took {:?}\n{}", self.took, self.text).into())
+        }
+    }
+}
+
+fn run(options: &[&str], binary: &Path, arguments: &[&str]) -> Done {
+    let started = Instant::now();
+    let output = command().args(options).arg("--").arg(binary).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let Output { status, stdout, stderr } = output;
+    let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    Done { code: status.code(), text, took: started.elapsed() }
+}
+
+fn on(kernel: &str, more: &[&str], tests: &[&str]) -> Done {
+    let mut options = vec!["--kernel", kernel];
+    options.extend(more);
+    run(&options, &guest(), tests)
+}
+
+fn sick(name: &str, more: &[&str]) -> Done {
+    on(KERNEL, more, &["--ignored", "--exact", name])
+}
+
+fn healthy() -> Ran {
+    let folder = tempfile::tempdir()?;
+    let junit = folder.path().join("junit.xml");
+    let results = folder.path().join("results");
+    let (junit_path, results_path) = (junit.display().to_string(), results.display().to_string());
+    let options = [
+        "--bring",
+        "getent",
+        "--env",
+        "EXPECT_CPUS=2",
+        "--env",
+        "EXPECT_MEMORY_MIB=512",
+        "--junit",
+        &junit_path,
+        "--results",
+        &results_path,
+    ];
+    let done = on(KERNEL, &options, &[]);
+    done.left(0)?;
+    for name in ["mounts", "loopback", "resolver", "program", "results", "cpus", "hotplug", "memory"] {
+        done.says(&format!("test guest {name} ... ok"))?;
+    }
+    done.says("test guest needs_the_future ... ignored, needs 99.0: a kernel of the future")?;
+    done.says("test guest sick::panic ... ignored")?;
+    done.says("vm result: ok")?;
+    let files = results.join(KERNEL).join("files/figures");
+    assert_eq!(fs::read(files.join("empty"))?, b"");
+    assert_eq!(fs::read(files.join("large"))?, vec![b'x'; (1 << 20) + 1]);
+    assert!(fs::read_to_string(files.join("kernel"))?.starts_with("6.1."));
+    assert!(fs::read_to_string(results.join(KERNEL).join("console.log"))?.contains("Linux version 6.1."));
+    let report = fs::read_to_string(&junit)?;
+    assert!(report.contains(r#"failures="0" errors="0""#) && report.contains(r#"name="hotplug""#), "{report}");
+    Ok(())
+}
+
+fn panic() -> Ran {
+    let done = sick("sick::panic", &[]);
+    done.left(1)?;
+    done.within(60)?;
+    done.says("test guest sick::panic ... GUEST DIED").or_else(|_| done.says("the guest died while it ran"))?;
+    done.says("about to panic")?;
+    done.says("Kernel panic - not syncing: sysrq triggered crash")?;
+    done.says("sysrq_handle_crash")
+}
+
+fn hang() -> Ran {
+    let done = sick("sick::hang", &["--test-timeout", "5"]);
+    done.left(1)?;
+    done.within(60)?;
+    done.says("test guest sick::hang ... TIMED OUT (5.")?;
+    done.says("about to sleep")?;
+    // The trace: the kernel function that the sleeping thread is in.
+    done.says("nanosleep")?;
+    // The limit for the whole ends it too, when no test limit does.
+    let done = sick("sick::hang", &["--timeout", "20"]);
+    done.left(1)?;
+    done.within(40)?;
+    done.says("the limit for the whole run passed")
+}
+
+fn starve() -> Ran {
+    let done = sick("sick::starve", &["--hang-timeout", "15"]);
+    done.left(1)?;
+    done.within(90)?;
+    done.says("the guest hung; on an NMI it said: Kernel panic - not syncing: NMI")?;
+    done.says("about to starve")
+}
+
+fn missing_library() -> Ran {
+    let folder = tempfile::tempdir()?;
+    let broken = folder.path().join("broken");
+    let mut bytes = fs::read(guest())?;
+    let name = b"libgcc_s.so.1";
+    let place = bytes.windows(name.len()).position(|window| window == name).ok_or("libgcc_s is not needed")?;
+    bytes[place + 3..place + 6].copy_from_slice(b"odd");
+    fs::write(&broken, bytes)?;
+    fs::set_permissions(&broken, fs::metadata(guest())?.permissions())?;
+    let done = run(&["--kernel", KERNEL], &broken, &[]);
+    done.left(1)?;
+    done.within(60)?;
+    done.says("error while loading shared libraries: libodd_s.so.1")?;
+    done.says("exit status 127 (it is linked to libodd_s.so.1, which this machine does not have either)")
+}
+
+fn megabyte() -> Ran {
+    let folder = tempfile::tempdir()?;
+    let junit = folder.path().join("junit.xml");
+    let done = on(KERNEL, &["--junit", &junit.display().to_string()], &["--ignored", "megabyte"]);
+    done.left(0)?;
+    done.within(60)?;
+    done.says("test guest sick::megabyte ... ok")?;
+    let kept = fs::read_to_string(&junit)?.matches('m').count();
+    assert!(kept >= 1024 * 1023, "only {kept} of a megabyte came through");
+    // Beyond the limit only the end is kept, and the harness's verdict with it.
+    let done = sick("sick::flood", &[]);
+    done.left(0)?;
+    done.within(90)?;
+    done.says("test guest sick::flood ... ok")
+}
+
+fn disk() -> Ran {
+    let done = sick("sick::disk", &[]);
+    done.left(1)?;
+    done.within(60)?;
+    done.says("full after 1")?;
+    done.says("No space left on device")?;
+    done.says("0 passed, 0 skipped, 1 failed")
+}
+
+fn processes() -> Ran {
+    let early = sick("sick::early", &[]);
+    early.left(1)?;
+    early.says("left with status 0 before the harness could say")?;
+    let abort = sick("sick::abort", &[]);
+    abort.left(1)?;
+    abort.says("killed by signal 6 (ABRT)")?;
+    let daemon = sick("sick::daemon", &[]);
+    daemon.left(0)?;
+    daemon.within(60)?;
+    daemon.says("test guest sick::daemon ... ok")
+}
+
+/// The QEMU that a command has started, once it has.
+fn qemu_of(parent: u32) -> Option<u32> {
+    let limit = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < limit {
+        for entry in fs::read_dir("/proc").ok()?.flatten() {
+            let Some(process) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let Some((start, rest)) = stat.rsplit_once(") ") else { continue };
+            let is_child = rest.split(' ').nth(1).is_some_and(|word| word == parent.to_string());
+            if is_child && start.contains("(qemu-system") {
+                return Some(process);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    None
+}
+
+/// Ends a command that waits for a hanging guest by a signal; returns its exit code.
+fn ended_by(signal: i32) -> Result<Option<i32>, Failed> {
+    let mut child = command()
+        .args(["--kernel", KERNEL, "--"])
+        .arg(guest())
+        .args(["--ignored", "--exact", "sick::hang"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let qemu = qemu_of(child.id()).ok_or("no QEMU was started")?;
+    std::thread::sleep(Duration::from_secs(1));
+    let started = Instant::now();
+    let process = rustix::process::Pid::from_child(&child);
+    let signal = rustix::process::Signal::from_named_raw(signal).ok_or("no such signal")?;
+    rustix::process::kill_process(process, signal)?;
+    let status = child.wait()?;
+    while Path::new("/proc").join(qemu.to_string()).join("exe").read_link().is_ok() {
+        if started.elapsed() > Duration::from_secs(5) {
+            return Err(format!("QEMU {qemu} is still there").into());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(status.code())
+}
+
+fn interrupted() -> Ran {
+    assert_eq!(ended_by(libc::SIGINT)?, Some(130));
+    Ok(())
+}
+
+fn killed() -> Ran {
+    assert_eq!(ended_by(libc::SIGKILL)?, None);
+    Ok(())
+}
+
+fn skips_are_judged() -> Ran {
+    let done = on("5.10", &[], &["--ignored", "--exact", "sick::needs_the_past"]);
+    done.left(1)?;
+    done.says("skipped itself saying \"needs 5.8: the ring buffer\", but this kernel is 5.10.")?;
+    let done = on("5.10", &[], &["--exact", "needs_the_future"]);
+    done.left(0)?;
+    done.says("test guest needs_the_future ... ignored, needs 99.0")
+}
+
+fn skips_on_every_kernel() -> Ran {
+    let done = on("5.10", &["--kernel", KERNEL], &["--exact", "needs_the_future"]);
+    done.left(1)?;
+    done.says("FAILED guest needs_the_future: skipped on every kernel of the matrix")?;
+    done.says("vm result: FAILED")?;
+    let done = on("5.10", &["--kernel", KERNEL], &["--exact", "loopback"]);
+    done.left(0)?;
+    done.says("vm result: ok")
+}
+
+fn four_cpus() -> Ran {
+    let done = on(KERNEL, &["--cpus", "4", "--env", "EXPECT_CPUS=4"], &[]);
+    done.says("test guest cpus ... ok")?;
+    done.says("test guest hotplug ... ok")
+}
+
+fn one_cpu_and_little_memory() -> Ran {
+    let options = ["--cpus", "1", "--memory", "256", "--env", "EXPECT_CPUS=1", "--env", "EXPECT_MEMORY_MIB=256"];
+    let done = on(KERNEL, &options, &[]);
+    done.says("test guest cpus ... ok")?;
+    done.says("test guest memory ... ok")?;
+    done.says("test guest hotplug ... ignored, needs two CPUs")
+}
