@@ -6,6 +6,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{Instruction, opcode::*};
+use crate::asm::Condition;
 
 impl Display for Instruction {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -51,12 +52,18 @@ impl Instruction {
         }
     }
 
+    /// The load of a 64-bit immediate, or a load from a packet of old: by a fixed place or a register's.
     fn wide(&self, f: &mut Formatter<'_>) -> Known {
-        let (LD_IMM64, Some(high)) = (self.code, self.high) else {
-            return Ok(false);
-        };
-        let value = i64::from(high) << 32 | i64::from(self.imm.cast_unsigned());
-        write!(f, "r{} = {value} ll", self.dst)?;
+        let (bits, imm, src) = (self.bits(), self.imm, self.src);
+        match (self.code & 0xe0, self.high) {
+            (IMM, Some(high)) => {
+                let value = i64::from(high) << 32 | i64::from(imm.cast_unsigned());
+                write!(f, "r{} = {value} ll", self.dst)?;
+            }
+            (ABS, _) if bits < 64 => write!(f, "r0 = *(u{bits} *)skb[{imm}]")?,
+            (IND, _) if bits < 64 => write!(f, "r0 = *(u{bits} *)skb[r{src}]")?,
+            _ => return Ok(false),
+        }
         Ok(true)
     }
 
@@ -127,74 +134,74 @@ impl Instruction {
     }
 
     fn arithmetic(&self, f: &mut Formatter<'_>, r: char) -> Known {
-        let (dst, imm, register) = (self.dst, self.imm, self.code & X != 0);
-        let signed = match self.offset {
-            0 => "",
-            1 => "s",
-            _ => "",
-        };
-        let sign = match self.code & 0xf0 {
-            ADD => "+",
-            SUB => "-",
-            MUL => "*",
-            DIV => "/",
-            OR => "|",
-            AND => "&",
-            LSH => "<<",
-            RSH => ">>",
-            MOD => "%",
-            XOR => "^",
-            ARSH => "s>>",
-            NEG => {
+        let (dst, src, imm) = (self.dst, self.src, self.imm);
+        let (whole, register) = (r == 'r', self.code & X != 0);
+        let sign = match (self.code & 0xf0, self.offset) {
+            (ADD, 0) => "+",
+            (SUB, 0) => "-",
+            (MUL, 0) => "*",
+            (DIV, 0) => "/",
+            (DIV, 1) => "s/",
+            (OR, 0) => "|",
+            (AND, 0) => "&",
+            (LSH, 0) => "<<",
+            (RSH, 0) => ">>",
+            (MOD, 0) => "%",
+            (MOD, 1) => "s%",
+            (XOR, 0) => "^",
+            (ARSH, 0) => "s>>",
+            (MOV, 0) => "",
+            (MOV, 1) if whole && register => {
+                let (to, from) = (imm.cast_unsigned() >> 16, imm & 0xffff);
+                write!(f, "r{dst} = addr_space_cast(r{src}, {to}, {from})")?;
+                return Ok(true);
+            }
+            (MOV, bits @ (8 | 16 | 32)) if register && (whole || bits < 32) => {
+                write!(f, "{r}{dst} = (s{bits}){r}{src}")?;
+                return Ok(true);
+            }
+            (NEG, _) if !register => {
                 write!(f, "{r}{dst} = -{r}{dst}")?;
                 return Ok(true);
             }
-            MOV => {
-                match self.offset {
-                    bits @ (8 | 16 | 32) if register => {
-                        write!(f, "{r}{dst} = (s{bits}){r}{}", self.src)?;
-                    }
-                    0 => write!(f, "{r}{dst} = {}", self.operand(r))?,
-                    _ => return Ok(false),
-                }
-                return Ok(true);
-            }
-            END => {
-                let name = match (r, register) {
-                    ('w', false) => "le",
-                    ('w', true) => "be",
-                    (_, false) => "bswap",
-                    (_, true) => return Ok(false),
+            (END, _) if matches!(imm, 16 | 32 | 64) && !(whole && register) => {
+                let name = if whole {
+                    "bswap"
+                } else if register {
+                    "be"
+                } else {
+                    "le"
                 };
                 write!(f, "r{dst} = {name}{imm} r{dst}")?;
                 return Ok(true);
             }
             _ => return Ok(false),
         };
-        write!(f, "{r}{dst} {signed}{sign}= {}", self.operand(r))?;
+        write!(f, "{r}{dst} {sign}= {}", self.operand(r))?;
         Ok(true)
     }
 
     fn jump(&self, f: &mut Formatter<'_>, r: char) -> Known {
-        match (self.code & 0xf0, r) {
-            (JA, 'r') => write!(f, "goto {:+}", self.offset)?,
-            (JA, _) => write!(f, "gotol {:+}", self.imm)?,
-            (CALL, 'r') if self.code & X == 0 => write!(f, "call {}", self.imm)?,
-            (CALL, 'r') => write!(f, "callx r{}", self.dst)?,
-            (EXIT, 'r') => f.write_str("exit")?,
-            (code, _) => {
+        let (whole, register) = (r == 'r', self.code & X != 0);
+        let (dst, offset, imm) = (self.dst, self.offset, self.imm);
+        match self.code & 0xf0 {
+            JA if whole && register => write!(f, "gotox r{dst}")?,
+            JA if whole => write!(f, "goto {offset:+}")?,
+            JA if !register => write!(f, "gotol {imm:+}")?,
+            CALL if whole && register => write!(f, "callx r{dst}")?,
+            CALL if whole => write!(f, "call {imm}")?,
+            EXIT if whole && !register && imm == 0 => f.write_str("exit")?,
+            JCOND if whole && !register => write!(f, "may_goto {offset:+}")?,
+            code => {
                 let Some(sign) = Condition::sign(code) else {
                     return Ok(false);
                 };
-                let (dst, operand) = (self.dst, self.operand(r));
-                write!(f, "if {r}{dst} {sign} {operand} goto {:+}", self.offset)?;
+                write!(f, "if {r}{dst} {sign} {} goto {offset:+}", self.operand(r))?;
             }
         }
         Ok(true)
     }
 }
-
-use crate::asm::Condition;
 
 const fn under(bits: u8) -> &'static str {
     if bits == 64 { "_" } else { "" }

@@ -39,9 +39,12 @@ pub(crate) const END: u8 = 0xd0;
 pub(crate) const JA: u8 = 0x00;
 pub(crate) const CALL: u8 = 0x80;
 pub(crate) const EXIT: u8 = 0x90;
+pub(crate) const JCOND: u8 = 0xe0;
 
 // Modes of memory access.
 pub(crate) const IMM: u8 = 0x00;
+pub(crate) const ABS: u8 = 0x20;
+pub(crate) const IND: u8 = 0x40;
 pub(crate) const MEM: u8 = 0x60;
 pub(crate) const MEMSX: u8 = 0x80;
 pub(crate) const ATOMIC: u8 = 0xc0;

@@ -8,7 +8,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use cutaway_programs::prelude::*;
+use cutaway_programs::{ByteOrder, Instruction, prelude::*};
 use libtest_mimic::{Failed, Trial};
 
 use crate::{
@@ -24,7 +24,12 @@ pub(crate) fn trials() -> Vec<Trial> {
     for tool in if installed.is_empty() { vec![plain] } else { installed } {
         let missing = version(&tool).is_none().then(|| format!("{tool} is not installed"));
         let name = format!("{tool}_prints_the_same_text");
+        let all = tool.clone();
         trials.push(trial(name, missing, move || prints_the_same_text(&tool)));
+        if isa(&all) == Isa::Acquire {
+            let name = format!("{all}_prints_any_bytes_alike");
+            trials.push(trial(name, None, move || prints_any_bytes_alike(&all)));
+        }
     }
 
     let readelf = version("readelf").is_none().then(|| "readelf is not installed".to_owned());
@@ -125,20 +130,34 @@ fn llvms(tool: &str, file: &File, options: &[&str]) -> Result<HashMap<(String, u
 
 /// The text without the name of what it refers to: `goto +5 <LBB0_2>`.
 fn without_target(text: &str) -> &str {
-    text.split_once(" <").filter(|_| !text.starts_with('<')).map_or(text, |(text, _)| text).trim_end()
+    match text.rsplit_once(" <") {
+        Some((text, name)) if name.ends_with('>') => text,
+        _ => text,
+    }
+}
+
+/// The newest instructions that this version of LLVM was tried with; an older one misreads newer instructions instead of
+/// calling them unknown.
+fn isa(tool: &str) -> Isa {
+    let number = tool.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
+    match number.unwrap_or(14) {
+        ..19 => Isa::V3,
+        19..22 => Isa::V4,
+        _ => Isa::Acquire,
+    }
+}
+
+/// Whether this is the text of a plain load or store.
+fn is_access(text: &str) -> bool {
+    text.contains(" = *(") || text.starts_with("*(")
 }
 
 /// LLVM has two dialects: with `alu32` the narrow atomics name the lower half of a register, as we do; and so do the narrow
 /// loads and stores, where we name the whole register, as LLVM does without `alu32` and the kernel's verifier always does.
 fn prints_the_same_text(tool: &str) -> Result<(), Failed> {
-    let number: u32 = tool.rsplit_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or(14);
-    // What each version was tried with; an older one misreads newer instructions instead of calling them unknown.
-    let isa = match number {
-        ..19 => Isa::V3,
-        19..22 => Isa::V4,
-        _ => Isa::Acquire,
-    };
-    for object in [every_form(isa), sample::object()] {
+    let isa = isa(tool);
+    let big = every_form(isa).byte_order(ByteOrder::Big);
+    for object in [every_form(isa), big, sample::object()] {
         let file = File::new(&object.write()?)?;
         let whole = llvms(tool, &file, &["--mattr=-alu32"])?;
         let halves = llvms(tool, &file, &["--mattr=+alu32"])?;
@@ -146,13 +165,13 @@ fn prints_the_same_text(tool: &str) -> Result<(), Failed> {
         let mut unknown = Vec::new();
         for (place, text) in &ours {
             let (whole, half) = (whole.get(place).ok_or("missing")?, halves.get(place).ok_or("missing")?);
-            let expected = if text.contains(" = *(") || text.starts_with("*(") { whole } else { half };
+            let expected = if is_access(text) { whole } else { half };
             // Where a function is that `load_function` refers to is known to the object alone.
             if text.ends_with(" ll") && place.0 == "repeat" {
                 assert_eq!(expected, "r2 = 48 ll");
                 continue;
             }
-            if expected == "<unknown>" && number < 19 {
+            if expected == "<unknown>" && isa == Isa::V3 {
                 unknown.push(text);
             } else {
                 assert_eq!(text, expected, "{tool}, {place:?}");
@@ -164,6 +183,51 @@ fn prints_the_same_text(tool: &str) -> Result<(), Failed> {
         assert_eq!(ours.len(), whole.len());
         assert!(ours.len() > 40 && unknown.len() < 9, "{} instructions, unknown: {unknown:?}", ours.len());
     }
+    Ok(())
+}
+
+/// Every opcode with offsets, immediates and registers that mean something to some, made by nobody's assembler.
+fn prints_any_bytes_alike(tool: &str) -> Result<(), Failed> {
+    const IMMEDIATES: [i32; 16] = [0, 1, -9, 16, 32, 64, 0x40, 0x50, 0xa0, 0x41, 0x51, 0xa1, 0xe1, 0xf1, 0x100, 0x110];
+    let mut instructions = Vec::new();
+    // Not 0, as LLVM passes over zeroes in silence; and one opcode takes two slots.
+    for code in (1..=255).filter(|&code| code != 0x18) {
+        for offset in [0, 1, 8, 16, 32, -8] {
+            for imm in IMMEDIATES {
+                for (dst, src) in [(0, 0), (1, 2), (0, 1), (1, 11), (11, 1)] {
+                    instructions.push(Instruction { code, dst, src, offset, imm, high: None });
+                }
+            }
+        }
+    }
+
+    // A program of the right length, its bytes replaced.
+    let mut asm = Assembler::new();
+    instructions.iter().for_each(|_| asm.exit());
+    asm.exit(); // so that no instruction is the last, which LLVM has a way of leaving out
+    let mut object = ObjectBuilder::new("GPL");
+    object.program("xdp", "any", asm);
+    let mut elf = object.write()?;
+    let start = {
+        use object::{Object as _, ObjectSection as _};
+        let file = object::read::elf::ElfFile64::<object::Endianness>::parse(elf.as_slice())?;
+        file.section_by_name("xdp").and_then(|section| section.file_range()).ok_or("no section")?.0 as usize
+    };
+    let mut bytes = Vec::new();
+    instructions.iter().for_each(|instruction| instruction.encode(ByteOrder::HOST, &mut bytes));
+    elf[start..start + bytes.len()].copy_from_slice(&bytes);
+
+    let file = File::new(&elf)?;
+    let whole = llvms(tool, &file, &["--mattr=-alu32"])?;
+    let halves = llvms(tool, &file, &["--mattr=+alu32"])?;
+    let mut known = 0;
+    for (slot, instruction) in instructions.iter().enumerate() {
+        let (text, place) = (instruction.to_string(), ("any".to_owned(), slot));
+        let texts = if is_access(&text) { &whole } else { &halves };
+        assert_eq!(Some(&text), texts.get(&place), "{instruction:?}");
+        known += usize::from(text != "<unknown>");
+    }
+    assert!(known > 40_000, "{known}");
     Ok(())
 }
 
