@@ -19,7 +19,8 @@ impl Map {
     pub fn ring(&self) -> Result<mmap_ring::Ring, Error> {
         use std::os::fd::AsFd;
         self.must_be(MapType::RINGBUF, "read it as a ring buffer")?;
-        let fd = self.as_fd().try_clone_to_owned().map_err(|error| self.failed("duplicate the descriptor of", &error))?;
+        let fd =
+            self.as_fd().try_clone_to_owned().map_err(|error| self.failed("duplicate the descriptor of", &error))?;
         Ok(mmap_ring::Ring::open(fd, self.max_entries())?)
     }
 }
@@ -67,8 +68,10 @@ mod perf {
         /// [`Error::Kernel`] if the map does not take it (E2BIG: it has fewer slots than there are CPUs).
         pub fn perf_buffers(&self, pages: usize, options: &Options) -> Result<PerfBuffers, Error> {
             self.must_be(MapType::PERF_EVENT_ARRAY, "read it as perf buffers")?;
-            let array =
-                self.as_fd().try_clone_to_owned().map_err(|error| self.failed("duplicate the descriptor of", &error))?;
+            let array = self
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(|error| self.failed("duplicate the descriptor of", &error))?;
             let set = Set::open(pages, options)?;
             for buffer in &set {
                 let fd = buffer.as_fd().as_raw_fd();

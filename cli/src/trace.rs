@@ -1,0 +1,268 @@
+//! `cutaway trace`: the way of a record, from the kernel's buffer to a line on the screen.
+//!
+//! ```text
+//!     source.rs    buffer ──▶ record        whichever of the three ways it came
+//!     output.rs    record ──▶ line          table or JSON
+//!     command.rs   the command that is traced, if one is
+//!     follow.rs    whether its children can be followed
+//!     lost.rs      what did not arrive, counted once
+//! ```
+
+mod command;
+mod follow;
+mod lost;
+mod output;
+mod source;
+
+use std::{
+    io,
+    sync::Arc,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use clap::{Args, ValueEnum};
+use cutaway::{Link, Loaded, Object, Uprobe, probe};
+use cutaway_programs::getaddrinfo::{self, Lookup, Transport, names};
+use log::{info, warn};
+
+use self::{command::Traced, output::Output, source::Source};
+use crate::{Format, failure::Failure, signals};
+
+/// The arguments of `cutaway trace`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The way events take to user space; auto is the ring, or perf-heap where the kernel has none (before 5.8)
+    #[arg(long, value_enum, default_value = "auto", value_name = "WAY")]
+    transport: Way,
+
+    /// The library whose getaddrinfo is traced: a path, or a name as the dynamic loader finds it
+    #[arg(long, value_name = "PATH", default_value = getaddrinfo::LIBRARY)]
+    library: String,
+
+    /// Traces this process only; without it, every process, or with COMMAND that and its children
+    #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    pid: Option<u32>,
+
+    /// Ends after so many events
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// Ends after so many seconds
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    duration: Option<Duration>,
+
+    /// Bytes of buffer: of the ring, or of each CPU's perf buffer; rounded up to a power of two of pages
+    #[arg(long, value_name = "BYTES", default_value = "262144", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
+    buffer: u32,
+
+    /// How events are printed
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+
+    /// Runs this command, traces it and its children, and ends when it does; its output goes to stderr
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<std::ffi::OsString>,
+}
+
+/// `--transport`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Way {
+    Ring,
+    PerfHeap,
+    PerfStack,
+    Auto,
+}
+
+impl Way {
+    /// The transport, once it is known what the kernel has.
+    fn choose(self, ring_buffer: impl FnOnce() -> probe::Support) -> Transport {
+        match self {
+            Self::Ring => Transport::Ring,
+            Self::PerfHeap => Transport::PerfHeap,
+            Self::PerfStack => Transport::PerfStack,
+            Self::Auto => match ring_buffer() {
+                probe::Support::Needs(version) => {
+                    info!("this kernel has no ring buffer (it came with Linux {version}): taking perf-heap");
+                    Transport::PerfHeap
+                }
+                // If it is merely not permitted, loading will say so, and what to do.
+                probe::Support::Yes | probe::Support::NotPermitted => Transport::Ring,
+            },
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("not a length of time above 0".to_owned()),
+    }
+}
+
+/// Traces until the command ends, a limit is reached, or a signal comes.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let transport = arguments.transport.choose(probe::ring_buffer);
+    let follow = !arguments.command.is_empty() && follow::possible();
+    let loaded = load(transport, arguments, follow)?;
+    let mut source = Source::open(transport, &loaded, arguments.buffer)?;
+    let stopped = Arc::new(AtomicBool::new(false));
+    let stop = {
+        let (stopped, stopper) = (Arc::clone(&stopped), source.stopper()?);
+        move || {
+            // ATOMICS: pairs with the load in `Trace::drain`; the stopper's own wake-up orders everything else.
+            stopped.store(true, Ordering::Relaxed);
+            stopper.stop();
+        }
+    };
+    signals::on_stop(stop.clone()).map_err(|error| Failure::system("listen for signals", &error))?;
+
+    let links = attach(&loaded, arguments, follow)?;
+    let mut trace = Trace {
+        transport,
+        output: Output::new(arguments.format),
+        received: 0,
+        most: arguments.count,
+        stopped: &stopped,
+        closed: false,
+    };
+    let command = match arguments.command.split_first() {
+        Some((program, rest)) => Some(follow::from_here(&loaded, follow, || Traced::start(program, rest, stop))?),
+        None => None,
+    };
+    let deadline = arguments.duration.and_then(|duration| Instant::now().checked_add(duration));
+    let outcome = trace.follow(&mut source, deadline);
+
+    // Nothing is attached any more when the summary is printed, and all that was sent before is in it.
+    let command = command.map(Traced::end).transpose();
+    drop(links);
+    let outcome = outcome.and_then(|()| trace.drain(&mut source));
+    let lost = lost::count(&loaded, &source)?;
+    lost.explain();
+    eprintln!("received {}, lost {}", trace.received, lost.total());
+    command?;
+    outcome
+}
+
+/// The object for this transport, adapted to what was asked, in the kernel.
+fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<Loaded, Failure> {
+    let bytes = transport.object().map_err(|error| Failure::new(format!("cannot assemble the programs: {error}")))?;
+    let mut object = Object::parse(&bytes)?;
+    if transport == Transport::Ring {
+        object.map_mut(names::EVENTS)?.max_entries = arguments.buffer;
+    }
+    object.set_variable(names::ONLY_FOLLOWED, &u32::from(follow).to_ne_bytes())?;
+    Ok(object.load()?)
+}
+
+/// Attaches the programs. The return probe comes last: whatever call it sees has passed the entry probe.
+fn attach(loaded: &Loaded, arguments: &Arguments, follow: bool) -> Result<Vec<Link>, Failure> {
+    let probe = |on_return| {
+        let probe = Uprobe::new(&arguments.library, getaddrinfo::FUNCTION).on_return(on_return);
+        match arguments.pid {
+            Some(pid) => probe.pid(pid),
+            None => probe,
+        }
+    };
+    let mut links = Vec::new();
+    if follow {
+        links.push(loaded.program(names::FOLLOW)?.attach()?);
+    }
+    links.push(probe(false).attach(loaded.program(names::ENTRY)?)?);
+    links.push(probe(true).attach(loaded.program(names::RETURN)?)?);
+    Ok(links)
+}
+
+/// What has been seen so far, and where to stop.
+struct Trace<'a> {
+    transport: Transport,
+    output: Output,
+    received: u64,
+    most: Option<u64>,
+    stopped: &'a AtomicBool,
+    /// Nobody reads stdout any more.
+    closed: bool,
+}
+
+impl Trace<'_> {
+    /// Prints events as they come, until it is time to end.
+    fn follow(&mut self, source: &mut Source, deadline: Option<Instant>) -> Result<(), Failure> {
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if self.ended() || left == Some(Duration::ZERO) {
+                return Ok(());
+            }
+            source.wait(left)?;
+            self.drain(source)?;
+        }
+    }
+
+    /// Prints what is there now.
+    fn drain(&mut self, source: &mut Source) -> Result<(), Failure> {
+        if self.full() {
+            return Ok(());
+        }
+        let transport = self.transport;
+        let mut failed = Ok(());
+        source.drain(transport.event_size(), |record| {
+            let printed = match transport.read(record) {
+                Ok(event) => self.print(&event),
+                Err(error) => {
+                    warn!("{error}");
+                    Ok(())
+                }
+            };
+            match printed {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
+                Err(error) => failed = Err(Failure::system("write to stdout", &error)),
+            }
+            failed.is_ok() && !self.full()
+        })?;
+        failed?;
+        match self.output.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
+            Err(error) => return Err(Failure::system("write to stdout", &error)),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, event: &Lookup<'_>) -> io::Result<()> {
+        self.received += 1;
+        self.output.event(event, self.transport)
+    }
+
+    /// As many events as were asked for, or nobody to show them to.
+    fn full(&self) -> bool {
+        self.closed || self.most.is_some_and(|most| self.received >= most)
+    }
+
+    fn ended(&self) -> bool {
+        // ATOMICS: pairs with the store in `run`'s `stop`; see there.
+        self.full() || self.stopped.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cutaway::probe::Support;
+
+    #[test]
+    fn auto_takes_the_ring_unless_the_kernel_has_none() {
+        assert_eq!(Way::Auto.choose(|| Support::Yes), Transport::Ring);
+        assert_eq!(Way::Auto.choose(|| Support::Needs("5.8")), Transport::PerfHeap);
+        assert_eq!(Way::Auto.choose(|| Support::NotPermitted), Transport::Ring);
+        assert_eq!(Way::PerfStack.choose(|| unreachable!("nobody asked for auto")), Transport::PerfStack);
+    }
+
+    #[test]
+    fn durations_are_positive_numbers_of_seconds() {
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        for nonsense in ["", "0", "-1", "nan", "inf", "1s"] {
+            assert!(seconds(nonsense).is_err(), "{nonsense}");
+        }
+    }
+}

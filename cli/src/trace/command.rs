@@ -1,0 +1,105 @@
+//! The traced command: started, waited for, and not left behind.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    os::fd::{AsFd, OwnedFd},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
+
+use crate::failure::Failure;
+
+/// How long a command may take to obey SIGTERM.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A running command.
+pub(crate) struct Traced {
+    name: OsString,
+    child: Child,
+    /// Readable when the child has ended. Unlike its number, it means this child for ever.
+    pidfd: OwnedFd,
+}
+
+impl Traced {
+    /// Starts `program`; calls `ended` from another thread when it has ended. What it prints goes to stderr: stdout is for
+    /// results.
+    pub(crate) fn start(
+        program: &OsStr,
+        arguments: &[OsString],
+        ended: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, Failure> {
+        let run = format!("run `{}`", program.display());
+        let failed = |error: io::Error| Failure::system(&run, &error);
+        let stdout = io::stderr().as_fd().try_clone_to_owned().map_err(failed)?;
+        let child = Command::new(program).args(arguments).stdout(Stdio::from(stdout)).spawn().map_err(|error| {
+            let failure = Failure::system(&run, &error);
+            match error.kind() {
+                io::ErrorKind::NotFound => failure.advise("is it in PATH, or is its path right?"),
+                io::ErrorKind::PermissionDenied => failure.advise("is it executable?"),
+                _ => failure,
+            }
+        })?;
+        let traced = Self { name: program.to_owned(), pidfd: open(&child).map_err(failed)?, child };
+        let pidfd = traced.pidfd.try_clone().map_err(failed)?;
+        thread::Builder::new()
+            .name("command".to_owned())
+            .spawn(move || {
+                wait(&pidfd, None);
+                ended();
+            })
+            .map_err(failed)?;
+        Ok(traced)
+    }
+
+    /// Ends the command if it still runs, first politely, and says so if it had not ended well by itself.
+    pub(crate) fn end(mut self) -> Result<(), Failure> {
+        let mut ours = false;
+        if !wait(&self.pidfd, Some(Duration::ZERO)) {
+            ours = true;
+            // If it ends in this very moment, there is nobody to tell any more.
+            let _ = pidfd_send_signal(&self.pidfd, Signal::TERM);
+            if !wait(&self.pidfd, Some(PATIENCE)) {
+                let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+            }
+        }
+        let status = self.child.wait().map_err(|error| Failure::system("wait for the command", &error))?;
+        if !status.success() && !ours {
+            eprintln!("`{}` {}", self.name.display(), describe(status));
+        }
+        Ok(())
+    }
+}
+
+fn open(child: &Child) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// Waits for the process to end; `false` if the time is up first.
+fn wait(pidfd: &OwnedFd, timeout: Option<Duration>) -> bool {
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    let mut ended = [PollFd::new(pidfd, PollFlags::IN)];
+    loop {
+        match poll(&mut ended, timeout.as_ref()) {
+            Ok(ready) => return ready > 0,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return true,
+        }
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with status {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => format!("ended: {status}"),
+    }
+}

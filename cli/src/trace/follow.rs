@@ -1,0 +1,64 @@
+//! Following the command's children, if this machine lets us.
+//!
+//! The set of followed processes holds numbers of the initial PID namespace, and begins with this very process: whatever
+//! it starts belongs to it. The program on `task/task_newtask` adds the rest.
+
+use std::fs;
+
+use cutaway::Loaded;
+use cutaway_programs::getaddrinfo::names;
+use log::warn;
+
+use crate::failure::Failure;
+
+/// Whether children can be followed; if not, says why and what is traced instead.
+pub(crate) fn possible() -> bool {
+    match obstacle() {
+        None => true,
+        Some(why) => {
+            warn!("tracing every process, not the command alone: {why}");
+            false
+        }
+    }
+}
+
+fn obstacle() -> Option<String> {
+    /// The initial PID namespace's inode (`PROC_PID_INIT_INO`).
+    const INITIAL: &str = "pid:[4026531836]";
+    match fs::read_link("/proc/self/ns/pid") {
+        Ok(namespace) if namespace.as_os_str() == INITIAL => {}
+        Ok(_) => {
+            return Some("in a PID namespace of its own a process does not know its number in the kernel".to_owned());
+        }
+        Err(error) => return Some(format!("cannot read /proc/self/ns/pid: {error}")),
+    }
+    let format = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
+        .iter()
+        .find_map(|tracefs| fs::read_to_string(format!("{tracefs}/events/task/task_newtask/format")).ok());
+    let Some(format) = format else {
+        return Some(
+            "the tracepoint task/task_newtask cannot be read (mount -t tracefs tracefs /sys/kernel/tracing)".to_owned(),
+        );
+    };
+    let known = [("pid_t pid;", "offset:8;"), ("clone_flags;", "offset:32;")]
+        .iter()
+        .all(|(field, offset)| format.lines().any(|line| line.contains(field) && line.contains(offset)));
+    (!known).then(|| "this kernel's tracepoint task/task_newtask has an unknown layout".to_owned())
+}
+
+/// Runs `start` with this process in the set, so that what it starts is followed.
+pub(crate) fn from_here<T>(
+    loaded: &Loaded,
+    follow: bool,
+    start: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    if !follow {
+        return start();
+    }
+    let followed = loaded.map(names::FOLLOWED)?;
+    let own = std::process::id().to_ne_bytes();
+    followed.update(&own, &[1])?;
+    let started = start();
+    followed.delete(&own)?;
+    started
+}

@@ -1,0 +1,88 @@
+//! What did not arrive, each event counted once.
+//!
+//! The program counts what it could not send, on every CPU and by reason. A perf buffer also counts what it had no room
+//! for; that is the program's `full` seen from the other side, and the larger of the two is taken: a kernel before 5.0
+//! hides it from the program, one before 6.0 from the reader.
+
+use cutaway::{Loaded, PerfBuffers};
+use cutaway_programs::getaddrinfo::{Losses, names};
+
+use super::source::Source;
+use crate::failure::Failure;
+
+/// The losses of all CPUs.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lost {
+    losses: Losses,
+}
+
+/// Reads the counters; all programs should be detached.
+pub(crate) fn count(loaded: &Loaded, source: &Source) -> Result<Lost, Failure> {
+    let values = loaded.map(names::LOSSES)?.lookup_per_cpu(&0_u32.to_ne_bytes())?.unwrap_or_default();
+    let mut lost = Lost::default();
+    for (cpu, value) in values.iter().enumerate() {
+        let losses =
+            Losses::read(value).ok_or_else(|| Failure::new("the program's counters have an unknown layout"))?;
+        let reported = match source {
+            Source::Ring(_) => 0,
+            Source::Perf(buffers) => reported(buffers, cpu)?,
+        };
+        lost.add(&losses, reported);
+    }
+    Ok(lost)
+}
+
+/// What the perf buffer of the CPU in the `place`th value counted.
+fn reported(buffers: &PerfBuffers, cpu: usize) -> Result<u64, Failure> {
+    let buffer = u32::try_from(cpu).ok().and_then(|cpu| buffers.get(cpu));
+    Ok(buffer
+        .map(|buffer| buffer.lost_total())
+        .transpose()
+        .map_err(cutaway::Error::from)?
+        .map_or(0, |lost| lost.samples))
+}
+
+impl Lost {
+    fn add(&mut self, losses: &Losses, reported: u64) {
+        let all = &mut self.losses;
+        all.full += losses.full.max(reported);
+        all.no_buffer += losses.no_buffer;
+        all.refused += losses.refused;
+        all.no_entry += losses.no_entry;
+        all.not_kept += losses.not_kept;
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.losses.full + self.losses.unseen()
+    }
+
+    /// Says why, and what to do, for each reason that occurred.
+    pub(crate) fn explain(&self) {
+        let Losses { full, no_buffer, refused, no_entry, not_kept } = self.losses;
+        for (number, why) in [
+            (full, "for want of room in the buffer: make it larger with --buffer"),
+            (no_buffer, "on a CPU that came online after the start: start again"),
+            (refused, "refused by the kernel, too many programs being in the middle of sending at once"),
+            (no_entry, "in too many calls at once: the entries of the oldest were given up"),
+            (not_kept, "because the kernel had no memory to keep the call's arguments"),
+        ] {
+            if number > 0 {
+                eprintln!("{number} lost {why}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_program_and_buffer_both_saw_counts_once() {
+        let mut lost = Lost::default();
+        lost.add(&Losses { full: 5, refused: 1, ..Losses::default() }, 5);
+        lost.add(&Losses { full: 0, ..Losses::default() }, 3); // a kernel that hides it from the program
+        lost.add(&Losses { full: 4, ..Losses::default() }, 2); // one that hides the last ones from the reader
+        assert_eq!(lost.total(), 5 + 1 + 3 + 4);
+    }
+}

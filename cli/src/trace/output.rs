@@ -1,0 +1,256 @@
+//! An event as a line: columns for people, JSON for programs.
+
+use std::{
+    ffi::CStr,
+    io::{self, BufWriter, IsTerminal, Stdout, Write},
+    time::{Duration, SystemTime},
+};
+
+use cutaway_programs::getaddrinfo::{Address, Lookup, Text, Transport};
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
+
+use crate::{Format, terminal};
+
+/// Where the lines go.
+pub(crate) struct Output {
+    to: BufWriter<Stdout>,
+    format: Format,
+    clock: Clock,
+    headed: bool,
+    coloured: bool,
+}
+
+impl Output {
+    pub(crate) fn new(format: Format) -> Self {
+        let stdout = io::stdout();
+        let coloured = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self { to: BufWriter::new(stdout), format, clock: Clock::new(), headed: false, coloured }
+    }
+
+    /// Writes one event's line; it is seen after [`Output::flush`].
+    pub(crate) fn event(&mut self, event: &Lookup<'_>, transport: Transport) -> io::Result<()> {
+        match self.format {
+            Format::Table => self.row(event),
+            Format::Json => {
+                serde_json::to_writer(&mut self.to, &Json::new(event, transport))?;
+                self.to.write_all(b"\n")
+            }
+        }
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+
+    fn row(&mut self, event: &Lookup<'_>) -> io::Result<()> {
+        let (bold, red, plain) = if self.coloured { ("\x1b[1m", "\x1b[31m", "\x1b[0m") } else { ("", "", "") };
+        if !self.headed {
+            self.headed = true;
+            writeln!(
+                self.to,
+                "{bold}{:<12} {:>7} {:<15} {:<28} {:<8} {:<13} {:>10}  ADDRESSES{plain}",
+                "TIME", "PID", "COMMAND", "HOST", "SERVICE", "RESULT", "LATENCY"
+            )?;
+        }
+        let call = &event.call;
+        let colour = if call.ret == 0 { "" } else { red };
+        writeln!(
+            self.to,
+            "{:<12} {:>7} {:<15} {:<28} {:<8} {colour}{:<13}{plain_end} {:>10}  {}",
+            self.clock.local(call.time_ns),
+            call.pid,
+            shown(Text::Whole(event.comm)),
+            shown(event.node),
+            shown(event.service),
+            result(call.ret),
+            latency(call.latency_ns),
+            addresses(event),
+            plain_end = if colour.is_empty() { "" } else { plain },
+        )
+    }
+}
+
+/// Turns `CLOCK_MONOTONIC` into the time of day.
+struct Clock {
+    /// The time of day at the monotonic clock's zero.
+    zero: SystemTime,
+    zone: TimeZone,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let now = Duration::try_from(now).unwrap_or_default();
+        let zero = SystemTime::now().checked_sub(now).unwrap_or(SystemTime::UNIX_EPOCH);
+        Self { zero, zone: TimeZone::system() }
+    }
+
+    fn local(&self, time_ns: u64) -> String {
+        let time = self.zero.checked_add(Duration::from_nanos(time_ns)).and_then(|time| Timestamp::try_from(time).ok());
+        time.map_or_else(|| "?".to_owned(), |time| self.zone.to_datetime(time).strftime("%H:%M:%S%.3f").to_string())
+    }
+}
+
+/// A string for the table: `-` for none, `…` behind one that was cut.
+fn shown(text: Text<'_>) -> String {
+    match text {
+        Text::Null => "-".to_owned(),
+        Text::Unreadable(_) => "?".to_owned(),
+        Text::Whole(bytes) => terminal::clean(&String::from_utf8_lossy(bytes)).replace('\n', "\\n"),
+        Text::Cut(_) => shown(Text::Whole(text.bytes().unwrap_or_default())) + "…",
+    }
+}
+
+/// `ok`, or the error by its name in `netdb.h`.
+fn result(ret: i32) -> String {
+    let name = match ret {
+        0 => "ok",
+        libc::EAI_AGAIN => "EAI_AGAIN",
+        libc::EAI_BADFLAGS => "EAI_BADFLAGS",
+        libc::EAI_FAIL => "EAI_FAIL",
+        libc::EAI_FAMILY => "EAI_FAMILY",
+        libc::EAI_MEMORY => "EAI_MEMORY",
+        libc::EAI_NODATA => "EAI_NODATA",
+        libc::EAI_NONAME => "EAI_NONAME",
+        libc::EAI_OVERFLOW => "EAI_OVERFLOW",
+        libc::EAI_SERVICE => "EAI_SERVICE",
+        libc::EAI_SOCKTYPE => "EAI_SOCKTYPE",
+        libc::EAI_SYSTEM => "EAI_SYSTEM",
+        other => return format!("error {other}"),
+    };
+    name.to_owned()
+}
+
+/// With three digits and a unit.
+fn latency(nanoseconds: u64) -> String {
+    let value = nanoseconds as f64;
+    let (value, unit) = match nanoseconds {
+        0..1_000 => return format!("{nanoseconds} ns"),
+        1_000..1_000_000 => (value / 1e3, "µs"),
+        1_000_000..1_000_000_000 => (value / 1e6, "ms"),
+        _ => (value / 1e9, "s"),
+    };
+    match value {
+        ..10.0 => format!("{value:.2} {unit}"),
+        ..100.0 => format!("{value:.1} {unit}"),
+        _ => format!("{value:.0} {unit}"),
+    }
+}
+
+/// The addresses that came along, and how many entries the list has if that is more.
+fn addresses(event: &Lookup<'_>) -> String {
+    if event.call.addresses == 0 {
+        return "-".to_owned();
+    }
+    let known: Vec<_> = event.call.addresses().map(|address| address.to_string()).collect();
+    let text = known.join(" ");
+    if known.len() as u32 == event.call.addresses { text } else { format!("{text} ({} entries)", event.call.addresses) }
+}
+
+/// An event's fields in JSON, in this order.
+#[derive(Serialize)]
+struct Json<'a> {
+    time_ns: u64,
+    cpu: u32,
+    pid: u32,
+    tid: u32,
+    uid: u32,
+    comm: String,
+    node: Option<String>,
+    service: Option<String>,
+    ret: i32,
+    error: Option<String>,
+    latency_ns: u64,
+    ai_flags: Option<i32>,
+    ai_family: Option<i32>,
+    ai_socktype: Option<i32>,
+    ai_protocol: Option<i32>,
+    ai_addrlen: Option<u32>,
+    ai_addr: Option<String>,
+    ai_canonname: Option<String>,
+    /// How many entries the list has.
+    addresses: u32,
+    transport: &'a str,
+    /// The first addresses of the list, each once.
+    first_addresses: Vec<String>,
+    /// The names of fields that are longer than what is shown of them.
+    cut: Vec<&'static str>,
+}
+
+impl<'a> Json<'a> {
+    fn new(event: &Lookup<'_>, transport: Transport) -> Self {
+        let call = &event.call;
+        let found = |value| (call.addresses > 0).then_some(value);
+        let addresses: Vec<_> = call.addresses().map(|address: Address| address.to_string()).collect();
+        let text = |text: Text<'_>| text.bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let names = [("node", event.node), ("service", event.service), ("ai_canonname", event.canonname)];
+        let cut = names.iter().filter(|(_, text)| matches!(text, Text::Cut(_))).map(|(name, _)| *name);
+        let list = (call.cut & cutaway_programs::getaddrinfo::Call::LIST_CUT != 0).then_some("addresses");
+        Self {
+            time_ns: call.time_ns,
+            cpu: call.cpu,
+            pid: call.pid,
+            tid: call.tid,
+            uid: call.uid,
+            comm: String::from_utf8_lossy(event.comm).into_owned(),
+            node: text(event.node),
+            service: text(event.service),
+            ret: call.ret,
+            error: (call.ret != 0).then(|| gai_strerror(call.ret)),
+            latency_ns: call.latency_ns,
+            ai_flags: found(call.ai_flags),
+            ai_family: found(call.ai_family),
+            ai_socktype: found(call.ai_socktype),
+            ai_protocol: found(call.ai_protocol),
+            ai_addrlen: (call.addresses > 0).then_some(call.ai_addrlen),
+            ai_addr: addresses.first().cloned(),
+            ai_canonname: text(event.canonname),
+            addresses: call.addresses,
+            transport: transport.name(),
+            first_addresses: addresses,
+            cut: cut.chain(list).collect(),
+        }
+    }
+}
+
+/// The C library's sentence for an error of `getaddrinfo`.
+#[expect(unsafe_code, reason = "a function of the C library")]
+fn gai_strerror(error: i32) -> String {
+    // SAFETY: takes a number; gives a string that is never freed or changed, or null.
+    let text = unsafe { libc::gai_strerror(error) };
+    if text.is_null() {
+        return format!("error {error}");
+    }
+    // SAFETY: not null, and a NUL-terminated string that lives as long as the process.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_have_three_digits_and_a_unit() {
+        let cases =
+            [(999, "999 ns"), (1_234, "1.23 µs"), (56_789, "56.8 µs"), (999_999, "1000 µs"), (5_000_000_000, "5.00 s")];
+        for (nanoseconds, text) in cases {
+            assert_eq!(latency(nanoseconds), text);
+        }
+    }
+
+    #[test]
+    fn strings_cannot_break_a_line() {
+        assert_eq!(shown(Text::Whole(b"a\nb\x1b[2J")), "a\\nb\\u{1b}[2J");
+        assert_eq!(shown(Text::Cut(b"long")), "long…");
+        assert_eq!(shown(Text::Null), "-");
+    }
+
+    #[test]
+    fn errors_have_names_and_sentences() {
+        assert_eq!(result(libc::EAI_NONAME), "EAI_NONAME");
+        assert_eq!(result(-4711), "error -4711");
+        assert_eq!(gai_strerror(libc::EAI_NONAME), "Name or service not known");
+    }
+}
