@@ -115,7 +115,7 @@ impl Display for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::LabelUnbound { label, at } => {
-                write!(f, "label `{label}`, used at {at}, is never bound: say where it is with `bind`")
+                write!(f, "label `{label}`, wanted at {at}, is never bound: say where it is with `bind`")
             }
             Self::LabelBoundTwice { label, first, second } => write!(
                 f,
@@ -127,7 +127,7 @@ impl Display for Error {
             Self::JumpTooFar { label, distance, at } => write!(
                 f,
                 "label `{label}` is {distance} instructions away from the jump at {at}, which reaches from -32768 to \
-                 32767: jump to a nearer `jump_long`, or put the far part into a function"
+                 32767: go there by `jump_long`, around which a condition can jump, or make the part between a function"
             ),
             Self::ForeignReference { kind, at } => {
                 write!(f, "the {kind} at {at} belongs to another object: use one that this object's builder returned")

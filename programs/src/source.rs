@@ -25,7 +25,7 @@ impl Source {
 /// The [`Source`] of the module that it is written in. Its argument is the file's own name, without folders, as
 /// `include_str!` needs it.
 ///
-/// ```ignore
+/// ```text
 /// object.source(source!("leave.rs")); // in a file called leave.rs
 /// ```
 #[macro_export]

@@ -71,7 +71,7 @@ fn an_unbound_label_is_reported_at_its_first_use() {
     let Error::LabelUnbound { label, at } = &error else { panic!("{error:?}") };
     assert_eq!((label.as_str(), line(at)), ("done", expected));
     let text = error.to_string();
-    assert!(text.starts_with("label `done`, used at ") && text.contains("labels.rs:"), "{text}");
+    assert!(text.starts_with("label `done`, wanted at ") && text.contains("labels.rs:"), "{text}");
 }
 
 #[test]

@@ -33,6 +33,8 @@ const ENUM64: u32 = 19;
 /// The largest number of members that a type can have: it is kept in 16 bits.
 const MAX_MEMBERS: usize = 0xffff;
 
+const NO_NAME: &str = "is no name to the kernel: use letters, digits and `_`";
+
 /// The magic number that BTF begins with.
 pub(super) const MAGIC: u16 = 0xeb9f;
 
@@ -44,6 +46,12 @@ pub(crate) enum Linkage {
     Static = 0,
     /// Everybody.
     Global = 1,
+}
+
+/// Whether the kernel takes this for a name: letters, digits and `_`, not starting with a digit.
+pub(crate) fn is_identifier(name: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.starts_with(|c: char| is_word(c) && !c.is_ascii_digit()) && name.chars().all(is_word)
 }
 
 /// Collects types and strings, and writes the section.
@@ -105,6 +113,7 @@ impl BtfWriter {
         let id = match kind {
             Type::Void => 0,
             Type::Int { name, bytes, encoding } => {
+                self.insist([1, 2, 4, 8, 16].contains(bytes), name, "has a size that integers do not have");
                 let encoding: u32 = match encoding {
                     Encoding::Unsigned => 0,
                     Encoding::Signed => 1,
@@ -127,6 +136,7 @@ impl BtfWriter {
             Type::Union(composite) => self.composite(UNION, composite),
             Type::Enum { name, bytes, signed, values } => self.enumeration(name, *bytes, *signed, values),
             Type::Typedef(name, target) => {
+                self.insist(is_identifier(name), name, NO_NAME);
                 let target = self.add(target);
                 self.write(name, TYPEDEF, 0, target, &[])
             }
@@ -140,27 +150,29 @@ impl BtfWriter {
     }
 
     fn composite(&mut self, kind: u32, composite: &Composite) -> u32 {
+        self.insist_name(&composite.name);
         let mut tail = Vec::with_capacity(composite.members.len() * 3);
         for member in &composite.members {
+            self.insist_name(&member.name);
             let name = self.string(&member.name);
             let id = self.add(&member.kind);
             // BTF counts in bits.
-            let bits = member.offset.checked_mul(8).unwrap_or_else(|| {
-                let problem = || format!("`{}` lies beyond 512 MiB", member.name);
-                self.problem.get_or_insert_with(problem);
-                0
-            });
-            tail.extend([name, id, bits]);
+            let bits = member.offset.checked_mul(8);
+            self.insist(bits.is_some(), &member.name, "lies beyond 512 MiB");
+            tail.extend([name, id, bits.unwrap_or_default()]);
         }
         let count = self.members(&composite.name, composite.members.len());
         self.write(&composite.name, kind, count, composite.bytes, &tail)
     }
 
     fn enumeration(&mut self, name: &str, bytes: u8, signed: bool, values: &[(String, i64)]) -> u32 {
+        self.insist_name(name);
+        self.insist([1, 2, 4, 8].contains(&bytes), name, "has a size that enums do not have");
         let kind = if bytes == 8 { ENUM64 } else { ENUM };
         let mut tail = Vec::with_capacity(values.len() * 3);
         for (value_name, value) in values {
             let [low, high] = [*value as u32, (*value >> 32) as u32];
+            self.insist(is_identifier(value_name), value_name, NO_NAME);
             tail.extend([self.string(value_name), low]);
             if kind == ENUM64 {
                 tail.push(high);
@@ -179,6 +191,7 @@ impl BtfWriter {
         let result = self.add(&signature.result);
         let mut tail = Vec::with_capacity(signature.arguments.len() * 2);
         for (name, kind) in &signature.arguments {
+            self.insist(is_identifier(name), name, NO_NAME);
             tail.extend([self.string(name), self.add(kind)]);
         }
         let count = self.members("a function's prototype", signature.arguments.len());
@@ -228,11 +241,20 @@ impl BtfWriter {
     }
 
     fn members(&mut self, name: &str, count: usize) -> u32 {
-        if count > MAX_MEMBERS {
-            let problem = || format!("`{name}` has more than {MAX_MEMBERS} members");
-            self.problem.get_or_insert_with(problem);
-        }
+        self.insist(count <= MAX_MEMBERS, name, "has more than 65535 members");
         (count & MAX_MEMBERS) as u32
+    }
+
+    /// Notes what BTF cannot express, if that is so.
+    fn insist(&mut self, holds: bool, name: &str, problem: &str) {
+        if !holds {
+            self.problem.get_or_insert_with(|| format!("{name:?} {problem}"));
+        }
+    }
+
+    /// Structs, unions, enums and members may go without a name.
+    fn insist_name(&mut self, name: &str) {
+        self.insist(name.is_empty() || is_identifier(name), name, NO_NAME);
     }
 
     /// Writes one type: the common head, then what its kind adds.

@@ -11,7 +11,7 @@ mod encode;
 pub(crate) mod ext;
 
 pub use describe::{Describe, Initial, of_field, of_text};
-pub(crate) use encode::{BtfWriter, Linkage};
+pub(crate) use encode::{BtfWriter, Linkage, is_identifier};
 
 /// A type as C knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::ObjectBuilder;
+use super::{Function, Global, Named, ObjectBuilder};
 use crate::{
     asm::{At, Code, Reference},
+    btf::is_identifier,
     error::Error,
     handle::Owner,
     instruction::opcode::*,
@@ -19,8 +20,11 @@ impl ObjectBuilder {
         }
         self.check_names()?;
         self.check_maps()?;
-        self.check_sections()?;
+        for variable in &self.variables {
+            check_variable(variable)?;
+        }
         for function in &self.functions {
+            check_section(function)?;
             let code = function.item.code.as_ref().map_err(Clone::clone)?;
             check_end(code, &function.name, function.at)?;
             for (_, statement) in code.statements() {
@@ -67,47 +71,6 @@ impl ObjectBuilder {
         Ok(())
     }
 
-    fn check_sections(&self) -> Result<(), Error> {
-        for variable in &self.variables {
-            if variable.item.variable.kind.bytes().is_none() {
-                return Err(Error::BadVariable { variable: variable.name.clone(), at: variable.at });
-            }
-            let section = &variable.item.section;
-            let within = |family: &str| {
-                let rest = section.strip_prefix(family);
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            };
-            let expected = if section.contains(|c: char| !is_word(c) && c != '.') {
-                "of letters, digits, `_` and `.`"
-            } else if within(".bss") {
-                if variable.item.variable.is_zero() {
-                    continue;
-                }
-                "`.data` or `.rodata` for a variable that does not start as zero"
-            } else if within(".data") || within(".rodata") {
-                continue;
-            } else {
-                "`.data`, `.rodata`, `.bss`, or one of these and a suffix"
-            };
-            return Err(Error::BadSection { section: section.clone(), expected, at: variable.at });
-        }
-        for function in &self.functions {
-            let Some(section) = &function.item.program else {
-                continue;
-            };
-            let taken = |prefix| section.starts_with(prefix);
-            let reserved = [".", "license", "version", "maps"].into_iter().any(taken);
-            if section.is_empty() || reserved || section.contains('\0') {
-                return Err(Error::BadSection {
-                    section: section.clone(),
-                    expected: "what the program attaches to, `uprobe/libc.so.6:malloc` for instance",
-                    at: function.at,
-                });
-            }
-        }
-        Ok(())
-    }
-
     fn check_reference(&self, reference: Reference, at: At) -> Result<(), Error> {
         let (kind, owner): (_, Owner) = match reference {
             Reference::Map(map) => ("map", map.owner),
@@ -123,6 +86,42 @@ impl ObjectBuilder {
 fn is_sizeless(map: &MapDef) -> bool {
     let is_sizeless = |part: &Option<Part>| matches!(part, Some(Part::Type(kind)) if kind.bytes().is_none());
     is_sizeless(&map.key) || is_sizeless(&map.value)
+}
+
+/// A variable needs a size and a section that loaders make a map of.
+fn check_variable(variable: &Named<Global>) -> Result<(), Error> {
+    let Global { section, variable: initial } = &variable.item;
+    if initial.kind.bytes().is_none() {
+        return Err(Error::BadVariable { variable: variable.name.clone(), at: variable.at });
+    }
+    let within = |family| {
+        let rest = section.strip_prefix(family);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let expected = if section.contains(|c: char| !is_word(c) && c != '.') {
+        "of letters, digits, `_` and `.`"
+    } else if within(".bss") && !initial.is_zero() {
+        "`.data` or `.rodata` for a variable that does not start as zero"
+    } else if [".bss", ".data", ".rodata"].into_iter().any(within) {
+        return Ok(());
+    } else {
+        "`.data`, `.rodata`, `.bss`, or one of these and a suffix"
+    };
+    Err(Error::BadSection { section: section.clone(), expected, at: variable.at })
+}
+
+/// A program's section must not be one that loaders take for something else.
+fn check_section(function: &Named<Function>) -> Result<(), Error> {
+    let Some(section) = &function.item.program else {
+        return Ok(());
+    };
+    let taken = |prefix| section.starts_with(prefix);
+    let reserved = [".", "license", "version", "maps"].into_iter().any(taken);
+    if !section.is_empty() && !reserved && !section.contains('\0') {
+        return Ok(());
+    }
+    let expected = "what the program attaches to, `uprobe/libc.so.6:malloc` for instance";
+    Err(Error::BadSection { section: section.clone(), expected, at: function.at })
 }
 
 /// The verifier wants the last instruction to be an exit or a jump that is always taken.
@@ -142,8 +141,4 @@ fn check_end(code: &Code, function: &str, at: At) -> Result<(), Error> {
 
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
-}
-
-fn is_identifier(name: &str) -> bool {
-    name.starts_with(|c: char| is_word(c) && !c.is_ascii_digit()) && name.chars().all(is_word)
 }

@@ -29,6 +29,7 @@ const TEXT: &str = ".text";
 
 /// Builds an object file. See the [crate's documentation](crate) for a whole one.
 #[derive(Debug)]
+#[must_use = "an object that is not written does nothing"]
 pub struct ObjectBuilder {
     owner: Owner,
     order: ByteOrder,
@@ -80,7 +81,6 @@ impl ObjectBuilder {
     }
 
     /// The byte order of the machine that the object is for.
-    #[must_use]
     pub fn byte_order(mut self, order: ByteOrder) -> Self {
         self.order = order;
         self

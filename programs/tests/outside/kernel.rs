@@ -20,7 +20,7 @@ use object::ObjectSection as _;
 use crate::{
     arithmetic::{self, Cases},
     forms::Isa,
-    sample, trial,
+    sample, trial, types,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -33,6 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let others = [
         trial("the_verifier_quotes_the_rust_lines", obstacle((5, 17)), quotes_the_rust_lines),
         trial("without_source_it_quotes_the_instruction", obstacle((5, 17)), quotes_the_instruction),
+        trial("the_kernel_takes_every_kind_of_type", obstacle((6, 0)), takes_every_kind_of_type),
         trial("a_frame_beyond_512_bytes_is_refused", obstacle((5, 17)), large_frames_are_refused),
     ];
     arithmetic.into_iter().chain(others).collect()
@@ -84,6 +85,17 @@ fn create_map(name: &str, kind: u32, key: u32, value: u32, entries: u32, flags: 
     descriptor(bpf_cmd::BPF_MAP_CREATE, &mut attr)
 }
 
+/// Writes the only value of a data section's map.
+fn fill(map: &OwnedFd, value: &[u8]) -> io::Result<()> {
+    let key = 0u32;
+    let mut attr = attr();
+    // SAFETY: all of the union is initialized.
+    let update = unsafe { &mut attr.__bindgen_anon_2 };
+    (update.map_fd, update.key) = (map.as_raw_fd() as u32, &raw const key as u64);
+    update.__bindgen_anon_1.value = value.as_ptr() as u64;
+    bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr).map(|_| ())
+}
+
 fn section(elf: &[u8], name: &str) -> Vec<u8> {
     use object::Object as _;
     let file = object::read::elf::ElfFile64::<object::Endianness>::parse(elf).unwrap();
@@ -106,7 +118,11 @@ fn load(builder: &ObjectBuilder, name: &str) -> Result<(io::Result<OwnedFd>, Str
     let mut maps = Vec::new();
     for (name, map) in object.maps.iter().filter(|(_, map)| map.map_type() != MapType::ARRAY_OF_MAPS as u32) {
         let (key, value, entries) = (map.key_size(), map.value_size(), map.max_entries());
-        maps.push((name.clone(), create_map(name, map.map_type(), key, value, entries, map.map_flags())?, map.clone()));
+        let fd = create_map(name, map.map_type(), key, value, entries, map.map_flags())?;
+        if !map.data().is_empty() {
+            fill(&fd, map.data())?;
+        }
+        maps.push((name.clone(), fd, map.clone()));
     }
     let text: HashSet<_> = object.functions.keys().map(|&(section, _)| section).collect();
     let programs: HashSet<_> = object.programs.values().map(|program| program.function_key().0).collect();
@@ -173,6 +189,13 @@ fn quotes_the_instruction() -> Result<(), Failed> {
     let (answer, log) = load(&object, "program")?;
     assert!(log.contains("; r0 = 77"), "{log}");
     assert_eq!(run(&answer?)?, 77);
+    Ok(())
+}
+
+fn takes_every_kind_of_type() -> Result<(), Failed> {
+    let (answer, log) = load(&types::object(), "program")?;
+    let program = answer.map_err(|error| format!("{error}: {log}"))?;
+    assert_eq!(run(&program)?, u32::from(-2i8 as u8), "`numbers[1][1]`, as it was written into the object");
     Ok(())
 }
 

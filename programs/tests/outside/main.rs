@@ -18,6 +18,7 @@ mod kernel;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod tools;
+mod types;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 

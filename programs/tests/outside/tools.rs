@@ -13,7 +13,7 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::{
     forms::{Isa, forms},
-    kernel, sample, trial,
+    kernel, sample, trial, types,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -37,6 +37,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
     let bpftool = version("bpftool").is_none().then(|| "bpftool is not installed".to_owned());
     trials.push(trial("bpftool_reads_the_types", bpftool.clone(), bpftool_reads_the_types));
+    trials.push(trial("bpftool_prints_every_kind_of_type", bpftool.clone(), bpftool_prints_every_kind_of_type));
     trials.push(trial("bpftool_links_the_object", bpftool.clone(), bpftool_links_the_object));
     let obstacle = bpftool.or_else(|| kernel::obstacle((5, 17)));
     trials.push(trial("bpftool_loads_the_object", obstacle, bpftool_loads_the_object));
@@ -257,6 +258,15 @@ fn bpftool_reads_the_types() -> Result<(), Failed> {
         "VAR 'greeting' type_id=",
     ] {
         assert!(raw.contains(words), "{words}: {raw}");
+    }
+    Ok(())
+}
+
+fn bpftool_prints_every_kind_of_type() -> Result<(), Failed> {
+    let file = File::new(&types::object().write()?)?;
+    let header = run("bpftool", &["btf", "dump", "file", file.path(), "format", "c"])?;
+    for definition in types::AS_C {
+        assert!(header.contains(definition), "{definition}\n{header}");
     }
     Ok(())
 }
