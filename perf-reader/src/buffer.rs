@@ -6,6 +6,7 @@ use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::corrupt::Corrupt;
+use crate::cpus::online_cpus;
 use crate::error::Error;
 use crate::mapping::Mapping;
 use crate::options::{Options, Wakeup};
@@ -160,7 +161,11 @@ fn open_event(cpu: u32, options: &Options) -> Result<(OwnedFd, bool), Error> {
         Some(errno @ (libc::EACCES | libc::EPERM)) => {
             Error::Denied { cpu, errno, paranoid: number_in("/proc/sys/kernel/perf_event_paranoid") }
         }
-        Some(libc::ENODEV) => Error::Offline { cpu },
+        Some(errno @ libc::ENODEV) => Error::Offline { cpu, errno },
+        // What a number gets that no CPU of this machine can have.
+        Some(errno @ libc::EINVAL) if online_cpus().is_ok_and(|online| !online.contains(&cpu)) => {
+            Error::Offline { cpu, errno }
+        }
         _ => Error::system(format!("perf_event_open of a BPF output event on CPU {cpu}"), &error),
     })
 }

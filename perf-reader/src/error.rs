@@ -28,6 +28,8 @@ pub enum Error {
     Offline {
         /// The CPU's number.
         cpu: u32,
+        /// ENODEV; EINVAL for a number that no CPU of this machine can have.
+        errno: i32,
     },
     /// The pages are more than this user may lock.
     LockedMemory {
@@ -71,8 +73,7 @@ impl Error {
     /// The errno behind it, where there is one.
     pub fn errno(&self) -> Option<i32> {
         match self {
-            Self::Denied { errno, .. } | Self::System { errno, .. } => Some(*errno),
-            Self::Offline { .. } => Some(libc::ENODEV),
+            Self::Denied { errno, .. } | Self::Offline { errno, .. } | Self::System { errno, .. } => Some(*errno),
             Self::LockedMemory { .. } => Some(libc::EPERM),
             Self::Pages { .. } | Self::Corrupt { .. } | Self::OnlineCpus { .. } => None,
         }
@@ -101,10 +102,11 @@ impl fmt::Display for Error {
                     None => Ok(()),
                 }
             }
-            Self::Offline { cpu } => write!(
+            Self::Offline { cpu, errno } => write!(
                 f,
-                "CPU {cpu} has no perf events: ENODEV (No such device): it is offline or does not exist; \
-                 see /sys/devices/system/cpu/online"
+                "perf_event_open of a BPF output event on CPU {cpu} failed: {}: it is offline or does not exist; \
+                 see /sys/devices/system/cpu/online",
+                Errno(&io::Error::from_raw_os_error(*errno))
             ),
             Self::LockedMemory { cpu, pages, fit, mlock_kb, memlock } => {
                 write!(

@@ -76,7 +76,7 @@ fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn config() -> ProptestConfig {
-    ProptestConfig { cases: if cfg!(miri) { 12 } else { 2000 }, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { cases: if cfg!(miri) { 6 } else { 2000 }, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// The payload that sample number `n` has: its every byte depends on both.
@@ -199,9 +199,10 @@ fn count(seen: &[Seen], received: &mut u64, announced: &mut u64) {
 /// in its payload.
 #[test]
 fn wraps_at_every_offset_and_length() {
-    let lengths = if cfg!(miri) { 0..24_usize } else { 0..120 };
-    for offset in (0..256).step_by(8) {
-        for len in lengths.clone() {
+    // Miri is slow: it gets each way to wrap once.
+    let (offsets, lengths) = if cfg!(miri) { (184, 13) } else { (0, 1) };
+    for offset in (offsets..256).step_by(8) {
+        for len in (0..120_usize).step_by(lengths) {
             let (mut kernel, pages) = perf_buffer_at(256, offset);
             let mut reader = Reader::new(pages, false).unwrap();
             let sent = payload(offset, len);
@@ -427,7 +428,7 @@ fn samples_are_held_together() {
 /// order. Under Miri this is what tells apart the orderings that are needed from those that are there.
 #[test]
 fn a_live_producer() {
-    let sends: u64 = if cfg!(miri) { 400 } else { 2_000_000 };
+    let sends: u64 = if cfg!(miri) { 200 } else { 2_000_000 };
     let (mut kernel, pages) = perf_buffer(256);
     let mut reader = Reader::new(pages, false).unwrap();
     let (done, over) = std::sync::mpsc::channel();

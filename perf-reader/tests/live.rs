@@ -1,3 +1,0 @@
-//! Needs a kernel and privileges: see `support`.
-
-fn main() {}

@@ -1,0 +1,167 @@
+//! One CPU's buffer against the real kernel.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use perf_reader::{Buffer, Bytes, LostSource, Options, Record, Set, Wake, Wakeup};
+
+use crate::bpf::{MAX_COUNT, Sender};
+use crate::live;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        live("every_length_arrives_whole", every_length),
+        live("losses_are_exact_to_the_end", losses_are_exact),
+        live("times_are_those_of_the_monotonic_clock", times),
+        live("wakes_every_n_events", wakes_every_n_events),
+        live("wakes_every_n_bytes", wakes_every_n_bytes),
+        live("a_buffer_enabled_again_goes_on", enabled_again),
+    ]
+}
+
+fn open(sender: &Sender, pages: usize, options: &Options) -> Buffer {
+    let buffer = Buffer::open(0, pages, options).unwrap();
+    sender.connect(0, buffer.as_fd()).unwrap();
+    buffer
+}
+
+/// The samples' numbers, and the losses announced between them.
+fn drain(buffer: &mut Buffer) -> (Vec<u64>, u64) {
+    let (mut numbers, mut lost) = (Vec::new(), 0);
+    for record in &buffer.drain().unwrap() {
+        match record.unwrap() {
+            Record::Sample(sample) => {
+                numbers.push(u64::from_ne_bytes(sample.padded().array(0).unwrap()));
+            }
+            Record::Lost(samples) => lost += samples,
+            other => panic!("{other:?}"),
+        }
+    }
+    (numbers, lost)
+}
+
+/// Payloads of every length wrap at every place of a ring of one page, and none of their bytes differs.
+fn every_length(sender: &Sender) {
+    let mut buffer = open(sender, 1, &Options::new());
+    let payload: Vec<u8> = (0..2000_u32).map(|i| (i * 7) as u8).collect();
+    sender.payload(0, &[&[0; 8], &payload[8..]].concat()).unwrap();
+    let (mut number, mut split, mut scratch) = (0_u64, 0, Vec::new());
+    for len in 8..=2000 {
+        assert_eq!(sender.send(0, len, 1).unwrap(), 0);
+        number += 1;
+        let drain = buffer.drain().unwrap();
+        let records: Vec<_> = drain.records().collect();
+        let [Ok(Record::Sample(sample))] = records[..] else {
+            panic!("{records:?}");
+        };
+        let bytes = sample.payload(len).unwrap();
+        split += usize::from(matches!(bytes, Bytes::Split(..)));
+        assert!(sample.payload(len + 8).is_err());
+        assert_eq!(sample.padded().len(), (len + 4).next_multiple_of(8) - 4);
+        let bytes = bytes.contiguous(&mut scratch);
+        assert_eq!(bytes[..8], number.to_ne_bytes());
+        assert_eq!(bytes[8..], payload[8..len]);
+    }
+    assert!(split > 100, "only {split} wrapped");
+    assert_eq!(buffer.lost_total().unwrap().samples, 0);
+}
+
+/// A ring of one page and nobody reading: what the program was refused is what the reader reports, before anything is
+/// read and after, and the LOST record stands where the losses were.
+fn losses_are_exact(sender: &Sender) {
+    let mut buffer = open(sender, 1, &Options::new());
+    sender.payload(0, &[]).unwrap();
+    let refused = sender.send(0, 8, MAX_COUNT).unwrap();
+    let fit = 4095 / 24;
+    assert_eq!(MAX_COUNT - refused, fit);
+    let lost = buffer.lost_total().unwrap();
+    let knows = lost.source == LostSource::Kernel;
+    assert_eq!(lost.samples, if knows { u64::from(refused) } else { 0 });
+    let (numbers, announced) = drain(&mut buffer);
+    assert_eq!(numbers, Vec::from_iter(1..=u64::from(fit)));
+    assert_eq!(announced, 0, "announced only with the next record");
+    assert_eq!(sender.send(0, 8, 2).unwrap(), 0);
+    let (numbers, announced) = drain(&mut buffer);
+    assert_eq!(numbers, [u64::from(MAX_COUNT) + 1, u64::from(MAX_COUNT) + 2]);
+    assert_eq!(announced, u64::from(refused));
+    assert_eq!(buffer.reader().lost_announced(), u64::from(refused));
+    assert_eq!(buffer.lost_total().unwrap().samples, u64::from(refused));
+}
+
+fn now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the struct is live and writable.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) }, 0);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+fn times(sender: &Sender) {
+    let mut buffer = open(sender, 4, &Options::new().timestamps(true));
+    sender.payload(0, &[]).unwrap();
+    let mut before = now();
+    for _ in 0..20 {
+        sender.send(0, 13, 10).unwrap();
+        let after = now();
+        let drain = buffer.drain().unwrap();
+        let times: Vec<u64> = drain
+            .records()
+            .map(|record| match record.unwrap() {
+                Record::Sample(sample) => {
+                    assert_eq!(sample.payload(13).unwrap().len(), 13);
+                    sample.time().unwrap()
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(times.len(), 10);
+        assert!(times.is_sorted());
+        // The clock that stamps is the one that needs no lock, and may lag by its last adjustment.
+        assert!(times[0] + 1_000_000 >= before && times[9] <= after + 1_000_000);
+        before = after;
+    }
+}
+
+/// A set of the one CPU, connected.
+fn set(sender: &Sender, pages: usize, options: &Options) -> Set {
+    let set = Set::open_on([0], pages, options).unwrap();
+    sender.connect(0, set.get(0).unwrap().as_fd()).unwrap();
+    sender.payload(0, &[]).unwrap();
+    set
+}
+
+const SOON: Option<Duration> = Some(Duration::from_millis(50));
+
+fn wakes_every_n_events(sender: &Sender) {
+    let mut set = set(sender, 8, &Options::new().wakeup(Wakeup::Events(10)));
+    for _ in 0..3 {
+        sender.send(0, 8, 9).unwrap();
+        assert_eq!(set.wait(SOON).unwrap(), Wake::TimedOut);
+        sender.send(0, 8, 1).unwrap();
+        assert_eq!(set.wait(None).unwrap(), Wake::Ready);
+        assert_eq!(set.wait(SOON).unwrap(), Wake::TimedOut, "told once");
+    }
+    let mut samples = 0;
+    set.drain(|cpu, record| {
+        assert_eq!(cpu, 0);
+        samples += u32::from(matches!(record, Ok(Record::Sample(_))));
+    });
+    assert_eq!(samples, 30);
+}
+
+fn wakes_every_n_bytes(sender: &Sender) {
+    let mut set = set(sender, 8, &Options::new().wakeup(Wakeup::Bytes(240)));
+    sender.send(0, 8, 9).unwrap();
+    assert_eq!(set.wait(SOON).unwrap(), Wake::TimedOut);
+    sender.send(0, 8, 2).unwrap();
+    assert_eq!(set.wait(None).unwrap(), Wake::Ready);
+}
+
+fn enabled_again(sender: &Sender) {
+    let mut buffer = open(sender, 1, &Options::new());
+    sender.payload(0, &[]).unwrap();
+    sender.send(0, 8, 1).unwrap();
+    buffer.enable().unwrap();
+    sender.send(0, 8, 1).unwrap();
+    assert_eq!(drain(&mut buffer).0, [1, 2]);
+}

@@ -1,0 +1,111 @@
+//! What those get who may not: one clear line each.
+
+use libtest_mimic::{Completion, Trial};
+use perf_reader::{Buffer, Error, Options};
+
+use crate::bpf::Sender;
+use crate::live;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        live("memory_that_may_not_be_locked", locked_memory),
+        Trial::ignorable_test("without_privileges", || Ok(without_privileges())),
+        live("a_cpu_that_does_not_exist", no_such_cpu),
+        live("pages_that_are_no_power_of_two", no_power_of_two),
+    ]
+}
+
+const CAP_IPC_LOCK: u32 = 14;
+
+/// Runs `f` in a thread whose effective capabilities are those of this process that `keep` has a bit for.
+fn with_capabilities<T: Send>(keep: u64, f: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                /// `_LINUX_CAPABILITY_VERSION_3`.
+                const VERSION: u32 = 0x2008_0522;
+                let header = [VERSION, 0];
+                // effective, permitted, inheritable: low words, then high words.
+                let mut sets = [[0_u32; 3]; 2];
+                // SAFETY: header and data are as long as this version says.
+                let got = unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) };
+                assert_eq!(got, 0);
+                for (word, set) in sets.iter_mut().enumerate() {
+                    set[0] &= (keep >> (32 * word)) as u32;
+                    set[1] = set[0];
+                    set[2] = 0;
+                }
+                // SAFETY: as above. Capabilities are a thread's own.
+                let done = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
+                assert_eq!(done, 0);
+                f()
+            })
+            .join()
+            .unwrap()
+    })
+}
+
+fn number(path: &str) -> Option<i64> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// Far more pages than a user may lock, without the capability that lifts the limit: the error says how many fit, and they
+/// do.
+fn locked_memory(_: &Sender) {
+    with_capabilities(!(1 << CAP_IPC_LOCK), || {
+        if number("/proc/sys/kernel/perf_event_paranoid") < Some(0) {
+            panic!("a perf_event_paranoid below 0 lifts the limit: set it to 0 or more for this test");
+        }
+        let asked = 1 << 18;
+        let error = Buffer::open(0, asked, &Options::new()).unwrap_err();
+        let Error::LockedMemory { cpu: 0, pages, fit, mlock_kb: Some(_), .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(pages, asked);
+        assert!(fit.is_power_of_two() && fit < asked, "{fit}");
+        let line = error.to_string();
+        for part in [
+            "262144 pages",
+            "CPU 0",
+            "EPERM",
+            &format!("{fit} data pages would fit"),
+            "perf_event_mlock_kb",
+            "RLIMIT_MEMLOCK",
+        ] {
+            assert!(line.contains(part), "{part:?} is not in {line:?}");
+        }
+        assert!(!line.contains('\n'));
+        drop(Buffer::open(0, fit, &Options::new()).unwrap());
+    });
+}
+
+/// Needs none itself, but a kernel that asks for some.
+fn without_privileges() -> Completion {
+    if number("/proc/sys/kernel/perf_event_paranoid") < Some(1) {
+        return Completion::ignored_with("perf_event_paranoid is below 1: everybody may");
+    }
+    with_capabilities(0, || {
+        let error = Buffer::open(0, 1, &Options::new()).unwrap_err();
+        assert!(matches!(error, Error::Denied { cpu: 0, .. }), "{error:?}");
+        let line = error.to_string();
+        for part in ["CPU 0", "EACCES", "CAP_PERFMON", "perf_event_paranoid"] {
+            assert!(line.contains(part), "{part:?} is not in {line:?}");
+        }
+    });
+    Completion::Completed
+}
+
+fn no_such_cpu(_: &Sender) {
+    for cpu in [100_000, u32::MAX >> 1] {
+        let error = Buffer::open(cpu, 1, &Options::new()).unwrap_err();
+        assert!(matches!(error, Error::Offline { cpu: c, .. } if c == cpu), "{error:?}");
+        assert!(error.to_string().contains("is offline or does not exist"), "{error}");
+    }
+}
+
+fn no_power_of_two(_: &Sender) {
+    for (pages, advice) in [(0, "a power of two"), (3, "2 or 4"), (1000, "512 or 1024")] {
+        let error = Buffer::open(0, pages, &Options::new()).unwrap_err();
+        assert!(error.to_string().contains(advice), "{error}");
+    }
+}

@@ -1,0 +1,156 @@
+//! The set of all CPUs' buffers against the real kernel.
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use perf_reader::{Options, Record, Set, Wake, online_cpus};
+
+use crate::bpf::Sender;
+use crate::live;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        live("every_online_cpu_is_seen_after_one_wait", every_cpu),
+        live("cpus_that_do_not_exist_are_left_out", holes),
+        live("a_stopper_ends_a_wait", stopper),
+        live("ones_own_epoll_can_hold_the_set", nested),
+        live("live_producers_on_every_cpu", live_producers),
+    ]
+}
+
+fn open(sender: &Sender, pages: usize) -> Set {
+    let set = Set::open(pages, &Options::new()).unwrap();
+    for buffer in &set {
+        sender.connect(buffer.cpu(), buffer.as_fd()).unwrap();
+        sender.payload(buffer.cpu(), &[]).unwrap();
+    }
+    set
+}
+
+fn every_cpu(sender: &Sender) {
+    let mut set = open(sender, 2);
+    let cpus = online_cpus().unwrap();
+    assert_eq!(set.iter().map(|buffer| buffer.cpu()).collect::<Vec<_>>(), cpus);
+    assert_eq!(set.wait(Some(Duration::ZERO)).unwrap(), Wake::TimedOut);
+    for &cpu in &cpus {
+        assert_eq!(sender.send(cpu, 8, 3).unwrap(), 0);
+    }
+    assert_eq!(set.wait(None).unwrap(), Wake::Ready);
+    let mut seen = Vec::new();
+    set.drain(|cpu, record| match record {
+        Ok(Record::Sample(sample)) => {
+            seen.push((cpu, u64::from_ne_bytes(sample.array().unwrap())));
+        }
+        other => panic!("{other:?}"),
+    });
+    let expected: Vec<_> = cpus.iter().flat_map(|&cpu| (1..=3).map(move |n| (cpu, n))).collect();
+    assert_eq!(seen, expected);
+    assert_eq!(set.lost_total().unwrap().samples, 0);
+}
+
+fn holes(_: &Sender) {
+    let mut cpus = online_cpus().unwrap();
+    let last = *cpus.last().unwrap();
+    cpus.push(last + 1);
+    let set = Set::open_on(cpus, 1, &Options::new()).unwrap();
+    assert!(set.get(last).is_some());
+    assert!(set.get(last + 1).is_none());
+}
+
+fn stopper(sender: &Sender) {
+    let mut set = open(sender, 1);
+    let stopper = set.stopper();
+    for by_hand in [false, true] {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(20));
+                if by_hand {
+                    // As a signal handler would.
+                    // SAFETY: one readable byte, and the descriptor is open.
+                    let written = unsafe { libc::write(stopper.as_fd().as_raw_fd(), [0_u8].as_ptr().cast(), 1) };
+                    assert_eq!(written, 1);
+                } else {
+                    stopper.stop();
+                }
+            });
+            assert_eq!(set.wait(None).unwrap(), Wake::Stopped);
+        });
+        assert_eq!(set.wait(None).unwrap(), Wake::Stopped, "until it is resumed");
+        set.resume().unwrap();
+        assert_eq!(set.wait(Some(Duration::ZERO)).unwrap(), Wake::TimedOut);
+        sender.send(0, 8, 1).unwrap();
+        assert_eq!(set.wait(None).unwrap(), Wake::Ready);
+    }
+    drop(set);
+    stopper.stop();
+}
+
+/// poll(2) on the set answers when a CPU has records, and when it was stopped.
+fn nested(sender: &Sender) {
+    let mut set = open(sender, 1);
+    let poll = |set: &Set, timeout| {
+        let mut fd = libc::pollfd { fd: set.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one live element.
+        unsafe { libc::poll(&mut fd, 1, timeout) }
+    };
+    assert_eq!(poll(&set, 0), 0);
+    sender.send(0, 8, 1).unwrap();
+    assert_eq!(poll(&set, 5000), 1);
+    let mut samples = 0;
+    set.drain(|_, _| samples += 1);
+    assert_eq!(samples, 1);
+    assert_eq!(poll(&set, 0), 0, "asking consumes");
+    set.stopper().stop();
+    assert_eq!(poll(&set, 5000), 1);
+}
+
+/// A thread a CPU sends without pause while the set is drained: received and lost are what was sent, in order on each CPU.
+fn live_producers(sender: &Sender) {
+    let mut set = open(sender, 4);
+    let cpus = online_cpus().unwrap();
+    let until = Instant::now() + Duration::from_millis(1500);
+    let (sent, refused) = (AtomicU64::new(0), AtomicU64::new(0));
+    let running = AtomicU64::new(cpus.len() as u64);
+    let mut last = vec![0; *cpus.last().unwrap() as usize + 1];
+    let (mut received, mut announced) = (0, 0);
+    std::thread::scope(|scope| {
+        for &cpu in &cpus {
+            let (sent, refused, running) = (&sent, &refused, &running);
+            scope.spawn(move || {
+                while Instant::now() < until {
+                    let failed = sender.send(cpu, 8, 100).unwrap();
+                    sent.fetch_add(100, Ordering::Relaxed);
+                    refused.fetch_add(failed.into(), Ordering::Relaxed);
+                }
+                running.fetch_sub(1, Ordering::Release);
+            });
+        }
+        loop {
+            let over = running.load(Ordering::Acquire) == 0;
+            if !over {
+                set.wait(Some(Duration::from_millis(10))).unwrap();
+            }
+            set.drain(|cpu, record| match record.unwrap() {
+                Record::Sample(sample) => {
+                    let number = u64::from_ne_bytes(sample.array().unwrap());
+                    let last = &mut last[cpu as usize];
+                    assert!(number > *last, "CPU {cpu}: {last} then {number}");
+                    *last = number;
+                    received += 1;
+                }
+                Record::Lost(lost) => announced += lost,
+                other => panic!("{other:?}"),
+            });
+            if over {
+                break;
+            }
+        }
+    });
+    let lost = refused.into_inner();
+    assert_eq!(received + lost, sent.into_inner());
+    assert!(announced <= lost);
+    assert_eq!(set.lost_total().unwrap().samples, lost);
+    assert!(received > 1000);
+}
