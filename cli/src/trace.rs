@@ -29,6 +29,9 @@ use log::{info, warn};
 use self::{command::Traced, output::Output, source::Source};
 use crate::{Format, failure::Failure, signals};
 
+/// Bytes of buffer unless told otherwise.
+const DEFAULT_BUFFER: u32 = 256 * 1024;
+
 /// The arguments of `cutaway trace`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -53,7 +56,7 @@ pub(crate) struct Arguments {
     duration: Option<Duration>,
 
     /// Bytes of buffer: of the ring, or of each CPU's perf buffer; rounded up to a power of two of pages
-    #[arg(long, value_name = "BYTES", default_value = "262144", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_BUFFER, value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     buffer: u32,
 
     /// How events are printed
@@ -104,8 +107,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
 /// Traces until the command ends, a limit is reached, or a signal comes.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let transport = arguments.transport.choose(probe::ring_buffer);
-    let follow = !arguments.command.is_empty() && follow::possible();
+    let obstacle = follow::obstacle();
+    let follow = !arguments.command.is_empty() && obstacle.is_none();
     let loaded = load(transport, arguments, follow)?;
+    if let Some(why) = obstacle.filter(|_| !arguments.command.is_empty()) {
+        warn!("tracing every process, not the command alone: {why}");
+    }
     let mut source = Source::open(transport, &loaded, arguments.buffer)?;
     let stopped = Arc::new(AtomicBool::new(false));
     let stop = {
@@ -118,7 +125,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     signals::on_stop(stop.clone()).map_err(|error| Failure::system("listen for signals", &error))?;
 
-    let links = attach(&loaded, arguments, follow)?;
+    let links = attach(&loaded, &arguments.library, arguments.pid, follow)?;
     let mut trace = Trace {
         transport,
         output: Output::new(arguments.format),
@@ -145,10 +152,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     outcome
 }
 
+pub(crate) use follow::obstacle as cannot_follow;
+
+/// Does all that tracing does but wait for events.
+pub(crate) fn rehearse(transport: Transport) -> Result<(), Failure> {
+    let bytes = assemble(transport)?;
+    let loaded = Object::parse(&bytes)?.load()?;
+    let _source = Source::open(transport, &loaded, DEFAULT_BUFFER)?;
+    attach(&loaded, getaddrinfo::LIBRARY, None, false).map(drop)
+}
+
+fn assemble(transport: Transport) -> Result<Vec<u8>, Failure> {
+    transport.object().map_err(|error| Failure::new(format!("cannot assemble the programs: {error}")))
+}
+
 /// The object for this transport, adapted to what was asked, in the kernel.
 fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<Loaded, Failure> {
-    let bytes = transport.object().map_err(|error| Failure::new(format!("cannot assemble the programs: {error}")))?;
-    let mut object = Object::parse(&bytes)?;
+    let mut object = Object::parse(&assemble(transport)?)?;
     if transport == Transport::Ring {
         object.map_mut(names::EVENTS)?.max_entries = arguments.buffer;
     }
@@ -157,10 +177,10 @@ fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<Loa
 }
 
 /// Attaches the programs. The return probe comes last: whatever call it sees has passed the entry probe.
-fn attach(loaded: &Loaded, arguments: &Arguments, follow: bool) -> Result<Vec<Link>, Failure> {
+fn attach(loaded: &Loaded, library: &str, pid: Option<u32>, follow: bool) -> Result<Vec<Link>, Failure> {
     let probe = |on_return| {
-        let probe = Uprobe::new(&arguments.library, getaddrinfo::FUNCTION).on_return(on_return);
-        match arguments.pid {
+        let probe = Uprobe::new(library, getaddrinfo::FUNCTION).on_return(on_return);
+        match pid {
             Some(pid) => probe.pid(pid),
             None => probe,
         }

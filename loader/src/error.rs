@@ -131,7 +131,7 @@ impl Error {
     }
 }
 
-const PRIVILEGES: &str = "run it as root, or with CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8); `cutaway doctor` tells what is missing";
+const PRIVILEGES: &str = "run it as root, or with CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8)";
 
 struct Advice<'a>(&'a Option<String>);
 

@@ -9,13 +9,13 @@ use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
-use aya_obj::btf::Btf;
-use log::{debug, warn};
+use aya_obj::btf::{Btf, BtfFeatures};
+use log::debug;
 
 use crate::{
-    Error, Link, Map, Object, Program,
+    Errno, Error, Link, Map, Object, Program,
     object::no_such,
-    probe::{self, Support},
+    probe::{self, Support, charged},
     program::Shared,
     sys::bpf,
 };
@@ -60,35 +60,36 @@ impl Object {
         Ok(Loaded { maps, programs })
     }
 
-    /// Loads the object's BTF, rewritten to what this kernel takes. It serves readers of maps and of verifier logs;
-    /// programs of the kinds that this loader knows run without it, so its failure is no error.
+    /// Loads the object's BTF. It serves readers of maps and of verifier logs; programs of the kinds that this loader
+    /// knows run without it, so its failure is no error.
+    ///
+    /// A new kernel takes everything. An old one refuses all of it for one kind that it does not know; only then is it
+    /// asked about each kind, and given what it takes.
     fn load_btf(&mut self) -> Option<OwnedFd> {
-        self.parsed.btf.as_ref()?;
-        match probe::btf() {
-            Support::Yes => {}
-            answer => {
-                debug!("the object's BTF stays behind: {answer}");
-                return None;
+        let original = self.parsed.btf.clone()?;
+        let every = BtfFeatures::new(true, true, true, true, true, true, true, true);
+        let loaded = self.load_btf_as(&every).or_else(|why| {
+            debug!("the kernel does not take the object's BTF as it is: {why}");
+            self.parsed.btf = Some(original);
+            match probe::btf() {
+                Support::Yes => self.load_btf_as(probe::btf_features()),
+                answer => Err(format!("BTF is {answer}")),
             }
-        }
-        let bytes = match self.parsed.fixup_and_sanitize_btf(probe::btf_features()) {
-            Ok(btf) => btf?.to_bytes(),
-            Err(error) => {
-                warn!("the object's BTF stays behind: {error}");
-                return None;
-            }
+        });
+        loaded.inspect_err(|why| debug!("the object's BTF stays behind: {why}")).ok().flatten()
+    }
+
+    /// Rewrites the object's BTF to what `features` allow, and loads it.
+    fn load_btf_as(&mut self, features: &BtfFeatures) -> Result<Option<OwnedFd>, String> {
+        let Some(btf) = self.parsed.fixup_and_sanitize_btf(features).map_err(|error| error.to_string())? else {
+            return Ok(None);
         };
-        match bpf::btf_load(
-            &bytes,
-            &mut [],
-            "loads the object's BTF: types of maps, names of functions, lines of source",
-        ) {
-            Ok(btf) => Some(btf),
-            Err(error) => {
-                warn!("the object's BTF stays behind, the kernel refuses it: {}", crate::Errno::of(&error));
-                None
-            }
-        }
+        charged(|| {
+            let why = "loads the object's BTF: types of maps, names of functions, lines of source";
+            bpf::btf_load(&btf.to_bytes(), &mut [], why)
+        })
+        .map(Some)
+        .map_err(|error| Errno::of(&error).to_string())
     }
 
     /// Adapts the instructions to the structures of the running kernel (CO-RE).

@@ -7,22 +7,11 @@ use std::fs;
 
 use cutaway::Loaded;
 use cutaway_programs::getaddrinfo::names;
-use log::warn;
 
 use crate::failure::Failure;
 
-/// Whether children can be followed; if not, says why and what is traced instead.
-pub(crate) fn possible() -> bool {
-    match obstacle() {
-        None => true,
-        Some(why) => {
-            warn!("tracing every process, not the command alone: {why}");
-            false
-        }
-    }
-}
-
-fn obstacle() -> Option<String> {
+/// Why the command's children cannot be followed here; `None` if they can.
+pub(crate) fn obstacle() -> Option<String> {
     /// The initial PID namespace's inode (`PROC_PID_INIT_INO`).
     const INITIAL: &str = "pid:[4026531836]";
     match fs::read_link("/proc/self/ns/pid") {

@@ -5,7 +5,7 @@
 //! when hit it replaces the return address on the stack, so that the thread comes by once more on its way out.
 //! (`kernel/events/uprobes.c`, `kernel/trace/trace_uprobe.c`.)
 
-use std::{ffi::CString, fs, io, os::unix::ffi::OsStrExt};
+use std::{ffi::CString, fs, io, os::unix::ffi::OsStrExt, path::PathBuf};
 
 use super::{Link, library, symbol};
 use crate::{
@@ -79,12 +79,12 @@ impl Uprobe {
         self
     }
 
-    /// Attaches `program`.
+    /// The file and the place in it, in bytes from its start, where the probe will be. Needs no privileges.
     ///
     /// # Errors
     ///
-    /// [`Error::Library`] or [`Error::Symbol`] if there is no such function; [`Error::Kernel`] if the kernel refuses.
-    pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+    /// [`Error::Library`] or [`Error::Symbol`] if there is no such function.
+    pub fn locate(&self) -> Result<(PathBuf, u64), Error> {
         let path = library::find(&self.library)?;
         let function = symbol::find(&path, &self.symbol)?;
         let offset = function.file_offset.checked_add(self.offset).ok_or_else(|| Error::Symbol {
@@ -92,6 +92,16 @@ impl Uprobe {
             library: path.display().to_string(),
             why: format!("the offset {:#x} reaches beyond any file", self.offset),
         })?;
+        Ok((path, offset))
+    }
+
+    /// Attaches `program`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Uprobe::locate`]; [`Error::Kernel`] if the kernel refuses.
+    pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+        let (path, offset) = self.locate()?;
         let what =
             format!("{}`{}` in {}", if self.on_return { "the return of " } else { "" }, self.symbol, path.display());
         let attempt = || format!("put a probe on {what}");

@@ -1,0 +1,124 @@
+//! The kernel and what is mounted on it.
+
+use std::{fs, path::Path};
+
+use cutaway::{
+    Uprobe,
+    probe::{self, Support},
+};
+use cutaway_programs::getaddrinfo;
+
+use super::Finding;
+
+pub(super) fn findings() -> Vec<Finding> {
+    vec![
+        kernel(),
+        cpus(),
+        feature("ring buffer", probe::ring_buffer(), "use --transport perf-heap or perf-stack"),
+        feature("perf event array", probe::perf_event_array(), "a newer kernel is needed"),
+        feature("links on perf events", probe::perf_link(), "programs are attached the older way, by ioctl(2)"),
+        feature("BTF", probe::btf(), "verifier logs will not quote source lines"),
+        kernel_btf(),
+        uprobes(),
+        function(),
+        tracefs(),
+        bpffs(),
+        jit(),
+    ]
+}
+
+fn kernel() -> Finding {
+    let system = rustix::system::uname();
+    let text = format!(
+        "{} {} on {}",
+        system.sysname().to_string_lossy(),
+        system.release().to_string_lossy(),
+        system.machine().to_string_lossy()
+    );
+    Finding::ok("kernel", text)
+}
+
+fn cpus() -> Finding {
+    let list =
+        |file: &str| fs::read_to_string(format!("/sys/devices/system/cpu/{file}")).map(|text| text.trim().to_owned());
+    match (list("online"), list("possible")) {
+        (Ok(online), Ok(possible)) => Finding::ok("CPUs", format!("online {online}, possible {possible}")),
+        (Err(error), _) | (_, Err(error)) => {
+            Finding::no("CPUs", format!("/sys/devices/system/cpu cannot be read: {error}"), "mount sysfs on /sys")
+        }
+    }
+}
+
+fn feature(check: &'static str, support: Support, otherwise: &str) -> Finding {
+    match support {
+        Support::Yes => Finding::ok(check, "yes"),
+        Support::Needs(_) => Finding::note(check, support.to_string(), otherwise),
+        Support::NotPermitted => Finding::no(
+            check,
+            support.to_string(),
+            "run as root, or with CAP_BPF and CAP_PERFMON; see privileges below",
+        ),
+    }
+}
+
+fn kernel_btf() -> Finding {
+    const PATH: &str = "/sys/kernel/btf/vmlinux";
+    match fs::metadata(PATH) {
+        Ok(file) => Finding::ok("the kernel's own BTF", format!("{PATH}, {} bytes", file.len())),
+        Err(_) => Finding::note(
+            "the kernel's own BTF",
+            format!("there is no {PATH}"),
+            "objects with CO-RE relocations cannot be loaded; the kernel was built without CONFIG_DEBUG_INFO_BTF",
+        ),
+    }
+}
+
+fn uprobes() -> Finding {
+    if Path::new("/sys/bus/event_source/devices/uprobe/type").exists() {
+        Finding::ok("uprobes", "yes")
+    } else {
+        Finding::no(
+            "uprobes",
+            "this kernel has no uprobe PMU",
+            "it needs CONFIG_UPROBE_EVENTS, and sysfs mounted on /sys",
+        )
+    }
+}
+
+fn function() -> Finding {
+    match Uprobe::new(getaddrinfo::LIBRARY, getaddrinfo::FUNCTION).locate() {
+        Ok((file, offset)) => Finding::ok("getaddrinfo", format!("at {offset:#x} in {}", file.display())),
+        Err(error) => Finding::no("getaddrinfo", error.to_string(), "name the right library with --library"),
+    }
+}
+
+fn tracefs() -> Finding {
+    match crate::trace::cannot_follow() {
+        None => Finding::ok("following children", "yes, by the tracepoint task/task_newtask"),
+        Some(why) => {
+            Finding::note("following children", why, "`trace -- COMMAND` traces every process, not COMMAND alone")
+        }
+    }
+}
+
+fn bpffs() -> Finding {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let place = mounts.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let (place, kind) = (words.nth(1)?, words.next()?);
+        (kind == "bpf").then_some(place)
+    });
+    match place {
+        Some(place) => Finding::ok("bpffs", format!("mounted on {place}")),
+        None => Finding::note("bpffs", "not mounted", "nothing can be pinned; mount -t bpf bpf /sys/fs/bpf"),
+    }
+}
+
+fn jit() -> Finding {
+    match fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").as_deref().map(str::trim) {
+        Ok("0") => Finding::note("JIT compiler", "off: programs are interpreted", "sysctl net.core.bpf_jit_enable=1"),
+        Ok(_) => Finding::ok("JIT compiler", "on"),
+        // Only root may read it, and a kernel that has nothing but the JIT does not have the file.
+        Err(_) => Finding::ok("JIT compiler", "unknown: /proc/sys/net/core/bpf_jit_enable cannot be read"),
+    }
+}

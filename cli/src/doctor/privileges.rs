@@ -1,0 +1,89 @@
+//! What this process may do.
+
+use std::fs;
+
+use super::Finding;
+
+pub(super) fn findings() -> Vec<Finding> {
+    vec![capabilities(), unprivileged(), paranoid(), lockdown(), locked_memory()]
+}
+
+/// The capabilities that matter, by number (`include/uapi/linux/capability.h`).
+const CAPABILITIES: [(u32, &str); 5] =
+    [(14, "CAP_IPC_LOCK"), (21, "CAP_SYS_ADMIN"), (24, "CAP_SYS_RESOURCE"), (38, "CAP_PERFMON"), (39, "CAP_BPF")];
+
+fn capabilities() -> Finding {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0);
+    let has = |number: u32| effective >> number & 1 == 1;
+    let (there, missing): (Vec<_>, Vec<_>) = CAPABILITIES.iter().partition(|(number, _)| has(*number));
+    let names = |list: &[&(u32, &str)]| list.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
+    let finding = match (there.as_slice(), missing.as_slice()) {
+        ([], _) => "none that matters".to_owned(),
+        (there, []) => names(there),
+        (there, missing) => format!("{}; without {}", names(there), names(missing)),
+    };
+    let enough = has(21) || has(38) && has(39);
+    if enough {
+        Finding::ok("capabilities", finding)
+    } else {
+        Finding::no(
+            "capabilities",
+            finding,
+            "run as root, or give the process CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8)",
+        )
+    }
+}
+
+fn setting(path: &str) -> Option<i64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+fn unprivileged() -> Finding {
+    const CHECK: &str = "unprivileged bpf(2)";
+    match setting("/proc/sys/kernel/unprivileged_bpf_disabled") {
+        Some(0) => {
+            Finding::note(CHECK, "allowed, for a few kinds of program", "tracing needs capabilities all the same")
+        }
+        Some(level) => Finding::ok(CHECK, format!("forbidden (kernel.unprivileged_bpf_disabled = {level})")),
+        None => Finding::ok(CHECK, "unknown"),
+    }
+}
+
+fn paranoid() -> Finding {
+    const CHECK: &str = "perf_event_paranoid";
+    match setting("/proc/sys/kernel/perf_event_paranoid") {
+        Some(level) if level > 0 => Finding::ok(CHECK, format!("{level}: perf buffers need CAP_PERFMON")),
+        Some(level) => Finding::ok(CHECK, format!("{level}: perf buffers may be opened by anybody")),
+        None => Finding::no(CHECK, "the kernel has no perf events", "it needs CONFIG_PERF_EVENTS"),
+    }
+}
+
+fn lockdown() -> Finding {
+    const CHECK: &str = "lockdown";
+    let text = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    let level = text.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(level, _)| level);
+    match level {
+        Some("confidentiality") => Finding::no(
+            CHECK,
+            "confidentiality: programs may read no memory of the kernel, and load only in part",
+            "boot without lockdown=confidentiality",
+        ),
+        Some(level) => Finding::ok(CHECK, level),
+        None => Finding::ok(CHECK, "unknown, or not built into the kernel"),
+    }
+}
+
+fn locked_memory() -> Finding {
+    const CHECK: &str = "locked memory";
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
+    let limit = limit.map_or_else(|| "no limit".to_owned(), |bytes| format!("limit {} KiB", bytes / 1024));
+    match setting("/proc/sys/kernel/perf_event_mlock_kb") {
+        Some(kib) => Finding::ok(CHECK, format!("{limit}; perf buffers have {kib} KiB for each CPU and user besides")),
+        None => Finding::ok(CHECK, limit),
+    }
+}

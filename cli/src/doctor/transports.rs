@@ -1,0 +1,25 @@
+//! The proof: each transport loaded, its buffer opened, its programs attached and detached again.
+
+use cutaway_programs::getaddrinfo::Transport;
+
+use super::Finding;
+
+pub(super) fn findings() -> Vec<Finding> {
+    Transport::ALL
+        .map(|transport| {
+            let check = match transport {
+                Transport::PerfStack => "trace by perf-stack",
+                Transport::PerfHeap => "trace by perf-heap",
+                Transport::Ring => "trace by ring",
+            };
+            match crate::trace::rehearse(transport) {
+                Ok(()) => Finding::ok(check, "loads, attaches and detaches"),
+                Err(failure) => {
+                    let text = failure.to_string();
+                    let (why, advice) = text.split_once("; ").unwrap_or((&text, "see the findings above"));
+                    Finding::no(check, why, advice)
+                }
+            }
+        })
+        .into()
+}
