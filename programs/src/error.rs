@@ -17,14 +17,14 @@ pub enum Error {
     /// A label was made, and perhaps jumped to, but never bound.
     LabelUnbound {
         /// The label's name.
-        label: String,
+        label: &'static str,
         /// The Rust line of the first jump to it, or of its making if there is no jump.
         at: At,
     },
     /// A label was bound in two places.
     LabelBoundTwice {
         /// The label's name.
-        label: String,
+        label: &'static str,
         /// The Rust line that bound it first.
         first: At,
         /// The Rust line that bound it again.
@@ -32,13 +32,15 @@ pub enum Error {
     },
     /// A label was bound or jumped to in an assembler that did not make it.
     ForeignLabel {
+        /// The label's name.
+        label: &'static str,
         /// The Rust line that did so.
         at: At,
     },
     /// A label is too far away from a jump to it.
     JumpTooFar {
         /// The label's name.
-        label: String,
+        label: &'static str,
         /// The distance in slots of eight bytes; a jump reaches from -32,768 to 32,767.
         distance: i64,
         /// The Rust line of the jump.
@@ -121,8 +123,11 @@ impl Display for Error {
                 f,
                 "label `{label}`, bound at {first}, is bound again at {second}: a label is one place, make two"
             ),
-            Self::ForeignLabel { at } => {
-                write!(f, "the label at {at} was made by another assembler: labels belong to one function")
+            Self::ForeignLabel { label, at } => {
+                write!(
+                    f,
+                    "label `{label}`, wanted at {at}, was made by another assembler: a label belongs to one function"
+                )
             }
             Self::JumpTooFar { label, distance, at } => write!(
                 f,

@@ -17,6 +17,15 @@ impl Owner {
     }
 }
 
+/// A place in a function that a jump can go to. Made by [`Assembler::label`](crate::Assembler::label) of the same
+/// assembler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    pub(crate) owner: Owner,
+    pub(crate) index: usize,
+    pub(crate) name: &'static str,
+}
+
 macro_rules! handles {
     ($($(#[$doc:meta])* $name:ident;)*) => { $(
         $(#[$doc])*
@@ -29,9 +38,7 @@ macro_rules! handles {
 }
 
 handles! {
-    /// A place in a function that a jump can go to. Made by [`Assembler::label`](crate::Assembler::label) of the same
-    /// assembler.
-    Label;
+
     /// A map of an object. Made by [`ObjectBuilder::map`](crate::ObjectBuilder::map).
     MapRef;
     /// A global variable of an object. Made by [`ObjectBuilder::variable`](crate::ObjectBuilder::variable).

@@ -59,7 +59,7 @@ impl Listing<'_> {
     fn name_of(&self, statement: &Statement) -> Option<&str> {
         let instruction = &statement.instruction;
         match statement.reference {
-            Some(Reference::Jump(label) | Reference::LongJump(label)) => self.code.label_name(label),
+            Some(Reference::Jump(label) | Reference::LongJump(label)) => Some(label.name),
             Some(reference) => self.names.name_of(reference),
             None if instruction.code == JMP | CALL => Helper::from_number(instruction.imm).map(Helper::name),
             None => None,

@@ -69,7 +69,7 @@ fn an_unbound_label_is_reported_at_its_first_use() {
     asm.jump(done);
     let error = asm.finish().unwrap_err();
     let Error::LabelUnbound { label, at } = &error else { panic!("{error:?}") };
-    assert_eq!((label.as_str(), line(at)), ("done", expected));
+    assert_eq!((*label, line(at)), ("done", expected));
     let text = error.to_string();
     assert!(text.starts_with("label `done`, wanted at ") && text.contains("labels.rs:"), "{text}");
 }
@@ -80,7 +80,7 @@ fn an_unbound_label_that_nobody_uses_is_reported_where_it_was_made() {
     let (expected, _) = (here(), asm.label("idle"));
     asm.exit();
     let Err(Error::LabelUnbound { label, at }) = asm.finish() else { panic!("no error") };
-    assert_eq!((label.as_str(), line(at)), ("idle", expected));
+    assert_eq!((label, line(at)), ("idle", expected));
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_label_is_bound_once() {
     asm.exit();
     let (two, ()) = (here(), asm.bind(twice));
     let Err(Error::LabelBoundTwice { label, first, second }) = asm.finish() else { panic!("no error") };
-    assert_eq!((label.as_str(), line(first), line(second)), ("twice", one, two));
+    assert_eq!((label, line(first), line(second)), ("twice", one, two));
 }
 
 #[test]
@@ -103,15 +103,15 @@ fn a_label_of_another_assembler_is_refused() {
     let own = asm.label("own");
     asm.bind(own);
     let (expected, ()) = (here(), asm.jump(foreign));
-    let Err(Error::ForeignLabel { at }) = asm.finish() else { panic!("no error") };
-    assert_eq!(line(at), expected);
+    let Err(Error::ForeignLabel { label, at }) = asm.finish() else { panic!("no error") };
+    assert_eq!((label, line(at)), ("foreign", expected));
 
     let mut asm = Assembler::new();
     let own = asm.label("own");
     let (expected, ()) = (here(), asm.bind(foreign));
     asm.bind(own);
-    let Err(Error::ForeignLabel { at }) = asm.finish() else { panic!("no error") };
-    assert_eq!(line(at), expected);
+    let Err(Error::ForeignLabel { label, at }) = asm.finish() else { panic!("no error") };
+    assert_eq!((label, line(at)), ("foreign", expected));
 }
 
 /// A jump over so many slots, forwards or backwards.
@@ -146,7 +146,7 @@ fn sixteen_bits_are_the_limit() {
     for (slots, forwards, expected) in [(32_768, true, 32_768), (32_768, false, -32_769)] {
         let error = over(slots, forwards, false).unwrap_err();
         let Error::JumpTooFar { label, distance, at } = &error else { panic!("{error:?}") };
-        assert_eq!((label.as_str(), *distance), ("there", expected));
+        assert_eq!((*label, *distance), ("there", expected));
         assert!(at.file().ends_with("labels.rs"));
         assert!(over(slots, forwards, true).is_ok(), "a long jump reaches it");
     }

@@ -21,7 +21,7 @@ pub(crate) struct Statement {
 pub struct Code {
     statements: Vec<Statement>,
     /// The labels in the order of their making: the statement that each stands in front of, and its name.
-    labels: Vec<(usize, String)>,
+    labels: Vec<(usize, &'static str)>,
     /// A label that is jumped to but has no instruction after it.
     pub(crate) open_end: Option<At>,
 }
@@ -55,15 +55,11 @@ impl Code {
         })
     }
 
-    pub(crate) fn label_name(&self, label: Label) -> Option<&str> {
-        self.labels.get(label.index).map(|(_, name)| name.as_str())
-    }
-
     /// The statements, each with its slot and the names of the labels in front of it.
-    pub(crate) fn labelled(&self) -> impl Iterator<Item = (usize, &Statement, Vec<&str>)> {
+    pub(crate) fn labelled(&self) -> impl Iterator<Item = (usize, &Statement, Vec<&'static str>)> {
         let labels_at = |index: usize| {
             let here = self.labels.iter().filter(move |&&(at, _)| at == index);
-            here.map(|(_, name)| name.as_str()).collect()
+            here.map(|&(_, name)| name).collect()
         };
         let statements = self.statements().enumerate();
         statements.map(move |(index, (slot, statement))| (slot, statement, labels_at(index)))
@@ -95,13 +91,13 @@ impl Assembler {
             let (Some(Reference::Jump(label)) | Some(Reference::LongJump(label))) = statement.reference else {
                 continue;
             };
-            let (target, name, bound_at) = self.target(label, statement.at)?;
+            let (target, bound_at) = self.target(label, statement.at)?;
             if target == self.statements.len() {
                 open_end.get_or_insert(bound_at);
             }
             // A distance counts from the next instruction.
             let distance = starts.get(target).copied().unwrap_or_default() - end;
-            let too_far = |_| Error::JumpTooFar { label: name.to_owned(), distance, at: statement.at };
+            let too_far = |_| Error::JumpTooFar { label: label.name, distance, at: statement.at };
             if let Some(Reference::LongJump(_)) = statement.reference {
                 statement.instruction.imm = i32::try_from(distance).map_err(too_far)?;
             } else {
@@ -111,7 +107,7 @@ impl Assembler {
 
         let mut labels = Vec::with_capacity(self.labels.len());
         for label in self.labels {
-            let unbound = Error::LabelUnbound { label: label.name.clone(), at: label.created };
+            let unbound = Error::LabelUnbound { label: label.name, at: label.created };
             let (index, _) = label.bound.ok_or(unbound)?;
             labels.push((index, label.name));
         }
@@ -119,13 +115,11 @@ impl Assembler {
         Ok(Code { statements, labels, open_end })
     }
 
-    /// The statement that a label stands in front of, its name, and the line that bound it.
-    fn target(&self, label: Label, at: At) -> Result<(usize, &str, At), Error> {
+    /// The statement that a label stands in front of, and the line that bound it.
+    fn target(&self, label: Label, at: At) -> Result<(usize, At), Error> {
         let own = label.owner == self.owner;
         let state = self.labels.get(label.index).filter(|_| own);
-        let state = state.ok_or(Error::ForeignLabel { at })?;
-        let unbound = || Error::LabelUnbound { label: state.name.clone(), at };
-        let (index, bound_at) = state.bound.ok_or_else(unbound)?;
-        Ok((index, &state.name, bound_at))
+        let state = state.ok_or(Error::ForeignLabel { label: label.name, at })?;
+        state.bound.ok_or(Error::LabelUnbound { label: label.name, at })
     }
 }

@@ -63,7 +63,7 @@ pub struct Assembler {
 /// A label as the assembler keeps it.
 #[derive(Debug)]
 struct LabelState {
-    name: String,
+    name: &'static str,
     created: At,
     /// Where it is: in front of which statement, and the Rust line that said so.
     bound: Option<(usize, At)>,
@@ -100,9 +100,9 @@ impl Assembler {
 
     /// Makes a label. Its name is for listings and errors; it need not be unique.
     #[track_caller]
-    pub fn label(&mut self, name: &str) -> Label {
-        self.labels.push(LabelState { name: name.to_owned(), created: Location::caller(), bound: None });
-        Label { owner: self.owner, index: self.labels.len() - 1 }
+    pub fn label(&mut self, name: &'static str) -> Label {
+        self.labels.push(LabelState { name, created: Location::caller(), bound: None });
+        Label { owner: self.owner, index: self.labels.len() - 1, name }
     }
 
     /// Says that `label` is here: in front of the next instruction.
@@ -112,10 +112,10 @@ impl Assembler {
         let here = self.statements.len();
         let own = label.owner == self.owner;
         let fault = match self.labels.get_mut(label.index).filter(|_| own) {
-            None => Error::ForeignLabel { at },
+            None => Error::ForeignLabel { label: label.name, at },
             Some(state) => match state.bound {
                 None => return state.bound = Some((here, at)),
-                Some((_, first)) => Error::LabelBoundTwice { label: state.name.clone(), first, second: at },
+                Some((_, first)) => Error::LabelBoundTwice { label: state.name, first, second: at },
             },
         };
         self.fault.get_or_insert(fault);

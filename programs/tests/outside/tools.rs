@@ -140,8 +140,9 @@ fn without_target(text: &str) -> &str {
 /// The newest instructions that this version of LLVM was tried with; an older one misreads newer instructions instead of
 /// calling them unknown.
 fn isa(tool: &str) -> Isa {
-    let number = tool.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
-    match number.unwrap_or(14) {
+    let version = version(tool).unwrap_or_default();
+    let number = version.split("LLVM version ").nth(1).and_then(|rest| rest.split('.').next());
+    match number.and_then(|number| number.parse().ok()).unwrap_or(14) {
         ..19 => Isa::V3,
         19..22 => Isa::V4,
         _ => Isa::Acquire,
