@@ -99,6 +99,18 @@ impl<M: Consume> Consumer<M> {
         &self.standing
     }
 
+    /// From now on batches publish the start of the last record instead of its
+    /// end.
+    pub(crate) fn set_trailing(&mut self, trailing: bool) {
+        self.standing.trailing = trailing;
+    }
+
+    /// Back to the true position.
+    pub(crate) fn end_trailing(&mut self) {
+        self.standing.trailing = false;
+        publish(&self.memory, &mut self.standing, false);
+    }
+
     pub(crate) fn positions(&self) -> Positions {
         positions(&self.memory)
     }

@@ -16,6 +16,7 @@ pub mod fake;
 mod memory;
 mod record;
 mod ring;
+mod run;
 mod wait;
 
 pub use batch::{Batch, Record, Records, RecordsWithin};
@@ -24,6 +25,7 @@ pub use error::{Corrupt, Error, Region};
 pub use memory::mapped::Mapped;
 pub use memory::{Consume, Data, Memory};
 pub use ring::{Counters, Ring};
+pub use run::Pace;
 pub use wait::{Stopper, Wake};
 
 #[cfg(test)]

@@ -76,6 +76,14 @@ impl<M: Consume> Ring<M> {
         }
     }
 
+    pub(crate) fn consumer_mut(&mut self) -> &mut Consumer<M> {
+        &mut self.consumer
+    }
+
+    pub(crate) fn waiter(&self) -> &Waiter {
+        &self.waiter
+    }
+
     /// Borrows all records that are committed now; none if there are none.
     ///
     /// Whatever the producer adds meanwhile is left for the next batch, so going
@@ -209,13 +217,6 @@ pub struct Counters {
 impl<M: Consume> AsFd for Ring<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-}
-
-/// For interfaces such as mio's and tokio's that ask for the raw form.
-impl<M: Consume> std::os::fd::AsRawFd for Ring<M> {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.fd.as_raw_fd()
     }
 }
 

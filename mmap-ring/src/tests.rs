@@ -2,6 +2,7 @@
 
 mod corruption;
 mod properties;
+mod running;
 mod threads;
 mod waiting;
 

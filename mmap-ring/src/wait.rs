@@ -89,7 +89,7 @@ impl Waiter {
         fd: BorrowedFd<'_>,
         timeout: Option<Duration>,
     ) -> Result<Wake, Error> {
-        if self.stopped() {
+        if self.is_stopped() {
             return Ok(Wake::Stopped);
         }
         if consumer.head()? == Head::Ready {
@@ -117,7 +117,7 @@ impl Waiter {
                 return Ok(Wake::TimedOut);
             }
             self.sleep(fd, left.into_iter().chain(limit).min())?;
-            if self.stopped() {
+            if self.is_stopped() {
                 return Ok(Wake::Stopped);
             }
             if consumer.head()? == Head::Ready {
@@ -126,7 +126,7 @@ impl Waiter {
         }
     }
 
-    fn stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stop.as_ref().is_some_and(Stop::is_stopped)
     }
 

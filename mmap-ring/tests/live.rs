@@ -19,7 +19,7 @@ mod support;
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -376,7 +376,14 @@ fn a_consumer_that_is_behind() -> Outcome {
         u64: 0,
     };
     // SAFETY: `event` lives during the call.
-    unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, ring.as_raw_fd(), &mut event) };
+    unsafe {
+        libc::epoll_ctl(
+            epoll,
+            libc::EPOLL_CTL_ADD,
+            ring.as_fd().as_raw_fd(),
+            &mut event,
+        )
+    };
     let mut wait = |timeout| {
         // SAFETY: room for one event.
         unsafe { libc::epoll_wait(epoll, &mut event, 1, timeout) }

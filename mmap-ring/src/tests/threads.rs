@@ -8,7 +8,7 @@ use crate::fake::{Commit, Kernel};
 use crate::{Head, Wake};
 
 /// How many records a producer sends.
-const EACH: u64 = if cfg!(miri) { 40 } else { 100_000 };
+const EACH: u64 = if cfg!(miri) { 40 } else { 30_000 };
 
 /// A record: its producer, its number, and as many bytes as its number says.
 fn payload(producer: u64, number: u64) -> Vec<u8> {

@@ -1,0 +1,169 @@
+//! The run loop, with trailing release.
+//!
+//! The kernel wakes a consumer only if the record just committed is exactly
+//! where the consumer stands (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`).
+//! A fast consumer always stands there: it has read everything, so nearly every
+//! record pays for a wake-up, which costs the producer far more than the record
+//! itself.
+//!
+//! So this loop says, while records come thick and fast, that it stands at the
+//! *start of the last record it has read* instead of its end:
+//!
+//! ```text
+//!   consumer_pos, plain     ................................v
+//!   consumer_pos, trailing  .......................v........
+//!                           | read | read | ... | last read | next one
+//! ```
+//!
+//! The next record is committed one further, so no wake-up is sent; all but one
+//! record is free for the producer again. Meanwhile the loop sleeps on a timer,
+//! a short while at a time, and looks. When it finds nothing a few times, it
+//! stores its true position and goes to sleep as everyone does, in the order
+//! that [`Ring::settle`] explains. A stream whose events come one by one is never
+//! lingered for: they are delivered as fast as by waiting alone, and an idle
+//! reader makes no timer tick.
+
+use std::ops::ControlFlow;
+use std::thread;
+use std::time::Duration;
+
+use crate::batch::Batch;
+use crate::consumer::{Consumer, Head};
+use crate::error::Error;
+use crate::memory::Consume;
+use crate::ring::Ring;
+use crate::wait::Wake;
+
+/// How [`Ring::run`] treats a dense stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Pace {
+    trailing: bool,
+    linger: Duration,
+    idle_rounds: u32,
+}
+
+impl Default for Pace {
+    /// Trailing release, 50 microseconds of linger, 2 idle rounds.
+    fn default() -> Self {
+        Self {
+            trailing: true,
+            linger: Duration::from_micros(50),
+            idle_rounds: 2,
+        }
+    }
+}
+
+impl Pace {
+    /// Without trailing release: the position is always the true one, and the
+    /// producer sends a wake-up whenever the reader has caught up with it.
+    pub fn immediate() -> Self {
+        Self {
+            trailing: false,
+            ..Self::default()
+        }
+    }
+
+    /// How long to sleep before looking again while lingering. The most that a
+    /// record of a dense stream waits, but for what the kernel's timers add: 50
+    /// microseconds for an ordinary thread (`PR_SET_TIMERSLACK`). The ring has to
+    /// hold what comes in during that time.
+    pub fn linger(self, linger: Duration) -> Self {
+        Self { linger, ..self }
+    }
+
+    /// How many times in a row to linger for nothing before sleeping until the
+    /// kernel sends a wake-up.
+    pub fn idle_rounds(self, idle_rounds: u32) -> Self {
+        Self {
+            idle_rounds,
+            ..self
+        }
+    }
+}
+
+/// Ends trailing and publishes the true position, however a run ends.
+struct Trailing<'r, M: Consume>(&'r mut Ring<M>);
+
+impl<M: Consume> Drop for Trailing<'_, M> {
+    fn drop(&mut self) {
+        self.0.consumer_mut().end_trailing();
+    }
+}
+
+impl<M: Consume> Ring<M> {
+    /// Calls `each` with every batch, sleeping in between, until it breaks or a
+    /// [`Stopper`](crate::Stopper) is used. Returns what it broke with, or `None`
+    /// when stopped.
+    ///
+    /// ```
+    /// # use mmap_ring::fake::{Commit, Kernel};
+    /// # let (kernel, mut ring) = Kernel::new(4096)?;
+    /// # kernel.output(b"1", Commit::default());
+    /// # kernel.output(b"last", Commit::default());
+    /// use std::ops::ControlFlow;
+    /// use mmap_ring::Pace;
+    ///
+    /// let mut count = 0;
+    /// let last = ring.run(Pace::default(), |batch| {
+    ///     for record in batch {
+    ///         count += 1;
+    ///         if record == b"last" {
+    ///             return ControlFlow::Break(count);
+    ///         }
+    ///     }
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// assert_eq!(last, Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// What `each` leaves in a batch is offered again at once. A process that dies
+    /// without warning while this trails leaves the last record it read in the
+    /// ring, to be seen once more by whoever opens it next.
+    ///
+    /// # Errors
+    /// As [`wait`](Ring::wait) and [`batch`](Ring::batch). The true position is
+    /// published in any case.
+    pub fn run<B>(
+        &mut self,
+        pace: Pace,
+        mut each: impl FnMut(&mut Batch<'_, M>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        self.consumer_mut().set_trailing(pace.trailing);
+        let run = Trailing(self);
+        let ring = &mut *run.0;
+        // How many more times to linger for nothing.
+        let mut rounds = 0;
+        loop {
+            if ring.waiter().is_stopped() {
+                return Ok(None);
+            }
+            if ring.consumer_mut().head()? == Head::Ready {
+                let before = ring.consumer_mut().standing().read;
+                let mut batch = ring.batch()?;
+                let flow = each(&mut batch);
+                drop(batch);
+                if let ControlFlow::Break(value) = flow {
+                    return Ok(Some(value));
+                }
+                rounds = if pace.trailing && is_dense(ring.consumer_mut(), before) {
+                    pace.idle_rounds
+                } else {
+                    0
+                };
+            } else if rounds > 0 {
+                rounds -= 1;
+                thread::sleep(pace.linger);
+            } else if ring.wait(None)? == Wake::Stopped {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// Whether more than one record was passed since `before`.
+fn is_dense<M: Consume>(consumer: &Consumer<M>, before: u64) -> bool {
+    let standing = consumer.standing();
+    standing.read != before && standing.last != before
+}

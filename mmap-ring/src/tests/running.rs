@@ -1,0 +1,147 @@
+//! The run loop and its trailing release.
+
+use std::ops::ControlFlow;
+use std::thread;
+use std::time::Duration;
+
+use crate::fake::{Commit, Kernel};
+use crate::{Pace, Wake};
+
+#[test]
+fn a_trailing_reader_is_never_woken_and_frees_all_but_one_record() {
+    let (kernel, mut ring) = Kernel::new(64).unwrap();
+    ring.consumer_mut().set_trailing(true);
+    for round in 0..10 {
+        assert!(kernel.output(&[round], Commit::Adaptive));
+        assert!(kernel.output(&[round], Commit::Adaptive));
+        assert_eq!(super::drain(&mut ring), [[round], [round]]);
+        let positions = ring.positions();
+        assert_eq!(positions.waiting(), 16, "the last record is kept");
+        let next = kernel.reserve(1).unwrap();
+        assert!(!next.submit(Commit::Adaptive), "no wake-up while trailing");
+        assert_eq!(super::drain(&mut ring).len(), 1);
+        assert!(super::drain(&mut ring).is_empty(), "kept, not read again");
+        assert_eq!(ring.positions().waiting(), 16);
+    }
+    // On the way to sleep it says where it really is.
+    ring.settle().unwrap();
+    assert_eq!(ring.positions().waiting(), 0);
+    assert!(super::drain(&mut ring).is_empty());
+    assert_eq!(ring.positions().waiting(), 0, "and does not go back");
+    assert!(kernel.reserve(1).unwrap().submit(Commit::Adaptive));
+}
+
+#[test]
+fn trailing_behind_a_discarded_record_counts_it() {
+    let (kernel, mut ring) = Kernel::new(128).unwrap();
+    ring.consumer_mut().set_trailing(true);
+    kernel.output(b"read", Commit::Adaptive);
+    kernel.reserve(24).unwrap().discard(Commit::Adaptive);
+    assert_eq!(super::drain(&mut ring), [b"read"]);
+    assert_eq!(ring.positions().consumer, 16, "at the discarded one");
+    assert!(!kernel.reserve(1).unwrap().submit(Commit::Adaptive));
+}
+
+#[test]
+fn a_run_publishes_where_it_stopped_reading() {
+    let (kernel, mut ring) = Kernel::new(256).unwrap();
+    for byte in 0..4 {
+        kernel.output(&[byte], Commit::Adaptive);
+    }
+    let third = ring.run(Pace::default(), |batch| {
+        match batch.records().find(|record| *record == [2]) {
+            Some(record) => ControlFlow::Break(record.to_vec()),
+            None => ControlFlow::Continue(()),
+        }
+    });
+    assert_eq!(third.unwrap(), Some(vec![2]));
+    assert_eq!(ring.positions().consumer, 48);
+    assert_eq!(super::drain(&mut ring), [[3]]);
+}
+
+#[test]
+fn a_panic_in_a_run_publishes_too() {
+    let (kernel, mut ring) = Kernel::new(256).unwrap();
+    for byte in 0..3 {
+        kernel.output(&[byte], Commit::Adaptive);
+    }
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _ = ring.run(Pace::default(), |batch| -> ControlFlow<()> {
+            for record in batch {
+                assert_ne!(record, [1], "on purpose");
+            }
+            ControlFlow::Continue(())
+        });
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(ring.positions().consumer, 32);
+    assert_eq!(super::drain(&mut ring), [[2]]);
+    assert_eq!(ring.positions().waiting(), 0, "trailing ended with the run");
+}
+
+/// Every pace, with a producer that pauses now and then for longer than any
+/// linger: each pause is a chance to sleep through the next record.
+#[test]
+fn no_record_of_a_stream_with_pauses_is_slept_through() {
+    let total: u32 = if cfg!(miri) { 24 } else { 5_000 };
+    let paces = [
+        Pace::immediate(),
+        Pace::default(),
+        Pace::default().idle_rounds(0),
+        Pace::default().linger(Duration::ZERO).idle_rounds(1),
+    ];
+    for pace in paces {
+        let (kernel, mut ring) = Kernel::new(256).unwrap();
+        let mut next = 0;
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..total {
+                    while !kernel.output(&number.to_ne_bytes(), Commit::Adaptive) {
+                        thread::yield_now();
+                    }
+                    if number % (total / 8) == 3 {
+                        thread::sleep(Duration::from_millis(2));
+                    }
+                }
+            });
+            let ended = ring.run(pace, |batch| {
+                for record in batch {
+                    assert_eq!(record, u32::to_ne_bytes(next));
+                    next += 1;
+                }
+                if next == total {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+            assert_eq!(ended.unwrap(), Some(()));
+        });
+    }
+}
+
+#[test]
+fn an_idle_run_does_not_tick_and_can_be_stopped() {
+    let (kernel, mut ring) = Kernel::new(256).unwrap();
+    let stopper = ring.stopper().unwrap();
+    kernel.output(b"1", Commit::Adaptive);
+    kernel.output(b"2", Commit::Adaptive);
+    let mut batches = 0;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(Duration::from_millis(100));
+            stopper.stop();
+        });
+        let ended = ring.run(Pace::default(), |batch| -> ControlFlow<()> {
+            batches += 1;
+            batch.records().for_each(drop);
+            ControlFlow::Continue(())
+        });
+        assert_eq!(ended.unwrap(), None);
+    });
+    assert_eq!(batches, 1);
+    // The first may end at once, by the wake-up of the second record.
+    let sleeps = ring.counters().sleeps;
+    assert!(sleeps <= 2, "slept {sleeps} times");
+    assert_eq!(ring.wait(None).unwrap(), Wake::Stopped);
+}

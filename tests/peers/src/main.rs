@@ -1,0 +1,60 @@
+//! Measures the readers of this workspace and those of others, all in one
+//! process and in turn.
+//!
+//! ```text
+//! peers ring [--quick] [--csv FILE]        everything about the ring buffer
+//! peers instructions CONSUMER [DRAINS]     a run for callgrind
+//! ```
+//!
+//! Needs root and two CPUs that have nothing else to do.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+mod kernel;
+mod ring;
+mod table;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["ring", options @ ..] => {
+            let quick = options.contains(&"--quick");
+            let file = options.iter().position(|option| *option == "--csv");
+            let mut table = table::Table::default();
+            ring::main(ring::Effort::of(quick), &mut table);
+            table.print();
+            if let Some(path) = file.and_then(|at| options.get(at + 1)) {
+                if let Err(error) = std::fs::write(path, table.csv(&facts())) {
+                    eprintln!("writing {path} failed: {error}");
+                    return ExitCode::FAILURE;
+                }
+            }
+            ExitCode::SUCCESS
+        }
+        ["instructions", peer, drains @ ..] => {
+            let drains = drains.first().and_then(|drains| drains.parse().ok()).unwrap_or(1);
+            ring::instructions(peer, drains);
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!("usage: peers ring [--quick] [--csv FILE] | peers instructions CONSUMER [DRAINS]");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// On what the figures were taken.
+fn facts() -> BTreeMap<&'static str, String> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let processor = read("/proc/cpuinfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map(|(_, name)| name.to_owned());
+    BTreeMap::from([
+        ("kernel", read("/proc/sys/kernel/osrelease").trim().to_owned()),
+        ("processor", processor.unwrap_or_default()),
+        ("CPUs", std::thread::available_parallelism().map_or(0, usize::from).to_string()),
+    ])
+}

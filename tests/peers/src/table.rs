@@ -1,0 +1,87 @@
+//! What was measured: medians, ranges and ratios, as a table and as CSV.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// All values by what was measured and of whom, in the order of their coming.
+#[derive(Default)]
+pub struct Table {
+    measures: Vec<Measure>,
+}
+
+struct Measure {
+    what: String,
+    unit: &'static str,
+    peers: Vec<(&'static str, Vec<f64>)>,
+}
+
+/// Median, least and greatest.
+struct Spread {
+    median: f64,
+    least: f64,
+    greatest: f64,
+}
+
+impl Spread {
+    fn of(values: &[f64]) -> Self {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        Self { median: sorted[sorted.len() / 2], least: sorted[0], greatest: sorted[sorted.len() - 1] }
+    }
+}
+
+impl Table {
+    pub fn add(&mut self, what: &str, peer: &'static str, unit: &'static str, value: f64) {
+        let at = match self.measures.iter().position(|measure| measure.what == what) {
+            Some(at) => at,
+            None => {
+                let what = what.to_owned();
+                self.measures.push(Measure { what, unit, peers: Vec::new() });
+                self.measures.len() - 1
+            }
+        };
+        let peers = &mut self.measures[at].peers;
+        match peers.iter_mut().find(|(name, _)| *name == peer) {
+            Some((_, values)) => values.push(value),
+            None => peers.push((peer, vec![value])),
+        }
+    }
+
+    /// For people. The ratio is to the first line of each measure, taken round by
+    /// round, so that noise which lasts longer than a round cancels out.
+    pub fn print(&self) {
+        for Measure { what, unit, peers } in &self.measures {
+            println!("\n{what} ({unit})");
+            println!(
+                "  {:40} {:>9} {:>9} {:>9}  {}",
+                "", "median", "least", "greatest", "ratio to each line above, median of rounds"
+            );
+            for (line, (peer, values)) in peers.iter().enumerate() {
+                let Spread { median, least, greatest } = Spread::of(values);
+                print!("  {peer:40} {median:9.3} {least:9.3} {greatest:9.3} ");
+                for (_, others) in peers.iter().take(line) {
+                    let ratios: Vec<f64> = values.iter().zip(others).map(|(own, other)| own / other).collect();
+                    print!(" {:6.2}", Spread::of(&ratios).median);
+                }
+                println!();
+            }
+        }
+    }
+
+    /// For machines: one line a measure and consumer.
+    pub fn csv(&self, facts: &BTreeMap<&str, String>) -> String {
+        let mut csv = String::new();
+        for (name, value) in facts {
+            let _ = writeln!(csv, "# {name}: {value}");
+        }
+        csv.push_str("measure,consumer,unit,rounds,median,least,greatest\n");
+        for Measure { what, unit, peers } in &self.measures {
+            for (peer, values) in peers {
+                let Spread { median, least, greatest } = Spread::of(values);
+                let rounds = values.len();
+                let _ = writeln!(csv, "\"{what}\",\"{peer}\",{unit},{rounds},{median:.4},{least:.4},{greatest:.4}");
+            }
+        }
+        csv
+    }
+}
