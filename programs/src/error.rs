@@ -8,7 +8,7 @@ use std::{
 };
 
 /// A line of Rust, `file:line:column` when printed.
-type At = &'static Location<'static>;
+pub(crate) type At = &'static Location<'static>;
 
 /// Why a function could not be assembled or an object not be written.
 #[derive(Clone, Debug, PartialEq, Eq)]

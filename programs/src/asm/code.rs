@@ -1,9 +1,8 @@
 //! Finishing: labels become distances.
 
-use super::{Assembler, At, Reference};
+use super::{Assembler, LabelState, Reference};
 use crate::{
-    error::Error,
-    handle::Label,
+    error::{At, Error},
     instruction::{ByteOrder, Instruction, SLOT},
 };
 
@@ -74,52 +73,44 @@ impl Assembler {
     /// [`Error::LabelUnbound`], [`Error::LabelBoundTwice`], [`Error::ForeignLabel`] and [`Error::JumpTooFar`]; each names the
     /// label and the Rust line.
     pub fn finish(self) -> Result<Code, Error> {
-        if let Some(fault) = self.fault {
+        let Self { owner, mut statements, labels, fault } = self;
+        if let Some(fault) = fault {
             return Err(fault);
         }
 
         // Where each statement begins, and behind the last one, where the function ends.
         let mut starts = vec![0];
-        for statement in &self.statements {
+        for statement in &statements {
             let last = starts.last().copied().unwrap_or_default();
             starts.push(last + statement.instruction.slots() as i64);
         }
 
-        let mut statements = self.statements.clone();
-        let mut open_end = None;
+        let (count, mut open_end) = (statements.len(), None);
         for (statement, end) in statements.iter_mut().zip(starts.iter().skip(1)) {
-            let (Some(Reference::Jump(label)) | Some(Reference::LongJump(label))) = statement.reference else {
+            let Statement { instruction, reference, at } = statement;
+            let (Some(Reference::Jump(label)) | Some(Reference::LongJump(label))) = *reference else {
                 continue;
             };
-            let (target, bound_at) = self.target(label, statement.at)?;
-            if target == self.statements.len() {
+            let state = labels.get(label.index).filter(|_| label.owner == owner);
+            let state = state.ok_or(Error::ForeignLabel { label: label.name, at })?;
+            let (target, bound_at) = state.bound.ok_or(Error::LabelUnbound { label: label.name, at })?;
+            if target == count {
                 open_end.get_or_insert(bound_at);
             }
             // A distance counts from the next instruction.
             let distance = starts.get(target).copied().unwrap_or_default() - end;
-            let too_far = |_| Error::JumpTooFar { label: label.name, distance, at: statement.at };
-            if let Some(Reference::LongJump(_)) = statement.reference {
-                statement.instruction.imm = i32::try_from(distance).map_err(too_far)?;
+            let too_far = |_| Error::JumpTooFar { label: label.name, distance, at };
+            if let Some(Reference::LongJump(_)) = reference {
+                instruction.imm = i32::try_from(distance).map_err(too_far)?;
             } else {
-                statement.instruction.offset = i16::try_from(distance).map_err(too_far)?;
+                instruction.offset = i16::try_from(distance).map_err(too_far)?;
             }
         }
 
-        let mut labels = Vec::with_capacity(self.labels.len());
-        for label in self.labels {
-            let unbound = Error::LabelUnbound { label: label.name, at: label.created };
-            let (index, _) = label.bound.ok_or(unbound)?;
-            labels.push((index, label.name));
-        }
-
-        Ok(Code { statements, labels, open_end })
-    }
-
-    /// The statement that a label stands in front of, and the line that bound it.
-    fn target(&self, label: Label, at: At) -> Result<(usize, At), Error> {
-        let own = label.owner == self.owner;
-        let state = self.labels.get(label.index).filter(|_| own);
-        let state = state.ok_or(Error::ForeignLabel { label: label.name, at })?;
-        state.bound.ok_or(Error::LabelUnbound { label: label.name, at })
+        let labels = labels.into_iter().map(|LabelState { name, created, bound }| match bound {
+            Some((statement, _)) => Ok((statement, name)),
+            None => Err(Error::LabelUnbound { label: name, at: created }),
+        });
+        Ok(Code { statements, labels: labels.collect::<Result<_, _>>()?, open_end })
     }
 }

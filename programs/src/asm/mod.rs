@@ -41,13 +41,10 @@ pub(crate) use code::Statement;
 pub use jump::Condition;
 
 use crate::{
-    error::Error,
+    error::{At, Error},
     handle::{FunctionRef, Label, MapRef, Owner, VariableRef},
     instruction::Instruction,
 };
-
-/// A line of Rust.
-pub(crate) type At = &'static Location<'static>;
 
 /// Builds one function, instruction by instruction. See the [module's documentation](self).
 #[derive(Debug)]

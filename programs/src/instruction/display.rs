@@ -115,10 +115,10 @@ impl Instruction {
             _ => {}
         }
         // Exchanges are named by their width, and the narrow ones by the register's, too.
-        let width = if bits == 64 { "64" } else { "32_32" };
+        let width = if bits == 64 { "_64" } else { "32_32" };
         match self.imm {
-            XCHG => write!(f, "{r}{src} = xchg{}{width}({address}, {r}{src})", under(bits))?,
-            CMPXCHG => write!(f, "{r}0 = cmpxchg{}{width}({address}, {r}0, {r}{src})", under(bits))?,
+            XCHG => write!(f, "{r}{src} = xchg{width}({address}, {r}{src})")?,
+            CMPXCHG => write!(f, "{r}0 = cmpxchg{width}({address}, {r}0, {r}{src})")?,
             imm => {
                 let Some((name, sign)) = atomic_operation(imm) else {
                     return Ok(false);
@@ -201,10 +201,6 @@ impl Instruction {
         }
         Ok(true)
     }
-}
-
-const fn under(bits: u8) -> &'static str {
-    if bits == 64 { "_" } else { "" }
 }
 
 /// The name and the sign of an atomic operation that has both.

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use super::{Function, Global, Named, ObjectBuilder};
 use crate::{
-    asm::{At, Code, Reference},
+    asm::{Code, Reference},
     btf::is_identifier,
-    error::Error,
+    error::{At, Error},
     handle::Owner,
     instruction::opcode::*,
     map::{MapDef, MapType, Part},

@@ -13,9 +13,9 @@ mod maps;
 use std::{fmt::Write as _, panic::Location};
 
 use crate::{
-    asm::{Assembler, At, Code},
+    asm::{Assembler, Code},
     btf::{Describe, Linkage, Signature, Type},
-    error::Error,
+    error::{At, Error},
     handle::{FunctionRef, MapRef, Owner, VariableRef},
     instruction::ByteOrder,
     listing::Listing,
