@@ -11,6 +11,18 @@
 //! | `R6` to `R9` | survive calls |
 //! | `R10` | the frame pointer, read-only |
 //!
+//! Operands are as wide as each other:
+//!
+//! ```
+//! # use cutaway_programs::prelude::*;
+//! Assembler::new().add(W1, W2);
+//! ```
+//!
+//! ```compile_fail
+//! # use cutaway_programs::prelude::*;
+//! Assembler::new().add(R1, W2);
+//! ```
+//!
 //! Kernel: `include/uapi/linux/bpf.h` (`enum BPF_REG_*`), `Documentation/bpf/standardization/abi.rst`.
 
 mod sealed {

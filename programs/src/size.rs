@@ -1,7 +1,23 @@
 //! Access sizes, each a type: how many bytes one instruction moves between a register and memory.
 //!
 //! Not every instruction takes every size; a trait for each family says which do, so that a sign-extending load of eight
-//! bytes or an atomic addition of one does not compile.
+//! bytes or an atomic addition of one does not compile:
+//!
+//! ```
+//! # use cutaway_programs::prelude::*;
+//! Assembler::new().load_sx(W, R1, R2, 0);
+//! Assembler::new().atomic_add(W, R1, 0, R2);
+//! ```
+//!
+//! ```compile_fail
+//! # use cutaway_programs::prelude::*;
+//! Assembler::new().load_sx(DW, R1, R2, 0);
+//! ```
+//!
+//! ```compile_fail
+//! # use cutaway_programs::prelude::*;
+//! Assembler::new().atomic_add(B, R1, 0, R2);
+//! ```
 
 use crate::register::{Bits32, Bits64, Sealed, Width};
 

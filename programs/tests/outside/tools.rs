@@ -8,7 +8,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use cutaway_programs::{ByteOrder, Instruction, prelude::*};
+use cutaway_programs::{ByteOrder, Instruction, getaddrinfo::Transport, prelude::*};
 use libtest_mimic::{Failed, Trial};
 
 use crate::{
@@ -40,7 +40,11 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials.push(trial("bpftool_prints_every_kind_of_type", bpftool.clone(), bpftool_prints_every_kind_of_type));
     trials.push(trial("bpftool_links_the_object", bpftool.clone(), bpftool_links_the_object));
     let obstacle = bpftool.or_else(|| kernel::obstacle((5, 17)));
-    trials.push(trial("bpftool_loads_the_object", obstacle, bpftool_loads_the_object));
+    trials.push(trial("bpftool_loads_the_object", obstacle.clone(), bpftool_loads_the_object));
+    for transport in Transport::ALL {
+        let test = move || load_all(&transport.object()?).map(|_| ());
+        trials.push(trial(format!("bpftool_loads_the_built_in_{transport}"), obstacle.clone(), test));
+    }
     trials
 }
 
@@ -293,16 +297,26 @@ impl Drop for Pins {
 }
 
 /// libbpf makes the maps, links and loads the programs, and the kernel verifies them with function and line information.
-fn bpftool_loads_the_object() -> Result<(), Failed> {
-    let file = File::new(&sample::object().write()?)?;
-    let pins = Pins(Path::new("/sys/fs/bpf").join(format!("cutaway-programs-{}", std::process::id())));
-    let output =
-        Command::new("bpftool").args(["--debug", "prog", "loadall", file.path(), pins.0.to_str().unwrap()]).output()?;
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{log}");
-    for program in ["send", "keep", "repeat"] {
-        assert!(pins.0.join(program).exists(), "{program} is not pinned: {log}");
+/// The programs' names and the verifier's log.
+fn load_all(elf: &[u8]) -> Result<(Vec<String>, String), Failed> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let file = File::new(elf)?;
+    let pins = Pins(Path::new("/sys/fs/bpf").join(format!("cutaway-programs-{}-{number}", std::process::id())));
+    let folder = pins.0.to_str().unwrap();
+    let output = Command::new("bpftool").args(["--debug", "prog", "loadall", file.path(), folder]).output()?;
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        return Err(log.into());
     }
+    let programs = fs::read_dir(&pins.0)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    Ok((programs.collect::<Result<_, std::io::Error>>()?, log))
+}
+
+fn bpftool_loads_the_object() -> Result<(), Failed> {
+    let (mut programs, log) = load_all(&sample::object().write()?)?;
+    programs.sort_unstable();
+    assert_eq!(programs, ["keep", "repeat", "send"]);
     assert!(log.contains("; asm.mov(R6, R0); // the reservation survives calls here"), "{log}");
     Ok(())
 }
