@@ -120,7 +120,8 @@ pub fn said(output: &str) -> Said {
     }
 }
 
-/// `test NAME ... ignored, REASON`, or `ignored, REASON` alone where the test printed in between.
+/// `test NAME ... ignored, REASON` (libtest-mimic puts the reason in parentheses), or `ignored, REASON` alone where
+/// the test printed in between.
 fn reason(before: &str) -> String {
     before
         .lines()
@@ -128,7 +129,9 @@ fn reason(before: &str) -> String {
         .find_map(|line| {
             let word = line.rsplit_once(" ... ").map_or(line, |(_, word)| word);
             let rest = word.strip_prefix("ignored")?;
-            Some(rest.trim_start_matches(',').trim().to_owned())
+            let reason = rest.trim_start_matches(',').trim();
+            let bare = reason.strip_prefix('(').and_then(|inner| inner.strip_suffix(')'));
+            Some(bare.unwrap_or(reason).to_owned())
         })
         .unwrap_or_default()
 }
@@ -184,6 +187,10 @@ mod tests {
             Said::Ignored("needs 5.15: perf links".into())
         );
         assert_eq!(said(&format!("noise\nignored, needs 6.1\n\n{}", line(0, 0, 1))), Said::Ignored("needs 6.1".into()));
+        assert_eq!(
+            said(&format!("test a ... ignored, (needs 6.1: f(x))\n\n{}", line(0, 0, 1))),
+            Said::Ignored("needs 6.1: f(x)".into())
+        );
         assert_eq!(said(&format!("test a ... ignored\n\n{}", line(0, 0, 1))), Said::Ignored(String::new()));
         assert_eq!(said("test a ... ok\n"), Said::Nothing, "a process that left early proves nothing");
         assert_eq!(said(&line(0, 0, 0)), Said::Nothing);

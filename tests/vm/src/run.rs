@@ -46,7 +46,7 @@ pub enum Heard<'a> {
     Started(&'a str),
     /// The running test printed this.
     Output(&'a [u8]),
-    /// A test ended. Skips are not judged yet.
+    /// A test ended.
     Ended(&'a Test),
 }
 
@@ -283,6 +283,12 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
+    /// A package knows its patch level, which Debian's `uname -r` hides (6.1.0-50 is 6.1.176).
+    fn version(&self) -> Option<Version> {
+        let booted = || Version::leading(&self.booted.as_ref()?.0).map(|(version, _)| version);
+        self.run.kernel.version.or_else(booted)
+    }
+
     fn label(&self, binary: usize) -> String {
         self.run.plan.binaries.get(binary).map(|binary| binary.label.clone()).unwrap_or_default()
     }
@@ -297,7 +303,7 @@ impl<'a> Story<'a> {
             self.exit_code = Some(exit_code(status));
         }
         let missing = binary.map_or(&[][..], |binary| &binary.missing);
-        let outcome = outcome(plain, status, &output, trace, missing);
+        let outcome = outcome(plain, status, &output, trace, missing).judged(self.version());
         Test { binary: label, name: current.name, outcome, seconds, output, dropped }
     }
 
@@ -359,14 +365,12 @@ impl<'a> Story<'a> {
             }
         }
         self.notes.extend(console::warnings(console).map(|line| format!("the kernel warned: {line}")));
+        let version = self.version();
         let (release, boot_seconds) = match self.booted {
             Some((release, seconds)) => (Some(release), seconds),
             None => (None, 0.0),
         };
-        // A package knows its patch level, which Debian's `uname -r` hides (6.1.0-50 is 6.1.176).
-        let version =
-            self.run.kernel.version.or_else(|| Version::leading(release.as_deref()?).map(|(version, _)| version));
-        let mut guest = Guest {
+        Guest {
             name: self.run.name.to_owned(),
             release,
             version,
@@ -377,9 +381,7 @@ impl<'a> Story<'a> {
             exit_code: self.exit_code,
             notes: self.notes,
             folder: Some(PathBuf::from(self.run.folder)),
-        };
-        guest.judge_skips();
-        guest
+        }
     }
 }
 
@@ -421,7 +423,11 @@ fn exit_code(status: Status) -> i32 {
 }
 
 fn signal_name(signal: i32) -> String {
-    rustix::process::Signal::from_named_raw(signal).map_or_else(|| "no name".to_owned(), |signal| format!("{signal:?}"))
+    match rustix::process::Signal::from_named_raw(signal) {
+        // `Signal::ABORT` in the debug form.
+        Some(signal) => format!("{signal:?}").trim_matches('"').trim_start_matches("Signal::").to_owned(),
+        None => "no name".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -457,6 +463,6 @@ mod tests {
         let failed = outcome(true, Status::Code(127), "", String::new(), &["libx.so".into()]);
         assert!(matches!(&failed, Outcome::Failed(why) if why.contains("127") && why.contains("libx.so")));
         assert_eq!(exit_code(Status::Signal(9)), 137);
-        assert!(signal_name(9).contains("KILL"));
+        assert!(signal_name(9) == "KILL");
     }
 }

@@ -1,10 +1,11 @@
 //! The file systems and limits of a guest: what a distribution's init would have set up before any test.
 
-use std::fs;
-use std::path::Path;
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use rustix::fs::Mode;
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, mount, mount_bind};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::plan::RESULTS;
@@ -77,12 +78,35 @@ pub(super) fn all() -> Vec<String> {
     complaints
 }
 
-fn one(kind: &str, place: &str, options: &str) -> std::io::Result<()> {
+fn one(kind: &str, place: &str, options: &str) -> io::Result<()> {
     fs::create_dir_all(place)?;
-    let options = std::ffi::CString::new(options)?;
+    let options = CString::new(options)?;
+    // Test binaries may lie under /tmp: what the initramfs has there must not vanish under the mount.
+    let brought = if kind == "tmpfs" { set_aside(place)? } else { None };
     mount(kind, place, kind, MountFlags::empty(), options.as_c_str())?;
     if place == "/tmp" || place == "/dev/shm" {
         rustix::fs::chmod(place, Mode::from_raw_mode(0o1777))?;
     }
+    for entry in brought.iter().flat_map(fs::read_dir).flatten() {
+        let entry = entry?;
+        let place = Path::new(place).join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            fs::create_dir(&place)?;
+        } else {
+            fs::write(&place, "")?;
+        }
+        mount_bind(entry.path(), &place)?;
+    }
     Ok(())
+}
+
+/// Moves a folder that is not empty to where a mount does not hide it.
+fn set_aside(place: &str) -> io::Result<Option<PathBuf>> {
+    if fs::read_dir(place)?.next().is_none() {
+        return Ok(None);
+    }
+    let aside = Path::new("/cutaway-vm").join(place.replace('/', "_"));
+    fs::rename(place, &aside)?;
+    fs::create_dir(place)?;
+    Ok(Some(aside))
 }

@@ -1,10 +1,15 @@
 //! The command on real guests. One boot by default; the sick guests, which take minutes, on request:
 //! `cargo test -p cutaway-vm --test boot -- --include-ignored`.
 //!
+//! This one binary plays both sides, as the command does: on the host it starts guests, and in a guest (`CUTAWAY_VM` is set) it
+//! is the test binary that they run.
+//!
 //! Without QEMU or without a kernel every test here is ignored, and says why.
 
+mod guest;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,12 +18,16 @@ use cutaway_vm::kernel::{Request, obtain};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 type Ran = Result<(), Failed>;
+type Test = fn() -> Ran;
 
 fn main() {
     let mut arguments = Arguments::from_args();
+    if std::env::var_os("CUTAWAY_VM").is_some() {
+        return guest::main(&arguments);
+    }
     // Every guest has two CPUs: more at a time would only starve each other.
     arguments.test_threads = arguments.test_threads.or(Some(1));
-    let tests: [(&str, fn() -> Ran); 14] = [
+    let tests: [(&str, Test); 14] = [
         ("healthy", healthy),
         ("sick::panic", panic),
         ("sick::hang", hang),
@@ -61,13 +70,6 @@ fn command() -> Command {
     Command::new(env!("CARGO_BIN_EXE_cutaway-vm"))
 }
 
-/// The guest's tests: an example, beside the command.
-fn guest() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_cutaway-vm")).with_file_name("examples").join("guest");
-    assert!(path.exists(), "{} is not built: cargo build -p cutaway-vm --examples", path.display());
-    path
-}
-
 /// A finished command.
 struct Done {
     code: Option<i32>,
@@ -97,21 +99,21 @@ impl Done {
     }
 }
 
-fn run(options: &[&str], binary: &Path, arguments: &[&str]) -> Done {
+fn run(options: &[&str], binary: &Path, arguments: &[&str]) -> Result<Done, Failed> {
     let started = Instant::now();
-    let output = command().args(options).arg("--").arg(binary).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let output = command().args(options).arg("--").arg(binary).args(arguments).stdin(Stdio::null()).output()?;
     let Output { status, stdout, stderr } = output;
     let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    Done { code: status.code(), text, took: started.elapsed() }
+    Ok(Done { code: status.code(), text, took: started.elapsed() })
 }
 
-fn on(kernel: &str, more: &[&str], tests: &[&str]) -> Done {
+fn on(kernel: &str, more: &[&str], tests: &[&str]) -> Result<Done, Failed> {
     let mut options = vec!["--kernel", kernel];
     options.extend(more);
-    run(&options, &guest(), tests)
+    run(&options, &std::env::current_exe()?, tests)
 }
 
-fn sick(name: &str, more: &[&str]) -> Done {
+fn sick(name: &str, more: &[&str]) -> Result<Done, Failed> {
     on(KERNEL, more, &["--ignored", "--exact", name])
 }
 
@@ -132,13 +134,13 @@ fn healthy() -> Ran {
         "--results",
         &results_path,
     ];
-    let done = on(KERNEL, &options, &[]);
+    let done = on(KERNEL, &options, &[])?;
     done.left(0)?;
     for name in ["mounts", "loopback", "resolver", "program", "results", "cpus", "hotplug", "memory"] {
-        done.says(&format!("test guest {name} ... ok"))?;
+        done.says(&format!("test boot {name} ... ok"))?;
     }
-    done.says("test guest needs_the_future ... ignored, needs 99.0: a kernel of the future")?;
-    done.says("test guest sick::panic ... ignored")?;
+    done.says("test boot needs_the_future ... ignored, needs 99.0: a kernel of the future")?;
+    done.says("test boot sick::panic ... ignored")?;
     done.says("vm result: ok")?;
     let files = results.join(KERNEL).join("files/figures");
     assert_eq!(fs::read(files.join("empty"))?, b"");
@@ -151,32 +153,32 @@ fn healthy() -> Ran {
 }
 
 fn panic() -> Ran {
-    let done = sick("sick::panic", &[]);
+    let done = sick("sick::panic", &[])?;
     done.left(1)?;
     done.within(60)?;
-    done.says("test guest sick::panic ... GUEST DIED").or_else(|_| done.says("the guest died while it ran"))?;
+    done.says("test boot sick::panic ... GUEST DIED").or_else(|_| done.says("the guest died while it ran"))?;
     done.says("about to panic")?;
     done.says("Kernel panic - not syncing: sysrq triggered crash")?;
     done.says("sysrq_handle_crash")
 }
 
 fn hang() -> Ran {
-    let done = sick("sick::hang", &["--test-timeout", "5"]);
+    let done = sick("sick::hang", &["--test-timeout", "5"])?;
     done.left(1)?;
     done.within(60)?;
-    done.says("test guest sick::hang ... TIMED OUT (5.")?;
+    done.says("test boot sick::hang ... TIMED OUT (5.")?;
     done.says("about to sleep")?;
     // The trace: the kernel function that the sleeping thread is in.
     done.says("nanosleep")?;
     // The limit for the whole ends it too, when no test limit does.
-    let done = sick("sick::hang", &["--timeout", "20"]);
+    let done = sick("sick::hang", &["--timeout", "20"])?;
     done.left(1)?;
     done.within(40)?;
     done.says("the limit for the whole run passed")
 }
 
 fn starve() -> Ran {
-    let done = sick("sick::starve", &["--hang-timeout", "15"]);
+    let done = sick("sick::starve", &["--hang-timeout", "15"])?;
     done.left(1)?;
     done.within(90)?;
     done.says("the guest hung; on an NMI it said: Kernel panic - not syncing: NMI")?;
@@ -186,13 +188,13 @@ fn starve() -> Ran {
 fn missing_library() -> Ran {
     let folder = tempfile::tempdir()?;
     let broken = folder.path().join("broken");
-    let mut bytes = fs::read(guest())?;
+    let mut bytes = fs::read(std::env::current_exe()?)?;
     let name = b"libgcc_s.so.1";
     let place = bytes.windows(name.len()).position(|window| window == name).ok_or("libgcc_s is not needed")?;
-    bytes[place + 3..place + 6].copy_from_slice(b"odd");
+    bytes.get_mut(place + 3..place + 6).ok_or("cut off")?.copy_from_slice(b"odd");
     fs::write(&broken, bytes)?;
-    fs::set_permissions(&broken, fs::metadata(guest())?.permissions())?;
-    let done = run(&["--kernel", KERNEL], &broken, &[]);
+    fs::set_permissions(&broken, fs::metadata(std::env::current_exe()?)?.permissions())?;
+    let done = run(&["--kernel", KERNEL], &broken, &[])?;
     done.left(1)?;
     done.within(60)?;
     done.says("error while loading shared libraries: libodd_s.so.1")?;
@@ -202,21 +204,21 @@ fn missing_library() -> Ran {
 fn megabyte() -> Ran {
     let folder = tempfile::tempdir()?;
     let junit = folder.path().join("junit.xml");
-    let done = on(KERNEL, &["--junit", &junit.display().to_string()], &["--ignored", "megabyte"]);
+    let done = on(KERNEL, &["--junit", &junit.display().to_string()], &["--ignored", "megabyte"])?;
     done.left(0)?;
     done.within(60)?;
-    done.says("test guest sick::megabyte ... ok")?;
+    done.says("test boot sick::megabyte ... ok")?;
     let kept = fs::read_to_string(&junit)?.matches('m').count();
     assert!(kept >= 1024 * 1023, "only {kept} of a megabyte came through");
     // Beyond the limit only the end is kept, and the harness's verdict with it.
-    let done = sick("sick::flood", &[]);
+    let done = sick("sick::flood", &[])?;
     done.left(0)?;
     done.within(90)?;
-    done.says("test guest sick::flood ... ok")
+    done.says("test boot sick::flood ... ok")
 }
 
 fn disk() -> Ran {
-    let done = sick("sick::disk", &[]);
+    let done = sick("sick::disk", &[])?;
     done.left(1)?;
     done.within(60)?;
     done.says("full after 1")?;
@@ -225,16 +227,16 @@ fn disk() -> Ran {
 }
 
 fn processes() -> Ran {
-    let early = sick("sick::early", &[]);
+    let early = sick("sick::early", &[])?;
     early.left(1)?;
     early.says("left with status 0 before the harness could say")?;
-    let abort = sick("sick::abort", &[]);
+    let abort = sick("sick::abort", &[])?;
     abort.left(1)?;
     abort.says("killed by signal 6 (ABRT)")?;
-    let daemon = sick("sick::daemon", &[]);
+    let daemon = sick("sick::daemon", &[])?;
     daemon.left(0)?;
     daemon.within(60)?;
-    daemon.says("test guest sick::daemon ... ok")
+    daemon.says("test boot sick::daemon ... ok")
 }
 
 /// The QEMU that a command has started, once it has.
@@ -259,7 +261,7 @@ fn qemu_of(parent: u32) -> Option<u32> {
 fn ended_by(signal: i32) -> Result<Option<i32>, Failed> {
     let mut child = command()
         .args(["--kernel", KERNEL, "--"])
-        .arg(guest())
+        .arg(std::env::current_exe()?)
         .args(["--ignored", "--exact", "sick::hang"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -291,34 +293,50 @@ fn killed() -> Ran {
 }
 
 fn skips_are_judged() -> Ran {
-    let done = on("5.10", &[], &["--ignored", "--exact", "sick::needs_the_past"]);
+    let done = on("5.10", &[], &["--ignored", "--exact", "sick::needs_the_past"])?;
     done.left(1)?;
     done.says("skipped itself saying \"needs 5.8: the ring buffer\", but this kernel is 5.10.")?;
-    let done = on("5.10", &[], &["--exact", "needs_the_future"]);
+    let done = on("5.10", &[], &["--exact", "needs_the_future"])?;
     done.left(0)?;
-    done.says("test guest needs_the_future ... ignored, needs 99.0")
+    done.says("test boot needs_the_future ... ignored, needs 99.0")?;
+    let done = on("5.10", &[], &["--ignored", "--exact", "sick::panics_for_the_future"])?;
+    done.left(0)?;
+    done.says("test boot sick::panics_for_the_future ... ignored, needs 99.0")
 }
 
 fn skips_on_every_kernel() -> Ran {
-    let done = on("5.10", &["--kernel", KERNEL], &["--exact", "needs_the_future"]);
+    let done = on("5.10", &["--kernel", KERNEL], &["--exact", "needs_the_future"])?;
     done.left(1)?;
-    done.says("FAILED guest needs_the_future: skipped on every kernel of the matrix")?;
+    done.says("FAILED boot needs_the_future: skipped on every kernel of the matrix")?;
     done.says("vm result: FAILED")?;
-    let done = on("5.10", &["--kernel", KERNEL], &["--exact", "loopback"]);
+    let done = on("5.10", &["--kernel", KERNEL], &["--exact", "loopback"])?;
     done.left(0)?;
     done.says("vm result: ok")
 }
 
 fn four_cpus() -> Ran {
-    let done = on(KERNEL, &["--cpus", "4", "--env", "EXPECT_CPUS=4"], &[]);
-    done.says("test guest cpus ... ok")?;
-    done.says("test guest hotplug ... ok")
+    let done = on(KERNEL, &["--cpus", "4", "--bring", "getent", "--env", "EXPECT_CPUS=4"], &[])?;
+    done.left(0)?;
+    done.says("test boot cpus ... ok")?;
+    done.says("test boot hotplug ... ok")
 }
 
 fn one_cpu_and_little_memory() -> Ran {
-    let options = ["--cpus", "1", "--memory", "256", "--env", "EXPECT_CPUS=1", "--env", "EXPECT_MEMORY_MIB=256"];
-    let done = on(KERNEL, &options, &[]);
-    done.says("test guest cpus ... ok")?;
-    done.says("test guest memory ... ok")?;
-    done.says("test guest hotplug ... ignored, needs two CPUs")
+    let options = [
+        "--bring",
+        "getent",
+        "--cpus",
+        "1",
+        "--memory",
+        "256",
+        "--env",
+        "EXPECT_CPUS=1",
+        "--env",
+        "EXPECT_MEMORY_MIB=256",
+    ];
+    let done = on(KERNEL, &options, &[])?;
+    done.left(0)?;
+    done.says("test boot cpus ... ok")?;
+    done.says("test boot memory ... ok")?;
+    done.says("test boot hotplug ... ignored, needs two CPUs")
 }
