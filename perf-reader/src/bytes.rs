@@ -16,6 +16,16 @@ pub enum Bytes<'d> {
 }
 
 impl<'d> Bytes<'d> {
+    /// The bytes of `front`, then those of `back`.
+    #[inline]
+    pub(crate) fn of(front: &'d [u8], back: &'d [u8]) -> Self {
+        match (front, back) {
+            (front, []) => Self::Single(front),
+            ([], back) => Self::Single(back),
+            (front, back) => Self::Split(front, back),
+        }
+    }
+
     /// How many there are.
     #[inline]
     pub fn len(&self) -> usize {
@@ -104,6 +114,13 @@ impl<'d> Bytes<'d> {
         first.copy_from_slice(front);
         second.copy_from_slice(back);
         Some(array)
+    }
+}
+
+impl Default for Bytes<'_> {
+    /// None.
+    fn default() -> Self {
+        Self::Single(&[])
     }
 }
 

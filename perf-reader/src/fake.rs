@@ -181,7 +181,7 @@ impl Kernel {
     /// wrapped; it then counts as a lost sample.
     pub fn record(&mut self, kind: u32, body: &[&[u8]]) -> Result<(), Full> {
         let body_len: usize = body.iter().map(|part| part.len()).sum();
-        let size = HEADER.wrapping_add(body_len as u64).next_multiple_of(8);
+        let size = HEADER.wrapping_add(body_len).next_multiple_of(8) as u64;
         let announce = if self.unannounced == 0 { 0 } else { 24 };
         // ATOMICS: pairs with the reader's fence before it stores `data_tail`: its reads of what it gave back happen
         // before the writes below.
@@ -202,7 +202,7 @@ impl Kernel {
             self.head = self.head.wrapping_add(announce);
         }
         self.header(kind, size);
-        let mut offset = HEADER;
+        let mut offset = HEADER as u64;
         for part in body {
             self.write(offset, part);
             offset = offset.wrapping_add(part.len() as u64);

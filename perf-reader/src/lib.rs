@@ -58,7 +58,6 @@ mod reader;
 mod record;
 mod sample;
 mod set;
-mod span;
 mod sys;
 mod wait;
 

@@ -12,11 +12,12 @@
 //! only grow, and are masked on access. There is no busy bit as in the BPF ring buffer: a record is complete before
 //! `data_head` moves over it, because a CPU has a buffer of its own and writes its records strictly nested.
 
+use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+use crate::bytes::Bytes;
 use crate::corrupt::Corrupt;
 use crate::memory::Memory;
-use crate::span::Span;
 
 /// Byte of `data_head` in the control page.
 pub(crate) const DATA_HEAD: usize = 1024;
@@ -99,8 +100,8 @@ impl<M: Memory> Page<M> {
     /// Gives everything before `tail` back to the kernel. Without effect on read-only memory, where the kernel does not ask.
     ///
     /// # Safety
-    /// No span of bytes before `tail`, nor anything borrowed from one, is used afterwards.
-    #[expect(unsafe_code, reason = "ends the promise that spans of this page rest upon")]
+    /// No [`committed`](Page::committed) bytes before `tail` are used afterwards.
+    #[expect(unsafe_code, reason = "ends the promise that committed bytes rest upon")]
     pub(crate) unsafe fn publish(&self, tail: u64) {
         if !self.memory.writable() {
             return;
@@ -114,17 +115,29 @@ impl<M: Memory> Page<M> {
 
     /// The committed bytes from `tail` to `head`, or what is wrong with the two.
     #[expect(unsafe_code, reason = "the one place where shared memory becomes readable bytes")]
-    pub(crate) fn committed(&self, tail: u64, head: u64) -> Result<Span<'_>, Corrupt> {
+    pub(crate) fn committed(&self, tail: u64, head: u64) -> Result<Bytes<'_>, Corrupt> {
+        let size = self.data_size;
         let len = head.wrapping_sub(tail);
-        if len > self.data_size as u64 || !len.is_multiple_of(8) || !tail.is_multiple_of(8) {
-            return Err(Corrupt::Positions { tail, head, data_size: self.data_size as u64 });
+        if len > size as u64 || !len.is_multiple_of(8) || !tail.is_multiple_of(8) {
+            return Err(Corrupt::Positions { tail, head, data_size: size as u64 });
         }
+        let len = len as usize;
+        let index = tail as usize & size.wrapping_sub(1);
+        let until_end = size.wrapping_sub(index);
+        let (front, back) = (len.min(until_end), len.saturating_sub(until_end));
         // SAFETY: `new` checked that the data area lies inside the memory.
         let data = unsafe { self.memory.base().add(self.data_offset) };
-        // SAFETY: `data` is aligned to 8 and readable for `data_size` bytes, a power of two of at least 8, as `new`
-        // checked, while `self` is borrowed. `tail` and `len` are multiples of 8 and `len` is at most `data_size`.
-        // The other side does not write between `data_tail` and a `data_head` we have seen, `tail` is not before
-        // `data_tail`, and who moves `data_tail`, with `publish`, vouches that the span is not used afterwards.
-        Ok(unsafe { Span::new(data, self.data_size, tail, len) })
+        // SAFETY: `index` is masked with the area's size, so inside of it.
+        let first = unsafe { data.add(index) };
+        // Both slices lie between `data_tail` and a `data_head` we have seen, where the other side does not write (`tail`
+        // is not before `data_tail`), and who moves `data_tail`, with `publish`, vouches that they are not used afterwards.
+        // SAFETY: as said, and `front` bytes from `index` on end with the data area at the latest.
+        let front = unsafe { slice::from_raw_parts(first, front) };
+        if back == 0 {
+            return Ok(Bytes::Single(front));
+        }
+        // SAFETY: as said, and as `len` is at most the area's size, `back` bytes from its beginning end before `index`.
+        let back = unsafe { slice::from_raw_parts(data, back) };
+        Ok(Bytes::Split(front, back))
     }
 }

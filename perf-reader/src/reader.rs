@@ -1,10 +1,10 @@
 //! The protocol of one buffer: look at the head, walk over the records, give them back.
 
+use crate::bytes::Bytes;
 use crate::corrupt::Corrupt;
 use crate::memory::Memory;
 use crate::page::Page;
 use crate::record::{Record, Records, Stand};
-use crate::span::Span;
 
 /// The reading end of one CPU's perf pages, wherever they live.
 ///
@@ -36,8 +36,16 @@ impl<M: Memory> Reader<M> {
     #[inline]
     pub fn drain(&mut self) -> Result<Drain<'_, M>, Corrupt> {
         let tail = self.page.tail();
-        let span = self.page.committed(tail, self.page.head())?;
-        Ok(Drain { page: &self.page, span, timed: self.timed, stand: Stand::at(span.at()), lost: &mut self.lost })
+        let head = self.page.head();
+        Ok(Drain {
+            page: &self.page,
+            bytes: self.page.committed(tail, head)?,
+            tail,
+            head,
+            timed: self.timed,
+            stand: Stand::at(tail),
+            lost: &mut self.lost,
+        })
     }
 
     /// Bytes of records waiting: 0 when all was drained.
@@ -61,7 +69,8 @@ impl<M: Memory> Reader<M> {
         let head = self.page.head();
         let skipped = head.wrapping_sub(self.page.tail());
         #[expect(unsafe_code, reason = "gives bytes back that nobody borrows")]
-        // SAFETY: every span of this page lives in a drain or borrows from one, and a drain borrows `self` mutably.
+        // SAFETY: the committed bytes of this page are used by drains and what borrows from them, and a drain borrows `self`
+        // mutably.
         unsafe {
             self.page.publish(head);
         }
@@ -100,7 +109,10 @@ impl<M: Memory> Reader<M> {
 #[must_use = "dropping a drain gives back what was read through it"]
 pub struct Drain<'b, M: Memory> {
     page: &'b Page<M>,
-    span: Span<'b>,
+    /// All of it, from `tail` to `head`.
+    bytes: Bytes<'b>,
+    tail: u64,
+    head: u64,
     timed: bool,
     stand: Stand,
     /// The reader's count of announced losses.
@@ -111,21 +123,20 @@ impl<M: Memory> Drain<'_, M> {
     /// The records from where the last walk over this drain ended.
     #[inline]
     pub fn records(&self) -> Records<'_> {
-        let mut rest = self.span;
-        let read = self.stand.position.get().wrapping_sub(rest.at());
-        // Never `None`: a walk ends inside the span, between two records.
-        let _ = rest.take(read);
-        Records::new(rest, self.timed, &self.stand)
+        let read = self.stand.position.get().wrapping_sub(self.tail) as usize;
+        // Never the default: a walk ends inside the drain, between two records.
+        let rest = self.bytes.slice(read..self.bytes.len()).unwrap_or_default();
+        Records::new(rest, self.head, self.timed, &self.stand)
     }
 
     /// Bytes of records in it, read or not.
     pub fn len(&self) -> u64 {
-        self.span.len()
+        self.bytes.len() as u64
     }
 
     /// Whether nothing was there when it was opened.
     pub fn is_empty(&self) -> bool {
-        self.span.len() == 0
+        self.bytes.is_empty()
     }
 }
 
@@ -133,10 +144,10 @@ impl<M: Memory> Drop for Drain<'_, M> {
     #[inline]
     fn drop(&mut self) {
         let position = self.stand.position.get();
-        if position != self.span.at() {
+        if position != self.tail {
             #[expect(unsafe_code, reason = "gives bytes back that nobody borrows")]
-            // SAFETY: everything borrowed from the span borrows from this drain, which ends here, and a reader has one
-            // drain at a time. This one does not use its span again.
+            // SAFETY: every record borrows from this drain, which ends here and does not use its bytes again, and a reader
+            // has one drain at a time.
             unsafe {
                 self.page.publish(position);
             }

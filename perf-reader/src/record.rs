@@ -10,16 +10,16 @@
 
 use std::cell::Cell;
 
+use crate::bytes::Bytes;
 use crate::corrupt::Corrupt;
 use crate::sample::Sample;
-use crate::span::Span;
 
 /// `PERF_RECORD_LOST`.
 pub(crate) const LOST: u32 = 2;
 /// `PERF_RECORD_SAMPLE`.
 pub(crate) const SAMPLE: u32 = 9;
 /// Bytes of a record's header.
-pub(crate) const HEADER: u64 = 8;
+pub(crate) const HEADER: usize = 8;
 
 /// What a buffer holds, one after the other.
 ///
@@ -40,13 +40,23 @@ pub enum Record<'d> {
 /// [`Corrupt::Content`] there is.
 #[derive(Debug)]
 pub struct Records<'d> {
-    /// What is still to be walked over.
-    rest: Span<'d>,
-    /// Bytes from a record's beginning to the `raw_size` of a sample.
-    raw_at: u64,
+    rest: Rest<'d>,
     /// Losses announced in what was walked over.
     lost: u64,
     stand: &'d Stand,
+}
+
+/// What is still to be walked over.
+#[derive(Clone, Copy, Debug)]
+struct Rest<'d> {
+    /// Up to the end of the ring, or to `end`.
+    front: &'d [u8],
+    /// From the beginning of the ring on; empty if the rest does not wrap.
+    back: &'d [u8],
+    /// The position behind its last byte.
+    end: u64,
+    /// Whether samples carry a time.
+    timed: bool,
 }
 
 /// How far a drain has read. Written once a walk, not once a record, so that the walk stays in registers.
@@ -54,7 +64,7 @@ pub struct Records<'d> {
 pub(crate) struct Stand {
     /// Where the next record begins.
     pub(crate) position: Cell<u64>,
-    /// Losses announced in them.
+    /// Losses announced before it.
     pub(crate) lost: Cell<u64>,
 }
 
@@ -65,26 +75,15 @@ impl Stand {
 }
 
 impl<'d> Records<'d> {
-    pub(crate) fn new(rest: Span<'d>, timed: bool, stand: &'d Stand) -> Self {
-        Self { rest, raw_at: if timed { HEADER + 8 } else { HEADER }, lost: 0, stand }
+    #[inline]
+    pub(crate) fn new(rest: Bytes<'d>, end: u64, timed: bool, stand: &'d Stand) -> Self {
+        let [front, back] = rest.pieces();
+        Self { rest: Rest { front, back, end, timed }, lost: 0, stand }
     }
 
     /// Where the next record begins, in bytes since the buffer was made.
     pub fn position(&self) -> u64 {
-        self.rest.at()
-    }
-
-    /// Ends the walk in front of a record that begins with `header` and cannot be believed.
-    #[cold]
-    fn bad_size(&mut self, header: u64) -> Corrupt {
-        let corrupt = Corrupt::Record {
-            at: self.rest.at(),
-            kind: header_kind(header),
-            size: header_size(header) as u16,
-            left: self.rest.len(),
-        };
-        self.rest = self.rest.take(0).unwrap_or(self.rest);
-        corrupt
+        self.rest.position()
     }
 }
 
@@ -93,32 +92,58 @@ impl<'d> Iterator for Records<'d> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
+        let sample = if self.rest.timed { self.short::<24>() } else { self.short::<16>() };
+        match sample {
+            Some(sample) => Some(Ok(Record::Sample(sample))),
+            None => self.long(),
+        }
+    }
+
+    /// What `for_each` and its like do: the fastest way to walk, as whoever takes the records is compiled into the short way,
+    /// where nothing wraps and nothing is wrong.
+    #[inline]
+    fn fold<B, F>(mut self, init: B, mut f: F) -> B
+    where
+        F: FnMut(B, Self::Item) -> B,
+    {
+        let mut result = init;
         loop {
-            let header = self.rest.word(0)?;
-            let size = header_size(header);
-            if size < HEADER {
-                return Some(Err(self.bad_size(header)));
+            if self.rest.timed {
+                while let Some(sample) = self.short::<24>() {
+                    result = f(result, Ok(Record::Sample(sample)));
+                }
+            } else {
+                while let Some(sample) = self.short::<16>() {
+                    result = f(result, Ok(Record::Sample(sample)));
+                }
             }
-            let Some(record) = self.rest.take(size) else {
-                return Some(Err(self.bad_size(header)));
-            };
-            match header_kind(header) {
-                SAMPLE => {
-                    return Some(match Sample::parse(record, self.raw_at) {
-                        Some(sample) => Ok(Record::Sample(sample)),
-                        None => Err(bad_content(record, header, self.raw_at)),
-                    });
-                }
-                LOST => {
-                    let Some(lost) = record.word(16) else {
-                        return Some(Err(bad_content(record, header, self.raw_at)));
-                    };
-                    self.lost = self.lost.wrapping_add(lost);
-                    return Some(Ok(Record::Lost(lost)));
-                }
-                _ => {}
+            match self.long() {
+                Some(record) => result = f(result, record),
+                None => return result,
             }
         }
+    }
+}
+
+/// Nearly all records are samples that do not wrap. Those take the short way, a few comparisons and no call; the rest
+/// takes the long way, which also tells what is wrong. The two agree where both apply.
+impl<'d> Records<'d> {
+    #[inline(always)]
+    fn short<const FIXED: usize>(&mut self) -> Option<Sample<'d>> {
+        let (sample, front) = self.rest.whole_sample::<FIXED>()?;
+        self.rest.front = front;
+        Some(sample)
+    }
+
+    #[inline]
+    fn long(&mut self) -> Option<Result<Record<'d>, Corrupt>> {
+        // By value, there and back: a walk whose address nobody took stays in registers.
+        let (rest, record) = self.rest.any_record();
+        self.rest = rest;
+        if let Some(Ok(Record::Lost(lost))) = record {
+            self.lost = self.lost.wrapping_add(lost);
+        }
+        record
     }
 }
 
@@ -127,36 +152,95 @@ impl Drop for Records<'_> {
     #[inline]
     fn drop(&mut self) {
         let stand = self.stand;
-        stand.position.set(self.rest.at());
+        stand.position.set(self.rest.position());
         stand.lost.set(stand.lost.get().wrapping_add(self.lost));
     }
 }
 
-/// What is wrong with a record whose size is credible.
-#[cold]
-fn bad_content(record: Span<'_>, header: u64, raw_at: u64) -> Corrupt {
-    Corrupt::Content {
-        at: record.at(),
-        kind: header_kind(header),
-        size: header_size(header) as u16,
-        declared: record.word(raw_at).map_or(0, low_half),
+impl<'d> Rest<'d> {
+    #[inline]
+    fn position(&self) -> u64 {
+        let len = self.front.len().wrapping_add(self.back.len());
+        self.end.wrapping_sub(len as u64)
+    }
+
+    /// The short way: the sample that the front begins with, if it begins with one that is whole and right, and what
+    /// follows it. `FIXED` is how many bytes such a record has at least: all that precedes `raw_size`, and 8.
+    #[inline(always)]
+    fn whole_sample<const FIXED: usize>(&self) -> Option<(Sample<'d>, &'d [u8])> {
+        let raw_at = const { FIXED - 8 };
+        let fixed = Bytes::Single(self.front.first_chunk::<FIXED>()?);
+        let kind = u32::from_ne_bytes(fixed.array(0)?);
+        let size = usize::from(u16::from_ne_bytes(fixed.array(6)?));
+        let raw_size = u32::from_ne_bytes(fixed.array(raw_at)?) as usize;
+        // The kernel rounds `raw_size` so that the record ends with it: this bounds both.
+        if kind != SAMPLE || raw_size.wrapping_add(raw_at).wrapping_add(4) != size {
+            return None;
+        }
+        let (record, front) = self.front.split_at_checked(size)?;
+        let sample = Sample {
+            padded: Bytes::Single(record.get(raw_at.wrapping_add(4)..)?),
+            time: if raw_at == HEADER { None } else { Some(u64::from_ne_bytes(fixed.array(HEADER)?)) },
+            position: self.position(),
+        };
+        Some((sample, front))
+    }
+
+    /// The long way: the next record that is none to skip, whatever it is, and the rest behind it.
+    #[inline(never)]
+    fn any_record(mut self) -> (Self, Option<Result<Record<'d>, Corrupt>>) {
+        loop {
+            let rest = Bytes::of(self.front, self.back);
+            let at = self.position();
+            if rest.is_empty() {
+                return (self, None);
+            }
+            let header: [u8; HEADER] = rest.array(0).unwrap_or_default();
+            let [k0, k1, k2, k3, _, _, s0, s1] = header;
+            let kind = u32::from_ne_bytes([k0, k1, k2, k3]);
+            let size = u16::from_ne_bytes([s0, s1]);
+            let len = usize::from(size);
+            let believable = len >= HEADER && len.is_multiple_of(8);
+            let Some(record) = rest.slice(0..len).filter(|_| believable) else {
+                let corrupt = Corrupt::Record { at, kind, size, left: rest.len() as u64 };
+                // Nothing more to walk over, and the position stays that of this record.
+                (self.front, self.back, self.end) = (&[], &[], at);
+                return (self, Some(Err(corrupt)));
+            };
+            let behind = rest.slice(len..rest.len()).unwrap_or_default();
+            [self.front, self.back] = behind.pieces();
+            let content = match kind {
+                SAMPLE => sample(record, at, self.timed).map(Record::Sample),
+                LOST => record.array(16).map(|lost| Record::Lost(u64::from_ne_bytes(lost))),
+                _ => continue,
+            };
+            let record = content.ok_or(Corrupt::Content { at, kind, size, declared: declared(record, self.timed) });
+            return (self, Some(record));
+        }
     }
 }
 
-/// The `type` of the header that this word is.
-#[inline]
-fn header_kind(header: u64) -> u32 {
-    low_half(header)
+/// The sample in `record`; `None` if its `raw_size` is not what makes a record of this size.
+fn sample(record: Bytes<'_>, position: u64, timed: bool) -> Option<Sample<'_>> {
+    let raw_at = raw_at(timed);
+    let raw_size = u32::from_ne_bytes(record.array(raw_at)?) as usize;
+    let padded = record.slice(raw_at.wrapping_add(4)..record.len())?;
+    if padded.len() != raw_size {
+        return None;
+    }
+    let time = match timed {
+        true => Some(u64::from_ne_bytes(record.array(HEADER)?)),
+        false => None,
+    };
+    Some(Sample { padded, time, position })
 }
 
-/// The `size` of the header that this word is.
-#[inline]
-fn header_size(header: u64) -> u64 {
-    if cfg!(target_endian = "little") { header >> 48 } else { header & 0xffff }
+/// Bytes between a sample's beginning and its `raw_size`.
+fn raw_at(timed: bool) -> usize {
+    if timed { HEADER + 8 } else { HEADER }
 }
 
-/// The u32 at the lower address of this word.
-#[inline]
-pub(crate) fn low_half(word: u64) -> u32 {
-    if cfg!(target_endian = "little") { word as u32 } else { (word >> 32) as u32 }
+/// The `raw_size` that a sample claims; 0 if it is too short even for that.
+fn declared(record: Bytes<'_>, timed: bool) -> u32 {
+    record.array(raw_at(timed)).map_or(0, u32::from_ne_bytes)
 }

@@ -3,8 +3,6 @@
 use std::fmt;
 
 use crate::bytes::Bytes;
-use crate::record::{HEADER, low_half};
-use crate::span::Span;
 
 /// The most bytes of stale memory that the kernel leaves behind a payload.
 pub const MAX_PADDING: usize = 7;
@@ -18,29 +16,16 @@ pub const MAX_PADDING: usize = 7;
 /// and check it against the record; [`padded`](Sample::padded) says in its name what it answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample<'d> {
-    record: Span<'d>,
-    /// Bytes from the record's beginning to `raw_size`.
-    raw_at: u64,
-    raw_size: u32,
+    pub(crate) padded: Bytes<'d>,
+    pub(crate) time: Option<u64>,
+    pub(crate) position: u64,
 }
 
 impl<'d> Sample<'d> {
-    /// The sample in `record`; `None` if its `raw_size` does not fit.
-    #[inline]
-    pub(crate) fn parse(record: Span<'d>, raw_at: u64) -> Option<Self> {
-        let raw_size = low_half(record.word(raw_at)?);
-        // Cannot underflow: there was a word at `raw_at`, so 8 bytes.
-        let room = record.len().wrapping_sub(raw_at).wrapping_sub(4);
-        if u64::from(raw_size) > room {
-            return None;
-        }
-        Some(Self { record, raw_at, raw_size })
-    }
-
     /// The payload followed by 0 to 7 bytes of stale memory: what the kernel calls `raw_size`.
     #[inline]
     pub fn padded(&self) -> Bytes<'d> {
-        self.record.bytes(self.raw_at.wrapping_add(4), u64::from(self.raw_size)).unwrap_or(Bytes::Single(&[]))
+        self.padded
     }
 
     /// The payload of a program that sends `len` bytes at a time.
@@ -49,12 +34,11 @@ impl<'d> Sample<'d> {
     /// [`WrongLength`] if a payload of `len` bytes makes no record of this size.
     #[inline]
     pub fn payload(&self, len: usize) -> Result<Bytes<'d>, WrongLength> {
-        let padded = self.raw_size as usize;
-        let padding = padded.wrapping_sub(len);
-        if padding > MAX_PADDING {
-            return Err(WrongLength { declared: len, padded });
+        let wrong = WrongLength { declared: len, padded: self.padded.len() };
+        if wrong.padded.wrapping_sub(len) > MAX_PADDING {
+            return Err(wrong);
         }
-        self.record.bytes(self.raw_at.wrapping_add(4), len as u64).ok_or(WrongLength { declared: len, padded })
+        self.padded.slice(0..len).ok_or(wrong)
     }
 
     /// The payload of a program that says in the payload itself how long it is: `declared` finds the length in the
@@ -89,27 +73,19 @@ impl<'d> Sample<'d> {
     /// [`WrongLength`] if a payload of `N` bytes makes no record of this size.
     #[inline]
     pub fn array<const N: usize>(&self) -> Result<[u8; N], WrongLength> {
-        self.payload(N)?.array(0).ok_or(WrongLength { declared: N, padded: self.raw_size as usize })
+        self.payload(N)?.array(0).ok_or(WrongLength { declared: N, padded: self.padded.len() })
     }
 
     /// When it was sent, in nanoseconds of CLOCK_MONOTONIC, which is also `bpf_ktime_get_ns`; `None` unless the buffer was
     /// opened with [`timestamps`](crate::Options::timestamps).
     #[inline]
     pub fn time(&self) -> Option<u64> {
-        if self.raw_at == HEADER {
-            return None;
-        }
-        self.record.word(HEADER)
+        self.time
     }
 
     /// Where its record begins, in bytes since the buffer was made.
     pub fn position(&self) -> u64 {
-        self.record.at()
-    }
-
-    /// How many bytes of ring it takes: header, payload and padding.
-    pub fn record_size(&self) -> usize {
-        self.record.len() as usize
+        self.position
     }
 }
 

@@ -1,0 +1,115 @@
+//! What draining costs, without a kernel or privileges: a fake ring full of samples of 8 bytes, drained over and over.
+//!
+//! ```text
+//! cargo bench -p perf-reader --bench drain        instructions a sample, under callgrind, and the best time a sample
+//! ```
+//!
+//! Callgrind counts the instructions of one function, so the first figure is the same from run to run.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark fails by panicking")]
+
+use std::hint::black_box;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use perf_reader::fake::{Kernel, Pages, perf_buffer};
+use perf_reader::{Reader, Record};
+
+/// Bytes of the ring: 128 pages.
+const SIZE: usize = 128 * 4096;
+/// Drains under callgrind.
+const DRAINS: u64 = 20;
+
+/// Fills the ring; answers how many samples that took.
+fn fill(kernel: &mut Kernel) -> u64 {
+    let samples = (SIZE as u64 - 1) / 24;
+    for n in 0..samples {
+        kernel.sample(&n.to_ne_bytes()).unwrap();
+    }
+    samples
+}
+
+/// The functions under the glass: both add all samples up. By `for_each`:
+#[inline(never)]
+fn drain_and_sum(reader: &mut Reader<Pages>) -> u64 {
+    let drain = reader.drain().unwrap();
+    let mut sum = 0_u64;
+    drain.records().for_each(|record| {
+        if let Ok(Record::Sample(sample)) = record
+            && let Ok(payload) = sample.array()
+        {
+            sum = sum.wrapping_add(u64::from_ne_bytes(payload));
+        }
+    });
+    sum
+}
+
+/// By `for`:
+#[inline(never)]
+fn loop_and_sum(reader: &mut Reader<Pages>) -> u64 {
+    let drain = reader.drain().unwrap();
+    let mut sum = 0_u64;
+    for record in &drain {
+        if let Ok(Record::Sample(sample)) = record
+            && let Ok(payload) = sample.array()
+        {
+            sum = sum.wrapping_add(u64::from_ne_bytes(payload));
+        }
+    }
+    sum
+}
+
+/// A way to drain, and its name.
+type Way = (&'static str, fn(&mut Reader<Pages>) -> u64);
+const WAYS: [Way; 2] = [("drain_and_sum", drain_and_sum), ("loop_and_sum", loop_and_sum)];
+
+fn main() {
+    let (mut kernel, pages) = perf_buffer(SIZE);
+    let mut reader = Reader::new(pages, false).unwrap();
+    if std::env::args().any(|argument| argument == "--under-callgrind") {
+        for _ in 0..DRAINS {
+            for (_, drain) in WAYS {
+                fill(&mut kernel);
+                black_box(drain(&mut reader));
+            }
+        }
+        return;
+    }
+    for (name, drain) in WAYS {
+        let samples = fill(&mut kernel);
+        assert_eq!(drain(&mut reader), samples * (samples - 1) / 2);
+        match instructions(name) {
+            Some(count) => println!("{name}: instructions a sample: {:.2}", count as f64 / (samples * DRAINS) as f64),
+            None => println!("{name}: instructions a sample: not counted, valgrind cannot be run"),
+        }
+    }
+    let mut best = [Duration::MAX; WAYS.len()];
+    let mut samples = 0;
+    for _ in 0..400 {
+        for ((_, drain), best) in WAYS.iter().zip(&mut best) {
+            samples = fill(&mut kernel);
+            let began = Instant::now();
+            black_box(drain(&mut reader));
+            *best = began.elapsed().min(*best);
+        }
+    }
+    for ((name, _), best) in WAYS.iter().zip(best) {
+        println!("{name}: best time a sample: {:.2} ns", best.as_secs_f64() * 1e9 / samples as f64);
+    }
+}
+
+/// Runs this program under callgrind; the instructions it spent in one of the functions and what that called.
+fn instructions(function: &str) -> Option<u64> {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(format!("--toggle-collect=*{function}*"))
+        .arg(std::env::current_exe().unwrap())
+        .arg("--under-callgrind")
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let Some(collected) = text.lines().find_map(|line| line.split_once("Collected : ")) else {
+        panic!("callgrind failed: {text}");
+    };
+    collected.1.trim().parse().ok()
+}
