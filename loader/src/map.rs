@@ -31,7 +31,7 @@ impl Map {
             key_size: spec.key_size,
             value_size: spec.value_size,
             max_entries: max_entries(spec)?,
-            map_flags: spec.map_flags,
+            map_flags: spec.map_flags.bits(),
             map_name: Name::cut(&spec.name),
             map_extra: spec.map_extra,
             ..MapCreate::default()

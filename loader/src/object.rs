@@ -12,7 +12,7 @@ use std::collections::HashMap;
 pub use section::{Section, Target};
 
 use self::link::{Linked, Place};
-use crate::{Error, MapType};
+use crate::{Error, MapFlags, MapType};
 
 /// A parsed object file.
 ///
@@ -50,8 +50,8 @@ pub struct MapSpec {
     /// Elements; bytes for a ring, slots for descriptors in a `PERF_EVENT_ARRAY`. Loading corrects the last two: a ring
     /// gets the next power of two of pages, and a `PERF_EVENT_ARRAY` with 0 or too many slots one for each possible CPU.
     pub max_entries: u32,
-    /// `BPF_F_…` of `BPF_MAP_CREATE`.
-    pub map_flags: u32,
+    /// How it is to be made.
+    pub map_flags: MapFlags,
     /// `map_extra`, whose meaning depends on the kind of map.
     pub map_extra: u64,
     pub(crate) btf_key_type_id: u32,
@@ -210,7 +210,7 @@ impl MapSpec {
             key_size: map.key_size(),
             value_size: map.value_size(),
             max_entries: map.max_entries(),
-            map_flags: map.map_flags(),
+            map_flags: MapFlags::from_bits_retain(map.map_flags()),
             map_extra: map.map_extra(),
             btf_key_type_id,
             btf_value_type_id,

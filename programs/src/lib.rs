@@ -59,6 +59,8 @@
 pub mod asm;
 pub mod btf;
 mod error;
+/// For x86_64 and aarch64, whose registers its programs read.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub mod getaddrinfo;
 mod handle;
 mod helper;

@@ -106,11 +106,7 @@ fn in_table<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
             seen.imported = true;
             continue;
         }
-        if symbol.st_type() == elf::STT_GNU_IFUNC {
-            seen.ifunc = true;
-            continue;
-        }
-        if !matches!(symbol.st_type(), elf::STT_FUNC | elf::STT_NOTYPE) {
+        if !matches!(symbol.st_type(), elf::STT_FUNC | elf::STT_NOTYPE | elf::STT_GNU_IFUNC) {
             continue;
         }
         let number = versions.map(|versions| versions.version_index(endian, index));
@@ -124,10 +120,14 @@ fn in_table<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
             Some(wanted) => version == Some(wanted),
             None => !hidden,
         };
-        if fits {
+        if fits && symbol.st_type() == elf::STT_GNU_IFUNC {
+            seen.ifunc = true;
+        } else if fits {
             return Some(symbol.st_value(endian).into());
         }
-        seen.versions.extend(version.map(str::to_owned));
+        if !fits {
+            seen.versions.extend(version.map(str::to_owned));
+        }
     }
     None
 }
@@ -153,6 +153,10 @@ where
 
 impl Seen {
     fn explain(&self, wanted: &Wanted<'_>) -> String {
+        if self.ifunc {
+            return "it is an IFUNC, a resolver that the dynamic loader runs to choose the real function: attach to that one"
+                .to_owned();
+        }
         if !self.versions.is_empty() {
             let versions = self.versions.join(", ");
             return match wanted.version {
@@ -163,10 +167,7 @@ impl Seen {
                 ),
             };
         }
-        if self.ifunc {
-            "it is an IFUNC, a resolver that the dynamic loader runs to choose the real function: attach to that one"
-                .to_owned()
-        } else if self.imported {
+        if self.imported {
             "the file only imports it: name the library that defines it".to_owned()
         } else {
             "the file has no such function (`nm -D` lists what it has)".to_owned()

@@ -28,6 +28,3 @@ pub(super) const REGISTERS: Registers = Registers {
     stack_pointer: 248,
     popped: 0,
 };
-
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-compile_error!("the traced function's registers are described for x86_64 and aarch64 only: add this architecture here");

@@ -1,2 +1,68 @@
-//! To be written.
-fn main() {}
+//! `cargo xtask`: every routine of this repository, by name. CI calls the same ones.
+
+mod ci;
+mod objects;
+mod tools;
+mod vm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Every routine of this repository, by name
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    routine: Routine,
+}
+
+#[derive(Debug, Subcommand)]
+enum Routine {
+    /// All that a change must pass, in order, with a summary
+    Ci,
+    /// Formatting, checked
+    Fmt,
+    /// Clippy, warnings denied
+    Clippy,
+    /// Documentation, warnings denied
+    Doc,
+    /// The README's test command
+    Test,
+    /// Both readers' protocol tests under Miri, with either borrow model; skipped where Miri is not to be had
+    Miri,
+    /// The loader without its default features, and what an embedder gets for it
+    Minimal,
+    /// Writes every built-in program as an object file into a folder
+    Objects(objects::Arguments),
+    /// Runs tests as root on chosen kernels, in throw-away virtual machines
+    Vm(vm::Args),
+    /// Prints a built-in program: Rust lines, instructions, names
+    Listing(objects::Transport),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().routine {
+        Routine::Ci => return ci::all(),
+        Routine::Vm(arguments) => return vm::run(&arguments),
+        Routine::Fmt => ci::fmt(),
+        Routine::Clippy => ci::clippy(),
+        Routine::Doc => ci::doc(),
+        Routine::Test => ci::test(),
+        Routine::Miri => ci::miri(),
+        Routine::Minimal => ci::minimal(),
+        Routine::Objects(arguments) => objects::write(&arguments),
+        Routine::Listing(transport) => objects::listing(&transport),
+    };
+    match outcome {
+        Ok(tools::Outcome::Done) => ExitCode::SUCCESS,
+        Ok(tools::Outcome::Skipped(why)) => {
+            eprintln!("skipped: {why}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `cargo xtask vm`: builds the VM command and becomes it, on this project's own suite unless a binary is given.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+/// Everything after `vm` belongs to the VM command, `--help` included.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Args {
+    /// The VM command's own arguments: see `cargo xtask vm --help`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    arguments: Vec<OsString>,
+}
+
+/// What this project's suite needs beside its binaries: no guests within guests, no routines of the repository, and the program
+/// whose resolver calls are traced.
+const SUITE: [&str; 6] = ["--exclude", "cutaway-vm", "--exclude", "xtask", "--bring", "getent"];
+
+/// Returns only if the command could not be started.
+pub(crate) fn run(_accepted: &Args) -> ExitCode {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo).args(["build", "--quiet", "--package", "cutaway-vm"]).status();
+    match built {
+        Ok(status) if status.success() => {}
+        Ok(_) => return ExitCode::FAILURE,
+        Err(error) => return refuse(&format!("cannot run cargo: {error}")),
+    }
+    // Cargo puts both programs into one folder. Not `cargo run`: where the VM command is cargo's runner, that would run it in itself.
+    let program = match std::env::current_exe() {
+        Ok(me) => me.with_file_name("cutaway-vm"),
+        Err(error) => return refuse(&format!("cannot find this executable: {error}")),
+    };
+    // As they were typed: clap takes the first `--` for its own.
+    let typed: Vec<OsString> = std::env::args_os().skip_while(|word| word != "vm").skip(1).collect();
+    let mut command = Command::new(&program);
+    if !typed.iter().any(|word| word == "--") {
+        command.args(SUITE);
+    }
+    let error = command.args(typed).exec();
+    refuse(&format!("cannot run {}: {error}", program.display()))
+}
+
+fn refuse(why: &str) -> ExitCode {
+    eprintln!("xtask: {why}");
+    ExitCode::FAILURE
+}
