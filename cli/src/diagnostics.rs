@@ -36,13 +36,17 @@ pub(crate) fn start(explain: bool) {
         .init();
 }
 
+/// Says something to whoever watches. With stderr gone there is nobody left to tell, and that is no reason to stop.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", terminal::clean(line));
+}
+
 /// Says why the command failed.
 pub(crate) fn fail(failure: &Failure) {
     if let Some(details) = failure.details() {
         log::debug!("the whole log follows\n{details}");
     }
-    // With stderr gone there is nobody left to tell.
-    let _ = writeln!(std::io::stderr(), "cutaway: {}", terminal::clean(&failure.to_string()));
+    say(&format!("cutaway: {failure}"));
 }
 
 /// A system call on one line: `name(argument=value, …) = answer`, then why.

@@ -27,7 +27,7 @@ use cutaway_programs::getaddrinfo::{self, Lookup, Transport, names};
 use log::{info, warn};
 
 use self::{command::Traced, output::Output, source::Source};
-use crate::{Format, failure::Failure, signals};
+use crate::{Format, diagnostics, failure::Failure, signals};
 
 /// Bytes of buffer unless told otherwise.
 const DEFAULT_BUFFER: u32 = 256 * 1024;
@@ -147,7 +147,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let outcome = outcome.and_then(|()| trace.drain(&mut source));
     let lost = lost::count(&loaded, &source)?;
     lost.explain();
-    eprintln!("received {}, lost {}", trace.received, lost.total());
+    diagnostics::say(&format!("received {}, lost {}", trace.received, lost.total()));
     command?;
     outcome
 }

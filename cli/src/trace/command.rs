@@ -14,7 +14,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
-use crate::failure::Failure;
+use crate::{diagnostics, failure::Failure};
 
 /// How long a command may take to obey SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -71,7 +71,7 @@ impl Traced {
         }
         let status = self.child.wait().map_err(|error| Failure::system("wait for the command", &error))?;
         if !status.success() && !ours {
-            eprintln!("`{}` {}", self.name.display(), describe(status));
+            diagnostics::say(&format!("`{}` {}", self.name.display(), describe(status)));
         }
         Ok(())
     }

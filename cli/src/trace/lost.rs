@@ -8,7 +8,7 @@ use cutaway::{Loaded, PerfBuffers};
 use cutaway_programs::getaddrinfo::{Losses, names};
 
 use super::source::Source;
-use crate::failure::Failure;
+use crate::{diagnostics, failure::Failure};
 
 /// The losses of all CPUs.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Lost {
             (not_kept, "because the kernel had no memory to keep the call's arguments"),
         ] {
             if number > 0 {
-                eprintln!("{number} lost {why}");
+                diagnostics::say(&format!("{number} lost {why}"));
             }
         }
     }
