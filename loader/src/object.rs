@@ -3,6 +3,7 @@
 //! [`Object::parse`] makes no system call and gives the same answer on every machine. What it gives can be looked at and
 //! changed; [`Object::load`] then meets the kernel.
 
+mod btf;
 mod elf;
 pub(crate) mod link;
 mod section;

@@ -71,6 +71,7 @@ impl Elf {
         let table = header.sections(endian, data).map_err(|error| broken(error.to_string()))?;
 
         let mut sections = Vec::new();
+        let (mut btf, mut btf_ext): (&[u8], &[u8]) = (&[], &[]);
         for (index, section) in table.enumerate() {
             let name = table.section_name(endian, section).map_err(|error| broken(error.to_string()))?;
             let name = std::str::from_utf8(name)
@@ -85,6 +86,14 @@ impl Elf {
                     "section `{name}` reaches beyond the end of the file: is the file truncated?"
                 )));
             }
+            match name {
+                ".BTF" | ".BTF.ext" if sections.iter().any(|before: &Section| before.name == name) => {
+                    return Err(broken(format!("it has two sections `{name}`")));
+                }
+                ".BTF" => btf = section.data(endian, data).unwrap_or_default(),
+                ".BTF.ext" => btf_ext = section.data(endian, data).unwrap_or_default(),
+                _ => {}
+            }
             let executable = section.sh_flags(endian) & u64::from(elf::SHF_EXECINSTR) != 0;
             if executable && !size.is_multiple_of(8) {
                 return Err(broken(format!("section `{name}` holds {size} bytes, not a whole number of instructions")));
@@ -93,6 +102,13 @@ impl Elf {
                 return Err(broken(format!("section `{name}` has an address: this is no relocatable object")));
             }
             sections.push(Section { name: name.to_owned(), executable, size });
+        }
+
+        if !btf.is_empty() {
+            let strings = super::btf::check(btf)?;
+            if !btf_ext.is_empty() {
+                super::btf::check_ext(btf_ext, strings)?;
+            }
         }
 
         let symtab = table.symbols(endian, data, elf::SHT_SYMTAB).map_err(|error| broken(error.to_string()))?;
