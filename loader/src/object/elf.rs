@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use object::{
     Endianness,
     elf::{self, FileHeader64},
-    read::elf::{FileHeader, SectionHeader, Sym},
+    read::elf::{FileHeader, SectionHeader, SectionTable, Sym},
 };
 
 use crate::Error;
@@ -23,8 +23,11 @@ const MOST_BSS: u64 = 64 << 20;
 pub(crate) struct Elf {
     sections: Vec<Section>,
     symbols: Vec<Symbol>,
-    relocations: BTreeMap<usize, BTreeMap<u64, Relocation>>,
+    relocations: Relocations,
 }
+
+/// By section that they change, and offset in it.
+type Relocations = BTreeMap<usize, BTreeMap<u64, Relocation>>;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Section {
@@ -70,107 +73,10 @@ impl Elf {
         }
         let table = header.sections(endian, data).map_err(|error| broken(error.to_string()))?;
 
-        let mut sections = Vec::new();
-        let (mut btf, mut btf_ext): (&[u8], &[u8]) = (&[], &[]);
-        for (index, section) in table.enumerate() {
-            let name = table.section_name(endian, section).map_err(|error| broken(error.to_string()))?;
-            let name = std::str::from_utf8(name)
-                .map_err(|_| broken(format!("the name of section {} is not UTF-8", index.0)))?;
-            let size = section.sh_size(endian);
-            if section.sh_type(endian) == elf::SHT_NOBITS {
-                if size > MOST_BSS {
-                    return Err(broken(format!("section `{name}` claims {size} bytes of memory")));
-                }
-            } else if section.data(endian, data).is_err() {
-                return Err(broken(format!(
-                    "section `{name}` reaches beyond the end of the file: is the file truncated?"
-                )));
-            }
-            match name {
-                ".BTF" | ".BTF.ext" if sections.iter().any(|before: &Section| before.name == name) => {
-                    return Err(broken(format!("it has two sections `{name}`")));
-                }
-                ".BTF" => btf = section.data(endian, data).unwrap_or_default(),
-                ".BTF.ext" => btf_ext = section.data(endian, data).unwrap_or_default(),
-                _ => {}
-            }
-            let executable = section.sh_flags(endian) & u64::from(elf::SHF_EXECINSTR) != 0;
-            if executable && !size.is_multiple_of(8) {
-                return Err(broken(format!("section `{name}` holds {size} bytes, not a whole number of instructions")));
-            }
-            if section.sh_addr(endian) != 0 {
-                return Err(broken(format!("section `{name}` has an address: this is no relocatable object")));
-            }
-            sections.push(Section { name: name.to_owned(), executable, size });
-        }
-
-        if !btf.is_empty() {
-            let strings = super::btf::check(btf)?;
-            if !btf_ext.is_empty() {
-                super::btf::check_ext(btf_ext, strings)?;
-            }
-        }
-
-        let symtab = table.symbols(endian, data, elf::SHT_SYMTAB).map_err(|error| broken(error.to_string()))?;
-        let mut symbols = Vec::new();
-        for (index, symbol) in symtab.enumerate() {
-            let name = symbol.name(endian, symtab.strings()).map_err(|error| broken(error.to_string()))?;
-            let name = std::str::from_utf8(name)
-                .map_err(|_| broken(format!("the name of symbol {} is not UTF-8", index.0)))?
-                .to_owned();
-            let section = symtab
-                .symbol_section(endian, symbol, index)
-                .map_err(|error| broken(error.to_string()))?
-                .map(|section| section.0);
-            let (address, size) = (symbol.st_value(endian), symbol.st_size(endian));
-            if let Some(index) = section {
-                let room = sections
-                    .get(index)
-                    .ok_or_else(|| broken(format!("symbol `{name}` is in section {index}, which does not exist")))?;
-                if address.checked_add(size).is_none_or(|end| end > room.size) {
-                    return Err(broken(format!("symbol `{name}` reaches beyond its section `{}`", room.name)));
-                }
-                if symbol.st_type() == elf::STT_FUNC && !(address | size).is_multiple_of(8) {
-                    return Err(broken(format!("function `{name}` does not start or end on an instruction")));
-                }
-            }
-            let is_section = symbol.st_type() == elf::STT_SECTION;
-            let is_variable = symbol.st_type() == elf::STT_OBJECT && section.is_some();
-            symbols.push(Symbol { name, section, address, size, is_variable, is_section });
-        }
-
-        let mut relocations = BTreeMap::new();
-        for (_, section) in table.enumerate() {
-            let Some((entries, _)) = section.rel(endian, data).map_err(|error| broken(error.to_string()))? else {
-                continue;
-            };
-            let changed = section.info_link(endian).0;
-            let target = sections
-                .get(changed)
-                .ok_or_else(|| broken(format!("there are relocations for section {changed}, which does not exist")))?;
-            if !target.executable {
-                // BTF and debug information have relocations too; nobody needs them.
-                continue;
-            }
-            let mut by_offset = BTreeMap::new();
-            for entry in entries {
-                let (offset, symbol) = (entry.r_offset.get(endian), entry.r_sym(endian) as usize);
-                if !offset.is_multiple_of(8) || offset >= target.size {
-                    return Err(broken(format!(
-                        "a relocation at {offset:#x} misses the instructions of `{}`",
-                        target.name
-                    )));
-                }
-                if symbol >= symbols.len() {
-                    return Err(broken(format!(
-                        "a relocation in `{}` names symbol {symbol}, which does not exist",
-                        target.name
-                    )));
-                }
-                by_offset.insert(offset, Relocation { symbol });
-            }
-            relocations.insert(changed, by_offset);
-        }
+        let file = File { data, endian, table };
+        let sections = file.sections()?;
+        let symbols = file.symbols(&sections)?;
+        let relocations = file.relocations(&sections, &symbols)?;
         Ok(Self { sections, symbols, relocations })
     }
 
@@ -196,6 +102,128 @@ impl Elf {
     pub(crate) fn reference(&self, section: usize, offset: u64) -> Option<(usize, &Symbol)> {
         let relocation = self.relocations.get(&section)?.get(&offset)?;
         Some((relocation.symbol, self.symbols.get(relocation.symbol)?))
+    }
+}
+
+/// The file while it is being read.
+struct File<'d> {
+    data: &'d [u8],
+    endian: Endianness,
+    table: SectionTable<'d, FileHeader64<Endianness>>,
+}
+
+impl File<'_> {
+    fn sections(&self) -> Result<Vec<Section>, Error> {
+        let mut sections = Vec::new();
+        let (mut btf, mut btf_ext): (&[u8], &[u8]) = (&[], &[]);
+        for (index, section) in self.table.enumerate() {
+            let name = self.table.section_name(self.endian, section).map_err(|error| broken(error.to_string()))?;
+            let name = std::str::from_utf8(name)
+                .map_err(|_| broken(format!("the name of section {} is not UTF-8", index.0)))?;
+            let size = section.sh_size(self.endian);
+            if section.sh_type(self.endian) == elf::SHT_NOBITS {
+                if size > MOST_BSS {
+                    return Err(broken(format!("section `{name}` claims {size} bytes of memory")));
+                }
+            } else if section.data(self.endian, self.data).is_err() {
+                return Err(broken(format!(
+                    "section `{name}` reaches beyond the end of the file: is the file truncated?"
+                )));
+            }
+            match name {
+                ".BTF" | ".BTF.ext" if sections.iter().any(|before: &Section| before.name == name) => {
+                    return Err(broken(format!("it has two sections `{name}`")));
+                }
+                ".BTF" => btf = section.data(self.endian, self.data).unwrap_or_default(),
+                ".BTF.ext" => btf_ext = section.data(self.endian, self.data).unwrap_or_default(),
+                _ => {}
+            }
+            let executable = section.sh_flags(self.endian) & u64::from(elf::SHF_EXECINSTR) != 0;
+            if executable && !size.is_multiple_of(8) {
+                return Err(broken(format!("section `{name}` holds {size} bytes, not a whole number of instructions")));
+            }
+            if section.sh_addr(self.endian) != 0 {
+                return Err(broken(format!("section `{name}` has an address: this is no relocatable object")));
+            }
+            sections.push(Section { name: name.to_owned(), executable, size });
+        }
+
+        if !btf.is_empty() {
+            let strings = super::btf::check(btf)?;
+            if !btf_ext.is_empty() {
+                super::btf::check_ext(btf_ext, strings)?;
+            }
+        }
+        Ok(sections)
+    }
+
+    fn symbols(&self, sections: &[Section]) -> Result<Vec<Symbol>, Error> {
+        let symtab =
+            self.table.symbols(self.endian, self.data, elf::SHT_SYMTAB).map_err(|error| broken(error.to_string()))?;
+        let mut symbols = Vec::new();
+        for (index, symbol) in symtab.enumerate() {
+            let name = symbol.name(self.endian, symtab.strings()).map_err(|error| broken(error.to_string()))?;
+            let name = std::str::from_utf8(name)
+                .map_err(|_| broken(format!("the name of symbol {} is not UTF-8", index.0)))?
+                .to_owned();
+            let section = symtab
+                .symbol_section(self.endian, symbol, index)
+                .map_err(|error| broken(error.to_string()))?
+                .map(|section| section.0);
+            let (address, size) = (symbol.st_value(self.endian), symbol.st_size(self.endian));
+            if let Some(index) = section {
+                let room = sections
+                    .get(index)
+                    .ok_or_else(|| broken(format!("symbol `{name}` is in section {index}, which does not exist")))?;
+                if address.checked_add(size).is_none_or(|end| end > room.size) {
+                    return Err(broken(format!("symbol `{name}` reaches beyond its section `{}`", room.name)));
+                }
+                if symbol.st_type() == elf::STT_FUNC && !(address | size).is_multiple_of(8) {
+                    return Err(broken(format!("function `{name}` does not start or end on an instruction")));
+                }
+            }
+            let is_section = symbol.st_type() == elf::STT_SECTION;
+            let is_variable = symbol.st_type() == elf::STT_OBJECT && section.is_some();
+            symbols.push(Symbol { name, section, address, size, is_variable, is_section });
+        }
+        Ok(symbols)
+    }
+
+    fn relocations(&self, sections: &[Section], symbols: &[Symbol]) -> Result<Relocations, Error> {
+        let mut relocations = BTreeMap::new();
+        for (_, section) in self.table.enumerate() {
+            let Some((entries, _)) = section.rel(self.endian, self.data).map_err(|error| broken(error.to_string()))?
+            else {
+                continue;
+            };
+            let changed = section.info_link(self.endian).0;
+            let target = sections
+                .get(changed)
+                .ok_or_else(|| broken(format!("there are relocations for section {changed}, which does not exist")))?;
+            if !target.executable {
+                // BTF and debug information have relocations too; nobody needs them.
+                continue;
+            }
+            let mut by_offset = BTreeMap::new();
+            for entry in entries {
+                let (offset, symbol) = (entry.r_offset.get(self.endian), entry.r_sym(self.endian) as usize);
+                if !offset.is_multiple_of(8) || offset >= target.size {
+                    return Err(broken(format!(
+                        "a relocation at {offset:#x} misses the instructions of `{}`",
+                        target.name
+                    )));
+                }
+                if symbol >= symbols.len() {
+                    return Err(broken(format!(
+                        "a relocation in `{}` names symbol {symbol}, which does not exist",
+                        target.name
+                    )));
+                }
+                by_offset.insert(offset, Relocation { symbol });
+            }
+            relocations.insert(changed, by_offset);
+        }
+        Ok(relocations)
     }
 }
 

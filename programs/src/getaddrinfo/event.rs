@@ -334,3 +334,92 @@ impl fmt::Display for Address {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+
+    /// An event's bytes, all zero but for what is put into them.
+    struct Bytes(Vec<u8>);
+
+    impl Bytes {
+        fn new(transport: Transport) -> Self {
+            Self(vec![0; transport.event_size()])
+        }
+
+        fn put(mut self, offset: usize, bytes: &[u8]) -> Self {
+            self.0[offset..offset + bytes.len()].copy_from_slice(bytes);
+            self
+        }
+    }
+
+    #[test]
+    fn every_field_is_read_from_where_the_compiler_put_it() {
+        let bytes = Bytes::new(Transport::Ring)
+            .put(offset_of!(Call, latency_ns), &7_u64.to_ne_bytes())
+            .put(offset_of!(Call, comm), b"getent")
+            .put(offset_of!(Call, ret), &(-2_i32).to_ne_bytes())
+            .put(offset_of!(Call, canonname_len), &5_i32.to_ne_bytes())
+            .put(offset_of!(Event, canonname), b"name\0stale")
+            .0;
+        let event = Transport::Ring.read(&bytes).unwrap();
+        assert_eq!((event.call.latency_ns, event.call.ret, event.comm), (7, -2, &b"getent"[..]));
+        assert_eq!(event.canonname, Text::Whole(b"name"));
+    }
+
+    #[test]
+    fn a_string_is_null_unreadable_whole_or_cut() {
+        let node = |length: i32, cut: u32| {
+            let bytes = Bytes::new(Transport::PerfStack)
+                .put(offset_of!(Call, node_len), &length.to_ne_bytes())
+                .put(offset_of!(Call, cut), &cut.to_ne_bytes())
+                .put(offset_of!(StackEvent, node), b"host")
+                .0;
+            let event = Transport::PerfStack.read(&bytes).unwrap();
+            (event.node == Text::Null, event.node == Text::Unreadable(14), event.node.bytes().map(<[u8]>::to_vec))
+        };
+        assert_eq!(node(0, 0), (true, false, None));
+        assert_eq!(node(-14, 0), (false, true, None));
+        assert_eq!(node(5, 0), (false, false, Some(b"host".to_vec())));
+        assert_eq!(node(120, Call::NODE_CUT), (false, false, Some(b"host".to_vec())));
+    }
+
+    #[test]
+    fn addresses_are_of_either_family_and_only_as_many_as_were_kept() {
+        let v4 = [2, 0, 0, 80, 127, 0, 0, 1];
+        let mut v6 = [0_u8; 28];
+        v6[..2].copy_from_slice(&10_u16.to_ne_bytes());
+        v6[8..10].copy_from_slice(&[0xfe, 0x80]);
+        v6[23] = 1;
+        v6[24..].copy_from_slice(&3_u32.to_ne_bytes());
+        let addrs = offset_of!(Call, addrs);
+        let bytes = Bytes::new(Transport::PerfHeap)
+            .put(offset_of!(Call, kept), &2_u32.to_ne_bytes())
+            .put(addrs, &2_u16.to_ne_bytes())
+            .put(addrs + 2, &v4[2..])
+            .put(addrs + 28, &v6)
+            .put(addrs + 56, &v6)
+            .0;
+        let event = Transport::PerfHeap.read(&bytes).unwrap();
+        let shown: Vec<_> = event.call.addresses().map(|address| address.to_string()).collect();
+        assert_eq!(shown, ["127.0.0.1", "fe80::1%3"]);
+    }
+
+    #[test]
+    fn a_record_of_another_length_is_no_event() {
+        for transport in Transport::ALL {
+            for length in [0, 8, transport.event_size() - 1, transport.event_size() + 1] {
+                let error = transport.read(&vec![0; length]).unwrap_err();
+                assert_eq!(error, EventError { expected: transport.event_size(), got: length });
+            }
+        }
+    }
+
+    #[test]
+    fn the_stack_event_fits_the_stack() {
+        assert!(Transport::PerfStack.event_size() < 512);
+        assert!(Transport::Ring.event_size() > 512);
+    }
+}
