@@ -1,0 +1,200 @@
+//! The binary `cutaway` as a process, its streams, and its end.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
+    os::unix::process::ExitStatusExt,
+    path::PathBuf,
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::patience::{PATIENCE, wait_until};
+
+/// The binary under test.
+pub(crate) fn path() -> PathBuf {
+    std::env::var_os("CUTAWAY_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_cutaway").into()).into()
+}
+
+/// `cutaway` with these arguments and an environment that does not change what it says.
+pub(crate) fn command<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(path());
+    command.args(arguments).env_remove("RUST_LOG").env_remove("NO_COLOR").env("RES_OPTIONS", "timeout:1 attempts:1");
+    command
+}
+
+/// `cutaway trace` with these words, then `--` and a command line.
+pub(crate) fn trace(words: &str, command_line: impl IntoIterator<Item = OsString>) -> Command {
+    let mut command = command(["trace"]);
+    command.args(words.split_whitespace()).arg("--").args(command_line);
+    command
+}
+
+/// A running process. Dropping it ends it: politely first, so that it can end what it has started.
+pub(crate) struct Running {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Option<Reader>,
+    stderr: Reader,
+}
+
+/// What is left of it.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Running {
+    /// Starts the command with all its streams in our hands.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut running = Self::start_without_stdout(command.stdout(Stdio::piped()));
+        running.stdout = running.child.stdout.take().map(Reader::new);
+        running
+    }
+
+    /// The same, but stdout is what `command` says.
+    pub(crate) fn start_without_stdout(command: &mut Command) -> Self {
+        command.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = wait_until("nobody holds the program open for writing", || match command.spawn() {
+            // A copy that was just made: another test's new process has our descriptor until it calls execve.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => None,
+            answer => Some(answer.unwrap()),
+        });
+        let stderr = Reader::new(child.stderr.take().unwrap());
+        Self { stdin: child.stdin.take(), stdout: None, stderr, child }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a line to its stdin, which is the traced command's as well.
+    pub(crate) fn go(&mut self) {
+        // Nobody may be there to read it any more.
+        let _ = self.stdin.as_mut().unwrap().write_all(b"go\n");
+    }
+
+    pub(crate) fn send(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for a line on stdout that `accept` wants.
+    pub(crate) fn stdout_line(&self, what: &str, accept: impl Fn(&str) -> bool) -> String {
+        wait_until(what, || self.stdout.as_ref().unwrap().text().lines().find(|line| accept(line)).map(str::to_owned))
+    }
+
+    /// Waits for a line on stderr that `accept` wants.
+    pub(crate) fn stderr_line(&self, what: &str, accept: impl Fn(&str) -> bool) -> String {
+        wait_until(what, || self.stderr.text().lines().find(|line| accept(line)).map(str::to_owned))
+    }
+
+    /// Waits until it stands still after SIGSTOP.
+    pub(crate) fn stop(&self) {
+        self.send(Signal::STOP);
+        let status = format!("/proc/{}/stat", self.pid());
+        wait_until("the process is stopped", || {
+            let text = std::fs::read_to_string(&status).unwrap();
+            text.rsplit_once(") ").unwrap().1.starts_with('T').then_some(())
+        });
+    }
+
+    /// Waits for its end, and for that of everybody who holds its stderr.
+    pub(crate) fn end(mut self) -> Ended {
+        drop(self.stdin.take());
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "it does not end; stderr so far:\n{}", self.stderr.text());
+            thread::sleep(Duration::from_millis(2));
+        };
+        let stdout = self.stdout.take().map_or_else(String::new, Reader::all);
+        let stderr = std::mem::replace(&mut self.stderr, Reader::new(std::io::empty())).all();
+        Ended { status, stdout, stderr }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+            return;
+        }
+        let pid = Pid::from_child(&self.child);
+        let _ = kill_process(pid, Signal::CONT);
+        let _ = kill_process(pid, Signal::TERM);
+        for _ in 0..300 {
+            if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Ended {
+    /// The line of its own that says what went wrong; there must be no other line of its own but the summary.
+    pub(crate) fn complaint(&self) -> &str {
+        assert_eq!(self.status.code(), Some(1), "{self:?}");
+        assert_eq!(self.status.signal(), None);
+        let lines: Vec<_> = self.stderr.lines().filter(|line| !line.starts_with("received ")).collect();
+        match lines[..] {
+            [line] => line.strip_prefix("cutaway: ").unwrap_or_else(|| panic!("{line}")),
+            _ => panic!("not one line: {self:?}"),
+        }
+    }
+
+    /// The last line on stderr: received, lost.
+    pub(crate) fn summary(&self) -> (u64, u64) {
+        let last = self.stderr.lines().last().unwrap_or_default();
+        let numbers = last.strip_prefix("received ").and_then(|rest| rest.split_once(", lost "));
+        let (received, lost) = numbers.unwrap_or_else(|| panic!("no summary at the end: {self:?}"));
+        (received.parse().unwrap(), lost.parse().unwrap())
+    }
+
+    /// It did what was asked; the summary's numbers.
+    pub(crate) fn success(&self) -> (u64, u64) {
+        assert!(self.status.success(), "{self:?}");
+        self.summary()
+    }
+}
+
+/// Reads a stream to its end in a thread, so that nobody ever waits for us.
+struct Reader {
+    text: Arc<Mutex<Vec<u8>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Reader {
+    fn new(stream: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&text);
+        let thread = thread::spawn(move || {
+            let mut stream = BufReader::new(stream);
+            let mut line = Vec::new();
+            while stream.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+                shared.lock().unwrap().append(&mut line);
+            }
+        });
+        Self { text, thread }
+    }
+
+    /// The whole lines so far.
+    fn text(&self) -> String {
+        String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
+    }
+
+    fn all(self) -> String {
+        wait_until("its streams are closed", || self.thread.is_finished().then_some(()));
+        self.text()
+    }
+}

@@ -1,0 +1,180 @@
+//! Events in JSON as `cutaway trace` prints them, and what they have to be.
+
+use std::collections::{BTreeMap, HashMap};
+
+use cutaway_programs::getaddrinfo::Transport;
+use serde::Deserialize;
+
+use crate::child::Answer;
+
+/// One line. Everything in it is compared.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Event {
+    pub(crate) time_ns: u64,
+    pub(crate) cpu: u32,
+    pub(crate) pid: u32,
+    pub(crate) tid: u32,
+    pub(crate) uid: u32,
+    pub(crate) comm: String,
+    pub(crate) node: Option<String>,
+    pub(crate) service: Option<String>,
+    pub(crate) ret: i32,
+    pub(crate) error: Option<String>,
+    pub(crate) latency_ns: u64,
+    pub(crate) ai_flags: Option<i32>,
+    pub(crate) ai_family: Option<i32>,
+    pub(crate) ai_socktype: Option<i32>,
+    pub(crate) ai_protocol: Option<i32>,
+    pub(crate) ai_addrlen: Option<u32>,
+    pub(crate) ai_addr: Option<String>,
+    pub(crate) ai_canonname: Option<String>,
+    pub(crate) addresses: usize,
+    pub(crate) transport: String,
+    pub(crate) first_addresses: Vec<String>,
+    pub(crate) cut: Vec<String>,
+}
+
+/// The fields, in the order of the line.
+const FIELDS: [&str; 22] = [
+    "time_ns",
+    "cpu",
+    "pid",
+    "tid",
+    "uid",
+    "comm",
+    "node",
+    "service",
+    "ret",
+    "error",
+    "latency_ns",
+    "ai_flags",
+    "ai_family",
+    "ai_socktype",
+    "ai_protocol",
+    "ai_addrlen",
+    "ai_addr",
+    "ai_canonname",
+    "addresses",
+    "transport",
+    "first_addresses",
+    "cut",
+];
+
+/// Reads what was printed on stdout, every line of which must be an event with all its fields.
+pub(crate) fn read(stdout: &str) -> Vec<Event> {
+    let event = |line: &str| {
+        // A missing field would read as null.
+        let mut rest = line;
+        for field in FIELDS {
+            let key = format!("\"{field}\":");
+            rest = rest.split_once(&key).unwrap_or_else(|| panic!("no {field}, or not in its place: {line}")).1;
+        }
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    };
+    stdout.lines().map(event).collect()
+}
+
+/// Room for each of the three names, without the NUL.
+fn rooms(transport: Transport) -> [usize; 3] {
+    match transport {
+        Transport::PerfStack => [119, 23, 55],
+        Transport::PerfHeap | Transport::Ring => [255; 3],
+    }
+}
+
+/// The event that has to arrive for an answer. Times and CPU, which only the kernel knows, are taken from `event`, after a
+/// look at them.
+pub(crate) fn expected(answer: &Answer, event: &Event, pid: u32, uid: u32, transport: Transport) -> Event {
+    let began = event.time_ns.checked_sub(event.latency_ns);
+    assert!(
+        began.is_some_and(|began| answer.begin_ns <= began) && event.time_ns <= answer.end_ns,
+        "not within {} and {}: {event:?}",
+        answer.begin_ns,
+        answer.end_ns
+    );
+    let mut cut = Vec::new();
+    let mut carried = |name: &str, text: Option<&String>, room: usize| {
+        let text = text?;
+        if text.len() > room {
+            cut.push(name.to_owned());
+        }
+        Some(text.get(..room).unwrap_or(text).to_owned())
+    };
+    let [node_room, service_room, canonname_room] = rooms(transport);
+    let question = &answer.question;
+    let node = carried("node", question.node.as_ref(), node_room);
+    let service = carried("service", question.service.as_ref(), service_room);
+    let first = answer.entries.first();
+    let canonname = carried("ai_canonname", first.and_then(|entry| entry.canonname.as_ref()), canonname_room);
+    let same_type = answer.entries.iter().filter(|entry| Some(entry.socktype) == first.map(|first| first.socktype));
+    Event {
+        time_ns: event.time_ns,
+        cpu: event.cpu,
+        latency_ns: event.latency_ns,
+        pid,
+        tid: answer.tid,
+        uid,
+        comm: answer.comm.clone(),
+        node,
+        service,
+        ret: answer.ret,
+        error: error_text(answer.ret),
+        ai_flags: first.map(|entry| entry.flags),
+        ai_family: first.map(|entry| entry.family),
+        ai_socktype: first.map(|entry| entry.socktype),
+        ai_protocol: first.map(|entry| entry.protocol),
+        ai_addrlen: first.map(|entry| entry.addrlen),
+        ai_addr: first.map(|entry| entry.addr.clone()),
+        ai_canonname: canonname,
+        addresses: answer.entries.len(),
+        transport: transport.name().to_owned(),
+        first_addresses: same_type.take(4).map(|entry| entry.addr.clone()).collect(),
+        cut,
+    }
+}
+
+/// The sentences of glibc, written down here so that nobody agrees with himself.
+fn error_text(ret: i32) -> Option<String> {
+    let text = match ret {
+        0 => return None,
+        libc::EAI_BADFLAGS => "Bad value for ai_flags",
+        libc::EAI_NONAME => "Name or service not known",
+        libc::EAI_AGAIN => "Temporary failure in name resolution",
+        libc::EAI_FAMILY => "ai_family not supported",
+        libc::EAI_SERVICE => "Servname not supported for ai_socktype",
+        libc::EAI_SOCKTYPE => "ai_socktype not supported",
+        libc::EAI_SYSTEM => "System error",
+        libc::EAI_FAIL => "Non-recoverable failure in name resolution",
+        -5 => "No address associated with hostname",
+        -9 => "Address family for hostname not supported",
+        other => panic!("an answer that no test expects: {other}"),
+    };
+    Some(text.to_owned())
+}
+
+/// Compares events with what the process `pid` was answered: the same number, each the right one, in order for each thread
+/// on each CPU.
+pub(crate) fn check(events: &[Event], answers: &[Answer], pid: u32, uid: u32, transport: Transport) {
+    assert_eq!(events.len(), answers.len(), "events and calls");
+    let mut places = BTreeMap::<_, u64>::new();
+    let mut by_thread = HashMap::<u32, Vec<&Event>>::new();
+    for event in events {
+        // One ring for all CPUs keeps a thread's order wherever it runs; perf buffers keep it CPU by CPU.
+        let buffer = if transport == Transport::Ring { 0 } else { event.cpu };
+        let last = places.insert((event.tid, buffer), event.time_ns).unwrap_or(0);
+        assert!(last < event.time_ns, "out of order: {event:?}");
+        by_thread.entry(event.tid).or_default().push(event);
+    }
+    for events in by_thread.values_mut() {
+        events.sort_by_key(|event| event.time_ns);
+    }
+    let mut next = HashMap::<u32, usize>::new();
+    for answer in answers {
+        let place = next.entry(answer.tid).or_default();
+        let event = by_thread.get(&answer.tid).and_then(|events| events.get(*place));
+        let event = event.unwrap_or_else(|| panic!("no event for {answer:?}"));
+        assert_eq!(**event, expected(answer, event, pid, uid, transport), "{answer:?}");
+        *place += 1;
+    }
+}

@@ -1,0 +1,134 @@
+//! What cannot be done is told in one line: what failed, on what, why, and what to do. Status 1.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, Permissions},
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::PathBuf,
+    process::Command,
+};
+
+use libtest_mimic::Trial;
+
+use crate::{
+    binary::{self, Running, command},
+    each_way,
+    requirements::{Needs, trial},
+};
+use cutaway_programs::getaddrinfo::Transport;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        trial("a_library_that_is_nowhere", Needs::Root, no_such_library),
+        trial("a_library_that_is_no_library", Needs::Root, no_library),
+        trial("a_library_without_the_function", Needs::Root, no_such_function),
+        trial("a_library_that_only_imports_the_function", Needs::Root, only_imported),
+        trial("a_command_that_does_not_exist", Needs::Root, no_such_command),
+        trial("a_command_that_cannot_be_run", Needs::Root, no_command),
+        trial("a_process_that_does_not_exist", Needs::Root, no_such_process),
+    ];
+    trials.extend(each_way("a_user_without_privileges", no_privileges));
+    trials
+}
+
+/// What it complains about; each of these parts must be in it.
+fn complaint<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>, parts: &[&str]) -> String {
+    refusal(&mut command(arguments), parts)
+}
+
+fn refusal(command: &mut Command, parts: &[&str]) -> String {
+    let ended = Running::start(command).end();
+    let line = ended.complaint();
+    for part in parts {
+        assert!(line.contains(part), "{part:?} is not in {line:?}");
+    }
+    assert_eq!(ended.stdout, "");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    line.to_owned()
+}
+
+fn library(path: &str, parts: &[&str]) {
+    complaint(["trace", "--library", path, "--", "true"], parts);
+}
+
+fn no_such_library() {
+    library("libnothing.so.9", &["cannot find the library `libnothing.so.9`", "/etc/ld.so.cache", "give its path"]);
+    library("/no/such/library.so", &["cannot find the library `/no/such/library.so`", "no such file", "existing file"]);
+    library("", &["its name is empty"]);
+}
+
+fn no_library() {
+    library("/proc/self/cmdline", &["cannot attach to `getaddrinfo`", "it is no ELF file"]);
+    library("/", &["cannot attach to `getaddrinfo` in /", "it is not a file"]);
+    library("/dev/zero", &["cannot attach to `getaddrinfo` in /dev/zero", "it is not a file"]);
+    // Half a library.
+    let folder = tempfile::tempdir().unwrap();
+    let half = folder.path().join("half.so");
+    let whole = fs::read(loaded_library("libc.so.6")).unwrap();
+    fs::write(&half, &whole[..whole.len() / 2]).unwrap();
+    library(half.to_str().unwrap(), &["cannot attach to `getaddrinfo`", "half.so", "its ELF structure is broken"]);
+}
+
+/// A library of this very process, by the beginning of its file's name.
+fn loaded_library(name: &str) -> PathBuf {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let mut paths = maps.split_whitespace().map(PathBuf::from);
+    paths
+        .find(|path| path.file_name().is_some_and(|file| file.as_encoded_bytes().starts_with(name.as_bytes())))
+        .unwrap()
+}
+
+fn no_such_function() {
+    let path = loaded_library("libgcc_s.so");
+    let file = path.to_str().unwrap();
+    library(file, &["cannot attach to `getaddrinfo`", file, "the file has no such function", "nm -D"]);
+    library("libgcc_s.so.1", &["the file has no such function"]);
+}
+
+fn only_imported() {
+    let own = std::env::current_exe().unwrap();
+    library(
+        own.to_str().unwrap(),
+        &["cannot attach to `getaddrinfo`", "only imports it", "name the library that defines it"],
+    );
+}
+
+fn no_such_command() {
+    for name in ["no-such-command", "/no/such/command"] {
+        complaint(["trace", "--", name], &[&format!("cannot run `{name}`: ENOENT"), "is it in PATH"]);
+    }
+}
+
+fn no_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data");
+    fs::write(&file, "data").unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let file = file.to_str().unwrap();
+    complaint(["trace", "--", file], &["cannot run", file, "EACCES", "is it executable"]);
+    fs::set_permissions(file, Permissions::from_mode(0o755)).unwrap();
+    complaint(["trace", "--", file], &["cannot run", file, "ENOEXEC"]);
+}
+
+fn no_such_process() {
+    // One that has just ended; its number is not given to another for a long time.
+    let mut process =
+        Command::new(binary::path()).arg("--version").stdout(std::process::Stdio::null()).spawn().unwrap();
+    let pid = process.id().to_string();
+    process.wait().unwrap();
+    complaint(["trace", "--pid", &pid], &["getaddrinfo", "ESRCH", &format!("there is no process {pid}")]);
+}
+
+fn no_privileges(transport: Transport) {
+    const NOBODY: u32 = 65_534;
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let own = folder.path().join("cutaway");
+    fs::copy(binary::path(), &own).unwrap();
+    for rest in [&["--", "true"][..], &[], &["--pid", "1"]] {
+        let mut command = Command::new(&own);
+        command.args(["trace", "--transport", transport.name()]).args(rest).env_remove("RUST_LOG");
+        let line = refusal(command.uid(NOBODY).gid(NOBODY).current_dir("/"), &["cannot ", "run it as root"]);
+        assert!(line.contains("EPERM") || line.contains("EACCES"), "{line}");
+    }
+}

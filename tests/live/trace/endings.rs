@@ -1,0 +1,149 @@
+//! All the ways to end: by a limit, by a signal, because nobody listens. Each prints the summary.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use libtest_mimic::Trial;
+use rustix::process::Signal;
+
+use crate::{
+    binary::{Running, command, trace},
+    child::{Job, Question},
+    each_way, events,
+    requirements::{Needs, trial},
+};
+use cutaway_programs::getaddrinfo::Transport;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials: Vec<_> = each_way("count_ends_after_so_many_events", count).collect();
+    trials.extend(each_way("a_signal_ends_trace_and_command", signals));
+    trials.extend([
+        trial("count_needs_no_command", Needs::Root, count_without_command),
+        trial("duration_ends_in_time", Needs::Root, duration),
+        trial("duration_ends_a_command_that_lasts_longer", Needs::Root, duration_with_command),
+        trial("a_command_that_ignores_sigterm_is_killed", Needs::Root, stubborn_command),
+        trial("the_commands_output_goes_to_stderr", Needs::Root, commands_output),
+        trial("a_closed_stdout_ends_it_quietly", Needs::Root, closed_stdout),
+        trial("a_full_stdout_is_an_error", Needs::Root, full_stdout),
+    ]);
+    trials
+}
+
+fn beacon() -> Question {
+    Question::hopeless("beacon")
+}
+
+/// A child that asks for its beacon until it is ended.
+fn busy_child() -> Job {
+    Job::new([]).wait().beacon(beacon())
+}
+
+/// The process is gone, or somebody's zombie.
+fn assert_ended(pid: u32) {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = status.rsplit_once(") ").map(|(_, rest)| rest.chars().next().unwrap());
+    assert!(matches!(state, None | Some('Z' | 'X')), "{status}");
+}
+
+fn count(transport: Transport) {
+    let job = Job::new((0..50).map(|number| Question::hopeless(&number.to_string()))).pinned();
+    let words = format!("--format json --count 3 --transport {transport}");
+    let ended = Running::start(&mut trace(&words, job.command_line())).end();
+    assert_eq!(ended.success(), (3, 0));
+    let nodes: Vec<_> = events::read(&ended.stdout).into_iter().map(|event| event.node.unwrap()).collect();
+    assert_eq!(nodes, ["0", "1", "2"]);
+}
+
+fn count_without_command() {
+    let process = Running::start(&mut busy_child().command());
+    let ended = Running::start(&mut command(["trace", "--count", "2", "--format", "json"])).end();
+    assert_eq!(ended.success().0, 2);
+    assert_eq!(events::read(&ended.stdout).len(), 2);
+    drop(process);
+}
+
+fn duration() {
+    let start = Instant::now();
+    let ended = Running::start(&mut command(["trace", "--duration", "0.7", "--format", "json"])).end();
+    let took = start.elapsed();
+    assert_eq!(ended.success().0, ended.stdout.lines().count() as u64);
+    assert!(took >= Duration::from_millis(700), "{took:?}");
+}
+
+fn duration_with_command() {
+    let job = busy_child();
+    let running = Running::start(&mut trace("--duration 0.7 --format json", job.command_line()));
+    let pid = job.ready();
+    // Its stdin stays open: nothing but the limit ends it.
+    running.stderr_line("it ends", |line| line.starts_with("received "));
+    assert_ended(pid);
+    let ended = running.end();
+    let (received, lost) = ended.success();
+    assert_eq!((received, lost), (ended.stdout.lines().count() as u64, 0));
+    assert!(received > 0);
+}
+
+fn signals(transport: Transport) {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let job = busy_child();
+        let running = Running::start(&mut trace(&format!("--format json --transport {transport}"), job.command_line()));
+        let pid = job.ready();
+        running.stdout_line("the beacon is seen", |line| line.contains("\"beacon\""));
+        running.send(signal);
+        running.stderr_line("it ends", |line| line.starts_with("received "));
+        assert_ended(pid);
+        let ended = running.end();
+        let (received, lost) = ended.success();
+        assert_eq!((received, lost), (events::read(&ended.stdout).len() as u64, 0));
+        assert!(received > 0);
+        assert_eq!(ended.stderr.lines().count(), 1, "the summary alone: {}", ended.stderr);
+    }
+}
+
+fn stubborn_command() {
+    let script = "trap '' TERM; echo deaf; while :; do read line || sleep 1; done";
+    let running = Running::start(&mut trace("--format json", ["sh", "-c", script].map(Into::into)));
+    running.stderr_line("the shell ignores SIGTERM", |line| line == "deaf");
+    running.send(Signal::INT);
+    let ended = running.end();
+    assert_eq!(ended.success(), (0, 0));
+}
+
+fn commands_output() {
+    let script = "echo from stdout; echo from stderr >&2";
+    let ended = Running::start(&mut trace("--format json", ["sh", "-c", script].map(Into::into))).end();
+    assert_eq!(ended.success(), (0, 0));
+    assert_eq!(ended.stdout, "");
+    assert_eq!(ended.stderr, "from stdout\nfrom stderr\nreceived 0, lost 0\n");
+}
+
+fn closed_stdout() {
+    let job = busy_child();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = trace("--format json", job.command_line());
+    let running = Running::start_without_stdout(command.stdout(Stdio::from(writer)));
+    drop(command); // holds the writing end, too
+    let mut line = String::new();
+    BufReader::new(reader).read_line(&mut line).unwrap();
+    assert_eq!(events::read(&line).len(), 1);
+    // The reading end is closed now, and the child goes on.
+    running.stderr_line("it ends", |line| line.starts_with("received "));
+    assert_ended(job.ready());
+    let ended = running.end();
+    assert!(ended.success().0 > 0);
+    assert_eq!(ended.stderr.lines().count(), 1, "not a word about it: {}", ended.stderr);
+}
+
+fn full_stdout() {
+    let job = busy_child();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let running = Running::start_without_stdout(trace("--format json", job.command_line()).stdout(Stdio::from(full)));
+    running.stderr_line("it ends", |line| line.starts_with("cutaway: "));
+    assert_ended(job.ready());
+    let ended = running.end();
+    assert_eq!(ended.complaint(), "cannot write to stdout: ENOSPC (No space left on device)");
+}

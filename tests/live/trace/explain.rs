@@ -1,0 +1,105 @@
+//! `--explain` tells every system call by which programs and buffers come to be, in the order in which they are made.
+
+use cutaway_programs::getaddrinfo::Transport;
+use libtest_mimic::Trial;
+
+use crate::{
+    binary::{Running, command},
+    child::{Job, Question},
+    each_way, events, supervisor,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials: Vec<_> = each_way("explain_tells_the_story_in_order", story).collect();
+    trials.extend(each_way("explain_leaves_no_call_out", complete));
+    trials
+}
+
+fn explained(transport: Transport, job: &Job) -> std::process::Command {
+    let mut command = command(["--explain", "trace", "--format", "json", "--transport", transport.name(), "--"]);
+    command.args(job.command_line());
+    command
+}
+
+/// `name(argument=value, …) = answer    # why`
+struct Told<'a> {
+    name: &'a str,
+    arguments: &'a str,
+    answer: &'a str,
+}
+
+fn told(stderr: &str) -> Vec<Told<'_>> {
+    let calls = stderr.lines().filter(|line| !line.starts_with("received "));
+    calls
+        .map(|line| {
+            let (call, why) = line.split_once("    # ").unwrap_or_else(|| panic!("no reason: {line}"));
+            let (call, answer) = call.rsplit_once(") = ").unwrap_or_else(|| panic!("no answer: {line}"));
+            let (name, arguments) = call.split_once('(').unwrap_or_else(|| panic!("no call: {line}"));
+            assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{line}");
+            assert!(why.len() > 10 && !answer.is_empty(), "{line}");
+            Told { name, arguments, answer }
+        })
+        .collect()
+}
+
+fn story(transport: Transport) {
+    let job = Job::new([Question::new("127.0.0.1")]);
+    let ended = Running::start(&mut explained(transport, &job)).end();
+    assert_eq!(ended.success(), (1, 0));
+    assert_eq!(events::read(&ended.stdout).len(), 1, "stdout has results alone");
+    let calls = told(&ended.stderr);
+    let place = |name: &str, parts: &[&str]| {
+        let fits = |call: &Told<'_>| {
+            call.name == name
+                && parts.iter().all(|part| call.arguments.contains(part))
+                && !call.answer.starts_with("-1")
+                && !call.answer.starts_with('E')
+        };
+        calls.iter().position(fits).unwrap_or_else(|| panic!("no {name} with {parts:?}:\n{}", ended.stderr))
+    };
+    let map_type = if transport == Transport::Ring { "map_type=RINGBUF" } else { "map_type=PERF_EVENT_ARRAY" };
+    let btf = place("bpf", &["cmd=BPF_BTF_LOAD"]);
+    let events = place("bpf", &["cmd=BPF_MAP_CREATE", map_type, "map_name=events"]);
+    let losses = place("bpf", &["cmd=BPF_MAP_CREATE", "map_type=PERCPU_ARRAY", "map_name=losses"]);
+    let freeze = place("bpf", &["cmd=BPF_MAP_FREEZE"]);
+    let entry = place("bpf", &["cmd=BPF_PROG_LOAD", "prog_name=getaddrinfo_ent"]);
+    let answer = place("bpf", &["cmd=BPF_PROG_LOAD", "prog_name=getaddrinfo_ret"]);
+    let page = place("mmap", &["prot=READ|WRITE", "flags=SHARED"]);
+    let probe = place("perf_event_open", &["uprobe_path=", "libc.so.6", "pid=-1"]);
+    let fill = place("bpf", &["cmd=BPF_MAP_UPDATE_ELEM", "map_fd="]);
+    let read = place("bpf", &["cmd=BPF_MAP_LOOKUP_ELEM"]);
+    let wait = place("epoll_wait", &[]);
+    let attach = calls[probe..].iter().position(|call| {
+        call.name == "bpf" && call.arguments.contains("cmd=BPF_LINK_CREATE") && !call.answer.starts_with("-1")
+            || call.arguments.contains("PERF_EVENT_IOC_SET_BPF")
+    });
+    let attach = probe + attach.expect("a link, or the ioctl that older kernels have");
+    assert!(btf < losses, "maps name types");
+    assert!(fill < freeze && freeze < entry, "constants are constant before the verifier looks");
+    assert!(events < entry && losses < entry && entry < answer, "instructions hold descriptors of maps");
+    assert!(events < page && answer < page, "the buffer is open …");
+    assert!(page < probe, "… before anything is sent");
+    assert!(attach < wait && wait < read, "what was lost is read at the end");
+    if transport != Transport::Ring {
+        let buffer = place("perf_event_open", &["cpu=0"]);
+        assert!(buffer < page && calls[buffer].arguments.contains("pid=-1"));
+    }
+}
+
+/// What was told is what was done, compared with what seccomp(2) saw.
+fn complete(transport: Transport) {
+    let job = Job::new([Question::new("127.0.0.1")]);
+    let (ended, seen) = supervisor::run(explained(transport, &job), |_| None);
+    assert_eq!(ended.success(), (1, 0));
+    let told: Vec<_> = told(&ended.stderr)
+        .iter()
+        .map(|call| call.name)
+        .filter(|name| ["bpf", "perf_event_open"].contains(name))
+        .map(str::to_owned)
+        .collect();
+    let seen: Vec<_> = seen
+        .iter()
+        .map(|call| if call.number == libc::SYS_bpf { "bpf" } else { "perf_event_open" }.to_owned())
+        .collect();
+    assert_eq!(told, seen);
+}

@@ -1,0 +1,74 @@
+//! `cutaway trace` from end to end: the binary, the running kernel, the real C library, and a child that knows what it asked.
+//!
+//! Needs root. Each test starts its own `cutaway` and its own child, and looks at those alone, so they all run in parallel;
+//! any number of tracers may hang on one function.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod bad_input;
+mod calls;
+mod endings;
+mod explain;
+mod leftovers;
+mod losses;
+mod names;
+mod old_kernels;
+mod processes;
+mod usage;
+
+#[path = "../support/binary.rs"]
+mod binary;
+#[path = "../support/child.rs"]
+mod child;
+#[path = "../support/events.rs"]
+mod events;
+#[path = "../support/kernel_objects.rs"]
+mod kernel_objects;
+#[path = "../support/patience.rs"]
+mod patience;
+#[path = "../support/requirements.rs"]
+mod requirements;
+#[path = "../support/supervisor.rs"]
+mod supervisor;
+
+use cutaway_programs::getaddrinfo::Transport;
+use libtest_mimic::{Arguments, Trial};
+use requirements::Needs;
+
+fn main() {
+    child::be_one_if_asked();
+    let arguments = Arguments::from_args();
+    let trials = [
+        calls::trials(),
+        names::trials(),
+        processes::trials(),
+        endings::trials(),
+        losses::trials(),
+        leftovers::trials(),
+        bad_input::trials(),
+        usage::trials(),
+        explain::trials(),
+        old_kernels::trials(),
+    ];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
+}
+
+/// What a transport needs.
+fn needs(transport: Transport) -> Needs {
+    match transport {
+        Transport::Ring => Needs::Ring,
+        Transport::PerfStack | Transport::PerfHeap => Needs::Root,
+    }
+}
+
+/// The same test through each way, as `NAME_through_WAY`.
+fn each_way(name: &str, test: fn(Transport)) -> impl Iterator<Item = Trial> {
+    Transport::ALL
+        .map(|way| requirements::trial(format!("{name}_through_{way}"), needs(way), move || test(way)))
+        .into_iter()
+}

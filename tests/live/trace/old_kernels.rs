@@ -1,0 +1,98 @@
+//! Kernels that lack something, played by refusing what they would refuse: the way around it is taken, or the one line says
+//! what is missing.
+
+use libtest_mimic::Trial;
+
+use crate::{
+    binary::{Ended, trace},
+    child::{Job, Question},
+    events,
+    requirements::{Needs, trial},
+    supervisor::{self, Call},
+};
+use cutaway_programs::getaddrinfo::Transport;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("without_ring_buffers_auto_takes_perf_heap", Needs::Root, no_ring),
+        trial("without_ring_buffers_asking_for_one_is_an_error", Needs::Root, no_ring_but_asked),
+        trial("without_perf_links_the_old_way_attaches", Needs::Root, no_links),
+        trial("without_btf_everything_still_works", Needs::Root, no_btf),
+        trial("a_sandbox_without_bpf_is_told", Needs::Root, no_bpf),
+        trial("perf_events_that_are_forbidden_are_told", Needs::Root, no_perf_events),
+    ]
+}
+
+const MAP_CREATE: u64 = 0;
+const BTF_LOAD: u64 = 18;
+const LINK_CREATE: u64 = 28;
+const RINGBUF: u32 = 27;
+
+/// Traces three calls on a kernel that refuses.
+fn run(words: &str, refuse: impl Fn(&Call) -> Option<i32> + Sync) -> (Ended, Job, usize) {
+    let job = Job::new(["a", "b", "c"].map(Question::hopeless));
+    let refused = std::sync::atomic::AtomicUsize::new(0);
+    let (ended, _) = supervisor::run(trace(words, job.command_line()), |call| {
+        let errno = refuse(call);
+        // ATOMICS: read when the thread that counts has ended.
+        refused.fetch_add(usize::from(errno.is_some()), std::sync::atomic::Ordering::Relaxed);
+        errno
+    });
+    (ended, job, refused.into_inner())
+}
+
+/// It worked all the same, through this transport.
+fn works(words: &str, transport: Transport, refuse: impl Fn(&Call) -> Option<i32> + Sync) -> Ended {
+    let (ended, job, refused) = run(words, refuse);
+    assert!(refused > 0, "this kernel was as good as new");
+    assert_eq!(ended.success(), (3, 0), "{}", ended.stderr);
+    events::check(&events::read(&ended.stdout), &job.answers(), job.ready(), 0, transport);
+    ended
+}
+
+fn no_ring_buffers(call: &Call) -> Option<i32> {
+    (call.is_bpf(MAP_CREATE) && call.word(0) == Some(RINGBUF)).then_some(libc::EINVAL)
+}
+
+fn no_ring() {
+    let ended = works("--format json", Transport::PerfHeap, no_ring_buffers);
+    assert_eq!(ended.stderr.lines().count(), 1, "nobody asked for the ring: {}", ended.stderr);
+    works("--format json --transport auto", Transport::PerfHeap, no_ring_buffers);
+}
+
+fn no_ring_but_asked() {
+    let (ended, ..) = run("--format json --transport ring", no_ring_buffers);
+    let line = ended.complaint();
+    for part in ["cannot create the map `events`", "RINGBUF", "EINVAL", "Linux 5.8"] {
+        assert!(line.contains(part), "{line}");
+    }
+}
+
+/// Before 5.15: EINVAL for this type of link, whatever else is in it.
+fn no_links() {
+    let refuse = |call: &Call| call.is_bpf(LINK_CREATE).then_some(libc::EINVAL);
+    for transport in [Transport::PerfStack, Transport::PerfHeap] {
+        works(&format!("--format json --transport {transport}"), transport, refuse);
+    }
+}
+
+/// A kernel built without BTF, or with less of it than anybody expects.
+fn no_btf() {
+    let refuse = |call: &Call| call.is_bpf(BTF_LOAD).then_some(libc::EINVAL);
+    let ended = works("--format json --transport perf-heap", Transport::PerfHeap, refuse);
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+}
+
+fn no_bpf() {
+    for (errno, name) in [(libc::ENOSYS, "ENOSYS"), (libc::EPERM, "EPERM")] {
+        let (ended, ..) = run("--transport perf-heap", |call| (call.number == libc::SYS_bpf).then_some(errno));
+        assert!(ended.complaint().contains(name), "{ended:?}");
+        assert_eq!(ended.stdout, "");
+    }
+}
+
+fn no_perf_events() {
+    let (ended, ..) =
+        run("--transport perf-heap", |call| (call.number == libc::SYS_perf_event_open).then_some(libc::EACCES));
+    assert!(ended.complaint().contains("EACCES"), "{ended:?}");
+}

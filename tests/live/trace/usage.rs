@@ -1,0 +1,55 @@
+//! Wrong usage ends with status 2 and says on stderr how it is meant; asking for help is not wrong.
+
+use libtest_mimic::Trial;
+
+use crate::{
+    binary::{Running, command},
+    requirements::{Needs, trial},
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("wrong_usage_ends_with_status_2", Needs::Nothing, wrong),
+        trial("help_and_version_are_results", Needs::Nothing, help),
+    ]
+}
+
+fn wrong() {
+    for (words, blamed) in [
+        ("", "Usage"),
+        ("frobnicate", "frobnicate"),
+        ("trace --frobnicate", "--frobnicate"),
+        ("trace --transport pigeon", "pigeon"),
+        ("trace --format xml", "xml"),
+        ("trace --pid 0", "0"),
+        ("trace --pid -1", "-1"),
+        ("trace --pid self", "self"),
+        ("trace --pid 99999999999", "99999999999"),
+        ("trace --pid 1 -- true", "--pid"),
+        ("trace --count 0", "0"),
+        ("trace --count many", "many"),
+        ("trace --duration 0", "0"),
+        ("trace --duration -1", "-1"),
+        ("trace --duration 1h", "1h"),
+        ("trace --duration nan", "nan"),
+        ("trace --buffer 0", "0"),
+        ("trace --buffer 99999999999", "99999999999"),
+        ("trace --library", "--library"),
+        ("trace true", "true"),
+        ("doctor now", "now"),
+    ] {
+        let ended = Running::start(&mut command(words.split_whitespace())).end();
+        assert_eq!(ended.status.code(), Some(2), "{words}: {ended:?}");
+        assert!(ended.stderr.contains(blamed), "{words}: {ended:?}");
+        assert_eq!(ended.stdout, "", "{words}");
+    }
+}
+
+fn help() {
+    for (words, part) in [("--help", "trace"), ("trace --help", "--transport"), ("--version", "cutaway ")] {
+        let ended = Running::start(&mut command(words.split_whitespace())).end();
+        assert!(ended.status.success(), "{words}: {ended:?}");
+        assert!(ended.stdout.contains(part), "{words}: {ended:?}");
+        assert_eq!(ended.stderr, "", "{words}");
+    }
+}
