@@ -5,12 +5,16 @@
 
 mod btf;
 
-use std::{fmt, io, sync::OnceLock};
+use std::{
+    fmt, io,
+    os::fd::{AsFd, OwnedFd},
+    sync::OnceLock,
+};
 
-use aya_obj::btf::BtfFeatures;
+use aya_obj::{btf::BtfFeatures, generated::bpf_insn};
 
 use crate::{
-    MapType,
+    MapType, ProgramType,
     sys::{
         attr::MapCreate,
         bpf,
@@ -83,10 +87,32 @@ pub fn perf_event_array() -> Support {
 #[must_use]
 pub fn perf_link() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    *ANSWER.get_or_init(|| match bpf::link_create_nothing() {
-        Err(error) if error.raw_os_error() == Some(libc::EBADF) => Support::Yes,
-        answer => support(answer, "5.15"),
+    *ANSWER.get_or_init(|| {
+        let answer = nothing(ProgramType::TRACEPOINT).and_then(|program| bpf::link_create_nowhere(program.as_fd()));
+        match answer {
+            Err(error) if error.raw_os_error() == Some(libc::EBADF) => Support::Yes,
+            answer => support(answer, "5.15"),
+        }
     })
+}
+
+/// A program that does nothing, for questions that need one.
+fn nothing(program_type: ProgramType) -> io::Result<OwnedFd> {
+    let instruction =
+        |code, imm| bpf_insn { code, _bitfield_align_1: [], _bitfield_1: bpf_insn::new_bitfield_1(0, 0), off: 0, imm };
+    const MOV_R0: u8 = 0xb7;
+    const EXIT: u8 = 0x95;
+    let program = bpf::Program {
+        program_type,
+        expected_attach_type: 0,
+        flags: 0,
+        name: "nothing",
+        instructions: &[instruction(MOV_R0, 0), instruction(EXIT, 0)],
+        license: c"GPL",
+        kernel_version: 0,
+        btf: None,
+    };
+    charged(|| bpf::prog_load(&program, &mut [], "loads a program that does nothing, to ask a question with"))
 }
 
 /// BTF at all: `BPF_BTF_LOAD` with one integer type.

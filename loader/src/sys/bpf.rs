@@ -187,16 +187,18 @@ fn record_size<T>(records: &[T]) -> u32 {
 /// `BPF_PERF_EVENT` of `enum bpf_attach_type`
 const PERF_EVENT: u32 = 41;
 
-/// Asks for a link between descriptors that cannot be. A kernel that knows links on perf events looks for the program
-/// and finds none (EBADF); one that does not know them refuses the attach type first (EINVAL).
-pub(crate) fn link_create_nothing() -> io::Result<()> {
-    let mut attr =
-        LinkCreatePerfEvent { prog_fd: u32::MAX, target_fd: u32::MAX, attach_type: PERF_EVENT, ..Default::default() };
+/// Asks for a link between a program and an event that cannot be. A kernel that knows links on perf events looks for the
+/// event and finds none (EBADF); one that does not know them refuses the attach type first (EINVAL).
+pub(crate) fn link_create_nowhere(program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = LinkCreatePerfEvent {
+        prog_fd: number(program),
+        target_fd: u32::MAX,
+        attach_type: PERF_EVENT,
+        ..Default::default()
+    };
+    let why = "asks whether this kernel has links on perf events; EBADF, for the missing event, means yes";
     // SAFETY: `LinkCreatePerfEvent` holds no address, and -1 is nobody's descriptor, so nothing is created.
-    unsafe {
-        bpf(Command::LINK_CREATE, &mut attr, "asks whether this kernel has links on perf events; EBADF means yes")
-    }
-    .map(drop)
+    unsafe { bpf(Command::LINK_CREATE, &mut attr, why) }.map(drop)
 }
 
 /// Ties a program to a perf event by a link (5.15): closing the link's descriptor detaches.
