@@ -1,17 +1,16 @@
 //! One CPU's buffer: the perf event, its pages, and what the kernel knows of its losses.
 
-use std::fs;
-use std::io;
-use std::num::NonZero;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
 
 use crate::corrupt::Corrupt;
-use crate::cpus::online_cpus;
 use crate::error::Error;
+use crate::event::{Direction, Event, data_pages};
 use crate::mapping::Mapping;
 use crate::options::{Options, Wakeup};
+use crate::pace::{Pace, Switch};
 use crate::reader::{Drain, Reader};
-use crate::sys::{self, Attr};
+use crate::record::Record;
 
 /// The perf buffer of one CPU, opened, mapped and enabled.
 ///
@@ -20,12 +19,19 @@ use crate::sys::{self, Attr};
 /// that set it is closed: keep that one open.
 #[derive(Debug)]
 pub struct Buffer {
-    cpu: u32,
     /// Unmapped before the event is closed.
     reader: Reader<Mapping>,
-    event: OwnedFd,
-    /// Whether the kernel counts losses for us (`PERF_FORMAT_LOST`).
-    counts_lost: bool,
+    event: Event,
+    twin: Option<Twin>,
+    /// What events counted as lost that were replaced since.
+    lost_before: u64,
+}
+
+/// A second event that writes into the same ring and wakes nobody: see `stream.rs`.
+#[derive(Debug)]
+struct Twin {
+    event: Event,
+    pace: Pace,
 }
 
 /// How many samples were lost, and who says so.
@@ -56,18 +62,61 @@ impl Buffer {
     /// [`Error::Pages`], [`Error::Denied`], [`Error::Offline`], [`Error::LockedMemory`], or [`Error::System`] for what
     /// else perf_event_open(2), mmap(2) and ioctl(2) answer.
     pub fn open(cpu: u32, pages: usize, options: &Options) -> Result<Self, Error> {
-        let data_pages = NonZero::new(pages).filter(|pages| pages.is_power_of_two()).ok_or(Error::Pages { pages })?;
-        let (event, counts_lost) = open_event(cpu, options)?;
-        let mapping = map(event.as_fd(), cpu, data_pages)?;
+        data_pages(pages)?;
+        let event = Event::open(cpu, options, Direction::Forward)?;
+        let mapping = event.map(pages, true)?;
         let reader = Reader::new(mapping, options.timestamps).map_err(|corrupt| Error::Corrupt { cpu, corrupt })?;
-        let buffer = Self { cpu, reader, event, counts_lost };
-        buffer.enable()?;
-        Ok(buffer)
+        event.enable()?;
+        Ok(Self { reader, event, twin: None, lost_before: 0 })
+    }
+
+    /// Opens a second event beside the first: same CPU, same ring, no wake-ups but at half a ring.
+    pub(crate) fn open_twin(&mut self, options: &Options) -> Result<(), Error> {
+        let options = options.clone().wakeup(Wakeup::Events(0));
+        let event = Event::open(self.cpu(), &options, Direction::Forward)?;
+        event.redirect_to(&self.event)?;
+        event.enable()?;
+        self.twin = Some(Twin { event, pace: Pace::new(Instant::now()) });
+        Ok(())
+    }
+
+    /// The event that belongs into the CPU's slot now.
+    pub(crate) fn in_slot(&self) -> BorrowedFd<'_> {
+        match &self.twin {
+            Some(twin) if twin.pace.is_quiet() => twin.event.as_fd(),
+            _ => self.event.as_fd(),
+        }
+    }
+
+    /// When to look again at the latest, wake-up or not.
+    pub(crate) fn look_at(&self) -> Option<Instant> {
+        self.twin.as_ref()?.pace.look_at()
+    }
+
+    /// A drain at `now` found so many records: whether to switch the slot.
+    pub(crate) fn looked(&mut self, records: u64, now: Instant) -> Switch {
+        self.twin.as_mut().map_or(Switch::Stay, |twin| twin.pace.looked(records, now))
+    }
+
+    /// Hands each record that is there to `each`; answers how many.
+    #[inline]
+    pub(crate) fn drain_each(&mut self, mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>)) -> u64 {
+        let cpu = self.cpu();
+        match self.drain() {
+            Ok(drain) => drain.records().fold(0, |records, record| {
+                each(cpu, record);
+                records.wrapping_add(1)
+            }),
+            Err(corrupt) => {
+                each(cpu, Err(corrupt));
+                0
+            }
+        }
     }
 
     /// The number of its CPU, which is its key in the map.
     pub fn cpu(&self) -> u32 {
-        self.cpu
+        self.event.cpu()
     }
 
     /// Opens a drain over the records that are there now: see [`Reader::drain`].
@@ -89,13 +138,28 @@ impl Buffer {
         &mut self.reader
     }
 
-    /// Enables the event again: needed when its CPU was offline and came back, without effect otherwise.
-    ///
-    /// # Errors
-    /// [`Error::System`] if ioctl(2) fails.
-    pub fn enable(&self) -> Result<(), Error> {
-        sys::enable(self.event.as_fd())
-            .map_err(|error| Error::system(format!("enabling the perf event of CPU {}", self.cpu), &error))
+    /// Whether its event is active at this moment: false since its CPU went offline, also when that is back.
+    pub(crate) fn is_alive(&self) -> Result<bool, Error> {
+        // The clock of an active event runs, and in nanoseconds.
+        let before = self.event.running()?;
+        Ok(self.event.running()? > before)
+    }
+
+    /// Replaces its events by new ones that write into the same ring, so that nothing in there is lost. They belong into the
+    /// slot, and into epoll, from now on; the former event is given back.
+    pub(crate) fn revive(&mut self, options: &Options) -> Result<Event, Error> {
+        let cpu = self.cpu();
+        let event = Event::open(cpu, options, Direction::Forward)?;
+        event.redirect_to(&self.event)?;
+        event.enable()?;
+        let lost = self.event.lost()?.unwrap_or(0);
+        self.lost_before = self.lost_before.wrapping_add(lost);
+        if let Some(twin) = &self.twin {
+            let lost = twin.event.lost()?.unwrap_or(0);
+            self.open_twin(options)?;
+            self.lost_before = self.lost_before.wrapping_add(lost);
+        }
+        Ok(std::mem::replace(&mut self.event, event))
     }
 
     /// How many samples were lost since the buffer was opened, and who says so.
@@ -105,13 +169,17 @@ impl Buffer {
     /// # Errors
     /// [`Error::System`] if read(2) fails.
     pub fn lost_total(&self) -> Result<Lost, Error> {
-        if !self.counts_lost {
-            return Ok(Lost { samples: self.reader.lost_announced(), source: LostSource::Records });
-        }
-        match sys::read_lost(self.event.as_fd()) {
-            Ok(samples) => Ok(Lost { samples, source: LostSource::Kernel }),
-            Err(error) => Err(Error::system(format!("asking for the losses of CPU {}", self.cpu), &error)),
-        }
+        let twin = match &self.twin {
+            Some(twin) => twin.event.lost()?,
+            None => Some(0),
+        };
+        // The kernel counts for each event, the LOST records for the ring.
+        Ok(match (self.event.lost()?, twin) {
+            (Some(lost), Some(twin)) => {
+                Lost { samples: self.lost_before.wrapping_add(lost).wrapping_add(twin), source: LostSource::Kernel }
+            }
+            _ => Lost { samples: self.reader.lost_announced(), source: LostSource::Records },
+        })
     }
 }
 
@@ -119,88 +187,4 @@ impl AsFd for Buffer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
     }
-}
-
-/// The attributes of a BPF output event.
-fn attr(options: &Options, read_format: u64) -> Attr {
-    let (watermark, wakeup) = match options.wakeup {
-        Wakeup::Events(n) => (0, n),
-        Wakeup::Bytes(n) => (sys::FLAG_WATERMARK, n),
-    };
-    let (sample_time, clock) = if options.timestamps { (sys::SAMPLE_TIME, sys::FLAG_USE_CLOCKID) } else { (0, 0) };
-    Attr {
-        kind: sys::TYPE_SOFTWARE,
-        size: sys::ATTR_SIZE,
-        config: sys::COUNT_SW_BPF_OUTPUT,
-        sample_type: sys::SAMPLE_RAW | sample_time,
-        read_format,
-        flags: sys::FLAG_DISABLED | watermark | clock,
-        wakeup,
-        clockid: if options.timestamps { libc::CLOCK_MONOTONIC } else { 0 },
-        ..Attr::default()
-    }
-}
-
-/// Opens the event, and says whether it counts losses: whether the kernel knows `PERF_FORMAT_LOST` is found by asking.
-fn open_event(cpu: u32, options: &Options) -> Result<(OwnedFd, bool), Error> {
-    let first = sys::perf_event_open(
-        &attr(options, sys::FORMAT_LOST),
-        cpu,
-        "opens the event through which programs on this CPU write, and has the kernel count what finds no room",
-    );
-    let opened = match first {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => sys::perf_event_open(
-            &attr(options, 0),
-            cpu,
-            "tries again without PERF_FORMAT_LOST, which kernels before 6.0 do not know",
-        )
-        .map(|event| (event, false)),
-        first => first.map(|event| (event, true)),
-    };
-    opened.map_err(|error| match error.raw_os_error() {
-        Some(errno @ (libc::EACCES | libc::EPERM)) => {
-            Error::Denied { cpu, errno, paranoid: number_in("/proc/sys/kernel/perf_event_paranoid") }
-        }
-        Some(errno @ libc::ENODEV) => Error::Offline { cpu, errno },
-        // What a number gets that no CPU of this machine can have.
-        Some(errno @ libc::EINVAL) if online_cpus().is_ok_and(|online| !online.contains(&cpu)) => {
-            Error::Offline { cpu, errno }
-        }
-        _ => Error::system(format!("perf_event_open of a BPF output event on CPU {cpu}"), &error),
-    })
-}
-
-/// Maps the event's pages; on EPERM finds out how many would fit.
-fn map(event: BorrowedFd<'_>, cpu: u32, pages: NonZero<usize>) -> Result<Mapping, Error> {
-    Mapping::new(event, pages, true).map_err(|error| {
-        if error.raw_os_error() != Some(libc::EPERM) {
-            return Error::system(format!("mapping 1 + {pages} pages of the perf buffer of CPU {cpu}"), &error);
-        }
-        Error::LockedMemory {
-            cpu,
-            pages: pages.get(),
-            fit: largest_that_fits(event, pages.get()),
-            mlock_kb: number_in("/proc/sys/kernel/perf_event_mlock_kb"),
-            memlock: sys::memlock_limit(),
-        }
-    })
-}
-
-/// The largest power of two below `pages` that can be mapped, or 0. What this user has locked already is known to the
-/// kernel alone, so it is asked by trying.
-fn largest_that_fits(event: BorrowedFd<'_>, pages: usize) -> usize {
-    let mut fit = pages / 2;
-    while let Some(pages) = NonZero::new(fit) {
-        match Mapping::new(event, pages, true) {
-            Ok(_) => break,
-            Err(_) => fit /= 2,
-        }
-    }
-    fit
-}
-
-/// The number in a file of one line.
-fn number_in<T: std::str::FromStr>(path: &str) -> Option<T> {
-    let read: io::Result<String> = fs::read_to_string(path);
-    read.ok()?.trim().parse().ok()
 }

@@ -70,6 +70,10 @@ impl Error {
         Self::System { attempt: attempt.into(), errno: error.raw_os_error().unwrap_or(libc::EIO) }
     }
 
+    pub(crate) fn slot(cpu: u32, error: &io::Error) -> Self {
+        Self::system(format!("putting the perf event of CPU {cpu} into its slot of the map"), error)
+    }
+
     /// The errno behind it, where there is one.
     pub fn errno(&self) -> Option<i32> {
         match self {

@@ -51,8 +51,16 @@ pub fn perf_buffer_at(data_size: usize, position: u64) -> (Kernel, Pages) {
     heap.word(DATA_SIZE).store(data_size as u64, Ordering::Relaxed);
     heap.word(DATA_HEAD).store(position, Ordering::Relaxed);
     heap.word(DATA_TAIL).store(position, Ordering::Relaxed);
-    let kernel = Kernel { heap: Arc::clone(&heap), head: position, unannounced: 0, lost: 0 };
+    let kernel = Kernel { heap: Arc::clone(&heap), head: position, unannounced: 0, lost: 0, backward: false };
     (kernel, Pages(heap))
+}
+
+/// The same, written downward and over the oldest records, as a `write_backward` event does. It never pauses by itself.
+#[cfg(test)]
+pub(crate) fn flight_recorder(data_size: usize) -> (Kernel, Pages) {
+    let (mut kernel, pages) = perf_buffer(data_size);
+    kernel.backward = true;
+    (kernel, pages)
 }
 
 /// The consumer's view of fake pages.
@@ -150,6 +158,8 @@ pub struct Kernel {
     /// Losses that no LOST record has announced yet.
     unannounced: u64,
     lost: u64,
+    /// Whether it writes downward, over the oldest records.
+    backward: bool,
 }
 
 impl Kernel {
@@ -182,6 +192,15 @@ impl Kernel {
     pub fn record(&mut self, kind: u32, body: &[&[u8]]) -> Result<(), Full> {
         let body_len: usize = body.iter().map(|part| part.len()).sum();
         let size = HEADER.wrapping_add(body_len).next_multiple_of(8) as u64;
+        if self.backward {
+            if size > self.heap.data_size as u64 {
+                return Err(Full);
+            }
+            self.head = self.head.wrapping_sub(size);
+            self.body(kind, size, body);
+            self.heap.word(DATA_HEAD).store(self.head, Ordering::Release);
+            return Ok(());
+        }
         let announce = if self.unannounced == 0 { 0 } else { 24 };
         // ATOMICS: pairs with the reader's fence before it stores `data_tail`: its reads of what it gave back happen
         // before the writes below.
@@ -201,12 +220,7 @@ impl Kernel {
             self.write(16, &lost.to_ne_bytes());
             self.head = self.head.wrapping_add(announce);
         }
-        self.header(kind, size);
-        let mut offset = HEADER as u64;
-        for part in body {
-            self.write(offset, part);
-            offset = offset.wrapping_add(part.len() as u64);
-        }
+        self.body(kind, size, body);
         self.head = self.head.wrapping_add(size);
         // ATOMICS: pairs with the reader's fence behind its load of `data_head`: who sees the position sees the record.
         self.heap.word(DATA_HEAD).store(self.head, Ordering::Release);
@@ -269,6 +283,16 @@ impl Kernel {
     /// No drain of the reader is open.
     pub unsafe fn poke(&mut self, position: u64, bytes: &[u8]) {
         self.write(position.wrapping_sub(self.head), bytes);
+    }
+
+    /// Writes a record at the head.
+    fn body(&mut self, kind: u32, size: u64, body: &[&[u8]]) {
+        self.header(kind, size);
+        let mut offset = HEADER as u64;
+        for part in body {
+            self.write(offset, part);
+            offset = offset.wrapping_add(part.len() as u64);
+        }
     }
 
     /// Writes a header at the head.

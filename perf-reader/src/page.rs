@@ -114,30 +114,59 @@ impl<M: Memory> Page<M> {
     }
 
     /// The committed bytes from `tail` to `head`, or what is wrong with the two.
-    #[expect(unsafe_code, reason = "the one place where shared memory becomes readable bytes")]
     pub(crate) fn committed(&self, tail: u64, head: u64) -> Result<Bytes<'_>, Corrupt> {
-        let size = self.data_size;
         let len = head.wrapping_sub(tail);
-        if len > size as u64 || !len.is_multiple_of(8) || !tail.is_multiple_of(8) {
-            return Err(Corrupt::Positions { tail, head, data_size: size as u64 });
+        if len > self.data_size as u64 || !len.is_multiple_of(8) || !tail.is_multiple_of(8) {
+            return Err(Corrupt::Positions { tail, head, data_size: self.data_size as u64 });
         }
-        let len = len as usize;
-        let index = tail as usize & size.wrapping_sub(1);
+        #[expect(unsafe_code, reason = "the positions vouch for what lies between them")]
+        // SAFETY: between `data_tail` and a `data_head` that we have seen the other side does not write (`tail` is not before
+        // `data_tail`), and who moves `data_tail`, with `publish`, vouches that these bytes are not used afterwards.
+        Ok(unsafe { self.bytes(tail, len as usize) })
+    }
+
+    /// What a ring that is written downward holds: from the newest record, at `data_head`, upward; and whether the oldest
+    /// one may be cut off.
+    ///
+    /// # Safety
+    /// The other side is paused while the bytes are used, and those who were writing when it was have finished.
+    #[expect(unsafe_code, reason = "the caller vouches for the writer")]
+    pub(crate) unsafe fn recorded(&self) -> Result<(Bytes<'_>, bool), Corrupt> {
+        let head = self.head();
+        if !head.is_multiple_of(8) {
+            return Err(Corrupt::Positions { tail: head, head, data_size: self.data_size as u64 });
+        }
+        // It began at 0 and went down.
+        let written = head.wrapping_neg();
+        let cut = written > self.data_size as u64;
+        let len = if cut { self.data_size } else { written as usize };
+        // SAFETY: nobody writes into the ring, as the caller vouches.
+        Ok((unsafe { self.bytes(head, len) }, cut))
+    }
+
+    /// `len` bytes of the data area, which has as many, from position `at` on.
+    ///
+    /// # Safety
+    /// Nobody writes them while they are used.
+    #[expect(unsafe_code, reason = "the one place where shared memory becomes readable bytes")]
+    unsafe fn bytes(&self, at: u64, len: usize) -> Bytes<'_> {
+        let size = self.data_size;
+        debug_assert!(len <= size);
+        let index = at as usize & size.wrapping_sub(1);
         let until_end = size.wrapping_sub(index);
         let (front, back) = (len.min(until_end), len.saturating_sub(until_end));
         // SAFETY: `new` checked that the data area lies inside the memory.
         let data = unsafe { self.memory.base().add(self.data_offset) };
         // SAFETY: `index` is masked with the area's size, so inside of it.
         let first = unsafe { data.add(index) };
-        // Both slices lie between `data_tail` and a `data_head` we have seen, where the other side does not write (`tail`
-        // is not before `data_tail`), and who moves `data_tail`, with `publish`, vouches that they are not used afterwards.
-        // SAFETY: as said, and `front` bytes from `index` on end with the data area at the latest.
+        // SAFETY: `front` bytes from `index` on end with the data area at the latest, and nobody writes them.
         let front = unsafe { slice::from_raw_parts(first, front) };
         if back == 0 {
-            return Ok(Bytes::Single(front));
+            return Bytes::Single(front);
         }
-        // SAFETY: as said, and as `len` is at most the area's size, `back` bytes from its beginning end before `index`.
+        // SAFETY: `len` is at most the area's size, so `back` bytes from its beginning end before `index`, and nobody
+        // writes them.
         let back = unsafe { slice::from_raw_parts(data, back) };
-        Ok(Bytes::Split(front, back))
+        Bytes::Split(front, back)
     }
 }

@@ -1,7 +1,7 @@
 //! All CPUs' buffers, waited for and drained as one.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::buffer::{Buffer, Lost, LostSource};
 use crate::corrupt::Corrupt;
@@ -9,6 +9,7 @@ use crate::cpus::online_cpus;
 use crate::error::Error;
 use crate::options::Options;
 use crate::record::Record;
+use crate::slots::Slots;
 use crate::wait::{Stopper, Waiter, Wake};
 
 /// The buffers of all CPUs that are online, by number, holes and all.
@@ -39,7 +40,24 @@ use crate::wait::{Stopper, Waiter, Wake};
 pub struct Set {
     /// Ascending by CPU.
     buffers: Vec<Buffer>,
+    /// CPUs that have a buffer and were not online when last looked at.
+    away: Vec<u32>,
     waiter: Waiter,
+    pages: usize,
+    options: Options,
+    /// Whether each buffer gets a quiet twin.
+    twins: bool,
+}
+
+/// What [`Set::refresh`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// CPUs that have a buffer now and had none before.
+    pub came: Vec<u32>,
+    /// CPUs that were away and are back.
+    pub returned: Vec<u32>,
+    /// CPUs that went offline. What they had written is still there to be drained.
+    pub went: Vec<u32>,
 }
 
 impl Set {
@@ -56,22 +74,50 @@ impl Set {
     /// # Errors
     /// As [`Buffer::open`], except that [`Error::Offline`] is none.
     pub fn open_on(cpus: impl IntoIterator<Item = u32>, pages: usize, options: &Options) -> Result<Self, Error> {
-        let waiter = Waiter::new()?;
-        let mut set = Self { buffers: Vec::new(), waiter };
+        let mut set = Self::empty(pages, options)?;
         for cpu in cpus {
-            match Buffer::open(cpu, pages, options) {
-                Ok(buffer) => set.insert(buffer)?,
-                Err(Error::Offline { .. }) => {}
-                Err(error) => return Err(error),
-            }
+            set.add(cpu)?;
         }
         Ok(set)
     }
 
-    /// Puts a buffer at its place; another of the same CPU goes.
-    fn insert(&mut self, buffer: Buffer) -> Result<(), Error> {
-        self.waiter.watch(buffer.cpu(), buffer.as_fd())?;
-        match self.place(buffer.cpu()) {
+    /// A buffer with a quiet twin on each CPU that is online.
+    pub(crate) fn open_twins(pages: usize, options: &Options) -> Result<Self, Error> {
+        let mut set = Self::empty(pages, options)?;
+        set.twins = true;
+        for cpu in online_cpus()? {
+            set.add(cpu)?;
+        }
+        Ok(set)
+    }
+
+    fn empty(pages: usize, options: &Options) -> Result<Self, Error> {
+        Ok(Self {
+            buffers: Vec::new(),
+            away: Vec::new(),
+            waiter: Waiter::new()?,
+            pages,
+            options: options.clone(),
+            twins: false,
+        })
+    }
+
+    /// Opens the buffer of `cpu`; whether that is online. A former buffer of this CPU goes.
+    fn add(&mut self, cpu: u32) -> Result<bool, Error> {
+        let mut buffer = match Buffer::open(cpu, self.pages, &self.options) {
+            Ok(buffer) => buffer,
+            Err(Error::Offline { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        if self.twins {
+            match buffer.open_twin(&self.options) {
+                Ok(()) => {}
+                Err(Error::Offline { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        self.waiter.watch(cpu, buffer.as_fd())?;
+        match self.place(cpu) {
             Ok(at) => {
                 if let Some(place) = self.buffers.get_mut(at) {
                     *place = buffer;
@@ -79,7 +125,72 @@ impl Set {
             }
             Err(at) => self.buffers.insert(at, buffer),
         }
+        Ok(true)
+    }
+
+    /// Puts every buffer into its CPU's slot.
+    ///
+    /// # Errors
+    /// [`Error::System`] with the errno that `slots` answered.
+    pub fn connect(&self, slots: &impl Slots) -> Result<(), Error> {
+        for buffer in &self.buffers {
+            connect(buffer, slots)?;
+        }
         Ok(())
+    }
+
+    /// Looks which CPUs are online now. Those that came get a buffer; those that were away and are back, however briefly, get a
+    /// new event that writes into the ring they had, as the kernel does not revive the old one; both are put into their slots.
+    ///
+    /// Until then a program on such a CPU is refused (ENOENT without a buffer, EOPNOTSUPP with one whose event is dead): what
+    /// it could not send is known to the program alone. So look often enough for what you do, and have programs count.
+    ///
+    /// # Errors
+    /// [`Error::OnlineCpus`]; as [`Buffer::open`]; and as [`connect`](Set::connect).
+    pub fn refresh(&mut self, slots: &impl Slots) -> Result<Changes, Error> {
+        let online = online_cpus()?;
+        let mut changes = Changes::default();
+        for buffer in &mut self.buffers {
+            let cpu = buffer.cpu();
+            let away = self.away.iter().position(|&away| away == cpu);
+            if online.binary_search(&cpu).is_err() {
+                if away.is_none() {
+                    self.away.push(cpu);
+                    changes.went.push(cpu);
+                }
+                continue;
+            }
+            if let Some(at) = away {
+                self.away.swap_remove(at);
+            } else if buffer.is_alive()? {
+                continue;
+            }
+            match buffer.revive(&self.options) {
+                Ok(former) => {
+                    self.waiter.forget(cpu, former.as_fd())?;
+                    self.waiter.watch(cpu, buffer.as_fd())?;
+                    connect(buffer, slots)?;
+                    changes.returned.push(cpu);
+                }
+                // Gone again meanwhile.
+                Err(Error::Offline { .. }) => self.away.push(cpu),
+                Err(error) => return Err(error),
+            }
+        }
+        for cpu in online {
+            if self.get(cpu).is_none() && self.add(cpu)? {
+                if let Some(buffer) = self.get(cpu) {
+                    connect(buffer, slots)?;
+                }
+                changes.came.push(cpu);
+            }
+        }
+        Ok(changes)
+    }
+
+    /// When a buffer has to be looked at, wake-up or not.
+    pub(crate) fn look_at(&self) -> Option<Instant> {
+        self.buffers.iter().filter_map(Buffer::look_at).min()
     }
 
     fn place(&self, cpu: u32) -> Result<usize, usize> {
@@ -135,11 +246,7 @@ impl Set {
     #[inline]
     pub fn drain(&mut self, mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>)) {
         for buffer in &mut self.buffers {
-            let cpu = buffer.cpu();
-            match buffer.drain() {
-                Ok(drain) => drain.records().for_each(|record| each(cpu, record)),
-                Err(corrupt) => each(cpu, Err(corrupt)),
-            }
+            buffer.drain_each(&mut each);
         }
     }
 
@@ -176,6 +283,10 @@ impl Set {
         }
         Ok(total)
     }
+}
+
+fn connect(buffer: &Buffer, slots: &impl Slots) -> Result<(), Error> {
+    slots.set(buffer.cpu(), buffer.in_slot()).map_err(|error| Error::slot(buffer.cpu(), &error))
 }
 
 impl AsFd for Set {

@@ -42,13 +42,15 @@ pub(crate) const TYPE_SOFTWARE: u32 = 1;
 pub(crate) const COUNT_SW_BPF_OUTPUT: u64 = 10;
 pub(crate) const SAMPLE_TIME: u64 = 1 << 2;
 pub(crate) const SAMPLE_RAW: u64 = 1 << 10;
+/// `PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING`.
+pub(crate) const FORMAT_TIMES: u64 = 1 << 0 | 1 << 1;
 pub(crate) const FORMAT_LOST: u64 = 1 << 4;
 pub(crate) const FLAG_DISABLED: u64 = bit(0);
 pub(crate) const FLAG_WATERMARK: u64 = bit(14);
 pub(crate) const FLAG_USE_CLOCKID: u64 = bit(25);
+pub(crate) const FLAG_WRITE_BACKWARD: u64 = bit(27);
 
 const FLAG_FD_CLOEXEC: c_ulong = 1 << 3;
-const IOC_ENABLE: u32 = 0;
 
 /// The n-th one-bit field of the C struct: counted from the other end on big-endian machines.
 const fn bit(n: u32) -> u64 {
@@ -111,7 +113,7 @@ pub(crate) fn perf_event_open(attr: &Attr, cpu: u32, why: &str) -> io::Result<Ow
         r#type = "SOFTWARE",
         config = "BPF_OUTPUT",
         sample_type:% = format_args!("{}RAW", if attr.sample_type & SAMPLE_TIME == 0 { "" } else { "TIME|" }),
-        read_format = if attr.read_format & FORMAT_LOST == 0 { "0" } else { "LOST" },
+        read_format = if attr.read_format & FORMAT_LOST == 0 { "TIMES" } else { "TIMES|LOST" },
         watermark = attr.flags & FLAG_WATERMARK != 0,
         wakeup = attr.wakeup,
         pid = -1,
@@ -125,9 +127,9 @@ pub(crate) fn perf_event_open(attr: &Attr, cpu: u32, why: &str) -> io::Result<Ow
 }
 
 /// An ioctl on a perf event whose argument is a number.
-fn perf_ioctl(event: BorrowedFd<'_>, request: u32, argument: c_ulong, name: &str, why: &str) -> io::Result<()> {
+fn perf_ioctl(event: BorrowedFd<'_>, request: libc::Ioctl, argument: c_ulong, name: &str, why: &str) -> io::Result<()> {
     // SAFETY: these requests take a plain number, and `event` is open.
-    let answer = checked(unsafe { libc::ioctl(event.as_raw_fd(), libc::_IO(u32::from(b'$'), request), argument) });
+    let answer = checked(unsafe { libc::ioctl(event.as_raw_fd(), request, argument) });
     log::trace!(
         target: "syscall",
         syscall = "ioctl",
@@ -142,12 +144,43 @@ fn perf_ioctl(event: BorrowedFd<'_>, request: u32, argument: c_ulong, name: &str
 
 /// `PERF_EVENT_IOC_ENABLE`.
 pub(crate) fn enable(event: BorrowedFd<'_>) -> io::Result<()> {
-    perf_ioctl(event, IOC_ENABLE, 0, "ENABLE", "lets programs write through this event from now on")
+    perf_ioctl(event, libc::_IO(u32::from(b'$'), 0), 0, "ENABLE", "lets programs write through this event from now on")
 }
 
-/// Reads `{value, lost}` of an event whose `read_format` is `PERF_FORMAT_LOST`.
-pub(crate) fn read_lost(event: BorrowedFd<'_>) -> io::Result<u64> {
-    let mut words = [0_u64; 2];
+/// `PERF_EVENT_IOC_SET_OUTPUT`.
+pub(crate) fn set_output(event: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Result<()> {
+    perf_ioctl(
+        event,
+        libc::_IO(u32::from(b'$'), 5),
+        other.as_raw_fd() as c_ulong,
+        "SET_OUTPUT",
+        "has this event write into the ring of the other one, its twin",
+    )
+}
+
+/// `PERF_EVENT_IOC_PAUSE_OUTPUT`.
+pub(crate) fn pause_output(event: BorrowedFd<'_>, pause: bool) -> io::Result<()> {
+    perf_ioctl(
+        event,
+        libc::_IOW::<u32>(u32::from(b'$'), 9),
+        c_ulong::from(pause),
+        "PAUSE_OUTPUT",
+        if pause { "keeps the kernel from writing while the ring is read" } else { "lets the kernel write again" },
+    )
+}
+
+/// What read(2) tells of an event opened with [`FORMAT_TIMES`], and with [`FORMAT_LOST`] where the kernel knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts {
+    /// Nanoseconds that the event was active on its CPU.
+    pub(crate) running: u64,
+    /// Samples that found no room; `None` without [`FORMAT_LOST`].
+    pub(crate) lost: Option<u64>,
+}
+
+/// Reads `{value, time_enabled, time_running[, lost]}`.
+pub(crate) fn read_counts(event: BorrowedFd<'_>) -> io::Result<Counts> {
+    let mut words = [0_u64; 4];
     // SAFETY: the buffer is `size_of_val` bytes long, and any bytes are valid words.
     let answer =
         checked(unsafe { libc::read(event.as_raw_fd(), words.as_mut_ptr().cast(), size_of_val(&words)) as i64 });
@@ -157,12 +190,32 @@ pub(crate) fn read_lost(event: BorrowedFd<'_>) -> io::Result<u64> {
         fd = event.as_raw_fd(),
         count = size_of_val(&words),
         answer:% = Answer(&answer.as_ref());
-        "asks the kernel how many samples found no room, the last ones included"
+        "asks the kernel how long the event was active, and how many samples found no room, the last ones included"
     );
+    let [_, _, running, lost] = words;
     match answer? {
-        16 => Ok(words[1]),
+        32 => Ok(Counts { running, lost: Some(lost) }),
+        24 => Ok(Counts { running, lost: None }),
         _ => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
     }
+}
+
+/// `MEMBARRIER_CMD_GLOBAL` (Linux 4.3): returns after a grace period, so after everything that ran with preemption disabled
+/// when it was called.
+pub(crate) fn membarrier_global() -> io::Result<()> {
+    const GLOBAL: c_int = 1;
+    // SAFETY: no memory is involved.
+    let answer = checked(unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) });
+    log::trace!(
+        target: "syscall",
+        syscall = "membarrier",
+        cmd = "GLOBAL",
+        flags = 0,
+        cpu_id = 0,
+        answer:% = Answer(&answer.as_ref());
+        "waits until every program that was writing when the ring was paused has finished"
+    );
+    answer.map(drop)
 }
 
 /// An epoll instance.
@@ -192,6 +245,24 @@ pub(crate) fn epoll_add(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, token: u64, w
         op = "ADD",
         fd = fd.as_raw_fd(),
         events = "IN",
+        answer:% = Answer(&answer.as_ref());
+        "{why}"
+    );
+    answer.map(drop)
+}
+
+/// Removes `fd` from `epoll`.
+pub(crate) fn epoll_delete(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, why: &str) -> io::Result<()> {
+    // SAFETY: both descriptors are open, and this operation takes no event.
+    let answer = checked(unsafe {
+        libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_raw_fd(), std::ptr::null_mut())
+    });
+    log::trace!(
+        target: "syscall",
+        syscall = "epoll_ctl",
+        epfd = epoll.as_raw_fd(),
+        op = "DEL",
+        fd = fd.as_raw_fd(),
         answer:% = Answer(&answer.as_ref());
         "{why}"
     );

@@ -96,6 +96,12 @@ impl Waiter {
             .map_err(|error| Error::system(format!("watching the perf event of CPU {cpu}"), &error))
     }
 
+    /// Does not watch it any more.
+    pub(crate) fn forget(&self, cpu: u32, event: BorrowedFd<'_>) -> Result<(), Error> {
+        sys::epoll_delete(self.epoll.as_fd(), event, "forgets an event that died with its CPU")
+            .map_err(|error| Error::system(format!("no longer watching the former perf event of CPU {cpu}"), &error))
+    }
+
     pub(crate) fn resume(&self) -> Result<(), Error> {
         self.line.stopped.store(false, Ordering::Relaxed);
         sys::empty_pipe(self.line.read.as_fd()).map_err(|error| Error::system("emptying the pipe to stop by", &error))

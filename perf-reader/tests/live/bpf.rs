@@ -201,7 +201,6 @@ fn load(instructions: &[u64]) -> io::Result<OwnedFd> {
     let mut log = vec![0_u8; 1 << 20];
     let [code_low, code_high] = address(instructions.as_ptr());
     let [license_low, license_high] = address(c"GPL".as_ptr());
-    let [log_low, log_high] = address(log.as_mut_ptr());
     let mut attr = [
         PROG_TYPE_RAW_TRACEPOINT,
         instructions.len() as u32,
@@ -209,18 +208,23 @@ fn load(instructions: &[u64]) -> io::Result<OwnedFd> {
         code_high,
         license_low,
         license_high,
-        1, // log_level
-        log.len() as u32,
-        log_low,
-        log_high,
+        0, // log_level
+        0, // log_size
+        0,
+        0, // log_buf
         0, // kern_version
         0, // prog_flags
     ];
-    bpf(PROG_LOAD, &mut attr).map(descriptor).inspect_err(|_| {
+    let refused = match bpf(PROG_LOAD, &mut attr) {
+        Ok(program) => return Ok(descriptor(program)),
+        Err(error) => error,
+    };
+    let [log_low, log_high] = address(log.as_mut_ptr());
+    (attr[6], attr[7], attr[8], attr[9]) = (1, log.len() as u32, log_low, log_high);
+    if bpf(PROG_LOAD, &mut attr).is_err() {
         let text = String::from_utf8_lossy(&log);
         let said: Vec<&str> = text.trim_end_matches('\0').lines().rev().take(5).collect();
-        if !said.is_empty() {
-            eprintln!("the verifier: {said:#?}");
-        }
-    })
+        eprintln!("the verifier: {said:#?}");
+    }
+    Err(refused)
 }

@@ -9,21 +9,40 @@ mod bpf;
 mod one_cpu;
 mod privileges;
 mod several_cpus;
+mod stream;
 
 use bpf::Sender;
 
 /// A test of this name; ignored when it runs, with the reason, if this process may not load BPF programs.
 fn live(name: &str, test: impl Fn(&Sender) + Send + 'static) -> Trial {
+    ignorable(name, move |sender| {
+        test(sender);
+        Completion::Completed
+    })
+}
+
+/// The same, which may find more reasons to be ignored.
+fn ignorable(name: &str, test: impl Fn(&Sender) -> Completion + Send + 'static) -> Trial {
     Trial::ignorable_test(name, move || match Sender::new() {
-        Ok(sender) => {
-            test(&sender);
-            Ok(Completion::Completed)
-        }
+        Ok(sender) => Ok(test(&sender)),
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             Ok(Completion::ignored_with("needs root, or CAP_BPF and CAP_PERFMON"))
         }
         Err(error) => Err(format!("loading the sending program: {error}").into()),
     })
+}
+
+/// Before Linux 5.11 maps and programs count as locked memory: lets this process lock 256 MiB, where it may say so.
+fn lift_memlock() {
+    const ENOUGH: u64 = 256 << 20;
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the struct is live and writable.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) }, 0);
+    if limit.rlim_cur < ENOUGH {
+        (limit.rlim_cur, limit.rlim_max) = (ENOUGH, limit.rlim_max.max(ENOUGH));
+        // SAFETY: the struct is live. Without privileges it fails, and the tests are ignored for want of them anyway.
+        unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit) };
+    }
 }
 
 /// Descriptors this process has open.
@@ -32,8 +51,9 @@ fn descriptors() -> usize {
 }
 
 fn main() {
+    lift_memlock();
     let before = descriptors();
-    let trials = [one_cpu::trials(), several_cpus::trials(), privileges::trials()];
+    let trials = [one_cpu::trials(), several_cpus::trials(), stream::trials(), privileges::trials()];
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect());
     assert_eq!(descriptors(), before, "descriptors leak");
     conclusion.exit();

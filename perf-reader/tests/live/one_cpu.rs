@@ -4,9 +4,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use perf_reader::{Buffer, Bytes, LostSource, Options, Record, Set, Wake, Wakeup};
+use perf_reader::{Buffer, Bytes, Corrupt, LostSource, Options, Record, Recorder, Set, Snapshot, Wake, Wakeup};
 
-use crate::bpf::{MAX_COUNT, Sender};
+use crate::bpf::{MAX_COUNT, MAX_PAYLOAD, Sender};
 use crate::live;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -16,7 +16,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         live("times_are_those_of_the_monotonic_clock", times),
         live("wakes_every_n_events", wakes_every_n_events),
         live("wakes_every_n_bytes", wakes_every_n_bytes),
-        live("a_buffer_enabled_again_goes_on", enabled_again),
+        live("a_flight_recorder_keeps_the_newest", flight_recorder),
+        live("a_pause_tells_its_losses", losses_of_a_pause),
+        live("a_record_larger_than_the_ring_is_refused", larger_than_the_ring),
+        live("payloads_up_to_and_over_64_kib", over_64_kib),
     ]
 }
 
@@ -157,11 +160,99 @@ fn wakes_every_n_bytes(sender: &Sender) {
     assert_eq!(set.wait(None).unwrap(), Wake::Ready);
 }
 
-fn enabled_again(sender: &Sender) {
+/// A flight recorder: empty, not full, overwritten; paused while read, with losses told, and going on afterwards.
+fn flight_recorder(sender: &Sender) {
+    let mut recorder = Recorder::open(0, 1, &Options::new().wakeup(Wakeup::Events(0))).unwrap();
+    sender.connect(0, recorder.as_fd()).unwrap();
+    sender.payload(0, &[]).unwrap();
+    fn newest_first(snapshot: &Snapshot<'_>) -> (Vec<u64>, u64) {
+        let (mut numbers, mut lost) = (Vec::new(), 0);
+        for record in snapshot.records() {
+            match record.unwrap() {
+                Record::Sample(sample) => numbers.push(u64::from_ne_bytes(sample.padded().array(0).unwrap())),
+                Record::Lost(samples) => lost += samples,
+                other => panic!("{other:?}"),
+            }
+        }
+        (numbers, lost)
+    }
+    let snapshot = recorder.pause().unwrap();
+    assert_eq!(newest_first(&snapshot), (vec![], 0));
+    assert!(!snapshot.is_cut());
+    drop(snapshot);
+    assert_eq!(sender.send(0, 8, 5).unwrap(), 0);
+    let snapshot = recorder.pause().unwrap();
+    assert_eq!(newest_first(&snapshot), (vec![5, 4, 3, 2, 1], 0));
+    assert_eq!(sender.send(0, 8, 3).unwrap(), 3, "paused");
+    assert_eq!(newest_first(&snapshot), (vec![5, 4, 3, 2, 1], 0));
+    drop(snapshot);
+    assert_eq!(sender.send(0, 8, MAX_COUNT).unwrap(), 0, "never full");
+    let newest = 8 + u64::from(MAX_COUNT);
+    let snapshot = recorder.pause().unwrap();
+    let (numbers, _) = newest_first(&snapshot);
+    assert_eq!(numbers, Vec::from_iter((0..4096 / 24).map(|age| newest - age)));
+    assert!(snapshot.is_cut());
+    drop(snapshot);
+    assert_eq!(sender.send(0, 100, 10).unwrap(), 0);
+    let snapshot = recorder.pause().unwrap();
+    let (numbers, _) = newest_first(&snapshot);
+    assert!(numbers.len() > 100 && numbers[0] == newest + 10 && numbers.is_sorted_by(|a, b| *a == b + 1));
+}
+
+/// The LOST record of a pause.
+fn losses_of_a_pause(sender: &Sender) {
+    let mut recorder = Recorder::open(0, 1, &Options::new()).unwrap();
+    sender.connect(0, recorder.as_fd()).unwrap();
+    sender.payload(0, &[]).unwrap();
+    let snapshot = recorder.pause().unwrap();
+    assert_eq!(sender.send(0, 8, 7).unwrap(), 7);
+    drop(snapshot);
+    sender.send(0, 8, 1).unwrap();
+    let snapshot = recorder.pause().unwrap();
+    let lost: u64 = snapshot.records().map(|record| if let Ok(Record::Lost(lost)) = record { lost } else { 0 }).sum();
+    assert_eq!(lost, 7);
+}
+
+/// A record that is larger than the ring never arrives, however empty that is: refused, and counted as lost.
+fn larger_than_the_ring(sender: &Sender) {
     let mut buffer = open(sender, 1, &Options::new());
     sender.payload(0, &[]).unwrap();
-    sender.send(0, 8, 1).unwrap();
-    buffer.enable().unwrap();
-    sender.send(0, 8, 1).unwrap();
-    assert_eq!(drain(&mut buffer).0, [1, 2]);
+    assert_eq!(sender.send(0, 4096, 3).unwrap(), 3);
+    assert_eq!(drain(&mut buffer), (vec![], 0));
+    let lost = buffer.lost_total().unwrap();
+    assert_eq!(lost.samples, if lost.source == LostSource::Kernel { 3 } else { 0 });
+    assert_eq!(sender.send(0, 8, 1).unwrap(), 0);
+    assert_eq!(drain(&mut buffer), (vec![4], 3));
+    // The largest that fits leaves one byte free, and is a multiple of 8.
+    let largest = 4096 - 8 - 12;
+    assert_eq!(sender.send(0, largest, 1).unwrap(), 0);
+    assert_eq!(drain(&mut buffer), (vec![5], 0));
+    assert_eq!(sender.send(0, largest + 1, 1).unwrap(), 1);
+}
+
+/// Up to 65,516 bytes arrive whole. What is longer wraps the kernel's 16-bit size, and the program is told that all is well:
+/// eight lengths vanish altogether, of the others a stump arrives that is seen to be none. See the crate's front page.
+fn over_64_kib(sender: &Sender) {
+    let mut buffer = open(sender, 64, &Options::new());
+    let payload: Vec<u8> = (0..MAX_PAYLOAD).map(|i| (i / 8) as u8).collect();
+    sender.payload(0, &payload).unwrap();
+    for len in [65_000, 65_515, 65_516] {
+        assert_eq!(sender.send(0, len, 1).unwrap(), 0);
+        let drain = buffer.drain().unwrap();
+        let records: Vec<_> = drain.records().collect();
+        let [Ok(Record::Sample(sample))] = records[..] else { panic!("{records:?}") };
+        assert_eq!(sample.payload(len).unwrap().to_contiguous()[8..], payload[8..len]);
+    }
+    for len in [65_517, 65_524, 65_525, 66_000, 69_999] {
+        let refused = sender.send(0, len, 1).unwrap();
+        let drain = buffer.drain().unwrap();
+        let records: Vec<_> = drain.records().collect();
+        match records[..] {
+            [] => assert!(len <= 65_524 || refused == 1, "{len}"),
+            [Err(Corrupt::Content { kind: 9, .. })] => assert!(len > 65_524),
+            _ => panic!("{len}: {records:?}"),
+        }
+    }
+    assert_eq!(sender.send(0, 8, 1).unwrap(), 0);
+    assert_eq!(drain(&mut buffer).0.len(), 1, "what follows is read");
 }

@@ -1,0 +1,178 @@
+//! One perf event of type `PERF_COUNT_SW_BPF_OUTPUT`: what a program writes through.
+//!
+//! It counts nothing and samples nothing: it lends its CPU's ring to `bpf_perf_event_output`.
+
+use std::fs;
+use std::io;
+use std::num::NonZero;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::cpus::online_cpus;
+use crate::error::Error;
+use crate::mapping::Mapping;
+use crate::options::{Options, Wakeup};
+use crate::sys::{self, Attr};
+
+/// An open event.
+#[derive(Debug)]
+pub(crate) struct Event {
+    fd: OwnedFd,
+    cpu: u32,
+}
+
+/// In which direction an event's ring is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Upward, and never over what was not read.
+    Forward,
+    /// Downward (`write_backward`, Linux 4.7), so that the newest records are found from `data_head` on.
+    Backward,
+}
+
+impl Event {
+    /// Opens it, disabled. Whether the kernel knows `PERF_FORMAT_LOST` is found by asking for it.
+    pub(crate) fn open(cpu: u32, options: &Options, direction: Direction) -> Result<Self, Error> {
+        let first = sys::perf_event_open(
+            &attr(options, direction, sys::FORMAT_LOST),
+            cpu,
+            "opens the event through which programs on this CPU write, and has the kernel count what finds no room",
+        );
+        let opened = match first {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => sys::perf_event_open(
+                &attr(options, direction, 0),
+                cpu,
+                "tries again without PERF_FORMAT_LOST, which kernels before 6.0 do not know",
+            ),
+            first => first,
+        };
+        match opened {
+            Ok(fd) => Ok(Self { fd, cpu }),
+            Err(error) => Err(refused(cpu, &error)),
+        }
+    }
+
+    pub(crate) fn cpu(&self) -> u32 {
+        self.cpu
+    }
+
+    /// Lets programs write through it: on its CPU, and only while that is online.
+    pub(crate) fn enable(&self) -> Result<(), Error> {
+        sys::enable(self.fd.as_fd()).map_err(|error| self.failed("enabling", &error))
+    }
+
+    /// Has it write into the ring of `other`, an event of the same CPU and clock.
+    pub(crate) fn redirect_to(&self, other: &Self) -> Result<(), Error> {
+        sys::set_output(self.fd.as_fd(), other.fd.as_fd())
+            .map_err(|error| self.failed("redirecting the output of", &error))
+    }
+
+    /// Stops the kernel from writing into its ring, or lets it go on. Linux 4.7.
+    pub(crate) fn pause(&self, pause: bool) -> Result<(), Error> {
+        sys::pause_output(self.fd.as_fd(), pause).map_err(|error| {
+            self.failed(if pause { "pausing the output of" } else { "resuming the output of" }, &error)
+        })
+    }
+
+    /// How many samples written through it found no room; `None` if this kernel does not count them.
+    pub(crate) fn lost(&self) -> Result<Option<u64>, Error> {
+        Ok(self.counts("asking for the losses of")?.lost)
+    }
+
+    /// How many nanoseconds it was active so far. An event whose CPU went offline stays dead when that comes back, whatever
+    /// is asked of it (its context has forgotten it, `perf_event_exit_cpu_context`), and this is the only sign.
+    pub(crate) fn running(&self) -> Result<u64, Error> {
+        Ok(self.counts("asking for the time of")?.running)
+    }
+
+    fn counts(&self, attempt: &str) -> Result<sys::Counts, Error> {
+        sys::read_counts(self.fd.as_fd()).map_err(|error| self.failed(attempt, &error))
+    }
+
+    /// Maps its control page and `pages` data pages; on EPERM finds out how many would fit.
+    pub(crate) fn map(&self, pages: usize, writable: bool) -> Result<Mapping, Error> {
+        let data_pages = data_pages(pages)?;
+        Mapping::new(self.fd.as_fd(), data_pages, writable).map_err(|error| {
+            if error.raw_os_error() != Some(libc::EPERM) {
+                return Error::system(
+                    format!("mapping 1 + {pages} pages of the perf buffer of CPU {}", self.cpu),
+                    &error,
+                );
+            }
+            Error::LockedMemory {
+                cpu: self.cpu,
+                pages,
+                fit: self.largest_that_fits(pages, writable),
+                mlock_kb: number_in("/proc/sys/kernel/perf_event_mlock_kb"),
+                memlock: sys::memlock_limit(),
+            }
+        })
+    }
+
+    /// The largest power of two below `pages` that can be mapped, or 0. What this user has locked already is known to
+    /// the kernel alone, so it is asked by trying.
+    fn largest_that_fits(&self, pages: usize, writable: bool) -> usize {
+        let mut fit = pages / 2;
+        while let Some(pages) = NonZero::new(fit) {
+            match Mapping::new(self.fd.as_fd(), pages, writable) {
+                Ok(_) => break,
+                Err(_) => fit /= 2,
+            }
+        }
+        fit
+    }
+
+    fn failed(&self, attempt: &str, error: &io::Error) -> Error {
+        Error::system(format!("{attempt} the perf event of CPU {}", self.cpu), error)
+    }
+}
+
+impl AsFd for Event {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// `pages` if it is a power of two.
+pub(crate) fn data_pages(pages: usize) -> Result<NonZero<usize>, Error> {
+    NonZero::new(pages).filter(|pages| pages.is_power_of_two()).ok_or(Error::Pages { pages })
+}
+
+fn attr(options: &Options, direction: Direction, read_format: u64) -> Attr {
+    let (watermark, wakeup) = match options.wakeup {
+        Wakeup::Events(n) => (0, n),
+        Wakeup::Bytes(n) => (sys::FLAG_WATERMARK, n),
+    };
+    let (sample_time, clock) = if options.timestamps { (sys::SAMPLE_TIME, sys::FLAG_USE_CLOCKID) } else { (0, 0) };
+    let backward = if direction == Direction::Backward { sys::FLAG_WRITE_BACKWARD } else { 0 };
+    Attr {
+        kind: sys::TYPE_SOFTWARE,
+        size: sys::ATTR_SIZE,
+        config: sys::COUNT_SW_BPF_OUTPUT,
+        sample_type: sys::SAMPLE_RAW | sample_time,
+        read_format: sys::FORMAT_TIMES | read_format,
+        flags: sys::FLAG_DISABLED | watermark | clock | backward,
+        wakeup,
+        clockid: if options.timestamps { libc::CLOCK_MONOTONIC } else { 0 },
+        ..Attr::default()
+    }
+}
+
+/// What perf_event_open(2) means by its errno.
+fn refused(cpu: u32, error: &io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(errno @ (libc::EACCES | libc::EPERM)) => {
+            Error::Denied { cpu, errno, paranoid: number_in("/proc/sys/kernel/perf_event_paranoid") }
+        }
+        Some(errno @ libc::ENODEV) => Error::Offline { cpu, errno },
+        // What a number gets that no CPU of this machine can have.
+        Some(errno @ libc::EINVAL) if online_cpus().is_ok_and(|online| !online.contains(&cpu)) => {
+            Error::Offline { cpu, errno }
+        }
+        _ => Error::system(format!("perf_event_open of a BPF output event on CPU {cpu}"), error),
+    }
+}
+
+/// The number in a file of one line.
+fn number_in<T: std::str::FromStr>(path: &str) -> Option<T> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}

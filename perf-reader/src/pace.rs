@@ -1,0 +1,167 @@
+//! When to turn wake-ups off for a CPU, and when to turn them on again.
+//!
+//! ```text
+//!              64 records within a millisecond
+//!      Loud ────────────────────────────────────► Quiet, looked at every millisecond
+//!        ▲                                            │ two looks in a row that found fewer than 16
+//!        │ the last look                              ▼
+//!        └───────────────────────────────────── Settling, looked at after 1, 10 and 100 ms more
+//! ```
+//!
+//! A program that has fetched the quiet event from its slot just before the slot was switched back still writes through
+//! it, without a wake-up. It is a matter of microseconds (the helper runs to its end with preemption disabled), or of
+//! as long as a hypervisor takes the CPU away in their middle: hence the looks while settling.
+
+use std::time::{Duration, Instant};
+
+/// Between two looks at a quiet CPU.
+const LINGER: Duration = Duration::from_millis(1);
+/// So many records in [`LINGER`] make wake-ups cost more than lingering does.
+const BUSY: u64 = 64;
+/// So few are better announced one by one.
+const CALM: u64 = 16;
+/// So many calm looks in a row end the quiet.
+const CALM_LOOKS: u32 = 2;
+/// When to look after the loud event is back in its slot.
+const SETTLE: [Duration; 3] = [Duration::from_millis(1), Duration::from_millis(10), Duration::from_millis(100)];
+
+/// How one CPU's records come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    state: State,
+    /// When the present stretch of [`LINGER`] began.
+    since: Instant,
+    /// Records since then.
+    records: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Every record wakes.
+    Loud,
+    /// None does; so many looks in a row found few.
+    Quiet(u32),
+    /// Every record should; so many looks were taken to be sure.
+    Settling(usize, Instant),
+}
+
+/// What to do with the slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Switch {
+    /// Nothing.
+    Stay,
+    /// Put the quiet event there.
+    ToQuiet,
+    /// Put the loud event there, then look at once.
+    ToLoud,
+}
+
+impl Pace {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { state: State::Loud, since: now, records: 0 }
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        matches!(self.state, State::Quiet(_))
+    }
+
+    /// When to look again at the latest, wake-up or not.
+    pub(crate) fn look_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Loud => None,
+            State::Quiet(_) => self.since.checked_add(LINGER),
+            State::Settling(looks, from) => from.checked_add(*SETTLE.get(looks)?),
+        }
+    }
+
+    /// A look at `now` found so many records.
+    pub(crate) fn looked(&mut self, records: u64, now: Instant) -> Switch {
+        let over = now.saturating_duration_since(self.since) >= LINGER;
+        match self.state {
+            State::Loud | State::Settling(..) => {
+                if over {
+                    (self.since, self.records) = (now, 0);
+                }
+                self.records = self.records.saturating_add(records);
+                if self.records >= BUSY {
+                    (self.since, self.records) = (now, 0);
+                    self.state = State::Quiet(0);
+                    return Switch::ToQuiet;
+                }
+                if let State::Settling(looks, from) = self.state
+                    && self.look_at().is_none_or(|look_at| now >= look_at)
+                {
+                    let looks = looks.saturating_add(1);
+                    self.state = if looks < SETTLE.len() { State::Settling(looks, from) } else { State::Loud };
+                }
+                Switch::Stay
+            }
+            State::Quiet(calm) => {
+                self.records = self.records.saturating_add(records);
+                if !over {
+                    return Switch::Stay;
+                }
+                let calm = if self.records < CALM { calm.saturating_add(1) } else { 0 };
+                (self.since, self.records) = (now, 0);
+                if calm < CALM_LOOKS {
+                    self.state = State::Quiet(calm);
+                    return Switch::Stay;
+                }
+                self.state = State::Settling(0, now);
+                Switch::ToLoud
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn busy_then_calm() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        // A thousand a second is not busy, however long it lasts.
+        for n in 0..1000 {
+            assert_eq!(pace.looked(1, start + MS * n), Switch::Stay);
+            assert_eq!(pace.look_at(), None);
+        }
+        let mut now = start + MS * 1000;
+        assert_eq!(pace.looked(63, now), Switch::Stay);
+        assert_eq!(pace.looked(1, now + MS / 2), Switch::ToQuiet);
+        now += MS / 2;
+        // Quiet lasts as long as there is something.
+        for _ in 0..50 {
+            assert_eq!(pace.look_at(), Some(now + MS));
+            now += MS;
+            assert_eq!(pace.looked(16, now), Switch::Stay);
+            assert!(pace.is_quiet());
+        }
+        // A look ahead of time, for another CPU's sake, decides nothing.
+        assert_eq!(pace.looked(0, now + MS / 4), Switch::Stay);
+        assert_eq!(pace.looked(0, now + MS), Switch::Stay);
+        assert_eq!(pace.looked(0, now + MS + MS / 4), Switch::Stay);
+        assert_eq!(pace.looked(15, now + MS * 2), Switch::ToLoud);
+        let back = now + MS * 2;
+        for look in SETTLE {
+            assert_eq!(pace.look_at(), Some(back + look));
+            assert_eq!(pace.looked(0, back + look), Switch::Stay);
+        }
+        assert_eq!(pace.look_at(), None);
+        assert_eq!(pace.looked(64, back + MS * 200), Switch::ToQuiet);
+    }
+
+    #[test]
+    fn busy_again_while_settling() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        assert_eq!(pace.looked(64, start), Switch::ToQuiet);
+        assert_eq!(pace.looked(0, start + MS), Switch::Stay);
+        assert_eq!(pace.looked(0, start + MS * 2), Switch::ToLoud);
+        assert_eq!(pace.looked(3, start + MS * 2), Switch::Stay);
+        assert_eq!(pace.looked(64, start + MS * 3), Switch::ToQuiet);
+    }
+}

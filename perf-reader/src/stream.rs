@@ -1,0 +1,179 @@
+//! The run loop: all CPUs, with twin events.
+//!
+//! A wake-up costs the program's CPU several microseconds, fifty times what writing the record does, and the kernel sends as
+//! many as the event in the map's slot asks for. A consumer cannot tell it to hold them. But it can own two events a CPU that share
+//! one ring, one that wakes for each record and one that never does (its output is redirected into the ring of the first), and
+//! decide by the slot through which of them programs write. So an idle stream is delivered at once, and a busy one
+//! pays for no wake-ups:
+//!
+//! ```text
+//!                    ┌──► loud event:  wakeup_events = 1 ───┐
+//!  slot of the CPU ──┤                                      ├──► one ring ──► us
+//!                    └──► quiet event: wakeup_events = 0 ───┘ SET_OUTPUT
+//! ```
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use crate::buffer::Lost;
+use crate::corrupt::Corrupt;
+use crate::error::Error;
+use crate::options::Options;
+use crate::pace::Switch;
+use crate::record::Record;
+use crate::set::{Changes, Set};
+use crate::slots::Slots;
+use crate::wait::{Stopper, Wake};
+
+/// How often [`Stream::run`] looks for CPUs that came or went.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// All CPUs' buffers in their slots, read with wake-ups while they are idle and without while they are busy.
+///
+/// Delivery of single records is immediate. A CPU that sends more than 64 within a millisecond is looked at each
+/// millisecond instead, and when half of its ring is full, until it sends fewer than 16. Each CPU is judged by itself.
+///
+/// ```no_run
+/// # fn slots(cpu: u32, event: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> { Ok(()) }
+/// use perf_reader::{Options, Record, Stream};
+///
+/// let mut stream = Stream::open(64, &Options::new(), slots)?;
+/// let stopper = stream.stopper(); // for another thread, or a signal handler
+/// stream.run(|cpu, record| match record {
+///     Ok(Record::Sample(sample)) => println!("CPU {cpu}: {:?}", sample.payload(8)),
+///     Ok(_) => {}
+///     Err(corrupt) => eprintln!("CPU {cpu}: {corrupt}"),
+/// })?;
+/// println!("lost: {}", stream.lost_total()?.samples);
+/// # Ok::<(), perf_reader::Error>(())
+/// ```
+///
+/// Costs two events a CPU, one ring each; half of [`run`](Stream::run) is [`wait`](Stream::wait), the other
+/// [`drain`](Stream::drain), for those who have a loop of their own.
+#[derive(Debug)]
+pub struct Stream<S> {
+    set: Set,
+    slots: S,
+    switches: u64,
+}
+
+impl<S: Slots> Stream<S> {
+    /// Opens a buffer of `pages` data pages, a power of two, on each CPU that is online, and puts it into its slot. The
+    /// options' [`wakeup`](Options::wakeup) is taken for idle times.
+    ///
+    /// # Errors
+    /// As [`Set::open`]; [`Error::System`] if a slot cannot be set.
+    pub fn open(pages: usize, options: &Options, slots: S) -> Result<Self, Error> {
+        let set = Set::open_twins(pages, options)?;
+        set.connect(&slots)?;
+        Ok(Self { set, slots, switches: 0 })
+    }
+
+    /// Sleeps until it is time to [`drain`](Stream::drain) ([`Wake::Ready`], although there may be nothing), a [`Stopper`] is
+    /// used, or `timeout` is over.
+    ///
+    /// # Errors
+    /// [`Error::System`] if epoll_wait(2) fails.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
+        let Some(look_at) = self.set.look_at() else {
+            return self.set.wait(timeout);
+        };
+        let look_in = look_at.saturating_duration_since(Instant::now());
+        match timeout {
+            Some(timeout) if timeout < look_in => self.set.wait(Some(timeout)),
+            _ => Ok(match self.set.wait(Some(look_in))? {
+                Wake::TimedOut => Wake::Ready,
+                wake => wake,
+            }),
+        }
+    }
+
+    /// Hands each record that is there now to `each`, with its CPU's number, as [`Set::drain`] does; then turns wake-ups off or
+    /// on where that is due.
+    ///
+    /// # Errors
+    /// [`Error::System`] if a slot cannot be set; it is tried again the next time.
+    #[inline]
+    pub fn drain(&mut self, mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>)) -> Result<(), Error> {
+        let now = Instant::now();
+        for buffer in self.set.iter_mut() {
+            let cpu = buffer.cpu();
+            let records = buffer.drain_each(&mut each);
+            if buffer.looked(records, now) == Switch::Stay {
+                continue;
+            }
+            self.switches = self.switches.wrapping_add(1);
+            self.slots.set(cpu, buffer.in_slot()).map_err(|error| Error::slot(cpu, &error))?;
+            // What came since the drain, through the quiet event, woke nobody.
+            buffer.drain_each(&mut each);
+        }
+        Ok(())
+    }
+
+    /// Hands every record of every CPU to `each` as it comes, until a [`Stopper`] is used; then all that is left, and returns.
+    /// Looks once a second for CPUs that came or went: see [`refresh`](Stream::refresh).
+    ///
+    /// # Errors
+    /// As [`wait`](Stream::wait), [`drain`](Stream::drain) and [`refresh`](Stream::refresh).
+    pub fn run(&mut self, mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>)) -> Result<(), Error> {
+        let mut refreshed = Instant::now();
+        loop {
+            let wake = self.wait(Some(REFRESH))?;
+            self.drain(&mut each)?;
+            if wake == Wake::Stopped {
+                return Ok(());
+            }
+            if refreshed.elapsed() >= REFRESH {
+                self.refresh()?;
+                refreshed = Instant::now();
+            }
+        }
+    }
+
+    /// Opens the buffers of CPUs that came online, and brings back those of CPUs that were away: see [`Set::refresh`].
+    ///
+    /// # Errors
+    /// As [`Set::refresh`].
+    pub fn refresh(&mut self) -> Result<Changes, Error> {
+        self.set.refresh(&self.slots)
+    }
+
+    /// Something to end waits with, from another thread or a signal handler.
+    pub fn stopper(&self) -> Stopper {
+        self.set.stopper()
+    }
+
+    /// Waits again after a stop.
+    ///
+    /// # Errors
+    /// As [`Set::resume`].
+    pub fn resume(&mut self) -> Result<(), Error> {
+        self.set.resume()
+    }
+
+    /// How many samples were lost on all CPUs: see [`Set::lost_total`].
+    ///
+    /// # Errors
+    /// [`Error::System`] if read(2) fails.
+    pub fn lost_total(&self) -> Result<Lost, Error> {
+        self.set.lost_total()
+    }
+
+    /// The buffers behind it.
+    pub fn set(&self) -> &Set {
+        &self.set
+    }
+
+    /// How often wake-ups were turned off or on so far.
+    pub fn switches(&self) -> u64 {
+        self.switches
+    }
+}
+
+impl<S> AsFd for Stream<S> {
+    /// As that of [`Set`]; but a busy stream has to be looked at without being told: use [`wait`](Stream::wait), or poll with a
+    /// time-out of a millisecond.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.set.as_fd()
+    }
+}

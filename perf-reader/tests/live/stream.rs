@@ -1,0 +1,198 @@
+//! Twin events and CPUs that come and go, against the real kernel.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Completion, Trial};
+use perf_reader::{Changes, Options, Record, Set, Stream, Wake, Wakeup, online_cpus};
+
+use crate::bpf::Sender;
+use crate::live;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        live("twins_lose_nothing_busy_or_idle", busy_and_idle),
+        live("twins_count_losses_together", losses),
+        live("twins_deliver_single_records_at_once", single_records),
+        crate::ignorable("a_cpu_goes_and_comes_back", goes_and_comes_back),
+        crate::ignorable("a_cpu_comes_that_was_not_there", comes),
+    ]
+}
+
+fn slots(sender: &Sender) -> impl perf_reader::Slots + '_ {
+    |cpu: u32, event: std::os::fd::BorrowedFd<'_>| sender.connect(cpu, event)
+}
+
+fn stream(sender: &Sender, pages: usize) -> Stream<impl perf_reader::Slots + '_> {
+    for cpu in online_cpus().unwrap() {
+        sender.payload(cpu, &[]).unwrap();
+    }
+    Stream::open(pages, &Options::new(), slots(sender)).unwrap()
+}
+
+/// Bursts and pauses of all lengths, so that wake-ups go off and on many times: every record arrives or is counted, in order.
+fn busy_and_idle(sender: &Sender) {
+    let mut stream = stream(sender, 64);
+    let stopper = stream.stopper();
+    let cpu = online_cpus().unwrap()[0];
+    let (sent, refused) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (mut last, mut received) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..60_u32 {
+                for _ in 0..round % 7 * 20 {
+                    refused.fetch_add(sender.send(cpu, 8, 50).unwrap().into(), Ordering::Relaxed);
+                    sent.fetch_add(50, Ordering::Relaxed);
+                }
+                std::thread::sleep(Duration::from_millis(u64::from(round % 9)));
+                refused.fetch_add(sender.send(cpu, 8, 1).unwrap().into(), Ordering::Relaxed);
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+            stopper.stop();
+        });
+        stream
+            .run(|_, record| match record.unwrap() {
+                Record::Sample(sample) => {
+                    let number = u64::from_ne_bytes(sample.array().unwrap());
+                    assert!(number > last, "{last} then {number}");
+                    last = number;
+                    received += 1;
+                }
+                Record::Lost(_) => {}
+                other => panic!("{other:?}"),
+            })
+            .unwrap();
+    });
+    assert!(stream.switches() > 0, "{} switches", stream.switches());
+    assert_eq!(stream.lost_total().unwrap().samples, refused.load(Ordering::Relaxed));
+    assert_eq!(received + refused.into_inner(), sent.into_inner());
+}
+
+/// Losses through the loud event and through the quiet one, in one ring.
+fn losses(sender: &Sender) {
+    let mut stream = stream(sender, 1);
+    let (mut refused, mut announced) = (0, 0);
+    for round in 0..20 {
+        refused += u64::from(sender.send(0, 8, 400).unwrap());
+        stream
+            .drain(|_, record| {
+                if let Ok(Record::Lost(lost)) = record {
+                    announced += lost;
+                }
+            })
+            .unwrap();
+        assert_eq!(stream.lost_total().unwrap().samples, refused, "round {round}");
+    }
+    assert!(stream.switches() > 0);
+    assert!(announced > 0 && announced < refused);
+}
+
+/// No later than a plain set delivers them.
+fn single_records(sender: &Sender) {
+    let mut stream = stream(sender, 8);
+    for _ in 0..50 {
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(stream.wait(Some(Duration::ZERO)).unwrap(), Wake::TimedOut);
+        sender.send(0, 8, 1).unwrap();
+        assert_eq!(stream.wait(Some(Duration::from_secs(5))).unwrap(), Wake::Ready);
+        let mut records = 0;
+        stream.drain(|_, _| records += 1).unwrap();
+        assert_eq!(records, 1);
+    }
+    assert_eq!(stream.switches(), 0);
+}
+
+const HOTPLUG: &str = "takes a CPU from everybody on the machine: for a virtual machine, with PERF_READER_HOTPLUG=1";
+
+fn online_file(cpu: u32) -> String {
+    format!("/sys/devices/system/cpu/cpu{cpu}/online")
+}
+
+/// The last CPU that can be taken offline and was not meant for anything else, if this machine is ours to play with.
+fn victim() -> Result<u32, Completion> {
+    if std::env::var_os("PERF_READER_HOTPLUG").is_none() {
+        return Err(Completion::ignored_with(HOTPLUG));
+    }
+    let last = *online_cpus().unwrap().last().unwrap();
+    match std::path::Path::new(&online_file(last)).exists() {
+        true => Ok(last),
+        false => Err(Completion::ignored_with("this machine has no CPU that can be taken offline")),
+    }
+}
+
+fn switch(cpu: u32, online: bool) {
+    std::fs::write(online_file(cpu), if online { "1" } else { "0" }).unwrap();
+}
+
+/// A CPU goes while records flow and comes back: what it wrote before is read, what it writes afterwards too, and what it could
+/// not write in between its program was told.
+fn goes_and_comes_back(sender: &Sender) -> Completion {
+    let cpu = match victim() {
+        Ok(cpu) => cpu,
+        Err(ignored) => return ignored,
+    };
+    let mut stream = stream(sender, 8);
+    let nothing = Changes::default();
+    assert_eq!(stream.refresh().unwrap(), nothing);
+    let (mut sent, mut received) = (0, 0);
+    for round in 0..5 {
+        sent += 10 - sender.send(cpu, 8, 10).unwrap();
+        switch(cpu, false);
+        assert_eq!(stream.refresh().unwrap(), Changes { went: vec![cpu], ..Changes::default() });
+        assert_eq!(stream.refresh().unwrap(), nothing);
+        // Nothing to hear from it, and no busy loop over its hang-up either.
+        let began = Instant::now();
+        let mut wakes = 0;
+        while began.elapsed() < Duration::from_millis(200) {
+            wakes += u32::from(stream.wait(Some(Duration::from_millis(50))).unwrap() == Wake::Ready);
+            stream.drain(|from, record| received += count(from, cpu, record.unwrap())).unwrap();
+        }
+        assert!(wakes < 50, "{wakes} wake-ups");
+        switch(cpu, true);
+        assert_eq!(sender.send(cpu, 8, 10).unwrap(), 10, "EOPNOTSUPP is for the program to count");
+        let returned = Changes { returned: vec![cpu], ..Changes::default() };
+        assert_eq!(stream.refresh().unwrap(), returned);
+        assert_eq!(stream.refresh().unwrap(), nothing);
+        if round > 2 {
+            // Gone and back between two looks.
+            sent += 10 - sender.send(cpu, 8, 10).unwrap();
+            switch(cpu, false);
+            switch(cpu, true);
+            assert_eq!(stream.refresh().unwrap(), returned);
+        }
+        assert_eq!(sender.send(cpu, 8, 10).unwrap(), 0, "round {round}: after the return");
+        sent += 10;
+        while stream.wait(Some(Duration::from_millis(20))).unwrap() == Wake::Ready {
+            stream.drain(|from, record| received += count(from, cpu, record.unwrap())).unwrap();
+        }
+        assert_eq!(received, sent, "round {round}");
+    }
+    Completion::Completed
+}
+
+fn count(from: u32, cpu: u32, record: Record<'_>) -> u32 {
+    assert_eq!(from, cpu);
+    u32::from(matches!(record, Record::Sample(_)))
+}
+
+/// A CPU that was offline when the set was opened.
+fn comes(sender: &Sender) -> Completion {
+    let cpu = match victim() {
+        Ok(cpu) => cpu,
+        Err(ignored) => return ignored,
+    };
+    switch(cpu, false);
+    let mut set = Set::open(2, &Options::new().wakeup(Wakeup::Events(1))).unwrap();
+    set.connect(&slots(sender)).unwrap();
+    assert!(set.get(cpu).is_none());
+    switch(cpu, true);
+    sender.payload(cpu, &[]).unwrap();
+    assert_eq!(sender.send(cpu, 8, 5).unwrap(), 5, "ENOENT is for the program to count");
+    assert_eq!(set.refresh(&slots(sender)).unwrap(), Changes { came: vec![cpu], ..Changes::default() });
+    assert_eq!(sender.send(cpu, 8, 5).unwrap(), 0);
+    assert_eq!(set.wait(None).unwrap(), Wake::Ready);
+    let mut received = 0;
+    set.drain(|from, record| received += count(from, cpu, record.unwrap()));
+    assert_eq!(received, 5);
+    Completion::Completed
+}
