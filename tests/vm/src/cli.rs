@@ -23,7 +23,7 @@ use crate::suite;
 
 /// Runs test binaries as root on chosen kernels, in throw-away virtual machines.
 ///
-/// Without BINARY: builds the workspace of the current folder and runs all its tests. With BINARY: runs it, each test in a process of its own
+/// Without BINARY: builds the workspace of the current folder and runs its integration tests. With BINARY: runs it, each test in a process of its own
 /// if it holds a test harness, once otherwise. As cargo's runner
 /// (CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="cutaway-vm --kernel 6.1 --") it makes plain `cargo test` run in a guest.
 ///
@@ -92,6 +92,9 @@ pub struct Args {
     /// Without BINARY: leave out the tests whose names contain this
     #[arg(long, value_name = "TEXT")]
     skip: Vec<String>,
+    /// Without BINARY: run the unit tests too, not only the integration tests
+    #[arg(long)]
+    unit_tests: bool,
     /// Bytes of output kept of one test
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     output_limit: u64,
@@ -260,7 +263,7 @@ impl Args {
         let mut extra: Vec<String> =
             self.exclude.iter().flat_map(|package| ["--exclude".to_owned(), package.clone()]).collect();
         extra.extend(self.cargo_arg.iter().cloned());
-        let suite = suite::build(&extra)?;
+        let suite = suite::build(self.unit_tests, &extra)?;
         for (name, path) in &suite.programs {
             let value = path.display().to_string();
             plan.environment.insert(format!("CARGO_BIN_EXE_{name}"), value.clone());

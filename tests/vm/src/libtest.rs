@@ -136,6 +136,18 @@ fn reason(before: &str) -> String {
         .unwrap_or_default()
 }
 
+/// A test's name without the `[KIND] ` that libtest-mimic lists in front of it, and the kind.
+///
+/// Some binaries put the reason of an ignored test there, decided when they list their tests; the same test must have the same
+/// name on every kernel.
+#[must_use]
+pub fn without_kind(name: &str) -> (&str, Option<&str>) {
+    match name.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+        Some((kind, name)) => (name, Some(kind)),
+        None => (name, None),
+    }
+}
+
 /// Whether an executable holds a test harness, by the words that both known ones close with.
 #[must_use]
 pub fn is_harness(executable: &[u8]) -> bool {
@@ -195,6 +207,13 @@ mod tests {
         assert_eq!(said("test a ... ok\n"), Said::Nothing, "a process that left early proves nothing");
         assert_eq!(said(&line(0, 0, 0)), Said::Nothing);
         assert_eq!(said(&line(2, 0, 0)), Said::Nothing);
+    }
+
+    #[test]
+    fn kinds_are_no_part_of_a_name() {
+        assert_eq!(without_kind("[needs Linux 6.6] a::b"), ("a::b", Some("needs Linux 6.6")));
+        assert_eq!(without_kind("a::b"), ("a::b", None));
+        assert_eq!(without_kind("[odd"), ("[odd", None));
     }
 
     #[test]

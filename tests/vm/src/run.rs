@@ -303,8 +303,13 @@ impl<'a> Story<'a> {
             self.exit_code = Some(exit_code(status));
         }
         let missing = binary.map_or(&[][..], |binary| &binary.missing);
-        let outcome = outcome(plain, status, &output, trace, missing).judged(self.version());
-        Test { binary: label, name: current.name, outcome, seconds, output, dropped }
+        let (name, kind) = libtest::without_kind(&current.name);
+        let outcome = match (outcome(plain, status, &output, trace, missing), kind) {
+            (Outcome::Skipped(reason), Some(kind)) if reason.is_empty() => Outcome::Skipped(kind.to_owned()),
+            (outcome, _) => outcome,
+        };
+        let outcome = outcome.judged(self.version());
+        Test { binary: label, name: name.to_owned(), outcome, seconds, output, dropped }
     }
 
     /// Keeps a piece of a file. The path is the guest's word, and no guest writes outside its folder.
@@ -330,7 +335,7 @@ impl<'a> Story<'a> {
             };
             self.tests.push(Test {
                 binary: self.label(current.binary),
-                name: current.name,
+                name: libtest::without_kind(&current.name).0.to_owned(),
                 outcome,
                 seconds: 0.0,
                 output: String::from_utf8_lossy(&current.output).into_owned(),

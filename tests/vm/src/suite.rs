@@ -50,9 +50,12 @@ struct Profile {
 
 /// Builds the workspace around the current folder; `extra` goes to cargo as it is (`--exclude`, `--release`, `--features`).
 ///
+/// Of the tests built, the integration tests are gathered, and with `unit_tests` the unit tests too: those know no kernel, and
+/// software emulation makes them slow for nothing.
+///
 /// # Errors
 /// If cargo is absent or the build fails; its own messages are on stderr by then.
-pub fn build(extra: &[String]) -> Result<Suite> {
+pub fn build(unit_tests: bool, extra: &[String]) -> Result<Suite> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(&cargo)
         .args(["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"])
@@ -68,7 +71,7 @@ pub fn build(extra: &[String]) -> Result<Suite> {
             said: "see above".to_owned(),
         });
     }
-    let mut suite = gathered(&String::from_utf8_lossy(&output.stdout));
+    let mut suite = gathered(&String::from_utf8_lossy(&output.stdout), unit_tests);
     for binary in &mut suite.binaries {
         let path = Path::new(&binary.path);
         let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
@@ -77,7 +80,7 @@ pub fn build(extra: &[String]) -> Result<Suite> {
     Ok(suite)
 }
 
-fn gathered(messages: &str) -> Suite {
+fn gathered(messages: &str, unit_tests: bool) -> Suite {
     let mut suite = Suite::default();
     for artifact in messages.lines().filter_map(|line| serde_json::from_str::<Artifact>(line).ok()) {
         let Some(executable) = artifact.executable.as_ref().filter(|_| artifact.reason == "compiler-artifact") else {
@@ -85,6 +88,9 @@ fn gathered(messages: &str) -> Suite {
         };
         let is = |kind: &str| artifact.target.kind.iter().any(|other| other == kind);
         if artifact.profile.test {
+            if !unit_tests && !is("test") {
+                continue;
+            }
             let directory = artifact.manifest_path.parent().unwrap_or(Path::new("/"));
             let tests = directory.join("tests");
             // A package that holds other packages in its `tests` is not meant.
@@ -148,7 +154,9 @@ mod tests {
 {"reason":"compiler-artifact","package_id":"registry+https://x#dep@1.0.0","manifest_path":"/r/dep/Cargo.toml","target":{"kind":["lib"],"name":"dep"},"profile":{"test":false},"executable":null}
 {"reason":"build-finished","success":true}
 "#;
-        let suite = gathered(messages);
+        let suite = gathered(messages, false);
+        assert_eq!(suite.binaries.len(), 1);
+        let suite = gathered(messages, true);
         let labels: Vec<_> = suite.binaries.iter().map(|binary| binary.label.as_str()).collect();
         assert_eq!(labels, ["ring", "tool-cli::whole"]);
         assert_eq!(suite.binaries[1].directory, "/w/cli");
