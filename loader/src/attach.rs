@@ -21,11 +21,11 @@ impl Program {
     /// otherwise as [`Uprobe::attach`] and [`Tracepoint::attach`].
     pub fn attach(&self) -> Result<Link, Error> {
         match &self.spec().section.target {
-            Some(Target::Uprobe { library, symbol, offset, retprobe }) => {
-                Uprobe::new(library, symbol).offset(*offset).on_return(*retprobe).attach(self)
+            Some(Target::Uprobe { library, symbol, offset, on_return }) => {
+                Uprobe::new(library, symbol).offset(*offset).on_return(*on_return).attach(self)
             }
             Some(Target::Tracepoint { category, name }) => Tracepoint::new(category, name).attach(self),
-            Some(Target::Other(_)) => Err(self.unattachable("this loader cannot attach programs of this kind")),
+            Some(_) => Err(self.unattachable("this loader cannot attach programs of this kind")),
             None => Err(self.unattachable("its name does not say where: attach the program by hand")),
         }
     }

@@ -42,7 +42,7 @@ pub use load::Loaded;
 pub use map::Map;
 pub use map_flags::MapFlags;
 pub use map_type::MapType;
-pub use object::{MapSpec, Object, ProgramSpec, Section, Target};
+pub use object::{MapSpec, Object, ProgramSpec, Section, SetAside, Target};
 pub use program::Program;
 pub use program_type::ProgramType;
 pub use sys::Errno;

@@ -1,7 +1,6 @@
 //! Loading: an object meets the kernel.
 //!
-//! The order matters, and is: the object's BTF, since maps and programs name its types; CO-RE relocation against the
-//! kernel's BTF, only if the object asks for it; the maps, since instructions hold their descriptors; then each program,
+//! The order matters, and is: the object's BTF, since maps and programs name its types; the maps, since instructions hold their descriptors; then each program,
 //! linked and handed to the verifier. If any of it fails, all that was made before is closed again.
 
 use std::{
@@ -9,8 +8,8 @@ use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
-use aya_obj::btf::{Btf, BtfFeatures};
-use log::debug;
+use aya_obj::btf::BtfFeatures;
+use log::{debug, warn};
 
 use crate::{
     Errno, Error, Link, Map, Object, Program,
@@ -36,9 +35,14 @@ impl Object {
     /// its sentence and its log; [`Error::Object`] if the instructions refer to something that is not there. Nothing is
     /// left behind.
     pub fn load(mut self) -> Result<Loaded, Error> {
+        for program in self.set_aside() {
+            warn!("the program `{}` stays behind: {}", program.name, program.why);
+        }
         let btf = self.load_btf();
-        if self.parsed.has_btf_relocations() {
-            self.relocate_core()?;
+        if self.wants_core_relocation() {
+            let why =
+                "it wants CO-RE relocation against the kernel's BTF, which this loader does not do yet".to_owned();
+            return Err(Error::Object { why });
         }
         let mut maps = BTreeMap::new();
         let mut places = HashMap::new();
@@ -53,7 +57,7 @@ impl Object {
             btf: btf.as_ref().map(AsFd::as_fd),
         };
         let mut programs = BTreeMap::new();
-        for spec in &self.programs {
+        for spec in self.programs.iter().filter(|program| program.section.wanted) {
             let linked = self.link(spec, &places)?;
             programs.insert(spec.name.clone(), Program::load(spec.clone(), &linked, &shared)?);
         }
@@ -90,17 +94,6 @@ impl Object {
         })
         .map(Some)
         .map_err(|error| Errno::of(&error).to_string())
-    }
-
-    /// Adapts the instructions to the structures of the running kernel (CO-RE).
-    fn relocate_core(&mut self) -> Result<(), Error> {
-        let broken = |why: String| Error::Object { why };
-        let kernel = Btf::from_sys_fs().map_err(|error| {
-            broken(format!(
-                "it wants relocation against the kernel's BTF, and /sys/kernel/btf/vmlinux cannot be read: {error}"
-            ))
-        })?;
-        self.parsed.relocate_btf(&kernel).map_err(|error| broken(format!("its CO-RE relocation failed: {error}")))
     }
 }
 

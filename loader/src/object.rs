@@ -4,15 +4,24 @@
 //! changed; [`Object::load`] then meets the kernel.
 
 mod btf;
+mod btf_ext;
 mod elf;
+mod function;
 pub(crate) mod link;
+mod palatable;
 mod section;
+mod target;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-pub use section::{Section, Target};
+pub use section::Section;
+pub use target::Target;
 
-use self::link::{Linked, Place};
+use self::{
+    btf_ext::BtfExt,
+    function::{Function, Start},
+    link::{Linked, Place},
+};
 use crate::{Error, MapFlags, MapType};
 
 /// A parsed object file.
@@ -32,8 +41,10 @@ use crate::{Error, MapFlags, MapType};
 pub struct Object {
     pub(crate) parsed: aya_obj::Object,
     elf: elf::Elf,
+    functions: BTreeMap<Start, Function>,
     pub(crate) maps: Vec<MapSpec>,
     pub(crate) programs: Vec<ProgramSpec>,
+    set_aside: Vec<SetAside>,
 }
 
 /// A map as the object describes it. The public fields may be changed before loading.
@@ -78,10 +89,21 @@ pub struct ProgramSpec {
     pub name: String,
     /// The section's name, e.g. `uprobe/libc.so.6:getaddrinfo`.
     pub section_name: String,
-    /// What that name says.
+    /// What that name says. [`Section::wanted`] may be changed before loading.
     pub section: Section,
-    /// Where its function is: section and address.
-    pub(crate) entry: (usize, u64),
+    pub(crate) entry: Start,
+}
+
+/// A program that cannot be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SetAside {
+    /// The function's name in the source.
+    pub name: String,
+    /// The section's name.
+    pub section_name: String,
+    /// What is wrong with it.
+    pub why: String,
 }
 
 impl Object {
@@ -89,42 +111,29 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`Error::Object`] if the file is truncated, malformed, for another machine or byte order, or holds a program in
-    /// a section whose name this loader does not know.
+    /// [`Error::Object`] if the file is truncated, malformed, or for another machine or byte order. A program that cannot be
+    /// loaded is no error: see [`Object::set_aside`].
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let elf = elf::Elf::read(bytes)?;
-        let mut sections = HashMap::new();
-        for (index, section) in elf.sections().iter().enumerate() {
-            if section.executable && !section.name.starts_with(".text") {
-                let read = Section::read(&section.name)
-                    .map_err(|why| broken(format!("section `{}` cannot be loaded: {why}", section.name)))?;
-                sections.insert(index, read);
+        let mut infos = BtfExt::default();
+        if !elf.btf(".BTF").is_empty() {
+            let strings = btf::check(elf.btf(".BTF"))?;
+            if !elf.btf(".BTF.ext").is_empty() {
+                btf::check_ext(elf.btf(".BTF.ext"), strings.len() as u32)?;
+                infos = BtfExt::read(elf.btf(".BTF.ext"), strings);
             }
         }
-        let parsed = aya_obj::Object::parse(bytes).map_err(|error| broken(chain(&error)))?;
-
-        let mut programs = Vec::new();
-        for (name, program) in &parsed.programs {
-            let (Some(section), Some(read)) =
-                (elf.section(program.section_index), sections.get(&program.section_index))
-            else {
-                return Err(broken(format!("program `{name}` is in no section")));
-            };
-            programs.push(ProgramSpec {
-                name: name.clone(),
-                section_name: section.name.clone(),
-                section: read.clone(),
-                entry: program.function_key(),
-            });
-        }
-        programs.sort_by_key(|program| program.entry);
+        let parsed =
+            aya_obj::Object::parse(&palatable::palatable(bytes, &elf)).map_err(|error| broken(chain(&error)))?;
+        let functions = function::read(&elf, &infos);
+        let (programs, set_aside) = programs(&elf, &functions);
 
         let mut maps: Vec<_> = parsed.maps.iter().map(|(name, map)| MapSpec::new(name, map)).collect();
         maps.sort_by_key(|map| match map.place {
             Place::Section(section) => (0, section),
             Place::Symbol(symbol) => (1, symbol),
         });
-        Ok(Self { parsed, elf, maps, programs })
+        Ok(Self { parsed, elf, functions, maps, programs, set_aside })
     }
 
     /// The maps, in the file's order, global data first.
@@ -137,6 +146,24 @@ impl Object {
     #[must_use]
     pub fn programs(&self) -> &[ProgramSpec] {
         &self.programs
+    }
+
+    /// A program's description, to be changed before loading.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchName`] if there is no such program.
+    pub fn program_mut(&mut self, name: &str) -> Result<&mut ProgramSpec, Error> {
+        let Some(index) = self.programs.iter().position(|program| program.name == name) else {
+            return Err(no_such("program", name, self.programs.iter().map(|program| program.name.as_str())));
+        };
+        self.programs.get_mut(index).ok_or_else(|| broken("a program has vanished"))
+    }
+
+    /// The programs that cannot be loaded, each with the reason. The rest of the object can.
+    #[must_use]
+    pub fn set_aside(&self) -> &[SetAside] {
+        &self.set_aside
     }
 
     /// A map's description, to be changed before loading.
@@ -185,9 +212,14 @@ impl Object {
         &self.parsed.license
     }
 
+    /// Whether instructions depend on the layout of the running kernel's structures.
+    pub(crate) fn wants_core_relocation(&self) -> bool {
+        btf_ext::has_core_relocations(self.elf.btf(".BTF.ext"))
+    }
+
     /// One program's instructions with the maps' descriptors in them.
     pub(crate) fn link(&self, program: &ProgramSpec, maps: &HashMap<Place, i32>) -> Result<Linked, Error> {
-        link::link(&self.elf, &self.parsed.functions, maps, program.entry, &program.name)
+        link::link(&self.elf, &self.functions, maps, program.entry, &program.name)
     }
 }
 
@@ -219,6 +251,24 @@ impl MapSpec {
             place: map.symbol_index().map_or(Place::Section(map.section_index()), Place::Symbol),
         }
     }
+}
+
+/// Which functions are programs: the global ones outside `.text`. In a section whose name says nothing, they are functions
+/// that programs call, or programs that cannot be loaded.
+fn programs(elf: &elf::Elf, functions: &BTreeMap<Start, Function>) -> (Vec<ProgramSpec>, Vec<SetAside>) {
+    let (mut programs, mut set_aside) = (Vec::new(), Vec::new());
+    for (&entry, function) in functions.iter().filter(|(_, function)| function.global) {
+        let Some(section) = elf.section(entry.0).filter(|section| !section.name.starts_with(".text")) else { continue };
+        let (name, section_name) = (function.name.clone(), section.name.clone());
+        match Section::read(&section.name) {
+            Ok(section) => programs.push(ProgramSpec { name, section_name, section, entry }),
+            Err(_) if elf.is_referred_to(entry.0) => {}
+            Err(why) => {
+                set_aside.push(SetAside { name, why: format!("section `{section_name}`: {why}"), section_name })
+            }
+        }
+    }
+    (programs, set_aside)
 }
 
 /// The error for a name that is not there, with the names that are.

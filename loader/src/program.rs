@@ -36,13 +36,16 @@ pub(crate) struct Shared<'a> {
 
 /// `BPF_F_SLEEPABLE`
 const SLEEPABLE: u32 = 1 << 4;
+/// `BPF_F_XDP_HAS_FRAGS`
+const XDP_HAS_FRAGS: u32 = 1 << 5;
 
 impl Program {
     pub(crate) fn load(spec: ProgramSpec, linked: &Linked, shared: &Shared<'_>) -> Result<Self, Error> {
         let program = bpf::Program {
             program_type: spec.section.program_type,
             expected_attach_type: spec.section.expected_attach_type,
-            flags: if spec.section.sleepable { SLEEPABLE } else { 0 },
+            flags: if spec.section.sleepable { SLEEPABLE } else { 0 }
+                | if spec.section.fragments { XDP_HAS_FRAGS } else { 0 },
             name: &spec.name,
             instructions: &linked.instructions,
             license: shared.license,

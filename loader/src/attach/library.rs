@@ -9,11 +9,11 @@
 //! A name without `.so`, such as `libc`, means its first version found.
 
 use std::{
-    env, fs,
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
-use crate::Error;
+use crate::{Errno, Error};
 
 /// The file that `library` names.
 pub(crate) fn find(library: &str) -> Result<PathBuf, Error> {
@@ -29,6 +29,7 @@ pub(crate) fn find(library: &str) -> Result<PathBuf, Error> {
     let folders = env::var_os("LD_LIBRARY_PATH");
     let folders: Vec<PathBuf> = folders.iter().flat_map(|folders| env::split_paths(folders)).collect();
     mapped(library)
+        .map_err(|error| failed(format!("{MAPS} cannot be read: {}", Errno::of(&error))))?
         .or_else(|| in_folders(&folders, library))
         .or_else(|| in_cache(library))
         .or_else(|| in_folders(&DEFAULT.map(PathBuf::from), library))
@@ -41,6 +42,7 @@ pub(crate) fn find(library: &str) -> Result<PathBuf, Error> {
         })
 }
 
+const MAPS: &str = "/proc/self/maps";
 const CACHE: &str = "/etc/ld.so.cache";
 const DEFAULT: [&str; 4] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib"];
 
@@ -51,13 +53,18 @@ fn answers(file: &str, library: &str) -> bool {
             && file.strip_prefix(library).is_some_and(|rest| rest == ".so" || rest.starts_with(".so."))
 }
 
-fn mapped(library: &str) -> Option<PathBuf> {
-    let maps = fs::read_to_string("/proc/self/maps").ok()?;
-    maps.lines()
+fn mapped(library: &str) -> io::Result<Option<PathBuf>> {
+    let maps = match fs::read_to_string(MAPS) {
+        // Without procfs there are the other places.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        answer => answer?,
+    };
+    let path = maps
+        .lines()
         .filter_map(|line| line.find('/').and_then(|start| line.get(start..)))
         .map(Path::new)
-        .find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| answers(name, library)))
-        .map(Path::to_owned)
+        .find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| answers(name, library)));
+    Ok(path.map(Path::to_owned))
 }
 
 fn in_folders(folders: &[PathBuf], library: &str) -> Option<PathBuf> {

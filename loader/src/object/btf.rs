@@ -13,8 +13,8 @@ use crate::Error;
 
 const MAGIC: u16 = 0xeb9f;
 
-/// Checks `.BTF`; gives the length of its strings, which `.BTF.ext` refers to.
-pub(super) fn check(btf: &[u8]) -> Result<u32, Error> {
+/// Checks `.BTF`; gives its strings, which `.BTF.ext` refers to.
+pub(super) fn check(btf: &[u8]) -> Result<&[u8], Error> {
     let section = Section { name: ".BTF", bytes: btf };
     const HEADER: usize = 24;
     let header = section.header(HEADER)?;
@@ -36,7 +36,7 @@ pub(super) fn check(btf: &[u8]) -> Result<u32, Error> {
     if highest > count {
         return Err(section.broken(format!("a type refers to type {highest}, and there are {count}")));
     }
-    Ok(strings_len)
+    Ok(strings)
 }
 
 /// Checks one type; gives what follows it, and the highest type number that it refers to.
@@ -59,7 +59,13 @@ fn one_type(bytes: &[u8], strings: u32) -> Option<(&[u8], u32)> {
     };
     let refers = matches!(kind, 2 | 8..=14 | 17 | 18);
     let mut highest = if refers { size_or_type } else { 0 };
-    if name >= strings {
+    // aya-obj takes these two for Rust enums without looking.
+    let linkage = match kind {
+        12 => entries as u32,
+        14 => word(12)?,
+        _ => 0,
+    };
+    if name >= strings || linkage > 2 {
         return None;
     }
     let added = bytes.get(12..12 + records * len)?;

@@ -34,6 +34,16 @@ pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) executable: bool,
     size: u64,
+    /// What is in it, if it is code or BTF.
+    bytes: Vec<u8>,
+}
+
+impl Section {
+    /// `size` bytes of instructions at `address`.
+    pub(crate) fn code(&self, address: u64, size: u64) -> Option<&[u8]> {
+        let (start, end) = (usize::try_from(address).ok()?, usize::try_from(address.checked_add(size)?).ok()?);
+        self.bytes.get(start..end)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -45,7 +55,10 @@ pub(crate) struct Symbol {
     pub(crate) address: u64,
     /// Bytes.
     pub(crate) size: u64,
+    /// Visible outside its file.
+    pub(crate) global: bool,
     is_variable: bool,
+    is_function: bool,
     /// It stands for the section itself, and the instruction says where in it.
     pub(crate) is_section: bool,
 }
@@ -89,6 +102,24 @@ impl Elf {
         self.sections.get(index)
     }
 
+    /// What is in `.BTF` or `.BTF.ext`; empty if there is none.
+    pub(crate) fn btf(&self, name: &str) -> &[u8] {
+        self.sections.iter().find(|section| section.name == name).map_or(&[], |section| &section.bytes)
+    }
+
+    /// The functions that the file defines, in its order.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = &Symbol> {
+        self.symbols.iter().filter(|symbol| symbol.is_function)
+    }
+
+    /// Whether instructions of another section refer to something in this one.
+    pub(crate) fn is_referred_to(&self, section: usize) -> bool {
+        let others = self.relocations.iter().filter(|(changed, _)| **changed != section);
+        let mut references = others.flat_map(|(_, relocations)| relocations.values());
+        references
+            .any(|relocation| self.symbols.get(relocation.symbol).is_some_and(|symbol| symbol.section == Some(section)))
+    }
+
     /// The global variables, maps among them, in the file's order.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Symbol> {
         self.symbols.iter().filter(|symbol| symbol.is_variable)
@@ -115,7 +146,6 @@ struct File<'d> {
 impl File<'_> {
     fn sections(&self) -> Result<Vec<Section>, Error> {
         let mut sections = Vec::new();
-        let (mut btf, mut btf_ext): (&[u8], &[u8]) = (&[], &[]);
         for (index, section) in self.table.enumerate() {
             let name = self.table.section_name(self.endian, section).map_err(|error| broken(error.to_string()))?;
             let name = std::str::from_utf8(name)
@@ -130,13 +160,9 @@ impl File<'_> {
                     "section `{name}` reaches beyond the end of the file: is the file truncated?"
                 )));
             }
-            match name {
-                ".BTF" | ".BTF.ext" if sections.iter().any(|before: &Section| before.name == name) => {
-                    return Err(broken(format!("it has two sections `{name}`")));
-                }
-                ".BTF" => btf = section.data(self.endian, self.data).unwrap_or_default(),
-                ".BTF.ext" => btf_ext = section.data(self.endian, self.data).unwrap_or_default(),
-                _ => {}
+            let is_btf = matches!(name, ".BTF" | ".BTF.ext");
+            if is_btf && sections.iter().any(|before: &Section| before.name == name) {
+                return Err(broken(format!("it has two sections `{name}`")));
             }
             let executable = section.sh_flags(self.endian) & u64::from(elf::SHF_EXECINSTR) != 0;
             if executable && !size.is_multiple_of(8) {
@@ -145,14 +171,9 @@ impl File<'_> {
             if section.sh_addr(self.endian) != 0 {
                 return Err(broken(format!("section `{name}` has an address: this is no relocatable object")));
             }
-            sections.push(Section { name: name.to_owned(), executable, size });
-        }
-
-        if !btf.is_empty() {
-            let strings = super::btf::check(btf)?;
-            if !btf_ext.is_empty() {
-                super::btf::check_ext(btf_ext, strings)?;
-            }
+            let needed = executable || is_btf;
+            let bytes = if needed { section.data(self.endian, self.data).unwrap_or_default() } else { &[] };
+            sections.push(Section { name: name.to_owned(), executable, size, bytes: bytes.to_vec() });
         }
         Ok(sections)
     }
@@ -184,7 +205,9 @@ impl File<'_> {
             }
             let is_section = symbol.st_type() == elf::STT_SECTION;
             let is_variable = symbol.st_type() == elf::STT_OBJECT && section.is_some();
-            symbols.push(Symbol { name, section, address, size, is_variable, is_section });
+            let is_function = symbol.st_type() == elf::STT_FUNC && section.is_some();
+            let global = symbol.st_bind() != elf::STB_LOCAL;
+            symbols.push(Symbol { name, section, address, size, global, is_variable, is_function, is_section });
         }
         Ok(symbols)
     }

@@ -13,15 +13,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aya_obj::{
-    Function,
-    generated::{
-        BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE, bpf_func_info, bpf_insn,
-        bpf_line_info,
-    },
+use aya_obj::generated::{
+    BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE, bpf_func_info, bpf_insn, bpf_line_info,
 };
 
-use super::elf::{Elf, Symbol};
+use super::{
+    elf::{Elf, Symbol},
+    function::{Function, Start},
+};
 use crate::Error;
 
 /// `BPF_JMP | BPF_CALL`
@@ -49,9 +48,9 @@ pub(crate) enum Place {
 /// Links the program that starts at `entry` (section, address).
 pub(crate) fn link(
     elf: &Elf,
-    functions: &BTreeMap<(usize, u64), Function>,
+    functions: &BTreeMap<Start, Function>,
     maps: &HashMap<Place, i32>,
-    entry: (usize, u64),
+    entry: Start,
     name: &str,
 ) -> Result<Linked, Error> {
     let mut linker = Linker {
@@ -72,19 +71,19 @@ pub(crate) fn link(
 
 struct Linker<'a> {
     elf: &'a Elf,
-    functions: &'a BTreeMap<(usize, u64), Function>,
+    functions: &'a BTreeMap<Start, Function>,
     maps: &'a HashMap<Place, i32>,
     program: &'a str,
     linked: Linked,
     /// Where each function already appended starts, in instructions.
-    starts: HashMap<(usize, u64), usize>,
+    starts: HashMap<Start, usize>,
     /// Appended, but its own references are not resolved yet.
-    open: Vec<(usize, u64)>,
+    open: Vec<Start>,
 }
 
 impl Linker<'_> {
     /// Appends the function at `key` unless it is there already; gives where it starts.
-    fn append(&mut self, key: (usize, u64)) -> Result<usize, Error> {
+    fn append(&mut self, key: Start) -> Result<usize, Error> {
         if let Some(&start) = self.starts.get(&key) {
             return Ok(start);
         }
@@ -96,24 +95,16 @@ impl Linker<'_> {
         self.starts.insert(key, start);
         self.open.push(key);
 
-        // The infos of a program count from its own start, those of a function in .text from the section's.
         let start = start as u32;
-        self.linked
-            .func_info
-            .extend(function.func_info.func_info.iter().map(|info| bpf_func_info { insn_off: start, ..*info }));
-        let first = function.line_info.line_info.first().map_or(0, |info| info.insn_off);
-        self.linked.line_info.extend(
-            function
-                .line_info
-                .line_info
-                .iter()
-                .map(|info| bpf_line_info { insn_off: start.wrapping_add(info.insn_off.wrapping_sub(first)), ..*info }),
-        );
+        let functions = function.func_info.iter();
+        self.linked.func_info.extend(functions.map(|info| bpf_func_info { insn_off: start + info.insn_off, ..*info }));
+        let lines = function.line_info.iter();
+        self.linked.line_info.extend(lines.map(|info| bpf_line_info { insn_off: start + info.insn_off, ..*info }));
         Ok(start as usize)
     }
 
     /// Resolves the references of one appended function.
-    fn resolve(&mut self, key: (usize, u64)) -> Result<(), Error> {
+    fn resolve(&mut self, key: Start) -> Result<(), Error> {
         let (Some(&start), Some(function)) = (self.starts.get(&key), self.functions.get(&key)) else {
             return Ok(());
         };
@@ -146,7 +137,7 @@ impl Linker<'_> {
     }
 
     /// The function that a symbol means; for a section's symbol, `instructions` from the section's start.
-    fn callee(&self, symbol: &Symbol, instructions: i64) -> Result<(usize, u64), Error> {
+    fn callee(&self, symbol: &Symbol, instructions: i64) -> Result<Start, Error> {
         let Some(section) = symbol.section else {
             return Err(self.broken(format!("calls `{}`, which this object does not define", symbol.name)));
         };
@@ -154,7 +145,7 @@ impl Linker<'_> {
         Ok((section, symbol.address.wrapping_add_signed(offset)))
     }
 
-    fn call(&mut self, at: usize, callee: (usize, u64)) -> Result<(), Error> {
+    fn call(&mut self, at: usize, callee: Start) -> Result<(), Error> {
         let target = self.append(callee)?;
         if let Some(insn) = self.linked.instructions.get_mut(at) {
             insn.set_src_reg(BPF_PSEUDO_CALL as u8);

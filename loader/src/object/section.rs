@@ -1,22 +1,24 @@
-//! Section names: what a program is and where it wants to be attached, in libbpf's grammar.
+//! Section names: what a program is, in libbpf's words.
 //!
 //! ```text
-//!     uprobe/libc.so.6:getaddrinfo      a bare library name, looked up as the dynamic loader would
-//!     uretprobe//usr/lib/x.so:f         an absolute path: the second slash is the path's own
-//!     uprobe/PATH:symbol+0x10           an offset into the symbol, decimal or hexadecimal; not for return probes
-//!     uprobe                            what kind it is, but not where: attached by hand
-//!     uprobe.s/…                        may sleep (BPF_F_SLEEPABLE)
-//!     tracepoint/task/task_newtask      category and name; "tp/" means the same
+//!     [?] WORD[.s] [/ TARGET]
+//!      │   │   │      └─ where to attach it: see target.rs
+//!      │   │   └──────── may sleep (BPF_F_SLEEPABLE)
+//!      │   └──────────── the kind: a row of the table below; the longest row that fits wins
+//!      └──────────────── not loaded unless asked for
 //! ```
 //!
-//! `include/uapi/linux/bpf.h` has the numbers; the names are what compilers' output is full of.
+//! The numbers are those of `enum bpf_attach_type` in `include/uapi/linux/bpf.h`; the names are what compilers' output is
+//! full of.
 
 use std::fmt;
 
+use super::target::Target;
 use crate::ProgramType;
 
 /// What the name of a program's section says about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Section {
     /// The kind of program.
     pub program_type: ProgramType,
@@ -24,34 +26,12 @@ pub struct Section {
     pub expected_attach_type: u32,
     /// The program may sleep (`.s`; Linux 5.10, for uprobes 6.0).
     pub sleepable: bool,
+    /// An XDP program that takes packets in fragments (`BPF_F_XDP_HAS_FRAGS`, 5.18).
+    pub fragments: bool,
+    /// Loaded unless the name begins with `?`.
+    pub wanted: bool,
     /// Where to attach it, if the name says so.
     pub target: Option<Target>,
-}
-
-/// A place to attach to, as a section name gives it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Target {
-    /// A user-space function; `retprobe` if the program runs on its return.
-    Uprobe {
-        /// A path, or a bare library name.
-        library: String,
-        /// The function, with its version if one was given (`getaddrinfo@@GLIBC_2.2.5`).
-        symbol: String,
-        /// Bytes from the function's start.
-        offset: u64,
-        /// On return instead of on entry.
-        retprobe: bool,
-    },
-    /// A tracepoint of the kernel.
-    Tracepoint {
-        /// The folder under `events` in tracefs, e.g. `task`.
-        category: String,
-        /// The tracepoint, e.g. `task_newtask`.
-        name: String,
-    },
-    /// Something this version of the loader cannot attach by itself: the rest of the section's name.
-    Other(String),
 }
 
 /// Why a section's name could not be read.
@@ -64,104 +44,187 @@ pub(crate) enum Unreadable {
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownKind => f.write_str("its first word names no kind of program that this loader knows"),
+            Self::UnknownKind => f.write_str("its name begins with no kind of program that this loader knows"),
             Self::Target(why) => f.write_str(why),
         }
     }
 }
 
-/// One kind's row: its name in section names, its number, its attach type, whether a `.s` form exists.
-struct Kind {
-    name: &'static str,
-    program_type: ProgramType,
-    expected_attach_type: u32,
-    may_sleep: bool,
+/// How the text behind a kind's name is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// There is none.
+    Nothing,
+    /// `LIBRARY:SYMBOL[+OFFSET]`; on return if `true`.
+    Uprobe(bool),
+    /// `LIBRARY:PATTERN`
+    UprobeMulti(bool),
+    /// `LIBRARY:PROVIDER:NAME`
+    Usdt,
+    /// `FUNCTION[+OFFSET]`
+    Kprobe(bool),
+    /// `PATTERN`
+    KprobeMulti(bool),
+    /// `NAME` of a system call.
+    Ksyscall(bool),
+    /// `CATEGORY/NAME`
+    Tracepoint,
+    /// `NAME` of a tracepoint, without its category.
+    RawTracepoint,
+    /// `NAME` of a function, hook, iterator or tracepoint that the kernel's BTF has.
+    BtfName,
+    /// Whatever it is, it is for people.
+    Label,
 }
 
-const fn kind(name: &'static str, program_type: ProgramType, expected_attach_type: u32) -> Kind {
-    Kind { name, program_type, expected_attach_type, may_sleep: false }
-}
-
-const fn sleeper(name: &'static str, program_type: ProgramType, expected_attach_type: u32) -> Kind {
-    Kind { name, program_type, expected_attach_type, may_sleep: true }
-}
+struct Kind(&'static str, ProgramType, u32, Reading);
 
 use ProgramType as T;
+use Reading as R;
 
+/// Every kind, by name, type, attach type, and how the rest of the name is read. A name with a slash comes before the
+/// one that it begins with.
 const KINDS: &[Kind] = &[
-    sleeper("uprobe", T::KPROBE, 0),
-    sleeper("uretprobe", T::KPROBE, 0),
-    kind("kprobe", T::KPROBE, 0),
-    kind("kretprobe", T::KPROBE, 0),
-    kind("tracepoint", T::TRACEPOINT, 0),
-    kind("tp", T::TRACEPOINT, 0),
-    kind("raw_tracepoint", T::RAW_TRACEPOINT, 0),
-    kind("raw_tp", T::RAW_TRACEPOINT, 0),
-    kind("perf_event", T::PERF_EVENT, 0),
-    kind("socket", T::SOCKET_FILTER, 0),
-    kind("xdp", T::XDP, 37),
-    kind("classifier", T::SCHED_CLS, 0),
-    kind("sockops", T::SOCK_OPS, 3),
-    kind("sk_msg", T::SK_MSG, 7),
-    kind("sk_lookup", T::SK_LOOKUP, 36),
+    Kind("socket", T::SOCKET_FILTER, 0, R::Label),
+    Kind("sk_reuseport/migrate", T::SK_REUSEPORT, 40, R::Label),
+    Kind("sk_reuseport", T::SK_REUSEPORT, 39, R::Label),
+    Kind("kprobe", T::KPROBE, 0, R::Kprobe(false)),
+    Kind("kretprobe", T::KPROBE, 0, R::Kprobe(true)),
+    Kind("uprobe", T::KPROBE, 0, R::Uprobe(false)),
+    Kind("uretprobe", T::KPROBE, 0, R::Uprobe(true)),
+    Kind("kprobe.multi", T::KPROBE, 42, R::KprobeMulti(false)),
+    Kind("kretprobe.multi", T::KPROBE, 42, R::KprobeMulti(true)),
+    Kind("kprobe.session", T::KPROBE, 56, R::KprobeMulti(false)),
+    Kind("uprobe.multi", T::KPROBE, 48, R::UprobeMulti(false)),
+    Kind("uretprobe.multi", T::KPROBE, 48, R::UprobeMulti(true)),
+    Kind("uprobe.session", T::KPROBE, 57, R::UprobeMulti(false)),
+    Kind("ksyscall", T::KPROBE, 0, R::Ksyscall(false)),
+    Kind("kretsyscall", T::KPROBE, 0, R::Ksyscall(true)),
+    Kind("usdt", T::KPROBE, 0, R::Usdt),
+    Kind("tc/ingress", T::SCHED_CLS, 46, R::Label),
+    Kind("tc/egress", T::SCHED_CLS, 47, R::Label),
+    Kind("tcx/ingress", T::SCHED_CLS, 46, R::Label),
+    Kind("tcx/egress", T::SCHED_CLS, 47, R::Label),
+    Kind("netkit/primary", T::SCHED_CLS, 54, R::Label),
+    Kind("netkit/peer", T::SCHED_CLS, 55, R::Label),
+    Kind("tc", T::SCHED_CLS, 0, R::Label),
+    Kind("classifier", T::SCHED_CLS, 0, R::Label),
+    Kind("action", T::SCHED_ACT, 0, R::Label),
+    Kind("tracepoint", T::TRACEPOINT, 0, R::Tracepoint),
+    Kind("tp", T::TRACEPOINT, 0, R::Tracepoint),
+    Kind("raw_tracepoint.w", T::RAW_TRACEPOINT_WRITABLE, 0, R::RawTracepoint),
+    Kind("raw_tp.w", T::RAW_TRACEPOINT_WRITABLE, 0, R::RawTracepoint),
+    Kind("raw_tracepoint", T::RAW_TRACEPOINT, 0, R::RawTracepoint),
+    Kind("raw_tp", T::RAW_TRACEPOINT, 0, R::RawTracepoint),
+    Kind("tp_btf", T::TRACING, 23, R::BtfName),
+    Kind("fentry", T::TRACING, 24, R::BtfName),
+    Kind("fexit", T::TRACING, 25, R::BtfName),
+    Kind("fmod_ret", T::TRACING, 26, R::BtfName),
+    Kind("freplace", T::EXT, 0, R::BtfName),
+    Kind("lsm_cgroup", T::LSM, 43, R::BtfName),
+    Kind("lsm", T::LSM, 27, R::BtfName),
+    Kind("iter", T::TRACING, 28, R::BtfName),
+    Kind("syscall", T::SYSCALL, 0, R::Label),
+    Kind("xdp/devmap", T::XDP, 33, R::Label),
+    Kind("xdp/cpumap", T::XDP, 35, R::Label),
+    Kind("xdp", T::XDP, 37, R::Label),
+    Kind("perf_event", T::PERF_EVENT, 0, R::Label),
+    Kind("lwt_in", T::LWT_IN, 0, R::Label),
+    Kind("lwt_out", T::LWT_OUT, 0, R::Label),
+    Kind("lwt_xmit", T::LWT_XMIT, 0, R::Label),
+    Kind("lwt_seg6local", T::LWT_SEG6LOCAL, 0, R::Label),
+    Kind("sockops", T::SOCK_OPS, 3, R::Label),
+    Kind("sk_skb/stream_parser", T::SK_SKB, 4, R::Label),
+    Kind("sk_skb/stream_verdict", T::SK_SKB, 5, R::Label),
+    Kind("sk_skb/verdict", T::SK_SKB, 38, R::Label),
+    Kind("sk_skb", T::SK_SKB, 0, R::Label),
+    Kind("sk_msg", T::SK_MSG, 7, R::Label),
+    Kind("sk_lookup", T::SK_LOOKUP, 36, R::Label),
+    Kind("lirc_mode2", T::LIRC_MODE2, 16, R::Label),
+    Kind("flow_dissector", T::FLOW_DISSECTOR, 17, R::Label),
+    Kind("cgroup_skb/ingress", T::CGROUP_SKB, 0, R::Label),
+    Kind("cgroup_skb/egress", T::CGROUP_SKB, 1, R::Label),
+    Kind("cgroup/skb", T::CGROUP_SKB, 0, R::Label),
+    Kind("cgroup/sock_create", T::CGROUP_SOCK, 2, R::Label),
+    Kind("cgroup/sock_release", T::CGROUP_SOCK, 34, R::Label),
+    Kind("cgroup/sock", T::CGROUP_SOCK, 2, R::Label),
+    Kind("cgroup/post_bind4", T::CGROUP_SOCK, 12, R::Label),
+    Kind("cgroup/post_bind6", T::CGROUP_SOCK, 13, R::Label),
+    Kind("cgroup/bind4", T::CGROUP_SOCK_ADDR, 8, R::Label),
+    Kind("cgroup/bind6", T::CGROUP_SOCK_ADDR, 9, R::Label),
+    Kind("cgroup/connect4", T::CGROUP_SOCK_ADDR, 10, R::Label),
+    Kind("cgroup/connect6", T::CGROUP_SOCK_ADDR, 11, R::Label),
+    Kind("cgroup/connect_unix", T::CGROUP_SOCK_ADDR, 49, R::Label),
+    Kind("cgroup/sendmsg4", T::CGROUP_SOCK_ADDR, 14, R::Label),
+    Kind("cgroup/sendmsg6", T::CGROUP_SOCK_ADDR, 15, R::Label),
+    Kind("cgroup/sendmsg_unix", T::CGROUP_SOCK_ADDR, 50, R::Label),
+    Kind("cgroup/recvmsg4", T::CGROUP_SOCK_ADDR, 19, R::Label),
+    Kind("cgroup/recvmsg6", T::CGROUP_SOCK_ADDR, 20, R::Label),
+    Kind("cgroup/recvmsg_unix", T::CGROUP_SOCK_ADDR, 51, R::Label),
+    Kind("cgroup/getpeername4", T::CGROUP_SOCK_ADDR, 29, R::Label),
+    Kind("cgroup/getpeername6", T::CGROUP_SOCK_ADDR, 30, R::Label),
+    Kind("cgroup/getpeername_unix", T::CGROUP_SOCK_ADDR, 52, R::Label),
+    Kind("cgroup/getsockname4", T::CGROUP_SOCK_ADDR, 31, R::Label),
+    Kind("cgroup/getsockname6", T::CGROUP_SOCK_ADDR, 32, R::Label),
+    Kind("cgroup/getsockname_unix", T::CGROUP_SOCK_ADDR, 53, R::Label),
+    Kind("cgroup/sysctl", T::CGROUP_SYSCTL, 18, R::Label),
+    Kind("cgroup/getsockopt", T::CGROUP_SOCKOPT, 21, R::Label),
+    Kind("cgroup/setsockopt", T::CGROUP_SOCKOPT, 22, R::Label),
+    Kind("cgroup/dev", T::CGROUP_DEVICE, 6, R::Label),
+    Kind("struct_ops", T::STRUCT_OPS, 0, R::Label),
+    Kind("netfilter", T::NETFILTER, 45, R::Nothing),
 ];
 
 impl Section {
     /// Reads a section's name.
     pub(crate) fn read(name: &str) -> Result<Self, Unreadable> {
-        let (word, rest) = match name.split_once('/') {
-            Some((word, rest)) => (word, Some(rest)),
-            None => (name, None),
+        let (name, wanted) = match name.strip_prefix('?') {
+            Some(name) => (name, false),
+            None => (name, true),
         };
-        let (plain, sleepable) = match word.strip_suffix(".s") {
-            Some(plain) => (plain, true),
-            None => (word, false),
-        };
-        let kind = KINDS
+        let (Kind(_, program_type, expected_attach_type, reading), suffix, rest) = KINDS
             .iter()
-            .find(|kind| kind.name == plain && (kind.may_sleep || !sleepable))
+            .find_map(|kind| split(name, kind.0).map(|(suffix, rest)| (kind, suffix, rest)))
             .ok_or(Unreadable::UnknownKind)?;
-        let target = match (kind.name, rest) {
-            (_, None) => None,
-            ("uprobe", Some(rest)) => Some(uprobe(rest, false)?),
-            ("uretprobe", Some(rest)) => Some(uprobe(rest, true)?),
-            ("tracepoint" | "tp", Some(rest)) => Some(tracepoint(rest)?),
-            (_, Some(rest)) => Some(Target::Other(rest.to_owned())),
+        let (sleepable, fragments) = match (suffix, *program_type) {
+            ("", T::SYSCALL) => (true, false),
+            ("", _) => (false, false),
+            (".s", T::KPROBE | T::TRACING | T::LSM | T::STRUCT_OPS) => (true, false),
+            (".frags", T::XDP) => (false, true),
+            _ => return Err(Unreadable::UnknownKind),
         };
-        Ok(Self { program_type: kind.program_type, expected_attach_type: kind.expected_attach_type, sleepable, target })
+        let target = match rest {
+            None | Some("") => None,
+            Some(rest) => Target::read(*reading, rest).map_err(Unreadable::Target)?,
+        };
+        Ok(Self {
+            program_type: *program_type,
+            expected_attach_type: *expected_attach_type,
+            sleepable,
+            fragments,
+            wanted,
+            target,
+        })
     }
 }
 
-fn uprobe(rest: &str, retprobe: bool) -> Result<Target, Unreadable> {
-    let (library, function) = rest
-        .rsplit_once(':')
-        .ok_or(Unreadable::Target("a uprobe's target is LIBRARY:SYMBOL, and there is no colon"))?;
-    let (symbol, offset) = match function.split_once('+') {
-        Some((symbol, offset)) => (symbol, number(offset).ok_or(Unreadable::Target("its offset is not a number"))?),
-        None => (function, 0),
-    };
-    if library.is_empty() || symbol.is_empty() {
-        return Err(Unreadable::Target("a uprobe's target is LIBRARY:SYMBOL, and one of them is empty"));
+/// Splits a name behind a kind's word: the suffix (`.s`, `.frags` or none), and what follows the slash. `xdp.frags/devmap`
+/// has its suffix behind the first part of the word.
+fn split<'n>(name: &'n str, word: &str) -> Option<(&'n str, Option<&'n str>)> {
+    let (first, second) = word.split_once('/').map_or((word, None), |(first, second)| (first, Some(second)));
+    let behind = name.strip_prefix(first)?;
+    let suffix = ["", ".s", ".frags"].into_iter().find_map(|suffix| {
+        let rest = behind.strip_prefix(suffix)?;
+        (rest.is_empty() || rest.starts_with('/')).then_some((behind.get(..suffix.len())?, rest))
+    });
+    let (suffix, mut rest) = suffix?;
+    if let Some(second) = second {
+        rest = rest.strip_prefix('/')?.strip_prefix(second)?;
     }
-    if retprobe && offset != 0 {
-        return Err(Unreadable::Target("a return probe takes no offset: it hangs on the function's entry"));
-    }
-    Ok(Target::Uprobe { library: library.to_owned(), symbol: symbol.to_owned(), offset, retprobe })
-}
-
-fn tracepoint(rest: &str) -> Result<Target, Unreadable> {
-    match rest.split_once('/') {
-        Some((category, name)) if !category.is_empty() && !name.is_empty() && !name.contains('/') => {
-            Ok(Target::Tracepoint { category: category.to_owned(), name: name.to_owned() })
-        }
-        _ => Err(Unreadable::Target("a tracepoint's target is CATEGORY/NAME")),
-    }
-}
-
-fn number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x") {
-        Some(hexadecimal) => u64::from_str_radix(hexadecimal, 16).ok(),
-        None => text.parse().ok(),
+    match rest.strip_prefix('/') {
+        Some(rest) => Some((suffix, Some(rest))),
+        None if rest.is_empty() => Some((suffix, None)),
+        None => None,
     }
 }
 
@@ -169,41 +232,41 @@ fn number(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn target(name: &str) -> Option<Target> {
-        Section::read(name).unwrap().target
-    }
-
-    fn probe(library: &str, symbol: &str, offset: u64, retprobe: bool) -> Option<Target> {
-        Some(Target::Uprobe { library: library.into(), symbol: symbol.into(), offset, retprobe })
+    fn read(name: &str) -> (ProgramType, u32) {
+        let section = Section::read(name).unwrap();
+        (section.program_type, section.expected_attach_type)
     }
 
     #[test]
-    fn uprobes_name_library_and_symbol() {
-        assert_eq!(target("uprobe/libc.so.6:getaddrinfo"), probe("libc.so.6", "getaddrinfo", 0, false));
-        assert_eq!(target("uretprobe//lib/x.so:f"), probe("/lib/x.so", "f", 0, true));
-        assert_eq!(target("uprobe/./a:b:f+0x10"), probe("./a:b", "f", 16, false));
-        assert_eq!(target("uprobe//x:f+7"), probe("/x", "f", 7, false));
-        assert_eq!(target("uprobe/l:f@@V_2"), probe("l", "f@@V_2", 0, false));
-        assert_eq!(target("uprobe"), None);
+    fn kinds_are_told_by_their_longest_word() {
+        assert_eq!(read("xdp"), (T::XDP, 37));
+        assert_eq!(read("xdp/devmap"), (T::XDP, 33));
+        assert_eq!(read("xdp.frags/cpumap"), (T::XDP, 35));
+        assert_eq!(read("xdp/anything"), (T::XDP, 37));
+        assert_eq!(read("tc"), (T::SCHED_CLS, 0));
+        assert_eq!(read("tcx/egress"), (T::SCHED_CLS, 47));
+        assert_eq!(read("cgroup/connect4"), (T::CGROUP_SOCK_ADDR, 10));
+        assert_eq!(read("cgroup/sock"), (T::CGROUP_SOCK, 2));
+        assert_eq!(read("uprobe.multi/l:f*"), (T::KPROBE, 48));
+        assert_eq!(read("raw_tp.w/x"), (T::RAW_TRACEPOINT_WRITABLE, 0));
+        assert_eq!(read("lsm_cgroup/x"), (T::LSM, 43));
     }
 
     #[test]
-    fn a_suffix_makes_it_sleepable_where_that_exists() {
+    fn prefix_and_suffixes_are_understood() {
         assert!(Section::read("uprobe.s/l:f").unwrap().sleepable);
-        assert_eq!(Section::read("tracepoint.s/a/b"), Err(Unreadable::UnknownKind));
-    }
-
-    #[test]
-    fn tracepoints_have_a_category() {
-        let expected = Some(Target::Tracepoint { category: "task".into(), name: "task_newtask".into() });
-        assert_eq!(target("tracepoint/task/task_newtask"), expected);
-        assert_eq!(target("tp/task/task_newtask"), expected);
+        assert!(Section::read("fentry.s/f").unwrap().sleepable);
+        assert!(Section::read("syscall").unwrap().sleepable);
+        assert!(Section::read("xdp.frags").unwrap().fragments);
+        assert!(!Section::read("?kprobe/f").unwrap().wanted);
+        assert!(Section::read("kprobe/f").unwrap().wanted);
+        assert!(Section::read("uretprobe.multi.s/l:f").unwrap().sleepable);
     }
 
     #[test]
     fn nonsense_is_refused() {
         for name in
-            ["", "nonsense", "uprobe/x", "uprobe/:f", "uprobe/x:", "uprobe/x:f+z", "uretprobe/x:f+1", "tp/x", "tp/x/"]
+            ["", "?", "nonsense", "xdpx", "tracepoint.s/a/b", "socket.s", "uprobe/x", "uprobe/:f", "uprobe/x:", "tp/x"]
         {
             assert!(Section::read(name).is_err(), "{name:?}");
         }

@@ -1,0 +1,66 @@
+//! Functions: runs of instructions with a name, and what `.BTF.ext` tells of them.
+
+use std::collections::BTreeMap;
+
+use aya_obj::generated::{bpf_func_info, bpf_insn, bpf_line_info};
+
+use super::{btf_ext::BtfExt, elf::Elf};
+
+/// Where a function starts: its section, and bytes from that section's start. Two text sections both start at address 0,
+/// so neither is enough alone.
+pub(crate) type Start = (usize, u64);
+
+/// A function as the object holds it: references to maps, data and other functions are still open.
+#[derive(Debug, Clone)]
+pub(crate) struct Function {
+    pub(crate) name: String,
+    /// Visible outside its file: in a section of programs, a program.
+    pub(crate) global: bool,
+    pub(crate) instructions: Vec<bpf_insn>,
+    /// Counted in instructions from the function's start, as all infos here.
+    pub(crate) func_info: Vec<bpf_func_info>,
+    pub(crate) line_info: Vec<bpf_line_info>,
+}
+
+/// All functions of the object. Where several symbols name the same place, the first global one counts.
+pub(super) fn read(elf: &Elf, ext: &BtfExt) -> BTreeMap<Start, Function> {
+    let mut functions = BTreeMap::new();
+    for symbol in elf.functions() {
+        let Some(section) = symbol.section else { continue };
+        let Some(bytes) = elf.section(section).and_then(|section| section.code(symbol.address, symbol.size)) else {
+            continue;
+        };
+        let name = elf.section(section).map_or("", |section| &section.name);
+        let (func_info, line_info) = ext.of_function(name, symbol.address, symbol.size);
+        let function = Function {
+            name: symbol.name.clone(),
+            global: symbol.global,
+            instructions: bytes.as_chunks().0.iter().map(decode).collect(),
+            func_info,
+            line_info,
+        };
+        let place = functions.entry((section, symbol.address));
+        place
+            .and_modify(|known: &mut Function| {
+                if !known.global && function.global {
+                    *known = function.clone();
+                }
+            })
+            .or_insert(function);
+    }
+    functions
+}
+
+/// One slot of eight bytes: code, registers, offset, immediate.
+fn decode(bytes: &[u8; 8]) -> bpf_insn {
+    let [code, registers, offset @ .., a, b, c, d] = *bytes;
+    let (low, high) = (registers & 0xf, registers >> 4);
+    let (dst, src) = if cfg!(target_endian = "little") { (low, high) } else { (high, low) };
+    bpf_insn {
+        code,
+        _bitfield_align_1: [],
+        _bitfield_1: bpf_insn::new_bitfield_1(dst, src),
+        off: i16::from_ne_bytes(offset),
+        imm: i32::from_ne_bytes([a, b, c, d]),
+    }
+}

@@ -1,0 +1,229 @@
+//! Targets: where a program wants to be attached, as the second half of a section's name says it.
+//!
+//! ```text
+//!     uprobe/libc.so.6:getaddrinfo      a bare library name, looked up as the dynamic loader would
+//!     uretprobe//usr/lib/x.so:f         an absolute path: the second slash is the path's own
+//!     uprobe/PATH:symbol+0x10           an offset into the symbol, decimal or hexadecimal; not for return probes
+//!     uprobe.multi/PATH:pattern*        every function that a pattern with * and ? fits
+//!     usdt/PATH:provider:name           a statically defined tracepoint of a program
+//!     kprobe/f+0x10, ksyscall/openat    a function of the kernel, a system call by its name
+//!     tracepoint/task/task_newtask      category and name
+//!     fentry/f, lsm/hook, iter/task     something that the kernel's BTF knows
+//! ```
+
+use super::section::Reading;
+
+/// A place to attach to, as a section's name gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Target {
+    /// A user-space function.
+    Uprobe {
+        /// A path, or a bare library name.
+        library: String,
+        /// The function, with its version if one was given (`getaddrinfo@@GLIBC_2.2.5`).
+        symbol: String,
+        /// Bytes from the function's start.
+        offset: u64,
+        /// On return instead of on entry.
+        on_return: bool,
+    },
+    /// All user-space functions that a pattern fits.
+    UprobeMulti {
+        /// A path, or a bare library name.
+        library: String,
+        /// The functions: `*` stands for anything, `?` for one character.
+        pattern: String,
+        /// On return instead of on entry.
+        on_return: bool,
+    },
+    /// A statically defined tracepoint of a user-space program.
+    Usdt {
+        /// A path, or a bare library name.
+        library: String,
+        /// The group that it belongs to.
+        provider: String,
+        /// Its name in the group.
+        name: String,
+    },
+    /// A function of the kernel.
+    Kprobe {
+        /// Its symbol.
+        function: String,
+        /// Bytes from its start.
+        offset: u64,
+        /// On return instead of on entry.
+        on_return: bool,
+    },
+    /// All functions of the kernel that a pattern fits.
+    KprobeMulti {
+        /// The functions: `*` stands for anything, `?` for one character.
+        pattern: String,
+        /// On return instead of on entry.
+        on_return: bool,
+    },
+    /// A system call.
+    Ksyscall {
+        /// Its name, without prefix.
+        name: String,
+        /// On return instead of on entry.
+        on_return: bool,
+    },
+    /// A tracepoint of the kernel.
+    Tracepoint {
+        /// The folder under `events` in tracefs, e.g. `task`.
+        category: String,
+        /// The tracepoint, e.g. `task_newtask`.
+        name: String,
+    },
+    /// A tracepoint of the kernel, attached to without perf events.
+    RawTracepoint {
+        /// The tracepoint, without its category.
+        name: String,
+    },
+    /// A function, hook, iterator or tracepoint by its name in the kernel's BTF.
+    Btf {
+        /// The name, without the prefixes that the kernel gives its types.
+        name: String,
+    },
+    /// A remark: this kind of program is attached by hand.
+    Label(String),
+}
+
+impl Target {
+    /// Reads what follows the slash behind the kind; `None` if it says nothing.
+    pub(super) fn read(reading: Reading, rest: &str) -> Result<Option<Self>, &'static str> {
+        Ok(Some(match reading {
+            Reading::Nothing => return Ok(None),
+            Reading::Uprobe(on_return) => uprobe(rest, on_return)?,
+            Reading::UprobeMulti(on_return) => {
+                let (library, pattern) = in_library(rest)?;
+                Self::UprobeMulti { library, pattern, on_return }
+            }
+            Reading::Usdt => usdt(rest)?,
+            Reading::Kprobe(on_return) => kprobe(rest, on_return)?,
+            Reading::KprobeMulti(on_return) => Self::KprobeMulti { pattern: rest.to_owned(), on_return },
+            Reading::Ksyscall(on_return) => Self::Ksyscall { name: rest.to_owned(), on_return },
+            Reading::Tracepoint => tracepoint(rest)?,
+            Reading::RawTracepoint => Self::RawTracepoint { name: rest.to_owned() },
+            Reading::BtfName => Self::Btf { name: rest.to_owned() },
+            Reading::Label => Self::Label(rest.to_owned()),
+        }))
+    }
+}
+
+const NO_LIBRARY: &str = "its target is LIBRARY:SYMBOL, and there is no colon, or nothing on one side of it";
+
+fn in_library(rest: &str) -> Result<(String, String), &'static str> {
+    match rest.rsplit_once(':') {
+        Some((library, symbol)) if !library.is_empty() && !symbol.is_empty() => {
+            Ok((library.to_owned(), symbol.to_owned()))
+        }
+        _ => Err(NO_LIBRARY),
+    }
+}
+
+fn uprobe(rest: &str, on_return: bool) -> Result<Target, &'static str> {
+    let (library, function) = in_library(rest)?;
+    let (symbol, offset) = with_offset(&function, on_return)?;
+    Ok(Target::Uprobe { library, symbol, offset, on_return })
+}
+
+fn kprobe(rest: &str, on_return: bool) -> Result<Target, &'static str> {
+    let (function, offset) = with_offset(rest, on_return)?;
+    Ok(Target::Kprobe { function, offset, on_return })
+}
+
+/// `SYMBOL[+OFFSET]`
+fn with_offset(function: &str, on_return: bool) -> Result<(String, u64), &'static str> {
+    let (symbol, offset) = match function.split_once('+') {
+        Some((symbol, offset)) => (symbol, number(offset).ok_or("its offset is not a number")?),
+        None => (function, 0),
+    };
+    if symbol.is_empty() {
+        return Err("its target names no function");
+    }
+    if on_return && offset != 0 {
+        return Err("a return probe takes no offset: it hangs on the function's entry");
+    }
+    Ok((symbol.to_owned(), offset))
+}
+
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(hexadecimal) => u64::from_str_radix(hexadecimal, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+fn usdt(rest: &str) -> Result<Target, &'static str> {
+    const FORM: &str = "its target is LIBRARY:PROVIDER:NAME";
+    let (rest, name) = rest.rsplit_once(':').ok_or(FORM)?;
+    let (library, provider) = rest.rsplit_once(':').ok_or(FORM)?;
+    if library.is_empty() || provider.is_empty() || name.is_empty() {
+        return Err(FORM);
+    }
+    Ok(Target::Usdt { library: library.to_owned(), provider: provider.to_owned(), name: name.to_owned() })
+}
+
+fn tracepoint(rest: &str) -> Result<Target, &'static str> {
+    match rest.split_once('/') {
+        Some((category, name)) if !category.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok(Target::Tracepoint { category: category.to_owned(), name: name.to_owned() })
+        }
+        _ => Err("its target is CATEGORY/NAME"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::section::Section, *};
+
+    fn target(name: &str) -> Option<Target> {
+        Section::read(name).unwrap().target
+    }
+
+    fn probe(library: &str, symbol: &str, offset: u64, on_return: bool) -> Option<Target> {
+        Some(Target::Uprobe { library: library.into(), symbol: symbol.into(), offset, on_return })
+    }
+
+    #[test]
+    fn uprobes_name_library_and_symbol() {
+        assert_eq!(target("uprobe/libc.so.6:getaddrinfo"), probe("libc.so.6", "getaddrinfo", 0, false));
+        assert_eq!(target("uretprobe//lib/x.so:f"), probe("/lib/x.so", "f", 0, true));
+        assert_eq!(target("uprobe/./a:b:f+0x10"), probe("./a:b", "f", 16, false));
+        assert_eq!(target("uprobe//x:f+7"), probe("/x", "f", 7, false));
+        assert_eq!(target("uprobe/l:f@@V_2"), probe("l", "f@@V_2", 0, false));
+        assert_eq!(target("uprobe"), None);
+    }
+
+    #[test]
+    fn other_targets_have_their_own_grammar() {
+        let tracepoint = Some(Target::Tracepoint { category: "task".into(), name: "task_newtask".into() });
+        assert_eq!(target("tracepoint/task/task_newtask"), tracepoint);
+        assert_eq!(target("tp/task/task_newtask"), tracepoint);
+        let usdt = Target::Usdt { library: "/bin/x".into(), provider: "p".into(), name: "n".into() };
+        assert_eq!(target("usdt//bin/x:p:n"), Some(usdt));
+        let kprobe = Target::Kprobe { function: "do_exit".into(), offset: 4, on_return: false };
+        assert_eq!(target("kprobe/do_exit+4"), Some(kprobe));
+        assert_eq!(target("fentry/do_exit"), Some(Target::Btf { name: "do_exit".into() }));
+        assert_eq!(target("socket/mine"), Some(Target::Label("mine".into())));
+    }
+
+    #[test]
+    fn broken_targets_are_refused() {
+        for name in [
+            "uprobe/x",
+            "uprobe/:f",
+            "uprobe/x:",
+            "uprobe/x:f+z",
+            "uretprobe/x:f+1",
+            "kretprobe/f+1",
+            "tp/x",
+            "tp/x/",
+            "usdt/a:b",
+        ] {
+            assert!(Section::read(name).is_err(), "{name:?}");
+        }
+    }
+}
