@@ -1,6 +1,6 @@
 //! The table at the end of a matrix: tests down, kernels across.
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, TableComponent, presets};
 
 use super::{Matrix, Outcome, Test};
 use crate::needs;
@@ -10,6 +10,14 @@ use crate::needs;
 pub fn draw(matrix: &Matrix, colour: bool) -> String {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    for line in [
+        TableComponent::HorizontalLines,
+        TableComponent::MiddleIntersections,
+        TableComponent::LeftBorderIntersections,
+        TableComponent::RightBorderIntersections,
+    ] {
+        table.remove_style(line);
+    }
     if colour {
         table.enforce_styling();
     } else {
