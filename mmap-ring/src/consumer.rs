@@ -34,8 +34,9 @@ pub(crate) struct Standing {
     pub(crate) publications: u64,
 }
 
-/// What stands at the head of a ring: the oldest record not consumed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What stands at the head of a ring: the oldest record not consumed. In the
+/// order of how much there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Head {
     /// No record.
     Empty,

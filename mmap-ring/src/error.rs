@@ -43,6 +43,13 @@ pub enum Error {
         /// What the kernel answered.
         source: io::Error,
     },
+    /// A sample is longer than its user ring can ever hold.
+    TooLong {
+        /// The length asked for, in bytes.
+        length: u32,
+        /// The most there can be, in bytes.
+        most: u64,
+    },
     /// The ring holds what no kernel writes.
     Corrupt(Corrupt),
 }
@@ -51,13 +58,24 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Region {
-    /// The consumer's page, mapped to be read and written.
+    /// The consumer's page, to be read and written.
     Consumer,
-    /// The producer's page and the data twice over, mapped to be read.
+    /// The producer's page and the data twice over, to be read.
     Data,
+    /// All pages, to be read.
+    Whole,
+    /// The consumer's page of a user ring, to be read.
+    UserConsumer,
+    /// The producer's page and the data of a user ring twice over, to be read
+    /// and written.
+    UserData,
 }
 
 impl Region {
+    pub(crate) fn is_written(self) -> bool {
+        matches!(self, Self::Consumer | Self::UserData)
+    }
+
     pub(crate) fn why(self) -> &'static str {
         match self {
             Self::Consumer => {
@@ -66,7 +84,26 @@ impl Region {
             Self::Data => {
                 "maps the producer's page and the data twice in a row, so that a record that wraps reads as one slice"
             }
+            Self::Whole => "maps all pages read-only: a look that cannot disturb anybody",
+            Self::UserConsumer => {
+                "maps the consumer's page of a user ring, which the kernel writes"
+            }
+            Self::UserData => {
+                "maps the producer's page and the data of a user ring, which user space writes"
+            }
         }
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Consumer => "the consumer's page of a ring",
+            Self::Data => "the producer's page and the data of a ring",
+            Self::Whole => "all pages of a ring",
+            Self::UserConsumer => "the consumer's page of a user ring",
+            Self::UserData => "the producer's page and the data of a user ring",
+        })
     }
 }
 
@@ -136,18 +173,12 @@ impl fmt::Display for Error {
                 region,
                 bytes,
                 source,
-            } => {
-                let what = match region {
-                    Region::Consumer => "the consumer's page",
-                    Region::Data => "the producer's page and the data",
-                };
-                write!(
-                    f,
-                    "mapping {what} of a ring ({bytes} bytes) failed with {}: {}",
-                    errno(source),
-                    map_advice(*region, source)
-                )
-            }
+            } => write!(
+                f,
+                "mapping {region} ({bytes} bytes) failed with {}: {}",
+                errno(source),
+                map_advice(*region, source)
+            ),
             Self::System {
                 call,
                 attempt,
@@ -157,6 +188,10 @@ impl fmt::Display for Error {
                 "{call}, to {attempt}, failed with {}: {}",
                 errno(source),
                 system_advice(source)
+            ),
+            Self::TooLong { length, most } => write!(
+                f,
+                "a sample of {length} bytes does not fit in its user ring, which holds {most} at most; make the map larger"
             ),
             Self::Corrupt(corrupt) => corrupt.fmt(f),
         }
@@ -200,12 +235,12 @@ impl fmt::Display for Corrupt {
 fn map_advice(region: Region, error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EBADF) => "the descriptor is not open",
-        // Every ring has the consumer's page.
-        Some(libc::EINVAL) if region == Region::Data => {
+        // Every ring has a consumer's page.
+        Some(libc::EINVAL) if !matches!(region, Region::Consumer | Region::UserConsumer) => {
             "the map is smaller than stated; give the max_entries with which it was made"
         }
         Some(libc::EPERM) => {
-            "the descriptor was opened read-only, or the map is not a BPF_MAP_TYPE_RINGBUF; open it for reading and writing"
+            "the descriptor was opened read-only, or the map is another kind of ring; open it for reading and writing"
         }
         Some(libc::ENODEV | ENOTSUPP) => {
             "the descriptor is not a map that can be mapped; open one of type BPF_MAP_TYPE_RINGBUF (Linux 5.8)"

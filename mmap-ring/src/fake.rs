@@ -28,8 +28,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use crate::memory::heap::Heap;
 use crate::memory::heap::HeapPages;
-use crate::record::{BUSY, DISCARD, HEADER, LENGTH, space};
+use crate::overwrite::OverwriteRing;
+use crate::peek::Peek;
+use crate::record::{BUSY, DISCARD, LENGTH, space};
 use crate::ring::Ring;
+use crate::user::UserRing;
 use crate::wait::sys;
 
 /// How a commit treats the consumer: the flags of `bpf_ringbuf_submit`,
@@ -54,6 +57,11 @@ pub struct Kernel {
     lock: Mutex<()>,
     /// What stands for the wait queue: written to wake the consumer.
     bell: OwnedFd,
+    /// `rb->overwrite_mode`.
+    overwrites: bool,
+    /// Whether payloads are written atomically, for those who read them while
+    /// they are.
+    atomic: bool,
 }
 
 impl Kernel {
@@ -107,8 +115,44 @@ impl Kernel {
             pages,
             lock: Mutex::new(()),
             bell,
+            overwrites: false,
+            atomic: false,
         };
         Ok((kernel, ring))
+    }
+
+    /// An empty ring that overwrites its oldest records (`BPF_F_RB_OVERWRITE`),
+    /// in use for `position` bytes, a multiple of 8.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn overwriting(size: u64, position: u64) -> io::Result<(Self, OverwriteRing<Heap>)> {
+        let (mut kernel, ring) = Self::at(size, position)?;
+        drop(ring);
+        kernel.overwrites = true;
+        kernel.atomic = true;
+        kernel.pages.overwrite.store(position, Ordering::Relaxed);
+        let pages = Heap(Arc::clone(&kernel.pages));
+        let ring = OverwriteRing::over(pages, kernel.bell.try_clone()?);
+        Ok((kernel, ring))
+    }
+
+    /// From now on payloads are written atomically, word by word, so that a
+    /// bystander may read them meanwhile.
+    #[must_use]
+    pub fn watched(mut self) -> Self {
+        self.atomic = true;
+        self
+    }
+
+    /// A bystander of the ring. Copy payloads only from a kernel that is
+    /// [`watched`](Self::watched).
+    #[must_use]
+    pub fn peek(&self) -> Peek<Heap> {
+        Peek::over(Heap(Arc::clone(&self.pages)))
     }
 
     /// Opens the ring anew after its consumer died, as another process would
@@ -146,12 +190,20 @@ impl Kernel {
         pages.pending.store(pending, Ordering::Relaxed);
         let next = position.wrapping_add(taken);
         let mask = pages.mask();
-        if next.wrapping_sub(consumer) > mask || next.wrapping_sub(pending) > mask {
+        if next.wrapping_sub(pending) > mask {
             return None;
         }
+        if self.overwrites {
+            self.make_room(next);
+        } else if next.wrapping_sub(consumer) > mask {
+            return None;
+        }
+        // Release, where the kernel has a plain store: for whoever looks on without
+        // acquiring the producer position, and finds the order kept by the
+        // hardware, which lets nobody see this store before what led to it.
         pages
             .header(position)
-            .store(length | BUSY, Ordering::Relaxed);
+            .store(length | BUSY, Ordering::Release);
         pages.producer.store(next, Ordering::Release);
         drop(lock);
         Some(Reservation {
@@ -181,6 +233,20 @@ impl Kernel {
     #[cfg(test)]
     pub(crate) fn pages(&self) -> &HeapPages {
         &self.pages
+    }
+
+    /// Moves `overwrite_pos` over whole records until one that ends at `next` fits.
+    fn make_room(&self, next: u64) {
+        let pages = &*self.pages;
+        let mut overwrite = pages.overwrite.load(Ordering::Relaxed);
+        while next.wrapping_sub(overwrite) > pages.mask() {
+            let word = pages.header(overwrite).load(Ordering::Relaxed);
+            overwrite = overwrite.wrapping_add(space(word & LENGTH));
+        }
+        pages.overwrite.store(overwrite, Ordering::Relaxed);
+        // What is written from here on is not seen before that: the order of
+        // stores on x86-64.
+        fence(Ordering::Release);
     }
 
     fn locked(&self) -> MutexGuard<'_, ()> {
@@ -214,11 +280,14 @@ impl Reservation<'_> {
     pub fn fill(&mut self, payload: &[u8]) {
         let length = payload.len().min(self.length as usize);
         let (payload, _) = payload.split_at(length);
+        let pages = &self.kernel.pages;
+        if self.kernel.atomic {
+            pages.write_payload_atomically(self.position, payload);
+            return;
+        }
         // SAFETY: the reservation is this value's alone until it is committed,
         // which needs the value itself, and `payload` is no longer than it.
-        unsafe {
-            self.kernel.pages.write_payload(self.position, payload);
-        }
+        unsafe { pages.write_payload(self.position, payload) };
     }
 
     /// `bpf_ringbuf_submit`. True if the consumer was woken.
@@ -261,4 +330,75 @@ impl Drop for Reservation<'_> {
     }
 }
 
-const _: () = assert!(HEADER == 8, "a header is one word of the ring");
+/// The kernel's side of a user ring: `bpf_user_ringbuf_drain`.
+#[derive(Debug)]
+pub struct Drainer {
+    pages: Arc<HeapPages>,
+    bell: OwnedFd,
+}
+
+impl Drainer {
+    /// An empty user ring of `size` bytes, in use for `position` bytes, its
+    /// consumer and its producer.
+    ///
+    /// # Errors
+    /// If there is no descriptor left for the eventfd that wakes the producer.
+    ///
+    /// # Panics
+    /// If `size` is not a power of two from 8 to 1 GiB.
+    pub fn new(size: u64, position: u64) -> io::Result<(Self, UserRing<Heap>)> {
+        let pages = Arc::new(HeapPages::new(size, position, &[]));
+        let bell = sys::eventfd()?;
+        let ring = UserRing::over(Heap(Arc::clone(&pages)), bell.try_clone()?);
+        Ok((Self { pages, bell }, ring))
+    }
+
+    /// Takes all samples and wakes the producer if there were any.
+    ///
+    /// # Errors
+    /// The errno with which the kernel would refuse what it finds: EINVAL for a
+    /// misaligned position or a sample that runs past the producer, E2BIG for one
+    /// larger than the ring, EBUSY for one that is busy.
+    #[expect(
+        unsafe_code,
+        reason = "reads what the producer wrote as the kernel does"
+    )]
+    pub fn drain(&self) -> Result<Vec<Vec<u8>>, i32> {
+        let pages = &*self.pages;
+        let mut samples = Vec::new();
+        loop {
+            let producer = pages.producer.load(Ordering::Acquire);
+            let consumer = pages.consumer.load(Ordering::Acquire);
+            if !producer.is_multiple_of(8) {
+                return Err(libc::EINVAL);
+            }
+            if producer == consumer {
+                break;
+            }
+            let word = pages.header(consumer).load(Ordering::Acquire);
+            if word & BUSY != 0 {
+                return Err(libc::EBUSY);
+            }
+            let length = word & LENGTH;
+            let taken = space(length);
+            if taken > producer.wrapping_sub(consumer) {
+                return Err(libc::EINVAL);
+            }
+            if taken > pages.mask() + 1 {
+                return Err(libc::E2BIG);
+            }
+            if word & DISCARD == 0 {
+                // SAFETY: not larger than the ring, as was just checked; the
+                // producer leaves it alone until the consumer position has passed.
+                samples.push(unsafe { pages.read_payload(consumer, length) });
+            }
+            pages
+                .consumer
+                .store(consumer.wrapping_add(taken), Ordering::Release);
+        }
+        if !samples.is_empty() {
+            sys::ring_bell_for_room(&self.bell);
+        }
+        Ok(samples)
+    }
+}

@@ -14,18 +14,28 @@ mod error;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 mod memory;
+mod overwrite;
+mod peek;
 mod record;
 mod ring;
 mod run;
+mod set;
+mod user;
 mod wait;
 
 pub use batch::{Batch, Record, Records, RecordsWithin};
 pub use consumer::{Head, Positions};
 pub use error::{Corrupt, Error, Region};
-pub use memory::mapped::Mapped;
+pub use memory::mapped::{Mapped, Pages};
+pub use memory::user::{Produce, UserMapped};
+pub use memory::whole::Whole;
 pub use memory::{Consume, Data, Memory};
+pub use overwrite::{Losses, OverwriteRing};
+pub use peek::{Peek, Pending, Place, Seen};
 pub use ring::{Counters, Ring};
 pub use run::Pace;
+pub use set::Set;
+pub use user::{Sample, UserRing};
 pub use wait::{Stopper, Wake};
 
 #[cfg(test)]

@@ -29,6 +29,10 @@ use std::sync::atomic::Ordering;
 #[cfg(any(test, feature = "fake"))]
 pub(crate) mod heap;
 pub(crate) mod mapped;
+#[cfg(all(test, not(miri)))]
+pub(crate) mod model;
+pub(crate) mod user;
+pub(crate) mod whole;
 
 pub(crate) mod sealed {
     /// Keeps the memory traits closed.
@@ -87,9 +91,13 @@ pub trait Data<'a>: sealed::Sealed + Copy {
     /// position is rounded down to a multiple of 8.
     fn header(self, position: u64) -> u32;
 
-    /// Loads the eight bytes at `position`, relaxed. The position is rounded
-    /// down to a multiple of 8.
-    fn word(self, position: u64) -> u64;
+    /// Loads the four bytes at `position`, relaxed. The position is rounded down
+    /// to a multiple of 4.
+    ///
+    /// Four, because a reader that may be overtaken can meet the length word of a
+    /// header where it expects a payload, and no memory model tells what a load of
+    /// eight bytes sees of a store of four.
+    fn word(self, position: u64) -> u32;
 
     /// Borrows the `length` bytes behind the header at `position`.
     ///

@@ -9,7 +9,8 @@ use crate::consumer::{Consumer, Head, Positions};
 use crate::error::{Corrupt, Error};
 use crate::memory::Consume;
 use crate::memory::mapped::Mapped;
-use crate::wait::{Stopper, Waiter, Wake, sys};
+use crate::wait::sys::{Epoll, Interest};
+use crate::wait::{Sleeper, Stopper, Waiter, Wake};
 
 /// The one consumer of a BPF ring buffer.
 ///
@@ -31,10 +32,29 @@ use crate::wait::{Stopper, Waiter, Wake, sys};
 /// a position that it did not store and reports it as
 /// [`Corrupt::Consumer`] before it hands out anything more.
 pub struct Ring<M: Consume = Mapped> {
+    seat: Seat<M>,
+    waiter: Waiter,
+}
+
+/// A consumer and what it waits for: what sleeps, apart from how.
+struct Seat<M> {
     consumer: Consumer<M>,
     /// Readable when the producer's position is not the consumer's.
     fd: OwnedFd,
-    waiter: Waiter,
+}
+
+impl<M: Consume> Sleeper for Seat<M> {
+    fn head(&self) -> Result<Head, Corrupt> {
+        self.consumer.head()
+    }
+
+    fn settle(&mut self) -> Result<Head, Corrupt> {
+        self.consumer.settle()
+    }
+
+    fn watch(&self, epoll: &Epoll) -> Result<(), Error> {
+        epoll.add(self.fd.as_fd(), Interest::Records, 0)
+    }
 }
 
 impl Ring<Mapped> {
@@ -54,14 +74,7 @@ impl Ring<Mapped> {
     /// - [`Error::Larger`] if the ring is larger than `bytes`.
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
-        let page = sys::page_size();
-        if !bytes.is_power_of_two() || !(bytes as usize).is_multiple_of(page) {
-            return Err(Error::Size {
-                bytes: u64::from(bytes),
-                page: page as u64,
-            });
-        }
-        let memory = Mapped::new(fd.as_fd(), bytes, page)?;
+        let memory = Mapped::new(fd.as_fd(), bytes)?;
         Ok(Self::over(memory, fd))
     }
 }
@@ -70,14 +83,20 @@ impl<M: Consume> Ring<M> {
     /// A ring over any memory, which `fd` is readable for.
     pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
         Self {
-            consumer: Consumer::new(memory),
-            fd,
+            seat: Seat {
+                consumer: Consumer::new(memory),
+                fd,
+            },
             waiter: Waiter::default(),
         }
     }
 
     pub(crate) fn consumer_mut(&mut self) -> &mut Consumer<M> {
-        &mut self.consumer
+        &mut self.seat.consumer
+    }
+
+    pub(crate) fn watch(&self, epoll: &Epoll) -> Result<(), Error> {
+        self.seat.watch(epoll)
     }
 
     pub(crate) fn waiter(&self) -> &Waiter {
@@ -93,7 +112,7 @@ impl<M: Consume> Ring<M> {
     /// [`Corrupt`] if the record at the head or a position is not what a kernel
     /// writes. Nothing is consumed then, and the next call says the same.
     pub fn batch(&mut self) -> Result<Batch<'_, M>, Error> {
-        Ok(self.consumer.batch()?)
+        Ok(self.seat.consumer.batch()?)
     }
 
     /// Borrows the oldest record, if it is committed, until the result is
@@ -102,7 +121,7 @@ impl<M: Consume> Ring<M> {
     /// # Errors
     /// As for [`batch`](Self::batch).
     pub fn record(&mut self) -> Result<Option<Record<'_, M>>, Error> {
-        Ok(Record::first(self.consumer.batch()?))
+        Ok(Record::first(self.seat.consumer.batch()?))
     }
 
     /// Sleeps until there is a record to read or skip.
@@ -125,8 +144,7 @@ impl<M: Consume> Ring<M> {
     /// [`Error::System`] if epoll cannot be set up or waited for;
     /// [`Error::Corrupt`] if the ring is.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
-        self.waiter
-            .wait(&mut self.consumer, self.fd.as_fd(), timeout)
+        self.waiter.wait(&mut self.seat, timeout)
     }
 
     /// A handle that ends [`wait`](Self::wait) from another thread or from a
@@ -156,7 +174,7 @@ impl<M: Consume> Ring<M> {
     /// # Errors
     /// [`Corrupt`] as for [`batch`](Self::batch).
     pub fn settle(&mut self) -> Result<Head, Error> {
-        Ok(self.consumer.settle()?)
+        Ok(self.seat.consumer.settle()?)
     }
 
     /// What stands at the head of the ring.
@@ -164,13 +182,13 @@ impl<M: Consume> Ring<M> {
     /// # Errors
     /// [`Corrupt`] as for [`batch`](Self::batch).
     pub fn head(&self) -> Result<Head, Corrupt> {
-        self.consumer.head()
+        self.seat.consumer.head()
     }
 
     /// The positions that the ring's pages show.
     #[must_use]
     pub fn positions(&self) -> Positions {
-        self.consumer.positions()
+        self.seat.consumer.positions()
     }
 
     /// Size of the ring's data in bytes: the map's `max_entries`.
@@ -179,13 +197,13 @@ impl<M: Consume> Ring<M> {
     /// `capacity - 16` bytes (`__bpf_ringbuf_reserve` in `kernel/bpf/ringbuf.c`).
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        self.consumer.memory().size()
+        self.seat.consumer.memory().size()
     }
 
     /// What happened since the ring was opened.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let standing = self.consumer.standing();
+        let standing = self.seat.consumer.standing();
         Counters {
             discarded: standing.discarded,
             releases: standing.publications,
@@ -216,14 +234,14 @@ pub struct Counters {
 /// released. Call [`Ring::settle`] before waiting for it.
 impl<M: Consume> AsFd for Ring<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.seat.fd.as_fd()
     }
 }
 
 impl<M: Consume> fmt::Debug for Ring<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ring")
-            .field("fd", &self.fd)
+            .field("fd", &self.seat.fd)
             .field("capacity", &self.capacity())
             .field("positions", &self.positions())
             .finish_non_exhaustive()

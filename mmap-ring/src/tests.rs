@@ -1,9 +1,16 @@
-//! The protocol against its fake kernel. All of it runs under Miri.
+//! The protocol against its fake kernel. All of it runs under Miri but for
+//! the model, which brings its own machine.
 
 mod corruption;
+#[cfg(not(miri))]
+mod model;
+mod overwriting;
+mod peeking;
 mod properties;
 mod running;
+mod sets;
 mod threads;
+mod user;
 mod waiting;
 
 use crate::fake::{Commit, Heap, Kernel};

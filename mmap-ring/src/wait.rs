@@ -4,22 +4,20 @@
 //! only a wake-up ends a sleep, not the mere fact that the ring holds a record.
 //! That is what lets a consumer sleep behind a record that is reserved and not
 //! yet committed, where a level-triggered wait would return at once, over and
-//! over. It makes the order of things in [`Consumer::settle`] a duty and not a
+//! over. It makes the order of things in [`Consumer::settle`](crate::consumer::Consumer::settle) a duty and not a
 //! courtesy: a wake-up that the producer did not send is not made up for.
 
-use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use crate::consumer::{Consumer, Head};
-use crate::error::Error;
-use crate::memory::Consume;
+use crate::consumer::Head;
+use crate::error::{Corrupt, Error};
 
 mod stopper;
 pub(crate) mod sys;
 
 use stopper::Stop;
 pub use stopper::Stopper;
-use sys::Epoll;
+use sys::{Epoll, Interest};
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +41,22 @@ const SPINS: u32 = 128;
 /// The first and the longest sleep behind a busy head that nobody wakes.
 const BUSY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
 
-/// How one ring sleeps.
+/// What can be slept for: one ring or several.
+pub(crate) trait Sleeper {
+    /// What there is at the head; of several rings, the most there is at any.
+    fn head(&self) -> Result<Head, Corrupt>;
+
+    /// Publishes, fences, looks: see [`Consumer::settle`](crate::consumer::Consumer::settle).
+    fn settle(&mut self) -> Result<Head, Corrupt>;
+
+    /// Adds the descriptors to wait for.
+    fn watch(&self, epoll: &Epoll) -> Result<(), Error>;
+}
+
+/// How one ring sleeps, or several together.
 #[derive(Debug, Default)]
 pub(crate) struct Waiter {
-    /// Made by the first sleep, with the ring in it.
+    /// Made by the first sleep, with the rings in it.
     epoll: Option<Epoll>,
     stop: Option<Stop>,
     at_once: u32,
@@ -69,7 +79,7 @@ impl Waiter {
         }
         let stop = Stop::new()?;
         if let Some(epoll) = &self.epoll {
-            epoll.add(stop.fd(), STOP)?;
+            epoll.add(stop.fd(), Interest::Records, STOP)?;
         }
         let stopper = stop.stopper();
         self.stop = Some(stop);
@@ -83,24 +93,28 @@ impl Waiter {
         }
     }
 
-    pub(crate) fn wait<M: Consume>(
+    /// Forgets what it watches: the next sleep watches anew.
+    pub(crate) fn forget(&mut self) {
+        self.epoll = None;
+    }
+
+    pub(crate) fn wait(
         &mut self,
-        consumer: &mut Consumer<M>,
-        fd: BorrowedFd<'_>,
+        sleeper: &mut impl Sleeper,
         timeout: Option<Duration>,
     ) -> Result<Wake, Error> {
         if self.is_stopped() {
             return Ok(Wake::Stopped);
         }
-        if consumer.head()? == Head::Ready {
+        if sleeper.head()? == Head::Ready {
             return self.ready_at_once();
         }
         // A time-out too long for the clock is none.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let (mut pause, longest_pause) = BUSY_PAUSE;
         loop {
-            let head = match consumer.settle()? {
-                Head::Busy => spin(consumer)?,
+            let head = match sleeper.settle()? {
+                Head::Busy => spin(sleeper)?,
                 head => head,
             };
             let limit = match head {
@@ -116,11 +130,11 @@ impl Waiter {
             if left == Some(Duration::ZERO) {
                 return Ok(Wake::TimedOut);
             }
-            self.sleep(fd, left.into_iter().chain(limit).min())?;
+            self.sleep(sleeper, left.into_iter().chain(limit).min())?;
             if self.is_stopped() {
                 return Ok(Wake::Stopped);
             }
-            if consumer.head()? == Head::Ready {
+            if sleeper.head()? == Head::Ready {
                 return Ok(Wake::Ready);
             }
         }
@@ -145,14 +159,14 @@ impl Waiter {
 
     /// Sleeps until the ring or the stopper wakes it, or the time is up. Also
     /// ends on a signal and on an edge of long ago: the caller looks again.
-    fn sleep(&mut self, ring: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<(), Error> {
+    fn sleep(&mut self, sleeper: &impl Sleeper, timeout: Option<Duration>) -> Result<(), Error> {
         let epoll = match &self.epoll {
             Some(epoll) => epoll,
             None => {
                 let epoll = Epoll::new()?;
-                epoll.add(ring, 0)?;
+                sleeper.watch(&epoll)?;
                 if let Some(stop) = &self.stop {
-                    epoll.add(stop.fd(), STOP)?;
+                    epoll.add(stop.fd(), Interest::Records, STOP)?;
                 }
                 self.epoll.insert(epoll)
             }
@@ -176,9 +190,9 @@ impl Waiter {
 }
 
 /// Looks at a busy head for a moment.
-fn spin<M: Consume>(consumer: &Consumer<M>) -> Result<Head, Error> {
+fn spin(sleeper: &impl Sleeper) -> Result<Head, Error> {
     for _ in 0..SPINS {
-        let head = consumer.head()?;
+        let head = sleeper.head()?;
         if head != Head::Busy {
             return Ok(head);
         }

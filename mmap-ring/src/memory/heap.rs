@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use super::mapped::Pages;
+use super::user::Produce;
 use super::{Consume, Memory, sealed::Sealed};
 use crate::record::HEADER;
 
@@ -123,6 +124,36 @@ impl HeapPages {
     }
 }
 
+impl HeapPages {
+    /// Writes the payload in atomic steps of four bytes: for readers that may be
+    /// overtaken and look at a record while it is written.
+    pub(crate) fn write_payload_atomically(&self, position: u64, payload: &[u8]) {
+        for (at, word) in words(position.wrapping_add(HEADER), payload) {
+            let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
+            for view in self.words(at) {
+                let halves = [[a, b, c, d], [e, f, g, h]].map(u32::from_ne_bytes);
+                for (half, at) in halves.into_iter().zip([0, 1]) {
+                    let half_word = view.cast::<AtomicU32>().wrapping_add(at);
+                    // SAFETY: half of an aligned word inside the allocation, which
+                    // everybody who may look now accesses atomically.
+                    let half_word = unsafe { &*half_word };
+                    half_word.store(half, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// Copies the payload behind the header at `position`, from the first view on.
+    ///
+    /// # Safety
+    /// `8 + length` is at most the size and nobody writes these bytes now.
+    pub(crate) unsafe fn read_payload(&self, position: u64, length: u32) -> Vec<u8> {
+        let start = self.at((position & self.mask() & !7) + HEADER);
+        // SAFETY: ends inside the second view, and nobody writes there now.
+        unsafe { std::slice::from_raw_parts(start, length as usize) }.to_vec()
+    }
+}
+
 /// `bytes` as words, the last one filled up with zeros, and where each goes if
 /// the first goes to `position`.
 fn words(position: u64, bytes: &[u8]) -> impl Iterator<Item = (u64, u64)> {
@@ -184,5 +215,38 @@ impl Memory for Heap {
 impl Consume for Heap {
     fn set_consumer(&self, position: u64, order: Ordering) {
         self.0.consumer.store(position, order);
+    }
+}
+
+impl Produce for Heap {
+    fn size(&self) -> u64 {
+        self.0.size
+    }
+
+    fn consumer(&self) -> u64 {
+        self.0.consumer.load(Ordering::Relaxed)
+    }
+
+    fn producer(&self) -> u64 {
+        self.0.producer.load(Ordering::Relaxed)
+    }
+
+    fn set_producer(&self, position: u64, order: Ordering) {
+        self.0.producer.store(position, order);
+    }
+
+    fn set_header(&self, position: u64, word: u32) {
+        self.0.header(position).store(word, Ordering::Relaxed);
+    }
+
+    unsafe fn payload(&self, position: u64, length: u32) -> &mut [u8] {
+        let start = self.0.at((position & self.0.mask() & !7) + HEADER);
+        // SAFETY: the caller keeps `8 + length` at or below `size`, so the slice
+        // ends inside the second view, and has these bytes for itself.
+        unsafe { std::slice::from_raw_parts_mut(start, length as usize) }
+    }
+
+    fn fence(order: Ordering) {
+        fence(order);
     }
 }

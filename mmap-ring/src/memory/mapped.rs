@@ -19,9 +19,9 @@ use super::{Consume, Data, Memory, sealed::Sealed};
 use crate::error::{Error, Region};
 
 /// Byte offset of `pending_pos` in the producer's page.
-const PENDING: usize = 8;
+pub(super) const PENDING: usize = 8;
 /// Byte offset of `overwrite_pos` in the producer's page.
-const OVERWRITE: usize = 16;
+pub(super) const OVERWRITE: usize = 16;
 
 /// The pages of a real ring: what [`Ring`](crate::Ring) reads unless told
 /// otherwise.
@@ -36,13 +36,12 @@ pub struct Mapped {
 }
 
 impl Mapped {
-    /// Maps the ring behind `fd`, whose data is `size` bytes: a power of two
-    /// and a multiple of `page`, which the caller has checked.
-    pub(crate) fn new(fd: BorrowedFd<'_>, size: u32, page: usize) -> Result<Self, Error> {
-        let size = size as usize;
+    /// Maps the ring behind `fd`, whose data is `bytes` bytes.
+    pub(crate) fn new(fd: BorrowedFd<'_>, bytes: u32) -> Result<Self, Error> {
+        let (size, page) = checked(bytes)?;
         let consumer = map(fd, Region::Consumer, 0, page)?;
         let rest = map(fd, Region::Data, page as u64, page + 2 * size)?;
-        refuse_larger(fd, page as u64 * 2 + 2 * size as u64, page, size)?;
+        refuse_larger(fd, size, page)?;
         Ok(Self {
             consumer,
             rest,
@@ -61,14 +60,7 @@ impl Mapped {
     }
 
     fn producer_word(&self, offset: usize) -> u64 {
-        // Where a wrapping pointer goes is checked by the load below.
-        let word = self.rest.as_ptr().wrapping_add(offset).cast::<AtomicU64>();
-        // SAFETY: the read-only mapping begins with the producer's page and
-        // `offset` is one of 0, 8 and 16, inside it and aligned. Only relaxed
-        // loads of eight bytes are made through the reference: these are what
-        // std promises on read-only memory.
-        let word = unsafe { &*word };
-        word.load(Ordering::Relaxed)
+        read_word(&self.rest, offset)
     }
 }
 
@@ -164,9 +156,10 @@ impl<'a> Data<'a> for Pages<'a> {
     }
 
     #[inline]
-    fn word(self, position: u64) -> u64 {
-        let word = self.at(position).cast::<AtomicU64>();
-        // SAFETY: as for `header`, with eight bytes.
+    fn word(self, position: u64) -> u32 {
+        let offset = position & (self.mask | 4);
+        let word = self.start.wrapping_add(offset as usize).cast::<AtomicU32>();
+        // SAFETY: `offset` is a multiple of 4 below `size`, so as for `header`.
         let word = unsafe { &*word };
         word.load(Ordering::Relaxed)
     }
@@ -182,14 +175,33 @@ impl<'a> Data<'a> for Pages<'a> {
     }
 }
 
-/// Maps `length` bytes of the ring from `offset`, writable only where the
-/// consumer may write.
-fn map(fd: BorrowedFd<'_>, region: Region, offset: u64, length: usize) -> Result<MmapRaw, Error> {
+/// Loads the word at `offset` of a mapping, relaxed; 0 if it ends before.
+pub(super) fn read_word(mapping: &MmapRaw, offset: usize) -> u64 {
+    if offset >= mapping.len() || !offset.is_multiple_of(8) {
+        return 0;
+    }
+    let word = mapping.as_ptr().wrapping_add(offset).cast::<AtomicU64>();
+    // SAFETY: a mapping is whole pages, so a multiple of 8 before its end is
+    // the offset of eight mapped bytes, aligned. Only a relaxed load is made
+    // through the reference: that much std promises on read-only memory.
+    let word = unsafe { &*word };
+    word.load(Ordering::Relaxed)
+}
+
+/// Maps `length` bytes of the ring from `offset`, writable only where this side
+/// may write.
+pub(super) fn map(
+    fd: BorrowedFd<'_>,
+    region: Region,
+    offset: u64,
+    length: usize,
+) -> Result<MmapRaw, Error> {
     let mut options = MmapOptions::new();
     options.offset(offset).len(length);
-    let (prot, mapped) = match region {
-        Region::Consumer => ("READ|WRITE", options.map_raw(&fd)),
-        Region::Data => ("READ", options.map_raw_read_only(&fd)),
+    let (prot, mapped) = if region.is_written() {
+        ("READ|WRITE", options.map_raw(&fd))
+    } else {
+        ("READ", options.map_raw_read_only(&fd))
     };
     log::trace!(
         target: "syscall",
@@ -209,10 +221,24 @@ fn map(fd: BorrowedFd<'_>, region: Region, offset: u64, length: usize) -> Result
     })
 }
 
-/// Fails if the ring goes on behind the `end` that its stated size gives it. A
+/// The size of a ring and of a page, if a ring can have that size.
+pub(super) fn checked(bytes: u32) -> Result<(usize, usize), Error> {
+    let page = crate::wait::sys::page_size();
+    let size = bytes as usize;
+    if !size.is_power_of_two() || !size.is_multiple_of(page) {
+        return Err(Error::Size {
+            bytes: u64::from(bytes),
+            page: page as u64,
+        });
+    }
+    Ok((size, page))
+}
+
+/// Fails if the ring goes on behind the end that its stated size gives it. A
 /// reader that believes in a smaller ring would wrap too early and take old
 /// bytes for headers.
-fn refuse_larger(fd: BorrowedFd<'_>, end: u64, page: usize, size: usize) -> Result<(), Error> {
+pub(super) fn refuse_larger(fd: BorrowedFd<'_>, size: usize, page: usize) -> Result<(), Error> {
+    let end = 2 * (page + size) as u64;
     let beyond = MmapOptions::new()
         .offset(end)
         .len(page)

@@ -10,6 +10,15 @@ use crate::error::{Error, answer};
 /// How many descriptors one wait reports; the rest is reported by the next.
 const EVENTS: usize = 64;
 
+/// What a descriptor is watched for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Interest {
+    /// A ring's wake-ups, or a stopper's pipe.
+    Records,
+    /// A user ring's samples taken by the kernel.
+    Room,
+}
+
 /// An epoll instance that watches for edges.
 #[derive(Debug)]
 pub(crate) struct Epoll(OwnedFd);
@@ -34,10 +43,19 @@ impl Epoll {
         Ok(Self(unsafe { owned(fd) }))
     }
 
-    /// Watches `fd` for readability; its events are called `name`.
-    pub(crate) fn add(&self, fd: BorrowedFd<'_>, name: u64) -> Result<(), Error> {
+    /// Watches `fd`; its events are called `name`.
+    pub(crate) fn add(
+        &self,
+        fd: BorrowedFd<'_>,
+        interest: Interest,
+        name: u64,
+    ) -> Result<(), Error> {
+        let (events, shown) = match interest {
+            Interest::Records => (libc::EPOLLIN, "IN|ET"),
+            Interest::Room => (libc::EPOLLOUT, "OUT|ET"),
+        };
         let mut event = libc::epoll_event {
-            events: (libc::EPOLLIN | libc::EPOLLET) as u32,
+            events: (events | libc::EPOLLET) as u32,
             u64: name,
         };
         let epoll = self.0.as_raw_fd();
@@ -51,9 +69,9 @@ impl Epoll {
             epfd = epoll,
             op = "ADD",
             fd = fd.as_raw_fd(),
-            events = "IN|ET",
+            events = shown,
             answer:% = answer(&done);
-            "asks to be told of wake-ups, but not of records that are merely there"
+            "asks to be told of wake-ups, but not of what is merely there"
         );
         done.map(drop).map_err(|source| Error::System {
             call: "epoll_ctl",
@@ -200,6 +218,16 @@ pub(crate) fn ring_bell(bell: &OwnedFd) {
     // SAFETY: eight bytes are read from `one`. An eventfd that overflows after
     // 2^64 - 2 wake-ups is readable and needs no more.
     unsafe { libc::write(bell.as_raw_fd(), (&raw const one).cast(), 8) };
+}
+
+/// Wakes whoever waits for room in the eventfd `bell`, which a read makes.
+#[cfg(any(test, feature = "fake"))]
+pub(crate) fn ring_bell_for_room(bell: &OwnedFd) {
+    ring_bell(bell);
+    let mut count = 0_u64;
+    // SAFETY: there is room for eight bytes in `count`. Nothing to read means that
+    // another read has just woken everybody.
+    unsafe { libc::read(bell.as_raw_fd(), (&raw mut count).cast(), 8) };
 }
 
 /// The machine's page size in bytes.

@@ -3,7 +3,10 @@
 //!
 //! ```text
 //! peers ring [--quick] [--csv FILE]        everything about the ring buffer
+//! peers perf [--quick] [--csv FILE] [--only MEASURE]    everything about the perf buffers, or of it (drain,
+//!                                          stream, delivery, or more of a name)
 //! peers instructions CONSUMER [DRAINS]     a run for callgrind
+//! peers perf-instructions CONSUMER [DRAINS]
 //! ```
 //!
 //! Needs root and two CPUs that have nothing else to do.
@@ -12,6 +15,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 mod kernel;
+mod perf;
 mod ring;
 mod table;
 
@@ -19,11 +23,18 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["ring", options @ ..] => {
+        [buffer @ ("ring" | "perf"), options @ ..] => {
             let quick = options.contains(&"--quick");
             let file = options.iter().position(|option| *option == "--csv");
             let mut table = table::Table::default();
-            ring::main(ring::Effort::of(quick), &mut table);
+            match *buffer {
+                "ring" => ring::main(ring::Effort::of(quick), &mut table),
+                _ => {
+                    let only = options.iter().position(|option| *option == "--only");
+                    let only = only.and_then(|at| options.get(at + 1).copied());
+                    perf::main(perf::Effort::of(quick), only, &mut table);
+                }
+            }
             table.print();
             if let Some(path) = file.and_then(|at| options.get(at + 1)) {
                 if let Err(error) = std::fs::write(path, table.csv(&facts())) {
@@ -38,8 +49,15 @@ fn main() -> ExitCode {
             ring::instructions(peer, drains);
             ExitCode::SUCCESS
         }
+        ["perf-instructions", peer, drains @ ..] => {
+            let drains = drains.first().and_then(|drains| drains.parse().ok()).unwrap_or(1);
+            perf::instructions(peer, drains);
+            ExitCode::SUCCESS
+        }
         _ => {
-            eprintln!("usage: peers ring [--quick] [--csv FILE] | peers instructions CONSUMER [DRAINS]");
+            eprintln!(
+                "usage: peers (ring | perf) [--quick] [--csv FILE] | peers (instructions | perf-instructions) CONSUMER [DRAINS]"
+            );
             ExitCode::from(2)
         }
     }

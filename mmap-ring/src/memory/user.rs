@@ -1,0 +1,133 @@
+//! The pages of a user ring: the roles of the two sides swapped.
+//!
+//! ```text
+//!  file offset    what lies there                       user space may
+//!  0              u64 consumer_pos                      read
+//!  1 page         u64 producer_pos                      read and write
+//!  2 pages        the data                              read and write
+//!  2 pages + size the same data pages once more         read and write
+//! ```
+#![expect(
+    unsafe_code,
+    reason = "the one place where the addresses of a mapped user ring are followed"
+)]
+
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use memmap2::MmapRaw;
+
+use super::mapped::{checked, map, read_word, refuse_larger};
+use super::sealed::Sealed;
+use crate::error::{Error, Region};
+
+/// The pages of one user ring, as its producer sees them. Sealed.
+pub trait Produce: Sealed + 'static {
+    /// Size of the data in bytes: a power of two, at least 8.
+    fn size(&self) -> u64;
+
+    /// Loads `consumer_pos`, relaxed: the page is read-only.
+    fn consumer(&self) -> u64;
+
+    /// Loads `producer_pos`, relaxed.
+    fn producer(&self) -> u64;
+
+    /// Stores `producer_pos`.
+    fn set_producer(&self, position: u64, order: Ordering);
+
+    /// Stores the length word of the header at `position`, relaxed. The position
+    /// is rounded down to a multiple of 8.
+    fn set_header(&self, position: u64, word: u32);
+
+    /// Borrows the `length` bytes behind the header at `position`, to write.
+    ///
+    /// # Safety
+    /// - `8 + length` is at most the size of the ring.
+    /// - `consumer_pos` was acquired and has freed these bytes, and `producer_pos`
+    ///   is not moved past them, and nobody else borrows them, during the borrow.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the bytes are shared memory, which the caller has for itself"
+    )]
+    unsafe fn payload(&self, position: u64, length: u32) -> &mut [u8];
+
+    /// An atomic fence.
+    fn fence(order: Ordering);
+}
+
+/// The pages of a real user ring: what [`UserRing`](crate::UserRing) writes
+/// unless told otherwise.
+#[derive(Debug)]
+pub struct UserMapped {
+    consumer: MmapRaw,
+    rest: MmapRaw,
+    page: usize,
+    size: u64,
+}
+
+impl UserMapped {
+    pub(crate) fn new(fd: BorrowedFd<'_>, bytes: u32) -> Result<Self, Error> {
+        let (size, page) = checked(bytes)?;
+        let consumer = map(fd, Region::UserConsumer, 0, page)?;
+        let rest = map(fd, Region::UserData, page as u64, page + 2 * size)?;
+        refuse_larger(fd, size, page)?;
+        Ok(Self {
+            consumer,
+            rest,
+            page,
+            size: size as u64,
+        })
+    }
+
+    fn at(&self, position: u64) -> *mut u8 {
+        let offset = position & (self.size - 8);
+        self.rest
+            .as_mut_ptr()
+            .wrapping_add(self.page)
+            .wrapping_add(offset as usize)
+    }
+}
+
+impl Sealed for UserMapped {}
+
+impl Produce for UserMapped {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn consumer(&self) -> u64 {
+        read_word(&self.consumer, 0)
+    }
+
+    fn producer(&self) -> u64 {
+        read_word(&self.rest, 0)
+    }
+
+    fn set_producer(&self, position: u64, order: Ordering) {
+        let word = self.rest.as_mut_ptr().cast::<u64>();
+        // SAFETY: the writable mapping begins with the producer's page, so eight
+        // bytes are mapped there, aligned; the kernel only reads them, atomically.
+        let word = unsafe { AtomicU64::from_ptr(word) };
+        word.store(position, order);
+    }
+
+    fn set_header(&self, position: u64, word: u32) {
+        let header = self.at(position).cast::<u32>();
+        // SAFETY: `at` gives a multiple of 8 below `size`, inside the writable
+        // mapping; the kernel reads the word atomically.
+        let header = unsafe { AtomicU32::from_ptr(header) };
+        header.store(word, Ordering::Relaxed);
+    }
+
+    unsafe fn payload(&self, position: u64, length: u32) -> &mut [u8] {
+        let start = self.at(position).wrapping_add(8);
+        // SAFETY: `at` is below `size` and the caller keeps `8 + length` at or
+        // below it, so the slice ends inside the second view; the caller has these
+        // bytes for itself.
+        unsafe { std::slice::from_raw_parts_mut(start, length as usize) }
+    }
+
+    fn fence(order: Ordering) {
+        fence(order);
+    }
+}

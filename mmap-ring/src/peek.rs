@@ -1,0 +1,233 @@
+//! A look at somebody else's ring, disturbing nobody.
+//!
+//! A bystander maps everything read-only, stores nothing and is known to
+//! nobody, so nothing waits for it: the ring moves on underneath. What it
+//! reads is therefore a guess until it has made sure that the record was not
+//! released meanwhile: read, fence, look at the consumer position again. If that
+//! has passed the record, the guess is thrown away and reported as overtaken.
+
+use std::fmt;
+use std::iter::FusedIterator;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+
+use crate::consumer::{Positions, positions};
+use crate::error::{Corrupt, Error};
+use crate::memory::whole::Whole;
+use crate::memory::{Data, Memory};
+use crate::record::{BUSY, DISCARD, HEADER, LENGTH, space};
+
+/// A bystander of a BPF ring buffer.
+///
+/// ```no_run
+/// # fn map_fd() -> std::os::fd::OwnedFd { unimplemented!() }
+/// use mmap_ring::Peek;
+///
+/// let peek = Peek::open(map_fd(), 256 * 1024)?;
+/// println!("{} bytes waiting", peek.positions().waiting());
+/// for seen in peek.pending() {
+///     println!("{seen:?}");
+/// }
+/// # Ok::<(), mmap_ring::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Peek<M: Memory = Whole> {
+    memory: M,
+}
+
+/// What stands between the consumer and the producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Seen {
+    /// A record that its producer is still writing.
+    Busy(Place),
+    /// A record that waits to be read.
+    Committed(Place),
+    /// A record that the consumer will skip.
+    Discarded(Place),
+    /// Records were released before they could be looked at.
+    Overtaken {
+        /// Where the first of them started.
+        from: u64,
+        /// Where the ones that are left start.
+        to: u64,
+    },
+    /// What no kernel writes; nothing behind it can be told.
+    Corrupt(Corrupt),
+}
+
+/// Where a record lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Place {
+    /// Where its header starts, in bytes since the ring was made.
+    pub position: u64,
+    /// Length of its payload in bytes.
+    pub length: u32,
+}
+
+impl Peek<Whole> {
+    /// Maps the ring behind the descriptor of a `BPF_MAP_TYPE_RINGBUF` map whose
+    /// `max_entries` is `bytes`, all of it read-only. A descriptor opened with
+    /// `BPF_F_RDONLY` will do, and it is not needed afterwards.
+    ///
+    /// # Errors
+    /// As [`Ring::open`](crate::Ring::open).
+    pub fn open(map: impl AsFd, bytes: u32) -> Result<Self, Error> {
+        Ok(Self::over(Whole::new(map.as_fd(), bytes)?))
+    }
+}
+
+impl<M: Memory> Peek<M> {
+    pub(crate) fn over(memory: M) -> Self {
+        Self { memory }
+    }
+
+    /// The positions that the ring's pages show. The consumer is never shown
+    /// ahead of the producer.
+    #[must_use]
+    pub fn positions(&self) -> Positions {
+        positions(&self.memory)
+    }
+
+    /// Size of the ring's data in bytes.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.memory.size()
+    }
+
+    /// Walks over the headers of what waits to be consumed, oldest first, up to
+    /// where the producer is now.
+    pub fn pending(&self) -> Pending<'_, M> {
+        let Positions { producer, .. } = self.positions();
+        let cursor = oldest(&self.memory);
+        let size = self.memory.size();
+        let corrupt = [("consumer_pos", cursor), ("producer_pos", producer)]
+            .into_iter()
+            .find(|(_, position)| position % 8 != 0)
+            .map(|(which, position)| Corrupt::Misaligned { which, position });
+        let span = Corrupt::Span {
+            consumer: cursor,
+            producer,
+            size,
+        };
+        // The consumer may have come to stand beyond the producer of a moment ago.
+        let ahead = producer.wrapping_sub(cursor).cast_signed();
+        Pending {
+            memory: &self.memory,
+            cursor: if ahead < 0 { producer } else { cursor },
+            producer,
+            corrupt: corrupt.or((ahead > size.cast_signed()).then_some(span)),
+        }
+    }
+
+    /// Copies the payload of a committed record that [`pending`](Self::pending)
+    /// showed. False, with `payload` emptied, if the record was released
+    /// meanwhile.
+    #[must_use]
+    pub fn copy(&self, place: Place, payload: &mut Vec<u8>) -> bool {
+        payload.clear();
+        if space(place.length) > self.memory.size() {
+            return false;
+        }
+        copy_payload(&self.memory, place, payload);
+        let kept = overtaken(&self.memory, place.position).is_none();
+        if !kept {
+            payload.clear();
+        }
+        kept
+    }
+}
+
+/// Where the oldest record that is still whole starts.
+fn oldest<M: Memory>(memory: &M) -> u64 {
+    let (consumer, overwrite) = (memory.consumer(), memory.overwrite());
+    if overwrite.wrapping_sub(consumer).cast_signed() > 0 {
+        overwrite
+    } else {
+        consumer
+    }
+}
+
+/// Copies a payload word by word, whoever may be writing it.
+pub(crate) fn copy_payload<M: Memory>(memory: &M, place: Place, payload: &mut Vec<u8>) {
+    let data = memory.data();
+    payload.clear();
+    payload.reserve(place.length.next_multiple_of(4) as usize);
+    let start = place.position.wrapping_add(HEADER);
+    for at in (0..u64::from(place.length)).step_by(4) {
+        let word = data.word(start.wrapping_add(at));
+        payload.extend_from_slice(&word.to_ne_bytes());
+    }
+    payload.truncate(place.length as usize);
+}
+
+/// Where the oldest whole record starts now, if that is behind `position`.
+/// Whatever was read from there before this call is void then.
+fn overtaken<M: Memory>(memory: &M, position: u64) -> Option<u64> {
+    // ATOMICS: whoever wrote over the record had acquired the consumer position
+    // that freed it (__bpf_ringbuf_reserve); having read one of the bytes that it
+    // wrote, the load behind this fence sees that position or a later one.
+    M::fence(Ordering::Acquire);
+    let oldest = oldest(memory);
+    (oldest.wrapping_sub(position).cast_signed() > 0).then_some(oldest)
+}
+
+/// Iterator over the headers of a ring. Made by [`Peek::pending`].
+pub struct Pending<'p, M: Memory = Whole> {
+    memory: &'p M,
+    cursor: u64,
+    producer: u64,
+    corrupt: Option<Corrupt>,
+}
+
+impl<M: Memory> Iterator for Pending<'_, M> {
+    type Item = Seen;
+
+    fn next(&mut self) -> Option<Seen> {
+        if let Some(corrupt) = self.corrupt.take() {
+            self.cursor = self.producer;
+            return Some(Seen::Corrupt(corrupt));
+        }
+        let position = self.cursor;
+        let available = self.producer.wrapping_sub(position);
+        if available == 0 {
+            return None;
+        }
+        let word = self.memory.data().header(position);
+        if let Some(to) = overtaken(self.memory, position) {
+            // Beyond the producer of a moment ago there is nothing to tell.
+            let left = self.producer.wrapping_sub(to).cast_signed();
+            self.cursor = if left < 0 { self.producer } else { to };
+            return Some(Seen::Overtaken { from: position, to });
+        }
+        let length = word & LENGTH;
+        if space(length) > available {
+            self.cursor = self.producer;
+            return Some(Seen::Corrupt(Corrupt::Length {
+                position,
+                length,
+                available,
+            }));
+        }
+        self.cursor = position.wrapping_add(space(length));
+        let place = Place { position, length };
+        Some(if word & BUSY != 0 {
+            Seen::Busy(place)
+        } else if word & DISCARD != 0 {
+            Seen::Discarded(place)
+        } else {
+            Seen::Committed(place)
+        })
+    }
+}
+
+impl<M: Memory> FusedIterator for Pending<'_, M> {}
+
+impl<M: Memory> fmt::Debug for Pending<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending")
+            .field("position", &self.cursor)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,132 @@
+//! Several rings in one wait.
+
+use std::time::Duration;
+
+use crate::consumer::Head;
+use crate::error::{Corrupt, Error};
+use crate::memory::Consume;
+use crate::memory::mapped::Mapped;
+use crate::ring::Ring;
+use crate::wait::sys::Epoll;
+use crate::wait::{Sleeper, Stopper, Waiter, Wake};
+
+/// Rings that are waited for together.
+///
+/// ```
+/// # use mmap_ring::fake::{Commit, Kernel};
+/// # let (first, ring_of_first) = Kernel::new(4096)?;
+/// # let (second, ring_of_second) = Kernel::new(4096)?;
+/// use mmap_ring::{Set, Wake};
+///
+/// let mut set = Set::new();
+/// set.push(ring_of_first);
+/// set.push(ring_of_second);
+/// second.output(b"here", Commit::default());
+/// if set.wait(None)? == Wake::Ready {
+///     for (index, ring) in set.ready() {
+///         assert_eq!(index, 1);
+///         assert_eq!(ring.batch()?.records().next(), Some(b"here".as_slice()));
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Set<M: Consume = Mapped> {
+    rings: Rings<M>,
+    waiter: Waiter,
+}
+
+#[derive(Debug)]
+struct Rings<M: Consume>(Vec<Ring<M>>);
+
+impl<M: Consume> Sleeper for Rings<M> {
+    fn head(&self) -> Result<Head, Corrupt> {
+        let mut most = Head::Empty;
+        for ring in &self.0 {
+            most = most.max(ring.head()?);
+        }
+        Ok(most)
+    }
+
+    fn settle(&mut self) -> Result<Head, Corrupt> {
+        let mut most = Head::Empty;
+        for ring in &mut self.0 {
+            most = most.max(ring.consumer_mut().settle()?);
+        }
+        Ok(most)
+    }
+
+    fn watch(&self, epoll: &Epoll) -> Result<(), Error> {
+        self.0.iter().try_for_each(|ring| ring.watch(epoll))
+    }
+}
+
+impl<M: Consume> Default for Set<M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<M: Consume> Set<M> {
+    /// No rings yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            rings: Rings(Vec::new()),
+            waiter: Waiter::default(),
+        }
+    }
+
+    /// Adds a ring and returns its index: 0, 1, 2 and so on.
+    pub fn push(&mut self, ring: Ring<M>) -> usize {
+        self.rings.0.push(ring);
+        self.waiter.forget();
+        self.rings.0.len() - 1
+    }
+
+    /// Sleeps until one of the rings has a record to read or skip: see
+    /// [`Ring::wait`]. A ring with a busy head does not keep the others from
+    /// being waited for.
+    ///
+    /// # Errors
+    /// As [`Ring::wait`], for any of the rings.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
+        self.waiter.wait(&mut self.rings, timeout)
+    }
+
+    /// The rings that have a record to read or skip, or that are corrupt, which
+    /// their [`Ring::batch`] then tells; with their indices. It looks at the
+    /// rings anew and makes no system call.
+    pub fn ready(&mut self) -> impl Iterator<Item = (usize, &mut Ring<M>)> {
+        let rings = self.rings.0.iter_mut().enumerate();
+        rings.filter(|(_, ring)| !matches!(ring.head(), Ok(Head::Empty | Head::Busy)))
+    }
+
+    /// The rings, by their indices.
+    #[must_use]
+    pub fn rings(&self) -> &[Ring<M>] {
+        &self.rings.0
+    }
+
+    /// The rings, by their indices, to read from.
+    #[must_use]
+    pub fn rings_mut(&mut self) -> &mut [Ring<M>] {
+        &mut self.rings.0
+    }
+
+    /// A handle that ends [`wait`](Self::wait) from elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::System`] if there is no descriptor left for its pipe.
+    pub fn stopper(&mut self) -> Result<Stopper, Error> {
+        self.waiter.stopper()
+    }
+
+    /// Takes back all [stops](Stopper::stop) so far.
+    ///
+    /// # Errors
+    /// [`Error::System`] if the stopper's pipe cannot be read.
+    pub fn resume(&mut self) -> Result<(), Error> {
+        self.waiter.resume()
+    }
+}

@@ -1,0 +1,113 @@
+//! Rings that overwrite their oldest records.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::fake::{Commit, Heap, Kernel};
+use crate::{OverwriteRing, Seen, Wake};
+
+fn drain(ring: &mut OverwriteRing<Heap>) -> Vec<Vec<u8>> {
+    let mut records = Vec::new();
+    while let Some(record) = ring.record().unwrap() {
+        records.push(record.to_vec());
+    }
+    records
+}
+
+#[test]
+fn the_newest_records_are_kept_whole() {
+    for start in [0, 0_u64.wrapping_sub(64)] {
+        let (kernel, mut ring) = Kernel::overwriting(64, start).unwrap();
+        for byte in 0..10 {
+            assert!(kernel.output(&[byte; 8], Commit::NoWakeup));
+        }
+        // What is left lies still: the sound snapshot of a stopped ring.
+        let left: Vec<Seen> = kernel.peek().pending().collect();
+        assert_eq!(left.len(), 3, "{left:?}");
+        assert_eq!(drain(&mut ring), [[7; 8], [8; 8], [9; 8]]);
+        let losses = ring.losses();
+        assert_eq!((losses.overtaken, losses.bytes), (1, 7 * 16));
+        let positions = ring.positions();
+        assert_eq!(positions.consumer, positions.producer);
+        assert_eq!(ring.capacity(), 64);
+    }
+}
+
+#[test]
+fn only_an_uncommitted_record_stands_in_the_way() {
+    let (kernel, mut ring) = Kernel::overwriting(64, 0).unwrap();
+    let busy = kernel.reserve(8).unwrap();
+    kernel.output(&[1; 8], Commit::NoWakeup);
+    kernel.output(&[2; 8], Commit::NoWakeup);
+    assert!(!kernel.output(&[3; 8], Commit::NoWakeup));
+    assert!(drain(&mut ring).is_empty(), "busy");
+    busy.discard(Commit::NoWakeup);
+    assert!(kernel.output(&[3; 8], Commit::NoWakeup));
+    assert_eq!(drain(&mut ring), [[1; 8], [2; 8], [3; 8]]);
+    assert_eq!(ring.losses().bytes, 16, "the discarded one, overwritten");
+    kernel.reserve(8).unwrap().discard(Commit::NoWakeup);
+    assert!(drain(&mut ring).is_empty());
+    assert_eq!(ring.losses().discarded, 1);
+}
+
+#[test]
+fn a_reader_is_woken_and_can_wait() {
+    let (kernel, mut ring) = Kernel::overwriting(64, 0).unwrap();
+    let short = Duration::from_millis(20);
+    assert_eq!(ring.wait(Some(short)).unwrap(), Wake::TimedOut);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(short);
+            kernel.output(b"x", Commit::Adaptive);
+        });
+        assert_eq!(
+            ring.wait(Some(Duration::from_secs(60))).unwrap(),
+            Wake::Ready
+        );
+    });
+    assert_eq!(drain(&mut ring), [b"x"]);
+    let stopper = ring.stopper().unwrap();
+    stopper.stop();
+    assert_eq!(ring.wait(None).unwrap(), Wake::Stopped);
+    ring.resume().unwrap();
+}
+
+#[test]
+fn under_a_live_producer_every_record_is_whole_or_skipped() {
+    let count: u32 = if cfg!(miri) { 60 } else { 100_000 };
+    let (kernel, mut ring) = Kernel::overwriting(256, 0).unwrap();
+    let mut last = None;
+    let mut bytes_read = 0;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..count {
+                let payload = [number.to_ne_bytes(); 12].concat();
+                let length = 4 + number as usize % 44;
+                assert!(kernel.output(&payload[..length], Commit::NoWakeup));
+                if number % 64 == 0 {
+                    thread::yield_now();
+                }
+            }
+        });
+        while last != Some(count - 1) {
+            let Some(record) = ring.record().unwrap() else {
+                thread::yield_now();
+                continue;
+            };
+            let number = u32::from_ne_bytes(record[..4].try_into().unwrap());
+            assert!(last < Some(number), "{number} after {last:?}");
+            assert_eq!(record.len(), 4 + number as usize % 44);
+            let expected = number.to_ne_bytes();
+            assert!(
+                record
+                    .iter()
+                    .zip(expected.iter().cycle())
+                    .all(|(a, b)| a == b)
+            );
+            bytes_read += 8 + record.len().next_multiple_of(8) as u64;
+            last = Some(number);
+        }
+    });
+    let sent = ring.positions().producer;
+    assert_eq!(bytes_read + ring.losses().bytes, sent, "read or counted");
+}

@@ -1,0 +1,148 @@
+//! The bystander: disturbs nobody, and tells when it was overtaken.
+
+use std::thread;
+
+use crate::fake::{Commit, Kernel};
+use crate::{Corrupt, Place, Seen};
+
+fn place(position: u64, length: u32) -> Place {
+    Place { position, length }
+}
+
+#[test]
+fn every_state_of_a_record_is_seen_and_nothing_is_consumed() {
+    let (kernel, mut ring) = Kernel::new(256).unwrap();
+    let peek = kernel.peek();
+    assert_eq!(peek.pending().count(), 0);
+    kernel.output(b"read", Commit::Adaptive);
+    let discarded = kernel.reserve(3).unwrap();
+    let busy = kernel.reserve(20).unwrap();
+    discarded.discard(Commit::Adaptive);
+    kernel.output(b"behind", Commit::Adaptive);
+    let seen: Vec<Seen> = peek.pending().collect();
+    let expected = [
+        Seen::Committed(place(0, 4)),
+        Seen::Discarded(place(16, 3)),
+        Seen::Busy(place(32, 20)),
+        Seen::Committed(place(64, 6)),
+    ];
+    assert_eq!(seen, expected);
+    let mut payload = Vec::new();
+    assert!(peek.copy(place(64, 6), &mut payload));
+    assert_eq!(payload, b"behind");
+    assert_eq!(peek.positions(), ring.positions());
+    assert_eq!(peek.capacity(), 256);
+    assert_eq!(super::drain(&mut ring), [b"read"]);
+    assert!(!peek.copy(place(0, 4), &mut payload), "released");
+    assert!(payload.is_empty());
+    drop(busy);
+}
+
+#[test]
+fn a_walk_that_is_overtaken_says_so_and_goes_on_with_what_is_left() {
+    let (kernel, mut ring) = Kernel::new(128).unwrap();
+    for byte in 0..6 {
+        kernel.output(&[byte], Commit::Adaptive);
+    }
+    let peek = kernel.peek();
+    let mut pending = peek.pending();
+    assert_eq!(pending.next(), Some(Seen::Committed(place(0, 1))));
+    assert_eq!(ring.batch().unwrap().at_most(3).count(), 3);
+    let overtaken = Seen::Overtaken { from: 16, to: 48 };
+    assert_eq!(pending.next(), Some(overtaken));
+    assert_eq!(pending.next(), Some(Seen::Committed(place(48, 1))));
+    // Beyond everything that the walk was to tell of.
+    super::drain(&mut ring);
+    kernel.output(b"new", Commit::Adaptive);
+    super::drain(&mut ring);
+    let overtaken = Seen::Overtaken { from: 64, to: 112 };
+    assert_eq!(pending.next(), Some(overtaken));
+    assert_eq!(pending.next(), None);
+}
+
+#[test]
+fn corrupt_pages_are_told_once() {
+    let header = 100_u64.to_ne_bytes();
+    let corrupt = Corrupt::Length {
+        position: 0,
+        length: 100,
+        available: 16,
+    };
+    for (consumer, producer, expected) in [
+        (0, 16, corrupt),
+        (
+            4,
+            16,
+            Corrupt::Misaligned {
+                which: "consumer_pos",
+                position: 4,
+            },
+        ),
+        (
+            0,
+            72,
+            Corrupt::Span {
+                consumer: 0,
+                producer: 72,
+                size: 64,
+            },
+        ),
+    ] {
+        let (kernel, _ring) = Kernel::holding(64, consumer, producer, &header).unwrap();
+        let seen: Vec<Seen> = kernel.peek().pending().collect();
+        assert_eq!(seen, [Seen::Corrupt(expected)]);
+    }
+}
+
+#[test]
+fn what_a_moving_ring_shows_is_true() {
+    let count: u32 = if cfg!(miri) { 30 } else { 20_000 };
+    let (kernel, mut ring) = Kernel::new(128).unwrap();
+    let kernel = kernel.watched();
+    let peek = kernel.peek();
+    // Number n has n % 24 bytes, all of them n.
+    let truth = |position_of: &[u64], place: Place, payload: &[u8]| {
+        let number = position_of
+            .binary_search(&place.position)
+            .expect("a record's start");
+        assert_eq!(place.length, number as u32 % 24);
+        assert!(payload.iter().all(|byte| *byte == number as u8));
+    };
+    let mut position_of = Vec::new();
+    let mut position = 0;
+    for number in 0..count {
+        position_of.push(position);
+        position += 8 + u64::from((number % 24).next_multiple_of(8));
+    }
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..count {
+                let payload = vec![number as u8; number as usize % 24];
+                while !kernel.output(&payload, Commit::NoWakeup) {
+                    super::drain(&mut ring);
+                }
+            }
+        });
+        let mut payload = Vec::new();
+        loop {
+            let positions = peek.positions();
+            assert!(positions.waiting() <= 128, "{positions:?}");
+            for seen in peek.pending() {
+                match seen {
+                    Seen::Committed(place) if peek.copy(place, &mut payload) => {
+                        truth(&position_of, place, &payload);
+                    }
+                    Seen::Committed(place) | Seen::Busy(place) => {
+                        assert!(position_of.binary_search(&place.position).is_ok());
+                    }
+                    Seen::Overtaken { from, to } => assert!(from < to),
+                    other => panic!("{other:?}"),
+                }
+            }
+            if positions.producer == position {
+                break;
+            }
+            thread::yield_now();
+        }
+    });
+}

@@ -1,0 +1,89 @@
+//! Several rings in one wait.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::fake::{Commit, Heap, Kernel};
+use crate::{Set, Wake};
+
+const SHORT: Duration = Duration::from_millis(20);
+const LONG: Duration = Duration::from_secs(60);
+
+fn set(rings: usize) -> (Vec<Kernel>, Set<Heap>) {
+    let mut set = Set::new();
+    let kernels = (0..rings).map(|index| {
+        let (kernel, ring) = Kernel::new(256).unwrap();
+        assert_eq!(set.push(ring), index);
+        kernel
+    });
+    (kernels.collect(), set)
+}
+
+fn ready(set: &mut Set<Heap>) -> Vec<usize> {
+    set.ready().map(|(index, _)| index).collect()
+}
+
+#[test]
+fn a_wait_tells_which_rings_are_ready() {
+    let (kernels, mut set) = set(3);
+    assert_eq!(set.wait(Some(SHORT)).unwrap(), Wake::TimedOut);
+    assert!(ready(&mut set).is_empty());
+    for index in [1, 2] {
+        kernels[index].output(b"x", Commit::Adaptive);
+    }
+    assert_eq!(set.wait(None).unwrap(), Wake::Ready);
+    assert_eq!(ready(&mut set), [1, 2]);
+    for (_, ring) in set.ready() {
+        assert_eq!(super::drain(ring), [b"x"]);
+    }
+    assert!(ready(&mut set).is_empty());
+}
+
+#[test]
+fn any_ring_wakes_the_sleeper_even_one_added_later() {
+    let (mut kernels, mut set) = set(2);
+    assert_eq!(set.wait(Some(SHORT)).unwrap(), Wake::TimedOut);
+    let (kernel, ring) = Kernel::new(256).unwrap();
+    set.push(ring);
+    kernels.push(kernel);
+    for (index, kernel) in kernels.iter().enumerate() {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(SHORT);
+                kernel.output(b"x", Commit::Adaptive);
+            });
+            assert_eq!(set.wait(Some(LONG)).unwrap(), Wake::Ready);
+        });
+        assert_eq!(ready(&mut set), [index]);
+        super::drain(&mut set.rings_mut()[index]);
+    }
+    assert_eq!(set.rings().len(), 3);
+}
+
+#[test]
+fn a_busy_ring_does_not_hide_the_others() {
+    let (kernels, mut set) = set(2);
+    let busy = kernels[0].reserve(8).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(SHORT);
+            kernels[1].output(b"x", Commit::Adaptive);
+        });
+        assert_eq!(set.wait(Some(LONG)).unwrap(), Wake::Ready);
+    });
+    assert_eq!(ready(&mut set), [1]);
+    busy.submit(Commit::Adaptive);
+    assert_eq!(ready(&mut set), [0, 1]);
+}
+
+#[test]
+fn a_set_can_be_stopped() {
+    let (_kernels, mut set) = set(2);
+    let stopper = set.stopper().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| stopper.stop());
+        assert_eq!(set.wait(None).unwrap(), Wake::Stopped);
+    });
+    set.resume().unwrap();
+    assert_eq!(set.wait(Some(SHORT)).unwrap(), Wake::TimedOut);
+}

@@ -1,0 +1,211 @@
+//! Sending to a BPF program: the user ring buffer (`BPF_MAP_TYPE_USER_RINGBUF`,
+//! Linux 6.1).
+//!
+//! User space produces here and `bpf_user_ringbuf_drain` in a program consumes
+//! (`kernel/bpf/ringbuf.c`). The kernel trusts nothing that it finds: it refuses
+//! a producer position that is no multiple of 8 and a record of a wrong size.
+//!
+//! A sample is written in place, and only when it is submitted does the
+//! producer position move over it, so the kernel never meets a sample that is
+//! busy or given up, and a sample that was forgotten stops nobody.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::memory::user::{Produce, UserMapped};
+use crate::record::{HEADER, LENGTH, space};
+use crate::wait::sys::{Epoll, Interest};
+
+/// The one producer of a user ring buffer.
+///
+/// ```no_run
+/// # fn map_fd() -> std::os::fd::OwnedFd { unimplemented!() }
+/// use mmap_ring::UserRing;
+///
+/// let mut ring = UserRing::open(map_fd(), 4096)?;
+/// if let Some(mut sample) = ring.reserve(8)? {
+///     sample.copy_from_slice(&42_u64.to_ne_bytes());
+///     sample.submit();
+/// }
+/// # Ok::<(), mmap_ring::Error>(())
+/// ```
+pub struct UserRing<M: Produce = UserMapped> {
+    memory: M,
+    fd: OwnedFd,
+    /// Behind the last sample submitted.
+    producer: u64,
+    /// Made by the first wait for room.
+    epoll: Option<Epoll>,
+}
+
+impl UserRing<UserMapped> {
+    /// Maps the ring behind the descriptor of a `BPF_MAP_TYPE_USER_RINGBUF` map
+    /// (Linux 6.1) whose `max_entries` is `bytes`. Producing goes on where the last
+    /// producer stopped.
+    ///
+    /// # Errors
+    /// As [`Ring::open`](crate::Ring::open).
+    pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
+        let fd = map.into();
+        let memory = UserMapped::new(fd.as_fd(), bytes)?;
+        Ok(Self::over(memory, fd))
+    }
+}
+
+impl<M: Produce> UserRing<M> {
+    pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
+        Self {
+            producer: memory.producer(),
+            memory,
+            fd,
+            epoll: None,
+        }
+    }
+
+    /// Reserves a sample of `length` bytes; `None` if there is no room now. Its
+    /// bytes are whatever lay there: write them all.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] if the ring can never hold it: its capacity less 8 bytes
+    /// is the most.
+    pub fn reserve(&mut self, length: u32) -> Result<Option<Sample<'_, M>>, Error> {
+        if !self.has_room(length)? {
+            return Ok(None);
+        }
+        Ok(Some(Sample { ring: self, length }))
+    }
+
+    /// As [`reserve`](Self::reserve), but waits until there is room, at most
+    /// `timeout` (for ever if `None`). The kernel tells of room when a drain ends
+    /// that took a sample, unless it was called with `BPF_RB_NO_WAKEUP`.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve), and [`Error::System`] if epoll cannot be set
+    /// up or waited for.
+    pub fn reserve_within(
+        &mut self,
+        length: u32,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Sample<'_, M>>, Error> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        // A wake-up sent after this look is kept by epoll, which has been watching
+        // since before it.
+        while !self.has_room(length)? {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Ok(None);
+            }
+            match &self.epoll {
+                Some(epoll) => epoll.wait(left, |_| ())?,
+                None => {
+                    let epoll = Epoll::new()?;
+                    epoll.add(self.fd.as_fd(), Interest::Room, 0)?;
+                    self.epoll = Some(epoll);
+                }
+            }
+        }
+        Ok(Some(Sample { ring: self, length }))
+    }
+
+    /// Bytes that samples can take now, headers and padding included.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        let consumer = self.memory.consumer();
+        // ATOMICS: acquires smp_store_release(&rb->consumer_pos) in
+        // __bpf_user_ringbuf_sample_release: the kernel has done with what it
+        // freed.
+        M::fence(Ordering::Acquire);
+        let waiting = self.producer.wrapping_sub(consumer);
+        self.memory.size().saturating_sub(waiting)
+    }
+
+    /// Size of the ring's data in bytes: the map's `max_entries`.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.memory.size()
+    }
+
+    fn has_room(&self, length: u32) -> Result<bool, Error> {
+        let most = self.memory.size() - HEADER;
+        if u64::from(length) > most || length > LENGTH {
+            return Err(Error::TooLong { length, most });
+        }
+        Ok(space(length) <= self.room())
+    }
+}
+
+/// The map's descriptor, writable while the ring has room.
+impl<M: Produce> AsFd for UserRing<M> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl<M: Produce> fmt::Debug for UserRing<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserRing")
+            .field("fd", &self.fd)
+            .field("capacity", &self.capacity())
+            .field("room", &self.room())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A sample that is being written. Given up if it is dropped: the kernel never
+/// sees it.
+#[must_use = "a sample is sent by `submit`"]
+pub struct Sample<'r, M: Produce = UserMapped> {
+    ring: &'r mut UserRing<M>,
+    length: u32,
+}
+
+impl<M: Produce> Sample<'_, M> {
+    /// Sends the sample: the next drain takes it.
+    pub fn submit(self) {
+        let ring = self.ring;
+        let position = ring.producer;
+        ring.memory.set_header(position, self.length);
+        ring.producer = position.wrapping_add(space(self.length));
+        // ATOMICS: pairs with smp_load_acquire(&rb->producer_pos) in
+        // __bpf_user_ringbuf_peek: who sees the position sees header and payload.
+        ring.memory.set_producer(ring.producer, Ordering::Release);
+    }
+
+    /// Gives the sample up, as dropping it does. Costs nothing and takes no room.
+    pub fn discard(self) {}
+}
+
+impl<M: Produce> Deref for Sample<'_, M> {
+    type Target = [u8];
+
+    #[expect(unsafe_code, reason = "borrows memory that only this sample has")]
+    fn deref(&self) -> &[u8] {
+        let Self { ring, length } = self;
+        // SAFETY: `has_room` found that the record fits between the producer
+        // position and what the kernel has freed, so also in the ring, and acquired
+        // the latter. The producer position moves only when the sample is consumed,
+        // and its borrow of the ring keeps others away.
+        unsafe { ring.memory.payload(ring.producer, *length) }
+    }
+}
+
+impl<M: Produce> DerefMut for Sample<'_, M> {
+    #[expect(unsafe_code, reason = "borrows memory that only this sample has")]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let Self { ring, length } = self;
+        // SAFETY: as in `deref`; and the sample itself is borrowed mutably.
+        unsafe { ring.memory.payload(ring.producer, *length) }
+    }
+}
+
+impl<M: Produce> fmt::Debug for Sample<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sample")
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,37 @@
+//! Every consumer of BPF perf buffers, behind one trait.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+mod aya;
+mod bench;
+mod libbpf;
+mod ours;
+mod producer;
+
+pub use bench::{Effort, instructions, main};
+
+use crate::ring::Sink;
+
+/// Data pages of each CPU's buffer: those of the kernel's own `bench ringbufs`.
+const PAGES: usize = 128;
+/// How long a consumer sleeps at most before it looks whether to stop.
+const NAP: Duration = Duration::from_millis(100);
+
+/// One consumer.
+trait Peer<S: Sink>: Sized {
+    const NAME: &'static str;
+
+    /// `map` is a perf event array with a slot for each CPU.
+    fn open(map: &OwnedFd) -> Self;
+
+    /// Takes what is there, without waiting.
+    fn drain(&mut self);
+
+    /// Waits and takes until `stop`.
+    fn serve(&mut self, stop: &AtomicBool);
+
+    /// What was taken so far.
+    fn sink(&mut self) -> &mut S;
+}
