@@ -232,7 +232,7 @@ fn processes() -> Ran {
     early.says("left with status 0 before the harness could say")?;
     let abort = sick("sick::abort", &[])?;
     abort.left(1)?;
-    abort.says("killed by signal 6 (ABRT)")?;
+    abort.says("killed by signal 6 (SIGABRT)")?;
     let daemon = sick("sick::daemon", &[])?;
     daemon.left(0)?;
     daemon.within(60)?;
