@@ -4,7 +4,7 @@
 //! to put into an array. That somebody is here.
 
 #[cfg(feature = "perf")]
-pub use perf::PerfBuffers;
+pub use perf::PerfEventArray;
 
 #[cfg(any(feature = "ring", feature = "perf"))]
 use crate::{Error, Map, MapType};
@@ -41,22 +41,18 @@ impl Map {
 #[cfg(feature = "perf")]
 mod perf {
     use std::{
-        ops::{Deref, DerefMut},
-        os::fd::{AsFd, AsRawFd, OwnedFd},
+        io,
+        os::fd::{AsFd, AsRawFd, BorrowedFd},
     };
 
-    use perf_reader::{Options, Set};
+    use perf_reader::{Options, Slots, Stream};
 
-    use crate::{Error, Map, MapType};
+    use crate::{Error, Map, MapType, sys::elements::Elements};
 
-    /// The perf buffers of all online CPUs, each in its slot of a `PERF_EVENT_ARRAY`.
-    ///
-    /// A slot is emptied when the descriptor that filled it is closed, so this holds one.
+    /// A `PERF_EVENT_ARRAY` as the place where programs look for perf buffers. A slot is emptied when the descriptor that
+    /// filled it is closed, so this holds one.
     #[derive(Debug)]
-    pub struct PerfBuffers {
-        set: Set,
-        _array: OwnedFd,
-    }
+    pub struct PerfEventArray(Elements);
 
     impl Map {
         /// Opens a perf buffer of `pages` data pages (a power of two) on every online CPU and puts it into this map, where
@@ -64,34 +60,19 @@ mod perf {
         ///
         /// # Errors
         ///
-        /// [`Error::Unfit`] if the map is no `PERF_EVENT_ARRAY`; [`Error::Perf`] if a buffer cannot be opened;
-        /// [`Error::Kernel`] if the map does not take it (E2BIG: it has fewer slots than there are CPUs).
-        pub fn perf_buffers(&self, pages: usize, options: &Options) -> Result<PerfBuffers, Error> {
+        /// [`Error::Unfit`] if the map is no `PERF_EVENT_ARRAY`; [`Error::Perf`] if a buffer cannot be opened, or the map
+        /// does not take it (E2BIG: it has fewer slots than there are CPUs).
+        pub fn perf_buffers(&self, pages: usize, options: &Options) -> Result<Stream<PerfEventArray>, Error> {
             self.must_be(MapType::PERF_EVENT_ARRAY, "read it as perf buffers")?;
-            let array = self
-                .as_fd()
-                .try_clone_to_owned()
-                .map_err(|error| self.failed("duplicate the descriptor of", &error))?;
-            let set = Set::open(pages, options)?;
-            for buffer in &set {
-                let fd = buffer.as_fd().as_raw_fd();
-                self.update(&buffer.cpu().to_ne_bytes(), &fd.to_ne_bytes())?;
-            }
-            Ok(PerfBuffers { set, _array: array })
+            let array = self.as_fd().try_clone_to_owned().and_then(Elements::new);
+            let array = array.map_err(|error| self.failed("duplicate the descriptor of", &error))?;
+            Ok(Stream::open(pages, options, PerfEventArray(array))?)
         }
     }
 
-    impl Deref for PerfBuffers {
-        type Target = Set;
-
-        fn deref(&self) -> &Set {
-            &self.set
-        }
-    }
-
-    impl DerefMut for PerfBuffers {
-        fn deref_mut(&mut self) -> &mut Set {
-            &mut self.set
+    impl Slots for PerfEventArray {
+        fn set(&self, cpu: u32, event: BorrowedFd<'_>) -> io::Result<()> {
+            self.0.update(&cpu.to_ne_bytes(), &event.as_raw_fd().to_ne_bytes(), 0)
         }
     }
 }

@@ -6,7 +6,7 @@
 //!     bytes ──Object::parse──▶ Object ──load──▶ Loaded ──attach──▶ Link        drop it: detached
 //!                              a plain value     │
 //!                                                └─map("events")─▶ Map ──ring()──▶ mmap_ring::Ring
-//!                                                                      └─perf_buffers()─▶ PerfBuffers
+//!                                                                      └─perf_buffers()─▶ perf_reader::Stream
 //! ```
 //!
 //! [`Object::parse`] makes no system call. [`Object::load`] makes the maps, links the instructions, and has the verifier
@@ -21,7 +21,9 @@
 //! Linux 5.5 is the oldest kernel that this crate is written for; what needs a newer one says so.
 
 mod attach;
+pub mod btf;
 mod buffers;
+pub mod core_relo;
 mod cpus;
 mod error;
 mod load;
@@ -36,13 +38,13 @@ mod sys;
 
 pub use attach::{Link, Tracepoint, Uprobe};
 #[cfg(feature = "perf")]
-pub use buffers::PerfBuffers;
+pub use buffers::PerfEventArray;
 pub use error::Error;
 pub use load::Loaded;
-pub use map::Map;
+pub use map::{Map, PerCpu};
 pub use map_flags::MapFlags;
 pub use map_type::MapType;
-pub use object::{MapSpec, Object, ProgramSpec, Section, SetAside, Target};
+pub use object::{MapSpec, Object, Pinning, ProgramSpec, Section, SetAside, Target};
 pub use program::Program;
 pub use program_type::ProgramType;
 pub use sys::Errno;

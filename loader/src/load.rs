@@ -5,14 +5,13 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
-use aya_obj::btf::BtfFeatures;
 use log::{debug, warn};
 
 use crate::{
-    Errno, Error, Link, Map, Object, Program,
+    Errno, Error, Link, Map, MapSpec, Object, Program,
     object::no_such,
     probe::{self, Support, charged},
     program::Shared,
@@ -44,13 +43,9 @@ impl Object {
                 "it wants CO-RE relocation against the kernel's BTF, which this loader does not do yet".to_owned();
             return Err(Error::Object { why });
         }
-        let mut maps = BTreeMap::new();
-        let mut places = HashMap::new();
-        for spec in &self.maps {
-            let map = Map::create(spec, btf.as_ref().map(AsFd::as_fd))?;
-            places.insert(spec.place, map.as_fd().as_raw_fd());
-            maps.insert(spec.name.clone(), map);
-        }
+        let maps = self.create_maps(btf.as_ref().map(AsFd::as_fd))?;
+        let places = self.maps.iter().filter_map(|spec| Some((spec.place, maps.get(&spec.name)?.as_fd().as_raw_fd())));
+        let places: HashMap<_, _> = places.collect();
         let shared = Shared {
             license: &self.parsed.license,
             kernel_version: self.parsed.kernel_version.unwrap_or(0),
@@ -61,7 +56,19 @@ impl Object {
             let linked = self.link(spec, &places)?;
             programs.insert(spec.name.clone(), Program::load(spec.clone(), &linked, &shared)?);
         }
-        Ok(Loaded { maps, programs })
+        let loaded = Loaded { maps, programs };
+        loaded.fill(&self.maps)?;
+        Ok(loaded)
+    }
+
+    /// Makes the maps; those that hold others last.
+    fn create_maps(&self, btf: Option<BorrowedFd<'_>>) -> Result<BTreeMap<String, Map>, Error> {
+        let (outer, plain): (Vec<_>, Vec<_>) = self.maps.iter().partition(|map| map.inner.is_some());
+        let mut maps = BTreeMap::new();
+        for spec in plain.into_iter().chain(outer) {
+            maps.insert(spec.name.clone(), Map::make(spec, &self.pins, btf)?);
+        }
+        Ok(maps)
     }
 
     /// Loads the object's BTF. It serves readers of maps and of verifier logs; programs of the kinds that this loader
@@ -70,34 +77,50 @@ impl Object {
     /// A new kernel takes everything. An old one refuses all of it for one kind that it does not know; only then is it
     /// asked about each kind, and given what it takes.
     fn load_btf(&mut self) -> Option<OwnedFd> {
-        let original = self.parsed.btf.clone()?;
-        let every = BtfFeatures::new(true, true, true, true, true, true, true, true);
-        let loaded = self.load_btf_as(&every).or_else(|why| {
+        let bytes = self.btf()?;
+        let loaded = load_btf(&bytes).or_else(|why| {
             debug!("the kernel does not take the object's BTF as it is: {why}");
-            self.parsed.btf = Some(original);
             match probe::btf() {
-                Support::Yes => self.load_btf_as(probe::btf_features()),
+                Support::Yes => load_btf(&self.sanitized(&bytes)?),
                 answer => Err(format!("BTF is {answer}")),
             }
         });
-        loaded.inspect_err(|why| debug!("the object's BTF stays behind: {why}")).ok().flatten()
+        loaded.inspect_err(|why| debug!("the object's BTF stays behind: {why}")).ok()
     }
 
-    /// Rewrites the object's BTF to what `features` allow, and loads it.
-    fn load_btf_as(&mut self, features: &BtfFeatures) -> Result<Option<OwnedFd>, String> {
-        let Some(btf) = self.parsed.fixup_and_sanitize_btf(features).map_err(|error| error.to_string())? else {
-            return Ok(None);
-        };
-        charged(|| {
-            let why = "loads the object's BTF: types of maps, names of functions, lines of source";
-            bpf::btf_load(&btf.to_bytes(), &mut [], why)
-        })
-        .map(Some)
-        .map_err(|error| Errno::of(&error).to_string())
+    /// The BTF rewritten to what this kernel takes.
+    fn sanitized(&mut self, bytes: &[u8]) -> Result<Vec<u8>, String> {
+        let btf = aya_obj::btf::Btf::parse(bytes, self.parsed.endianness).map_err(|error| error.to_string())?;
+        self.parsed.btf = Some(btf);
+        match self.parsed.fixup_and_sanitize_btf(probe::btf_features()) {
+            Ok(Some(btf)) => Ok(btf.to_bytes()),
+            Ok(None) => Err("it is empty".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 
+fn load_btf(bytes: &[u8]) -> Result<OwnedFd, String> {
+    let why = "loads the object's BTF: types of maps, names of functions, lines of source";
+    charged(|| bpf::btf_load(bytes, &mut [], why)).map_err(|error| Errno::of(&error).to_string())
+}
+
 impl Loaded {
+    /// Puts into maps of maps and of programs what they hold from the start.
+    fn fill(&self, specs: &[MapSpec]) -> Result<(), Error> {
+        for spec in specs {
+            for (key, name) in &spec.values {
+                let map = self.map(&spec.name)?;
+                let held = match spec.inner {
+                    Some(_) => self.map(name)?.as_fd(),
+                    None => self.program(name)?.as_fd(),
+                };
+                map.update(&key.to_ne_bytes(), &held.as_raw_fd().to_ne_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
     /// A map by its name in the object.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Maps: created from their description, then read and written.
 
+mod pin;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use log::info;
@@ -23,23 +25,17 @@ pub struct Map {
     elements: Elements,
 }
 
+/// One value for each possible CPU, with the CPU's number.
+pub type PerCpu = Vec<(u32, Vec<u8>)>;
+
 impl Map {
     /// Makes the map that `spec` describes, with the object's BTF for its key and value if the kernel takes it.
     pub(crate) fn create(spec: &MapSpec, btf: Option<BorrowedFd<'_>>) -> Result<Self, Error> {
-        let mut attr = MapCreate {
-            map_type: spec.map_type,
-            key_size: spec.key_size,
-            value_size: spec.value_size,
-            max_entries: max_entries(spec)?,
-            map_flags: spec.map_flags.bits(),
-            map_name: Name::cut(&spec.name),
-            map_extra: spec.map_extra,
-            ..MapCreate::default()
-        };
-        if spec.map_type == MapType::PERF_EVENT_ARRAY {
-            (attr.key_size, attr.value_size) = (4, 4);
-        } else if spec.map_type.is_ring() {
-            (attr.key_size, attr.value_size) = (0, 0);
+        let mut attr = corrected(spec)?;
+        // The pattern is only looked at while the map is made.
+        let inner = spec.inner.as_deref().map(|inner| Self::create(inner, btf)).transpose()?;
+        if let Some(inner) = &inner {
+            attr.inner_map_fd = number(inner.as_fd());
         }
         if let Some(btf) = btf
             && !spec.map_type.refuses_btf()
@@ -123,23 +119,24 @@ impl Map {
         Ok(found.then_some(value))
     }
 
-    /// The values of `key` in a per-CPU map, one for each possible CPU in ascending order; `None` if there is no such key.
+    /// The values of `key` in a per-CPU map, with the numbers of the possible CPUs, ascending; `None` if there is no such
+    /// key.
     ///
     /// # Errors
     ///
     /// As [`Map::lookup`]; [`Error::Unfit`] if the map is not per-CPU.
-    pub fn lookup_per_cpu(&self, key: &[u8]) -> Result<Option<Vec<Vec<u8>>>, Error> {
+    pub fn lookup_per_cpu(&self, key: &[u8]) -> Result<Option<PerCpu>, Error> {
         if !self.map_type().is_per_cpu() {
             return Err(Error::Unfit {
                 attempt: format!("look up a value for each CPU in the map `{}`", self.name),
                 why: format!("it is a {}, which has one value for all CPUs", self.map_type()),
             });
         }
+        let Some(all) = self.lookup(key)? else { return Ok(None) };
+        let cpus = cpus::possible().map_err(|error| self.failed("tell the CPUs of", &error))?;
         let size = self.elements.info().value_size as usize;
-        let padded = size.next_multiple_of(8).max(1);
-        Ok(self
-            .lookup(key)?
-            .map(|all| all.chunks_exact(padded).filter_map(|one| one.get(..size)).map(<[u8]>::to_vec).collect()))
+        let values = all.chunks(size.next_multiple_of(8).max(1)).filter_map(|value| value.get(..size));
+        Ok(Some(cpus.into_iter().zip(values.map(<[u8]>::to_vec)).collect()))
     }
 
     /// Sets the value of `key`, whether it was there before or not.
@@ -199,6 +196,27 @@ impl AsFd for Map {
 
 /// The kernel-internal "not supported", which bpf(2) lets out.
 const ENOTSUPP: i32 = 524;
+
+/// The description as the kernel will take it.
+fn corrected(spec: &MapSpec) -> Result<MapCreate, Error> {
+    let mut attr = MapCreate {
+        map_type: spec.map_type,
+        key_size: spec.key_size,
+        value_size: spec.value_size,
+        max_entries: max_entries(spec)?,
+        map_flags: spec.map_flags.bits(),
+        numa_node: spec.numa_node,
+        map_name: Name::cut(&spec.name),
+        map_extra: spec.map_extra,
+        ..MapCreate::default()
+    };
+    if spec.map_type == MapType::PERF_EVENT_ARRAY {
+        (attr.key_size, attr.value_size) = (4, 4);
+    } else if spec.map_type.is_ring() {
+        (attr.key_size, attr.value_size) = (0, 0);
+    }
+    Ok(attr)
+}
 
 /// The number of elements as the kernel will take it.
 fn max_entries(spec: &MapSpec) -> Result<u32, Error> {

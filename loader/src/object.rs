@@ -4,25 +4,32 @@
 //! changed; [`Object::load`] then meets the kernel.
 
 mod btf;
-mod btf_ext;
 mod elf;
 mod function;
+mod infos;
 pub(crate) mod link;
+mod maps;
 mod palatable;
 mod section;
 mod target;
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+};
 
 pub use section::Section;
 pub use target::Target;
 
 use self::{
-    btf_ext::BtfExt,
     function::{Function, Start},
+    infos::Infos,
     link::{Linked, Place},
 };
-use crate::{Error, MapFlags, MapType};
+use crate::{
+    Error, MapFlags, MapType,
+    btf::{Btf, Ext},
+};
 
 /// A parsed object file.
 ///
@@ -41,11 +48,17 @@ use crate::{Error, MapFlags, MapType};
 pub struct Object {
     pub(crate) parsed: aya_obj::Object,
     elf: elf::Elf,
+    /// Some instructions depend on the layout of the kernel's structures.
+    core: bool,
     functions: BTreeMap<Start, Function>,
     pub(crate) maps: Vec<MapSpec>,
     pub(crate) programs: Vec<ProgramSpec>,
     set_aside: Vec<SetAside>,
+    pub(crate) pins: PathBuf,
 }
+
+/// Where maps are pinned by name unless told otherwise, as libbpf does.
+const PINS: &str = "/sys/fs/bpf";
 
 /// A map as the object describes it. The public fields may be changed before loading.
 #[derive(Debug, Clone)]
@@ -66,11 +79,29 @@ pub struct MapSpec {
     pub map_flags: MapFlags,
     /// `map_extra`, whose meaning depends on the kind of map.
     pub map_extra: u64,
+    /// The node to allocate it on, with [`MapFlags::NUMA_NODE`].
+    pub numa_node: u32,
+    /// Whether it is to outlive the process under its name.
+    pub pinning: Pinning,
+    /// The pattern of the maps that this one holds, for a map of maps.
+    pub inner: Option<Box<MapSpec>>,
+    /// What it holds from the start: keys, and names of maps or programs.
+    pub values: Vec<(u32, String)>,
     pub(crate) btf_key_type_id: u32,
     pub(crate) btf_value_type_id: u32,
     /// Contents to be written before any program runs: global data.
     pub(crate) contents: Option<Contents>,
     pub(crate) place: Place,
+}
+
+/// Whether a map is found again by others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pinning {
+    /// It dies with its last user.
+    None,
+    /// It is pinned under its name in the folder for pins, or taken from there if it is there already and of the same
+    /// description.
+    ByName,
 }
 
 /// A data section's bytes.
@@ -115,25 +146,22 @@ impl Object {
     /// loaded is no error: see [`Object::set_aside`].
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let elf = elf::Elf::read(bytes)?;
-        let mut infos = BtfExt::default();
-        if !elf.btf(".BTF").is_empty() {
-            let strings = btf::check(elf.btf(".BTF"))?;
-            if !elf.btf(".BTF.ext").is_empty() {
-                btf::check_ext(elf.btf(".BTF.ext"), strings.len() as u32)?;
-                infos = BtfExt::read(elf.btf(".BTF.ext"), strings);
-            }
-        }
-        let parsed =
-            aya_obj::Object::parse(&palatable::palatable(bytes, &elf)).map_err(|error| broken(chain(&error)))?;
+        let btf = match elf.btf(".BTF") {
+            [] => None,
+            bytes => Some(Btf::parse(bytes).map_err(|why| broken(why.to_string()))?),
+        };
+        let ext = match (&btf, elf.btf(".BTF.ext")) {
+            (None, _) | (_, []) => None,
+            (Some(btf), bytes) => Some((Ext::parse(bytes, btf).map_err(|why| broken(why.to_string()))?, btf)),
+        };
+        let infos = ext.as_ref().map(|(ext, btf)| Infos::new(ext, btf)).unwrap_or_default();
+        let core = ext.as_ref().is_some_and(|(ext, _)| ext.core_relo().next().is_some());
+        let maps = maps::read(&elf, btf.as_ref())?;
         let functions = function::read(&elf, &infos);
         let (programs, set_aside) = programs(&elf, &functions);
-
-        let mut maps: Vec<_> = parsed.maps.iter().map(|(name, map)| MapSpec::new(name, map)).collect();
-        maps.sort_by_key(|map| match map.place {
-            Place::Section(section) => (0, section),
-            Place::Symbol(symbol) => (1, symbol),
-        });
-        Ok(Self { parsed, elf, functions, maps, programs, set_aside })
+        let parsed =
+            aya_obj::Object::parse(&palatable::palatable(bytes, &elf)).map_err(|error| broken(chain(&error)))?;
+        Ok(Self { parsed, elf, core, functions, maps, programs, set_aside, pins: PathBuf::from(PINS) })
     }
 
     /// The maps, in the file's order, global data first.
@@ -178,6 +206,11 @@ impl Object {
         self.maps.get_mut(index).ok_or_else(|| broken("a map has vanished"))
     }
 
+    /// Sets the folder for maps that are pinned by name; `/sys/fs/bpf` otherwise. It must be there, on a bpf file system.
+    pub fn set_pins(&mut self, folder: impl AsRef<Path>) {
+        self.pins = folder.as_ref().to_owned();
+    }
+
     /// Sets a global variable before loading. For one in `.rodata` this is the last chance: the verifier takes its value
     /// for a constant, and leaves out what it makes unreachable.
     ///
@@ -214,7 +247,12 @@ impl Object {
 
     /// Whether instructions depend on the layout of the running kernel's structures.
     pub(crate) fn wants_core_relocation(&self) -> bool {
-        btf_ext::has_core_relocations(self.elf.btf(".BTF.ext"))
+        self.core
+    }
+
+    /// The object's BTF with what only the linker knows: how large sections of data are, and where in them variables lie.
+    pub(crate) fn btf(&self) -> Option<Vec<u8>> {
+        btf::completed(&self.elf)
     }
 
     /// One program's instructions with the maps' descriptors in them.
@@ -224,31 +262,23 @@ impl Object {
 }
 
 impl MapSpec {
-    fn new(name: &str, map: &aya_obj::Map) -> Self {
-        use aya_obj::EbpfSectionKind as Kind;
-        let (btf_key_type_id, btf_value_type_id) = match map {
-            aya_obj::Map::Btf(map) => (map.def.btf_key_type_id, map.def.btf_value_type_id),
-            aya_obj::Map::Legacy(_) => (0, 0),
-        };
-        let contents = match map.section_kind() {
-            Kind::Data | Kind::Rodata => {
-                Some(Contents { bytes: map.data().to_vec(), constant: map.section_kind() == Kind::Rodata })
-            }
-            // .bss is what a new map holds anyway: zeroes.
-            _ => None,
-        };
+    fn new(name: &str, map_type: MapType, place: Place) -> Self {
         Self {
             name: name.to_owned(),
-            map_type: MapType(map.map_type()),
-            key_size: map.key_size(),
-            value_size: map.value_size(),
-            max_entries: map.max_entries(),
-            map_flags: MapFlags::from_bits_retain(map.map_flags()),
-            map_extra: map.map_extra(),
-            btf_key_type_id,
-            btf_value_type_id,
-            contents,
-            place: map.symbol_index().map_or(Place::Section(map.section_index()), Place::Symbol),
+            map_type,
+            key_size: 0,
+            value_size: 0,
+            max_entries: 0,
+            map_flags: MapFlags::default(),
+            map_extra: 0,
+            numa_node: 0,
+            pinning: Pinning::None,
+            inner: None,
+            values: Vec::new(),
+            btf_key_type_id: 0,
+            btf_value_type_id: 0,
+            contents: None,
+            place,
         }
     }
 }

@@ -33,16 +33,25 @@ type Relocations = BTreeMap<usize, BTreeMap<u64, Relocation>>;
 pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) executable: bool,
-    size: u64,
-    /// What is in it, if it is code or BTF.
-    bytes: Vec<u8>,
+    pub(crate) size: u64,
+    /// What is in it, if that matters: code, BTF, maps and data. A section without contents in the file has none.
+    bytes: Option<Vec<u8>>,
 }
 
 impl Section {
-    /// `size` bytes of instructions at `address`.
-    pub(crate) fn code(&self, address: u64, size: u64) -> Option<&[u8]> {
+    /// `size` bytes at `address`.
+    pub(crate) fn bytes_at(&self, address: u64, size: u64) -> Option<&[u8]> {
         let (start, end) = (usize::try_from(address).ok()?, usize::try_from(address.checked_add(size)?).ok()?);
-        self.bytes.get(start..end)
+        self.contents()?.get(start..end)
+    }
+
+    pub(crate) fn contents(&self) -> Option<&[u8]> {
+        self.bytes.as_deref()
+    }
+
+    /// Whether it holds global variables, and becomes a map.
+    pub(crate) fn is_data(&self) -> bool {
+        !self.executable && [".data", ".rodata", ".bss"].iter().any(|kind| has_prefix(&self.name, kind))
     }
 }
 
@@ -104,7 +113,8 @@ impl Elf {
 
     /// What is in `.BTF` or `.BTF.ext`; empty if there is none.
     pub(crate) fn btf(&self, name: &str) -> &[u8] {
-        self.sections.iter().find(|section| section.name == name).map_or(&[], |section| &section.bytes)
+        let section = self.sections.iter().find(|section| section.name == name);
+        section.and_then(Section::contents).unwrap_or_default()
     }
 
     /// The functions that the file defines, in its order.
@@ -127,6 +137,18 @@ impl Elf {
 
     pub(crate) fn variable(&self, name: &str) -> Option<&Symbol> {
         self.variables().find(|variable| variable.name == name)
+    }
+
+    /// The named symbols in a section that stand for data, with their places in the table.
+    pub(crate) fn symbols_in(&self, section: usize) -> impl Iterator<Item = (usize, &Symbol)> {
+        let all = self.symbols.iter().enumerate();
+        all.filter(move |(_, symbol)| symbol.section == Some(section) && !symbol.is_section && !symbol.name.is_empty())
+    }
+
+    /// What the words of a section refer to: offset and symbol.
+    pub(crate) fn references(&self, section: usize) -> impl Iterator<Item = (u64, &Symbol)> {
+        let relocations = self.relocations.get(&section).into_iter().flatten();
+        relocations.filter_map(|(&offset, relocation)| Some((offset, self.symbols.get(relocation.symbol)?)))
     }
 
     /// What the instruction at `offset` bytes in `section` refers to, and that symbol's place in the table.
@@ -171,9 +193,13 @@ impl File<'_> {
             if section.sh_addr(self.endian) != 0 {
                 return Err(broken(format!("section `{name}` has an address: this is no relocatable object")));
             }
-            let needed = executable || is_btf;
-            let bytes = if needed { section.data(self.endian, self.data).unwrap_or_default() } else { &[] };
-            sections.push(Section { name: name.to_owned(), executable, size, bytes: bytes.to_vec() });
+            let mut read = Section { name: name.to_owned(), executable, size, bytes: None };
+            let wanted =
+                executable || is_btf || read.is_data() || has_prefix(name, ".maps") || has_prefix(name, "maps");
+            if wanted && section.sh_type(self.endian) != elf::SHT_NOBITS {
+                read.bytes = section.data(self.endian, self.data).ok().map(<[u8]>::to_vec);
+            }
+            sections.push(read);
         }
         Ok(sections)
     }
@@ -223,7 +249,7 @@ impl File<'_> {
             let target = sections
                 .get(changed)
                 .ok_or_else(|| broken(format!("there are relocations for section {changed}, which does not exist")))?;
-            if !target.executable {
+            if !target.executable && target.name != ".maps" {
                 // BTF and debug information have relocations too; nobody needs them.
                 continue;
             }
@@ -248,6 +274,11 @@ impl File<'_> {
         }
         Ok(relocations)
     }
+}
+
+/// `name` is `kind`, or `kind` with something behind a dot or slash.
+fn has_prefix(name: &str, kind: &str) -> bool {
+    name.strip_prefix(kind).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']))
 }
 
 fn broken(why: impl Into<String>) -> Error {

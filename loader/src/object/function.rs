@@ -1,10 +1,10 @@
-//! Functions: runs of instructions with a name, and what `.BTF.ext` tells of them.
+//! Functions: runs of instructions with a name, and what is told of them.
 
 use std::collections::BTreeMap;
 
 use aya_obj::generated::{bpf_func_info, bpf_insn, bpf_line_info};
 
-use super::{btf_ext::BtfExt, elf::Elf};
+use super::{elf::Elf, infos::Infos};
 
 /// Where a function starts: its section, and bytes from that section's start. Two text sections both start at address 0,
 /// so neither is enough alone.
@@ -23,15 +23,15 @@ pub(crate) struct Function {
 }
 
 /// All functions of the object. Where several symbols name the same place, the first global one counts.
-pub(super) fn read(elf: &Elf, ext: &BtfExt) -> BTreeMap<Start, Function> {
+pub(super) fn read(elf: &Elf, infos: &Infos) -> BTreeMap<Start, Function> {
     let mut functions = BTreeMap::new();
     for symbol in elf.functions() {
         let Some(section) = symbol.section else { continue };
-        let Some(bytes) = elf.section(section).and_then(|section| section.code(symbol.address, symbol.size)) else {
+        let Some(bytes) = elf.section(section).and_then(|section| section.bytes_at(symbol.address, symbol.size)) else {
             continue;
         };
         let name = elf.section(section).map_or("", |section| &section.name);
-        let (func_info, line_info) = ext.of_function(name, symbol.address, symbol.size);
+        let (func_info, line_info) = infos.of_function(name, symbol.address, symbol.size);
         let function = Function {
             name: symbol.name.clone(),
             global: symbol.global,

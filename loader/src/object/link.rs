@@ -43,6 +43,8 @@ pub(crate) enum Place {
     Symbol(usize),
     /// A whole data section.
     Section(usize),
+    /// Nowhere: the pattern of the maps that a map holds.
+    Nowhere,
 }
 
 /// Links the program that starts at `entry` (section, address).

@@ -1,8 +1,8 @@
 //! The object as aya-obj can take it.
 //!
-//! aya-obj refuses a whole file for one section of programs whose name it does not know, and reads the rest of what we
-//! read ourselves with less care. So it is given a copy in which those sections are nameless notes, which it passes
-//! over: all code, and `.BTF.ext`. What is left for it are maps, data, BTF and licence.
+//! aya-obj refuses a whole file for one section of programs whose name it does not know, and reads maps and infos with less
+//! care than we do. So it is given a copy in which all that is nameless notes, which it passes over. What is left for it
+//! are symbols, sizes, licence and version; the BTF it gets separately, see load.rs.
 
 use object::{
     Endianness,
@@ -24,7 +24,7 @@ pub(super) fn palatable(object: &[u8], elf: &Elf) -> Vec<u8> {
     let Ok(endian) = header.endian() else { return copy };
     let start = header.e_shoff(endian) as usize;
     for (index, section) in elf.sections().iter().enumerate() {
-        if section.executable || section.name == ".BTF.ext" {
+        if section.contents().is_some() || section.is_data() {
             let at = start + index * HEADER;
             set(&mut copy, at + NAME, 0);
             set(&mut copy, at + TYPE, SHT_NOTE);

@@ -167,6 +167,13 @@ attr! {
         name: Name,
     }
 
+    /// `BPF_OBJ_PIN` and `BPF_OBJ_GET`
+    struct Obj {
+        pathname: Pointer,
+        bpf_fd: u32,
+        file_flags: u32,
+    }
+
     /// `BPF_OBJ_GET_INFO_BY_FD`
     struct ObjGetInfo {
         bpf_fd: u32,

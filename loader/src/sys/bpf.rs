@@ -14,7 +14,7 @@ use std::{
 use aya_obj::generated::bpf_insn;
 use log::kv;
 
-use super::attr::{Attr, BtfLoad, LinkCreatePerfEvent, MapCreate, MapInfo, Name, ObjGetInfo, Pointer, ProgLoad};
+use super::attr::{Attr, BtfLoad, LinkCreatePerfEvent, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
 use crate::ProgramType;
 
 /// `enum bpf_cmd`, as far as the loader uses it.
@@ -27,6 +27,8 @@ pub(super) enum Command {
     MAP_DELETE_ELEM = 3,
     MAP_GET_NEXT_KEY = 4,
     PROG_LOAD = 5,
+    OBJ_PIN = 6,
+    OBJ_GET = 7,
     OBJ_GET_INFO_BY_FD = 15,
     BTF_LOAD = 18,
     MAP_FREEZE = 22,
@@ -109,6 +111,21 @@ pub(crate) fn map_info(map: BorrowedFd<'_>, why: &str) -> io::Result<MapInfo> {
     unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, why) }?;
     let [info] = info;
     Ok(info)
+}
+
+/// Gives an object a name in a bpf file system.
+pub(crate) fn obj_pin(path: &CStr, object: BorrowedFd<'_>, why: &str) -> io::Result<()> {
+    let mut attr =
+        Obj { pathname: Pointer::to(path.to_bytes_with_nul()), bpf_fd: number(object), ..Default::default() };
+    // SAFETY: the path is a C string borrowed for the call, which reads up to its NUL.
+    unsafe { bpf(Command::OBJ_PIN, &mut attr, why) }.map(drop)
+}
+
+/// Opens an object by its name in a bpf file system.
+pub(crate) fn obj_get(path: &CStr, why: &str) -> io::Result<OwnedFd> {
+    let mut attr = Obj { pathname: Pointer::to(path.to_bytes_with_nul()), ..Default::default() };
+    // SAFETY: as in `obj_pin`; the answer is a new descriptor.
+    unsafe { bpf_fd(Command::OBJ_GET, &mut attr, why) }
 }
 
 /// Loads BTF. `log`, if not empty, receives what the kernel has to say about it.

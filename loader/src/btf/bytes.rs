@@ -1,0 +1,23 @@
+//! Words out of bytes. BTF is made of 32-bit words in the byte order of the machine it is for.
+
+/// The word at `at`; 0 beyond the end, which the walk over all types has ruled out wherever it matters.
+pub(super) fn word(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).copied().map_or(0, u32::from_ne_bytes)
+}
+
+/// Records of `N` words each, one behind the other.
+pub(super) fn records<const N: usize>(bytes: &[u8]) -> impl ExactSizeIterator<Item = [u32; N]> + Clone + '_ {
+    bytes.chunks_exact(4 * N).map(|record| {
+        let mut words = [0; N];
+        for (word, bytes) in words.iter_mut().zip(record.as_chunks::<4>().0) {
+            *word = u32::from_ne_bytes(*bytes);
+        }
+        words
+    })
+}
+
+/// The `index`th record of `N` words.
+pub(super) fn record<const N: usize>(bytes: &[u8], index: u32) -> Option<[u32; N]> {
+    let start = (index as usize).checked_mul(4 * N)?;
+    records(bytes.get(start..start.checked_add(4 * N)?)?).next()
+}

@@ -1,0 +1,96 @@
+//! The one walk over all types, in which everything is checked that reading them relies on.
+//!
+//! Types have no fixed length and no index: the third can be found only behind the second. So the walk notes where each
+//! begins, four bytes a type, and nothing else. The kernel's BTF has some 130,000 types, and a start-up waits for this
+//! loop: it makes no decision that a table or a running maximum can make.
+
+use super::{
+    Broken, Kind, Seen,
+    bytes::{records, word},
+    kind::{Layout, number},
+};
+
+/// What the walk has found.
+pub(super) struct Walked {
+    /// Where each type begins.
+    pub(super) offsets: Vec<u32>,
+}
+
+/// Walks over `types`. Their numbers begin at `first`; a name may be anywhere below `strings_end`. Each type is shown to
+/// `see` as it comes by.
+pub(super) fn walk(types: &[u8], first: u32, strings_end: u32, mut see: impl FnMut(Seen)) -> Result<Walked, Broken> {
+    // A type takes 12 bytes or more, in the kernel's BTF 28 on average; what is too much is given back below.
+    let mut offsets = Vec::with_capacity(types.len() / 24 + 1);
+    let mut highest = Highest { name: 0, id: 0 };
+    let mut rest = types;
+    while !rest.is_empty() {
+        let id = first + offsets.len() as u32;
+        let (name, info, reference) = match rest.first_chunk::<12>() {
+            Some(_) => (word(rest, 0), word(rest, 4), word(rest, 8)),
+            None => return Err(Broken(format!("type {id} is cut off"))),
+        };
+        let layout = Layout::of(info)
+            .ok_or_else(|| Broken(format!("type {id} is of kind {}, which is unknown", number(info))))?;
+        let Some((added, next)) = rest.get(12..).and_then(|rest| rest.split_at_checked(layout.rest(info))) else {
+            return Err(Broken(format!("type {id} reaches beyond the section")));
+        };
+        offsets.push((types.len() - rest.len()) as u32);
+        highest.name(name);
+        if layout.refers {
+            highest.id(reference);
+        }
+        highest.added(layout.kind, added);
+        see(Seen { id, kind: layout.kind, name, info, size: reference });
+        rest = next;
+    }
+    let end = first + offsets.len() as u32;
+    if highest.id >= end {
+        return Err(Broken(format!("a type refers to type {}, and the last is {}", highest.id, end.saturating_sub(1))));
+    }
+    if highest.name >= strings_end {
+        return Err(Broken(format!("a name is at {}, and the strings end at {strings_end}", highest.name)));
+    }
+    Ok(Walked { offsets })
+}
+
+/// The highest offset of a name, and the highest number of a type, that anything refers to.
+struct Highest {
+    name: u32,
+    id: u32,
+}
+
+impl Highest {
+    fn name(&mut self, name: u32) {
+        self.name = self.name.max(name);
+    }
+
+    fn id(&mut self, id: u32) {
+        self.id = self.id.max(id);
+    }
+
+    /// Looks at what follows a type's first 12 bytes.
+    fn added(&mut self, kind: Kind, added: &[u8]) {
+        match kind {
+            Kind::Struct | Kind::Union => {
+                for [name, id, _] in records(added) {
+                    self.name(name);
+                    self.id(id);
+                }
+            }
+            Kind::FuncProto => {
+                for [name, id] in records(added) {
+                    self.name(name);
+                    self.id(id);
+                }
+            }
+            Kind::Enum => records(added).for_each(|[name, _]| self.name(name)),
+            Kind::Enum64 => records(added).for_each(|[name, _, _]| self.name(name)),
+            Kind::Datasec => records(added).for_each(|[id, _, _]| self.id(id)),
+            Kind::Array => {
+                self.id(word(added, 0));
+                self.id(word(added, 4));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! CO-RE, "compile once, run everywhere": instructions adapted to the structures of the kernel they will run in.
+//!
+//! A program reads `task->pid`. Where `pid` is, its compiler knew from some kernel's header; where it is in *this* kernel,
+//! this kernel's BTF says. For each instruction that depends on such a thing the compiler has left a record: which
+//! instruction, from which type, on which way (`0:17`: member 17), and what of it is wanted: the offset, the size, whether
+//! there is such a field at all.
+//!
+//! ```text
+//!     record ─▶ way through the program's types ─▶ names on the way          spec
+//!                                                     │
+//!     kernel's BTF ─▶ types of the same name ─▶ the same way there           candidates, matching, compatible
+//!                                                     │
+//!     what the compiler assumed ──┐      what is so in the kernel            value
+//!                                 ▼                   ▼
+//!                          instruction: old value ─▶ new value               patch
+//! ```
+//!
+//! Several types of the kernel's can have the name, since it is compiled file by file. All on which the way exists must
+//! give the same answer; else the relocation is refused, for any answer could be wrong. None gives a 0 where the question
+//! was whether there is one; anywhere else the instruction is *poisoned*, so that only a program that really gets there is
+//! refused by the verifier ([`unresolved`] then says why).
+//!
+//! All of it is pure: types and instructions in, instructions and a report out. [`relocate_for_kernel`] reads the running
+//! kernel's BTF, its modules' if need be, and forgets it again.
+
+mod candidates;
+mod compatible;
+mod flavour;
+mod matching;
+mod patch;
+mod record;
+mod spec;
+mod steps;
+mod value;
+
+use std::fmt;
+
+use self::{
+    candidates::{Candidate, Candidates},
+    patch::{Change, Patched, Resize},
+    spec::Spec,
+    steps::Steps,
+    value::{Access, Value},
+};
+pub use self::{
+    patch::Instruction,
+    record::{Relocation, RelocationKind},
+};
+use crate::btf::{Broken, Btf, Kind, kernel};
+
+/// Instructions by the section they were compiled into and their place in it.
+pub trait Code {
+    /// The instruction at `offset` bytes in `section`; `None` if nobody is going to load it.
+    fn read(&self, section: &str, offset: u32) -> Option<Instruction>;
+    /// Replaces it.
+    fn write(&mut self, section: &str, offset: u32, instruction: Instruction);
+}
+
+/// Why relocation could not be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is nothing to relocate against.
+    #[error("its CO-RE relocations need the kernel's BTF: {why}")]
+    Target {
+        /// Why it cannot be had, and what to do.
+        why: String,
+    },
+    /// A record contradicts the object it is in, or more than one answer is possible.
+    #[error("CO-RE relocation of {what} (instruction {} of section `{section}`) fails: {why}", offset / 8)]
+    Relocation {
+        /// The section of code.
+        section: String,
+        /// Bytes from its start to the instruction.
+        offset: u32,
+        /// What was to be found out.
+        what: String,
+        /// Why it could not.
+        why: String,
+    },
+}
+
+/// A relocation as it was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Applied {
+    /// The section of code.
+    pub section: String,
+    /// Bytes from its start to the instruction.
+    pub offset: u32,
+    /// What the program wanted to know.
+    pub kind: RelocationKind,
+    /// Of what, as C would write it: `struct task_struct.pid`.
+    pub local: String,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a relocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The instruction has the kernel's value.
+    Changed {
+        /// What the compiler had put there.
+        before: u64,
+        /// What is there now; often the same.
+        after: u64,
+        /// What in the kernel it was found to be; `None` if there is no such thing, and `after` says so by a 0.
+        target: Option<Found>,
+    },
+    /// The instruction is now one that the verifier refuses if the program can reach it.
+    Poisoned {
+        /// Why there is no value for it.
+        why: String,
+    },
+}
+
+/// A type of the kernel's, and the way from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Found {
+    /// As C would write it: `struct task_struct.pid`.
+    pub path: String,
+    /// The number of the type.
+    pub type_id: u32,
+    /// The BTF that has it: `vmlinux` or a module's name.
+    pub source: String,
+}
+
+impl fmt::Display for Applied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: ", self.kind, self.local)?;
+        match &self.outcome {
+            Outcome::Changed { before, after, target: Some(found) } => {
+                write!(f, "{before} -> {after} ({}, type {} of {})", found.path, found.type_id, found.source)
+            }
+            Outcome::Changed { before, after, target: None } => write!(f, "{before} -> {after} (there is none)"),
+            Outcome::Poisoned { why } => write!(f, "poisoned: {why}"),
+        }
+    }
+}
+
+/// BTF to relocate against.
+struct Source<'t> {
+    name: &'t str,
+    btf: &'t Btf<'t>,
+}
+
+/// Adapts instructions to the types of one BTF, given as the bytes of its section.
+///
+/// # Errors
+///
+/// [`Error::Target`] if `target` is broken, else [`Error::Relocation`] for the first relocation that fails. Instructions
+/// may have been changed already then, and are not to be loaded.
+pub fn relocate(
+    local: &Btf<'_>,
+    relocations: &[Relocation<'_>],
+    target: &[u8],
+    code: &mut impl Code,
+) -> Result<Vec<Applied>, Error> {
+    let mut candidates = wanted(local, relocations, code);
+    let btf = Btf::parse_watching(target, None, |names, seen| candidates.see(0, names, seen))
+        .map_err(|error| target_is(&error))?;
+    apply(local, relocations, &[Source { name: "vmlinux", btf: &btf }], candidates, code)
+}
+
+/// Adapts instructions to the running kernel. Its BTF is read only if a relocation needs it, its modules' only if it
+/// lacks a type by name; both are forgotten again.
+///
+/// # Errors
+///
+/// As for [`relocate`]; [`Error::Target`] also if the kernel has no BTF: it was built without
+/// `CONFIG_DEBUG_INFO_BTF`, or is older than 5.4.
+pub fn relocate_for_kernel(
+    local: &Btf<'_>,
+    relocations: &[Relocation<'_>],
+    code: &mut impl Code,
+) -> Result<Vec<Applied>, Error> {
+    let mut candidates = wanted(local, relocations, code);
+    if candidates.is_empty() {
+        return apply(local, relocations, &[], candidates, code);
+    }
+    let vmlinux = kernel::Bytes::vmlinux().map_err(|error| Error::Target {
+        why: format!(
+            "{}/vmlinux cannot be read: {error}; a kernel has it if it was built with CONFIG_DEBUG_INFO_BTF",
+            kernel::DIRECTORY
+        ),
+    })?;
+    let base = Btf::parse_watching(&vmlinux, None, |names, seen| candidates.see(0, names, seen))
+        .map_err(|error| target_is(&error))?;
+
+    let mut modules = Vec::new();
+    if candidates.is_missing_some() {
+        for name in kernel::modules() {
+            let before = candidates.len();
+            // A module may go away while we look, and one of another build may not fit: both have no say.
+            let Ok(bytes) = kernel::Bytes::module(&name) else { continue };
+            let see = |names, seen| candidates.see(modules.len() + 1, names, seen);
+            if let Err(error) = Btf::parse_watching(&bytes, Some(&base), see) {
+                log::debug!("the BTF of the module {name} is passed over: {error}");
+                continue;
+            }
+            if candidates.len() > before {
+                modules.push((name, bytes));
+            }
+        }
+    }
+    let parsed: Result<Vec<_>, _> = modules.iter().map(|(_, bytes)| Btf::parse_split(bytes, &base)).collect();
+    let parsed = parsed.map_err(|error| target_is(&error))?;
+    let mut sources = vec![Source { name: "vmlinux", btf: &base }];
+    sources.extend(modules.iter().zip(&parsed).map(|((name, _), btf)| Source { name, btf }));
+    apply(local, relocations, &sources, candidates, code)
+}
+
+/// For a refused program: the relocation that left a poisoned instruction where the program can reach it. `sentence` is
+/// what the verifier said, e.g. `invalid func unknown#195896081`; `applied` the whole list that relocation gave.
+#[must_use]
+pub fn unresolved<'a>(sentence: &str, applied: &'a [Applied]) -> Option<&'a Applied> {
+    let (_, number) = sentence.split_once("unknown#")?;
+    let digits = number.split(|c: char| !c.is_ascii_digit()).next()?;
+    let number = digits.parse::<i32>().ok()?.checked_sub(patch::POISON)?;
+    let applied = applied.get(usize::try_from(number).ok()?)?;
+    matches!(applied.outcome, Outcome::Poisoned { .. }).then_some(applied)
+}
+
+fn target_is(error: &Broken) -> Error {
+    Error::Target { why: format!("it is broken: {error}") }
+}
+
+/// The types to look for: those that instructions to be loaded ask about.
+fn wanted<'l>(local: &'l Btf<'_>, relocations: &[Relocation<'_>], code: &impl Code) -> Candidates<'l> {
+    let asked = relocations.iter().filter(|relocation| {
+        relocation.kind() != Some(RelocationKind::TypeIdLocal)
+            && code.read(&relocation.section, relocation.offset).is_some()
+    });
+    Candidates::wanted(local, asked.map(|relocation| relocation.type_id))
+}
+
+/// Applies all relocations, in the object's order.
+fn apply(
+    local: &Btf<'_>,
+    relocations: &[Relocation<'_>],
+    sources: &[Source<'_>],
+    mut candidates: Candidates<'_>,
+    code: &mut impl Code,
+) -> Result<Vec<Applied>, Error> {
+    let mut steps = Steps::new();
+    let mut applied = Vec::with_capacity(relocations.len());
+    for relocation in relocations {
+        let Some(first) = code.read(&relocation.section, relocation.offset) else { continue };
+        let next = relocation.offset.checked_add(8).and_then(|offset| code.read(&relocation.section, offset));
+        let mut one = One { local, sources, relocation, what: None };
+        let ((first, second), done) =
+            one.apply(&mut candidates, &mut steps, (first, next), applied.len()).map_err(|why| one.error(why))?;
+        code.write(&relocation.section, relocation.offset, first);
+        if let Some(second) = second {
+            code.write(&relocation.section, relocation.offset.saturating_add(8), second);
+        }
+        log::debug!("CO-RE, instruction {} of section `{}`: {done}", relocation.offset / 8, relocation.section);
+        applied.push(done);
+    }
+    Ok(applied)
+}
+
+/// One relocation while it is being applied.
+struct One<'r> {
+    local: &'r Btf<'r>,
+    sources: &'r [Source<'r>],
+    relocation: &'r Relocation<'r>,
+    /// What it is about, once that is known.
+    what: Option<String>,
+}
+
+/// What the kernel's types say: a value and how a load or store of it changes, or why there is none.
+type Answer = Result<(u64, Resize), String>;
+
+impl One<'_> {
+    /// Gives the instruction as it is to be, and what was done to it. `number` is the place of that in the whole list.
+    fn apply(
+        &mut self,
+        candidates: &mut Candidates<'_>,
+        steps: &mut Steps,
+        (first, next): patch::Pair,
+        number: usize,
+    ) -> Result<(patch::Pair, Applied), String> {
+        let relocation = self.relocation;
+        if !relocation.offset.is_multiple_of(8) {
+            return Err("it is in the middle of an instruction".to_owned());
+        }
+        let kind = relocation.kind().ok_or_else(|| format!("kind {} is unknown", relocation.kind))?;
+        let local = Spec::read(self.local, relocation.type_id, self.local.string(relocation.access), kind)?;
+        let text = local.to_string();
+        self.what = Some(format!("the {kind} `{text}`"));
+        let ours = Value::of(kind, &local)?;
+        let (answer, found) = if kind == RelocationKind::TypeIdLocal {
+            (Ok((ours.value, Resize::Keep)), None)
+        } else {
+            self.ask(kind, &local, ours, candidates, steps)?
+        };
+
+        let done = |pair, outcome| {
+            let section = relocation.section.clone().into_owned();
+            (pair, Applied { section, offset: relocation.offset, kind, local: text, outcome })
+        };
+        let why = match answer {
+            Err(why) => why,
+            Ok((new, resize)) => {
+                let expected = ours.certain.then_some(ours.value);
+                match patch::patch(first, next, Change { expected, new, resize })? {
+                    Patched::Unfit(why) => why,
+                    Patched::Changed(pair, before) => {
+                        return Ok(done(pair, Outcome::Changed { before, after: new, target: found }));
+                    }
+                }
+            }
+        };
+        let (first, second) = patch::poison(first, number);
+        if second.is_some() && next.is_none() {
+            return Err("its 64-bit load has no second half".to_owned());
+        }
+        Ok(done((first, second), Outcome::Poisoned { why }))
+    }
+
+    /// Asks the kernel's types. All candidates on which the way exists must agree.
+    fn ask(
+        &self,
+        kind: RelocationKind,
+        local: &Spec<'_>,
+        ours: Value,
+        candidates: &mut Candidates<'_>,
+        steps: &mut Steps,
+    ) -> Result<(Answer, Option<Found>), String> {
+        if self.local.ty(local.root).name_bytes().is_empty() {
+            return Err("a type without a name cannot be looked for".to_owned());
+        }
+        let mut kept: Vec<Candidate> = Vec::new();
+        let mut first: Option<(u64, Answer, Found)> = None;
+        for &candidate in candidates.of(local.root) {
+            let Some(source) = self.sources.get(candidate.source) else { continue };
+            let spec = matching::follow(local, kind, source.btf, candidate.id, steps);
+            let Some(spec) = spec.map_err(|stop| stop.to_string())? else { continue };
+            let answer = Value::of(kind, &spec)
+                .map(|theirs| (theirs.value, resize((local.btf, ours.access), (spec.btf, theirs.access))));
+            kept.push(candidate);
+            match &first {
+                None => {
+                    let found = Found { path: spec.to_string(), type_id: candidate.id, source: source.name.to_owned() };
+                    first = Some((spec.bit_offset, answer, found));
+                }
+                Some((bits, before, _)) => {
+                    let value = |answer: &Answer| answer.as_ref().ok().map(|&(value, _)| value);
+                    if *bits != spec.bit_offset || value(before) != value(&answer) {
+                        return Err(ambiguous(&kept, self.sources));
+                    }
+                }
+            }
+        }
+        let Some((_, answer, found)) = first else {
+            let none = if candidates.of(local.root).is_empty() {
+                format!("the kernel has no type `{}`", self.local.ty(local.root))
+            } else {
+                format!("the kernel's `{}` has no such part, or one of another kind", self.local.ty(local.root))
+            };
+            return Ok((Value::absent(kind).map(|value| (value, Resize::Keep)).ok_or(none), None));
+        };
+        candidates.narrow(local.root, kept);
+        Ok((answer, Some(found)))
+    }
+
+    fn error(self, why: String) -> Error {
+        let (section, offset) = (self.relocation.section.clone().into_owned(), self.relocation.offset);
+        let what = self.what.unwrap_or_else(|| {
+            format!(
+                "`{}` + `{}`",
+                self.local.ty(self.relocation.type_id),
+                String::from_utf8_lossy(self.local.string(self.relocation.access))
+            )
+        });
+        Error::Relocation { section, offset, what, why }
+    }
+}
+
+/// How a load or store changes that was of one size in the program, and is of another in the kernel.
+fn resize((local, ours): (&Btf<'_>, Option<Access>), (target, theirs): (&Btf<'_>, Option<Access>)) -> Resize {
+    let (ours, theirs) = match (ours, theirs) {
+        (Some(ours), Some(theirs)) => (ours, theirs),
+        (None, None) => return Resize::Keep,
+        _ => return Resize::BitField,
+    };
+    let (from, to) = (ours.size, theirs.size);
+    if from == to {
+        return Resize::Keep;
+    }
+    let (ours, theirs) = (local.ty(ours.type_id), target.ty(theirs.type_id));
+    match (ours.kind(), theirs.kind()) {
+        (Kind::Ptr, Kind::Ptr) => Resize::Zeroes { from, to },
+        (Kind::Int, Kind::Int) if !ours.is_signed() && !theirs.is_signed() => Resize::Zeroes { from, to },
+        (Kind::Int, Kind::Int) if ours.is_signed() && theirs.is_signed() => Resize::Sign { from, to },
+        _ => Resize::Impossible { from, to },
+    }
+}
+
+fn ambiguous(kept: &[Candidate], sources: &[Source<'_>]) -> String {
+    let names: Vec<_> = kept
+        .iter()
+        .filter_map(|candidate| Some((sources.get(candidate.source)?.name, candidate.id)))
+        .map(|(source, id)| format!("type {id} of {source}"))
+        .collect();
+    format!("the kernel has several types of that name, which give different answers: {}", names.join(", "))
+}

@@ -1,0 +1,216 @@
+//! The instruction itself: where in it the value is, and how it is exchanged.
+//!
+//! ```text
+//!     rX = imm, rX += imm, …        the value is `imm`
+//!     rX = imm64                    the value is `imm` of this instruction and of the next
+//!     rX = *(T *)(rY + off)         the value is `off`, and T as large as the field: if the field's size differs from
+//!     *(T *)(rX + off) = …          what the program knew, T changes with it
+//! ```
+//!
+//! An instruction that cannot be made right is *poisoned*: it becomes a call of a function that does not exist. Code that
+//! has first asked whether the field exists never reaches it, and the verifier, which knows that, does not mind it. In
+//! code that does reach it, the verifier complains about the call by its number, and the number tells which relocation
+//! it was.
+
+/// One instruction of the BPF machine, as `struct bpf_insn` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Instruction {
+    /// Class, and what the class makes of the rest.
+    pub code: u8,
+    /// Destination and source register, in the order of this machine's bit fields.
+    pub registers: u8,
+    /// Offset of a load, store or jump.
+    pub offset: i16,
+    /// Immediate operand.
+    pub immediate: i32,
+}
+
+impl Instruction {
+    /// From its bytes, in this machine's byte order.
+    #[must_use]
+    pub fn from_bytes([code, registers, o0, o1, i0, i1, i2, i3]: [u8; 8]) -> Self {
+        let (offset, immediate) = (i16::from_ne_bytes([o0, o1]), i32::from_ne_bytes([i0, i1, i2, i3]));
+        Self { code, registers, offset, immediate }
+    }
+
+    /// Its bytes, in this machine's byte order.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 8] {
+        let ([o0, o1], [i0, i1, i2, i3]) = (self.offset.to_ne_bytes(), self.immediate.to_ne_bytes());
+        [self.code, self.registers, o0, o1, i0, i1, i2, i3]
+    }
+
+    /// The call that stands for what could not be relocated.
+    fn poison(number: usize) -> Self {
+        let number = i32::try_from(number).unwrap_or(0);
+        Self { code: CALL, immediate: POISON.saturating_add(number), ..Self::default() }
+    }
+
+    fn is_load_imm64(self) -> bool {
+        self.code == LOAD_IMM64
+    }
+}
+
+/// `BPF_JMP | BPF_CALL`
+const CALL: u8 = 0x85;
+/// `BPF_LD | BPF_DW | BPF_IMM`
+const LOAD_IMM64: u8 = 0x18;
+
+/// The number of the first function that does not exist: "bad relo". The relocation's place in the list of what was
+/// applied is added to it.
+pub(super) const POISON: i32 = 0x0bad_2310;
+
+/// `BPF_CLASS`
+mod class {
+    pub(super) const LD: u8 = 0;
+    pub(super) const LDX: u8 = 1;
+    pub(super) const ST: u8 = 2;
+    pub(super) const STX: u8 = 3;
+    pub(super) const ALU: u8 = 4;
+    pub(super) const ALU64: u8 = 7;
+    pub(super) const MASK: u8 = 7;
+}
+
+/// `BPF_SIZE`
+const SIZE_MASK: u8 = 0x18;
+/// `BPF_MODE`
+const MODE_MASK: u8 = 0xe0;
+const MODE_MEM: u8 = 0x60;
+/// `BPF_MEMSX`: the load extends the sign (6.6).
+const MODE_SIGNED: u8 = 0x80;
+/// `BPF_X`: the operand is a register.
+const SOURCE_REGISTER: u8 = 0x08;
+
+/// What to do to an instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Change {
+    /// What the compiler has put there; `None` if it may have thought otherwise.
+    pub(super) expected: Option<u64>,
+    pub(super) new: u64,
+    pub(super) resize: Resize,
+}
+
+/// How a load or store changes its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resize {
+    /// Not at all.
+    Keep,
+    /// Unsigned integers and pointers: what is not loaded is 0.
+    Zeroes { from: u32, to: u32 },
+    /// Signed integers: only a load that extends the sign can do it.
+    Sign { from: u32, to: u32 },
+    /// It is a bit field on one side only: the instructions around it expect another thing.
+    BitField,
+    /// It would be another value.
+    Impossible { from: u32, to: u32 },
+}
+
+/// An instruction and, if it takes two places, its second half.
+pub(super) type Pair = (Instruction, Option<Instruction>);
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Patched {
+    /// The instruction with the new value in it, and the value it had.
+    Changed(Pair, u64),
+    /// This instruction cannot hold the new value: poison it.
+    Unfit(String),
+}
+
+/// Exchanges the value. `next` is the instruction behind `first`, if there is one.
+///
+/// An error means that the object contradicts itself.
+pub(super) fn patch(first: Instruction, next: Option<Instruction>, change: Change) -> Result<Patched, String> {
+    let (before, holds) = match first.code & class::MASK {
+        class::ALU | class::ALU64 if first.code & SOURCE_REGISTER == 0 => {
+            // The machine extends the sign of an immediate operand.
+            let new = change.new as i64;
+            let wide = first.code & class::MASK == class::ALU && u32::try_from(change.new).is_ok();
+            (i64::from(first.immediate) as u64, wide || i32::try_from(new).is_ok())
+        }
+        class::LDX | class::ST | class::STX => (i64::from(first.offset) as u64, i16::try_from(change.new).is_ok()),
+        class::LD if first.is_load_imm64() => {
+            let Some(second) = next.filter(|next| (next.code, next.registers, next.offset) == (0, 0, 0)) else {
+                return Err("its 64-bit load has no second half".to_owned());
+            };
+            if first.registers & SOURCE_NIBBLE != 0 || first.offset != 0 {
+                return Err("its 64-bit load is of a map or function".to_owned());
+            }
+            (u64::from(first.immediate as u32) | u64::from(second.immediate as u32) << 32, true)
+        }
+        _ => return Err(format!("an instruction with code {:#04x} holds no value to change", first.code)),
+    };
+    if let Some(expected) = change.expected.filter(|&expected| expected != before) {
+        return Err(format!("the instruction holds {before}, and by the object's own types must hold {expected}"));
+    }
+    if !holds {
+        return Ok(Patched::Unfit(format!("the instruction cannot hold {}", change.new)));
+    }
+    let pair = match first.code & class::MASK {
+        class::ALU | class::ALU64 => (Instruction { immediate: change.new as i32, ..first }, None),
+        class::LD => {
+            let second = Instruction { immediate: (change.new >> 32) as i32, ..Instruction::default() };
+            (Instruction { immediate: change.new as i32, ..first }, Some(second))
+        }
+        _ => match resized(first.code, change.resize) {
+            Ok(code) => (Instruction { code, offset: change.new as i16, ..first }, None),
+            Err(why) => return Ok(Patched::Unfit(why)),
+        },
+    };
+    Ok(Patched::Changed(pair, before))
+}
+
+/// The instruction turned into one that the verifier refuses where it is reached, both halves if it has two.
+pub(super) fn poison(first: Instruction, number: usize) -> Pair {
+    let poison = Instruction::poison(number);
+    (poison, first.is_load_imm64().then_some(poison))
+}
+
+/// Where the source register is in [`Instruction::registers`].
+const SOURCE_NIBBLE: u8 = if cfg!(target_endian = "little") { 0xf0 } else { 0x0f };
+
+/// The code of a load or store for a field of another size.
+fn resized(code: u8, resize: Resize) -> Result<u8, String> {
+    let (from, to, sign) = match resize {
+        Resize::Keep => return Ok(code),
+        Resize::BitField => return Err("it is a bit field in the program or in the kernel, not in both".to_owned()),
+        Resize::Zeroes { from, to } => (from, to, false),
+        Resize::Sign { from, to } => (from, to, true),
+        Resize::Impossible { from, to } => {
+            return Err(format!(
+                "the field has {from} bytes in the program and {to} in the kernel, and is no pointer or unsigned integer \
+                 in both"
+            ));
+        }
+    };
+    if sign && (code & class::MASK != class::LDX || code & MODE_MASK != MODE_SIGNED) {
+        return Err(format!(
+            "the field is signed and has {from} bytes in the program and {to} in the kernel, and the instruction does \
+             not extend the sign"
+        ));
+    }
+    if bytes_of(code) != from {
+        return Err(format!("the instruction moves {} bytes of a field of {from}", bytes_of(code)));
+    }
+    let size = match to {
+        1 => 0x10,
+        2 => 0x08,
+        4 => 0x00,
+        8 => 0x18,
+        _ => return Err(format!("no load or store moves {to} bytes")),
+    };
+    // All 64 bits are loaded: no sign to extend, and no instruction that does.
+    let mode = if sign && to == 8 { MODE_MEM } else { code & MODE_MASK };
+    Ok(code & class::MASK | mode | size)
+}
+
+/// How many bytes a load or store moves.
+fn bytes_of(code: u8) -> u32 {
+    match code & SIZE_MASK {
+        0x00 => 4,
+        0x08 => 2,
+        0x10 => 1,
+        _ => 8,
+    }
+}

@@ -1,0 +1,172 @@
+//! What a relocation asks for, worked out of a way through types: an offset, a size, a shift, a value.
+//!
+//! It is worked out twice, for the program's own types and for the kernel's. The first is what the compiler has put into
+//! the instruction, and must be there; the second is what goes in.
+
+use super::{
+    record::RelocationKind,
+    spec::{Spec, Step},
+};
+use crate::btf::{Btf, Kind};
+
+/// What to put into an instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Value {
+    pub(super) value: u64,
+    /// How many bytes a load or store at this offset moves, and of what type: if there is one such number.
+    pub(super) access: Option<Access>,
+    /// The compiler must have put the same into the instruction. About bit fields it may think otherwise.
+    pub(super) certain: bool,
+}
+
+/// What is loaded or stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Access {
+    /// Bytes; of one element, if it is an array.
+    pub(super) size: u32,
+    pub(super) type_id: u32,
+}
+
+impl Value {
+    /// What `kind` asks for at the end of the way `spec`.
+    pub(super) fn of(kind: RelocationKind, spec: &Spec<'_>) -> Result<Self, String> {
+        use RelocationKind as Is;
+        let plain = |value| Self { value, access: None, certain: true };
+        match kind {
+            Is::FieldExists | Is::TypeExists | Is::TypeMatches | Is::EnumeratorExists => Ok(plain(1)),
+            // Numbers of types change when objects are linked together.
+            Is::TypeIdLocal | Is::TypeIdTarget => Ok(Self { certain: false, ..plain(u64::from(spec.root)) }),
+            Is::TypeSize => Ok(plain(u64::from(size(spec.btf, spec.root)?))),
+            Is::EnumeratorValue => {
+                let last = spec.last().ok_or("there is no enumerator")?;
+                let value = spec.btf.ty(last.type_id).value(last.index).ok_or("there is no such enumerator")?;
+                Ok(plain(value.value))
+            }
+            Is::FieldByteOffset | Is::FieldByteSize | Is::FieldSigned | Is::FieldLeftShift | Is::FieldRightShift => {
+                let last = spec.last().ok_or("there is no field")?;
+                match last.name {
+                    Some(_) => of_member(kind, spec, last),
+                    None => of_element(kind, spec, last),
+                }
+            }
+        }
+    }
+
+    /// What takes the place of a type or field that is not there; `None` if nothing can.
+    pub(super) fn absent(kind: RelocationKind) -> Option<u64> {
+        use RelocationKind as Is;
+        let has_answer = matches!(
+            kind,
+            Is::FieldExists | Is::TypeIdTarget | Is::TypeExists | Is::TypeSize | Is::TypeMatches | Is::EnumeratorExists
+        );
+        has_answer.then_some(0)
+    }
+}
+
+/// The way ends at an element of an array.
+fn of_element(kind: RelocationKind, spec: &Spec<'_>, last: Step<'_>) -> Result<Value, String> {
+    match kind {
+        RelocationKind::FieldByteOffset => Ok(Value {
+            value: spec.bit_offset / 8,
+            access: Some(Access { size: innermost_size(spec.btf, last.type_id)?, type_id: last.type_id }),
+            certain: true,
+        }),
+        RelocationKind::FieldByteSize => {
+            Ok(Value { value: u64::from(size(spec.btf, last.type_id)?), access: None, certain: true })
+        }
+        _ => Err("it cannot be asked of an array's element".to_owned()),
+    }
+}
+
+/// The way ends at a member.
+fn of_member(kind: RelocationKind, spec: &Spec<'_>, last: Step<'_>) -> Result<Value, String> {
+    let btf = spec.btf;
+    let member = btf.ty(last.type_id).member(last.index).ok_or("there is no such member")?;
+    let ty = btf.resolve(member.type_id).ok_or("its typedefs go in a circle")?;
+    let is_bit_field = member.bits > 0;
+    let word = if is_bit_field {
+        Word::around(spec.bit_offset, member.bits, size(btf, ty.id())?)?
+    } else {
+        let size = size(btf, ty.id())?;
+        Word { offset: spec.bit_offset / 8, size: u64::from(size), bits: u64::from(size) * 8 }
+    };
+    let plain = |value| Value { value, access: None, certain: !is_bit_field };
+    Ok(match kind {
+        RelocationKind::FieldByteOffset if is_bit_field => plain(word.offset),
+        RelocationKind::FieldByteOffset => {
+            let access = Access { size: innermost_size(btf, ty.id())?, type_id: ty.id() };
+            Value { access: Some(access), ..plain(word.offset) }
+        }
+        RelocationKind::FieldByteSize => plain(word.size),
+        RelocationKind::FieldSigned => Value { certain: true, ..plain(u64::from(ty.is_signed())) },
+        RelocationKind::FieldLeftShift => plain(word.left_shift(spec.bit_offset)?),
+        RelocationKind::FieldRightShift => Value { certain: true, ..plain(word.right_shift()?) },
+        _ => return Err("it cannot be asked of a member".to_owned()),
+    })
+}
+
+/// The bytes to load for a field, and the bits of the field among them.
+struct Word {
+    /// Bytes from the structure's start.
+    offset: u64,
+    /// Bytes.
+    size: u64,
+    /// Bits of the field.
+    bits: u64,
+}
+
+impl Word {
+    /// The smallest aligned word, at least as large as the bit field's type, that holds all of it.
+    fn around(bit_offset: u64, bits: u32, type_size: u32) -> Result<Self, String> {
+        let bits = u64::from(bits);
+        let mut size = u64::from(type_size);
+        if size == 0 {
+            return Err("it is a bit field of a type without size".to_owned());
+        }
+        loop {
+            let offset = bit_offset / 8 / size * size;
+            if bit_offset + bits <= (offset + size) * 8 {
+                return Ok(Self { offset, size, bits });
+            }
+            if size >= 8 {
+                return Err("it is a bit field that no load of 64 bits holds whole".to_owned());
+            }
+            size *= 2;
+        }
+    }
+
+    /// How far to shift the 64 bits that were loaded to the left, so that the field's highest bit is the highest.
+    fn left_shift(&self, bit_offset: u64) -> Result<u64, String> {
+        let above = bit_offset - self.offset * 8;
+        let shift = if cfg!(target_endian = "little") {
+            64_u64.checked_sub(above + self.bits)
+        } else {
+            8_u64.checked_sub(self.size).map(|missing| missing * 8 + above)
+        };
+        shift.ok_or_else(|| "it has more than 64 bits".to_owned())
+    }
+
+    /// How far to shift to the right then, so that its lowest is the lowest.
+    fn right_shift(&self) -> Result<u64, String> {
+        64_u64.checked_sub(self.bits).ok_or_else(|| "it has more than 64 bits".to_owned())
+    }
+}
+
+fn size(btf: &Btf<'_>, id: u32) -> Result<u32, String> {
+    btf.size_of(id).ok_or_else(|| format!("{} has no size", btf.ty(id)))
+}
+
+/// Bytes of what arrays of arrays are made of in the end.
+fn innermost_size(btf: &Btf<'_>, id: u32) -> Result<u32, String> {
+    let mut ty = btf.resolve(id).ok_or("its typedefs go in a circle")?;
+    // The walk down is bounded as the size of the whole is.
+    for _ in 0..256 {
+        match ty.array() {
+            Some(array) if ty.kind() == Kind::Array => {
+                ty = btf.resolve(array.element).ok_or("its typedefs go in a circle")?;
+            }
+            _ => break,
+        }
+    }
+    size(btf, ty.id())
+}

@@ -1,0 +1,55 @@
+//! What `.BTF.ext` tells of functions: which type each has, and which line of source an instruction comes from.
+//!
+//! Offsets in its records are bytes from the section's start; the kernel wants instructions from the program's.
+
+use std::collections::HashMap;
+
+use aya_obj::generated::{bpf_func_info, bpf_line_info};
+
+use crate::btf::{Btf, Ext, Records};
+
+/// The infos of all functions, by section name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Infos {
+    functions: HashMap<String, Vec<bpf_func_info>>,
+    lines: HashMap<String, Vec<bpf_line_info>>,
+}
+
+impl Infos {
+    pub(super) fn new(ext: &Ext<'_>, btf: &Btf<'_>) -> Self {
+        let name = |records: &Records<'_>| String::from_utf8_lossy(btf.string(records.section)).into_owned();
+        let mut infos = Self::default();
+        for records in ext.func_info() {
+            let functions = records.words().map(|[insn_off, type_id]| bpf_func_info { insn_off, type_id });
+            infos.functions.entry(name(&records)).or_default().extend(functions);
+        }
+        for records in ext.line_info() {
+            let lines = records.words().map(|[insn_off, file_name_off, line_off, line_col]| bpf_line_info {
+                insn_off,
+                file_name_off,
+                line_off,
+                line_col,
+            });
+            infos.lines.entry(name(&records)).or_default().extend(lines);
+        }
+        infos
+    }
+
+    /// The infos of the function of `size` bytes at `address`, with offsets in instructions from its start.
+    pub(super) fn of_function(
+        &self,
+        section: &str,
+        address: u64,
+        size: u64,
+    ) -> (Vec<bpf_func_info>, Vec<bpf_line_info>) {
+        let inside = |insn_off: u32| {
+            let offset = u64::from(insn_off).checked_sub(address).filter(|&offset| offset < size)?;
+            u32::try_from(offset / 8).ok()
+        };
+        let functions = self.functions.get(section).into_iter().flatten();
+        let functions = functions.filter_map(|info| Some(bpf_func_info { insn_off: inside(info.insn_off)?, ..*info }));
+        let lines = self.lines.get(section).into_iter().flatten();
+        let lines = lines.filter_map(|info| Some(bpf_line_info { insn_off: inside(info.insn_off)?, ..*info }));
+        (functions.filter(|info| info.insn_off == 0).collect(), lines.collect())
+    }
+}

@@ -1,0 +1,185 @@
+//! Map descriptions, in the three forms that objects have them.
+//!
+//! **Data sections** (`.data`, `.rodata`, `.bss` and their siblings) each become an array with one element, the section.
+//!
+//! **`.maps`** holds no data worth reading: the description is in the *types* of its variables, since those survive what
+//! compilers do to data. `__uint(max_entries, 64)` is a pointer to an array of 64 ints, `__ulong(map_extra, 5)` an
+//! enumeration whose only value is 5, `__type(key, u32)` a pointer to the type, `__array(values, …)` an array of pointers
+//! to what the map holds. Addresses that the variable starts with (`.values = { &inner }`) are relocations.
+//!
+//! **`maps`**, the old form, holds five numbers for each map: type, key size, value size, entries, flags.
+
+use std::collections::HashMap;
+
+use super::{Contents, MapSpec, Pinning, elf::Elf, link::Place};
+use crate::{
+    Error, MapFlags, MapType,
+    btf::{Btf, Kind, Type},
+};
+
+/// All maps of the object: data first, each group in the file's order.
+pub(super) fn read(elf: &Elf, btf: Option<&Btf<'_>>) -> Result<Vec<MapSpec>, Error> {
+    let mut maps = data(elf, btf);
+    maps.extend(old(elf)?);
+    if let Some(btf) = btf {
+        maps.extend(described_by_types(elf, btf)?);
+    }
+    Ok(maps)
+}
+
+fn data(elf: &Elf, btf: Option<&Btf<'_>>) -> Vec<MapSpec> {
+    let mut maps = Vec::new();
+    for (index, section) in elf.sections().iter().enumerate() {
+        let constant = section.name.starts_with(".rodata");
+        if !section.is_data() || section.size == 0 {
+            continue;
+        }
+        let mut map = MapSpec::new(&section.name, MapType::ARRAY, Place::Section(index));
+        (map.key_size, map.value_size, map.max_entries) = (4, section.size as u32, 1);
+        if constant {
+            map.map_flags = MapFlags::RDONLY_PROG;
+        }
+        // .bss is what a new map holds anyway: zeroes.
+        if let Some(bytes) = section.contents() {
+            map.contents = Some(Contents { bytes: bytes.to_vec(), constant });
+        }
+        map.btf_value_type_id = btf.and_then(|btf| btf.find(Kind::Datasec, &section.name)).map_or(0, Type::id);
+        maps.push(map);
+    }
+    maps
+}
+
+fn old(elf: &Elf) -> Result<Vec<MapSpec>, Error> {
+    let mut maps = Vec::new();
+    for (index, section) in elf.sections().iter().enumerate() {
+        if section.executable || !(section.name == "maps" || section.name.starts_with("maps/")) {
+            continue;
+        }
+        for (number, symbol) in elf.symbols_in(index) {
+            let definition = section.bytes_at(symbol.address, symbol.size).unwrap_or_default();
+            let (words, _) = definition.as_chunks::<4>();
+            let [map_type, key_size, value_size, max_entries, flags, rest @ ..] = words else {
+                return Err(broken(format!(
+                    "the map `{}` has a description of {} bytes, and 20 are the least",
+                    symbol.name, symbol.size
+                )));
+            };
+            let [map_type, key_size, value_size, max_entries, flags] =
+                [map_type, key_size, value_size, max_entries, flags].map(|word| u32::from_ne_bytes(*word));
+            let mut map = MapSpec::new(&symbol.name, MapType(map_type), Place::Symbol(number));
+            (map.key_size, map.value_size, map.max_entries) = (key_size, value_size, max_entries);
+            map.map_flags = MapFlags::from_bits_retain(flags);
+            // iproute2 and bcc put other things behind the five; one of them is whether to pin.
+            if let Some(pinning) = rest.get(1).map(|word| u32::from_ne_bytes(*word)) {
+                map.pinning = if pinning == 1 { Pinning::ByName } else { Pinning::None };
+            }
+            maps.push(map);
+        }
+    }
+    Ok(maps)
+}
+
+fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
+    let Some(section) = elf.sections().iter().position(|section| section.name == ".maps") else {
+        return Ok(Vec::new());
+    };
+    let variables: HashMap<_, _> = btf
+        .types()
+        .filter(|ty| ty.kind() == Kind::Datasec && ty.name_bytes() == b".maps")
+        .flat_map(Type::section_vars)
+        .map(|variable| btf.ty(variable.type_id))
+        .filter(|ty| ty.kind() == Kind::Var)
+        .map(|ty| (ty.name().into_owned(), ty))
+        .collect();
+    let mut maps = Vec::new();
+    for (number, symbol) in elf.symbols_in(section) {
+        let name = &symbol.name;
+        let definition = variables
+            .get(name)
+            .and_then(|variable| btf.resolve(variable.referred()))
+            .filter(|ty| ty.kind().is_composite())
+            .ok_or_else(|| broken(format!("the map `{name}` has no type that describes it")))?;
+        let mut map = definition_of(name, Place::Symbol(number), definition, btf)?;
+        if let Some(values) = definition.members().find(|member| member.name == b"values") {
+            let start = symbol.address + u64::from(values.bit_offset / 8);
+            map.values = elf
+                .references(section)
+                .filter(|(offset, _)| (start..symbol.address + symbol.size).contains(offset))
+                .map(|(offset, target)| (((offset - start) / 8) as u32, target.name.clone()))
+                .collect();
+        }
+        maps.push(map);
+    }
+    if maps.is_empty() && !variables.is_empty() {
+        return Err(broken("its section .maps has no symbols".to_owned()));
+    }
+    Ok(maps)
+}
+
+/// One map from the members of the structure that describes it.
+fn definition_of(name: &str, place: Place, definition: Type<'_>, btf: &Btf<'_>) -> Result<MapSpec, Error> {
+    let mut map = MapSpec::new(name, MapType(0), place);
+    for member in definition.members() {
+        let field = String::from_utf8_lossy(member.name);
+        let nonsense = || broken(format!("the map `{name}` has a `{field}` that is not of the form libbpf gives it"));
+        let number = || u32::try_from(number(btf, member.type_id)?).ok();
+        match &*field {
+            "type" => map.map_type = MapType(number().ok_or_else(nonsense)?),
+            "key_size" => map.key_size = number().ok_or_else(nonsense)?,
+            "value_size" => map.value_size = number().ok_or_else(nonsense)?,
+            "max_entries" => map.max_entries = number().ok_or_else(nonsense)?,
+            "map_flags" => map.map_flags = MapFlags::from_bits_retain(number().ok_or_else(nonsense)?),
+            "numa_node" => map.numa_node = number().ok_or_else(nonsense)?,
+            "map_extra" => map.map_extra = self::number(btf, member.type_id).ok_or_else(nonsense)?,
+            "key" => (map.btf_key_type_id, map.key_size) = pointed_to(btf, member.type_id).ok_or_else(nonsense)?,
+            "value" => {
+                (map.btf_value_type_id, map.value_size) = pointed_to(btf, member.type_id).ok_or_else(nonsense)?
+            }
+            "pinning" => {
+                map.pinning = match number() {
+                    Some(0) => Pinning::None,
+                    Some(1) => Pinning::ByName,
+                    _ => return Err(nonsense()),
+                }
+            }
+            "values" => {
+                let held = held(btf, member.type_id).ok_or_else(nonsense)?;
+                map.value_size = 4;
+                if held.kind().is_composite() {
+                    if place == Place::Nowhere {
+                        return Err(broken(format!("the map `{name}` holds maps that hold maps")));
+                    }
+                    map.inner = Some(Box::new(definition_of(name, Place::Nowhere, held, btf)?));
+                }
+            }
+            _ => return Err(broken(format!("the map `{name}` has a field `{field}` that this loader does not know"))),
+        }
+    }
+    Ok(map)
+}
+
+/// `__uint`: a pointer to an array of so many; `__ulong`: an enumeration of one value.
+fn number(btf: &Btf<'_>, id: u32) -> Option<u64> {
+    let ty = btf.resolve(id)?;
+    match ty.kind() {
+        Kind::Ptr => Some(u64::from(btf.resolve(ty.referred())?.array()?.len)),
+        Kind::Enum | Kind::Enum64 => ty.value(0).map(|value| value.value),
+        _ => None,
+    }
+}
+
+/// `__type`: the type that a pointer points to, and its size.
+fn pointed_to(btf: &Btf<'_>, id: u32) -> Option<(u32, u32)> {
+    let ty = btf.resolve(id).filter(|ty| ty.kind() == Kind::Ptr)?;
+    Some((ty.referred(), btf.size_of(ty.referred())?))
+}
+
+/// `__array(values, …)`: what the pointers in the array point to.
+fn held<'b>(btf: &'b Btf<'b>, id: u32) -> Option<Type<'b>> {
+    let element = btf.resolve(btf.resolve(id)?.array()?.element)?;
+    btf.resolve(element.referred()).filter(|_| element.kind() == Kind::Ptr)
+}
+
+fn broken(why: String) -> Error {
+    Error::Object { why }
+}
