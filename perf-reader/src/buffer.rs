@@ -93,8 +93,14 @@ impl Buffer {
         self.twin.as_ref()?.pace.look_at()
     }
 
-    /// A drain at `now` found so many records: whether to switch the slot.
-    pub(crate) fn looked(&mut self, records: u64, now: Instant) -> Switch {
+    /// Hands each record that is there to `each`; whether to switch the slot for their number's sake.
+    #[inline]
+    pub(crate) fn drain_and_judge(
+        &mut self,
+        each: impl FnMut(u32, Result<Record<'_>, Corrupt>),
+        now: Instant,
+    ) -> Switch {
+        let records = self.drain_each(each);
         self.twin.as_mut().map_or(Switch::Stay, |twin| twin.pace.looked(records, now))
     }
 

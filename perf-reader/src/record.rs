@@ -59,6 +59,13 @@ struct Rest<'d> {
     timed: bool,
 }
 
+/// A place in a walk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark<'d> {
+    rest: Rest<'d>,
+    lost: u64,
+}
+
 /// How far a drain has read. Written once a walk, not once a record, so that the walk stays in registers.
 #[derive(Debug)]
 pub(crate) struct Stand {
@@ -79,6 +86,16 @@ impl<'d> Records<'d> {
     pub(crate) fn new(rest: Bytes<'d>, end: u64, timed: bool, stand: &'d Stand) -> Self {
         let [front, back] = rest.pieces();
         Self { rest: Rest { front, back, end, timed }, lost: 0, stand }
+    }
+
+    /// Where the walk stands.
+    pub(crate) fn mark(&self) -> Mark<'d> {
+        Mark { rest: self.rest, lost: self.lost }
+    }
+
+    /// Goes back to where this walk stood, as if the records since had not been looked at.
+    pub(crate) fn back_to(&mut self, mark: Mark<'d>) {
+        Mark { rest: self.rest, lost: self.lost } = mark;
     }
 
     /// Where the next record begins, in bytes since the buffer was made.

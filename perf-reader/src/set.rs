@@ -218,6 +218,10 @@ impl Set {
         self.buffers.get_mut(at)
     }
 
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// How many CPUs it has.
     pub fn len(&self) -> usize {
         self.buffers.len()

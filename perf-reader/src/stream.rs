@@ -98,14 +98,11 @@ impl<S: Slots> Stream<S> {
         let now = Instant::now();
         for buffer in self.set.iter_mut() {
             let cpu = buffer.cpu();
-            let records = buffer.drain_each(&mut each);
-            if buffer.looked(records, now) == Switch::Stay {
-                continue;
+            // After a switch once more: what came in between, through the quiet event, woke nobody.
+            while buffer.drain_and_judge(&mut each, now) != Switch::Stay {
+                self.switches = self.switches.wrapping_add(1);
+                self.slots.set(cpu, buffer.in_slot()).map_err(|error| Error::slot(cpu, &error))?;
             }
-            self.switches = self.switches.wrapping_add(1);
-            self.slots.set(cpu, buffer.in_slot()).map_err(|error| Error::slot(cpu, &error))?;
-            // What came since the drain, through the quiet event, woke nobody.
-            buffer.drain_each(&mut each);
         }
         Ok(())
     }

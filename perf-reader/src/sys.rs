@@ -364,3 +364,12 @@ pub(crate) fn memlock_limit() -> u64 {
     let _ = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) };
     limit.rlim_cur
 }
+
+/// Nanoseconds of CLOCK_MONOTONIC.
+pub(crate) fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the struct is live and writable.
+    let _ = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    let [seconds, nanoseconds] = [time.tv_sec as u64, time.tv_nsec as u64];
+    seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
+}

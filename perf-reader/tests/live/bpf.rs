@@ -22,6 +22,7 @@ const PROG_TEST_RUN: c_int = 10;
 
 const MAP_TYPE_ARRAY: u32 = 2;
 const MAP_TYPE_PERF_EVENT_ARRAY: u32 = 4;
+const PROG_TYPE_TRACEPOINT: u32 = 5;
 const PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 const F_TEST_RUN_ON_CPU: u32 = 1;
 
@@ -76,7 +77,7 @@ impl Sender {
         let cpus = possible_cpus();
         let events = map(MAP_TYPE_PERF_EVENT_ARRAY, 4, cpus)?;
         let payloads = map(MAP_TYPE_ARRAY, MAX_PAYLOAD as u32, cpus)?;
-        let program = load(&instructions(&events, &payloads))?;
+        let program = load(PROG_TYPE_RAW_TRACEPOINT, &instructions(&events, &payloads))?;
         Ok(Self { events, payloads, program })
     }
 
@@ -124,6 +125,80 @@ impl Sender {
     }
 }
 
+/// Programs on the scheduler's tracepoints that send `{u32 pid, u32 stage}` when a process is forked (stage 0), executes
+/// another program (1) and exits (2).
+pub(crate) struct Lives {
+    events: OwnedFd,
+    _links: Vec<(OwnedFd, OwnedFd)>,
+}
+
+impl Lives {
+    /// Attaches them.
+    pub(crate) fn new() -> io::Result<Self> {
+        const STAGES: [(&str, &str); 3] =
+            [("sched_process_fork", "child_pid"), ("sched_process_exec", "pid"), ("sched_process_exit", "pid")];
+        let events = map(MAP_TYPE_PERF_EVENT_ARRAY, 4, possible_cpus())?;
+        let mut links = Vec::new();
+        for (stage, (name, field)) in STAGES.into_iter().enumerate() {
+            let folder = format!("/sys/kernel/tracing/events/sched/{name}");
+            let id = std::fs::read_to_string(format!("{folder}/id"))?.trim().parse().unwrap();
+            let format = std::fs::read_to_string(format!("{folder}/format"))?;
+            let line = format.lines().find(|line| line.contains(&format!(" {field};"))).unwrap();
+            let offset = line.split("offset:").nth(1).unwrap().split(';').next().unwrap().parse().unwrap();
+            let program = load(PROG_TYPE_TRACEPOINT, &announce(&events, offset, stage as i32))?;
+            let link = attach(id, &program)?;
+            links.push((program, link));
+        }
+        Ok(Self { events, _links: links })
+    }
+
+    /// Puts a perf event in its CPU's slot.
+    pub(crate) fn connect(&self, cpu: u32, event: BorrowedFd<'_>) -> io::Result<()> {
+        update(self.events.as_fd(), cpu, &event.as_raw_fd().to_ne_bytes())
+    }
+}
+
+/// `bpf_perf_event_output(ctx, events, BPF_F_CURRENT_CPU, {*(u32 *)(ctx + offset), stage}, 8)`.
+fn announce(events: &OwnedFd, offset: i16, stage: i32) -> Vec<u64> {
+    vec![
+        instruction(0x61, 2, 1, offset, 0),  // w2 = the pid
+        instruction(0x63, 10, 2, -8, 0),     // event.pid = w2
+        instruction(0x62, 10, 0, -4, stage), // event.stage = stage
+        instruction(0x18, 2, 1, 0, events.as_raw_fd()),
+        0,
+        instruction(0xb4, 3, 0, 0, -1), // BPF_F_CURRENT_CPU
+        instruction(0xbf, 4, 10, 0, 0),
+        instruction(0x07, 4, 0, 0, -8),
+        instruction(0xb7, 5, 0, 0, 8),
+        instruction(0x85, 0, 0, 0, 25), // perf_event_output
+        instruction(0xb7, 0, 0, 0, 0),
+        instruction(0x95, 0, 0, 0, 0),
+    ]
+}
+
+/// Runs `program` at the tracepoint of number `id`, on all CPUs, until the answer is closed.
+fn attach(id: u64, program: &OwnedFd) -> io::Result<OwnedFd> {
+    const TYPE_TRACEPOINT: u64 = 2;
+    const ATTR_SIZE: u64 = 64;
+    const NOBODY: libc::pid_t = -1;
+    // type and size, config, sample_period, sample_type, read_format, flags, wakeup_events, config1
+    let attr = [TYPE_TRACEPOINT | ATTR_SIZE << 32, id, 1, 0, 0, 0, 0, 0];
+    // SAFETY: the attribute is as long as it says.
+    let event = unsafe { libc::syscall(libc::SYS_perf_event_open, attr.as_ptr(), NOBODY, 0, -1, 8_u64) };
+    if event == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    let event = descriptor(event);
+    let requests = [(libc::_IOW::<u32>(u32::from(b'$'), 8), program.as_raw_fd()), (libc::_IO(u32::from(b'$'), 0), 0)];
+    for (request, argument) in requests {
+        // SAFETY: both requests, SET_BPF and ENABLE, take a number.
+        if unsafe { libc::ioctl(event.as_raw_fd(), request, argument) } == -1 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(event)
+}
+
 /// How many CPUs this machine may ever have.
 fn possible_cpus() -> u32 {
     let list = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap();
@@ -141,68 +216,69 @@ const fn instruction(code: u8, dst: u8, src: u8, offset: i16, immediate: i32) ->
 
 fn instructions(events: &OwnedFd, payloads: &OwnedFd) -> Vec<u64> {
     const MOV: u8 = 0xbf;
+    const MOV_IMM: u8 = 0xb7;
     const MOV32_IMM: u8 = 0xb4;
     const ADD_IMM: u8 = 0x07;
-    const AND_IMM: u8 = 0x57;
     const LOAD64: u8 = 0x79;
     const STORE32: u8 = 0x63;
     const STORE64: u8 = 0x7b;
-    const STORE64_IMM: u8 = 0x7a;
     const LOAD_IMM64: u8 = 0x18;
-    const JUMP: u8 = 0x05;
+    const JUMP_UNLESS_BELOW: u8 = 0x3d;
+    const JUMP_IF_BELOW: u8 = 0xa5;
     const JUMP_IF_ZERO: u8 = 0x15;
     const JUMP_IF_ABOVE: u8 = 0x25;
     const CALL: u8 = 0x85;
     const EXIT: u8 = 0x95;
     const PSEUDO_MAP_FD: u8 = 1;
     let load_map = |register, map: &OwnedFd| [instruction(LOAD_IMM64, register, PSEUDO_MAP_FD, 0, map.as_raw_fd()), 0];
+    // r6 = failures, r7 = size, r8 = sends so far, r9 = payload; context and count on the stack.
     let mut program = vec![
-        instruction(MOV, 6, 1, 0, 0),                    //  0 r6 = ctx
-        instruction(LOAD64, 7, 6, 0, 0),                 //  1 r7 = size
-        instruction(LOAD64, 8, 6, 8, 0),                 //  2 r8 = count
-        instruction(AND_IMM, 8, 0, 0, MAX_COUNT as i32), //  3
-        instruction(STORE64_IMM, 10, 0, -16, 0),         //  4 failures = 0
-        instruction(CALL, 0, 0, 0, 8),                   //  5 r0 = get_smp_processor_id()
-        instruction(STORE32, 10, 0, -4, 0),              //  6 key = r0
+        instruction(STORE64, 10, 1, -16, 0), //  0 context = r1
+        instruction(LOAD64, 7, 1, 0, 0),     //  1
+        instruction(LOAD64, 2, 1, 8, 0),     //  2
+        instruction(STORE64, 10, 2, -24, 0), //  3 count = r2
+        instruction(MOV_IMM, 6, 0, 0, 0),    //  4
+        instruction(MOV_IMM, 8, 0, 0, 0),    //  5
+        instruction(CALL, 0, 0, 0, 8),       //  6 r0 = get_smp_processor_id()
+        instruction(STORE32, 10, 0, -4, 0),  //  7 key = r0
     ];
-    program.extend(load_map(1, payloads)); //  7, 8
+    program.extend(load_map(1, payloads)); //  8, 9
     program.extend([
-        instruction(MOV, 2, 10, 0, 0),                            //  9
-        instruction(ADD_IMM, 2, 0, 0, -4),                        // 10
-        instruction(CALL, 0, 0, 0, 1),                            // 11 r0 = map_lookup_elem(payloads, &key)
-        instruction(JUMP_IF_ZERO, 0, 0, 19, 0),                   // 12 to 32
-        instruction(MOV, 9, 0, 0, 0),                             // 13 r9 = payload
-        instruction(JUMP_IF_ABOVE, 7, 0, 17, MAX_PAYLOAD as i32), // 14 to 32
-        instruction(JUMP_IF_ZERO, 8, 0, 16, 0),                   // 15 to 32
-        instruction(ADD_IMM, 8, 0, 0, -1),                        // 16
-        instruction(LOAD64, 1, 9, 0, 0),                          // 17
-        instruction(ADD_IMM, 1, 0, 0, 1),                         // 18
-        instruction(STORE64, 9, 1, 0, 0),                         // 19 payload.number += 1
-        instruction(MOV, 1, 6, 0, 0),                             // 20
+        instruction(MOV, 2, 10, 0, 0),                            // 10
+        instruction(ADD_IMM, 2, 0, 0, -4),                        // 11
+        instruction(CALL, 0, 0, 0, 1),                            // 12 r0 = map_lookup_elem(payloads, &key)
+        instruction(JUMP_IF_ZERO, 0, 0, 18, 0),                   // 13 to 32
+        instruction(MOV, 9, 0, 0, 0),                             // 14
+        instruction(JUMP_IF_ABOVE, 7, 0, 16, MAX_PAYLOAD as i32), // 15 to 32
+        instruction(LOAD64, 1, 10, -24, 0),                       // 16
+        instruction(JUMP_UNLESS_BELOW, 8, 1, 14, 0),              // 17 to 32
+        instruction(LOAD64, 1, 9, 0, 0),                          // 18
+        instruction(ADD_IMM, 1, 0, 0, 1),                         // 19
+        instruction(STORE64, 9, 1, 0, 0),                         // 20 payload.number += 1
+        instruction(LOAD64, 1, 10, -16, 0),                       // 21
     ]);
-    program.extend(load_map(2, events)); // 21, 22
+    program.extend(load_map(2, events)); // 22, 23
     program.extend([
-        instruction(MOV32_IMM, 3, 0, 0, -1),     // 23 BPF_F_CURRENT_CPU
-        instruction(MOV, 4, 9, 0, 0),            // 24
-        instruction(MOV, 5, 7, 0, 0),            // 25
-        instruction(CALL, 0, 0, 0, 25),          // 26 r0 = perf_event_output(...)
-        instruction(JUMP_IF_ZERO, 0, 0, -13, 0), // 27 to 15
-        instruction(LOAD64, 1, 10, -16, 0),      // 28
-        instruction(ADD_IMM, 1, 0, 0, 1),        // 29
-        instruction(STORE64, 10, 1, -16, 0),     // 30 failures += 1
-        instruction(JUMP, 0, 0, -17, 0),         // 31 to 15
-        instruction(LOAD64, 0, 10, -16, 0),      // 32
-        instruction(EXIT, 0, 0, 0, 0),           // 33
+        instruction(MOV32_IMM, 3, 0, 0, -1),                     // 24 BPF_F_CURRENT_CPU
+        instruction(MOV, 4, 9, 0, 0),                            // 25
+        instruction(MOV, 5, 7, 0, 0),                            // 26
+        instruction(CALL, 0, 0, 0, 25),                          // 27 r0 = perf_event_output(...)
+        instruction(JUMP_IF_ZERO, 0, 0, 1, 0),                   // 28 to 30
+        instruction(ADD_IMM, 6, 0, 0, 1),                        // 29
+        instruction(ADD_IMM, 8, 0, 0, 1),                        // 30
+        instruction(JUMP_IF_BELOW, 8, 0, -16, MAX_COUNT as i32), // 31 to 16
+        instruction(MOV, 0, 6, 0, 0),                            // 32
+        instruction(EXIT, 0, 0, 0, 0),                           // 33
     ]);
     program
 }
 
-fn load(instructions: &[u64]) -> io::Result<OwnedFd> {
+fn load(kind: u32, instructions: &[u64]) -> io::Result<OwnedFd> {
     let mut log = vec![0_u8; 1 << 20];
     let [code_low, code_high] = address(instructions.as_ptr());
     let [license_low, license_high] = address(c"GPL".as_ptr());
     let mut attr = [
-        PROG_TYPE_RAW_TRACEPOINT,
+        kind,
         instructions.len() as u32,
         code_low,
         code_high,

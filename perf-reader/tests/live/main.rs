@@ -6,9 +6,11 @@
 use libtest_mimic::{Arguments, Completion, Trial};
 
 mod bpf;
+mod merge;
 mod one_cpu;
 mod privileges;
 mod several_cpus;
+mod soak;
 mod stream;
 
 use bpf::Sender;
@@ -45,6 +47,11 @@ fn lift_memlock() {
     }
 }
 
+/// Whether long runs are asked for.
+fn soak() -> bool {
+    std::env::var_os("PERF_READER_SOAK").is_some()
+}
+
 /// Descriptors this process has open.
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
@@ -53,7 +60,14 @@ fn descriptors() -> usize {
 fn main() {
     lift_memlock();
     let before = descriptors();
-    let trials = [one_cpu::trials(), several_cpus::trials(), stream::trials(), privileges::trials()];
+    let trials = [
+        one_cpu::trials(),
+        several_cpus::trials(),
+        stream::trials(),
+        merge::trials(),
+        soak::trials(),
+        privileges::trials(),
+    ];
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect());
     assert_eq!(descriptors(), before, "descriptors leak");
     conclusion.exit();

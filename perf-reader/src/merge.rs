@@ -1,0 +1,190 @@
+//! Order across CPUs: the records of all of them by time.
+//!
+//! Each CPU writes its own ring, so what one does and another answers lies in two rings, and reading one after the other shuffles
+//! it: exit before fork. With [`timestamps`](crate::Options::timestamps) every sample says when it was sent, by a clock that all CPUs
+//! share, and a merge puts them in order. Two things stand in its way:
+//!
+//! ```text
+//!  CPU 0   ──10──14──────20──│            merged up to the horizon: 10 11 12 14 16
+//!  CPU 1   ────11──16────────│─(19)       sent at 19, but not yet to be seen when we looked: if 20 had been
+//!  CPU 2   ──12──────────21──│            handed out already, 19 would come too late
+//!                        ▲   └ now
+//!                     horizon = now - delay
+//! ```
+//!
+//! - A sample is stamped before it is visible. So nothing younger than [`delay`](Merge::delay) is handed out: what was being written
+//!   when we looked has that long to appear. The helper takes microseconds; a hypervisor or an interrupt can make it longer.
+//! - What is held back needs room. It stays where it is, in the rings, so the merge needs no memory of its own; but when a ring is
+//!   half full, order gives way to not losing anything, and the horizon moves up to now.
+//!
+//! What comes too late all the same is handed out at once, marked, and counted.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use crate::corrupt::Corrupt;
+use crate::error::Error;
+use crate::mapping::Mapping;
+use crate::reader::Drain;
+use crate::record::{Record, Records};
+use crate::sample::Sample;
+use crate::set::Set;
+
+/// Merges what the CPUs of a [`Set`] wrote into one stream, by time.
+///
+/// **Delay**: a sample is handed out by the first [`drain`](Merge::drain) that begins more than [`delay`](Merge::delay) after it was
+/// sent, or earlier if a ring is half full. **Memory**: none but the rings. **Order**: by time, except for the samples
+/// counted by [`late`](Merge::late); on each CPU always the order of writing.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use perf_reader::{Merge, Options, Set, Wake};
+///
+/// let mut set = Set::open(64, &Options::new().timestamps(true))?;
+/// let mut merge = Merge::new(Duration::from_millis(5));
+/// loop {
+///     // A sample that was held back wakes nobody again: wait no longer than the delay.
+///     let stopped = set.wait(Some(merge.delay()))? == Wake::Stopped;
+///     merge.drain(&mut set, |event| println!("{} ns, CPU {}", event.time, event.cpu))?;
+///     if stopped {
+///         merge.finish(&mut set, |event| println!("{} ns, CPU {}", event.time, event.cpu))?;
+///         break;
+///     }
+/// }
+/// println!("{} came too late to be in order", merge.late());
+/// # Ok::<(), perf_reader::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Merge {
+    delay: Duration,
+    /// The time of the last sample handed out.
+    newest: u64,
+    late: u64,
+}
+
+/// A sample in the order of time.
+#[derive(Clone, Copy, Debug)]
+pub struct Timed<'d> {
+    /// When it was sent: nanoseconds of CLOCK_MONOTONIC.
+    pub time: u64,
+    /// The CPU that sent it.
+    pub cpu: u32,
+    /// What was sent.
+    pub sample: Sample<'d>,
+    /// Whether one that was sent after it has been handed out already.
+    pub late: bool,
+}
+
+/// One CPU's part of a merge.
+struct Lane<'d> {
+    cpu: u32,
+    records: Records<'d>,
+    /// Its next sample.
+    next: Option<Sample<'d>>,
+}
+
+impl Merge {
+    /// A merge that waits for samples up to `delay` after they were stamped. A few milliseconds are ample on an idle machine; on
+    /// a virtual one, as much as its CPUs are taken away.
+    pub fn new(delay: Duration) -> Self {
+        Self { delay, newest: 0, late: 0 }
+    }
+
+    /// How long samples are held back.
+    pub fn delay(&self) -> Duration {
+        self.delay
+    }
+
+    /// How many samples were handed out after one that was sent later.
+    pub fn late(&self) -> u64 {
+        self.late
+    }
+
+    /// Hands all samples that were sent up to [`delay`](Merge::delay) ago to `each`, by time; LOST records are counted by the buffers
+    /// ([`Set::lost_total`]). What is younger stays in the rings. Answers how many samples it handed out.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`Error::System`] if the set was opened without
+    /// [`timestamps`](crate::Options::timestamps).
+    pub fn drain(&mut self, set: &mut Set, each: impl FnMut(Timed<'_>)) -> Result<u64, Error> {
+        let now = crate::sys::monotonic_ns();
+        let pressed = set.iter().any(|buffer| buffer.reader().fill() > buffer.reader().capacity() as u64 / 2);
+        let delay = if pressed { 0 } else { u64::try_from(self.delay.as_nanos()).unwrap_or(u64::MAX) };
+        self.up_to(set, now.saturating_sub(delay), each)
+    }
+
+    /// Hands out all that is there, held back or not: when nothing more will come.
+    ///
+    /// # Errors
+    /// As [`drain`](Merge::drain).
+    pub fn finish(&mut self, set: &mut Set, each: impl FnMut(Timed<'_>)) -> Result<u64, Error> {
+        self.up_to(set, u64::MAX, each)
+    }
+
+    fn up_to(&mut self, set: &mut Set, horizon: u64, mut each: impl FnMut(Timed<'_>)) -> Result<u64, Error> {
+        if !set.options().timestamps {
+            let error = std::io::Error::from_raw_os_error(libc::EINVAL);
+            return Err(Error::system("merging a set that was opened without timestamps", &error));
+        }
+        let mut corrupt = None;
+        let mut note = |cpu, found: Corrupt| {
+            corrupt.get_or_insert(Error::Corrupt { cpu, corrupt: found });
+        };
+        // All heads are looked at before anything is handed out.
+        let mut drains = Vec::new();
+        for buffer in set.iter_mut() {
+            let cpu = buffer.cpu();
+            match buffer.drain() {
+                Ok(drain) => drains.push((cpu, drain)),
+                Err(found) => note(cpu, found),
+            }
+        }
+        let mut lanes: Vec<Lane<'_>> = drains.iter().map(|(cpu, drain)| Lane::new(*cpu, drain)).collect();
+        // Where each lane stands; the earliest on top.
+        let mut heads = BinaryHeap::with_capacity(lanes.len());
+        for (index, lane) in lanes.iter_mut().enumerate() {
+            heads.extend(lane.advance(horizon, &mut note).map(|time| Reverse((time, index))));
+        }
+        let mut handed_out = 0_u64;
+        while let Some(Reverse((time, index))) = heads.pop() {
+            let Some(lane) = lanes.get_mut(index) else { break };
+            let Some(sample) = lane.next.take() else { break };
+            let late = time < self.newest;
+            self.late = self.late.wrapping_add(u64::from(late));
+            self.newest = self.newest.max(time);
+            each(Timed { time, cpu: lane.cpu, sample, late });
+            handed_out = handed_out.wrapping_add(1);
+            heads.extend(lane.advance(horizon, &mut note).map(|time| Reverse((time, index))));
+        }
+        drop(lanes);
+        drop(drains);
+        corrupt.map_or(Ok(handed_out), Err)
+    }
+}
+
+impl<'d> Lane<'d> {
+    fn new(cpu: u32, drain: &'d Drain<'_, Mapping>) -> Self {
+        Self { cpu, records: drain.records(), next: None }
+    }
+
+    /// Goes on to the next sample that was sent at `horizon` or before; answers when that was.
+    fn advance(&mut self, horizon: u64, note: &mut impl FnMut(u32, Corrupt)) -> Option<u64> {
+        loop {
+            let here = self.records.mark();
+            match self.records.next()? {
+                Ok(Record::Sample(sample)) => {
+                    let time = sample.time()?;
+                    if time > horizon {
+                        self.records.back_to(here);
+                        return None;
+                    }
+                    self.next = Some(sample);
+                    return Some(time);
+                }
+                Ok(Record::Lost(_)) => {}
+                Err(corrupt) => note(self.cpu, corrupt),
+            }
+        }
+    }
+}

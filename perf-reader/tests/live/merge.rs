@@ -1,0 +1,193 @@
+//! Order across CPUs: the lives of short processes, seen through the scheduler's tracepoints.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use libtest_mimic::{Completion, Trial};
+use perf_reader::{Merge, Options, Record, Sample, Set, online_cpus};
+
+use crate::bpf::{Lives, Sender};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        crate::ignorable("merged_lives_are_in_causal_order", lives),
+        crate::live("merged_samples_of_all_cpus_are_in_order_of_time", by_time),
+        crate::live("a_set_without_times_cannot_be_merged", without_times),
+    ]
+}
+
+/// Events in the order in which they came: who, and what happened to it. On one machine with others, so most are not ours.
+#[derive(Default)]
+struct Seen(Vec<(u32, u8)>);
+
+/// Fork, exec, exit.
+const STAGES: u8 = 3;
+
+impl Seen {
+    /// An event is `{u32 pid, u32 stage}`.
+    fn event(&mut self, sample: Sample<'_>) {
+        let [a, b, c, d, stage, ..] = sample.array::<8>().unwrap();
+        self.0.push((u32::from_ne_bytes([a, b, c, d]), stage));
+    }
+
+    /// Of the events of these processes: how many there are, and how many came when another one of the same process was due.
+    fn judge(&self, processes: &[u32]) -> (usize, usize) {
+        let mut stages: HashMap<u32, u8> = processes.iter().map(|&pid| (pid, 0)).collect();
+        let (mut events, mut early) = (0, 0);
+        for (pid, stage) in &self.0 {
+            if let Some(due) = stages.get_mut(pid) {
+                events += 1;
+                early += usize::from(*due != *stage);
+                *due += 1;
+            }
+        }
+        (events, early)
+    }
+}
+
+/// Has so many short processes live and die, forked on one CPU and executed on another; answers who they were.
+fn spawn(processes: u32) -> Vec<u32> {
+    let cpus = online_cpus().unwrap();
+    let one = |n: usize| {
+        let cpu = cpus[(n + 1) % cpus.len()];
+        pin(cpus[n % cpus.len()]);
+        let mut command = Command::new("/bin/true");
+        // SAFETY: makes one system call, between fork and exec.
+        let moved = unsafe {
+            command.pre_exec(move || {
+                pin(cpu);
+                Ok(())
+            })
+        };
+        let mut child = moved.spawn().unwrap();
+        assert!(child.wait().unwrap().success());
+        child.id()
+    };
+    (0..processes as usize).map(one).collect()
+}
+
+fn pin(cpu: u32) {
+    // SAFETY: a plain C struct, of which all zero is a value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is live, and CPUs beyond its end are left out.
+    unsafe { libc::CPU_SET(cpu as usize, &mut set) };
+    // SAFETY: the set is live and as long as we say.
+    unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) };
+}
+
+fn lives(_: &Sender) -> Completion {
+    if online_cpus().unwrap().len() < 2 {
+        return Completion::ignored_with("one CPU keeps its own order");
+    }
+    if !std::path::Path::new("/bin/true").exists() {
+        return Completion::ignored_with("there is no /bin/true to run");
+    }
+    let lives = match Lives::new() {
+        Ok(lives) => lives,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Completion::ignored_with("there is no tracefs at /sys/kernel/tracing");
+        }
+        Err(error) => panic!("watching processes: {error}"),
+    };
+    let processes = if crate::soak() { 10_000 } else { 600 };
+    let mut set = Set::open(64, &Options::new().timestamps(true)).unwrap();
+    set.connect(&|cpu: u32, event: BorrowedFd<'_>| lives.connect(cpu, event)).unwrap();
+    let mut merge = Merge::new(Duration::from_millis(20));
+    let mut judged = Vec::new();
+    for ordered in [false, true] {
+        let (mut seen, over) = (Seen::default(), AtomicBool::new(false));
+        let pids = std::thread::scope(|scope| {
+            let spawner = scope.spawn(|| {
+                let pids = spawn(processes);
+                over.store(true, Ordering::Release);
+                pids
+            });
+            let mut last = false;
+            while !last {
+                last = over.load(Ordering::Acquire);
+                set.wait(Some(merge.delay())).unwrap();
+                match (ordered, last) {
+                    (false, _) => set.drain(|_, record| {
+                        if let Record::Sample(sample) = record.unwrap() {
+                            seen.event(sample);
+                        }
+                    }),
+                    (true, false) => drop(merge.drain(&mut set, |event| seen.event(event.sample)).unwrap()),
+                    (true, true) => drop(merge.finish(&mut set, |event| seen.event(event.sample)).unwrap()),
+                }
+            }
+            spawner.join().unwrap()
+        });
+        judged.push(seen.judge(&pids));
+    }
+    let [(all, shuffled), (events, early)] = judged[..] else { unreachable!("two rounds") };
+    println!(
+        "{processes} processes: out of order without merging {:.2} % of {all} events, with it {early} of {events}; {} late",
+        100.0 * shuffled as f64 / all as f64,
+        merge.late(),
+    );
+    assert_eq!(set.lost_total().unwrap().samples, 0);
+    assert_eq!((all, events), (processes as usize * usize::from(STAGES), processes as usize * usize::from(STAGES)));
+    assert!(early as u64 <= merge.late(), "{early} of {events} events out of order, {} late", merge.late());
+    Completion::Completed
+}
+
+/// All CPUs send at once: whatever comes out is by time, and all of it comes out.
+fn by_time(sender: &Sender) {
+    let cpus = online_cpus().unwrap();
+    let mut set = Set::open(16, &Options::new().timestamps(true)).unwrap();
+    set.connect(&|cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event)).unwrap();
+    for &cpu in &cpus {
+        sender.payload(cpu, &[]).unwrap();
+    }
+    let mut merge = Merge::new(Duration::from_millis(10));
+    let (sent, running) = (AtomicU64::new(0), AtomicU64::new(cpus.len() as u64));
+    let (mut received, mut newest, mut late) = (0, 0, 0);
+    let mut last = vec![0; *cpus.last().unwrap() as usize + 1];
+    std::thread::scope(|scope| {
+        for &cpu in &cpus {
+            let (sent, running) = (&sent, &running);
+            scope.spawn(move || {
+                for n in 0..300 {
+                    let refused = sender.send(cpu, 8, 1 + n % 40).unwrap();
+                    sent.fetch_add(u64::from(1 + n % 40 - refused), Ordering::Relaxed);
+                    std::thread::sleep(Duration::from_micros(u64::from(n % 7) * 100));
+                }
+                running.fetch_sub(1, Ordering::Release);
+            });
+        }
+        loop {
+            let over = running.load(Ordering::Acquire) == 0;
+            let each = |event: perf_reader::Timed<'_>| {
+                received += 1;
+                assert_eq!(event.late, event.time < newest);
+                late += u64::from(event.late);
+                newest = newest.max(event.time);
+                let number = u64::from_ne_bytes(event.sample.array().unwrap());
+                assert!(number > last[event.cpu as usize], "order on CPU {}", event.cpu);
+                last[event.cpu as usize] = number;
+            };
+            if over {
+                merge.finish(&mut set, each).unwrap();
+                break;
+            }
+            set.wait(Some(merge.delay())).unwrap();
+            merge.drain(&mut set, each).unwrap();
+        }
+    });
+    assert_eq!(received, sent.into_inner());
+    assert_eq!(late, merge.late());
+    assert!(late <= received / 100, "{late} of {received} late");
+    assert!(set.iter().all(|buffer| buffer.reader().fill() == 0));
+}
+
+fn without_times(_: &Sender) {
+    let mut set = Set::open(1, &Options::new()).unwrap();
+    let error = Merge::new(Duration::ZERO).drain(&mut set, |_| {}).unwrap_err();
+    assert!(error.to_string().contains("without timestamps"), "{error}");
+    assert!(set.as_fd().try_clone_to_owned().is_ok());
+}
