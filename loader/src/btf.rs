@@ -77,7 +77,6 @@ pub(crate) struct Seen {
     pub(crate) kind: Kind,
     /// Offset of its name.
     pub(crate) name: u32,
-    info: u32,
     size: u32,
 }
 

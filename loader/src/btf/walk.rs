@@ -40,7 +40,7 @@ pub(super) fn walk(types: &[u8], first: u32, strings_end: u32, mut see: impl FnM
             highest.id(reference);
         }
         highest.added(layout.kind, added);
-        see(Seen { id, kind: layout.kind, name, info, size: reference });
+        see(Seen { id, kind: layout.kind, name, size: reference });
         rest = next;
     }
     let end = first + offsets.len() as u32;
