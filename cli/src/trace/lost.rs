@@ -4,7 +4,7 @@
 //! for; that is the program's `full` seen from the other side, and the larger of the two is taken: a kernel before 5.0
 //! hides it from the program, one before 6.0 from the reader.
 
-use cutaway::{Loaded, PerfBuffers};
+use cutaway::Loaded;
 use cutaway_programs::getaddrinfo::{Losses, names};
 
 use super::source::Source;
@@ -20,26 +20,16 @@ pub(crate) struct Lost {
 pub(crate) fn count(loaded: &Loaded, source: &Source) -> Result<Lost, Failure> {
     let values = loaded.map(names::LOSSES)?.lookup_per_cpu(&0_u32.to_ne_bytes())?.unwrap_or_default();
     let mut lost = Lost::default();
-    for (cpu, value) in values.iter().enumerate() {
+    for (cpu, value) in &values {
         let losses =
             Losses::read(value).ok_or_else(|| Failure::new("the program's counters have an unknown layout"))?;
         let reported = match source {
             Source::Ring(_) => 0,
-            Source::Perf(buffers) => reported(buffers, cpu)?,
+            Source::Perf(buffers) => buffers.lost(*cpu).map_err(cutaway::Error::from)?,
         };
         lost.add(&losses, reported);
     }
     Ok(lost)
-}
-
-/// What the perf buffer of the CPU in the `place`th value counted.
-fn reported(buffers: &PerfBuffers, cpu: usize) -> Result<u64, Failure> {
-    let buffer = u32::try_from(cpu).ok().and_then(|cpu| buffers.get(cpu));
-    Ok(buffer
-        .map(|buffer| buffer.lost_total())
-        .transpose()
-        .map_err(cutaway::Error::from)?
-        .map_or(0, |lost| lost.samples))
 }
 
 impl Lost {
@@ -61,7 +51,7 @@ impl Lost {
         let Losses { full, no_buffer, refused, no_entry, not_kept } = self.losses;
         for (number, why) in [
             (full, "for want of room in the buffer: make it larger with --buffer"),
-            (no_buffer, "on a CPU that came online after the start: start again"),
+            (no_buffer, "on a CPU that had only just come online"),
             (refused, "refused by the kernel, too many programs being in the middle of sending at once"),
             (no_entry, "in too many calls at once: the entries of the oldest were given up"),
             (not_kept, "because the kernel had no memory to keep the call's arguments"),

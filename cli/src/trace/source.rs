@@ -1,11 +1,11 @@
 //! Where records come from: one ring, or a perf buffer for each CPU. To the rest of the command it is all the same.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cutaway::{
-    Loaded, PerfBuffers,
+    Loaded, PerfEventArray,
     mmap_ring::{self, Ring},
-    perf_reader::{self, Options, Record},
+    perf_reader::{self, Options, Record, Stream},
 };
 use cutaway_programs::getaddrinfo::{Transport, names};
 use log::warn;
@@ -15,8 +15,18 @@ use crate::failure::Failure;
 /// An open buffer.
 pub(crate) enum Source {
     Ring(Ring),
-    Perf(PerfBuffers),
+    Perf(Buffers),
 }
+
+/// The perf buffers of all CPUs.
+pub(crate) struct Buffers {
+    stream: Stream<PerfEventArray>,
+    /// When CPUs that came or went were last looked for.
+    refreshed: Instant,
+}
+
+/// How often to look for them.
+const REFRESH: Duration = Duration::from_secs(1);
 
 /// Ends [`Source::wait`] from another thread.
 #[derive(Clone)]
@@ -42,7 +52,8 @@ impl Source {
             Transport::Ring => Self::Ring(events.ring()?),
             Transport::PerfStack | Transport::PerfHeap => {
                 let pages = (bytes as usize).div_ceil(rustix::param::page_size()).next_power_of_two();
-                Self::Perf(events.perf_buffers(pages, &Options::new())?)
+                let stream = events.perf_buffers(pages, &Options::new())?;
+                Self::Perf(Buffers { stream, refreshed: Instant::now() })
             }
         })
     }
@@ -50,7 +61,7 @@ impl Source {
     pub(crate) fn stopper(&mut self) -> Result<Stopper, Failure> {
         Ok(match self {
             Self::Ring(ring) => Stopper::Ring(ring.stopper().map_err(cutaway::Error::from)?),
-            Self::Perf(buffers) => Stopper::Perf(buffers.stopper()),
+            Self::Perf(buffers) => Stopper::Perf(buffers.stream.stopper()),
         })
     }
 
@@ -58,7 +69,7 @@ impl Source {
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Failure> {
         match self {
             Self::Ring(ring) => ring.wait(timeout).map(drop).map_err(cutaway::Error::from)?,
-            Self::Perf(buffers) => buffers.wait(timeout).map(drop).map_err(cutaway::Error::from)?,
+            Self::Perf(buffers) => buffers.wait(timeout).map_err(cutaway::Error::from)?,
         }
         Ok(())
     }
@@ -77,7 +88,7 @@ impl Source {
             }
             Self::Perf(buffers) => {
                 let (mut scratch, mut more) = (Vec::new(), true);
-                buffers.drain(|cpu, record| match record {
+                let drained = buffers.stream.drain(|cpu, record| match record {
                     _ if !more => {}
                     Ok(Record::Sample(sample)) => match sample.payload(size) {
                         Ok(payload) => more = each(payload.contiguous(&mut scratch)),
@@ -87,8 +98,25 @@ impl Source {
                     Ok(_) => {}
                     Err(corrupt) => warn!("CPU {cpu}: {corrupt}"),
                 });
+                drained.map_err(cutaway::Error::from)?;
             }
         }
         Ok(())
+    }
+}
+
+impl Buffers {
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), perf_reader::Error> {
+        self.stream.wait(Some(timeout.map_or(REFRESH, |timeout| timeout.min(REFRESH))))?;
+        if self.refreshed.elapsed() >= REFRESH {
+            self.stream.refresh()?;
+            self.refreshed = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// What the buffer of one CPU had no room for.
+    pub(crate) fn lost(&self, cpu: u32) -> Result<u64, perf_reader::Error> {
+        self.stream.set().get(cpu).map_or(Ok(0), |buffer| Ok(buffer.lost_total()?.samples))
     }
 }
