@@ -1,7 +1,7 @@
 //! One CPU's buffer: the perf event, its pages, and what the kernel knows of its losses.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::corrupt::Corrupt;
 use crate::error::Error;
@@ -144,11 +144,20 @@ impl Buffer {
         &mut self.reader
     }
 
-    /// Whether its event is active at this moment: false since its CPU went offline, also when that is back.
+    /// Whether its event is active: false since its CPU went offline, also when that is back.
     pub(crate) fn is_alive(&self) -> Result<bool, Error> {
-        // The clock of an active event runs, and in nanoseconds.
+        /// Where the kernel's clock is that of the timer interrupt, it stands still for up to 10 ms.
+        const LOOKS: u32 = 25;
+        const PAUSE: Duration = Duration::from_millis(1);
+        // The clock of an active event runs.
         let before = self.event.running()?;
-        Ok(self.event.running()? > before)
+        for _ in 0..LOOKS {
+            if self.event.running()? > before {
+                return Ok(true);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(false)
     }
 
     /// Replaces its events by new ones that write into the same ring, so that nothing in there is lost. They belong into the

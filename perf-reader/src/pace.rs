@@ -3,7 +3,7 @@
 //! ```text
 //!              64 records within a millisecond
 //!      Loud ────────────────────────────────────► Quiet, looked at every millisecond
-//!        ▲                                            │ two looks in a row that found fewer than 16
+//!        ▲                                            │ 16 looks in a row that found fewer than 16
 //!        │ the last look                              ▼
 //!        └───────────────────────────────────── Settling, looked at after 1, 10 and 100 ms more
 //! ```
@@ -20,8 +20,9 @@ const LINGER: Duration = Duration::from_millis(1);
 const BUSY: u64 = 64;
 /// So few are better announced one by one.
 const CALM: u64 = 16;
-/// So many calm looks in a row end the quiet.
-const CALM_LOOKS: u32 = 2;
+/// So many calm looks in a row end the quiet: longer than a scheduler's time slice, so that a program which was merely
+/// preempted does not come back to a loud event.
+const CALM_LOOKS: u32 = 16;
 /// When to look after the loud event is back in its slot.
 const SETTLE: [Duration; 3] = [Duration::from_millis(1), Duration::from_millis(10), Duration::from_millis(100)];
 
@@ -142,10 +143,14 @@ mod tests {
         }
         // A look ahead of time, for another CPU's sake, decides nothing.
         assert_eq!(pace.looked(0, now + MS / 4), Switch::Stay);
-        assert_eq!(pace.looked(0, now + MS), Switch::Stay);
-        assert_eq!(pace.looked(0, now + MS + MS / 4), Switch::Stay);
-        assert_eq!(pace.looked(15, now + MS * 2), Switch::ToLoud);
-        let back = now + MS * 2;
+        for _ in 1..CALM_LOOKS {
+            now += MS;
+            assert_eq!(pace.looked(0, now), Switch::Stay);
+            assert_eq!(pace.looked(0, now + MS / 4), Switch::Stay);
+        }
+        now += MS;
+        assert_eq!(pace.looked(15, now), Switch::ToLoud);
+        let back = now;
         for look in SETTLE {
             assert_eq!(pace.look_at(), Some(back + look));
             assert_eq!(pace.looked(0, back + look), Switch::Stay);
@@ -159,9 +164,12 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(start);
         assert_eq!(pace.looked(64, start), Switch::ToQuiet);
-        assert_eq!(pace.looked(0, start + MS), Switch::Stay);
-        assert_eq!(pace.looked(0, start + MS * 2), Switch::ToLoud);
-        assert_eq!(pace.looked(3, start + MS * 2), Switch::Stay);
-        assert_eq!(pace.looked(64, start + MS * 3), Switch::ToQuiet);
+        let mut now = start;
+        for look in 1..=CALM_LOOKS {
+            now += MS;
+            assert_eq!(pace.looked(0, now), if look < CALM_LOOKS { Switch::Stay } else { Switch::ToLoud });
+        }
+        assert_eq!(pace.looked(3, now), Switch::Stay);
+        assert_eq!(pace.looked(64, now + MS), Switch::ToQuiet);
     }
 }

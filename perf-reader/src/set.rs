@@ -250,7 +250,11 @@ impl Set {
     #[inline]
     pub fn drain(&mut self, mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>)) {
         for buffer in &mut self.buffers {
-            buffer.drain_each(&mut each);
+            let cpu = buffer.cpu();
+            match buffer.drain() {
+                Ok(drain) => drain.records().for_each(|record| each(cpu, record)),
+                Err(corrupt) => each(cpu, Err(corrupt)),
+            }
         }
     }
 

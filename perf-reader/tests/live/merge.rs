@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use libtest_mimic::{Completion, Trial};
-use perf_reader::{Merge, Options, Record, Sample, Set, online_cpus};
+use perf_reader::{Merge, Options, Record, Sample, Set, Wakeup, online_cpus};
 
 use crate::bpf::{Lives, Sender};
 
@@ -94,7 +94,9 @@ fn lives(_: &Sender) -> Completion {
         Err(error) => panic!("watching processes: {error}"),
     };
     let processes = if crate::soak() { 10_000 } else { 600 };
-    let mut set = Set::open(64, &Options::new().timestamps(true)).unwrap();
+    // Woken now and then, as readers who care for their CPU are: so that there is something to shuffle.
+    let options = Options::new().timestamps(true).wakeup(Wakeup::Events(1000));
+    let mut set = Set::open(64, &options).unwrap();
     set.connect(&|cpu: u32, event: BorrowedFd<'_>| lives.connect(cpu, event)).unwrap();
     let mut merge = Merge::new(Duration::from_millis(20));
     let mut judged = Vec::new();
@@ -132,6 +134,7 @@ fn lives(_: &Sender) -> Completion {
     );
     assert_eq!(set.lost_total().unwrap().samples, 0);
     assert_eq!((all, events), (processes as usize * usize::from(STAGES), processes as usize * usize::from(STAGES)));
+    assert!(shuffled > 0, "nothing to put in order");
     assert!(early as u64 <= merge.late(), "{early} of {events} events out of order, {} late", merge.late());
     Completion::Completed
 }

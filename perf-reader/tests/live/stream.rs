@@ -44,7 +44,7 @@ fn busy_and_idle(sender: &Sender) {
                     refused.fetch_add(sender.send(cpu, 8, 50).unwrap().into(), Ordering::Relaxed);
                     sent.fetch_add(50, Ordering::Relaxed);
                 }
-                std::thread::sleep(Duration::from_millis(u64::from(round % 9)));
+                std::thread::sleep(Duration::from_millis(u64::from(round % 9 * 4)));
                 refused.fetch_add(sender.send(cpu, 8, 1).unwrap().into(), Ordering::Relaxed);
                 sent.fetch_add(1, Ordering::Relaxed);
             }
