@@ -23,6 +23,8 @@ const SUITE: &[&str] = &[
     "--bring=cat",
     "--bring=sleep",
     "--env=PROPTEST_CASES=16",
+    // A guest's CPUs may come and go; a developer's machine's may not.
+    "--env=PERF_READER_HOTPLUG=1",
     "--cargo-arg=--profile=vm",
     "--cargo-arg=--config=profile.vm.inherits='dev'",
     "--cargo-arg=--config=profile.vm.opt-level=1",
