@@ -1,0 +1,234 @@
+//! CO-RE relocation of real objects: what comes of it must be what libbpf makes of the same object.
+//!
+//! The objects of `tests/corpus/core` ask, one kind and oddity each, about the types of a small kernel (`target.o` there);
+//! libbpf's answers are kept beside them. Where we differ on purpose, [`DIFFERENT`] says how and why.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use cutaway::{
+    btf::{Btf, Ext},
+    core_relo::{self, Applied, Code, Error, Instruction, Outcome, Relocation},
+};
+use object::{
+    Endianness,
+    read::elf::ElfFile64,
+    read::{Object as _, ObjectSection as _, ObjectSymbol as _},
+};
+
+/// Lines of ours in place of libbpf's, for each object where we differ.
+const DIFFERENT: &[(&str, &[(&str, &str)])] = &[
+    // The kernel says that the enumeration is unsigned, so its highest bit is no sign.
+    ("enums_high_target", &[("high 0 imm64 3 18446744073709551600", "high 0 imm64 3 4294967280")]),
+    // As above; libbpf takes the program's own 0x80000000 for a negative number, and misses it in the instruction.
+    ("enums_high", &[("refused", "high 5 imm64 2147483648 4294967280")]),
+    // libbpf refuses the whole object for it; we only the path that reaches it.
+    ("bitfield_too_wide", &[("refused", "one 0 poison\none 4 poison")]),
+    // A load that extends the sign can follow a signed field.
+    (
+        "v4",
+        &[
+            ("loads 1 poison", "loads 1 off 0 16\nloads 1 size 4 8"),
+            ("loads 5 poison", "loads 5 off 4 24\nloads 5 size 4 2"),
+            ("loads 7 poison", "loads 7 off 8 64\nloads 7 size 2 8"),
+        ],
+    ),
+];
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/core")
+}
+
+/// An object file, as far as relocation is concerned.
+struct Parts {
+    btf: Vec<u8>,
+    ext: Vec<u8>,
+    code: Sections,
+    /// Section, address and size of each function, by name.
+    functions: BTreeMap<String, (String, u64, u64)>,
+}
+
+/// Sections of instructions, by name.
+#[derive(Clone, PartialEq, Eq)]
+struct Sections(BTreeMap<String, Vec<u8>>);
+
+impl Code for Sections {
+    fn read(&self, section: &str, offset: u32) -> Option<Instruction> {
+        let bytes = self.0.get(section)?.get(offset as usize..)?.first_chunk()?;
+        Some(Instruction::from_bytes(*bytes))
+    }
+
+    fn write(&mut self, section: &str, offset: u32, instruction: Instruction) {
+        let bytes = &mut self.0.get_mut(section).unwrap()[offset as usize..];
+        *bytes.first_chunk_mut().unwrap() = instruction.to_bytes();
+    }
+}
+
+impl Parts {
+    fn of(path: &Path) -> Self {
+        let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let file = ElfFile64::<Endianness>::parse(&*bytes).unwrap();
+        let section =
+            |name: &str| file.section_by_name(name).map_or_else(Vec::new, |section| section.data().unwrap().to_vec());
+        let code = file
+            .sections()
+            .filter(|section| section.kind() == object::SectionKind::Text)
+            .map(|section| (section.name().unwrap().to_owned(), section.data().unwrap().to_vec()))
+            .collect();
+        let functions = file
+            .symbols()
+            .filter(|symbol| symbol.kind() == object::SymbolKind::Text)
+            .map(|symbol| {
+                let section = file.section_by_index(symbol.section_index().unwrap()).unwrap();
+                let place = (section.name().unwrap().to_owned(), symbol.address(), symbol.size());
+                (symbol.name().unwrap().to_owned(), place)
+            })
+            .collect();
+        Self { btf: section(".BTF"), ext: section(".BTF.ext"), code: Sections(code), functions }
+    }
+
+    /// Relocates with `how`, and gives what was changed as lines like libbpf's.
+    fn relocate(
+        &self,
+        how: impl FnOnce(&Btf<'_>, &[Relocation<'_>], &mut Sections) -> Result<Vec<Applied>, Error>,
+    ) -> (String, Result<Vec<Applied>, Error>) {
+        let btf = Btf::parse(&self.btf).unwrap();
+        let ext = Ext::parse(&self.ext, &btf).unwrap();
+        let mut code = self.code.clone();
+        let applied = how(&btf, &Relocation::all(&btf, &ext), &mut code);
+        let mut lines = String::new();
+        for applied in applied.iter().flatten() {
+            let (before, after) = (
+                self.code.read(&applied.section, applied.offset).unwrap(),
+                code.read(&applied.section, applied.offset).unwrap(),
+            );
+            let (function, (_, start, _)) = self
+                .functions
+                .iter()
+                .find(|(_, (section, start, size))| {
+                    *section == applied.section && (*start..start + size).contains(&u64::from(applied.offset))
+                })
+                .unwrap();
+            let place = (u64::from(applied.offset) - start) / 8;
+            match &applied.outcome {
+                Outcome::Changed { before: old, after: new, .. } => {
+                    let (field, written) = match before.code & 7 {
+                        0 => {
+                            let high = code.read(&applied.section, applied.offset + 8).unwrap().immediate;
+                            ("imm64", u64::from(after.immediate as u32) | u64::from(high as u32) << 32)
+                        }
+                        1..=3 => ("off", i64::from(after.offset) as u64),
+                        _ => ("imm", i64::from(after.immediate) as u64),
+                    };
+                    assert_eq!(written, *new, "{applied}: the report is not what is in the instruction");
+                    lines += &format!("{function} {place} {field} {old} {new}\n");
+                    if before.code != after.code {
+                        let size = |code: u8| [4, 2, 1, 8][usize::from(code >> 3 & 3)];
+                        lines += &format!("{function} {place} size {} {}\n", size(before.code), size(after.code));
+                    }
+                }
+                Outcome::Poisoned { .. } => {
+                    assert_eq!(after.code, 0x85, "{applied}: no call");
+                    if before.code == 0x18 {
+                        lines += &format!("{function} {} poison\n", place + 1);
+                    }
+                    lines += &format!("{function} {place} poison\n");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        if applied.is_err() {
+            lines += "refused\n";
+        }
+        (lines, applied)
+    }
+}
+
+#[test]
+fn every_object_is_relocated_as_libbpf_does() {
+    let target = Parts::of(&corpus().join("target.o")).btf;
+    let mut objects = 0;
+    let mut wrong = String::new();
+    for entry in fs::read_dir(corpus()).unwrap() {
+        let answers = entry.unwrap().path();
+        if answers.extension().is_none_or(|extension| extension != "libbpf") {
+            continue;
+        }
+        objects += 1;
+        let name = answers.file_stem().unwrap().to_str().unwrap().to_owned();
+        let mut expected = fs::read_to_string(&answers).unwrap();
+        for (libbpf, ours) in DIFFERENT.iter().filter(|(object, _)| *object == name).flat_map(|(_, lines)| *lines) {
+            assert!(expected.contains(libbpf), "{name}: libbpf no longer says `{libbpf}`");
+            expected = expected.replace(libbpf, ours);
+        }
+        let parts = Parts::of(&answers.with_extension("o"));
+        let (lines, applied) =
+            parts.relocate(|btf, relocations, code| core_relo::relocate(btf, relocations, &target, code));
+        // Of a refused object only the refusal counts.
+        let same = if expected.ends_with("refused\n") { applied.is_err() } else { lines == expected };
+        if !same {
+            wrong += &format!("== {name}: {:?}\n-- libbpf\n{expected}-- ours\n{lines}", applied.err());
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(objects >= 18, "only {objects} objects");
+}
+
+#[test]
+#[ignore = "needs libbpf's answers for the running kernel: build tests/corpus/core/libbpf.c, and name it in CUTAWAY_LIBBPF"]
+fn the_running_kernel_is_read_as_libbpf_reads_it() {
+    let tool = std::env::var_os("CUTAWAY_LIBBPF").expect("CUTAWAY_LIBBPF names the program built from libbpf.c");
+    for name in ["live", "offsets", "types", "poison"] {
+        let object = corpus().join(name).with_extension("o");
+        let output = Command::new(&tool).arg(&object).output().unwrap();
+        let expected = String::from_utf8(output.stdout).unwrap();
+        assert!(!expected.is_empty(), "libbpf says nothing about {name}");
+        let (lines, applied) = Parts::of(&object).relocate(core_relo::relocate_for_kernel);
+        assert_eq!(lines, expected, "{name}: {:?}", applied.err());
+    }
+}
+
+#[test]
+fn a_refusal_says_what_and_why() {
+    let target = Parts::of(&corpus().join("target.o")).btf;
+    for (name, what, why) in [
+        ("ambiguous", "the byte offset of `struct contradicts.value`", "several types of that name"),
+        ("ambiguous_id", "the kernel's type number of `struct contradicts`", "several types of that name"),
+        ("anonymous", "the byte offset of `struct (unnamed).x`", "without a name"),
+    ] {
+        let parts = Parts::of(&corpus().join(name).with_extension("o"));
+        let (_, applied) =
+            parts.relocate(|btf, relocations, code| core_relo::relocate(btf, relocations, &target, code));
+        let text = applied.unwrap_err().to_string();
+        assert!(text.contains(what) && text.contains(why), "{text}");
+    }
+}
+
+#[test]
+fn a_poisoned_instruction_is_found_again_by_the_number_in_the_verifiers_sentence() {
+    let target = Parts::of(&corpus().join("target.o")).btf;
+    let parts = Parts::of(&corpus().join("poison.o"));
+    let (_, applied) = parts.relocate(|btf, relocations, code| core_relo::relocate(btf, relocations, &target, code));
+    let applied = applied.unwrap();
+    let mut poisoned = 0;
+    for (number, applied_here) in applied.iter().enumerate() {
+        let sentence = format!("invalid func unknown#{}", 0x0bad_2310 + number);
+        let found = core_relo::unresolved(&sentence, &applied);
+        match &applied_here.outcome {
+            Outcome::Poisoned { why } => {
+                poisoned += 1;
+                assert_eq!(found, Some(applied_here));
+                assert!(why.starts_with("the kernel"), "{why}");
+            }
+            _ => assert_eq!(found, None),
+        }
+    }
+    assert!(poisoned >= 8, "{poisoned}");
+    for sentence in ["", "invalid func unknown#", "invalid func unknown#1", "unknown#99999999999999", "R0 !read_ok"] {
+        assert_eq!(core_relo::unresolved(sentence, &applied), None);
+    }
+}
