@@ -1,47 +1,99 @@
 //! BPF perf buffers, read from their own mapped pages.
 //!
 //! A BPF program sends an event with `bpf_perf_event_output`; the kernel copies it into a ring of the CPU it runs on, and
-//! that ring is mapped into this process. This crate reads it where it lies: no copy, no callback, no system call but
-//! the one it sleeps in.
+//! that ring is mapped into this process. This crate reads it where it lies: no copy, no callback across a language border, no
+//! system call but the one it sleeps in. It needs no bpf(2) and makes none: whoever loads the program puts the
+//! events into its map ([`Slots`]).
+//!
+//! ```no_run
+//! # fn set_slot(cpu: u32, event: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> { Ok(()) }
+//! use perf_reader::{Options, Record, Stream};
+//!
+//! // 64 pages on each CPU, and each CPU's event put under the CPU's number into the program's PERF_EVENT_ARRAY.
+//! let mut stream = Stream::open(64, &Options::new(), set_slot)?;
+//! stream.run(|cpu, record| match record {
+//!     // The program sends 16 bytes at a time. Only it knows: see `Sample`.
+//!     Ok(Record::Sample(sample)) => match sample.array::<16>() {
+//!         Ok(event) => println!("CPU {cpu}: {event:?}"),
+//!         Err(wrong) => eprintln!("CPU {cpu}: {wrong}"),
+//!     },
+//!     Ok(Record::Lost(samples)) => eprintln!("CPU {cpu}: {samples} lost here"),
+//!     Ok(_) => {}
+//!     Err(corrupt) => eprintln!("CPU {cpu}: {corrupt}"),
+//! })?;
+//! # Ok::<(), perf_reader::Error>(())
+//! ```
 //!
 //! # The pages
 //!
 //! ```text
-//!  control page (1)        data pages (2^n)
-//! ┌──────────────────────┬───────────────────────────────────────────────────────────┐
-//! │ 1024 data_head   ────┼─────────────────────────────────────┐  the kernel writes   │
-//! │ 1032 data_tail   ────┼───────────┐                         ▼  here next           │
-//! │ 1040 data_offset     │ …given back│ SAMPLE │ LOST │ SAMPLE │ free …               │
-//! │ 1048 data_size       │           ▲ we read here                                   │
-//! └──────────────────────┴───────────────────────────────────────────────────────────┘
+//!   control page             data area: 2^n pages, mapped once
+//! ┌────────────────────┐  ┌──────────────────────────────────────────────────────────┐
+//! │ 1024  data_head  ──┼──┼────────────────────────────────────┐                     │
+//! │ 1032  data_tail  ──┼──┼──────────┐                         │                     │
+//! │ 1040  data_offset  │  │          ▼                         ▼                     │
+//! │ 1048  data_size    │  │ given    │ SAMPLE │ LOST │ SAMPLE │ the next record      │
+//! └────────────────────┘  │ back     │   ours to read         │ begins here          │
+//!   the kernel writes     └──────────────────────────────────────────────────────────┘
+//!   head, we write tail
 //! ```
 //!
-//! Each record is `{u32 type, u16 misc, u16 size}` and a body. Three things are unlike the BPF ring buffer:
+//! Both positions count bytes since the buffer was made and only grow; masked with the data area's size they are places in it. The
+//! kernel writes a record behind `data_head` and moves that; we read up to it and move `data_tail`. When what lies
+//! between leaves no room, the kernel drops the sample and counts it.
+//!
+//! A record is `{u32 type, u16 misc, u16 size}` and a body, a multiple of 8 bytes in all. Whoever knows the BPF ring
+//! buffer finds four things different:
 //!
 //! - **No busy bit.** A CPU writes into its own ring only, strictly nested, and moves `data_head` behind complete records.
-//!   Order holds on one CPU; across CPUs there is none.
-//! - **Records wrap.** The data is mapped once, so a record that meets the end goes on at the beginning: [`Bytes`] is one
-//!   slice or two.
-//! - **Readiness is consumed by polling.** The kernel says once that there is something, to whoever asks first. Who is
-//!   woken drains all ([`Set::drain`]).
+//!   Nobody waits behind a slow writer. The price is one ring for each CPU: order holds on one, and across them there is none
+//!   but what [`Merge`] restores.
+//! - **Records wrap.** The data is mapped once and not twice, so a record that meets the end goes on at the beginning: [`Bytes`]
+//!   is one slice or two, and copies only when asked to.
+//! - **Readiness is consumed by polling.** It is no state but a message, told once to whoever asks first. Who is woken drains all
+//!   CPUs, fully ([`Set::drain`]).
+//! - **Losses are the kernel's to count.** A LOST record stands in front of the next sample that fits; losses at the very end are
+//!   told by [`Buffer::lost_total`] on Linux 6.0 and later, and remain unknown before, unless the program counts what the
+//!   helper refused.
 //!
-//! And one thing is a trap: the length that the kernel reports counts padding, and the padding is stale memory. See
-//! [`Sample`].
+//! # What to beware of
 //!
-//! # The way of a record
+//! - **Padding.** The size that the kernel reports counts up to 7 bytes of stale memory behind the payload. [`Sample`] offers no
+//!   payload without a length from the program.
+//! - **Payloads over 65,516 bytes.** The record's size has 16 bits and wraps, and the helper tells the program that all is well.
+//!   Those of 65,517 to 65,524 bytes vanish without a trace or a count. Longer ones leave a stump, which is reported
+//!   as [`Corrupt::Content`], and have been written over whatever lay behind `data_head`, unread records included if the ring was nearly full. Send
+//!   less.
+//! - **Records larger than the ring**, or than what one free byte and a LOST record of 24 bytes leave of it, are refused each time, however
+//!   empty it is. They count as lost. A sample of `n` bytes takes `n + 12` (20 with a time), rounded up to 8: ask for enough pages.
+//! - **One reader a buffer.** Two would give back each other's records.
 //!
-//! [`Buffer::open`] makes a CPU's ring, [`Set::open`] those of all that are online. Their descriptors go into the program's map
-//! by other hands: bpf(2) is not this crate's business. [`Set::wait`] sleeps, [`Buffer::drain`] looks at `data_head` once and opens
-//! a [`Drain`] over all that is complete; [`Records`] walks over it; a [`Sample`] borrows from it, and `data_tail` moves when the
-//! drain ends.
+//! # The rooms
 //!
-//! What got lost is told by LOST records in the stream and, from Linux 6.0 on, exactly and to the end by
-//! [`Buffer::lost_total`].
+//! | to | there is |
+//! | --- | --- |
+//! | read all CPUs, immediately when idle and cheaply when busy | [`Stream`] |
+//! | the same with wake-ups every n samples or bytes, or from one's own epoll | [`Set`], [`Wakeup`] |
+//! | stop it from another thread or a signal handler | [`Stopper`] |
+//! | follow CPUs that come and go | [`Set::refresh`]; a `Stream` does it by itself |
+//! | have the events of all CPUs in the order of time | [`Merge`] |
+//! | keep the newest and look at them when something has happened | [`Recorder`] |
+//! | read one CPU | [`Buffer`] |
+//! | read pages without a kernel | [`Reader`] over the feature `fake` |
+//!
+//! The way of a record through the code: [`Buffer::open`] makes the ring (`event.rs`, `mapping.rs`), [`Set::wait`] sleeps
+//! (`wait.rs`), [`Reader::drain`] looks at `data_head` once (`page.rs`) and opens a [`Drain`] over what is complete, [`Records`] walks
+//! over it (`record.rs`), a [`Sample`] borrows from it, and `data_tail` moves when the drain ends: also after an early exit or a panic.
 //!
 //! # Without a kernel
 //!
-//! The protocol, [`Reader`], runs over any [`Memory`]. With the feature `fake` there is one on the heap, and a producer that
-//! plays the kernel: tests, Miri, fuzzing and benchmarks that need no privileges.
+//! The protocol runs over any [`Memory`]. With the feature `fake` there is one on the heap, and a producer that
+//! plays the kernel: tests, Miri, fuzzing and benchmarks need no privileges.
+//!
+//! # Privileges
+//!
+//! CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or `perf_event_paranoid` at 0 or below; and pages beyond `perf_event_mlock_kb` count against
+//! RLIMIT_MEMLOCK. [`Error`] says which of it is missing, and how many pages would fit.
 
 mod buffer;
 mod bytes;

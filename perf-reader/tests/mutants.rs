@@ -1,0 +1,145 @@
+//! Each memory ordering weakened, one at a time: a test under Miri must notice, or the ordering is not known to be needed.
+//!
+//! ```text
+//! PERF_READER_MUTANTS=1 cargo test -p perf-reader --test mutants
+//! ```
+//!
+//! Works on copies of this crate in temporary folders. Needs a nightly toolchain with Miri, and minutes.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::Command;
+
+use libtest_mimic::{Arguments, Completion, Trial};
+
+/// A change of one file.
+struct Mutant {
+    name: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+}
+
+const MUTANTS: [Mutant; 5] = [
+    Mutant { name: "as_it_is", file: "src/page.rs", from: "", to: "" },
+    Mutant { name: "the_head_is_not_acquired", file: "src/page.rs", from: "fence(Ordering::Acquire);", to: "" },
+    Mutant {
+        name: "the_tail_is_published_without_a_fence",
+        file: "src/page.rs",
+        from: "fence(Ordering::SeqCst);",
+        to: "",
+    },
+    Mutant {
+        name: "the_kernel_does_not_release_the_head",
+        file: "src/fake.rs",
+        from: "self.heap.word(DATA_HEAD).store(self.head, Ordering::Release);\n        Ok(())\n    }\n\n    /// Samples lost",
+        to: "self.heap.word(DATA_HEAD).store(self.head, Ordering::Relaxed);\n        Ok(())\n    }\n\n    /// Samples lost",
+    },
+    Mutant {
+        name: "the_kernel_does_not_acquire_the_tail",
+        file: "src/fake.rs",
+        from: "let tail = self.heap.word(DATA_TAIL).load(Ordering::Acquire);",
+        to: "let tail = self.heap.word(DATA_TAIL).load(Ordering::Relaxed);",
+    },
+];
+
+/// A package of its own: the same code and the same test, without the workspace.
+const MANIFEST: &str = r#"
+[workspace]
+[package]
+name = "perf-reader"
+version = "0.0.0"
+edition = "2024"
+[features]
+fake = []
+[dependencies]
+libc = "0.2"
+log = { version = "0.4.27", features = ["kv"] }
+memmap2 = "0.9"
+[dev-dependencies]
+perf-reader = { path = ".", features = ["fake"] }
+proptest = "1.7"
+"#;
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+/// A folder that goes with the value.
+struct Scratch(std::path::PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Whether Miri is content with the copy.
+fn survives(mutant: &Mutant) -> bool {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = std::env::temp_dir().join(format!("perf-reader-mutants-{}", std::process::id()));
+    let scratch = Scratch(folder.join(mutant.name));
+    copy(&here.join("src"), &scratch.0.join("src"));
+    copy(&here.join("tests"), &scratch.0.join("tests"));
+    std::fs::remove_dir_all(scratch.0.join("tests/live")).unwrap();
+    std::fs::remove_file(scratch.0.join("tests/mutants.rs")).unwrap();
+    std::fs::write(scratch.0.join("Cargo.toml"), MANIFEST).unwrap();
+    let file = scratch.0.join(mutant.file);
+    let code = std::fs::read_to_string(&file).unwrap();
+    if !mutant.from.is_empty() {
+        assert_eq!(code.matches(mutant.from).count(), 1, "{}: the code has changed", mutant.name);
+        std::fs::write(&file, code.replace(mutant.from, mutant.to)).unwrap();
+    }
+    let output = Command::new("cargo")
+        .args(["+nightly", "miri", "test", "--quiet", "--test", "protocol", "a_live_producer"])
+        .env("MIRIFLAGS", "-Zmiri-many-seeds=0..4")
+        .env("CARGO_TARGET_DIR", folder.join("target"))
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .env_remove("CARGO")
+        .current_dir(&scratch.0)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    let raced = text.contains("Undefined Behavior: Data race") || text.contains("panicked at tests/protocol.rs");
+    assert!(output.status.success() || raced, "{}: {text}", mutant.name);
+    output.status.success()
+}
+
+fn has_miri() -> bool {
+    let output = Command::new("cargo").args(["+nightly", "miri", "--version"]).env_remove("RUSTUP_TOOLCHAIN").output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+fn main() {
+    let trial = |mutant: &'static Mutant| {
+        Trial::ignorable_test(mutant.name, move || {
+            if std::env::var_os("PERF_READER_MUTANTS").is_none() {
+                return Ok(Completion::ignored_with("takes minutes: with PERF_READER_MUTANTS=1"));
+            }
+            if !has_miri() {
+                return Ok(Completion::ignored_with("there is no nightly toolchain with Miri"));
+            }
+            match (mutant.from.is_empty(), survives(mutant)) {
+                (true, false) => Err("Miri refuses the code as it is".into()),
+                (false, true) => Err("no test noticed".into()),
+                _ => Ok(Completion::Completed),
+            }
+        })
+    };
+    let mut arguments = Arguments::from_args();
+    // They share a folder of compiled dependencies.
+    arguments.test_threads = Some(1);
+    let conclusion = libtest_mimic::run(&arguments, MUTANTS.iter().map(trial).collect());
+    let folder = std::env::temp_dir().join(format!("perf-reader-mutants-{}", std::process::id()));
+    drop(Scratch(folder));
+    conclusion.exit();
+}
