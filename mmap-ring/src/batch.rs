@@ -68,7 +68,7 @@ impl<'r, M: Consume> Batch<'r, M> {
             data: self.memory.data(),
             cursor: self.standing.read,
             last: self.standing.last,
-            producer: self.producer,
+            available: self.producer.wrapping_sub(self.standing.read),
             standing: self.standing,
         }
     }
@@ -137,7 +137,8 @@ pub struct Records<'b, M: Consume = Mapped> {
     cursor: u64,
     /// The record before it.
     last: u64,
-    producer: u64,
+    /// Bytes from the cursor to the producer.
+    available: u64,
     standing: &'b mut Standing,
 }
 
@@ -147,8 +148,7 @@ impl<'b, M: Consume> Records<'b, M> {
     #[inline]
     fn look(&mut self) -> Option<(u32, u64)> {
         loop {
-            let available = self.producer.wrapping_sub(self.cursor);
-            if available == 0 {
+            if self.available == 0 {
                 return None;
             }
             let word = self.data.header(self.cursor);
@@ -158,13 +158,13 @@ impl<'b, M: Consume> Records<'b, M> {
             M::fence(Ordering::Acquire);
             // One comparison for the record that is neither busy nor discarded.
             if word > LENGTH {
-                if self.discard(word, available) {
+                if self.discard(word) {
                     continue;
                 }
                 return None;
             }
             let taken = space(word);
-            if taken > available {
+            if taken > self.available {
                 // Corrupt. The next batch finds it at its head and says so.
                 return None;
             }
@@ -193,13 +193,14 @@ impl<'b, M: Consume> Records<'b, M> {
     fn pass(&mut self, taken: u64) {
         self.last = self.cursor;
         self.cursor = self.cursor.wrapping_add(taken);
+        self.available = self.available.wrapping_sub(taken);
     }
 
     /// Passes over a discarded record. False if the record is something else.
     #[cold]
-    fn discard(&mut self, word: u32, available: u64) -> bool {
+    fn discard(&mut self, word: u32) -> bool {
         let taken = space(word & LENGTH);
-        let discarded = word & !LENGTH == DISCARD && taken <= available;
+        let discarded = word & !LENGTH == DISCARD && taken <= self.available;
         if discarded {
             self.pass(taken);
             self.standing.discarded = self.standing.discarded.wrapping_add(1);

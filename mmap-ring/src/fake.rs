@@ -130,14 +130,28 @@ impl Kernel {
     /// # Panics
     /// As [`new`](Self::new).
     pub fn overwriting(size: u64, position: u64) -> io::Result<(Self, OverwriteRing<Heap>)> {
-        let (mut kernel, ring) = Self::at(size, position)?;
+        let (kernel, ring) = Self::at(size, position)?;
+        kernel.as_overwriting(ring, position)
+    }
+
+    /// The same pages read as those of a ring that overwrites, with
+    /// `overwrite_pos` where it is said to be: for showing that its reader survives
+    /// them.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn as_overwriting(
+        mut self,
+        ring: Ring<Heap>,
+        overwrite: u64,
+    ) -> io::Result<(Self, OverwriteRing<Heap>)> {
         drop(ring);
-        kernel.overwrites = true;
-        kernel.atomic = true;
-        kernel.pages.overwrite.store(position, Ordering::Relaxed);
-        let pages = Heap(Arc::clone(&kernel.pages));
-        let ring = OverwriteRing::over(pages, kernel.bell.try_clone()?);
-        Ok((kernel, ring))
+        self.overwrites = true;
+        self.atomic = true;
+        self.pages.overwrite.store(overwrite, Ordering::Relaxed);
+        let pages = Heap(Arc::clone(&self.pages));
+        let ring = OverwriteRing::over(pages, self.bell.try_clone()?);
+        Ok((self, ring))
     }
 
     /// From now on payloads are written atomically, word by word, so that a

@@ -43,7 +43,7 @@ pub struct OverwriteRing<M: Consume = Mapped> {
 }
 
 /// The reader and what it waits for: what sleeps, apart from how.
-struct Seat<M> {
+pub(crate) struct Seat<M> {
     memory: M,
     fd: OwnedFd,
     /// Behind the last record that was read or passed over.
@@ -82,12 +82,7 @@ impl OverwriteRing<Mapped> {
 impl<M: Consume> OverwriteRing<M> {
     pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
         Self {
-            seat: Seat {
-                read: memory.consumer(),
-                memory,
-                fd,
-                losses: Losses::default(),
-            },
+            seat: Seat::new(memory, fd),
             waiter: Waiter::default(),
             copy: Vec::new(),
         }
@@ -156,7 +151,7 @@ impl<M: Consume> OverwriteRing<M> {
 }
 
 /// What a look at the ring brought.
-enum Took {
+pub(crate) enum Took {
     Record,
     Nothing,
     Skipped,
@@ -174,7 +169,16 @@ enum Next {
 }
 
 impl<M: Consume> Seat<M> {
-    fn take(&mut self, copy: &mut Vec<u8>) -> Result<Took, Corrupt> {
+    pub(crate) fn new(memory: M, fd: OwnedFd) -> Self {
+        Self {
+            read: memory.consumer(),
+            memory,
+            fd,
+            losses: Losses::default(),
+        }
+    }
+
+    pub(crate) fn take(&mut self, copy: &mut Vec<u8>) -> Result<Took, Corrupt> {
         self.catch_up();
         let (place, discarded) = match self.look()? {
             Next::Nothing(_) => return Ok(Took::Nothing),
@@ -203,10 +207,9 @@ impl<M: Consume> Seat<M> {
     fn look(&self) -> Result<Next, Corrupt> {
         let position = self.read;
         let producer = self.memory.producer();
-        // ATOMICS: acquires smp_store_release(&rb->producer_pos) in
-        // __bpf_ringbuf_reserve: the headers up to it, and the overwrite position
-        // that made room for them, are visible.
-        M::fence(Ordering::Acquire);
+        // `is_overtaken` fences before it looks. Behind that fence the headers up to
+        // `producer`, and the overwrite position that made room for them, are
+        // visible: smp_store_release(&rb->producer_pos) in __bpf_ringbuf_reserve.
         if self.is_overtaken() {
             return Ok(Next::Overtaken);
         }

@@ -14,6 +14,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
+use super::user::Produce;
 use super::{Consume, Data, Memory, sealed::Sealed};
 
 /// The pages, as both sides share them.
@@ -57,6 +58,15 @@ impl ModelPages {
         let cell = &self.payloads[self.index(position + 8)];
         // SAFETY: the model fails if anybody else uses the cell.
         cell.with_mut(|cell| unsafe { *cell = payload });
+    }
+}
+
+impl ModelPages {
+    /// Reads the payload behind the header at `position`, as the kernel does.
+    pub(crate) fn read_payload(&self, position: u64) -> [u8; 8] {
+        let cell = &self.payloads[self.index(position + 8)];
+        // SAFETY: the model fails if anybody writes the cell.
+        cell.with(|cell| unsafe { *cell })
     }
 }
 
@@ -123,5 +133,39 @@ impl<'a> Data<'a> for &'a ModelPages {
             // while the record is held: the model fails if anybody does.
             unsafe { std::slice::from_raw_parts(bytes.cast(), length as usize) }
         })
+    }
+}
+
+impl Produce for Model {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn consumer(&self) -> u64 {
+        self.0.consumer.load(Ordering::Relaxed)
+    }
+
+    fn producer(&self) -> u64 {
+        self.0.producer.load(Ordering::Relaxed)
+    }
+
+    fn set_producer(&self, position: u64, order: Ordering) {
+        self.0.producer.store(position, order);
+    }
+
+    fn set_header(&self, position: u64, word: u32) {
+        self.0.headers[self.0.index(position)].store(word, Ordering::Relaxed);
+    }
+
+    unsafe fn payload(&self, position: u64, length: u32) -> &mut [u8] {
+        let cell = &self.0.payloads[self.0.index(position + 8)];
+        cell.with_mut(|bytes| {
+            // SAFETY: as in `Data::payload`, and the caller has the bytes for itself.
+            unsafe { std::slice::from_raw_parts_mut(bytes.cast(), length as usize) }
+        })
+    }
+
+    fn fence(order: Ordering) {
+        fence(order);
     }
 }

@@ -8,10 +8,15 @@ use loom::sync::atomic::{Ordering, fence};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
-use crate::Head;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
 use crate::consumer::Consumer;
 use crate::memory::model::{Model, ModelPages};
+use crate::overwrite::{Seat, Took};
 use crate::record::BUSY;
+use crate::wait::Sleeper;
+use crate::{Head, Peek, Seen, UserRing};
 
 /// The kernel's side: reserves and commits records of eight bytes.
 struct Kernel {
@@ -29,7 +34,8 @@ impl Kernel {
         if next - consumer > pages.size() - 1 {
             return false;
         }
-        pages.headers[pages.index(position)].store(8 | BUSY, Ordering::Relaxed);
+        // Release for the bystander's sake: see the fake kernel.
+        pages.headers[pages.index(position)].store(8 | BUSY, Ordering::Release);
         pages.producer.store(next, Ordering::Release);
         true
     }
@@ -67,6 +73,11 @@ fn ring(size: u64) -> (Kernel, Consumer<Model>, Arc<Notify>) {
         bell: Arc::clone(&bell),
     };
     (kernel, Consumer::new(Model(pages)), bell)
+}
+
+/// A descriptor for what is never waited for.
+fn null() -> OwnedFd {
+    File::open("/dev/null").unwrap().into()
 }
 
 /// Tries everything that takes up to two preemptions: every known way in which an
@@ -135,5 +146,168 @@ fn no_wake_up_is_lost_after_trailing() {
             }
         }
         producer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_bystander_sees_no_consumer_ahead_of_the_producer() {
+    bounded(|| {
+        let (kernel, mut consumer, _bell) = ring(64);
+        let peek = Peek::over(Model(Arc::clone(&kernel.pages)));
+        let bystander = thread::spawn(move || {
+            let positions = peek.positions();
+            assert!(positions.waiting() <= 16, "{positions:?}");
+        });
+        kernel.output(0);
+        take(&mut consumer, &mut 0);
+        bystander.join().unwrap();
+    });
+}
+
+#[test]
+fn a_bystander_tells_a_header_of_the_next_round_from_its_own() {
+    bounded(|| {
+        let (kernel, mut consumer, _bell) = ring(32);
+        let pages = Arc::clone(&kernel.pages);
+        let peek = Peek::over(Model(Arc::clone(&pages)));
+        kernel.output(0);
+        let bystander = thread::spawn(move || {
+            for seen in peek.pending() {
+                match seen {
+                    Seen::Busy(place) | Seen::Committed(place) => assert_eq!(place.length, 8),
+                    Seen::Overtaken { from, to } => assert!(from < to),
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+        take(&mut consumer, &mut 0);
+        // Now the kernel may write over the first record. A walk that took this for
+        // its header would tell of a record that never was.
+        kernel.pages.headers[0].store(16 | BUSY, Ordering::Release);
+        bystander.join().unwrap();
+    });
+}
+
+/// The kernel's side of a ring that overwrites, as far as its reader sees it:
+/// records of eight bytes whose payload is twice the same number.
+fn overwrite(pages: &ModelPages, number: u32) {
+    let position = pages.producer.load(Ordering::Relaxed);
+    let next = position + 16;
+    if next > pages.size() {
+        let freed = next - pages.size();
+        pages.overwrite.store(freed, Ordering::Relaxed);
+        // The order of stores on x86-64.
+        fence(Ordering::Release);
+    }
+    let header = &pages.headers[pages.index(position)];
+    header.store(8 | BUSY, Ordering::Relaxed);
+    pages.producer.store(next, Ordering::Release);
+    let offset = (position + 8) & (pages.size() - 1);
+    for half in 0..2 {
+        pages.words[offset as usize / 4 + half].store(number, Ordering::Relaxed);
+    }
+    header.swap(8, Ordering::AcqRel);
+    fence(Ordering::SeqCst);
+}
+
+/// Reads until the last record has come; every record must be whole.
+fn read_overwritten(first: u32, count: u32, size: u64) {
+    bounded(move || {
+        let pages = Arc::new(ModelPages::new(size));
+        for number in 0..first {
+            overwrite(&pages, number);
+        }
+        let mut reader = Seat::new(Model(Arc::clone(&pages)), null());
+        let producer = thread::spawn(move || {
+            for number in first..count {
+                overwrite(&pages, number);
+            }
+        });
+        let (mut copy, mut last) = (Vec::new(), None);
+        while last != Some(count - 1) {
+            match reader.take(&mut copy).unwrap() {
+                Took::Record => {
+                    let number = u32::from_ne_bytes(copy[..4].try_into().unwrap());
+                    assert_eq!(copy[4..], copy[..4], "torn");
+                    assert!(last < Some(number));
+                    last = Some(number);
+                }
+                Took::Nothing | Took::Skipped => thread::yield_now(),
+            }
+        }
+        producer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_record_of_an_overwriting_ring_is_whole() {
+    read_overwritten(0, 1, 32);
+}
+
+#[test]
+fn a_copy_that_was_overwritten_meanwhile_is_thrown_away() {
+    read_overwritten(2, 3, 32);
+}
+
+#[test]
+fn no_wake_up_of_an_overwriting_ring_is_lost() {
+    bounded(|| {
+        let pages = Arc::new(ModelPages::new(64));
+        let mut reader = Seat::new(Model(Arc::clone(&pages)), null());
+        let bell = Arc::new(Notify::new());
+        let ring = Arc::clone(&bell);
+        let producer = thread::spawn(move || {
+            overwrite(&pages, 7);
+            if pages.consumer.load(Ordering::Acquire) == 0 {
+                ring.notify();
+            }
+            overwrite(&pages, 8);
+            if pages.consumer.load(Ordering::Acquire) == 16 {
+                ring.notify();
+            }
+        });
+        let (mut copy, mut count) = (Vec::new(), 0);
+        while count < 2 {
+            match reader.settle().unwrap() {
+                Head::Empty | Head::Busy => bell.wait(),
+                Head::Ready => {
+                    if let Took::Record = reader.take(&mut copy).unwrap() {
+                        count += 1;
+                    }
+                }
+            }
+        }
+        producer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_sample_reaches_the_kernel_whole_and_its_room_is_written_only_when_free() {
+    bounded(|| {
+        let pages = Arc::new(ModelPages::new(16));
+        let mut ring = UserRing::over(Model(Arc::clone(&pages)), null());
+        let send = |ring: &mut UserRing<Model>, number: u64| {
+            loop {
+                if let Some(mut sample) = ring.reserve(8).unwrap() {
+                    sample.copy_from_slice(&number.to_ne_bytes());
+                    return sample.submit();
+                }
+                thread::yield_now();
+            }
+        };
+        send(&mut ring, 0);
+        let kernel = thread::spawn(move || {
+            for number in 0..2_u64 {
+                let consumer = pages.consumer.load(Ordering::Relaxed);
+                while pages.producer.load(Ordering::Acquire) == consumer {
+                    thread::yield_now();
+                }
+                assert_eq!(pages.headers[0].load(Ordering::Relaxed), 8);
+                assert_eq!(pages.read_payload(consumer), number.to_ne_bytes());
+                pages.consumer.store(consumer + 16, Ordering::Release);
+            }
+        });
+        send(&mut ring, 1);
+        kernel.join().unwrap();
     });
 }

@@ -38,6 +38,24 @@ impl Sink for Sum {
     }
 }
 
+/// Adds up records that are known to have eight bytes, as one does whose program
+/// sends nothing else.
+#[derive(Default)]
+pub struct Eights(pub u64);
+
+impl Sink for Eights {
+    #[inline]
+    fn take(&mut self, record: &[u8]) {
+        // SAFETY: the program that fills the ring sends eight bytes.
+        let number = unsafe { record.as_ptr().cast::<u64>().read_unaligned() };
+        self.0 = self.0.wrapping_add(number);
+    }
+
+    fn count(&self) -> u64 {
+        0
+    }
+}
+
 /// How long ago each record was made, in nanoseconds.
 #[derive(Default)]
 pub struct Ages(pub Vec<u64>);

@@ -1,6 +1,8 @@
 //! `cargo xtask`: every routine of this repository, by name. CI calls the same ones.
 
+mod bench;
 mod ci;
+mod mutants;
 mod objects;
 mod tools;
 mod vm;
@@ -37,6 +39,11 @@ enum Routine {
     Objects(objects::Arguments),
     /// Runs tests as root on chosen kernels, in throw-away virtual machines
     Vm(vm::Args),
+    /// Weakens each memory ordering of mmap-ring in turn: its model must notice
+    Mutants,
+    /// Measures the readers against other people's
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Prints a built-in program: Rust lines, instructions, names
     Listing(objects::Transport),
 }
@@ -52,6 +59,8 @@ fn main() -> ExitCode {
         Routine::Miri => ci::miri(),
         Routine::Minimal => ci::minimal(),
         Routine::Objects(arguments) => objects::write(&arguments),
+        Routine::Mutants => mutants::run("mmap-ring", "model"),
+        Routine::Bench(bench) => bench::run(&bench),
         Routine::Listing(transport) => objects::listing(&transport),
     };
     match outcome {

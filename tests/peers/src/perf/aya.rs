@@ -31,9 +31,7 @@ impl<S: Sink> Peer<S> for Aya<S> {
             let buffer = array.open(cpu, Some(PAGES)).expect("a buffer");
             let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 0 };
             // SAFETY: `event` lives during the call.
-            unsafe {
-                libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, buffer.as_fd().as_raw_fd(), &mut event)
-            };
+            unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, buffer.as_fd().as_raw_fd(), &mut event) };
             buffers.push(buffer);
         }
         Self { buffers, epoll, sink: S::default(), _array: array }

@@ -41,20 +41,12 @@ pub fn create_array(slots: u32) -> io::Result<OwnedFd> {
 /// Puts `event` into the slot of `cpu`.
 pub fn set_slot(array: &OwnedFd, cpu: u32, event: i32) -> io::Result<()> {
     const MAP_UPDATE_ELEM: i64 = 2;
-    let mut attr = [
-        pair(array.as_raw_fd() as u32, 0),
-        (&raw const cpu) as u64,
-        (&raw const event) as u64,
-        0,
-    ];
+    let mut attr = [pair(array.as_raw_fd() as u32, 0), (&raw const cpu) as u64, (&raw const event) as u64, 0];
     bpf(MAP_UPDATE_ELEM, &mut attr).map(drop)
 }
 
 fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
-    u64::from(imm as u32) << 32
-        | u64::from(off as u16) << 16
-        | u64::from(dst | src << 4) << 8
-        | u64::from(code)
+    u64::from(imm as u32) << 32 | u64::from(off as u16) << 16 | u64::from(dst | src << 4) << 8 | u64::from(code)
 }
 
 /// A program that sends `count` records of eight bytes through the slot of the CPU it runs on, each with the time of its
@@ -66,29 +58,29 @@ impl Producer {
         const OUTPUT: i32 = 25;
         const KTIME: i32 = 5;
         let program = [
-            insn(0xbf, 6, 1, 0, 0),       // r6 = context
-            insn(0x79, 7, 6, 0, 0),       // r7 = count
-            insn(0xb7, 8, 0, 0, 0),       // r8 = 0, the lost ones
-            insn(0xb7, 9, 0, 0, 0),       // r9 = 0
-            insn(0x3d, 9, 7, 17, 0),      // loop: if r9 >= r7 goto out
-            insn(0xbf, 0, 9, 0, 0),       // r0 = r9
-            insn(0x55, 7, 0, 1, 1),       // if r7 != 1 goto +1
-            insn(0x85, 0, 0, 0, KTIME),   // r0 = bpf_ktime_get_ns()
-            insn(0x7b, 10, 0, -8, 0),     // record = r0
-            insn(0xbf, 1, 6, 0, 0),       // r1 = context
+            insn(0xbf, 6, 1, 0, 0),                 // r6 = context
+            insn(0x79, 7, 6, 0, 0),                 // r7 = count
+            insn(0xb7, 8, 0, 0, 0),                 // r8 = 0, the lost ones
+            insn(0xb7, 9, 0, 0, 0),                 // r9 = 0
+            insn(0x3d, 9, 7, 17, 0),                // loop: if r9 >= r7 goto out
+            insn(0xbf, 0, 9, 0, 0),                 // r0 = r9
+            insn(0x55, 7, 0, 1, 1),                 // if r7 != 1 goto +1
+            insn(0x85, 0, 0, 0, KTIME),             // r0 = bpf_ktime_get_ns()
+            insn(0x7b, 10, 0, -8, 0),               // record = r0
+            insn(0xbf, 1, 6, 0, 0),                 // r1 = context
             insn(0x18, 2, 1, 0, array.as_raw_fd()), // r2 = array
             0,
-            insn(0xb4, 3, 0, 0, -1),      // r3 = BPF_F_CURRENT_CPU
-            insn(0xbf, 4, 10, 0, 0),      // r4 = &record
+            insn(0xb4, 3, 0, 0, -1), // r3 = BPF_F_CURRENT_CPU
+            insn(0xbf, 4, 10, 0, 0), // r4 = &record
             insn(0x07, 4, 0, 0, -8),
-            insn(0xb7, 5, 0, 0, 8),       // r5 = 8
-            insn(0x85, 0, 0, 0, OUTPUT),  // r0 = bpf_perf_event_output(...)
-            insn(0x15, 0, 0, 1, 0),       // if r0 == 0 goto next
-            insn(0x07, 8, 0, 0, 1),       // r8 += 1
-            insn(0x07, 9, 0, 0, 1),       // next: r9 += 1
+            insn(0xb7, 5, 0, 0, 8),              // r5 = 8
+            insn(0x85, 0, 0, 0, OUTPUT),         // r0 = bpf_perf_event_output(...)
+            insn(0x15, 0, 0, 1, 0),              // if r0 == 0 goto next
+            insn(0x07, 8, 0, 0, 1),              // r8 += 1
+            insn(0x07, 9, 0, 0, 1),              // next: r9 += 1
             insn(0xa5, 9, 0, -17, BATCH as i32), // if r9 < BATCH goto loop
             insn(0x05, 0, 0, 0, 0),
-            insn(0xbf, 0, 8, 0, 0),       // out: return r8
+            insn(0xbf, 0, 8, 0, 0), // out: return r8
             insn(0x95, 0, 0, 0, 0),
         ];
         let license = c"GPL";

@@ -11,7 +11,7 @@ use super::aya::Aya;
 use super::bare::{Bare, Blind};
 use super::libbpf::Libbpf;
 use super::ours::{Immediate, Trailing};
-use super::{Ages, Peer, Sink, Sum};
+use super::{Ages, Eights, Peer, Sink, Sum};
 use crate::kernel::{ADAPTIVE, BATCH, FORCE_WAKEUP, NO_WAKEUP, Producer, Run, create_ring};
 use crate::table::Table;
 
@@ -169,7 +169,7 @@ fn fill(producer: &Producer) {
 
 /// For callgrind: fills and drains a ring so many times with one consumer.
 pub fn instructions(peer: &str, drains: u32) {
-    fn go<P: Peer<Sum>>(drains: u32) -> u64 {
+    fn go<P: Peer<Eights>>(drains: u32) -> u64 {
         let map = create_ring(SIZE).expect("a ring");
         let producer = Producer::new(&map).expect("the program");
         let mut peer = P::open(&map, SIZE);
@@ -177,14 +177,17 @@ pub fn instructions(peer: &str, drains: u32) {
             fill(&producer);
             peer.drain();
         }
-        std::hint::black_box(peer.sink().sum);
-        peer.sink().count()
+        // Every run of the program numbers its records from 0.
+        let runs = (0..FULL).step_by(BATCH as usize);
+        let sums = runs.map(|first| (0..BATCH.min(FULL - first)).sum::<u64>());
+        assert_eq!(peer.sink().0, u64::from(drains) * sums.sum::<u64>());
+        u64::from(drains) * FULL
     }
     let count = match peer {
-        "bare" => go::<Bare<Sum>>(drains),
-        "libbpf" => go::<Libbpf<Sum>>(drains),
-        "aya" => go::<Aya<Sum>>(drains),
-        "mmap-ring" => go::<Immediate<Sum>>(drains),
+        "bare" => go::<Bare<Eights>>(drains),
+        "libbpf" => go::<Libbpf<Eights>>(drains),
+        "aya" => go::<Aya<Eights>>(drains),
+        "mmap-ring" => go::<Immediate<Eights>>(drains),
         other => panic!("no consumer called {other}"),
     };
     println!("{count} records");

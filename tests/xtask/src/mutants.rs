@@ -1,0 +1,150 @@
+//! Weakens each memory ordering and takes out each fence of a reader's protocol,
+//! one at a time: a test of its memory model has to fail every time.
+//!
+//! The mutants are made from the source itself, in a copy of it, so none can be
+//! forgotten: every line outside the tests that names an ordering stronger than
+//! relaxed is one, or two if it is a full fence.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::tools::{Outcome, Result};
+
+/// Where the protocol is not: its tests, the other side, and the memories, which
+/// have the orderings that they are told.
+const NOT_THE_PROTOCOL: [&str; 6] = ["tests", "tests.rs", "memory", "memory.rs", "fake", "fake.rs"];
+/// From the strongest on, as they are written.
+const ORDERINGS: [&str; 4] = ["Ordering::SeqCst", "Ordering::AcqRel", "Ordering::Acquire", "Ordering::Release"];
+
+/// One change to one line.
+struct Mutant {
+    file: PathBuf,
+    line: usize,
+    from: String,
+    to: String,
+}
+
+/// Tries all mutants of the package in the folder `package` with its tests called
+/// `tests`.
+pub(crate) fn run(package: &str, tests: &str) -> Result {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let copy = root.join("target/mutants").join(package);
+    copy_workspace(&root, &copy, package).map_err(|error| format!("{}: {error}", copy.display()))?;
+    let source = copy.join(package).join("src");
+    let mutants = mutants_in(&source).map_err(|error| format!("{}: {error}", source.display()))?;
+    if !passes(&copy, package, tests)? {
+        return Err(format!("the tests {tests} of {package} fail without any mutant"));
+    }
+    let mut survivors = 0;
+    for mutant in &mutants {
+        let Mutant { file, line, from, to } = mutant;
+        let original = fs::read_to_string(file).map_err(|error| error.to_string())?;
+        let changed: Vec<&str> =
+            original.lines().enumerate().map(|(at, text)| if at == *line { to.as_str() } else { text }).collect();
+        fs::write(file, changed.join("\n") + "\n").map_err(|error| error.to_string())?;
+        let survived = passes(&copy, package, tests)?;
+        fs::write(file, original).map_err(|error| error.to_string())?;
+        survivors += usize::from(survived);
+        let name = file.strip_prefix(&copy).unwrap_or(file).display();
+        let verdict = if survived { "SURVIVED" } else { "killed" };
+        let to = if to.trim().is_empty() { "nothing" } else { to.trim() };
+        println!("{verdict:8}  {name}:{}  {} -> {to}", line + 1, from.trim());
+    }
+    println!("{} mutants of {package}, {survivors} survived", mutants.len());
+    if survivors == 0 && !mutants.is_empty() {
+        return Ok(Outcome::Done);
+    }
+    Err(format!("{package}: no test notices {survivors} of {} weakened orderings", mutants.len()))
+}
+
+/// The package alone, in a workspace with the same dependencies.
+fn copy_workspace(root: &Path, copy: &Path, package: &str) -> std::io::Result<()> {
+    if copy.exists() {
+        fs::remove_dir_all(copy)?;
+    }
+    copy_folder(&root.join(package), &copy.join(package))?;
+    for file in ["Cargo.lock", "clippy.toml"] {
+        fs::copy(root.join(file), copy.join(file))?;
+    }
+    let manifest: Vec<String> = fs::read_to_string(root.join("Cargo.toml"))?
+        .lines()
+        .filter(|line| !line.starts_with("default-members"))
+        .map(|line| match line.starts_with("members") {
+            true => format!("members = [\"{package}\"]"),
+            false => line.to_owned(),
+        })
+        .collect();
+    fs::write(copy.join("Cargo.toml"), manifest.join("\n"))
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// All mutants of the files in a folder, those of the protocol alone.
+fn mutants_in(folder: &Path) -> std::io::Result<Vec<Mutant>> {
+    let mut mutants = Vec::new();
+    let mut entries = fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::path);
+    for entry in entries {
+        let name = entry.file_name();
+        if NOT_THE_PROTOCOL.iter().any(|not| name == *not) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            mutants.extend(mutants_in(&entry.path())?);
+            continue;
+        }
+        let text = fs::read_to_string(entry.path())?;
+        for (line, from) in text.lines().enumerate() {
+            let code = !from.trim_start().starts_with("//");
+            for to in weakened(from).into_iter().filter(|_| code) {
+                mutants.push(Mutant { file: entry.path(), line, from: from.to_owned(), to });
+            }
+        }
+    }
+    Ok(mutants)
+}
+
+/// The line with its ordering made weaker.
+fn weakened(line: &str) -> Vec<String> {
+    let Some(ordering) = ORDERINGS.into_iter().find(|ordering| line.contains(ordering)) else {
+        return Vec::new();
+    };
+    if !line.contains("fence(") {
+        return vec![line.replace(ordering, "Ordering::Relaxed")];
+    }
+    let mut weaker = vec![String::new()];
+    if ordering == "Ordering::SeqCst" {
+        weaker.push(line.replace(ordering, "Ordering::AcqRel"));
+    }
+    weaker
+}
+
+/// Whether the tests pass; a mutant that does not compile is an error.
+fn passes(copy: &Path, package: &str, tests: &str) -> std::result::Result<bool, String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["test", "--quiet", "--package", package, "--lib", tests])
+        .current_dir(copy)
+        .env("CARGO_TARGET_DIR", copy.join("target"))
+        .output()
+        .map_err(|error| format!("cargo cannot be run: {error}"))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if errors.contains("could not compile") {
+        return Err(format!("a mutant does not compile:\n{errors}"));
+    }
+    Ok(output.status.success())
+}
