@@ -94,6 +94,14 @@ impl Running {
         wait_until(what, || self.stderr.text().lines().find(|line| accept(line)).map(str::to_owned))
     }
 
+    /// Whether its first thread is in one of these system calls.
+    pub(crate) fn is_in(&self, calls: &[libc::c_long]) -> bool {
+        // The number comes first; a thread that runs has none.
+        let text = std::fs::read_to_string(format!("/proc/{}/syscall", self.pid())).unwrap();
+        let number = text.split_whitespace().next().and_then(|number| number.parse().ok());
+        number.is_some_and(|number| calls.contains(&number))
+    }
+
     /// Waits until it stands still after SIGSTOP.
     pub(crate) fn stop(&self) {
         self.send(Signal::STOP);

@@ -4,7 +4,7 @@
 //! version, and whoever runs the tests on several kernels can check that claim; `needs root: …` names privileges.
 
 use cutaway::probe::{self, Support};
-use libtest_mimic::{Completion, Trial};
+use libtest_mimic::{Completion, Failed, Trial};
 
 /// What a test may need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +34,14 @@ impl Needs {
 }
 
 /// A test of this name, ignored with the reason if what it needs is not there.
-pub(crate) fn trial(name: impl Into<String>, needs: Needs, test: impl FnOnce() + Send + 'static) -> Trial {
-    Trial::ignorable_test(name, move || {
-        if let Some(reason) = needs.obstacle() {
-            return Ok(Completion::ignored_with(reason));
-        }
-        test();
-        Ok(Completion::Completed)
+pub(crate) fn trial(
+    name: impl Into<String>,
+    needs: Needs,
+    test: impl FnOnce() -> Result<(), Failed> + Send + 'static,
+) -> Trial {
+    Trial::ignorable_test(name, move || match needs.obstacle() {
+        Some(reason) => Ok(Completion::ignored_with(reason)),
+        None => test().map(|()| Completion::Completed),
     })
 }
 

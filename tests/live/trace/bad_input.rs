@@ -13,7 +13,8 @@ use libtest_mimic::Trial;
 use crate::{
     binary::{self, Running, command},
     each_way,
-    requirements::{Needs, trial},
+    requirements::Needs,
+    trial,
 };
 use cutaway_programs::getaddrinfo::Transport;
 

@@ -8,7 +8,8 @@ use crate::{
     child::{Job, Question},
     each_way,
     events::{self, Event},
-    requirements::{Needs, trial},
+    requirements::Needs,
+    trial,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {

@@ -14,7 +14,8 @@ use crate::{
     binary::{Running, command, trace},
     child::{Job, Question},
     each_way, events,
-    requirements::{Needs, trial},
+    requirements::Needs,
+    trial,
 };
 use cutaway_programs::getaddrinfo::Transport;
 

@@ -6,7 +6,9 @@ use libtest_mimic::Trial;
 use crate::{
     binary::{Running, command},
     child::{Job, Question},
-    each_way, events, supervisor,
+    each_way, events,
+    patience::wait_until,
+    supervisor,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -14,6 +16,15 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials.extend(each_way("explain_leaves_no_call_out", complete));
     trials
 }
+
+/// What epoll_wait(3) is to the kernel.
+const SLEEPS: [libc::c_long; 2] = [
+    libc::SYS_epoll_pwait,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_epoll_wait,
+    #[cfg(not(target_arch = "x86_64"))]
+    libc::SYS_epoll_pwait2,
+];
 
 fn explained(transport: Transport, job: &Job) -> std::process::Command {
     let mut command = command(["--explain", "trace", "--format", "json", "--transport", transport.name(), "--"]);
@@ -43,8 +54,13 @@ fn told(stderr: &str) -> Vec<Told<'_>> {
 }
 
 fn story(transport: Transport) {
-    let job = Job::new([Question::new("127.0.0.1")]);
-    let ended = Running::start(&mut explained(transport, &job)).end();
+    let job = Job::new([Question::new("127.0.0.1")]).wait();
+    let mut running = Running::start(&mut explained(transport, &job));
+    job.ready();
+    // A sleep belongs to the story.
+    wait_until("the reader sleeps", || running.is_in(&SLEEPS).then_some(()));
+    running.go();
+    let ended = running.end();
     assert_eq!(ended.success(), (1, 0));
     assert_eq!(events::read(&ended.stdout).len(), 1, "stdout has results alone");
     let calls = told(&ended.stderr);

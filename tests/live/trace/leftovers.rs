@@ -21,7 +21,8 @@ use crate::{
     each_way,
     kernel_objects::Held,
     patience::wait_until,
-    requirements::{Needs, trial},
+    requirements::Needs,
+    trial,
 };
 use cutaway_programs::getaddrinfo::Transport;
 
@@ -88,7 +89,7 @@ impl Bystander {
     }
 
     /// Nothing is there any more, and the bystander lives on.
-    fn is_left_alone(mut self) {
+    fn finish(mut self) {
         wait_until("the probe is gone", || (!self.is_probed()).then_some(()));
         self.process.go();
         assert!(self.process.end().status.success());
@@ -108,7 +109,7 @@ fn after(transport: Transport, signal: Signal) {
     let ended = running.end();
     assert_eq!(ended.status.success(), signal != Signal::KILL, "{ended:?}");
     held.wait_until_gone();
-    bystander.is_left_alone();
+    bystander.finish();
 }
 
 fn after_the_command() {
@@ -124,7 +125,7 @@ fn after_the_command() {
     running.go();
     assert_eq!(running.end().success(), (1, 0));
     held.wait_until_gone();
-    bystander.is_left_alone();
+    bystander.finish();
 }
 
 fn after_a_failure() {
@@ -143,5 +144,5 @@ fn after_a_failure() {
     running.stderr_line("it ends", |line| line.starts_with("cutaway: "));
     assert!(running.end().complaint().contains("ENOSPC"));
     assert!(!bystander.is_probed());
-    bystander.is_left_alone();
+    bystander.finish();
 }

@@ -66,9 +66,15 @@ fn needs(transport: Transport) -> Needs {
     }
 }
 
+/// A test that fails by panicking.
+fn trial(name: impl Into<String>, needs: Needs, test: impl FnOnce() + Send + 'static) -> Trial {
+    requirements::trial(name, needs, move || {
+        test();
+        Ok(())
+    })
+}
+
 /// The same test through each way, as `NAME_through_WAY`.
 fn each_way(name: &str, test: fn(Transport)) -> impl Iterator<Item = Trial> {
-    Transport::ALL
-        .map(|way| requirements::trial(format!("{name}_through_{way}"), needs(way), move || test(way)))
-        .into_iter()
+    Transport::ALL.map(|way| trial(format!("{name}_through_{way}"), needs(way), move || test(way))).into_iter()
 }

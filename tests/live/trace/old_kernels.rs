@@ -7,8 +7,9 @@ use crate::{
     binary::{Ended, trace},
     child::{Job, Question},
     events,
-    requirements::{Needs, trial},
+    requirements::Needs,
     supervisor::{self, Call},
+    trial,
 };
 use cutaway_programs::getaddrinfo::Transport;
 

@@ -7,7 +7,8 @@ use crate::{
     binary::{Running, command, trace},
     child::{Job, Question},
     events,
-    requirements::{Needs, trial},
+    requirements::Needs,
+    trial,
 };
 use cutaway_programs::getaddrinfo::Transport;
 

@@ -4,7 +4,8 @@ use libtest_mimic::Trial;
 
 use crate::{
     binary::{Running, command},
-    requirements::{Needs, trial},
+    requirements::Needs,
+    trial,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {

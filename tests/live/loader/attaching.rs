@@ -1,0 +1,253 @@
+//! Links: a program runs while its link lives, and not a moment longer; and what nothing can be attached to.
+#![expect(unsafe_code, reason = "calls the function that is probed")]
+
+use std::process::{Command, Stdio};
+
+use cutaway::{Error, Link, Loaded, Tracepoint, Uprobe, probe};
+
+use crate::{
+    Test,
+    requirements::Needs,
+    sample::{self, names},
+};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("a_link_that_is_dropped_detaches", Needs::Root, dropped),
+        Test::new("a_link_that_is_forgotten_stays", Needs::Root, forgotten),
+        Test::new("several_links_of_one_program_count_each", Needs::Root, several),
+        Test::new("a_program_outlives_what_it_was_loaded_with", Needs::Root, outlives),
+        Test::new("a_section_that_says_where_attaches_there", Needs::Root, by_section),
+        Test::new("a_return_probe_runs_on_return", Needs::Root, on_return),
+        Test::new("another_process_is_not_probed", Needs::Root, another_process),
+        Test::new("constants_reach_the_program", Needs::Root, constants),
+        Test::new("a_link_is_a_link_where_the_kernel_has_them", Needs::Root, kind_of_link),
+        Test::new("functions_that_cannot_be_probed_are_told_apart", Needs::Root, symbols),
+        Test::new("places_that_are_none_are_told", Needs::Root, places),
+        Test::new("when_one_of_several_cannot_be_attached_none_is", Needs::Root, all_or_none),
+    ]
+}
+
+/// A function of the C library that nobody calls by accident, called.
+fn call() {
+    unsafe extern "C" {
+        fn a64l(text: *const libc::c_char) -> libc::c_long;
+    }
+    // SAFETY: reads a string.
+    let value = unsafe { a64l(c"./".as_ptr()) };
+    assert_eq!(value, 64);
+}
+
+fn probe_here() -> Uprobe {
+    Uprobe::new("libc.so.6", "a64l").pid(std::process::id())
+}
+
+fn load(section: &str) -> Loaded {
+    sample::object(section).load().unwrap()
+}
+
+fn attach(loaded: &Loaded, probe: &Uprobe) -> Link {
+    probe.attach(loaded.program(names::PROGRAM).unwrap()).unwrap()
+}
+
+fn dropped() {
+    let loaded = load("uprobe");
+    call();
+    assert_eq!(sample::runs(&loaded), 0);
+    for round in 1..=3 {
+        let link = attach(&loaded, &probe_here());
+        call();
+        call();
+        assert_eq!(sample::runs(&loaded), 2 * round);
+        drop(link);
+        call();
+        assert_eq!(sample::runs(&loaded), 2 * round, "detached");
+    }
+}
+
+/// It stays until the process ends, with its descriptors; so that part runs in a process of its own.
+fn forgotten() {
+    const CHILD: &str = "CUTAWAY_TEST_FORGETS";
+    if std::env::var_os(CHILD).is_some() {
+        let loaded = load("uprobe");
+        attach(&loaded, &probe_here()).forget();
+        call();
+        assert_eq!(sample::runs(&loaded), 1);
+        println!("still attached");
+        // Not back to where descriptors are counted.
+        std::process::exit(0);
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([crate::ALONE, "a_link_that_is_forgotten_stays"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "still attached\n", "{output:?}");
+}
+
+fn several() {
+    let loaded = load("uprobe");
+    let links = [attach(&loaded, &probe_here()), attach(&loaded, &probe_here()), attach(&loaded, &probe_here())];
+    call();
+    assert_eq!(sample::runs(&loaded), 3);
+    drop(links);
+    call();
+    assert_eq!(sample::runs(&loaded), 3);
+}
+
+fn outlives() {
+    use std::os::fd::AsFd;
+    let loaded = load("uprobe");
+    let link = attach(&loaded, &probe_here());
+    let runs = loaded.map(names::RUNS).unwrap().as_fd().try_clone_to_owned().unwrap();
+    drop(loaded);
+    call();
+    // The program and its map are there as long as the link is.
+    drop(link);
+    drop(runs);
+}
+
+fn by_section() {
+    let loaded = load("uprobe/libc.so.6:a64l");
+    let links = loaded.attach().unwrap();
+    assert_eq!(links.len(), 1);
+    let before = sample::runs(&loaded);
+    call();
+    assert!(sample::runs(&loaded) > before, "for all processes, so for this one");
+    drop(links);
+
+    let loaded = load("tracepoint/task/task_newtask");
+    let links = loaded.attach().unwrap();
+    std::thread::spawn(|| ()).join().unwrap();
+    let during = sample::runs(&loaded);
+    assert!(during > 0, "a thread is a task");
+    drop(links);
+    let after = sample::runs(&loaded);
+    std::thread::spawn(|| ()).join().unwrap();
+    assert_eq!(sample::runs(&loaded), after);
+
+    let error = load("uprobe").attach().unwrap_err().to_string();
+    assert!(error.contains("attach the program `count` by its section `uprobe`"), "{error}");
+    assert!(error.contains("does not say where"), "{error}");
+    let error = load("socket/somewhere").attach().unwrap_err().to_string();
+    assert!(error.contains("cannot attach programs of this kind"), "{error}");
+}
+
+fn on_return() {
+    let loaded = load("uretprobe");
+    let link = attach(&loaded, &probe_here().on_return(true));
+    for calls in 1..=5 {
+        call();
+        assert_eq!(sample::runs(&loaded), calls);
+    }
+    drop(link);
+    call();
+    assert_eq!(sample::runs(&loaded), 5);
+}
+
+fn another_process() {
+    let loaded = load("uprobe");
+    let mut process = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let link = attach(&loaded, &Uprobe::new("libc.so.6", "a64l").pid(process.id()));
+    call();
+    assert_eq!(sample::runs(&loaded), 0);
+    drop(link);
+    drop(process.stdin.take());
+    assert!(process.wait().unwrap().success(), "it lives on");
+}
+
+fn constants() {
+    let mut object = sample::object("uprobe");
+    object.set_variable(names::STEP, &1000_u64.to_ne_bytes()).unwrap();
+    object.set_variable(names::OFFSET, &1_u64.to_ne_bytes()).unwrap();
+    let loaded = object.load().unwrap();
+    let _link = attach(&loaded, &probe_here());
+    call();
+    assert_eq!(sample::runs(&loaded), 1001);
+    loaded.map(".bss").unwrap().update(&0_u32.to_ne_bytes(), &5_u64.to_ne_bytes()).unwrap();
+    call();
+    assert_eq!(sample::runs(&loaded), 2006);
+}
+
+fn kind_of_link() {
+    use std::os::fd::{AsFd, AsRawFd};
+    let loaded = load("uprobe");
+    let link = attach(&loaded, &probe_here());
+    let name = |fd: std::os::fd::BorrowedFd<'_>| {
+        std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap().display().to_string()
+    };
+    if probe::perf_link().is_yes() {
+        assert!(name(link.as_link_fd().unwrap()).contains("bpf_link") || name(link.as_fd()).contains("bpf-link"));
+        let error = probe_here().cookie(7).attach(loaded.program(names::PROGRAM).unwrap());
+        assert!(error.is_ok(), "{error:?}");
+    } else {
+        assert!(link.as_link_fd().is_none());
+        assert!(name(link.as_fd()).contains("perf_event"));
+        let error = probe_here().cookie(7).attach(loaded.program(names::PROGRAM).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("needs Linux 5.15"), "{error}");
+    }
+    call();
+    assert_eq!(sample::runs(&loaded), 1);
+}
+
+fn refused(loaded: &Loaded, probe: &Uprobe) -> String {
+    let error = probe.attach(loaded.program(names::PROGRAM).unwrap()).unwrap_err();
+    let line = error.to_string();
+    assert!(!line.contains('\n'), "{line}");
+    line
+}
+
+fn symbols() {
+    let loaded = load("uprobe");
+    let own = std::env::current_exe().unwrap();
+    let own = own.to_str().unwrap();
+    for (library, symbol, part) in [
+        ("libc.so.6", "memcpy", "it is an IFUNC, a resolver that the dynamic loader runs"),
+        ("libc.so.6", "no_such_function", "the file has no such function"),
+        ("libc.so.6", "a64l@NO_SUCH_VERSION", "there is no version NO_SUCH_VERSION of it, but"),
+        (own, "a64l", "the file only imports it"),
+        ("libgcc_s.so.1", "a64l", "the file has no such function"),
+    ] {
+        let line = refused(&loaded, &Uprobe::new(library, symbol));
+        assert!(line.contains(part) && line.contains(&format!("`{symbol}`")), "{line}");
+    }
+    for library in ["libnothing.so.9", "/no/such/file", "relative/no/such/file", ""] {
+        let line = refused(&loaded, &Uprobe::new(library, "a64l"));
+        assert!(line.starts_with(&format!("cannot find the library `{library}`: ")), "{line}");
+    }
+}
+
+fn places() {
+    let loaded = load("uprobe");
+    let line = refused(&loaded, &probe_here().offset(u64::MAX));
+    assert!(line.contains("reaches beyond any file"), "{line}");
+    let line = refused(&loaded, &probe_here().offset(1 << 40));
+    assert!(line.contains("cannot put a probe on"), "{line}");
+    let line = refused(&loaded, &Uprobe::new("libc.so.6", "a64l").pid(0x7fff_fff0));
+    assert!(line.contains("ESRCH") && line.contains("there is no process 2147483632"), "{line}");
+
+    let loaded = load("tracepoint");
+    let program = loaded.program(names::PROGRAM).unwrap();
+    let error = Tracepoint::new("task", "no_such_tracepoint").attach(program).unwrap_err();
+    assert!(matches!(error, Error::Unfit { .. }));
+    assert!(error.to_string().contains("the tracepoint task/no_such_tracepoint"), "{error}");
+    // A program of another kind than the place wants.
+    let line = refused(&loaded, &probe_here());
+    assert!(line.contains("attach the program `count`") && line.contains("EINVAL"), "{line}");
+}
+
+fn all_or_none() {
+    use cutaway::Object;
+    use cutaway_programs::prelude::*;
+    let mut object = ObjectBuilder::new("GPL");
+    for (section, name) in [("uprobe/libc.so.6:a64l", "first"), ("uprobe/libc.so.6:no_such_function", "second")] {
+        let mut asm = Assembler::new();
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program(section, name, asm);
+    }
+    let loaded = Object::parse(&object.write().unwrap()).unwrap().load().unwrap();
+    let before = crate::open_descriptors();
+    assert!(matches!(loaded.attach().unwrap_err(), cutaway::Error::Symbol { .. }));
+    assert_eq!(crate::open_descriptors(), before, "the first one is detached again");
+}

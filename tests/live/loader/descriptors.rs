@@ -1,0 +1,102 @@
+//! Descriptors: as many after as before, whatever succeeds and whatever fails.
+
+use std::{any::Any, time::Duration};
+
+use cutaway::{Error, Object, Uprobe, perf_reader::Options};
+use cutaway_programs::getaddrinfo::{FUNCTION, LIBRARY, Transport, names};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::{Test, open_descriptors, requirements::Needs, sample};
+
+pub(crate) fn tests() -> Vec<Test> {
+    let needs = |transport| if transport == Transport::Ring { Needs::Ring } else { Needs::Root };
+    let mut tests: Vec<_> = Test::each_way("a_whole_life_leaves_no_descriptor", needs, whole_life).collect();
+    tests.extend(Test::each_way("whichever_descriptor_is_one_too_many_none_leaks", needs, one_too_many));
+    tests.push(Test::new("closing_is_in_any_order", Needs::Root, any_order));
+    tests
+}
+
+/// Everything that `cutaway trace` does with the crate.
+fn live(transport: Transport) -> Result<(), Error> {
+    let mut object = Object::parse(&transport.object().unwrap())?;
+    object.set_variable(names::ONLY_FOLLOWED, &1_u32.to_ne_bytes())?;
+    let loaded = object.load()?;
+    let events = loaded.map(names::EVENTS)?;
+    let probe = Uprobe::new(LIBRARY, FUNCTION);
+    let wait = Some(Duration::from_millis(1));
+    match transport {
+        Transport::Ring => {
+            let mut ring = events.ring()?;
+            let _stopper = ring.stopper()?;
+            let _entry = probe.attach(loaded.program(names::ENTRY)?)?;
+            let _return = probe.clone().on_return(true).attach(loaded.program(names::RETURN)?)?;
+            ring.wait(wait)?;
+            ring.batch()?.records().for_each(drop);
+        }
+        Transport::PerfStack | Transport::PerfHeap => {
+            let mut buffers = events.perf_buffers(1, &Options::new())?;
+            let _stopper = buffers.stopper();
+            let _entry = probe.attach(loaded.program(names::ENTRY)?)?;
+            let _return = probe.clone().on_return(true).attach(loaded.program(names::RETURN)?)?;
+            buffers.wait(wait)?;
+            buffers.drain(|_, _| {})?;
+        }
+    }
+    loaded.map(names::LOSSES)?.lookup_per_cpu(&0_u32.to_ne_bytes()).map(drop)
+}
+
+fn whole_life(transport: Transport) {
+    let before = open_descriptors();
+    for _ in 0..3 {
+        live(transport).unwrap();
+        assert_eq!(open_descriptors(), before);
+    }
+}
+
+/// With room for ever more descriptors, it fails at every place where one is made, until it does not fail.
+fn one_too_many(transport: Transport) {
+    // What the kernel can do is asked once and not under this limit.
+    live(transport).unwrap();
+    let before = open_descriptors();
+    let usual = getrlimit(Resource::Nofile);
+    let mut failures = Vec::new();
+    let mut room = 0;
+    loop {
+        let limit = before.len() as u64 + room;
+        setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum: usual.maximum }).unwrap();
+        let answer = live(transport);
+        setrlimit(Resource::Nofile, usual).unwrap();
+        assert_eq!(open_descriptors(), before, "with room for {room}: {answer:?}");
+        match answer {
+            Ok(()) => break,
+            Err(error) => failures.push(error.to_string()),
+        }
+        room += 1;
+        assert!(room < 100, "{failures:#?}");
+    }
+    // Six maps or so, three programs, buffers, probes, links.
+    assert!(failures.len() > 8, "{failures:#?}");
+    for failure in &failures {
+        let told = failure.contains("EMFILE") || failure.to_lowercase().contains("too many open files");
+        assert!(told && !failure.contains('\n'), "{failure}");
+    }
+}
+
+/// Links, programs, maps and readers hold each other in the kernel; here each can go first.
+fn any_order() {
+    let before = open_descriptors();
+    let probe = Uprobe::new("libc.so.6", "a64l");
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let loaded = sample::object("uprobe").load().unwrap();
+        let link = probe.attach(loaded.program(sample::names::PROGRAM).unwrap()).unwrap();
+        let perf = Object::parse(&Transport::PerfHeap.object().unwrap()).unwrap().load().unwrap();
+        let buffers = perf.map(names::EVENTS).unwrap().perf_buffers(1, &Options::new()).unwrap();
+        let mut parts: [Option<Box<dyn Any>>; 3] =
+            [Some(Box::new(link)), Some(Box::new((loaded, perf))), Some(Box::new(buffers))];
+        for place in order {
+            parts[place] = None;
+        }
+        drop(parts);
+        assert_eq!(open_descriptors(), before, "{order:?}");
+    }
+}

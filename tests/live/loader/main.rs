@@ -1,0 +1,102 @@
+//! The crate `cutaway` on the running kernel.
+//!
+//! Each test runs in a process of its own, which is this binary once more: descriptors, limits, the log, and what is known of
+//! the kernel belong to a process, and so the tests do not disturb each other. Every one of them must leave as many
+//! descriptors open as it found.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod attaching;
+mod descriptors;
+mod journal;
+mod maps;
+mod objects;
+mod reading;
+mod sample;
+mod verifier;
+
+#[path = "../support/requirements.rs"]
+mod requirements;
+
+use std::{fs, process::Command};
+
+use cutaway_programs::getaddrinfo::Transport;
+use libtest_mimic::{Arguments, Failed};
+use requirements::Needs;
+
+/// The argument that makes this binary run one test alone.
+const ALONE: &str = "alone";
+
+/// A test.
+struct Test {
+    name: String,
+    needs: Needs,
+    run: Box<dyn Fn() + Send>,
+}
+
+impl Test {
+    fn new(name: &str, needs: Needs, run: impl Fn() + Send + 'static) -> Self {
+        Self { name: name.to_owned(), needs, run: Box::new(run) }
+    }
+
+    /// The same test for each way.
+    fn each_way(name: &str, needs: impl Fn(Transport) -> Needs, run: fn(Transport)) -> impl Iterator<Item = Self> {
+        Transport::ALL.map(|way| Self::new(&format!("{name}_{way}"), needs(way), move || run(way))).into_iter()
+    }
+}
+
+fn main() {
+    let tests = [
+        objects::tests(),
+        maps::tests(),
+        verifier::tests(),
+        attaching::tests(),
+        reading::tests(),
+        descriptors::tests(),
+    ];
+    let mut tests = tests.into_iter().flatten();
+    let mut words = std::env::args().skip(1);
+    if words.next().is_some_and(|word| word == ALONE) {
+        let name = words.next().expect("a test's name");
+        let test = tests.find(|test| test.name == name).expect("the name of a test");
+        journal::start();
+        let before = open_descriptors();
+        (test.run)();
+        assert_eq!(open_descriptors(), before, "descriptors leak");
+        return;
+    }
+    let trials = tests.map(|test| {
+        let name = test.name;
+        requirements::trial(name.clone(), test.needs, move || alone(&name))
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+}
+
+fn alone(name: &str) -> Result<(), Failed> {
+    let output = Command::new(std::env::current_exe()?).args([ALONE, name]).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into())
+}
+
+/// What this process has open, by number and name.
+fn open_descriptors() -> Vec<(String, String)> {
+    let folder = fs::read_dir("/proc/self/fd").unwrap();
+    let mut open: Vec<_> = folder
+        .filter_map(|entry| {
+            // The descriptor of the folder itself is closed when the names are asked for.
+            let entry = entry.unwrap();
+            let target = fs::read_link(entry.path()).ok()?;
+            Some((entry.file_name().into_string().unwrap(), target.display().to_string()))
+        })
+        .filter(|(_, target)| !target.ends_with("/fd"))
+        .collect();
+    open.sort();
+    open
+}

@@ -1,0 +1,260 @@
+//! Maps: made as the kernel wants them, and their elements.
+
+use std::fs;
+
+use cutaway::{Error, Map, MapType, Object};
+use cutaway_programs::{MapDef, MapType as Kind, ObjectBuilder};
+use log::Level;
+
+use crate::{
+    Test, journal,
+    requirements::Needs,
+    sample::{self, names},
+};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("perf_event_arrays_get_a_slot_for_each_possible_cpu", Needs::Root, perf_event_arrays),
+        Test::new("rings_get_a_power_of_two_of_pages", Needs::Ring, rings),
+        Test::new("elements_come_and_go", Needs::Root, elements),
+        Test::new("a_full_hash_says_so", Needs::Root, full_hash),
+        Test::new("per_cpu_values_are_apart", Needs::Root, per_cpu),
+        Test::new("wrong_lengths_are_refused_before_the_kernel_sees_them", Needs::Root, wrong_lengths),
+        Test::new("constants_are_frozen_and_variables_are_not", Needs::Root, variables),
+        Test::new("a_map_is_what_the_kernel_says", Needs::Root, descriptions),
+        Test::new("a_kind_of_map_that_no_kernel_has", Needs::Root, unknown_kind),
+        Test::new("names_that_are_not_there_are_told_with_those_that_are", Needs::Root, unknown_names),
+    ]
+}
+
+/// How many CPUs this machine may have, read without the crate.
+fn possible_cpus() -> usize {
+    let text = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap();
+    let range = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        last.parse::<usize>().unwrap() - first.parse::<usize>().unwrap() + 1
+    };
+    text.trim().split(',').map(range).sum()
+}
+
+/// An object with this map alone, which is called `events`.
+fn with_map(definition: MapDef) -> Object {
+    let mut object = ObjectBuilder::new("GPL");
+    object.map("events", definition);
+    Object::parse(&object.write().unwrap()).unwrap()
+}
+
+fn perf_event_arrays() {
+    let possible = possible_cpus() as u32;
+    for (asked, given) in [(0, possible), (1, 1), (possible, possible), (possible + 1, possible), (u32::MAX, possible)]
+    {
+        let definition = MapDef::new(Kind::PERF_EVENT_ARRAY).key_size(4).value_size(4);
+        let mut object = with_map(definition.max_entries(0));
+        object.map_mut("events").unwrap().max_entries = asked;
+        let told = journal::messages(Level::Info).len();
+        let loaded = object.load().unwrap();
+        let events = loaded.map("events").unwrap();
+        assert_eq!(events.max_entries(), given, "asked for {asked}");
+        let expected = format!(
+            "the map `events` (PERF_EVENT_ARRAY) asks for {asked} entries and gets {given} slots: one for each possible CPU"
+        );
+        let expected: &[String] = if asked == given { &[] } else { &[expected] };
+        assert_eq!(&journal::messages(Level::Info)[told..], expected);
+    }
+    // Without the sizes that libbpf can do without, too.
+    let loaded = with_map(MapDef::new(Kind::PERF_EVENT_ARRAY)).load().unwrap();
+    assert_eq!(loaded.map("events").unwrap().max_entries(), possible);
+}
+
+fn rings() {
+    // SAFETY of the arithmetic below: pages are a power of two themselves.
+    let page = cutaway_page_size();
+    for (asked, given) in [
+        (0, page),
+        (1, page),
+        (page, page),
+        (page + 1, 2 * page),
+        (3 * page, 4 * page),
+        (4 * page - 1, 4 * page),
+        (64 * page, 64 * page),
+    ] {
+        let mut object = with_map(MapDef::new(Kind::RINGBUF).max_entries(page));
+        object.map_mut("events").unwrap().max_entries = asked;
+        let told = journal::messages(Level::Info).len();
+        let loaded = object.load().unwrap();
+        let events = loaded.map("events").unwrap();
+        assert_eq!((events.max_entries(), events.map_type()), (given, MapType::RINGBUF), "asked for {asked}");
+        assert_eq!(events.ring().unwrap().capacity(), u64::from(given));
+        let expected = format!(
+            "the map `events` (RINGBUF) asks for {asked} entries and gets {given} bytes: a ring is a power of two of pages"
+        );
+        let expected: &[String] = if asked == given { &[] } else { &[expected] };
+        assert_eq!(&journal::messages(Level::Info)[told..], expected);
+    }
+    let mut object = with_map(MapDef::new(Kind::RINGBUF).max_entries(page));
+    object.map_mut("events").unwrap().max_entries = (1 << 31) + 1;
+    let error = object.load().unwrap_err().to_string();
+    assert_eq!(error, "cannot create the ring `events` of 2147483649 bytes: the largest ring is 2147483648 bytes");
+}
+
+fn cutaway_page_size() -> u32 {
+    rustix::param::page_size() as u32
+}
+
+fn keys(map: &Map) -> Vec<u32> {
+    let mut keys: Vec<_> = map.keys().map(|key| u32::from_ne_bytes(key.unwrap().try_into().unwrap())).collect();
+    keys.sort();
+    keys
+}
+
+fn elements() {
+    let loaded = sample::object("uprobe").load().unwrap();
+    let hash = loaded.map("hash").unwrap();
+    assert_eq!((hash.key_size(), hash.value_size(), keys(hash)), (4, 12, vec![]));
+    let key = |number: u32| number.to_ne_bytes();
+    assert_eq!(hash.lookup(&key(7)).unwrap(), None);
+    assert!(!hash.delete(&key(7)).unwrap());
+    hash.update(&key(7), b"twelve bytes").unwrap();
+    hash.update(&key(8), &[8; 12]).unwrap();
+    hash.update(&key(8), &[9; 12]).unwrap();
+    assert_eq!(hash.lookup(&key(7)).unwrap().unwrap(), b"twelve bytes");
+    assert_eq!(hash.lookup(&key(8)).unwrap().unwrap(), [9; 12]);
+    assert_eq!(keys(hash), [7, 8]);
+    assert!(hash.delete(&key(7)).unwrap());
+    assert!(!hash.delete(&key(7)).unwrap());
+    assert_eq!((hash.lookup(&key(7)).unwrap(), keys(hash)), (None, vec![8]));
+
+    let array = loaded.map(names::RUNS).unwrap();
+    assert_eq!(keys(array), [0, 1, 2, 3]);
+    assert_eq!(array.lookup(&key(3)).unwrap().unwrap(), [0; 8]);
+    assert_eq!(array.lookup(&key(4)).unwrap(), None, "behind the end");
+    let error = array.delete(&key(0)).unwrap_err();
+    assert_eq!(error.errno().unwrap().name(), Some("EINVAL"));
+    assert_eq!(error.to_string(), "cannot remove a key from the map `runs` (ARRAY): EINVAL (Invalid argument)");
+    assert!(array.update(&key(4), &[0; 8]).unwrap_err().to_string().contains("E2BIG"));
+}
+
+fn full_hash() {
+    let loaded = sample::object("uprobe").load().unwrap();
+    let hash = loaded.map("hash").unwrap();
+    let mut kept = 0;
+    let error = loop {
+        match hash.update(&u32::to_ne_bytes(kept), &[0; 12]) {
+            Ok(()) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((kept, hash.max_entries()), (8, 8));
+    assert_eq!(error.errno().unwrap().name(), Some("E2BIG"), "{error}");
+    assert_eq!(keys(hash), (0..8).collect::<Vec<_>>());
+    hash.update(&0_u32.to_ne_bytes(), &[1; 12]).unwrap();
+}
+
+fn per_cpu() {
+    let loaded = sample::object("uprobe").load().unwrap();
+    let map = loaded.map("per_cpu").unwrap();
+    let cpus = possible_cpus();
+    assert_eq!(map.value_size(), cpus * 16, "twelve bytes take sixteen");
+    let key = 5_u32.to_ne_bytes();
+    assert_eq!(map.lookup_per_cpu(&key).unwrap(), None);
+    let mut all = vec![0; cpus * 16];
+    for (cpu, value) in all.chunks_exact_mut(16).enumerate() {
+        value[..12].fill(cpu as u8 + 1);
+    }
+    map.update(&key, &all).unwrap();
+    assert_eq!(map.lookup(&key).unwrap().unwrap(), all);
+    let expected: Vec<_> = (0..cpus).map(|place| vec![place as u8 + 1; 12]).collect();
+    let (numbers, values): (Vec<u32>, Vec<_>) = map.lookup_per_cpu(&key).unwrap().unwrap().into_iter().unzip();
+    assert_eq!(values, expected);
+    assert!(numbers.is_sorted() && numbers.len() == cpus, "{numbers:?}");
+
+    let hash = loaded.map("hash").unwrap();
+    let error = hash.lookup_per_cpu(&key).unwrap_err();
+    assert!(matches!(error, Error::Unfit { .. }));
+    assert!(error.to_string().contains("it is a HASH, which has one value for all CPUs"), "{error}");
+}
+
+fn wrong_lengths() {
+    let loaded = sample::object("uprobe").load().unwrap();
+    let made = journal::system_calls().len();
+    for (name, value_size) in [("hash", 12), ("per_cpu", 12), ("per_cpu", 16), (names::RUNS, 8)] {
+        let map = loaded.map(name).unwrap();
+        let right = map.value_size();
+        for key_size in [0, 1, 3, 5, 8] {
+            for error in [
+                map.lookup(&vec![0; key_size]).map(drop).unwrap_err(),
+                map.delete(&vec![0; key_size]).map(drop).unwrap_err(),
+                map.update(&vec![0; key_size], &vec![0; right]).unwrap_err(),
+            ] {
+                assert!(matches!(error, Error::Unfit { .. }), "{error:?}");
+                let sizes = format!("keys of 4 bytes and values of {right}; {key_size} and");
+                assert!(error.to_string().contains(&sizes), "{error}");
+            }
+        }
+        for wrong in [0, 1, value_size - 1, right + 1, right + 8].into_iter().filter(|&wrong| wrong != right) {
+            let error = map.update(&[0; 4], &vec![0; wrong]).unwrap_err();
+            assert!(matches!(error, Error::Unfit { .. }), "{error:?}");
+        }
+    }
+    assert_eq!(journal::system_calls().len(), made, "none of it reached the kernel");
+}
+
+fn variables() {
+    let mut object = sample::object("uprobe");
+    object.set_variable(names::STEP, &100_u64.to_ne_bytes()).unwrap();
+    object.set_variable(names::OFFSET, &7_u64.to_ne_bytes()).unwrap();
+    for (name, value) in [(names::STEP, &[0; 4][..]), (names::OFFSET, &[0; 9]), (names::STEP, &[])] {
+        let error = object.set_variable(name, value).unwrap_err().to_string();
+        assert!(error.contains(&format!("it has 8 bytes, and {} are given", value.len())), "{error}");
+    }
+    let error = object.set_variable("nothing", &[]).unwrap_err().to_string();
+    assert!(error.contains("no variable `nothing`") && error.contains("`step`"), "{error}");
+
+    let loaded = object.load().unwrap();
+    let key = 0_u32.to_ne_bytes();
+    let (constants, zeroes) = (loaded.map(".rodata").unwrap(), loaded.map(".bss").unwrap());
+    assert_eq!(constants.lookup(&key).unwrap().unwrap()[..8], 100_u64.to_ne_bytes());
+    assert_eq!(zeroes.lookup(&key).unwrap().unwrap()[..8], 7_u64.to_ne_bytes());
+    let error = constants.update(&key, &vec![0; constants.value_size()]).unwrap_err();
+    assert_eq!(error.errno().unwrap().name(), Some("EPERM"), "frozen: {error}");
+    zeroes.update(&key, &vec![0; zeroes.value_size()]).unwrap();
+}
+
+fn descriptions() {
+    let loaded = sample::object("uprobe").load().unwrap();
+    let names: Vec<_> = loaded.maps().map(Map::name).collect();
+    assert_eq!(names, [".bss", ".rodata", "hash", "per_cpu", "runs"]);
+    let kinds: Vec<_> = loaded.maps().map(Map::map_type).collect();
+    assert_eq!(kinds, [MapType::ARRAY, MapType::ARRAY, MapType::HASH, MapType::PERCPU_HASH, MapType::ARRAY]);
+    // The kernel's own words about one of them.
+    use std::os::fd::{AsFd, AsRawFd};
+    let fd = loaded.map("hash").unwrap().as_fd().as_raw_fd();
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap();
+    for line in ["map_type:\t1", "key_size:\t4", "value_size:\t12", "max_entries:\t8"] {
+        assert!(text.lines().any(|known| known == line), "{text}");
+    }
+}
+
+fn unknown_kind() {
+    let mut object = with_map(MapDef::new(Kind::HASH).key_size(4).value_size(4).max_entries(1));
+    object.map_mut("events").unwrap().map_type = MapType(4711);
+    let error = object.load().unwrap_err();
+    assert_eq!(error.errno().unwrap().name(), Some("EINVAL"));
+    assert!(error.to_string().contains("cannot create the map `events` (map type 4711, 1 entries)"), "{error}");
+
+    let mut object = with_map(MapDef::new(Kind::HASH).key_size(4).value_size(4).max_entries(1));
+    object.map_mut("events").unwrap().max_entries = 0;
+    assert!(object.load().unwrap_err().to_string().contains("EINVAL"));
+}
+
+fn unknown_names() {
+    let mut object = sample::object("uprobe");
+    let known = "`.bss`, `.rodata`";
+    let error = object.map_mut("nothing").unwrap_err().to_string();
+    assert!(error.contains("no map `nothing`") && error.contains("`hash`"), "{error}");
+    let loaded = object.load().unwrap();
+    let error = loaded.map("nothing").unwrap_err().to_string();
+    assert!(error.contains("no map `nothing`") && error.contains(known), "{error}");
+    let error = loaded.program("nothing").unwrap_err().to_string();
+    assert_eq!(error, "the object has no program `nothing`; it has `count`");
+}

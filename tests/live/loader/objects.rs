@@ -1,0 +1,105 @@
+//! Broken objects: whatever is cut off or flipped, the answer is an error or a description, and never a panic.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cutaway::{Error, Object};
+use cutaway_programs::getaddrinfo::Transport;
+
+use crate::{Test, requirements::Needs};
+
+pub(crate) fn tests() -> Vec<Test> {
+    let anybody = |_| Needs::Nothing;
+    let needs = |transport| if transport == Transport::Ring { Needs::Ring } else { Needs::Root };
+    let mut tests: Vec<_> = Test::each_way("every_truncation_is_an_error", anybody, truncated).collect();
+    tests.extend(Test::each_way("no_flipped_bit_makes_parsing_panic", anybody, flipped));
+    tests.extend(Test::each_way("no_flipped_bit_makes_loading_panic", needs, flipped_and_loaded));
+    tests.push(Test::new("what_is_no_object_is_an_error", Needs::Nothing, nonsense));
+    tests
+}
+
+/// Parses; a panic is told with what was done to the object.
+fn parse(bytes: &[u8], what: impl Fn() -> String) -> Result<Object, Error> {
+    let answer = catch_unwind(|| Object::parse(bytes)).unwrap_or_else(|_| panic!("parsing panics {}", what()));
+    if let Err(error) = &answer {
+        assert!(matches!(error, Error::Object { .. }), "{}: {error:?}", what());
+        let line = error.to_string();
+        assert!(line.starts_with("cannot read the object: ") && !line.contains('\n'), "{}: {line:?}", what());
+    }
+    answer
+}
+
+/// An ELF file ends with its table of sections, so each cut takes something that is needed.
+fn truncated(transport: Transport) {
+    let bytes = transport.object().unwrap();
+    for length in 0..bytes.len() {
+        let answer = parse(&bytes[..length], || format!("the first {length} of {} bytes", bytes.len()));
+        assert!(answer.is_err(), "the first {length} of {} bytes are taken for an object", bytes.len());
+    }
+    parse(&bytes, || "all of it".to_owned()).unwrap();
+}
+
+/// Every `step`th byte with one bit flipped, another one each time, and every byte of the ELF header with each.
+fn flips(bytes: &[u8], step: usize) -> impl Iterator<Item = (usize, u32)> + use<> {
+    const ELF_HEADER: usize = 64;
+    let header = (0..ELF_HEADER).flat_map(|place| (0..8).map(move |bit| (place, bit)));
+    header.chain((ELF_HEADER..bytes.len()).step_by(step).map(move |place| (place, (place / step % 8) as u32)))
+}
+
+fn flip(bytes: &[u8], (place, bit): (usize, u32)) -> Vec<u8> {
+    let mut flipped = bytes.to_vec();
+    flipped[place] ^= 1 << bit;
+    flipped
+}
+
+fn flipped(transport: Transport) {
+    let bytes = transport.object().unwrap();
+    let mut refused = 0;
+    for place in flips(&bytes, 5) {
+        let answer = parse(&flip(&bytes, place), || format!("with byte and bit {place:?} flipped"));
+        refused += u32::from(answer.is_err());
+    }
+    assert!(refused > 0, "none of it was noticed");
+}
+
+/// What still parses is given to the kernel, which may think of it what it likes; but with the maps as they were, since a
+/// flipped size could ask for all the memory there is.
+fn flipped_and_loaded(transport: Transport) {
+    let bytes = transport.object().unwrap();
+    let sizes = |object: &Object| -> Vec<_> {
+        object
+            .maps()
+            .iter()
+            .map(|map| (map.map_type, map.key_size, map.value_size, map.max_entries, map.map_flags))
+            .collect()
+    };
+    let sound = sizes(&Object::parse(&bytes).unwrap());
+    let (mut accepted, mut refused) = (0, 0);
+    for place in flips(&bytes, 101) {
+        let Ok(object) = Object::parse(&flip(&bytes, place)) else { continue };
+        if sizes(&object) != sound {
+            continue;
+        }
+        let answer = catch_unwind(AssertUnwindSafe(|| object.load()));
+        match answer.unwrap_or_else(|_| panic!("loading panics with byte and bit {place:?} flipped")) {
+            Ok(_) => accepted += 1,
+            Err(error) => {
+                assert!(!error.to_string().is_empty());
+                refused += 1;
+            }
+        }
+    }
+    assert!(accepted > 10 && refused > 10, "{accepted} accepted, {refused} refused");
+}
+
+fn nonsense() {
+    let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    let text = b"#!/bin/sh\necho no object\n".to_vec();
+    let mut magic = b"\x7fELF".to_vec();
+    magic.resize(4096, 0xff);
+    for (what, bytes) in
+        [("nothing", vec![]), ("zeroes", vec![0; 4096]), ("text", text), ("magic", magic), ("itself", own)]
+    {
+        let error = parse(&bytes, || what.to_owned()).unwrap_err();
+        assert!(error.to_string().len() > 30, "{what}: {error}");
+    }
+}
