@@ -146,8 +146,9 @@ impl Buffer {
 
     /// Whether its event is active: false since its CPU went offline, also when that is back.
     pub(crate) fn is_alive(&self) -> Result<bool, Error> {
-        /// Where the kernel's clock is that of the timer interrupt, it stands still for up to 10 ms.
-        const LOOKS: u32 = 25;
+        /// Where the kernel's clock is that of the timer interrupt, it stands still for 10 ms, in a guest for longer. To be
+        /// wrong costs two new events and loses nothing.
+        const LOOKS: u32 = 100;
         const PAUSE: Duration = Duration::from_millis(1);
         // The clock of an active event runs.
         let before = self.event.running()?;

@@ -11,6 +11,7 @@ use libtest_mimic::{Completion, Trial};
 use perf_reader::{Merge, Options, Record, Sample, Set, Wakeup, online_cpus};
 
 use crate::bpf::{Lives, Sender};
+use crate::one_cpu::now;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -20,26 +21,38 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Events in the order in which they came: who, and what happened to it. On one machine with others, so most are not ours.
+/// Events in the order in which they came: when, to whom, and what. On one machine with others, so most are not ours.
 #[derive(Default)]
-struct Seen(Vec<(u32, u8)>);
+struct Seen(Vec<(u64, u32, u8)>);
 
 /// Fork, exec, exit.
 const STAGES: u8 = 3;
+
+/// A process of ours, and the time in which its pid was its own: from before it was forked until it was waited for.
+struct Process {
+    pid: u32,
+    since: u64,
+    until: u64,
+}
 
 impl Seen {
     /// An event is `{u32 pid, u32 stage}`.
     fn event(&mut self, sample: Sample<'_>) {
         let [a, b, c, d, stage, ..] = sample.array::<8>().unwrap();
-        self.0.push((u32::from_ne_bytes([a, b, c, d]), stage));
+        self.0.push((sample.time().unwrap(), u32::from_ne_bytes([a, b, c, d]), stage));
     }
 
     /// Of the events of these processes: how many there are, and how many came when another one of the same process was due.
-    fn judge(&self, processes: &[u32]) -> (usize, usize) {
-        let mut stages: HashMap<u32, u8> = processes.iter().map(|&pid| (pid, 0)).collect();
+    fn judge(&self, processes: &[Process]) -> (usize, usize) {
+        let mut lives: HashMap<u32, Vec<(&Process, u8)>> = HashMap::new();
+        for process in processes {
+            lives.entry(process.pid).or_default().push((process, 0));
+        }
         let (mut events, mut early) = (0, 0);
-        for (pid, stage) in &self.0 {
-            if let Some(due) = stages.get_mut(pid) {
+        for (time, pid, stage) in &self.0 {
+            let lives = lives.get_mut(pid).into_iter().flatten();
+            let ours = |(process, _): &&mut (&Process, u8)| (process.since..process.until).contains(time);
+            if let Some((_, due)) = lives.into_iter().find(ours) {
                 events += 1;
                 early += usize::from(*due != *stage);
                 *due += 1;
@@ -50,7 +63,7 @@ impl Seen {
 }
 
 /// Has so many short processes live and die, forked on one CPU and executed on another; answers who they were.
-fn spawn(processes: u32) -> Vec<u32> {
+fn spawn(processes: u32) -> Vec<Process> {
     let cpus = online_cpus().unwrap();
     let one = |n: usize| {
         let cpu = cpus[(n + 1) % cpus.len()];
@@ -63,9 +76,10 @@ fn spawn(processes: u32) -> Vec<u32> {
                 Ok(())
             })
         };
+        let since = now();
         let mut child = moved.spawn().unwrap();
         assert!(child.wait().unwrap().success());
-        child.id()
+        Process { pid: child.id(), since, until: now() }
     };
     (0..processes as usize).map(one).collect()
 }
@@ -93,7 +107,7 @@ fn lives(_: &Sender) -> Completion {
         }
         Err(error) => panic!("watching processes: {error}"),
     };
-    let processes = if crate::soak() { 10_000 } else { 600 };
+    let count = if crate::soak() { 10_000 } else { 600 };
     // Woken now and then, as readers who care for their CPU are: so that there is something to shuffle.
     let options = Options::new().timestamps(true).wakeup(Wakeup::Events(1000));
     let mut set = Set::open(64, &options).unwrap();
@@ -102,11 +116,11 @@ fn lives(_: &Sender) -> Completion {
     let mut judged = Vec::new();
     for ordered in [false, true] {
         let (mut seen, over) = (Seen::default(), AtomicBool::new(false));
-        let pids = std::thread::scope(|scope| {
+        let processes = std::thread::scope(|scope| {
             let spawner = scope.spawn(|| {
-                let pids = spawn(processes);
+                let processes = spawn(count);
                 over.store(true, Ordering::Release);
-                pids
+                processes
             });
             let mut last = false;
             while !last {
@@ -124,16 +138,17 @@ fn lives(_: &Sender) -> Completion {
             }
             spawner.join().unwrap()
         });
-        judged.push(seen.judge(&pids));
+        judged.push(seen.judge(&processes));
     }
     let [(all, shuffled), (events, early)] = judged[..] else { unreachable!("two rounds") };
     println!(
-        "{processes} processes: out of order without merging {:.2} % of {all} events, with it {early} of {events}; {} late",
+        "{count} processes: out of order without merging {:.2} % of {all} events, with it {early} of {events}; {} late",
         100.0 * shuffled as f64 / all as f64,
         merge.late(),
     );
     assert_eq!(set.lost_total().unwrap().samples, 0);
-    assert_eq!((all, events), (processes as usize * usize::from(STAGES), processes as usize * usize::from(STAGES)));
+    let expected = count as usize * usize::from(STAGES);
+    assert_eq!((all, events), (expected, expected));
     assert!(shuffled > 0, "nothing to put in order");
     assert!(early as u64 <= merge.late(), "{early} of {events} events out of order, {} late", merge.late());
     Completion::Completed

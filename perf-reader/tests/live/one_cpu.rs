@@ -92,7 +92,8 @@ fn losses_are_exact(sender: &Sender) {
     assert_eq!(buffer.lost_total().unwrap().samples, u64::from(refused));
 }
 
-fn now() -> u64 {
+/// Nanoseconds of CLOCK_MONOTONIC.
+pub(crate) fn now() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the struct is live and writable.
     assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) }, 0);
