@@ -22,11 +22,11 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use cutaway::{Link, Loaded, Object, Uprobe, probe};
+use cutaway::{Links, Loaded, Object, Uprobe, probe};
 use cutaway_programs::getaddrinfo::{self, Lookup, Transport, names};
 use log::{info, warn};
 
-use self::{command::Traced, output::Output, source::Source};
+use self::{command::Traced, lost::Lost, output::Output, source::Source};
 use crate::{Format, diagnostics, failure::Failure, signals};
 
 /// Bytes of buffer unless told otherwise.
@@ -90,7 +90,7 @@ impl Way {
                     Transport::PerfHeap
                 }
                 // If it is merely not permitted, loading will say so, and what to do.
-                probe::Support::Yes | probe::Support::NotPermitted => Transport::Ring,
+                probe::Support::Yes | probe::Support::NotPermitted | probe::Support::Unknown => Transport::Ring,
             },
         }
     }
@@ -130,24 +130,30 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         transport,
         output: Output::new(arguments.format),
         received: 0,
+        unreadable: 0,
         most: arguments.count,
         stopped: &stopped,
         closed: false,
     };
-    let command = match arguments.command.split_first() {
-        Some((program, rest)) => Some(follow::from_here(&loaded, follow, || Traced::start(program, rest, stop))?),
-        None => None,
+    let command = match (arguments.command.split_first(), arguments.pid) {
+        (Some((program, rest)), _) => {
+            let start = || Traced::start(program, rest, stop);
+            Some(follow::from_here(&loaded, follow, start)?)
+        }
+        (None, Some(pid)) => {
+            command::at_end_of(pid, stop)?;
+            None
+        }
+        (None, None) => None,
     };
     let deadline = arguments.duration.and_then(|duration| Instant::now().checked_add(duration));
     let outcome = trace.follow(&mut source, deadline);
 
-    // Nothing is attached any more when the summary is printed, and all that was sent before is in it.
+    // Nothing is attached any more when the summary is printed, and it knows of all that was sent before.
     let command = command.map(Traced::end).transpose();
     drop(links);
     let outcome = outcome.and_then(|()| trace.drain(&mut source));
-    let lost = lost::count(&loaded, &source)?;
-    // With --explain, letting go is told, too; the summary is the last line all the same.
-    drop((source, loaded));
+    let lost = Lost::count(&loaded, &source, trace.unreadable, arguments.pid)?;
     lost.explain();
     diagnostics::say(&format!("received {}, lost {}", trace.received, lost.total()));
     command?;
@@ -175,11 +181,17 @@ fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<Loa
         object.map_mut(names::EVENTS)?.max_entries = arguments.buffer;
     }
     object.set_variable(names::ONLY_FOLLOWED, &u32::from(follow).to_ne_bytes())?;
+    for name in FOLLOWERS {
+        object.program_mut(name)?.section.wanted = follow;
+    }
     Ok(object.load()?)
 }
 
-/// Attaches the programs. The return probe comes last: whatever call it sees has passed the entry probe.
-fn attach(loaded: &Loaded, library: &str, pid: Option<u32>, follow: bool) -> Result<Vec<Link>, Failure> {
+/// The programs that keep the set of followed processes.
+const FOLLOWERS: [&str; 2] = [names::FOLLOW, names::UNFOLLOW];
+
+/// Attaches the programs. The return probe comes last and goes first: whatever call it sees has passed the entry probe.
+fn attach(loaded: &Loaded, library: &str, pid: Option<u32>, follow: bool) -> Result<Links, Failure> {
     let probe = |on_return| {
         let probe = Uprobe::new(library, getaddrinfo::FUNCTION).on_return(on_return);
         match pid {
@@ -187,9 +199,9 @@ fn attach(loaded: &Loaded, library: &str, pid: Option<u32>, follow: bool) -> Res
             None => probe,
         }
     };
-    let mut links = Vec::new();
-    if follow {
-        links.push(loaded.program(names::FOLLOW)?.attach()?);
+    let mut links = Links::default();
+    for name in FOLLOWERS.iter().filter(|_| follow) {
+        links.push(loaded.program(name)?.attach()?);
     }
     links.push(probe(false).attach(loaded.program(names::ENTRY)?)?);
     links.push(probe(true).attach(loaded.program(names::RETURN)?)?);
@@ -201,6 +213,8 @@ struct Trace<'a> {
     transport: Transport,
     output: Output,
     received: u64,
+    /// Records that came and were no events.
+    unreadable: u64,
     most: Option<u64>,
     stopped: &'a AtomicBool,
     /// Nobody reads stdout any more.
@@ -227,11 +241,12 @@ impl Trace<'_> {
         }
         let transport = self.transport;
         let mut failed = Ok(());
-        source.drain(transport.event_size(), |record| {
+        let unreadable = source.drain(transport.event_size(), |record| {
             let printed = match transport.read(record) {
                 Ok(event) => self.print(&event),
                 Err(error) => {
                     warn!("{error}");
+                    self.unreadable += 1;
                     Ok(())
                 }
             };
@@ -242,6 +257,7 @@ impl Trace<'_> {
             }
             failed.is_ok() && !self.full()
         })?;
+        self.unreadable += unreadable;
         failed?;
         match self.output.flush() {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,

@@ -6,7 +6,7 @@ pub(crate) mod symbol;
 mod tracepoint;
 mod uprobe;
 
-pub use link::Link;
+pub use link::{Link, Links};
 pub use tracepoint::Tracepoint;
 pub use uprobe::Uprobe;
 

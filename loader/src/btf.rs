@@ -23,6 +23,9 @@ mod kind;
 mod ty;
 mod walk;
 
+#[cfg(test)]
+mod tests;
+
 use self::{
     bytes::word,
     kind::Layout,
@@ -68,6 +71,8 @@ pub struct Btf<'a> {
     base: Option<&'a Btf<'a>>,
     /// Bytes of a pointer.
     pointer_size: u32,
+    /// Some enumeration says that it is signed, so those that do not are not.
+    tells_signs: bool,
 }
 
 /// A type as the walk over all of them sees it.
@@ -78,6 +83,8 @@ pub(crate) struct Seen {
     /// Offset of its name.
     pub(crate) name: u32,
     size: u32,
+    /// `kind_flag`
+    flag: bool,
 }
 
 impl<'a> Btf<'a> {
@@ -118,11 +125,12 @@ impl<'a> Btf<'a> {
         let strings_end = u32::try_from(names.base.len() + strings.len())
             .map_err(|_| Broken("its strings take more than 4 GiB".to_owned()))?;
         let first = base.map_or(1, Btf::end);
-        let mut long = None;
+        let (mut long, mut tells_signs) = (None, false);
         let Walked { offsets } = walk(types, first, strings_end, |seen| {
             if seen.kind == Kind::Int && long.is_none() && is_long(names.at(seen.name)) {
                 long = Some(seen.size);
             }
+            tells_signs |= seen.flag && matches!(seen.kind, Kind::Enum | Kind::Enum64);
             see(names, seen);
         })?;
         let pointer_size = match (base, long) {
@@ -130,7 +138,8 @@ impl<'a> Btf<'a> {
             (None, Some(size @ (4 | 8))) => size,
             (None, _) => 8,
         };
-        Ok(Self { types, strings, offsets, base, pointer_size })
+        let tells_signs = tells_signs || base.is_some_and(|base| base.tells_signs);
+        Ok(Self { types, strings, offsets, base, pointer_size, tells_signs })
     }
 
     /// One above the highest number of a type.

@@ -37,7 +37,7 @@ use std::fmt;
 
 use self::{
     candidates::{Candidate, Candidates},
-    patch::{Change, Patched, Resize},
+    patch::{Change, Expected, Patched, Resize},
     spec::Spec,
     steps::Steps,
     value::{Access, Value},
@@ -306,7 +306,7 @@ impl One<'_> {
         let why = match answer {
             Err(why) => why,
             Ok((new, resize)) => {
-                let expected = ours.certain.then_some(ours.value);
+                let expected = ours.certain.then_some(Expected { value: ours.value, low_half: ours.low_half });
                 match patch::patch(first, next, Change { expected, new, resize })? {
                     Patched::Unfit(why) => why,
                     Patched::Changed(pair, before) => {

@@ -36,7 +36,7 @@ mod program;
 mod program_type;
 mod sys;
 
-pub use attach::{Link, Tracepoint, Uprobe};
+pub use attach::{Link, Links, Tracepoint, Uprobe};
 #[cfg(feature = "perf")]
 pub use buffers::PerfEventArray;
 pub use error::Error;

@@ -1,6 +1,7 @@
 //! Loading: an object meets the kernel.
 //!
-//! The order matters, and is: the object's BTF, since maps and programs name its types; the maps, since instructions hold their descriptors; then each program,
+//! The order matters, and is: the object's BTF, since maps and programs name its types; CO-RE relocation, which reads the
+//! kernel's BTF only if the object asks for it; the maps, since instructions hold their descriptors; then each program,
 //! linked and handed to the verifier. If any of it fails, all that was made before is closed again.
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
 use log::{debug, warn};
 
 use crate::{
-    Errno, Error, Link, Map, MapSpec, Object, Program,
+    Errno, Error, Links, Map, MapSpec, Object, Program,
     object::no_such,
     probe::{self, Support, charged},
     program::Shared,
@@ -22,7 +23,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Loaded {
     maps: BTreeMap<String, Map>,
-    programs: BTreeMap<String, Program>,
+    /// In the file's order.
+    programs: Vec<Program>,
 }
 
 impl Object {
@@ -38,23 +40,20 @@ impl Object {
             warn!("the program `{}` stays behind: {}", program.name, program.why);
         }
         let btf = self.load_btf();
-        if self.wants_core_relocation() {
-            let why =
-                "it wants CO-RE relocation against the kernel's BTF, which this loader does not do yet".to_owned();
-            return Err(Error::Object { why });
-        }
+        let relocated = self.relocate_core()?;
         let maps = self.create_maps(btf.as_ref().map(AsFd::as_fd))?;
         let places = self.maps.iter().filter_map(|spec| Some((spec.place, maps.get(&spec.name)?.as_fd().as_raw_fd())));
         let places: HashMap<_, _> = places.collect();
         let shared = Shared {
-            license: &self.parsed.license,
-            kernel_version: self.parsed.kernel_version.unwrap_or(0),
+            license: self.license(),
+            kernel_version: self.kernel_version,
+            relocated: &relocated,
             btf: btf.as_ref().map(AsFd::as_fd),
         };
-        let mut programs = BTreeMap::new();
+        let mut programs = Vec::new();
         for spec in self.programs.iter().filter(|program| program.section.wanted) {
             let linked = self.link(spec, &places)?;
-            programs.insert(spec.name.clone(), Program::load(spec.clone(), &linked, &shared)?);
+            programs.push(Program::load(spec.clone(), &linked, &shared)?);
         }
         let loaded = Loaded { maps, programs };
         loaded.fill(&self.maps)?;
@@ -76,28 +75,43 @@ impl Object {
     ///
     /// A new kernel takes everything. An old one refuses all of it for one kind that it does not know; only then is it
     /// asked about each kind, and given what it takes.
-    fn load_btf(&mut self) -> Option<OwnedFd> {
+    fn load_btf(&self) -> Option<OwnedFd> {
         let bytes = self.btf()?;
         let loaded = load_btf(&bytes).or_else(|why| {
             debug!("the kernel does not take the object's BTF as it is: {why}");
             match probe::btf() {
-                Support::Yes => load_btf(&self.sanitized(&bytes)?),
+                Support::Yes => load_btf(&sanitized(&bytes)?),
                 answer => Err(format!("BTF is {answer}")),
             }
         });
         loaded.inspect_err(|why| debug!("the object's BTF stays behind: {why}")).ok()
     }
+}
 
-    /// The BTF rewritten to what this kernel takes.
-    fn sanitized(&mut self, bytes: &[u8]) -> Result<Vec<u8>, String> {
-        let btf = aya_obj::btf::Btf::parse(bytes, self.parsed.endianness).map_err(|error| error.to_string())?;
-        self.parsed.btf = Some(btf);
-        match self.parsed.fixup_and_sanitize_btf(probe::btf_features()) {
-            Ok(Some(btf)) => Ok(btf.to_bytes()),
-            Ok(None) => Err("it is empty".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
+/// The BTF rewritten to what this kernel takes. aya-obj knows how, for the BTF of an object; an empty one will do.
+fn sanitized(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let mut object = aya_obj::Object::parse(&empty_object()).map_err(|error| error.to_string())?;
+    object.btf = Some(aya_obj::btf::Btf::parse(bytes, object.endianness).map_err(|error| error.to_string())?);
+    match object.fixup_and_sanitize_btf(probe::btf_features()) {
+        Ok(Some(btf)) => Ok(btf.to_bytes()),
+        Ok(None) => Err("it is empty".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
+}
+
+/// `Elf64_Ehdr` of an object without sections: of 64 bits, for BPF, in this machine's byte order.
+fn empty_object() -> Vec<u8> {
+    const ET_REL: u16 = 1;
+    const EM_BPF: u16 = 247;
+    let order = if cfg!(target_endian = "little") { 1 } else { 2 };
+    let mut header = vec![0x7f, b'E', b'L', b'F', 2, order, 1];
+    header.resize(16, 0);
+    header.extend([ET_REL, EM_BPF].iter().flat_map(|half| half.to_ne_bytes()));
+    header.extend(1_u32.to_ne_bytes()); // e_version
+    header.resize(52, 0);
+    header.extend(64_u16.to_ne_bytes()); // e_ehsize
+    header.resize(64, 0);
+    header
 }
 
 fn load_btf(bytes: &[u8]) -> Result<OwnedFd, String> {
@@ -136,7 +150,8 @@ impl Loaded {
     ///
     /// [`Error::NoSuchName`], with the names that are there.
     pub fn program(&self, name: &str) -> Result<&Program, Error> {
-        self.programs.get(name).ok_or_else(|| no_such("program", name, self.programs.keys().map(String::as_str)))
+        let found = self.programs.iter().find(|program| program.name() == name);
+        found.ok_or_else(|| no_such("program", name, self.programs.iter().map(Program::name)))
     }
 
     /// All maps, by name.
@@ -144,17 +159,29 @@ impl Loaded {
         self.maps.values()
     }
 
-    /// All programs, by name.
+    /// All programs, in the file's order.
     pub fn programs(&self) -> impl Iterator<Item = &Program> {
-        self.programs.values()
+        self.programs.iter()
     }
 
-    /// Attaches every program where its section's name says, in the order of their names.
+    /// Attaches every program where its section's name says, in the file's order.
     ///
     /// # Errors
     ///
     /// The first failure; what was attached before it is detached again.
-    pub fn attach(&self) -> Result<Vec<Link>, Error> {
-        self.programs().map(Program::attach).collect()
+    pub fn attach(&self) -> Result<Links, Error> {
+        let mut links = Links::default();
+        for program in self.programs() {
+            links.push(program.attach()?);
+        }
+        Ok(links)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_empty_object_is_one() {
+        aya_obj::Object::parse(&super::empty_object()).unwrap();
     }
 }

@@ -9,12 +9,12 @@ mod function;
 mod infos;
 pub(crate) mod link;
 mod maps;
-mod palatable;
 mod section;
 mod target;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ffi::{CStr, CString},
     path::{Path, PathBuf},
 };
 
@@ -28,7 +28,8 @@ use self::{
 };
 use crate::{
     Error, MapFlags, MapType,
-    btf::{Btf, Ext},
+    btf::Ext,
+    core_relo::{Applied, Relocation, relocate_for_kernel},
 };
 
 /// A parsed object file.
@@ -46,8 +47,9 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct Object {
-    pub(crate) parsed: aya_obj::Object,
     elf: elf::Elf,
+    license: CString,
+    pub(crate) kernel_version: u32,
     /// Some instructions depend on the layout of the kernel's structures.
     core: bool,
     functions: BTreeMap<Start, Function>,
@@ -146,11 +148,11 @@ impl Object {
     /// loaded is no error: see [`Object::set_aside`].
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let elf = elf::Elf::read(bytes)?;
-        let btf = match elf.btf(".BTF") {
+        let btf = match elf.contents(".BTF") {
             [] => None,
-            bytes => Some(Btf::parse(bytes).map_err(|why| broken(why.to_string()))?),
+            bytes => Some(btf::read(bytes)?),
         };
-        let ext = match (&btf, elf.btf(".BTF.ext")) {
+        let ext = match (&btf, elf.contents(".BTF.ext")) {
             (None, _) | (_, []) => None,
             (Some(btf), bytes) => Some((Ext::parse(bytes, btf).map_err(|why| broken(why.to_string()))?, btf)),
         };
@@ -159,9 +161,17 @@ impl Object {
         let maps = maps::read(&elf, btf.as_ref())?;
         let functions = function::read(&elf, &infos);
         let (programs, set_aside) = programs(&elf, &functions);
-        let parsed =
-            aya_obj::Object::parse(&palatable::palatable(bytes, &elf)).map_err(|error| broken(chain(&error)))?;
-        Ok(Self { parsed, elf, core, functions, maps, programs, set_aside, pins: PathBuf::from(PINS) })
+        Ok(Self {
+            license: license(elf.contents("license"))?,
+            kernel_version: elf.contents("version").first_chunk().copied().map_or(0, u32::from_ne_bytes),
+            elf,
+            core,
+            functions,
+            maps,
+            programs,
+            set_aside,
+            pins: PathBuf::from(PINS),
+        })
     }
 
     /// The maps, in the file's order, global data first.
@@ -239,15 +249,23 @@ impl Object {
         Ok(())
     }
 
-    /// The licence that the kernel will be told. Programs that call GPL-only helpers need a compatible one.
+    /// The licence that the kernel will be told; empty if the object has none. Programs that call GPL-only helpers need a
+    /// compatible one.
     #[must_use]
-    pub fn license(&self) -> &std::ffi::CStr {
-        &self.parsed.license
+    pub fn license(&self) -> &CStr {
+        &self.license
     }
 
-    /// Whether instructions depend on the layout of the running kernel's structures.
-    pub(crate) fn wants_core_relocation(&self) -> bool {
-        self.core
+    /// Adapts the instructions to the running kernel's structures (CO-RE), and tells how.
+    pub(crate) fn relocate_core(&mut self) -> Result<Vec<Applied>, Error> {
+        if !self.core {
+            return Ok(Vec::new());
+        }
+        let btf = btf::read(self.elf.contents(".BTF"))?;
+        let ext = Ext::parse(self.elf.contents(".BTF.ext"), &btf).map_err(|why| broken(why.to_string()))?;
+        let relocations = Relocation::all(&btf, &ext);
+        let mut code = function::Code { elf: &self.elf, functions: &mut self.functions };
+        relocate_for_kernel(&btf, &relocations, &mut code).map_err(|error| broken(error.to_string()))
     }
 
     /// The object's BTF with what only the linker knows: how large sections of data are, and where in them variables lie.
@@ -312,14 +330,8 @@ fn broken(why: impl Into<String>) -> Error {
     Error::Object { why: why.into() }
 }
 
-/// An error of the parser with all that stands behind it, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
+/// The licence: a C string.
+fn license(section: &[u8]) -> Result<CString, Error> {
+    let text = section.split(|&byte| byte == 0).next().unwrap_or_default();
+    CString::new(text).map_err(|_| broken("its licence holds a NUL"))
 }

@@ -31,6 +31,8 @@ pub enum Support {
     Needs(&'static str),
     /// It would not tell us: the process lacks a privilege.
     NotPermitted,
+    /// It could not be found out: the process has no descriptors left, or the kernel no memory.
+    Unknown,
 }
 
 impl Support {
@@ -47,6 +49,7 @@ impl fmt::Display for Support {
             Self::Yes => f.write_str("yes"),
             Self::Needs(version) => write!(f, "unsupported, needs Linux {version}"),
             Self::NotPermitted => f.write_str("not permitted"),
+            Self::Unknown => f.write_str("unknown: it could not be tried"),
         }
     }
 }
@@ -55,7 +58,7 @@ impl fmt::Display for Support {
 #[must_use]
 pub fn ring_buffer() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    *ANSWER.get_or_init(|| {
+    kept(&ANSWER, || {
         let ring = MapCreate { map_type: MapType::RINGBUF, max_entries: page_size() as u32, ..MapCreate::default() };
         support(
             charged(|| bpf::map_create(ring, "asks whether this kernel has ring buffers, by making a small one")),
@@ -68,7 +71,7 @@ pub fn ring_buffer() -> Support {
 #[must_use]
 pub fn perf_event_array() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    *ANSWER.get_or_init(|| {
+    kept(&ANSWER, || {
         let array = MapCreate {
             map_type: MapType::PERF_EVENT_ARRAY,
             key_size: 4,
@@ -87,7 +90,7 @@ pub fn perf_event_array() -> Support {
 #[must_use]
 pub fn perf_link() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    *ANSWER.get_or_init(|| {
+    kept(&ANSWER, || {
         let answer = nothing(ProgramType::TRACEPOINT).and_then(|program| bpf::link_create_nowhere(program.as_fd()));
         match answer {
             Err(error) if error.raw_os_error() == Some(libc::EBADF) => Support::Yes,
@@ -119,13 +122,24 @@ fn nothing(program_type: ProgramType) -> io::Result<OwnedFd> {
 #[must_use]
 pub fn btf() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    *ANSWER.get_or_init(|| support(charged(|| btf::load(btf::PLAIN)), "4.18"))
+    kept(&ANSWER, || support(charged(|| btf::load(btf::PLAIN)), "4.18"))
 }
 
 /// The kinds of BTF that an object's own is rewritten to.
 pub(crate) fn btf_features() -> &'static BtfFeatures {
     static ANSWER: OnceLock<BtfFeatures> = OnceLock::new();
     ANSWER.get_or_init(btf::features)
+}
+
+/// Keeps an answer, unless it is none.
+fn kept(answer: &OnceLock<Support>, ask: impl FnOnce() -> Support) -> Support {
+    match answer.get() {
+        Some(answer) => *answer,
+        None => match ask() {
+            Support::Unknown => Support::Unknown,
+            known => *answer.get_or_init(|| known),
+        },
+    }
 }
 
 /// Runs what creates a map or loads a program, and once more with the locked-memory limit raised if the kernel says
@@ -147,6 +161,11 @@ fn support<T>(answer: io::Result<T>, since: &'static str) -> Support {
     match answer {
         Ok(_) => Support::Yes,
         Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) => Support::NotPermitted,
+        Err(error)
+            if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR)) =>
+        {
+            Support::Unknown
+        }
         Err(_) => Support::Needs(since),
     }
 }
@@ -161,5 +180,6 @@ mod tests {
         assert_eq!(support(Ok(()), "5.8"), Support::Yes);
         assert_eq!(support(errno(libc::EINVAL), "5.8"), Support::Needs("5.8"));
         assert_eq!(support(errno(libc::EPERM), "5.8"), Support::NotPermitted);
+        assert_eq!(support(errno(libc::EMFILE), "5.8"), Support::Unknown);
     }
 }

@@ -12,6 +12,7 @@ use log::debug;
 
 use crate::{
     Error,
+    core_relo::{Applied, unresolved},
     object::{ProgramSpec, link::Linked},
     probe::charged,
     sys::{
@@ -31,6 +32,8 @@ pub struct Program {
 pub(crate) struct Shared<'a> {
     pub(crate) license: &'a CStr,
     pub(crate) kernel_version: u32,
+    /// What CO-RE made of the instructions, to explain a refusal by it.
+    pub(crate) relocated: &'a [Applied],
     pub(crate) btf: Option<BorrowedFd<'a>>,
 }
 
@@ -52,7 +55,7 @@ impl Program {
             kernel_version: shared.kernel_version,
             btf: shared.btf.map(|fd| Info { fd, func_info: &linked.func_info, line_info: &linked.line_info }),
         };
-        let program = verify(&program)?;
+        let program = verify(&program, shared.relocated)?;
         Ok(Self { spec, program })
     }
 
@@ -76,7 +79,7 @@ impl AsFd for Program {
 }
 
 /// Loads a program: first without a log, which is quicker, and on refusal once more with one.
-fn verify(program: &bpf::Program<'_>) -> Result<OwnedFd, Error> {
+fn verify(program: &bpf::Program<'_>, relocated: &[Applied]) -> Result<OwnedFd, Error> {
     let error = match charged(|| patiently(program, &mut [])) {
         Ok(fd) => return Ok(fd),
         Err(error) => error,
@@ -89,7 +92,13 @@ fn verify(program: &bpf::Program<'_>) -> Result<OwnedFd, Error> {
         (Err(error), log) => (error, log),
     };
     match verifier::sentence(&log) {
-        Some(sentence) => Err(Error::Verifier { program: program.name.to_owned(), sentence: sentence.to_owned(), log }),
+        Some(sentence) => {
+            let sentence = match unresolved(sentence, relocated) {
+                Some(relocation) => format!("it needs what this kernel does not have: {relocation}"),
+                None => sentence.to_owned(),
+            };
+            Err(Error::Verifier { program: program.name.to_owned(), sentence, log })
+        }
         None => Err(refused(program, &second)),
     }
 }

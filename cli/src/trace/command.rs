@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A running command.
 pub(crate) struct Traced {
     name: OsString,
-    child: Child,
+    child: Running,
     /// Readable when the child has ended. Unlike its number, it means this child for ever.
     pidfd: OwnedFd,
 }
@@ -46,30 +46,32 @@ impl Traced {
                 _ => failure,
             }
         })?;
-        let traced = Self { name: program.to_owned(), pidfd: open(&child).map_err(failed)?, child };
-        let pidfd = traced.pidfd.try_clone().map_err(failed)?;
-        thread::Builder::new()
-            .name("command".to_owned())
-            .spawn(move || {
-                wait(&pidfd, None);
-                ended();
-            })
-            .map_err(failed)?;
-        Ok(traced)
+        // From here on it is ours to end, whatever fails.
+        let mut running = Running(Some(child));
+        let pidfd = running.0.as_ref().map_or_else(|| Err(io::ErrorKind::NotFound.into()), open).map_err(failed)?;
+        when_ended(pidfd.try_clone().map_err(failed)?, ended).map_err(failed)?;
+        let child = running.0.take();
+        Ok(Self { name: program.to_owned(), child: Running(child), pidfd })
     }
 
-    /// Ends the command if it still runs, first politely, and says so if it had not ended well by itself.
+    /// Ends the command if it still runs, first politely, and says so if it had not ended well by itself. What the command
+    /// has started itself is its own to end.
     pub(crate) fn end(mut self) -> Result<(), Failure> {
-        let mut ours = false;
-        if !wait(&self.pidfd, Some(Duration::ZERO)) {
-            ours = true;
+        let ours = !wait(&self.pidfd, Some(Duration::ZERO));
+        if ours {
             // If it ends in this very moment, there is nobody to tell any more.
             let _ = pidfd_send_signal(&self.pidfd, Signal::TERM);
             if !wait(&self.pidfd, Some(PATIENCE)) {
                 let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
             }
+            if !wait(&self.pidfd, Some(PATIENCE)) {
+                // It has become somebody else's, by a set-user-id file for instance.
+                self.child.0 = None;
+                return Err(Failure::new(format!("cannot end `{}`: it takes no signals from us", self.name.display())));
+            }
         }
-        let status = self.child.wait().map_err(|error| Failure::system("wait for the command", &error))?;
+        let Some(mut child) = self.child.0.take() else { return Ok(()) };
+        let status = child.wait().map_err(|error| Failure::system("wait for the command", &error))?;
         if !status.success() && !ours {
             diagnostics::say(&format!("`{}` {}", self.name.display(), describe(status)));
         }
@@ -77,8 +79,40 @@ impl Traced {
     }
 }
 
+/// A child that is killed if nobody waits for it.
+struct Running(Option<Child>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // It may have ended, or not be ours to kill any more.
+            let _ = child.kill();
+            let _ = child.try_wait();
+        }
+    }
+}
+
+/// Calls `ended` from another thread when the process has ended.
+fn when_ended(pidfd: OwnedFd, ended: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let wait = move || {
+        wait(&pidfd, None);
+        ended();
+    };
+    thread::Builder::new().name("command".to_owned()).spawn(wait).map(drop)
+}
+
+/// Calls `ended` from another thread when the process `pid` has ended.
+pub(crate) fn at_end_of(pid: u32, ended: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::system(&format!("wait for the end of process {pid}"), &error);
+    when_ended(open_pid(pid).map_err(failed)?, ended).map_err(failed)
+}
+
 fn open(child: &Child) -> io::Result<OwnedFd> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
+    open_pid(child.id())
+}
+
+fn open_pid(pid: u32) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 

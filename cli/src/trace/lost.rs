@@ -14,47 +14,56 @@ use crate::{diagnostics, failure::Failure};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lost {
     losses: Losses,
-}
-
-/// Reads the counters; all programs should be detached.
-pub(crate) fn count(loaded: &Loaded, source: &Source) -> Result<Lost, Failure> {
-    let values = loaded.map(names::LOSSES)?.lookup_per_cpu(&0_u32.to_ne_bytes())?.unwrap_or_default();
-    let mut lost = Lost::default();
-    for (cpu, value) in &values {
-        let losses =
-            Losses::read(value).ok_or_else(|| Failure::new("the program's counters have an unknown layout"))?;
-        let reported = match source {
-            Source::Ring(_) => 0,
-            Source::Perf(buffers) => buffers.lost(*cpu).map_err(cutaway::Error::from)?,
-        };
-        lost.add(&losses, reported);
-    }
-    Ok(lost)
+    /// Records that arrived and were no events.
+    unreadable: u64,
 }
 
 impl Lost {
+    /// Reads the counters; all programs should be detached.
+    ///
+    /// When one process is traced, a return without an entry is some other process's: before Linux 6.12 a return probe for
+    /// one process also runs in others that somebody else probes.
+    pub(crate) fn count(loaded: &Loaded, source: &Source, unreadable: u64, pid: Option<u32>) -> Result<Self, Failure> {
+        let values = loaded.map(names::LOSSES)?.lookup_per_cpu(&0_u32.to_ne_bytes())?.unwrap_or_default();
+        let mut lost = Self { unreadable, ..Self::default() };
+        for (cpu, value) in &values {
+            let losses =
+                Losses::read(value).ok_or_else(|| Failure::new("the program's counters have an unknown layout"))?;
+            let reported = match source {
+                Source::Ring(_) => 0,
+                Source::Perf(buffers) => buffers.lost(*cpu).map_err(cutaway::Error::from)?,
+            };
+            lost.add(&losses, reported);
+        }
+        if pid.is_some() {
+            lost.losses.no_entry = 0;
+        }
+        Ok(lost)
+    }
+
     fn add(&mut self, losses: &Losses, reported: u64) {
         let all = &mut self.losses;
         all.full += losses.full.max(reported);
         all.no_buffer += losses.no_buffer;
         all.refused += losses.refused;
         all.no_entry += losses.no_entry;
-        all.not_kept += losses.not_kept;
+        all.not_followed += losses.not_followed;
     }
 
     pub(crate) fn total(&self) -> u64 {
-        self.losses.full + self.losses.unseen()
+        self.losses.full + self.losses.unseen() + self.unreadable
     }
 
     /// Says why, and what to do, for each reason that occurred.
     pub(crate) fn explain(&self) {
-        let Losses { full, no_buffer, refused, no_entry, not_kept } = self.losses;
+        let Losses { full, no_buffer, refused, no_entry, not_followed } = self.losses;
         for (number, why) in [
             (full, "for want of room in the buffer: make it larger with --buffer"),
             (no_buffer, "on a CPU that had only just come online"),
             (refused, "refused by the kernel, too many programs being in the middle of sending at once"),
             (no_entry, "in too many calls at once: the entries of the oldest were given up"),
-            (not_kept, "because the kernel had no memory to keep the call's arguments"),
+            (not_followed, "or more, with processes that could not be followed: the set of them was full"),
+            (self.unreadable, "as records that could not be read"),
         ] {
             if number > 0 {
                 diagnostics::say(&format!("{number} lost {why}"));

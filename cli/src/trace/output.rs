@@ -176,6 +176,8 @@ struct Json<'a> {
     first_addresses: Vec<String>,
     /// The names of fields that are longer than what is shown of them.
     cut: Vec<&'static str>,
+    /// The names of fields whose memory could not be read.
+    unreadable: Vec<&'static str>,
 }
 
 impl<'a> Json<'a> {
@@ -186,6 +188,7 @@ impl<'a> Json<'a> {
         let text = |text: Text<'_>| text.bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         let names = [("node", event.node), ("service", event.service), ("ai_canonname", event.canonname)];
         let cut = names.iter().filter(|(_, text)| matches!(text, Text::Cut(_))).map(|(name, _)| *name);
+        let unreadable = names.iter().filter(|(_, text)| matches!(text, Text::Unreadable(_))).map(|(name, _)| *name);
         let list = (call.cut & cutaway_programs::getaddrinfo::Call::LIST_CUT != 0).then_some("addresses");
         Self {
             time_ns: call.time_ns,
@@ -210,6 +213,7 @@ impl<'a> Json<'a> {
             transport: transport.name(),
             first_addresses: addresses,
             cut: cut.chain(list).collect(),
+            unreadable: unreadable.collect(),
         }
     }
 }

@@ -74,9 +74,10 @@ impl Source {
         Ok(())
     }
 
-    /// Hands every record that is there now to `each`, until that says `false`. `size` is a record's length, which a perf
-    /// buffer does not tell exactly: its records are padded.
-    pub(crate) fn drain(&mut self, size: usize, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), Failure> {
+    /// Hands every record that is there now to `each`, until that says `false`; gives the number of those that could not be
+    /// read. `size` is a record's length, which a perf buffer does not tell exactly: its records are padded.
+    pub(crate) fn drain(&mut self, size: usize, mut each: impl FnMut(&[u8]) -> bool) -> Result<u64, Failure> {
+        let mut unreadable = 0;
         match self {
             Self::Ring(ring) => {
                 let mut batch = ring.batch().map_err(cutaway::Error::from)?;
@@ -92,16 +93,22 @@ impl Source {
                     _ if !more => {}
                     Ok(Record::Sample(sample)) => match sample.payload(size) {
                         Ok(payload) => more = each(payload.contiguous(&mut scratch)),
-                        Err(error) => warn!("CPU {cpu}: {error}"),
+                        Err(error) => {
+                            warn!("CPU {cpu}: {error}");
+                            unreadable += 1;
+                        }
                     },
                     // Losses are counted at the end, see lost.rs.
                     Ok(_) => {}
-                    Err(corrupt) => warn!("CPU {cpu}: {corrupt}"),
+                    Err(corrupt) => {
+                        warn!("CPU {cpu}: {corrupt}");
+                        unreadable += 1;
+                    }
                 });
                 drained.map_err(cutaway::Error::from)?;
             }
         }
-        Ok(())
+        Ok(unreadable)
     }
 }
 

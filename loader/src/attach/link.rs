@@ -50,7 +50,8 @@ impl Link {
                     "ties the program to the event, for as long as the event lives",
                 )
                 .map_err(failed)?;
-                perf_event::enable(event.as_fd(), "a program runs only while its event is enabled").map_err(failed)?;
+                perf_event::enable(event.as_fd(), "makes sure that the event is enabled: a program runs only then")
+                    .map_err(failed)?;
                 Ok(Self { link: None, event })
             }
         }
@@ -72,5 +73,45 @@ impl AsFd for Link {
     /// The descriptor that keeps the program attached.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.link.as_ref().unwrap_or(&self.event).as_fd()
+    }
+}
+
+/// Links that are dropped in the reverse order of their making: what was attached last is detached first.
+///
+/// That is more than tidy. If a program on a function's return counts on what one on its entry has left, it is attached
+/// after that one, and has to go before it.
+#[must_use = "dropping links detaches the programs"]
+#[derive(Debug, Default)]
+pub struct Links(Vec<Link>);
+
+impl Links {
+    /// Adds one that will be dropped before all others.
+    pub fn push(&mut self, link: Link) {
+        self.0.push(link);
+    }
+
+    /// The links, in the order of their making.
+    pub fn iter(&self) -> std::slice::Iter<'_, Link> {
+        self.0.iter()
+    }
+
+    /// Leaves all programs attached until the process ends.
+    pub fn forget(mut self) {
+        self.0.drain(..).for_each(Link::forget);
+    }
+}
+
+impl<'l> IntoIterator for &'l Links {
+    type Item = &'l Link;
+    type IntoIter = std::slice::Iter<'l, Link>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        while self.0.pop().is_some() {}
     }
 }

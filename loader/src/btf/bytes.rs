@@ -5,6 +5,12 @@ pub(super) fn word(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(<[u8]>::first_chunk).copied().map_or(0, u32::from_ne_bytes)
 }
 
+/// Three words, as all types begin with.
+pub(super) fn three(bytes: &[u8; 12]) -> [u32; 3] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
+    [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]), u32::from_ne_bytes([i, j, k, l])]
+}
+
 /// Records of `N` words each, one behind the other.
 pub(super) fn records<const N: usize>(bytes: &[u8]) -> impl ExactSizeIterator<Item = [u32; N]> + Clone + '_ {
     bytes.chunks_exact(4 * N).map(|record| {

@@ -43,7 +43,8 @@ pub struct Member<'b> {
 pub struct EnumValue<'b> {
     /// Its name.
     pub name: &'b [u8],
-    /// Its value; one of 32 bits extended by its sign if the enumeration is signed ([`Type::is_signed`]), by 0 if not.
+    /// Its value; one of 32 bits extended by its sign if the enumeration is signed ([`Type::is_signed`]), by 0 if not. BTF
+    /// tells signs since Linux 6.0: where no enumeration is said to be signed, all are taken for it.
     pub value: u64,
 }
 
@@ -245,8 +246,8 @@ impl<'b> Type<'b> {
         let (name, value) = match self.kind {
             Kind::Enum => {
                 let [name, value] = record(self.added, index)?;
-                // The low half sign-extended: `as` through i32 does that.
-                (name, if self.flag() { i64::from(value as i32) as u64 } else { u64::from(value) })
+                let signed = self.flag() || !self.btf.tells_signs;
+                (name, if signed { i64::from(value as i32) as u64 } else { u64::from(value) })
             }
             Kind::Enum64 => {
                 let [name, low, high] = record(self.added, index)?;

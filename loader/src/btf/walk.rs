@@ -6,7 +6,7 @@
 
 use super::{
     Broken, Kind, Seen,
-    bytes::{records, word},
+    bytes::{records, three, word},
     kind::{Layout, number},
 };
 
@@ -25,22 +25,23 @@ pub(super) fn walk(types: &[u8], first: u32, strings_end: u32, mut see: impl FnM
     let mut rest = types;
     while !rest.is_empty() {
         let id = first + offsets.len() as u32;
-        let (name, info, reference) = match rest.first_chunk::<12>() {
-            Some(_) => (word(rest, 0), word(rest, 4), word(rest, 8)),
-            None => return Err(Broken(format!("type {id} is cut off"))),
+        let Some((head, behind)) = rest.split_first_chunk() else {
+            return Err(Broken(format!("type {id} is cut off")));
         };
-        let layout = Layout::of(info)
-            .ok_or_else(|| Broken(format!("type {id} is of kind {}, which is unknown", number(info))))?;
-        let Some((added, next)) = rest.get(12..).and_then(|rest| rest.split_at_checked(layout.rest(info))) else {
+        let [name, info, reference] = three(head);
+        let Some(layout) = Layout::of(info) else {
+            return Err(Broken(format!("type {id} is of kind {}, which is unknown", number(info))));
+        };
+        let Some((added, next)) = behind.split_at_checked(layout.rest(info)) else {
             return Err(Broken(format!("type {id} reaches beyond the section")));
         };
         offsets.push((types.len() - rest.len()) as u32);
         highest.name(name);
-        if layout.refers {
-            highest.id(reference);
+        highest.id(if layout.refers { reference } else { 0 });
+        if !added.is_empty() {
+            highest.added(layout.kind, added);
         }
-        highest.added(layout.kind, added);
-        see(Seen { id, kind: layout.kind, name, size: reference });
+        see(Seen { id, kind: layout.kind, name, size: reference, flag: info >> 31 == 1 });
         rest = next;
     }
     let end = first + offsets.len() as u32;

@@ -86,9 +86,23 @@ const SOURCE_REGISTER: u8 = 0x08;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Change {
     /// What the compiler has put there; `None` if it may have thought otherwise.
-    pub(super) expected: Option<u64>,
+    pub(super) expected: Option<Expected>,
     pub(super) new: u64,
     pub(super) resize: Resize,
+}
+
+/// What must be in the instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Expected {
+    pub(super) value: u64,
+    /// Of which only the low 32 bits are beyond doubt.
+    pub(super) low_half: bool,
+}
+
+impl Expected {
+    fn agrees(self, before: u64) -> bool {
+        self.value == before || self.low_half && self.value as u32 == before as u32
+    }
 }
 
 /// How a load or store changes its size.
@@ -141,8 +155,11 @@ pub(super) fn patch(first: Instruction, next: Option<Instruction>, change: Chang
         }
         _ => return Err(format!("an instruction with code {:#04x} holds no value to change", first.code)),
     };
-    if let Some(expected) = change.expected.filter(|&expected| expected != before) {
-        return Err(format!("the instruction holds {before}, and by the object's own types must hold {expected}"));
+    if let Some(expected) = change.expected.filter(|expected| !expected.agrees(before)) {
+        return Err(format!(
+            "the instruction holds {before}, and by the object's own types must hold {}",
+            expected.value
+        ));
     }
     if !holds {
         return Ok(Patched::Unfit(format!("the instruction cannot hold {}", change.new)));

@@ -17,6 +17,8 @@ pub(super) struct Value {
     pub(super) access: Option<Access>,
     /// The compiler must have put the same into the instruction. About bit fields it may think otherwise.
     pub(super) certain: bool,
+    /// Only the low 32 bits of it are beyond doubt: old BTF does not tell how to extend an enumerator.
+    pub(super) low_half: bool,
 }
 
 /// What is loaded or stored.
@@ -31,7 +33,7 @@ impl Value {
     /// What `kind` asks for at the end of the way `spec`.
     pub(super) fn of(kind: RelocationKind, spec: &Spec<'_>) -> Result<Self, String> {
         use RelocationKind as Is;
-        let plain = |value| Self { value, access: None, certain: true };
+        let plain = |value| Self { value, access: None, certain: true, low_half: false };
         match kind {
             Is::FieldExists | Is::TypeExists | Is::TypeMatches | Is::EnumeratorExists => Ok(plain(1)),
             // Numbers of types change when objects are linked together.
@@ -39,8 +41,9 @@ impl Value {
             Is::TypeSize => Ok(plain(u64::from(size(spec.btf, spec.root)?))),
             Is::EnumeratorValue => {
                 let last = spec.last().ok_or("there is no enumerator")?;
-                let value = spec.btf.ty(last.type_id).value(last.index).ok_or("there is no such enumerator")?;
-                Ok(plain(value.value))
+                let ty = spec.btf.ty(last.type_id);
+                let value = ty.value(last.index).ok_or("there is no such enumerator")?;
+                Ok(Self { low_half: ty.kind() == Kind::Enum, ..plain(value.value) })
             }
             Is::FieldByteOffset | Is::FieldByteSize | Is::FieldSigned | Is::FieldLeftShift | Is::FieldRightShift => {
                 let last = spec.last().ok_or("there is no field")?;
@@ -70,9 +73,10 @@ fn of_element(kind: RelocationKind, spec: &Spec<'_>, last: Step<'_>) -> Result<V
             value: spec.bit_offset / 8,
             access: Some(Access { size: innermost_size(spec.btf, last.type_id)?, type_id: last.type_id }),
             certain: true,
+            low_half: false,
         }),
         RelocationKind::FieldByteSize => {
-            Ok(Value { value: u64::from(size(spec.btf, last.type_id)?), access: None, certain: true })
+            Ok(Value { value: u64::from(size(spec.btf, last.type_id)?), access: None, certain: true, low_half: false })
         }
         _ => Err("it cannot be asked of an array's element".to_owned()),
     }
@@ -90,7 +94,7 @@ fn of_member(kind: RelocationKind, spec: &Spec<'_>, last: Step<'_>) -> Result<Va
         let size = size(btf, ty.id())?;
         Word { offset: spec.bit_offset / 8, size: u64::from(size), bits: u64::from(size) * 8 }
     };
-    let plain = |value| Value { value, access: None, certain: !is_bit_field };
+    let plain = |value| Value { value, access: None, certain: !is_bit_field, low_half: false };
     Ok(match kind {
         RelocationKind::FieldByteOffset if is_bit_field => plain(word.offset),
         RelocationKind::FieldByteOffset => {

@@ -1,15 +1,29 @@
-//! The object's BTF, completed.
+//! The object's BTF, read with distrust and completed.
 //!
 //! Compilers leave open what is the linker's to know: a `DATASEC` says 0 for its size and for the offset of each variable.
 //! The kernel wants both, so they are written in here, from the sections and symbols.
 
 use super::elf::Elf;
-use crate::btf::{Btf, Kind};
+use crate::{
+    Error,
+    btf::{Btf, Kind},
+};
+
+/// Reads `.BTF`.
+pub(super) fn read(bytes: &[u8]) -> Result<Btf<'_>, Error> {
+    let broken = |why: String| Error::Object { why: format!("its section .BTF is broken: {why}") };
+    let btf = Btf::parse(bytes).map_err(|why| broken(why.to_string()))?;
+    // aya-obj, which rewrites BTF for old kernels, takes a linkage for a Rust enum without looking.
+    if let Some(ty) = btf.types().find(|ty| ty.linkage() > 2) {
+        return Err(broken(format!("`{}` has linkage {}, and 2 is the highest", ty.name(), ty.linkage())));
+    }
+    Ok(btf)
+}
 
 /// The bytes of `.BTF` with sizes and offsets filled in; `None` if there is none.
 pub(super) fn completed(elf: &Elf) -> Option<Vec<u8>> {
-    let original = elf.btf(".BTF");
-    let btf = Btf::parse(original).ok()?;
+    let original = elf.contents(".BTF");
+    let btf = Btf::parse(original).ok().filter(|btf| btf.end() > 1)?;
     let mut bytes = original.to_vec();
     // hdr_len and type_off
     let types = (word(original, 4) + word(original, 8)) as usize;

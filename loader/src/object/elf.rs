@@ -111,8 +111,8 @@ impl Elf {
         self.sections.get(index)
     }
 
-    /// What is in `.BTF` or `.BTF.ext`; empty if there is none.
-    pub(crate) fn btf(&self, name: &str) -> &[u8] {
+    /// What is in the first section of this name; empty if there is none.
+    pub(crate) fn contents(&self, name: &str) -> &[u8] {
         let section = self.sections.iter().find(|section| section.name == name);
         section.and_then(Section::contents).unwrap_or_default()
     }
@@ -183,6 +183,7 @@ impl File<'_> {
                 )));
             }
             let is_btf = matches!(name, ".BTF" | ".BTF.ext");
+            let is_text = matches!(name, "license" | "version");
             if is_btf && sections.iter().any(|before: &Section| before.name == name) {
                 return Err(broken(format!("it has two sections `{name}`")));
             }
@@ -194,8 +195,12 @@ impl File<'_> {
                 return Err(broken(format!("section `{name}` has an address: this is no relocatable object")));
             }
             let mut read = Section { name: name.to_owned(), executable, size, bytes: None };
-            let wanted =
-                executable || is_btf || read.is_data() || has_prefix(name, ".maps") || has_prefix(name, "maps");
+            let wanted = executable
+                || is_btf
+                || is_text
+                || read.is_data()
+                || has_prefix(name, ".maps")
+                || has_prefix(name, "maps");
             if wanted && section.sh_type(self.endian) != elf::SHT_NOBITS {
                 read.bytes = section.data(self.endian, self.data).ok().map(<[u8]>::to_vec);
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aya_obj::generated::{bpf_func_info, bpf_insn, bpf_line_info};
 
 use super::{elf::Elf, infos::Infos};
+use crate::core_relo::{self, Instruction};
 
 /// Where a function starts: its section, and bytes from that section's start. Two text sections both start at address 0,
 /// so neither is enough alone.
@@ -62,5 +63,55 @@ fn decode(bytes: &[u8; 8]) -> bpf_insn {
         _bitfield_1: bpf_insn::new_bitfield_1(dst, src),
         off: i16::from_ne_bytes(offset),
         imm: i32::from_ne_bytes([a, b, c, d]),
+    }
+}
+
+/// The object's instructions as CO-RE relocation sees them: by section and place in it.
+pub(super) struct Code<'o> {
+    pub(super) elf: &'o Elf,
+    pub(super) functions: &'o mut BTreeMap<Start, Function>,
+}
+
+impl Code<'_> {
+    /// The function that the place is in, and the instruction's place in that.
+    fn find(&self, section: &str, offset: u32) -> Option<(Start, usize)> {
+        let section = self.elf.sections().iter().position(|known| known.name == section)?;
+        let (&start, _) = self.functions.range((section, 0)..=(section, u64::from(offset))).next_back()?;
+        Some((start, usize::try_from(u64::from(offset).checked_sub(start.1)? / 8).ok()?))
+    }
+}
+
+impl core_relo::Code for Code<'_> {
+    fn read(&self, section: &str, offset: u32) -> Option<Instruction> {
+        let (start, index) = self.find(section, offset)?;
+        let insn = self.functions.get(&start)?.instructions.get(index)?;
+        Some(Instruction::from_bytes(encode(*insn)))
+    }
+
+    fn write(&mut self, section: &str, offset: u32, instruction: Instruction) {
+        let Some((start, index)) = self.find(section, offset) else { return };
+        let insn = self.functions.get_mut(&start).and_then(|function| function.instructions.get_mut(index));
+        if let Some(insn) = insn {
+            *insn = decode(&instruction.to_bytes());
+        }
+    }
+}
+
+/// The other way round.
+fn encode(insn: bpf_insn) -> [u8; 8] {
+    let (dst, src) = (insn.dst_reg(), insn.src_reg());
+    let registers = if cfg!(target_endian = "little") { src << 4 | dst } else { dst << 4 | src };
+    let ([o0, o1], [i0, i1, i2, i3]) = (insn.off.to_ne_bytes(), insn.imm.to_ne_bytes());
+    [insn.code, registers, o0, o1, i0, i1, i2, i3]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instruction_survives_decoding_and_encoding() {
+        let bytes = [0x7b, 0x1a, 0xf8, 0xff, 1, 2, 3, 0x80];
+        assert_eq!(encode(decode(&bytes)), bytes);
     }
 }

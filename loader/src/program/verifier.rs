@@ -23,6 +23,8 @@ fn is_walk(line: &str) -> bool {
         || line.starts_with("regs=")
         || line.starts_with("parent ")
         || line.starts_with("mark_precise: ")
+        || line.starts_with("cur state: ")
+        || line.starts_with("old state: ")
         || is_heading(line)
 }
 
@@ -70,6 +72,12 @@ mod tests {
     fn more_statistics_than_usual_do_not_hide_it() {
         let log = "func#0 @0\n0: (95) exit\nR0 !read_ok\nverification time 12 usec\nstack depth 0\nprocessed 1 insns (limit 1000000)\n";
         assert_eq!(sentence(log), Some("R0 !read_ok"));
+    }
+
+    #[test]
+    fn the_states_behind_an_infinite_loop_are_not_the_reason() {
+        let log = "0: (b7) r0 = 1\n1: (05) goto pc-1\ninfinite loop detected at insn 1\ncur state: R0=1 R10=fp0\nold state: R0=1 R10=fp0\nprocessed 3 insns\n";
+        assert_eq!(sentence(log), Some("infinite loop detected at insn 1"));
     }
 
     #[test]

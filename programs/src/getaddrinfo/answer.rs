@@ -23,8 +23,7 @@ pub(super) const SOURCE: crate::Source = source!("answer.rs");
 
 /// The program's context: `struct pt_regs`.
 pub(super) const CONTEXT: R6 = R6;
-/// The entry's [`Arguments`]; once they are read, how many addresses were seen.
-const ARGUMENTS: R7 = R7;
+/// How many addresses were seen.
 const SEEN: R7 = R7;
 /// The event, wherever it is.
 pub(super) const EVENT: R8 = R8;
@@ -32,9 +31,12 @@ pub(super) const EVENT: R8 = R8;
 const POINTER: R9 = R9;
 const NOW: R9 = R9;
 
-/// The stack below the frame pointer: the key, one `struct addrinfo`, the first one's `ai_canonname`.
+/// The stack below the frame pointer: the key; the call's [`Arguments`], and when they are done with, one `struct
+/// addrinfo` in the same place; the first one's `ai_canonname`.
 const KEY: i16 = -(size_of::<Key>() as i16);
 const ADDRINFO: i16 = KEY - size_of::<AddrInfo>() as i16;
+const ARGUMENTS: i16 = ADDRINFO;
+const _: () = assert!(size_of::<Arguments>() <= size_of::<AddrInfo>());
 const CANONNAME: i16 = ADDRINFO - 8;
 /// Where the stack is free below all that.
 pub(super) const SCRATCH: i16 = CANONNAME;
@@ -57,7 +59,7 @@ pub(super) trait Way {
     const LAYOUT: Layout;
 
     /// Makes room: [`EVENT`] is its address afterwards, with its fixed part zeroed. Without room, counts the loss and goes
-    /// to `lost`. Must leave R6, R7 and R9 alone.
+    /// to `lost`. Must leave R6 and R9 alone.
     fn begin(&self, asm: &mut Assembler, losses: &Counters, lost: Label);
 
     /// Sends what is at [`EVENT`], and counts if that fails. Needs [`CONTEXT`]; may destroy all but R10.
@@ -138,12 +140,16 @@ pub(super) fn program<W: Way>(
     asm.jump(done);
 
     asm.bind(known);
-    asm.mov(ARGUMENTS, R0);
+    // The map may give the entry's memory to another call at any time.
+    for offset in (0..size_of::<Arguments>() as i16).step_by(8) {
+        asm.load(DW, R1, R0, offset);
+        asm.store(DW, R10, ARGUMENTS + offset, R1);
+    }
     way.begin(&mut asm, losses, lost);
     who_and_when(&mut asm);
-    asm.load(DW, POINTER, ARGUMENTS, offset!(Arguments, node));
+    asm.load(DW, POINTER, R10, ARGUMENTS + offset!(Arguments, node));
     string(&mut asm, &W::LAYOUT.node);
-    asm.load(DW, POINTER, ARGUMENTS, offset!(Arguments, service));
+    asm.load(DW, POINTER, R10, ARGUMENTS + offset!(Arguments, service));
     string(&mut asm, &W::LAYOUT.service);
     list(&mut asm);
     asm.load(DW, POINTER, R10, CANONNAME);
@@ -178,7 +184,7 @@ pub(super) fn zero_fixed_part(asm: &mut Assembler) {
 /// The time, the process, the result. Destroys [`NOW`].
 fn who_and_when(asm: &mut Assembler) {
     asm.store(DW, EVENT, offset!(Call, time_ns), NOW);
-    asm.load(DW, R1, ARGUMENTS, offset!(Arguments, start_ns));
+    asm.load(DW, R1, R10, ARGUMENTS + offset!(Arguments, start_ns));
     asm.sub(NOW, R1);
     asm.store(DW, EVENT, offset!(Call, latency_ns), NOW);
 
@@ -201,8 +207,8 @@ fn who_and_when(asm: &mut Assembler) {
 
 /// Reads the string at [`POINTER`] into the event, and marks it if it does not fit.
 fn string(asm: &mut Assembler, field: &Field) {
-    const BYTE: i16 = ADDRINFO;
-    let done = asm.label("string_read");
+    const BYTE: i16 = CANONNAME;
+    let (not_empty, done) = (asm.label("not_empty"), asm.label("string_read"));
     asm.store(B, EVENT, field.offset, 0);
     asm.jump_if(Eq, POINTER, 0, done);
     asm.mov(R1, EVENT);
@@ -210,6 +216,10 @@ fn string(asm: &mut Assembler, field: &Field) {
     asm.mov(R2, field.room);
     asm.mov(R3, POINTER);
     asm.call(Helper::bpf_probe_read_user_str);
+    // Older kernels, 6.1 among them, forget the NUL of an empty string.
+    asm.jump_if(Ne, R0, 0, not_empty);
+    asm.mov(R0, 1);
+    asm.bind(not_empty);
     asm.store(W, EVENT, field.length, R0);
     asm.jump_if(Ne, R0, field.room, done);
     // All the room is used: either it just fits or it was cut, and the caller's own byte under our NUL tells which.
@@ -233,11 +243,11 @@ fn mark(asm: &mut Assembler, bit: u32) {
     asm.store(W, EVENT, offset!(Call, cut), R1);
 }
 
-/// Walks the list that the call has given, if it has given one. Destroys [`ARGUMENTS`].
+/// Walks the list that the call has given, if it has given one. Destroys the arguments.
 fn list(asm: &mut Assembler) {
     let (next, known, advance) = (asm.label("next"), asm.label("not_the_first"), asm.label("advance"));
     let (broken, walked) = (asm.label("list_cut"), asm.label("walked"));
-    asm.load(DW, R3, ARGUMENTS, offset!(Arguments, res));
+    asm.load(DW, R3, R10, ARGUMENTS + offset!(Arguments, res));
     asm.mov(SEEN, 0);
     asm.store(DW, R10, CANONNAME, 0);
     asm.load(W, R1, EVENT, offset!(Call, ret));

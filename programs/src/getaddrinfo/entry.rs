@@ -6,7 +6,7 @@
 //! The key is the thread *and* the stack frame: a resolver module may itself call `getaddrinfo`, and a call left by
 //! `longjmp` never returns; neither must be taken for the other.
 
-use super::{Reason, follow::Followed, losses::Counters, registers::REGISTERS};
+use super::{follow::Followed, registers::REGISTERS};
 use crate::prelude::*;
 
 pub(super) const SOURCE: crate::Source = source!("entry.rs");
@@ -31,7 +31,7 @@ pub(super) struct Arguments {
 describe!(Arguments { start_ns, node, service, res });
 
 /// Adds the program, and the map that it fills.
-pub(super) fn program(object: &mut ObjectBuilder, followed: &Followed, losses: &Counters) -> MapRef {
+pub(super) fn program(object: &mut ObjectBuilder, followed: &Followed) -> MapRef {
     // A thread killed inside a call leaves its entry behind: least recently used ones make room.
     let definition = MapDef::new(MapType::LRU_HASH).key::<Key>().value::<Arguments>().max_entries(16_384);
     let calls = object.map("calls", definition);
@@ -69,7 +69,11 @@ pub(super) fn program(object: &mut ObjectBuilder, followed: &Followed, losses: &
     asm.mov(R4, 0); // BPF_ANY
     asm.call(Helper::bpf_map_update_elem);
     asm.jump_if(Eq, R0, 0, done);
-    losses.count(&mut asm, Reason::NotKept);
+    // The return will find nothing, and count that. Nothing must mean nothing: not an older call of the same frame.
+    asm.load_map(R1, calls);
+    asm.mov(R2, R10);
+    asm.add(R2, i32::from(KEY));
+    asm.call(Helper::bpf_map_delete_elem);
 
     asm.bind(done);
     asm.mov(R0, 0);

@@ -1,9 +1,12 @@
 //! Following a process and all that descend from it.
 //!
 //! Which processes belong to a command is known only where they are made. The tracepoint `task/task_newtask` runs in the
-//! parent when a task is created: the child belongs if the parent does. A child that does *not* belong is removed, in case
-//! its number belonged to a dead one that did; so the set needs no hook on exit.
+//! parent when a task is created: the child belongs if the parent does. It leaves the set when its first thread ends; and a
+//! new process that does *not* belong is removed, in case its number belonged to one that did and whose end was missed.
+//!
+//! (A process whose first thread ends before the others is rare, and no longer followed from then on.)
 
+use super::{Reason, losses::Counters};
 use crate::prelude::*;
 
 pub(super) const SOURCE: crate::Source = source!("follow.rs");
@@ -45,20 +48,30 @@ struct NewTask {
 /// `CLONE_THREAD`: a new thread of the same process.
 const CLONE_THREAD: i32 = 0x0001_0000;
 
-pub(super) fn program(object: &mut ObjectBuilder) -> Followed {
-    // Numbers of processes that are gone are pushed out by newer ones.
-    let definition = MapDef::new(MapType::LRU_HASH).key::<u32>().value::<u8>().max_entries(65_536);
+/// Bytes of the stack below the frame pointer.
+const PARENT: i16 = -4;
+const CHILD: i16 = -8;
+const YES: i16 = -12;
+
+/// Adds the set and the two programs that keep it.
+pub(super) fn programs(object: &mut ObjectBuilder, losses: &Counters) -> Followed {
+    let definition = MapDef::new(MapType::HASH).key::<u32>().value::<u8>().max_entries(65_536);
     let processes = object.map(super::names::FOLLOWED, definition);
     let only_followed = object.variable(".rodata", super::names::ONLY_FOLLOWED, Variable::new(0_u32));
 
-    const PARENT: i16 = -4;
-    const CHILD: i16 = -8;
-    const YES: i16 = -12;
-    let key = |asm: &mut Assembler, at: i16| {
-        asm.mov(R2, R10);
-        asm.add(R2, i32::from(at));
-    };
+    object.program("tracepoint/task/task_newtask", super::names::FOLLOW, on_fork(processes, losses));
+    object.program("tracepoint/sched/sched_process_exit", super::names::UNFOLLOW, on_exit(processes));
+    Followed { processes, only_followed }
+}
 
+/// `R2 = the address of a key on the stack`
+#[track_caller]
+fn key(asm: &mut Assembler, at: i16) {
+    asm.mov(R2, R10);
+    asm.add(R2, i32::from(at));
+}
+
+fn on_fork(processes: MapRef, losses: &Counters) -> Assembler {
     let mut asm = Assembler::new();
     let (stranger, done) = (asm.label("stranger"), asm.label("done"));
     asm.load(DW, R2, R1, offset!(NewTask, clone_flags));
@@ -80,6 +93,8 @@ pub(super) fn program(object: &mut ObjectBuilder) -> Followed {
     asm.add(R3, i32::from(YES));
     asm.mov(R4, 0); // BPF_ANY
     asm.call(Helper::bpf_map_update_elem);
+    asm.jump_if(Eq, R0, 0, done);
+    losses.count(&mut asm, Reason::NotFollowed);
     asm.jump(done);
 
     asm.bind(stranger);
@@ -90,6 +105,22 @@ pub(super) fn program(object: &mut ObjectBuilder) -> Followed {
     asm.bind(done);
     asm.mov(R0, 0);
     asm.exit();
-    object.program("tracepoint/task/task_newtask", super::names::FOLLOW, asm);
-    Followed { processes, only_followed }
+    asm
+}
+
+fn on_exit(processes: MapRef) -> Assembler {
+    let mut asm = Assembler::new();
+    let done = asm.label("done");
+    asm.call(Helper::bpf_get_current_pid_tgid);
+    asm.mov(W1, W0);
+    asm.rsh(R0, 32);
+    asm.jump_if(Ne, R0, R1, done); // not the first thread
+    asm.store(W, R10, CHILD, R0);
+    asm.load_map(R1, processes);
+    key(&mut asm, CHILD);
+    asm.call(Helper::bpf_map_delete_elem);
+    asm.bind(done);
+    asm.mov(R0, 0);
+    asm.exit();
+    asm
 }

@@ -18,12 +18,12 @@ pub struct Losses {
     pub no_buffer: u64,
     /// Any other refusal of `bpf_perf_event_output`, or no free heap.
     pub refused: u64,
-    /// A call's return without its entry: the entry had been pushed out of the map `calls` by newer ones.
+    /// A call's return without its entry: the map `calls` had not taken it, or newer ones had pushed it out.
     pub no_entry: u64,
-    /// An entry that the map `calls` did not take.
-    pub not_kept: u64,
+    /// A process that was not followed, with all its calls and children: the set was full.
+    pub not_followed: u64,
 }
-describe!(Losses { full, no_buffer, refused, no_entry, not_kept });
+describe!(Losses { full, no_buffer, refused, no_entry, not_followed });
 
 /// Why an event was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub enum Reason {
     Refused,
     /// [`Losses::no_entry`]
     NoEntry,
-    /// [`Losses::not_kept`]
-    NotKept,
+    /// [`Losses::not_followed`]
+    NotFollowed,
 }
 
 impl Reason {
@@ -48,7 +48,7 @@ impl Reason {
             Self::NoBuffer => offset!(Losses, no_buffer),
             Self::Refused => offset!(Losses, refused),
             Self::NoEntry => offset!(Losses, no_entry),
-            Self::NotKept => offset!(Losses, not_kept),
+            Self::NotFollowed => offset!(Losses, not_followed),
         })
     }
 }
@@ -59,14 +59,14 @@ impl Losses {
     pub fn read(value: &[u8]) -> Option<Self> {
         let (words, rest) = value.as_chunks::<8>();
         let words: [u64; 5] = <[[u8; 8]; 5]>::try_from(words).ok()?.map(u64::from_ne_bytes);
-        let [full, no_buffer, refused, no_entry, not_kept] = words;
-        rest.is_empty().then_some(Self { full, no_buffer, refused, no_entry, not_kept })
+        let [full, no_buffer, refused, no_entry, not_followed] = words;
+        rest.is_empty().then_some(Self { full, no_buffer, refused, no_entry, not_followed })
     }
 
     /// All but [`Losses::full`]: what no buffer can know of.
     #[must_use]
     pub fn unseen(&self) -> u64 {
-        self.no_buffer + self.refused + self.no_entry + self.not_kept
+        self.no_buffer + self.refused + self.no_entry + self.not_followed
     }
 }
 

@@ -54,6 +54,8 @@ pub mod names {
     pub const RETURN: &str = "getaddrinfo_return";
     /// The program on the tracepoint `task/task_newtask`.
     pub const FOLLOW: &str = "follow_fork";
+    /// The program on the tracepoint `sched/sched_process_exit`.
+    pub const UNFOLLOW: &str = "follow_exit";
     /// The map that events come out of: a `RINGBUF` or a `PERF_EVENT_ARRAY`.
     pub const EVENTS: &str = "events";
     /// The per-CPU array whose only value is a [`Losses`](super::Losses).
@@ -101,8 +103,8 @@ impl Transport {
             object.source(source);
         }
         let losses = losses::Counters::new(&mut object);
-        let followed = follow::program(&mut object);
-        let calls = entry::program(&mut object, &followed, &losses);
+        let followed = follow::programs(&mut object, &losses);
+        let calls = entry::program(&mut object, &followed);
         match self {
             Self::PerfStack => {
                 let way = stack::Stack::new(&mut object);
