@@ -3,7 +3,7 @@
 //! ```text
 //!              64 records within a millisecond
 //!      Loud ────────────────────────────────────► Quiet, looked at every millisecond
-//!        ▲                                            │ 16 looks in a row that found fewer than 16
+//!        ▲                                            │ enough looks in a row that found fewer than 16
 //!        │ the last look                              ▼
 //!        └───────────────────────────────────── Settling, looked at after 1, 10 and 100 ms more
 //! ```
@@ -23,6 +23,9 @@ const CALM: u64 = 16;
 /// So many calm looks in a row end the quiet: longer than a scheduler's time slice, so that a program which was merely
 /// preempted does not come back to a loud event.
 const CALM_LOOKS: u32 = 16;
+/// The most that it takes: each time that a CPU is busy again while settling, the quiet was ended too early, and the next one
+/// lasts twice as long.
+const MOST_CALM_LOOKS: u32 = 256;
 /// When to look after the loud event is back in its slot.
 const SETTLE: [Duration; 3] = [Duration::from_millis(1), Duration::from_millis(10), Duration::from_millis(100)];
 
@@ -34,6 +37,8 @@ pub(crate) struct Pace {
     since: Instant,
     /// Records since then.
     records: u64,
+    /// Calm looks in a row that end the quiet.
+    patience: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +64,7 @@ pub(crate) enum Switch {
 
 impl Pace {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { state: State::Loud, since: now, records: 0 }
+        Self { state: State::Loud, since: now, records: 0, patience: CALM_LOOKS }
     }
 
     pub(crate) fn is_quiet(&self) -> bool {
@@ -86,6 +91,10 @@ impl Pace {
                 self.records = self.records.saturating_add(records);
                 if self.records >= BUSY {
                     (self.since, self.records) = (now, 0);
+                    self.patience = match self.state {
+                        State::Settling(..) => self.patience.saturating_mul(2).min(MOST_CALM_LOOKS),
+                        _ => CALM_LOOKS,
+                    };
                     self.state = State::Quiet(0);
                     return Switch::ToQuiet;
                 }
@@ -104,7 +113,7 @@ impl Pace {
                 }
                 let calm = if self.records < CALM { calm.saturating_add(1) } else { 0 };
                 (self.since, self.records) = (now, 0);
-                if calm < CALM_LOOKS {
+                if calm < self.patience {
                     self.state = State::Quiet(calm);
                     return Switch::Stay;
                 }
@@ -170,6 +179,12 @@ mod tests {
             assert_eq!(pace.looked(0, now), if look < CALM_LOOKS { Switch::Stay } else { Switch::ToLoud });
         }
         assert_eq!(pace.looked(3, now), Switch::Stay);
-        assert_eq!(pace.looked(64, now + MS), Switch::ToQuiet);
+        now += MS;
+        assert_eq!(pace.looked(64, now), Switch::ToQuiet);
+        // More patient this time.
+        for look in 1..=2 * CALM_LOOKS {
+            now += MS;
+            assert_eq!(pace.looked(0, now), if look < 2 * CALM_LOOKS { Switch::Stay } else { Switch::ToLoud });
+        }
     }
 }

@@ -31,7 +31,8 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// All CPUs' buffers in their slots, read with wake-ups while they are idle and without while they are busy.
 ///
 /// Delivery of single records is immediate. A CPU that sends more than 64 within a millisecond is looked at each
-/// millisecond instead, and when half of its ring is full, until it has sent fewer than 16 in each of 16 of them. Each CPU is judged
+/// millisecond instead, and when half of its ring is full, until it has sent fewer than 16 in each of 16 of them
+/// (up to 256, if it keeps coming back within 100 ms). Each CPU is judged
 /// by itself.
 ///
 /// ```no_run
