@@ -43,6 +43,10 @@ const MAGIC: u16 = 0xeb9f;
 /// Typedefs and modifiers in a row, and arrays in arrays, beyond which no compiler goes: more is a circle.
 const DEEPEST: u32 = 256;
 
+/// Bytes of a name beyond which nobody reads: the kernel takes 511, and strings can overlap, so that a small file could
+/// hold any number of long ones.
+const LONGEST_NAME: usize = 4096;
+
 /// What is wrong with a piece of BTF. Whoever knows where it came from says so in front of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -187,7 +191,7 @@ impl<'a> Btf<'a> {
         }
     }
 
-    /// The string at this offset, up to its NUL; empty if there is none. Compilers write UTF-8, but nobody vouches for it.
+    /// The string at this offset, up to its NUL or 4096 bytes; empty if there is none. Compilers write UTF-8, but nobody vouches for it.
     #[must_use]
     pub fn string(&self, offset: u32) -> &'a [u8] {
         Names { base: self.base.map_or(&[], |base| base.strings), own: self.strings }.at(offset)
@@ -260,6 +264,7 @@ impl<'a> Names<'a> {
     /// The string at `offset`, to its NUL.
     pub(crate) fn at(self, offset: u32) -> &'a [u8] {
         let from = self.from(offset);
+        let from = from.get(..LONGEST_NAME).unwrap_or(from);
         let end = from.iter().position(|&byte| byte == 0).unwrap_or(from.len());
         from.get(..end).unwrap_or_default()
     }

@@ -232,7 +232,7 @@ fn target_is(error: &Broken) -> Error {
 fn wanted<'l>(local: &'l Btf<'_>, relocations: &[Relocation<'_>], code: &impl Code) -> Candidates<'l> {
     let asked = relocations.iter().filter(|relocation| {
         relocation.kind() != Some(RelocationKind::TypeIdLocal)
-            && code.read(&relocation.section, relocation.offset).is_some()
+            && code.read(relocation.section, relocation.offset).is_some()
     });
     Candidates::wanted(local, asked.map(|relocation| relocation.type_id))
 }
@@ -248,14 +248,14 @@ fn apply(
     let mut steps = Steps::new();
     let mut applied = Vec::with_capacity(relocations.len());
     for relocation in relocations {
-        let Some(first) = code.read(&relocation.section, relocation.offset) else { continue };
-        let next = relocation.offset.checked_add(8).and_then(|offset| code.read(&relocation.section, offset));
+        let Some(first) = code.read(relocation.section, relocation.offset) else { continue };
+        let next = relocation.offset.checked_add(8).and_then(|offset| code.read(relocation.section, offset));
         let mut one = One { local, sources, relocation, what: None };
         let ((first, second), done) =
             one.apply(&mut candidates, &mut steps, (first, next), applied.len()).map_err(|why| one.error(why))?;
-        code.write(&relocation.section, relocation.offset, first);
+        code.write(relocation.section, relocation.offset, first);
         if let Some(second) = second {
-            code.write(&relocation.section, relocation.offset.saturating_add(8), second);
+            code.write(relocation.section, relocation.offset.saturating_add(8), second);
         }
         log::debug!("CO-RE, instruction {} of section `{}`: {done}", relocation.offset / 8, relocation.section);
         applied.push(done);
@@ -291,6 +291,7 @@ impl One<'_> {
         let kind = relocation.kind().ok_or_else(|| format!("kind {} is unknown", relocation.kind))?;
         let local = Spec::read(self.local, relocation.type_id, self.local.string(relocation.access), kind)?;
         let text = local.to_string();
+        steps.take_for(text.len() + relocation.section.len()).map_err(|stop| stop.to_string())?;
         self.what = Some(format!("the {kind} `{text}`"));
         let ours = Value::of(kind, &local)?;
         let (answer, found) = if kind == RelocationKind::TypeIdLocal {
@@ -300,7 +301,7 @@ impl One<'_> {
         };
 
         let done = |pair, outcome| {
-            let section = relocation.section.clone().into_owned();
+            let section = relocation.section.to_owned();
             (pair, Applied { section, offset: relocation.offset, kind, local: text, outcome })
         };
         let why = match answer {
@@ -369,7 +370,7 @@ impl One<'_> {
     }
 
     fn error(self, why: String) -> Error {
-        let (section, offset) = (self.relocation.section.clone().into_owned(), self.relocation.offset);
+        let (section, offset) = (self.relocation.section.to_owned(), self.relocation.offset);
         let what = self.what.unwrap_or_else(|| {
             format!(
                 "`{}` + `{}`",

@@ -27,7 +27,7 @@ impl Builder {
     }
 
     fn int(&mut self, name: &str, size: u32, encoding: u32) -> &mut Self {
-        self.ty(name, Kind::Int, 0, size, &[encoding << 24 | size * 8])
+        self.ty(name, Kind::Int, 0, size, &[encoding << 24 | (size * 8)])
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -196,6 +196,9 @@ fn every_cut_is_refused() {
     }
 }
 
+/// A section's name, and the first words of its records.
+type Read = Vec<(u32, Vec<[u32; 2]>)>;
+
 /// `.BTF.ext` with these records as `func_info`, and none else.
 fn ext(part: &[u32]) -> Vec<u8> {
     let length = part.len() as u32 * 4;
@@ -211,7 +214,7 @@ fn ext(part: &[u32]) -> Vec<u8> {
 fn records_are_read_whatever_their_length() {
     let btf = Builder::new().int("int", 4, 1).bytes();
     let btf = Btf::parse(&btf).unwrap();
-    let read = |part: &[u32]| -> Result<Vec<(u32, Vec<[u32; 2]>)>, Broken> {
+    let read = |part: &[u32]| -> Result<Read, Broken> {
         let bytes = ext(part);
         let ext = Ext::parse(&bytes, &btf)?;
         assert_eq!(ext.core_relo().count() + ext.line_info().count(), 0);

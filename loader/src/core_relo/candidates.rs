@@ -40,9 +40,12 @@ impl<'l> Candidates<'l> {
     pub(super) fn wanted(local: &'l Btf<'_>, ids: impl Iterator<Item = u32>) -> Self {
         let mut this = Self { wanted: BTreeMap::new(), kinds: 0, beginnings: [0; 16] };
         for id in ids {
+            if this.wanted.contains_key(&id) {
+                continue;
+            }
             let ty = local.ty(id);
             let name = essential(ty.name_bytes());
-            if name.is_empty() || this.wanted.contains_key(&id) {
+            if name.is_empty() {
                 continue;
             }
             this.kinds |= if ty.kind().is_enum() { bit(Kind::Enum) | bit(Kind::Enum64) } else { bit(ty.kind()) };

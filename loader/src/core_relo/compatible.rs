@@ -183,7 +183,7 @@ impl Compatible<'_, '_, '_> {
         for our in ours.values() {
             let mut found = false;
             for their in theirs.values() {
-                self.steps.take()?;
+                self.steps.take_for(our.name.len() + their.name.len())?;
                 found = same_names(our.name, their.name);
                 if found {
                     break;
@@ -203,7 +203,7 @@ impl Compatible<'_, '_, '_> {
         for our in ours.members() {
             let mut found = false;
             for their in theirs.members() {
-                self.steps.take()?;
+                self.steps.take_for(our.name.len() + their.name.len())?;
                 found = same_names(our.name, their.name)
                     && self.matches_within(our.type_id, their.type_id, false, level)?;
                 if found {

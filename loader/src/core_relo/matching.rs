@@ -37,7 +37,7 @@ fn follow_enumerator<'b>(local: &Spec<'_>, spec: &mut Spec<'b>, steps: &mut Step
     let wanted = local.last().and_then(|step| step.name).unwrap_or_default();
     let ty = spec.btf.resolve(spec.root).ok_or(Stop::Circle)?;
     for (index, value) in (0..).zip(ty.values()) {
-        steps.take()?;
+        steps.take_for(wanted.len() + value.name.len())?;
         if flavour::same(wanted, value.name) {
             spec.steps.push(Step { type_id: ty.id(), index, name: Some(value.name) });
             return Ok(true);
@@ -97,7 +97,7 @@ fn member<'b>(
         return Err(Stop::Nonsense(format!("structures are nested more than {LONGEST} deep")));
     }
     for (index, member) in (0..).zip(ty.members()) {
-        steps.take()?;
+        steps.take_for(member.name.len())?;
         let before = spec.bit_offset;
         if member.name.is_empty() {
             spec.advance(u64::from(member.bit_offset)).map_err(Stop::Nonsense)?;

@@ -231,3 +231,69 @@ fn bytes_of(code: u8) -> u32 {
         _ => 8,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(expected: u64, new: u64) -> Change {
+        let expected = Some(Expected { value: expected, low_half: false });
+        Change { expected, new, resize: Resize::Keep }
+    }
+
+    fn instruction(code: u8, offset: i16, immediate: i32) -> Instruction {
+        Instruction { code, registers: 0x01, offset, immediate }
+    }
+
+    #[test]
+    fn bytes_and_back() {
+        let bytes = [0x61, 0x12, 1, 2, 3, 4, 5, 6];
+        assert_eq!(Instruction::from_bytes(bytes).to_bytes(), bytes);
+    }
+
+    #[test]
+    fn what_an_instruction_cannot_hold_is_unfit() {
+        let unfit = |first, new| matches!(patch(first, None, change(4, new)), Ok(Patched::Unfit(_)));
+        let (load, add, add32) = (instruction(0x61, 4, 0), instruction(0x07, 0, 4), instruction(0x04, 0, 4));
+        assert!(!unfit(load, 0x7fff) && unfit(load, 0x8000));
+        assert!(!unfit(add, 0x7fff_ffff) && unfit(add, 0x8000_0000) && !unfit(add, -5_i64 as u64));
+        assert!(!unfit(add32, 0xffff_ffff) && unfit(add32, 0x1_0000_0000));
+    }
+
+    #[test]
+    fn an_object_that_contradicts_itself_is_an_error() {
+        let second = Some(Instruction::default());
+        for (first, next, change) in [
+            (instruction(0x61, 4, 0), None, change(8, 12)), // another offset than the types say
+            (instruction(0x0f, 0, 4), None, change(4, 8)),  // adds a register
+            (instruction(0x85, 0, 4), None, change(4, 8)),  // calls
+            (instruction(0x18, 0, 4), None, change(4, 8)),  // 64 bits, cut off
+            (instruction(0x18, 0, 4), Some(instruction(0x95, 0, 0)), change(4, 8)), // 64 bits, and then an exit
+            (Instruction { registers: 0x11, ..instruction(0x18, 0, 4) }, second, change(4, 8)), // a map
+        ] {
+            assert!(patch(first, next, change).is_err(), "{first:?}");
+        }
+    }
+
+    #[test]
+    fn a_load_of_64_bits_changes_both_halves() {
+        let patched = patch(instruction(0x18, 0, 7), Some(Instruction::default()), change(7, 0x1234_5678_9abc_def0));
+        let Ok(Patched::Changed((first, Some(second)), 7)) = patched else { panic!("{patched:?}") };
+        assert_eq!((first.immediate as u32, second.immediate as u32), (0x9abc_def0, 0x1234_5678));
+    }
+
+    #[test]
+    fn sizes_change_only_where_the_value_stays_the_same() {
+        let mem_u32 = 0x61; // BPF_LDX | BPF_MEM | BPF_W
+        assert_eq!(resized(mem_u32, Resize::Zeroes { from: 4, to: 8 }), Ok(0x79));
+        assert_eq!(resized(mem_u32, Resize::Zeroes { from: 4, to: 1 }), Ok(0x71));
+        assert!(resized(mem_u32, Resize::Zeroes { from: 8, to: 4 }).is_err(), "it moves 4 bytes");
+        assert!(resized(mem_u32, Resize::Zeroes { from: 4, to: 3 }).is_err());
+        assert!(resized(mem_u32, Resize::Sign { from: 4, to: 8 }).is_err(), "it does not extend the sign");
+        let memsx_s32 = 0x81;
+        assert_eq!(resized(memsx_s32, Resize::Sign { from: 4, to: 2 }), Ok(0x89));
+        assert_eq!(resized(memsx_s32, Resize::Sign { from: 4, to: 8 }), Ok(0x79), "8 bytes have no sign to extend");
+        assert!(resized(mem_u32, Resize::Impossible { from: 4, to: 8 }).is_err());
+        assert!(resized(mem_u32, Resize::BitField).is_err());
+    }
+}

@@ -1,6 +1,6 @@
 //! The records of `.BTF.ext` that say which instruction depends on what.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use crate::btf::{Btf, Ext};
 
@@ -105,8 +105,8 @@ pub(super) enum Subject {
 /// One relocation as the compiler recorded it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relocation<'a> {
-    /// The name of the section of code.
-    pub section: Cow<'a, str>,
+    /// The name of the section of code; empty if it is not UTF-8.
+    pub section: &'a str,
     /// Bytes from the section's start to the instruction.
     pub offset: u32,
     /// The number in the object's own BTF of the type that it starts from.
@@ -123,9 +123,9 @@ impl<'a> Relocation<'a> {
     pub fn all(local: &Btf<'a>, ext: &Ext<'_>) -> Vec<Self> {
         let mut all = Vec::new();
         for records in ext.core_relo() {
-            let section = String::from_utf8_lossy(local.string(records.section));
+            let section = std::str::from_utf8(local.string(records.section)).unwrap_or_default();
             all.extend(records.words().map(|[offset, type_id, access, kind]| Self {
-                section: section.clone(),
+                section,
                 offset,
                 type_id,
                 access,

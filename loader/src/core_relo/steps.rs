@@ -28,6 +28,13 @@ impl Steps {
         self.0 = self.0.checked_sub(1).ok_or(Stop::TooLong)?;
         Ok(())
     }
+
+    /// Takes a step for each eight bytes of text that is looked through or written down.
+    pub(super) fn take_for(&mut self, bytes: usize) -> Result<(), Stop> {
+        let steps = u32::try_from(bytes / 8 + 1).map_err(|_| Stop::TooLong)?;
+        self.0 = self.0.checked_sub(steps).ok_or(Stop::TooLong)?;
+        Ok(())
+    }
 }
 
 impl std::fmt::Display for Stop {
