@@ -5,10 +5,7 @@
 //! The records are slices of the ring itself. They borrow the batch, and only
 //! when it is dropped is the consumer position stored: one store for all of
 //! them, and no record can be overwritten while someone holds it.
-#![expect(
-    unsafe_code,
-    reason = "turns a committed record into a slice, once here and once for the one-record form"
-)]
+#![expect(unsafe_code, reason = "turns a committed record into a slice, once here and once for the one-record form")]
 
 use std::fmt;
 use std::iter::Take;
@@ -48,11 +45,7 @@ pub struct Batch<'r, M: Consume = Mapped> {
 impl<'r, M: Consume> Batch<'r, M> {
     /// `producer` is a position that was acquired and checked.
     pub(crate) fn new(memory: &'r M, standing: &'r mut Standing, producer: u64) -> Self {
-        Self {
-            memory,
-            standing,
-            producer,
-        }
+        Self { memory, standing, producer }
     }
 
     /// The records, oldest first. As many of them as one likes can be held at a
@@ -85,11 +78,7 @@ impl<'r, M: Consume> Batch<'r, M> {
     #[inline]
     pub fn at_most_bytes(&mut self, bytes: u64) -> RecordsWithin<'_, M> {
         let records = self.records();
-        RecordsWithin {
-            room: bytes,
-            first: true,
-            records,
-        }
+        RecordsWithin { room: bytes, first: true, records }
     }
 
     /// How many bytes of the ring lie between the next record and the producer
@@ -229,9 +218,7 @@ impl<M: Consume> Drop for Records<'_, M> {
 
 impl<M: Consume> fmt::Debug for Records<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Records")
-            .field("position", &self.cursor)
-            .finish_non_exhaustive()
+        f.debug_struct("Records").field("position", &self.cursor).finish_non_exhaustive()
     }
 }
 
@@ -262,9 +249,7 @@ impl<'b, M: Consume> Iterator for RecordsWithin<'b, M> {
 
 impl<M: Consume> fmt::Debug for RecordsWithin<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RecordsWithin")
-            .field("room", &self.room)
-            .finish_non_exhaustive()
+        f.debug_struct("RecordsWithin").field("room", &self.room).finish_non_exhaustive()
     }
 }
 
@@ -289,11 +274,7 @@ impl<'r, M: Consume> Record<'r, M> {
         let position = records.cursor;
         records.pass(taken);
         drop(records);
-        Some(Self {
-            position,
-            length,
-            batch,
-        })
+        Some(Self { position, length, batch })
     }
 }
 
@@ -310,9 +291,6 @@ impl<M: Consume> Deref for Record<'_, M> {
 
 impl<M: Consume> fmt::Debug for Record<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Record")
-            .field("position", &self.position)
-            .field("length", &self.length)
-            .finish_non_exhaustive()
+        f.debug_struct("Record").field("position", &self.position).field("length", &self.length).finish_non_exhaustive()
     }
 }

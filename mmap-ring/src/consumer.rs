@@ -120,10 +120,7 @@ impl<M: Consume> Consumer<M> {
     pub(crate) fn batch(&mut self) -> Result<Batch<'_, M>, Corrupt> {
         let found = self.memory.consumer();
         if found != self.standing.published {
-            return Err(Corrupt::Consumer {
-                stored: self.standing.published,
-                found,
-            });
+            return Err(Corrupt::Consumer { stored: self.standing.published, found });
         }
         let producer = self.snapshot()?;
         self.look(producer)?;
@@ -168,11 +165,7 @@ impl<M: Consume> Consumer<M> {
         }
         let size = self.memory.size();
         if producer.wrapping_sub(consumer) > size {
-            return Err(Corrupt::Span {
-                consumer,
-                producer,
-                size,
-            });
+            return Err(Corrupt::Span { consumer, producer, size });
         }
         Ok(producer)
     }
@@ -190,11 +183,7 @@ impl<M: Consume> Consumer<M> {
         }
         let length = word & LENGTH;
         if space(length) > available {
-            return Err(Corrupt::Length {
-                position,
-                length,
-                available,
-            });
+            return Err(Corrupt::Length { position, length, available });
         }
         Ok(Head::Ready)
     }
@@ -209,12 +198,7 @@ pub(crate) fn positions<M: Memory>(memory: &M) -> Positions {
     // that a bystander never sees a producer behind the consumer.
     M::fence(Ordering::Acquire);
     let producer = memory.producer();
-    Positions {
-        consumer,
-        producer,
-        pending,
-        overwrite,
-    }
+    Positions { consumer, producer, pending, overwrite }
 }
 
 /// Stores the consumer position, unless the page holds it already.

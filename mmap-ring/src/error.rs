@@ -85,12 +85,8 @@ impl Region {
                 "maps the producer's page and the data twice in a row, so that a record that wraps reads as one slice"
             }
             Self::Whole => "maps all pages read-only: a look that cannot disturb anybody",
-            Self::UserConsumer => {
-                "maps the consumer's page of a user ring, which the kernel writes"
-            }
-            Self::UserData => {
-                "maps the producer's page and the data of a user ring, which user space writes"
-            }
+            Self::UserConsumer => "maps the consumer's page of a user ring, which the kernel writes",
+            Self::UserData => "maps the producer's page and the data of a user ring, which user space writes",
         }
     }
 }
@@ -169,26 +165,15 @@ impl fmt::Display for Error {
                 f,
                 "the ring is larger than the {bytes} bytes stated for it; give the max_entries with which the map was made"
             ),
-            Self::Map {
-                region,
-                bytes,
-                source,
-            } => write!(
+            Self::Map { region, bytes, source } => write!(
                 f,
                 "mapping {region} ({bytes} bytes) failed with {}: {}",
                 errno(source),
                 map_advice(*region, source)
             ),
-            Self::System {
-                call,
-                attempt,
-                source,
-            } => write!(
-                f,
-                "{call}, to {attempt}, failed with {}: {}",
-                errno(source),
-                system_advice(source)
-            ),
+            Self::System { call, attempt, source } => {
+                write!(f, "{call}, to {attempt}, failed with {}: {}", errno(source), system_advice(source))
+            }
             Self::TooLong { length, most } => write!(
                 f,
                 "a sample of {length} bytes does not fit in its user ring, which holds {most} at most; make the map larger"
@@ -201,24 +186,15 @@ impl fmt::Display for Error {
 impl fmt::Display for Corrupt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Misaligned { which, position } => write!(
-                f,
-                "the ring is corrupt: its {which} is {position}, not a multiple of 8"
-            ),
-            Self::Span {
-                consumer,
-                producer,
-                size,
-            } => write!(
+            Self::Misaligned { which, position } => {
+                write!(f, "the ring is corrupt: its {which} is {position}, not a multiple of 8")
+            }
+            Self::Span { consumer, producer, size } => write!(
                 f,
                 "the ring is corrupt: its producer at {producer} is {} bytes ahead of the consumer at {consumer}, but it holds {size}; was it made with BPF_F_RB_OVERWRITE, or has it a second consumer?",
                 producer.wrapping_sub(*consumer)
             ),
-            Self::Length {
-                position,
-                length,
-                available,
-            } => write!(
+            Self::Length { position, length, available } => write!(
                 f,
                 "the ring is corrupt: the record at {position} claims {length} bytes, but only {available} were produced there, header included"
             ),
@@ -239,18 +215,12 @@ fn map_advice(region: Region, error: &io::Error) -> &'static str {
         Some(libc::EINVAL) if !matches!(region, Region::Consumer | Region::UserConsumer) => {
             "the map is smaller than stated; give the max_entries with which it was made"
         }
-        Some(libc::EPERM) => {
-            "the descriptor was opened read-only, or the map is another kind of ring; open it for reading and writing"
-        }
+        Some(libc::EPERM) => "the map is another kind of ring, or not of type BPF_MAP_TYPE_RINGBUF at all",
         Some(libc::ENODEV | ENOTSUPP) => {
             "the descriptor is not a map that can be mapped; open one of type BPF_MAP_TYPE_RINGBUF (Linux 5.8)"
         }
-        Some(libc::EACCES) => {
-            "the descriptor does not allow it; open the map for reading and writing"
-        }
-        Some(libc::ENOMEM) => {
-            "there is no address space left, or a limit on it is reached (ulimit -v)"
-        }
+        Some(libc::EACCES) => "the descriptor was opened read-only; open the map for reading and writing",
+        Some(libc::ENOMEM) => "there is no address space left, or a limit on it is reached (ulimit -v)",
         _ => "the descriptor is not a map of type BPF_MAP_TYPE_RINGBUF (Linux 5.8)",
     }
 }

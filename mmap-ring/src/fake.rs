@@ -96,12 +96,7 @@ impl Kernel {
     ///
     /// # Panics
     /// As [`new`](Self::new).
-    pub fn holding(
-        size: u64,
-        consumer: u64,
-        producer: u64,
-        bytes: &[u8],
-    ) -> io::Result<(Self, Ring<Heap>)> {
+    pub fn holding(size: u64, consumer: u64, producer: u64, bytes: &[u8]) -> io::Result<(Self, Ring<Heap>)> {
         let pages = HeapPages::new(size, consumer, bytes);
         pages.producer.store(producer, Ordering::Relaxed);
         Self::with_pages(pages)
@@ -111,13 +106,7 @@ impl Kernel {
         let pages = Arc::new(pages);
         let bell = sys::eventfd()?;
         let ring = Ring::over(Heap(Arc::clone(&pages)), bell.try_clone()?);
-        let kernel = Self {
-            pages,
-            lock: Mutex::new(()),
-            bell,
-            overwrites: false,
-            atomic: false,
-        };
+        let kernel = Self { pages, lock: Mutex::new(()), bell, overwrites: false, atomic: false };
         Ok((kernel, ring))
     }
 
@@ -140,11 +129,7 @@ impl Kernel {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn as_overwriting(
-        mut self,
-        ring: Ring<Heap>,
-        overwrite: u64,
-    ) -> io::Result<(Self, OverwriteRing<Heap>)> {
+    pub fn as_overwriting(mut self, ring: Ring<Heap>, overwrite: u64) -> io::Result<(Self, OverwriteRing<Heap>)> {
         drop(ring);
         self.overwrites = true;
         self.atomic = true;
@@ -176,10 +161,7 @@ impl Kernel {
     /// As [`new`](Self::new).
     pub fn reopen(&self, dead: Ring<Heap>) -> io::Result<Ring<Heap>> {
         drop(dead);
-        Ok(Ring::over(
-            Heap(Arc::clone(&self.pages)),
-            self.bell.try_clone()?,
-        ))
+        Ok(Ring::over(Heap(Arc::clone(&self.pages)), self.bell.try_clone()?))
     }
 
     /// `bpf_ringbuf_reserve`: a record of `length` bytes, or `None` if there is
@@ -215,17 +197,10 @@ impl Kernel {
         // Release, where the kernel has a plain store: for whoever looks on without
         // acquiring the producer position, and finds the order kept by the
         // hardware, which lets nobody see this store before what led to it.
-        pages
-            .header(position)
-            .store(length | BUSY, Ordering::Release);
+        pages.header(position).store(length | BUSY, Ordering::Release);
         pages.producer.store(next, Ordering::Release);
         drop(lock);
-        Some(Reservation {
-            kernel: self,
-            position,
-            length,
-            open: true,
-        })
+        Some(Reservation { kernel: self, position, length, open: true })
     }
 
     /// `bpf_ringbuf_output`: copies a whole record. False if there was no room.
@@ -287,10 +262,7 @@ impl Reservation<'_> {
     }
 
     /// Writes the start of the record; what goes beyond its end is left out.
-    #[expect(
-        unsafe_code,
-        reason = "writes into reserved memory as a BPF program does"
-    )]
+    #[expect(unsafe_code, reason = "writes into reserved memory as a BPF program does")]
     pub fn fill(&mut self, payload: &[u8]) {
         let length = payload.len().min(self.length as usize);
         let (payload, _) = payload.split_at(length);
@@ -318,9 +290,7 @@ impl Reservation<'_> {
     fn commit(&mut self, bits: u32, commit: Commit) -> bool {
         self.open = false;
         let pages = &*self.kernel.pages;
-        pages
-            .header(self.position)
-            .swap(self.length | bits, Ordering::AcqRel);
+        pages.header(self.position).swap(self.length | bits, Ordering::AcqRel);
         // The kernel's xchg() is a full barrier.
         fence(Ordering::SeqCst);
         let consumer = pages.consumer.load(Ordering::Acquire) & pages.mask();
@@ -373,10 +343,7 @@ impl Drainer {
     /// The errno with which the kernel would refuse what it finds: EINVAL for a
     /// misaligned position or a sample that runs past the producer, E2BIG for one
     /// larger than the ring, EBUSY for one that is busy.
-    #[expect(
-        unsafe_code,
-        reason = "reads what the producer wrote as the kernel does"
-    )]
+    #[expect(unsafe_code, reason = "reads what the producer wrote as the kernel does")]
     pub fn drain(&self) -> Result<Vec<Vec<u8>>, i32> {
         let pages = &*self.pages;
         let mut samples = Vec::new();
@@ -406,9 +373,7 @@ impl Drainer {
                 // producer leaves it alone until the consumer position has passed.
                 samples.push(unsafe { pages.read_payload(consumer, length) });
             }
-            pages
-                .consumer
-                .store(consumer.wrapping_add(taken), Ordering::Release);
+            pages.consumer.store(consumer.wrapping_add(taken), Ordering::Release);
         }
         if !samples.is_empty() {
             sys::ring_bell_for_room(&self.bell);

@@ -1,7 +1,124 @@
-//! The BPF ring buffer, read from its own mapped pages.
+//! The BPF ring buffer, read from its own mapped pages: faster than by any other
+//! reader, and in the open.
 //!
-//! [`Ring`] is the consumer: it maps the pages of a `BPF_MAP_TYPE_RINGBUF`,
-//! borrows [batches](Ring::batch) of records and [waits](Ring::wait) for more.
+//! A BPF program hands records to user space through memory that both share. The
+//! kernel's side of the agreement is `kernel/bpf/ringbuf.c`; this crate is the
+//! other side, on nothing but the map's descriptor and size.
+//!
+//! ```no_run
+//! # fn map_fd() -> std::os::fd::OwnedFd { unimplemented!() }
+//! use mmap_ring::{Ring, Wake};
+//!
+//! let mut ring = Ring::open(map_fd(), 256 * 1024)?;
+//! while ring.wait(None)? == Wake::Ready {
+//!     for record in &mut ring.batch()? {
+//!         println!("{record:?}");
+//!     }
+//! }
+//! # Ok::<(), mmap_ring::Error>(())
+//! ```
+//!
+//! # The pages
+//!
+//! ```text
+//!         page 0               page 1            pages 2 ..          as many again
+//!  +-------------------+-------------------+-------------------+-------------------+
+//!  | u64 consumer_pos  | u64 producer_pos  | the data          | the same data     |
+//!  |                   | u64 pending_pos   |                   | once more         |
+//!  |                   | u64 overwrite_pos |                   |                   |
+//!  +-------------------+-------------------+-------------------+-------------------+
+//!    user space writes   the kernel writes   BPF programs write
+//!
+//!  in the data:   consumer_pos                             producer_pos
+//!                 v                                        v
+//!  ...free space][header|record][header|record][header|....][free space...
+//! ```
+//!
+//! The positions count bytes since the ring was made and only ever grow; where a
+//! position lies is found by masking it with the ring's size less one. A record
+//! that runs over the end goes on in the second view of the data, so it reads as
+//! one slice. The header is a word with the payload's length, whose top bits say
+//! BUSY (its producer still writes) and DISCARD (its producer gave it up), and a
+//! word that is the kernel's own. Records start at multiples of eight.
+//!
+//! # The protocol in five steps
+//!
+//! | | this crate | pairs with, in `kernel/bpf/ringbuf.c` |
+//! | --- | --- | --- |
+//! | 1 | Loads `producer_pos` and fences (acquire): up to there, headers are headers. | `smp_store_release(&rb->producer_pos, …)` in `__bpf_ringbuf_reserve` |
+//! | 2 | Loads the length word and fences (acquire). BUSY: stop, in order, even if later records are done. DISCARD: skip. | `xchg(&hdr->len, …)` in `bpf_ringbuf_commit` |
+//! | 3 | Hands out the payload where it lies. Nobody writes there: the consumer position has not passed it. | `new_prod_pos - cons_pos > rb->mask` in `__bpf_ringbuf_reserve`: no room |
+//! | 4 | Goes on behind the record, at the next multiple of eight. | `round_up(len + BPF_RINGBUF_HDR_SZ, 8)` |
+//! | 5 | When the whole [batch](Ring::batch) is dropped, stores `consumer_pos` (release): all its records are free. | `smp_load_acquire(&rb->consumer_pos)` in `__bpf_ringbuf_reserve` |
+//!
+//! Nothing that the pages say is trusted: positions and lengths are checked
+//! against each other, and what no kernel writes is [`Corrupt`], never a panic
+//! and never a read outside the pages.
+//!
+//! # The sleep race
+//!
+//! After a commit the kernel wakes the consumer only if the record lies exactly
+//! where the consumer stands. Both sides write one word and then read the other's:
+//!
+//! ```text
+//!  consumer ([`Ring::settle`])           producer (bpf_ringbuf_commit)
+//!  store consumer_pos                    xchg the length word: committed
+//!  full fence                            (xchg is a full barrier)
+//!  load producer_pos and length word     load consumer_pos
+//!    a record? read it                     is it this record? wake
+//!    none? sleep
+//! ```
+//!
+//! With a full fence on both sides, at least one of them sees what the other
+//! wrote. Without it each can look before its own store is visible: the consumer
+//! sleeps, the producer does not wake it, and the record lies there until another
+//! comes. [`Ring::wait`] does this; [`Ring::settle`] is for those who wait in
+//! their own way (epoll, mio, an async runtime: see the examples).
+//!
+//! What the kernel was told not to announce is not announced: a commit with
+//! `BPF_RB_NO_WAKEUP`, were it a discard, leaves the consumer behind, and then no
+//! later record without a flag is the one it stands at. Wait with a time-out then.
+//!
+//! # Trailing release
+//!
+//! The same rule makes a fast reader slow: always caught up, it is sent a wake-up
+//! for nearly every record, and it is the producer who pays. While records come
+//! thick and fast, [`Ring::run`] therefore says that it stands at the *start* of
+//! the last record it read:
+//!
+//! ```text
+//!                                      published    read up to here
+//!                                      v            v
+//!  ...free for the producer...........[ last record ][ next one: no wake-up
+//! ```
+//!
+//! `cons_pos == rec_pos` in `bpf_ringbuf_commit` is then never true, and all but
+//! one record is free. The reader looks again by a timer; when nothing comes, it
+//! publishes its true position and sleeps in the order above. A single event on an
+//! idle stream is not lingered for. [`Pace`] sets the times, or turns it off.
+//!
+//! # When a reader dies
+//!
+//! The consumer position lives in the ring, not in the process. Whoever opens a
+//! pinned ring after its reader was killed goes on at the published position: no
+//! record is lost, and at most the batch that was open (of a trailing reader: the
+//! last record too) is seen again.
+//!
+//! # What is where
+//!
+//! | | |
+//! | --- | --- |
+//! | [`Ring`] | the consumer: [batches](Ring::batch), [single records](Ring::record), [waiting](Ring::wait), the [run loop](Ring::run) |
+//! | [`Set`] | several rings in one wait |
+//! | [`Stopper`] | ends a wait from another thread or a signal handler |
+//! | [`Peek`] | a look at anybody's ring that disturbs nobody |
+//! | [`OverwriteRing`] | a ring that overwrites its oldest records (Linux 6.19) |
+//! | [`UserRing`] | the other direction: samples for a BPF program (Linux 6.1) |
+//! | [`Memory`] | where the words live: the pages of a ring, or a model of them |
+//! | `fake` | the kernel's side in user space, for tests (feature `fake`) |
+//!
+//! Every system call is reported to the crate `log`, target `syscall`, level
+//! trace.
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!(

@@ -81,11 +81,7 @@ impl OverwriteRing<Mapped> {
 
 impl<M: Consume> OverwriteRing<M> {
     pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
-        Self {
-            seat: Seat::new(memory, fd),
-            waiter: Waiter::default(),
-            copy: Vec::new(),
-        }
+        Self { seat: Seat::new(memory, fd), waiter: Waiter::default(), copy: Vec::new() }
     }
 
     /// The oldest record that is whole and was not read before: a copy, which the
@@ -170,12 +166,7 @@ enum Next {
 
 impl<M: Consume> Seat<M> {
     pub(crate) fn new(memory: M, fd: OwnedFd) -> Self {
-        Self {
-            read: memory.consumer(),
-            memory,
-            fd,
-            losses: Losses::default(),
-        }
+        Self { read: memory.consumer(), memory, fd, losses: Losses::default() }
     }
 
     pub(crate) fn take(&mut self, copy: &mut Vec<u8>) -> Result<Took, Corrupt> {
@@ -224,11 +215,7 @@ impl<M: Consume> Seat<M> {
             return Ok(Next::Nothing(Head::Empty));
         }
         if available > size {
-            return Err(Corrupt::Span {
-                consumer: position,
-                producer,
-                size,
-            });
+            return Err(Corrupt::Span { consumer: position, producer, size });
         }
         let word = self.memory.data().header(position);
         // `is_overtaken` fences before it looks, which also makes this the
@@ -241,11 +228,7 @@ impl<M: Consume> Seat<M> {
         }
         let length = word & LENGTH;
         if space(length) > available {
-            return Err(Corrupt::Length {
-                position,
-                length,
-                available,
-            });
+            return Err(Corrupt::Length { position, length, available });
         }
         let discarded = word & DISCARD != 0;
         let place = Place { position, length };
@@ -264,10 +247,7 @@ impl<M: Consume> Seat<M> {
 
     /// How far the overwrite position is ahead of this reader.
     fn ahead(&self) -> i64 {
-        self.memory
-            .overwrite()
-            .wrapping_sub(self.read)
-            .cast_signed()
+        self.memory.overwrite().wrapping_sub(self.read).cast_signed()
     }
 
     /// Goes to the oldest whole record if that is ahead.

@@ -106,11 +106,7 @@ impl<M: Memory> Peek<M> {
             .into_iter()
             .find(|(_, position)| position % 8 != 0)
             .map(|(which, position)| Corrupt::Misaligned { which, position });
-        let span = Corrupt::Span {
-            consumer: cursor,
-            producer,
-            size,
-        };
+        let span = Corrupt::Span { consumer: cursor, producer, size };
         // The consumer may have come to stand beyond the producer of a moment ago.
         let ahead = producer.wrapping_sub(cursor).cast_signed();
         Pending {
@@ -142,11 +138,7 @@ impl<M: Memory> Peek<M> {
 /// Where the oldest record that is still whole starts.
 fn oldest<M: Memory>(memory: &M) -> u64 {
     let (consumer, overwrite) = (memory.consumer(), memory.overwrite());
-    if overwrite.wrapping_sub(consumer).cast_signed() > 0 {
-        overwrite
-    } else {
-        consumer
-    }
+    if overwrite.wrapping_sub(consumer).cast_signed() > 0 { overwrite } else { consumer }
 }
 
 /// Copies a payload word by word, whoever may be writing it.
@@ -204,11 +196,7 @@ impl<M: Memory> Iterator for Pending<'_, M> {
         let length = word & LENGTH;
         if space(length) > available {
             self.cursor = self.producer;
-            return Some(Seen::Corrupt(Corrupt::Length {
-                position,
-                length,
-                available,
-            }));
+            return Some(Seen::Corrupt(Corrupt::Length { position, length, available }));
         }
         self.cursor = position.wrapping_add(space(length));
         let place = Place { position, length };
@@ -226,8 +214,6 @@ impl<M: Memory> FusedIterator for Pending<'_, M> {}
 
 impl<M: Memory> fmt::Debug for Pending<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pending")
-            .field("position", &self.cursor)
-            .finish_non_exhaustive()
+        f.debug_struct("Pending").field("position", &self.cursor).finish_non_exhaustive()
     }
 }

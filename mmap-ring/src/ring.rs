@@ -69,8 +69,8 @@ impl Ring<Mapped> {
     /// - [`Error::Size`] if `bytes` is not a power of two and a multiple of the
     ///   page size.
     /// - [`Error::Map`] if the kernel refuses a mapping: EBADF or ENODEV if the
-    ///   descriptor is not a map, EINVAL if the ring is smaller than `bytes`,
-    ///   EPERM if the descriptor is read-only or of another kind of map.
+    ///   descriptor is not a map, EINVAL if the ring is smaller than `bytes`, EACCES
+    ///   if the descriptor is read-only, EPERM if the map is a user ring.
     /// - [`Error::Larger`] if the ring is larger than `bytes`.
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
@@ -82,13 +82,7 @@ impl Ring<Mapped> {
 impl<M: Consume> Ring<M> {
     /// A ring over any memory, which `fd` is readable for.
     pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
-        Self {
-            seat: Seat {
-                consumer: Consumer::new(memory),
-                fd,
-            },
-            waiter: Waiter::default(),
-        }
+        Self { seat: Seat { consumer: Consumer::new(memory), fd }, waiter: Waiter::default() }
     }
 
     pub(crate) fn consumer_mut(&mut self) -> &mut Consumer<M> {

@@ -46,11 +46,7 @@ pub struct Pace {
 impl Default for Pace {
     /// Trailing release, 50 microseconds of linger, 2 idle rounds.
     fn default() -> Self {
-        Self {
-            trailing: true,
-            linger: Duration::from_micros(50),
-            idle_rounds: 2,
-        }
+        Self { trailing: true, linger: Duration::from_micros(50), idle_rounds: 2 }
     }
 }
 
@@ -58,10 +54,7 @@ impl Pace {
     /// Without trailing release: the position is always the true one, and the
     /// producer sends a wake-up whenever the reader has caught up with it.
     pub fn immediate() -> Self {
-        Self {
-            trailing: false,
-            ..Self::default()
-        }
+        Self { trailing: false, ..Self::default() }
     }
 
     /// How long to sleep before looking again while lingering. The most that a
@@ -75,10 +68,7 @@ impl Pace {
     /// How many times in a row to linger for nothing before sleeping until the
     /// kernel sends a wake-up.
     pub fn idle_rounds(self, idle_rounds: u32) -> Self {
-        Self {
-            idle_rounds,
-            ..self
-        }
+        Self { idle_rounds, ..self }
     }
 }
 
@@ -147,11 +137,7 @@ impl<M: Consume> Ring<M> {
                 if let ControlFlow::Break(value) = flow {
                     return Ok(Some(value));
                 }
-                rounds = if pace.trailing && is_dense(ring.consumer_mut(), before) {
-                    pace.idle_rounds
-                } else {
-                    0
-                };
+                rounds = if pace.trailing && is_dense(ring.consumer_mut(), before) { pace.idle_rounds } else { 0 };
             } else if rounds > 0 {
                 rounds -= 1;
                 thread::sleep(pace.linger);

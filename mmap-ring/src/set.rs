@@ -71,10 +71,7 @@ impl<M: Consume> Set<M> {
     /// No rings yet.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            rings: Rings(Vec::new()),
-            waiter: Waiter::default(),
-        }
+        Self { rings: Rings(Vec::new()), waiter: Waiter::default() }
     }
 
     /// Adds a ring and returns its index: 0, 1, 2 and so on.

@@ -30,10 +30,7 @@ fn records_of_a_batch_are_all_borrowed_at_once_and_released_together() {
     }
     let mut batch = ring.batch().unwrap();
     let held: Vec<&[u8]> = batch.records().collect();
-    assert!(
-        !kernel.output(&[9; 8], Commit::default()),
-        "the ring is full while the batch lives"
-    );
+    assert!(!kernel.output(&[9; 8], Commit::default()), "the ring is full while the batch lives");
     assert_eq!(held, [[0; 8], [1; 8], [2; 8]]);
     drop(batch);
     assert!(kernel.output(&[9; 8], Commit::default()));
@@ -163,21 +160,9 @@ fn the_longest_record_fits_and_one_byte_more_does_not() {
 fn a_second_consumer_is_noticed() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     kernel.output(&[1], Commit::default());
-    kernel
-        .pages()
-        .consumer
-        .store(16, std::sync::atomic::Ordering::Relaxed);
+    kernel.pages().consumer.store(16, std::sync::atomic::Ordering::Relaxed);
     let error = ring.batch().unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::Corrupt(Corrupt::Consumer {
-                stored: 0,
-                found: 16
-            })
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, Error::Corrupt(Corrupt::Consumer { stored: 0, found: 16 })), "{error}");
 }
 
 #[test]

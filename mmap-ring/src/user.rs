@@ -58,12 +58,7 @@ impl UserRing<UserMapped> {
 
 impl<M: Produce> UserRing<M> {
     pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
-        Self {
-            producer: memory.producer(),
-            memory,
-            fd,
-            epoll: None,
-        }
+        Self { producer: memory.producer(), memory, fd, epoll: None }
     }
 
     /// Reserves a sample of `length` bytes; `None` if there is no room now. Its
@@ -86,11 +81,7 @@ impl<M: Produce> UserRing<M> {
     /// # Errors
     /// As [`reserve`](Self::reserve), and [`Error::System`] if epoll cannot be set
     /// up or waited for.
-    pub fn reserve_within(
-        &mut self,
-        length: u32,
-        timeout: Option<Duration>,
-    ) -> Result<Option<Sample<'_, M>>, Error> {
+    pub fn reserve_within(&mut self, length: u32, timeout: Option<Duration>) -> Result<Option<Sample<'_, M>>, Error> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         // A wake-up sent after this look is kept by epoll, which has been watching
         // since before it.
@@ -204,8 +195,6 @@ impl<M: Produce> DerefMut for Sample<'_, M> {
 
 impl<M: Produce> fmt::Debug for Sample<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sample")
-            .field("length", &self.length)
-            .finish_non_exhaustive()
+        f.debug_struct("Sample").field("length", &self.length).finish_non_exhaustive()
     }
 }

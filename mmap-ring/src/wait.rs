@@ -98,11 +98,7 @@ impl Waiter {
         self.epoll = None;
     }
 
-    pub(crate) fn wait(
-        &mut self,
-        sleeper: &mut impl Sleeper,
-        timeout: Option<Duration>,
-    ) -> Result<Wake, Error> {
+    pub(crate) fn wait(&mut self, sleeper: &mut impl Sleeper, timeout: Option<Duration>) -> Result<Wake, Error> {
         if self.is_stopped() {
             return Ok(Wake::Stopped);
         }

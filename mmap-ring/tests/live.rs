@@ -10,25 +10,21 @@
     clippy::unwrap_used,
     reason = "a test fails by panicking"
 )]
-#![expect(
-    unsafe_code,
-    reason = "maps pages and waits without the crate under test"
-)]
+#![expect(unsafe_code, reason = "maps pages and waits without the crate under test")]
 
 mod support;
 
+use std::ffi::CString;
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::process::Command;
+use std::io::{self, BufRead, BufReader};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use mmap_ring::{Error, Head, Ring, Wake};
-use support::{
-    ADAPTIVE, FORCE_WAKEUP, LONGEST, MOST, NO_WAKEUP, Producer, create_map, create_ring,
-};
+use mmap_ring::{Error, Head, OverwriteRing, Peek, Ring, Seen, Set, UserRing, Wake};
+use support::{ADAPTIVE, FORCE_WAKEUP, LONGEST, MOST, NO_WAKEUP, Producer, create_map, create_ring};
 
 const PAGE: u32 = 4096;
 const SHORT: Duration = Duration::from_millis(50);
@@ -41,68 +37,36 @@ fn main() {
     let arguments = Arguments::from_args();
     let reason = match create_ring(PAGE) {
         Ok(_) => None,
-        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-            Some("needs CAP_BPF and CAP_PERFMON, or root")
-        }
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => Some("needs CAP_BPF and CAP_PERFMON, or root"),
         // Whatever else goes wrong is for the tests to fail with.
         Err(_) => None,
     };
-    let tests: [(&str, Test); 15] = [
-        (
-            "mappings_are_allowed_page_by_page",
-            mappings_are_allowed_page_by_page,
-        ),
-        (
-            "what_is_not_a_ring_is_refused_with_advice",
-            what_is_not_a_ring_is_refused_with_advice,
-        ),
-        (
-            "sizes_from_one_page_to_64_mib",
-            sizes_from_one_page_to_64_mib,
-        ),
-        (
-            "the_longest_record_fits_and_one_byte_more_does_not",
-            the_longest_record_fits,
-        ),
-        (
-            "every_length_comes_back_as_it_was_sent",
-            every_length_comes_back,
-        ),
-        (
-            "discards_are_skipped_and_counted",
-            discards_are_skipped_and_counted,
-        ),
-        (
-            "a_full_ring_refuses_and_reading_makes_room",
-            a_full_ring_refuses,
-        ),
+    let tests: [(&str, Test); 19] = [
+        ("mappings_are_allowed_page_by_page", mappings_are_allowed_page_by_page),
+        ("what_is_not_a_ring_is_refused_with_advice", what_is_not_a_ring_is_refused_with_advice),
+        ("sizes_from_one_page_to_64_mib", sizes_from_one_page_to_64_mib),
+        ("the_longest_record_fits_and_one_byte_more_does_not", the_longest_record_fits),
+        ("every_length_comes_back_as_it_was_sent", every_length_comes_back),
+        ("discards_are_skipped_and_counted", discards_are_skipped_and_counted),
+        ("a_full_ring_refuses_and_reading_makes_room", a_full_ring_refuses),
         ("a_commit_wakes_a_sleeper", a_commit_wakes_a_sleeper),
-        (
-            "no_wakeup_leaves_a_sleeper_and_force_wakes_it",
-            no_wakeup_leaves_a_sleeper,
-        ),
-        (
-            "a_discard_without_wakeup_strands_a_waiter",
-            a_discard_without_wakeup,
-        ),
-        (
-            "a_consumer_that_is_behind_is_not_woken",
-            a_consumer_that_is_behind,
-        ),
-        (
-            "a_reopened_ring_goes_on_where_it_was",
-            a_reopened_ring_goes_on,
-        ),
-        (
-            "a_sleeping_reader_loses_nothing",
-            a_sleeping_reader_loses_nothing,
-        ),
+        ("no_wakeup_leaves_a_sleeper_and_force_wakes_it", no_wakeup_leaves_a_sleeper),
+        ("a_discard_without_wakeup_strands_a_waiter", a_discard_without_wakeup),
+        ("a_consumer_that_is_behind_is_not_woken", a_consumer_that_is_behind),
+        ("a_reopened_ring_goes_on_where_it_was", a_reopened_ring_goes_on),
+        ("a_sleeping_reader_loses_nothing", a_sleeping_reader_loses_nothing),
         ("order_is_kept_for_each_of_several_producers", order_is_kept),
-        (
-            "closing_a_ring_leaves_no_descriptor",
-            closing_leaves_no_descriptor,
-        ),
+        ("a_reader_killed_in_mid_batch_loses_nothing", a_killed_reader_loses_nothing),
+        ("a_second_ring_wakes_the_set", a_second_ring_wakes_the_set),
+        ("a_bystander_needs_no_right_to_write", a_bystander_needs_no_right_to_write),
+        ("a_user_ring_can_be_filled", a_user_ring_can_be_filled),
+        ("closing_a_ring_leaves_no_descriptor", closing_leaves_no_descriptor),
     ];
+    let overwrites = Trial::test("an_overwriting_ring_keeps_the_newest", keeps_the_newest);
+    let overwrites = match reason.or_else(reason_without_overwriting) {
+        None => overwrites,
+        Some(reason) => overwrites.with_kind(reason).with_ignored_flag(true),
+    };
     let trials = tests.into_iter().map(|(name, test)| {
         let trial = Trial::test(name, test);
         match reason {
@@ -110,7 +74,16 @@ fn main() {
             Some(reason) => trial.with_kind(reason).with_ignored_flag(true),
         }
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    libtest_mimic::run(&arguments, trials.chain([overwrites]).collect()).exit();
+}
+
+/// Why no ring of this kernel overwrites, if it is too old for it: a newer one
+/// that refuses is for the test to fail with.
+fn reason_without_overwriting() -> Option<&'static str> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    let mut next = || numbers.next().and_then(|number| number.parse::<u32>().ok());
+    ((next(), next()) < (Some(6), Some(19))).then_some("needs Linux 6.19")
 }
 
 /// A ring of the kernel's, its reader and its producer.
@@ -135,14 +108,7 @@ fn map(fd: &OwnedFd, first: usize, pages: usize, prot: i32) -> Result<*mut libc:
     let page = PAGE as usize;
     // SAFETY: a new mapping, at an address that the kernel chooses.
     let start = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            pages * page,
-            prot,
-            libc::MAP_SHARED,
-            fd.as_raw_fd(),
-            (first * page) as i64,
-        )
+        libc::mmap(std::ptr::null_mut(), pages * page, prot, libc::MAP_SHARED, fd.as_raw_fd(), (first * page) as i64)
     };
     if start == libc::MAP_FAILED {
         return Err(errno());
@@ -161,20 +127,8 @@ fn mappings_are_allowed_page_by_page() -> Outcome {
     let fd = create_ring(2 * PAGE)?;
     let matrix = [
         ("the consumer's page, writable", 0, 1, BOTH, None),
-        (
-            "both position pages, writable",
-            0,
-            2,
-            BOTH,
-            Some(libc::EPERM),
-        ),
-        (
-            "the producer's page, writable",
-            1,
-            1,
-            BOTH,
-            Some(libc::EPERM),
-        ),
+        ("both position pages, writable", 0, 2, BOTH, Some(libc::EPERM)),
+        ("the producer's page, writable", 1, 1, BOTH, Some(libc::EPERM)),
         ("the data, writable", 2, 2, BOTH, Some(libc::EPERM)),
         ("the producer's page and the data", 1, 5, READ, None),
         ("all of it from the start", 0, 6, READ, None),
@@ -198,14 +152,7 @@ fn mappings_are_allowed_page_by_page() -> Outcome {
     let changed = unsafe { libc::mprotect(data, PAGE as usize, BOTH) };
     assert_eq!((changed, errno()), (-1, libc::EACCES), "mprotect to write");
     // SAFETY: moves or grows a mapping of this test's, or fails.
-    let grown = unsafe {
-        libc::mremap(
-            data,
-            5 * PAGE as usize,
-            9 * PAGE as usize,
-            libc::MREMAP_MAYMOVE,
-        )
-    };
+    let grown = unsafe { libc::mremap(data, 5 * PAGE as usize, 9 * PAGE as usize, libc::MREMAP_MAYMOVE) };
     assert_eq!(grown, libc::MAP_FAILED, "mremap must not grow it");
     unmap(data, 5);
     Ok(())
@@ -226,14 +173,7 @@ fn what_is_not_a_ring_is_refused_with_advice() -> Outcome {
     assert!(larger.contains("larger than the 8192 bytes"), "{larger}");
     let array = message(create_map(support::MAP_TYPE_ARRAY, 4, 4, 4, 0)?, PAGE);
     assert!(array.contains("BPF_MAP_TYPE_RINGBUF"), "{array}");
-    let null = message(
-        File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/null")?
-            .into(),
-        PAGE,
-    );
+    let null = message(File::options().read(true).write(true).open("/dev/null")?.into(), PAGE);
     assert!(null.contains("consumer's page"), "{null}");
     let (socket, _) = std::os::unix::net::UnixStream::pair()?;
     let socket = message(socket.into(), PAGE);
@@ -371,19 +311,9 @@ fn a_consumer_that_is_behind() -> Outcome {
     // An edge-triggered waiter of one's own that does not drain.
     // SAFETY: takes no memory.
     let epoll = unsafe { libc::epoll_create1(0) };
-    let mut event = libc::epoll_event {
-        events: (libc::EPOLLIN | libc::EPOLLET) as u32,
-        u64: 0,
-    };
+    let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: 0 };
     // SAFETY: `event` lives during the call.
-    unsafe {
-        libc::epoll_ctl(
-            epoll,
-            libc::EPOLL_CTL_ADD,
-            ring.as_fd().as_raw_fd(),
-            &mut event,
-        )
-    };
+    unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, ring.as_fd().as_raw_fd(), &mut event) };
     let mut wait = |timeout| {
         // SAFETY: room for one event.
         unsafe { libc::epoll_wait(epoll, &mut event, 1, timeout) }
@@ -427,11 +357,7 @@ fn a_sleeping_reader_loses_nothing() -> Outcome {
         });
         let mut next = 0;
         while next < TOTAL {
-            assert_eq!(
-                ring.wait(Some(LONG)).unwrap(),
-                Wake::Ready,
-                "a lost wake-up"
-            );
+            assert_eq!(ring.wait(Some(LONG)).unwrap(), Wake::Ready, "a lost wake-up");
             for record in &mut ring.batch().unwrap() {
                 assert_eq!(number(record), next);
                 next += 1;
@@ -454,14 +380,7 @@ fn order_is_kept() -> Outcome {
                     let length = 16 + which as usize * 700;
                     (0..EACH)
                         .step_by(10)
-                        .map(|first| {
-                            producer.output(
-                                which << 32 | first,
-                                10,
-                                &vec![which as u8; length],
-                                ADAPTIVE,
-                            )
-                        })
+                        .map(|first| producer.output(which << 32 | first, 10, &vec![which as u8; length], ADAPTIVE))
                         .sum::<u64>()
                 })
             })
@@ -481,12 +400,146 @@ fn order_is_kept() -> Outcome {
                 received += 1;
             }
         }
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .sum()
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert_eq!(received + failed, PRODUCERS * EACH);
+    Ok(())
+}
+
+/// A pin that is gone when its test is, failed or not.
+struct Pin(CString);
+
+impl Pin {
+    fn new(fd: BorrowedFd<'_>, name: &str) -> Self {
+        let path = format!("/sys/fs/bpf/mmap-ring-{}-{name}", std::process::id());
+        let path = CString::new(path).unwrap();
+        support::pin(fd, &path).expect("pinning (is bpffs mounted on /sys/fs/bpf?)");
+        Self(path)
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.0.to_str().unwrap());
+    }
+}
+
+/// The reader is another process, which says when it holds a batch and is then
+/// killed.
+fn a_killed_reader_loses_nothing() -> Outcome {
+    const PINNED: &str = "MMAP_RING_PINNED";
+    if let Ok(path) = std::env::var(PINNED) {
+        let map = support::get_pinned(&CString::new(path)?, false)?;
+        let mut ring = Ring::open(map, PAGE)?;
+        assert_eq!(ring.batch()?.at_most(3).count(), 3);
+        let mut batch = ring.batch()?;
+        assert_eq!(batch.at_most(4).count(), 4);
+        eprintln!("holding");
+        thread::sleep(LONG);
+        return Err("nobody killed this process".into());
+    }
+    let map = create_ring(PAGE)?;
+    let producer = Producer::new(&map);
+    let pin = Pin::new(map.as_fd(), "killed");
+    producer.output(0, 10, &[0; 8], ADAPTIVE);
+    let mut reader = Command::new(std::env::current_exe()?)
+        .args(["--exact", "a_reader_killed_in_mid_batch_loses_nothing"])
+        .env(PINNED, pin.0.to_str()?)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let lines = BufReader::new(reader.stderr.take().expect("piped")).lines();
+    let held = lines.map_while(Result::ok).any(|line| line == "holding");
+    reader.kill()?;
+    reader.wait()?;
+    assert!(held, "the reader did not come to hold a batch");
+    drop(map);
+    producer.output(10, 2, &[0; 8], ADAPTIVE);
+    let mut ring = Ring::open(support::get_pinned(&pin.0, false)?, PAGE)?;
+    // The released three are gone; the four of the open batch come again.
+    assert_eq!(numbers(&mut ring), (3..12).collect::<Vec<_>>());
+    Ok(())
+}
+
+fn a_second_ring_wakes_the_set() -> Outcome {
+    let (first, _first_producer) = ring(PAGE);
+    let (second, producer) = ring(4 * PAGE);
+    let mut set = Set::new();
+    set.push(first);
+    set.push(second);
+    for number in 0..5 {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(2));
+                producer.submit(number, ADAPTIVE);
+            });
+            assert_eq!(set.wait(Some(LONG)).unwrap(), Wake::Ready);
+        });
+        for (index, ring) in set.ready() {
+            assert_eq!(index, 1);
+            assert_eq!(numbers(ring), [number]);
+        }
+    }
+    Ok(())
+}
+
+fn a_bystander_needs_no_right_to_write() -> Outcome {
+    let map = create_ring(PAGE)?;
+    let producer = Producer::new(&map);
+    let pin = Pin::new(map.as_fd(), "peek");
+    let read_only = support::get_pinned(&pin.0, true)?;
+    let refused = Ring::open(read_only.try_clone()?, PAGE).unwrap_err();
+    assert!(refused.to_string().contains("EACCES"), "{refused}");
+    let peek = Peek::open(read_only, PAGE)?;
+    producer.discard(ADAPTIVE);
+    producer.submit(7, ADAPTIVE);
+    let seen: Vec<Seen> = peek.pending().collect();
+    let [Seen::Discarded(_), Seen::Committed(place)] = seen[..] else {
+        panic!("{seen:?}");
+    };
+    assert_eq!((place.position, place.length), (16, 8));
+    let mut payload = Vec::new();
+    assert!(peek.copy(place, &mut payload));
+    assert_eq!(number(&payload), 7);
+    let mut ring = Ring::open(map, PAGE)?;
+    assert_eq!(numbers(&mut ring), [7], "still there");
+    assert!(!peek.copy(place, &mut payload), "and now released");
+    Ok(())
+}
+
+/// Mapping, positions and limits; what drains it is a program of a type that
+/// cannot be run here on demand.
+fn a_user_ring_can_be_filled() -> Outcome {
+    let map = create_map(support::MAP_TYPE_USER_RINGBUF, 0, 0, PAGE, 0)?;
+    let mut ring = UserRing::open(map.try_clone()?, PAGE)?;
+    assert_eq!(ring.capacity(), u64::from(PAGE));
+    assert!(ring.reserve(PAGE - 7).is_err());
+    for number in 0..4_u64 {
+        let mut sample = ring.reserve(1016)?.expect("room for four");
+        sample.fill(number as u8);
+        sample.submit();
+    }
+    assert_eq!(ring.room(), 0);
+    let none = ring.reserve_within(8, Some(SHORT))?;
+    assert!(none.is_none(), "nobody drains");
+    drop(ring);
+    let ring = UserRing::open(map, PAGE)?;
+    assert_eq!(ring.room(), 0, "goes on where the last producer stopped");
+    Ok(())
+}
+
+fn keeps_the_newest() -> Outcome {
+    let map = create_map(support::MAP_TYPE_RINGBUF, 0, 0, PAGE, support::F_RB_OVERWRITE)?;
+    let producer = Producer::new(&map);
+    let mut ring = OverwriteRing::open(map, PAGE)?;
+    assert_eq!(producer.output(0, 400, &[0; 8], NO_WAKEUP), 0, "never full");
+    let mut next = 400 - 255;
+    while let Some(record) = ring.record()? {
+        assert_eq!(number(record), next);
+        next += 1;
+    }
+    assert_eq!(next, 400);
+    assert_eq!(ring.losses().bytes, (400 - 255) * 16);
     Ok(())
 }
 
@@ -496,18 +549,11 @@ fn closing_leaves_no_descriptor() -> Outcome {
     const ALONE: &str = "MMAP_RING_ALONE";
     if std::env::var_os(ALONE).is_none() {
         let output = Command::new(std::env::current_exe()?)
-            .args([
-                "--exact",
-                "closing_a_ring_leaves_no_descriptor",
-                "--include-ignored",
-            ])
+            .args(["--exact", "closing_a_ring_leaves_no_descriptor", "--include-ignored"])
             .env(ALONE, "1")
             .output()?;
         let stdout = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success() && stdout.contains("1 passed"),
-            "{stdout}"
-        );
+        assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
         return Ok(());
     }
     let descriptors = || -> io::Result<usize> { Ok(std::fs::read_dir("/proc/self/fd")?.count()) };
@@ -520,11 +566,7 @@ fn closing_leaves_no_descriptor() -> Outcome {
     let mut ring = Ring::open(map, PAGE)?;
     let stopper = ring.stopper()?;
     ring.wait(Some(Duration::from_millis(1)))?;
-    assert_eq!(
-        descriptors()?,
-        before.0 + 4,
-        "ring, epoll, both ends of the pipe"
-    );
+    assert_eq!(descriptors()?, before.0 + 4, "ring, epoll, both ends of the pipe");
     assert_eq!(mappings()?, before.1 + 2);
     drop((ring, stopper));
     assert_eq!((descriptors()?, mappings()?), before);

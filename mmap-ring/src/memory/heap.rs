@@ -3,10 +3,7 @@
 //! The pages of the real ring are mapped twice in a row. Memory from the
 //! allocator cannot be, so the fake kernel writes every byte to both views, and
 //! a reader cannot tell the difference.
-#![expect(
-    unsafe_code,
-    reason = "shares memory between a fake kernel and a consumer as the real pages are shared"
-)]
+#![expect(unsafe_code, reason = "shares memory between a fake kernel and a consumer as the real pages are shared")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
@@ -47,16 +44,11 @@ impl HeapPages {
     /// # Panics
     /// If `size` is not a power of two from 8 to 1 GiB: this is a tool of tests.
     pub(crate) fn new(size: u64, position: u64, bytes: &[u8]) -> Self {
-        assert!(
-            size.is_power_of_two() && (8..=1 << 30).contains(&size),
-            "a heap ring of {size} bytes"
-        );
+        assert!(size.is_power_of_two() && (8..=1 << 30).contains(&size), "a heap ring of {size} bytes");
         let layout = Self::layout(size);
         // SAFETY: the layout's size is `2 * size`, not 0.
         let data = unsafe { alloc_zeroed(layout) };
-        let Some(data) = NonNull::new(data) else {
-            handle_alloc_error(layout)
-        };
+        let Some(data) = NonNull::new(data) else { handle_alloc_error(layout) };
         let pages = Self {
             consumer: AtomicU64::new(position),
             producer: AtomicU64::new(position),

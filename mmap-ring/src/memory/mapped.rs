@@ -4,10 +4,7 @@
 //! page may be written, everything behind it only read. The kernel refuses a
 //! writable mapping that reaches past the first page with EPERM
 //! (`ringbuf_map_mmap_kern` in `kernel/bpf/ringbuf.c`).
-#![expect(
-    unsafe_code,
-    reason = "the one place where the addresses of a mapped ring are followed"
-)]
+#![expect(unsafe_code, reason = "the one place where the addresses of a mapped ring are followed")]
 
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -42,12 +39,7 @@ impl Mapped {
         let consumer = map(fd, Region::Consumer, 0, page)?;
         let rest = map(fd, Region::Data, page as u64, page + 2 * size)?;
         refuse_larger(fd, size, page)?;
-        Ok(Self {
-            consumer,
-            rest,
-            page,
-            size: size as u64,
-        })
+        Ok(Self { consumer, rest, page, size: size as u64 })
     }
 
     fn consumer_word(&self) -> &AtomicU64 {
@@ -128,11 +120,7 @@ impl Pages<'_> {
     /// lifetime of the result; `size` is a power of two of at least 8. Nobody
     /// writes there but by the ring's protocol.
     pub(crate) unsafe fn new(start: *const u8, size: u64) -> Self {
-        Self {
-            start,
-            mask: size - 8,
-            memory: PhantomData,
-        }
+        Self { start, mask: size - 8, memory: PhantomData }
     }
 
     fn at(self, position: u64) -> *const u8 {
@@ -194,12 +182,7 @@ pub(super) fn read_word(mapping: &MmapRaw, offset: usize) -> u64 {
 
 /// Maps `length` bytes of the ring from `offset`, writable only where this side
 /// may write.
-pub(super) fn map(
-    fd: BorrowedFd<'_>,
-    region: Region,
-    offset: u64,
-    length: usize,
-) -> Result<MmapRaw, Error> {
+pub(super) fn map(fd: BorrowedFd<'_>, region: Region, offset: u64, length: usize) -> Result<MmapRaw, Error> {
     let mut options = MmapOptions::new();
     options.offset(offset).len(length);
     let (prot, mapped) = if region.is_written() {
@@ -218,11 +201,7 @@ pub(super) fn map(
         answer:% = answer(&mapped);
         "{}", region.why()
     );
-    mapped.map_err(|source| Error::Map {
-        region,
-        bytes: length,
-        source,
-    })
+    mapped.map_err(|source| Error::Map { region, bytes: length, source })
 }
 
 /// The size of a ring and of a page, if a ring can have that size.
@@ -230,10 +209,7 @@ pub(super) fn checked(bytes: u32) -> Result<(usize, usize), Error> {
     let page = crate::wait::sys::page_size();
     let size = bytes as usize;
     if !size.is_power_of_two() || !size.is_multiple_of(page) {
-        return Err(Error::Size {
-            bytes: u64::from(bytes),
-            page: page as u64,
-        });
+        return Err(Error::Size { bytes: u64::from(bytes), page: page as u64 });
     }
     Ok((size, page))
 }
@@ -243,10 +219,7 @@ pub(super) fn checked(bytes: u32) -> Result<(usize, usize), Error> {
 /// bytes for headers.
 pub(super) fn refuse_larger(fd: BorrowedFd<'_>, size: usize, page: usize) -> Result<(), Error> {
     let end = 2 * (page + size) as u64;
-    let beyond = MmapOptions::new()
-        .offset(end)
-        .len(page)
-        .map_raw_read_only(&fd);
+    let beyond = MmapOptions::new().offset(end).len(page).map_raw_read_only(&fd);
     log::trace!(
         target: "syscall",
         syscall = "mmap",

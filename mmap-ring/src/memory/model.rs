@@ -5,10 +5,7 @@
 //! having synchronised with the last reader, so the model finds every ordering
 //! that is too weak. Each record's payload has at most eight bytes here.
 #![expect(unsafe_code, reason = "reads and writes cells that the model watches")]
-#![expect(
-    clippy::indexing_slicing,
-    reason = "part of a test, and every index is masked"
-)]
+#![expect(clippy::indexing_slicing, reason = "part of a test, and every index is masked")]
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;

@@ -7,10 +7,7 @@
 //!  2 pages        the data                              read and write
 //!  2 pages + size the same data pages once more         read and write
 //! ```
-#![expect(
-    unsafe_code,
-    reason = "the one place where the addresses of a mapped user ring are followed"
-)]
+#![expect(unsafe_code, reason = "the one place where the addresses of a mapped user ring are followed")]
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -45,10 +42,7 @@ pub trait Produce: Sealed + 'static {
     /// - `8 + length` is at most the size of the ring.
     /// - `consumer_pos` was acquired and has freed these bytes, and `producer_pos`
     ///   is not moved past them, and nobody else borrows them, during the borrow.
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "the bytes are shared memory, which the caller has for itself"
-    )]
+    #[expect(clippy::mut_from_ref, reason = "the bytes are shared memory, which the caller has for itself")]
     unsafe fn payload(&self, position: u64, length: u32) -> &mut [u8];
 
     /// An atomic fence.
@@ -71,20 +65,12 @@ impl UserMapped {
         let consumer = map(fd, Region::UserConsumer, 0, page)?;
         let rest = map(fd, Region::UserData, page as u64, page + 2 * size)?;
         refuse_larger(fd, size, page)?;
-        Ok(Self {
-            consumer,
-            rest,
-            page,
-            size: size as u64,
-        })
+        Ok(Self { consumer, rest, page, size: size as u64 })
     }
 
     fn at(&self, position: u64) -> *mut u8 {
         let offset = position & (self.size - 8);
-        self.rest
-            .as_mut_ptr()
-            .wrapping_add(self.page)
-            .wrapping_add(offset as usize)
+        self.rest.as_mut_ptr().wrapping_add(self.page).wrapping_add(offset as usize)
     }
 }
 

@@ -1,8 +1,5 @@
 //! All pages of a real ring, mapped read-only in one piece: for looking on.
-#![expect(
-    unsafe_code,
-    reason = "follows the address of the data, as for a ring that is consumed"
-)]
+#![expect(unsafe_code, reason = "follows the address of the data, as for a ring that is consumed")]
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{Ordering, fence};
@@ -26,11 +23,7 @@ impl Whole {
         let (size, page) = checked(bytes)?;
         let pages = map(fd, Region::Whole, 0, 2 * (page + size))?;
         refuse_larger(fd, size, page)?;
-        Ok(Self {
-            pages,
-            page,
-            size: size as u64,
-        })
+        Ok(Self { pages, page, size: size as u64 })
     }
 }
 

@@ -30,13 +30,7 @@ fn positions_that_are_not_multiples_of_eight() {
     let mut ring = holding(0, 17, &[]);
     let found = corrupt(&mut ring);
     let which = "producer_pos";
-    assert_eq!(
-        found,
-        Corrupt::Misaligned {
-            which,
-            position: 17
-        }
-    );
+    assert_eq!(found, Corrupt::Misaligned { which, position: 17 });
     assert_eq!(ring.settle().unwrap_err().to_string(), found.to_string());
 }
 
@@ -45,14 +39,7 @@ fn a_producer_further_ahead_than_the_ring_is_large() {
     for (consumer, producer) in [(0, 72), (8, 0), (u64::MAX - 7, 128)] {
         let found = corrupt(&mut holding(consumer, producer, &[]));
         let size = 64;
-        assert_eq!(
-            found,
-            Corrupt::Span {
-                consumer,
-                producer,
-                size
-            }
-        );
+        assert_eq!(found, Corrupt::Span { consumer, producer, size });
     }
 }
 
@@ -66,18 +53,10 @@ fn a_length_that_runs_past_the_producer_stops_the_reader_in_front_of_it() {
     assert_eq!(records.next(), None);
     drop(records);
     drop(batch);
-    let expected = Corrupt::Length {
-        position: 16,
-        length: 9,
-        available: 16,
-    };
+    let expected = Corrupt::Length { position: 16, length: 9, available: 16 };
     assert_eq!(corrupt(&mut ring), expected);
     assert_eq!(corrupt(&mut ring), expected, "and it stays");
-    assert_eq!(
-        ring.positions().consumer,
-        16,
-        "what came before is released"
-    );
+    assert_eq!(ring.positions().consumer, 16, "what came before is released");
     assert!(matches!(
         ring.wait(None),
         Err(Error::Corrupt(found)) if found == expected
@@ -87,17 +66,11 @@ fn a_length_that_runs_past_the_producer_stops_the_reader_in_front_of_it() {
 #[test]
 fn a_discarded_record_of_impossible_length_is_corrupt_too() {
     let mut ring = holding(0, 16, &[u64::from(DISCARD | 100)]);
-    assert!(matches!(
-        corrupt(&mut ring),
-        Corrupt::Length { length: 100, .. }
-    ));
+    assert!(matches!(corrupt(&mut ring), Corrupt::Length { length: 100, .. }));
     // Behind a good record it ends the batch.
     let mut ring = holding(0, 24, &[0, u64::from(DISCARD | 100)]);
     assert_eq!(ring.batch().unwrap().records().count(), 1);
-    assert!(matches!(
-        corrupt(&mut ring),
-        Corrupt::Length { length: 100, .. }
-    ));
+    assert!(matches!(corrupt(&mut ring), Corrupt::Length { length: 100, .. }));
 }
 
 #[test]
@@ -112,7 +85,7 @@ fn the_largest_length_does_not_overflow() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 20_000 },
+        cases: if cfg!(miri) { 8 } else { 5_000 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -68,10 +68,7 @@ impl Kernel {
 fn ring(size: u64) -> (Kernel, Consumer<Model>, Arc<Notify>) {
     let pages = Arc::new(ModelPages::new(size));
     let bell = Arc::new(Notify::new());
-    let kernel = Kernel {
-        pages: Arc::clone(&pages),
-        bell: Arc::clone(&bell),
-    };
+    let kernel = Kernel { pages: Arc::clone(&pages), bell: Arc::clone(&bell) };
     (kernel, Consumer::new(Model(pages)), bell)
 }
 

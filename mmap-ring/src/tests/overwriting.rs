@@ -60,10 +60,7 @@ fn a_reader_is_woken_and_can_wait() {
             thread::sleep(short);
             kernel.output(b"x", Commit::Adaptive);
         });
-        assert_eq!(
-            ring.wait(Some(Duration::from_secs(60))).unwrap(),
-            Wake::Ready
-        );
+        assert_eq!(ring.wait(Some(Duration::from_secs(60))).unwrap(), Wake::Ready);
     });
     assert_eq!(drain(&mut ring), [b"x"]);
     let stopper = ring.stopper().unwrap();
@@ -98,12 +95,7 @@ fn under_a_live_producer_every_record_is_whole_or_skipped() {
             assert!(last < Some(number), "{number} after {last:?}");
             assert_eq!(record.len(), 4 + number as usize % 44);
             let expected = number.to_ne_bytes();
-            assert!(
-                record
-                    .iter()
-                    .zip(expected.iter().cycle())
-                    .all(|(a, b)| a == b)
-            );
+            assert!(record.iter().zip(expected.iter().cycle()).all(|(a, b)| a == b));
             bytes_read += 8 + record.len().next_multiple_of(8) as u64;
             last = Some(number);
         }

@@ -63,30 +63,11 @@ fn a_walk_that_is_overtaken_says_so_and_goes_on_with_what_is_left() {
 #[test]
 fn corrupt_pages_are_told_once() {
     let header = 100_u64.to_ne_bytes();
-    let corrupt = Corrupt::Length {
-        position: 0,
-        length: 100,
-        available: 16,
-    };
+    let corrupt = Corrupt::Length { position: 0, length: 100, available: 16 };
     for (consumer, producer, expected) in [
         (0, 16, corrupt),
-        (
-            4,
-            16,
-            Corrupt::Misaligned {
-                which: "consumer_pos",
-                position: 4,
-            },
-        ),
-        (
-            0,
-            72,
-            Corrupt::Span {
-                consumer: 0,
-                producer: 72,
-                size: 64,
-            },
-        ),
+        (4, 16, Corrupt::Misaligned { which: "consumer_pos", position: 4 }),
+        (0, 72, Corrupt::Span { consumer: 0, producer: 72, size: 64 }),
     ] {
         let (kernel, _ring) = Kernel::holding(64, consumer, producer, &header).unwrap();
         let seen: Vec<Seen> = kernel.peek().pending().collect();
@@ -96,15 +77,13 @@ fn corrupt_pages_are_told_once() {
 
 #[test]
 fn what_a_moving_ring_shows_is_true() {
-    let count: u32 = if cfg!(miri) { 30 } else { 20_000 };
+    let count: u32 = if cfg!(miri) { 30 } else { 5_000 };
     let (kernel, mut ring) = Kernel::new(128).unwrap();
     let kernel = kernel.watched();
     let peek = kernel.peek();
     // Number n has n % 24 bytes, all of them n.
     let truth = |position_of: &[u64], place: Place, payload: &[u8]| {
-        let number = position_of
-            .binary_search(&place.position)
-            .expect("a record's start");
+        let number = position_of.binary_search(&place.position).expect("a record's start");
         assert_eq!(place.length, number as u32 % 24);
         assert!(payload.iter().all(|byte| *byte == number as u8));
     };

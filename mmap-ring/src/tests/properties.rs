@@ -86,17 +86,12 @@ fn script() -> impl Strategy<Value = (u64, u64, Vec<Step>)> {
         let start = prop_oneof![
             Just(0_u64),
             near.clone(),
-            near.clone()
-                .prop_map(|offset| (1_u64 << 32).wrapping_sub(offset)),
+            near.clone().prop_map(|offset| (1_u64 << 32).wrapping_sub(offset)),
             near.prop_map(|offset| 0_u64.wrapping_sub(offset)),
         ];
         let steps = if cfg!(miri) { 40 } else { 200 };
         let longest = size as u32 - 16;
-        (
-            Just(size),
-            start,
-            prop::collection::vec(step(longest), 1..steps),
-        )
+        (Just(size), start, prop::collection::vec(step(longest), 1..steps))
     })
 }
 
@@ -105,12 +100,7 @@ fn payload(length: u32, seed: u8) -> Vec<u8> {
 }
 
 /// What the naive reader hands out, taking it from the list.
-fn naive(
-    records: &mut VecDeque<Plain>,
-    at_most: usize,
-    mut room: Option<u64>,
-    discarded: &mut u64,
-) -> Vec<Vec<u8>> {
+fn naive(records: &mut VecDeque<Plain>, at_most: usize, mut room: Option<u64>, discarded: &mut u64) -> Vec<Vec<u8>> {
     let mut out = Vec::new();
     while let Some(first) = records.front() {
         // Discarded records are passed over on the way to the next one, so not
@@ -146,11 +136,7 @@ fn run(size: u64, start: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
             Step::Reserve { length, seed } => {
                 let payload = payload(length, seed);
                 let reserved = kernel.reserve(length);
-                let plain = Plain {
-                    position: producer,
-                    payload,
-                    state: State::Busy,
-                };
+                let plain = Plain { position: producer, payload, state: State::Busy };
                 let next = producer.wrapping_add(plain.taken());
                 let fits = next.wrapping_sub(consumer) < size;
                 prop_assert_eq!(reserved.is_some(), fits);
@@ -162,21 +148,13 @@ fn run(size: u64, start: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
                     open.push(reservation);
                 }
             }
-            Step::Commit {
-                which,
-                discard,
-                commit,
-            } => {
+            Step::Commit { which, discard, commit } => {
                 if open.is_empty() {
                     continue;
                 }
                 let reservation = open.swap_remove(which % open.len());
                 let position = reservation.position();
-                let woke = if discard {
-                    reservation.discard(commit)
-                } else {
-                    reservation.submit(commit)
-                };
+                let woke = if discard { reservation.discard(commit) } else { reservation.submit(commit) };
                 let wakes = match commit {
                     Commit::Adaptive => position == consumer,
                     Commit::NoWakeup => false,
@@ -185,11 +163,7 @@ fn run(size: u64, start: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 prop_assert_eq!(woke, wakes);
                 for record in &mut records {
                     if record.position == position {
-                        record.state = if discard {
-                            State::Discarded
-                        } else {
-                            State::Committed
-                        };
+                        record.state = if discard { State::Discarded } else { State::Committed };
                     }
                 }
             }
@@ -226,11 +200,7 @@ fn run(size: u64, start: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
         }
         let consumer = records.front().map_or(producer, |first| first.position);
-        let Positions {
-            consumer: shown_consumer,
-            producer: shown_producer,
-            ..
-        } = ring.positions();
+        let Positions { consumer: shown_consumer, producer: shown_producer, .. } = ring.positions();
         prop_assert_eq!((shown_consumer, shown_producer), (consumer, producer));
         prop_assert_eq!(ring.counters().discarded, discarded);
     }
@@ -239,7 +209,7 @@ fn run(size: u64, start: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 2000 },
+        cases: if cfg!(miri) { 8 } else { 1000 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -254,11 +224,8 @@ proptest! {
 /// can hold.
 #[test]
 fn records_wrap_at_every_offset() {
-    let (size, starts): (u64, &[u64]) = if cfg!(miri) {
-        (32, &[0])
-    } else {
-        (128, &[0, (1 << 32) - 128, 0_u64.wrapping_sub(128)])
-    };
+    let (size, starts): (u64, &[u64]) =
+        if cfg!(miri) { (32, &[0]) } else { (128, &[0, (1 << 32) - 128, 0_u64.wrapping_sub(128)]) };
     for start in starts {
         for offset in (0..size).step_by(8) {
             for length in 0..=size as u32 - 16 {

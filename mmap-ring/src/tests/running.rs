@@ -48,11 +48,9 @@ fn a_run_publishes_where_it_stopped_reading() {
     for byte in 0..4 {
         kernel.output(&[byte], Commit::Adaptive);
     }
-    let third = ring.run(Pace::default(), |batch| {
-        match batch.records().find(|record| *record == [2]) {
-            Some(record) => ControlFlow::Break(record.to_vec()),
-            None => ControlFlow::Continue(()),
-        }
+    let third = ring.run(Pace::default(), |batch| match batch.records().find(|record| *record == [2]) {
+        Some(record) => ControlFlow::Break(record.to_vec()),
+        None => ControlFlow::Continue(()),
     });
     assert_eq!(third.unwrap(), Some(vec![2]));
     assert_eq!(ring.positions().consumer, 48);
@@ -109,11 +107,7 @@ fn no_record_of_a_stream_with_pauses_is_slept_through() {
                     assert_eq!(record, u32::to_ne_bytes(next));
                     next += 1;
                 }
-                if next == total {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
+                if next == total { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
             assert_eq!(ended.unwrap(), Some(()));
         });

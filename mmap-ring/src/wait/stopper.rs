@@ -57,15 +57,8 @@ pub(crate) struct Stop {
 impl Stop {
     pub(crate) fn new() -> Result<Self, Error> {
         let (read, write) = sys::pipe()?;
-        let line = Line {
-            flag: AtomicBool::new(false),
-            read,
-            write,
-        };
-        Ok(Self {
-            line: Arc::new(line),
-            noticed: false,
-        })
+        let line = Line { flag: AtomicBool::new(false), read, write };
+        Ok(Self { line: Arc::new(line), noticed: false })
     }
 
     pub(crate) fn stopper(&self) -> Stopper {

@@ -34,35 +34,21 @@ impl Epoll {
             answer:% = answer(&fd);
             "makes the object that waits for the ring and for a stop at the same time"
         );
-        let fd = fd.map_err(|source| Error::System {
-            call: "epoll_create1",
-            attempt: "wait for a ring",
-            source,
-        })?;
+        let fd = fd.map_err(|source| Error::System { call: "epoll_create1", attempt: "wait for a ring", source })?;
         // SAFETY: the kernel has just returned this descriptor to nobody else.
         Ok(Self(unsafe { owned(fd) }))
     }
 
     /// Watches `fd`; its events are called `name`.
-    pub(crate) fn add(
-        &self,
-        fd: BorrowedFd<'_>,
-        interest: Interest,
-        name: u64,
-    ) -> Result<(), Error> {
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>, interest: Interest, name: u64) -> Result<(), Error> {
         let (events, shown) = match interest {
             Interest::Records => (libc::EPOLLIN, "IN|ET"),
             Interest::Room => (libc::EPOLLOUT, "OUT|ET"),
         };
-        let mut event = libc::epoll_event {
-            events: (events | libc::EPOLLET) as u32,
-            u64: name,
-        };
+        let mut event = libc::epoll_event { events: (events | libc::EPOLLET) as u32, u64: name };
         let epoll = self.0.as_raw_fd();
         // SAFETY: `event` is a valid epoll_event for the time of the call.
-        let done = check(unsafe {
-            libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event)
-        });
+        let done = check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) });
         log::trace!(
             target: "syscall",
             syscall = "epoll_ctl",
@@ -73,27 +59,17 @@ impl Epoll {
             answer:% = answer(&done);
             "asks to be told of wake-ups, but not of what is merely there"
         );
-        done.map(drop).map_err(|source| Error::System {
-            call: "epoll_ctl",
-            attempt: "watch a ring",
-            source,
-        })
+        done.map(drop).map_err(|source| Error::System { call: "epoll_ctl", attempt: "watch a ring", source })
     }
 
     /// Sleeps until something watched has an edge or the time is up, and names
     /// what had one. A signal ends the sleep too.
-    pub(crate) fn wait(
-        &self,
-        timeout: Option<Duration>,
-        mut woken: impl FnMut(u64),
-    ) -> Result<(), Error> {
+    pub(crate) fn wait(&self, timeout: Option<Duration>, mut woken: impl FnMut(u64)) -> Result<(), Error> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS];
         let milliseconds = timeout.map_or(-1, milliseconds);
         let epoll = self.0.as_raw_fd();
         // SAFETY: `events` has room for EVENTS events and lives during the call.
-        let count = check(unsafe {
-            libc::epoll_wait(epoll, events.as_mut_ptr(), EVENTS as i32, milliseconds)
-        });
+        let count = check(unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), EVENTS as i32, milliseconds) });
         log::trace!(
             target: "syscall",
             syscall = "epoll_wait",
@@ -111,11 +87,7 @@ impl Epoll {
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(source) => Err(Error::System {
-                call: "epoll_wait",
-                attempt: "wait for a ring",
-                source,
-            }),
+            Err(source) => Err(Error::System { call: "epoll_wait", attempt: "wait for a ring", source }),
         }
     }
 }
@@ -141,11 +113,7 @@ pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
         answer:% = answer(&made);
         "makes the line by which a wait is stopped from elsewhere"
     );
-    made.map_err(|source| Error::System {
-        call: "pipe2",
-        attempt: "make a stopper",
-        source,
-    })?;
+    made.map_err(|source| Error::System { call: "pipe2", attempt: "make a stopper", source })?;
     // SAFETY: the kernel has just returned this descriptor to nobody else.
     let read = unsafe { OwnedFd::from_raw_fd(read) };
     // SAFETY: and this one.
@@ -175,9 +143,7 @@ pub(crate) fn drain(fd: BorrowedFd<'_>) -> Result<bool, Error> {
     loop {
         let mut bytes = [0_u8; 64];
         // SAFETY: `bytes` has room for as many bytes as are asked for.
-        let read = check_size(unsafe {
-            libc::read(fd.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len())
-        });
+        let read = check_size(unsafe { libc::read(fd.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) });
         log::trace!(
             target: "syscall",
             syscall = "read",
@@ -192,11 +158,7 @@ pub(crate) fn drain(fd: BorrowedFd<'_>) -> Result<bool, Error> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(any),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(source) => {
-                return Err(Error::System {
-                    call: "read",
-                    attempt: "ask for a stop",
-                    source,
-                });
+                return Err(Error::System { call: "read", attempt: "ask for a stop", source });
             }
         }
     }
@@ -251,9 +213,5 @@ fn check(answer: i32) -> io::Result<i64> {
 }
 
 fn check_size(answer: isize) -> io::Result<i64> {
-    if answer < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(answer as i64)
-    }
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer as i64) }
 }

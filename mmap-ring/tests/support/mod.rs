@@ -14,10 +14,14 @@ use std::sync::Mutex;
 const MAP_CREATE: i64 = 0;
 const MAP_UPDATE_ELEM: i64 = 2;
 const PROG_LOAD: i64 = 5;
+const OBJ_PIN: i64 = 6;
+const OBJ_GET: i64 = 7;
 const PROG_RUN: i64 = 10;
 
 pub(crate) const MAP_TYPE_ARRAY: u32 = 2;
 pub(crate) const MAP_TYPE_RINGBUF: u32 = 27;
+pub(crate) const MAP_TYPE_USER_RINGBUF: u32 = 31;
+pub(crate) const F_RB_OVERWRITE: u32 = 1 << 19;
 const PROG_TYPE_SYSCALL: u32 = 31;
 const F_SLEEPABLE: u32 = 1 << 4;
 
@@ -52,24 +56,8 @@ fn pair(first: u32, second: u32) -> u64 {
     u64::from_ne_bytes([a, b, c, d, e, f, g, h])
 }
 
-pub(crate) fn create_map(
-    kind: u32,
-    key: u32,
-    value: u32,
-    entries: u32,
-    flags: u32,
-) -> io::Result<OwnedFd> {
-    let mut attr = [
-        pair(kind, key),
-        pair(value, entries),
-        pair(flags, 0),
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-    ];
+pub(crate) fn create_map(kind: u32, key: u32, value: u32, entries: u32, flags: u32) -> io::Result<OwnedFd> {
+    let mut attr = [pair(kind, key), pair(value, entries), pair(flags, 0), 0, 0, 0, 0, 0, 0];
     bpf(MAP_CREATE, &mut attr).map(owned)
 }
 
@@ -78,13 +66,21 @@ pub(crate) fn create_ring(bytes: u32) -> io::Result<OwnedFd> {
     create_map(MAP_TYPE_RINGBUF, 0, 0, bytes, 0)
 }
 
+pub(crate) fn pin(fd: BorrowedFd<'_>, path: &std::ffi::CStr) -> io::Result<()> {
+    let mut attr = [path.as_ptr() as u64, pair(fd.as_raw_fd() as u32, 0), 0];
+    bpf(OBJ_PIN, &mut attr).map(drop)
+}
+
+/// Opens a pinned map; with `read_only`, for reading alone.
+pub(crate) fn get_pinned(path: &std::ffi::CStr, read_only: bool) -> io::Result<OwnedFd> {
+    const F_RDONLY: u32 = 1 << 3;
+    let flags = if read_only { F_RDONLY } else { 0 };
+    let mut attr = [path.as_ptr() as u64, pair(0, flags), 0];
+    bpf(OBJ_GET, &mut attr).map(owned)
+}
+
 fn update_map(map: BorrowedFd<'_>, key: u32, value: &[u8]) {
-    let mut attr = [
-        pair(map.as_raw_fd() as u32, 0),
-        (&raw const key) as u64,
-        value.as_ptr() as u64,
-        0,
-    ];
+    let mut attr = [pair(map.as_raw_fd() as u32, 0), (&raw const key) as u64, value.as_ptr() as u64, 0];
     bpf(MAP_UPDATE_ELEM, &mut attr).expect("BPF_MAP_UPDATE_ELEM");
 }
 
@@ -92,11 +88,7 @@ fn update_map(map: BorrowedFd<'_>, key: u32, value: &[u8]) {
 fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
     let [o0, o1] = off.to_ne_bytes();
     let [i0, i1, i2, i3] = imm.to_ne_bytes();
-    let registers = if cfg!(target_endian = "little") {
-        dst | src << 4
-    } else {
-        dst << 4 | src
-    };
+    let registers = if cfg!(target_endian = "little") { dst | src << 4 } else { dst << 4 | src };
     u64::from_ne_bytes([code, registers, o0, o1, i0, i1, i2, i3])
 }
 
@@ -180,10 +172,7 @@ fn load_program(instructions: &[u64]) -> OwnedFd {
     attr[5] = pair(0, F_SLEEPABLE);
     match bpf(PROG_LOAD, &mut attr) {
         Ok(fd) => owned(fd),
-        Err(error) => panic!(
-            "{error}: {}",
-            String::from_utf8_lossy(&log).trim_end_matches('\0')
-        ),
+        Err(error) => panic!("{error}: {}", String::from_utf8_lossy(&log).trim_end_matches('\0')),
     }
 }
 
@@ -281,23 +270,11 @@ impl Producer {
     /// Returns how many of them failed.
     pub(crate) fn output(&self, first: u64, count: u64, payload: &[u8], flags: u64) -> u64 {
         assert!(count <= MOST && payload.len() <= LONGEST);
-        let slot = self
-            .slots
-            .lock()
-            .unwrap()
-            .pop()
-            .expect("no more threads than slots");
+        let slot = self.slots.lock().unwrap().pop().expect("no more threads than slots");
         let mut value = vec![0; LONGEST];
         value[..payload.len()].copy_from_slice(payload);
         update_map(self.payloads.as_fd(), slot, &value);
-        let words = [
-            count,
-            payload.len() as u64,
-            flags,
-            0,
-            first,
-            u64::from(slot),
-        ];
+        let words = [count, payload.len() as u64, flags, 0, first, u64::from(slot)];
         let mut context = words.map(u64::to_ne_bytes).concat();
         run(&self.output, &mut context);
         self.slots.lock().unwrap().push(slot);

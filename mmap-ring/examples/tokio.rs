@@ -1,0 +1,48 @@
+//! A ring in an async task, through `tokio::io::unix::AsyncFd`.
+#![expect(unsafe_code, reason = "tokio wants a promise about the descriptor")]
+
+use std::os::fd::AsFd;
+use std::thread;
+
+use mmap_ring::Head;
+use mmap_ring::fake::{Commit, Kernel};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // In place of `Ring::open(map_fd, bytes)`.
+    let (kernel, mut ring) = Kernel::new(4096)?;
+    let producer = thread::spawn(move || {
+        for number in 0..1000_u64 {
+            while !kernel.output(&number.to_ne_bytes(), Commit::Adaptive) {
+                thread::yield_now();
+            }
+        }
+    });
+
+    // A descriptor of its own, so that the ring can be borrowed meanwhile.
+    let fd = ring.as_fd().try_clone_to_owned()?;
+    // SAFETY: the descriptor is owned by `readable`, which leaves it open and the
+    // same as long as it lives.
+    let readable = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
+    let readable = readable.map_err(std::io::Error::from)?;
+    let mut received = 0_u64;
+    while received < 1000 {
+        for record in &mut ring.batch()? {
+            assert_eq!(record, received.to_ne_bytes());
+            received += 1;
+        }
+        // Never sleep on a ring that has something: whoever committed it may have
+        // seen this consumer behind and sent no wake-up.
+        if received == 1000 || ring.settle()? == Head::Ready {
+            continue;
+        }
+        // tokio keeps the readiness that it was told of until it is cleared; what
+        // comes after this returned is told of again.
+        readable.readable().await?.clear_ready();
+    }
+    println!("received {received}");
+    producer.join().map_err(|_| "the producer panicked")?;
+    Ok(())
+}

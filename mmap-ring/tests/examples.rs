@@ -1,0 +1,23 @@
+//! Runs the examples of waiting in one's own way.
+
+#[path = "../examples/epoll.rs"]
+mod epoll;
+#[path = "../examples/mio.rs"]
+mod mio_loop;
+#[path = "../examples/tokio.rs"]
+mod tokio_task;
+
+#[test]
+fn epoll() {
+    epoll::main().unwrap();
+}
+
+#[test]
+fn mio() {
+    mio_loop::main().unwrap();
+}
+
+#[test]
+fn tokio() {
+    tokio_task::main().unwrap();
+}
