@@ -213,7 +213,7 @@ fn map_advice(region: Region, error: &io::Error) -> &'static str {
         Some(libc::EBADF) => "the descriptor is not open",
         // Every ring has a consumer's page.
         Some(libc::EINVAL) if !matches!(region, Region::Consumer | Region::UserConsumer) => {
-            "the map is smaller than stated; give the max_entries with which it was made"
+            "the map is smaller than stated, or its descriptor was opened read-only; give the max_entries with which it was made, and open it for reading and writing"
         }
         Some(libc::EPERM) => "the map is another kind of ring, or not of type BPF_MAP_TYPE_RINGBUF at all",
         Some(libc::ENODEV | ENOTSUPP) => {

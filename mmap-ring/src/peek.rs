@@ -68,8 +68,11 @@ pub struct Place {
 
 impl Peek<Whole> {
     /// Maps the ring behind the descriptor of a `BPF_MAP_TYPE_RINGBUF` map whose
-    /// `max_entries` is `bytes`, all of it read-only. A descriptor opened with
-    /// `BPF_F_RDONLY` will do, and it is not needed afterwards.
+    /// `max_entries` is `bytes`, all of it read-only. The descriptor is not needed
+    /// afterwards, but it must have been opened for reading and writing all the same:
+    /// the kernel maps no ring through one that was opened with `BPF_F_RDONLY`
+    /// (`bpf_map_mmap` in `kernel/bpf/syscall.c` wants a shared mapping, and a
+    /// read-only descriptor makes none).
     ///
     /// # Errors
     /// As [`Ring::open`](crate::Ring::open).
