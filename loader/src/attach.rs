@@ -1,32 +1,111 @@
 //! Attaching: a program starts to run when something happens.
+//!
+//! Each file here is a kind of place, and a type that says which: what the kernel does there, what it is called, and since
+//! when. All of them end in a [`Link`].
+//!
+//! | the section begins with | attached by |
+//! | --- | --- |
+//! | `uprobe`, `uretprobe` | [`Uprobe`] |
+//! | `uprobe.multi`, `uretprobe.multi`, `uprobe.session` | [`UprobeMulti`] |
+//! | `kprobe`, `kretprobe` | [`Kprobe`] |
+//! | `kprobe.multi`, `kretprobe.multi`, `kprobe.session` | [`KprobeMulti`] |
+//! | `ksyscall`, `kretsyscall` | [`Ksyscall`] |
+//! | `tracepoint`, `tp` | [`Tracepoint`] |
+//! | `raw_tracepoint`, `raw_tp` | [`RawTracepoint`] |
+//! | `tp_btf`, `fentry`, `fexit`, `fmod_ret`, `lsm` | [`Tracing`] |
+//! | `iter` | [`Iter`] |
+//! | `perf_event` | [`PerfEvent`] |
+//! | `xdp` | [`Xdp`] |
+//! | `tc`, `classifier` | [`Tc`] |
+//! | `tcx`, `netkit` | [`Tcx`] |
+//! | `socket`, `sk_reuseport` | [`SocketFilter`] |
+//! | `cgroup`, `sockops`, `lsm_cgroup` | [`Cgroup`] |
+//! | `sk_skb`, `sk_msg` | [`Sockmap`] |
+//! | `sk_lookup`, `flow_dissector` | [`Netns`] |
+//! | `netfilter` | [`Netfilter`] |
 
+mod cgroup;
+mod iter;
+mod kprobe;
+mod kprobe_multi;
 pub(crate) mod library;
 mod link;
+mod links;
+mod netfilter;
+mod netns;
+mod pattern;
+mod perf_event;
+mod pmu;
+mod process;
+mod prog_attach;
+mod raw_tracepoint;
+mod socket;
+mod sockmap;
 pub(crate) mod symbol;
+mod tc;
+mod tcx;
 mod tracepoint;
+mod tracing;
 mod uprobe;
+mod uprobe_multi;
+mod xdp;
 
-pub use link::{Link, Links};
+pub use cgroup::Cgroup;
+pub use iter::Iter;
+pub use kprobe::{Kprobe, Ksyscall};
+pub use kprobe_multi::KprobeMulti;
+pub use link::Link;
+pub use links::Links;
+pub use netfilter::{Netfilter, NetfilterHook};
+pub use netns::Netns;
+pub use perf_event::PerfEvent;
+pub use raw_tracepoint::RawTracepoint;
+pub use socket::SocketFilter;
+pub use sockmap::Sockmap;
+pub use tc::Tc;
+pub use tcx::Tcx;
 pub use tracepoint::Tracepoint;
+pub use tracing::Tracing;
 pub use uprobe::Uprobe;
+pub use uprobe_multi::UprobeMulti;
+pub use xdp::{Xdp, XdpMode};
 
-use crate::{Error, Program, object::Target};
+use crate::{Error, Program, ProgramType, object::Target, sys::link::attach_type};
 
 impl Program {
     /// Attaches the program where its section's name says.
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the name does not say where, or names a place that this loader cannot attach to;
-    /// otherwise as [`Uprobe::attach`] and [`Tracepoint::attach`].
+    /// [`Error::Unfit`] if the name does not say where, or names a place that this loader cannot attach to; otherwise as
+    /// the type that attaches programs of this kind, e.g. [`Uprobe::attach`].
     pub fn attach(&self) -> Result<Link, Error> {
-        match &self.spec().section.target {
+        let section = &self.spec().section;
+        match &section.target {
             Some(Target::Uprobe { library, symbol, offset, on_return }) => {
                 Uprobe::new(library, symbol).offset(*offset).on_return(*on_return).attach(self)
             }
+            Some(Target::UprobeMulti { library, pattern, on_return }) => {
+                UprobeMulti::new(library, pattern).on_return(*on_return).attach(self)
+            }
+            Some(Target::Kprobe { function, offset, on_return }) => {
+                Kprobe::new(function).offset(*offset).on_return(*on_return).attach(self)
+            }
+            Some(Target::KprobeMulti { pattern, on_return }) => {
+                KprobeMulti::new(pattern).on_return(*on_return).attach(self)
+            }
+            Some(Target::Ksyscall { name, on_return }) => Ksyscall::new(name).on_return(*on_return).attach(self),
             Some(Target::Tracepoint { category, name }) => Tracepoint::new(category, name).attach(self),
-            Some(_) => Err(self.unattachable("this loader cannot attach programs of this kind")),
-            None => Err(self.unattachable("its name does not say where: attach the program by hand")),
+            Some(Target::RawTracepoint { name }) => RawTracepoint::new(name).attach(self),
+            Some(Target::Btf { .. }) => match section.expected_attach_type {
+                attach_type::TRACE_ITER => Iter::new().attach(self),
+                attach_type::LSM_CGROUP => {
+                    Err(self.unattachable("it needs a cgroup: attach it by hand, with `Cgroup`"))
+                }
+                _ => Tracing::new().attach(self),
+            },
+            Some(Target::Usdt { .. }) => Err(self.unattachable("this loader cannot attach programs of this kind")),
+            Some(Target::Label(_)) | None => Err(self.unattachable(by_hand(section.program_type))),
         }
     }
 
@@ -36,4 +115,58 @@ impl Program {
             why: why.to_owned(),
         }
     }
+
+    /// Refuses programs of other kinds, in better words than the kernel's EINVAL.
+    fn must_be(&self, kinds: &[ProgramType], what: &str) -> Result<(), Error> {
+        let kind = self.spec().section.program_type;
+        if kinds.contains(&kind) {
+            return Ok(());
+        }
+        let kinds: Vec<_> = kinds.iter().map(ToString::to_string).collect();
+        Err(Error::Unfit {
+            attempt: format!("attach the program `{}` to {what}", self.name()),
+            why: format!("it is a program of the kind {kind}; {} is needed", kinds.join(" or ")),
+        })
+    }
+}
+
+/// What to do with a program whose name does not say where.
+fn by_hand(kind: ProgramType) -> &'static str {
+    use ProgramType as T;
+    match kind {
+        T::XDP => "its name does not say where: attach the program by hand, with `Xdp`",
+        T::SCHED_CLS => "its name does not say where: attach the program by hand, with `Tc` or `Tcx`",
+        T::PERF_EVENT => "its name does not say where: attach the program by hand, with `PerfEvent`",
+        T::SOCKET_FILTER | T::SK_REUSEPORT => {
+            "its name does not say where: attach the program by hand, with `SocketFilter`"
+        }
+        T::SK_SKB | T::SK_MSG => "its name does not say where: attach the program by hand, with `Sockmap`",
+        T::SK_LOOKUP | T::FLOW_DISSECTOR => "its name does not say where: attach the program by hand, with `Netns`",
+        T::NETFILTER => "its name does not say where: attach the program by hand, with `Netfilter`",
+        T::CGROUP_SKB
+        | T::CGROUP_SOCK
+        | T::CGROUP_SOCK_ADDR
+        | T::CGROUP_DEVICE
+        | T::CGROUP_SYSCTL
+        | T::CGROUP_SOCKOPT
+        | T::SOCK_OPS => "its name does not say where: attach the program by hand, with `Cgroup`",
+        T::SYSCALL => "it hangs on nothing: run it, with `Program::test_run`",
+        T::SCHED_ACT | T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL | T::LIRC_MODE2 | T::STRUCT_OPS => {
+            "this loader cannot attach programs of this kind"
+        }
+        _ => "its name does not say where: attach the program by hand",
+    }
+}
+
+/// The index of the network device `name`, e.g. `lo`, in this process's network namespace.
+///
+/// # Errors
+///
+/// [`Error::Unfit`] if there is no such device.
+pub fn interface_index(name: &str) -> Result<u32, Error> {
+    let unfit = || Error::Unfit {
+        attempt: format!("find the network device `{name}`"),
+        why: "there is none of that name (`ip link` lists them)".to_owned(),
+    };
+    crate::sys::process::interface_index(name).ok_or_else(unfit)
 }

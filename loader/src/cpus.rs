@@ -9,7 +9,19 @@ use std::{fs, io, path::Path};
 ///
 /// If `/sys/devices/system/cpu/possible` cannot be read or is not a CPU list.
 pub(crate) fn possible() -> io::Result<Vec<u32>> {
-    let path = Path::new("/sys/devices/system/cpu/possible");
+    list(Path::new("/sys/devices/system/cpu/possible"))
+}
+
+/// The CPUs that run now, ascending.
+///
+/// # Errors
+///
+/// If `/sys/devices/system/cpu/online` cannot be read or is not a CPU list.
+pub(crate) fn online() -> io::Result<Vec<u32>> {
+    list(Path::new("/sys/devices/system/cpu/online"))
+}
+
+fn list(path: &Path) -> io::Result<Vec<u32>> {
     let text = fs::read_to_string(path)
         .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))?;
     parse(&text).ok_or_else(|| {

@@ -36,7 +36,11 @@ mod program;
 mod program_type;
 mod sys;
 
-pub use attach::{Link, Links, Tracepoint, Uprobe};
+pub use attach::{
+    Cgroup, Iter, Kprobe, KprobeMulti, Ksyscall, Link, Links, Netfilter, NetfilterHook, Netns, PerfEvent,
+    RawTracepoint, SocketFilter, Sockmap, Tc, Tcx, Tracepoint, Tracing, Uprobe, UprobeMulti, Xdp, XdpMode,
+    interface_index,
+};
 #[cfg(feature = "perf")]
 pub use buffers::PerfEventArray;
 pub use error::Error;
@@ -45,7 +49,7 @@ pub use map::{Map, PerCpu};
 pub use map_flags::MapFlags;
 pub use map_type::MapType;
 pub use object::{MapSpec, Object, Pinning, ProgramSpec, Section, SetAside, Target};
-pub use program::Program;
+pub use program::{Outcome, Program, Run};
 pub use program_type::ProgramType;
 pub use sys::Errno;
 

@@ -15,7 +15,7 @@ use crate::{
     Errno, Error, Links, Map, MapSpec, Object, Program,
     object::no_such,
     probe::{self, Support, charged},
-    program::Shared,
+    program::{Shared, Targets},
     sys::bpf,
 };
 
@@ -44,14 +44,17 @@ impl Object {
         let maps = self.create_maps(btf.as_ref().map(AsFd::as_fd))?;
         let places = self.maps.iter().filter_map(|spec| Some((spec.place, maps.get(&spec.name)?.as_fd().as_raw_fd())));
         let places: HashMap<_, _> = places.collect();
+        let wanted = || self.programs.iter().filter(|program| program.section.wanted);
+        let targets = Targets::find(wanted())?;
         let shared = Shared {
             license: self.license(),
             kernel_version: self.kernel_version,
             relocated: &relocated,
             btf: btf.as_ref().map(AsFd::as_fd),
+            targets: &targets,
         };
         let mut programs = Vec::new();
-        for spec in self.programs.iter().filter(|program| program.section.wanted) {
+        for spec in wanted() {
             let linked = self.link(spec, &places)?;
             programs.push(Program::load(spec.clone(), &linked, &shared)?);
         }

@@ -4,14 +4,12 @@
 //! is put to the kernel itself, when it is first needed, and the answer is kept for the life of the process.
 
 mod btf;
+mod links;
 
-use std::{
-    fmt, io,
-    os::fd::{AsFd, OwnedFd},
-    sync::OnceLock,
-};
+use std::{fmt, io, os::fd::OwnedFd, sync::OnceLock};
 
 use aya_obj::{btf::BtfFeatures, generated::bpf_insn};
+pub use links::{cgroup_link, kprobe_multi, netkit_link, perf_link, tcx_link, uprobe_multi, uprobe_multi_pid};
 
 use crate::{
     MapType, ProgramType,
@@ -86,34 +84,22 @@ pub fn perf_event_array() -> Support {
     })
 }
 
-/// Links on perf events: the way to attach a probe or tracepoint that can be pinned and replaced.
-#[must_use]
-pub fn perf_link() -> Support {
-    static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || {
-        let answer = nothing(ProgramType::TRACEPOINT).and_then(|program| bpf::link_create_nowhere(program.as_fd()));
-        match answer {
-            Err(error) if error.raw_os_error() == Some(libc::EBADF) => Support::Yes,
-            answer => support(answer, "5.15"),
-        }
-    })
-}
-
 /// A program that does nothing, for questions that need one.
-fn nothing(program_type: ProgramType) -> io::Result<OwnedFd> {
+fn nothing(program_type: ProgramType, expected_attach_type: u32) -> io::Result<OwnedFd> {
     let instruction =
         |code, imm| bpf_insn { code, _bitfield_align_1: [], _bitfield_1: bpf_insn::new_bitfield_1(0, 0), off: 0, imm };
     const MOV_R0: u8 = 0xb7;
     const EXIT: u8 = 0x95;
     let program = bpf::Program {
         program_type,
-        expected_attach_type: 0,
+        expected_attach_type,
         flags: 0,
         name: "nothing",
         instructions: &[instruction(MOV_R0, 0), instruction(EXIT, 0)],
         license: c"GPL",
         kernel_version: 0,
         btf: None,
+        target: bpf::BtfTarget::default(),
     };
     charged(|| bpf::prog_load(&program, &mut [], "loads a program that does nothing, to ask a question with"))
 }

@@ -1,6 +1,11 @@
 //! Programs: through the verifier into the kernel.
 
+mod run;
+mod target;
 mod verifier;
+
+pub use run::{Outcome, Run};
+pub(crate) use target::Targets;
 
 use std::{
     ffi::CStr,
@@ -14,10 +19,11 @@ use crate::{
     Error,
     core_relo::{Applied, unresolved},
     object::{ProgramSpec, link::Linked},
-    probe::charged,
+    probe::{self, charged},
     sys::{
         Errno,
         bpf::{self, Info},
+        link::attach_type,
     },
 };
 
@@ -35,6 +41,8 @@ pub(crate) struct Shared<'a> {
     /// What CO-RE made of the instructions, to explain a refusal by it.
     pub(crate) relocated: &'a [Applied],
     pub(crate) btf: Option<BorrowedFd<'a>>,
+    /// Where in the kernel's BTF those are that hang on something there.
+    pub(crate) targets: &'a Targets,
 }
 
 /// `BPF_F_SLEEPABLE`
@@ -43,7 +51,9 @@ const SLEEPABLE: u32 = 1 << 4;
 const XDP_HAS_FRAGS: u32 = 1 << 5;
 
 impl Program {
-    pub(crate) fn load(spec: ProgramSpec, linked: &Linked, shared: &Shared<'_>) -> Result<Self, Error> {
+    pub(crate) fn load(mut spec: ProgramSpec, linked: &Linked, shared: &Shared<'_>) -> Result<Self, Error> {
+        let target = shared.targets.of(&spec)?;
+        one_by_one_where_need_be(&mut spec);
         let program = bpf::Program {
             program_type: spec.section.program_type,
             expected_attach_type: spec.section.expected_attach_type,
@@ -54,6 +64,7 @@ impl Program {
             license: shared.license,
             kernel_version: shared.kernel_version,
             btf: shared.btf.map(|fd| Info { fd, func_info: &linked.func_info, line_info: &linked.line_info }),
+            target,
         };
         let program = verify(&program, shared.relocated)?;
         Ok(Self { spec, program })
@@ -75,6 +86,21 @@ impl Program {
 impl AsFd for Program {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.program.as_fd()
+    }
+}
+
+/// A program for many places at once hangs on one link, if the kernel has such links, and must be loaded for it. Where there
+/// are none it hangs on a perf event for each place, as an ordinary probe.
+fn one_by_one_where_need_be(spec: &mut ProgramSpec) {
+    let kind = &mut spec.section.expected_attach_type;
+    let answer = match *kind {
+        attach_type::TRACE_KPROBE_MULTI => probe::kprobe_multi(),
+        attach_type::TRACE_UPROBE_MULTI => probe::uprobe_multi(),
+        _ => return,
+    };
+    if !answer.is_yes() {
+        debug!("`{}` is loaded as an ordinary probe: links on many places at once are {answer}", spec.name);
+        *kind = 0;
     }
 }
 

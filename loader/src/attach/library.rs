@@ -47,7 +47,7 @@ const CACHE: &str = "/etc/ld.so.cache";
 const DEFAULT: [&str; 4] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib"];
 
 /// Whether a file's name is what `library` asks for.
-fn answers(file: &str, library: &str) -> bool {
+pub(super) fn answers(file: &str, library: &str) -> bool {
     file == library
         || !library.contains(".so")
             && file.strip_prefix(library).is_some_and(|rest| rest == ".so" || rest.starts_with(".so."))

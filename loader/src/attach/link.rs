@@ -1,40 +1,85 @@
 //! Links: what keeps a program attached.
+//!
+//! The kernel has four ways to tie a program to something, and this crate's [`Link`] is any of them:
+//!
+//! | way | what holds the program | gone with the process | pins |
+//! | --- | --- | --- | --- |
+//! | a link | the link's descriptor | yes | yes |
+//! | a perf event (before 5.15) | the event's descriptor | yes | no |
+//! | several of these, one for each place or CPU | all of them | yes | no |
+//! | a call that attaches, and another that detaches | what it is attached to | no | no |
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-use log::debug;
-
-use crate::{
-    Error, Program,
-    probe::{self, Support},
-    sys::{bpf, perf_event},
+use std::{
+    ffi::CString,
+    fmt::Debug,
+    fs::{self, File},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
 };
 
-/// A program attached to something. Dropping it detaches; so does the end of the process, however it comes.
+use log::{debug, warn};
+
+use crate::{
+    Error, Links, Program,
+    probe::{self, Support},
+    sys::{bpf, link, perf_event},
+};
+
+/// A program attached to something. Dropping it detaches; so does the end of the process, however it comes, unless the
+/// program hangs on something that has no links (see the types that attach).
 #[must_use = "dropping a link detaches the program"]
 #[derive(Debug)]
 pub struct Link {
-    /// The kernel's link, where it has one for perf events (5.15).
-    link: Option<OwnedFd>,
-    /// The perf event that the program hangs on. Without a link, it alone keeps the program attached.
-    event: OwnedFd,
+    /// Which program on what, for errors.
+    what: String,
+    held: Held,
 }
 
+#[derive(Debug)]
+enum Held {
+    /// The kernel's link, with the perf event that it ties the program to, if it is one.
+    Link { link: OwnedFd, _event: Option<OwnedFd> },
+    /// The perf event that the program hangs on.
+    Event(OwnedFd),
+    /// A program in several places.
+    Several(Links),
+    /// Dropping this makes the call that detaches.
+    Call { _detach: Box<dyn Detach> },
+}
+
+/// Something whose drop detaches a program.
+pub(super) trait Detach: Debug + Send + Sync {}
+
 impl Link {
+    /// A link of the kernel's.
+    pub(super) fn kernels(program: &Program, what: &str, link: OwnedFd) -> Self {
+        debug!("`{}` is attached to {what} by a link", program.name());
+        Self { what: named(program, what), held: Held::Link { link, _event: None } }
+    }
+
+    /// A program in several places.
+    pub(super) fn several(program: &Program, what: &str, links: Links) -> Self {
+        Self { what: named(program, what), held: Held::Several(links) }
+    }
+
+    /// A program attached by a call, named in the log.
+    pub(super) fn by_call(program: &Program, what: &str, call: &str, detach: impl Detach + 'static) -> Self {
+        debug!("`{}` is attached to {what} by {call}", program.name());
+        Self { what: named(program, what), held: Held::Call { _detach: Box::new(detach) } }
+    }
+
     /// Hangs `program` on an open perf event.
     pub(super) fn on_event(program: &Program, event: OwnedFd, cookie: u64, what: &str) -> Result<Self, Error> {
-        let failed = |error| Error::kernel(format!("attach the program `{}` to {what}", program.name()), &error);
+        let failed = |error| failed(program, what, &error);
         match probe::perf_link() {
             Support::Yes => {
-                debug!("`{}` is attached to {what} by a link", program.name());
-                let link = bpf::link_create_perf_event(
-                    program.as_fd(),
-                    event.as_fd(),
-                    cookie,
-                    "ties the program to the event; closing the link unties it",
-                )
-                .map_err(failed)?;
-                Ok(Self { link: Some(link), event })
+                debug!("`{}` is attached to {what} by a link on a perf event", program.name());
+                let why = "ties the program to the event; closing the link unties it";
+                let link = link::create_perf_event(program.as_fd(), event.as_fd(), cookie, why).map_err(failed)?;
+                Ok(Self { what: named(program, what), held: Held::Link { link, _event: Some(event) } })
             }
             answer => {
                 if cookie != 0 {
@@ -52,66 +97,139 @@ impl Link {
                 .map_err(failed)?;
                 perf_event::enable(event.as_fd(), "makes sure that the event is enabled: a program runs only then")
                     .map_err(failed)?;
-                Ok(Self { link: None, event })
+                Ok(Self { what: named(program, what), held: Held::Event(event) })
             }
         }
     }
 
-    /// The kernel's link, if it was attached by one (Linux 5.15 for perf events).
+    /// The kernel's link, if it was attached by a single one.
     #[must_use]
     pub fn as_link_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.link.as_ref().map(AsFd::as_fd)
+        match &self.held {
+            Held::Link { link, .. } => Some(link.as_fd()),
+            _ => None,
+        }
     }
 
-    /// Leaves the program attached until the process ends, however it ends.
+    /// The perf event that alone keeps the program attached, on kernels without links on perf events (before 5.15).
+    #[must_use]
+    pub fn as_event_fd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.held {
+            Held::Event(event) => Some(event.as_fd()),
+            _ => None,
+        }
+    }
+
+    /// The links that this one consists of, if the program hangs on several places by one each; none otherwise.
+    pub fn each(&self) -> &[Self] {
+        match &self.held {
+            Held::Several(links) => links.as_slice(),
+            _ => &[],
+        }
+    }
+
+    /// Leaves the program attached until the process ends, however it ends; where the kernel has no link for this kind of
+    /// program, even longer.
     pub fn forget(self) {
         std::mem::forget(self);
     }
-}
 
-impl AsFd for Link {
-    /// The descriptor that keeps the program attached.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.link.as_ref().unwrap_or(&self.event).as_fd()
+    /// Gives the link a name in a BPF file system, such as `/sys/fs/bpf/NAME`. As long as it is there the program stays
+    /// attached, whatever becomes of this value and this process; to detach, remove the file and drop all links.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if the program was not attached by a single link of the kernel's; [`Error::Kernel`] if the kernel
+    /// refuses: EEXIST if the name is taken, EINVAL or EPERM if the path is in no BPF file system.
+    pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let path = path.as_ref();
+        let attempt = format!("pin {} at {}", self.what, path.display());
+        let Some(link) = self.as_link_fd() else {
+            let why = match &self.held {
+                Held::Several(_) => "it hangs on several places by a link each: pin those, `Link::each`",
+                Held::Event(_) => {
+                    "this kernel has no links on perf events (Linux 5.15), and nothing else can be pinned"
+                }
+                _ => "the kernel has no link for it, and nothing else can be pinned",
+            };
+            return Err(Error::Unfit { attempt, why: why.to_owned() });
+        };
+        let why = "gives the link a name that keeps it alive without us";
+        bpf::obj_pin(&c_path(path, &attempt)?, link, why).map_err(|error| refused_path(attempt, &error))
+    }
+
+    /// The link that somebody has pinned at `path`. Dropping it does not detach as long as the pin is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] if there is nothing (ENOENT) or it may not be opened; [`Error::Unfit`] if it is no link.
+    pub fn from_pin(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let attempt = format!("open the link pinned at {}", path.display());
+        let link = bpf::obj_get(&c_path(path, &attempt)?, "opens the link that is pinned there")
+            .map_err(|error| refused_path(attempt.clone(), &error))?;
+        // The command opens maps and programs as well.
+        let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", link.as_raw_fd()));
+        if about.is_ok_and(|about| !about.contains("link_type:")) {
+            return Err(Error::Unfit { attempt, why: "what is pinned there is no link".to_owned() });
+        }
+        Ok(Self { what: format!("the link of {}", path.display()), held: Held::Link { link, _event: None } })
+    }
+
+    /// Starts one reading of an iterator (Linux 5.8), if this is a link of one: the kernel walks, the program writes, and
+    /// what it writes is read here as text or bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if this is no link of the kernel's; [`Error::Kernel`] with EINVAL if it is one, of something else.
+    pub fn read_iterator(&self) -> Result<File, Error> {
+        let attempt = format!("read {}", self.what);
+        let Some(link) = self.as_link_fd() else {
+            return Err(Error::Unfit { attempt, why: "it is no iterator".to_owned() });
+        };
+        link::iter_create(link, "starts one reading of the iterator").map(File::from).map_err(|error| {
+            let plain = Error::kernel(attempt, &error);
+            if error.raw_os_error() == Some(libc::EINVAL) {
+                plain.advise("is it the link of an iterator?")
+            } else {
+                plain
+            }
+        })
     }
 }
 
-/// Links that are dropped in the reverse order of their making: what was attached last is detached first.
-///
-/// That is more than tidy. If a program on a function's return counts on what one on its entry has left, it is attached
-/// after that one, and has to go before it.
-#[must_use = "dropping links detaches the programs"]
-#[derive(Debug, Default)]
-pub struct Links(Vec<Link>);
+fn named(program: &Program, what: &str) -> String {
+    format!("the link of `{}` on {what}", program.name())
+}
 
-impl Links {
-    /// Adds one that will be dropped before all others.
-    pub fn push(&mut self, link: Link) {
-        self.0.push(link);
-    }
+/// The error of an attempt to attach.
+pub(super) fn failed(program: &Program, what: &str, error: &std::io::Error) -> Error {
+    Error::kernel(format!("attach the program `{}` to {what}", program.name()), error)
+}
 
-    /// The links, in the order of their making.
-    pub fn iter(&self) -> std::slice::Iter<'_, Link> {
-        self.0.iter()
-    }
-
-    /// Leaves all programs attached until the process ends.
-    pub fn forget(mut self) {
-        self.0.drain(..).for_each(Link::forget);
+/// Says that a program could not be detached; a drop has nobody else to tell.
+pub(super) fn detached(what: &str, answer: std::io::Result<()>) {
+    match answer {
+        Ok(()) => {}
+        // Somebody else has detached it, or what it was attached to is gone.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {}
+        Err(error) => warn!("cannot detach a program from {what}: {}", crate::Errno::of(&error)),
     }
 }
 
-impl<'l> IntoIterator for &'l Links {
-    type Item = &'l Link;
-    type IntoIter = std::slice::Iter<'l, Link>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
+fn c_path(path: &Path, attempt: &str) -> Result<CString, Error> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| Error::Unfit { attempt: attempt.to_owned(), why: "its path holds a NUL byte".to_owned() })
 }
 
-impl Drop for Links {
-    fn drop(&mut self) {
-        while self.0.pop().is_some() {}
+fn refused_path(attempt: String, error: &std::io::Error) -> Error {
+    let plain = Error::kernel(attempt, error);
+    match error.raw_os_error() {
+        Some(libc::EEXIST) => plain.advise("the name is taken: remove the file, or choose another"),
+        Some(libc::ENOENT) => plain.advise("there is no such file or folder"),
+        Some(libc::EINVAL | libc::EPERM | libc::EACCES) => plain.advise(
+            "it must be in a BPF file system: `mount -t bpf bpf /sys/fs/bpf`, as root or with CAP_BPF and the right to write there",
+        ),
+        _ => plain,
     }
 }

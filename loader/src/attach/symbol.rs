@@ -4,11 +4,7 @@
 //! meant unless a version is given. Two kinds of symbol look like functions and are not: an *import* is defined in some
 //! other file, and an *IFUNC* is a resolver that the dynamic loader runs once to choose among several functions.
 
-use std::{
-    fs::File,
-    io::{self, BufReader},
-    path::Path,
-};
+use std::{collections::BTreeMap, fs::File, io::BufReader, path::Path};
 
 use object::{
     Endianness, FileKind, ReadCache, ReadRef,
@@ -16,6 +12,7 @@ use object::{
     read::elf::{FileHeader, ProgramHeader, Sym, SymbolTable, VersionTable},
 };
 
+use super::pattern;
 use crate::Error;
 
 /// A function found in a file.
@@ -27,18 +24,83 @@ pub(crate) struct Function {
 
 /// Finds `symbol` (`name`, `name@VERSION` or `name@@VERSION`) in the file at `path`.
 pub(crate) fn find(path: &Path, symbol: &str) -> Result<Function, Error> {
-    let failed = |why: String| Error::Symbol { symbol: symbol.to_owned(), library: path.display().to_string(), why };
-    if !path.is_file() {
-        return Err(failed("it is not a file".to_owned()));
+    let wanted = Wanted::read(symbol);
+    let answer = read(path).and_then(|(data, kind)| match kind {
+        FileKind::Elf32 => search::<FileHeader32<Endianness>, _>(&data, &wanted),
+        _ => search::<FileHeader64<Endianness>, _>(&data, &wanted),
+    });
+    answer.map_err(|why| failed(path, symbol, why))
+}
+
+/// Where in the file the code lies that the file itself puts at `address`.
+pub(crate) fn at_address(path: &Path, address: u64) -> Result<Function, Error> {
+    fn search<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+        data: R,
+        address: u64,
+    ) -> Result<Function, String> {
+        let header = Elf::parse(data).map_err(broken)?;
+        file_offset::<Elf, R>(header, header.endian().map_err(broken)?, data, address)
     }
-    let file = File::open(path).map_err(|error: io::Error| failed(error.to_string()))?;
+    let answer = read(path).and_then(|(data, kind)| match kind {
+        FileKind::Elf32 => search::<FileHeader32<Endianness>, _>(&data, address),
+        _ => search::<FileHeader64<Endianness>, _>(&data, address),
+    });
+    answer.map_err(|why| failed(path, &format!("{address:#x}"), why))
+}
+
+/// All functions whose names fit `pattern`, by where they are; one that has several names is there once.
+pub(crate) fn matching(path: &Path, pattern: &str) -> Result<BTreeMap<u64, String>, Error> {
+    fn search<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+        data: R,
+        pattern: &[u8],
+    ) -> Result<BTreeMap<u64, String>, String> {
+        let header = Elf::parse(data).map_err(broken)?;
+        let endian = header.endian().map_err(broken)?;
+        let sections = header.sections(endian, data).map_err(broken)?;
+        let mut found = BTreeMap::new();
+        for kind in [elf::SHT_DYNSYM, elf::SHT_SYMTAB] {
+            let symbols = sections.symbols(endian, data, kind).map_err(broken)?;
+            for symbol in symbols.iter() {
+                let Ok(name) = symbol.name(endian, symbols.strings()) else { continue };
+                let name = name.split(|&byte| byte == b'@').next().unwrap_or_default();
+                let is_function = symbol.st_type() == elf::STT_FUNC && !symbol.is_undefined(endian);
+                if !is_function || !pattern::fits(pattern, name) {
+                    continue;
+                }
+                let place = file_offset::<Elf, R>(header, endian, data, symbol.st_value(endian).into());
+                if let Ok(function) = place {
+                    found.entry(function.file_offset).or_insert_with(|| String::from_utf8_lossy(name).into_owned());
+                }
+            }
+        }
+        if found.is_empty() { Err("the file has no function that fits".to_owned()) } else { Ok(found) }
+    }
+    let answer = read(path).and_then(|(data, kind)| match kind {
+        FileKind::Elf32 => search::<FileHeader32<Endianness>, _>(&data, pattern.as_bytes()),
+        _ => search::<FileHeader64<Endianness>, _>(&data, pattern.as_bytes()),
+    });
+    answer.map_err(|why| failed(path, pattern, why))
+}
+
+fn failed(path: &Path, symbol: &str, why: String) -> Error {
+    Error::Symbol { symbol: symbol.to_owned(), library: path.display().to_string(), why }
+}
+
+fn broken(error: object::Error) -> String {
+    format!("its ELF structure is broken: {error}")
+}
+
+/// The file, read piece by piece as it is asked for, and whether it is of 32 or 64 bits.
+pub(super) fn read(path: &Path) -> Result<(ReadCache<BufReader<File>>, FileKind), String> {
+    if !path.is_file() {
+        return Err("it is not a file".to_owned());
+    }
+    let file = File::open(path).map_err(|error| error.to_string())?;
     let data = ReadCache::new(BufReader::new(file));
-    let answer = match FileKind::parse(&data) {
-        Ok(FileKind::Elf64) => search::<FileHeader64<Endianness>, _>(&data, &Wanted::read(symbol)),
-        Ok(FileKind::Elf32) => search::<FileHeader32<Endianness>, _>(&data, &Wanted::read(symbol)),
+    match FileKind::parse(&data) {
+        Ok(kind @ (FileKind::Elf64 | FileKind::Elf32)) => Ok((data, kind)),
         _ => Err("it is no ELF file".to_owned()),
-    };
-    answer.map_err(failed)
+    }
 }
 
 /// What was asked for.
@@ -69,15 +131,14 @@ where
     Elf: FileHeader<Endian = Endianness>,
     R: ReadRef<'data>,
 {
-    let text = |error: object::Error| format!("its ELF structure is broken: {error}");
-    let header = Elf::parse(data).map_err(text)?;
-    let endian = header.endian().map_err(text)?;
-    let sections = header.sections(endian, data).map_err(text)?;
-    let versions = sections.versions(endian, data).map_err(text)?;
+    let header = Elf::parse(data).map_err(broken)?;
+    let endian = header.endian().map_err(broken)?;
+    let sections = header.sections(endian, data).map_err(broken)?;
+    let versions = sections.versions(endian, data).map_err(broken)?;
     let mut seen = Seen::default();
     // The dynamic symbols have versions; the full table, if it was not stripped, has static functions, too.
     for (kind, versions) in [(elf::SHT_DYNSYM, versions.as_ref()), (elf::SHT_SYMTAB, None)] {
-        let symbols = sections.symbols(endian, data, kind).map_err(text)?;
+        let symbols = sections.symbols(endian, data, kind).map_err(broken)?;
         if let Some(address) = in_table(endian, &symbols, versions, wanted, &mut seen) {
             return file_offset::<Elf, R>(header, endian, data, address);
         }

@@ -5,7 +5,7 @@ use std::{fs, io, path::PathBuf};
 use super::Link;
 use crate::{
     Error, Program,
-    sys::perf_event::{self, Event},
+    sys::perf_event::{self, Event, Scope},
 };
 
 /// A tracepoint to attach to.
@@ -13,13 +13,21 @@ use crate::{
 pub struct Tracepoint {
     category: String,
     name: String,
+    cookie: u64,
 }
 
 impl Tracepoint {
     /// The tracepoint `name` in `category`, e.g. `task` and `task_newtask`.
     #[must_use]
     pub fn new(category: &str, name: &str) -> Self {
-        Self { category: category.to_owned(), name: name.to_owned() }
+        Self { category: category.to_owned(), name: name.to_owned(), cookie: 0 }
+    }
+
+    /// A number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
+    #[must_use]
+    pub fn cookie(mut self, cookie: u64) -> Self {
+        self.cookie = cookie;
+        self
     }
 
     /// Attaches `program`, for all processes and CPUs.
@@ -34,11 +42,11 @@ impl Tracepoint {
             self.id().map_err(|error| Error::Unfit { attempt: format!("attach to {what}"), why: error.to_string() })?;
         let event = perf_event::open(
             Event::Tracepoint { id },
-            None,
+            Scope::Everybody,
             "opens the tracepoint as an event that a program can hang on",
         )
         .map_err(|error| Error::kernel(format!("open {what}"), &error))?;
-        Link::on_event(program, event, 0, &what)
+        Link::on_event(program, event, self.cookie, &what)
     }
 
     /// The number that the kernel knows the tracepoint by.

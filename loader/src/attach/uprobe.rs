@@ -5,12 +5,12 @@
 //! when hit it replaces the return address on the stack, so that the thread comes by once more on its way out.
 //! (`kernel/events/uprobes.c`, `kernel/trace/trace_uprobe.c`.)
 
-use std::{ffi::CString, fs, io, os::unix::ffi::OsStrExt, path::PathBuf};
+use std::{ffi::CString, io, os::unix::ffi::OsStrExt, path::PathBuf};
 
-use super::{Link, library, symbol};
+use super::{Link, library, pmu::Pmu, process, symbol};
 use crate::{
     Error, Program,
-    sys::perf_event::{self, Event},
+    sys::perf_event::{self, Event, Scope},
 };
 
 /// A function in a library or executable to attach to. Linux 4.17.
@@ -24,12 +24,38 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct Uprobe {
-    library: String,
-    symbol: String,
+    file: Library,
+    place: Place,
     offset: u64,
     on_return: bool,
     pid: Option<u32>,
     cookie: u64,
+    listeners: u32,
+}
+
+/// A file, and who is asked for it.
+#[derive(Debug, Clone)]
+pub(super) struct Library {
+    pub(super) name: String,
+    /// Whose view of the file system, and whose mapped files; `None` is our own.
+    pub(super) seen_by: Option<u32>,
+}
+
+impl Library {
+    pub(super) fn find(&self) -> Result<PathBuf, Error> {
+        match self.seen_by {
+            None => library::find(&self.name),
+            Some(pid) => process::find(pid, &self.name),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Symbol(String),
+    Address(u64),
+    /// Bytes from the file's start.
+    Byte(u64),
 }
 
 impl Uprobe {
@@ -39,14 +65,40 @@ impl Uprobe {
     /// versioned (`getaddrinfo@GLIBC_2.2.5`); without a version the default one is meant.
     #[must_use]
     pub fn new(library: &str, symbol: &str) -> Self {
+        Self::at(library, Place::Symbol(symbol.to_owned()))
+    }
+
+    /// The instruction at `address`, as the file itself counts addresses (`nm`, `objdump -d`): those of a process less where
+    /// the file is mapped in it.
+    #[must_use]
+    pub fn at_address(library: &str, address: u64) -> Self {
+        Self::at(library, Place::Address(address))
+    }
+
+    /// The instruction at `byte` of the file, counted from its start.
+    #[must_use]
+    pub fn at_byte(library: &str, byte: u64) -> Self {
+        Self::at(library, Place::Byte(byte))
+    }
+
+    fn at(library: &str, place: Place) -> Self {
         Self {
-            library: library.to_owned(),
-            symbol: symbol.to_owned(),
+            file: Library { name: library.to_owned(), seen_by: None },
+            place,
             offset: 0,
             on_return: false,
             pid: None,
             cookie: 0,
+            listeners: 0,
         }
+    }
+
+    /// Looks the library up as the process `pid` sees it: a name without a slash among the files that it has mapped, a path
+    /// in its own file system (which in a container is another one). Says nothing about who is probed: see [`Uprobe::pid`].
+    #[must_use]
+    pub fn seen_by(mut self, pid: u32) -> Self {
+        self.file.seen_by = Some(pid);
+        self
     }
 
     /// Attaches `offset` bytes behind the function's start, where an instruction must begin.
@@ -79,16 +131,29 @@ impl Uprobe {
         self
     }
 
-    /// The file and the place in it, in bytes from its start, where the probe will be. Needs no privileges.
+    /// Where in the file the 16-bit counter lies that tells the probed program how many listen at this place; the kernel
+    /// keeps it up to date (`ref_ctr_offset`, Linux 4.20). Programs with statically defined tracepoints have such counters.
+    #[must_use]
+    pub fn listeners(mut self, byte: u32) -> Self {
+        self.listeners = byte;
+        self
+    }
+
+    /// The file and the place in it, in bytes from its start, where the probe will be. Needs no privileges, unless the
+    /// library is looked up as somebody else sees it.
     ///
     /// # Errors
     ///
     /// [`Error::Library`] or [`Error::Symbol`] if there is no such function.
     pub fn locate(&self) -> Result<(PathBuf, u64), Error> {
-        let path = library::find(&self.library)?;
-        let function = symbol::find(&path, &self.symbol)?;
-        let offset = function.file_offset.checked_add(self.offset).ok_or_else(|| Error::Symbol {
-            symbol: self.symbol.clone(),
+        let path = self.file.find()?;
+        let start = match &self.place {
+            Place::Symbol(name) => symbol::find(&path, name)?.file_offset,
+            Place::Address(address) => symbol::at_address(&path, *address)?.file_offset,
+            Place::Byte(byte) => *byte,
+        };
+        let offset = start.checked_add(self.offset).ok_or_else(|| Error::Symbol {
+            symbol: self.place.to_string(),
             library: path.display().to_string(),
             why: format!("the offset {:#x} reaches beyond any file", self.offset),
         })?;
@@ -103,68 +168,42 @@ impl Uprobe {
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (path, offset) = self.locate()?;
         let what =
-            format!("{}`{}` in {}", if self.on_return { "the return of " } else { "" }, self.symbol, path.display());
+            format!("{}`{}` in {}", if self.on_return { "the return of " } else { "" }, self.place, path.display());
         let attempt = || format!("put a probe on {what}");
 
-        let pmu = Pmu::read().map_err(|error| Error::Unfit { attempt: attempt(), why: error.to_string() })?;
+        let pmu = Pmu::uprobe().map_err(|error| Error::Unfit { attempt: attempt(), why: error.to_string() })?;
         let c_path = CString::new(path.as_os_str().as_bytes())
             .map_err(|_| Error::Unfit { attempt: attempt(), why: "its path holds a NUL byte".to_owned() })?;
-        let config = if self.on_return { 1 << pmu.retprobe_bit } else { 0 };
+        /// `PERF_UPROBE_REF_CTR_OFFSET_SHIFT`: the upper half of `config`.
+        const LISTENERS_SHIFT: u32 = 32;
+        let config = pmu.config(self.on_return) | u64::from(self.listeners) << LISTENERS_SHIFT;
         let probe = Event::Uprobe { event_type: pmu.event_type, config, path: &c_path, offset };
-        let event = perf_event::open(
-            probe,
-            self.pid,
-            "puts the probe on a byte of the file, as an event that a program can hang on",
-        )
-        .map_err(|error| self.refused(attempt(), &error))?;
+        let why = "puts the probe on a byte of the file, as an event that a program can hang on";
+        let event = perf_event::open(probe, self.pid.map_or(Scope::Everybody, Scope::Process), why)
+            .map_err(|error| refused(attempt(), &error, self.pid))?;
         Link::on_event(program, event, self.cookie, &what)
     }
+}
 
-    fn refused(&self, attempt: String, error: &io::Error) -> Error {
-        let plain = Error::kernel(attempt, error);
-        match (error.raw_os_error(), self.pid) {
-            (Some(libc::ESRCH), Some(pid)) => plain.advise(&format!("there is no process {pid}")),
-            (Some(libc::EINVAL), _) => {
-                plain.advise("is there an instruction's start at that offset, in an executable segment?")
-            }
-            (Some(libc::ENOTSUP), _) => plain.advise("the kernel cannot put a probe on that instruction"),
-            _ => plain,
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Symbol(name) => f.write_str(name),
+            Self::Address(address) => write!(f, "{address:#x}"),
+            Self::Byte(byte) => write!(f, "byte {byte:#x}"),
         }
     }
 }
 
-/// The kernel's dynamic PMU `uprobe`, as sysfs describes it.
-struct Pmu {
-    event_type: u32,
-    /// The bit of `config` that asks for a return probe.
-    retprobe_bit: u32,
-}
-
-impl Pmu {
-    fn read() -> io::Result<Self> {
-        const FOLDER: &str = "/sys/bus/event_source/devices/uprobe";
-        let read = |file: &str| {
-            fs::read_to_string(format!("{FOLDER}/{file}")).map_err(|error| {
-                io::Error::new(
-                    error.kind(),
-                    format!(
-                        "cannot read {FOLDER}/{file}: {error} (does this kernel have uprobes, CONFIG_UPROBE_EVENTS?)"
-                    ),
-                )
-            })
-        };
-        let nonsense = |file: &str, text: &str| io::Error::other(format!("{FOLDER}/{file} holds {text:?}"));
-        let event_type = read("type")?;
-        let retprobe = read("format/retprobe")?;
-        Ok(Self {
-            event_type: event_type.trim().parse().map_err(|_| nonsense("type", &event_type))?,
-            // "config:0"
-            retprobe_bit: retprobe
-                .trim()
-                .strip_prefix("config:")
-                .and_then(|bit| bit.parse().ok())
-                .filter(|&bit| bit < 64)
-                .ok_or_else(|| nonsense("format/retprobe", &retprobe))?,
-        })
+/// The error of a probe that the kernel refuses.
+pub(super) fn refused(attempt: String, error: &io::Error, pid: Option<u32>) -> Error {
+    let plain = Error::kernel(attempt, error);
+    match (error.raw_os_error(), pid) {
+        (Some(libc::ESRCH), Some(pid)) => plain.advise(&format!("there is no process {pid}")),
+        (Some(libc::EINVAL), _) => {
+            plain.advise("is there an instruction's start at that offset, in an executable segment?")
+        }
+        (Some(libc::ENOTSUP), _) => plain.advise("the kernel cannot put a probe on that instruction"),
+        _ => plain,
     }
 }

@@ -135,6 +135,9 @@ attr! {
         line_info: Pointer,
         line_info_cnt: u32,
         attach_btf_id: u32,
+        /// The program to be replaced, or the BTF of the module that `attach_btf_id` counts in; 0 for the kernel's own.
+        attach_btf_obj_fd: u32,
+        core_relo_cnt: u32,
     }
 
     /// `BPF_BTF_LOAD`
@@ -147,6 +150,15 @@ attr! {
         padding: u32,
     }
 
+    /// `BPF_LINK_CREATE` for what needs no more than these: cgroups, network devices and namespaces
+    struct LinkCreate {
+        prog_fd: u32,
+        /// A descriptor, or the index of a network device.
+        target_fd: u32,
+        attach_type: u32,
+        flags: u32,
+    }
+
     /// `BPF_LINK_CREATE` for a perf event (`BPF_PERF_EVENT`)
     struct LinkCreatePerfEvent {
         prog_fd: u32,
@@ -154,6 +166,107 @@ attr! {
         attach_type: u32,
         flags: u32,
         bpf_cookie: u64,
+    }
+
+    /// `BPF_LINK_CREATE` for what `attach_btf_id` named when the program was loaded
+    struct LinkCreateTracing {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: u32,
+        flags: u32,
+        target_btf_id: u32,
+        padding: u32,
+        cookie: u64,
+    }
+
+    /// `BPF_LINK_CREATE` for an iterator (`BPF_TRACE_ITER`)
+    struct LinkCreateIter {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: u32,
+        flags: u32,
+        iter_info: Pointer,
+        iter_info_len: u32,
+        padding: u32,
+    }
+
+    /// `BPF_LINK_CREATE` for many functions of the kernel (`BPF_TRACE_KPROBE_MULTI`)
+    struct LinkCreateKprobeMulti {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: u32,
+        flags: u32,
+        kprobe_multi_flags: u32,
+        cnt: u32,
+        syms: Pointer,
+        addrs: Pointer,
+        cookies: Pointer,
+    }
+
+    /// `BPF_LINK_CREATE` for many places of one file (`BPF_TRACE_UPROBE_MULTI`)
+    struct LinkCreateUprobeMulti {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: u32,
+        flags: u32,
+        path: Pointer,
+        offsets: Pointer,
+        ref_ctr_offsets: Pointer,
+        cookies: Pointer,
+        cnt: u32,
+        uprobe_multi_flags: u32,
+        pid: u32,
+        padding: u32,
+    }
+
+    /// `BPF_LINK_CREATE` for a hook of netfilter (`BPF_NETFILTER`)
+    struct LinkCreateNetfilter {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: u32,
+        flags: u32,
+        pf: u32,
+        hooknum: u32,
+        priority: i32,
+        netfilter_flags: u32,
+    }
+
+    /// `BPF_ITER_CREATE`
+    struct IterCreate {
+        link_fd: u32,
+        flags: u32,
+    }
+
+    /// `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`
+    struct ProgAttach {
+        target_fd: u32,
+        attach_bpf_fd: u32,
+        attach_type: u32,
+        attach_flags: u32,
+    }
+
+    /// `BPF_RAW_TRACEPOINT_OPEN`
+    struct RawTracepointOpen {
+        name: Pointer,
+        prog_fd: u32,
+        padding: u32,
+        cookie: u64,
+    }
+
+    /// `BPF_PROG_TEST_RUN`; the kernel writes its answers into the same structure
+    struct ProgTestRun {
+        prog_fd: u32,
+        retval: u32,
+        data_size_in: u32,
+        data_size_out: u32,
+        data_in: Pointer,
+        data_out: Pointer,
+        repeat: u32,
+        duration: u32,
+        ctx_size_in: u32,
+        ctx_size_out: u32,
+        ctx_in: Pointer,
+        ctx_out: Pointer,
     }
 
     /// `struct bpf_map_info`, the part that every kernel since 4.15 fills
@@ -172,6 +285,23 @@ attr! {
         pathname: Pointer,
         bpf_fd: u32,
         file_flags: u32,
+    }
+
+    /// `struct bpf_btf_info`
+    struct BtfInfo {
+        btf: Pointer,
+        btf_size: u32,
+        id: u32,
+        name: Pointer,
+        name_len: u32,
+        kernel_btf: u32,
+    }
+
+    /// `BPF_BTF_GET_NEXT_ID` and `BPF_BTF_GET_FD_BY_ID`
+    struct GetId {
+        id: u32,
+        next_id: u32,
+        open_flags: u32,
     }
 
     /// `BPF_OBJ_GET_INFO_BY_FD`
@@ -197,7 +327,15 @@ mod tests {
         assert_eq!(offset_of!(ProgLoad, func_info), 80);
         assert_eq!(offset_of!(ProgLoad, line_info), 96);
         assert_eq!(offset_of!(ProgLoad, attach_btf_id), 108);
+        assert_eq!(offset_of!(ProgLoad, attach_btf_obj_fd), 112);
         assert_eq!(offset_of!(LinkCreatePerfEvent, bpf_cookie), 16);
+        assert_eq!(offset_of!(LinkCreateTracing, cookie), 24);
+        assert_eq!(offset_of!(LinkCreateIter, iter_info_len), 24);
+        assert_eq!(offset_of!(LinkCreateKprobeMulti, cookies), 40);
+        assert_eq!(offset_of!(LinkCreateUprobeMulti, pid), 56);
+        assert_eq!(offset_of!(LinkCreateNetfilter, netfilter_flags), 28);
+        assert_eq!(offset_of!(RawTracepointOpen, cookie), 16);
+        assert_eq!(offset_of!(ProgTestRun, ctx_out), 56);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::{
 use aya_obj::generated::bpf_insn;
 use log::kv;
 
-use super::attr::{Attr, BtfLoad, LinkCreatePerfEvent, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
+use super::attr::{Attr, BtfLoad, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
 use crate::ProgramType;
 
 /// `enum bpf_cmd`, as far as the loader uses it.
@@ -29,10 +29,17 @@ pub(super) enum Command {
     PROG_LOAD = 5,
     OBJ_PIN = 6,
     OBJ_GET = 7,
+    PROG_ATTACH = 8,
+    PROG_DETACH = 9,
+    PROG_TEST_RUN = 10,
     OBJ_GET_INFO_BY_FD = 15,
+    RAW_TRACEPOINT_OPEN = 17,
     BTF_LOAD = 18,
+    BTF_GET_FD_BY_ID = 19,
     MAP_FREEZE = 22,
+    BTF_GET_NEXT_ID = 23,
     LINK_CREATE = 28,
+    ITER_CREATE = 33,
 }
 
 /// Calls bpf(2) and reports it.
@@ -56,7 +63,7 @@ pub(super) unsafe fn bpf<A: Attr>(command: Command, attr: &mut A, why: &str) -> 
 /// # Safety
 ///
 /// As for [`bpf`]; `command` must be one that answers with a new descriptor.
-unsafe fn bpf_fd<A: Attr>(command: Command, attr: &mut A, why: &str) -> io::Result<OwnedFd> {
+pub(super) unsafe fn bpf_fd<A: Attr>(command: Command, attr: &mut A, why: &str) -> io::Result<OwnedFd> {
     // SAFETY: handed on to the caller.
     let value = unsafe { bpf(command, attr, why) }?;
     let fd = RawFd::try_from(value).map_err(io::Error::other)?;
@@ -152,6 +159,16 @@ pub(crate) struct Program<'a> {
     pub(crate) license: &'a CStr,
     pub(crate) kernel_version: u32,
     pub(crate) btf: Option<Info<'a>>,
+    pub(crate) target: BtfTarget<'a>,
+}
+
+/// What a program hangs on by the number that it has in BTF.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct BtfTarget<'a> {
+    /// The type's number; 0 for programs that hang on something else.
+    pub(crate) id: u32,
+    /// Where that number counts: the BTF of a module, or the program to be replaced; `None` for the kernel's own BTF.
+    pub(crate) of: Option<BorrowedFd<'a>>,
 }
 
 /// The program's part of `.BTF.ext`, record by record as the kernel wants it.
@@ -176,6 +193,8 @@ pub(crate) fn prog_load(program: &Program<'_>, log: &mut [u8], why: &str) -> io:
         prog_flags: program.flags,
         prog_name: Name::cut(program.name),
         expected_attach_type: program.expected_attach_type,
+        attach_btf_id: program.target.id,
+        attach_btf_obj_fd: program.target.of.map_or(0, number),
         ..Default::default()
     };
     if let Some(info) = program.btf {
@@ -192,46 +211,11 @@ pub(crate) fn prog_load(program: &Program<'_>, log: &mut [u8], why: &str) -> io:
     unsafe { bpf_fd(Command::PROG_LOAD, &mut attr, why) }
 }
 
-fn length(len: usize) -> io::Result<u32> {
+pub(super) fn length(len: usize) -> io::Result<u32> {
     u32::try_from(len).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))
 }
 
 /// The size of a record, or 0 where there is none: the kernel refuses a size without records.
 fn record_size<T>(records: &[T]) -> u32 {
     if records.is_empty() { 0 } else { size_of::<T>() as u32 }
-}
-
-/// `BPF_PERF_EVENT` of `enum bpf_attach_type`
-const PERF_EVENT: u32 = 41;
-
-/// Asks for a link between a program and an event that cannot be. A kernel that knows links on perf events looks for the
-/// event and finds none (EBADF); one that does not know them refuses the attach type first (EINVAL).
-pub(crate) fn link_create_nowhere(program: BorrowedFd<'_>) -> io::Result<()> {
-    let mut attr = LinkCreatePerfEvent {
-        prog_fd: number(program),
-        target_fd: u32::MAX,
-        attach_type: PERF_EVENT,
-        ..Default::default()
-    };
-    let why = "asks whether this kernel has links on perf events; EBADF, for the missing event, means yes";
-    // SAFETY: `LinkCreatePerfEvent` holds no address, and -1 is nobody's descriptor, so nothing is created.
-    unsafe { bpf(Command::LINK_CREATE, &mut attr, why) }.map(drop)
-}
-
-/// Ties a program to a perf event by a link (5.15): closing the link's descriptor detaches.
-pub(crate) fn link_create_perf_event(
-    program: BorrowedFd<'_>,
-    event: BorrowedFd<'_>,
-    cookie: u64,
-    why: &str,
-) -> io::Result<OwnedFd> {
-    let mut attr = LinkCreatePerfEvent {
-        prog_fd: number(program),
-        target_fd: number(event),
-        attach_type: PERF_EVENT,
-        bpf_cookie: cookie,
-        ..Default::default()
-    };
-    // SAFETY: `LinkCreatePerfEvent` holds no address.
-    unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
 }

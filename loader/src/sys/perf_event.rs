@@ -35,14 +35,41 @@ const _: () = assert!(size_of::<Attr>() == 72);
 /// What to hang on, in the words of `struct perf_event_attr`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Event<'a> {
-    /// The dynamic PMU `uprobe`: `event_type` as sysfs says, `config` with the return-probe bit set or not.
+    /// The dynamic PMU `uprobe`: `event_type` as sysfs says, `config` with the return-probe bit set or not, and in its
+    /// upper half where the file has a counter of listeners, if it has one.
     Uprobe { event_type: u32, config: u64, path: &'a CStr, offset: u64 },
+    /// The dynamic PMU `kprobe`: the same for a function of the kernel.
+    Kprobe { event_type: u32, config: u64, function: &'a CStr, offset: u64 },
     /// `PERF_TYPE_TRACEPOINT` with the tracepoint's id.
     Tracepoint { id: u64 },
+    /// Something that is counted, and every so often sampled.
+    Counter { event_type: u32, config: u64, sampling: Sampling },
 }
 
-/// Opens an event for one process (`pid`) or for all.
-pub(crate) fn open(event: Event<'_>, pid: Option<u32>, why: &str) -> io::Result<OwnedFd> {
+/// How often a counter is sampled, which is when its program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sampling {
+    /// Each time that so many events were counted.
+    Period(u64),
+    /// About so many times a second.
+    Frequency(u64),
+}
+
+/// Whose event it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All processes on all CPUs, which only probes and tracepoints offer.
+    Everybody,
+    /// One process, wherever it runs.
+    Process(u32),
+    /// One CPU, whoever runs there.
+    Cpu(u32),
+}
+
+/// Opens an event.
+pub(crate) fn open(event: Event<'_>, scope: Scope, why: &str) -> io::Result<OwnedFd> {
+    /// The bit `freq` among the flags.
+    const FREQ: u64 = 1 << 10;
     const PERF_TYPE_TRACEPOINT: u32 = 2;
     let mut attr = Attr { size: size_of::<Attr>() as u32, ..Attr::default() };
     match event {
@@ -52,6 +79,21 @@ pub(crate) fn open(event: Event<'_>, pid: Option<u32>, why: &str) -> io::Result<
             attr.config1 = path.as_ptr().expose_provenance() as u64;
             attr.config2 = offset;
         }
+        Event::Kprobe { event_type, config, function, offset } => {
+            attr.event_type = event_type;
+            attr.config = config;
+            attr.config1 = function.as_ptr().expose_provenance() as u64;
+            attr.config2 = offset;
+        }
+        Event::Counter { event_type, config, sampling } => {
+            attr.event_type = event_type;
+            attr.config = config;
+            // One field, two meanings.
+            (attr.sample_period, attr.flags) = match sampling {
+                Sampling::Period(events) => (events, 0),
+                Sampling::Frequency(hertz) => (hertz, FREQ),
+            };
+        }
         Event::Tracepoint { id } => {
             attr.event_type = PERF_TYPE_TRACEPOINT;
             attr.config = id;
@@ -59,14 +101,14 @@ pub(crate) fn open(event: Event<'_>, pid: Option<u32>, why: &str) -> io::Result<
             attr.sample_period = 1;
         }
     }
-    let (pid, cpu) = match pid {
-        // One process, wherever it runs.
-        Some(pid) => (i64::from(pid), -1_i64),
-        // All processes; the CPU is a formality, the program runs on every one.
-        None => (-1, 0),
+    let (pid, cpu) = match scope {
+        // The CPU is a formality, the program runs on every one.
+        Scope::Everybody => (-1, 0),
+        Scope::Process(pid) => (i64::from(pid), -1_i64),
+        Scope::Cpu(cpu) => (-1, i64::from(cpu)),
     };
-    // SAFETY: `attr` is alive, initialised and `attr.size` bytes long; the path behind `config1` is a C string borrowed
-    // for the call, and the kernel copies it.
+    // SAFETY: `attr` is alive, initialised and `attr.size` bytes long; what is behind `config1` is a C string borrowed for
+    // the call, and the kernel copies it.
     let value = unsafe { libc::syscall(libc::SYS_perf_event_open, &raw const attr, pid, cpu, -1_i64, FD_CLOEXEC) };
     let answer = super::answer(value);
     super::report("perf_event_open", &Arguments { event, pid, cpu }, &answer, why);
@@ -90,6 +132,20 @@ impl kv::Source for Arguments<'_> {
                 pair("config", kv::Value::from(*config))?;
                 pair("uprobe_path", kv::Value::from_debug(path))?;
                 pair("probe_offset", kv::Value::from(*offset))?;
+            }
+            Event::Kprobe { event_type, config, function, offset } => {
+                pair("type", kv::Value::from(*event_type))?;
+                pair("config", kv::Value::from(*config))?;
+                pair("kprobe_func", kv::Value::from_debug(function))?;
+                pair("probe_offset", kv::Value::from(*offset))?;
+            }
+            Event::Counter { event_type, config, sampling } => {
+                pair("type", kv::Value::from(*event_type))?;
+                pair("config", kv::Value::from(*config))?;
+                match sampling {
+                    Sampling::Period(events) => pair("sample_period", kv::Value::from(*events))?,
+                    Sampling::Frequency(hertz) => pair("sample_freq", kv::Value::from(*hertz))?,
+                }
             }
             Event::Tracepoint { id } => {
                 pair("type", kv::Value::from("PERF_TYPE_TRACEPOINT"))?;

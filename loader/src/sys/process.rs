@@ -1,7 +1,7 @@
 //! What the loader asks and tells the kernel about its own process.
 #![expect(unsafe_code, reason = "the system calls themselves")]
 
-use std::io;
+use std::{ffi::CString, io};
 
 use log::kv;
 
@@ -39,4 +39,20 @@ pub(crate) fn page_size() -> usize {
     // SAFETY: takes a number, gives a number.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(size).unwrap_or(4096)
+}
+
+/// The index of the network device with this name.
+pub(crate) fn interface_index(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: reads a C string that is borrowed for the call.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    (index != 0).then_some(index)
+}
+
+/// Whether there is a network device with this index.
+pub(crate) fn is_interface(index: u32) -> bool {
+    let mut name = [0; libc::IF_NAMESIZE];
+    // SAFETY: writes at most `IF_NAMESIZE` bytes, and `name` has as many.
+    let answer = unsafe { libc::if_indextoname(index, name.as_mut_ptr()) };
+    !answer.is_null()
 }

@@ -1,0 +1,81 @@
+//! Cgroups: programs that decide what the processes in a cgroup may do, and see what they send and receive.
+//!
+//! A program hangs on a cgroup of version 2 and rules over all below it. The descriptor is that of its folder, opened like
+//! any other. A link (5.7) goes with its last descriptor; before, `BPF_PROG_ATTACH` left the program there until the cgroup
+//! was removed or somebody detached it. (`kernel/bpf/cgroup.c`.)
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use super::{Link, link::failed, prog_attach::ByCommand};
+use crate::{
+    Error, Program, ProgramType,
+    probe::{self, Support},
+    sys::link::{self, Target},
+};
+
+/// A cgroup of version 2 to attach to, for the sections `cgroup…`, `sockops` and `lsm_cgroup`.
+///
+/// Before Linux 5.7 the program stays attached if the process dies without dropping the [`Link`].
+#[derive(Debug, Clone, Copy)]
+pub struct Cgroup<'fd> {
+    cgroup: BorrowedFd<'fd>,
+}
+
+impl<'fd> Cgroup<'fd> {
+    /// The cgroup whose folder this is, e.g. `File::open("/sys/fs/cgroup/unified/mine")`.
+    #[must_use]
+    pub fn new(cgroup: &'fd impl AsFd) -> Self {
+        Self { cgroup: cgroup.as_fd() }
+    }
+
+    /// Attaches `program` beside those that are there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses: EBADF if the descriptor is
+    /// not that of a cgroup of version 2.
+    pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+        use ProgramType as T;
+        let kinds = [
+            T::CGROUP_SKB,
+            T::CGROUP_SOCK,
+            T::CGROUP_SOCK_ADDR,
+            T::CGROUP_DEVICE,
+            T::CGROUP_SYSCTL,
+            T::CGROUP_SOCKOPT,
+            T::SOCK_OPS,
+            T::LSM,
+        ];
+        let what = "the cgroup";
+        program.must_be(&kinds, what)?;
+        let attach_type = program.spec().section.expected_attach_type;
+        let refused = |error: io::Error| {
+            let plain = failed(program, what, &error);
+            match error.raw_os_error() {
+                Some(libc::EBADF) => plain.advise("the descriptor is not that of a cgroup of version 2"),
+                Some(libc::EPERM) => plain.advise(
+                    "run it as root, or with CAP_BPF and CAP_NET_ADMIN; or a cgroup above has a program that forbids it",
+                ),
+                _ => plain,
+            }
+        };
+        match probe::cgroup_link() {
+            Support::Yes => {
+                let why = "ties the program to the cgroup; closing the link unties it";
+                link::create(program.as_fd(), Target::Fd(self.cgroup), attach_type, 0, why)
+                    .map(|link| Link::kernels(program, what, link))
+                    .map_err(refused)
+            }
+            answer => {
+                /// `BPF_F_ALLOW_MULTI`, which links always have.
+                const BESIDE_OTHERS: u32 = 2;
+                let cgroup: OwnedFd = self.cgroup.try_clone_to_owned().map_err(refused)?;
+                let call = ByCommand::attach(program, cgroup, attach_type, BESIDE_OTHERS, what).map_err(refused)?;
+                Ok(Link::by_call(program, what, &format!("BPF_PROG_ATTACH; links on cgroups: {answer}"), call))
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Kprobes: a breakpoint, or a call patched in, on a function of the kernel.
+//!
+//! The kernel looks the function up in its own symbols. On the function's first byte it usually needs no breakpoint, since
+//! compilers leave room for a call there. A return probe hangs on the entry, too: when hit it replaces the return address.
+//! (`kernel/kprobes.c`, `kernel/trace/trace_kprobe.c`.)
+//!
+//! System calls have functions of their own, whose names differ from one kind of machine to another, because a wrapper takes
+//! the arguments out of the saved registers (`arch/x86/include/asm/syscall_wrapper.h`): [`Ksyscall`] knows the names.
+
+use std::{ffi::CString, io};
+
+use super::{Link, link::failed, pmu::Pmu};
+use crate::{
+    Error, Program,
+    sys::perf_event::{self, Event, Scope},
+};
+
+/// A function of the kernel to attach to. Linux 4.17, with `CONFIG_KPROBE_EVENTS`.
+#[derive(Debug, Clone)]
+pub struct Kprobe {
+    function: String,
+    offset: u64,
+    on_return: bool,
+    cookie: u64,
+}
+
+impl Kprobe {
+    /// The entry of `function`, as `/proc/kallsyms` lists it.
+    #[must_use]
+    pub fn new(function: &str) -> Self {
+        Self { function: function.to_owned(), offset: 0, on_return: false, cookie: 0 }
+    }
+
+    /// Attaches `offset` bytes behind the function's start, where an instruction must begin. Not for return probes.
+    #[must_use]
+    pub fn offset(mut self, offset: u64) -> Self {
+        self.offset = offset;
+        self
+    }
+
+    /// Attaches to the function's return instead of its entry.
+    #[must_use]
+    pub fn on_return(mut self, on_return: bool) -> Self {
+        self.on_return = on_return;
+        self
+    }
+
+    /// A number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
+    #[must_use]
+    pub fn cookie(mut self, cookie: u64) -> Self {
+        self.cookie = cookie;
+        self
+    }
+
+    /// Attaches `program`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if the kernel has no kprobes; [`Error::Kernel`] if it refuses: ENOENT if it has no such function,
+    /// EADDRNOTAVAIL if it has several (Linux 6.6), EINVAL if that one may not be probed.
+    pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+        let what = format!("{}the kernel's `{}`", if self.on_return { "the return of " } else { "" }, self.function);
+        let attempt = || format!("put a probe on {what}");
+        let unfit = |why: String| Error::Unfit { attempt: attempt(), why };
+        let pmu = Pmu::kprobe().map_err(|error| unfit(error.to_string()))?;
+        let function =
+            CString::new(self.function.as_str()).map_err(|_| unfit("its name holds a NUL byte".to_owned()))?;
+        let probe = Event::Kprobe {
+            event_type: pmu.event_type,
+            config: pmu.config(self.on_return),
+            function: &function,
+            offset: self.offset,
+        };
+        let why = "puts the probe on a function of the kernel, as an event that a program can hang on";
+        let event = perf_event::open(probe, Scope::Everybody, why).map_err(|error| self.refused(attempt(), &error))?;
+        Link::on_event(program, event, self.cookie, &what)
+    }
+
+    fn refused(&self, attempt: String, error: &io::Error) -> Error {
+        let plain = Error::kernel(attempt, error);
+        match error.raw_os_error() {
+            Some(libc::ENOENT) => plain.advise("the kernel has no such function (see /proc/kallsyms)"),
+            Some(libc::EADDRNOTAVAIL) => {
+                plain.advise("it has several functions of this name, and cannot know which is meant")
+            }
+            Some(libc::EINVAL | libc::EILSEQ) => {
+                plain.advise("it may not be probed there (see blacklist in /sys/kernel/debug/kprobes)")
+            }
+            _ => plain,
+        }
+    }
+}
+
+/// A system call to attach to, by its name.
+#[derive(Debug, Clone)]
+pub struct Ksyscall {
+    name: String,
+    on_return: bool,
+    cookie: u64,
+}
+
+/// What stands before a system call's name in the name of the kernel's function, the likeliest first.
+const PREFIXES: [&str; 3] = [
+    if cfg!(target_arch = "x86_64") {
+        "__x64_sys_"
+    } else if cfg!(target_arch = "aarch64") {
+        "__arm64_sys_"
+    } else if cfg!(target_arch = "s390x") {
+        "__s390x_sys_"
+    } else {
+        "__riscv_sys_"
+    },
+    "__se_sys_",
+    "sys_",
+];
+
+impl Ksyscall {
+    /// The entry of the system call `name`, e.g. `openat`.
+    ///
+    /// Where the kernel wraps system calls (x86-64, arm64, s390x, since 4.17), the program's first argument is a pointer to
+    /// the caller's registers.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), on_return: false, cookie: 0 }
+    }
+
+    /// Attaches to its return instead of its entry.
+    #[must_use]
+    pub fn on_return(mut self, on_return: bool) -> Self {
+        self.on_return = on_return;
+        self
+    }
+
+    /// A number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
+    #[must_use]
+    pub fn cookie(mut self, cookie: u64) -> Self {
+        self.cookie = cookie;
+        self
+    }
+
+    /// Attaches `program`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kprobe::attach`]; ENOENT if there is no such system call on this kind of machine.
+    pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+        let mut last = None;
+        for prefix in PREFIXES {
+            let kprobe = Kprobe::new(&format!("{prefix}{}", self.name)).on_return(self.on_return).cookie(self.cookie);
+            match kprobe.attach(program) {
+                Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::ENOENT) => {
+                    // The first one is what they will want to read about.
+                    last.get_or_insert(error);
+                }
+                answer => return answer,
+            }
+        }
+        let none = io::Error::from_raw_os_error(libc::ENOENT);
+        let what = format!("the system call `{}`", self.name);
+        Err(last.unwrap_or_else(|| failed(program, &what, &none)).advise("the kernel has no such system call"))
+    }
+}

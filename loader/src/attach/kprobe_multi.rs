@@ -1,0 +1,130 @@
+//! Many functions of the kernel at once.
+//!
+//! One link (`BPF_TRACE_KPROBE_MULTI`, 5.18) patches thousands of functions in milliseconds, because the function tracer does
+//! it in one go for all (`kernel/trace/bpf_trace.c`, `kernel/trace/fprobe.c`). Without it each function costs a perf event.
+//! Only functions that the tracer can patch take part: tracefs lists them in `available_filter_functions`.
+
+use std::{
+    collections::BTreeSet,
+    ffi::CString,
+    fs::File,
+    io::{self, BufRead, BufReader},
+    os::fd::AsFd,
+};
+
+use log::debug;
+
+use super::{Kprobe, Link, link::failed, pattern, tracepoint::tracefs};
+use crate::{
+    Error, Program,
+    sys::link::{self, attach_type},
+};
+
+/// All functions of the kernel that a pattern fits.
+///
+/// The program's section is `kprobe.multi`, `kretprobe.multi`, or `kprobe.session` (Linux 6.10), which runs on entry and on
+/// return.
+#[derive(Debug, Clone)]
+pub struct KprobeMulti {
+    pattern: String,
+    on_return: bool,
+    cookie: u64,
+}
+
+impl KprobeMulti {
+    /// The functions whose names `pattern` describes: `*` stands for any text, `?` for one character.
+    #[must_use]
+    pub fn new(pattern: &str) -> Self {
+        Self { pattern: pattern.to_owned(), on_return: false, cookie: 0 }
+    }
+
+    /// Attaches to the functions' returns instead of their entries.
+    #[must_use]
+    pub fn on_return(mut self, on_return: bool) -> Self {
+        self.on_return = on_return;
+        self
+    }
+
+    /// A number that the program reads with `bpf_get_attach_cookie`.
+    #[must_use]
+    pub fn cookie(mut self, cookie: u64) -> Self {
+        self.cookie = cookie;
+        self
+    }
+
+    /// The functions that the pattern describes, in alphabetical order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if there is none, or tracefs cannot be read.
+    pub fn functions(&self) -> Result<Vec<String>, Error> {
+        if !pattern::is_one(&self.pattern) {
+            return Ok(vec![self.pattern.clone()]);
+        }
+        let unfit = |why| Error::Unfit { attempt: format!("find the kernel's functions `{}`", self.pattern), why };
+        let found = available(&self.pattern).map_err(|error| unfit(error.to_string()))?;
+        if found.is_empty() {
+            return Err(unfit("it has none of such a name that can be traced".to_owned()));
+        }
+        Ok(found)
+    }
+
+    /// Attaches `program`: by one link where it was loaded for that, by a perf event for each function on older kernels.
+    ///
+    /// # Errors
+    ///
+    /// As [`KprobeMulti::functions`]; [`Error::Kernel`] if the kernel refuses, with ESRCH if there is no such function.
+    pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+        let functions = self.functions()?;
+        let what = format!(
+            "{}{} of the kernel's functions `{}`",
+            if self.on_return { "the returns of " } else { "" },
+            functions.len(),
+            self.pattern
+        );
+        let kind = program.spec().section.expected_attach_type;
+        if !matches!(kind, attach_type::TRACE_KPROBE_MULTI | attach_type::TRACE_KPROBE_SESSION) {
+            debug!("`{}` hangs on {what} by a perf event each", program.name());
+            let each = functions
+                .iter()
+                .map(|function| Kprobe::new(function).on_return(self.on_return).cookie(self.cookie).attach(program));
+            return Ok(Link::several(program, &what, each.collect::<Result<_, _>>()?));
+        }
+        let names: Vec<CString> = functions.into_iter().filter_map(|name| CString::new(name).ok()).collect();
+        let names: Vec<_> = names.iter().map(CString::as_c_str).collect();
+        let cookies = if self.cookie == 0 { Vec::new() } else { vec![self.cookie; names.len()] };
+        let why = "ties the program to all these functions at once";
+        link::create_kprobe_multi(program.as_fd(), kind, self.on_return, &names, &cookies, why)
+            .map(|link| Link::kernels(program, &what, link))
+            .map_err(|error| {
+                let plain = failed(program, &what, &error);
+                match error.raw_os_error() {
+                    Some(libc::ESRCH | libc::ENOENT) => {
+                        plain.advise("the kernel has no such function that can be traced")
+                    }
+                    Some(libc::EOPNOTSUPP) => plain.advise("the kernel was built without CONFIG_FPROBE"),
+                    Some(libc::EINVAL) if kind == attach_type::TRACE_KPROBE_SESSION => {
+                        plain.advise("sessions need Linux 6.10")
+                    }
+                    _ => plain,
+                }
+            })
+    }
+}
+
+/// What the function tracer can patch. Functions of modules carry the module's name behind theirs.
+fn available(pattern: &str) -> io::Result<Vec<String>> {
+    let path = tracefs()?.join("available_filter_functions");
+    let file = File::open(&path)
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))?;
+    let mut found = BTreeSet::new();
+    for line in BufReader::new(file).lines() {
+        let line = line?;
+        let name = line.split_whitespace().next().unwrap_or_default();
+        // A name may stand for several functions; the kernel takes the first.
+        if pattern::fits(pattern.as_bytes(), name.as_bytes()) && !name.starts_with("__ftrace_invalid_address__") {
+            found.insert(name.to_owned());
+        }
+    }
+    Ok(found.into_iter().collect())
+}

@@ -1,0 +1,54 @@
+//! Several links of different programs, as [`Loaded::attach`](crate::Loaded::attach) makes them.
+
+use super::Link;
+
+/// Links that are dropped in the reverse order of their making: what was attached last is detached first.
+///
+/// That is more than tidy. If a program on a function's return counts on what one on its entry has left, it is attached
+/// after that one, and has to go before it.
+#[must_use = "dropping links detaches the programs"]
+#[derive(Debug, Default)]
+pub struct Links(Vec<Link>);
+
+impl Links {
+    /// Adds one that will be dropped before all others.
+    pub fn push(&mut self, link: Link) {
+        self.0.push(link);
+    }
+
+    /// The links, in the order of their making.
+    pub fn iter(&self) -> std::slice::Iter<'_, Link> {
+        self.0.iter()
+    }
+
+    /// The same as a slice.
+    pub(super) fn as_slice(&self) -> &[Link] {
+        &self.0
+    }
+
+    /// Leaves all programs attached until the process ends.
+    pub fn forget(mut self) {
+        self.0.drain(..).for_each(Link::forget);
+    }
+}
+
+impl<'l> IntoIterator for &'l Links {
+    type Item = &'l Link;
+    type IntoIter = std::slice::Iter<'l, Link>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl FromIterator<Link> for Links {
+    fn from_iter<I: IntoIterator<Item = Link>>(links: I) -> Self {
+        Self(links.into_iter().collect())
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        while self.0.pop().is_some() {}
+    }
+}

@@ -1,0 +1,51 @@
+//! Network namespaces: programs that find the socket for a packet, or take its headers apart.
+//!
+//! `sk_lookup` (5.9) runs when a packet for a local socket looks for one; `flow_dissector` tells the rest of the kernel where a
+//! packet's headers are. Both belong to a network namespace, by a link (5.8). (`kernel/bpf/net_namespace.c`.)
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::{Link, link::failed};
+use crate::{
+    Error, Program, ProgramType,
+    sys::link::{self, Target},
+};
+
+/// A network namespace to attach to, for the sections `sk_lookup` (Linux 5.9) and `flow_dissector` (5.8).
+#[derive(Debug, Clone, Copy)]
+pub struct Netns<'fd> {
+    namespace: BorrowedFd<'fd>,
+}
+
+impl<'fd> Netns<'fd> {
+    /// The namespace whose file this is, e.g. `File::open("/proc/self/ns/net")`.
+    #[must_use]
+    pub fn new(namespace: &'fd impl AsFd) -> Self {
+        Self { namespace: namespace.as_fd() }
+    }
+
+    /// Attaches `program`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses: EINVAL if the descriptor
+    /// is not that of a network namespace, EEXIST or E2BIG if there are programs already.
+    pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+        let what = "the network namespace";
+        program.must_be(&[ProgramType::SK_LOOKUP, ProgramType::FLOW_DISSECTOR], what)?;
+        let why = "ties the program to the network namespace; closing the link unties it";
+        let attach_type = program.spec().section.expected_attach_type;
+        link::create(program.as_fd(), Target::Fd(self.namespace), attach_type, 0, why)
+            .map(|link| Link::kernels(program, what, link))
+            .map_err(|error| {
+                let plain = failed(program, what, &error);
+                match error.raw_os_error() {
+                    Some(libc::EINVAL | libc::EBADF) => {
+                        plain.advise("is the descriptor that of a network namespace, and this Linux 5.8 or newer?")
+                    }
+                    Some(libc::EEXIST) => plain.advise("it has a program of this kind already"),
+                    _ => plain,
+                }
+            })
+    }
+}

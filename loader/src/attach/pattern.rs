@@ -1,0 +1,46 @@
+//! Patterns: `*` stands for any text, `?` for one character, everything else for itself.
+
+/// Whether `text` is what `pattern` describes.
+pub(super) fn fits(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (pattern, text);
+    // Where to go on after one more byte was given to the last star.
+    let mut star: Option<(&[u8], &[u8])> = None;
+    loop {
+        match (p, t) {
+            ([b'*', rest @ ..], _) => {
+                star = Some((rest, t));
+                p = rest;
+            }
+            ([], []) => return true,
+            ([b'?', p_rest @ ..], [_, t_rest @ ..]) => (p, t) = (p_rest, t_rest),
+            ([a, p_rest @ ..], [b, t_rest @ ..]) if a == b => (p, t) = (p_rest, t_rest),
+            _ => {
+                let Some((after, [_, rest @ ..])) = star else { return false };
+                star = Some((after, rest));
+                (p, t) = (after, rest);
+            }
+        }
+    }
+}
+
+/// Whether it describes more than one text.
+pub(super) fn is_one(pattern: &str) -> bool {
+    pattern.contains(['*', '?'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn stars_and_question_marks_stand_for_what_they_should() {
+        let yes = [("a", "a"), ("*", ""), ("*", "abc"), ("a*", "a"), ("a*c", "abbc"), ("*b*", "abc"), ("a?c", "abc")];
+        for (pattern, text) in yes.into_iter().chain([("*ab", "aab"), ("a**", "a"), ("*a*b", "aab"), ("", "")]) {
+            assert!(fits(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+        }
+        for (pattern, text) in [("a", "b"), ("a", ""), ("", "a"), ("?", ""), ("a*c", "abb"), ("*b", "abc"), ("a?", "a")]
+        {
+            assert!(!fits(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Perf events: a program that runs whenever a counter overflows, which is how profilers sample.
+//!
+//! A counter counts on one CPU (or in one process), so a machine-wide program needs an event on each CPU that is online.
+//! The software clock exists everywhere, hardware counters only where the machine lends them. (`kernel/events/core.c`.)
+
+use log::debug;
+
+use super::Link;
+use crate::{
+    Error, Program, ProgramType, cpus,
+    sys::perf_event::{self, Event, Sampling, Scope},
+};
+
+/// A counter to attach to. Linux 4.9.
+///
+/// ```no_run
+/// # fn main() -> Result<(), cutaway::Error> {
+/// # let loaded = cutaway::Object::parse(&[])?.load()?;
+/// let link = cutaway::PerfEvent::cpu_clock().frequency(99).attach(loaded.program("sample")?)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct PerfEvent {
+    event_type: u32,
+    config: u64,
+    sampling: Sampling,
+    scope: Option<Scope>,
+    cookie: u64,
+}
+
+impl PerfEvent {
+    /// The event `config` of the PMU `event_type`, as `perf_event_open(2)` and sysfs number them, sampled 49 times a second.
+    #[must_use]
+    pub fn new(event_type: u32, config: u64) -> Self {
+        Self { event_type, config, sampling: Sampling::Frequency(49), scope: None, cookie: 0 }
+    }
+
+    /// The CPU's time, running or idle, by the kernel's own clock (`PERF_COUNT_SW_CPU_CLOCK`): needs no hardware counter.
+    #[must_use]
+    pub fn cpu_clock() -> Self {
+        const PERF_TYPE_SOFTWARE: u32 = 1;
+        const PERF_COUNT_SW_CPU_CLOCK: u64 = 0;
+        Self::new(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK)
+    }
+
+    /// Runs the program about so many times a second on each CPU. The kernel's limit is in
+    /// `/proc/sys/kernel/perf_event_max_sample_rate`.
+    #[must_use]
+    pub fn frequency(mut self, hertz: u64) -> Self {
+        self.sampling = Sampling::Frequency(hertz);
+        self
+    }
+
+    /// Runs the program each time that so many events were counted; for a clock, nanoseconds.
+    #[must_use]
+    pub fn period(mut self, events: u64) -> Self {
+        self.sampling = Sampling::Period(events);
+        self
+    }
+
+    /// Only while this process runs, wherever it does.
+    #[must_use]
+    pub fn pid(mut self, pid: u32) -> Self {
+        self.scope = Some(Scope::Process(pid));
+        self
+    }
+
+    /// Only on this CPU.
+    #[must_use]
+    pub fn cpu(mut self, cpu: u32) -> Self {
+        self.scope = Some(Scope::Cpu(cpu));
+        self
+    }
+
+    /// A number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
+    #[must_use]
+    pub fn cookie(mut self, cookie: u64) -> Self {
+        self.cookie = cookie;
+        self
+    }
+
+    /// Attaches `program`: without [`PerfEvent::pid`] or [`PerfEvent::cpu`] on every CPU that is online now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses: ENOENT or EOPNOTSUPP if
+    /// the machine has no such counter.
+    pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+        let what = format!("the event {}:{}", self.event_type, self.config);
+        program.must_be(&[ProgramType::PERF_EVENT], &what)?;
+        if let Some(scope) = self.scope {
+            return self.one(program, scope, &what);
+        }
+        let cpus = cpus::online().map_err(|error| Error::Unfit {
+            attempt: format!("attach the program `{}` to {what} on all CPUs", program.name()),
+            why: error.to_string(),
+        })?;
+        debug!("`{}` hangs on {what} by an event on each of {} CPUs", program.name(), cpus.len());
+        let each = cpus.into_iter().filter_map(|cpu| match self.one(program, Scope::Cpu(cpu), &what) {
+            // It went offline since the list was read.
+            Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::ENODEV) => None,
+            answer => Some(answer),
+        });
+        Ok(Link::several(program, &what, each.collect::<Result<_, _>>()?))
+    }
+
+    fn one(&self, program: &Program, scope: Scope, what: &str) -> Result<Link, Error> {
+        let event = Event::Counter { event_type: self.event_type, config: self.config, sampling: self.sampling };
+        let why = "starts a counter that a program can hang on";
+        let event = perf_event::open(event, scope, why).map_err(|error| {
+            let plain = Error::kernel(format!("open {what}"), &error);
+            match error.raw_os_error() {
+                Some(libc::ENOENT | libc::EOPNOTSUPP) => plain.advise("this machine has no such counter"),
+                Some(libc::EINVAL) => {
+                    plain.advise("is the frequency above /proc/sys/kernel/perf_event_max_sample_rate?")
+                }
+                _ => plain,
+            }
+        })?;
+        Link::on_event(program, event, self.cookie, what)
+    }
+}

@@ -1,0 +1,54 @@
+//! The dynamic PMUs `kprobe` and `uprobe`: probes as perf events, without a name in tracefs (4.17).
+//!
+//! Their numbers are given out when the kernel boots, and sysfs tells them.
+
+use std::{fs, io};
+
+/// A dynamic PMU, as sysfs describes it.
+pub(super) struct Pmu {
+    pub(super) event_type: u32,
+    /// The bit of `config` that asks for a return probe.
+    retprobe_bit: u32,
+}
+
+impl Pmu {
+    /// The PMU `kprobe`.
+    pub(super) fn kprobe() -> io::Result<Self> {
+        Self::read("kprobe", "kprobes, CONFIG_KPROBE_EVENTS")
+    }
+
+    /// The PMU `uprobe`.
+    pub(super) fn uprobe() -> io::Result<Self> {
+        Self::read("uprobe", "uprobes, CONFIG_UPROBE_EVENTS")
+    }
+
+    /// `config` of a probe on entry or on return.
+    pub(super) fn config(&self, on_return: bool) -> u64 {
+        u64::from(on_return) << self.retprobe_bit
+    }
+
+    fn read(name: &str, option: &str) -> io::Result<Self> {
+        let folder = format!("/sys/bus/event_source/devices/{name}");
+        let read = |file: &str| {
+            fs::read_to_string(format!("{folder}/{file}")).map_err(|error| {
+                let text = error.to_string();
+                let plain = text.split(" (os error").next().unwrap_or_default();
+                let why = format!("cannot read {folder}/{file}: {plain} (does this kernel have {option}?)");
+                io::Error::new(error.kind(), why)
+            })
+        };
+        let nonsense = |file: &str, text: &str| io::Error::other(format!("{folder}/{file} holds {text:?}"));
+        let event_type = read("type")?;
+        let retprobe = read("format/retprobe")?;
+        Ok(Self {
+            event_type: event_type.trim().parse().map_err(|_| nonsense("type", &event_type))?,
+            // "config:0"
+            retprobe_bit: retprobe
+                .trim()
+                .strip_prefix("config:")
+                .and_then(|bit| bit.parse().ok())
+                .filter(|&bit| bit < 64)
+                .ok_or_else(|| nonsense("format/retprobe", &retprobe))?,
+        })
+    }
+}

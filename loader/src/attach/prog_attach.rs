@@ -1,0 +1,49 @@
+//! `BPF_PROG_ATTACH` and its opposite, for what has no links.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use super::link::{Detach, detached};
+use crate::{Program, sys::link};
+
+/// A program attached by the command; dropping this detaches it.
+#[derive(Debug)]
+pub(super) struct ByCommand {
+    program: OwnedFd,
+    target: OwnedFd,
+    attach_type: u32,
+    what: String,
+}
+
+impl ByCommand {
+    pub(super) fn attach(
+        program: &Program,
+        target: OwnedFd,
+        attach_type: u32,
+        flags: u32,
+        what: &str,
+    ) -> io::Result<Self> {
+        // Both are needed once more to detach.
+        let fd = program.as_fd().try_clone_to_owned()?;
+        link::prog_attach(
+            program.as_fd(),
+            target.as_fd(),
+            attach_type,
+            flags,
+            "attaches the program until it is detached",
+        )?;
+        Ok(Self { program: fd, target, attach_type, what: what.to_owned() })
+    }
+}
+
+impl Detach for ByCommand {}
+
+impl Drop for ByCommand {
+    fn drop(&mut self) {
+        let answer =
+            link::prog_detach(self.program.as_fd(), self.target.as_fd(), self.attach_type, "detaches the program");
+        detached(&self.what, answer);
+    }
+}

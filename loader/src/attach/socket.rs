@@ -1,0 +1,79 @@
+//! Sockets: a program that decides which packets a socket gets, or which socket of a group gets a packet.
+//!
+//! A filter's answer is how many bytes of the packet to keep, 0 for none. `SO_ATTACH_BPF` (3.19) gives the program to the
+//! socket, which has room for one. A group of sockets on one port (`SO_REUSEPORT`) takes a program that chooses among them
+//! (`SO_ATTACH_REUSEPORT_EBPF`, 4.5). (`net/core/filter.c`.)
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::{
+    Link,
+    link::{Detach, detached, failed},
+};
+use crate::{
+    Error, Program, ProgramType,
+    sys::socket::{self, Request},
+};
+
+/// A socket to attach to, for the sections `socket` and `sk_reuseport`.
+///
+/// The [`Link`] keeps the socket open, since it needs it to detach.
+#[derive(Debug, Clone, Copy)]
+pub struct SocketFilter<'fd> {
+    socket: BorrowedFd<'fd>,
+}
+
+impl<'fd> SocketFilter<'fd> {
+    /// The socket.
+    #[must_use]
+    pub fn new(socket: &'fd impl AsFd) -> Self {
+        Self { socket: socket.as_fd() }
+    }
+
+    /// Attaches `program`, in the place of the one that is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses: ENOTSOCK if it is no
+    /// socket.
+    pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+        let what = "the socket";
+        program.must_be(&[ProgramType::SOCKET_FILTER, ProgramType::SK_REUSEPORT], what)?;
+        let request = match program.spec().section.program_type {
+            ProgramType::SK_REUSEPORT => Request::SO_ATTACH_REUSEPORT_EBPF,
+            _ => Request::SO_ATTACH_BPF,
+        };
+        let attach = || {
+            let attached = (self.socket.try_clone_to_owned()?, program.as_fd().try_clone_to_owned()?);
+            socket::set(self.socket, request, program.as_fd(), "gives the program to the socket")?;
+            Ok(attached)
+        };
+        attach()
+            .map(|(socket, program_fd)| {
+                let attached = Attached { socket, program: program_fd, request };
+                Link::by_call(program, what, &format!("{request:?}"), attached)
+            })
+            .map_err(|error| failed(program, what, &error))
+    }
+}
+
+/// A socket with a program; dropping this takes it away.
+#[derive(Debug)]
+struct Attached {
+    socket: OwnedFd,
+    program: OwnedFd,
+    request: Request,
+}
+
+impl Detach for Attached {}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let request = match self.request {
+            Request::SO_ATTACH_REUSEPORT_EBPF => Request::SO_DETACH_REUSEPORT_BPF,
+            _ => Request::SO_DETACH_BPF,
+        };
+        let why = "takes the program away from the socket";
+        detached("a socket", socket::set(self.socket.as_fd(), request, self.program.as_fd(), why));
+    }
+}

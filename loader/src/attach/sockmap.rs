@@ -1,0 +1,49 @@
+//! Socket maps: programs that run on the data of every socket in a map.
+//!
+//! A stream *parser* says how long the next message is, a *verdict* where a message goes (to another socket of the map, say),
+//! and a *message* program the same for what a socket is told to send. They belong to the map, a `SOCKMAP` or `SOCKHASH`, and
+//! are attached by `BPF_PROG_ATTACH`. (`net/core/sock_map.c`.)
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::{Link, link::failed, prog_attach::ByCommand};
+use crate::{Error, Program, ProgramType};
+
+/// A `SOCKMAP` or `SOCKHASH` to attach to, for the sections `sk_skb/stream_parser`, `sk_skb/stream_verdict`,
+/// `sk_skb/verdict` (Linux 5.13) and `sk_msg`.
+///
+/// The program stays with the map if the process dies without dropping the [`Link`] while somebody else holds the map.
+#[derive(Debug, Clone, Copy)]
+pub struct Sockmap<'fd> {
+    map: BorrowedFd<'fd>,
+}
+
+impl<'fd> Sockmap<'fd> {
+    /// The map, e.g. a [`Map`](crate::Map).
+    #[must_use]
+    pub fn new(map: &'fd impl AsFd) -> Self {
+        Self { map: map.as_fd() }
+    }
+
+    /// Attaches `program`, in the place of one of its kind that is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if the program is of another kind, or its section does not say which of the four it is;
+    /// [`Error::Kernel`] if the kernel refuses: EOPNOTSUPP if the map is of another kind.
+    pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+        let what = "the socket map";
+        program.must_be(&[ProgramType::SK_SKB, ProgramType::SK_MSG], what)?;
+        let attach_type = program.spec().section.expected_attach_type;
+        if attach_type == 0 {
+            let attempt = format!("attach the program `{}` to {what}", program.name());
+            let why = "its section does not say whether it is a parser or a verdict: name it `sk_skb/stream_parser` or `sk_skb/stream_verdict`";
+            return Err(Error::Unfit { attempt, why: why.to_owned() });
+        }
+        self.map
+            .try_clone_to_owned()
+            .and_then(|map| ByCommand::attach(program, map, attach_type, 0, what))
+            .map(|call| Link::by_call(program, what, "BPF_PROG_ATTACH", call))
+            .map_err(|error| failed(program, what, &error))
+    }
+}

@@ -1,0 +1,90 @@
+//! tcx and netkit: classifiers by links.
+//!
+//! Since 6.6 a network device has a list of programs of its own, before the filters of traffic control; a link appends to it
+//! (`kernel/bpf/tcx.c`). netkit devices (6.7) come in pairs, and run programs where one hands a packet to the other
+//! (`drivers/net/netkit.c`).
+
+use std::os::fd::AsFd;
+
+use super::{Link, link::failed};
+use crate::{
+    Error, Program, ProgramType,
+    probe::{self, Support},
+    sys::link::{self, Target, attach_type},
+};
+
+/// A network device to attach a classifier to by a link. Linux 6.6.
+#[derive(Debug, Clone)]
+pub struct Tcx {
+    ifindex: u32,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Ingress = attach_type::TCX_INGRESS as isize,
+    Egress = attach_type::TCX_EGRESS as isize,
+    Primary = 54,
+    Peer = 55,
+}
+
+impl Tcx {
+    /// What the device receives.
+    #[must_use]
+    pub fn ingress(ifindex: u32) -> Self {
+        Self { ifindex, kind: Kind::Ingress }
+    }
+
+    /// What the device sends.
+    #[must_use]
+    pub fn egress(ifindex: u32) -> Self {
+        Self { ifindex, kind: Kind::Egress }
+    }
+
+    /// What a netkit pair's primary device sends to its peer (Linux 6.7).
+    #[must_use]
+    pub fn netkit_primary(ifindex: u32) -> Self {
+        Self { ifindex, kind: Kind::Primary }
+    }
+
+    /// What the peer of this netkit device sends to it (Linux 6.7).
+    #[must_use]
+    pub fn netkit_peer(ifindex: u32) -> Self {
+        Self { ifindex, kind: Kind::Peer }
+    }
+
+    /// Attaches `program` behind those that are there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if the program is of another kind, or the kernel has no such links; [`Error::Kernel`] if it refuses:
+    /// ENODEV if there is no such device.
+    pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+        let (place, answer) = match self.kind {
+            Kind::Ingress | Kind::Egress => ("tcx", probe::tcx_link()),
+            Kind::Primary | Kind::Peer => ("netkit", probe::netkit_link()),
+        };
+        let what = format!("the network device {} ({place})", self.ifindex);
+        program.must_be(&[ProgramType::SCHED_CLS], &what)?;
+        if answer != Support::Yes {
+            let advice = if place == "tcx" { "; attach it with `Tc`, as every kernel can" } else { "" };
+            return Err(Error::Unfit {
+                attempt: format!("attach the program `{}` to {what}", program.name()),
+                why: format!("{place} links are {answer}{advice}"),
+            });
+        }
+        let why = "appends the program to the device's list; closing the link removes it";
+        link::create(program.as_fd(), Target::Device(self.ifindex), self.kind as u32, 0, why)
+            .map(|link| Link::kernels(program, &what, link))
+            .map_err(|error| {
+                let plain = failed(program, &what, &error);
+                match error.raw_os_error() {
+                    Some(libc::ENODEV) => plain.advise("there is no such network device"),
+                    Some(libc::ENXIO | libc::EACCES) if place == "netkit" => {
+                        plain.advise("it is no primary netkit device")
+                    }
+                    _ => plain,
+                }
+            })
+    }
+}

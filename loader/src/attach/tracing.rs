@@ -1,0 +1,75 @@
+//! Programs that were loaded for their place: `tp_btf`, `fentry`, `fexit`, `fmod_ret`, `lsm`, `freplace`.
+//!
+//! The verifier had to know the function they hang on, since it checks what they do with its typed arguments; so the place
+//! was named when they were loaded (`attach_btf_id`), and attaching names nothing any more. Where a function is concerned
+//! the kernel patches a call to a *trampoline* into its first bytes, which runs the programs and, if need be, the function
+//! itself (`kernel/bpf/trampoline.c`). `BPF_RAW_TRACEPOINT_OPEN` without a name does it; only a cookie needs
+//! `BPF_LINK_CREATE`.
+
+use std::os::fd::AsFd;
+
+use super::{Link, link::failed};
+use crate::{
+    Error, Program, ProgramType, Target,
+    sys::link::{self, attach_type},
+};
+
+/// Attaches a program to what it was loaded for. Linux 5.5; `fmod_ret` and `lsm` 5.7, on arm64 all that patch functions 6.0.
+#[derive(Debug, Clone, Default)]
+pub struct Tracing {
+    cookie: u64,
+}
+
+impl Tracing {
+    /// What the program's section named: [`Section::target`](crate::Section::target).
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A number that the program reads with `bpf_get_attach_cookie` (Linux 5.19; for `tp_btf` 6.10).
+    #[must_use]
+    pub fn cookie(mut self, cookie: u64) -> Self {
+        self.cookie = cookie;
+        self
+    }
+
+    /// Attaches `program`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses.
+    pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+        let section = &program.spec().section;
+        let what = match &section.target {
+            Some(Target::Btf { name }) => format!("the kernel's `{name}`"),
+            _ => "what it was loaded for".to_owned(),
+        };
+        program.must_be(&[ProgramType::TRACING, ProgramType::LSM, ProgramType::EXT], &what)?;
+        let why = "ties the program to what it was loaded for; closing the link unties it";
+        let link = match self.cookie {
+            0 => link::raw_tracepoint_open(program.as_fd(), None, 0, why),
+            cookie => link::create_tracing(program.as_fd(), section.expected_attach_type, cookie, why),
+        };
+        link.map(|link| Link::kernels(program, &what, link)).map_err(|error| {
+            let plain = failed(program, &what, &error);
+            match error.raw_os_error() {
+                Some(libc::EINVAL | libc::E2BIG) if self.cookie != 0 => plain.advise(cookies(section.expected_attach_type)),
+                // ENOTSUPP
+                Some(524 | libc::EOPNOTSUPP) => {
+                    plain.advise("this kernel cannot patch functions for BPF programs: it needs CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, on arm64 Linux 6.0")
+                }
+                Some(libc::EBUSY) => plain.advise("something else is already patched into the function"),
+                Some(libc::E2BIG) => plain.advise("too many programs hang on that function"),
+                _ => plain,
+            }
+        })
+    }
+}
+
+fn cookies(kind: u32) -> &'static str {
+    match kind {
+        attach_type::TRACE_RAW_TP => "cookies on tracepoints with types need Linux 6.10",
+        _ => "cookies on functions need Linux 5.19, on LSM hooks 6.0",
+    }
+}

@@ -1,0 +1,157 @@
+//! Many places of one file at once.
+//!
+//! One link (`BPF_TRACE_UPROBE_MULTI`, 6.6) puts a probe on thousands of functions without a perf event for each, and no
+//! descriptor but its own (`kernel/trace/bpf_trace.c`). A program of the section `uprobe.session` (6.13) runs on entry and on
+//! return, and its answer on entry says whether it wants to see the return.
+
+use std::{ffi::CString, os::fd::AsFd, os::unix::ffi::OsStrExt, path::PathBuf};
+
+use log::debug;
+
+use super::{
+    Link, Uprobe, pattern, symbol,
+    uprobe::{Library, refused},
+};
+use crate::{
+    Error, Program, probe,
+    sys::link::{self, Places, attach_type},
+};
+
+/// All functions of a library or executable that a pattern fits, or a list of places.
+///
+/// The program's section is `uprobe.multi`, `uretprobe.multi` or `uprobe.session`. On kernels without such links it costs a
+/// perf event for each place.
+#[derive(Debug, Clone)]
+pub struct UprobeMulti {
+    file: Library,
+    which: Which,
+    on_return: bool,
+    pid: Option<u32>,
+    cookies: Vec<u64>,
+}
+
+#[derive(Debug, Clone)]
+enum Which {
+    Pattern(String),
+    Bytes(Vec<u64>),
+}
+
+impl UprobeMulti {
+    /// The functions of `library` whose names `pattern` describes: `*` stands for any text, `?` for one character.
+    #[must_use]
+    pub fn new(library: &str, pattern: &str) -> Self {
+        Self::at(library, Which::Pattern(pattern.to_owned()))
+    }
+
+    /// The instructions at these bytes of the file, counted from its start.
+    #[must_use]
+    pub fn at_bytes(library: &str, bytes: &[u64]) -> Self {
+        Self::at(library, Which::Bytes(bytes.to_vec()))
+    }
+
+    fn at(library: &str, which: Which) -> Self {
+        let file = Library { name: library.to_owned(), seen_by: None };
+        Self { file, which, on_return: false, pid: None, cookies: Vec::new() }
+    }
+
+    /// As [`Uprobe::seen_by`].
+    #[must_use]
+    pub fn seen_by(mut self, pid: u32) -> Self {
+        self.file.seen_by = Some(pid);
+        self
+    }
+
+    /// Attaches to the functions' returns instead of their entries.
+    #[must_use]
+    pub fn on_return(mut self, on_return: bool) -> Self {
+        self.on_return = on_return;
+        self
+    }
+
+    /// Attaches for one process only, with all its threads.
+    #[must_use]
+    pub fn pid(mut self, pid: u32) -> Self {
+        self.pid = Some(pid);
+        self
+    }
+
+    /// Numbers that the program reads with `bpf_get_attach_cookie`, one for each place in the order of
+    /// [`UprobeMulti::locate`].
+    #[must_use]
+    pub fn cookies(mut self, cookies: &[u64]) -> Self {
+        self.cookies = cookies.to_vec();
+        self
+    }
+
+    /// The file and the places in it, in bytes from its start: ascending for a pattern, as given for a list.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Library`] if there is no such file, [`Error::Symbol`] if nothing in it fits.
+    pub fn locate(&self) -> Result<(PathBuf, Vec<u64>), Error> {
+        let path = self.file.find()?;
+        let places = match &self.which {
+            Which::Pattern(name) if !pattern::is_one(name) => vec![symbol::find(&path, name)?.file_offset],
+            Which::Pattern(pattern) => symbol::matching(&path, pattern)?.into_keys().collect(),
+            Which::Bytes(bytes) => bytes.clone(),
+        };
+        Ok((path, places))
+    }
+
+    /// Attaches `program`: by one link if it was loaded for that, by a perf event for each place on older kernels.
+    ///
+    /// # Errors
+    ///
+    /// As [`UprobeMulti::locate`]; [`Error::Unfit`] if there are more or fewer cookies than places; [`Error::Kernel`] if the
+    /// kernel refuses.
+    pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+        let (path, places) = self.locate()?;
+        let what = format!(
+            "{}{} places in {}",
+            if self.on_return { "the returns of " } else { "" },
+            places.len(),
+            path.display()
+        );
+        let attempt = || format!("put probes on {what}");
+        let unfit = |why: String| Error::Unfit { attempt: attempt(), why };
+        if !self.cookies.is_empty() && self.cookies.len() != places.len() {
+            return Err(unfit(format!("{} cookies are given", self.cookies.len())));
+        }
+        let kind = program.spec().section.expected_attach_type;
+        if !matches!(kind, attach_type::TRACE_UPROBE_MULTI | attach_type::TRACE_UPROBE_SESSION) {
+            return self.each(program, &path, &places, &what);
+        }
+        if self.pid.is_some() && !probe::uprobe_multi_pid().is_yes() {
+            let why = format!("one process for many places at once is {}", probe::uprobe_multi_pid());
+            return Err(unfit(why));
+        }
+        let c_path =
+            CString::new(path.as_os_str().as_bytes()).map_err(|_| unfit("its path holds a NUL byte".to_owned()))?;
+        let places = Places { path: &c_path, offsets: &places, ref_ctr_offsets: &[], cookies: &self.cookies };
+        let why = "puts probes on all these bytes of the file, and ties the program to them";
+        link::create_uprobe_multi(program.as_fd(), kind, self.on_return, places, self.pid.unwrap_or(0), why)
+            .map(|link| Link::kernels(program, &what, link))
+            .map_err(|error| match (error.raw_os_error(), kind) {
+                (Some(libc::EINVAL), attach_type::TRACE_UPROBE_SESSION) => {
+                    Error::kernel(attempt(), &error).advise("sessions need Linux 6.13")
+                }
+                _ => refused(attempt(), &error, self.pid),
+            })
+    }
+
+    fn each(&self, program: &Program, path: &std::path::Path, places: &[u64], what: &str) -> Result<Link, Error> {
+        debug!("`{}` hangs on {what} by a perf event each", program.name());
+        let path = path.to_str().ok_or_else(|| Error::Unfit {
+            attempt: format!("put probes on {what}"),
+            why: "its path is not UTF-8".to_owned(),
+        })?;
+        let each = places.iter().enumerate().map(|(index, &byte)| {
+            let mut probe = Uprobe::at_byte(path, byte).on_return(self.on_return);
+            if let Some(pid) = self.pid {
+                probe = probe.pid(pid);
+            }
+            probe.cookie(self.cookies.get(index).copied().unwrap_or(0)).attach(program)
+        });
+        Ok(Link::several(program, what, each.collect::<Result<_, _>>()?))
+    }
+}

@@ -1,0 +1,120 @@
+//! Which kinds of link this kernel has.
+//!
+//! Each question is a link to a place that cannot be. A kernel that knows such links looks for the place and does not find
+//! it; one that does not know them refuses the attach type before that, with EINVAL, or E2BIG for fields that it never heard
+//! of. Nothing is ever created. (`kernel/bpf/syscall.c`, `link_create`.)
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::OnceLock,
+};
+
+use super::{Support, kept, nothing, support};
+use crate::{
+    ProgramType,
+    sys::link::{self, Places, Target, attach_type},
+};
+
+/// Puts a question with a program of this kind: `missing` is what a kernel says that knows such links.
+fn ask(
+    program_type: ProgramType,
+    expected_attach_type: u32,
+    missing: i32,
+    since: &'static str,
+    link: impl FnOnce(BorrowedFd<'_>) -> io::Result<OwnedFd>,
+) -> Support {
+    match nothing(program_type, expected_attach_type).and_then(|program| link(program.as_fd())) {
+        Err(error) if error.raw_os_error() == Some(missing) => Support::Yes,
+        answer => support(answer, since),
+    }
+}
+
+/// Links on perf events: the way to attach a probe or tracepoint that can be pinned.
+#[must_use]
+pub fn perf_link() -> Support {
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    kept(&ANSWER, || {
+        let why = "asks whether this kernel has links on perf events; EBADF, for the missing event, means yes";
+        ask(ProgramType::TRACEPOINT, 0, libc::EBADF, "5.15", |program| {
+            link::create(program, Target::Nowhere, attach_type::PERF_EVENT, 0, why)
+        })
+    })
+}
+
+/// Links on many functions of the kernel at once.
+#[must_use]
+pub fn kprobe_multi() -> Support {
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    kept(&ANSWER, || {
+        let why = "asks whether this kernel has links on many functions; EFAULT, for the missing name, means yes";
+        let kind = attach_type::TRACE_KPROBE_MULTI;
+        ask(ProgramType::KPROBE, kind, libc::EFAULT, "5.18 with CONFIG_FPROBE", |program| {
+            link::create_kprobe_multi_nowhere(program, why)
+        })
+    })
+}
+
+/// Links on many places of a file at once.
+#[must_use]
+pub fn uprobe_multi() -> Support {
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    kept(&ANSWER, || {
+        let why = "asks whether this kernel has links on many places of a file; EBADF, for a folder, means yes";
+        uprobes_in_a_folder(0, libc::EBADF, "6.6", why)
+    })
+}
+
+/// Whether such links can be for one process. The first ones took its number for that of a thread; those that know better
+/// refuse a number below 0.
+#[must_use]
+pub fn uprobe_multi_pid() -> Support {
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    kept(&ANSWER, || match uprobe_multi() {
+        Support::Yes => {
+            let why = "asks whether such links tell processes from threads; EINVAL, for no process, means yes";
+            uprobes_in_a_folder(u32::MAX, libc::EINVAL, "6.10", why)
+        }
+        answer => answer,
+    })
+}
+
+fn uprobes_in_a_folder(pid: u32, missing: i32, since: &'static str, why: &str) -> Support {
+    let kind = attach_type::TRACE_UPROBE_MULTI;
+    ask(ProgramType::KPROBE, kind, missing, since, |program| {
+        let places = Places { path: c"/", offsets: &[0], ref_ctr_offsets: &[], cookies: &[] };
+        link::create_uprobe_multi(program, kind, false, places, pid, why)
+    })
+}
+
+/// Links on cgroups.
+#[must_use]
+pub fn cgroup_link() -> Support {
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    kept(&ANSWER, || {
+        let why = "asks whether this kernel has links on cgroups; EBADF, for the missing cgroup, means yes";
+        ask(ProgramType::CGROUP_SKB, 0, libc::EBADF, "5.7", |program| link::create(program, Target::Nowhere, 0, 0, why))
+    })
+}
+
+/// Links on network devices for classifiers.
+#[must_use]
+pub fn tcx_link() -> Support {
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    kept(&ANSWER, || device(ProgramType::SCHED_CLS, attach_type::TCX_INGRESS, "6.6"))
+}
+
+/// Links on netkit devices.
+#[must_use]
+pub fn netkit_link() -> Support {
+    /// `BPF_NETKIT_PRIMARY`
+    const PRIMARY: u32 = 54;
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    kept(&ANSWER, || device(ProgramType::SCHED_CLS, PRIMARY, "6.7 with CONFIG_NETKIT"))
+}
+
+/// Device 0 is nobody.
+fn device(program_type: ProgramType, kind: u32, since: &'static str) -> Support {
+    let why = "asks whether this kernel has such links on network devices; ENODEV, for the missing device, means yes";
+    ask(program_type, kind, libc::ENODEV, since, |program| link::create(program, Target::Device(0), kind, 0, why))
+}

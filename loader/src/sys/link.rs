@@ -1,0 +1,266 @@
+//! bpf(2), the commands that attach: `BPF_LINK_CREATE` and what there was before it.
+//!
+//! A *link* is a kernel object that holds a program and what it hangs on together; its descriptor is ours, and closing the
+//! last one, or removing the last pin, detaches. Before there were links (5.7 for the first kinds), a program was attached
+//! by one command and had to be detached by another (`BPF_PROG_ATTACH`, `BPF_PROG_DETACH`), or hung on a descriptor of
+//! some other kind (`BPF_RAW_TRACEPOINT_OPEN`, which later came to answer with a link).
+//! (`kernel/bpf/syscall.c`, `link_create`.)
+#![expect(unsafe_code, reason = "hands addresses to bpf(2)")]
+
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+};
+
+use super::{
+    attr::{
+        IterCreate, LinkCreate, LinkCreateIter, LinkCreateKprobeMulti, LinkCreateNetfilter, LinkCreatePerfEvent,
+        LinkCreateTracing, LinkCreateUprobeMulti, Pointer, ProgAttach, RawTracepointOpen,
+    },
+    bpf::{Command, bpf, bpf_fd, length, number},
+};
+
+/// Numbers of `enum bpf_attach_type`, as far as they are needed by name.
+pub(crate) mod attach_type {
+    pub(crate) const TRACE_RAW_TP: u32 = 23;
+    pub(crate) const LSM_MAC: u32 = 27;
+    pub(crate) const TRACE_ITER: u32 = 28;
+    pub(crate) const PERF_EVENT: u32 = 41;
+    pub(crate) const TRACE_KPROBE_MULTI: u32 = 42;
+    pub(crate) const LSM_CGROUP: u32 = 43;
+    pub(crate) const NETFILTER: u32 = 45;
+    pub(crate) const TCX_INGRESS: u32 = 46;
+    pub(crate) const TCX_EGRESS: u32 = 47;
+    pub(crate) const TRACE_UPROBE_MULTI: u32 = 48;
+    pub(crate) const TRACE_KPROBE_SESSION: u32 = 56;
+    pub(crate) const TRACE_UPROBE_SESSION: u32 = 57;
+}
+
+/// Where a link without further words leads.
+#[derive(Clone, Copy)]
+pub(crate) enum Target<'a> {
+    /// A cgroup, a network namespace.
+    Fd(BorrowedFd<'a>),
+    /// A network device.
+    Device(u32),
+    /// -1, nobody's descriptor, to ask a question with.
+    Nowhere,
+}
+
+impl Target<'_> {
+    fn number(self) -> u32 {
+        match self {
+            Self::Fd(fd) => number(fd),
+            Self::Device(index) => index,
+            Self::Nowhere => u32::MAX,
+        }
+    }
+}
+
+/// Ties a program to a cgroup (5.7), a network namespace (5.8) or a network device (5.9).
+pub(crate) fn create(
+    program: BorrowedFd<'_>,
+    target: Target<'_>,
+    attach_type: u32,
+    flags: u32,
+    why: &str,
+) -> io::Result<OwnedFd> {
+    let mut attr = LinkCreate { prog_fd: number(program), target_fd: target.number(), attach_type, flags };
+    // SAFETY: `LinkCreate` holds no address.
+    unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
+}
+
+/// Ties a program to a perf event (5.15).
+pub(crate) fn create_perf_event(
+    program: BorrowedFd<'_>,
+    event: BorrowedFd<'_>,
+    cookie: u64,
+    why: &str,
+) -> io::Result<OwnedFd> {
+    let mut attr = LinkCreatePerfEvent {
+        prog_fd: number(program),
+        target_fd: number(event),
+        attach_type: attach_type::PERF_EVENT,
+        bpf_cookie: cookie,
+        ..Default::default()
+    };
+    // SAFETY: `LinkCreatePerfEvent` holds no address.
+    unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
+}
+
+/// Ties a program to what it was loaded for, with a cookie (5.19; for a `tp_btf` program 6.10).
+pub(crate) fn create_tracing(program: BorrowedFd<'_>, attach_type: u32, cookie: u64, why: &str) -> io::Result<OwnedFd> {
+    let mut attr = LinkCreateTracing { prog_fd: number(program), attach_type, cookie, ..Default::default() };
+    // SAFETY: `LinkCreateTracing` holds no address.
+    unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
+}
+
+/// `union bpf_iter_link_info`: over what an iterator walks, if not over everything. Its members begin at the same byte.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct IterInfo(pub(crate) [u32; 4]);
+
+/// Makes a link for an iterator's program (5.8), which can then be read any number of times.
+pub(crate) fn create_iter(program: BorrowedFd<'_>, info: Option<IterInfo>, why: &str) -> io::Result<OwnedFd> {
+    let info = info.as_slice();
+    let mut attr = LinkCreateIter {
+        prog_fd: number(program),
+        attach_type: attach_type::TRACE_ITER,
+        iter_info: Pointer::to(info),
+        iter_info_len: length(size_of_val(info))?,
+        ..Default::default()
+    };
+    // SAFETY: the one address is borrowed for the call, with its own length.
+    unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
+}
+
+/// Ties a program to functions of the kernel (5.18), each of which may have a cookie.
+pub(crate) fn create_kprobe_multi(
+    program: BorrowedFd<'_>,
+    attach_type: u32,
+    on_return: bool,
+    functions: &[&CStr],
+    cookies: &[u64],
+    why: &str,
+) -> io::Result<OwnedFd> {
+    let names: Vec<Pointer> = functions.iter().map(|name| Pointer::to(name.to_bytes_with_nul())).collect();
+    check_cookies(functions.len(), cookies)?;
+    let mut attr = LinkCreateKprobeMulti {
+        prog_fd: number(program),
+        attach_type,
+        kprobe_multi_flags: u32::from(on_return),
+        cnt: length(names.len())?,
+        syms: Pointer::to(&names),
+        cookies: Pointer::to(cookies),
+        ..Default::default()
+    };
+    // SAFETY: `syms` has `cnt` addresses of C strings that are borrowed for the call, and `cookies` none or as many values.
+    unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
+}
+
+/// Asks for a link to a function without a name.
+pub(crate) fn create_kprobe_multi_nowhere(program: BorrowedFd<'_>, why: &str) -> io::Result<OwnedFd> {
+    let names = [Pointer::default()];
+    let mut attr = LinkCreateKprobeMulti {
+        prog_fd: number(program),
+        attach_type: attach_type::TRACE_KPROBE_MULTI,
+        cnt: 1,
+        syms: Pointer::to(&names),
+        ..Default::default()
+    };
+    // SAFETY: `syms` has one address, which is null: the kernel refuses to read there.
+    unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
+}
+
+/// Where in a file many probes are to be.
+#[derive(Clone, Copy)]
+pub(crate) struct Places<'a> {
+    pub(crate) path: &'a CStr,
+    pub(crate) offsets: &'a [u64],
+    /// Where in the file the counters lie that tell a program somebody listens; empty, or as many as offsets.
+    pub(crate) ref_ctr_offsets: &'a [u64],
+    /// Empty, or as many as offsets.
+    pub(crate) cookies: &'a [u64],
+}
+
+/// Ties a program to many places of one file (6.6), in one process or in all.
+pub(crate) fn create_uprobe_multi(
+    program: BorrowedFd<'_>,
+    attach_type: u32,
+    on_return: bool,
+    places: Places<'_>,
+    pid: u32,
+    why: &str,
+) -> io::Result<OwnedFd> {
+    check_cookies(places.offsets.len(), places.cookies)?;
+    check_cookies(places.offsets.len(), places.ref_ctr_offsets)?;
+    let mut attr = LinkCreateUprobeMulti {
+        prog_fd: number(program),
+        attach_type,
+        path: Pointer::to(places.path.to_bytes_with_nul()),
+        offsets: Pointer::to(places.offsets),
+        ref_ctr_offsets: Pointer::to(places.ref_ctr_offsets),
+        cookies: Pointer::to(places.cookies),
+        cnt: length(places.offsets.len())?,
+        uprobe_multi_flags: u32::from(on_return),
+        pid,
+        ..Default::default()
+    };
+    // SAFETY: all addresses are borrowed for the call: a C string, and slices that are empty or have `cnt` values.
+    unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
+}
+
+/// The kernel takes the count of the functions for that of the cookies, too.
+fn check_cookies(count: usize, cookies: &[u64]) -> io::Result<()> {
+    if cookies.is_empty() || cookies.len() == count { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EINVAL)) }
+}
+
+/// Ties a program to a hook of netfilter (6.4) in the caller's network namespace.
+pub(crate) fn create_netfilter(
+    program: BorrowedFd<'_>,
+    pf: u32,
+    hooknum: u32,
+    priority: i32,
+    netfilter_flags: u32,
+    why: &str,
+) -> io::Result<OwnedFd> {
+    let mut attr = LinkCreateNetfilter {
+        prog_fd: number(program),
+        attach_type: attach_type::NETFILTER,
+        pf,
+        hooknum,
+        priority,
+        netfilter_flags,
+        ..Default::default()
+    };
+    // SAFETY: `LinkCreateNetfilter` holds no address.
+    unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
+}
+
+/// Starts one reading of an iterator (5.8): a descriptor to read(2) from.
+pub(crate) fn iter_create(link: BorrowedFd<'_>, why: &str) -> io::Result<OwnedFd> {
+    let mut attr = IterCreate { link_fd: number(link), flags: 0 };
+    // SAFETY: `IterCreate` holds no address.
+    unsafe { bpf_fd(Command::ITER_CREATE, &mut attr, why) }
+}
+
+/// Ties a program to a tracepoint by its name, or without one to what it was loaded for.
+pub(crate) fn raw_tracepoint_open(
+    program: BorrowedFd<'_>,
+    name: Option<&CStr>,
+    cookie: u64,
+    why: &str,
+) -> io::Result<OwnedFd> {
+    let name = name.map_or(&[] as &[u8], CStr::to_bytes_with_nul);
+    let mut attr =
+        RawTracepointOpen { name: Pointer::to(name), prog_fd: number(program), cookie, ..Default::default() };
+    // SAFETY: the name is null or a C string borrowed for the call.
+    unsafe { bpf_fd(Command::RAW_TRACEPOINT_OPEN, &mut attr, why) }
+}
+
+/// Attaches a program without a link: it stays attached until it is detached, whoever still lives.
+pub(crate) fn prog_attach(
+    program: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    attach_type: u32,
+    attach_flags: u32,
+    why: &str,
+) -> io::Result<()> {
+    let mut attr = ProgAttach { target_fd: number(target), attach_bpf_fd: number(program), attach_type, attach_flags };
+    // SAFETY: `ProgAttach` holds no address.
+    unsafe { bpf(Command::PROG_ATTACH, &mut attr, why) }.map(drop)
+}
+
+/// Detaches what [`prog_attach`] attached.
+pub(crate) fn prog_detach(
+    program: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    attach_type: u32,
+    why: &str,
+) -> io::Result<()> {
+    let mut attr =
+        ProgAttach { target_fd: number(target), attach_bpf_fd: number(program), attach_type, attach_flags: 0 };
+    // SAFETY: `ProgAttach` holds no address.
+    unsafe { bpf(Command::PROG_DETACH, &mut attr, why) }.map(drop)
+}
