@@ -1,0 +1,153 @@
+//! Cgroups: each test makes one of its own, with this process in it, and leaves and removes it.
+
+use std::{
+    fs::{self, File},
+    net::UdpSocket,
+    path::{Path, PathBuf},
+};
+
+use cutaway::{Cgroup, probe};
+
+use crate::{
+    Test, lacks, mounts, network,
+    sample::{self, Also, runs},
+    test,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    test("a_cgroup_s_packets_are_seen_and_dropped", lacks::cgroups, packets),
+    test("a_cgroup_s_sockets_are_seen", lacks::cgroups, || seen("cgroup/sock_create", 1)),
+    test("a_cgroup_s_binds_are_seen", lacks::cgroups, || seen("cgroup/bind4", 1)),
+    test("a_cgroup_s_sends_are_seen", lacks::cgroups, || seen("cgroup/sendmsg4", 1)),
+    test("a_cgroup_s_socket_options_are_seen", lacks::cgroups, || seen("cgroup/setsockopt", 1)),
+    test("a_cgroup_s_sysctls_are_seen", lacks::cgroups, || seen("cgroup/sysctl", 1)),
+    test("a_cgroup_s_devices_are_seen", lacks::cgroups, || seen("cgroup/dev", 1)),
+    test("several_programs_rule_a_cgroup", lacks::cgroups, several),
+    test("a_cgroup_takes_sockops", lacks::cgroups, sockops),
+    test("what_is_no_cgroup_is_told", lacks::nothing, no_cgroup),
+];
+
+/// A cgroup with this process in it.
+struct Own(PathBuf);
+
+impl Own {
+    fn new() -> Self {
+        let root = root();
+        let own = root.join(format!("cutaway-{}", std::process::id()));
+        fs::create_dir(&own).unwrap();
+        let own = Self(own);
+        fs::write(own.0.join("cgroup.procs"), "0").unwrap();
+        own
+    }
+
+    fn open(&self) -> File {
+        File::open(&self.0).unwrap()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let _ = fs::write(self.0.parent().unwrap().join("cgroup.procs"), "0");
+        // The kernel may need a moment to see that nobody is in it.
+        for _ in 0..100 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+/// Where cgroups of version 2 are mounted; a guest has none until we mount them.
+fn root() -> PathBuf {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap();
+    let mounted = mounts.lines().find_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let (folder, kind) = (words.next()?, words.next()?);
+        (kind == "cgroup2").then(|| PathBuf::from(folder))
+    });
+    mounted.unwrap_or_else(|| {
+        mounts::mount("cgroup2", Path::new("/tmp/cgroup2"));
+        PathBuf::from("/tmp/cgroup2")
+    })
+}
+
+fn packets() {
+    network::leave();
+    let own = Own::new();
+    for section in ["cgroup_skb/egress", "cgroup_skb/ingress"] {
+        let (passing, dropping) = (sample::answering(section, 1).unwrap(), sample::answering(section, 0).unwrap());
+        let cgroup = own.open();
+        let link = Cgroup::new(&cgroup).attach(passing.program("count").unwrap()).unwrap();
+        assert_eq!(link.as_link_fd().is_some(), probe::cgroup_link().is_yes());
+        assert!(network::send_to_self());
+        assert!(runs(&passing) > 0);
+        let second = Cgroup::new(&cgroup).attach(dropping.program("count").unwrap()).unwrap();
+        assert!(!network::send_to_self());
+        drop(second);
+        assert!(network::send_to_self());
+        drop(link);
+        let before = runs(&passing);
+        assert!(network::send_to_self());
+        assert_eq!(runs(&passing), before);
+    }
+}
+
+/// Does a bit of everything that programs on cgroups see.
+fn something() {
+    network::send_to_self();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_broadcast(true).unwrap();
+    let _ = fs::read("/proc/sys/kernel/ostype");
+    let _ = File::open("/dev/null");
+}
+
+fn seen(section: &str, answer: i32) {
+    network::leave();
+    let own = Own::new();
+    let loaded = sample::answering(section, answer).unwrap();
+    let link = Cgroup::new(&own.open()).attach(loaded.program("count").unwrap()).unwrap();
+    something();
+    let during = runs(&loaded);
+    assert!(during > 0);
+    drop(link);
+    something();
+    assert_eq!(runs(&loaded), during);
+}
+
+fn several() {
+    network::leave();
+    let own = Own::new();
+    let loaded = sample::answering("cgroup/sock_create", 1).unwrap();
+    let other = sample::answering("cgroup/sock_create", 1).unwrap();
+    let links =
+        [&loaded, &other].map(|loaded| Cgroup::new(&own.open()).attach(loaded.program("count").unwrap()).unwrap());
+    drop(UdpSocket::bind("127.0.0.1:0").unwrap());
+    assert_eq!([runs(&loaded), runs(&other)], [1, 1]);
+    let [first, second] = links;
+    drop(first);
+    drop(UdpSocket::bind("127.0.0.1:0").unwrap());
+    assert_eq!([runs(&loaded), runs(&other)], [1, 2]);
+    drop(second);
+}
+
+fn sockops() {
+    network::leave();
+    let own = Own::new();
+    let loaded = sample::object("sockops", 1, Also::Nothing).load().unwrap();
+    let link = Cgroup::new(&own.open()).attach(loaded.program("count").unwrap()).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let connection = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    drop(connection);
+    assert!(runs(&loaded) > 0);
+    drop(link);
+}
+
+fn no_cgroup() {
+    let loaded = sample::answering("cgroup_skb/egress", 1).unwrap();
+    let folder = File::open("/tmp").unwrap();
+    let line = Cgroup::new(&folder).attach(loaded.program("count").unwrap()).unwrap_err().to_string();
+    assert!(line.contains("not that of a cgroup of version 2"), "{line}");
+    let line = loaded.program("count").unwrap().attach().unwrap_err().to_string();
+    assert!(line.contains("by hand, with `Cgroup`"), "{line}");
+}

@@ -1,0 +1,366 @@
+//! What happens in the kernel itself: functions, tracepoints, hooks, iterators, clocks.
+
+use std::{io::Read, thread, time::Duration};
+
+use cutaway::{
+    Error, Iter, Kprobe, KprobeMulti, Ksyscall, Link, Loaded, PerfEvent, RawTracepoint, Tracepoint, Tracing,
+};
+use cutaway_programs::prelude::*;
+
+use crate::{
+    Test, lacks,
+    sample::{self, Also, load, runs},
+    test,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    test("a_kprobe_runs_until_it_is_dropped", lacks::kprobes, || by_section("kprobe/__x64_sys_getpgid")),
+    test("a_kretprobe_runs_until_it_is_dropped", lacks::kprobes, || by_section("kretprobe/__x64_sys_getpgid")),
+    test("a_kprobe_inside_a_function_runs", lacks::kprobes, kprobe_inside),
+    test("a_kprobe_has_a_cookie", || lacks::kprobes().or_else(lacks::cookies), kprobe_cookie),
+    test("a_kprobe_on_no_function_is_refused", lacks::kprobes, no_kprobe),
+    test("kprobes_are_missed_by_name", without_kprobes, missed_kprobes),
+    test("a_ksyscall_finds_the_function_of_a_system_call", lacks::kprobes, || by_section("ksyscall/getpgid")),
+    test("a_kretsyscall_finds_it_too", lacks::kprobes, || by_section("kretsyscall/getpgid")),
+    test("a_ksyscall_that_is_none_is_refused", lacks::kprobes, no_ksyscall),
+    test("many_functions_hang_on_one_link", lacks::kprobe_multi, kprobe_multi),
+    test("many_functions_have_a_perf_event_each_elsewhere", without_kprobe_multi, kprobe_each),
+    test("many_functions_return", lacks::kprobe_multi, || by_section("kretprobe.multi/__x64_sys_getpg?d")),
+    test("a_session_runs_on_entry_and_on_return", lacks::kprobe_session, kprobe_session),
+    test("a_tracepoint_runs_until_it_is_dropped", lacks::nothing, || {
+        by_section("tracepoint/syscalls/sys_enter_getpgid")
+    }),
+    test("a_tracepoint_has_a_cookie", lacks::cookies, tracepoint_cookie),
+    test("a_raw_tracepoint_runs_until_it_is_dropped", lacks::nothing, || by_section("raw_tp/sys_enter")),
+    test("a_writable_raw_tracepoint_loads", lacks::nothing, raw_writable),
+    test("a_raw_tracepoint_has_a_cookie", lacks::raw_cookies, raw_cookie),
+    test("a_raw_tracepoint_that_is_none_is_refused", lacks::nothing, no_raw_tracepoint),
+    test("a_tracepoint_with_types_runs_until_it_is_dropped", lacks::btf, || by_section("tp_btf/sys_enter")),
+    test("a_function_is_entered", lacks::trampolines, || by_section("fentry/__x64_sys_getpgid")),
+    test("a_function_is_left", lacks::trampolines, || by_section("fexit/__x64_sys_getpgid")),
+    test("a_function_s_result_is_replaced", lacks::trampolines, fmod_ret),
+    test("a_function_has_a_cookie", lacks::tracing_cookies, tracing_cookie),
+    test("functions_that_cannot_be_patched_are_told", without_trampolines, no_trampoline),
+    test("a_hook_of_the_security_modules_runs", lacks::lsm, lsm),
+    test("what_btf_does_not_have_is_told", lacks::btf, not_in_btf),
+    test("a_program_without_its_place_is_not_loaded", lacks::btf, no_place),
+    test("an_iterator_is_read_any_number_of_times", lacks::iterators, iterator),
+    test("an_iterator_walks_over_one_map", || lacks::iterators().or_else(lacks::one_process_iterators), map_iterator),
+    test("an_iterator_walks_over_one_process", lacks::one_process_iterators, process_iterator),
+    test("the_clock_of_every_cpu_runs_a_program", lacks::nothing, clock),
+    test("the_clock_of_one_process_runs_a_program", lacks::nothing, clock_of_process),
+    test("programs_of_the_wrong_kind_are_told", lacks::nothing, wrong_kind),
+];
+
+/// A system call that nobody makes by accident.
+fn call() {
+    // The answer does not matter.
+    let _ = rustix::process::getpgid(None);
+}
+
+/// Loads a program into this section, attaches it by its name, and sees it run, and run no longer.
+fn by_section(section: &str) {
+    // Somebody else may make the call; this process alone is looked at.
+    let loaded = sample::object(section, 0, Also::OnlyThisProcess).load().unwrap();
+    let link = loaded.program("count").unwrap().attach().unwrap();
+    runs_until_dropped(&loaded, link);
+}
+
+fn runs_until_dropped(loaded: &Loaded, link: Link) {
+    let before = runs(loaded);
+    call();
+    let during = runs(loaded);
+    assert!(during > before, "it runs: {before} {during}");
+    drop(link);
+    let after = runs(loaded);
+    call();
+    assert_eq!(runs(loaded), after, "it runs no longer");
+}
+
+fn kprobe_inside() {
+    let loaded = load("kprobe");
+    // Instructions of a function begin at few offsets; the first one that the kernel takes will do.
+    let probe = |offset| Kprobe::new("__x64_sys_getpgid").offset(offset).attach(loaded.program("count").unwrap());
+    let link = (1..32).find_map(|offset| probe(offset).ok()).expect("an instruction");
+    runs_until_dropped(&loaded, link);
+}
+
+fn kprobe_cookie() {
+    let loaded = sample::object("kprobe", 0, Also::NotesCookie).load().unwrap();
+    let link = Kprobe::new("__x64_sys_getpgid").cookie(7 << 40).attach(loaded.program("count").unwrap()).unwrap();
+    runs_until_dropped(&loaded, link);
+    assert_eq!(sample::cookie(&loaded), 7 << 40);
+}
+
+fn refused(answer: Result<Link, Error>) -> String {
+    let line = answer.unwrap_err().to_string();
+    assert!(!line.contains('\n'), "{line}");
+    line
+}
+
+fn no_kprobe() {
+    let loaded = load("kprobe");
+    let line = refused(Kprobe::new("no_such_function").attach(loaded.program("count").unwrap()));
+    assert!(line.contains("the kernel's `no_such_function`") && line.contains("has no such function"), "{line}");
+}
+
+fn without_kprobes() -> Option<String> {
+    lacks::kprobes().is_none().then(|| "this kernel has kprobes".to_owned())
+}
+
+fn missed_kprobes() {
+    let loaded = load("kprobe/do_exit");
+    let line = refused(loaded.program("count").unwrap().attach());
+    assert!(line.contains("CONFIG_KPROBE_EVENTS") && line.contains("do_exit"), "{line}");
+}
+
+fn no_ksyscall() {
+    let loaded = load("ksyscall");
+    let line = refused(Ksyscall::new("no_such_call").attach(loaded.program("count").unwrap()));
+    assert!(line.contains("no_such_call") && line.contains("has no such system call"), "{line}");
+}
+
+fn kprobe_multi() {
+    let loaded = sample::object("kprobe.multi/__x64_sys_getp*", 0, Also::NotesCookie).load().unwrap();
+    let functions = KprobeMulti::new("__x64_sys_getp*").functions().unwrap();
+    assert!(functions.len() > 2 && functions.iter().all(|name| name.starts_with("__x64_sys_getp")), "{functions:?}");
+    let link = KprobeMulti::new("__x64_sys_getp*").cookie(9).attach(loaded.program("count").unwrap()).unwrap();
+    assert!(link.as_link_fd().is_some());
+    runs_until_dropped(&loaded, link);
+    assert_eq!(sample::cookie(&loaded), 9);
+    let line = refused(KprobeMulti::new("no_such_*").attach(loaded.program("count").unwrap()));
+    assert!(line.contains("no_such_*"), "{line}");
+}
+
+fn without_kprobe_multi() -> Option<String> {
+    lacks::kprobes()
+        .or_else(lacks::trampolines)
+        .or_else(|| lacks::kprobe_multi().is_none().then(|| "this kernel has links on many functions".to_owned()))
+}
+
+fn kprobe_each() {
+    let loaded = sample::object("kprobe.multi/__x64_sys_getpg?d", 0, Also::OnlyThisProcess).load().unwrap();
+    let link = loaded.program("count").unwrap().attach().unwrap();
+    assert!(link.as_link_fd().is_none());
+    assert_eq!(link.each().len(), 1);
+    runs_until_dropped(&loaded, link);
+}
+
+fn kprobe_session() {
+    let loaded = load("kprobe.session/__x64_sys_getpgid");
+    let link = loaded.program("count").unwrap().attach().unwrap();
+    let before = runs(&loaded);
+    call();
+    assert!(runs(&loaded) >= before + 2, "on entry and on return");
+    drop(link);
+}
+
+fn tracepoint_cookie() {
+    let loaded = sample::object("tracepoint", 0, Also::NotesCookie).load().unwrap();
+    let link = Tracepoint::new("syscalls", "sys_enter_getpgid").cookie(5).attach(loaded.program("count").unwrap());
+    runs_until_dropped(&loaded, link.unwrap());
+    assert_eq!(sample::cookie(&loaded), 5);
+}
+
+fn raw_writable() {
+    let loaded = load("raw_tp.w/sys_enter");
+    // Few tracepoints lend memory to write to; this program writes none, and so may hang on any.
+    let link = loaded.program("count").unwrap().attach().unwrap();
+    call();
+    assert!(runs(&loaded) > 0);
+    drop(link);
+}
+
+fn raw_cookie() {
+    let loaded = sample::object("raw_tp", 0, Also::NotesCookie).load().unwrap();
+    let link = RawTracepoint::new("sys_enter").cookie(11).attach(loaded.program("count").unwrap()).unwrap();
+    call();
+    drop(link);
+    assert!(runs(&loaded) > 0);
+    assert_eq!(sample::cookie(&loaded), 11);
+}
+
+fn no_raw_tracepoint() {
+    let loaded = load("raw_tp");
+    let line = refused(RawTracepoint::new("no_such_tracepoint").attach(loaded.program("count").unwrap()));
+    assert!(line.contains("ENOENT") && line.contains("no such tracepoint"), "{line}");
+}
+
+/// Only functions that are made for it can be answered by a program.
+fn fmod_ret() {
+    let loaded = sample::answering("fmod_ret/security_file_mprotect", 0);
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => panic!("{error}\n{}", error.verifier_log().unwrap_or_default()),
+    };
+    let link = loaded.program("count").unwrap().attach().unwrap();
+    thread::spawn(|| ()).join().unwrap();
+    drop(link);
+    assert!(runs(&loaded) > 0, "a thread's stack has a guard page");
+}
+
+fn tracing_cookie() {
+    let loaded = sample::object("fentry/__x64_sys_getpgid", 0, Also::NotesCookie).load().unwrap();
+    let link = Tracing::new().cookie(1 << 50).attach(loaded.program("count").unwrap()).unwrap();
+    runs_until_dropped(&loaded, link);
+    assert_eq!(sample::cookie(&loaded), 1 << 50);
+}
+
+fn without_trampolines() -> Option<String> {
+    lacks::btf().or_else(|| lacks::trampolines().is_none().then(|| "this kernel can patch functions".to_owned()))
+}
+
+fn no_trampoline() {
+    let loaded = match sample::answering("fentry/__x64_sys_getpgid", 0) {
+        Ok(loaded) => loaded,
+        // Some kernels say so while loading.
+        Err(error) => return assert!(error.to_string().contains("count"), "{error}"),
+    };
+    let line = refused(loaded.program("count").unwrap().attach());
+    assert!(line.contains("attach the program `count` to the kernel's `__x64_sys_getpgid`"), "{line}");
+}
+
+fn lsm() {
+    let loaded = load("lsm/file_mprotect");
+    let link = loaded.program("count").unwrap().attach().unwrap();
+    thread::spawn(|| ()).join().unwrap();
+    let during = runs(&loaded);
+    assert!(during > 0, "a thread's stack has a guard page");
+    drop(link);
+}
+
+fn not_in_btf() {
+    for (section, part) in [
+        ("fentry/no_such_function", "has a function `no_such_function`"),
+        ("tp_btf/no_such_tracepoint", "has a type `btf_trace_no_such_tracepoint`"),
+        ("lsm/no_such_hook", "has a function `bpf_lsm_no_such_hook`"),
+        ("iter/no_such_things", "has a function `bpf_iter_no_such_things`"),
+    ] {
+        let line = sample::answering(section, 0).unwrap_err().to_string();
+        assert!(line.contains(part) && line.contains("`count`"), "{line}");
+    }
+}
+
+fn no_place() {
+    let line = sample::answering("fentry", 0).unwrap_err().to_string();
+    assert!(line.contains("does not name what it hangs on"), "{line}");
+    // It can be named later.
+    let mut object = sample::object("tp_btf", 0, Also::Nothing);
+    object.program_mut("count").unwrap().section.target = Some(cutaway::Target::Btf { name: "sys_enter".to_owned() });
+    let loaded = object.load().unwrap();
+    let link = loaded.program("count").unwrap().attach().unwrap();
+    call();
+    drop(link);
+    assert!(runs(&loaded) > 0);
+}
+
+/// An iterator whose program writes `x` for each thing, and nothing at the end, when the first field of its argument's
+/// second pointer is null.
+fn writing(section: &str) -> Loaded {
+    let mut object = ObjectBuilder::new("GPL");
+    object.map("some", MapDef::new(MapType::HASH).key::<u32>().value::<u64>().max_entries(8));
+    let mut asm = Assembler::new();
+    let end = asm.label("end");
+    asm.load(DW, R2, R1, 8); // the thing
+    asm.jump_if(Eq, R2, 0, end);
+    asm.load(DW, R1, R1, 0); // struct bpf_iter_meta
+    asm.load(DW, R1, R1, 0); // its seq_file
+    asm.store(B, R10, -1, i32::from(b'x'));
+    asm.mov(R2, R10);
+    asm.add(R2, -1);
+    asm.mov(R3, 1);
+    asm.call(Helper::bpf_seq_write);
+    asm.bind(end);
+    asm.mov(R0, 0);
+    asm.exit();
+    object.program(section, "write", asm);
+    match cutaway::Object::parse(&object.write().unwrap()).unwrap().load() {
+        Ok(loaded) => loaded,
+        Err(error) => panic!("{error}\n{}", error.verifier_log().unwrap_or_default()),
+    }
+}
+
+fn read(link: &Link) -> usize {
+    let mut text = String::new();
+    link.read_iterator().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text.trim_matches('x'), "");
+    text.len()
+}
+
+fn iterator() {
+    let loaded = writing("iter/task");
+    let link = loaded.program("write").unwrap().attach().unwrap();
+    for _ in 0..3 {
+        // The first process, this one, and those of the kernel.
+        assert!(read(&link) > 2);
+    }
+    let counting = load("raw_tp/sys_enter");
+    let other = counting.program("count").unwrap().attach().unwrap();
+    let line = other.read_iterator().unwrap_err().to_string();
+    assert!(line.contains("read the link of `count`") && line.contains("is it the link of an iterator"), "{line}");
+}
+
+fn map_iterator() {
+    // `iter/bpf_map_elem` is given its key behind the map: meta, map, key, value.
+    let loaded = writing("iter/bpf_map_elem");
+    let map = loaded.map("some").unwrap();
+    for key in 0..5_u32 {
+        map.update(&key.to_ne_bytes(), &1_u64.to_ne_bytes()).unwrap();
+    }
+    let link = Iter::map(map).attach(loaded.program("write").unwrap()).unwrap();
+    // Once more at the end, with the map but without a key.
+    assert_eq!(read(&link), 6);
+    let line = refused(Iter::new().attach(loaded.program("write").unwrap()));
+    assert!(line.contains("a map, which must be given"), "{line}");
+}
+
+fn process_iterator() {
+    let loaded = writing("iter/task");
+    let link = Iter::process(std::process::id()).attach(loaded.program("write").unwrap()).unwrap();
+    assert_eq!(read(&link), 1, "this test has one thread");
+    let link = Iter::thread(std::process::id()).attach(loaded.program("write").unwrap()).unwrap();
+    assert_eq!(read(&link), 1);
+}
+
+fn clock() {
+    let loaded = load("perf_event");
+    let link = PerfEvent::cpu_clock().frequency(200).attach(loaded.program("count").unwrap()).unwrap();
+    assert!(!link.each().is_empty(), "a link for each CPU");
+    wait(&loaded);
+    drop(link);
+    let after = runs(&loaded);
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(runs(&loaded), after);
+}
+
+fn clock_of_process() {
+    let loaded = load("perf_event");
+    let clock = PerfEvent::cpu_clock().period(1_000_000).pid(std::process::id());
+    let link = clock.attach(loaded.program("count").unwrap()).unwrap();
+    assert!(link.each().is_empty());
+    wait(&loaded);
+    drop(link);
+}
+
+fn wait(loaded: &Loaded) {
+    let begin = std::time::Instant::now();
+    while runs(loaded) == 0 {
+        assert!(begin.elapsed() < Duration::from_secs(20), "it does not run");
+    }
+}
+
+fn wrong_kind() {
+    let loaded = load("socket");
+    let program = loaded.program("count").unwrap();
+    for answer in [
+        RawTracepoint::new("sys_enter").attach(program),
+        PerfEvent::cpu_clock().attach(program),
+        Tracing::new().attach(program),
+        Iter::new().attach(program),
+    ] {
+        let line = refused(answer);
+        assert!(line.contains("it is a program of the kind SOCKET_FILTER"), "{line}");
+    }
+    let line = refused(program.attach());
+    assert!(line.contains("attach the program by hand, with `SocketFilter`"), "{line}");
+}

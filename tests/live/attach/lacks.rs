@@ -1,0 +1,126 @@
+//! What a kernel may lack, found without the code under test: by its files, its configuration's traces, its version.
+
+use std::{fs, path::Path};
+
+use crate::mounts;
+
+pub(crate) fn nothing() -> Option<String> {
+    None
+}
+
+/// Kprobes as perf events.
+pub(crate) fn kprobes() -> Option<String> {
+    let there = Path::new("/sys/bus/event_source/devices/kprobe").exists();
+    (!there).then(|| "this kernel has no kprobes (CONFIG_KPROBE_EVENTS)".to_owned())
+}
+
+/// Calls patched into functions: fentry and its relatives need the function tracer.
+pub(crate) fn trampolines() -> Option<String> {
+    // What the tracer can patch is listed here. Without dynamic patching there is no such file; where it is forbidden, the
+    // file cannot be opened.
+    let list = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
+        .map(|folder| fs::File::open(Path::new(folder).join("available_filter_functions")));
+    match list {
+        [Ok(_), _] | [_, Ok(_)] => None,
+        [Err(error), _] => {
+            Some(format!("this kernel cannot patch functions, or may not: its list of them says {error}"))
+        }
+    }
+}
+
+/// LSM programs: the security module `bpf` must be among the active ones.
+pub(crate) fn lsm() -> Option<String> {
+    let folder = Path::new("/sys/kernel/security");
+    if folder.exists() && !folder.join("lsm").exists() {
+        mounts::mount("securityfs", folder);
+    }
+    let active = fs::read_to_string(folder.join("lsm")).unwrap_or_default();
+    let there = active.trim().split(',').any(|module| module == "bpf");
+    let text =
+        || format!("the security module bpf is not active here (boot with lsm=…,bpf); active are: {}", active.trim());
+    trampolines().or_else(|| at_least(5, 7, "LSM programs")).or_else(|| (!there).then(text))
+}
+
+/// Links on many functions.
+pub(crate) fn kprobe_multi() -> Option<String> {
+    kprobes().or_else(trampolines).or_else(|| at_least(5, 18, "links on many functions"))
+}
+
+pub(crate) fn kprobe_session() -> Option<String> {
+    kprobe_multi().or_else(|| at_least(6, 10, "sessions on functions"))
+}
+
+pub(crate) fn uprobe_session() -> Option<String> {
+    at_least(6, 13, "sessions on places of a file")
+}
+
+pub(crate) fn iterators() -> Option<String> {
+    btf().or_else(|| at_least(5, 8, "iterators"))
+}
+
+pub(crate) fn one_process_iterators() -> Option<String> {
+    btf().or_else(|| at_least(6, 1, "iterators over one process"))
+}
+
+pub(crate) fn cookies() -> Option<String> {
+    at_least(5, 15, "cookies, which need links on perf events")
+}
+
+pub(crate) fn tracing_cookies() -> Option<String> {
+    trampolines().or_else(|| at_least(5, 19, "cookies on functions"))
+}
+
+pub(crate) fn raw_cookies() -> Option<String> {
+    at_least(6, 10, "cookies on raw tracepoints")
+}
+
+/// Traffic control. It is often in modules, which the kernel loads when they are needed, if they are there.
+pub(crate) fn tc() -> Option<String> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let symbols = fs::read_to_string("/proc/kallsyms").unwrap();
+    let built_in = ["clsact_init", "cls_bpf_classify"]
+        .iter()
+        .all(|name| symbols.lines().any(|line| line.split_whitespace().nth(2) == Some(name)));
+    let modules = Path::new("/lib/modules").join(release.trim()).exists();
+    (!built_in && !modules).then(|| "this kernel has traffic control in modules, and they are not here".to_owned())
+}
+
+pub(crate) fn tcx() -> Option<String> {
+    at_least(6, 6, "links for classifiers")
+}
+
+pub(crate) fn netfilter() -> Option<String> {
+    at_least(6, 4, "netfilter programs")
+}
+
+pub(crate) fn sk_lookup() -> Option<String> {
+    at_least(5, 9, "sk_lookup programs")
+}
+
+pub(crate) fn syscall_programs() -> Option<String> {
+    at_least(5, 14, "programs of the kind syscall")
+}
+
+pub(crate) fn verdicts_alone() -> Option<String> {
+    at_least(5, 13, "a verdict without a parser")
+}
+
+pub(crate) fn btf() -> Option<String> {
+    let there = Path::new("/sys/kernel/btf/vmlinux").exists();
+    (!there).then(|| "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".to_owned())
+}
+
+/// Cgroups of version 2, which the guest may have to mount.
+pub(crate) fn cgroups() -> Option<String> {
+    let known = fs::read_to_string("/proc/filesystems").unwrap().contains("cgroup2");
+    (!known).then(|| "this kernel has no cgroups of version 2".to_owned())
+}
+
+/// A kernel of this version or newer. A distribution may have brought a feature to an older one; then less is tested there
+/// than could be.
+fn at_least(major: u32, minor: u32, what: &str) -> Option<String> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap());
+    let version = (numbers.next().unwrap(), numbers.next().unwrap());
+    (version < (major, minor)).then(|| format!("needs {major}.{minor}: {what}"))
+}

@@ -1,0 +1,96 @@
+//! Attaching, kind by kind, on the running kernel: each attaches, runs, detaches on drop, and leaves nothing behind.
+//!
+//! Each test runs in a process of its own, which is this binary once more, and must leave as many descriptors open as it
+//! found. What the kernel lacks is told as the test's reason to be ignored, by what the kernel itself says of it.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod cgroups;
+mod devices;
+mod kernel;
+mod lacks;
+mod mounts;
+mod network;
+mod pins;
+mod runs;
+mod sample;
+mod sockets;
+mod user;
+
+#[path = "../support/requirements.rs"]
+mod requirements;
+
+use std::{fs, process::Command};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use requirements::Needs;
+
+/// The argument that makes this binary run one test alone.
+const ALONE: &str = "alone";
+/// The argument that makes this binary wait for the end of its input.
+pub(crate) const WAIT: &str = "wait";
+
+/// A test: its name, why it cannot run here (if it cannot), and what it does.
+struct Test {
+    name: &'static str,
+    lacks: fn() -> Option<String>,
+    run: fn(),
+}
+
+const fn test(name: &'static str, lacks: fn() -> Option<String>, run: fn()) -> Test {
+    Test { name, lacks, run }
+}
+
+fn main() {
+    let tests = [kernel::TESTS, user::TESTS, devices::TESTS, cgroups::TESTS, sockets::TESTS, pins::TESTS, runs::TESTS];
+    let mut tests = tests.into_iter().flatten();
+    let mut words = std::env::args().skip(1).peekable();
+    if words.peek().is_some_and(|word| word == WAIT) {
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
+        return;
+    }
+    if words.next().is_some_and(|word| word == ALONE) {
+        let name = words.next().expect("a test's name");
+        let test = tests.find(|test| test.name == name).expect("the name of a test");
+        let before = open_descriptors();
+        (test.run)();
+        assert_eq!(open_descriptors(), before, "descriptors leak");
+        return;
+    }
+    let trials = tests.map(|test| {
+        Trial::ignorable_test(test.name, || match Needs::Root.obstacle().or_else(test.lacks) {
+            Some(reason) => Ok(Completion::ignored_with(reason)),
+            None => alone(test.name).map(|()| Completion::Completed),
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+}
+
+fn alone(name: &str) -> Result<(), Failed> {
+    let output = Command::new(std::env::current_exe()?).args([ALONE, name]).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into())
+}
+
+/// What this process has open, by number and name.
+fn open_descriptors() -> Vec<(String, String)> {
+    let folder = fs::read_dir("/proc/self/fd").unwrap();
+    let mut open: Vec<_> = folder
+        .filter_map(|entry| {
+            // The descriptor of the folder itself is closed when the names are asked for.
+            let entry = entry.unwrap();
+            let target = fs::read_link(entry.path()).ok()?;
+            Some((entry.file_name().into_string().unwrap(), target.display().to_string()))
+        })
+        .filter(|(_, target)| !target.ends_with("/fd"))
+        .collect();
+    open.sort();
+    open
+}

@@ -1,0 +1,118 @@
+//! Pins: a name in a BPF file system keeps a program attached, whoever lives.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use cutaway::{Link, Object, RawTracepoint, SocketFilter, Uprobe, probe};
+
+use crate::{
+    Test, lacks, mounts,
+    sample::{self, Also, load, runs},
+    test,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    test("a_pinned_link_stays_without_us", lacks::nothing, pinned),
+    test("a_pin_cannot_be_made_twice", lacks::nothing, twice),
+    test("what_is_pinned_and_no_link_is_told", lacks::nothing, no_link),
+    test("what_has_no_link_cannot_be_pinned", lacks::nothing, unpinnable),
+];
+
+/// A name of this test's own, removed at its end.
+struct Name(PathBuf);
+
+impl Name {
+    fn new(name: &str) -> Self {
+        let folder = Path::new("/sys/fs/bpf");
+        if !fs::read_to_string("/proc/mounts").unwrap().lines().any(|line| line.split(' ').nth(2) == Some("bpf")) {
+            mounts::mount("bpf", folder);
+        }
+        Self(folder.join(format!("cutaway-{name}-{}", std::process::id())))
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A system call that nobody makes by accident.
+fn call() {
+    let _ = rustix::process::getpgid(None);
+}
+
+fn counting() -> Object {
+    sample::object("raw_tp/sys_enter", 0, Also::OnlyThisProcess)
+}
+
+fn pinned() {
+    let loaded = counting().load().unwrap();
+    let name = Name::new("pinned");
+    let link = loaded.program("count").unwrap().attach().unwrap();
+    link.pin(&name.0).unwrap();
+    drop(link);
+    let before = runs(&loaded);
+    call();
+    assert!(runs(&loaded) > before, "the pin keeps it");
+    let link = Link::from_pin(&name.0).unwrap();
+    fs::remove_file(&name.0).unwrap();
+    let before = runs(&loaded);
+    call();
+    assert!(runs(&loaded) > before, "the link keeps it");
+    drop(link);
+    // The kernel lets go of the file, and so of the link, when nobody can be looking at it any more.
+    let begin = Instant::now();
+    loop {
+        let before = runs(&loaded);
+        call();
+        if runs(&loaded) == before {
+            break;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(20), "it runs without pin and link");
+    }
+    let line = Link::from_pin(&name.0).unwrap_err().to_string();
+    assert!(line.contains("ENOENT") && line.contains("cutaway-pinned"), "{line}");
+}
+
+fn twice() {
+    let loaded = counting().load().unwrap();
+    let name = Name::new("twice");
+    let link = loaded.program("count").unwrap().attach().unwrap();
+    link.pin(&name.0).unwrap();
+    let line = link.pin(&name.0).unwrap_err().to_string();
+    assert!(line.contains("EEXIST") && line.contains("the link of `count` on the raw tracepoint sys_enter"), "{line}");
+    let line = link.pin("/tmp/cutaway-no-bpf-file-system").unwrap_err().to_string();
+    assert!(line.contains("BPF file system"), "{line}");
+}
+
+fn no_link() {
+    let loaded = load("raw_tp");
+    let name = Name::new("map");
+    loaded.map("seen").unwrap().pin(&name.0).unwrap();
+    let line = Link::from_pin(&name.0).unwrap_err().to_string();
+    assert!(line.contains("is no link"), "{line}");
+}
+
+fn unpinnable() {
+    let loaded = load("socket");
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let link = SocketFilter::new(&socket).attach(loaded.program("count").unwrap()).unwrap();
+    let name = Name::new("none");
+    let line = link.pin(&name.0).unwrap_err().to_string();
+    assert!(line.contains("the kernel has no link for it"), "{line}");
+    let loaded = load("uprobe");
+    let link = Uprobe::new("libc.so.6", "a64l").attach(loaded.program("count").unwrap()).unwrap();
+    let answer = link.pin(&name.0);
+    if probe::perf_link().is_yes() {
+        answer.unwrap();
+    } else {
+        let line = answer.unwrap_err().to_string();
+        assert!(line.contains("Linux 5.15"), "{line}");
+    }
+    let loaded = load("raw_tp");
+    drop(RawTracepoint::new("sys_enter").attach(loaded.program("count").unwrap()).unwrap());
+}

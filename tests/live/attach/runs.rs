@@ -1,0 +1,46 @@
+//! Running programs without an event.
+
+use cutaway::Run;
+use cutaway_programs::prelude::*;
+
+use crate::{Test, lacks, sample, test};
+
+pub(crate) const TESTS: &[Test] = &[
+    test("an_xdp_program_runs_on_a_packet", lacks::nothing, xdp),
+    test("a_syscall_program_runs_on_its_context", lacks::syscall_programs, syscall),
+    test("a_kprobe_s_program_cannot_be_run", lacks::nothing, kprobe),
+];
+
+fn xdp() {
+    let loaded = sample::answering("xdp", 2).unwrap();
+    let packet = vec![7; 64];
+    let outcome = loaded.program("count").unwrap().test_run(&Run { data: packet.clone(), repeat: 5, ..Run::default() });
+    let outcome = outcome.unwrap();
+    assert_eq!((outcome.value, &outcome.data), (2, &packet));
+    assert_eq!(sample::runs(&loaded), 5);
+    let line = loaded.program("count").unwrap().test_run(&Run { data: packet, context: vec![1], repeat: 0 });
+    let line = line.unwrap_err().to_string();
+    assert!(line.contains("run the program `count` (XDP): EINVAL"), "{line}");
+}
+
+/// Doubles the number that it is given.
+fn syscall() {
+    let mut object = ObjectBuilder::new("GPL");
+    let mut asm = Assembler::new();
+    asm.load(DW, R2, R1, 0);
+    asm.add(R2, R2);
+    asm.store(DW, R1, 0, R2);
+    asm.mov(R0, 17);
+    asm.exit();
+    object.program("syscall", "double", asm);
+    let loaded = cutaway::Object::parse(&object.write().unwrap()).unwrap().load().unwrap();
+    let run = Run { context: 21_u64.to_ne_bytes().to_vec(), ..Run::default() };
+    let outcome = loaded.program("double").unwrap().test_run(&run).unwrap();
+    assert_eq!((outcome.value, outcome.context), (17, 42_u64.to_ne_bytes().to_vec()));
+}
+
+fn kprobe() {
+    let loaded = sample::load("kprobe");
+    let line = loaded.program("count").unwrap().test_run(&Run::default()).unwrap_err().to_string();
+    assert!(line.contains("run the program `count` (KPROBE)"), "{line}");
+}

@@ -1,0 +1,200 @@
+//! Places in files: functions of libraries and executables.
+#![expect(unsafe_code, reason = "calls the functions that are probed")]
+
+use std::{
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use cutaway::{Link, Loaded, Uprobe, UprobeMulti, probe};
+
+use crate::{
+    Test, lacks,
+    sample::{self, Also, load, runs},
+    test,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    test("a_function_is_found_by_symbol_address_and_byte", lacks::nothing, three_ways),
+    test("a_uprobe_has_a_cookie", lacks::cookies, cookie),
+    test("a_library_is_found_as_another_process_sees_it", lacks::nothing, seen_by),
+    test("a_library_that_was_replaced_is_still_found", lacks::nothing, replaced),
+    test("many_functions_of_a_file_are_probed_at_once", lacks::nothing, multi),
+    test("many_functions_of_a_file_return", lacks::nothing, multi_return),
+    test("many_functions_of_one_process_are_probed", lacks::nothing, multi_pid),
+    test("many_places_have_cookies", lacks::cookies, multi_cookies),
+    test("a_session_runs_on_a_function_s_entry_and_return", lacks::uprobe_session, session),
+    test("patterns_that_fit_nothing_are_told", lacks::nothing, nothing_fits),
+];
+
+/// Functions of the C library that nobody calls by accident, called.
+fn call() {
+    unsafe extern "C" {
+        fn a64l(text: *const libc::c_char) -> libc::c_long;
+        fn l64a(value: libc::c_long) -> *mut libc::c_char;
+    }
+    // SAFETY: reads a string.
+    let value = unsafe { a64l(c"./".as_ptr()) };
+    assert_eq!(value, 64);
+    // SAFETY: writes a string of its own.
+    let text = unsafe { l64a(64) };
+    assert!(!text.is_null());
+}
+
+fn attach(loaded: &Loaded, probe: &Uprobe) -> Link {
+    probe.attach(loaded.program("count").unwrap()).unwrap()
+}
+
+fn own() -> u32 {
+    std::process::id()
+}
+
+fn three_ways() {
+    let loaded = load("uprobe");
+    let (path, byte) = Uprobe::new("libc.so.6", "a64l").locate().unwrap();
+    let path = path.to_str().unwrap();
+    let address = address_of_a64l();
+    for probe in [Uprobe::new(path, "a64l"), Uprobe::at_byte(path, byte), Uprobe::at_address(path, address)] {
+        assert_eq!(probe.locate().unwrap().1, byte);
+        let before = runs(&loaded);
+        let link = attach(&loaded, &probe.pid(own()));
+        call();
+        assert_eq!(runs(&loaded), before + 1);
+        drop(link);
+        call();
+        assert_eq!(runs(&loaded), before + 1);
+    }
+    let line = Uprobe::at_address(path, u64::MAX).locate().unwrap_err().to_string();
+    assert!(line.contains("0xffffffffffffffff") && line.contains("no segment"), "{line}");
+}
+
+/// As the file counts: the address here, less that of the file's first byte here.
+fn address_of_a64l() -> u64 {
+    // SAFETY: looks a name up.
+    let here = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"a64l".as_ptr()) }.addr() as u64;
+    // SAFETY: an all-zero `Dl_info` is a valid value.
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    // SAFETY: `info` is writable.
+    let found = unsafe { libc::dladdr(std::ptr::without_provenance(here as usize), &raw mut info) };
+    assert_ne!(found, 0);
+    here - info.dli_fbase.addr() as u64
+}
+
+fn cookie() {
+    let loaded = sample::object("uprobe", 0, Also::NotesCookie).load().unwrap();
+    let link = attach(&loaded, &Uprobe::new("libc.so.6", "a64l").pid(own()).cookie(3 << 33));
+    call();
+    drop(link);
+    assert_eq!(sample::cookie(&loaded), 3 << 33);
+}
+
+fn seen_by() {
+    let loaded = load("uprobe");
+    let link = attach(&loaded, &Uprobe::new("libc.so.6", "a64l").seen_by(own()).pid(own()));
+    call();
+    assert_eq!(runs(&loaded), 1);
+    drop(link);
+    let (path, _) = Uprobe::new("libc.so.6", "a64l").locate().unwrap();
+    let probe = Uprobe::new(path.to_str().unwrap(), "a64l").seen_by(own()).pid(own());
+    assert!(probe.locate().unwrap().0.starts_with("/proc"));
+    let link = attach(&loaded, &probe);
+    call();
+    assert_eq!(runs(&loaded), 2);
+    drop(link);
+    let line = Uprobe::new("libnothing.so", "a64l").seen_by(own()).locate().unwrap_err().to_string();
+    assert!(line.contains("has mapped no such file"), "{line}");
+    let line = Uprobe::new("libc.so.6", "a64l").seen_by(0x7fff_fff0).locate().unwrap_err().to_string();
+    assert!(line.contains("/proc/2147483632/maps"), "{line}");
+}
+
+/// A process keeps the file that it runs, though the name leads to another one now.
+fn replaced() {
+    let folder = std::env::temp_dir().join(format!("cutaway-replaced-{}", own()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let program = folder.join("mine");
+    std::fs::copy("/proc/self/exe", &program).unwrap();
+    let start = || Command::new(&program).arg(crate::WAIT).stdin(Stdio::piped()).spawn();
+    let (mut child, begin) = (start(), Instant::now());
+    // Another test's new process has our descriptor of the copy until it calls execve.
+    while child.is_err() && begin.elapsed() < Duration::from_secs(10) {
+        thread::sleep(Duration::from_millis(10));
+        child = start();
+    }
+    let mut child = child.unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let found = Uprobe::at_byte("mine", 0).seen_by(child.id()).locate();
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    let (path, _) = found.unwrap();
+    assert!(path.to_str().unwrap().contains("/map_files/"), "{}", path.display());
+}
+
+fn multi() {
+    let loaded = sample::object("uprobe.multi/libc.so.6:?64?", 0, Also::OnlyThisProcess).load().unwrap();
+    let (_, places) = UprobeMulti::new("libc.so.6", "?64?").locate().unwrap();
+    assert!(places.len() >= 2, "a64l and l64a: {places:?}");
+    let link = loaded.program("count").unwrap().attach().unwrap();
+    assert_eq!(link.as_link_fd().is_some(), probe::uprobe_multi().is_yes());
+    assert_eq!(link.each().len(), if probe::uprobe_multi().is_yes() { 0 } else { places.len() });
+    call();
+    assert_eq!(runs(&loaded), 2);
+    drop(link);
+    call();
+    assert_eq!(runs(&loaded), 2);
+}
+
+fn multi_return() {
+    let loaded = sample::object("uretprobe.multi/libc.so.6:a64l", 0, Also::OnlyThisProcess).load().unwrap();
+    let link = loaded.program("count").unwrap().attach().unwrap();
+    call();
+    assert_eq!(runs(&loaded), 1);
+    drop(link);
+}
+
+fn multi_pid() {
+    let loaded = load("uprobe.multi");
+    let program = loaded.program("count").unwrap();
+    let probes = UprobeMulti::new("libc.so.6", "?64?").pid(own());
+    if probe::uprobe_multi().is_yes() && !probe::uprobe_multi_pid().is_yes() {
+        let line = probes.attach(program).unwrap_err().to_string();
+        return assert!(line.contains("one process"), "{line}");
+    }
+    let link = probes.attach(program).unwrap();
+    thread::spawn(call).join().unwrap();
+    assert_eq!(runs(&loaded), 2, "all threads of the process");
+    drop(link);
+    let mut other = Command::new("/proc/self/exe").arg(crate::WAIT).stdin(Stdio::piped()).spawn().unwrap();
+    let link = UprobeMulti::new("libc.so.6", "?64?").pid(other.id()).attach(program).unwrap();
+    call();
+    assert_eq!(runs(&loaded), 2);
+    drop(link);
+    drop(other.stdin.take());
+    assert!(other.wait().unwrap().success());
+}
+
+fn multi_cookies() {
+    let loaded = sample::object("uprobe.multi", 0, Also::NotesCookie).load().unwrap();
+    let program = loaded.program("count").unwrap();
+    let (path, byte) = Uprobe::new("libc.so.6", "l64a").locate().unwrap();
+    let path = path.to_str().unwrap();
+    let link = UprobeMulti::at_bytes(path, &[byte]).cookies(&[77]).attach(program).unwrap();
+    call();
+    drop(link);
+    assert_eq!(sample::cookie(&loaded), 77);
+    let line = UprobeMulti::at_bytes(path, &[byte]).cookies(&[1, 2]).attach(program).unwrap_err().to_string();
+    assert!(line.contains("2 cookies are given"), "{line}");
+}
+
+fn session() {
+    let loaded = sample::object("uprobe.session/libc.so.6:a64l", 0, Also::OnlyThisProcess).load().unwrap();
+    let link = loaded.program("count").unwrap().attach().unwrap();
+    call();
+    assert_eq!(runs(&loaded), 2, "on entry and on return");
+    drop(link);
+}
+
+fn nothing_fits() {
+    let line = UprobeMulti::new("libc.so.6", "no_such_*").locate().unwrap_err().to_string();
+    assert!(line.contains("`no_such_*`") && line.contains("no function that fits"), "{line}");
+}
