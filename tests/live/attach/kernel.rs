@@ -45,7 +45,7 @@ pub(crate) const TESTS: &[Test] = &[
     test("what_btf_does_not_have_is_told", lacks::btf, not_in_btf),
     test("a_program_without_its_place_is_not_loaded", lacks::btf, no_place),
     test("an_iterator_is_read_any_number_of_times", lacks::iterators, iterator),
-    test("an_iterator_walks_over_one_map", || lacks::iterators().or_else(lacks::one_process_iterators), map_iterator),
+    test("an_iterator_walks_over_one_map", lacks::map_iterators, map_iterator),
     test("an_iterator_walks_over_one_process", lacks::one_process_iterators, process_iterator),
     test("the_clock_of_every_cpu_runs_a_program", lacks::nothing, clock),
     test("the_clock_of_one_process_runs_a_program", lacks::nothing, clock_of_process),

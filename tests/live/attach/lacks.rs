@@ -58,6 +58,10 @@ pub(crate) fn iterators() -> Option<String> {
     btf().or_else(|| at_least(5, 8, "iterators"))
 }
 
+pub(crate) fn map_iterators() -> Option<String> {
+    btf().or_else(|| at_least(5, 9, "iterators over a map"))
+}
+
 pub(crate) fn one_process_iterators() -> Option<String> {
     btf().or_else(|| at_least(6, 1, "iterators over one process"))
 }

@@ -23,6 +23,7 @@ mod sockets;
 mod user;
 
 #[path = "../support/requirements.rs"]
+#[expect(dead_code, reason = "these tests need other things, see `lacks`")]
 mod requirements;
 
 use std::{fs, process::Command};
