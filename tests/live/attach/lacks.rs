@@ -43,7 +43,11 @@ pub(crate) fn lsm() -> Option<String> {
 
 /// Links on many functions.
 pub(crate) fn kprobe_multi() -> Option<String> {
-    kprobes().or_else(trampolines).or_else(|| at_least(5, 18, "links on many functions"))
+    let fprobes = || {
+        let why = "this kernel has no links on many functions (CONFIG_FPROBE)";
+        (!has_symbol("register_fprobe")).then(|| why.to_owned())
+    };
+    kprobes().or_else(trampolines).or_else(|| at_least(5, 18, "links on many functions")).or_else(fprobes)
 }
 
 pub(crate) fn kprobe_session() -> Option<String> {
@@ -81,10 +85,7 @@ pub(crate) fn raw_cookies() -> Option<String> {
 /// Traffic control. It is often in modules, which the kernel loads when they are needed, if they are there.
 pub(crate) fn tc() -> Option<String> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let symbols = fs::read_to_string("/proc/kallsyms").unwrap();
-    let built_in = ["clsact_init", "cls_bpf_classify"]
-        .iter()
-        .all(|name| symbols.lines().any(|line| line.split_whitespace().nth(2) == Some(name)));
+    let built_in = has_symbol("clsact_init") && has_symbol("cls_bpf_classify");
     let modules = Path::new("/lib/modules").join(release.trim()).exists();
     (!built_in && !modules).then(|| "this kernel has traffic control in modules, and they are not here".to_owned())
 }
@@ -118,6 +119,12 @@ pub(crate) fn btf() -> Option<String> {
 pub(crate) fn cgroups() -> Option<String> {
     let known = fs::read_to_string("/proc/filesystems").unwrap().contains("cgroup2");
     (!known).then(|| "this kernel has no cgroups of version 2".to_owned())
+}
+
+/// Whether a function was built into the kernel.
+fn has_symbol(name: &str) -> bool {
+    let symbols = fs::read_to_string("/proc/kallsyms").unwrap();
+    symbols.lines().any(|line| line.split_whitespace().nth(2) == Some(name))
 }
 
 /// A kernel of this version or newer. A distribution may have brought a feature to an older one; then less is tested there

@@ -2,13 +2,7 @@
 //!
 //! Each test runs in a process of its own, which is this binary once more, and must leave as many descriptors open as it
 //! found. What the kernel lacks is told as the test's reason to be ignored, by what the kernel itself says of it.
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cgroups;
 mod devices;
