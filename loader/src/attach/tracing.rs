@@ -1,4 +1,4 @@
-//! Programs that were loaded for their place: `tp_btf`, `fentry`, `fexit`, `fmod_ret`, `lsm`, `freplace`.
+//! Programs that were loaded for their place: `tp_btf`, `fentry`, `fexit`, `fmod_ret`, `lsm`.
 //!
 //! The verifier had to know the function they hang on, since it checks what they do with its typed arguments; so the place
 //! was named when they were loaded (`attach_btf_id`), and attaching names nothing any more. Where a function is concerned
@@ -45,7 +45,7 @@ impl Tracing {
             Some(Target::Btf { name }) => format!("the kernel's `{name}`"),
             _ => "what it was loaded for".to_owned(),
         };
-        program.must_be(&[ProgramType::TRACING, ProgramType::LSM, ProgramType::EXT], &what)?;
+        program.must_be(&[ProgramType::TRACING, ProgramType::LSM], &what)?;
         let why = "ties the program to what it was loaded for; closing the link unties it";
         let link = match self.cookie {
             0 => link::raw_tracepoint_open(program.as_fd(), None, 0, why),

@@ -75,7 +75,6 @@ impl Targets {
     pub(crate) fn of(&self, program: &ProgramSpec) -> Result<BtfTarget<'_>, Error> {
         let section = &program.section;
         let Some(mine) = Wanted::by(program) else {
-            // Only a hook of the cgroup kind and these must have a name.
             return match section.program_type {
                 ProgramType::TRACING | ProgramType::LSM => Err(Error::Unfit {
                     attempt: format!("load the program `{}` ({})", program.name, section.program_type),
@@ -83,6 +82,11 @@ impl Targets {
                         "its section `{}` does not name what it hangs on: set `section.target` before loading",
                         program.section_name
                     ),
+                }),
+                ProgramType::EXT => Err(Error::Unfit {
+                    attempt: format!("load the program `{}` ({})", program.name, section.program_type),
+                    why: "it replaces a function of another program, and this loader has no way to say of which one"
+                        .to_owned(),
                 }),
                 _ => Ok(BtfTarget::default()),
             };
