@@ -216,7 +216,7 @@ fn wraps_at_every_offset_and_length() {
             assert_eq!(bytes.contiguous(&mut vec![1, 2, 3]), sent);
             let wraps = offset + 12 < 256 && offset + 12 + len as u64 > 256;
             assert_eq!(matches!(bytes, Bytes::Split(..)), wraps, "{len} bytes at {offset}");
-            for from in 0..=len {
+            for from in (0..=len).step_by(if cfg!(miri) { 19 } else { 1 }) {
                 assert_eq!(bytes.slice(from..len).unwrap().to_vec(), sent[from..]);
                 assert_eq!(bytes.slice(0..from).unwrap().to_vec(), sent[..from]);
                 assert_eq!(bytes.array::<3>(from).map(Vec::from), sent.get(from..from + 3).map(Vec::from));
