@@ -154,6 +154,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     drop(links);
     let outcome = outcome.and_then(|()| trace.drain(&mut source));
     let lost = Lost::count(&loaded, &source, trace.unreadable, arguments.pid)?;
+    // With --explain, letting go of them is told, too; the summary is the last line all the same.
+    drop((source, loaded));
     lost.explain();
     diagnostics::say(&format!("received {}, lost {}", trace.received, lost.total()));
     command?;

@@ -33,10 +33,11 @@ pub(crate) struct Event {
     pub(crate) transport: String,
     pub(crate) first_addresses: Vec<String>,
     pub(crate) cut: Vec<String>,
+    pub(crate) unreadable: Vec<String>,
 }
 
 /// The fields, in the order of the line.
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 23] = [
     "time_ns",
     "cpu",
     "pid",
@@ -59,6 +60,7 @@ const FIELDS: [&str; 22] = [
     "transport",
     "first_addresses",
     "cut",
+    "unreadable",
 ];
 
 /// Reads what was printed on stdout, every line of which must be an event with all its fields.
@@ -131,6 +133,7 @@ pub(crate) fn expected(answer: &Answer, event: &Event, pid: u32, uid: u32, trans
         transport: transport.name().to_owned(),
         first_addresses: same_type.take(4).map(|entry| entry.addr.clone()).collect(),
         cut,
+        unreadable: Vec::new(),
     }
 }
 

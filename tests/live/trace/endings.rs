@@ -60,11 +60,12 @@ fn count(transport: Transport) {
 }
 
 fn count_without_command() {
-    let process = Running::start(&mut busy_child().command());
+    let job = busy_child();
+    let process = Running::start(&mut job.command());
     let ended = Running::start(&mut command(["trace", "--count", "2", "--format", "json"])).end();
     assert_eq!(ended.success().0, 2);
     assert_eq!(events::read(&ended.stdout).len(), 2);
-    drop(process);
+    assert!(process.end().status.success());
 }
 
 fn duration() {

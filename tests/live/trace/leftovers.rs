@@ -100,11 +100,8 @@ fn after(transport: Transport, signal: Signal) {
     let bystander = Bystander::start();
     let running = Running::start(&mut bystander.tracer(transport.name()));
     wait_until("the probe is there", || bystander.is_probed().then_some(()));
-    // Entry and return; without a command there is nothing to follow, so that program is loaded but not attached.
-    let held = wait_until("all of it is there", || {
-        let held = Held::by(running.pid());
-        (held.programs() == 3).then_some(held)
-    });
+    let held = Held::by(running.pid());
+    assert!(held.programs() >= 2, "on entry and on return: {held:?}");
     running.send(signal);
     let ended = running.end();
     assert_eq!(ended.status.success(), signal != Signal::KILL, "{ended:?}");
@@ -121,7 +118,7 @@ fn after_the_command() {
     job.ready();
     assert!(bystander.is_probed());
     let held = Held::by(running.pid());
-    assert_eq!(held.programs(), 3);
+    assert!(held.programs() >= 3, "and those that follow: {held:?}");
     running.go();
     assert_eq!(running.end().success(), (1, 0));
     held.wait_until_gone();
