@@ -104,6 +104,10 @@ impl<M: Memory> Peek<M> {
     pub fn pending(&self) -> Pending<'_, M> {
         let Positions { producer, .. } = self.positions();
         let cursor = oldest(&self.memory);
+        // ATOMICS: acquires smp_store_release(&rb->producer_pos) in
+        // __bpf_ringbuf_reserve: what lies before the producer are this round's
+        // headers, and not what lay there a round ago.
+        M::fence(Ordering::Acquire);
         let size = self.memory.size();
         let corrupt = [("consumer_pos", cursor), ("producer_pos", producer)]
             .into_iter()

@@ -119,6 +119,10 @@ impl HeapPages {
 impl HeapPages {
     /// Writes the payload in atomic steps of four bytes: for readers that may be
     /// overtaken and look at a record while it is written.
+    ///
+    /// Each step releases, where a BPF program has plain stores: the hardware lets
+    /// nobody see them before the consumer position that made room for them, but
+    /// the memory model of Rust knows no such order without saying so.
     pub(crate) fn write_payload_atomically(&self, position: u64, payload: &[u8]) {
         for (at, word) in words(position.wrapping_add(HEADER), payload) {
             let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
@@ -129,7 +133,7 @@ impl HeapPages {
                     // SAFETY: half of an aligned word inside the allocation, which
                     // everybody who may look now accesses atomically.
                     let half_word = unsafe { &*half_word };
-                    half_word.store(half, Ordering::Relaxed);
+                    half_word.store(half, Ordering::Release);
                 }
             }
         }

@@ -162,6 +162,24 @@ fn a_bystander_sees_no_consumer_ahead_of_the_producer() {
 }
 
 #[test]
+fn a_bystander_takes_nothing_for_a_header_that_is_none_yet() {
+    bounded(|| {
+        let (kernel, _consumer, _bell) = ring(64);
+        let peek = Peek::over(Model(Arc::clone(&kernel.pages)));
+        let bystander = thread::spawn(move || {
+            for seen in peek.pending() {
+                match seen {
+                    Seen::Busy(place) | Seen::Committed(place) => assert_eq!(place.length, 8),
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+        kernel.output(0);
+        bystander.join().unwrap();
+    });
+}
+
+#[test]
 fn a_bystander_tells_a_header_of_the_next_round_from_its_own() {
     bounded(|| {
         let (kernel, mut consumer, _bell) = ring(32);
