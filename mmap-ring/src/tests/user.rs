@@ -90,7 +90,7 @@ fn both_sides_at_once() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 500 },
+        cases: if cfg!(miri) { 3 } else { 500 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -100,7 +100,10 @@ proptest! {
     fn the_producer_agrees_with_a_queue(
         log in 3..9_u32,
         start in prop_oneof![Just(0), Just(u64::MAX - 63), 0..1_u64 << 33],
-        steps in prop::collection::vec((0..3_u8, 0..200_u32), 1..60),
+        steps in prop::collection::vec(
+            (0..3_u8, 0..200_u32),
+            1..if cfg!(miri) { 12 } else { 60 },
+        ),
     ) {
         let size = 1_u64 << log;
         let start = start & !7;
