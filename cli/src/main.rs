@@ -16,9 +16,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 /// Lays open how events travel from an eBPF program to user space
 #[derive(Debug, Parser)]
-#[command(name = "cutaway", version, about, disable_help_subcommand = true)]
+#[command(name = "cutaway", version, disable_help_subcommand = true)]
 struct Arguments {
-    /// Prints each system call as it is made, with its arguments by name and why it is made
+    /// Prints each system call of loading, attaching and reading, with its arguments by name and why it is made
     #[arg(long, global = true)]
     explain: bool,
 

@@ -47,11 +47,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pid: Option<u32>,
 
-    /// Ends after so many events
+    /// Ends after so many events; a COMMAND that still runs is ended, too
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// Ends after so many seconds
+    /// Ends after so many seconds, fractions allowed; a COMMAND that still runs is ended, too
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     duration: Option<Duration>,
 

@@ -240,7 +240,7 @@ fn max_entries(spec: &MapSpec) -> Result<u32, Error> {
         } else {
             "slots: one for each possible CPU"
         };
-        info!("the map `{}` ({}) asks for {asked} entries and gets {corrected} {what}", spec.name, spec.map_type);
+        info!("the map `{}` ({}) asks for {asked} and gets {corrected} {what}", spec.name, spec.map_type);
     }
     Ok(corrected)
 }

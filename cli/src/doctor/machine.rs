@@ -57,7 +57,7 @@ fn feature(check: &'static str, support: Support, otherwise: &str) -> Finding {
         Support::NotPermitted => Finding::no(
             check,
             support.to_string(),
-            "run as root, or with CAP_BPF and CAP_PERFMON; see privileges below",
+            "run as root, or with CAP_BPF and CAP_PERFMON; see capabilities below",
         ),
     }
 }

@@ -23,7 +23,7 @@ fn capabilities() -> Finding {
     let (there, missing): (Vec<_>, Vec<_>) = CAPABILITIES.iter().partition(|(number, _)| has(*number));
     let names = |list: &[&(u32, &str)]| list.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
     let finding = match (there.as_slice(), missing.as_slice()) {
-        ([], _) => "none that matters".to_owned(),
+        ([], _) => "none of those that matter".to_owned(),
         (there, []) => names(there),
         (there, missing) => format!("{}; without {}", names(there), names(missing)),
     };

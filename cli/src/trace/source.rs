@@ -8,7 +8,7 @@ use cutaway::{
     perf_reader::{self, Options, Record, Stream},
 };
 use cutaway_programs::getaddrinfo::{Transport, names};
-use log::warn;
+use log::{info, warn};
 
 use crate::failure::Failure;
 
@@ -51,7 +51,14 @@ impl Source {
         Ok(match transport {
             Transport::Ring => Self::Ring(events.ring()?),
             Transport::PerfStack | Transport::PerfHeap => {
-                let pages = (bytes as usize).div_ceil(rustix::param::page_size()).next_power_of_two();
+                let page = rustix::param::page_size();
+                let pages = (bytes as usize).div_ceil(page).next_power_of_two();
+                if pages * page != bytes as usize {
+                    info!(
+                        "each CPU's perf buffer gets {} bytes instead of {bytes}: a power of two of pages",
+                        pages * page
+                    );
+                }
                 let stream = events.perf_buffers(pages, &Options::new())?;
                 Self::Perf(Buffers { stream, refreshed: Instant::now() })
             }

@@ -123,7 +123,13 @@ fn replaced() {
     }
     let mut child = child.unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
-    let found = Uprobe::at_byte("mine", 0).seen_by(child.id()).locate();
+    // execve(2) lets go of its parent before it maps the new program.
+    let locate = || Uprobe::at_byte("mine", 0).seen_by(child.id()).locate();
+    let (mut found, begin) = (locate(), Instant::now());
+    while found.is_err() && begin.elapsed() < Duration::from_secs(10) {
+        thread::sleep(Duration::from_millis(10));
+        found = locate();
+    }
     drop(child.stdin.take());
     child.wait().unwrap();
     let (path, _) = found.unwrap();

@@ -56,7 +56,7 @@ fn perf_event_arrays() {
         let events = loaded.map("events").unwrap();
         assert_eq!(events.max_entries(), given, "asked for {asked}");
         let expected = format!(
-            "the map `events` (PERF_EVENT_ARRAY) asks for {asked} entries and gets {given} slots: one for each possible CPU"
+            "the map `events` (PERF_EVENT_ARRAY) asks for {asked} and gets {given} slots: one for each possible CPU"
         );
         let expected: &[String] = if asked == given { &[] } else { &[expected] };
         assert_eq!(&journal::messages(Level::Info)[told..], expected);
@@ -86,7 +86,7 @@ fn rings() {
         assert_eq!((events.max_entries(), events.map_type()), (given, MapType::RINGBUF), "asked for {asked}");
         assert_eq!(events.ring().unwrap().capacity(), u64::from(given));
         let expected = format!(
-            "the map `events` (RINGBUF) asks for {asked} entries and gets {given} bytes: a ring is a power of two of pages"
+            "the map `events` (RINGBUF) asks for {asked} and gets {given} bytes: a ring is a power of two of pages"
         );
         let expected: &[String] = if asked == given { &[] } else { &[expected] };
         assert_eq!(&journal::messages(Level::Info)[told..], expected);
