@@ -79,18 +79,26 @@ fn miri_toolchain() -> std::result::Result<(), String> {
     if there() { Ok(()) } else { Err("no nightly toolchain here has Miri, and rustup cannot add it".to_owned()) }
 }
 
+/// Under Stacked Borrows.
 pub(crate) fn miri() -> Result {
+    miri_under("-Zmiri-disable-isolation")
+}
+
+/// Under Tree Borrows.
+pub(crate) fn miri_tree() -> Result {
+    miri_under("-Zmiri-disable-isolation -Zmiri-tree-borrows")
+}
+
+fn miri_under(model: &str) -> Result {
     if let Err(why) = miri_toolchain() {
         return Ok(Outcome::Skipped(why));
     }
-    for model in ["-Zmiri-disable-isolation", "-Zmiri-disable-isolation -Zmiri-tree-borrows"] {
-        for tests in [&["-p", "mmap-ring", "--lib"][..], &["-p", "perf-reader", "--lib", "--test", "protocol"]] {
-            // By name, since this program runs under another toolchain.
-            let mut command = Command::new("cargo");
-            command.args(["+nightly", "miri", "test"]).args(tests);
-            command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env("MIRIFLAGS", model);
-            tools::run(&mut command)?;
-        }
+    for tests in [&["-p", "mmap-ring", "--lib"][..], &["-p", "perf-reader", "--lib", "--test", "protocol"]] {
+        // By name, since this program runs under another toolchain.
+        let mut command = Command::new("cargo");
+        command.args(["+nightly", "miri", "test"]).args(tests);
+        command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env("MIRIFLAGS", model);
+        tools::run(&mut command)?;
     }
     Ok(Outcome::Done)
 }

@@ -31,8 +31,10 @@ enum Routine {
     Doc,
     /// The README's test command
     Test,
-    /// Both readers' protocol tests under Miri, with either borrow model; skipped where Miri is not to be had
+    /// Both readers' protocol tests under Miri, by Stacked Borrows; skipped where Miri is not to be had
     Miri,
+    /// The same by Tree Borrows
+    MiriTree,
     /// The loader without its default features, and what an embedder gets for it
     Minimal,
     /// Writes every built-in program as an object file into a folder
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Routine::Doc => ci::doc(),
         Routine::Test => ci::test(),
         Routine::Miri => ci::miri(),
+        Routine::MiriTree => ci::miri_tree(),
         Routine::Minimal => ci::minimal(),
         Routine::Objects(arguments) => objects::write(&arguments),
         Routine::Mutants => mutants::run("mmap-ring", "model"),
