@@ -4,11 +4,21 @@
 //! (`R1=ctx() R10=fp0`, `from 3 to 7: …`), then, where the walk ended, the reason, and behind it statistics
 //! (`processed 9 insns …`). How many lines of statistics there are, and of what kind, changes from kernel to kernel, so
 //! the reason is not "the last line" but the last one that is neither walk nor statistics.
+//!
+//! Since Linux 7.3 some reasons are followed by a report in many lines, headed `Verification failed: `, which explains
+//! and suggests. The reason is still what stands in front of it; the report is for those who ask for the log.
 
 /// The line that says why a program was refused; `None` if the log has none.
 pub(super) fn sentence(log: &str) -> Option<&str> {
-    log.lines().map(str::trim).rfind(|line| !line.is_empty() && !is_walk(line) && !is_statistics(line))
+    let is_reason = |line: &&str| !line.is_empty() && !is_walk(line) && !is_statistics(line);
+    let mut lines = log.lines().map(str::trim);
+    let before_the_report = lines.by_ref().take_while(|line| !line.starts_with(REPORT));
+    // A reason that is told in the report alone is told by what the report says first.
+    before_the_report.filter(is_reason).last().or_else(|| lines.filter(|line| *line != "Reason:").find(is_reason))
 }
+
+/// The beginning of a report's first line.
+const REPORT: &str = "Verification failed: ";
 
 /// A step of the walk.
 fn is_walk(line: &str) -> bool {
@@ -78,6 +88,18 @@ mod tests {
     fn the_states_behind_an_infinite_loop_are_not_the_reason() {
         let log = "0: (b7) r0 = 1\n1: (05) goto pc-1\ninfinite loop detected at insn 1\ncur state: R0=1 R10=fp0\nold state: R0=1 R10=fp0\nprocessed 3 insns\n";
         assert_eq!(sentence(log), Some("infinite loop detected at insn 1"));
+    }
+
+    #[test]
+    fn a_report_behind_the_reason_does_not_hide_it() {
+        let report = "\nVerification failed: Register Type Safety: Unreadable register\n\nReason:\n  R0 has never been initialized on this path, so the verifier cannot use it as an input.\n\n\
+                      At:\n  send @ vlog.rs:14:9\n  Source context:\n  >>> 14 | exit\n         | ^-- error: R0 is not readable\n  Instruction context:\n  >>> 0 | (95) exit\n\n\
+                      Suggestion:\n  Initialize R0 on every path before this instruction.\n\nprocessed 1 insns (limit 1000000)\n";
+        let walk = "0: R1=ctx() R10=fp0\n; exit @ vlog.rs:14\n0: (95) exit\n";
+        assert_eq!(sentence(&format!("{walk}R0 !read_ok\n{report}")), Some("R0 !read_ok"));
+        let alone = format!("{walk}{report}");
+        let first = "R0 has never been initialized on this path, so the verifier cannot use it as an input.";
+        assert_eq!(sentence(&alone), Some(first));
     }
 
     #[test]
