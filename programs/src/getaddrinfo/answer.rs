@@ -29,7 +29,7 @@ const SEEN: R7 = R7;
 pub(super) const EVENT: R8 = R8;
 /// A user-space pointer; before that, the time.
 const POINTER: R9 = R9;
-const NOW: R9 = R9;
+pub(super) const NOW: R9 = R9;
 
 /// The stack below the frame pointer: the key; the call's [`Arguments`], and when they are done with, one `struct
 /// addrinfo` in the same place; the first one's `ai_canonname`.
@@ -59,7 +59,7 @@ pub(super) trait Way {
     const LAYOUT: Layout;
 
     /// Makes room: [`EVENT`] is its address afterwards, with its fixed part zeroed. Without room, counts the loss and goes
-    /// to `lost`. Must leave R6 and R9 alone.
+    /// to `lost`. Must leave [`CONTEXT`] and [`NOW`] alone.
     fn begin(&self, asm: &mut Assembler, losses: &Counters, lost: Label);
 
     /// Sends what is at [`EVENT`], and counts if that fails. Needs [`CONTEXT`]; may destroy all but R10.

@@ -43,10 +43,12 @@ pub struct Call {
     pub ai_protocol: i32,
     /// Bytes of the first address.
     pub ai_addrlen: u32,
+    /// How many of [`Call::addrs`] are filled.
+    //
+    // Not at a multiple of 8: on a BPF stack the verifier would know its value and walk the list anew for each one.
+    pub kept: u32,
     /// How many entries the list has, counted up to [`Call::MOST_ADDRESSES`].
     pub addresses: u32,
-    /// How many of [`Call::addrs`] are filled.
-    pub kept: u32,
     /// Bytes of the string with its NUL; 0 for a null pointer; a negative errno if it could not be read.
     pub node_len: i32,
     /// Likewise.
@@ -72,8 +74,8 @@ describe!(Call {
     ai_socktype,
     ai_protocol,
     ai_addrlen,
-    addresses,
     kept,
+    addresses,
     node_len,
     service_len,
     canonname_len,
@@ -145,8 +147,8 @@ impl Call {
             ai_socktype: i32::from_ne_bytes(bytes.take()?),
             ai_protocol: i32::from_ne_bytes(bytes.take()?),
             ai_addrlen: u32::from_ne_bytes(bytes.take()?),
-            addresses: u32::from_ne_bytes(bytes.take()?),
             kept: u32::from_ne_bytes(bytes.take()?),
+            addresses: u32::from_ne_bytes(bytes.take()?),
             node_len: i32::from_ne_bytes(bytes.take()?),
             service_len: i32::from_ne_bytes(bytes.take()?),
             canonname_len: i32::from_ne_bytes(bytes.take()?),

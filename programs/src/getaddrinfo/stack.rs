@@ -5,7 +5,7 @@
 //! work is done.
 
 use super::{
-    answer::{EVENT, Layout, SCRATCH, Way},
+    answer::{EVENT, Layout, NOW, SCRATCH, Way},
     heap::perf_event_output,
     losses::Counters,
 };
@@ -29,8 +29,12 @@ impl Way for Stack {
 
     fn begin(&self, asm: &mut Assembler, _: &Counters, _: Label) {
         const START: i16 = SCRATCH - Stack::LAYOUT.size as i16;
+        // A zero of which the verifier does not know that it is one. Of an event whose first state it knows byte by byte it would
+        // follow each change through all rounds of the list: on Linux 5.10 a quarter of a million instructions instead of 21,000.
+        asm.mov(R1, NOW);
+        asm.sub(R1, NOW);
         for offset in (START..SCRATCH).step_by(8) {
-            asm.store(DW, R10, offset, 0);
+            asm.store(DW, R10, offset, R1);
         }
         asm.mov(EVENT, R10);
         asm.add(EVENT, i32::from(START));
