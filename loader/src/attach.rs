@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `uprobe`, `uretprobe` | [`Uprobe`] |
 //! | `uprobe.multi`, `uretprobe.multi`, `uprobe.session` | [`UprobeMulti`] |
+//! | `usdt` | [`Usdt`] |
 //! | `kprobe`, `kretprobe` | [`Kprobe`] |
 //! | `kprobe.multi`, `kretprobe.multi`, `kprobe.session` | [`KprobeMulti`] |
 //! | `ksyscall`, `kretsyscall` | [`Ksyscall`] |
@@ -48,6 +49,7 @@ mod tracepoint;
 mod tracing;
 mod uprobe;
 mod uprobe_multi;
+mod usdt;
 mod xdp;
 
 pub use cgroup::Cgroup;
@@ -68,6 +70,8 @@ pub use tracepoint::Tracepoint;
 pub use tracing::Tracing;
 pub use uprobe::Uprobe;
 pub use uprobe_multi::UprobeMulti;
+pub(crate) use usdt::Specs;
+pub use usdt::{Usdt, UsdtPlace};
 pub use xdp::{Xdp, XdpMode};
 
 use crate::{Error, Program, ProgramType, object::Target, sys::link::attach_type};
@@ -104,7 +108,7 @@ impl Program {
                 }
                 _ => Tracing::new().attach(self),
             },
-            Some(Target::Usdt { .. }) => Err(self.unattachable("this loader cannot attach programs of this kind")),
+            Some(Target::Usdt { library, provider, name }) => Usdt::new(library, provider, name).attach(self),
             Some(Target::Label(_)) | None => Err(self.unattachable(by_hand(section.program_type))),
         }
     }

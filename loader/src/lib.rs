@@ -38,8 +38,8 @@ mod sys;
 
 pub use attach::{
     Cgroup, Iter, Kprobe, KprobeMulti, Ksyscall, Link, Links, Netfilter, NetfilterHook, Netns, PerfEvent,
-    RawTracepoint, SocketFilter, Sockmap, Tc, Tcx, Tracepoint, Tracing, Uprobe, UprobeMulti, Xdp, XdpMode,
-    interface_index,
+    RawTracepoint, SocketFilter, Sockmap, Tc, Tcx, Tracepoint, Tracing, Uprobe, UprobeMulti, Usdt, UsdtPlace, Xdp,
+    XdpMode, interface_index,
 };
 #[cfg(feature = "perf")]
 pub use buffers::PerfEventArray;

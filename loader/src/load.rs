@@ -7,12 +7,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    sync::Arc,
 };
 
 use log::{debug, warn};
 
 use crate::{
     Errno, Error, Links, Map, MapSpec, Object, Program,
+    attach::Specs,
     object::no_such,
     probe::{self, Support, charged},
     program::{Shared, Targets},
@@ -52,6 +54,7 @@ impl Object {
             relocated: &relocated,
             btf: btf.as_ref().map(AsFd::as_fd),
             targets: &targets,
+            usdt: usdt_specs(&maps)?,
         };
         let mut programs = Vec::new();
         for spec in wanted() {
@@ -89,6 +92,13 @@ impl Object {
         });
         loaded.inspect_err(|why| debug!("the object's BTF stays behind: {why}")).ok()
     }
+}
+
+/// The maps by which programs on USDT find their arguments, if the object has them.
+fn usdt_specs(maps: &BTreeMap<String, Map>) -> Result<Option<Arc<Specs>>, Error> {
+    let [specs, addresses] = Specs::MAPS.map(|name| maps.get(name));
+    let Some(specs) = specs else { return Ok(None) };
+    Ok(Some(Arc::new(Specs::new(specs.again()?, addresses.map(Map::again).transpose()?))))
 }
 
 /// The BTF rewritten to what this kernel takes. aya-obj knows how, for the BTF of an object; an empty one will do.

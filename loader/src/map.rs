@@ -66,6 +66,13 @@ impl Map {
         Ok(Self { name, elements })
     }
 
+    /// The same map by another descriptor.
+    pub(crate) fn again(&self) -> Result<Self, Error> {
+        let fd =
+            self.as_fd().try_clone_to_owned().map_err(|error| self.failed("open another descriptor of", &error))?;
+        Self::wrap(self.name.clone(), fd)
+    }
+
     /// Writes a data section's bytes into the one element of its map, and freezes constants.
     fn fill(&self, spec: &MapSpec) -> Result<(), Error> {
         let Some(contents) = &spec.contents else { return Ok(()) };

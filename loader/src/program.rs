@@ -11,12 +11,14 @@ use std::{
     ffi::CStr,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
 };
 
 use log::debug;
 
 use crate::{
     Error,
+    attach::Specs,
     core_relo::{Applied, unresolved},
     object::{ProgramSpec, link::Linked},
     probe::{self, charged},
@@ -32,6 +34,7 @@ use crate::{
 pub struct Program {
     spec: ProgramSpec,
     program: OwnedFd,
+    usdt: Option<Arc<Specs>>,
 }
 
 /// What all programs of an object share.
@@ -43,6 +46,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) btf: Option<BorrowedFd<'a>>,
     /// Where in the kernel's BTF those are that hang on something there.
     pub(crate) targets: &'a Targets,
+    /// Where programs on USDT find their arguments.
+    pub(crate) usdt: Option<Arc<Specs>>,
 }
 
 /// `BPF_F_SLEEPABLE`
@@ -67,13 +72,18 @@ impl Program {
             target,
         };
         let program = verify(&program, shared.relocated)?;
-        Ok(Self { spec, program })
+        Ok(Self { spec, program, usdt: shared.usdt.clone() })
     }
 
     /// The function's name in the source; the kernel keeps 15 bytes of it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.spec.name
+    }
+
+    /// Where it finds the arguments of a USDT probe, if its object has the maps for it.
+    pub(crate) fn usdt(&self) -> Option<&Arc<Specs>> {
+        self.usdt.as_ref()
     }
 
     /// How the object described it.
@@ -95,6 +105,8 @@ fn one_by_one_where_need_be(spec: &mut ProgramSpec) {
     let kind = &mut spec.section.expected_attach_type;
     let answer = match *kind {
         attach_type::TRACE_KPROBE_MULTI => probe::kprobe_multi(),
+        // A USDT probe is often wanted in one process.
+        attach_type::TRACE_UPROBE_MULTI if is_usdt(&spec.section_name) => probe::uprobe_multi_pid(),
         attach_type::TRACE_UPROBE_MULTI => probe::uprobe_multi(),
         _ => return,
     };
@@ -102,6 +114,10 @@ fn one_by_one_where_need_be(spec: &mut ProgramSpec) {
         debug!("`{}` is loaded as an ordinary probe: links on many places at once are {answer}", spec.name);
         *kind = 0;
     }
+}
+
+fn is_usdt(section_name: &str) -> bool {
+    section_name.trim_start_matches('?').starts_with("usdt")
 }
 
 /// Loads a program: first without a log, which is quicker, and on refusal once more with one.

@@ -4,7 +4,8 @@
 //! 1. among the files mapped into this very process: whatever the dynamic loader chose is right by definition;
 //! 2. in the folders of `LD_LIBRARY_PATH`;
 //! 3. in `/etc/ld.so.cache`, which `ldconfig` keeps (`ld.so(8)`);
-//! 4. in the loader's default folders.
+//! 4. in the loader's default folders;
+//! 5. if it has no `.so`, in the folders of `PATH`, as the shell would: an executable can be probed as well.
 //!
 //! A name without `.so`, such as `libc`, means its first version found.
 
@@ -33,10 +34,11 @@ pub(crate) fn find(library: &str) -> Result<PathBuf, Error> {
         .or_else(|| in_folders(&folders, library))
         .or_else(|| in_cache(library))
         .or_else(|| in_folders(&DEFAULT.map(PathBuf::from), library))
+        .or_else(|| executable(library))
         .and_then(|path| fs::canonicalize(path).ok())
         .ok_or_else(|| {
             failed(format!(
-                "it is not among this process's libraries, in LD_LIBRARY_PATH, in {CACHE}, or in {}; give its path instead",
+                "it is not among this process's libraries, in LD_LIBRARY_PATH, in {CACHE}, in {}, or in PATH; give its path instead",
                 DEFAULT.join(", ")
             ))
         })
@@ -79,6 +81,11 @@ fn in_folders(folders: &[PathBuf], library: &str) -> Option<PathBuf> {
         found.sort();
         found.into_iter().next()
     })
+}
+
+fn executable(name: &str) -> Option<PathBuf> {
+    let folders = env::var_os("PATH").filter(|_| !name.contains(".so"))?;
+    env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| is_ours(path))
 }
 
 fn in_cache(library: &str) -> Option<PathBuf> {

@@ -36,6 +36,8 @@ pub struct Link {
     /// Which program on what, for errors.
     what: String,
     held: Held,
+    /// What the program needs for as long as it is attached; dropped behind it.
+    needs: Option<Box<dyn Detach>>,
 }
 
 #[derive(Debug)]
@@ -50,25 +52,37 @@ enum Held {
     Call { _detach: Box<dyn Detach> },
 }
 
-/// Something whose drop detaches a program.
-pub(super) trait Detach: Debug + Send + Sync {}
+/// Something whose drop detaches a program, or clears up behind it.
+pub(super) trait Detach: Debug + Send + Sync {
+    /// The program may stay attached without us: what it needs must stay, too.
+    fn keep(&self) {}
+}
 
 impl Link {
+    fn of(what: String, held: Held) -> Self {
+        Self { what, held, needs: None }
+    }
+
+    /// The same link, with something that the program needs for as long as it is attached.
+    pub(super) fn holding(self, needs: impl Detach + 'static) -> Self {
+        Self { needs: Some(Box::new(needs)), ..self }
+    }
+
     /// A link of the kernel's.
     pub(super) fn kernels(program: &Program, what: &str, link: OwnedFd) -> Self {
         debug!("`{}` is attached to {what} by a link", program.name());
-        Self { what: named(program, what), held: Held::Link { link, _event: None } }
+        Self::of(named(program, what), Held::Link { link, _event: None })
     }
 
     /// A program in several places.
     pub(super) fn several(program: &Program, what: &str, links: Links) -> Self {
-        Self { what: named(program, what), held: Held::Several(links) }
+        Self::of(named(program, what), Held::Several(links))
     }
 
     /// A program attached by a call, named in the log.
     pub(super) fn by_call(program: &Program, what: &str, call: &str, detach: impl Detach + 'static) -> Self {
         debug!("`{}` is attached to {what} by {call}", program.name());
-        Self { what: named(program, what), held: Held::Call { _detach: Box::new(detach) } }
+        Self::of(named(program, what), Held::Call { _detach: Box::new(detach) })
     }
 
     /// Hangs `program` on an open perf event.
@@ -79,7 +93,7 @@ impl Link {
                 debug!("`{}` is attached to {what} by a link on a perf event", program.name());
                 let why = "ties the program to the event; closing the link unties it";
                 let link = link::create_perf_event(program.as_fd(), event.as_fd(), cookie, why).map_err(failed)?;
-                Ok(Self { what: named(program, what), held: Held::Link { link, _event: Some(event) } })
+                Ok(Self::of(named(program, what), Held::Link { link, _event: Some(event) }))
             }
             answer => {
                 if cookie != 0 {
@@ -97,7 +111,7 @@ impl Link {
                 .map_err(failed)?;
                 perf_event::enable(event.as_fd(), "makes sure that the event is enabled: a program runs only then")
                     .map_err(failed)?;
-                Ok(Self { what: named(program, what), held: Held::Event(event) })
+                Ok(Self::of(named(program, what), Held::Event(event)))
             }
         }
     }
@@ -122,6 +136,8 @@ impl Link {
 
     /// The links that this one consists of, if the program hangs on several places by one each; none otherwise.
     pub fn each(&self) -> &[Self] {
+        // Whoever looks at them may pin them.
+        self.keep_needs();
         match &self.held {
             Held::Several(links) => links.as_slice(),
             _ => &[],
@@ -155,7 +171,15 @@ impl Link {
             return Err(Error::Unfit { attempt, why: why.to_owned() });
         };
         let why = "gives the link a name that keeps it alive without us";
-        bpf::obj_pin(&c_path(path, &attempt)?, link, why).map_err(|error| refused_path(attempt, &error))
+        bpf::obj_pin(&c_path(path, &attempt)?, link, why).map_err(|error| refused_path(attempt, &error))?;
+        self.keep_needs();
+        Ok(())
+    }
+
+    fn keep_needs(&self) {
+        if let Some(needs) = &self.needs {
+            needs.keep();
+        }
     }
 
     /// The link that somebody has pinned at `path`. Dropping it does not detach as long as the pin is there.
@@ -173,7 +197,7 @@ impl Link {
         if about.is_ok_and(|about| !about.contains("link_type:")) {
             return Err(Error::Unfit { attempt, why: "what is pinned there is no link".to_owned() });
         }
-        Ok(Self { what: format!("the link of {}", path.display()), held: Held::Link { link, _event: None } })
+        Ok(Self::of(format!("the link of {}", path.display()), Held::Link { link, _event: None }))
     }
 
     /// Starts one reading of an iterator (Linux 5.8), if this is a link of one: the kernel walks, the program writes, and

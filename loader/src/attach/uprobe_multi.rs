@@ -4,7 +4,11 @@
 //! descriptor but its own (`kernel/trace/bpf_trace.c`). A program of the section `uprobe.session` (6.13) runs on entry and on
 //! return, and its answer on entry says whether it wants to see the return.
 
-use std::{ffi::CString, os::fd::AsFd, os::unix::ffi::OsStrExt, path::PathBuf};
+use std::{
+    ffi::CString,
+    os::{fd::AsFd, unix::ffi::OsStrExt},
+    path::{Path, PathBuf},
+};
 
 use log::debug;
 
@@ -28,6 +32,7 @@ pub struct UprobeMulti {
     on_return: bool,
     pid: Option<u32>,
     cookies: Vec<u64>,
+    listeners: Vec<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -51,7 +56,7 @@ impl UprobeMulti {
 
     fn at(library: &str, which: Which) -> Self {
         let file = Library { name: library.to_owned(), seen_by: None };
-        Self { file, which, on_return: false, pid: None, cookies: Vec::new() }
+        Self { file, which, on_return: false, pid: None, cookies: Vec::new(), listeners: Vec::new() }
     }
 
     /// As [`Uprobe::seen_by`].
@@ -83,6 +88,14 @@ impl UprobeMulti {
         self
     }
 
+    /// Where in the file the 16-bit counters lie that tell the probed program how many listen, one for each place in the order
+    /// of [`UprobeMulti::locate`]; 0 for a place without one. See [`Uprobe::listeners`].
+    #[must_use]
+    pub fn listeners(mut self, bytes: &[u64]) -> Self {
+        self.listeners = bytes.to_vec();
+        self
+    }
+
     /// The file and the places in it, in bytes from its start: ascending for a pattern, as given for a list.
     ///
     /// # Errors
@@ -102,7 +115,7 @@ impl UprobeMulti {
     ///
     /// # Errors
     ///
-    /// As [`UprobeMulti::locate`]; [`Error::Unfit`] if there are more or fewer cookies than places; [`Error::Kernel`] if the
+    /// As [`UprobeMulti::locate`]; [`Error::Unfit`] if there are more or fewer cookies or counters than places; [`Error::Kernel`] if the
     /// kernel refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (path, places) = self.locate()?;
@@ -112,14 +125,21 @@ impl UprobeMulti {
             places.len(),
             path.display()
         );
+        self.attach_at(program, &path, &places, &what)
+    }
+
+    /// Attaches `program` to these bytes of the file at `path`.
+    pub(super) fn attach_at(&self, program: &Program, path: &Path, places: &[u64], what: &str) -> Result<Link, Error> {
         let attempt = || format!("put probes on {what}");
         let unfit = |why: String| Error::Unfit { attempt: attempt(), why };
-        if !self.cookies.is_empty() && self.cookies.len() != places.len() {
-            return Err(unfit(format!("{} cookies are given", self.cookies.len())));
+        for (name, given) in [("cookies", &self.cookies), ("counters", &self.listeners)] {
+            if !given.is_empty() && given.len() != places.len() {
+                return Err(unfit(format!("{} {name} are given", given.len())));
+            }
         }
         let kind = program.spec().section.expected_attach_type;
         if !matches!(kind, attach_type::TRACE_UPROBE_MULTI | attach_type::TRACE_UPROBE_SESSION) {
-            return self.each(program, &path, &places, &what);
+            return self.each(program, path, places, what);
         }
         if self.pid.is_some() && !probe::uprobe_multi_pid().is_yes() {
             let why = format!("one process for many places at once is {}", probe::uprobe_multi_pid());
@@ -127,10 +147,11 @@ impl UprobeMulti {
         }
         let c_path =
             CString::new(path.as_os_str().as_bytes()).map_err(|_| unfit("its path holds a NUL byte".to_owned()))?;
-        let places = Places { path: &c_path, offsets: &places, ref_ctr_offsets: &[], cookies: &self.cookies };
+        let places =
+            Places { path: &c_path, offsets: places, ref_ctr_offsets: &self.listeners, cookies: &self.cookies };
         let why = "puts probes on all these bytes of the file, and ties the program to them";
         link::create_uprobe_multi(program.as_fd(), kind, self.on_return, places, self.pid.unwrap_or(0), why)
-            .map(|link| Link::kernels(program, &what, link))
+            .map(|link| Link::kernels(program, what, link))
             .map_err(|error| match (error.raw_os_error(), kind) {
                 (Some(libc::EINVAL), attach_type::TRACE_UPROBE_SESSION) => {
                     Error::kernel(attempt(), &error).advise("sessions need Linux 6.13")
@@ -139,14 +160,14 @@ impl UprobeMulti {
             })
     }
 
-    fn each(&self, program: &Program, path: &std::path::Path, places: &[u64], what: &str) -> Result<Link, Error> {
+    fn each(&self, program: &Program, path: &Path, places: &[u64], what: &str) -> Result<Link, Error> {
         debug!("`{}` hangs on {what} by a perf event each", program.name());
-        let path = path.to_str().ok_or_else(|| Error::Unfit {
-            attempt: format!("put probes on {what}"),
-            why: "its path is not UTF-8".to_owned(),
-        })?;
+        let unfit = |why: &str| Error::Unfit { attempt: format!("put probes on {what}"), why: why.to_owned() };
+        let path = path.to_str().ok_or_else(|| unfit("its path is not UTF-8"))?;
         let each = places.iter().enumerate().map(|(index, &byte)| {
-            let mut probe = Uprobe::at_byte(path, byte).on_return(self.on_return);
+            let listeners = self.listeners.get(index).copied().unwrap_or(0);
+            let listeners = u32::try_from(listeners).map_err(|_| unfit("its counter lies beyond 4 GiB of the file"))?;
+            let mut probe = Uprobe::at_byte(path, byte).on_return(self.on_return).listeners(listeners);
             if let Some(pid) = self.pid {
                 probe = probe.pid(pid);
             }

@@ -100,7 +100,7 @@ const KINDS: &[Kind] = &[
     Kind("uprobe.session", T::KPROBE, 57, R::UprobeMulti(false)),
     Kind("ksyscall", T::KPROBE, 0, R::Ksyscall(false)),
     Kind("kretsyscall", T::KPROBE, 0, R::Ksyscall(true)),
-    Kind("usdt", T::KPROBE, 0, R::Usdt),
+    Kind("usdt", T::KPROBE, 48, R::Usdt),
     Kind("tc/ingress", T::SCHED_CLS, 46, R::Label),
     Kind("tc/egress", T::SCHED_CLS, 47, R::Label),
     Kind("tcx/ingress", T::SCHED_CLS, 46, R::Label),

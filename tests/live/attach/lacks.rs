@@ -74,6 +74,16 @@ pub(crate) fn cookies() -> Option<String> {
     at_least(5, 15, "cookies, which need links on perf events")
 }
 
+/// The probes of this binary are written in one machine's language, and their program sends by a ring.
+pub(crate) fn usdt() -> Option<String> {
+    let other = "the probes of these tests are written for x86-64";
+    (!cfg!(target_arch = "x86_64")).then(|| other.to_owned()).or_else(|| at_least(5, 8, "the ring buffer"))
+}
+
+pub(crate) fn usdt_cookies() -> Option<String> {
+    usdt().or_else(cookies)
+}
+
 pub(crate) fn tracing_cookies() -> Option<String> {
     trampolines().or_else(|| at_least(5, 19, "cookies on functions"))
 }

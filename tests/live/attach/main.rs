@@ -14,6 +14,7 @@ mod pins;
 mod runs;
 mod sample;
 mod sockets;
+mod usdt;
 mod user;
 
 #[path = "../support/requirements.rs"]
@@ -42,7 +43,16 @@ const fn test(name: &'static str, lacks: fn() -> Option<String>, run: fn()) -> T
 }
 
 fn main() {
-    let tests = [kernel::TESTS, user::TESTS, devices::TESTS, cgroups::TESTS, sockets::TESTS, pins::TESTS, runs::TESTS];
+    let tests = [
+        kernel::TESTS,
+        user::TESTS,
+        usdt::TESTS,
+        devices::TESTS,
+        cgroups::TESTS,
+        sockets::TESTS,
+        pins::TESTS,
+        runs::TESTS,
+    ];
     let mut tests = tests.into_iter().flatten();
     let mut words = std::env::args().skip(1).peekable();
     if words.peek().is_some_and(|word| word == WAIT) {

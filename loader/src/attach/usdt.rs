@@ -1,0 +1,247 @@
+//! USDT: tracepoints that a program's author has put into its source.
+//!
+//! In the code such a probe is one `nop`, and a note in the file tells where it is, what it is called, and where its arguments
+//! are found when it is hit ([`notes`]). A uprobe on the `nop` does the rest; the program that runs there finds the arguments by
+//! a description that is written into a map of its object ([`specs`]). The compiler may have put one probe into several
+//! places, by inlining, each with its arguments somewhere else: all of them are probed.
+
+mod arguments;
+mod notes;
+mod registers;
+mod specs;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use log::{debug, warn};
+
+pub(crate) use self::specs::Specs;
+use self::{arguments::Place, notes::Note};
+use super::{Link, UprobeMulti, uprobe::Library};
+use crate::{Error, Program, ProgramType, probe};
+
+/// A probe that the author of a program or library has put into it, for programs of the section `usdt` or `uprobe`.
+/// Linux 5.15; older ones if the probe is in one process, or in an executable that is always at the same address.
+///
+/// A program of the section `usdt` reads arguments and cookie by `bpf_usdt_arg` and `bpf_usdt_cookie` of libbpf's
+/// `usdt.bpf.h`. An object without that header's maps can be attached as well: its program gets the registers, and the cookie
+/// by `bpf_get_attach_cookie`.
+///
+/// ```no_run
+/// # fn main() -> Result<(), cutaway::Error> {
+/// # let loaded = cutaway::Object::parse(&[])?.load()?;
+/// let link = cutaway::Usdt::new("libc.so.6", "libc", "memory_sbrk_more").attach(loaded.program("grows")?)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Usdt {
+    file: Library,
+    provider: String,
+    name: String,
+    pid: Option<u32>,
+    cookie: u64,
+}
+
+/// One place where a probe is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UsdtPlace {
+    /// The group that the probe belongs to.
+    pub provider: String,
+    /// Its name in the group.
+    pub name: String,
+    /// Bytes from the start of the file to the instruction that is probed.
+    pub byte: u64,
+    /// Bytes from the start of the file to the 16-bit counter of those who listen, if there is one.
+    pub semaphore: Option<u64>,
+    /// Where the arguments are, in the assembler's words: `-4@%edi 8@-16(%rbp)`.
+    pub arguments: String,
+}
+
+impl Usdt {
+    /// The probe `provider:name` in `library`, a path, or a name without a slash, which is looked up as the dynamic loader
+    /// would, or the shell.
+    #[must_use]
+    pub fn new(library: &str, provider: &str, name: &str) -> Self {
+        Self {
+            file: Library { name: library.to_owned(), seen_by: None },
+            provider: provider.to_owned(),
+            name: name.to_owned(),
+            pid: None,
+            cookie: 0,
+        }
+    }
+
+    /// As [`Uprobe::seen_by`](crate::Uprobe::seen_by).
+    #[must_use]
+    pub fn seen_by(mut self, pid: u32) -> Self {
+        self.file.seen_by = Some(pid);
+        self
+    }
+
+    /// Attaches for one process only, with all its threads.
+    #[must_use]
+    pub fn pid(mut self, pid: u32) -> Self {
+        self.pid = Some(pid);
+        self
+    }
+
+    /// A number that the program reads with `bpf_usdt_cookie`.
+    #[must_use]
+    pub fn cookie(mut self, cookie: u64) -> Self {
+        self.cookie = cookie;
+        self
+    }
+
+    /// The file, and where in it the probe is. Needs no privileges, unless the library is looked up as somebody else sees it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Library`] if there is no such file, [`Error::Symbol`] if it has no such probe.
+    pub fn locate(&self) -> Result<(PathBuf, Vec<UsdtPlace>), Error> {
+        let (path, notes) = self.notes()?;
+        Ok((path, notes.into_iter().map(UsdtPlace::from).collect()))
+    }
+
+    /// All probes of a file, in its order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Library`] if there is no such file.
+    pub fn all(library: &str) -> Result<Vec<UsdtPlace>, Error> {
+        let path = Library { name: library.to_owned(), seen_by: None }.find()?;
+        Ok(notes::read(&path, &|_, _| true)?.into_iter().map(UsdtPlace::from).collect())
+    }
+
+    fn notes(&self) -> Result<(PathBuf, Vec<Note>), Error> {
+        let path = self.file.find()?;
+        let found = notes::read(&path, &|provider, name| provider == self.provider && name == self.name)?;
+        if found.is_empty() {
+            return Err(self.not_there(&path));
+        }
+        Ok((path, found))
+    }
+
+    fn not_there(&self, path: &Path) -> Error {
+        let there = notes::read(path, &|_, _| true).unwrap_or_default();
+        let there: BTreeSet<_> = there.iter().map(|note| format!("`{}:{}`", note.provider, note.name)).collect();
+        let mut names = there.iter();
+        const SHOWN: usize = 8;
+        let shown: Vec<_> = names.by_ref().take(SHOWN).map(String::as_str).collect();
+        let more = if names.len() == 0 { String::new() } else { format!(", and {} more", names.len()) };
+        let why = match shown.is_empty() {
+            true => "the file has no probes (it has no section .note.stapsdt; was it compiled with them?)".to_owned(),
+            false => format!("the file has no such probe; it has {}{more}", shown.join(", ")),
+        };
+        Error::Symbol { symbol: self.to_string(), library: path.display().to_string(), why }
+    }
+
+    /// Attaches `program` to all places of the probe.
+    ///
+    /// # Errors
+    ///
+    /// As [`Usdt::locate`]; [`Error::Unfit`] if the program is of another kind, or its object has no room for more
+    /// descriptions; [`Error::Kernel`] if the kernel refuses.
+    pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+        let (path, notes) = self.notes()?;
+        let what = format!("the probe `{self}` in {}", path.display());
+        program.must_be(&[ProgramType::KPROBE], &what)?;
+        let bytes: Vec<_> = notes.iter().map(|note| note.byte).collect();
+        let semaphores: Vec<_> = notes.iter().map(|note| note.semaphore.unwrap_or(0)).collect();
+        let mut probes = UprobeMulti::at_bytes(&self.file.name, &bytes).on_return(false);
+        if semaphores.iter().any(|&semaphore| semaphore != 0) {
+            probes = probes.listeners(&semaphores);
+        }
+        if let Some(pid) = self.pid {
+            probes = probes.pid(pid);
+        }
+        let Some(specs) = program.usdt() else {
+            if self.cookie != 0 {
+                probes = probes.cookies(&vec![self.cookie; bytes.len()]);
+            }
+            debug!("`{}` is told nothing about arguments: its object has no map `{}`", program.name(), Specs::MAPS[0]);
+            return probes.attach_at(program, &path, &bytes, &what);
+        };
+        for (note, argument) in notes.iter().flat_map(|note| note.arguments.iter().map(move |it| (note, it))) {
+            if argument.place == Place::Unreadable {
+                warn!("an argument of {what} cannot be read by programs: `{}`", note.text);
+            }
+        }
+        let (numbers, mut taken) = specs.describe(notes.iter().map(|note| note.arguments.as_slice()), self.cookie)?;
+        if probe::perf_link().is_yes() {
+            probes = probes.cookies(&numbers.iter().copied().map(u64::from).collect::<Vec<_>>());
+        } else {
+            let addresses = self.addresses(&path, &notes, &what)?;
+            taken.at_addresses(&addresses, &numbers)?;
+        }
+        Ok(probes.attach_at(program, &path, &bytes, &what)?.holding(taken))
+    }
+
+    /// Where the places are in memory.
+    fn addresses(&self, path: &Path, notes: &[Note], what: &str) -> Result<Vec<u64>, Error> {
+        let unfit = |why: String| Error::Unfit { attempt: format!("put probes on {what}"), why };
+        if let Some(fixed) = notes.iter().map(|note| note.fixed).collect() {
+            return Ok(fixed);
+        }
+        let Some(pid) = self.pid else {
+            return Err(unfit(
+                "this kernel has no cookies (Linux 5.15), so the process must be named, in whose memory the file lies"
+                    .to_owned(),
+            ));
+        };
+        let maps = format!("/proc/{pid}/maps");
+        let text = fs::read_to_string(&maps).map_err(|error| Error::kernel(format!("read {maps}"), &error))?;
+        let inode =
+            fs::metadata(path).map_err(|error| Error::kernel(format!("look at {}", path.display()), &error))?.ino();
+        let addresses: Option<_> = notes.iter().map(|note| mapped_at(&text, inode, note.byte)).collect();
+        addresses.ok_or_else(|| unfit(format!("the process {pid} has not mapped that file")))
+    }
+}
+
+impl std::fmt::Display for Usdt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.provider, self.name)
+    }
+}
+
+impl From<Note> for UsdtPlace {
+    fn from(note: Note) -> Self {
+        let Note { provider, name, byte, semaphore, text, .. } = note;
+        Self { provider, name, byte, semaphore, arguments: text }
+    }
+}
+
+/// Where a byte of a file lies in a process, by the lines of `/proc/PID/maps`:
+/// `start-end permissions offset device inode path`.
+fn mapped_at(maps: &str, inode: u64, byte: u64) -> Option<u64> {
+    maps.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let (start, end) = words.next()?.split_once('-')?;
+        let executable = words.next()?.contains('x');
+        let offset = u64::from_str_radix(words.next()?, 16).ok()?;
+        let same = words.nth(1)?.parse() == Ok(inode);
+        let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
+        let inside = byte.checked_sub(offset)?;
+        (executable && same && inside < end.checked_sub(start)?).then(|| start + inside)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mapped_at;
+
+    #[test]
+    fn a_byte_is_found_in_the_mapping_of_code() {
+        let maps =
+            "1000-2000 r--p 00000000 00:1 5 /x\n2000-3000 r-xp 00001000 00:1 5 /x\n5000-9000 r-xp 0 00:1 6 /y y\n";
+        assert_eq!(mapped_at(maps, 5, 0x1010), Some(0x2010));
+        assert_eq!(mapped_at(maps, 5, 0x10), None);
+        assert_eq!(mapped_at(maps, 6, 0x10), Some(0x5010));
+        assert_eq!(mapped_at("nonsense\n\n1-\n", 5, 0), None);
+    }
+}

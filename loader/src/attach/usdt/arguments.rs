@@ -1,0 +1,254 @@
+//! Where a probe's arguments are at the moment it is hit, as its note tells it in the assembler's own words.
+//!
+//! ```text
+//!     -4@-1204(%rbp) 8@%rax 1@$10        x86
+//!     -4@[sp,60] 8@x0 1@10               arm64
+//!      ││ └ operand
+//!      │└ bytes: 1, 2, 4 or 8
+//!      └ signed
+//! ```
+//!
+//! What is written is whatever the compiler put into an `asm` statement, so there is more to be met than can be read: floating
+//! point registers, segments. Such an argument is [`Place::Unreadable`], and its neighbours are none the worse for it.
+
+use super::registers;
+
+/// One argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Argument {
+    pub(super) place: Place,
+    /// Bytes.
+    pub(super) size: u8,
+    pub(super) signed: bool,
+}
+
+/// Where its value is. Registers are given by where they lie in `struct pt_regs`, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Constant(i64),
+    Register(u16),
+    /// In memory, at the sum of a register, this distance, and perhaps another register times a power of two.
+    Memory {
+        base: u16,
+        distance: i64,
+        index: Option<(u16, u8)>,
+    },
+    Unreadable,
+}
+
+/// The words that a machine's assembler has for operands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Machine {
+    X86,
+    Arm64,
+    Other,
+}
+
+/// Reads all arguments. `from_here` gives the distance from the probe to a variable of the file, by its symbol: code that may
+/// lie anywhere names a variable by how far away it is.
+pub(super) fn read(machine: Machine, text: &str, from_here: &dyn Fn(&str) -> Option<i64>) -> Vec<Argument> {
+    split(text).into_iter().map(|text| argument(machine, text, from_here)).collect()
+}
+
+/// The arguments apart: at blanks, but not at those within brackets or behind a comma.
+fn split(text: &str) -> Vec<&str> {
+    let (mut parts, mut open, mut start) = (Vec::new(), 0_u32, 0);
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '(' | '[' => open += 1,
+            ')' | ']' => open = open.saturating_sub(1),
+            ' ' | '\t' if open == 0 => {
+                parts.extend(text.get(start..at));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.extend(text.get(start..));
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+fn argument(machine: Machine, text: &str, from_here: &dyn Fn(&str) -> Option<i64>) -> Argument {
+    let unreadable = Argument { place: Place::Unreadable, size: 8, signed: false };
+    // Without a size it is a whole word.
+    let (size, operand) = text.split_once('@').unwrap_or(("8", text));
+    let (size, signed) = match size {
+        "1" | "2" | "4" | "8" => (size, false),
+        _ => match size.strip_prefix('-') {
+            Some(size @ ("1" | "2" | "4" | "8")) => (size, true),
+            _ => return unreadable,
+        },
+    };
+    let place = match machine {
+        Machine::X86 => x86(operand, from_here),
+        Machine::Arm64 => arm64(operand),
+        Machine::Other => None,
+    };
+    match (place, size.parse()) {
+        (Some(place), Ok(size)) => Argument { place, size, signed },
+        _ => unreadable,
+    }
+}
+
+/// `$CONSTANT`, `%REGISTER`, `[DISTANCE](%BASE[,%INDEX[,SCALE]])`
+fn x86(operand: &str, from_here: &dyn Fn(&str) -> Option<i64>) -> Option<Place> {
+    if let Some(constant) = operand.strip_prefix('$') {
+        return number(constant).map(Place::Constant);
+    }
+    if let Some(register) = operand.strip_prefix('%') {
+        return registers::x86(register).map(Place::Register);
+    }
+    let (distance, registers) = operand.strip_suffix(')')?.split_once('(')?;
+    let mut registers = registers.split(',').map(str::trim);
+    let base = registers.next()?.strip_prefix('%')?;
+    let index = match registers.next() {
+        Some(index) => {
+            let scale: u8 = registers.next().map_or(Some(1), |scale| scale.parse().ok())?;
+            let index = registers::x86(index.strip_prefix('%')?)?;
+            Some((index, [1, 2, 4, 8].iter().position(|&factor| factor == scale)? as u8))
+        }
+        None => None,
+    };
+    if registers.next().is_some() {
+        return None;
+    }
+    let distance = match (base, distance) {
+        ("rip", symbol) => with_symbol(symbol, from_here)?,
+        (_, "") => 0,
+        (_, distance) => number(distance)?,
+    };
+    Some(Place::Memory { base: registers::x86(base)?, distance, index })
+}
+
+/// `SYMBOL`, `SYMBOL+NUMBER`, `NUMBER+SYMBOL`
+fn with_symbol(text: &str, from_here: &dyn Fn(&str) -> Option<i64>) -> Option<i64> {
+    let sign = text.rfind(['+', '-']).filter(|&at| at > 0);
+    let Some((first, second)) = sign.and_then(|at| text.split_at_checked(at)) else { return from_here(text) };
+    let (symbol, distance) = match number(second) {
+        Some(distance) => (first, distance),
+        None => (second.strip_prefix('+')?, number(first)?),
+    };
+    from_here(symbol)?.checked_add(distance)
+}
+
+/// `CONSTANT`, `REGISTER`, `[REGISTER[, DISTANCE]]`
+fn arm64(operand: &str) -> Option<Place> {
+    if let "xzr" | "wzr" = operand {
+        return Some(Place::Constant(0));
+    }
+    if let Some(inside) = operand.strip_prefix('[') {
+        let inside = inside.strip_suffix(']')?;
+        let (base, distance) = match inside.split_once(',') {
+            Some((base, distance)) => (base.trim(), number(distance.trim())?),
+            None => (inside, 0),
+        };
+        return Some(Place::Memory { base: registers::arm64(base)?, distance, index: None });
+    }
+    registers::arm64(operand).map(Place::Register).or_else(|| number(operand).map(Place::Constant))
+}
+
+/// Decimal or hexadecimal, of either sign. A number beyond the signed ones is meant as its bits.
+fn number(text: &str) -> Option<i64> {
+    let text = text.strip_prefix('#').unwrap_or(text);
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    // A second sign is none that a parser should take.
+    if !digits.starts_with(|digit: char| digit.is_ascii_digit()) {
+        return None;
+    }
+    let magnitude = match digits.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok()?,
+        None => digits.parse().ok()?,
+    };
+    match negative {
+        true => 0_i64.checked_sub_unsigned(magnitude),
+        false => Some(magnitude.cast_signed()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn x86(text: &str) -> Vec<Argument> {
+        read(Machine::X86, text, &|symbol| (symbol == "counter").then_some(0x200))
+    }
+
+    fn argument(size: u8, signed: bool, place: Place) -> Argument {
+        Argument { place, size, signed }
+    }
+
+    const RAX: u16 = 80;
+    const RBP: u16 = 32;
+    const RIP: u16 = 128;
+
+    #[test]
+    fn arguments_are_read_one_by_one() {
+        assert_eq!(x86(""), []);
+        assert_eq!(
+            x86("-4@-1204(%rbp) 8@%rax 1@$10 -8@$-9 2@(%rax) 4@8(%rbp,%rax,4) 8@(%rbp, %rax)"),
+            [
+                argument(4, true, Place::Memory { base: RBP, distance: -1204, index: None }),
+                argument(8, false, Place::Register(RAX)),
+                argument(1, false, Place::Constant(10)),
+                argument(8, true, Place::Constant(-9)),
+                argument(2, false, Place::Memory { base: RAX, distance: 0, index: None }),
+                argument(4, false, Place::Memory { base: RBP, distance: 8, index: Some((RAX, 2)) }),
+                argument(8, false, Place::Memory { base: RBP, distance: 0, index: Some((RAX, 0)) }),
+            ]
+        );
+        let arm64 = read(Machine::Arm64, "-4@[sp, 60] 8@x0 1@10 8@[x29] 4@wzr 8@[x1,-0x10]", &|_| None);
+        assert_eq!(
+            arm64,
+            [
+                argument(4, true, Place::Memory { base: 248, distance: 60, index: None }),
+                argument(8, false, Place::Register(0)),
+                argument(1, false, Place::Constant(10)),
+                argument(8, false, Place::Memory { base: 232, distance: 0, index: None }),
+                argument(4, false, Place::Constant(0)),
+                argument(8, false, Place::Memory { base: 8, distance: -16, index: None }),
+            ]
+        );
+    }
+
+    #[test]
+    fn variables_are_found_by_their_distance() {
+        let at = |distance| [argument(4, false, Place::Memory { base: RIP, distance, index: None })];
+        assert_eq!(x86("4@counter(%rip)"), at(0x200));
+        assert_eq!(x86("4@counter+8(%rip)"), at(0x208));
+        assert_eq!(x86("4@counter-8(%rip)"), at(0x1f8));
+        assert_eq!(x86("4@16+counter(%rip)"), at(0x210));
+    }
+
+    #[test]
+    fn what_cannot_be_read_does_not_disturb_the_rest() {
+        for text in [
+            "8f@%xmm0",
+            "8@%fs:16(%rax)",
+            "3@%rax",
+            "8@%ah",
+            "8@$sym",
+            "8@unknown(%rip)",
+            "8@(%rax,%rbx,4,5)",
+            "8@",
+            "@",
+            "-@%rax",
+            "8@$--1",
+            "8@$",
+            "8@1-2(%rax)",
+            "--8@%rax",
+            "8@-(%rax)",
+        ] {
+            let arguments = x86(&format!("{text} 8@%rax"));
+            assert_eq!(arguments.len(), 2, "{text}");
+            assert_eq!(arguments[0].place, Place::Unreadable, "{text}");
+            assert_eq!(arguments[1].place, Place::Register(RAX), "{text}");
+        }
+        assert_eq!(read(Machine::Other, "8@r1", &|_| None)[0].place, Place::Unreadable);
+        assert_eq!(x86("8@$0xffffffffffffffff")[0].place, Place::Constant(-1));
+        assert_eq!(x86("8@$99999999999999999999")[0].place, Place::Unreadable);
+    }
+}

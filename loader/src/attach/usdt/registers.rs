@@ -1,0 +1,84 @@
+//! Where the registers of a probed thread lie in the structure that its programs are given, `struct pt_regs`.
+//!
+//! Compilers name a register by the part of it that they mean (`%al`, `%eax`, `%rax`; `w0`, `x0`); the structure holds the
+//! whole. (`arch/x86/include/asm/ptrace.h`, `arch/arm64/include/uapi/asm/ptrace.h`: the first fields never change.)
+
+/// Of the x86: by the names for 64, 32, 16 and 8 bits, in the structure's order.
+const X86: [[&str; 4]; 21] = [
+    ["r15", "r15d", "r15w", "r15b"],
+    ["r14", "r14d", "r14w", "r14b"],
+    ["r13", "r13d", "r13w", "r13b"],
+    ["r12", "r12d", "r12w", "r12b"],
+    ["rbp", "ebp", "bp", "bpl"],
+    ["rbx", "ebx", "bx", "bl"],
+    ["r11", "r11d", "r11w", "r11b"],
+    ["r10", "r10d", "r10w", "r10b"],
+    ["r9", "r9d", "r9w", "r9b"],
+    ["r8", "r8d", "r8w", "r8b"],
+    ["rax", "eax", "ax", "al"],
+    ["rcx", "ecx", "cx", "cl"],
+    ["rdx", "edx", "dx", "dl"],
+    ["rsi", "esi", "si", "sil"],
+    ["rdi", "edi", "di", "dil"],
+    // What the system call's number was, of no use here.
+    ["", "", "", ""],
+    ["rip", "eip", "", ""],
+    ["", "", "", ""],
+    ["", "", "", ""],
+    ["rsp", "esp", "sp", "spl"],
+    ["", "", "", ""],
+];
+
+/// Bytes from the start of x86's `pt_regs` to this register, named without its `%`.
+pub(super) fn x86(name: &str) -> Option<u16> {
+    let place = X86.iter().position(|names| !name.is_empty() && names.contains(&name))?;
+    u16::try_from(place * 8).ok()
+}
+
+/// Bytes from the start of arm64's `pt_regs` to this register.
+pub(super) fn arm64(name: &str) -> Option<u16> {
+    /// Behind `x0` to `x30`.
+    const SP: u16 = 31;
+    let place = match name {
+        "sp" => SP,
+        _ => {
+            let number = name.strip_prefix(['x', 'w'])?;
+            // Written as the assembler does, without signs and leading zeroes.
+            (0..SP).find(|place| place.to_string() == number)?
+        }
+    };
+    Some(place * 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_a_register_lies_where_the_whole_does() {
+        for (name, place) in
+            [("r15", 0), ("ebp", 32), ("rax", 80), ("al", 80), ("dil", 112), ("rip", 128), ("rsp", 152)]
+        {
+            assert_eq!(x86(name), Some(place), "{name}");
+        }
+        for (name, place) in [("x0", 0), ("w29", 232), ("x30", 240), ("sp", 248)] {
+            assert_eq!(arm64(name), Some(place), "{name}");
+        }
+        // The second byte of a register, and what does not exist.
+        for name in ["", "ah", "xmm0", "rzx", "st(0)", "fs"] {
+            assert_eq!(x86(name), None, "{name}");
+        }
+        for name in ["", "x", "x31", "x00", "w01", "xzr", "d0", "x-1", "x+1"] {
+            assert_eq!(arm64(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn the_c_library_agrees() {
+        use std::mem::offset_of;
+        assert_eq!(x86("rip").map(usize::from), Some(offset_of!(libc::user_regs_struct, rip)));
+        assert_eq!(x86("rsp").map(usize::from), Some(offset_of!(libc::user_regs_struct, rsp)));
+        assert_eq!(x86("rdi").map(usize::from), Some(offset_of!(libc::user_regs_struct, rdi)));
+    }
+}

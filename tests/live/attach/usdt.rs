@@ -1,0 +1,293 @@
+//! Probes that this program's author has put into it, by hand: a `nop`, and a note about it.
+#![expect(unsafe_code, reason = "the probes are written in the machine's own language")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::{
+    arch::asm,
+    hint::black_box,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering::Relaxed},
+};
+
+use cutaway::{Link, Loaded, Object, Uprobe, Usdt, probe};
+
+use crate::{
+    Test, lacks,
+    sample::{self, Also, load, runs},
+    test,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    test("a_usdt_probe_tells_its_arguments", lacks::usdt, arguments),
+    test("a_usdt_probe_in_two_places_is_probed_in_both", lacks::usdt, two_places),
+    test("a_usdt_probe_knows_whether_anybody_listens", lacks::usdt, semaphore),
+    test("a_usdt_probe_is_attached_by_its_section", lacks::usdt, by_section),
+    test("a_usdt_probe_is_attached_in_one_process", lacks::usdt, one_process),
+    test("a_usdt_probe_works_without_cookies", lacks::usdt, by_address),
+    test("usdt_probes_give_their_descriptions_back", lacks::usdt, descriptions),
+    test("usdt_probes_that_are_not_there_are_told", lacks::usdt, not_there),
+    test("a_program_without_libbpf_s_maps_gets_registers_and_cookie", lacks::usdt_cookies, plain),
+];
+
+/// Puts a probe here: its name, its semaphore's symbol or 0, its arguments, what they stand for.
+macro_rules! probe {
+    ($name:literal, $semaphore:literal, $arguments:literal, $($operands:tt)*) => {
+        asm!(
+            "990: nop",
+            ".pushsection .note.stapsdt, \"\", \"note\"",
+            ".balign 4",
+            ".4byte 992f-991f, 994f-993f, 3",
+            "991: .asciz \"stapsdt\"",
+            "992: .balign 4",
+            concat!("993: .8byte 990b, _.stapsdt.base, ", $semaphore),
+            concat!(".asciz \"cutaway\", \"", $name, "\", \"", $arguments, "\""),
+            "994: .balign 4",
+            ".popsection",
+            ".ifndef _.stapsdt.base",
+            ".pushsection .stapsdt.base, \"aG\", \"progbits\", .stapsdt.base, comdat",
+            ".weak _.stapsdt.base",
+            ".hidden _.stapsdt.base",
+            "_.stapsdt.base: .space 1",
+            ".size _.stapsdt.base, 1",
+            ".popsection",
+            ".endif",
+            $($operands)*
+            options(att_syntax, nostack, preserves_flags)
+        )
+    };
+}
+
+static COUNTER: u32 = 77;
+
+/// Arguments of every form that compilers write.
+#[inline(never)]
+fn many(number: i32, text: &[u8; 8], index: usize) {
+    // A note alone does not keep a variable alive.
+    black_box(&COUNTER);
+    // SAFETY: a `nop`, and a note that is no code.
+    unsafe {
+        probe!("many", "0", "-4@{number:e} 8@{text} -1@-1({text},{index},4) 2@3({text}) -8@$-9 4@$0x10 4@{counter}(%rip) 8f@%xmm0",
+            number = in(reg) number, text = in(reg) text, index = in(reg) index, counter = sym COUNTER,
+        );
+    }
+}
+
+#[inline(always)]
+fn twice(value: u64) {
+    // SAFETY: as above.
+    unsafe { probe!("twice", "0", "8@{0}", in(reg) value,) }
+}
+
+#[inline(never)]
+fn first() {
+    twice(black_box(1));
+}
+
+#[inline(never)]
+fn second() {
+    twice(black_box(2));
+}
+
+/// How many listen; the kernel writes here.
+#[unsafe(link_section = ".probes")]
+static LISTENERS: AtomicU16 = AtomicU16::new(0);
+
+#[inline(never)]
+fn counted() {
+    // SAFETY: as above.
+    unsafe { probe!("counted", "{listeners}", "", listeners = sym LISTENERS,) }
+}
+
+/// What the program sends.
+#[derive(Debug, PartialEq)]
+struct Event {
+    cookie: u64,
+    arguments: Vec<i64>,
+    errors: Vec<i64>,
+}
+
+fn object() -> Object {
+    Object::parse(include_bytes!("../../corpus/kinds/usdt.o")).unwrap()
+}
+
+/// The object with the one of its programs that suits this kernel.
+fn listening() -> (Loaded, &'static str) {
+    let mut object = object();
+    if probe::perf_link().is_yes() {
+        return (object.load().unwrap(), "by_cookie");
+    }
+    object.program_mut("by_cookie").unwrap().section.wanted = false;
+    object.program_mut("by_address").unwrap().section.wanted = true;
+    (object.load().unwrap(), "by_address")
+}
+
+fn own(name: &str) -> Usdt {
+    Usdt::new("/proc/self/exe", "cutaway", name).pid(std::process::id())
+}
+
+fn attach(loaded: &(Loaded, &str), probe: &Usdt) -> Link {
+    probe.attach(loaded.0.program(loaded.1).unwrap()).unwrap()
+}
+
+fn events(loaded: &Loaded) -> Vec<Event> {
+    let mut ring = loaded.map("events").unwrap().ring().unwrap();
+    let mut batch = ring.batch().unwrap();
+    let events = batch.records().map(|record| {
+        let words: Vec<_> = record.as_chunks().0.iter().map(|word| i64::from_ne_bytes(*word)).collect();
+        let [cookie, count, rest @ ..] = words.as_slice() else { panic!("{words:?}") };
+        let (arguments, errors) = rest.split_at(12);
+        let count = usize::try_from(*count).unwrap();
+        Event {
+            cookie: cookie.cast_unsigned(),
+            arguments: arguments[..count].to_vec(),
+            errors: errors[..count].to_vec(),
+        }
+    });
+    events.collect()
+}
+
+fn arguments() {
+    let loaded = listening();
+    let link = attach(&loaded, &own("many").cookie(5 << 40));
+    let text = *b"\x01\x02\x03\x04\x05\xfa\x07\x08";
+    many(-3, &text, 0);
+    many(70_000, &text, 1);
+    drop(link);
+    many(0, &text, 0);
+    let events = events(&loaded.0);
+    assert_eq!(events.len(), 2, "{events:?}");
+    let address = events[0].arguments[1];
+    let second = i64::from(u16::from_ne_bytes([4, 5]));
+    assert_ne!(address, 0);
+    assert_eq!(events[0].arguments[3..], [second, -9, 16, 77, 0]);
+    assert_eq!(events[1].arguments, [70_000, address, 4, second, -9, 16, 77, 0]);
+    assert_eq!(events[0].arguments[0], -3);
+    for event in &events {
+        assert_eq!(event.cookie, 5 << 40);
+        assert_eq!(event.errors, [0, 0, 0, 0, 0, 0, 0, -i64::from(libc::EINVAL)]);
+    }
+}
+
+fn two_places() {
+    let (_, places) = own("twice").locate().unwrap();
+    assert_eq!(places.len(), 2, "{places:?}");
+    let loaded = listening();
+    let link = attach(&loaded, &own("twice"));
+    first();
+    second();
+    drop(link);
+    first();
+    let told: Vec<_> = events(&loaded.0).into_iter().map(|event| event.arguments).collect();
+    assert_eq!(told, [[1], [2]]);
+}
+
+fn semaphore() {
+    let (_, places) = own("counted").locate().unwrap();
+    assert!(places[0].semaphore.is_some(), "{places:?}");
+    assert_eq!(LISTENERS.load(Relaxed), 0);
+    let loaded = listening();
+    let link = attach(&loaded, &own("counted"));
+    assert_eq!(LISTENERS.load(Relaxed), 1);
+    let other = attach(&loaded, &own("counted"));
+    counted();
+    drop(link);
+    assert_eq!(LISTENERS.load(Relaxed), 1);
+    drop(other);
+    assert_eq!(LISTENERS.load(Relaxed), 0);
+    assert_eq!(events(&loaded.0).len(), 2);
+}
+
+fn by_section() {
+    let own = std::env::current_exe().unwrap();
+    let loaded =
+        sample::object(&format!("usdt/{}:cutaway:twice", own.display()), 0, Also::OnlyThisProcess).load().unwrap();
+    let link = loaded.program("count").unwrap().attach().unwrap();
+    assert_eq!(link.as_link_fd().is_some(), probe::uprobe_multi_pid().is_yes());
+    first();
+    second();
+    drop(link);
+    first();
+    assert_eq!(runs(&loaded), 2);
+    // A program of another section will do.
+    let loaded = load("uprobe");
+    let link = self::own("twice").attach(loaded.program("count").unwrap()).unwrap();
+    first();
+    drop(link);
+    assert_eq!(runs(&loaded), 1);
+}
+
+fn one_process() {
+    let loaded = listening();
+    let mut other = Command::new("/proc/self/exe").arg(crate::WAIT).stdin(Stdio::piped()).spawn().unwrap();
+    let link = attach(&loaded, &Usdt::new("/proc/self/exe", "cutaway", "twice").pid(other.id()));
+    first();
+    drop(link);
+    drop(other.stdin.take());
+    assert!(other.wait().unwrap().success());
+    assert_eq!(events(&loaded.0), []);
+}
+
+/// As on a kernel before 5.15, where the probe's address leads to its description.
+fn by_address() {
+    if probe::perf_link().is_yes() {
+        // Nobody fills the other map here; that its program finds nothing shows that it is not the wrong one.
+        let mut object = object();
+        object.program_mut("by_address").unwrap().section.wanted = true;
+        let loaded = object.load().unwrap();
+        let link = own("twice").attach(loaded.program("by_address").unwrap()).unwrap();
+        first();
+        drop(link);
+        return assert_eq!(events(&loaded), []);
+    }
+    let loaded = listening();
+    let line = Usdt::new("/proc/self/exe", "cutaway", "twice").attach(loaded.0.program(loaded.1).unwrap());
+    let line = line.unwrap_err().to_string();
+    assert!(line.contains("no cookies (Linux 5.15)"), "{line}");
+    let link = attach(&loaded, &own("twice"));
+    first();
+    drop(link);
+    assert_eq!(loaded.0.map("__bpf_usdt_ip_to_spec_id").unwrap().keys().count(), 0);
+    assert_eq!(events(&loaded.0).len(), 1);
+}
+
+fn descriptions() {
+    let loaded = listening();
+    // The map has four entries. Equal descriptions share one.
+    let same: Vec<_> = (0..8).map(|_| attach(&loaded, &own("many"))).collect();
+    let links: Vec<_> = (1..=3).map(|cookie| attach(&loaded, &own("many").cookie(cookie))).collect();
+    let program = loaded.0.program(loaded.1).unwrap();
+    let line = own("many").cookie(4).attach(program).unwrap_err().to_string();
+    assert!(line.contains("has 4 entries") && line.contains("BPF_USDT_MAX_SPEC_CNT"), "{line}");
+    drop(links);
+    let links: Vec<_> = (4..=6).map(|cookie| attach(&loaded, &own("many").cookie(cookie))).collect();
+    many(1, b"12345678", 1);
+    let mut cookies: Vec<_> = events(&loaded.0).iter().map(|event| event.cookie).collect();
+    cookies.sort_unstable();
+    assert_eq!(cookies, [0, 0, 0, 0, 0, 0, 0, 0, 4, 5, 6]);
+    drop((same, links));
+}
+
+fn not_there() {
+    let line = own("nothing").locate().unwrap_err().to_string();
+    for part in ["`cutaway:nothing`", "no such probe; it has `cutaway:counted`", "`cutaway:many`, `cutaway:twice`"] {
+        assert!(line.contains(part), "{line}");
+    }
+    let all: Vec<_> = Usdt::all("/proc/self/exe").unwrap().into_iter().map(|place| place.name).collect();
+    for name in ["many", "twice", "counted"] {
+        assert!(all.iter().any(|known| known == name), "{all:?}");
+    }
+    let loaded = load("socket");
+    let line = own("twice").attach(loaded.program("count").unwrap()).unwrap_err().to_string();
+    assert!(line.contains("it is a program of the kind SOCKET_FILTER; KPROBE is needed"), "{line}");
+}
+
+fn plain() {
+    let loaded = sample::object("usdt", 0, Also::NotesCookie).load().unwrap();
+    let link = own("twice").cookie(11).attach(loaded.program("count").unwrap()).unwrap();
+    first();
+    drop(link);
+    assert_eq!((runs(&loaded), sample::cookie(&loaded)), (1, 11));
+    // The place itself can be had, too.
+    let (path, places) = own("twice").locate().unwrap();
+    assert!(Uprobe::at_byte(path.to_str().unwrap(), places[0].byte).locate().is_ok());
+}
