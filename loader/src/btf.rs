@@ -20,6 +20,7 @@ mod bytes;
 mod ext;
 pub mod kernel;
 mod kind;
+pub(crate) mod search;
 mod ty;
 mod walk;
 
@@ -92,6 +93,11 @@ pub(crate) struct Seen {
 }
 
 impl<'a> Btf<'a> {
+    /// BTF without types.
+    pub(crate) fn none() -> Self {
+        Self { types: &[], strings: &[], offsets: Vec::new(), base: None, pointer_size: 8, tells_signs: false }
+    }
+
     /// Checks the contents of a section `.BTF` and finds its types.
     ///
     /// # Errors
@@ -144,6 +150,15 @@ impl<'a> Btf<'a> {
         };
         let tells_signs = tells_signs || base.is_some_and(|base| base.tells_signs);
         Ok(Self { types, strings, offsets, base, pointer_size, tells_signs })
+    }
+
+    /// Shows each type to `see` as [`parse_watching`](Self::parse_watching) does.
+    pub(crate) fn watch(&self, mut see: impl FnMut(Names<'_>, Seen)) {
+        let names = Names { base: self.base.map_or(&[], |base| base.strings), own: self.strings };
+        for ty in self.types() {
+            let Type { id, kind, name, info, size_or_type, .. } = ty;
+            see(names, Seen { id, kind, name, size: size_or_type, flag: info >> 31 == 1 });
+        }
     }
 
     /// One above the highest number of a type.
@@ -267,6 +282,11 @@ impl<'a> Names<'a> {
         let from = from.get(..LONGEST_NAME).unwrap_or(from);
         let end = from.iter().position(|&byte| byte == 0).unwrap_or(from.len());
         from.get(..end).unwrap_or_default()
+    }
+
+    /// Whether the string at `offset` is this one.
+    pub(crate) fn is(self, offset: u32, name: &[u8]) -> bool {
+        self.from(offset).strip_prefix(name).is_some_and(|rest| rest.first() == Some(&0))
     }
 
     /// The string at `offset`, and all behind it.

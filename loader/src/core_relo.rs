@@ -25,7 +25,7 @@
 
 mod candidates;
 mod compatible;
-mod flavour;
+pub(crate) mod flavour;
 mod matching;
 mod patch;
 mod record;
@@ -35,8 +35,10 @@ mod value;
 
 use std::fmt;
 
+pub(crate) use self::candidates::Candidates;
 use self::{
-    candidates::{Candidate, Candidates},
+    candidates::Candidate,
+    compatible::Compatible,
     patch::{Change, Expected, Patched, Resize},
     spec::Spec,
     steps::Steps,
@@ -46,7 +48,10 @@ pub use self::{
     patch::Instruction,
     record::{Relocation, RelocationKind},
 };
-use crate::btf::{Broken, Btf, Kind, kernel};
+use crate::btf::{
+    Btf, Kind,
+    search::{Absent, Seeker, Source, Sources, Types},
+};
 
 /// Instructions by the section they were compiled into and their place in it.
 pub trait Code {
@@ -141,12 +146,6 @@ impl fmt::Display for Applied {
     }
 }
 
-/// BTF to relocate against.
-struct Source<'t> {
-    name: &'t str,
-    btf: &'t Btf<'t>,
-}
-
 /// Adapts instructions to the types of one BTF, given as the bytes of its section.
 ///
 /// # Errors
@@ -159,10 +158,8 @@ pub fn relocate(
     target: &[u8],
     code: &mut impl Code,
 ) -> Result<Vec<Applied>, Error> {
-    let mut candidates = wanted(local, relocations, code);
-    let btf = Btf::parse_watching(target, None, |names, seen| candidates.see(0, names, seen))
-        .map_err(|error| target_is(&error))?;
-    apply(local, relocations, &[Source { name: "vmlinux", btf: &btf }], candidates, code)
+    let candidates = wanted(local, relocations, code);
+    Types::Given(target).search(candidates, |candidates, sources| apply(local, relocations, sources, candidates, code))
 }
 
 /// Adapts instructions to the running kernel. Its BTF is read only if a relocation needs it, its modules' only if it
@@ -177,40 +174,8 @@ pub fn relocate_for_kernel(
     relocations: &[Relocation<'_>],
     code: &mut impl Code,
 ) -> Result<Vec<Applied>, Error> {
-    let mut candidates = wanted(local, relocations, code);
-    if candidates.is_empty() {
-        return apply(local, relocations, &[], candidates, code);
-    }
-    let vmlinux = kernel::Bytes::vmlinux().map_err(|error| Error::Target {
-        why: format!(
-            "{}/vmlinux cannot be read: {error}; a kernel has it if it was built with CONFIG_DEBUG_INFO_BTF",
-            kernel::DIRECTORY
-        ),
-    })?;
-    let base = Btf::parse_watching(&vmlinux, None, |names, seen| candidates.see(0, names, seen))
-        .map_err(|error| target_is(&error))?;
-
-    let mut modules = Vec::new();
-    if candidates.is_missing_some() {
-        for name in kernel::modules() {
-            let before = candidates.len();
-            // A module may go away while we look, and one of another build may not fit: both have no say.
-            let Ok(bytes) = kernel::Bytes::module(&name) else { continue };
-            let see = |names, seen| candidates.see(modules.len() + 1, names, seen);
-            if let Err(error) = Btf::parse_watching(&bytes, Some(&base), see) {
-                log::debug!("the BTF of the module {name} is passed over: {error}");
-                continue;
-            }
-            if candidates.len() > before {
-                modules.push((name, bytes));
-            }
-        }
-    }
-    let parsed: Result<Vec<_>, _> = modules.iter().map(|(_, bytes)| Btf::parse_split(bytes, &base)).collect();
-    let parsed = parsed.map_err(|error| target_is(&error))?;
-    let mut sources = vec![Source { name: "vmlinux", btf: &base }];
-    sources.extend(modules.iter().zip(&parsed).map(|((name, _), btf)| Source { name, btf }));
-    apply(local, relocations, &sources, candidates, code)
+    let candidates = wanted(local, relocations, code);
+    Types::Running.search(candidates, |candidates, sources| apply(local, relocations, sources, candidates, code))
 }
 
 /// For a refused program: the relocation that left a poisoned instruction where the program can reach it. `sentence` is
@@ -224,12 +189,15 @@ pub fn unresolved<'a>(sentence: &str, applied: &'a [Applied]) -> Option<&'a Appl
     matches!(applied.outcome, Outcome::Poisoned { .. }).then_some(applied)
 }
 
-fn target_is(error: &Broken) -> Error {
-    Error::Target { why: format!("it is broken: {error}") }
+/// Whether a type of the kernel's is of the same shape as one of the program's, by the rules of `bpf_core_type_exists`.
+pub(crate) fn is_same_shape(local: (&Btf<'_>, u32), target: (&Btf<'_>, u32)) -> Result<bool, String> {
+    let mut steps = Steps::new();
+    let mut compatible = Compatible { local: local.0, target: target.0, steps: &mut steps };
+    compatible.types(local.1, target.1).map_err(|stop| stop.to_string())
 }
 
 /// The types to look for: those that instructions to be loaded ask about.
-fn wanted<'l>(local: &'l Btf<'_>, relocations: &[Relocation<'_>], code: &impl Code) -> Candidates<'l> {
+pub(crate) fn wanted<'l>(local: &'l Btf<'_>, relocations: &[Relocation<'_>], code: &impl Code) -> Candidates<'l> {
     let asked = relocations.iter().filter(|relocation| {
         relocation.kind() != Some(RelocationKind::TypeIdLocal)
             && code.read(relocation.section, relocation.offset).is_some()
@@ -238,13 +206,18 @@ fn wanted<'l>(local: &'l Btf<'_>, relocations: &[Relocation<'_>], code: &impl Co
 }
 
 /// Applies all relocations, in the object's order.
-fn apply(
+pub(crate) fn apply(
     local: &Btf<'_>,
     relocations: &[Relocation<'_>],
-    sources: &[Source<'_>],
+    sources: Sources<'_, '_>,
     mut candidates: Candidates<'_>,
     code: &mut impl Code,
 ) -> Result<Vec<Applied>, Error> {
+    let sources = match sources {
+        Ok(sources) => sources,
+        Err(_) if candidates.is_idle() => &[],
+        Err(Absent(why)) => return Err(Error::Target { why }),
+    };
     let mut steps = Steps::new();
     let mut applied = Vec::with_capacity(relocations.len());
     for relocation in relocations {

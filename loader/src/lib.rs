@@ -26,6 +26,7 @@ mod buffers;
 pub mod core_relo;
 mod cpus;
 mod error;
+mod externs;
 mod load;
 mod map;
 mod map_flags;
@@ -44,6 +45,7 @@ pub use attach::{
 #[cfg(feature = "perf")]
 pub use buffers::PerfEventArray;
 pub use error::Error;
+pub use externs::{Extern, ExternKind};
 pub use load::Loaded;
 pub use map::{Map, PerCpu};
 pub use map_flags::MapFlags;

@@ -1,8 +1,9 @@
 //! Loading: an object meets the kernel.
 //!
-//! The order matters, and is: the object's BTF, since maps and programs name its types; CO-RE relocation, which reads the
-//! kernel's BTF only if the object asks for it; the maps, since instructions hold their descriptors; then each program,
-//! linked and handed to the verifier. If any of it fails, all that was made before is closed again.
+//! The order matters, and is: the object's BTF, since maps and programs name its types; one look at the kernel's BTF, if the
+//! object asks for anything there, for CO-RE relocation, for what programs hang on, and for externs; the maps, since
+//! instructions hold their descriptors; then each program, linked and handed to the verifier. If any of it fails, all that
+//! was made before is closed again.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,9 +16,10 @@ use log::{debug, warn};
 use crate::{
     Errno, Error, Links, Map, MapSpec, Object, Program,
     attach::Specs,
-    object::no_such,
+    btf::search::Types,
+    object::{Met, link::Place, no_such},
     probe::{self, Support, charged},
-    program::{Shared, Targets},
+    program::Shared,
     sys::bpf,
 };
 
@@ -42,12 +44,14 @@ impl Object {
             warn!("the program `{}` stays behind: {}", program.name, program.why);
         }
         let btf = self.load_btf();
-        let relocated = self.relocate_core()?;
+        let Met { relocated, targets, externs } = self.meet(Types::Running)?;
+        if let Some(map) = self.maps.iter_mut().find(|map| map.place == Place::Kconfig) {
+            map.contents.clone_from(&externs.config);
+        }
         let maps = self.create_maps(btf.as_ref().map(AsFd::as_fd))?;
         let places = self.maps.iter().filter_map(|spec| Some((spec.place, maps.get(&spec.name)?.as_fd().as_raw_fd())));
         let places: HashMap<_, _> = places.collect();
         let wanted = || self.programs.iter().filter(|program| program.section.wanted);
-        let targets = Targets::find(wanted())?;
         let shared = Shared {
             license: self.license(),
             kernel_version: self.kernel_version,
@@ -55,10 +59,11 @@ impl Object {
             btf: btf.as_ref().map(AsFd::as_fd),
             targets: &targets,
             usdt: usdt_specs(&maps)?,
+            externs: &externs,
         };
         let mut programs = Vec::new();
         for spec in wanted() {
-            let linked = self.link(spec, &places)?;
+            let linked = self.link(spec, &places, &externs)?;
             programs.push(Program::load(spec.clone(), &linked, &shared)?);
         }
         let loaded = Loaded { maps, programs };

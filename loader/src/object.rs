@@ -4,7 +4,7 @@
 //! changed; [`Object::load`] then meets the kernel.
 
 mod btf;
-mod elf;
+pub(crate) mod elf;
 mod function;
 mod infos;
 pub(crate) mod link;
@@ -28,8 +28,10 @@ use self::{
 };
 use crate::{
     Error, MapFlags, MapType,
-    btf::Ext,
-    core_relo::{Applied, Relocation, relocate_for_kernel},
+    btf::{Btf, Ext, search::Types},
+    core_relo::{self, Applied, Relocation},
+    externs::{self, Extern, Ksyms, Resolved},
+    program::Targets,
 };
 
 /// A parsed object file.
@@ -53,6 +55,9 @@ pub struct Object {
     /// Some instructions depend on the layout of the kernel's structures.
     core: bool,
     functions: BTreeMap<Start, Function>,
+    externs: Vec<Extern>,
+    /// What the user says about the kernel's configuration.
+    kconfig: String,
     pub(crate) maps: Vec<MapSpec>,
     pub(crate) programs: Vec<ProgramSpec>,
     set_aside: Vec<SetAside>,
@@ -158,7 +163,8 @@ impl Object {
         };
         let infos = ext.as_ref().map(|(ext, btf)| Infos::new(ext, btf)).unwrap_or_default();
         let core = ext.as_ref().is_some_and(|(ext, _)| ext.core_relo().next().is_some());
-        let maps = maps::read(&elf, btf.as_ref())?;
+        let externs = externs::read(&elf, btf.as_ref())?;
+        let maps = maps::read(&elf, btf.as_ref(), &externs)?;
         let functions = function::read(&elf, &infos);
         let (programs, set_aside) = programs(&elf, &functions);
         Ok(Self {
@@ -167,6 +173,8 @@ impl Object {
             elf,
             core,
             functions,
+            externs,
+            kconfig: String::new(),
             maps,
             programs,
             set_aside,
@@ -256,27 +264,67 @@ impl Object {
         &self.license
     }
 
-    /// Adapts the instructions to the running kernel's structures (CO-RE), and tells how.
-    pub(crate) fn relocate_core(&mut self) -> Result<Vec<Applied>, Error> {
-        if !self.core {
-            return Ok(Vec::new());
-        }
-        let btf = btf::read(self.elf.contents(".BTF"))?;
-        let ext = Ext::parse(self.elf.contents(".BTF.ext"), &btf).map_err(|why| broken(why.to_string()))?;
-        let relocations = Relocation::all(&btf, &ext);
+    /// What the programs take from the kernel by name: constants of its configuration, variables, functions.
+    #[must_use]
+    pub fn externs(&self) -> &[Extern] {
+        &self.externs
+    }
+
+    /// Says what the kernel's configuration is, in lines of the form `CONFIG_HZ=250`. They count before what the kernel says
+    /// of itself; what they do not name is still asked of it.
+    pub fn set_kconfig(&mut self, lines: impl Into<String>) {
+        self.kconfig = lines.into();
+    }
+
+    /// Finds in `types` all that the object wants to know of the kernel, in one look: what CO-RE adapts the instructions
+    /// to, what programs hang on, and where externs are.
+    pub(crate) fn meet(&mut self, types: Types<'_>) -> Result<Met, Error> {
+        let nothing = Btf::none();
+        let btf = match self.elf.contents(".BTF") {
+            [] => nothing,
+            bytes => btf::read(bytes)?,
+        };
+        let ext = match (self.core, self.elf.contents(".BTF.ext")) {
+            (true, bytes) => Some(Ext::parse(bytes, &btf).map_err(|why| broken(why.to_string()))?),
+            (false, _) => None,
+        };
+        let relocations = ext.as_ref().map_or_else(Vec::new, |ext| Relocation::all(&btf, ext));
         let mut code = function::Code { elf: &self.elf, functions: &mut self.functions };
-        relocate_for_kernel(&btf, &relocations, &mut code).map_err(|error| broken(error.to_string()))
+        let candidates = core_relo::wanted(&btf, &relocations, &code);
+        let targets = Targets::of_all(self.programs.iter().filter(|program| program.section.wanted));
+        let seekers = (candidates, targets, Ksyms::of(&self.externs));
+        types.search(seekers, |(candidates, mut targets, ksyms), sources| {
+            let relocated = core_relo::apply(&btf, &relocations, sources.clone(), candidates, &mut code)
+                .map_err(|error| broken(error.to_string()))?;
+            targets.settle(sources.clone())?;
+            let externs = externs::resolve(&self.externs, ksyms, &btf, sources, &self.kconfig)?;
+            Ok(Met { relocated, targets, externs })
+        })
     }
 
     /// The object's BTF with what only the linker knows: how large sections of data are, and where in them variables lie.
     pub(crate) fn btf(&self) -> Option<Vec<u8>> {
-        btf::completed(&self.elf)
+        btf::completed(&self.elf, &self.externs)
     }
 
     /// One program's instructions with the maps' descriptors in them.
-    pub(crate) fn link(&self, program: &ProgramSpec, maps: &HashMap<Place, i32>) -> Result<Linked, Error> {
-        link::link(&self.elf, &self.functions, maps, program.entry, &program.name)
+    pub(crate) fn link(
+        &self,
+        program: &ProgramSpec,
+        maps: &HashMap<Place, i32>,
+        externs: &Resolved,
+    ) -> Result<Linked, Error> {
+        link::link(&self.elf, &self.functions, maps, externs, program.entry, &program.name)
     }
+}
+
+/// What an object has found in the kernel.
+#[derive(Debug)]
+pub(crate) struct Met {
+    /// What CO-RE has made of the instructions.
+    pub(crate) relocated: Vec<Applied>,
+    pub(crate) targets: Targets,
+    pub(crate) externs: Resolved,
 }
 
 impl MapSpec {

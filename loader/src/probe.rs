@@ -84,24 +84,45 @@ pub fn perf_event_array() -> Support {
     })
 }
 
+/// `bpf_get_attach_cookie`, which gives a program the number that it was attached with: by loading a program that calls it.
+#[must_use]
+pub fn attach_cookie() -> Support {
+    const BPF_FUNC_GET_ATTACH_COOKIE: i32 = 174;
+    static ANSWER: OnceLock<Support> = OnceLock::new();
+    kept(&ANSWER, || {
+        let call = instruction(0x85, BPF_FUNC_GET_ATTACH_COOKIE);
+        support(small(ProgramType::KPROBE, 0, &[call, instruction(EXIT, 0)]), "5.15")
+    })
+}
+
+/// `BPF_JMP | BPF_EXIT`
+const EXIT: u8 = 0x95;
+
+fn instruction(code: u8, imm: i32) -> bpf_insn {
+    bpf_insn { code, _bitfield_align_1: [], _bitfield_1: bpf_insn::new_bitfield_1(0, 0), off: 0, imm }
+}
+
 /// A program that does nothing, for questions that need one.
 fn nothing(program_type: ProgramType, expected_attach_type: u32) -> io::Result<OwnedFd> {
-    let instruction =
-        |code, imm| bpf_insn { code, _bitfield_align_1: [], _bitfield_1: bpf_insn::new_bitfield_1(0, 0), off: 0, imm };
     const MOV_R0: u8 = 0xb7;
-    const EXIT: u8 = 0x95;
+    small(program_type, expected_attach_type, &[instruction(MOV_R0, 0), instruction(EXIT, 0)])
+}
+
+/// A program to ask a question with.
+fn small(program_type: ProgramType, expected_attach_type: u32, instructions: &[bpf_insn]) -> io::Result<OwnedFd> {
     let program = bpf::Program {
         program_type,
         expected_attach_type,
         flags: 0,
         name: "nothing",
-        instructions: &[instruction(MOV_R0, 0), instruction(EXIT, 0)],
+        instructions,
         license: c"GPL",
         kernel_version: 0,
         btf: None,
         target: bpf::BtfTarget::default(),
+        modules: &[],
     };
-    charged(|| bpf::prog_load(&program, &mut [], "loads a program that does nothing, to ask a question with"))
+    charged(|| bpf::prog_load(&program, &mut [], "loads a small program to ask a question with"))
 }
 
 /// BTF at all: `BPF_BTF_LOAD` with one integer type.

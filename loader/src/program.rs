@@ -20,6 +20,7 @@ use crate::{
     Error,
     attach::Specs,
     core_relo::{Applied, unresolved},
+    externs::Resolved,
     object::{ProgramSpec, link::Linked},
     probe::{self, charged},
     sys::{
@@ -48,6 +49,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) targets: &'a Targets,
     /// Where programs on USDT find their arguments.
     pub(crate) usdt: Option<Arc<Specs>>,
+    /// What it has of what programs take from it by name.
+    pub(crate) externs: &'a Resolved,
 }
 
 /// `BPF_F_SLEEPABLE`
@@ -70,8 +73,9 @@ impl Program {
             kernel_version: shared.kernel_version,
             btf: shared.btf.map(|fd| Info { fd, func_info: &linked.func_info, line_info: &linked.line_info }),
             target,
+            modules: &shared.externs.modules,
         };
-        let program = verify(&program, shared.relocated)?;
+        let program = verify(&program, shared)?;
         Ok(Self { spec, program, usdt: shared.usdt.clone() })
     }
 
@@ -121,7 +125,7 @@ fn is_usdt(section_name: &str) -> bool {
 }
 
 /// Loads a program: first without a log, which is quicker, and on refusal once more with one.
-fn verify(program: &bpf::Program<'_>, relocated: &[Applied]) -> Result<OwnedFd, Error> {
+fn verify(program: &bpf::Program<'_>, shared: &Shared<'_>) -> Result<OwnedFd, Error> {
     let error = match charged(|| patiently(program, &mut [])) {
         Ok(fd) => return Ok(fd),
         Err(error) => error,
@@ -135,9 +139,12 @@ fn verify(program: &bpf::Program<'_>, relocated: &[Applied]) -> Result<OwnedFd, 
     };
     match verifier::sentence(&log) {
         Some(sentence) => {
-            let sentence = match unresolved(sentence, relocated) {
-                Some(relocation) => format!("it needs what this kernel does not have: {relocation}"),
-                None => sentence.to_owned(),
+            let sentence = match (unresolved(sentence, shared.relocated), shared.externs.missed(sentence)) {
+                (Some(relocation), _) => format!("it needs what this kernel does not have: {relocation}"),
+                (None, Some(function)) => {
+                    format!("it calls the kernel's function `{function}`, which this kernel does not have")
+                }
+                (None, None) => sentence.to_owned(),
             };
             Err(Error::Verifier { program: program.name.to_owned(), sentence, log })
         }

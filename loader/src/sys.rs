@@ -2,16 +2,17 @@
 //!
 //! The doors that lead into the kernel from here: [`bpf`](bpf()) for bpf(2), with a file for each part of its work
 //! ([`elements`], [`link`], [`btf`], [`run`]); [`perf_event`] for perf_event_open(2) and its ioctls; [`netlink`] and
-//! [`socket`] for what is attached to network devices and sockets; [`process`] for the few calls about ourselves. Each of them goes through libc's `syscall()`
-//! or a plain libc wrapper, and each is reported to the crate `log` at level `trace` under the target `syscall`:
-//! first the call's name, then its arguments by the names the kernel gives them, last its answer; the message says why
-//! the call was made. That report is all that `cutaway --explain` is.
+//! [`socket`] for what is attached to network devices and sockets; [`process`] for the few calls about ourselves; [`file`]
+//! for files of the kernel's. Each of them goes through libc's `syscall()` or a plain libc wrapper, and each is reported to
+//! the crate `log` at level `trace` under the target `syscall`: first the call's name, then its arguments by the names the
+//! kernel gives them, last its answer; the message says why the call was made. That report is all that `cutaway --explain` is.
 
 pub(crate) mod attr;
 pub(crate) mod bpf;
 pub(crate) mod btf;
 pub(crate) mod elements;
 mod errno;
+pub(crate) mod file;
 pub(crate) mod link;
 pub(crate) mod netlink;
 pub(crate) mod perf_event;

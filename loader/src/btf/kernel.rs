@@ -14,6 +14,8 @@ use std::{
     ptr::NonNull,
 };
 
+use crate::sys::file;
+
 /// Where the kernel shows its BTF.
 pub const DIRECTORY: &str = "/sys/kernel/btf";
 
@@ -80,14 +82,7 @@ impl Deref for Bytes {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    let answer = File::open(path);
-    log::trace!(
-        target: "syscall",
-        syscall = "openat", dirfd = "AT_FDCWD", pathname:% = path.display(), flags = "O_RDONLY|O_CLOEXEC",
-        answer:% = shown(&answer, |file| file.as_raw_fd().to_string());
-        "the kernel's types, to which CO-RE adapts the program"
-    );
-    answer
+    file::open(path, "the kernel's types: CO-RE adapts the program to them, and programs hang on what they name")
 }
 
 /// Reads a whole file of about `length` bytes.

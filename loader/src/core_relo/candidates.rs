@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::{compatible::kinds_are_compatible, flavour::essential};
-use crate::btf::{Btf, Kind, Names, Seen};
+use crate::btf::{Btf, Kind, Names, Seen, search::Seeker};
 
 /// A type of the kernel's: in which BTF (0 is the kernel itself, others are modules), and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) struct Candidate {
 
 /// The types that an object asks for, and what has been found for each.
 #[derive(Debug)]
-pub(super) struct Candidates<'l> {
+pub(crate) struct Candidates<'l> {
     /// By the number of the type in the object's BTF.
     wanted: BTreeMap<u32, Wanted<'l>>,
     /// A bit for each kind that is wanted at all.
@@ -58,40 +58,6 @@ impl<'l> Candidates<'l> {
         this
     }
 
-    /// Nothing is wanted.
-    pub(super) fn is_empty(&self) -> bool {
-        self.wanted.is_empty()
-    }
-
-    /// Something has not been found.
-    pub(super) fn is_missing_some(&self) -> bool {
-        self.wanted.values().any(|wanted| wanted.found.is_empty())
-    }
-
-    /// Looks at a type of `source` as the walk over it comes by.
-    pub(super) fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) {
-        if self.kinds & bit(seen.kind) == 0 {
-            return;
-        }
-        let (word, mask) = slot(names.from(seen.name));
-        if self.beginnings.get(word).is_none_or(|beginnings| beginnings & mask == 0) {
-            return;
-        }
-        let name = essential(names.at(seen.name));
-        for wanted in self.wanted.values_mut() {
-            // Modules are asked only for what the kernel itself does not have.
-            let is_late = wanted.found.first().is_some_and(|first| first.source == 0 && source != 0);
-            if wanted.name == name && kinds_are_compatible(wanted.kind, seen.kind) && !is_late {
-                wanted.found.push(Candidate { source, id: seen.id });
-            }
-        }
-    }
-
-    /// How many have been found.
-    pub(super) fn len(&self) -> usize {
-        self.wanted.values().map(|wanted| wanted.found.len()).sum()
-    }
-
     /// What may be meant by the type `id` of the object.
     pub(super) fn of(&self, id: u32) -> &[Candidate] {
         self.wanted.get(&id).map_or(&[], |wanted| &wanted.found)
@@ -102,6 +68,37 @@ impl<'l> Candidates<'l> {
         if let Some(wanted) = self.wanted.get_mut(&id) {
             wanted.found = kept;
         }
+    }
+}
+
+impl Seeker for Candidates<'_> {
+    fn is_idle(&self) -> bool {
+        self.wanted.is_empty()
+    }
+
+    fn is_missing_some(&self) -> bool {
+        self.wanted.values().any(|wanted| wanted.found.is_empty())
+    }
+
+    fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
+        if self.kinds & bit(seen.kind) == 0 {
+            return false;
+        }
+        let (word, mask) = slot(names.from(seen.name));
+        if self.beginnings.get(word).is_none_or(|beginnings| beginnings & mask == 0) {
+            return false;
+        }
+        let name = essential(names.at(seen.name));
+        let mut any = false;
+        for wanted in self.wanted.values_mut() {
+            // Modules are asked only for what the kernel itself does not have.
+            let is_late = wanted.found.first().is_some_and(|first| first.source == 0 && source != 0);
+            if wanted.name == name && kinds_are_compatible(wanted.kind, seen.kind) && !is_late {
+                wanted.found.push(Candidate { source, id: seen.id });
+                any = true;
+            }
+        }
+        any
     }
 }
 

@@ -1,7 +1,7 @@
 //! `task_struct___old` is a flavour of `task_struct`: what is behind the last `___` says which, and is not looked for.
 
 /// A name without its flavour. The three underscores must stand between characters that are none.
-pub(super) fn essential(name: &[u8]) -> &[u8] {
+pub(crate) fn essential(name: &[u8]) -> &[u8] {
     let place = name.windows(5).rposition(|five| matches!(five, [x, b'_', b'_', b'_', y] if *x != b'_' && *y != b'_'));
     place.and_then(|place| name.get(..=place)).unwrap_or(name)
 }

@@ -1,12 +1,20 @@
 //! The object's BTF, read with distrust and completed.
 //!
-//! Compilers leave open what is the linker's to know: a `DATASEC` says 0 for its size and for the offset of each variable.
-//! The kernel wants both, so they are written in here, from the sections and symbols.
+//! Compilers leave open what is the linker's to know, and the kernel wants it told:
+//!
+//! - a `DATASEC` says 0 for its size and for the offset of each variable: they are written in, from the sections and symbols,
+//!   and the variables sorted by them;
+//! - the section `.kconfig`, which exists in BTF alone, is laid out as its map will be;
+//! - externs are of a linkage that the kernel knows nothing of. They are said to be defined here; those of `.ksyms`, which
+//!   nothing is going to look at, are integers in a row, and functions there, which a section cannot hold, one variable.
+
+use std::collections::HashMap;
 
 use super::elf::Elf;
 use crate::{
     Error,
-    btf::{Btf, Kind},
+    btf::{Btf, Kind, Type},
+    externs::{self, Extern},
 };
 
 /// Reads `.BTF`.
@@ -20,29 +28,170 @@ pub(super) fn read(bytes: &[u8]) -> Result<Btf<'_>, Error> {
     Ok(btf)
 }
 
-/// The bytes of `.BTF` with sizes and offsets filled in; `None` if there is none.
-pub(super) fn completed(elf: &Elf) -> Option<Vec<u8>> {
+/// The bytes of `.BTF` with all that filled in; `None` if there is none.
+pub(super) fn completed(elf: &Elf, externs: &[Extern]) -> Option<Vec<u8>> {
     let original = elf.contents(".BTF");
     let btf = Btf::parse(original).ok().filter(|btf| btf.end() > 1)?;
-    let mut bytes = original.to_vec();
-    // hdr_len and type_off
-    let types = (word(original, 4) + word(original, 8)) as usize;
-    for section in btf.types().filter(|ty| ty.kind() == Kind::Datasec && ty.size() == 0) {
-        let name = section.name();
-        let Some(index) = elf.sections().iter().position(|section| section.name == name) else { continue };
-        // name, info, size; then for each variable type, offset, size
-        let at = types + btf.position(section.id());
-        let size = elf.section(index).map_or(0, |section| section.size as u32);
-        set(&mut bytes, at + 8, size);
+    let mut draft = Draft::of(original, &btf)?;
+    for section in btf.types().filter(|ty| ty.kind() == Kind::Datasec) {
+        match section.name_bytes() {
+            name if name == externs::KSYMS.as_bytes() => draft.ksyms(section),
+            name if name == externs::KCONFIG.as_bytes() => {
+                draft.sized(section, externs::config_size(externs));
+                draft.placed(section, |name| externs::config_offset(externs, name));
+            }
+            _ if section.size() == 0 => draft.data(section, elf),
+            _ => {}
+        }
+    }
+    draft.defined();
+    Some(draft.written())
+}
+
+/// The BTF while it is being changed. All places are in bytes from the first type's start.
+struct Draft<'b> {
+    btf: &'b Btf<'b>,
+    types: Vec<u8>,
+    strings: Vec<u8>,
+    /// One above the highest number of a type, those added here included.
+    end: u32,
+    /// The name that parameters without one get.
+    no_name: Option<u32>,
+}
+
+/// Bytes of what all types begin with: name, info, size or type.
+const HEAD: usize = 12;
+/// Bytes of a variable in a section: type, offset, size.
+const ENTRY: usize = 12;
+const INT: u32 = 1 << 24;
+const VAR: u32 = 14 << 24;
+/// `BTF_VAR_GLOBAL_ALLOCATED`, `BTF_FUNC_GLOBAL`
+const GLOBAL: u32 = 1;
+/// `BTF_VAR_GLOBAL_EXTERN`, `BTF_FUNC_EXTERN`
+const EXTERN: u32 = 2;
+
+impl<'b> Draft<'b> {
+    fn of(original: &[u8], btf: &'b Btf<'b>) -> Option<Self> {
+        let [header, types, types_len, strings, strings_len] = [4, 8, 12, 16, 20].map(|at| word(original, at) as usize);
+        let part = |offset: usize, length| original.get(header + offset..header + offset + length).map(<[u8]>::to_vec);
+        let (types, strings) = (part(types, types_len)?, part(strings, strings_len)?);
+        Some(Self { btf, types, strings, end: btf.end(), no_name: None })
+    }
+
+    /// As the contents of a section `.BTF`.
+    fn written(self) -> Vec<u8> {
+        const MAGIC_AND_VERSION: u32 = if cfg!(target_endian = "little") { 0x0001_eb9f } else { 0xeb9f_0100 };
+        const LENGTH: u32 = 24;
+        let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
+        let header = [MAGIC_AND_VERSION, LENGTH, 0, types, types, strings];
+        let mut bytes = Vec::with_capacity(LENGTH as usize + self.types.len() + self.strings.len());
+        bytes.extend(header.iter().flat_map(|word| word.to_ne_bytes()));
+        bytes.extend_from_slice(&self.types);
+        bytes.extend_from_slice(&self.strings);
+        bytes
+    }
+
+    /// A new type of these words; gives its number.
+    fn push(&mut self, words: &[u32]) -> u32 {
+        self.types.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
+        self.end += 1;
+        self.end - 1
+    }
+
+    fn string(&mut self, text: &str) -> u32 {
+        let at = self.strings.len() as u32;
+        self.strings.extend_from_slice(text.as_bytes());
+        self.strings.push(0);
+        at
+    }
+
+    fn sized(&mut self, section: Type<'_>, size: u32) {
+        set(&mut self.types, self.btf.position(section.id()) + 8, size);
+    }
+
+    /// Gives each variable its offset, where it is known, and sorts them by it.
+    fn placed(&mut self, section: Type<'_>, offset: impl Fn(&[u8]) -> Option<u32>) {
+        let start = self.btf.position(section.id()) + HEAD;
         for (place, variable) in section.section_vars().enumerate() {
-            let name = btf.ty(variable.type_id).name();
-            let symbol = elf.symbols_in(index).find(|(_, symbol)| symbol.name == name);
-            if let Some((_, symbol)) = symbol {
-                set(&mut bytes, at + 12 + place * 12 + 4, symbol.address as u32);
+            if let Some(offset) = offset(self.btf.ty(variable.type_id).name_bytes()) {
+                set(&mut self.types, start + place * ENTRY + 4, offset);
+            }
+        }
+        if let Some(entries) = self.types.get_mut(start..start + section.len() as usize * ENTRY) {
+            entries.as_chunks_mut::<ENTRY>().0.sort_by_key(|entry| word(entry, 4));
+        }
+    }
+
+    /// A section of data: as large as the file's, each variable where its symbol is.
+    fn data(&mut self, section: Type<'_>, elf: &Elf) {
+        let name = section.name();
+        let Some(index) = elf.sections().iter().position(|section| section.name == name) else { return };
+        self.sized(section, elf.section(index).map_or(0, |section| section.size as u32));
+        let symbols: HashMap<_, _> =
+            elf.symbols_in(index).map(|(_, symbol)| (symbol.name.as_bytes(), symbol.address as u32)).collect();
+        self.placed(section, |name| symbols.get(name).copied());
+    }
+
+    /// The kernel's variables and functions: integers in a row.
+    fn ksyms(&mut self, section: Type<'_>) {
+        const SIZE: u32 = 4;
+        let known =
+            self.btf.types().find(|ty| ty.kind() == Kind::Int && ty.size() == SIZE && ty.name_bytes() == b"int");
+        let int = match known {
+            Some(int) => int.id(),
+            None => {
+                let name = self.string("int");
+                self.push(&[name, INT, SIZE, (1 << 24) | (SIZE * 8)])
+            }
+        };
+        let name = self.no_name();
+        let function = self.push(&[name, VAR, int, GLOBAL]);
+        let start = self.btf.position(section.id()) + HEAD;
+        let mut end = 0;
+        for (place, entry) in section.section_vars().enumerate() {
+            let ty = self.btf.ty(entry.type_id);
+            let at = start + place * ENTRY;
+            if ty.kind() == Kind::Func {
+                set(&mut self.types, at, function);
+            } else {
+                set(&mut self.types, self.btf.position(ty.id()) + 8, int);
+            }
+            set(&mut self.types, at + 4, end);
+            set(&mut self.types, at + 8, SIZE);
+            end += SIZE;
+        }
+        self.sized(section, end);
+    }
+
+    fn no_name(&mut self) -> u32 {
+        match self.no_name {
+            Some(name) => name,
+            None => {
+                let name = self.string("unnamed");
+                *self.no_name.insert(name)
             }
         }
     }
-    Some(bytes)
+
+    /// Externs are said to be defined here, and the parameters of such functions get names.
+    fn defined(&mut self) {
+        for ty in self.btf.types().filter(|ty| ty.linkage() == EXTERN) {
+            let at = self.btf.position(ty.id());
+            if ty.kind() == Kind::Var {
+                set(&mut self.types, at + HEAD, GLOBAL);
+                continue;
+            }
+            set(&mut self.types, at + 4, (12 << 24) | GLOBAL);
+            let prototype = self.btf.ty(ty.referred());
+            let start = self.btf.position(prototype.id()) + HEAD;
+            for (place, param) in prototype.params().enumerate() {
+                if param.name.is_empty() && param.type_id != 0 {
+                    let name = self.no_name();
+                    set(&mut self.types, start + place * 8, name);
+                }
+            }
+        }
+    }
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
@@ -52,5 +201,73 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 fn set(bytes: &mut [u8], at: usize, value: u32) {
     if let Some(word) = bytes.get_mut(at..at + 4) {
         word.copy_from_slice(&value.to_ne_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn corpus(name: &str) -> Vec<u8> {
+        let path = format!("{}/../tests/corpus/externs/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// The entries of a section after completion: name, kind, offset, size.
+    fn section(object: &str, name: &str) -> (u32, Vec<(String, Kind, u32, u32)>) {
+        let elf = Elf::read(&corpus(object)).unwrap();
+        let btf = read(elf.contents(".BTF")).unwrap();
+        let externs = externs::read(&elf, Some(&btf)).unwrap();
+        let bytes = completed(&elf, &externs).unwrap();
+        let btf = read(&bytes).unwrap();
+        assert!(btf.types().all(|ty| ty.linkage() != EXTERN), "an extern is left");
+        let section = btf.find(Kind::Datasec, name).unwrap();
+        let entries = section.section_vars().map(|entry| {
+            let ty = btf.ty(entry.type_id);
+            assert!(btf.size_of(ty.id()).is_some_and(|size| size <= entry.size), "{ty} is larger than its place");
+            (ty.name().into_owned(), ty.kind(), entry.offset, entry.size)
+        });
+        (section.size(), entries.collect())
+    }
+
+    #[test]
+    fn constants_of_the_configuration_are_laid_out_by_their_alignment() {
+        let (size, entries) = section("kconfig.o", ".kconfig");
+        assert_eq!(entries.len(), 18);
+        let mut end = 0;
+        for (name, kind, offset, bytes) in &entries {
+            assert_eq!(*kind, Kind::Var);
+            assert!(*offset >= end, "{name} at {offset} lies on what is before it");
+            end = offset + bytes;
+        }
+        assert_eq!(size, end);
+        assert_eq!(entries[0], ("CONFIG_HEX".to_owned(), Kind::Var, 0, 8));
+    }
+
+    #[test]
+    fn variables_and_functions_of_the_kernel_become_integers_in_a_row() {
+        for (object, names) in [
+            ("kfuncs.o", &["unnamed"; 4][..]),
+            ("ksyms.o", &["runqueues", "cutaway_has_no_such_variable", "bpf_get_current_pid_tgid"]),
+        ] {
+            let (size, mut entries) = section(object, ".ksyms");
+            assert_eq!((size, entries.len()), (16, 4), "{object}");
+            for (place, (_, kind, offset, bytes)) in entries.iter().enumerate() {
+                assert_eq!((*kind, *offset, *bytes), (Kind::Var, place as u32 * 4, 4));
+            }
+            entries.retain(|(name, ..)| names.contains(&name.as_str()));
+            assert_eq!(entries.len(), names.len(), "{object}");
+        }
+    }
+
+    #[test]
+    fn parameters_of_functions_of_the_kernel_have_names() {
+        let elf = Elf::read(&corpus("kfuncs.o")).unwrap();
+        let bytes = completed(&elf, &[]).unwrap();
+        let btf = read(&bytes).unwrap();
+        let function = btf.find(Kind::Func, "cutaway_has_no_such_function").unwrap();
+        let prototype = btf.ty(function.referred());
+        assert_eq!(prototype.params().len(), 2);
+        assert!(prototype.params().all(|param| param.name == b"unnamed"));
     }
 }

@@ -66,6 +66,10 @@ pub(crate) struct Symbol {
     pub(crate) size: u64,
     /// Visible outside its file.
     pub(crate) global: bool,
+    /// It may be missing.
+    pub(crate) weak: bool,
+    /// Somebody else defines it.
+    pub(crate) is_import: bool,
     is_variable: bool,
     is_function: bool,
     /// It stands for the section itself, and the instruction says where in it.
@@ -120,6 +124,11 @@ impl Elf {
     /// The functions that the file defines, in its order.
     pub(crate) fn functions(&self) -> impl Iterator<Item = &Symbol> {
         self.symbols.iter().filter(|symbol| symbol.is_function)
+    }
+
+    /// What the file refers to and does not define, with places in the table.
+    pub(crate) fn imports(&self) -> impl Iterator<Item = (usize, &Symbol)> {
+        self.symbols.iter().enumerate().filter(|(_, symbol)| symbol.is_import)
     }
 
     /// Whether instructions of another section refer to something in this one.
@@ -238,7 +247,20 @@ impl File<'_> {
             let is_variable = symbol.st_type() == elf::STT_OBJECT && section.is_some();
             let is_function = symbol.st_type() == elf::STT_FUNC && section.is_some();
             let global = symbol.st_bind() != elf::STB_LOCAL;
-            symbols.push(Symbol { name, section, address, size, global, is_variable, is_function, is_section });
+            let weak = symbol.st_bind() == elf::STB_WEAK;
+            let is_import = symbol.st_shndx(self.endian) == elf::SHN_UNDEF && global && !name.is_empty();
+            symbols.push(Symbol {
+                name,
+                section,
+                address,
+                size,
+                global,
+                weak,
+                is_import,
+                is_variable,
+                is_function,
+                is_section,
+            });
         }
         Ok(symbols)
     }

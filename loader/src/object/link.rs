@@ -10,18 +10,29 @@
 //! **Which function.** The kernel knows no linker: a program must bring all it calls along. Every function reached is
 //! appended once behind the program, and each call's immediate becomes the distance, in instructions, from the one
 //! after the call. A function is known by its section *and* address: two text sections both start at address 0.
+//!
+//! **What of the kernel's.** A symbol that the file does not define is an extern ([`crate::externs`]): a constant becomes a
+//! place in the section of constants, a variable `BPF_PSEUDO_BTF_ID` with its number in the kernel's BTF, an address that
+//! address, and a call `BPF_PSEUDO_KFUNC_CALL` with the function's number.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    os::fd::AsRawFd,
+};
 
 use aya_obj::generated::{
-    BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE, bpf_func_info, bpf_insn, bpf_line_info,
+    BPF_PSEUDO_BTF_ID, BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_KFUNC_CALL, BPF_PSEUDO_MAP_FD,
+    BPF_PSEUDO_MAP_VALUE, bpf_func_info, bpf_insn, bpf_line_info,
 };
 
 use super::{
     elf::{Elf, Symbol},
     function::{Function, Start},
 };
-use crate::Error;
+use crate::{
+    Error,
+    externs::{Resolved, Value},
+};
 
 /// `BPF_JMP | BPF_CALL`
 const CALL: u8 = 0x85;
@@ -43,6 +54,8 @@ pub(crate) enum Place {
     Symbol(usize),
     /// A whole data section.
     Section(usize),
+    /// The section of constants of the kernel's configuration, which is not in the file.
+    Kconfig,
     /// Nowhere: the pattern of the maps that a map holds.
     Nowhere,
 }
@@ -52,6 +65,7 @@ pub(crate) fn link(
     elf: &Elf,
     functions: &BTreeMap<Start, Function>,
     maps: &HashMap<Place, i32>,
+    externs: &Resolved,
     entry: Start,
     name: &str,
 ) -> Result<Linked, Error> {
@@ -59,6 +73,7 @@ pub(crate) fn link(
         elf,
         functions,
         maps,
+        externs,
         program: name,
         linked: Linked { instructions: Vec::new(), func_info: Vec::new(), line_info: Vec::new() },
         starts: HashMap::new(),
@@ -75,6 +90,7 @@ struct Linker<'a> {
     elf: &'a Elf,
     functions: &'a BTreeMap<Start, Function>,
     maps: &'a HashMap<Place, i32>,
+    externs: &'a Resolved,
     program: &'a str,
     linked: Linked,
     /// Where each function already appended starts, in instructions.
@@ -83,7 +99,7 @@ struct Linker<'a> {
     open: Vec<Start>,
 }
 
-impl Linker<'_> {
+impl<'a> Linker<'a> {
     /// Appends the function at `key` unless it is there already; gives where it starts.
     fn append(&mut self, key: Start) -> Result<usize, Error> {
         if let Some(&start) = self.starts.get(&key) {
@@ -116,6 +132,9 @@ impl Linker<'_> {
             let offset = key.1 + index as u64 * 8;
             let reference = self.elf.reference(key.0, offset);
             match (insn.code, reference) {
+                (CALL, Some((number, symbol))) if symbol.section.is_none() => {
+                    self.call_kernel(start + index, number, symbol)?;
+                }
                 (CALL, Some((_, symbol))) => {
                     let callee = self.callee(symbol, i64::from(insn.imm) + 1)?;
                     self.call(start + index, callee)?;
@@ -158,9 +177,7 @@ impl Linker<'_> {
 
     /// A 64-bit load of a map, of a place in a data section, or of a function's address (for callbacks).
     fn load(&mut self, at: usize, number: usize, symbol: &Symbol, insn: bpf_insn) -> Result<(), Error> {
-        let Some(section) = symbol.section else {
-            return Err(self.broken(format!("refers to `{}`, which this object does not define", symbol.name)));
-        };
+        let Some(section) = symbol.section else { return self.load_extern(at, number, symbol, insn) };
         if self.elf.section(section).is_some_and(|section| section.executable) {
             let target = self.append(self.callee(symbol, i64::from(insn.imm) / 8)?)?;
             return self.set(at, BPF_PSEUDO_FUNC, distance(at, target), 0);
@@ -178,6 +195,50 @@ impl Linker<'_> {
         Err(self.broken(format!("refers to `{}`, which is neither a map nor data nor a function", symbol.name)))
     }
 
+    /// A 64-bit load of what the kernel has.
+    fn load_extern(&mut self, at: usize, number: usize, symbol: &Symbol, insn: bpf_insn) -> Result<(), Error> {
+        match self.external(number, symbol, "refers to")? {
+            &Value::Place(offset) => {
+                let fd = self.maps.get(&Place::Kconfig).copied().unwrap_or(-1);
+                self.set(at, BPF_PSEUDO_MAP_VALUE, fd, insn.imm.wrapping_add_unsigned(offset))
+            }
+            &Value::Type { id, module } => {
+                let module = module.and_then(|place| self.externs.modules.get(place));
+                self.set(at, BPF_PSEUDO_BTF_ID, id.cast_signed(), module.map_or(0, AsRawFd::as_raw_fd))
+            }
+            &Value::Address(address) => self.set(at, 0, address as i32, (address >> 32) as i32),
+            Value::Missing { .. } => self.set(at, 0, 0, 0),
+            Value::Refused(why) => Err(self.unfit(why.clone())),
+        }
+    }
+
+    /// A call of a function of the kernel's.
+    fn call_kernel(&mut self, at: usize, number: usize, symbol: &Symbol) -> Result<(), Error> {
+        let (source, id, place) = match self.external(number, symbol, "calls")? {
+            // The place in the list of modules' BTF that goes with the program; 0 there is the kernel itself.
+            &Value::Type { id, module } => {
+                (BPF_PSEUDO_KFUNC_CALL, id.cast_signed(), module.map_or(0, |place| place + 1))
+            }
+            &Value::Missing { call } => (0, call, 0),
+            Value::Refused(why) => return Err(self.unfit(why.clone())),
+            Value::Place(_) | Value::Address(_) => {
+                return Err(self.broken(format!("calls `{}`, which is no function", symbol.name)));
+            }
+        };
+        let place = i16::try_from(place).map_err(|_| self.broken("calls functions of too many modules".to_owned()))?;
+        if let Some(insn) = self.linked.instructions.get_mut(at) {
+            insn.set_src_reg(source as u8);
+            (insn.imm, insn.off) = (id, place);
+        }
+        Ok(())
+    }
+
+    fn external(&self, number: usize, symbol: &Symbol, does: &str) -> Result<&'a Value, Error> {
+        self.externs
+            .value(number)
+            .ok_or_else(|| self.broken(format!("{does} `{}`, which this object does not define", symbol.name)))
+    }
+
     /// Sets both halves of a 64-bit load.
     fn set(&mut self, at: usize, source: u32, low: i32, high: i32) -> Result<(), Error> {
         match self.linked.instructions.get_mut(at..at + 2) {
@@ -189,6 +250,10 @@ impl Linker<'_> {
             }
             _ => Err(self.broken("ends in the middle of a 64-bit load".to_owned())),
         }
+    }
+
+    fn unfit(&self, why: String) -> Error {
+        Error::Unfit { attempt: format!("load the program `{}`", self.program), why }
     }
 
     fn broken(&self, why: String) -> Error {

@@ -2,6 +2,8 @@
 //!
 //! **Data sections** (`.data`, `.rodata`, `.bss` and their siblings) each become an array with one element, the section.
 //!
+//! **`.kconfig`**, which exists in BTF alone, becomes another: constants of the kernel's configuration.
+//!
 //! **`.maps`** holds no data worth reading: the description is in the *types* of its variables, since those survive what
 //! compilers do to data. `__uint(max_entries, 64)` is a pointer to an array of 64 ints, `__ulong(map_extra, 5)` an
 //! enumeration whose only value is 5, `__type(key, u32)` a pointer to the type, `__array(values, …)` an array of pointers
@@ -15,11 +17,13 @@ use super::{Contents, MapSpec, Pinning, elf::Elf, link::Place};
 use crate::{
     Error, MapFlags, MapType,
     btf::{Btf, Kind, Type},
+    externs::{self, Extern, KCONFIG},
 };
 
 /// All maps of the object: data first, each group in the file's order.
-pub(super) fn read(elf: &Elf, btf: Option<&Btf<'_>>) -> Result<Vec<MapSpec>, Error> {
+pub(super) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Result<Vec<MapSpec>, Error> {
     let mut maps = data(elf, btf);
+    maps.extend(kconfig(btf, externs));
     maps.extend(old(elf)?);
     if let Some(btf) = btf {
         maps.extend(described_by_types(elf, btf)?);
@@ -47,6 +51,16 @@ fn data(elf: &Elf, btf: Option<&Btf<'_>>) -> Vec<MapSpec> {
         maps.push(map);
     }
     maps
+}
+
+/// The constants of the kernel's configuration, whose values are known once there is a kernel.
+fn kconfig(btf: Option<&Btf<'_>>, externs: &[Extern]) -> Option<MapSpec> {
+    let size = externs::config_size(externs);
+    let mut map = MapSpec::new(KCONFIG, MapType::ARRAY, Place::Kconfig);
+    (map.key_size, map.value_size, map.max_entries) = (4, size, 1);
+    map.map_flags = MapFlags::RDONLY_PROG;
+    map.btf_value_type_id = btf.and_then(|btf| btf.find(Kind::Datasec, KCONFIG)).map_or(0, Type::id);
+    (size != 0).then_some(map)
 }
 
 fn old(elf: &Elf) -> Result<Vec<MapSpec>, Error> {

@@ -7,15 +7,16 @@
 //! numbers count on from the kernel's.
 
 use std::{
-    io,
+    fmt,
     os::fd::{AsFd, OwnedFd},
 };
 
-use log::debug;
-
 use crate::{
     Error, ProgramType, Target,
-    btf::{Btf, Kind, kernel},
+    btf::{
+        Kind, Names, Seen,
+        search::{Absent, Seeker, Sources},
+    },
     object::ProgramSpec,
     sys::{
         bpf::BtfTarget,
@@ -26,7 +27,11 @@ use crate::{
 
 /// What the programs of an object hang on in BTF.
 #[derive(Debug, Default)]
-pub(crate) struct Targets(Vec<Wanted>);
+pub(crate) struct Targets {
+    wanted: Vec<Wanted>,
+    /// Why there are no types to look at.
+    absent: Option<Absent>,
+}
 
 #[derive(Debug)]
 struct Wanted {
@@ -38,37 +43,63 @@ struct Wanted {
 
 #[derive(Debug)]
 struct Found {
+    /// The place in the list of sources; 0 is the kernel itself.
+    source: usize,
     id: u32,
     /// The BTF of the module that the number counts in; `None` for the kernel's own.
     module: Option<OwnedFd>,
 }
 
-impl Targets {
-    /// Finds what these programs hang on. The kernel's BTF is not touched if none does.
-    pub(crate) fn find<'s>(programs: impl Iterator<Item = &'s ProgramSpec>) -> Result<Self, Error> {
-        let mut wanted: Vec<_> = programs.filter_map(Wanted::by).collect();
-        let Some(first) = wanted.first() else { return Ok(Self::default()) };
-        let attempt = format!("find `{}` in the kernel's BTF", String::from_utf8_lossy(&first.name));
-        let unfit = |why: String| Error::Unfit { attempt: attempt.clone(), why };
-        let bytes = kernel::Bytes::vmlinux().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                unfit("this kernel has none: it needs Linux 5.4 with CONFIG_DEBUG_INFO_BTF".to_owned())
-            }
-            _ => Error::kernel(attempt.clone(), &error),
-        })?;
-        let vmlinux = Btf::parse_watching(&bytes, None, |names, seen| {
-            look(&mut wanted, seen.kind, seen.id, || names.at(seen.name));
-        })
-        .map_err(|error| unfit(error.to_string()))?;
-        for module in kernel::modules() {
-            if wanted.iter().all(|wanted| wanted.found.is_some()) {
-                break;
-            }
-            if let Err(error) = in_module(&mut wanted, &module, &vmlinux) {
-                debug!("the types of the module {module} are passed over: {error}");
+impl Seeker for Targets {
+    fn is_idle(&self) -> bool {
+        self.wanted.is_empty()
+    }
+
+    fn is_missing_some(&self) -> bool {
+        self.wanted.iter().any(|wanted| wanted.found.is_none())
+    }
+
+    /// Takes down the number of a type that is wanted. Of several of one name the first counts.
+    fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
+        if !matches!(seen.kind, Kind::Func | Kind::Typedef) {
+            return false;
+        }
+        let mut any = false;
+        for wanted in self.wanted.iter_mut().filter(|wanted| wanted.kind == seen.kind && wanted.found.is_none()) {
+            if names.is(seen.name, &wanted.name) {
+                wanted.found = Some(Found { source, id: seen.id, module: None });
+                any = true;
             }
         }
-        Ok(Self(wanted))
+        any
+    }
+}
+
+impl Targets {
+    /// What these programs hang on, still to be found.
+    pub(crate) fn of_all<'s>(programs: impl Iterator<Item = &'s ProgramSpec>) -> Self {
+        Self { wanted: programs.filter_map(Wanted::by).collect(), absent: None }
+    }
+
+    /// After the search: opens the modules that something was found in.
+    pub(crate) fn settle(&mut self, sources: Sources<'_, '_>) -> Result<(), Error> {
+        let sources = match sources {
+            Ok(sources) => sources,
+            Err(absent) => {
+                self.absent = Some(absent);
+                return Ok(());
+            }
+        };
+        for wanted in &mut self.wanted {
+            let text = wanted.to_string();
+            let Some(found) = wanted.found.as_mut().filter(|found| found.source != 0) else { continue };
+            let Some(module) = sources.get(found.source).map(|source| source.name) else { continue };
+            let module = btf::of_module(module).map_err(|error| {
+                Error::kernel(format!("open the types of the module {module}, to find {text}"), &error)
+            })?;
+            found.module = Some(module);
+        }
+        Ok(())
     }
 
     /// What this program hangs on; nothing for most kinds.
@@ -91,18 +122,24 @@ impl Targets {
                 _ => Ok(BtfTarget::default()),
             };
         };
-        let found = self.0.iter().find(|wanted| wanted.kind == mine.kind && wanted.name == mine.name);
+        let found = self.wanted.iter().find(|wanted| wanted.kind == mine.kind && wanted.name == mine.name);
         match found.and_then(|wanted| wanted.found.as_ref()) {
             Some(found) => Ok(BtfTarget { id: found.id, of: found.module.as_ref().map(AsFd::as_fd) }),
             None => Err(Error::Unfit {
                 attempt: format!("load the program `{}` (`{}`)", program.name, program.section_name),
-                why: format!(
-                    "neither the kernel's BTF nor its modules' has {} `{}`",
-                    if mine.kind == Kind::Func { "a function" } else { "a type" },
-                    String::from_utf8_lossy(&mine.name)
-                ),
+                why: match &self.absent {
+                    Some(absent) => format!("it needs the kernel's BTF: {absent}"),
+                    None => format!("neither the kernel's BTF nor its modules' has {mine}"),
+                },
             }),
         }
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.kind == Kind::Func { "a function" } else { "a type" };
+        write!(f, "{kind} `{}`", String::from_utf8_lossy(&self.name))
     }
 }
 
@@ -119,39 +156,4 @@ impl Wanted {
         };
         Some(Self { kind, name: format!("{prefix}{name}").into_bytes(), found: None })
     }
-}
-
-/// Takes down the number of a type that is wanted. Of several of one name the first counts.
-fn look<'n>(wanted: &mut [Wanted], kind: Kind, id: u32, name: impl Fn() -> &'n [u8]) -> bool {
-    if !matches!(kind, Kind::Func | Kind::Typedef) {
-        return false;
-    }
-    let mut any = false;
-    for wanted in wanted.iter_mut().filter(|wanted| wanted.kind == kind && wanted.found.is_none()) {
-        if wanted.name == name() {
-            wanted.found = Some(Found { id, module: None });
-            any = true;
-        }
-    }
-    any
-}
-
-fn in_module(wanted: &mut [Wanted], module: &str, vmlinux: &Btf<'_>) -> io::Result<()> {
-    let bytes = kernel::Bytes::module(module)?;
-    let mut found = Vec::new();
-    Btf::parse_watching(&bytes, Some(vmlinux), |names, seen| {
-        for (index, wanted) in wanted.iter().enumerate() {
-            if wanted.found.is_none() && wanted.kind == seen.kind && wanted.name == names.at(seen.name) {
-                found.push((index, seen.id));
-            }
-        }
-    })
-    .map_err(|error| io::Error::other(error.to_string()))?;
-    for (index, id) in found {
-        let module = btf::of_module(module)?;
-        if let Some(wanted) = wanted.get_mut(index).filter(|wanted| wanted.found.is_none()) {
-            wanted.found = Some(Found { id, module: Some(module) });
-        }
-    }
-    Ok(())
 }

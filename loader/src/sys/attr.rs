@@ -138,6 +138,8 @@ attr! {
         /// The program to be replaced, or the BTF of the module that `attach_btf_id` counts in; 0 for the kernel's own.
         attach_btf_obj_fd: u32,
         core_relo_cnt: u32,
+        /// Descriptors that instructions name by their place here: BTF of modules (5.14).
+        fd_array: Pointer,
     }
 
     /// `BPF_BTF_LOAD`
@@ -328,6 +330,7 @@ mod tests {
         assert_eq!(offset_of!(ProgLoad, line_info), 96);
         assert_eq!(offset_of!(ProgLoad, attach_btf_id), 108);
         assert_eq!(offset_of!(ProgLoad, attach_btf_obj_fd), 112);
+        assert_eq!(offset_of!(ProgLoad, fd_array), 120);
         assert_eq!(offset_of!(LinkCreatePerfEvent, bpf_cookie), 16);
         assert_eq!(offset_of!(LinkCreateTracing, cookie), 24);
         assert_eq!(offset_of!(LinkCreateIter, iter_info_len), 24);

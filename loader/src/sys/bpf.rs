@@ -8,7 +8,7 @@
 use std::{
     ffi::CStr,
     fmt, io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
 use aya_obj::generated::bpf_insn;
@@ -160,6 +160,8 @@ pub(crate) struct Program<'a> {
     pub(crate) kernel_version: u32,
     pub(crate) btf: Option<Info<'a>>,
     pub(crate) target: BtfTarget<'a>,
+    /// The BTF of modules whose functions it calls; an instruction names the first of them by 1.
+    pub(crate) modules: &'a [OwnedFd],
 }
 
 /// What a program hangs on by the number that it has in BTF.
@@ -181,6 +183,8 @@ pub(crate) struct Info<'a> {
 
 /// Loads a program. `log`, if not empty, receives the verifier's log.
 pub(crate) fn prog_load(program: &Program<'_>, log: &mut [u8], why: &str) -> io::Result<OwnedFd> {
+    // 0 stands for the kernel's own BTF; nothing is looked up there.
+    let modules: Vec<u32> = std::iter::once(0).chain(program.modules.iter().map(|fd| number(fd.as_fd()))).collect();
     let mut attr = ProgLoad {
         prog_type: program.program_type,
         insn_cnt: length(program.instructions.len())?,
@@ -195,6 +199,7 @@ pub(crate) fn prog_load(program: &Program<'_>, log: &mut [u8], why: &str) -> io:
         expected_attach_type: program.expected_attach_type,
         attach_btf_id: program.target.id,
         attach_btf_obj_fd: program.target.of.map_or(0, number),
+        fd_array: if program.modules.is_empty() { Pointer::default() } else { Pointer::to(&modules) },
         ..Default::default()
     };
     if let Some(info) = program.btf {
@@ -207,7 +212,8 @@ pub(crate) fn prog_load(program: &Program<'_>, log: &mut [u8], why: &str) -> io:
         attr.line_info_cnt = length(info.line_info.len())?;
     }
     // SAFETY: every address is a slice borrowed for the call, every count its own length and every record size that of
-    // its elements; the licence ends with its NUL; the kernel writes into `log` alone, at most `log_size` bytes.
+    // its elements; the licence ends with its NUL; the list of descriptors is as long as the highest place in it that
+    // an instruction names, which `link` has taken from the same list; the kernel writes into `log` alone, at most `log_size` bytes.
     unsafe { bpf_fd(Command::PROG_LOAD, &mut attr, why) }
 }
 

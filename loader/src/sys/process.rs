@@ -34,6 +34,49 @@ pub(crate) fn memlock() -> io::Result<Option<u64>> {
     Ok((limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur))
 }
 
+/// The kernel's release, as `uname -r` prints it.
+pub(crate) fn release() -> io::Result<String> {
+    uname().map(|name| text(&name.release))
+}
+
+/// The kernel's version as `LINUX_VERSION_CODE` has it: a byte for each of the three numbers, the last one ending at 255.
+///
+/// Distributions that keep the first release's name for later ones tell the true one elsewhere: Ubuntu in
+/// `/proc/version_signature`, Debian in what `uname -v` prints.
+pub(crate) fn kernel_version() -> io::Result<u32> {
+    let name = uname()?;
+    let (release, version) = (text(&name.release), text(&name.version));
+    let ubuntu = std::fs::read_to_string("/proc/version_signature").unwrap_or_default();
+    let told = ubuntu.split_whitespace().nth(2).or_else(|| version.split_once("Debian ").map(|(_, told)| told));
+    let code = told.and_then(version_code).or_else(|| version_code(&release));
+    code.ok_or_else(|| io::Error::other(format!("the kernel's release {release:?} does not begin with a version")))
+}
+
+/// `6.1.115-1` as a number.
+fn version_code(text: &str) -> Option<u32> {
+    let numbers = text.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
+    let mut numbers = numbers.split('.').map(str::parse::<u32>);
+    let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    let patch = numbers.next().and_then(Result::ok).unwrap_or(0);
+    (major < 256 && minor < 256).then_some(major << 16 | minor << 8 | patch.min(255))
+}
+
+fn uname() -> io::Result<libc::utsname> {
+    let mut name = std::mem::MaybeUninit::<libc::utsname>::zeroed();
+    // SAFETY: `name` is writable and as large as the call wants it.
+    let value = unsafe { libc::uname(name.as_mut_ptr()) };
+    super::answer(i64::from(value))?;
+    // SAFETY: arrays of bytes, all of them initialised: with zeroes before the call, by the kernel in it.
+    Ok(unsafe { name.assume_init() })
+}
+
+/// A C string in an array.
+fn text(array: &[libc::c_char]) -> String {
+    let bytes: Vec<u8> =
+        array.iter().map(|byte| u8::from_ne_bytes(byte.to_ne_bytes())).take_while(|&byte| byte != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// The size of a page of memory, in bytes.
 pub(crate) fn page_size() -> usize {
     // SAFETY: takes a number, gives a number.
@@ -55,4 +98,26 @@ pub(crate) fn is_interface(index: u32) -> bool {
     // SAFETY: writes at most `IF_NAMESIZE` bytes, and `name` has as many.
     let answer = unsafe { libc::if_indextoname(index, name.as_mut_ptr()) };
     !answer.is_null()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_code;
+
+    #[test]
+    fn a_version_is_a_byte_for_each_number() {
+        for (text, expected) in [
+            ("6.18.44-fc", Some(0x06_12_2c)),
+            ("6.1.0-28-amd64", Some(0x06_01_00)),
+            ("6.1.119-1 (2024-11-22)", Some(0x06_01_77)),
+            ("4.4.302", Some(0x04_04_ff)),
+            ("7.0-rc1", Some(0x07_00_00)),
+            ("", None),
+            ("linux", None),
+            ("6", None),
+            ("999.1", None),
+        ] {
+            assert_eq!(version_code(text), expected, "{text:?}");
+        }
+    }
 }

@@ -12,7 +12,9 @@
 )]
 
 mod attaching;
+mod corpus;
 mod descriptors;
+mod externs;
 mod journal;
 mod maps;
 mod objects;
@@ -26,7 +28,7 @@ mod requirements;
 use std::{fs, process::Command};
 
 use cutaway_programs::getaddrinfo::Transport;
-use libtest_mimic::{Arguments, Failed};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use requirements::Needs;
 
 /// The argument that makes this binary run one test alone.
@@ -36,12 +38,26 @@ const ALONE: &str = "alone";
 struct Test {
     name: String,
     needs: Needs,
+    /// The first Linux that has what it is about, and what that is.
+    since: Option<(&'static str, &'static str)>,
     run: Box<dyn Fn() + Send>,
 }
 
 impl Test {
     fn new(name: &str, needs: Needs, run: impl Fn() + Send + 'static) -> Self {
-        Self { name: name.to_owned(), needs, run: Box::new(run) }
+        Self { name: name.to_owned(), needs, since: None, run: Box::new(run) }
+    }
+
+    /// The test is about something that Linux has since this version.
+    fn since(self, version: &'static str, what: &'static str) -> Self {
+        Self { since: Some((version, what)), ..self }
+    }
+
+    /// Why it cannot run here, as far as the kernel's version is in the way.
+    fn too_old(&self) -> Option<String> {
+        let (version, what) = self.since?;
+        let running = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+        (numbers(&running) < numbers(version)).then(|| format!("needs {version}: {what}"))
     }
 
     /// The same test for each way.
@@ -58,6 +74,7 @@ fn main() {
         attaching::tests(),
         reading::tests(),
         descriptors::tests(),
+        externs::tests(),
     ];
     let mut tests = tests.into_iter().flatten();
     let mut words = std::env::args().skip(1);
@@ -71,7 +88,10 @@ fn main() {
         return;
     }
     let trials = tests.map(|test| {
-        let name = test.name;
+        let (name, too_old) = (test.name.clone(), test.too_old());
+        if let Some(reason) = too_old {
+            return Trial::ignorable_test(name, || Ok(Completion::ignored_with(reason)));
+        }
         requirements::trial(name.clone(), test.needs, move || alone(&name))
     });
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
@@ -83,6 +103,12 @@ fn alone(name: &str) -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into())
+}
+
+/// The two numbers that a version begins with.
+fn numbers(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
+    Some((numbers.next()?, numbers.next()?))
 }
 
 /// What this process has open, by number and name.

@@ -1,0 +1,143 @@
+//! One look at the kernel's types, for all who want something of them.
+//!
+//! CO-RE relocation looks for structures, programs for the functions they hang on, externs for variables and functions. To
+//! walk over the kernel's 130,000 types costs the most of what loading costs, so it is done once for all of them together,
+//! and not at all if nobody wants anything. Modules are asked for what the kernel itself does not have.
+//!
+//! What is found is a number, which counts in one [`Source`]. The sources are lent for as long as somebody compares types in
+//! them, and forgotten then: an index of half a megabyte, and a mapping that costs nothing.
+
+use super::{Broken, Btf, Names, Seen, kernel};
+
+/// BTF in which something was found: the first is the kernel's own, those behind it are modules'.
+pub(crate) struct Source<'t> {
+    /// `vmlinux`, or the module's name.
+    pub(crate) name: &'t str,
+    pub(crate) btf: &'t Btf<'t>,
+}
+
+/// Somebody who looks for types.
+pub(crate) trait Seeker {
+    /// Nothing is looked for.
+    fn is_idle(&self) -> bool;
+    /// Something has not been found yet.
+    fn is_missing_some(&self) -> bool;
+    /// Looks at a type of a source as the walk comes by; tells whether it is one that was looked for.
+    fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool;
+}
+
+impl<S: Seeker> Seeker for &mut S {
+    fn is_idle(&self) -> bool {
+        (**self).is_idle()
+    }
+
+    fn is_missing_some(&self) -> bool {
+        (**self).is_missing_some()
+    }
+
+    fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
+        (**self).see(source, names, seen)
+    }
+}
+
+impl<A: Seeker, B: Seeker, C: Seeker> Seeker for (A, B, C) {
+    fn is_idle(&self) -> bool {
+        self.0.is_idle() && self.1.is_idle() && self.2.is_idle()
+    }
+
+    fn is_missing_some(&self) -> bool {
+        self.0.is_missing_some() || self.1.is_missing_some() || self.2.is_missing_some()
+    }
+
+    fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
+        // Each of them must have a look.
+        self.0.see(source, names, seen) | self.1.see(source, names, seen) | self.2.see(source, names, seen)
+    }
+}
+
+/// Why there are no types to look at.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Absent(pub(crate) String);
+
+/// What was looked at: nothing if nothing was looked for, else at least the kernel's own types; or why they cannot be had.
+pub(crate) type Sources<'s, 't> = Result<&'s [Source<'t>], Absent>;
+
+/// Where to look.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Types<'a> {
+    /// The running kernel and its modules.
+    Running,
+    /// These bytes, in the kernel's place.
+    Given(&'a [u8]),
+}
+
+impl Types<'_> {
+    /// Looks, and lends `then` the sources in which something was found.
+    pub(crate) fn search<S: Seeker, T>(self, seeker: S, then: impl FnOnce(S, Sources<'_, '_>) -> T) -> T {
+        if seeker.is_idle() {
+            return then(seeker, Ok(&[]));
+        }
+        match self {
+            Self::Given(bytes) => base(bytes, seeker, |seeker, base| {
+                let base = base.map(|btf| [Source { name: "vmlinux", btf }]);
+                then(seeker, base.as_ref().map(<[_; 1]>::as_slice).map_err(Clone::clone))
+            }),
+            Self::Running => match kernel::Bytes::vmlinux() {
+                Ok(bytes) => base(&bytes, seeker, |seeker, base| match base {
+                    Ok(base) => with_modules(base, seeker, then),
+                    Err(absent) => then(seeker, Err(absent)),
+                }),
+                Err(error) => then(
+                    seeker,
+                    Err(Absent(format!(
+                        "{}/vmlinux cannot be read: {error}; a kernel has it if it was built with CONFIG_DEBUG_INFO_BTF \
+                         (Linux 5.4)",
+                        kernel::DIRECTORY
+                    ))),
+                ),
+            },
+        }
+    }
+}
+
+/// Walks over the kernel's own types.
+fn base<S: Seeker, T>(bytes: &[u8], mut seeker: S, then: impl FnOnce(S, Result<&Btf<'_>, Absent>) -> T) -> T {
+    let base = Btf::parse_watching(bytes, None, |names, seen| {
+        seeker.see(0, names, seen);
+    });
+    match base {
+        Ok(base) => then(seeker, Ok(&base)),
+        Err(Broken(why)) => then(seeker, Err(Absent(format!("it is broken: {why}")))),
+    }
+}
+
+/// Goes through the modules as long as something is missing.
+fn with_modules<S: Seeker, T>(base: &Btf<'_>, mut seeker: S, then: impl FnOnce(S, Sources<'_, '_>) -> T) -> T {
+    let mut kept = Vec::new();
+    if seeker.is_missing_some() {
+        for name in kernel::modules() {
+            if !seeker.is_missing_some() {
+                break;
+            }
+            // A module may go away while we look, and one of another build may not fit: both have no say.
+            let Ok(bytes) = kernel::Bytes::module(&name) else { continue };
+            match Btf::parse_split(&bytes, base) {
+                Err(error) => log::debug!("the BTF of the module {name} is passed over: {error}"),
+                Ok(btf) => {
+                    let mut any = false;
+                    btf.watch(|names, seen| any |= seeker.see(kept.len() + 1, names, seen));
+                    if any {
+                        kept.push((name, bytes));
+                    }
+                }
+            }
+        }
+    }
+    // Each was parsed a moment ago, so none is missing from the list now, and each has the place that it was seen in.
+    let parsed: Vec<_> =
+        kept.iter().map_while(|(name, bytes)| Some((name, Btf::parse_split(bytes, base).ok()?))).collect();
+    let mut sources = vec![Source { name: "vmlinux", btf: base }];
+    sources.extend(parsed.iter().map(|(name, btf)| Source { name, btf }));
+    then(seeker, Ok(&sources))
+}

@@ -1,0 +1,221 @@
+//! Externs: what a program takes from the kernel it is going to run in, by name.
+//!
+//! ```text
+//!     extern int LINUX_KERNEL_VERSION __kconfig;                 how the kernel was built: a constant          config.rs
+//!     extern bool CONFIG_X __kconfig __weak;
+//!     extern const struct rq runqueues __ksym;                   a variable of the kernel's, with its type     ksyms.rs
+//!     extern const void bpf_prog_active __ksym;                  an address of the kernel's, of unknown type   kallsyms.rs
+//!     struct task_struct *bpf_task_acquire(…) __ksym;            a function of the kernel's                    ksyms.rs
+//! ```
+//!
+//! The file says of each that it is undefined, and its BTF says what it should be: it is listed in the section `.kconfig` or
+//! `.ksyms`, which exist in BTF alone. One that is *weak* may be missing: it is then 0, and a call of it is refused only
+//! where the program can reach it. One that is not is missed by the program that uses it, when that is linked.
+//!
+//! The rules are libbpf's (`tools/lib/bpf/libbpf.c`), since programs rely on them.
+
+mod config;
+mod inflate;
+mod kallsyms;
+mod ksyms;
+
+use std::{collections::HashMap, os::fd::OwnedFd};
+
+pub(crate) use self::ksyms::Ksyms;
+use crate::{
+    Error,
+    btf::{Btf, Kind, Type, search::Sources},
+    object::{Contents, elf::Elf},
+};
+
+/// What a program takes from the kernel by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Extern {
+    /// Its name, e.g. `CONFIG_HZ` or `bpf_task_acquire`.
+    pub name: String,
+    /// It may be missing.
+    pub weak: bool,
+    /// What it is.
+    pub kind: ExternKind,
+    /// Its place in the symbol table.
+    symbol: usize,
+    /// The number of its type in the object's BTF: of a variable's type without `const` and its like, of a function's
+    /// prototype.
+    type_id: u32,
+    /// Where in the section `.kconfig` it lies, and how it is written there.
+    slot: Option<config::Slot>,
+}
+
+/// What an extern is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExternKind {
+    /// A constant out of the kernel's configuration (`__kconfig`), or about the kernel (`LINUX_…`).
+    Config,
+    /// A variable of the kernel's, with a type (`__ksym`; Linux 5.10, in modules 5.12).
+    Variable,
+    /// An address in the kernel, without a type (`extern void … __ksym`).
+    Address,
+    /// A function of the kernel's that programs may call (a kfunc; Linux 5.13, in modules 5.16).
+    Function,
+}
+
+impl ExternKind {
+    /// What it is called in a sentence.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Config => "constant",
+            Self::Variable => "variable",
+            Self::Address => "symbol",
+            Self::Function => "function",
+        }
+    }
+}
+
+/// What stands for an extern in the instructions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// A place in the section `.kconfig`.
+    Place(u32),
+    /// The number of a variable or function in BTF: the kernel's, or that of the module with this place in
+    /// [`Resolved::modules`].
+    Type { id: u32, module: Option<usize> },
+    /// An address.
+    Address(u64),
+    /// It is weak, and missing. A call of it becomes one of this number, which no function has.
+    Missing { call: i32 },
+    /// It is missing, or is not what the program takes it for: the reason.
+    Refused(String),
+}
+
+/// The externs of an object as this kernel has them.
+#[derive(Debug, Default)]
+pub(crate) struct Resolved {
+    /// By place in the symbol table.
+    values: HashMap<usize, Value>,
+    /// What is in the section `.kconfig`.
+    pub(crate) config: Option<Contents>,
+    /// The BTF of the modules that have some of them.
+    pub(crate) modules: Vec<OwnedFd>,
+    /// The names of those that are missing, in the order of the numbers of calls.
+    missing: Vec<String>,
+}
+
+/// The number of the first function that does not exist, for calls of weak externs: "bad extern". What CO-RE uses for the
+/// same purpose lies far below.
+const NO_SUCH_FUNCTION: i32 = 0x7bad_0000;
+
+/// The section of constants, which is a map by this name.
+pub(crate) const KCONFIG: &str = ".kconfig";
+/// The section of the kernel's variables and functions.
+pub(crate) const KSYMS: &str = ".ksyms";
+
+/// All externs of the object, in the order of its symbols.
+pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>) -> Result<Vec<Extern>, Error> {
+    let Some(btf) = btf else { return Ok(Vec::new()) };
+    let mut listed = HashMap::new();
+    for section in btf.types().filter(|ty| ty.kind() == Kind::Datasec) {
+        let is_config = section.name_bytes() == KCONFIG.as_bytes();
+        if is_config || section.name_bytes() == KSYMS.as_bytes() {
+            let entries = section.section_vars().map(|variable| btf.ty(variable.type_id));
+            listed.extend(entries.map(|ty| (ty.name_bytes(), (is_config, ty))));
+        }
+    }
+    let mut externs = Vec::new();
+    for (symbol, import) in elf.imports() {
+        // What is listed nowhere is missed by the program that uses it.
+        let Some(&(is_config, ty)) = listed.get(import.name.as_bytes()) else { continue };
+        externs.push(one(btf, import.name.clone(), symbol, import.weak, is_config, ty)?);
+    }
+    config::lay_out(&mut externs)?;
+    Ok(externs)
+}
+
+fn one(btf: &Btf<'_>, name: String, symbol: usize, weak: bool, is_config: bool, ty: Type<'_>) -> Result<Extern, Error> {
+    let broken = |why: &str| Error::Object { why: format!("the extern `{name}` {why}") };
+    let behind = btf.resolve(ty.referred()).ok_or_else(|| broken("has a type that leads in a circle"))?;
+    let (kind, slot) = match (ty.kind(), is_config) {
+        (Kind::Var, true) => {
+            let slot = config::Slot::of(btf, behind).ok_or_else(|| {
+                broken(
+                    "is of a type that no constant of the kernel's has: bool, char, integers, enum libbpf_tristate \
+                        and arrays of char are those that can be",
+                )
+            })?;
+            (ExternKind::Config, Some(slot))
+        }
+        (Kind::Var, false) if behind.kind() == Kind::Void => (ExternKind::Address, None),
+        (Kind::Var, false) => (ExternKind::Variable, None),
+        (Kind::Func, false) => (ExternKind::Function, None),
+        _ => return Err(broken("is neither a variable nor a function of the kernel's")),
+    };
+    Ok(Extern { name, weak, kind, symbol, type_id: behind.id(), slot })
+}
+
+/// How many bytes the section of constants has; 0 if there is none.
+pub(crate) fn config_size(externs: &[Extern]) -> u32 {
+    externs.iter().filter_map(|known| known.slot.as_ref()).map(config::Slot::end).max().unwrap_or(0)
+}
+
+/// Where in the section of constants this one lies.
+pub(crate) fn config_offset(externs: &[Extern], name: &[u8]) -> Option<u32> {
+    Some(externs.iter().find(|known| known.name.as_bytes() == name)?.slot.as_ref()?.offset)
+}
+
+/// Finds the values of all of them: `ksyms` has been through the kernel's types, `local` are the object's own, and `config`
+/// is what the user says about the kernel's configuration, which counts before what the kernel says.
+pub(crate) fn resolve(
+    externs: &[Extern],
+    ksyms: Ksyms<'_>,
+    local: &Btf<'_>,
+    sources: Sources<'_, '_>,
+    config: &str,
+) -> Result<Resolved, Error> {
+    let mut resolved = Resolved::default();
+    let symbols = kallsyms::find(externs);
+    ksyms.settle(local, sources, &mut resolved)?;
+    for known in externs.iter().filter(|known| known.kind == ExternKind::Address) {
+        let value = symbols.address(&known.name);
+        resolved.set(known, value.map(Value::Address));
+    }
+    config::fill(externs, config, &symbols, &mut resolved);
+    Ok(resolved)
+}
+
+impl Extern {
+    /// That it is missing or not what the program takes it for, and the program cannot do without it.
+    fn refused(&self, why: &str) -> Value {
+        Value::Refused(format!("it needs the kernel's {} `{}`: {why}", self.kind.text(), self.name))
+    }
+}
+
+impl Resolved {
+    /// What stands for the symbol of this place; `None` if it is no extern.
+    pub(crate) fn value(&self, symbol: usize) -> Option<&Value> {
+        self.values.get(&symbol)
+    }
+
+    /// Takes down what was found for an extern, or why nothing was.
+    fn set(&mut self, known: &Extern, value: Result<Value, String>) {
+        let value = value.unwrap_or_else(|why| {
+            if known.weak {
+                log::debug!("the extern `{}` is weak, and stays 0: {why}", known.name);
+                let number = i32::try_from(self.missing.len()).unwrap_or(0);
+                self.missing.push(known.name.clone());
+                Value::Missing { call: NO_SUCH_FUNCTION.saturating_add(number & 0xffff) }
+            } else {
+                known.refused(&why)
+            }
+        });
+        self.values.insert(known.symbol, value);
+    }
+
+    /// For a refused program: the function that it calls and the kernel does not have, by what the verifier said.
+    pub(crate) fn missed(&self, sentence: &str) -> Option<&str> {
+        let (_, number) = sentence.split_once("unknown#")?;
+        let digits = number.split(|c: char| !c.is_ascii_digit()).next()?;
+        let number = digits.parse::<i32>().ok()?.checked_sub(NO_SUCH_FUNCTION)?;
+        self.missing.get(usize::try_from(number).ok()?).map(String::as_str)
+    }
+}

@@ -1,0 +1,142 @@
+//! Addresses in the kernel, by name: `/proc/kallsyms`.
+//!
+//! A line is `ffffffff81000000 T _stext`, for a module's symbol with `[module]` behind it. There are some 200,000 of them, so
+//! they are read once, a line at a time, and only if somebody asks. Whoever lacks CAP_SYSLOG sees every address as 0
+//! (`kptr_restrict`), and so may everybody; then none is believed.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead, BufReader},
+    path::Path,
+};
+
+use super::{Extern, ExternKind, config};
+use crate::sys::file;
+
+const PATH: &str = "/proc/kallsyms";
+
+/// What was asked for, as far as it was found.
+#[derive(Debug)]
+pub(super) struct Symbols {
+    found: BTreeMap<String, Found>,
+    /// Some address was not 0.
+    shown: bool,
+    /// The file could not be read.
+    unreadable: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nowhere,
+    At(u64),
+    /// At several places.
+    Ambiguous(u64, u64),
+}
+
+/// Finds the symbols that these externs need; does not touch the file if none does.
+pub(super) fn find(externs: &[Extern]) -> Symbols {
+    let mut wanted: Vec<&str> =
+        externs.iter().filter(|known| known.kind == ExternKind::Address).map(|known| known.name.as_str()).collect();
+    if externs.iter().any(|known| known.name == config::HAS_SYSCALL_WRAPPER) {
+        wanted.extend(config::WRAPPED);
+    }
+    let found = wanted.into_iter().map(|name| (name.to_owned(), Found::Nowhere)).collect();
+    let mut symbols = Symbols { found, shown: false, unreadable: None };
+    if !symbols.found.is_empty()
+        && let Err(error) = symbols.read(Path::new(PATH))
+    {
+        symbols.unreadable = Some(format!("{PATH} cannot be read: {error}"));
+    }
+    symbols
+}
+
+impl Symbols {
+    fn read(&mut self, path: &Path) -> io::Result<()> {
+        let file = file::open(path, "the kernel's symbols: the program wants to know where some of them are")?;
+        self.scan(BufReader::with_capacity(64 << 10, file))
+    }
+
+    fn scan(&mut self, mut lines: impl BufRead) -> io::Result<()> {
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line)? != 0 {
+            self.look(&line);
+            line.clear();
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, line: &[u8]) -> Option<()> {
+        let mut words = line.split(|byte| byte.is_ascii_whitespace());
+        let address = words.next()?;
+        self.shown |= address.iter().any(|&digit| digit != b'0');
+        let name = std::str::from_utf8(words.nth(1)?).ok()?;
+        let found = self.found.get_mut(name)?;
+        let address = u64::from_str_radix(std::str::from_utf8(address).ok()?, 16).ok()?;
+        *found = match *found {
+            Found::Nowhere => Found::At(address),
+            Found::At(before) if before != address => Found::Ambiguous(before, address),
+            same => same,
+        };
+        Some(())
+    }
+
+    /// Whether there is a symbol of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.found.get(name).is_some_and(|found| *found != Found::Nowhere)
+    }
+
+    /// The address of this symbol, or why there is none.
+    pub(super) fn address(&self, name: &str) -> Result<u64, String> {
+        if let Some(why) = &self.unreadable {
+            return Err(why.clone());
+        }
+        match self.found.get(name) {
+            Some(Found::At(_)) if !self.shown => Err(format!(
+                "{PATH} shows no addresses: that takes CAP_SYSLOG, and 0 or 1 in /proc/sys/kernel/kptr_restrict"
+            )),
+            Some(Found::At(address)) => Ok(*address),
+            Some(Found::Ambiguous(one, other)) => Err(format!("it is at {one:#x} and at {other:#x}")),
+            Some(Found::Nowhere) | None => Err(format!("{PATH} has no such symbol")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn symbols(names: &[&str], text: &str) -> Symbols {
+        let found = names.iter().map(|name| ((*name).to_owned(), Found::Nowhere)).collect();
+        let mut symbols = Symbols { found, shown: false, unreadable: None };
+        symbols.scan(text.as_bytes()).unwrap();
+        symbols
+    }
+
+    #[test]
+    fn symbols_are_found_by_their_whole_name() {
+        let text = "0000000000000000 A fixed\nffffffff81000010 T one\nffffffff81000020 t one_more\nffffffffc0000000 t two\t[module]\n";
+        let found = symbols(&["one", "two", "fixed", "three"], text);
+        assert_eq!(found.address("one"), Ok(0xffff_ffff_8100_0010));
+        assert_eq!(found.address("two"), Ok(0xffff_ffff_c000_0000));
+        assert_eq!(found.address("fixed"), Ok(0));
+        assert!(found.address("three").unwrap_err().contains("no such symbol"));
+        assert!(found.has("two") && !found.has("three") && !found.has("one_more"));
+    }
+
+    #[test]
+    fn what_is_twice_there_or_hidden_has_no_address() {
+        let text = "ffffffff81000010 t one\nffffffff81000020 t one\nffffffff81000010 t two\nffffffff81000010 T two\n";
+        let found = symbols(&["one", "two"], text);
+        assert_eq!(found.address("one").unwrap_err(), "it is at 0xffffffff81000010 and at 0xffffffff81000020");
+        assert_eq!(found.address("two"), Ok(0xffff_ffff_8100_0010));
+        let hidden = symbols(&["one"], "0000000000000000 T one\n0000000000000000 T two\n");
+        assert!(hidden.address("one").unwrap_err().contains("CAP_SYSLOG"));
+        assert!(hidden.has("one"));
+    }
+
+    #[test]
+    fn lines_that_are_none_are_passed_over() {
+        let found = symbols(&["one"], "\n \nxyz\nzz T one\nffffffff81000010\n\u{fffd} \u{fffd}");
+        assert!(!found.has("one"));
+    }
+}

@@ -1,0 +1,134 @@
+//! Variables and functions of the kernel's, found by name in its BTF, and held against what the program takes them for.
+//!
+//! The name may have a flavour (`bpf_task_acquire___new`), which is not looked for: so can a program bring several
+//! prototypes of one function, all of them weak, and call the one that fits.
+
+use super::{Extern, ExternKind, Resolved, Value};
+use crate::{
+    Error,
+    btf::{
+        Btf, Kind, Names, Seen,
+        search::{Absent, Seeker, Source, Sources},
+    },
+    core_relo::{flavour::essential, is_same_shape},
+    sys::btf::of_module,
+};
+
+/// The externs that have a type, and where they were found.
+#[derive(Debug)]
+pub(crate) struct Ksyms<'e>(Vec<Wanted<'e>>);
+
+#[derive(Debug)]
+struct Wanted<'e> {
+    known: &'e Extern,
+    kind: Kind,
+    /// Without its flavour.
+    name: &'e [u8],
+    /// In which source, and its number there.
+    found: Option<(usize, u32)>,
+}
+
+impl<'e> Ksyms<'e> {
+    /// Those of the externs that have a type, still to be found.
+    pub(crate) fn of(externs: &'e [Extern]) -> Self {
+        let wanted = externs.iter().filter_map(|known| {
+            let kind = match known.kind {
+                ExternKind::Variable => Kind::Var,
+                ExternKind::Function => Kind::Func,
+                ExternKind::Config | ExternKind::Address => return None,
+            };
+            Some(Wanted { known, kind, name: essential(known.name.as_bytes()), found: None })
+        });
+        Self(wanted.collect())
+    }
+
+    /// After the search: compares what was found, and opens the modules that have it.
+    pub(super) fn settle(
+        self,
+        local: &Btf<'_>,
+        sources: Sources<'_, '_>,
+        resolved: &mut Resolved,
+    ) -> Result<(), Error> {
+        // By place in `sources`: the place in `resolved.modules`.
+        let mut opened = Vec::<(usize, usize)>::new();
+        for wanted in self.0 {
+            let value = match (&sources, wanted.found) {
+                (Err(Absent(why)), _) => Err(format!("it is looked for in the kernel's BTF: {why}")),
+                (Ok(_), None) => Err(format!(
+                    "neither the kernel's BTF nor its modules' has a {} of this name",
+                    wanted.known.kind.text()
+                )),
+                (Ok(sources), Some((place, id))) => wanted.fits(local, sources, place, id),
+            };
+            let value = match value {
+                Ok((0, id, _)) => Ok(Value::Type { id, module: None }),
+                Ok((source, id, name)) => {
+                    let known = opened.iter().find(|(place, _)| *place == source).map(|(_, module)| *module);
+                    let module = match known {
+                        Some(module) => module,
+                        None => {
+                            let module = of_module(name).map_err(|error| {
+                                let attempt =
+                                    format!("open the types of the module {name}, which has `{}`", wanted.known.name);
+                                Error::kernel(attempt, &error).advise("opening BTF by its number takes CAP_SYS_ADMIN")
+                            })?;
+                            resolved.modules.push(module);
+                            opened.push((source, resolved.modules.len() - 1));
+                            resolved.modules.len() - 1
+                        }
+                    };
+                    Ok(Value::Type { id, module: Some(module) })
+                }
+                Err(why) => Err(why),
+            };
+            resolved.set(wanted.known, value);
+        }
+        Ok(())
+    }
+}
+
+impl Wanted<'_> {
+    /// Whether what was found is what the program takes it for; gives where it is, its number, and whose it is.
+    fn fits<'s>(
+        &self,
+        local: &Btf<'_>,
+        sources: &'s [Source<'_>],
+        place: usize,
+        id: u32,
+    ) -> Result<(usize, u32, &'s str), String> {
+        let source = sources.get(place).ok_or_else(|| "its module is gone".to_owned())?;
+        let theirs = source.btf.resolve(source.btf.ty(id).referred()).ok_or("its type leads in a circle")?;
+        // A structure that the program has only declared is as good as any: it cannot look into it.
+        let ours = local.ty(self.known.type_id);
+        let declared = ours.kind() == Kind::Fwd && theirs.kind().is_composite();
+        if declared || is_same_shape((local, ours.id()), (source.btf, theirs.id()))? {
+            return Ok((place, id, source.name));
+        }
+        let what = if self.kind == Kind::Func { "other parameters or another result" } else { "another type" };
+        Err(format!("in {} it has {what} than in the program (type {id} there)", source.name))
+    }
+}
+
+impl Seeker for Ksyms<'_> {
+    fn is_idle(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn is_missing_some(&self) -> bool {
+        self.0.iter().any(|wanted| wanted.found.is_none())
+    }
+
+    fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
+        if !matches!(seen.kind, Kind::Var | Kind::Func) {
+            return false;
+        }
+        let mut any = false;
+        for wanted in self.0.iter_mut().filter(|wanted| wanted.kind == seen.kind && wanted.found.is_none()) {
+            if names.is(seen.name, wanted.name) {
+                wanted.found = Some((source, seen.id));
+                any = true;
+            }
+        }
+        any
+    }
+}

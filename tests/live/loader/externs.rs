@@ -1,0 +1,236 @@
+//! Externs: constants of the kernel's configuration, and its variables, addresses and functions. The objects are clang's, in
+//! `tests/corpus/externs`.
+
+use std::process::Command;
+
+use cutaway::{Error, ExternKind, Object, Run, probe};
+
+use log::Level;
+
+use crate::{Test, corpus, journal, requirements::Needs};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("externs_are_listed", Needs::Nothing, listed),
+        Test::new("constants_take_what_the_configuration_says", Needs::Root, constants)
+            .since("5.14", "programs of the kind syscall"),
+        Test::new("constants_take_what_the_kernel_says_of_itself", Needs::Root, kernels_own)
+            .since("5.14", "programs of the kind syscall"),
+        Test::new("a_constant_that_does_not_fit_is_told_with_its_text", Needs::Root, unfit)
+            .since("5.14", "programs of the kind syscall"),
+        Test::new("a_missing_constant_is_missed_by_the_program_that_uses_it", Needs::Root, missing_constant)
+            .since("5.14", "programs of the kind syscall"),
+        Test::new("addresses_in_the_kernel_are_found", Needs::Root, addresses)
+            .since("5.10", "raw tracepoints that can be run"),
+        Test::new("variables_of_the_kernel_are_found", Needs::Root, variables)
+            .since("5.10", "variables of the kernel, raw tracepoints that can be run"),
+        Test::new("what_the_kernel_does_not_have_is_told_by_name", Needs::Root, missing_symbols)
+            .since("6.2", "functions of the kernel that every program may call"),
+        Test::new("functions_of_the_kernel_are_called", Needs::Root, functions)
+            .since("6.2", "functions of the kernel that every program may call"),
+        Test::new("a_weak_function_that_is_missing_must_not_be_reached", Needs::Root, reached)
+            .since("6.2", "functions of the kernel that every program may call"),
+        Test::new("the_kernels_types_are_read_once", Needs::Root, read_once)
+            .since("6.2", "functions of the kernel that every program may call"),
+    ]
+}
+
+fn object(name: &str) -> Object {
+    Object::parse(&corpus::read("externs", name)).unwrap()
+}
+
+/// What the first program puts out when it is run.
+fn run(object: Object) -> Vec<u64> {
+    let loaded = object.load().unwrap();
+    // Externs included, the object's BTF is one that the kernel takes.
+    let told = journal::messages(Level::Debug);
+    assert!(!told.iter().any(|message| message.contains("the object's BTF")), "{told:?}");
+    let program = loaded.programs().next().unwrap();
+    program.test_run(&Run::default()).unwrap();
+    let out = loaded.map(".bss").unwrap().lookup(&[0; 4]).unwrap().unwrap();
+    out.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect()
+}
+
+fn listed() {
+    let object = object("ksyms.o");
+    let mut externs: Vec<_> =
+        object.externs().iter().map(|known| (known.name.as_str(), known.kind, known.weak)).collect();
+    externs.sort_by_key(|(name, ..)| *name);
+    assert_eq!(
+        externs,
+        [
+            ("bpf_get_current_pid_tgid", ExternKind::Address, false),
+            ("cutaway_has_no_such_symbol", ExternKind::Address, true),
+            ("cutaway_has_no_such_variable", ExternKind::Variable, true),
+            ("runqueues", ExternKind::Variable, false),
+        ]
+    );
+    let kinds: Vec<_> = self::object("kfuncs.o").externs().iter().map(|known| (known.kind, known.weak)).collect();
+    assert_eq!(kinds.iter().filter(|(kind, _)| *kind == ExternKind::Function).count(), 4);
+    assert_eq!(kinds.iter().filter(|(_, weak)| *weak).count(), 2);
+}
+
+const CONFIGURATION: &str = "\
+# CONFIG_T_NO is not what counts here
+CONFIG_BPF_SYSCALL=y
+CONFIG_T_YES=y
+CONFIG_T_MODULE=m
+CONFIG_T_NO=n
+CONFIG_LETTER=m
+CONFIG_SMALL=255
+CONFIG_SHORT=0xabcd
+CONFIG_NEGATIVE=-5
+CONFIG_HEX=0xffffffff81000000
+CONFIG_TEXT=\"abc\"
+CONFIG_LONG_TEXT=\"abcdef\"
+";
+
+fn constants() {
+    let mut object = object("kconfig.o");
+    object.set_kconfig(CONFIGURATION);
+    let out = run(object);
+    let release = String::from_utf8(Command::new("uname").arg("-r").output().unwrap().stdout).unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u64>().unwrap_or(0));
+    let mut next = || numbers.next().unwrap();
+    // The third number is the release's, unless the distribution tells another one.
+    assert_eq!(out[0] >> 8, next() << 8 | next(), "{release}");
+    assert_eq!(out[1], u64::from(probe::attach_cookie().is_yes()));
+    assert_eq!(out[2], u64::from(cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "s390x"))));
+    assert_eq!(out[3], 0, "a constant that nobody knows");
+    assert_eq!(out[4..8], [1, 1, 2, 0]);
+    assert_eq!(out[8..13], [u64::from(b'm'), 255, 0xabcd, -5_i64 as u64, 0xffff_ffff_8100_0000]);
+    assert_eq!(out[13..16], [0, 0, 0], "weak, and set nowhere");
+    assert_eq!(out[16..24], [b'a', b'b', b'c', 0, 0, 0, 0, 0].map(u64::from));
+    assert_eq!(out[24..28], [b'a', b'b', b'c', 0].map(u64::from));
+}
+
+fn kernels_own() {
+    let out = run(object("kconfig_kernel.o"));
+    let text = ["zcat /proc/config.gz", "cat /boot/config-$(uname -r)"]
+        .iter()
+        .map(|command| Command::new("sh").args(["-c", command]).output().unwrap())
+        .find(|output| output.status.success())
+        .map(|output| String::from_utf8(output.stdout).unwrap())
+        .unwrap();
+    let hz = text.lines().find_map(|line| line.strip_prefix("CONFIG_HZ=")).unwrap();
+    assert_eq!(out[..2], [hz.parse().unwrap(), 1]);
+}
+
+fn unfit() {
+    for (line, text) in [
+        ("CONFIG_SMALL=256", "the kernel's configuration has 256, which does not fit into a char"),
+        ("CONFIG_BPF_SYSCALL=m", "has m, which does not fit into a bool"),
+        ("CONFIG_TEXT=12", "has 12, which does not fit into a char[8]"),
+        ("CONFIG_NEGATIVE=0x80000000", "which does not fit into a signed integer of 32 bits"),
+    ] {
+        let mut object = object("kconfig.o");
+        object.set_kconfig(format!("{line}\n{CONFIGURATION}"));
+        let error = object.load().unwrap_err();
+        let name = line.split('=').next().unwrap();
+        assert!(matches!(error, Error::Unfit { .. }), "{error:?}");
+        let start = format!("cannot load the program `constants`: it needs the kernel's constant `{name}`: ");
+        let line = error.to_string();
+        assert!(line.starts_with(&start) && line.contains(text), "{line}");
+    }
+}
+
+fn missing_constant() {
+    let error = object("kconfig_missing.o").load().unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "cannot load the program `needs`: it needs the kernel's constant `CONFIG_CUTAWAY_HAS_NO_SUCH_OPTION`: the \
+         kernel's configuration does not set it"
+    );
+    let mut object = object("kconfig_missing.o");
+    object.program_mut("needs").unwrap().section.wanted = false;
+    object.program_mut("does_not").unwrap().section.wanted = true;
+    let loaded = object.load().unwrap();
+    assert_eq!(loaded.program("does_not").unwrap().test_run(&Run::default()).unwrap().value, 7);
+}
+
+fn addresses() {
+    let out = run(object("ksyms.o"));
+    assert_eq!(out[3], 0, "weak, and there is no such variable");
+    let line = symbol("bpf_get_current_pid_tgid").unwrap();
+    assert_eq!(format!("{:016x}", out[4]), line[..16]);
+    assert_eq!(out[5], 0, "weak, and there is no such symbol");
+}
+
+/// The line of this symbol.
+fn symbol(name: &str) -> Option<String> {
+    let kallsyms = std::fs::read_to_string("/proc/kallsyms").unwrap();
+    kallsyms.lines().find(|line| line.split_whitespace().nth(2) == Some(name)).map(str::to_owned)
+}
+
+fn variables() {
+    let mut object = object("ksyms.o");
+    object.program_mut("addresses").unwrap().section.wanted = false;
+    object.program_mut("variables").unwrap().section.wanted = true;
+    if symbol("runqueues").is_some() {
+        assert_eq!(run(object)[..3], [1, 1, 0], "this CPU's, the first CPU's, no CPU's");
+        return;
+    }
+    // It is in the kernel's BTF, and found there; but a kernel without CONFIG_KALLSYMS_ALL does not know where it lies.
+    let error = object.load().unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the verifier refuses the program `variables`: ldimm64 failed to find the address for kernel symbol 'runqueues'."
+    );
+}
+
+fn missing_symbols() {
+    for (program, why) in [
+        (
+            "variable",
+            "the kernel's variable `cutaway_has_no_such_variable`: neither the kernel's BTF nor its modules' has a \
+             variable of this name",
+        ),
+        ("other_type", "the kernel's variable `runqueues`: in vmlinux it has another type than in the program"),
+        ("symbol", "the kernel's symbol `cutaway_has_no_such_symbol`: /proc/kallsyms has no such symbol"),
+        (
+            "function",
+            "the kernel's function `cutaway_has_no_such_function`: neither the kernel's BTF nor its modules' has a \
+             function of this name",
+        ),
+        (
+            "other_parameters",
+            "the kernel's function `bpf_rcu_read_lock`: in vmlinux it has other parameters or another result than in \
+             the program",
+        ),
+    ] {
+        let mut object = object("ksyms_missing.o");
+        object.program_mut(program).unwrap().section.wanted = true;
+        let error = object.load().unwrap_err().to_string();
+        let expected = format!("cannot load the program `{program}`: it needs {why}");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    // Nobody wants any of it.
+    object("ksyms_missing.o").load().unwrap();
+}
+
+fn functions() {
+    assert_eq!(run(object("kfuncs.o"))[..5], [1, 3, 1, 0, 0]);
+}
+
+fn reached() {
+    let mut object = object("kfuncs.o");
+    object.program_mut("reaches").unwrap().section.wanted = true;
+    let error = object.load().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the verifier refuses the program `reaches`: it calls the kernel's function `cutaway_has_no_such_function`, \
+         which this kernel does not have"
+    );
+    assert!(error.verifier_log().unwrap().contains("unknown#"));
+}
+
+/// CO-RE, functions and a program that hangs on a tracepoint's type: one look serves them all.
+fn read_once() {
+    let loaded = object("all_types.o").load().unwrap();
+    assert_eq!(loaded.programs().count(), 1);
+    let opened = journal::system_calls();
+    let opened = opened
+        .iter()
+        .filter(|call| call.pairs.iter().any(|(key, value)| key == "pathname" && value == "/sys/kernel/btf/vmlinux"));
+    assert_eq!(opened.count(), 1);
+}
