@@ -80,8 +80,8 @@ pub struct Args {
     /// Add a word to the kernel's command line
     #[arg(long, value_name = "WORD")]
     append: Vec<String>,
-    /// Without BINARY: leave a package of the workspace out
-    #[arg(long, value_name = "PACKAGE")]
+    /// Without BINARY: leave out a package of the workspace, or one of its test binaries
+    #[arg(long, value_name = "PACKAGE[::TEST]")]
     exclude: Vec<String>,
     /// Without BINARY: one more argument for `cargo test --no-run`
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
@@ -260,10 +260,18 @@ impl Args {
     }
 
     fn workspace(&self, plan: &mut Plan, bring: &mut Vec<PathBuf>) -> Result<()> {
+        let (tests, packages): (Vec<_>, Vec<_>) = self.exclude.iter().cloned().partition(|name| name.contains("::"));
         let mut extra: Vec<String> =
-            self.exclude.iter().flat_map(|package| ["--exclude".to_owned(), package.clone()]).collect();
+            packages.into_iter().flat_map(|package| ["--exclude".to_owned(), package]).collect();
         extra.extend(self.cargo_arg.iter().cloned());
-        let suite = suite::build(self.unit_tests, &extra)?;
+        let mut suite = suite::build(self.unit_tests, &extra)?;
+        for test in tests {
+            let before = suite.binaries.len();
+            suite.binaries.retain(|binary| binary.label != test);
+            if suite.binaries.len() == before {
+                return Err(Error::NoSuchTest { test });
+            }
+        }
         for (name, path) in &suite.programs {
             let value = path.display().to_string();
             plan.environment.insert(format!("CARGO_BIN_EXE_{name}"), value.clone());

@@ -51,6 +51,12 @@ pub enum Error {
         /// Why, and what to do.
         why: String,
     },
+    /// `--exclude PACKAGE::TEST` that leaves nothing out.
+    #[error("no test binary {test} was built: nothing is left out by that name")]
+    NoSuchTest {
+        /// The name as given.
+        test: String,
+    },
     /// The guest would not hold what it is to run.
     #[error(
         "the guest's files need {needed_mib} MiB of memory and it has {memory_mib}: give --memory {needed_mib} or more"

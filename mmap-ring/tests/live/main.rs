@@ -1,0 +1,83 @@
+//! The reader on rings of the running kernel.
+//!
+//! Needs the right to make BPF maps and load programs, and [`kernel::Producer`] needs Linux 5.10. Where either is missing,
+//! tests are listed as ignored with the reason.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod kernel;
+mod mappings;
+mod other_rings;
+mod pinned;
+mod records;
+mod waking;
+
+use std::time::Duration;
+
+use kernel::{Producer, create_ring};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use mmap_ring::Ring;
+
+const PAGE: u32 = 4096;
+const SHORT: Duration = Duration::from_millis(50);
+const LONG: Duration = Duration::from_secs(60);
+
+type Outcome = Result<(), Failed>;
+
+/// A test, and the kernel that it needs.
+struct Test {
+    name: &'static str,
+    since: (u32, u32),
+    what: &'static str,
+    run: fn() -> Outcome,
+}
+
+/// One that needs what they all do.
+fn test(name: &'static str, run: fn() -> Outcome) -> Test {
+    Test { name, since: (5, 10), what: "raw tracepoints that are run on request", run }
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    kernel::lift_memlock();
+    let rooms = [mappings::tests, records::tests, waking::tests, pinned::tests, other_rings::tests];
+    let trials = rooms.into_iter().flat_map(|room| room()).map(|test| {
+        Trial::ignorable_test(test.name, move || match obstacle(&test) {
+            Some(reason) => Ok(Completion::ignored_with(reason)),
+            None => (test.run)().map(|()| Completion::Completed),
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+/// Why a test cannot run here. A kernel that is new enough and refuses is for the test to fail with.
+fn obstacle(test: &Test) -> Option<String> {
+    let (major, minor) = test.since;
+    if kernel::version() < test.since {
+        return Some(format!("needs {major}.{minor}: {}", test.what));
+    }
+    let refused = create_ring(PAGE).err()?.raw_os_error() == Some(libc::EPERM);
+    refused.then(|| "needs root, or CAP_BPF and CAP_PERFMON".to_owned())
+}
+
+/// A ring of the kernel's, its reader and its producer.
+fn ring(bytes: u32) -> (Ring, Producer) {
+    let map = create_ring(bytes).expect("making a ring");
+    let producer = Producer::new(&map);
+    (Ring::open(map, bytes).expect("opening it"), producer)
+}
+
+/// The numbers that all waiting records start with.
+fn numbers(ring: &mut Ring) -> Vec<u64> {
+    let mut batch = ring.batch().expect("a sound ring");
+    batch.records().map(number).collect()
+}
+
+fn number(record: &[u8]) -> u64 {
+    u64::from_ne_bytes(record[..8].try_into().expect("eight bytes"))
+}

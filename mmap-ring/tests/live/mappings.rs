@@ -1,0 +1,132 @@
+//! Which pages the kernel lets one map, what is refused, and that nothing stays mapped.
+#![expect(unsafe_code, reason = "maps pages without the crate under test")]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::Command;
+use std::time::Duration;
+
+use mmap_ring::{Error, Ring};
+
+use crate::kernel::{self, create_map, create_ring};
+use crate::{Outcome, PAGE, Test, test};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test("mappings_are_allowed_page_by_page", mappings_are_allowed_page_by_page),
+        test("what_is_not_a_ring_is_refused_with_advice", what_is_not_a_ring_is_refused_with_advice),
+        test("closing_a_ring_leaves_no_descriptor", closing_leaves_no_descriptor),
+    ]
+}
+
+/// Maps `pages` pages from page `first`; the answer's errno.
+fn map(fd: &OwnedFd, first: usize, pages: usize, prot: i32) -> Result<*mut libc::c_void, i32> {
+    let page = PAGE as usize;
+    // SAFETY: a new mapping, at an address that the kernel chooses.
+    let start = unsafe {
+        libc::mmap(std::ptr::null_mut(), pages * page, prot, libc::MAP_SHARED, fd.as_raw_fd(), (first * page) as i64)
+    };
+    if start == libc::MAP_FAILED {
+        return Err(errno());
+    }
+    Ok(start)
+}
+
+fn errno() -> i32 {
+    io::Error::last_os_error().raw_os_error().unwrap_or(0)
+}
+
+fn mappings_are_allowed_page_by_page() -> Outcome {
+    const READ: i32 = libc::PROT_READ;
+    const BOTH: i32 = libc::PROT_READ | libc::PROT_WRITE;
+    // Two pages of data: the file has 2 + 2 * 2 pages.
+    let fd = create_ring(2 * PAGE)?;
+    let matrix = [
+        ("the consumer's page, writable", 0, 1, BOTH, None),
+        ("both position pages, writable", 0, 2, BOTH, Some(libc::EPERM)),
+        ("the producer's page, writable", 1, 1, BOTH, Some(libc::EPERM)),
+        ("the data, writable", 2, 2, BOTH, Some(libc::EPERM)),
+        ("the producer's page and the data", 1, 5, READ, None),
+        ("all of it from the start", 0, 6, READ, None),
+        ("one page of the second view", 4, 1, READ, None),
+        ("a page more than there is", 1, 6, READ, Some(libc::EINVAL)),
+        ("behind the end", 6, 1, READ, Some(libc::EINVAL)),
+    ];
+    let unmap = |start: *mut libc::c_void, pages: usize| {
+        // SAFETY: a mapping that this test made and nobody uses.
+        unsafe { libc::munmap(start, pages * PAGE as usize) }
+    };
+    for (what, first, pages, prot, refusal) in matrix {
+        let mapped = map(&fd, first, pages, prot);
+        assert_eq!(mapped.err(), refusal, "{what}");
+        if let Ok(start) = mapped {
+            unmap(start, pages);
+        }
+    }
+    let data = map(&fd, 1, 5, READ).expect("allowed above");
+    // SAFETY: changes nothing but the rights to a mapping of this test's.
+    let changed = unsafe { libc::mprotect(data, PAGE as usize, BOTH) };
+    assert_eq!((changed, errno()), (-1, libc::EACCES), "mprotect to write");
+    // SAFETY: moves or grows a mapping of this test's, or fails.
+    let grown = unsafe { libc::mremap(data, 5 * PAGE as usize, 9 * PAGE as usize, libc::MREMAP_MAYMOVE) };
+    assert_eq!(grown, libc::MAP_FAILED, "mremap must not grow it");
+    unmap(data, 5);
+    Ok(())
+}
+
+fn what_is_not_a_ring_is_refused_with_advice() -> Outcome {
+    let message = |map: OwnedFd, bytes| match Ring::open(map, bytes) {
+        Err(error) => error.to_string(),
+        Ok(ring) => panic!("opened {ring:?}"),
+    };
+    for bytes in [0, 1, 4095, 3 * PAGE, 2048] {
+        let error = Ring::open(create_ring(PAGE)?, bytes).unwrap_err();
+        assert!(matches!(error, Error::Size { .. }), "{bytes}: {error}");
+    }
+    let smaller = message(create_ring(PAGE)?, 2 * PAGE);
+    assert!(smaller.contains("EINVAL: the map is smaller"), "{smaller}");
+    let larger = message(create_ring(4 * PAGE)?, 2 * PAGE);
+    assert!(larger.contains("larger than the 8192 bytes"), "{larger}");
+    let array = message(create_map(kernel::MAP_TYPE_ARRAY, 4, 4, 4, 0)?, PAGE);
+    assert!(array.contains("BPF_MAP_TYPE_RINGBUF"), "{array}");
+    let null = message(File::options().read(true).write(true).open("/dev/null")?.into(), PAGE);
+    assert!(null.contains("consumer's page"), "{null}");
+    let (socket, _) = std::os::unix::net::UnixStream::pair()?;
+    let socket = message(socket.into(), PAGE);
+    assert!(socket.contains("ENODEV"), "{socket}");
+    Ok(())
+}
+
+/// Counts in a process of its own: other tests open and close descriptors
+/// meanwhile.
+fn closing_leaves_no_descriptor() -> Outcome {
+    const ALONE: &str = "MMAP_RING_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let output = Command::new(std::env::current_exe()?)
+            .args(["--exact", "closing_a_ring_leaves_no_descriptor", "--include-ignored"])
+            .env(ALONE, "1")
+            .output()?;
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
+        return Ok(());
+    }
+    let descriptors = || -> io::Result<usize> { Ok(std::fs::read_dir("/proc/self/fd")?.count()) };
+    let mappings = || -> io::Result<usize> {
+        let maps = std::fs::read_to_string("/proc/self/maps")?;
+        Ok(maps.lines().filter(|line| line.contains("bpf-map")).count())
+    };
+    let before = (descriptors()?, mappings()?);
+    let map = create_ring(PAGE)?;
+    let mut ring = Ring::open(map, PAGE)?;
+    let stopper = ring.stopper()?;
+    ring.wait(Some(Duration::from_millis(1)))?;
+    assert_eq!(descriptors()?, before.0 + 4, "ring, epoll, both ends of the pipe");
+    assert_eq!(mappings()?, before.1 + 2);
+    drop((ring, stopper));
+    assert_eq!((descriptors()?, mappings()?), before);
+    // And none after a failure.
+    assert!(Ring::open(create_ring(PAGE)?, 2 * PAGE).is_err());
+    assert_eq!((descriptors()?, mappings()?), before);
+    Ok(())
+}
