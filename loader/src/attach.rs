@@ -13,7 +13,7 @@
 //! | `ksyscall`, `kretsyscall` | [`Ksyscall`] |
 //! | `tracepoint`, `tp` | [`Tracepoint`] |
 //! | `raw_tracepoint`, `raw_tp` | [`RawTracepoint`] |
-//! | `tp_btf`, `fentry`, `fexit`, `fmod_ret`, `lsm` | [`Tracing`] |
+//! | `tp_btf`, `fentry`, `fexit`, `fmod_ret`, `lsm`, `freplace` | [`Tracing`] |
 //! | `iter` | [`Iter`] |
 //! | `perf_event` | [`PerfEvent`] |
 //! | `xdp` | [`Xdp`] |
@@ -24,6 +24,7 @@
 //! | `sk_skb`, `sk_msg` | [`Sockmap`] |
 //! | `sk_lookup`, `flow_dissector` | [`Netns`] |
 //! | `netfilter` | [`Netfilter`] |
+//! | `struct_ops` | [`Map::attach`](crate::Map::attach) of the table that it is in |
 
 mod cgroup;
 mod iter;
@@ -42,6 +43,7 @@ mod prog_attach;
 mod raw_tracepoint;
 mod socket;
 mod sockmap;
+mod struct_ops;
 pub(crate) mod symbol;
 mod tc;
 mod tcx;
@@ -109,7 +111,23 @@ impl Program {
                 _ => Tracing::new().attach(self),
             },
             Some(Target::Usdt { library, provider, name }) => Usdt::new(library, provider, name).attach(self),
+            // It was told by hand what it replaces.
+            None if section.program_type == ProgramType::EXT => Tracing::new().attach(self),
             Some(Target::Label(_)) | None => Err(self.unattachable(by_hand(section.program_type))),
+        }
+    }
+
+    /// Why the section's name is not enough to attach it; `None` if it is.
+    pub(crate) fn waits_for_a_hand(&self) -> Option<&'static str> {
+        let section = &self.spec().section;
+        match &section.target {
+            Some(Target::Btf { .. }) if section.expected_attach_type == attach_type::LSM_CGROUP => {
+                Some("it needs a cgroup")
+            }
+            Some(Target::Label(_)) | None if section.program_type != ProgramType::EXT => {
+                Some(by_hand(section.program_type))
+            }
+            _ => None,
         }
     }
 
@@ -155,7 +173,8 @@ fn by_hand(kind: ProgramType) -> &'static str {
         | T::CGROUP_SOCKOPT
         | T::SOCK_OPS => "its name does not say where: attach the program by hand, with `Cgroup`",
         T::SYSCALL => "it hangs on nothing: run it, with `Program::test_run`",
-        T::SCHED_ACT | T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL | T::LIRC_MODE2 | T::STRUCT_OPS => {
+        T::STRUCT_OPS => "it is part of a table: give that to the kernel, with `Map::attach`",
+        T::SCHED_ACT | T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL | T::LIRC_MODE2 => {
             "this loader cannot attach programs of this kind"
         }
         _ => "its name does not say where: attach the program by hand",

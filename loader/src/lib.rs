@@ -35,6 +35,7 @@ mod object;
 pub mod probe;
 mod program;
 mod program_type;
+mod struct_ops;
 mod sys;
 
 pub use attach::{

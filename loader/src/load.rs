@@ -40,6 +40,7 @@ impl Object {
     /// its sentence and its log; [`Error::Object`] if the instructions refer to something that is not there. Nothing is
     /// left behind.
     pub fn load(mut self) -> Result<Loaded, Error> {
+        self.fit_tables()?;
         for program in self.set_aside() {
             warn!("the program `{}` stays behind: {}", program.name, program.why);
         }
@@ -66,7 +67,8 @@ impl Object {
             let linked = self.link(spec, &places, &externs)?;
             programs.push(Program::load(spec.clone(), &linked, &shared)?);
         }
-        let loaded = Loaded { maps, programs };
+        let mut loaded = Loaded { maps, programs };
+        loaded.complete_tables(&self.maps);
         loaded.fill(&self.maps)?;
         Ok(loaded)
     }
@@ -153,6 +155,18 @@ impl Loaded {
         Ok(())
     }
 
+    /// Puts programs into tables of functions.
+    fn complete_tables(&mut self, specs: &[MapSpec]) {
+        for spec in specs {
+            let (Some(fitted), Some(map)) = (&spec.fitted, self.maps.get_mut(&spec.name)) else { continue };
+            let descriptor = |start| {
+                let program = self.programs.iter().find(|program| program.spec().entry == start)?;
+                Some(program.as_fd().as_raw_fd())
+            };
+            map.set_table(fitted.value(descriptor), fitted.by_link);
+        }
+    }
+
     /// A map by its name in the object.
     ///
     /// # Errors
@@ -182,7 +196,8 @@ impl Loaded {
         self.programs.iter()
     }
 
-    /// Attaches every program where its section's name says, in the file's order.
+    /// Attaches every program where its section's name says, in the file's order, and then gives the kernel every table of
+    /// functions. A program whose section does not say where is left alone: it is attached by hand, or called by another.
     ///
     /// # Errors
     ///
@@ -190,7 +205,13 @@ impl Loaded {
     pub fn attach(&self) -> Result<Links, Error> {
         let mut links = Links::default();
         for program in self.programs() {
-            links.push(program.attach()?);
+            match program.waits_for_a_hand() {
+                Some(why) => debug!("`{}` is not attached: {why}", program.name()),
+                None => links.push(program.attach()?),
+            }
+        }
+        for map in self.maps().filter(|map| map.table().is_some()) {
+            links.push(map.attach()?);
         }
         Ok(links)
     }

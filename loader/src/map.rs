@@ -23,6 +23,14 @@ use crate::{
 pub struct Map {
     name: String,
     elements: Elements,
+    table: Option<Table>,
+}
+
+/// The contents of a map that is a table of functions, to be written when it is given to the kernel.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) value: Vec<u8>,
+    pub(crate) by_link: bool,
 }
 
 /// One value for each possible CPU, with the CPU's number.
@@ -45,10 +53,21 @@ impl Map {
             attr.btf_key_type_id = spec.btf_key_type_id;
             attr.btf_value_type_id = spec.btf_value_type_id;
         }
+        if let (Some(btf), Some(table)) = (btf, &spec.fitted) {
+            attr.btf_fd = number(btf);
+            attr.btf_vmlinux_value_type_id = table.value_type_id;
+            if table.by_link {
+                attr.map_flags |= LINK;
+            }
+            if let Some(module) = &table.module {
+                attr.map_flags |= VTYPE_BTF_OBJ_FD;
+                attr.value_type_btf_obj_fd = number(module.as_fd());
+            }
+        }
         let map = charged(|| bpf::map_create(attr, "creates a map that the object describes"))
             .or_else(|error| match error.raw_os_error() {
                 // The types only help those who look at the map from outside; a kernel that dislikes them gets none.
-                Some(libc::EINVAL | libc::ENOTSUP | ENOTSUPP) if attr.btf_fd != 0 => {
+                Some(libc::EINVAL | libc::ENOTSUP | ENOTSUPP) if attr.btf_value_type_id != 0 => {
                     let plain = MapCreate { btf_fd: 0, btf_key_type_id: 0, btf_value_type_id: 0, ..attr };
                     bpf::map_create(plain, "creates the map again without the types of its key and value")
                 }
@@ -63,7 +82,20 @@ impl Map {
     fn wrap(name: String, map: OwnedFd) -> Result<Self, Error> {
         let elements =
             Elements::new(map).map_err(|error| Error::kernel(format!("ask what the map `{name}` is"), &error))?;
-        Ok(Self { name, elements })
+        Ok(Self { name, elements, table: None })
+    }
+
+    pub(crate) fn set_table(&mut self, value: Vec<u8>, by_link: bool) {
+        self.table = Some(Table { value, by_link });
+    }
+
+    pub(crate) fn table(&self) -> Option<&Table> {
+        self.table.as_ref()
+    }
+
+    /// Sets the only element of a table.
+    pub(crate) fn write_table(&self, table: &Table) -> std::io::Result<()> {
+        self.elements.update(&0_u32.to_ne_bytes(), &table.value, 0)
     }
 
     /// The same map by another descriptor.
@@ -201,6 +233,10 @@ impl AsFd for Map {
     }
 }
 
+/// `BPF_F_LINK`: a table waits for a link.
+const LINK: u32 = 1 << 13;
+/// `BPF_F_VTYPE_BTF_OBJ_FD`: its type is a module's.
+const VTYPE_BTF_OBJ_FD: u32 = 1 << 16;
 /// The kernel-internal "not supported", which bpf(2) lets out.
 const ENOTSUPP: i32 = 524;
 

@@ -10,19 +10,24 @@ mod infos;
 pub(crate) mod link;
 mod maps;
 mod section;
+mod struct_ops;
 mod target;
 
 use std::{
     collections::{BTreeMap, HashMap},
     ffi::{CStr, CString},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+pub(crate) use function::Start;
 pub use section::Section;
+pub(crate) use struct_ops::Table;
 pub use target::Target;
 
 use self::{
-    function::{Function, Start},
+    function::Function,
     infos::Infos,
     link::{Linked, Place},
 };
@@ -32,6 +37,7 @@ use crate::{
     core_relo::{self, Applied, Relocation},
     externs::{self, Extern, Ksyms, Resolved},
     program::Targets,
+    struct_ops::{self as struct_ops_of_kernel, Fitted},
 };
 
 /// A parsed object file.
@@ -73,6 +79,9 @@ const PINS: &str = "/sys/fs/bpf";
 pub struct MapSpec {
     /// The variable's name in the source, or the section's for global data (`.rodata`).
     pub name: String,
+    /// Whether it is made; false for a table of functions whose section begins with `?`. A program that uses a map that is not
+    /// made cannot be loaded.
+    pub wanted: bool,
     /// The kind of map.
     pub map_type: MapType,
     /// Bytes of a key.
@@ -99,6 +108,9 @@ pub struct MapSpec {
     /// Contents to be written before any program runs: global data.
     pub(crate) contents: Option<Contents>,
     pub(crate) place: Place,
+    /// For a table of functions: what the object says of it, and what that is in this kernel.
+    pub(crate) struct_ops: Option<Box<Table>>,
+    pub(crate) fitted: Option<Box<Fitted>>,
 }
 
 /// Whether a map is found again by others.
@@ -130,6 +142,17 @@ pub struct ProgramSpec {
     /// What that name says. [`Section::wanted`] may be changed before loading.
     pub section: Section,
     pub(crate) entry: Start,
+    pub(crate) known: Option<KnownTarget>,
+}
+
+/// What a program hangs on, known before the kernel is searched for its section's target: the function that it replaces, the
+/// table that it is in.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownTarget {
+    /// The number of its type.
+    pub(crate) id: u32,
+    /// The program or the module's BTF in which the number counts; `None` for the kernel's own.
+    pub(crate) of: Option<Arc<OwnedFd>>,
 }
 
 /// A program that cannot be loaded.
@@ -302,6 +325,12 @@ impl Object {
         })
     }
 
+    /// Fits tables of functions to those of the running kernel.
+    pub(crate) fn fit_tables(&mut self) -> Result<(), Error> {
+        self.maps.retain(|map| map.wanted);
+        struct_ops_of_kernel::fit(&mut self.maps, &mut self.programs, self.elf.contents(".BTF"))
+    }
+
     /// The object's BTF with what only the linker knows: how large sections of data are, and where in them variables lie.
     pub(crate) fn btf(&self) -> Option<Vec<u8>> {
         btf::completed(&self.elf, &self.externs)
@@ -331,6 +360,7 @@ impl MapSpec {
     fn new(name: &str, map_type: MapType, place: Place) -> Self {
         Self {
             name: name.to_owned(),
+            wanted: true,
             map_type,
             key_size: 0,
             value_size: 0,
@@ -345,6 +375,8 @@ impl MapSpec {
             btf_value_type_id: 0,
             contents: None,
             place,
+            struct_ops: None,
+            fitted: None,
         }
     }
 }
@@ -357,7 +389,7 @@ fn programs(elf: &elf::Elf, functions: &BTreeMap<Start, Function>) -> (Vec<Progr
         let Some(section) = elf.section(entry.0).filter(|section| !section.name.starts_with(".text")) else { continue };
         let (name, section_name) = (function.name.clone(), section.name.clone());
         match Section::read(&section.name) {
-            Ok(section) => programs.push(ProgramSpec { name, section_name, section, entry }),
+            Ok(section) => programs.push(ProgramSpec { name, section_name, section, entry, known: None }),
             Err(_) if elf.is_referred_to(entry.0) => {}
             Err(why) => {
                 set_aside.push(SetAside { name, why: format!("section `{section_name}`: {why}"), section_name })

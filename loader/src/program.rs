@@ -1,5 +1,6 @@
 //! Programs: through the verifier into the kernel.
 
+mod replace;
 mod run;
 mod target;
 mod verifier;
@@ -60,8 +61,8 @@ const XDP_HAS_FRAGS: u32 = 1 << 5;
 
 impl Program {
     pub(crate) fn load(mut spec: ProgramSpec, linked: &Linked, shared: &Shared<'_>) -> Result<Self, Error> {
-        let target = shared.targets.of(&spec)?;
         one_by_one_where_need_be(&mut spec);
+        let target = shared.targets.of(&spec)?;
         let program = bpf::Program {
             program_type: spec.section.program_type,
             expected_attach_type: spec.section.expected_attach_type,

@@ -63,6 +63,16 @@ impl Link {
         Self { what, held, needs: None }
     }
 
+    /// A link of the kernel's on a map.
+    pub(super) fn on_map(what: &str, link: OwnedFd) -> Self {
+        Self::of(format!("the link of {what}"), Held::Link { link, _event: None })
+    }
+
+    /// A map attached by a call.
+    pub(super) fn map_by_call(what: &str, detach: impl Detach + 'static) -> Self {
+        Self::of(format!("the link of {what}"), Held::Call { _detach: Box::new(detach) })
+    }
+
     /// The same link, with something that the program needs for as long as it is attached.
     pub(super) fn holding(self, needs: impl Detach + 'static) -> Self {
         Self { needs: Some(Box::new(needs)), ..self }

@@ -1,9 +1,9 @@
-//! Programs that were loaded for their place: `tp_btf`, `fentry`, `fexit`, `fmod_ret`, `lsm`.
+//! Programs that were loaded for their place: `tp_btf`, `fentry`, `fexit`, `fmod_ret`, `lsm`, `freplace`.
 //!
 //! The verifier had to know the function they hang on, since it checks what they do with its typed arguments; so the place
 //! was named when they were loaded (`attach_btf_id`), and attaching names nothing any more. Where a function is concerned
 //! the kernel patches a call to a *trampoline* into its first bytes, which runs the programs and, if need be, the function
-//! itself (`kernel/bpf/trampoline.c`). `BPF_RAW_TRACEPOINT_OPEN` without a name does it; only a cookie needs
+//! itself (`kernel/bpf/trampoline.c`); in a BPF program, a jump to the one that replaces it. `BPF_RAW_TRACEPOINT_OPEN` without a name does it; only a cookie needs
 //! `BPF_LINK_CREATE`.
 
 use std::os::fd::AsFd;
@@ -42,10 +42,13 @@ impl Tracing {
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let section = &program.spec().section;
         let what = match &section.target {
+            Some(Target::Btf { name }) if section.program_type == ProgramType::EXT => {
+                format!("another program's `{name}`")
+            }
             Some(Target::Btf { name }) => format!("the kernel's `{name}`"),
             _ => "what it was loaded for".to_owned(),
         };
-        program.must_be(&[ProgramType::TRACING, ProgramType::LSM], &what)?;
+        program.must_be(&[ProgramType::TRACING, ProgramType::LSM, ProgramType::EXT], &what)?;
         let why = "ties the program to what it was loaded for; closing the link unties it";
         let link = match self.cookie {
             0 => link::raw_tracepoint_open(program.as_fd(), None, 0, why),

@@ -121,6 +121,11 @@ impl<'b> Type<'b> {
         String::from_utf8_lossy(self.name_bytes())
     }
 
+    /// Where its name is among the strings.
+    pub(crate) fn name_at(self) -> u32 {
+        self.name
+    }
+
     /// Its name, as it is written.
     #[must_use]
     pub fn name_bytes(self) -> &'b [u8] {

@@ -34,6 +34,7 @@ pub(super) fn completed(elf: &Elf, externs: &[Extern]) -> Option<Vec<u8>> {
     let btf = Btf::parse(original).ok().filter(|btf| btf.end() > 1)?;
     let mut draft = Draft::of(original, &btf)?;
     for section in btf.types().filter(|ty| ty.kind() == Kind::Datasec) {
+        draft.named(section);
         match section.name_bytes() {
             name if name == externs::KSYMS.as_bytes() => draft.ksyms(section),
             name if name == externs::KCONFIG.as_bytes() => {
@@ -103,6 +104,13 @@ impl<'b> Draft<'b> {
         self.strings.extend_from_slice(text.as_bytes());
         self.strings.push(0);
         at
+    }
+
+    /// Kernels before 6.9 take no `?` in a section's name, which by now has said what it had to say.
+    fn named(&mut self, section: Type<'_>) {
+        if let Some(sign) = self.strings.get_mut(section.name_at() as usize).filter(|sign| **sign == b'?') {
+            *sign = b'_';
+        }
     }
 
     fn sized(&mut self, section: Type<'_>, size: u32) {

@@ -209,6 +209,7 @@ impl File<'_> {
                 || is_text
                 || read.is_data()
                 || has_prefix(name, ".maps")
+                || is_struct_ops(name)
                 || has_prefix(name, "maps");
             if wanted && section.sh_type(self.endian) != elf::SHT_NOBITS {
                 read.bytes = section.data(self.endian, self.data).ok().map(<[u8]>::to_vec);
@@ -276,7 +277,7 @@ impl File<'_> {
             let target = sections
                 .get(changed)
                 .ok_or_else(|| broken(format!("there are relocations for section {changed}, which does not exist")))?;
-            if !target.executable && target.name != ".maps" {
+            if !target.executable && target.name != ".maps" && !is_struct_ops(&target.name) {
                 // BTF and debug information have relocations too; nobody needs them.
                 continue;
             }
@@ -301,6 +302,11 @@ impl File<'_> {
         }
         Ok(relocations)
     }
+}
+
+/// Tables of functions.
+fn is_struct_ops(name: &str) -> bool {
+    matches!(name.strip_prefix('?').unwrap_or(name), ".struct_ops" | ".struct_ops.link")
 }
 
 /// `name` is `kind`, or `kind` with something behind a dot or slash.

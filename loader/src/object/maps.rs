@@ -13,7 +13,7 @@
 
 use std::collections::HashMap;
 
-use super::{Contents, MapSpec, Pinning, elf::Elf, link::Place};
+use super::{Contents, MapSpec, Pinning, elf::Elf, link::Place, struct_ops};
 use crate::{
     Error, MapFlags, MapType,
     btf::{Btf, Kind, Type},
@@ -27,6 +27,7 @@ pub(super) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Resu
     maps.extend(old(elf)?);
     if let Some(btf) = btf {
         maps.extend(described_by_types(elf, btf)?);
+        maps.extend(struct_ops::read(elf, btf)?);
     }
     Ok(maps)
 }

@@ -103,7 +103,10 @@ impl Targets {
     }
 
     /// What this program hangs on; nothing for most kinds.
-    pub(crate) fn of(&self, program: &ProgramSpec) -> Result<BtfTarget<'_>, Error> {
+    pub(crate) fn of<'t>(&'t self, program: &'t ProgramSpec) -> Result<BtfTarget<'t>, Error> {
+        if let Some(known) = &program.known {
+            return Ok(BtfTarget { id: known.id, of: known.of.as_ref().map(|fd| fd.as_fd()) });
+        }
         let section = &program.section;
         let Some(mine) = Wanted::by(program) else {
             return match section.program_type {
@@ -116,7 +119,7 @@ impl Targets {
                 }),
                 ProgramType::EXT => Err(Error::Unfit {
                     attempt: format!("load the program `{}` ({})", program.name, section.program_type),
-                    why: "it replaces a function of another program, and this loader has no way to say of which one"
+                    why: "it replaces a function of another program: say of which one, with `ProgramSpec::replace`"
                         .to_owned(),
                 }),
                 _ => Ok(BtfTarget::default()),

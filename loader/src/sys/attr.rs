@@ -101,6 +101,8 @@ attr! {
         btf_value_type_id: u32,
         btf_vmlinux_value_type_id: u32,
         map_extra: u64,
+        value_type_btf_obj_fd: u32,
+        map_token_fd: u32,
     }
 
     /// `BPF_MAP_LOOKUP_ELEM`, `BPF_MAP_UPDATE_ELEM`, `BPF_MAP_DELETE_ELEM`, `BPF_MAP_GET_NEXT_KEY` and `BPF_MAP_FREEZE`
@@ -287,6 +289,12 @@ attr! {
         pathname: Pointer,
         bpf_fd: u32,
         file_flags: u32,
+    }
+
+    /// `struct bpf_prog_info`, as far as the number of its BTF
+    struct ProgInfo {
+        before: [u32; 32],
+        btf_id: u32,
     }
 
     /// `struct bpf_btf_info`

@@ -6,11 +6,11 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use super::{
-    attr::{BtfInfo, GetId, ObjGetInfo, Pointer},
+    attr::{BtfInfo, GetId, ObjGetInfo, Pointer, ProgInfo},
     bpf::{Command, bpf, bpf_fd, number},
 };
 
@@ -31,6 +31,43 @@ pub(crate) fn of_module(name: &str) -> io::Result<OwnedFd> {
             return Ok(btf);
         }
     }
+}
+
+/// The BTF of a program in the kernel; `None` if it was loaded without.
+pub(crate) fn of_program(program: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
+    let mut info = [ProgInfo::default()];
+    let mut attr = ObjGetInfo {
+        bpf_fd: number(program),
+        info_len: size_of::<ProgInfo>() as u32,
+        info: Pointer::to_mut(&mut info),
+    };
+    // SAFETY: the kernel writes at most `info_len` bytes into `info`, which is borrowed mutably for the call; the addresses
+    // and counts in it are 0, which asks for nothing more.
+    unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "asks for the number of a program's types") }?;
+    let [info] = info;
+    if info.btf_id == 0 {
+        return Ok(None);
+    }
+    let btf = fd_by_id(info.btf_id)?;
+    let size = about(&btf, &mut [], "asks how large these types are")?;
+    let mut bytes = vec![0; size as usize];
+    about(&btf, &mut bytes, "reads them")?;
+    Ok(Some(bytes))
+}
+
+/// Fills `bytes` with the types themselves, and gives their size.
+fn about(btf: &OwnedFd, bytes: &mut [u8], why: &str) -> io::Result<u32> {
+    let mut info = [BtfInfo { btf_size: bytes.len() as u32, btf: Pointer::to_mut(bytes), ..BtfInfo::default() }];
+    let mut attr = ObjGetInfo {
+        bpf_fd: number(btf.as_fd()),
+        info_len: size_of::<BtfInfo>() as u32,
+        info: Pointer::to_mut(&mut info),
+    };
+    // SAFETY: the kernel writes at most `info_len` bytes into `info`, and `btf_size` bytes where that points; both are
+    // borrowed mutably for the call.
+    unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, why) }?;
+    let [info] = info;
+    Ok(info.btf_size)
 }
 
 fn is_named(btf: &OwnedFd, name: &str, buffer: &mut [u8; 64]) -> io::Result<bool> {

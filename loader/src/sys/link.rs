@@ -29,6 +29,7 @@ pub(crate) mod attach_type {
     pub(crate) const PERF_EVENT: u32 = 41;
     pub(crate) const TRACE_KPROBE_MULTI: u32 = 42;
     pub(crate) const LSM_CGROUP: u32 = 43;
+    pub(crate) const STRUCT_OPS: u32 = 44;
     pub(crate) const NETFILTER: u32 = 45;
     pub(crate) const TCX_INGRESS: u32 = 46;
     pub(crate) const TCX_EGRESS: u32 = 47;

@@ -1,4 +1,5 @@
 //! What a kernel may lack, found without the code under test: by its files, its configuration's traces, its version.
+#![expect(unsafe_code, reason = "asks the kernel itself")]
 
 use std::{fs, path::Path};
 
@@ -123,6 +124,41 @@ pub(crate) fn verdicts_alone() -> Option<String> {
 pub(crate) fn btf() -> Option<String> {
     let there = Path::new("/sys/kernel/btf/vmlinux").exists();
     (!there).then(|| "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".to_owned())
+}
+
+/// Tables of functions. A kernel may be built without those of TCP.
+pub(crate) fn struct_ops() -> Option<String> {
+    let tables = "this kernel takes no congestion control from programs (CONFIG_BPF_JIT, CONFIG_DEBUG_INFO_BTF)";
+    btf()
+        .or_else(|| at_least(5, 6, "tables of functions"))
+        .or_else(|| (!has_symbol("bpf_tcp_ca_reg")).then(|| tables.to_owned()))
+}
+
+pub(crate) fn struct_ops_links() -> Option<String> {
+    struct_ops().or_else(|| at_least(6, 4, "links on tables of functions"))
+}
+
+pub(crate) fn freplace() -> Option<String> {
+    /// `BPF_PROG_TYPE_EXT`
+    const EXT: u32 = 28;
+    at_least(5, 7, "replacing functions of programs, with a link").or_else(|| forbidden(EXT))
+}
+
+/// Kinds of program that this kernel's guards let nobody load, root included.
+fn forbidden(program_type: u32) -> Option<String> {
+    /// `BPF_PROG_LOAD`
+    const LOAD: libc::c_long = 5;
+    // r0 = 0; exit
+    let program = [0xb7_u64.to_le(), 0x95_u64.to_le()];
+    let license = c"GPL";
+    // prog_type, insn_cnt, insns, license: the rest is 0.
+    let attr = [u64::from(program_type) | 2 << 32, program.as_ptr() as u64, license.as_ptr() as u64];
+    // SAFETY: the command reads two instructions and a C string, all alive, and `attr`, with its own length.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, LOAD, attr.as_ptr(), size_of_val(&attr)) };
+    let error = std::io::Error::last_os_error();
+    // The kernel would refuse so little in other words.
+    (answer < 0 && error.raw_os_error() == Some(libc::EPERM))
+        .then(|| format!("programs of the kind {program_type} may not be loaded here, by anybody: {error}"))
 }
 
 /// Cgroups of version 2, which the guest may have to mount.

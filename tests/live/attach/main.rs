@@ -11,9 +11,11 @@ mod lacks;
 mod mounts;
 mod network;
 mod pins;
+mod replacing;
 mod runs;
 mod sample;
 mod sockets;
+mod tables;
 mod usdt;
 mod user;
 
@@ -51,6 +53,8 @@ fn main() {
         cgroups::TESTS,
         sockets::TESTS,
         pins::TESTS,
+        replacing::TESTS,
+        tables::TESTS,
         runs::TESTS,
     ];
     let mut tests = tests.into_iter().flatten();

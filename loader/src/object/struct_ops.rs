@@ -1,0 +1,77 @@
+//! What an object says about `struct_ops`: tables of functions for the kernel to call.
+//!
+//! A variable in the section `.struct_ops` or `.struct_ops.link` is such a table. Its type is a structure that the kernel
+//! knows, too (`struct tcp_congestion_ops`); its bytes are initial values; and where it starts with a function's address there
+//! is a relocation, which leads to a program of the section `struct_ops/…`.
+
+use super::{MapSpec, elf::Elf, function::Start, link::Place};
+use crate::{
+    Error, MapType,
+    btf::{Btf, Kind, Type},
+};
+
+/// A table as the object has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    /// Whether a link ties it to the kernel (`.struct_ops.link`), or the map itself.
+    pub(crate) by_link: bool,
+    /// Its structure, in the object's BTF.
+    pub(crate) type_id: u32,
+    /// Initial values, in the object's layout of the structure.
+    pub(crate) bytes: Vec<u8>,
+    /// Where it holds the address of a program: bytes from its start, and where the program starts.
+    pub(crate) programs: Vec<(u32, Start)>,
+}
+
+/// The tables of the object, as maps.
+pub(super) fn read(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
+    let mut maps = Vec::new();
+    for (index, section) in elf.sections().iter().enumerate() {
+        let name = section.name.strip_prefix('?').unwrap_or(&section.name);
+        if !matches!(name, ".struct_ops" | ".struct_ops.link") {
+            continue;
+        }
+        let Some(description) = btf.find(Kind::Datasec, &section.name) else {
+            return Err(broken(format!("its section `{}` has no types that describe it", section.name)));
+        };
+        let variables: Vec<_> = description.section_vars().map(|variable| btf.ty(variable.type_id)).collect();
+        for (number, symbol) in elf.symbols_in(index) {
+            let table = || -> Option<Table> {
+                let variable = variables.iter().find(|variable| variable.name_bytes() == symbol.name.as_bytes())?;
+                let structure = btf.resolve(variable.referred()).filter(|ty| ty.kind() == Kind::Struct)?;
+                let size = u64::from(structure.size());
+                let bytes = section.bytes_at(symbol.address, size)?.to_vec();
+                let inside = symbol.address..symbol.address + size;
+                let addresses = elf.references(index).filter(|(offset, _)| inside.contains(offset));
+                let programs = addresses.map(|(offset, target)| {
+                    // A section's symbol stands for its start, and the word itself says how far behind that.
+                    let within = section.bytes_at(offset, 8).and_then(<[u8]>::first_chunk).copied();
+                    let within = if target.is_section { within.map_or(0, u64::from_ne_bytes) } else { target.address };
+                    Some(((offset - symbol.address) as u32, (target.section?, within)))
+                });
+                Some(Table {
+                    by_link: name == ".struct_ops.link",
+                    type_id: structure.id(),
+                    programs: programs.collect::<Option<_>>()?,
+                    bytes,
+                })
+            };
+            let table = table().ok_or_else(|| broken(format!("its table of functions `{}` is broken", symbol.name)))?;
+            let mut map = MapSpec::new(&symbol.name, MapType::STRUCT_OPS, Place::Symbol(number));
+            map.wanted = !section.name.starts_with('?');
+            map.struct_ops = Some(Box::new(table));
+            (map.key_size, map.value_size, map.max_entries) = (4, size_of_table(btf, &map), 1);
+            maps.push(map);
+        }
+    }
+    Ok(maps)
+}
+
+/// In the object; the kernel's has more around it.
+fn size_of_table(btf: &Btf<'_>, map: &MapSpec) -> u32 {
+    map.struct_ops.as_ref().map_or(0, |table| Type::size(btf.ty(table.type_id)))
+}
+
+fn broken(why: String) -> Error {
+    Error::Object { why }
+}

@@ -1,0 +1,223 @@
+//! `struct_ops`: programs in the place of the kernel's own functions.
+//!
+//! Some parts of the kernel are called through a table of functions, such as TCP's congestion control. A map of the kind
+//! `STRUCT_OPS` is such a table made of programs. The kernel wraps the table into a structure of its own, by whose name the
+//! kinds of table that it takes are known:
+//!
+//! ```text
+//!     struct bpf_struct_ops_tcp_congestion_ops
+//!         common   who uses it, in which state
+//!         data     struct tcp_congestion_ops      the table; where it has functions, programs' descriptors
+//! ```
+//!
+//! The object has its own idea of the table's structure, often with few of the members and in another order. So before
+//! loading each member is looked for by name in the kernel's, and moved to its place there. A program is loaded for the
+//! structure and the number of the member that it will be (`attach_btf_id`, `expected_attach_type`), since the verifier
+//! checks it against that member's prototype. (`kernel/bpf/bpf_struct_ops.c`, Linux 5.6; links 6.4; modules 6.9.)
+
+use std::{io, os::fd::OwnedFd, sync::Arc};
+
+use log::warn;
+
+use crate::{
+    Error, MapSpec, ProgramSpec, ProgramType,
+    btf::{Btf, Kind, Member, Type, kernel},
+    object::{KnownTarget, Start, Table},
+    sys::btf,
+};
+
+/// A table in the kernel's layout.
+#[derive(Debug, Clone)]
+pub(crate) struct Fitted {
+    /// The wrapping structure's number in the kernel's BTF.
+    pub(crate) value_type_id: u32,
+    /// The BTF of the module that the number counts in; `None` for the kernel's own.
+    pub(crate) module: Option<Arc<OwnedFd>>,
+    /// The map's value, without programs.
+    value: Vec<u8>,
+    /// Where in it a program's descriptor goes.
+    programs: Vec<(usize, Start)>,
+    pub(crate) by_link: bool,
+}
+
+impl Fitted {
+    /// The map's value with the descriptors in it, as wide as the kernel's pointers.
+    pub(crate) fn value(&self, descriptor: impl Fn(Start) -> Option<i32>) -> Vec<u8> {
+        let mut value = self.value.clone();
+        for &(offset, start) in &self.programs {
+            let word = value.get_mut(offset..offset + 8);
+            // A program that was not wanted is a function that the table does not have.
+            if let (Some(word), Some(fd)) = (word, descriptor(start)) {
+                word.copy_from_slice(&i64::from(fd).to_ne_bytes());
+            }
+        }
+        value
+    }
+}
+
+/// Fits the object's tables to the running kernel, and tells their programs which members they are. The kernel's BTF is not
+/// touched if there is no table.
+pub(crate) fn fit(maps: &mut [MapSpec], programs: &mut [ProgramSpec], own: &[u8]) -> Result<(), Error> {
+    leave_out(maps, programs);
+    let mut tables = maps.iter_mut().filter(|map| map.struct_ops.is_some()).peekable();
+    let Some(first) = tables.peek() else { return Ok(()) };
+    let unfit = |name: &str, why: String| Error::Unfit { attempt: format!("make the map `{name}` (STRUCT_OPS)"), why };
+    let bytes = kernel::Bytes::vmlinux().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => unfit(&first.name, "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".to_owned()),
+        _ => Error::kernel(format!("find the type of the map `{}` in the kernel's BTF", first.name), &error),
+    })?;
+    let vmlinux = Btf::parse(&bytes).map_err(|error| unfit(&first.name, error.to_string()))?;
+    let own = Btf::parse(own).map_err(|error| unfit(&first.name, error.to_string()))?;
+    for map in tables {
+        let Some(table) = &map.struct_ops else { continue };
+        let name = own.ty(table.type_id).name().into_owned();
+        let name = name.split("___").next().unwrap_or_default();
+        let fitted = match wrapper(&vmlinux, name) {
+            Some(wrapper) => fit_one(table, &own, wrapper, programs, None),
+            None => in_modules(table, &own, &vmlinux, name, programs).ok_or_else(|| {
+                unfit(&map.name, format!("this kernel takes no tables of the kind `struct {name}` from programs"))
+            })?,
+        };
+        let fitted = fitted.map_err(|why| unfit(&map.name, why))?;
+        map.value_size = fitted.value.len() as u32;
+        map.fitted = Some(Box::new(fitted));
+    }
+    Ok(())
+}
+
+/// A program that is in no table cannot be loaded: the verifier would not know what it is.
+fn leave_out(maps: &[MapSpec], programs: &mut [ProgramSpec]) {
+    let in_tables = |start| {
+        let tables = maps.iter().filter_map(|map| map.struct_ops.as_ref());
+        tables.flat_map(|table| &table.programs).any(|(_, known)| *known == start)
+    };
+    for program in programs.iter_mut().filter(|program| program.section.program_type == ProgramType::STRUCT_OPS) {
+        if program.section.wanted && !in_tables(program.entry) {
+            warn!("the program `{}` stays behind: it is in no table of functions that is wanted", program.name);
+            program.section.wanted = false;
+        }
+    }
+}
+
+/// The kernel's structure around a table of this name, and the member of it that is the table.
+fn wrapper<'b>(btf: &'b Btf<'b>, name: &str) -> Option<Wrapper<'b>> {
+    let around = btf.find(Kind::Struct, &format!("bpf_struct_ops_{name}"))?;
+    let data = around.members().find(|member| member.name == b"data")?;
+    let table = btf.resolve(data.type_id).filter(|ty| ty.kind() == Kind::Struct)?;
+    Some(Wrapper { btf, around, table, offset: data.bit_offset as usize / 8 })
+}
+
+struct Wrapper<'b> {
+    btf: &'b Btf<'b>,
+    around: Type<'b>,
+    table: Type<'b>,
+    /// Bytes from the wrapping structure's start to the table.
+    offset: usize,
+}
+
+/// The same in the modules' types; `None` if none has such a table.
+fn in_modules(
+    table: &Table,
+    own: &Btf<'_>,
+    vmlinux: &Btf<'_>,
+    name: &str,
+    programs: &mut [ProgramSpec],
+) -> Option<Result<Fitted, String>> {
+    kernel::modules().into_iter().find_map(|module| {
+        let bytes = kernel::Bytes::module(&module).ok()?;
+        let types = Btf::parse_split(&bytes, vmlinux).ok()?;
+        let wrapper = wrapper(&types, name)?;
+        let fd = match btf::of_module(&module) {
+            Ok(fd) => Arc::new(fd),
+            Err(error) => return Some(Err(format!("the types of the module {module} cannot be opened: {error}"))),
+        };
+        Some(fit_one(table, own, wrapper, programs, Some(fd)))
+    })
+}
+
+fn fit_one(
+    table: &Table,
+    own: &Btf<'_>,
+    kernel: Wrapper<'_>,
+    programs: &mut [ProgramSpec],
+    module: Option<Arc<OwnedFd>>,
+) -> Result<Fitted, String> {
+    let mut fitted = Fitted {
+        value_type_id: kernel.around.id(),
+        module,
+        value: vec![0; kernel.around.size() as usize],
+        programs: Vec::new(),
+        by_link: table.by_link,
+    };
+    for member in own.ty(table.type_id).members() {
+        let name = String::from_utf8_lossy(member.name).into_owned();
+        let from = member.bit_offset as usize / 8;
+        let size = own.size_of(member.type_id).ok_or_else(|| format!("its member `{name}` has no size"))? as usize;
+        let value = table.bytes.get(from..from + size).ok_or_else(|| format!("its member `{name}` lies outside"))?;
+        let program = table.programs.iter().find(|(offset, _)| *offset as usize == from).map(|(_, start)| *start);
+        let same = |(_, there): &(usize, Member<'_>)| there.name == member.name;
+        let Some((number, there)) = kernel.table.members().enumerate().find(same) else {
+            // Newer than this kernel: if it asks for nothing, nothing is missing.
+            if program.is_none() && value.iter().all(|&byte| byte == 0) {
+                continue;
+            }
+            return Err(format!("this kernel's `struct {}` has no member `{name}`", kernel.table.name()));
+        };
+        if member.bits != 0 || there.bits != 0 {
+            return Err(format!("its member `{name}` is a bit field"));
+        }
+        let to = kernel.offset + there.bit_offset as usize / 8;
+        if let Some(start) = program {
+            if !is_function(kernel.btf, there.type_id) {
+                return Err(format!("its member `{name}` holds a program, and is no function in this kernel"));
+            }
+            tell(programs, start, kernel.table.id(), number as u32, &fitted, &name)?;
+            fitted.programs.push((to, start));
+            continue;
+        }
+        if value.iter().all(|&byte| byte == 0) {
+            continue;
+        }
+        if kernel.btf.size_of(there.type_id) != Some(size as u32) {
+            return Err(format!("its member `{name}` has {size} bytes, and another size in this kernel"));
+        }
+        if own.resolve(member.type_id).is_none_or(|ty| ty.kind() == Kind::Ptr) {
+            return Err(format!("its member `{name}` is a pointer to something that is no program"));
+        }
+        let place = fitted.value.get_mut(to..to + size).ok_or_else(|| format!("its member `{name}` lies outside"))?;
+        place.copy_from_slice(value);
+    }
+    Ok(fitted)
+}
+
+/// A pointer to a function.
+fn is_function(btf: &Btf<'_>, id: u32) -> bool {
+    let pointer = btf.resolve(id).filter(|ty| ty.kind() == Kind::Ptr);
+    pointer.and_then(|ty| btf.resolve(ty.referred())).is_some_and(|ty| ty.kind() == Kind::FuncProto)
+}
+
+/// Tells a program which member of which structure it is.
+fn tell(
+    programs: &mut [ProgramSpec],
+    start: Start,
+    structure: u32,
+    member: u32,
+    fitted: &Fitted,
+    name: &str,
+) -> Result<(), String> {
+    let program = programs.iter_mut().find(|program| program.entry == start);
+    let program = program
+        .filter(|program| program.section.program_type == ProgramType::STRUCT_OPS)
+        .ok_or_else(|| format!("its member `{name}` is no program of a section `struct_ops`"))?;
+    let known = KnownTarget { id: structure, of: fitted.module.clone() };
+    let told = program.known.as_ref().map(|known| (known.id, program.section.expected_attach_type));
+    if told.is_some_and(|told| told != (structure, member)) {
+        return Err(format!(
+            "its member `{name}` is the program `{}`, which is another member elsewhere",
+            program.name
+        ));
+    }
+    program.section.expected_attach_type = member;
+    program.known = Some(known);
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Tables of functions: TCP's congestion control by programs.
+#![expect(unsafe_code, reason = "sets a socket's congestion control")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    os::fd::AsRawFd,
+};
+
+use cutaway::{Loaded, Object};
+
+use crate::{Test, lacks, network, test};
+
+pub(crate) const TESTS: &[Test] = &[
+    test("a_table_of_functions_is_in_use_until_dropped", lacks::struct_ops, plain),
+    test("a_table_of_functions_hangs_on_a_link", lacks::struct_ops_links, linked),
+    test("a_table_that_this_kernel_cannot_fit_is_told", lacks::struct_ops, unfit),
+    test("what_is_no_table_is_told", lacks::struct_ops, no_table),
+];
+
+/// The object with a name of this process's own for the table.
+fn object(bytes: &[u8]) -> Object {
+    Object::parse(&renamed(bytes)).unwrap()
+}
+
+fn renamed(bytes: &[u8]) -> Vec<u8> {
+    const NAME: &[u8] = b"cutaway_table";
+    let place = bytes.windows(NAME.len() + 1).position(|window| window == b"cutaway_table\0").unwrap();
+    let mut bytes = bytes.to_vec();
+    bytes[place..place + NAME.len()].copy_from_slice(format!("{:<13.13}", name()).replace(' ', "_").as_bytes());
+    bytes
+}
+
+fn name() -> String {
+    format!("cut_{:_<9}", std::process::id())
+}
+
+const PLAIN: &[u8] = include_bytes!("../../corpus/kinds/struct_ops.o");
+const LINKED: &[u8] = include_bytes!("../../corpus/kinds/struct_ops_link.o");
+
+fn available() -> bool {
+    let names = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control").unwrap();
+    names.split_whitespace().any(|known| known == name())
+}
+
+/// Sends something by TCP under that control.
+fn send() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let name = name();
+    // SAFETY: reads the name, with its own length.
+    let answer = unsafe {
+        libc::setsockopt(
+            client.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_CONGESTION,
+            name.as_ptr().cast(),
+            name.len() as libc::socklen_t,
+        )
+    };
+    assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
+    client.write_all(&[7; 1000]).unwrap();
+    let mut received = [0; 1000];
+    listener.accept().unwrap().0.read_exact(&mut received).unwrap();
+    assert_eq!(received, [7; 1000]);
+}
+
+/// How often `init` ran.
+fn calls(loaded: &Loaded) -> u64 {
+    let value = loaded.map(".bss").unwrap().lookup(&0_u32.to_ne_bytes()).unwrap().unwrap();
+    u64::from_ne_bytes(value.try_into().unwrap())
+}
+
+fn plain() {
+    network::leave();
+    let loaded = object(PLAIN).load().unwrap();
+    assert!(loaded.program("unused").is_err(), "it is in no table");
+    assert!(loaded.map("unwanted").is_err());
+    assert!(!available());
+    let links = loaded.attach().unwrap();
+    assert_eq!(links.iter().count(), 1, "of the table, not of its programs");
+    assert!(available());
+    send();
+    assert_eq!(calls(&loaded), 1);
+    let line = loaded.map("table").unwrap().attach().unwrap_err().to_string();
+    assert!(line.contains("give the table `table` to the kernel: EBUSY"), "{line}");
+    let line = links.iter().next().unwrap().pin("/sys/fs/bpf/never").unwrap_err().to_string();
+    assert!(line.contains("the kernel has no link for it"), "{line}");
+    drop(links);
+    assert!(!available());
+}
+
+fn linked() {
+    network::leave();
+    let loaded = object(LINKED).load().unwrap();
+    for round in 1..=2 {
+        let link = loaded.map("table").unwrap().attach().unwrap();
+        assert!(link.as_link_fd().is_some());
+        assert!(available());
+        send();
+        assert_eq!(calls(&loaded), round);
+        drop(link);
+        assert!(!available());
+    }
+    let line = loaded.program("init").unwrap().attach().unwrap_err().to_string();
+    assert!(line.contains("it is part of a table"), "{line}");
+}
+
+fn unfit() {
+    let mut object = object(PLAIN);
+    object.map_mut("unwanted").unwrap().wanted = true;
+    let line = object.load().unwrap_err().to_string();
+    for part in ["make the map `unwanted` (STRUCT_OPS)", "`struct tcp_congestion_ops` has no member `never_was`"] {
+        assert!(line.contains(part), "{line}");
+    }
+    let mut bytes = PLAIN.to_vec();
+    const NAME: &[u8] = b"tcp_congestion_ops";
+    for place in 0..bytes.len() - NAME.len() {
+        if bytes[place..].starts_with(NAME) {
+            bytes[place] = b'x';
+        }
+    }
+    let line = Object::parse(&bytes).unwrap().load().unwrap_err().to_string();
+    assert!(line.contains("no tables of the kind `struct xcp_congestion_ops`"), "{line}");
+}
+
+fn no_table() {
+    let loaded = object(PLAIN).load().unwrap();
+    let line = loaded.map(".bss").unwrap().attach().unwrap_err().to_string();
+    assert!(line.contains("it is of the kind ARRAY, and no table"), "{line}");
+}
