@@ -197,7 +197,7 @@ impl Loaded {
     }
 
     /// Attaches every program where its section's name says, in the file's order, and then gives the kernel every table of
-    /// functions. A program whose section does not say where is left alone: it is attached by hand, or called by another.
+    /// functions. A program whose section does not say where is left alone, unless there is no other: it is attached by hand.
     ///
     /// # Errors
     ///
@@ -212,6 +212,10 @@ impl Loaded {
         }
         for map in self.maps().filter(|map| map.table().is_some()) {
             links.push(map.attach()?);
+        }
+        match self.programs.first() {
+            Some(program) if links.is_empty() => links.push(program.attach()?),
+            _ => {}
         }
         Ok(links)
     }

@@ -21,6 +21,10 @@ impl Links {
         self.0.iter()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The same as a slice.
     pub(super) fn as_slice(&self) -> &[Link] {
         &self.0
