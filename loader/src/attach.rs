@@ -24,6 +24,7 @@
 //! | `sk_skb`, `sk_msg` | [`Sockmap`] |
 //! | `sk_lookup`, `flow_dissector` | [`Netns`] |
 //! | `netfilter` | [`Netfilter`] |
+//! | `lirc_mode2` | [`Lirc`] |
 //! | `struct_ops` | [`Map::attach`](crate::Map::attach) of the table that it is in |
 
 mod cgroup;
@@ -33,6 +34,7 @@ mod kprobe_multi;
 pub(crate) mod library;
 mod link;
 mod links;
+mod lirc;
 mod netfilter;
 mod netns;
 mod pattern;
@@ -59,7 +61,9 @@ pub use iter::Iter;
 pub use kprobe::{Kprobe, Ksyscall};
 pub use kprobe_multi::KprobeMulti;
 pub use link::Link;
+pub(crate) use link::pin;
 pub use links::Links;
+pub use lirc::Lirc;
 pub use netfilter::{Netfilter, NetfilterHook};
 pub use netns::Netns;
 pub use perf_event::PerfEvent;
@@ -174,9 +178,13 @@ fn by_hand(kind: ProgramType) -> &'static str {
         | T::SOCK_OPS => "its name does not say where: attach the program by hand, with `Cgroup`",
         T::SYSCALL => "it hangs on nothing: run it, with `Program::test_run`",
         T::STRUCT_OPS => "it is part of a table: give that to the kernel, with `Map::attach`",
-        T::SCHED_ACT | T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL | T::LIRC_MODE2 => {
-            "this loader cannot attach programs of this kind"
+        T::SCHED_ACT => {
+            "it belongs to a filter of tc: pin it, with `Program::pin`, for `tc … action bpf object-pinned`"
         }
+        T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL => {
+            "it belongs to a route: pin it, with `Program::pin`, for `ip route … encap bpf … pinned`"
+        }
+        T::LIRC_MODE2 => "its name does not say where: attach the program by hand, with `Lirc`",
         _ => "its name does not say where: attach the program by hand",
     }
 }

@@ -39,7 +39,7 @@ mod struct_ops;
 mod sys;
 
 pub use attach::{
-    Cgroup, Iter, Kprobe, KprobeMulti, Ksyscall, Link, Links, Netfilter, NetfilterHook, Netns, PerfEvent,
+    Cgroup, Iter, Kprobe, KprobeMulti, Ksyscall, Link, Links, Lirc, Netfilter, NetfilterHook, Netns, PerfEvent,
     RawTracepoint, SocketFilter, Sockmap, Tc, Tcx, Tracepoint, Tracing, Uprobe, UprobeMulti, Usdt, UsdtPlace, Xdp,
     XdpMode, interface_index,
 };

@@ -12,6 +12,7 @@ use std::{
     ffi::CStr,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
     sync::Arc,
 };
 
@@ -19,7 +20,7 @@ use log::debug;
 
 use crate::{
     Error,
-    attach::Specs,
+    attach::{Specs, pin},
     core_relo::{Applied, unresolved},
     externs::Resolved,
     object::{ProgramSpec, link::Linked},
@@ -89,6 +90,18 @@ impl Program {
     /// Where it finds the arguments of a USDT probe, if its object has the maps for it.
     pub(crate) fn usdt(&self) -> Option<&Arc<Specs>> {
         self.usdt.as_ref()
+    }
+
+    /// Gives the program a name in a BPF file system, such as `/sys/fs/bpf/NAME`, where other programs (`tc`, `ip route`) find
+    /// it. It stays in the kernel as long as the file does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] if the kernel refuses: EEXIST if the name is taken, EINVAL or EPERM if the path is in no BPF file
+    /// system.
+    pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let attempt = format!("pin the program `{}` at {}", self.name(), path.as_ref().display());
+        pin(self.program.as_fd(), path.as_ref(), attempt, "gives the program a name that keeps it alive without us")
     }
 
     /// How the object described it.

@@ -180,8 +180,7 @@ impl Link {
             };
             return Err(Error::Unfit { attempt, why: why.to_owned() });
         };
-        let why = "gives the link a name that keeps it alive without us";
-        bpf::obj_pin(&c_path(path, &attempt)?, link, why).map_err(|error| refused_path(attempt, &error))?;
+        pin(link, path, attempt, "gives the link a name that keeps it alive without us")?;
         self.keep_needs();
         Ok(())
     }
@@ -249,6 +248,11 @@ pub(super) fn detached(what: &str, answer: std::io::Result<()>) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {}
         Err(error) => warn!("cannot detach a program from {what}: {}", crate::Errno::of(&error)),
     }
+}
+
+/// Gives something of the kernel's a name.
+pub(crate) fn pin(object: BorrowedFd<'_>, path: &Path, attempt: String, why: &str) -> Result<(), Error> {
+    bpf::obj_pin(&c_path(path, &attempt)?, object, why).map_err(|error| refused_path(attempt, &error))
 }
 
 fn c_path(path: &Path, attempt: &str) -> Result<CString, Error> {

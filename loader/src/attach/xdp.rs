@@ -1,24 +1,36 @@
 //! XDP: a program on a network device, before a packet becomes a packet to the rest of the kernel.
 //!
 //! In *driver* mode the device's driver runs the program on the received frame; in *generic* mode the network stack does,
-//! later and slower, but for any device. A link (5.9) owns its place: nobody else's program replaces it. (`net/core/dev.c`.)
+//! later and slower, but for any device. A link (5.9) owns its place: nobody else's program replaces it. Before there were
+//! links, a message to rtnetlink put a program there, where it stays until another message takes it away. (`net/core/dev.c`.)
 
-use std::os::fd::AsFd;
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+};
 
-use super::{Link, link::failed};
+use log::debug;
+
+use super::{
+    Link,
+    link::{Detach, detached, failed},
+};
 use crate::{
     Error, Program, ProgramType,
     sys::{
         link::{self, Target},
+        netlink::Message,
         process::is_interface,
     },
 };
 
-/// A network device to attach an XDP program to. Linux 5.9.
+/// A network device to attach an XDP program to. By a link, Linux 5.9; on older ones by rtnetlink, where the program stays if
+/// the process dies without dropping the [`Link`].
 #[derive(Debug, Clone)]
 pub struct Xdp {
     ifindex: u32,
     mode: XdpMode,
+    by_netlink: bool,
 }
 
 /// Who runs an XDP program.
@@ -40,13 +52,21 @@ impl Xdp {
     /// The device with this index; see [`interface_index`](super::interface_index).
     #[must_use]
     pub fn new(ifindex: u32) -> Self {
-        Self { ifindex, mode: XdpMode::Any }
+        Self { ifindex, mode: XdpMode::Any, by_netlink: false }
     }
 
     /// Who is to run it.
     #[must_use]
     pub fn mode(mut self, mode: XdpMode) -> Self {
         self.mode = mode;
+        self
+    }
+
+    /// Attaches without a link, by rtnetlink (4.8), as kernels before 5.9 must: others can then replace the program
+    /// (`ip link set … xdp`), and it outlives the process unless the [`Link`] is dropped.
+    #[must_use]
+    pub fn by_netlink(mut self) -> Self {
+        self.by_netlink = true;
         self
     }
 
@@ -61,21 +81,94 @@ impl Xdp {
         program.must_be(&[ProgramType::XDP], &what)?;
         /// `BPF_XDP`, whatever the program was loaded for.
         const BPF_XDP: u32 = 37;
+        if self.by_netlink {
+            return self.without_link(program, &what);
+        }
         let why = "ties the program to the network device; closing the link unties it";
         link::create(program.as_fd(), Target::Device(self.ifindex), BPF_XDP, self.mode as u32, why)
             .map(|link| Link::kernels(program, &what, link))
-            .map_err(|error| {
-                let plain = failed(program, &what, &error);
-                match error.raw_os_error() {
-                    Some(libc::EBUSY | libc::EEXIST) => plain.advise("it has an XDP program already"),
-                    // It says so to a missing device and to kinds of link that it does not know.
-                    Some(libc::EINVAL) if is_interface(self.ifindex) => {
-                        plain.advise("links on network devices need Linux 5.9")
-                    }
-                    Some(libc::EINVAL | libc::ENODEV) => plain.advise("there is no such network device"),
-                    Some(libc::EOPNOTSUPP) => plain.advise("its driver cannot run XDP programs: try the generic mode"),
-                    _ => plain,
+            .or_else(|error| match error.raw_os_error() {
+                // It says so to a missing device and to kinds of link that it does not know.
+                Some(libc::EINVAL) if is_interface(self.ifindex) => {
+                    debug!("links on network devices need Linux 5.9");
+                    self.without_link(program, &what)
                 }
+                _ => Err(self.refused(program, &what, &error)),
             })
+    }
+
+    fn without_link(&self, program: &Program, what: &str) -> Result<Link, Error> {
+        let flags = self.mode as u32;
+        let attach = || {
+            let held = program.as_fd().try_clone_to_owned()?;
+            let message = message(self.ifindex, program.as_fd().as_raw_fd(), XDP_FLAGS_UPDATE_IF_NOEXIST | flags, None);
+            message.send("gives the program to the network device, if it has none")?;
+            Ok(ByNetlink { ifindex: self.ifindex, flags, program: held, what: what.to_owned() })
+        };
+        attach()
+            .map(|attached| Link::by_call(program, what, "rtnetlink", attached))
+            .map_err(|error| self.refused(program, what, &error))
+    }
+
+    fn refused(&self, program: &Program, what: &str, error: &io::Error) -> Error {
+        let plain = failed(program, what, error);
+        match error.raw_os_error() {
+            Some(libc::EBUSY | libc::EEXIST) => plain.advise("it has an XDP program already"),
+            Some(libc::EINVAL | libc::ENODEV) if !is_interface(self.ifindex) => {
+                plain.advise("there is no such network device")
+            }
+            Some(libc::EOPNOTSUPP) => plain.advise("its driver cannot run XDP programs: try the generic mode"),
+            _ => plain,
+        }
+    }
+}
+
+const RTM_SETLINK: (u16, &str) = (19, "RTM_SETLINK");
+const IFLA_XDP: u16 = 43;
+const IFLA_XDP_FD: u16 = 1;
+const IFLA_XDP_FLAGS: u16 = 3;
+const IFLA_XDP_EXPECTED_FD: u16 = 8;
+const XDP_FLAGS_UPDATE_IF_NOEXIST: u32 = 1;
+const XDP_FLAGS_REPLACE: u32 = 1 << 4;
+
+/// Puts a program, or none for -1, on a device; in the place of `expected` if that is given.
+fn message(ifindex: u32, program: i32, flags: u32, expected: Option<i32>) -> Message {
+    // `struct ifinfomsg`: family and kind, index, flags, which of them to change.
+    let mut message = Message::new(RTM_SETLINK, 0, &[0, ifindex, 0, 0]);
+    message.nested(IFLA_XDP, |xdp| {
+        xdp.attribute(IFLA_XDP_FD, &program.to_ne_bytes());
+        xdp.attribute(IFLA_XDP_FLAGS, &flags.to_ne_bytes());
+        if let Some(expected) = expected {
+            xdp.attribute(IFLA_XDP_EXPECTED_FD, &expected.to_ne_bytes());
+        }
+    });
+    message
+}
+
+/// A program on a device; dropping this takes it away.
+#[derive(Debug)]
+struct ByNetlink {
+    ifindex: u32,
+    flags: u32,
+    program: OwnedFd,
+    what: String,
+}
+
+impl Detach for ByNetlink {}
+
+impl Drop for ByNetlink {
+    fn drop(&mut self) {
+        let ours = Some(self.program.as_raw_fd());
+        let gone = message(self.ifindex, -1, self.flags | XDP_FLAGS_REPLACE, ours);
+        match gone.send("takes the program away, if it is still this one") {
+            // Somebody has put another one there.
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                let gone = message(self.ifindex, -1, self.flags, None);
+                let why = "takes away whatever program is there: before Linux 5.7 one cannot say which is meant";
+                detached(&self.what, gone.send(why).map(drop));
+            }
+            answer => detached(&self.what, answer.map(drop)),
+        }
     }
 }

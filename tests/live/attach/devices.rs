@@ -11,6 +11,7 @@ use crate::{
 
 pub(crate) const TESTS: &[Test] = &[
     test("an_xdp_program_sees_and_drops_packets", lacks::nothing, xdp),
+    test("an_xdp_program_needs_no_link", lacks::nothing, xdp_by_netlink),
     test("a_second_xdp_program_is_refused", lacks::nothing, second_xdp),
     test("a_filter_of_tc_sees_what_comes_in", lacks::tc, || tc(Tc::ingress)),
     test("a_filter_of_tc_sees_what_goes_out", lacks::tc, || tc(Tc::egress)),
@@ -46,6 +47,23 @@ fn xdp() {
     drop(link);
     assert!(network::send_to_self());
     assert_eq!(runs(&passing), seen);
+}
+
+fn xdp_by_netlink() {
+    network::leave();
+    let (passing, dropping) = (load("xdp", XDP_PASS), load("xdp", XDP_DROP));
+    let generic = Xdp::new(LO).mode(XdpMode::Generic).by_netlink();
+    let link = generic.attach(dropping.program("count").unwrap()).unwrap();
+    assert!(link.as_link_fd().is_none());
+    assert!(!network::send_to_self());
+    let line = refused(generic.attach(passing.program("count").unwrap()));
+    assert!(line.contains("it has an XDP program already"), "{line}");
+    drop(link);
+    assert!(network::send_to_self());
+    let link = generic.attach(passing.program("count").unwrap()).unwrap();
+    assert!(network::send_to_self());
+    assert!(runs(&passing) > 0);
+    drop(link);
 }
 
 fn refused(answer: Result<Link, Error>) -> String {

@@ -17,6 +17,7 @@ use crate::{
 pub(crate) const TESTS: &[Test] = &[
     test("a_pinned_link_stays_without_us", lacks::nothing, pinned),
     test("a_pin_cannot_be_made_twice", lacks::nothing, twice),
+    test("a_program_is_pinned_without_being_attached", lacks::nothing, program),
     test("what_is_pinned_and_no_link_is_told", lacks::nothing, no_link),
     test("what_has_no_link_cannot_be_pinned", lacks::nothing, unpinnable),
 ];
@@ -47,6 +48,21 @@ fn call() {
 
 fn counting() -> Object {
     sample::object("raw_tp/sys_enter", 0, Also::OnlyThisProcess)
+}
+
+fn program() {
+    let name = Name::new("program");
+    let loaded = load("lwt_xmit");
+    let program = loaded.program("count").unwrap();
+    let line = program.attach().unwrap_err().to_string();
+    assert!(line.contains("pin it, with `Program::pin`, for `ip route"), "{line}");
+    program.pin(&name.0).unwrap();
+    let line = program.pin(&name.0).unwrap_err().to_string();
+    assert!(line.contains("pin the program `count` at /sys/fs/bpf/") && line.contains("EEXIST"), "{line}");
+    drop(loaded);
+    assert!(name.0.exists());
+    let line = Link::from_pin(&name.0).unwrap_err().to_string();
+    assert!(line.contains("is no link"), "{line}");
 }
 
 fn pinned() {

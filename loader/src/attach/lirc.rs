@@ -1,0 +1,44 @@
+//! Infrared receivers: programs that decode what a remote control sends.
+//!
+//! A receiver (`/dev/lirc0`) gives each pulse and pause of the light to its programs, which put together keys of them. Up to 64
+//! hang on one receiver, by `BPF_PROG_ATTACH`. (`drivers/media/rc/bpf-lirc.c`, Linux 4.18.)
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::{Link, link::failed, prog_attach::ByCommand};
+use crate::{Error, Program, ProgramType};
+
+/// A receiver to attach to, for the section `lirc_mode2`. The program stays if the process dies without dropping the [`Link`].
+#[derive(Debug, Clone, Copy)]
+pub struct Lirc<'fd> {
+    receiver: BorrowedFd<'fd>,
+}
+
+impl<'fd> Lirc<'fd> {
+    /// The receiver's open device file.
+    #[must_use]
+    pub fn new(receiver: &'fd impl AsFd) -> Self {
+        Self { receiver: receiver.as_fd() }
+    }
+
+    /// Attaches `program`, behind those that are there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses: EINVAL if it is no
+    /// receiver, EEXIST if the program hangs there already.
+    pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+        /// `BPF_LIRC_MODE2`
+        const LIRC_MODE2: u32 = 16;
+        let what = "the infrared receiver";
+        program.must_be(&[ProgramType::LIRC_MODE2], what)?;
+        self.receiver
+            .try_clone_to_owned()
+            .and_then(|receiver| ByCommand::attach(program, receiver, LIRC_MODE2, 0, what))
+            .map(|call| Link::by_call(program, what, "BPF_PROG_ATTACH", call))
+            .map_err(|error| match error.raw_os_error() {
+                Some(libc::EINVAL) => failed(program, what, &error).advise("is it one? (CONFIG_BPF_LIRC_MODE2)"),
+                _ => failed(program, what, &error),
+            })
+    }
+}
