@@ -182,7 +182,7 @@ fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<Loa
     if transport == Transport::Ring {
         object.map_mut(names::EVENTS)?.max_entries = arguments.buffer;
     }
-    object.set_variable(names::ONLY_FOLLOWED, &u32::from(follow).to_ne_bytes())?;
+    object.set_variable(names::ONLY_FOLLOWED, &u32::from(follow))?;
     for name in FOLLOWERS {
         object.program_mut(name)?.section.wanted = follow;
     }

@@ -158,7 +158,13 @@ pub(crate) fn config_size(externs: &[Extern]) -> u32 {
     externs.iter().filter_map(|known| known.slot.as_ref()).map(config::Slot::end).max().unwrap_or(0)
 }
 
-/// Where in the section of constants this one lies.
+/// Where in the section of constants this one lies, and how many bytes it has, if it is a constant.
+pub(crate) fn config_place(known: &Extern) -> Option<(u32, u32)> {
+    let slot = known.slot.as_ref()?;
+    Some((slot.offset, slot.end() - slot.offset))
+}
+
+/// Where in the section of constants the one of this name lies.
 pub(crate) fn config_offset(externs: &[Extern], name: &[u8]) -> Option<u32> {
     Some(externs.iter().find(|known| known.name.as_bytes() == name)?.slot.as_ref()?.offset)
 }

@@ -37,6 +37,7 @@ mod program;
 mod program_type;
 mod struct_ops;
 mod sys;
+mod variable;
 
 pub use attach::{
     Cgroup, Iter, Kprobe, KprobeMulti, Ksyscall, Link, Links, Lirc, Netfilter, NetfilterHook, Netns, PerfEvent,
@@ -55,6 +56,7 @@ pub use object::{MapSpec, Object, Pinning, ProgramSpec, Section, SetAside, Targe
 pub use program::{Outcome, Program, Run};
 pub use program_type::ProgramType;
 pub use sys::Errno;
+pub use variable::{Form, Plain, Value, Variable, VariableSpec};
 
 #[cfg(feature = "ring")]
 pub use mmap_ring;

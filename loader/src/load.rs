@@ -7,6 +7,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    mem,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::Arc,
 };
@@ -14,7 +15,7 @@ use std::{
 use log::{debug, warn};
 
 use crate::{
-    Errno, Error, Links, Map, MapSpec, Object, Program,
+    Errno, Error, Links, Map, MapSpec, Object, Program, Variable, VariableSpec,
     attach::Specs,
     btf::search::Types,
     object::{Met, link::Place, no_such},
@@ -29,6 +30,7 @@ pub struct Loaded {
     maps: BTreeMap<String, Map>,
     /// In the file's order.
     programs: Vec<Program>,
+    variables: Vec<VariableSpec>,
 }
 
 impl Object {
@@ -67,7 +69,7 @@ impl Object {
             let linked = self.link(spec, &places, &externs)?;
             programs.push(Program::load(spec.clone(), &linked, &shared)?);
         }
-        let mut loaded = Loaded { maps, programs };
+        let mut loaded = Loaded { maps, programs, variables: mem::take(&mut self.variables) };
         loaded.complete_tables(&self.maps);
         loaded.fill(&self.maps)?;
         Ok(loaded)
@@ -184,6 +186,23 @@ impl Loaded {
     pub fn program(&self, name: &str) -> Result<&Program, Error> {
         let found = self.programs.iter().find(|program| program.name() == name);
         found.ok_or_else(|| no_such("program", name, self.programs.iter().map(Program::name)))
+    }
+
+    /// A global variable by its name in the object, to be read and written while programs run.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchName`], with the names that are there.
+    pub fn variable(&self, name: &str) -> Result<Variable<'_>, Error> {
+        let Some(spec) = self.variables.iter().find(|known| known.name == name) else {
+            return Err(no_such("variable", name, self.variables.iter().map(|known| known.name.as_str())));
+        };
+        Ok(Variable::new(spec, self.map(&spec.section)?))
+    }
+
+    /// All global variables, section by section.
+    pub fn variables(&self) -> impl Iterator<Item = Variable<'_>> {
+        self.variables.iter().filter_map(|spec| Some(Variable::new(spec, self.maps.get(&spec.section)?)))
     }
 
     /// All maps, by name.

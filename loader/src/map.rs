@@ -2,7 +2,10 @@
 
 mod pin;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::OnceLock,
+};
 
 use log::info;
 
@@ -15,6 +18,7 @@ use crate::{
         bpf::{self, number},
         elements::Elements,
         process::page_size,
+        shared::Shared,
     },
 };
 
@@ -23,6 +27,8 @@ use crate::{
 pub struct Map {
     name: String,
     elements: Elements,
+    /// Its elements, mapped when they are first wanted.
+    memory: OnceLock<Shared>,
     table: Option<Table>,
 }
 
@@ -82,7 +88,7 @@ impl Map {
     fn wrap(name: String, map: OwnedFd) -> Result<Self, Error> {
         let elements =
             Elements::new(map).map_err(|error| Error::kernel(format!("ask what the map `{name}` is"), &error))?;
-        Ok(Self { name, elements, table: None })
+        Ok(Self { name, elements, memory: OnceLock::new(), table: None })
     }
 
     pub(crate) fn set_table(&mut self, value: Vec<u8>, by_link: bool) {
@@ -114,6 +120,25 @@ impl Map {
                 .map_err(|error| Error::kernel(format!("freeze the map `{}`", self.name), &error))?;
         }
         Ok(())
+    }
+
+    /// The elements of an array that can be mapped, as memory.
+    pub(crate) fn memory(&self) -> Result<&Shared, Error> {
+        if let Some(memory) = self.memory.get() {
+            return Ok(memory);
+        }
+        let length = self.value_size().saturating_mul(self.max_entries() as usize);
+        let memory = Shared::of(self.as_fd(), length).map_err(|error| {
+            let plain = self.failed("map", &error);
+            match error.raw_os_error() {
+                Some(ENOTSUPP) => {
+                    plain.advise("it holds what only the kernel may touch: a lock, a timer, an object of its")
+                }
+                _ => plain,
+            }
+        })?;
+        // Of two threads one is first; the other's mapping is undone.
+        Ok(self.memory.get_or_init(|| memory))
     }
 
     /// The name in the object; the kernel keeps 15 bytes of it.

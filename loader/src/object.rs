@@ -35,9 +35,10 @@ use crate::{
     Error, MapFlags, MapType,
     btf::{Btf, Ext, search::Types},
     core_relo::{self, Applied, Relocation},
-    externs::{self, Extern, Ksyms, Resolved},
+    externs::{self, Extern, KCONFIG, Ksyms, Resolved},
     program::Targets,
     struct_ops::{self as struct_ops_of_kernel, Fitted},
+    variable::{self, Value, VariableSpec},
 };
 
 /// A parsed object file.
@@ -64,6 +65,7 @@ pub struct Object {
     externs: Vec<Extern>,
     /// What the user says about the kernel's configuration.
     kconfig: String,
+    pub(crate) variables: Vec<VariableSpec>,
     pub(crate) maps: Vec<MapSpec>,
     pub(crate) programs: Vec<ProgramSpec>,
     set_aside: Vec<SetAside>,
@@ -188,6 +190,7 @@ impl Object {
         let core = ext.as_ref().is_some_and(|(ext, _)| ext.core_relo().next().is_some());
         let externs = externs::read(&elf, btf.as_ref())?;
         let maps = maps::read(&elf, btf.as_ref(), &externs)?;
+        let variables = variable::read(&elf, btf.as_ref(), &externs);
         let functions = function::read(&elf, &infos);
         let (programs, set_aside) = programs(&elf, &functions);
         Ok(Self {
@@ -198,6 +201,7 @@ impl Object {
             functions,
             externs,
             kconfig: String::new(),
+            variables,
             maps,
             programs,
             set_aside,
@@ -252,31 +256,49 @@ impl Object {
         self.pins = folder.as_ref().to_owned();
     }
 
+    /// The global variables, section by section: those of `.data`, `.rodata`, `.bss` and their siblings (`.data.tuning`), and
+    /// the constants of the kernel's configuration.
+    #[must_use]
+    pub fn variables(&self) -> &[VariableSpec] {
+        &self.variables
+    }
+
     /// Sets a global variable before loading. For one in `.rodata` this is the last chance: the verifier takes its value
-    /// for a constant, and leaves out what it makes unreachable.
+    /// for a constant, and leaves out what it makes unreachable. ([`Loaded::variable`](crate::Loaded::variable) is for
+    /// afterwards.)
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), cutaway::Error> {
+    /// # let mut object = cutaway::Object::parse(&[])?;
+    /// object.set_variable("pid", &42_i32)?; // const volatile int pid;
+    /// object.set_variable("name", b"cutaway\0")?; // char name[8];
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`] if the object has no variable of that name; [`Error::Unfit`] if `value` has another length.
-    pub fn set_variable(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
-        let Some(variable) = self.elf.variable(name) else {
-            return Err(no_such("variable", name, self.elf.variables().map(|variable| variable.name.as_str())));
+    /// [`Error::NoSuchName`] if the object has no variable of that name; [`Error::Unfit`] if `value` has another length, or
+    /// is of another sign or kind than the object's types tell; the error names the variable, its type and its section.
+    pub fn set_variable<T: Value + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
+        let Some(spec) = self.variables.iter().find(|known| known.name == name) else {
+            return Err(no_such("variable", name, self.variables.iter().map(|known| known.name.as_str())));
         };
-        let unfit = |why: String| Error::Unfit { attempt: format!("set the variable `{name}`"), why };
-        if variable.size != value.len() as u64 {
-            return Err(unfit(format!("it has {} bytes, and {} are given", variable.size, value.len())));
+        let unfit = |why: String| variable::unfit("set", spec, why);
+        let value = value.bytes();
+        if let Some(why) = spec.objection(T::FORM, value.len()) {
+            return Err(unfit(why));
         }
-        let section = variable.section.map(Place::Section);
-        let (start, size) = (variable.address as usize, value.len());
-        let map = self.maps.iter_mut().find(|map| Some(map.place) == section);
-        let map = map.ok_or_else(|| unfit("it lies in no section of data".to_owned()))?;
+        if spec.section == KCONFIG {
+            return Err(unfit("the kernel's configuration gives its value: see `Object::set_kconfig`".to_owned()));
+        }
+        let map = self.maps.iter_mut().find(|map| map.name == spec.section && matches!(map.place, Place::Section(_)));
+        let map = map.ok_or_else(|| unfit("its section is empty".to_owned()))?;
         // .bss has no contents until somebody sets some.
-        let value_size = map.value_size as usize;
-        let contents = map.contents.get_or_insert_with(|| Contents { bytes: vec![0; value_size], constant: false });
-        match contents.bytes.get_mut(start..start + size) {
-            Some(bytes) => bytes.copy_from_slice(value),
-            None => return Err(unfit("it reaches beyond its section".to_owned())),
-        }
+        let size = map.value_size as usize;
+        let contents = map.contents.get_or_insert_with(|| Contents { bytes: vec![0; size], constant: false });
+        let place = contents.bytes.get_mut(spec.offset as usize..).and_then(|rest| rest.get_mut(..value.len()));
+        place.ok_or_else(|| unfit("it reaches beyond its section".to_owned()))?.copy_from_slice(&value);
         Ok(())
     }
 

@@ -144,10 +144,6 @@ impl Elf {
         self.symbols.iter().filter(|symbol| symbol.is_variable)
     }
 
-    pub(crate) fn variable(&self, name: &str) -> Option<&Symbol> {
-        self.variables().find(|variable| variable.name == name)
-    }
-
     /// The named symbols in a section that stand for data, with their places in the table.
     pub(crate) fn symbols_in(&self, section: usize) -> impl Iterator<Item = (usize, &Symbol)> {
         let all = self.symbols.iter().enumerate();

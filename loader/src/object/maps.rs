@@ -1,6 +1,7 @@
 //! Map descriptions, in the three forms that objects have them.
 //!
-//! **Data sections** (`.data`, `.rodata`, `.bss` and their siblings) each become an array with one element, the section.
+//! **Data sections** (`.data`, `.rodata`, `.bss` and their siblings) each become an array with one element, the section,
+//! which is frozen if it holds constants, and otherwise can be mapped.
 //!
 //! **`.kconfig`**, which exists in BTF alone, becomes another: constants of the kernel's configuration.
 //!
@@ -41,9 +42,7 @@ fn data(elf: &Elf, btf: Option<&Btf<'_>>) -> Vec<MapSpec> {
         }
         let mut map = MapSpec::new(&section.name, MapType::ARRAY, Place::Section(index));
         (map.key_size, map.value_size, map.max_entries) = (4, section.size as u32, 1);
-        if constant {
-            map.map_flags = MapFlags::RDONLY_PROG;
-        }
+        map.map_flags = if constant { MapFlags::RDONLY_PROG } else { MapFlags::MMAPABLE };
         // .bss is what a new map holds anyway: zeroes.
         if let Some(bytes) = section.contents() {
             map.contents = Some(Contents { bytes: bytes.to_vec(), constant });

@@ -20,6 +20,7 @@ mod maps;
 mod objects;
 mod reading;
 mod sample;
+mod variables;
 mod verifier;
 
 #[path = "../support/requirements.rs"]
@@ -75,6 +76,7 @@ fn main() {
         reading::tests(),
         descriptors::tests(),
         externs::tests(),
+        variables::tests(),
     ];
     let mut tests = tests.into_iter().flatten();
     let mut words = std::env::args().skip(1);

@@ -207,7 +207,7 @@ fn variables() {
         let error = object.set_variable(name, value).unwrap_err().to_string();
         assert!(error.contains(&format!("it has 8 bytes, and {} are given", value.len())), "{error}");
     }
-    let error = object.set_variable("nothing", &[]).unwrap_err().to_string();
+    let error = object.set_variable("nothing", &0_u8).unwrap_err().to_string();
     assert!(error.contains("no variable `nothing`") && error.contains("`step`"), "{error}");
 
     let loaded = object.load().unwrap();

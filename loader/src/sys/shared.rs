@@ -1,0 +1,208 @@
+//! Memory that this process and programs in the kernel both read and write: an array map, mapped (`BPF_F_MMAPABLE`, 5.5).
+//!
+//! Somebody may write while we read, so there is never a slice over this memory: it is copied, a word at a time, by atomic
+//! loads and stores. The widest word that is aligned and fits is taken, so a variable that a program reads by one
+//! instruction is written by one.
+#![expect(unsafe_code, reason = "mmap(2), munmap(2), and pointers into the mapping")]
+
+use std::{
+    io,
+    os::fd::{AsRawFd, BorrowedFd},
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicU8, AtomicU16, AtomicU32, AtomicU64,
+        Ordering::{Acquire, Release},
+    },
+};
+
+use log::kv;
+
+use super::process::page_size;
+
+/// A mapping of an array's elements.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    start: NonNull<u8>,
+    /// Bytes that may be touched; the mapping goes on to the end of the page.
+    length: usize,
+}
+
+// SAFETY: the memory belongs to this value, is accessed by atomic instructions alone, and any thread may unmap it.
+unsafe impl Send for Shared {}
+// SAFETY: as above; a shared reference allows atomic accesses, nothing else.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// Maps the `length` bytes of an array's elements.
+    pub(crate) fn of(map: BorrowedFd<'_>, length: usize) -> io::Result<Self> {
+        let mapped = mapped(length);
+        // SAFETY: asks for a new mapping anywhere, so no memory that is in use is touched; a wrong length or descriptor is
+        // an error of the call's.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                mapped,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                map.as_raw_fd(),
+                0,
+            )
+        };
+        let made = match NonNull::new(start.cast::<u8>()) {
+            Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Ok(Self { start, length }),
+            _ => Err(io::Error::last_os_error()),
+        };
+        let answer = match &made {
+            Ok(made) => Ok(made.start.as_ptr().addr() as i64),
+            Err(error) => Err(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))),
+        };
+        let arguments: [(&str, kv::Value<'_>); 6] = [
+            ("addr", 0.into()),
+            ("length", mapped.into()),
+            ("prot", "PROT_READ|PROT_WRITE".into()),
+            ("flags", "MAP_SHARED".into()),
+            ("fd", map.as_raw_fd().into()),
+            ("offset", 0.into()),
+        ];
+        let why = "maps a section of variables, to read and write them where programs do";
+        super::report("mmap", &arguments.as_slice(), &answer, why);
+        made
+    }
+
+    /// Copies `into.len()` bytes at `offset` out; `false` if there are not as many.
+    pub(crate) fn read(&self, offset: usize, into: &mut [u8]) -> bool {
+        self.visit(offset, into.len(), |place, word| {
+            // ATOMICS: pairs with whatever a program writes by an atomic instruction, which is a full barrier in the kernel's
+            // model: what it wrote before that is seen after this.
+            let value = match word {
+                Word::U8(word) => u64::from(word.load(Acquire)),
+                Word::U16(word) => u64::from(word.load(Acquire)),
+                Word::U32(word) => u64::from(word.load(Acquire)),
+                Word::U64(word) => word.load(Acquire),
+            };
+            let size = word.size();
+            if let Some(bytes) = into.get_mut(place..place + size) {
+                bytes.copy_from_slice(lowest(&value.to_ne_bytes(), size));
+            }
+        })
+    }
+
+    /// Copies bytes to `offset`; `false` if there is no room for them.
+    pub(crate) fn write(&self, offset: usize, from: &[u8]) -> bool {
+        self.visit(offset, from.len(), |place, word| {
+            let size = word.size();
+            let mut bytes = [0; 8];
+            if let Some(from) = from.get(place..place + size) {
+                lowest_mut(&mut bytes, size).copy_from_slice(from);
+            }
+            let value = u64::from_ne_bytes(bytes);
+            // ATOMICS: pairs with a program's atomic instruction that reads this: it then sees what we wrote before.
+            match word {
+                Word::U8(word) => word.store(value as u8, Release),
+                Word::U16(word) => word.store(value as u16, Release),
+                Word::U32(word) => word.store(value as u32, Release),
+                Word::U64(word) => word.store(value, Release),
+            }
+        })
+    }
+
+    /// Shows the words of a piece of the memory, and how far each is from the piece's start.
+    fn visit(&self, offset: usize, length: usize, mut see: impl FnMut(usize, Word<'_>)) -> bool {
+        if offset.checked_add(length).is_none_or(|end| end > self.length) {
+            return false;
+        }
+        let mut place = 0;
+        while place < length {
+            let (at, left) = (offset + place, length - place);
+            let size = widest(at, left);
+            // SAFETY: `at` is below `length`, the number of bytes that are mapped.
+            let pointer = unsafe { self.start.as_ptr().add(at) };
+            // SAFETY, of each: the mapping starts at a page, `widest` has seen to it that the word is aligned and ends
+            // within the piece, which lies within the mapping. Nobody accesses this memory other than by atomic
+            // instructions: we by these, programs by single instructions of the machine.
+            let word = match size {
+                // SAFETY: see above.
+                8 => Word::U64(unsafe { AtomicU64::from_ptr(pointer.cast()) }),
+                // SAFETY: see above.
+                4 => Word::U32(unsafe { AtomicU32::from_ptr(pointer.cast()) }),
+                // SAFETY: see above.
+                2 => Word::U16(unsafe { AtomicU16::from_ptr(pointer.cast()) }),
+                // SAFETY: see above.
+                _ => Word::U8(unsafe { AtomicU8::from_ptr(pointer) }),
+            };
+            see(place, word);
+            place += size;
+        }
+        true
+    }
+}
+
+/// A word of the memory.
+#[derive(Clone, Copy)]
+enum Word<'m> {
+    U8(&'m AtomicU8),
+    U16(&'m AtomicU16),
+    U32(&'m AtomicU32),
+    U64(&'m AtomicU64),
+}
+
+impl Word<'_> {
+    fn size(self) -> usize {
+        match self {
+            Self::U8(_) => 1,
+            Self::U16(_) => 2,
+            Self::U32(_) => 4,
+            Self::U64(_) => 8,
+        }
+    }
+}
+
+/// The size of the widest word that can be accessed at `at` if `left` bytes are wanted.
+fn widest(at: usize, left: usize) -> usize {
+    [8, 4, 2].into_iter().find(|&size| at.is_multiple_of(size) && size <= left).unwrap_or(1)
+}
+
+/// The `size` bytes of a number that are its lowest.
+fn lowest(bytes: &[u8; 8], size: usize) -> &[u8] {
+    let range = if cfg!(target_endian = "little") { 0..size } else { 8 - size..8 };
+    bytes.get(range).unwrap_or_default()
+}
+
+fn lowest_mut(bytes: &mut [u8; 8], size: usize) -> &mut [u8] {
+    let range = if cfg!(target_endian = "little") { 0..size } else { 8 - size..8 };
+    bytes.get_mut(range).unwrap_or_default()
+}
+
+fn mapped(length: usize) -> usize {
+    length.max(1).next_multiple_of(page_size())
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let length = mapped(self.length);
+        // SAFETY: unmaps what `of` has mapped; nothing that points into it outlives this value.
+        let value = unsafe { libc::munmap(self.start.as_ptr().cast(), length) };
+        let arguments: [(&str, kv::Value<'_>); 2] =
+            [("addr", (self.start.as_ptr().addr() as u64).into()), ("length", length.into())];
+        super::report(
+            "munmap",
+            &arguments.as_slice(),
+            &super::answer(value.into()),
+            "the variables are needed no longer",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::widest;
+
+    #[test]
+    fn the_widest_word_is_aligned_and_fits() {
+        for (at, left, size) in
+            [(0, 8, 8), (0, 7, 4), (8, 100, 8), (4, 100, 4), (6, 100, 2), (7, 100, 1), (0, 1, 1), (2, 3, 2)]
+        {
+            assert_eq!(widest(at, left), size, "{left} bytes at {at}");
+        }
+    }
+}

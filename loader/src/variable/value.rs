@@ -1,0 +1,275 @@
+//! Values: what a variable is set to and read as, and whether that suits its type.
+//!
+//! The object's BTF says of each variable what it is. A Rust number suits a variable of the same width and, where BTF tells,
+//! the same sign; plain bytes suit everything that has as many of them.
+
+use std::borrow::Cow;
+
+use crate::btf::{self, Btf, Type};
+
+/// What a value looks like in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Form {
+    /// Bytes that mean whatever the variable means by them.
+    Bytes,
+    /// Unsigned integers of so many bytes.
+    Unsigned(u32),
+    /// Signed integers of so many bytes.
+    Signed(u32),
+    /// Truth values, one byte each.
+    Bool,
+    /// Floating point numbers of so many bytes.
+    Float(u32),
+}
+
+/// What a global variable can be set to: numbers, truth values, arrays of them, and bytes.
+///
+/// For a structure of one's own it can be implemented, with [`Form::Bytes`] and the bytes that the structure has in C.
+pub trait Value {
+    /// What is held against the variable's type; for an array, the form of its elements.
+    const FORM: Form;
+
+    /// The value as it is in memory, in this machine's byte order.
+    fn bytes(&self) -> Cow<'_, [u8]>;
+}
+
+/// What a global variable can be read as.
+pub trait Plain: Value + Sized {
+    /// The value that these bytes are; `None` if they are none, or too many or too few.
+    fn from_bytes(bytes: &[u8]) -> Option<Self>;
+}
+
+macro_rules! numbers {
+    ($($form:ident: $($number:ty)*;)*) => {$($(
+        impl Value for $number {
+            const FORM: Form = Form::$form(size_of::<$number>() as u32);
+
+            fn bytes(&self) -> Cow<'_, [u8]> {
+                Cow::Owned(self.to_ne_bytes().to_vec())
+            }
+        }
+
+        impl Plain for $number {
+            fn from_bytes(bytes: &[u8]) -> Option<Self> {
+                Some(Self::from_ne_bytes(bytes.try_into().ok()?))
+            }
+        }
+    )*)*};
+}
+
+numbers! {
+    Unsigned: u8 u16 u32 u64 u128;
+    Signed: i8 i16 i32 i64 i128;
+    Float: f32 f64;
+}
+
+impl Value for bool {
+    const FORM: Form = Form::Bool;
+
+    fn bytes(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(vec![u8::from(*self)])
+    }
+}
+
+impl Plain for bool {
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0] => Some(false),
+            [1] => Some(true),
+            _ => None,
+        }
+    }
+}
+
+impl Value for [u8] {
+    const FORM: Form = Form::Bytes;
+
+    fn bytes(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(self)
+    }
+}
+
+impl<T: Value, const N: usize> Value for [T; N] {
+    const FORM: Form = match T::FORM {
+        Form::Unsigned(1) => Form::Bytes,
+        form => form,
+    };
+
+    fn bytes(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(self.iter().flat_map(|value| value.bytes().into_owned()).collect())
+    }
+}
+
+impl<T: Plain, const N: usize> Plain for [T; N] {
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let size = bytes.len().checked_div(N)?;
+        let values: Option<Vec<T>> = bytes.chunks(size.max(1)).map(T::from_bytes).collect();
+        values?.try_into().ok()
+    }
+}
+
+/// What a variable, or each element of an array, is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// An integer.
+    Int {
+        /// Bytes.
+        size: u32,
+        /// `None` where it does not matter, as for `char`.
+        signed: Option<bool>,
+    },
+    Bool,
+    Float {
+        size: u32,
+    },
+    /// An address.
+    Pointer {
+        size: u32,
+    },
+    /// A structure or union.
+    Composite,
+}
+
+impl Kind {
+    /// What a variable of this type is; `None` if nothing can be said of it.
+    pub(super) fn of(btf: &Btf<'_>, id: u32) -> Option<Self> {
+        let ty = element(btf, id)?;
+        Some(match ty.kind() {
+            btf::Kind::Int if ty.int()?.bool => Self::Bool,
+            btf::Kind::Int => {
+                let signed = (ty.name_bytes() != b"char").then(|| ty.is_signed());
+                Self::Int { size: ty.size(), signed }
+            }
+            btf::Kind::Enum | btf::Kind::Enum64 => Self::Int { size: ty.size(), signed: None },
+            btf::Kind::Float => Self::Float { size: ty.size() },
+            btf::Kind::Ptr => Self::Pointer { size: btf.pointer_size() },
+            btf::Kind::Struct | btf::Kind::Union => Self::Composite,
+            _ => return None,
+        })
+    }
+
+    /// What is wrong with a value of this form there.
+    pub(super) fn objection(self, form: Form) -> Option<String> {
+        let sign = |signed: bool| if signed { "a signed" } else { "an unsigned" };
+        let integer = match form {
+            Form::Bytes => return None,
+            Form::Unsigned(size) => Some((size, false)),
+            Form::Signed(size) => Some((size, true)),
+            Form::Bool | Form::Float(_) => None,
+        };
+        match (self, form, integer) {
+            (Self::Int { signed: Some(theirs), .. }, _, Some((_, ours))) if ours != theirs => {
+                Some(format!("it is {} integer, and {} one is given", sign(theirs), sign(ours)))
+            }
+            (Self::Int { size: theirs, .. } | Self::Pointer { size: theirs }, _, Some((ours, _))) if ours != theirs => {
+                Some(format!("its elements have {theirs} bytes each, and those given {ours}"))
+            }
+            (Self::Float { size: theirs }, Form::Float(ours), _) if ours != theirs => {
+                Some(format!("its elements have {theirs} bytes each, and those given {ours}"))
+            }
+            (Self::Int { .. } | Self::Pointer { .. }, _, Some(_))
+            | (Self::Bool, Form::Bool, _)
+            | (Self::Float { .. }, Form::Float(_), _) => None,
+            (Self::Int { .. }, ..) => Some("it is an integer: give it one of the same size".to_owned()),
+            (Self::Bool, ..) => Some("it is a truth value: give it a `bool`".to_owned()),
+            (Self::Float { .. }, ..) => Some("it is a floating point number: give it one of the same size".to_owned()),
+            (Self::Pointer { .. }, ..) => Some("it is an address: give it an integer of the same size".to_owned()),
+            (Self::Composite, ..) => Some("it is a structure or union: give it as bytes".to_owned()),
+        }
+    }
+}
+
+/// The type itself or, of an array, that of its elements, without `const` and its like.
+fn element<'b>(btf: &'b Btf<'_>, mut id: u32) -> Option<Type<'b>> {
+    const DEEPEST: u32 = 32;
+    for _ in 0..DEEPEST {
+        let ty = btf.resolve(id)?;
+        match ty.array() {
+            Some(array) => id = array.element,
+            None => return Some(ty),
+        }
+    }
+    None
+}
+
+/// A type as C would write it in front of a name, with an array's lengths behind it.
+pub(super) fn c_name(btf: &Btf<'_>, mut id: u32) -> String {
+    const DEEPEST: u32 = 32;
+    let (mut before, mut behind) = (String::new(), String::new());
+    for _ in 0..DEEPEST {
+        let ty = btf.ty(id);
+        match ty.kind() {
+            btf::Kind::Const => before.push_str("const "),
+            btf::Kind::Volatile => before.push_str("volatile "),
+            btf::Kind::Restrict | btf::Kind::TypeTag => {}
+            btf::Kind::Ptr => behind.insert(0, '*'),
+            btf::Kind::Array => {
+                let length = ty.array().map_or(0, |array| array.len);
+                behind.push_str(&format!("[{length}]"));
+                id = ty.array().map_or(0, |array| array.element);
+                continue;
+            }
+            btf::Kind::FuncProto => return format!("{before}(function){behind}"),
+            _ => {
+                let space = if behind.starts_with('*') { " " } else { "" };
+                return format!("{before}{ty}{space}{behind}");
+            }
+        }
+        id = ty.referred();
+    }
+    "(deeply nested)".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_become_bytes_and_come_back() {
+        assert_eq!(*0x0102_u16.bytes(), 0x0102_u16.to_ne_bytes());
+        assert_eq!(i32::from_bytes(&(-7_i32).bytes()), Some(-7));
+        assert_eq!(f64::from_bytes(&1.5_f64.bytes()), Some(1.5));
+        assert_eq!(bool::from_bytes(&true.bytes()), Some(true));
+        assert_eq!(<[i16; 3]>::from_bytes(&[1_i16, -2, 3].bytes()), Some([1, -2, 3]));
+        assert_eq!(<[u8; 2]>::from_bytes(b"ab"), Some(*b"ab"));
+        assert_eq!(
+            (u32::from_bytes(&[0; 3]), bool::from_bytes(&[2]), <[u16; 2]>::from_bytes(&[0; 5])),
+            (None, None, None)
+        );
+        assert_eq!(
+            (<[u16; 2]>::from_bytes(&[0; 6]), <[u16; 2]>::from_bytes(&[]), <[u8; 0]>::from_bytes(&[1])),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn numbers_suit_variables_of_their_width_and_sign() {
+        let int = |size, signed| Kind::Int { size, signed };
+        for (kind, form, suits) in [
+            (int(4, Some(true)), i32::FORM, true),
+            (int(4, Some(true)), u32::FORM, false),
+            (int(8, Some(false)), u64::FORM, true),
+            (int(8, Some(false)), i64::FORM, false),
+            (int(1, None), i8::FORM, true),
+            (int(1, None), u8::FORM, true),
+            (int(8, Some(false)), <[u32; 2]>::FORM, false),
+            (int(8, Some(false)), <[u8; 8]>::FORM, true),
+            (int(8, Some(false)), <[u8]>::FORM, true),
+            (int(8, Some(false)), f64::FORM, false),
+            (int(1, Some(false)), bool::FORM, false),
+            (Kind::Bool, bool::FORM, true),
+            (Kind::Bool, u8::FORM, false),
+            (Kind::Bool, <[u8; 1]>::FORM, true),
+            (Kind::Float { size: 8 }, f64::FORM, true),
+            (Kind::Float { size: 8 }, <[f32; 2]>::FORM, false),
+            (Kind::Float { size: 8 }, u64::FORM, false),
+            (Kind::Pointer { size: 8 }, u64::FORM, true),
+            (Kind::Pointer { size: 8 }, f64::FORM, false),
+            (Kind::Composite, u64::FORM, false),
+            (Kind::Composite, <[u8; 8]>::FORM, true),
+        ] {
+            assert_eq!(kind.objection(form).is_none(), suits, "{kind:?}, {form:?}");
+        }
+    }
+}
