@@ -35,6 +35,7 @@ const SUITE: &[&str] = &[
     "--bring=sh",
     "--bring=cat",
     "--bring=sleep",
+    concat!("--bring=", env!("CARGO_MANIFEST_DIR"), "/../corpus"),
     "--env=PROPTEST_CASES=16",
     // A guest's CPUs may come and go; a developer's machine's may not.
     "--env=PERF_READER_HOTPLUG=1",

@@ -13,7 +13,7 @@
 //! else in the hash `__bpf_usdt_ip_to_spec_id`, by the address that it was hit at.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -38,6 +38,8 @@ pub(crate) struct Specs {
 #[derive(Debug, Default)]
 struct Slots {
     taken: HashMap<Vec<u8>, Slot>,
+    /// The same for the addresses in the other map.
+    addresses: HashMap<u64, Slot>,
     free: Vec<u32>,
     next: u32,
 }
@@ -146,16 +148,28 @@ impl Specs {
 }
 
 impl Taken {
-    /// Notes at which addresses the program will be hit, for kernels that have no cookies.
+    /// Notes at which addresses the program will be hit, for kernels that have no cookies. An address leads to one description:
+    /// who wants another one there has to be refused.
     pub(super) fn at_addresses(&mut self, addresses: &[u64], numbers: &[u32]) -> Result<(), Error> {
         let Some(map) = &self.specs.addresses else {
             return Err(self.specs.unfit(format!("the object has no map `{}`", Specs::MAPS[1])));
         };
-        for (address, number) in addresses.iter().zip(numbers) {
-            // As wide as the kernel's `long`.
-            let key = address.to_ne_bytes();
-            map.update(key.get(..map.key_size()).unwrap_or(&key), &number.to_ne_bytes())?;
-            self.addresses.push(*address);
+        let mut slots = self.specs.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        for (&address, &number) in addresses.iter().zip(numbers) {
+            match slots.addresses.entry(address) {
+                Entry::Occupied(slot) if slot.get().number != number => {
+                    return Err(self.specs.unfit(format!(
+                        "another probe is at {address:#x} already, with another cookie or other arguments, and this kernel has no \
+                         cookies to tell them apart (Linux 5.15)"
+                    )));
+                }
+                Entry::Occupied(slot) => slot.into_mut().users += 1,
+                Entry::Vacant(slot) => {
+                    map.update(key_of(&address.to_ne_bytes(), map), &number.to_ne_bytes())?;
+                    slot.insert(Slot { number, users: 1 });
+                }
+            }
+            self.addresses.push(address);
         }
         Ok(())
     }
@@ -172,14 +186,18 @@ impl Drop for Taken {
         if *self.forever.lock().unwrap_or_else(PoisonError::into_inner) {
             return;
         }
+        let mut slots = self.specs.slots.lock().unwrap_or_else(PoisonError::into_inner);
         for address in &self.addresses {
-            let key = address.to_ne_bytes();
-            let gone = self.specs.addresses.as_ref().map(|map| map.delete(key.get(..map.key_size()).unwrap_or(&key)));
-            if let Some(Err(error)) = gone {
-                warn!("the address of a probe stays in its map: {error}");
+            let Some(slot) = slots.addresses.get_mut(address) else { continue };
+            slot.users -= 1;
+            if slot.users == 0 {
+                slots.addresses.remove(address);
+                let gone = self.specs.addresses.as_ref().map(|map| map.delete(key_of(&address.to_ne_bytes(), map)));
+                if let Some(Err(error)) = gone {
+                    warn!("the address of a probe stays in its map: {error}");
+                }
             }
         }
-        let mut slots = self.specs.slots.lock().unwrap_or_else(PoisonError::into_inner);
         for description in &self.descriptions {
             let Some(slot) = slots.taken.get_mut(description) else { continue };
             slot.users -= 1;
@@ -190,6 +208,11 @@ impl Drop for Taken {
             }
         }
     }
+}
+
+/// An address as the map's key: as wide as the kernel's `long`.
+fn key_of<'a>(address: &'a [u8; 8], map: &Map) -> &'a [u8] {
+    address.get(..map.key_size()).unwrap_or(address)
 }
 
 /// `struct __bpf_usdt_arg_spec`. How the value is found is a byte and, since libbpf 1.7, 12 bits of where the second register
