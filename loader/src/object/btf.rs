@@ -5,10 +5,12 @@
 //! - a `DATASEC` says 0 for its size and for the offset of each variable: they are written in, from the sections and symbols,
 //!   and the variables sorted by them;
 //! - the section `.kconfig`, which exists in BTF alone, is laid out as its map will be;
+//! - a function that is hidden is said to be static: the verifier then follows calls of it with what it knows of their
+//!   arguments, as it does for static ones, where a global function would have to do with their types;
 //! - externs are of a linkage that the kernel knows nothing of. They are said to be defined here; those of `.ksyms`, which
 //!   nothing is going to look at, are integers in a row, and functions there, which a section cannot hold, one variable.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::elf::Elf;
 use crate::{
@@ -45,6 +47,7 @@ pub(super) fn completed(elf: &Elf, externs: &[Extern]) -> Option<Vec<u8>> {
             _ => {}
         }
     }
+    draft.hidden(elf);
     draft.defined();
     Some(draft.written())
 }
@@ -66,6 +69,7 @@ const HEAD: usize = 12;
 const ENTRY: usize = 12;
 const INT: u32 = 1 << 24;
 const VAR: u32 = 14 << 24;
+const FUNC: u32 = 12 << 24;
 /// `BTF_VAR_GLOBAL_ALLOCATED`, `BTF_FUNC_GLOBAL`
 const GLOBAL: u32 = 1;
 /// `BTF_VAR_GLOBAL_EXTERN`, `BTF_FUNC_EXTERN`
@@ -181,6 +185,19 @@ impl<'b> Draft<'b> {
         }
     }
 
+    /// Hidden functions are said to be static.
+    fn hidden(&mut self, elf: &Elf) {
+        let hidden: HashSet<_> =
+            elf.functions().filter(|symbol| symbol.hidden).map(|symbol| symbol.name.as_bytes()).collect();
+        if hidden.is_empty() {
+            return;
+        }
+        let functions = self.btf.types().filter(|ty| ty.kind() == Kind::Func && ty.linkage() == GLOBAL);
+        for ty in functions.filter(|ty| hidden.contains(ty.name_bytes())) {
+            set(&mut self.types, self.btf.position(ty.id()) + 4, FUNC);
+        }
+    }
+
     /// Externs are said to be defined here, and the parameters of such functions get names.
     fn defined(&mut self) {
         for ty in self.btf.types().filter(|ty| ty.linkage() == EXTERN) {
@@ -189,7 +206,7 @@ impl<'b> Draft<'b> {
                 set(&mut self.types, at + HEAD, GLOBAL);
                 continue;
             }
-            set(&mut self.types, at + 4, (12 << 24) | GLOBAL);
+            set(&mut self.types, at + 4, FUNC | GLOBAL);
             let prototype = self.btf.ty(ty.referred());
             let start = self.btf.position(prototype.id()) + HEAD;
             for (place, param) in prototype.params().enumerate() {

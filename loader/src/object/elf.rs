@@ -68,6 +68,8 @@ pub(crate) struct Symbol {
     pub(crate) global: bool,
     /// It may be missing.
     pub(crate) weak: bool,
+    /// Visible to other files while they are linked to one, and to nobody afterwards.
+    pub(crate) hidden: bool,
     /// Somebody else defines it.
     pub(crate) is_import: bool,
     is_variable: bool,
@@ -245,6 +247,7 @@ impl File<'_> {
             let is_function = symbol.st_type() == elf::STT_FUNC && section.is_some();
             let global = symbol.st_bind() != elf::STB_LOCAL;
             let weak = symbol.st_bind() == elf::STB_WEAK;
+            let hidden = matches!(symbol.st_visibility(), elf::STV_HIDDEN | elf::STV_INTERNAL);
             let is_import = symbol.st_shndx(self.endian) == elf::SHN_UNDEF && global && !name.is_empty();
             symbols.push(Symbol {
                 name,
@@ -253,6 +256,7 @@ impl File<'_> {
                 size,
                 global,
                 weak,
+                hidden,
                 is_import,
                 is_variable,
                 is_function,

@@ -168,14 +168,14 @@ pub(crate) fn cgroups() -> Option<String> {
 }
 
 /// Whether a function was built into the kernel.
-fn has_symbol(name: &str) -> bool {
+pub(crate) fn has_symbol(name: &str) -> bool {
     let symbols = fs::read_to_string("/proc/kallsyms").unwrap();
     symbols.lines().any(|line| line.split_whitespace().nth(2) == Some(name))
 }
 
 /// A kernel of this version or newer. A distribution may have brought a feature to an older one; then less is tested there
 /// than could be.
-fn at_least(major: u32, minor: u32, what: &str) -> Option<String> {
+pub(crate) fn at_least(major: u32, minor: u32, what: &str) -> Option<String> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap());
     let version = (numbers.next().unwrap(), numbers.next().unwrap());

@@ -1,0 +1,95 @@
+//! Code that refers to code and to data in every way, made by several compilers and tools.
+
+use cutaway::{Loaded, Object, perf_reader};
+use libtest_mimic::Trial;
+
+use crate::{lacks, load, object, parse, system_call, trial};
+
+/// What the parts of `code.h` add up to, a digit each.
+const SUM: u64 = 1_234_567_890;
+
+fn ring() -> Option<String> {
+    lacks::at_least(5, 8, "the ring buffer")
+}
+
+pub(crate) fn tests() -> Vec<Trial> {
+    let sums = [
+        ("code", object!("code"), SUM),
+        ("code_v1", object!("code_v1"), SUM),
+        ("code_v2", object!("code_v2"), SUM),
+        ("code_of_an_older_compiler", object!("code_old"), SUM),
+        ("code_little_optimised", object!("code_O1"), SUM),
+        ("code_stripped", object!("code_stripped"), SUM),
+        ("code_linked_by_bpftool", object!("code_linked"), SUM),
+        ("two_objects_linked_by_bpftool", object!("halves"), 1041),
+    ];
+    let mut tests: Vec<_> =
+        sums.into_iter().map(|(name, bytes, sum)| trial(name, ring, move || adds_up(bytes, sum))).collect();
+    tests.extend([
+        trial(
+            "code_v4",
+            || lacks::at_least(6, 6, "instructions of the fourth generation"),
+            || {
+                adds_up(object!("code_v4"), SUM);
+            },
+        ),
+        trial("callbacks", || lacks::at_least(5, 17, "bpf_loop"), || adds_up(object!("callbacks"), 510)),
+        trial("old_maps", lacks::nothing, || old(object!("legacy"))),
+        trial("old_maps_without_btf", lacks::nothing, || old(object!("legacy_no_btf"))),
+        trial("old_maps_stripped", lacks::nothing, || old(object!("legacy_stripped"))),
+        trial("the_other_byte_order_is_refused", lacks::nothing, big),
+    ]);
+    tests
+}
+
+fn own(mut object: Object) -> Object {
+    object.set_variable("own", &std::process::id().to_ne_bytes()).unwrap();
+    object
+}
+
+fn adds_up(bytes: &[u8], sum: u64) {
+    let loaded = load(own(parse(bytes)));
+    // Of two programs in an object that use the same code, either.
+    for program in loaded.programs() {
+        let link = program.attach().unwrap();
+        system_call();
+        drop(link);
+        assert_eq!(sent(&loaded), sum, "{}", program.name());
+    }
+}
+
+/// The first number in the ring, which is emptied.
+fn sent(loaded: &Loaded) -> u64 {
+    let mut ring = loaded.map("events").unwrap().ring().unwrap();
+    let mut batch = ring.batch().unwrap();
+    let mut numbers = batch.records().map(|record| u64::from_ne_bytes(*record.as_ref().first_chunk().unwrap()));
+    let first = numbers.next().unwrap();
+    numbers.for_each(drop);
+    first
+}
+
+fn old(bytes: &[u8]) {
+    let mut object = own(parse(bytes));
+    object.set_variable("step", &7_u32.to_ne_bytes()).unwrap();
+    let loaded = load(object);
+    let mut buffers = loaded.map("events").unwrap().perf_buffers(1, &perf_reader::Options::new()).unwrap();
+    let links = loaded.attach().unwrap();
+    system_call();
+    drop(links);
+    let value = loaded.map("hash").unwrap().lookup(&1_u32.to_ne_bytes()).unwrap().unwrap();
+    assert_eq!(u64::from_ne_bytes(value.try_into().unwrap()) % 7, 0);
+    let mut events = Vec::new();
+    buffers
+        .drain(|_, record| {
+            if let perf_reader::Record::Sample(sample) = record.unwrap() {
+                events.push(u64::from_ne_bytes(sample.array().unwrap()));
+            }
+        })
+        .unwrap();
+    assert_eq!(events[0], 7);
+}
+
+fn big() {
+    let line = Object::parse(object!("code_big")).unwrap_err().to_string();
+    assert!(line.contains("its byte order is not this machine's"), "{line}");
+}

@@ -1,0 +1,123 @@
+//! Maps of every kind, made and used.
+
+use cutaway::{MapType, Object};
+use libtest_mimic::Trial;
+
+use crate::{lacks, load, object, parse, system_call, trial};
+
+struct Row(&'static str, fn() -> Option<String>, MapType);
+
+use MapType as T;
+
+const ROWS: &[Row] = &[
+    Row("hash", lacks::nothing, T::HASH),
+    Row("hash_lazy", lacks::nothing, T::HASH),
+    Row("array", lacks::nothing, T::ARRAY),
+    Row("prog_array", lacks::nothing, T::PROG_ARRAY),
+    Row("perf_event_array", lacks::nothing, T::PERF_EVENT_ARRAY),
+    Row("percpu_hash", lacks::nothing, T::PERCPU_HASH),
+    Row("percpu_array", lacks::nothing, T::PERCPU_ARRAY),
+    Row("stack_trace", lacks::nothing, T::STACK_TRACE),
+    Row("cgroup_array", lacks::nothing, T::CGROUP_ARRAY),
+    Row("lru_hash", lacks::nothing, T::LRU_HASH),
+    Row("lru_percpu_hash", lacks::nothing, T::LRU_PERCPU_HASH),
+    Row("lpm_trie", lacks::nothing, T::LPM_TRIE),
+    Row("devmap", lacks::nothing, T::DEVMAP),
+    Row("devmap_hash", lacks::nothing, T::DEVMAP_HASH),
+    Row("sockmap", lacks::nothing, T::SOCKMAP),
+    Row("sockhash", lacks::nothing, T::SOCKHASH),
+    Row("cpumap", lacks::nothing, T::CPUMAP),
+    Row("xskmap", xsk, T::XSKMAP),
+    Row("cgroup_storage", lacks::nothing, T::CGROUP_STORAGE),
+    Row("percpu_cgroup_storage", lacks::nothing, T::PERCPU_CGROUP_STORAGE),
+    Row("reuseport_sockarray", lacks::nothing, T::REUSEPORT_SOCKARRAY),
+    Row("sk_storage", lacks::nothing, T::SK_STORAGE),
+    Row("inode_storage", inode_storage, T::INODE_STORAGE),
+    Row("task_storage", || lacks::at_least(5, 11, "storage of tasks"), T::TASK_STORAGE),
+    Row("cgrp_storage", || lacks::at_least(6, 2, "storage of cgroups"), T::CGRP_STORAGE),
+    Row("queue", lacks::nothing, T::QUEUE),
+    Row("stack", lacks::nothing, T::STACK),
+    Row("ringbuf", ring, T::RINGBUF),
+    Row("user_ringbuf", || lacks::at_least(6, 1, "rings that user space fills"), T::USER_RINGBUF),
+    Row("bloom_filter", || lacks::at_least(5, 16, "bloom filters"), T::BLOOM_FILTER),
+    Row("arena", || lacks::at_least(6, 9, "arenas"), T::ARENA),
+    Row("array_of_maps", lacks::nothing, T::ARRAY_OF_MAPS),
+    Row("hash_of_maps", lacks::nothing, T::HASH_OF_MAPS),
+    Row("sized", lacks::nothing, T::HASH),
+];
+
+fn ring() -> Option<String> {
+    lacks::at_least(5, 8, "the ring buffer")
+}
+
+/// Sockets that get whole packets.
+fn xsk() -> Option<String> {
+    (!lacks::has_symbol("xsk_map_alloc")).then(|| "this kernel has no such sockets (CONFIG_XDP_SOCKETS)".to_owned())
+}
+
+/// Storage in files' inodes, which comes with LSM programs.
+fn inode_storage() -> Option<String> {
+    let why = "this kernel has no storage in inodes (CONFIG_BPF_LSM)";
+    lacks::at_least(5, 10, "storage in inodes")
+        .or_else(|| (!lacks::has_symbol("inode_storage_map_alloc")).then(|| why.to_owned()))
+}
+
+pub(crate) fn tests() -> Vec<Trial> {
+    let rows =
+        ROWS.iter().map(|Row(name, lacks, map_type)| trial(format!("map_{name}"), *lacks, || made(name, *map_type)));
+    let used = [
+        trial("maps_are_used_by_programs", ring, || used(object!("uses"))),
+        trial("maps_are_used_by_programs_of_an_older_compiler", ring, || used(object!("uses_old"))),
+        trial("a_kind_of_map_that_nobody_knows_is_told", lacks::nothing, unknown),
+    ];
+    rows.chain(used).collect()
+}
+
+/// Only this one, and what it holds.
+fn only(name: &str) -> Object {
+    let mut object = parse(object!("maps"));
+    let names: Vec<_> = object.maps().iter().map(|map| map.name.clone()).collect();
+    for other in names {
+        object.map_mut(&other).unwrap().wanted = other == name || other == "inner" && name.ends_with("_of_maps");
+    }
+    object
+}
+
+fn made(name: &str, map_type: MapType) {
+    let object = only(name);
+    let spec = object.maps().iter().find(|map| map.name == name).unwrap().clone();
+    let loaded = load(object);
+    let map = loaded.map(name).unwrap();
+    assert_eq!(map.map_type(), map_type);
+    match name {
+        "array" => assert_eq!(map.value_size(), 256, "an array of arrays"),
+        "sized" => assert_eq!((map.key_size(), map.value_size()), (6, 10)),
+        "bloom_filter" => assert_eq!(spec.map_extra, 3),
+        "ringbuf" | "user_ringbuf" => assert_eq!(map.max_entries(), 8192, "a power of two of pages"),
+        "array_of_maps" | "hash_of_maps" => {
+            let place = if name == "array_of_maps" { 2 } else { 0_u32 };
+            assert!(map.lookup(&place.to_ne_bytes()).unwrap().is_some());
+            assert_eq!(map.keys().filter(|key| map.lookup(key.as_ref().unwrap()).unwrap().is_some()).count(), 1);
+        }
+        _ => {}
+    }
+}
+
+fn unknown() {
+    let line = only("nobody_knows").load().unwrap_err().to_string();
+    assert!(line.contains("create the map `nobody_knows` (map type 99"), "{line}");
+}
+
+fn used(bytes: &[u8]) {
+    let mut object = parse(bytes);
+    object.set_variable("own", &std::process::id().to_ne_bytes()).unwrap();
+    let loaded = load(object);
+    let link = loaded.program("uses").unwrap().attach().unwrap();
+    system_call();
+    drop(link);
+    let mut ring = loaded.map("events").unwrap().ring().unwrap();
+    let mut batch = ring.batch().unwrap();
+    let event = batch.records().next().unwrap();
+    let words: Vec<_> = event.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect();
+    assert_eq!(words, [0x7ff, 49], "each bit is a map that works");
+}
