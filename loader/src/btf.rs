@@ -16,10 +16,13 @@
 //!
 //! `Documentation/bpf/btf.rst` and `include/uapi/linux/btf.h` in the kernel describe the format.
 
+use std::borrow::Cow;
+
 mod bytes;
 mod ext;
 pub mod kernel;
 mod kind;
+pub(crate) mod older;
 pub(crate) mod search;
 mod ty;
 mod walk;
@@ -298,6 +301,12 @@ impl<'a> Names<'a> {
         };
         from.unwrap_or_default()
     }
+}
+
+/// A name fit to be shown: in one line, and without what a terminal would obey.
+pub(crate) fn shown(name: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(name);
+    if text.contains(char::is_control) { Cow::Owned(text.replace(char::is_control, "\u{fffd}")) } else { text }
 }
 
 /// `long`, in one of the orders in which compilers write its words.

@@ -51,6 +51,7 @@ pub use self::{
 use crate::btf::{
     Btf, Kind,
     search::{Absent, Seeker, Source, Sources, Types},
+    shown,
 };
 
 /// Instructions by the section they were compiled into and their place in it.
@@ -348,7 +349,7 @@ impl One<'_> {
             format!(
                 "`{}` + `{}`",
                 self.local.ty(self.relocation.type_id),
-                String::from_utf8_lossy(self.local.string(self.relocation.access))
+                shown(self.local.string(self.relocation.access))
             )
         });
         Error::Relocation { section, offset, what, why }

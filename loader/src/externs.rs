@@ -24,7 +24,10 @@ use std::{collections::HashMap, os::fd::OwnedFd};
 pub(crate) use self::ksyms::Ksyms;
 use crate::{
     Error,
-    btf::{Btf, Kind, Type, search::Sources},
+    btf::{
+        Btf, Kind, Type,
+        search::{Sources, Types},
+    },
     object::{Contents, elf::Elf},
 };
 
@@ -170,22 +173,25 @@ pub(crate) fn config_offset(externs: &[Extern], name: &[u8]) -> Option<u32> {
 }
 
 /// Finds the values of all of them: `ksyms` has been through the kernel's types, `local` are the object's own, and `config`
-/// is what the user says about the kernel's configuration, which counts before what the kernel says.
+/// is what the user says about the kernel's configuration, which counts before what the kernel says. If the `types` are not
+/// those of the running kernel, it is not asked about anything else either.
 pub(crate) fn resolve(
     externs: &[Extern],
     ksyms: Ksyms<'_>,
     local: &Btf<'_>,
     sources: Sources<'_, '_>,
     config: &str,
+    types: Types<'_>,
 ) -> Result<Resolved, Error> {
     let mut resolved = Resolved::default();
-    let symbols = kallsyms::find(externs);
+    let running = matches!(types, Types::Running);
+    let symbols = kallsyms::find(externs, running);
     ksyms.settle(local, sources, &mut resolved)?;
     for known in externs.iter().filter(|known| known.kind == ExternKind::Address) {
         let value = symbols.address(&known.name);
         resolved.set(known, value.map(Value::Address));
     }
-    config::fill(externs, config, &symbols, &mut resolved);
+    config::fill(externs, config, running.then_some(&symbols), &mut resolved);
     Ok(resolved)
 }
 

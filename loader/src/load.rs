@@ -17,8 +17,8 @@ use log::{debug, warn};
 use crate::{
     Errno, Error, Links, Map, MapSpec, Object, Program, Variable, VariableSpec,
     attach::Specs,
-    btf::search::Types,
-    object::{Met, link::Place, no_such},
+    btf::{Btf, older, search::Types},
+    object::{Met, no_such},
     probe::{self, Support, charged},
     program::Shared,
     sys::bpf,
@@ -48,9 +48,7 @@ impl Object {
         }
         let btf = self.load_btf();
         let Met { relocated, targets, externs } = self.meet(Types::Running)?;
-        if let Some(map) = self.maps.iter_mut().find(|map| map.place == Place::Kconfig) {
-            map.contents.clone_from(&externs.config);
-        }
+        self.take_config(&externs);
         let maps = self.create_maps(btf.as_ref().map(AsFd::as_fd))?;
         let places = self.maps.iter().filter_map(|spec| Some((spec.place, maps.get(&spec.name)?.as_fd().as_raw_fd())));
         let places: HashMap<_, _> = places.collect();
@@ -95,7 +93,12 @@ impl Object {
         let loaded = load_btf(&bytes).or_else(|why| {
             debug!("the kernel does not take the object's BTF as it is: {why}");
             match probe::btf() {
-                Support::Yes => load_btf(&sanitized(&bytes)?),
+                Support::Yes => {
+                    let btf = Btf::parse(&bytes).map_err(|error| error.to_string())?;
+                    let mut older = bytes.clone();
+                    older::rewrite(&mut older, &btf, probe::btf_kinds());
+                    load_btf(&older)
+                }
                 answer => Err(format!("BTF is {answer}")),
             }
         });
@@ -108,32 +111,6 @@ fn usdt_specs(maps: &BTreeMap<String, Map>) -> Result<Option<Arc<Specs>>, Error>
     let [specs, addresses] = Specs::MAPS.map(|name| maps.get(name));
     let Some(specs) = specs else { return Ok(None) };
     Ok(Some(Arc::new(Specs::new(specs.again()?, addresses.map(Map::again).transpose()?))))
-}
-
-/// The BTF rewritten to what this kernel takes. aya-obj knows how, for the BTF of an object; an empty one will do.
-fn sanitized(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let mut object = aya_obj::Object::parse(&empty_object()).map_err(|error| error.to_string())?;
-    object.btf = Some(aya_obj::btf::Btf::parse(bytes, object.endianness).map_err(|error| error.to_string())?);
-    match object.fixup_and_sanitize_btf(probe::btf_features()) {
-        Ok(Some(btf)) => Ok(btf.to_bytes()),
-        Ok(None) => Err("it is empty".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// `Elf64_Ehdr` of an object without sections: of 64 bits, for BPF, in this machine's byte order.
-fn empty_object() -> Vec<u8> {
-    const ET_REL: u16 = 1;
-    const EM_BPF: u16 = 247;
-    let order = if cfg!(target_endian = "little") { 1 } else { 2 };
-    let mut header = vec![0x7f, b'E', b'L', b'F', 2, order, 1];
-    header.resize(16, 0);
-    header.extend([ET_REL, EM_BPF].iter().flat_map(|half| half.to_ne_bytes()));
-    header.extend(1_u32.to_ne_bytes()); // e_version
-    header.resize(52, 0);
-    header.extend(64_u16.to_ne_bytes()); // e_ehsize
-    header.resize(64, 0);
-    header
 }
 
 fn load_btf(bytes: &[u8]) -> Result<OwnedFd, String> {
@@ -237,13 +214,5 @@ impl Loaded {
             _ => {}
         }
         Ok(links)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_empty_object_is_one() {
-        aya_obj::Object::parse(&super::empty_object()).unwrap();
     }
 }

@@ -9,6 +9,7 @@ mod function;
 mod infos;
 pub(crate) mod link;
 mod maps;
+mod rehearsal;
 mod section;
 mod struct_ops;
 mod target;
@@ -22,6 +23,7 @@ use std::{
 };
 
 pub(crate) use function::Start;
+pub use rehearsal::{Rehearsal, Rehearsed};
 pub use section::Section;
 pub(crate) use struct_ops::Table;
 pub use target::Target;
@@ -342,7 +344,7 @@ impl Object {
             let relocated = core_relo::apply(&btf, &relocations, sources.clone(), candidates, &mut code)
                 .map_err(|error| broken(error.to_string()))?;
             targets.settle(sources.clone())?;
-            let externs = externs::resolve(&self.externs, ksyms, &btf, sources, &self.kconfig)?;
+            let externs = externs::resolve(&self.externs, ksyms, &btf, sources, &self.kconfig, types)?;
             Ok(Met { relocated, targets, externs })
         })
     }
@@ -351,6 +353,13 @@ impl Object {
     pub(crate) fn fit_tables(&mut self) -> Result<(), Error> {
         self.maps.retain(|map| map.wanted);
         struct_ops_of_kernel::fit(&mut self.maps, &mut self.programs, self.elf.contents(".BTF"))
+    }
+
+    /// Puts the constants of the kernel's configuration into their map.
+    pub(crate) fn take_config(&mut self, externs: &Resolved) {
+        if let Some(map) = self.maps.iter_mut().find(|map| map.place == Place::Kconfig) {
+            map.contents.clone_from(&externs.config);
+        }
     }
 
     /// The object's BTF with what only the linker knows: how large sections of data are, and where in them variables lie.

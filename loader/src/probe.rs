@@ -8,11 +8,12 @@ mod links;
 
 use std::{fmt, io, os::fd::OwnedFd, sync::OnceLock};
 
-use aya_obj::{btf::BtfFeatures, generated::bpf_insn};
+use aya_obj::generated::bpf_insn;
 pub use links::{cgroup_link, kprobe_multi, netkit_link, perf_link, tcx_link, uprobe_multi, uprobe_multi_pid};
 
 use crate::{
     MapType, ProgramType,
+    btf::older::Kinds,
     sys::{
         attr::MapCreate,
         bpf,
@@ -133,9 +134,9 @@ pub fn btf() -> Support {
 }
 
 /// The kinds of BTF that an object's own is rewritten to.
-pub(crate) fn btf_features() -> &'static BtfFeatures {
-    static ANSWER: OnceLock<BtfFeatures> = OnceLock::new();
-    ANSWER.get_or_init(btf::features)
+pub(crate) fn btf_kinds() -> Kinds {
+    static ANSWER: OnceLock<Kinds> = OnceLock::new();
+    *ANSWER.get_or_init(btf::kinds)
 }
 
 /// Keeps an answer, unless it is none.

@@ -118,7 +118,7 @@ impl<'b> Type<'b> {
     /// Its name, fit to be shown; empty if it has none.
     #[must_use]
     pub fn name(self) -> Cow<'b, str> {
-        String::from_utf8_lossy(self.name_bytes())
+        super::shown(self.name_bytes())
     }
 
     /// Where its name is among the strings.

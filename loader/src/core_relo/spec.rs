@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::record::{RelocationKind, Subject};
-use crate::btf::{Btf, Kind, Type};
+use crate::btf::{Btf, Kind, Type, shown};
 
 /// The longest way, in steps.
 pub(super) const LONGEST: usize = 64;
@@ -132,7 +132,7 @@ impl<'b> Spec<'b> {
 
 /// Reads `1:2:3`.
 fn indices(access: &[u8]) -> Result<Vec<u32>, String> {
-    let unreadable = || format!("its access string `{}` cannot be read", String::from_utf8_lossy(access));
+    let unreadable = || format!("its access string `{}` cannot be read", shown(access));
     let text = std::str::from_utf8(access).map_err(|_| unreadable())?;
     let indices: Result<Vec<_>, _> = text.split(':').take(LONGEST + 1).map(str::parse).collect();
     let indices = indices.map_err(|_| unreadable())?;
@@ -145,8 +145,8 @@ impl fmt::Display for Spec<'_> {
         write!(f, "{}", self.btf.ty(self.root))?;
         for (place, step) in self.steps.iter().enumerate() {
             match step.name {
-                Some(name) if self.subject == Subject::Enumerator => write!(f, "::{}", String::from_utf8_lossy(name))?,
-                Some(name) => write!(f, ".{}", String::from_utf8_lossy(name))?,
+                Some(name) if self.subject == Subject::Enumerator => write!(f, "::{}", shown(name))?,
+                Some(name) => write!(f, ".{}", shown(name))?,
                 None if place > 0 || step.index > 0 => write!(f, "[{}]", step.index)?,
                 None => {}
             }

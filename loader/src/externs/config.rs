@@ -183,8 +183,9 @@ pub(super) fn lay_out(externs: &mut [Extern]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes the section of constants. `own` is what the user says, and counts before what the kernel says.
-pub(super) fn fill(externs: &[Extern], own: &str, symbols: &Symbols, resolved: &mut Resolved) {
+/// Writes the section of constants. `own` is what the user says, and counts before what the kernel says; without its `symbols`
+/// the running kernel does not count.
+pub(super) fn fill(externs: &[Extern], own: &str, symbols: Option<&Symbols>, resolved: &mut Resolved) {
     let slots = || externs.iter().filter_map(|known| Some((known, known.slot.as_ref()?)));
     let size = super::config_size(externs) as usize;
     if size == 0 {
@@ -195,7 +196,7 @@ pub(super) fn fill(externs: &[Extern], own: &str, symbols: &Symbols, resolved: &
     take(own, &mut values);
     let mut unreadable = None;
     if values.values().any(Option::is_none) {
-        match kernels_own() {
+        match symbols.map_or_else(|| Err(NO_KERNEL.to_owned()), |_| kernels_own()) {
             Ok(text) => take(&text, &mut values),
             Err(why) => unreadable = Some(why),
         }
@@ -231,8 +232,11 @@ pub(super) fn fill(externs: &[Extern], own: &str, symbols: &Symbols, resolved: &
     resolved.config = Some(Contents { bytes: section, constant: true });
 }
 
+const NO_KERNEL: &str = "there is no running kernel to ask";
+
 /// What is not configuration, but asked of the kernel.
-fn about_linux(name: &str, symbols: &Symbols) -> Result<i128, String> {
+fn about_linux(name: &str, symbols: Option<&Symbols>) -> Result<i128, String> {
+    let symbols = symbols.ok_or(NO_KERNEL)?;
     match name {
         "LINUX_KERNEL_VERSION" => Ok(process::kernel_version().map_err(|error| error.to_string())?.into()),
         "LINUX_HAS_BPF_COOKIE" => Ok(probe::attach_cookie().is_yes().into()),

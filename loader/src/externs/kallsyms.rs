@@ -33,8 +33,8 @@ enum Found {
     Ambiguous(u64, u64),
 }
 
-/// Finds the symbols that these externs need; does not touch the file if none does.
-pub(super) fn find(externs: &[Extern]) -> Symbols {
+/// Finds the symbols that these externs need; does not touch the file if none does, or if it is another kernel's that count.
+pub(super) fn find(externs: &[Extern], running: bool) -> Symbols {
     let mut wanted: Vec<&str> =
         externs.iter().filter(|known| known.kind == ExternKind::Address).map(|known| known.name.as_str()).collect();
     if externs.iter().any(|known| known.name == config::HAS_SYSCALL_WRAPPER) {
@@ -42,7 +42,9 @@ pub(super) fn find(externs: &[Extern]) -> Symbols {
     }
     let found = wanted.into_iter().map(|name| (name.to_owned(), Found::Nowhere)).collect();
     let mut symbols = Symbols { found, shown: false, unreadable: None };
-    if !symbols.found.is_empty()
+    if !running {
+        symbols.unreadable = Some("there is no running kernel to ask".to_owned());
+    } else if !symbols.found.is_empty()
         && let Err(error) = symbols.read(Path::new(PATH))
     {
         symbols.unreadable = Some(format!("{PATH} cannot be read: {error}"));

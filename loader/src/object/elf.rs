@@ -4,7 +4,7 @@
 //! slices sections by symbols without looking, so what passes here must be safe to slice: every section lies within the
 //! file, every symbol within its section, every relocation on an instruction of the section it changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use object::{
     Endianness,
@@ -14,7 +14,7 @@ use object::{
 
 use crate::Error;
 
-/// More than this for one section without file contents (`.bss`) is taken for a broken file: the largest value that one
+/// More than this for all sections without file contents (`.bss`) is taken for a broken file: the largest value that one
 /// map element can have is smaller.
 const MOST_BSS: u64 = 64 << 20;
 
@@ -175,14 +175,15 @@ struct File<'d> {
 impl File<'_> {
     fn sections(&self) -> Result<Vec<Section>, Error> {
         let mut sections = Vec::new();
+        let (mut bss, mut kept) = (0, 0);
         for (index, section) in self.table.enumerate() {
             let name = self.table.section_name(self.endian, section).map_err(|error| broken(error.to_string()))?;
-            let name = std::str::from_utf8(name)
-                .map_err(|_| broken(format!("the name of section {} is not UTF-8", index.0)))?;
+            let name = text(name, || format!("section {}", index.0))?;
             let size = section.sh_size(self.endian);
             if section.sh_type(self.endian) == elf::SHT_NOBITS {
-                if size > MOST_BSS {
-                    return Err(broken(format!("section `{name}` claims {size} bytes of memory")));
+                bss = size.saturating_add(bss);
+                if bss > MOST_BSS {
+                    return Err(broken(format!("up to section `{name}`, it claims {bss} bytes of memory")));
                 }
             } else if section.data(self.endian, self.data).is_err() {
                 return Err(broken(format!(
@@ -210,6 +211,11 @@ impl File<'_> {
                 || is_struct_ops(name)
                 || has_prefix(name, "maps");
             if wanted && section.sh_type(self.endian) != elf::SHT_NOBITS {
+                // A file whose sections lie one upon the other could ask for any amount of memory.
+                kept += size;
+                if kept > self.data.len() as u64 {
+                    return Err(broken(format!("section `{name}` lies where others do")));
+                }
                 read.bytes = section.data(self.endian, self.data).ok().map(<[u8]>::to_vec);
             }
             sections.push(read);
@@ -221,11 +227,11 @@ impl File<'_> {
         let symtab =
             self.table.symbols(self.endian, self.data, elf::SHT_SYMTAB).map_err(|error| broken(error.to_string()))?;
         let mut symbols = Vec::new();
+        let (mut starts, mut code) = (HashSet::new(), 0);
+        let total: u64 = sections.iter().filter(|section| section.executable).map(|section| section.size).sum();
         for (index, symbol) in symtab.enumerate() {
             let name = symbol.name(self.endian, symtab.strings()).map_err(|error| broken(error.to_string()))?;
-            let name = std::str::from_utf8(name)
-                .map_err(|_| broken(format!("the name of symbol {} is not UTF-8", index.0)))?
-                .to_owned();
+            let name = text(name, || format!("symbol {}", index.0))?.to_owned();
             let section = symtab
                 .symbol_section(self.endian, symbol, index)
                 .map_err(|error| broken(error.to_string()))?
@@ -240,6 +246,14 @@ impl File<'_> {
                 }
                 if symbol.st_type() == elf::STT_FUNC && !(address | size).is_multiple_of(8) {
                     return Err(broken(format!("function `{name}` does not start or end on an instruction")));
+                }
+                // A function may have several names. But many that lie one upon the other could ask for any amount of
+                // memory.
+                if symbol.st_type() == elf::STT_FUNC && room.executable && starts.insert((index, address)) {
+                    code += size;
+                    if code > total {
+                        return Err(broken(format!("function `{name}` lies where others do")));
+                    }
                 }
             }
             let is_section = symbol.st_type() == elf::STT_SECTION;
@@ -307,6 +321,15 @@ impl File<'_> {
 /// Tables of functions.
 fn is_struct_ops(name: &str) -> bool {
     matches!(name.strip_prefix('?').unwrap_or(name), ".struct_ops" | ".struct_ops.link")
+}
+
+/// A name that can be shown: it will be part of errors, which are one line.
+fn text(name: &[u8], whose: impl Fn() -> String) -> Result<&str, Error> {
+    let text = std::str::from_utf8(name).map_err(|_| broken(format!("the name of {} is not UTF-8", whose())))?;
+    if text.contains(char::is_control) {
+        return Err(broken(format!("the name of {} holds a control character", whose())));
+    }
+    Ok(text)
 }
 
 /// `name` is `kind`, or `kind` with something behind a dot or slash.

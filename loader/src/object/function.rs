@@ -31,6 +31,10 @@ pub(super) fn read(elf: &Elf, infos: &Infos) -> BTreeMap<Start, Function> {
         let Some(bytes) = elf.section(section).and_then(|section| section.bytes_at(symbol.address, symbol.size)) else {
             continue;
         };
+        let start = (section, symbol.address);
+        if functions.get(&start).is_some_and(|known: &Function| known.global || !symbol.global) {
+            continue;
+        }
         let name = elf.section(section).map_or("", |section| &section.name);
         let (func_info, line_info) = infos.of_function(name, symbol.address, symbol.size);
         let function = Function {
@@ -40,14 +44,7 @@ pub(super) fn read(elf: &Elf, infos: &Infos) -> BTreeMap<Start, Function> {
             func_info,
             line_info,
         };
-        let place = functions.entry((section, symbol.address));
-        place
-            .and_modify(|known: &mut Function| {
-                if !known.global && function.global {
-                    *known = function.clone();
-                }
-            })
-            .or_insert(function);
+        functions.insert(start, function);
     }
     functions
 }
@@ -98,7 +95,7 @@ impl core_relo::Code for Code<'_> {
 }
 
 /// The other way round.
-fn encode(insn: bpf_insn) -> [u8; 8] {
+pub(super) fn encode(insn: bpf_insn) -> [u8; 8] {
     let (dst, src) = (insn.dst_reg(), insn.src_reg());
     let registers = if cfg!(target_endian = "little") { src << 4 | dst } else { dst << 4 | src };
     let ([o0, o1], [i0, i1, i2, i3]) = (insn.off.to_ne_bytes(), insn.imm.to_ne_bytes());

@@ -32,6 +32,9 @@ impl Infos {
             });
             infos.lines.entry(name(&records)).or_default().extend(lines);
         }
+        // As compilers write them anyway; then each function's are a run of them.
+        infos.functions.values_mut().for_each(|infos| infos.sort_by_key(|info| info.insn_off));
+        infos.lines.values_mut().for_each(|infos| infos.sort_by_key(|info| info.insn_off));
         infos
     }
 
@@ -42,14 +45,22 @@ impl Infos {
         address: u64,
         size: u64,
     ) -> (Vec<bpf_func_info>, Vec<bpf_line_info>) {
-        let inside = |insn_off: u32| {
-            let offset = u64::from(insn_off).checked_sub(address).filter(|&offset| offset < size)?;
-            u32::try_from(offset / 8).ok()
-        };
-        let functions = self.functions.get(section).into_iter().flatten();
+        let (start, end) = (address, address.saturating_add(size));
+        let inside = |insn_off: u32| u32::try_from((u64::from(insn_off) - start) / 8).ok();
+        let functions = self.functions.get(section).map(Vec::as_slice).unwrap_or_default();
+        let functions = between(functions, start, end, |info| info.insn_off);
         let functions = functions.filter_map(|info| Some(bpf_func_info { insn_off: inside(info.insn_off)?, ..*info }));
-        let lines = self.lines.get(section).into_iter().flatten();
+        let lines = self.lines.get(section).map(Vec::as_slice).unwrap_or_default();
+        let lines = between(lines, start, end, |info| info.insn_off);
         let lines = lines.filter_map(|info| Some(bpf_line_info { insn_off: inside(info.insn_off)?, ..*info }));
         (functions.filter(|info| info.insn_off == 0).collect(), lines.collect())
     }
+}
+
+/// Those of the sorted records whose offsets lie in this range.
+fn between<T>(records: &[T], start: u64, end: u64, offset: impl Fn(&T) -> u32) -> impl Iterator<Item = &T> {
+    let first = records.partition_point(|record| u64::from(offset(record)) < start);
+    let rest = records.get(first..).unwrap_or_default();
+    let last = rest.partition_point(|record| u64::from(offset(record)) < end);
+    rest.iter().take(last)
 }

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use super::{Contents, MapSpec, Pinning, elf::Elf, link::Place, struct_ops};
 use crate::{
     Error, MapFlags, MapType,
-    btf::{Btf, Kind, Type},
+    btf::{Btf, Kind, Type, shown},
     externs::{self, Extern, KCONFIG},
 };
 
@@ -134,7 +134,7 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
 fn definition_of(name: &str, place: Place, definition: Type<'_>, btf: &Btf<'_>) -> Result<MapSpec, Error> {
     let mut map = MapSpec::new(name, MapType(0), place);
     for member in definition.members() {
-        let field = String::from_utf8_lossy(member.name);
+        let field = shown(member.name);
         let nonsense = || broken(format!("the map `{name}` has a `{field}` that is not of the form libbpf gives it"));
         let number = || u32::try_from(number(btf, member.type_id)?).ok();
         match &*field {

@@ -6,9 +6,7 @@
 
 use std::io;
 
-use aya_obj::btf::BtfFeatures;
-
-use crate::sys::bpf;
+use crate::{btf::older::Kinds, sys::bpf};
 
 /// `BTF_KIND_…`
 mod kind {
@@ -50,18 +48,18 @@ const TYPE_TAG: &[&[u32]] = &[&INTEGER, &[1, info(kind::TYPE_TAG, 0), 1], &[0, i
 const ENUM64: &[&[u32]] = &[&INTEGER, &[1, info(kind::ENUM64, 1), 8, 1, 0, 0]];
 
 /// Asks about every kind that came after the first ones.
-pub(super) fn features() -> BtfFeatures {
+pub(super) fn kinds() -> Kinds {
     let takes = |types| load(types).is_ok();
-    BtfFeatures::new(
-        takes(FUNC),
-        takes(FUNC_GLOBAL),
-        takes(DATASEC),
-        takes(DATASEC_ZERO),
-        takes(FLOAT),
-        takes(DECL_TAG),
-        takes(TYPE_TAG),
-        takes(ENUM64),
-    )
+    Kinds {
+        func: takes(FUNC),
+        func_global: takes(FUNC_GLOBAL),
+        datasec: takes(DATASEC),
+        datasec_empty: takes(DATASEC_ZERO),
+        float: takes(FLOAT),
+        decl_tag: takes(DECL_TAG),
+        type_tag: takes(TYPE_TAG),
+        enum64: takes(ENUM64),
+    }
 }
 
 /// Loads a blob of these types and throws it away.
@@ -96,7 +94,7 @@ mod tests {
     #[test]
     fn every_blob_is_well_formed() {
         for types in [PLAIN, FUNC, FUNC_GLOBAL, DATASEC, DATASEC_ZERO, FLOAT, DECL_TAG, TYPE_TAG, ENUM64] {
-            aya_obj::btf::Btf::parse(&blob(types), object::Endianness::default()).unwrap();
+            crate::btf::Btf::parse(&blob(types)).unwrap();
         }
     }
 }

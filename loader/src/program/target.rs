@@ -16,6 +16,7 @@ use crate::{
     btf::{
         Kind, Names, Seen,
         search::{Absent, Seeker, Sources},
+        shown,
     },
     object::ProgramSpec,
     sys::{
@@ -142,7 +143,7 @@ impl Targets {
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.kind == Kind::Func { "a function" } else { "a type" };
-        write!(f, "{kind} `{}`", String::from_utf8_lossy(&self.name))
+        write!(f, "{kind} `{}`", shown(&self.name))
     }
 }
 

@@ -43,6 +43,12 @@ enum Routine {
     Vm(vm::Args),
     /// Weakens each memory ordering of mmap-ring in turn: its model must notice
     Mutants,
+    /// Damages real objects in so many ways: the loader must answer each soon, in little memory, and never panic
+    BrokenObjects {
+        /// How many damaged objects
+        #[arg(long, default_value_t = 2_000_000)]
+        count: u64,
+    },
     /// Measures the readers against other people's
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -63,6 +69,10 @@ fn main() -> ExitCode {
         Routine::Minimal => ci::minimal(),
         Routine::Objects(arguments) => objects::write(&arguments),
         Routine::Mutants => mutants::run("mmap-ring", "model"),
+        Routine::BrokenObjects { count } => tools::cargo(
+            &["test", "-p", "cutaway", "--test", "broken", "--", "--nocapture"],
+            &[("CUTAWAY_MUTANTS", &count.to_string())],
+        ),
         Routine::Bench(bench) => bench::run(&bench),
         Routine::Listing(transport) => objects::listing(&transport),
     };

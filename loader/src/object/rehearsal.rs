@@ -1,0 +1,75 @@
+//! A rehearsal: what loading would hand to a kernel, worked out without one.
+//!
+//! Everything between the file and the system calls happens here as it does in [`Object::load`]: the object's BTF is
+//! completed, instructions are adapted to a kernel's types, externs are found in them, and each program is linked with what
+//! it calls. The kernel's types come as bytes, so that it can be any kernel's, and descriptors of maps are made up.
+
+use std::collections::HashMap;
+
+use super::{Met, Object, link::Linked};
+use crate::{
+    Error, MapSpec,
+    btf::{Btf, older, search::Types},
+    core_relo::{Applied, Instruction},
+};
+
+/// What loading would hand to the kernel.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Rehearsal {
+    /// The object's BTF, completed; `None` if it has none.
+    pub btf: Option<Vec<u8>>,
+    /// The same for the first kernel that had BTF, which knew few kinds of type.
+    pub btf_of_old: Option<Vec<u8>>,
+    /// The maps in the order in which they stand for descriptors: the first is 1.
+    pub maps: Vec<MapSpec>,
+    /// What CO-RE has made of the instructions.
+    pub relocated: Vec<Applied>,
+    /// The programs that would be loaded.
+    pub programs: Vec<Rehearsed>,
+}
+
+/// One program, linked.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Rehearsed {
+    /// The function's name in the source.
+    pub name: String,
+    /// Its instructions, with those of the functions that it calls behind them; or why it cannot be linked.
+    pub instructions: Result<Vec<Instruction>, Error>,
+}
+
+impl Object {
+    /// Works out what [`Object::load`] would hand to a kernel whose BTF is `kernel`, without asking any kernel. Constants of
+    /// the kernel's configuration are those of [`Object::set_kconfig`]; modules, addresses and tables of functions
+    /// (`struct_ops`) are unknown here.
+    ///
+    /// # Errors
+    ///
+    /// As [`Object::load`], as far as no kernel is needed to find out.
+    pub fn rehearse(mut self, kernel: &[u8]) -> Result<Rehearsal, Error> {
+        let btf = self.btf();
+        let btf_of_old = btf.clone().map(|mut bytes| {
+            if let Ok(view) = btf.as_deref().map_or_else(|| Ok(Btf::none()), Btf::parse) {
+                older::rewrite(&mut bytes, &view, older::Kinds::OLDEST);
+            }
+            bytes
+        });
+        let Met { relocated, externs, .. } = self.meet(Types::Given(kernel))?;
+        self.take_config(&externs);
+        let places = self.maps.iter().zip(1..).map(|(map, number)| (map.place, number));
+        let places: HashMap<_, _> = places.collect();
+        let wanted = self.programs.iter().filter(|program| program.section.wanted);
+        let programs = wanted
+            .map(|program| Rehearsed {
+                name: program.name.clone(),
+                instructions: self.link(program, &places, &externs).map(|linked| instructions(&linked)),
+            })
+            .collect();
+        Ok(Rehearsal { btf, btf_of_old, maps: self.maps, relocated, programs })
+    }
+}
+
+fn instructions(linked: &Linked) -> Vec<Instruction> {
+    linked.instructions.iter().map(|insn| Instruction::from_bytes(super::function::encode(*insn))).collect()
+}

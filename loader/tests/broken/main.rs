@@ -1,0 +1,221 @@
+//! Broken objects: real ones, damaged in many ways, go through everything that happens before the first system call. Whatever
+//! comes, the answer is an object or one sentence, soon, and in little memory.
+//!
+//! Mutant number N is the same on every machine. `CUTAWAY_MUTANTS` says how many are tried (20,000 otherwise; `cargo xtask
+//! broken-objects` tries 2,000,000), `CUTAWAY_MUTANT` names a single one.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod damage;
+mod found;
+mod memory;
+
+use std::{
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use cutaway::{Form, Object, btf::Btf};
+use rustix::time::{ClockId, clock_gettime};
+
+use self::damage::{Damage, Seed};
+
+#[global_allocator]
+static MEMORY: memory::Counted = memory::Counted;
+
+/// No mutant may take more memory than this in addition to what was taken before it.
+const MOST_MEMORY: usize = 64 << 20;
+/// Nor more time on the CPU.
+const LONGEST: Duration = Duration::from_secs(1);
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus")
+}
+
+/// Every object of the corpus and the built-in programs.
+fn seeds() -> Vec<Seed> {
+    let folders = fs::read_dir(corpus()).unwrap().map(|folder| folder.unwrap().path()).filter(|path| path.is_dir());
+    let mut paths: Vec<_> =
+        folders.flat_map(|folder| fs::read_dir(folder).unwrap()).map(|file| file.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "o"));
+    paths.sort();
+    let name = |path: &Path| path.strip_prefix(corpus()).unwrap().display().to_string();
+    let mut seeds: Vec<_> = paths.iter().map(|path| Seed::new(&name(path), fs::read(path).unwrap())).collect();
+    for way in cutaway_programs::getaddrinfo::Transport::ALL {
+        seeds.push(Seed::new(&way.to_string(), way.object().unwrap()));
+    }
+    seeds
+}
+
+/// The types of a small kernel.
+fn kernel() -> Vec<u8> {
+    let target = Seed::new("target", fs::read(corpus().join("core/target.o")).unwrap());
+    let range = target.section(".BTF").unwrap();
+    target.bytes[range].to_vec()
+}
+
+/// How far a mutant came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Came {
+    Refused,
+    Parsed,
+    Rehearsed,
+}
+
+/// Everything between the bytes of a file and the first system call.
+fn everything(bytes: &[u8], kernel: &[u8]) -> Came {
+    let mut object = match Object::parse(bytes) {
+        Ok(object) => object,
+        Err(error) => {
+            let line = error.to_string();
+            assert!(!line.is_empty() && !line.contains('\n') && line.len() < 10_000, "{line:?}");
+            return Came::Refused;
+        }
+    };
+    let _ = format!("{:?} {:?} {:?}", object.maps(), object.programs(), object.set_aside());
+    let _ = format!("{:?} {:?}", object.externs(), object.license());
+    for variable in object.variables().to_vec() {
+        let _ = variable.to_string();
+        // As many bytes as it has, and as many as it has not; a claim of gigabytes is not believed here either.
+        if variable.size < 1 << 20 {
+            let _ = object.set_variable(&variable.name, &*vec![7; variable.size as usize]);
+        }
+        let _ = object.set_variable(&variable.name, &-1_i64).map_err(|error| error.to_string());
+        let _ = object.set_variable(&variable.name, &Own);
+    }
+    for name in object.maps().iter().map(|map| map.name.clone()).collect::<Vec<_>>() {
+        object.map_mut(&name).unwrap().max_entries = 1;
+    }
+    for name in object.programs().iter().map(|program| program.name.clone()).collect::<Vec<_>>() {
+        object.program_mut(&name).unwrap().section.wanted = true;
+    }
+    object.set_kconfig("CONFIG_HZ=250\nCONFIG_BPF_SYSCALL=y\nCONFIG_TEXT=\"text\"\nCONFIG_T_MODULE=m\n");
+    match object.rehearse(kernel) {
+        Ok(rehearsal) => {
+            for relocated in &rehearsal.relocated {
+                let _ = relocated.to_string();
+            }
+            for program in &rehearsal.programs {
+                let _ = program.instructions.as_ref().map(Vec::len).map_err(ToString::to_string);
+            }
+            for btf in [&rehearsal.btf, &rehearsal.btf_of_old].into_iter().flatten() {
+                let _ = Btf::parse(btf).map(|btf| btf.types().count());
+            }
+            Came::Rehearsed
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            Came::Parsed
+        }
+    }
+}
+
+/// A value of a user's own.
+struct Own;
+
+impl cutaway::Value for Own {
+    const FORM: Form = Form::Bytes;
+
+    fn bytes(&self) -> std::borrow::Cow<'_, [u8]> {
+        std::borrow::Cow::Borrowed(&[1, 2, 3])
+    }
+}
+
+/// The figures of a run.
+#[derive(Debug, Default)]
+struct Figures {
+    tried: u64,
+    parsed: u64,
+    rehearsed: u64,
+    slowest: (Duration, u64),
+    largest: (usize, u64),
+}
+
+fn run(numbers: impl Iterator<Item = u64>, mut damage: impl FnMut(u64) -> (Vec<u8>, Vec<u8>, String)) -> Figures {
+    let mut figures = Figures::default();
+    for number in numbers {
+        let (object, kernel, what) = damage(number);
+        let before = memory::reset();
+        let start = cpu_time();
+        let came = catch_unwind(AssertUnwindSafe(|| everything(&object, &kernel)));
+        let (time, peak) = (cpu_time() - start, memory::peak().saturating_sub(before));
+        let came = came.unwrap_or_else(|_| panic!("mutant {number} ({what}) panics"));
+        assert!(peak <= MOST_MEMORY, "mutant {number} ({what}) takes {peak} bytes of memory");
+        assert!(time <= LONGEST, "mutant {number} ({what}) takes {time:?}");
+        figures.tried += 1;
+        figures.parsed += u64::from(came >= Came::Parsed);
+        figures.rehearsed += u64::from(came == Came::Rehearsed);
+        figures.slowest = figures.slowest.max((time, number));
+        figures.largest = figures.largest.max((peak, number));
+    }
+    eprintln!("{figures:?}");
+    figures
+}
+
+/// What this thread has spent on the CPU: other processes do not count.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The numbers of the mutants to be tried.
+fn numbers(share: u64) -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    match number("CUTAWAY_MUTANT") {
+        Some(only) => only..only + 1,
+        None => 0..number("CUTAWAY_MUTANTS").unwrap_or(20_000) * share / 100,
+    }
+}
+
+// One test for all: what is counted is this process's memory.
+#[test]
+fn whatever_comes_is_answered() {
+    found::names_cannot_talk_to_the_terminal();
+    found::sections_that_lie_on_each_other_are_refused();
+    found::claims_are_added_up();
+    every_mutant_ends_in_an_answer_soon_and_in_little_memory();
+}
+
+fn every_mutant_ends_in_an_answer_soon_and_in_little_memory() {
+    let (seeds, kernel) = (seeds(), kernel());
+    assert!(seeds.len() > 30, "{} seeds", seeds.len());
+    for seed in &seeds {
+        let came = everything(&seed.bytes, &kernel);
+        assert!(came >= Came::Parsed || seed.name.contains("eb."), "{} is refused as it is", seed.name);
+    }
+
+    // The whole file, in every way.
+    let whole = run(numbers(80), |number| {
+        let mut damage = Damage::new(number);
+        let seed = &seeds[damage.below(seeds.len())];
+        let other = &seeds[damage.below(seeds.len())];
+        let mut bytes = seed.bytes.clone();
+        damage.anywhere(&mut bytes, seed, other);
+        (bytes, kernel.clone(), seed.name.clone())
+    });
+    // BTF alone: the object's, what it says of instructions, or the kernel's.
+    let btf = run(numbers(20), |number| {
+        let mut damage = Damage::new(!number);
+        let with_btf: Vec<_> = seeds.iter().filter(|seed| seed.section(".BTF").is_some()).collect();
+        let seed = with_btf[damage.below(with_btf.len())];
+        let (mut bytes, mut kernel) = (seed.bytes.clone(), kernel.clone());
+        match damage.below(3) {
+            0 => damage.words(&mut kernel),
+            1 if seed.section(".BTF.ext").is_some() => damage.words(&mut bytes[seed.section(".BTF.ext").unwrap()]),
+            _ => damage.words(&mut bytes[seed.section(".BTF").unwrap()]),
+        }
+        (bytes, kernel, format!("BTF of {}", seed.name))
+    });
+    // That many mutants get far is what makes this a test.
+    if whole.tried > 1000 {
+        assert!(whole.parsed * 4 > whole.tried && whole.rehearsed * 8 > whole.tried, "{whole:?}");
+        assert!(btf.parsed * 8 > btf.tried && btf.rehearsed * 16 > btf.tried, "{btf:?}");
+    }
+}
