@@ -3,6 +3,7 @@
 //! Exit status: 0 when it did what was asked, 1 when it could not (one line on stderr says what failed, why, and what to
 //! do), 2 for wrong usage. Results go to stdout, everything else to stderr.
 
+mod compare;
 mod diagnostics;
 mod doctor;
 mod failure;
@@ -30,6 +31,8 @@ struct Arguments {
 enum Command {
     /// Traces getaddrinfo: one event for each call, through the chosen kind of buffer
     Trace(trace::Arguments),
+    /// Puts the three ways side by side: tries what is said of them on this kernel, with figures
+    Compare(compare::Arguments),
     /// Tells what this kernel and these privileges allow, and what to do about what they don't
     Doctor(doctor::Arguments),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
     diagnostics::start(arguments.explain);
     let answer = match arguments.command {
         Command::Trace(arguments) => trace::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     };
     match answer {

@@ -53,7 +53,7 @@ pub use map::{Map, PerCpu};
 pub use map_flags::MapFlags;
 pub use map_type::MapType;
 pub use object::{MapSpec, Object, Pinning, ProgramSpec, Rehearsal, Rehearsed, Section, SetAside, Target};
-pub use program::{Outcome, Program, Run};
+pub use program::{Outcome, Program, Run, RunStatistics, Runs};
 pub use program_type::ProgramType;
 pub use sys::Errno;
 pub use variable::{Form, Plain, Value, Variable, VariableSpec};

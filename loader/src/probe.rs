@@ -4,11 +4,13 @@
 //! is put to the kernel itself, when it is first needed, and the answer is kept for the life of the process.
 
 mod btf;
+mod entries;
 mod links;
 
 use std::{fmt, io, os::fd::OwnedFd, sync::OnceLock};
 
 use aya_obj::generated::bpf_insn;
+pub use entries::max_entries;
 pub use links::{cgroup_link, kprobe_multi, netkit_link, perf_link, tcx_link, uprobe_multi, uprobe_multi_pid};
 
 use crate::{

@@ -2,10 +2,12 @@
 
 mod replace;
 mod run;
+mod statistics;
 mod target;
 mod verifier;
 
 pub use run::{Outcome, Run};
+pub use statistics::{RunStatistics, Runs};
 pub(crate) use target::Targets;
 
 use std::{

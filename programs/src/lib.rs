@@ -54,10 +54,12 @@
 //! | [`asm`] | the verbs, one for each instruction, and labels |
 //! | [`instruction`] | an instruction's parts, bytes and text |
 //! | [`btf`] | types, from Rust to the kernel's format |
+//! | [`compare`] | the programs of `cutaway compare` |
 //! | [`prelude`] | all of it that a program needs, to be imported whole |
 
 pub mod asm;
 pub mod btf;
+pub mod compare;
 mod error;
 /// For x86_64 and aarch64, whose registers its programs read.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]

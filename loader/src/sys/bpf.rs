@@ -39,6 +39,7 @@ pub(super) enum Command {
     MAP_FREEZE = 22,
     BTF_GET_NEXT_ID = 23,
     LINK_CREATE = 28,
+    ENABLE_STATS = 32,
     ITER_CREATE = 33,
 }
 

@@ -1,0 +1,143 @@
+//! `cutaway compare`: the laboratory that puts the ways side by side.
+//!
+//! ```text
+//!     experiments/*.rs   a claim each: its program, its work, its figures, its verdict
+//!       experiment.rs    what all of them are made of
+//!       producer.rs      the program that sends, its buffer, and how it is run
+//!       readers.rs       the ways to wait for what it sends
+//!       method.rs        rounds, medians, and when figures are too noisy
+//!       figures.rs       tables and plots as values
+//!     outcome.rs         what came of one, whatever came of it
+//!     summary.rs         the seven likenesses and differences, answered
+//!     output.rs          text and JSON
+//!     machine.rs         where and when
+//! ```
+
+mod cpus;
+mod experiment;
+mod experiments;
+mod figures;
+mod machine;
+mod method;
+mod outcome;
+mod output;
+mod producer;
+mod readers;
+mod summary;
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use clap::{Args, builder::PossibleValuesParser};
+use cutaway::probe::{self, Support};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use self::{
+    experiment::{Bench, Effort},
+    machine::Machine,
+    outcome::Outcome,
+    output::Output,
+};
+use crate::{Format, failure::Failure, signals};
+
+/// The arguments of `cutaway compare`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Measures less: all experiments within a minute on two CPUs, instead of ten
+    #[arg(long)]
+    quick: bool,
+
+    /// Makes this experiment alone; may be given several times
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(experiments::ALL.iter().map(|experiment| experiment.name)))]
+    only: Vec<String>,
+
+    /// How results are printed
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+
+    /// Breaks every experiment on purpose, to see that its verdict turns round
+    #[arg(long, hide = true)]
+    control: bool,
+}
+
+/// Makes the experiments, and tells what came of each.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    permitted()?;
+    let effort = if arguments.quick { Effort::Quick } else { Effort::Full };
+    let cpus = cpus::allowed().map_err(|error| Failure::system("tell the CPUs of this process", &error))?;
+    let stopped = Arc::new(AtomicBool::new(false));
+    {
+        let stopped = Arc::clone(&stopped);
+        // ATOMICS: pairs with the load in `Bench::step`; nothing else hangs on it.
+        signals::on_stop(move || stopped.store(true, Ordering::Relaxed))
+            .map_err(|error| Failure::system("listen for signals", &error))?;
+    }
+    let chosen: Vec<_> = experiments::ALL
+        .iter()
+        .filter(|experiment| arguments.only.is_empty() || arguments.only.iter().any(|name| name == experiment.name))
+        .collect();
+
+    let output = Output::new(arguments.format);
+    let machine = Machine::here(effort, cpus.len(), arguments.control);
+    let bar = bar(chosen.len());
+    let mut outcomes = Vec::new();
+    let printed = |result: io::Result<()>| match result {
+        // Nobody reads any more; then nobody wants to know more.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::system("write to stdout", &error)),
+        Ok(()) => Ok(true),
+    };
+    if !printed(bar.suspend(|| output.machine(&machine)))? {
+        return Ok(());
+    }
+    for (index, experiment) in chosen.iter().enumerate() {
+        bar.set_message(experiment.name);
+        let bench = Bench {
+            effort,
+            control: arguments.control,
+            cpus: cpus.clone(),
+            bar: &bar,
+            begun: index as u64 * Bench::STEPS,
+            stopped: &stopped,
+        };
+        let result = (experiment.run)(&bench);
+        bar.set_position((index as u64 + 1) * Bench::STEPS);
+        // Threads and processes that the next one makes inherit where they may run.
+        cpus::allow(&cpus).map_err(|error| Failure::system("go back to all CPUs", &error))?;
+        let Some(outcome) = Outcome::of(experiment, result) else {
+            bar.finish_and_clear();
+            return Err(Failure::new(format!("stopped after {} of {} experiments", outcomes.len(), chosen.len())));
+        };
+        if !printed(bar.suspend(|| output.experiment(&outcome)))? {
+            return Ok(());
+        }
+        outcomes.push(outcome);
+    }
+    bar.finish_and_clear();
+    let answers = summary::answers(&outcomes);
+    printed(output.summary(&outcomes, &answers)).map(drop)
+}
+
+/// Whether this process may load programs at all.
+fn permitted() -> Result<(), Failure> {
+    match probe::perf_event_array() {
+        Support::NotPermitted => Err(Failure::new("cannot compare anything: loading BPF programs is not permitted")
+            .advise("run it as root, or with CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8)")),
+        _ => Ok(()),
+    }
+}
+
+/// On stderr, and only if that is a terminal.
+fn bar(experiments: usize) -> ProgressBar {
+    let bar = ProgressBar::new(experiments as u64 * Bench::STEPS);
+    let style = ProgressStyle::with_template("{spinner} {bar:30} {percent:>3} %  {msg}  {elapsed}");
+    match style {
+        Ok(style) => bar.with_style(style.progress_chars("━╸ ")),
+        Err(_) => bar,
+    }
+}

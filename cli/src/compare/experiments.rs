@@ -1,0 +1,30 @@
+//! The experiments, a file for each.
+
+mod copies;
+mod full_buffer;
+mod max_entries;
+mod memory;
+mod order;
+mod real_work;
+mod shared_memory;
+mod stack_limit;
+mod throughput;
+mod variable_length;
+mod wake_ups;
+
+use super::experiment::Experiment;
+
+/// All of them, in the order in which they tell the story.
+pub(super) const ALL: &[Experiment] = &[
+    stack_limit::EXPERIMENT,
+    copies::EXPERIMENT,
+    full_buffer::EXPERIMENT,
+    shared_memory::EXPERIMENT,
+    variable_length::EXPERIMENT,
+    wake_ups::EXPERIMENT,
+    order::EXPERIMENT,
+    max_entries::EXPERIMENT,
+    memory::EXPERIMENT,
+    throughput::EXPERIMENT,
+    real_work::EXPERIMENT,
+];

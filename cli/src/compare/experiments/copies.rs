@@ -1,0 +1,179 @@
+//! Two copies against none: what sending a record costs the program, by its size.
+//!
+//! The program writes every word of the record in each way, and what differs is where, and what is copied then. The kernel
+//! itself takes the time, around the program and nothing else ([`cutaway::RunStatistics`]): 8 to 32 records a run, so that
+//! reading the clock does not count. Nobody is woken, and the buffer is emptied between runs.
+
+use cutaway::RunStatistics;
+use cutaway_programs::compare::{Burst, Way, Work};
+
+use crate::compare::{
+    experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
+    figures::{Axis, Cell, Plot, Point, Table, number},
+    method::{Relation, Rounds, interleave, relation},
+    producer::{Buffer, NO_WAKEUP, Producer, silent},
+};
+
+pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+    name: "copies",
+    claim: "A record costs two copies through the perf buffer and none in the ring, so it costs the program less, \
+            and the more so the larger it is.",
+    run,
+};
+
+const BUFFER: u32 = 512 * 1024;
+const SIZES: [u32; 7] = [8, 64, 256, 512, 1024, 4096, 16_384];
+/// Where the copy outweighs everything else.
+const LARGE: u32 = 4096;
+/// No difference, for the verdict.
+const MARGIN: f64 = 1.05;
+
+/// One way with one size.
+struct Arm {
+    way: Way,
+    size: u32,
+    producer: Producer,
+    buffer: Buffer,
+}
+
+/// Nanoseconds a record.
+#[derive(Debug, Clone)]
+struct Cost {
+    way: Way,
+    size: u32,
+    time: Rounds,
+}
+
+fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
+    bench.sender_here()?;
+    let _statistics = RunStatistics::enable()?;
+    let mut arms = Vec::new();
+    for size in SIZES {
+        for way in Way::ALL.into_iter().filter(|&way| way != Way::Stack || size <= 512) {
+            bench.step()?;
+            arms.push(arm(way, size, bench.control)?);
+        }
+    }
+    let runs = bench.effort.choose(24, 100);
+    let times = interleave(bench, &mut arms, |arm| arm.measure(runs))?;
+    let costs: Vec<_> = arms
+        .iter()
+        .zip(times)
+        .map(|(arm, times)| Cost { way: arm.way, size: arm.size, time: Rounds::new(times) })
+        .collect();
+    let columns = [("size", "bytes")].into_iter().chain(Way::ALL.map(|way| (way.name(), "ns a record")));
+    let mut table = Table::new("In-kernel time of the program", columns);
+    for size in SIZES {
+        let of = |way| time(&costs, way, size).map_or(Cell::None, Cell::from);
+        table.row([u64::from(size).into()].into_iter().chain(Way::ALL.map(of)));
+    }
+    let series = Way::ALL.map(|way| {
+        let points = costs.iter().filter(|cost| cost.way == way);
+        (way.name().to_owned(), points.map(|cost| Point::spread(cost.size.into(), &cost.time)).collect())
+    });
+    let plot = Plot::Lines {
+        title: "What a record costs the program that sends it".to_owned(),
+        x: Axis::logarithmic("size of a record in bytes"),
+        y: Axis::logarithmic("nanoseconds a record"),
+        series: series.into(),
+    };
+    Ok(Findings {
+        judgement: judge(&costs),
+        tables: vec![table],
+        plots: vec![plot],
+        notes: vec![
+            "Each way writes every 8-byte word of the record; the times include that work.".to_owned(),
+            "ring, output writes the record elsewhere and copies it once: its distance from ring, reserve is the price of one copy.".to_owned(),
+        ],
+    })
+}
+
+/// How many records a run sends.
+fn most(size: u32) -> u32 {
+    if size > 1024 { 8 } else { 32 }
+}
+
+fn arm(way: Way, size: u32, control: bool) -> Result<Arm, Obstacle> {
+    // The control's ring copies.
+    let really = if control && way == Way::Reserve { Way::Output } else { way };
+    let burst = Burst { way: really, size, most: most(size), work: Work::Words, timed: false };
+    let producer = Producer::burst(&burst, BUFFER)?;
+    let buffer = Buffer::open(really, &producer, BUFFER as usize, &silent())?;
+    Ok(Arm { way, size, producer, buffer })
+}
+
+impl Arm {
+    /// Nanoseconds a record, over so many runs.
+    fn measure(&mut self, runs: u64) -> Result<f64, Obstacle> {
+        let records = u64::from(most(self.size));
+        let before = self.producer.program()?.runs()?;
+        for _ in 0..runs {
+            let tally = self.producer.send(records, NO_WAKEUP, NO_WAKEUP)?;
+            let received = self.buffer.skip()?;
+            if tally.refused > 0 || received != records {
+                return Err(Obstacle::because(format!("of {records} records only {received} arrived")));
+            }
+        }
+        let after = self.producer.program()?.runs()?;
+        Ok((after.time - before.time).as_nanos() as f64 / (runs * records) as f64)
+    }
+}
+
+fn time(costs: &[Cost], way: Way, size: u32) -> Option<&Rounds> {
+    costs.iter().find(|cost| cost.way == way && cost.size == size).map(|cost| &cost.time)
+}
+
+fn judge(costs: &[Cost]) -> Judgement {
+    let mut verdict = Verdict::Holds;
+    for size in SIZES.into_iter().filter(|&size| size >= LARGE) {
+        let [heap, reserve, output] =
+            [Way::Heap, Way::Reserve, Way::Output].map(|way| time(costs, way, size).cloned().unwrap_or_default());
+        for copied in [heap, output] {
+            match relation(&reserve, &copied, MARGIN) {
+                Relation::Less => {}
+                Relation::Same | Relation::More => verdict = Verdict::DoesNotHold,
+                Relation::Unclear if verdict == Verdict::Holds => verdict = Verdict::TooNoisy,
+                Relation::Unclear => {}
+            }
+        }
+    }
+    let median = |way, size| time(costs, way, size).map_or(f64::NAN, Rounds::median);
+    let ratio = |size| median(Way::Reserve, size) / median(Way::Heap, size);
+    let largest = SIZES.into_iter().max().unwrap_or(LARGE);
+    let price = (median(Way::Output, largest) - median(Way::Reserve, largest)) / f64::from(largest) * 1024.0;
+    let sentence = format!(
+        "A record of {} bytes costs {} ns in the ring and {} ns from the heap through the perf buffer ({} times as much); \
+         one of 8 bytes {} and {} ns. One copy costs {} ns a KiB.",
+        number(largest.into()),
+        number(median(Way::Reserve, largest).round()),
+        number(median(Way::Heap, largest).round()),
+        number(1.0 / ratio(largest)),
+        number(median(Way::Reserve, 8).round()),
+        number(median(Way::Heap, 8).round()),
+        number(price),
+    );
+    Judgement::new(verdict, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn costs(reserve: [f64; 5], copied: [f64; 5]) -> Vec<Cost> {
+        let cost = |way, size| {
+            let time = Rounds::new(if way == Way::Reserve { reserve } else { copied });
+            Cost { way, size, time }
+        };
+        SIZES.into_iter().flat_map(|size| Way::ALL.map(|way| cost(way, size))).collect()
+    }
+
+    #[test]
+    fn the_verdict_turns_with_the_figures() {
+        let verdict = |reserve, copied| judge(&costs(reserve, copied)).verdict;
+        assert_eq!(verdict([500.0; 5], [1000.0; 5]), Verdict::Holds);
+        assert_eq!(verdict([1000.0; 5], [500.0; 5]), Verdict::DoesNotHold);
+        assert_eq!(verdict([1000.0; 5], [1000.0; 5]), Verdict::DoesNotHold);
+        assert_eq!(verdict([500.0, 1500.0, 500.0, 1500.0, 1000.0], [1000.0; 5]), Verdict::TooNoisy);
+        assert_eq!(judge(&[]).verdict, Verdict::TooNoisy);
+    }
+}

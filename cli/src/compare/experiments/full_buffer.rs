@@ -1,0 +1,266 @@
+//! A ring refuses before the work is done, a perf buffer after it.
+//!
+//! Nobody reads. Once the buffer is full, each attempt costs what it costs to find out: in the ring that is the reservation,
+//! in front of the work; in a perf buffer it is the output, behind it. The program counts the records that it wrote and those that
+//! were refused; the reader has its own count of what it will never see, if the buffer keeps one.
+
+use cutaway::{RunStatistics, perf_reader::LostSource};
+use cutaway_programs::compare::{Burst, Way, Work};
+
+use crate::compare::{
+    experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
+    figures::{Axis, Cell, Plot, Point, Table, number},
+    method::{Relation, Rounds, interleave, relation},
+    producer::{Buffer, NO_WAKEUP, Producer, silent},
+};
+
+pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+    name: "full-buffer",
+    claim: "A full ring refuses a record before the program has done its work; a full perf buffer refuses it afterwards.",
+    run,
+};
+
+/// Twice as much as a run sends of the larger records, and more: half a full perf buffer wakes its reader.
+const BUFFER: u32 = 512 * 1024;
+const SIZES: [u32; 2] = [512, 4096];
+/// Records of one run, few enough for a drained buffer to take them all.
+const RECORDS: u64 = 8;
+const MARGIN: f64 = 1.1;
+
+struct Arm {
+    way: Way,
+    size: u32,
+    producer: Producer,
+    buffer: Buffer,
+    /// Since the beginning, while the buffer was full.
+    worked: u64,
+    refused: u64,
+}
+
+/// What is known of one way with one size.
+#[derive(Debug, Clone)]
+struct Figures {
+    way: Way,
+    size: u32,
+    /// Nanoseconds a record while there is room.
+    room: Rounds,
+    /// Nanoseconds an attempt while there is none.
+    full: Rounds,
+    /// Attempts that the program did the work for, of those that were refused.
+    worked: u64,
+    refused: u64,
+    /// How many losses the reader knows of, and who told it.
+    reader: Option<(u64, &'static str)>,
+}
+
+fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
+    bench.sender_here()?;
+    let _statistics = RunStatistics::enable()?;
+    let mut arms = Vec::new();
+    for size in SIZES {
+        for way in Way::ALL.into_iter().filter(|&way| way != Way::Stack || size <= 512) {
+            bench.step()?;
+            arms.push(arm(way, size, bench.control)?);
+        }
+    }
+    let runs = bench.effort.choose(50, 200);
+    let times = interleave(bench, &mut arms, |arm| arm.measure(runs))?;
+    let mut figures = Vec::new();
+    for (arm, times) in arms.iter_mut().zip(times) {
+        let (room, full): (Vec<f64>, Vec<f64>) = times.into_iter().unzip();
+        let (room, full) = (Rounds::new(room), Rounds::new(full));
+        let (way, size, worked, refused) = (arm.way, arm.size, arm.worked, arm.refused);
+        figures.push(Figures { way, size, room, full, worked, refused, reader: arm.reader()? });
+    }
+    Ok(Findings {
+        judgement: judge(&figures),
+        tables: vec![costs(&figures), losses(&figures)],
+        plots: vec![plot(&figures)],
+        notes: vec![
+            "The work is writing every word of the record: a real program's is more, and so is what is done in vain."
+                .to_owned(),
+            "A ring counts no losses: its programs have to, in a map.".to_owned(),
+        ],
+    })
+}
+
+fn arm(way: Way, size: u32, control: bool) -> Result<Arm, Obstacle> {
+    // The control's ring does the work first.
+    let really = if control && way == Way::Reserve { Way::Output } else { way };
+    let burst = Burst { way: really, size, most: RECORDS as u32, work: Work::Words, timed: false };
+    let producer = Producer::burst(&burst, BUFFER)?;
+    let buffer = Buffer::open(really, &producer, BUFFER as usize, &silent())?;
+    Ok(Arm { way, size, producer, buffer, worked: 0, refused: 0 })
+}
+
+impl Arm {
+    /// Nanoseconds a record with room, and without.
+    fn measure(&mut self, runs: u64) -> Result<(f64, f64), Obstacle> {
+        self.buffer.skip()?;
+        let start = self.producer.program()?.runs()?;
+        for _ in 0..runs {
+            let tally = self.producer.send(RECORDS, NO_WAKEUP, NO_WAKEUP)?;
+            self.buffer.skip()?;
+            if tally.refused > 0 {
+                return Err(Obstacle::because("an empty buffer refused a record"));
+            }
+        }
+        let drained = self.producer.program()?.runs()?;
+        while self.fill(RECORDS)? < RECORDS {}
+        let filled = self.producer.program()?.runs()?;
+        for _ in 0..runs {
+            self.fill(RECORDS)?;
+        }
+        let end = self.producer.program()?.runs()?;
+        let records = (runs * RECORDS) as f64;
+        let a_record = |from: cutaway::Runs, to: cutaway::Runs| (to.time - from.time).as_nanos() as f64 / records;
+        Ok((a_record(start, drained), a_record(filled, end)))
+    }
+
+    /// Sends without reading, and counts; gives how many were refused.
+    fn fill(&mut self, records: u64) -> Result<u64, Obstacle> {
+        let tally = self.producer.send(records, NO_WAKEUP, NO_WAKEUP)?;
+        let refused = u64::from(tally.refused);
+        self.refused += refused;
+        // What was sent was worked on as well.
+        self.worked += u64::from(tally.worked) - (records - refused);
+        Ok(refused)
+    }
+
+    fn reader(&mut self) -> Result<Option<(u64, &'static str)>, Obstacle> {
+        let Buffer::Perf(set) = &mut self.buffer else { return Ok(None) };
+        let mut skipped = 0_u64;
+        set.drain(|_, _| skipped += 1);
+        let lost = set.lost_total()?;
+        Ok(Some(match lost.source {
+            LostSource::Kernel => (lost.samples, "the kernel's count"),
+            _ => (lost.samples, "LOST records"),
+        }))
+    }
+}
+
+fn costs(figures: &[Figures]) -> Table {
+    let columns = [
+        ("size", "bytes"),
+        ("way", ""),
+        ("with room", "ns a record"),
+        ("full", "ns an attempt"),
+        ("worked in vain", "% of attempts"),
+    ];
+    let mut table = Table::new("What an attempt costs the program", columns);
+    for figure in figures {
+        table.row([
+            u64::from(figure.size).into(),
+            Cell::text(figure.way.name()),
+            (&figure.room).into(),
+            (&figure.full).into(),
+            figure.in_vain().into(),
+        ]);
+    }
+    table
+}
+
+fn losses(figures: &[Figures]) -> Table {
+    let columns = [("size", "bytes"), ("way", ""), ("the program", "refused"), ("the reader", "lost"), ("from", "")];
+    let mut table = Table::new("Losses, as program and reader see them", columns);
+    for figure in figures {
+        let from = figure.reader.map_or("knows nothing of them", |(_, from)| from);
+        table.row([
+            u64::from(figure.size).into(),
+            Cell::text(figure.way.name()),
+            figure.refused.into(),
+            figure.reader.map(|(lost, _)| lost).into(),
+            Cell::text(from),
+        ]);
+    }
+    table
+}
+
+fn plot(figures: &[Figures]) -> Plot {
+    let mut groups: Vec<(String, Vec<Option<Point>>)> = Vec::new();
+    for size in SIZES {
+        for way in Way::ALL {
+            let Some(figure) = figures.iter().find(|figure| figure.way == way && figure.size == size) else { continue };
+            let bars = [&figure.room, &figure.full].map(|rounds| Some(Point::spread(0.0, rounds)));
+            groups.push((format!("{way}\n{} bytes", number(size.into())), bars.into()));
+        }
+    }
+    Plot::Bars {
+        title: "What an attempt costs, with room and without".to_owned(),
+        y: Axis::linear("nanoseconds an attempt"),
+        series: vec!["with room".to_owned(), "buffer full".to_owned()],
+        groups,
+    }
+}
+
+impl Figures {
+    /// Percent of the refused attempts that were worked on.
+    fn in_vain(&self) -> f64 {
+        if self.refused == 0 { f64::NAN } else { 100.0 * self.worked as f64 / self.refused as f64 }
+    }
+}
+
+fn judge(figures: &[Figures]) -> Judgement {
+    let of = |way| figures.iter().filter(move |figure| figure.way == way);
+    let ring_first = of(Way::Reserve).all(|figure| figure.worked == 0 && figure.refused > 0);
+    let perf_last =
+        of(Way::Stack).chain(of(Way::Heap)).all(|figure| figure.worked == figure.refused && figure.refused > 0);
+    let times: Vec<_> = of(Way::Reserve).map(|figure| relation(&figure.full, &figure.room, MARGIN)).collect();
+    let verdict = if !ring_first || !perf_last || times.is_empty() {
+        Verdict::DoesNotHold
+    } else if times.contains(&Relation::Unclear) {
+        Verdict::TooNoisy
+    } else if times.iter().all(|&time| time == Relation::Less) {
+        Verdict::Holds
+    } else {
+        Verdict::DoesNotHold
+    };
+    let largest = SIZES.into_iter().max().unwrap_or_default();
+    let text = |way: Way| {
+        let figure = of(way).find(|figure| figure.size == largest);
+        figure.map_or_else(String::new, |figure| {
+            format!(
+                "costs {} ns an attempt against {} with room, and works in vain for {} % of them",
+                number(figure.full.median().round()),
+                number(figure.room.median().round()),
+                number(figure.in_vain()),
+            )
+        })
+    };
+    let sentence = format!(
+        "With records of {} bytes, a full ring {}; a full perf buffer {}.",
+        number(largest.into()),
+        text(Way::Reserve),
+        text(Way::Heap)
+    );
+    Judgement::new(verdict, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(ring_full: [f64; 5], ring_worked: u64, perf_worked: u64) -> Vec<Figures> {
+        let figure = |way: Way, size| Figures {
+            way,
+            size,
+            room: Rounds::new([100.0; 5]),
+            full: Rounds::new(if way == Way::Reserve { ring_full } else { [90.0; 5] }),
+            worked: if way == Way::Reserve { ring_worked } else { perf_worked },
+            refused: 1000,
+            reader: None,
+        };
+        SIZES.into_iter().flat_map(|size| Way::ALL.map(|way| figure(way, size))).collect()
+    }
+
+    #[test]
+    fn the_verdict_turns_with_the_figures() {
+        let verdict = |full, ring, perf| judge(&figures(full, ring, perf)).verdict;
+        assert_eq!(verdict([20.0; 5], 0, 1000), Verdict::Holds);
+        assert_eq!(verdict([20.0; 5], 1000, 1000), Verdict::DoesNotHold);
+        assert_eq!(verdict([20.0; 5], 0, 0), Verdict::DoesNotHold);
+        assert_eq!(verdict([100.0; 5], 0, 1000), Verdict::DoesNotHold);
+        assert_eq!(verdict([20.0, 200.0, 20.0, 200.0, 20.0], 0, 1000), Verdict::TooNoisy);
+        assert_eq!(judge(&[]).verdict, Verdict::DoesNotHold);
+    }
+}

@@ -1,0 +1,136 @@
+//! `max_entries`: slots in one, bytes in the other.
+//!
+//! Maps are asked for with no, few and many entries: first exactly so, to hear what the kernel says, then through the loader, which
+//! corrects what makes no sense. What the number means is tried: a perf event array of one slot takes an event under key 0 and none under
+//! key 1; a ring of 4,096 takes records until about as many bytes are full.
+
+use cutaway::{MapType, Object, perf_reader::Buffer as PerfBuffer, probe};
+use cutaway_programs::compare::{Burst, Way, Work, names};
+use std::os::fd::{AsFd, AsRawFd};
+
+use crate::compare::{
+    experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
+    figures::{Cell, Table, number},
+    producer::{Buffer, NO_WAKEUP, Producer, silent},
+};
+
+pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+    name: "max-entries",
+    claim: "max_entries counts slots for descriptors in a PERF_EVENT_ARRAY, and bytes in a RINGBUF.",
+    run,
+};
+
+const RECORD: u32 = 8;
+
+/// What the two maps were asked for, and what they turned out to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Figures {
+    slots_asked: u32,
+    /// Keys from 0 on under which an event was taken.
+    slots: u32,
+    bytes_asked: u32,
+    /// Bytes of the ring that were taken until it refused.
+    bytes: u64,
+}
+
+fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
+    bench.sender_here()?;
+    let page = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
+    let mut table = Table::new(
+        "What is made of the number",
+        [("map", ""), ("asked for", ""), ("the kernel, uncorrected", ""), ("the loader", "")],
+    );
+    for (kind, way, sizes) in [
+        (MapType::PERF_EVENT_ARRAY, Way::Heap, [0, 1, 2, 1024]),
+        (MapType::RINGBUF, Way::Reserve, [0, 1000, page, 4 * page + 1]),
+    ] {
+        for asked in sizes {
+            bench.step()?;
+            let kernel =
+                probe::max_entries(kind, asked).map_or_else(|errno| errno.to_string(), |made| number(made.into()));
+            let loaded = Producer::from(load(way, asked)?);
+            let made = loaded.loaded().map(names::EVENTS)?.max_entries();
+            table.row([
+                Cell::text(kind.to_string()),
+                u64::from(asked).into(),
+                Cell::text(kernel),
+                u64::from(made).into(),
+            ]);
+        }
+    }
+    let figures = Figures {
+        slots_asked: 1,
+        slots: slots(1)?,
+        bytes_asked: page,
+        // The control says a page and makes sixteen.
+        bytes: bytes(if bench.control { 16 * page } else { page })?,
+    };
+    Ok(Findings {
+        judgement: judge(&figures),
+        tables: vec![table],
+        plots: Vec::new(),
+        notes: vec![
+            "Of a PERF_EVENT_ARRAY, 0 and anything above the number of possible CPUs become that number: a slot's key is a CPU's. \
+             A ring becomes the next power of two of pages."
+                .to_owned(),
+        ],
+    })
+}
+
+fn load(way: Way, max_entries: u32) -> Result<cutaway::Loaded, Obstacle> {
+    let burst = Burst { way, size: RECORD, most: 64, work: Work::Words, timed: false };
+    let mut object = Object::parse(&burst.object()?)?;
+    object.map_mut(names::EVENTS)?.max_entries = max_entries;
+    Ok(object.load()?)
+}
+
+/// How many keys from 0 on an array of so many slots takes an event under.
+fn slots(max_entries: u32) -> Result<u32, Obstacle> {
+    let loaded = load(Way::Heap, max_entries)?;
+    let (online, map) = (cutaway::perf_reader::online_cpus()?, loaded.map(names::EVENTS)?);
+    let cpu = online.first().copied().unwrap_or(0);
+    let event = PerfBuffer::open(cpu, 1, &silent())?;
+    let descriptor = event.as_fd().as_raw_fd().to_ne_bytes();
+    // A key is only a place in the array here: whose event stands there, the kernel does not ask.
+    let taken = |key: &u32| map.update(&key.to_ne_bytes(), &descriptor).is_ok();
+    Ok((0..64).take_while(taken).count() as u32)
+}
+
+/// How many bytes a ring takes, record headers included, until it refuses.
+fn bytes(max_entries: u32) -> Result<u64, Obstacle> {
+    let producer = Producer::from(load(Way::Reserve, max_entries)?);
+    let buffer = Buffer::open(Way::Reserve, &producer, 0, &silent())?;
+    while producer.send(64, NO_WAKEUP, NO_WAKEUP)?.refused == 0 {}
+    let Buffer::Ring(ring) = &buffer else { return Ok(0) };
+    Ok(ring.positions().waiting())
+}
+
+fn judge(figures: &Figures) -> Judgement {
+    let &Figures { slots_asked, slots, bytes_asked, bytes } = figures;
+    // A record more than what is taken would not fit: one byte always stays free.
+    let full = u64::from(bytes_asked).saturating_sub(bytes) <= 16 && bytes < u64::from(bytes_asked);
+    let sentence = format!(
+        "A PERF_EVENT_ARRAY of {} takes events under {}; a RINGBUF of {} is full with {} bytes.",
+        number(slots_asked.into()),
+        crate::compare::figures::count(slots.into(), "key"),
+        number(bytes_asked.into()),
+        number(bytes as f64)
+    );
+    Judgement::holds(slots == slots_asked && full, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::experiment::Verdict;
+
+    #[test]
+    fn the_verdict_turns_with_the_figures() {
+        let good = Figures { slots_asked: 1, slots: 1, bytes_asked: 4096, bytes: 4080 };
+        let verdict = |figures| judge(&figures).verdict;
+        assert_eq!(verdict(good), Verdict::Holds);
+        assert_eq!(verdict(Figures { slots: 2, ..good }), Verdict::DoesNotHold);
+        assert_eq!(verdict(Figures { bytes: 4096 * 16, ..good }), Verdict::DoesNotHold);
+        assert_eq!(verdict(Figures { bytes: 2048, ..good }), Verdict::DoesNotHold);
+    }
+}

@@ -1,0 +1,178 @@
+//! Per-CPU buffers cost CPUs times; one ring is shared.
+//!
+//! How much memory does it take to lose nothing of a burst while nobody reads? The buffer is doubled until a burst arrives whole:
+//! once when one CPU bursts, which can be any of them, once when all do. The memory is the kernel's own figure: what it charges for
+//! a ring (`memlock` in fdinfo), and the pages of all CPUs' perf buffers (`/proc/self/maps`).
+
+use std::{
+    fs,
+    os::fd::{AsFd, AsRawFd},
+};
+
+use cutaway_programs::compare::{Burst, Way, Work, names};
+
+use crate::compare::{
+    cpus,
+    experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
+    figures::{Axis, Cell, Plot, Point, Table, number},
+    producer::{Buffer, NO_WAKEUP, Producer, silent},
+};
+
+pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+    name: "memory",
+    claim: "For the same burst on one CPU, perf buffers take as many times the memory as there are CPUs; the ring is shared.",
+    run,
+};
+
+const SIZE: u32 = 240;
+/// Records that each bursting CPU sends: a little less than 256 KiB in either buffer.
+const BURST: u64 = 1_000;
+/// Buffers are tried up to this size.
+const LARGEST: usize = 4 * 1024 * 1024;
+
+/// What it takes to lose nothing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Need {
+    /// CPUs that burst.
+    bursting: usize,
+    /// CPUs there are.
+    cpus: usize,
+    way: Way,
+    /// Bytes of the ring, or of each CPU's perf buffer.
+    buffer: usize,
+    /// Bytes of all memory that it takes.
+    memory: u64,
+}
+
+fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
+    bench.reader()?; // it takes two CPUs
+    let all = bench.cpus.len();
+    let mut needs = Vec::new();
+    for bursting in [1, all] {
+        for way in [Way::Heap, Way::Reserve] {
+            needs.push(need(bench, way, bursting)?);
+        }
+    }
+    let columns = [("CPUs that burst", ""), ("buffer", ""), ("size", "KiB"), ("memory in all", "KiB")];
+    let mut table = Table::new(format!("What a burst of {BURST} records of {SIZE} bytes takes"), columns);
+    let kib = |bytes: f64| bytes / 1024.0;
+    for need in &needs {
+        table.row([
+            (need.bursting as u64).into(),
+            Cell::text(if need.way.is_ring() { "one ring" } else { "perf, for each CPU" }),
+            kib(need.buffer as f64).into(),
+            kib(need.memory as f64).into(),
+        ]);
+    }
+    let bar = |bursting: usize| {
+        let of = |way| needs.iter().find(|need| need.bursting == bursting && need.way == way);
+        [Way::Heap, Way::Reserve].map(|way| of(way).map(|need| Point::exact(0.0, kib(need.memory as f64)))).into()
+    };
+    let plot = Plot::Bars {
+        title: "Memory to lose nothing of a burst".to_owned(),
+        y: Axis::linear("memory in KiB"),
+        series: vec!["perf buffers".to_owned(), "ring".to_owned()],
+        groups: vec![("one CPU bursts".to_owned(), bar(1)), (format!("all {all} burst"), bar(all))],
+    };
+    Ok(Findings { judgement: judge(&needs), tables: vec![table], plots: vec![plot], notes: Vec::new() })
+}
+
+/// The smallest buffer that loses nothing, and what it costs.
+fn need(bench: &Bench<'_>, way: Way, bursting: usize) -> Result<Need, Obstacle> {
+    let mut bytes = rustix::param::page_size();
+    while bytes <= LARGEST {
+        bench.step()?;
+        let burst = Burst { way, size: SIZE, most: BURST as u32, work: Work::Words, timed: false };
+        let producer = Producer::burst(&burst, bytes as u32)?;
+        let before = mapped()?;
+        let buffer = Buffer::open(way, &producer, bytes, &silent())?;
+        let mut refused = 0;
+        for &cpu in bench.cpus.iter().take(bursting) {
+            cpus::pin(cpu)?;
+            refused += producer.send(BURST, NO_WAKEUP, NO_WAKEUP)?.refused;
+        }
+        if refused == 0 {
+            let memory = match buffer {
+                // The control has a ring for each CPU.
+                Buffer::Ring(_) if bench.control => charged(&producer)? * bench.cpus.len() as u64,
+                Buffer::Ring(_) => charged(&producer)?,
+                Buffer::Perf(_) => mapped()? - before,
+            };
+            return Ok(Need { bursting, cpus: bench.cpus.len(), way, buffer: bytes, memory });
+        }
+        bytes *= 2;
+    }
+    Err(Obstacle::because(format!("{} bytes of buffer still lose records", number(LARGEST as f64))))
+}
+
+/// What the kernel charges for the map of events.
+fn charged(producer: &Producer) -> Result<u64, Obstacle> {
+    let descriptor = producer.loaded().map(names::EVENTS)?.as_fd().as_raw_fd();
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("memlock:"));
+    line.and_then(|bytes| bytes.trim().parse().ok())
+        .ok_or_else(|| Obstacle::because("the kernel does not tell what it charges for a map"))
+}
+
+/// Bytes of all perf buffers that this process has mapped.
+fn mapped() -> Result<u64, Obstacle> {
+    let maps = fs::read_to_string("/proc/self/maps")?;
+    let length = |line: &str| {
+        let (start, end) = line.split_whitespace().next()?.split_once('-')?;
+        let address = |text| u64::from_str_radix(text, 16).ok();
+        Some(address(end)? - address(start)?)
+    };
+    Ok(maps.lines().filter(|line| line.contains("perf_event")).filter_map(length).sum())
+}
+
+fn judge(needs: &[Need]) -> Judgement {
+    let memory = |bursting: fn(&Need) -> bool, way: Way| {
+        needs.iter().find(|need| bursting(need) && need.way == way).map(|need| need.memory as f64)
+    };
+    let pair = |bursting| Some((memory(bursting, Way::Heap)?, memory(bursting, Way::Reserve)?));
+    let one = pair(|need| need.bursting == 1);
+    let all = pair(|need| need.bursting == need.cpus);
+    let (Some((perf, ring)), Some((perf_all, ring_all)), Some(first)) = (one, all, needs.first()) else {
+        return Judgement::holds(false, "There are no figures.");
+    };
+    let (times, cpus) = (perf / ring, first.cpus as f64);
+    let kib = |bytes: f64| number((bytes / 1024.0).round());
+    let sentence = format!(
+        "With {} CPUs, a burst on one of them takes {} KiB of perf buffers and {} KiB of ring, {} times as much; \
+         one on all of them at once takes {} and {} KiB.",
+        first.cpus,
+        kib(perf),
+        kib(ring),
+        number(times),
+        kib(perf_all),
+        kib(ring_all),
+    );
+    // A ring has two pages besides its data, a perf buffer one for each CPU.
+    Judgement::holds(times > 1.0 + (cpus - 1.0) / 2.0 && times < cpus * 1.5, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::experiment::Verdict;
+
+    fn needs(perf: u64, ring: u64) -> Vec<Need> {
+        let need = |bursting, way, memory| Need { bursting, cpus: 4, way, buffer: 32_768, memory };
+        vec![
+            need(1, Way::Heap, perf),
+            need(1, Way::Reserve, ring),
+            need(4, Way::Heap, perf),
+            need(4, Way::Reserve, ring * 4),
+        ]
+    }
+
+    #[test]
+    fn the_verdict_turns_with_the_figures() {
+        let verdict = |perf, ring| judge(&needs(perf, ring)).verdict;
+        assert_eq!(verdict(144 * 1024, 44 * 1024), Verdict::Holds);
+        assert_eq!(verdict(144 * 1024, 144 * 1024), Verdict::DoesNotHold);
+        assert_eq!(verdict(36 * 1024, 44 * 1024), Verdict::DoesNotHold);
+        assert_eq!(verdict(1024 * 1024, 44 * 1024), Verdict::DoesNotHold);
+        assert_eq!(judge(&[]).verdict, Verdict::DoesNotHold);
+    }
+}

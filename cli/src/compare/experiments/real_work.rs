@@ -1,0 +1,216 @@
+//! What it means for the traced program: microseconds added to a call of `getaddrinfo`.
+//!
+//! The programs of `cutaway trace` hang on the real function of the real C library, for this process alone, while it asks for a
+//! numeric address: the shortest work that the function has, so that what is added is seen best. A reader takes the events
+//! from another CPU, in the way that costs the program least: by trailing release from the ring, by twin events from the
+//! perf buffers. Calls are timed a few at a time, and the median of those times counts, so that a process which takes the CPU away
+//! for a moment is left out. One arm is not traced at all, and what the others take longer in the same round is
+//! what they add.
+
+use std::{ops::ControlFlow, ptr, thread, time::Instant};
+
+use cutaway::{Links, Loaded, Object, Uprobe, mmap_ring::Pace, perf_reader};
+use cutaway_programs::getaddrinfo::{self, Transport};
+
+use crate::compare::{
+    cpus,
+    experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
+    figures::{Axis, Cell, Plot, Point, Table, number},
+    method::{Relation, Rounds, interleave, quantile, relation},
+};
+
+pub(in crate::compare) const EXPERIMENT: Experiment =
+    Experiment { name: "real-work", claim: "Tracing a call of getaddrinfo costs it the least through the ring.", run };
+
+const BUFFER: u32 = 1024 * 1024;
+/// Most of the time is the same for every way, so the smallest difference counts, if the rounds agree on it.
+const MARGIN: f64 = 1.0;
+/// Calls that are timed together.
+const BLOCK: u32 = 20;
+
+/// Microseconds a call, round by round; `None` is the call that is not traced.
+#[derive(Debug, Clone)]
+struct Figures {
+    transport: Option<Transport>,
+    call: Rounds,
+}
+
+fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
+    bench.reader()?; // it takes two CPUs
+    bench.sender_here()?;
+    let calls = bench.effort.choose(1_000, 5_000);
+    let mut arms: Vec<Option<Transport>> = [None].into_iter().chain(Transport::ALL.map(Some)).collect();
+    let times = interleave(bench, &mut arms, |&mut transport| measure(bench, transport, calls))?;
+    let figures: Vec<_> =
+        arms.iter().zip(times).map(|(&transport, times)| Figures { transport, call: Rounds::new(times) }).collect();
+    let mut table = Table::new("A call of getaddrinfo", [("way", ""), ("a call", "µs"), ("added", "µs")]);
+    for Figures { transport, call } in &figures {
+        let added = transport.map_or(Cell::None, |transport| (&added(&figures, transport)).into());
+        table.row([Cell::text(transport.map_or("not traced", Transport::name)), call.into(), added]);
+    }
+    let bar = |transport: Transport| Some(Point::spread(0.0, &added(&figures, transport)));
+    let plot = Plot::Bars {
+        title: "What tracing adds to a call of getaddrinfo".to_owned(),
+        y: Axis::linear("microseconds a call"),
+        series: vec!["added".to_owned()],
+        groups: Transport::ALL.map(|transport| (transport.name().to_owned(), vec![bar(transport)])).into(),
+    };
+    Ok(Findings {
+        judgement: judge(&figures),
+        tables: vec![table],
+        plots: vec![plot],
+        notes: vec!["Most of it are the two probes, on entry and return, which are the same for every way.".to_owned()],
+    })
+}
+
+/// Microseconds a call.
+fn measure(bench: &Bench<'_>, transport: Option<Transport>, calls: u32) -> Result<f64, Obstacle> {
+    let Some(transport) = transport else { return ask(calls) };
+    let loaded = load(transport)?;
+    let events = loaded.map(getaddrinfo::names::EVENTS)?;
+    let cpu = bench.reader()?;
+    if transport == Transport::Ring {
+        let mut ring = events.ring()?;
+        let stopper = ring.stopper()?;
+        let links = attach(&loaded)?;
+        // The control attaches everything once more.
+        let twice = if bench.control { Some(attach(&loaded)?) } else { None };
+        thread::scope(|scope| {
+            let reading = scope.spawn(move || -> Result<(), Obstacle> {
+                cpus::pin(cpu)?;
+                ring.run(Pace::default(), |batch| {
+                    batch.into_iter().for_each(drop);
+                    ControlFlow::<()>::Continue(())
+                })?;
+                Ok(())
+            });
+            let time = ask(calls);
+            stopper.stop();
+            drop((links, twice));
+            reading.join().unwrap_or_else(|_| Err(Obstacle::because("the reader has panicked")))?;
+            time
+        })
+    } else {
+        let pages = BUFFER as usize / rustix::param::page_size();
+        let mut stream = events.perf_buffers(pages, &perf_reader::Options::new())?;
+        let stopper = stream.stopper();
+        let links = attach(&loaded)?;
+        thread::scope(|scope| {
+            let reading = scope.spawn(move || -> Result<(), Obstacle> {
+                cpus::pin(cpu)?;
+                while stream.wait(None)? != perf_reader::Wake::Stopped {
+                    stream.drain(|_, _| {})?;
+                }
+                Ok(())
+            });
+            let time = ask(calls);
+            stopper.stop();
+            drop(links);
+            reading.join().unwrap_or_else(|_| Err(Obstacle::because("the reader has panicked")))?;
+            time
+        })
+    }
+}
+
+fn load(transport: Transport) -> Result<Loaded, Obstacle> {
+    use getaddrinfo::names;
+    let mut object = Object::parse(&transport.object()?)?;
+    if transport == Transport::Ring {
+        object.map_mut(names::EVENTS)?.max_entries = BUFFER;
+    }
+    for name in [names::FOLLOW, names::UNFOLLOW] {
+        object.program_mut(name)?.section.wanted = false;
+    }
+    Ok(object.load()?)
+}
+
+/// For this process alone.
+fn attach(loaded: &Loaded) -> Result<Links, Obstacle> {
+    use getaddrinfo::{FUNCTION, LIBRARY, names};
+    let mut links = Links::default();
+    for (name, on_return) in [(names::ENTRY, false), (names::RETURN, true)] {
+        let probe = Uprobe::new(LIBRARY, FUNCTION).on_return(on_return).pid(std::process::id());
+        links.push(probe.attach(loaded.program(name)?)?);
+    }
+    Ok(links)
+}
+
+/// Asks for 127.0.0.1 so many times; microseconds each, the median of small blocks.
+fn ask(calls: u32) -> Result<f64, Obstacle> {
+    let mut blocks = Vec::new();
+    for _ in 0..calls / BLOCK {
+        let begun = Instant::now();
+        for _ in 0..BLOCK {
+            ask_once()?;
+        }
+        blocks.push(begun.elapsed().as_secs_f64() * 1e6 / f64::from(BLOCK));
+    }
+    Ok(quantile(&mut blocks, 0.5))
+}
+
+#[expect(unsafe_code, reason = "calls the function that is traced")]
+fn ask_once() -> Result<(), Obstacle> {
+    // SAFETY: plain integers and pointers, for which zero is a value.
+    let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
+    hints.ai_flags = libc::AI_NUMERICHOST;
+    let mut answer = ptr::null_mut();
+    // SAFETY: the name ends with its NUL, a service need not be given, and both structures are alive during the call.
+    let failed = unsafe { libc::getaddrinfo(c"127.0.0.1".as_ptr(), ptr::null(), &raw const hints, &raw mut answer) };
+    if failed != 0 {
+        return Err(Obstacle::because(format!("getaddrinfo(\"127.0.0.1\") fails with {failed}")));
+    }
+    // SAFETY: the call has succeeded, so this is a list of its making, and nobody else frees it.
+    unsafe { libc::freeaddrinfo(answer) };
+    Ok(())
+}
+
+/// What a way adds, round by round.
+fn added(figures: &[Figures], transport: Transport) -> Rounds {
+    let of = |wanted| figures.iter().find(|figure| figure.transport == wanted).map(|figure| figure.call.values());
+    let (traced, plain) = (of(Some(transport)).unwrap_or_default(), of(None).unwrap_or_default());
+    Rounds::new(traced.iter().zip(plain).map(|(traced, plain)| traced - plain))
+}
+
+fn judge(figures: &[Figures]) -> Judgement {
+    let [stack, heap, ring] = Transport::ALL.map(|transport| added(figures, transport));
+    let relations = [&stack, &heap].map(|perf| relation(&ring, perf, MARGIN));
+    let verdict = if relations.iter().any(|relation| matches!(relation, Relation::Same | Relation::More)) {
+        Verdict::DoesNotHold
+    } else if relations.contains(&Relation::Unclear) {
+        Verdict::TooNoisy
+    } else {
+        Verdict::Holds
+    };
+    let sentence = format!(
+        "Tracing adds {} µs to a call through the ring, {} through perf from the stack, {} through perf from the heap.",
+        number(ring.median()),
+        number(stack.median()),
+        number(heap.median()),
+    );
+    Judgement::new(verdict, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(ring: [f64; 5]) -> Vec<Figures> {
+        let figure = |transport, call| Figures { transport, call: Rounds::new(call) };
+        vec![
+            figure(None, [1.0; 5]),
+            figure(Some(Transport::PerfStack), [6.0; 5]),
+            figure(Some(Transport::PerfHeap), [7.0; 5]),
+            figure(Some(Transport::Ring), ring),
+        ]
+    }
+
+    #[test]
+    fn the_verdict_turns_with_the_figures() {
+        let verdict = |ring| judge(&figures(ring)).verdict;
+        assert_eq!(verdict([4.0; 5]), Verdict::Holds);
+        assert_eq!(verdict([9.0; 5]), Verdict::DoesNotHold);
+        assert_eq!(verdict([6.0; 5]), Verdict::DoesNotHold);
+        assert_eq!(verdict([4.0, 9.0, 4.0, 9.0, 4.0]), Verdict::TooNoisy);
+        assert_eq!(judge(&[]).verdict, Verdict::TooNoisy);
+    }
+}

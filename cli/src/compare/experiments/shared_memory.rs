@@ -1,0 +1,158 @@
+//! Both are memory that the kernel shares with user space: nothing is copied on the reading side.
+//!
+//! Where a record lies when our code gets to see it is a question of addresses. The reader lends records as slices; each has to
+//! lie inside a mapping that the kernel lists as the buffer's own, shared and not private, in `/proc/self/maps`.
+
+use std::{fs, ops::Range};
+
+use cutaway::perf_reader::Record;
+use cutaway_programs::compare::{Burst, Way, Work};
+
+use crate::compare::{
+    experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
+    figures::{Cell, Table},
+    producer::{Buffer, NO_WAKEUP, Producer, silent},
+};
+
+pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+    name: "shared-memory",
+    claim: "Both buffers are memory shared with the kernel: a record is read where it lies, without a copy.",
+    run,
+};
+
+const BUFFER: u32 = 64 * 1024;
+const SIZE: u32 = 256;
+/// More than a buffer holds at once, so that some records lie across its end.
+const RUNS: u64 = 100;
+const RECORDS: u64 = 16;
+
+/// What was seen of one buffer's records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    way: Way,
+    records: u64,
+    /// Those that lay in the buffer's mapping.
+    in_place: u64,
+    /// Those in two pieces, before and behind the buffer's end.
+    in_two: u64,
+}
+
+fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
+    bench.sender_here()?;
+    let mut all = Vec::new();
+    for way in [Way::Heap, Way::Reserve] {
+        bench.step()?;
+        all.push(look(way, bench.control)?);
+    }
+    let columns = [("buffer", ""), ("records", ""), ("read in place", ""), ("of them in two pieces", "")];
+    let mut table = Table::new("Where records were when they were read", columns);
+    for seen in &all {
+        table.row([Cell::text(name(seen.way)), seen.records.into(), seen.in_place.into(), seen.in_two.into()]);
+    }
+    Ok(Findings {
+        judgement: judge(&all),
+        tables: vec![table],
+        plots: Vec::new(),
+        notes: vec![
+            "A ring's data is mapped twice in a row, so a record across its end is still one slice; in a perf buffer it is two."
+                .to_owned(),
+        ],
+    })
+}
+
+fn look(way: Way, control: bool) -> Result<Seen, Obstacle> {
+    let burst = Burst { way, size: SIZE, most: RECORDS as u32, work: Work::Words, timed: false };
+    let producer = Producer::burst(&burst, BUFFER)?;
+    let mut buffer = Buffer::open(way, &producer, BUFFER as usize, &silent())?;
+    let mappings = mappings(if way.is_ring() { "bpf-map" } else { "perf_event" })?;
+    let mut seen = Seen { way, records: 0, in_place: 0, in_two: 0 };
+    let mut note = |pieces: [&[u8]; 2]| {
+        // The control copies before it looks.
+        let copies = control.then(|| pieces.map(<[u8]>::to_vec));
+        let pieces = copies.as_ref().map_or(pieces, |[front, back]| [front.as_slice(), back.as_slice()]);
+        let inside = |piece: &[u8]| piece.is_empty() || mappings.iter().any(|mapping| contains(mapping, piece));
+        seen.records += 1;
+        seen.in_place += u64::from(pieces.into_iter().all(inside));
+        seen.in_two += u64::from(pieces.into_iter().all(|piece| !piece.is_empty()));
+    };
+    for _ in 0..RUNS {
+        producer.send(RECORDS, NO_WAKEUP, NO_WAKEUP)?;
+        match &mut buffer {
+            Buffer::Ring(ring) => {
+                for record in &mut ring.batch()? {
+                    note([record, &[]]);
+                }
+            }
+            Buffer::Perf(set) => set.drain(|_, record| {
+                if let Ok(Record::Sample(sample)) = record {
+                    note(sample.padded().pieces());
+                }
+            }),
+        }
+    }
+    Ok(seen)
+}
+
+/// The addresses of this process's shared mappings of files whose name has this in it.
+fn mappings(name: &str) -> Result<Vec<Range<usize>>, Obstacle> {
+    let maps = fs::read_to_string("/proc/self/maps")
+        .map_err(|error| Obstacle::because(format!("/proc/self/maps cannot be read: {error}")))?;
+    Ok(parse(&maps, name))
+}
+
+/// Lines as `7f00-7f10 rw-s 00000000 00:0e 1057 anon_inode:bpf-map`.
+fn parse(maps: &str, name: &str) -> Vec<Range<usize>> {
+    let range = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (start, end) = words.next()?.split_once('-')?;
+        let shared = words.next()?.ends_with('s');
+        let named = words.nth(3).is_some_and(|file| file.contains(name));
+        let address = |text| usize::from_str_radix(text, 16).ok();
+        (shared && named).then_some(address(start)?..address(end)?)
+    };
+    maps.lines().filter_map(range).collect()
+}
+
+fn contains(mapping: &Range<usize>, piece: &[u8]) -> bool {
+    let Range { start, end } = piece.as_ptr_range();
+    mapping.contains(&start.addr()) && end.addr() <= mapping.end
+}
+
+fn name(way: Way) -> &'static str {
+    if way.is_ring() { "ring" } else { "perf buffer" }
+}
+
+fn judge(all: &[Seen]) -> Judgement {
+    let holds = !all.is_empty() && all.iter().all(|seen| seen.records > 0 && seen.in_place == seen.records);
+    let texts: Vec<_> = all
+        .iter()
+        .map(|seen| format!("{} of {} records in the {}", seen.in_place, seen.records, name(seen.way)))
+        .collect();
+    Judgement::holds(holds, format!("Read inside the mapping: {}.", texts.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::experiment::Verdict;
+
+    #[test]
+    fn the_verdict_turns_with_the_figures() {
+        let seen = |in_place| Seen { way: Way::Heap, records: 10, in_place, in_two: 0 };
+        assert_eq!(judge(&[seen(10), seen(10)]).verdict, Verdict::Holds);
+        assert_eq!(judge(&[seen(10), seen(9)]).verdict, Verdict::DoesNotHold);
+        assert_eq!(judge(&[seen(10), Seen { records: 0, ..seen(0) }]).verdict, Verdict::DoesNotHold);
+        assert_eq!(judge(&[]).verdict, Verdict::DoesNotHold);
+    }
+
+    #[test]
+    fn mappings_are_found_by_name_and_only_if_shared() {
+        let maps = "1000-2000 rw-s 00000000 00:0e 7  anon_inode:bpf-map\n\
+                    3000-4000 r--p 00000000 00:0e 7  anon_inode:bpf-map\n\
+                    5000-6000 rw-s 00000000 00:0e 7  anon_inode:[perf_event]\n\
+                    7000-8000 rw-p 00000000 00:00 0\n";
+        let one = |start, end| vec![Range { start, end }];
+        assert_eq!(parse(maps, "bpf-map"), one(0x1000, 0x2000));
+        assert_eq!(parse(maps, "perf_event"), one(0x5000, 0x6000));
+    }
+}

@@ -1,0 +1,151 @@
+//! A stack event cannot exceed 512 bytes; one on the heap or in the ring can.
+//!
+//! Programs with ever larger events are loaded, and those that the verifier takes send one, which has to arrive. What stops
+//! the stack is the verifier (`MAX_BPF_STACK` in `include/linux/filter.h`); what stops the heap is the largest per-CPU value
+//! (32 KiB, `PCPU_MIN_UNIT_SIZE`); what stops the ring is its own size, of which a record can have all but 16 bytes.
+
+use cutaway_programs::compare::{Burst, Way, Work};
+
+use crate::compare::{
+    experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
+    figures::{Cell, Table, number},
+    producer::{ADAPTIVE, Buffer, Producer, silent},
+};
+
+pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+    name: "stack-limit",
+    claim: "An event built on the BPF stack cannot exceed 512 bytes; one built on a heap or in the ring can.",
+    run,
+};
+
+/// Bytes of the ring, and of each perf buffer.
+const BUFFER: u32 = 256 * 1024;
+/// `MAX_BPF_STACK`
+const STACK: u32 = 512;
+
+/// The sizes that are tried, in bytes, up to the first that fails.
+const SIZES: [(Way, &[u32]); 3] = [
+    (Way::Stack, &[64, 256, 504, 512, 520, 1024]),
+    (Way::Heap, &[512, 520, 4096, 32_768, 32_776, 65_512]),
+    (Way::Reserve, &[512, 520, 4096, 65_536, BUFFER - 16, BUFFER - 8]),
+];
+
+/// What came of one size.
+#[derive(Debug, Clone, PartialEq)]
+struct Attempt {
+    way: Way,
+    size: u32,
+    /// Why it did not arrive.
+    refused: Option<String>,
+}
+
+fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
+    bench.sender_here()?;
+    let mut attempts = Vec::new();
+    for (way, sizes) in SIZES {
+        for &size in sizes {
+            bench.step()?;
+            let refused = attempt(way, size, bench.control)?;
+            let stop = refused.is_some();
+            attempts.push(Attempt { way, size, refused });
+            if stop {
+                break;
+            }
+        }
+    }
+    let mut table = Table::new("One record of each size", [("way", ""), ("size", "bytes"), ("what came of it", "")]);
+    for Attempt { way, size, refused } in &attempts {
+        let outcome = refused.as_ref().map_or("arrived whole", |why| why);
+        table.row([Cell::text(way.name()), u64::from(*size).into(), Cell::text(outcome)]);
+    }
+    Ok(Findings {
+        judgement: judge(&attempts),
+        tables: vec![table],
+        plots: Vec::new(),
+        notes: vec![
+            "The heap is a value of a PERCPU_ARRAY, which the kernel allocates 32 KiB of at most.".to_owned(),
+            format!("The ring has {} bytes.", number(BUFFER.into())),
+        ],
+    })
+}
+
+/// Loads the program and has it send one event; why that failed, if it did.
+fn attempt(way: Way, size: u32, control: bool) -> Result<Option<String>, Obstacle> {
+    // The control has the "stack" event on the heap.
+    let really = if control && way == Way::Stack { Way::Heap } else { way };
+    let work = if really == Way::Stack { Work::Words } else { Work::Ends };
+    let object = Burst { way: really, size, most: 1, work, timed: true }.object()?;
+    let mut parsed = cutaway::Object::parse(&object)?;
+    if really.is_ring() {
+        parsed.map_mut(cutaway_programs::compare::names::EVENTS)?.max_entries = BUFFER;
+    }
+    let producer = match parsed.load() {
+        Ok(loaded) => Producer::from(loaded),
+        Err(cutaway::Error::Verifier { sentence, .. }) => {
+            return Ok(Some(format!("the verifier refuses it: {sentence}")));
+        }
+        Err(error @ cutaway::Error::Kernel { .. }) if size > STACK => return Ok(Some(error.to_string())),
+        Err(error) => return Err(error.into()),
+    };
+    let mut buffer = Buffer::open(really, &producer, BUFFER as usize, &silent())?;
+    let tally = producer.send(1, ADAPTIVE, ADAPTIVE)?;
+    let (mut length, wanted) = (None, size as usize);
+    buffer.drain(|record| length = Some(record.len()))?;
+    let padding = if really.is_ring() { 0 } else { cutaway::perf_reader::MAX_PADDING };
+    Ok(match (tally.refused, length) {
+        (0, Some(length)) if (wanted..=wanted + padding).contains(&length) => None,
+        (0, Some(length)) => Some(format!("{} bytes arrived", number(length as f64))),
+        (0, None) => Some("it was sent and did not arrive".to_owned()),
+        _ => Some("the buffer has no room for it, however empty it is".to_owned()),
+    })
+}
+
+fn judge(attempts: &[Attempt]) -> Judgement {
+    let of = |way| attempts.iter().filter(move |attempt| attempt.way == way);
+    let largest =
+        |way| of(way).filter(|attempt| attempt.refused.is_none()).map(|attempt| attempt.size).max().unwrap_or(0);
+    let refusal = of(Way::Stack).find_map(|attempt| attempt.refused.as_ref().map(|why| (attempt.size, why)));
+    let [stack, heap, ring] = [Way::Stack, Way::Heap, Way::Reserve].map(largest);
+    let sizes = [stack, heap, ring].map(|size| number(size.into()));
+    let [stack_text, heap_text, ring_text] = &sizes;
+    match refusal {
+        Some((size, why)) if stack == STACK => {
+            let sentence = format!(
+                "The stack carries {stack_text} bytes; with {size}, {why}. The heap carries {heap_text} bytes, the ring {ring_text}."
+            );
+            Judgement::holds(heap > STACK && ring > STACK, sentence)
+        }
+        _ => Judgement::holds(
+            false,
+            format!("The stack carries {stack_text} bytes, the heap {heap_text}, the ring {ring_text}."),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::experiment::Verdict;
+
+    fn attempts(stack: u32, heap: u32, ring: u32) -> Vec<Attempt> {
+        let pair = |way, size| {
+            let refused = Some("the verifier refuses it: invalid stack".to_owned());
+            [Attempt { way, size, refused: None }, Attempt { way, size: size + 8, refused }]
+        };
+        [pair(Way::Stack, stack), pair(Way::Heap, heap), pair(Way::Reserve, ring)].concat()
+    }
+
+    #[test]
+    fn the_verdict_turns_with_the_figures() {
+        let verdict = |attempts: &[Attempt]| judge(attempts).verdict;
+        assert_eq!(verdict(&attempts(512, 32_768, 65_536)), Verdict::Holds);
+        assert_eq!(verdict(&attempts(1024, 32_768, 65_536)), Verdict::DoesNotHold);
+        assert_eq!(verdict(&attempts(512, 512, 65_536)), Verdict::DoesNotHold);
+        assert_eq!(verdict(&attempts(512, 32_768, 512)), Verdict::DoesNotHold);
+        assert_eq!(verdict(&attempts(256, 32_768, 65_536)), Verdict::DoesNotHold);
+        // Nothing was ever refused.
+        let mut endless = attempts(512, 32_768, 65_536);
+        endless.retain(|attempt| attempt.refused.is_none());
+        assert_eq!(verdict(&endless), Verdict::DoesNotHold);
+    }
+}

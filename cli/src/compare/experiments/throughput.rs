@@ -1,0 +1,389 @@
+//! The ring outruns the perf buffer: the grid of the kernel's own benchmark.
+//!
+//! `tools/testing/selftests/bpf/benchs/bench_ringbufs.c` sends 500 records of 8 bytes a trigger into a ring of 512 KiB, or
+//! into 128 pages of perf buffer a CPU, and reads them
+//!
+//! - **in parallel**: a producer that never pauses, a reader on another CPU, a wake-up whenever the kernel sees fit;
+//! - **back to back**: a batch, then its reading, then the next batch, so that nobody waits for anybody;
+//! - **sampled**: as in parallel, but with a wake-up for every so many records only;
+//! - **under contention**: several producers, each on a CPU, and one reader.
+//!
+//! The last has been published for the ring alone. Records that find no room are dropped and counted.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use cutaway_programs::compare::{Burst, Way, Work};
+
+use crate::compare::{
+    cpus,
+    experiment::{Bench, Effort, Experiment, Findings, Judgement, Obstacle, Verdict},
+    figures::{Axis, Cell, Plot, Point, Table, number},
+    method::{Relation, Rounds, interleave, relation},
+    producer::{ADAPTIVE, Buffer, FORCE_WAKEUP, NO_WAKEUP, Producer, silent},
+    readers::{Reader, Waiting},
+};
+
+pub(in crate::compare) const EXPERIMENT: Experiment =
+    Experiment { name: "throughput", claim: "The ring carries more records a second than the perf buffer.", run };
+
+const BUFFER: u32 = 512 * 1024;
+/// Records of one run.
+const BATCH: u64 = 500;
+const SAMPLED: [u32; 8] = [1, 5, 10, 50, 100, 500, 1000, 3000];
+/// Those that are measured in little time.
+const QUICK: [u32; 4] = [1, 10, 100, TYPICAL];
+/// The sampled measurement that the verdict is about.
+const TYPICAL: u32 = 500;
+const MARGIN: f64 = 1.1;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Parallel,
+    /// As parallel, with this project's readers, which have the kernel hold its wake-ups.
+    Quiet,
+    BackToBack,
+    Sampled(u32),
+    /// So many producers.
+    Contended(usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Arm {
+    mode: Mode,
+    way: Way,
+}
+
+/// What one measurement found.
+#[derive(Debug, Clone, Copy)]
+struct Flow {
+    /// Million records a second that were read.
+    rate: f64,
+    /// Percent of all that were sent.
+    dropped: f64,
+}
+
+#[derive(Debug, Clone)]
+struct Figures {
+    arm: Arm,
+    rate: Rounds,
+    dropped: Rounds,
+}
+
+fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
+    bench.reader()?; // it takes two CPUs
+    let mut arms = Vec::new();
+    for mode in [Mode::Parallel, Mode::BackToBack] {
+        arms.extend([Way::Stack, Way::Reserve, Way::Output].map(|way| Arm { mode, way }));
+    }
+    arms.extend([Way::Stack, Way::Reserve].map(|way| Arm { mode: Mode::Quiet, way }));
+    for every in SAMPLED.into_iter().filter(|every| bench.effort == Effort::Full || QUICK.contains(every)) {
+        arms.extend([Way::Stack, Way::Reserve].map(|way| Arm { mode: Mode::Sampled(every), way }));
+    }
+    for producers in producers(bench.cpus.len()) {
+        arms.extend([Way::Stack, Way::Reserve].map(|way| Arm { mode: Mode::Contended(producers), way }));
+    }
+    let flows = interleave(bench, &mut arms, |&mut arm| measure(bench, arm))?;
+    let figures: Vec<_> = arms
+        .iter()
+        .zip(flows)
+        .map(|(&arm, flows)| {
+            let rounds = |what: fn(&Flow) -> f64| Rounds::new(flows.iter().map(what));
+            Figures { arm, rate: rounds(|flow| flow.rate), dropped: rounds(|flow| flow.dropped) }
+        })
+        .collect();
+    Ok(Findings {
+        judgement: judge(&figures),
+        tables: vec![main_table(&figures), sampled_table(&figures), contended_table(&figures)],
+        plots: vec![main_plot(&figures), sampled_plot(&figures)],
+        notes: vec![
+            format!("{BATCH} records of 8 bytes a run, a ring of 512 KiB, 128 pages of perf buffer a CPU, as in the kernel's benchmark."),
+            "Perf records are built on the stack. With as many producers as CPUs, the reader shares one with a producer.".to_owned(),
+        ],
+    })
+}
+
+/// 1, 2, 4 and so on, up to all CPUs.
+fn producers(cpus: usize) -> Vec<usize> {
+    let mut all: Vec<usize> =
+        std::iter::successors(Some(1), |number| Some(number * 2)).take_while(|&number| number < cpus).collect();
+    all.push(cpus);
+    all
+}
+
+fn measure(bench: &Bench<'_>, arm: Arm) -> Result<Flow, Obstacle> {
+    let burst = Burst { way: arm.way, size: 8, most: BATCH as u32, work: Work::Words, timed: false };
+    let producer = Producer::burst(&burst, BUFFER)?;
+    // The control's reader of the ring dawdles.
+    let slow = bench.control && arm.way == Way::Reserve;
+    match arm.mode {
+        Mode::BackToBack => {
+            bench.sender_here()?;
+            back_to_back(bench, arm.way, &producer, slow)
+        }
+        mode => parallel(bench, mode, arm.way, &producer, slow),
+    }
+}
+
+/// A batch, its reading, a batch, its reading: one thread.
+fn back_to_back(bench: &Bench<'_>, way: Way, producer: &Producer, slow: bool) -> Result<Flow, Obstacle> {
+    let mut buffer = Buffer::open(way, producer, BUFFER as usize, &silent())?;
+    let begun = Instant::now();
+    let (mut records, mut dropped) = (0, 0);
+    while begun.elapsed() < bench.effort.slice() {
+        dropped += u64::from(producer.send(BATCH, NO_WAKEUP, NO_WAKEUP)?.refused);
+        records += buffer.skip()?;
+        if slow {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+    Ok(flow(records, dropped, begun.elapsed()))
+}
+
+/// Producers that never pause, and a reader.
+fn parallel(bench: &Bench<'_>, mode: Mode, way: Way, producer: &Producer, slow: bool) -> Result<Flow, Obstacle> {
+    let waiting = match mode {
+        _ if slow => Waiting::Timer(Duration::from_millis(20)),
+        Mode::Quiet => Waiting::Quiet,
+        Mode::Sampled(every) => Waiting::Epoll(every),
+        _ => Waiting::Epoll(1),
+    };
+    let senders = match mode {
+        Mode::Contended(producers) => producers,
+        _ => 1,
+    };
+    let reader_cpu = if senders < bench.cpus.len() { bench.cpus.get(senders) } else { bench.cpus.last() };
+    let reader_cpu = reader_cpu.copied().unwrap_or_default();
+    let mut reader = Reader::open(way, producer, BUFFER as usize, waiting)?;
+    let stop = reader.stop()?;
+    let ended = AtomicBool::new(false);
+    let mut read = 0_u64;
+    let (mut dropped, mut time) = (0, Duration::ZERO);
+    thread::scope(|scope| {
+        let reading = scope.spawn(|| -> Result<(), Obstacle> {
+            cpus::pin(reader_cpu)?;
+            reader.run(
+                &stop,
+                || {},
+                |_| {
+                    read += 1;
+                    // A slow reader thinks about each record.
+                    if slow && read.is_multiple_of(64) {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                },
+            )
+        });
+        thread::sleep(Duration::from_millis(2));
+        let begun = Instant::now();
+        let sending: Vec<_> = bench
+            .cpus
+            .iter()
+            .take(senders)
+            .map(|&cpu| {
+                let ended = &ended;
+                scope.spawn(move || -> Result<u64, Obstacle> {
+                    cpus::pin(cpu)?;
+                    let mut dropped = 0;
+                    // ATOMICS: pairs with the store below; nothing else hangs on it.
+                    while !ended.load(Ordering::Relaxed) {
+                        dropped += send(producer, mode)?;
+                    }
+                    Ok(dropped)
+                })
+            })
+            .collect();
+        thread::sleep(bench.effort.slice());
+        // ATOMICS: pairs with the load above.
+        ended.store(true, Ordering::Relaxed);
+        let panicked = || Obstacle::because("a thread has panicked");
+        for sender in sending {
+            dropped += sender.join().map_err(|_| panicked())??;
+        }
+        time = begun.elapsed();
+        stop.now();
+        reading.join().map_err(|_| panicked())?
+    })?;
+    Ok(flow(read, dropped, time))
+}
+
+/// A batch, with the wake-ups of this mode; gives how many were dropped.
+fn send(producer: &Producer, mode: Mode) -> Result<u64, Obstacle> {
+    let Mode::Sampled(every) = mode else { return Ok(producer.send(BATCH, ADAPTIVE, ADAPTIVE)?.refused.into()) };
+    let every = u64::from(every);
+    let (mut left, mut dropped) = (every.max(BATCH), 0);
+    while left > 0 {
+        let count = left.min(every).min(BATCH);
+        left -= count;
+        // Of a wake-up for more than a batch, only the last batch sends it.
+        let last = if left == 0 || every <= BATCH { FORCE_WAKEUP } else { NO_WAKEUP };
+        dropped += u64::from(producer.send(count, NO_WAKEUP, last)?.refused);
+    }
+    Ok(dropped)
+}
+
+fn flow(records: u64, dropped: u64, time: Duration) -> Flow {
+    let sent = (records + dropped).max(1);
+    Flow { rate: records as f64 / time.as_secs_f64() / 1e6, dropped: 100.0 * dropped as f64 / sent as f64 }
+}
+
+fn find(figures: &[Figures], mode: Mode, way: Way) -> Option<&Figures> {
+    figures.iter().find(|figure| figure.arm == Arm { mode, way })
+}
+
+fn cells(figures: &[Figures], mode: Mode, ways: &[Way]) -> Vec<Cell> {
+    let of = |&way| {
+        let figure = find(figures, mode, way);
+        let rate = figure.map_or(Cell::None, |figure| (&figure.rate).into());
+        let dropped = figure.map_or(Cell::None, |figure| figure.dropped.median().round().into());
+        [rate, dropped]
+    };
+    ways.iter().flat_map(of).collect()
+}
+
+const RATE: &str = "M records/s";
+
+fn main_table(figures: &[Figures]) -> Table {
+    let ways = [Way::Stack, Way::Reserve, Way::Output];
+    let columns = ways.iter().flat_map(|way| [(way.name(), RATE), ("dropped", "%")]);
+    let mut table = Table::new("One producer", [("", "")].into_iter().chain(columns));
+    for (mode, name) in MAIN {
+        table.row([Cell::text(name)].into_iter().chain(cells(figures, mode, &ways)));
+    }
+    table
+}
+
+const MAIN: [(Mode, &str); 3] = [
+    (Mode::Parallel, "in parallel"),
+    (Mode::Quiet, "in parallel, this project's readers"),
+    (Mode::BackToBack, "back to back"),
+];
+
+fn sampled_table(figures: &[Figures]) -> Table {
+    let columns = [
+        ("a wake-up for every", "records"),
+        ("perf, stack", RATE),
+        ("dropped", "%"),
+        ("ring, reserve", RATE),
+        ("dropped", "%"),
+    ];
+    let mut table = Table::new("Sampled", columns);
+    for every in SAMPLED.into_iter().filter(|&every| find(figures, Mode::Sampled(every), Way::Reserve).is_some()) {
+        let row = cells(figures, Mode::Sampled(every), &[Way::Stack, Way::Reserve]);
+        table.row([u64::from(every).into()].into_iter().chain(row));
+    }
+    table
+}
+
+fn contended_table(figures: &[Figures]) -> Table {
+    let columns =
+        [("producers", ""), ("perf, stack", RATE), ("dropped", "%"), ("ring, reserve", RATE), ("dropped", "%")];
+    let mut table = Table::new("Contention", columns);
+    for figure in figures.iter().filter(|figure| figure.arm.way == Way::Reserve) {
+        if let Mode::Contended(producers) = figure.arm.mode {
+            let row = cells(figures, figure.arm.mode, &[Way::Stack, Way::Reserve]);
+            table.row([(producers as u64).into()].into_iter().chain(row));
+        }
+    }
+    table
+}
+
+fn main_plot(figures: &[Figures]) -> Plot {
+    let ways = [Way::Stack, Way::Reserve, Way::Output];
+    let bars = |mode| ways.map(|way| find(figures, mode, way).map(|figure| Point::spread(0.0, &figure.rate))).into();
+    let mut groups: Vec<(String, Vec<Option<Point>>)> = Vec::new();
+    for (mode, name) in [
+        (Mode::Parallel, "in parallel"),
+        (Mode::Quiet, "in parallel,\nquiet readers"),
+        (Mode::BackToBack, "back to back"),
+    ] {
+        groups.push((name.to_owned(), bars(mode)));
+    }
+    for figure in figures.iter().filter(|figure| figure.arm.way == Way::Reserve) {
+        if let Mode::Contended(producers) = figure.arm.mode {
+            groups.push((
+                format!("{} producer{}", producers, if producers == 1 { "" } else { "s" }),
+                bars(figure.arm.mode),
+            ));
+        }
+    }
+    Plot::Bars {
+        title: "Records read a second".to_owned(),
+        y: Axis::linear("million records a second"),
+        series: ways.map(|way| way.name().to_owned()).into(),
+        groups,
+    }
+}
+
+fn sampled_plot(figures: &[Figures]) -> Plot {
+    let series = [Way::Stack, Way::Reserve].map(|way| {
+        let of = SAMPLED.into_iter().filter_map(|every| Some((every, find(figures, Mode::Sampled(every), way)?)));
+        (way.name().to_owned(), of.map(|(every, figure)| Point::spread(every.into(), &figure.rate)).collect())
+    });
+    Plot::Lines {
+        title: "With a wake-up for every so many records".to_owned(),
+        x: Axis::logarithmic("records for each wake-up"),
+        y: Axis::logarithmic("million records a second"),
+        series: series.into(),
+    }
+}
+
+fn judge(figures: &[Figures]) -> Judgement {
+    let rate = |mode, way| find(figures, mode, way).map(|figure| figure.rate.clone()).unwrap_or_default();
+    let modes = [Mode::Parallel, Mode::BackToBack, Mode::Sampled(TYPICAL)];
+    let relations = modes.map(|mode| relation(&rate(mode, Way::Stack), &rate(mode, Way::Reserve), MARGIN));
+    let verdict = if relations.iter().any(|relation| matches!(relation, Relation::Same | Relation::More)) {
+        Verdict::DoesNotHold
+    } else if relations.contains(&Relation::Unclear) {
+        Verdict::TooNoisy
+    } else {
+        Verdict::Holds
+    };
+    let pair = |mode| {
+        let [perf, ring] = [Way::Stack, Way::Reserve].map(|way| number(rate(mode, way).median()));
+        format!("{ring} against {perf}")
+    };
+    let sentence = format!(
+        "The ring carries {} million records a second of the perf buffer in parallel, {} back to back, {} with a wake-up for every {TYPICAL}.",
+        pair(Mode::Parallel),
+        pair(Mode::BackToBack),
+        pair(Mode::Sampled(TYPICAL)),
+    );
+    Judgement::new(verdict, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(perf: [f64; 5], ring: [f64; 5]) -> Vec<Figures> {
+        let figure = |mode, way: Way| {
+            let rate = Rounds::new(if way.is_ring() { ring } else { perf });
+            Figures { arm: Arm { mode, way }, rate, dropped: Rounds::default() }
+        };
+        let modes = [Mode::Parallel, Mode::BackToBack, Mode::Sampled(TYPICAL)];
+        modes.into_iter().flat_map(|mode| [Way::Stack, Way::Reserve].map(|way| figure(mode, way))).collect()
+    }
+
+    #[test]
+    fn the_verdict_turns_with_the_figures() {
+        let verdict = |perf, ring| judge(&figures(perf, ring)).verdict;
+        assert_eq!(verdict([1.0; 5], [10.0; 5]), Verdict::Holds);
+        assert_eq!(verdict([10.0; 5], [1.0; 5]), Verdict::DoesNotHold);
+        assert_eq!(verdict([10.0; 5], [10.5; 5]), Verdict::DoesNotHold);
+        assert_eq!(verdict([10.0; 5], [5.0, 20.0, 5.0, 20.0, 10.0]), Verdict::TooNoisy);
+        assert_eq!(judge(&[]).verdict, Verdict::TooNoisy);
+    }
+
+    #[test]
+    fn producers_double_up_to_all() {
+        assert_eq!(producers(1), [1]);
+        assert_eq!(producers(2), [1, 2]);
+        assert_eq!(producers(6), [1, 2, 4, 6]);
+        assert_eq!(producers(8), [1, 2, 4, 8]);
+    }
+}

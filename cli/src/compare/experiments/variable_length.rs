@@ -1,0 +1,177 @@
+//! Both carry records of varying length.
+//!
+//! Records of many lengths, each cut from another place of a map that user space has filled, are sent one by one and compared byte by
+//! byte with what should have come. Both buffers round a record up to a multiple of 8; a ring keeps the length beside it, a
+//! perf buffer keeps the rounded one. How much of the buffer a record takes is read off the buffer's own positions.
+
+use cutaway::perf_reader::Options;
+use cutaway_programs::compare::{LONGEST, Way, names, varied};
+
+use crate::compare::{
+    experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
+    figures::{Axis, Cell, Plot, Point, Table, number},
+    producer::{Buffer, NO_WAKEUP, Producer},
+};
+
+pub(in crate::compare) const EXPERIMENT: Experiment =
+    Experiment { name: "variable-length", claim: "Both buffers carry records of varying length.", run };
+
+const BUFFER: u32 = 64 * 1024;
+const WAYS: [Way; 2] = [Way::Heap, Way::Output];
+
+/// What became of one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Parcel {
+    way: Way,
+    length: u32,
+    /// Every byte arrived, in its place.
+    same: bool,
+    /// The buffer told the length as it was.
+    exact: bool,
+    /// Bytes of the buffer that it took.
+    used: u64,
+}
+
+fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
+    bench.sender_here()?;
+    let bytes = bytes();
+    let mut parcels = Vec::new();
+    for way in WAYS {
+        let producer = Producer::load(&varied(way)?, BUFFER)?;
+        producer.loaded().map(names::BYTES)?.update(&0_u32.to_ne_bytes(), &bytes)?;
+        let mut buffer = Buffer::open(way, &producer, BUFFER as usize, &Options::new())?;
+        for (number, length) in lengths().enumerate() {
+            bench.step()?;
+            let start = number % 256;
+            let wanted = bytes.get(start..start + length as usize).unwrap_or_default();
+            if producer.run(&[length.into(), start as u64, NO_WAKEUP])? != 0 {
+                return Err(Obstacle::because(format!("a record of {length} bytes was refused")));
+            }
+            let used = used(&buffer);
+            let (mut same, mut exact) = (false, false);
+            buffer.drain(|record| {
+                // The control loses the last byte.
+                let record = if bench.control { record.split_last().map_or(record, |(_, rest)| rest) } else { record };
+                same = record.get(..wanted.len()) == Some(wanted);
+                exact = record.len() == wanted.len();
+            })?;
+            parcels.push(Parcel { way, length, same, exact, used });
+        }
+    }
+    Ok(Findings {
+        judgement: judge(&parcels),
+        tables: vec![table(&parcels)],
+        plots: vec![plot(&parcels)],
+        notes: vec![
+            "A perf buffer's reader is told the length with up to 7 bytes of padding, so the program has to say it in the record.".to_owned(),
+        ],
+    })
+}
+
+/// Every length up to 72 bytes, then fewer.
+fn lengths() -> impl Iterator<Item = u32> {
+    (1..=72).chain((73..LONGEST).step_by(149)).chain([LONGEST])
+}
+
+/// Bytes without a pattern, so that one out of place is seen.
+fn bytes() -> Vec<u8> {
+    let mut state = 0x2545_f491_u32;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        (state >> 24) as u8
+    };
+    std::iter::repeat_with(next).take(LONGEST as usize + 256).collect()
+}
+
+/// Bytes between what was read and what was written.
+fn used(buffer: &Buffer) -> u64 {
+    match buffer {
+        Buffer::Ring(ring) => ring.positions().waiting(),
+        Buffer::Perf(set) => set.iter().map(|buffer| buffer.reader().fill()).sum(),
+    }
+}
+
+fn name(way: Way) -> &'static str {
+    if way.is_ring() { "ring" } else { "perf" }
+}
+
+fn table(parcels: &[Parcel]) -> Table {
+    let columns = [("payload", "bytes"), ("perf", "bytes of buffer"), ("ring", "bytes of buffer")];
+    let mut table = Table::new("What a record takes of the buffer", columns);
+    for length in [1, 8, 16, 32, 64, 72, 371, LONGEST] {
+        let of = |way| parcels.iter().find(|parcel| parcel.way == way && parcel.length == length);
+        if WAYS.iter().any(|&way| of(way).is_some()) {
+            table.row(
+                [u64::from(length).into()].into_iter().chain(WAYS.map(|way| of(way).map(|parcel| parcel.used).into())),
+            );
+        }
+    }
+    let sums = WAYS.map(|way| {
+        let (used, payload) = parcels
+            .iter()
+            .filter(|parcel| parcel.way == way)
+            .fold((0, 0), |(used, payload), parcel| (used + parcel.used, payload + u64::from(parcel.length)));
+        Cell::Number(used as f64 / payload.max(1) as f64)
+    });
+    table.row([Cell::text("all, a payload byte")].into_iter().chain(sums));
+    table
+}
+
+fn plot(parcels: &[Parcel]) -> Plot {
+    let series = WAYS.map(|way| {
+        let of = parcels.iter().filter(|parcel| parcel.way == way);
+        let points = of.map(|parcel| Point::exact(parcel.length.into(), parcel.used as f64 / f64::from(parcel.length)));
+        (name(way).to_owned(), points.collect())
+    });
+    Plot::Lines {
+        title: "What a payload byte takes of the buffer".to_owned(),
+        x: Axis::logarithmic("length of the payload in bytes"),
+        y: Axis::logarithmic("bytes of buffer a payload byte"),
+        series: series.into(),
+    }
+}
+
+fn judge(parcels: &[Parcel]) -> Judgement {
+    let of = |way: Way| parcels.iter().filter(move |parcel| parcel.way == way);
+    let count = |way: Way, what: fn(&Parcel) -> bool| of(way).filter(|parcel| what(parcel)).count();
+    let complete = WAYS.into_iter().all(|way| of(way).next().is_some() && of(way).all(|parcel| parcel.same));
+    let used = |way: Way| of(way).find(|parcel| parcel.length == 8).map_or(0, |parcel| parcel.used);
+    let sentence = format!(
+        "Of {} lengths from 1 to {} bytes, {} arrived whole through the perf buffer and {} through the ring. The ring told \
+         {} lengths exactly, the perf buffer {}. A record of 8 bytes takes {} bytes of a perf buffer and {} of a ring.",
+        of(Way::Heap).count(),
+        number(LONGEST.into()),
+        count(Way::Heap, |parcel| parcel.same),
+        count(Way::Output, |parcel| parcel.same),
+        count(Way::Output, |parcel| parcel.exact),
+        count(Way::Heap, |parcel| parcel.exact),
+        used(Way::Heap),
+        used(Way::Output),
+    );
+    Judgement::holds(complete, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::experiment::Verdict;
+
+    fn parcels() -> Vec<Parcel> {
+        let parcel = |way, length| Parcel { way, length, same: true, exact: true, used: 16 };
+        WAYS.into_iter().flat_map(|way| lengths().map(move |length| parcel(way, length))).collect()
+    }
+
+    #[test]
+    fn the_verdict_turns_with_the_figures() {
+        assert_eq!(judge(&parcels()).verdict, Verdict::Holds);
+        for way in WAYS {
+            let mut broken = parcels();
+            broken.iter_mut().rfind(|parcel| parcel.way == way).unwrap().same = false;
+            assert_eq!(judge(&broken).verdict, Verdict::DoesNotHold);
+            broken.retain(|parcel| parcel.way != way);
+            assert_eq!(judge(&broken).verdict, Verdict::DoesNotHold);
+        }
+    }
+}

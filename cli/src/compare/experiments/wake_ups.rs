@@ -1,0 +1,439 @@
+//! Both tell user space that there is something; polling costs.
+//!
+//! Events of 8 bytes, each with the time of its making, are sent at three rates from one CPU and read on another, by readers
+//! that differ in how they wait. Three things are measured of the reader: how often it was woken, how much CPU it took, and
+//! how old an event was when it got to see it. The kernel tells what an event costs the program meanwhile: sending a
+//! wake-up is the program's work.
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use cutaway::RunStatistics;
+use cutaway_programs::compare::{Burst, Way, Work, shelf};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::compare::{
+    cpus,
+    experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
+    figures::{Axis, Cell, Plot, Point, Table, number},
+    method::{Relation, Rounds, interleave, quantile, relation},
+    producer::{ADAPTIVE, Producer},
+    readers::{Reader, Shelf, Waiting},
+};
+
+pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+    name: "wake-ups",
+    claim: "Both buffers wake their reader by epoll, at once and without cost while nothing happens; \
+            a map has to be polled, which is late or takes a CPU.",
+    run,
+};
+
+const BUFFER: u32 = 1024 * 1024;
+/// How often the map is looked at.
+const TIMER: Duration = Duration::from_millis(1);
+/// Events a second.
+const RATES: [u32; 3] = [100, 10_000, 1_000_000];
+/// The rate that the verdict is about: there, waiting is all that a reader does.
+const IDLE: u32 = 100;
+
+/// Who reads, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    RingEpoll,
+    RingTrailing,
+    RingBusy,
+    PerfEpoll,
+    PerfTwins,
+    PerfBusy,
+    MapTimer,
+}
+
+impl Who {
+    const ALL: [Self; 7] = [
+        Self::RingEpoll,
+        Self::RingTrailing,
+        Self::RingBusy,
+        Self::PerfEpoll,
+        Self::PerfTwins,
+        Self::PerfBusy,
+        Self::MapTimer,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::RingEpoll => "ring, epoll",
+            Self::RingTrailing => "ring, trailing release",
+            Self::RingBusy => "ring, busy polling",
+            Self::PerfEpoll => "perf, epoll",
+            Self::PerfTwins => "perf, twin events",
+            Self::PerfBusy => "perf, busy polling",
+            Self::MapTimer => "map, looked at every ms",
+        }
+    }
+
+    /// `None` for the map, which has no buffer.
+    fn buffer(self, control: bool) -> Option<(Way, Waiting)> {
+        // The control's epoll readers sleep through it.
+        let epoll = if control { Waiting::Timer(5 * TIMER) } else { Waiting::Epoll(1) };
+        Some(match self {
+            Self::RingEpoll => (Way::Reserve, epoll),
+            Self::RingTrailing => (Way::Reserve, Waiting::Quiet),
+            Self::RingBusy => (Way::Reserve, Waiting::Busy),
+            Self::PerfEpoll => (Way::Stack, epoll),
+            Self::PerfTwins => (Way::Stack, Waiting::Quiet),
+            Self::PerfBusy => (Way::Stack, Waiting::Busy),
+            Self::MapTimer => return None,
+        })
+    }
+}
+
+/// What one measurement found.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    /// Times that the reader went to sleep and was woken, a second.
+    wake_ups: f64,
+    /// Percent of a CPU.
+    cpu: f64,
+    /// Microseconds.
+    median: f64,
+    late: f64,
+    /// Nanoseconds that an event costs the program.
+    cost: f64,
+    /// Percent of the events.
+    lost: f64,
+    /// Events a second, as they were sent.
+    rate: f64,
+    /// How many events were up to 2^n nanoseconds old.
+    ages: Vec<u64>,
+}
+
+/// One reader at one rate, all rounds.
+#[derive(Debug, Clone)]
+struct Figures {
+    who: Who,
+    rate: u32,
+    seen: Vec<Seen>,
+}
+
+impl Figures {
+    fn of(&self, what: fn(&Seen) -> f64) -> Rounds {
+        Rounds::new(self.seen.iter().map(what))
+    }
+}
+
+fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
+    bench.reader()?; // it takes two CPUs
+    bench.sender_here()?;
+    let _statistics = RunStatistics::enable()?;
+    let mut arms: Vec<(Who, u32)> = RATES.iter().flat_map(|&rate| Who::ALL.map(|who| (who, rate))).collect();
+    let seen = interleave(bench, &mut arms, |&mut (who, rate)| measure(bench, who, rate))?;
+    let figures: Vec<_> = arms.iter().zip(seen).map(|(&(who, rate), seen)| Figures { who, rate, seen }).collect();
+    Ok(Findings {
+        judgement: judge(&figures),
+        tables: RATES.map(|rate| table(&figures, rate)).into(),
+        plots: vec![lines(&figures, "CPU time of the reader", "% of a CPU", |seen| seen.cpu), ages(&figures)],
+        notes: vec![
+            "trailing release and twin events are this project's readers: see the crates mmap-ring and perf-reader.".to_owned(),
+            "A reader that never sleeps is always caught up, so a ring's program sends it a wake-up for every record all the same."
+                .to_owned(),
+        ],
+    })
+}
+
+/// Sends at this rate for a while, with this reader.
+fn measure(bench: &Bench<'_>, who: Who, rate: u32) -> Result<Seen, Obstacle> {
+    let cpu = bench.reader()?;
+    let time = if rate == IDLE { bench.effort.choose(200, 1000) } else { bench.effort.choose(50, 300) };
+    let time = Duration::from_millis(time);
+    let mut watch = Watch::default();
+    let (producer, sent) = match who.buffer(bench.control) {
+        Some((way, waiting)) => {
+            let burst = Burst { way, size: 8, most: 64, work: Work::Words, timed: true };
+            let producer = Producer::burst(&burst, BUFFER)?;
+            let mut reader = Reader::open(way, &producer, BUFFER as usize, waiting)?;
+            let stop = reader.stop()?;
+            let sent = thread::scope(|scope| {
+                let read = scope.spawn(|| {
+                    watch.begin(cpu)?;
+                    let now = std::cell::Cell::new(0);
+                    reader.run(
+                        &stop,
+                        || now.set(monotonic_ns()),
+                        |record| {
+                            watch.event(record.first_chunk().copied().map_or(0, u64::from_ne_bytes), now.get());
+                        },
+                    )?;
+                    watch.end()
+                });
+                // Not before the reader is there.
+                thread::sleep(Duration::from_millis(2));
+                let sent = send(rate, time, |count| producer.send(count, ADAPTIVE, ADAPTIVE).map(drop));
+                stop.now();
+                read.join().unwrap_or_else(|_| Err(Obstacle::because("the reader has panicked")))?;
+                sent
+            })?;
+            (producer, sent)
+        }
+        None => {
+            let producer = Producer::load(&shelf()?, 0)?;
+            let stop = std::sync::atomic::AtomicBool::new(false);
+            let sent = thread::scope(|scope| {
+                let read = scope.spawn(|| {
+                    watch.begin(cpu)?;
+                    let mut shelf = Shelf::new(&producer);
+                    // ATOMICS: pairs with the store below; what was sent before is found by the last visit.
+                    while !stop.load(std::sync::atomic::Ordering::Acquire) {
+                        thread::sleep(TIMER);
+                        shelf.visit(|time| watch.event(time, monotonic_ns()))?;
+                    }
+                    shelf.visit(|time| watch.event(time, monotonic_ns()))?;
+                    watch.end()
+                });
+                thread::sleep(Duration::from_millis(2));
+                let sent = send(rate, time, |count| producer.run(&[count]).map(drop));
+                // ATOMICS: pairs with the load above.
+                stop.store(true, std::sync::atomic::Ordering::Release);
+                read.join().unwrap_or_else(|_| Err(Obstacle::because("the reader has panicked")))?;
+                sent
+            })?;
+            (producer, sent)
+        }
+    };
+    let runs = producer.program()?.runs()?;
+    Ok(watch.seen(sent, time, runs.time))
+}
+
+/// Sends so many events a second for so long; gives how many. Where the machine cannot keep up, it sends fewer.
+fn send(rate: u32, time: Duration, mut burst: impl FnMut(u64) -> Result<(), Obstacle>) -> Result<u64, Obstacle> {
+    let count = if rate >= 1_000_000 { 64 } else { 1 };
+    let interval = Duration::from_nanos(1_000_000_000 * count / u64::from(rate));
+    let begun = Instant::now();
+    let (mut sent, mut due) = (0, Duration::ZERO);
+    while due < time {
+        let early = due.saturating_sub(begun.elapsed());
+        if early > Duration::from_millis(1) {
+            thread::sleep(early);
+        } else {
+            while begun.elapsed() < due {
+                std::hint::spin_loop();
+            }
+        }
+        burst(count)?;
+        sent += count;
+        // Late is late: nobody catches up by a flood.
+        due = (due + interval).max(begun.elapsed());
+    }
+    Ok(sent)
+}
+
+/// What a reader notes of itself.
+#[derive(Debug, Default)]
+struct Watch {
+    /// Nanoseconds.
+    ages: Vec<f64>,
+    cpu: Duration,
+    wake_ups: u64,
+}
+
+impl Watch {
+    fn begin(&mut self, cpu: usize) -> Result<(), Obstacle> {
+        cpus::pin(cpu)?;
+        self.cpu = cpu_time();
+        self.wake_ups = switches()?;
+        Ok(())
+    }
+
+    fn event(&mut self, made: u64, now: u64) {
+        self.ages.push(now.saturating_sub(made) as f64);
+    }
+
+    fn end(&mut self) -> Result<(), Obstacle> {
+        self.cpu = cpu_time() - self.cpu;
+        self.wake_ups = switches()? - self.wake_ups;
+        Ok(())
+    }
+
+    fn seen(mut self, sent: u64, time: Duration, in_program: Duration) -> Seen {
+        let mut ages = vec![0; 36];
+        for age in &self.ages {
+            let bucket = (64 - (*age as u64).leading_zeros()) as usize;
+            let last = ages.len() - 1;
+            if let Some(count) = ages.get_mut(bucket.min(last)) {
+                *count += 1;
+            }
+        }
+        let (received, seconds) = (self.ages.len() as f64, time.as_secs_f64());
+        Seen {
+            wake_ups: self.wake_ups as f64 / seconds,
+            cpu: 100.0 * self.cpu.as_secs_f64() / seconds,
+            median: quantile(&mut self.ages, 0.5) / 1e3,
+            late: quantile(&mut self.ages, 0.99) / 1e3,
+            cost: in_program.as_nanos() as f64 / sent.max(1) as f64,
+            lost: 100.0 * (1.0 - received / sent.max(1) as f64),
+            rate: sent as f64 / seconds,
+            ages,
+        }
+    }
+}
+
+fn monotonic_ns() -> u64 {
+    Duration::try_from(clock_gettime(ClockId::Monotonic)).map_or(0, |time| time.as_nanos() as u64)
+}
+
+/// CPU time of this thread.
+fn cpu_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+/// How often this thread has gone to sleep.
+fn switches() -> Result<u64, Obstacle> {
+    let text = fs::read_to_string("/proc/thread-self/status")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.and_then(|number| number.trim().parse().ok())
+        .ok_or_else(|| Obstacle::because("the kernel does not count this thread's sleeps"))
+}
+
+fn table(figures: &[Figures], rate: u32) -> Table {
+    let columns = [
+        ("reader", ""),
+        ("wake-ups", "a second"),
+        ("CPU time", "% of a CPU"),
+        ("delivery, median", "µs"),
+        ("99th percentile", "µs"),
+        ("an event costs the program", "ns"),
+        ("lost", "%"),
+    ];
+    let of = || figures.iter().filter(|figure| figure.rate == rate);
+    let rates: Vec<f64> = of().flat_map(|figure| figure.seen.iter().map(|seen| seen.rate)).collect();
+    let sent = quantile(&mut rates.clone(), 0.5);
+    let mut title = format!("{} events a second", number(rate.into()));
+    if sent < f64::from(rate) * 0.9 {
+        title.push_str(&format!(" wanted, {} sent", number(sent.round())));
+    }
+    let mut table = Table::new(title, columns);
+    for figure in of() {
+        let rounds = [
+            figure.of(|seen| seen.wake_ups),
+            figure.of(|seen| seen.cpu),
+            figure.of(|seen| seen.median),
+            figure.of(|seen| seen.late),
+            figure.of(|seen| seen.cost),
+        ];
+        let lost = Cell::Number((figure.of(|seen| seen.lost).median() * 100.0).round() / 100.0);
+        table.row([Cell::text(figure.who.name())].into_iter().chain(rounds.iter().map(Cell::from)).chain([lost]));
+    }
+    table
+}
+
+fn lines(figures: &[Figures], title: &str, unit: &str, what: fn(&Seen) -> f64) -> Plot {
+    let series = Who::ALL.map(|who| {
+        let of = figures.iter().filter(|figure| figure.who == who);
+        (who.name().to_owned(), of.map(|figure| Point::spread(figure.rate.into(), &figure.of(what))).collect())
+    });
+    Plot::Lines {
+        title: title.to_owned(),
+        x: Axis::logarithmic("events a second"),
+        y: Axis::logarithmic(unit),
+        series: series.into(),
+    }
+}
+
+/// A histogram of delivery times at the lowest rate.
+fn ages(figures: &[Figures]) -> Plot {
+    let series = [Who::RingEpoll, Who::RingBusy, Who::PerfEpoll, Who::PerfBusy, Who::MapTimer].map(|who| {
+        let seen =
+            figures.iter().filter(|figure| figure.who == who && figure.rate == IDLE).flat_map(|figure| &figure.seen);
+        let mut sums: Vec<u64> = Vec::new();
+        for seen in seen {
+            sums.resize(sums.len().max(seen.ages.len()), 0);
+            sums.iter_mut().zip(&seen.ages).for_each(|(sum, count)| *sum += count);
+        }
+        let all = sums.iter().sum::<u64>().max(1) as f64;
+        let points = sums.iter().enumerate().filter(|(bucket, _)| (9..=24).contains(bucket));
+        let points =
+            points.map(|(bucket, &count)| Point::exact(2_f64.powi(bucket as i32) / 1e3, 100.0 * count as f64 / all));
+        (who.name().to_owned(), points.collect())
+    });
+    Plot::Lines {
+        title: format!("How old events are when they are read, at {IDLE} a second"),
+        x: Axis::logarithmic("age up to, in µs"),
+        y: Axis::linear("% of events"),
+        series: series.into(),
+    }
+}
+
+fn judge(figures: &[Figures]) -> Judgement {
+    let of = |who: Who, what: fn(&Seen) -> f64| {
+        let figure = figures.iter().find(|figure| figure.who == who && figure.rate == IDLE);
+        figure.map(|figure| figure.of(what)).unwrap_or_default()
+    };
+    let [age, cpu]: [fn(&Seen) -> f64; 2] = [|seen| seen.median, |seen| seen.cpu];
+    let mut relations = Vec::new();
+    for (epoll, busy) in [(Who::RingEpoll, Who::RingBusy), (Who::PerfEpoll, Who::PerfBusy)] {
+        // Earlier than a timer, and cheaper than not to sleep at all.
+        relations.push(relation(&of(epoll, age), &of(Who::MapTimer, age), 1.2));
+        relations.push(relation(&of(epoll, cpu), &of(busy, cpu), 2.0));
+    }
+    let verdict = if relations.iter().any(|relation| matches!(relation, Relation::Same | Relation::More)) {
+        Verdict::DoesNotHold
+    } else if relations.contains(&Relation::Unclear) {
+        Verdict::TooNoisy
+    } else {
+        Verdict::Holds
+    };
+    let text =
+        |who: Who| format!("{} µs and {} % of a CPU", number(of(who, age).median()), number(of(who, cpu).median()));
+    let sentence = format!(
+        "At {} events a second, an event is read after {} (ring, epoll), {} (perf, epoll), {} (ring, busy polling), {} \
+         (a map looked at every millisecond).",
+        IDLE,
+        text(Who::RingEpoll),
+        text(Who::PerfEpoll),
+        text(Who::RingBusy),
+        text(Who::MapTimer),
+    );
+    Judgement::new(verdict, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(epoll_age: [f64; 5], epoll_cpu: f64) -> Vec<Figures> {
+        let figure = |who: Who| {
+            let epoll = matches!(who, Who::RingEpoll | Who::PerfEpoll);
+            let seen = epoll_age.map(|age| Seen {
+                median: if epoll { age } else { 500.0 },
+                cpu: if epoll { epoll_cpu } else { 100.0 },
+                ..Seen::default()
+            });
+            Figures { who, rate: IDLE, seen: seen.into() }
+        };
+        Who::ALL.map(figure).into()
+    }
+
+    #[test]
+    fn the_verdict_turns_with_the_figures() {
+        let verdict = |age, cpu| judge(&figures(age, cpu)).verdict;
+        assert_eq!(verdict([50.0; 5], 1.0), Verdict::Holds);
+        assert_eq!(verdict([2000.0; 5], 1.0), Verdict::DoesNotHold);
+        assert_eq!(verdict([500.0; 5], 1.0), Verdict::DoesNotHold);
+        assert_eq!(verdict([50.0; 5], 90.0), Verdict::DoesNotHold);
+        assert_eq!(verdict([50.0, 900.0, 50.0, 900.0, 50.0], 1.0), Verdict::TooNoisy);
+        assert_eq!(judge(&[]).verdict, Verdict::TooNoisy);
+    }
+
+    #[test]
+    fn events_are_sent_at_their_rate() {
+        let mut bursts = 0;
+        let sent = send(10_000, Duration::from_millis(20), |count| {
+            bursts += count;
+            Ok(())
+        });
+        let sent = sent.unwrap();
+        assert_eq!(sent, bursts);
+        assert!((1..=200).contains(&sent), "{sent}");
+    }
+}

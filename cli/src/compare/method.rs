@@ -1,0 +1,154 @@
+//! How figures are taken, and when they are good enough to say something.
+//!
+//! Machines are shared, clocks change, the scheduler has other things to do. So nothing here trusts one figure:
+//!
+//! - **In turn.** What is compared is measured in rounds: each arm once, then each arm again, and every round begins with
+//!   another arm. What disturbs the machine for a second disturbs all arms.
+//! - **A warm-up.** The first round fills caches, and is thrown away.
+//! - **Pinned.** Who sends has one CPU, who reads another: see `cpus.rs`.
+//! - **Medians, and their spread**: the middle half of the rounds, from the lower to the upper quartile.
+//! - **Pairs.** Two arms are compared round by round, each figure with the one taken a moment later. One arm is called less
+//!   than the other if it was so, by more than a margin, in at least four rounds of five ([`AGREEMENT`]). If neither a
+//!   difference nor its absence is agreed on, the figures are too noisy, and that is the answer.
+
+use super::experiment::{Bench, Obstacle};
+
+/// The share of rounds that have to agree.
+pub(super) const AGREEMENT: f64 = 0.8;
+
+/// One quantity, measured once a round.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Rounds(Vec<f64>);
+
+impl Rounds {
+    pub(super) fn new(values: impl IntoIterator<Item = f64>) -> Self {
+        Self(values.into_iter().collect())
+    }
+
+    pub(super) fn values(&self) -> &[f64] {
+        &self.0
+    }
+
+    pub(super) fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// The lower and the upper quartile.
+    pub(super) fn middle_half(&self) -> (f64, f64) {
+        (self.quantile(0.25), self.quantile(0.75))
+    }
+
+    /// The value below which this share of the values lies, between two of them if need be; NaN without any.
+    fn quantile(&self, share: f64) -> f64 {
+        quantile(&mut self.0.clone(), share)
+    }
+}
+
+/// As [`Rounds::quantile`], of values in any order, which it sorts.
+pub(super) fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let place = (values.len().saturating_sub(1)) as f64 * share;
+    let (below, above) = (values.get(place.floor() as usize), values.get(place.ceil() as usize));
+    match (below, above) {
+        (Some(below), Some(above)) => below + (above - below) * place.fract(),
+        _ => f64::NAN,
+    }
+}
+
+/// What the rounds say of two arms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Relation {
+    /// The first is less.
+    Less,
+    /// They differ by no more than the margin.
+    Same,
+    /// The first is more.
+    More,
+    /// The rounds contradict each other.
+    Unclear,
+}
+
+/// Compares two arms round by round. Ratios up to `margin` (1.1, say) and down to its inverse count as no difference.
+pub(super) fn relation(first: &Rounds, second: &Rounds, margin: f64) -> Relation {
+    let pairs = first.0.iter().zip(&second.0).filter(|(first, second)| first.is_finite() && second.is_finite());
+    let (mut less, mut same, mut more) = (0_u32, 0_u32, 0_u32);
+    for (first, second) in pairs {
+        if *first * margin < *second {
+            less += 1;
+        } else if *first > *second * margin {
+            more += 1;
+        } else {
+            same += 1;
+        }
+    }
+    let needed = f64::from(less + same + more) * AGREEMENT;
+    let agreed = |rounds: u32| rounds > 0 && f64::from(rounds) >= needed;
+    if agreed(less) {
+        Relation::Less
+    } else if agreed(more) {
+        Relation::More
+    } else if agreed(same) {
+        Relation::Same
+    } else {
+        Relation::Unclear
+    }
+}
+
+/// Measures every arm once a round, in turn, each round beginning with another one; gives each arm's results by round,
+/// without those of the warm-up.
+pub(super) fn interleave<A, T>(
+    bench: &Bench<'_>,
+    arms: &mut [A],
+    mut measure: impl FnMut(&mut A) -> Result<T, Obstacle>,
+) -> Result<Vec<Vec<T>>, Obstacle> {
+    let rounds = bench.effort.rounds();
+    let mut results: Vec<Vec<T>> = arms.iter().map(|_| Vec::with_capacity(rounds)).collect();
+    let count = arms.len();
+    for round in 0..=rounds {
+        for turn in 0..count {
+            let index = (turn + round) % count;
+            let (Some(arm), Some(results)) = (arms.get_mut(index), results.get_mut(index)) else { continue };
+            bench.step()?;
+            bench.progress(round * count + turn, (rounds + 1) * count);
+            let result = measure(arm)?;
+            if round > 0 {
+                results.push(result);
+            }
+        }
+    }
+    Ok(results)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rounds<const N: usize>(values: [f64; N]) -> Rounds {
+        Rounds::new(values)
+    }
+
+    #[test]
+    fn medians_and_quartiles() {
+        let five = rounds([5.0, 1.0, 4.0, 2.0, 3.0]);
+        assert_eq!((five.median(), five.middle_half()), (3.0, (2.0, 4.0)));
+        assert_eq!(rounds([1.0, 2.0]).median(), 1.5);
+        assert!(rounds([]).median().is_nan());
+    }
+
+    #[test]
+    fn four_of_five_rounds_have_to_agree() {
+        let ten = rounds([10.0; 5]);
+        assert_eq!(relation(&rounds([5.0, 5.0, 5.0, 5.0, 50.0]), &ten, 1.1), Relation::Less);
+        assert_eq!(relation(&rounds([20.0, 20.0, 20.0, 20.0, 5.0]), &ten, 1.1), Relation::More);
+        assert_eq!(relation(&rounds([10.5, 9.5, 10.0, 10.0, 50.0]), &ten, 1.1), Relation::Same);
+        assert_eq!(relation(&rounds([5.0, 5.0, 5.0, 50.0, 50.0]), &ten, 1.1), Relation::Unclear);
+        assert_eq!(relation(&rounds([]), &ten, 1.1), Relation::Unclear);
+        assert_eq!(relation(&rounds([f64::NAN; 5]), &ten, 1.1), Relation::Unclear);
+    }
+
+    #[test]
+    fn a_disturbance_of_both_arms_disturbs_no_comparison() {
+        // The machine was ten times slower in the second round.
+        assert_eq!(relation(&rounds([1.0, 10.0, 1.1]), &rounds([2.0, 20.0, 2.2]), 1.1), Relation::Less);
+    }
+}

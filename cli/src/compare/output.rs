@@ -1,0 +1,191 @@
+//! What is printed: text for people, lines of JSON for programs.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+use super::{
+    experiment::Verdict,
+    figures::{Cell, Table},
+    machine::Machine,
+    outcome::Outcome,
+    summary::Answer,
+};
+use crate::{Format, terminal};
+
+/// Columns of running text.
+const WIDTH: usize = 100;
+
+/// Prints to stdout, each thing as soon as it is known.
+pub(super) struct Output {
+    format: Format,
+    coloured: bool,
+}
+
+/// A line of JSON.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum Line<'a> {
+    Machine(&'a Machine),
+    Experiment(&'a Outcome),
+    Summary { answers: &'a [Answer] },
+}
+
+impl Output {
+    pub(super) fn new(format: Format) -> Self {
+        Self { format, coloured: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
+    }
+
+    pub(super) fn machine(&self, machine: &Machine) -> io::Result<()> {
+        match self.format {
+            Format::Json => json(&Line::Machine(machine)),
+            Format::Table => {
+                let mut text = String::new();
+                if machine.control {
+                    text.push_str(
+                        "A control: every experiment is broken on purpose, and none of them should hold.\n\n",
+                    );
+                }
+                for (name, value) in machine.rows() {
+                    text.push_str(&format!("{name:<14}{value}\n"));
+                }
+                print(&text)
+            }
+        }
+    }
+
+    pub(super) fn experiment(&self, outcome: &Outcome) -> io::Result<()> {
+        match self.format {
+            Format::Json => json(&Line::Experiment(outcome)),
+            Format::Table => print(&self.block(outcome)),
+        }
+    }
+
+    pub(super) fn summary(&self, outcomes: &[Outcome], answers: &[Answer]) -> io::Result<()> {
+        match self.format {
+            Format::Json => json(&Line::Summary { answers }),
+            Format::Table => {
+                let mut text = String::from("\n");
+                for outcome in outcomes {
+                    text.push_str(&format!("{:<18}{}\n", outcome.name, self.verdict(outcome.verdict())));
+                }
+                for (kind, title) in
+                    [("likeness", "What the two have in common:"), ("difference", "What they differ in:")]
+                {
+                    let mut answers = answers.iter().filter(|answer| answer.kind == kind).peekable();
+                    if answers.peek().is_some() {
+                        text.push_str(&format!("\n{title}\n"));
+                    }
+                    for answer in answers {
+                        let verdict = self.verdict(answer.verdict);
+                        text.push_str(&format!("  {:<16}{verdict}\n", answer.name));
+                        text.push_str(&wrapped(answer.statement, "    "));
+                    }
+                }
+                print(&text)
+            }
+        }
+    }
+
+    fn block(&self, outcome: &Outcome) -> String {
+        let (bold, plain) = if self.coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        let mut text = format!("\n{bold}{}{plain}: {}\n", outcome.name, self.verdict(outcome.verdict()));
+        text.push_str(&wrapped(outcome.claim, "  claim  "));
+        text.push_str(&wrapped(&outcome.sentence, "  seen   "));
+        for note in &outcome.notes {
+            text.push_str(&wrapped(note, "  note   "));
+        }
+        for table in &outcome.tables {
+            text.push_str(&format!("\n  {}\n", table.title));
+            text.push_str(&columns(table));
+        }
+        text
+    }
+
+    fn verdict(&self, verdict: Verdict) -> String {
+        let colour = match verdict {
+            Verdict::Holds => "\x1b[32m",
+            Verdict::DoesNotHold => "\x1b[31m",
+            Verdict::TooNoisy | Verdict::CannotBeTried => "\x1b[33m",
+        };
+        if self.coloured { format!("{colour}{}\x1b[0m", verdict.text()) } else { verdict.text().to_owned() }
+    }
+}
+
+/// Running text behind a head, in lines of [`WIDTH`].
+fn wrapped(text: &str, head: &str) -> String {
+    let (mut lines, mut line, mut used) = (String::new(), String::from(head), head.chars().count());
+    for word in terminal::clean(text).split_whitespace() {
+        let length = word.chars().count();
+        if used + length > WIDTH && used > head.chars().count() {
+            lines.push_str(line.trim_end());
+            lines.push('\n');
+            line = " ".repeat(head.chars().count());
+            used = line.len();
+        }
+        line.push_str(word);
+        line.push(' ');
+        used += length + 1;
+    }
+    lines.push_str(line.trim_end());
+    lines.push('\n');
+    lines
+}
+
+/// A table in columns as wide as they need to be; numbers to the right, text to the left.
+fn columns(table: &Table) -> String {
+    let heads = [
+        table.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>(),
+        table.columns.iter().map(|column| column.unit.to_owned()).collect(),
+    ];
+    let body =
+        table.rows.iter().map(|row| row.iter().map(|cell| terminal::clean(&cell.display()).into_owned()).collect());
+    let lines: Vec<Vec<String>> = heads.into_iter().chain(body).collect();
+    let is_text = |column: usize| table.rows.iter().any(|row| matches!(row.get(column), Some(Cell::Text(_))));
+    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|text| text.chars().count()).max();
+    let shapes: Vec<_> = (0..table.columns.len()).map(|column| (width(column).unwrap_or(0), is_text(column))).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let mut row = String::from("   ");
+        for (word, &(width, is_text)) in line.iter().zip(&shapes) {
+            row.push_str(&if is_text { format!(" {word:<width$} ") } else { format!(" {word:>width$} ") });
+        }
+        if !row.trim().is_empty() {
+            text.push_str(row.trim_end());
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn json(line: &Line<'_>) -> io::Result<()> {
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    io::stdout().write_all(&text)
+}
+
+fn print(text: &str) -> io::Result<()> {
+    io::stdout().write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn running_text_is_wrapped_behind_its_head() {
+        let text = "word ".repeat(30);
+        let lines = wrapped(&text, "  seen   ");
+        assert!(lines.lines().all(|line| line.len() <= WIDTH), "{lines}");
+        assert!(lines.starts_with("  seen   word word"), "{lines}");
+        assert!(lines.lines().nth(1).unwrap().starts_with("         word"), "{lines}");
+    }
+
+    #[test]
+    fn numbers_stand_to_the_right_and_text_to_the_left() {
+        let mut table = Table::new("t", [("way", ""), ("time", "ns")]);
+        table.row([Cell::text("ring"), 5.0.into()]);
+        table.row([Cell::text("a"), 1234.0.into()]);
+        assert_eq!(columns(&table), "    way    time\n             ns\n    ring      5\n    a     1,234\n");
+    }
+}

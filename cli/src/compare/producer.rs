@@ -1,0 +1,133 @@
+//! A program of `cutaway_programs::compare` in the kernel, its buffer open, and a way to run it.
+
+use cutaway::{
+    Loaded, Object, Program, Run,
+    mmap_ring::Ring,
+    perf_reader::{self, Options, Record, Set, Wakeup},
+};
+use cutaway_programs::compare::{Burst, Tally, Way, names};
+
+use super::experiment::Obstacle;
+
+/// `BPF_RB_NO_WAKEUP` and `BPF_RB_FORCE_WAKEUP` (`include/uapi/linux/bpf.h`), and neither.
+pub(super) const ADAPTIVE: u64 = 0;
+pub(super) const NO_WAKEUP: u64 = 1;
+pub(super) const FORCE_WAKEUP: u64 = 2;
+
+/// The loaded program.
+#[derive(Debug)]
+pub(super) struct Producer {
+    loaded: Loaded,
+}
+
+impl From<Loaded> for Producer {
+    fn from(loaded: Loaded) -> Self {
+        Self { loaded }
+    }
+}
+
+impl Producer {
+    /// Loads an object; a ring among its maps gets `ring_bytes`.
+    pub(super) fn load(object: &[u8], ring_bytes: u32) -> Result<Self, Obstacle> {
+        let mut object = Object::parse(object)?;
+        if object.maps().iter().any(|map| map.name == names::EVENTS) {
+            let events = object.map_mut(names::EVENTS)?;
+            if events.map_type == cutaway::MapType::RINGBUF {
+                events.max_entries = ring_bytes;
+            }
+        }
+        Ok(Self { loaded: object.load()? })
+    }
+
+    pub(super) fn burst(burst: &Burst, ring_bytes: u32) -> Result<Self, Obstacle> {
+        Self::load(&burst.object()?, ring_bytes)
+    }
+
+    pub(super) fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    pub(super) fn program(&self) -> Result<&Program, Obstacle> {
+        Ok(self.loaded.program(names::PROGRAM)?)
+    }
+
+    /// Runs the program once, on this thread's CPU, with these words for its context. The kernel wants at least as many as
+    /// the program looks at.
+    pub(super) fn run(&self, context: &[u64]) -> Result<u32, Obstacle> {
+        let context = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        Ok(self.program()?.test_run(&Run { context, ..Run::default() })?.value)
+    }
+
+    /// Runs a [`Burst`] of `count` records; `flags` are those of each but the last.
+    pub(super) fn send(&self, count: u64, flags: u64, last_flags: u64) -> Result<Tally, Obstacle> {
+        Ok(Tally::read(self.run(&[count, flags, last_flags])?))
+    }
+}
+
+/// Where records of a [`Producer`] arrive.
+pub(super) enum Buffer {
+    Ring(Ring),
+    Perf(Set),
+}
+
+/// Perf buffers that never wake anybody before half of them is full.
+pub(super) fn silent() -> Options {
+    Options::new().wakeup(Wakeup::Events(0))
+}
+
+impl Buffer {
+    /// Opens the buffer that `way` sends through; `bytes` are those of one CPU's perf buffer, a power of two of pages.
+    pub(super) fn open(way: Way, producer: &Producer, bytes: usize, options: &Options) -> Result<Self, Obstacle> {
+        let events = producer.loaded.map(names::EVENTS)?;
+        if way.is_ring() {
+            return Ok(Self::Ring(events.ring()?));
+        }
+        perf(producer, names::EVENTS, bytes, options).map(Self::Perf)
+    }
+
+    /// Reads what is there, each record to `each`: in perf buffers with up to 7 bytes of padding. Gives their number.
+    pub(super) fn drain(&mut self, mut each: impl FnMut(&[u8])) -> Result<u64, Obstacle> {
+        let mut records = 0;
+        match self {
+            Self::Ring(ring) => {
+                for record in &mut ring.batch()? {
+                    records += 1;
+                    each(record);
+                }
+            }
+            Self::Perf(set) => records = drain(set, |_, record| each(record))?,
+        }
+        Ok(records)
+    }
+
+    /// Reads and forgets.
+    pub(super) fn skip(&mut self) -> Result<u64, Obstacle> {
+        self.drain(|_| {})
+    }
+}
+
+/// Opens perf buffers for the map of this name, which must live at least as long as they are written to.
+pub(super) fn perf(producer: &Producer, name: &str, bytes: usize, options: &Options) -> Result<Set, Obstacle> {
+    use std::os::fd::AsRawFd;
+    let events = producer.loaded.map(name)?;
+    let set = Set::open(bytes / rustix::param::page_size(), options)?;
+    for buffer in &set {
+        let descriptor = std::os::fd::AsFd::as_fd(buffer).as_raw_fd();
+        events.update(&buffer.cpu().to_ne_bytes(), &descriptor.to_ne_bytes())?;
+    }
+    Ok(set)
+}
+
+/// Reads what is in perf buffers, padding included, CPU by CPU.
+pub(super) fn drain(set: &mut Set, mut each: impl FnMut(u32, &[u8])) -> Result<u64, Obstacle> {
+    let (mut records, mut scratch, mut corrupt) = (0, Vec::new(), None);
+    set.drain(|cpu, record| match record {
+        Ok(Record::Sample(sample)) => {
+            records += 1;
+            each(cpu, sample.padded().contiguous(&mut scratch));
+        }
+        Ok(_) => {}
+        Err(found) => corrupt = Some(perf_reader::Error::Corrupt { cpu, corrupt: found }),
+    });
+    corrupt.map_or(Ok(records), |error| Err(error.into()))
+}

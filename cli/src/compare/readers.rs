@@ -1,0 +1,207 @@
+//! The ways in which a reader waits for records, each as a loop that ends when somebody says so.
+
+use std::{
+    hint,
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use cutaway::{
+    PerfEventArray,
+    mmap_ring::{self, Pace, Ring, Wake},
+    perf_reader::{self, Options, Record, Set, Stream, Wakeup},
+};
+use cutaway_programs::compare::{SHELF_SLOTS, Way, names};
+
+use super::{
+    experiment::Obstacle,
+    producer::{Producer, perf},
+};
+
+/// How a reader learns that there is something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// It sleeps in epoll until the kernel wakes it, for each record that finds it asleep; perf buffers wake it after so many.
+    Epoll(u32),
+    /// As [`Waiting::Epoll`], but while records come thick and fast it has the kernel hold its wake-ups: trailing release in a
+    /// ring, twin events in perf buffers.
+    Quiet,
+    /// It never sleeps.
+    Busy,
+    /// It sleeps for so long, whatever happens, and looks.
+    Timer(Duration),
+}
+
+/// An open buffer and how it is waited for.
+pub(super) enum Reader {
+    Ring(Box<Ring>, Waiting),
+    Perf(Set, Waiting),
+    Twins(Stream<PerfEventArray>),
+}
+
+/// Ends a reader's loop from another thread.
+#[derive(Clone)]
+pub(super) struct Stop {
+    flag: Arc<AtomicBool>,
+    bell: Bell,
+}
+
+#[derive(Clone)]
+enum Bell {
+    Ring(mmap_ring::Stopper),
+    Perf(perf_reader::Stopper),
+}
+
+impl Stop {
+    pub(super) fn now(&self) {
+        // ATOMICS: pairs with the loads in `Reader::run`; what was sent before is found by looking once more.
+        self.flag.store(true, Ordering::Release);
+        match &self.bell {
+            Bell::Ring(stopper) => stopper.stop(),
+            Bell::Perf(stopper) => stopper.stop(),
+        }
+    }
+}
+
+impl Reader {
+    /// Opens the buffer that `way` sends through; `bytes` are those of one CPU's perf buffer.
+    pub(super) fn open(way: Way, producer: &Producer, bytes: usize, waiting: Waiting) -> Result<Self, Obstacle> {
+        let events = producer.loaded().map(names::EVENTS)?;
+        if way.is_ring() {
+            return Ok(Self::Ring(Box::new(events.ring()?), waiting));
+        }
+        let pages = bytes / rustix::param::page_size();
+        let events_each = match waiting {
+            Waiting::Epoll(events) => events,
+            Waiting::Quiet => return Ok(Self::Twins(events.perf_buffers(pages, &Options::new())?)),
+            Waiting::Busy | Waiting::Timer(_) => 0,
+        };
+        let options = Options::new().wakeup(Wakeup::Events(events_each));
+        Ok(Self::Perf(perf(producer, names::EVENTS, bytes, &options)?, waiting))
+    }
+
+    pub(super) fn stop(&mut self) -> Result<Stop, Obstacle> {
+        let bell = match self {
+            Self::Ring(ring, _) => Bell::Ring(ring.stopper()?),
+            Self::Perf(set, _) => Bell::Perf(set.stopper()),
+            Self::Twins(stream) => Bell::Perf(stream.stopper()),
+        };
+        Ok(Stop { flag: Arc::default(), bell })
+    }
+
+    /// Reads until it is stopped, then what is left. `visit` is called before each look at what is there, `each` for each
+    /// record: in perf buffers with padding.
+    pub(super) fn run(
+        &mut self,
+        stop: &Stop,
+        mut visit: impl FnMut(),
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), Obstacle> {
+        // ATOMICS: pairs with the store in `Stop::now`.
+        let running = || !stop.flag.load(Ordering::Acquire);
+        match self {
+            Self::Ring(ring, Waiting::Quiet) => {
+                let flow = ring.run(Pace::default(), |batch| {
+                    visit();
+                    batch.into_iter().for_each(&mut each);
+                    ControlFlow::<()>::Continue(())
+                });
+                flow?;
+            }
+            Self::Ring(ring, Waiting::Epoll(_)) => {
+                while ring.wait(None)? != Wake::Stopped {
+                    visit();
+                    (&mut ring.batch()?).into_iter().for_each(&mut each);
+                }
+            }
+            Self::Ring(ring, waiting) => {
+                while running() {
+                    pause(*waiting);
+                    visit();
+                    (&mut ring.batch()?).into_iter().for_each(&mut each);
+                }
+            }
+            Self::Perf(set, Waiting::Epoll(_)) => {
+                // With a wake-up for every so many samples, the last ones announce themselves to nobody.
+                while set.wait(Some(Duration::from_millis(100)))? != perf_reader::Wake::Stopped {
+                    visit();
+                    drain(set, &mut each);
+                }
+            }
+            Self::Perf(set, waiting) => {
+                while running() {
+                    pause(*waiting);
+                    visit();
+                    drain(set, &mut each);
+                }
+            }
+            Self::Twins(stream) => {
+                while stream.wait(None)? != perf_reader::Wake::Stopped {
+                    visit();
+                    stream.drain(|_, record| sample(record, &mut each))?;
+                }
+            }
+        }
+        visit();
+        match self {
+            Self::Ring(ring, _) => (&mut ring.batch()?).into_iter().for_each(each),
+            Self::Perf(set, _) => drain(set, &mut each),
+            Self::Twins(stream) => stream.drain(|_, record| sample(record, &mut each))?,
+        }
+        Ok(())
+    }
+}
+
+fn pause(waiting: Waiting) {
+    match waiting {
+        Waiting::Timer(time) => thread::sleep(time),
+        _ => hint::spin_loop(),
+    }
+}
+
+fn drain(set: &mut Set, each: &mut impl FnMut(&[u8])) {
+    set.drain(|_, record| sample(record, each));
+}
+
+fn sample(record: Result<Record<'_>, perf_reader::Corrupt>, each: &mut impl FnMut(&[u8])) {
+    if let Ok(Record::Sample(sample)) = record {
+        let [front, back] = sample.padded().pieces();
+        if back.is_empty() {
+            each(front);
+        } else {
+            each(&[front, back].concat());
+        }
+    }
+}
+
+/// A reader of the plain map: it looks, by a system call for the count and one for each time.
+pub(super) struct Shelf<'p> {
+    producer: &'p Producer,
+    read: u64,
+}
+
+impl<'p> Shelf<'p> {
+    pub(super) fn new(producer: &'p Producer) -> Self {
+        Self { producer, read: 0 }
+    }
+
+    /// Hands each time that was put there since the last visit to `each`. What was written over meanwhile is skipped.
+    pub(super) fn visit(&mut self, mut each: impl FnMut(u64)) -> Result<(), Obstacle> {
+        let word = |name, key: u32| -> Result<u64, Obstacle> {
+            let value = self.producer.loaded().map(name)?.lookup(&key.to_ne_bytes())?.unwrap_or_default();
+            Ok(value.first_chunk().copied().map_or(0, u64::from_ne_bytes))
+        };
+        let next = word(names::NEXT, 0)?;
+        self.read = self.read.max(next.saturating_sub(SHELF_SLOTS.into()));
+        while self.read < next {
+            each(word(names::SLOTS, (self.read % u64::from(SHELF_SLOTS)) as u32)?);
+            self.read += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! The likenesses and differences that are told of the two buffers, each answered by the experiments that try it.
+
+use serde::Serialize;
+
+use super::{experiment::Verdict, outcome::Outcome};
+
+/// One of the seven.
+pub(super) struct Statement {
+    pub(super) name: &'static str,
+    likeness: bool,
+    text: &'static str,
+    experiments: &'static [&'static str],
+}
+
+const SEVEN: [Statement; 7] = [
+    Statement {
+        name: "notification",
+        likeness: true,
+        text: "Both tell user space that there is something; a map has to be polled.",
+        experiments: &["wake-ups"],
+    },
+    Statement {
+        name: "shared memory",
+        likeness: true,
+        text: "Both are memory that the kernel shares with user space: reading copies nothing.",
+        experiments: &["shared-memory"],
+    },
+    Statement {
+        name: "variable length",
+        likeness: true,
+        text: "Both carry records of varying length.",
+        experiments: &["variable-length"],
+    },
+    Statement {
+        name: "copies",
+        likeness: false,
+        text: "The perf buffer copies a finished event, limited by the stack or built on a heap; \
+               the ring lets it be built in place, and refuses first.",
+        experiments: &["stack-limit", "copies", "full-buffer"],
+    },
+    Statement {
+        name: "order",
+        likeness: false,
+        text: "Perf buffers keep no order across CPUs, the ring does.",
+        experiments: &["order"],
+    },
+    Statement {
+        name: "size",
+        likeness: false,
+        text: "max_entries counts slots in one and bytes in the other; there is one perf buffer for each CPU, and one ring for all.",
+        experiments: &["max-entries", "memory"],
+    },
+    Statement {
+        name: "speed",
+        likeness: false,
+        text: "The ring is faster than the perf buffer.",
+        experiments: &["throughput"],
+    },
+];
+
+/// A statement and what came of it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Answer {
+    pub(super) name: &'static str,
+    /// `likeness` or `difference`.
+    pub(super) kind: &'static str,
+    pub(super) statement: &'static str,
+    pub(super) verdict: Verdict,
+    /// By which experiments.
+    pub(super) experiments: &'static [&'static str],
+}
+
+/// The statements all of whose experiments were made.
+pub(super) fn answers(outcomes: &[Outcome]) -> Vec<Answer> {
+    let verdict = |name: &&str| outcomes.iter().find(|outcome| outcome.name == *name).map(Outcome::verdict);
+    let answer = |statement: &Statement| {
+        let verdicts: Option<Vec<_>> = statement.experiments.iter().map(verdict).collect();
+        Some(Answer {
+            name: statement.name,
+            kind: if statement.likeness { "likeness" } else { "difference" },
+            statement: statement.text,
+            verdict: together(&verdicts?),
+            experiments: statement.experiments,
+        })
+    };
+    SEVEN.iter().filter_map(answer).collect()
+}
+
+/// Of several verdicts the worst: one thing that does not hold is enough.
+fn together(verdicts: &[Verdict]) -> Verdict {
+    let order = [Verdict::DoesNotHold, Verdict::TooNoisy, Verdict::CannotBeTried];
+    order.into_iter().find(|verdict| verdicts.contains(verdict)).unwrap_or(Verdict::Holds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thing_that_does_not_hold_is_enough() {
+        use Verdict::*;
+        assert_eq!(together(&[Holds, Holds]), Holds);
+        assert_eq!(together(&[Holds, DoesNotHold, TooNoisy]), DoesNotHold);
+        assert_eq!(together(&[Holds, CannotBeTried, TooNoisy]), TooNoisy);
+        assert_eq!(together(&[CannotBeTried, Holds]), CannotBeTried);
+    }
+
+    #[test]
+    fn every_experiment_named_is_one() {
+        for statement in &SEVEN {
+            for name in statement.experiments {
+                let all = super::super::experiments::ALL;
+                assert!(all.iter().any(|experiment| experiment.name == *name), "{name}");
+            }
+        }
+    }
+}

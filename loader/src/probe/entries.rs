@@ -1,0 +1,38 @@
+//! What the kernel makes of a map's `max_entries`, when nobody corrects it.
+
+use std::os::fd::AsFd;
+
+use super::charged;
+use crate::{
+    Errno, MapType,
+    sys::{
+        attr::{MapCreate, Name},
+        bpf,
+    },
+};
+
+/// Makes a map of this kind with exactly so many entries, bytes for a ring, asks the kernel how many it has, and lets go of
+/// it again. [`Object::load`](crate::Object::load) corrects sizes that the kernel would refuse or that make no sense; this
+/// shows what it spares its users.
+///
+/// Keys and values have 4 bytes, or none where the kind has none.
+///
+/// # Errors
+///
+/// The kernel's answer: EINVAL for a size that this kind of map does not have, EPERM without privileges, E2BIG or ENOMEM for
+/// one that is too large.
+pub fn max_entries(map_type: MapType, max_entries: u32) -> Result<u32, Errno> {
+    let size = if map_type.is_ring() { 0 } else { 4 };
+    let attr = MapCreate {
+        map_type,
+        key_size: size,
+        value_size: size,
+        max_entries,
+        map_name: Name::cut("as_asked"),
+        ..MapCreate::default()
+    };
+    let asked =
+        charged(|| bpf::map_create(attr, "makes a map of exactly the size that was asked for, to see the answer"));
+    let made = asked.and_then(|map| bpf::map_info(map.as_fd(), "asks what the kernel made of that size"));
+    made.map(|info| info.max_entries).map_err(|error| Errno::of(&error))
+}

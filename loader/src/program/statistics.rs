@@ -1,0 +1,64 @@
+//! What a program's runs cost, as the kernel counts it.
+//!
+//! While somebody asks for it, the kernel reads its clock before and after each run of each program, on whatever CPU, and adds
+//! up (`bpf_prog_run` in `include/linux/filter.h`). That costs every program on the machine some tens of nanoseconds a run,
+//! so the asking has an end: it is a descriptor, and closing it stops the counting.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Duration,
+};
+
+use crate::{Error, Program, sys::statistics};
+
+/// The kernel counts runs and their time, for all programs, as long as this lives. Linux 5.8.
+#[derive(Debug)]
+#[must_use = "dropping it stops the counting"]
+pub struct RunStatistics(OwnedFd);
+
+impl RunStatistics {
+    /// Has the kernel count. Several may ask at once; it counts until the last one stops.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`]: EPERM without CAP_SYS_ADMIN; EINVAL before Linux 5.8.
+    pub fn enable() -> Result<Self, Error> {
+        let why = "has the kernel count the runs of programs and the time they take";
+        statistics::enable(why).map(Self).map_err(|error| {
+            let plain = Error::kernel("count the runs of programs", &error);
+            match error.raw_os_error() {
+                Some(libc::EINVAL) => plain.advise("BPF_ENABLE_STATS exists since Linux 5.8"),
+                Some(libc::EPERM) => plain.advise("it takes CAP_SYS_ADMIN"),
+                _ => plain,
+            }
+        })
+    }
+}
+
+impl AsFd for RunStatistics {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A program's runs so far, of those that were counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Runs {
+    /// How many.
+    pub count: u64,
+    /// The time spent in them, on all CPUs together. Interrupts that came meanwhile are part of it.
+    pub time: Duration,
+}
+
+impl Program {
+    /// What the kernel has counted of this program's runs while there was a [`RunStatistics`]. Linux 5.1.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] if the kernel does not tell.
+    pub fn runs(&self) -> Result<Runs, Error> {
+        let info = statistics::prog_info(self.as_fd(), "asks how often the program ran, and how long")
+            .map_err(|error| Error::kernel(format!("ask how often the program `{}` ran", self.name()), &error))?;
+        Ok(Runs { count: info.run_cnt, time: Duration::from_nanos(info.run_time_ns) })
+    }
+}

@@ -1,0 +1,65 @@
+//! Times put into a plain map: nobody is told, and whoever wants them has to come and look.
+//!
+//! ```text
+//!     context: [ how many ]
+//! ```
+
+use super::names;
+use crate::prelude::*;
+
+/// How many times the map holds before the oldest are written over.
+pub const SHELF_SLOTS: u32 = 1 << 16;
+
+/// The most of one run.
+const MOST: i32 = 1_000;
+
+/// The object file with the program and its maps. For one CPU at a time: the count is not guarded.
+///
+/// # Errors
+///
+/// Only if this crate is wrong, which its tests rule out.
+pub fn shelf() -> Result<Vec<u8>, Error> {
+    let mut object = ObjectBuilder::new("Dual MIT/GPL");
+    object.source(source!("shelf.rs"));
+    let slots = MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(SHELF_SLOTS);
+    let slots = object.map(names::SLOTS, slots);
+    let next = object.map(names::NEXT, MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(1));
+
+    let mut asm = Assembler::new();
+    let (again, done) = (asm.label("again"), asm.label("done"));
+    asm.mov(R6, R1);
+    asm.mov(R9, 0);
+    asm.store(W, R10, -4, 0);
+    asm.load_map(R1, next);
+    asm.mov(R2, R10);
+    asm.add(R2, -4);
+    asm.call(Helper::bpf_map_lookup_elem);
+    asm.jump_if(Eq, R0, 0, done);
+    asm.mov(R7, R0);
+
+    asm.bind(again);
+    asm.load(DW, R1, R6, 0);
+    asm.jump_if(Ge, R9, R1, done);
+    asm.load(DW, R1, R7, 0);
+    asm.and(R1, SHELF_SLOTS.cast_signed() - 1);
+    asm.store(W, R10, -4, R1);
+    asm.load_map(R1, slots);
+    asm.mov(R2, R10);
+    asm.add(R2, -4);
+    asm.call(Helper::bpf_map_lookup_elem);
+    asm.jump_if(Eq, R0, 0, done);
+    asm.mov(R8, R0);
+    asm.call(Helper::bpf_ktime_get_ns);
+    asm.store(DW, R8, 0, R0);
+    // The time first, the count behind it.
+    asm.load(DW, R1, R7, 0);
+    asm.add(R1, 1);
+    asm.store(DW, R7, 0, R1);
+    asm.add(R9, 1);
+    asm.jump_if(Lt, R9, MOST, again);
+    asm.bind(done);
+    asm.mov(R0, 0);
+    asm.exit();
+    object.program("raw_tracepoint", names::PROGRAM, asm);
+    object.write()
+}

@@ -1,0 +1,68 @@
+//! A record of any length, sent from bytes that user space has put into a map.
+//!
+//! ```text
+//!     context: [ how many bytes, 1 to LONGEST | where they begin, 0 to 255 | ring: flags ]
+//! ```
+//!
+//! A reservation has one size, known to the verifier; a record whose length is only known at run time goes through
+//! `bpf_ringbuf_output`, or through a dynptr (5.19).
+
+use super::{Way, burst::buffer, names};
+use crate::prelude::*;
+
+/// The longest record in bytes.
+pub const LONGEST: u32 = 4096;
+
+/// Records begin at one of the first bytes.
+const STARTS: u32 = 256;
+
+/// The object file with the program, its buffer, and the bytes, [`LONGEST`] and 256 more, that user space has to provide.
+/// Sends through perf buffers unless `way` is one of the ring's.
+///
+/// # Errors
+///
+/// Only if this crate is wrong, which its tests rule out.
+pub fn varied(way: Way) -> Result<Vec<u8>, Error> {
+    let mut object = ObjectBuilder::new("Dual MIT/GPL");
+    object.source(source!("varied.rs"));
+    let events = object.map(names::EVENTS, buffer(way));
+    let bytes = MapDef::new(MapType::ARRAY).key_size(4).value_size(LONGEST + STARTS).max_entries(1);
+    let bytes = object.map(names::BYTES, bytes);
+
+    let mut asm = Assembler::new();
+    let (out, too_long) = (asm.label("out"), asm.label("too_long"));
+    asm.mov(R6, R1);
+    asm.store(W, R10, -4, 0);
+    asm.load_map(R1, bytes);
+    asm.mov(R2, R10);
+    asm.add(R2, -4);
+    asm.call(Helper::bpf_map_lookup_elem);
+    asm.jump_if(Eq, R0, 0, too_long); // never; but the verifier wants to see it
+    asm.load(DW, R8, R6, 8);
+    asm.and(R8, STARTS.cast_signed() - 1);
+    asm.add(R8, R0);
+    asm.load(DW, R7, R6, 0);
+    asm.jump_if(Gt, R7, LONGEST.cast_signed(), too_long);
+    asm.jump_if(Eq, R7, 0, too_long);
+    if way.is_ring() {
+        asm.load_map(R1, events);
+        asm.mov(R2, R8);
+        asm.mov(R3, R7);
+        asm.load(DW, R4, R6, 16);
+        asm.call(Helper::bpf_ringbuf_output);
+    } else {
+        asm.mov(R1, R6);
+        asm.load_map(R2, events);
+        asm.mov(W3, -1); // BPF_F_CURRENT_CPU
+        asm.mov(R4, R8);
+        asm.mov(R5, R7);
+        asm.call(Helper::bpf_perf_event_output);
+    }
+    asm.jump(out);
+    asm.bind(too_long);
+    asm.mov(R0, -7); // E2BIG
+    asm.bind(out);
+    asm.exit();
+    object.program("raw_tracepoint", names::PROGRAM, asm);
+    object.write()
+}
