@@ -10,6 +10,7 @@
 //!     outcome.rs         what came of one, whatever came of it
 //!     summary.rs         the seven likenesses and differences, answered
 //!     output.rs          text and JSON
+//!     report.rs          one HTML file with plots
 //!     machine.rs         where and when
 //! ```
 
@@ -23,10 +24,12 @@ mod outcome;
 mod output;
 mod producer;
 mod readers;
+mod report;
 mod summary;
 
 use std::{
     io,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -42,6 +45,7 @@ use self::{
     machine::Machine,
     outcome::Outcome,
     output::Output,
+    report::Draft,
 };
 use crate::{Format, failure::Failure, signals};
 
@@ -56,6 +60,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(experiments::ALL.iter().map(|experiment| experiment.name)))]
     only: Vec<String>,
 
+    /// Writes a report with plots as well: one HTML file, which replaces an older one only when it is whole
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+
     /// How results are printed
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -68,6 +76,7 @@ pub(crate) struct Arguments {
 /// Makes the experiments, and tells what came of each.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     permitted()?;
+    let draft = arguments.report.as_deref().map(Draft::create).transpose()?;
     let effort = if arguments.quick { Effort::Quick } else { Effort::Full };
     let cpus = cpus::allowed().map_err(|error| Failure::system("tell the CPUs of this process", &error))?;
     let stopped = Arc::new(AtomicBool::new(false));
@@ -92,7 +101,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Err(error) => Err(Failure::system("write to stdout", &error)),
         Ok(()) => Ok(true),
     };
-    if !printed(bar.suspend(|| output.machine(&machine)))? {
+    if !printed(bar.suspend(|| output.machine(&machine)))? && draft.is_none() {
         return Ok(());
     }
     for (index, experiment) in chosen.iter().enumerate() {
@@ -113,14 +122,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             bar.finish_and_clear();
             return Err(Failure::new(format!("stopped after {} of {} experiments", outcomes.len(), chosen.len())));
         };
-        if !printed(bar.suspend(|| output.experiment(&outcome)))? {
+        if !printed(bar.suspend(|| output.experiment(&outcome)))? && draft.is_none() {
             return Ok(());
         }
         outcomes.push(outcome);
     }
     bar.finish_and_clear();
     let answers = summary::answers(&outcomes);
-    printed(output.summary(&outcomes, &answers)).map(drop)
+    printed(output.summary(&outcomes, &answers))?;
+    match draft {
+        Some(draft) => draft.finish(&machine, &outcomes, &answers),
+        None => Ok(()),
+    }
 }
 
 /// Whether this process may load programs at all.

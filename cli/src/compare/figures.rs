@@ -149,6 +149,14 @@ pub(super) enum Plot {
     Bars { title: String, y: Axis, series: Vec<String>, groups: Vec<(String, Vec<Option<Point>>)> },
 }
 
+impl Plot {
+    pub(super) fn title(&self) -> &str {
+        match self {
+            Self::Lines { title, .. } | Self::Bars { title, .. } => title,
+        }
+    }
+}
+
 /// A number as people read it: three digits or a little more, thousands apart.
 pub(super) fn number(value: f64) -> String {
     with_places(value, if value.fract() == 0.0 { 0 } else { places(value) })

@@ -57,7 +57,7 @@ impl Program {
     ///
     /// [`Error::Kernel`] if the kernel does not tell.
     pub fn runs(&self) -> Result<Runs, Error> {
-        let info = statistics::prog_info(self.as_fd(), "asks how often the program ran, and how long")
+        let info = statistics::prog_statistics(self.as_fd(), "asks how often the program ran, and how long")
             .map_err(|error| Error::kernel(format!("ask how often the program `{}` ran", self.name()), &error))?;
         Ok(Runs { count: info.run_cnt, time: Duration::from_nanos(info.run_time_ns) })
     }

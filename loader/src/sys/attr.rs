@@ -290,7 +290,7 @@ attr! {
     }
 
     /// `struct bpf_prog_info` up to the statistics of its runs (5.1)
-    struct ProgInfo {
+    struct ProgStatistics {
         /// Kind, number, name, and the lists that can be asked for: none of them is.
         before: [u64; 24],
         run_time_ns: u64,
@@ -360,8 +360,8 @@ mod tests {
         assert_eq!(offset_of!(LinkCreateNetfilter, netfilter_flags), 28);
         assert_eq!(offset_of!(RawTracepointOpen, cookie), 16);
         assert_eq!(offset_of!(ProgTestRun, ctx_out), 56);
-        assert_eq!(offset_of!(ProgInfo, run_time_ns), offset_of!(aya_obj::generated::bpf_prog_info, run_time_ns));
-        assert_eq!(offset_of!(ProgInfo, run_cnt), offset_of!(aya_obj::generated::bpf_prog_info, run_cnt));
+        assert_eq!(offset_of!(ProgStatistics, run_time_ns), offset_of!(aya_obj::generated::bpf_prog_info, run_time_ns));
+        assert_eq!(offset_of!(ProgStatistics, run_cnt), offset_of!(aya_obj::generated::bpf_prog_info, run_cnt));
     }
 
     #[test]

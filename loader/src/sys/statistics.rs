@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    attr::{EnableStats, ObjGetInfo, Pointer, ProgInfo},
+    attr::{EnableStats, ObjGetInfo, Pointer, ProgStatistics},
     bpf::{Command, bpf, bpf_fd, number},
 };
 
@@ -20,11 +20,11 @@ pub(crate) fn enable(why: &str) -> io::Result<OwnedFd> {
 }
 
 /// What the kernel tells of a program, up to its statistics.
-pub(crate) fn prog_info(program: BorrowedFd<'_>, why: &str) -> io::Result<ProgInfo> {
-    let mut info = [ProgInfo::default()];
+pub(crate) fn prog_statistics(program: BorrowedFd<'_>, why: &str) -> io::Result<ProgStatistics> {
+    let mut info = [ProgStatistics::default()];
     let mut attr = ObjGetInfo {
         bpf_fd: number(program),
-        info_len: size_of::<ProgInfo>() as u32,
+        info_len: size_of::<ProgStatistics>() as u32,
         info: Pointer::to_mut(&mut info),
     };
     // SAFETY: the kernel writes at most `info_len` bytes, the size of `info`, which is plain integers. It takes the lists

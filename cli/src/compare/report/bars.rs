@@ -1,0 +1,86 @@
+//! Bars beside their names, lying, so that names have room; the figure stands at a bar's end.
+
+use super::{
+    plot::{AXIS, GRID, LETTER, WIDTH, colour, legend, line, text},
+    scale::{Scale, label},
+};
+use crate::compare::figures::{Axis, Point, number};
+
+const TOP: f64 = 34.0;
+const BAR: f64 = 17.0;
+const GAP: f64 = 12.0;
+/// For the figure behind the longest bar.
+const RIGHT: f64 = WIDTH - 64.0;
+
+/// The drawing, and its height.
+pub(super) fn draw(axis: &Axis, series: &[String], groups: &[(String, Vec<Option<Point>>)]) -> (String, f64) {
+    let longest = groups.iter().flat_map(|(name, _)| name.lines()).map(|line| line.chars().count()).max().unwrap_or(0);
+    let left = longest as f64 * LETTER + 24.0;
+    let (top, names) = if series.len() > 1 {
+        let (names, end) = legend(series, TOP + 6.0, |series, x, y| bar(series, x + 4.0, y - 6.0, 24.0, 12.0));
+        (end + 4.0, names)
+    } else {
+        (TOP, String::new())
+    };
+    let all = groups.iter().flat_map(|(_, bars)| bars).flatten();
+    let scale = Scale::over(axis, all.flat_map(|point| [point.y, point.high]), left, RIGHT);
+    let rows: usize = groups.iter().map(|(name, bars)| height(name, bars)).sum();
+    let bottom = top + rows as f64 * BAR + groups.len() as f64 * GAP;
+
+    let mut drawing = names;
+    drawing.push_str(&text(12.0, 18.0, "start", &axis.label));
+    for tick in scale.ticks() {
+        let place = scale.place(tick);
+        drawing.push_str(&line((place, top), (place, bottom), GRID));
+        drawing.push_str(&text(place, bottom + 18.0, "middle", &label(tick)));
+    }
+    let mut y = top + GAP / 2.0;
+    for (name, bars) in groups {
+        let rows = height(name, bars) as f64 * BAR;
+        let lines = name.lines().count() as f64;
+        for (index, part) in name.lines().enumerate() {
+            let place = y + rows / 2.0 + (index as f64 - (lines - 1.0) / 2.0) * (BAR - 1.0) + 4.5;
+            drawing.push_str(&text(left - 10.0, place, "end", part));
+        }
+        let mut place = y + (rows - bars.len() as f64 * BAR) / 2.0;
+        for (index, point) in bars.iter().enumerate() {
+            if let Some(point) = point {
+                drawing.push_str(&drawn(index, point, place, &scale));
+            }
+            place += BAR;
+        }
+        y += rows + GAP;
+    }
+    drawing.push_str(&line((left, top), (left, bottom), AXIS));
+    (drawing, bottom + 30.0)
+}
+
+/// In rows of [`BAR`]: bars, or lines of the name if there are more.
+fn height(name: &str, bars: &[Option<Point>]) -> usize {
+    bars.len().max(name.lines().count())
+}
+
+/// A bar, the spread of its end, and the figure.
+fn drawn(series: usize, point: &Point, y: f64, scale: &Scale) -> String {
+    let (from, to) = (scale.place(0.0), scale.place(point.y));
+    let mut drawing = bar(series, from, y + 2.0, (to - from).max(1.0), BAR - 4.0);
+    let mut end = to;
+    if point.low < point.high {
+        let (low, high) = (scale.place(point.low), scale.place(point.high));
+        drawing.push_str(&line((low, y + BAR / 2.0), (high, y + BAR / 2.0), "#000000"));
+        end = end.max(high);
+    }
+    drawing.push_str(&text(end + 6.0, y + BAR / 2.0 + 4.5, "start", &number(point.y)));
+    drawing
+}
+
+fn bar(series: usize, x: f64, y: f64, width: f64, height: f64) -> String {
+    let colour = colour(series);
+    // The second series is hatched by a rim, the third is hollow: they differ in print.
+    let fill = if series % 3 == 2 { "#ffffff" } else { colour };
+    let opacity = if series % 3 == 1 { "0.55" } else { "1" };
+    format!(
+        "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{fill}\" \
+         fill-opacity=\"{opacity}\" stroke=\"{colour}\" stroke-width=\"1.5\"/>\n"
+    )
+}

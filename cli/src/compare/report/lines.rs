@@ -1,0 +1,80 @@
+//! Lines over two axes, with the spread of each point.
+
+use super::{
+    plot::{AXIS, FONT, GRID, WIDTH, colour, dash, legend, line, marker, text},
+    scale::{Scale, label},
+};
+use crate::compare::figures::{Axis, Point};
+
+const LEFT: f64 = 64.0;
+const RIGHT: f64 = WIDTH - 16.0;
+const TOP: f64 = 34.0;
+const BOTTOM: f64 = 300.0;
+/// With more points than this, markers would hide the line.
+const MARKED: usize = 20;
+
+/// The drawing, and its height.
+pub(super) fn draw(x: &Axis, y: &Axis, series: &[(String, Vec<Point>)]) -> (String, f64) {
+    let points = || series.iter().flat_map(|(_, points)| points).copied();
+    let across = Scale::over(x, points().map(|point| point.x), LEFT + 10.0, RIGHT - 10.0);
+    let up = Scale::over(y, points().flat_map(|point| [point.y, point.low, point.high]), BOTTOM, TOP);
+    let mut drawing = String::new();
+
+    for tick in up.ticks() {
+        let place = up.place(tick);
+        drawing.push_str(&line((LEFT, place), (RIGHT, place), GRID));
+        drawing.push_str(&text(LEFT - 6.0, place + 4.5, "end", &label(tick)));
+    }
+    for tick in across_ticks(&across, points().map(|point| point.x)) {
+        let place = across.place(tick);
+        drawing.push_str(&line((place, BOTTOM), (place, BOTTOM + 5.0), AXIS));
+        drawing.push_str(&text(place, BOTTOM + 20.0, "middle", &label(tick)));
+    }
+    drawing.push_str(&line((LEFT, BOTTOM), (RIGHT, BOTTOM), AXIS));
+    drawing.push_str(&text(12.0, 18.0, "start", &y.label));
+    drawing.push_str(&text((LEFT + RIGHT) / 2.0, BOTTOM + 40.0, "middle", &x.label));
+
+    for (index, (_, points)) in series.iter().enumerate() {
+        drawing.push_str(&curve(index, points, &across, &up));
+    }
+    let names: Vec<_> = series.iter().map(|(name, _)| name.clone()).collect();
+    let (names, end) = legend(&names, BOTTOM + 40.0 + FONT * 2.0, |series, x, y| {
+        let path = format!("M{x:.1} {y:.1}h28");
+        stroke(series, &path) + &marker(series, x + 14.0, y)
+    });
+    drawing.push_str(&names);
+    (drawing, end)
+}
+
+/// Ticks where the points are, if they are few and have room; round values otherwise.
+fn across_ticks(scale: &Scale, values: impl Iterator<Item = f64>) -> Vec<f64> {
+    const ROOM: f64 = 38.0;
+    let mut values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    let apart =
+        values.windows(2).all(|pair| matches!(pair, [left, right] if scale.place(*right) - scale.place(*left) > ROOM));
+    if apart && values.len() > 1 { values } else { scale.ticks() }
+}
+
+fn curve(series: usize, points: &[Point], across: &Scale, up: &Scale) -> String {
+    let points: Vec<_> = points.iter().filter(|point| point.y.is_finite()).collect();
+    let mut path = String::new();
+    let mut marks = String::new();
+    for (index, point) in points.iter().enumerate() {
+        let (x, y) = (across.place(point.x), up.place(point.y));
+        path.push_str(&format!("{}{x:.1} {y:.1}", if index == 0 { 'M' } else { 'L' }));
+        if point.low < point.high {
+            marks.push_str(&line((x, up.place(point.low)), (x, up.place(point.high)), colour(series)));
+        }
+        if points.len() <= MARKED {
+            marks.push_str(&marker(series, x, y));
+        }
+    }
+    stroke(series, &path) + &marks
+}
+
+fn stroke(series: usize, path: &str) -> String {
+    let (colour, dash) = (colour(series), dash(series));
+    format!("<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.8\" stroke-dasharray=\"{dash}\"/>\n")
+}

@@ -1,0 +1,170 @@
+//! The page: what came of it first, then each experiment with its plots and its figures.
+
+use super::plot;
+use crate::compare::{
+    experiment::Verdict,
+    figures::{Cell, Table},
+    machine::Machine,
+    outcome::Outcome,
+    summary::Answer,
+};
+
+/// The whole file.
+pub(super) fn page(machine: &Machine, outcomes: &[Outcome], answers: &[Answer]) -> String {
+    let mut body = String::from("<h1>Perf buffer and ring buffer, side by side</h1>\n");
+    if machine.control {
+        body.push_str("<p class=\"control\">A control: every experiment is broken on purpose, and none of them should hold.</p>\n");
+    }
+    body.push_str(
+        "<p>What is said of the two buffers through which eBPF programs hand events to user space, tried on one machine \
+         by <code>cutaway compare</code>.</p>\n",
+    );
+    body.push_str(&seven(answers));
+    body.push_str(&contents(outcomes));
+    body.push_str(&conditions(machine));
+    for outcome in outcomes {
+        body.push_str(&section(outcome));
+    }
+    body.push_str(
+        "<footer><p>Figures with ± are medians of all rounds and half the distance between their quartiles; \
+         in plots, the thin lines reach from quartile to quartile. Machines differ: compare figures within one report.</p></footer>\n",
+    );
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>Perf buffer and ring buffer on {}</title>\n<style>\n{}</style>\n</head>\n<body>\n{body}</body>\n</html>\n",
+        escape(&machine.kernel),
+        include_str!("style.css"),
+    )
+}
+
+/// The likenesses and differences.
+fn seven(answers: &[Answer]) -> String {
+    if answers.is_empty() {
+        return String::new();
+    }
+    let mut rows = String::new();
+    for answer in answers {
+        let links: Vec<_> = answer.experiments.iter().map(|name| format!("<a href=\"#{name}\">{name}</a>")).collect();
+        rows.push_str(&format!(
+            "<tr><td>{}: {}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+            answer.kind,
+            escape(answer.name),
+            escape(answer.statement),
+            verdict(answer.verdict),
+            links.join(", "),
+        ));
+    }
+    format!(
+        "<div class=\"scroll\"><table>\n<caption>Likenesses and differences</caption>\n\
+         <thead><tr><th></th><th>what is said</th><th>here</th><th>tried by</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
+    )
+}
+
+/// All experiments.
+fn contents(outcomes: &[Outcome]) -> String {
+    let mut rows = String::new();
+    for outcome in outcomes {
+        let name = outcome.name;
+        rows.push_str(&format!(
+            "<tr><td><a href=\"#{name}\">{name}</a></td><td>{}</td><td>{}</td></tr>\n",
+            verdict(outcome.verdict()),
+            escape(&outcome.sentence)
+        ));
+    }
+    format!(
+        "<div class=\"scroll\"><table>\n<caption>Experiments</caption>\n\
+         <thead><tr><th></th><th>verdict</th><th>what was seen</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
+    )
+}
+
+/// Where and when.
+fn conditions(machine: &Machine) -> String {
+    let rows = machine.rows().into_iter();
+    let rows: String = rows
+        .map(|(name, value)| format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>\n", escape(&value)))
+        .collect();
+    format!("<div class=\"scroll\"><table>\n<caption>Where and when</caption>\n<tbody>\n{rows}</tbody></table></div>\n")
+}
+
+fn section(outcome: &Outcome) -> String {
+    let name = outcome.name;
+    let mut text = format!(
+        "<section>\n<h2 id=\"{name}\">{name}</h2>\n<p class=\"claim\">{}</p>\n<p>{}. {}</p>\n",
+        escape(outcome.claim),
+        verdict(outcome.verdict()),
+        escape(&outcome.sentence)
+    );
+    for (index, drawing) in outcome.plots.iter().enumerate() {
+        let svg = plot::svg(&format!("{name}-{}", index + 1), drawing);
+        text.push_str(&format!("<figure>\n<figcaption>{}</figcaption>\n{svg}</figure>\n", escape(drawing.title())));
+    }
+    for table in &outcome.tables {
+        text.push_str(&figures(table));
+    }
+    for note in &outcome.notes {
+        text.push_str(&format!("<p class=\"note\">{}</p>\n", escape(note)));
+    }
+    text.push_str("</section>\n");
+    text
+}
+
+fn figures(table: &Table) -> String {
+    let heads: String = table
+        .columns
+        .iter()
+        .map(|column| format!("<th>{}<small>{}</small></th>", escape(&column.name), escape(column.unit)))
+        .collect();
+    let row = |row: &Vec<Cell>| -> String {
+        let cells: String = row
+            .iter()
+            .map(|cell| match cell {
+                Cell::Text(text) => format!("<td>{}</td>", escape(text)),
+                _ => format!("<td class=\"number\">{}</td>", escape(&cell.display())),
+            })
+            .collect();
+        format!("<tr>{cells}</tr>\n")
+    };
+    let rows: String = table.rows.iter().map(row).collect();
+    format!(
+        "<div class=\"scroll\"><table>\n<caption>{}</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n",
+        escape(&table.title)
+    )
+}
+
+/// A verdict in words and by a sign, not by colour alone.
+fn verdict(verdict: Verdict) -> String {
+    let (sign, class) = match verdict {
+        Verdict::Holds => ("✓", "holds"),
+        Verdict::DoesNotHold => ("✗", "does-not-hold"),
+        Verdict::TooNoisy => ("≈", "too-noisy"),
+        Verdict::CannotBeTried => ("–", "cannot-be-tried"),
+    };
+    format!("<span class=\"verdict {class}\">{sign} {}</span>", verdict.text())
+}
+
+/// Text as HTML and SVG take it.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            character if character.is_control() && character != '\n' => escaped.push('\u{fffd}'),
+            character => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_text_becomes_markup() {
+        assert_eq!(escape("<a href=\"x\">&\u{1b}"), "&lt;a href=&quot;x&quot;&gt;&amp;\u{fffd}");
+    }
+}

@@ -1,0 +1,95 @@
+//! A plot as SVG.
+//!
+//! Each drawing stands for itself: its colours and fonts are in it, so that it is the same in the report and alone. Series
+//! differ in colour (a palette that the colour-blind can tell apart: Okabe and Ito, 2008), and in the form of their markers and
+//! dashes as well, so that they differ in print, too.
+
+use std::fmt::Write as _;
+
+use super::{bars, lines, page::escape};
+use crate::compare::figures::Plot;
+
+/// Width of the paper. Small, so that text is large enough on a telephone.
+pub(super) const WIDTH: f64 = 560.0;
+pub(super) const FONT: f64 = 13.0;
+/// About the width of a letter.
+pub(super) const LETTER: f64 = 6.6;
+
+/// Of text, of axes, of the lines behind.
+pub(super) const INK: &str = "#222222";
+pub(super) const AXIS: &str = "#666666";
+pub(super) const GRID: &str = "#dddddd";
+
+const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07c00", "#56b4e9", "#000000"];
+const DASHES: [&str; 7] = ["", "7 3", "2 3", "9 3 2 3", "5 5", "1 3", "12 4"];
+
+/// The drawing. `id` is its name in the page.
+pub(super) fn svg(id: &str, plot: &Plot) -> String {
+    let (title, (drawing, height)) = match plot {
+        Plot::Lines { title, x, y, series } => (title, lines::draw(x, y, series)),
+        Plot::Bars { title, y, series, groups } => (title, bars::draw(y, series, groups)),
+    };
+    let title = escape(title);
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" id=\"{id}\" viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" \
+         aria-label=\"{title}\" font-family=\"system-ui, sans-serif\" font-size=\"{FONT}\" fill=\"{INK}\">\n\
+         <title>{title}</title>\n<rect width=\"{WIDTH}\" height=\"{height:.0}\" fill=\"#ffffff\"/>\n{drawing}</svg>\n"
+    )
+}
+
+pub(super) fn colour(series: usize) -> &'static str {
+    COLOURS.get(series % COLOURS.len()).copied().unwrap_or(INK)
+}
+
+pub(super) fn dash(series: usize) -> &'static str {
+    DASHES.get(series % DASHES.len()).copied().unwrap_or_default()
+}
+
+/// A marker of the series' own form.
+pub(super) fn marker(series: usize, x: f64, y: f64) -> String {
+    let colour = colour(series);
+    let polygon = |points: &[(f64, f64)]| {
+        let points: Vec<_> = points.iter().map(|(dx, dy)| format!("{:.1},{:.1}", x + dx, y + dy)).collect();
+        format!("<polygon points=\"{}\" fill=\"{colour}\"/>\n", points.join(" "))
+    };
+    let stroke = |path: &str| {
+        format!("<path d=\"M{x:.1} {y:.1}{path}\" stroke=\"{colour}\" stroke-width=\"2\" fill=\"none\"/>\n")
+    };
+    match series % 7 {
+        0 => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"/>\n"),
+        1 => polygon(&[(-4.0, -4.0), (4.0, -4.0), (4.0, 4.0), (-4.0, 4.0)]),
+        2 => polygon(&[(0.0, -5.0), (4.8, 3.5), (-4.8, 3.5)]),
+        3 => polygon(&[(0.0, -5.5), (5.5, 0.0), (0.0, 5.5), (-5.5, 0.0)]),
+        4 => polygon(&[(0.0, 5.0), (4.8, -3.5), (-4.8, -3.5)]),
+        5 => stroke("m-4 -4l8 8m0 -8l-8 8"),
+        _ => stroke("m-5 0h10m-5 -5v10"),
+    }
+}
+
+/// Text at a place; `anchor` is `start`, `middle` or `end`.
+pub(super) fn text(x: f64, y: f64, anchor: &str, text: &str) -> String {
+    format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>\n", escape(text))
+}
+
+pub(super) fn line(from: (f64, f64), to: (f64, f64), colour: &str) -> String {
+    let ((x1, y1), (x2, y2)) = (from, to);
+    format!("<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{colour}\"/>\n")
+}
+
+/// The series' names beside what stands for them, from `top` on; and where that ends.
+pub(super) fn legend(names: &[String], top: f64, symbol: impl Fn(usize, f64, f64) -> String) -> (String, f64) {
+    const ROW: f64 = 20.0;
+    const SYMBOL: f64 = 36.0;
+    let (mut drawing, mut x, mut y) = (String::new(), 12.0, top);
+    for (series, name) in names.iter().enumerate() {
+        let width = SYMBOL + name.chars().count() as f64 * LETTER + 16.0;
+        if x + width > WIDTH && x > 12.0 {
+            (x, y) = (12.0, y + ROW);
+        }
+        drawing.push_str(&symbol(series, x, y));
+        // Writing to a string cannot fail.
+        let _ = write!(drawing, "{}", text(x + SYMBOL, y + 4.5, "start", name));
+        x += width;
+    }
+    (drawing, y + ROW)
+}
