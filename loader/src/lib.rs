@@ -49,7 +49,7 @@ pub use buffers::PerfEventArray;
 pub use error::Error;
 pub use externs::{Extern, ExternKind};
 pub use load::Loaded;
-pub use map::{Map, PerCpu};
+pub use map::{Batches, Entries, Map, PerCpu};
 pub use map_flags::MapFlags;
 pub use map_type::MapType;
 pub use object::{MapSpec, Object, Pinning, ProgramSpec, Rehearsal, Rehearsed, Section, SetAside, Target};

@@ -1,6 +1,9 @@
 //! Maps: created from their description, then read and written.
 
+mod batch;
 mod pin;
+
+pub use batch::{Batches, Entries};
 
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},

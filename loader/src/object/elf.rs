@@ -14,9 +14,9 @@ use object::{
 
 use crate::Error;
 
-/// More than this for all sections without file contents (`.bss`) is taken for a broken file: the largest value that one
-/// map element can have is smaller.
-const MOST_BSS: u64 = 64 << 20;
+/// More than this for all sections without file contents (`.bss`) is taken for a broken file: a few bytes of it could claim
+/// any amount of memory.
+const MOST_BSS: u64 = 60 << 20;
 
 /// The parts of the file that relocation needs, owned.
 #[derive(Debug, Clone)]

@@ -115,6 +115,18 @@ attr! {
         flags: u64,
     }
 
+    /// `BPF_MAP_LOOKUP_BATCH` and its relatives
+    struct MapBatch {
+        in_batch: Pointer,
+        out_batch: Pointer,
+        keys: Pointer,
+        values: Pointer,
+        count: u32,
+        map_fd: u32,
+        elem_flags: u64,
+        flags: u64,
+    }
+
     /// `BPF_PROG_LOAD`
     struct ProgLoad {
         prog_type: crate::ProgramType,
@@ -345,6 +357,7 @@ mod tests {
         assert_eq!(offset_of!(MapCreate, map_name), 28);
         assert_eq!(offset_of!(MapCreate, btf_fd), 48);
         assert_eq!(offset_of!(MapCreate, map_extra), 64);
+        assert_eq!(offset_of!(MapBatch, map_fd), 36);
         assert_eq!(offset_of!(ProgLoad, log_buf), 32);
         assert_eq!(offset_of!(ProgLoad, prog_name), 48);
         assert_eq!(offset_of!(ProgLoad, func_info), 80);

@@ -1,4 +1,4 @@
-//! The elements of one map: look up, update, delete, walk.
+//! The elements of one map: look up, update, delete, walk, one or many at a time.
 //!
 //! For these commands the kernel takes the lengths of key and value from the map, not from the caller, so a wrong length
 //! here would make it read or write foreign memory. [`Elements`] therefore asks the kernel what the map is before it
@@ -11,10 +11,19 @@ use std::{
 };
 
 use super::{
-    attr::{MapElem, MapInfo, Pointer},
+    attr::{MapBatch, MapElem, MapInfo, Pointer},
     bpf::{self, Command, number},
 };
 use crate::cpus;
+
+/// What to do with many elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BatchCommand {
+    Lookup,
+    LookupAndDelete,
+    Update,
+    Delete,
+}
 
 /// A map's descriptor with the lengths that the kernel uses for its elements.
 #[derive(Debug)]
@@ -94,6 +103,80 @@ impl Elements {
         };
         // SAFETY: both slices have the map's key length; a null key is the kernel's "from the start" (4.12).
         found(unsafe { bpf::bpf(Command::MAP_GET_NEXT_KEY, &mut attr, "walks to the next key of a map") })
+    }
+
+    /// Copies the value of `key` into `value` and removes it; `false` if there is none.
+    pub(crate) fn lookup_and_delete(&self, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
+        self.check(key, value.len())?;
+        let mut attr = MapElem {
+            map_fd: number(self.map.as_fd()),
+            key: Pointer::to(key),
+            value: Pointer::to_mut(value),
+            ..Default::default()
+        };
+        // SAFETY: as in `lookup`.
+        found(unsafe { bpf::bpf(Command::MAP_LOOKUP_AND_DELETE_ELEM, &mut attr, "takes one value out of a map") })
+    }
+
+    /// Does `command` on up to `count` elements. `position` is where an earlier call has stopped, `next` gets where this one
+    /// does; those that only take keys or elements need neither.
+    ///
+    /// Gives how many elements were done, and the error that stopped it, if any: ENOENT behind the last one.
+    pub(crate) fn batch(
+        &self,
+        command: BatchCommand,
+        position: Option<&[u8]>,
+        next: &mut [u8],
+        (keys, values): (&mut [u8], &mut [u8]),
+        count: usize,
+    ) -> io::Result<(usize, Option<io::Error>)> {
+        let key_size = self.info.key_size as usize;
+        let (code, walks, has_values, why) = match command {
+            BatchCommand::Lookup => (Command::MAP_LOOKUP_BATCH, true, true, "reads many elements of a map at once"),
+            BatchCommand::LookupAndDelete => {
+                (Command::MAP_LOOKUP_AND_DELETE_BATCH, true, true, "takes many elements out of a map at once")
+            }
+            BatchCommand::Update => (Command::MAP_UPDATE_BATCH, false, true, "sets many elements of a map at once"),
+            BatchCommand::Delete => (Command::MAP_DELETE_BATCH, false, false, "removes many keys of a map at once"),
+        };
+        let positions = if walks { key_size.max(size_of::<u32>()) } else { 0 };
+        let fits = keys.len() == count.saturating_mul(key_size)
+            && values.len() == if has_values { count.saturating_mul(self.value_len) } else { 0 }
+            && next.len() == positions
+            && position.is_none_or(|position| position.len() == positions);
+        if !fits {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "keys and values are not as many as they should be",
+            ));
+        }
+        let mut attr = MapBatch {
+            in_batch: position.map_or_else(Pointer::default, Pointer::to),
+            out_batch: Pointer::to_mut(next),
+            keys: Pointer::to_mut(keys),
+            values: Pointer::to_mut(values),
+            count: bpf::length(count)?,
+            map_fd: number(self.map.as_fd()),
+            ..Default::default()
+        };
+        // SAFETY: `fits` has compared the slices with `count` and the lengths that the kernel uses for this map; a position
+        // takes the bytes of a key, or of a u32 in hashes. All are borrowed for the call, mutably where it writes.
+        let error = unsafe { bpf::bpf(code, &mut attr, why) }.err();
+        // Before it has looked at the map the kernel leaves `count` as it was.
+        let stopped = error.as_ref().and_then(io::Error::raw_os_error);
+        let early = matches!(stopped, Some(errno) if errno != libc::ENOENT && attr.count as usize >= count);
+        let done = if early { 0 } else { (attr.count as usize).min(count) };
+        Ok((done, error))
+    }
+
+    /// Checks the lengths of a key and a value.
+    pub(crate) fn check_lengths(&self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        self.check(key, value.len())
+    }
+
+    /// Checks the length of a key.
+    pub(crate) fn check_key(&self, key: &[u8]) -> io::Result<()> {
+        self.check(key, self.value_len)
     }
 
     fn check(&self, key: &[u8], value_len: usize) -> io::Result<()> {

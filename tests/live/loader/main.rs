@@ -12,6 +12,7 @@
 )]
 
 mod attaching;
+mod batches;
 mod corpus;
 mod descriptors;
 mod externs;
@@ -71,6 +72,7 @@ fn main() {
     let tests = [
         objects::tests(),
         maps::tests(),
+        batches::tests(),
         verifier::tests(),
         attaching::tests(),
         reading::tests(),

@@ -1,0 +1,324 @@
+//! Many elements with one system call: `BPF_MAP_LOOKUP_BATCH` and its relatives (Linux 5.6; more kinds of map with each
+//! release).
+//!
+//! ```text
+//!     entries()        position ──▶ kernel ──▶ up to so many keys and values, and the next position …  until ENOENT
+//!     take_entries()   the same, and what was given is gone from the map
+//!     update_all(), delete_all()       all in one call
+//! ```
+//!
+//! Where the kernel has no such command for a kind of map, the same is done one element at a time; nobody but the log
+//! notices. A position means nothing to us: for hashes it is the number of a bucket, which is always given whole. Other
+//! processes and programs go on changing the map meanwhile, so what comes is no snapshot.
+
+use std::{io, slice::ChunksExact};
+
+use log::debug;
+
+use super::{ENOTSUPP, Map, PerCpu};
+use crate::{Error, cpus, sys::elements::BatchCommand};
+
+/// Keys and values, one behind the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entries {
+    keys: Vec<u8>,
+    values: Vec<u8>,
+    key_size: usize,
+    value_size: usize,
+}
+
+impl Entries {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len() / self.key_size.max(1)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Each key with its value, in the kernel's order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
+        chunks(&self.keys, self.key_size).zip(chunks(&self.values, self.value_size))
+    }
+}
+
+/// Pieces of the same size.
+fn chunks(bytes: &[u8], size: usize) -> ChunksExact<'_, u8> {
+    bytes.chunks_exact(size.max(1))
+}
+
+/// The elements of a map, some at a time.
+#[derive(Debug)]
+#[must_use = "nothing is asked of the kernel before `next`"]
+pub struct Batches<'m> {
+    map: &'m Map,
+    take: bool,
+    count: usize,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Start,
+    /// Behind the element, or the bucket, that the kernel calls so.
+    Behind(Vec<u8>),
+    /// The kernel has no such command: one by one, behind this key.
+    OneByOne(Option<Vec<u8>>),
+    Ended,
+}
+
+impl Batches<'_> {
+    /// Takes at most `count` elements at a time, if the kernel's buckets allow it; otherwise about 256 KiB of them.
+    pub fn at_most(self, count: usize) -> Self {
+        Self { count: count.clamp(1, 1 << 20), ..self }
+    }
+
+    fn command(&self) -> BatchCommand {
+        if self.take { BatchCommand::LookupAndDelete } else { BatchCommand::Lookup }
+    }
+
+    /// The next piece; an empty one if there is none.
+    fn piece(&mut self) -> Result<Entries, Error> {
+        loop {
+            let position = match &self.state {
+                State::Start => None,
+                State::Behind(position) => Some(position.clone()),
+                State::OneByOne(_) => return self.one_by_one(),
+                State::Ended => return Ok(self.map.entries_of(0)),
+            };
+            let mut entries = self.map.entries_of(self.count);
+            let mut next = vec![0; self.map.key_size().max(4)];
+            let answer = self.map.elements.batch(
+                self.command(),
+                position.as_deref(),
+                &mut next,
+                (&mut entries.keys, &mut entries.values),
+                self.count,
+            );
+            let (count, error) = answer.map_err(|error| self.failed(&error))?;
+            match error.as_ref().and_then(io::Error::raw_os_error) {
+                None => self.state = State::Behind(next),
+                Some(libc::ENOENT) => self.state = State::Ended,
+                // A bucket holds more than fits.
+                Some(libc::ENOSPC) if self.count < 1 << 24 => {
+                    self.count *= 2;
+                    continue;
+                }
+                Some(libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP) if matches!(self.state, State::Start) => {
+                    debug!("the kernel gives the elements of the map `{}` one by one only", self.map.name);
+                    self.state = State::OneByOne(None);
+                    continue;
+                }
+                Some(_) => return Err(self.failed(&error.unwrap_or_else(|| io::ErrorKind::Other.into()))),
+            }
+            entries.keys.truncate(count * entries.key_size);
+            entries.values.truncate(count * entries.value_size);
+            if !entries.is_empty() || matches!(self.state, State::Ended) {
+                return Ok(entries);
+            }
+        }
+    }
+
+    /// The same without the kernel's help.
+    fn one_by_one(&mut self) -> Result<Entries, Error> {
+        let mut entries = self.map.entries_of(0);
+        let State::OneByOne(last) = &mut self.state else { return Ok(entries) };
+        let mut key = vec![0; self.map.key_size()];
+        while entries.len() < self.count {
+            // What was taken is gone, so the next one is the first.
+            let before = if self.take { None } else { last.as_deref() };
+            let there = self.map.elements.next_key(before, &mut key);
+            if !there.map_err(|error| self.map.failed("walk the keys of", &error))? {
+                self.state = State::Ended;
+                break;
+            }
+            let value = if self.take { self.map.lookup_and_delete(&key)? } else { self.map.lookup(&key)? };
+            // It may be gone since.
+            if let Some(value) = value {
+                entries.keys.extend_from_slice(&key);
+                entries.values.extend_from_slice(&value);
+            }
+            *last = Some(key.clone());
+        }
+        Ok(entries)
+    }
+
+    fn failed(&self, error: &io::Error) -> Error {
+        self.map.failed(if self.take { "take elements from" } else { "look up elements of" }, error)
+    }
+}
+
+impl Iterator for Batches<'_> {
+    type Item = Result<Entries, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.piece() {
+            Ok(entries) if entries.is_empty() => None,
+            Ok(entries) => Some(Ok(entries)),
+            Err(error) => {
+                self.state = State::Ended;
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+impl Map {
+    /// All elements, some at a time: `BPF_MAP_LOOKUP_BATCH` (Linux 5.6, for per-CPU arrays 5.13), or one by one where the
+    /// kernel has no such command.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), cutaway::Error> {
+    /// # let map = cutaway::Map::from_pin("/sys/fs/bpf/counts")?;
+    /// for entries in map.entries() {
+    ///     for (key, value) in entries?.iter() {
+    ///         println!("{key:02x?} {value:02x?}");
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn entries(&self) -> Batches<'_> {
+        self.batches(false)
+    }
+
+    /// All elements, and none is left of those that were given: `BPF_MAP_LOOKUP_AND_DELETE_BATCH` (hashes; Linux 5.6), or
+    /// [`Map::lookup_and_delete`] one by one. What is not asked for stays in the map.
+    pub fn take_entries(&self) -> Batches<'_> {
+        self.batches(true)
+    }
+
+    fn batches(&self, take: bool) -> Batches<'_> {
+        const BYTES: usize = 256 << 10;
+        let count = (BYTES / (self.key_size() + self.value_size()).max(1)).clamp(1, 4096);
+        Batches { map: self, take, count, state: State::Start }
+    }
+
+    /// Room for so many elements.
+    fn entries_of(&self, count: usize) -> Entries {
+        let (key_size, value_size) = (self.key_size(), self.value_size());
+        Entries { keys: vec![0; count * key_size], values: vec![0; count * value_size], key_size, value_size }
+    }
+
+    /// Sets the values of many keys, whether they were there before or not: `BPF_MAP_UPDATE_BATCH` (Linux 5.6), or one by
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Map::update`]; the error says how many have been set before it.
+    pub fn update_all<'e>(&self, entries: impl IntoIterator<Item = (&'e [u8], &'e [u8])>) -> Result<(), Error> {
+        let mut all = self.entries_of(0);
+        for (key, value) in entries {
+            self.elements.check_lengths(key, value).map_err(|error| self.failed("set values in", &error))?;
+            all.keys.extend_from_slice(key);
+            all.values.extend_from_slice(value);
+        }
+        let count = all.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let failed =
+            |done, error: &io::Error| self.failed(&format!("set more than {done} of {count} values in"), error);
+        let answer = self.elements.batch(BatchCommand::Update, None, &mut [], (&mut all.keys, &mut all.values), count);
+        let (done, error) = answer.map_err(|error| failed(0, &error))?;
+        let Some(error) = error else { return Ok(()) };
+        if !(done == 0 && is_unknown(&error)) {
+            return Err(failed(done, &error));
+        }
+        for (done, (key, value)) in all.iter().enumerate() {
+            self.elements.update(key, value, 0).map_err(|error| failed(done, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Removes many keys, and tells how many of them were there: `BPF_MAP_DELETE_BATCH` (hashes; Linux 5.6), or one by one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Map::delete`]; some may have been removed before it.
+    pub fn delete_all<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>) -> Result<usize, Error> {
+        let mut all = Vec::new();
+        for key in keys {
+            self.elements.check_key(key).map_err(|error| self.failed("remove keys from", &error))?;
+            all.extend_from_slice(key);
+        }
+        let size = self.key_size().max(1);
+        let (mut removed, mut start) = (0, 0);
+        while let Some(rest) = all.get_mut(start * size..).filter(|rest| !rest.is_empty()) {
+            let count = rest.len() / size;
+            let answer = self.elements.batch(BatchCommand::Delete, None, &mut [], (rest, &mut []), count);
+            let (done, error) = answer.map_err(|error| self.failed("remove keys from", &error))?;
+            removed += done;
+            start += done;
+            match error {
+                None => break,
+                // The kernel stops at a key that is not there.
+                Some(error) if error.raw_os_error() == Some(libc::ENOENT) => start += 1,
+                Some(error) if done == 0 && removed == 0 && is_unknown(&error) => {
+                    for key in chunks(all.get(start * size..).unwrap_or_default(), size) {
+                        removed += usize::from(self.delete(key)?);
+                    }
+                    break;
+                }
+                Some(error) => return Err(self.failed("remove keys from", &error)),
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes `key`, and gives the value that it had; `None` if it was not there. Of a queue or stack, with an empty key,
+    /// the next value (Linux 4.20). For hashes it is one step since 5.14; before that, a change between look-up and removal
+    /// is lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`Map::lookup`] and [`Map::delete`].
+    pub fn lookup_and_delete(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let mut value = vec![0; self.value_size()];
+        match self.elements.lookup_and_delete(key, &mut value) {
+            Ok(found) => Ok(found.then_some(value)),
+            Err(error) if is_unknown(&error) => {
+                let value = self.lookup(key)?;
+                // Somebody else may have been quicker, and then it is theirs.
+                Ok(if value.is_some() && self.delete(key)? { value } else { None })
+            }
+            Err(error) => Err(self.failed("take a value from", &error)),
+        }
+    }
+
+    /// Sets the values of `key` in a per-CPU map, one for each possible CPU.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if the map is not per-CPU, or a CPU has no value or one of a wrong length; else as [`Map::update`].
+    pub fn update_per_cpu(&self, key: &[u8], values: &PerCpu) -> Result<(), Error> {
+        let unfit =
+            |why: String| Error::Unfit { attempt: format!("set a value for each CPU in the map `{}`", self.name), why };
+        if !self.map_type().is_per_cpu() {
+            return Err(unfit(format!("it is a {}, which has one value for all CPUs", self.map_type())));
+        }
+        let cpus = cpus::possible().map_err(|error| self.failed("tell the CPUs of", &error))?;
+        let size = self.elements.info().value_size as usize;
+        let mut all = Vec::with_capacity(self.value_size());
+        for cpu in cpus {
+            let value = values.iter().find(|(known, _)| *known == cpu).map(|(_, value)| value);
+            let value = value.ok_or_else(|| unfit(format!("there is no value for CPU {cpu}")))?;
+            if value.len() != size {
+                let length = value.len();
+                return Err(unfit(format!("its values have {size} bytes each, and that for CPU {cpu} has {length}")));
+            }
+            all.extend_from_slice(value);
+            all.resize(all.len().next_multiple_of(8), 0);
+        }
+        self.update(key, &all)
+    }
+}
+
+/// The kernel does not know the command, or not for this kind of map.
+fn is_unknown(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP))
+}
