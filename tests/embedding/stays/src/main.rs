@@ -1,0 +1,63 @@
+//! Replaces its object by the next version without losing an event or a count: the maps are pinned, and so both versions have
+//! the same ones.
+//!
+//! `stays OBJECT FOLDER`, where OBJECT is `pinned.o`, and FOLDER one in a BPF file system.
+
+use std::path::Path;
+
+use cutaway::{Links, Loaded, Object};
+
+const CALLS: u64 = 10;
+
+unsafe extern "C" {
+    safe fn getpgid(pid: i32) -> i32;
+}
+
+/// A version of the object, attached. Dropped in this order: first it is detached.
+struct Version {
+    _links: Links,
+    loaded: Loaded,
+}
+
+fn start(bytes: &[u8], pins: &Path, step: u64) -> Result<Version, cutaway::Error> {
+    let mut object = Object::parse(bytes)?;
+    object.set_pins(pins);
+    object.set_variable("own", &std::process::id().to_ne_bytes())?;
+    object.set_variable("step", &step.to_ne_bytes())?;
+    let loaded = object.load()?;
+    Ok(Version { _links: loaded.attach()?, loaded })
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut words = std::env::args().skip(1);
+    let (Some(path), Some(folder)) = (words.next(), words.next()) else {
+        return Err("usage: stays OBJECT FOLDER".into());
+    };
+    let (bytes, pins) = (std::fs::read(path)?, Path::new(&folder));
+    let mut running = start(&bytes, pins, 1)?;
+    // The reader stays for all versions.
+    let mut ring = running.loaded.map("events")?.ring()?;
+    let mut sums = Vec::new();
+    for version in 1..=3 {
+        for _ in 0..CALLS {
+            getpgid(0);
+        }
+        sums.extend(ring.batch()?.records().map(|record| record.as_ref().try_into().map(u64::from_ne_bytes)));
+        if version < 3 {
+            // The next one is there before the one before goes.
+            running = start(&bytes, pins, 10_u64.pow(2 * version))?;
+        }
+    }
+    let value = running.loaded.map("total")?.lookup(&0_u32.to_ne_bytes())?.ok_or("the array has no element")?;
+    let total = u64::from_ne_bytes(value.as_slice().try_into()?);
+    let sums: Vec<_> = sums.into_iter().collect::<Result<_, _>>()?;
+    assert_eq!(sums.len() as u64, 3 * CALLS);
+    assert!(sums.is_sorted(), "{sums:?}");
+    assert_eq!(sums.last(), Some(&total));
+    drop(running);
+    for name in ["events", "total"] {
+        std::fs::remove_file(pins.join(name))?;
+    }
+    println!("{} events, {total} in all", sums.len());
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! The packages of `tests/embedding`, which know nothing of this workspace but where the loader lies: built as their users would
+//! build them, and run.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../../live/support/requirements.rs"]
+#[expect(dead_code, reason = "these tests need one of several things")]
+mod requirements;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use requirements::Needs;
+
+fn main() {
+    let object = |name: &str| root().join("corpus/kinds").join(name).into_os_string().into_string().unwrap();
+    let (one_ring, pinned) = (object("one_ring.o"), object("pinned.o"));
+    let again = one_ring.clone();
+    let tests = vec![
+        built("counts_embeds_the_loader", Needs::Ring, move || run("counts", &[&one_ring], "5 calls")),
+        built("streams_embeds_the_loader", Needs::Ring, move || run("streams", &[&again], "20 events")),
+        built("stays_embeds_the_loader", Needs::Ring, move || {
+            let pins = Pins::new();
+            run("stays", &[&pinned, pins.0.to_str().unwrap()], "30 events, 101010 in all")
+        }),
+        built("twenty_crates_are_enough", Needs::Nothing, few_crates),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), tests).exit();
+}
+
+/// The folder `tests`.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(arguments).current_dir(root().join("embedding"));
+    command.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("embedding"));
+    command
+}
+
+/// A test of these packages, ignored where their crates cannot be had.
+fn built(name: &str, needs: Needs, test: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Trial {
+    Trial::ignorable_test(name, move || {
+        if let Some(reason) = needs.obstacle() {
+            return Ok(Completion::ignored_with(reason));
+        }
+        let fetched = cargo(&["fetch", "--locked", "--quiet"]).output()?;
+        if !fetched.status.success() {
+            let text = String::from_utf8_lossy(&fetched.stderr).into_owned();
+            let why = text.lines().last().unwrap_or_default();
+            return Ok(Completion::ignored_with(format!("the crates that it needs cannot be had: {why}")));
+        }
+        test().map(|()| Completion::Completed)
+    })
+}
+
+fn run(package: &str, arguments: &[&str], says: &str) -> Result<(), Failed> {
+    let output = cargo(&["run", "--locked", "--quiet", "--package", package, "--"]).args(arguments).output()?;
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() && stdout.trim() == says {
+        return Ok(());
+    }
+    Err(format!("{}: {stdout}{stderr}", output.status).into())
+}
+
+/// A folder for pins, gone with its contents at the end.
+struct Pins(PathBuf);
+
+impl Pins {
+    fn new() -> Self {
+        let folder = Path::new("/sys/fs/bpf").join(format!("cutaway-stays-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What an embedder builds, itself included.
+fn few_crates() -> Result<(), Failed> {
+    const MOST: usize = 20;
+    for package in ["counts", "stays"] {
+        let output = cargo(&["tree", "--locked", "--offline", "--edges=normal", "--prefix=none", "--package", package])
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() || text.is_empty() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+        }
+        let mut crates: Vec<_> = text.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+        crates.sort_unstable();
+        crates.dedup();
+        if crates.len() > MOST {
+            return Err(format!("`{package}` has {} crates, itself included: {crates:?}", crates.len()).into());
+        }
+    }
+    Ok(())
+}
