@@ -90,6 +90,6 @@ fn old(bytes: &[u8]) {
 }
 
 fn big() {
-    let line = Object::parse(object!("code_big")).unwrap_err().to_string();
+    let line = Object::parse(object!("code_eb")).unwrap_err().to_string();
     assert!(line.contains("its byte order is not this machine's"), "{line}");
 }
