@@ -25,6 +25,7 @@ mod kind;
 pub(crate) mod older;
 pub(crate) mod search;
 mod ty;
+mod value;
 mod walk;
 
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use self::{
     ext::{Ext, Records},
     kind::Kind,
     ty::{Array, EnumValue, Int, Member, Param, SectionVar, Type},
+    value::Value,
 };
 
 /// The first two bytes of `.BTF` and of `.BTF.ext`.

@@ -23,6 +23,18 @@ impl Map {
             self.as_fd().try_clone_to_owned().map_err(|error| self.failed("duplicate the descriptor of", &error))?;
         Ok(mmap_ring::Ring::open(fd, self.max_entries())?)
     }
+
+    /// Maps the ring, or user ring, read-only, to look at it without disturbing whoever reads it. Linux 5.8.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if the map is no ring; [`Error::Ring`] if it cannot be mapped.
+    pub fn peek(&self) -> Result<mmap_ring::Peek, Error> {
+        if !self.map_type().is_ring() {
+            self.must_be(MapType::RINGBUF, "look at it as a ring buffer")?;
+        }
+        Ok(mmap_ring::Peek::open(self, self.max_entries())?)
+    }
 }
 
 #[cfg(any(feature = "ring", feature = "perf"))]

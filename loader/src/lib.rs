@@ -23,6 +23,7 @@
 mod attach;
 pub mod btf;
 mod buffers;
+pub mod census;
 pub mod core_relo;
 mod cpus;
 mod error;

@@ -13,13 +13,16 @@ use std::{
 use log::info;
 
 use crate::{
-    Error, MapType, cpus,
+    Error, MapFlags, MapType,
+    census::NUMBERS_ARE_ROOTS,
+    cpus,
     object::MapSpec,
     probe::charged,
     sys::{
         attr::{MapCreate, Name},
         bpf::{self, number},
         elements::Elements,
+        ids,
         process::page_size,
         shared::Shared,
     },
@@ -114,6 +117,27 @@ impl Map {
         Self::wrap(self.name.clone(), fd)
     }
 
+    /// Opens the map with this number, whoever made it; its name is the kernel's, 15 bytes at most.
+    ///
+    /// Needs CAP_SYS_ADMIN, and Linux 4.13.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`]: ENOENT if there is no such map (any more), EPERM without privileges.
+    pub fn from_id(id: u32) -> Result<Self, Error> {
+        let map = ids::open(ids::Kind::Map, id, "opens a map by its number, whoever made it").map_err(|error| {
+            let plain = Error::kernel(format!("open the map with the number {id}"), &error);
+            match error.raw_os_error() {
+                Some(libc::ENOENT) => plain.advise("there is no such map, or there was and nobody holds it any more"),
+                Some(libc::EPERM) => plain.advise(NUMBERS_ARE_ROOTS),
+                _ => plain,
+            }
+        })?;
+        let mut map = Self::wrap(format!("number {id}"), map)?;
+        map.name = map.elements.info().name.to_string();
+        Ok(map)
+    }
+
     /// Writes a data section's bytes into the one element of its map, and freezes constants.
     fn fill(&self, spec: &MapSpec) -> Result<(), Error> {
         let Some(contents) = &spec.contents else { return Ok(()) };
@@ -154,6 +178,18 @@ impl Map {
     #[must_use]
     pub fn map_type(&self) -> MapType {
         self.elements.info().map_type
+    }
+
+    /// The kernel's number of it: unique while the machine runs.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.elements.info().id
+    }
+
+    /// How it was made.
+    #[must_use]
+    pub fn flags(&self) -> MapFlags {
+        MapFlags::from_bits_retain(self.elements.info().map_flags)
     }
 
     /// Bytes of a key.

@@ -1,7 +1,7 @@
 //! The system calls that the loader makes, and nothing above them.
 //!
 //! The doors that lead into the kernel from here: [`bpf`](bpf()) for bpf(2), with a file for each part of its work
-//! ([`elements`], [`link`], [`btf`], [`run`], [`statistics`]); [`perf_event`] for perf_event_open(2) and its ioctls; [`netlink`] and
+//! ([`elements`], [`link`], [`btf`], [`ids`], [`run`], [`statistics`]); [`perf_event`] for perf_event_open(2) and its ioctls; [`netlink`] and
 //! [`socket`] for what is attached to network devices and sockets; [`process`] for the few calls about ourselves; [`file`]
 //! for files of the kernel's; [`shared`] for maps that are mapped. Each of them goes through libc's `syscall()` or a plain libc wrapper, and each is reported to
 //! the crate `log` at level `trace` under the target `syscall`: first the call's name, then its arguments by the names the
@@ -13,6 +13,7 @@ pub(crate) mod btf;
 pub(crate) mod elements;
 mod errno;
 pub(crate) mod file;
+pub(crate) mod ids;
 pub(crate) mod link;
 pub(crate) mod netlink;
 pub(crate) mod perf_event;

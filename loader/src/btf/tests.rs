@@ -1,5 +1,7 @@
 //! BTF built here word by word, well-formed and not.
 
+mod values;
+
 use super::{Broken, Btf, Ext, Kind};
 
 /// A section `.BTF` in the making.

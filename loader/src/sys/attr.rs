@@ -51,6 +51,12 @@ impl Name {
     }
 }
 
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
 impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", String::from_utf8_lossy(&self.0).trim_end_matches('\0'))
@@ -316,12 +322,6 @@ attr! {
         file_flags: u32,
     }
 
-    /// `struct bpf_prog_info`, as far as the number of its BTF
-    struct ProgInfo {
-        before: [u32; 32],
-        btf_id: u32,
-    }
-
     /// `struct bpf_btf_info`
     struct BtfInfo {
         btf: Pointer,
@@ -332,7 +332,46 @@ attr! {
         kernel_btf: u32,
     }
 
-    /// `BPF_BTF_GET_NEXT_ID` and `BPF_BTF_GET_FD_BY_ID`
+    /// `struct bpf_prog_info`, the part that every kernel since 5.0 fills
+    struct ProgInfo {
+        prog_type: crate::ProgramType,
+        id: u32,
+        tag: u64,
+        jited_prog_len: u32,
+        xlated_prog_len: u32,
+        jited_prog_insns: Pointer,
+        xlated_prog_insns: Pointer,
+        load_time: u64,
+        created_by_uid: u32,
+        nr_map_ids: u32,
+        map_ids: Pointer,
+        name: Name,
+        ifindex: u32,
+        gpl_compatible: u32,
+        netns_dev: u64,
+        netns_ino: u64,
+        nr_jited_ksyms: u32,
+        nr_jited_func_lens: u32,
+        jited_ksyms: Pointer,
+        jited_func_lens: Pointer,
+        btf_id: u32,
+        func_info_rec_size: u32,
+    }
+
+    /// `BPF_TASK_FD_QUERY`; the kernel writes its answers into the same structure
+    struct TaskFdQuery {
+        pid: u32,
+        fd: u32,
+        flags: u32,
+        buf_len: u32,
+        buf: Pointer,
+        prog_id: u32,
+        fd_type: u32,
+        probe_offset: u64,
+        probe_addr: u64,
+    }
+
+    /// `BPF_{MAP,PROG,BTF}_GET_NEXT_ID` and `BPF_{MAP,PROG,BTF}_GET_FD_BY_ID`
     struct GetId {
         id: u32,
         next_id: u32,
@@ -375,6 +414,9 @@ mod tests {
         assert_eq!(offset_of!(ProgTestRun, ctx_out), 56);
         assert_eq!(offset_of!(ProgStatistics, run_time_ns), offset_of!(aya_obj::generated::bpf_prog_info, run_time_ns));
         assert_eq!(offset_of!(ProgStatistics, run_cnt), offset_of!(aya_obj::generated::bpf_prog_info, run_cnt));
+        assert_eq!(offset_of!(ProgInfo, map_ids), 56);
+        assert_eq!(offset_of!(ProgInfo, btf_id), 128);
+        assert_eq!(offset_of!(TaskFdQuery, prog_id), 24);
     }
 
     #[test]

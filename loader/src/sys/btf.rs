@@ -10,8 +10,9 @@ use std::{
 };
 
 use super::{
-    attr::{BtfInfo, GetId, ObjGetInfo, Pointer, ProgInfo},
-    bpf::{Command, bpf, bpf_fd, number},
+    attr::{BtfInfo, ObjGetInfo, Pointer},
+    bpf::{Command, bpf, number},
+    ids::{self, Kind},
 };
 
 /// The BTF of the module `name`.
@@ -19,8 +20,8 @@ pub(crate) fn of_module(name: &str) -> io::Result<OwnedFd> {
     let mut id = 0;
     loop {
         // ENOENT after the last.
-        id = next_id(id)?;
-        let btf = match fd_by_id(id) {
+        id = ids::next(Kind::Btf, id, "walks over all BTF in the kernel, looking for that of a module")?;
+        let btf = match ids::open(Kind::Btf, id, "opens it") {
             // Gone since.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => continue,
             answer => answer?,
@@ -35,39 +36,8 @@ pub(crate) fn of_module(name: &str) -> io::Result<OwnedFd> {
 
 /// The BTF of a program in the kernel; `None` if it was loaded without.
 pub(crate) fn of_program(program: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
-    let mut info = [ProgInfo::default()];
-    let mut attr = ObjGetInfo {
-        bpf_fd: number(program),
-        info_len: size_of::<ProgInfo>() as u32,
-        info: Pointer::to_mut(&mut info),
-    };
-    // SAFETY: the kernel writes at most `info_len` bytes into `info`, which is borrowed mutably for the call; the addresses
-    // and counts in it are 0, which asks for nothing more.
-    unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "asks for the number of a program's types") }?;
-    let [info] = info;
-    if info.btf_id == 0 {
-        return Ok(None);
-    }
-    let btf = fd_by_id(info.btf_id)?;
-    let size = about(&btf, &mut [], "asks how large these types are")?;
-    let mut bytes = vec![0; size as usize];
-    about(&btf, &mut bytes, "reads them")?;
-    Ok(Some(bytes))
-}
-
-/// Fills `bytes` with the types themselves, and gives their size.
-fn about(btf: &OwnedFd, bytes: &mut [u8], why: &str) -> io::Result<u32> {
-    let mut info = [BtfInfo { btf_size: bytes.len() as u32, btf: Pointer::to_mut(bytes), ..BtfInfo::default() }];
-    let mut attr = ObjGetInfo {
-        bpf_fd: number(btf.as_fd()),
-        info_len: size_of::<BtfInfo>() as u32,
-        info: Pointer::to_mut(&mut info),
-    };
-    // SAFETY: the kernel writes at most `info_len` bytes into `info`, and `btf_size` bytes where that points; both are
-    // borrowed mutably for the call.
-    unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, why) }?;
-    let [info] = info;
-    Ok(info.btf_size)
+    let (info, _) = ids::program_info(program)?;
+    (info.btf_id != 0).then(|| bytes(info.btf_id)).transpose()
 }
 
 fn is_named(btf: &OwnedFd, name: &str, buffer: &mut [u8; 64]) -> io::Result<bool> {
@@ -83,17 +53,27 @@ fn is_named(btf: &OwnedFd, name: &str, buffer: &mut [u8; 64]) -> io::Result<bool
     Ok(buffer.split(|&byte| byte == 0).next() == Some(name.as_bytes()))
 }
 
-fn next_id(id: u32) -> io::Result<u32> {
-    let mut attr = GetId { id, ..GetId::default() };
-    // SAFETY: `GetId` holds no address.
-    unsafe {
-        bpf(Command::BTF_GET_NEXT_ID, &mut attr, "walks over all BTF in the kernel, looking for that of a module")
-    }?;
-    Ok(attr.next_id)
-}
-
-fn fd_by_id(id: u32) -> io::Result<OwnedFd> {
-    let mut attr = GetId { id, ..GetId::default() };
-    // SAFETY: `GetId` holds no address.
-    unsafe { bpf_fd(Command::BTF_GET_FD_BY_ID, &mut attr, "opens it") }
+/// The bytes of the BTF with this number. Two calls: the first tells how many there are.
+pub(crate) fn bytes(id: u32) -> io::Result<Vec<u8>> {
+    let btf = ids::open(Kind::Btf, id, "opens the types that a program was loaded with")?;
+    let mut bytes = Vec::new();
+    loop {
+        let mut info =
+            [BtfInfo { btf: Pointer::to_mut(&mut bytes), btf_size: bytes.len() as u32, ..BtfInfo::default() }];
+        let mut attr = ObjGetInfo {
+            bpf_fd: number(btf.as_fd()),
+            info_len: size_of::<BtfInfo>() as u32,
+            info: Pointer::to_mut(&mut info),
+        };
+        // SAFETY: the kernel writes at most `info_len` bytes into `info`, and `btf_size` bytes where `btf` points; both are
+        // borrowed mutably for the call.
+        unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "asks how long these types are, then for the types") }?;
+        let [info] = info;
+        let length = info.btf_size as usize;
+        if length <= bytes.len() {
+            bytes.truncate(length);
+            return Ok(bytes);
+        }
+        bytes.resize(length, 0);
+    }
 }

@@ -1,0 +1,126 @@
+//! Bytes read by types built here.
+
+use super::{Builder, FLAG};
+use crate::btf::{Btf, Kind, Value};
+
+/// `Display` of the value of type `id`.
+fn shown(built: &Builder, id: u32, bytes: &[u8]) -> String {
+    let section = built.bytes();
+    Btf::parse(&section).unwrap().value(id, bytes).to_string()
+}
+
+fn bytes(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+#[test]
+fn integers_are_as_wide_and_signed_as_their_type() {
+    let mut built = Builder::new();
+    built
+        .int("int", 4, 1)
+        .int("unsigned int", 4, 0)
+        .int("__int128", 16, 1)
+        .int("_Bool", 1, 4)
+        .int("unsigned char", 1, 0)
+        .ty("", Kind::Ptr, 0, 0, &[])
+        .ty("float", Kind::Float, 0, 4, &[]);
+    let ones = [0xff; 16];
+    let texts: Vec<_> = (1..=6).map(|id| shown(&built, id, &ones)).collect();
+    assert_eq!(texts, ["-1", "4294967295", "-1", "true", "255", "0xffffffffffffffff"]);
+    assert_eq!(shown(&built, 6, &[0; 8]), "null");
+    assert_eq!(shown(&built, 7, &1.5_f32.to_ne_bytes()), "1.5");
+    assert_eq!(shown(&built, 1, &[0; 3]), "?", "the bytes end before it");
+    assert_eq!(shown(&built, 0, &ones), "?", "void");
+    assert_eq!(shown(&built, 99, &ones), "?", "no such type");
+}
+
+#[test]
+fn enumerations_have_names_flags_have_several() {
+    let mut built = Builder::new();
+    let names = ["A", "B", "C"].map(|name| built.name(name));
+    let [a, b, c] = names;
+    built
+        .ty("order", Kind::Enum, 3, 4, &[a, 0, b, 1, c, 2])
+        .ty("bits", Kind::Enum, 3, 4, &[a, 1, b, 2, c, 4])
+        .ty("signed", Kind::Enum, FLAG | 1, 1, &[a, u32::MAX])
+        .ty("wide", Kind::Enum64, 1, 8, &[a, 5, 1]);
+    for (id, word, text) in [
+        (1, 1, "B"),
+        (1, 3, "3"),
+        (2, 4, "C"),
+        (2, 5, "A|C"),
+        (2, 0x12, "B|0x10"),
+        (2, 0x10, "16"),
+        (2, 0, "0"),
+        (3, 0xff, "A"),
+        (3, 0xfe, "-2"),
+    ] {
+        assert_eq!(shown(&built, id, &u32::to_le_bytes(word)), text, "type {id}, {word:#x}");
+    }
+    assert_eq!(shown(&built, 4, &0x1_0000_0005_u64.to_ne_bytes()), "A");
+}
+
+#[test]
+fn arrays_of_characters_are_text_and_arrays_of_bytes_are_bytes() {
+    let mut built = Builder::new();
+    built
+        .int("char", 1, 1) // 1
+        .int("unsigned char", 1, 0) // 2
+        .int("short", 2, 1) // 3
+        .ty("", Kind::Array, 0, 0, &[1, 3, 8]) // 4
+        .ty("", Kind::Array, 0, 0, &[2, 3, 4]) // 5
+        .ty("", Kind::Array, 0, 0, &[3, 3, 2]) // 6
+        .ty("", Kind::Array, 0, 0, &[6, 3, 2]) // 7
+        .ty("", Kind::Array, 0, 0, &[3, 3, 0]); // 8: flexible
+    assert_eq!(shown(&built, 4, b"bash\0xyz"), "\"bash\"");
+    assert_eq!(shown(&built, 4, b"a\x1b[2J\"\n\0"), r#""a\u{1b}[2J\"\n""#, "nothing that a terminal obeys");
+    assert_eq!(shown(&built, 4, b"abcdefgh"), "\"abcdefgh\"", "no NUL");
+    assert_eq!(shown(&built, 5, &[1, 2, 0xab, 4]), "0102ab04");
+    let shorts: Vec<u8> = [1_i16, -2, 3, 4].iter().flat_map(|short| short.to_ne_bytes()).collect();
+    assert_eq!(shown(&built, 6, &shorts), "[1, -2]");
+    assert_eq!(shown(&built, 7, &shorts), "[[1, -2], [3, 4]]");
+    assert_eq!(shown(&built, 8, &shorts), "[1, -2, 3, 4]");
+    assert_eq!(shown(&built, 7, &shorts[..6]), "[[1, -2], [3, ?]]");
+}
+
+#[test]
+fn structures_nest_and_unnamed_ones_lend_their_members() {
+    let mut built = Builder::new();
+    let [pid, at, x, y, bits, more] = ["pid", "at", "x", "y", "bits", "more"].map(|name| built.name(name));
+    built
+        .int("int", 4, 1) // 1
+        .int("unsigned int", 4, 0) // 2
+        .ty("point", Kind::Struct, 2, 8, &[x, 1, 0, y, 1, 32]) // 3
+        .ty("", Kind::Union, 2, 4, &[x, 2, 0, y, 1, 0]) // 4
+        .ty("s", Kind::Struct, 3, 16, &[pid, 1, 0, at, 3, 32, 0, 4, 96]) // 5
+        .ty("b", Kind::Struct, FLAG | 2, 4, &[bits, 2, 3 << 24 | 2, more, 1, 5 << 24 | 5]); // 6
+    assert_eq!(
+        shown(&built, 5, &bytes(&[7, 1, u32::MAX, u32::MAX])),
+        "{pid: 7, at: {x: 1, y: -1}, x: 4294967295, y: -1}"
+    );
+    assert_eq!(shown(&built, 5, &bytes(&[7, 1])), "{pid: 7, at: {x: 1, y: ?}, x: ?, y: ?}");
+    if cfg!(target_endian = "little") {
+        // bits 2..5 are 0b101, bits 5..10 are 0b11111
+        assert_eq!(shown(&built, 6, &bytes(&[0b11_1111_0111])), "{bits: 5, more: -1}");
+    }
+}
+
+#[test]
+fn nonsense_ends() {
+    let mut built = Builder::new();
+    let inner = built.name("inner");
+    built
+        .int("int", 4, 1) // 1
+        .ty("self", Kind::Struct, 1, 8, &[inner, 2, 0]) // 2: contains itself
+        .ty("hidden", Kind::Struct, 2, 8, &[0, 3, 0, 0, 3, 0]) // 3: the same without a name, twice
+        .ty("empty", Kind::Struct, 0, 0, &[]) // 4
+        .ty("", Kind::Array, 0, 0, &[4, 1, u32::MAX]) // 5
+        .ty("outside", Kind::Struct, 1, 4, &[inner, 1, u32::MAX]); // 6
+    let section = built.bytes();
+    let btf = Btf::parse(&section).unwrap();
+    assert!(btf.value(2, &[0; 8]).to_string().ends_with(&format!("?{}", "}".repeat(65))));
+    assert_eq!(btf.value(3, &[0; 8]), Value::Struct(Vec::new()));
+    let Value::Array(values) = btf.value(5, &[]) else { panic!("an array") };
+    assert!(values.len() <= 1 << 16);
+    assert_eq!(btf.value(6, &[0; 8]).to_string(), "{inner: ?}");
+}

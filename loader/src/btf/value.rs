@@ -1,0 +1,291 @@
+//! Bytes read as what their type says: a record of a ring, a variable, a map's value.
+//!
+//! ```text
+//!     struct event { u32 pid; char comm[8]; enum why why; }        the type, from BTF
+//!     2a 10 00 00  62 61 73 68 00 .. .. ..  02 00 00 00            the bytes
+//!     {pid: 4138, comm: "bash", why: EXITED}                       the value
+//! ```
+//!
+//! Neither is trusted: types may contain themselves or lie outside of the bytes, and bytes may be fewer than the type
+//! wants. What is not there reads as [`Value::Missing`], and how deep and how many values are read is bounded.
+
+use std::{borrow::Cow, fmt};
+
+use super::{Btf, EnumValue, Kind, Member, Type};
+
+/// Structures in structures beyond which nobody goes: more is a circle.
+const DEEPEST: u32 = 64;
+
+/// Values beyond which no more are read from one record: an array of empty structures could have any number of them.
+const MOST: u32 = 1 << 16;
+
+/// Bytes read as a value.
+///
+/// `Display` writes it on one line, in the manner of a Rust literal. Text in it comes from the bytes: whoever shows it on a
+/// terminal must expect control characters to be escaped here already, and nothing else to be changed.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Value<'a> {
+    /// An integer that cannot be negative, or a bit field.
+    Unsigned(u128),
+    /// An integer that can.
+    Signed(i128),
+    /// A truth value: anything but 0 is true.
+    Bool(bool),
+    /// A floating point number of 4 or 8 bytes.
+    Float(f64),
+    /// An address.
+    Pointer(u64),
+    /// An enumerator, by name.
+    Enum(Cow<'a, str>, i128),
+    /// Several enumerators that are bits, by name, and the bits that have none.
+    Flags(Vec<Cow<'a, str>>, u128),
+    /// An array of `char`, or one `char`, up to its first NUL.
+    Text(&'a [u8]),
+    /// An array of bytes that are no characters, or bytes of a type that cannot be read.
+    Bytes(&'a [u8]),
+    /// An array of anything else.
+    Array(Vec<Value<'a>>),
+    /// A structure, or all readings of a union. Members of unnamed structures stand among those of the one around.
+    Struct(Vec<(Cow<'a, str>, Value<'a>)>),
+    /// The bytes end before it.
+    Missing,
+}
+
+impl Btf<'_> {
+    /// Reads `bytes` as a value of the type `id`. Bytes behind its end are left out; a flexible array at its end takes them.
+    ///
+    /// Never fails: see [`Value`] for what stands in the place of what cannot be read.
+    #[must_use]
+    pub fn value<'a>(&'a self, id: u32, bytes: &'a [u8]) -> Value<'a> {
+        Reading { btf: self, bytes, left: MOST }.value(id, 0, 0)
+    }
+}
+
+struct Reading<'a> {
+    btf: &'a Btf<'a>,
+    bytes: &'a [u8],
+    /// How many values may still be read.
+    left: u32,
+}
+
+impl<'a> Reading<'a> {
+    /// The value of the type `id` that begins at byte `at`.
+    fn value(&mut self, id: u32, at: usize, depth: u32) -> Value<'a> {
+        self.left = self.left.saturating_sub(1);
+        if depth > DEEPEST || self.left == 0 {
+            return Value::Missing;
+        }
+        let Some(ty) = self.btf.resolve(id) else { return Value::Missing };
+        match ty.kind() {
+            Kind::Struct | Kind::Union => {
+                let mut fields = Vec::new();
+                self.fields(ty, at, depth, &mut fields);
+                Value::Struct(fields)
+            }
+            Kind::Array => self.array(ty, at, depth),
+            _ => self.scalar(ty, at),
+        }
+    }
+
+    fn fields(&mut self, ty: Type<'a>, at: usize, depth: u32, fields: &mut Vec<(Cow<'a, str>, Value<'a>)>) {
+        for member in ty.members() {
+            if self.left == 0 {
+                return;
+            }
+            let start = at.saturating_add(member.bit_offset as usize / 8);
+            let inner = self.btf.resolve(member.type_id);
+            if let Some(inner) = inner.filter(|inner| member.name.is_empty() && inner.kind().is_composite()) {
+                self.left = self.left.saturating_sub(1);
+                if depth < DEEPEST {
+                    self.fields(inner, start, depth.saturating_add(1), fields);
+                }
+                continue;
+            }
+            let value = match inner {
+                Some(inner) if member.bits != 0 || odd_bits(inner) => self.bit_field(inner, at, member),
+                _ => self.value(member.type_id, start, depth.saturating_add(1)),
+            };
+            fields.push((String::from_utf8_lossy(member.name), value));
+        }
+    }
+
+    fn array(&mut self, ty: Type<'a>, at: usize, depth: u32) -> Value<'a> {
+        let Some(array) = ty.array() else { return Value::Missing };
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        let size = self.btf.size_of(array.element).unwrap_or(0) as usize;
+        let element = self.btf.resolve(array.element);
+        // A flexible one takes what is left.
+        let len = match (array.len, size) {
+            (0, 0) => 0,
+            (0, size) => rest.len() / size,
+            (len, _) => len as usize,
+        };
+        if let Some(element) = element.filter(|element| element.kind() == Kind::Int && size == 1) {
+            let bytes = rest.get(..len.min(rest.len())).unwrap_or_default();
+            if bytes.is_empty() && len > 0 {
+                return Value::Missing;
+            }
+            if is_char(element) {
+                return Value::Text(until_nul(bytes));
+            }
+            if !element.is_signed() && element.int().is_some_and(|int| !int.bool) {
+                return Value::Bytes(bytes);
+            }
+        }
+        let mut values = Vec::new();
+        for index in 0..len {
+            let start = at.saturating_add(index.saturating_mul(size));
+            if self.left == 0 || start > self.bytes.len() {
+                break;
+            }
+            values.push(self.value(array.element, start, depth.saturating_add(1)));
+        }
+        Value::Array(values)
+    }
+
+    /// What is not made of others.
+    fn scalar(&self, ty: Type<'a>, at: usize) -> Value<'a> {
+        let Some(size) = self.btf.size_of(ty.id()) else { return Value::Missing };
+        let end = at.saturating_add(size as usize);
+        let Some(bytes) = self.bytes.get(at..end) else { return Value::Missing };
+        if ty.kind() == Kind::Int && is_char(ty) {
+            return Value::Text(until_nul(bytes));
+        }
+        if ty.kind() == Kind::Float {
+            return match (<[u8; 4]>::try_from(bytes), <[u8; 8]>::try_from(bytes)) {
+                (Ok(bytes), _) => Value::Float(f32::from_ne_bytes(bytes).into()),
+                (_, Ok(bytes)) => Value::Float(f64::from_ne_bytes(bytes)),
+                _ => Value::Bytes(bytes),
+            };
+        }
+        match size {
+            1..=16 => number(ty, word(bytes), size.saturating_mul(8)),
+            _ => Value::Bytes(bytes),
+        }
+    }
+
+    /// A member that is some bits of the structure at byte `at`.
+    fn bit_field(&self, ty: Type<'a>, at: usize, member: Member<'a>) -> Value<'a> {
+        let (mut offset, mut bits) = (member.bit_offset, member.bits);
+        // Before Linux 5.0 the integer said where its bits are.
+        if let Some(int) = ty.int().filter(|_| bits == 0) {
+            (offset, bits) = (offset.saturating_add(int.offset), int.bits);
+        }
+        if bits == 0 || bits > 64 {
+            return Value::Missing;
+        }
+        let (first, shift) = (at.saturating_add(offset as usize / 8), offset % 8);
+        let count = shift.saturating_add(bits).div_ceil(8);
+        let Some(bytes) = self.bytes.get(first..first.saturating_add(count as usize)) else { return Value::Missing };
+        let shift = if cfg!(target_endian = "little") {
+            shift
+        } else {
+            // The first bit is the highest one.
+            count.saturating_mul(8).saturating_sub(shift).saturating_sub(bits)
+        };
+        let value = word(bytes) >> shift & ((1 << bits) - 1);
+        number(ty, value, bits)
+    }
+}
+
+/// An integer that takes fewer bits than its bytes have, as only old compilers write it.
+fn odd_bits(ty: Type<'_>) -> bool {
+    ty.int().is_some_and(|int| int.offset != 0 || int.bits != ty.size().saturating_mul(8))
+}
+
+/// Compilers name characters, but do not all mark them.
+fn is_char(ty: Type<'_>) -> bool {
+    ty.size() == 1 && (ty.name_bytes() == b"char" || ty.int().is_some_and(|int| int.char))
+}
+
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
+/// At most 16 bytes in this machine's order, as a number.
+fn word(bytes: &[u8]) -> u128 {
+    let place = |(value, byte): (u128, &u8)| value << 8 | u128::from(*byte);
+    if cfg!(target_endian = "little") {
+        bytes.iter().rev().fold(0, |value, byte| place((value, byte)))
+    } else {
+        bytes.iter().fold(0, |value, byte| place((value, byte)))
+    }
+}
+
+/// A number of `bits` bits as its type reads it.
+fn number<'a>(ty: Type<'a>, raw: u128, bits: u32) -> Value<'a> {
+    let spare = 128_u32.saturating_sub(bits);
+    let signed = (raw << spare).cast_signed() >> spare;
+    match ty.kind() {
+        Kind::Enum | Kind::Enum64 => enumerator(ty, raw, signed, bits),
+        Kind::Ptr => Value::Pointer(raw as u64),
+        Kind::Int if ty.int().is_some_and(|int| int.bool) => Value::Bool(raw != 0),
+        Kind::Int if ty.is_signed() => Value::Signed(signed),
+        _ => Value::Unsigned(raw),
+    }
+}
+
+/// The name of an enumerator, or the names of those whose bits are set.
+fn enumerator<'a>(ty: Type<'a>, raw: u128, signed: i128, bits: u32) -> Value<'a> {
+    // Enumerators have 64 bits, extended by their sign or not: what counts are those that the value has.
+    let mask = if bits >= 64 { u128::from(u64::MAX) } else { (1 << bits) - 1 };
+    let same = |value: &EnumValue<'_>| u128::from(value.value) & mask == raw & mask;
+    let name = |value: EnumValue<'a>| String::from_utf8_lossy(value.name);
+    let shown = if ty.is_signed() { signed } else { raw.cast_signed() };
+    if let Some(value) = ty.values().find(same) {
+        return Value::Enum(name(value), shown);
+    }
+    let is_bit = |value: &EnumValue<'_>| value.value == 0 || (u128::from(value.value) & mask).is_power_of_two();
+    // 0, 1, 2 are more likely an order than bits.
+    let beyond_two = ty.values().any(|value| u128::from(value.value) & mask > 2);
+    if raw != 0 && beyond_two && ty.values().all(|value| is_bit(&value)) {
+        let (mut names, mut rest) = (Vec::new(), raw & mask);
+        for value in ty.values() {
+            let bit = u128::from(value.value) & mask;
+            if bit != 0 && rest & bit != 0 {
+                names.push(name(value));
+                rest &= !bit;
+            }
+        }
+        if !names.is_empty() {
+            return Value::Flags(names, rest);
+        }
+    }
+    if ty.is_signed() { Value::Signed(signed) } else { Value::Unsigned(raw) }
+}
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsigned(value) => write!(f, "{value}"),
+            Self::Signed(value) => write!(f, "{value}"),
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Float(value) => write!(f, "{value:?}"),
+            Self::Pointer(0) => f.write_str("null"),
+            Self::Pointer(address) => write!(f, "{address:#x}"),
+            Self::Enum(name, _) => f.write_str(name),
+            Self::Flags(names, rest) => {
+                f.write_str(&names.join("|"))?;
+                if *rest == 0 { Ok(()) } else { write!(f, "|{rest:#x}") }
+            }
+            Self::Text(bytes) => write!(f, "{:?}", String::from_utf8_lossy(bytes)),
+            Self::Bytes(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+            Self::Array(values) => {
+                f.write_str("[")?;
+                for (index, value) in values.iter().enumerate() {
+                    write!(f, "{}{value}", if index == 0 { "" } else { ", " })?;
+                }
+                f.write_str("]")
+            }
+            Self::Struct(fields) => {
+                f.write_str("{")?;
+                for (index, (name, value)) in fields.iter().enumerate() {
+                    write!(f, "{}{name}: {value}", if index == 0 { "" } else { ", " })?;
+                }
+                f.write_str("}")
+            }
+            Self::Missing => f.write_str("?"),
+        }
+    }
+}

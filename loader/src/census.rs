@@ -1,0 +1,116 @@
+//! Who is there: the maps and programs of the whole machine, whoever made them, who holds them, and where they are pinned.
+//!
+//! ```text
+//!     maps()  programs()           the kernel's numbers, one after the other            CAP_SYS_ADMIN
+//!     holders()   /proc/PID/fd     a process with a descriptor of a map or perf event   the right to trace it
+//!     pins()      bpf file systems a file that keeps a map alive                        the right to read the file
+//! ```
+//!
+//! Looking changes nothing: a descriptor that is opened keeps its object alive while it is open, and that is all. What is
+//! told is a moment: objects come and go while the kernel is asked for them, so whatever has gone meanwhile is left out.
+
+mod holders;
+mod pins;
+
+use std::os::fd::AsFd;
+
+pub use self::{
+    holders::{Held, Holder, Holders, holders},
+    pins::{Pin, pins},
+};
+use crate::{
+    Error, Map, ProgramType,
+    sys::{
+        btf,
+        ids::{self, Kind},
+    },
+};
+
+/// A loaded program, as the kernel describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProgramEntry {
+    /// The kernel's number of it.
+    pub id: u32,
+    /// The first 15 bytes of its name; may be empty.
+    pub name: String,
+    /// The kind of program.
+    pub program_type: ProgramType,
+    /// The user who loaded it.
+    pub uid: u32,
+    /// The numbers of the maps that its instructions refer to.
+    pub maps: Vec<u32>,
+    /// The number of the types that it was loaded with ([`types`]); `None` if without. Linux 5.0.
+    pub btf: Option<u32>,
+}
+
+/// Every map on the machine, in the order of their numbers, each opened.
+///
+/// Needs CAP_SYS_ADMIN, and Linux 4.13. Keep only what is needed: each map is a descriptor.
+///
+/// # Errors
+///
+/// An item is [`Error::Kernel`] if the kernel refuses (EPERM without privileges); the walk ends there.
+pub fn maps() -> impl Iterator<Item = Result<Map, Error>> {
+    walk(Kind::Map, "walk over the maps of this machine").filter_map(|id| match id.and_then(Map::from_id) {
+        // Gone since.
+        Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::ENOENT) => None,
+        map => Some(map),
+    })
+}
+
+/// Every loaded program, in the order of their numbers.
+///
+/// Needs CAP_SYS_ADMIN, and Linux 4.13.
+///
+/// # Errors
+///
+/// As for [`maps`].
+pub fn programs() -> impl Iterator<Item = Result<ProgramEntry, Error>> {
+    walk(Kind::Program, "walk over the programs of this machine").filter_map(|id| match id.and_then(program) {
+        Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::ENOENT) => None,
+        program => Some(program),
+    })
+}
+
+fn program(id: u32) -> Result<ProgramEntry, Error> {
+    let info = ids::open(Kind::Program, id, "opens a program, whoever loaded it")
+        .and_then(|program| ids::program_info(program.as_fd()));
+    let (info, maps) = info.map_err(|error| Error::kernel(format!("open the program with the number {id}"), &error))?;
+    Ok(ProgramEntry {
+        id,
+        name: info.name.to_string(),
+        program_type: info.prog_type,
+        uid: info.created_by_uid,
+        maps,
+        btf: (info.btf_id != 0).then_some(info.btf_id),
+    })
+}
+
+/// The BTF with this number, as [`Btf::parse`](crate::btf::Btf::parse) takes it.
+///
+/// Needs CAP_SYS_ADMIN, and Linux 4.18.
+///
+/// # Errors
+///
+/// [`Error::Kernel`]: ENOENT if there is no such BTF any more, EPERM without privileges.
+pub fn types(id: u32) -> Result<Vec<u8>, Error> {
+    btf::bytes(id).map_err(|error| Error::kernel(format!("read the BTF with the number {id}"), &error))
+}
+
+/// The numbers of a kind, ascending, up to the first failure.
+fn walk(kind: Kind, attempt: &'static str) -> impl Iterator<Item = Result<u32, Error>> {
+    let mut last = Some(0);
+    std::iter::from_fn(move || {
+        let answer = ids::next(kind, last?, "asks for the next number in use");
+        last = answer.as_ref().ok().copied();
+        match answer {
+            Ok(id) => Some(Ok(id)),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => None,
+            Err(error) => Some(Err(Error::kernel(attempt, &error).advise(NUMBERS_ARE_ROOTS))),
+        }
+    })
+}
+
+/// CAP_BPF does not suffice for objects that are known by nothing but their number.
+pub(crate) const NUMBERS_ARE_ROOTS: &str = "only CAP_SYS_ADMIN may look at what others have made: run it as root";

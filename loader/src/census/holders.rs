@@ -1,0 +1,121 @@
+//! Which process holds a map or a perf event: read from `/proc`, where each descriptor says what it is.
+//!
+//! `/proc/PID/fd/N` is a link that names the kind (`anon_inode:bpf-map`, `anon_inode:[perf_event]`), and
+//! `/proc/PID/fdinfo/N` has a map's number (`map_id`, Linux 4.13; `bpf_map_show_fdinfo` in `kernel/bpf/syscall.c`). A map
+//! that is mapped into a process whose descriptor is closed is not found this way, nor is one that only programs use.
+
+use std::{fs, io, path::Path};
+
+use crate::{Error, sys::ids};
+
+/// A descriptor in some process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// The process, as this process's PID namespace numbers it.
+    pub pid: u32,
+    /// Its name, as it says itself: up to 15 bytes, any bytes.
+    pub comm: String,
+    /// The descriptor's number there.
+    pub fd: u32,
+    /// What it is.
+    pub held: Held,
+}
+
+/// What a descriptor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Held {
+    /// A map, by the kernel's number.
+    Map(u32),
+    /// A perf event: a probe, a counter, or the buffer of one CPU.
+    PerfEvent,
+}
+
+impl Holder {
+    /// For a perf event: whether it runs a program. One that does is a probe; those that perf buffers are made of do not.
+    /// `None` if the kernel does not say (it wants CAP_SYS_ADMIN and Linux 4.18), or the descriptor is gone.
+    #[must_use]
+    pub fn runs_a_program(&self) -> Option<bool> {
+        match ids::program_of_event(self.pid, self.fd) {
+            Ok(program) => Some(program.is_some()),
+            // A program that samples.
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Some(true),
+            Err(_) => None,
+        }
+    }
+}
+
+/// What [`holders`] found.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Holders {
+    /// Ordered by process and descriptor.
+    pub found: Vec<Holder>,
+    /// Processes that this process may not look into.
+    pub hidden: u32,
+}
+
+impl Holders {
+    /// Those who hold this map.
+    pub fn of_map(&self, id: u32) -> impl Iterator<Item = &Holder> {
+        self.found.iter().filter(move |holder| holder.held == Held::Map(id))
+    }
+}
+
+/// Looks into all processes.
+///
+/// # Errors
+///
+/// [`Error::Unfit`] or [`Error::Kernel`] if `/proc` cannot be read. A process that goes away meanwhile is left out; one
+/// that is not to be looked into (ptrace(2) says whose are) is counted in [`Holders::hidden`].
+pub fn holders() -> Result<Holders, Error> {
+    let processes = fs::read_dir("/proc").map_err(|error| Error::kernel("list the processes in /proc", &error))?;
+    let mut pids: Vec<u32> = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    pids.sort_unstable();
+    let mut holders = Holders::default();
+    for pid in pids {
+        match of_process(pid, &mut holders.found) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                holders.hidden = holders.hidden.saturating_add(1);
+            }
+            // It has ended.
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(holders)
+}
+
+fn of_process(pid: u32, found: &mut Vec<Holder>) -> io::Result<()> {
+    let directory = format!("/proc/{pid}/fd");
+    let mut fds: Vec<u32> =
+        fs::read_dir(&directory)?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    fds.sort_unstable();
+    let mut comm = None;
+    for fd in fds {
+        // Closed meanwhile.
+        let Ok(link) = fs::read_link(format!("{directory}/{fd}")) else { continue };
+        let held = if link == Path::new("anon_inode:bpf-map") {
+            match map_id(&format!("/proc/{pid}/fdinfo/{fd}")) {
+                Some(id) => Held::Map(id),
+                None => continue,
+            }
+        } else if link == Path::new("anon_inode:[perf_event]") {
+            Held::PerfEvent
+        } else {
+            continue;
+        };
+        let comm = comm.get_or_insert_with(|| {
+            let comm = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+            String::from_utf8_lossy(&comm).trim_end_matches('\n').to_owned()
+        });
+        found.push(Holder { pid, comm: comm.clone(), fd, held });
+    }
+    Ok(())
+}
+
+/// The number of the map behind a descriptor; `None` if it is no map.
+pub(super) fn map_id(fdinfo: &str) -> Option<u32> {
+    let text = fs::read_to_string(fdinfo).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("map_id:"))?.trim().parse().ok()
+}

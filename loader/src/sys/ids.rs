@@ -1,0 +1,92 @@
+//! bpf(2), the commands that find objects by their numbers, whoever made them.
+//!
+//! The kernel numbers every map, program and BTF when it is made and uses no number twice while it runs. From a number to
+//! the next higher one, from a number to a descriptor: that is all there is, and it is enough to see everything on the
+//! machine. Both want CAP_SYS_ADMIN. (`bpf_obj_get_next_id` and `bpf_map_get_fd_by_id` in `kernel/bpf/syscall.c`,
+//! Linux 4.13.)
+#![expect(unsafe_code, reason = "hands addresses to bpf(2)")]
+
+use std::{
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+};
+
+use super::{
+    attr::{GetId, ObjGetInfo, Pointer, ProgInfo, TaskFdQuery},
+    bpf::{Command, bpf, bpf_fd, number},
+};
+
+/// What has numbers of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Maps.
+    Map,
+    /// Programs.
+    Program,
+    /// Types.
+    Btf,
+}
+
+/// The lowest number above `id`; ENOENT if there is none.
+pub(crate) fn next(kind: Kind, id: u32, why: &str) -> io::Result<u32> {
+    let command = match kind {
+        Kind::Map => Command::MAP_GET_NEXT_ID,
+        Kind::Program => Command::PROG_GET_NEXT_ID,
+        Kind::Btf => Command::BTF_GET_NEXT_ID,
+    };
+    let mut attr = GetId { id, ..GetId::default() };
+    // SAFETY: `GetId` holds no address.
+    unsafe { bpf(command, &mut attr, why) }?;
+    Ok(attr.next_id)
+}
+
+/// Opens the object with this number; ENOENT if there is none any more.
+pub(crate) fn open(kind: Kind, id: u32, why: &str) -> io::Result<OwnedFd> {
+    let command = match kind {
+        Kind::Map => Command::MAP_GET_FD_BY_ID,
+        Kind::Program => Command::PROG_GET_FD_BY_ID,
+        Kind::Btf => Command::BTF_GET_FD_BY_ID,
+    };
+    let mut attr = GetId { id, ..GetId::default() };
+    // SAFETY: `GetId` holds no address; the answer is a new descriptor.
+    unsafe { bpf_fd(command, &mut attr, why) }
+}
+
+/// What the kernel knows of a program, and the numbers of the maps that it uses.
+pub(crate) fn program_info(program: BorrowedFd<'_>) -> io::Result<(ProgInfo, Vec<u32>)> {
+    let mut maps = Vec::new();
+    loop {
+        let mut info =
+            [ProgInfo { nr_map_ids: maps.len() as u32, map_ids: Pointer::to_mut(&mut maps), ..ProgInfo::default() }];
+        let mut attr = ObjGetInfo {
+            bpf_fd: number(program),
+            info_len: size_of::<ProgInfo>() as u32,
+            info: Pointer::to_mut(&mut info),
+        };
+        // SAFETY: the kernel writes at most `info_len` bytes into `info`, and at most `nr_map_ids` numbers where `map_ids`
+        // points; both are borrowed mutably for the call. All other lengths in `info` are 0.
+        unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "asks what a program is and which maps it uses") }?;
+        let [info] = info;
+        let count = info.nr_map_ids as usize;
+        if count <= maps.len() {
+            maps.truncate(count);
+            return Ok((info, maps));
+        }
+        maps.resize(count, 0);
+    }
+}
+
+/// The program behind a perf event that another process holds; `None` for an event without one, as those are that perf
+/// buffers are made of. Linux 4.18.
+pub(crate) fn program_of_event(pid: u32, fd: u32) -> io::Result<Option<u32>> {
+    let mut attr = TaskFdQuery { pid, fd, ..TaskFdQuery::default() };
+    // SAFETY: `buf` is null and `buf_len` 0: the kernel writes into `attr` alone.
+    let answer = unsafe {
+        bpf(Command::TASK_FD_QUERY, &mut attr, "tells an event that runs a program from one that may have a buffer")
+    };
+    match answer {
+        Ok(_) => Ok(Some(attr.prog_id)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
