@@ -10,11 +10,13 @@ pub(crate) struct Failure {
     line: String,
     /// More than fits a line, for `RUST_LOG=debug`: a verifier's log.
     details: Option<String>,
+    /// Nobody reads the results any more: a reason to stop, and none to complain.
+    unheard: bool,
 }
 
 impl Failure {
     pub(crate) fn new(line: impl Into<String>) -> Self {
-        Self { line: line.into(), details: None }
+        Self { line: line.into(), details: None, unheard: false }
     }
 
     /// A failed operation of the system: what was attempted, and the errno by name.
@@ -23,6 +25,16 @@ impl Failure {
             Some(_) => format!("cannot {attempt}: {}", Errno::of(error)),
             None => format!("cannot {attempt}: {error}"),
         })
+    }
+
+    /// Whoever read stdout has gone.
+    pub(crate) fn unheard() -> Self {
+        Self { unheard: true, ..Self::new("nobody reads stdout any more") }
+    }
+
+    /// Whether the command ends because nobody reads its results any more, which is as good as done.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.unheard
     }
 
     /// Adds what to do about it.
@@ -52,6 +64,6 @@ impl fmt::Display for Failure {
 
 impl From<cutaway::Error> for Failure {
     fn from(error: cutaway::Error) -> Self {
-        Self { line: error.to_string(), details: error.verifier_log().map(str::to_owned) }
+        Self { details: error.verifier_log().map(str::to_owned), ..Self::new(error.to_string()) }
     }
 }

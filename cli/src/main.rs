@@ -4,14 +4,17 @@
 //! do), 2 for wrong usage. Results go to stdout, everything else to stderr.
 
 mod compare;
+mod decode;
 mod diagnostics;
 mod doctor;
+mod draw;
 mod failure;
+mod peek;
 mod signals;
 mod terminal;
 mod trace;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -33,6 +36,8 @@ enum Command {
     Trace(trace::Arguments),
     /// Puts the three ways side by side: tries what is said of them on this kernel, with figures
     Compare(compare::Arguments),
+    /// Looks at a ring buffer of any process, without disturbing it; without one, lists them all
+    Peek(peek::Arguments),
     /// Tells what this kernel and these privileges allow, and what to do about what they don't
     Doctor(doctor::Arguments),
 }
@@ -52,13 +57,43 @@ fn main() -> ExitCode {
     let answer = match arguments.command {
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Peek(arguments) => peek::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     };
     match answer {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.is_unheard() => ExitCode::SUCCESS,
         Err(failure) => {
             diagnostics::fail(&failure);
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// A length of time on the command line.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("not a length of time above 0".to_owned()),
+    }
+}
+
+/// The time of events and looks: nanoseconds of `CLOCK_MONOTONIC`.
+fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::try_from(now).map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_positive_numbers_of_seconds() {
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        for nonsense in ["", "0", "-1", "nan", "inf", "1s"] {
+            assert!(seconds(nonsense).is_err(), "{nonsense}");
         }
     }
 }

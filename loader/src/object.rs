@@ -363,7 +363,9 @@ impl Object {
     }
 
     /// The object's BTF with what only the linker knows: how large sections of data are, and where in them variables lie.
-    pub(crate) fn btf(&self) -> Option<Vec<u8>> {
+    /// `None` if it has no types.
+    #[must_use]
+    pub fn btf(&self) -> Option<Vec<u8>> {
         btf::completed(&self.elf, &self.externs)
     }
 

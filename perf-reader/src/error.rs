@@ -51,6 +51,13 @@ pub enum Error {
         /// What is wrong with them.
         corrupt: Corrupt,
     },
+    /// What the kernel mapped for a borrowed descriptor are not perf pages.
+    Foreign {
+        /// Whose descriptor it is.
+        what: String,
+        /// What is wrong with the pages.
+        corrupt: Corrupt,
+    },
     /// The list of online CPUs could not be read or understood.
     OnlineCpus {
         /// What was read, or why it could not be.
@@ -79,7 +86,7 @@ impl Error {
         match self {
             Self::Denied { errno, .. } | Self::Offline { errno, .. } | Self::System { errno, .. } => Some(*errno),
             Self::LockedMemory { .. } => Some(libc::EPERM),
-            Self::Pages { .. } | Self::Corrupt { .. } | Self::OnlineCpus { .. } => None,
+            Self::Pages { .. } | Self::Corrupt { .. } | Self::Foreign { .. } | Self::OnlineCpus { .. } => None,
         }
     }
 }
@@ -135,6 +142,7 @@ impl fmt::Display for Error {
                 f.write_str("), or run with CAP_IPC_LOCK")
             }
             Self::Corrupt { cpu, corrupt } => write!(f, "the perf buffer of CPU {cpu}: {corrupt}"),
+            Self::Foreign { what, corrupt } => write!(f, "the perf buffer behind {what}: {corrupt}"),
             Self::OnlineCpus { reason } => {
                 write!(f, "the list of online CPUs cannot be used: {reason}")
             }
@@ -158,6 +166,7 @@ impl fmt::Display for Errno<'_> {
         let name = match errno {
             libc::EPERM => "EPERM",
             libc::ENOENT => "ENOENT",
+            libc::ESRCH => "ESRCH",
             libc::EINTR => "EINTR",
             libc::E2BIG => "E2BIG",
             libc::EBADF => "EBADF",

@@ -67,6 +67,14 @@ pub(crate) fn flight_recorder(data_size: usize) -> (Kernel, Pages) {
 #[derive(Debug)]
 pub struct Pages(Arc<Heap>);
 
+#[cfg(test)]
+impl Pages {
+    /// The same pages for a bystander.
+    pub(crate) fn share(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
 impl Sealed for Pages {}
 
 // SAFETY: the allocation is page-aligned, `len` bytes long and stays until the last `Arc` is gone. Both words are

@@ -79,6 +79,7 @@
 //! | have the events of all CPUs in the order of time | [`Merge`] |
 //! | keep the newest and look at them when something has happened | [`Recorder`] |
 //! | read one CPU | [`Buffer`] |
+//! | look at another process's buffer, disturbing nobody | [`Peek`] |
 //! | read pages without a kernel | [`Reader`] over the feature `fake` |
 //!
 //! The way of a record through the code: [`Buffer::open`] makes the ring (`event.rs`, `mapping.rs`), [`Set::wait`] sleeps
@@ -95,6 +96,7 @@
 //! CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or `perf_event_paranoid` at 0 or below; and pages beyond `perf_event_mlock_kb` count against
 //! RLIMIT_MEMLOCK. [`Error`] says which of it is missing, and how many pages would fit.
 
+mod borrow;
 mod buffer;
 mod bytes;
 mod corrupt;
@@ -109,6 +111,7 @@ mod merge;
 mod options;
 mod pace;
 mod page;
+mod peek;
 mod reader;
 mod record;
 mod recorder;
@@ -128,6 +131,7 @@ pub use mapping::Mapping;
 pub use memory::Memory;
 pub use merge::{Merge, Timed};
 pub use options::{Options, Wakeup};
+pub use peek::{Look, Peek, Waiting};
 pub use reader::{Drain, Reader};
 pub use record::{Record, Records};
 pub use recorder::{Recorded, Recorder, Snapshot};

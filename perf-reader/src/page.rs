@@ -67,6 +67,10 @@ impl<M: Memory> Page<M> {
         Ok(page)
     }
 
+    pub(crate) fn memory(&self) -> &M {
+        &self.memory
+    }
+
     pub(crate) fn data_size(&self) -> usize {
         self.data_size
     }
@@ -142,6 +146,27 @@ impl<M: Memory> Page<M> {
         let len = if cut { self.data_size } else { written as usize };
         // SAFETY: nobody writes into the ring, as the caller vouches.
         Ok((unsafe { self.bytes(head, len) }, cut))
+    }
+
+    /// Copies the bytes from position `at` on, a multiple of 8, word by word, whoever may be writing them.
+    #[expect(unsafe_code, reason = "turns the base address into words of the data area")]
+    pub(crate) fn copy(&self, at: u64, to: &mut [u8]) {
+        // SAFETY: `new` checked that the data area lies inside the memory.
+        let data = unsafe { self.memory.base().add(self.data_offset) };
+        let mut position = at;
+        for chunk in to.chunks_mut(8) {
+            let index = position as usize & self.data_size.wrapping_sub(8);
+            // SAFETY: a multiple of 8 below the area's size, so the word lies inside.
+            let word = unsafe { data.add(index) };
+            // SAFETY: aligned, as page and area are; readable for as long as `self` lives. The other side may be writing it,
+            // which is why it is loaded atomically; nothing is stored through the reference, so read-only memory bears it.
+            let word = unsafe { &*word.cast::<AtomicU64>() };
+            let bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+            for (to, from) in chunk.iter_mut().zip(bytes) {
+                *to = from;
+            }
+            position = position.wrapping_add(8);
+        }
     }
 
     /// `len` bytes of the data area, which has as many, from position `at` on.

@@ -1,0 +1,85 @@
+//! Values that were read by their BTF, as JSON. As text they write themselves ([`Value`]'s `Display`).
+
+use cutaway::btf::Value;
+use serde_json::{Map, Value as Json};
+
+/// A value as JSON: numbers as numbers, or as text if they are wider than JSON's readers bear; enumerators by name; flags as a
+/// list; addresses and bytes as hexadecimal text; what is missing as null.
+pub(crate) fn json(value: &Value<'_>) -> Json {
+    match value {
+        Value::Unsigned(number) => u64::try_from(*number).map_or_else(|_| number.to_string().into(), Json::from),
+        Value::Signed(number) => i64::try_from(*number).map_or_else(|_| number.to_string().into(), Json::from),
+        Value::Bool(truth) => (*truth).into(),
+        // Neither infinity nor NaN is a number in JSON.
+        Value::Float(number) if !number.is_finite() => number.to_string().into(),
+        Value::Float(number) => (*number).into(),
+        Value::Pointer(address) => format!("{address:#x}").into(),
+        Value::Enum(name, _) => name.as_ref().into(),
+        Value::Flags(names, rest) => {
+            let mut all: Vec<Json> = names.iter().map(|name| name.as_ref().into()).collect();
+            if *rest != 0 {
+                all.push(format!("{rest:#x}").into());
+            }
+            all.into()
+        }
+        Value::Text(bytes) => String::from_utf8_lossy(bytes).into(),
+        Value::Bytes(bytes) => hex(bytes).into(),
+        Value::Array(values) => values.iter().map(json).collect::<Vec<_>>().into(),
+        Value::Struct(fields) => {
+            let mut object = Map::new();
+            for (name, value) in fields {
+                object.insert(name.clone().into_owned(), json(value));
+            }
+            object.into()
+        }
+        // `Missing`, and whatever may be added.
+        _ => Json::Null,
+    }
+}
+
+/// Two digits a byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
+}
+
+/// The bytes of such text; `None` if it is none.
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    if !rest.is_empty() {
+        return None;
+    }
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_there_and_back() {
+        assert_eq!(hex(&[0, 0x5a, 0xff]), "005aff");
+        assert_eq!(from_hex("005aFF"), Some(vec![0, 0x5a, 0xff]));
+        assert_eq!((from_hex("0"), from_hex("zz"), from_hex("é")), (None, None, None));
+    }
+
+    #[test]
+    fn every_value_has_a_place_in_json() {
+        let value = Value::Struct(vec![
+            ("n".into(), Value::Unsigned(u128::MAX)),
+            ("i".into(), Value::Signed(-1)),
+            ("f".into(), Value::Float(f64::NAN)),
+            ("why".into(), Value::Flags(vec!["A".into()], 8)),
+            ("at".into(), Value::Pointer(255)),
+            ("list".into(), Value::Array(vec![Value::Bool(true), Value::Missing])),
+        ]);
+        assert_eq!(
+            json(&value).to_string(),
+            format!(r#"{{"at":"0xff","f":"NaN","i":-1,"list":[true,null],"n":"{}","why":["A","0x8"]}}"#, u128::MAX)
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! `cutaway peek`: a look at the ring buffers of this machine, whoever owns them, that disturbs nobody.
+//!
+//! ```text
+//!     list.rs       every ring: who holds it, where it is pinned, how full it is
+//!     ring.rs       one ring, opened: its map, its read-only pages, the types of its records
+//!     snapshot.rs   one look at it: positions and headers, a plain value
+//!     show.rs       a look as text or JSON
+//!     watch.rs      look after look, a line each      screen.rs   the same as a live screen
+//!     recorded.rs   looks that were kept in a file
+//!     types.rs      where the types of records come from
+//! ```
+//!
+//! Nothing here writes to a ring, waits on one or consumes from one. The pages are mapped read-only, which the kernel
+//! enforces; an owner that dies leaves the map to this process until it lets go.
+
+mod list;
+mod recorded;
+mod ring;
+mod screen;
+mod show;
+mod snapshot;
+mod types;
+mod watch;
+
+use std::{io, io::IsTerminal, path::PathBuf, time::Duration};
+
+use clap::Args;
+
+pub(crate) use self::snapshot::{Mode, Snapshot, State, Waiting};
+use self::{recorded::Recording, ring::Ring};
+use crate::{
+    Format,
+    draw::{Canvas, Command, Steps},
+    failure::Failure,
+    terminal,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  cutaway peek                          the rings of this machine, and who owns them
+  cutaway peek --name events            what waits in the ring `events`
+  cutaway peek --name events --watch    the same, live
+
+  A ring with something in it, as root, all in one:
+  cutaway trace --duration 9 >/dev/null & sleep 3; kill -STOP $!; getent hosts localhost; \\
+    cutaway peek --name events --draw; kill -CONT $!; wait";
+
+/// The arguments of `cutaway peek`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The ring with this number
+    #[arg(long, value_name = "N", group = "ring")]
+    id: Option<u32>,
+
+    /// The ring that is pinned here
+    #[arg(long, value_name = "PATH", group = "ring")]
+    pin: Option<PathBuf>,
+
+    /// The ring of this name, of which the kernel keeps 15 bytes
+    #[arg(long, value_name = "NAME", group = "ring")]
+    name: Option<String>,
+
+    /// Looks that were kept: the file that `--format json` was written to
+    #[arg(long, value_name = "FILE", group = "ring")]
+    from: Option<PathBuf>,
+
+    /// Looks again and again: a live screen, or, where stdout is no terminal, a line for each look
+    #[arg(long, requires = "ring", conflicts_with = "from")]
+    watch: bool,
+
+    /// Seconds between two looks, with --watch
+    #[arg(long, value_name = "SECS", default_value = "0.5", value_parser = crate::seconds)]
+    interval: Duration,
+
+    /// Ends after so many looks, with --watch
+    #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// How many records are listed with their payload; all are counted and drawn
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    records: usize,
+
+    /// Decodes payloads as this type: a structure, union, typedef, enumeration or integer
+    #[arg(long = "type", value_name = "TYPE", requires = "ring")]
+    decode_as: Option<String>,
+
+    /// Where that type is described: an object or a file of BTF; without it, the programs that use the ring, then the kernel
+    #[arg(long, value_name = "FILE", requires = "decode_as")]
+    btf: Option<PathBuf>,
+
+    /// Draws the pages: in the terminal, or into an SVG file
+    #[arg(long, value_name = "FILE.svg", num_args = 0..=1, require_equals = true, default_missing_value = "", requires = "ring")]
+    draw: Option<String>,
+
+    /// One picture at a time: a line on stdin calls for the next
+    #[arg(long, requires = "draw", conflicts_with = "watch")]
+    step: bool,
+
+    /// How results are printed
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+/// Looks, and tells what is there.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(file) = &arguments.from {
+        return replay(arguments, &Recording::read(file)?);
+    }
+    let Some(map) = list::choose(arguments)? else { return list::run(arguments.format) };
+    let mut ring = Ring::open(map, arguments)?;
+    match (&arguments.draw, arguments.watch) {
+        (Some(file), false) if arguments.step => step(&ring, Canvas::new(file)),
+        (Some(file), false) => {
+            let mut canvas = Canvas::new(file);
+            canvas.draw(&ring.look(0))?;
+            canvas.tell();
+            Ok(())
+        }
+        (None, true) if arguments.format == Format::Table && io::stdout().is_terminal() => {
+            screen::run(&mut ring, arguments.interval, arguments.count)
+        }
+        (draw, true) => watch::run(&mut ring, arguments, draw.as_deref().map(Canvas::new)),
+        (None, false) => show::once(&ring, arguments.format),
+    }
+}
+
+/// Picture after picture of a live ring.
+fn step(ring: &Ring, mut canvas: Canvas) -> Result<(), Failure> {
+    let mut steps = Steps::new();
+    while canvas.draw(&ring.look(0))? && steps.next(false) != Command::End {}
+    canvas.tell();
+    Ok(())
+}
+
+/// The looks of a file.
+fn replay(arguments: &Arguments, recording: &Recording) -> Result<(), Failure> {
+    let Some(file) = &arguments.draw else {
+        return recording.looks().try_for_each(|look| {
+            terminal::print(&match arguments.format {
+                Format::Table => show::table(look, terminal::is_coloured()) + "\n",
+                Format::Json => show::json(look)?,
+            })
+        });
+    };
+    let mut canvas = Canvas::new(file);
+    let mut steps = arguments.step.then(Steps::new);
+    let mut at = 0;
+    while let Some(look) = recording.look(at) {
+        if !canvas.draw(look)? {
+            break;
+        }
+        // What is drawn into a file stays there: there is no way back.
+        let back = at > 0 && matches!(canvas, Canvas::Terminal);
+        at = match steps.as_mut().map(|steps| steps.next(back)) {
+            Some(Command::End) => break,
+            Some(Command::Back) => at.saturating_sub(1),
+            Some(Command::Next) | None => at + 1,
+        };
+    }
+    canvas.tell();
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! Every ring of the machine, and the one that is asked for.
+
+use cutaway::{
+    Map, MapType,
+    census::{self, Holders, Pin, ProgramEntry},
+};
+use log::info;
+use serde::Serialize;
+
+use super::{Arguments, Snapshot, ring::mode};
+use crate::{Format, failure::Failure, terminal};
+
+/// Bytes of a map's name that the kernel keeps.
+const NAME: usize = 15;
+
+/// The map that the arguments name; `None` if they name none.
+pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, Failure> {
+    if let Some(id) = arguments.id {
+        return Ok(Some(Map::from_id(id)?));
+    }
+    if let Some(path) = &arguments.pin {
+        return Ok(Some(Map::from_pin(path)?));
+    }
+    let Some(name) = &arguments.name else { return Ok(None) };
+    let kept: String = name
+        .chars()
+        .scan(0, |bytes, c| {
+            *bytes += c.len_utf8();
+            (*bytes <= NAME).then_some(c)
+        })
+        .collect();
+    let mut named = Vec::new();
+    for map in census::maps() {
+        let map = map?;
+        if mode(&map).is_some() && map.name() == kept {
+            named.push(map);
+        }
+    }
+    match (named.pop(), named.as_slice()) {
+        (None, _) => Err(Failure::new(format!("there is no ring of the name `{kept}`"))
+            .advise("`cutaway peek` lists those that there are")),
+        (Some(map), []) => Ok(Some(map)),
+        (Some(last), others) => {
+            let ids: Vec<_> = others.iter().chain([&last]).map(|map| map.id().to_string()).collect();
+            Err(Failure::new(format!("{} rings have the name `{kept}`", ids.len()))
+                .advise(&format!("choose one by its number: --id {}", ids.join(" or --id "))))
+        }
+    }
+}
+
+/// One line of the list.
+#[derive(Debug, Serialize)]
+struct Row {
+    id: u32,
+    name: String,
+    mode: &'static str,
+    /// Bytes of data; of a perf event array, how many slots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slots: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fill_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consumer_pos: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    producer_pos: Option<u64>,
+    owners: Vec<Owner>,
+    programs: Vec<Program>,
+    pins: Vec<String>,
+    /// Why it cannot be looked into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Owner {
+    pid: u32,
+    comm: String,
+    fds: Vec<u32>,
+}
+
+#[derive(Debug, Serialize)]
+struct Program {
+    id: u32,
+    name: String,
+}
+
+/// Lists the rings.
+pub(crate) fn run(format: Format) -> Result<(), Failure> {
+    // Read once for all maps. Who may not look into programs or processes sees the rings all the same.
+    let holders = census::holders()?;
+    let pins = census::pins()?;
+    let programs: Vec<ProgramEntry> = census::programs().flatten().collect();
+    let mut rows = Vec::new();
+    for map in census::maps() {
+        let map = map?;
+        if mode(&map).is_some() || map.map_type() == MapType::PERF_EVENT_ARRAY {
+            rows.push(Row::new(&map, &holders, &pins, &programs));
+        }
+    }
+    if holders.hidden > 0 {
+        info!("{} processes could not be looked into: their rings may seem to be nobody's", holders.hidden);
+    }
+    let mut text = String::new();
+    match format {
+        Format::Json => {
+            for row in &rows {
+                text.push_str(
+                    &serde_json::to_string(row).map_err(|error| Failure::new(format!("cannot write JSON: {error}")))?,
+                );
+                text.push('\n');
+            }
+        }
+        Format::Table if rows.is_empty() => {
+            crate::diagnostics::say("no ring buffer on this machine; `cutaway trace` makes one");
+        }
+        Format::Table => text = table(&rows),
+    }
+    terminal::print(&text)
+}
+
+impl Row {
+    fn new(map: &Map, holders: &Holders, pins: &[Pin], programs: &[ProgramEntry]) -> Self {
+        let mut owners: Vec<Owner> = Vec::new();
+        for holder in holders.of_map(map.id()).filter(|holder| holder.pid != std::process::id()) {
+            match owners.last_mut().filter(|owner| owner.pid == holder.pid) {
+                Some(owner) => owner.fds.push(holder.fd),
+                None => owners.push(Owner { pid: holder.pid, comm: holder.comm.clone(), fds: vec![holder.fd] }),
+            }
+        }
+        let users = programs.iter().filter(|program| program.maps.contains(&map.id()));
+        let here = pins.iter().filter(|pin| pin.map == map.id());
+        let mut row = Self {
+            id: map.id(),
+            name: map.name().to_owned(),
+            mode: "perf",
+            bytes: None,
+            slots: None,
+            fill_bytes: None,
+            consumer_pos: None,
+            producer_pos: None,
+            owners,
+            programs: users.map(|program| Program { id: program.id, name: program.name.clone() }).collect(),
+            pins: here.map(|pin| pin.path.to_string_lossy().into_owned()).collect(),
+            error: None,
+        };
+        match (mode(map), map.peek()) {
+            (None, _) => row.slots = Some(map.max_entries()),
+            (Some(mode), Err(error)) => {
+                row.mode = mode.word();
+                row.bytes = Some(map.max_entries().into());
+                row.error = Some(error.to_string());
+            }
+            (Some(mode), Ok(pages)) => {
+                let look = Snapshot::positions(&pages, (row.id, &row.name, mode));
+                row.mode = mode.word();
+                row.bytes = Some(look.bytes);
+                row.fill_bytes = Some(look.fill_bytes);
+                row.consumer_pos = Some(look.consumer_pos);
+                row.producer_pos = Some(look.producer_pos);
+            }
+        }
+        row
+    }
+
+    fn size(&self) -> String {
+        match (self.bytes, self.slots) {
+            (Some(bytes), _) => bytes.to_string(),
+            (None, Some(slots)) => format!("{slots} slots"),
+            (None, None) => String::new(),
+        }
+    }
+
+    fn fill(&self) -> String {
+        match (self.fill_bytes, self.bytes) {
+            (Some(fill), Some(bytes)) => format!("{:.1} %", fill as f64 * 100.0 / bytes.max(1) as f64),
+            _ if self.error.is_some() => "?".to_owned(),
+            _ => "-".to_owned(),
+        }
+    }
+
+    fn owners(&self) -> String {
+        let owners: Vec<_> = self.owners.iter().map(|owner| format!("{} ({})", owner.comm, owner.pid)).collect();
+        match (owners.is_empty(), self.programs.is_empty()) {
+            (false, _) => owners.join(", "),
+            (true, false) => "no process: programs alone".to_owned(),
+            (true, true) if self.pins.is_empty() => "nobody found".to_owned(),
+            (true, true) => "no process: a pin alone".to_owned(),
+        }
+    }
+}
+
+fn table(rows: &[Row]) -> String {
+    let (bold, plain) = if terminal::is_coloured() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let mut text =
+        format!("{bold}{:>6} {:<15} {:<9} {:>10} {:>7}  OWNERS{plain}\n", "ID", "NAME", "MODE", "BYTES", "FILL");
+    for row in rows {
+        let name = terminal::clean(&row.name).into_owned();
+        text.push_str(&format!(
+            "{:>6} {name:<15} {:<9} {:>10} {:>7}  {}\n",
+            row.id,
+            row.mode,
+            row.size(),
+            row.fill(),
+            terminal::clean(&row.owners()).replace('\n', "\\n")
+        ));
+        let programs: Vec<_> =
+            row.programs.iter().map(|program| format!("{} ({})", program.name, program.id)).collect();
+        for (what, all) in [("used by", programs), ("pinned at", row.pins.clone())] {
+            if !all.is_empty() {
+                text.push_str(&format!("{:>6} {what} {}\n", "", terminal::clean(&all.join(", ")).replace('\n', "\\n")));
+            }
+        }
+        if let Some(error) = &row.error {
+            text.push_str(&format!("{:>6} {}\n", "", terminal::clean(error)));
+        }
+    }
+    text
+}

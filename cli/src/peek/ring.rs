@@ -1,0 +1,91 @@
+//! One ring, opened for looking.
+
+use cutaway::{
+    Map, MapFlags, MapType,
+    census::{self, Holder, ProgramEntry},
+    mmap_ring::{Peek, Positions},
+};
+
+use super::{Arguments, Mode, Snapshot, types::Types};
+use crate::failure::Failure;
+
+/// A ring that is looked at. It keeps the map alive, whoever dies.
+pub(crate) struct Ring {
+    map: Map,
+    pages: Peek,
+    mode: Mode,
+    types: Option<Types>,
+    /// How many payloads a look copies.
+    payloads: usize,
+}
+
+/// The way in which a map is a ring; `None` if it is none.
+pub(crate) fn mode(map: &Map) -> Option<Mode> {
+    match map.map_type() {
+        MapType::RINGBUF if map.flags().contains(MapFlags::RB_OVERWRITE) => Some(Mode::Overwrite),
+        MapType::RINGBUF => Some(Mode::Ring),
+        MapType::USER_RINGBUF => Some(Mode::User),
+        _ => None,
+    }
+}
+
+impl Ring {
+    pub(crate) fn open(map: Map, arguments: &Arguments) -> Result<Self, Failure> {
+        let pages = map.peek()?;
+        let Some(mode) = mode(&map) else {
+            return Err(Failure::new(format!("the map `{}` is a {}, no ring", map.name(), map.map_type())));
+        };
+        let wanted = arguments.decode_as.as_deref();
+        let types = wanted.map(|name| Types::find(name, arguments.btf.as_deref(), map.id())).transpose()?;
+        Ok(Self { map, pages, mode, types, payloads: arguments.records })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.map.id()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.map.name()
+    }
+
+    pub(crate) fn positions(&self) -> Positions {
+        self.pages.positions()
+    }
+
+    /// One look, with at most `payloads` payloads, decoded if their type is known.
+    pub(crate) fn look(&self, payloads: usize) -> Snapshot {
+        let mut look = Snapshot::take(&self.pages, (self.id(), self.name(), self.mode), payloads);
+        if let Some(types) = &self.types {
+            types.decode(&mut look);
+        }
+        look
+    }
+
+    /// One look, with as many payloads as were asked for.
+    pub(crate) fn full_look(&self) -> Snapshot {
+        self.look(self.payloads)
+    }
+
+    /// How a payload is shown on one line.
+    pub(crate) fn payload(&self, payload: &[u8]) -> String {
+        match &self.types {
+            Some(types) => types.text(payload),
+            None => super::show::bytes(payload),
+        }
+    }
+
+    pub(crate) fn is_decoded(&self) -> bool {
+        self.types.is_some()
+    }
+
+    /// The processes that hold it, but this one.
+    pub(crate) fn owners(&self) -> Vec<Holder> {
+        let holders = census::holders().unwrap_or_default();
+        holders.of_map(self.id()).filter(|holder| holder.pid != std::process::id()).cloned().collect()
+    }
+
+    /// The programs that use it.
+    pub(crate) fn programs(&self) -> Vec<ProgramEntry> {
+        census::programs().flatten().filter(|program| program.maps.contains(&self.id())).collect()
+    }
+}

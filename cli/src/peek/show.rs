@@ -1,0 +1,257 @@
+//! One look, as text for people or JSON for programs.
+
+use std::{fmt::Write as _, fs};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Mode, Snapshot, State, Waiting, ring::Ring};
+use crate::{Format, decode, failure::Failure, terminal};
+
+/// Bytes of a payload that are shown on one line.
+const SHOWN: usize = 32;
+
+/// Columns of the bar that shows how full a ring is.
+const BAR: usize = 40;
+
+/// Looks once, and prints.
+pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), Failure> {
+    let look = ring.full_look();
+    let about = About::of(ring);
+    terminal::print(&match format {
+        Format::Json => json_about(&look, Some(&about))?,
+        Format::Table => {
+            let coloured = terminal::is_coloured();
+            let mut text = title(&look, coloured) + &about.lines() + &numbers(&look);
+            text += &records(&look, |_, payload| ring.payload(payload), ring.is_decoded(), coloured);
+            text
+        }
+    })
+}
+
+/// A look that was kept.
+pub(crate) fn table(look: &Snapshot, coloured: bool) -> String {
+    let decoded = look.records.iter().any(|record| record.value.is_some());
+    // The types are not kept, but what was decoded is.
+    let payload = |record: &Waiting, payload: &[u8]| match &record.value {
+        Some(value) => value.to_string(),
+        None => bytes(payload),
+    };
+    title(look, coloured) + &numbers(look) + &records(look, payload, decoded, coloured)
+}
+
+/// One line of JSON.
+pub(crate) fn json(look: &Snapshot) -> Result<String, Failure> {
+    json_about(look, None)
+}
+
+/// Who has to do with a ring.
+#[derive(Debug, Serialize)]
+pub(crate) struct About {
+    owners: Vec<Owner>,
+    programs: Vec<Program>,
+}
+
+#[derive(Debug, Serialize)]
+struct Owner {
+    pid: u32,
+    comm: String,
+    fd: u32,
+    /// As `/proc/PID/status` says it: `sleeping`, `stopped`, …
+    state: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Program {
+    id: u32,
+    name: String,
+    #[serde(rename = "type")]
+    program_type: String,
+}
+
+impl About {
+    pub(crate) fn of(ring: &Ring) -> Self {
+        let owners = ring.owners().into_iter().map(|holder| Owner {
+            state: process_state(holder.pid),
+            pid: holder.pid,
+            comm: holder.comm,
+            fd: holder.fd,
+        });
+        let programs = ring.programs().into_iter().map(|program| Program {
+            id: program.id,
+            name: program.name,
+            program_type: program.program_type.to_string(),
+        });
+        Self { owners: owners.collect(), programs: programs.collect() }
+    }
+
+    /// The processes, on one line.
+    pub(crate) fn owners(&self) -> String {
+        if self.owners.is_empty() {
+            return "no process".to_owned();
+        }
+        let one = |owner: &Owner| format!("{} ({}, fd {}, {})", owner.comm, owner.pid, owner.fd, owner.state);
+        terminal::clean(&self.owners.iter().map(one).collect::<Vec<_>>().join(", ")).replace('\n', "\\n")
+    }
+
+    /// The programs, on one line.
+    pub(crate) fn programs(&self) -> String {
+        if self.programs.is_empty() {
+            return "no program".to_owned();
+        }
+        let one = |program: &Program| format!("{} ({}, {})", program.name, program.id, program.program_type);
+        terminal::clean(&self.programs.iter().map(one).collect::<Vec<_>>().join(", ")).into_owned()
+    }
+
+    fn lines(&self) -> String {
+        format!("  held by        {}\n  used by        {}\n", self.owners(), self.programs())
+    }
+}
+
+/// What a process is doing, in the kernel's word; `gone` if it is not there.
+fn process_state(pid: u32) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+    let word = state.and_then(|state| state.split(['(', ')']).nth(1));
+    word.unwrap_or("gone").to_owned()
+}
+
+fn json_about(look: &Snapshot, about: Option<&About>) -> Result<String, Failure> {
+    let failed = |error| Failure::new(format!("cannot write JSON: {error}"));
+    let mut value = serde_json::to_value(look).map_err(failed)?;
+    if let (Some(about), Value::Object(fields)) = (about, &mut value)
+        && let Value::Object(more) = serde_json::to_value(about).map_err(failed)?
+    {
+        fields.extend(more);
+    }
+    Ok(value.to_string() + "\n")
+}
+
+fn title(look: &Snapshot, coloured: bool) -> String {
+    let (bold, plain) = if coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    format!("{bold}{} {} `{}`{plain}, {} bytes\n", look.mode.word(), look.id, look.name, look.bytes)
+}
+
+/// Positions, fill, counts, and whether anybody is woken.
+fn numbers(look: &Snapshot) -> String {
+    let mut text = String::new();
+    let mut position = |name: &str, position: u64, word: &str| {
+        let (offset, width) = (look.offset(position), digits(look));
+        let _ = writeln!(text, "  {name:<14} {position:>width$} at offset {offset:#x}{word}");
+    };
+    position("consumer_pos", look.consumer_pos, "");
+    if look.mode == Mode::Overwrite {
+        position("overwrite_pos", look.overwrite_pos, "");
+    }
+    if look.mode != Mode::User {
+        position("pending_pos", look.pending_pos, ", as the last reserve left it");
+    }
+    position("producer_pos", look.producer_pos, "");
+    let _ = writeln!(text, "  fill           {}", fill(look, BAR));
+    let _ = writeln!(text, "  waiting        {}", counts(look));
+    if let Some(wakeup) = wakeup(look) {
+        let _ = writeln!(text, "  wake-up        {wakeup}");
+    }
+    if look.released_meanwhile > 0 {
+        let _ = writeln!(
+            text,
+            "  moving         {} bytes were released while they were looked at",
+            look.released_meanwhile
+        );
+    }
+    if let Some(corrupt) = &look.corrupt {
+        let _ = writeln!(text, "  corrupt        {corrupt}");
+    }
+    text
+}
+
+/// How full it is: a bar, percent, bytes.
+pub(crate) fn fill(look: &Snapshot, width: usize) -> String {
+    let filled = (look.percent() / 100.0 * width as f64).ceil() as usize;
+    let bar: String = (0..width).map(|column| if column < filled { '█' } else { '·' }).collect();
+    format!("{bar} {:.1} %, {} bytes", look.percent(), look.fill_bytes)
+}
+
+/// How many records wait, and how many of them are special.
+pub(crate) fn counts(look: &Snapshot) -> String {
+    let all = look.committed + look.busy + look.discarded;
+    format!(
+        "{all} record{}: {} committed, {} busy, {} discarded",
+        if all == 1 { "" } else { "s" },
+        look.committed,
+        look.busy,
+        look.discarded
+    )
+}
+
+/// Whether a commit wakes the reader, which depends on where that stands (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`).
+pub(crate) fn wakeup(look: &Snapshot) -> Option<&'static str> {
+    match (look.mode, look.records.first().map(|record| record.state)) {
+        (Mode::User, _) => None,
+        (_, None) if look.fill_bytes == 0 => {
+            Some("the reader has caught up: the next record that is committed wakes it")
+        }
+        (_, Some(State::Busy)) => {
+            Some("the record at the head is busy: committing it wakes the reader, others behind it do not")
+        }
+        _ => Some("the reader is behind: records wake it only if their program forces it (BPF_RB_FORCE_WAKEUP)"),
+    }
+}
+
+fn records(look: &Snapshot, payload: impl Fn(&Waiting, &[u8]) -> String, decoded: bool, coloured: bool) -> String {
+    let shown = look.records.iter().take_while(|record| record.payload.is_some() || record.state != State::Committed);
+    let shown: Vec<_> = shown.take(look.records.len()).collect();
+    if shown.is_empty() {
+        return String::new();
+    }
+    let (bold, plain) = if coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let last = if decoded { "VALUE" } else { "PAYLOAD" };
+    let mut text = format!("\n{bold}{}  {last}{plain}\n", head(look));
+    for record in &shown {
+        let line = format!("{}  {}", row(look, record), content(record, &payload));
+        // A terminal's lines end where it ends; a file's do not.
+        let _ = writeln!(text, "{}", terminal::fit(&line));
+    }
+    let all = look.committed + look.busy + look.discarded;
+    let left = all - shown.len() as u64;
+    if left > 0 {
+        let _ = writeln!(text, "{:>width$} {left} more; --records {all} lists them all", "…", width = digits(look));
+    }
+    text
+}
+
+/// Columns of a position.
+fn digits(look: &Snapshot) -> usize {
+    look.producer_pos.to_string().len().max("POSITION".len())
+}
+
+/// What stands above the [`row`]s of a look.
+pub(crate) fn head(look: &Snapshot) -> String {
+    format!("{:>width$} {:>10} {:>7}  {:<9}", "POSITION", "OFFSET", "LENGTH", "STATE", width = digits(look))
+}
+
+/// A record without its payload.
+pub(crate) fn row(look: &Snapshot, record: &Waiting) -> String {
+    let (word, width) = (record.state.word(), digits(look));
+    format!("{:>width$} {:>#10x} {:>7}  {word:<9}", record.position, record.offset, record.length)
+}
+
+/// What is in a record, on one line.
+pub(crate) fn content(record: &Waiting, payload: impl Fn(&Waiting, &[u8]) -> String) -> String {
+    match (&record.payload, record.state) {
+        (Some(bytes), _) => payload(record, bytes),
+        (None, State::Busy) => "(being written)".to_owned(),
+        (None, State::Discarded) => "(given up)".to_owned(),
+        (None, State::Committed) => "(released meanwhile)".to_owned(),
+    }
+}
+
+/// The first bytes of a payload, in fours.
+pub(crate) fn bytes(payload: &[u8]) -> String {
+    let shown = payload.get(..SHOWN).unwrap_or(payload);
+    let mut text: Vec<_> = shown.chunks(4).map(decode::hex).collect();
+    if shown.len() < payload.len() {
+        text.push(format!("… {} more", payload.len() - shown.len()));
+    }
+    text.join(" ")
+}

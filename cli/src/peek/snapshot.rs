@@ -1,0 +1,230 @@
+//! One look at a ring: positions and headers as they were found, a plain value that can be shown, drawn, kept and read again.
+
+use cutaway::mmap_ring::{Peek, Place, Seen};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::decode;
+
+/// Headers that one look keeps: a ring of 2 GiB can hold 2^28 records.
+const MOST_LISTED: usize = 1 << 18;
+
+/// A look at a ring. In JSON, its fields are these.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Snapshot {
+    /// `CLOCK_MONOTONIC`.
+    pub(crate) time_ns: u64,
+    /// The kernel's number of the map.
+    pub(crate) id: u32,
+    pub(crate) name: String,
+    pub(crate) mode: Mode,
+    /// Bytes of data: a power of two.
+    pub(crate) bytes: u64,
+    pub(crate) consumer_pos: u64,
+    pub(crate) producer_pos: u64,
+    pub(crate) pending_pos: u64,
+    pub(crate) overwrite_pos: u64,
+    /// Bytes that wait, headers included.
+    pub(crate) fill_bytes: u64,
+    pub(crate) committed: u64,
+    pub(crate) busy: u64,
+    pub(crate) discarded: u64,
+    /// Bytes that were released while they were looked at.
+    pub(crate) released_meanwhile: u64,
+    /// What no kernel writes, if it was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) corrupt: Option<String>,
+    /// Records that were counted and are not among `records`: there are too many.
+    #[serde(default)]
+    pub(crate) not_listed: u64,
+    /// The records that wait, oldest first; the first ones with payload.
+    pub(crate) records: Vec<Waiting>,
+}
+
+/// Who writes and who reads, and what happens when there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// Programs write, a process reads; what has no room is refused.
+    Ring,
+    /// The same, but what is oldest is overwritten.
+    Overwrite,
+    /// A process writes, programs read.
+    User,
+}
+
+impl Mode {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Ring => "ring",
+            Self::Overwrite => "overwrite",
+            Self::User => "user ring",
+        }
+    }
+}
+
+/// A record that waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    /// Where its header begins, in bytes since the ring was made.
+    pub(crate) position: u64,
+    /// The same, in the data.
+    pub(crate) offset: u64,
+    /// Bytes of payload.
+    pub(crate) length: u32,
+    pub(crate) state: State,
+    /// Only of a committed record, and if it was still there when it had been copied.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "to_hex", deserialize_with = "of_hex")]
+    pub(crate) payload: Option<Vec<u8>>,
+    /// The payload by its type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<serde_json::Value>,
+}
+
+/// What a header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    Committed,
+    Discarded,
+    Busy,
+}
+
+impl State {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Discarded => "discarded",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+impl Waiting {
+    /// Bytes of the ring that it takes: its header, its payload, up to a multiple of 8.
+    pub(crate) fn space(&self) -> u64 {
+        (u64::from(self.length) + 8).next_multiple_of(8)
+    }
+}
+
+impl Snapshot {
+    /// Looks at a ring's positions alone.
+    pub(crate) fn positions(peek: &Peek, (id, name, mode): (u32, &str, Mode)) -> Self {
+        let positions = peek.positions();
+        let oldest = if mode == Mode::Overwrite && positions.overwrite > positions.consumer {
+            positions.overwrite
+        } else {
+            positions.consumer
+        };
+        Self {
+            time_ns: crate::monotonic_ns(),
+            id,
+            name: name.to_owned(),
+            mode,
+            bytes: peek.capacity(),
+            consumer_pos: positions.consumer,
+            producer_pos: positions.producer,
+            pending_pos: positions.pending,
+            overwrite_pos: positions.overwrite,
+            fill_bytes: positions.producer.wrapping_sub(oldest),
+            committed: 0,
+            busy: 0,
+            discarded: 0,
+            released_meanwhile: 0,
+            corrupt: None,
+            not_listed: 0,
+            records: Vec::new(),
+        }
+    }
+
+    /// Looks at a ring, and copies the payloads of the first `payloads` records.
+    pub(crate) fn take(peek: &Peek, what: (u32, &str, Mode), payloads: usize) -> Self {
+        let mut snapshot = Self::positions(peek, what);
+        let oldest = snapshot.oldest();
+        for seen in peek.pending() {
+            let (place, state) = match seen {
+                Seen::Committed(place) => (place, State::Committed),
+                Seen::Discarded(place) => (place, State::Discarded),
+                Seen::Busy(place) => (place, State::Busy),
+                Seen::Overtaken { from, to } => {
+                    snapshot.released_meanwhile = snapshot.released_meanwhile.wrapping_add(to.wrapping_sub(from));
+                    continue;
+                }
+                Seen::Corrupt(corrupt) => {
+                    snapshot.corrupt = Some(corrupt.to_string());
+                    break;
+                }
+                // What a later version of the library may tell.
+                _ => continue,
+            };
+            // What came since is for the next look, so that records and positions fit each other.
+            if place.position.wrapping_sub(oldest) >= snapshot.fill_bytes {
+                break;
+            }
+            snapshot.add(peek, place, state, payloads);
+        }
+        snapshot
+    }
+
+    fn add(&mut self, peek: &Peek, place: Place, state: State, payloads: usize) {
+        match state {
+            State::Committed => self.committed += 1,
+            State::Discarded => self.discarded += 1,
+            State::Busy => self.busy += 1,
+        }
+        if self.records.len() >= MOST_LISTED {
+            self.not_listed += 1;
+            return;
+        }
+        let mut payload = Vec::new();
+        let wanted = state == State::Committed && self.records.len() < payloads;
+        let payload = (wanted && peek.copy(place, &mut payload)).then_some(payload);
+        let offset = place.position & self.bytes.wrapping_sub(1);
+        self.records.push(Waiting {
+            position: place.position,
+            offset,
+            length: place.length,
+            state,
+            payload,
+            value: None,
+        });
+    }
+
+    /// Where what waits begins.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.producer_pos.wrapping_sub(self.fill_bytes)
+    }
+
+    /// Where a position lies in the data.
+    pub(crate) fn offset(&self, position: u64) -> u64 {
+        position & self.bytes.wrapping_sub(1)
+    }
+
+    /// Percent of the ring that wait.
+    pub(crate) fn percent(&self) -> f64 {
+        self.fill_bytes as f64 * 100.0 / (self.bytes.max(1)) as f64
+    }
+
+    /// Whether it can be what a look finds: a kept one may have been changed by anybody.
+    pub(crate) fn is_sound(&self) -> bool {
+        let mut next = None;
+        self.bytes.is_power_of_two()
+            && (4096..=1 << 31).contains(&self.bytes)
+            && self.fill_bytes <= self.bytes.saturating_mul(2)
+            && self.records.iter().all(|record| {
+                let start = record.position.wrapping_sub(self.oldest());
+                let follows = next.is_none_or(|next| start >= next);
+                let end = start.checked_add(record.space());
+                next = end;
+                follows && end.is_some_and(|end| end <= self.fill_bytes)
+            })
+    }
+}
+
+fn to_hex<S: Serializer>(payload: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&decode::hex(payload.as_deref().unwrap_or_default()))
+}
+
+fn of_hex<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
+    let text = String::deserialize(from)?;
+    decode::from_hex(&text).map(Some).ok_or_else(|| serde::de::Error::custom("a payload that is not hexadecimal"))
+}

@@ -1,0 +1,135 @@
+//! The types of records: found where somebody has described them.
+//!
+//! A ring has no types of its own: the kernel refuses them. But the programs that write into it were mostly loaded with
+//! BTF, in which their structures are, and the kernel keeps that. So a name is looked up in the file that is given, or else
+//! in those programs' types, and in the kernel's own last.
+
+use std::{fs, path::Path};
+
+use cutaway::{
+    Object,
+    btf::{Btf, Kind, Value, kernel},
+    census,
+};
+
+use super::Snapshot;
+use crate::{decode, failure::Failure};
+
+/// The bytes of some BTF, and the number of the wanted type in it.
+pub(crate) struct Types {
+    section: Vec<u8>,
+    id: u32,
+    size: Option<u32>,
+}
+
+impl Types {
+    /// Finds the type `name` for the records of the ring `map`.
+    pub(crate) fn find(name: &str, file: Option<&Path>, map: u32) -> Result<Self, Failure> {
+        let name = name.trim();
+        if let Some(file) = file {
+            let section = of_file(file)?;
+            let known = Btf::parse(&section)
+                .map_err(|broken| Failure::new(format!("cannot read the BTF in {}: {broken}", file.display())))?;
+            let known = structures(&known);
+            return Self::of(section, name)
+                .map_err(|_| Failure::new(format!("{} has no type `{name}`{known}", file.display())));
+        }
+        let mut looked = Vec::new();
+        for program in census::programs().flatten().filter(|program| program.maps.contains(&map)) {
+            let Some(section) = program.btf.and_then(|btf| census::types(btf).ok()) else { continue };
+            match Self::of(section, name) {
+                Ok(types) => return Ok(types),
+                Err(section) => looked.push((program.id, section)),
+            }
+        }
+        if let Some(types) = kernel::Bytes::vmlinux().ok().and_then(|bytes| Self::of(bytes.to_vec(), name).ok()) {
+            return Ok(types);
+        }
+        let known = match looked.first() {
+            Some((_, section)) => Btf::parse(section).map_or_else(|_| String::new(), |btf| structures(&btf)),
+            None => "; no program that uses the ring was loaded with types".to_owned(),
+        };
+        Err(Failure::new(format!("neither the ring's programs nor the kernel have a type `{name}`{known}"))
+            .advise("--btf FILE names an object or a file of BTF that has it"))
+    }
+
+    /// Looks `name` up; gives the section back if it is not there.
+    fn of(section: Vec<u8>, name: &str) -> Result<Self, Vec<u8>> {
+        let found = Btf::parse(&section).ok().and_then(|btf| {
+            let kinds = [Kind::Struct, Kind::Union, Kind::Typedef, Kind::Enum, Kind::Enum64, Kind::Int];
+            kinds.into_iter().find_map(|kind| {
+                let plain = match name.strip_prefix(kind.keyword()) {
+                    Some(plain) => plain,
+                    // `struct x` asks for no union of that name.
+                    None if name.contains(' ') && kind != Kind::Int => return None,
+                    None => name,
+                };
+                let ty = btf.find(kind, plain)?;
+                Some((ty.id(), btf.size_of(ty.id())))
+            })
+        });
+        match found {
+            Some((id, size)) => Ok(Self { section, id, size }),
+            None => Err(section),
+        }
+    }
+
+    /// A payload on one line; bytes that it has more than its type are counted.
+    pub(crate) fn text(&self, payload: &[u8]) -> String {
+        self.with(payload, |value| {
+            let more = self.size.map_or(0, |size| payload.len().saturating_sub(size as usize));
+            let flexible = self.ends_flexibly();
+            if more > 0 && !flexible { format!("{value} and {more} bytes more") } else { value.to_string() }
+        })
+    }
+
+    /// Decodes what a look has copied.
+    pub(crate) fn decode(&self, look: &mut Snapshot) {
+        for record in &mut look.records {
+            if let Some(payload) = &record.payload {
+                record.value = Some(self.with(payload, decode::json));
+            }
+        }
+    }
+
+    fn with<T>(&self, payload: &[u8], use_it: impl FnOnce(&Value<'_>) -> T) -> T {
+        match Btf::parse(&self.section) {
+            Ok(btf) => use_it(&btf.value(self.id, payload)),
+            // It was parsed before.
+            Err(_) => use_it(&Value::Missing),
+        }
+    }
+
+    /// Whether its last member takes whatever follows.
+    fn ends_flexibly(&self) -> bool {
+        Btf::parse(&self.section).is_ok_and(|btf| {
+            let last = btf.resolve(self.id).and_then(|ty| ty.members().last());
+            let last = last.and_then(|member| btf.resolve(member.type_id)?.array());
+            last.is_some_and(|array| array.len == 0)
+        })
+    }
+}
+
+/// The BTF of an object, or of a file that is nothing else.
+fn of_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes =
+        fs::read(path).map_err(|error| Failure::system(&format!("read the types in {}", path.display()), &error))?;
+    if !bytes.starts_with(b"\x7fELF") {
+        return Ok(bytes);
+    }
+    let none = || Failure::new(format!("the object {} has no types", path.display())).advise("compile it with `-g`");
+    Object::parse(&bytes)?.btf().ok_or_else(none)
+}
+
+/// Some of the structures there are, for somebody who has mistaken a name.
+fn structures(btf: &Btf<'_>) -> String {
+    let all = btf.types().filter(|ty| ty.kind() == Kind::Struct && !ty.name_bytes().is_empty());
+    let names: Vec<_> = all.map(|ty| ty.name().into_owned()).collect();
+    match names.get(..8) {
+        _ if names.is_empty() => "; it has no structures".to_owned(),
+        Some(first) if names.len() > 8 => {
+            format!("; its structures are {} and {} more", first.join(", "), names.len() - 8)
+        }
+        _ => format!("; its structures are {}", names.join(", ")),
+    }
+}

@@ -1,0 +1,182 @@
+//! A perf event of another process, borrowed.
+//!
+//! ```text
+//!     pidfd_open(pid)          a descriptor of the process           Linux 5.3
+//!     pidfd_getfd(pidfd, fd)   a duplicate of its descriptor         Linux 5.6, the right to trace it (ptrace(2))
+//!     mmap                     the same ring, read-only              with exactly as many pages as its owner mapped
+//! ```
+//!
+//! Mapping an event that has no ring would *make* one, a read-only one even, and its owner could not map its own any
+//! more. So the kernel is asked first in a way that cannot succeed: for so many pages that no ring can have them. With a
+//! ring there the answer is EINVAL, since its size is another; without, ENOMEM, since none so large can be made
+//! (`perf_mmap` in `kernel/events/core.c`, `rb_alloc` in `kernel/events/ring_buffer.c`).
+#![expect(unsafe_code, reason = "system calls that take and answer raw descriptors")]
+
+use std::ffi::{c_int, c_uint};
+use std::fs;
+use std::io;
+use std::num::NonZero;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use crate::mapping::Mapping;
+use crate::sys::{Answer, page_size};
+
+/// What a system call answered with a new descriptor.
+fn owned(value: i64) -> io::Result<OwnedFd> {
+    match c_int::try_from(value) {
+        // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A duplicate of descriptor `fd` of process `pid`.
+pub(crate) fn descriptor(pid: u32, fd: u32) -> io::Result<OwnedFd> {
+    let pid = c_int::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
+    // SAFETY: two numbers.
+    let process = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0 as c_uint) });
+    log::trace!(
+        target: "syscall",
+        syscall = "pidfd_open",
+        pid = pid,
+        flags = 0,
+        answer:% = Answer(&process.as_ref().map(|fd| fd.as_raw_fd()));
+        "names the process in a way that cannot come to mean another one"
+    );
+    let process = process?;
+    // SAFETY: three numbers, the first an open descriptor.
+    let borrowed = owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0 as c_uint) });
+    log::trace!(
+        target: "syscall",
+        syscall = "pidfd_getfd",
+        pidfd = process.as_raw_fd(),
+        targetfd = fd,
+        flags = 0,
+        answer:% = Answer(&borrowed.as_ref().map(|fd| fd.as_raw_fd()));
+        "borrows the perf event of another process, which keeps its own"
+    );
+    borrowed
+}
+
+/// Whether the event has a ring, asked without making one.
+pub(crate) fn has_ring(event: BorrowedFd<'_>) -> io::Result<bool> {
+    // The kernel's list of a ring's pages is one allocation, of 4 MiB at most on most machines, and of 64 MiB on those
+    // with pages of 64 KiB: 2^23 pages go beyond any. Only addresses are taken for the time of the call.
+    const TOO_MANY: NonZero<usize> = NonZero::<usize>::MIN.saturating_add((1 << 23) - 1);
+    match Mapping::new(event, TOO_MANY, false) {
+        // A ring of exactly that size is there after all.
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// How many data pages the perf mappings of a process have, each number once, the smallest first.
+pub(crate) fn mapped_pages(pid: u32) -> io::Result<Vec<NonZero<usize>>> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    Ok(pages_in(&maps, page_size()))
+}
+
+/// The same, from the text of `/proc/PID/maps`: `start-end perms offset dev inode path`.
+fn pages_in(maps: &str, page: usize) -> Vec<NonZero<usize>> {
+    let perf = maps.lines().filter(|line| line.ends_with("anon_inode:[perf_event]"));
+    let mut pages: Vec<_> = perf
+        .filter_map(|line| {
+            let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+            let [start, end] = [start, end].map(|address| usize::from_str_radix(address, 16).ok());
+            let pages = end?.checked_sub(start?)? / page;
+            NonZero::new(pages.checked_sub(1)?).filter(|pages| pages.is_power_of_two())
+        })
+        .collect();
+    pages.sort_unstable();
+    pages.dedup();
+    pages
+}
+
+/// The number by which the kernel names the event in records (`PERF_EVENT_IOC_ID`, Linux 3.12).
+fn id(event: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut id = 0_u64;
+    let request = libc::_IOR::<*mut u64>(u32::from(b'$'), 7);
+    // SAFETY: the request writes one `u64` where its argument points, which is live and writable.
+    let value = unsafe { libc::ioctl(event.as_raw_fd(), request, &raw mut id) };
+    let answer = if value == 0 { Ok(id) } else { Err(io::Error::last_os_error()) };
+    log::trace!(
+        target: "syscall",
+        syscall = "ioctl",
+        fd = event.as_raw_fd(),
+        request = "ID",
+        answer:% = Answer(&answer.as_ref());
+        "asks for the event's number, to tell it from a count of losses"
+    );
+    answer
+}
+
+/// What the kernel counted as lost, if the event's owner asked it to count.
+///
+/// read(2) gives `{value, time_enabled, time_running, id, lost}` without those that were not asked for, and does not say
+/// which. The value of a BPF output event is 0. Four words that do not end with the event's id must end with its losses,
+/// and so must five; of fewer it cannot be said.
+pub(crate) fn lost(event: BorrowedFd<'_>) -> io::Result<Option<u64>> {
+    let mut words = [0_u64; 8];
+    // SAFETY: the buffer is `size_of_val` bytes long, and any bytes are valid words.
+    let value = unsafe { libc::read(event.as_raw_fd(), words.as_mut_ptr().cast(), size_of_val(&words)) };
+    let answer = usize::try_from(value).map_err(|_| io::Error::last_os_error());
+    log::trace!(
+        target: "syscall",
+        syscall = "read",
+        fd = event.as_raw_fd(),
+        count = size_of_val(&words),
+        answer:% = Answer(&answer.as_ref());
+        "asks for the event's counts, in the form that its owner chose"
+    );
+    Ok(match (answer?, words) {
+        (32, [0, _, _, last, ..]) if last != id(event)? => Some(last),
+        (40, [0, _, _, _, last, ..]) => Some(last),
+        _ => None,
+    })
+}
+
+/// The frame of memory behind a mapping's first page; `None` if the kernel does not tell (it wants CAP_SYS_ADMIN).
+pub(crate) fn page_frame(first: *const u8) -> Option<u64> {
+    use std::os::unix::fs::FileExt;
+    let mut entry = [0; 8];
+    let at = (first.addr() / page_size()).checked_mul(8)?;
+    fs::File::open("/proc/self/pagemap").ok()?.read_exact_at(&mut entry, at as u64).ok()?;
+    // Bits 0 to 54 are the frame, bit 63 says that there is one (Documentation/admin-guide/mm/pagemap.rst).
+    let entry = u64::from_ne_bytes(entry);
+    let frame = entry & ((1 << 55) - 1);
+    (entry >> 63 == 1 && frame != 0).then_some(frame)
+}
+
+/// Maps the ring of a borrowed event read-only, with as many pages as one of the owner's mappings has.
+pub(crate) fn map(event: &OwnedFd, sizes: &[NonZero<usize>]) -> io::Result<Mapping> {
+    let mut refused = io::Error::from_raw_os_error(libc::EINVAL);
+    for &pages in sizes {
+        match Mapping::new(event.as_fd(), pages, false) {
+            Ok(mapping) => return Ok(mapping),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_perf_mappings_of_whole_rings_count() {
+        let maps = "\
+7f0000000000-7f0000005000 rw-s 00000000 00:0f 2                          anon_inode:[perf_event]
+7f0000010000-7f0000015000 r--s 00000000 00:0f 2                          anon_inode:[perf_event]
+7f0000020000-7f0000022000 rw-s 00000000 00:0f 2                          anon_inode:[perf_event]
+7f0000030000-7f0000031000 rw-s 00000000 00:0f 2                          anon_inode:[perf_event]
+7f0000040000-7f0000044000 rw-s 00000000 00:0f 2                          anon_inode:[perf_event]
+7f0000050000-7f0000061000 rw-s 00000000 00:0f 2                          anon_inode:bpf-map
+zzz anon_inode:[perf_event]
+";
+        let pages: Vec<_> = pages_in(maps, 4096).into_iter().map(NonZero::get).collect();
+        assert_eq!(pages, [1, 4]);
+    }
+}

@@ -1,0 +1,272 @@
+//! A look at the perf buffer of another process, disturbing nobody.
+//!
+//! A bystander maps the ring read-only, stores no `data_tail` and never polls the event, since that would take a wake-up
+//! away from its owner. The ring moves on meanwhile: what was copied is true only if `data_tail`, looked at once more,
+//! has not passed it.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{Ordering, fence};
+
+use crate::borrow;
+use crate::corrupt::Corrupt;
+use crate::error::Error;
+use crate::mapping::Mapping;
+use crate::memory::Memory;
+use crate::page::Page;
+use crate::record::{HEADER, LOST, SAMPLE};
+
+/// A bystander of one CPU's perf buffer.
+#[derive(Debug)]
+pub struct Peek<M = Mapping> {
+    page: Page<M>,
+    /// `None` for pages without a kernel.
+    event: Option<OwnedFd>,
+}
+
+/// What one look found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Look {
+    /// Where the kernel's next record will begin, in bytes since the buffer was made.
+    pub head: u64,
+    /// Where its owner's next record begins.
+    pub tail: u64,
+    /// Bytes of the ring.
+    pub size: u64,
+    /// The ring is written downward (`write_backward`): `head` counts down from 0, and nothing waits; its records are its
+    /// owner's to read, after it has paused the kernel.
+    pub backward: bool,
+    /// What waits, oldest first.
+    pub records: Vec<Waiting>,
+    /// Bytes that were given back while they were looked at.
+    pub released_meanwhile: u64,
+    /// What no kernel writes, if it was found; nothing behind it can be told.
+    pub corrupt: Option<Corrupt>,
+}
+
+/// A record that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// Where it begins, in bytes since the buffer was made.
+    pub position: u64,
+    /// `enum perf_event_type`: 9 for a sample, 2 for a count of losses.
+    pub kind: u32,
+    /// Whether it runs over the ring's end.
+    pub wraps: bool,
+    /// All that follows its header of 8 bytes. What is in a sample depends on how its owner opened the event; one of a BPF
+    /// program alone begins with the payload's length and ends with up to 7 bytes of padding.
+    pub body: Vec<u8>,
+}
+
+impl Look {
+    /// Bytes that wait.
+    #[must_use]
+    pub fn fill(&self) -> u64 {
+        if self.backward { 0 } else { self.head.wrapping_sub(self.tail) }
+    }
+}
+
+impl Waiting {
+    /// Bytes of the ring that it takes, header included.
+    #[must_use]
+    pub fn space(&self) -> u64 {
+        (self.body.len() as u64).wrapping_add(HEADER as u64)
+    }
+
+    /// Of a count of losses, how many.
+    #[must_use]
+    pub fn lost(&self) -> Option<u64> {
+        let count = self.body.get(8..)?.first_chunk().copied().map(u64::from_ne_bytes)?;
+        (self.kind == LOST).then_some(count)
+    }
+
+    /// Of a sample that holds nothing but raw data, or a time in front of it: the time, and the data with its padding. Which
+    /// of the two it is shows in the length that the data has in front.
+    #[must_use]
+    pub fn raw(&self) -> Option<(Option<u64>, &[u8])> {
+        if self.kind != SAMPLE {
+            return None;
+        }
+        let raw_at = |at: usize| {
+            let (length, raw) = self.body.get(at..)?.split_first_chunk()?;
+            (u32::from_ne_bytes(*length) as usize == raw.len()).then_some(raw)
+        };
+        let time = || self.body.first_chunk().copied().map(u64::from_ne_bytes);
+        raw_at(0).map(|raw| (None, raw)).or_else(|| raw_at(8).map(|raw| (time(), raw)))
+    }
+}
+
+impl Peek<Mapping> {
+    /// Borrows the perf event that process `pid` has as descriptor `fd`, and maps its ring read-only. `None` if it has none.
+    ///
+    /// Its owner may die meanwhile: event and ring live on until this is dropped. An owner that redirects this very event
+    /// into another ring (`PERF_EVENT_IOC_SET_OUTPUT`) while it is mapped here gets EINVAL, so be brief with those that were
+    /// just opened.
+    ///
+    /// Needs Linux 5.6 and the right to trace the process (CAP_SYS_PTRACE, or the same user).
+    ///
+    /// # Errors
+    /// [`Error::System`]: EPERM without that right, ENOSYS before 5.6, ESRCH or EBADF if process or descriptor is gone,
+    /// EINVAL if the ring has a size that no mapping of that process has: it was mapped by another one.
+    pub fn of_process(pid: u32, fd: u32) -> Result<Option<Self>, Error> {
+        let what = || format!("descriptor {fd} of process {pid}");
+        let failed = |attempt: &str| {
+            let attempt = format!("{attempt} {}", what());
+            move |error: std::io::Error| Error::system(attempt, &error)
+        };
+        let event = borrow::descriptor(pid, fd).map_err(failed("borrowing"))?;
+        if !borrow::has_ring(event.as_fd()).map_err(failed("asking for the ring behind"))? {
+            return Ok(None);
+        }
+        let sizes = borrow::mapped_pages(pid).map_err(failed("finding the size of the ring behind"))?;
+        let mapping = borrow::map(&event, &sizes).map_err(failed("mapping the ring behind"))?;
+        match Page::new(mapping) {
+            Ok(page) => Ok(Some(Self { page, event: Some(event) })),
+            Err(corrupt) => Err(Error::Foreign { what: what(), corrupt }),
+        }
+    }
+
+    /// What the kernel has counted as lost through this event; `None` if its owner did not ask it to count
+    /// (`PERF_FORMAT_LOST`, Linux 6.0), or not in a way that can be told from outside.
+    ///
+    /// # Errors
+    /// [`Error::System`] if read(2) fails.
+    pub fn lost(&self) -> Result<Option<u64>, Error> {
+        let Some(event) = &self.event else { return Ok(None) };
+        borrow::lost(event.as_fd())
+            .map_err(|error| Error::system("reading the counts of a borrowed perf event", &error))
+    }
+
+    /// A number that is the same for events that write into the same ring, as twins do. `None` without CAP_SYS_ADMIN.
+    #[must_use]
+    pub fn ring_identity(&self) -> Option<u64> {
+        // A page that was never touched has no frame yet.
+        self.page.head();
+        borrow::page_frame(self.page.memory().base())
+    }
+}
+
+impl<M: Memory> Peek<M> {
+    /// Looks at pages that have no kernel behind them.
+    ///
+    /// # Errors
+    /// [`Corrupt::Layout`] if the control page places the data outside of the memory.
+    #[cfg(feature = "fake")]
+    pub fn over(memory: M) -> Result<Self, Corrupt> {
+        Ok(Self { page: Page::new(memory)?, event: None })
+    }
+
+    /// Looks: copies what waits now.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        let (tail, head) = (self.page.tail(), self.page.head());
+        let size = self.page.data_size() as u64;
+        // It counts down from 0, and no other one ever comes near.
+        let backward = head.cast_signed() < 0;
+        let mut look = Look { head, tail, size, backward, records: Vec::new(), released_meanwhile: 0, corrupt: None };
+        if backward {
+            return look;
+        }
+        let ahead = head.wrapping_sub(tail);
+        // `tail` was read first, so an owner that moves on is never shown ahead of the kernel.
+        if ahead > size || !ahead.is_multiple_of(8) || !tail.is_multiple_of(8) {
+            look.corrupt = Some(Corrupt::Positions { tail, head, data_size: size });
+            return look;
+        }
+        let mut bytes = vec![0; ahead as usize];
+        self.page.copy(tail, &mut bytes);
+        // ATOMICS: the kernel had read a `data_tail` behind these bytes before it wrote over them (`__perf_output_begin` has
+        // a full barrier between the two). Having read any byte that it wrote so, the load behind this fence sees that
+        // `data_tail` or a later one.
+        fence(Ordering::Acquire);
+        let left = self.page.tail();
+        walk(&mut look, &bytes, left);
+        look
+    }
+}
+
+/// Takes the records from `bytes`, which begin at the look's tail; those before `left` were given back meanwhile.
+fn walk(look: &mut Look, bytes: &[u8], left: u64) {
+    let passed = left.wrapping_sub(look.tail).min(bytes.len() as u64);
+    look.released_meanwhile = passed;
+    // Owners give back whole records, so that a record begins there.
+    let (mut position, mut rest) = (look.tail.wrapping_add(passed), bytes.get(passed as usize..).unwrap_or_default());
+    while let Some((&[k0, k1, k2, k3, _, _, s0, s1], behind)) = rest.split_first_chunk::<HEADER>() {
+        let (kind, size) = (u32::from_ne_bytes([k0, k1, k2, k3]), u16::from_ne_bytes([s0, s1]));
+        let body = usize::from(size).checked_sub(HEADER).filter(|body| body.is_multiple_of(8));
+        let Some((body, behind)) = body.and_then(|body| behind.split_at_checked(body)) else {
+            look.corrupt = Some(Corrupt::Record { at: position, kind, size, left: rest.len() as u64 });
+            return;
+        };
+        let offset = position & look.size.wrapping_sub(1);
+        let wraps = offset.wrapping_add(u64::from(size)) > look.size;
+        look.records.push(Waiting { position, kind, wraps, body: body.to_vec() });
+        position = position.wrapping_add(u64::from(size));
+        rest = behind;
+    }
+}
+
+#[cfg(all(test, feature = "fake"))]
+mod tests {
+    use super::*;
+    use crate::Reader;
+    use crate::fake::perf_buffer;
+
+    #[test]
+    fn what_waits_is_seen_and_stays() {
+        let (mut kernel, pages) = perf_buffer(4096);
+        let peek = Peek::over(pages.share()).unwrap();
+        let mut reader = Reader::new(pages, false).unwrap();
+        assert_eq!((peek.look().fill(), peek.look().records.len()), (0, 0));
+        kernel.sample(b"one").unwrap();
+        kernel.sample(b"another").unwrap();
+        let look = peek.look();
+        assert_eq!(look.records.len(), 2);
+        let payloads: Vec<_> = look.records.iter().map(|record| record.raw().unwrap().1).collect();
+        assert!(payloads[0].starts_with(b"one") && payloads[1].starts_with(b"another"));
+        assert_eq!(look.fill(), look.records.iter().map(Waiting::space).sum::<u64>());
+        assert_eq!(look, peek.look());
+        assert_eq!(reader.drain().unwrap().records().count(), 2, "nothing was taken away");
+        assert_eq!(peek.look().fill(), 0);
+    }
+
+    #[test]
+    fn what_was_given_back_meanwhile_is_not_told() {
+        let (mut kernel, pages) = perf_buffer(4096);
+        let peek = Peek::over(pages).unwrap();
+        for byte in 0..3 {
+            kernel.sample(&[byte; 4]).unwrap();
+        }
+        let mut look = peek.look();
+        let second = look.records[1].position;
+        let mut bytes = vec![0; look.fill() as usize];
+        peek.page.copy(look.tail, &mut bytes);
+        look.records.clear();
+        walk(&mut look, &bytes, second);
+        assert_eq!(look.records.len(), 2);
+        assert_eq!((look.records[0].position, look.released_meanwhile), (second, second - look.tail));
+        // The owner may have gone further than this look reached.
+        look.records.clear();
+        let beyond = look.head + 4096;
+        walk(&mut look, &bytes, beyond);
+        assert_eq!((look.records.len(), look.released_meanwhile), (0, look.fill()));
+    }
+
+    #[test]
+    fn nonsense_is_told_once() {
+        let mut look = Look {
+            head: 64,
+            tail: 0,
+            size: 4096,
+            backward: false,
+            records: Vec::new(),
+            released_meanwhile: 0,
+            corrupt: None,
+        };
+        let mut bytes = [0; 64];
+        bytes[6] = 12;
+        walk(&mut look, &bytes, 0);
+        assert_eq!(look.corrupt, Some(Corrupt::Record { at: 0, kind: 0, size: 12, left: 64 }));
+    }
+}
