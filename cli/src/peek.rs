@@ -7,6 +7,7 @@
 //!     show.rs       a look as text or JSON
 //!     watch.rs      look after look, a line each      screen.rs   the same as a live screen
 //!     recorded.rs   looks that were kept in a file
+//!     perf.rs       the perf buffers of a process, borrowed
 //!     types.rs      where the types of records come from
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! enforces; an owner that dies leaves the map to this process until it lets go.
 
 mod list;
+mod perf;
 mod recorded;
 mod ring;
 mod screen;
@@ -25,6 +27,7 @@ mod watch;
 use std::{io, io::IsTerminal, path::PathBuf, time::Duration};
 
 use clap::Args;
+use cutaway::{MapType, census};
 
 pub(crate) use self::snapshot::{Mode, Snapshot, State, Waiting};
 use self::{recorded::Recording, ring::Ring};
@@ -40,9 +43,10 @@ Examples:
   cutaway peek                          the rings of this machine, and who owns them
   cutaway peek --name events            what waits in the ring `events`
   cutaway peek --name events --watch    the same, live
+  cutaway peek --pid 4711               the perf buffers of a process
 
   A ring with something in it, as root, all in one:
-  cutaway trace --duration 9 >/dev/null & sleep 3; kill -STOP $!; getent hosts localhost; \\
+  cutaway trace --duration 9 >/dev/null & sleep 3; kill -STOP $!; getent ahosts localhost; \\
     cutaway peek --name events --draw; kill -CONT $!; wait";
 
 /// The arguments of `cutaway peek`.
@@ -60,6 +64,10 @@ pub(crate) struct Arguments {
     /// The ring of this name, of which the kernel keeps 15 bytes
     #[arg(long, value_name = "NAME", group = "ring")]
     name: Option<String>,
+
+    /// The perf buffers of this process (Linux 5.6)
+    #[arg(long, value_name = "PID", group = "ring", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    pid: Option<u32>,
 
     /// Looks that were kept: the file that `--format json` was written to
     #[arg(long, value_name = "FILE", group = "ring")]
@@ -107,7 +115,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(file) = &arguments.from {
         return replay(arguments, &Recording::read(file)?);
     }
+    if let Some(pid) = arguments.pid {
+        return perf::run(&[pid], arguments);
+    }
     let Some(map) = list::choose(arguments)? else { return list::run(arguments.format) };
+    if map.map_type() == MapType::PERF_EVENT_ARRAY {
+        let holders = census::holders()?;
+        let mut pids: Vec<u32> = holders.of_map(map.id()).map(|holder| holder.pid).collect();
+        pids.retain(|pid| *pid != std::process::id());
+        pids.dedup();
+        if pids.is_empty() {
+            return Err(Failure::new(format!("no process holds the perf event array `{}`", map.name()))
+                .advise("its events, if it has any, belong to whoever opened them: --pid PID"));
+        }
+        return perf::run(&pids, arguments);
+    }
     let mut ring = Ring::open(map, arguments)?;
     match (&arguments.draw, arguments.watch) {
         (Some(file), false) if arguments.step => step(&ring, Canvas::new(file)),

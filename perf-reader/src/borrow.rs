@@ -63,7 +63,11 @@ pub(crate) fn has_ring(event: BorrowedFd<'_>) -> io::Result<bool> {
     // The kernel's list of a ring's pages is one allocation, of 4 MiB at most on most machines, and of 64 MiB on those
     // with pages of 64 KiB: 2^23 pages go beyond any. Only addresses are taken for the time of the call.
     const TOO_MANY: NonZero<usize> = NonZero::<usize>::MIN.saturating_add((1 << 23) - 1);
-    match Mapping::new(event, TOO_MANY, false) {
+    match Mapping::of_another(
+        event,
+        TOO_MANY,
+        "asks whether the event has a ring, for a size that can never be mapped: none is made",
+    ) {
         // A ring of exactly that size is there after all.
         Ok(_) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(true),
@@ -153,9 +157,15 @@ pub(crate) fn page_frame(first: *const u8) -> Option<u64> {
 pub(crate) fn map(event: &OwnedFd, sizes: &[NonZero<usize>]) -> io::Result<Mapping> {
     let mut refused = io::Error::from_raw_os_error(libc::EINVAL);
     for &pages in sizes {
-        match Mapping::new(event.as_fd(), pages, false) {
+        match Mapping::of_another(
+            event.as_fd(),
+            pages,
+            "maps the ring of a borrowed event read-only: a look that cannot disturb its owner",
+        ) {
             Ok(mapping) => return Ok(mapping),
-            Err(error) => refused = error,
+            // Only a wrong size may be right another time.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => refused = error,
+            Err(error) => return Err(error),
         }
     }
     Err(refused)

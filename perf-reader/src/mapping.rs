@@ -22,6 +22,20 @@ pub struct Mapping {
 impl Mapping {
     /// Maps the control page and `data_pages` pages behind it.
     pub(crate) fn new(event: BorrowedFd<'_>, data_pages: NonZero<usize>, writable: bool) -> io::Result<Self> {
+        let why = if writable {
+            "maps the control page and the ring of one CPU, writable so that data_tail can give space back"
+        } else {
+            "maps the control page and the ring of one CPU read-only, so that the kernel overwrites the oldest records"
+        };
+        Self::with(event, data_pages, writable, why)
+    }
+
+    /// The same read-only, of an event that has a ring already, which stays as it is.
+    pub(crate) fn of_another(event: BorrowedFd<'_>, data_pages: NonZero<usize>, why: &str) -> io::Result<Self> {
+        Self::with(event, data_pages, false, why)
+    }
+
+    fn with(event: BorrowedFd<'_>, data_pages: NonZero<usize>, writable: bool, why: &str) -> io::Result<Self> {
         let page_size = crate::sys::page_size();
         let len = data_pages
             .get()
@@ -41,12 +55,7 @@ impl Mapping {
             fd = event.as_raw_fd(),
             offset = 0,
             answer:% = Answer(&answer.as_ref().map(|pages| pages.as_ptr()));
-            "{}",
-            if writable {
-                "maps the control page and the ring of one CPU, writable so that data_tail can give space back"
-            } else {
-                "maps the control page and the ring of one CPU read-only, so that the kernel overwrites the oldest records"
-            }
+            "{why}"
         );
         Ok(Self { pages: answer?, page_size, writable })
     }

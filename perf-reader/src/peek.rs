@@ -98,7 +98,8 @@ impl Waiting {
 }
 
 impl Peek<Mapping> {
-    /// Borrows the perf event that process `pid` has as descriptor `fd`, and maps its ring read-only. `None` if it has none.
+    /// Borrows the perf event that process `pid` has as descriptor `fd`, and maps its ring read-only. `None` if it has none, or
+    /// writes into that of another event and the kernel says so (from about 6.18 on; older ones map the same ring then).
     ///
     /// Its owner may die meanwhile: event and ring live on until this is dropped. An owner that redirects this very event
     /// into another ring (`PERF_EVENT_IOC_SET_OUTPUT`) while it is mapped here gets EINVAL, so be brief with those that were
@@ -120,7 +121,11 @@ impl Peek<Mapping> {
             return Ok(None);
         }
         let sizes = borrow::mapped_pages(pid).map_err(failed("finding the size of the ring behind"))?;
-        let mapping = borrow::map(&event, &sizes).map_err(failed("mapping the ring behind"))?;
+        let mapping = match borrow::map(&event, &sizes) {
+            // It has been redirected, and only the event whose ring it is may be mapped.
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return Ok(None),
+            mapping => mapping.map_err(failed("mapping the ring behind"))?,
+        };
         match Page::new(mapping) {
             Ok(page) => Ok(Some(Self { page, event: Some(event) })),
             Err(corrupt) => Err(Error::Foreign { what: what(), corrupt }),

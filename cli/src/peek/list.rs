@@ -32,20 +32,25 @@ pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, Failure> {
     let mut named = Vec::new();
     for map in census::maps() {
         let map = map?;
-        if mode(&map).is_some() && map.name() == kept {
+        if is_buffer(&map) && map.name() == kept {
             named.push(map);
         }
     }
     match (named.pop(), named.as_slice()) {
-        (None, _) => Err(Failure::new(format!("there is no ring of the name `{kept}`"))
+        (None, _) => Err(Failure::new(format!("there is no ring or perf event array of the name `{kept}`"))
             .advise("`cutaway peek` lists those that there are")),
         (Some(map), []) => Ok(Some(map)),
         (Some(last), others) => {
             let ids: Vec<_> = others.iter().chain([&last]).map(|map| map.id().to_string()).collect();
-            Err(Failure::new(format!("{} rings have the name `{kept}`", ids.len()))
+            Err(Failure::new(format!("{} maps have the name `{kept}`", ids.len()))
                 .advise(&format!("choose one by its number: --id {}", ids.join(" or --id "))))
         }
     }
+}
+
+/// A ring, or what programs find perf buffers in.
+fn is_buffer(map: &Map) -> bool {
+    mode(map).is_some() || map.map_type() == MapType::PERF_EVENT_ARRAY
 }
 
 /// One line of the list.
@@ -95,7 +100,7 @@ pub(crate) fn run(format: Format) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for map in census::maps() {
         let map = map?;
-        if mode(&map).is_some() || map.map_type() == MapType::PERF_EVENT_ARRAY {
+        if is_buffer(&map) {
             rows.push(Row::new(&map, &holders, &pins, &programs));
         }
     }

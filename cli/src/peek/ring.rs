@@ -36,7 +36,7 @@ impl Ring {
             return Err(Failure::new(format!("the map `{}` is a {}, no ring", map.name(), map.map_type())));
         };
         let wanted = arguments.decode_as.as_deref();
-        let types = wanted.map(|name| Types::find(name, arguments.btf.as_deref(), map.id())).transpose()?;
+        let types = wanted.map(|name| Types::find(name, arguments.btf.as_deref(), Some(map.id()))).transpose()?;
         Ok(Self { map, pages, mode, types, payloads: arguments.records })
     }
 

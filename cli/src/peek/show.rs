@@ -165,11 +165,17 @@ fn numbers(look: &Snapshot) -> String {
     text
 }
 
-/// How full it is: a bar, percent, bytes.
+/// How full a ring is: a bar, percent, bytes.
 pub(crate) fn fill(look: &Snapshot, width: usize) -> String {
-    let filled = (look.percent() / 100.0 * width as f64).ceil() as usize;
-    let bar: String = (0..width).map(|column| if column < filled { '█' } else { '·' }).collect();
-    format!("{bar} {:.1} %, {} bytes", look.percent(), look.fill_bytes)
+    bar(look.fill_bytes, look.bytes, width)
+}
+
+/// The same of `bytes` bytes, of which `filled` wait.
+pub(crate) fn bar(filled: u64, bytes: u64, width: usize) -> String {
+    let part = filled as f64 / bytes.max(1) as f64;
+    let columns = (part * width as f64).ceil() as usize;
+    let bar: String = (0..width).map(|column| if column < columns { '█' } else { '·' }).collect();
+    format!("{bar} {:.1} %, {filled} bytes", part * 100.0)
 }
 
 /// How many records wait, and how many of them are special.

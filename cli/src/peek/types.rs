@@ -23,8 +23,8 @@ pub(crate) struct Types {
 }
 
 impl Types {
-    /// Finds the type `name` for the records of the ring `map`.
-    pub(crate) fn find(name: &str, file: Option<&Path>, map: u32) -> Result<Self, Failure> {
+    /// Finds the type `name` for the records of a ring: that with the number `map`, or any.
+    pub(crate) fn find(name: &str, file: Option<&Path>, map: Option<u32>) -> Result<Self, Failure> {
         let name = name.trim();
         if let Some(file) = file {
             let section = of_file(file)?;
@@ -35,7 +35,8 @@ impl Types {
                 .map_err(|_| Failure::new(format!("{} has no type `{name}`{known}", file.display())));
         }
         let mut looked = Vec::new();
-        for program in census::programs().flatten().filter(|program| program.maps.contains(&map)) {
+        for program in census::programs().flatten().filter(|program| map.is_none_or(|map| program.maps.contains(&map)))
+        {
             let Some(section) = program.btf.and_then(|btf| census::types(btf).ok()) else { continue };
             match Self::of(section, name) {
                 Ok(types) => return Ok(types),
@@ -83,11 +84,22 @@ impl Types {
         })
     }
 
+    /// A payload that may have up to 7 bytes of padding behind it.
+    pub(crate) fn padded(&self, payload: &[u8]) -> String {
+        let size = self.size.map_or(0, |size| size as usize);
+        let padded = payload.len().checked_sub(size).is_some_and(|more| more < 8) && !self.ends_flexibly();
+        self.text(payload.get(..size).filter(|_| padded).unwrap_or(payload))
+    }
+
+    pub(crate) fn json(&self, payload: &[u8]) -> serde_json::Value {
+        self.with(payload, decode::json)
+    }
+
     /// Decodes what a look has copied.
     pub(crate) fn decode(&self, look: &mut Snapshot) {
         for record in &mut look.records {
             if let Some(payload) = &record.payload {
-                record.value = Some(self.with(payload, decode::json));
+                record.value = Some(self.json(payload));
             }
         }
     }
