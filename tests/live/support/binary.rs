@@ -80,6 +80,11 @@ impl Running {
         let _ = self.stdin.as_mut().unwrap().write_all(b"go\n");
     }
 
+    /// Writes to its stdin.
+    pub(crate) fn write(&mut self, text: &str) {
+        self.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
     pub(crate) fn send(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -87,6 +92,16 @@ impl Running {
     /// Waits for a line on stdout that `accept` wants.
     pub(crate) fn stdout_line(&self, what: &str, accept: impl Fn(&str) -> bool) -> String {
         wait_until(what, || self.stdout.as_ref().unwrap().text().lines().find(|line| accept(line)).map(str::to_owned))
+    }
+
+    /// How many whole lines it has written to stdout.
+    pub(crate) fn stdout_lines(&self) -> usize {
+        self.stdout.as_ref().unwrap().text().lines().count()
+    }
+
+    /// Waits for the line of this number on stdout, counted from 0.
+    pub(crate) fn stdout_nth(&self, what: &str, number: usize) -> String {
+        wait_until(what, || self.stdout.as_ref().unwrap().text().lines().nth(number).map(str::to_owned))
     }
 
     /// Waits for a line on stderr that `accept` wants.

@@ -22,6 +22,7 @@ mod processes;
 mod usage;
 
 #[path = "../support/binary.rs"]
+#[expect(dead_code, reason = "others use more of it")]
 mod binary;
 #[path = "../support/child.rs"]
 mod child;

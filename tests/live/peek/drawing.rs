@@ -1,0 +1,108 @@
+//! Pictures: of a live ring and of one that was kept, in the terminal and as SVG, step by step.
+
+use std::fs;
+
+use libtest_mimic::Trial;
+use tempfile::TempDir;
+
+use crate::{
+    binary::{Ended, Running, command},
+    owner::{self, Kind, Owner, SPACE},
+    peek,
+    requirements::Needs,
+    trial,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("a_live_ring_is_drawn_step_by_step", Needs::Ring, live),
+        trial("what_was_kept_is_drawn_and_shown_again", Needs::Ring, kept),
+        trial("an_svg_has_every_record", Needs::Ring, svg),
+        trial("a_file_that_is_no_recording_is_refused", Needs::Nothing, nonsense),
+    ]
+}
+
+/// Runs with lines on stdin.
+fn with_stdin(words: &str, stdin: &str) -> Ended {
+    let mut running = Running::start(&mut command(format!("peek {words}").split_whitespace()));
+    running.write(stdin);
+    running.end()
+}
+
+fn live() {
+    let mut owner = Owner::start(Kind::Ring, "draw_live", rustix::param::page_size() as u32);
+    let words = format!("peek --id {} --draw --step", owner.id);
+    let mut running = Running::start(&mut command(words.split_whitespace()));
+    running.stdout_line("the first picture", |line| line.contains("nothing waits"));
+    owner.produce(20);
+    running.write("\n");
+    let part = format!("{} bytes, 20 records", 20 * SPACE);
+    running.stdout_line("the second", |line| line.contains(&part));
+    owner.consume();
+    running.write("\nq\n");
+    let ended = running.end();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(ended.stdout.matches("page 0").count(), 3, "{}", ended.stdout);
+    assert!(ended.stdout.contains("░"), "discarded ones are marked: {}", ended.stdout);
+}
+
+fn kept() {
+    let mut owner = Owner::start(Kind::Ring, "draw_kept", rustix::param::page_size() as u32);
+    let folder = TempDir::new().unwrap();
+    let mut text = String::new();
+    for count in [5, 10, 20] {
+        owner.produce(count);
+        text += &peek(&format!("--id {} --format json", owner.id)).stdout;
+    }
+    let file = owner::file(folder.path(), "looks.json", text.as_bytes());
+    let fills = |ended: &Ended| -> Vec<String> {
+        let lines = ended.stdout.lines().filter(|line| line.contains("enlarged"));
+        lines.map(|line| line.split(' ').find_map(|word| word.parse::<u64>().ok()).unwrap().to_string()).collect()
+    };
+    let [five, fifteen, all] = [5, 15, 35].map(|count| (count * SPACE).to_string());
+    let ended = with_stdin(&format!("--from {file} --draw"), "");
+    assert_eq!(fills(&ended), [&five, &fifteen, &all].map(String::clone), "{ended:?}");
+    // Forward, back, forward, forward, and beyond the end.
+    let ended = with_stdin(&format!("--from {file} --draw --step"), "\nb\n\n\n\n");
+    assert_eq!(fills(&ended), [&five, &fifteen, &five, &fifteen, &all].map(String::clone), "{ended:?}");
+    let ended = with_stdin(&format!("--from {file} --draw --step"), "q\n");
+    assert_eq!(fills(&ended), [five]);
+    let ended = with_stdin(&format!("--from {file}"), "");
+    assert!(ended.stdout.contains("35 records: 32 committed, 0 busy, 3 discarded"), "{}", ended.stdout);
+    // What is kept of what was kept is the same.
+    let again = with_stdin(&format!("--from {file} --format json"), "").stdout;
+    let file = owner::file(folder.path(), "again.json", again.as_bytes());
+    assert_eq!(with_stdin(&format!("--from {file} --format json"), "").stdout, again);
+}
+
+fn svg() {
+    let mut owner = Owner::start(Kind::Ring, "draw_svg", rustix::param::page_size() as u32);
+    owner.produce(30);
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("ring.svg");
+    let ended = peek(&format!("--id {} --draw={}", owner.id, file.display()));
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(ended.stderr.contains("one picture in"), "{ended:?}");
+    let text = fs::read_to_string(&file).unwrap();
+    // Each record three times: in either view, and enlarged.
+    assert_eq!(text.matches("<title>committed: 16 bytes at position").count(), 3 * 27, "{text}");
+    assert_eq!(text.matches("<title>discarded: 16 bytes at position").count(), 3 * 3, "{text}");
+    assert_eq!(
+        text.matches("<rect").count(),
+        text.matches("</rect>").count() + text.matches("/>").count()
+            - text.matches("<line").count()
+            - text.matches("<polygon").count()
+    );
+    assert!(text.starts_with("<svg") && text.ends_with("</svg>\n"));
+}
+
+fn nonsense() {
+    let folder = TempDir::new().unwrap();
+    for (text, part) in [("", "there are none"), ("what?\n", "line 1 is no look"), ("{\"id\": 1}\n", "line 1")] {
+        let file = owner::file(folder.path(), "nonsense", text.as_bytes());
+        let ended = peek(&format!("--from {file} --draw"));
+        assert!(ended.complaint().contains(part), "{ended:?}");
+    }
+    let ended = peek(&format!("--from {}", folder.path().join("missing").display()));
+    assert!(ended.complaint().contains("ENOENT"), "{ended:?}");
+}

@@ -1,0 +1,289 @@
+//! What a look tells is true, and nobody notices it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use cutaway::Map;
+use libtest_mimic::Trial;
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    binary::{Running, command},
+    looks, mounts,
+    owner::{self, Kind, Owner, PAYLOAD, SPACE, UserRing},
+    patience::wait_until,
+    peek,
+    requirements::Needs,
+    trial,
+};
+
+/// Bytes of a small ring: one page.
+fn page() -> u32 {
+    rustix::param::page_size() as u32
+}
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("the_list_has_ring_owner_program_and_pin", Needs::Ring, list),
+        trial("a_stopped_owner_s_ring_shows_its_true_fill", Needs::Ring, stopped),
+        trial("ten_seconds_of_looking_take_nothing_away", Needs::Ring, under_load),
+        trial("an_owner_that_is_killed_leaves_its_records_in_sight", Needs::Ring, killed),
+        trial("records_that_wrap_are_seen_whole", Needs::Ring, wraps),
+        trial("payloads_are_decoded_by_their_type", Needs::Ring, decoded),
+        trial("every_state_of_a_record_is_told", Needs::Ring, states),
+        trial("an_overfull_ring_is_full_and_no_more", Needs::Ring, full),
+    ]
+}
+
+fn number(value: &Value, field: &str) -> u64 {
+    value[field].as_u64().unwrap_or_else(|| panic!("no number `{field}` in {value}"))
+}
+
+/// The numbers that the records of a look carry, each of them twice.
+fn numbers(look: &Value) -> Vec<u64> {
+    let records = look["records"].as_array().unwrap();
+    let payloads = records.iter().filter_map(|record| record["payload"].as_str());
+    payloads
+        .map(|hex| {
+            let word = |at: usize| u64::from_str_radix(&hex[at..at + 16], 16).unwrap().swap_bytes();
+            let number = if cfg!(target_endian = "little") { word(0) } else { word(0).swap_bytes() };
+            assert_eq!(hex[..16], hex[16..], "not the same number twice");
+            number
+        })
+        .collect()
+}
+
+fn list() {
+    let owner = Owner::start(Kind::Ring, "peek_listed", page());
+    let pin = Pin::new("peek-listed");
+    Map::from_id(owner.id).unwrap().pin(&pin.0).unwrap();
+    let rows = looks("");
+    let row = rows.iter().find(|row| number(row, "id") == u64::from(owner.id)).unwrap();
+    assert_eq!(row["name"], "peek_listed");
+    assert_eq!(row["mode"], "ring");
+    assert_eq!(number(row, "bytes"), u64::from(page()));
+    assert_eq!(number(row, "fill_bytes"), 0);
+    assert_eq!(row["owners"][0]["pid"], owner.pid());
+    assert_eq!(row["programs"][0]["name"], "send_to_ring");
+    assert_eq!(row["pins"][0], pin.0.to_str().unwrap());
+
+    let table = peek("");
+    let line = table.stdout.lines().find(|line| line.contains("peek_listed")).unwrap();
+    assert!(line.contains(&format!("({})", owner.pid())) && line.contains("0.0 %"), "{line}");
+    assert!(table.stdout.contains(&format!("pinned at {}", pin.0.display())), "{}", table.stdout);
+
+    // By any of its names it is the same ring; and a pin keeps it when its owner is gone.
+    let by_pin = looks(&format!("--pin {}", pin.0.display()));
+    let by_name = looks("--name peek_listed");
+    assert_eq!((number(&by_pin[0], "id"), number(&by_name[0], "id")), (owner.id.into(), owner.id.into()));
+    let id = owner.id;
+    owner.kill();
+    wait_until("nobody holds the ring", || {
+        let rows = looks("");
+        let row = rows.iter().find(|row| number(row, "id") == u64::from(id)).expect("the pin keeps it");
+        row["owners"].as_array().unwrap().is_empty().then_some(())
+    });
+}
+
+fn stopped() {
+    let mut owner = Owner::start(Kind::Ring, "peek_stopped", page());
+    owner.produce(50);
+    owner.stop();
+    let words = format!("--id {} --records 100", owner.id);
+    let look = &looks(&words)[0];
+    assert_eq!(number(look, "fill_bytes"), 50 * SPACE);
+    assert_eq!((number(look, "committed"), number(look, "discarded"), number(look, "busy")), (45, 5, 0));
+    assert_eq!(numbers(look), (0..50).filter(|number| number % 10 != 9).collect::<Vec<_>>());
+    assert_eq!(look["owners"][0]["state"], "stopped");
+    let text = peek(&words).stdout;
+    for part in [
+        "50 records: 45 committed, 0 busy, 5 discarded",
+        "the reader is behind",
+        "stopped",
+        "29.3 %, 1200 bytes",
+        "(given up)",
+    ] {
+        assert!(text.contains(part) || page() != 4096, "{part}: {text}");
+    }
+    owner.go_on();
+    let read = owner.consume();
+    assert_eq!((read.records, read.gaps, read.lost), (45, 0, 0));
+    let look = &looks(&words)[0];
+    assert_eq!((number(look, "fill_bytes"), number(look, "consumer_pos")), (0, 50 * SPACE));
+    assert!(peek(&words).stdout.contains("the reader has caught up"));
+}
+
+/// What goes through the ring while nobody looks goes through it while four look, each in its own way.
+fn under_load() {
+    let mut owner = Owner::start(Kind::Ring, "peek_load", 4 * page());
+    owner.begin_load(10);
+    let begun = Instant::now();
+    let id = owner.id;
+    let keep = |words: &str| {
+        let words = format!("peek --id {id} --watch {words}");
+        Running::start(&mut command(words.split_whitespace()))
+    };
+    let watchers =
+        [keep("--interval 0.005 --format json --records 4"), keep("--interval 0.02"), keep("--interval 0.05 --draw")];
+    let mut single = 0;
+    while begun.elapsed() < Duration::from_millis(9_500) {
+        assert_eq!(looks(&format!("--id {id}")).len(), 1);
+        single += 1;
+    }
+    let read = owner.read();
+    assert_eq!(read.gaps, 0, "{read:?}");
+    assert!(read.records > 10_000, "{read:?}");
+    // Each number was read or discarded, and none was taken by anybody else.
+    assert_eq!(read.records, (0..read.next).filter(|number| number % 10 != 9).count() as u64, "{read:?}");
+
+    let [json, lines, drawn] = watchers.map(|watcher| {
+        watcher.send(Signal::INT);
+        watcher.end()
+    });
+    for ended in [&json, &lines, &drawn] {
+        assert!(ended.status.success(), "{}", ended.stderr);
+    }
+    let looks: Vec<Value> = json.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(looks.len() > 100 && single > 3, "{} and {single} looks", looks.len());
+    let mut last = [0, 0];
+    let mut seen = 0;
+    for look in &looks {
+        assert!(look.get("corrupt").is_none(), "{look}");
+        let positions = [number(look, "consumer_pos"), number(look, "producer_pos")];
+        assert!(positions[0] >= last[0] && positions[1] >= last[1], "a position went back: {look}");
+        assert!(number(look, "fill_bytes") <= u64::from(4 * page()), "{look}");
+        last = positions;
+        let numbers = numbers(look);
+        seen += numbers.len();
+        // What a look has copied is what was sent at that place: numbers that follow each other.
+        assert!(numbers.is_sorted(), "{look}");
+        for record in look["records"].as_array().unwrap() {
+            assert_eq!((number(record, "length"), number(record, "position") % SPACE), (PAYLOAD, 0), "{look}");
+        }
+    }
+    assert!(seen > 100, "only {seen} records were ever seen in {} looks", looks.len());
+    assert!(lines.stdout.lines().count() > 50, "{}", lines.stdout);
+    assert!(drawn.stdout.contains("page 1"), "{}", drawn.stdout);
+}
+
+fn killed() {
+    let mut owner = Owner::start(Kind::Ring, "peek_orphan", page());
+    owner.produce(30);
+    let id = owner.id;
+    let words = format!("peek --id {id} --watch --interval 0.02 --format json");
+    let watcher = Running::start(&mut command(words.split_whitespace()));
+    watcher.stdout_nth("it looks", 3);
+    owner.kill();
+    wait_until("the owner is gone", || {
+        let look = &looks(&format!("--id {id}"))[0];
+        // The other one that looks holds it, too.
+        let owners = look["owners"].as_array().unwrap();
+        owners.iter().all(|owner| owner["pid"] == watcher.pid()).then_some(())
+    });
+    // The look keeps the ring alive, and goes on.
+    let count = watcher.stdout_lines();
+    watcher.stdout_nth("it goes on looking", count + 5);
+    watcher.send(Signal::TERM);
+    let ended = watcher.end();
+    assert!(ended.status.success(), "{ended:?}");
+    for line in ended.stdout.lines() {
+        let look: Value = serde_json::from_str(line).unwrap();
+        assert_eq!((number(&look, "fill_bytes"), number(&look, "discarded")), (30 * SPACE, 3), "{line}");
+    }
+    wait_until("the ring is gone with the last who looked", || {
+        let ended = peek(&format!("--id {id}"));
+        (ended.status.code() == Some(1)).then(|| assert!(ended.complaint().contains("ENOENT"), "{ended:?}"))
+    });
+}
+
+fn wraps() {
+    let mut owner = Owner::start(Kind::Ring, "peek_wraps", page());
+    let mut next = 0;
+    // Steps that do not divide the ring, so that records lie across its end in many ways.
+    for step in [100, 61, 150, 7, 120, 33] {
+        owner.produce(step);
+        let look = &looks(&format!("--id {} --records 1000", owner.id))[0];
+        assert_eq!(number(look, "fill_bytes"), step * SPACE);
+        assert_eq!(numbers(look), (next..next + step).filter(|number| number % 10 != 9).collect::<Vec<_>>());
+        let offsets: Vec<_> =
+            look["records"].as_array().unwrap().iter().map(|record| number(record, "offset")).collect();
+        assert!(offsets.iter().all(|offset| *offset < u64::from(page()) && offset.is_multiple_of(8)));
+        let picture = peek(&format!("--id {} --draw", owner.id)).stdout;
+        let wraps = offsets.windows(2).any(|pair| pair[1] < pair[0]);
+        assert!(picture.contains(&format!("{} bytes, {step} record", step * SPACE)), "{picture}");
+        assert!(!wraps || picture.contains('┘'), "{picture}");
+        next += step;
+        assert_eq!(owner.consume().gaps, 0);
+    }
+}
+
+fn decoded() {
+    let mut owner = Owner::start(Kind::Ring, "peek_typed", page());
+    owner.produce(12);
+    let folder = TempDir::new().unwrap();
+    let btf = owner::file(folder.path(), "pair.btf", &owner::btf_of_pair());
+    let words = format!("--id {} --btf {btf} --type", owner.id);
+    let look = &looks(&format!("{words} pair"))[0];
+    let value = &look["records"][10]["value"];
+    assert_eq!((number(value, "first"), number(value, "second")), (10, 10), "{look}");
+    let text = peek(&format!("{words} pair")).stdout;
+    assert!(text.contains("{first: 11, second: 11}"), "{text}");
+    let ended = peek(&format!("{words} trio"));
+    assert!(ended.complaint().contains("its structures are pair"), "{ended:?}");
+    // The kernel's own types are there for whoever sends them.
+    let ended = peek(&format!("--id {} --type timespec64", owner.id));
+    assert!(
+        ended.stdout.contains("{tv_sec: 11, tv_nsec: 11}") || !Path::new("/sys/kernel/btf/vmlinux").exists(),
+        "{ended:?}"
+    );
+}
+
+fn states() {
+    let Some(ring) = UserRing::new("peek_states") else { return };
+    let look = &looks(&format!("--id {}", ring.id()))[0];
+    assert_eq!(look["mode"], "user");
+    let states: Vec<_> =
+        look["records"].as_array().unwrap().iter().map(|record| record["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["committed", "discarded", "busy"]);
+    let text = peek(&format!("--id {}", ring.id())).stdout;
+    for part in ["61207361", "(given up)", "(being written)", "1 committed, 1 busy, 1 discarded"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let rows = looks("");
+    assert!(rows.iter().any(|row| row["name"] == "peek_states" && row["mode"] == "user ring"));
+}
+
+fn full() {
+    let mut owner = Owner::start(Kind::Ring, "peek_full", page());
+    owner.produce(10_000);
+    let look = &looks(&format!("--id {} --records 0", owner.id))[0];
+    let most = u64::from(page() - 1) / SPACE;
+    assert_eq!(number(look, "fill_bytes"), most * SPACE);
+    assert_eq!(number(look, "committed") + number(look, "discarded"), most);
+    let read = owner.consume();
+    assert_eq!((read.gaps, read.lost), (0, 10_000 - most));
+}
+
+/// A name of this test's own in a BPF file system, removed at its end.
+struct Pin(PathBuf);
+
+impl Pin {
+    fn new(name: &str) -> Self {
+        let folder = Path::new("/sys/fs/bpf");
+        if !fs::read_to_string("/proc/mounts").unwrap().lines().any(|line| line.split(' ').nth(2) == Some("bpf")) {
+            mounts::mount("bpf", folder);
+        }
+        Self(folder.join(format!("cutaway-{name}-{}", std::process::id())))
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}

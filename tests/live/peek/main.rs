@@ -1,0 +1,61 @@
+//! `cutaway peek` from end to end: the binary, and rings that belong to somebody else.
+//!
+//! The owner of a ring is this binary once more (`owner.rs`), which makes its maps and programs by bare system calls and
+//! reads its ring by its own few lines: none of this workspace's libraries is between it and the kernel. It numbers what
+//! it sends, and so knows whether anything was taken from it.
+//!
+//! Needs root.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod drawing;
+mod looking;
+mod owner;
+mod perf;
+mod screen;
+mod usage;
+
+#[path = "../support/binary.rs"]
+#[expect(dead_code, reason = "others use more of it")]
+mod binary;
+#[path = "../attach/mounts.rs"]
+mod mounts;
+#[path = "../support/patience.rs"]
+mod patience;
+#[path = "../support/requirements.rs"]
+mod requirements;
+
+use libtest_mimic::{Arguments, Trial};
+use requirements::Needs;
+
+fn main() {
+    owner::be_one_if_asked();
+    let arguments = Arguments::from_args();
+    let trials = [looking::trials(), drawing::trials(), screen::trials(), perf::trials(), usage::trials()];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
+}
+
+/// A test that fails by panicking.
+fn trial(name: impl Into<String>, needs: Needs, test: impl FnOnce() + Send + 'static) -> Trial {
+    requirements::trial(name, needs, move || {
+        test();
+        Ok(())
+    })
+}
+
+/// Runs `cutaway peek` with these words to its end.
+fn peek(words: &str) -> binary::Ended {
+    binary::Running::start(&mut binary::command(format!("peek {words}").split_whitespace())).end()
+}
+
+/// The lines of JSON that `cutaway peek` answers with.
+fn looks(words: &str) -> Vec<serde_json::Value> {
+    let ended = peek(&format!("{words} --format json"));
+    assert!(ended.status.success(), "{ended:?}");
+    ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}

@@ -1,0 +1,88 @@
+//! Wrong usage, rings that are not there, and the example that the help gives.
+
+use std::process::Command;
+
+use libtest_mimic::Trial;
+
+use crate::{
+    binary::{self, Running},
+    owner::{Kind, Owner},
+    peek,
+    requirements::Needs,
+    trial,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("wrong_usage_of_peek_ends_with_status_2", Needs::Nothing, wrong),
+        trial("a_ring_that_is_not_there_is_said_so_in_one_line", Needs::Ring, not_there),
+        trial("the_help_s_example_works_when_pasted", Needs::Ring, example),
+    ]
+}
+
+fn wrong() {
+    for words in [
+        "--watch",
+        "--draw",
+        "--step",
+        "--type event",
+        "--id 1 --name events",
+        "--id 1 --pid 1",
+        "--id many",
+        "--pid 0",
+        "--id 1 --step",
+        "--id 1 --draw --step --watch",
+        "--id 1 --watch --interval 0",
+        "--id 1 --count 2",
+        "--id 1 --btf file",
+        "--from file --watch",
+        "--format xml",
+    ] {
+        let ended = peek(words);
+        assert_eq!(ended.status.code(), Some(2), "{words}: {ended:?}");
+        assert_eq!(ended.stdout, "", "{words}");
+    }
+}
+
+fn not_there() {
+    for (words, part) in [
+        ("--id 4294967295", "ENOENT"),
+        ("--name no_such_ring", "`cutaway peek` lists those that there are"),
+        ("--pin /sys/fs/bpf/no-such-pin", "cannot open the pinned map"),
+    ] {
+        let ended = peek(words);
+        assert!(ended.complaint().contains(part), "{words}: {ended:?}");
+    }
+    let (one, other) = (Owner::start(Kind::Ring, "peek_twins", 65536), Owner::start(Kind::Ring, "peek_twins", 65536));
+    let ended = peek("--name peek_twins");
+    for id in [one.id, other.id] {
+        assert!(ended.complaint().contains(&format!("--id {id}")), "{ended:?}");
+    }
+    // A map that is no ring at all: the one in which the owner keeps its numbers, made right behind the ring.
+    let numbers = (one.id + 1..one.id + 50)
+        .filter_map(|id| cutaway::Map::from_id(id).ok())
+        .find(|map| map.name() == "numbers")
+        .expect("the owner's other map");
+    let ended = peek(&format!("--id {}", numbers.id()));
+    assert!(ended.complaint().contains("ARRAY"), "{ended:?}");
+}
+
+/// The last example of `cutaway peek --help`, pasted into a shell.
+fn example() {
+    let help = peek("--help").stdout;
+    let (_, script) = help.split_once("all in one:\n").expect("an example");
+    let folder = binary::path().parent().unwrap().to_owned();
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    for _ in 0..5 {
+        let mut shell = Command::new("sh");
+        let ended = Running::start(shell.args(["-c", script]).env("PATH", &path)).end();
+        // Somebody else on this machine traces, too.
+        if ended.stderr.contains("maps have the name") {
+            continue;
+        }
+        assert!(ended.stdout.contains("page 1  the kernel writes"), "{ended:?}");
+        assert!(ended.stdout.contains(" bytes, 1 record, "), "{ended:?}");
+        return;
+    }
+    panic!("five times somebody else had a ring of that name");
+}
