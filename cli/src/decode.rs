@@ -79,7 +79,7 @@ mod tests {
         ]);
         assert_eq!(
             json(&value).to_string(),
-            format!(r#"{{"at":"0xff","f":"NaN","i":-1,"list":[true,null],"n":"{}","why":["A","0x8"]}}"#, u128::MAX)
+            format!(r#"{{"n":"{}","i":-1,"f":"NaN","why":["A","0x8"],"at":"0xff","list":[true,null]}}"#, u128::MAX)
         );
     }
 }
