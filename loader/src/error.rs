@@ -2,7 +2,10 @@
 
 use std::{fmt, io};
 
-use crate::sys::Errno;
+use crate::{
+    privileges::{self, Capability},
+    sys::Errno,
+};
 
 /// Why an object could not be read, loaded or attached. Its display is one line, fit to be shown to whoever ran the
 /// program; nothing it says is repeated by a source.
@@ -95,7 +98,7 @@ impl Error {
         let errno = Errno::of(error);
         let advice = match errno.raw() {
             0 => return Self::Unfit { attempt: attempt.into(), why: error.to_string() },
-            libc::EPERM | libc::EACCES => Some(PRIVILEGES.to_owned()),
+            libc::EPERM | libc::EACCES => privileges::advice(privileges::USUAL),
             libc::EMFILE => Some("the process has too many open files: raise `ulimit -n`".to_owned()),
             libc::ENOSYS => Some("this kernel, or the container's seccomp filter, has no such system call".to_owned()),
             libc::ENOMEM => Some("the kernel has no memory for it: make it smaller".to_owned()),
@@ -122,6 +125,16 @@ impl Error {
         }
     }
 
+    /// If it is a refusal for want of privileges: says which of these are missing, or what else stands in the way.
+    pub(crate) fn wanting(mut self, wanted: &[Capability]) -> Self {
+        if let Self::Kernel { errno, advice, .. } = &mut self
+            && matches!(errno.raw(), libc::EPERM | libc::EACCES)
+        {
+            *advice = privileges::advice(wanted);
+        }
+        self
+    }
+
     /// Replaces the advice.
     pub(crate) fn advise(mut self, new: &str) -> Self {
         if let Self::Kernel { advice, .. } = &mut self {
@@ -130,8 +143,6 @@ impl Error {
         self
     }
 }
-
-const PRIVILEGES: &str = "run it as root, or with CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8)";
 
 struct Advice<'a>(&'a Option<String>);
 

@@ -33,6 +33,7 @@ mod map;
 mod map_flags;
 mod map_type;
 mod object;
+mod privileges;
 pub mod probe;
 mod program;
 mod program_type;

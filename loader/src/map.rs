@@ -17,6 +17,7 @@ use crate::{
     census::NUMBERS_ARE_ROOTS,
     cpus,
     object::MapSpec,
+    privileges,
     probe::charged,
     sys::{
         attr::{MapCreate, Name},
@@ -287,7 +288,12 @@ impl Map {
     }
 
     pub(crate) fn failed(&self, what: &str, error: &std::io::Error) -> Error {
-        Error::kernel(format!("{what} the map `{}` ({})", self.name, self.map_type()), error)
+        // Whoever has a map's descriptor needs no privilege for its elements.
+        let plain = Error::kernel(format!("{what} the map `{}` ({})", self.name, self.map_type()), error);
+        match error.raw_os_error() {
+            Some(libc::EPERM) => plain.advise("it is frozen, or its flags allow user space no such thing"),
+            _ => plain,
+        }
     }
 }
 
@@ -362,6 +368,6 @@ fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error) -> Error {
             "this kind of map exists since Linux {since}; otherwise its sizes or flags are not allowed"
         )),
         (Some(libc::E2BIG), _) => plain.advise("it is larger than the kernel allows: make it smaller"),
-        _ => plain,
+        _ => plain.wanting(privileges::to_create(spec.map_type)),
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     core_relo::{Applied, unresolved},
     externs::Resolved,
     object::{ProgramSpec, link::Linked},
+    privileges,
     probe::{self, charged},
     sys::{
         Errno,
@@ -160,7 +161,7 @@ fn verify(program: &bpf::Program<'_>, shared: &Shared<'_>) -> Result<OwnedFd, Er
                 (None, Some(function)) => {
                     format!("it calls the kernel's function `{function}`, which this kernel does not have")
                 }
-                (None, None) => sentence.to_owned(),
+                (None, None) => privileges::under_lockdown(sentence).unwrap_or_else(|| sentence.to_owned()),
             };
             Err(Error::Verifier { program: program.name.to_owned(), sentence, log })
         }
@@ -210,6 +211,6 @@ fn refused(program: &bpf::Program<'_>, error: &io::Error) -> Error {
             plain.advise("the verifier gives no reason; perhaps this kernel does not know this kind of program")
         }
         libc::E2BIG => plain.advise("it has more instructions than the kernel takes"),
-        _ => plain,
+        _ => plain.wanting(privileges::to_load(program.program_type)),
     }
 }

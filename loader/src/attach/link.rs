@@ -23,7 +23,7 @@ use std::{
 use log::{debug, warn};
 
 use crate::{
-    Error, Links, Program,
+    Error, Links, Program, privileges,
     probe::{self, Support},
     sys::{bpf, link, perf_event},
 };
@@ -237,7 +237,9 @@ fn named(program: &Program, what: &str) -> String {
 
 /// The error of an attempt to attach.
 pub(super) fn failed(program: &Program, what: &str, error: &std::io::Error) -> Error {
-    Error::kernel(format!("attach the program `{}` to {what}", program.name()), error)
+    let plain = Error::kernel(format!("attach the program `{}` to {what}", program.name()), error);
+    // Attaching takes what loading did.
+    plain.wanting(privileges::to_load(program.spec().section.program_type))
 }
 
 /// Says that a program could not be detached; a drop has nobody else to tell.

@@ -10,6 +10,7 @@ use std::{ffi::CString, io, os::unix::ffi::OsStrExt, path::PathBuf};
 use super::{Link, library, pmu::Pmu, process, symbol};
 use crate::{
     Error, Program,
+    privileges::Capability,
     sys::perf_event::{self, Event, Scope},
 };
 
@@ -197,7 +198,8 @@ impl std::fmt::Display for Place {
 
 /// The error of a probe that the kernel refuses.
 pub(super) fn refused(attempt: String, error: &io::Error, pid: Option<u32>) -> Error {
-    let plain = Error::kernel(attempt, error);
+    // For a uprobe as a perf event kernels want more than for any other event (`perf_uprobe_event_init`).
+    let plain = Error::kernel(attempt, error).wanting(&[Capability::SYS_ADMIN]);
     match (error.raw_os_error(), pid) {
         (Some(libc::ESRCH), Some(pid)) => plain.advise(&format!("there is no process {pid}")),
         (Some(libc::EINVAL), _) => {

@@ -11,6 +11,7 @@ use crate::{
         search::{Absent, Seeker, Source, Sources},
     },
     core_relo::{flavour::essential, is_same_shape},
+    privileges::Capability,
     sys::btf::of_module,
 };
 
@@ -70,7 +71,7 @@ impl<'e> Ksyms<'e> {
                             let module = of_module(name).map_err(|error| {
                                 let attempt =
                                     format!("open the types of the module {name}, which has `{}`", wanted.known.name);
-                                Error::kernel(attempt, &error).advise("opening BTF by its number takes CAP_SYS_ADMIN")
+                                Error::kernel(attempt, &error).wanting(&[Capability::SYS_ADMIN])
                             })?;
                             resolved.modules.push(module);
                             opened.push((source, resolved.modules.len() - 1));

@@ -188,7 +188,9 @@ fn every_mutant_ends_in_an_answer_soon_and_in_little_memory() {
     assert!(seeds.len() > 30, "{} seeds", seeds.len());
     for seed in &seeds {
         let came = everything(&seed.bytes, &kernel);
-        assert!(came >= Came::Parsed || seed.name.contains("eb."), "{} is refused as it is", seed.name);
+        // EI_DATA: one for the other byte order is refused for that, and damaged like the others.
+        let native = seed.bytes[5] == if cfg!(target_endian = "little") { 1 } else { 2 };
+        assert_eq!(came >= Came::Parsed, native, "{}", seed.name);
     }
 
     // The whole file, in every way.

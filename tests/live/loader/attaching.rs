@@ -29,7 +29,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// A function of the C library that nobody calls by accident, called.
-fn call() {
+pub(crate) fn call() {
     unsafe extern "C" {
         fn a64l(text: *const libc::c_char) -> libc::c_long;
     }

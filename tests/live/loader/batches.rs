@@ -196,8 +196,9 @@ fn arrays() {
 }
 
 fn per_cpu() {
-    for kind in [Kind::PERCPU_HASH, Kind::PERCPU_ARRAY, Kind::LRU_PERCPU_HASH] {
-        let loaded = with_map(MapDef::new(kind).key_size(4).value_size(12).max_entries(300));
+    // One that forgets what is used least does so long before it is full.
+    for (kind, entries) in [(Kind::PERCPU_HASH, 300), (Kind::PERCPU_ARRAY, 300), (Kind::LRU_PERCPU_HASH, 4000)] {
+        let loaded = with_map(MapDef::new(kind).key_size(4).value_size(12).max_entries(entries));
         let map = loaded.map("map").unwrap();
         let cpus = map.value_size() / 16;
         for number in 0..300_u32 {

@@ -17,8 +17,10 @@ mod corpus;
 mod descriptors;
 mod externs;
 mod journal;
+mod lockdown;
 mod maps;
 mod objects;
+mod privileges;
 mod reading;
 mod sample;
 mod variables;
@@ -78,6 +80,8 @@ fn main() {
         reading::tests(),
         descriptors::tests(),
         externs::tests(),
+        privileges::tests(),
+        lockdown::tests(),
         variables::tests(),
     ];
     let mut tests = tests.into_iter().flatten();

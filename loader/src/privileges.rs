@@ -1,0 +1,168 @@
+//! Why the kernel says EPERM or EACCES, found out after it has said so.
+//!
+//! The errno alone tells little: a capability may be missing, and which one depends on what was asked for; the kernel may be
+//! locked down, which even root's capabilities do not change; they may be those of a user namespace, which do not count; a
+//! container's seccomp filter may answer in the kernel's place. What this process has is in `/proc/self/status`, in the order
+//! of likelihood the rest is looked at.
+//!
+//! Which capability is asked for is in `kernel/bpf/syscall.c` (`bpf_prog_load`, `map_create`) and `kernel/events/core.c`.
+//! `CAP_SYS_ADMIN` includes all of them, and is the only one before Linux 5.8.
+
+use std::fs;
+
+use crate::{MapType, ProgramType};
+
+/// A capability by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Capability(u32, &'static str);
+
+impl Capability {
+    pub(crate) const NET_ADMIN: Self = Self(12, "CAP_NET_ADMIN");
+    pub(crate) const SYS_ADMIN: Self = Self(21, "CAP_SYS_ADMIN");
+    pub(crate) const PERFMON: Self = Self(38, "CAP_PERFMON");
+    pub(crate) const BPF: Self = Self(39, "CAP_BPF");
+}
+
+/// What most of the loader's work takes.
+pub(crate) const USUAL: &[Capability] = &[Capability::BPF, Capability::PERFMON];
+
+/// What it takes to load a program of this kind.
+pub(crate) fn to_load(program_type: ProgramType) -> &'static [Capability] {
+    use Capability as C;
+    match program_type {
+        ProgramType::KPROBE
+        | ProgramType::TRACEPOINT
+        | ProgramType::PERF_EVENT
+        | ProgramType::RAW_TRACEPOINT
+        | ProgramType::RAW_TRACEPOINT_WRITABLE
+        | ProgramType::TRACING
+        | ProgramType::LSM
+        | ProgramType::STRUCT_OPS => USUAL,
+        ProgramType::EXT => &[C::BPF, C::PERFMON, C::NET_ADMIN],
+        ProgramType::SOCKET_FILTER
+        | ProgramType::CGROUP_SKB
+        | ProgramType::SK_REUSEPORT
+        | ProgramType::SK_LOOKUP
+        | ProgramType::SYSCALL => &[C::BPF],
+        _ => &[C::BPF, C::NET_ADMIN],
+    }
+}
+
+/// What it takes to make a map of this kind.
+pub(crate) fn to_create(map_type: MapType) -> &'static [Capability] {
+    use Capability as C;
+    match map_type {
+        MapType::SOCKMAP | MapType::SOCKHASH | MapType::DEVMAP | MapType::DEVMAP_HASH | MapType::XSKMAP => {
+            &[C::BPF, C::NET_ADMIN]
+        }
+        _ => &[C::BPF],
+    }
+}
+
+/// What to do after a refusal of something that takes these capabilities; `None` if nothing here explains it.
+pub(crate) fn advice(wanted: &[Capability]) -> Option<String> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let whole = fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| is_initial(&map));
+    explain(wanted, &status, whole, lockdown().as_deref())
+}
+
+/// What the kernel is locked down for: `integrity` or `confidentiality`.
+pub(crate) fn lockdown() -> Option<String> {
+    locked(&fs::read_to_string("/sys/kernel/security/lockdown").ok()?).map(str::to_owned)
+}
+
+/// The user namespace is that of the machine.
+fn is_initial(uid_map: &str) -> bool {
+    uid_map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// `none [integrity] confidentiality`
+fn locked(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once('[')?;
+    rest.split(']').next().filter(|&state| state != "none")
+}
+
+fn explain(wanted: &[Capability], status: &str, whole: bool, lockdown: Option<&str>) -> Option<String> {
+    if wanted.is_empty() {
+        return None;
+    }
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let effective = field("CapEff").and_then(|text| u64::from_str_radix(text, 16).ok())?;
+    let has = |capability: &Capability| effective & 1 << capability.0 != 0;
+    let lacking: Vec<_> = if has(&Capability::SYS_ADMIN) {
+        Vec::new()
+    } else {
+        wanted.iter().filter(|capability| !has(capability)).map(|capability| capability.1).collect()
+    };
+    if !lacking.is_empty() {
+        let before = if lacking.contains(&Capability::SYS_ADMIN.1) { "" } else { " (CAP_SYS_ADMIN before Linux 5.8)" };
+        let lacking = lacking.join(" and ");
+        return Some(format!("this process lacks {lacking}: run it as root, or with {lacking}{before}"));
+    }
+    if !whole {
+        return Some("this process is in a user namespace, whose capabilities do not count for this".to_owned());
+    }
+    // For integrity alone nothing of this is forbidden, but for the helper that `under_lockdown` looks for.
+    if lockdown == Some("confidentiality") {
+        return Some(
+            "the kernel is locked down for confidentiality (/sys/kernel/security/lockdown), which forbids kprobes, \
+             perf events and tracefs even to root"
+                .to_owned(),
+        );
+    }
+    match field("Seccomp") {
+        Some("2") => Some("a seccomp filter, as containers have, may forbid it".to_owned()),
+        _ => None,
+    }
+}
+
+/// A verifier's sentence with the lockdown in it, if that is why a helper is unknown.
+pub(crate) fn under_lockdown(sentence: &str) -> Option<String> {
+    let lockdown = lockdown()?;
+    let forbidden = ["bpf_probe_write_user", "bpf_probe_read"];
+    let is_helper = forbidden.iter().any(|helper| sentence.contains(helper));
+    (is_helper && (sentence.contains("cannot use helper") || sentence.contains("unknown func")))
+        .then(|| format!("{sentence} (the kernel is locked down for {lockdown}, see /sys/kernel/security/lockdown)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(effective: u64, seccomp: u32) -> String {
+        format!("Name:\tx\nCapPrm:\t{effective:016x}\nCapEff:\t{effective:016x}\nSeccomp:\t{seccomp}\n")
+    }
+
+    #[test]
+    fn the_capability_that_is_missing_is_named() {
+        let bpf = 1 << 39;
+        let perfmon = 1 << 38;
+        let admin = 1 << 21;
+        let lacking = |effective| explain(USUAL, &status(effective, 0), true, Some("confidentiality"));
+        assert!(lacking(0).unwrap().starts_with("this process lacks CAP_BPF and CAP_PERFMON: run it as root"));
+        assert!(lacking(bpf).unwrap().starts_with("this process lacks CAP_PERFMON: "));
+        assert!(lacking(perfmon).unwrap().starts_with("this process lacks CAP_BPF: "));
+        assert!(lacking(bpf | perfmon).unwrap().starts_with("the kernel is locked down for confidentiality"));
+        assert!(lacking(admin).unwrap().starts_with("the kernel is locked down for confidentiality"));
+    }
+
+    #[test]
+    fn what_else_may_be_in_the_way() {
+        let all = |whole, seccomp| explain(USUAL, &status(u64::MAX, seccomp), whole, None);
+        assert!(all(false, 0).unwrap().contains("user namespace"));
+        assert!(all(true, 2).unwrap().contains("seccomp"));
+        assert_eq!(all(true, 0), None);
+        assert_eq!(explain(USUAL, "", true, None), None);
+        assert_eq!(explain(USUAL, &status(u64::MAX, 0), true, Some("integrity")), None);
+        assert_eq!(explain(&[], &status(0, 2), false, Some("confidentiality")), None);
+    }
+
+    #[test]
+    fn the_kernels_words_are_read() {
+        assert_eq!(locked("none [integrity] confidentiality\n"), Some("integrity"));
+        assert_eq!(locked("[none] integrity confidentiality\n"), None);
+        assert_eq!(locked(""), None);
+        assert!(is_initial("         0          0 4294967295\n"));
+        assert!(!is_initial("         0       1000          1\n"));
+    }
+}

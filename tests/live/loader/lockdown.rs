@@ -1,0 +1,37 @@
+//! A kernel that is locked down keeps some helpers from everybody, and the verifier does not say why.
+
+use cutaway::Object;
+use cutaway_programs::prelude::*;
+
+use crate::{Test, requirements::Needs};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![Test::new("a_helper_that_lockdown_forbids_is_told_so", Needs::Root, helper)]
+}
+
+fn helper() {
+    let mut object = ObjectBuilder::new("GPL");
+    let mut asm = Assembler::new();
+    asm.mov(R1, 0);
+    asm.mov(R2, R10);
+    asm.add(R2, -8);
+    asm.store(DW, R10, -8, 0);
+    asm.mov(R3, 8);
+    asm.call(Helper::bpf_probe_write_user);
+    asm.mov(R0, 0);
+    asm.exit();
+    object.program("uprobe", "writes", asm);
+    let answer = Object::parse(&object.write().unwrap()).unwrap().load();
+    let state = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    match (state.contains("[integrity]") || state.contains("[confidentiality]"), answer) {
+        (false, answer) => drop(answer.unwrap()),
+        (true, answer) => {
+            let error = answer.unwrap_err().to_string();
+            assert!(error.contains("bpf_probe_write_user"), "{error}");
+            assert!(
+                error.contains("(the kernel is locked down for ") && error.contains("/sys/kernel/security/lockdown"),
+                "{error}"
+            );
+        }
+    }
+}

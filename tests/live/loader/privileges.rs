@@ -1,0 +1,159 @@
+//! What the loader can do with a few capabilities, and what it says when one is missing.
+//!
+//! Each test runs in a process of its own, and gives up its privileges there: it becomes nobody, and keeps these capabilities.
+
+use std::fs;
+
+use cutaway::{Error, Object};
+use cutaway_programs::{MapDef, MapType as Kind, ObjectBuilder};
+use rustix::{
+    process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior},
+    thread::{
+        CapabilitySet as Set, CapabilitySets, set_capabilities, set_keep_capabilities, set_thread_groups,
+        set_thread_res_gid, set_thread_res_uid,
+    },
+};
+
+use crate::{Test, attaching, corpus, requirements::Needs, sample};
+
+pub(crate) fn tests() -> Vec<Test> {
+    let what = "CAP_BPF and CAP_PERFMON";
+    vec![
+        Test::new("cap_bpf_and_cap_perfmon_suffice_to_trace", Needs::Root, suffice).since("5.8", what),
+        Test::new("cap_bpf_and_cap_perfmon_suffice_for_the_kernels_types", Needs::Root, types).since("6.2", what),
+        Test::new("probes_on_links_take_no_more", Needs::Root, probes).since("6.6", "links on many uprobes"),
+        Test::new("without_cap_perfmon_it_is_named", Needs::Root, without_perfmon).since("5.8", what),
+        Test::new("without_cap_bpf_it_is_named", Needs::Root, without_bpf).since("5.8", what),
+        Test::new("without_any_both_are_named", Needs::Root, without_any).since("5.8", what),
+        Test::new("without_cap_net_admin_it_is_named", Needs::Root, without_net_admin).since("5.8", what),
+        Test::new("addresses_that_are_hidden_are_told_so", Needs::Root, hidden).since("5.8", what),
+        Test::new("a_frozen_map_is_no_question_of_privileges", Needs::Root, frozen),
+    ]
+}
+
+/// Becomes nobody, with these capabilities and no way to get others.
+fn keep(capabilities: Set) {
+    let nobody = 65534;
+    set_keep_capabilities(true).unwrap();
+    let (uid, gid) = (Uid::from_raw(nobody), Gid::from_raw(nobody));
+    set_thread_groups(&[gid]).unwrap();
+    set_thread_res_gid(gid, gid, gid).unwrap();
+    set_thread_res_uid(uid, uid, uid).unwrap();
+    let sets = CapabilitySets { effective: capabilities, permitted: capabilities, inheritable: Set::empty() };
+    set_capabilities(None, sets).unwrap();
+    // So that the list of descriptors stays ours to read.
+    set_dumpable_behavior(DumpableBehavior::Dumpable).unwrap();
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    assert!(status.contains(&format!("CapEff:\t{:016x}", capabilities.bits())), "{status}");
+}
+
+fn suffice() {
+    keep(Set::BPF | Set::PERFMON);
+    let loaded = sample::object("raw_tracepoint/sys_enter").load().unwrap();
+    let link = loaded.program(sample::names::PROGRAM).unwrap().attach().unwrap();
+    fs::read_to_string("/proc/self/status").unwrap();
+    assert!(sample::runs(&loaded) >= 1);
+    drop(link);
+    let mut object = ObjectBuilder::new("GPL");
+    object.map("events", MapDef::new(Kind::RINGBUF).max_entries(4096));
+    let loaded = Object::parse(&object.write().unwrap()).unwrap().load().unwrap();
+    loaded.map("events").unwrap().ring().unwrap();
+}
+
+fn probes() {
+    keep(Set::BPF | Set::PERFMON);
+    let loaded = sample::object("uprobe.multi/libc.so.6:a64l").load().unwrap();
+    let link = loaded.program(sample::names::PROGRAM).unwrap().attach().unwrap();
+    attaching::call();
+    assert!(sample::runs(&loaded) >= 1);
+    drop(link);
+    // As a perf event the same probe takes more, on some kernels.
+    let loaded = sample::object("uprobe/libc.so.6:a64l").load().unwrap();
+    match loaded.program(sample::names::PROGRAM).unwrap().attach() {
+        Ok(link) => {
+            attaching::call();
+            assert!(sample::runs(&loaded) >= 1);
+            drop(link);
+        }
+        Err(error) => {
+            let error = error.to_string();
+            assert!(error.contains("put a probe on `a64l` in ") && error.contains("EACCES"), "{error}");
+            assert!(
+                error.ends_with("this process lacks CAP_SYS_ADMIN: run it as root, or with CAP_SYS_ADMIN"),
+                "{error}"
+            );
+        }
+    }
+}
+
+fn types() {
+    keep(Set::BPF | Set::PERFMON);
+    let loaded = Object::parse(&corpus::read("externs", "all_types.o")).unwrap().load().unwrap();
+    drop(loaded.program("types").unwrap().attach().unwrap());
+}
+
+/// The error of loading a program of this kind.
+fn refusal(section: &str) -> String {
+    let error = sample::object(section).load().unwrap_err();
+    assert!(matches!(error, Error::Kernel { .. }), "{error:?}");
+    error.to_string()
+}
+
+fn without_perfmon() {
+    keep(Set::BPF);
+    let error = refusal("uprobe");
+    assert!(error.contains("cannot load the program `count` (KPROBE): EPERM"), "{error}");
+    assert!(error.contains("this process lacks CAP_PERFMON: run it as root, or with CAP_PERFMON"), "{error}");
+}
+
+fn without_bpf() {
+    keep(Set::PERFMON);
+    let error = refusal("uprobe");
+    // Where the administrator allows it, anybody makes maps; programs on probes take it always.
+    assert!(error.contains("EPERM") && error.contains("this process lacks CAP_BPF: run it as root"), "{error}");
+}
+
+fn without_any() {
+    keep(Set::empty());
+    let error = refusal("uprobe");
+    assert!(error.contains("this process lacks CAP_BPF"), "{error}");
+}
+
+fn without_net_admin() {
+    keep(Set::BPF | Set::PERFMON);
+    let error = refusal("xdp");
+    assert!(error.contains("cannot load the program `count` (XDP): EPERM"), "{error}");
+    assert!(error.contains("this process lacks CAP_NET_ADMIN: run it as root, or with CAP_NET_ADMIN"), "{error}");
+    // A map of sockets is for those who may do that, too.
+    let mut object = ObjectBuilder::new("GPL");
+    object.map("sockets", MapDef::new(Kind::SOCKMAP).key_size(4).value_size(4).max_entries(1));
+    let error = Object::parse(&object.write().unwrap()).unwrap().load().unwrap_err().to_string();
+    assert!(error.contains("`sockets` (SOCKMAP") && error.contains("lacks CAP_NET_ADMIN"), "{error}");
+}
+
+fn hidden() {
+    keep(Set::BPF | Set::PERFMON);
+    let error = Object::parse(&corpus::read("externs", "ksyms.o")).unwrap().load();
+    let shown = fs::read_to_string("/proc/kallsyms").unwrap().lines().any(|line| !line.starts_with("0000000000000000"));
+    match error {
+        Ok(_) => assert!(shown, "hidden addresses were believed"),
+        Err(error) => {
+            let error = error.to_string();
+            assert!(
+                !shown && error.contains("/proc/kallsyms shows no addresses") && error.contains("CAP_SYSLOG"),
+                "{error}"
+            );
+        }
+    }
+}
+
+fn frozen() {
+    let loaded = sample::object("uprobe").load().unwrap();
+    let constants = loaded.map(".rodata").unwrap();
+    let error = constants.update(&[0; 4], &vec![0; constants.value_size()]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "cannot set a value in the map `.rodata` (ARRAY): EPERM (Operation not permitted); it is frozen, or its flags \
+         allow user space no such thing"
+    );
+}
