@@ -149,8 +149,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Picture after picture of a live ring.
 fn step(ring: &Ring, mut canvas: Canvas) -> Result<(), Failure> {
-    let mut steps = Steps::new();
-    while canvas.draw(&ring.look(0))? && steps.next(false) != Command::End {}
+    let mut steps = Steps::new()?;
+    while canvas.draw(&ring.look(0))? && steps.next(false, None) != Command::End {}
     canvas.tell();
     Ok(())
 }
@@ -166,7 +166,7 @@ fn replay(arguments: &Arguments, recording: &Recording) -> Result<(), Failure> {
         });
     };
     let mut canvas = Canvas::new(file);
-    let mut steps = arguments.step.then(Steps::new);
+    let mut steps = arguments.step.then(Steps::new).transpose()?;
     let mut at = 0;
     while let Some(look) = recording.look(at) {
         if !canvas.draw(look)? {
@@ -174,7 +174,7 @@ fn replay(arguments: &Arguments, recording: &Recording) -> Result<(), Failure> {
         }
         // What is drawn into a file stays there: there is no way back.
         let back = at > 0 && matches!(canvas, Canvas::Terminal);
-        at = match steps.as_mut().map(|steps| steps.next(back)) {
+        at = match steps.as_mut().map(|steps| steps.next(back, None)) {
             Some(Command::End) => break,
             Some(Command::Back) => at.saturating_sub(1),
             Some(Command::Next) | None => at + 1,

@@ -5,10 +5,12 @@
 //!     output.rs    record ──▶ line          table or JSON
 //!     command.rs   the command that is traced, if one is
 //!     follow.rs    whether its children can be followed
+//!     drawn.rs     the ring as a picture, before a record is taken from it
 //!     lost.rs      what did not arrive, counted once
 //! ```
 
 mod command;
+mod drawn;
 mod follow;
 mod lost;
 mod output;
@@ -16,6 +18,7 @@ mod source;
 
 use std::{
     io,
+    process::Stdio,
     sync::Arc,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -26,7 +29,13 @@ use cutaway::{Links, Loaded, Object, Uprobe, probe};
 use cutaway_programs::getaddrinfo::{self, Lookup, Transport, names};
 use log::{info, warn};
 
-use self::{command::Traced, lost::Lost, output::Output, source::Source};
+use self::{
+    command::Traced,
+    drawn::{Drawn, Take},
+    lost::Lost,
+    output::Output,
+    source::Source,
+};
 use crate::{Format, diagnostics, failure::Failure, signals};
 
 /// Bytes of buffer unless told otherwise.
@@ -62,6 +71,14 @@ pub(crate) struct Arguments {
     /// How events are printed
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+
+    /// Draws the ring's pages whenever records wait in them: in the terminal, or into an SVG file
+    #[arg(long, value_name = "FILE.svg", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    draw: Option<String>,
+
+    /// One picture and one record at a time: a line on stdin calls for the next; a COMMAND gets an empty stdin
+    #[arg(long, requires = "draw")]
+    step: bool,
 
     /// Runs this command, traces it and its children, and ends when it does; its output goes to stderr
     #[arg(last = true, value_name = "COMMAND")]
@@ -106,6 +123,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         warn!("tracing every process, not the command alone: {why}");
     }
     let mut source = Source::open(transport, &loaded, arguments.buffer)?;
+    let draw = |file: &String| Drawn::new(file, arguments.step, arguments.format, transport, &loaded);
+    let drawn = arguments.draw.as_ref().map(draw).transpose()?;
     let stopped = Arc::new(AtomicBool::new(false));
     let stop = {
         let (stopped, stopper) = (Arc::clone(&stopped), source.stopper()?);
@@ -115,7 +134,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             stopper.stop();
         }
     };
-    signals::on_stop(stop.clone()).map_err(|error| Failure::system("listen for signals", &error))?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let by_signal = {
+        let (interrupted, stop) = (Arc::clone(&interrupted), stop.clone());
+        move || {
+            // ATOMICS: nothing but the flag itself passes from thread to thread.
+            interrupted.store(true, Ordering::Relaxed);
+            stop();
+        }
+    };
+    signals::on_stop(by_signal).map_err(|error| Failure::system("listen for signals", &error))?;
 
     let links = attach(&loaded, &arguments.library, arguments.pid, follow)?;
     let mut trace = Trace {
@@ -125,11 +153,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         unreadable: 0,
         most: arguments.count,
         stopped: &stopped,
+        interrupted: &interrupted,
         closed: false,
+        drawn,
     };
     let command = match (arguments.command.split_first(), arguments.pid) {
         (Some((program, rest)), _) => {
-            let start = || Traced::start(program, rest, stop);
+            let stdin = if arguments.step { Stdio::null() } else { Stdio::inherit() };
+            let start = || Traced::start(program, rest, stdin, stop);
             Some(follow::from_here(&loaded, follow, start)?)
         }
         (None, Some(pid)) => {
@@ -146,6 +177,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     drop(links);
     let outcome = outcome.and_then(|()| trace.drain(&mut source));
     let lost = Lost::count(&loaded, &source, trace.unreadable, arguments.pid)?;
+    if let Some(drawn) = &trace.drawn {
+        drawn.tell();
+    }
     // With --explain, letting go of them is told, too; the summary is the last line all the same.
     drop((source, loaded));
     lost.explain();
@@ -211,8 +245,12 @@ struct Trace<'a> {
     unreadable: u64,
     most: Option<u64>,
     stopped: &'a AtomicBool,
+    /// By a signal: then the viewer of pictures is not waited for either.
+    interrupted: &'a AtomicBool,
     /// Nobody reads stdout any more.
     closed: bool,
+    /// The ring is drawn before it is read.
+    drawn: Option<Drawn>,
 }
 
 impl Trace<'_> {
@@ -228,11 +266,33 @@ impl Trace<'_> {
         }
     }
 
-    /// Prints what is there now.
+    /// Prints what is there now; if it is to be drawn, after a picture of it.
     fn drain(&mut self, source: &mut Source) -> Result<(), Failure> {
+        while let Some(drawn) = &mut self.drawn {
+            match drawn.look(self.interrupted) {
+                Err(failure) if failure.is_unheard() => self.closed = true,
+                Err(failure) => return Err(failure),
+                Ok(Take::None) => return Ok(()),
+                Ok(Take::One) => self.take(source, 1)?,
+                Ok(Take::All) => break,
+                Ok(Take::AllFromNowOn) => {
+                    drawn.tell();
+                    self.drawn = None;
+                }
+            }
+            if self.full() {
+                break;
+            }
+        }
+        self.take(source, u64::MAX)
+    }
+
+    /// Prints at most so many of the records that are there now.
+    fn take(&mut self, source: &mut Source, most: u64) -> Result<(), Failure> {
         if self.full() {
             return Ok(());
         }
+        let mut taken = 0;
         let transport = self.transport;
         let mut failed = Ok(());
         let unreadable = source.drain(transport.event_size(), |record| {
@@ -249,7 +309,8 @@ impl Trace<'_> {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
                 Err(error) => failed = Err(Failure::system("write to stdout", &error)),
             }
-            failed.is_ok() && !self.full()
+            taken += 1;
+            failed.is_ok() && !self.full() && taken < most
         })?;
         self.unreadable += unreadable;
         failed?;

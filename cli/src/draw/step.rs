@@ -1,6 +1,16 @@
 //! One picture after the other, at the viewer's pace: a line on stdin each.
 
-use std::io::{self, IsTerminal, Lines, StdinLock, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use crate::failure::Failure;
 
 /// What the viewer wants to see next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,28 +25,52 @@ pub(crate) enum Command {
 
 /// The viewer's lines.
 pub(crate) struct Steps {
-    lines: Lines<StdinLock<'static>>,
+    lines: Receiver<String>,
 }
 
+/// How often it is asked whether to wait any longer.
+const LOOK_UP: Duration = Duration::from_millis(50);
+
 impl Steps {
-    pub(crate) fn new() -> Self {
-        Self { lines: io::stdin().lines() }
+    /// Reads stdin from now on, in a thread of its own, so that a signal ends the waiting.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let (sender, lines) = channel();
+        let read = move || {
+            // The end of stdin, or nobody who listens, is the end of this.
+            for line in io::stdin().lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        };
+        let started = thread::Builder::new().name("steps".to_owned()).spawn(read);
+        started.map_err(|error| Failure::system("read stdin", &error))?;
+        Ok(Self { lines })
     }
 
-    /// Waits for the next command. The end of stdin is the end.
-    pub(crate) fn next(&mut self, can_go_back: bool) -> Command {
+    /// Waits for the next command. The end of stdin is the end, and so is `stopped`.
+    pub(crate) fn next(&mut self, can_go_back: bool, stopped: Option<&AtomicBool>) -> Command {
         if io::stdin().is_terminal() {
             let back = if can_go_back { ", b: the one before" } else { "" };
             // Without a newline; nobody to tell is no reason to stop.
-            let _ = write!(io::stderr(), "Enter: the next picture{back}, q: end ");
+            let _ = write!(io::stderr(), "Enter: the next picture{back}, q: no more ");
         }
-        match self.lines.next() {
-            Some(Ok(line)) => match line.trim() {
-                "q" | "quit" => Command::End,
-                "b" | "back" if can_go_back => Command::Back,
-                _ => Command::Next,
-            },
-            Some(Err(_)) | None => Command::End,
+        loop {
+            match self.lines.recv_timeout(LOOK_UP) {
+                Ok(line) => {
+                    return match line.trim() {
+                        "q" | "quit" => Command::End,
+                        "b" | "back" if can_go_back => Command::Back,
+                        _ => Command::Next,
+                    };
+                }
+                Err(RecvTimeoutError::Disconnected) => return Command::End,
+                // ATOMICS: nothing but the flag itself passes from thread to thread.
+                Err(RecvTimeoutError::Timeout) if stopped.is_some_and(|flag| flag.load(Ordering::Relaxed)) => {
+                    return Command::End;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
         }
     }
 }

@@ -33,19 +33,22 @@ impl Traced {
     pub(crate) fn start(
         program: &OsStr,
         arguments: &[OsString],
+        stdin: Stdio,
         ended: impl FnOnce() + Send + 'static,
     ) -> Result<Self, Failure> {
         let run = format!("run `{}`", program.display());
         let failed = |error: io::Error| Failure::system(&run, &error);
         let stdout = io::stderr().as_fd().try_clone_to_owned().map_err(failed)?;
-        let child = Command::new(program).args(arguments).stdout(Stdio::from(stdout)).spawn().map_err(|error| {
-            let failure = Failure::system(&run, &error);
-            match error.kind() {
-                io::ErrorKind::NotFound => failure.advise("is it in PATH, or is its path right?"),
-                io::ErrorKind::PermissionDenied => failure.advise("is it executable?"),
-                _ => failure,
-            }
-        })?;
+        let child = Command::new(program).args(arguments).stdin(stdin).stdout(Stdio::from(stdout)).spawn().map_err(
+            |error| {
+                let failure = Failure::system(&run, &error);
+                match error.kind() {
+                    io::ErrorKind::NotFound => failure.advise("is it in PATH, or is its path right?"),
+                    io::ErrorKind::PermissionDenied => failure.advise("is it executable?"),
+                    _ => failure,
+                }
+            },
+        )?;
         // From here on it is ours to end, whatever fails.
         let mut running = Running(Some(child));
         let pidfd = running.0.as_ref().map_or_else(|| Err(io::ErrorKind::NotFound.into()), open).map_err(failed)?;

@@ -12,6 +12,7 @@
 
 mod bad_input;
 mod calls;
+mod drawing;
 mod endings;
 mod explain;
 mod leftovers;
@@ -51,6 +52,7 @@ fn main() {
         endings::trials(),
         losses::trials(),
         leftovers::trials(),
+        drawing::trials(),
         bad_input::trials(),
         usage::trials(),
         explain::trials(),

@@ -1,0 +1,98 @@
+//! The ring as a picture, before its records are taken out: all of them, or one after the other.
+
+use std::fs;
+
+use cutaway_programs::getaddrinfo::Event;
+use libtest_mimic::Trial;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::{
+    binary::{Ended, Running, trace},
+    child::{Job, Question},
+    requirements::Needs,
+    trial,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("every_event_is_in_a_picture_before_it_is_printed", Needs::Ring, all),
+        trial("a_step_takes_one_record", Needs::Ring, steps),
+        trial("a_signal_ends_a_viewer_s_pause", Needs::Ring, interrupted),
+        trial("an_svg_is_drawn_beside_json", Needs::Ring, svg),
+        trial("what_cannot_be_drawn_is_refused", Needs::Ring, refused),
+    ]
+}
+
+/// Bytes of the ring that an event takes.
+const SPACE: usize = (8 + size_of::<Event>()).next_multiple_of(8);
+
+fn questions(count: u32) -> Job {
+    Job::new((0..count).map(|number| Question::hopeless(&format!("question-{number}"))))
+}
+
+/// How many bytes wait in each picture.
+fn waiting(ended: &Ended) -> Vec<usize> {
+    let lines = ended.stdout.lines().filter(|line| line.contains("what waits, enlarged"));
+    lines.map(|line| line.split(' ').find_map(|word| word.parse().ok()).unwrap()).collect()
+}
+
+fn all() {
+    let ended = Running::start(&mut trace("--draw", questions(5).command_line())).end();
+    assert_eq!(ended.success(), (5, 0));
+    let drawn: usize = waiting(&ended).iter().sum();
+    assert_eq!(drawn, 5 * SPACE, "{}", ended.stdout);
+    let picture = ended.stdout.find("page 0").unwrap();
+    assert!(picture < ended.stdout.find("question-0").unwrap(), "{}", ended.stdout);
+}
+
+/// Seven records wait when the reader looks for the first time; each step takes one, until the viewer has seen enough.
+fn steps() {
+    let job = questions(7).wait().pinned();
+    let mut running = Running::start(&mut trace("--draw --step", job.command_line()));
+    running.write("\n\n\nq\n");
+    let ended = running.end();
+    assert_eq!(ended.success(), (7, 0));
+    let waiting = waiting(&ended);
+    assert_eq!(waiting.len(), 4, "{}", ended.stdout);
+    // What is taken moves the consumer on, record by record.
+    let consumers: Vec<usize> =
+        ended.stdout.lines().filter_map(|line| line.split_once("consumer_pos ")?.1.parse().ok()).collect();
+    assert_eq!(consumers, [0, SPACE, 2 * SPACE, 3 * SPACE], "{}", ended.stdout);
+    // A record is printed between two pictures.
+    let places: Vec<_> =
+        ["question-0", "question-1", "question-2"].map(|name| ended.stdout.find(name).unwrap()).to_vec();
+    let pictures: Vec<_> = ended.stdout.match_indices("page 0").map(|(at, _)| at).collect();
+    for (index, place) in places.iter().enumerate() {
+        assert!(pictures[index] < *place && *place < pictures[index + 1], "{}", ended.stdout);
+    }
+}
+
+fn interrupted() {
+    let job = questions(3);
+    let running = Running::start(&mut trace("--draw --step", job.command_line()));
+    running.stdout_line("the first picture", |line| line.contains("committed"));
+    running.send(Signal::INT);
+    assert_eq!(running.end().success(), (3, 0));
+}
+
+fn svg() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("ring.svg");
+    let words = format!("--format json --draw={}", file.display());
+    let ended = Running::start(&mut trace(&words, questions(4).command_line())).end();
+    assert_eq!(ended.success(), (4, 0));
+    assert_eq!(ended.stdout.lines().count(), 4, "JSON and nothing else: {}", ended.stdout);
+    assert!(ended.stderr.contains("in ") && ended.stderr.contains("ring.svg"), "{}", ended.stderr);
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains(&format!("<title>committed: {} bytes at position 0</title>", size_of::<Event>())), "{text}");
+}
+
+fn refused() {
+    for (words, part) in
+        [("--draw --transport perf-heap", "--transport ring"), ("--draw --format json", "--draw=FILE.svg")]
+    {
+        let ended = Running::start(&mut trace(words, questions(1).command_line())).end();
+        assert!(ended.complaint().contains(part), "{ended:?}");
+    }
+}
