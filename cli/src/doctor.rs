@@ -14,8 +14,14 @@ use serde::Serialize;
 
 use crate::{Format, failure::Failure, terminal};
 
+const EXAMPLES: &str = "\
+Examples:
+  cutaway doctor                  what works here, and what is missing
+  cutaway doctor --format json    the same for other programs";
+
 /// The arguments of `cutaway doctor`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// How findings are printed
     #[arg(long, value_enum, default_value = "table")]

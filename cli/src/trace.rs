@@ -41,8 +41,15 @@ use crate::{Format, diagnostics, failure::Failure, signals};
 /// Bytes of buffer unless told otherwise.
 const DEFAULT_BUFFER: u32 = 256 * 1024;
 
+const EXAMPLES: &str = "\
+Examples:
+  cutaway trace -- getent ahosts localhost                  one event, one line
+  cutaway trace --format json -- getent ahosts localhost    the same for other programs
+  cutaway trace --draw -- getent ahosts localhost           and the ring that held it, as a picture";
+
 /// The arguments of `cutaway trace`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The way events take to user space; auto is the ring, or perf-heap where the kernel has none (before 5.8)
     #[arg(long, value_enum, default_value = "auto", value_name = "WAY")]
