@@ -43,11 +43,11 @@ Examples:
   cutaway peek                          the rings of this machine, and who owns them
   cutaway peek --name events            what waits in the ring `events`
   cutaway peek --name events --watch    the same, live
-  cutaway peek --pid 4711               the perf buffers of a process
+  cutaway peek --pid 4711               the ring of a process, or its perf buffers
 
   A ring with something in it, as root, all in one:
   cutaway trace --duration 9 >/dev/null & sleep 3; kill -STOP $!; getent ahosts localhost; \\
-    cutaway peek --name events --draw; kill -CONT $!; wait";
+    cutaway peek --pid $! --draw; kill -CONT $!; wait";
 
 /// The arguments of `cutaway peek`.
 #[derive(Debug, Args)]
@@ -65,7 +65,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", group = "ring")]
     name: Option<String>,
 
-    /// The perf buffers of this process (Linux 5.6)
+    /// The ring that this process holds; if it holds none, its perf buffers (Linux 5.6)
     #[arg(long, value_name = "PID", group = "ring", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pid: Option<u32>,
 
@@ -115,10 +115,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(file) = &arguments.from {
         return replay(arguments, &Recording::read(file)?);
     }
-    if let Some(pid) = arguments.pid {
-        return perf::run(&[pid], arguments);
-    }
-    let Some(map) = list::choose(arguments)? else { return list::run(arguments.format) };
+    let Some(map) = list::choose(arguments)? else {
+        return match arguments.pid {
+            Some(pid) => perf::run(&[pid], arguments),
+            None => list::run(arguments.format),
+        };
+    };
     if map.map_type() == MapType::PERF_EVENT_ARRAY {
         let holders = census::holders()?;
         let mut pids: Vec<u32> = holders.of_map(map.id()).map(|holder| holder.pid).collect();

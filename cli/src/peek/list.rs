@@ -2,7 +2,7 @@
 
 use cutaway::{
     Map, MapType,
-    census::{self, Holders, Pin, ProgramEntry},
+    census::{self, Held, Holders, Pin, ProgramEntry},
 };
 use log::info;
 use serde::Serialize;
@@ -13,13 +13,16 @@ use crate::{Format, failure::Failure, terminal};
 /// Bytes of a map's name that the kernel keeps.
 const NAME: usize = 15;
 
-/// The map that the arguments name; `None` if they name none.
+/// The map that the arguments name; `None` if they name none, or a process that holds no ring.
 pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, Failure> {
     if let Some(id) = arguments.id {
         return Ok(Some(Map::from_id(id)?));
     }
     if let Some(path) = &arguments.pin {
         return Ok(Some(Map::from_pin(path)?));
+    }
+    if let Some(pid) = arguments.pid {
+        return of_process(pid);
     }
     let Some(name) = &arguments.name else { return Ok(None) };
     let kept: String = name
@@ -36,16 +39,39 @@ pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, Failure> {
             named.push(map);
         }
     }
-    match (named.pop(), named.as_slice()) {
-        (None, _) => Err(Failure::new(format!("there is no ring or perf event array of the name `{kept}`"))
-            .advise("`cutaway peek` lists those that there are")),
-        (Some(map), []) => Ok(Some(map)),
-        (Some(last), others) => {
-            let ids: Vec<_> = others.iter().chain([&last]).map(|map| map.id().to_string()).collect();
-            Err(Failure::new(format!("{} maps have the name `{kept}`", ids.len()))
-                .advise(&format!("choose one by its number: --id {}", ids.join(" or --id "))))
-        }
+    if named.is_empty() {
+        return Err(Failure::new(format!("there is no ring or perf event array of the name `{kept}`"))
+            .advise("`cutaway peek` lists those that there are"));
     }
+    only(named, &format!("maps have the name `{kept}`"))
+}
+
+/// The ring that a process holds; `None` if it holds none.
+fn of_process(pid: u32) -> Result<Option<Map>, Failure> {
+    let mut ids: Vec<u32> = census::holders()?
+        .found
+        .iter()
+        .filter(|holder| holder.pid == pid)
+        .filter_map(|holder| match holder.held {
+            Held::Map(id) => Some(id),
+            _ => None,
+        })
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    // What has gone meanwhile is not held any more.
+    let rings = ids.into_iter().filter_map(|id| Map::from_id(id).ok()).filter(|map| mode(map).is_some()).collect();
+    only(rings, &format!("rings are held by process {pid}"))
+}
+
+/// The one of them; `None` if there is none. More than one is too many to choose from: `what` they are.
+fn only(mut maps: Vec<Map>, what: &str) -> Result<Option<Map>, Failure> {
+    if maps.len() <= 1 {
+        return Ok(maps.pop());
+    }
+    let ids: Vec<_> = maps.iter().map(|map| map.id().to_string()).collect();
+    Err(Failure::new(format!("{} {what}", ids.len()))
+        .advise(&format!("choose one by its number: --id {}", ids.join(" or --id "))))
 }
 
 /// A ring, or what programs find perf buffers in.

@@ -80,7 +80,10 @@ fn list() {
     // By any of its names it is the same ring; and a pin keeps it when its owner is gone.
     let by_pin = looks(&format!("--pin {}", pin.0.display()));
     let by_name = looks("--name peek_listed");
-    assert_eq!((number(&by_pin[0], "id"), number(&by_name[0], "id")), (owner.id.into(), owner.id.into()));
+    let by_pid = looks(&format!("--pid {}", owner.pid()));
+    for look in [&by_pin[0], &by_name[0], &by_pid[0]] {
+        assert_eq!(number(look, "id"), u64::from(owner.id));
+    }
     let id = owner.id;
     owner.kill();
     wait_until("nobody holds the ring", || {
