@@ -280,8 +280,12 @@ impl Trace<'_> {
                 Err(failure) if failure.is_unheard() => self.closed = true,
                 Err(failure) => return Err(failure),
                 Ok(Take::None) => return Ok(()),
-                Ok(Take::One) => self.take(source, 1)?,
-                Ok(Take::All) => break,
+                Ok(Take::AtMost(most)) => {
+                    // None at all: they were discarded, or the first one is busy.
+                    if most == 0 || self.take(source, most)? == 0 {
+                        break;
+                    }
+                }
                 Ok(Take::AllFromNowOn) => {
                     drawn.tell();
                     self.drawn = None;
@@ -291,13 +295,13 @@ impl Trace<'_> {
                 break;
             }
         }
-        self.take(source, u64::MAX)
+        self.take(source, u64::MAX).map(drop)
     }
 
-    /// Prints at most so many of the records that are there now.
-    fn take(&mut self, source: &mut Source, most: u64) -> Result<(), Failure> {
+    /// Prints at most so many of the records that are there now, and gives their number.
+    fn take(&mut self, source: &mut Source, most: u64) -> Result<u64, Failure> {
         if self.full() {
-            return Ok(());
+            return Ok(0);
         }
         let mut taken = 0;
         let transport = self.transport;
@@ -326,7 +330,7 @@ impl Trace<'_> {
             Err(error) => return Err(Failure::system("write to stdout", &error)),
             Ok(()) => {}
         }
-        Ok(())
+        Ok(taken)
     }
 
     fn print(&mut self, event: &Lookup<'_>) -> io::Result<()> {

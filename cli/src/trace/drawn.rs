@@ -28,10 +28,9 @@ pub(crate) struct Drawn {
 pub(crate) enum Take {
     /// There was nothing to draw.
     None,
-    /// The viewer goes step by step.
-    One,
-    All,
-    /// And there are to be no more pictures.
+    /// As many as were drawn, or one, if the viewer goes step by step.
+    AtMost(u64),
+    /// All that come: there are to be no more pictures.
     AllFromNowOn,
 }
 
@@ -65,10 +64,11 @@ impl Drawn {
         let more = self.canvas.draw(&look)?;
         Ok(match &mut self.steps {
             _ if !more => Take::AllFromNowOn,
-            None => Take::All,
+            // What has come since gets a picture of its own.
+            None => Take::AtMost(look.committed),
             Some(steps) => match steps.next(false, Some(interrupted)) {
                 Command::End => Take::AllFromNowOn,
-                Command::Next | Command::Back => Take::One,
+                Command::Next | Command::Back => Take::AtMost(1),
             },
         })
     }

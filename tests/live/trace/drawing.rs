@@ -41,7 +41,9 @@ fn all() {
     let ended = Running::start(&mut trace("--draw", questions(5).command_line())).end();
     assert_eq!(ended.success(), (5, 0));
     let drawn: usize = waiting(&ended).iter().sum();
-    assert_eq!(drawn, 5 * SPACE, "{}", ended.stdout);
+    // One that was still busy is drawn again.
+    assert!(drawn >= 5 * SPACE, "{}", ended.stdout);
+    assert!(ended.stdout.contains(&format!("producer_pos {}", 5 * SPACE)), "{}", ended.stdout);
     let picture = ended.stdout.find("page 0").unwrap();
     assert!(picture < ended.stdout.find("question-0").unwrap(), "{}", ended.stdout);
 }
