@@ -1,6 +1,8 @@
 //! The comparison with other people's readers, which lives in a workspace of its
 //! own because it needs C.
 
+mod loader;
+
 use std::{path::Path, process::Command};
 
 use clap::Subcommand;
@@ -16,6 +18,12 @@ pub(crate) enum Bench {
         #[arg(long)]
         quick: bool,
     },
+    /// Loaders: CPU and memory to the first event, size, crates, build time
+    Loader {
+        /// No clean builds
+        #[arg(long)]
+        quick: bool,
+    },
     /// User instructions a record while draining 8-byte records, counted by callgrind
     Instructions,
 }
@@ -23,6 +31,7 @@ pub(crate) enum Bench {
 pub(crate) fn run(bench: &Bench) -> Result {
     match bench {
         Bench::Peers { quick } => peers(*quick),
+        Bench::Loader { quick } => loader::run(*quick),
         Bench::Instructions => instructions(),
     }
 }

@@ -1,0 +1,155 @@
+//! Loaders against each other: what it costs to get from an object to its first event, whole processes in turn.
+//!
+//! Each loader has a package of its own, `tests/peers/loader/NAME`, that does the same task and nothing else, so that its
+//! binary, its crates and its build can be compared as well.
+
+use std::{
+    io::{self, Read},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::tools::{self, Outcome, Result};
+
+/// Ours, and those that it is held against.
+const LOADERS: [&str; 3] = ["cutaway", "libbpf-rs", "aya"];
+
+/// What one process took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Cost {
+    cpu: Duration,
+    /// KiB.
+    memory: u64,
+}
+
+fn folder(loader: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../peers/loader").join(loader)
+}
+
+fn object(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus/kinds").join(name)
+}
+
+/// `quick` leaves out building from nothing.
+pub(super) fn run(quick: bool) -> Result {
+    let mut misses = Vec::new();
+    if !quick {
+        misses.extend(builds()?);
+    }
+    let mut binaries = Vec::new();
+    for loader in LOADERS {
+        let target = folder(loader).join("target");
+        for profile in ["release", "small"] {
+            tools::run(&mut cargo(loader, &["build", "--quiet", "--profile", profile], &target))?;
+        }
+        binaries.push(["release", "small"].map(|profile| target.join(profile).join(format!("first-event-{loader}"))));
+    }
+
+    println!("\n{:<12}{:>22}{:>10}", "", "stripped binary (kB)", "crates");
+    for (loader, [_, small]) in LOADERS.iter().zip(&binaries) {
+        let size = small.metadata().map_err(|error| format!("{}: {error}", small.display()))?.len();
+        let crates = crates(loader)?;
+        println!("{loader:<12}{:>22.0}{crates:>10}", size as f64 / 1e3);
+        if *loader == "cutaway" {
+            misses.extend((size > 500_000).then(|| format!("the binary has {size} bytes, more than 500,000")));
+            misses.extend((crates > 20).then(|| format!("{crates} crates, more than 20")));
+        }
+    }
+
+    for (what, object_name, question) in [
+        ("first", "one_ring.o", "load, attach, first event of one_ring.o"),
+        ("load", "one_ring.o", "load one_ring.o"),
+        ("load", "core_reads.o", "load core_reads.o (CO-RE)"),
+    ] {
+        let binaries: Vec<_> = binaries.iter().map(|[release, _]| release.as_path()).collect();
+        let costs = measure(&binaries, what, &object(object_name))?;
+        println!("\n{question:<42}{:>10}{:>10}{:>12}", "median ms", "least ms", "peak KiB");
+        for (loader, (median, least)) in LOADERS.iter().zip(&costs) {
+            let [median_ms, least_ms] = [median, least].map(|cost| cost.cpu.as_secs_f64() * 1e3);
+            println!("{loader:<42}{median_ms:>10.2}{least_ms:>10.2}{:>12}", median.memory);
+        }
+        let [(ours, _), (libbpf, _), ..] = costs.as_slice() else { continue };
+        misses.extend((ours.cpu > libbpf.cpu).then(|| format!("{question}: more CPU than libbpf")));
+        misses.extend((ours.memory > libbpf.memory).then(|| format!("{question}: more memory than libbpf")));
+    }
+    match misses.is_empty() {
+        true => Ok(Outcome::Done),
+        false => Err(format!("missed: {}", misses.join("; "))),
+    }
+}
+
+fn cargo(loader: &str, arguments: &[&str], target: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(arguments).current_dir(folder(loader)).env("CARGO_TARGET_DIR", target);
+    command
+}
+
+/// Clean builds, in turn.
+fn builds() -> std::result::Result<Option<String>, String> {
+    let mut times = Vec::new();
+    for loader in LOADERS {
+        let folder = folder(loader).join("target");
+        let target = folder.join("clean");
+        tools::run(&mut cargo(loader, &["fetch", "--quiet"], &target))?;
+        let _ = std::fs::remove_dir_all(&target);
+        let start = Instant::now();
+        tools::run(&mut cargo(loader, &["build", "--quiet", "--release", "--offline"], &target))?;
+        times.push(start.elapsed());
+        println!("{loader:<12} clean release build: {:.1} s", start.elapsed().as_secs_f64());
+    }
+    let [ours, _, aya] = times.as_slice() else { return Ok(None) };
+    Ok((*ours * 2 > *aya).then(|| format!("a clean build takes {ours:.1?}, more than half of aya's {aya:.1?}")))
+}
+
+/// How many crates are in the tree, the package itself left out.
+fn crates(loader: &str) -> std::result::Result<usize, String> {
+    let tree = ["tree", "--edges=normal,build", "--prefix=none"];
+    let output = cargo(loader, &tree, &folder(loader).join("target")).output().map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut lines: Vec<_> = text.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    Ok(lines.len().saturating_sub(1))
+}
+
+/// The median and the least cost of each binary, run in turn.
+fn measure(binaries: &[&Path], what: &str, object: &Path) -> std::result::Result<Vec<(Cost, Cost)>, String> {
+    const ROUNDS: usize = 41;
+    let mut all = vec![Vec::new(); binaries.len()];
+    for _ in 0..ROUNDS {
+        for (binary, costs) in binaries.iter().zip(&mut all) {
+            costs.push(once(binary, what, object).map_err(|error| format!("{}: {error}", binary.display()))?);
+        }
+    }
+    let figures = all.into_iter().filter_map(|mut costs| {
+        costs.sort_unstable();
+        Some((*costs.get(ROUNDS / 2)?, *costs.first()?))
+    });
+    Ok(figures.collect())
+}
+
+/// Runs a binary to its end.
+#[expect(unsafe_code, reason = "only wait4(2) tells what one child has cost")]
+fn once(binary: &Path, what: &str, object: &Path) -> io::Result<Cost> {
+    let mut child = Command::new(binary).arg(what).arg(object).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    // It says how much memory it has had, in the kernel's words: `VmHWM:     2664 kB`.
+    let mut says = String::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        stdout.read_to_string(&mut says)?;
+    }
+    let memory = says.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(u64::MAX);
+    let mut status = 0;
+    // SAFETY: an all-zero `rusage` is a valid value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both places are writable; the child is ours, and nobody else waits for it.
+    let waited = unsafe { libc::wait4(child.id().cast_signed(), &raw mut status, 0, &raw mut usage) };
+    if waited < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if status != 0 {
+        return Err(io::Error::other(format!("ended with the status {status:#x}")));
+    }
+    let time = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+    Ok(Cost { cpu: time(usage.ru_utime) + time(usage.ru_stime), memory })
+}
