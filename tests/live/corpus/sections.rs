@@ -76,9 +76,9 @@ const ROWS: &[Row] = &[
     Row("raw_tp_writes", lacks::nothing, Runs),
     Row("tp_btf", lacks::btf, Runs),
     Row("fentry", lacks::trampolines, Runs),
-    Row("fentry_sleeps", lacks::trampolines, Runs),
+    Row("fentry_sleeps", sleeping_system_calls, Runs),
     Row("fexit", lacks::trampolines, Runs),
-    Row("fexit_sleeps", lacks::trampolines, Runs),
+    Row("fexit_sleeps", sleeping_system_calls, Runs),
     Row("fmod_ret", lacks::trampolines, Runs),
     Row("freplace", lacks::nothing, Refused("say of which one, with `ProgramSpec::replace`")),
     Row("lsm", lacks::lsm, Runs),
@@ -140,6 +140,12 @@ const ROWS: &[Row] = &[
     Row("netfilter", lacks::netfilter, Hand("`Netfilter`")),
     Row("nobody_knows", lacks::nothing, SetAside("its name begins with no kind of program")),
 ];
+
+/// Of the kernel's functions, only those may have programs that sleep into which errors can be injected, system calls among them.
+fn sleeping_system_calls() -> Option<String> {
+    let why = "this kernel lets no program on functions sleep (CONFIG_FUNCTION_ERROR_INJECTION)";
+    lacks::trampolines().or_else(|| (!lacks::has_symbol("within_error_injection_list")).then(|| why.to_owned()))
+}
 
 fn sleeping_uprobes() -> Option<String> {
     lacks::at_least(6, 0, "uprobes whose programs sleep")
@@ -231,6 +237,7 @@ fn happen() {
     assert!(!unsafe { l64a(64) }.is_null());
     system_call();
     thread::spawn(|| ()).join().unwrap();
+    assert!(std::fs::File::open("/proc/self/status").is_ok());
 }
 
 fn complete() {
