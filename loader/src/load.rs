@@ -42,7 +42,6 @@ impl Object {
     /// its sentence and its log; [`Error::Object`] if the instructions refer to something that is not there. Nothing is
     /// left behind.
     pub fn load(mut self) -> Result<Loaded, Error> {
-        self.fit_tables()?;
         for program in self.set_aside() {
             warn!("the program `{}` stays behind: {}", program.name, program.why);
         }

@@ -39,7 +39,7 @@ use crate::{
     core_relo::{self, Applied, Relocation},
     externs::{self, Extern, KCONFIG, Ksyms, Resolved},
     program::Targets,
-    struct_ops::{self as struct_ops_of_kernel, Fitted},
+    struct_ops::{Fitted, Tables},
     variable::{self, Value, VariableSpec},
 };
 
@@ -324,7 +324,7 @@ impl Object {
     }
 
     /// Finds in `types` all that the object wants to know of the kernel, in one look: what CO-RE adapts the instructions
-    /// to, what programs hang on, and where externs are.
+    /// to, what programs hang on, where externs are, and how tables of functions are laid out.
     pub(crate) fn meet(&mut self, types: Types<'_>) -> Result<Met, Error> {
         let nothing = Btf::none();
         let btf = match self.elf.contents(".BTF") {
@@ -336,23 +336,20 @@ impl Object {
             (false, _) => None,
         };
         let relocations = ext.as_ref().map_or_else(Vec::new, |ext| Relocation::all(&btf, ext));
+        self.maps.retain(|map| map.wanted);
+        let tables = Tables::of(&self.maps, &mut self.programs, &btf);
         let mut code = function::Code { elf: &self.elf, functions: &mut self.functions };
         let candidates = core_relo::wanted(&btf, &relocations, &code);
         let targets = Targets::of_all(self.programs.iter().filter(|program| program.section.wanted));
-        let seekers = (candidates, targets, Ksyms::of(&self.externs));
-        types.search(seekers, |(candidates, mut targets, ksyms), sources| {
+        let seekers = (candidates, targets, Ksyms::of(&self.externs), tables);
+        types.search(seekers, |(candidates, mut targets, ksyms, tables), sources| {
+            tables.settle(&mut self.maps, &mut self.programs, &btf, sources.clone())?;
             let relocated = core_relo::apply(&btf, &relocations, sources.clone(), candidates, &mut code)
                 .map_err(|error| broken(error.to_string()))?;
             targets.settle(sources.clone())?;
             let externs = externs::resolve(&self.externs, ksyms, &btf, sources, &self.kconfig, types)?;
             Ok(Met { relocated, targets, externs })
         })
-    }
-
-    /// Fits tables of functions to those of the running kernel.
-    pub(crate) fn fit_tables(&mut self) -> Result<(), Error> {
-        self.maps.retain(|map| map.wanted);
-        struct_ops_of_kernel::fit(&mut self.maps, &mut self.programs, self.elf.contents(".BTF"))
     }
 
     /// Puts the constants of the kernel's configuration into their map.

@@ -15,13 +15,16 @@
 //! structure and the number of the member that it will be (`attach_btf_id`, `expected_attach_type`), since the verifier
 //! checks it against that member's prototype. (`kernel/bpf/bpf_struct_ops.c`, Linux 5.6; links 6.4; modules 6.9.)
 
-use std::{io, os::fd::OwnedFd, sync::Arc};
+use std::{os::fd::OwnedFd, sync::Arc};
 
 use log::warn;
 
 use crate::{
     Error, MapSpec, ProgramSpec, ProgramType,
-    btf::{Btf, Kind, Member, Type, kernel},
+    btf::{
+        Btf, Kind, Member, Names, Seen, Type,
+        search::{Absent, Seeker, Sources},
+    },
     object::{KnownTarget, Start, Table},
     sys::btf,
 };
@@ -55,34 +58,89 @@ impl Fitted {
     }
 }
 
-/// Fits the object's tables to the running kernel, and tells their programs which members they are. The kernel's BTF is not
-/// touched if there is no table.
-pub(crate) fn fit(maps: &mut [MapSpec], programs: &mut [ProgramSpec], own: &[u8]) -> Result<(), Error> {
-    leave_out(maps, programs);
-    let mut tables = maps.iter_mut().filter(|map| map.struct_ops.is_some()).peekable();
-    let Some(first) = tables.peek() else { return Ok(()) };
-    let unfit = |name: &str, why: String| Error::Unfit { attempt: format!("make the map `{name}` (STRUCT_OPS)"), why };
-    let bytes = kernel::Bytes::vmlinux().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => unfit(&first.name, "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".to_owned()),
-        _ => Error::kernel(format!("find the type of the map `{}` in the kernel's BTF", first.name), &error),
-    })?;
-    let vmlinux = Btf::parse(&bytes).map_err(|error| unfit(&first.name, error.to_string()))?;
-    let own = Btf::parse(own).map_err(|error| unfit(&first.name, error.to_string()))?;
-    for map in tables {
-        let Some(table) = &map.struct_ops else { continue };
-        let name = own.ty(table.type_id).name().into_owned();
-        let name = name.split("___").next().unwrap_or_default();
-        let fitted = match wrapper(&vmlinux, name) {
-            Some(wrapper) => fit_one(table, &own, wrapper, programs, None),
-            None => in_modules(table, &own, &vmlinux, name, programs).ok_or_else(|| {
-                unfit(&map.name, format!("this kernel takes no tables of the kind `struct {name}` from programs"))
-            })?,
-        };
-        let fitted = fitted.map_err(|why| unfit(&map.name, why))?;
-        map.value_size = fitted.value.len() as u32;
-        map.fitted = Some(Box::new(fitted));
+/// The kernel's structures around the tables of an object, by name, and where they were found.
+#[derive(Debug)]
+pub(crate) struct Tables(Vec<Wanted>);
+
+#[derive(Debug)]
+struct Wanted {
+    /// The map's place in the list.
+    map: usize,
+    /// The table's structure, and the one around it.
+    table: String,
+    around: String,
+    /// In which source, and its number there.
+    found: Option<(usize, u32)>,
+}
+
+impl Tables {
+    /// Those of the object's tables, still to be found.
+    pub(crate) fn of(maps: &[MapSpec], programs: &mut [ProgramSpec], own: &Btf<'_>) -> Self {
+        leave_out(maps, programs);
+        let tables = maps.iter().enumerate().filter_map(|(map, spec)| Some((map, spec.struct_ops.as_ref()?)));
+        let wanted = tables.map(|(map, table)| {
+            let name = own.ty(table.type_id).name().into_owned();
+            let table = name.split("___").next().unwrap_or_default().to_owned();
+            Wanted { map, around: format!("bpf_struct_ops_{table}"), table, found: None }
+        });
+        Self(wanted.collect())
     }
-    Ok(())
+
+    /// After the search: fits each table to the kernel's, and tells its programs which members they are.
+    pub(crate) fn settle(
+        self,
+        maps: &mut [MapSpec],
+        programs: &mut [ProgramSpec],
+        own: &Btf<'_>,
+        sources: Sources<'_, '_>,
+    ) -> Result<(), Error> {
+        for wanted in self.0 {
+            let Some(map) = maps.get_mut(wanted.map) else { continue };
+            let Some(table) = &map.struct_ops else { continue };
+            let unfit = |why| Error::Unfit { attempt: format!("make the map `{}` (STRUCT_OPS)", map.name), why };
+            let sources = sources.clone().map_err(|Absent(why)| unfit(format!("its type is the kernel's: {why}")))?;
+            let found = wanted.found.and_then(|(place, id)| Some((place, sources.get(place)?, id)));
+            let fitted = found.and_then(|(place, source, id)| Some((place, source, wrapper(source.btf, id)?)));
+            let Some((place, source, wrapper)) = fitted else {
+                let table = wanted.table;
+                return Err(unfit(format!("this kernel takes no tables of the kind `struct {table}` from programs")));
+            };
+            let module = match place {
+                0 => None,
+                _ => Some(Arc::new(btf::of_module(source.name).map_err(|error| {
+                    Error::kernel(
+                        format!("open the types of the module {}, for the map `{}`", source.name, map.name),
+                        &error,
+                    )
+                })?)),
+            };
+            let fitted = fit_one(table, own, wrapper, programs, module).map_err(unfit)?;
+            map.value_size = fitted.value.len() as u32;
+            map.fitted = Some(Box::new(fitted));
+        }
+        Ok(())
+    }
+}
+
+impl Seeker for Tables {
+    fn is_idle(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn is_missing_some(&self) -> bool {
+        self.0.iter().any(|wanted| wanted.found.is_none())
+    }
+
+    fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
+        let mut any = false;
+        for wanted in self.0.iter_mut().filter(|wanted| seen.kind == Kind::Struct && wanted.found.is_none()) {
+            if names.is(seen.name, wanted.around.as_bytes()) {
+                wanted.found = Some((source, seen.id));
+                any = true;
+            }
+        }
+        any
+    }
 }
 
 /// A program that is in no table cannot be loaded: the verifier would not know what it is.
@@ -99,9 +157,9 @@ fn leave_out(maps: &[MapSpec], programs: &mut [ProgramSpec]) {
     }
 }
 
-/// The kernel's structure around a table of this name, and the member of it that is the table.
-fn wrapper<'b>(btf: &'b Btf<'b>, name: &str) -> Option<Wrapper<'b>> {
-    let around = btf.find(Kind::Struct, &format!("bpf_struct_ops_{name}"))?;
+/// The kernel's structure of this number around a table, and the member of it that is the table.
+fn wrapper<'b>(btf: &'b Btf<'b>, id: u32) -> Option<Wrapper<'b>> {
+    let around = btf.ty(id);
     let data = around.members().find(|member| member.name == b"data")?;
     let table = btf.resolve(data.type_id).filter(|ty| ty.kind() == Kind::Struct)?;
     Some(Wrapper { btf, around, table, offset: data.bit_offset as usize / 8 })
@@ -115,26 +173,6 @@ struct Wrapper<'b> {
     offset: usize,
 }
 
-/// The same in the modules' types; `None` if none has such a table.
-fn in_modules(
-    table: &Table,
-    own: &Btf<'_>,
-    vmlinux: &Btf<'_>,
-    name: &str,
-    programs: &mut [ProgramSpec],
-) -> Option<Result<Fitted, String>> {
-    kernel::modules().into_iter().find_map(|module| {
-        let bytes = kernel::Bytes::module(&module).ok()?;
-        let types = Btf::parse_split(&bytes, vmlinux).ok()?;
-        let wrapper = wrapper(&types, name)?;
-        let fd = match btf::of_module(&module) {
-            Ok(fd) => Arc::new(fd),
-            Err(error) => return Some(Err(format!("the types of the module {module} cannot be opened: {error}"))),
-        };
-        Some(fit_one(table, own, wrapper, programs, Some(fd)))
-    })
-}
-
 fn fit_one(
     table: &Table,
     own: &Btf<'_>,
@@ -142,6 +180,11 @@ fn fit_one(
     programs: &mut [ProgramSpec],
     module: Option<Arc<OwnedFd>>,
 ) -> Result<Fitted, String> {
+    /// The kernel's own have a few hundred bytes.
+    const LARGEST: u32 = 1 << 20;
+    if kernel.around.size() > LARGEST {
+        return Err(format!("this kernel's `struct {}` claims {} bytes", kernel.around.name(), kernel.around.size()));
+    }
     let mut fitted = Fitted {
         value_type_id: kernel.around.id(),
         module,

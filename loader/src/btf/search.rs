@@ -1,8 +1,9 @@
 //! One look at the kernel's types, for all who want something of them.
 //!
-//! CO-RE relocation looks for structures, programs for the functions they hang on, externs for variables and functions. To
-//! walk over the kernel's 130,000 types costs the most of what loading costs, so it is done once for all of them together,
-//! and not at all if nobody wants anything. Modules are asked for what the kernel itself does not have.
+//! CO-RE relocation looks for structures, programs for the functions they hang on, externs for variables and functions,
+//! tables of functions for the kernel's. To walk over the kernel's 130,000 types costs the most of what loading costs, so it
+//! is done once for all of them together, and not at all if nobody wants anything. Modules are asked for what the kernel
+//! itself does not have.
 //!
 //! What is found is a number, which counts in one [`Source`]. The sources are lent for as long as somebody compares types in
 //! them, and forgotten then: an index of half a megabyte, and a mapping that costs nothing.
@@ -26,32 +27,21 @@ pub(crate) trait Seeker {
     fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool;
 }
 
-impl<S: Seeker> Seeker for &mut S {
+impl<A: Seeker, B: Seeker, C: Seeker, D: Seeker> Seeker for (A, B, C, D) {
     fn is_idle(&self) -> bool {
-        (**self).is_idle()
+        self.0.is_idle() && self.1.is_idle() && self.2.is_idle() && self.3.is_idle()
     }
 
     fn is_missing_some(&self) -> bool {
-        (**self).is_missing_some()
-    }
-
-    fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
-        (**self).see(source, names, seen)
-    }
-}
-
-impl<A: Seeker, B: Seeker, C: Seeker> Seeker for (A, B, C) {
-    fn is_idle(&self) -> bool {
-        self.0.is_idle() && self.1.is_idle() && self.2.is_idle()
-    }
-
-    fn is_missing_some(&self) -> bool {
-        self.0.is_missing_some() || self.1.is_missing_some() || self.2.is_missing_some()
+        self.0.is_missing_some() || self.1.is_missing_some() || self.2.is_missing_some() || self.3.is_missing_some()
     }
 
     fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
         // Each of them must have a look.
-        self.0.see(source, names, seen) | self.1.see(source, names, seen) | self.2.see(source, names, seen)
+        self.0.see(source, names, seen)
+            | self.1.see(source, names, seen)
+            | self.2.see(source, names, seen)
+            | self.3.see(source, names, seen)
     }
 }
 

@@ -41,8 +41,8 @@ pub struct Rehearsed {
 
 impl Object {
     /// Works out what [`Object::load`] would hand to a kernel whose BTF is `kernel`, without asking any kernel. Constants of
-    /// the kernel's configuration are those of [`Object::set_kconfig`]; modules, addresses and tables of functions
-    /// (`struct_ops`) are unknown here.
+    /// the kernel's configuration are those of [`Object::set_kconfig`]; modules and addresses are unknown
+    /// here.
     ///
     /// # Errors
     ///

@@ -1,0 +1,70 @@
+//! The way of an object from the bytes of a file to the first system call, everything on it looked at and changed.
+
+use cutaway::{Form, Object, btf::Btf};
+
+/// How far a mutant came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Came {
+    Refused,
+    Parsed,
+    Rehearsed,
+}
+
+/// Everything between the bytes of a file and the first system call.
+pub(crate) fn everything(bytes: &[u8], kernel: &[u8]) -> Came {
+    let mut object = match Object::parse(bytes) {
+        Ok(object) => object,
+        Err(error) => {
+            let line = error.to_string();
+            assert!(!line.is_empty() && !line.contains('\n') && line.len() < 10_000, "{line:?}");
+            return Came::Refused;
+        }
+    };
+    let _ = format!("{:?} {:?} {:?}", object.maps(), object.programs(), object.set_aside());
+    let _ = format!("{:?} {:?}", object.externs(), object.license());
+    for variable in object.variables().to_vec() {
+        let _ = variable.to_string();
+        // As many bytes as it has, and as many as it has not; a claim of gigabytes is not believed here either.
+        if variable.size < 1 << 20 {
+            let _ = object.set_variable(&variable.name, &*vec![7; variable.size as usize]);
+        }
+        let _ = object.set_variable(&variable.name, &-1_i64).map_err(|error| error.to_string());
+        let _ = object.set_variable(&variable.name, &Own);
+    }
+    for name in object.maps().iter().map(|map| map.name.clone()).collect::<Vec<_>>() {
+        object.map_mut(&name).unwrap().max_entries = 1;
+    }
+    for name in object.programs().iter().map(|program| program.name.clone()).collect::<Vec<_>>() {
+        object.program_mut(&name).unwrap().section.wanted = true;
+    }
+    object.set_kconfig("CONFIG_HZ=250\nCONFIG_BPF_SYSCALL=y\nCONFIG_TEXT=\"text\"\nCONFIG_T_MODULE=m\n");
+    match object.rehearse(kernel) {
+        Ok(rehearsal) => {
+            for relocated in &rehearsal.relocated {
+                let _ = relocated.to_string();
+            }
+            for program in &rehearsal.programs {
+                let _ = program.instructions.as_ref().map(Vec::len).map_err(ToString::to_string);
+            }
+            for btf in [&rehearsal.btf, &rehearsal.btf_of_old].into_iter().flatten() {
+                let _ = Btf::parse(btf).map(|btf| btf.types().count());
+            }
+            Came::Rehearsed
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            Came::Parsed
+        }
+    }
+}
+
+/// A value of a user's own.
+struct Own;
+
+impl cutaway::Value for Own {
+    const FORM: Form = Form::Bytes;
+
+    fn bytes(&self) -> std::borrow::Cow<'_, [u8]> {
+        std::borrow::Cow::Borrowed(&[1, 2, 3])
+    }
+}
