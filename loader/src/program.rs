@@ -1,5 +1,6 @@
 //! Programs: through the verifier into the kernel.
 
+mod own_stack;
 mod replace;
 mod run;
 mod statistics;
@@ -18,7 +19,7 @@ use std::{
     sync::Arc,
 };
 
-use log::debug;
+use log::{debug, warn};
 
 use crate::{
     Error,
@@ -67,20 +68,29 @@ impl Program {
     pub(crate) fn load(mut spec: ProgramSpec, linked: &Linked, shared: &Shared<'_>) -> Result<Self, Error> {
         one_by_one_where_need_be(&mut spec);
         let target = shared.targets.of(&spec)?;
-        let program = bpf::Program {
-            program_type: spec.section.program_type,
-            expected_attach_type: spec.section.expected_attach_type,
-            flags: if spec.section.sleepable { SLEEPABLE } else { 0 }
-                | if spec.section.fragments { XDP_HAS_FRAGS } else { 0 },
-            name: &spec.name,
-            instructions: &linked.instructions,
-            license: shared.license,
-            kernel_version: shared.kernel_version,
-            btf: shared.btf.map(|fd| Info { fd, func_info: &linked.func_info, line_info: &linked.line_info }),
-            target,
-            modules: &shared.externs.modules,
+        let asked = |linked: &'_ Linked| -> Result<OwnedFd, Error> {
+            let program = bpf::Program {
+                program_type: spec.section.program_type,
+                expected_attach_type: spec.section.expected_attach_type,
+                flags: if spec.section.sleepable { SLEEPABLE } else { 0 }
+                    | if spec.section.fragments { XDP_HAS_FRAGS } else { 0 },
+                name: &spec.name,
+                instructions: &linked.instructions,
+                license: shared.license,
+                kernel_version: shared.kernel_version,
+                btf: shared.btf.map(|fd| Info { fd, func_info: &linked.func_info, line_info: &linked.line_info }),
+                target,
+                modules: &shared.externs.modules,
+            };
+            verify(&program, shared)
         };
-        let program = verify(&program, shared)?;
+        let program = match own_stack::kept(spec.section.program_type, linked) {
+            // A refusal is told of the program as its author wrote it.
+            Some(kept) => asked(&kept).or_else(|_| {
+                asked(linked).inspect(|_| warn!("`{}` may share its stack with itself on this kernel", spec.name))
+            })?,
+            None => asked(linked)?,
+        };
         Ok(Self { spec, program, usdt: shared.usdt.clone() })
     }
 

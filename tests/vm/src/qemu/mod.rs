@@ -26,9 +26,10 @@ pub(crate) const PROGRAM: &str = concat!("qemu-system-", "x86_64");
 pub(crate) const ADVICE: &str = "install QEMU's system emulator (Debian, Ubuntu: apt-get install qemu-system-x86; Fedora: dnf install qemu-system-x86-core)";
 
 /// The kernel's command line. A sick guest dies at once, with its trace on the console, and a dead guest is a QEMU that ends (`panic=-1`
-/// reboots, `-no-reboot` leaves); nothing in a throw-away guest needs the CPU's mitigations, which software emulation pays dearly for.
-const KERNEL_LINE: &str =
-    "console=ttyS0 panic=-1 oops=panic softlockup_panic=1 unknown_nmi_panic mitigations=off random.trust_cpu=on";
+/// reboots, `-no-reboot` leaves); nothing in a throw-away guest needs the CPU's mitigations, which software emulation pays dearly for. The emulated TSC is as good
+/// as the emulator's own clock; a kernel that watches it doubts it on a busy host, and then reads a clock that is far slower, or waits
+/// for the other CPUs for ever.
+const KERNEL_LINE: &str = "console=ttyS0 panic=-1 oops=panic softlockup_panic=1 unknown_nmi_panic mitigations=off random.trust_cpu=on tsc=reliable";
 
 /// The hardware of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]

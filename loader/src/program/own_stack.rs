@@ -1,0 +1,78 @@
+//! Keeps a uprobe's program off the stack that it would share with itself.
+//!
+//! Since Linux 6.13 the x86 JIT (arm64's since 6.17) gives a program of this type, if it uses 64 bytes of stack or more, a stack
+//! of its own for each CPU, counting on it that such a program never runs twice at once on one CPU. That is true of kprobes. A
+//! uprobe's program can be preempted, and another thread then runs the same program on the same stack: keys and arguments of one
+//! call become those of another, without an error. On a preemptible 7.3 with eight threads it is one call in fifty.
+//!
+//! Programs with tail calls get no such stack (`check_max_stack_depth` in kernel/bpf/verifier.c), and the kernel looks for them
+//! before it throws out what cannot be reached. So there is one in front that cannot be:
+//!
+//! ```text
+//!     r0 = 0
+//!     if r0 == 0 goto +1
+//!     call bpf_tail_call
+//!     …                      the program
+//! ```
+//!
+//! The verifier never walks the call and removes it; what is left of this in the machine code is one instruction.
+
+use aya_obj::generated::{bpf_func_info, bpf_insn, bpf_line_info};
+
+use crate::{object::link::Linked, program_type::ProgramType, sys::process};
+
+/// The first kernel with stacks for each CPU.
+const SINCE: u32 = 6 << 16 | 13 << 8;
+
+/// The program as it must be loaded, if it must be another one.
+pub(super) fn kept(program_type: ProgramType, linked: &Linked) -> Option<Linked> {
+    let shares = program_type == ProgramType::KPROBE && process::kernel_version().is_ok_and(|version| version >= SINCE);
+    shares.then(|| behind_a_tail_call(linked))
+}
+
+fn behind_a_tail_call(linked: &Linked) -> Linked {
+    /// `BPF_ALU64 | BPF_MOV | BPF_K`, `BPF_JMP | BPF_JEQ | BPF_K`, `BPF_JMP | BPF_CALL`
+    const FRONT: [(u8, i16, i32); 3] = [(0xb7, 0, 0), (0x15, 1, 0), (0x85, 0, BPF_FUNC_TAIL_CALL)];
+    const BPF_FUNC_TAIL_CALL: i32 = 12;
+    let front = FRONT.map(|(code, off, imm)| bpf_insn {
+        code,
+        _bitfield_align_1: [],
+        _bitfield_1: bpf_insn::new_bitfield_1(0, 0),
+        off,
+        imm,
+    });
+    // What says where the program itself starts says so of the front; distances between instructions stay what they are.
+    let moved = |at: u32| if at == 0 { 0 } else { at + FRONT.len() as u32 };
+    let functions = linked.func_info.iter();
+    let lines = linked.line_info.iter();
+    Linked {
+        instructions: front.into_iter().chain(linked.instructions.iter().copied()).collect(),
+        func_info: functions.map(|info| bpf_func_info { insn_off: moved(info.insn_off), ..*info }).collect(),
+        line_info: lines.map(|info| bpf_line_info { insn_off: moved(info.insn_off), ..*info }).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_front_is_first_and_the_rest_as_it_was() {
+        let exit =
+            bpf_insn { code: 0x95, _bitfield_align_1: [], _bitfield_1: bpf_insn::new_bitfield_1(0, 0), off: 0, imm: 0 };
+        let line = |insn_off| bpf_line_info { insn_off, file_name_off: 1, line_off: 2, line_col: 3 };
+        let linked = Linked {
+            instructions: vec![exit; 2],
+            func_info: vec![bpf_func_info { insn_off: 0, type_id: 7 }, bpf_func_info { insn_off: 1, type_id: 8 }],
+            line_info: vec![line(0), line(1)],
+        };
+        let kept = behind_a_tail_call(&linked);
+        let codes: Vec<_> = kept.instructions.iter().map(|insn| (insn.code, insn.off, insn.imm)).collect();
+        assert_eq!(codes, [(0xb7, 0, 0), (0x15, 1, 0), (0x85, 0, 12), (0x95, 0, 0), (0x95, 0, 0)]);
+        assert_eq!(
+            kept.func_info.iter().map(|info| (info.insn_off, info.type_id)).collect::<Vec<_>>(),
+            [(0, 7), (4, 8)]
+        );
+        assert_eq!(kept.line_info.iter().map(|info| info.insn_off).collect::<Vec<_>>(), [0, 4]);
+    }
+}
