@@ -203,6 +203,13 @@ impl Extern {
 }
 
 impl Resolved {
+    /// What `value` says of each extern, found in these modules.
+    #[cfg(test)]
+    pub(crate) fn all(externs: &[Extern], modules: Vec<OwnedFd>, value: impl Fn(&Extern) -> Value) -> Self {
+        let values = externs.iter().map(|known| (known.symbol, value(known))).collect();
+        Self { values, modules, ..Self::default() }
+    }
+
     /// What stands for the symbol of this place; `None` if it is no extern.
     pub(crate) fn value(&self, symbol: usize) -> Option<&Value> {
         self.values.get(&symbol)

@@ -265,3 +265,66 @@ impl<'a> Linker<'a> {
 fn distance(from: usize, to: usize) -> i32 {
     (to as i64 - from as i64 - 1) as i32
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::fd::OwnedFd};
+
+    use super::*;
+    use crate::Object;
+
+    /// The program `calls`, which loads the address of a function (the `___old` one) and calls others, with this for all of
+    /// them.
+    fn linked(modules: usize, value: impl Fn(&str) -> Value) -> (Vec<bpf_insn>, Vec<i32>) {
+        let path = format!("{}/../tests/corpus/externs/kfuncs.o", env!("CARGO_MANIFEST_DIR"));
+        let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
+        let modules: Vec<OwnedFd> = (0..modules).map(|_| File::open("/dev/null").unwrap().into()).collect();
+        let numbers = modules.iter().map(AsRawFd::as_raw_fd).collect();
+        let externs = Resolved::all(object.externs(), modules, |known| value(&known.name));
+        let maps = object.maps().iter().map(|map| (map.place, 1)).collect();
+        let linked = object.link(&object.programs()[0], &maps, &externs).unwrap();
+        (linked.instructions, numbers)
+    }
+
+    fn calls(instructions: &[bpf_insn]) -> Vec<(u32, i32, i16)> {
+        let calls = instructions.iter().filter(|insn| insn.code == CALL);
+        let calls = calls.map(|insn| (u32::from(insn.src_reg()), insn.imm, insn.off));
+        calls.filter(|(source, ..)| *source != BPF_PSEUDO_CALL).collect()
+    }
+
+    fn loads(instructions: &[bpf_insn]) -> Vec<(u32, i32, i32)> {
+        let pairs = instructions.windows(2).filter(|pair| pair[0].code == LOAD_IMM64);
+        let loads = pairs.map(|pair| (u32::from(pair[0].src_reg()), pair[0].imm, pair[1].imm));
+        loads.filter(|(source, ..)| *source != BPF_PSEUDO_MAP_VALUE).collect()
+    }
+
+    #[test]
+    fn functions_of_the_kernel_are_called_by_their_number() {
+        let (instructions, _) = linked(0, |_| Value::Type { id: 77, module: None });
+        assert_eq!(calls(&instructions), [(BPF_PSEUDO_KFUNC_CALL, 77, 0); 4]);
+        assert!(loads(&instructions).iter().all(|load| *load == (BPF_PSEUDO_BTF_ID, 77, 0)));
+    }
+
+    #[test]
+    fn functions_of_a_module_are_called_by_number_and_place_of_the_module() {
+        let (instructions, modules) = linked(2, |name| match name {
+            "bpf_rcu_read_lock" => Value::Type { id: 5, module: None },
+            "bpf_rcu_read_unlock" => Value::Type { id: 6, module: Some(0) },
+            _ => Value::Type { id: 7, module: Some(1) },
+        });
+        let mut calls = calls(&instructions);
+        calls.sort_unstable();
+        let kernel = BPF_PSEUDO_KFUNC_CALL;
+        assert_eq!(calls, [(kernel, 5, 0), (kernel, 6, 1), (kernel, 7, 2), (kernel, 7, 2)]);
+        let loads = loads(&instructions);
+        assert!(!loads.is_empty());
+        assert!(loads.iter().all(|load| *load == (BPF_PSEUDO_BTF_ID, 7, modules[1])), "{loads:?}");
+    }
+
+    #[test]
+    fn missing_functions_are_0_and_called_by_a_number_that_none_has() {
+        let (instructions, _) = linked(0, |_| Value::Missing { call: 0x7bad_0001 });
+        assert_eq!(calls(&instructions), [(0, 0x7bad_0001, 0); 4]);
+        assert!(loads(&instructions).iter().all(|load| *load == (0, 0, 0)));
+    }
+}
