@@ -23,6 +23,7 @@ mod objects;
 mod privileges;
 mod reading;
 mod sample;
+mod stacks;
 mod variables;
 mod verifier;
 
@@ -77,6 +78,7 @@ fn main() {
         batches::tests(),
         verifier::tests(),
         attaching::tests(),
+        stacks::tests(),
         reading::tests(),
         descriptors::tests(),
         externs::tests(),
