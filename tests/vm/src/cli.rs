@@ -27,8 +27,8 @@ use crate::suite;
 /// if it holds a test harness, once otherwise. As cargo's runner
 /// (CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="cutaway-vm --kernel 6.1 --") it makes plain `cargo test` run in a guest.
 ///
-/// Exit status: 0 if everything passed, 1 if anything failed or could not be done, 2 for wrong usage; that of BINARY if it is
-/// no test harness and one kernel was chosen.
+/// Exit status: 0 if everything passed, 1 if anything failed or could not be done, 2 for wrong usage, 3 if no kernel was named and
+/// none can be had; that of BINARY if it is no test harness and one kernel was chosen.
 #[derive(Debug, Parser)]
 #[command(name = "cutaway-vm", version)]
 pub struct Args {
@@ -111,6 +111,9 @@ pub struct Args {
     #[arg(last = true, value_name = "BINARY ARGS")]
     command: Vec<OsString>,
 }
+
+/// The exit status where none of the usual kernels can be had, so that nothing is known of the tests.
+const NO_KERNEL: u8 = 3;
 
 /// Runs the command line of this process.
 #[must_use]
@@ -323,6 +326,9 @@ fn exit_code(matrix: &Matrix, transparent: bool) -> ExitCode {
         && guest.end == crate::report::End::Clean
     {
         return ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1));
+    }
+    if matrix.guests.is_empty() && matrix.absent.iter().all(|(_, _, named)| !named) {
+        return ExitCode::from(NO_KERNEL);
     }
     if matrix.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -15,7 +15,7 @@ use crate::prepare;
 use crate::progress::Screen;
 use crate::qemu::Machine;
 use crate::qemu::accel::{self, Accelerator, Choice};
-use crate::report::{Guest, Matrix};
+use crate::report::{End, Guest, Matrix, lines};
 use crate::run::{Limits, Run};
 
 /// All that kernels have in common.
@@ -117,7 +117,13 @@ impl Job {
             limits: self.limits,
             folder: &folder,
         };
-        let guest = run.guest(&mut |heard| line.hear(&heard))?;
+        let mut guest = run.guest(&mut |heard| line.hear(&heard))?;
+        if accelerator == Accelerator::Tcg && died_at_birth(&guest) {
+            let first = format!("the first boot failed ({}); this is the second", lines::end(&guest.end));
+            screen.say(&format!("{name:<8} {first}"));
+            guest = run.guest(&mut |heard| line.hear(&heard))?;
+            guest.notes.insert(0, first);
+        }
         line.end(&guest);
         if !self.keep {
             fs::remove_file(&initramfs).map_err(Error::file("remove", &initramfs))?;
@@ -151,6 +157,12 @@ impl Job {
             None => Ok(USUAL_MEMORY_MIB.max((twice + ROOM_MIB).next_multiple_of(128))),
         }
     }
+}
+
+/// An emulator with several CPUs now and then trips over a kernel that rewrites its own code while it boots (`Oops: int3`), or
+/// starves one CPU until the other gives up. That says nothing about the tests, of which none has begun.
+fn died_at_birth(guest: &Guest) -> bool {
+    guest.release.is_none() && matches!(guest.end, End::Crashed(_) | End::Hung(_) | End::Broken(_))
 }
 
 /// An error with its sources, in one line.

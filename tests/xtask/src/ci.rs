@@ -5,7 +5,10 @@ use std::{
     time::Instant,
 };
 
-use crate::tools::{self, Outcome, Result, cargo};
+use crate::{
+    tools::{self, Outcome, Result, cargo},
+    vm,
+};
 
 /// A check and its name.
 type Check = (&'static str, fn() -> Result);
@@ -18,6 +21,7 @@ const CHECKS: &[Check] = &[
     ("loader without features", minimal),
     ("miri", miri),
     ("tests", test),
+    ("tests on other kernels", vm::matrix),
 ];
 
 /// Runs all checks, even after one has failed, and prints a table.

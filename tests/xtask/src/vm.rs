@@ -2,7 +2,10 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+
+use crate::tools::{self, Outcome};
 
 /// Everything after `vm` belongs to the VM command, `--help` included.
 #[derive(Debug, clap::Args)]
@@ -43,17 +46,9 @@ const SUITE: &[&str] = &[
 
 /// Returns only if the command could not be started.
 pub(crate) fn run(_accepted: &Args) -> ExitCode {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo).args(["build", "--quiet", "--package", "cutaway-vm"]).status();
-    match built {
-        Ok(status) if status.success() => {}
-        Ok(_) => return ExitCode::FAILURE,
-        Err(error) => return refuse(&format!("cannot run cargo: {error}")),
-    }
-    // Cargo puts both programs into one folder. Not `cargo run`: where the VM command is cargo's runner, that would run it in itself.
-    let program = match std::env::current_exe() {
-        Ok(me) => me.with_file_name("cutaway-vm"),
-        Err(error) => return refuse(&format!("cannot find this executable: {error}")),
+    let program = match command() {
+        Ok(program) => program,
+        Err(why) => return refuse(&why),
     };
     // As they were typed: clap takes the first `--` for its own.
     let typed: Vec<OsString> = std::env::args_os().skip_while(|word| word != "vm").skip(1).collect();
@@ -63,6 +58,31 @@ pub(crate) fn run(_accepted: &Args) -> ExitCode {
     }
     let error = command.args(typed).exec();
     refuse(&format!("cannot run {}: {error}", program.display()))
+}
+
+/// This project's suite on every kernel of the matrix that can be had.
+pub(crate) fn matrix() -> tools::Result {
+    const EMULATOR: &str = "qemu-system-x86_64";
+    if !tools::works(EMULATOR, &["--version"]) {
+        return Ok(Outcome::Skipped(format!("{EMULATOR} is not on this machine")));
+    }
+    const NO_KERNEL: i32 = 3;
+    let program = command()?;
+    eprintln!("$ {} {}", program.display(), SUITE.join(" "));
+    match Command::new(&program).args(SUITE).status() {
+        Ok(status) if status.success() => Ok(Outcome::Done),
+        Ok(status) if status.code() == Some(NO_KERNEL) => Ok(Outcome::Skipped("no kernel can be had here".to_owned())),
+        Ok(status) => Err(format!("cutaway-vm failed: {status}")),
+        Err(error) => Err(format!("cannot run {}: {error}", program.display())),
+    }
+}
+
+/// Builds the VM command; gives its path.
+fn command() -> Result<PathBuf, String> {
+    tools::cargo(&["build", "--quiet", "--package", "cutaway-vm"], &[])?;
+    // Cargo puts both programs into one folder. Not `cargo run`: where the VM command is cargo's runner, that would run it in itself.
+    let me = std::env::current_exe().map_err(|error| format!("cannot find this executable: {error}"))?;
+    Ok(me.with_file_name("cutaway-vm"))
 }
 
 fn refuse(why: &str) -> ExitCode {
