@@ -5,7 +5,7 @@
 //!     ring.rs       one ring, opened: its map, its read-only pages, the types of its records
 //!     snapshot.rs   one look at it: positions and headers, a plain value
 //!     show.rs       a look as text or JSON
-//!     watch.rs      look after look, a line each      screen.rs   the same as a live screen
+//!     watch.rs      look after look, a line each      screen.rs   the same as a live screen      keys.rs   its keys
 //!     recorded.rs   looks that were kept in a file
 //!     perf.rs       the perf buffers of a process, borrowed
 //!     types.rs      where the types of records come from
@@ -14,6 +14,7 @@
 //! Nothing here writes to a ring, waits on one or consumes from one. The pages are mapped read-only, which the kernel
 //! enforces; an owner that dies leaves the map to this process until it lets go.
 
+mod keys;
 mod list;
 mod perf;
 mod recorded;
@@ -141,7 +142,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             canvas.tell();
             Ok(())
         }
-        (None, true) if arguments.format == Format::Table && io::stdout().is_terminal() => {
+        (None, true) if arguments.format == Format::Table && io::stdout().is_terminal() && keys::are_there() => {
             screen::run(&mut ring, arguments.interval, arguments.count)
         }
         (draw, true) => watch::run(&mut ring, arguments, draw.as_deref().map(Canvas::new)),

@@ -10,14 +10,13 @@ use std::{
 };
 
 use crossterm::{
-    cursor, event,
-    event::{Event, KeyCode, KeyEventKind, KeyModifiers},
-    execute, queue, style,
+    cursor, execute, queue, style,
     terminal::{self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen},
 };
 
 use super::{
     Snapshot, Waiting,
+    keys::{self, Key},
     ring::Ring,
     show::{self, About},
     watch::{self, Motion},
@@ -54,6 +53,8 @@ struct Screen<'r> {
     bytes: bool,
     /// Records that are scrolled over.
     above: usize,
+    /// Columns and rows of the terminal, when it was last drawn on.
+    size: (u16, u16),
 }
 
 /// Shows the ring until it has been looked at so often, or somebody ends it.
@@ -71,7 +72,9 @@ pub(crate) fn run(ring: &mut Ring, interval: Duration, count: Option<u64>) -> Re
         drawn: true,
         bytes: false,
         above: 0,
+        size: (0, 0),
     };
+    let stdin = io::stdin();
     let (mut looks, mut next, mut told) = (0, Instant::now(), Instant::now());
     let failed = |error| Failure::system("drive the terminal", &error);
     // ATOMICS: see `watch::stopped`.
@@ -92,13 +95,15 @@ pub(crate) fn run(ring: &mut Ring, interval: Duration, count: Option<u64>) -> Re
                 break;
             }
         }
-        if event::poll(SAMPLE).map_err(failed)? {
-            match screen.obey(&event::read().map_err(failed)?) {
-                Obeyed::End => break,
+        for key in keys::pressed(&stdin, SAMPLE).map_err(failed)? {
+            match screen.obey(key) {
+                Obeyed::End => return Ok(()),
                 Obeyed::LookNow => next = now,
                 Obeyed::ShowAgain => screen.show().map_err(failed)?,
-                Obeyed::Nothing => {}
             }
+        }
+        if terminal::size().is_ok_and(|size| size != screen.size) {
+            screen.show().map_err(failed)?;
         }
     }
     Ok(())
@@ -109,45 +114,38 @@ enum Obeyed {
     End,
     LookNow,
     ShowAgain,
-    Nothing,
 }
 
 impl Screen<'_> {
-    fn obey(&mut self, event: &Event) -> Obeyed {
-        let Event::Key(key) = event else { return Obeyed::ShowAgain };
-        if key.kind == KeyEventKind::Release {
-            return Obeyed::Nothing;
-        }
-        let control = key.modifiers.contains(KeyModifiers::CONTROL);
-        match key.code {
-            KeyCode::Char('q') | KeyCode::Esc => return Obeyed::End,
-            KeyCode::Char('c') if control => return Obeyed::End,
-            KeyCode::Char('p' | ' ') => {
+    fn obey(&mut self, key: Key) -> Obeyed {
+        let last = self.look.records.len().saturating_sub(1);
+        match key {
+            Key::Quit => return Obeyed::End,
+            Key::Pause => {
                 self.paused = !self.paused;
                 return if self.paused { Obeyed::ShowAgain } else { Obeyed::LookNow };
             }
-            // One look while paused.
-            KeyCode::Char('s') | KeyCode::Enter => {
+            Key::OneLook => {
                 self.paused = true;
                 self.look = self.ring.look(ROWS.max(self.above + ROWS));
                 self.motion.look(&self.look, Instant::now());
             }
-            KeyCode::Char('d') => self.drawn = !self.drawn,
-            KeyCode::Char('x') => self.bytes = !self.bytes,
-            KeyCode::Char('+') => self.interval = (self.interval / 2).max(PACE[0]),
-            KeyCode::Char('-') => self.interval = (self.interval * 2).min(PACE[1]),
-            KeyCode::Down => self.above = (self.above + 1).min(self.look.records.len().saturating_sub(1)),
-            KeyCode::Up => self.above = self.above.saturating_sub(1),
-            KeyCode::PageDown => self.above = (self.above + 10).min(self.look.records.len().saturating_sub(1)),
-            KeyCode::PageUp => self.above = self.above.saturating_sub(10),
-            KeyCode::Home => self.above = 0,
-            _ => return Obeyed::Nothing,
+            Key::Picture => self.drawn = !self.drawn,
+            Key::Bytes => self.bytes = !self.bytes,
+            Key::Faster => self.interval = (self.interval / 2).max(PACE[0]),
+            Key::Slower => self.interval = (self.interval * 2).min(PACE[1]),
+            Key::Down => self.above = (self.above + 1).min(last),
+            Key::Up => self.above = self.above.saturating_sub(1),
+            Key::PageDown => self.above = (self.above + 10).min(last),
+            Key::PageUp => self.above = self.above.saturating_sub(10),
+            Key::Home => self.above = 0,
         }
         Obeyed::ShowAgain
     }
 
-    fn show(&self) -> io::Result<()> {
-        let (columns, rows) = terminal::size()?;
+    fn show(&mut self) -> io::Result<()> {
+        self.size = terminal::size()?;
+        let (columns, rows) = self.size;
         let (columns, rows) = (usize::from(columns.max(1)), usize::from(rows.max(1)));
         let mut lines = self.lines(columns, rows.saturating_sub(1));
         lines.truncate(rows.saturating_sub(1));

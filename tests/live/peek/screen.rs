@@ -6,7 +6,10 @@ use std::{
     io::{Read, Write},
     os::unix::process::CommandExt,
     process::{Child, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -34,6 +37,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             trial("keys_do_what_the_screen_says", Needs::Ring, keys),
             trial("a_screen_follows_its_terminal_s_size", Needs::Ring, resized),
             trial("a_screen_outlives_the_owner", Needs::Ring, orphaned),
+            trial("a_screen_ends_with_its_terminal", Needs::Ring, closed),
         ])
         .collect()
 }
@@ -43,6 +47,8 @@ struct Terminal {
     child: Child,
     input: File,
     emulator: Arc<Mutex<vt100::Parser>>,
+    /// The window is to be closed.
+    closing: Arc<AtomicBool>,
 }
 
 impl Terminal {
@@ -68,14 +74,20 @@ impl Terminal {
         let child = command.spawn().unwrap();
         let emulator = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
         let (mut output, shared) = (File::from(outer.try_clone().unwrap()), Arc::clone(&emulator));
+        let closing = Arc::new(AtomicBool::new(false));
+        let close = Arc::clone(&closing);
         thread::spawn(move || {
             let mut bytes = [0; 4096];
             // The other end is closed when nobody holds it any more: EIO.
             while let Ok(length) = output.read(&mut bytes) {
                 shared.lock().unwrap().process(&bytes[..length]);
+                // ATOMICS: nothing but the flag itself passes from thread to thread.
+                if close.load(Ordering::Relaxed) {
+                    break;
+                }
             }
         });
-        Self { child, input: File::from(outer), emulator }
+        Self { child, input: File::from(outer), emulator, closing }
     }
 
     fn text(&self) -> String {
@@ -210,4 +222,15 @@ fn orphaned() {
     assert!(terminal.text().contains("30 records"), "{}", terminal.text());
     terminal.key("\x1b");
     terminal.ends();
+}
+
+/// The window is closed: nobody is left to press a key, and nothing must go on turning.
+fn closed() {
+    let owner = owner();
+    let mut terminal = Terminal::start(owner.id, 80, 24);
+    terminal.shows("q quit");
+    // Both of our descriptors go; the kernel hangs up on whoever has the terminal.
+    terminal.closing.store(true, Ordering::Relaxed);
+    terminal.input = File::open("/dev/null").unwrap();
+    wait_until("it ends", || terminal.child.try_wait().unwrap());
 }

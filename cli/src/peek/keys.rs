@@ -1,0 +1,100 @@
+//! The viewer's keys, as a terminal in raw mode sends them.
+//!
+//! A key is a byte, or a sequence that begins with ESC. A terminal that has gone (its window was closed) can be read at any
+//! time and gives nothing, or EIO: that ends the screen as the key for it does.
+
+use std::{
+    io::{self, IsTerminal, Stdin},
+    time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::{Errno, read},
+};
+
+/// A key that means something here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// `q`, Esc, Ctrl-C, or a terminal that is gone.
+    Quit,
+    Pause,
+    OneLook,
+    Picture,
+    Bytes,
+    Faster,
+    Slower,
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    Home,
+}
+
+/// Waits for keys for so long, and gives those that came.
+pub(crate) fn pressed(stdin: &Stdin, timeout: Duration) -> io::Result<Vec<Key>> {
+    let mut fds = [PollFd::new(stdin, PollFlags::IN)];
+    let timeout = Timespec::try_from(timeout).ok();
+    match poll(&mut fds, timeout.as_ref()) {
+        Ok(0) | Err(Errno::INTR) => return Ok(Vec::new()),
+        ready => ready.map(drop)?,
+    }
+    let mut bytes = [0; 64];
+    match read(stdin, &mut bytes) {
+        Ok(0) | Err(Errno::IO) => Ok(vec![Key::Quit]),
+        Err(Errno::INTR | Errno::AGAIN) => Ok(Vec::new()),
+        length => Ok(keys(bytes.get(..length?).unwrap_or_default())),
+    }
+}
+
+/// Whether there is anybody to press them.
+pub(crate) fn are_there() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// The keys among what a terminal has sent; whatever else it sends is skipped.
+fn keys(mut bytes: &[u8]) -> Vec<Key> {
+    let mut keys = Vec::new();
+    while let Some((&first, rest)) = bytes.split_first() {
+        let (key, length) = match (first, rest) {
+            (b'\x1b', [b'[' | b'O', sequence @ ..]) => {
+                let end = sequence.iter().position(|byte| (0x40..=0x7e).contains(byte));
+                let length = end.map_or(sequence.len(), |end| end.saturating_add(1));
+                let key = match sequence.get(..length).unwrap_or_default() {
+                    b"A" => Some(Key::Up),
+                    b"B" => Some(Key::Down),
+                    b"H" | b"1~" => Some(Key::Home),
+                    b"5~" => Some(Key::PageUp),
+                    b"6~" => Some(Key::PageDown),
+                    _ => None,
+                };
+                (key, length.saturating_add(2))
+            }
+            (b'q' | b'\x03', _) | (b'\x1b', []) => (Some(Key::Quit), 1),
+            (b'p' | b' ', _) => (Some(Key::Pause), 1),
+            (b's' | b'\r', _) => (Some(Key::OneLook), 1),
+            (b'd', _) => (Some(Key::Picture), 1),
+            (b'x', _) => (Some(Key::Bytes), 1),
+            (b'+', _) => (Some(Key::Faster), 1),
+            (b'-', _) => (Some(Key::Slower), 1),
+            _ => (None, 1),
+        };
+        keys.extend(key);
+        bytes = bytes.get(length..).unwrap_or_default();
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequences_are_one_key_and_strange_ones_none() {
+        assert_eq!(keys(b"\x1b[A\x1bOBp\x1b[6~"), [Key::Up, Key::Down, Key::Pause, Key::PageDown]);
+        assert_eq!(keys(b"\x1b"), [Key::Quit]);
+        assert_eq!(keys(b"z\x1b[200;3~q"), [Key::Quit]);
+        assert_eq!(keys(b"\x1b[1;5"), []);
+        assert_eq!(keys("ü+".as_bytes()), [Key::Faster]);
+    }
+}
