@@ -9,7 +9,6 @@ mod links;
 
 use std::{fmt, io, os::fd::OwnedFd, sync::OnceLock};
 
-use aya_obj::generated::bpf_insn;
 pub use entries::max_entries;
 pub use links::{cgroup_link, kprobe_multi, netkit_link, perf_link, tcx_link, uprobe_multi, uprobe_multi_pid};
 
@@ -19,6 +18,7 @@ use crate::{
     sys::{
         attr::MapCreate,
         bpf,
+        insn::bpf_insn,
         process::{self, page_size},
     },
 };
@@ -102,7 +102,7 @@ pub fn attach_cookie() -> Support {
 const EXIT: u8 = 0x95;
 
 fn instruction(code: u8, imm: i32) -> bpf_insn {
-    bpf_insn { code, _bitfield_align_1: [], _bitfield_1: bpf_insn::new_bitfield_1(0, 0), off: 0, imm }
+    bpf_insn::new(code, 0, 0, 0, imm)
 }
 
 /// A program that does nothing, for questions that need one.

@@ -14,6 +14,7 @@ pub(crate) mod elements;
 mod errno;
 pub(crate) mod file;
 pub(crate) mod ids;
+pub(crate) mod insn;
 pub(crate) mod link;
 pub(crate) mod netlink;
 pub(crate) mod perf_event;

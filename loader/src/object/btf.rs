@@ -23,7 +23,7 @@ use crate::{
 pub(super) fn read(bytes: &[u8]) -> Result<Btf<'_>, Error> {
     let broken = |why: String| Error::Object { why: format!("its section .BTF is broken: {why}") };
     let btf = Btf::parse(bytes).map_err(|why| broken(why.to_string()))?;
-    // aya-obj, which rewrites BTF for old kernels, takes a linkage for a Rust enum without looking.
+    // The kernel knows no other, and would say so in fewer words.
     if let Some(ty) = btf.types().find(|ty| ty.linkage() > 2) {
         return Err(broken(format!("`{}` has linkage {}, and 2 is the highest", ty.name(), ty.linkage())));
     }

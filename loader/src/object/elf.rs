@@ -1,8 +1,8 @@
 //! Admission: the ELF file, read and checked before anybody believes it.
 //!
-//! Everything here is bounds and structure; what a section *means* is decided elsewhere. The parser behind us (aya-obj)
-//! slices sections by symbols without looking, so what passes here must be safe to slice: every section lies within the
-//! file, every symbol within its section, every relocation on an instruction of the section it changes.
+//! Everything here is bounds and structure; what a section *means* is decided elsewhere. All that comes later
+//! relies on what is established here: every section lies within the file, every symbol within its section, every relocation
+//! on an instruction of the section it changes.
 
 use std::collections::{BTreeMap, HashSet};
 

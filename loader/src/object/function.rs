@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use aya_obj::generated::{bpf_func_info, bpf_insn, bpf_line_info};
-
 use super::{elf::Elf, infos::Infos};
-use crate::core_relo::{self, Instruction};
+use crate::{
+    core_relo::{self, Instruction},
+    sys::insn::{bpf_func_info, bpf_insn, bpf_line_info},
+};
 
 /// Where a function starts: its section, and bytes from that section's start. Two text sections both start at address 0,
 /// so neither is enough alone.
@@ -54,13 +55,7 @@ fn decode(bytes: &[u8; 8]) -> bpf_insn {
     let [code, registers, offset @ .., a, b, c, d] = *bytes;
     let (low, high) = (registers & 0xf, registers >> 4);
     let (dst, src) = if cfg!(target_endian = "little") { (low, high) } else { (high, low) };
-    bpf_insn {
-        code,
-        _bitfield_align_1: [],
-        _bitfield_1: bpf_insn::new_bitfield_1(dst, src),
-        off: i16::from_ne_bytes(offset),
-        imm: i32::from_ne_bytes([a, b, c, d]),
-    }
+    bpf_insn::new(code, dst, src, i16::from_ne_bytes(offset), i32::from_ne_bytes([a, b, c, d]))
 }
 
 /// The object's instructions as CO-RE relocation sees them: by section and place in it.

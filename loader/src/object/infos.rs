@@ -4,9 +4,10 @@
 
 use std::collections::HashMap;
 
-use aya_obj::generated::{bpf_func_info, bpf_line_info};
-
-use crate::btf::{Btf, Ext, Records};
+use crate::{
+    btf::{Btf, Ext, Records},
+    sys::insn::{bpf_func_info, bpf_line_info},
+};
 
 /// The infos of all functions, by section name.
 #[derive(Debug, Clone, Default)]

@@ -20,11 +20,6 @@ use std::{
     os::fd::AsRawFd,
 };
 
-use aya_obj::generated::{
-    BPF_PSEUDO_BTF_ID, BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_KFUNC_CALL, BPF_PSEUDO_MAP_FD,
-    BPF_PSEUDO_MAP_VALUE, bpf_func_info, bpf_insn, bpf_line_info,
-};
-
 use super::{
     elf::{Elf, Symbol},
     function::{Function, Start},
@@ -32,6 +27,10 @@ use super::{
 use crate::{
     Error,
     externs::{Resolved, Value},
+    sys::insn::{
+        BPF_PSEUDO_BTF_ID, BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_KFUNC_CALL, BPF_PSEUDO_MAP_FD,
+        BPF_PSEUDO_MAP_VALUE, bpf_func_info, bpf_insn, bpf_line_info,
+    },
 };
 
 /// `BPF_JMP | BPF_CALL`

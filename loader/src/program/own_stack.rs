@@ -17,9 +17,14 @@
 //!
 //! The verifier never walks the call and removes it; what is left of this in the machine code is one instruction.
 
-use aya_obj::generated::{bpf_func_info, bpf_insn, bpf_line_info};
-
-use crate::{object::link::Linked, program_type::ProgramType, sys::process};
+use crate::{
+    object::link::Linked,
+    program_type::ProgramType,
+    sys::{
+        insn::{bpf_func_info, bpf_insn, bpf_line_info},
+        process,
+    },
+};
 
 /// The first kernel with stacks for each CPU.
 const SINCE: u32 = 6 << 16 | 13 << 8;
@@ -34,13 +39,7 @@ fn behind_a_tail_call(linked: &Linked) -> Linked {
     /// `BPF_ALU64 | BPF_MOV | BPF_K`, `BPF_JMP | BPF_JEQ | BPF_K`, `BPF_JMP | BPF_CALL`
     const FRONT: [(u8, i16, i32); 3] = [(0xb7, 0, 0), (0x15, 1, 0), (0x85, 0, BPF_FUNC_TAIL_CALL)];
     const BPF_FUNC_TAIL_CALL: i32 = 12;
-    let front = FRONT.map(|(code, off, imm)| bpf_insn {
-        code,
-        _bitfield_align_1: [],
-        _bitfield_1: bpf_insn::new_bitfield_1(0, 0),
-        off,
-        imm,
-    });
+    let front = FRONT.map(|(code, off, imm)| bpf_insn::new(code, 0, 0, off, imm));
     // What says where the program itself starts says so of the front; distances between instructions stay what they are.
     let moved = |at: u32| if at == 0 { 0 } else { at + FRONT.len() as u32 };
     let functions = linked.func_info.iter();
@@ -58,8 +57,7 @@ mod tests {
 
     #[test]
     fn the_front_is_first_and_the_rest_as_it_was() {
-        let exit =
-            bpf_insn { code: 0x95, _bitfield_align_1: [], _bitfield_1: bpf_insn::new_bitfield_1(0, 0), off: 0, imm: 0 };
+        let exit = bpf_insn::new(0x95, 0, 0, 0, 0);
         let line = |insn_off| bpf_line_info { insn_off, file_name_off: 1, line_off: 2, line_col: 3 };
         let linked = Linked {
             instructions: vec![exit; 2],

@@ -11,10 +11,10 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
-use aya_obj::generated::bpf_insn;
 use log::kv;
 
 use super::attr::{Attr, BtfLoad, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
+use super::insn::{bpf_func_info, bpf_insn, bpf_line_info};
 use crate::ProgramType;
 
 /// `enum bpf_cmd`, as far as the loader uses it.
@@ -188,8 +188,8 @@ pub(crate) struct BtfTarget<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Info<'a> {
     pub(crate) fd: BorrowedFd<'a>,
-    pub(crate) func_info: &'a [aya_obj::generated::bpf_func_info],
-    pub(crate) line_info: &'a [aya_obj::generated::bpf_line_info],
+    pub(crate) func_info: &'a [bpf_func_info],
+    pub(crate) line_info: &'a [bpf_line_info],
 }
 
 /// Loads a program. `log`, if not empty, receives the verifier's log.

@@ -172,8 +172,10 @@ pub(crate) fn enable(event: BorrowedFd<'_>, why: &str) -> io::Result<()> {
 
 /// `PERF_FLAG_FD_CLOEXEC`
 const FD_CLOEXEC: libc::c_long = 8;
-const ENABLE: u32 = aya_obj::generated::PERF_EVENT_IOC_ENABLE;
-const SET_BPF: u32 = aya_obj::generated::PERF_EVENT_IOC_SET_BPF;
+/// `PERF_EVENT_IOC_ENABLE`: `_IO('$', 0)`, the same on all that this crate runs on but MIPS, PowerPC and SPARC.
+const ENABLE: u32 = 0x2400;
+/// `PERF_EVENT_IOC_SET_BPF`: `_IOW('$', 8, __u32)`, likewise.
+const SET_BPF: u32 = 0x4004_2408;
 
 fn ioctl(event: BorrowedFd<'_>, request: libc::c_ulong, name: &str, argument: i32, why: &str) -> io::Result<()> {
     // SAFETY: both requests take an integer, not an address.
