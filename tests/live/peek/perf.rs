@@ -1,25 +1,35 @@
 //! The perf buffers of another process.
 
 use libtest_mimic::Trial;
-use rustix::process::Signal;
+use rustix::{
+    io::Errno,
+    process::{PidfdFlags, PidfdGetfdFlags, Signal, getpid, pidfd_getfd, pidfd_open},
+};
 use serde_json::Value;
 
 use crate::{
     binary::{Running, command},
-    looks,
+    ignorable, looks,
     owner::{Kind, Owner},
     peek,
     requirements::Needs,
-    trial,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("a_borrowed_perf_buffer_shows_what_waits_and_keeps_it", Needs::Root, what_waits),
-        trial("an_event_without_a_ring_is_given_none", Needs::Root, spare),
-        trial("a_perf_buffer_under_load_loses_nothing_to_a_look", Needs::Root, under_load),
-        trial("a_process_without_perf_buffers_is_refused_with_a_reason", Needs::Root, refused),
-    ]
+    let tests: [(&str, fn()); 4] = [
+        ("a_borrowed_perf_buffer_shows_what_waits_and_keeps_it", what_waits),
+        ("an_event_without_a_ring_is_given_none", spare),
+        ("a_perf_buffer_under_load_loses_nothing_to_a_look", under_load),
+        ("a_process_without_perf_buffers_is_refused_with_a_reason", refused),
+    ];
+    tests.map(|(name, test)| ignorable(name, || Needs::Root.obstacle().or_else(no_borrowing), test)).into()
+}
+
+/// Why no descriptor can be borrowed here; `None` if one can.
+fn no_borrowing() -> Option<String> {
+    let this = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+    let borrowed = pidfd_getfd(&this, 0, PidfdGetfdFlags::empty());
+    matches!(borrowed, Err(Errno::NOSYS)).then(|| "needs 5.6: pidfd_getfd".to_owned())
 }
 
 /// Bytes of a sample of 16 bytes: header, size, payload, rounded up to 8.

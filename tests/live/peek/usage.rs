@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
-use libtest_mimic::{Completion, Trial};
+use libtest_mimic::Trial;
 
 use crate::{
     binary::{self, Running},
+    ignorable,
     owner::{Kind, Owner},
     peek,
     requirements::Needs,
@@ -16,16 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("wrong_usage_of_peek_ends_with_status_2", Needs::Nothing, wrong),
         trial("a_ring_that_is_not_there_is_said_so_in_one_line", Needs::Ring, not_there),
-        Trial::ignorable_test("the_help_s_example_works_when_pasted", || {
-            let no_getent = || (!in_path("getent")).then(|| "needs getent: the example asks by it".to_owned());
-            Ok(match Needs::Ring.obstacle().or_else(no_getent) {
-                Some(why) => Completion::ignored_with(why),
-                None => {
-                    example();
-                    Completion::Completed
-                }
-            })
-        }),
+        ignorable("the_help_s_example_works_when_pasted", || Needs::Ring.obstacle().or_else(no_getent), example),
     ]
 }
 
@@ -74,6 +66,11 @@ fn not_there() {
         .expect("the owner's other map");
     let ended = peek(&format!("--id {}", numbers.id()));
     assert!(ended.complaint().contains("ARRAY"), "{ended:?}");
+}
+
+/// Why the example cannot be run here; `None` if it can.
+fn no_getent() -> Option<String> {
+    (!in_path("getent")).then(|| "needs getent: the example asks by it".to_owned())
 }
 
 /// Whether there is such a program.
