@@ -16,9 +16,9 @@ mod plot;
 mod scale;
 
 use std::{
-    fs::{self, Permissions},
+    fs::{self, File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -33,7 +33,7 @@ const ROOM: usize = 512 * 1024;
 /// A file beside the place where the report will be. Unless it gets there, it vanishes.
 pub(super) struct Draft {
     path: PathBuf,
-    file: NamedTempFile,
+    file: NamedTempFile<File>,
 }
 
 impl Draft {
@@ -51,22 +51,23 @@ impl Draft {
             Err(error) => return Err(failed(error)),
         };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // As any file that is made: the process's umask takes away what it should.
-        let mut file = tempfile::Builder::new()
-            .prefix(".cutaway-")
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)
-            .map_err(failed)?;
-        file.write_all(&vec![0; ROOM]).and_then(|()| file.as_file().sync_data()).map_err(failed)?;
+        // With the permissions that any new file gets, and errors as they come from the kernel.
+        let mut new = OpenOptions::new();
+        new.write(true).create_new(true).mode(0o666);
+        let mut file =
+            tempfile::Builder::new().prefix(".cutaway-").make_in(folder, |path| new.open(path)).map_err(failed)?;
+        let room = file.as_file_mut();
+        room.write_all(&vec![0; ROOM]).and_then(|()| room.sync_data()).map_err(failed)?;
         Ok(Self { path: path.clone(), file })
     }
 
     /// Writes the report, whole, and puts it in its place.
     pub(super) fn finish(mut self, machine: &Machine, outcomes: &[Outcome], answers: &[Answer]) -> Result<(), Failure> {
         let page = page::page(machine, outcomes, answers);
-        let written = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(page.as_bytes()));
-        let written = written.and_then(|()| self.file.as_file().set_len(page.len() as u64));
-        written.and_then(|()| self.file.as_file().sync_all()).map_err(|error| failure(&self.path, &error))?;
+        let file = self.file.as_file_mut();
+        let written = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(page.as_bytes()));
+        let written = written.and_then(|()| file.set_len(page.len() as u64)).and_then(|()| file.sync_all());
+        written.map_err(|error| failure(&self.path, &error))?;
         let path = self.path;
         self.file.persist(&path).map(drop).map_err(|error| failure(&path, &error.error))
     }

@@ -1,15 +1,12 @@
 //! Per-CPU buffers cost CPUs times; one ring is shared.
 //!
 //! How much memory does it take to lose nothing of a burst while nobody reads? The buffer is doubled until a burst arrives whole:
-//! once when one CPU bursts, which can be any of them, once when all do. The memory is the kernel's own figure: what it charges for
-//! a ring (`memlock` in fdinfo), and the pages of all CPUs' perf buffers (`/proc/self/maps`).
+//! once when one CPU bursts, which can be any of them, once when all do. The memory is what is mapped then (`/proc/self/maps`): the
+//! pages of all CPUs' perf buffers, or those of the ring, whose data is mapped twice and counted once.
 
-use std::{
-    fs,
-    os::fd::{AsFd, AsRawFd},
-};
+use std::fs;
 
-use cutaway_programs::compare::{Burst, Way, Work, names};
+use cutaway_programs::compare::{Burst, Way, Work};
 
 use crate::compare::{
     cpus,
@@ -54,7 +51,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         }
     }
     let columns = [("CPUs that burst", ""), ("buffer", ""), ("size", "KiB"), ("memory in all", "KiB")];
-    let mut table = Table::new(format!("What a burst of {BURST} records of {SIZE} bytes takes"), columns);
+    let mut table =
+        Table::new(format!("What a burst of {} records of {SIZE} bytes takes", number(BURST as f64)), columns);
     let kib = |bytes: f64| bytes / 1024.0;
     for need in &needs {
         table.row([
@@ -72,7 +70,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         title: "Memory to lose nothing of a burst".to_owned(),
         y: Axis::linear("memory in KiB"),
         series: vec!["perf buffers".to_owned(), "ring".to_owned()],
-        groups: vec![("one CPU bursts".to_owned(), bar(1)), (format!("all {all} burst"), bar(all))],
+        groups: vec![("one CPU bursts".to_owned(), bar(1)), (format!("all {all} CPUs burst"), bar(all))],
     };
     Ok(Findings { judgement: judge(&needs), tables: vec![table], plots: vec![plot], notes: Vec::new() })
 }
@@ -84,7 +82,8 @@ fn need(bench: &Bench<'_>, way: Way, bursting: usize) -> Result<Need, Obstacle> 
         bench.step()?;
         let burst = Burst { way, size: SIZE, most: BURST as u32, work: Work::Words, timed: false };
         let producer = Producer::burst(&burst, bytes as u32)?;
-        let before = mapped()?;
+        let file = if way.is_ring() { "anon_inode:bpf-map" } else { "anon_inode:[perf_event]" };
+        let before = mapped(file)?;
         let buffer = Buffer::open(way, &producer, bytes, &silent())?;
         let mut refused = 0;
         for &cpu in bench.cpus.iter().take(bursting) {
@@ -92,11 +91,14 @@ fn need(bench: &Bench<'_>, way: Way, bursting: usize) -> Result<Need, Obstacle> 
             refused += producer.send(BURST, NO_WAKEUP, NO_WAKEUP)?.refused;
         }
         if refused == 0 {
+            let mapped = mapped(file)? - before;
             let memory = match buffer {
-                // The control has a ring for each CPU.
-                Buffer::Ring(_) if bench.control => charged(&producer)? * bench.cpus.len() as u64,
-                Buffer::Ring(_) => charged(&producer)?,
-                Buffer::Perf(_) => mapped()? - before,
+                Buffer::Ring(ring) => {
+                    // The control has a ring for each CPU.
+                    let rings = if bench.control { bench.cpus.len() as u64 } else { 1 };
+                    (mapped - ring.capacity()) * rings
+                }
+                Buffer::Perf(_) => mapped,
             };
             return Ok(Need { bursting, cpus: bench.cpus.len(), way, buffer: bytes, memory });
         }
@@ -105,24 +107,15 @@ fn need(bench: &Bench<'_>, way: Way, bursting: usize) -> Result<Need, Obstacle> 
     Err(Obstacle::because(format!("{} bytes of buffer still lose records", number(LARGEST as f64))))
 }
 
-/// What the kernel charges for the map of events.
-fn charged(producer: &Producer) -> Result<u64, Obstacle> {
-    let descriptor = producer.loaded().map(names::EVENTS)?.as_fd().as_raw_fd();
-    let text = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("memlock:"));
-    line.and_then(|bytes| bytes.trim().parse().ok())
-        .ok_or_else(|| Obstacle::because("the kernel does not tell what it charges for a map"))
-}
-
-/// Bytes of all perf buffers that this process has mapped.
-fn mapped() -> Result<u64, Obstacle> {
+/// Bytes of all mappings of this process whose file has this in its name.
+fn mapped(name: &str) -> Result<u64, Obstacle> {
     let maps = fs::read_to_string("/proc/self/maps")?;
     let length = |line: &str| {
         let (start, end) = line.split_whitespace().next()?.split_once('-')?;
         let address = |text| u64::from_str_radix(text, 16).ok();
         Some(address(end)? - address(start)?)
     };
-    Ok(maps.lines().filter(|line| line.contains("perf_event")).filter_map(length).sum())
+    Ok(maps.lines().filter(|line| line.contains(name)).filter_map(length).sum())
 }
 
 fn judge(needs: &[Need]) -> Judgement {

@@ -56,7 +56,7 @@ fn seven(answers: &[Answer]) -> String {
         ));
     }
     format!(
-        "<div class=\"scroll\"><table>\n<caption>Likenesses and differences</caption>\n\
+        "<div class=\"scroll\"><table class=\"prose\">\n<caption>Likenesses and differences</caption>\n\
          <thead><tr><th></th><th>what is said</th><th>here</th><th>tried by</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
     )
 }
@@ -73,7 +73,7 @@ fn contents(outcomes: &[Outcome]) -> String {
         ));
     }
     format!(
-        "<div class=\"scroll\"><table>\n<caption>Experiments</caption>\n\
+        "<div class=\"scroll\"><table class=\"prose\">\n<caption>Experiments</caption>\n\
          <thead><tr><th></th><th>verdict</th><th>what was seen</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
     )
 }
@@ -110,15 +110,22 @@ fn section(outcome: &Outcome) -> String {
 }
 
 fn figures(table: &Table) -> String {
+    let is_text = |index: usize| table.rows.iter().any(|row| matches!(row.get(index), Some(Cell::Text(_))));
     let heads: String = table
         .columns
         .iter()
-        .map(|column| format!("<th>{}<small>{}</small></th>", escape(&column.name), escape(column.unit)))
+        .enumerate()
+        .map(|(index, column)| {
+            let class = if is_text(index) { "" } else { " class=\"number\"" };
+            format!("<th{class}>{}<small>{}</small></th>", escape(&column.name), escape(column.unit))
+        })
         .collect();
     let row = |row: &Vec<Cell>| -> String {
         let cells: String = row
             .iter()
             .map(|cell| match cell {
+                // A name stays on one line, a sentence need not.
+                Cell::Text(text) if text.chars().count() < 26 => format!("<td class=\"name\">{}</td>", escape(text)),
                 Cell::Text(text) => format!("<td>{}</td>", escape(text)),
                 _ => format!("<td class=\"number\">{}</td>", escape(&cell.display())),
             })

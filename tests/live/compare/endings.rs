@@ -1,0 +1,109 @@
+//! What stops a comparison, and what it says then.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    process::Command,
+};
+
+use libtest_mimic::Trial;
+use rustix::{
+    process::Signal,
+    thread::{CpuSet, sched_setaffinity},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    binary::{self, Running, command},
+    experiments::{ALL, lines},
+    requirements::Needs,
+    trial, turn,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("a_user_without_privileges_compares_nothing", Needs::Root, no_privileges),
+        trial("on_one_cpu_the_reason_is_given", Needs::Ring, one_cpu),
+        trial("a_signal_ends_it_at_once_and_without_a_report", Needs::Ring, interrupted),
+        trial("a_reader_that_has_gone_ends_it", Needs::Ring, broken_pipe),
+        trial("the_seven_are_answered_by_name", Needs::Ring, seven),
+    ]
+}
+
+fn no_privileges() {
+    const NOBODY: u32 = 65534;
+    // Nobody may not be allowed to look into the folder where the binary lies.
+    let folder = TempDir::new().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let copy = folder.path().join("cutaway");
+    fs::copy(binary::path(), &copy).unwrap();
+    let mut command = Command::new(&copy);
+    command.args(["compare", "--quick"]).env_remove("RUST_LOG").uid(NOBODY).gid(NOBODY).current_dir("/");
+    let ended = Running::start(&mut command).end();
+    let line = ended.complaint();
+    assert!(line.contains("not permitted") && line.contains("run it as root"), "{line}");
+    assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("", 1));
+}
+
+/// Whoever has one CPU is told so by each experiment that takes two; the others are made.
+#[expect(unsafe_code, reason = "runs a function between fork and exec")]
+fn one_cpu() {
+    let mut command = command(["compare", "--quick", "--format", "json"]);
+    for quick in ALL.iter().filter(|experiment| experiment.two_cpus || experiment.name == "stack-limit") {
+        command.args(["--only", quick.name]);
+    }
+    let mut first = CpuSet::new();
+    let allowed = rustix::thread::sched_getaffinity(None).unwrap();
+    first.set((0..CpuSet::MAX_CPU).find(|&cpu| allowed.is_set(cpu)).unwrap());
+    // SAFETY: one system call, on a value that was copied: no lock, no allocation.
+    unsafe { command.pre_exec(move || Ok(sched_setaffinity(None, &first)?)) };
+    let ended = Running::start(&mut command).end();
+    assert!(ended.status.success(), "{ended:?}");
+    let lines: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["cpus"], 1);
+    for outcome in lines.iter().filter(|line| line["kind"] == "experiment") {
+        let verdict = outcome["verdict"].as_str().unwrap();
+        if outcome["name"] == "stack-limit" {
+            assert_eq!(verdict, "holds");
+        } else {
+            assert_eq!(verdict, "cannot-be-tried", "{outcome}");
+            assert!(outcome["sentence"].as_str().unwrap().contains("because this process has one CPU"), "{outcome}");
+        }
+    }
+}
+
+fn interrupted() {
+    let folder = TempDir::new().unwrap();
+    let _turn = turn();
+    let mut command = command(["compare", "--only", "copies", "--only", "throughput", "--report"]);
+    let running = Running::start(command.arg(folder.path().join("report.html")));
+    running.stdout_line("it has begun", |line| line.starts_with("kernel"));
+    running.send(Signal::INT);
+    let ended = running.end();
+    let line = ended.complaint();
+    assert!(line.starts_with("stopped after ") && line.ends_with("of 2 experiments"), "{line}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no report, and no part of one");
+}
+
+fn broken_pipe() {
+    let _turn = turn();
+    let mut command = command(["compare", "--quick", "--only", "stack-limit", "--only", "max-entries"]);
+    let (read, write) = std::io::pipe().unwrap();
+    drop(read);
+    let ended = Running::start_without_stdout(command.stdout(write)).end();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(ended.stderr, "");
+}
+
+/// What can be answered quickly is; what was not tried is left out.
+fn seven() {
+    let lines = lines("--only shared-memory --only variable-length --only stack-limit");
+    let summary = lines.last().unwrap();
+    let answers = summary["answers"].as_array().unwrap();
+    let names: Vec<_> = answers.iter().map(|answer| answer["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["shared memory", "variable length"], "`copies` takes two more experiments");
+    for answer in answers {
+        assert_eq!((&answer["kind"], &answer["verdict"]), (&"likeness".into(), &"holds".into()), "{answer}");
+    }
+}

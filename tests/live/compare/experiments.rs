@@ -1,0 +1,131 @@
+//! Every experiment gives a verdict with figures; broken on purpose, it gives another.
+
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use crate::{
+    binary::{Running, command},
+    cpus,
+    requirements::Needs,
+    trial, turn,
+};
+
+/// An experiment, and what its verdict hangs on.
+pub(crate) struct Experiment {
+    pub(crate) name: &'static str,
+    /// On time: the machine's noise can drown it.
+    timed: bool,
+    /// On two CPUs.
+    pub(crate) two_cpus: bool,
+}
+
+const fn experiment(name: &'static str, timed: bool, two_cpus: bool) -> Experiment {
+    Experiment { name, timed, two_cpus }
+}
+
+pub(crate) const ALL: [Experiment; 11] = [
+    experiment("stack-limit", false, false),
+    experiment("copies", true, false),
+    experiment("full-buffer", true, false),
+    experiment("shared-memory", false, false),
+    experiment("variable-length", false, false),
+    experiment("wake-ups", true, true),
+    experiment("order", false, true),
+    experiment("max-entries", false, false),
+    experiment("memory", false, true),
+    experiment("throughput", true, true),
+    experiment("real-work", true, true),
+];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials = vec![trial("the_help_names_every_experiment", Needs::Nothing, help)];
+    for Experiment { name, .. } in &ALL {
+        let test = format!("{}_gives_a_verdict", name.replace('-', "_"));
+        trials.push(trial(test, Needs::Ring, || verdict(name)));
+        let test = format!("{}_turns_round_when_broken", name.replace('-', "_"));
+        trials.push(trial(test, Needs::Ring, || control(name)));
+    }
+    trials
+}
+
+fn find(name: &str) -> &'static Experiment {
+    ALL.iter().find(|experiment| experiment.name == name).unwrap()
+}
+
+/// The lines that one experiment prints: the machine, the experiment, the summary.
+pub(crate) fn lines(words: &str) -> Vec<Value> {
+    let _turn = turn();
+    let words = format!("compare --quick --format json {words}");
+    let ended = Running::start(&mut command(words.split_whitespace())).end();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(ended.stderr, "", "nothing but results");
+    ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn one(words: &str) -> Value {
+    let lines = lines(words);
+    let kinds: Vec<_> = lines.iter().map(|line| line["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["machine", "experiment", "summary"]);
+    lines[1].clone()
+}
+
+fn verdict(name: &'static str) {
+    let outcome = one(&format!("--only {name}"));
+    let (verdict, sentence) = (outcome["verdict"].as_str().unwrap(), outcome["sentence"].as_str().unwrap());
+    assert!(sentence.len() > 30 && sentence.ends_with('.'), "{sentence}");
+    let Experiment { timed, two_cpus, .. } = *find(name);
+    if two_cpus && cpus() < 2 {
+        assert_eq!(verdict, "cannot-be-tried");
+        assert!(sentence.contains("one CPU"), "{sentence}");
+        return;
+    }
+    match name {
+        // What the ways differ in is little of a call; which way a loaded machine tips that is no failure.
+        "real-work" => assert_ne!(verdict, "cannot-be-tried", "{outcome}"),
+        _ if timed => assert!(["holds", "too-noisy"].contains(&verdict), "{outcome}"),
+        _ => assert_eq!(verdict, "holds", "{outcome}"),
+    }
+    figures(&outcome);
+}
+
+/// There are figures, each row as long as the head, and none of them empty throughout.
+fn figures(outcome: &Value) {
+    let tables = outcome["tables"].as_array().unwrap();
+    assert!(!tables.is_empty());
+    for table in tables {
+        let columns = table["columns"].as_array().unwrap().len();
+        let rows = table["rows"].as_array().unwrap();
+        assert!(!rows.is_empty(), "{table}");
+        for row in rows {
+            let row = row.as_array().unwrap();
+            assert_eq!(row.len(), columns, "{table}");
+            assert!(row.iter().filter(|cell| !cell.is_null()).count() > 1, "{table}");
+        }
+    }
+    for plot in outcome["plots"].as_array().unwrap() {
+        for axis in ["x", "y"].iter().filter_map(|axis| plot.get(axis)) {
+            assert!(axis["label"].as_str().unwrap().len() > 3, "an axis says what it shows: {plot}");
+        }
+    }
+}
+
+fn control(name: &'static str) {
+    let outcome = one(&format!("--control --only {name}"));
+    let verdict = outcome["verdict"].as_str().unwrap();
+    let Experiment { timed, two_cpus, .. } = *find(name);
+    if two_cpus && cpus() < 2 {
+        assert_eq!(verdict, "cannot-be-tried");
+    } else if timed {
+        assert!(["does-not-hold", "too-noisy"].contains(&verdict), "{outcome}");
+    } else {
+        assert_eq!(verdict, "does-not-hold", "{outcome}");
+    }
+}
+
+fn help() {
+    let ended = Running::start(&mut command(["compare", "--help"])).end();
+    assert!(ended.status.success(), "{ended:?}");
+    for Experiment { name, .. } in &ALL {
+        assert!(ended.stdout.contains(name), "{name} is not in\n{}", ended.stdout);
+    }
+}

@@ -1,0 +1,171 @@
+//! The report is whole, stands for itself, and is there or is not: never half.
+
+use std::{
+    fs,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
+    path::Path,
+};
+
+use libtest_mimic::Trial;
+use tempfile::TempDir;
+
+use crate::{
+    binary::{Running, command},
+    requirements::Needs,
+    trial, turn,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("the_report_stands_for_itself", Needs::Ring, whole),
+        trial("an_older_report_is_replaced_where_a_link_leads", Needs::Ring, replaced),
+        trial("a_report_on_a_full_disk", Needs::Root, full),
+        trial("a_report_in_a_read_only_folder", Needs::Root, read_only),
+        trial("a_report_where_there_is_no_folder", Needs::Root, nowhere),
+        trial("a_report_that_is_no_file", Needs::Root, device),
+    ]
+}
+
+/// Two experiments that take no time, and a report of them.
+fn compare(report: &Path) -> Running {
+    let mut command = command(["compare", "--quick", "--only", "variable-length", "--only", "stack-limit", "--report"]);
+    Running::start(command.arg(report))
+}
+
+/// It complains in one line, and leaves nothing in the folder.
+fn refused(report: &Path, parts: &[&str]) {
+    let ended = compare(report).end();
+    let line = ended.complaint();
+    for part in parts {
+        assert!(line.contains(part), "{part:?} is not in {line:?}");
+    }
+    assert_eq!(ended.stdout, "", "it is told before anything is measured");
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.collect()
+}
+
+fn whole() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("report.html");
+    let _turn = turn();
+    let ended = compare(&path).end();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(names(folder.path()), ["report.html"]);
+    let page = fs::read_to_string(&path).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
+    for part in [
+        "<h2 id=\"variable-length\">",
+        "<h2 id=\"stack-limit\">",
+        "<svg ",
+        "<title>",
+        "Likenesses and differences",
+        "Linux ",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    // Nothing is fetched and nothing is run. The one address is the name of SVG.
+    let addresses = page.split("http").skip(1).filter(|rest| !rest.starts_with("://www.w3.org/2000/svg"));
+    assert_eq!(addresses.count(), 0);
+    for word in ["<script", "<img", "<link", "@import", "url("] {
+        assert!(!page.contains(word), "{word}");
+    }
+    balanced(&page);
+    // Anybody may read it, as any file that root makes.
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777 & !0o022, 0o644);
+}
+
+/// Every element that is opened is closed, in order.
+fn balanced(page: &str) {
+    const EMPTY: [&str; 2] = ["meta", "!DOCTYPE"];
+    let mut open: Vec<&str> = Vec::new();
+    for piece in page.split('<').skip(1) {
+        let (tag, _) = piece.split_once('>').unwrap();
+        let name = tag.trim_start_matches('/').split([' ', '\n', '/']).next().unwrap();
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "near <{piece}");
+        } else if !tag.ends_with('/') && !EMPTY.contains(&name) {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+fn replaced() {
+    let folder = TempDir::new().unwrap();
+    let (there, link) = (folder.path().join("there.html"), folder.path().join("link.html"));
+    fs::write(&there, "old").unwrap();
+    std::os::unix::fs::symlink(&there, &link).unwrap();
+    let _turn = turn();
+    assert!(compare(&link).end().status.success());
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read_to_string(&there).unwrap().starts_with("<!DOCTYPE html>"));
+}
+
+fn full() {
+    let disk = Disk::new(c"size=64k", 0);
+    let report = disk.folder.path().join("report.html");
+    refused(&report, &["cannot write the report to ", "report.html", "ENOSPC", "make room"]);
+    assert_eq!(names(disk.folder.path()), [""; 0]);
+    // What was there before is there still.
+    fs::write(&report, "old").unwrap();
+    refused(&report, &["ENOSPC"]);
+    assert_eq!(fs::read_to_string(&report).unwrap(), "old");
+    assert_eq!(names(disk.folder.path()), ["report.html"]);
+}
+
+fn read_only() {
+    let disk = Disk::new(c"", libc::MS_RDONLY);
+    refused(&disk.folder.path().join("report.html"), &["EROFS", "a folder that can be written to"]);
+    // The same where one stands, and for a name without a folder.
+    let mut here = command(["compare", "--quick", "--only", "stack-limit", "--report", "report.html"]);
+    let ended = Running::start(here.current_dir(disk.folder.path())).end();
+    assert!(ended.complaint().contains("EROFS"), "{ended:?}");
+    // Without a report nothing is written, so nothing is wrong.
+    let mut none = command(["compare", "--quick", "--only", "max-entries"]);
+    assert!(Running::start(none.current_dir(disk.folder.path())).end().status.success());
+}
+
+fn nowhere() {
+    refused(Path::new("/no/such/folder/report.html"), &["ENOENT", "is there such a folder?"]);
+}
+
+fn device() {
+    refused(Path::new("/dev/null"), &["/dev/null", "it is no file"]);
+    assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+    refused(Path::new("/tmp"), &["/tmp", "it is no file"]);
+}
+
+/// A small disk of one's own, taken away again.
+struct Disk {
+    folder: TempDir,
+}
+
+impl Disk {
+    #[expect(unsafe_code, reason = "mount(2)")]
+    fn new(options: &std::ffi::CStr, flags: libc::c_ulong) -> Self {
+        let disk = Self { folder: TempDir::new().unwrap() };
+        let folder = disk.path();
+        // SAFETY: reads four C strings.
+        let answer = unsafe {
+            libc::mount(c"none".as_ptr(), folder.as_ptr(), c"tmpfs".as_ptr(), flags, options.as_ptr().cast())
+        };
+        assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
+        disk
+    }
+
+    fn path(&self) -> std::ffi::CString {
+        std::ffi::CString::new(self.folder.path().to_str().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Disk {
+    #[expect(unsafe_code, reason = "umount2(2)")]
+    fn drop(&mut self) {
+        let folder = self.path();
+        // SAFETY: reads a C string.
+        unsafe { libc::umount2(folder.as_ptr(), libc::MNT_DETACH) };
+    }
+}

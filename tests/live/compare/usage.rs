@@ -1,0 +1,29 @@
+//! Wrong usage ends with status 2.
+
+use libtest_mimic::Trial;
+
+use crate::{
+    binary::{Running, command},
+    requirements::Needs,
+    trial,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![trial("wrong_usage_ends_with_status_2", Needs::Nothing, wrong)]
+}
+
+fn wrong() {
+    for (words, blamed) in [
+        ("compare --only", "--only"),
+        ("compare --only everything", "everything"),
+        ("compare --format xml", "xml"),
+        ("compare --report", "--report"),
+        ("compare --quick=much", "--quick"),
+        ("compare copies", "copies"),
+    ] {
+        let ended = Running::start(&mut command(words.split_whitespace())).end();
+        assert_eq!(ended.status.code(), Some(2), "{words}: {ended:?}");
+        assert!(ended.stderr.contains(blamed), "{words}: {ended:?}");
+        assert_eq!(ended.stdout, "", "{words}");
+    }
+}
