@@ -6,8 +6,8 @@
 //! ```
 //!
 //! An experiment measures first and judges afterwards, by a pure function of its figures, so that a test can put broken
-//! figures in and see the verdict turn. Each has a control as well: a variant that is broken on purpose, run on the real
-//! kernel, which must not hold ([`Bench::control`]).
+//! figures in and see the verdict turn. Each has a control as well: a variant that is broken on purpose, run on the
+//! real kernel, which must not hold ([`Bench::control`]).
 
 use std::{
     io,

@@ -2,14 +2,14 @@
 //!
 //! Machines are shared, clocks change, the scheduler has other things to do. So nothing here trusts one figure:
 //!
-//! - **In turn.** What is compared is measured in rounds: each arm once, then each arm again, and every round begins with
-//!   another arm. What disturbs the machine for a second disturbs all arms.
+//! - **In turn.** What is compared is measured in rounds: each arm once, then each arm again, and every round begins
+//!   with another arm. What disturbs the machine for a second disturbs all arms.
 //! - **A warm-up.** The first round fills caches, and is thrown away.
-//! - **Pinned.** Who sends has one CPU, who reads another: see `cpus.rs`.
+//! - **Pinned, and first in line.** Who sends has one CPU, who reads another, and other work waits: see `cpus.rs`.
 //! - **Medians, and their spread**: the middle half of the rounds, from the lower to the upper quartile.
-//! - **Pairs.** Two arms are compared round by round, each figure with the one taken a moment later. One arm is called less
-//!   than the other if it was so, by more than a margin, in at least four rounds of five ([`AGREEMENT`]). If neither a
-//!   difference nor its absence is agreed on, the figures are too noisy, and that is the answer.
+//! - **Pairs.** Two arms are compared round by round, each figure with the one taken a moment later. One arm is called
+//!   less than the other if it was so, by more than a margin, in at least four rounds of five ([`AGREEMENT`]). If
+//!   neither a difference nor its absence is agreed on, the figures are too noisy, and that is the answer.
 
 use super::experiment::{Bench, Obstacle};
 

@@ -51,8 +51,8 @@ impl Producer {
         Ok(self.loaded.program(names::PROGRAM)?)
     }
 
-    /// Runs the program once, on this thread's CPU, with these words for its context. The kernel wants at least as many as
-    /// the program looks at.
+    /// Runs the program once, on this thread's CPU, with these words for its context. The kernel wants at least as many
+    /// as the program looks at.
     pub(super) fn run(&self, context: &[u64]) -> Result<u32, Obstacle> {
         let context = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
         Ok(self.program()?.test_run(&Run { context, ..Run::default() })?.value)

@@ -26,10 +26,11 @@ use super::{
 /// How a reader learns that there is something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiting {
-    /// It sleeps in epoll until the kernel wakes it, for each record that finds it asleep; perf buffers wake it after so many.
+    /// It sleeps in epoll until the kernel wakes it, for each record that finds it asleep; perf buffers wake it after
+    /// so many.
     Epoll(u32),
-    /// As [`Waiting::Epoll`], but while records come thick and fast it has the kernel hold its wake-ups: trailing release in a
-    /// ring, twin events in perf buffers.
+    /// As [`Waiting::Epoll`], but while records come thick and fast it has the kernel hold its wake-ups: trailing
+    /// release in a ring, twin events in perf buffers.
     Quiet,
     /// It never sleeps.
     Busy,
@@ -94,8 +95,8 @@ impl Reader {
         Ok(Stop { flag: Arc::default(), bell })
     }
 
-    /// Reads until it is stopped, then what is left. `visit` is called before each look at what is there, `each` for each
-    /// record: in perf buffers with padding.
+    /// Reads until it is stopped, then what is left. `visit` is called before each look at what is there, `each` for
+    /// each record: in perf buffers with padding.
     pub(super) fn run(
         &mut self,
         stop: &Stop,

@@ -11,16 +11,16 @@ use crate::{
     },
 };
 
-/// Makes a map of this kind with exactly so many entries, bytes for a ring, asks the kernel how many it has, and lets go of
-/// it again. [`Object::load`](crate::Object::load) corrects sizes that the kernel would refuse or that make no sense; this
-/// shows what it spares its users.
+/// Makes a map of this kind with exactly so many entries, bytes for a ring, asks the kernel how many it has, and lets
+/// go of it again. [`Object::load`](crate::Object::load) corrects sizes that the kernel would refuse or that make no
+/// sense; this shows what it spares its users.
 ///
 /// Keys and values have 4 bytes, or none where the kind has none.
 ///
 /// # Errors
 ///
-/// The kernel's answer: EINVAL for a size that this kind of map does not have, EPERM without privileges, E2BIG or ENOMEM for
-/// one that is too large.
+/// The kernel's answer: EINVAL for a size that this kind of map does not have, EPERM without privileges, E2BIG or
+/// ENOMEM for one that is too large.
 pub fn max_entries(map_type: MapType, max_entries: u32) -> Result<u32, Errno> {
     let size = if map_type.is_ring() { 0 } else { 4 };
     let attr = MapCreate {

@@ -1,8 +1,8 @@
 //! What a program's runs cost, as the kernel counts it.
 //!
-//! While somebody asks for it, the kernel reads its clock before and after each run of each program, on whatever CPU, and adds
-//! up (`bpf_prog_run` in `include/linux/filter.h`). That costs every program on the machine some tens of nanoseconds a run,
-//! so the asking has an end: it is a descriptor, and closing it stops the counting.
+//! While somebody asks for it, the kernel reads its clock before and after each run of each program, on whatever CPU,
+//! and adds up (`bpf_prog_run` in `include/linux/filter.h`). That costs every program on the machine some tens of
+//! nanoseconds a run, so the asking has an end: it is a descriptor, and closing it stops the counting.
 
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},

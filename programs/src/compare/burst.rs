@@ -23,8 +23,8 @@ pub struct Burst {
     pub most: u32,
     /// What is written into a record.
     pub work: Work,
-    /// Whether the first word is the time, in nanoseconds of `CLOCK_MONOTONIC`; otherwise it is the record's number in its
-    /// run, from 0.
+    /// Whether the first word is the time, in nanoseconds of `CLOCK_MONOTONIC`; otherwise it is the record's number in
+    /// its run, from 0.
     pub timed: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Fork, exec and exit of every process on the machine, each sent into a ring and into two sets of perf buffers at once, so
-//! that their readers have the same lives to tell of.
+//! Fork, exec and exit of every process on the machine, each sent into a ring and into two sets of perf buffers at
+//! once, so that their readers have the same lives to tell of.
 //!
 //! A process is known by the address of its `struct task_struct`, which all three tracepoints have as an argument. So
 //! nothing is read from that structure, whose layout is each kernel's own.

@@ -16,8 +16,8 @@ pub const LONGEST: u32 = 4096;
 /// Records begin at one of the first bytes.
 const STARTS: u32 = 256;
 
-/// The object file with the program, its buffer, and the bytes, [`LONGEST`] and 256 more, that user space has to provide.
-/// Sends through perf buffers unless `way` is one of the ring's.
+/// The object file with the program, its buffer, and the bytes, [`LONGEST`] and 256 more, that user space has to
+/// provide. Sends through perf buffers unless `way` is one of the ring's.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! `cutaway compare` from end to end: every experiment on the running kernel, and every experiment broken on purpose.
 //!
-//! Needs root. What measures time takes turns, so that one test's load is not another's noise; the machine's own noise remains,
-//! and a verdict that depends on time may therefore be "too noisy", but never the wrong one.
+//! Needs root. What measures time takes turns, so that one test's load is not another's noise; the machine's own noise
+//! remains, and a verdict that depends on time may therefore be "too noisy", but never the wrong one.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod endings;

@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod mutants;
 mod objects;
+mod plots;
 mod tools;
 mod vm;
 
@@ -39,6 +40,8 @@ enum Routine {
     Minimal,
     /// Writes every built-in program as an object file into a folder
     Objects(objects::Arguments),
+    /// Takes the plots out of a report of `cutaway compare`, as files of their own
+    Plots(plots::Arguments),
     /// Runs tests as root on chosen kernels, in throw-away virtual machines
     Vm(vm::Args),
     /// Weakens each memory ordering of mmap-ring in turn: its model must notice
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Routine::MiriTree => ci::miri_tree(),
         Routine::Minimal => ci::minimal(),
         Routine::Objects(arguments) => objects::write(&arguments),
+        Routine::Plots(arguments) => plots::write(&arguments),
         Routine::Mutants => mutants::run("mmap-ring", "model"),
         Routine::BrokenObjects { count } => tools::cargo(
             &["test", "-p", "cutaway", "--test", "broken", "--", "--nocapture"],

@@ -63,6 +63,21 @@ fn every_package_of_the_readme_s_table_is_there() {
     }
 }
 
+/// What the page on the comparison quotes is what the command said, in the run whose figures lie beside it.
+#[test]
+fn the_comparison_quotes_its_figures() {
+    let (page, figures) = (read("docs/compare.md"), read("docs/compare/figures.jsonl"));
+    let quotes: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("> **")?.split_once("** ")).collect();
+    assert_eq!(quotes.len(), figures.matches("{\"kind\":\"experiment\"").count(), "one quote for each experiment");
+    for (_, sentence) in quotes {
+        let json = sentence.replace('"', "\\\"");
+        assert!(figures.contains(&format!("\"sentence\":\"{json}\"")), "nobody said: {sentence}");
+    }
+    for image in page.split("](compare/").skip(1).filter_map(|rest| rest.split_once(')')).map(|(file, _)| file) {
+        assert!(root().join("docs/compare").join(image).is_file(), "docs/compare/{image} is not there");
+    }
+}
+
 #[test]
 fn every_link_of_the_documents_leads_somewhere() {
     for file in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {

@@ -1,8 +1,9 @@
 //! Two copies against none: what sending a record costs the program, by its size.
 //!
-//! The program writes every word of the record in each way, and what differs is where, and what is copied then. The kernel
-//! itself takes the time, around the program and nothing else ([`cutaway::RunStatistics`]): 8 to 32 records a run, so that
-//! reading the clock does not count. Nobody is woken, and the buffer is emptied between runs.
+//! The program writes every word of the record in each way, and what differs is where, and what is copied then. The
+//! kernel itself takes the time, around the program and nothing else ([`cutaway::RunStatistics`]): 8 to 32 records a
+//! run, so that reading the clock does not count. The buffer is emptied between runs, and nobody is woken but by a perf
+//! buffer of which half was written, which is rare.
 
 use cutaway::RunStatistics;
 use cutaway_programs::compare::{Burst, Way, Work};
@@ -142,8 +143,8 @@ fn judge(costs: &[Cost]) -> Judgement {
     let largest = SIZES.into_iter().max().unwrap_or(LARGE);
     let price = (median(Way::Output, largest) - median(Way::Reserve, largest)) / f64::from(largest) * 1024.0;
     let sentence = format!(
-        "A record of {} bytes costs {} ns in the ring and {} ns from the heap through the perf buffer ({} times as much); \
-         one of 8 bytes {} and {} ns. One copy costs {} ns a KiB.",
+        "A record of {} bytes costs {} ns in the ring and {} ns from the heap through the perf buffer, {} times as much; \
+         one of 8 bytes costs {} and {} ns. One copy costs {} ns a KiB.",
         number(largest.into()),
         number(median(Way::Reserve, largest).round()),
         number(median(Way::Heap, largest).round()),

@@ -1,8 +1,9 @@
 //! A ring refuses before the work is done, a perf buffer after it.
 //!
-//! Nobody reads. Once the buffer is full, each attempt costs what it costs to find out: in the ring that is the reservation,
-//! in front of the work; in a perf buffer it is the output, behind it. The program counts the records that it wrote and those that
-//! were refused; the reader has its own count of what it will never see, if the buffer keeps one.
+//! Nobody reads. Once the buffer is full, each attempt costs what it costs to find out: in the ring that is the
+//! reservation, in front of the work; in a perf buffer it is the output, behind it. The program counts the records that
+//! it wrote and those that were refused; the reader has its own count of what it will never see, if the buffer keeps
+//! one.
 
 use cutaway::{RunStatistics, perf_reader::LostSource};
 use cutaway_programs::compare::{Burst, Way, Work};
@@ -20,7 +21,7 @@ pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
     run,
 };
 
-/// Twice as much as a run sends of the larger records, and more: half a full perf buffer wakes its reader.
+/// Large, since a perf buffer of which half was written sends a wake-up.
 const BUFFER: u32 = 512 * 1024;
 const SIZES: [u32; 2] = [512, 4096];
 /// Records of one run, few enough for a drained buffer to take them all.

@@ -1,8 +1,8 @@
 //! `max_entries`: slots in one, bytes in the other.
 //!
-//! Maps are asked for with no, few and many entries: first exactly so, to hear what the kernel says, then through the loader, which
-//! corrects what makes no sense. What the number means is tried: a perf event array of one slot takes an event under key 0 and none under
-//! key 1; a ring of 4,096 takes records until about as many bytes are full.
+//! Maps are asked for with no, few and many entries: first exactly so, to hear what the kernel says, then through the
+//! loader, which corrects what makes no sense. What the number means is tried: a perf event array of one slot takes an
+//! event under key 0 and none under key 1; a ring of 4,096 takes records until about as many bytes are full.
 
 use cutaway::{MapType, Object, perf_reader::Buffer as PerfBuffer, probe};
 use cutaway_programs::compare::{Burst, Way, Work, names};

@@ -1,9 +1,9 @@
 //! Perf buffers shuffle fork, exec and exit across CPUs; the ring does not.
 //!
-//! Processes are made on one CPU, run on the next, and end. Each of these moments is sent into a ring and into perf buffers by the same
-//! program. The readers come by after every few processes. In one of them fork is fork, exec is exec and exit is
-//! exit, whatever the clock says: a reader that is told of them in another order was told wrongly. A third reader merges the perf
-//! buffers by the times that the kernel stamps on samples ([`cutaway::perf_reader::Merge`]).
+//! Processes are made on one CPU, run on the next, and end. Each of these moments is sent into a ring and into perf
+//! buffers by the same program. The readers come by after every few processes. Of one process fork comes first, then
+//! exec, then exit, whatever any clock says: a reader that is told otherwise was told wrongly. A third reader merges
+//! the perf buffers by the times that the kernel stamps on samples ([`cutaway::perf_reader::Merge`]).
 
 use std::{
     collections::HashMap,
@@ -125,7 +125,8 @@ fn live_and_die(cpus: &[usize], index: usize) -> Result<(), Obstacle> {
     let cpu = |offset: usize| cpus.get((index + offset) % cpus.len().max(1)).copied().unwrap_or(0);
     let (here, there) = (cpu(0), cpu(1));
     cpus::pin(here)?;
-    let mut command = Command::new(std::env::current_exe()?);
+    // This program, even if its file has been replaced since.
+    let mut command = Command::new("/proc/self/exe");
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // SAFETY: between fork and exec the closure makes one system call, on values that were copied: no lock, no allocation.
     unsafe { command.pre_exec(move || cpus::pin(there)) };

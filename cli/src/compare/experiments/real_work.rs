@@ -1,11 +1,11 @@
 //! What it means for the traced program: microseconds added to a call of `getaddrinfo`.
 //!
-//! The programs of `cutaway trace` hang on the real function of the real C library, for this process alone, while it asks for a
-//! numeric address: the shortest work that the function has, so that what is added is seen best. A reader takes the events
-//! from another CPU, in the way that costs the program least: by trailing release from the ring, by twin events from the
-//! perf buffers. Calls are timed a few at a time, and the median of those times counts, so that a process which takes the CPU away
-//! for a moment is left out. One arm is not traced at all, and what the others take longer in the same round is
-//! what they add.
+//! The programs of `cutaway trace` hang on the real function of the real C library, for this process alone, while it
+//! asks for a numeric address: the shortest work that the function has, so that what is added is seen best. A reader
+//! takes the events from another CPU, in the way that costs the program least: by trailing release from the ring, by
+//! twin events from the perf buffers. Calls are timed a few at a time, and the median of those times counts, so that a
+//! process which takes the CPU away for a moment is left out. One arm is not traced at all, and what the others take
+//! longer in the same round is what they add.
 
 use std::{ops::ControlFlow, ptr, thread, time::Instant};
 
@@ -23,7 +23,7 @@ pub(in crate::compare) const EXPERIMENT: Experiment =
     Experiment { name: "real-work", claim: "Tracing a call of getaddrinfo costs it the least through the ring.", run };
 
 const BUFFER: u32 = 1024 * 1024;
-/// Most of the time is the same for every way, so the smallest difference counts, if the rounds agree on it.
+/// Much of the time is the same for every way, so the smallest difference counts, if the rounds agree on it.
 const MARGIN: f64 = 1.0;
 /// Calls that are timed together.
 const BLOCK: u32 = 20;
@@ -59,7 +59,9 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         judgement: judge(&figures),
         tables: vec![table],
         plots: vec![plot],
-        notes: vec!["Most of it are the two probes, on entry and return, which are the same for every way.".to_owned()],
+        notes: vec![
+            "The two probes, on entry and return, are part of what is added, and the same for every way.".to_owned(),
+        ],
     })
 }
 

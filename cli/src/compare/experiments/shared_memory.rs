@@ -1,7 +1,8 @@
 //! Both are memory that the kernel shares with user space: nothing is copied on the reading side.
 //!
-//! Where a record lies when our code gets to see it is a question of addresses. The reader lends records as slices; each has to
-//! lie inside a mapping that the kernel lists as the buffer's own, shared and not private, in `/proc/self/maps`.
+//! Where a record lies when our code gets to see it is a question of addresses. The reader lends records as slices;
+//! each has to lie inside a mapping that the kernel lists as the buffer's own, shared and not private, in
+//! `/proc/self/maps`.
 
 use std::{fs, ops::Range};
 
@@ -10,7 +11,7 @@ use cutaway_programs::compare::{Burst, Way, Work};
 
 use crate::compare::{
     experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
-    figures::{Cell, Table},
+    figures::{Cell, Table, number},
     producer::{Buffer, NO_WAKEUP, Producer, silent},
 };
 
@@ -124,11 +125,10 @@ fn name(way: Way) -> &'static str {
 
 fn judge(all: &[Seen]) -> Judgement {
     let holds = !all.is_empty() && all.iter().all(|seen| seen.records > 0 && seen.in_place == seen.records);
-    let texts: Vec<_> = all
-        .iter()
-        .map(|seen| format!("{} of {} records in the {}", seen.in_place, seen.records, name(seen.way)))
-        .collect();
-    Judgement::holds(holds, format!("Read inside the mapping: {}.", texts.join(", ")))
+    let count = |records: u64| number(records as f64);
+    let text = |seen: &Seen| format!("{} of {} in the {}", count(seen.in_place), count(seen.records), name(seen.way));
+    let texts: Vec<_> = all.iter().map(text).collect();
+    Judgement::holds(holds, format!("Records that were read where they lay: {}.", texts.join(", ")))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! A stack event cannot exceed 512 bytes; one on the heap or in the ring can.
 //!
-//! Programs with ever larger events are loaded, and those that the verifier takes send one, which has to arrive. What stops
-//! the stack is the verifier (`MAX_BPF_STACK` in `include/linux/filter.h`); what stops the heap is the largest per-CPU value
-//! (32 KiB, `PCPU_MIN_UNIT_SIZE`); what stops the ring is its own size, of which a record can have all but 16 bytes.
+//! Programs with ever larger events are loaded, and those that the verifier takes send one, which has to arrive. What
+//! stops the stack is the verifier (`MAX_BPF_STACK` in `include/linux/filter.h`); what stops the heap is the largest
+//! per-CPU value (32 KiB, `PCPU_MIN_UNIT_SIZE`); what stops the ring is its own size, of which a record can have all
+//! but 16 bytes.
 
 use cutaway_programs::compare::{Burst, Way, Work};
 
@@ -84,7 +85,9 @@ fn attempt(way: Way, size: u32, control: bool) -> Result<Option<String>, Obstacl
         Err(cutaway::Error::Verifier { sentence, .. }) => {
             return Ok(Some(format!("the verifier refuses it: {sentence}")));
         }
-        Err(error @ cutaway::Error::Kernel { .. }) if size > STACK => return Ok(Some(error.to_string())),
+        Err(cutaway::Error::Kernel { errno, .. }) if size > STACK => {
+            return Ok(Some(format!("the kernel makes no per-CPU value of that size: {errno}")));
+        }
         Err(error) => return Err(error.into()),
     };
     let mut buffer = Buffer::open(really, &producer, BUFFER as usize, &silent())?;

@@ -1,7 +1,7 @@
 //! The ring outruns the perf buffer: the grid of the kernel's own benchmark.
 //!
-//! `tools/testing/selftests/bpf/benchs/bench_ringbufs.c` sends 500 records of 8 bytes a trigger into a ring of 512 KiB, or
-//! into 128 pages of perf buffer a CPU, and reads them
+//! `tools/testing/selftests/bpf/benchs/bench_ringbufs.c` sends 500 records of 8 bytes a trigger into a ring of 512 KiB,
+//! or into 128 pages of perf buffer a CPU, and reads them
 //!
 //! - **in parallel**: a producer that never pauses, a reader on another CPU, a wake-up whenever the kernel sees fit;
 //! - **back to back**: a batch, then its reading, then the next batch, so that nobody waits for anybody;
@@ -343,15 +343,11 @@ fn judge(figures: &[Figures]) -> Judgement {
     } else {
         Verdict::Holds
     };
-    let pair = |mode| {
-        let [perf, ring] = [Way::Stack, Way::Reserve].map(|way| number(rate(mode, way).median()));
-        format!("{ring} against {perf}")
-    };
+    let pair = |mode| [Way::Reserve, Way::Stack].map(|way| number(rate(mode, way).median()));
+    let [[ring, perf], [ring_back, perf_back], [ring_sampled, perf_sampled]] = modes.map(pair);
     let sentence = format!(
-        "The ring carries {} million records a second of the perf buffer in parallel, {} back to back, {} with a wake-up for every {TYPICAL}.",
-        pair(Mode::Parallel),
-        pair(Mode::BackToBack),
-        pair(Mode::Sampled(TYPICAL)),
+        "In parallel, the ring carries {ring} million records a second and the perf buffer {perf}; back to back, {ring_back} \
+         and {perf_back}; with a wake-up for every {TYPICAL}, {ring_sampled} and {perf_sampled}."
     );
     Judgement::new(verdict, sentence)
 }

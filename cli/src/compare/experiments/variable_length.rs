@@ -1,8 +1,9 @@
 //! Both carry records of varying length.
 //!
-//! Records of many lengths, each cut from another place of a map that user space has filled, are sent one by one and compared byte by
-//! byte with what should have come. Both buffers round a record up to a multiple of 8; a ring keeps the length beside it, a
-//! perf buffer keeps the rounded one. How much of the buffer a record takes is read off the buffer's own positions.
+//! Records of many lengths, each cut from another place of a map that user space has filled, are sent one by one and
+//! compared byte by byte with what should have come. Both buffers round a record up to a multiple of 8; a ring keeps
+//! the length beside it, a perf buffer keeps the rounded one. How much of the buffer a record takes is read off the
+//! buffer's own positions.
 
 use cutaway::perf_reader::Options;
 use cutaway_programs::compare::{LONGEST, Way, names, varied};

@@ -1,9 +1,9 @@
 //! Both tell user space that there is something; polling costs.
 //!
-//! Events of 8 bytes, each with the time of its making, are sent at three rates from one CPU and read on another, by readers
-//! that differ in how they wait. Three things are measured of the reader: how often it was woken, how much CPU it took, and
-//! how old an event was when it got to see it. The kernel tells what an event costs the program meanwhile: sending a
-//! wake-up is the program's work.
+//! Events of 8 bytes, each with the time of its making, are sent at three rates from one CPU and read on another, by
+//! readers that differ in how they wait. Three things are measured of the reader: how often it was woken, how much CPU
+//! it took, and how old an event was when it got to see it. The kernel tells what an event costs the program meanwhile:
+//! sending a wake-up is the program's work.
 
 use std::{
     fs, thread,
@@ -136,6 +136,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         plots: vec![lines(&figures, "CPU time of the reader", "% of a CPU", |seen| seen.cpu), ages(&figures)],
         notes: vec![
             "trailing release and twin events are this project's readers: see the crates mmap-ring and perf-reader.".to_owned(),
+            "Ages are those of events when they are read; the program's time includes sending wake-ups.".to_owned(),
             "A reader that never sleeps is always caught up, so a ring's program sends it a wake-up for every record all the same."
                 .to_owned(),
         ],
@@ -299,10 +300,10 @@ fn table(figures: &[Figures], rate: u32) -> Table {
     let columns = [
         ("reader", ""),
         ("wake-ups", "a second"),
-        ("CPU time", "% of a CPU"),
-        ("delivery, median", "µs"),
-        ("99th percentile", "µs"),
-        ("an event costs the program", "ns"),
+        ("CPU time", "%"),
+        ("age, median", "µs"),
+        ("age, 99 %", "µs"),
+        ("program", "ns an event"),
         ("lost", "%"),
     ];
     let of = || figures.iter().filter(|figure| figure.rate == rate);
@@ -386,12 +387,12 @@ fn judge(figures: &[Figures]) -> Judgement {
     let text =
         |who: Who| format!("{} µs and {} % of a CPU", number(of(who, age).median()), number(of(who, cpu).median()));
     let sentence = format!(
-        "At {} events a second, an event is read after {} (ring, epoll), {} (perf, epoll), {} (ring, busy polling), {} \
-         (a map looked at every millisecond).",
-        IDLE,
+        "At {IDLE} events a second, what it takes until one is read, and the reader's share of a CPU: {} (ring, epoll), {} \
+         (perf, epoll), {} (ring, busy polling), {} (perf, busy polling), {} (a map looked at every millisecond).",
         text(Who::RingEpoll),
         text(Who::PerfEpoll),
         text(Who::RingBusy),
+        text(Who::PerfBusy),
         text(Who::MapTimer),
     );
     Judgement::new(verdict, sentence)

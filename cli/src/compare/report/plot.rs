@@ -1,8 +1,8 @@
 //! A plot as SVG.
 //!
-//! Each drawing stands for itself: its colours and fonts are in it, so that it is the same in the report and alone. Series
-//! differ in colour (a palette that the colour-blind can tell apart: Okabe and Ito, 2008), and in the form of their markers and
-//! dashes as well, so that they differ in print, too.
+//! Each drawing stands for itself: its colours and fonts are in it, so that it is the same in the report and alone.
+//! Series differ in colour (a palette that the colour-blind can tell apart: Okabe and Ito, 2008), and in the form of
+//! their markers and dashes as well, so that they differ in print, too.
 
 use std::fmt::Write as _;
 
