@@ -49,8 +49,16 @@ use self::{
 };
 use crate::{Format, failure::Failure, signals};
 
+const EXAMPLES: &str = "\
+Examples:
+  cutaway compare --quick                          all experiments, within a minute
+  cutaway compare --report report.html             more rounds, and a page with plots
+  cutaway compare --only order --only throughput   some of them
+  cutaway compare --format json > figures.jsonl    the figures for other programs";
+
 /// The arguments of `cutaway compare`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Measures less: everything within a minute on two CPUs, where it takes up to ten otherwise
     #[arg(long)]
