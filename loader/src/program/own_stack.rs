@@ -9,13 +9,14 @@
 //! before it throws out what cannot be reached. So there is one in front that cannot be:
 //!
 //! ```text
-//!     r0 = 0
-//!     if r0 == 0 goto +1
+//!     r5 = 0
+//!     if r5 == 0 goto +1
 //!     call bpf_tail_call
 //!     …                      the program
 //! ```
 //!
-//! The verifier never walks the call and removes it; what is left of this in the machine code is one instruction.
+//! The verifier never walks the call and removes it; what is left of this in the machine code is one instruction. Register 5 is
+//! the one that a program is least likely to read by mistake before it writes it, which the verifier cannot notice any more.
 
 use crate::{
     object::link::Linked,
@@ -37,9 +38,9 @@ pub(super) fn kept(program_type: ProgramType, linked: &Linked) -> Option<Linked>
 
 fn behind_a_tail_call(linked: &Linked) -> Linked {
     /// `BPF_ALU64 | BPF_MOV | BPF_K`, `BPF_JMP | BPF_JEQ | BPF_K`, `BPF_JMP | BPF_CALL`
-    const FRONT: [(u8, i16, i32); 3] = [(0xb7, 0, 0), (0x15, 1, 0), (0x85, 0, BPF_FUNC_TAIL_CALL)];
+    const FRONT: [(u8, u8, i16, i32); 3] = [(0xb7, 5, 0, 0), (0x15, 5, 1, 0), (0x85, 0, 0, BPF_FUNC_TAIL_CALL)];
     const BPF_FUNC_TAIL_CALL: i32 = 12;
-    let front = FRONT.map(|(code, off, imm)| bpf_insn::new(code, 0, 0, off, imm));
+    let front = FRONT.map(|(code, register, off, imm)| bpf_insn::new(code, register, 0, off, imm));
     // What says where the program itself starts says so of the front; distances between instructions stay what they are.
     let moved = |at: u32| if at == 0 { 0 } else { at + FRONT.len() as u32 };
     let functions = linked.func_info.iter();
