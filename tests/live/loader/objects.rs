@@ -63,7 +63,7 @@ fn flipped(transport: Transport) {
 }
 
 /// How long an object's mutants are loaded; a machine that emulates does not get through all of them.
-const LOADING: Duration = Duration::from_secs(4);
+const LOADING: Duration = Duration::from_secs(2);
 
 /// What still parses is given to the kernel, which may think of it what it likes; but with the maps as they were, since a
 /// flipped size could ask for all the memory there is.

@@ -133,10 +133,18 @@ pub(crate) fn be_one_if_asked() {
     }
     let (kind, name, bytes) = (arguments.next().unwrap(), arguments.next().unwrap(), arguments.next().unwrap());
     let bytes = bytes.parse().unwrap();
+    lift_memlock();
     match kind.as_str() {
         "ring" => serve(Ring::new(&name, bytes)),
         _ => serve(Perf::new(&name, bytes)),
     }
+}
+
+/// Before Linux 5.11 all maps of a user count as locked memory, of which 64 KiB are allowed.
+fn lift_memlock() {
+    let all = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: reads one struct that lives during the call. Where it fails, the limit is seldom reached.
+    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const all) };
 }
 
 /// What both kinds do.
