@@ -98,7 +98,7 @@ fn a_consumer_that_is_behind() -> Outcome {
 }
 
 fn a_sleeping_reader_loses_nothing() -> Outcome {
-    const TOTAL: u64 = 200_000;
+    const TOTAL: u64 = 100_000;
     let (mut ring, producer) = ring(PAGE);
     thread::scope(|scope| {
         scope.spawn(|| {

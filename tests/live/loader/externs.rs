@@ -23,7 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("addresses_in_the_kernel_are_found", Needs::Root, addresses)
             .since("5.10", "raw tracepoints that can be run"),
         Test::new("variables_of_the_kernel_are_found", Needs::Root, variables)
-            .since("5.10", "variables of the kernel, raw tracepoints that can be run"),
+            .since("5.11", "variables in the kernel's BTF"),
         Test::new("what_the_kernel_does_not_have_is_told_by_name", Needs::Root, missing_symbols)
             .since("6.2", "functions of the kernel that every program may call"),
         Test::new("functions_of_the_kernel_are_called", Needs::Root, functions)

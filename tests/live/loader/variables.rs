@@ -14,9 +14,9 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("a_value_that_does_not_suit_is_told_with_the_variable_s_type", Needs::Nothing, unfit),
         Test::new("what_is_set_before_loading_is_what_programs_see", Needs::Root, set).since("5.14", what),
         Test::new("what_is_written_while_programs_run_is_what_they_see", Needs::Root, written).since("5.14", what),
-        Test::new("constants_are_read_and_not_written", Needs::Root, constants),
+        Test::new("constants_are_read_and_not_written", Needs::Root, constants).since("5.14", what),
         Test::new("writing_one_variable_leaves_the_others_alone", Needs::Root, apart).since("5.14", what),
-        Test::new("a_section_is_mapped_once", Needs::Root, mapped_once),
+        Test::new("a_section_is_mapped_once", Needs::Root, mapped_once).since("5.14", what),
     ]
 }
 

@@ -5,10 +5,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{
-    tools::{self, Outcome, Result, cargo},
-    vm,
-};
+use crate::tools::{self, Outcome, Result, cargo};
 
 /// A check and its name.
 type Check = (&'static str, fn() -> Result);
@@ -21,7 +18,6 @@ const CHECKS: &[Check] = &[
     ("loader without features", minimal),
     ("miri", miri),
     ("tests", test),
-    ("tests on other kernels", vm::matrix),
 ];
 
 /// Runs all checks, even after one has failed, and prints a table.

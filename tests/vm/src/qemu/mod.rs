@@ -28,8 +28,8 @@ pub(crate) const ADVICE: &str = "install QEMU's system emulator (Debian, Ubuntu:
 /// The kernel's command line. A sick guest dies at once, with its trace on the console, and a dead guest is a QEMU that ends (`panic=-1`
 /// reboots, `-no-reboot` leaves); nothing in a throw-away guest needs the CPU's mitigations, which software emulation pays dearly for. The emulated TSC is as good
 /// as the emulator's own clock; a kernel that watches it doubts it on a busy host, and then reads a clock that is far slower, or waits
-/// for the other CPUs for ever.
-const KERNEL_LINE: &str = "console=ttyS0 panic=-1 oops=panic softlockup_panic=1 unknown_nmi_panic mitigations=off random.trust_cpu=on tsc=reliable";
+/// for the other CPUs for ever. Whatever waits for a grace period (a probe that is removed, a map that is freed) need not wait long.
+const KERNEL_LINE: &str = "console=ttyS0 panic=-1 oops=panic softlockup_panic=1 unknown_nmi_panic mitigations=off random.trust_cpu=on tsc=reliable rcupdate.rcu_expedited=1";
 
 /// The hardware of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
