@@ -9,6 +9,7 @@ mod diagnostics;
 mod doctor;
 mod draw;
 mod failure;
+mod inspect;
 mod peek;
 mod signals;
 mod terminal;
@@ -36,6 +37,8 @@ enum Command {
     Trace(trace::Arguments),
     /// Puts the three ways side by side: tries what is said of them on this kernel, with figures
     Compare(compare::Arguments),
+    /// Shows what is in an object and what loading it will do: maps, programs, instructions before and after; loads nothing
+    Inspect(inspect::Arguments),
     /// Looks at a ring buffer of any process, without disturbing it; without one, lists them all
     Peek(peek::Arguments),
     /// Tells what this kernel and these privileges allow, and what to do about what they don't
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     let answer = match arguments.command {
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Peek(arguments) => peek::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     };

@@ -92,6 +92,27 @@ pub(crate) enum Value {
     Refused(String),
 }
 
+/// What was found for an extern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExternFound {
+    /// A constant: its bytes, in this machine's byte order.
+    Constant(Vec<u8>),
+    /// A variable or function, by its number in BTF.
+    Type {
+        /// The number.
+        id: u32,
+        /// It is a module's, not the kernel's own.
+        in_module: bool,
+    },
+    /// Where it is in the kernel's memory.
+    Address(u64),
+    /// It is weak, and missing: the program sees a 0.
+    Missing,
+    /// No program that uses it can be loaded: why.
+    Refused(String),
+}
+
 /// The externs of an object as this kernel has them.
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
@@ -196,6 +217,23 @@ pub(crate) fn resolve(
 }
 
 impl Extern {
+    /// What was found for it.
+    pub(crate) fn found(&self, resolved: &Resolved) -> ExternFound {
+        match resolved.value(self.symbol) {
+            Some(Value::Place(_)) => {
+                let place = config_place(self).map(|(offset, size)| (offset as usize, size as usize));
+                let contents = resolved.config.as_ref().map(|contents| contents.bytes.as_slice()).unwrap_or_default();
+                let bytes = place.and_then(|(offset, size)| contents.get(offset..)?.get(..size));
+                ExternFound::Constant(bytes.unwrap_or_default().to_vec())
+            }
+            Some(&Value::Type { id, module }) => ExternFound::Type { id, in_module: module.is_some() },
+            Some(&Value::Address(address)) => ExternFound::Address(address),
+            Some(Value::Missing { .. }) => ExternFound::Missing,
+            Some(Value::Refused(why)) => ExternFound::Refused(why.clone()),
+            None => ExternFound::Refused(format!("nobody has looked for `{}`", self.name)),
+        }
+    }
+
     /// That it is missing or not what the program takes it for, and the program cannot do without it.
     fn refused(&self, why: &str) -> Value {
         Value::Refused(format!("it needs the kernel's {} `{}`: {why}", self.kind.text(), self.name))

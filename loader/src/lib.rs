@@ -49,12 +49,15 @@ pub use attach::{
 #[cfg(feature = "perf")]
 pub use buffers::PerfEventArray;
 pub use error::Error;
-pub use externs::{Extern, ExternKind};
+pub use externs::{Extern, ExternFound, ExternKind};
 pub use load::Loaded;
 pub use map::{Batches, Entries, Map, PerCpu};
 pub use map_flags::MapFlags;
 pub use map_type::MapType;
-pub use object::{MapSpec, Object, Pinning, ProgramSpec, Rehearsal, Rehearsed, Section, SetAside, Target};
+pub use object::{
+    FunctionSpec, Line, MapSpec, Object, Part, Pinning, ProgramSpec, Reference, Rehearsal, Rehearsed, Section,
+    SectionSpec, SetAside, Target,
+};
 pub use program::{Outcome, Program, Run, RunStatistics, Runs};
 pub use program_type::ProgramType;
 pub use sys::Errno;

@@ -310,6 +310,19 @@ const VTYPE_BTF_OBJ_FD: u32 = 1 << 16;
 /// The kernel-internal "not supported", which bpf(2) lets out.
 const ENOTSUPP: i32 = 524;
 
+impl MapSpec {
+    /// The description with the sizes that loading asks the kernel for: those of rings and perf event arrays are corrected.
+    /// How many CPUs are possible is asked of the machine; no map is made.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] for a ring of more than 2 GiB; [`Error::Kernel`] if the possible CPUs cannot be counted.
+    pub fn corrected(&self) -> Result<Self, Error> {
+        let MapCreate { key_size, value_size, max_entries, .. } = corrected(self)?;
+        Ok(Self { key_size, value_size, max_entries, ..self.clone() })
+    }
+}
+
 /// The description as the kernel will take it.
 fn corrected(spec: &MapSpec) -> Result<MapCreate, Error> {
     let mut attr = MapCreate {

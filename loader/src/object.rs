@@ -8,6 +8,7 @@ pub(crate) mod elf;
 mod function;
 mod infos;
 pub(crate) mod link;
+mod listed;
 mod maps;
 mod rehearsal;
 mod section;
@@ -23,7 +24,8 @@ use std::{
 };
 
 pub(crate) use function::Start;
-pub use rehearsal::{Rehearsal, Rehearsed};
+pub use listed::{FunctionSpec, Line, Reference, SectionSpec};
+pub use rehearsal::{Part, Rehearsal, Rehearsed};
 pub use section::Section;
 pub(crate) use struct_ops::Table;
 pub use target::Target;

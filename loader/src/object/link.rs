@@ -44,6 +44,8 @@ pub(crate) struct Linked {
     pub(crate) instructions: Vec<bpf_insn>,
     pub(crate) func_info: Vec<bpf_func_info>,
     pub(crate) line_info: Vec<bpf_line_info>,
+    /// The program and the functions behind it, each with the place of its first instruction.
+    pub(crate) functions: Vec<(Start, usize)>,
 }
 
 /// Where a map's definition lies in the file.
@@ -74,7 +76,12 @@ pub(crate) fn link(
         maps,
         externs,
         program: name,
-        linked: Linked { instructions: Vec::new(), func_info: Vec::new(), line_info: Vec::new() },
+        linked: Linked {
+            instructions: Vec::new(),
+            func_info: Vec::new(),
+            line_info: Vec::new(),
+            functions: Vec::new(),
+        },
         starts: HashMap::new(),
         open: Vec::new(),
     };
@@ -110,6 +117,7 @@ impl<'a> Linker<'a> {
         let start = self.linked.instructions.len();
         self.linked.instructions.extend_from_slice(&function.instructions);
         self.starts.insert(key, start);
+        self.linked.functions.push((key, start));
         self.open.push(key);
 
         let start = start as u32;

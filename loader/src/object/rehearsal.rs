@@ -2,13 +2,14 @@
 //!
 //! Everything between the file and the system calls happens here as it does in [`Object::load`]: the object's BTF is
 //! completed, instructions are adapted to a kernel's types, externs are found in them, and each program is linked with what
-//! it calls. The kernel's types come as bytes, so that it can be any kernel's, and descriptors of maps are made up.
+//! it calls. The kernel's types come as bytes, so that it can be any kernel's, or are those of the running one; descriptors
+//! of maps are made up.
 
 use std::collections::HashMap;
 
 use super::{Met, Object, link::Linked};
 use crate::{
-    Error, MapSpec,
+    Error, ExternFound, MapSpec,
     btf::{Btf, older, search::Types},
     core_relo::{Applied, Instruction},
 };
@@ -25,6 +26,8 @@ pub struct Rehearsal {
     pub maps: Vec<MapSpec>,
     /// What CO-RE has made of the instructions.
     pub relocated: Vec<Applied>,
+    /// What was found for each of [`Object::externs`], in that order.
+    pub externs: Vec<ExternFound>,
     /// The programs that would be loaded.
     pub programs: Vec<Rehearsed>,
 }
@@ -37,6 +40,18 @@ pub struct Rehearsed {
     pub name: String,
     /// Its instructions, with those of the functions that it calls behind them; or why it cannot be linked.
     pub instructions: Result<Vec<Instruction>, Error>,
+    /// Where in the file they come from: the program first, then what it calls, in order. Empty if it cannot be linked.
+    pub parts: Vec<Part>,
+}
+
+/// A function within a linked program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Part {
+    /// Slots from the program's start to its first instruction.
+    pub start: usize,
+    /// The place in [`Object::functions`].
+    pub function: usize,
 }
 
 impl Object {
@@ -47,7 +62,22 @@ impl Object {
     /// # Errors
     ///
     /// As [`Object::load`], as far as no kernel is needed to find out.
-    pub fn rehearse(mut self, kernel: &[u8]) -> Result<Rehearsal, Error> {
+    pub fn rehearse(self, kernel: &[u8]) -> Result<Rehearsal, Error> {
+        self.rehearse_on(Types::Given(kernel))
+    }
+
+    /// Works out what [`Object::load`] would hand to the running kernel. It reads what everybody may read, the kernel's
+    /// types (Linux 5.4), its configuration and its symbols, and needs no privileges; without them addresses may be hidden and
+    /// modules' types out of reach, and the answer says so. Nothing is loaded.
+    ///
+    /// # Errors
+    ///
+    /// As [`Object::load`], as far as that is found out without making maps and programs.
+    pub fn rehearse_here(self) -> Result<Rehearsal, Error> {
+        self.rehearse_on(Types::Running)
+    }
+
+    fn rehearse_on(mut self, types: Types<'_>) -> Result<Rehearsal, Error> {
         let btf = self.btf();
         let btf_of_old = btf.clone().map(|mut bytes| {
             if let Ok(view) = btf.as_deref().map_or_else(|| Ok(Btf::none()), Btf::parse) {
@@ -55,18 +85,25 @@ impl Object {
             }
             bytes
         });
-        let Met { relocated, externs, .. } = self.meet(Types::Given(kernel))?;
+        let Met { relocated, externs, .. } = self.meet(types)?;
         self.take_config(&externs);
         let places = self.maps.iter().zip(1..).map(|(map, number)| (map.place, number));
         let places: HashMap<_, _> = places.collect();
         let wanted = self.programs.iter().filter(|program| program.section.wanted);
         let programs = wanted
-            .map(|program| Rehearsed {
-                name: program.name.clone(),
-                instructions: self.link(program, &places, &externs).map(|linked| instructions(&linked)),
+            .map(|program| {
+                let linked = self.link(program, &places, &externs);
+                let functions = linked.as_ref().map(|linked| linked.functions.as_slice()).unwrap_or_default();
+                let parts = functions.iter().filter_map(|(key, start)| {
+                    let function = self.functions.keys().position(|known| known == key)?;
+                    Some(Part { start: *start, function })
+                });
+                let (name, parts) = (program.name.clone(), parts.collect());
+                Rehearsed { name, parts, instructions: linked.map(|linked| instructions(&linked)) }
             })
             .collect();
-        Ok(Rehearsal { btf, btf_of_old, maps: self.maps, relocated, programs })
+        let externs = self.externs.iter().map(|known| known.found(&externs)).collect();
+        Ok(Rehearsal { btf, btf_of_old, maps: self.maps, relocated, externs, programs })
     }
 }
 

@@ -49,6 +49,11 @@ fn behind_a_tail_call(linked: &Linked) -> Linked {
         instructions: front.into_iter().chain(linked.instructions.iter().copied()).collect(),
         func_info: functions.map(|info| bpf_func_info { insn_off: moved(info.insn_off), ..*info }).collect(),
         line_info: lines.map(|info| bpf_line_info { insn_off: moved(info.insn_off), ..*info }).collect(),
+        functions: linked
+            .functions
+            .iter()
+            .map(|&(start, at)| (start, if at == 0 { 0 } else { at + FRONT.len() }))
+            .collect(),
     }
 }
 
@@ -64,6 +69,7 @@ mod tests {
             instructions: vec![exit; 2],
             func_info: vec![bpf_func_info { insn_off: 0, type_id: 7 }, bpf_func_info { insn_off: 1, type_id: 8 }],
             line_info: vec![line(0), line(1)],
+            functions: vec![((1, 0), 0), ((2, 0), 1)],
         };
         let kept = behind_a_tail_call(&linked);
         let codes: Vec<_> = kept.instructions.iter().map(|insn| (insn.code, insn.off, insn.imm)).collect();
@@ -73,5 +79,6 @@ mod tests {
             [(0, 7), (4, 8)]
         );
         assert_eq!(kept.line_info.iter().map(|info| info.insn_off).collect::<Vec<_>>(), [0, 4]);
+        assert_eq!(kept.functions, [((1, 0), 0), ((2, 0), 4)]);
     }
 }

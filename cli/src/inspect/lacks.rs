@@ -1,0 +1,83 @@
+//! What the running machine would refuse of an object, found out by asking the kernel, not by version numbers.
+
+use cutaway::{
+    MapType, Object, ProgramType, Target,
+    btf::kernel,
+    probe::{self, Support},
+};
+
+/// `BPF_TCX_INGRESS`, `BPF_TCX_EGRESS`
+const TCX: [u32; 2] = [46, 47];
+/// `BPF_NETKIT_PRIMARY`, `BPF_NETKIT_PEER`
+const NETKIT: [u32; 2] = [54, 55];
+/// `BPF_TRACE_KPROBE_MULTI`
+const KPROBE_MULTI: u32 = 42;
+
+/// A sentence for each thing that is missing; `chosen` are the programs that count, all of them if it is empty.
+pub(super) fn of(object: &Object, chosen: &[String]) -> Vec<String> {
+    let mut lacks = Lacks { told: Vec::new(), secret: Vec::new() };
+    let maps = || object.maps().iter().filter(|map| map.wanted);
+    if maps().any(|map| map.map_type == MapType::RINGBUF) {
+        lacks.ask("ring buffers", probe::ring_buffer());
+    }
+    if maps().any(|map| map.map_type == MapType::PERF_EVENT_ARRAY) {
+        lacks.ask("perf event arrays", probe::perf_event_array());
+    }
+    let counts = |name: &String| chosen.is_empty() || chosen.contains(name);
+    let programs = || object.programs().iter().filter(|program| program.section.wanted && counts(&program.name));
+    for program in programs() {
+        let section = &program.section;
+        match (&section.target, section.program_type) {
+            (Some(Target::KprobeMulti { .. }), _) => lacks.ask("kprobe.multi links", probe::kprobe_multi()),
+            (Some(Target::UprobeMulti { .. }), _) => lacks.ask("uprobe.multi links", probe::uprobe_multi()),
+            (Some(Target::Usdt { .. }), _) => lacks.ask("cookies of links, for USDT", probe::attach_cookie()),
+            (_, ProgramType::KPROBE) if section.expected_attach_type == KPROBE_MULTI => {
+                lacks.ask("kprobe.multi links", probe::kprobe_multi());
+            }
+            (_, ProgramType::SCHED_CLS) if TCX.contains(&section.expected_attach_type) => {
+                lacks.ask("tcx links", probe::tcx_link());
+            }
+            (_, ProgramType::SCHED_CLS) if NETKIT.contains(&section.expected_attach_type) => {
+                lacks.ask("netkit links", probe::netkit_link());
+            }
+            (Some(Target::Btf { .. }), ProgramType::TRACING | ProgramType::LSM)
+                if kernel::Bytes::vmlinux().is_err() =>
+            {
+                let types = format!("{}/vmlinux", kernel::DIRECTORY);
+                lacks.tell(format!("the kernel's types ({types}), which `{}` hangs on", program.name));
+            }
+            _ => {}
+        }
+    }
+    if !lacks.secret.is_empty() {
+        let things = lacks.secret.join(", ");
+        lacks.told.push(format!("without privileges it cannot be found out whether this kernel has {things}"));
+    }
+    lacks.told
+}
+
+struct Lacks {
+    told: Vec<String>,
+    /// What the kernel would not tell this process.
+    secret: Vec<&'static str>,
+}
+
+impl Lacks {
+    fn ask(&mut self, what: &'static str, support: Support) {
+        match support {
+            Support::Yes => {}
+            Support::NotPermitted => {
+                if !self.secret.contains(&what) {
+                    self.secret.push(what);
+                }
+            }
+            answer => self.tell(format!("{what}: {answer}")),
+        }
+    }
+
+    fn tell(&mut self, sentence: String) {
+        if !self.told.contains(&sentence) {
+            self.told.push(sentence);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Instructions as text, as they are in the file and as the kernel gets them.
+//!
+//! Instructions are numbered by slot from the program's start, as the verifier numbers them.
+
+use cutaway::{
+    FunctionSpec, Line, MapSpec, Part,
+    core_relo::{Applied, Instruction as Slot},
+};
+use cutaway_programs::{
+    Helper,
+    instruction::{ByteOrder, Instruction},
+};
+use serde::Serialize;
+
+/// One line of a listing.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "row", rename_all = "lowercase")]
+pub(super) enum Row {
+    /// A function begins, behind the program that calls it.
+    Function { name: String, section: String },
+    /// What follows comes from this line of source.
+    Source { file: String, line: u32, column: u32, text: String },
+    /// An instruction.
+    Instruction {
+        slot: usize,
+        /// As it is in the file, with the name of what it refers to.
+        before: String,
+        /// What the kernel gets, where that is something else.
+        after: Option<String>,
+        /// What CO-RE did to it.
+        core: Option<String>,
+    },
+}
+
+/// A function as it is in the file.
+pub(super) fn unlinked(function: &FunctionSpec) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut slot = 0;
+    while slot < function.instructions.len() {
+        source(function, slot, &mut rows);
+        let (before, slots) = before(function, slot);
+        rows.push(Row::Instruction { slot, before, after: None, core: None });
+        slot += slots;
+    }
+    rows
+}
+
+/// A program with the functions that it calls.
+pub(super) fn linked(
+    instructions: &[Slot],
+    parts: &[Part],
+    functions: &[FunctionSpec],
+    maps: &[MapSpec],
+    applied: &[&Applied],
+) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let names = Names { parts, functions, maps };
+    for (number, part) in parts.iter().enumerate() {
+        let Some(function) = functions.get(part.function) else { continue };
+        if number > 0 {
+            rows.push(Row::Function { name: function.name.clone(), section: function.section.clone() });
+        }
+        let mut place = 0;
+        while place < function.instructions.len() {
+            source(function, place, &mut rows);
+            let slot = part.start + place;
+            let (before, slots) = before(function, place);
+            let pair =
+                |code: &[Slot], at: usize| (code.get(at).copied(), (slots == 2).then(|| code.get(at + 1).copied()));
+            let changed = pair(instructions, slot) != pair(&function.instructions, place);
+            let after = changed.then(|| names.after(instructions, slot)).flatten();
+            let offset = function.offset + place as u64 * 8;
+            let core = applied
+                .iter()
+                .find(|applied| applied.section == function.section && u64::from(applied.offset) == offset)
+                .map(ToString::to_string);
+            rows.push(Row::Instruction { slot, before, after, core });
+            place += slots;
+        }
+    }
+    rows
+}
+
+/// The line of source that begins at this slot, if one does that is not already there.
+fn source(function: &FunctionSpec, slot: usize, rows: &mut Vec<Row>) {
+    let place = function.lines.partition_point(|line| line.slot < slot);
+    let Some(line) = function.lines.get(place).filter(|line| line.slot == slot && line.line > 0) else { return };
+    let previous = place.checked_sub(1).and_then(|place| function.lines.get(place));
+    if previous.is_some_and(|previous| (&previous.file, previous.line) == (&line.file, line.line)) {
+        return;
+    }
+    let Line { file, line, column, text, .. } = line;
+    rows.push(Row::Source { file: file.clone(), line: *line, column: *column, text: text.clone() });
+}
+
+/// The instruction as the file has it, and how many slots it takes.
+fn before(function: &FunctionSpec, slot: usize) -> (String, usize) {
+    let Some(instruction) = decode(&function.instructions, slot) else { return ("<cut off>".to_owned(), 1) };
+    let reference = function.references.iter().find(|reference| reference.slot == slot);
+    let name = reference.map(|reference| reference.name.as_str()).or_else(|| helper(&instruction));
+    let text = match name {
+        Some(name) => format!("{instruction} <{name}>"),
+        None => instruction.to_string(),
+    };
+    (text, instruction.slots())
+}
+
+fn decode(code: &[Slot], slot: usize) -> Option<Instruction> {
+    let bytes: Vec<u8> = code.get(slot..)?.iter().take(2).flat_map(|slot| slot.to_bytes()).collect();
+    Instruction::decode(ByteOrder::HOST, &bytes)
+}
+
+/// `BPF_JMP | BPF_CALL`
+const CALL: u8 = 0x85;
+/// `BPF_LD | BPF_DW | BPF_IMM`
+const LOAD_IMM64: u8 = 0x18;
+
+/// The kernel's function that is called by its number.
+fn helper(instruction: &Instruction) -> Option<&'static str> {
+    let is_helper = instruction.code == CALL && instruction.src == 0;
+    is_helper.then(|| Helper::from_number(instruction.imm)).flatten().map(Helper::name)
+}
+
+/// Names for what linking puts into instructions.
+struct Names<'a> {
+    parts: &'a [Part],
+    functions: &'a [FunctionSpec],
+    maps: &'a [MapSpec],
+}
+
+impl Names<'_> {
+    /// The instruction as the kernel gets it: descriptors are shown as the map that they stand for.
+    fn after(&self, code: &[Slot], slot: usize) -> Option<String> {
+        let instruction = decode(code, slot)?;
+        let (dst, imm, high) = (instruction.dst, instruction.imm, instruction.high.unwrap_or(0));
+        Some(match (instruction.code, instruction.src) {
+            (LOAD_IMM64, 1) => format!("r{dst} = map[{}]", self.map(imm)),
+            (LOAD_IMM64, 2) => format!("r{dst} = map[{}][0] + {high}", self.map(imm)),
+            (LOAD_IMM64, 3) => format!("r{dst} = &kernel variable, BTF type {imm}"),
+            (LOAD_IMM64, 4) => format!("r{dst} = function {}", self.function(slot, imm)),
+            (CALL, 1) => format!("call pc{imm:+} <{}>", self.function(slot, imm)),
+            (CALL, 2) => format!("call kernel function, BTF type {imm}"),
+            _ => match helper(&instruction) {
+                Some(name) => format!("{instruction} <{name}>"),
+                // What CO-RE and weak externs leave where there is nothing to put.
+                None if instruction.code == CALL => format!("{instruction} <no such function: refused if reached>"),
+                None => instruction.to_string(),
+            },
+        })
+    }
+
+    /// The map whose stand-in for a descriptor this is.
+    fn map(&self, number: i32) -> &str {
+        let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        place.and_then(|place| self.maps.get(place)).map_or("?", |map| &map.name)
+    }
+
+    /// The function at this distance from the slot behind an instruction.
+    fn function(&self, slot: usize, distance: i32) -> &str {
+        let target = (slot + 1).checked_add_signed(distance as isize);
+        let part = self.parts.iter().find(|part| Some(part.start) == target);
+        part.and_then(|part| self.functions.get(part.function)).map_or("?", |function| &function.name)
+    }
+}

@@ -1,0 +1,167 @@
+//! The report as text.
+
+use std::fmt::{self, Write as _};
+
+use super::{
+    listing::Row,
+    report::{Map, Program, Report},
+};
+
+pub(super) fn text(report: &Report) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(report, &mut text);
+    text
+}
+
+fn write(report: &Report, to: &mut String) -> fmt::Result {
+    let license = if report.license.is_empty() { "none" } else { &report.license };
+    writeln!(to, "object {}, licence {license}", report.object)?;
+
+    heading(to, "sections")?;
+    table(
+        to,
+        report.sections.iter().map(|section| {
+            let size = format!("{} bytes", section.size);
+            let slots = if section.executable { format!("code, {} slots", section.size / 8) } else { String::new() };
+            let references = match section.references {
+                0 => String::new(),
+                1 => "1 reference".to_owned(),
+                many => format!("{many} references"),
+            };
+            vec![section.name.clone(), size, slots, references]
+        }),
+    )?;
+
+    if !report.maps.is_empty() {
+        heading(to, "maps, as the kernel will be asked for them")?;
+        for map in &report.maps {
+            write_map(to, map, 2)?;
+        }
+    }
+    if !report.variables.is_empty() {
+        heading(to, "variables")?;
+        table(
+            to,
+            report.variables.iter().map(|variable| {
+                let place = format!("{}+{}", variable.section, variable.offset);
+                let kind = variable.type_name.clone().unwrap_or_else(|| format!("{} bytes", variable.size));
+                vec![variable.name.clone(), place, kind, if variable.constant { "constant" } else { "" }.to_owned()]
+            }),
+        )?;
+    }
+    if !report.externs.is_empty() {
+        heading(to, "externs")?;
+        table(
+            to,
+            report.externs.iter().map(|known| {
+                let weak = if known.weak { "weak" } else { "" };
+                let found = known.found.clone().unwrap_or_else(|| "not looked for".to_owned());
+                vec![known.name.clone(), known.kind.to_owned(), weak.to_owned(), found]
+            }),
+        )?;
+    }
+    if let Some(why) = &report.failure {
+        heading(to, "loading it whole")?;
+        writeln!(to, "  fails: {why}")?;
+    }
+    if !report.lacks.is_empty() {
+        heading(to, "what this machine lacks for it")?;
+        for lack in &report.lacks {
+            writeln!(to, "  {lack}")?;
+        }
+    }
+    report.programs.iter().try_for_each(|program| write_program(to, program))
+}
+
+fn heading(to: &mut String, text: &str) -> fmt::Result {
+    writeln!(to, "\n{text}")
+}
+
+/// Columns, each as wide as what is in it.
+fn table(to: &mut String, rows: impl Iterator<Item = Vec<String>>) -> fmt::Result {
+    let rows: Vec<_> = rows.collect();
+    let mut widths = Vec::new();
+    for row in &rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for row in &rows {
+        let mut line = String::from(" ");
+        for (cell, width) in row.iter().zip(&widths) {
+            if *width > 0 {
+                write!(line, " {cell:<width$} ")?;
+            }
+        }
+        writeln!(to, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+fn write_map(to: &mut String, map: &Map, indent: usize) -> fmt::Result {
+    let name = if map.name.is_empty() { "each holds" } else { &map.name };
+    write!(to, "{:indent$}{name}: {}", "", map.map_type)?;
+    if map.is_ring {
+        write!(to, ", {} bytes", map.max_entries)?;
+    } else {
+        let entries = if map.max_entries == 1 { "entry" } else { "entries" };
+        write!(to, ", {} {entries}, key {}, value {} bytes", map.max_entries, map.key_size, map.value_size)?;
+    }
+    if map.asked != map.max_entries {
+        write!(to, " (the object asks for {})", map.asked)?;
+    }
+    for flag in &map.flags {
+        write!(to, ", {flag}")?;
+    }
+    if map.pinned {
+        write!(to, ", pinned by name")?;
+    }
+    if map.optional {
+        write!(to, ", not made unless asked for")?;
+    }
+    writeln!(to)?;
+    if let Some(why) = &map.refused {
+        writeln!(to, "{:indent$}  cannot be made: {why}", "")?;
+    }
+    if let Some(inner) = &map.inner {
+        write_map(to, inner, indent + 2)?;
+    }
+    map.values.iter().try_for_each(|(key, name)| writeln!(to, "{:indent$}  [{key}] = {name}", ""))
+}
+
+fn write_program(to: &mut String, program: &Program) -> fmt::Result {
+    writeln!(to, "\n{}: {}", program.section, program.name)?;
+    write!(to, "  {}", program.program_type)?;
+    if program.sleepable {
+        write!(to, ", may sleep")?;
+    }
+    if program.optional {
+        write!(to, ", not loaded unless asked for")?;
+    }
+    write!(to, ", {} slots", program.slots)?;
+    match program.linked_slots {
+        Some(linked) if linked != program.slots => writeln!(to, ", {linked} with what it calls")?,
+        _ => writeln!(to)?,
+    }
+    if let Some(why) = &program.refused {
+        writeln!(to, "  cannot be loaded here: {why}")?;
+    }
+    for row in &program.listing {
+        match row {
+            Row::Function { name, section } => writeln!(to, "\n  {section}: {name}")?,
+            Row::Source { file, line, text, .. } => writeln!(to, "; {file}:{line}: {text}")?,
+            Row::Instruction { slot, before, after, core } => {
+                writeln!(to, "{slot:5}: {before}")?;
+                if let Some(after) = after {
+                    writeln!(to, "    => {after}")?;
+                }
+                if let Some(core) = core {
+                    writeln!(to, "       CO-RE: {core}")?;
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! What is no object: one clear sentence, and status 1; wrong usage: status 2.
+
+use std::fs;
+
+use libtest_mimic::Trial;
+
+use crate::{corpus, inspect, requirements::Needs, trial};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("garbage_gets_one_clear_sentence", Needs::Nothing, garbage),
+        trial("a_truncated_object_gets_one_sentence_wherever_it_is_cut", Needs::Nothing, truncated),
+        trial("wrong_usage_of_inspect_ends_with_status_2", Needs::Nothing, wrong),
+    ]
+}
+
+fn garbage() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let object = corpus("kinds/one_ring.o");
+    for (path, part) in [
+        (file("empty", b""), "64-bit ELF"),
+        (file("text", b"int main(void) { return 0; }\n"), "64-bit ELF"),
+        (std::env::current_exe().unwrap(), "not for BPF"),
+        (corpus("kinds/code_eb.o"), "byte order"),
+        (folder.path().join("absent"), "ENOENT"),
+        (folder.path().to_owned(), "EISDIR"),
+    ] {
+        let ended = inspect([&path]);
+        assert!(ended.complaint().contains(part), "{}: {ended:?}", path.display());
+        assert_eq!(ended.stdout, "");
+    }
+    for (arguments, part) in [(["--program", "absent"], "has no program `absent`"), (["--btf", "/dev/null"], "no BTF")]
+    {
+        let ended = inspect(arguments.map(std::path::PathBuf::from).iter().chain([&object]));
+        assert!(ended.complaint().contains(part), "{ended:?}");
+    }
+}
+
+fn truncated() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = fs::read(corpus("kinds/one_ring.o")).unwrap();
+    let path = folder.path().join("cut.o");
+    for length in (0..whole.len()).step_by(whole.len() / 20) {
+        fs::write(&path, &whole[..length]).unwrap();
+        assert!(inspect([&path]).complaint().starts_with("cannot read `"), "{length}");
+    }
+}
+
+fn wrong() {
+    for words in ["", "object.o --built-in ring", "--built-in paper", "--built-in ring --format xml"] {
+        let ended = inspect(words.split_whitespace());
+        assert_eq!(ended.status.code(), Some(2), "{words}: {ended:?}");
+        assert_eq!(ended.stdout, "", "{words}");
+    }
+}

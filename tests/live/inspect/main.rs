@@ -1,0 +1,57 @@
+//! `cutaway inspect` from end to end: every object of the corpus and of the assembler, other kernels' types, garbage.
+//!
+//! Needs no privileges, but for the test that gives them away.
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod garbage;
+mod objects;
+
+#[path = "../support/binary.rs"]
+#[expect(dead_code, reason = "shared with tests that do more with it")]
+mod binary;
+#[path = "../support/patience.rs"]
+mod patience;
+#[path = "../support/requirements.rs"]
+#[expect(dead_code, reason = "shared with tests that need more")]
+mod requirements;
+
+use std::{ffi::OsStr, path::PathBuf};
+
+use libtest_mimic::{Arguments, Trial};
+use requirements::Needs;
+use serde_json::Value;
+
+fn main() {
+    let trials = [objects::trials(), garbage::trials()];
+    libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
+}
+
+/// A test that fails by panicking.
+fn trial(name: &str, needs: Needs, test: impl FnOnce() + Send + 'static) -> Trial {
+    requirements::trial(name, needs, move || {
+        test();
+        Ok(())
+    })
+}
+
+/// Runs `cutaway inspect` with these arguments to its end.
+fn inspect<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> binary::Ended {
+    let mut command = binary::command(["inspect"]);
+    command.args(arguments);
+    binary::Running::start(&mut command).end()
+}
+
+/// The report as JSON.
+fn report<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Value {
+    let mut command = binary::command(["inspect", "--format", "json"]);
+    command.args(arguments);
+    let ended = binary::Running::start(&mut command).end();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(ended.stdout.lines().count(), 1);
+    serde_json::from_str(&ended.stdout).unwrap()
+}
+
+/// An object of the corpus.
+fn corpus(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "../tests/corpus", name].iter().collect()
+}

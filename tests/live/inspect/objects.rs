@@ -1,0 +1,162 @@
+//! Objects that can be loaded somewhere: all of them are told of, and what is told is so.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use cutaway_programs::{
+    compare::{self, Way},
+    getaddrinfo::Transport,
+};
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use crate::{binary, corpus, inspect, report, requirements::Needs, trial};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("every_object_of_the_corpus_is_told_of", Needs::Nothing, whole_corpus),
+        trial("every_object_of_the_assembler_is_told_of", Needs::Nothing, assembler),
+        trial("sizes_are_those_that_the_kernel_is_asked_for", Needs::Nothing, sizes),
+        trial("instructions_are_shown_before_and_after", Needs::Nothing, instructions),
+        trial("against_its_own_types_core_changes_nothing", Needs::Nothing, own_types),
+        trial("externs_are_found_or_said_to_be_missing", Needs::Nothing, externs),
+        trial("nobody_needs_privileges_to_inspect", Needs::Root, nobody),
+        trial("the_help_s_example_of_inspect_works_when_pasted", Needs::Nothing, example),
+    ]
+}
+
+/// Objects below a folder.
+fn objects(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let files = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "o"));
+    files.chain(folders.iter().flat_map(|folder| objects(folder))).collect()
+}
+
+fn whole_corpus() {
+    let objects = objects(&corpus(""));
+    assert!(objects.len() > 50, "{}", objects.len());
+    for path in objects.iter().filter(|path| !path.ends_with("code_eb.o")) {
+        let ended = inspect([path]);
+        assert!(ended.status.success(), "{}: {ended:?}", path.display());
+        assert!(!ended.stdout.contains("<cut off>") && !ended.stdout.contains("map[?]"), "{}", path.display());
+        let object = cutaway::Object::parse(&fs::read(path).unwrap()).unwrap();
+        let told = report([path]);
+        assert_eq!(told["maps"].as_array().unwrap().len(), object.maps().len(), "{}", path.display());
+        let programs = told["programs"].as_array().unwrap();
+        assert_eq!(programs.len(), object.programs().len() + object.set_aside().len(), "{}", path.display());
+        assert!(programs.iter().all(|program| program["listing"] != Value::Array(Vec::new())), "{}", path.display());
+    }
+}
+
+fn assembler() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut objects = vec![compare::shelf().unwrap(), compare::Life::object().unwrap()];
+    objects.extend(Way::ALL.map(|way| compare::varied(way).unwrap()));
+    objects.extend(
+        [Transport::Ring, Transport::PerfHeap, Transport::PerfStack].map(|transport| transport.object().unwrap()),
+    );
+    for bytes in objects {
+        let path = folder.path().join("program.o");
+        fs::write(&path, bytes).unwrap();
+        let told = report([&path]);
+        for program in told["programs"].as_array().unwrap() {
+            assert_eq!(program["refused"], Value::Null, "{}", program["name"]);
+            let rows = program["listing"].as_array().unwrap();
+            assert!(rows.iter().any(|row| row["row"] == "source"), "{}", program["name"]);
+            assert!(rows.iter().all(|row| row["before"] != "<unknown>"), "{}", program["name"]);
+        }
+    }
+}
+
+fn sizes() {
+    let told = report(["--built-in", "perf-heap"]);
+    let events = told["maps"].as_array().unwrap().iter().find(|map| map["type"] == "PERF_EVENT_ARRAY").unwrap();
+    let cpus = cutaway::Object::parse(&Transport::PerfHeap.object().unwrap()).unwrap();
+    let corrected = cpus.maps().iter().find(|map| map.name == events["name"]).unwrap().corrected().unwrap();
+    assert_eq!(events["asked"], 0);
+    assert_eq!(events["max_entries"], corrected.max_entries);
+    assert!(corrected.max_entries > 0);
+    let mut object = cutaway::Object::parse(&Transport::Ring.object().unwrap()).unwrap();
+    let ring = object.map_mut("events").unwrap();
+    for (asked, made) in [(0, 4096), (4097, 8192), (65536, 65536)] {
+        ring.max_entries = asked;
+        let page = rustix::param::page_size() as u32;
+        assert_eq!(ring.corrected().unwrap().max_entries, made.max(page));
+    }
+    ring.max_entries = u32::MAX;
+    assert!(ring.corrected().is_err());
+}
+
+fn instructions() {
+    let ended = inspect(["--built-in", "ring", "--program", "follow_fork"]);
+    assert!(ended.status.success(), "{ended:?}");
+    let lines: Vec<_> = ended.stdout.lines().collect();
+    let at = lines.iter().position(|line| line.ends_with("r1 = 0 ll <followed>")).unwrap();
+    assert_eq!(lines[at + 1].trim(), "=> r1 = map[followed]");
+    assert!(
+        lines[at - 1].starts_with("; ") && lines[at - 1].contains("asm.load_map(R1, processes)"),
+        "{}",
+        lines[at - 1]
+    );
+    assert!(ended.stdout.contains(" <bpf_get_current_pid_tgid>"));
+    assert!(!ended.stdout.contains("uretprobe/libc.so.6:getaddrinfo: "), "one program was asked for");
+}
+
+fn own_types() {
+    let mut relocations = 0;
+    // How a bit field is loaded is settled by the loader, whatever its compiler chose.
+    let has_bit_fields = |path: &&PathBuf| path.ends_with("bitfields.o") || path.ends_with("live.o");
+    for path in objects(&corpus("core")).iter().filter(|path| !has_bit_fields(path)) {
+        let told = report([Path::new("--btf"), path, path]);
+        for core in told["core"].as_array().unwrap() {
+            let what = core["what"].as_str().unwrap();
+            let Some((_, values)) = what.rsplit_once(": ").filter(|(_, values)| values.contains(" -> ")) else {
+                continue;
+            };
+            let (before, after) = values.split_once(" -> ").unwrap();
+            // A 32-bit immediate holds the lower half of a negative enumerator.
+            let low = |number: &str| number.parse::<u64>().unwrap() as u32;
+            assert_eq!(low(before), low(after.split(' ').next().unwrap()), "{}: {what}", path.display());
+            relocations += 1;
+        }
+    }
+    assert!(relocations > 10, "{relocations}");
+}
+
+fn externs() {
+    let told = report([corpus("externs/ksyms_missing.o")]);
+    let externs = told["externs"].as_array().unwrap();
+    let found = |name: &str| externs.iter().find(|known| known["name"] == name).unwrap()["found"].as_str().unwrap();
+    assert!(found("cutaway_has_no_such_function").starts_with("refused: "));
+    let refused = told["programs"].as_array().unwrap().iter().find(|program| program["name"] == "function").unwrap();
+    assert!(refused["refused"].as_str().unwrap().contains("cutaway_has_no_such_function"));
+}
+
+fn nobody() {
+    const NOBODY: u32 = 65534;
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("cutaway");
+    fs::copy(binary::path(), &copy).unwrap();
+    for path in [folder.path(), &copy] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = Command::new(&copy);
+    command.args(["inspect", "--built-in", "ring"]).uid(NOBODY).gid(NOBODY).current_dir("/");
+    let ended = binary::Running::start(&mut command).end();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(ended.stdout.contains("=> r1 = map[events]"), "{ended:?}");
+}
+
+/// The last example of `cutaway inspect --help`, pasted into a shell.
+fn example() {
+    let help = inspect(["--help"]).stdout;
+    let (_, script) = help.split_once("itself loads:\n").unwrap();
+    let path = format!("{}:{}", binary::path().parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let ended = binary::Running::start(Command::new("sh").args(["-c", script]).env("PATH", path)).end();
+    assert!(ended.status.success() && ended.stdout.contains("events: RINGBUF"), "{ended:?}");
+}
