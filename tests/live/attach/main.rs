@@ -19,11 +19,13 @@ mod tables;
 mod usdt;
 mod user;
 
+#[path = "../support/open.rs"]
+mod open;
 #[path = "../support/requirements.rs"]
 #[expect(dead_code, reason = "these tests need other things, see `lacks`")]
 mod requirements;
 
-use std::{fs, process::Command};
+use std::process::Command;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use requirements::Needs;
@@ -66,9 +68,9 @@ fn main() {
     if words.next().is_some_and(|word| word == ALONE) {
         let name = words.next().expect("a test's name");
         let test = tests.find(|test| test.name == name).expect("the name of a test");
-        let before = open_descriptors();
+        let before = open::descriptors();
         (test.run)();
-        assert_eq!(open_descriptors(), before, "descriptors leak");
+        assert_eq!(open::descriptors(), before, "descriptors leak");
         return;
     }
     let trials = tests.map(|test| {
@@ -86,20 +88,4 @@ fn alone(name: &str) -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into())
-}
-
-/// What this process has open, by number and name.
-fn open_descriptors() -> Vec<(String, String)> {
-    let folder = fs::read_dir("/proc/self/fd").unwrap();
-    let mut open: Vec<_> = folder
-        .filter_map(|entry| {
-            // The descriptor of the folder itself is closed when the names are asked for.
-            let entry = entry.unwrap();
-            let target = fs::read_link(entry.path()).ok()?;
-            Some((entry.file_name().into_string().unwrap(), target.display().to_string()))
-        })
-        .filter(|(_, target)| !target.ends_with("/fd"))
-        .collect();
-    open.sort();
-    open
 }

@@ -248,7 +248,7 @@ fn all_or_none() {
         object.program(section, name, asm);
     }
     let loaded = Object::parse(&object.write().unwrap()).unwrap().load().unwrap();
-    let before = crate::open_descriptors();
+    let before = crate::open::descriptors();
     assert!(matches!(loaded.attach().unwrap_err(), cutaway::Error::Symbol { .. }));
-    assert_eq!(crate::open_descriptors(), before, "the first one is detached again");
+    assert_eq!(crate::open::descriptors(), before, "the first one is detached again");
 }

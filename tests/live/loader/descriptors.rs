@@ -6,7 +6,7 @@ use cutaway::{Error, Object, Uprobe, perf_reader::Options};
 use cutaway_programs::getaddrinfo::{FUNCTION, LIBRARY, Transport, names};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{Test, open_descriptors, requirements::Needs, sample};
+use crate::{Test, open::descriptors as open_descriptors, requirements::Needs, sample};
 
 pub(crate) fn tests() -> Vec<Test> {
     let needs = |transport| if transport == Transport::Ring { Needs::Ring } else { Needs::Root };

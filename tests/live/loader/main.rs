@@ -27,6 +27,8 @@ mod stacks;
 mod variables;
 mod verifier;
 
+#[path = "../support/open.rs"]
+mod open;
 #[path = "../support/requirements.rs"]
 mod requirements;
 
@@ -92,9 +94,9 @@ fn main() {
         let name = words.next().expect("a test's name");
         let test = tests.find(|test| test.name == name).expect("the name of a test");
         journal::start();
-        let before = open_descriptors();
+        let before = open::descriptors();
         (test.run)();
-        assert_eq!(open_descriptors(), before, "descriptors leak");
+        assert_eq!(open::descriptors(), before, "descriptors leak");
         return;
     }
     let trials = tests.map(|test| {
@@ -119,20 +121,4 @@ fn alone(name: &str) -> Result<(), Failed> {
 fn numbers(version: &str) -> Option<(u32, u32)> {
     let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
     Some((numbers.next()?, numbers.next()?))
-}
-
-/// What this process has open, by number and name.
-fn open_descriptors() -> Vec<(String, String)> {
-    let folder = fs::read_dir("/proc/self/fd").unwrap();
-    let mut open: Vec<_> = folder
-        .filter_map(|entry| {
-            // The descriptor of the folder itself is closed when the names are asked for.
-            let entry = entry.unwrap();
-            let target = fs::read_link(entry.path()).ok()?;
-            Some((entry.file_name().into_string().unwrap(), target.display().to_string()))
-        })
-        .filter(|(_, target)| !target.ends_with("/fd"))
-        .collect();
-    open.sort();
-    open
 }
