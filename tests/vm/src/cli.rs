@@ -62,6 +62,9 @@ pub struct Args {
     /// Kernels that run at the same time
     #[arg(long, value_name = "N", default_value_t = 1)]
     parallel: usize,
+    /// Guests that share one kernel's tests and run at the same time: one under software emulation uses hardly more than one CPU
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    guests: u8,
     /// Keep consoles, files and initramfs of every guest, and say where
     #[arg(long)]
     keep: bool,
@@ -179,6 +182,7 @@ impl Args {
             folder,
             keep: self.keep,
             parallel: self.parallel,
+            guests: self.guests.into(),
             refresh: self.refresh,
         };
         let named = !self.kernels.is_empty() || !self.images.is_empty();

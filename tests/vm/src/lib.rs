@@ -27,6 +27,7 @@ pub mod kernel;
 pub mod libtest;
 mod matrix;
 pub mod needs;
+pub mod parts;
 pub mod plan;
 pub mod prepare;
 mod progress;

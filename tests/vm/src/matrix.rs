@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -10,9 +11,10 @@ use crate::error::{Error, Result};
 use crate::initramfs::Tree;
 use crate::interrupt;
 use crate::kernel::{self, Kernel, Request};
+use crate::parts::{self, Part};
 use crate::plan::Plan;
 use crate::prepare;
-use crate::progress::Screen;
+use crate::progress::{Line, Screen};
 use crate::qemu::Machine;
 use crate::qemu::accel::{self, Accelerator, Choice};
 use crate::report::{End, Guest, Matrix, lines};
@@ -36,6 +38,8 @@ pub(crate) struct Job {
     /// Keep the initramfs too.
     pub(crate) keep: bool,
     pub(crate) parallel: usize,
+    /// How many guests share the tests of one kernel.
+    pub(crate) guests: usize,
     pub(crate) refresh: bool,
 }
 
@@ -68,7 +72,6 @@ impl Job {
         let queue = Mutex::new(kernels);
         let done = Mutex::new(Vec::new());
         let job = &*self;
-        // Each guest is started by the thread that waits for it: QEMU dies with that thread.
         std::thread::scope(|scope| {
             for _ in 0..job.parallel.max(1) {
                 scope.spawn(|| {
@@ -117,13 +120,17 @@ impl Job {
             limits: self.limits,
             folder: &folder,
         };
-        let mut guest = run.guest(&mut |heard| line.hear(&heard))?;
-        if accelerator == Accelerator::Tcg && died_at_birth(&guest) {
-            let first = format!("the first boot failed ({}); this is the second", lines::end(&guest.end));
-            screen.say(&format!("{name:<8} {first}"));
-            guest = run.guest(&mut |heard| line.hear(&heard))?;
-            guest.notes.insert(0, first);
-        }
+        let shared = plan.binaries.iter().any(|binary| binary.harness);
+        let guests: Result<Vec<Guest>> = std::thread::scope(|scope| {
+            let running: Vec<_> = Part::all(if shared { self.guests } else { 1 })
+                .map(|part| {
+                    let (run, line) = (&run, &line);
+                    scope.spawn(move || run_part(run, part, line, screen))
+                })
+                .collect();
+            running.into_iter().map(|guest| guest.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        let guest = parts::joined(guests?).ok_or(Error::Interrupted)?;
         line.end(&guest);
         if !self.keep {
             fs::remove_file(&initramfs).map_err(Error::file("remove", &initramfs))?;
@@ -157,6 +164,26 @@ impl Job {
             None => Ok(USUAL_MEMORY_MIB.max((twice + ROOM_MIB).next_multiple_of(128))),
         }
     }
+}
+
+/// Runs the guest that has this part of the tests. It is started by the thread that waits for it: QEMU dies with that thread.
+fn run_part(whole: &Run<'_>, part: Part, line: &Line<'_>, screen: &Screen) -> Result<Guest> {
+    let mut machine = whole.machine.clone();
+    let mut folder = whole.folder.to_path_buf();
+    if let Some(own) = part.folder() {
+        machine.append.push(part.word());
+        folder.push(own);
+        fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
+    }
+    let run = Run { machine: &machine, folder: &folder, ..*whole };
+    let mut guest = run.guest(&mut |heard| line.hear(&heard))?;
+    if run.accelerator == Accelerator::Tcg && died_at_birth(&guest) {
+        let first = format!("the first boot failed ({}); this is the second", lines::end(&guest.end));
+        screen.say(&format!("{:<8} {first}", run.name));
+        guest = run.guest(&mut |heard| line.hear(&heard))?;
+        guest.notes.insert(0, first);
+    }
+    Ok(guest)
 }
 
 /// An emulator with several CPUs now and then trips over a kernel that rewrites its own code while it boots (`Oops: int3`), or

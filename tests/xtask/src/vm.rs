@@ -44,6 +44,8 @@ const SUITE: &[&str] = &[
     "--bring=sleep",
     concat!("--bring=", env!("CARGO_MANIFEST_DIR"), "/../corpus"),
     "--env=PROPTEST_CASES=16",
+    // A guest under emulation uses hardly more than one CPU; every machine that tests has two.
+    "--guests=2",
     // A guest's CPUs may come and go; a developer's machine's may not.
     "--env=PERF_READER_HOTPLUG=1",
 ];

@@ -7,6 +7,7 @@ use super::channel::Channel;
 use super::leftovers::Sent;
 use super::process::{self, Spec, Told};
 use crate::libtest::{self, Arguments};
+use crate::parts::Part;
 use crate::plan::{Binary, Plan};
 use crate::wire::{Message, Status};
 
@@ -17,11 +18,12 @@ const NAMES_A_LINE: usize = 64;
 /// How much of the end is kept of output beyond the limit.
 const TAIL: usize = 16 << 10;
 
-/// Runs binary `index` of the plan.
+/// Runs what is `part` of binary `index` of the plan.
 pub(super) fn run(
     channel: &Channel,
     plan: &Plan,
     index: usize,
+    part: Part,
     environment: &BTreeMap<String, String>,
     sent: &mut Sent,
 ) {
@@ -31,16 +33,33 @@ pub(super) fn run(
     let runner = Runner { channel, plan, index, binary, environment };
     let arguments = Arguments::parse(&binary.arguments);
     if !binary.harness || arguments.verbatim {
-        runner.run(&binary.label, &binary.arguments, sent);
+        if part.has(index) {
+            runner.run(&binary.label, &binary.arguments, sent);
+        }
         return;
     }
-    let Some(names) = runner.list(&arguments) else { return };
+    let names = match runner.list(&arguments) {
+        Ok(names) => names,
+        Err(no_list) if part.has(index) => return runner.tell(&no_list),
+        Err(_) => return,
+    };
+    // Counted from the binary's number on, or the first guest would have the larger half of every binary.
+    let names: Vec<String> =
+        (index..).zip(names).filter(|(number, _)| part.has(*number)).map(|(_, name)| name).collect();
     for piece in names.chunks(NAMES_A_LINE) {
         channel.send(&Message::Listed { binary: index, tests: piece.to_vec() }, b"");
     }
     for name in &names {
         runner.run(name, &arguments.to_run(name), sent);
     }
+}
+
+/// A binary that could not say what tests it has.
+struct NoList {
+    status: Status,
+    took: Duration,
+    output: Vec<u8>,
+    trace: String,
 }
 
 struct Runner<'a> {
@@ -62,8 +81,8 @@ impl Runner<'_> {
         }
     }
 
-    /// The binary's tests; a binary that cannot say is reported as a failed test.
-    fn list(&self, arguments: &Arguments) -> Option<Vec<String>> {
+    /// The binary's tests.
+    fn list(&self, arguments: &Arguments) -> Result<Vec<String>, NoList> {
         let mut output = Vec::new();
         let mut trace = String::new();
         let (status, took) = process::run(&self.spec(&arguments.to_list()), &mut |told| match told {
@@ -71,16 +90,20 @@ impl Runner<'_> {
             Told::Trace(text) => trace.push_str(text),
         });
         if status == Status::Code(0) {
-            return Some(libtest::listed(&String::from_utf8_lossy(&output)));
+            return Ok(libtest::listed(&String::from_utf8_lossy(&output)));
         }
+        Err(NoList { status, took, output, trace })
+    }
+
+    /// Reports a binary that cannot say what it has as a failed test.
+    fn tell(&self, NoList { status, took, output, trace }: &NoList) {
         self.channel.send(&Message::Started { binary: self.index, test: LISTING.to_owned() }, b"");
         for (message, bytes) in [(Message::Output, output.as_slice()), (Message::Trace, trace.as_bytes())] {
             for piece in bytes.chunks(16 << 10) {
                 self.channel.send(&message, piece);
             }
         }
-        self.channel.send(&Message::Ended { status, seconds: took.as_secs_f64(), dropped: 0 }, b"");
-        None
+        self.channel.send(&Message::Ended { status: *status, seconds: took.as_secs_f64(), dropped: 0 }, b"");
     }
 
     /// Runs one process and reports it under `name`.

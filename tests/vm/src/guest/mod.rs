@@ -18,6 +18,7 @@ use std::path::Path;
 
 use channel::Channel;
 
+use crate::parts::Part;
 use crate::plan::{PLAN, Plan, RESULTS};
 use crate::wire::Message;
 
@@ -58,9 +59,10 @@ fn work(channel: &Channel) {
         Err(error) => return channel.note(format!("cannot read the plan {PLAN}: {error}")),
     };
     let environment = environment(&plan);
+    let part = Part::of_this_guest();
     let mut leftovers = leftovers::Sent::default();
     for index in 0..plan.binaries.len() {
-        harness::run(channel, &plan, index, &environment, &mut leftovers);
+        harness::run(channel, &plan, index, part, &environment, &mut leftovers);
     }
 }
 

@@ -1,0 +1,133 @@
+//! One kernel's tests shared among several guests that run at the same time.
+//!
+//! A guest under software emulation keeps little more than one of the host's CPUs busy, whatever it is given. Two guests
+//! keep two busy, and each test still has its guest for itself while it runs. All guests boot from one initramfs with one plan; which part is a
+//! guest's own is a word on its kernel's command line, and Linux hands words that it does not know to process 1 as environment.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::report::{End, Guest, Outcome};
+
+/// Which share of the tests is a guest's: every `of`th, beginning with `index`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    index: usize,
+    of: usize,
+}
+
+impl Part {
+    /// The environment variable of process 1.
+    pub(crate) const VARIABLE: &str = "CUTAWAY_VM_PART";
+
+    /// Everything.
+    pub const WHOLE: Self = Self { index: 0, of: 1 };
+
+    /// All parts of a plan that `of` guests share.
+    pub(crate) fn all(of: usize) -> impl Iterator<Item = Self> {
+        (0..of.max(1)).map(move |index| Self { index, of: of.max(1) })
+    }
+
+    /// As process 1 was told; everything if it was told nothing.
+    pub(crate) fn of_this_guest() -> Self {
+        std::env::var(Self::VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(Self::WHOLE)
+    }
+
+    /// Whether the test or program with this number is in it.
+    #[must_use]
+    pub fn has(self, number: usize) -> bool {
+        number % self.of == self.index
+    }
+
+    /// The folder's name for what this guest leaves; none where there is one guest only.
+    pub(crate) fn folder(self) -> Option<String> {
+        (self.of > 1).then(|| (self.index + 1).to_string())
+    }
+
+    /// For the kernel's command line.
+    pub(crate) fn word(self) -> String {
+        format!("{}={self}", Self::VARIABLE)
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.index, self.of)
+    }
+}
+
+impl FromStr for Part {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (index, of) = text.split_once('/').ok_or(())?;
+        let part = Self { index: index.parse().map_err(drop)?, of: of.parse().map_err(drop)? };
+        if part.index < part.of { Ok(part) } else { Err(()) }
+    }
+}
+
+/// What guests that shared a kernel's tests have to say together. `None` of none.
+pub(crate) fn joined(guests: Vec<Guest>) -> Option<Guest> {
+    guests.into_iter().reduce(|mut all, more| {
+        if all.succeeded() {
+            all.folder = more.folder;
+        }
+        if all.end == End::Clean {
+            all.end = more.end;
+        }
+        all.release = all.release.or(more.release);
+        all.version = all.version.or(more.version);
+        all.tests.extend(more.tests);
+        all.boot_seconds = all.boot_seconds.max(more.boot_seconds);
+        all.seconds = all.seconds.max(more.seconds);
+        all.exit_code = all.exit_code.or(more.exit_code);
+        for note in more.notes {
+            if !all.notes.contains(&note) {
+                all.notes.push(note);
+            }
+        }
+        // A binary that this guest did not come to is no news if the other one did.
+        let never_begun = |test: &crate::report::Test| test.outcome == Outcome::NotRun && test.name == test.binary;
+        let begun: Vec<String> =
+            all.tests.iter().filter(|test| !never_begun(test)).map(|test| test.binary.clone()).collect();
+        all.tests.retain(|test| !never_begun(test) || !begun.contains(&test.binary));
+        all.tests.sort_by(|a, b| a.binary.cmp(&b.binary));
+        all
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::examples::{guest, test};
+
+    #[test]
+    fn every_test_is_in_one_part() {
+        for of in 1..5 {
+            let parts: Vec<Part> = Part::all(of).collect();
+            for number in 0..20 {
+                assert_eq!(parts.iter().filter(|part| part.has(number)).count(), 1);
+            }
+            for part in parts {
+                let word = part.word();
+                assert_eq!(word.split_once('=').unwrap().1.parse(), Ok(part));
+            }
+        }
+        for wrong in ["", "1", "2/2", "0/0", "a/b"] {
+            assert_eq!(wrong.parse::<Part>(), Err(()));
+        }
+    }
+
+    #[test]
+    fn the_worst_end_and_all_tests_are_told() {
+        let one = guest("6.1", vec![test("a", Outcome::Passed)]);
+        let mut other = guest("6.1", vec![test("b", Outcome::Died), test("suite", Outcome::NotRun)]);
+        other.end = End::OutOfTime;
+        other.seconds = 20.0;
+        let all = joined(vec![one, other]).unwrap();
+        assert_eq!((all.end, all.seconds), (End::OutOfTime, 20.0));
+        let names: Vec<&str> = all.tests.iter().map(|test| test.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"], "a binary that the first guest ran was run");
+        assert_eq!(joined(Vec::new()), None);
+    }
+}
