@@ -189,16 +189,34 @@ impl<M: Consume> Consumer<M> {
     }
 }
 
-/// The positions that the pages show.
+/// The positions that the pages show: as they may have been at one moment,
+/// however long whoever looks was kept from looking in between.
 pub(crate) fn positions<M: Memory>(memory: &M) -> Positions {
+    let before = memory.producer();
+    // ATOMICS: acquires smp_store_release(&rb->producer_pos) in
+    // __bpf_ringbuf_reserve, which had seen so much released that no more than
+    // the ring's size lies between: so does whoever loads behind this fence.
+    M::fence(Ordering::Acquire);
     let consumer = memory.consumer();
     let overwrite = memory.overwrite();
     let pending = memory.pending();
-    // ATOMICS: acquires the consumer's own release store of consumer_pos, so
-    // that a bystander never sees a producer behind the consumer.
-    M::fence(Ordering::Acquire);
-    let producer = memory.producer();
+    let oldest = later(consumer, overwrite);
+    let producer = if later(before, oldest) == before {
+        before
+    } else {
+        // It was released meanwhile, and so it was produced before.
+        // ATOMICS: acquires the consumer's own release store of consumer_pos: it
+        // had seen a producer that is not behind it, and so does the load below.
+        M::fence(Ordering::Acquire);
+        let after = memory.producer();
+        if later(after, oldest) == after { oldest } else { after }
+    };
     Positions { consumer, producer, pending, overwrite }
+}
+
+/// The later one of two positions.
+pub(crate) fn later(one: u64, other: u64) -> u64 {
+    if other.wrapping_sub(one).cast_signed() > 0 { other } else { one }
 }
 
 /// Stores the consumer position, unless the page holds it already.

@@ -11,7 +11,7 @@ use std::iter::FusedIterator;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
-use crate::consumer::{Positions, positions};
+use crate::consumer::{Positions, later, positions};
 use crate::error::{Corrupt, Error};
 use crate::memory::whole::Whole;
 use crate::memory::{Data, Memory};
@@ -86,8 +86,9 @@ impl<M: Memory> Peek<M> {
         Self { memory }
     }
 
-    /// The positions that the ring's pages show. The consumer is never shown
-    /// ahead of the producer.
+    /// The positions that the ring's pages show, as they may have been at one
+    /// moment: a consumer that works is neither shown ahead of the producer nor
+    /// more than the ring's size behind it.
     #[must_use]
     pub fn positions(&self) -> Positions {
         positions(&self.memory)
@@ -102,8 +103,8 @@ impl<M: Memory> Peek<M> {
     /// Walks over the headers of what waits to be consumed, oldest first, up to
     /// where the producer is now.
     pub fn pending(&self) -> Pending<'_, M> {
-        let Positions { producer, .. } = self.positions();
-        let cursor = oldest(&self.memory);
+        let Positions { consumer, producer, overwrite, .. } = self.positions();
+        let cursor = later(consumer, overwrite);
         // ATOMICS: acquires smp_store_release(&rb->producer_pos) in
         // __bpf_ringbuf_reserve: what lies before the producer are this round's
         // headers, and not what lay there a round ago.
@@ -114,14 +115,8 @@ impl<M: Memory> Peek<M> {
             .find(|(_, position)| position % 8 != 0)
             .map(|(which, position)| Corrupt::Misaligned { which, position });
         let span = Corrupt::Span { consumer: cursor, producer, size };
-        // The consumer may have come to stand beyond the producer of a moment ago.
-        let ahead = producer.wrapping_sub(cursor).cast_signed();
-        Pending {
-            memory: &self.memory,
-            cursor: if ahead < 0 { producer } else { cursor },
-            producer,
-            corrupt: corrupt.or((ahead > size.cast_signed()).then_some(span)),
-        }
+        let ahead = producer.wrapping_sub(cursor);
+        Pending { memory: &self.memory, cursor, producer, corrupt: corrupt.or((ahead > size).then_some(span)) }
     }
 
     /// Copies the payload of a committed record that [`pending`](Self::pending)
@@ -144,8 +139,7 @@ impl<M: Memory> Peek<M> {
 
 /// Where the oldest record that is still whole starts.
 fn oldest<M: Memory>(memory: &M) -> u64 {
-    let (consumer, overwrite) = (memory.consumer(), memory.overwrite());
-    if overwrite.wrapping_sub(consumer).cast_signed() > 0 { overwrite } else { consumer }
+    later(memory.consumer(), memory.overwrite())
 }
 
 /// Copies a payload word by word, whoever may be writing it.

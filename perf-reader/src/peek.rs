@@ -162,10 +162,27 @@ impl<M: Memory> Peek<M> {
         Ok(Self { page: Page::new(memory)?, event: None })
     }
 
+    /// `data_tail` and `data_head`, as they may have been at one moment, however long whoever looks was kept from it in between.
+    fn positions(&self) -> (u64, u64) {
+        // It is acquired: the kernel had read a `data_tail` that is at most the ring's size behind before it stored this head
+        // (`__perf_output_begin`), and whatever is loaded from now on is no older than that.
+        let before = self.page.head();
+        let tail = self.page.tail();
+        if tail.wrapping_sub(before).cast_signed() <= 0 {
+            return (tail, before);
+        }
+        // What lies between was read meanwhile, and so it was written before.
+        // ATOMICS: pairs with the owner's own release of `data_tail`: it had seen a head that is not behind it.
+        fence(Ordering::Acquire);
+        let after = self.page.head();
+        let sound = after.wrapping_sub(tail).cast_signed() >= 0;
+        (tail, if sound { tail } else { after })
+    }
+
     /// Looks: copies what waits now.
     #[must_use]
     pub fn look(&self) -> Look {
-        let (tail, head) = (self.page.tail(), self.page.head());
+        let (tail, head) = self.positions();
         let size = self.page.data_size() as u64;
         // It counts down from 0, and no other one ever comes near.
         let backward = head.cast_signed() < 0;
@@ -174,7 +191,6 @@ impl<M: Memory> Peek<M> {
             return look;
         }
         let ahead = head.wrapping_sub(tail);
-        // `tail` was read first, so an owner that moves on is never shown ahead of the kernel.
         if ahead > size || !ahead.is_multiple_of(8) || !tail.is_multiple_of(8) {
             look.corrupt = Some(Corrupt::Positions { tail, head, data_size: size });
             return look;
@@ -234,6 +250,31 @@ mod tests {
         assert_eq!(look, peek.look());
         assert_eq!(reader.drain().unwrap().records().count(), 2, "nothing was taken away");
         assert_eq!(peek.look().fill(), 0);
+    }
+
+    #[test]
+    fn a_look_under_load_is_one_moment() {
+        const RECORDS: u64 = if cfg!(miri) { 200 } else { 200_000 };
+        let (mut kernel, pages) = perf_buffer(4096);
+        let peek = Peek::over(pages.share()).unwrap();
+        let mut reader = Reader::new(pages, false).unwrap();
+        std::thread::scope(|scope| {
+            let owner = scope.spawn(move || {
+                for number in 0..RECORDS {
+                    kernel.sample(&number.to_ne_bytes()).unwrap();
+                    if number % 100 == 99 {
+                        assert_eq!(reader.drain().unwrap().records().count(), 100);
+                    }
+                }
+            });
+            let mut last = (0, 0);
+            while !owner.is_finished() {
+                let look = peek.look();
+                assert_eq!(look.corrupt, None, "{look:?}");
+                assert!(look.fill() <= 4096 && last <= (look.tail, look.head), "{look:?} after {last:?}");
+                last = (look.tail, look.head);
+            }
+        });
     }
 
     #[test]

@@ -162,6 +162,24 @@ fn a_bystander_sees_no_consumer_ahead_of_the_producer() {
 }
 
 #[test]
+fn a_bystander_sees_no_more_waiting_than_the_ring_holds() {
+    bounded(|| {
+        let (kernel, mut consumer, _bell) = ring(32);
+        let peek = Peek::over(Model(Arc::clone(&kernel.pages)));
+        let bystander = thread::spawn(move || {
+            let positions = peek.positions();
+            assert!(positions.waiting() <= 32, "{positions:?}");
+        });
+        let mut next = 0;
+        for number in 0..3 {
+            kernel.output(number);
+            take(&mut consumer, &mut next);
+        }
+        bystander.join().unwrap();
+    });
+}
+
+#[test]
 fn a_bystander_takes_nothing_for_a_header_that_is_none_yet() {
     bounded(|| {
         let (kernel, _consumer, _bell) = ring(64);
