@@ -9,13 +9,20 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Mutex;
 
+mod btf;
+pub(crate) mod insn;
+
+use insn::{add, add_imm, call, exit, jeq_imm, jge, jgt_imm, jlt_imm, load, map, mov, mov_imm, store, store_u32, sub};
+
 /// Commands of bpf(2), from `include/uapi/linux/bpf.h`.
 const MAP_CREATE: i64 = 0;
+const MAP_LOOKUP_ELEM: i64 = 1;
 const MAP_UPDATE_ELEM: i64 = 2;
 const PROG_LOAD: i64 = 5;
 const OBJ_PIN: i64 = 6;
 const OBJ_GET: i64 = 7;
 const PROG_RUN: i64 = 10;
+const BTF_LOAD: i64 = 18;
 
 pub(crate) const MAP_TYPE_ARRAY: u32 = 2;
 pub(crate) const MAP_TYPE_RINGBUF: u32 = 27;
@@ -77,93 +84,54 @@ pub(crate) fn get_pinned(path: &std::ffi::CStr, read_only: bool) -> io::Result<O
     bpf(OBJ_GET, &mut attr).map(owned)
 }
 
-fn update_map(map: BorrowedFd<'_>, key: u32, value: &[u8]) {
+pub(crate) fn update_map(map: BorrowedFd<'_>, key: u32, value: &[u8]) {
     let mut attr = [pair(map.as_raw_fd() as u32, 0), (&raw const key) as u64, value.as_ptr() as u64, 0];
     bpf(MAP_UPDATE_ELEM, &mut attr).expect("BPF_MAP_UPDATE_ELEM");
 }
 
-/// One instruction: `struct bpf_insn`.
-fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
-    let [o0, o1] = off.to_ne_bytes();
-    let [i0, i1, i2, i3] = imm.to_ne_bytes();
-    let registers = if cfg!(target_endian = "little") { dst | src << 4 } else { dst << 4 | src };
-    u64::from_ne_bytes([code, registers, o0, o1, i0, i1, i2, i3])
-}
-
-/// dst = src
-fn mov(dst: u8, src: u8) -> u64 {
-    insn(0xbf, dst, src, 0, 0)
-}
-/// dst = imm
-fn mov_imm(dst: u8, imm: i32) -> u64 {
-    insn(0xb7, dst, 0, 0, imm)
-}
-/// dst += imm
-fn add_imm(dst: u8, imm: i32) -> u64 {
-    insn(0x07, dst, 0, 0, imm)
-}
-/// dst += src
-fn add(dst: u8, src: u8) -> u64 {
-    insn(0x0f, dst, src, 0, 0)
-}
-/// dst = *(u64 *)(src + off)
-fn sub(dst: u8, src: u8) -> u64 {
-    insn(0x1f, dst, src, 0, 0)
-}
-
-fn load(dst: u8, src: u8, off: i16) -> u64 {
-    insn(0x79, dst, src, off, 0)
-}
-/// *(u64 *)(dst + off) = src
-fn store(dst: u8, off: i16, src: u8) -> u64 {
-    insn(0x7b, dst, src, off, 0)
-}
-/// *(u32 *)(dst + off) = src
-fn store_u32(dst: u8, off: i16, src: u8) -> u64 {
-    insn(0x63, dst, src, off, 0)
-}
-fn call(helper: i32) -> u64 {
-    insn(0x85, 0, 0, 0, helper)
-}
-/// if dst == imm goto off
-fn jeq_imm(dst: u8, imm: i32, off: i16) -> u64 {
-    insn(0x15, dst, 0, off, imm)
-}
-/// if dst > imm goto off
-fn jgt_imm(dst: u8, imm: i32, off: i16) -> u64 {
-    insn(0x25, dst, 0, off, imm)
-}
-/// if dst < imm goto off
-fn jlt_imm(dst: u8, imm: i32, off: i16) -> u64 {
-    insn(0xa5, dst, 0, off, imm)
-}
-/// if dst >= src goto off
-fn jge(dst: u8, src: u8, off: i16) -> u64 {
-    insn(0x3d, dst, src, off, 0)
-}
-/// r1 = the map behind `fd`
-fn map(fd: BorrowedFd<'_>) -> [u64; 2] {
-    [insn(0x18, 1, 1, 0, fd.as_raw_fd()), 0]
-}
-fn exit() -> u64 {
-    insn(0x95, 0, 0, 0, 0)
+/// Reads an element whose value is as long as `value`.
+pub(crate) fn lookup_map(map: BorrowedFd<'_>, key: u32, value: &mut [u8]) {
+    let mut attr = [pair(map.as_raw_fd() as u32, 0), (&raw const key) as u64, value.as_mut_ptr() as u64, 0];
+    bpf(MAP_LOOKUP_ELEM, &mut attr).expect("BPF_MAP_LOOKUP_ELEM");
 }
 
 /// How many threads can use one producer at a time.
 const SLOTS: u32 = 8;
 
-const LOOKUP: i32 = 1;
-const OUTPUT: i32 = 130;
-const RESERVE: i32 = 131;
-const SUBMIT: i32 = 132;
+pub(crate) const LOOKUP: i32 = 1;
+pub(crate) const OUTPUT: i32 = 130;
+pub(crate) const RESERVE: i32 = 131;
+pub(crate) const SUBMIT: i32 = 132;
 const DISCARD: i32 = 133;
 
-fn load_program(instructions: &[u64]) -> OwnedFd {
+/// A raw tracepoint of one function.
+pub(crate) fn load_program(instructions: &[u64]) -> OwnedFd {
+    load_functions(instructions, None, &[])
+}
+
+/// A raw tracepoint with a function that a helper calls back, which begins at instruction `at`.
+pub(crate) fn load_with_callback(instructions: &[u64], at: u32) -> OwnedFd {
+    let types = btf::of_program_and_callback();
+    let (mut log, size) = (vec![0_u8; 1 << 16], types.len() as u32);
+    let mut attr = [types.as_ptr() as u64, log.as_mut_ptr() as u64, pair(size, log.len() as u32), pair(1, 0)];
+    let Ok(types) = bpf(BTF_LOAD, &mut attr).map(owned) else {
+        panic!("BPF_BTF_LOAD: {}", String::from_utf8_lossy(&log).trim_end_matches('\0'));
+    };
+    load_functions(instructions, Some(&types), &[pair(0, btf::PROGRAM), pair(at, btf::CALLBACK)])
+}
+
+/// A raw tracepoint of functions that are described by `struct bpf_func_info`: where one begins, and its type.
+fn load_functions(instructions: &[u64], types: Option<&OwnedFd>, infos: &[u64]) -> OwnedFd {
     let license = c"MIT";
     let mut attr = [0_u64; 18];
     attr[0] = pair(PROG_TYPE_RAW_TRACEPOINT, instructions.len() as u32);
     attr[1] = instructions.as_ptr() as u64;
     attr[2] = license.as_ptr() as u64;
+    if let Some(types) = types {
+        attr[9] = pair(types.as_raw_fd() as u32, size_of::<u64>() as u32);
+        attr[10] = infos.as_ptr() as u64;
+        attr[11] = pair(infos.len() as u32, 0);
+    }
     // Without a log first: one that does not fit is a failure by itself.
     let error = match bpf(PROG_LOAD, &mut attr) {
         Ok(fd) => return owned(fd),
@@ -198,7 +166,6 @@ impl Producer {
         // The context: u64 count, size, flags; the number of the first record, of which and its own place in the run each
         // payload starts with the sum; the slot where the payload lies. The result is how many failed, kept on
         // the stack, where the verifier must not know that they are 0 at first: it would count along.
-        // Jumps count from the instruction behind them.
         let output = [
             mov(6, 1),
             load(1, 6, 0),
@@ -298,7 +265,7 @@ impl Producer {
 }
 
 /// `BPF_PROG_TEST_RUN`: runs a program once, on this thread, with this context. Returns its result.
-fn run(program: &OwnedFd, context: &[u64]) -> u64 {
+pub(crate) fn run(program: &OwnedFd, context: &[u64]) -> u64 {
     let mut attr = [0_u64; 10];
     attr[0] = pair(program.as_raw_fd() as u32, 0);
     attr[5] = pair(size_of_val(context) as u32, 0);

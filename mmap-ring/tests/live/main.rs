@@ -12,11 +12,15 @@
 
 mod kernel;
 mod mappings;
-mod other_rings;
+mod noise;
+mod overwriting;
 mod pinned;
 mod records;
+mod soak;
+mod user_ring;
 mod waking;
 
+use std::thread;
 use std::time::Duration;
 
 use kernel::{Producer, create_ring};
@@ -34,25 +38,26 @@ struct Test {
     name: &'static str,
     since: (u32, u32),
     what: &'static str,
+    cpus: usize,
     run: fn() -> Outcome,
 }
 
 /// One that needs what they all do.
 fn test(name: &'static str, run: fn() -> Outcome) -> Test {
-    Test { name, since: (5, 10), what: "raw tracepoints that are run on request", run }
+    Test { name, since: (5, 10), what: "raw tracepoints that are run on request", cpus: 1, run }
 }
 
 fn main() {
     let arguments = Arguments::from_args();
     kernel::lift_memlock();
-    let rooms = [mappings::tests, records::tests, waking::tests, pinned::tests, other_rings::tests];
+    let rooms = [mappings::tests, records::tests, waking::tests, pinned::tests, user_ring::tests, overwriting::tests];
     let trials = rooms.into_iter().flat_map(|room| room()).map(|test| {
         Trial::ignorable_test(test.name, move || match obstacle(&test) {
             Some(reason) => Ok(Completion::ignored_with(reason)),
             None => (test.run)().map(|()| Completion::Completed),
         })
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    libtest_mimic::run(&arguments, trials.chain([soak::trial()]).collect()).exit();
 }
 
 /// Why a test cannot run here. A kernel that is new enough and refuses is for the test to fail with.
@@ -60,6 +65,9 @@ fn obstacle(test: &Test) -> Option<String> {
     let (major, minor) = test.since;
     if kernel::version() < test.since {
         return Some(format!("needs {major}.{minor}: {}", test.what));
+    }
+    if thread::available_parallelism().map_or(1, usize::from) < test.cpus {
+        return Some(format!("needs {} CPUs", test.cpus));
     }
     let refused = create_ring(PAGE).err()?.raw_os_error() == Some(libc::EPERM);
     refused.then(|| "needs root, or CAP_BPF and CAP_PERFMON".to_owned())

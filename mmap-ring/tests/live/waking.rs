@@ -1,13 +1,16 @@
 //! Who is woken, when, and who is not.
 #![expect(unsafe_code, reason = "waits without the crate under test")]
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mmap_ring::{Head, Set, Wake};
+use mmap_ring::{Head, Ring, Set, Wake};
 
-use crate::kernel::{ADAPTIVE, FORCE_WAKEUP, NO_WAKEUP};
+use crate::kernel::insn::{call, exit, function, jeq_imm, load, map, mov, mov_imm, store};
+use crate::kernel::{
+    self, ADAPTIVE, FORCE_WAKEUP, NO_WAKEUP, Producer, RESERVE, SUBMIT, create_ring, load_with_callback,
+};
 use crate::{LONG, Outcome, PAGE, SHORT, Test, number, numbers, ring, test};
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -17,7 +20,15 @@ pub(crate) fn tests() -> Vec<Test> {
         test("a_discard_without_wakeup_strands_a_waiter", a_discard_without_wakeup),
         test("a_consumer_that_is_behind_is_not_woken", a_consumer_that_is_behind),
         test("a_sleeping_reader_loses_nothing", a_sleeping_reader_loses_nothing),
+        test("a_level_triggered_sleeper_loses_nothing", a_level_triggered_sleeper),
         test("a_second_ring_wakes_the_set", a_second_ring_wakes_the_set),
+        Test {
+            name: "a_busy_record_at_the_head_of_a_queue_lets_its_reader_sleep",
+            since: (5, 17),
+            what: "bpf_loop",
+            cpus: 2,
+            run: a_busy_record_at_the_head,
+        },
     ]
 }
 
@@ -120,6 +131,133 @@ fn a_sleeping_reader_loses_nothing() -> Outcome {
         }
     });
     Ok(())
+}
+
+/// An epoll of one's own that asks for the level: it has to be woken, too, or the level is never looked at.
+fn a_level_triggered_sleeper() -> Outcome {
+    const TOTAL: u64 = 50_000;
+    let (mut ring, producer) = ring(PAGE);
+    // SAFETY: takes no memory.
+    let epoll = unsafe { libc::epoll_create1(0) };
+    let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 0 };
+    // SAFETY: `event` lives during the call.
+    unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, ring.as_fd().as_raw_fd(), &mut event) };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut next = 0;
+            while next < TOTAL {
+                if producer.output(next, 1, &[0; 8], ADAPTIVE) == 0 {
+                    next += 1;
+                }
+            }
+        });
+        let mut next = 0;
+        while next < TOTAL {
+            for record in &mut ring.batch().unwrap() {
+                assert_eq!(number(record), next);
+                next += 1;
+            }
+            if next < TOTAL && ring.settle().unwrap() != Head::Ready {
+                // SAFETY: room for one event.
+                let woken = unsafe { libc::epoll_wait(epoll, &mut event, 1, LONG.as_millis() as i32) };
+                assert_eq!(woken, 1, "a lost wake-up");
+            }
+        }
+    });
+    // SAFETY: this test's own descriptor.
+    unsafe { libc::close(epoll) };
+    Ok(())
+}
+
+/// A program that reserves a record, keeps itself busy, and only then submits it.
+struct Dawdler(OwnedFd);
+
+impl Dawdler {
+    fn new(ring: &impl AsFd) -> Self {
+        const LOOP: i32 = 181;
+        const KTIME_GET_NS: i32 = 5;
+        let [ring_low, ring_high] = map(ring.as_fd());
+        let [callback_low, callback_high] = function(2, 11);
+        // The context: u64 number, how many times to look at the clock.
+        let instructions = [
+            mov(6, 1),
+            ring_low,
+            ring_high,
+            mov_imm(2, 8),
+            mov_imm(3, 0),
+            call(RESERVE),
+            jeq_imm(0, 0, 14),
+            mov(7, 0),
+            load(1, 6, 0),
+            store(7, 0, 1),
+            load(1, 6, 8),
+            callback_low,
+            callback_high,
+            mov_imm(3, 0),
+            mov_imm(4, 0),
+            call(LOOP),
+            mov(1, 7),
+            mov_imm(2, 0),
+            call(SUBMIT),
+            mov_imm(0, 0),
+            exit(),
+            mov_imm(0, 1),
+            exit(),
+            // The callback.
+            call(KTIME_GET_NS),
+            mov_imm(0, 0),
+            exit(),
+        ];
+        Self(load_with_callback(&instructions, 23))
+    }
+
+    fn submit(&self, number: u64, looks: u64) {
+        assert_eq!(kernel::run(&self.0, &[number, looks]), 0, "bpf_ringbuf_reserve");
+    }
+}
+
+/// On a machine that is busy with other things the two may not meet, so they try again.
+fn a_busy_record_at_the_head() -> Outcome {
+    const TRIES: u32 = 50;
+    // Some 100 ms; 2 to the 23rd are the most.
+    const LOOKS: u64 = 1 << 22;
+    const BEHIND: u64 = 100;
+    let map = create_ring(PAGE)?;
+    let (dawdler, producer) = (Dawdler::new(&map), Producer::new(&map));
+    let mut ring = Ring::open(map, PAGE)?;
+    for _ in 0..TRIES {
+        let waited = thread::scope(|scope| {
+            scope.spawn(|| dawdler.submit(0, LOOKS));
+            while ring.head().unwrap() == Head::Empty {
+                thread::yield_now();
+            }
+            assert_eq!(producer.output(1, BEHIND, &[0; 8], ADAPTIVE), 0);
+            let (began, worked) = (Instant::now(), processor_time());
+            if ring.batch().unwrap().records().next().is_some() {
+                return None;
+            }
+            assert_eq!(ring.wait(Some(LONG)).unwrap(), Wake::Ready);
+            Some((began.elapsed(), processor_time() - worked))
+        });
+        let Some((slept, worked)) = waited else {
+            numbers(&mut ring);
+            continue;
+        };
+        assert_eq!(numbers(&mut ring), (0..=BEHIND).collect::<Vec<_>>());
+        if slept > SHORT {
+            assert!(worked < slept / 4, "{worked:?} of work in {slept:?}");
+            return Ok(());
+        }
+    }
+    Err("the reader never came while the head was busy".into())
+}
+
+/// What this thread has taken of a CPU's time.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the struct lives during the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn a_second_ring_wakes_the_set() -> Outcome {

@@ -30,6 +30,12 @@ impl Spread {
     }
 }
 
+/// The median of the rounds' ratios, or a dash where there is none: of nothing to nothing.
+fn ratio(values: &[f64], others: &[f64]) -> String {
+    let ratios: Vec<f64> = values.iter().zip(others).map(|(own, other)| own / other).filter(|r| !r.is_nan()).collect();
+    if ratios.is_empty() { "-".to_owned() } else { format!("{:.2}", Spread::of(&ratios).median) }
+}
+
 impl Table {
     pub fn add(&mut self, what: &str, peer: &'static str, unit: &'static str, value: f64) {
         let at = match self.measures.iter().position(|measure| measure.what == what) {
@@ -60,8 +66,7 @@ impl Table {
                 let Spread { median, least, greatest } = Spread::of(values);
                 print!("  {peer:40} {median:9.3} {least:9.3} {greatest:9.3} ");
                 for (_, others) in peers.iter().take(line) {
-                    let ratios: Vec<f64> = values.iter().zip(others).map(|(own, other)| own / other).collect();
-                    print!(" {:6.2}", Spread::of(&ratios).median);
+                    print!(" {:>6}", ratio(values, others));
                 }
                 println!();
             }

@@ -5,15 +5,19 @@ mod loader;
 
 use std::{path::Path, process::Command};
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 
 use crate::tools::{self, Outcome, Result};
 
 /// What to measure
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
-    /// All readers in one process, in turn: a table, and a dated CSV in tests/peers/results
+    /// All readers of rings, then all of perf buffers, each in one process and in turn: tables, and dated CSVs in
+    /// tests/peers/results
     Peers {
+        /// Only this one
+        #[arg(value_enum)]
+        buffer: Option<Buffer>,
         /// Fewer and shorter rounds, and no CSV
         #[arg(long)]
         quick: bool,
@@ -24,75 +28,126 @@ pub(crate) enum Bench {
         #[arg(long)]
         quick: bool,
     },
-    /// User instructions a record while draining 8-byte records, counted by callgrind
+    /// User instructions a record while draining 8-byte records, counted by callgrind, of all readers of both buffers
     Instructions,
+}
+
+/// What is read
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Buffer {
+    /// The BPF ring buffer
+    Ring,
+    /// The perf buffers
+    Perf,
 }
 
 pub(crate) fn run(bench: &Bench) -> Result {
     match bench {
-        Bench::Peers { quick } => peers(*quick),
+        Bench::Peers { buffer, quick } => peers(*buffer, *quick),
         Bench::Loader { quick } => loader::run(*quick),
         Bench::Instructions => instructions(),
     }
 }
 
-fn peers_command() -> Command {
+/// `cargo build` or `cargo run` of the measuring program.
+fn peers_command(verb: &str) -> Command {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../peers");
     let mut command = Command::new(env!("CARGO"));
-    command.args(["run", "--quiet", "--release"]).current_dir(folder);
+    command.args([verb, "--quiet", "--release"]).current_dir(folder);
     command
 }
 
-fn peers(quick: bool) -> Result {
-    if quick {
-        return tools::run(peers_command().args(["--", "ring", "--quick"]));
-    }
+fn peers(buffer: Option<Buffer>, quick: bool) -> Result {
     let date = output(Command::new("date").arg("+%F"))?;
-    let csv = format!("results/{}-ring.csv", date.trim());
-    tools::run(peers_command().args(["--", "ring", "--csv", &csv]))
+    let buffers = match buffer {
+        Some(buffer) => vec![buffer],
+        None => vec![Buffer::Ring, Buffer::Perf],
+    };
+    for buffer in buffers {
+        let name = match buffer {
+            Buffer::Ring => "ring",
+            Buffer::Perf => "perf",
+        };
+        let csv = format!("results/{}-{name}.csv", date.trim());
+        let how = if quick { vec!["--quick"] } else { vec!["--csv", &csv] };
+        tools::run(peers_command("run").args(["--", name]).args(how))?;
+        if !quick {
+            println!("\nwritten to tests/peers/{csv}");
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// The readers of one buffer, for callgrind.
+struct Readers {
+    what: &'static str,
+    /// The measuring program's word for a run of one of them.
+    command: &'static str,
+    /// Ours, and the most instructions that it may take.
+    ours: (&'static str, f64),
+    others: &'static [&'static str],
+}
+
+const READERS: [Readers; 2] = [
+    Readers {
+        what: "ring buffer",
+        command: "instructions",
+        ours: ("mmap-ring", 16.0),
+        others: &["bare", "libbpf", "aya"],
+    },
+    Readers {
+        what: "perf buffer",
+        command: "perf-instructions",
+        ours: ("perf-reader", 22.0),
+        others: &["libbpf-raw", "aya"],
+    },
+];
+
+fn instructions() -> Result {
+    if !tools::works("valgrind", &["--version"]) {
+        return Ok(Outcome::Skipped("valgrind is not installed".to_owned()));
+    }
+    tools::run(&mut peers_command("build"))?;
+    println!("user instructions a record while draining 8-byte records");
+    let mut missed = Vec::new();
+    for Readers { what, command, ours: (ours, most), others } in READERS {
+        println!("\n{what}");
+        let each = instructions_each(command, ours)?;
+        let verdict = if each <= most { "met" } else { "MISSED" };
+        println!("  {ours:12} {each:6.2}   target: {most} or fewer, {verdict}");
+        if each > most {
+            missed.push(format!("{ours} takes {each:.2} instructions a record, more than {most}"));
+        }
+        for other in others {
+            let each = instructions_each(command, other)?;
+            println!("  {other:12} {each:6.2}");
+        }
+    }
+    if missed.is_empty() { Ok(Outcome::Done) } else { Err(missed.join("; ")) }
 }
 
 /// The difference of a long run and a short one, so that what comes before and
 /// after the records does not count.
-fn instructions() -> Result {
+fn instructions_each(command: &str, consumer: &str) -> std::result::Result<f64, String> {
     const SHORT: u64 = 1;
     const LONG: u64 = 5;
-    if !tools::works("valgrind", &["--version"]) {
-        return Ok(Outcome::Skipped("valgrind is not installed".to_owned()));
-    }
-    tools::run(
-        Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--release"])
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../peers")),
-    )?;
-    let mut ours = f64::MAX;
-    for consumer in ["bare", "mmap-ring", "libbpf", "aya"] {
-        let count = |drains: u64| -> std::result::Result<(f64, f64), String> {
-            let text = output(
-                peers_command()
-                    .env(
-                        "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER",
-                        "valgrind --tool=callgrind --callgrind-out-file=/dev/null",
-                    )
-                    .args(["--", "instructions", consumer, &drains.to_string()]),
-            )?;
-            let number = |after: &str| {
-                let words = text.lines().find(|line| line.contains(after))?.replace(after, " ");
-                words.split_whitespace().rev().find_map(|word| word.parse::<f64>().ok())
-            };
-            number("Collected :").zip(number("records")).ok_or_else(|| format!("callgrind did not count:\n{text}"))
+    let count = |drains: u64| -> std::result::Result<(f64, f64), String> {
+        let text = output(
+            peers_command("run")
+                .env(
+                    "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER",
+                    "valgrind --tool=callgrind --callgrind-out-file=/dev/null",
+                )
+                .args(["--", command, consumer, &drains.to_string()]),
+        )?;
+        let number = |after: &str| {
+            let words = text.lines().find(|line| line.contains(after))?.replace(after, " ");
+            words.split_whitespace().rev().find_map(|word| word.parse::<f64>().ok())
         };
-        let ((short, few), (long, many)) = (count(SHORT)?, count(LONG)?);
-        let each = (long - short) / (many - few);
-        println!("{consumer:10} {each:6.2} instructions a record");
-        if consumer == "mmap-ring" {
-            ours = each;
-        }
-    }
-    if ours > 16.0 {
-        return Err(format!("mmap-ring takes {ours:.2} instructions a record, more than 16"));
-    }
-    Ok(Outcome::Done)
+        number("Collected :").zip(number("records")).ok_or_else(|| format!("callgrind did not count:\n{text}"))
+    };
+    let ((short, few), (long, many)) = (count(SHORT)?, count(LONG)?);
+    Ok((long - short) / (many - few))
 }
 
 /// What a command prints, on both streams.

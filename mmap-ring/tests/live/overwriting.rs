@@ -1,0 +1,78 @@
+//! The ring that overwrites its oldest records.
+
+use std::thread;
+use std::time::Duration;
+
+use mmap_ring::{OverwriteRing, Wake};
+
+use crate::kernel::{self, MOST, NO_WAKEUP, Producer, create_map};
+use crate::noise::{PRODUCERS, Program, Seen};
+use crate::{Outcome, PAGE, Test, number};
+
+pub(crate) fn tests() -> Vec<Test> {
+    let test = |name, run| Test { name, since: (6, 19), what: "rings that overwrite", cpus: 1, run };
+    vec![
+        test("an_overwriting_ring_keeps_the_newest", keeps_the_newest),
+        test("an_overwriting_ring_is_read_under_live_producers", under_live_producers),
+    ]
+}
+
+fn keeps_the_newest() -> Outcome {
+    let map = create_map(kernel::MAP_TYPE_RINGBUF, 0, 0, PAGE, kernel::F_RB_OVERWRITE)?;
+    let producer = Producer::new(&map);
+    let mut ring = OverwriteRing::open(map, PAGE)?;
+    assert_eq!(producer.output(0, 400, &[0; 8], NO_WAKEUP), 0, "never full");
+    let mut next = 400 - 255;
+    while let Some(record) = ring.record()? {
+        assert_eq!(number(record), next);
+        next += 1;
+    }
+    assert_eq!(next, 400);
+    assert_eq!(ring.losses().bytes, (400 - 255) * 16);
+    Ok(())
+}
+
+/// Each record comes whole or not at all, and what did not come is counted to the byte.
+fn under_live_producers() -> Outcome {
+    const EACH: u64 = 100_000;
+    const SIZE: u32 = 8 * PAGE;
+    let map = create_map(kernel::MAP_TYPE_RINGBUF, 0, 0, SIZE, kernel::F_RB_OVERWRITE)?;
+    let program = Program::new(&map);
+    let mut ring = OverwriteRing::open(map, SIZE)?;
+    let (mut seen, mut taken) = (Seen::new(EACH), 0);
+    thread::scope(|scope| {
+        let producers: Vec<_> = (0..PRODUCERS)
+            .map(|producer| {
+                let program = &program;
+                scope.spawn(move || {
+                    let mut next = 0;
+                    while next < EACH {
+                        let count = MOST.min(EACH - next);
+                        // What fails runs into a record of another producer's that is not committed.
+                        let sent = program.send(producer, next, count);
+                        next += sent + u64::from(sent < count);
+                        thread::sleep(Duration::from_micros(100 * (next % 3)));
+                    }
+                })
+            })
+            .collect();
+        let mut running = true;
+        while running {
+            // Asked before the last look, so that the look misses nothing.
+            running = !producers.iter().all(|producer| producer.is_finished());
+            if ring.wait(Some(Duration::from_millis(5))).expect("a wait") == Wake::TimedOut {
+                continue;
+            }
+            while let Some(record) = ring.record().expect("a sound ring") {
+                taken += 8 + record.len().next_multiple_of(8) as u64;
+                seen.record(record);
+            }
+        }
+    });
+    let (losses, produced) = (ring.losses(), ring.positions().producer);
+    println!("received {} of {}; {losses:?}", seen.received, PRODUCERS * EACH);
+    assert_eq!(taken + losses.bytes, produced);
+    assert_eq!(ring.positions().consumer, produced);
+    assert!(seen.received > 0 && losses.overtaken > 0, "{} received, {losses:?}", seen.received);
+    Ok(())
+}
