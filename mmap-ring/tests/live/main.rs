@@ -38,6 +38,7 @@ struct Test {
     name: &'static str,
     since: (u32, u32),
     what: &'static str,
+    /// How many CPUs; more than one must be real, as it is for measuring what they do.
     cpus: usize,
     run: fn() -> Outcome,
 }
@@ -68,6 +69,10 @@ fn obstacle(test: &Test) -> Option<String> {
     }
     if thread::available_parallelism().map_or(1, usize::from) < test.cpus {
         return Some(format!("needs {} CPUs", test.cpus));
+    }
+    let emulated = std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|cpus| cpus.contains("QEMU TCG"));
+    if emulated && test.cpus > 1 {
+        return Some("needs real CPUs: emulated ones seem to work when they wait".to_owned());
     }
     let refused = create_ring(PAGE).err()?.raw_os_error() == Some(libc::EPERM);
     refused.then(|| "needs root, or CAP_BPF and CAP_PERFMON".to_owned())

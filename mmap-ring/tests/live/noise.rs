@@ -37,7 +37,7 @@ const _: () = assert!((LAST_PLACE + LONGEST) as usize <= PATTERN && LAST_PLACE <
 /// Length and place of the record with this head: what the program calculates too.
 fn shape(head: u64) -> (usize, usize) {
     let hash = head.wrapping_mul(FACTOR);
-    let length = (hash >> 32) * (LONGEST + 1) >> 32;
+    let length = ((hash >> 32) * (LONGEST + 1)) >> 32;
     (length as usize, (hash >> 8 & LAST_PLACE) as usize)
 }
 
