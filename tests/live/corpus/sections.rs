@@ -25,9 +25,18 @@ enum Then {
     SetAside(&'static str),
     /// It hangs on nothing, and is run by us.
     IsRun,
+    /// That, or it is not loaded for this reason by a kernel that lacks this function.
+    Lacking(&'static Then, &'static str, &'static str),
 }
 
-use Then::{Attaches, Hand, IsRead, IsRun, Refused, Runs, SetAside};
+use Then::{Attaches, Hand, IsRead, IsRun, Lacking, Refused, Runs, SetAside};
+
+/// Of the kernel's functions, only those may have programs that sleep into which errors can be injected, system calls among them.
+/// Few distributions build that (CONFIG_FUNCTION_ERROR_INJECTION), and newer kernels take system calls without it.
+const SLEEPING_FUNCTION: Then = Lacking(&Runs, "is not sleepable", "within_error_injection_list");
+
+/// Infrared receivers have programs by CONFIG_BPF_LIRC_MODE2.
+const LIRC: Then = Lacking(&Hand("`Lirc`"), "lirc", "lirc_prog_attach");
 
 struct Row(&'static str, fn() -> Option<String>, Then);
 
@@ -76,9 +85,9 @@ const ROWS: &[Row] = &[
     Row("raw_tp_writes", lacks::nothing, Runs),
     Row("tp_btf", lacks::btf, Runs),
     Row("fentry", lacks::trampolines, Runs),
-    Row("fentry_sleeps", sleeping_system_calls, Runs),
+    Row("fentry_sleeps", lacks::trampolines, SLEEPING_FUNCTION),
     Row("fexit", lacks::trampolines, Runs),
-    Row("fexit_sleeps", sleeping_system_calls, Runs),
+    Row("fexit_sleeps", lacks::trampolines, SLEEPING_FUNCTION),
     Row("fmod_ret", lacks::trampolines, Runs),
     Row("freplace", lacks::nothing, Refused("say of which one, with `ProgramSpec::replace`")),
     Row("lsm", lacks::lsm, Runs),
@@ -106,7 +115,7 @@ const ROWS: &[Row] = &[
     Row("sk_skb_verdict", lacks::verdicts_alone, Hand("`Sockmap`")),
     Row("sk_msg", lacks::nothing, Hand("`Sockmap`")),
     Row("sk_lookup", lacks::sk_lookup, Hand("`Netns`")),
-    Row("lirc", lirc, Hand("`Lirc`")),
+    Row("lirc", lacks::nothing, LIRC),
     Row("flow_dissector", lacks::nothing, Hand("`Netns`")),
     Row("cgroup_skb_ingress", lacks::nothing, Hand("`Cgroup`")),
     Row("cgroup_skb_egress", lacks::nothing, Hand("`Cgroup`")),
@@ -141,12 +150,6 @@ const ROWS: &[Row] = &[
     Row("nobody_knows", lacks::nothing, SetAside("its name begins with no kind of program")),
 ];
 
-/// Of the kernel's functions, only those may have programs that sleep into which errors can be injected, system calls among them.
-fn sleeping_system_calls() -> Option<String> {
-    let why = "this kernel lets no program on functions sleep (CONFIG_FUNCTION_ERROR_INJECTION)";
-    lacks::trampolines().or_else(|| (!lacks::has_symbol("within_error_injection_list")).then(|| why.to_owned()))
-}
-
 fn sleeping_uprobes() -> Option<String> {
     lacks::at_least(6, 0, "uprobes whose programs sleep")
 }
@@ -157,12 +160,6 @@ fn unix() -> Option<String> {
 
 fn names_of_sockets() -> Option<String> {
     lacks::at_least(5, 8, "names of sockets")
-}
-
-/// Infrared receivers with programs.
-fn lirc() -> Option<String> {
-    let why = "this kernel has no programs on infrared receivers (CONFIG_BPF_LIRC_MODE2)";
-    (!lacks::has_symbol("lirc_prog_attach")).then(|| why.to_owned())
 }
 
 /// Programs at the segments of a route.
@@ -176,9 +173,13 @@ pub(crate) fn tests() -> Vec<Trial> {
         trial(format!("section_of_{program}"), *lacks, || run(object!("sections"), program, *then))
     });
     // Without debugging information nothing is missing.
-    let stripped = ROWS.iter().filter(|Row(_, _, then)| matches!(then, Runs)).map(|Row(program, lacks, then)| {
-        trial(format!("stripped_section_of_{program}"), *lacks, || run(object!("sections_stripped"), program, *then))
-    });
+    let stripped = ROWS.iter().filter(|Row(_, _, then)| matches!(then, Runs | Lacking(Runs, ..))).map(
+        |Row(program, lacks, then)| {
+            trial(format!("stripped_section_of_{program}"), *lacks, || {
+                run(object!("sections_stripped"), program, *then)
+            })
+        },
+    );
     rows.chain(stripped).chain([trial("every_section_has_a_row", lacks::nothing, complete)]).collect()
 }
 
@@ -195,7 +196,16 @@ fn run(bytes: &[u8], program: &str, then: Then) {
         let line = object.load().unwrap_err().to_string();
         return assert!(line.contains(why), "{line}");
     }
-    let loaded = load(object);
+    let (then, loaded) = match then {
+        Lacking(then, why, function) => match object.load() {
+            Ok(loaded) => (*then, loaded),
+            Err(error) => {
+                let line = error.to_string();
+                return assert!(line.contains(why) && !lacks::has_symbol(function), "{line}");
+            }
+        },
+        then => (then, load(object)),
+    };
     assert_eq!(loaded.programs().count(), 1);
     let program = loaded.program(program).unwrap();
     match then {
@@ -221,7 +231,7 @@ fn run(bytes: &[u8], program: &str, then: Then) {
             program.test_run(&Run::default()).unwrap();
             assert_eq!(counter(&loaded), 1);
         }
-        Refused(_) | SetAside(_) => {}
+        Refused(_) | SetAside(_) | Lacking(..) => {}
     }
 }
 

@@ -62,7 +62,7 @@ pub struct Args {
     /// Kernels that run at the same time
     #[arg(long, value_name = "N", default_value_t = 1)]
     parallel: usize,
-    /// Guests that share one kernel's tests and run at the same time: one under software emulation uses hardly more than one CPU
+    /// Guests that share one kernel's tests and run at the same time: under software emulation each uses one CPU
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     guests: u8,
     /// Keep consoles, files and initramfs of every guest, and say where

@@ -8,7 +8,9 @@
 /// A command line that was meant for the harness, taken apart.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Arguments {
-    /// What chooses the tests: filters, `--skip`, `--exact`, `--ignored`, `--include-ignored`.
+    /// Parts of names; a test with any of them is meant.
+    pub filters: Vec<String>,
+    /// What else chooses the tests: `--skip`, `--exact`, `--ignored`, `--include-ignored`.
     pub choosing: Vec<String>,
     /// What each test's own process needs as well: `--ignored`, `--include-ignored`, and anything unknown.
     pub running: Vec<String>,
@@ -59,18 +61,25 @@ impl Arguments {
                     parsed.choosing.push(word.clone());
                     parsed.running.push(word.clone());
                 }
-                _ => parsed.choosing.push(word.clone()),
+                _ => parsed.filters.push(word.clone()),
             }
         }
         parsed
     }
 
-    /// The command line that lists the chosen tests, one `NAME: test` a line.
+    /// The command lines that list the chosen tests, one `NAME: test` a line. One for each filter: libtest-mimic takes no more.
     #[must_use]
-    pub fn to_list(&self) -> Vec<String> {
-        let mut line = self.choosing.clone();
-        line.extend(["--list", "--format", "terse"].map(String::from));
-        line
+    pub fn to_list(&self) -> Vec<Vec<String>> {
+        let line = |filter: Option<&String>| {
+            let mut line: Vec<String> = filter.cloned().into_iter().collect();
+            line.extend(self.choosing.iter().cloned());
+            line.extend(["--list", "--format", "terse"].map(String::from));
+            line
+        };
+        if self.filters.is_empty() {
+            return vec![line(None)];
+        }
+        self.filters.iter().map(|filter| line(Some(filter))).collect()
     }
 
     /// The command line that runs the one test `name`. Two threads, so that the outcome stands on a line of its own
@@ -167,10 +176,14 @@ mod tests {
         let parsed = Arguments::parse(&words(
             "perf --skip slow --test-threads 1 --nocapture --include-ignored --format=terse -Z unstable-options --color always",
         ));
-        assert_eq!(parsed.choosing, words("perf --skip slow --include-ignored -Z unstable-options"));
+        assert_eq!(parsed.filters, ["perf"]);
+        assert_eq!(parsed.choosing, words("--skip slow --include-ignored -Z unstable-options"));
         assert_eq!(parsed.running, words("--include-ignored -Z unstable-options"));
         assert!(!parsed.verbatim);
         assert!(Arguments::parse(&words("--list")).verbatim);
+        let two = Arguments::parse(&words("a b --skip c")).to_list();
+        assert_eq!(two, ["a --skip c --list --format terse", "b --skip c --list --format terse"].map(words));
+        assert_eq!(Arguments::default().to_list(), [words("--list --format terse")]);
         assert_eq!(
             Arguments::default().to_run("a::b"),
             words("--exact a::b --nocapture --test-threads 2 --color never")

@@ -186,8 +186,8 @@ fn run_part(whole: &Run<'_>, part: Part, line: &Line<'_>, screen: &Screen) -> Re
     Ok(guest)
 }
 
-/// An emulator with several CPUs now and then trips over a kernel that rewrites its own code while it boots (`Oops: int3`), or
-/// starves one CPU until the other gives up. That says nothing about the tests, of which none has begun.
+/// An emulator on a busy host may starve one of a guest's CPUs until the other gives up. That says nothing about the tests, of which
+/// none has begun.
 fn died_at_birth(guest: &Guest) -> bool {
     guest.release.is_none() && matches!(guest.end, End::Crashed(_) | End::Hung(_) | End::Broken(_))
 }

@@ -1,7 +1,6 @@
 //! One kernel's tests shared among several guests that run at the same time.
 //!
-//! A guest under software emulation keeps little more than one of the host's CPUs busy, whatever it is given. Two guests
-//! keep two busy, and each test still has its guest for itself while it runs. All guests boot from one initramfs with one plan; which part is a
+//! A guest under software emulation keeps one of the host's CPUs busy, however many it is given. Two guests keep two busy, and each test still has its guest for itself while it runs. All guests boot from one initramfs with one plan; which part is a
 //! guest's own is a word on its kernel's command line, and Linux hands words that it does not know to process 1 as environment.
 
 use std::fmt;

@@ -83,16 +83,24 @@ impl Runner<'_> {
 
     /// The binary's tests.
     fn list(&self, arguments: &Arguments) -> Result<Vec<String>, NoList> {
-        let mut output = Vec::new();
-        let mut trace = String::new();
-        let (status, took) = process::run(&self.spec(&arguments.to_list()), &mut |told| match told {
-            Told::Output(bytes) => output.extend_from_slice(bytes),
-            Told::Trace(text) => trace.push_str(text),
-        });
-        if status == Status::Code(0) {
-            return Ok(libtest::listed(&String::from_utf8_lossy(&output)));
+        let mut names = Vec::new();
+        for line in arguments.to_list() {
+            let mut output = Vec::new();
+            let mut trace = String::new();
+            let (status, took) = process::run(&self.spec(&line), &mut |told| match told {
+                Told::Output(bytes) => output.extend_from_slice(bytes),
+                Told::Trace(text) => trace.push_str(text),
+            });
+            if status != Status::Code(0) {
+                return Err(NoList { status, took, output, trace });
+            }
+            for name in libtest::listed(&String::from_utf8_lossy(&output)) {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
         }
-        Err(NoList { status, took, output, trace })
+        Ok(names)
     }
 
     /// Reports a binary that cannot say what it has as a failed test.

@@ -25,6 +25,10 @@ pub(crate) const PROGRAM: &str = concat!("qemu-system-", "x86_64");
 /// What to do without it.
 pub(crate) const ADVICE: &str = "install QEMU's system emulator (Debian, Ubuntu: apt-get install qemu-system-x86; Fedora: dnf install qemu-system-x86-core)";
 
+/// All CPUs of a guest take turns on one thread. With a thread for each, one of them now and then runs an instruction that another has just
+/// rewritten, and the kernel, which rewrites its code whenever a tracepoint comes into use, dies of it (`Oops: int3`).
+const EMULATION: &str = "tcg,thread=single";
+
 /// The kernel's command line. A sick guest dies at once, with its trace on the console, and a dead guest is a QEMU that ends (`panic=-1`
 /// reboots, `-no-reboot` leaves); nothing in a throw-away guest needs the CPU's mitigations, which software emulation pays dearly for. The emulated TSC is as good
 /// as the emulator's own clock; a kernel that watches it doubts it on a busy host, and then reads a clock that is far slower, or waits
@@ -68,7 +72,11 @@ impl Machine {
             ["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"].map(OsString::from).into();
         let mut option = |name: &str, value: OsString| all.extend([OsString::from(name), value]);
         option("-machine", "pc".into());
-        option("-accel", accelerator.to_string().into());
+        let accel = match accelerator {
+            Accelerator::Kvm => "kvm",
+            Accelerator::Tcg => EMULATION,
+        };
+        option("-accel", accel.into());
         option("-cpu", if accelerator == Accelerator::Kvm { "host" } else { "max" }.into());
         option("-smp", format!("cpus={},maxcpus={}", self.cpus, self.max_cpus.max(self.cpus)).into());
         option("-m", format!("{}M", self.memory_mib).into());
