@@ -10,6 +10,7 @@ mod doctor;
 mod draw;
 mod failure;
 mod inspect;
+mod manual;
 mod peek;
 mod signals;
 mod terminal;
@@ -43,6 +44,10 @@ enum Command {
     Peek(peek::Arguments),
     /// Tells what this kernel and these privileges allow, and what to do about what they don't
     Doctor(doctor::Arguments),
+    /// Prints the script by which a shell completes this command's words
+    Completions(manual::Completions),
+    /// Prints the manual, as pages for man(1)
+    Man(manual::Man),
 }
 
 /// How results are printed.
@@ -63,6 +68,8 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Peek(arguments) => peek::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Completions(arguments) => manual::completions(&arguments),
+        Command::Man(arguments) => manual::man(&arguments),
     };
     match answer {
         Ok(()) => ExitCode::SUCCESS,

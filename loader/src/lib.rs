@@ -18,6 +18,9 @@
 //! Every system call is reported to the crate `log` at level `trace` under the target `syscall`, with its arguments by
 //! the kernel's names as key-values and the reason for it as the message.
 //!
+//! The repository's book walks through these calls one after the other (`docs/7-loading-by-hand.md`), and through programs
+//! that embed this crate (`docs/9-embedding.md`).
+//!
 //! Linux 5.5 is the oldest kernel that this crate is written for; what needs a newer one says so.
 
 mod attach;

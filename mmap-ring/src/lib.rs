@@ -18,6 +18,9 @@
 //! # Ok::<(), mmap_ring::Error>(())
 //! ```
 //!
+//! The same is told at leisure, with pictures of real rings, by the repository's book: `docs/2-ring.md` and
+//! `docs/5-waking-up.md`.
+//!
 //! # The pages
 //!
 //! ```text

@@ -24,6 +24,8 @@
 //! # Ok::<(), perf_reader::Error>(())
 //! ```
 //!
+//! The same is told at leisure by the repository's book: `docs/3-perf.md` and `docs/5-waking-up.md`.
+//!
 //! # The pages
 //!
 //! ```text

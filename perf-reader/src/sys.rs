@@ -110,7 +110,7 @@ pub(crate) fn perf_event_open(attr: &Attr, cpu: u32, why: &str) -> io::Result<Ow
     log::trace!(
         target: "syscall",
         syscall = "perf_event_open",
-        r#type = "SOFTWARE",
+        "type" = "SOFTWARE",
         config = "BPF_OUTPUT",
         sample_type:% = format_args!("{}RAW", if attr.sample_type & SAMPLE_TIME == 0 { "" } else { "TIME|" }),
         read_format = if attr.read_format & FORMAT_LOST == 0 { "TIMES" } else { "TIMES|LOST" },

@@ -42,6 +42,8 @@
 //! # Ok::<(), cutaway_programs::Error>(())
 //! ```
 //!
+//! The programs that cutaway ships stand beside the same in C in the repository's book: `docs/4-three-ways.md`.
+//!
 //! Writing the frame pointer does not compile:
 //!
 //! ```compile_fail,E0277

@@ -5,12 +5,12 @@ mod ci;
 mod mutants;
 mod objects;
 mod plots;
-mod tools;
 mod vm;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask::{book, tools};
 
 /// Every routine of this repository, by name
 #[derive(Debug, Parser)]
@@ -40,6 +40,8 @@ enum Routine {
     Minimal,
     /// Writes every built-in program as an object file into a folder
     Objects(objects::Arguments),
+    /// Makes the listings, outputs, tables and pictures of the book in docs/ anew
+    Book(book::Arguments),
     /// Takes the plots out of a report of `cutaway compare`, as files of their own
     Plots(plots::Arguments),
     /// Runs tests as root on chosen kernels, in throw-away virtual machines
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Routine::MiriTree => ci::miri_tree(),
         Routine::Minimal => ci::minimal(),
         Routine::Objects(arguments) => objects::write(&arguments),
+        Routine::Book(arguments) => book::write(&arguments),
         Routine::Plots(arguments) => plots::write(&arguments),
         Routine::Mutants => mutants::run("mmap-ring", "model"),
         Routine::BrokenObjects { count } => tools::cargo(

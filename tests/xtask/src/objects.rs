@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use clap::Args;
 use cutaway_programs::getaddrinfo;
 
-use crate::tools::{Outcome, Result};
+use xtask::tools::{Outcome, Result};
 
 /// Where to write.
 #[derive(Debug, Args)]

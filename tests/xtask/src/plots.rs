@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use clap::Args;
 
-use crate::tools::{Outcome, Result};
+use xtask::tools::{Outcome, Result};
 
 /// From where to where.
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::{ffi::OsStr, process::Command};
 
 /// How a routine ended that did not fail.
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// It did what it is for.
     Done,
     /// It could not be tried on this machine, and is not essential.
@@ -11,15 +11,23 @@ pub(crate) enum Outcome {
 }
 
 /// A routine's result; the error is one line.
-pub(crate) type Result = std::result::Result<Outcome, String>;
+pub type Result = std::result::Result<Outcome, String>;
 
 /// Runs `cargo` with these arguments and environment, in the workspace.
-pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: &[S], environment: &[(&str, &str)]) -> Result {
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn cargo<S: AsRef<OsStr>>(arguments: &[S], environment: &[(&str, &str)]) -> Result {
     run(Command::new(env!("CARGO")).args(arguments).envs(environment.iter().copied()))
 }
 
 /// Runs a command to its end; says which one it was if it failed.
-pub(crate) fn run(command: &mut Command) -> Result {
+///
+/// # Errors
+///
+/// If it cannot be started, or does not end well.
+pub fn run(command: &mut Command) -> Result {
     let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
     let line = words.join(OsStr::new(" "));
     eprintln!("$ {}", line.display());
@@ -31,6 +39,6 @@ pub(crate) fn run(command: &mut Command) -> Result {
 }
 
 /// Whether a command can be run and ends well, without its output.
-pub(crate) fn works(program: &str, arguments: &[&str]) -> bool {
+pub fn works(program: &str, arguments: &[&str]) -> bool {
     Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
 }

@@ -1,0 +1,178 @@
+//! What the definitions of the command line are good for beside reading it: scripts that complete words, and pages for
+//! man(1). Both are made of the same definitions as `--help`, when they are asked for: there is no copy that could grow old.
+
+use std::{fs, path::PathBuf};
+
+use clap::{Args, CommandFactory, ValueEnum};
+use clap_mangen::Man as Page;
+
+use crate::{failure::Failure, terminal};
+
+const COMPLETIONS: &str = "\
+Examples:
+  source <(cutaway completions bash)                                            for this shell
+  cutaway completions bash > ~/.local/share/bash-completion/completions/cutaway   for each one to come
+  cutaway completions zsh > \"${fpath[1]}/_cutaway\"
+  cutaway completions fish > ~/.config/fish/completions/cutaway.fish";
+
+const MAN: &str = "\
+Examples:
+  cutaway man | man -l -          the page of the whole command
+  cutaway man trace | man -l -    that of one part
+  cutaway man --folder /usr/local/share/man/man1";
+
+/// The arguments of `cutaway completions`.
+#[derive(Debug, Args)]
+#[command(after_help = COMPLETIONS)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+/// Shells whose scripts are tried by the tests.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// The arguments of `cutaway man`.
+#[derive(Debug, Args)]
+#[command(after_help = MAN)]
+pub(crate) struct Man {
+    /// The part that the page is about: trace, peek …; without it, the whole
+    #[arg(conflicts_with = "folder")]
+    command: Option<String>,
+
+    /// Writes all pages into this folder instead, each into a file of its own; made if it is not there
+    #[arg(long)]
+    folder: Option<PathBuf>,
+}
+
+/// Prints the script.
+pub(crate) fn completions(arguments: &Completions) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    let shell = match arguments.shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+    };
+    clap_complete::generate(shell, &mut crate::Arguments::command(), "cutaway", &mut script);
+    terminal::print(&String::from_utf8_lossy(&script))
+}
+
+/// Prints a page, or writes them all.
+pub(crate) fn man(arguments: &Man) -> Result<(), Failure> {
+    let mut whole = crate::Arguments::command();
+    // Parts get their full names by this.
+    whole.build();
+    let parts = || whole.get_subcommands();
+    if let Some(folder) = &arguments.folder {
+        let failed = |what: &str, error| Failure::system(&format!("{what} {}", folder.display()), &error);
+        fs::create_dir_all(folder).map_err(|error| failed("make the folder", error))?;
+        for command in std::iter::once(&whole).chain(parts()) {
+            let name = format!("{}.1", title(command));
+            fs::write(folder.join(&name), page(command, &whole)?)
+                .map_err(|error| failed(&format!("write {name} into"), error))?;
+        }
+        return Ok(());
+    }
+    let command = match &arguments.command {
+        None => &whole,
+        Some(name) => parts().find(|part| part.get_name() == name).ok_or_else(|| {
+            let names: Vec<_> = parts().map(clap::Command::get_name).collect();
+            Failure::new(format!("cannot print the page of `{name}`: there is no such part"))
+                .advise(&format!("there are {}", names.join(", ")))
+        })?,
+    };
+    terminal::print(&page(command, &whole)?)
+}
+
+/// `cutaway` or `cutaway-trace`.
+fn title(command: &clap::Command) -> &str {
+    command.get_display_name().unwrap_or_else(|| command.get_name())
+}
+
+/// A page in the language of troff.
+fn page(command: &clap::Command, whole: &clap::Command) -> Result<String, Failure> {
+    let failed = |error| Failure::system("write the page", &error);
+    let made = Page::new(command.clone());
+    // Without a date: it would be that of whoever prints the page.
+    let head = format!(".TH {} 1 \"\" \"cutaway {}\" \"cutaway\"\n", title(command), env!("CARGO_PKG_VERSION"));
+    let mut page = head.into_bytes();
+    made.render_name_section(&mut page).map_err(failed)?;
+    made.render_synopsis_section(&mut page).map_err(failed)?;
+    made.render_description_section(&mut page).map_err(failed)?;
+    made.render_options_section(&mut page).map_err(failed)?;
+    if command.has_subcommands() {
+        made.render_subcommands_section(&mut page).map_err(failed)?;
+    }
+    let mut page = String::from_utf8_lossy(&page).into_owned();
+    // Not as running text, which is what clap_mangen makes of it.
+    if let Some(examples) = command.get_after_help() {
+        let lines = examples.to_string();
+        let lines = lines.strip_prefix("Examples:\n").unwrap_or(&lines);
+        page.push_str(".SH EXAMPLES\n.nf\n");
+        for line in lines.lines() {
+            page.push_str(&literal(line.strip_prefix("  ").unwrap_or(line)));
+        }
+        page.push_str(".fi\n");
+    }
+    page.push_str(
+        ".SH EXIT STATUS\n0 when it did what was asked, 1 when it could not (one line says what failed, why, and what to do), 2 \
+         for wrong usage.\n",
+    );
+    let others = std::iter::once(whole).chain(whole.get_subcommands()).filter(|other| title(other) != title(command));
+    let others: Vec<_> = others.map(|other| format!("\\fB{}\\fR(1)", title(other).replace('-', "\\-"))).collect();
+    page.push_str(&format!(".SH SEE ALSO\n{}\n", others.join(", ")));
+    Ok(ascii(&page))
+}
+
+/// With the names that troff has for other characters.
+fn ascii(page: &str) -> String {
+    let mut made = String::with_capacity(page.len());
+    for character in page.chars() {
+        match character {
+            plain if plain.is_ascii() => made.push(plain),
+            other => made.push_str(&format!("\\[u{:04X}]", u32::from(other))),
+        }
+    }
+    made
+}
+
+/// A line that troff shows as it is.
+fn literal(line: &str) -> String {
+    let line = line.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
+    // A dot at the beginning would be a command.
+    let guard = if line.starts_with('.') { "\\&" } else { "" };
+    format!("{guard}{line}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_an_example_is_taken_for_a_command() {
+        assert_eq!(literal(".so /etc/passwd"), "\\&.so /etc/passwd\n");
+        assert_eq!(literal("a 'b' --c \\"), "a \\(aqb\\(aq \\-\\-c \\e\n");
+    }
+
+    #[test]
+    fn other_characters_have_names() {
+        assert_eq!(ascii("µs …"), "\\[u00B5]s \\[u2026]");
+    }
+
+    #[test]
+    fn there_is_a_page_for_each_part() {
+        let mut whole = crate::Arguments::command();
+        whole.build();
+        for part in whole.get_subcommands() {
+            let page = page(part, &whole).unwrap();
+            assert!(page.contains(".SH EXAMPLES\n.nf\n"), "{}", part.get_name());
+            assert!(page.contains(&format!("cutaway\\-{}", part.get_name())), "{page}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What the shell and man(1) make of this command: scripts that complete its words, and its pages. Each is tried in the
+//! program that it is for; where that is missing, the test is ignored.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "../support/binary.rs"]
+#[expect(dead_code, reason = "others use more of it")]
+mod binary;
+mod keyboard;
+#[path = "../support/patience.rs"]
+mod patience;
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
+
+use binary::Running;
+use libtest_mimic::{Arguments, Completion, Trial};
+use tempfile::TempDir;
+
+fn main() {
+    let trials = vec![
+        trial("bash_completes_when_tab_is_pressed", "bash", tab),
+        trial("bash_completes_options_and_their_values", "bash", bash),
+        trial("zsh_takes_its_script", "zsh", zsh),
+        trial("fish_completes", "fish", fish),
+        trial("pages_render_without_a_warning_by_groff", "groff", groff),
+        trial("pages_render_without_an_error_by_mandoc", "mandoc", mandoc),
+        trial("every_page_is_found_by_man", "man", man),
+        Trial::test("what_has_no_page_is_said_so_in_one_line", || {
+            let ended = Running::start(&mut binary::command(["man", "frobnicate"])).end();
+            assert!(ended.complaint().contains("trace, "), "{ended:?}");
+            Ok(())
+        }),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// A test that needs a program.
+fn trial(name: &str, needs: &'static str, test: fn()) -> Trial {
+    Trial::ignorable_test(name, move || {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        if !std::env::split_paths(&path).any(|folder| folder.join(needs).is_file()) {
+            return Ok(Completion::ignored_with(format!("needs {needs}, which is not installed here")));
+        }
+        test();
+        Ok(Completion::Completed)
+    })
+}
+
+/// What `cutaway` prints with these words.
+fn printed(words: &[&str]) -> String {
+    let ended = Running::start(&mut binary::command(words)).end();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(ended.stderr, "");
+    ended.stdout
+}
+
+/// A folder with the script of a shell in a file of this name.
+fn script(shell: &str, name: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join(name), printed(&["completions", shell])).unwrap();
+    folder
+}
+
+/// What a shell prints on both streams.
+fn run(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+fn tab() {
+    let folder = script("bash", "cutaway");
+    let mut bash = Command::new("bash");
+    bash.args(["--norc", "--noprofile", "-i"]).env("PS1", "ready> ").env("TERM", "dumb").env_remove("PROMPT_COMMAND");
+    let mut bash = keyboard::Keyboard::at(bash);
+    bash.shows("ready> ");
+    bash.press(&format!("source {}\n", folder.path().join("cutaway").display()));
+    bash.shows("cutaway\r\nready> ");
+    bash.press("cutaway tr\t");
+    bash.shows("cutaway trace ");
+    bash.press("--trans\t");
+    bash.shows("cutaway trace --transport ");
+}
+
+fn bash() {
+    let folder = script("bash", "cutaway");
+    let answer = |words: &str| {
+        let script = format!(
+            "source {}/cutaway; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _cutaway cutaway \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo ${{COMPREPLY[@]}}",
+            folder.path().display()
+        );
+        run(Command::new("bash").args(["--norc", "-c", &script])).trim().to_owned()
+    };
+    for (words, replies) in [
+        ("cutaway tr", "trace"),
+        ("cutaway trace --transport perf", "perf-heap perf-stack"),
+        ("cutaway completions z", "zsh"),
+        ("cutaway peek --wa", "--watch"),
+    ] {
+        assert_eq!(answer(words), replies, "{words}");
+    }
+}
+
+fn zsh() {
+    let folder = script("zsh", "_cutaway");
+    let script = format!(
+        "fpath=({} $fpath); autoload -U compinit; compinit -u -d {}/dump; print $_comps[cutaway]; autoload +X _cutaway",
+        folder.path().display(),
+        folder.path().display()
+    );
+    assert_eq!(run(Command::new("zsh").args(["-f", "-c", &script])), "_cutaway\n");
+}
+
+fn fish() {
+    let folder = script("fish", "cutaway.fish");
+    let script = format!("source {}/cutaway.fish; complete -C 'cutaway tr'", folder.path().display());
+    let answer = run(Command::new("fish").args(["--no-config", "-c", &script]).env("HOME", folder.path()));
+    assert!(answer.starts_with("trace\t"), "{answer}");
+}
+
+/// The pages, in a folder as man(1) wants it.
+fn pages() -> (TempDir, Vec<std::path::PathBuf>) {
+    let folder = TempDir::new().unwrap();
+    let pages = folder.path().join("man1");
+    assert_eq!(printed(&["man", "--folder", pages.to_str().unwrap()]), "");
+    let pages: Vec<_> = fs::read_dir(pages).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(pages.len() > 5, "{pages:?}");
+    (folder, pages)
+}
+
+fn groff() {
+    for page in pages().1 {
+        let warned = Command::new("groff").args(["-man", "-Tutf8", "-ww"]).arg(&page).output().unwrap().stderr;
+        assert_eq!(String::from_utf8_lossy(&warned), "", "{}", page.display());
+        let text = run(Command::new("groff").args(["-man", "-Tutf8", "-ww", "-rLL=100n", "-P-cbou"]).arg(&page));
+        assert!(text.contains("EXIT STATUS"), "{text}");
+    }
+    let text = {
+        let (_folder, pages) = pages();
+        let trace = pages.iter().find(|page| page.ends_with("cutaway-trace.1")).unwrap();
+        run(Command::new("groff").args(["-man", "-Tutf8", "-rLL=120n", "-P-cbou"]).arg(trace))
+    };
+    // A line of its own, and what is typed as it is typed.
+    assert!(
+        text.lines().any(|line| line.trim_start().starts_with("cutaway trace -- getent ahosts localhost")),
+        "{text}"
+    );
+}
+
+fn mandoc() {
+    for page in pages().1 {
+        // What it merely dislikes is how clap_mangen sets its paragraphs, and that there is no date.
+        let text = run(Command::new("mandoc").args(["-T", "lint", "-W", "error"]).arg(&page));
+        assert_eq!(text, "", "{}", page.display());
+    }
+}
+
+fn man() {
+    let (folder, pages) = pages();
+    for page in &pages {
+        let name = page.file_stem().unwrap();
+        let text =
+            run(Command::new("man").env("MANPATH", folder.path()).env("MANPAGER", "cat").env("LC_ALL", "C").arg(name));
+        assert!(text.contains("EXAMPLES") || text.contains("SYNOPSIS"), "{text}");
+    }
+    let page = fs::read_to_string(pages.iter().find(|page| page.ends_with("cutaway.1")).unwrap()).unwrap();
+    assert_eq!(printed(&["man"]), page);
+}

@@ -1,0 +1,222 @@
+//! What makes the blocks: files, commands, figures.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use super::{Block, figures::Figures, page::Maker, root, same};
+use crate::tools;
+
+/// Where blocks are made: the commands of this repository at hand, and the figures of the comparison.
+#[derive(Debug)]
+pub struct Workshop {
+    /// The folder with `cutaway` and `xtask`.
+    programs: PathBuf,
+    figures: Figures,
+}
+
+impl Workshop {
+    /// Builds what the pages run.
+    ///
+    /// # Errors
+    ///
+    /// If that fails, or the figures cannot be read.
+    pub fn open() -> Result<Self, String> {
+        tools::cargo(&["build", "--quiet", "--package", "cutaway-cli", "--package", "xtask"], &[])?;
+        let me = env::current_exe().map_err(|error| format!("cannot find this executable: {error}"))?;
+        // A test lies one folder deeper, in `deps`.
+        let folder = me.ancestors().skip(1).find(|folder| folder.join("cutaway").is_file());
+        let programs = folder.ok_or("cutaway has been built into another folder than this")?.to_owned();
+        Ok(Self { programs, figures: Figures::read()? })
+    }
+
+    /// What belongs in a block.
+    pub(super) fn make(&self, block: &Block) -> Result<String, String> {
+        match &block.maker {
+            Maker::Source { file, items } => source(file, items),
+            Maker::Run { any_order, .. } => self.run(&block.text, compare(*any_order)),
+            Maker::Picture { command } => {
+                let image = block.image().ok_or("there is no image behind the comment")?;
+                let made = self.picture(command)?;
+                let file = root().join(&block.page).with_file_name("").join(image);
+                // A picture is left as it is if nothing but what always differs is new in it.
+                if !fs::read_to_string(&file).is_ok_and(|there| same::pictures(&there, &made)) {
+                    fs::write(&file, made).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+                }
+                Ok(block.text.clone())
+            }
+            Maker::Table { experiment, title, without } => self.figures.table(experiment, title, without),
+            Maker::Quote { experiment } => self.figures.quote(experiment),
+            Maker::Answers => self.figures.answers(),
+        }
+    }
+
+    /// What differs between a block and what belongs there; `None` if it is as it should be.
+    ///
+    /// # Errors
+    ///
+    /// If what belongs there cannot be made.
+    pub fn differs(&self, block: &Block) -> Result<Option<String>, String> {
+        if let Maker::Picture { command } = &block.maker {
+            let image = block.image().ok_or("there is no image behind the comment")?;
+            let file = root().join(&block.page).with_file_name("").join(image);
+            let there = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+            let made = self.picture(command)?;
+            return Ok((!same::pictures(&there, &made)).then(|| format!("`{command}` draws another {image}: {made}")));
+        }
+        let made = self.make(block)?;
+        let same = match &block.maker {
+            Maker::Run { any_order, .. } => compare(*any_order)(&block.text, &made),
+            _ => block.text == made,
+        };
+        Ok((!same).then(|| format!("--- in the page\n{}--- made now\n{made}", block.text)))
+    }
+
+    /// A command line in a shell, with the programs of this repository in front of all others.
+    pub(super) fn shell(&self, script: &str) -> Command {
+        let mut shell = Command::new("sh");
+        let path = env::var("PATH").unwrap_or_default();
+        shell.args(["-c", script]).current_dir(root()).env("PATH", format!("{}:{path}", self.programs.display()));
+        for setting in ["COLUMNS", "RUST_LOG", "NO_COLOR"] {
+            shell.env_remove(setting);
+        }
+        shell.env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+        shell
+    }
+
+    /// The commands of a block, each with what it prints now. What was elided stays so, if the rest still fits.
+    fn run(&self, block: &str, same: fn(&str, &str) -> bool) -> Result<String, String> {
+        let mut made = String::new();
+        let mut lines = block.lines().peekable();
+        while let Some(line) = lines.next() {
+            let Some(first) = line.strip_prefix("$ ") else {
+                return Err(format!("`{line}` stands in front of all commands"));
+            };
+            let mut command = vec![first];
+            while goes_on(&command) {
+                match lines.next() {
+                    Some(line) => command.push(line),
+                    None => return Err(format!("`{first}` does not end")),
+                }
+            }
+            let mut shown = String::new();
+            while let Some(line) = lines.next_if(|line| !line.starts_with("$ ")) {
+                shown.push_str(line);
+                shown.push('\n');
+            }
+            let command = command.join("\n");
+            let printed = self.printed(&command)?;
+            made.push_str(&format!("$ {command}\n"));
+            if same::is_elided(&shown) {
+                if !same(&shown, &printed) {
+                    return Err(format!(
+                        "what `{command}` prints has changed, and only you know what to elide:\n{printed}"
+                    ));
+                }
+                made.push_str(&shown);
+            } else {
+                made.push_str(if same(&shown, &printed) { &shown } else { &printed });
+            }
+        }
+        Ok(made)
+    }
+
+    /// What a command prints on both streams, in order.
+    fn printed(&self, command: &str) -> Result<String, String> {
+        // As one types it in a checkout, or with the program installed.
+        let script = command.replace("cargo run --release -- ", "cutaway ").replace("cargo xtask ", "xtask ");
+        let output = self.shell(&format!("{{ {script}\n}} 2>&1")).output();
+        let output = output.map_err(|error| format!("cannot run a shell: {error}"))?;
+        let text: String =
+            String::from_utf8_lossy(&output.stdout).lines().flat_map(|line| [line.trim_end(), "\n"]).collect();
+        let text = text.trim_end().to_owned() + "\n";
+        if output.status.success() { Ok(text) } else { Err(format!("`{command}`: {}: {text}", output.status)) }
+    }
+
+    /// The picture that a command writes where it says FILE.
+    fn picture(&self, command: &str) -> Result<String, String> {
+        let folder = tempfile::tempdir().map_err(|error| format!("cannot make a folder: {error}"))?;
+        let file = folder.path().join("picture.svg");
+        self.printed(&command.replace("FILE", &file.display().to_string()))?;
+        fs::read_to_string(&file).map_err(|error| format!("`{command}` has written no picture: {error}"))
+    }
+}
+
+/// How outputs are compared.
+fn compare(any_order: bool) -> fn(&str, &str) -> bool {
+    if any_order { same::shuffled_outputs } else { same::outputs }
+}
+
+/// Whether a command is not over with these lines: a quote is open, or the last line says so.
+fn goes_on(command: &[&str]) -> bool {
+    let quotes: usize = command.iter().map(|line| line.matches('\'').count()).sum();
+    let ends = |line: &&str| [" do", "|", "\\"].iter().any(|end| line.ends_with(end));
+    quotes % 2 == 1 || command.last().is_some_and(ends)
+}
+
+/// A file, or some items of it.
+fn source(file: &str, items: &[String]) -> Result<String, String> {
+    let text = fs::read_to_string(root().join(file)).map_err(|error| format!("cannot read {file}: {error}"))?;
+    if items.is_empty() {
+        let lines = text.lines().skip_while(|line| line.starts_with("//!") || line.is_empty());
+        return Ok(lines.flat_map(|line| [line, "\n"]).collect());
+    }
+    let made: Result<Vec<_>, _> = items.iter().map(|begin| item(&text, begin).ok_or((file, begin))).collect();
+    made.map(|items| items.join("\n")).map_err(|(file, item)| {
+        format!("{file} has not one item that begins with `{item}`: {} has it been renamed?", Path::new(file).display())
+    })
+}
+
+/// The one item whose first line begins so: up to the line that ends it, without the indentation.
+fn item(text: &str, begin: &str) -> Option<String> {
+    let starts = |line: &str| line.trim_start().starts_with(begin);
+    let first = text.lines().position(starts)?;
+    if text.lines().filter(|line| starts(line)).count() != 1 {
+        return None;
+    }
+    let head = text.lines().nth(first)?;
+    let indentation = head.len() - head.trim_start().len();
+    let mut made = String::new();
+    for (index, line) in text.lines().skip(first).enumerate() {
+        let bare = line.get(indentation..).unwrap_or_default();
+        made.push_str(bare);
+        made.push('\n');
+        // A list of parameters over several lines closes before the body opens.
+        let closes = bare.starts_with(['}', ']', ')']) && index > 0 && !bare.ends_with('{');
+        if closes || (index == 0 && bare.trim_end().ends_with([';', '}'])) {
+            return Some(made);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{goes_on, item};
+
+    #[test]
+    fn a_command_goes_on_as_in_a_shell() {
+        for (command, more) in [
+            (&["a 'b"][..], true),
+            (&["a 'b", "c'"], false),
+            (&["a |"], true),
+            (&["for a in b; do"], true),
+            (&["a"], false),
+        ] {
+            assert_eq!(goes_on(command), more, "{command:?}");
+        }
+    }
+
+    #[test]
+    fn an_item_ends_where_its_first_line_s_column_closes() {
+        let text = "impl A {\n    fn a() {\n        if b {\n        }\n    }\n\n    fn c() {}\n}\nconst B: u8 = 1;\nint d(void)\n{\n\treturn 0;\n}\n";
+        assert_eq!(item(text, "fn a").unwrap(), "fn a() {\n    if b {\n    }\n}\n");
+        assert_eq!(item(text, "fn c").unwrap(), "fn c() {}\n");
+        assert_eq!(item(text, "const B").unwrap(), "const B: u8 = 1;\n");
+        assert_eq!(item(text, "int d").unwrap(), "int d(void)\n{\n\treturn 0;\n}\n");
+        assert_eq!(item("fn e(\n    f: u8,\n) {\n}\n", "fn e").unwrap(), "fn e(\n    f: u8,\n) {\n}\n");
+        assert_eq!(item(text, "fn "), None, "there are two");
+    }
+}

@@ -1,0 +1,4 @@
+//! What the routines of this repository and the tests of its documents have in common.
+
+pub mod book;
+pub mod tools;

@@ -1,0 +1,79 @@
+//! The book says what is true: every listing, output, table and picture in it is made again and compared; every link leads
+//! somewhere. See `src/book/mod.rs`.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../../live/support/requirements.rs"]
+#[expect(dead_code, reason = "these tests need one of several things")]
+mod requirements;
+
+use std::{process::Command, sync::Arc};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use requirements::Needs;
+use xtask::book::{self, PAGES, Workshop};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let mut trials: Vec<Trial> = ["ARCHITECTURE.md", "CHANGELOG.md", "docs/vm.md"]
+        .iter()
+        .chain(PAGES)
+        .map(|page| Trial::test(format!("links_of_{page}"), || every_link(page)))
+        .collect();
+    match blocks() {
+        Ok(blocks) => trials.extend(blocks),
+        Err(why) => trials.push(Trial::test("the_book_can_be_read", || Err(why.into()))),
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn every_link(page: &str) -> Result<(), Failed> {
+    let broken = book::broken_links(page)?;
+    if broken.is_empty() { Ok(()) } else { Err(broken.join("\n").into()) }
+}
+
+/// A test for each block.
+fn blocks() -> Result<Vec<Trial>, String> {
+    let workshop = Arc::new(std::sync::OnceLock::new());
+    let mut trials = Vec::new();
+    for block in book::blocks()? {
+        let workshop = Arc::clone(&workshop);
+        trials.push(Trial::ignorable_test(block.name(), move || {
+            if let Some(why) = block.runs_as_root().and_then(obstacle) {
+                return Ok(Completion::ignored_with(why));
+            }
+            let workshop = workshop.get_or_init(Workshop::open).as_ref().map_err(String::clone)?;
+            match workshop.differs(&block)? {
+                None => Ok(Completion::Completed),
+                Some(what) => {
+                    Err(format!("`cargo xtask book {}` mends it, if it is meant to be so\n{what}", block.page()).into())
+                }
+            }
+        }));
+    }
+    Ok(trials)
+}
+
+/// Why an output of the book cannot be had here; `None` if it can.
+fn obstacle(root: bool) -> Option<String> {
+    if root && let Some(why) = Needs::Ring.obstacle() {
+        return Some(why);
+    }
+    if std::env::consts::ARCH != "x86_64" {
+        return Some("the book's outputs are those of x86_64".to_owned());
+    }
+    if !newer_than(6, 10) {
+        return Some("needs 6.10: the ring's page shows pending_pos".to_owned());
+    }
+    let missing = ["getent", "sh", "sed", "grep"].into_iter().find(|tool| !in_path(tool));
+    missing.map(|tool| format!("needs {tool}: the book's commands use it"))
+}
+
+fn newer_than(major: u32, minor: u32) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
+}
+
+fn in_path(tool: &str) -> bool {
+    Command::new("sh").args(["-c", &format!("command -v {tool}")]).output().is_ok_and(|output| output.status.success())
+}
