@@ -7,7 +7,7 @@ use std::{path::Path, process::Command};
 
 use clap::{Subcommand, ValueEnum};
 
-use xtask::tools::{self, Outcome, Result};
+use crate::tools::{self, Outcome, Result};
 
 /// What to measure
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use xtask::tools::{self, Outcome, Result, cargo};
+use crate::tools::{self, Outcome, Result, cargo};
 
 /// A check and its name.
 type Check = (&'static str, fn() -> Result);

@@ -11,7 +11,7 @@ use std::{
     process::Command,
 };
 
-use xtask::tools::{Outcome, Result};
+use crate::tools::{Outcome, Result};
 
 /// Where the protocol is not: its tests, the other side, and the memories, which
 /// have the orderings that they are told.

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use clap::Args;
 use cutaway_programs::getaddrinfo;
 
-use xtask::tools::{Outcome, Result};
+use crate::tools::{Outcome, Result};
 
 /// Where to write.
 #[derive(Debug, Args)]

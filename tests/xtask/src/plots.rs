@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use clap::Args;
 
-use xtask::tools::{Outcome, Result};
+use crate::tools::{Outcome, Result};
 
 /// From where to where.
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use xtask::tools;
+use crate::tools;
 
 /// Everything after `vm` belongs to the VM command, `--help` included.
 #[derive(Debug, clap::Args)]

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use xtask::tools::{self, Outcome, Result};
+use crate::tools::{self, Outcome, Result};
 
 /// Ours, and those that it is held against.
 const LOADERS: [&str; 3] = ["cutaway", "libbpf-rs", "aya"];

@@ -164,9 +164,21 @@ fn source(file: &str, items: &[String]) -> Result<String, String> {
         return Ok(lines.flat_map(|line| [line, "\n"]).collect());
     }
     let made: Result<Vec<_>, _> = items.iter().map(|begin| item(&text, begin).ok_or((file, begin))).collect();
-    made.map(|items| items.join("\n")).map_err(|(file, item)| {
+    made.map(|items| concatenated(&items)).map_err(|(file, item)| {
         format!("{file} has not one item that begins with `{item}`: {} has it been renamed?", Path::new(file).display())
     })
+}
+
+/// Items one behind the other: those of several lines with a line between them.
+fn concatenated(items: &[String]) -> String {
+    let mut made = String::new();
+    for item in items {
+        if !made.is_empty() && item.lines().nth(1).is_some() {
+            made.push('\n');
+        }
+        made.push_str(item);
+    }
+    made
 }
 
 /// The one item whose first line begins so: up to the line that ends it, without the indentation.
