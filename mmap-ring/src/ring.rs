@@ -93,8 +93,8 @@ impl<M: Consume> Ring<M> {
         self.seat.watch(epoll)
     }
 
-    pub(crate) fn waiter(&self) -> &Waiter {
-        &self.waiter
+    pub(crate) fn waiter_mut(&mut self) -> &mut Waiter {
+        &mut self.waiter
     }
 
     /// Borrows all records that are committed now; none if there are none.

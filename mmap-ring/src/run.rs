@@ -126,7 +126,7 @@ impl<M: Consume> Ring<M> {
         // How many more times to linger for nothing.
         let mut rounds = 0;
         loop {
-            if ring.waiter().is_stopped() {
+            if ring.waiter_mut().is_stopped_meanwhile()? {
                 return Ok(None);
             }
             if ring.consumer_mut().head()? == Head::Ready {

@@ -32,8 +32,8 @@ pub enum Wake {
 
 /// The stopper's name in epoll; rings have their index.
 const STOP: u64 = u64::MAX;
-/// After so many waits that found a record at once, ask whether a stop came in
-/// by the stopper's descriptor.
+/// After so many looks that led to no sleep, ask whether a stop came in by the
+/// stopper's descriptor.
 const ASK_EVERY: u32 = 64;
 /// How often to look at a busy head before sleeping behind it: most producers
 /// take well under a microsecond.
@@ -103,7 +103,7 @@ impl Waiter {
             return Ok(Wake::Stopped);
         }
         if sleeper.head()? == Head::Ready {
-            return self.ready_at_once();
+            return Ok(if self.is_stopped_meanwhile()? { Wake::Stopped } else { Wake::Ready });
         }
         // A time-out too long for the clock is none.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -140,17 +140,16 @@ impl Waiter {
         self.stop.as_ref().is_some_and(Stop::is_stopped)
     }
 
-    /// A ring that always has records never sleeps, so a stop that came by the
-    /// descriptor alone has to be asked for.
-    fn ready_at_once(&mut self) -> Result<Wake, Error> {
+    /// Whether there was a stop, for those that do not sleep: a ring that always has records never does, so a stop that came by
+    /// the descriptor alone has to be asked for, now and then.
+    pub(crate) fn is_stopped_meanwhile(&mut self) -> Result<bool, Error> {
         self.at_once = self.at_once.wrapping_add(1);
         if self.at_once.is_multiple_of(ASK_EVERY)
             && let Some(stop) = &mut self.stop
-            && stop.ask()?
         {
-            return Ok(Wake::Stopped);
+            stop.ask()?;
         }
-        Ok(Wake::Ready)
+        Ok(self.is_stopped())
     }
 
     /// Sleeps until the ring or the stopper wakes it, or the time is up. Also

@@ -32,6 +32,8 @@ pub struct Buffer {
 struct Twin {
     event: Event,
     pace: Pace,
+    /// The slot holds the other one of the two, and has to be set.
+    slot_is_due: bool,
 }
 
 /// How many samples were lost, and who says so.
@@ -76,7 +78,7 @@ impl Buffer {
         let event = Event::open(self.cpu(), &options, Direction::Forward)?;
         event.redirect_to(&self.event)?;
         event.enable()?;
-        self.twin = Some(Twin { event, pace: Pace::new(Instant::now()) });
+        self.twin = Some(Twin { event, pace: Pace::new(Instant::now()), slot_is_due: false });
         Ok(())
     }
 
@@ -93,15 +95,23 @@ impl Buffer {
         self.twin.as_ref()?.pace.look_at()
     }
 
-    /// Hands each record that is there to `each`; whether to switch the slot for their number's sake.
+    /// Hands each record that is there to `each`; whether the slot has to be set, for their number's sake or because it could not
+    /// be set before.
     #[inline]
-    pub(crate) fn drain_and_judge(
-        &mut self,
-        each: impl FnMut(u32, Result<Record<'_>, Corrupt>),
-        now: Instant,
-    ) -> Switch {
+    pub(crate) fn drain_and_judge(&mut self, each: impl FnMut(u32, Result<Record<'_>, Corrupt>), now: Instant) -> bool {
         let records = self.drain_each(each);
-        self.twin.as_mut().map_or(Switch::Stay, |twin| twin.pace.looked(records, now))
+        let Some(twin) = &mut self.twin else {
+            return false;
+        };
+        twin.slot_is_due |= twin.pace.looked(records, now) != Switch::Stay;
+        twin.slot_is_due
+    }
+
+    /// What [`in_slot`](Buffer::in_slot) answers is in the slot.
+    pub(crate) fn is_in_slot(&mut self) {
+        if let Some(twin) = &mut self.twin {
+            twin.slot_is_due = false;
+        }
     }
 
     /// Hands each record that is there to `each`; answers how many.

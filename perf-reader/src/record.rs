@@ -41,7 +41,7 @@ pub enum Record<'d> {
 #[derive(Debug)]
 pub struct Records<'d> {
     rest: Rest<'d>,
-    /// Losses announced in what was walked over.
+    /// Losses announced before it, since the drain began.
     lost: u64,
     stand: &'d Stand,
 }
@@ -66,7 +66,8 @@ pub(crate) struct Mark<'d> {
     lost: u64,
 }
 
-/// How far a drain has read. Written once a walk, not once a record, so that the walk stays in registers.
+/// How far a drain has read. Written once a walk, not once a record, so that the walk stays in registers. Of several walks at
+/// once, the one that ends last tells.
 #[derive(Debug)]
 pub(crate) struct Stand {
     /// Where the next record begins.
@@ -85,7 +86,7 @@ impl<'d> Records<'d> {
     #[inline]
     pub(crate) fn new(rest: Bytes<'d>, end: u64, timed: bool, stand: &'d Stand) -> Self {
         let [front, back] = rest.pieces();
-        Self { rest: Rest { front, back, end, timed }, lost: 0, stand }
+        Self { rest: Rest { front, back, end, timed }, lost: stand.lost.get(), stand }
     }
 
     /// Where the walk stands.
@@ -170,7 +171,7 @@ impl Drop for Records<'_> {
     fn drop(&mut self) {
         let stand = self.stand;
         stand.position.set(self.rest.position());
-        stand.lost.set(stand.lost.get().wrapping_add(self.lost));
+        stand.lost.set(self.lost);
     }
 }
 

@@ -19,7 +19,6 @@ use crate::buffer::Lost;
 use crate::corrupt::Corrupt;
 use crate::error::Error;
 use crate::options::Options;
-use crate::pace::Switch;
 use crate::record::Record;
 use crate::set::{Changes, Set};
 use crate::slots::Slots;
@@ -101,9 +100,10 @@ impl<S: Slots> Stream<S> {
         for buffer in self.set.iter_mut() {
             let cpu = buffer.cpu();
             // After a switch once more: what came in between, through the quiet event, woke nobody.
-            while buffer.drain_and_judge(&mut each, now) != Switch::Stay {
-                self.switches = self.switches.wrapping_add(1);
+            while buffer.drain_and_judge(&mut each, now) {
                 self.slots.set(cpu, buffer.in_slot()).map_err(|error| Error::slot(cpu, &error))?;
+                buffer.is_in_slot();
+                self.switches = self.switches.wrapping_add(1);
             }
         }
         Ok(())

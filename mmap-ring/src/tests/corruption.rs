@@ -85,7 +85,7 @@ fn the_largest_length_does_not_overflow() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 5_000 },
+        cases: if cfg!(miri) { 4 } else { 5_000 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -89,7 +89,7 @@ fn script() -> impl Strategy<Value = (u64, u64, Vec<Step>)> {
             near.clone().prop_map(|offset| (1_u64 << 32).wrapping_sub(offset)),
             near.prop_map(|offset| 0_u64.wrapping_sub(offset)),
         ];
-        let steps = if cfg!(miri) { 40 } else { 200 };
+        let steps = if cfg!(miri) { 25 } else { 200 };
         let longest = size as u32 - 16;
         (Just(size), start, prop::collection::vec(step(longest), 1..steps))
     })
@@ -209,7 +209,7 @@ fn run(size: u64, start: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 1000 },
+        cases: if cfg!(miri) { 4 } else { 1000 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -228,7 +228,7 @@ fn records_wrap_at_every_offset() {
         if cfg!(miri) { (32, &[0]) } else { (128, &[0, (1 << 32) - 128, 0_u64.wrapping_sub(128)]) };
     for start in starts {
         for offset in (0..size).step_by(8) {
-            for length in 0..=size as u32 - 16 {
+            for length in (0..=size as u32 - 16).step_by(if cfg!(miri) { 5 } else { 1 }) {
                 let (kernel, mut ring) = Kernel::at(size, start.wrapping_add(offset)).unwrap();
                 for seed in 0..3 {
                     let payload = payload(length, seed);

@@ -1,10 +1,12 @@
 //! The run loop and its trailing release.
 
 use std::ops::ControlFlow;
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
 use crate::fake::{Commit, Kernel};
+use crate::wait::sys;
 use crate::{Pace, Wake};
 
 #[test]
@@ -111,6 +113,26 @@ fn no_record_of_a_stream_with_pauses_is_slept_through() {
             });
             assert_eq!(ended.unwrap(), Some(()));
         });
+    }
+}
+
+#[test]
+fn a_write_to_the_stopper_stops_a_run_that_never_sleeps() {
+    for pace in [Pace::default(), Pace::immediate()] {
+        let (kernel, mut ring) = Kernel::new(256).unwrap();
+        let stopper = ring.stopper().unwrap();
+        kernel.output(b"x", Commit::Adaptive);
+        // As a signal handler would.
+        sys::write_byte(stopper.as_fd());
+        let mut batches = 0;
+        let ended = ring.run(pace, |batch| {
+            assert_eq!(batch.records().count(), 1);
+            kernel.output(b"x", Commit::Adaptive);
+            batches += 1;
+            if batches == 1000 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert_eq!(ended.unwrap(), None);
+        assert!(batches <= 64, "{batches} batches");
     }
 }
 

@@ -16,8 +16,9 @@ use crate::error::Error;
 ///
 /// For signal handlers there is its descriptor ([`AsFd`]): writing anything to
 /// it (`write(2)` is safe in a handler) does the same. It never blocks. A
-/// consumer that is kept busy by its ring notices such a write within 64 waits;
-/// [`stop`](Self::stop) is noticed by the next one.
+/// consumer that is kept busy by its ring notices such a write within 64 waits, or
+/// 64 batches of [`Ring::run`](crate::Ring::run); [`stop`](Self::stop) is noticed by
+/// the next one.
 #[derive(Clone, Debug)]
 pub struct Stopper(Arc<Line>);
 
@@ -80,9 +81,9 @@ impl Stop {
     }
 
     /// Looks into the pipe.
-    pub(crate) fn ask(&mut self) -> Result<bool, Error> {
+    pub(crate) fn ask(&mut self) -> Result<(), Error> {
         self.noticed |= sys::drain(self.fd())?;
-        Ok(self.noticed)
+        Ok(())
     }
 
     pub(crate) fn resume(&mut self) -> Result<(), Error> {

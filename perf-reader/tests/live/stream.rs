@@ -1,5 +1,7 @@
 //! Twin events and CPUs that come and go, against the real kernel.
 
+use std::cell::Cell;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         live("twins_lose_nothing_busy_or_idle", busy_and_idle),
         live("twins_count_losses_together", losses),
         live("twins_deliver_single_records_at_once", single_records),
+        live("a_slot_that_could_not_be_set_is_set_the_next_time", refused_slot),
         crate::ignorable("a_cpu_goes_and_comes_back", goes_and_comes_back),
         crate::ignorable("a_cpu_comes_that_was_not_there", comes),
     ]
@@ -103,6 +106,29 @@ fn single_records(sender: &Sender) {
 }
 
 const HOTPLUG: &str = "takes a CPU from everybody on the machine: for a virtual machine, with PERF_READER_HOTPLUG=1";
+
+/// A switch that failed is made up for, and what was sent meanwhile is read.
+fn refused_slot(sender: &Sender) {
+    let refuse = Cell::new(false);
+    let slots = |cpu: u32, event: BorrowedFd<'_>| match refuse.get() {
+        true => Err(std::io::Error::from_raw_os_error(libc::E2BIG)),
+        false => sender.connect(cpu, event),
+    };
+    sender.payload(0, &[]).unwrap();
+    let mut stream = Stream::open(8, &Options::new(), slots).unwrap();
+    let mut received = 0;
+    sender.send(0, 8, 100).unwrap();
+    refuse.set(true);
+    for _ in 0..2 {
+        let error = stream.drain(|_, _| received += 1).unwrap_err();
+        assert!(error.to_string().contains("into its slot"), "{error}");
+        assert_eq!(stream.switches(), 0);
+        sender.send(0, 8, 1).unwrap();
+    }
+    refuse.set(false);
+    stream.drain(|_, _| received += 1).unwrap();
+    assert_eq!((stream.switches(), received), (1, 102));
+}
 
 fn online_file(cpu: u32) -> String {
     format!("/sys/devices/system/cpu/cpu{cpu}/online")
