@@ -115,6 +115,9 @@ impl Program {
                 _ => Tracing::new().attach(self),
             },
             Some(Target::Usdt { library, provider, name }) => Usdt::new(library, provider, name).attach(self),
+            Some(Target::Unreadable { why, .. }) => {
+                Err(self.unattachable(&format!("{why}: attach the program by hand")))
+            }
             // It was told by hand what it replaces.
             None if section.program_type == ProgramType::EXT => Tracing::new().attach(self),
             Some(Target::Label(_)) | None => Err(self.unattachable(by_hand(section.program_type))),
@@ -128,6 +131,7 @@ impl Program {
             Some(Target::Btf { .. }) if section.expected_attach_type == attach_type::LSM_CGROUP => {
                 Some("it needs a cgroup")
             }
+            Some(Target::Unreadable { why, .. }) => Some(why),
             Some(Target::Label(_)) | None if section.program_type != ProgramType::EXT => {
                 Some(by_hand(section.program_type))
             }

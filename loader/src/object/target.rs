@@ -88,11 +88,23 @@ pub enum Target {
     },
     /// A remark: this kind of program is attached by hand.
     Label(String),
+    /// No place of its kind, such as `uretprobe/readline`, which names no library. Real objects have such sections: the
+    /// program is loaded like any other, and attached by hand.
+    Unreadable {
+        /// What follows the kind.
+        text: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
 }
 
 impl Target {
     /// Reads what follows the slash behind the kind; `None` if it says nothing.
-    pub(super) fn read(reading: Reading, rest: &str) -> Result<Option<Self>, &'static str> {
+    pub(super) fn read(reading: Reading, rest: &str) -> Option<Self> {
+        Self::place(reading, rest).unwrap_or_else(|why| Some(Self::Unreadable { text: rest.to_owned(), why }))
+    }
+
+    fn place(reading: Reading, rest: &str) -> Result<Option<Self>, &'static str> {
         Ok(Some(match reading {
             Reading::Nothing => return Ok(None),
             Reading::Uprobe(on_return) => uprobe(rest, on_return)?,
@@ -211,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_targets_are_refused() {
+    fn broken_targets_are_kept_as_they_are() {
         for name in [
             "uprobe/x",
             "uprobe/:f",
@@ -223,7 +235,8 @@ mod tests {
             "tp/x/",
             "usdt/a:b",
         ] {
-            assert!(Section::read(name).is_err(), "{name:?}");
+            let Some(Target::Unreadable { text, .. }) = target(name) else { panic!("{name:?}: {:?}", target(name)) };
+            assert_eq!(Some(text.as_str()), name.split_once('/').map(|(_, text)| text));
         }
     }
 }
