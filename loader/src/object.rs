@@ -195,7 +195,7 @@ impl Object {
         let externs = externs::read(&elf, btf.as_ref())?;
         let maps = maps::read(&elf, btf.as_ref(), &externs)?;
         let variables = variable::read(&elf, btf.as_ref(), &externs);
-        let functions = function::read(&elf, &infos);
+        let functions = function::read(&elf, &infos, btf.as_ref());
         let (programs, set_aside) = programs(&elf, &functions);
         Ok(Self {
             license: license(elf.contents("license"))?,

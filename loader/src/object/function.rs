@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{elf::Elf, infos::Infos};
 use crate::{
+    btf::{Btf, Kind},
     core_relo::{self, Instruction},
     sys::insn::{bpf_func_info, bpf_insn, bpf_line_info},
 };
@@ -22,10 +23,12 @@ pub(crate) struct Function {
     /// Counted in instructions from the function's start, as all infos here.
     pub(crate) func_info: Vec<bpf_func_info>,
     pub(crate) line_info: Vec<bpf_line_info>,
+    /// The function in which `bpf_throw()` ends.
+    pub(crate) exception_callback: Option<Start>,
 }
 
 /// All functions of the object. Where several symbols name the same place, the first global one counts.
-pub(super) fn read(elf: &Elf, infos: &Infos) -> BTreeMap<Start, Function> {
+pub(super) fn read(elf: &Elf, infos: &Infos, btf: Option<&Btf<'_>>) -> BTreeMap<Start, Function> {
     let mut functions = BTreeMap::new();
     for symbol in elf.functions() {
         let Some(section) = symbol.section else { continue };
@@ -44,10 +47,28 @@ pub(super) fn read(elf: &Elf, infos: &Infos) -> BTreeMap<Start, Function> {
             instructions: bytes.as_chunks().0.iter().map(decode).collect(),
             func_info,
             line_info,
+            exception_callback: None,
         };
         functions.insert(start, function);
     }
+    if let Some(btf) = btf {
+        name_exception_callbacks(&mut functions, btf);
+    }
     functions
+}
+
+/// A function says by a tag on its type which other one is called when an exception is thrown in it.
+fn name_exception_callbacks(functions: &mut BTreeMap<Start, Function>, btf: &Btf<'_>) {
+    const TAG: &[u8] = b"exception_callback:";
+    for tag in btf.types().filter(|ty| ty.kind() == Kind::DeclTag) {
+        let Some(name) = tag.name_bytes().strip_prefix(TAG) else { continue };
+        let callback = functions.iter().find(|(_, function)| function.global && function.name.as_bytes() == name);
+        let callback = callback.map(|(&start, _)| start);
+        let is_meant = |function: &&mut Function| function.func_info.iter().any(|info| info.type_id == tag.referred());
+        for function in functions.values_mut().filter(is_meant) {
+            function.exception_callback = callback;
+        }
+    }
 }
 
 /// One slot of eight bytes: code, registers, offset, immediate.

@@ -9,7 +9,12 @@
 //!
 //! **Which function.** The kernel knows no linker: a program must bring all it calls along. Every function reached is
 //! appended once behind the program, and each call's immediate becomes the distance, in instructions, from the one
-//! after the call. A function is known by its section *and* address: two text sections both start at address 0.
+//! after the call. A function is known by its section *and* address: two text sections both start at address 0. Each function
+//! stands behind the one that calls it first and all that its earlier calls brought along. That is libbpf's order: the kernel
+//! makes a program's tag of its instructions, so that the same object has the same tags whoever loads it.
+//!
+//! **What nobody calls.** `bpf_throw()` ends in a function that the program names by a tag in BTF,
+//! `exception_callback:NAME`; it comes last.
 //!
 //! **What of the kernel's.** A symbol that the file does not define is an extern ([`crate::externs`]): a constant becomes a
 //! place in the section of constants, a variable `BPF_PSEUDO_BTF_ID` with its number in the kernel's BTF, an address that
@@ -85,9 +90,12 @@ pub(crate) fn link(
         starts: HashMap::new(),
         open: Vec::new(),
     };
-    linker.append(entry)?;
-    while let Some(function) = linker.open.pop() {
-        linker.resolve(function)?;
+    let callback = functions.get(&entry).and_then(|function| function.exception_callback);
+    for root in [Some(entry), callback].into_iter().flatten() {
+        linker.append(root)?;
+        while let Some((function, index)) = linker.open.pop() {
+            linker.resolve(function, index)?;
+        }
     }
     Ok(linker.linked)
 }
@@ -101,8 +109,8 @@ struct Linker<'a> {
     linked: Linked,
     /// Where each function already appended starts, in instructions.
     starts: HashMap<Start, usize>,
-    /// Appended, but its own references are not resolved yet.
-    open: Vec<Start>,
+    /// Appended, but their references are resolved only up to an instruction: each is called by the one before it.
+    open: Vec<(Start, usize)>,
 }
 
 impl<'a> Linker<'a> {
@@ -118,7 +126,7 @@ impl<'a> Linker<'a> {
         self.linked.instructions.extend_from_slice(&function.instructions);
         self.starts.insert(key, start);
         self.linked.functions.push((key, start));
-        self.open.push(key);
+        self.open.push((key, 0));
 
         let start = start as u32;
         let functions = function.func_info.iter();
@@ -128,12 +136,14 @@ impl<'a> Linker<'a> {
         Ok(start as usize)
     }
 
-    /// Resolves the references of one appended function.
-    fn resolve(&mut self, key: Start) -> Result<(), Error> {
+    /// Resolves the references of one appended function from an instruction on, up to the first that brings another function
+    /// along: that comes before the rest.
+    fn resolve(&mut self, key: Start, from: usize) -> Result<(), Error> {
         let (Some(&start), Some(function)) = (self.starts.get(&key), self.functions.get(&key)) else {
             return Ok(());
         };
-        let mut index = 0;
+        let mut index = from;
+        let depth = self.open.len();
         while index < function.instructions.len() {
             let Some(&insn) = self.linked.instructions.get(start + index) else { break };
             let offset = key.1 + index as u64 * 8;
@@ -160,6 +170,10 @@ impl<'a> Linker<'a> {
                 (_, None) => {}
             }
             index += if insn.code == LOAD_IMM64 { 2 } else { 1 };
+            if self.open.len() > depth {
+                self.open.insert(depth, (key, index));
+                break;
+            }
         }
         Ok(())
     }
@@ -303,6 +317,17 @@ mod tests {
         let pairs = instructions.windows(2).filter(|pair| pair[0].code == LOAD_IMM64);
         let loads = pairs.map(|pair| (u32::from(pair[0].src_reg()), pair[0].imm, pair[1].imm));
         loads.filter(|(source, ..)| *source != BPF_PSEUDO_MAP_VALUE).collect()
+    }
+
+    #[test]
+    fn functions_stand_in_the_order_of_the_first_calls_and_what_nobody_calls_is_last() {
+        let path = format!("{}/../tests/corpus/kinds/exceptions.o", env!("CARGO_MANIFEST_DIR"));
+        let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
+        let externs = Resolved::all(object.externs(), Vec::new(), |_| Value::Type { id: 77, module: None });
+        let maps = object.maps().iter().map(|map| (map.place, 1)).collect();
+        let linked = object.link(&object.programs()[0], &maps, &externs).unwrap();
+        let names = linked.functions.iter().map(|(key, _)| object.functions[key].name.as_str());
+        assert_eq!(names.collect::<Vec<_>>(), ["throws", "first", "innermost", "last", "in_the_end"]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Code that refers to code and to data in every way, made by several compilers and tools.
 
-use cutaway::{Loaded, Object, perf_reader};
+use cutaway::{Loaded, Object, Run, perf_reader};
 use libtest_mimic::Trial;
 
-use crate::{lacks, load, object, parse, system_call, trial};
+use crate::{counter, lacks, load, object, parse, system_call, trial};
 
 /// What the parts of `code.h` add up to, a digit each.
 const SUM: u64 = 1_234_567_890;
@@ -34,12 +34,26 @@ pub(crate) fn tests() -> Vec<Trial> {
             },
         ),
         trial("callbacks", || lacks::at_least(5, 17, "bpf_loop"), || adds_up(object!("callbacks"), 510)),
+        trial("an_exception_ends_in_the_function_that_is_named", exceptions, exception),
         trial("old_maps", lacks::nothing, || old(object!("legacy"))),
         trial("old_maps_without_btf", lacks::nothing, || old(object!("legacy_no_btf"))),
         trial("old_maps_stripped", lacks::nothing, || old(object!("legacy_stripped"))),
         trial("the_other_byte_order_is_refused", lacks::nothing, big),
     ]);
     tests
+}
+
+fn exceptions() -> Option<String> {
+    let why = "this kernel has no exceptions (6.7)";
+    (!lacks::has_symbol("bpf_throw")).then(|| why.to_owned())
+}
+
+fn exception() {
+    let loaded = load(parse(object!("exceptions")));
+    let outcome = loaded.program("throws").unwrap().test_run(&Run::default()).unwrap();
+    // What is thrown, and what was counted on the way: the first and the innermost function, the last one, and no more.
+    assert_eq!(outcome.value, 100 + 1 + 2 + 4);
+    assert_eq!(counter(&loaded), 1 + 2 + 4);
 }
 
 fn own(mut object: Object) -> Object {
