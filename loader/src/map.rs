@@ -6,6 +6,7 @@ mod pin;
 pub use batch::{Batches, Entries};
 
 use std::{
+    ops::Range,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::OnceLock,
 };
@@ -89,7 +90,30 @@ impl Map {
             .map_err(|error| explain(spec, &attr, &error))?;
         let map = Self::wrap(spec.name.clone(), map)?;
         map.fill(spec)?;
+        map.settle_arena(spec)?;
         Ok(map)
+    }
+
+    /// The verifier must know at which address an arena lies in user space: the description names it, or the first mapping
+    /// decides.
+    fn settle_arena(&self, spec: &MapSpec) -> Result<(), Error> {
+        if spec.map_type == MapType::ARENA && spec.map_extra == 0 {
+            let length = (spec.max_entries as usize).saturating_mul(page_size());
+            let memory = Shared::of(self.as_fd(), length).map_err(|error| self.failed("map", &error))?;
+            // Nobody else has this map yet.
+            let _ = self.memory.set(memory);
+        }
+        Ok(())
+    }
+
+    /// The addresses at which an arena is mapped in this process, as long as this value lives: a program's pointers into it
+    /// mean the same here. `None` for maps of other kinds, for an arena whose description names the address in `map_extra`
+    /// (it is not mapped until somebody does), and for one that was opened, not made, by this process.
+    ///
+    /// Programs write there at any time, so it must only be accessed by atomic or volatile instructions.
+    #[must_use]
+    pub fn arena(&self) -> Option<Range<usize>> {
+        self.memory.get().filter(|_| self.map_type() == MapType::ARENA).map(Shared::addresses)
     }
 
     fn wrap(name: String, map: OwnedFd) -> Result<Self, Error> {

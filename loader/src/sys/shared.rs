@@ -1,4 +1,5 @@
-//! Memory that this process and programs in the kernel both read and write: an array map, mapped (`BPF_F_MMAPABLE`, 5.5).
+//! Memory that this process and programs in the kernel both read and write: an array map, mapped (`BPF_F_MMAPABLE`, 5.5), or
+//! an arena (6.9).
 //!
 //! Somebody may write while we read, so there is never a slice over this memory: it is copied, a word at a time, by atomic
 //! loads and stores. The widest word that is aligned and fits is taken, so a variable that a program reads by one
@@ -19,7 +20,7 @@ use log::kv;
 
 use super::process::page_size;
 
-/// A mapping of an array's elements.
+/// A mapping of an array's elements or an arena's pages.
 #[derive(Debug)]
 pub(crate) struct Shared {
     start: NonNull<u8>,
@@ -33,7 +34,7 @@ unsafe impl Send for Shared {}
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    /// Maps the `length` bytes of an array's elements.
+    /// Maps the `length` bytes of an array's elements or an arena's pages.
     pub(crate) fn of(map: BorrowedFd<'_>, length: usize) -> io::Result<Self> {
         let mapped = mapped(length);
         // SAFETY: asks for a new mapping anywhere, so no memory that is in use is touched; a wrong length or descriptor is
@@ -64,9 +65,15 @@ impl Shared {
             ("fd", map.as_raw_fd().into()),
             ("offset", 0.into()),
         ];
-        let why = "maps a section of variables, to read and write them where programs do";
+        let why = "maps what programs read and write, to read and write it where they do";
         super::report("mmap", &arguments.as_slice(), &answer, why);
         made
+    }
+
+    /// Where in this process it is.
+    pub(crate) fn addresses(&self) -> std::ops::Range<usize> {
+        let start = self.start.as_ptr().addr();
+        start..start + self.length
     }
 
     /// Copies `into.len()` bytes at `offset` out; `false` if there are not as many.
@@ -188,7 +195,7 @@ impl Drop for Shared {
             "munmap",
             &arguments.as_slice(),
             &super::answer(value.into()),
-            "the variables are needed no longer",
+            "what is mapped is needed no longer",
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Maps of every kind, made and used.
 
-use cutaway::{MapType, Object};
+use cutaway::{MapType, Object, Run};
 use libtest_mimic::Trial;
 
 use crate::{lacks, load, object, parse, system_call, trial};
@@ -69,8 +69,28 @@ pub(crate) fn tests() -> Vec<Trial> {
         trial("maps_are_used_by_programs", ring, || used(object!("uses"))),
         trial("maps_are_used_by_programs_of_an_older_compiler", ring, || used(object!("uses_old"))),
         trial("a_kind_of_map_that_nobody_knows_is_told", lacks::nothing, unknown),
+        trial("an_arena_is_at_the_same_addresses_for_both", arena_programs, arena),
     ];
     rows.chain(used).collect()
+}
+
+fn arena_programs() -> Option<String> {
+    let why = "this kernel has no arenas for programs (6.9, and a compiler for them)";
+    (!lacks::has_symbol("bpf_arena_alloc_pages")).then(|| why.to_owned())
+}
+
+#[expect(unsafe_code, reason = "reads where a program has written")]
+fn arena() {
+    let loaded = load(parse(object!("arena")));
+    let outcome = loaded.program("allocates").unwrap().test_run(&Run::default()).unwrap();
+    assert_eq!(outcome.value, 0);
+    let pointer = loaded.variable("allocated").unwrap().bytes().unwrap();
+    let page = usize::from_ne_bytes(pointer.try_into().unwrap());
+    let arena = loaded.map("arena").unwrap().arena().unwrap();
+    assert!(arena.contains(&page) && arena.contains(&(page + 4095)), "{page:#x} in {arena:x?}");
+    // SAFETY: the page is within the arena, which stays mapped as long as `loaded` lives, and the program has allocated it.
+    assert_eq!(unsafe { std::ptr::with_exposed_provenance::<u64>(page).wrapping_add(3).read_volatile() }, 42);
+    assert!(loaded.map(".bss").unwrap().arena().is_none());
 }
 
 /// Only this one, and what it holds.
