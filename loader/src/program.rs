@@ -194,23 +194,14 @@ fn patiently(program: &bpf::Program<'_>, log: &mut [u8]) -> io::Result<OwnedFd> 
     answer
 }
 
-/// Loads with a log, doubled as long as it does not fit.
+/// Loads with a log, which is as large as it ever gets: the verifier may take seconds, so it must not be asked again for want
+/// of room. Memory is only used as far as the kernel writes.
 fn with_log(program: &bpf::Program<'_>) -> (io::Result<OwnedFd>, String) {
-    const FIRST: usize = 64 << 10;
-    const LAST: usize = 16 << 20;
-    let mut size = FIRST;
-    loop {
-        let mut log = vec![0; size];
-        let answer = patiently(program, &mut log);
-        match &answer {
-            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && size < LAST => size *= 2,
-            _ => {
-                let text = log.split(|&byte| byte == 0).next().unwrap_or_default();
-                return (answer, String::from_utf8_lossy(text).into_owned());
-            }
-        }
-        debug!("the verifier's log does not fit into {} bytes", size / 2);
-    }
+    const SIZE: usize = 16 << 20;
+    let mut log = vec![0; SIZE];
+    let answer = patiently(program, &mut log);
+    let text = log.split(|&byte| byte == 0).next().unwrap_or_default();
+    (answer, String::from_utf8_lossy(text).into_owned())
 }
 
 fn refused(program: &bpf::Program<'_>, error: &io::Error) -> Error {
