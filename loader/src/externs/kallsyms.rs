@@ -23,6 +23,8 @@ pub(super) struct Symbols {
     shown: bool,
     /// The file could not be read.
     unreadable: Option<String>,
+    /// What is wanted is whether there is any of them, not where: the first that is found ends the search.
+    any_will_do: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +42,9 @@ pub(super) fn find(externs: &[Extern], running: bool) -> Symbols {
     if externs.iter().any(|known| known.name == config::HAS_SYSCALL_WRAPPER) {
         wanted.extend(config::WRAPPED);
     }
+    let any_will_do = externs.iter().all(|known| known.kind != ExternKind::Address);
     let found = wanted.into_iter().map(|name| (name.to_owned(), Found::Nowhere)).collect();
-    let mut symbols = Symbols { found, shown: false, unreadable: None };
+    let mut symbols = Symbols { found, shown: false, unreadable: None, any_will_do };
     if !running {
         symbols.unreadable = Some("there is no running kernel to ask".to_owned());
     } else if !symbols.found.is_empty()
@@ -61,12 +64,15 @@ impl Symbols {
     fn scan(&mut self, mut lines: impl BufRead) -> io::Result<()> {
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line)? != 0 {
-            self.look(&line);
+            if self.look(&line).is_some() && self.any_will_do {
+                break;
+            }
             line.clear();
         }
         Ok(())
     }
 
+    /// `None` if the line is of no interest.
     fn look(&mut self, line: &[u8]) -> Option<()> {
         let mut words = line.split(|byte| byte.is_ascii_whitespace());
         let address = words.next()?;
@@ -109,7 +115,7 @@ mod tests {
 
     fn symbols(names: &[&str], text: &str) -> Symbols {
         let found = names.iter().map(|name| ((*name).to_owned(), Found::Nowhere)).collect();
-        let mut symbols = Symbols { found, shown: false, unreadable: None };
+        let mut symbols = Symbols { found, shown: false, unreadable: None, any_will_do: false };
         symbols.scan(text.as_bytes()).unwrap();
         symbols
     }
@@ -123,6 +129,16 @@ mod tests {
         assert_eq!(found.address("fixed"), Ok(0));
         assert!(found.address("three").unwrap_err().contains("no such symbol"));
         assert!(found.has("two") && !found.has("three") && !found.has("one_more"));
+    }
+
+    #[test]
+    fn the_first_that_is_found_is_enough_if_any_will_do() {
+        let found = ["one", "two"].map(|name| (name.to_owned(), Found::Nowhere)).into();
+        let mut symbols = Symbols { found, shown: false, unreadable: None, any_will_do: true };
+        let mut lines = b"ffffffff81000010 t zero\nffffffff81000020 t two\nffffffff81000030 t one\n".as_slice();
+        symbols.scan(&mut lines).unwrap();
+        assert!(symbols.has("two") && !symbols.has("one"));
+        assert!(!lines.is_empty(), "the rest is not read");
     }
 
     #[test]
