@@ -1,7 +1,41 @@
-//! Values that were read by their BTF, as JSON. As text they write themselves ([`Value`]'s `Display`).
+//! Types found by name, and values that were read by them, as JSON. As text they write themselves ([`Value`]'s `Display`).
 
-use cutaway::btf::Value;
+use cutaway::btf::{Btf, Kind, Type, Value};
 use serde_json::{Map, Value as Json};
+
+/// The type of this name: a structure, union, typedef, enumeration or integer; `struct x` is no union of that name.
+pub(crate) fn find<'b>(btf: &'b Btf<'_>, name: &str) -> Option<Type<'b>> {
+    let name = name.trim();
+    let kinds = [Kind::Struct, Kind::Union, Kind::Typedef, Kind::Enum, Kind::Enum64, Kind::Int];
+    kinds.into_iter().find_map(|kind| {
+        let plain = match name.strip_prefix(kind.keyword()) {
+            Some(plain) => plain,
+            None if name.contains(' ') && kind != Kind::Int => return None,
+            None => name,
+        };
+        btf.find(kind, plain)
+    })
+}
+
+/// Some of the structures there are, for somebody who has mistaken a name.
+pub(crate) fn structures(btf: &Btf<'_>) -> String {
+    let all = btf.types().filter(|ty| ty.kind() == Kind::Struct && !ty.name_bytes().is_empty());
+    let names: Vec<_> = all.map(|ty| ty.name().into_owned()).collect();
+    match names.get(..8) {
+        _ if names.is_empty() => "; it has no structures".to_owned(),
+        Some(first) if names.len() > 8 => {
+            format!("; its structures are {} and {} more", first.join(", "), names.len() - 8)
+        }
+        _ => format!("; its structures are {}", names.join(", ")),
+    }
+}
+
+/// Whether the last member of a structure takes whatever follows.
+pub(crate) fn ends_flexibly(btf: &Btf<'_>, id: u32) -> bool {
+    let last = btf.resolve(id).and_then(|ty| ty.members().last());
+    let last = last.and_then(|member| btf.resolve(member.type_id)?.array());
+    last.is_some_and(|array| array.len == 0)
+}
 
 /// A value as JSON: numbers as numbers, or as text if they are wider than JSON's readers bear; enumerators by name; flags as a
 /// list; addresses and bytes as hexadecimal text; what is missing as null.

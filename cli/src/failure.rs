@@ -44,6 +44,11 @@ impl Failure {
         self
     }
 
+    /// Adds what is for `RUST_LOG=debug` alone.
+    pub(crate) fn with_details(self, details: Option<String>) -> Self {
+        Self { details, ..self }
+    }
+
     pub(crate) fn details(&self) -> Option<&str> {
         self.details.as_deref()
     }

@@ -17,12 +17,11 @@ mod show;
 
 use std::{fs, path::PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use cutaway::{Object, btf::Btf};
-use cutaway_programs::getaddrinfo::Transport;
 
 use self::report::{Against, Report};
-use crate::{Format, failure::Failure, terminal};
+use crate::{Format, failure::Failure, given::Given, terminal};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,13 +37,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The object file, as clang, rustc or this project's assembler writes it
-    #[arg(required_unless_present = "built_in", conflicts_with = "built_in")]
-    object: Option<PathBuf>,
-
-    /// One of the objects that `cutaway trace` loads
-    #[arg(long, value_enum, value_name = "TRANSPORT")]
-    built_in: Option<BuiltIn>,
+    #[command(flatten)]
+    given: Given,
 
     /// Tells of this program alone (may be given more than once)
     #[arg(long = "program", value_name = "NAME")]
@@ -60,39 +54,9 @@ pub(crate) struct Arguments {
     format: Format,
 }
 
-/// The objects that are built in, by the way their events take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum BuiltIn {
-    /// A BPF ring buffer
-    Ring,
-    /// A perf buffer, from a per-CPU array
-    PerfHeap,
-    /// A perf buffer, from the stack
-    PerfStack,
-}
-
-impl Arguments {
-    /// The object's bytes, and what it is called.
-    fn read(&self) -> Result<(String, Vec<u8>), Failure> {
-        if let Some(path) = &self.object {
-            let shown = path.display().to_string();
-            let bytes = fs::read(path).map_err(|error| Failure::system(&format!("read `{shown}`"), &error))?;
-            return Ok((shown, bytes));
-        }
-        let (name, transport) = match self.built_in {
-            None | Some(BuiltIn::Ring) => ("ring", Transport::Ring),
-            Some(BuiltIn::PerfHeap) => ("perf-heap", Transport::PerfHeap),
-            Some(BuiltIn::PerfStack) => ("perf-stack", Transport::PerfStack),
-        };
-        let bytes = transport.object().map_err(|error| Failure::new(format!("cannot build the object: {error}")))?;
-        Ok((format!("built-in {name}"), bytes))
-    }
-}
-
 /// Reads, rehearses, and tells.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (path, bytes) = arguments.read()?;
-    let object = Object::parse(&bytes).map_err(|error| Failure::new(format!("cannot read `{path}`: {error}")))?;
+    let (path, object) = arguments.given.read()?;
     for name in &arguments.programs {
         let mut names = object.programs().iter().map(|program| program.name.as_str());
         if !names.any(|known| known == name) {

@@ -3,15 +3,18 @@
 //! Exit status: 0 when it did what was asked, 1 when it could not (one line on stderr says what failed, why, and what to
 //! do), 2 for wrong usage. Results go to stdout, everything else to stderr.
 
+mod command;
 mod compare;
 mod decode;
 mod diagnostics;
 mod doctor;
 mod draw;
 mod failure;
+mod given;
 mod inspect;
 mod manual;
 mod peek;
+mod run;
 mod signals;
 mod terminal;
 mod trace;
@@ -40,6 +43,8 @@ enum Command {
     Compare(compare::Arguments),
     /// Shows what is in an object and what loading it will do: maps, programs, instructions before and after; loads nothing
     Inspect(inspect::Arguments),
+    /// Runs any object: loads it, attaches its programs, and prints the records that it sends, decoded by its own types
+    Run(run::Arguments),
     /// Looks at a ring buffer of any process, without disturbing it; without one, lists them all
     Peek(peek::Arguments),
     /// Tells what this kernel and these privileges allow, and what to do about what they don't
@@ -66,6 +71,7 @@ fn main() -> ExitCode {
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
         Command::Peek(arguments) => peek::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments),

@@ -3,13 +3,11 @@
 //! ```text
 //!     source.rs    buffer ──▶ record        whichever of the three ways it came
 //!     output.rs    record ──▶ line          table or JSON
-//!     command.rs   the command that is traced, if one is
 //!     follow.rs    whether its children can be followed
 //!     drawn.rs     the ring as a picture, before a record is taken from it
 //!     lost.rs      what did not arrive, counted once
 //! ```
 
-mod command;
 mod drawn;
 mod follow;
 mod lost;
@@ -30,13 +28,18 @@ use cutaway_programs::getaddrinfo::{self, Lookup, Transport, names};
 use log::{info, warn};
 
 use self::{
-    command::Traced,
     drawn::{Drawn, Take},
     lost::Lost,
     output::Output,
     source::Source,
 };
-use crate::{Format, diagnostics, failure::Failure, signals};
+use crate::{
+    Format,
+    command::{self, Traced},
+    diagnostics,
+    failure::Failure,
+    signals,
+};
 
 /// Bytes of buffer unless told otherwise.
 const DEFAULT_BUFFER: u32 = 256 * 1024;

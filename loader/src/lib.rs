@@ -53,7 +53,7 @@ pub use attach::{
 pub use buffers::PerfEventArray;
 pub use error::Error;
 pub use externs::{Extern, ExternFound, ExternKind};
-pub use load::Loaded;
+pub use load::{Loaded, Refused};
 pub use map::{Batches, Entries, Map, PerCpu};
 pub use map_flags::MapFlags;
 pub use map_type::MapType;

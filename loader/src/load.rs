@@ -15,7 +15,7 @@ use std::{
 use log::{debug, warn};
 
 use crate::{
-    Errno, Error, Links, Map, MapSpec, Object, Program, Variable, VariableSpec,
+    Errno, Error, Links, Map, MapSpec, Object, Program, ProgramSpec, Variable, VariableSpec,
     attach::Specs,
     btf::{Btf, older, search::Types},
     object::{Met, no_such},
@@ -23,6 +23,18 @@ use crate::{
     program::Shared,
     sys::bpf,
 };
+
+/// A program that the kernel did not take, while the rest of its object is loaded: see [`Object::load_what_runs`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Refused {
+    /// The function's name in the source.
+    pub name: String,
+    /// The section's name.
+    pub section_name: String,
+    /// Why it is not there.
+    pub why: Error,
+}
 
 /// An object's maps and programs in the kernel. Dropping it closes them; what somebody else holds (a link, a pin) stays.
 #[derive(Debug)]
@@ -41,7 +53,27 @@ impl Object {
     /// [`Error::Kernel`] if a map or program cannot be made, [`Error::Verifier`] if the verifier refuses a program, with
     /// its sentence and its log; [`Error::Object`] if the instructions refer to something that is not there. Nothing is
     /// left behind.
-    pub fn load(mut self) -> Result<Loaded, Error> {
+    pub fn load(self) -> Result<Loaded, Error> {
+        self.load_but(|_, why| Err(why))
+    }
+
+    /// As [`Object::load`], but a program that cannot be loaded is left out while the rest goes on, for whoever wants to see
+    /// what runs here. Tail calls of it go nowhere: its places in a `PROG_ARRAY` stay empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Object::load`], for all that is no single program's: maps, BTF, what all programs share.
+    pub fn load_what_runs(self) -> Result<(Loaded, Vec<Refused>), Error> {
+        let mut refused = Vec::new();
+        let loaded = self.load_but(|spec, why| {
+            refused.push(Refused { name: spec.name.clone(), section_name: spec.section_name.clone(), why });
+            Ok(())
+        })?;
+        Ok((loaded, refused))
+    }
+
+    /// Loads; what becomes of a program that cannot be loaded is for `refuse` to say.
+    fn load_but(mut self, mut refuse: impl FnMut(&ProgramSpec, Error) -> Result<(), Error>) -> Result<Loaded, Error> {
         for program in self.set_aside() {
             warn!("the program `{}` stays behind: {}", program.name, program.why);
         }
@@ -61,14 +93,20 @@ impl Object {
             usdt: usdt_specs(&maps)?,
             externs: &externs,
         };
-        let mut programs = Vec::new();
+        let (mut programs, mut left_out) = (Vec::new(), Vec::new());
         for spec in wanted() {
-            let linked = self.link(spec, &places, &externs)?;
-            programs.push(Program::load(spec.clone(), &linked, &shared)?);
+            let linked = self.link(spec, &places, &externs);
+            match linked.and_then(|linked| Program::load(spec.clone(), &linked, &shared)) {
+                Ok(program) => programs.push(program),
+                Err(why) => {
+                    refuse(spec, why)?;
+                    left_out.push(spec.name.clone());
+                }
+            }
         }
         let mut loaded = Loaded { maps, programs, variables: mem::take(&mut self.variables) };
         loaded.complete_tables(&self.maps);
-        loaded.fill(&self.maps)?;
+        loaded.fill(&self.maps, &left_out)?;
         Ok(loaded)
     }
 
@@ -118,10 +156,10 @@ fn load_btf(bytes: &[u8]) -> Result<OwnedFd, String> {
 }
 
 impl Loaded {
-    /// Puts into maps of maps and of programs what they hold from the start.
-    fn fill(&self, specs: &[MapSpec]) -> Result<(), Error> {
+    /// Puts into maps of maps and of programs what they hold from the start, but for programs that were left out.
+    fn fill(&self, specs: &[MapSpec], left_out: &[String]) -> Result<(), Error> {
         for spec in specs {
-            for (key, name) in &spec.values {
+            for (key, name) in spec.values.iter().filter(|(_, name)| spec.inner.is_some() || !left_out.contains(name)) {
                 let map = self.map(&spec.name)?;
                 let held = match spec.inner {
                     Some(_) => self.map(name)?.as_fd(),

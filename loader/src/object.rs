@@ -389,6 +389,18 @@ pub(crate) struct Met {
 }
 
 impl MapSpec {
+    /// The number of its keys' type in [`Object::btf`]; `None` if the object does not tell.
+    #[must_use]
+    pub fn key_type(&self) -> Option<u32> {
+        (self.btf_key_type_id != 0).then_some(self.btf_key_type_id)
+    }
+
+    /// The number of its values' type in [`Object::btf`]; `None` if the object does not tell.
+    #[must_use]
+    pub fn value_type(&self) -> Option<u32> {
+        (self.btf_value_type_id != 0).then_some(self.btf_value_type_id)
+    }
+
     fn new(name: &str, map_type: MapType, place: Place) -> Self {
         Self {
             name: name.to_owned(),
@@ -410,6 +422,24 @@ impl MapSpec {
             struct_ops: None,
             fitted: None,
         }
+    }
+}
+
+impl ProgramSpec {
+    /// Says where the program is to be attached, in the words that would stand behind the slash of its section's name:
+    /// `libc.so.6:getaddrinfo` for a section `uprobe`, `syscalls/sys_enter_getpgid` for a section `tracepoint`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if `target` cannot be read so, or programs of this kind hang on nothing that has such a name (those on
+    /// network devices, cgroups, sockets).
+    pub fn aim(&mut self, target: &str) -> Result<(), Error> {
+        let found = Section::read_target(&self.section_name, target).map_err(|why| Error::Unfit {
+            attempt: format!("attach the program `{}` (section `{}`) to `{target}`", self.name, self.section_name),
+            why: why.to_string(),
+        })?;
+        self.section.target = Some(found);
+        Ok(())
     }
 }
 

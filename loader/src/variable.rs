@@ -41,6 +41,8 @@ pub struct VariableSpec {
     pub size: u32,
     /// Its type as C would write it; `None` if the object does not tell.
     pub type_name: Option<String>,
+    /// The number of its type in [`Object::btf`](crate::Object::btf); `None` if the object does not tell.
+    pub type_id: Option<u32>,
     /// It lies in a section that is frozen when the object is loaded.
     pub constant: bool,
     /// What can be held against a value that is to be put there.
@@ -80,6 +82,7 @@ pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Vec<
                 offset: symbol.address as u32,
                 size: symbol.size as u32,
                 type_name: ty.map(|(btf, id)| value::c_name(btf, id)),
+                type_id: ty.map(|(_, id)| id),
                 constant: section.name.starts_with(".rodata"),
                 kind: ty.and_then(|(btf, id)| value::Kind::of(btf, id)),
             });
@@ -95,6 +98,7 @@ pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Vec<
             offset,
             size,
             type_name: Some(value::c_name(btf, id)),
+            type_id: Some(id),
             constant: true,
             kind: value::Kind::of(btf, id),
         }));

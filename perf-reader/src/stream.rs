@@ -89,6 +89,12 @@ impl<S: Slots> Stream<S> {
         }
     }
 
+    /// When it wants to be [drained](Stream::drain) next even if nobody says so; `None` while wake-ups are on everywhere, and
+    /// its descriptor tells. [`wait`](Stream::wait) knows it by itself: this is for those who sleep elsewhere.
+    pub fn look_at(&self) -> Option<Instant> {
+        self.set.look_at()
+    }
+
     /// Hands each record that is there now to `each`, with its CPU's number, as [`Set::drain`] does; then turns wake-ups off or
     /// on where that is due.
     ///
@@ -170,8 +176,8 @@ impl<S: Slots> Stream<S> {
 }
 
 impl<S> AsFd for Stream<S> {
-    /// As that of [`Set`]; but a busy stream has to be looked at without being told: use [`wait`](Stream::wait), or poll with a
-    /// time-out of a millisecond.
+    /// As that of [`Set`]; but a busy stream has to be looked at without being told: use [`wait`](Stream::wait), or poll no
+    /// longer than until [`look_at`](Stream::look_at).
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.set.as_fd()
     }

@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 
 use cutaway::{
     Object,
-    btf::{Btf, Kind, Value, kernel},
+    btf::{Btf, Value, kernel},
     census,
 };
 
@@ -30,7 +30,7 @@ impl Types {
             let section = of_file(file)?;
             let known = Btf::parse(&section)
                 .map_err(|broken| Failure::new(format!("cannot read the BTF in {}: {broken}", file.display())))?;
-            let known = structures(&known);
+            let known = decode::structures(&known);
             return Self::of(section, name)
                 .map_err(|_| Failure::new(format!("{} has no type `{name}`{known}", file.display())));
         }
@@ -47,7 +47,7 @@ impl Types {
             return Ok(types);
         }
         let known = match looked.first() {
-            Some((_, section)) => Btf::parse(section).map_or_else(|_| String::new(), |btf| structures(&btf)),
+            Some((_, section)) => Btf::parse(section).map_or_else(|_| String::new(), |btf| decode::structures(&btf)),
             None => "; no program that uses the ring was loaded with types".to_owned(),
         };
         Err(Failure::new(format!("neither the ring's programs nor the kernel have a type `{name}`{known}"))
@@ -57,17 +57,8 @@ impl Types {
     /// Looks `name` up; gives the section back if it is not there.
     fn of(section: Vec<u8>, name: &str) -> Result<Self, Vec<u8>> {
         let found = Btf::parse(&section).ok().and_then(|btf| {
-            let kinds = [Kind::Struct, Kind::Union, Kind::Typedef, Kind::Enum, Kind::Enum64, Kind::Int];
-            kinds.into_iter().find_map(|kind| {
-                let plain = match name.strip_prefix(kind.keyword()) {
-                    Some(plain) => plain,
-                    // `struct x` asks for no union of that name.
-                    None if name.contains(' ') && kind != Kind::Int => return None,
-                    None => name,
-                };
-                let ty = btf.find(kind, plain)?;
-                Some((ty.id(), btf.size_of(ty.id())))
-            })
+            let ty = decode::find(&btf, name)?;
+            Some((ty.id(), btf.size_of(ty.id())))
         });
         match found {
             Some((id, size)) => Ok(Self { section, id, size }),
@@ -114,11 +105,7 @@ impl Types {
 
     /// Whether its last member takes whatever follows.
     fn ends_flexibly(&self) -> bool {
-        Btf::parse(&self.section).is_ok_and(|btf| {
-            let last = btf.resolve(self.id).and_then(|ty| ty.members().last());
-            let last = last.and_then(|member| btf.resolve(member.type_id)?.array());
-            last.is_some_and(|array| array.len == 0)
-        })
+        Btf::parse(&self.section).is_ok_and(|btf| decode::ends_flexibly(&btf, self.id))
     }
 }
 
@@ -131,17 +118,4 @@ fn of_file(path: &Path) -> Result<Vec<u8>, Failure> {
     }
     let none = || Failure::new(format!("the object {} has no types", path.display())).advise("compile it with `-g`");
     Object::parse(&bytes)?.btf().ok_or_else(none)
-}
-
-/// Some of the structures there are, for somebody who has mistaken a name.
-fn structures(btf: &Btf<'_>) -> String {
-    let all = btf.types().filter(|ty| ty.kind() == Kind::Struct && !ty.name_bytes().is_empty());
-    let names: Vec<_> = all.map(|ty| ty.name().into_owned()).collect();
-    match names.get(..8) {
-        _ if names.is_empty() => "; it has no structures".to_owned(),
-        Some(first) if names.len() > 8 => {
-            format!("; its structures are {} and {} more", first.join(", "), names.len() - 8)
-        }
-        _ => format!("; its structures are {}", names.join(", ")),
-    }
 }

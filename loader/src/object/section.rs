@@ -178,10 +178,7 @@ impl Section {
             Some(name) => (name, false),
             None => (name, true),
         };
-        let (Kind(_, program_type, expected_attach_type, reading), suffix, rest) = KINDS
-            .iter()
-            .find_map(|kind| split(name, kind.0).map(|(suffix, rest)| (kind, suffix, rest)))
-            .ok_or(UnknownKind)?;
+        let (Kind(_, program_type, expected_attach_type, reading), suffix, rest) = kind(name)?;
         let (sleepable, fragments) = match (suffix, *program_type) {
             ("", T::SYSCALL) => (true, false),
             ("", _) => (false, false),
@@ -202,6 +199,23 @@ impl Section {
             target,
         })
     }
+
+    /// Reads a target that stands behind the slash of no section's name, as if it stood behind that of `name`.
+    pub(super) fn read_target(name: &str, target: &str) -> Result<Target, &'static str> {
+        let read = kind(name.trim_start_matches('?')).map(|(Kind(.., reading), ..)| Target::read(*reading, target));
+        match read {
+            Err(UnknownKind) => Err("its section's name begins with no kind of program that this loader knows"),
+            Ok(Some(Target::Label(_)) | None) => Err("programs of this kind are attached by hand"),
+            Ok(Some(Target::Unreadable { why, .. })) => Err(why),
+            Ok(Some(target)) => Ok(target),
+        }
+    }
+}
+
+/// The kind that a section's name begins with, the suffix, and the rest.
+fn kind(name: &str) -> Result<(&'static Kind, &str, Option<&str>), UnknownKind> {
+    let found = KINDS.iter().find_map(|kind| split(name, kind.0).map(|(suffix, rest)| (kind, suffix, rest)));
+    found.ok_or(UnknownKind)
 }
 
 /// Splits a name behind a kind's word: the suffix (`.s`, `.frags` or none), and what follows the slash. `xdp.frags/devmap`

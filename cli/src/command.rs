@@ -1,4 +1,4 @@
-//! The traced command: started, waited for, and not left behind.
+//! A command that runs while its events are watched: started, waited for, and not left behind.
 
 use std::{
     ffi::{OsStr, OsString},

@@ -1,0 +1,67 @@
+//! The object that a command is given: a file, or one of those that are built in.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, ValueEnum};
+use cutaway::{Error, Object};
+use cutaway_programs::getaddrinfo::Transport;
+
+use crate::failure::Failure;
+
+/// The arguments that name an object.
+#[derive(Debug, Args)]
+pub(crate) struct Given {
+    /// The object file, as clang, rustc or this project's assembler writes it
+    #[arg(required_unless_present = "built_in", conflicts_with = "built_in")]
+    object: Option<PathBuf>,
+
+    /// One of the objects that `cutaway trace` loads
+    #[arg(long, value_enum, value_name = "TRANSPORT")]
+    built_in: Option<BuiltIn>,
+}
+
+/// The objects that are built in, by the way their events take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BuiltIn {
+    /// A BPF ring buffer
+    Ring,
+    /// A perf buffer, from a per-CPU array
+    PerfHeap,
+    /// A perf buffer, from the stack
+    PerfStack,
+}
+
+impl Given {
+    /// The object, and what it is called.
+    pub(crate) fn read(&self) -> Result<(String, Object), Failure> {
+        let (shown, bytes) = self.bytes()?;
+        let object = Object::parse(&bytes).map_err(|error| match error {
+            // Its sentence begins with the same words.
+            Error::Object { why } => Failure::new(format!("cannot read `{shown}`: {why}")),
+            error => Failure::new(format!("cannot read `{shown}`: {error}")),
+        })?;
+        Ok((shown, object))
+    }
+
+    fn bytes(&self) -> Result<(String, Vec<u8>), Failure> {
+        if let Some(path) = &self.object {
+            return of_file(path);
+        }
+        let (name, transport) = match self.built_in {
+            None | Some(BuiltIn::Ring) => ("ring", Transport::Ring),
+            Some(BuiltIn::PerfHeap) => ("perf-heap", Transport::PerfHeap),
+            Some(BuiltIn::PerfStack) => ("perf-stack", Transport::PerfStack),
+        };
+        let bytes = transport.object().map_err(|error| Failure::new(format!("cannot build the object: {error}")))?;
+        Ok((format!("built-in {name}"), bytes))
+    }
+}
+
+fn of_file(path: &Path) -> Result<(String, Vec<u8>), Failure> {
+    let shown = path.display().to_string();
+    let bytes = fs::read(path).map_err(|error| Failure::system(&format!("read `{shown}`"), &error))?;
+    Ok((shown, bytes))
+}

@@ -1,0 +1,235 @@
+//! Programs attached: by their sections' names, and where these do not say where, by what the options say.
+//!
+//! | the section begins with | what else is needed |
+//! | --- | --- |
+//! | `xdp`, `tc`, `tcx`, `classifier`, `netkit` | `--interface NAME` |
+//! | `cgroup`, `sockops`, `lsm_cgroup` | `--cgroup PATH` |
+//! | `perf_event` | nothing: 99 times a second on each CPU, or `--frequency HZ` |
+//! | `sk_lookup`, `flow_dissector` | nothing: this network namespace |
+//! | `uprobe` and its like without a target | `--attach NAME=TARGET` |
+//! | `syscall` | nothing: it hangs on nothing, and is run once |
+//!
+//! `--attach NAME=TARGET` comes first for the program NAME: TARGET is the interface, the path, or what stands behind the slash of
+//! the section's name.
+
+use std::{collections::BTreeMap, fs::File};
+
+use cutaway::{
+    Cgroup, Iter, Link, Links, Loaded, MapType, Netns, PerfEvent, Program, ProgramType as T, Run, Target, Tc, Tcx,
+    Uprobe, UprobeMulti, Usdt, Xdp, interface_index,
+    probe::{self, Support},
+};
+
+use crate::diagnostics;
+
+/// `BPF_TRACE_ITER`
+const TRACE_ITER: u32 = 28;
+/// `BPF_TCX_EGRESS`
+const TCX_EGRESS: u32 = 47;
+/// `BPF_NETKIT_PRIMARY`, `BPF_NETKIT_PEER`
+const NETKIT: [u32; 2] = [54, 55];
+
+/// What the command line says of attaching.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    pub(super) interface: Option<String>,
+    pub(super) cgroup: Option<String>,
+    pub(super) frequency: Option<u64>,
+    pub(super) pid: Option<u32>,
+    /// By the program's name.
+    pub(super) each: BTreeMap<String, String>,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub(super) struct Attached {
+    pub(super) links: Links,
+    /// Iterators run when they are read.
+    pub(super) iterators: Vec<(String, Link)>,
+    /// The names of what waits for something to happen, with their places.
+    pub(super) waiting: Vec<String>,
+    /// Programs that ran and are done.
+    pub(super) ran: Vec<(String, u32)>,
+    /// Programs that cannot run here, each with the reason.
+    pub(super) aside: Vec<(String, String)>,
+}
+
+/// What became of one program.
+enum Done {
+    Waits(Link),
+    Iterates(Link),
+    Ran(u32),
+}
+
+/// Attaches whatever can be attached.
+pub(super) fn all(loaded: &Loaded, places: &Places) -> Attached {
+    let mut attached = Attached::default();
+    for program in loaded.programs().filter(|program| program.spec().section.program_type != T::STRUCT_OPS) {
+        let (name, section) = (program.name().to_owned(), &program.spec().section_name);
+        match one(program, places) {
+            Ok(Done::Waits(link)) => {
+                attached.links.push(link);
+                attached.waiting.push(format!("{name} ({section})"));
+            }
+            Ok(Done::Iterates(link)) => attached.iterators.push((name, link)),
+            Ok(Done::Ran(answer)) => attached.ran.push((name, answer)),
+            Err(why) => attached.aside.push((name, why)),
+        }
+    }
+    for map in loaded.maps().filter(|map| map.map_type() == MapType::STRUCT_OPS) {
+        match map.attach() {
+            Ok(link) => {
+                attached.links.push(link);
+                attached.waiting.push(format!("{} (struct_ops)", map.name()));
+            }
+            Err(why) => attached.aside.push((map.name().to_owned(), why.to_string())),
+        }
+    }
+    attached
+}
+
+impl Attached {
+    /// Says what hangs where.
+    pub(super) fn tell(&self) {
+        const SHOWN: usize = 8;
+        for (name, answer) in &self.ran {
+            diagnostics::say(&format!("`{name}` ran and answered {answer}"));
+        }
+        if !self.waiting.is_empty() {
+            let shown: Vec<_> = self.waiting.iter().take(SHOWN).map(String::as_str).collect();
+            let more = self.waiting.len().saturating_sub(SHOWN);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            diagnostics::say(&format!("attached {}{more}", shown.join(", ")));
+        }
+    }
+}
+
+/// Whether `--attach` gives a program of this kind the name of a device or a path, and not a target of its section's.
+pub(super) fn takes_a_place(kind: T) -> bool {
+    matches!(
+        kind,
+        T::XDP
+            | T::SCHED_CLS
+            | T::CGROUP_SKB
+            | T::CGROUP_SOCK
+            | T::CGROUP_SOCK_ADDR
+            | T::CGROUP_DEVICE
+            | T::CGROUP_SYSCTL
+            | T::CGROUP_SOCKOPT
+            | T::SOCK_OPS
+            | T::SK_LOOKUP
+            | T::FLOW_DISSECTOR
+    )
+}
+
+fn one(program: &Program, places: &Places) -> Result<Done, String> {
+    let section = &program.spec().section;
+    let told = places.each.get(program.name());
+    let say = |error: cutaway::Error| error.to_string();
+    let waits = |link: Result<Link, cutaway::Error>| link.map(Done::Waits).map_err(say);
+    match (&section.target, section.program_type) {
+        (Some(Target::Btf { .. }), T::TRACING) if section.expected_attach_type == TRACE_ITER => {
+            Iter::new().attach(program).map(Done::Iterates).map_err(say)
+        }
+        (Some(Target::Uprobe { library, symbol, offset, on_return }), _) => {
+            let probe = Uprobe::new(library, symbol).offset(*offset).on_return(*on_return);
+            waits(match places.pid {
+                Some(pid) => probe.pid(pid).attach(program),
+                None => probe.attach(program),
+            })
+        }
+        (Some(Target::UprobeMulti { library, pattern, on_return }), _) => {
+            let probe = UprobeMulti::new(library, pattern).on_return(*on_return);
+            waits(match places.pid {
+                Some(pid) => probe.pid(pid).attach(program),
+                None => probe.attach(program),
+            })
+        }
+        (Some(Target::Usdt { library, provider, name }), _) => {
+            let probe = Usdt::new(library, provider, name);
+            waits(match places.pid {
+                Some(pid) => probe.pid(pid).attach(program),
+                None => probe.attach(program),
+            })
+        }
+        (_, T::XDP) => {
+            let index = device(told.or(places.interface.as_ref()))?;
+            waits(Xdp::new(index).attach(program))
+        }
+        (_, T::SCHED_CLS) => {
+            let index = device(told.or(places.interface.as_ref()))?;
+            waits(classifier(program, index, section.expected_attach_type))
+        }
+        (
+            _,
+            T::CGROUP_SKB
+            | T::CGROUP_SOCK
+            | T::CGROUP_SOCK_ADDR
+            | T::CGROUP_DEVICE
+            | T::CGROUP_SYSCTL
+            | T::CGROUP_SOCKOPT
+            | T::SOCK_OPS,
+        ) => waits(Cgroup::new(&folder(told.or(places.cgroup.as_ref()))?).attach(program)),
+        (_, T::LSM) if program.spec().section_name.contains("lsm_cgroup") => {
+            waits(Cgroup::new(&folder(told.or(places.cgroup.as_ref()))?).attach(program))
+        }
+        (_, T::SK_LOOKUP | T::FLOW_DISSECTOR) => {
+            let path = told.map_or("/proc/self/ns/net", String::as_str);
+            let file =
+                File::open(path).map_err(|error| format!("cannot open the network namespace {path}: {error}"))?;
+            waits(Netns::new(&file).attach(program))
+        }
+        (_, T::PERF_EVENT) => {
+            let event = PerfEvent::cpu_clock().frequency(places.frequency.unwrap_or(99));
+            waits(match places.pid {
+                Some(pid) => event.pid(pid).attach(program),
+                None => event.attach(program),
+            })
+        }
+        (_, T::SYSCALL) => program.test_run(&Run::default()).map(|outcome| Done::Ran(outcome.value)).map_err(say),
+        (None | Some(Target::Label(_)), kind) if kind != T::EXT => Err(by_hand(program)),
+        _ => waits(program.attach()),
+    }
+}
+
+/// By a link where the kernel has such links, else by traffic control.
+fn classifier(program: &Program, index: u32, attach_type: u32) -> Result<Link, cutaway::Error> {
+    let egress = attach_type == TCX_EGRESS;
+    match attach_type {
+        kind if NETKIT.first() == Some(&kind) => Tcx::netkit_primary(index).attach(program),
+        kind if NETKIT.contains(&kind) => Tcx::netkit_peer(index).attach(program),
+        _ if probe::tcx_link() == Support::Yes && attach_type != 0 => {
+            if egress { Tcx::egress(index) } else { Tcx::ingress(index) }.attach(program)
+        }
+        _ if egress => Tc::egress(index).attach(program),
+        _ => Tc::ingress(index).attach(program),
+    }
+}
+
+fn device(name: Option<&String>) -> Result<u32, String> {
+    let name = name.ok_or("it hangs on a network device: say on which one with --interface NAME")?;
+    interface_index(name).map_err(|error| error.to_string())
+}
+
+fn folder(path: Option<&String>) -> Result<File, String> {
+    let path =
+        path.ok_or("it hangs on a cgroup: say on which one with --cgroup PATH, a folder of a cgroup2 file system")?;
+    File::open(path).map_err(|error| format!("cannot open the cgroup {path}: {}", cutaway::Errno::of(&error)))
+}
+
+/// Why a program cannot be attached by this command, or what to give it.
+fn by_hand(program: &Program) -> String {
+    let name = program.name();
+    match program.spec().section.program_type {
+        T::KPROBE | T::TRACEPOINT | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE | T::TRACING | T::LSM => format!(
+            "its section `{}` does not say where: give --attach '{name}=TARGET', in the words that would stand behind its slash",
+            program.spec().section_name
+        ),
+        T::SOCKET_FILTER | T::SK_REUSEPORT | T::SK_SKB | T::SK_MSG => {
+            "it hangs on sockets of an application's own, and this command has none".to_owned()
+        }
+        T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL => "it belongs to a route, of `ip route`".to_owned(),
+        T::SCHED_ACT => "it belongs to a filter, of `tc`".to_owned(),
+        kind => format!("this command cannot attach programs of the kind {kind}"),
+    }
+}

@@ -1,0 +1,333 @@
+//! All rings and perf event arrays of an object, in one wait.
+//!
+//! ```text
+//!     ring `events` ──┐
+//!     ring `more` ────┼──▶ one epoll instance ──▶ whoever is ready is read, and whoever else has something
+//!     perf `samples` ─┤         ▲
+//!     (its own epoll  │         └── a stop: an eventfd that a signal writes to
+//!      of all CPUs) ──┘
+//! ```
+//!
+//! A ring is watched for edges: each settles before the sleep (`Ring::settle`), so that a wake-up is sent for whatever comes
+//! after it. A perf buffer's readiness is said once, by its own epoll; and while its CPUs are busy it says nothing, but wants to
+//! be looked at (`Stream::look_at`).
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use cutaway::{
+    Errno, Loaded, MapType, PerfEventArray,
+    mmap_ring::{Head, Ring},
+    perf_reader::{self, Options, Stream},
+};
+use log::{info, warn};
+use rustix::{
+    event::{EventfdFlags, Timespec, epoll, eventfd},
+    io::Errno as Raw,
+};
+
+use crate::failure::Failure;
+
+/// How often CPUs that came or went are looked for.
+const REFRESH: Duration = Duration::from_secs(1);
+/// The first and the longest sleep behind a record that is reserved and not committed.
+const BUSY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
+/// The stop's name in epoll; sources have their places.
+const STOP: u64 = u64::MAX;
+
+/// All that is read.
+pub(super) struct Buffers {
+    sources: Vec<Source>,
+    epoll: OwnedFd,
+    stop: Stop,
+    pause: Duration,
+    refreshed: Instant,
+}
+
+/// One map that events come from.
+pub(super) struct Source {
+    /// The map's name.
+    pub(super) name: String,
+    reader: Reader,
+}
+
+enum Reader {
+    Ring(Ring),
+    Perf(Stream<PerfEventArray>),
+}
+
+/// A record as it lies in the buffer.
+pub(super) struct Record<'r> {
+    /// The place of its source.
+    pub(super) source: usize,
+    /// The CPU that sent it, if it comes from a perf buffer.
+    pub(super) cpu: Option<u32>,
+    /// When it was sent, likewise, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub(super) time_ns: Option<u64>,
+    pub(super) bytes: &'r [u8],
+}
+
+/// Ends the wait from another thread.
+#[derive(Clone)]
+pub(super) struct Stop {
+    flag: Arc<AtomicBool>,
+    event: Arc<OwnedFd>,
+}
+
+impl Stop {
+    pub(super) fn stop(&self) {
+        // ATOMICS: pairs with the load in `is_stopped`; nothing but the flag passes from thread to thread.
+        self.flag.store(true, Ordering::Relaxed);
+        let answer = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+        log::trace!(
+            target: "syscall",
+            syscall = "write",
+            fd = self.event.as_raw_fd(),
+            count = 8,
+            answer:% = Answer(&answer.map(|count| count as i64));
+            "ends the wait: whoever sleeps sees the event"
+        );
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.flag.load(Ordering::Relaxed)
+    }
+}
+
+impl Buffers {
+    /// Opens every ring and perf event array; `bytes` are those of one CPU's perf buffer.
+    pub(super) fn open(loaded: &Loaded, bytes: u32) -> Result<Self, Failure> {
+        let failed = |error: Raw| Failure::system("make something to wait on", &error.into());
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC);
+        log::trace!(
+            target: "syscall",
+            syscall = "epoll_create1",
+            flags = "EPOLL_CLOEXEC",
+            answer:% = Answer(&descriptor(&epoll));
+            "makes one thing to wait on for all buffers and for the end"
+        );
+        let epoll = epoll.map_err(failed)?;
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+        log::trace!(
+            target: "syscall",
+            syscall = "eventfd2",
+            count = 0,
+            flags = "EFD_CLOEXEC|EFD_NONBLOCK",
+            answer:% = Answer(&descriptor(&event));
+            "makes the event by which a signal ends the wait"
+        );
+        let event = event.map_err(failed)?;
+        let stop = Stop { flag: Arc::default(), event: Arc::new(event) };
+        let mut buffers = Self { sources: Vec::new(), epoll, stop, pause: BUSY.0, refreshed: Instant::now() };
+        buffers.watch(&buffers.stop.event, STOP, false, "lets a signal end the wait")?;
+        for map in loaded.maps() {
+            let reader = match map.map_type() {
+                MapType::RINGBUF => Reader::Ring(map.ring()?),
+                MapType::PERF_EVENT_ARRAY => {
+                    Reader::Perf(map.perf_buffers(pages(bytes), &Options::new().timestamps(true))?)
+                }
+                _ => continue,
+            };
+            let place = buffers.sources.len() as u64;
+            match &reader {
+                Reader::Ring(ring) => buffers.watch(ring, place, true, "asks to be told of the ring's wake-ups")?,
+                Reader::Perf(stream) => {
+                    buffers.watch(stream, place, false, "asks to be told when a CPU's buffer has something")?;
+                }
+            }
+            buffers.sources.push(Source { name: map.name().to_owned(), reader });
+        }
+        Ok(buffers)
+    }
+
+    fn watch(&self, fd: &impl AsFd, place: u64, edges: bool, why: &str) -> Result<(), Failure> {
+        let flags = if edges { epoll::EventFlags::IN | epoll::EventFlags::ET } else { epoll::EventFlags::IN };
+        let answer = epoll::add(&self.epoll, fd, epoll::EventData::new_u64(place), flags);
+        log::trace!(
+            target: "syscall",
+            syscall = "epoll_ctl",
+            epfd = self.epoll.as_raw_fd(),
+            op = "EPOLL_CTL_ADD",
+            fd = fd.as_fd().as_raw_fd(),
+            events = if edges { "EPOLLIN|EPOLLET" } else { "EPOLLIN" },
+            data = place,
+            answer:% = Answer(&answer.map(|()| 0));
+            "{why}"
+        );
+        answer.map_err(|error| Failure::system("wait for a buffer", &error.into()))
+    }
+
+    /// Something to end waits with.
+    pub(super) fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    pub(super) fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// Sleeps until there may be something to read, it is stopped, or the time is up.
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Failure> {
+        let Some(limit) = self.settle(timeout)? else { return Ok(()) };
+        // In whole milliseconds, rounded up: a sleep that is too short would be made up for by spinning.
+        let limit = limit.map(|limit| {
+            Duration::from_millis(u64::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
+        });
+        let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let mut events = Vec::with_capacity(16);
+        let answer = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref());
+        log::trace!(
+            target: "syscall",
+            syscall = "epoll_pwait",
+            epfd = self.epoll.as_raw_fd(),
+            maxevents = 16,
+            timeout = limit.map_or(-1, |limit| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)),
+            answer:% = Answer(&answer.map(|count| count as i64));
+            "sleeps until a buffer has something, or it is time to look"
+        );
+        match answer {
+            Ok(_) | Err(Raw::INTR) => {}
+            Err(error) => return Err(Failure::system("wait for events", &error.into())),
+        }
+        if self.refreshed.elapsed() >= REFRESH {
+            self.refreshed = Instant::now();
+            for source in &mut self.sources {
+                if let Reader::Perf(stream) = &mut source.reader {
+                    stream.refresh().map_err(cutaway::Error::from)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes every ring ready for a sleep, and says how long that may be; `None` if there is something to read.
+    fn settle(&mut self, timeout: Option<Duration>) -> Result<Option<Option<Duration>>, Failure> {
+        let mut limit = timeout;
+        let mut shorten = |by: Duration| limit = Some(limit.map_or(by, |limit| limit.min(by)));
+        let mut busy = false;
+        for source in &mut self.sources {
+            match &mut source.reader {
+                Reader::Ring(ring) => match ring.settle().map_err(cutaway::Error::from)? {
+                    Head::Ready => return Ok(None),
+                    Head::Busy => busy = true,
+                    Head::Empty => {}
+                },
+                Reader::Perf(stream) => {
+                    shorten(REFRESH);
+                    if let Some(at) = stream.look_at() {
+                        shorten(at.saturating_duration_since(Instant::now()));
+                    }
+                }
+            }
+        }
+        if busy {
+            shorten(self.pause);
+            self.pause = BUSY.1.min(self.pause * 2);
+        } else {
+            self.pause = BUSY.0;
+        }
+        Ok(Some(limit))
+    }
+
+    /// Hands every record that is there now to `each`, until that says `false`; gives the number of those that could not be
+    /// read. What is behind the last one that was wanted stays in a ring; of a perf buffer it is gone.
+    pub(super) fn drain(&mut self, mut each: impl FnMut(&Record<'_>) -> bool) -> Result<u64, Failure> {
+        let (mut unreadable, mut more) = (0, true);
+        for (place, source) in self.sources.iter_mut().enumerate() {
+            match &mut source.reader {
+                Reader::Ring(ring) => {
+                    let mut batch = ring.batch().map_err(cutaway::Error::from)?;
+                    let mut records = batch.records();
+                    while more && let Some(bytes) = records.next() {
+                        more = each(&Record { source: place, cpu: None, time_ns: None, bytes });
+                    }
+                }
+                Reader::Perf(stream) => {
+                    let mut scratch = Vec::new();
+                    let drained = stream.drain(|cpu, record| match record {
+                        _ if !more => {}
+                        Ok(perf_reader::Record::Sample(sample)) => {
+                            let bytes = sample.padded().contiguous(&mut scratch);
+                            more = each(&Record { source: place, cpu: Some(cpu), time_ns: sample.time(), bytes });
+                        }
+                        // Losses are counted at the end.
+                        Ok(_) => {}
+                        Err(corrupt) => {
+                            warn!("`{}`, CPU {cpu}: {corrupt}", source.name);
+                            unreadable += 1;
+                        }
+                    });
+                    drained.map_err(cutaway::Error::from)?;
+                }
+            }
+        }
+        Ok(unreadable)
+    }
+
+    /// What perf buffers had no room for. A ring refuses what has no room before it is sent: that is for its programs to count.
+    pub(super) fn lost(&self) -> Result<u64, Failure> {
+        let mut lost = 0;
+        for source in &self.sources {
+            if let Reader::Perf(stream) = &source.reader {
+                lost += stream.lost_total().map_err(cutaway::Error::from)?.samples;
+            }
+        }
+        Ok(lost)
+    }
+}
+
+impl Source {
+    /// What it is, with its size.
+    pub(super) fn kind(&self) -> String {
+        match &self.reader {
+            Reader::Ring(ring) => format!("ring, {} bytes", ring.capacity()),
+            Reader::Perf(stream) => match stream.set().iter().next() {
+                Some(buffer) => {
+                    format!("perf buffer, {} bytes on each of {} CPUs", buffer.reader().capacity(), stream.set().len())
+                }
+                None => "perf buffer".to_owned(),
+            },
+        }
+    }
+
+    /// Whether its records are padded.
+    pub(super) fn is_padded(&self) -> bool {
+        matches!(self.reader, Reader::Perf(_))
+    }
+}
+
+/// Data pages of so many bytes: a power of two.
+fn pages(bytes: u32) -> usize {
+    let page = rustix::param::page_size();
+    let pages = (bytes as usize).div_ceil(page).next_power_of_two();
+    if pages * page != bytes as usize {
+        info!("each CPU's perf buffer gets {} bytes instead of {bytes}: a power of two of pages", pages * page);
+    }
+    pages
+}
+
+/// A call's answer as it is reported.
+struct Answer<'a>(&'a Result<i64, Raw>);
+
+impl std::fmt::Display for Answer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Ok(value) => write!(f, "{value}"),
+            Err(errno) => write!(f, "-1 {}", Errno::of(&io::Error::from(*errno))),
+        }
+    }
+}
+
+fn descriptor(answer: &Result<OwnedFd, Raw>) -> Result<i64, Raw> {
+    match answer {
+        Ok(fd) => Ok(fd.as_raw_fd().into()),
+        Err(errno) => Err(*errno),
+    }
+}

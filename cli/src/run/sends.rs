@@ -1,0 +1,211 @@
+//! What the programs' instructions say of the records that they send.
+//!
+//! A ring knows no types and a perf buffer no sizes. But whoever calls `bpf_ringbuf_reserve` or `bpf_perf_event_output` has
+//! put the map into one register and the size into another just before, mostly as constants:
+//!
+//! ```text
+//!     r1 = events ll                          which map
+//!     w2 = 24                                 how many bytes
+//!     w3 = 0
+//!     call bpf_ringbuf_reserve                the line of source, where BTF has it, may name the type
+//! ```
+//!
+//! So registers are followed through each function as long as no other way leads into it: where a jump arrives, all is
+//! forgotten. What cannot be followed so is unknown; nothing is guessed.
+
+use std::collections::HashSet;
+
+use cutaway::{FunctionSpec, Object};
+use cutaway_programs::{
+    Helper,
+    instruction::{ByteOrder, Instruction},
+};
+
+/// A call that sends, or reserves what is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// The map's name.
+    pub(super) map: String,
+    /// Bytes; `None` if the program works them out.
+    pub(super) size: Option<u32>,
+    /// The line of source that it comes from; empty if the object does not tell.
+    pub(super) line: String,
+}
+
+/// All calls of all functions whose map is known.
+pub(super) fn of(object: &Object) -> Vec<Sent> {
+    object.functions().flat_map(|function| in_function(&function)).collect()
+}
+
+/// What a register holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held<'f> {
+    Unknown,
+    Number(i64),
+    /// The address of a map, or of data.
+    Symbol(&'f str),
+}
+
+const REGISTERS: usize = 11;
+
+/// The lower three bits of an opcode.
+const CLASS: u8 = 0x07;
+const LD: u8 = 0x00;
+const LDX: u8 = 0x01;
+const STX: u8 = 0x03;
+const ALU: u8 = 0x04;
+const JMP: u8 = 0x05;
+const JMP32: u8 = 0x06;
+const ALU64: u8 = 0x07;
+const LOAD_IMM64: u8 = 0x18;
+const CALL: u8 = 0x85;
+const EXIT: u8 = 0x95;
+/// `BPF_JMP32 | BPF_JA`, whose distance is the immediate.
+const LONG_JUMP: u8 = 0x06;
+const MOV_IMM: u8 = 0xb0;
+const MOV_REG: u8 = 0xb8;
+
+fn in_function(function: &FunctionSpec) -> Vec<Sent> {
+    let code: Vec<(usize, Instruction)> = decoded(function);
+    let arrivals: HashSet<usize> = code.iter().filter_map(|(slot, instruction)| target(*slot, instruction)).collect();
+    let mut registers = [Held::Unknown; REGISTERS];
+    let mut sent = Vec::new();
+    for (slot, instruction) in &code {
+        if arrivals.contains(slot) {
+            registers = [Held::Unknown; REGISTERS];
+        }
+        if let Some((map, size)) = helper(instruction).and_then(arguments)
+            && let Held::Symbol(map) = held(&registers, map)
+        {
+            let size = match held(&registers, size) {
+                Held::Number(size) => u32::try_from(size).ok(),
+                _ => None,
+            };
+            let line = function.lines.iter().rev().find(|line| line.slot <= *slot).map(|line| line.text.clone());
+            sent.push(Sent { map: map.to_owned(), size, line: line.unwrap_or_default() });
+        }
+        step(&mut registers, *slot, instruction, function);
+    }
+    sent
+}
+
+fn decoded(function: &FunctionSpec) -> Vec<(usize, Instruction)> {
+    let mut code = Vec::new();
+    let mut slot = 0;
+    while let Some(rest) = function.instructions.get(slot..).filter(|rest| !rest.is_empty()) {
+        let bytes: Vec<u8> = rest.iter().take(2).flat_map(|slot| slot.to_bytes()).collect();
+        let Some(instruction) = Instruction::decode(ByteOrder::HOST, &bytes) else { break };
+        code.push((slot, instruction));
+        slot += instruction.slots();
+    }
+    code
+}
+
+/// Where a jump leads.
+fn target(slot: usize, instruction: &Instruction) -> Option<usize> {
+    let distance = match (instruction.code, instruction.code & CLASS) {
+        (CALL | EXIT, _) => return None,
+        (LONG_JUMP, _) => isize::try_from(instruction.imm).ok()?,
+        (_, JMP | JMP32) => isize::from(instruction.offset),
+        _ => return None,
+    };
+    (slot + 1).checked_add_signed(distance)
+}
+
+/// The kernel's function that is called by its number.
+fn helper(instruction: &Instruction) -> Option<Helper> {
+    (instruction.code == CALL && instruction.src == 0).then(|| Helper::from_number(instruction.imm)).flatten()
+}
+
+/// The registers in which a helper takes the map and the size.
+fn arguments(helper: Helper) -> Option<(u8, u8)> {
+    match helper {
+        Helper::bpf_ringbuf_reserve | Helper::bpf_ringbuf_reserve_dynptr => Some((1, 2)),
+        Helper::bpf_ringbuf_output => Some((1, 3)),
+        Helper::bpf_perf_event_output | Helper::bpf_skb_output | Helper::bpf_xdp_output => Some((2, 5)),
+        _ => None,
+    }
+}
+
+fn held<'f>(registers: &[Held<'f>; REGISTERS], number: u8) -> Held<'f> {
+    registers.get(usize::from(number)).copied().unwrap_or(Held::Unknown)
+}
+
+/// What the instruction makes of the registers.
+fn step<'f>(registers: &mut [Held<'f>; REGISTERS], slot: usize, instruction: &Instruction, function: &'f FunctionSpec) {
+    let Instruction { code, dst, src, imm, .. } = *instruction;
+    let result = match code & CLASS {
+        LD if code == LOAD_IMM64 => {
+            let reference = function.references.iter().find(|reference| reference.slot == slot);
+            let high = i64::from(instruction.high.unwrap_or(0));
+            let number = Held::Number(high << 32 | i64::from(imm.cast_unsigned()));
+            reference.map_or(number, |reference| Held::Symbol(&reference.name))
+        }
+        LD | LDX => Held::Unknown,
+        // Both ways of moving, in 64 bits and in 32; with an offset they extend a sign.
+        ALU64 if code & !CLASS == MOV_IMM => Held::Number(imm.into()),
+        ALU if code & !CLASS == MOV_IMM => Held::Number(imm.cast_unsigned().into()),
+        ALU64 if code & !CLASS == MOV_REG && instruction.offset == 0 => held(registers, src),
+        ALU if code & !CLASS == MOV_REG && instruction.offset == 0 => match held(registers, src) {
+            Held::Number(number) => Held::Number(number & 0xffff_ffff),
+            _ => Held::Unknown,
+        },
+        ALU | ALU64 => Held::Unknown,
+        JMP if code == CALL => {
+            if let Some(lost) = registers.get_mut(..=5) {
+                lost.fill(Held::Unknown);
+            }
+            return;
+        }
+        // An atomic instruction may bring back what was there.
+        STX => {
+            for number in [src, 0] {
+                if let Some(register) = registers.get_mut(usize::from(number)).filter(|_| code & 0xe0 == 0xc0) {
+                    *register = Held::Unknown;
+                }
+            }
+            return;
+        }
+        _ => return,
+    };
+    if let Some(register) = registers.get_mut(usize::from(dst)) {
+        *register = result;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cutaway_programs::getaddrinfo::Transport;
+
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_off_the_instructions() {
+        for transport in [Transport::PerfStack, Transport::PerfHeap, Transport::Ring] {
+            let object = Object::parse(&transport.object().unwrap()).unwrap();
+            let sent = of(&object);
+            let size = u32::try_from(transport.event_size()).unwrap();
+            assert!(
+                !sent.is_empty() && sent.iter().all(|sent| sent.map == "events" && sent.size == Some(size)),
+                "{transport}: {sent:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_line_of_source_comes_along() {
+        let object = include_bytes!("../../../tests/corpus/events/named.o");
+        let sent = of(&Object::parse(object).unwrap());
+        assert!(
+            matches!(sent.as_slice(), [sent] if sent.size == Some(8) && sent.line.contains("sizeof(struct one)")),
+            "{sent:?}"
+        );
+    }
+
+    #[test]
+    fn a_length_that_is_worked_out_is_unknown() {
+        let object = include_bytes!("../../../tests/corpus/events/lengths.o");
+        let sizes: Vec<_> = of(&Object::parse(object).unwrap()).iter().map(|sent| sent.size).collect();
+        assert_eq!(sizes, [Some(8), Some(16), None]);
+    }
+}

@@ -1,0 +1,176 @@
+//! `--set NAME=VALUE`: text becomes the bytes of a global variable, by the variable's type.
+//!
+//! | the variable is | the value is |
+//! | --- | --- |
+//! | an integer | `42`, `-1`, `0xff`, `'x'` |
+//! | an enumeration | an enumerator's name, or a number |
+//! | `bool` | `true`, `false`, 1, 0 |
+//! | `float`, `double` | `1.5` |
+//! | an array of `char` | the text itself, shorter than the array |
+//! | any other array | values with commas between, the rest is 0 |
+//! | anything | its bytes: `hex:0a0b0c` |
+//!
+//! Without BTF a variable of 1, 2, 4 or 8 bytes is an integer.
+
+use cutaway::{
+    Object, VariableSpec,
+    btf::{Btf, Kind, Type},
+};
+
+use crate::{decode, failure::Failure};
+
+/// Sets what `options` say.
+pub(super) fn apply(object: &mut Object, options: &[String], btf: Option<&Btf<'_>>) -> Result<(), Failure> {
+    for option in options {
+        // Wrong usage is found out when the arguments are read.
+        let (name, text) = option.split_once('=').unwrap_or((option, ""));
+        let found = object.variables().iter().find(|variable| variable.name == name);
+        let bytes = match found {
+            Some(variable) => bytes(variable, text, btf)
+                .map_err(|why| Failure::new(format!("cannot set the variable {variable} to `{text}`: {why}")))?,
+            // It is not there: the loader has the sentence for it.
+            None => Vec::new(),
+        };
+        object.set_variable(name, bytes.as_slice())?;
+    }
+    Ok(())
+}
+
+fn bytes(variable: &VariableSpec, text: &str, btf: Option<&Btf<'_>>) -> Result<Vec<u8>, String> {
+    if let Some(digits) = text.strip_prefix("hex:") {
+        return decode::from_hex(digits).ok_or_else(|| "two hexadecimal digits a byte are wanted".to_owned());
+    }
+    let size = variable.size as usize;
+    match btf.zip(variable.type_id).and_then(|(btf, id)| Some((btf, btf.resolve(id)?))) {
+        Some((btf, ty)) => value(btf, ty, size, text),
+        None => integer(text, size, None),
+    }
+}
+
+fn value(btf: &Btf<'_>, ty: Type<'_>, size: usize, text: &str) -> Result<Vec<u8>, String> {
+    match ty.kind() {
+        Kind::Array => array(btf, ty, size, text),
+        Kind::Int if ty.int().is_some_and(|int| int.bool) => match text {
+            "true" | "1" => integer("1", size, None),
+            "false" | "0" => integer("0", size, None),
+            _ => Err("it is a truth value: true or false".to_owned()),
+        },
+        Kind::Enum | Kind::Enum64 => {
+            let found = ty.values().find(|value| value.name == text.as_bytes());
+            match found {
+                Some(value) => Ok(lowest(value.value.into(), size)),
+                None => integer(text, size, None).map_err(|_| {
+                    let names: Vec<_> = ty.values().map(|value| String::from_utf8_lossy(value.name)).collect();
+                    format!("its values are {}", names.join(", "))
+                }),
+            }
+        }
+        Kind::Float => {
+            let number: f64 = text.parse().map_err(|_| "it is a floating point number".to_owned())?;
+            Ok(if size == 4 { (number as f32).to_ne_bytes().to_vec() } else { number.to_ne_bytes().to_vec() })
+        }
+        Kind::Int if ty.name_bytes() == b"char" => integer(text, size, None),
+        Kind::Int => integer(text, size, Some(ty.is_signed())),
+        Kind::Ptr => integer(text, size, Some(false)),
+        _ => Err(format!("it is a {}: give its {size} bytes as hex:…", ty.to_string().trim())),
+    }
+}
+
+fn array(btf: &Btf<'_>, ty: Type<'_>, size: usize, text: &str) -> Result<Vec<u8>, String> {
+    let element = ty.array().and_then(|array| btf.resolve(array.element)).ok_or("its type cannot be read")?;
+    let each = btf.size_of(element.id()).unwrap_or(0) as usize;
+    let mut all = if element.kind() == Kind::Int && element.name_bytes() == b"char" {
+        text.as_bytes().to_vec()
+    } else {
+        let values = text.split(',').filter(|_| !text.is_empty());
+        values.map(|text| value(btf, element, each, text.trim())).collect::<Result<Vec<_>, _>>()?.concat()
+    };
+    if all.len() > size {
+        return Err(format!("it has {size} bytes, and {} are given", all.len()));
+    }
+    all.resize(size, 0);
+    Ok(all)
+}
+
+/// An integer of `size` bytes; `None` for the sign takes both.
+fn integer(text: &str, size: usize, signed: Option<bool>) -> Result<Vec<u8>, String> {
+    let wanted = || match signed {
+        Some(true) => format!("it is a signed integer of {size} bytes"),
+        Some(false) => format!("it is an unsigned integer of {size} bytes"),
+        None => format!("it is an integer of {size} bytes"),
+    };
+    if !(1..=16).contains(&size) {
+        return Err(format!("it has {size} bytes: give them as hex:…"));
+    }
+    let character = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).filter(|text| text.len() == 1);
+    let number = match (character, text.strip_prefix("0x")) {
+        (Some(character), _) => character.bytes().next().map(i128::from),
+        (None, Some(digits)) => i128::from_str_radix(digits, 16).ok(),
+        (None, None) => text.parse().ok(),
+    };
+    let number: i128 = number.ok_or_else(wanted)?;
+    let bits = (size as u32).saturating_mul(8);
+    let half = 1_i128.checked_shl(bits.saturating_sub(1)).unwrap_or(i128::MAX).max(1);
+    let whole = half.saturating_mul(2);
+    let (least, most) = match signed {
+        Some(true) => (-half, half.saturating_sub(1)),
+        Some(false) => (0, whole.saturating_sub(1)),
+        None => (-half, whole.saturating_sub(1)),
+    };
+    if (least..=most).contains(&number) { Ok(lowest(number.cast_unsigned(), size)) } else { Err(wanted()) }
+}
+
+/// The lowest bytes of a number, in this machine's order.
+fn lowest(number: u128, size: usize) -> Vec<u8> {
+    let bytes = number.to_ne_bytes();
+    let range = if cfg!(target_endian = "little") { 0..size } else { 16_usize.saturating_sub(size)..16 };
+    bytes.get(range).unwrap_or_default().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(name: &str, text: &str) -> Result<Vec<u8>, String> {
+        let object = Object::parse(include_bytes!("../../../tests/corpus/data/variables.o")).unwrap();
+        let types = object.btf().unwrap();
+        let btf = Btf::parse(&types).unwrap();
+        let variable = object.variables().iter().find(|variable| variable.name == name).unwrap();
+        bytes(variable, text, Some(&btf))
+    }
+
+    #[test]
+    fn values_are_read_by_the_variable_s_type() {
+        assert_eq!(set("limit", "0x10"), Ok(16_u32.to_ne_bytes().to_vec()));
+        assert_eq!(set("offset", "-7"), Ok((-7_i32).to_ne_bytes().to_vec()));
+        assert_eq!(set("enabled", "true"), Ok(vec![1]));
+        assert_eq!(set("colour", "BLUE"), Ok(2_u32.to_ne_bytes().to_vec()));
+        assert_eq!(set("name", "x"), Ok([&b"x"[..], &[0; 15]].concat()));
+        let ports = [1_u16, 65535, 0, 0].map(u16::to_ne_bytes).concat();
+        assert_eq!(set("ports", "1, 65535"), Ok(ports));
+        assert_eq!(set("small", "'a'"), Ok(vec![b'a']));
+        assert_eq!(set("small", "hex:7f"), Ok(vec![0x7f]));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        for (name, text, part) in [
+            ("limit", "-1", "unsigned integer of 4 bytes"),
+            ("limit", "4294967296", "unsigned"),
+            ("offset", "2147483648", "signed integer of 4 bytes"),
+            ("small", "256", "1 bytes"),
+            ("enabled", "maybe", "true or false"),
+            ("colour", "GREEN", "RED, BLUE"),
+            ("name", "a name of more than sixteen", "16 bytes, and 27"),
+            ("ports", "1,2,3,4,5", "8 bytes, and 10"),
+            ("pair", "1", "struct pair"),
+            ("limit", "hex:0", "two hexadecimal digits"),
+            ("limit", "", "4 bytes"),
+        ] {
+            let why = set(name, text).unwrap_err();
+            assert!(why.contains(part), "{name}={text}: {why}");
+        }
+        assert_eq!(integer("-1", 8, None), Ok(vec![0xff; 8]));
+        assert!(integer("340282366920938463463374607431768211455", 16, None).is_err());
+    }
+}

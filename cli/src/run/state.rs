@@ -1,0 +1,131 @@
+//! What is left at the end: the global variables, and what the maps hold.
+//!
+//! | `--format json` | one object a line |
+//! | --- | --- |
+//! | a variable | `variable`, `section`, `type`, `value` or `hex` |
+//! | an element | `map`, `key`, `value` |
+//! | an element of a per-CPU map | `map`, `key`, `values`: a list of `cpu`, `value` |
+
+use cutaway::{
+    Loaded, Map, MapSpec, MapType,
+    btf::{Btf, Value},
+};
+use serde_json::{Value as Json, json};
+
+use super::{Form, output::spaced};
+use crate::{decode, failure::Failure};
+
+/// Lines about the variables, section by section.
+pub(super) fn variables(loaded: &Loaded, btf: Option<&Btf<'_>>, form: Form) -> Result<Vec<String>, Failure> {
+    let mut lines = Vec::new();
+    for variable in loaded.variables() {
+        let spec = variable.spec();
+        let bytes = variable.bytes()?;
+        let value = read(btf, spec.type_id, &bytes);
+        lines.push(match form {
+            Form::Table => {
+                let type_name = spec.type_name.as_deref().map_or_else(String::new, |name| format!("{name} "));
+                format!("{}: {type_name}{} = {}", spec.section, spec.name, text(value.as_ref(), &bytes))
+            }
+            Form::Hex => format!("{}: {} = {}", spec.section, spec.name, spaced(&bytes)),
+            Form::Json => {
+                let hex = value.is_none().then(|| decode::hex(&bytes));
+                json!({
+                    "variable": spec.name, "section": spec.section, "type": spec.type_name,
+                    "value": value.as_ref().map(decode::json), "hex": hex,
+                })
+                .to_string()
+            }
+        });
+    }
+    Ok(lines)
+}
+
+/// Lines about what the maps of the object hold that hold anything of their own: hashes and arrays, but no data sections.
+pub(super) fn maps(
+    loaded: &Loaded,
+    specs: &[MapSpec],
+    btf: Option<&Btf<'_>>,
+    form: Form,
+) -> Result<Vec<String>, Failure> {
+    let mut lines = Vec::new();
+    for spec in specs.iter().filter(|spec| spec.wanted && is_shown(spec)) {
+        let Ok(map) = loaded.map(&spec.name) else { continue };
+        one(map, spec, btf, form, &mut lines)?;
+    }
+    Ok(lines)
+}
+
+fn is_shown(spec: &MapSpec) -> bool {
+    type T = MapType;
+    let kinds = [T::HASH, T::ARRAY, T::PERCPU_HASH, T::PERCPU_ARRAY, T::LRU_HASH, T::LRU_PERCPU_HASH, T::LPM_TRIE];
+    // A data section's name begins with a dot, which no variable's does.
+    kinds.contains(&spec.map_type) && !spec.name.starts_with('.')
+}
+
+fn one(map: &Map, spec: &MapSpec, btf: Option<&Btf<'_>>, form: Form, lines: &mut Vec<String>) -> Result<(), Failure> {
+    let is_array = matches!(spec.map_type, MapType::ARRAY | MapType::PERCPU_ARRAY);
+    let title = lines.len();
+    let (mut shown, mut zero) = (0_u64, 0_u64);
+    for entries in map.entries() {
+        for (key, value) in entries?.iter() {
+            // An array has all its elements from the start: those that nobody has touched are not worth a line.
+            if is_array && form == Form::Table && value.iter().all(|&byte| byte == 0) {
+                zero += 1;
+                continue;
+            }
+            shown += 1;
+            lines.push(element(map, spec, btf, form, (key, value))?);
+        }
+    }
+    if form == Form::Table {
+        let zeroes = if zero > 0 { format!(", and {zero} that are 0") } else { String::new() };
+        lines.insert(title, format!("{} ({}): {shown} elements{zeroes}", spec.name, spec.map_type));
+    }
+    Ok(())
+}
+
+fn element(
+    map: &Map,
+    spec: &MapSpec,
+    btf: Option<&Btf<'_>>,
+    form: Form,
+    (key, value): (&[u8], &[u8]),
+) -> Result<String, Failure> {
+    let read_key = read(btf, spec.key_type(), key);
+    let each = if spec.map_type.is_per_cpu() { map.lookup_per_cpu(key)?.unwrap_or_default() } else { Vec::new() };
+    let value_of = |bytes: &[u8]| text(read(btf, spec.value_type(), bytes).as_ref(), bytes);
+    Ok(match form {
+        Form::Json if spec.map_type.is_per_cpu() => {
+            let values: Vec<Json> = each
+                .iter()
+                .map(|(cpu, bytes)| json!({ "cpu": cpu, "value": as_json(btf, spec.value_type(), bytes) }))
+                .collect();
+            json!({ "map": spec.name, "key": as_json(btf, spec.key_type(), key), "values": values }).to_string()
+        }
+        Form::Json => {
+            let (key, value) = (as_json(btf, spec.key_type(), key), as_json(btf, spec.value_type(), value));
+            json!({ "map": spec.name, "key": key, "value": value }).to_string()
+        }
+        Form::Hex => format!("{} {} = {}", spec.name, spaced(key), spaced(value)),
+        Form::Table if spec.map_type.is_per_cpu() => {
+            let values: Vec<_> = each.iter().map(|(cpu, bytes)| format!("CPU {cpu} {}", value_of(bytes))).collect();
+            format!("  {} = {}", text(read_key.as_ref(), key), values.join(", "))
+        }
+        Form::Table => format!("  {} = {}", text(read_key.as_ref(), key), value_of(value)),
+    })
+}
+
+fn read<'a>(btf: Option<&'a Btf<'_>>, id: Option<u32>, bytes: &'a [u8]) -> Option<Value<'a>> {
+    let (btf, id) = btf.zip(id)?;
+    Some(btf.value(id, bytes))
+}
+
+/// Read by its type, or as hexadecimal text if that is not known.
+fn as_json(btf: Option<&Btf<'_>>, id: Option<u32>, bytes: &[u8]) -> Json {
+    read(btf, id, bytes).map_or_else(|| decode::hex(bytes).into(), |value| decode::json(&value))
+}
+
+fn text(value: Option<&Value<'_>>, bytes: &[u8]) -> String {
+    value.map_or_else(|| spaced(bytes), ToString::to_string)
+}

@@ -1,0 +1,107 @@
+//! How a run ends: with its command, after so many records or seconds, by a signal, without a reader; and nothing is left.
+
+use std::{process::Stdio, time::Duration};
+
+use libtest_mimic::Trial;
+use rustix::process::Signal;
+
+use crate::{
+    binary::{self, Running},
+    corpus, ignorable,
+    kernel_objects::Held,
+    requirements::Needs,
+    sender::Sender,
+    trial,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("a_command_ends_the_run_and_prints_to_stderr", Needs::Ring, command),
+        trial("so_many_records_are_enough", Needs::Ring, count),
+        trial("so_many_seconds_are_enough", Needs::Ring, duration),
+        trial("a_signal_ends_it_and_nothing_stays", Needs::Ring, signal),
+        trial("without_a_reader_it_ends_well", Needs::Ring, closed),
+        ignorable("the_help_s_example_of_run_works_when_pasted", || Needs::Ring.obstacle().or_else(no_getent), example),
+    ]
+}
+
+/// A run of `one_ring` for every process: whoever asks for its process group makes it send.
+fn started(words: &str) -> Running {
+    let mut command = binary::command(["run", "--type", "u64"]);
+    command.arg(corpus("kinds/one_ring")).args(words.split_whitespace());
+    let running = Running::start(&mut command);
+    running.stderr_line("everything is attached", |line| line.starts_with("attached sends (tracepoint/"));
+    running
+}
+
+fn command() {
+    let mut command = binary::command(["run", "--type", "u64"]);
+    command.arg(corpus("kinds/one_ring")).args(["--", "echo", "from the command"]);
+    let ended = Running::start(&mut command).end();
+    ended.success();
+    assert!(ended.stderr.contains("from the command") && !ended.stdout.contains("from the command"), "{ended:?}");
+    let mut command = binary::command(["run"]);
+    command.arg(corpus("kinds/one_ring")).args(["--", "/no/such/command"]);
+    let ended = Running::start(&mut command).end();
+    assert!(ended.stderr.contains("cannot run `/no/such/command`: ENOENT"), "{ended:?}");
+    assert_eq!(ended.status.code(), Some(1));
+}
+
+fn count() {
+    let running = started("--count 7 --format json");
+    let mut sender = Sender::start(100);
+    sender.go();
+    let ended = running.end();
+    assert_eq!(ended.success(), (7, 0));
+    assert_eq!(ended.stdout.lines().count(), 7);
+}
+
+fn duration() {
+    let began = std::time::Instant::now();
+    let ended = started("--duration 0.3").end();
+    ended.success();
+    assert!(began.elapsed() >= Duration::from_millis(300));
+}
+
+fn signal() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let running = started("--format json");
+        let held = Held::by(running.pid());
+        assert_eq!(held.programs(), 1);
+        running.send(signal);
+        running.end().success();
+        held.wait_until_gone();
+    }
+}
+
+fn closed() {
+    let mut command = binary::command(["run", "--type", "u64"]);
+    command.arg(corpus("kinds/one_ring"));
+    // A pipe whose reader is gone.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let running = Running::start_without_stdout(command.stdout(Stdio::from(writer)));
+    drop(command);
+    running.stderr_line("everything is attached", |line| line.starts_with("attached "));
+    let mut sender = Sender::start(3);
+    sender.go();
+    let ended = running.end();
+    assert!(ended.status.success(), "{ended:?}");
+}
+
+/// Why the example cannot be run here; `None` if it can.
+fn no_getent() -> Option<String> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let there = std::env::split_paths(&folders).any(|folder| folder.join("getent").is_file());
+    (!there).then(|| "needs getent: the example asks by it".to_owned())
+}
+
+/// The last example of `cutaway run --help`, pasted into a shell.
+fn example() {
+    let help = Running::start(&mut binary::command(["run", "--help"])).end().stdout;
+    let (_, script) = help.split_once("as root:\n").unwrap();
+    let path = format!("{}:{}", binary::path().parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let ended = Running::start(std::process::Command::new("sh").args(["-c", script]).env("PATH", path)).end();
+    let (received, lost) = ended.success();
+    assert!(received > 0 && lost == 0 && ended.stdout.contains("getent"), "{ended:?}");
+}

@@ -1,0 +1,118 @@
+//! `cutaway run` from end to end: objects of the corpus, a process that makes their programs send, and what comes of it.
+//!
+//! Needs root, but for wrong usage and garbage. Each test has a process of its own (`sender.rs`), whose number its object is
+//! given, so they all run in parallel.
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod compiled;
+mod decoded;
+mod endings;
+mod refusals;
+mod sender;
+mod state;
+
+#[path = "../support/binary.rs"]
+#[expect(dead_code, reason = "others use more of it")]
+mod binary;
+#[path = "../support/kernel_objects.rs"]
+mod kernel_objects;
+#[path = "../support/patience.rs"]
+mod patience;
+#[path = "../support/requirements.rs"]
+mod requirements;
+
+use std::path::PathBuf;
+
+use libtest_mimic::{Arguments, Completion, Trial};
+use requirements::Needs;
+use sender::Sender;
+use serde_json::Value;
+
+fn main() {
+    sender::be_one_if_asked();
+    let trials = [
+        decoded::trials(),
+        compiled::trials(),
+        state::trials(),
+        endings::trials(),
+        refusals::trials(),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
+}
+
+/// A test that fails by panicking.
+fn trial(name: impl Into<String>, needs: Needs, test: impl FnOnce() + Send + 'static) -> Trial {
+    requirements::trial(name, needs, move || {
+        test();
+        Ok(())
+    })
+}
+
+/// The same, ignored for a reason that is found when its turn comes.
+fn ignorable(
+    name: impl Into<String>,
+    obstacle: impl FnOnce() -> Option<String> + Send + 'static,
+    test: impl FnOnce() + Send + 'static,
+) -> Trial {
+    Trial::ignorable_test(name, move || {
+        Ok(match obstacle() {
+            Some(why) => Completion::ignored_with(why),
+            None => {
+                test();
+                Completion::Completed
+            }
+        })
+    })
+}
+
+/// An object of the corpus.
+fn corpus(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "../tests/corpus", &format!("{name}.o")].iter().collect()
+}
+
+/// What came of a run.
+struct Ran {
+    ended: binary::Ended,
+    /// The process that made the programs send.
+    pid: u32,
+}
+
+impl Ran {
+    /// The lines of stdout as JSON; it did what was asked and lost nothing.
+    fn lines(&self) -> Vec<Value> {
+        let (_, lost) = self.ended.success();
+        assert_eq!(lost, 0, "{:?}", self.ended);
+        self.ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Of each record, the map's name and its value.
+    fn values(&self) -> Vec<(String, Value)> {
+        let lines = self.lines();
+        let records = lines.iter().filter(|line| line.get("size").is_some());
+        records.map(|line| (line["map"].as_str().unwrap().to_owned(), line["value"].clone())).collect()
+    }
+}
+
+/// Runs an object for a process that makes `calls` calls, which ends it. In JSON, if nothing else is asked for.
+fn run(object: &str, words: &[&str], calls: u32) -> Ran {
+    finish(object, words, Sender::start(calls))
+}
+
+/// The same for an object that has to be told whose calls count.
+fn run_own(object: &str, words: &[&str], calls: u32) -> Ran {
+    let sender = Sender::start(calls);
+    let own = format!("own={}", sender.pid());
+    finish(object, &[&["--set", &own], words].concat(), sender)
+}
+
+fn finish(object: &str, words: &[&str], mut sender: Sender) -> Ran {
+    let mut command = binary::command(["run"]);
+    command.arg(corpus(object)).arg("--pid").arg(sender.pid().to_string()).args(words);
+    if !words.contains(&"--format") {
+        command.args(["--format", "json"]);
+    }
+    let running = binary::Running::start(&mut command);
+    running.stderr_line("everything is attached", |line| line.starts_with("attached "));
+    sender.go();
+    Ran { ended: running.end(), pid: sender.end() }
+}

@@ -1,0 +1,142 @@
+//! What cannot be run: garbage, nobody's privileges, names that are not there; and one program of several.
+
+use std::{fs, os::unix::fs::PermissionsExt, os::unix::process::CommandExt, process::Command};
+
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use crate::{
+    binary::{self, Running},
+    corpus,
+    requirements::Needs,
+    run_own, trial,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("wrong_usage_of_run_ends_with_status_2", Needs::Nothing, wrong),
+        trial("garbage_is_not_run", Needs::Nothing, garbage),
+        trial("names_that_are_not_there_are_said_before_loading", Needs::Nothing, absent),
+        trial("nobody_s_privileges_are_not_enough", Needs::Root, nobody),
+        trial("one_program_that_cannot_run_does_not_keep_the_others", Needs::Ring, aside),
+        trial("programs_can_be_chosen_and_given_a_place", Needs::Ring, chosen),
+        trial("without_any_program_there_is_nothing_to_run", Needs::Root, none),
+        trial("without_types_records_are_hex", Needs::Root, without_types),
+    ]
+}
+
+fn run(words: &[&str], object: &str) -> binary::Ended {
+    Running::start(binary::command(["run"]).arg(corpus(object)).args(words)).end()
+}
+
+fn wrong() {
+    for words in [
+        vec!["--set", "novalue"],
+        vec!["--attach", "=lo"],
+        vec!["--count", "0"],
+        vec!["--duration", "0"],
+        vec!["--buffer", "0"],
+        vec!["--format", "xml"],
+        vec!["--pid", "0"],
+        vec!["--pid", "1", "--", "true"],
+        vec!["--built-in", "ring"],
+    ] {
+        let ended = run(&words, "kinds/one_ring");
+        assert_eq!(ended.status.code(), Some(2), "{words:?}: {ended:?}");
+        assert_eq!(ended.stdout, "");
+    }
+    assert_eq!(Running::start(&mut binary::command(["run"])).end().status.code(), Some(2));
+}
+
+fn garbage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("garbage.o");
+    for (bytes, part) in [(&b""[..], "64-bit ELF"), (b"int main(void) { return 0; }\n", "64-bit ELF")] {
+        fs::write(&path, bytes).unwrap();
+        let ended = Running::start(binary::command(["run"]).arg(&path)).end();
+        let complaint = ended.complaint();
+        assert!(complaint.starts_with("cannot read `") && complaint.contains(part), "{ended:?}");
+    }
+    let ended = Running::start(binary::command(["run"]).arg(folder.path().join("absent"))).end();
+    assert!(ended.complaint().contains("ENOENT"), "{ended:?}");
+}
+
+fn absent() {
+    for (words, part) in [
+        (["--type", "events=struct absent"], "has a type `struct absent`; its structures are one, other"),
+        (["--type", "absent=struct one"], "no perf event array `absent`; it has `events`"),
+        (["--program", "absent"], "no program `absent`; it has `sends`"),
+        (["--attach", "sends=nonsense"], "nonsense"),
+    ] {
+        let ended = run(&words, "events/named");
+        assert!(ended.complaint().contains(part), "{words:?}: {ended:?}");
+        assert_eq!(ended.stdout, "");
+    }
+}
+
+fn nobody() {
+    const NOBODY: u32 = 65534;
+    let folder = tempfile::tempdir().unwrap();
+    let (copy, object) = (folder.path().join("cutaway"), folder.path().join("one_ring.o"));
+    fs::copy(binary::path(), &copy).unwrap();
+    fs::copy(corpus("kinds/one_ring"), &object).unwrap();
+    for path in [folder.path(), &copy, &object] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = Command::new(&copy);
+    command.arg("run").arg(&object).uid(NOBODY).gid(NOBODY).current_dir("/");
+    let ended = Running::start(&mut command).end();
+    let complaint = ended.complaint();
+    assert!(complaint.contains("EPERM") && complaint.contains("CAP_BPF"), "{ended:?}");
+}
+
+fn aside() {
+    let ran = run_own("events/chooses", &["--type", "event"], 2);
+    let values = ran.values();
+    assert!(!values.is_empty() && values.iter().all(|(_, value)| *value == json!({ "who": 1, "what": ran.pid })));
+    let said = |part: &str| assert!(ran.ended.stderr.contains(part), "{}", ran.ended.stderr);
+    said("cutaway: `wild` is set aside: the verifier refuses the program `wild`");
+    said("cutaway: `packets` is set aside: it hangs on a network device: say on which one with --interface NAME");
+    said(
+        "cutaway: `placeless` is set aside: its section `tracepoint` does not say where: give --attach 'placeless=TARGET'",
+    );
+    said("attached runs (tracepoint/syscalls/sys_enter_getpgid)");
+    // What begins with `?` is not asked for.
+    assert!(!ran.ended.stderr.contains("optional"));
+}
+
+fn chosen() {
+    let words = ["--program", "optional", "--program", "placeless", "--attach", "placeless=syscalls/sys_enter_getpgid"];
+    let ran = run_own("events/chooses", &words, 3);
+    let mut who: Vec<_> = ran.values().iter().map(|(_, value)| value["who"].as_u64().unwrap()).collect();
+    who.sort_unstable();
+    assert_eq!(who, [2, 2, 2, 3, 3, 3]);
+    // A packet on the loopback device.
+    let mut command =
+        binary::command(["run", "--interface", "lo", "--program", "packets", "--count", "1", "--format", "json"]);
+    let running = Running::start(command.arg(corpus("events/chooses")));
+    running.stderr_line("everything is attached", |line| line.starts_with("attached packets (xdp)"));
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.send_to(b"packet", socket.local_addr().unwrap()).unwrap();
+    let ended = running.end();
+    assert!(ended.success().0 == 1 && ended.stdout.contains(r#""who":4"#), "{ended:?}");
+}
+
+fn none() {
+    let ended = run(&["--program", "wild"], "events/chooses");
+    let complaint = ended.complaint();
+    assert!(complaint.contains("`wild`, does not run here: the verifier refuses"), "{complaint}");
+    let ended = run(&[], "kinds/sections");
+    assert_eq!(ended.status.code(), Some(1));
+    let last = ended.stderr.lines().last().unwrap();
+    let advice = "has no program to run; one whose section begins with `?` is run if it is named: --program NAME";
+    assert!(last.ends_with(advice), "{last}");
+}
+
+fn without_types() {
+    let ran = run_own("kinds/legacy_no_btf", &[], 1);
+    let line = &ran.lines()[0];
+    // The program's instructions tell the length; the padding is no part of it.
+    assert_eq!((&line["hex"], &line["size"]), (&json!("0500000000000000"), &json!(12)));
+    assert!(ran.ended.stderr.contains("of no type that the object describes"), "{}", ran.ended.stderr);
+}
