@@ -21,6 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("so_many_seconds_are_enough", Needs::Ring, duration),
         trial("a_signal_ends_it_and_nothing_stays", Needs::Ring, signal),
         trial("without_a_reader_it_ends_well", Needs::Ring, closed),
+        trial("what_a_perf_buffer_has_no_room_for_is_counted", Needs::Root, losses),
         ignorable("the_help_s_example_of_run_works_when_pasted", || Needs::Ring.obstacle().or_else(no_getent), example),
     ]
 }
@@ -87,6 +88,27 @@ fn closed() {
     sender.go();
     let ended = running.end();
     assert!(ended.status.success(), "{ended:?}");
+}
+
+/// Whoever is stopped while a page fills loses what does not fit, and knows how much.
+fn losses() {
+    const CALLS: u32 = 5000;
+    let mut sender = Sender::start(CALLS);
+    let own = format!("own={}", sender.pid());
+    let mut command = binary::command(["run", "--type", "u64", "--buffer", "4096", "--format", "json", "--set", &own]);
+    let running = Running::start(command.arg(corpus("kinds/legacy")).arg("--pid").arg(sender.pid().to_string()));
+    running.stderr_line("everything is attached", |line| line.starts_with("attached "));
+    running.stop();
+    sender.go();
+    sender.end();
+    running.send(Signal::CONT);
+    let ended = running.end();
+    let (received, lost) = ended.success();
+    assert!(lost > 0 && received > 0 && received + lost == u64::from(CALLS), "{ended:?}");
+    assert!(
+        ended.stderr.contains(" lost for want of room in a perf buffer: make it larger with --buffer"),
+        "{ended:?}"
+    );
 }
 
 /// Why the example cannot be run here; `None` if it can.

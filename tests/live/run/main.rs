@@ -7,6 +7,7 @@
 mod compiled;
 mod decoded;
 mod endings;
+mod places;
 mod refusals;
 mod sender;
 mod state;
@@ -16,6 +17,14 @@ mod state;
 mod binary;
 #[path = "../support/kernel_objects.rs"]
 mod kernel_objects;
+#[path = "../attach/lacks.rs"]
+#[expect(dead_code, reason = "these tests need other things")]
+mod lacks;
+#[path = "../attach/mounts.rs"]
+mod mounts;
+#[path = "../attach/network.rs"]
+#[expect(dead_code, reason = "others use more of it")]
+mod network;
 #[path = "../support/patience.rs"]
 mod patience;
 #[path = "../support/requirements.rs"]
@@ -36,6 +45,7 @@ fn main() {
         state::trials(),
         endings::trials(),
         refusals::trials(),
+        places::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }
