@@ -30,7 +30,7 @@ use crate::suite;
 /// Exit status: 0 if everything passed, 1 if anything failed or could not be done, 2 for wrong usage, 3 if no kernel was named and
 /// none can be had; that of BINARY if it is no test harness and one kernel was chosen.
 #[derive(Debug, Parser)]
-#[command(name = "cutaway-vm", version)]
+#[command(name = "cutaway-vm", version, args_override_self = true)]
 pub struct Args {
     /// Kernel version (5.10, 6.1, 6.12.107) or `newest`; several make a matrix [default: 5.10 6.1 6.12 newest]
     #[arg(long = "kernel", value_name = "VERSION")]
@@ -188,7 +188,9 @@ impl Args {
         let named = !self.kernels.is_empty() || !self.images.is_empty();
         let matrix = job.run(&requests, named, &cache, &screen)?;
         self.tell(&matrix, detail)?;
-        if self.results.is_none() && (self.keep || !matrix.succeeded()) {
+        let own_failure = transparent && matrix.guests.iter().all(|guest| guest.end == crate::report::End::Clean);
+        let worth_keeping = !matrix.guests.is_empty() && !matrix.succeeded() && !own_failure;
+        if self.results.is_none() && (self.keep || worth_keeping) {
             eprintln!("kept: {}", temporary.keep().display());
         }
         Ok(exit_code(&matrix, transparent))
@@ -216,16 +218,20 @@ impl Args {
         for path in &self.bring {
             bring.push(found(path)?);
         }
+        // What steers Rust programs.
+        plan.environment.extend(std::env::vars().filter(|(name, _)| name.starts_with("RUST_")));
         match self.command.split_first() {
             Some((program, arguments)) => self.one_binary(&mut plan, &mut bring, Path::new(program), arguments)?,
             None => self.workspace(&mut plan, &mut bring)?,
         }
-        for word in &self.env {
-            let (name, value) = match word.split_once('=') {
-                Some((name, value)) => (name, value.to_owned()),
-                None => (word.as_str(), std::env::var(word).unwrap_or_default()),
+        // Where this machine's dynamic loader looks; its libraries lie at the same places in the guest.
+        const LIBRARIES: &str = "LD_LIBRARY_PATH";
+        let passed_on = std::iter::once(LIBRARIES).chain(self.env.iter().map(String::as_str));
+        for word in passed_on {
+            match word.split_once('=') {
+                Some((name, value)) => plan.environment.insert(name.to_owned(), value.to_owned()),
+                None => std::env::var(word).ok().and_then(|value| plan.environment.insert(word.to_owned(), value)),
             };
-            plan.environment.insert(name.to_owned(), value);
         }
         Ok((plan, bring))
     }
@@ -241,8 +247,8 @@ impl Args {
         let bytes = std::fs::read(&path).map_err(Error::file("read", &path))?;
         let directory = std::env::current_dir().map_err(Error::file("find", "the current folder"))?;
         for (name, value) in std::env::vars() {
-            // What cargo tells a test, and what steers Rust programs; the rest of this machine's environment stays here.
-            if name.starts_with("CARGO_PKG_") || name.starts_with("RUST_") || name == "CARGO_MANIFEST_DIR" {
+            // What cargo tells a test; the rest of this machine's environment stays here.
+            if name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR" {
                 plan.environment.insert(name, value);
             } else if name.starts_with("CARGO_BIN_EXE_") {
                 bring.push(PathBuf::from(&value));
@@ -304,8 +310,9 @@ impl Args {
         let failures: String = matrix.guests.iter().map(lines::failures).collect();
         if detail == Detail::Output {
             // The program has said what it had to say; only what it cannot know is added.
+            eprint!("{}", matrix.guests.iter().map(lines::unsaid).collect::<String>());
             if matrix.guests.iter().any(|guest| guest.end != crate::report::End::Clean) || !matrix.absent.is_empty() {
-                eprint!("{failures}{}", lines::verdict(matrix));
+                eprint!("{}", lines::verdict(matrix));
             }
             return Ok(());
         }

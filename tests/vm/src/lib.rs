@@ -11,9 +11,7 @@
 //! guest's process 1: a program that uses this library begins its `main` with
 //!
 //! ```no_run
-//! if cutaway_vm::guest::is_init() {
-//!     cutaway_vm::guest::main();
-//! }
+//! cutaway_vm::guest::run_if_init();
 //! ```
 
 mod cache;

@@ -112,37 +112,39 @@ pub enum Said {
     Nothing,
 }
 
-/// Reads the closing line of a run of one test, and the reason if it was ignored.
+/// Reads the closing line of a run of the test `name`, and its own line in front of that, which must agree: a closing line alone may be
+/// another harness's, which the test ran itself.
 #[must_use]
-pub fn said(output: &str) -> Said {
-    let Some(summary) = output.rfind("test result: ") else { return Said::Nothing };
-    let Some((before, summary)) = output.split_at_checked(summary) else { return Said::Nothing };
+pub fn said(output: &str, name: &str) -> Said {
+    let Some((before, summary)) = output.rfind("test result: ").and_then(|at| output.split_at_checked(at)) else {
+        return Said::Nothing;
+    };
     let count = |what: &str| -> Option<u64> {
         let end = summary.find(what)?;
         summary.get(..end)?.split_whitespace().next_back()?.parse().ok()
     };
+    let word = verdict(before, name).unwrap_or_default();
     match (count(" passed"), count(" failed"), count(" ignored")) {
-        (Some(1), Some(0), Some(0)) => Said::Passed,
+        (Some(1), Some(0), Some(0)) if word.starts_with("ok") => Said::Passed,
         (Some(0), Some(1), Some(0)) => Said::Failed,
-        (Some(0), Some(0), Some(1)) => Said::Ignored(reason(before)),
+        (Some(0), Some(0), Some(1)) => word.strip_prefix("ignored").map_or(Said::Nothing, |rest| {
+            // libtest-mimic puts the reason in parentheses.
+            let reason = rest.trim_start_matches(',').trim();
+            let bare = reason.strip_prefix('(').and_then(|inner| inner.strip_suffix(')'));
+            Said::Ignored(bare.unwrap_or(reason).to_owned())
+        }),
         _ => Said::Nothing,
     }
 }
 
-/// `test NAME ... ignored, REASON` (libtest-mimic puts the reason in parentheses), or `ignored, REASON` alone where
-/// the test printed in between.
-fn reason(before: &str) -> String {
-    before
-        .lines()
-        .rev()
-        .find_map(|line| {
-            let word = line.rsplit_once(" ... ").map_or(line, |(_, word)| word);
-            let rest = word.strip_prefix("ignored")?;
-            let reason = rest.trim_start_matches(',').trim();
-            let bare = reason.strip_prefix('(').and_then(|inner| inner.strip_suffix(')'));
-            Some(bare.unwrap_or(reason).to_owned())
-        })
-        .unwrap_or_default()
+/// What stands behind `test NAME ... `: on the same line, or, where the test printed in between, on the last one.
+fn verdict<'t>(before: &'t str, name: &str) -> Option<&'t str> {
+    let start = before.rfind(&format!("test {name}"))?;
+    let line = before.get(start..)?.lines().next()?;
+    let (_, word) = line.split_once(" ...")?;
+    let word = word.trim();
+    let known = ["ok", "ignored", "FAILED"].iter().any(|verdict| word.starts_with(verdict));
+    if known { Some(word) } else { before.lines().map(str::trim).rfind(|line| !line.is_empty()) }
 }
 
 /// A test's name without the `[KIND] ` that libtest-mimic lists in front of it, and the kind.
@@ -205,21 +207,21 @@ mod tests {
                 "test result: ok. {p} passed; {f} failed; {i} ignored; 0 measured; 9 filtered out; finished in 0.0s\n"
             )
         };
-        assert_eq!(said(&format!("test a ... ok\n\n{}", line(1, 0, 0))), Said::Passed);
-        assert_eq!(said(&format!("test a ... FAILED\n\n{}", line(0, 1, 0))), Said::Failed);
-        assert_eq!(
-            said(&format!("test a ... ignored, needs 5.15: perf links\n\n{}", line(0, 0, 1))),
-            Said::Ignored("needs 5.15: perf links".into())
-        );
-        assert_eq!(said(&format!("noise\nignored, needs 6.1\n\n{}", line(0, 0, 1))), Said::Ignored("needs 6.1".into()));
-        assert_eq!(
-            said(&format!("test a ... ignored, (needs 6.1: f(x))\n\n{}", line(0, 0, 1))),
-            Said::Ignored("needs 6.1: f(x)".into())
-        );
-        assert_eq!(said(&format!("test a ... ignored\n\n{}", line(0, 0, 1))), Said::Ignored(String::new()));
-        assert_eq!(said("test a ... ok\n"), Said::Nothing, "a process that left early proves nothing");
-        assert_eq!(said(&line(0, 0, 0)), Said::Nothing);
-        assert_eq!(said(&line(2, 0, 0)), Said::Nothing);
+        let said = |text: &str, summary: String| said(&format!("{text}\n\n{summary}"), "a");
+        assert_eq!(said("test a ... ok", line(1, 0, 0)), Said::Passed);
+        assert_eq!(said("test a            ... ok", line(1, 0, 0)), Said::Passed, "libtest-mimic");
+        assert_eq!(said("no end of linetest a - should panic ... ok", line(1, 0, 0)), Said::Passed);
+        assert_eq!(said("test a ... FAILED", line(0, 1, 0)), Said::Failed);
+        let reason = |text: &str| Said::Ignored(text.to_owned());
+        assert_eq!(said("test a ... ignored, needs 5.15: links", line(0, 0, 1)), reason("needs 5.15: links"));
+        assert_eq!(said("test a ... noise\nignored, needs 6.1", line(0, 0, 1)), reason("needs 6.1"));
+        assert_eq!(said("test a ... ignored, (needs 6.1: f(x))", line(0, 0, 1)), reason("needs 6.1: f(x)"));
+        assert_eq!(said("test a ... ignored", line(0, 0, 1)), reason(""));
+        assert_eq!(said("test a ... ok", String::new()), Said::Nothing, "a process that left early proves nothing");
+        assert_eq!(said("test b ... ok", line(1, 0, 0)), Said::Nothing, "what another harness said of another test");
+        assert_eq!(said("test b ... ignored", line(0, 0, 1)), Said::Nothing);
+        assert_eq!(said("", line(0, 0, 0)), Said::Nothing);
+        assert_eq!(said("test a ... ok", line(2, 0, 0)), Said::Nothing);
     }
 
     #[test]

@@ -3,8 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if cutaway_vm::guest::is_init() {
-        cutaway_vm::guest::main();
-    }
+    cutaway_vm::guest::run_if_init();
     cutaway_vm::cli::main()
 }

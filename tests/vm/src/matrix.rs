@@ -18,7 +18,7 @@ use crate::progress::{Line, Screen};
 use crate::qemu::Machine;
 use crate::qemu::accel::{self, Accelerator, Choice};
 use crate::report::{End, Guest, Matrix, lines};
-use crate::run::{Limits, Run};
+use crate::run::{self, Limits, Run};
 
 /// All that kernels have in common.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Job {
         let mut matrix = Matrix::default();
         let mut kernels = VecDeque::new();
         for request in requests {
-            let name = request.to_string();
+            let name = unlike(request.to_string(), kernels.iter().map(|(name, _)| name));
             match kernel::obtain(request, cache, self.refresh) {
                 Ok(kernel) => kernels.push_back((name, kernel)),
                 Err(error) => {
@@ -86,8 +86,14 @@ impl Job {
         });
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|(name, _)| order.iter().position(|other| other == name));
-        for (_, guest) in done {
-            matrix.guests.push(guest?);
+        // What one kernel's run failed of takes nothing away from the others' results.
+        let all_failed = done.iter().all(|(_, guest)| guest.is_err());
+        for (name, guest) in done {
+            match guest {
+                Ok(guest) => matrix.guests.push(guest),
+                Err(error) if all_failed => return Err(error),
+                Err(error) => matrix.absent.push((name, chain(&error), true)),
+            }
         }
         if interrupt::seen() && matrix.guests.is_empty() {
             return Err(Error::Interrupted);
@@ -97,11 +103,9 @@ impl Job {
 
     fn one(&self, name: &str, kernel: &Kernel, accelerator: Accelerator, screen: &Screen) -> Result<Guest> {
         let folder = self.folder.join(name);
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::file("empty", &folder)(error));
-            }
-            _ => {}
+        clear(&folder)?;
+        for own in Part::all(self.guests).filter_map(Part::folder) {
+            clear(&folder.join(own))?;
         }
         fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
         let line = screen.guest(name);
@@ -180,10 +184,39 @@ fn run_part(whole: &Run<'_>, part: Part, line: &Line<'_>, screen: &Screen) -> Re
     if run.accelerator == Accelerator::Tcg && died_at_birth(&guest) {
         let first = format!("the first boot failed ({}); this is the second", lines::end(&guest.end));
         screen.say(&format!("{:<8} {first}", run.name));
+        let console = folder.join(run::CONSOLE);
+        fs::rename(&console, folder.join("console-of-first-boot.log")).map_err(Error::file("rename", &console))?;
         guest = run.guest(&mut |heard| line.hear(&heard))?;
         guest.notes.insert(0, first);
     }
-    Ok(guest)
+    Ok(parts::told_apart(guest, part))
+}
+
+/// Takes away what an earlier run left, and nothing else.
+fn clear(folder: &Path) -> Result<()> {
+    for name in [run::CONSOLE, "console-of-first-boot.log", run::COMPLAINTS, prepare::INITRAMFS] {
+        let path = folder.join(name);
+        absent(fs::remove_file(&path)).map_err(Error::file("remove", &path))?;
+    }
+    let files = folder.join(run::FILES);
+    absent(fs::remove_dir_all(&files)).map_err(Error::file("remove", &files))
+}
+
+/// That something is not there is what is wanted.
+fn absent(removed: std::io::Result<()>) -> std::io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// A name like `name` that none of the others is: two images may have the same file name.
+fn unlike<'n>(name: String, others: impl Iterator<Item = &'n String> + Clone) -> String {
+    let taken = |name: &String| others.clone().any(|other| other == name);
+    if !taken(&name) {
+        return name;
+    }
+    (2..).map(|number| format!("{name}-{number}")).find(|name| !taken(name)).unwrap_or(name)
 }
 
 /// An emulator on a busy host may starve one of a guest's CPUs until the other gives up. That says nothing about the tests, of which

@@ -28,21 +28,21 @@ pub fn needed_version(reason: &str) -> Option<Version> {
     ends.then_some(version)
 }
 
-/// The panic message in a failed test's output that asks for a newer kernel, if there is one.
+/// The message that asks for a newer kernel, if that is what the test `name` failed of: the last panic in its output, and its own.
+/// One that the test caught, or that a thread of its own died of, explains no failure that came later.
 ///
-/// The message is the line after `thread '…' panicked at FILE:LINE:COLUMN:`, where Rust has printed it since 1.73.
+/// The message is the line after `thread 'NAME' (ID) panicked at FILE:LINE:COLUMN:`, where Rust has printed it since 1.73.
 #[must_use]
-pub fn confessed(output: &str) -> Option<&str> {
-    let mut lines = output.lines();
-    while let Some(line) = lines.next() {
-        if line.contains(" panicked at ") {
-            let message = lines.next().unwrap_or_default().trim();
-            if needed_version(message).is_some() {
-                return Some(message);
-            }
-        }
-    }
-    None
+pub fn confessed<'t>(output: &'t str, name: &str) -> Option<&'t str> {
+    const PANICKED: &str = " panicked at ";
+    let (before, after) = output.rsplit_once(PANICKED)?;
+    // libtest runs a test on a thread of its name, or on the first one; libtest-mimic on one without.
+    let thread = before.lines().next_back()?.rsplit_once("thread '")?.1;
+    let own = [name, "main", "<unnamed>"]
+        .iter()
+        .any(|own| thread.strip_prefix(own).is_some_and(|rest| rest.starts_with('\'')));
+    let message = after.lines().nth(1)?.trim();
+    (own && needed_version(message).is_some()).then_some(message)
 }
 
 /// `Ok` if a test that said `reason` may be skipped on a kernel of version `kernel`; `Err` says why not.
@@ -94,8 +94,11 @@ mod tests {
     fn finds_the_confession_in_a_panic() {
         let output =
             "running 1 test\n\nthread 'a' (12) panicked at src/lib.rs:3:5:\nneeds 5.15: perf links\nnote: run with\n";
-        assert_eq!(confessed(output), Some("needs 5.15: perf links"));
-        assert_eq!(confessed("needs 5.15 said in passing\n"), None);
-        assert_eq!(confessed("thread 'a' panicked at x:1:1:\nassertion failed\n"), None);
+        assert_eq!(confessed(output, "a"), Some("needs 5.15: perf links"));
+        assert_eq!(confessed("needs 5.15 said in passing\n", "a"), None);
+        assert_eq!(confessed("thread 'a' panicked at x:1:1:\nassertion failed\n", "a"), None);
+        let later = format!("{output}thread 'a' (12) panicked at src/lib.rs:9:5:\nassertion failed\n");
+        assert_eq!(confessed(&later, "a"), None, "what it failed of is another thing");
+        assert_eq!(confessed(output, "b"), None, "a thread that the test made and named");
     }
 }

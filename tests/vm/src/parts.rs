@@ -65,6 +65,15 @@ impl FromStr for Part {
     }
 }
 
+/// Names what is not known of a guest's part: the other guest's rows for the same binary are no answer for it.
+pub(crate) fn told_apart(mut guest: Guest, part: Part) -> Guest {
+    let unknown = guest.tests.iter_mut().filter(|test| test.name.is_empty() && test.outcome == Outcome::NotRun);
+    if part.of > 1 {
+        unknown.for_each(|test| test.name = format!("(part {} of {})", part.index + 1, part.of));
+    }
+    guest
+}
+
 /// What guests that shared a kernel's tests have to say together. `None` of none.
 pub(crate) fn joined(guests: Vec<Guest>) -> Option<Guest> {
     guests.into_iter().reduce(|mut all, more| {
@@ -85,11 +94,6 @@ pub(crate) fn joined(guests: Vec<Guest>) -> Option<Guest> {
                 all.notes.push(note);
             }
         }
-        // A binary that this guest did not come to is no news if the other one did.
-        let never_begun = |test: &crate::report::Test| test.outcome == Outcome::NotRun && test.name == test.binary;
-        let begun: Vec<String> =
-            all.tests.iter().filter(|test| !never_begun(test)).map(|test| test.binary.clone()).collect();
-        all.tests.retain(|test| !never_begun(test) || !begun.contains(&test.binary));
         all.tests.sort_by(|a, b| a.binary.cmp(&b.binary));
         all
     })
@@ -120,13 +124,14 @@ mod tests {
     #[test]
     fn the_worst_end_and_all_tests_are_told() {
         let one = guest("6.1", vec![test("a", Outcome::Passed)]);
-        let mut other = guest("6.1", vec![test("b", Outcome::Died), test("suite", Outcome::NotRun)]);
+        let mut other = guest("6.1", vec![test("b", Outcome::Died), test("", Outcome::NotRun)]);
         other.end = End::OutOfTime;
         other.seconds = 20.0;
+        let other = told_apart(other, Part { index: 1, of: 2 });
         let all = joined(vec![one, other]).unwrap();
         assert_eq!((all.end, all.seconds), (End::OutOfTime, 20.0));
         let names: Vec<&str> = all.tests.iter().map(|test| test.name.as_str()).collect();
-        assert_eq!(names, ["a", "b"], "a binary that the first guest ran was run");
+        assert_eq!(names, ["a", "b", "(part 2 of 2)"]);
         assert_eq!(joined(Vec::new()), None);
     }
 }

@@ -70,12 +70,15 @@ fn name_service_libraries() -> Vec<PathBuf> {
         .collect()
 }
 
+/// The packed tree's file name.
+pub(crate) const INITRAMFS: &str = "initramfs.cpio";
+
 /// Packs a tree into `FOLDER/initramfs.cpio`.
 ///
 /// # Errors
 /// If it cannot be written.
 pub fn pack(tree: &Tree, folder: &Path) -> Result<PathBuf> {
-    let path = folder.join("initramfs.cpio");
+    let path = folder.join(INITRAMFS);
     let mut file = BufWriter::new(File::create(&path).map_err(Error::file("make", &path))?);
     tree.pack(&mut file, &path)?;
     file.flush().map_err(Error::file("write", &path))?;

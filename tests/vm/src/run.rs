@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::kernel::Kernel;
 use crate::libtest::{self, Said};
+use crate::matrix::chain;
 use crate::needs;
 use crate::plan::Plan;
 use crate::qemu::accel::Accelerator;
@@ -22,6 +23,16 @@ use crate::qemu::{Files, Machine, Running, monitor};
 use crate::report::{End, Guest, Outcome, Test};
 use crate::version::Version;
 use crate::wire::{self, Message, Status};
+
+/// What a guest's folder holds: its console, QEMU's complaints, the tests' files.
+pub(crate) const CONSOLE: &str = "console.log";
+pub(crate) const COMPLAINTS: &str = "qemu.log";
+pub(crate) const FILES: &str = "files";
+
+/// A turn of the listening loop takes a tenth of a second, and no more than this unless this process stood still.
+const LONG_TURN: Duration = Duration::from_secs(2);
+/// Frames that are kept while nobody looks at them; then the guest waits.
+const FRAMES_AHEAD: usize = 64;
 
 /// How long a guest may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,42 +93,52 @@ impl Run<'_> {
         let files = Files {
             kernel: self.kernel.image.clone(),
             initramfs: self.initramfs.to_path_buf(),
-            console: self.folder.join("console.log"),
+            console: self.folder.join(CONSOLE),
             monitor: sockets.path().join("qmp"),
-            complaints: self.folder.join("qemu.log"),
+            complaints: self.folder.join(COMPLAINTS),
         };
         let started = Instant::now();
+        // How long this process itself stood still: suspended, stopped, or held up by whoever reads what it prints.
+        let mut still = Duration::ZERO;
         let (mut qemu, channel) = Running::start(self.machine, &files, self.accelerator)?;
         let frames = receive(channel);
         let mut story = Story::new(self);
         let mut heard_last = started;
         let mut hanging = None;
+        let mut turn = Instant::now();
         let end = loop {
+            if turn.elapsed() > LONG_TURN {
+                still += turn.elapsed();
+                heard_last = Instant::now();
+            }
+            turn = Instant::now();
             if interrupt::seen() {
                 break Ending::Interrupted;
             }
-            if started.elapsed() > self.limits.whole {
+            if started.elapsed().saturating_sub(still) > self.limits.whole {
                 break Ending::OutOfTime;
-            }
-            let patience = if story.booted.is_some() { self.limits.silence } else { self.limits.boot };
-            match hanging {
-                None if heard_last.elapsed() > patience => {
-                    // Unheard: the guest is asked by an NMI where it is, and given time to answer on its console.
-                    hanging = Some(Instant::now());
-                    if let Err(error) = monitor::inject_nmi(&files.monitor) {
-                        story.notes.push(format!("the NMI was not sent: {error}"));
-                    }
-                }
-                Some(since) if since.elapsed() > Duration::from_secs(10) => break Ending::Hung,
-                _ => {}
             }
             match frames.recv_timeout(Duration::from_millis(100)) {
                 Ok(Ok((message, payload))) => {
                     heard_last = Instant::now();
-                    story.take(message, &payload, listen)?;
+                    hanging = None;
+                    story.take(message, &payload, listen);
                 }
                 Ok(Err(error)) => break Ending::Noise(error.to_string()),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    let patience = if story.booted.is_some() { self.limits.silence } else { self.limits.boot };
+                    match hanging {
+                        None if heard_last.elapsed() > patience => {
+                            // Unheard: the guest is asked by an NMI where it is, and given time to answer on its console.
+                            hanging = Some(Instant::now());
+                            if let Err(error) = monitor::inject_nmi(&files.monitor) {
+                                story.notes.push(format!("the NMI was not sent: {error}"));
+                            }
+                        }
+                        Some(since) if since.elapsed() > Duration::from_secs(10) => break Ending::Hung,
+                        _ => {}
+                    }
+                }
                 // QEMU has ended, or is about to.
                 Err(RecvTimeoutError::Disconnected) => {
                     break if hanging.is_some() { Ending::Hung } else { Ending::Gone };
@@ -170,7 +191,7 @@ impl Ending {
 
 /// Reads frames on a thread of its own, so that waiting for one can end.
 fn receive(channel: ChildStdout) -> mpsc::Receiver<std::io::Result<(Message, Vec<u8>)>> {
-    let (send, receive) = mpsc::channel();
+    let (send, receive) = mpsc::sync_channel(FRAMES_AHEAD);
     std::thread::spawn(move || {
         let mut channel = BufReader::with_capacity(1 << 16, channel);
         loop {
@@ -239,7 +260,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    fn take(&mut self, message: Message, payload: &[u8], listen: &mut dyn FnMut(Heard<'_>)) -> Result<()> {
+    fn take(&mut self, message: Message, payload: &[u8], listen: &mut dyn FnMut(Heard<'_>)) {
         match message {
             Message::Hello { release, cpus, memory_kib: _ } => {
                 if cpus != self.run.machine.cpus {
@@ -276,11 +297,14 @@ impl<'a> Story<'a> {
                     self.tests.push(test);
                 }
             }
-            Message::File { path, offset } => self.keep(&path, offset, payload)?,
+            Message::File { path, offset } => {
+                if let Err(error) = self.keep(&path, offset, payload) {
+                    self.notes.push(format!("the file {path:?} that a test left is not kept: {}", chain(&error)));
+                }
+            }
             Message::Note { text } => self.notes.push(text),
             Message::Done => self.done = true,
         }
-        Ok(())
     }
 
     /// A package knows its patch level, which Debian's `uname -r` hides (6.1.0-50 is 6.1.176).
@@ -298,13 +322,14 @@ impl<'a> Story<'a> {
         let output = String::from_utf8_lossy(&current.output).into_owned();
         let trace = String::from_utf8_lossy(&current.trace).into_owned();
         let label = self.label(current.binary);
-        let plain = current.name == label;
+        let plain = current.name.is_empty();
         if plain {
             self.exit_code = Some(exit_code(status));
         }
         let missing = binary.map_or(&[][..], |binary| &binary.missing);
         let (name, kind) = libtest::without_kind(&current.name);
-        let outcome = match (outcome(plain, status, &output, trace, missing), kind) {
+        let named = (!plain).then_some(current.name.as_str());
+        let outcome = match (outcome(named, status, &output, trace, missing), kind) {
             (Outcome::Skipped(reason), Some(kind)) if reason.is_empty() => Outcome::Skipped(kind.to_owned()),
             (outcome, _) => outcome,
         };
@@ -319,7 +344,7 @@ impl<'a> Story<'a> {
             self.notes.push(format!("the file {path:?} lies outside the results folder and is not kept"));
             return Ok(());
         }
-        let place = self.run.folder.join("files").join(path);
+        let place = self.run.folder.join(FILES).join(path);
         if let Some(folder) = place.parent() {
             fs::create_dir_all(folder).map_err(Error::file("make", folder))?;
         }
@@ -330,6 +355,7 @@ impl<'a> Story<'a> {
     fn finish(mut self, end: End, console: &str, started: Instant) -> Guest {
         if let Some(current) = self.current.take() {
             let outcome = match end {
+                End::Interrupted => Outcome::NotRun,
                 End::OutOfTime => Outcome::TimedOut(String::from_utf8_lossy(&current.trace).into_owned()),
                 _ => Outcome::Died,
             };
@@ -357,10 +383,9 @@ impl<'a> Story<'a> {
         if end != End::Clean {
             for binary in &self.run.plan.binaries {
                 if !self.tests.iter().any(|test| test.binary == binary.label) {
-                    let label = binary.label.clone();
                     self.tests.push(Test {
-                        binary: label.clone(),
-                        name: label,
+                        binary: binary.label.clone(),
+                        name: String::new(),
                         outcome: Outcome::NotRun,
                         seconds: 0.0,
                         output: String::new(),
@@ -390,8 +415,8 @@ impl<'a> Story<'a> {
     }
 }
 
-/// What a process's end says of its test.
-fn outcome(plain: bool, status: Status, output: &str, trace: String, missing: &[String]) -> Outcome {
+/// What a process's end says of its test, or of a plain program, which has no name.
+fn outcome(name: Option<&str>, status: Status, output: &str, trace: String, missing: &[String]) -> Outcome {
     let lacks = || match missing {
         [] => String::new(),
         names => format!(" (it is linked to {}, which this machine does not have either)", names.join(", ")),
@@ -400,15 +425,14 @@ fn outcome(plain: bool, status: Status, output: &str, trace: String, missing: &[
         Status::TimedOut => Outcome::TimedOut(trace),
         Status::Signal(signal) => Outcome::Failed(format!("killed by signal {signal} ({})", signal_name(signal))),
         Status::NotStarted => Outcome::Failed(format!("could not be started{}", lacks())),
-        Status::Code(0) if plain => Outcome::Passed,
-        Status::Code(code) if plain => Outcome::Failed(format!("exit status {code}{}", lacks())),
-        Status::Code(code) => match (code, libtest::said(output)) {
-            (0, Said::Passed) => Outcome::Passed,
-            (0, Said::Ignored(reason)) => Outcome::Skipped(reason),
-            (0, Said::Failed | Said::Nothing) => Outcome::Failed(
+        Status::Code(code) => match (code, name.map(|name| (name, libtest::said(output, name)))) {
+            (0, None) => Outcome::Passed,
+            (0, Some((_, Said::Passed))) => Outcome::Passed,
+            (0, Some((_, Said::Ignored(reason)))) => Outcome::Skipped(reason),
+            (0, Some((_, Said::Failed | Said::Nothing))) => Outcome::Failed(
                 "its process left with status 0 before the harness could say that one test passed".to_owned(),
             ),
-            (_, Said::Failed) => match needs::confessed(output) {
+            (_, Some((name, Said::Failed))) => match needs::confessed(output, libtest::without_kind(name).0) {
                 Some(reason) => Outcome::Skipped(reason.to_owned()),
                 None => Outcome::Failed("the harness says FAILED".to_owned()),
             },
@@ -452,7 +476,7 @@ mod tests {
         "test a ... ok\n\ntest result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out\n";
 
     fn of(status: Status, output: &str) -> Outcome {
-        outcome(false, status, output, String::new(), &[])
+        outcome(Some("a"), status, output, String::new(), &[])
     }
 
     #[test]
@@ -466,15 +490,14 @@ mod tests {
 
     #[test]
     fn a_confessing_panic_is_a_skip_to_be_judged() {
-        let output =
-            "thread 'a' panicked at x.rs:1:1:\nneeds 6.12: x\n\ntest result: FAILED. 0 passed; 1 failed; 0 ignored;\n";
+        let output = "thread 'a' panicked at x.rs:1:1:\nneeds 6.12: x\ntest a ... FAILED\n\ntest result: FAILED. 0 passed; 1 failed; 0 ignored;\n";
         assert_eq!(of(Status::Code(101), output), Outcome::Skipped("needs 6.12: x".into()));
     }
 
     #[test]
     fn plain_programs_are_judged_by_their_status() {
-        assert_eq!(outcome(true, Status::Code(0), "", String::new(), &[]), Outcome::Passed);
-        let failed = outcome(true, Status::Code(127), "", String::new(), &["libx.so".into()]);
+        assert_eq!(outcome(None, Status::Code(0), "", String::new(), &[]), Outcome::Passed);
+        let failed = outcome(None, Status::Code(127), "", String::new(), &["libx.so".into()]);
         assert!(matches!(&failed, Outcome::Failed(why) if why.contains("127") && why.contains("libx.so")));
         assert_eq!(exit_code(Status::Signal(9)), 137);
         assert_eq!(signal_name(11), "SIGSEGV");

@@ -93,8 +93,8 @@ fn gathered(messages: &str, unit_tests: bool) -> Suite {
             }
             let directory = artifact.manifest_path.parent().unwrap_or(Path::new("/"));
             let tests = directory.join("tests");
-            // A package that holds other packages in its `tests` is not meant.
-            if is("test") && tests.is_dir() {
+            // A folder that is a package of its own is none of this one's.
+            if is("test") && tests.is_dir() && !tests.join("Cargo.toml").exists() {
                 suite.folders.insert(tests);
             }
             suite.binaries.push(Binary {

@@ -46,7 +46,7 @@ pub enum Message {
     Started {
         /// Which binary.
         binary: usize,
-        /// Test name; the binary's label for a plain program.
+        /// Test name; empty for a plain program.
         test: String,
     },
     /// The payload is output of the running test.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::tools::{self, Outcome, Result, cargo};
+use crate::vm;
 
 /// A check and its name.
 type Check = (&'static str, fn() -> Result);
@@ -18,6 +19,8 @@ const CHECKS: &[Check] = &[
     ("loader without features", minimal),
     ("miri", miri),
     ("tests", test),
+    ("sick guests", vm::sick),
+    ("tests on other kernels", vm::matrix),
 ];
 
 /// Runs all checks, even after one has failed, and prints a table.

@@ -13,8 +13,10 @@ use crate::wire::{Message, Status};
 
 /// The name under which a harness's own failure to list its tests is reported.
 pub(crate) const LISTING: &str = "(list of tests)";
-/// A line of the channel is bounded, so long lists are sent in pieces.
-const NAMES_A_LINE: usize = 64;
+/// A line of the channel is bounded, so long lists are sent in pieces of about so many bytes.
+const NAMES_A_LINE: usize = 16 << 10;
+/// The largest piece that output is sent in.
+const PIECE: usize = 16 << 10;
 /// How much of the end is kept of output beyond the limit.
 const TAIL: usize = 16 << 10;
 
@@ -32,13 +34,19 @@ pub(super) fn run(
     environment.extend(binary.environment.clone());
     let runner = Runner { channel, plan, index, binary, environment };
     let arguments = Arguments::parse(&binary.arguments);
-    if !binary.harness || arguments.verbatim {
+    let once = |sent: &mut Sent| {
         if part.has(index) {
-            runner.run(&binary.label, &binary.arguments, sent);
+            runner.run("", &binary.arguments, sent);
         }
-        return;
+    };
+    if !binary.harness || arguments.verbatim {
+        return once(sent);
     }
     let names = match runner.list(&arguments) {
+        // It has no tests, or is no harness and only looks like one: let it say what it has to say.
+        Ok(names) if names.is_empty() && runner.list(&Arguments::default()).is_ok_and(|all| all.is_empty()) => {
+            return once(sent);
+        }
         Ok(names) => names,
         Err(no_list) if part.has(index) => return runner.tell(&no_list),
         Err(_) => return,
@@ -46,12 +54,25 @@ pub(super) fn run(
     // Counted from the binary's number on, or the first guest would have the larger half of every binary.
     let names: Vec<String> =
         (index..).zip(names).filter(|(number, _)| part.has(*number)).map(|(_, name)| name).collect();
-    for piece in names.chunks(NAMES_A_LINE) {
+    let mut rest = names.as_slice();
+    while !rest.is_empty() {
+        let (piece, behind) = rest.split_at(fitting(rest));
         channel.send(&Message::Listed { binary: index, tests: piece.to_vec() }, b"");
+        rest = behind;
     }
     for name in &names {
         runner.run(name, &arguments.to_run(name), sent);
     }
+}
+
+/// How many of the names go on one line: at least one.
+fn fitting(names: &[String]) -> usize {
+    let mut bytes = 0;
+    let fits = names.iter().take_while(|name| {
+        bytes += name.len();
+        bytes <= NAMES_A_LINE
+    });
+    fits.count().max(1)
 }
 
 /// A binary that could not say what tests it has.
@@ -107,7 +128,7 @@ impl Runner<'_> {
     fn tell(&self, NoList { status, took, output, trace }: &NoList) {
         self.channel.send(&Message::Started { binary: self.index, test: LISTING.to_owned() }, b"");
         for (message, bytes) in [(Message::Output, output.as_slice()), (Message::Trace, trace.as_bytes())] {
-            for piece in bytes.chunks(16 << 10) {
+            for piece in bytes.chunks(PIECE) {
                 self.channel.send(&message, piece);
             }
         }
@@ -120,7 +141,9 @@ impl Runner<'_> {
         let mut output = Bounded::new(self.channel, self.plan.output_limit);
         let (status, took) = process::run(&self.spec(arguments), &mut |told| match told {
             Told::Output(bytes) => output.take(bytes),
-            Told::Trace(text) => self.channel.send(&Message::Trace, text.as_bytes()),
+            Told::Trace(text) => {
+                text.as_bytes().chunks(PIECE).for_each(|piece| self.channel.send(&Message::Trace, piece));
+            }
         });
         let dropped = output.finish();
         sent.send_new(self.channel);

@@ -22,22 +22,29 @@ use crate::parts::Part;
 use crate::plan::{PLAN, Plan, RESULTS};
 use crate::wire::Message;
 
-/// Whether this process is a guest's process 1, so that [`main`] is to be called.
-#[must_use]
-pub fn is_init() -> bool {
+/// Does the work of a guest's process 1 and never returns, if that is what this process is. Otherwise does nothing.
+pub fn run_if_init() {
+    if is_init() {
+        main();
+    }
+}
+
+fn is_init() -> bool {
     std::process::id() == 1 && Path::new(PLAN).exists()
 }
 
-/// The life of process 1. Does not return.
-pub fn main() -> ! {
+/// The life of process 1.
+fn main() -> ! {
     let complaints = mounts::all();
     match Channel::open() {
         Ok(channel) => {
             for complaint in complaints {
                 channel.note(complaint);
             }
-            work(&channel);
-            channel.send(&Message::Done, b"");
+            // Without the last word the host knows that something is missing.
+            if work(&channel) {
+                channel.send(&Message::Done, b"");
+            }
             channel.drain();
         }
         Err(error) => eprintln!("cutaway-vm: cannot open the result channel {}: {error}", channel::PATH),
@@ -45,7 +52,8 @@ pub fn main() -> ! {
     power_off()
 }
 
-fn work(channel: &Channel) {
+/// Does what the plan says; false if it cannot be read.
+fn work(channel: &Channel) -> bool {
     if let Err(error) = loopback::up() {
         channel.note(format!("the loopback interface stays down: {error}"));
     }
@@ -56,7 +64,10 @@ fn work(channel: &Channel) {
         .and_then(|text| serde_json::from_slice::<Plan>(&text).map_err(|error| error.to_string()))
     {
         Ok(plan) => plan,
-        Err(error) => return channel.note(format!("cannot read the plan {PLAN}: {error}")),
+        Err(error) => {
+            channel.note(format!("cannot read the plan {PLAN}: {error}"));
+            return false;
+        }
     };
     let environment = environment(&plan);
     let part = Part::of_this_guest();
@@ -64,6 +75,7 @@ fn work(channel: &Channel) {
     for index in 0..plan.binaries.len() {
         harness::run(channel, &plan, index, part, &environment, &mut leftovers);
     }
+    true
 }
 
 /// What every process finds in its environment.

@@ -51,10 +51,6 @@ pub(super) fn all() -> Vec<String> {
             complaints.push(format!("sysctl {name} stays as it is: {error}"));
         }
     }
-    // Process 1 goes last, whatever a test allocates.
-    if let Err(error) = fs::write("/proc/self/oom_score_adj", "-1000") {
-        complaints.push(format!("process 1 is not spared by the OOM killer: {error}"));
-    }
     // The common defaults of a login: 1024 files, up to half a million on request; no core files.
     // RLIMIT_MEMLOCK stays the kernel's, for raising it (before 5.11) is a loader's own business.
     let files = Rlimit { current: Some(1024), maximum: Some(524_288) };
@@ -90,7 +86,11 @@ fn one(kind: &str, place: &str, options: &str) -> io::Result<()> {
     for entry in brought.iter().flat_map(fs::read_dir).flatten() {
         let entry = entry?;
         let place = Path::new(place).join(entry.file_name());
-        if entry.file_type()?.is_dir() {
+        let kind = entry.file_type()?;
+        if kind.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(entry.path())?, &place)?;
+            continue;
+        } else if kind.is_dir() {
             fs::create_dir(&place)?;
         } else {
             fs::write(&place, "")?;

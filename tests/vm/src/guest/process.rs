@@ -144,7 +144,15 @@ fn end_all_processes() {
     }
 }
 
-/// Collects the orphans that fell to process 1.
+/// Collects the orphans that fell to process 1, and waits for those that are still dying; not for ever, for one may hang in the kernel.
 fn reap() {
-    while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+    let last = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < last {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) => {}
+            Ok(None) => std::thread::sleep(Duration::from_millis(2)),
+            // No child is left.
+            Err(_) => return,
+        }
+    }
 }

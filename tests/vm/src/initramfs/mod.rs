@@ -7,7 +7,7 @@
 mod debug;
 mod libraries;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -21,6 +21,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
     nodes: BTreeMap<PathBuf, Node>,
+    /// The host's folders whose entries are in it.
+    listed: BTreeSet<PathBuf>,
     keep_debug: bool,
 }
 
@@ -36,7 +38,7 @@ impl Tree {
     /// An empty tree. `keep_debug` leaves the debug sections in executables (large: nothing in a guest reads them).
     #[must_use]
     pub fn new(keep_debug: bool) -> Self {
-        Self { nodes: BTreeMap::new(), keep_debug }
+        Self { nodes: BTreeMap::new(), listed: BTreeSet::new(), keep_debug }
     }
 
     /// Adds a file that the host does not have. `path` is absolute, its folders are made.
@@ -88,9 +90,18 @@ impl Tree {
     }
 
     fn add(&mut self, path: &Path, with_libraries: bool) -> Result<Vec<String>> {
+        // A link that leads nowhere leads nowhere in the guest as well: editors mark open files so.
+        if let (Ok(target), false) = (fs::read_link(path), path.exists()) {
+            self.link(path, &target);
+            return Ok(Vec::new());
+        }
         let real = self.mirror(path)?;
         let about = fs::metadata(&real).map_err(Error::file("read", &real))?;
         if about.is_dir() {
+            // A link may lead back to where it stands.
+            if !self.listed.insert(real.clone()) {
+                return Ok(Vec::new());
+            }
             self.folder(real.clone());
             let mut missing = Vec::new();
             for entry in fs::read_dir(&real).map_err(Error::file("list", &real))? {

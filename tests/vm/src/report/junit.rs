@@ -26,11 +26,11 @@ pub fn xml(matrix: &Matrix) -> Result<String> {
             }
             report.add_test_suite(suite);
         }
-        if guest.tests.is_empty() && guest.end != End::Clean {
+        if guest.end != End::Clean {
             let mut suite = TestSuite::new(format!("guest on {}", guest.name));
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
             status.set_message(super::lines::end(&guest.end));
-            suite.add_test_case(TestCase::new("boots", status));
+            suite.add_test_case(TestCase::new("runs to its end", status));
             report.add_test_suite(suite);
         }
     }
@@ -76,7 +76,8 @@ fn case(guest: &Guest, test: &Test, never_ran: bool) -> TestCase {
         }
         Outcome::NotRun => failure(NonSuccessKind::Error, "not run: the guest ended before"),
     };
-    let mut case = TestCase::new(test.name.as_str(), status);
+    let name = if test.name.is_empty() { &test.binary } else { &test.name };
+    let mut case = TestCase::new(name.as_str(), status);
     case.set_classname(test.binary.as_str());
     case.set_time(Duration::try_from_secs_f64(test.seconds).unwrap_or_default());
     if !test.output.is_empty() {
@@ -103,13 +104,14 @@ mod tests {
         let text =
             xml(&Matrix { guests: vec![died, skipped], absent: vec![("7.3".into(), "gone".into(), true)] }).unwrap();
         for part in [
-            r#"<testsuites name="cutaway-vm" tests="6" failures="1" errors="3">"#,
+            r#"<testsuites name="cutaway-vm" tests="7" failures="1" errors="4">"#,
             r#"<testsuite name="suite on 6.1""#,
             r#"<property name="kernel" value="6.1.0-1-cloud-amd64"/>"#,
             "RIP: f+0x1",
             r#"<skipped message="needs 5.15"/>"#,
             "why &amp; how",
             "said &lt;this&gt;",
+            r#"<testsuite name="guest on 6.1""#,
             r#"<testsuite name="guest on 7.3""#,
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");

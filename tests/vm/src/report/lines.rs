@@ -73,6 +73,50 @@ pub fn failures(guest: &Guest) -> String {
         }
         text.push('\n');
     }
+    text.push_str(&end_of(guest));
+    if let Some(folder) = guest.folder.as_ref().filter(|_| !guest.succeeded()) {
+        let _ = writeln!(text, "the console of {} is {}", guest.name, folder.join(crate::run::CONSOLE).display());
+    }
+    text
+}
+
+/// Of a guest whose program's output was shown as it came: what that output does not tell.
+#[must_use]
+pub fn unsaid(guest: &Guest) -> String {
+    let mut text = String::new();
+    for test in &guest.tests {
+        match &test.outcome {
+            // The exit status of this program is the command's own.
+            Outcome::Failed(why) if guest.exit_code.is_some_and(|code| *why == format!("exit status {code}")) => {}
+            Outcome::Failed(why) => {
+                let _ = writeln!(text, "=> {}: {why}", test.title());
+            }
+            Outcome::TimedOut(trace) => {
+                let _ = writeln!(
+                    text,
+                    "{}\n=> {}: killed after {:.0} s (--test-timeout)",
+                    trace.trim_end(),
+                    test.title(),
+                    test.seconds
+                );
+            }
+            Outcome::Died => {
+                let _ = writeln!(text, "=> {}: the guest died while it ran", test.title());
+            }
+            Outcome::Passed | Outcome::Skipped(_) | Outcome::NotRun => {}
+        }
+        if test.dropped > 0 {
+            let _ =
+                writeln!(text, "=> {}: {} bytes of output were dropped (--output-limit)", test.title(), test.dropped);
+        }
+    }
+    text.push_str(&end_of(guest));
+    text
+}
+
+/// How a guest ended, if not well, and what was noticed about it.
+fn end_of(guest: &Guest) -> String {
+    let mut text = String::new();
     if guest.end != End::Clean {
         let _ = writeln!(text, "---- guest {} ----", guest.name);
         if let End::Crashed(crash) | End::Hung(Some(crash)) = &guest.end {
@@ -86,9 +130,6 @@ pub fn failures(guest: &Guest) -> String {
     }
     for note in &guest.notes {
         let _ = writeln!(text, "note on {}: {note}", guest.name);
-    }
-    if let Some(folder) = guest.folder.as_ref().filter(|_| !guest.succeeded()) {
-        let _ = writeln!(text, "the console of {} is {}", guest.name, folder.join("console.log").display());
     }
     text
 }
@@ -108,7 +149,13 @@ pub fn verdict(matrix: &Matrix) -> String {
             row.binary, row.name
         );
     }
-    let _ = writeln!(text, "vm result: {}", if matrix.succeeded() { "ok" } else { "FAILED" });
+    let nothing = matrix.guests.iter().all(|guest| guest.tests.is_empty());
+    let result = match (matrix.succeeded(), nothing) {
+        (true, true) => "ok, but no test was run",
+        (true, false) => "ok",
+        (false, _) => "FAILED",
+    };
+    let _ = writeln!(text, "vm result: {result}");
     text
 }
 

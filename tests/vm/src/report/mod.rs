@@ -52,7 +52,7 @@ impl Outcome {
 pub struct Test {
     /// The binary's label.
     pub binary: String,
-    /// The test's name; the label again for a plain program.
+    /// The test's name; empty for a plain program, and for a binary of whose tests nothing is known.
     pub name: String,
     /// What came of it.
     pub outcome: Outcome,
@@ -68,7 +68,7 @@ impl Test {
     /// `LABEL NAME`, or `LABEL` for a plain program.
     #[must_use]
     pub fn title(&self) -> String {
-        if self.name == self.binary { self.name.clone() } else { format!("{} {}", self.binary, self.name) }
+        if self.name.is_empty() { self.binary.clone() } else { format!("{} {}", self.binary, self.name) }
     }
 }
 

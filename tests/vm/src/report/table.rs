@@ -30,12 +30,12 @@ pub fn draw(matrix: &Matrix, colour: bool) -> String {
     for (row, cells) in matrix.rows() {
         // A binary's name stands once, above its tests.
         if binary.as_ref() != Some(&row.binary) {
-            if row.name != row.binary {
+            if !row.name.is_empty() {
                 table.add_row([Cell::new(&row.binary).add_attribute(Attribute::Bold)]);
             }
             binary = Some(row.binary.clone());
         }
-        let name = if row.name == row.binary { row.name.clone() } else { format!("  {}", row.name) };
+        let name = if row.name.is_empty() { row.binary.clone() } else { format!("  {}", row.name) };
         let mut line = vec![Cell::new(name)];
         line.extend(cells.into_iter().map(cell));
         table.add_row(line);

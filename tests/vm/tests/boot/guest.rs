@@ -28,13 +28,18 @@ const HEALTHY: [(&str, Test); 9] = [
 ];
 
 /// Chosen by name and `--ignored` only.
-const SICK: [(&str, Test); 11] = [
+const SICK: [(&str, Test); 15] = [
     ("sick::megabyte", megabyte),
     ("sick::flood", flood),
     ("sick::disk", disk),
     ("sick::daemon", daemon),
     ("sick::early", || std::process::exit(0)),
     ("sick::abort", || std::process::abort()),
+    // Named like its binary, as a plain program is.
+    ("boot", || std::process::exit(0)),
+    ("sick::other_harness", other_harness),
+    ("sick::glutton", glutton),
+    ("sick::caught", caught),
     ("sick::hang", hang),
     ("sick::starve", starve),
     ("sick::panic", panic),
@@ -190,6 +195,27 @@ fn disk() -> Ran {
 /// Leaves a process behind that holds the output open.
 fn daemon() -> Ran {
     Command::new(std::env::current_exe()?).args(["--exact", "sick::hang", "--ignored"]).spawn()?;
+    passed()
+}
+
+/// Lets another harness pass, and leaves before its own has said anything.
+fn other_harness() -> Ran {
+    Command::new(std::env::current_exe()?).args(["--exact", "loopback"]).status()?;
+    std::process::exit(0);
+}
+
+/// Takes more memory than there is.
+fn glutton() -> Ran {
+    let mut all = Vec::new();
+    loop {
+        all.push(std::hint::black_box(vec![1_u8; 16 << 20]));
+    }
+}
+
+/// Fails, but not of what it was told first.
+fn caught() -> Ran {
+    let first = std::panic::catch_unwind(|| failed_at_run_time("needs 99.0: a kernel of the future"));
+    assert!(first.is_ok(), "what was asked for is not there");
     passed()
 }
 

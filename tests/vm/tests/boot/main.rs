@@ -27,7 +27,7 @@ fn main() {
     }
     // Every guest has two CPUs: more at a time would only starve each other.
     arguments.test_threads = arguments.test_threads.or(Some(1));
-    let tests: [(&str, Test); 14] = [
+    let tests: [(&str, Test); 17] = [
         ("healthy", healthy),
         ("sick::panic", panic),
         ("sick::hang", hang),
@@ -36,6 +36,9 @@ fn main() {
         ("sick::megabyte", megabyte),
         ("sick::disk", disk),
         ("sick::processes", processes),
+        ("sick::liars", liars),
+        ("sick::glutton", glutton),
+        ("shared::by_two_guests", shared),
         ("sick::interrupted", interrupted),
         ("sick::killed", killed),
         ("skips::are_judged", skips_are_judged),
@@ -237,6 +240,44 @@ fn processes() -> Ran {
     daemon.left(0)?;
     daemon.within(60)?;
     daemon.says("test boot sick::daemon ... ok")
+}
+
+/// What looks like success, or like a reason, and is none.
+fn liars() -> Ran {
+    for test in ["boot", "sick::other_harness"] {
+        let done = sick(test, &[])?;
+        done.left(1)?;
+        done.says("left with status 0 before the harness could say")?;
+    }
+    let done = sick("sick::caught", &[])?;
+    done.left(1)?;
+    done.says("test boot sick::caught ... FAILED")
+}
+
+fn glutton() -> Ran {
+    let done = on(KERNEL, &[], &["--ignored", "--exact", "sick::glutton", "--skip", "nothing"])?;
+    done.left(1)?;
+    done.within(90)?;
+    done.says("killed by signal 9")?;
+    done.says("0 passed, 0 skipped, 1 failed")
+}
+
+/// Two guests share the tests; the end of one is told, and takes nothing from the other.
+fn shared() -> Ran {
+    let folder = tempfile::tempdir()?;
+    let junit = folder.path().join("junit.xml");
+    let junit_path = junit.display().to_string();
+    let options = ["--guests", "2", "--test-timeout", "10", "--junit", &junit_path];
+    let done =
+        on(KERNEL, &options, &["--include-ignored", "loopback", "mounts", "resolver", "sick::abort", "sick::panic"])?;
+    done.left(1)?;
+    done.says("test boot mounts ... ok")?;
+    done.says("test boot resolver ... ok")?;
+    done.says("killed by signal 6 (SIGABRT)")?;
+    done.says("the guest died while it ran")?;
+    let report = fs::read_to_string(&junit)?;
+    assert!(report.contains(r#"name="guest on 6.1""#) && report.contains("sysrq triggered crash"), "{report}");
+    Ok(())
 }
 
 /// The QEMU that a command has started, once it has.
