@@ -21,6 +21,8 @@ const SUITE: &[&str] = &[
     // No guests within guests, no routines of the repository, no protocol over a fake kernel, no assembling, no arithmetic on BTF.
     "--exclude=cutaway-vm",
     "--exclude=xtask",
+    // What shells and man(1) make of the command, and neither is in the guest.
+    "--exclude=cutaway-cli::shell",
     "--exclude=cutaway::broken",
     "--exclude=cutaway::core_relo",
     "--exclude=cutaway-programs::encoding",
