@@ -46,7 +46,7 @@ pub struct Eights(pub u64);
 impl Sink for Eights {
     #[inline]
     fn take(&mut self, record: &[u8]) {
-        // SAFETY: the program that fills the ring sends eight bytes.
+        // SAFETY: the programs that fill the buffers send eight bytes, behind which a perf buffer has padding.
         let number = unsafe { record.as_ptr().cast::<u64>().read_unaligned() };
         self.0 = self.0.wrapping_add(number);
     }

@@ -10,7 +10,7 @@ use super::libbpf::{Every500, Libbpf, Raw};
 use super::ours::{Immediate, Twins};
 use super::producer::{BATCH, Producer, create_array};
 use super::{PAGES, Peer};
-use crate::ring::{Ages, Sink, Sum};
+use crate::ring::{Ages, Eights, Sink, Sum};
 use crate::table::Table;
 
 /// Records of eight bytes, 24 in the ring, that fill one: a byte stays free.
@@ -109,9 +109,14 @@ fn delivery<P: Peer<Ages> + Send>(effort: Effort) -> [f64; 2] {
 
 /// Fills the ring of the CPU that this thread runs on.
 fn fill(producer: &Producer) {
-    for first in (0..FULL).step_by(BATCH as usize) {
-        producer.run(BATCH.min(FULL - first).max(2));
+    for count in fillings() {
+        producer.run(count);
     }
+}
+
+/// How many records each run of the program sends until the ring is full.
+fn fillings() -> impl Iterator<Item = u64> {
+    (0..FULL).step_by(BATCH as usize).map(|first| BATCH.min(FULL - first).max(2))
 }
 
 /// Nanoseconds a record while draining a full ring: the best of many drains.
@@ -135,7 +140,7 @@ fn drain<P: Peer<Sum>>(effort: Effort) -> f64 {
 
 /// For callgrind: fills and drains a ring so many times with one consumer.
 pub fn instructions(peer: &str, drains: u32) {
-    fn go<P: Peer<Sum>>(drains: u32) -> u64 {
+    fn go<P: Peer<Eights>>(drains: u32) -> u64 {
         pin(1);
         let (array, producer) = kernel();
         let mut peer = P::open(&array);
@@ -143,15 +148,17 @@ pub fn instructions(peer: &str, drains: u32) {
             fill(&producer);
             peer.drain();
         }
-        std::hint::black_box(peer.sink().sum);
-        peer.sink().count()
+        // Every run of the program numbers its records from 0.
+        let sums = fillings().map(|count| (0..count).sum::<u64>());
+        assert_eq!(peer.sink().0, u64::from(drains) * sums.sum::<u64>());
+        u64::from(drains) * fillings().sum::<u64>()
     }
     let count = match peer {
-        "libbpf" => go::<Libbpf<Sum>>(drains),
-        "libbpf-raw" => go::<Raw<Sum>>(drains),
-        "aya" => go::<Aya<Sum>>(drains),
-        "perf-reader" => go::<Immediate<Sum>>(drains),
-        "perf-reader-twins" => go::<Twins<Sum>>(drains),
+        "libbpf" => go::<Libbpf<Eights>>(drains),
+        "libbpf-raw" => go::<Raw<Eights>>(drains),
+        "aya" => go::<Aya<Eights>>(drains),
+        "perf-reader" => go::<Immediate<Eights>>(drains),
+        "perf-reader-twins" => go::<Twins<Eights>>(drains),
         other => panic!("no consumer called {other}"),
     };
     println!("{count} records");
