@@ -104,10 +104,23 @@ fn when_ended(pidfd: OwnedFd, ended: impl FnOnce() + Send + 'static) -> io::Resu
     thread::Builder::new().name("command".to_owned()).spawn(wait).map(drop)
 }
 
-/// Calls `ended` from another thread when the process `pid` has ended.
-pub(crate) fn at_end_of(pid: u32, ended: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    let failed = |error: io::Error| Failure::system(&format!("wait for the end of process {pid}"), &error);
-    when_ended(open_pid(pid).map_err(failed)?, ended).map_err(failed)
+/// Somebody else's process. It is opened before anything is attached to it: one that ends meanwhile has been traced to its end.
+pub(crate) struct Process {
+    pid: u32,
+    pidfd: OwnedFd,
+}
+
+impl Process {
+    pub(crate) fn open(pid: u32) -> Result<Self, Failure> {
+        let pidfd = open_pid(pid).map_err(|error| Failure::system(&format!("find process {pid}"), &error))?;
+        Ok(Self { pid, pidfd })
+    }
+
+    /// Calls `ended` from another thread when it has ended.
+    pub(crate) fn at_end(self, ended: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+        let failed = |error| Failure::system(&format!("wait for the end of process {}", self.pid), &error);
+        when_ended(self.pidfd, ended).map_err(failed)
+    }
 }
 
 fn open(child: &Child) -> io::Result<OwnedFd> {

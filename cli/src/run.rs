@@ -43,7 +43,7 @@ use self::{
     types::{Candidates, Records},
 };
 use crate::{
-    command::{self, Traced},
+    command::{Process, Traced},
     diagnostics,
     failure::Failure,
     given::Given,
@@ -172,6 +172,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let sent = sends::of(&object);
     let specs = object.maps().to_vec();
 
+    let process = arguments.pid.map(Process::open).transpose()?;
     let (loaded, refused) = object.load_what_runs()?;
     let mut buffers = Buffers::open(&loaded, arguments.buffer.unwrap_or(DEFAULT_BUFFER))?;
     let stop = buffers.stop();
@@ -199,7 +200,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         stop: stop.clone(),
         closed: false,
     };
-    let outcome = stream.whole(&mut buffers, attached, arguments);
+    let outcome = stream.whole(&mut buffers, attached, process, arguments);
     let outcome = outcome.and_then(|()| stream.state(&loaded, &specs, own.as_ref(), arguments));
     let lost = buffers.lost()? + stream.unreadable;
     let received = stream.received;
@@ -305,13 +306,19 @@ struct Stream<'a, 'b> {
 impl Stream<'_, '_> {
     /// From the first record to the last: what is attached is detached when it is time to end, and what was sent until then is
     /// printed.
-    fn whole(&mut self, buffers: &mut Buffers, attached: Attached, arguments: &Arguments) -> Result<(), Failure> {
+    fn whole(
+        &mut self,
+        buffers: &mut Buffers,
+        attached: Attached,
+        process: Option<Process>,
+        arguments: &Arguments,
+    ) -> Result<(), Failure> {
         let deadline = arguments.duration.and_then(|duration| Instant::now().checked_add(duration));
         let stop = self.stop.clone();
-        let command = match (arguments.command.split_first(), arguments.pid) {
+        let command = match (arguments.command.split_first(), process) {
             (Some((program, rest)), _) => Some(Traced::start(program, rest, Stdio::inherit(), move || stop.stop())?),
-            (None, Some(pid)) => {
-                command::at_end_of(pid, move || stop.stop())?;
+            (None, Some(process)) => {
+                process.at_end(move || stop.stop())?;
                 None
             }
             (None, None) => None,

@@ -35,7 +35,7 @@ use self::{
 };
 use crate::{
     Format,
-    command::{self, Traced},
+    command::{Process, Traced},
     diagnostics,
     failure::Failure,
     signals,
@@ -126,6 +126,7 @@ impl Way {
 /// Traces until the command ends, a limit is reached, or a signal comes.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let transport = arguments.transport.choose(probe::ring_buffer);
+    let process = arguments.pid.map(Process::open).transpose()?;
     let obstacle = follow::obstacle();
     let follow = !arguments.command.is_empty() && obstacle.is_none();
     let loaded = load(transport, arguments, follow)?;
@@ -167,14 +168,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         closed: false,
         drawn,
     };
-    let command = match (arguments.command.split_first(), arguments.pid) {
+    let command = match (arguments.command.split_first(), process) {
         (Some((program, rest)), _) => {
             let stdin = if arguments.step { Stdio::null() } else { Stdio::inherit() };
             let start = || Traced::start(program, rest, stdin, stop);
             Some(follow::from_here(&loaded, follow, start)?)
         }
-        (None, Some(pid)) => {
-            command::at_end_of(pid, stop)?;
+        (None, Some(process)) => {
+            process.at_end(stop)?;
             None
         }
         (None, None) => None,

@@ -15,12 +15,21 @@ use crate::{
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("xdp_on_an_interface", Needs::Ring, || alone(xdp)),
-        trial("a_classifier_on_an_interface", Needs::Root, || alone(classifier)),
+        ignorable(
+            "a_classifier_on_an_interface",
+            || Needs::Root.obstacle().or_else(no_classifiers),
+            || alone(classifier),
+        ),
         trial("a_perf_event_needs_no_place", Needs::Root, perf_event),
         trial("a_uprobe_is_given_its_function", Needs::Root, uprobe),
         ignorable("an_iterator_is_read_once", || Needs::Root.obstacle().or_else(lacks::iterators), iterator),
         ignorable("a_program_on_a_cgroup", || Needs::Root.obstacle().or_else(no_cgroup), cgroup),
     ]
+}
+
+/// By links where the kernel has them, by traffic control elsewhere.
+fn no_classifiers() -> Option<String> {
+    lacks::tcx().and_then(|_| lacks::tc())
 }
 
 /// Runs a test in a thread that has left the machine's network.

@@ -117,7 +117,7 @@ fn no_such_process() {
         Command::new(binary::path()).arg("--version").stdout(std::process::Stdio::null()).spawn().unwrap();
     let pid = process.id().to_string();
     process.wait().unwrap();
-    complaint(["trace", "--pid", &pid], &["getaddrinfo", "ESRCH", &format!("there is no process {pid}")]);
+    complaint(["trace", "--pid", &pid], &["find process", "ESRCH", &pid]);
 }
 
 fn no_privileges(transport: Transport) {

@@ -56,6 +56,7 @@ const SUITE: &[&str] = &[
     "--bring=getent",
     "--bring=sh",
     "--bring=cat",
+    "--bring=echo",
     "--bring=sleep",
     concat!("--bring=", env!("CARGO_MANIFEST_DIR"), "/../corpus"),
     "--env=PROPTEST_CASES=16",
