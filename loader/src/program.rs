@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
 };
 
-use log::{debug, warn};
+use log::debug;
 
 use crate::{
     Error,
@@ -85,9 +85,10 @@ impl Program {
             verify(&program, shared)
         };
         let program = match own_stack::kept(spec.section.program_type, linked) {
-            // A refusal is told of the program as its author wrote it.
-            Some(kept) => asked(&kept).or_else(|_| {
-                asked(linked).inspect(|_| warn!("`{}` may share its stack with itself on this kernel", spec.name))
+            Some(kept) => asked(&kept).or_else(|refusal| {
+                // A refusal is told of the program as its author wrote it.
+                let plain = asked(linked)?;
+                own_stack::may_do_without(&spec, &refusal).map(|()| plain)
             })?,
             None => asked(linked)?,
         };

@@ -17,9 +17,18 @@
 //!
 //! The verifier never walks the call and removes it; what is left of this in the machine code is one instruction. Register 5 is
 //! the one that a program is least likely to read by mistake before it writes it, which the verifier cannot notice any more.
+//!
+//! There may be programs that the verifier takes as they are and refuses behind this front (those with exceptions have no tail
+//! calls). Where the kernel is known to interrupt them they are refused, since one that mixes up its calls is worse than none;
+//! anywhere else they are loaded as they are.
+
+use std::fs;
+
+use log::warn;
 
 use crate::{
-    object::link::Linked,
+    Error,
+    object::{ProgramSpec, link::Linked},
     program_type::ProgramType,
     sys::{
         insn::{bpf_func_info, bpf_insn, bpf_line_info},
@@ -34,6 +43,37 @@ const SINCE: u32 = 6 << 16 | 13 << 8;
 pub(super) fn kept(program_type: ProgramType, linked: &Linked) -> Option<Linked> {
     let shares = program_type == ProgramType::KPROBE && process::kernel_version().is_ok_and(|version| version >= SINCE);
     shares.then(|| behind_a_tail_call(linked))
+}
+
+/// For a program that was refused behind the front, by `refusal`, and is taken without it: whether it may run like that.
+pub(super) fn may_do_without(spec: &ProgramSpec, refusal: &Error) -> Result<(), Error> {
+    // What hangs on a kprobe is never interrupted by itself.
+    if !["uprobe", "uretprobe", "usdt"].iter().any(|kind| spec.section_name.trim_start_matches('?').starts_with(kind)) {
+        return Ok(());
+    }
+    let has_such_stacks = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+    let setting = fs::read_to_string("/sys/kernel/debug/sched/preempt").unwrap_or_default();
+    let kernel = process::build().unwrap_or_default();
+    let interrupted = spec.section.sleepable || is_preemptible(&kernel, &setting);
+    if !has_such_stacks || !interrupted {
+        warn!("`{}` may share its stack with itself, if this kernel interrupts it in the middle", spec.name);
+        return Ok(());
+    }
+    Err(Error::Unfit {
+        attempt: format!("load the program `{}` ({})", spec.name, spec.section.program_type),
+        why: format!(
+            "this kernel may interrupt it and run it for another thread on the same stack, so that the values of one call become \
+             those of the other; what this loader does against that is refused here ({refusal}): let the program make a tail \
+             call, or keep its values in a map"
+        ),
+    })
+}
+
+/// Whether the kernel is known to interrupt a program in the middle for another thread. `kernel` is what `uname -v` prints;
+/// `setting` says for those that can do both what they do, e.g. `none voluntary (full) lazy`.
+fn is_preemptible(kernel: &str, setting: &str) -> bool {
+    let chosen = setting.contains("(full)") || setting.contains("(lazy)");
+    kernel.contains("PREEMPT") && (chosen || !kernel.contains("PREEMPT_DYNAMIC"))
 }
 
 fn behind_a_tail_call(linked: &Linked) -> Linked {
@@ -60,6 +100,17 @@ fn behind_a_tail_call(linked: &Linked) -> Linked {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kernel_that_does_not_interrupt_programs_is_told_by_what_it_says_of_itself() {
+        assert!(is_preemptible("#1 SMP PREEMPT Debian 6.13", ""));
+        assert!(is_preemptible("#1 SMP PREEMPT_RT 6.13", "(full)"));
+        assert!(is_preemptible("#1 SMP PREEMPT_DYNAMIC @0", "none voluntary (full) lazy\n"));
+        assert!(is_preemptible("#1 SMP PREEMPT_DYNAMIC @0", "full (lazy)\n"));
+        assert!(!is_preemptible("#1 SMP PREEMPT_DYNAMIC @0", "none (voluntary) full\n"));
+        assert!(!is_preemptible("#1 SMP PREEMPT_DYNAMIC @0", ""));
+        assert!(!is_preemptible("#1 SMP @0", ""));
+    }
 
     #[test]
     fn the_front_is_first_and_the_rest_as_it_was() {
