@@ -26,6 +26,9 @@
 //! | `netfilter` | [`Netfilter`] |
 //! | `lirc_mode2` | [`Lirc`] |
 //! | `struct_ops` | [`Map::attach`](crate::Map::attach) of the table that it is in |
+//!
+//! The types are always there, and a program that names none of them carries none of them. But [`Program::attach`] names
+//! every one that a section can ask for; so which of these it follows is a matter of features of this crate.
 
 mod cgroup;
 mod iter;
@@ -87,40 +90,51 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the name does not say where, or names a place that this loader cannot attach to; otherwise as
-    /// the type that attaches programs of this kind, e.g. [`Uprobe::attach`].
+    /// [`Error::Unfit`] if the name does not say where, or names a place that this loader cannot attach to, or one for which
+    /// this crate's feature was left out; otherwise as the type that attaches programs of this kind, e.g. [`Uprobe::attach`].
     pub fn attach(&self) -> Result<Link, Error> {
         let section = &self.spec().section;
         match &section.target {
-            Some(Target::Uprobe { library, symbol, offset, on_return }) => {
+            Some(Target::Uprobe { library, symbol, offset, on_return }) if cfg!(feature = "uprobe") => {
                 Uprobe::new(library, symbol).offset(*offset).on_return(*on_return).attach(self)
             }
-            Some(Target::UprobeMulti { library, pattern, on_return }) => {
+            Some(Target::UprobeMulti { library, pattern, on_return }) if cfg!(feature = "uprobe") => {
                 UprobeMulti::new(library, pattern).on_return(*on_return).attach(self)
             }
-            Some(Target::Kprobe { function, offset, on_return }) => {
+            Some(Target::Usdt { library, provider, name }) if cfg!(feature = "usdt") => {
+                Usdt::new(library, provider, name).attach(self)
+            }
+            Some(Target::Kprobe { function, offset, on_return }) if cfg!(feature = "kprobe") => {
                 Kprobe::new(function).offset(*offset).on_return(*on_return).attach(self)
             }
-            Some(Target::KprobeMulti { pattern, on_return }) => {
+            Some(Target::KprobeMulti { pattern, on_return }) if cfg!(feature = "kprobe") => {
                 KprobeMulti::new(pattern).on_return(*on_return).attach(self)
             }
-            Some(Target::Ksyscall { name, on_return }) => Ksyscall::new(name).on_return(*on_return).attach(self),
-            Some(Target::Tracepoint { category, name }) => Tracepoint::new(category, name).attach(self),
-            Some(Target::RawTracepoint { name }) => RawTracepoint::new(name).attach(self),
-            Some(Target::Btf { .. }) => match section.expected_attach_type {
+            Some(Target::Ksyscall { name, on_return }) if cfg!(feature = "kprobe") => {
+                Ksyscall::new(name).on_return(*on_return).attach(self)
+            }
+            Some(Target::Tracepoint { category, name }) if cfg!(feature = "tracepoint") => {
+                Tracepoint::new(category, name).attach(self)
+            }
+            Some(Target::RawTracepoint { name }) if cfg!(feature = "tracepoint") => {
+                RawTracepoint::new(name).attach(self)
+            }
+            Some(Target::Btf { .. }) if cfg!(feature = "tracing") => match section.expected_attach_type {
                 attach_type::TRACE_ITER => Iter::new().attach(self),
                 attach_type::LSM_CGROUP => {
                     Err(self.unattachable("it needs a cgroup: attach it by hand, with `Cgroup`"))
                 }
                 _ => Tracing::new().attach(self),
             },
-            Some(Target::Usdt { library, provider, name }) => Usdt::new(library, provider, name).attach(self),
             Some(Target::Unreadable { why, .. }) => {
                 Err(self.unattachable(&format!("{why}: attach the program by hand")))
             }
             // It was told by hand what it replaces.
-            None if section.program_type == ProgramType::EXT => Tracing::new().attach(self),
+            None if cfg!(feature = "tracing") && section.program_type == ProgramType::EXT => {
+                Tracing::new().attach(self)
+            }
             Some(Target::Label(_)) | None => Err(self.unattachable(by_hand(section.program_type))),
+            Some(target) => Err(Error::left_out(self.by_section(), target.feature())),
         }
     }
 
@@ -139,11 +153,12 @@ impl Program {
         }
     }
 
+    fn by_section(&self) -> String {
+        format!("attach the program `{}` by its section `{}`", self.name(), self.spec().section_name)
+    }
+
     fn unattachable(&self, why: &str) -> Error {
-        Error::Unfit {
-            attempt: format!("attach the program `{}` by its section `{}`", self.name(), self.spec().section_name),
-            why: why.to_owned(),
-        }
+        Error::Unfit { attempt: self.by_section(), why: why.to_owned() }
     }
 
     /// Refuses programs of other kinds, in better words than the kernel's EINVAL.
@@ -152,10 +167,10 @@ impl Program {
         if kinds.contains(&kind) {
             return Ok(());
         }
-        let kinds: Vec<_> = kinds.iter().map(ToString::to_string).collect();
+        let needed = kinds.iter().map(ToString::to_string).reduce(|all, kind| format!("{all} or {kind}"));
         Err(Error::Unfit {
             attempt: format!("attach the program `{}` to {what}", self.name()),
-            why: format!("it is a program of the kind {kind}; {} is needed", kinds.join(" or ")),
+            why: format!("it is a program of the kind {kind}; {} is needed", needed.unwrap_or_default()),
         })
     }
 }

@@ -42,6 +42,7 @@ pub use self::{
     ty::{Array, EnumValue, Int, Member, Param, SectionVar, Type},
     value::Value,
 };
+use crate::sorted::Sorted;
 
 /// The first two bytes of `.BTF` and of `.BTF.ext`.
 const MAGIC: u16 = 0xeb9f;
@@ -270,6 +271,13 @@ impl<'a> Btf<'a> {
     #[must_use]
     pub fn find(&self, kind: Kind, name: &str) -> Option<Type<'_>> {
         self.types().find(|ty| ty.kind == kind && ty.name_bytes() == name.as_bytes())
+    }
+
+    /// What the section of this name is said to hold, by name: variables, and the kernel's functions.
+    pub(crate) fn listed(&self, section: &str) -> Sorted<&[u8], Type<'_>> {
+        let sections = self.types().filter(|ty| ty.kind == Kind::Datasec && ty.name_bytes() == section.as_bytes());
+        let listed = sections.flat_map(Type::section_vars).map(|variable| self.ty(variable.type_id));
+        Sorted::of(listed.map(|ty| (ty.name_bytes(), ty)))
     }
 }
 

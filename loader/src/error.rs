@@ -125,6 +125,12 @@ impl Error {
         }
     }
 
+    /// Something that this build of the crate cannot do, since it was built without `feature`.
+    pub(crate) fn left_out(attempt: String, feature: &str) -> Self {
+        let why = format!("this program was built without the feature `{feature}` of the crate cutaway: enable it");
+        Self::Unfit { attempt, why }
+    }
+
     /// If it is a refusal for want of privileges: says which of these are missing, or what else stands in the way.
     pub(crate) fn wanting(mut self, wanted: &[Capability]) -> Self {
         if let Self::Kernel { errno, advice, .. } = &mut self

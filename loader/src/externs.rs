@@ -19,7 +19,7 @@ mod inflate;
 mod kallsyms;
 mod ksyms;
 
-use std::{collections::HashMap, os::fd::OwnedFd};
+use std::os::fd::OwnedFd;
 
 pub(crate) use self::ksyms::Ksyms;
 use crate::{
@@ -29,6 +29,7 @@ use crate::{
         search::{Sources, Types},
     },
     object::{Contents, elf::Elf},
+    sorted::Sorted,
 };
 
 /// What a program takes from the kernel by name.
@@ -117,7 +118,7 @@ pub enum ExternFound {
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
     /// By place in the symbol table.
-    values: HashMap<usize, Value>,
+    values: Sorted<usize, Value>,
     /// What is in the section `.kconfig`.
     pub(crate) config: Option<Contents>,
     /// The BTF of the modules that have some of them.
@@ -138,18 +139,15 @@ pub(crate) const KSYMS: &str = ".ksyms";
 /// All externs of the object, in the order of its symbols.
 pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>) -> Result<Vec<Extern>, Error> {
     let Some(btf) = btf else { return Ok(Vec::new()) };
-    let mut listed = HashMap::new();
-    for section in btf.types().filter(|ty| ty.kind() == Kind::Datasec) {
-        let is_config = section.name_bytes() == KCONFIG.as_bytes();
-        if is_config || section.name_bytes() == KSYMS.as_bytes() {
-            let entries = section.section_vars().map(|variable| btf.ty(variable.type_id));
-            listed.extend(entries.map(|ty| (ty.name_bytes(), (is_config, ty))));
-        }
-    }
+    let [constants, symbols] = [KCONFIG, KSYMS].map(|section| btf.listed(section));
     let mut externs = Vec::new();
     for (symbol, import) in elf.imports() {
         // What is listed nowhere is missed by the program that uses it.
-        let Some(&(is_config, ty)) = listed.get(import.name.as_bytes()) else { continue };
+        let (is_config, ty) = match (constants.get(import.name.as_bytes()), symbols.get(import.name.as_bytes())) {
+            (Some(ty), _) => (true, *ty),
+            (None, Some(ty)) => (false, *ty),
+            (None, None) => continue,
+        };
         externs.push(one(btf, import.name.clone(), symbol, import.weak, is_config, ty)?);
     }
     config::lay_out(&mut externs)?;
@@ -205,6 +203,9 @@ pub(crate) fn resolve(
     types: Types<'_>,
 ) -> Result<Resolved, Error> {
     let mut resolved = Resolved::default();
+    if externs.is_empty() {
+        return Ok(resolved);
+    }
     let running = matches!(types, Types::Running);
     let symbols = kallsyms::find(externs, running);
     ksyms.settle(local, sources, &mut resolved)?;
@@ -244,7 +245,7 @@ impl Resolved {
     /// What `value` says of each extern, found in these modules.
     #[cfg(test)]
     pub(crate) fn all(externs: &[Extern], modules: Vec<OwnedFd>, value: impl Fn(&Extern) -> Value) -> Self {
-        let values = externs.iter().map(|known| (known.symbol, value(known))).collect();
+        let values = Sorted::of(externs.iter().map(|known| (known.symbol, value(known))));
         Self { values, modules, ..Self::default() }
     }
 

@@ -12,8 +12,26 @@
 //! [`Object::parse`] makes no system call. [`Object::load`] makes the maps, links the instructions, and has the verifier
 //! check them. A [`Link`] keeps a program attached and detaches it when dropped.
 //!
-//! With the feature `ring` (on by default) maps open as ring buffers of the crate [`mmap_ring`], with `perf` (on by
-//! default) as perf buffers of the crate [`perf_reader`]. Without either the loader needs neither.
+//! # Features
+//!
+//! All are on by default. Two bring a crate each, the others only code. A small program leaves out what its objects do not
+//! need; an object that needs it after all is refused with an error that names the feature.
+//!
+//! | feature | for |
+//! | --- | --- |
+//! | `ring` | reading ring buffers: the crate [`mmap_ring`] |
+//! | `perf` | reading perf buffers: the crate [`perf_reader`] |
+//! | `core-relo` | objects with CO-RE relocations |
+//! | `externs` | objects with externs: `__kconfig`, `__ksym` |
+//! | `struct-ops` | tables of functions for the kernel |
+//! | `tracing` | what hangs on a name in the kernel's BTF: `fentry`, `fexit`, `tp_btf`, `lsm`, `iter`, `freplace` |
+//! | `uprobe` | attaching by the sections `uprobe`, `uretprobe`, `uprobe.multi` … |
+//! | `usdt` | attaching to statically defined tracepoints, by the section `usdt` or by hand |
+//! | `kprobe` | attaching by the sections `kprobe`, `kretprobe`, `kprobe.multi`, `ksyscall` … |
+//! | `tracepoint` | attaching by the sections `tracepoint`, `raw_tracepoint` |
+//!
+//! The types by which a program is attached by hand ([`Uprobe`], [`Xdp`] …) are always there, and cost nothing if they are not
+//! used.
 //!
 //! Every system call is reported to the crate `log` at level `trace` under the target `syscall`, with its arguments by
 //! the kernel's names as key-values and the reason for it as the message.
@@ -40,6 +58,7 @@ mod privileges;
 pub mod probe;
 mod program;
 mod program_type;
+mod sorted;
 mod struct_ops;
 mod sys;
 mod variable;

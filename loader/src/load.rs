@@ -6,7 +6,6 @@
 //! was made before is closed again.
 
 use std::{
-    collections::{BTreeMap, HashMap},
     mem,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::Arc,
@@ -15,12 +14,13 @@ use std::{
 use log::{debug, warn};
 
 use crate::{
-    Errno, Error, Links, Map, MapSpec, Object, Program, ProgramSpec, Variable, VariableSpec,
+    Errno, Error, Links, Map, MapSpec, Object, Pinning, Program, Variable, VariableSpec,
     attach::Specs,
     btf::{Btf, older, search::Types},
     object::{Met, no_such},
     probe::{self, Support, charged},
     program::Shared,
+    sorted::Sorted,
     sys::bpf,
 };
 
@@ -39,7 +39,7 @@ pub struct Refused {
 /// An object's maps and programs in the kernel. Dropping it closes them; what somebody else holds (a link, a pin) stays.
 #[derive(Debug)]
 pub struct Loaded {
-    maps: BTreeMap<String, Map>,
+    maps: Sorted<String, Map>,
     /// In the file's order.
     programs: Vec<Program>,
     variables: Vec<VariableSpec>,
@@ -54,7 +54,7 @@ impl Object {
     /// its sentence and its log; [`Error::Object`] if the instructions refer to something that is not there. Nothing is
     /// left behind.
     pub fn load(self) -> Result<Loaded, Error> {
-        self.load_but(|_, why| Err(why))
+        self.load_but(|refused| Err(refused.why))
     }
 
     /// As [`Object::load`], but a program that cannot be loaded is left out while the rest goes on, for whoever wants to see
@@ -62,18 +62,19 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// As [`Object::load`], for all that is no single program's: maps, BTF, what all programs share.
+    /// As [`Object::load`], for all that is no single program's: maps, BTF, what all programs share, and a feature of this
+    /// crate that was left out.
     pub fn load_what_runs(self) -> Result<(Loaded, Vec<Refused>), Error> {
         let mut refused = Vec::new();
-        let loaded = self.load_but(|spec, why| {
-            refused.push(Refused { name: spec.name.clone(), section_name: spec.section_name.clone(), why });
+        let loaded = self.load_but(|program| {
+            refused.push(program);
             Ok(())
         })?;
         Ok((loaded, refused))
     }
 
     /// Loads; what becomes of a program that cannot be loaded is for `refuse` to say.
-    fn load_but(mut self, mut refuse: impl FnMut(&ProgramSpec, Error) -> Result<(), Error>) -> Result<Loaded, Error> {
+    fn load_but(mut self, mut refuse: impl FnMut(Refused) -> Result<(), Error>) -> Result<Loaded, Error> {
         for program in self.set_aside() {
             warn!("the program `{}` stays behind: {}", program.name, program.why);
         }
@@ -82,25 +83,26 @@ impl Object {
         self.take_config(&externs);
         let maps = self.create_maps(btf.as_ref().map(AsFd::as_fd))?;
         let places = self.maps.iter().filter_map(|spec| Some((spec.place, maps.get(&spec.name)?.as_fd().as_raw_fd())));
-        let places: HashMap<_, _> = places.collect();
-        let wanted = || self.programs.iter().filter(|program| program.section.wanted);
+        let places = Sorted::of(places);
+        let wanted = mem::take(&mut self.programs).into_iter().filter(|program| program.section.wanted);
         let shared = Shared {
             license: self.license(),
             kernel_version: self.kernel_version,
             relocated: &relocated,
             btf: btf.as_ref().map(AsFd::as_fd),
             targets: &targets,
-            usdt: usdt_specs(&maps)?,
+            usdt: self.usdt_specs(&maps)?,
             externs: &externs,
         };
         let (mut programs, mut left_out) = (Vec::new(), Vec::new());
-        for spec in wanted() {
-            let linked = self.link(spec, &places, &externs);
-            match linked.and_then(|linked| Program::load(spec.clone(), &linked, &shared)) {
+        for spec in wanted {
+            let (name, section_name) = (spec.name.clone(), spec.section_name.clone());
+            let linked = self.link(&spec, &places, &externs);
+            match linked.and_then(|linked| Program::load(spec, &linked, &shared)) {
                 Ok(program) => programs.push(program),
                 Err(why) => {
-                    refuse(spec, why)?;
-                    left_out.push(spec.name.clone());
+                    left_out.push(name.clone());
+                    refuse(Refused { name, section_name, why })?;
                 }
             }
         }
@@ -111,13 +113,22 @@ impl Object {
     }
 
     /// Makes the maps; those that hold others last.
-    fn create_maps(&self, btf: Option<BorrowedFd<'_>>) -> Result<BTreeMap<String, Map>, Error> {
+    fn create_maps(&self, btf: Option<BorrowedFd<'_>>) -> Result<Sorted<String, Map>, Error> {
         let (outer, plain): (Vec<_>, Vec<_>) = self.maps.iter().partition(|map| map.inner.is_some());
-        let mut maps = BTreeMap::new();
+        let mut maps = Vec::new();
         for spec in plain.into_iter().chain(outer) {
-            maps.insert(spec.name.clone(), Map::make(spec, &self.pins, btf)?);
+            maps.push((spec.name.clone(), Map::make(spec, &self.pins, btf)?));
         }
-        Ok(maps)
+        Ok(Sorted::of(maps))
+    }
+
+    /// The maps by which programs on USDT find their arguments, if the object has them.
+    fn usdt_specs(&self, maps: &Sorted<String, Map>) -> Result<Option<Arc<Specs>>, Error> {
+        let [specs, addresses] = Specs::MAPS.map(|name| maps.get(name));
+        let Some(specs) = specs.filter(|_| cfg!(feature = "usdt")) else { return Ok(None) };
+        let of_usdt = |spec: &&MapSpec| Specs::MAPS.contains(&spec.name.as_str());
+        let pinned = self.maps.iter().filter(of_usdt).any(|spec| spec.pinning == Pinning::ByName);
+        Ok(Some(Arc::new(Specs::new(specs.again()?, addresses.map(Map::again).transpose()?, pinned))))
     }
 
     /// Loads the object's BTF. It serves readers of maps and of verifier logs; programs of the kinds that this loader
@@ -141,13 +152,6 @@ impl Object {
         });
         loaded.inspect_err(|why| debug!("the object's BTF stays behind: {why}")).ok()
     }
-}
-
-/// The maps by which programs on USDT find their arguments, if the object has them.
-fn usdt_specs(maps: &BTreeMap<String, Map>) -> Result<Option<Arc<Specs>>, Error> {
-    let [specs, addresses] = Specs::MAPS.map(|name| maps.get(name));
-    let Some(specs) = specs else { return Ok(None) };
-    Ok(Some(Arc::new(Specs::new(specs.again()?, addresses.map(Map::again).transpose()?))))
 }
 
 fn load_btf(bytes: &[u8]) -> Result<OwnedFd, String> {
@@ -189,7 +193,7 @@ impl Loaded {
     ///
     /// [`Error::NoSuchName`], with the names that are there.
     pub fn map(&self, name: &str) -> Result<&Map, Error> {
-        self.maps.get(name).ok_or_else(|| no_such("map", name, self.maps.keys().map(String::as_str)))
+        self.maps.get(name).ok_or_else(|| no_such("map", name, self.maps.iter().map(|(name, _)| name.as_str())))
     }
 
     /// A program by its name in the object.
@@ -221,7 +225,7 @@ impl Loaded {
 
     /// All maps, by name.
     pub fn maps(&self) -> impl Iterator<Item = &Map> {
-        self.maps.values()
+        self.maps.iter().map(|(_, map)| map)
     }
 
     /// All programs, in the file's order.
@@ -243,7 +247,7 @@ impl Loaded {
                 None => links.push(program.attach()?),
             }
         }
-        for map in self.maps().filter(|map| map.table().is_some()) {
+        for map in self.maps().filter(|map| cfg!(feature = "struct-ops") && map.table().is_some()) {
             links.push(map.attach()?);
         }
         match self.programs.first() {

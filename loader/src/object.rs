@@ -7,6 +7,7 @@ mod btf;
 pub(crate) mod elf;
 mod function;
 mod infos;
+mod left_out;
 pub(crate) mod link;
 mod listed;
 mod maps;
@@ -16,7 +17,6 @@ mod struct_ops;
 mod target;
 
 use std::{
-    collections::{BTreeMap, HashMap},
     ffi::{CStr, CString},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -31,7 +31,7 @@ pub(crate) use struct_ops::Table;
 pub use target::Target;
 
 use self::{
-    function::Function,
+    function::Functions,
     infos::Infos,
     link::{Linked, Place},
 };
@@ -41,6 +41,7 @@ use crate::{
     core_relo::{self, Applied, Relocation},
     externs::{self, Extern, KCONFIG, Ksyms, Resolved},
     program::Targets,
+    sorted::Sorted,
     struct_ops::{Fitted, Tables},
     variable::{self, Value, VariableSpec},
 };
@@ -65,7 +66,7 @@ pub struct Object {
     pub(crate) kernel_version: u32,
     /// Some instructions depend on the layout of the kernel's structures.
     core: bool,
-    functions: BTreeMap<Start, Function>,
+    functions: Functions,
     externs: Vec<Extern>,
     /// What the user says about the kernel's configuration.
     kconfig: String,
@@ -190,7 +191,7 @@ impl Object {
             (None, _) | (_, []) => None,
             (Some(btf), bytes) => Some((Ext::parse(bytes, btf).map_err(|why| broken(why.to_string()))?, btf)),
         };
-        let infos = ext.as_ref().map(|(ext, btf)| Infos::new(ext, btf)).unwrap_or_default();
+        let infos = ext.as_ref().map(|(ext, btf)| Infos::new(ext, btf, &elf)).unwrap_or_default();
         let core = ext.as_ref().is_some_and(|(ext, _)| ext.core_relo().next().is_some());
         let externs = externs::read(&elf, btf.as_ref())?;
         let maps = maps::read(&elf, btf.as_ref(), &externs)?;
@@ -328,6 +329,11 @@ impl Object {
     /// Finds in `types` all that the object wants to know of the kernel, in one look: what CO-RE adapts the instructions
     /// to, what programs hang on, where externs are, and how tables of functions are laid out.
     pub(crate) fn meet(&mut self, types: Types<'_>) -> Result<Met, Error> {
+        self.needs_no_more()?;
+        self.maps.retain(|map| map.wanted);
+        if !left_out::LOOKS_AT_TYPES {
+            return Ok(Met::default());
+        }
         let nothing = Btf::none();
         let btf = match self.elf.contents(".BTF") {
             [] => nothing,
@@ -338,7 +344,6 @@ impl Object {
             (false, _) => None,
         };
         let relocations = ext.as_ref().map_or_else(Vec::new, |ext| Relocation::all(&btf, ext));
-        self.maps.retain(|map| map.wanted);
         let tables = Tables::of(&self.maps, &mut self.programs, &btf);
         let mut code = function::Code { elf: &self.elf, functions: &mut self.functions };
         let candidates = core_relo::wanted(&btf, &relocations, &code);
@@ -372,7 +377,7 @@ impl Object {
     pub(crate) fn link(
         &self,
         program: &ProgramSpec,
-        maps: &HashMap<Place, i32>,
+        maps: &Sorted<Place, i32>,
         externs: &Resolved,
     ) -> Result<Linked, Error> {
         link::link(&self.elf, &self.functions, maps, externs, program.entry, &program.name)
@@ -380,7 +385,7 @@ impl Object {
 }
 
 /// What an object has found in the kernel.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Met {
     /// What CO-RE has made of the instructions.
     pub(crate) relocated: Vec<Applied>,
@@ -445,9 +450,9 @@ impl ProgramSpec {
 
 /// Which functions are programs: the global ones outside `.text`. In a section whose name says nothing, they are functions
 /// that programs call, or programs that cannot be loaded.
-fn programs(elf: &elf::Elf, functions: &BTreeMap<Start, Function>) -> (Vec<ProgramSpec>, Vec<SetAside>) {
+fn programs(elf: &elf::Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<SetAside>) {
     let (mut programs, mut set_aside) = (Vec::new(), Vec::new());
-    for (&entry, function) in functions.iter().filter(|(_, function)| function.global) {
+    for &(entry, ref function) in functions.iter().filter(|(_, function)| function.global) {
         let Some(section) = elf.section(entry.0).filter(|section| !section.name.starts_with(".text")) else { continue };
         let (name, section_name) = (function.name.clone(), section.name.clone());
         match Section::read(&section.name) {
@@ -463,8 +468,8 @@ fn programs(elf: &elf::Elf, functions: &BTreeMap<Start, Function>) -> (Vec<Progr
 
 /// The error for a name that is not there, with the names that are.
 pub(crate) fn no_such<'a>(what: &'static str, name: &str, there: impl Iterator<Item = &'a str>) -> Error {
-    let names: Vec<_> = there.map(|name| format!("`{name}`")).collect();
-    let available = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let names = there.collect::<Vec<_>>().join("`, `");
+    let available = if names.is_empty() { "none".to_owned() } else { format!("`{names}`") };
     Error::NoSuchName { what, name: name.to_owned(), available }
 }
 

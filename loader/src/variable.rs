@@ -14,7 +14,7 @@
 mod live;
 mod value;
 
-use std::{collections::HashMap, fmt};
+use std::fmt;
 
 pub use self::{
     live::Variable,
@@ -22,9 +22,10 @@ pub use self::{
 };
 use crate::{
     Error,
-    btf::{Btf, Kind},
+    btf::{Btf, Kind, Type},
     externs::{self, Extern, KCONFIG},
     object::elf::Elf,
+    sorted::Sorted,
 };
 
 /// A global variable as the object describes it.
@@ -73,9 +74,9 @@ impl fmt::Display for VariableSpec {
 pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Vec<VariableSpec> {
     let mut variables = Vec::new();
     for (index, section) in elf.sections().iter().enumerate().filter(|(_, section)| section.is_data()) {
-        let types = types_in(btf, &section.name);
+        let types = btf.map(|btf| btf.listed(&section.name)).unwrap_or_default();
         for symbol in elf.variables().filter(|symbol| symbol.section == Some(index)) {
-            let ty = btf.zip(types.get(symbol.name.as_bytes()).copied());
+            let ty = btf.zip(type_of(&types, &symbol.name));
             variables.push(VariableSpec {
                 name: symbol.name.clone(),
                 section: section.name.clone(),
@@ -89,10 +90,10 @@ pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Vec<
         }
     }
     let Some(btf) = btf else { return variables };
-    let types = types_in(Some(btf), KCONFIG);
+    let types = btf.listed(KCONFIG);
     for known in externs {
-        let place = externs::config_place(known).zip(types.get(known.name.as_bytes()));
-        variables.extend(place.map(|((offset, size), &id)| VariableSpec {
+        let place = externs::config_place(known).zip(type_of(&types, &known.name));
+        variables.extend(place.map(|((offset, size), id)| VariableSpec {
             name: known.name.clone(),
             section: KCONFIG.to_owned(),
             offset,
@@ -106,13 +107,9 @@ pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Vec<
     variables
 }
 
-/// The types of a section's variables, by name.
-fn types_in<'b>(btf: Option<&'b Btf<'_>>, section: &str) -> HashMap<&'b [u8], u32> {
-    let Some((btf, section)) = btf.and_then(|btf| Some((btf, btf.find(Kind::Datasec, section)?))) else {
-        return HashMap::new();
-    };
-    let variables = section.section_vars().map(|variable| btf.ty(variable.type_id));
-    variables.filter(|ty| ty.kind() == Kind::Var).map(|ty| (ty.name_bytes(), ty.referred())).collect()
+/// The number of a variable's type, by what is listed in its section.
+fn type_of(listed: &Sorted<&[u8], Type<'_>>, name: &str) -> Option<u32> {
+    listed.get(name.as_bytes()).filter(|ty| ty.kind() == Kind::Var).map(|ty| ty.referred())
 }
 
 /// The error for a variable that cannot be set or read so.

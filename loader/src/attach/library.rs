@@ -73,13 +73,11 @@ fn in_folders(folders: &[PathBuf], library: &str) -> Option<PathBuf> {
     folders.iter().map(|folder| folder.join(library)).find(|path| is_ours(path)).or_else(|| {
         // Only a name without a version needs the folder's list.
         let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-        let mut found: Vec<_> = files
+        files
             .filter(|file| file.file_name().to_str().is_some_and(|name| answers(name, library)))
             .map(|file| file.path())
             .filter(|path| is_ours(path))
-            .collect();
-        found.sort();
-        found.into_iter().next()
+            .min()
     })
 }
 

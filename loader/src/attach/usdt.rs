@@ -145,9 +145,14 @@ impl Usdt {
     ///
     /// # Errors
     ///
-    /// As [`Usdt::locate`]; [`Error::Unfit`] if the program is of another kind, or its object has no room for more
-    /// descriptions; [`Error::Kernel`] if the kernel refuses.
+    /// As [`Usdt::locate`]; [`Error::Unfit`] if the program is of another kind, its object's map of descriptions has no room
+    /// for more or is pinned by name, or this crate was built without its feature `usdt`; [`Error::Kernel`] if the kernel
+    /// refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
+        if !cfg!(feature = "usdt") {
+            let attempt = format!("attach the program `{}` to the probe `{self}`", program.name());
+            return Err(Error::left_out(attempt, "usdt"));
+        }
         let (path, notes) = self.notes()?;
         let what = format!("the probe `{self}` in {}", path.display());
         program.must_be(&[ProgramType::KPROBE], &what)?;

@@ -17,7 +17,7 @@ pub(super) struct Candidate {
 }
 
 /// The types that an object asks for, and what has been found for each.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Candidates<'l> {
     /// By the number of the type in the object's BTF.
     wanted: BTreeMap<u32, Wanted<'l>>,
@@ -38,7 +38,7 @@ struct Wanted<'l> {
 impl<'l> Candidates<'l> {
     /// Prepares to look for the types of these numbers in `local`. What has no name cannot be looked for.
     pub(super) fn wanted(local: &'l Btf<'_>, ids: impl Iterator<Item = u32>) -> Self {
-        let mut this = Self { wanted: BTreeMap::new(), kinds: 0, beginnings: [0; 16] };
+        let mut this = Self::default();
         for id in ids {
             if this.wanted.contains_key(&id) {
                 continue;

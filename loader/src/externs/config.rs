@@ -20,6 +20,7 @@ use crate::{
     btf::{Btf, Kind, Type},
     object::Contents,
     probe,
+    sorted::sort,
     sys::{file, process},
 };
 
@@ -170,7 +171,7 @@ fn number(text: &str) -> Option<i128> {
 /// Gives each constant its place, those with the widest alignment first.
 pub(super) fn lay_out(externs: &mut [Extern]) -> Result<(), Error> {
     let mut slots: Vec<_> = externs.iter_mut().filter_map(|known| Some((&known.name, known.slot.as_mut()?))).collect();
-    slots.sort_by(|(one, a), (other, b)| (b.align(), a.size, one).cmp(&(a.align(), b.size, other)));
+    sort(&mut slots, |(one, a), (other, b)| (b.align(), a.size, one).cmp(&(a.align(), b.size, other)));
     let mut end = 0_u32;
     for (name, slot) in slots {
         slot.offset = end.next_multiple_of(slot.align().max(1));
@@ -191,8 +192,10 @@ pub(super) fn fill(externs: &[Extern], own: &str, symbols: Option<&Symbols>, res
     if size == 0 {
         return;
     }
-    let mut values: BTreeMap<&str, Option<Cow<'_, str>>> =
-        slots().filter(|(known, _)| known.name.starts_with("CONFIG_")).map(|(known, _)| (&*known.name, None)).collect();
+    // Extended, not collected: that would sort them first, and bring a sort of its own along.
+    let mut values: BTreeMap<&str, Option<Cow<'_, str>>> = BTreeMap::new();
+    values
+        .extend(slots().filter(|(known, _)| known.name.starts_with("CONFIG_")).map(|(known, _)| (&*known.name, None)));
     take(own, &mut values);
     let mut unreadable = None;
     if values.values().any(Option::is_none) {

@@ -101,7 +101,7 @@ impl Codes {
         let mut symbols: Vec<u16> = (0..lengths.len() as u16)
             .filter(|&symbol| lengths.get(usize::from(symbol)).is_some_and(|&l| l != 0))
             .collect();
-        symbols.sort_by_key(|&symbol| lengths.get(usize::from(symbol)).copied());
+        symbols.sort_unstable_by_key(|&symbol| (lengths.get(usize::from(symbol)).copied(), symbol));
         Ok(Self { counts, symbols })
     }
 

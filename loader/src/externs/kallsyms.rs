@@ -43,7 +43,9 @@ pub(super) fn find(externs: &[Extern], running: bool) -> Symbols {
         wanted.extend(config::WRAPPED);
     }
     let any_will_do = externs.iter().all(|known| known.kind != ExternKind::Address);
-    let found = wanted.into_iter().map(|name| (name.to_owned(), Found::Nowhere)).collect();
+    // Extended, not collected: that would sort them first, and bring a sort of its own along.
+    let mut found = BTreeMap::new();
+    found.extend(wanted.into_iter().map(|name| (name.to_owned(), Found::Nowhere)));
     let mut symbols = Symbols { found, shown: false, unreadable: None, any_will_do };
     if !running {
         symbols.unreadable = Some("there is no running kernel to ask".to_owned());

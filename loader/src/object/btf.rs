@@ -10,13 +10,12 @@
 //! - externs are of a linkage that the kernel knows nothing of. They are said to be defined here; those of `.ksyms`, which
 //!   nothing is going to look at, are integers in a row, and functions there, which a section cannot hold, one variable.
 
-use std::collections::{HashMap, HashSet};
-
 use super::elf::Elf;
 use crate::{
     Error,
     btf::{Btf, Kind, Type},
     externs::{self, Extern},
+    sorted::{Sorted, sort},
 };
 
 /// Reads `.BTF`.
@@ -41,7 +40,7 @@ pub(super) fn completed(elf: &Elf, externs: &[Extern]) -> Option<Vec<u8>> {
             name if name == externs::KSYMS.as_bytes() => draft.ksyms(section),
             name if name == externs::KCONFIG.as_bytes() => {
                 draft.sized(section, externs::config_size(externs));
-                draft.placed(section, |name| externs::config_offset(externs, name));
+                draft.placed(section, &|name| externs::config_offset(externs, name));
             }
             _ if section.size() == 0 => draft.data(section, elf),
             _ => {}
@@ -122,15 +121,17 @@ impl<'b> Draft<'b> {
     }
 
     /// Gives each variable its offset, where it is known, and sorts them by it.
-    fn placed(&mut self, section: Type<'_>, offset: impl Fn(&[u8]) -> Option<u32>) {
+    fn placed(&mut self, section: Type<'_>, offset: &dyn Fn(&[u8]) -> Option<u32>) {
         let start = self.btf.position(section.id()) + HEAD;
         for (place, variable) in section.section_vars().enumerate() {
             if let Some(offset) = offset(self.btf.ty(variable.type_id).name_bytes()) {
                 set(&mut self.types, start + place * ENTRY + 4, offset);
             }
         }
-        if let Some(entries) = self.types.get_mut(start..start + section.len() as usize * ENTRY) {
-            entries.as_chunks_mut::<ENTRY>().0.sort_by_key(|entry| word(entry, 4));
+        if let Some(bytes) = self.types.get_mut(start..start + section.len() as usize * ENTRY) {
+            let mut entries = bytes.as_chunks::<ENTRY>().0.to_vec();
+            sort(&mut entries, |one, other| word(one, 4).cmp(&word(other, 4)));
+            bytes.copy_from_slice(entries.as_flattened());
         }
     }
 
@@ -139,9 +140,9 @@ impl<'b> Draft<'b> {
         let name = section.name();
         let Some(index) = elf.sections().iter().position(|section| section.name == name) else { return };
         self.sized(section, elf.section(index).map_or(0, |section| section.size as u32));
-        let symbols: HashMap<_, _> =
-            elf.symbols_in(index).map(|(_, symbol)| (symbol.name.as_bytes(), symbol.address as u32)).collect();
-        self.placed(section, |name| symbols.get(name).copied());
+        let symbols = elf.symbols_in(index).map(|(_, symbol)| (symbol.name.as_bytes(), symbol.address as u32));
+        let symbols = Sorted::of(symbols);
+        self.placed(section, &|name| symbols.get(name).copied());
     }
 
     /// The kernel's variables and functions: integers in a row.
@@ -187,13 +188,13 @@ impl<'b> Draft<'b> {
 
     /// Hidden functions are said to be static.
     fn hidden(&mut self, elf: &Elf) {
-        let hidden: HashSet<_> =
-            elf.functions().filter(|symbol| symbol.hidden).map(|symbol| symbol.name.as_bytes()).collect();
+        let hidden = elf.functions().filter(|symbol| symbol.hidden);
+        let hidden = Sorted::of(hidden.map(|symbol| (symbol.name.as_bytes(), symbol.address as u32)));
         if hidden.is_empty() {
             return;
         }
         let functions = self.btf.types().filter(|ty| ty.kind() == Kind::Func && ty.linkage() == GLOBAL);
-        for ty in functions.filter(|ty| hidden.contains(ty.name_bytes())) {
+        for ty in functions.filter(|ty| hidden.get(ty.name_bytes()).is_some()) {
             set(&mut self.types, self.btf.position(ty.id()) + 4, FUNC);
         }
     }

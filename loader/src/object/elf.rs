@@ -4,15 +4,16 @@
 //! relies on what is established here: every section lies within the file, every symbol within its section, every relocation
 //! on an instruction of the section it changes.
 
-use std::collections::{BTreeMap, HashSet};
-
 use object::{
     Endianness,
     elf::{self, FileHeader64},
     read::elf::{FileHeader, SectionHeader, SectionTable, Sym},
 };
 
-use crate::Error;
+use crate::{
+    Error,
+    sorted::{Sorted, sort},
+};
 
 /// More than this for all sections without file contents (`.bss`) is taken for a broken file: a few bytes of it could claim
 /// any amount of memory.
@@ -26,8 +27,8 @@ pub(crate) struct Elf {
     relocations: Relocations,
 }
 
-/// By section that they change, and offset in it.
-type Relocations = BTreeMap<usize, BTreeMap<u64, Relocation>>;
+/// What instructions refer to, as a place in the symbol table: by the section that they are in, and bytes from its start.
+type Relocations = Sorted<(usize, u64), usize>;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Section {
@@ -76,13 +77,6 @@ pub(crate) struct Symbol {
     is_function: bool,
     /// It stands for the section itself, and the instruction says where in it.
     pub(crate) is_section: bool,
-}
-
-/// One relocation: what the instruction at its offset refers to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Relocation {
-    /// Place in the symbol table.
-    pub(crate) symbol: usize,
 }
 
 impl Elf {
@@ -135,10 +129,8 @@ impl Elf {
 
     /// Whether instructions of another section refer to something in this one.
     pub(crate) fn is_referred_to(&self, section: usize) -> bool {
-        let others = self.relocations.iter().filter(|(changed, _)| **changed != section);
-        let mut references = others.flat_map(|(_, relocations)| relocations.values());
-        references
-            .any(|relocation| self.symbols.get(relocation.symbol).is_some_and(|symbol| symbol.section == Some(section)))
+        let mut others = self.relocations.iter().filter(|((changed, _), _)| *changed != section);
+        others.any(|(_, symbol)| self.symbols.get(*symbol).is_some_and(|symbol| symbol.section == Some(section)))
     }
 
     /// The global variables, maps among them, in the file's order.
@@ -154,14 +146,15 @@ impl Elf {
 
     /// What the words of a section refer to: offset and symbol.
     pub(crate) fn references(&self, section: usize) -> impl Iterator<Item = (u64, &Symbol)> {
-        let relocations = self.relocations.get(&section).into_iter().flatten();
-        relocations.filter_map(|(&offset, relocation)| Some((offset, self.symbols.get(relocation.symbol)?)))
+        let relocations =
+            self.relocations.from(&(section, 0)).iter().take_while(move |((changed, _), _)| *changed == section);
+        relocations.filter_map(|((_, offset), symbol)| Some((*offset, self.symbols.get(*symbol)?)))
     }
 
     /// What the instruction at `offset` bytes in `section` refers to, and that symbol's place in the table.
     pub(crate) fn reference(&self, section: usize, offset: u64) -> Option<(usize, &Symbol)> {
-        let relocation = self.relocations.get(&section)?.get(&offset)?;
-        Some((relocation.symbol, self.symbols.get(relocation.symbol)?))
+        let &symbol = self.relocations.get(&(section, offset))?;
+        Some((symbol, self.symbols.get(symbol)?))
     }
 }
 
@@ -227,8 +220,6 @@ impl File<'_> {
         let symtab =
             self.table.symbols(self.endian, self.data, elf::SHT_SYMTAB).map_err(|error| broken(error.to_string()))?;
         let mut symbols = Vec::new();
-        let (mut starts, mut code) = (HashSet::new(), 0);
-        let total: u64 = sections.iter().filter(|section| section.executable).map(|section| section.size).sum();
         for (index, symbol) in symtab.enumerate() {
             let name = symbol.name(self.endian, symtab.strings()).map_err(|error| broken(error.to_string()))?;
             let name = text(name, || format!("symbol {}", index.0))?.to_owned();
@@ -246,14 +237,6 @@ impl File<'_> {
                 }
                 if symbol.st_type() == elf::STT_FUNC && !(address | size).is_multiple_of(8) {
                     return Err(broken(format!("function `{name}` does not start or end on an instruction")));
-                }
-                // A function may have several names. But many that lie one upon the other could ask for any amount of
-                // memory.
-                if symbol.st_type() == elf::STT_FUNC && room.executable && starts.insert((index, address)) {
-                    code += size;
-                    if code > total {
-                        return Err(broken(format!("function `{name}` lies where others do")));
-                    }
                 }
             }
             let is_section = symbol.st_type() == elf::STT_SECTION;
@@ -277,11 +260,12 @@ impl File<'_> {
                 is_section,
             });
         }
+        not_one_upon_the_other(sections, &symbols)?;
         Ok(symbols)
     }
 
     fn relocations(&self, sections: &[Section], symbols: &[Symbol]) -> Result<Relocations, Error> {
-        let mut relocations = BTreeMap::new();
+        let mut relocations = Vec::new();
         for (_, section) in self.table.enumerate() {
             let Some((entries, _)) = section.rel(self.endian, self.data).map_err(|error| broken(error.to_string()))?
             else {
@@ -295,7 +279,6 @@ impl File<'_> {
                 // BTF and debug information have relocations too; nobody needs them.
                 continue;
             }
-            let mut by_offset = BTreeMap::new();
             for entry in entries {
                 let (offset, symbol) = (entry.r_offset.get(self.endian), entry.r_sym(self.endian) as usize);
                 if !offset.is_multiple_of(8) || offset >= target.size {
@@ -310,12 +293,31 @@ impl File<'_> {
                         target.name
                     )));
                 }
-                by_offset.insert(offset, Relocation { symbol });
+                relocations.push(((changed, offset), symbol));
             }
-            relocations.insert(changed, by_offset);
         }
-        Ok(relocations)
+        Ok(Sorted::of(relocations))
     }
+}
+
+/// A function may have several names. But many that lie one upon the other could ask for any amount of memory.
+fn not_one_upon_the_other(sections: &[Section], symbols: &[Symbol]) -> Result<(), Error> {
+    let executable =
+        |symbol: &Symbol| symbol.section.and_then(|index| sections.get(index)).is_some_and(|it| it.executable);
+    let mut functions: Vec<_> = symbols.iter().filter(|symbol| symbol.is_function && executable(symbol)).collect();
+    let place = |symbol: &Symbol| (symbol.section, symbol.address);
+    sort(&mut functions, |one, other| (place(one), other.size).cmp(&(place(other), one.size)));
+    // Of several names for one place, the one that claims most counts.
+    functions.dedup_by(|one, before| place(one) == place(before));
+    let room: u64 = sections.iter().filter(|section| section.executable).map(|section| section.size).sum();
+    let mut code = 0;
+    for function in functions {
+        code += function.size;
+        if code > room {
+            return Err(broken(format!("function `{}` lies where others do", function.name)));
+        }
+    }
+    Ok(())
 }
 
 /// Tables of functions.

@@ -1,11 +1,10 @@
 //! Functions: runs of instructions with a name, and what is told of them.
 
-use std::collections::BTreeMap;
-
 use super::{elf::Elf, infos::Infos};
 use crate::{
     btf::{Btf, Kind},
     core_relo::{self, Instruction},
+    sorted::{Sorted, sort},
     sys::insn::{bpf_func_info, bpf_insn, bpf_line_info},
 };
 
@@ -27,20 +26,18 @@ pub(crate) struct Function {
     pub(crate) exception_callback: Option<Start>,
 }
 
-/// All functions of the object. Where several symbols name the same place, the first global one counts.
-pub(super) fn read(elf: &Elf, infos: &Infos, btf: Option<&Btf<'_>>) -> BTreeMap<Start, Function> {
-    let mut functions = BTreeMap::new();
-    for symbol in elf.functions() {
-        let Some(section) = symbol.section else { continue };
-        let Some(bytes) = elf.section(section).and_then(|section| section.bytes_at(symbol.address, symbol.size)) else {
-            continue;
-        };
-        let start = (section, symbol.address);
-        if functions.get(&start).is_some_and(|known: &Function| known.global || !symbol.global) {
-            continue;
-        }
-        let name = elf.section(section).map_or("", |section| &section.name);
-        let (func_info, line_info) = infos.of_function(name, symbol.address, symbol.size);
+/// All functions of the object, by where they start.
+pub(crate) type Functions = Sorted<Start, Function>;
+
+/// All functions of the object. Where several symbols name the same place, the first global one counts, else the first.
+pub(super) fn read(elf: &Elf, infos: &Infos, btf: Option<&Btf<'_>>) -> Functions {
+    let starts = elf.functions().filter_map(|symbol| Some(((symbol.section?, symbol.address), symbol)));
+    let mut starts: Vec<_> = starts.collect();
+    sort(&mut starts, |(one, a), (other, b)| (one, !a.global).cmp(&(other, !b.global)));
+    starts.dedup_by_key(|(start, _)| *start);
+    let functions = starts.into_iter().filter_map(|((section, address), symbol)| {
+        let bytes = elf.section(section)?.bytes_at(address, symbol.size)?;
+        let (func_info, line_info) = infos.of_function(section, address, symbol.size);
         let function = Function {
             name: symbol.name.clone(),
             global: symbol.global,
@@ -49,8 +46,9 @@ pub(super) fn read(elf: &Elf, infos: &Infos, btf: Option<&Btf<'_>>) -> BTreeMap<
             line_info,
             exception_callback: None,
         };
-        functions.insert(start, function);
-    }
+        Some(((section, address), function))
+    });
+    let mut functions = Sorted::in_order(functions.collect());
     if let Some(btf) = btf {
         name_exception_callbacks(&mut functions, btf);
     }
@@ -58,12 +56,12 @@ pub(super) fn read(elf: &Elf, infos: &Infos, btf: Option<&Btf<'_>>) -> BTreeMap<
 }
 
 /// A function says by a tag on its type which other one is called when an exception is thrown in it.
-fn name_exception_callbacks(functions: &mut BTreeMap<Start, Function>, btf: &Btf<'_>) {
+fn name_exception_callbacks(functions: &mut Functions, btf: &Btf<'_>) {
     const TAG: &[u8] = b"exception_callback:";
     for tag in btf.types().filter(|ty| ty.kind() == Kind::DeclTag) {
         let Some(name) = tag.name_bytes().strip_prefix(TAG) else { continue };
         let callback = functions.iter().find(|(_, function)| function.global && function.name.as_bytes() == name);
-        let callback = callback.map(|(&start, _)| start);
+        let callback = callback.map(|(start, _)| *start);
         let is_meant = |function: &&mut Function| function.func_info.iter().any(|info| info.type_id == tag.referred());
         for function in functions.values_mut().filter(is_meant) {
             function.exception_callback = callback;
@@ -82,14 +80,17 @@ fn decode(bytes: &[u8; 8]) -> bpf_insn {
 /// The object's instructions as CO-RE relocation sees them: by section and place in it.
 pub(super) struct Code<'o> {
     pub(super) elf: &'o Elf,
-    pub(super) functions: &'o mut BTreeMap<Start, Function>,
+    pub(super) functions: &'o mut Functions,
 }
 
 impl Code<'_> {
     /// The function that the place is in, and the instruction's place in that.
     fn find(&self, section: &str, offset: u32) -> Option<(Start, usize)> {
         let section = self.elf.sections().iter().position(|known| known.name == section)?;
-        let (&start, _) = self.functions.range((section, 0)..=(section, u64::from(offset))).next_back()?;
+        let &(start, _) = self.functions.last_up_to(&(section, u64::from(offset)))?;
+        if start.0 != section {
+            return None;
+        }
         Some((start, usize::try_from(u64::from(offset).checked_sub(start.1)? / 8).ok()?))
     }
 }

@@ -2,66 +2,75 @@
 //!
 //! Offsets in its records are bytes from the section's start; the kernel wants instructions from the program's.
 
-use std::collections::HashMap;
-
+use super::elf::Elf;
 use crate::{
     btf::{Btf, Ext, Records},
+    sorted::sort,
     sys::insn::{bpf_func_info, bpf_line_info},
 };
 
-/// The infos of all functions, by section name.
+/// The infos of all functions, each with its section, in the order of these and of offsets in them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Infos {
-    functions: HashMap<String, Vec<bpf_func_info>>,
-    lines: HashMap<String, Vec<bpf_line_info>>,
+    functions: Vec<(usize, bpf_func_info)>,
+    lines: Vec<(usize, bpf_line_info)>,
 }
 
 impl Infos {
-    pub(super) fn new(ext: &Ext<'_>, btf: &Btf<'_>) -> Self {
-        let name = |records: &Records<'_>| String::from_utf8_lossy(btf.string(records.section)).into_owned();
+    pub(super) fn new(ext: &Ext<'_>, btf: &Btf<'_>, elf: &Elf) -> Self {
+        let section = |records: &Records<'_>| {
+            let name = btf.string(records.section);
+            elf.sections().iter().position(|section| section.name.as_bytes() == name)
+        };
         let mut infos = Self::default();
         for records in ext.func_info() {
+            let Some(section) = section(&records) else { continue };
             let functions = records.words().map(|[insn_off, type_id]| bpf_func_info { insn_off, type_id });
-            infos.functions.entry(name(&records)).or_default().extend(functions);
+            infos.functions.extend(functions.map(|info| (section, info)));
         }
         for records in ext.line_info() {
+            let Some(section) = section(&records) else { continue };
             let lines = records.words().map(|[insn_off, file_name_off, line_off, line_col]| bpf_line_info {
                 insn_off,
                 file_name_off,
                 line_off,
                 line_col,
             });
-            infos.lines.entry(name(&records)).or_default().extend(lines);
+            infos.lines.extend(lines.map(|info| (section, info)));
         }
         // As compilers write them anyway; then each function's are a run of them.
-        infos.functions.values_mut().for_each(|infos| infos.sort_by_key(|info| info.insn_off));
-        infos.lines.values_mut().for_each(|infos| infos.sort_by_key(|info| info.insn_off));
+        sort(&mut infos.functions, |one, other| (one.0, one.1.insn_off).cmp(&(other.0, other.1.insn_off)));
+        sort(&mut infos.lines, |one, other| (one.0, one.1.insn_off).cmp(&(other.0, other.1.insn_off)));
         infos
     }
 
     /// The infos of the function of `size` bytes at `address`, with offsets in instructions from its start.
     pub(super) fn of_function(
         &self,
-        section: &str,
+        section: usize,
         address: u64,
         size: u64,
     ) -> (Vec<bpf_func_info>, Vec<bpf_line_info>) {
-        let (start, end) = (address, address.saturating_add(size));
-        let inside = |insn_off: u32| u32::try_from((u64::from(insn_off) - start) / 8).ok();
-        let functions = self.functions.get(section).map(Vec::as_slice).unwrap_or_default();
-        let functions = between(functions, start, end, |info| info.insn_off);
+        let (start, end) = ((section, address), (section, address.saturating_add(size)));
+        let inside = |insn_off: u32| u32::try_from((u64::from(insn_off) - address) / 8).ok();
+        let functions = between(&self.functions, start, end, |info| info.insn_off);
         let functions = functions.filter_map(|info| Some(bpf_func_info { insn_off: inside(info.insn_off)?, ..*info }));
-        let lines = self.lines.get(section).map(Vec::as_slice).unwrap_or_default();
-        let lines = between(lines, start, end, |info| info.insn_off);
+        let lines = between(&self.lines, start, end, |info| info.insn_off);
         let lines = lines.filter_map(|info| Some(bpf_line_info { insn_off: inside(info.insn_off)?, ..*info }));
         (functions.filter(|info| info.insn_off == 0).collect(), lines.collect())
     }
 }
 
-/// Those of the sorted records whose offsets lie in this range.
-fn between<T>(records: &[T], start: u64, end: u64, offset: impl Fn(&T) -> u32) -> impl Iterator<Item = &T> {
-    let first = records.partition_point(|record| u64::from(offset(record)) < start);
+/// Those of the sorted records whose section and offset lie in this range.
+fn between<T>(
+    records: &[(usize, T)],
+    start: (usize, u64),
+    end: (usize, u64),
+    offset: impl Fn(&T) -> u32,
+) -> impl Iterator<Item = &T> {
+    let place = |(section, record): &(usize, T)| (*section, u64::from(offset(record)));
+    let first = records.partition_point(|record| place(record) < start);
     let rest = records.get(first..).unwrap_or_default();
-    let last = rest.partition_point(|record| u64::from(offset(record)) < end);
-    rest.iter().take(last)
+    let count = rest.partition_point(|record| place(record) < end);
+    rest.iter().take(count).map(|(_, record)| record)
 }

@@ -20,18 +20,16 @@
 //! place in the section of constants, a variable `BPF_PSEUDO_BTF_ID` with its number in the kernel's BTF, an address that
 //! address, and a call `BPF_PSEUDO_KFUNC_CALL` with the function's number.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    os::fd::AsRawFd,
-};
+use std::os::fd::AsRawFd;
 
 use super::{
     elf::{Elf, Symbol},
-    function::{Function, Start},
+    function::{Functions, Start},
 };
 use crate::{
     Error,
     externs::{Resolved, Value},
+    sorted::Sorted,
     sys::insn::{
         BPF_PSEUDO_BTF_ID, BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_KFUNC_CALL, BPF_PSEUDO_MAP_FD,
         BPF_PSEUDO_MAP_VALUE, bpf_func_info, bpf_insn, bpf_line_info,
@@ -54,7 +52,7 @@ pub(crate) struct Linked {
 }
 
 /// Where a map's definition lies in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
     /// A symbol of its own, by its place in the symbol table.
     Symbol(usize),
@@ -69,8 +67,8 @@ pub(crate) enum Place {
 /// Links the program that starts at `entry` (section, address).
 pub(crate) fn link(
     elf: &Elf,
-    functions: &BTreeMap<Start, Function>,
-    maps: &HashMap<Place, i32>,
+    functions: &Functions,
+    maps: &Sorted<Place, i32>,
     externs: &Resolved,
     entry: Start,
     name: &str,
@@ -87,7 +85,7 @@ pub(crate) fn link(
             line_info: Vec::new(),
             functions: Vec::new(),
         },
-        starts: HashMap::new(),
+        starts: vec![None; functions.len()],
         open: Vec::new(),
     };
     let callback = functions.get(&entry).and_then(|function| function.exception_callback);
@@ -102,13 +100,13 @@ pub(crate) fn link(
 
 struct Linker<'a> {
     elf: &'a Elf,
-    functions: &'a BTreeMap<Start, Function>,
-    maps: &'a HashMap<Place, i32>,
+    functions: &'a Functions,
+    maps: &'a Sorted<Place, i32>,
     externs: &'a Resolved,
     program: &'a str,
     linked: Linked,
-    /// Where each function already appended starts, in instructions.
-    starts: HashMap<Start, usize>,
+    /// By a function's place in the list: where it starts, in instructions, if it is already appended.
+    starts: Vec<Option<usize>>,
     /// Appended, but their references are resolved only up to an instruction: each is called by the one before it.
     open: Vec<(Start, usize)>,
 }
@@ -116,15 +114,18 @@ struct Linker<'a> {
 impl<'a> Linker<'a> {
     /// Appends the function at `key` unless it is there already; gives where it starts.
     fn append(&mut self, key: Start) -> Result<usize, Error> {
-        if let Some(&start) = self.starts.get(&key) {
+        let place = self.functions.position(&key);
+        let known = place.and_then(|place| Some((self.functions.at(place)?, self.starts.get_mut(place)?)));
+        let Some((function, known)) = known else {
+            let why = format!("calls address {:#x} of section {}, where no function starts", key.1, key.0);
+            return Err(self.broken(why));
+        };
+        if let Some(start) = *known {
             return Ok(start);
         }
-        let function = self.functions.get(&key).ok_or_else(|| {
-            self.broken(format!("calls address {:#x} of section {}, where no function starts", key.1, key.0))
-        })?;
         let start = self.linked.instructions.len();
         self.linked.instructions.extend_from_slice(&function.instructions);
-        self.starts.insert(key, start);
+        *known = Some(start);
         self.linked.functions.push((key, start));
         self.open.push((key, 0));
 
@@ -139,9 +140,9 @@ impl<'a> Linker<'a> {
     /// Resolves the references of one appended function from an instruction on, up to the first that brings another function
     /// along: that comes before the rest.
     fn resolve(&mut self, key: Start, from: usize) -> Result<(), Error> {
-        let (Some(&start), Some(function)) = (self.starts.get(&key), self.functions.get(&key)) else {
-            return Ok(());
-        };
+        let place = self.functions.position(&key);
+        let known = place.and_then(|place| Some((self.functions.at(place)?, (*self.starts.get(place)?)?)));
+        let Some((function, start)) = known else { return Ok(()) };
         let mut index = from;
         let depth = self.open.len();
         while index < function.instructions.len() {
@@ -302,7 +303,7 @@ mod tests {
         let modules: Vec<OwnedFd> = (0..modules).map(|_| File::open("/dev/null").unwrap().into()).collect();
         let numbers = modules.iter().map(AsRawFd::as_raw_fd).collect();
         let externs = Resolved::all(object.externs(), modules, |known| value(&known.name));
-        let maps = object.maps().iter().map(|map| (map.place, 1)).collect();
+        let maps = Sorted::of(object.maps().iter().map(|map| (map.place, 1)));
         let linked = object.link(&object.programs()[0], &maps, &externs).unwrap();
         (linked.instructions, numbers)
     }
@@ -324,9 +325,9 @@ mod tests {
         let path = format!("{}/../tests/corpus/kinds/exceptions.o", env!("CARGO_MANIFEST_DIR"));
         let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
         let externs = Resolved::all(object.externs(), Vec::new(), |_| Value::Type { id: 77, module: None });
-        let maps = object.maps().iter().map(|map| (map.place, 1)).collect();
+        let maps = Sorted::of(object.maps().iter().map(|map| (map.place, 1)));
         let linked = object.link(&object.programs()[0], &maps, &externs).unwrap();
-        let names = linked.functions.iter().map(|(key, _)| object.functions[key].name.as_str());
+        let names = linked.functions.iter().map(|(key, _)| object.functions.get(key).unwrap().name.as_str());
         assert_eq!(names.collect::<Vec<_>>(), ["throws", "first", "innermost", "last", "in_the_end"]);
     }
 

@@ -80,7 +80,7 @@ impl Object {
     /// The functions, programs among them, by section and place in it.
     pub fn functions(&self) -> impl Iterator<Item = FunctionSpec> {
         let btf = btf::read(self.elf.contents(".BTF")).unwrap_or_else(|_| Btf::none());
-        self.functions.iter().map(move |(&(section, offset), function)| {
+        self.functions.iter().map(move |&((section, offset), ref function)| {
             let text = |offset| shown(btf.string(offset).trim_ascii()).into_owned();
             let references = (0_u64..).zip(&function.instructions).filter_map(|(slot, _)| {
                 let (_, symbol) = self.elf.reference(section, offset + slot * 8)?;

@@ -12,8 +12,6 @@
 //!
 //! **`maps`**, the old form, holds five numbers for each map: type, key size, value size, entries, flags.
 
-use std::collections::HashMap;
-
 use super::{Contents, MapSpec, Pinning, elf::Elf, link::Place, struct_ops};
 use crate::{
     Error, MapFlags, MapType,
@@ -97,19 +95,13 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
     let Some(section) = elf.sections().iter().position(|section| section.name == ".maps") else {
         return Ok(Vec::new());
     };
-    let variables: HashMap<_, _> = btf
-        .types()
-        .filter(|ty| ty.kind() == Kind::Datasec && ty.name_bytes() == b".maps")
-        .flat_map(Type::section_vars)
-        .map(|variable| btf.ty(variable.type_id))
-        .filter(|ty| ty.kind() == Kind::Var)
-        .map(|ty| (ty.name().into_owned(), ty))
-        .collect();
+    let variables = btf.listed(".maps");
     let mut maps = Vec::new();
     for (number, symbol) in elf.symbols_in(section) {
         let name = &symbol.name;
         let definition = variables
-            .get(name)
+            .get(name.as_bytes())
+            .filter(|ty| ty.kind() == Kind::Var)
             .and_then(|variable| btf.resolve(variable.referred()))
             .filter(|ty| ty.kind().is_composite())
             .ok_or_else(|| broken(format!("the map `{name}` has no type that describes it")))?;

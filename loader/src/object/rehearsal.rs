@@ -5,13 +5,12 @@
 //! it calls. The kernel's types come as bytes, so that it can be any kernel's, or are those of the running one; descriptors
 //! of maps are made up.
 
-use std::collections::HashMap;
-
 use super::{Met, Object, link::Linked};
 use crate::{
     Error, ExternFound, MapSpec,
     btf::{Btf, older, search::Types},
     core_relo::{Applied, Instruction},
+    sorted::Sorted,
 };
 
 /// What loading would hand to the kernel.
@@ -88,14 +87,14 @@ impl Object {
         let Met { relocated, externs, .. } = self.meet(types)?;
         self.take_config(&externs);
         let places = self.maps.iter().zip(1..).map(|(map, number)| (map.place, number));
-        let places: HashMap<_, _> = places.collect();
+        let places = Sorted::of(places);
         let wanted = self.programs.iter().filter(|program| program.section.wanted);
         let programs = wanted
             .map(|program| {
                 let linked = self.link(program, &places, &externs);
                 let functions = linked.as_ref().map(|linked| linked.functions.as_slice()).unwrap_or_default();
                 let parts = functions.iter().filter_map(|(key, start)| {
-                    let function = self.functions.keys().position(|known| known == key)?;
+                    let function = self.functions.position(key)?;
                     Some(Part { start: *start, function })
                 });
                 let (name, parts) = (program.name.clone(), parts.collect());

@@ -99,6 +99,17 @@ pub enum Target {
 }
 
 impl Target {
+    /// The feature of this crate by which programs are attached to such a place.
+    pub(crate) fn feature(&self) -> &'static str {
+        match self {
+            Self::Uprobe { .. } | Self::UprobeMulti { .. } => "uprobe",
+            Self::Usdt { .. } => "usdt",
+            Self::Kprobe { .. } | Self::KprobeMulti { .. } | Self::Ksyscall { .. } => "kprobe",
+            Self::Tracepoint { .. } | Self::RawTracepoint { .. } => "tracepoint",
+            Self::Btf { .. } | Self::Label(_) | Self::Unreadable { .. } => "tracing",
+        }
+    }
+
     /// Reads what follows the slash behind the kind; `None` if it says nothing.
     pub(super) fn read(reading: Reading, rest: &str) -> Option<Self> {
         Self::place(reading, rest).unwrap_or_else(|why| Some(Self::Unreadable { text: rest.to_owned(), why }))

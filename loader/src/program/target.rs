@@ -149,6 +149,10 @@ impl fmt::Display for Wanted {
 
 impl Wanted {
     fn by(program: &ProgramSpec) -> Option<Self> {
+        // Without the feature such programs have been refused already.
+        if !cfg!(feature = "tracing") {
+            return None;
+        }
         let section = &program.section;
         let Some(Target::Btf { name }) = &section.target else { return None };
         let (kind, prefix) = match (section.program_type, section.expected_attach_type) {

@@ -27,12 +27,17 @@ struct Name(PathBuf);
 
 impl Name {
     fn new(name: &str) -> Self {
-        let folder = Path::new("/sys/fs/bpf");
-        if !fs::read_to_string("/proc/mounts").unwrap().lines().any(|line| line.split(' ').nth(2) == Some("bpf")) {
-            mounts::mount("bpf", folder);
-        }
-        Self(folder.join(format!("cutaway-{name}-{}", std::process::id())))
+        Self(file_system().join(format!("cutaway-{name}-{}", std::process::id())))
     }
+}
+
+/// A BPF file system, mounted if there was none.
+pub(crate) fn file_system() -> &'static Path {
+    let folder = Path::new("/sys/fs/bpf");
+    if !fs::read_to_string("/proc/mounts").unwrap().lines().any(|line| line.split(' ').nth(2) == Some("bpf")) {
+        mounts::mount("bpf", folder);
+    }
+    folder
 }
 
 impl Drop for Name {

@@ -4,15 +4,18 @@
 
 use std::{
     arch::asm,
+    fs,
     hint::black_box,
+    path::PathBuf,
     process::{Command, Stdio},
     sync::atomic::{AtomicU16, Ordering::Relaxed},
 };
 
-use cutaway::{Link, Loaded, Object, Uprobe, Usdt, probe};
+use cutaway::{Link, Loaded, Object, Pinning, Uprobe, Usdt, probe};
 
 use crate::{
     Test, lacks,
+    pins::file_system,
     sample::{self, Also, load, runs},
     test,
 };
@@ -25,6 +28,7 @@ pub(crate) const TESTS: &[Test] = &[
     test("a_usdt_probe_is_attached_in_one_process", lacks::usdt, one_process),
     test("a_usdt_probe_works_without_cookies", lacks::usdt, by_address),
     test("usdt_probes_give_their_descriptions_back", lacks::usdt, descriptions),
+    test("usdt_descriptions_that_others_may_have_are_refused", lacks::usdt, pinned),
     test("usdt_probes_that_are_not_there_are_told", lacks::usdt, not_there),
     test("a_program_without_libbpf_s_maps_gets_registers_and_cookie", lacks::usdt_cookies, plain),
 ];
@@ -179,6 +183,30 @@ fn two_places() {
     first();
     let told: Vec<_> = events(&loaded.0).into_iter().map(|event| event.arguments).collect();
     assert_eq!(told, [[1], [2]]);
+}
+
+/// A folder for pins, gone at the end with all that is in it.
+struct Pins(PathBuf);
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn pinned() {
+    let pins = Pins(file_system().join(format!("cutaway-usdt-{}", std::process::id())));
+    fs::create_dir(&pins.0).unwrap();
+    // Whoever makes the map and whoever finds it there: neither knows what the other writes into it.
+    for _ in 0..2 {
+        let mut object = object();
+        object.set_pins(&pins.0);
+        object.map_mut("__bpf_usdt_specs").unwrap().pinning = Pinning::ByName;
+        let loaded = object.load().unwrap();
+        let program = loaded.programs().next().unwrap();
+        let error = own("twice").attach(program).unwrap_err().to_string();
+        assert!(error.contains("pinned by name"), "{error}");
+    }
 }
 
 fn semaphore() {

@@ -31,6 +31,8 @@ pub(crate) struct Specs {
     specs: Map,
     /// The other one.
     addresses: Option<Map>,
+    /// Other processes may have the same maps, by a pin.
+    pinned: bool,
     slots: Mutex<Slots>,
 }
 
@@ -68,8 +70,8 @@ impl Specs {
     /// The maps that the header brings.
     pub(crate) const MAPS: [&str; 2] = ["__bpf_usdt_specs", "__bpf_usdt_ip_to_spec_id"];
 
-    pub(crate) fn new(specs: Map, addresses: Option<Map>) -> Self {
-        Self { specs, addresses, slots: Mutex::default() }
+    pub(crate) fn new(specs: Map, addresses: Option<Map>, pinned: bool) -> Self {
+        Self { specs, addresses, pinned, slots: Mutex::default() }
     }
 
     /// Writes a description for each place; gives their numbers, and what holds them.
@@ -78,6 +80,14 @@ impl Specs {
         places: impl Iterator<Item = &'a [Argument]>,
         cookie: u64,
     ) -> Result<(Vec<u32>, Taken), Error> {
+        if self.pinned {
+            return Err(self.unfit(format!(
+                "its maps `{}` and `{}` are pinned by name, and whoever else has them there may take the same \
+                 entries for probes of theirs: leave these maps unpinned (`MapSpec::pinning`), and pin the links",
+                Self::MAPS[0],
+                Self::MAPS[1]
+            )));
+        }
         let mut taken = Taken {
             specs: Arc::clone(self),
             descriptions: Vec::new(),

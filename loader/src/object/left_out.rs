@@ -1,0 +1,65 @@
+//! What a build without some of this crate's features cannot load: refused by the feature's name, before anything is looked for.
+
+use super::Object;
+use crate::{Error, ProgramType};
+
+/// Whether this build looks at the kernel's types at all; one that does not has none of the code for it.
+pub(super) const LOOKS_AT_TYPES: bool =
+    cfg!(any(feature = "core-relo", feature = "externs", feature = "struct-ops", feature = "tracing"));
+
+impl Object {
+    /// Refuses an object that needs a feature that is not there.
+    pub(super) fn needs_no_more(&self) -> Result<(), Error> {
+        if !cfg!(feature = "core-relo") && self.core {
+            return Err(Error::left_out("adapt programs to this kernel's structures (CO-RE)".to_owned(), "core-relo"));
+        }
+        if !cfg!(feature = "externs")
+            && let Some(first) = self.externs.first()
+        {
+            return Err(Error::left_out(format!("find `{}` in the kernel", first.name), "externs"));
+        }
+        let tables = self.maps.iter().find(|map| map.wanted && map.struct_ops.is_some());
+        if !cfg!(feature = "struct-ops")
+            && let Some(table) = tables
+        {
+            return Err(Error::left_out(format!("make the map `{}` (STRUCT_OPS)", table.name), "struct-ops"));
+        }
+        for program in self.programs.iter().filter(|program| program.section.wanted) {
+            let feature = match program.section.program_type {
+                ProgramType::TRACING | ProgramType::LSM | ProgramType::EXT if !cfg!(feature = "tracing") => "tracing",
+                ProgramType::STRUCT_OPS if !cfg!(feature = "struct-ops") => "struct-ops",
+                _ => continue,
+            };
+            let attempt = format!("load the program `{}` ({})", program.name, program.section.program_type);
+            return Err(Error::left_out(attempt, feature));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Object;
+
+    /// Why the object cannot be loaded, found out without a kernel; empty if it can.
+    fn refusal(object: &str) -> String {
+        let path = format!("{}/../tests/corpus/{object}", env!("CARGO_MANIFEST_DIR"));
+        let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
+        object.rehearse(&[]).err().map_or_else(String::new, |error| error.to_string())
+    }
+
+    // `cargo xtask minimal` runs this without any.
+    #[test]
+    fn an_object_that_needs_a_feature_is_refused_by_its_name_if_and_only_if_that_is_left_out() {
+        for (object, feature, there) in [
+            ("kinds/core_reads.o", "core-relo", cfg!(feature = "core-relo")),
+            ("externs/kfuncs.o", "externs", cfg!(feature = "externs")),
+            ("kinds/struct_ops.o", "struct-ops", cfg!(feature = "struct-ops")),
+            ("kinds/freplace_by.o", "tracing", cfg!(feature = "tracing")),
+        ] {
+            let said = refusal(object);
+            let left_out = said.contains(&format!("without the feature `{feature}`"));
+            assert_eq!(left_out, !there, "{object}: {said}");
+        }
+    }
+}

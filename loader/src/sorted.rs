@@ -1,0 +1,185 @@
+//! Tables that are built once and then only read, in little machine code.
+//!
+//! What an object holds is small: tens of symbols, hundreds of relocations. Nothing is gained there by a hash table, and each
+//! kind of table would bring two to four kilobytes of machine code along, and each sort three to eight, for its own types.
+//! Here they are vectors that are sorted once and searched by halving, and one sort is there for all: it sorts places, by asking
+//! for the order of two, and does not know what lies there.
+
+use std::{borrow::Borrow, cmp::Ordering, mem};
+
+/// Values by key.
+#[derive(Debug, Clone)]
+pub(crate) struct Sorted<K, V>(Vec<(K, V)>);
+
+impl<K, V> Default for Sorted<K, V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K: Ord, V> Sorted<K, V> {
+    /// Of several values with one key the last is found.
+    pub(crate) fn of(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        Self::by_sorting(pairs.into_iter().collect())
+    }
+
+    fn by_sorting(mut pairs: Vec<(K, V)>) -> Self {
+        sort(&mut pairs, |(one, _), (other, _)| one.cmp(other));
+        Self(pairs)
+    }
+
+    /// Of pairs that are in order already.
+    pub(crate) fn in_order(pairs: Vec<(K, V)>) -> Self {
+        Self(pairs)
+    }
+
+    pub(crate) fn position<Q: Ord + ?Sized>(&self, key: &Q) -> Option<usize>
+    where
+        K: Borrow<Q>,
+    {
+        let place = self.0.partition_point(|(known, _)| known.borrow() <= key).checked_sub(1)?;
+        self.0.get(place).is_some_and(|(known, _)| known.borrow() == key).then_some(place)
+    }
+
+    pub(crate) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        self.position(key).and_then(|place| self.at(place))
+    }
+
+    pub(crate) fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        let place = self.position(key)?;
+        self.0.get_mut(place).map(|(_, value)| value)
+    }
+
+    /// The value at a place that [`Sorted::position`] has given.
+    pub(crate) fn at(&self, place: usize) -> Option<&V> {
+        self.0.get(place).map(|(_, value)| value)
+    }
+
+    /// Those from `first` on, in the order of their keys.
+    pub(crate) fn from<Q: Ord + ?Sized>(&self, first: &Q) -> &[(K, V)]
+    where
+        K: Borrow<Q>,
+    {
+        let place = self.0.partition_point(|(known, _)| known.borrow() < first);
+        self.0.get(place..).unwrap_or_default()
+    }
+
+    /// The last one whose key is not above `key`.
+    pub(crate) fn last_up_to<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&(K, V)>
+    where
+        K: Borrow<Q>,
+    {
+        let place = self.0.partition_point(|(known, _)| known.borrow() <= key);
+        self.0.get(place.checked_sub(1)?)
+    }
+
+    /// Adds one. Costs little only behind the last key.
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        let place = self.0.partition_point(|(known, _)| *known <= key);
+        self.0.insert(place, (key, value));
+    }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.0.iter_mut().map(|(_, value)| value)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// In the order of their keys.
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, (K, V)> {
+        self.0.iter()
+    }
+}
+
+/// Sorts; what is equal stays in its order.
+pub(crate) fn sort<T>(items: &mut [T], order: impl Fn(&T, &T) -> Ordering) {
+    let places = places(items.len(), &|one, other| match (items.get(one), items.get(other)) {
+        (Some(one), Some(other)) => order(one, other),
+        _ => Ordering::Equal,
+    });
+    bring(places, &mut |one, other| items.swap(one, other));
+}
+
+/// The places below `count` in the order that `order` gives what lies there; none if it lies there in order already, as nearly
+/// everything does that compilers write.
+///
+/// Runs of one place are merged to runs of two, these to runs of four, and so on. The library's sorts are quicker, and twenty
+/// times as much code.
+fn places(count: usize, order: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
+    if (1..count).all(|place| order(place - 1, place).is_le()) {
+        return Vec::new();
+    }
+    let mut places: Vec<_> = (0..count).collect();
+    let mut run = 1;
+    while run < count {
+        let mut merged = Vec::with_capacity(count);
+        for runs in places.chunks(run * 2) {
+            let (mut left, mut right) = runs.split_at(run.min(runs.len()));
+            while let ([one, ones @ ..], [other, others @ ..]) = (left, right) {
+                if order(*one, *other).is_le() {
+                    merged.push(*one);
+                    left = ones;
+                } else {
+                    merged.push(*other);
+                    right = others;
+                }
+            }
+            merged.extend_from_slice(left);
+            merged.extend_from_slice(right);
+        }
+        places = merged;
+        run *= 2;
+    }
+    places
+}
+
+/// Brings to each place what lies at the one that the list has for it, circle by circle: what is not wanted at a place is
+/// swapped to where the next comes from.
+fn bring(mut places: Vec<usize>, swap: &mut dyn FnMut(usize, usize)) {
+    for start in 0..places.len() {
+        let mut place = start;
+        while let Some(from) = places.get_mut(place).map(|from| mem::replace(from, place)).filter(|&from| from != start)
+        {
+            swap(place, from);
+            place = from;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_of_one_key_is_found() {
+        let pairs = [(3, 'c'), (1, 'a'), (2, 'b'), (1, 'z'), (3, 'd'), (1, 'y')];
+        let sorted = Sorted::of(pairs);
+        let all = [(1, 'a'), (1, 'z'), (1, 'y'), (2, 'b'), (3, 'c'), (3, 'd')];
+        assert_eq!(sorted.iter().copied().collect::<Vec<_>>(), all);
+        assert_eq!([1, 2, 3, 4].map(|key| sorted.get(&key).copied()), [Some('y'), Some('b'), Some('d'), None]);
+        assert_eq!((sorted.position(&3), sorted.position(&0)), (Some(5), None));
+        assert_eq!(sorted.from(&2), [(2, 'b'), (3, 'c'), (3, 'd')]);
+        assert_eq!((sorted.last_up_to(&7), sorted.last_up_to(&0)), (Some(&(3, 'd')), None));
+    }
+
+    #[test]
+    fn equals_stay_in_their_order() {
+        let mut numbers: Vec<u32> = (0..1000).map(|number| number * 7919 % 1000).collect();
+        sort(&mut numbers, |one, other| (other / 10).cmp(&(one / 10)));
+        let mut expected: Vec<u32> = (0..1000).map(|number| number * 7919 % 1000).collect();
+        expected.sort_by_key(|number| std::cmp::Reverse(number / 10));
+        assert_eq!(numbers, expected);
+    }
+}
