@@ -1,6 +1,7 @@
 //! What a change must pass.
 
 use std::{
+    path::Path,
     process::{Command, ExitCode},
     time::Instant,
 };
@@ -17,6 +18,7 @@ const CHECKS: &[Check] = &[
     ("clippy", clippy),
     ("documentation", doc),
     ("loader without features", minimal),
+    ("fuzz targets build", fuzz),
     ("miri", miri),
     ("tests", test),
     ("sick guests", vm::sick),
@@ -66,10 +68,42 @@ pub(crate) fn minimal() -> Result {
         &["--no-default-features"][..],
         &["--no-default-features", "--features", "ring"],
         &["--no-default-features", "--features", "perf"],
+        &["--no-default-features", "--features", "core-relo"],
+        &["--no-default-features", "--features", "externs"],
+        &["--no-default-features", "--features", "struct-ops"],
+        &["--no-default-features", "--features", "tracing"],
+        &["--no-default-features", "--features", "uprobe"],
+        &["--no-default-features", "--features", "usdt"],
+        &["--no-default-features", "--features", "kprobe"],
+        &["--no-default-features", "--features", "tracepoint"],
     ] {
         cargo(&[&["clippy", "-p", "cutaway", "--lib"], features, &["--", "-D", "warnings"]].concat(), &[])?;
     }
-    Ok(Outcome::Done)
+    // What needs a feature that was left out must say so.
+    cargo(&["test", "-p", "cutaway", "--lib", "--no-default-features", "left_out"], &[])
+}
+
+/// The fuzz targets, which are a workspace of their own: checked, by any toolchain, not run.
+pub(crate) fn fuzz() -> Result {
+    if !tools::works("c++", &["--version"]) {
+        return Ok(Outcome::Skipped("there is no C++ compiler, which libFuzzer needs".to_owned()));
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO"));
+        command.args(arguments).current_dir(&folder);
+        command
+    };
+    let fetched =
+        command(&["fetch", "--locked", "--quiet"]).output().map_err(|error| format!("cargo fetch: {error}"))?;
+    let said = String::from_utf8_lossy(&fetched.stderr);
+    if said.contains("--locked") {
+        return Err(format!("tests/fuzz/Cargo.lock is out of date, `cargo fetch` there mends it: {said}"));
+    }
+    if !fetched.status.success() {
+        return Ok(Outcome::Skipped(format!("its crates cannot be had: {}", said.lines().last().unwrap_or_default())));
+    }
+    tools::run(&mut command(&["check", "--locked", "--bins"]))
 }
 
 /// The nightly toolchain, if it has or can get Miri.

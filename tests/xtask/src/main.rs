@@ -38,6 +38,8 @@ enum Routine {
     MiriTree,
     /// The loader without its default features, and what an embedder gets for it
     Minimal,
+    /// The fuzz targets, checked; skipped where their crates or a C++ compiler are not to be had
+    Fuzz,
     /// Writes every built-in program as an object file into a folder
     Objects(objects::Arguments),
     /// Makes the listings, outputs, tables and pictures of the book in docs/ anew
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Routine::Miri => ci::miri(),
         Routine::MiriTree => ci::miri_tree(),
         Routine::Minimal => ci::minimal(),
+        Routine::Fuzz => ci::fuzz(),
         Routine::Objects(arguments) => objects::write(&arguments),
         Routine::Book(arguments) => book::write(&arguments),
         Routine::Plots(arguments) => plots::write(&arguments),
