@@ -1,29 +1,46 @@
 //! Everything on stderr: warnings, system calls explained, and the line that says why a command failed.
 //!
 //! The libraries speak through the crate `log`. `RUST_LOG` chooses what is shown, warnings by default; `--explain` adds the
-//! target `syscall`, whose records carry a system call in their key-values: its name first, its answer last.
+//! target `syscall`, whose records carry a system call in their key-values: its name first, its answer last. It is told as text,
+//! or by `--explain=json` as an object on a line of its own, which is the only kind of line on stderr that begins with a brace:
+//!
+//! ```text
+//!     {"syscall": "bpf", "arguments": {"cmd": "BPF_MAP_CREATE", …}, "answer": 7, "errno": null, "why": "creates a map …"}
+//! ```
 
 use std::{fmt::Write as _, io::Write as _};
 
+use clap::ValueEnum;
 use env_logger::{Builder, Env, Target};
 use log::{LevelFilter, Record, kv};
+use serde_json::{Map, Value as Json, json};
 
 use crate::{failure::Failure, terminal};
 
 /// Where system calls are reported.
 const SYSCALL: &str = "syscall";
 
+/// How system calls are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Explain {
+    /// name(argument=value, …) = answer    # why
+    Text,
+    /// One JSON object a line: syscall, arguments, answer, errno, why
+    Json,
+}
+
 /// Starts listening to the libraries.
-pub(crate) fn start(explain: bool) {
+pub(crate) fn start(explain: Option<Explain>) {
     let mut builder = Builder::from_env(Env::default().default_filter_or("warn"));
-    if explain {
+    if explain.is_some() {
         builder.filter_module(SYSCALL, LevelFilter::Trace);
     }
     builder
         .target(Target::Stderr)
-        .format(|to, record| {
+        .format(move |to, record| {
             if record.target() == SYSCALL {
-                writeln!(to, "{}", call(record))
+                let told = if explain == Some(Explain::Json) { object(record) } else { call(record) };
+                writeln!(to, "{told}")
             } else {
                 writeln!(
                     to,
@@ -57,6 +74,47 @@ fn call(record: &Record<'_>) -> String {
     let Line { name, arguments, last } = line;
     let answer = last.map_or_else(String::new, |(_, answer)| answer);
     format!("{name}({arguments}) = {answer}    # {}", record.args())
+}
+
+/// A system call as a JSON object.
+fn object(record: &Record<'_>) -> String {
+    let mut object = Object::default();
+    // Collecting cannot fail.
+    let _ = record.key_values().visit(&mut object);
+    let answer = match object.arguments.remove("answer") {
+        Some(Json::String(text)) => text,
+        Some(answer) => answer.to_string(),
+        None => String::new(),
+    };
+    // A failure is told as `-1 ENOENT (No such file or directory)`, with or without the number.
+    let failed = answer.strip_prefix("-1 ").unwrap_or(&answer);
+    let errno = failed.split(' ').next().filter(|word| word.starts_with('E') || word.starts_with("errno"));
+    let number = answer.parse::<i64>().ok().or_else(|| i64::from_str_radix(answer.strip_prefix("0x")?, 16).ok());
+    let answer = if errno.is_some() { json!(-1) } else { number.map_or_else(|| json!(answer), |number| json!(number)) };
+    json!({
+        "syscall": object.name, "arguments": object.arguments, "answer": answer, "errno": errno,
+        "why": record.args().to_string(),
+    })
+    .to_string()
+}
+
+#[derive(Default)]
+struct Object {
+    name: String,
+    arguments: Map<String, Json>,
+}
+
+impl<'kvs> kv::VisitSource<'kvs> for Object {
+    fn visit_pair(&mut self, key: kv::Key<'kvs>, value: kv::Value<'kvs>) -> Result<(), kv::Error> {
+        if key.as_str() == SYSCALL {
+            self.name = value.to_string();
+            return Ok(());
+        }
+        let json = value.to_u64().map(Json::from).or_else(|| value.to_i64().map(Json::from));
+        let json = json.or_else(|| value.to_bool().map(Json::from));
+        self.arguments.insert(key.to_string(), json.unwrap_or_else(|| value.to_string().into()));
+        Ok(())
+    }
 }
 
 #[derive(Default)]
@@ -93,5 +151,28 @@ mod tests {
             [("syscall", "mmap".into()), ("fd", 3.into()), ("length", 4096.into()), ("answer", "0x7f00".into())];
         let record = Record::builder().target(SYSCALL).key_values(&pairs).args(format_args!("maps a page")).build();
         assert_eq!(call(&record), "mmap(fd=3, length=4096) = 0x7f00    # maps a page");
+    }
+
+    #[test]
+    fn a_system_call_is_an_object_too() {
+        let told = |answer: &str| -> Json {
+            let pairs: [(&str, kv::Value<'_>); 4] = [
+                ("syscall", "mmap".into()),
+                ("fd", (-1).into()),
+                ("prot", "PROT_READ".into()),
+                ("answer", answer.into()),
+            ];
+            let record = Record::builder().target(SYSCALL).key_values(&pairs).args(format_args!("maps a page")).build();
+            serde_json::from_str(&object(&record)).unwrap()
+        };
+        let expected = json!({
+            "syscall": "mmap", "arguments": { "fd": -1, "prot": "PROT_READ" }, "answer": 4096, "errno": null,
+            "why": "maps a page",
+        });
+        assert_eq!(told("0x1000"), expected);
+        for answer in ["-1 ENOENT (No such file or directory)", "ENOENT (No such file or directory)", "ENOENT"] {
+            assert_eq!((&told(answer)["answer"], &told(answer)["errno"]), (&json!(-1), &json!("ENOENT")));
+        }
+        assert_eq!(told("7")["answer"], 7);
     }
 }

@@ -27,9 +27,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "cutaway", version, disable_help_subcommand = true)]
 struct Arguments {
-    /// Prints each system call of loading, attaching and reading, with its arguments by name and why it is made
-    #[arg(long, global = true)]
-    explain: bool,
+    /// Tells each system call of loading, attaching and reading on stderr, with its arguments by name, the answer, and why it is
+    /// made; as JSON, one object a line
+    #[arg(long, global = true, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    explain: Option<diagnostics::Explain>,
 
     #[command(subcommand)]
     command: Command,

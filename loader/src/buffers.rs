@@ -10,6 +10,9 @@ pub use perf::PerfEventArray;
 use crate::{Error, Map, MapType};
 
 #[cfg(feature = "ring")]
+use crate::sys::file;
+
+#[cfg(feature = "ring")]
 impl Map {
     /// Opens the ring for reading, from where its last reader stopped. Linux 5.8. The ring keeps a descriptor of its own.
     ///
@@ -20,7 +23,8 @@ impl Map {
         use std::os::fd::AsFd;
         self.must_be(MapType::RINGBUF, "read it as a ring buffer")?;
         let fd =
-            self.as_fd().try_clone_to_owned().map_err(|error| self.failed("duplicate the descriptor of", &error))?;
+            file::duplicate(self.as_fd(), "gives the reader a descriptor of its own: the map may be closed before it")
+                .map_err(|error| self.failed("duplicate the descriptor of", &error))?;
         Ok(mmap_ring::Ring::open(fd, self.max_entries())?)
     }
 
@@ -59,7 +63,10 @@ mod perf {
 
     use perf_reader::{Options, Slots, Stream};
 
-    use crate::{Error, Map, MapType, sys::elements::Elements};
+    use crate::{
+        Error, Map, MapType,
+        sys::{elements::Elements, file},
+    };
 
     /// A `PERF_EVENT_ARRAY` as the place where programs look for perf buffers. A slot is emptied when the descriptor that
     /// filled it is closed, so this holds one.
@@ -76,7 +83,8 @@ mod perf {
         /// does not take it (E2BIG: it has fewer slots than there are CPUs).
         pub fn perf_buffers(&self, pages: usize, options: &Options) -> Result<Stream<PerfEventArray>, Error> {
             self.must_be(MapType::PERF_EVENT_ARRAY, "read it as perf buffers")?;
-            let array = self.as_fd().try_clone_to_owned().and_then(Elements::new);
+            let why = "gives the reader a descriptor of its own, without which the kernel would empty the slots";
+            let array = file::duplicate(self.as_fd(), why).and_then(Elements::new);
             let array = array.map_err(|error| self.failed("duplicate the descriptor of", &error))?;
             Ok(Stream::open(pages, options, PerfEventArray(array))?)
         }

@@ -1,7 +1,9 @@
 //! The machine's possible CPUs: those the kernel has reserved room for, running or not. Per-CPU maps hold one value for
 //! each, and a `PERF_EVENT_ARRAY` one slot.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
+
+use crate::sys::file;
 
 /// The CPUs that the kernel has room for, ascending.
 ///
@@ -22,7 +24,7 @@ pub(crate) fn online() -> io::Result<Vec<u32>> {
 }
 
 fn list(path: &Path) -> io::Result<Vec<u32>> {
-    let text = fs::read_to_string(path)
+    let text = file::text(path, "asks which CPUs there are: what exists once for each is as many")
         .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))?;
     parse(&text).ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no CPU list: {text:?}", path.display()))

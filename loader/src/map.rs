@@ -24,7 +24,8 @@ use crate::{
         attr::{MapCreate, Name},
         bpf::{self, number},
         elements::Elements,
-        ids,
+        file, ids,
+        names::MapFlagBits,
         process::page_size,
         shared::Shared,
     },
@@ -71,10 +72,10 @@ impl Map {
             attr.btf_fd = number(btf);
             attr.btf_vmlinux_value_type_id = table.value_type_id;
             if table.by_link {
-                attr.map_flags |= LINK;
+                attr.map_flags.0 |= LINK;
             }
             if let Some(module) = &table.module {
-                attr.map_flags |= VTYPE_BTF_OBJ_FD;
+                attr.map_flags.0 |= VTYPE_BTF_OBJ_FD;
                 attr.value_type_btf_obj_fd = number(module.as_fd());
             }
         }
@@ -137,8 +138,8 @@ impl Map {
 
     /// The same map by another descriptor.
     pub(crate) fn again(&self) -> Result<Self, Error> {
-        let fd =
-            self.as_fd().try_clone_to_owned().map_err(|error| self.failed("open another descriptor of", &error))?;
+        let fd = file::duplicate(self.as_fd(), "takes another descriptor of the map, for programs on USDT")
+            .map_err(|error| self.failed("open another descriptor of", &error))?;
         Self::wrap(self.name.clone(), fd)
     }
 
@@ -354,7 +355,7 @@ fn corrected(spec: &MapSpec) -> Result<MapCreate, Error> {
         key_size: spec.key_size,
         value_size: spec.value_size,
         max_entries: max_entries(spec)?,
-        map_flags: spec.map_flags.bits(),
+        map_flags: MapFlagBits(spec.map_flags.bits()),
         numa_node: spec.numa_node,
         map_name: Name::cut(&spec.name),
         map_extra: spec.map_extra,

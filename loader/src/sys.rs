@@ -16,6 +16,7 @@ pub(crate) mod file;
 pub(crate) mod ids;
 pub(crate) mod insn;
 pub(crate) mod link;
+pub(crate) mod names;
 pub(crate) mod netlink;
 pub(crate) mod perf_event;
 pub(crate) mod process;

@@ -109,7 +109,7 @@ fn id(event: BorrowedFd<'_>) -> io::Result<u64> {
         target: "syscall",
         syscall = "ioctl",
         fd = event.as_raw_fd(),
-        request = "ID",
+        op = "PERF_EVENT_IOC_ID",
         answer:% = Answer(&answer.as_ref());
         "asks for the event's number, to tell it from a count of losses"
     );

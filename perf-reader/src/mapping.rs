@@ -49,9 +49,10 @@ impl Mapping {
         log::trace!(
             target: "syscall",
             syscall = "mmap",
+            addr = 0,
             length = len,
-            prot = if writable { "READ|WRITE" } else { "READ" },
-            flags = "SHARED",
+            prot = if writable { "PROT_READ|PROT_WRITE" } else { "PROT_READ" },
+            flags = "MAP_SHARED",
             fd = event.as_raw_fd(),
             offset = 0,
             answer:% = Answer(&answer.as_ref().map(|pages| pages.as_ptr()));

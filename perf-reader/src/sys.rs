@@ -110,16 +110,26 @@ pub(crate) fn perf_event_open(attr: &Attr, cpu: u32, why: &str) -> io::Result<Ow
     log::trace!(
         target: "syscall",
         syscall = "perf_event_open",
-        "type" = "SOFTWARE",
-        config = "BPF_OUTPUT",
-        sample_type:% = format_args!("{}RAW", if attr.sample_type & SAMPLE_TIME == 0 { "" } else { "TIME|" }),
-        read_format = if attr.read_format & FORMAT_LOST == 0 { "TIMES" } else { "TIMES|LOST" },
-        watermark = attr.flags & FLAG_WATERMARK != 0,
+        "type" = "PERF_TYPE_SOFTWARE",
+        size = attr.size,
+        config = "PERF_COUNT_SW_BPF_OUTPUT",
+        sample_period = attr.sample_period,
+        sample_type = if attr.sample_type & SAMPLE_TIME == 0 { "PERF_SAMPLE_RAW" } else { "PERF_SAMPLE_TIME|PERF_SAMPLE_RAW" },
+        read_format = if attr.read_format & FORMAT_LOST == 0 {
+            "PERF_FORMAT_TOTAL_TIME_ENABLED|PERF_FORMAT_TOTAL_TIME_RUNNING"
+        } else {
+            "PERF_FORMAT_TOTAL_TIME_ENABLED|PERF_FORMAT_TOTAL_TIME_RUNNING|PERF_FORMAT_LOST"
+        },
+        disabled = u32::from(attr.flags & FLAG_DISABLED != 0),
+        watermark = u32::from(attr.flags & FLAG_WATERMARK != 0),
+        use_clockid = u32::from(attr.flags & FLAG_USE_CLOCKID != 0),
+        write_backward = u32::from(attr.flags & FLAG_WRITE_BACKWARD != 0),
         wakeup = attr.wakeup,
+        clockid = if attr.flags & FLAG_USE_CLOCKID == 0 { "0" } else { "CLOCK_MONOTONIC" },
         pid = -1,
         cpu = cpu,
         group_fd = -1,
-        flags = "FD_CLOEXEC",
+        flags = "PERF_FLAG_FD_CLOEXEC",
         answer:% = Answer(&answer.as_ref());
         "{why}"
     );
@@ -134,7 +144,7 @@ fn perf_ioctl(event: BorrowedFd<'_>, request: libc::Ioctl, argument: c_ulong, na
         target: "syscall",
         syscall = "ioctl",
         fd = event.as_raw_fd(),
-        request = name,
+        op:% = format_args!("PERF_EVENT_IOC_{name}"),
         argument = argument,
         answer:% = Answer(&answer.as_ref());
         "{why}"
@@ -209,7 +219,7 @@ pub(crate) fn membarrier_global() -> io::Result<()> {
     log::trace!(
         target: "syscall",
         syscall = "membarrier",
-        cmd = "GLOBAL",
+        cmd = "MEMBARRIER_CMD_GLOBAL",
         flags = 0,
         cpu_id = 0,
         answer:% = Answer(&answer.as_ref());
@@ -225,7 +235,7 @@ pub(crate) fn epoll_create() -> io::Result<OwnedFd> {
     log::trace!(
         target: "syscall",
         syscall = "epoll_create1",
-        flags = "CLOEXEC",
+        flags = "EPOLL_CLOEXEC",
         answer:% = Answer(&answer.as_ref());
         "makes one thing to wait on for all CPUs"
     );
@@ -242,9 +252,10 @@ pub(crate) fn epoll_add(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, token: u64, w
         target: "syscall",
         syscall = "epoll_ctl",
         epfd = epoll.as_raw_fd(),
-        op = "ADD",
+        op = "EPOLL_CTL_ADD",
         fd = fd.as_raw_fd(),
-        events = "IN",
+        events = "EPOLLIN",
+        data = token,
         answer:% = Answer(&answer.as_ref());
         "{why}"
     );
@@ -261,7 +272,7 @@ pub(crate) fn epoll_delete(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, why: &str)
         target: "syscall",
         syscall = "epoll_ctl",
         epfd = epoll.as_raw_fd(),
-        op = "DEL",
+        op = "EPOLL_CTL_DEL",
         fd = fd.as_raw_fd(),
         answer:% = Answer(&answer.as_ref());
         "{why}"
@@ -306,7 +317,8 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     log::trace!(
         target: "syscall",
         syscall = "pipe2",
-        flags = "CLOEXEC|NONBLOCK",
+        pipefd:? = ends,
+        flags = "O_CLOEXEC|O_NONBLOCK",
         answer:% = Answer(&answer.as_ref());
         "makes a line by which another thread or a signal ends the wait"
     );

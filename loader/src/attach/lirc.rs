@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{Link, link::failed, prog_attach::ByCommand};
-use crate::{Error, Program, ProgramType};
+use crate::{Error, Program, ProgramType, sys::file};
 
 /// A receiver to attach to, for the section `lirc_mode2`. The program stays if the process dies without dropping the [`Link`].
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +32,7 @@ impl<'fd> Lirc<'fd> {
         const LIRC_MODE2: u32 = 16;
         let what = "the infrared receiver";
         program.must_be(&[ProgramType::LIRC_MODE2], what)?;
-        self.receiver
-            .try_clone_to_owned()
+        file::duplicate(self.receiver, "keeps a descriptor of its own, to detach by")
             .and_then(|receiver| ByCommand::attach(program, receiver, LIRC_MODE2, 0, what))
             .map(|call| Link::by_call(program, what, "BPF_PROG_ATTACH", call))
             .map_err(|error| match error.raw_os_error() {

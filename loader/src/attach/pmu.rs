@@ -2,7 +2,9 @@
 //!
 //! Their numbers are given out when the kernel boots, and sysfs tells them.
 
-use std::{fs, io};
+use std::{io, path::Path};
+
+use crate::sys::file;
 
 /// A dynamic PMU, as sysfs describes it.
 pub(super) struct Pmu {
@@ -29,11 +31,12 @@ impl Pmu {
 
     fn read(name: &str, option: &str) -> io::Result<Self> {
         let folder = format!("/sys/bus/event_source/devices/{name}");
-        let read = |file: &str| {
-            fs::read_to_string(format!("{folder}/{file}")).map_err(|error| {
+        let read = |name: &str| {
+            let why = "asks how the kernel numbers such events here, which no header tells";
+            file::text(&Path::new(&folder).join(name), why).map_err(|error| {
                 let text = error.to_string();
                 let plain = text.split(" (os error").next().unwrap_or_default();
-                let why = format!("cannot read {folder}/{file}: {plain} (does this kernel have {option}?)");
+                let why = format!("cannot read {folder}/{name}: {plain} (does this kernel have {option}?)");
                 io::Error::new(error.kind(), why)
             })
         };

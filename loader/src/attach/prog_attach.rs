@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::link::{Detach, detached};
-use crate::{Program, sys::link};
+use crate::{
+    Program,
+    sys::{file, link},
+};
 
 /// A program attached by the command; dropping this detaches it.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ impl ByCommand {
         what: &str,
     ) -> io::Result<Self> {
         // Both are needed once more to detach.
-        let fd = program.as_fd().try_clone_to_owned()?;
+        let fd = file::duplicate(program.as_fd(), "keeps a descriptor of its own, to detach by")?;
         link::prog_attach(
             program.as_fd(),
             target.as_fd(),

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     Error, Program, ProgramType,
-    sys::socket::{self, Request},
+    sys::{
+        file,
+        socket::{self, Request},
+    },
 };
 
 /// A socket to attach to, for the sections `socket` and `sk_reuseport`.
@@ -44,7 +47,8 @@ impl<'fd> SocketFilter<'fd> {
             _ => Request::SO_ATTACH_BPF,
         };
         let attach = || {
-            let attached = (self.socket.try_clone_to_owned()?, program.as_fd().try_clone_to_owned()?);
+            const WHY: &str = "keeps a descriptor of its own, to detach by";
+            let attached = (file::duplicate(self.socket, WHY)?, file::duplicate(program.as_fd(), WHY)?);
             socket::set(self.socket, request, program.as_fd(), "gives the program to the socket")?;
             Ok(attached)
         };

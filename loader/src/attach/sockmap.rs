@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{Link, link::failed, prog_attach::ByCommand};
-use crate::{Error, Program, ProgramType};
+use crate::{Error, Program, ProgramType, sys::file};
 
 /// A `SOCKMAP` or `SOCKHASH` to attach to, for the sections `sk_skb/stream_parser`, `sk_skb/stream_verdict`,
 /// `sk_skb/verdict` (Linux 5.13) and `sk_msg`.
@@ -40,8 +40,7 @@ impl<'fd> Sockmap<'fd> {
             let why = "its section does not say whether it is a parser or a verdict: name it `sk_skb/stream_parser` or `sk_skb/stream_verdict`";
             return Err(Error::Unfit { attempt, why: why.to_owned() });
         }
-        self.map
-            .try_clone_to_owned()
+        file::duplicate(self.map, "keeps a descriptor of its own, to detach by")
             .and_then(|map| ByCommand::attach(program, map, attach_type, 0, what))
             .map(|call| Link::by_call(program, what, "BPF_PROG_ATTACH", call))
             .map_err(|error| failed(program, what, &error))

@@ -13,7 +13,7 @@ use object::{
 };
 
 use super::pattern;
-use crate::Error;
+use crate::{Error, sys::file};
 
 /// A function found in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +95,8 @@ pub(super) fn read(path: &Path) -> Result<(ReadCache<BufReader<File>>, FileKind)
     if !path.is_file() {
         return Err("it is not a file".to_owned());
     }
-    let file = File::open(path).map_err(|error| error.to_string())?;
+    let why = "reads the symbols of a program or library: at which byte of the file a place begins";
+    let file = file::open(path, why).map_err(|error| error.to_string())?;
     let data = ReadCache::new(BufReader::new(file));
     match FileKind::parse(&data) {
         Ok(kind @ (FileKind::Elf64 | FileKind::Elf32)) => Ok((data, kind)),

@@ -1,11 +1,14 @@
 //! Tracepoints: places in the kernel with a name and a fixed record, listed in tracefs.
 
-use std::{fs, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use super::Link;
 use crate::{
     Error, Program,
-    sys::perf_event::{self, Event, Scope},
+    sys::{
+        file,
+        perf_event::{self, Event, Scope},
+    },
 };
 
 /// A tracepoint to attach to.
@@ -52,7 +55,7 @@ impl Tracepoint {
     /// The number that the kernel knows the tracepoint by.
     fn id(&self) -> io::Result<u64> {
         let path = tracefs()?.join("events").join(&self.category).join(&self.name).join("id");
-        let text = fs::read_to_string(&path)
+        let text = file::text(&path, "asks for the number that the kernel knows the tracepoint by")
             .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))?;
         text.trim().parse().map_err(|_| io::Error::other(format!("{} holds no number", path.display())))
     }

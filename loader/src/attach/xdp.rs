@@ -18,6 +18,7 @@ use super::{
 use crate::{
     Error, Program, ProgramType,
     sys::{
+        file,
         link::{self, Target},
         netlink::Message,
         process::is_interface,
@@ -100,7 +101,7 @@ impl Xdp {
     fn without_link(&self, program: &Program, what: &str) -> Result<Link, Error> {
         let flags = self.mode as u32;
         let attach = || {
-            let held = program.as_fd().try_clone_to_owned()?;
+            let held = file::duplicate(program.as_fd(), "keeps a descriptor of its own, to detach by")?;
             let message = message(self.ifindex, program.as_fd().as_raw_fd(), XDP_FLAGS_UPDATE_IF_NOEXIST | flags, None);
             message.send("gives the program to the network device, if it has none")?;
             Ok(ByNetlink { ifindex: self.ifindex, flags, program: held, what: what.to_owned() })

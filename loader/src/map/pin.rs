@@ -81,7 +81,7 @@ impl Map {
             ("the key size", info.key_size, attr.key_size),
             ("the value size", info.value_size, attr.value_size),
             ("max_entries", info.max_entries, attr.max_entries),
-            ("map_flags", info.map_flags & !added, attr.map_flags & !added),
+            ("map_flags", info.map_flags & !added, attr.map_flags.0 & !added),
         ];
         match parts.into_iter().find(|(_, there, wanted)| there != wanted) {
             None => Ok(()),

@@ -10,7 +10,7 @@ use crate::{
     Error, ProgramSpec, ProgramType, Target,
     btf::{Btf, Kind},
     object::KnownTarget,
-    sys::btf,
+    sys::{btf, file},
 };
 
 impl ProgramSpec {
@@ -43,7 +43,11 @@ impl ProgramSpec {
         let types = Btf::parse(&bytes).map_err(|error| unfit(error.to_string()))?;
         let found = types.find(Kind::Func, &name).map(|function| function.id());
         let id = found.ok_or_else(|| unfit("the other program has no such function".to_owned()))?;
-        let other = program.as_fd().try_clone_to_owned().map_err(failed)?;
+        let other = file::duplicate(
+            program.as_fd(),
+            "keeps the program that is replaced in part until the other one is loaded",
+        )
+        .map_err(failed)?;
         self.known = Some(KnownTarget { id, of: Some(Arc::new(other)) });
         self.section.target = Some(Target::Btf { name });
         Ok(())

@@ -12,6 +12,8 @@ use std::fmt;
 
 use log::kv;
 
+use super::names::{self, MapFlagBits, ProgFlagBits};
+
 /// A user-space address as the kernel wants it in `bpf_attr`: 64 bits wide everywhere (`__aligned_u64`).
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[repr(transparent)]
@@ -63,6 +65,45 @@ impl fmt::Debug for Name {
     }
 }
 
+/// What a field can hold, and how it is told.
+trait Field {
+    fn visit<'kvs>(&'kvs self, name: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error>;
+}
+
+impl Field for u32 {
+    fn visit<'kvs>(&'kvs self, name: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
+        let key = kv::Key::from_str(name);
+        match names::of(name, *self) {
+            Some(known) => to.visit_pair(key, kv::Value::from(known)),
+            // A descriptor that is none.
+            None if name.ends_with("_fd") => to.visit_pair(key, kv::Value::from(self.cast_signed())),
+            None => to.visit_pair(key, kv::Value::from(*self)),
+        }
+    }
+}
+
+macro_rules! fields {
+    ($($type:ty: $self:ident => $value:expr;)*) => {$(
+        impl Field for $type {
+            fn visit<'kvs>(&'kvs $self, name: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
+                to.visit_pair(kv::Key::from_str(name), $value)
+            }
+        }
+    )*};
+}
+
+fields! {
+    u64: self => kv::Value::from(*self);
+    i32: self => kv::Value::from(*self);
+    [u64; 24]: self => kv::Value::from_debug(self);
+    Pointer: self => kv::Value::from_debug(self);
+    Name: self => kv::Value::from_debug(self);
+    MapFlagBits: self => kv::Value::from_debug(self);
+    ProgFlagBits: self => kv::Value::from_debug(self);
+    crate::MapType: self => kv::Value::from_debug(self);
+    crate::ProgramType: self => kv::Value::from_debug(self);
+}
+
 /// One command's part of `union bpf_attr`.
 pub(super) trait Attr: kv::Source {}
 
@@ -78,11 +119,11 @@ macro_rules! attr {
 
         impl Attr for $name {}
 
-        /// The fields that are set, by name: zero is the kernel's "not given".
+        /// The fields that are set, by name: zero is the kernel's "not given", but for what a program is attached as.
         impl kv::Source for $name {
             fn visit<'kvs>(&'kvs self, visitor: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
-                $(if self.$field != <$type>::default() {
-                    visitor.visit_pair(kv::Key::from_str(stringify!($field)), kv::Value::from_debug(&self.$field))?;
+                $(if self.$field != <$type>::default() || stringify!($field) == "attach_type" {
+                    self.$field.visit(stringify!($field), visitor)?;
                 })*
                 Ok(())
             }
@@ -97,7 +138,7 @@ attr! {
         key_size: u32,
         value_size: u32,
         max_entries: u32,
-        map_flags: u32,
+        map_flags: MapFlagBits,
         inner_map_fd: u32,
         numa_node: u32,
         map_name: Name,
@@ -143,7 +184,7 @@ attr! {
         log_size: u32,
         log_buf: Pointer,
         kern_version: u32,
-        prog_flags: u32,
+        prog_flags: ProgFlagBits,
         prog_name: Name,
         prog_ifindex: u32,
         expected_attach_type: u32,

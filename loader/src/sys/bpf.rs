@@ -15,6 +15,7 @@ use log::kv;
 
 use super::attr::{Attr, BtfLoad, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
 use super::insn::{bpf_func_info, bpf_insn, bpf_line_info};
+use super::names::{Behind, ProgFlagBits, Shown, Told};
 use crate::ProgramType;
 
 /// `enum bpf_cmd`, as far as the loader uses it.
@@ -60,12 +61,27 @@ pub(super) enum Command {
 /// Every address in `attr` must be valid for what `command` does with it, reading or writing, for the length that the
 /// command takes from `attr` or from the object it works on.
 pub(super) unsafe fn bpf<A: Attr>(command: Command, attr: &mut A, why: &str) -> io::Result<i64> {
+    // SAFETY: handed on to the caller.
+    unsafe { bpf_telling(command, attr, &[], why) }
+}
+
+/// As [`bpf`], reporting what is behind some of the addresses in their place.
+///
+/// # Safety
+///
+/// As for [`bpf`].
+pub(super) unsafe fn bpf_telling<A: Attr>(
+    command: Command,
+    attr: &mut A,
+    told: Told<'_>,
+    why: &str,
+) -> io::Result<i64> {
     // SAFETY: `attr` is alive and `size_of::<A>()` bytes long, all of them initialised (`Attr` has no padding); the
     // caller vouches for the addresses in it.
     let value =
         unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_long, std::ptr::from_mut(attr), size_of::<A>()) };
     let answer = super::answer(value);
-    super::report("bpf", &Arguments { command, attr, size: size_of::<A>() }, &answer, why);
+    super::report("bpf", &Arguments { command, attr, told, size: size_of::<A>() }, &answer, why);
     answer
 }
 
@@ -76,7 +92,22 @@ pub(super) unsafe fn bpf<A: Attr>(command: Command, attr: &mut A, why: &str) -> 
 /// As for [`bpf`]; `command` must be one that answers with a new descriptor.
 pub(super) unsafe fn bpf_fd<A: Attr>(command: Command, attr: &mut A, why: &str) -> io::Result<OwnedFd> {
     // SAFETY: handed on to the caller.
-    let value = unsafe { bpf(command, attr, why) }?;
+    unsafe { bpf_fd_telling(command, attr, &[], why) }
+}
+
+/// As [`bpf_fd`], reporting what is behind some of the addresses in their place.
+///
+/// # Safety
+///
+/// As for [`bpf_fd`].
+pub(super) unsafe fn bpf_fd_telling<A: Attr>(
+    command: Command,
+    attr: &mut A,
+    told: Told<'_>,
+    why: &str,
+) -> io::Result<OwnedFd> {
+    // SAFETY: handed on to the caller.
+    let value = unsafe { bpf_telling(command, attr, told, why) }?;
     let fd = RawFd::try_from(value).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made this descriptor for us, and nobody else knows of it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -85,13 +116,14 @@ pub(super) unsafe fn bpf_fd<A: Attr>(command: Command, attr: &mut A, why: &str) 
 struct Arguments<'a, A> {
     command: Command,
     attr: &'a A,
+    told: Told<'a>,
     size: usize,
 }
 
 impl<A: Attr> kv::Source for Arguments<'_, A> {
     fn visit<'kvs>(&'kvs self, visitor: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
         visitor.visit_pair(kv::Key::from_str("cmd"), kv::Value::from_display(&self.command))?;
-        self.attr.visit(visitor)?;
+        self.attr.visit(&mut Behind { told: self.told, visitor })?;
         visitor.visit_pair(kv::Key::from_str("size"), kv::Value::from(self.size))
     }
 }
@@ -136,14 +168,14 @@ pub(crate) fn obj_pin(path: &CStr, object: BorrowedFd<'_>, why: &str) -> io::Res
     let mut attr =
         Obj { pathname: Pointer::to(path.to_bytes_with_nul()), bpf_fd: number(object), ..Default::default() };
     // SAFETY: the path is a C string borrowed for the call, which reads up to its NUL.
-    unsafe { bpf(Command::OBJ_PIN, &mut attr, why) }.map(drop)
+    unsafe { bpf_telling(Command::OBJ_PIN, &mut attr, &[("pathname", &Shown(path))], why) }.map(drop)
 }
 
 /// Opens an object by its name in a bpf file system.
 pub(crate) fn obj_get(path: &CStr, why: &str) -> io::Result<OwnedFd> {
     let mut attr = Obj { pathname: Pointer::to(path.to_bytes_with_nul()), ..Default::default() };
     // SAFETY: as in `obj_pin`; the answer is a new descriptor.
-    unsafe { bpf_fd(Command::OBJ_GET, &mut attr, why) }
+    unsafe { bpf_fd_telling(Command::OBJ_GET, &mut attr, &[("pathname", &Shown(path))], why) }
 }
 
 /// Loads BTF. `log`, if not empty, receives what the kernel has to say about it.
@@ -205,7 +237,7 @@ pub(crate) fn prog_load(program: &Program<'_>, log: &mut [u8], why: &str) -> io:
         log_size: length(log.len())?,
         log_buf: Pointer::to_mut(log),
         kern_version: program.kernel_version,
-        prog_flags: program.flags,
+        prog_flags: ProgFlagBits(program.flags),
         prog_name: Name::cut(program.name),
         expected_attach_type: program.expected_attach_type,
         attach_btf_id: program.target.id,
@@ -225,7 +257,7 @@ pub(crate) fn prog_load(program: &Program<'_>, log: &mut [u8], why: &str) -> io:
     // SAFETY: every address is a slice borrowed for the call, every count its own length and every record size that of
     // its elements; the licence ends with its NUL; the list of descriptors is as long as the highest place in it that
     // an instruction names, which `link` has taken from the same list; the kernel writes into `log` alone, at most `log_size` bytes.
-    unsafe { bpf_fd(Command::PROG_LOAD, &mut attr, why) }
+    unsafe { bpf_fd_telling(Command::PROG_LOAD, &mut attr, &[("license", &Shown(program.license))], why) }
 }
 
 pub(super) fn length(len: usize) -> io::Result<u32> {

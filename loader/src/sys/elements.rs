@@ -12,7 +12,8 @@ use std::{
 
 use super::{
     attr::{MapBatch, MapElem, MapInfo, Pointer},
-    bpf::{self, Command, number},
+    bpf::{self, Command, bpf_telling, number},
+    names::{Hex, Told},
 };
 use crate::cpus;
 
@@ -66,7 +67,9 @@ impl Elements {
         };
         // SAFETY: `check` compared both slices with the lengths that the kernel uses for this map; both are borrowed
         // for the call, `value` mutably.
-        found(unsafe { bpf::bpf(Command::MAP_LOOKUP_ELEM, &mut attr, "reads one value of a map") })
+        found(unsafe {
+            bpf_telling(Command::MAP_LOOKUP_ELEM, &mut attr, &[("key", &Hex(key))], "reads one value of a map")
+        })
     }
 
     /// Sets the value of `key`.
@@ -79,8 +82,9 @@ impl Elements {
             flags,
             ..Default::default()
         };
+        let told: Told<'_> = &[("key", &Hex(key)), ("value", &Hex(value))];
         // SAFETY: as in `lookup`; the kernel only reads both.
-        unsafe { bpf::bpf(Command::MAP_UPDATE_ELEM, &mut attr, "sets one value of a map") }.map(drop)
+        unsafe { bpf_telling(Command::MAP_UPDATE_ELEM, &mut attr, told, "sets one value of a map") }.map(drop)
     }
 
     /// Removes `key`; `false` if it was not there.
@@ -88,7 +92,9 @@ impl Elements {
         self.check(key, self.value_len)?;
         let mut attr = MapElem { map_fd: number(self.map.as_fd()), key: Pointer::to(key), ..Default::default() };
         // SAFETY: as in `lookup`; the kernel reads the key alone.
-        found(unsafe { bpf::bpf(Command::MAP_DELETE_ELEM, &mut attr, "removes one key of a map") })
+        found(unsafe {
+            bpf_telling(Command::MAP_DELETE_ELEM, &mut attr, &[("key", &Hex(key))], "removes one key of a map")
+        })
     }
 
     /// Turns `key` into the key after it, the first one for `None`; `false` after the last.

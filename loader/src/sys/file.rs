@@ -1,6 +1,11 @@
-//! Files of the kernel's that the loader reads: open(2), reported.
+//! Files that the loader reads, most of them the kernel's: open(2), reported; and descriptors duplicated.
 
-use std::{fs::File, io, os::fd::AsRawFd, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
 
 use log::kv;
 
@@ -16,4 +21,26 @@ pub(crate) fn open(path: &Path, why: &str) -> io::Result<File> {
         [("dirfd", "AT_FDCWD".into()), ("pathname", path.as_str().into()), ("flags", "O_RDONLY|O_CLOEXEC".into())];
     super::report("openat", &arguments.as_slice(), &answer, why);
     opened
+}
+
+/// The text of a file that says one thing.
+pub(crate) fn text(path: &Path, why: &str) -> io::Result<String> {
+    let mut file = open(path, why)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Another descriptor of the same thing, which lives as long as whoever asks for it.
+pub(crate) fn duplicate(fd: BorrowedFd<'_>, why: &str) -> io::Result<OwnedFd> {
+    let duplicated = fd.try_clone_to_owned();
+    let answer = match &duplicated {
+        Ok(fd) => Ok(i64::from(fd.as_raw_fd())),
+        Err(error) => Err(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))),
+    };
+    // The least number that it may have: std keeps off the three standard streams.
+    let arguments: [(&str, kv::Value<'_>); 3] =
+        [("fd", fd.as_raw_fd().into()), ("cmd", "F_DUPFD_CLOEXEC".into()), ("arg", 3.into())];
+    super::report("fcntl", &arguments.as_slice(), &answer, why);
+    duplicated
 }

@@ -9,7 +9,7 @@
 
 use std::{
     ffi::CStr,
-    io,
+    fmt, io,
     os::fd::{BorrowedFd, OwnedFd},
 };
 
@@ -18,7 +18,8 @@ use super::{
         IterCreate, LinkCreate, LinkCreateIter, LinkCreateKprobeMulti, LinkCreateNetfilter, LinkCreatePerfEvent,
         LinkCreateTracing, LinkCreateUprobeMulti, Pointer, ProgAttach, RawTracepointOpen,
     },
-    bpf::{Command, bpf, bpf_fd, length, number},
+    bpf::{Command, bpf, bpf_fd, bpf_fd_telling, length, number},
+    names::{Shown, Told},
 };
 
 /// Numbers of `enum bpf_attach_type`, as far as they are needed by name.
@@ -136,8 +137,9 @@ pub(crate) fn create_kprobe_multi(
         cookies: Pointer::to(cookies),
         ..Default::default()
     };
+    let told: Told<'_> = &[("syms", &Shown(functions))];
     // SAFETY: `syms` has `cnt` addresses of C strings that are borrowed for the call, and `cookies` none or as many values.
-    unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
+    unsafe { bpf_fd_telling(Command::LINK_CREATE, &mut attr, told, why) }
 }
 
 /// Asks for a link to a function without a name.
@@ -188,8 +190,9 @@ pub(crate) fn create_uprobe_multi(
         pid,
         ..Default::default()
     };
+    let told: Told<'_> = &[("path", &Shown(places.path)), ("offsets", &Shown(places.offsets))];
     // SAFETY: all addresses are borrowed for the call: a C string, and slices that are empty or have `cnt` values.
-    unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
+    unsafe { bpf_fd_telling(Command::LINK_CREATE, &mut attr, told, why) }
 }
 
 /// The kernel takes the count of the functions for that of the cookies, too.
@@ -233,11 +236,14 @@ pub(crate) fn raw_tracepoint_open(
     cookie: u64,
     why: &str,
 ) -> io::Result<OwnedFd> {
+    let shown = name.map(Shown);
+    let shown = shown.as_ref().map(|shown| ("name", shown as &dyn fmt::Display));
+    let told: Told<'_> = shown.as_slice();
     let name = name.map_or(&[] as &[u8], CStr::to_bytes_with_nul);
     let mut attr =
         RawTracepointOpen { name: Pointer::to(name), prog_fd: number(program), cookie, ..Default::default() };
     // SAFETY: the name is null or a C string borrowed for the call.
-    unsafe { bpf_fd(Command::RAW_TRACEPOINT_OPEN, &mut attr, why) }
+    unsafe { bpf_fd_telling(Command::RAW_TRACEPOINT_OPEN, &mut attr, told, why) }
 }
 
 /// Attaches a program without a link: it stays attached until it is detached, whoever still lives.

@@ -140,11 +140,22 @@ impl kv::Source for Arguments<'_> {
                 pair("probe_offset", kv::Value::from(*offset))?;
             }
             Event::Counter { event_type, config, sampling } => {
-                pair("type", kv::Value::from(*event_type))?;
-                pair("config", kv::Value::from(*config))?;
+                match (event_type, config) {
+                    (&PERF_TYPE_SOFTWARE, 0) => {
+                        pair("type", kv::Value::from("PERF_TYPE_SOFTWARE"))?;
+                        pair("config", kv::Value::from("PERF_COUNT_SW_CPU_CLOCK"))?;
+                    }
+                    _ => {
+                        pair("type", kv::Value::from(*event_type))?;
+                        pair("config", kv::Value::from(*config))?;
+                    }
+                }
                 match sampling {
                     Sampling::Period(events) => pair("sample_period", kv::Value::from(*events))?,
-                    Sampling::Frequency(hertz) => pair("sample_freq", kv::Value::from(*hertz))?,
+                    Sampling::Frequency(hertz) => {
+                        pair("freq", kv::Value::from(1))?;
+                        pair("sample_freq", kv::Value::from(*hertz))?;
+                    }
                 }
             }
             Event::Tracepoint { id } => {
@@ -153,6 +164,7 @@ impl kv::Source for Arguments<'_> {
                 pair("sample_period", kv::Value::from(1))?;
             }
         }
+        pair("size", kv::Value::from(size_of::<Attr>()))?;
         pair("pid", kv::Value::from(self.pid))?;
         pair("cpu", kv::Value::from(self.cpu))?;
         pair("group_fd", kv::Value::from(-1))?;
@@ -170,6 +182,7 @@ pub(crate) fn enable(event: BorrowedFd<'_>, why: &str) -> io::Result<()> {
     ioctl(event, libc::c_ulong::from(ENABLE), "PERF_EVENT_IOC_ENABLE", 0, why)
 }
 
+const PERF_TYPE_SOFTWARE: u32 = 1;
 /// `PERF_FLAG_FD_CLOEXEC`
 const FD_CLOEXEC: libc::c_long = 8;
 /// `PERF_EVENT_IOC_ENABLE`: `_IO('$', 0)`, the same on all that this crate runs on but MIPS, PowerPC and SPARC.

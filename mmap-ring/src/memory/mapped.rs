@@ -186,16 +186,17 @@ pub(super) fn map(fd: BorrowedFd<'_>, region: Region, offset: u64, length: usize
     let mut options = MmapOptions::new();
     options.offset(offset).len(length);
     let (prot, mapped) = if region.is_written() {
-        ("READ|WRITE", options.map_raw(&fd))
+        ("PROT_READ|PROT_WRITE", options.map_raw(&fd))
     } else {
-        ("READ", options.map_raw_read_only(&fd))
+        ("PROT_READ", options.map_raw_read_only(&fd))
     };
     log::trace!(
         target: "syscall",
         syscall = "mmap",
+        addr = 0,
         length = length,
         prot = prot,
-        flags = "SHARED",
+        flags = "MAP_SHARED",
         fd = fd.as_raw_fd(),
         offset = offset,
         answer:% = answer(&mapped);
@@ -223,9 +224,10 @@ pub(super) fn refuse_larger(fd: BorrowedFd<'_>, size: usize, page: usize) -> Res
     log::trace!(
         target: "syscall",
         syscall = "mmap",
+        addr = 0,
         length = page,
-        prot = "READ",
-        flags = "SHARED",
+        prot = "PROT_READ",
+        flags = "MAP_SHARED",
         fd = fd.as_raw_fd(),
         offset = end,
         answer:% = answer(&beyond);

@@ -30,7 +30,7 @@ impl Epoll {
         log::trace!(
             target: "syscall",
             syscall = "epoll_create1",
-            flags = "CLOEXEC",
+            flags = "EPOLL_CLOEXEC",
             answer:% = answer(&fd);
             "makes the object that waits for the ring and for a stop at the same time"
         );
@@ -42,8 +42,8 @@ impl Epoll {
     /// Watches `fd`; its events are called `name`.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, interest: Interest, name: u64) -> Result<(), Error> {
         let (events, shown) = match interest {
-            Interest::Records => (libc::EPOLLIN, "IN|ET"),
-            Interest::Room => (libc::EPOLLOUT, "OUT|ET"),
+            Interest::Records => (libc::EPOLLIN, "EPOLLIN|EPOLLET"),
+            Interest::Room => (libc::EPOLLOUT, "EPOLLOUT|EPOLLET"),
         };
         let mut event = libc::epoll_event { events: (events | libc::EPOLLET) as u32, u64: name };
         let epoll = self.0.as_raw_fd();
@@ -53,9 +53,10 @@ impl Epoll {
             target: "syscall",
             syscall = "epoll_ctl",
             epfd = epoll,
-            op = "ADD",
+            op = "EPOLL_CTL_ADD",
             fd = fd.as_raw_fd(),
             events = shown,
+            data = name,
             answer:% = answer(&done);
             "asks to be told of wake-ups, but not of what is merely there"
         );
@@ -109,7 +110,7 @@ pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
         target: "syscall",
         syscall = "pipe2",
         pipefd:? = ends,
-        flags = "CLOEXEC|NONBLOCK",
+        flags = "O_CLOEXEC|O_NONBLOCK",
         answer:% = answer(&made);
         "makes the line by which a wait is stopped from elsewhere"
     );

@@ -7,6 +7,7 @@
 mod compiled;
 mod decoded;
 mod endings;
+mod explain;
 mod places;
 mod refusals;
 mod sender;
@@ -15,6 +16,8 @@ mod state;
 #[path = "../support/binary.rs"]
 #[expect(dead_code, reason = "others use more of it")]
 mod binary;
+#[path = "../support/explained.rs"]
+mod explained;
 #[path = "../support/kernel_objects.rs"]
 mod kernel_objects;
 #[path = "../attach/lacks.rs"]
@@ -29,6 +32,9 @@ mod network;
 mod patience;
 #[path = "../support/requirements.rs"]
 mod requirements;
+#[path = "../support/supervisor.rs"]
+#[expect(dead_code, reason = "others use more of it")]
+mod supervisor;
 
 use std::path::PathBuf;
 
@@ -45,6 +51,7 @@ fn main() {
         state::trials(),
         endings::trials(),
         refusals::trials(),
+        explain::trials(),
         places::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();

@@ -1,5 +1,5 @@
 //! A kernel that is older than it is: bpf(2) and perf_event_open(2) of a process are first shown to us, and some of them
-//! never reach the kernel but fail as they would have failed on another one.
+//! never reach the kernel but fail as they would have failed on another one. And whatever other calls somebody wants to see.
 //!
 //! This is seccomp's user notification (`seccomp_unotify(2)`, Linux 5.5). A filter belongs to a thread and to what that
 //! thread starts: so a thread is made that installs it, starts the process, and ends.
@@ -23,11 +23,15 @@ use crate::binary::{Ended, Running};
 /// A system call before it is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// `libc::SYS_bpf` or `libc::SYS_perf_event_open`.
+    /// The thread that makes it.
+    pub(crate) thread: u32,
+    /// `libc::SYS_bpf`, `libc::SYS_perf_event_open` or another.
     pub(crate) number: libc::c_long,
+    /// All that it is given: numbers, descriptors, addresses.
+    pub(crate) arguments: [u64; 6],
     /// The command of bpf(2).
     pub(crate) command: u64,
-    /// The bytes of `bpf_attr` or `perf_event_attr`.
+    /// The bytes of `bpf_attr` or `perf_event_attr`; none for another call.
     attr: Vec<u8>,
 }
 
@@ -44,12 +48,21 @@ impl Call {
 }
 
 /// Runs a process to its end. `refuse` says which calls fail, and with which errno. Gives all the calls, in order.
-pub(crate) fn run(mut command: Command, refuse: impl Fn(&Call) -> Option<i32> + Sync) -> (Ended, Vec<Call>) {
+pub(crate) fn run(command: Command, refuse: impl Fn(&Call) -> Option<i32> + Sync) -> (Ended, Vec<Call>) {
+    watch(command, &[libc::SYS_bpf, libc::SYS_perf_event_open], refuse)
+}
+
+/// The same, shown the system calls of these numbers.
+pub(crate) fn watch(
+    mut command: Command,
+    numbers: &[libc::c_long],
+    refuse: impl Fn(&Call) -> Option<i32> + Sync,
+) -> (Ended, Vec<Call>) {
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         let starter = scope.spawn(move || {
-            sender.send(listen_to_this_thread().unwrap()).unwrap();
+            sender.send(listen_to_this_thread(numbers).unwrap()).unwrap();
             Running::start(&mut command)
         });
         let listener = receiver.recv().unwrap();
@@ -73,20 +86,22 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Has the two calls of this thread, and of all that it starts, announced on a descriptor.
-fn listen_to_this_thread() -> io::Result<OwnedFd> {
+/// Has these calls of this thread, and of all that it starts, announced on a descriptor.
+fn listen_to_this_thread(numbers: &[libc::c_long]) -> io::Result<OwnedFd> {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     let statement = |code, k| libc::sock_filter { code, jt: 0, jf: 0, k };
-    let jump = |number: libc::c_long, jt| libc::sock_filter { code: JUMP_IF_EQUAL, jt, jf: 0, k: number as u32 };
-    let mut filter = [
-        statement(LOAD, 0), // the call's number is the first word of `struct seccomp_data`
-        jump(libc::SYS_bpf, 2),
-        jump(libc::SYS_perf_event_open, 1),
-        statement(RETURN, libc::SECCOMP_RET_ALLOW),
-        statement(RETURN, libc::SECCOMP_RET_USER_NOTIF),
-    ];
+    let jump = |(before, number): (usize, &libc::c_long)| {
+        // Over those that follow, and over the first of the two answers.
+        let jt = (numbers.len() - before) as u8;
+        libc::sock_filter { code: JUMP_IF_EQUAL, jt, jf: 0, k: *number as u32 }
+    };
+    // The call's number is the first word of `struct seccomp_data`.
+    let mut filter = vec![statement(LOAD, 0)];
+    filter.extend(numbers.iter().enumerate().map(jump));
+    filter.push(statement(RETURN, libc::SECCOMP_RET_ALLOW));
+    filter.push(statement(RETURN, libc::SECCOMP_RET_USER_NOTIF));
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
     // SAFETY: the kernel reads the program and its instructions, which live until the call is over.
     let answer = unsafe {
@@ -167,10 +182,13 @@ fn read(notification: &Notification) -> Call {
     let [first, second, third, ..] = notification.arguments;
     let (command, address, length) = match number {
         libc::SYS_bpf => (first, second, third as usize),
-        _ => (0, first, 64), // PERF_ATTR_SIZE_VER0
+        libc::SYS_perf_event_open => (0, first, 64), // PERF_ATTR_SIZE_VER0
+        _ => (0, 0, 0),
     };
     let mut attr = vec![0; length];
-    let memory = File::open(format!("/proc/{}/mem", notification.pid)).unwrap();
-    memory.read_exact_at(&mut attr, address).unwrap();
-    Call { number, command, attr }
+    if length > 0 {
+        let memory = File::open(format!("/proc/{}/mem", notification.pid)).unwrap();
+        memory.read_exact_at(&mut attr, address).unwrap();
+    }
+    Call { thread: notification.pid, number, arguments: notification.arguments, command, attr }
 }

@@ -29,6 +29,8 @@ mod binary;
 mod child;
 #[path = "../support/events.rs"]
 mod events;
+#[path = "../support/explained.rs"]
+mod explained;
 #[path = "../support/kernel_objects.rs"]
 mod kernel_objects;
 #[path = "../support/patience.rs"]

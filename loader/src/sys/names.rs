@@ -1,0 +1,223 @@
+//! Numbers of bpf(2)'s structures by their names in `include/uapi/linux/bpf.h`, for whoever is told of a call.
+//!
+//! Which names a number can have depends on the field that it is in; the kernel uses few names twice.
+
+use std::fmt;
+
+use log::kv;
+
+/// The name of a number in the field of this name; `None` for a plain number, or one that nobody knew when this was written.
+pub(super) fn of(field: &str, number: u32) -> Option<&'static str> {
+    let names: &[&str] = match (field, number) {
+        ("attach_type" | "expected_attach_type", _) => &ATTACH_TYPES,
+        ("attach_flags", 2) => return Some("BPF_F_ALLOW_MULTI"),
+        ("kprobe_multi_flags", 1) => return Some("BPF_F_KPROBE_MULTI_RETURN"),
+        ("uprobe_multi_flags", 1) => return Some("BPF_F_UPROBE_MULTI_RETURN"),
+        ("netfilter_flags", 1) => return Some("BPF_F_NETFILTER_IP_DEFRAG"),
+        ("pf", 2) => return Some("NFPROTO_IPV4"),
+        ("pf", 10) => return Some("NFPROTO_IPV6"),
+        ("hooknum", _) => &HOOKS,
+        _ => &[],
+    };
+    names.get(number as usize).copied()
+}
+
+macro_rules! flags {
+    ($($(#[$doc:meta])* $name:ident: $names:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Default, PartialEq, Eq)]
+        #[repr(transparent)]
+        pub(crate) struct $name(pub(crate) u32);
+
+        /// By name, with bars between, and what has no name as a number.
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_flags(self.0, &$names, f)
+            }
+        }
+    )*};
+}
+
+flags! {
+    /// Flags of `BPF_MAP_CREATE`.
+    MapFlagBits: MAP_FLAGS;
+    /// Flags of `BPF_PROG_LOAD`.
+    ProgFlagBits: PROG_FLAGS;
+}
+
+fn write_flags(number: u32, names: &[(u32, &str)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (mut rest, mut bar) = (number, "");
+    for (bit, name) in names.iter().filter(|(bit, _)| number >> bit & 1 == 1) {
+        write!(f, "{bar}{name}")?;
+        (rest, bar) = (rest & !(1 << bit), "|");
+    }
+    if rest == 0 && !bar.is_empty() { Ok(()) } else { write!(f, "{bar}{rest:#x}") }
+}
+
+/// `enum nf_inet_hooks`
+const HOOKS: [&str; 5] =
+    ["NF_INET_PRE_ROUTING", "NF_INET_LOCAL_IN", "NF_INET_FORWARD", "NF_INET_LOCAL_OUT", "NF_INET_POST_ROUTING"];
+
+/// `enum bpf_attach_type`
+const ATTACH_TYPES: [&str; 59] = [
+    "BPF_CGROUP_INET_INGRESS",
+    "BPF_CGROUP_INET_EGRESS",
+    "BPF_CGROUP_INET_SOCK_CREATE",
+    "BPF_CGROUP_SOCK_OPS",
+    "BPF_SK_SKB_STREAM_PARSER",
+    "BPF_SK_SKB_STREAM_VERDICT",
+    "BPF_CGROUP_DEVICE",
+    "BPF_SK_MSG_VERDICT",
+    "BPF_CGROUP_INET4_BIND",
+    "BPF_CGROUP_INET6_BIND",
+    "BPF_CGROUP_INET4_CONNECT",
+    "BPF_CGROUP_INET6_CONNECT",
+    "BPF_CGROUP_INET4_POST_BIND",
+    "BPF_CGROUP_INET6_POST_BIND",
+    "BPF_CGROUP_UDP4_SENDMSG",
+    "BPF_CGROUP_UDP6_SENDMSG",
+    "BPF_LIRC_MODE2",
+    "BPF_FLOW_DISSECTOR",
+    "BPF_CGROUP_SYSCTL",
+    "BPF_CGROUP_UDP4_RECVMSG",
+    "BPF_CGROUP_UDP6_RECVMSG",
+    "BPF_CGROUP_GETSOCKOPT",
+    "BPF_CGROUP_SETSOCKOPT",
+    "BPF_TRACE_RAW_TP",
+    "BPF_TRACE_FENTRY",
+    "BPF_TRACE_FEXIT",
+    "BPF_MODIFY_RETURN",
+    "BPF_LSM_MAC",
+    "BPF_TRACE_ITER",
+    "BPF_CGROUP_INET4_GETPEERNAME",
+    "BPF_CGROUP_INET6_GETPEERNAME",
+    "BPF_CGROUP_INET4_GETSOCKNAME",
+    "BPF_CGROUP_INET6_GETSOCKNAME",
+    "BPF_XDP_DEVMAP",
+    "BPF_CGROUP_INET_SOCK_RELEASE",
+    "BPF_XDP_CPUMAP",
+    "BPF_SK_LOOKUP",
+    "BPF_XDP",
+    "BPF_SK_SKB_VERDICT",
+    "BPF_SK_REUSEPORT_SELECT",
+    "BPF_SK_REUSEPORT_SELECT_OR_MIGRATE",
+    "BPF_PERF_EVENT",
+    "BPF_TRACE_KPROBE_MULTI",
+    "BPF_LSM_CGROUP",
+    "BPF_STRUCT_OPS",
+    "BPF_NETFILTER",
+    "BPF_TCX_INGRESS",
+    "BPF_TCX_EGRESS",
+    "BPF_TRACE_UPROBE_MULTI",
+    "BPF_CGROUP_UNIX_CONNECT",
+    "BPF_CGROUP_UNIX_SENDMSG",
+    "BPF_CGROUP_UNIX_RECVMSG",
+    "BPF_CGROUP_UNIX_GETPEERNAME",
+    "BPF_CGROUP_UNIX_GETSOCKNAME",
+    "BPF_NETKIT_PRIMARY",
+    "BPF_NETKIT_PEER",
+    "BPF_TRACE_KPROBE_SESSION",
+    "BPF_TRACE_UPROBE_SESSION",
+    "BPF_TRACE_FSESSION",
+];
+
+/// Flags of `BPF_MAP_CREATE`, by their bits.
+const MAP_FLAGS: [(u32, &str); 20] = [
+    (0, "BPF_F_NO_PREALLOC"),
+    (1, "BPF_F_NO_COMMON_LRU"),
+    (2, "BPF_F_NUMA_NODE"),
+    (3, "BPF_F_RDONLY"),
+    (4, "BPF_F_WRONLY"),
+    (5, "BPF_F_STACK_BUILD_ID"),
+    (6, "BPF_F_ZERO_SEED"),
+    (7, "BPF_F_RDONLY_PROG"),
+    (8, "BPF_F_WRONLY_PROG"),
+    (9, "BPF_F_CLONE"),
+    (10, "BPF_F_MMAPABLE"),
+    (11, "BPF_F_PRESERVE_ELEMS"),
+    (12, "BPF_F_INNER_MAP"),
+    (13, "BPF_F_LINK"),
+    (14, "BPF_F_PATH_FD"),
+    (15, "BPF_F_VTYPE_BTF_OBJ_FD"),
+    (16, "BPF_F_TOKEN_FD"),
+    (17, "BPF_F_SEGV_ON_FAULT"),
+    (18, "BPF_F_NO_USER_CONV"),
+    (19, "BPF_F_RB_OVERWRITE"),
+];
+
+/// Flags of `BPF_PROG_LOAD`, by their bits.
+const PROG_FLAGS: [(u32, &str); 7] = [
+    (0, "BPF_F_STRICT_ALIGNMENT"),
+    (1, "BPF_F_ANY_ALIGNMENT"),
+    (2, "BPF_F_TEST_RND_HI32"),
+    (3, "BPF_F_TEST_STATE_FREQ"),
+    (4, "BPF_F_SLEEPABLE"),
+    (5, "BPF_F_XDP_HAS_FRAGS"),
+    (7, "BPF_F_TEST_REG_INVARIANTS"),
+];
+
+/// What is shown in the place of an address, by the field that holds it: the string or the bytes that are there.
+pub(super) type Told<'a> = &'a [(&'static str, &'a dyn fmt::Display)];
+
+/// Bytes in hexadecimal, the first of many.
+pub(super) struct Hex<'a>(pub(super) &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 32;
+        f.write_str("[")?;
+        self.0.iter().take(SHOWN).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        let more = self.0.len().saturating_sub(SHOWN);
+        if more > 0 { write!(f, "… {more} more]") } else { f.write_str("]") }
+    }
+}
+
+/// Anything that shows itself for programmers: a C string, a list.
+pub(super) struct Shown<T>(pub(super) T);
+
+impl<T: fmt::Debug> fmt::Display for Shown<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Hands fields on, with what is behind addresses in their place.
+pub(super) struct Behind<'a, 'kvs> {
+    pub(super) told: Told<'kvs>,
+    pub(super) visitor: &'a mut dyn kv::VisitSource<'kvs>,
+}
+
+impl<'kvs> kv::VisitSource<'kvs> for Behind<'_, 'kvs> {
+    fn visit_pair(&mut self, key: kv::Key<'kvs>, value: kv::Value<'kvs>) -> Result<(), kv::Error> {
+        let told = self.told.iter().find(|(field, _)| *field == key.as_str());
+        self.visitor.visit_pair(key, told.map_or(value, |(_, shown)| kv::Value::from_dyn_display(*shown)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::link::attach_type;
+
+    #[test]
+    fn numbers_have_the_kernel_s_names() {
+        for (number, name) in [
+            (attach_type::TRACE_RAW_TP, "BPF_TRACE_RAW_TP"),
+            (attach_type::LSM_MAC, "BPF_LSM_MAC"),
+            (attach_type::TRACE_ITER, "BPF_TRACE_ITER"),
+            (attach_type::PERF_EVENT, "BPF_PERF_EVENT"),
+            (attach_type::STRUCT_OPS, "BPF_STRUCT_OPS"),
+            (attach_type::TCX_EGRESS, "BPF_TCX_EGRESS"),
+            (attach_type::TRACE_UPROBE_MULTI, "BPF_TRACE_UPROBE_MULTI"),
+            (attach_type::TRACE_UPROBE_SESSION, "BPF_TRACE_UPROBE_SESSION"),
+        ] {
+            assert_eq!(of("attach_type", number), Some(name));
+        }
+        assert_eq!((of("attach_type", 1000), of("key_size", 4)), (None, None));
+        assert_eq!(format!("{:?}", MapFlagBits(1 << 10 | 1 << 7)), "BPF_F_RDONLY_PROG|BPF_F_MMAPABLE");
+        assert_eq!(format!("{:?}", MapFlagBits(1 | 1 << 30)), "BPF_F_NO_PREALLOC|0x40000000");
+        assert_eq!(format!("{:?}", ProgFlagBits(1 << 4)), "BPF_F_SLEEPABLE");
+        assert_eq!(Hex(&[0, 0xff]).to_string(), "[00ff]");
+        assert_eq!(Shown(c"a\n").to_string(), "\"a\\n\"");
+    }
+}

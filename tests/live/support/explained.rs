@@ -1,0 +1,170 @@
+//! `--explain=json` held against what was really called: each call that makes, opens, maps or watches something was told, in its
+//! place, with the arguments that it had.
+
+use serde_json::Value;
+
+use crate::supervisor::Call;
+
+/// The calls that are compared.
+pub(crate) const WATCHED: [libc::c_long; 6] = [
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_ioctl,
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_mmap,
+];
+
+/// What was told: the lines of stderr that are objects.
+pub(crate) fn told(stderr: &str) -> Vec<Value> {
+    let objects = stderr.lines().filter(|line| line.starts_with('{'));
+    objects.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+/// Compares both, in order; gives how many calls there were.
+pub(crate) fn compare(stderr: &str, seen: &[Call]) -> usize {
+    // The command's own threads: the one that makes maps makes the rest, too.
+    let thread = seen.iter().find(|call| call.number == libc::SYS_bpf).unwrap().thread;
+    let seen: Vec<String> = seen.iter().filter(|call| call.thread == thread).filter_map(really).collect();
+    let told = told(stderr);
+    for call in &told {
+        assert!(call["why"].as_str().unwrap().len() > 8 && call["answer"] != "", "{call}");
+    }
+    let told: Vec<String> = told.iter().filter_map(as_told).collect();
+    for (place, (told, seen)) in told.iter().zip(&seen).enumerate() {
+        assert_eq!(told, seen, "call {place}, of {told:#?}");
+    }
+    assert_eq!(told.len(), seen.len());
+    seen.len()
+}
+
+/// `enum bpf_cmd`, as far as the loader uses it.
+const COMMANDS: [(u64, &str); 30] = [
+    (0, "BPF_MAP_CREATE"),
+    (1, "BPF_MAP_LOOKUP_ELEM"),
+    (2, "BPF_MAP_UPDATE_ELEM"),
+    (3, "BPF_MAP_DELETE_ELEM"),
+    (4, "BPF_MAP_GET_NEXT_KEY"),
+    (5, "BPF_PROG_LOAD"),
+    (6, "BPF_OBJ_PIN"),
+    (7, "BPF_OBJ_GET"),
+    (8, "BPF_PROG_ATTACH"),
+    (9, "BPF_PROG_DETACH"),
+    (10, "BPF_PROG_TEST_RUN"),
+    (11, "BPF_PROG_GET_NEXT_ID"),
+    (12, "BPF_MAP_GET_NEXT_ID"),
+    (13, "BPF_PROG_GET_FD_BY_ID"),
+    (14, "BPF_MAP_GET_FD_BY_ID"),
+    (15, "BPF_OBJ_GET_INFO_BY_FD"),
+    (17, "BPF_RAW_TRACEPOINT_OPEN"),
+    (18, "BPF_BTF_LOAD"),
+    (19, "BPF_BTF_GET_FD_BY_ID"),
+    (20, "BPF_TASK_FD_QUERY"),
+    (21, "BPF_MAP_LOOKUP_AND_DELETE_ELEM"),
+    (22, "BPF_MAP_FREEZE"),
+    (23, "BPF_BTF_GET_NEXT_ID"),
+    (24, "BPF_MAP_LOOKUP_BATCH"),
+    (25, "BPF_MAP_LOOKUP_AND_DELETE_BATCH"),
+    (26, "BPF_MAP_UPDATE_BATCH"),
+    (27, "BPF_MAP_DELETE_BATCH"),
+    (28, "BPF_LINK_CREATE"),
+    (32, "BPF_ENABLE_STATS"),
+    (33, "BPF_ITER_CREATE"),
+];
+
+/// `PERF_EVENT_IOC_…`, by the lowest byte of the request.
+const REQUESTS: [(u64, &str); 5] = [(0, "ENABLE"), (5, "SET_OUTPUT"), (7, "ID"), (8, "SET_BPF"), (9, "PAUSE_OUTPUT")];
+
+fn name(names: &[(u64, &'static str)], number: u64) -> &'static str {
+    names.iter().find(|(known, _)| *known == number).unwrap_or_else(|| panic!("no name for {number}")).1
+}
+
+/// A call that was made, if it is of those that have to be told; what is told of it, too, in one form.
+fn really(call: &Call) -> Option<String> {
+    let [first, second, third, fourth, fifth, sixth] = call.arguments;
+    // Numbers of 32 bits, whatever is in the upper half of the register.
+    let int = |argument: u64| argument as u32 as i32;
+    let word = |at| call.word(at).unwrap();
+    Some(match call.number {
+        libc::SYS_bpf => {
+            let details = match first {
+                0 => format!("{} {} {}", word(4), word(8), word(12)),
+                5 => format!("{}", word(4)),
+                1..=3 | 22 => format!("{}", word(0)),
+                28 => format!("{} {}", word(0), word(4) as i32),
+                _ => String::new(),
+            };
+            format!("bpf {} {details} {third}", name(&COMMANDS, first))
+        }
+        libc::SYS_perf_event_open => {
+            format!("perf_event_open {} {} {} {}", word(4), int(second), int(third), int(fourth))
+        }
+        libc::SYS_ioctl if second >> 8 & 0xff == u64::from(b'$') => {
+            format!("ioctl {} PERF_EVENT_IOC_{}", int(first), name(&REQUESTS, second & 0xff))
+        }
+        libc::SYS_epoll_create1 => "epoll_create1".to_owned(),
+        libc::SYS_epoll_ctl => format!("epoll_ctl {} {} {}", int(first), int(second), int(third)),
+        // A mapping of something that is shared with the kernel.
+        libc::SYS_mmap if fourth & libc::MAP_SHARED as u64 != 0 && int(fifth) >= 0 => {
+            format!("mmap {second} {third} {} {sixth}", int(fifth))
+        }
+        _ => return None,
+    })
+}
+
+/// A call that was told, in the same form.
+fn as_told(call: &Value) -> Option<String> {
+    let arguments = &call["arguments"];
+    let number = |name: &str| match &arguments[name] {
+        // Zero is not told.
+        Value::Null => 0,
+        value => value.as_i64().unwrap_or_else(|| panic!("{name} is no number: {call}")),
+    };
+    let text = |name: &str| arguments[name].as_str().unwrap_or_else(|| panic!("{name} is no text: {call}")).to_owned();
+    Some(match call["syscall"].as_str().unwrap() {
+        "bpf" => {
+            let command = text("cmd");
+            let details = match command.as_str() {
+                "BPF_MAP_CREATE" => {
+                    format!("{} {} {}", number("key_size"), number("value_size"), number("max_entries"))
+                }
+                "BPF_PROG_LOAD" => number("insn_cnt").to_string(),
+                "BPF_MAP_LOOKUP_ELEM" | "BPF_MAP_UPDATE_ELEM" | "BPF_MAP_DELETE_ELEM" | "BPF_MAP_FREEZE" => {
+                    number("map_fd").to_string()
+                }
+                "BPF_LINK_CREATE" => {
+                    assert!(text("attach_type").starts_with("BPF_"), "{call}");
+                    format!("{} {}", number("prog_fd"), number("target_fd"))
+                }
+                _ => String::new(),
+            };
+            format!("bpf {command} {details} {}", number("size"))
+        }
+        "perf_event_open" => {
+            format!("perf_event_open {} {} {} {}", number("size"), number("pid"), number("cpu"), number("group_fd"))
+        }
+        "ioctl" => format!("ioctl {} {}", number("fd"), text("op")),
+        "epoll_create1" => "epoll_create1".to_owned(),
+        "epoll_ctl" => {
+            let op = match text("op").as_str() {
+                "EPOLL_CTL_ADD" => libc::EPOLL_CTL_ADD,
+                "EPOLL_CTL_DEL" => libc::EPOLL_CTL_DEL,
+                other => panic!("{other}"),
+            };
+            format!("epoll_ctl {} {op} {}", number("epfd"), number("fd"))
+        }
+        "mmap" => {
+            let prot: i32 = text("prot")
+                .split('|')
+                .map(|name| match name {
+                    "PROT_READ" => libc::PROT_READ,
+                    "PROT_WRITE" => libc::PROT_WRITE,
+                    other => panic!("{other}"),
+                })
+                .sum();
+            assert_eq!(text("flags"), "MAP_SHARED");
+            format!("mmap {} {prot} {} {}", number("length"), number("fd"), number("offset"))
+        }
+        _ => return None,
+    })
+}
