@@ -3,7 +3,7 @@
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::{requirements::Needs, run_own, trial};
+use crate::{ignorable, lacks, requirements::Needs, run_own, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -14,7 +14,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("bit_fields", Needs::Ring, bitfields),
         trial("unions_in_all_their_readings", Needs::Ring, unions),
         trial("floats_and_a_structure_named_by_typedef", Needs::Ring, floats),
-        trial("a_perf_buffer_and_a_ring_in_one_wait", Needs::Ring, both),
+        ignorable("a_perf_buffer_and_a_ring_in_one_wait", || Needs::Ring.obstacle().or_else(no_atomics), both),
         trial("a_large_event_from_a_heap", Needs::Root, heap),
         trial("several_rings_in_one_wait", Needs::Ring, several),
         trial("one_ring_with_records_of_several_lengths", Needs::Ring, lengths),
@@ -108,6 +108,11 @@ fn unions() {
 
 fn floats() {
     thrice("floats", json!({ "ratio": 1.5, "missing": "NaN", "amount": -2.0 }));
+}
+
+/// What adds to a variable and gives the old value.
+fn no_atomics() -> Option<String> {
+    lacks::at_least(5, 12, "instructions that fetch and add")
 }
 
 fn both() {
