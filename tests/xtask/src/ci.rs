@@ -7,7 +7,6 @@ use std::{
 };
 
 use crate::tools::{self, Outcome, Result, cargo};
-use crate::vm;
 
 /// A check and its name.
 type Check = (&'static str, fn() -> Result);
@@ -21,8 +20,6 @@ const CHECKS: &[Check] = &[
     ("fuzz targets build", fuzz),
     ("miri", miri),
     ("tests", test),
-    ("sick guests", vm::sick),
-    ("tests on other kernels", vm::matrix),
 ];
 
 /// Runs all checks, even after one has failed, and prints a table.
