@@ -252,8 +252,9 @@ mod tests {
         assert_eq!(peek.look().fill(), 0);
     }
 
+    /// The positions alone: the fake kernel's plain stores of records race with whoever copies them meanwhile.
     #[test]
-    fn a_look_under_load_is_one_moment() {
+    fn positions_under_load_are_of_one_moment() {
         const RECORDS: u64 = if cfg!(miri) { 200 } else { 200_000 };
         let (mut kernel, pages) = perf_buffer(4096);
         let peek = Peek::over(pages.share()).unwrap();
@@ -269,10 +270,10 @@ mod tests {
             });
             let mut last = (0, 0);
             while !owner.is_finished() {
-                let look = peek.look();
-                assert_eq!(look.corrupt, None, "{look:?}");
-                assert!(look.fill() <= 4096 && last <= (look.tail, look.head), "{look:?} after {last:?}");
-                last = (look.tail, look.head);
+                let (tail, head) = peek.positions();
+                assert!(tail <= head && head - tail <= 4096, "{tail} {head}");
+                assert!(last <= (tail, head), "{tail} {head} after {last:?}");
+                last = (tail, head);
             }
         });
     }
