@@ -23,6 +23,8 @@ mod usage;
 #[path = "../support/binary.rs"]
 #[expect(dead_code, reason = "others use more of it")]
 mod binary;
+#[path = "../support/ignorable.rs"]
+mod ignorable;
 #[path = "../attach/mounts.rs"]
 mod mounts;
 #[path = "../support/patience.rs"]
@@ -30,7 +32,8 @@ mod patience;
 #[path = "../support/requirements.rs"]
 mod requirements;
 
-use libtest_mimic::{Arguments, Completion, Trial};
+use ignorable::ignorable;
+use libtest_mimic::{Arguments, Trial};
 use requirements::Needs;
 
 fn main() {
@@ -45,23 +48,6 @@ fn trial(name: impl Into<String>, needs: Needs, test: impl FnOnce() + Send + 'st
     requirements::trial(name, needs, move || {
         test();
         Ok(())
-    })
-}
-
-/// The same, ignored for a reason that is found when its turn comes.
-fn ignorable(
-    name: &str,
-    obstacle: impl FnOnce() -> Option<String> + Send + 'static,
-    test: impl FnOnce() + Send + 'static,
-) -> Trial {
-    Trial::ignorable_test(name, move || {
-        Ok(match obstacle() {
-            Some(why) => Completion::ignored_with(why),
-            None => {
-                test();
-                Completion::Completed
-            }
-        })
     })
 }
 

@@ -18,6 +18,8 @@ mod state;
 mod binary;
 #[path = "../support/explained.rs"]
 mod explained;
+#[path = "../support/ignorable.rs"]
+mod ignorable;
 #[path = "../support/kernel_objects.rs"]
 mod kernel_objects;
 #[path = "../attach/lacks.rs"]
@@ -38,7 +40,8 @@ mod supervisor;
 
 use std::path::PathBuf;
 
-use libtest_mimic::{Arguments, Completion, Trial};
+use ignorable::ignorable;
+use libtest_mimic::{Arguments, Trial};
 use requirements::Needs;
 use sender::Sender;
 use serde_json::Value;
@@ -62,23 +65,6 @@ fn trial(name: impl Into<String>, needs: Needs, test: impl FnOnce() + Send + 'st
     requirements::trial(name, needs, move || {
         test();
         Ok(())
-    })
-}
-
-/// The same, ignored for a reason that is found when its turn comes.
-fn ignorable(
-    name: impl Into<String>,
-    obstacle: impl FnOnce() -> Option<String> + Send + 'static,
-    test: impl FnOnce() + Send + 'static,
-) -> Trial {
-    Trial::ignorable_test(name, move || {
-        Ok(match obstacle() {
-            Some(why) => Completion::ignored_with(why),
-            None => {
-                test();
-                Completion::Completed
-            }
-        })
     })
 }
 

@@ -185,16 +185,19 @@ fn run_part(whole: &Run<'_>, part: Part, line: &Line<'_>, screen: &Screen) -> Re
         let first = format!("the first boot failed ({}); this is the second", lines::end(&guest.end));
         screen.say(&format!("{:<8} {first}", run.name));
         let console = folder.join(run::CONSOLE);
-        fs::rename(&console, folder.join("console-of-first-boot.log")).map_err(Error::file("rename", &console))?;
+        fs::rename(&console, folder.join(FIRST_CONSOLE)).map_err(Error::file("rename", &console))?;
         guest = run.guest(&mut |heard| line.hear(&heard))?;
         guest.notes.insert(0, first);
     }
     Ok(parts::told_apart(guest, part))
 }
 
+/// The console of a guest that had to be booted twice.
+const FIRST_CONSOLE: &str = "console-of-first-boot.log";
+
 /// Takes away what an earlier run left, and nothing else.
 fn clear(folder: &Path) -> Result<()> {
-    for name in [run::CONSOLE, "console-of-first-boot.log", run::COMPLAINTS, prepare::INITRAMFS] {
+    for name in [run::CONSOLE, FIRST_CONSOLE, run::COMPLAINTS, prepare::INITRAMFS] {
         let path = folder.join(name);
         absent(fs::remove_file(&path)).map_err(Error::file("remove", &path))?;
     }
