@@ -69,6 +69,7 @@ fn steady(text: &str) -> Vec<String> {
         } else if before == "Linux" {
             "RELEASE".to_owned()
         } else if (is_time(before) && is_number(this))
+            || is_of_a_descriptor(before)
             || (is_named(before) && this.trim_start_matches('(').starts_with(digit))
             || (before == "=" && word(index + 1) == "#" && this != "0" && is_number(this))
         {
@@ -91,6 +92,11 @@ fn is_time(word: &str) -> bool {
 
 fn is_number(word: &str) -> bool {
     word.starts_with(digit) && word.chars().all(|c| digit(c) || c == '.' || c == ',')
+}
+
+/// The operations of `ioctl` whose argument is a descriptor.
+fn is_of_a_descriptor(operation: &str) -> bool {
+    ["op=PERF_EVENT_IOC_SET_OUTPUT,", "op=PERF_EVENT_IOC_SET_BPF,"].contains(&operation)
 }
 
 /// Words in front of numbers that belong to this run alone.
@@ -162,6 +168,10 @@ mod tests {
             ("held by  cutaway (1691, fd 4, stopped)", "held by  cutaway (16, fd 14, stopped)"),
             ("bpf(cmd=X, map_fd=3, size=8) = 5    # why", "bpf(cmd=X, map_fd=12, size=8) = 7    # why"),
             ("mmap(length=4096) = 0x7f1200000000    # why", "mmap(length=4096) = 0x7ffff0000000    # why"),
+            (
+                "ioctl(fd=19, op=PERF_EVENT_IOC_SET_OUTPUT, argument=18)",
+                "ioctl(fd=9, op=PERF_EVENT_IOC_SET_OUTPUT, argument=8)",
+            ),
             ("{\"pid\":12,\"ret\":0,\"time_ns\":4}", "{\"pid\":2,\"ret\":0,\"time_ns\":44}"),
             (
                 "open(type=8, uprobe_path=\"/lib/libc.so.6\", pid=-1)",
@@ -179,6 +189,7 @@ mod tests {
             ("ring 7 `events`, 65536 bytes", "ring 7 `others`, 65536 bytes"),
             ("producer_pos 984", "producer_pos 1968"),
             ("mmap(length=4096) = 0x7f1200000000    # why", "mmap(length=8192) = 0x7f1200000000    # why"),
+            ("ioctl(fd=19, op=PERF_EVENT_IOC_ENABLE, argument=0)", "ioctl(fd=9, op=PERF_EVENT_IOC_ENABLE, argument=1)"),
             ("bpf(cmd=X) = 0    # why", "bpf(cmd=X) = 3    # why"),
             ("received 1, lost 0", "received 1, lost 1"),
             ("{\"pid\":12,\"ret\":0}", "{\"pid\":12,\"ret\":1}"),
