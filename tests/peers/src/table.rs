@@ -36,6 +36,11 @@ fn ratio(values: &[f64], others: &[f64]) -> String {
     if ratios.is_empty() { "-".to_owned() } else { format!("{:.2}", Spread::of(&ratios).median) }
 }
 
+/// Each of them once a round, and every round begins with another: what disturbs the machine favours nobody.
+pub fn in_turn<P: Copy>(rounds: usize, peers: &[P]) -> impl Iterator<Item = P> {
+    (0..rounds).flat_map(move |round| peers.iter().cycle().skip(round % peers.len()).take(peers.len()).copied())
+}
+
 impl Table {
     pub fn add(&mut self, what: &str, peer: &'static str, unit: &'static str, value: f64) {
         let at = match self.measures.iter().position(|measure| measure.what == what) {

@@ -13,7 +13,7 @@ use super::libbpf::Libbpf;
 use super::ours::{Immediate, Trailing};
 use super::{Ages, Eights, Peer, Sink, Sum};
 use crate::kernel::{ADAPTIVE, BATCH, FORCE_WAKEUP, NO_WAKEUP, Producer, Run, create_ring};
-use crate::table::Table;
+use crate::table::{Table, in_turn};
 
 /// Ring size in bytes: that of the kernel's own `bench ringbufs`.
 const SIZE: u32 = 512 * 1024;
@@ -25,6 +25,8 @@ const FULL: u64 = SIZE as u64 / 16 - 1;
 pub struct Effort {
     rounds: usize,
     run: Duration,
+    /// Rounds of single events, which tell more the more there are: a late one is an accident of its second.
+    deliveries: usize,
     events: u32,
     drains: u32,
 }
@@ -32,9 +34,9 @@ pub struct Effort {
 impl Effort {
     pub fn of(quick: bool) -> Self {
         if quick {
-            Self { rounds: 3, run: Duration::from_millis(300), events: 500, drains: 50 }
+            Self { rounds: 3, run: Duration::from_millis(300), deliveries: 3, events: 500, drains: 50 }
         } else {
-            Self { rounds: 7, run: Duration::from_secs(1), events: 3000, drains: 400 }
+            Self { rounds: 7, run: Duration::from_secs(1), deliveries: 21, events: 1000, drains: 400 }
         }
     }
 }
@@ -235,10 +237,8 @@ pub fn main(effort: Effort, table: &mut Table) {
         (LIBBPF, drain::<Libbpf<Sum>>),
         (AYA, drain::<Aya<Sum>>),
     ];
-    for _ in 0..effort.rounds {
-        for (peer, measure) in drains {
-            table.add("drain, 8-byte records", peer, "ns/record", measure(effort));
-        }
+    for (peer, measure) in in_turn(effort.rounds, &drains) {
+        table.add("drain, 8-byte records", peer, "ns/record", measure(effort));
     }
     type Streams = fn(Effort, &Traffic) -> Stream;
     let streams: [(&str, Streams); 6] = [
@@ -250,13 +250,11 @@ pub fn main(effort: Effort, table: &mut Table) {
         (AYA, stream::<Aya<Sum>>),
     ];
     for traffic in &TRAFFIC {
-        for _ in 0..effort.rounds {
-            for (peer, measure) in streams {
-                let stream = measure(effort, traffic);
-                table.add(traffic.what, peer, "M records/s", stream.rate());
-                let dropped = format!("{}: dropped", traffic.what);
-                table.add(&dropped, peer, "% of records", stream.share_dropped());
-            }
+        for (peer, measure) in in_turn(effort.rounds, &streams) {
+            let stream = measure(effort, traffic);
+            table.add(traffic.what, peer, "M records/s", stream.rate());
+            let dropped = format!("{}: dropped", traffic.what);
+            table.add(&dropped, peer, "% of records", stream.share_dropped());
         }
     }
     let deliveries: [Of<[f64; 2]>; 5] = [
@@ -266,11 +264,9 @@ pub fn main(effort: Effort, table: &mut Table) {
         (LIBBPF, delivery::<Libbpf<Ages>>),
         (AYA, delivery::<Aya<Ages>>),
     ];
-    for _ in 0..effort.rounds {
-        for (peer, measure) in deliveries {
-            let [median, late] = measure(effort);
-            table.add("delivery, 1,000 single events a second, median", peer, "us", median);
-            table.add("delivery, 1,000 single events a second, 99th percentile", peer, "us", late);
-        }
+    for (peer, measure) in in_turn(effort.deliveries, &deliveries) {
+        let [median, late] = measure(effort);
+        table.add("delivery, 1,000 single events a second, median", peer, "us", median);
+        table.add("delivery, 1,000 single events a second, 99th percentile", peer, "us", late);
     }
 }
