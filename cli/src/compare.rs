@@ -123,7 +123,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             begun: index as u64 * Bench::STEPS,
             stopped: &stopped,
         };
-        let result = (experiment.run)(&bench);
+        let result = experiment.make(&bench);
         bar.set_position((index as u64 + 1) * Bench::STEPS);
         // Threads and processes that the next one makes inherit where they may run.
         cpus::allow(&cpus).map_err(|error| Failure::system("go back to all CPUs", &error))?;

@@ -33,6 +33,21 @@ pub(super) struct Experiment {
     pub(super) run: fn(&Bench<'_>) -> Result<Findings, Obstacle>,
 }
 
+impl Experiment {
+    /// Makes it; once more if the figures contradict each other and there is time for it.
+    pub(super) fn make(&self, bench: &Bench<'_>) -> Result<Findings, Obstacle> {
+        let first = (self.run)(bench)?;
+        if first.judgement.verdict != Verdict::TooNoisy || bench.effort == Effort::Quick {
+            return Ok(first);
+        }
+        // Threads and processes inherit where they may run, and this thread has been pinned.
+        cpus::allow(&bench.cpus)?;
+        let mut second = (self.run)(bench)?;
+        second.notes.push("This is a second attempt: the figures of the first contradicted each other.".to_owned());
+        Ok(second)
+    }
+}
+
 /// What comes of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -187,5 +202,42 @@ impl Bench<'_> {
         self.cpus.get(1).copied().ok_or_else(|| {
             Obstacle::because("this process has one CPU, and it takes two: one that sends, one that reads meanwhile")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Contradicts itself the first time, never the second.
+    fn noisy_once(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
+        let first = bench.bar.position() == 0;
+        bench.bar.inc(1);
+        let verdict = if first { Verdict::TooNoisy } else { Verdict::Holds };
+        Ok(Findings {
+            judgement: Judgement::new(verdict, ""),
+            tables: Vec::new(),
+            plots: Vec::new(),
+            notes: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn figures_that_contradict_each_other_are_taken_once_more_and_no_more() {
+        let attempt = |effort, run| {
+            let (bar, stopped) = (ProgressBar::hidden(), AtomicBool::new(false));
+            let cpus = cpus::allowed().unwrap();
+            let bench = Bench { effort, control: false, cpus, bar: &bar, begun: 0, stopped: &stopped };
+            let findings = Experiment { name: "", claim: "", run }.make(&bench).unwrap();
+            (findings.judgement.verdict, findings.notes.len(), bar.position())
+        };
+        assert_eq!(attempt(Effort::Full, noisy_once), (Verdict::Holds, 1, 2));
+        assert_eq!(attempt(Effort::Quick, noisy_once), (Verdict::TooNoisy, 0, 1));
+        let always: fn(&Bench<'_>) -> Result<Findings, Obstacle> = |bench| {
+            let mut findings = noisy_once(bench)?;
+            findings.judgement.verdict = Verdict::TooNoisy;
+            Ok(findings)
+        };
+        assert_eq!(attempt(Effort::Full, always), (Verdict::TooNoisy, 1, 2));
     }
 }

@@ -4,12 +4,13 @@
 //!
 //! - **In turn.** What is compared is measured in rounds: each arm once, then each arm again, and every round begins
 //!   with another arm. What disturbs the machine for a second disturbs all arms.
-//! - **A warm-up.** The first round fills caches, and is thrown away.
+//! - **A warm-up.** The first round (or lap of one) fills caches, and is thrown away.
 //! - **Pinned, and first in line.** Who sends has one CPU, who reads another, and other work waits: see `cpus.rs`.
 //! - **Medians, and their spread**: the middle half of the rounds, from the lower to the upper quartile.
 //! - **Pairs.** Two arms are compared round by round, each figure with the one taken a moment later. One arm is called
 //!   less than the other if it was so, by more than a margin, in at least four rounds of five ([`AGREEMENT`]). If
-//!   neither a difference nor its absence is agreed on, the figures are too noisy, and that is the answer.
+//!   neither a difference nor its absence is agreed on, the figures are too noisy, and that is the answer: of a quick
+//!   run at once, of a full one when a second attempt was no better, and a note says which attempt is shown.
 
 use super::experiment::{Bench, Obstacle};
 
@@ -99,9 +100,30 @@ pub(super) fn relation(first: &Rounds, second: &Rounds, margin: f64) -> Relation
 pub(super) fn interleave<A, T>(
     bench: &Bench<'_>,
     arms: &mut [A],
+    measure: impl FnMut(&mut A) -> Result<T, Obstacle>,
+) -> Result<Vec<Vec<T>>, Obstacle> {
+    in_turn(bench, bench.effort.rounds(), arms, measure)
+}
+
+/// As [`interleave`], of times that are short and a machine that is slow for longer than they last: each round has so
+/// many laps of all arms, and an arm's shortest time counts.
+pub(super) fn shortest_of<A>(
+    bench: &Bench<'_>,
+    laps: usize,
+    arms: &mut [A],
+    measure: impl FnMut(&mut A) -> Result<f64, Obstacle>,
+) -> Result<Vec<Rounds>, Obstacle> {
+    let times = in_turn(bench, bench.effort.rounds() * laps, arms, measure)?;
+    let shortest = |times: &Vec<f64>| Rounds::new(times.chunks(laps).map(|round| quantile(&mut round.to_vec(), 0.0)));
+    Ok(times.iter().map(shortest).collect())
+}
+
+fn in_turn<A, T>(
+    bench: &Bench<'_>,
+    rounds: usize,
+    arms: &mut [A],
     mut measure: impl FnMut(&mut A) -> Result<T, Obstacle>,
 ) -> Result<Vec<Vec<T>>, Obstacle> {
-    let rounds = bench.effort.rounds();
     let mut results: Vec<Vec<T>> = arms.iter().map(|_| Vec::with_capacity(rounds)).collect();
     let count = arms.len();
     for round in 0..=rounds {
@@ -121,7 +143,28 @@ pub(super) fn interleave<A, T>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use indicatif::ProgressBar;
+
     use super::*;
+    use crate::compare::experiment::Effort;
+
+    #[test]
+    fn slow_moments_are_left_out_of_the_shortest_of_some_laps() {
+        let (bar, stopped) = (ProgressBar::hidden(), AtomicBool::new(false));
+        let bench =
+            Bench { effort: Effort::Quick, control: false, cpus: vec![0], bar: &bar, begun: 0, stopped: &stopped };
+        let mut turns = 0;
+        let times = shortest_of(&bench, 3, &mut [10.0, 11.0], |&mut time| {
+            turns += 1;
+            // Two measurements of three, of whichever arm, are slow.
+            Ok(if turns % 3 == 0 { time } else { 5.0 * time })
+        });
+        let times = times.unwrap();
+        assert_eq!(times, [rounds([10.0; 5]), rounds([11.0; 5])]);
+        assert_eq!(turns, (1 + 3 * 5) * 2);
+    }
 
     fn rounds<const N: usize>(values: [f64; N]) -> Rounds {
         Rounds::new(values)

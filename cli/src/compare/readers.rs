@@ -1,7 +1,7 @@
 //! The ways in which a reader waits for records, each as a loop that ends when somebody says so.
 
 use std::{
-    hint,
+    hint, mem,
     ops::ControlFlow,
     sync::{
         Arc,
@@ -95,12 +95,12 @@ impl Reader {
         Ok(Stop { flag: Arc::default(), bell })
     }
 
-    /// Reads until it is stopped, then what is left. `visit` is called before each look at what is there, `each` for
-    /// each record: in perf buffers with padding.
+    /// Reads until it is stopped, then what is left. `found` is called when a look has found something, `each` for each
+    /// record, in perf buffers with padding.
     pub(super) fn run(
         &mut self,
         stop: &Stop,
-        mut visit: impl FnMut(),
+        mut found: impl FnMut(),
         mut each: impl FnMut(&[u8]),
     ) -> Result<(), Obstacle> {
         // ATOMICS: pairs with the store in `Stop::now`.
@@ -108,50 +108,45 @@ impl Reader {
         match self {
             Self::Ring(ring, Waiting::Quiet) => {
                 let flow = ring.run(Pace::default(), |batch| {
-                    visit();
-                    batch.into_iter().for_each(&mut each);
+                    batch.into_iter().for_each(announced(&mut found, &mut each));
                     ControlFlow::<()>::Continue(())
                 });
                 flow?;
             }
             Self::Ring(ring, Waiting::Epoll(_)) => {
                 while ring.wait(None)? != Wake::Stopped {
-                    visit();
-                    (&mut ring.batch()?).into_iter().for_each(&mut each);
+                    (&mut ring.batch()?).into_iter().for_each(announced(&mut found, &mut each));
                 }
             }
             Self::Ring(ring, waiting) => {
                 while running() {
                     pause(*waiting);
-                    visit();
-                    (&mut ring.batch()?).into_iter().for_each(&mut each);
+                    (&mut ring.batch()?).into_iter().for_each(announced(&mut found, &mut each));
                 }
             }
             Self::Perf(set, Waiting::Epoll(_)) => {
                 // With a wake-up for every so many samples, the last ones announce themselves to nobody.
                 while set.wait(Some(Duration::from_millis(100)))? != perf_reader::Wake::Stopped {
-                    visit();
-                    drain(set, &mut each);
+                    drain(set, announced(&mut found, &mut each));
                 }
             }
             Self::Perf(set, waiting) => {
                 while running() {
                     pause(*waiting);
-                    visit();
-                    drain(set, &mut each);
+                    drain(set, announced(&mut found, &mut each));
                 }
             }
             Self::Twins(stream) => {
                 while stream.wait(None)? != perf_reader::Wake::Stopped {
-                    visit();
+                    let mut each = announced(&mut found, &mut each);
                     stream.drain(|_, record| sample(record, &mut each))?;
                 }
             }
         }
-        visit();
+        let mut each = announced(&mut found, &mut each);
         match self {
             Self::Ring(ring, _) => (&mut ring.batch()?).into_iter().for_each(each),
-            Self::Perf(set, _) => drain(set, &mut each),
+            Self::Perf(set, _) => drain(set, each),
             Self::Twins(stream) => stream.drain(|_, record| sample(record, &mut each))?,
         }
         Ok(())
@@ -165,8 +160,19 @@ fn pause(waiting: Waiting) {
     }
 }
 
-fn drain(set: &mut Set, each: &mut impl FnMut(&[u8])) {
-    set.drain(|_, record| sample(record, each));
+/// What takes the records of one look: `found`, then `each` for each of them.
+fn announced(found: &mut impl FnMut(), each: &mut impl FnMut(&[u8])) -> impl FnMut(&[u8]) {
+    let mut first = true;
+    move |record| {
+        if mem::take(&mut first) {
+            found();
+        }
+        each(record);
+    }
+}
+
+fn drain(set: &mut Set, mut each: impl FnMut(&[u8])) {
+    set.drain(|_, record| sample(record, &mut each));
 }
 
 fn sample(record: Result<Record<'_>, perf_reader::Corrupt>, each: &mut impl FnMut(&[u8])) {

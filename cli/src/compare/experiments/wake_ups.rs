@@ -6,7 +6,7 @@
 //! sending a wake-up is the program's work.
 
 use std::{
-    fs, thread,
+    cell, fs, thread,
     time::{Duration, Instant},
 };
 
@@ -136,7 +136,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         plots: vec![lines(&figures, "CPU time of the reader", "% of a CPU", |seen| seen.cpu), ages(&figures)],
         notes: vec![
             "trailing release and twin events are this project's readers: see the crates mmap-ring and perf-reader.".to_owned(),
-            "Ages are those of events when they are read; the program's time includes sending wake-ups.".to_owned(),
+            "Ages are those of events when the look that found them begins to hand them out; the program's time includes sending wake-ups.".to_owned(),
             "A reader that never sleeps is always caught up, so a ring's program sends it a wake-up for every record all the same."
                 .to_owned(),
         ],
@@ -158,7 +158,8 @@ fn measure(bench: &Bench<'_>, who: Who, rate: u32) -> Result<Seen, Obstacle> {
             let sent = thread::scope(|scope| {
                 let read = scope.spawn(|| {
                     watch.begin(cpu)?;
-                    let now = std::cell::Cell::new(0);
+                    // One look at the clock for all that one look at the buffer found: it would be part of the CPU time.
+                    let now = cell::Cell::new(0);
                     reader.run(
                         &stop,
                         || now.set(monotonic_ns()),
@@ -234,6 +235,9 @@ fn send(rate: u32, time: Duration, mut burst: impl FnMut(u64) -> Result<(), Obst
 struct Watch {
     /// Nanoseconds.
     ages: Vec<f64>,
+    begun: Option<Instant>,
+    /// From begin to end: a reader that cannot keep up goes on when nothing is sent any more.
+    time: Duration,
     cpu: Duration,
     wake_ups: u64,
 }
@@ -241,6 +245,7 @@ struct Watch {
 impl Watch {
     fn begin(&mut self, cpu: usize) -> Result<(), Obstacle> {
         cpus::pin(cpu)?;
+        self.begun = Some(Instant::now());
         self.cpu = cpu_time();
         self.wake_ups = switches()?;
         Ok(())
@@ -253,9 +258,11 @@ impl Watch {
     fn end(&mut self) -> Result<(), Obstacle> {
         self.cpu = cpu_time() - self.cpu;
         self.wake_ups = switches()? - self.wake_ups;
+        self.time = self.begun.map(|begun| begun.elapsed()).unwrap_or_default();
         Ok(())
     }
 
+    /// `time` is how long it was sent.
     fn seen(mut self, sent: u64, time: Duration, in_program: Duration) -> Seen {
         let mut ages = vec![0; 36];
         for age in &self.ages {
@@ -265,7 +272,7 @@ impl Watch {
                 *count += 1;
             }
         }
-        let (received, seconds) = (self.ages.len() as f64, time.as_secs_f64());
+        let (received, seconds) = (self.ages.len() as f64, self.time.as_secs_f64());
         Seen {
             wake_ups: self.wake_ups as f64 / seconds,
             cpu: 100.0 * self.cpu.as_secs_f64() / seconds,
@@ -273,7 +280,7 @@ impl Watch {
             late: quantile(&mut self.ages, 0.99) / 1e3,
             cost: in_program.as_nanos() as f64 / sent.max(1) as f64,
             lost: 100.0 * (1.0 - received / sent.max(1) as f64),
-            rate: sent as f64 / seconds,
+            rate: sent as f64 / time.as_secs_f64(),
             ages,
         }
     }
