@@ -1,0 +1,220 @@
+//! What a guest has told so far, and the report that it becomes.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Component, Path, PathBuf};
+use std::time::Instant;
+
+use super::{FILES, Heard, Run, verdict};
+use crate::console;
+use crate::error::{Error, Result};
+use crate::libtest;
+use crate::matrix::chain;
+use crate::report::{End, Guest, Outcome, Test};
+use crate::version::Version;
+use crate::wire::{Message, Status};
+
+/// What has been heard so far.
+pub(super) struct Story<'a> {
+    run: &'a Run<'a>,
+    started: Instant,
+    booted: Option<(String, f64)>,
+    tests: Vec<Test>,
+    /// Listed and not yet started: (binary, name).
+    waiting: Vec<(usize, String)>,
+    current: Option<Current>,
+    notes: Vec<String>,
+    exit_code: Option<i32>,
+    done: bool,
+}
+
+struct Current {
+    binary: usize,
+    name: String,
+    output: Vec<u8>,
+    trace: Vec<u8>,
+}
+
+impl<'a> Story<'a> {
+    pub(super) fn new(run: &'a Run<'a>) -> Self {
+        Self {
+            run,
+            started: Instant::now(),
+            booted: None,
+            tests: Vec::new(),
+            waiting: Vec::new(),
+            current: None,
+            notes: Vec::new(),
+            exit_code: None,
+            done: false,
+        }
+    }
+
+    pub(super) fn has_booted(&self) -> bool {
+        self.booted.is_some()
+    }
+
+    /// Whether the guest has said that it has run everything.
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    pub(super) fn note(&mut self, text: String) {
+        self.notes.push(text);
+    }
+
+    pub(super) fn take(&mut self, message: Message, payload: &[u8], listen: &mut dyn FnMut(Heard<'_>)) {
+        match message {
+            Message::Hello { release, cpus, memory_kib: _ } => {
+                if cpus != self.run.machine.cpus {
+                    self.notes.push(format!("{cpus} of {} CPUs are online", self.run.machine.cpus));
+                }
+                self.booted = Some((release, self.started.elapsed().as_secs_f64()));
+                listen(Heard::Booted);
+            }
+            Message::Beat => {}
+            Message::Listed { binary, tests } => {
+                listen(Heard::Listed(tests.len()));
+                self.waiting.extend(tests.into_iter().map(|name| (binary, name)));
+            }
+            Message::Started { binary, test } => {
+                listen(Heard::Started(&test));
+                self.waiting.retain(|(other, name)| !(*other == binary && *name == test));
+                self.current = Some(Current { binary, name: test, output: Vec::new(), trace: Vec::new() });
+            }
+            Message::Output => {
+                listen(Heard::Output(payload));
+                if let Some(current) = &mut self.current {
+                    current.output.extend_from_slice(payload);
+                }
+            }
+            Message::Trace => {
+                if let Some(current) = &mut self.current {
+                    current.trace.extend_from_slice(payload);
+                }
+            }
+            Message::Ended { status, seconds, dropped } => {
+                if let Some(current) = self.current.take() {
+                    let test = self.ended(current, status, seconds, dropped);
+                    listen(Heard::Ended(&test));
+                    self.tests.push(test);
+                }
+            }
+            Message::File { path, offset } => {
+                if let Err(error) = self.keep(&path, offset, payload) {
+                    self.notes.push(format!("the file {path:?} that a test left is not kept: {}", chain(&error)));
+                }
+            }
+            Message::Note { text } => self.notes.push(text),
+            Message::Done => self.done = true,
+        }
+    }
+
+    /// A package knows its patch level, which Debian's `uname -r` hides (6.1.0-50 is 6.1.176).
+    fn version(&self) -> Option<Version> {
+        let booted = || Version::leading(&self.booted.as_ref()?.0).map(|(version, _)| version);
+        self.run.kernel.version.or_else(booted)
+    }
+
+    fn label(&self, binary: usize) -> String {
+        self.run.plan.binaries.get(binary).map(|binary| binary.label.clone()).unwrap_or_default()
+    }
+
+    fn ended(&mut self, current: Current, status: Status, seconds: f64, dropped: u64) -> Test {
+        let binary = self.run.plan.binaries.get(current.binary);
+        let output = String::from_utf8_lossy(&current.output).into_owned();
+        let trace = String::from_utf8_lossy(&current.trace).into_owned();
+        let label = self.label(current.binary);
+        let plain = current.name.is_empty();
+        if plain {
+            self.exit_code = Some(verdict::exit_code(status));
+        }
+        let missing = binary.map_or(&[][..], |binary| &binary.missing);
+        let (name, kind) = libtest::without_kind(&current.name);
+        let named = (!plain).then_some(current.name.as_str());
+        let outcome = match (verdict::outcome(named, status, &output, trace, missing), kind) {
+            (Outcome::Skipped(reason), Some(kind)) if reason.is_empty() => Outcome::Skipped(kind.to_owned()),
+            (outcome, _) => outcome,
+        };
+        let outcome = outcome.judged(self.version());
+        Test { binary: label, name: name.to_owned(), outcome, seconds, output, dropped }
+    }
+
+    /// Keeps a piece of a file. The path is the guest's word, and no guest writes outside its folder.
+    fn keep(&mut self, path: &str, offset: u64, bytes: &[u8]) -> Result<()> {
+        let inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        if !inside || path.is_empty() {
+            self.notes.push(format!("the file {path:?} lies outside the results folder and is not kept"));
+            return Ok(());
+        }
+        let place = self.run.folder.join(FILES).join(path);
+        if let Some(folder) = place.parent() {
+            fs::create_dir_all(folder).map_err(Error::file("make", folder))?;
+        }
+        let file = if offset == 0 { File::create(&place) } else { File::options().append(true).open(&place) };
+        file.and_then(|mut file| file.write_all(bytes)).map_err(Error::file("write", &place))
+    }
+
+    /// `console` is all that came over the guest's console.
+    pub(super) fn finish(mut self, end: End, console: &str, started: Instant) -> Guest {
+        if let Some(current) = self.current.take() {
+            let outcome = match end {
+                End::Interrupted => Outcome::NotRun,
+                End::OutOfTime => Outcome::TimedOut(String::from_utf8_lossy(&current.trace).into_owned()),
+                _ => Outcome::Died,
+            };
+            self.tests.push(Test {
+                binary: self.label(current.binary),
+                name: libtest::without_kind(&current.name).0.to_owned(),
+                outcome,
+                seconds: 0.0,
+                output: String::from_utf8_lossy(&current.output).into_owned(),
+                dropped: 0,
+            });
+        }
+        for (binary, name) in std::mem::take(&mut self.waiting) {
+            let binary = self.label(binary);
+            self.tests.push(Test {
+                binary,
+                name,
+                outcome: Outcome::NotRun,
+                seconds: 0.0,
+                output: String::new(),
+                dropped: 0,
+            });
+        }
+        // Binaries whose turn never came have no listed tests, and must not vanish from the report.
+        if end != End::Clean {
+            for binary in &self.run.plan.binaries {
+                if !self.tests.iter().any(|test| test.binary == binary.label) {
+                    self.tests.push(Test {
+                        binary: binary.label.clone(),
+                        name: String::new(),
+                        outcome: Outcome::NotRun,
+                        seconds: 0.0,
+                        output: String::new(),
+                        dropped: 0,
+                    });
+                }
+            }
+        }
+        self.notes.extend(console::warnings(console).map(|line| format!("the kernel warned: {line}")));
+        let version = self.version();
+        let (release, boot_seconds) = match self.booted {
+            Some((release, seconds)) => (Some(release), seconds),
+            None => (None, 0.0),
+        };
+        Guest {
+            name: self.run.name.to_owned(),
+            release,
+            version,
+            tests: self.tests,
+            end,
+            boot_seconds,
+            seconds: started.elapsed().as_secs_f64(),
+            exit_code: self.exit_code,
+            notes: self.notes,
+            folder: Some(PathBuf::from(self.run.folder)),
+        }
+    }
+}
