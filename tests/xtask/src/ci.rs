@@ -6,7 +6,10 @@ use std::{
     time::Instant,
 };
 
-use crate::tools::{self, Outcome, Result, cargo};
+use crate::{
+    tools::{self, Outcome, Result, cargo},
+    vm,
+};
 
 /// A check and its name.
 type Check = (&'static str, fn() -> Result);
@@ -20,6 +23,8 @@ const CHECKS: &[Check] = &[
     ("fuzz targets build", fuzz),
     ("miri", miri),
     ("tests", test),
+    ("sick guests", vm::sick),
+    ("tests on other kernels", vm::matrix),
 ];
 
 /// Runs all checks, even after one has failed, and prints a table.

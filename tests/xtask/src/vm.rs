@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use crate::tools;
+use crate::tools::{self, Outcome};
 
 /// Everything after `vm` belongs to the VM command, `--help` included.
 #[derive(Debug, clap::Args)]
@@ -57,6 +57,7 @@ const SUITE: &[&str] = &[
     "--bring=sh",
     "--bring=cat",
     "--bring=echo",
+    "--bring=true",
     "--bring=sleep",
     concat!("--bring=", env!("CARGO_MANIFEST_DIR"), "/../corpus"),
     "--env=PROPTEST_CASES=16",
@@ -80,6 +81,35 @@ pub(crate) fn run(_accepted: &Args) -> ExitCode {
     }
     let error = command.args(typed).exec();
     refuse(&format!("cannot run {}: {error}", program.display()))
+}
+
+/// This project's suite on every kernel of the matrix that can be had.
+pub(crate) fn matrix() -> tools::Result {
+    if let Some(why) = no_emulator() {
+        return Ok(Outcome::Skipped(why));
+    }
+    const NO_KERNEL: i32 = 3;
+    let program = command()?;
+    eprintln!("$ {} {}", program.display(), SUITE.join(" "));
+    match Command::new(&program).args(SUITE).status() {
+        Ok(status) if status.success() => Ok(Outcome::Done),
+        Ok(status) if status.code() == Some(NO_KERNEL) => Ok(Outcome::Skipped("no kernel can be had here".to_owned())),
+        Ok(status) => Err(format!("cutaway-vm failed: {status}")),
+        Err(error) => Err(format!("cannot run {}: {error}", program.display())),
+    }
+}
+
+/// Guests that panic, hang, lie and starve: what the VM command says of them.
+pub(crate) fn sick() -> tools::Result {
+    match no_emulator() {
+        Some(why) => Ok(Outcome::Skipped(why)),
+        None => tools::cargo(&["test", "-p", "cutaway-vm", "--test", "boot", "--", "--include-ignored"], &[]),
+    }
+}
+
+fn no_emulator() -> Option<String> {
+    const EMULATOR: &str = "qemu-system-x86_64";
+    (!tools::works(EMULATOR, &["--version"])).then(|| format!("{EMULATOR} is not on this machine"))
 }
 
 /// Builds the VM command; gives its path.
