@@ -115,14 +115,19 @@ fn object() -> Object {
 }
 
 /// The object with the one of its programs that suits this kernel.
-fn listening() -> (Loaded, &'static str) {
+fn suitable() -> (Object, &'static str) {
     let mut object = object();
     if probe::perf_link().is_yes() {
-        return (object.load().unwrap(), "by_cookie");
+        return (object, "by_cookie");
     }
     object.program_mut("by_cookie").unwrap().section.wanted = false;
     object.program_mut("by_address").unwrap().section.wanted = true;
-    (object.load().unwrap(), "by_address")
+    (object, "by_address")
+}
+
+fn listening() -> (Loaded, &'static str) {
+    let (object, name) = suitable();
+    (object.load().unwrap(), name)
 }
 
 fn own(name: &str) -> Usdt {
@@ -199,12 +204,11 @@ fn pinned() {
     fs::create_dir(&pins.0).unwrap();
     // Whoever makes the map and whoever finds it there: neither knows what the other writes into it.
     for _ in 0..2 {
-        let mut object = object();
+        let (mut object, name) = suitable();
         object.set_pins(&pins.0);
         object.map_mut("__bpf_usdt_specs").unwrap().pinning = Pinning::ByName;
         let loaded = object.load().unwrap();
-        let program = loaded.programs().next().unwrap();
-        let error = own("twice").attach(program).unwrap_err().to_string();
+        let error = own("twice").attach(loaded.program(name).unwrap()).unwrap_err().to_string();
         assert!(error.contains("pinned by name"), "{error}");
     }
 }

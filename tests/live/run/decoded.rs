@@ -111,7 +111,7 @@ fn floats() {
 }
 
 /// What adds to a variable and gives the old value.
-fn no_atomics() -> Option<String> {
+pub(crate) fn no_atomics() -> Option<String> {
     lacks::at_least(5, 12, "instructions that fetch and add")
 }
 

@@ -2,14 +2,18 @@
 
 use libtest_mimic::Trial;
 
-use crate::{binary, corpus, explained, ignorable, lacks, requirements::Needs, supervisor};
+use crate::{binary, corpus, decoded::no_atomics, explained, ignorable, lacks, requirements::Needs, supervisor};
 
 pub(crate) fn trials() -> Vec<Trial> {
     // A ring and perf buffers; several rings; raw tracepoints; uprobes; a program that is run; one that is refused.
     ["events/both", "events/several", "kinds/code", "kinds/getaddrinfo_ring", "data/variables", "events/chooses"]
         .map(|object| {
             let name = format!("explain_leaves_no_call_of_{}_out", object.replace('/', "_"));
-            let lacks = if object == "data/variables" { lacks::syscall_programs } else { lacks::nothing };
+            let lacks = match object {
+                "data/variables" => lacks::syscall_programs,
+                "events/both" => no_atomics,
+                _ => lacks::nothing,
+            };
             ignorable(name, move || Needs::Ring.obstacle().or_else(lacks), move || complete(object))
         })
         .into()
