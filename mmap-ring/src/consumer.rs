@@ -67,11 +67,11 @@ pub struct Positions {
 }
 
 impl Positions {
-    /// Bytes between consumer and producer, headers included: what a ring holds
-    /// that was not released yet.
+    /// Bytes of the ring, headers included, that were not released yet, nor
+    /// overwritten: at most its size.
     #[must_use]
     pub fn waiting(&self) -> u64 {
-        self.producer.wrapping_sub(self.consumer)
+        self.producer.wrapping_sub(oldest(self.consumer, self.overwrite))
     }
 }
 
@@ -200,7 +200,7 @@ pub(crate) fn positions<M: Memory>(memory: &M) -> Positions {
     let consumer = memory.consumer();
     let overwrite = memory.overwrite();
     let pending = memory.pending();
-    let oldest = later(consumer, overwrite);
+    let oldest = oldest(consumer, overwrite);
     let producer = if later(before, oldest) == before {
         before
     } else {
@@ -214,14 +214,24 @@ pub(crate) fn positions<M: Memory>(memory: &M) -> Positions {
     Positions { consumer, producer, pending, overwrite }
 }
 
+/// Where the oldest record lies that is neither released nor overwritten. An
+/// overwrite position of 0 is that of a ring that has overwritten nothing.
+pub(crate) fn oldest(consumer: u64, overwrite: u64) -> u64 {
+    if overwrite == 0 { consumer } else { later(consumer, overwrite) }
+}
+
 /// The later one of two positions.
-pub(crate) fn later(one: u64, other: u64) -> u64 {
+fn later(one: u64, other: u64) -> u64 {
     if other.wrapping_sub(one).cast_signed() > 0 { other } else { one }
 }
 
+/// The most that a trailing reader keeps back, as a part of the ring: the room of a record
+/// larger than that is dearer to the producer than a wake-up.
+const KEPT_BACK: u64 = 4;
+
 /// Stores the consumer position, unless the page holds it already.
 pub(crate) fn publish<M: Consume>(memory: &M, standing: &mut Standing, trailing: bool) {
-    if !trailing {
+    if !trailing || standing.read.wrapping_sub(standing.last) > memory.size() / KEPT_BACK {
         // The position never goes back to the last record's start afterwards.
         standing.last = standing.read;
     }

@@ -25,6 +25,15 @@ pub enum Error {
         /// The size that was stated, in bytes.
         bytes: u64,
     },
+    /// This process has the ring open already. A second reader would free what the first one has lent, and a second
+    /// producer lend the same bytes. Of other processes nothing is known here.
+    Taken {
+        /// What there can be one of.
+        side: Side,
+    },
+    /// The ring overwrites its oldest records (`BPF_F_RB_OVERWRITE`), so none can be lent: it is for an
+    /// [`OverwriteRing`](crate::OverwriteRing).
+    Overwrites,
     /// The kernel refused to map the ring's pages.
     Map {
         /// Which part of the ring.
@@ -52,6 +61,24 @@ pub enum Error {
     },
     /// The ring holds what no kernel writes.
     Corrupt(Corrupt),
+}
+
+/// A side of a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Who writes.
+    Producer,
+    /// Who reads.
+    Consumer,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+        })
+    }
 }
 
 /// The part of a ring that a mapping covers.
@@ -143,6 +170,14 @@ pub enum Corrupt {
         /// What the page says now.
         found: u64,
     },
+    /// The producer position of a user ring is not the one that this producer stored
+    /// last.
+    Producer {
+        /// What was stored.
+        stored: u64,
+        /// What the page says now.
+        found: u64,
+    },
 }
 
 impl From<Corrupt> for Error {
@@ -164,6 +199,13 @@ impl fmt::Display for Error {
             Self::Larger { bytes } => write!(
                 f,
                 "the ring is larger than the {bytes} bytes stated for it; give the max_entries with which the map was made"
+            ),
+            Self::Taken { side } => write!(
+                f,
+                "this process has the ring open already, and it can have one {side} only; use that one, or drop it before opening the ring anew"
+            ),
+            Self::Overwrites => f.write_str(
+                "the ring overwrites its oldest records (BPF_F_RB_OVERWRITE), so that none can be borrowed; read it with OverwriteRing, which copies them",
             ),
             Self::Map { region, bytes, source } => write!(
                 f,
@@ -201,6 +243,10 @@ impl fmt::Display for Corrupt {
             Self::Consumer { stored, found } => write!(
                 f,
                 "the ring has a second consumer: this one stored position {stored}, and now it is {found}; a ring can have one consumer only, so close the other and open this one anew"
+            ),
+            Self::Producer { stored, found } => write!(
+                f,
+                "the user ring has a second producer: this one stored position {stored}, and now it is {found}; a user ring can have one producer only, so close the other and open this one anew"
             ),
         }
     }

@@ -23,7 +23,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use crate::memory::heap::Heap;
@@ -128,9 +128,9 @@ impl Kernel {
     /// them.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// As [`new`](Self::new), and if `ring` is not this kernel's.
     pub fn as_overwriting(mut self, ring: Ring<Heap>, overwrite: u64) -> io::Result<(Self, OverwriteRing<Heap>)> {
-        drop(ring);
+        self.take_back(ring)?;
         self.overwrites = true;
         self.atomic = true;
         self.pages.overwrite.store(overwrite, Ordering::Relaxed);
@@ -158,9 +158,9 @@ impl Kernel {
     /// that finds it pinned. Taking the old consumer keeps it the only one.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// As [`new`](Self::new), and if `dead` is not this kernel's.
     pub fn reopen(&self, dead: Ring<Heap>) -> io::Result<Ring<Heap>> {
-        drop(dead);
+        self.take_back(dead)?;
         Ok(Ring::over(Heap(Arc::clone(&self.pages)), self.bell.try_clone()?))
     }
 
@@ -216,6 +216,17 @@ impl Kernel {
                 true
             }
         }
+    }
+
+    /// Ends the one consumer that there is, so that there can be another.
+    fn take_back(&self, ring: Ring<Heap>) -> io::Result<()> {
+        if Arc::ptr_eq(&ring.memory().0, &self.pages) {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the ring is another kernel's, and this one's has its consumer",
+        ))
     }
 
     /// The pages, for tests that do what no kernel does.
@@ -319,6 +330,8 @@ impl Drop for Reservation<'_> {
 pub struct Drainer {
     pages: Arc<HeapPages>,
     bell: OwnedFd,
+    /// `rb->busy`: somebody drains.
+    busy: AtomicBool,
 }
 
 impl Drainer {
@@ -334,7 +347,7 @@ impl Drainer {
         let pages = Arc::new(HeapPages::new(size, position, &[]));
         let bell = sys::eventfd()?;
         let ring = UserRing::over(Heap(Arc::clone(&pages)), bell.try_clone()?);
-        Ok((Self { pages, bell }, ring))
+        Ok((Self { pages, bell, busy: AtomicBool::new(false) }, ring))
     }
 
     /// Takes all samples and wakes the producer if there were any.
@@ -342,9 +355,24 @@ impl Drainer {
     /// # Errors
     /// The errno with which the kernel would refuse what it finds: EINVAL for a
     /// misaligned position or a sample that runs past the producer, E2BIG for one
-    /// larger than the ring, EBUSY for one that is busy.
-    #[expect(unsafe_code, reason = "reads what the producer wrote as the kernel does")]
+    /// larger than the ring, EBUSY for one that is busy or while somebody else drains.
     pub fn drain(&self) -> Result<Vec<Vec<u8>>, i32> {
+        if self.busy.swap(true, Ordering::Acquire) {
+            return Err(libc::EBUSY);
+        }
+        let drained = self.drain_alone();
+        self.busy.store(false, Ordering::Release);
+        drained
+    }
+
+    /// The pages, for tests that do what no kernel does.
+    #[cfg(test)]
+    pub(crate) fn pages(&self) -> &HeapPages {
+        &self.pages
+    }
+
+    #[expect(unsafe_code, reason = "reads what the producer wrote as the kernel does")]
+    fn drain_alone(&self) -> Result<Vec<Vec<u8>>, i32> {
         let pages = &*self.pages;
         let mut samples = Vec::new();
         loop {
@@ -370,7 +398,8 @@ impl Drainer {
             }
             if word & DISCARD == 0 {
                 // SAFETY: not larger than the ring, as was just checked; the
-                // producer leaves it alone until the consumer position has passed.
+                // producer leaves it alone until the consumer position has passed,
+                // and nobody else moves that.
                 samples.push(unsafe { pages.read_payload(consumer, length) });
             }
             pages.consumer.store(consumer.wrapping_add(taken), Ordering::Release);

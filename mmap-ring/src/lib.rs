@@ -96,7 +96,8 @@
 //! ```
 //!
 //! `cons_pos == rec_pos` in `bpf_ringbuf_commit` is then never true, and all but
-//! one record is free. The reader looks again by a timer; when nothing comes, it
+//! one record is free (a record of more than a quarter of the ring is not kept
+//! back). The reader looks again by a timer; when nothing comes, it
 //! publishes its true position and sleeps in the order above. A single event on an
 //! idle stream is not lingered for. [`Pace`] sets the times, or turns it off.
 //!
@@ -145,7 +146,7 @@ mod wait;
 
 pub use batch::{Batch, Record, Records, RecordsWithin};
 pub use consumer::{Head, Positions};
-pub use error::{Corrupt, Error, Region};
+pub use error::{Corrupt, Error, Region, Side};
 pub use memory::mapped::{Mapped, Pages};
 pub use memory::user::{Produce, UserMapped};
 pub use memory::whole::Whole;

@@ -26,6 +26,7 @@
 
 use std::sync::atomic::Ordering;
 
+pub(crate) mod claim;
 #[cfg(any(test, feature = "fake"))]
 pub(crate) mod heap;
 pub(crate) mod mapped;

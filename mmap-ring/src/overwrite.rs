@@ -70,8 +70,8 @@ impl OverwriteRing<Mapped> {
     /// `bytes`.
     ///
     /// # Errors
-    /// As [`Ring::open`](crate::Ring::open). Whether the map was made with the
-    /// flag cannot be told from its pages.
+    /// As [`Ring::open`](crate::Ring::open), but for [`Error::Overwrites`]. A ring
+    /// made without the flag can be read so, too: it gets full.
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
         let memory = Mapped::new(fd.as_fd(), bytes)?;
@@ -109,6 +109,16 @@ impl<M: Consume> OverwriteRing<M> {
     /// As [`Ring::wait`](crate::Ring::wait).
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         self.waiter.wait(&mut self.seat, timeout)
+    }
+
+    /// Makes ready for a sleep of one's own making on the ring's descriptor
+    /// ([`AsFd`]), and tells what there is to do instead: see
+    /// [`Ring::settle`](crate::Ring::settle).
+    ///
+    /// # Errors
+    /// [`Corrupt`] as for [`record`](Self::record).
+    pub fn settle(&mut self) -> Result<Head, Error> {
+        Ok(self.seat.settle()?)
     }
 
     /// A handle that ends [`wait`](Self::wait) from elsewhere.
@@ -283,7 +293,7 @@ impl<M: Consume> Sleeper for Seat<M> {
 }
 
 /// The map's descriptor, readable while the ring holds anything that was not
-/// read.
+/// read. Call [`OverwriteRing::settle`] before waiting for it.
 impl<M: Consume> AsFd for OverwriteRing<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.seat.fd.as_fd()

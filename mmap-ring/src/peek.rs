@@ -11,7 +11,7 @@ use std::iter::FusedIterator;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
-use crate::consumer::{Positions, later, positions};
+use crate::consumer::{Positions, oldest, positions};
 use crate::error::{Corrupt, Error};
 use crate::memory::whole::Whole;
 use crate::memory::{Data, Memory};
@@ -104,7 +104,7 @@ impl<M: Memory> Peek<M> {
     /// where the producer is now.
     pub fn pending(&self) -> Pending<'_, M> {
         let Positions { consumer, producer, overwrite, .. } = self.positions();
-        let cursor = later(consumer, overwrite);
+        let cursor = oldest(consumer, overwrite);
         // ATOMICS: acquires smp_store_release(&rb->producer_pos) in
         // __bpf_ringbuf_reserve: what lies before the producer are this round's
         // headers, and not what lay there a round ago.
@@ -137,11 +137,6 @@ impl<M: Memory> Peek<M> {
     }
 }
 
-/// Where the oldest record that is still whole starts.
-fn oldest<M: Memory>(memory: &M) -> u64 {
-    later(memory.consumer(), memory.overwrite())
-}
-
 /// Copies a payload word by word, whoever may be writing it.
 pub(crate) fn copy_payload<M: Memory>(memory: &M, place: Place, payload: &mut Vec<u8>) {
     let data = memory.data();
@@ -162,7 +157,7 @@ fn overtaken<M: Memory>(memory: &M, position: u64) -> Option<u64> {
     // that freed it (__bpf_ringbuf_reserve); having read one of the bytes that it
     // wrote, the load behind this fence sees that position or a later one.
     M::fence(Ordering::Acquire);
-    let oldest = oldest(memory);
+    let oldest = oldest(memory.consumer(), memory.overwrite());
     (oldest.wrapping_sub(position).cast_signed() > 0).then_some(oldest)
 }
 

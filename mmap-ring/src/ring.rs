@@ -8,7 +8,7 @@ use crate::batch::{Batch, Record};
 use crate::consumer::{Consumer, Head, Positions};
 use crate::error::{Corrupt, Error};
 use crate::memory::Consume;
-use crate::memory::mapped::Mapped;
+use crate::memory::mapped::{Mapped, refuse_overwriting};
 use crate::wait::sys::{Epoll, Interest};
 use crate::wait::{Sleeper, Stopper, Waiter, Wake};
 
@@ -27,10 +27,18 @@ use crate::wait::{Sleeper, Stopper, Waiter, Wake};
 /// # Ok::<(), mmap_ring::Error>(())
 /// ```
 ///
-/// A ring has one consumer. The kernel does not prevent a second one, in this
-/// process or another, but the two free each other's records. This type notices
-/// a position that it did not store and reports it as
-/// [`Corrupt::Consumer`] before it hands out anything more.
+/// A ring has one consumer: a second one would free what the first has lent, and
+/// the kernel would write over bytes that are still borrowed. So this process
+/// opens a map once at a time, as a `Ring` or as an
+/// [`OverwriteRing`](crate::OverwriteRing): the second is refused
+/// ([`Error::Taken`]) until the first is dropped, by whatever descriptor it comes.
+/// Lookers-on ([`Peek`](crate::Peek)) do not count.
+///
+/// The kernel does not prevent a second consumer, and this crate cannot keep
+/// another process from being one: whoever may write to the map has to be kept
+/// from it, as from the memory of this process. What can be noticed is: a
+/// position that this type did not store is [`Corrupt::Consumer`], before
+/// anything more is lent.
 pub struct Ring<M: Consume = Mapped> {
     seat: Seat<M>,
     waiter: Waiter,
@@ -72,8 +80,13 @@ impl Ring<Mapped> {
     ///   descriptor is not a map, EINVAL if the ring is smaller than `bytes`, EACCES
     ///   if the descriptor is read-only, EPERM if the map is a user ring.
     /// - [`Error::Larger`] if the ring is larger than `bytes`.
+    /// - [`Error::Taken`] if this process has it open.
+    /// - [`Error::Overwrites`] if it was made with `BPF_F_RB_OVERWRITE`: found in
+    ///   `/proc/self/fdinfo`, so only where that can be read. Who opens such a ring
+    ///   elsewhere must not hold a record while programs write.
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
+        refuse_overwriting(fd.as_fd())?;
         let memory = Mapped::new(fd.as_fd(), bytes)?;
         Ok(Self::over(memory, fd))
     }
@@ -83,6 +96,11 @@ impl<M: Consume> Ring<M> {
     /// A ring over any memory, which `fd` is readable for.
     pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
         Self { seat: Seat { consumer: Consumer::new(memory), fd }, waiter: Waiter::default() }
+    }
+
+    #[cfg(any(test, feature = "fake"))]
+    pub(crate) fn memory(&self) -> &M {
+        self.seat.consumer.memory()
     }
 
     pub(crate) fn consumer_mut(&mut self) -> &mut Consumer<M> {

@@ -16,7 +16,8 @@
 //! ```
 //!
 //! The next record is committed one further, so no wake-up is sent; all but one
-//! record is free for the producer again. Meanwhile the loop sleeps on a timer,
+//! record is free for the producer again, and that one, too, if it takes more than a
+//! quarter of the ring. Meanwhile the loop sleeps on a timer,
 //! a short while at a time, and looks. When it finds nothing a few times, it
 //! stores its true position and goes to sleep as everyone does, in the order
 //! that [`Ring::settle`] explains. A stream whose events come one by one is never

@@ -81,12 +81,24 @@ impl<M: Consume> Set<M> {
         self.rings.0.len() - 1
     }
 
+    /// Takes the ring of this index out, and those behind it move up by one; `None`
+    /// if there is none. The way on when one ring is corrupt, which every wait
+    /// then says.
+    pub fn remove(&mut self, index: usize) -> Option<Ring<M>> {
+        if index >= self.rings.0.len() {
+            return None;
+        }
+        self.waiter.forget();
+        Some(self.rings.0.remove(index))
+    }
+
     /// Sleeps until one of the rings has a record to read or skip: see
     /// [`Ring::wait`]. A ring with a busy head does not keep the others from
     /// being waited for.
     ///
     /// # Errors
-    /// As [`Ring::wait`], for any of the rings.
+    /// As [`Ring::wait`], for any of the rings. The others can still be read, and
+    /// [`remove`](Self::remove) takes a corrupt one out.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         self.waiter.wait(&mut self.rings, timeout)
     }
@@ -105,7 +117,9 @@ impl<M: Consume> Set<M> {
         &self.rings.0
     }
 
-    /// The rings, by their indices, to read from.
+    /// The rings, by their indices, to read from. A ring that is put in another
+    /// one's place (by [`std::mem::swap`]) wakes nobody: [`remove`](Self::remove) and
+    /// [`push`](Self::push).
     #[must_use]
     pub fn rings_mut(&mut self) -> &mut [Ring<M>] {
         &mut self.rings.0

@@ -166,6 +166,14 @@ fn a_second_consumer_is_noticed() {
 }
 
 #[test]
+fn a_kernel_gives_its_ring_away_only_for_its_own() {
+    let (one, ring_of_one) = Kernel::new(64).unwrap();
+    let (other, ring_of_other) = Kernel::new(64).unwrap();
+    assert!(one.reopen(ring_of_other).is_err(), "or `one` had two consumers");
+    assert!(other.as_overwriting(ring_of_one, 0).is_err());
+}
+
+#[test]
 fn a_reader_that_died_in_mid_batch_loses_nothing() {
     let (kernel, mut ring) = Kernel::new(256).unwrap();
     for byte in 0..4 {

@@ -15,12 +15,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::error::Error;
+use crate::error::{Corrupt, Error};
 use crate::memory::user::{Produce, UserMapped};
 use crate::record::{HEADER, LENGTH, space};
 use crate::wait::sys::{Epoll, Interest};
 
 /// The one producer of a user ring buffer.
+///
+/// This process opens a user ring once at a time ([`Error::Taken`]): two would lend
+/// the same bytes, to be written. Another process has to be kept from producing
+/// as well; that it did is noticed at the next reservation.
 ///
 /// ```no_run
 /// # fn map_fd() -> std::os::fd::OwnedFd { unimplemented!() }
@@ -66,7 +70,9 @@ impl<M: Produce> UserRing<M> {
     ///
     /// # Errors
     /// [`Error::TooLong`] if the ring can never hold it: its capacity less 8 bytes
-    /// is the most.
+    /// is the most. [`Corrupt`] if the positions cannot be true: a producer position
+    /// that is no multiple of 8, which the kernel would refuse for ever, one that
+    /// this producer did not store, or one too far from the consumer's.
     pub fn reserve(&mut self, length: u32) -> Result<Option<Sample<'_, M>>, Error> {
         if !self.has_room(length)? {
             return Ok(None);
@@ -105,13 +111,7 @@ impl<M: Produce> UserRing<M> {
     /// Bytes that samples can take now, headers and padding included.
     #[must_use]
     pub fn room(&self) -> u64 {
-        let consumer = self.memory.consumer();
-        // ATOMICS: acquires smp_store_release(&rb->consumer_pos) in
-        // __bpf_user_ringbuf_sample_release: the kernel has done with what it
-        // freed.
-        M::fence(Ordering::Acquire);
-        let waiting = self.producer.wrapping_sub(consumer);
-        self.memory.size().saturating_sub(waiting)
+        self.room_behind(self.released())
     }
 
     /// Size of the ring's data in bytes: the map's `max_entries`.
@@ -121,11 +121,38 @@ impl<M: Produce> UserRing<M> {
     }
 
     fn has_room(&self, length: u32) -> Result<bool, Error> {
-        let most = self.memory.size() - HEADER;
-        if u64::from(length) > most || length > LENGTH {
+        let size = self.memory.size();
+        let most = u64::from(LENGTH).min(size - HEADER);
+        if u64::from(length) > most {
             return Err(Error::TooLong { length, most });
         }
-        Ok(space(length) <= self.room())
+        let (stored, found) = (self.producer, self.memory.producer());
+        if stored != found {
+            return Err(Corrupt::Producer { stored, found }.into());
+        }
+        if stored % 8 != 0 {
+            return Err(Corrupt::Misaligned { which: "producer_pos", position: stored }.into());
+        }
+        let consumer = self.released();
+        if stored.wrapping_sub(consumer) > size {
+            return Err(Corrupt::Span { consumer, producer: stored, size }.into());
+        }
+        Ok(space(length) <= self.room_behind(consumer))
+    }
+
+    /// The consumer position: the kernel has done with what lies before.
+    fn released(&self) -> u64 {
+        let consumer = self.memory.consumer();
+        // ATOMICS: acquires smp_store_release(&rb->consumer_pos) in
+        // __bpf_user_ringbuf_sample_release: the kernel has done with what it
+        // freed.
+        M::fence(Ordering::Acquire);
+        consumer
+    }
+
+    fn room_behind(&self, consumer: u64) -> u64 {
+        let waiting = self.producer.wrapping_sub(consumer);
+        self.memory.size().saturating_sub(waiting)
     }
 }
 

@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use super::claim::Claim;
 use super::{Consume, Data, Memory, sealed::Sealed};
-use crate::error::{Error, Region};
+use crate::error::{Error, Region, Side};
 
 /// Byte offset of `pending_pos` in the producer's page.
 pub(super) const PENDING: usize = 8;
@@ -24,6 +25,8 @@ pub(super) const OVERWRITE: usize = 16;
 /// otherwise.
 #[derive(Debug)]
 pub struct Mapped {
+    /// Given back before the page is unmapped.
+    _claim: Claim,
     /// The consumer's page, writable.
     consumer: MmapRaw,
     /// The producer's page and both views of the data, read-only.
@@ -39,7 +42,11 @@ impl Mapped {
         let consumer = map(fd, Region::Consumer, 0, page)?;
         let rest = map(fd, Region::Data, page as u64, page + 2 * size)?;
         refuse_larger(fd, size, page)?;
-        Ok(Self { consumer, rest, page, size: size as u64 })
+        // SAFETY: one page of a shared and writable mapping, which is dropped after the claim; the kernel uses the page's
+        // first word alone, and so does this type.
+        let claim = unsafe { Claim::new(consumer.as_mut_ptr(), page) };
+        let claim = claim.ok_or(Error::Taken { side: Side::Consumer })?;
+        Ok(Self { _claim: claim, consumer, rest, page, size: size as u64 })
     }
 
     fn consumer_word(&self) -> &AtomicU64 {
@@ -239,9 +246,39 @@ pub(super) fn refuse_larger(fd: BorrowedFd<'_>, size: usize, page: usize) -> Res
     }
 }
 
+/// Fails if the ring overwrites its oldest records: nothing in it can be lent. The map's flags are told by `/proc`
+/// (`bpf_map_show_fdinfo` in `kernel/bpf/syscall.c`), where there is one that this process may read.
+pub(crate) fn refuse_overwriting(fd: BorrowedFd<'_>) -> Result<(), Error> {
+    let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()));
+    if about.is_ok_and(|about| overwrites(&about)) { Err(Error::Overwrites) } else { Ok(()) }
+}
+
+/// Whether the flags of the map that this text is about have `BPF_F_RB_OVERWRITE`.
+fn overwrites(about: &str) -> bool {
+    const F_RB_OVERWRITE: u32 = 1 << 19;
+    let flags = about.lines().find_map(|line| line.strip_prefix("map_flags:"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).ok());
+    flags.is_some_and(|flags| flags & F_RB_OVERWRITE != 0)
+}
+
 fn answer(mapped: &std::io::Result<MmapRaw>) -> String {
     match mapped {
         Ok(mapping) => format!("{:p}", mapping.as_ptr()),
         Err(error) => crate::error::errno(error).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::overwrites;
+
+    #[test]
+    fn a_map_s_flags_are_found_among_what_is_said_of_it() {
+        let about =
+            |flags: &str| format!("pos:\t0\nflags:\t02000002\nmap_type:\t27\nmap_flags:\t{flags}\nmap_id:\t7\n");
+        for (flags, expected) in [("0x80000", true), ("0x80004", true), ("0x0", false), ("0x4", false), ("-", false)] {
+            assert_eq!(overwrites(&about(flags)), expected, "{flags}");
+        }
+        assert!(!overwrites("pos:\t0\nflags:\t0x80000\n"), "the descriptor's flags are others");
     }
 }

@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use memmap2::MmapRaw;
 
+use super::claim::Claim;
 use super::mapped::{checked, map, read_word, refuse_larger};
 use super::sealed::Sealed;
-use crate::error::{Error, Region};
+use crate::error::{Error, Region, Side};
 
 /// The pages of one user ring, as its producer sees them. Sealed.
 pub trait Produce: Sealed + 'static {
@@ -53,6 +54,8 @@ pub trait Produce: Sealed + 'static {
 /// unless told otherwise.
 #[derive(Debug)]
 pub struct UserMapped {
+    /// Given back before the page is unmapped.
+    _claim: Claim,
     consumer: MmapRaw,
     rest: MmapRaw,
     page: usize,
@@ -65,7 +68,11 @@ impl UserMapped {
         let consumer = map(fd, Region::UserConsumer, 0, page)?;
         let rest = map(fd, Region::UserData, page as u64, page + 2 * size)?;
         refuse_larger(fd, size, page)?;
-        Ok(Self { consumer, rest, page, size: size as u64 })
+        // SAFETY: the producer's page is the first of a shared and writable mapping, which is dropped after the claim. Of a
+        // user ring's, the kernel uses the three positions at its start at most, and this type the first.
+        let claim = unsafe { Claim::new(rest.as_mut_ptr(), page) };
+        let claim = claim.ok_or(Error::Taken { side: Side::Producer })?;
+        Ok(Self { _claim: claim, consumer, rest, page, size: size as u64 })
     }
 
     fn at(&self, position: u64) -> *mut u8 {

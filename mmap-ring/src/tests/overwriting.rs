@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::fake::{Commit, Heap, Kernel};
-use crate::{OverwriteRing, Seen, Wake};
+use crate::{Head, OverwriteRing, Seen, Wake};
 
 fn drain(ring: &mut OverwriteRing<Heap>) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
@@ -24,6 +24,7 @@ fn the_newest_records_are_kept_whole() {
         // What is left lies still: the sound snapshot of a stopped ring.
         let left: Vec<Seen> = kernel.peek().pending().collect();
         assert_eq!(left.len(), 3, "{left:?}");
+        assert_eq!(kernel.peek().positions().waiting(), 48, "what was overwritten does not wait");
         assert_eq!(drain(&mut ring), [[7; 8], [8; 8], [9; 8]]);
         let losses = ring.losses();
         assert_eq!((losses.overtaken, losses.bytes), (1, 7 * 16));
@@ -67,6 +68,19 @@ fn a_reader_is_woken_and_can_wait() {
     stopper.stop();
     assert_eq!(ring.wait(None).unwrap(), Wake::Stopped);
     ring.resume().unwrap();
+}
+
+#[test]
+fn who_waits_elsewhere_is_told_when_there_is_no_need() {
+    let (kernel, mut ring) = Kernel::overwriting(64, 0).unwrap();
+    assert_eq!(ring.settle().unwrap(), Head::Empty);
+    let busy = kernel.reserve(8).unwrap();
+    assert_eq!(ring.settle().unwrap(), Head::Busy);
+    assert!(busy.submit(Commit::Adaptive), "the reader stands at this record");
+    assert_eq!(ring.settle().unwrap(), Head::Ready);
+    assert_eq!(drain(&mut ring), [[0; 8]]);
+    assert_eq!(ring.settle().unwrap(), Head::Empty);
+    assert_eq!(ring.positions().consumer, 16);
 }
 
 #[test]

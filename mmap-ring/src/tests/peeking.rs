@@ -60,6 +60,29 @@ fn a_walk_that_is_overtaken_says_so_and_goes_on_with_what_is_left() {
     assert_eq!(pending.next(), None);
 }
 
+/// Where what a position means as a signed number changes, and where it comes round to 0.
+#[test]
+fn a_bystander_sees_the_same_wherever_the_positions_are() {
+    for start in [0, (1 << 32) - 32, (1 << 63) - 32, 0_u64.wrapping_sub(32)] {
+        let (kernel, mut ring) = Kernel::at(128, start).unwrap();
+        let peek = kernel.peek();
+        for byte in 0..3 {
+            kernel.output(&[byte], Commit::Adaptive);
+        }
+        let at = |record: u64| start.wrapping_add(16 * record);
+        let seen: Vec<Seen> = peek.pending().collect();
+        assert_eq!(seen, [0, 1, 2].map(|record| Seen::Committed(place(at(record), 1))), "from {start}");
+        assert_eq!(peek.positions().waiting(), 48);
+        let mut payload = Vec::new();
+        assert!(peek.copy(place(at(1), 1), &mut payload));
+        assert_eq!(payload, [1]);
+        assert_eq!(ring.batch().unwrap().at_most(2).count(), 2);
+        assert!(!peek.copy(place(at(1), 1), &mut payload), "released");
+        assert_eq!(peek.pending().count(), 1);
+        assert_eq!(peek.positions(), ring.positions());
+    }
+}
+
 #[test]
 fn corrupt_pages_are_told_once() {
     let header = 100_u64.to_ne_bytes();

@@ -34,6 +34,19 @@ fn a_trailing_reader_is_never_woken_and_frees_all_but_one_record() {
 }
 
 #[test]
+fn a_trailing_reader_keeps_no_large_record_back() {
+    let (kernel, mut ring) = Kernel::new(256).unwrap();
+    ring.consumer_mut().set_trailing(true);
+    for (length, kept) in [(56, 64), (57, 0), (100, 0)] {
+        assert!(kernel.output(&vec![1; length], Commit::Adaptive));
+        assert!(kernel.output(&vec![2; length], Commit::Adaptive));
+        assert_eq!(super::drain(&mut ring).len(), 2);
+        assert_eq!(ring.positions().waiting(), kept, "of records of {length} bytes");
+        ring.settle().unwrap();
+    }
+}
+
+#[test]
 fn trailing_behind_a_discarded_record_counts_it() {
     let (kernel, mut ring) = Kernel::new(128).unwrap();
     ring.consumer_mut().set_trailing(true);

@@ -77,6 +77,25 @@ fn a_busy_ring_does_not_hide_the_others() {
 }
 
 #[test]
+fn a_corrupt_ring_can_be_taken_out() {
+    let (kernels, mut set) = set(3);
+    kernels[1].pages().producer.store(12, std::sync::atomic::Ordering::Relaxed);
+    assert!(set.wait(Some(SHORT)).is_err());
+    assert_eq!(ready(&mut set), [1], "which one it is");
+    assert!(set.remove(1).is_some());
+    assert!(set.remove(2).is_none());
+    assert_eq!(set.wait(Some(SHORT)).unwrap(), Wake::TimedOut);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(SHORT);
+            kernels[2].output(b"x", Commit::Adaptive);
+        });
+        assert_eq!(set.wait(Some(LONG)).unwrap(), Wake::Ready);
+    });
+    assert_eq!(ready(&mut set), [1], "moved up");
+}
+
+#[test]
 fn a_set_can_be_stopped() {
     let (_kernels, mut set) = set(2);
     let stopper = set.stopper().unwrap();

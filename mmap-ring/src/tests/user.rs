@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::Error;
 use crate::fake::Drainer;
+use crate::{Corrupt, Error};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -40,6 +40,54 @@ fn the_whole_ring_can_be_used_and_no_more() {
     assert!(ring.reserve(0).unwrap().is_none());
     assert_eq!(drainer.drain().unwrap().len(), 1);
     assert_eq!(ring.room(), ring.capacity());
+}
+
+/// Each of these would be refused by the kernel for ever, or never have room: nobody waits for that.
+#[test]
+fn positions_that_cannot_be_true_are_errors() {
+    let corrupt = |ring: &mut crate::UserRing<crate::fake::Heap>| match ring.reserve_within(8, Some(LONG)) {
+        Err(Error::Corrupt(corrupt)) => corrupt,
+        other => panic!("{other:?}"),
+    };
+    let (_, mut ring) = Drainer::new(64, 12).unwrap();
+    assert_eq!(corrupt(&mut ring), Corrupt::Misaligned { which: "producer_pos", position: 12 });
+    let (drainer, mut ring) = Drainer::new(64, 0).unwrap();
+    drainer.pages().consumer.store(72, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(corrupt(&mut ring), Corrupt::Span { consumer: 72, producer: 0, size: 64 });
+    let (drainer, mut ring) = Drainer::new(64, 0).unwrap();
+    ring.reserve(8).unwrap().unwrap().submit();
+    drainer.pages().producer.store(32, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(corrupt(&mut ring), Corrupt::Producer { stored: 16, found: 32 });
+}
+
+/// As the kernel has it: who comes while another drains is sent away.
+#[test]
+fn two_drains_at_once_take_each_sample_once() {
+    let count: u32 = if cfg!(miri) { 40 } else { 20_000 };
+    let (drainer, mut ring) = Drainer::new(64, 0).unwrap();
+    let taken = std::sync::atomic::AtomicU32::new(0);
+    let all = std::sync::Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while taken.load(std::sync::atomic::Ordering::Relaxed) < count {
+                    let samples = drainer.drain().unwrap_or_default();
+                    taken.fetch_add(samples.len() as u32, std::sync::atomic::Ordering::Relaxed);
+                    all.lock().unwrap().extend(samples);
+                    thread::yield_now();
+                }
+            });
+        }
+        for number in 0..count {
+            let mut sample = ring.reserve_within(4, Some(LONG)).unwrap().expect("room in time");
+            sample.copy_from_slice(&number.to_ne_bytes());
+            sample.submit();
+        }
+    });
+    let mut all = all.into_inner().unwrap();
+    all.sort_by_key(|sample| u32::from_ne_bytes(sample[..].try_into().unwrap()));
+    let expected: Vec<Vec<u8>> = (0..count).map(|number| number.to_ne_bytes().to_vec()).collect();
+    assert!(all == expected, "{} samples", all.len());
 }
 
 #[test]

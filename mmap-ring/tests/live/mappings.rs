@@ -7,16 +7,17 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Command;
 use std::time::Duration;
 
-use mmap_ring::{Error, Ring};
+use mmap_ring::{Error, OverwriteRing, Peek, Ring, Side};
 
-use crate::kernel::{self, create_map, create_ring};
-use crate::{Outcome, PAGE, Test, test};
+use crate::kernel::{self, ADAPTIVE, Producer, create_map, create_ring};
+use crate::{Outcome, PAGE, Test, numbers, test};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test("mappings_are_allowed_page_by_page", mappings_are_allowed_page_by_page),
         test("what_is_not_a_ring_is_refused_with_advice", what_is_not_a_ring_is_refused_with_advice),
         test("closing_a_ring_leaves_no_descriptor", closing_leaves_no_descriptor),
+        test("a_ring_is_opened_once_at_a_time", a_ring_is_opened_once_at_a_time),
     ]
 }
 
@@ -128,5 +129,29 @@ fn closing_leaves_no_descriptor() -> Outcome {
     // And none after a failure.
     assert!(Ring::open(create_ring(PAGE)?, 2 * PAGE).is_err());
     assert_eq!((descriptors()?, mappings()?), before);
+    Ok(())
+}
+
+/// Safe code must not get at two readers of one ring, by whatever descriptor: one would free what the other has lent.
+fn a_ring_is_opened_once_at_a_time() -> Outcome {
+    let map = create_ring(PAGE)?;
+    let producer = Producer::new(&map);
+    let mut ring = Ring::open(map.try_clone()?, PAGE)?;
+    producer.output(0, 3, &[0; 8], ADAPTIVE);
+    let mut batch = ring.batch()?;
+    let held: Vec<&[u8]> = batch.records().collect();
+    let taken =
+        |opened: Option<Error>| assert!(matches!(opened, Some(Error::Taken { side: Side::Consumer })), "{opened:?}");
+    taken(Ring::open(map.try_clone()?, PAGE).err());
+    taken(OverwriteRing::open(map.try_clone()?, PAGE).err());
+    assert_eq!(Peek::open(&map, PAGE)?.pending().count(), 3, "a looker-on does not count");
+    let other = create_ring(PAGE)?;
+    assert!(Ring::open(other, PAGE).is_ok(), "nor does another ring");
+    assert_eq!(held.len(), 3);
+    drop(batch);
+    drop(ring);
+    producer.output(3, 1, &[0; 8], ADAPTIVE);
+    let mut ring = Ring::open(map, PAGE)?;
+    assert_eq!(numbers(&mut ring), [3]);
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use mmap_ring::{OverwriteRing, Wake};
+use mmap_ring::{Error, OverwriteRing, Ring, Wake};
 
 use crate::kernel::{self, MOST, NO_WAKEUP, Producer, create_map};
 use crate::noise::{PRODUCERS, Program, Seen};
@@ -14,6 +14,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         test("an_overwriting_ring_keeps_the_newest", keeps_the_newest),
         test("an_overwriting_ring_is_read_under_live_producers", under_live_producers),
+        test("nothing_is_borrowed_from_an_overwriting_ring", nothing_is_borrowed),
     ]
 }
 
@@ -74,5 +75,13 @@ fn under_live_producers() -> Outcome {
     assert_eq!(taken + losses.bytes, produced);
     assert_eq!(ring.positions().consumer, produced);
     assert!(seen.received > 0 && losses.overtaken > 0, "{} received, {losses:?}", seen.received);
+    Ok(())
+}
+
+fn nothing_is_borrowed() -> Outcome {
+    let map = create_map(kernel::MAP_TYPE_RINGBUF, 0, 0, PAGE, kernel::F_RB_OVERWRITE)?;
+    let error = Ring::open(map.try_clone()?, PAGE).err();
+    assert!(matches!(error, Some(Error::Overwrites)), "{error:?}");
+    assert!(OverwriteRing::open(map, PAGE).is_ok());
     Ok(())
 }

@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mmap_ring::UserRing;
+use mmap_ring::{Error, Side, UserRing};
 
 use crate::kernel::insn::{
     add_imm, call, exit, function, jeq_imm, jgt_imm, jne_imm, load, map, mov, mov_imm, store, store_u32,
@@ -30,6 +30,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("a_full_user_ring_is_waited_for", a_full_ring_is_waited_for),
         test("a_user_ring_is_filled_and_drained_at_once", at_once),
         test("a_reopened_user_ring_goes_on_where_it_was", a_reopened_ring_goes_on),
+        test("a_user_ring_is_opened_once_at_a_time", a_ring_is_opened_once_at_a_time),
     ]
 }
 
@@ -295,5 +296,16 @@ fn a_reopened_ring_goes_on() -> Outcome {
         }
     }
     assert!(drain.run(0)? == expected);
+    Ok(())
+}
+
+/// Two producers would lend the same bytes twice, to be written.
+fn a_ring_is_opened_once_at_a_time() -> Outcome {
+    let map = create_map(kernel::MAP_TYPE_USER_RINGBUF, 0, 0, PAGE, 0)?;
+    let ring = UserRing::open(map.try_clone()?, PAGE)?;
+    let second = UserRing::open(map.try_clone()?, PAGE).err();
+    assert!(matches!(second, Some(Error::Taken { side: Side::Producer })), "{second:?}");
+    drop(ring);
+    assert!(UserRing::open(map, PAGE).is_ok());
     Ok(())
 }
