@@ -105,10 +105,8 @@ impl<M: Memory> Peek<M> {
     pub fn pending(&self) -> Pending<'_, M> {
         let Positions { consumer, producer, overwrite, .. } = self.positions();
         let cursor = oldest(consumer, overwrite);
-        // ATOMICS: acquires smp_store_release(&rb->producer_pos) in
-        // __bpf_ringbuf_reserve: what lies before the producer are this round's
+        // The producer position is acquired: what lies before it are this round's
         // headers, and not what lay there a round ago.
-        M::fence(Ordering::Acquire);
         let size = self.memory.size();
         let corrupt = [("consumer_pos", cursor), ("producer_pos", producer)]
             .into_iter()

@@ -8,7 +8,8 @@
 //!
 //! Mapping an event that has no ring would *make* one, a read-only one even, and its owner could not map its own any
 //! more. So the kernel is asked first in a way that cannot succeed: for so many pages that no ring can have them. With a
-//! ring there the answer is EINVAL, since its size is another; without, ENOMEM, since none so large can be made
+//! ring there the answer is EINVAL, since its size is another; without, ENOMEM, since none so large can be made, or EPERM
+//! before that is tried, since so much memory may not be locked without CAP_IPC_LOCK
 //! (`perf_mmap` in `kernel/events/core.c`, `rb_alloc` in `kernel/events/ring_buffer.c`).
 #![expect(unsafe_code, reason = "system calls that take and answer raw descriptors")]
 
@@ -71,7 +72,7 @@ pub(crate) fn has_ring(event: BorrowedFd<'_>) -> io::Result<bool> {
         // A ring of exactly that size is there after all.
         Ok(_) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(true),
-        Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => Ok(false),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EPERM)) => Ok(false),
         Err(error) => Err(error),
     }
 }

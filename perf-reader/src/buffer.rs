@@ -36,6 +36,28 @@ struct Twin {
     slot_is_due: bool,
 }
 
+impl Twin {
+    fn new(event: Event) -> Self {
+        Self { event, pace: Pace::new(Instant::now()), slot_is_due: false }
+    }
+}
+
+/// Events for a buffer whose own died.
+#[derive(Debug)]
+pub(crate) struct Successors {
+    /// The one that belongs into the slot, and into epoll.
+    event: Event,
+    twin: Option<Event>,
+    /// What the former ones counted as lost.
+    lost: u64,
+}
+
+impl AsFd for Successors {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}
+
 /// How many samples were lost, and who says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
@@ -74,12 +96,20 @@ impl Buffer {
 
     /// Opens a second event beside the first: same CPU, same ring, no wake-ups but at half a ring.
     pub(crate) fn open_twin(&mut self, options: &Options) -> Result<(), Error> {
-        let options = options.clone().wakeup(Wakeup::Events(0));
-        let event = Event::open(self.cpu(), &options, Direction::Forward)?;
+        self.twin = Some(Twin::new(self.open_quiet(options)?));
+        Ok(())
+    }
+
+    /// An event that writes into the same ring.
+    fn open_another(&self, options: &Options) -> Result<Event, Error> {
+        let event = Event::open(self.cpu(), options, Direction::Forward)?;
         event.redirect_to(&self.event)?;
         event.enable()?;
-        self.twin = Some(Twin { event, pace: Pace::new(Instant::now()), slot_is_due: false });
-        Ok(())
+        Ok(event)
+    }
+
+    fn open_quiet(&self, options: &Options) -> Result<Event, Error> {
+        self.open_another(&options.clone().wakeup(Wakeup::Events(0)))
     }
 
     /// The event that belongs into the CPU's slot now.
@@ -171,21 +201,27 @@ impl Buffer {
         Ok(false)
     }
 
-    /// Replaces its events by new ones that write into the same ring, so that nothing in there is lost. They belong into the
-    /// slot, and into epoll, from now on; the former event is given back.
-    pub(crate) fn revive(&mut self, options: &Options) -> Result<Event, Error> {
-        let cpu = self.cpu();
-        let event = Event::open(cpu, options, Direction::Forward)?;
-        event.redirect_to(&self.event)?;
-        event.enable()?;
-        let lost = self.event.lost()?.unwrap_or(0);
+    /// Opens new events that write into the same ring, so that nothing in there is lost, in place of those that died with
+    /// their CPU. Changes nothing yet: whatever fails before they [take over](Buffer::take_over) can be tried again.
+    pub(crate) fn successors(&self, options: &Options) -> Result<Successors, Error> {
+        let event = self.open_another(options)?;
+        let mut lost = self.event.lost()?.unwrap_or(0);
+        let twin = match &self.twin {
+            Some(twin) => {
+                lost = lost.wrapping_add(twin.event.lost()?.unwrap_or(0));
+                Some(self.open_quiet(options)?)
+            }
+            None => None,
+        };
+        Ok(Successors { event, twin, lost })
+    }
+
+    /// From now on they are this buffer's; the former event is given back.
+    pub(crate) fn take_over(&mut self, successors: Successors) -> Event {
+        let Successors { event, twin, lost } = successors;
         self.lost_before = self.lost_before.wrapping_add(lost);
-        if let Some(twin) = &self.twin {
-            let lost = twin.event.lost()?.unwrap_or(0);
-            self.open_twin(options)?;
-            self.lost_before = self.lost_before.wrapping_add(lost);
-        }
-        Ok(std::mem::replace(&mut self.event, event))
+        self.twin = twin.map(Twin::new);
+        std::mem::replace(&mut self.event, event)
     }
 
     /// How many samples were lost since the buffer was opened, and who says so.

@@ -51,7 +51,8 @@ pub fn perf_buffer_at(data_size: usize, position: u64) -> (Kernel, Pages) {
     heap.word(DATA_SIZE).store(data_size as u64, Ordering::Relaxed);
     heap.word(DATA_HEAD).store(position, Ordering::Relaxed);
     heap.word(DATA_TAIL).store(position, Ordering::Relaxed);
-    let kernel = Kernel { heap: Arc::clone(&heap), head: position, unannounced: 0, lost: 0, backward: false };
+    let kernel =
+        Kernel { heap: Arc::clone(&heap), head: position, unannounced: 0, lost: 0, backward: false, watched: false };
     (kernel, Pages(heap))
 }
 
@@ -126,7 +127,7 @@ impl Heap {
     }
 
     fn word(&self, byte: usize) -> &AtomicU64 {
-        // SAFETY: callers name words of the control page.
+        // SAFETY: callers name words of the control page, or of the data area behind it.
         let word = unsafe { self.base.add(byte) };
         // SAFETY: aligned, inside the allocation, and only ever accessed atomically.
         unsafe { AtomicU64::from_ptr(word.cast()) }
@@ -168,9 +169,17 @@ pub struct Kernel {
     lost: u64,
     /// Whether it writes downward, over the oldest records.
     backward: bool,
+    /// Whether it writes atomically, for those who read meanwhile.
+    watched: bool,
 }
 
 impl Kernel {
+    /// From now on it writes whole words, atomically, so that a bystander may copy them meanwhile.
+    #[cfg(test)]
+    pub(crate) fn watched(self) -> Self {
+        Self { watched: true, ..self }
+    }
+
     /// Writes a sample, as `bpf_perf_event_output` does.
     ///
     /// # Errors
@@ -317,6 +326,14 @@ impl Kernel {
         let mut bytes = bytes;
         while !bytes.is_empty() {
             let index = (position & mask) as usize;
+            if self.watched {
+                let n = bytes.len().min(8_usize.wrapping_sub(index % 8));
+                let (now, later) = bytes.split_at(n);
+                self.write_in_word(index, now);
+                position = position.wrapping_add(n as u64);
+                bytes = later;
+                continue;
+            }
             let n = bytes.len().min(self.heap.data_size.wrapping_sub(index));
             let (now, later) = bytes.split_at(n);
             // SAFETY: masked, and the data area follows the first page.
@@ -327,5 +344,19 @@ impl Kernel {
             position = position.wrapping_add(n as u64);
             bytes = later;
         }
+    }
+
+    /// Writes `bytes`, which do not reach beyond their word, at `index` of the data area.
+    fn write_in_word(&self, index: usize, bytes: &[u8]) {
+        let within = index % 8;
+        // The data area follows the first page.
+        let word = self.heap.word(PAGE.wrapping_add(index.wrapping_sub(within)));
+        let mut whole = word.load(Ordering::Relaxed).to_ne_bytes();
+        for (to, from) in whole.iter_mut().skip(within).zip(bytes) {
+            *to = *from;
+        }
+        // Release, where the kernel has plain stores behind a full barrier: whoever looks on and sees this word sees the
+        // `data_tail` that made room for it, too (`__perf_output_begin`).
+        word.store(u64::from_ne_bytes(whole), Ordering::Release);
     }
 }

@@ -228,11 +228,17 @@ fn walk(look: &mut Look, bytes: &[u8], left: u64) {
     }
 }
 
-#[cfg(all(test, feature = "fake"))]
+#[cfg(test)]
+#[cfg(feature = "fake")]
+#[expect(unsafe_code, reason = "plays both sides of the pages")]
 mod tests {
+    use std::sync::atomic::{AtomicU64, AtomicUsize};
+
     use super::*;
     use crate::Reader;
-    use crate::fake::perf_buffer;
+    use crate::fake::{Pages, perf_buffer};
+    use crate::memory::Sealed;
+    use crate::page::{DATA_HEAD, DATA_TAIL};
 
     #[test]
     fn what_waits_is_seen_and_stays() {
@@ -252,28 +258,143 @@ mod tests {
         assert_eq!(peek.look().fill(), 0);
     }
 
-    /// The positions alone: the fake kernel's plain stores of records race with whoever copies them meanwhile.
+    /// `data_tail` and `data_head` at one moment.
+    type Scene = (u64, u64);
+
+    /// Pages whose two sides move on in front of each access of a bystander: to the next of the given scenes.
+    struct Staged {
+        pages: Pages,
+        scenes: Vec<Scene>,
+        /// How many accesses there were.
+        accesses: AtomicUsize,
+    }
+
+    impl Staged {
+        fn peek(pages: Pages, scenes: Vec<Scene>) -> Peek<Self> {
+            let peek = Peek::over(Self { pages, scenes, accesses: AtomicUsize::new(usize::MAX / 2) }).unwrap();
+            peek.page.memory().accesses.store(0, Ordering::Relaxed);
+            peek
+        }
+
+        fn set(&self, byte: usize, position: u64) {
+            // SAFETY: callers name words of the control page.
+            let word = unsafe { self.pages.base().add(byte) };
+            // SAFETY: aligned, mapped as long as `self` lives, and only ever accessed atomically.
+            unsafe { AtomicU64::from_ptr(word.cast()) }.store(position, Ordering::Relaxed);
+        }
+    }
+
+    impl Sealed for Staged {}
+
+    // SAFETY: as for the pages in it. Nobody writes data while a bystander looks, and only bystanders look.
+    unsafe impl Memory for Staged {
+        /// Whoever asks is about to access a word.
+        fn base(&self) -> *mut u8 {
+            if let Some(&(tail, head)) = self.scenes.get(self.accesses.fetch_add(1, Ordering::Relaxed)) {
+                self.set(DATA_TAIL, tail);
+                self.set(DATA_HEAD, head);
+            }
+            self.pages.base()
+        }
+
+        fn len(&self) -> usize {
+            self.pages.len()
+        }
+
+        fn page_size(&self) -> usize {
+            self.pages.page_size()
+        }
+    }
+
+    /// Whatever the two sides do between the accesses of one look: what it says of them can have been true at one moment.
     #[test]
-    fn positions_under_load_are_of_one_moment() {
-        const RECORDS: u64 = if cfg!(miri) { 200 } else { 200_000 };
+    fn positions_are_of_one_moment() {
+        const SIZE: u64 = 64;
+        // Each side's part alone, both, and the whole ring twice round.
+        const MOVES: [fn(Scene) -> Scene; 6] = [
+            |(tail, head)| (tail, head),
+            |(tail, head)| (tail, head.max(tail + 24)),
+            |(tail, _)| (tail, tail + 56),
+            |(_, head)| (head, head),
+            |(_, head)| (head, head + 56),
+            |(_, head)| (head + 56, head + 112),
+        ];
+        let (_, pages) = perf_buffer(SIZE as usize);
+        let mut rereads = 0;
+        for begin in [(0, 0), (0, 56), (1 << 20, (1 << 20) + 24)] {
+            for script in (0..MOVES.len().pow(4)).step_by(if cfg!(miri) { 41 } else { 1 }) {
+                let mut scenes = vec![begin];
+                for step in 0..4 {
+                    let next = MOVES[script / MOVES.len().pow(step) % MOVES.len()];
+                    scenes.push(next(scenes[step as usize]));
+                }
+                // The first scene is what is there before the first access.
+                let peek = Staged::peek(pages.share(), scenes.split_off(1));
+                let (tail, head) = peek.positions();
+                let Staged { scenes, accesses, .. } = peek.page.memory();
+                let accesses = accesses.load(Ordering::Relaxed);
+                rereads += usize::from(accesses == 3);
+                let told = || format!("{tail} {head} of {begin:?}, {scenes:?}");
+                assert!(tail <= head && head - tail <= SIZE, "{}", told());
+                let passed = |from: Scene, to: Scene| from.0 <= to.0 && from.1 <= to.1;
+                assert!(passed(begin, (tail, head)), "{}", told());
+                assert!(passed((tail, head), scenes[accesses - 1]), "{}", told());
+            }
+        }
+        assert!(rereads > 5, "a tail that has passed the head is looked into");
+    }
+
+    /// The owner gives back while a look copies: what it gave back is not told.
+    #[test]
+    fn a_look_tells_what_was_there_to_its_end() {
         let (mut kernel, pages) = perf_buffer(4096);
+        for number in 0..4_u64 {
+            kernel.sample(&number.to_ne_bytes()).unwrap();
+        }
+        let head = kernel.head();
+        for given_back in 0..=4_u64 {
+            // Head, tail, the data, and the tail again.
+            let scenes = vec![(0, head), (0, head), (0, head), (24 * given_back, head)];
+            let look = Staged::peek(pages.share(), scenes).look();
+            assert_eq!((look.tail, look.head, look.released_meanwhile), (0, head, 24 * given_back));
+            let positions: Vec<u64> = look.records.iter().map(|record| record.position).collect();
+            assert_eq!(positions, Vec::from_iter((given_back..4).map(|number| 24 * number)));
+            assert_eq!(look.corrupt, None);
+        }
+    }
+
+    /// Kernel and owner at work in another thread: every record that is told of was there, whole. Under Miri this is what the
+    /// fences are known to be needed by.
+    #[test]
+    fn what_a_moving_ring_shows_is_true() {
+        const RECORDS: u64 = if cfg!(miri) { 60 } else { 100_000 };
+        let (kernel, pages) = perf_buffer(128);
+        let mut kernel = kernel.watched();
         let peek = Peek::over(pages.share()).unwrap();
         let mut reader = Reader::new(pages, false).unwrap();
+        let words = |number: u64| 1 + number as usize % 4;
         std::thread::scope(|scope| {
             let owner = scope.spawn(move || {
                 for number in 0..RECORDS {
-                    kernel.sample(&number.to_ne_bytes()).unwrap();
-                    if number % 100 == 99 {
-                        assert_eq!(reader.drain().unwrap().records().count(), 100);
+                    let payload = number.to_ne_bytes().repeat(words(number));
+                    while kernel.sample(&payload).is_err() {
+                        reader.drain().unwrap().records().for_each(drop);
                     }
                 }
             });
-            let mut last = (0, 0);
             while !owner.is_finished() {
-                let (tail, head) = peek.positions();
-                assert!(tail <= head && head - tail <= 4096, "{tail} {head}");
-                assert!(last <= (tail, head), "{tail} {head} after {last:?}");
-                last = (tail, head);
+                let look = peek.look();
+                assert_eq!(look.corrupt, None, "{look:?}");
+                let mut before = None;
+                for record in look.records.iter().filter(|record| record.lost().is_none()) {
+                    let (_, padded) = record.raw().expect("a sample");
+                    let number = u64::from_ne_bytes(padded[..8].try_into().unwrap());
+                    let payload = number.to_ne_bytes().repeat(words(number));
+                    assert_eq!(padded.len(), payload.len() + 4, "{look:?}");
+                    assert_eq!(padded[..payload.len()], payload, "{look:?}");
+                    assert!(before.is_none_or(|before| before + 1 == number), "{look:?}");
+                    before = Some(number);
+                }
             }
         });
     }

@@ -144,7 +144,9 @@ impl<'d> Iterator for Records<'d> {
 }
 
 /// Nearly all records are samples that do not wrap. Those take the short way, a few comparisons and no call; the rest
-/// takes the long way, which also tells what is wrong. The two agree where both apply.
+/// takes the long way, which also tells what is wrong. The two agree where both apply, but for a size that is no multiple of 8 and
+/// has a raw size to match, which no kernel writes: the short way spares itself the question, and the next drain is told by its
+/// position.
 impl<'d> Records<'d> {
     #[inline(always)]
     fn short<const FIXED: usize>(&mut self) -> Option<Sample<'d>> {

@@ -65,7 +65,8 @@ impl Recorder {
     /// # Errors
     /// [`Error::System`] if ioctl(2) fails; [`Error::Corrupt`] if `data_head` is at no record's alignment.
     pub fn pause(&mut self) -> Result<Snapshot<'_>, Error> {
-        /// Where no grace period can be had (ENOSYS, or EINVAL with `nohz_full`): far longer than the helper runs.
+        /// Where no grace period can be had (ENOSYS, or EINVAL with `nohz_full`): far longer than the helper runs, which it does
+        /// in one go. There, time is what the borrowing below rests upon.
         const LONG: Duration = Duration::from_millis(20);
         self.event.pause(true)?;
         // From here on, dropping it resumes.
@@ -74,8 +75,9 @@ impl Recorder {
             std::thread::sleep(LONG);
         }
         #[expect(unsafe_code, reason = "nobody writes into a ring that is paused")]
-        // SAFETY: new writers find the ring paused. Those that had begun ran with preemption disabled on their CPU, and the
-        // grace period ended after they did. It stays paused as long as `paused` lives, which the snapshot keeps.
+        // SAFETY: new writers find the ring paused. Those that had begun are within an RCU read-side section
+        // (`__perf_output_begin` to `perf_output_end`), and the grace period, or the time taken for one, ended after they did. It
+        // stays paused as long as `paused` lives, which the snapshot keeps.
         let recorded = unsafe { self.page.recorded() };
         let (bytes, cut) = recorded.map_err(|corrupt| Error::Corrupt { cpu: self.event.cpu(), corrupt })?;
         Ok(Snapshot { recorded: Walk { bytes, cut, timed: self.timed, stand: Stand::at(0) }, _paused: paused })

@@ -47,6 +47,8 @@ pub struct Set {
     options: Options,
     /// Whether each buffer gets a quiet twin.
     twins: bool,
+    /// The CPUs of somebody's choice; `None` for all.
+    chosen: Option<Vec<u32>>,
 }
 
 /// What [`Set::refresh`] found.
@@ -66,18 +68,20 @@ impl Set {
     /// # Errors
     /// As [`Buffer::open`], except that a CPU that goes offline meanwhile is left out; and [`Error::OnlineCpus`].
     pub fn open(pages: usize, options: &Options) -> Result<Self, Error> {
-        Self::open_on(online_cpus()?, pages, options)
+        let mut set = Self::empty(pages, options)?;
+        set.add_all(&online_cpus()?)?;
+        Ok(set)
     }
 
-    /// The same on CPUs of your choice, those that are offline left out.
+    /// The same on CPUs of your choice, those that are offline left out until [`refresh`](Set::refresh) finds them online.
     ///
     /// # Errors
     /// As [`Buffer::open`], except that [`Error::Offline`] is none.
     pub fn open_on(cpus: impl IntoIterator<Item = u32>, pages: usize, options: &Options) -> Result<Self, Error> {
         let mut set = Self::empty(pages, options)?;
-        for cpu in cpus {
-            set.add(cpu)?;
-        }
+        let cpus: Vec<u32> = cpus.into_iter().collect();
+        set.add_all(&cpus)?;
+        set.chosen = Some(cpus);
         Ok(set)
     }
 
@@ -85,9 +89,7 @@ impl Set {
     pub(crate) fn open_twins(pages: usize, options: &Options) -> Result<Self, Error> {
         let mut set = Self::empty(pages, options)?;
         set.twins = true;
-        for cpu in online_cpus()? {
-            set.add(cpu)?;
-        }
+        set.add_all(&online_cpus()?)?;
         Ok(set)
     }
 
@@ -99,25 +101,38 @@ impl Set {
             pages,
             options: options.clone(),
             twins: false,
+            chosen: None,
         })
     }
 
-    /// Opens the buffer of `cpu`; whether that is online. A former buffer of this CPU goes.
-    fn add(&mut self, cpu: u32) -> Result<bool, Error> {
-        let mut buffer = match Buffer::open(cpu, self.pages, &self.options) {
-            Ok(buffer) => buffer,
-            Err(Error::Offline { .. }) => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        if self.twins {
-            match buffer.open_twin(&self.options) {
-                Ok(()) => {}
-                Err(Error::Offline { .. }) => return Ok(false),
-                Err(error) => return Err(error),
+    fn add_all(&mut self, cpus: &[u32]) -> Result<(), Error> {
+        for &cpu in cpus {
+            if let Some(buffer) = self.opened(cpu)? {
+                self.add(buffer)?;
             }
         }
-        self.waiter.watch(cpu, buffer.as_fd())?;
-        match self.place(cpu) {
+        Ok(())
+    }
+
+    /// A buffer of `cpu`, if that is online.
+    fn opened(&self, cpu: u32) -> Result<Option<Buffer>, Error> {
+        let opened = Buffer::open(cpu, self.pages, &self.options).and_then(|mut buffer| {
+            if self.twins {
+                buffer.open_twin(&self.options)?;
+            }
+            Ok(buffer)
+        });
+        match opened {
+            Ok(buffer) => Ok(Some(buffer)),
+            Err(Error::Offline { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a buffer in. A former one of its CPU goes.
+    fn add(&mut self, buffer: Buffer) -> Result<(), Error> {
+        self.waiter.watch(buffer.cpu(), buffer.as_fd())?;
+        match self.place(buffer.cpu()) {
             Ok(at) => {
                 if let Some(place) = self.buffers.get_mut(at) {
                     *place = buffer;
@@ -125,7 +140,7 @@ impl Set {
             }
             Err(at) => self.buffers.insert(at, buffer),
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Puts every buffer into its CPU's slot.
@@ -134,7 +149,7 @@ impl Set {
     /// [`Error::System`] with the errno that `slots` answered.
     pub fn connect(&self, slots: &impl Slots) -> Result<(), Error> {
         for buffer in &self.buffers {
-            connect(buffer, slots)?;
+            connect(buffer.cpu(), buffer.in_slot(), slots)?;
         }
         Ok(())
     }
@@ -144,6 +159,9 @@ impl Set {
     ///
     /// Until then a program on such a CPU is refused (ENOENT without a buffer, EOPNOTSUPP with one whose event is dead): what
     /// it could not send is known to the program alone. So look often enough for what you do, and have programs count.
+    ///
+    /// A CPU whose slot could not be set is as if it had not been looked at: the next refresh tries again. Only the CPUs that the
+    /// set was [opened on](Set::open_on) count, if it was.
     ///
     /// # Errors
     /// [`Error::OnlineCpus`]; as [`Buffer::open`]; and as [`connect`](Set::connect).
@@ -165,11 +183,14 @@ impl Set {
             } else if buffer.is_alive()? {
                 continue;
             }
-            match buffer.revive(&self.options) {
-                Ok(former) => {
+            match buffer.successors(&self.options) {
+                Ok(successors) => {
+                    // What can fail comes first: then the buffer's event stays dead, and is found so the next time. Closing the
+                    // new one takes it out of epoll.
+                    self.waiter.watch(cpu, successors.as_fd())?;
+                    connect(cpu, successors.as_fd(), slots)?;
+                    let former = buffer.take_over(successors);
                     self.waiter.forget(cpu, former.as_fd())?;
-                    self.waiter.watch(cpu, buffer.as_fd())?;
-                    connect(buffer, slots)?;
                     changes.returned.push(cpu);
                 }
                 // Gone again meanwhile.
@@ -178,12 +199,15 @@ impl Set {
             }
         }
         for cpu in online {
-            if self.get(cpu).is_none() && self.add(cpu)? {
-                if let Some(buffer) = self.get(cpu) {
-                    connect(buffer, slots)?;
-                }
-                changes.came.push(cpu);
+            let left_out = self.chosen.as_ref().is_some_and(|chosen| !chosen.contains(&cpu));
+            if left_out || self.get(cpu).is_some() {
+                continue;
             }
+            let Some(buffer) = self.opened(cpu)? else { continue };
+            // First: a buffer whose slot could not be set is none of this set's, and opened anew the next time.
+            connect(cpu, buffer.in_slot(), slots)?;
+            self.add(buffer)?;
+            changes.came.push(cpu);
         }
         Ok(changes)
     }
@@ -293,8 +317,8 @@ impl Set {
     }
 }
 
-fn connect(buffer: &Buffer, slots: &impl Slots) -> Result<(), Error> {
-    slots.set(buffer.cpu(), buffer.in_slot()).map_err(|error| Error::slot(buffer.cpu(), &error))
+fn connect(cpu: u32, event: BorrowedFd<'_>, slots: &impl Slots) -> Result<(), Error> {
+    slots.set(cpu, event).map_err(|error| Error::slot(cpu, &error))
 }
 
 impl AsFd for Set {

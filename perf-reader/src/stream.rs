@@ -143,6 +143,12 @@ impl<S: Slots> Stream<S> {
         self.set.refresh(&self.slots)
     }
 
+    /// Gives up all that is in the ring of `cpu`, unread, and answers how many bytes that were; `None` if there is no buffer of that
+    /// CPU. The way on after [`Corrupt::Record`] and [`Corrupt::Positions`], with which every drain of that CPU ends otherwise.
+    pub fn skip_to_head(&mut self, cpu: u32) -> Option<u64> {
+        Some(self.set.get_mut(cpu)?.reader_mut().skip_to_head())
+    }
+
     /// Something to end waits with, from another thread or a signal handler.
     pub fn stopper(&self) -> Stopper {
         self.set.stopper()

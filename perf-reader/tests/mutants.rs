@@ -1,4 +1,5 @@
-//! Each memory ordering weakened, one at a time: a test under Miri must notice, or the ordering is not known to be needed.
+//! Each memory ordering weakened, one at a time, and what a bystander loads in another order: a test under Miri must notice, or
+//! the ordering is not known to be needed.
 //!
 //! ```text
 //! PERF_READER_MUTANTS=1 cargo test -p perf-reader --test mutants
@@ -13,31 +14,77 @@ use std::process::Command;
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
-/// A change of one file.
+/// A change of one file, and the test that has to notice.
 struct Mutant {
     name: &'static str,
+    test: &'static [&'static str],
     file: &'static str,
     from: &'static str,
     to: &'static str,
 }
 
-const MUTANTS: [Mutant; 5] = [
-    Mutant { name: "as_it_is", file: "src/page.rs", from: "", to: "" },
-    Mutant { name: "the_head_is_not_acquired", file: "src/page.rs", from: "fence(Ordering::Acquire);", to: "" },
+/// A reader and a producer at once.
+const READER: &[&str] = &["--test", "protocol", "a_live_producer"];
+/// A bystander, and both of them at once.
+const BYSTANDER: &[&str] = &["--lib", "what_a_moving_ring_shows"];
+/// A bystander, and both of them between any two of its loads.
+const STAGED: &[&str] = &["--lib", "positions_are_of_one_moment"];
+
+const MUTANTS: [Mutant; 10] = [
+    Mutant { name: "a_reader_as_it_is", test: READER, file: "src/page.rs", from: "", to: "" },
+    Mutant { name: "a_bystander_as_it_is", test: BYSTANDER, file: "src/peek.rs", from: "", to: "" },
+    Mutant {
+        name: "the_head_is_not_acquired",
+        test: READER,
+        file: "src/page.rs",
+        from: "fence(Ordering::Acquire);",
+        to: "",
+    },
     Mutant {
         name: "the_tail_is_published_without_a_fence",
+        test: READER,
         file: "src/page.rs",
         from: "fence(Ordering::SeqCst);",
         to: "",
     },
     Mutant {
+        name: "a_bystander_does_not_acquire_the_head",
+        test: BYSTANDER,
+        file: "src/page.rs",
+        from: "fence(Ordering::Acquire);",
+        to: "",
+    },
+    Mutant {
+        name: "a_bystander_does_not_acquire_the_tail",
+        test: BYSTANDER,
+        file: "src/peek.rs",
+        from: "fence(Ordering::Acquire);\n        let after",
+        to: "let after",
+    },
+    Mutant {
+        name: "a_bystander_does_not_acquire_what_it_copied",
+        test: BYSTANDER,
+        file: "src/peek.rs",
+        from: "fence(Ordering::Acquire);\n        let left",
+        to: "let left",
+    },
+    Mutant {
+        name: "a_bystander_loads_the_tail_first",
+        test: STAGED,
+        file: "src/peek.rs",
+        from: "let before = self.page.head();\n        let tail = self.page.tail();",
+        to: "let tail = self.page.tail();\n        let before = self.page.head();",
+    },
+    Mutant {
         name: "the_kernel_does_not_release_the_head",
+        test: READER,
         file: "src/fake.rs",
         from: "self.heap.word(DATA_HEAD).store(self.head, Ordering::Release);\n        Ok(())\n    }\n\n    /// Samples lost",
         to: "self.heap.word(DATA_HEAD).store(self.head, Ordering::Relaxed);\n        Ok(())\n    }\n\n    /// Samples lost",
     },
     Mutant {
         name: "the_kernel_does_not_acquire_the_tail",
+        test: READER,
         file: "src/fake.rs",
         from: "let tail = self.heap.word(DATA_TAIL).load(Ordering::Acquire);",
         to: "let tail = self.heap.word(DATA_TAIL).load(Ordering::Relaxed);",
@@ -100,8 +147,9 @@ fn survives(mutant: &Mutant) -> bool {
         std::fs::write(&file, code.replace(mutant.from, mutant.to)).unwrap();
     }
     let output = Command::new("cargo")
-        .args(["+nightly", "miri", "test", "--quiet", "--test", "protocol", "a_live_producer"])
-        .env("MIRIFLAGS", "-Zmiri-many-seeds=0..4")
+        .args(["+nightly", "miri", "test", "--quiet"])
+        .args(mutant.test)
+        .env("MIRIFLAGS", "-Zmiri-many-seeds=0..8")
         .env("CARGO_TARGET_DIR", folder.join("target"))
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("CARGO")
@@ -109,7 +157,8 @@ fn survives(mutant: &Mutant) -> bool {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
-    let raced = text.contains("Undefined Behavior: Data race") || text.contains("panicked at tests/protocol.rs");
+    let failures = ["Undefined Behavior: Data race", "panicked at tests/protocol.rs", "panicked at src/peek.rs"];
+    let raced = failures.iter().any(|failure| text.contains(failure));
     assert!(output.status.success() || raced, "{}: {text}", mutant.name);
     output.status.success()
 }
@@ -117,6 +166,35 @@ fn survives(mutant: &Mutant) -> bool {
 fn has_miri() -> bool {
     let output = Command::new("cargo").args(["+nightly", "miri", "--version"]).env_remove("RUSTUP_TOOLCHAIN").output();
     output.is_ok_and(|output| output.status.success())
+}
+
+/// Every line of the protocol that names an ordering stronger than relaxed is some mutant's.
+fn none_is_forgotten() {
+    // The other side of the protocol, which is weakened where it is told apart; and no protocol.
+    const OTHERS: [&str; 2] = ["fake.rs", "wait.rs"];
+    let stronger = ["Ordering::SeqCst", "Ordering::AcqRel", "Ordering::Acquire", "Ordering::Release"];
+    let mut places = 0;
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if OTHERS.contains(&name.as_str()) {
+            continue;
+        }
+        let code = std::fs::read_to_string(entry.path()).unwrap();
+        let lines = code.lines().filter(|line| stronger.iter().any(|ordering| line.contains(ordering)));
+        let named = lines.filter(|line| !line.trim_start().starts_with("//")).count();
+        let file = format!("src/{name}");
+        let mut weakened: Vec<&str> = MUTANTS
+            .iter()
+            .filter(|mutant| mutant.file == file && mutant.from.contains("Ordering::"))
+            .map(|mutant| mutant.from)
+            .collect();
+        weakened.sort_unstable();
+        weakened.dedup();
+        assert_eq!(named, weakened.len(), "{file}: orderings, and those that are weakened");
+        places += named;
+    }
+    assert!(places > 0);
 }
 
 fn main() {
@@ -138,7 +216,12 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // They share a folder of compiled dependencies.
     arguments.test_threads = Some(1);
-    let conclusion = libtest_mimic::run(&arguments, MUTANTS.iter().map(trial).collect());
+    let forgotten = Trial::test("none_is_forgotten", || {
+        none_is_forgotten();
+        Ok(())
+    });
+    let trials = MUTANTS.iter().map(trial).chain([forgotten]).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
     let folder = std::env::temp_dir().join(format!("perf-reader-mutants-{}", std::process::id()));
     drop(Scratch(folder));
     conclusion.exit();

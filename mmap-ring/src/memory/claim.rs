@@ -92,7 +92,8 @@ impl Drop for Claim {
     }
 }
 
-#[cfg(all(test, not(miri)))]
+#[cfg(test)]
+#[cfg(not(miri))]
 mod tests {
     use super::*;
     use crate::wait::sys::page_size;

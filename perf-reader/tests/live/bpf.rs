@@ -200,7 +200,7 @@ fn attach(id: u64, program: &OwnedFd) -> io::Result<OwnedFd> {
 }
 
 /// How many CPUs this machine may ever have.
-fn possible_cpus() -> u32 {
+pub(crate) fn possible_cpus() -> u32 {
     let list = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap();
     let last = list.trim().rsplit(['-', ',']).next().unwrap();
     last.parse::<u32>().unwrap() + 1

@@ -6,6 +6,8 @@
 use libtest_mimic::{Arguments, Completion, Trial};
 
 mod bpf;
+mod few_cpus;
+mod looking;
 mod merge;
 mod one_cpu;
 mod privileges;
@@ -63,6 +65,8 @@ fn main() {
     let trials = [
         one_cpu::trials(),
         several_cpus::trials(),
+        few_cpus::trials(),
+        looking::trials(),
         stream::trials(),
         merge::trials(),
         soak::trials(),

@@ -15,10 +15,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-const CAP_IPC_LOCK: u32 = 14;
+pub(crate) const CAP_IPC_LOCK: u32 = 14;
 
 /// Runs `f` in a thread whose effective capabilities are those of this process that `keep` has a bit for.
-fn with_capabilities<T: Send>(keep: u64, f: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn with_capabilities<T: Send>(keep: u64, f: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         scope
             .spawn(|| {

@@ -1,11 +1,11 @@
 //! The set of all CPUs' buffers against the real kernel.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use perf_reader::{Options, Record, Set, Wake, online_cpus};
+use perf_reader::{Changes, Options, Record, Set, Wake, online_cpus};
 
 use crate::bpf::Sender;
 use crate::live;
@@ -14,6 +14,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         live("every_online_cpu_is_seen_after_one_wait", every_cpu),
         live("cpus_that_do_not_exist_are_left_out", holes),
+        live("a_set_keeps_to_the_cpus_of_its_choice", choice),
         live("a_stopper_ends_a_wait", stopper),
         live("ones_own_epoll_can_hold_the_set", nested),
         live("live_producers_on_every_cpu", live_producers),
@@ -57,6 +58,14 @@ fn holes(_: &Sender) {
     let set = Set::open_on(cpus, 1, &Options::new()).unwrap();
     assert!(set.get(last).is_some());
     assert!(set.get(last + 1).is_none());
+}
+
+/// Looking for CPUs that came finds none but those that were asked for.
+fn choice(sender: &Sender) {
+    let mut set = Set::open_on([0], 1, &Options::new()).unwrap();
+    let slots = |cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event);
+    assert_eq!(set.refresh(&slots).unwrap(), Changes::default());
+    assert_eq!(set.iter().map(|buffer| buffer.cpu()).collect::<Vec<_>>(), [0]);
 }
 
 fn stopper(sender: &Sender) {

@@ -1,12 +1,12 @@
 //! Twin events and CPUs that come and go, against the real kernel.
 
 use std::cell::Cell;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Trial};
-use perf_reader::{Changes, Options, Record, Set, Stream, Wake, Wakeup, online_cpus};
+use perf_reader::{Changes, Corrupt, Options, Record, Set, Stream, Wake, Wakeup, online_cpus};
 
 use crate::bpf::Sender;
 use crate::live;
@@ -17,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         live("twins_count_losses_together", losses),
         live("twins_deliver_single_records_at_once", single_records),
         live("a_slot_that_could_not_be_set_is_set_the_next_time", refused_slot),
+        live("a_corrupt_ring_is_given_up_and_read_on", corrupt_ring),
         crate::ignorable("a_cpu_goes_and_comes_back", goes_and_comes_back),
         crate::ignorable("a_cpu_comes_that_was_not_there", comes),
     ]
@@ -107,15 +108,19 @@ fn single_records(sender: &Sender) {
 
 const HOTPLUG: &str = "takes a CPU from everybody on the machine: for a virtual machine, with PERF_READER_HOTPLUG=1";
 
+/// Slots that cannot be set while `refuse` says so.
+fn refusing<'s>(sender: &'s Sender, refuse: &'s Cell<bool>) -> impl perf_reader::Slots + 's {
+    move |cpu: u32, event: BorrowedFd<'_>| match refuse.get() {
+        true => Err(std::io::Error::from_raw_os_error(libc::E2BIG)),
+        false => sender.connect(cpu, event),
+    }
+}
+
 /// A switch that failed is made up for, and what was sent meanwhile is read.
 fn refused_slot(sender: &Sender) {
     let refuse = Cell::new(false);
-    let slots = |cpu: u32, event: BorrowedFd<'_>| match refuse.get() {
-        true => Err(std::io::Error::from_raw_os_error(libc::E2BIG)),
-        false => sender.connect(cpu, event),
-    };
     sender.payload(0, &[]).unwrap();
-    let mut stream = Stream::open(8, &Options::new(), slots).unwrap();
+    let mut stream = Stream::open(8, &Options::new(), refusing(sender, &refuse)).unwrap();
     let mut received = 0;
     sender.send(0, 8, 100).unwrap();
     refuse.set(true);
@@ -130,7 +135,54 @@ fn refused_slot(sender: &Sender) {
     assert_eq!((stream.switches(), received), (1, 102));
 }
 
-fn online_file(cpu: u32) -> String {
+/// What stands where a header should stops its CPU, and only until the reader gives up what is there. Nobody but the kernel can write
+/// data, so it is `data_tail` that lies: it stands in the middle of a record.
+fn corrupt_ring(sender: &Sender) {
+    const PAGES: usize = 8;
+    sender.payload(0, &[]).unwrap();
+    let mut stream = Stream::open(PAGES, &Options::new(), slots(sender)).unwrap();
+    sender.send(0, 8, 2).unwrap();
+    {
+        let event = stream.set().get(0).unwrap().as_fd();
+        let page = memory_page();
+        // SAFETY: a new mapping, at an address that the kernel chooses.
+        let pages = unsafe {
+            let (prot, fd) = (libc::PROT_READ | libc::PROT_WRITE, event.as_raw_fd());
+            libc::mmap(std::ptr::null_mut(), (1 + PAGES) * page, prot, libc::MAP_SHARED, fd, 0)
+        };
+        assert_ne!(pages, libc::MAP_FAILED);
+        let tail = pages.wrapping_byte_add(1032).cast::<u64>();
+        // SAFETY: an aligned word of the mapping just made.
+        let tail = unsafe { AtomicU64::from_ptr(tail) };
+        // Its kind is the first record's raw size, its own size a half of a number that is 1.
+        tail.store(8, Ordering::Relaxed);
+        // SAFETY: a mapping of this test's that nobody uses any more.
+        assert_eq!(unsafe { libc::munmap(pages, (1 + PAGES) * page) }, 0);
+    }
+    for _ in 0..2 {
+        let mut seen = Vec::new();
+        stream.drain(|_, record| seen.push(record.err())).unwrap();
+        assert!(matches!(seen[..], [Some(Corrupt::Record { at: 8, kind: 12, size: 0, left: 40 })]), "{seen:?}");
+    }
+    assert_eq!(stream.skip_to_head(0), Some(40));
+    assert_eq!(stream.skip_to_head(u32::MAX), None);
+    sender.send(0, 8, 3).unwrap();
+    let mut received = Vec::new();
+    stream
+        .drain(|_, record| match record.unwrap() {
+            Record::Sample(sample) => received.push(u64::from_ne_bytes(sample.array().unwrap())),
+            other => panic!("{other:?}"),
+        })
+        .unwrap();
+    assert_eq!(received, [3, 4, 5]);
+}
+
+fn memory_page() -> usize {
+    // SAFETY: no preconditions.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}
+
+pub(crate) fn online_file(cpu: u32) -> String {
     format!("/sys/devices/system/cpu/cpu{cpu}/online")
 }
 
@@ -146,7 +198,7 @@ fn victim() -> Result<u32, Completion> {
     }
 }
 
-fn switch(cpu: u32, online: bool) {
+pub(crate) fn switch(cpu: u32, online: bool) {
     std::fs::write(online_file(cpu), if online { "1" } else { "0" }).unwrap();
 }
 
@@ -157,7 +209,11 @@ fn goes_and_comes_back(sender: &Sender) -> Completion {
         Ok(cpu) => cpu,
         Err(ignored) => return ignored,
     };
-    let mut stream = stream(sender, 8);
+    for cpu in online_cpus().unwrap() {
+        sender.payload(cpu, &[]).unwrap();
+    }
+    let refuse = Cell::new(false);
+    let mut stream = Stream::open(8, &Options::new(), refusing(sender, &refuse)).unwrap();
     let nothing = Changes::default();
     assert_eq!(stream.refresh().unwrap(), nothing);
     let (mut sent, mut received) = (0, 0);
@@ -177,7 +233,12 @@ fn goes_and_comes_back(sender: &Sender) -> Completion {
         switch(cpu, true);
         assert_eq!(sender.send(cpu, 8, 10).unwrap(), 10, "EOPNOTSUPP is for the program to count");
         let returned = Changes { returned: vec![cpu], ..Changes::default() };
-        assert_eq!(stream.refresh().unwrap(), returned);
+        if round == 1 {
+            refuse.set(true);
+            stream.refresh().unwrap_err();
+            refuse.set(false);
+        }
+        assert_eq!(stream.refresh().unwrap(), returned, "round {round}");
         assert_eq!(stream.refresh().unwrap(), nothing);
         if round > 2 {
             // Gone and back between two looks.
@@ -214,7 +275,11 @@ fn comes(sender: &Sender) -> Completion {
     switch(cpu, true);
     sender.payload(cpu, &[]).unwrap();
     assert_eq!(sender.send(cpu, 8, 5).unwrap(), 5, "ENOENT is for the program to count");
-    assert_eq!(set.refresh(&slots(sender)).unwrap(), Changes { came: vec![cpu], ..Changes::default() });
+    let refuse = Cell::new(true);
+    set.refresh(&refusing(sender, &refuse)).unwrap_err();
+    refuse.set(false);
+    let came = Changes { came: vec![cpu], ..Changes::default() };
+    assert_eq!(set.refresh(&refusing(sender, &refuse)).unwrap(), came, "tried again");
     assert_eq!(sender.send(cpu, 8, 5).unwrap(), 0);
     assert_eq!(set.wait(None).unwrap(), Wake::Ready);
     let mut received = 0;

@@ -1,0 +1,144 @@
+//! Machines of one CPU, and machines that may have more than they have. Where this one is neither, and its CPUs may be taken
+//! away (`PERF_READER_HOTPLUG`), it is made so for as long as a test takes.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use libtest_mimic::{Completion, Trial};
+use perf_reader::{Buffer, Changes, Error, Merge, Options, Record, Set, Stream, Wake, online_cpus};
+
+use crate::bpf::{Sender, possible_cpus};
+use crate::ignorable;
+use crate::stream::{online_file, switch};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        ignorable("a_machine_of_one_cpu_is_read_like_any_other", alone),
+        ignorable("cpus_that_are_possible_and_not_online_have_slots_and_no_buffers", possible),
+    ]
+}
+
+/// CPUs that are offline as long as this lives.
+struct Away<'c>(&'c [u32]);
+
+impl<'c> Away<'c> {
+    /// Takes them away; `None` if this machine is not ours to play with, or does not let them go.
+    fn take(cpus: &'c [u32]) -> Option<Self> {
+        let allowed = std::env::var_os("PERF_READER_HOTPLUG").is_some();
+        if !allowed || !cpus.iter().all(|&cpu| std::path::Path::new(&online_file(cpu)).exists()) {
+            return None;
+        }
+        let away = Self(cpus);
+        cpus.iter().for_each(|&cpu| switch(cpu, false));
+        Some(away)
+    }
+}
+
+impl Drop for Away<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|&cpu| switch(cpu, true));
+    }
+}
+
+/// Program and reader take turns on the one CPU: whatever is sent in bursts and after pauses is read or counted, and merging
+/// one lane is in order.
+fn alone(sender: &Sender) -> Completion {
+    let cpus = online_cpus().unwrap();
+    let (&cpu, others) = cpus.split_first().unwrap();
+    let away = Away::take(others);
+    if !others.is_empty() && away.is_none() {
+        return Completion::ignored_with("needs a machine of one CPU: a virtual one, or with PERF_READER_HOTPLUG=1");
+    }
+    assert_eq!(online_cpus().unwrap(), [cpu]);
+    let slots = |cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event);
+    sender.payload(cpu, &[]).unwrap();
+    let mut stream = Stream::open(16, &Options::new(), slots).unwrap();
+    assert_eq!(stream.set().iter().map(|buffer| buffer.cpu()).collect::<Vec<_>>(), [cpu]);
+    let stopper = stream.stopper();
+    let (sent, refused) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (mut last, mut received) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..20_u32 {
+                for count in std::iter::repeat_n(100, round as usize % 4 * 3).chain([1]) {
+                    refused.fetch_add(sender.send(cpu, 8, count).unwrap().into(), Ordering::Relaxed);
+                    sent.fetch_add(count.into(), Ordering::Relaxed);
+                }
+                std::thread::sleep(Duration::from_millis(u64::from(round % 5 * 8)));
+            }
+            stopper.stop();
+        });
+        let ran = stream.run(|_, record| {
+            if let Record::Sample(sample) = record.unwrap() {
+                let number = u64::from_ne_bytes(sample.array().unwrap());
+                assert!(number > last, "{last} then {number}");
+                last = number;
+                received += 1;
+            }
+        });
+        ran.unwrap();
+    });
+    assert!(stream.switches() > 0, "busy and idle");
+    assert_eq!(stream.lost_total().unwrap().samples, refused.load(Ordering::Relaxed));
+    assert_eq!(received + refused.into_inner(), sent.into_inner());
+    assert_eq!(stream.refresh().unwrap(), Changes::default());
+    // Those that come meanwhile are read, too.
+    drop(away);
+    assert_eq!(stream.refresh().unwrap(), Changes { came: others.to_vec(), ..Changes::default() });
+    drop(stream);
+    let mut set = Set::open_on([cpu], 4, &Options::new().timestamps(true)).unwrap();
+    set.connect(&slots).unwrap();
+    sender.send(cpu, 8, 50).unwrap();
+    let mut times = Vec::new();
+    let merged = Merge::new(Duration::ZERO).finish(&mut set, |event| times.push(event.time)).unwrap();
+    assert_eq!((merged, times.len()), (50, 50));
+    assert!(times.is_sorted());
+    Completion::Completed
+}
+
+/// The map has a slot for each CPU that may come; those that are not there have no buffer, and are no error but for who asks
+/// for them by number.
+fn possible(sender: &Sender) -> Completion {
+    let all: Vec<u32> = (0..possible_cpus()).collect();
+    let before = online_cpus().unwrap();
+    let last = before.last_chunk::<1>().filter(|_| before.len() > 1);
+    let away = match last {
+        Some(last) if before.len() == all.len() => Away::take(last),
+        _ => None,
+    };
+    let online = online_cpus().unwrap();
+    if online.len() == all.len() {
+        return Completion::ignored_with(
+            "needs more possible CPUs than online ones: a virtual machine of such, or with PERF_READER_HOTPLUG=1",
+        );
+    }
+    let slots = |cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event);
+    let cpus = |set: &Set| set.iter().map(|buffer| buffer.cpu()).collect::<Vec<_>>();
+    assert_eq!(cpus(&Set::open_on(all.iter().copied(), 1, &Options::new()).unwrap()), online, "asked for them all");
+    for &cpu in all.iter().filter(|cpu| !online.contains(cpu)) {
+        let error = Buffer::open(cpu, 1, &Options::new()).unwrap_err();
+        assert!(matches!(error, Error::Offline { cpu: named, .. } if named == cpu), "{error}");
+        assert!(sender.send(cpu, 8, 1).is_err(), "nothing runs there");
+    }
+    let mut set = Set::open(2, &Options::new()).unwrap();
+    assert_eq!(cpus(&set), online);
+    set.connect(&slots).unwrap();
+    let first = set.iter().next().unwrap().as_fd();
+    assert!(sender.connect(possible_cpus(), first).is_err(), "there are as many slots as CPUs are possible");
+    for &cpu in &online {
+        sender.payload(cpu, &[]).unwrap();
+        assert_eq!(sender.send(cpu, 8, 3).unwrap(), 0);
+    }
+    assert_eq!(set.wait(None).unwrap(), Wake::Ready);
+    let mut seen = Vec::new();
+    set.drain(|cpu, record| match record.unwrap() {
+        Record::Sample(sample) => seen.push((cpu, u64::from_ne_bytes(sample.array().unwrap()))),
+        other => panic!("{other:?}"),
+    });
+    let expected: Vec<_> = online.iter().flat_map(|&cpu| (1..=3).map(move |number| (cpu, number))).collect();
+    assert_eq!(seen, expected);
+    assert_eq!(set.refresh(&slots).unwrap(), Changes::default());
+    drop(away);
+    Completion::Completed
+}

@@ -1,0 +1,97 @@
+//! The bystander against the real kernel: this process borrows from itself.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use libtest_mimic::{Completion, Trial};
+use perf_reader::{Error, Options, Peek, Record, Recorder, Set, Wake};
+
+use crate::bpf::Sender;
+use crate::ignorable;
+use crate::privileges::{CAP_IPC_LOCK, with_capabilities};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        ignorable("a_bystander_sees_what_waits_and_takes_nothing", |sender| borrowing(|| what_waits(sender))),
+        ignorable("a_bystander_tells_a_recorder_from_a_buffer", |sender| borrowing(|| recorder(sender))),
+        ignorable("a_bystander_makes_no_ring_where_there_is_none", |_| borrowing(no_ring)),
+    ]
+}
+
+/// Descriptors are borrowed since Linux 5.6.
+fn borrowing(test: impl FnOnce()) -> Completion {
+    // Of a process that there is not.
+    let error = Peek::of_process(u32::MAX >> 1, 0).unwrap_err();
+    if error.errno() == Some(libc::ENOSYS) {
+        return Completion::ignored_with("needs 5.6: pidfd_getfd(2)");
+    }
+    assert_eq!(error.errno(), Some(libc::ESRCH), "{error}");
+    test();
+    Completion::Completed
+}
+
+fn look_at(event: &impl AsFd) -> Result<Option<Peek>, Error> {
+    Peek::of_process(std::process::id(), event.as_fd().as_raw_fd() as u32)
+}
+
+/// Neither records nor the wake-up are taken from the owner; what it has given back is gone.
+fn what_waits(sender: &Sender) {
+    let mut set = Set::open_on([0], 2, &Options::new()).unwrap();
+    sender.payload(0, &[]).unwrap();
+    let buffer = set.get(0).unwrap();
+    sender.connect(0, buffer.as_fd()).unwrap();
+    let peek = look_at(buffer).unwrap().unwrap();
+    assert_eq!((peek.look().fill(), peek.look().size), (0, 8192));
+    sender.send(0, 8, 3).unwrap();
+    for _ in 0..2 {
+        let look = peek.look();
+        let numbers: Vec<u64> = look
+            .records
+            .iter()
+            .map(|record| u64::from_ne_bytes(record.raw().unwrap().1[..8].try_into().unwrap()))
+            .collect();
+        assert_eq!(numbers, [1, 2, 3]);
+        assert_eq!((look.fill(), look.backward, look.corrupt), (72, false, None));
+    }
+    assert_eq!(set.wait(Some(Duration::from_secs(5))).unwrap(), Wake::Ready, "the wake-up is its owner's");
+    let mut received = 0;
+    set.drain(|_, record| received += u32::from(matches!(record, Ok(Record::Sample(_)))));
+    assert_eq!(received, 3);
+    let look = peek.look();
+    assert_eq!((look.tail, look.head, look.records.len()), (72, 72, 0));
+    // Its owner goes, and what it had can still be looked at.
+    drop(set);
+    assert_eq!(peek.look(), look);
+}
+
+fn recorder(sender: &Sender) {
+    let recorder = Recorder::open(0, 1, &Options::new()).unwrap();
+    sender.connect(0, recorder.as_fd()).unwrap();
+    sender.payload(0, &[]).unwrap();
+    sender.send(0, 8, 1).unwrap();
+    let look = look_at(&recorder).unwrap().unwrap().look();
+    assert!(look.backward && look.records.is_empty() && look.fill() == 0, "{look:?}");
+}
+
+/// An event without a ring has none afterwards either, and to be told so takes no right to lock memory.
+fn no_ring() {
+    // type SOFTWARE and size 64, config CPU_CLOCK, and nothing else.
+    let attr = [1_u64 | 64 << 32, 0, 0, 0, 0, 1, 0, 0];
+    // SAFETY: the attribute is as long as it says.
+    let event = unsafe { libc::syscall(libc::SYS_perf_event_open, attr.as_ptr(), 0, -1, -1, 8_u64) };
+    assert!(event >= 0, "{}", io::Error::last_os_error());
+    // SAFETY: just made, and nobody else's.
+    let event = unsafe { OwnedFd::from_raw_fd(event as i32) };
+    assert!(look_at(&event).unwrap().is_none());
+    with_capabilities(!(1 << CAP_IPC_LOCK), || assert!(look_at(&event).unwrap().is_none()));
+    let page = 4096;
+    // SAFETY: a new mapping, at an address that the kernel chooses.
+    let pages = unsafe {
+        let (prot, fd) = (libc::PROT_READ | libc::PROT_WRITE, event.as_raw_fd());
+        libc::mmap(std::ptr::null_mut(), 3 * page, prot, libc::MAP_SHARED, fd, 0)
+    };
+    assert_ne!(pages, libc::MAP_FAILED, "a ring of its owner's choice can still be made");
+    // SAFETY: the mapping just made.
+    assert_eq!(unsafe { libc::munmap(pages, 3 * page) }, 0);
+}
