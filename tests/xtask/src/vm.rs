@@ -103,7 +103,8 @@ pub(crate) fn matrix() -> tools::Result {
 pub(crate) fn sick() -> tools::Result {
     match no_emulator() {
         Some(why) => Ok(Outcome::Skipped(why)),
-        None => tools::cargo(&["test", "-p", "cutaway-vm", "--test", "boot", "--", "--include-ignored"], &[]),
+        // Of the whole workspace: its dependencies' features are then those that the tests have been built with.
+        None => tools::cargo(&["test", "--workspace", "--test", "boot", "--", "--include-ignored"], &[]),
     }
 }
 
