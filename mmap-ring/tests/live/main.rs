@@ -20,8 +20,9 @@ mod soak;
 mod user_ring;
 mod waking;
 
-use std::thread;
-use std::time::Duration;
+use std::sync::mpsc;
+use std::thread::{self, Scope, ScopedJoinHandle};
+use std::time::{Duration, Instant};
 
 use kernel::{Producer, create_ring};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -83,6 +84,36 @@ fn ring(bytes: u32) -> (Ring, Producer) {
     let map = create_ring(bytes).expect("making a ring");
     let producer = Producer::new(&map);
     (Ring::open(map, bytes).expect("opening it"), producer)
+}
+
+/// Starts something that waits, and returns when it sleeps in epoll_wait(2), or has ended: on a machine that stands still now and
+/// then, no length of time says so.
+fn asleep<'s, T: Send + 's>(scope: &'s Scope<'s, '_>, wait: impl FnOnce() -> T + Send + 's) -> ScopedJoinHandle<'s, T> {
+    let (tell, told) = mpsc::channel();
+    let sleeper = scope.spawn(move || {
+        tell.send(this_thread()).expect("the test is still there");
+        wait()
+    });
+    let thread = told.recv().expect("a thread that runs");
+    // The number of the system call that the thread is blocked in, and its arguments; "running" otherwise.
+    let blocked = format!("/proc/self/task/{thread}/syscall");
+    let began = Instant::now();
+    while !sleeper.is_finished() && began.elapsed() < LONG {
+        let call = std::fs::read_to_string(&blocked).unwrap_or_default();
+        let number: Option<i64> = call.split(' ').next().and_then(|number| number.parse().ok());
+        if [libc::SYS_epoll_wait, libc::SYS_epoll_pwait].map(Some).contains(&number) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    sleeper
+}
+
+/// The kernel's number of the calling thread.
+#[expect(unsafe_code, reason = "a system call without a wrapper here")]
+fn this_thread() -> i32 {
+    // SAFETY: takes no memory.
+    unsafe { libc::gettid() }
 }
 
 /// The numbers that all waiting records start with.

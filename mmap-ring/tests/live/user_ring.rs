@@ -21,7 +21,7 @@ use crate::kernel::insn::{
     add_imm, call, exit, function, jeq_imm, jgt_imm, jne_imm, load, map, mov, mov_imm, store, store_u32,
 };
 use crate::kernel::{self, FORCE_WAKEUP, LOOKUP, NO_WAKEUP, create_map, load_with_callback, lookup_map, update_map};
-use crate::{LONG, Outcome, PAGE, SHORT, Test, number};
+use crate::{LONG, Outcome, PAGE, SHORT, Test, asleep, number};
 
 pub(crate) fn tests() -> Vec<Test> {
     let test = |name, run| Test { name, since: (6, 1), what: "the user ring buffer", cpus: 1, run };
@@ -232,8 +232,7 @@ fn a_full_ring_is_waited_for() -> Outcome {
     // One that is told not to does not, and one that is told to does, though it takes nothing.
     fill(&mut ring)?;
     thread::scope(|scope| {
-        let sleeper = scope.spawn(|| ring.reserve_within(8, Some(LONG)).map(|sample| sample.is_some()));
-        thread::sleep(SHORT);
+        let sleeper = asleep(scope, || ring.reserve_within(8, Some(LONG)).map(|sample| sample.is_some()));
         assert_eq!(drain.run(NO_WAKEUP).expect("a sound ring").len(), 4);
         thread::sleep(SHORT);
         assert!(!sleeper.is_finished(), "woken by NO_WAKEUP");

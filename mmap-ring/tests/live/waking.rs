@@ -11,7 +11,7 @@ use crate::kernel::insn::{call, exit, function, jeq_imm, load, map, mov, mov_imm
 use crate::kernel::{
     self, ADAPTIVE, FORCE_WAKEUP, NO_WAKEUP, Producer, RESERVE, SUBMIT, create_ring, load_with_callback,
 };
-use crate::{LONG, Outcome, PAGE, SHORT, Test, number, numbers, ring, test};
+use crate::{LONG, Outcome, PAGE, SHORT, Test, asleep, number, numbers, ring, test};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -51,8 +51,7 @@ fn a_commit_wakes_a_sleeper() -> Outcome {
 fn no_wakeup_leaves_a_sleeper() -> Outcome {
     let (mut ring, producer) = ring(PAGE);
     thread::scope(|scope| {
-        let sleeper = scope.spawn(|| ring.wait(Some(LONG)));
-        thread::sleep(SHORT);
+        let sleeper = asleep(scope, || ring.wait(Some(LONG)));
         producer.submit(1, NO_WAKEUP);
         thread::sleep(SHORT);
         assert!(!sleeper.is_finished(), "woken by NO_WAKEUP");
@@ -70,13 +69,15 @@ fn no_wakeup_leaves_a_sleeper() -> Outcome {
 fn a_discard_without_wakeup() -> Outcome {
     let (mut ring, producer) = ring(PAGE);
     thread::scope(|scope| {
-        let sleeper = scope.spawn(|| ring.wait(Some(10 * SHORT)));
-        thread::sleep(SHORT);
+        let sleeper = asleep(scope, || {
+            let began = Instant::now();
+            (ring.wait(Some(10 * SHORT)), began.elapsed())
+        });
         producer.discard(NO_WAKEUP);
         producer.submit(1, ADAPTIVE);
-        let began = Instant::now();
-        assert_eq!(sleeper.join().unwrap().unwrap(), Wake::Ready);
-        assert!(began.elapsed() > 4 * SHORT, "found by the time-out alone");
+        let (wake, waited) = sleeper.join().unwrap();
+        assert_eq!(wake.unwrap(), Wake::Ready);
+        assert!(waited >= 10 * SHORT, "found by the time-out alone, and not after {waited:?}");
     });
     assert_eq!(ring.counters().wakeups, 0);
     assert_eq!(numbers(&mut ring), [1]);
