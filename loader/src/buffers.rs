@@ -18,7 +18,9 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the map is no `RINGBUF`; [`Error::Ring`] if it cannot be mapped.
+    /// [`Error::Unfit`] if the map is no `RINGBUF`; [`Error::Ring`] if it cannot be mapped, if this process has it open
+    /// ([`Taken`](mmap_ring::Error::Taken)), or if it overwrites its oldest records
+    /// ([`Overwrites`](mmap_ring::Error::Overwrites)).
     pub fn ring(&self) -> Result<mmap_ring::Ring, Error> {
         use std::os::fd::AsFd;
         self.must_be(MapType::RINGBUF, "read it as a ring buffer")?;
