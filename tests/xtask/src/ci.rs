@@ -24,6 +24,7 @@ const CHECKS: &[Check] = &[
     ("miri", miri),
     ("tests", test),
     ("sick guests", vm::sick),
+    ("readers on few CPUs", vm::few_cpus),
     ("tests on other kernels", vm::matrix),
 ];
 

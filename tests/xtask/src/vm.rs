@@ -88,10 +88,40 @@ pub(crate) fn matrix() -> tools::Result {
     if let Some(why) = no_emulator() {
         return Ok(Outcome::Skipped(why));
     }
+    on_all_kernels(SUITE)
+}
+
+/// Both readers on machines of one CPU, and on machines that may have more CPUs than they have.
+pub(crate) fn few_cpus() -> tools::Result {
+    const READERS: &[&str] = &[
+        "--exclude=cutaway",
+        "--exclude=cutaway-cli",
+        "--exclude=cutaway-programs",
+        "--exclude=cutaway-vm",
+        "--exclude=xtask",
+        "--exclude=mmap-ring::examples",
+        "--exclude=perf-reader::protocol",
+        "--exclude=perf-reader::mutants",
+        "--skip=soak_of_",
+        "--skip=merged_lives_are_in_causal_order",
+        "--skip=a_busy_record_at_the_head_of_a_queue_lets_its_reader_sleep",
+    ];
+    // The one CPU of a machine cannot be taken away.
+    const ONE: &[&str] = &["--cpus=1", "--skip=a_cpu_goes", "--skip=a_cpu_comes", "--skip=cpus_that_are_possible"];
+    const MORE_TO_COME: &[&str] = &["--cpus=2", "--max-cpus=4", "--env=PERF_READER_HOTPLUG=1"];
+    if let Some(why) = no_emulator() {
+        return Ok(Outcome::Skipped(why));
+    }
+    on_all_kernels(&[READERS, ONE].concat())?;
+    on_all_kernels(&[READERS, MORE_TO_COME].concat())
+}
+
+/// Runs the VM command with these arguments.
+fn on_all_kernels(arguments: &[&str]) -> tools::Result {
     const NO_KERNEL: i32 = 3;
     let program = command()?;
-    eprintln!("$ {} {}", program.display(), SUITE.join(" "));
-    match Command::new(&program).args(SUITE).status() {
+    eprintln!("$ {} {}", program.display(), arguments.join(" "));
+    match Command::new(&program).args(arguments).status() {
         Ok(status) if status.success() => Ok(Outcome::Done),
         Ok(status) if status.code() == Some(NO_KERNEL) => Ok(Outcome::Skipped("no kernel can be had here".to_owned())),
         Ok(status) => Err(format!("cutaway-vm failed: {status}")),
