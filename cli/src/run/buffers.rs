@@ -23,7 +23,7 @@ use std::{
 };
 
 use cutaway::{
-    Errno, Loaded, MapType, PerfEventArray,
+    Errno, Loaded, MapFlags, MapType, PerfEventArray,
     mmap_ring::{Head, Ring},
     perf_reader::{self, Options, Stream},
 };
@@ -129,6 +129,14 @@ impl Buffers {
         buffers.watch(&buffers.stop.event, STOP, false, "lets a signal end the wait")?;
         for map in loaded.maps() {
             let reader = match map.map_type() {
+                // Nothing can be borrowed from it, and what it holds is what nobody has overwritten yet.
+                MapType::RINGBUF if map.flags().contains(MapFlags::RB_OVERWRITE) => {
+                    let name = map.name();
+                    warn!(
+                        "the ring `{name}` overwrites its oldest records and is not read: `cutaway peek --name {name}` looks at it"
+                    );
+                    continue;
+                }
                 MapType::RINGBUF => Reader::Ring(map.ring()?),
                 MapType::PERF_EVENT_ARRAY => {
                     Reader::Perf(map.perf_buffers(pages(bytes), &Options::new().timestamps(true))?)
