@@ -18,7 +18,7 @@ mod scale;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -47,7 +47,7 @@ impl Draft {
                 return Err(Failure::new(format!("cannot write the report to {}: it is no file", path.display()))
                     .advise("name a file that may be replaced, or one that is not there yet"));
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => new_file(path)?,
             Err(error) => return Err(failed(error)),
         };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -71,6 +71,21 @@ impl Draft {
         let path = self.path;
         self.file.persist(&path).map(drop).map_err(|error| failure(&path, &error.error))
     }
+}
+
+/// The path, if a file can be made there: that shows now, and not when everything has been measured.
+fn new_file(path: &Path) -> Result<PathBuf, Failure> {
+    let refuse = |why: &str| {
+        Err(Failure::new(format!("cannot write the report to {:?}: {why}", path.display().to_string()))
+            .advise("name a file, as in --report report.html"))
+    };
+    if path.file_name().is_none() || path.as_os_str().as_bytes().ends_with(b"/") {
+        return refuse("it names no file");
+    }
+    if fs::symlink_metadata(path).is_ok() {
+        return refuse("it is a link that leads nowhere");
+    }
+    Ok(path.to_owned())
 }
 
 fn failure(path: &Path, error: &io::Error) -> Failure {

@@ -24,6 +24,7 @@ use crate::{
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("a_user_without_privileges_compares_nothing", Needs::Root, no_privileges),
+        trial("the_right_to_make_maps_is_not_enough", Needs::Root, maps_alone),
         trial("on_one_cpu_the_reason_is_given", Needs::Ring, one_cpu),
         trial("a_signal_ends_it_at_once_and_without_a_report", Needs::Ring, interrupted),
         trial("a_reader_that_has_gone_ends_it", Needs::Ring, broken_pipe),
@@ -43,6 +44,30 @@ fn no_privileges() {
     let ended = Running::start(&mut command).end();
     let line = ended.complaint();
     assert!(line.contains("not permitted") && line.contains("run it as root"), "{line}");
+    assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("", 1));
+}
+
+/// Root in a container that has `CAP_BPF` and no more.
+#[expect(unsafe_code, reason = "runs a function between fork and exec")]
+fn maps_alone() {
+    /// What loading a program that traces takes; the first includes the second (`include/uapi/linux/capability.h`).
+    const CAP_SYS_ADMIN: libc::c_ulong = 21;
+    const CAP_PERFMON: libc::c_ulong = 38;
+    let mut command = command(["compare", "--quick"]);
+    let drop = || {
+        for capability in [CAP_SYS_ADMIN, CAP_PERFMON] {
+            // SAFETY: one system call without memory: no lock, no allocation.
+            if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: as `drop` says of itself.
+    unsafe { command.pre_exec(drop) };
+    let ended = Running::start(&mut command).end();
+    let line = ended.complaint();
+    assert!(line.contains("not permitted") && line.contains("CAP_PERFMON"), "{line}");
     assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("", 1));
 }
 

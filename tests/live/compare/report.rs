@@ -23,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_report_in_a_read_only_folder", Needs::Root, read_only),
         trial("a_report_where_there_is_no_folder", Needs::Root, nowhere),
         trial("a_report_that_is_no_file", Needs::Root, device),
+        trial("a_report_whose_name_is_none", Needs::Root, nameless),
     ]
 }
 
@@ -136,6 +137,16 @@ fn device() {
     refused(Path::new("/dev/null"), &["/dev/null", "it is no file"]);
     assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
     refused(Path::new("/tmp"), &["/tmp", "it is no file"]);
+}
+
+/// What could not become a file when all is measured is refused before.
+fn nameless() {
+    let folder = TempDir::new().unwrap();
+    refused(&folder.path().join("new/"), &["new/", "it names no file"]);
+    let link = folder.path().join("link.html");
+    std::os::unix::fs::symlink("nowhere.html", &link).unwrap();
+    refused(&link, &["link.html", "a link that leads nowhere"]);
+    assert_eq!(names(folder.path()), ["link.html"]);
 }
 
 /// A small disk of one's own, taken away again.

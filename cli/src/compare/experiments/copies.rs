@@ -1,5 +1,8 @@
 //! Two copies against none: what sending a record costs the program, by its size.
 //!
+//! Data on its way through the perf buffer is put into an event, on the stack or on a heap, and the event into the
+//! buffer. In a ring the event is made where it will be read, so both are one.
+//!
 //! The program writes every word of the record in each way, and what differs is where, and what is copied then. The
 //! kernel itself takes the time, around the program and nothing else ([`cutaway::RunStatistics`]): 8 to 32 records a
 //! run, so that reading the clock does not count. The buffer is emptied between runs, and nobody is woken but by a perf
@@ -17,13 +20,15 @@ use crate::compare::{
 
 pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
     name: "copies",
-    claim: "A record costs two copies through the perf buffer and none in the ring, so it costs the program less, \
-            and the more so the larger it is.",
+    claim: "A perf buffer takes a copy of a finished event, in a ring the event is made in its place: that costs the \
+            program less, and saves the more the larger the event is.",
     run,
 };
 
 const BUFFER: u32 = 512 * 1024;
 const SIZES: [u32; 7] = [8, 64, 256, 512, 1024, 4096, 16_384];
+/// Where there is next to nothing to copy.
+const SMALL: u32 = 8;
 /// Where the copy outweighs everything else.
 const LARGE: u32 = 4096;
 /// No difference, for the verdict.
@@ -124,33 +129,42 @@ fn time(costs: &[Cost], way: Way, size: u32) -> Option<&Rounds> {
     costs.iter().find(|cost| cost.way == way && cost.size == size).map(|cost| &cost.time)
 }
 
+/// Nanoseconds that a record of this size costs less in the ring than from the heap, round by round.
+fn saved(costs: &[Cost], size: u32) -> Rounds {
+    let values = |way| time(costs, way, size).map(Rounds::values).unwrap_or_default();
+    Rounds::new(values(Way::Heap).iter().zip(values(Way::Reserve)).map(|(heap, reserve)| heap - reserve))
+}
+
 fn judge(costs: &[Cost]) -> Judgement {
-    let mut verdict = Verdict::Holds;
+    let mut relations = Vec::new();
     for size in SIZES.into_iter().filter(|&size| size >= LARGE) {
         let [heap, reserve, output] =
             [Way::Heap, Way::Reserve, Way::Output].map(|way| time(costs, way, size).cloned().unwrap_or_default());
         for copied in [heap, output] {
-            match relation(&reserve, &copied, MARGIN) {
-                Relation::Less => {}
-                Relation::Same | Relation::More => verdict = Verdict::DoesNotHold,
-                Relation::Unclear if verdict == Verdict::Holds => verdict = Verdict::TooNoisy,
-                Relation::Unclear => {}
-            }
+            relations.push(relation(&reserve, &copied, MARGIN));
         }
     }
+    relations.push(relation(&saved(costs, SMALL), &saved(costs, LARGE), MARGIN));
+    let verdict = if relations.iter().any(|relation| matches!(relation, Relation::Same | Relation::More)) {
+        Verdict::DoesNotHold
+    } else if relations.contains(&Relation::Unclear) {
+        Verdict::TooNoisy
+    } else {
+        Verdict::Holds
+    };
     let median = |way, size| time(costs, way, size).map_or(f64::NAN, Rounds::median);
     let ratio = |size| median(Way::Reserve, size) / median(Way::Heap, size);
     let largest = SIZES.into_iter().max().unwrap_or(LARGE);
     let price = (median(Way::Output, largest) - median(Way::Reserve, largest)) / f64::from(largest) * 1024.0;
     let sentence = format!(
         "A record of {} bytes costs {} ns in the ring and {} ns from the heap through the perf buffer, {} times as much; \
-         one of 8 bytes costs {} and {} ns. One copy costs {} ns a KiB.",
+         one of {SMALL} bytes costs {} and {} ns. One copy costs {} ns a KiB.",
         number(largest.into()),
         number(median(Way::Reserve, largest).round()),
         number(median(Way::Heap, largest).round()),
         number(1.0 / ratio(largest)),
-        number(median(Way::Reserve, 8).round()),
-        number(median(Way::Heap, 8).round()),
+        number(median(Way::Reserve, SMALL).round()),
+        number(median(Way::Heap, SMALL).round()),
         number(price),
     );
     Judgement::new(verdict, sentence)
@@ -161,9 +175,10 @@ mod tests {
     use super::*;
 
     fn costs(reserve: [f64; 5], copied: [f64; 5]) -> Vec<Cost> {
+        // A small record costs little in any way.
         let cost = |way, size| {
-            let time = Rounds::new(if way == Way::Reserve { reserve } else { copied });
-            Cost { way, size, time }
+            let times = if way == Way::Reserve { reserve } else { copied };
+            Cost { way, size, time: Rounds::new(times.map(|time| if size < LARGE { time / 10.0 } else { time })) }
         };
         SIZES.into_iter().flat_map(|size| Way::ALL.map(|way| cost(way, size))).collect()
     }
@@ -176,5 +191,11 @@ mod tests {
         assert_eq!(verdict([1000.0; 5], [1000.0; 5]), Verdict::DoesNotHold);
         assert_eq!(verdict([500.0, 1500.0, 500.0, 1500.0, 1000.0], [1000.0; 5]), Verdict::TooNoisy);
         assert_eq!(judge(&[]).verdict, Verdict::TooNoisy);
+        // As much is saved on every record, whatever its size.
+        let mut constant = costs([500.0; 5], [1000.0; 5]);
+        for cost in constant.iter_mut().filter(|cost| cost.size < LARGE) {
+            cost.time = Rounds::new(if cost.way == Way::Reserve { [100.0; 5] } else { [600.0; 5] });
+        }
+        assert_eq!(judge(&constant).verdict, Verdict::DoesNotHold);
     }
 }

@@ -85,7 +85,7 @@ fn attempt(way: Way, size: u32, control: bool) -> Result<Option<String>, Obstacl
         Err(cutaway::Error::Verifier { sentence, .. }) => {
             return Ok(Some(format!("the verifier refuses it: {sentence}")));
         }
-        Err(cutaway::Error::Kernel { errno, .. }) if size > STACK => {
+        Err(cutaway::Error::Kernel { errno, .. }) if really == Way::Heap && size > STACK => {
             return Ok(Some(format!("the kernel makes no per-CPU value of that size: {errno}")));
         }
         Err(error) => return Err(error.into()),

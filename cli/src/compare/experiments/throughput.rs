@@ -293,8 +293,8 @@ fn contended_table(figures: &[Figures]) -> Table {
 }
 
 fn main_plot(figures: &[Figures]) -> Plot {
-    let ways = [Way::Stack, Way::Reserve, Way::Output];
-    let bars = |mode| ways.map(|way| find(figures, mode, way).map(|figure| Point::spread(0.0, &figure.rate))).into();
+    let bars =
+        |mode| Way::ALL.map(|way| find(figures, mode, way).map(|figure| Point::spread(0.0, &figure.rate))).into();
     let mut groups: Vec<(String, Vec<Option<Point>>)> = Vec::new();
     for (mode, name) in [
         (Mode::Parallel, "in parallel"),
@@ -314,13 +314,13 @@ fn main_plot(figures: &[Figures]) -> Plot {
     Plot::Bars {
         title: "Records read a second".to_owned(),
         y: Axis::linear("million records a second"),
-        series: ways.map(|way| way.name().to_owned()).into(),
+        series: Way::ALL.map(|way| way.name().to_owned()).into(),
         groups,
     }
 }
 
 fn sampled_plot(figures: &[Figures]) -> Plot {
-    let series = [Way::Stack, Way::Reserve].map(|way| {
+    let series = Way::ALL.map(|way| {
         let of = SAMPLED.into_iter().filter_map(|every| Some((every, find(figures, Mode::Sampled(every), way)?)));
         (way.name().to_owned(), of.map(|(every, figure)| Point::spread(every.into(), &figure.rate)).collect())
     });

@@ -99,24 +99,19 @@ fn name(way: Way) -> &'static str {
 }
 
 fn table(parcels: &[Parcel]) -> Table {
-    let columns = [("payload", "bytes"), ("perf", "bytes of buffer"), ("ring", "bytes of buffer")];
-    let mut table = Table::new("What a record takes of the buffer", columns);
+    let columns = WAYS.iter().flat_map(|&way| [(name(way), "bytes of buffer"), (name(way), "bytes a payload byte")]);
+    let mut table = Table::new("What a record takes of the buffer", [("payload", "bytes")].into_iter().chain(columns));
+    let cells = |payload: u64, used: [Option<u64>; 2]| {
+        let a_byte = move |used: u64| Cell::Number(used as f64 / payload.max(1) as f64);
+        used.into_iter().flat_map(move |used| [used.into(), used.map_or(Cell::None, a_byte)])
+    };
     for length in [1, 8, 16, 32, 64, 72, 371, LONGEST] {
         let of = |way| parcels.iter().find(|parcel| parcel.way == way && parcel.length == length);
         if WAYS.iter().any(|&way| of(way).is_some()) {
-            table.row(
-                [u64::from(length).into()].into_iter().chain(WAYS.map(|way| of(way).map(|parcel| parcel.used).into())),
-            );
+            let used = WAYS.map(|way| of(way).map(|parcel| parcel.used));
+            table.row([u64::from(length).into()].into_iter().chain(cells(length.into(), used)));
         }
     }
-    let sums = WAYS.map(|way| {
-        let (used, payload) = parcels
-            .iter()
-            .filter(|parcel| parcel.way == way)
-            .fold((0, 0), |(used, payload), parcel| (used + parcel.used, payload + u64::from(parcel.length)));
-        Cell::Number(used as f64 / payload.max(1) as f64)
-    });
-    table.row([Cell::text("all, a payload byte")].into_iter().chain(sums));
     table
 }
 

@@ -16,8 +16,10 @@ const RIGHT: f64 = WIDTH - 64.0;
 pub(super) fn draw(axis: &Axis, series: &[String], groups: &[(String, Vec<Option<Point>>)]) -> (String, f64) {
     let longest = groups.iter().flat_map(|(name, _)| name.lines()).map(|line| line.chars().count()).max().unwrap_or(0);
     let left = longest as f64 * LETTER + 24.0;
+    let shown = |series: usize| groups.iter().any(|(_, bars)| matches!(bars.get(series), Some(Some(_))));
     let (top, names) = if series.len() > 1 {
-        let (names, end) = legend(series, TOP + 6.0, |series, x, y| bar(series, x + 4.0, y - 6.0, 24.0, 12.0));
+        let names = series.iter().map(String::as_str).enumerate().filter(|&(series, _)| shown(series));
+        let (names, end) = legend(names, TOP + 6.0, |series, x, y| bar(series, x + 4.0, y - 6.0, 24.0, 12.0));
         (end + 4.0, names)
     } else {
         (TOP, String::new())
@@ -42,11 +44,9 @@ pub(super) fn draw(axis: &Axis, series: &[String], groups: &[(String, Vec<Option
             let place = y + rows / 2.0 + (index as f64 - (lines - 1.0) / 2.0) * (BAR - 1.0) + 4.5;
             drawing.push_str(&text(left - 10.0, place, "end", part));
         }
-        let mut place = y + (rows - bars.len() as f64 * BAR) / 2.0;
-        for (index, point) in bars.iter().enumerate() {
-            if let Some(point) = point {
-                drawing.push_str(&drawn(index, point, place, &scale));
-            }
+        let mut place = y + (rows - bars.iter().flatten().count() as f64 * BAR) / 2.0;
+        for (index, point) in bars.iter().enumerate().filter_map(|(index, point)| Some((index, point.as_ref()?))) {
+            drawing.push_str(&drawn(index, point, place, &scale));
             place += BAR;
         }
         y += rows + GAP;
@@ -57,13 +57,15 @@ pub(super) fn draw(axis: &Axis, series: &[String], groups: &[(String, Vec<Option
 
 /// In rows of [`BAR`]: bars, or lines of the name if there are more.
 fn height(name: &str, bars: &[Option<Point>]) -> usize {
-    bars.len().max(name.lines().count())
+    bars.iter().flatten().count().max(name.lines().count())
 }
 
 /// A bar, the spread of its end, and the figure.
 fn drawn(series: usize, point: &Point, y: f64, scale: &Scale) -> String {
     let (from, to) = (scale.place(0.0), scale.place(point.y));
-    let mut drawing = bar(series, from, y + 2.0, (to - from).max(1.0), BAR - 4.0);
+    // Nothing is drawn as nothing.
+    let mut drawing =
+        if point.y == 0.0 { String::new() } else { bar(series, from, y + 2.0, (to - from).max(1.0), BAR - 4.0) };
     let mut end = to;
     if point.low < point.high {
         let (low, high) = (scale.place(point.low), scale.place(point.high));
@@ -76,7 +78,7 @@ fn drawn(series: usize, point: &Point, y: f64, scale: &Scale) -> String {
 
 fn bar(series: usize, x: f64, y: f64, width: f64, height: f64) -> String {
     let colour = colour(series);
-    // The second series is hatched by a rim, the third is hollow: they differ in print.
+    // The second series is pale with a rim, the third is hollow: they differ in print.
     let fill = if series % 3 == 2 { "#ffffff" } else { colour };
     let opacity = if series % 3 == 1 { "0.55" } else { "1" };
     format!(

@@ -1,7 +1,7 @@
 //! Lines over two axes, with the spread of each point.
 
 use super::{
-    plot::{AXIS, FONT, GRID, WIDTH, colour, dash, legend, line, marker, text},
+    plot::{AXIS, FONT, GRID, LETTER, WIDTH, colour, dash, legend, line, marker, text},
     scale::{Scale, label},
 };
 use crate::compare::figures::{Axis, Point};
@@ -9,7 +9,7 @@ use crate::compare::figures::{Axis, Point};
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = WIDTH - 16.0;
 const TOP: f64 = 34.0;
-const BOTTOM: f64 = 300.0;
+const BOTTOM: f64 = 280.0;
 /// With more points than this, markers would hide the line.
 const MARKED: usize = 20;
 
@@ -37,10 +37,12 @@ pub(super) fn draw(x: &Axis, y: &Axis, series: &[(String, Vec<Point>)]) -> (Stri
     for (index, (_, points)) in series.iter().enumerate() {
         drawing.push_str(&curve(index, points, &across, &up));
     }
-    let names: Vec<_> = series.iter().map(|(name, _)| name.clone()).collect();
-    let (names, end) = legend(&names, BOTTOM + 40.0 + FONT * 2.0, |series, x, y| {
+    let shown = series.iter().enumerate().filter(|(_, (_, points))| !points.is_empty());
+    let names = shown.map(|(index, (name, _))| (index, name.as_str()));
+    let (names, end) = legend(names, BOTTOM + 40.0 + FONT * 2.0, |index, x, y| {
         let path = format!("M{x:.1} {y:.1}h28");
-        stroke(series, &path) + &marker(series, x + 14.0, y)
+        let marked = series.get(index).is_some_and(|(_, points)| points.len() <= MARKED);
+        stroke(index, &path) + &if marked { marker(index, x + 14.0, y) } else { String::new() }
     });
     drawing.push_str(&names);
     (drawing, end)
@@ -48,12 +50,17 @@ pub(super) fn draw(x: &Axis, y: &Axis, series: &[(String, Vec<Point>)]) -> (Stri
 
 /// Ticks where the points are, if they are few and have room; round values otherwise.
 fn across_ticks(scale: &Scale, values: impl Iterator<Item = f64>) -> Vec<f64> {
-    const ROOM: f64 = 38.0;
+    const BETWEEN: f64 = 5.0;
+    let room = |left: f64, right: f64| {
+        let letters = label(left).chars().count() + label(right).chars().count();
+        letters as f64 / 2.0 * LETTER + BETWEEN
+    };
     let mut values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
     values.sort_by(f64::total_cmp);
     values.dedup();
-    let apart =
-        values.windows(2).all(|pair| matches!(pair, [left, right] if scale.place(*right) - scale.place(*left) > ROOM));
+    let apart = values
+        .windows(2)
+        .all(|pair| matches!(pair, [left, right] if scale.place(*right) - scale.place(*left) > room(*left, *right)));
     if apart && values.len() > 1 { values } else { scale.ticks() }
 }
 

@@ -50,7 +50,7 @@ fn seven(answers: &[Answer]) -> String {
             "<tr><td>{}: {}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
             answer.kind,
             escape(answer.name),
-            escape(answer.statement),
+            prose(answer.statement),
             verdict(answer.verdict),
             links.join(", "),
         ));
@@ -69,7 +69,7 @@ fn contents(outcomes: &[Outcome]) -> String {
         rows.push_str(&format!(
             "<tr><td><a href=\"#{name}\">{name}</a></td><td>{}</td><td>{}</td></tr>\n",
             verdict(outcome.verdict()),
-            escape(&outcome.sentence)
+            prose(&outcome.sentence)
         ));
     }
     format!(
@@ -91,9 +91,9 @@ fn section(outcome: &Outcome) -> String {
     let name = outcome.name;
     let mut text = format!(
         "<section>\n<h2 id=\"{name}\">{name}</h2>\n<p class=\"claim\">{}</p>\n<p>{}. {}</p>\n",
-        escape(outcome.claim),
+        prose(outcome.claim),
         verdict(outcome.verdict()),
-        escape(&outcome.sentence)
+        prose(&outcome.sentence)
     );
     for (index, drawing) in outcome.plots.iter().enumerate() {
         let svg = plot::svg(&format!("{name}-{}", index + 1), drawing);
@@ -103,7 +103,7 @@ fn section(outcome: &Outcome) -> String {
         text.push_str(&figures(table));
     }
     for note in &outcome.notes {
-        text.push_str(&format!("<p class=\"note\">{}</p>\n", escape(note)));
+        text.push_str(&format!("<p class=\"note\">{}</p>\n", prose(note)));
     }
     text.push_str("</section>\n");
     text
@@ -150,6 +150,17 @@ fn verdict(verdict: Verdict) -> String {
     format!("<span class=\"verdict {class}\">{sign} {}</span>", verdict.text())
 }
 
+/// Running text: no line ends between a number and its unit.
+fn prose(text: &str) -> String {
+    let mut bound = String::with_capacity(text.len());
+    let mut before = ' ';
+    for character in escape(text).chars() {
+        bound.push(if character == ' ' && before.is_ascii_digit() { '\u{a0}' } else { character });
+        before = character;
+    }
+    bound
+}
+
 /// Text as HTML and SVG take it.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -169,6 +180,11 @@ pub(super) fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_and_its_unit_stay_together() {
+        assert_eq!(prose("in vain for 0 % of 4,096, <all"), "in vain for 0\u{a0}% of 4,096, &lt;all");
+    }
 
     #[test]
     fn nothing_in_a_text_becomes_markup() {

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use super::{bars, lines, page::escape};
 use crate::compare::figures::Plot;
 
-/// Width of the paper. Small, so that text is large enough on a telephone.
-pub(super) const WIDTH: f64 = 560.0;
+/// Width of the paper. Small, so that text is large enough on a telephone, where all of it has to be seen at once.
+pub(super) const WIDTH: f64 = 480.0;
 pub(super) const FONT: f64 = 13.0;
 /// About the width of a letter.
 pub(super) const LETTER: f64 = 6.6;
@@ -31,8 +31,8 @@ pub(super) fn svg(id: &str, plot: &Plot) -> String {
     };
     let title = escape(title);
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" id=\"{id}\" viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" \
-         aria-label=\"{title}\" font-family=\"system-ui, sans-serif\" font-size=\"{FONT}\" fill=\"{INK}\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" id=\"{id}\" width=\"{WIDTH}\" height=\"{height:.0}\" \
+         viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" aria-label=\"{title}\" font-family=\"system-ui, sans-serif\" font-size=\"{FONT}\" fill=\"{INK}\">\n\
          <title>{title}</title>\n<rect width=\"{WIDTH}\" height=\"{height:.0}\" fill=\"#ffffff\"/>\n{drawing}</svg>\n"
     )
 }
@@ -76,12 +76,17 @@ pub(super) fn line(from: (f64, f64), to: (f64, f64), colour: &str) -> String {
     format!("<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{colour}\"/>\n")
 }
 
-/// The series' names beside what stands for them, from `top` on; and where that ends.
-pub(super) fn legend(names: &[String], top: f64, symbol: impl Fn(usize, f64, f64) -> String) -> (String, f64) {
+/// The series' names beside what stands for them, from `top` on; and where that ends. A series' number is its place among
+/// all of them: those without figures keep theirs, so that a name has one colour in all plots of an experiment.
+pub(super) fn legend<'n>(
+    names: impl IntoIterator<Item = (usize, &'n str)>,
+    top: f64,
+    symbol: impl Fn(usize, f64, f64) -> String,
+) -> (String, f64) {
     const ROW: f64 = 20.0;
     const SYMBOL: f64 = 36.0;
     let (mut drawing, mut x, mut y) = (String::new(), 12.0, top);
-    for (series, name) in names.iter().enumerate() {
+    for (series, name) in names {
         let width = SYMBOL + name.chars().count() as f64 * LETTER + 16.0;
         if x + width > WIDTH && x > 12.0 {
             (x, y) = (12.0, y + ROW);

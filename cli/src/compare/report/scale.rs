@@ -45,7 +45,7 @@ impl Scale {
         let decades = (self.to / self.from).log10();
         let within: &[f64] = match decades {
             ..1.5 => &[1.0, 2.0, 5.0],
-            1.5..2.5 => &[1.0, 3.0],
+            1.5..3.0 => &[1.0, 3.0],
             _ => &[1.0],
         };
         let first = self.from.log10().floor() as i32;
@@ -99,6 +99,9 @@ mod tests {
         let scale = Scale::over(&Axis::logarithmic(""), [1.0, 1000.0].into_iter(), 0.0, 100.0);
         assert_eq!(scale.ticks(), [1.0, 10.0, 100.0, 1000.0]);
         assert!((scale.place(10.0) - scale.place(1.0) - scale.place(100.0) + scale.place(10.0)).abs() < 1e-9);
+        // Two decades and a half would have two ticks.
+        let scale = Scale::over(&Axis::logarithmic(""), [0.12, 33.0].into_iter(), 0.0, 100.0);
+        assert_eq!(scale.ticks().iter().map(|&tick| label(tick)).collect::<Vec<_>>(), ["0.3", "1", "3", "10", "30"]);
         // Nothing to show, nothing to fear.
         let empty = Scale::over(&Axis::logarithmic(""), [f64::NAN, 0.0].into_iter(), 0.0, 100.0);
         assert!(empty.place(0.0).is_finite() && empty.ticks().len() > 1);
