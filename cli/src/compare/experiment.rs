@@ -136,7 +136,7 @@ impl Effort {
     /// Rounds that count.
     pub(super) fn rounds(self) -> usize {
         match self {
-            Self::Quick => 5,
+            Self::Quick => 8,
             Self::Full => 11,
         }
     }

@@ -14,7 +14,8 @@
 
 use super::experiment::{Bench, Obstacle};
 
-/// The share of rounds that have to agree.
+/// The share of rounds that have to agree: seven of eight, or nine of eleven. Arms that do not differ at all would agree so
+/// much by chance in one case of about thirty.
 pub(super) const AGREEMENT: f64 = 0.8;
 
 /// One quantity, measured once a round.
@@ -151,6 +152,19 @@ mod tests {
     use crate::compare::experiment::Effort;
 
     #[test]
+    fn rounds_hardly_agree_by_chance() {
+        for effort in [Effort::Quick, Effort::Full] {
+            let rounds = effort.rounds() as u32;
+            let needed = (f64::from(rounds) * AGREEMENT).ceil() as u32;
+            // How many ways there are to choose so many of all.
+            let choices =
+                |chosen: u32| (0..chosen).fold(1.0, |ways, n| ways * f64::from(rounds - n) / f64::from(n + 1));
+            let chance = (needed..=rounds).map(choices).sum::<f64>() / 2_f64.powi(rounds as i32);
+            assert!(chance < 0.05, "{needed} of {rounds} rounds agree in {chance:.3} of all cases");
+        }
+    }
+
+    #[test]
     fn slow_moments_are_left_out_of_the_shortest_of_some_laps() {
         let (bar, stopped) = (ProgressBar::hidden(), AtomicBool::new(false));
         let bench =
@@ -163,8 +177,8 @@ mod tests {
             Ok(if lap % 3 == 0 { time } else { 5.0 * time })
         });
         let times = times.unwrap();
-        assert_eq!(times, [rounds([10.0; 5]), rounds([11.0; 5])]);
-        assert_eq!(turns, (1 + 3 * 5) * 2);
+        assert_eq!(times, [rounds([10.0; 8]), rounds([11.0; 8])]);
+        assert_eq!(turns, (1 + 3 * 8) * 2);
     }
 
     fn rounds<const N: usize>(values: [f64; N]) -> Rounds {
