@@ -1,7 +1,7 @@
 //! Lines over two axes, with the spread of each point.
 
 use super::{
-    plot::{AXIS, FONT, GRID, LETTER, WIDTH, colour, dash, legend, line, marker, text},
+    plot::{AXIS, FONT, GRID, WIDTH, colour, dash, legend, line, marker, text},
     scale::{Scale, label},
 };
 use crate::compare::figures::{Axis, Point};
@@ -48,20 +48,22 @@ pub(super) fn draw(x: &Axis, y: &Axis, series: &[(String, Vec<Point>)]) -> (Stri
     (drawing, end)
 }
 
-/// Ticks where the points are, if they are few and have room; round values otherwise.
+/// Ticks where the points are, but for a few that have no room; round values if most have none.
 fn across_ticks(scale: &Scale, values: impl Iterator<Item = f64>) -> Vec<f64> {
-    const BETWEEN: f64 = 5.0;
-    let room = |left: f64, right: f64| {
-        let letters = label(left).chars().count() + label(right).chars().count();
-        letters as f64 / 2.0 * LETTER + BETWEEN
-    };
+    const DIGIT: f64 = 8.3;
+    const BETWEEN: f64 = 4.0;
     let mut values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
     values.sort_by(f64::total_cmp);
     values.dedup();
-    let apart = values
-        .windows(2)
-        .all(|pair| matches!(pair, [left, right] if scale.place(*right) - scale.place(*left) > room(*left, *right)));
-    if apart && values.len() > 1 { values } else { scale.ticks() }
+    let half = |value: f64| label(value).chars().count() as f64 / 2.0 * DIGIT;
+    let mut ticks: Vec<f64> = Vec::new();
+    for &value in &values {
+        let room = |&last: &f64| scale.place(value) - scale.place(last) > half(last) + half(value) + BETWEEN;
+        if ticks.last().is_none_or(room) {
+            ticks.push(value);
+        }
+    }
+    if ticks.len() > 1 && ticks.len() * 2 > values.len() { ticks } else { scale.ticks() }
 }
 
 fn curve(series: usize, points: &[Point], across: &Scale, up: &Scale) -> String {
@@ -84,4 +86,23 @@ fn curve(series: usize, points: &[Point], across: &Scale, up: &Scale) -> String 
 fn stroke(series: usize, path: &str) -> String {
     let (colour, dash) = (colour(series), dash(series));
     format!("<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.8\" stroke-dasharray=\"{dash}\"/>\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_stand_where_the_points_are_if_most_have_room() {
+        let ticks = |values: &[f64]| {
+            let scale = Scale::over(&Axis::logarithmic(""), values.iter().copied(), LEFT, RIGHT);
+            across_ticks(&scale, values.iter().copied())
+        };
+        assert_eq!(ticks(&[100.0, 10_000.0, 1e6]), [100.0, 10_000.0, 1e6]);
+        let sizes = [8.0, 64.0, 256.0, 512.0, 1024.0, 4096.0, 16_384.0];
+        let kept = ticks(&sizes);
+        assert!(kept.len() < sizes.len() && kept.iter().all(|tick| sizes.contains(tick)), "{kept:?}");
+        let every: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!(ticks(&every), [1.0, 3.0, 10.0, 30.0, 100.0]);
+    }
 }
