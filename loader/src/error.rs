@@ -42,12 +42,15 @@ pub enum Error {
     },
 
     /// The verifier refused a program.
-    #[error("the verifier refuses the program `{program}`: {sentence}")]
+    #[error("the verifier refuses the program `{program}`: {sentence}{}", Place(at))]
     Verifier {
         /// The program's name.
         program: String,
         /// The line of the log that says why.
         sentence: String,
+        /// Where it got to: the instruction, counted from the program's start, and if the object was compiled with it the line
+        /// of source, with its file since Linux 6.10; `None` if what is wrong is no single instruction's.
+        at: Option<String>,
         /// The whole log; never printed by itself, since it can have a hundred thousand lines.
         log: String,
     },
@@ -147,6 +150,17 @@ impl Error {
             *advice = Some(new.to_owned());
         }
         self
+    }
+}
+
+struct Place<'a>(&'a Option<String>);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(at) => write!(f, " ({at})"),
+            None => Ok(()),
+        }
     }
 }
 

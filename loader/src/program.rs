@@ -24,6 +24,7 @@ use log::debug;
 use crate::{
     Error,
     attach::{Specs, pin},
+    btf::shown,
     core_relo::{Applied, unresolved},
     externs::Resolved,
     object::{ProgramSpec, link::Linked},
@@ -167,14 +168,18 @@ fn verify(program: &bpf::Program<'_>, shared: &Shared<'_>) -> Result<OwnedFd, Er
     };
     match verifier::sentence(&log) {
         Some(sentence) => {
-            let sentence = match (unresolved(sentence, shared.relocated), shared.externs.missed(sentence)) {
+            let relocation = if cfg!(feature = "core-relo") { unresolved(sentence, shared.relocated) } else { None };
+            let sentence = match (relocation, shared.externs.missed(sentence)) {
                 (Some(relocation), _) => format!("it needs what this kernel does not have: {relocation}"),
                 (None, Some(function)) => {
                     format!("it calls the kernel's function `{function}`, which this kernel does not have")
                 }
-                (None, None) => privileges::under_lockdown(sentence).unwrap_or_else(|| sentence.to_owned()),
+                (None, None) => {
+                    let shown = || shown(sentence.as_bytes()).into_owned();
+                    privileges::under_lockdown(sentence).unwrap_or_else(shown)
+                }
             };
-            Err(Error::Verifier { program: program.name.to_owned(), sentence, log })
+            Err(Error::Verifier { program: program.name.to_owned(), sentence, at: verifier::place(&log), log })
         }
         None => Err(refused(program, &second)),
     }

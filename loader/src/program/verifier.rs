@@ -7,6 +7,12 @@
 //!
 //! Since Linux 7.3 some reasons are followed by a report in many lines, headed `Verification failed: `, which explains
 //! and suggests. The reason is still what stands in front of it; the report is for those who ask for the log.
+//!
+//! Where the walk ended is the last instruction in front of the reason, and the last line of source in front of that: the
+//! kernel prints a line when it gets to another one. What is not about an instruction (a program that is too large, a jump out of
+//! it) is said before the walk, or after it, when the log has been emptied.
+
+use crate::btf::shown;
 
 /// The line that says why a program was refused; `None` if the log has none.
 pub(super) fn sentence(log: &str) -> Option<&str> {
@@ -15,6 +21,35 @@ pub(super) fn sentence(log: &str) -> Option<&str> {
     let before_the_report = lines.by_ref().take_while(|line| !line.starts_with(REPORT));
     // A reason that is told in the report alone is told by what the report says first.
     before_the_report.filter(is_reason).last().or_else(|| lines.filter(|line| *line != "Reason:").find(is_reason))
+}
+
+/// Where the walk ended, as `instruction 12: call 25; send.c:31: bpf_perf_event_output(…)`; `None` if the log does not tell.
+/// What source there is, and the name of its file (since Linux 6.10), is what the program was compiled from.
+pub(super) fn place(log: &str) -> Option<String> {
+    let (mut source, mut place) = (None, None);
+    for line in log.lines().map(str::trim).take_while(|line| !line.starts_with(REPORT)) {
+        match line.strip_prefix("; ") {
+            Some(text) => source = Some(text),
+            None => place = instruction(line).map(|found| (found, source)).or(place),
+        }
+    }
+    let ((number, text), source) = place?;
+    let (between, file, line) = match source.map(|source| source.rsplit_once(" @ ").unwrap_or((source, ""))) {
+        Some((line, "")) => ("; ", "", line),
+        Some((line, file)) => ("; ", file, line),
+        None => ("", "", ""),
+    };
+    let colon = if file.is_empty() { "" } else { ": " };
+    let all = format!("instruction {number}: {text}{between}{file}{colon}{}", line.trim());
+    Some(shown(all.as_bytes()).into_owned())
+}
+
+/// `12: (85) call bpf_perf_event_output#25 ; R0=scalar()`: the number, and what is between its code and the state behind it.
+fn instruction(line: &str) -> Option<(&str, &str)> {
+    let (number, rest) = line.split_once(": (")?;
+    let (_, text) = rest.split_once(") ")?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| (number, text.split_once(';').map_or(text, |(text, _)| text).trim()))
 }
 
 /// The beginning of a report's first line.
@@ -69,7 +104,30 @@ fn is_statistics(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::sentence;
+    use super::{place, sentence};
+
+    #[test]
+    fn the_walk_ends_at_an_instruction_and_its_line() {
+        let walk = "0: R1=ctx() R10=fp0\n; let x = 1; @ stack.rs:12\n0: (b7) r1 = 0    ; R1=0\n1: (7b) *(u64 *)(r10 -520) = r1\n";
+        for (log, expected) in [
+            (
+                format!("{walk}invalid write to stack\nprocessed 2 insns\n"),
+                "instruction 1: *(u64 *)(r10 -520) = r1; stack.rs:12: let x = 1;",
+            ),
+            // Older kernels do not know the file, and there may be no source at all.
+            (walk.replace(" @ stack.rs:12", ""), "instruction 1: *(u64 *)(r10 -520) = r1; let x = 1;"),
+            ("0: (95) exit\nR0 !read_ok\n".to_owned(), "instruction 0: exit"),
+            ("from 3 to 7: R0=0\n; a\n7: (95) exit\n; b @ f.c:2\nR0\n".to_owned(), "instruction 7: exit; a"),
+            (
+                "; \x1b[31m\n7: (95) exit\nVerification failed: x\n8: (95) exit\n".to_owned(),
+                "instruction 7: exit; \u{fffd}[31m",
+            ),
+        ] {
+            assert_eq!(place(&log).as_deref(), Some(expected), "{log}");
+        }
+        assert_eq!(place("back-edge from insn 0 to 0\nprocessed 0 insns\n"), None);
+        assert_eq!(place(""), None);
+    }
 
     #[test]
     fn the_reason_is_found_between_walk_and_statistics() {

@@ -39,9 +39,15 @@ fn object(event: i16, written: i16) -> Object {
 /// The refusal of the program `send`: sentence and log, after a look at what they have in common.
 fn refusal(object: Object) -> (String, String) {
     let error = object.load().unwrap_err();
-    let Error::Verifier { program, sentence, log } = &error else { panic!("{error:?}") };
+    let Error::Verifier { program, sentence, at, log } = &error else { panic!("{error:?}") };
     assert_eq!(program, "send");
-    assert_eq!(error.to_string(), format!("the verifier refuses the program `send`: {sentence}"));
+    let at = at.as_deref().unwrap();
+    assert_eq!(error.to_string(), format!("the verifier refuses the program `send`: {sentence} ({at})"));
+    // Where it got to is what the log has last.
+    let (number, rest) = at.strip_prefix("instruction ").unwrap().split_once(": ").unwrap();
+    let instruction = rest.split_once("; ").map_or(rest, |(instruction, _)| instruction);
+    let last = log.lines().rfind(|line| line.trim().starts_with(&format!("{number}: ("))).unwrap();
+    assert!(last.contains(instruction), "{at}: {last}");
     assert_eq!(error.verifier_log(), Some(log.as_str()));
     assert!(log.lines().any(|line| line.trim() == sentence), "the sentence is the kernel's own: {log}");
     assert!(!sentence.contains('\n'));
