@@ -28,7 +28,7 @@ use crate::{
         Btf, Kind, Type,
         search::{Sources, Types},
     },
-    object::{Contents, elf::Elf},
+    object::{Contents, elf::Elf, left_out::READS_EXTERNS},
     sorted::Sorted,
 };
 
@@ -150,7 +150,9 @@ pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>) -> Result<Vec<Extern>, Erro
         };
         externs.push(one(btf, import.name.clone(), symbol, import.weak, is_config, ty)?);
     }
-    config::lay_out(&mut externs)?;
+    if READS_EXTERNS {
+        config::lay_out(&mut externs)?;
+    }
     Ok(externs)
 }
 
@@ -158,6 +160,7 @@ fn one(btf: &Btf<'_>, name: String, symbol: usize, weak: bool, is_config: bool, 
     let broken = |why: &str| Error::Object { why: format!("the extern `{name}` {why}") };
     let behind = btf.resolve(ty.referred()).ok_or_else(|| broken("has a type that leads in a circle"))?;
     let (kind, slot) = match (ty.kind(), is_config) {
+        _ if !READS_EXTERNS => (ExternKind::Config, None),
         (Kind::Var, true) => {
             let slot = config::Slot::of(btf, behind).ok_or_else(|| {
                 broken(
@@ -271,6 +274,9 @@ impl Resolved {
 
     /// For a refused program: the function that it calls and the kernel does not have, by what the verifier said.
     pub(crate) fn missed(&self, sentence: &str) -> Option<&str> {
+        if !READS_EXTERNS {
+            return None;
+        }
         let (_, number) = sentence.split_once("unknown#")?;
         let digits = number.split(|c: char| !c.is_ascii_digit()).next()?;
         let number = digits.parse::<i32>().ok()?.checked_sub(NO_SUCH_FUNCTION)?;

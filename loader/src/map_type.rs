@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::sys::names::nth;
+
 /// A kind of map, as a number of `enum bpf_map_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name
 /// without its prefix, e.g. `RINGBUF`.
 ///
@@ -19,21 +21,18 @@ macro_rules! map_types {
             /// The kernel's name without `BPF_MAP_TYPE_`; `None` for a kind that this crate does not know.
             #[must_use]
             pub fn name(self) -> Option<&'static str> {
-                match self.0 {
-                    $($number => Some(stringify!($name)),)*
-                    _ => None,
-                }
+                nth(concat!("- ", $(stringify!($name), " ",)*), self.0 as usize)
             }
 
             /// The first Linux that has this kind, e.g. `5.8`.
             #[must_use]
             pub fn since(self) -> Option<&'static str> {
-                match self.0 {
-                    $($number => Some($since),)*
-                    _ => None,
-                }
+                nth(concat!("- ", $($since, " ",)*), self.0 as usize)
             }
         }
+
+        #[cfg(test)]
+        const NUMBERS: &[u32] = &[$($number),*];
     };
 }
 
@@ -125,5 +124,18 @@ impl fmt::Display for MapType {
 impl fmt::Debug for MapType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_at_their_numbers() {
+        assert!(NUMBERS.iter().copied().eq(1..=34));
+        assert_eq!((MapType::HASH.name(), MapType::INSN_ARRAY.name()), (Some("HASH"), Some("INSN_ARRAY")));
+        assert_eq!((MapType::RINGBUF.name(), MapType::RINGBUF.since()), (Some("RINGBUF"), Some("5.8")));
+        assert_eq!((MapType(0).name(), MapType(35).name(), MapType(u32::MAX).since()), (None, None, None));
     }
 }

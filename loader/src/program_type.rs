@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::sys::names::nth;
+
 /// A kind of program, as a number of `enum bpf_prog_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name
 /// without its prefix, e.g. `KPROBE` (which is also what a uprobe's program is).
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,12 +19,12 @@ macro_rules! program_types {
             /// The kernel's name without `BPF_PROG_TYPE_`; `None` for a kind that this crate does not know.
             #[must_use]
             pub fn name(self) -> Option<&'static str> {
-                match self.0 {
-                    $($number => Some(stringify!($name)),)*
-                    _ => None,
-                }
+                nth(concat!("- ", $(stringify!($name), " ",)*), self.0 as usize)
             }
         }
+
+        #[cfg(test)]
+        const NUMBERS: &[u32] = &[$($number),*];
     };
 }
 
@@ -73,5 +75,18 @@ impl fmt::Display for ProgramType {
 impl fmt::Debug for ProgramType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_at_their_numbers() {
+        assert!(NUMBERS.iter().copied().eq(1..=32));
+        assert_eq!(ProgramType::SOCKET_FILTER.name(), Some("SOCKET_FILTER"));
+        assert_eq!(ProgramType::NETFILTER.name(), Some("NETFILTER"));
+        assert_eq!((ProgramType(0).name(), ProgramType(33).name()), (None, None));
     }
 }

@@ -117,6 +117,7 @@ pub(crate) fn sort<T>(items: &mut [T], order: impl Fn(&T, &T) -> Ordering) {
 ///
 /// Runs of one place are merged to runs of two, these to runs of four, and so on. The library's sorts are quicker, and twenty
 /// times as much code.
+#[inline(never)]
 fn places(count: usize, order: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
     if (1..count).all(|place| order(place - 1, place).is_le()) {
         return Vec::new();
@@ -147,6 +148,7 @@ fn places(count: usize, order: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> 
 
 /// Brings to each place what lies at the one that the list has for it, circle by circle: what is not wanted at a place is
 /// swapped to where the next comes from.
+#[inline(never)]
 fn bring(mut places: Vec<usize>, swap: &mut dyn FnMut(usize, usize)) {
     for start in 0..places.len() {
         let mut place = start;

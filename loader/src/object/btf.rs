@@ -10,7 +10,7 @@
 //! - externs are of a linkage that the kernel knows nothing of. They are said to be defined here; those of `.ksyms`, which
 //!   nothing is going to look at, are integers in a row, and functions there, which a section cannot hold, one variable.
 
-use super::elf::Elf;
+use super::{elf::Elf, left_out::READS_EXTERNS};
 use crate::{
     Error,
     btf::{Btf, Kind, Type},
@@ -37,8 +37,8 @@ pub(super) fn completed(elf: &Elf, externs: &[Extern]) -> Option<Vec<u8>> {
     for section in btf.types().filter(|ty| ty.kind() == Kind::Datasec) {
         draft.named(section);
         match section.name_bytes() {
-            name if name == externs::KSYMS.as_bytes() => draft.ksyms(section),
-            name if name == externs::KCONFIG.as_bytes() => {
+            name if READS_EXTERNS && name == externs::KSYMS.as_bytes() => draft.ksyms(section),
+            name if READS_EXTERNS && name == externs::KCONFIG.as_bytes() => {
                 draft.sized(section, externs::config_size(externs));
                 draft.placed(section, &|name| externs::config_offset(externs, name));
             }
@@ -47,7 +47,9 @@ pub(super) fn completed(elf: &Elf, externs: &[Extern]) -> Option<Vec<u8>> {
         }
     }
     draft.hidden(elf);
-    draft.defined();
+    if READS_EXTERNS {
+        draft.defined();
+    }
     Some(draft.written())
 }
 

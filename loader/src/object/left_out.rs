@@ -1,7 +1,15 @@
 //! What a build without some of this crate's features cannot load: refused by the feature's name, before anything is looked for.
+//!
+//! Such a build reads of these things no more than that they are there.
 
 use super::Object;
-use crate::{Error, ProgramType};
+use crate::{Error, MapType, ProgramType};
+
+/// Whether this build reads what programs take from the kernel by name.
+pub(crate) const READS_EXTERNS: bool = cfg!(feature = "externs");
+
+/// Whether this build reads tables of functions.
+pub(super) const READS_TABLES: bool = cfg!(feature = "struct-ops");
 
 /// Whether this build looks at the kernel's types at all; one that does not has none of the code for it.
 pub(super) const LOOKS_AT_TYPES: bool =
@@ -13,15 +21,11 @@ impl Object {
         if !cfg!(feature = "core-relo") && self.core {
             return Err(Error::left_out("adapt programs to this kernel's structures (CO-RE)".to_owned(), "core-relo"));
         }
-        if !cfg!(feature = "externs")
-            && let Some(first) = self.externs.first()
-        {
+        if !READS_EXTERNS && let Some(first) = self.externs.first() {
             return Err(Error::left_out(format!("find `{}` in the kernel", first.name), "externs"));
         }
-        let tables = self.maps.iter().find(|map| map.wanted && map.struct_ops.is_some());
-        if !cfg!(feature = "struct-ops")
-            && let Some(table) = tables
-        {
+        let tables = self.maps.iter().find(|map| map.wanted && map.map_type == MapType::STRUCT_OPS);
+        if !READS_TABLES && let Some(table) = tables {
             return Err(Error::left_out(format!("make the map `{}` (STRUCT_OPS)", table.name), "struct-ops"));
         }
         for program in self.programs.iter().filter(|program| program.section.wanted) {

@@ -71,105 +71,113 @@ pub(super) enum Reading {
     Label,
 }
 
-struct Kind(&'static str, ProgramType, u32, Reading);
+struct Kind(ProgramType, u32, Reading);
 
 use ProgramType as T;
 use Reading as R;
 
-/// Every kind, by name, type, attach type, and how the rest of the name is read. A name with a slash comes before the
-/// one that it begins with.
-const KINDS: &[Kind] = &[
-    Kind("socket", T::SOCKET_FILTER, 0, R::Label),
-    Kind("sk_reuseport/migrate", T::SK_REUSEPORT, 40, R::Label),
-    Kind("sk_reuseport", T::SK_REUSEPORT, 39, R::Label),
-    Kind("kprobe", T::KPROBE, 0, R::Kprobe(false)),
-    Kind("kretprobe", T::KPROBE, 0, R::Kprobe(true)),
-    Kind("uprobe", T::KPROBE, 0, R::Uprobe(false)),
-    Kind("uretprobe", T::KPROBE, 0, R::Uprobe(true)),
-    Kind("kprobe.multi", T::KPROBE, 42, R::KprobeMulti(false)),
-    Kind("kretprobe.multi", T::KPROBE, 42, R::KprobeMulti(true)),
-    Kind("kprobe.session", T::KPROBE, 56, R::KprobeMulti(false)),
-    Kind("uprobe.multi", T::KPROBE, 48, R::UprobeMulti(false)),
-    Kind("uretprobe.multi", T::KPROBE, 48, R::UprobeMulti(true)),
-    Kind("uprobe.session", T::KPROBE, 57, R::UprobeMulti(false)),
-    Kind("ksyscall", T::KPROBE, 0, R::Ksyscall(false)),
-    Kind("kretsyscall", T::KPROBE, 0, R::Ksyscall(true)),
-    Kind("usdt", T::KPROBE, 48, R::Usdt),
-    Kind("tc/ingress", T::SCHED_CLS, 46, R::Label),
-    Kind("tc/egress", T::SCHED_CLS, 47, R::Label),
-    Kind("tcx/ingress", T::SCHED_CLS, 46, R::Label),
-    Kind("tcx/egress", T::SCHED_CLS, 47, R::Label),
-    Kind("netkit/primary", T::SCHED_CLS, 54, R::Label),
-    Kind("netkit/peer", T::SCHED_CLS, 55, R::Label),
-    Kind("tc", T::SCHED_CLS, 0, R::Label),
-    Kind("classifier", T::SCHED_CLS, 0, R::Label),
-    Kind("action", T::SCHED_ACT, 0, R::Label),
-    Kind("tracepoint", T::TRACEPOINT, 0, R::Tracepoint),
-    Kind("tp", T::TRACEPOINT, 0, R::Tracepoint),
-    Kind("raw_tracepoint.w", T::RAW_TRACEPOINT_WRITABLE, 0, R::RawTracepoint),
-    Kind("raw_tp.w", T::RAW_TRACEPOINT_WRITABLE, 0, R::RawTracepoint),
-    Kind("raw_tracepoint", T::RAW_TRACEPOINT, 0, R::RawTracepoint),
-    Kind("raw_tp", T::RAW_TRACEPOINT, 0, R::RawTracepoint),
-    Kind("tp_btf", T::TRACING, 23, R::BtfName),
-    Kind("fentry", T::TRACING, 24, R::BtfName),
-    Kind("fexit", T::TRACING, 25, R::BtfName),
-    Kind("fmod_ret", T::TRACING, 26, R::BtfName),
-    Kind("fsession", T::TRACING, 58, R::BtfName),
-    Kind("freplace", T::EXT, 0, R::BtfName),
-    Kind("lsm_cgroup", T::LSM, 43, R::BtfName),
-    Kind("lsm", T::LSM, 27, R::BtfName),
-    Kind("iter", T::TRACING, 28, R::BtfName),
-    Kind("syscall", T::SYSCALL, 0, R::Label),
-    Kind("xdp/devmap", T::XDP, 33, R::Label),
-    Kind("xdp/cpumap", T::XDP, 35, R::Label),
-    Kind("xdp", T::XDP, 37, R::Label),
-    Kind("perf_event", T::PERF_EVENT, 0, R::Label),
-    Kind("lwt_in", T::LWT_IN, 0, R::Label),
-    Kind("lwt_out", T::LWT_OUT, 0, R::Label),
-    Kind("lwt_xmit", T::LWT_XMIT, 0, R::Label),
-    Kind("lwt_seg6local", T::LWT_SEG6LOCAL, 0, R::Label),
-    Kind("sockops", T::SOCK_OPS, 3, R::Label),
-    Kind("sk_skb/stream_parser", T::SK_SKB, 4, R::Label),
-    Kind("sk_skb/stream_verdict", T::SK_SKB, 5, R::Label),
-    Kind("sk_skb/verdict", T::SK_SKB, 38, R::Label),
-    Kind("sk_skb", T::SK_SKB, 0, R::Label),
-    Kind("sk_msg", T::SK_MSG, 7, R::Label),
-    Kind("sk_lookup", T::SK_LOOKUP, 36, R::Label),
-    Kind("lirc_mode2", T::LIRC_MODE2, 16, R::Label),
-    Kind("flow_dissector", T::FLOW_DISSECTOR, 17, R::Label),
-    Kind("cgroup_skb/ingress", T::CGROUP_SKB, 0, R::Label),
-    Kind("cgroup_skb/egress", T::CGROUP_SKB, 1, R::Label),
-    Kind("cgroup/skb", T::CGROUP_SKB, 0, R::Label),
-    Kind("cgroup_skb", T::CGROUP_SKB, 0, R::Label),
-    Kind("cgroup/sock_create", T::CGROUP_SOCK, 2, R::Label),
-    Kind("cgroup/sock_release", T::CGROUP_SOCK, 34, R::Label),
-    Kind("cgroup/sock", T::CGROUP_SOCK, 2, R::Label),
-    Kind("cgroup/post_bind4", T::CGROUP_SOCK, 12, R::Label),
-    Kind("cgroup/post_bind6", T::CGROUP_SOCK, 13, R::Label),
-    Kind("cgroup/bind4", T::CGROUP_SOCK_ADDR, 8, R::Label),
-    Kind("cgroup/bind6", T::CGROUP_SOCK_ADDR, 9, R::Label),
-    Kind("cgroup/connect4", T::CGROUP_SOCK_ADDR, 10, R::Label),
-    Kind("cgroup/connect6", T::CGROUP_SOCK_ADDR, 11, R::Label),
-    Kind("cgroup/connect_unix", T::CGROUP_SOCK_ADDR, 49, R::Label),
-    Kind("cgroup/sendmsg4", T::CGROUP_SOCK_ADDR, 14, R::Label),
-    Kind("cgroup/sendmsg6", T::CGROUP_SOCK_ADDR, 15, R::Label),
-    Kind("cgroup/sendmsg_unix", T::CGROUP_SOCK_ADDR, 50, R::Label),
-    Kind("cgroup/recvmsg4", T::CGROUP_SOCK_ADDR, 19, R::Label),
-    Kind("cgroup/recvmsg6", T::CGROUP_SOCK_ADDR, 20, R::Label),
-    Kind("cgroup/recvmsg_unix", T::CGROUP_SOCK_ADDR, 51, R::Label),
-    Kind("cgroup/getpeername4", T::CGROUP_SOCK_ADDR, 29, R::Label),
-    Kind("cgroup/getpeername6", T::CGROUP_SOCK_ADDR, 30, R::Label),
-    Kind("cgroup/getpeername_unix", T::CGROUP_SOCK_ADDR, 52, R::Label),
-    Kind("cgroup/getsockname4", T::CGROUP_SOCK_ADDR, 31, R::Label),
-    Kind("cgroup/getsockname6", T::CGROUP_SOCK_ADDR, 32, R::Label),
-    Kind("cgroup/getsockname_unix", T::CGROUP_SOCK_ADDR, 53, R::Label),
-    Kind("cgroup/sysctl", T::CGROUP_SYSCTL, 18, R::Label),
-    Kind("cgroup/getsockopt", T::CGROUP_SOCKOPT, 21, R::Label),
-    Kind("cgroup/setsockopt", T::CGROUP_SOCKOPT, 22, R::Label),
-    Kind("cgroup/dev", T::CGROUP_DEVICE, 6, R::Label),
-    Kind("struct_ops", T::STRUCT_OPS, 0, R::Label),
-    Kind("netfilter", T::NETFILTER, 45, R::Nothing),
-];
+macro_rules! kinds {
+    ($($word:literal $program_type:path, $attach_type:literal, $reading:expr;)*) => {
+        /// The words, one behind the other (see `sys/names.rs`), and what each means.
+        const WORDS: &str = concat!($($word, " ",)*);
+        const KINDS: &[Kind] = &[$(Kind($program_type, $attach_type, $reading)),*];
+    };
+}
+
+// Every kind, by name, type, attach type, and how the rest of the name is read. A name with a slash comes before the one that
+// it begins with.
+kinds! {
+    "socket" T::SOCKET_FILTER, 0, R::Label;
+    "sk_reuseport/migrate" T::SK_REUSEPORT, 40, R::Label;
+    "sk_reuseport" T::SK_REUSEPORT, 39, R::Label;
+    "kprobe" T::KPROBE, 0, R::Kprobe(false);
+    "kretprobe" T::KPROBE, 0, R::Kprobe(true);
+    "uprobe" T::KPROBE, 0, R::Uprobe(false);
+    "uretprobe" T::KPROBE, 0, R::Uprobe(true);
+    "kprobe.multi" T::KPROBE, 42, R::KprobeMulti(false);
+    "kretprobe.multi" T::KPROBE, 42, R::KprobeMulti(true);
+    "kprobe.session" T::KPROBE, 56, R::KprobeMulti(false);
+    "uprobe.multi" T::KPROBE, 48, R::UprobeMulti(false);
+    "uretprobe.multi" T::KPROBE, 48, R::UprobeMulti(true);
+    "uprobe.session" T::KPROBE, 57, R::UprobeMulti(false);
+    "ksyscall" T::KPROBE, 0, R::Ksyscall(false);
+    "kretsyscall" T::KPROBE, 0, R::Ksyscall(true);
+    "usdt" T::KPROBE, 48, R::Usdt;
+    "tc/ingress" T::SCHED_CLS, 46, R::Label;
+    "tc/egress" T::SCHED_CLS, 47, R::Label;
+    "tcx/ingress" T::SCHED_CLS, 46, R::Label;
+    "tcx/egress" T::SCHED_CLS, 47, R::Label;
+    "netkit/primary" T::SCHED_CLS, 54, R::Label;
+    "netkit/peer" T::SCHED_CLS, 55, R::Label;
+    "tc" T::SCHED_CLS, 0, R::Label;
+    "classifier" T::SCHED_CLS, 0, R::Label;
+    "action" T::SCHED_ACT, 0, R::Label;
+    "tracepoint" T::TRACEPOINT, 0, R::Tracepoint;
+    "tp" T::TRACEPOINT, 0, R::Tracepoint;
+    "raw_tracepoint.w" T::RAW_TRACEPOINT_WRITABLE, 0, R::RawTracepoint;
+    "raw_tp.w" T::RAW_TRACEPOINT_WRITABLE, 0, R::RawTracepoint;
+    "raw_tracepoint" T::RAW_TRACEPOINT, 0, R::RawTracepoint;
+    "raw_tp" T::RAW_TRACEPOINT, 0, R::RawTracepoint;
+    "tp_btf" T::TRACING, 23, R::BtfName;
+    "fentry" T::TRACING, 24, R::BtfName;
+    "fexit" T::TRACING, 25, R::BtfName;
+    "fmod_ret" T::TRACING, 26, R::BtfName;
+    "fsession" T::TRACING, 58, R::BtfName;
+    "freplace" T::EXT, 0, R::BtfName;
+    "lsm_cgroup" T::LSM, 43, R::BtfName;
+    "lsm" T::LSM, 27, R::BtfName;
+    "iter" T::TRACING, 28, R::BtfName;
+    "syscall" T::SYSCALL, 0, R::Label;
+    "xdp/devmap" T::XDP, 33, R::Label;
+    "xdp/cpumap" T::XDP, 35, R::Label;
+    "xdp" T::XDP, 37, R::Label;
+    "perf_event" T::PERF_EVENT, 0, R::Label;
+    "lwt_in" T::LWT_IN, 0, R::Label;
+    "lwt_out" T::LWT_OUT, 0, R::Label;
+    "lwt_xmit" T::LWT_XMIT, 0, R::Label;
+    "lwt_seg6local" T::LWT_SEG6LOCAL, 0, R::Label;
+    "sockops" T::SOCK_OPS, 3, R::Label;
+    "sk_skb/stream_parser" T::SK_SKB, 4, R::Label;
+    "sk_skb/stream_verdict" T::SK_SKB, 5, R::Label;
+    "sk_skb/verdict" T::SK_SKB, 38, R::Label;
+    "sk_skb" T::SK_SKB, 0, R::Label;
+    "sk_msg" T::SK_MSG, 7, R::Label;
+    "sk_lookup" T::SK_LOOKUP, 36, R::Label;
+    "lirc_mode2" T::LIRC_MODE2, 16, R::Label;
+    "flow_dissector" T::FLOW_DISSECTOR, 17, R::Label;
+    "cgroup_skb/ingress" T::CGROUP_SKB, 0, R::Label;
+    "cgroup_skb/egress" T::CGROUP_SKB, 1, R::Label;
+    "cgroup/skb" T::CGROUP_SKB, 0, R::Label;
+    "cgroup_skb" T::CGROUP_SKB, 0, R::Label;
+    "cgroup/sock_create" T::CGROUP_SOCK, 2, R::Label;
+    "cgroup/sock_release" T::CGROUP_SOCK, 34, R::Label;
+    "cgroup/sock" T::CGROUP_SOCK, 2, R::Label;
+    "cgroup/post_bind4" T::CGROUP_SOCK, 12, R::Label;
+    "cgroup/post_bind6" T::CGROUP_SOCK, 13, R::Label;
+    "cgroup/bind4" T::CGROUP_SOCK_ADDR, 8, R::Label;
+    "cgroup/bind6" T::CGROUP_SOCK_ADDR, 9, R::Label;
+    "cgroup/connect4" T::CGROUP_SOCK_ADDR, 10, R::Label;
+    "cgroup/connect6" T::CGROUP_SOCK_ADDR, 11, R::Label;
+    "cgroup/connect_unix" T::CGROUP_SOCK_ADDR, 49, R::Label;
+    "cgroup/sendmsg4" T::CGROUP_SOCK_ADDR, 14, R::Label;
+    "cgroup/sendmsg6" T::CGROUP_SOCK_ADDR, 15, R::Label;
+    "cgroup/sendmsg_unix" T::CGROUP_SOCK_ADDR, 50, R::Label;
+    "cgroup/recvmsg4" T::CGROUP_SOCK_ADDR, 19, R::Label;
+    "cgroup/recvmsg6" T::CGROUP_SOCK_ADDR, 20, R::Label;
+    "cgroup/recvmsg_unix" T::CGROUP_SOCK_ADDR, 51, R::Label;
+    "cgroup/getpeername4" T::CGROUP_SOCK_ADDR, 29, R::Label;
+    "cgroup/getpeername6" T::CGROUP_SOCK_ADDR, 30, R::Label;
+    "cgroup/getpeername_unix" T::CGROUP_SOCK_ADDR, 52, R::Label;
+    "cgroup/getsockname4" T::CGROUP_SOCK_ADDR, 31, R::Label;
+    "cgroup/getsockname6" T::CGROUP_SOCK_ADDR, 32, R::Label;
+    "cgroup/getsockname_unix" T::CGROUP_SOCK_ADDR, 53, R::Label;
+    "cgroup/sysctl" T::CGROUP_SYSCTL, 18, R::Label;
+    "cgroup/getsockopt" T::CGROUP_SOCKOPT, 21, R::Label;
+    "cgroup/setsockopt" T::CGROUP_SOCKOPT, 22, R::Label;
+    "cgroup/dev" T::CGROUP_DEVICE, 6, R::Label;
+    "struct_ops" T::STRUCT_OPS, 0, R::Label;
+    "netfilter" T::NETFILTER, 45, R::Nothing;
+}
 
 impl Section {
     /// Reads a section's name.
@@ -178,7 +186,7 @@ impl Section {
             Some(name) => (name, false),
             None => (name, true),
         };
-        let (Kind(_, program_type, expected_attach_type, reading), suffix, rest) = kind(name)?;
+        let (Kind(program_type, expected_attach_type, reading), suffix, rest) = kind(name)?;
         let (sleepable, fragments) = match (suffix, *program_type) {
             ("", T::SYSCALL) => (true, false),
             ("", _) => (false, false),
@@ -200,6 +208,11 @@ impl Section {
         })
     }
 
+    /// What no name says.
+    pub(super) fn of(program_type: ProgramType, expected_attach_type: u32) -> Self {
+        Self { program_type, expected_attach_type, sleepable: false, fragments: false, wanted: true, target: None }
+    }
+
     /// Reads a target that stands behind the slash of no section's name, as if it stood behind that of `name`.
     pub(super) fn read_target(name: &str, target: &str) -> Result<Target, &'static str> {
         let read = kind(name.trim_start_matches('?')).map(|(Kind(.., reading), ..)| Target::read(*reading, target));
@@ -214,7 +227,8 @@ impl Section {
 
 /// The kind that a section's name begins with, the suffix, and the rest.
 fn kind(name: &str) -> Result<(&'static Kind, &str, Option<&str>), UnknownKind> {
-    let found = KINDS.iter().find_map(|kind| split(name, kind.0).map(|(suffix, rest)| (kind, suffix, rest)));
+    let mut kinds = WORDS.split_ascii_whitespace().zip(KINDS);
+    let found = kinds.find_map(|(word, kind)| split(name, word).map(|(suffix, rest)| (kind, suffix, rest)));
     found.ok_or(UnknownKind)
 }
 

@@ -2,6 +2,8 @@
 
 use std::{fmt, io};
 
+use super::names::nth;
+
 /// An error number of the kernel; displayed as its name with the C library's sentence, e.g.
 /// `EPERM (Operation not permitted)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +25,8 @@ impl Errno {
     /// The name, for the errors that bpf(2), perf_event_open(2), mmap(2) and their neighbours give.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
-        NAMES.iter().find(|(number, _)| *number == self.0).map(|(_, name)| *name)
+        let place = NUMBERS.iter().position(|&number| number == self.0)?;
+        nth(NAMES, place)
     }
 }
 
@@ -46,14 +49,17 @@ impl fmt::Display for Errno {
 const ENOTSUPP: i32 = 524;
 
 macro_rules! names {
-    ($($name:ident)*) => { [$((libc::$name, stringify!($name))),*] };
+    ($($name:ident)*) => {
+        const NUMBERS: [i32; 37] = [$(libc::$name),*];
+        const NAMES: &str = concat!($(stringify!($name), " "),*);
+    };
 }
 
-const NAMES: [(i32, &str); 37] = names! {
+names! {
     EPERM ENOENT ESRCH EINTR EIO E2BIG ENOEXEC EBADF EAGAIN ENOMEM EACCES EFAULT EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR
     EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC EROFS ERANGE ENAMETOOLONG ENOSYS ELOOP EILSEQ EOPNOTSUPP EPROTO
     EOVERFLOW ETIMEDOUT ENOLINK EBADMSG
-};
+}
 
 #[cfg(test)]
 mod tests {
@@ -63,6 +69,7 @@ mod tests {
     fn an_errno_is_shown_by_name_and_sentence() {
         assert_eq!(Errno(libc::EPERM).to_string(), "EPERM (Operation not permitted)");
         assert_eq!(Errno(524).to_string(), "ENOTSUPP (Operation is not supported)");
+        assert_eq!((Errno(libc::EBADMSG).name(), Errno(4000).name()), (Some("EBADMSG"), None));
         assert!(Errno(4000).to_string().starts_with("errno 4000 ("));
     }
 }

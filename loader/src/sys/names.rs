@@ -1,6 +1,9 @@
 //! Numbers of bpf(2)'s structures by their names in `include/uapi/linux/bpf.h`, for whoever is told of a call.
 //!
 //! Which names a number can have depends on the field that it is in; the kernel uses few names twice.
+//!
+//! Lists of names are one text each: in a table of strings each would take 40 bytes beside its letters, for its place and length
+//! and for what tells the dynamic loader to put the place right.
 
 use std::fmt;
 
@@ -8,19 +11,27 @@ use log::kv;
 
 /// The name of a number in the field of this name; `None` for a plain number, or one that nobody knew when this was written.
 pub(super) fn of(field: &str, number: u32) -> Option<&'static str> {
-    let names: &[&str] = match (field, number) {
-        ("attach_type" | "expected_attach_type", _) => &ATTACH_TYPES,
+    let names = match (field, number) {
+        ("attach_type" | "expected_attach_type", _) => ATTACH_TYPES,
         ("attach_flags", 2) => return Some("BPF_F_ALLOW_MULTI"),
         ("kprobe_multi_flags", 1) => return Some("BPF_F_KPROBE_MULTI_RETURN"),
         ("uprobe_multi_flags", 1) => return Some("BPF_F_UPROBE_MULTI_RETURN"),
         ("netfilter_flags", 1) => return Some("BPF_F_NETFILTER_IP_DEFRAG"),
         ("pf", 2) => return Some("NFPROTO_IPV4"),
         ("pf", 10) => return Some("NFPROTO_IPV6"),
-        ("hooknum", _) => &HOOKS,
-        _ => &[],
+        ("hooknum", _) => HOOKS,
+        _ => "",
     };
-    names.get(number as usize).copied()
+    nth(names, number as usize)
 }
+
+/// The name of this place in a list, the first being 0; `None` behind the last, and where there is none.
+pub(crate) fn nth(names: &'static str, place: usize) -> Option<&'static str> {
+    names.split_ascii_whitespace().nth(place).filter(|&name| name != NAMELESS)
+}
+
+/// What stands in a list where there is no name.
+const NAMELESS: &str = "-";
 
 macro_rules! flags {
     ($($(#[$doc:meta])* $name:ident: $names:expr;)*) => {$(
@@ -32,7 +43,7 @@ macro_rules! flags {
         /// By name, with bars between, and what has no name as a number.
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_flags(self.0, &$names, f)
+                write_flags(self.0, $names, f)
             }
         }
     )*};
@@ -45,9 +56,10 @@ flags! {
     ProgFlagBits: PROG_FLAGS;
 }
 
-fn write_flags(number: u32, names: &[(u32, &str)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn write_flags(number: u32, names: &'static str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (mut rest, mut bar) = (number, "");
-    for (bit, name) in names.iter().filter(|(bit, _)| number >> bit & 1 == 1) {
+    for bit in (0..32).filter(|bit| number >> bit & 1 == 1) {
+        let Some(name) = nth(names, bit) else { continue };
         write!(f, "{bar}{name}")?;
         (rest, bar) = (rest & !(1 << bit), "|");
     }
@@ -55,106 +67,36 @@ fn write_flags(number: u32, names: &[(u32, &str)], f: &mut fmt::Formatter<'_>) -
 }
 
 /// `enum nf_inet_hooks`
-const HOOKS: [&str; 5] =
-    ["NF_INET_PRE_ROUTING", "NF_INET_LOCAL_IN", "NF_INET_FORWARD", "NF_INET_LOCAL_OUT", "NF_INET_POST_ROUTING"];
+const HOOKS: &str = "\
+    NF_INET_PRE_ROUTING NF_INET_LOCAL_IN NF_INET_FORWARD NF_INET_LOCAL_OUT NF_INET_POST_ROUTING";
 
 /// `enum bpf_attach_type`
-const ATTACH_TYPES: [&str; 59] = [
-    "BPF_CGROUP_INET_INGRESS",
-    "BPF_CGROUP_INET_EGRESS",
-    "BPF_CGROUP_INET_SOCK_CREATE",
-    "BPF_CGROUP_SOCK_OPS",
-    "BPF_SK_SKB_STREAM_PARSER",
-    "BPF_SK_SKB_STREAM_VERDICT",
-    "BPF_CGROUP_DEVICE",
-    "BPF_SK_MSG_VERDICT",
-    "BPF_CGROUP_INET4_BIND",
-    "BPF_CGROUP_INET6_BIND",
-    "BPF_CGROUP_INET4_CONNECT",
-    "BPF_CGROUP_INET6_CONNECT",
-    "BPF_CGROUP_INET4_POST_BIND",
-    "BPF_CGROUP_INET6_POST_BIND",
-    "BPF_CGROUP_UDP4_SENDMSG",
-    "BPF_CGROUP_UDP6_SENDMSG",
-    "BPF_LIRC_MODE2",
-    "BPF_FLOW_DISSECTOR",
-    "BPF_CGROUP_SYSCTL",
-    "BPF_CGROUP_UDP4_RECVMSG",
-    "BPF_CGROUP_UDP6_RECVMSG",
-    "BPF_CGROUP_GETSOCKOPT",
-    "BPF_CGROUP_SETSOCKOPT",
-    "BPF_TRACE_RAW_TP",
-    "BPF_TRACE_FENTRY",
-    "BPF_TRACE_FEXIT",
-    "BPF_MODIFY_RETURN",
-    "BPF_LSM_MAC",
-    "BPF_TRACE_ITER",
-    "BPF_CGROUP_INET4_GETPEERNAME",
-    "BPF_CGROUP_INET6_GETPEERNAME",
-    "BPF_CGROUP_INET4_GETSOCKNAME",
-    "BPF_CGROUP_INET6_GETSOCKNAME",
-    "BPF_XDP_DEVMAP",
-    "BPF_CGROUP_INET_SOCK_RELEASE",
-    "BPF_XDP_CPUMAP",
-    "BPF_SK_LOOKUP",
-    "BPF_XDP",
-    "BPF_SK_SKB_VERDICT",
-    "BPF_SK_REUSEPORT_SELECT",
-    "BPF_SK_REUSEPORT_SELECT_OR_MIGRATE",
-    "BPF_PERF_EVENT",
-    "BPF_TRACE_KPROBE_MULTI",
-    "BPF_LSM_CGROUP",
-    "BPF_STRUCT_OPS",
-    "BPF_NETFILTER",
-    "BPF_TCX_INGRESS",
-    "BPF_TCX_EGRESS",
-    "BPF_TRACE_UPROBE_MULTI",
-    "BPF_CGROUP_UNIX_CONNECT",
-    "BPF_CGROUP_UNIX_SENDMSG",
-    "BPF_CGROUP_UNIX_RECVMSG",
-    "BPF_CGROUP_UNIX_GETPEERNAME",
-    "BPF_CGROUP_UNIX_GETSOCKNAME",
-    "BPF_NETKIT_PRIMARY",
-    "BPF_NETKIT_PEER",
-    "BPF_TRACE_KPROBE_SESSION",
-    "BPF_TRACE_UPROBE_SESSION",
-    "BPF_TRACE_FSESSION",
-];
+const ATTACH_TYPES: &str = "\
+    BPF_CGROUP_INET_INGRESS BPF_CGROUP_INET_EGRESS BPF_CGROUP_INET_SOCK_CREATE BPF_CGROUP_SOCK_OPS \
+    BPF_SK_SKB_STREAM_PARSER BPF_SK_SKB_STREAM_VERDICT BPF_CGROUP_DEVICE BPF_SK_MSG_VERDICT BPF_CGROUP_INET4_BIND \
+    BPF_CGROUP_INET6_BIND BPF_CGROUP_INET4_CONNECT BPF_CGROUP_INET6_CONNECT BPF_CGROUP_INET4_POST_BIND \
+    BPF_CGROUP_INET6_POST_BIND BPF_CGROUP_UDP4_SENDMSG BPF_CGROUP_UDP6_SENDMSG BPF_LIRC_MODE2 BPF_FLOW_DISSECTOR \
+    BPF_CGROUP_SYSCTL BPF_CGROUP_UDP4_RECVMSG BPF_CGROUP_UDP6_RECVMSG BPF_CGROUP_GETSOCKOPT BPF_CGROUP_SETSOCKOPT \
+    BPF_TRACE_RAW_TP BPF_TRACE_FENTRY BPF_TRACE_FEXIT BPF_MODIFY_RETURN BPF_LSM_MAC BPF_TRACE_ITER \
+    BPF_CGROUP_INET4_GETPEERNAME BPF_CGROUP_INET6_GETPEERNAME BPF_CGROUP_INET4_GETSOCKNAME \
+    BPF_CGROUP_INET6_GETSOCKNAME BPF_XDP_DEVMAP BPF_CGROUP_INET_SOCK_RELEASE BPF_XDP_CPUMAP BPF_SK_LOOKUP BPF_XDP \
+    BPF_SK_SKB_VERDICT BPF_SK_REUSEPORT_SELECT BPF_SK_REUSEPORT_SELECT_OR_MIGRATE BPF_PERF_EVENT \
+    BPF_TRACE_KPROBE_MULTI BPF_LSM_CGROUP BPF_STRUCT_OPS BPF_NETFILTER BPF_TCX_INGRESS BPF_TCX_EGRESS \
+    BPF_TRACE_UPROBE_MULTI BPF_CGROUP_UNIX_CONNECT BPF_CGROUP_UNIX_SENDMSG BPF_CGROUP_UNIX_RECVMSG \
+    BPF_CGROUP_UNIX_GETPEERNAME BPF_CGROUP_UNIX_GETSOCKNAME BPF_NETKIT_PRIMARY BPF_NETKIT_PEER \
+    BPF_TRACE_KPROBE_SESSION BPF_TRACE_UPROBE_SESSION BPF_TRACE_FSESSION";
 
 /// Flags of `BPF_MAP_CREATE`, by their bits.
-const MAP_FLAGS: [(u32, &str); 20] = [
-    (0, "BPF_F_NO_PREALLOC"),
-    (1, "BPF_F_NO_COMMON_LRU"),
-    (2, "BPF_F_NUMA_NODE"),
-    (3, "BPF_F_RDONLY"),
-    (4, "BPF_F_WRONLY"),
-    (5, "BPF_F_STACK_BUILD_ID"),
-    (6, "BPF_F_ZERO_SEED"),
-    (7, "BPF_F_RDONLY_PROG"),
-    (8, "BPF_F_WRONLY_PROG"),
-    (9, "BPF_F_CLONE"),
-    (10, "BPF_F_MMAPABLE"),
-    (11, "BPF_F_PRESERVE_ELEMS"),
-    (12, "BPF_F_INNER_MAP"),
-    (13, "BPF_F_LINK"),
-    (14, "BPF_F_PATH_FD"),
-    (15, "BPF_F_VTYPE_BTF_OBJ_FD"),
-    (16, "BPF_F_TOKEN_FD"),
-    (17, "BPF_F_SEGV_ON_FAULT"),
-    (18, "BPF_F_NO_USER_CONV"),
-    (19, "BPF_F_RB_OVERWRITE"),
-];
+const MAP_FLAGS: &str = "\
+    BPF_F_NO_PREALLOC BPF_F_NO_COMMON_LRU BPF_F_NUMA_NODE BPF_F_RDONLY BPF_F_WRONLY BPF_F_STACK_BUILD_ID \
+    BPF_F_ZERO_SEED BPF_F_RDONLY_PROG BPF_F_WRONLY_PROG BPF_F_CLONE BPF_F_MMAPABLE BPF_F_PRESERVE_ELEMS \
+    BPF_F_INNER_MAP BPF_F_LINK BPF_F_PATH_FD BPF_F_VTYPE_BTF_OBJ_FD BPF_F_TOKEN_FD BPF_F_SEGV_ON_FAULT \
+    BPF_F_NO_USER_CONV BPF_F_RB_OVERWRITE";
 
 /// Flags of `BPF_PROG_LOAD`, by their bits.
-const PROG_FLAGS: [(u32, &str); 7] = [
-    (0, "BPF_F_STRICT_ALIGNMENT"),
-    (1, "BPF_F_ANY_ALIGNMENT"),
-    (2, "BPF_F_TEST_RND_HI32"),
-    (3, "BPF_F_TEST_STATE_FREQ"),
-    (4, "BPF_F_SLEEPABLE"),
-    (5, "BPF_F_XDP_HAS_FRAGS"),
-    (7, "BPF_F_TEST_REG_INVARIANTS"),
-];
+const PROG_FLAGS: &str = "\
+    BPF_F_STRICT_ALIGNMENT BPF_F_ANY_ALIGNMENT BPF_F_TEST_RND_HI32 BPF_F_TEST_STATE_FREQ BPF_F_SLEEPABLE \
+    BPF_F_XDP_HAS_FRAGS - BPF_F_TEST_REG_INVARIANTS";
 
 /// What is shown in the place of an address, by the field that holds it: the string or the bytes that are there.
 pub(super) type Told<'a> = &'a [(&'static str, &'a dyn fmt::Display)];
@@ -217,6 +159,10 @@ mod tests {
         assert_eq!(format!("{:?}", MapFlagBits(1 << 10 | 1 << 7)), "BPF_F_RDONLY_PROG|BPF_F_MMAPABLE");
         assert_eq!(format!("{:?}", MapFlagBits(1 | 1 << 30)), "BPF_F_NO_PREALLOC|0x40000000");
         assert_eq!(format!("{:?}", ProgFlagBits(1 << 4)), "BPF_F_SLEEPABLE");
+        assert_eq!(format!("{:?}", ProgFlagBits(3 << 6)), "BPF_F_TEST_REG_INVARIANTS|0x40");
+        assert_eq!(format!("{:?}", MapFlagBits(1 << 19)), "BPF_F_RB_OVERWRITE");
+        assert_eq!((of("hooknum", 4), of("hooknum", 5)), (Some("NF_INET_POST_ROUTING"), None));
+        assert_eq!(of("attach_type", 58), Some("BPF_TRACE_FSESSION"));
         assert_eq!(Hex(&[0, 0xff]).to_string(), "[00ff]");
         assert_eq!(Shown(c"a\n").to_string(), "\"a\\n\"");
     }

@@ -18,7 +18,7 @@ use requirements::Needs;
 fn main() {
     let object = |name: &str| root().join("corpus/kinds").join(name).into_os_string().into_string().unwrap();
     let (one_ring, pinned) = (object("one_ring.o"), object("pinned.o"));
-    let again = one_ring.clone();
+    let (again, third) = (one_ring.clone(), one_ring.clone());
     let tests = vec![
         built("counts_embeds_the_loader", Needs::Ring, move || run("counts", &[&one_ring], "5 calls")),
         built("streams_embeds_the_loader", Needs::Ring, move || run("streams", &[&again], "20 events")),
@@ -27,6 +27,7 @@ fn main() {
             run("stays", &[&pinned, pins.0.to_str().unwrap()], "30 events, 101010 in all")
         }),
         built("twenty_crates_are_enough", Needs::Nothing, few_crates),
+        built("half_a_megabyte_is_enough", Needs::Ring, move || small(&third)),
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }
@@ -107,6 +108,30 @@ fn few_crates() -> Result<(), Failed> {
         if crates.len() > MOST {
             return Err(format!("`{package}` has {} crates, itself included: {crates:?}", crates.len()).into());
         }
+    }
+    Ok(())
+}
+
+/// A program that loads an object, attaches it and reads its first event, built for size as `cargo xtask bench loader` does:
+/// what another compiler or another machine makes of it has other sizes, but not by much.
+fn small(object: &str) -> Result<(), Failed> {
+    let most = if cfg!(target_arch = "x86_64") { 500_000 } else { 600_000 };
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("small");
+    let build = ["build", "--locked", "--quiet", "--profile", "small", "--no-default-features"];
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(build).current_dir(root().join("peers/loader/cutaway")).env("CARGO_TARGET_DIR", &target);
+    let output = cargo.output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+    }
+    let binary = target.join("small/first-event-cutaway");
+    let output = Command::new(&binary).args(["first", object]).output()?;
+    if !output.status.success() {
+        return Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into());
+    }
+    let size = fs::metadata(&binary)?.len();
+    if size > most {
+        return Err(format!("the binary has {size} bytes, more than {most}").into());
     }
     Ok(())
 }
