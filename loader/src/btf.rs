@@ -52,7 +52,7 @@ const DEEPEST: u32 = 256;
 
 /// Bytes of a name beyond which nobody reads: the kernel takes 511, and strings can overlap, so that a small file could
 /// hold any number of long ones.
-const LONGEST_NAME: usize = 4096;
+pub(crate) const LONGEST_NAME: usize = 4096;
 
 /// What is wrong with a piece of BTF. Whoever knows where it came from says so in front of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -17,10 +17,10 @@ use crate::{
     Errno, Error, Links, Map, MapSpec, Object, Pinning, Program, Variable, VariableSpec,
     attach::Specs,
     btf::{Btf, older, search::Types},
-    object::{Met, no_such},
+    object::{Met, link::Place, no_such},
     probe::{self, Support, charged},
     program::Shared,
-    sorted::Sorted,
+    sorted::sort,
     sys::bpf,
 };
 
@@ -39,10 +39,19 @@ pub struct Refused {
 /// An object's maps and programs in the kernel. Dropping it closes them; what somebody else holds (a link, a pin) stays.
 #[derive(Debug)]
 pub struct Loaded {
-    maps: Sorted<String, Map>,
+    /// By name. Two may have the same: an object can have two sections `.data`, and a program knows which it means.
+    maps: Vec<Made>,
     /// In the file's order.
     programs: Vec<Program>,
     variables: Vec<VariableSpec>,
+}
+
+/// A map that was made, and where in the file it is described and its contents lie.
+#[derive(Debug)]
+struct Made {
+    place: Place,
+    data: Place,
+    map: Map,
 }
 
 impl Object {
@@ -82,8 +91,7 @@ impl Object {
         let Met { relocated, targets, externs } = self.meet(Types::Running)?;
         self.take_config(&externs);
         let maps = self.create_maps(btf.as_ref().map(AsFd::as_fd))?;
-        let places = self.maps.iter().filter_map(|spec| Some((spec.place, maps.get(&spec.name)?.as_fd().as_raw_fd())));
-        let places = Sorted::of(places);
+        let places = self.places(maps.iter().map(|map| map.as_fd().as_raw_fd()));
         let wanted = mem::take(&mut self.programs).into_iter().filter(|program| program.section.wanted);
         let shared = Shared {
             license: self.license(),
@@ -106,25 +114,25 @@ impl Object {
                 }
             }
         }
+        let made = self.maps.iter().zip(maps).map(|(spec, map)| Made { place: spec.place, data: spec.data(), map });
+        let mut maps: Vec<_> = made.collect();
+        sort(&mut maps, |one, other| one.map.name().cmp(other.map.name()));
         let mut loaded = Loaded { maps, programs, variables: mem::take(&mut self.variables) };
-        loaded.complete_tables(&self.maps);
+        if cfg!(feature = "struct-ops") {
+            loaded.complete_tables(&self.maps);
+        }
         loaded.fill(&self.maps, &left_out)?;
         Ok(loaded)
     }
 
-    /// Makes the maps; those that hold others last.
-    fn create_maps(&self, btf: Option<BorrowedFd<'_>>) -> Result<Sorted<String, Map>, Error> {
-        let (outer, plain): (Vec<_>, Vec<_>) = self.maps.iter().partition(|map| map.inner.is_some());
-        let mut maps = Vec::new();
-        for spec in plain.into_iter().chain(outer) {
-            maps.push((spec.name.clone(), Map::make(spec, &self.pins, btf)?));
-        }
-        Ok(Sorted::of(maps))
+    /// Makes the maps, in the order of their descriptions.
+    fn create_maps(&self, btf: Option<BorrowedFd<'_>>) -> Result<Vec<Map>, Error> {
+        self.maps.iter().map(|spec| Map::make(spec, &self.pins, btf)).collect()
     }
 
     /// The maps by which programs on USDT find their arguments, if the object has them.
-    fn usdt_specs(&self, maps: &Sorted<String, Map>) -> Result<Option<Arc<Specs>>, Error> {
-        let [specs, addresses] = Specs::MAPS.map(|name| maps.get(name));
+    fn usdt_specs(&self, maps: &[Map]) -> Result<Option<Arc<Specs>>, Error> {
+        let [specs, addresses] = Specs::MAPS.map(|name| maps.iter().find(|map| map.name() == name));
         let Some(specs) = specs.filter(|_| cfg!(feature = "usdt")) else { return Ok(None) };
         let of_usdt = |spec: &&MapSpec| Specs::MAPS.contains(&spec.name.as_str());
         let pinned = self.maps.iter().filter(of_usdt).any(|spec| spec.pinning == Pinning::ByName);
@@ -163,8 +171,10 @@ impl Loaded {
     /// Puts into maps of maps and of programs what they hold from the start, but for programs that were left out.
     fn fill(&self, specs: &[MapSpec], left_out: &[String]) -> Result<(), Error> {
         for spec in specs {
+            let Some(map) = self.maps.iter().find(|made| made.place == spec.place).map(|made| &made.map) else {
+                continue;
+            };
             for (key, name) in spec.values.iter().filter(|(_, name)| spec.inner.is_some() || !left_out.contains(name)) {
-                let map = self.map(&spec.name)?;
                 let held = match spec.inner {
                     Some(_) => self.map(name)?.as_fd(),
                     None => self.program(name)?.as_fd(),
@@ -178,7 +188,8 @@ impl Loaded {
     /// Puts programs into tables of functions.
     fn complete_tables(&mut self, specs: &[MapSpec]) {
         for spec in specs {
-            let (Some(fitted), Some(map)) = (&spec.fitted, self.maps.get_mut(&spec.name)) else { continue };
+            let made = self.maps.iter_mut().find(|made| made.place == spec.place);
+            let (Some(fitted), Some(Made { map, .. })) = (&spec.fitted, made) else { continue };
             let descriptor = |start| {
                 let program = self.programs.iter().find(|program| program.spec().entry == start)?;
                 Some(program.as_fd().as_raw_fd())
@@ -193,7 +204,7 @@ impl Loaded {
     ///
     /// [`Error::NoSuchName`], with the names that are there.
     pub fn map(&self, name: &str) -> Result<&Map, Error> {
-        self.maps.get(name).ok_or_else(|| no_such("map", name, self.maps.iter().map(|(name, _)| name.as_str())))
+        self.maps().find(|map| map.name() == name).ok_or_else(|| no_such("map", name, self.maps().map(Map::name)))
     }
 
     /// A program by its name in the object.
@@ -215,17 +226,23 @@ impl Loaded {
         let Some(spec) = self.variables.iter().find(|known| known.name == name) else {
             return Err(no_such("variable", name, self.variables.iter().map(|known| known.name.as_str())));
         };
-        Ok(Variable::new(spec, self.map(&spec.section)?))
+        let map = self.holder(spec).ok_or_else(|| no_such("map", &spec.section, self.maps().map(Map::name)))?;
+        Ok(Variable::new(spec, map))
+    }
+
+    /// The map that a variable lies in.
+    fn holder(&self, spec: &VariableSpec) -> Option<&Map> {
+        self.maps.iter().find(|made| made.data == spec.place).map(|made| &made.map)
     }
 
     /// All global variables, section by section.
     pub fn variables(&self) -> impl Iterator<Item = Variable<'_>> {
-        self.variables.iter().filter_map(|spec| Some(Variable::new(spec, self.maps.get(&spec.section)?)))
+        self.variables.iter().filter_map(|spec| Some(Variable::new(spec, self.holder(spec)?)))
     }
 
     /// All maps, by name.
     pub fn maps(&self) -> impl Iterator<Item = &Map> {
-        self.maps.iter().map(|(_, map)| map)
+        self.maps.iter().map(|made| &made.map)
     }
 
     /// All programs, in the file's order.

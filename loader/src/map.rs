@@ -38,6 +38,8 @@ pub struct Map {
     elements: Elements,
     /// Its elements, mapped when they are first wanted.
     memory: OnceLock<Shared>,
+    /// Where in that memory global variables begin: at its start, but in arenas.
+    base: usize,
     table: Option<Table>,
 }
 
@@ -68,7 +70,7 @@ impl Map {
             attr.btf_key_type_id = spec.btf_key_type_id;
             attr.btf_value_type_id = spec.btf_value_type_id;
         }
-        if let (Some(btf), Some(table)) = (btf, &spec.fitted) {
+        if let (Some(btf), Some(table)) = (btf, spec.fitted.as_ref().filter(|_| cfg!(feature = "struct-ops"))) {
             attr.btf_fd = number(btf);
             attr.btf_vmlinux_value_type_id = table.value_type_id;
             if table.by_link {
@@ -89,27 +91,60 @@ impl Map {
                 _ => Err(error),
             })
             .map_err(|error| explain(spec, &attr, &error))?;
-        let map = Self::wrap(spec.name.clone(), map)?;
-        map.fill(spec)?;
-        map.settle_arena(spec)?;
+        let mut map = Self::wrap(spec.name.clone(), map)?;
+        if spec.map_type == MapType::ARENA {
+            map.settle_arena(spec)?;
+        } else {
+            map.fill(spec)?;
+        }
         Ok(map)
     }
 
     /// The verifier must know at which address an arena lies in user space: the description names it, or the first mapping
-    /// decides.
-    fn settle_arena(&self, spec: &MapSpec) -> Result<(), Error> {
-        if spec.map_type == MapType::ARENA && spec.map_extra == 0 {
-            let length = (spec.max_entries as usize).saturating_mul(page_size());
-            let memory = Shared::of(self.as_fd(), length).map_err(|error| self.failed("map", &error))?;
-            // Nobody else has this map yet.
-            let _ = self.memory.set(memory);
+    /// decides. Global variables are written into its pages, which makes the kernel allocate them: a program that gets there
+    /// first would find none, and its writes would be lost.
+    fn settle_arena(&mut self, spec: &MapSpec) -> Result<(), Error> {
+        if spec.map_extra != 0 && spec.globals.is_none() {
+            return Ok(());
         }
+        let page = page_size();
+        let length = (spec.max_entries as usize).saturating_mul(page);
+        if let Some((_, size)) = spec.globals {
+            let unfit = |why: String| Error::Unfit { attempt: format!("create the map `{}` (ARENA)", spec.name), why };
+            if size as usize > length {
+                let pages = (size as usize).div_ceil(page);
+                return Err(unfit(format!("it has {} pages, and its global variables take {pages}", spec.max_entries)));
+            }
+            if spec.map_flags.bits() & SEGV_ON_FAULT != 0 {
+                let why = "BPF_F_SEGV_ON_FAULT forbids user space to touch a page that no program has allocated, and so to \
+                           write its global variables there";
+                return Err(unfit(why.to_owned()));
+            }
+        }
+        let memory = Shared::of(self.as_fd(), length, spec.map_extra).map_err(|error| self.failed("map", &error))?;
+        if let Some((_, size)) = spec.globals {
+            self.base = spec.base() as usize;
+            for place in (0..size as usize).step_by(page) {
+                memory.write(self.base + place, &[0]);
+            }
+            if let Some(contents) = &spec.contents {
+                memory.write(self.base, &contents.bytes);
+            }
+        }
+        // Nobody else has this map yet.
+        let _ = self.memory.set(memory);
         Ok(())
+    }
+
+    /// Bytes from the start of its memory to its global variables.
+    pub(crate) fn base(&self) -> usize {
+        self.base
     }
 
     /// The addresses at which an arena is mapped in this process, as long as this value lives: a program's pointers into it
     /// mean the same here. `None` for maps of other kinds, for an arena whose description names the address in `map_extra`
-    /// (it is not mapped until somebody does), and for one that was opened, not made, by this process.
+    /// (it is not mapped until somebody does, or has to, since it holds global variables), and for one that was opened, not
+    /// made, by this process.
     ///
     /// Programs write there at any time, so it must only be accessed by atomic or volatile instructions.
     #[must_use]
@@ -120,7 +155,7 @@ impl Map {
     fn wrap(name: String, map: OwnedFd) -> Result<Self, Error> {
         let elements =
             Elements::new(map).map_err(|error| Error::kernel(format!("ask what the map `{name}` is"), &error))?;
-        Ok(Self { name, elements, memory: OnceLock::new(), table: None })
+        Ok(Self { name, elements, memory: OnceLock::new(), base: 0, table: None })
     }
 
     pub(crate) fn set_table(&mut self, value: Vec<u8>, by_link: bool) {
@@ -175,13 +210,19 @@ impl Map {
         Ok(())
     }
 
-    /// The elements of an array that can be mapped, as memory.
+    /// The elements of an array that can be mapped, as memory, or an arena that this process has made.
     pub(crate) fn memory(&self) -> Result<&Shared, Error> {
         if let Some(memory) = self.memory.get() {
             return Ok(memory);
         }
+        if self.map_type() == MapType::ARENA {
+            return Err(Error::Unfit {
+                attempt: format!("look into the arena `{}`", self.name),
+                why: "it was made and mapped by somebody else: map it at the same address (mmap(2))".to_owned(),
+            });
+        }
         let length = self.value_size().saturating_mul(self.max_entries() as usize);
-        let memory = Shared::of(self.as_fd(), length).map_err(|error| {
+        let memory = Shared::of(self.as_fd(), length, 0).map_err(|error| {
             let plain = self.failed("map", &error);
             match error.raw_os_error() {
                 Some(ENOTSUPP) => {
@@ -303,7 +344,10 @@ impl Map {
                     last = Some(next.clone());
                     Some(Ok(next))
                 }
-                Ok(false) => None,
+                Ok(false) => {
+                    ended = true;
+                    None
+                }
                 Err(error) => {
                     ended = true;
                     Some(Err(self.failed("walk the keys of", &error)))
@@ -328,6 +372,8 @@ impl AsFd for Map {
     }
 }
 
+/// `BPF_F_SEGV_ON_FAULT`: user space may only touch pages of an arena that programs have allocated.
+const SEGV_ON_FAULT: u32 = 1 << 17;
 /// `BPF_F_LINK`: a table waits for a link.
 const LINK: u32 = 1 << 13;
 /// `BPF_F_VTYPE_BTF_OBJ_FD`: its type is a module's.

@@ -7,7 +7,7 @@ mod btf;
 pub(crate) mod elf;
 mod function;
 mod infos;
-mod left_out;
+pub(crate) mod left_out;
 pub(crate) mod link;
 mod listed;
 mod maps;
@@ -33,16 +33,17 @@ pub use target::Target;
 use self::{
     function::Functions,
     infos::Infos,
-    link::{Linked, Place},
+    link::{Address, Linked, Place},
 };
 use crate::{
-    Error, MapFlags, MapType,
+    Error, MapFlags, MapType, ProgramType,
     btf::{Btf, Ext, search::Types},
     core_relo::{self, Applied, Relocation},
     externs::{self, Extern, KCONFIG, Ksyms, Resolved},
     program::Targets,
     sorted::Sorted,
     struct_ops::{Fitted, Tables},
+    sys::process::page_size,
     variable::{self, Value, VariableSpec},
 };
 
@@ -115,6 +116,8 @@ pub struct MapSpec {
     /// Contents to be written before any program runs: global data.
     pub(crate) contents: Option<Contents>,
     pub(crate) place: Place,
+    /// For an arena: the section of the global variables that lie in it, and their bytes.
+    pub(crate) globals: Option<(usize, u32)>,
     /// For a table of functions: what the object says of it, and what that is in this kernel.
     pub(crate) struct_ops: Option<Box<Table>>,
     pub(crate) fitted: Option<Box<Fitted>>,
@@ -235,10 +238,60 @@ impl Object {
         let Some(index) = self.programs.iter().position(|program| program.name == name) else {
             return Err(no_such("program", name, self.programs.iter().map(|program| program.name.as_str())));
         };
-        self.programs.get_mut(index).ok_or_else(|| broken("a program has vanished"))
+        self.programs.get_mut(index).ok_or_else(vanished)
     }
 
-    /// The programs that cannot be loaded, each with the reason. The rest of the object can.
+    /// Says what kind of program the function `name` is: one that was set aside because its section's name does not tell, one
+    /// that was taken for a function since its section is no program's, or a program that is to be another kind. It is loaded
+    /// then, with `expected_attach_type` (`enum bpf_attach_type`; 0 for kinds that have none), and attached by hand.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), cutaway::Error> {
+    /// # use cutaway::{Object, ProgramType, Uprobe};
+    /// let mut object = Object::parse(&std::fs::read("probes.o")?)?;
+    /// object.set_type("on_malloc", ProgramType::KPROBE, 0)?; // SEC("my_probes")
+    /// let loaded = object.load()?;
+    /// let link = Uprobe::new("libc.so.6", "malloc").attach(loaded.program("on_malloc")?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchName`] if the object has no function of that name that is visible outside its file.
+    pub fn set_type(
+        &mut self,
+        name: &str,
+        program_type: ProgramType,
+        expected_attach_type: u32,
+    ) -> Result<&mut ProgramSpec, Error> {
+        if let Some(known) = self.programs.iter().position(|program| program.name == name) {
+            let section = &mut self.programs.get_mut(known).ok_or_else(vanished)?.section;
+            (section.program_type, section.expected_attach_type) = (program_type, expected_attach_type);
+            return self.programs.get_mut(known).ok_or_else(vanished);
+        }
+        let mut functions = self.functions.iter().filter(|(_, function)| function.global);
+        let Some(&(entry, _)) = functions.find(|(_, function)| function.name == name) else {
+            let names = self.functions.iter().filter(|(_, function)| function.global);
+            return Err(no_such("function", name, names.map(|(_, function)| function.name.as_str())));
+        };
+        self.set_aside.retain(|aside| aside.name != name);
+        let place = self.programs.partition_point(|program| program.entry < entry);
+        self.programs.insert(
+            place,
+            ProgramSpec {
+                name: name.to_owned(),
+                section_name: self.elf.section(entry.0).map(|section| section.name.clone()).unwrap_or_default(),
+                section: Section::of(program_type, expected_attach_type),
+                entry,
+                known: None,
+            },
+        );
+        self.programs.get_mut(place).ok_or_else(vanished)
+    }
+
+    /// The programs that cannot be loaded, each with the reason. The rest of the object can; and so can these, once somebody
+    /// says what they are: [`Object::set_type`].
     #[must_use]
     pub fn set_aside(&self) -> &[SetAside] {
         &self.set_aside
@@ -253,7 +306,7 @@ impl Object {
         let Some(index) = self.maps.iter().position(|map| map.name == name) else {
             return Err(no_such("map", name, self.maps.iter().map(|map| map.name.as_str())));
         };
-        self.maps.get_mut(index).ok_or_else(|| broken("a map has vanished"))
+        self.maps.get_mut(index).ok_or_else(vanished)
     }
 
     /// Sets the folder for maps that are pinned by name; `/sys/fs/bpf` otherwise. It must be there, on a bpf file system.
@@ -297,10 +350,10 @@ impl Object {
         if spec.section == KCONFIG {
             return Err(unfit("the kernel's configuration gives its value: see `Object::set_kconfig`".to_owned()));
         }
-        let map = self.maps.iter_mut().find(|map| map.name == spec.section && matches!(map.place, Place::Section(_)));
+        let map = self.maps.iter_mut().find(|map| map.data() == spec.place);
         let map = map.ok_or_else(|| unfit("its section is empty".to_owned()))?;
         // .bss has no contents until somebody sets some.
-        let size = map.value_size as usize;
+        let size = map.globals.map_or(map.value_size, |(_, size)| size) as usize;
         let contents = map.contents.get_or_insert_with(|| Contents { bytes: vec![0; size], constant: false });
         let place = contents.bytes.get_mut(spec.offset as usize..).and_then(|rest| rest.get_mut(..value.len()));
         place.ok_or_else(|| unfit("it reaches beyond its section".to_owned()))?.copy_from_slice(&value);
@@ -373,11 +426,23 @@ impl Object {
         btf::completed(&self.elf, &self.externs)
     }
 
+    /// Where in the file maps and their contents lie, with these descriptors of them.
+    pub(crate) fn places(&self, descriptors: impl Iterator<Item = i32>) -> Sorted<Place, Address> {
+        let mut places = Vec::new();
+        for (spec, fd) in self.maps.iter().zip(descriptors) {
+            places.push((spec.place, Address { fd, base: 0 }));
+            if spec.globals.is_some() {
+                places.push((spec.data(), Address { fd, base: spec.base() }));
+            }
+        }
+        Sorted::of(places)
+    }
+
     /// One program's instructions with the maps' descriptors in them.
     pub(crate) fn link(
         &self,
         program: &ProgramSpec,
-        maps: &Sorted<Place, i32>,
+        maps: &Sorted<Place, Address>,
         externs: &Resolved,
     ) -> Result<Linked, Error> {
         link::link(&self.elf, &self.functions, maps, externs, program.entry, &program.name)
@@ -406,6 +471,22 @@ impl MapSpec {
         (self.btf_value_type_id != 0).then_some(self.btf_value_type_id)
     }
 
+    /// Where in the file its contents lie, if it has any from there.
+    pub(crate) fn data(&self) -> Place {
+        self.globals.map_or(self.place, |(section, _)| Place::Section(section))
+    }
+
+    /// Bytes from the start of an arena to its global variables. They stand at its end, so that none has the address that
+    /// programs take for no address, and page numbers from 0 on are free for whoever counts on it; at the start where the
+    /// verifier would take no such offset (`BPF_MAX_VAR_OFF`, for arenas before Linux 7.0).
+    pub(crate) fn base(&self) -> u32 {
+        const MOST: u64 = 1 << 29;
+        let page = page_size() as u64;
+        let size = self.globals.map_or(0, |(_, size)| u64::from(size));
+        let whole = u64::from(self.max_entries) * page;
+        if whole > MOST { 0 } else { whole.saturating_sub(size.next_multiple_of(page)) as u32 }
+    }
+
     fn new(name: &str, map_type: MapType, place: Place) -> Self {
         Self {
             name: name.to_owned(),
@@ -424,6 +505,7 @@ impl MapSpec {
             btf_value_type_id: 0,
             contents: None,
             place,
+            globals: None,
             struct_ops: None,
             fitted: None,
         }
@@ -475,6 +557,11 @@ pub(crate) fn no_such<'a>(what: &'static str, name: &str, there: impl Iterator<I
 
 fn broken(why: impl Into<String>) -> Error {
     Error::Object { why: why.into() }
+}
+
+/// For what was found a moment ago.
+fn vanished() -> Error {
+    broken("what it has just been found to have is gone")
 }
 
 /// The licence: a C string.

@@ -4,6 +4,7 @@
 //!     const volatile int step = 1;     .rodata     set before loading; then frozen, and a constant to the verifier
 //!     int offset;                      .bss        set before loading, or written while programs run
 //!     int limit SEC(".data.tuning");   .data.…     the same
+//!     int __arena seen;                .addr_space.1   the same, in the object's arena
 //!     extern int CONFIG_HZ __kconfig;  .kconfig    a constant that the kernel gives
 //! ```
 //!
@@ -24,7 +25,7 @@ use crate::{
     Error,
     btf::{Btf, Kind, Type},
     externs::{self, Extern, KCONFIG},
-    object::elf::Elf,
+    object::{elf::Elf, left_out::READS_EXTERNS, link::Place},
     sorted::Sorted,
 };
 
@@ -34,7 +35,7 @@ use crate::{
 pub struct VariableSpec {
     /// Its name in the source; of a static variable in a function, the function's name and a dot stand before it.
     pub name: String,
-    /// The section that it lies in, which is also the name of the map.
+    /// The section that it lies in, which is also the name of the map; in `.addr_space.1` the map is the object's arena.
     pub section: String,
     /// Bytes from the section's start.
     pub offset: u32,
@@ -46,6 +47,8 @@ pub struct VariableSpec {
     pub type_id: Option<u32>,
     /// It lies in a section that is frozen when the object is loaded.
     pub constant: bool,
+    /// The place in the file of the section that it lies in.
+    pub(crate) place: Place,
     /// What can be held against a value that is to be put there.
     kind: Option<value::Kind>,
 }
@@ -73,7 +76,7 @@ impl fmt::Display for VariableSpec {
 /// All variables of the object, section by section, in the order of the file's symbols.
 pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Vec<VariableSpec> {
     let mut variables = Vec::new();
-    for (index, section) in elf.sections().iter().enumerate().filter(|(_, section)| section.is_data()) {
+    for (index, section) in elf.sections().iter().enumerate().filter(|(_, section)| section.has_variables()) {
         let types = btf.map(|btf| btf.listed(&section.name)).unwrap_or_default();
         for symbol in elf.variables().filter(|symbol| symbol.section == Some(index)) {
             let ty = btf.zip(type_of(&types, &symbol.name));
@@ -85,11 +88,12 @@ pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Vec<
                 type_name: ty.map(|(btf, id)| value::c_name(btf, id)),
                 type_id: ty.map(|(_, id)| id),
                 constant: section.name.starts_with(".rodata"),
+                place: Place::Section(index),
                 kind: ty.and_then(|(btf, id)| value::Kind::of(btf, id)),
             });
         }
     }
-    let Some(btf) = btf else { return variables };
+    let Some(btf) = btf.filter(|_| READS_EXTERNS) else { return variables };
     let types = btf.listed(KCONFIG);
     for known in externs {
         let place = externs::config_place(known).zip(type_of(&types, &known.name));
@@ -101,6 +105,7 @@ pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Vec<
             type_name: Some(value::c_name(btf, id)),
             type_id: Some(id),
             constant: true,
+            place: Place::Kconfig,
             kind: value::Kind::of(btf, id),
         }));
     }

@@ -91,7 +91,9 @@ impl Tc {
         let mut filter =
             Message::new(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO, &self.filter(0, self.priority));
         filter.attribute(TCA_KIND, b"bpf\0");
-        let mut name = program.name().as_bytes().to_vec();
+        /// `CLS_BPF_NAME_LEN`, with the closing NUL.
+        const NAME: usize = 256;
+        let mut name: Vec<_> = program.name().bytes().take(NAME - 1).collect();
         name.push(0);
         filter.nested(TCA_OPTIONS, |options| {
             options.attribute(TCA_BPF_FD, &program.as_fd().as_raw_fd().to_ne_bytes());

@@ -22,6 +22,13 @@ impl Map {
         if spec.pinning == Pinning::None {
             return Self::create(spec, btf);
         }
+        // A name that came with the object must not lead out of the folder.
+        if spec.name.contains('/') {
+            return Err(Error::Unfit {
+                attempt: format!("pin the map `{}` by its name", spec.name),
+                why: "a file's name holds no slash".to_owned(),
+            });
+        }
         let path = pins.join(&spec.name);
         loop {
             match bpf::obj_get(&c_path(&path)?, "looks for a map that was pinned before") {
@@ -77,11 +84,12 @@ impl Map {
         // The kernel adds this flag by itself.
         let added = if spec.map_type == MapType::DEVMAP { MapFlags::RDONLY_PROG.bits() } else { 0 };
         let parts = [
-            ("the kind", info.map_type.0, attr.map_type.0),
-            ("the key size", info.key_size, attr.key_size),
-            ("the value size", info.value_size, attr.value_size),
-            ("max_entries", info.max_entries, attr.max_entries),
-            ("map_flags", info.map_flags & !added, attr.map_flags.0 & !added),
+            ("the kind", info.map_type.0.into(), attr.map_type.0.into()),
+            ("the key size", info.key_size.into(), attr.key_size.into()),
+            ("the value size", info.value_size.into(), attr.value_size.into()),
+            ("max_entries", info.max_entries.into(), attr.max_entries.into()),
+            ("map_flags", (info.map_flags & !added).into(), (attr.map_flags.0 & !added).into()),
+            ("map_extra", info.map_extra, attr.map_extra),
         ];
         match parts.into_iter().find(|(_, there, wanted)| there != wanted) {
             None => Ok(()),

@@ -4,14 +4,18 @@
 //! relies on what is established here: every section lies within the file, every symbol within its section, every relocation
 //! on an instruction of the section it changes.
 
+use std::ops::Range;
+
 use object::{
     Endianness,
     elf::{self, FileHeader64},
     read::elf::{FileHeader, SectionHeader, SectionTable, Sym},
 };
 
+use super::maps::ARENA;
 use crate::{
     Error,
+    btf::LONGEST_NAME,
     sorted::{Sorted, sort},
 };
 
@@ -53,6 +57,11 @@ impl Section {
     /// Whether it holds global variables, and becomes a map.
     pub(crate) fn is_data(&self) -> bool {
         !self.executable && [".data", ".rodata", ".bss"].iter().any(|kind| has_prefix(&self.name, kind))
+    }
+
+    /// Whether it holds global variables.
+    pub(crate) fn has_variables(&self) -> bool {
+        self.is_data() || self.name == ARENA
     }
 }
 
@@ -146,9 +155,14 @@ impl Elf {
 
     /// What the words of a section refer to: offset and symbol.
     pub(crate) fn references(&self, section: usize) -> impl Iterator<Item = (u64, &Symbol)> {
-        let relocations =
-            self.relocations.from(&(section, 0)).iter().take_while(move |((changed, _), _)| *changed == section);
-        relocations.filter_map(|((_, offset), symbol)| Some((*offset, self.symbols.get(*symbol)?)))
+        self.references_in(section, 0..u64::MAX)
+    }
+
+    /// The same of a part of the section, in bytes from its start.
+    pub(crate) fn references_in(&self, section: usize, part: Range<u64>) -> impl Iterator<Item = (u64, &Symbol)> {
+        let from = self.relocations.from(&(section, part.start)).iter();
+        let inside = from.take_while(move |((changed, offset), _)| *changed == section && *offset < part.end);
+        inside.filter_map(|((_, offset), symbol)| Some((*offset, self.symbols.get(*symbol)?)))
     }
 
     /// What the instruction at `offset` bytes in `section` refers to, and that symbol's place in the table.
@@ -199,7 +213,7 @@ impl File<'_> {
             let wanted = executable
                 || is_btf
                 || is_text
-                || read.is_data()
+                || read.has_variables()
                 || has_prefix(name, ".maps")
                 || is_struct_ops(name)
                 || has_prefix(name, "maps");
@@ -241,7 +255,8 @@ impl File<'_> {
             }
             let is_section = symbol.st_type() == elf::STT_SECTION;
             let is_variable = symbol.st_type() == elf::STT_OBJECT && section.is_some();
-            let is_function = symbol.st_type() == elf::STT_FUNC && section.is_some();
+            let is_code = section.and_then(|index| sections.get(index)).is_some_and(|section| section.executable);
+            let is_function = symbol.st_type() == elf::STT_FUNC && is_code;
             let global = symbol.st_bind() != elf::STB_LOCAL;
             let weak = symbol.st_bind() == elf::STB_WEAK;
             let hidden = matches!(symbol.st_visibility(), elf::STV_HIDDEN | elf::STV_INTERNAL);
@@ -302,9 +317,7 @@ impl File<'_> {
 
 /// A function may have several names. But many that lie one upon the other could ask for any amount of memory.
 fn not_one_upon_the_other(sections: &[Section], symbols: &[Symbol]) -> Result<(), Error> {
-    let executable =
-        |symbol: &Symbol| symbol.section.and_then(|index| sections.get(index)).is_some_and(|it| it.executable);
-    let mut functions: Vec<_> = symbols.iter().filter(|symbol| symbol.is_function && executable(symbol)).collect();
+    let mut functions: Vec<_> = symbols.iter().filter(|symbol| symbol.is_function).collect();
     let place = |symbol: &Symbol| (symbol.section, symbol.address);
     sort(&mut functions, |one, other| (place(one), other.size).cmp(&(place(other), one.size)));
     // Of several names for one place, the one that claims most counts.
@@ -325,13 +338,18 @@ fn is_struct_ops(name: &str) -> bool {
     matches!(name.strip_prefix('?').unwrap_or(name), ".struct_ops" | ".struct_ops.link")
 }
 
-/// A name that can be shown: it will be part of errors, which are one line.
+/// A name that can be shown: it will be part of errors, which are one line. Many names can lie in the same bytes, so that long
+/// ones could ask for any amount of memory.
 fn text(name: &[u8], whose: impl Fn() -> String) -> Result<&str, Error> {
-    let text = std::str::from_utf8(name).map_err(|_| broken(format!("the name of {} is not UTF-8", whose())))?;
-    if text.contains(char::is_control) {
-        return Err(broken(format!("the name of {} holds a control character", whose())));
+    let refused = |why| Err(broken(format!("the name of {} {why}", whose())));
+    if name.len() > LONGEST_NAME {
+        return refused("is longer than any compiler makes it");
     }
-    Ok(text)
+    match std::str::from_utf8(name) {
+        Ok(text) if text.contains(char::is_control) => refused("holds a control character"),
+        Ok(text) => Ok(text),
+        Err(_) => refused("is not UTF-8"),
+    }
 }
 
 /// `name` is `kind`, or `kind` with something behind a dot or slash.

@@ -19,12 +19,16 @@
 //! **What of the kernel's.** A symbol that the file does not define is an extern ([`crate::externs`]): a constant becomes a
 //! place in the section of constants, a variable `BPF_PSEUDO_BTF_ID` with its number in the kernel's BTF, an address that
 //! address, and a call `BPF_PSEUDO_KFUNC_CALL` with the function's number.
+//!
+//! **Nothing else.** Such numbers come from here alone. An instruction that has one already, without a relocation, would name
+//! one of *our* descriptors, or a place behind the end of the list of them that goes with the program: it is refused.
 
 use std::os::fd::AsRawFd;
 
 use super::{
     elf::{Elf, Symbol},
     function::{Functions, Start},
+    left_out::READS_EXTERNS,
 };
 use crate::{
     Error,
@@ -40,6 +44,9 @@ use crate::{
 const CALL: u8 = 0x85;
 /// `BPF_LD | BPF_DW | BPF_IMM`
 const LOAD_IMM64: u8 = 0x18;
+
+/// `BPF_COMPLEXITY_LIMIT_INSNS`: a longer program is refused before the verifier looks at it.
+const MOST: usize = 1_000_000;
 
 /// One program, ready for the verifier.
 #[derive(Debug)]
@@ -64,11 +71,19 @@ pub(crate) enum Place {
     Nowhere,
 }
 
+/// What stands for such a place in the kernel: a map's descriptor, and bytes from the start of its values to where the section
+/// begins, which is 0 but in arenas.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Address {
+    pub(crate) fd: i32,
+    pub(crate) base: u32,
+}
+
 /// Links the program that starts at `entry` (section, address).
 pub(crate) fn link(
     elf: &Elf,
     functions: &Functions,
-    maps: &Sorted<Place, i32>,
+    maps: &Sorted<Place, Address>,
     externs: &Resolved,
     entry: Start,
     name: &str,
@@ -101,7 +116,7 @@ pub(crate) fn link(
 struct Linker<'a> {
     elf: &'a Elf,
     functions: &'a Functions,
-    maps: &'a Sorted<Place, i32>,
+    maps: &'a Sorted<Place, Address>,
     externs: &'a Resolved,
     program: &'a str,
     linked: Linked,
@@ -124,6 +139,10 @@ impl<'a> Linker<'a> {
             return Ok(start);
         }
         let start = self.linked.instructions.len();
+        if start + function.instructions.len() > MOST {
+            return Err(self
+                .broken(format!("has, with what it calls, more than {MOST} instructions, and no kernel takes more")));
+        }
         self.linked.instructions.extend_from_slice(&function.instructions);
         *known = Some(start);
         self.linked.functions.push((key, start));
@@ -150,7 +169,7 @@ impl<'a> Linker<'a> {
             let offset = key.1 + index as u64 * 8;
             let reference = self.elf.reference(key.0, offset);
             match (insn.code, reference) {
-                (CALL, Some((number, symbol))) if symbol.section.is_none() => {
+                (CALL, Some((number, symbol))) if READS_EXTERNS && symbol.section.is_none() => {
                     self.call_kernel(start + index, number, symbol)?;
                 }
                 (CALL, Some((_, symbol))) => {
@@ -168,6 +187,13 @@ impl<'a> Linker<'a> {
                         self.broken(format!("refers to `{}` in an instruction that can refer to nothing", symbol.name))
                     );
                 }
+                (CALL | LOAD_IMM64, None) if insn.src_reg() != 0 => {
+                    return Err(self.broken(format!(
+                        "names something of the kernel's by a number (instruction {}), which meant something to \
+                         whoever wrote it and nothing here",
+                        index
+                    )));
+                }
                 (_, None) => {}
             }
             index += if insn.code == LOAD_IMM64 { 2 } else { 1 };
@@ -179,13 +205,11 @@ impl<'a> Linker<'a> {
         Ok(())
     }
 
-    /// The function that a symbol means; for a section's symbol, `instructions` from the section's start.
+    /// The function that is `instructions` behind a symbol: none if the symbol is the function's own, as many as there are
+    /// before it if the symbol stands for its section.
     fn callee(&self, symbol: &Symbol, instructions: i64) -> Result<Start, Error> {
-        let Some(section) = symbol.section else {
-            return Err(self.broken(format!("calls `{}`, which this object does not define", symbol.name)));
-        };
-        let offset = if symbol.is_section { instructions * 8 } else { 0 };
-        Ok((section, symbol.address.wrapping_add_signed(offset)))
+        let Some(section) = symbol.section else { return Err(self.undefined("calls", symbol)) };
+        Ok((section, symbol.address.wrapping_add_signed(instructions * 8)))
     }
 
     fn call(&mut self, at: usize, callee: Start) -> Result<(), Error> {
@@ -199,16 +223,20 @@ impl<'a> Linker<'a> {
 
     /// A 64-bit load of a map, of a place in a data section, or of a function's address (for callbacks).
     fn load(&mut self, at: usize, number: usize, symbol: &Symbol, insn: bpf_insn) -> Result<(), Error> {
-        let Some(section) = symbol.section else { return self.load_extern(at, number, symbol, insn) };
+        let section = match symbol.section {
+            Some(section) => section,
+            None if READS_EXTERNS => return self.load_extern(at, number, symbol, insn),
+            None => return Err(self.undefined("refers to", symbol)),
+        };
         if self.elf.section(section).is_some_and(|section| section.executable) {
             let target = self.append(self.callee(symbol, i64::from(insn.imm) / 8)?)?;
             return self.set(at, BPF_PSEUDO_FUNC, distance(at, target), 0);
         }
-        if let Some(&fd) = self.maps.get(&Place::Symbol(number)) {
-            return self.set(at, BPF_PSEUDO_MAP_FD, fd, 0);
+        if let Some(map) = self.maps.get(&Place::Symbol(number)) {
+            return self.set(at, BPF_PSEUDO_MAP_FD, map.fd, 0);
         }
-        if let Some(&fd) = self.maps.get(&Place::Section(section)) {
-            let place = symbol.address.wrapping_add_signed(i64::from(insn.imm));
+        if let Some(&Address { fd, base }) = self.maps.get(&Place::Section(section)) {
+            let place = (u64::from(base) + symbol.address).wrapping_add_signed(i64::from(insn.imm));
             let place = i32::try_from(place).map_err(|_| {
                 self.broken(format!("refers to a place beyond 2 GiB in the section of `{}`", symbol.name))
             })?;
@@ -221,7 +249,7 @@ impl<'a> Linker<'a> {
     fn load_extern(&mut self, at: usize, number: usize, symbol: &Symbol, insn: bpf_insn) -> Result<(), Error> {
         match self.external(number, symbol, "refers to")? {
             &Value::Place(offset) => {
-                let fd = self.maps.get(&Place::Kconfig).copied().unwrap_or(-1);
+                let fd = self.maps.get(&Place::Kconfig).map_or(-1, |map| map.fd);
                 self.set(at, BPF_PSEUDO_MAP_VALUE, fd, insn.imm.wrapping_add_unsigned(offset))
             }
             &Value::Type { id, module } => {
@@ -256,9 +284,11 @@ impl<'a> Linker<'a> {
     }
 
     fn external(&self, number: usize, symbol: &Symbol, does: &str) -> Result<&'a Value, Error> {
-        self.externs
-            .value(number)
-            .ok_or_else(|| self.broken(format!("{does} `{}`, which this object does not define", symbol.name)))
+        self.externs.value(number).ok_or_else(|| self.undefined(does, symbol))
+    }
+
+    fn undefined(&self, does: &str, symbol: &Symbol) -> Error {
+        self.broken(format!("{does} `{}`, which this object does not define", symbol.name))
     }
 
     /// Sets both halves of a 64-bit load.
@@ -303,7 +333,7 @@ mod tests {
         let modules: Vec<OwnedFd> = (0..modules).map(|_| File::open("/dev/null").unwrap().into()).collect();
         let numbers = modules.iter().map(AsRawFd::as_raw_fd).collect();
         let externs = Resolved::all(object.externs(), modules, |known| value(&known.name));
-        let maps = Sorted::of(object.maps().iter().map(|map| (map.place, 1)));
+        let maps = object.places(std::iter::repeat(1));
         let linked = object.link(&object.programs()[0], &maps, &externs).unwrap();
         (linked.instructions, numbers)
     }
@@ -325,7 +355,7 @@ mod tests {
         let path = format!("{}/../tests/corpus/kinds/exceptions.o", env!("CARGO_MANIFEST_DIR"));
         let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
         let externs = Resolved::all(object.externs(), Vec::new(), |_| Value::Type { id: 77, module: None });
-        let maps = Sorted::of(object.maps().iter().map(|map| (map.place, 1)));
+        let maps = object.places(std::iter::repeat(1));
         let linked = object.link(&object.programs()[0], &maps, &externs).unwrap();
         let names = linked.functions.iter().map(|(key, _)| object.functions.get(key).unwrap().name.as_str());
         assert_eq!(names.collect::<Vec<_>>(), ["throws", "first", "innermost", "last", "in_the_end"]);
@@ -352,6 +382,27 @@ mod tests {
         let loads = loads(&instructions);
         assert!(!loads.is_empty());
         assert!(loads.iter().all(|load| *load == (BPF_PSEUDO_BTF_ID, 7, modules[1])), "{loads:?}");
+    }
+
+    /// A descriptor, or a place in a list of them, would be one of ours.
+    #[test]
+    fn numbers_that_the_object_brings_along_are_refused() {
+        let path = format!("{}/../tests/corpus/kinds/one_ring.o", env!("CARGO_MANIFEST_DIR"));
+        let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
+        let link = |code, source| {
+            let mut object = object.clone();
+            let function = object.functions.values_mut().next().unwrap();
+            function.instructions.push(bpf_insn::new(code, 1, source, 0, 3));
+            function.instructions.push(bpf_insn::new(0, 0, 0, 0, 0));
+            let linked = object.link(&object.programs()[0], &object.places(1..), &Resolved::default());
+            linked.map_err(|error| error.to_string())
+        };
+        for source in 1..=6 {
+            assert!(link(LOAD_IMM64, source).unwrap_err().contains("by a number (instruction 29)"), "{source}");
+        }
+        assert!(link(CALL, BPF_PSEUDO_KFUNC_CALL as u8).unwrap_err().contains("by a number"));
+        // A number that is one, and a helper.
+        assert!(link(LOAD_IMM64, 0).is_ok() && link(CALL, 0).is_ok());
     }
 
     #[test]

@@ -10,9 +10,11 @@
 //! enumeration whose only value is 5, `__type(key, u32)` a pointer to the type, `__array(values, …)` an array of pointers
 //! to what the map holds. Addresses that the variable starts with (`.values = { &inner }`) are relocations.
 //!
+//! **`.addr_space.1`** holds global variables that lie in the object's one arena.
+//!
 //! **`maps`**, the old form, holds five numbers for each map: type, key size, value size, entries, flags.
 
-use super::{Contents, MapSpec, Pinning, elf::Elf, link::Place, struct_ops};
+use super::{Contents, MapSpec, Pinning, elf::Elf, left_out::READS_EXTERNS, link::Place, struct_ops};
 use crate::{
     Error, MapFlags, MapType,
     btf::{Btf, Kind, Type, shown},
@@ -22,13 +24,35 @@ use crate::{
 /// All maps of the object: data first, each group in the file's order.
 pub(super) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Result<Vec<MapSpec>, Error> {
     let mut maps = data(elf, btf);
-    maps.extend(kconfig(btf, externs));
+    if READS_EXTERNS {
+        maps.extend(kconfig(btf, externs));
+    }
     maps.extend(old(elf)?);
     if let Some(btf) = btf {
         maps.extend(described_by_types(elf, btf)?);
         maps.extend(struct_ops::read(elf, btf)?);
     }
+    in_arena(elf, &mut maps)?;
     Ok(maps)
+}
+
+/// The section of global variables that lie in an arena.
+pub(crate) const ARENA: &str = ".addr_space.1";
+
+/// Gives these variables to the arena.
+fn in_arena(elf: &Elf, maps: &mut [MapSpec]) -> Result<(), Error> {
+    let mut sections =
+        elf.sections().iter().enumerate().filter(|(_, section)| section.name == ARENA && section.size != 0);
+    let Some((index, section)) = sections.next() else { return Ok(()) };
+    let mut arenas = maps.iter_mut().filter(|map| map.map_type == MapType::ARENA);
+    let (Some(arena), None, None) = (arenas.next(), arenas.next(), sections.next()) else {
+        return Err(broken(format!(
+            "it has global variables in an arena (section {ARENA}), and not one arena for them"
+        )));
+    };
+    arena.globals = Some((index, section.size as u32));
+    arena.contents = section.contents().map(|bytes| Contents { bytes: bytes.to_vec(), constant: false });
+    Ok(())
 }
 
 fn data(elf: &Elf, btf: Option<&Btf<'_>>) -> Vec<MapSpec> {
@@ -97,6 +121,8 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
     };
     let variables = btf.listed(".maps");
     let mut maps = Vec::new();
+    // Many maps in the same bytes could ask for any amount of memory.
+    let mut addresses = elf.references(section).count();
     for (number, symbol) in elf.symbols_in(section) {
         let name = &symbol.name;
         let definition = variables
@@ -108,11 +134,12 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
         let mut map = definition_of(name, Place::Symbol(number), definition, btf)?;
         if let Some(values) = definition.members().find(|member| member.name == b"values") {
             let start = symbol.address + u64::from(values.bit_offset / 8);
-            map.values = elf
-                .references(section)
-                .filter(|(offset, _)| (start..symbol.address + symbol.size).contains(offset))
-                .map(|(offset, target)| (((offset - start) / 8) as u32, target.name.clone()))
-                .collect();
+            let held = elf.references_in(section, start..symbol.address + symbol.size);
+            for (offset, target) in held {
+                addresses =
+                    addresses.checked_sub(1).ok_or_else(|| broken(format!("the map `{name}` lies where others do")))?;
+                map.values.push((((offset - start) / 8) as u32, target.name.clone()));
+            }
         }
         maps.push(map);
     }

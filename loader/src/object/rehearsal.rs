@@ -10,7 +10,6 @@ use crate::{
     Error, ExternFound, MapSpec,
     btf::{Btf, older, search::Types},
     core_relo::{Applied, Instruction},
-    sorted::Sorted,
 };
 
 /// What loading would hand to the kernel.
@@ -86,12 +85,15 @@ impl Object {
         });
         let Met { relocated, externs, .. } = self.meet(types)?;
         self.take_config(&externs);
-        let places = self.maps.iter().zip(1..).map(|(map, number)| (map.place, number));
-        let places = Sorted::of(places);
+        let places = self.places(1..);
         let wanted = self.programs.iter().filter(|program| program.section.wanted);
+        let mut room = MOST;
         let programs = wanted
             .map(|program| {
-                let linked = self.link(program, &places, &externs);
+                let linked = self.link(program, &places, &externs).and_then(|linked| {
+                    room = room.checked_sub(linked.instructions.len()).ok_or_else(too_many)?;
+                    Ok(linked)
+                });
                 let functions = linked.as_ref().map(|linked| linked.functions.as_slice()).unwrap_or_default();
                 let parts = functions.iter().filter_map(|(key, start)| {
                     let function = self.functions.position(key)?;
@@ -103,6 +105,16 @@ impl Object {
             .collect();
         let externs = self.externs.iter().map(|known| known.found(&externs)).collect();
         Ok(Rehearsal { btf, btf_of_old, maps: self.maps, relocated, externs, programs })
+    }
+}
+
+/// Slots of eight bytes in all programs together. Each has what it calls behind it, so a small file could ask for any amount of
+/// memory; loading forgets each before the next.
+const MOST: usize = 8 << 20;
+
+fn too_many() -> Error {
+    Error::Object {
+        why: format!("linked, its programs have more than {MOST} instructions, too many to keep all of them"),
     }
 }
 

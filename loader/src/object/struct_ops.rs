@@ -4,7 +4,7 @@
 //! knows, too (`struct tcp_congestion_ops`); its bytes are initial values; and where it starts with a function's address there
 //! is a relocation, which leads to a program of the section `struct_ops/…`.
 
-use super::{MapSpec, elf::Elf, function::Start, link::Place};
+use super::{MapSpec, elf::Elf, function::Start, left_out::READS_TABLES, link::Place};
 use crate::{
     Error, MapType,
     btf::{Btf, Kind, Type},
@@ -35,20 +35,24 @@ pub(super) fn read(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
             return Err(broken(format!("its section `{}` has no types that describe it", section.name)));
         };
         let variables: Vec<_> = description.section_vars().map(|variable| btf.ty(variable.type_id)).collect();
+        let (mut room, mut addresses) = (section.size, elf.references(index).count());
         for (number, symbol) in elf.symbols_in(index) {
-            let table = || -> Option<Table> {
+            let mut table = || -> Option<Table> {
                 let variable = variables.iter().find(|variable| variable.name_bytes() == symbol.name.as_bytes())?;
                 let structure = btf.resolve(variable.referred()).filter(|ty| ty.kind() == Kind::Struct)?;
                 let size = u64::from(structure.size());
+                // Many tables in the same bytes could ask for any amount of memory.
+                room = room.checked_sub(size)?;
                 let bytes = section.bytes_at(symbol.address, size)?.to_vec();
-                let inside = symbol.address..symbol.address + size;
-                let addresses = elf.references(index).filter(|(offset, _)| inside.contains(offset));
-                let programs = addresses.map(|(offset, target)| {
-                    // A section's symbol stands for its start, and the word itself says how far behind that.
-                    let within = section.bytes_at(offset, 8).and_then(<[u8]>::first_chunk).copied();
-                    let within = if target.is_section { within.map_or(0, u64::from_ne_bytes) } else { target.address };
-                    Some(((offset - symbol.address) as u32, (target.section?, within)))
-                });
+                let programs =
+                    elf.references_in(index, symbol.address..symbol.address + size).map(|(offset, target)| {
+                        addresses = addresses.checked_sub(1)?;
+                        // A section's symbol stands for its start, and the word itself says how far behind that.
+                        let within = section.bytes_at(offset, 8).and_then(<[u8]>::first_chunk).copied();
+                        let within =
+                            if target.is_section { within.map_or(0, u64::from_ne_bytes) } else { target.address };
+                        Some(((offset - symbol.address) as u32, (target.section?, within)))
+                    });
                 Some(Table {
                     by_link: name == ".struct_ops.link",
                     type_id: structure.id(),
@@ -56,11 +60,15 @@ pub(super) fn read(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
                     bytes,
                 })
             };
-            let table = table().ok_or_else(|| broken(format!("its table of functions `{}` is broken", symbol.name)))?;
             let mut map = MapSpec::new(&symbol.name, MapType::STRUCT_OPS, Place::Symbol(number));
             map.wanted = !section.name.starts_with('?');
-            map.struct_ops = Some(Box::new(table));
-            (map.key_size, map.value_size, map.max_entries) = (4, size_of_table(btf, &map), 1);
+            if READS_TABLES {
+                let table = table();
+                let table =
+                    table.ok_or_else(|| broken(format!("its table of functions `{}` is broken", symbol.name)))?;
+                map.struct_ops = Some(Box::new(table));
+                (map.key_size, map.value_size, map.max_entries) = (4, size_of_table(btf, &map), 1);
+            }
             maps.push(map);
         }
     }

@@ -18,9 +18,9 @@
 //! The verifier never walks the call and removes it; what is left of this in the machine code is one instruction. Register 5 is
 //! the one that a program is least likely to read by mistake before it writes it, which the verifier cannot notice any more.
 //!
-//! There may be programs that the verifier takes as they are and refuses behind this front (those with exceptions have no tail
-//! calls). Where the kernel is known to interrupt them they are refused, since one that mixes up its calls is worse than none;
-//! anywhere else they are loaded as they are.
+//! There may be programs that the verifier takes as they are and refuses behind this front. (None is known: exceptions, which do
+//! not go with tail calls everywhere, cannot be thrown from a probe.) Where the kernel is known to interrupt them they are refused,
+//! since one that mixes up its calls is worse than none; anywhere else they are loaded as they are.
 
 use std::fs;
 

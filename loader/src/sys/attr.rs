@@ -332,7 +332,7 @@ attr! {
         ctx_out: Pointer,
     }
 
-    /// `struct bpf_map_info`, the part that every kernel since 4.15 fills
+    /// `struct bpf_map_info` up to what 5.16 added; older kernels leave the end as it is, 0
     struct MapInfo {
         map_type: crate::MapType,
         id: u32,
@@ -341,6 +341,15 @@ attr! {
         max_entries: u32,
         map_flags: u32,
         name: Name,
+        ifindex: u32,
+        btf_vmlinux_value_type_id: u32,
+        netns_dev: u64,
+        netns_ino: u64,
+        btf_id: u32,
+        btf_key_type_id: u32,
+        btf_value_type_id: u32,
+        btf_vmlinux_id: u32,
+        map_extra: u64,
     }
 
     /// `BPF_ENABLE_STATS`
@@ -455,6 +464,7 @@ mod tests {
         assert_eq!(offset_of!(ProgTestRun, ctx_out), 56);
         assert_eq!(offset_of!(ProgStatistics, run_time_ns), offset_of!(aya_obj::generated::bpf_prog_info, run_time_ns));
         assert_eq!(offset_of!(ProgStatistics, run_cnt), offset_of!(aya_obj::generated::bpf_prog_info, run_cnt));
+        assert_eq!(offset_of!(MapInfo, map_extra), offset_of!(aya_obj::generated::bpf_map_info, map_extra));
         assert_eq!(offset_of!(ProgInfo, map_ids), 56);
         assert_eq!(offset_of!(ProgInfo, btf_id), 128);
         assert_eq!(offset_of!(TaskFdQuery, prog_id), 24);

@@ -34,17 +34,21 @@ unsafe impl Send for Shared {}
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    /// Maps the `length` bytes of an array's elements or an arena's pages.
-    pub(crate) fn of(map: BorrowedFd<'_>, length: usize) -> io::Result<Self> {
+    /// Maps the `length` bytes of an array's elements or an arena's pages; at `address` if that is not 0.
+    pub(crate) fn of(map: BorrowedFd<'_>, length: usize, address: u64) -> io::Result<Self> {
         let mapped = mapped(length);
-        // SAFETY: asks for a new mapping anywhere, so no memory that is in use is touched; a wrong length or descriptor is
-        // an error of the call's.
+        let (fixed, flags) = match address {
+            0 => (0, "MAP_SHARED"),
+            _ => (libc::MAP_FIXED_NOREPLACE, "MAP_SHARED|MAP_FIXED_NOREPLACE"),
+        };
+        // SAFETY: asks for a new mapping anywhere, or where there is none yet (`MAP_FIXED_NOREPLACE`), so no memory that is in
+        // use is touched; a wrong length or descriptor is an error of the call's.
         let start = unsafe {
             libc::mmap(
-                std::ptr::null_mut(),
+                std::ptr::without_provenance_mut(address as usize),
                 mapped,
                 libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
+                libc::MAP_SHARED | fixed,
                 map.as_raw_fd(),
                 0,
             )
@@ -58,10 +62,10 @@ impl Shared {
             Err(error) => Err(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))),
         };
         let arguments: [(&str, kv::Value<'_>); 6] = [
-            ("addr", 0.into()),
+            ("addr", address.into()),
             ("length", mapped.into()),
             ("prot", "PROT_READ|PROT_WRITE".into()),
-            ("flags", "MAP_SHARED".into()),
+            ("flags", flags.into()),
             ("fd", map.as_raw_fd().into()),
             ("offset", 0.into()),
         ];

@@ -59,7 +59,7 @@ impl<'l> Variable<'l> {
             return bytes.map(<[u8]>::to_vec).ok_or_else(|| unfit("read", self.spec, BEYOND));
         }
         let mut bytes = vec![0; size];
-        match self.map.memory()?.read(offset, &mut bytes) {
+        match self.map.memory()?.read(self.map.base() + offset, &mut bytes) {
             true => Ok(bytes),
             false => Err(unfit("read", self.spec, BEYOND)),
         }
@@ -79,7 +79,7 @@ impl<'l> Variable<'l> {
         if let Some(why) = self.spec.objection(T::FORM, bytes.len()) {
             return Err(unfit("write", self.spec, why));
         }
-        match self.map.memory()?.write(self.spec.offset as usize, &bytes) {
+        match self.map.memory()?.write(self.map.base() + self.spec.offset as usize, &bytes) {
             true => Ok(()),
             false => Err(unfit("write", self.spec, BEYOND)),
         }

@@ -71,3 +71,152 @@ pub(crate) fn claims_are_added_up() {
     bytes[60..62].copy_from_slice(&(count as u16 + 2).to_ne_bytes());
     assert!(refusal(&bytes).contains("claims 83886080 bytes of memory"), "{}", refusal(&bytes));
 }
+
+/// An object of the corpus.
+fn corpus(name: &str) -> Vec<u8> {
+    std::fs::read(crate::corpus().join("kinds").join(name)).unwrap()
+}
+
+fn word(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+}
+
+/// Where the header of the first section of this type is.
+fn header(bytes: &[u8], kind: u32) -> usize {
+    let (start, count) = table(bytes);
+    let headers = (0..count).map(|number| start + number * 64);
+    headers.clone().find(|&at| bytes[at + 4..at + 8] == kind.to_le_bytes()).expect("a section of this type")
+}
+
+/// Gives the section whose header is at `at` other contents, at the end of the file.
+fn replace(bytes: &mut Vec<u8>, at: usize, contents: &[u8]) {
+    let new = bytes.len().next_multiple_of(8);
+    bytes.resize(new, 0);
+    bytes.extend_from_slice(contents);
+    bytes[at + 24..at + 32].copy_from_slice(&(new as u64).to_le_bytes());
+    bytes[at + 32..at + 40].copy_from_slice(&(contents.len() as u64).to_le_bytes());
+}
+
+const SYMTAB: u32 = 2;
+const STRTAB: u32 = 3;
+
+/// Adds `count` symbols, made from the one of this name (or the first).
+fn with_symbols(mut bytes: Vec<u8>, name: &str, count: usize, make: impl Fn(usize, &mut [u8; 24])) -> Vec<u8> {
+    let symtab = header(&bytes, SYMTAB);
+    let contents = |bytes: &[u8], at: usize| {
+        let (offset, size) = (word(bytes, at + 24) as usize, word(bytes, at + 32) as usize);
+        bytes[offset..offset + size].to_vec()
+    };
+    let link = u32::from_le_bytes(bytes[symtab + 40..symtab + 44].try_into().unwrap()) as usize;
+    let strings = contents(&bytes, table(&bytes).0 + link * 64);
+    let mut symbols = contents(&bytes, symtab);
+    let is_meant = |symbol: &&[u8; 24]| {
+        let at = u32::from_le_bytes(symbol[..4].try_into().unwrap()) as usize;
+        strings[at..].starts_with(format!("{name}\0").as_bytes())
+    };
+    let model = *symbols.as_chunks::<24>().0.iter().find(is_meant).expect("a symbol of this name");
+    for number in 0..count {
+        let mut symbol = model;
+        make(number, &mut symbol);
+        symbols.extend_from_slice(&symbol);
+    }
+    replace(&mut bytes, symtab, &symbols);
+    bytes
+}
+
+/// Thousands of symbols, whose names are the same megabyte.
+pub(crate) fn names_that_lie_in_the_same_bytes_are_not_copied_without_end() {
+    let mut bytes = corpus("one_ring.o");
+    let strings = header(&bytes, STRTAB);
+    let (offset, size) = (word(&bytes, strings + 24) as usize, word(&bytes, strings + 32) as usize);
+    let mut longer = bytes[offset..offset + size].to_vec();
+    longer.resize(size + (1 << 20), b'a');
+    longer.push(0);
+    replace(&mut bytes, strings, &longer);
+    let bytes = with_symbols(bytes, "sends", 10_000, |number, symbol| {
+        symbol[..4].copy_from_slice(&((size + number) as u32).to_le_bytes());
+    });
+    assert!(refusal(&bytes).contains("is longer than any compiler makes it"), "{}", refusal(&bytes));
+}
+
+/// Thousands of functions in a section of data, each of which would be all that is left of it.
+pub(crate) fn functions_outside_of_code_are_none() {
+    const SIZE: usize = 256 << 10;
+    let mut bytes = corpus("one_ring.o");
+    let (start, count) = table(&bytes);
+    // The licence is as good as any.
+    let license = (0..count).find(|number| {
+        let at = start + number * 64;
+        let (offset, size) = (word(&bytes, at + 24) as usize, word(&bytes, at + 32) as usize);
+        bytes.get(offset..offset + size) == Some(b"GPL\0")
+    });
+    let license = license.expect("a licence");
+    replace(&mut bytes, start + license * 64, &[0; SIZE]);
+    let bytes = with_symbols(bytes, "sends", 10_000, |number, symbol| {
+        symbol[6..8].copy_from_slice(&(license as u16).to_le_bytes());
+        symbol[8..16].copy_from_slice(&(number as u64 * 8).to_le_bytes());
+        symbol[16..24].copy_from_slice(&((SIZE - number * 8) as u64).to_le_bytes());
+    });
+    let before = memory::reset();
+    let object = Object::parse(&bytes).unwrap();
+    assert!(memory::peak() - before < 16 << 20, "{} bytes", memory::peak() - before);
+    assert_eq!((object.programs().len(), object.set_aside().len()), (1, 0));
+}
+
+/// Thousands of tables, all of them the same.
+pub(crate) fn tables_that_lie_on_each_other_are_refused() {
+    let bytes = with_symbols(corpus("struct_ops.o"), "table", 20_000, |_, _| {});
+    assert!(refusal(&bytes).contains("its table of functions `table` is broken"), "{}", refusal(&bytes));
+}
+
+/// Thousands of maps that hold the same others.
+pub(crate) fn maps_that_lie_on_each_other_are_refused() {
+    let bytes = with_symbols(corpus("maps.o"), "array_of_maps", 20_000, |_, _| {});
+    assert!(refusal(&bytes).contains("the map `array_of_maps` lies where others do"), "{}", refusal(&bytes));
+}
+
+/// A program for each of thousands of places, all of which call the same thousands of instructions.
+pub(crate) fn programs_that_share_their_code_are_not_kept_without_end() {
+    const PROGRAMS: usize = 2_000;
+    let mut bytes = corpus("one_ring.o");
+    let (start, count) = table(&bytes);
+    let code =
+        (0..count).map(|number| start + number * 64).find(|&at| bytes[at + 8] & 4 != 0 && word(&bytes, at + 32) > 0);
+    let code = code.expect("a section of instructions");
+    // The program that is there stays, and does nothing.
+    let nothing = [0xb7, 0, 0, 0, 0, 0, 0, 0];
+    let mut instructions = nothing.repeat(word(&bytes, code + 32) as usize / 8);
+    let first = instructions.len();
+    for number in 0..PROGRAMS {
+        let distance = ((PROGRAMS - number) * 2 - 1) as i32;
+        instructions.extend([0x85, 0x10, 0, 0]); // call: what is behind all of them
+        instructions.extend(distance.to_le_bytes());
+        instructions.extend([0x95, 0, 0, 0, 0, 0, 0, 0]); // exit
+    }
+    let shared = instructions.len();
+    instructions.extend(nothing.repeat(8_000));
+    let whole = instructions.len();
+    replace(&mut bytes, code, &instructions);
+    // Its relocations are for what was there.
+    let relocations = (0..count).map(|number| start + number * 64).find(|&at| {
+        bytes[at + 4..at + 8] == 9_u32.to_le_bytes()
+            && bytes[at + 44..at + 48] == (((code - start) / 64) as u32).to_le_bytes()
+    });
+    replace(&mut bytes, relocations.expect("relocations"), &[]);
+    let bytes = with_symbols(bytes, "sends", PROGRAMS + 1, |number, symbol| {
+        let (address, size) = match number {
+            PROGRAMS => (shared, whole - shared),
+            _ => (first + number * 16, 16),
+        };
+        symbol[8..16].copy_from_slice(&(address as u64).to_le_bytes());
+        symbol[16..24].copy_from_slice(&(size as u64).to_le_bytes());
+    });
+    let object = Object::parse(&bytes).unwrap();
+    let before = memory::reset();
+    let rehearsal = object.rehearse(&[]).unwrap();
+    assert!(memory::peak() - before < 100 << 20, "{} bytes", memory::peak() - before);
+    let kept = rehearsal.programs.iter().filter(|program| program.instructions.is_ok()).count();
+    assert!((1_000..PROGRAMS).contains(&kept), "{kept} of {PROGRAMS}");
+    let refused = rehearsal.programs.iter().find_map(|program| program.instructions.as_ref().err()).unwrap();
+    assert!(refused.to_string().contains("too many to keep"), "{refused}");
+}

@@ -116,6 +116,11 @@ fn whatever_comes_is_answered() {
     found::names_cannot_talk_to_the_terminal();
     found::sections_that_lie_on_each_other_are_refused();
     found::claims_are_added_up();
+    found::names_that_lie_in_the_same_bytes_are_not_copied_without_end();
+    found::functions_outside_of_code_are_none();
+    found::tables_that_lie_on_each_other_are_refused();
+    found::maps_that_lie_on_each_other_are_refused();
+    found::programs_that_share_their_code_are_not_kept_without_end();
     every_mutant_ends_in_an_answer_soon_and_in_little_memory();
 }
 

@@ -40,4 +40,17 @@ SEC("syscall") __attribute__((btf_decl_tag("exception_callback:in_the_end"))) in
 	return 1;
 }
 
+/* The same on a uprobe, with a stack that newer kernels would give to whoever comes by on this CPU. */
+SEC("?uprobe") __attribute__((btf_decl_tag("exception_callback:in_the_end"))) int throws_on_a_call(void *ctx)
+{
+	volatile u64 many[24];
+
+	for (int i = 0; i < 24; i++)
+		many[i] = 1;
+	first(many[0]);
+	last(4 * many[23]);
+	innermost(8);
+	return 1;
+}
+
 LICENSE("GPL");

@@ -1,6 +1,6 @@
 //! Code that refers to code and to data in every way, made by several compilers and tools.
 
-use cutaway::{Loaded, Object, Run, perf_reader};
+use cutaway::{Loaded, Object, Run, Uprobe, perf_reader};
 use libtest_mimic::Trial;
 
 use crate::{counter, lacks, load, object, parse, system_call, trial};
@@ -35,6 +35,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         ),
         trial("callbacks", || lacks::at_least(5, 17, "bpf_loop"), || adds_up(object!("callbacks"), 510)),
         trial("an_exception_ends_in_the_function_that_is_named", exceptions, exception),
+        trial("an_exception_on_a_uprobe_keeps_its_own_stack_or_is_refused", exceptions, thrown_on_a_call),
         trial("old_maps", lacks::nothing, || old(object!("legacy"))),
         trial("old_maps_without_btf", lacks::nothing, || old(object!("legacy_no_btf"))),
         trial("old_maps_stripped", lacks::nothing, || old(object!("legacy_stripped"))),
@@ -54,6 +55,37 @@ fn exception() {
     // What is thrown, and what was counted on the way: the first and the innermost function, the last one, and no more.
     assert_eq!(outcome.value, 100 + 1 + 2 + 4);
     assert_eq!(counter(&loaded), 1 + 2 + 4);
+}
+
+/// What keeps a uprobe's program off a stack that it would share with itself is a tail call in front of it, and exceptions do not
+/// go with tail calls everywhere. No kernel up to 6.18 lets such a program throw; one that does must let it keep its stack.
+#[expect(unsafe_code, reason = "calls the function that is probed")]
+fn thrown_on_a_call() {
+    unsafe extern "C" {
+        /// A function of the C library that no other test calls.
+        fn memfrob(bytes: *mut libc::c_void, count: usize) -> *mut libc::c_void;
+    }
+    let mut object = parse(object!("exceptions"));
+    object.program_mut("throws").unwrap().section.wanted = false;
+    object.program_mut("throws_on_a_call").unwrap().section.wanted = true;
+    let loaded = match object.load() {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            let line = error.to_string();
+            let whys = [
+                "`throws_on_a_call`: calling kernel function bpf_throw is not allowed (instruction ",
+                "those of the other; what this loader does against that is refused here",
+            ];
+            return assert!(whys.iter().any(|why| line.contains(why)), "{line}");
+        }
+    };
+    let program = loaded.program("throws_on_a_call").unwrap();
+    let link = Uprobe::new("libc.so.6", "memfrob").pid(std::process::id()).attach(program).unwrap();
+    let mut byte = 0_u8;
+    // SAFETY: changes a byte that is borrowed for the call.
+    unsafe { memfrob((&raw mut byte).cast(), 1) };
+    drop(link);
+    assert_eq!(counter(&loaded), 1 + 2 + 4, "it ends before it counts 8");
 }
 
 fn own(mut object: Object) -> Object {

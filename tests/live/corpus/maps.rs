@@ -1,6 +1,6 @@
 //! Maps of every kind, made and used.
 
-use cutaway::{MapType, Object, Run};
+use cutaway::{MapFlags, MapSpec, MapType, Object, Run};
 use libtest_mimic::Trial;
 
 use crate::{lacks, load, object, parse, system_call, trial};
@@ -70,6 +70,14 @@ pub(crate) fn tests() -> Vec<Trial> {
         trial("maps_are_used_by_programs_of_an_older_compiler", ring, || used(object!("uses_old"))),
         trial("a_kind_of_map_that_nobody_knows_is_told", lacks::nothing, unknown),
         trial("an_arena_is_at_the_same_addresses_for_both", arena_programs, arena),
+        trial("variables_in_an_arena_are_set_and_read", arena_programs, || arena_variables(|_| {})),
+        trial("variables_in_an_arena_at_a_given_address", arena_programs, || {
+            arena_variables(|arena| arena.map_extra = 1 << 44);
+        }),
+        trial("variables_in_an_arena_that_is_larger_than_offsets", arena_programs, || {
+            arena_variables(|arena| arena.max_entries = 1 << 20);
+        }),
+        trial("an_arena_that_cannot_have_its_variables_is_refused", lacks::nothing, arena_refused),
     ];
     rows.chain(used).collect()
 }
@@ -91,6 +99,54 @@ fn arena() {
     // SAFETY: the page is within the arena, which stays mapped as long as `loaded` lives, and the program has allocated it.
     assert_eq!(unsafe { std::ptr::with_exposed_provenance::<u64>(page).wrapping_add(3).read_volatile() }, 42);
     assert!(loaded.map(".bss").unwrap().arena().is_none());
+}
+
+fn arena_variables(change: impl Fn(&mut MapSpec)) {
+    let mut object = parse(object!("arena_globals"));
+    change(object.map_mut("arena").unwrap());
+    let listed: Vec<_> = object.variables().iter().map(ToString::to_string).collect();
+    assert_eq!(listed[0], "`runs` (u64, in .addr_space.1)");
+    assert_eq!(listed.len(), 4);
+    object.set_variable("runs", &60_u64).unwrap();
+    let loaded = load(object);
+    let variable = |name: &str| loaded.variable(name).unwrap();
+    assert_eq!(variable("runs").read::<u64>().unwrap(), 60);
+    let run = || loaded.program("links").unwrap().test_run(&Run::default()).unwrap().value;
+    assert_eq!(run(), 7, "what the second node has from the start");
+    assert_eq!(variable("runs").read::<u64>().unwrap(), 62);
+    variable("runs").write(&100_u64).unwrap();
+    assert_eq!(run(), 7);
+    let zeroes = variable("zeroes").read::<[u64; 1024]>().unwrap();
+    assert_eq!((zeroes[0], zeroes[1022], zeroes[1023]), (0, 0, 102));
+    // A pointer means the same to both.
+    let arena = loaded.map("arena").unwrap().arena().unwrap();
+    let next = u64::from_ne_bytes(*variable("first").bytes().unwrap().first_chunk().unwrap()) as usize;
+    assert!(arena.contains(&next), "{next:#x} in {arena:x?}");
+    assert_eq!(next % 4096, variable("second").spec().offset as usize);
+    assert_eq!(loaded.variables().count(), 4);
+}
+
+fn arena_refused() {
+    let refusal = |change: &dyn Fn(&mut MapSpec)| {
+        let mut object = parse(object!("arena_globals"));
+        change(object.map_mut("arena").unwrap());
+        object.load().unwrap_err().to_string()
+    };
+    if lacks::at_least(6, 9, "arenas").is_none() {
+        let line = refusal(&|arena| arena.max_entries = 2);
+        assert!(line.contains("it has 2 pages, and its global variables take 3"), "{line}");
+        let line = refusal(&|arena| arena.map_flags |= MapFlags::from_bits_retain(1 << 17));
+        assert!(line.contains("BPF_F_SEGV_ON_FAULT forbids user space"), "{line}");
+    }
+    // Without a section of maps there is no arena.
+    let (mut without, name) = (object!("arena_globals").to_vec(), b"\0.maps\0");
+    for at in 0..without.len() - name.len() {
+        if without[at..].starts_with(name) {
+            without[at + 1] = b'x';
+        }
+    }
+    let line = Object::parse(&without).unwrap_err().to_string();
+    assert!(line.contains("global variables in an arena (section .addr_space.1), and not one arena"), "{line}");
 }
 
 /// Only this one, and what it holds.

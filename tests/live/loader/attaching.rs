@@ -3,7 +3,7 @@
 
 use std::process::{Command, Stdio};
 
-use cutaway::{Error, Link, Loaded, Tracepoint, Uprobe, probe};
+use cutaway::{Error, Link, Loaded, ProgramType, RawTracepoint, Tracepoint, Uprobe, probe};
 
 use crate::{
     Test,
@@ -18,6 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("several_links_of_one_program_count_each", Needs::Root, several),
         Test::new("a_program_outlives_what_it_was_loaded_with", Needs::Root, outlives),
         Test::new("a_section_that_says_where_attaches_there", Needs::Root, by_section),
+        Test::new("a_program_is_what_it_is_said_to_be", Needs::Root, by_type),
         Test::new("a_return_probe_runs_on_return", Needs::Root, on_return),
         Test::new("another_process_is_not_probed", Needs::Root, another_process),
         Test::new("constants_reach_the_program", Needs::Root, constants),
@@ -83,6 +84,35 @@ fn forgotten() {
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "still attached\n", "{output:?}");
+}
+
+/// Its section's name says nothing; whoever loads it knows.
+fn by_type() {
+    let mut object = sample::object("mine/anything");
+    let section = &object.set_aside()[0];
+    assert_eq!((section.name.as_str(), object.programs().len()), ("count", 0));
+    let error = object.set_type("nothing", ProgramType::KPROBE, 0).unwrap_err().to_string();
+    assert_eq!(error, "the object has no function `nothing`; it has `count`");
+    let spec = object.set_type("count", ProgramType::KPROBE, 0).unwrap();
+    assert_eq!((spec.section_name.as_str(), spec.section.target.clone()), ("mine/anything", None));
+    assert_eq!((object.set_aside().len(), object.programs().len()), (0, 1));
+    let loaded = object.load().unwrap();
+    let error = loaded.attach().unwrap_err().to_string();
+    assert!(error.contains("attach the program by hand"), "{error}");
+    let link = attach(&loaded, &probe_here());
+    call();
+    assert_eq!(sample::runs(&loaded), 1);
+    drop(link);
+
+    // A program whose section says something else.
+    let mut object = sample::object("uprobe");
+    object.set_type("count", ProgramType::RAW_TRACEPOINT, 0).unwrap();
+    let loaded = object.load().unwrap();
+    let link = RawTracepoint::new("sys_enter").attach(loaded.program("count").unwrap()).unwrap();
+    let before = sample::runs(&loaded);
+    let _ = rustix::process::getpgid(None);
+    assert!(sample::runs(&loaded) > before);
+    drop(link);
 }
 
 fn several() {

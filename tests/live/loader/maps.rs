@@ -24,6 +24,9 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("a_map_is_what_the_kernel_says", Needs::Root, descriptions),
         Test::new("a_kind_of_map_that_no_kernel_has", Needs::Root, unknown_kind),
         Test::new("names_that_are_not_there_are_told_with_those_that_are", Needs::Root, unknown_names),
+        Test::new("a_pinned_map_is_used_again_if_it_is_the_same", Needs::Root, pinned).since("5.16", "bloom filters"),
+        Test::new("a_pin_does_not_lead_out_of_its_folder", Needs::Root, pinned_elsewhere),
+        Test::new("keys_end_once", Needs::Root, keys_end),
     ]
 }
 
@@ -257,4 +260,77 @@ fn unknown_names() {
     assert!(error.contains("no map `nothing`") && error.contains(known), "{error}");
     let error = loaded.program("nothing").unwrap_err().to_string();
     assert_eq!(error, "the object has no program `nothing`; it has `count`");
+}
+
+/// A folder for pins, gone with its contents at the end.
+struct Pins(std::path::PathBuf);
+
+impl Pins {
+    fn new(name: &str) -> Self {
+        let folder = std::path::Path::new("/sys/fs/bpf").join(format!("cutaway-{name}-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Every part of the description counts, and is named if it differs.
+fn pinned() {
+    type Change = dyn Fn(&mut cutaway::MapSpec);
+    let pins = Pins::new("same");
+    let load = |change: &Change| {
+        let mut object = with_map(MapDef::new(Kind::HASH).key_size(4).value_size(4).max_entries(8));
+        object.set_pins(&pins.0);
+        let spec = object.map_mut("events").unwrap();
+        (spec.map_type, spec.key_size, spec.map_extra) = (MapType::BLOOM_FILTER, 0, 3);
+        spec.pinning = cutaway::Pinning::ByName;
+        change(spec);
+        object.load()
+    };
+    let first = load(&|_| {}).unwrap();
+    assert_eq!(load(&|_| {}).unwrap().map("events").unwrap().id(), first.map("events").unwrap().id());
+    let differences: [(&str, &Change); 6] = [
+        ("the kind there is 30, and the object says 22", &|spec| spec.map_type = MapType::QUEUE),
+        ("the key size there is 0, and the object says 4", &|spec| spec.key_size = 4),
+        ("the value size there is 4, and the object says 8", &|spec| spec.value_size = 8),
+        ("max_entries there is 8, and the object says 9", &|spec| spec.max_entries = 9),
+        ("map_flags there is 0, and the object says 64", &|spec| spec.map_flags |= cutaway::MapFlags::ZERO_SEED),
+        ("map_extra there is 3, and the object says 5", &|spec| spec.map_extra = 5),
+    ];
+    for (why, change) in differences {
+        let error = load(change).unwrap_err().to_string();
+        assert!(error.contains(why) && error.contains("use the pinned map /sys/fs/bpf/cutaway-same-"), "{error}");
+    }
+}
+
+fn pinned_elsewhere() {
+    let pins = Pins::new("inside");
+    let mut object = with_map(MapDef::new(Kind::HASH).key_size(4).value_size(4).max_entries(8));
+    object.set_pins(&pins.0);
+    let spec = object.map_mut("events").unwrap();
+    (spec.name, spec.pinning) = (format!("../cutaway-outside-{}", std::process::id()), cutaway::Pinning::ByName);
+    let outside = pins.0.join(&spec.name);
+    let answer = object.load();
+    let is_there = fs::remove_file(&outside).is_ok();
+    let error = answer.unwrap_err().to_string();
+    assert!(error.contains("a file's name holds no slash"), "{error}");
+    assert!(!is_there, "it was made all the same");
+}
+
+fn keys_end() {
+    let loaded = with_map(MapDef::new(Kind::HASH).key_size(4).value_size(4).max_entries(8)).load().unwrap();
+    let map = loaded.map("events").unwrap();
+    map.update(&[1; 4], &[0; 4]).unwrap();
+    let mut keys = map.keys();
+    assert_eq!(keys.next().unwrap().unwrap(), [1; 4]);
+    assert!(keys.next().is_none());
+    for key in 2..9_u8 {
+        map.update(&[key; 4], &[0; 4]).unwrap();
+    }
+    assert!(keys.next().is_none(), "what comes later is for the next walk");
 }

@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("constants_are_read_and_not_written", Needs::Root, constants).since("5.14", what),
         Test::new("writing_one_variable_leaves_the_others_alone", Needs::Root, apart).since("5.14", what),
         Test::new("a_section_is_mapped_once", Needs::Root, mapped_once).since("5.14", what),
+        Test::new("two_sections_of_one_name_are_apart", Needs::Root, one_name).since("5.14", what),
     ]
 }
 
@@ -213,4 +214,26 @@ fn mapped_once() {
     drop(loaded);
     let last = journal::system_calls().pop().unwrap();
     assert_eq!(last.pairs[0].1, "munmap");
+}
+
+/// The second section `.data` is a map like the first, and who looks at the name alone takes one for the other.
+fn one_name() {
+    let mut bytes = corpus::read("data", "variables_without_btf.o");
+    let name = b"\0.data.tuning\0";
+    let place = bytes.windows(name.len()).position(|window| window == name).unwrap();
+    bytes[place + b"\0.data".len()] = 0;
+    let mut object = Object::parse(&bytes).unwrap();
+    assert_eq!(object.maps().iter().filter(|map| map.name == ".data").count(), 2);
+    object.set_variable("enabled", &1_u8).unwrap();
+    object.set_variable("offset", &-10_i32).unwrap();
+    object.set_variable("tuning", &1000_i64).unwrap();
+    object.set_variable("sum", &7_u64).unwrap();
+    let loaded = object.load().unwrap();
+    let value = |name: &str| loaded.variable(name).unwrap().read::<u64>().unwrap();
+    assert_eq!((value("tuning"), value("sum")), (1000, 7));
+    assert_eq!(loaded.variable("offset").unwrap().read::<i32>().unwrap(), -10);
+    assert_eq!(run(&loaded), 0);
+    // limit, levels, offset, ports[3], tuning, colour
+    assert_eq!(value("sum"), 7 + 10 + 6 + 4 + 1000 + 1 - 10);
+    assert_eq!(loaded.variables().count(), 14);
 }
