@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    elsewhere,
     tools::{self, Outcome, Result, cargo},
     vm,
 };
@@ -26,6 +27,7 @@ const CHECKS: &[Check] = &[
     ("sick guests", vm::sick),
     ("readers on few CPUs", vm::few_cpus),
     ("tests on other kernels", vm::matrix),
+    ("comparison on other kernels", elsewhere::compare),
 ];
 
 /// Runs all checks, even after one has failed, and prints a table.
@@ -44,7 +46,7 @@ pub(crate) fn all() -> ExitCode {
             Ok(Outcome::Skipped(why)) => format!("skipped: {why}"),
             Err(why) => format!("FAILED: {why}"),
         };
-        eprintln!("{name:<24} {:>5} s  {text}", time.as_secs());
+        eprintln!("{name:<28} {:>5} s  {text}", time.as_secs());
     }
     if rows.iter().all(|(_, outcome, _)| outcome.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -34,7 +34,7 @@ const SUITE: &[&str] = &[
     "--skip=no_flipped_bit_makes_parsing_panic",
     "--skip=a_truncated_object_gets_one_sentence_wherever_it_is_cut",
     "--skip=every_object_of_the_corpus_is_told_of",
-    // Measures for minutes, and is run by itself: `cargo xtask vm --kernel 5.10 -- target/debug/cutaway compare --quick`.
+    // Measures for minutes, and is run by itself: `elsewhere.rs`.
     "--exclude=cutaway-cli::compare",
     "--skip=the_help_s_example_works_when_pasted",
     // Questions to kernels that lack what all of these have, or have built in what these have as modules.
@@ -117,7 +117,7 @@ pub(crate) fn few_cpus() -> tools::Result {
 }
 
 /// Runs the VM command with these arguments.
-fn on_all_kernels(arguments: &[&str]) -> tools::Result {
+pub(crate) fn on_all_kernels(arguments: &[&str]) -> tools::Result {
     const NO_KERNEL: i32 = 3;
     let program = command()?;
     eprintln!("$ {} {}", program.display(), arguments.join(" "));
@@ -138,7 +138,7 @@ pub(crate) fn sick() -> tools::Result {
     }
 }
 
-fn no_emulator() -> Option<String> {
+pub(crate) fn no_emulator() -> Option<String> {
     const EMULATOR: &str = "qemu-system-x86_64";
     (!tools::works(EMULATOR, &["--version"])).then(|| format!("{EMULATOR} is not on this machine"))
 }
