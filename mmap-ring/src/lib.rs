@@ -152,7 +152,7 @@ pub use memory::user::{Produce, UserMapped};
 pub use memory::whole::Whole;
 pub use memory::{Consume, Data, Memory};
 pub use overwrite::{Losses, OverwriteRing};
-pub use peek::{Peek, Pending, Place, Seen};
+pub use peek::{Peek, Pending, Place, Seen, Tally};
 pub use ring::{Counters, Ring};
 pub use run::Pace;
 pub use set::Set;

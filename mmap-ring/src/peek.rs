@@ -66,6 +66,17 @@ pub struct Place {
     pub length: u32,
 }
 
+/// How many records lie in a stretch of a ring. Made by [`Peek::tally`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Records of every state.
+    pub records: u64,
+    /// The bytes that they take, headers included: all of the stretch, or as
+    /// much of it as was counted.
+    pub bytes: u64,
+}
+
 impl Peek<Whole> {
     /// Maps the ring behind the descriptor of a `BPF_MAP_TYPE_RINGBUF` map whose
     /// `max_entries` is `bytes`, all of it read-only. The descriptor is not needed
@@ -115,6 +126,41 @@ impl<M: Memory> Peek<M> {
         let span = Corrupt::Span { consumer: cursor, producer, size };
         let ahead = producer.wrapping_sub(cursor);
         Pending { memory: &self.memory, cursor, producer, corrupt: corrupt.or((ahead > size).then_some(span)) }
+    }
+
+    /// Counts the records from position `from`, where one must begin, to position
+    /// `to`, where the producer was: also those that were released already, for
+    /// their headers stay until the producer comes round. It stops after `most`.
+    ///
+    /// This is how somebody who looks now and then tells records a second, which
+    /// no position shows. `None` if the producer had come further than half a
+    /// ring past `from` when the count was done: what lies there may be another
+    /// round's.
+    #[must_use]
+    pub fn tally(&self, from: u64, to: u64, most: u64) -> Option<Tally> {
+        let size = self.memory.size();
+        let mut tally = Tally::default();
+        let all = to.wrapping_sub(from);
+        if all > size {
+            return None;
+        }
+        while tally.bytes < all && tally.records < most {
+            let left = all.wrapping_sub(tally.bytes);
+            let word = self.memory.data().header(from.wrapping_add(tally.bytes));
+            let space = space(word & LENGTH);
+            if space > left {
+                return None;
+            }
+            tally.records = tally.records.wrapping_add(1);
+            tally.bytes = tally.bytes.wrapping_add(space);
+        }
+        // ATOMICS: whoever wrote over a header had found room for it, so the
+        // producer position was or was about to be a ring's size past it
+        // (__bpf_ringbuf_reserve moves it right after it has written the
+        // header). Half a ring is further than that can be off for all records
+        // but the largest.
+        M::fence(Ordering::Acquire);
+        (self.memory.producer().wrapping_sub(from) <= size / 2).then_some(tally)
     }
 
     /// Copies the payload of a committed record that [`pending`](Self::pending)

@@ -133,7 +133,7 @@ pub use mapping::Mapping;
 pub use memory::Memory;
 pub use merge::{Merge, Timed};
 pub use options::{Options, Wakeup};
-pub use peek::{Look, Peek, Waiting};
+pub use peek::{Look, Peek, Positions, Tally, Waiting};
 pub use reader::{Drain, Reader};
 pub use record::{Record, Records};
 pub use recorder::{Recorded, Recorder, Snapshot};

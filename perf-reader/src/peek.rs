@@ -23,6 +23,26 @@ pub struct Peek<M = Mapping> {
     event: Option<OwnedFd>,
 }
 
+/// Where a perf buffer's two sides are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Positions {
+    /// `data_tail`: everything before it was given back by the owner.
+    pub tail: u64,
+    /// `data_head`: where the kernel's next record will begin.
+    pub head: u64,
+}
+
+/// How many records lie in a stretch of a perf buffer. Made by [`Peek::tally`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Records of every kind.
+    pub records: u64,
+    /// The bytes that they take, headers included: all of the stretch, or as much of it as was counted.
+    pub bytes: u64,
+}
+
 /// What one look found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -163,26 +183,59 @@ impl<M: Memory> Peek<M> {
     }
 
     /// `data_tail` and `data_head`, as they may have been at one moment, however long whoever looks was kept from it in between.
-    fn positions(&self) -> (u64, u64) {
+    #[must_use]
+    pub fn positions(&self) -> Positions {
         // It is acquired: the kernel had read a `data_tail` that is at most the ring's size behind before it stored this head
         // (`__perf_output_begin`), and whatever is loaded from now on is no older than that.
         let before = self.page.head();
         let tail = self.page.tail();
         if tail.wrapping_sub(before).cast_signed() <= 0 {
-            return (tail, before);
+            return Positions { tail, head: before };
         }
         // What lies between was read meanwhile, and so it was written before.
         // ATOMICS: pairs with the owner's own release of `data_tail`: it had seen a head that is not behind it.
         fence(Ordering::Acquire);
         let after = self.page.head();
         let sound = after.wrapping_sub(tail).cast_signed() >= 0;
-        (tail, if sound { tail } else { after })
+        Positions { tail, head: if sound { tail } else { after } }
+    }
+
+    /// Counts the records from position `from`, where one must begin, to position `to`, where `data_head` was: also those that
+    /// were given back already, for they stay until the kernel comes round. It stops after `most`.
+    ///
+    /// This is how somebody who looks now and then tells records a second, which no position shows. `None` if `data_head` had
+    /// come further than half the buffer past `from` when the count was done, as what lies there may be another round's; and of
+    /// a buffer that is written downward.
+    #[must_use]
+    pub fn tally(&self, from: u64, to: u64, most: u64) -> Option<Tally> {
+        let size = self.page.data_size() as u64;
+        let mut tally = Tally::default();
+        let all = to.wrapping_sub(from);
+        if all > size || to.cast_signed() < 0 {
+            return None;
+        }
+        while tally.bytes < all && tally.records < most {
+            let mut header = [0; HEADER];
+            self.page.copy(from.wrapping_add(tally.bytes), &mut header);
+            let [.., s0, s1] = header;
+            let space = u64::from(u16::from_ne_bytes([s0, s1]));
+            if space < HEADER as u64 || !space.is_multiple_of(8) || space > all.wrapping_sub(tally.bytes) {
+                return None;
+            }
+            tally.records = tally.records.wrapping_add(1);
+            tally.bytes = tally.bytes.wrapping_add(space);
+        }
+        // ATOMICS: the kernel writes a record before it moves `data_head` behind it, so that what is being written over may be a
+        // little more than the head tells: a record of at most 64 KiB. Half of the buffer is further than that but in the
+        // smallest ones.
+        fence(Ordering::Acquire);
+        (self.page.head().wrapping_sub(from) <= size / 2).then_some(tally)
     }
 
     /// Looks: copies what waits now.
     #[must_use]
     pub fn look(&self) -> Look {
-        let (tail, head) = self.positions();
+        let Positions { tail, head } = self.positions();
         let size = self.page.data_size() as u64;
         // It counts down from 0, and no other one ever comes near.
         let backward = head.cast_signed() < 0;
@@ -330,7 +383,7 @@ mod tests {
                 }
                 // The first scene is what is there before the first access.
                 let peek = Staged::peek(pages.share(), scenes.split_off(1));
-                let (tail, head) = peek.positions();
+                let Positions { tail, head } = peek.positions();
                 let Staged { scenes, accesses, .. } = peek.page.memory();
                 let accesses = accesses.load(Ordering::Relaxed);
                 rereads += usize::from(accesses == 3);
@@ -397,6 +450,37 @@ mod tests {
                 }
             }
         });
+    }
+
+    #[test]
+    fn records_are_counted_that_were_given_back() {
+        let (mut kernel, pages) = perf_buffer(4096);
+        let peek = Peek::over(pages.share()).unwrap();
+        let mut reader = Reader::new(pages, false).unwrap();
+        let mut from = 0;
+        for round in 1..100 {
+            for byte in 0..round % 7 {
+                kernel.sample(&[byte; 40]).unwrap();
+            }
+            assert_eq!(reader.drain().unwrap().records().count(), usize::from(round % 7));
+            let to = peek.positions().head;
+            let tally = peek.tally(from, to, u64::MAX).unwrap();
+            assert_eq!((tally.records, tally.bytes), (u64::from(round % 7), to - from));
+            from = to;
+        }
+        // No more than was asked for, and nothing of what may have been written over.
+        let begin = from;
+        for _ in 0..20 {
+            kernel.sample(&[0; 40]).unwrap();
+        }
+        let to = peek.positions().head;
+        let few = peek.tally(begin, to, 3).unwrap();
+        assert_eq!((few.records, few.bytes), (3, (to - begin) / 20 * 3));
+        for _ in 0..20 {
+            kernel.sample(&[0; 40]).unwrap();
+        }
+        assert_eq!(peek.tally(begin, to, u64::MAX), None, "that is more than half of it");
+        assert_eq!((peek.tally(to, begin, 1), peek.tally(0, begin, 1)), (None, None), "nonsense");
     }
 
     #[test]

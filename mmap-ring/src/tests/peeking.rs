@@ -84,6 +84,33 @@ fn a_bystander_sees_the_same_wherever_the_positions_are() {
 }
 
 #[test]
+fn records_are_counted_that_were_released() {
+    let (kernel, mut ring) = Kernel::new(256).unwrap();
+    let peek = kernel.peek();
+    let mut from = 0;
+    for round in 0..50 {
+        for length in 0..round % 5 {
+            kernel.output(&vec![7; length], Commit::Adaptive);
+        }
+        super::drain(&mut ring);
+        let to = peek.positions().producer;
+        let tally = peek.tally(from, to, u64::MAX).unwrap();
+        assert_eq!((tally.records, tally.bytes), (round as u64 % 5, to - from));
+        from = to;
+    }
+    // No more than was asked for, and nothing that may have been written over.
+    for _ in 0..8 {
+        kernel.output(&[7], Commit::Adaptive);
+    }
+    let to = peek.positions().producer;
+    let few = peek.tally(from, to, 3).unwrap();
+    assert_eq!((few.records, few.bytes), (3, 48));
+    kernel.output(&[7], Commit::Adaptive);
+    assert_eq!(peek.tally(from, to, u64::MAX), None, "that is more than half of it");
+    assert_eq!((peek.tally(to, from, 1), peek.tally(0, from, 1)), (None, None), "nonsense");
+}
+
+#[test]
 fn corrupt_pages_are_told_once() {
     let header = 100_u64.to_ne_bytes();
     let corrupt = Corrupt::Length { position: 0, length: 100, available: 16 };
