@@ -112,7 +112,12 @@ impl<'kvs> kv::VisitSource<'kvs> for Object {
         }
         let json = value.to_u64().map(Json::from).or_else(|| value.to_i64().map(Json::from));
         let json = json.or_else(|| value.to_bool().map(Json::from));
-        self.arguments.insert(key.to_string(), json.unwrap_or_else(|| value.to_string().into()));
+        let text = || {
+            let text = value.to_string();
+            // As text it is told in quotes, which are JSON's own here.
+            serde_json::from_str::<String>(&text).unwrap_or(text).into()
+        };
+        self.arguments.insert(key.to_string(), json.unwrap_or_else(text));
         Ok(())
     }
 }
@@ -156,17 +161,18 @@ mod tests {
     #[test]
     fn a_system_call_is_an_object_too() {
         let told = |answer: &str| -> Json {
-            let pairs: [(&str, kv::Value<'_>); 4] = [
+            let pairs: [(&str, kv::Value<'_>); 5] = [
                 ("syscall", "mmap".into()),
                 ("fd", (-1).into()),
                 ("prot", "PROT_READ".into()),
+                ("name", "\"a name\"".into()),
                 ("answer", answer.into()),
             ];
             let record = Record::builder().target(SYSCALL).key_values(&pairs).args(format_args!("maps a page")).build();
             serde_json::from_str(&object(&record)).unwrap()
         };
         let expected = json!({
-            "syscall": "mmap", "arguments": { "fd": -1, "prot": "PROT_READ" }, "answer": 4096, "errno": null,
+            "syscall": "mmap", "arguments": { "fd": -1, "prot": "PROT_READ", "name": "a name" }, "answer": 4096, "errno": null,
             "why": "maps a page",
         });
         assert_eq!(told("0x1000"), expected);

@@ -1,28 +1,28 @@
-//! A ring as a picture: the pages as they are mapped, the positions, and every record to scale.
+//! A buffer as a picture: the pages as they are mapped, the positions, and every record to scale.
 //!
 //! ```text
-//!     cells.rs   bytes to columns: which state a column shows       text.rs   for a terminal
-//!                                                                   svg.rs    for a browser
-//!     step.rs    one picture after the other, at the viewer's pace
+//!     picture.rs   what is drawn, of a ring or of a perf buffer      text.rs   for a terminal
+//!     cells.rs     bytes to columns: what a column shows             svg.rs    for a browser
+//!     step.rs      one picture after the other, at the viewer's pace
 //! ```
 //!
-//! Both pictures show the same thing: the data twice in a row, as the kernel maps it, so that what waits is one piece in it
-//! even where it runs over the ring's end; and below it that piece by itself, enlarged.
+//! Both pictures show the same thing: a ring's data twice in a row, as the kernel maps it, so that what waits is one piece in it
+//! even where it runs over the ring's end, or a perf buffer's once, where it is two; and below it what waits by itself, enlarged.
 
 mod cells;
+mod picture;
 mod step;
 mod svg;
 mod text;
 
 use std::{fs, path::PathBuf};
 
-#[cfg(test)]
-pub(crate) use self::cells::tests::ring as sample;
 pub(crate) use self::{
+    picture::{Block, Kind, Mark, Picture, Word},
     step::{Command, Steps},
     text::text,
 };
-use crate::{failure::Failure, peek::Snapshot};
+use crate::failure::Failure;
 
 /// Where pictures go.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) enum Canvas {
     /// To stdout, as text.
     Terminal,
     /// Into a file, one frame below the other.
-    Svg { path: PathBuf, frames: Vec<Snapshot> },
+    Svg { path: PathBuf, frames: Vec<Picture> },
 }
 
 /// Frames that one file takes: nobody scrolls through more.
@@ -46,14 +46,14 @@ impl Canvas {
     }
 
     /// Draws. A file is written anew with each frame, so that it is whole at any time. `false` if it takes no more.
-    pub(crate) fn draw(&mut self, snapshot: &Snapshot) -> Result<bool, Failure> {
+    pub(crate) fn draw(&mut self, picture: Picture) -> Result<bool, Failure> {
         match self {
             Self::Terminal => {
-                let lines = text(snapshot, crate::terminal::width(), crate::terminal::is_coloured());
+                let lines = text(&picture, crate::terminal::width(), crate::terminal::is_coloured());
                 crate::terminal::print(&(lines.join("\n") + "\n\n")).map(|()| true)
             }
             Self::Svg { path, frames } => {
-                frames.push(snapshot.clone());
+                frames.push(picture);
                 fs::write(&*path, svg::document(frames))
                     .map_err(|error| Failure::system(&format!("write the picture {}", path.display()), &error))?;
                 Ok(frames.len() < MOST_FRAMES)

@@ -5,9 +5,10 @@
 //!     ring.rs       one ring, opened: its map, its read-only pages, the types of its records
 //!     snapshot.rs   one look at it: positions and headers, a plain value
 //!     show.rs       a look as text or JSON
-//!     watch.rs      look after look, a line each      screen.rs   the same as a live screen      keys.rs   its keys
+//!     perf.rs       the perf buffers of a process, borrowed; the same of them
+//!     live.rs       what is looked at again and again      motion.rs   what several looks tell
+//!     watch.rs      look after look, a line each           screen.rs   the same as a live screen      keys.rs   its keys
 //!     recorded.rs   looks that were kept in a file
-//!     perf.rs       the perf buffers of a process, borrowed
 //!     types.rs      where the types of records come from
 //! ```
 //!
@@ -16,6 +17,8 @@
 
 mod keys;
 mod list;
+mod live;
+mod motion;
 mod perf;
 mod recorded;
 mod ring;
@@ -31,7 +34,10 @@ use clap::Args;
 use cutaway::{MapType, census};
 
 pub(crate) use self::snapshot::{Mode, Snapshot, State, Waiting};
-use self::{recorded::Recording, ring::Ring};
+use self::{
+    recorded::Recording,
+    ring::{LiveRing, Ring},
+};
 use crate::{
     Format,
     draw::{Canvas, Command, Steps},
@@ -44,7 +50,7 @@ Examples:
   cutaway peek                          the rings of this machine, and who owns them
   cutaway peek --name events            what waits in the ring `events`
   cutaway peek --name events --watch    the same, live
-  cutaway peek --pid 4711               the ring of a process, or its perf buffers
+  cutaway peek --pid 4711 --watch       the ring of a process, or its perf buffers, live
 
   A ring with something in it, as root, all in one:
   cutaway trace --duration 9 >/dev/null & sleep 3; kill -STOP $!; getent ahosts localhost; \\
@@ -66,7 +72,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", group = "ring")]
     name: Option<String>,
 
-    /// The ring that this process holds; if it holds none, its perf buffers (Linux 5.6)
+    /// The ring that this process holds; if it holds none, its perf buffers (Linux 5.6), which --id and --name of their
+    /// array show, too
     #[arg(long, value_name = "PID", group = "ring", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pid: Option<u32>,
 
@@ -133,46 +140,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         return perf::run(&pids, arguments);
     }
-    let mut ring = Ring::open(map, arguments)?;
+    let ring = Ring::open(map, arguments)?;
     match (&arguments.draw, arguments.watch) {
-        (Some(file), false) if arguments.step => step(&ring, Canvas::new(file)),
-        (Some(file), false) => {
-            let mut canvas = Canvas::new(file);
-            canvas.draw(&ring.look(0))?;
-            canvas.tell();
-            Ok(())
-        }
+        (Some(file), false) => live::draw(&mut LiveRing::new(ring), Canvas::new(file), arguments.step),
         (None, true) if arguments.format == Format::Table && io::stdout().is_terminal() && keys::are_there() => {
-            screen::run(&mut ring, arguments.interval, arguments.count)
+            screen::run(&mut LiveRing::new(ring), arguments.interval, arguments.count)
         }
-        (draw, true) => watch::run(&mut ring, arguments, draw.as_deref().map(Canvas::new)),
+        (draw, true) => watch::run(&mut LiveRing::new(ring), arguments, draw.as_deref().map(Canvas::new)),
         (None, false) => show::once(&ring, arguments.format),
     }
-}
-
-/// Picture after picture of a live ring.
-fn step(ring: &Ring, mut canvas: Canvas) -> Result<(), Failure> {
-    let mut steps = Steps::new()?;
-    while canvas.draw(&ring.look(0))? && steps.next(false, None) != Command::End {}
-    canvas.tell();
-    Ok(())
 }
 
 /// The looks of a file.
 fn replay(arguments: &Arguments, recording: &Recording) -> Result<(), Failure> {
     let Some(file) = &arguments.draw else {
-        return recording.looks().try_for_each(|look| {
-            terminal::print(&match arguments.format {
-                Format::Table => show::table(look, terminal::is_coloured()) + "\n",
-                Format::Json => show::json(look)?,
-            })
-        });
+        return recording.looks().try_for_each(|look| terminal::print(&look.show(arguments.format)?));
     };
     let mut canvas = Canvas::new(file);
     let mut steps = arguments.step.then(Steps::new).transpose()?;
     let mut at = 0;
     while let Some(look) = recording.look(at) {
-        if !canvas.draw(look)? {
+        if !canvas.draw(look.picture())? {
             break;
         }
         // What is drawn into a file stays there: there is no way back.

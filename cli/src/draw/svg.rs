@@ -3,20 +3,18 @@
 //! ```text
 //!     page 0   page 1                                        positions as numbers
 //!        ▼C        ▼P                                        positions as places
-//!     │ the data          │ the same pages again  │          every record, in both views
+//!     │ the data          │ the same pages again  │          every record, in both views; a perf buffer has one, twice as wide
 //!        └── what waits ──┘
 //!     │ what waits, enlarged                      │          every record, its header darker
 //! ```
 
 use std::fmt::Write as _;
 
-use crate::peek::{Mode, Snapshot, State, Waiting};
+use super::picture::{Block, Kind, Picture};
 
 const WIDTH: f64 = 1200.0;
 const MARGIN: f64 = 30.0;
 const INNER: f64 = WIDTH - 2.0 * MARGIN;
-/// One view of the data.
-const VIEW: f64 = INNER / 2.0;
 /// Height of a frame.
 const FRAME: f64 = 440.0;
 
@@ -30,12 +28,13 @@ const LEGEND: f64 = 412.0;
 const STYLE: &str = "text{font:13px ui-monospace,Menlo,Consolas,monospace;fill:#222;white-space:pre}\
 .title{font-size:16px;font-weight:bold}.small{font-size:11px;fill:#555}.label{font-size:11px;fill:#fff;text-anchor:middle}\
 .page{fill:#f4f4f2;stroke:#999}.border{fill:none;stroke:#444}\
-.committed{fill:#2e8b57}.discarded{fill:#9a9a9a}.busy{fill:#e08a00}.again{opacity:.4}.header{fill:#000;opacity:.35}\
+.committed{fill:#2e8b57}.discarded{fill:#9a9a9a}.busy{fill:#e08a00}\
+.sample{fill:#2e8b57}.other{fill:#9a9a9a}.lost{fill:#c0392b}.again{opacity:.4}.header{fill:#000;opacity:.35}\
 .edge{stroke:#fff;stroke-width:.8}.consumer{stroke:#1f5fbf}.producer{stroke:#b01e3c}.pending{stroke:#8a4fbf}\
-.overwrite{stroke:#6b5b00}.mark{stroke-width:2}.lens{fill:#dfe8f5;stroke:#9db4d8}";
+.overwrite{stroke:#6b5b00}.end{stroke:#444;stroke-dasharray:4 3}.mark{stroke-width:2}.lens{fill:#dfe8f5;stroke:#9db4d8}";
 
 /// A document with these frames.
-pub(super) fn document(frames: &[Snapshot]) -> String {
+pub(super) fn document(frames: &[Picture]) -> String {
     let height = FRAME * frames.len().max(1) as f64;
     let mut to = Svg(String::new());
     to.line(format_args!(
@@ -47,7 +46,12 @@ pub(super) fn document(frames: &[Snapshot]) -> String {
     for (index, frame) in frames.iter().enumerate() {
         to.line(format_args!(r#"<g transform="translate(0 {})">"#, FRAME * index as f64));
         let since = frame.time_ns.saturating_sub(first) as f64 / 1e9;
-        let step = if frames.len() > 1 { format!(", look {} after {since:.3} s", index + 1) } else { String::new() };
+        // Several looks, or one look at several buffers.
+        let same = |other: &&Picture| other.what == frame.what;
+        let step = match frames.iter().filter(same).count() {
+            1 => String::new(),
+            _ => format!(", look {} after {since:.3} s", frames.iter().take(index).filter(same).count() + 1),
+        };
         to.frame(frame, &step);
         to.line(format_args!("</g>"));
     }
@@ -67,106 +71,131 @@ impl Svg {
         self.line(format_args!(r#"<text x="{x:.1}" y="{y:.1}" class="{class}">{}</text>"#, escaped(text)));
     }
 
-    fn frame(&mut self, frame: &Snapshot, step: &str) {
-        let records = frame.records.len() as u64 + frame.not_listed;
+    fn frame(&mut self, frame: &Picture, step: &str) {
+        let name = frame.name.as_ref().map_or_else(String::new, |name| format!(" “{name}”"));
         let title = format!(
-            "{} {} “{}”: {} bytes, {:.1} % full, {records} waiting{step}",
-            frame.mode.word(),
-            frame.id,
-            frame.name,
+            "{}{name}: {} bytes, {:.1} % full, {} waiting{step}",
+            frame.what,
             frame.bytes,
-            frame.percent()
+            frame.fill_bytes as f64 * 100.0 / frame.bytes.max(1) as f64,
+            frame.count()
         );
         self.text(MARGIN, 26.0, "title", &title);
-        self.pages(frame);
+        self.words(frame);
         self.marks(frame);
         self.views(frame);
         self.enlarged(frame);
-        self.legend();
+        self.legend(frame);
     }
 
-    /// The two pages of positions.
-    fn pages(&mut self, frame: &Snapshot) {
-        let (consumer, producer) = match frame.mode {
-            Mode::Ring | Mode::Overwrite => ("its reader writes", "the kernel writes"),
-            Mode::User => ("the kernel writes", "its process writes"),
-        };
-        let mut second = format!("producer_pos {}", frame.producer_pos);
-        if frame.mode != Mode::User {
-            let _ = write!(second, "   pending_pos {}", frame.pending_pos);
-        }
-        if frame.mode == Mode::Overwrite {
-            let _ = write!(second, "   overwrite_pos {}", frame.overwrite_pos);
-        }
-        let first = format!("consumer_pos {}", frame.consumer_pos);
-        for (x, width, name, who, text) in
-            [(MARGIN, 360.0, "page 0", consumer, first), (MARGIN + 370.0, INNER - 370.0, "page 1", producer, second)]
-        {
+    /// The words of the pages in front.
+    fn words(&mut self, frame: &Picture) {
+        for (word, (x, width)) in frame.words.iter().zip([(MARGIN, 360.0), (MARGIN + 370.0, INNER - 370.0)]) {
             self.line(format_args!(r#"<rect class="page" x="{x}" y="{PAGES}" width="{width}" height="46"/>"#));
-            self.text(x + 8.0, PAGES + 17.0, "small", &format!("{name}, {who}"));
-            self.text(x + 8.0, PAGES + 36.0, "", &text);
+            self.text(x + 8.0, PAGES + 17.0, "small", &format!("{}, {}", word.place, word.who));
+            self.text(x + 8.0, PAGES + 36.0, "", &word.text.replace("  ", "   "));
         }
     }
 
     /// The positions as arrows onto the first view, each at a height of its own.
-    fn marks(&mut self, frame: &Snapshot) {
-        let mut marks = vec![("consumer", frame.consumer_pos), ("producer", frame.producer_pos)];
-        if frame.mode != Mode::User && frame.pending_pos != 0 {
-            marks.push(("pending", frame.pending_pos));
-        }
-        if frame.mode == Mode::Overwrite {
-            marks.push(("overwrite", frame.overwrite_pos));
-        }
-        for (index, (name, position)) in marks.into_iter().enumerate() {
-            let offset = frame.offset(position);
-            let x = MARGIN + scaled(offset, frame.bytes, VIEW);
+    fn marks(&mut self, frame: &Picture) {
+        let mut marks: Vec<_> = frame.marks.iter().map(|mark| (frame.offset(mark.position), mark)).collect();
+        // The leftmost is the highest, so that no arrow runs through what is written at another one.
+        marks.sort_by_key(|(offset, _)| *offset);
+        for (index, (offset, mark)) in marks.into_iter().enumerate() {
+            let x = MARGIN + scaled(offset, frame.bytes, view(frame));
             let y = PAGES + 68.0 + 18.0 * index as f64;
             self.line(format_args!(
-                r#"<line class="mark {name}" x1="{x:.2}" y1="{:.1}" x2="{x:.2}" y2="{:.1}"/>"#,
+                r#"<line class="mark {}" x1="{x:.2}" y1="{:.1}" x2="{x:.2}" y2="{:.1}"/>"#,
+                mark.colour,
                 y - 10.0,
                 DATA + BAR
             ));
-            self.text(x + 5.0, y, "small", &format!("{name} at offset {offset:#x}"));
+            // On the side where there is room for it.
+            let text = format!("{} at offset {offset:#x}", mark.name);
+            let width = 6.8 * text.len() as f64;
+            let left = if x + 5.0 + width > WIDTH { x - 5.0 - width } else { x + 5.0 };
+            self.text(left, y, "small", &text);
         }
     }
 
-    /// The data twice, and the stretch that waits.
-    fn views(&mut self, frame: &Snapshot) {
-        for run in runs(frame, VIEW / frame.bytes.max(1) as f64) {
-            let start = scaled(frame.offset(run.position), frame.bytes, VIEW);
-            let width = run.bytes as f64 * VIEW / frame.bytes.max(1) as f64;
-            self.bar(MARGIN + start, DATA, width, &run, "");
-            // Its other likeness: a view further, or, of what runs over the border, a view back.
-            self.bar(MARGIN + start + VIEW, DATA, width.min(VIEW - start), &run, " again");
-            let over = start + width - VIEW;
-            if over > 0.0 {
+    /// The data, twice if it is mapped so.
+    fn views(&mut self, frame: &Picture) {
+        let view = view(frame);
+        for run in runs(frame, view / frame.bytes.max(1) as f64) {
+            let start = scaled(frame.offset(run.position), frame.bytes, view);
+            let width = run.bytes as f64 * view / frame.bytes.max(1) as f64;
+            let over = start + width - view;
+            if frame.twice {
+                self.bar(MARGIN + start, DATA, width, &run, "");
+                // Its other likeness: a view further, or, of what runs over the border, a view back.
+                self.bar(MARGIN + start + view, DATA, width.min(view - start), &run, " again");
                 self.bar(MARGIN, DATA, over, &run, " again");
+            } else {
+                self.bar(MARGIN + start, DATA, width.min(view - start), &run, "");
+                self.bar(MARGIN, DATA, over, &run, "");
             }
         }
-        for x in [MARGIN, MARGIN + VIEW] {
-            self.line(format_args!(r#"<rect class="border" x="{x}" y="{DATA}" width="{VIEW}" height="{BAR}"/>"#));
+        let below = DATA + BAR + 14.0;
+        self.text(MARGIN, below, "small", &format!("the data: offsets 0 to {:#x}", frame.bytes));
+        let again = if frame.twice { "the same pages, mapped once more" } else { "" };
+        for (index, text) in ["", again].into_iter().take(frame.views()).enumerate() {
+            let x = MARGIN + view * index as f64;
+            self.line(format_args!(r#"<rect class="border" x="{x}" y="{DATA}" width="{view}" height="{BAR}"/>"#));
+            if !text.is_empty() {
+                self.text(x + 4.0, below, "small", text);
+            }
         }
-        self.text(MARGIN, DATA + BAR + 14.0, "small", &format!("the data: offsets 0 to {:#x}", frame.bytes));
-        self.text(MARGIN + VIEW + 4.0, DATA + BAR + 14.0, "small", "the same pages, mapped once more");
     }
 
-    /// What waits by itself, and the lens that it is seen through.
-    fn enlarged(&mut self, frame: &Snapshot) {
+    /// What waits by itself, and the lens that it is seen through: two, if it is in two pieces.
+    fn enlarged(&mut self, frame: &Picture) {
         if frame.fill_bytes == 0 {
             self.text(MARGIN, ENLARGED + 30.0, "", "nothing waits");
             return;
         }
-        let start = MARGIN + scaled(frame.offset(frame.oldest()), frame.bytes, VIEW);
-        let end = (start + frame.fill_bytes as f64 * VIEW / frame.bytes.max(1) as f64).min(MARGIN + INNER);
-        let (top, bottom, right) = (DATA + BAR + 20.0, ENLARGED - 18.0, MARGIN + INNER);
-        self.line(format_args!(
-            r#"<polygon class="lens" points="{start:.2},{top} {end:.2},{top} {right},{bottom} {MARGIN},{bottom}"/>"#
-        ));
+        let (view, scale) = (view(frame), INNER / frame.fill_bytes as f64);
+        let start = MARGIN + scaled(frame.offset(frame.oldest), frame.bytes, view);
+        let end = start + frame.fill_bytes as f64 * view / frame.bytes.max(1) as f64;
+        let (right, over) = (MARGIN + INNER, frame.over());
+        if over > 0 && !frame.twice {
+            let border = right - over as f64 * scale;
+            self.lens([start, right, border, MARGIN]);
+            self.lens([MARGIN, MARGIN + scaled(over, frame.bytes, view), right, border]);
+            self.records(frame, scale);
+            let bottom = ENLARGED + BAR;
+            self.line(format_args!(
+                r#"<line class="mark end" x1="{border:.2}" y1="{:.1}" x2="{border:.2}" y2="{bottom:.1}"/>"#,
+                ENLARGED - 8.0
+            ));
+            let text = "here the data ends; what follows lies at its beginning";
+            let width = 6.8 * text.len() as f64;
+            // Behind the positions, which stand on the left of the same line.
+            let left = (border - width / 2.0).clamp(MARGIN + 360.0, right - width);
+            self.text(left, bottom + 14.0, "small", text);
+        } else {
+            self.lens([start, end.min(right), right, MARGIN]);
+            self.records(frame, scale);
+        }
         let caption = format!("what waits, enlarged: {} bytes", frame.fill_bytes);
         self.text(MARGIN, ENLARGED - 4.0, "small", &caption);
-        let scale = INNER / frame.fill_bytes as f64;
+        self.line(format_args!(r#"<rect class="border" x="{MARGIN}" y="{ENLARGED}" width="{INNER}" height="{BAR}"/>"#));
+        let ends = format!("position {} to {}", frame.oldest, frame.oldest.wrapping_add(frame.fill_bytes));
+        self.text(MARGIN, ENLARGED + BAR + 14.0, "small", &ends);
+    }
+
+    /// From a stretch of the data to a stretch of what is enlarged: its corners from left to right, and back below.
+    fn lens(&mut self, [a, b, c, d]: [f64; 4]) {
+        let (top, bottom) = (DATA + BAR + 20.0, ENLARGED - 18.0);
+        self.line(format_args!(
+            r#"<polygon class="lens" points="{a:.2},{top} {b:.2},{top} {c:.2},{bottom} {d:.2},{bottom}"/>"#
+        ));
+    }
+
+    /// Every record that waits, with its header and its length where there is room.
+    fn records(&mut self, frame: &Picture, scale: f64) {
         for run in runs(frame, scale) {
-            let x = MARGIN + run.position.wrapping_sub(frame.oldest()) as f64 * scale;
+            let x = MARGIN + run.position.wrapping_sub(frame.oldest) as f64 * scale;
             let width = run.bytes as f64 * scale;
             self.bar(x, ENLARGED, width, &run, "");
             if run.count == 1 && width > 12.0 {
@@ -180,9 +209,6 @@ impl Svg {
                 }
             }
         }
-        self.line(format_args!(r#"<rect class="border" x="{MARGIN}" y="{ENLARGED}" width="{INNER}" height="{BAR}"/>"#));
-        let ends = format!("position {} to {}", frame.oldest(), frame.producer_pos);
-        self.text(MARGIN, ENLARGED + BAR + 14.0, "small", &ends);
     }
 
     fn bar(&mut self, x: f64, y: f64, width: f64, run: &Run, again: &str) {
@@ -190,68 +216,70 @@ impl Svg {
             return;
         }
         let edge = if run.count == 1 && width > 4.0 { " edge" } else { "" };
-        let class = run.state.word();
+        let class = run.kind.word();
         self.line(format_args!(
             r#"<rect class="{class}{again}{edge}" x="{x:.2}" y="{y}" width="{width:.2}" height="{BAR}"><title>{}</title></rect>"#,
             escaped(&run.title())
         ));
     }
 
-    fn legend(&mut self) {
+    fn legend(&mut self, frame: &Picture) {
         let mut x = MARGIN;
-        for (class, text) in [
-            ("committed", "committed: waits to be read"),
-            ("discarded", "discarded: will be skipped"),
-            ("busy", "busy: reserved, not committed; holds up all behind it"),
-        ] {
-            let y = LEGEND - 11.0;
+        for kind in frame.kinds {
+            let (class, y) = (kind.word(), LEGEND - 11.0);
+            let text = format!("{class}: {}", kind.meaning());
             self.line(format_args!(r#"<rect class="{class}" x="{x}" y="{y}" width="14" height="14"/>"#));
-            self.text(x + 20.0, LEGEND, "small", text);
+            self.text(x + 20.0, LEGEND, "small", &text);
             x += 50.0 + 6.8 * text.len() as f64;
         }
         self.text(x, LEGEND, "small", "darker: the header, 8 bytes");
     }
 }
 
+/// How wide one view of the data is.
+fn view(frame: &Picture) -> f64 {
+    INNER / frame.views() as f64
+}
+
 /// Records in a row that are drawn as one, because each would be thinner than a pixel and they look alike.
 struct Run {
     position: u64,
     bytes: u64,
-    state: State,
+    kind: Kind,
     count: u64,
     /// Of the first one.
-    length: u32,
+    length: u64,
 }
 
 impl Run {
     fn title(&self) -> String {
-        let Self { position, state, count, length, .. } = self;
+        let Self { position, kind, count, length, .. } = self;
         match count {
-            1 => format!("{}: {length} bytes at position {position}", state.word()),
-            count => format!("{count} records, {}: {} bytes from position {position}", state.word(), self.bytes),
+            1 => format!("{}: {length} bytes at position {position}", kind.word()),
+            count => format!("{count} records, {}: {} bytes from position {position}", kind.word(), self.bytes),
         }
     }
 }
 
 /// The records as they are drawn if a byte is `scale` pixels wide.
-fn runs(frame: &Snapshot, scale: f64) -> Vec<Run> {
+fn runs(frame: &Picture, scale: f64) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
-    let thin = |record: &Waiting| (record.space() as f64) * scale < 1.0;
+    let thin = |record: &Block| (record.space as f64) * scale < 1.0;
     for record in &frame.records {
         match runs.last_mut() {
             Some(run)
-                if run.state == record.state
+                if run.kind == record.kind
                     && thin(record)
                     && (run.count > 1 || (run.bytes as f64) * scale < 1.0)
                     && run.position.wrapping_add(run.bytes) == record.position =>
             {
-                run.bytes += record.space();
+                run.bytes += record.space;
                 run.count += 1;
             }
             _ => runs.push(Run {
                 position: record.position,
-                bytes: record.space(),
-                state: record.state,
+                bytes: record.space,
+                kind: record.kind,
                 count: 1,
                 length: record.length,
             }),
@@ -282,18 +310,20 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cells::tests::ring;
-    use super::*;
+    use super::{
+        super::cells::tests::{buffer, ring},
+        *,
+    };
 
     #[test]
     fn every_record_is_there_and_to_scale() {
-        let frame = ring(0, &[(1016, State::Committed), (2040, State::Busy)]);
+        let frame = ring(0, &[(1016, Kind::Committed), (2040, Kind::Busy)]);
         let svg = document(&[frame]);
         // 1024 of 4096 bytes are a quarter of a view; of the 3072 that wait, a third of the whole.
         for (class, x, y, width) in [
-            ("committed edge", MARGIN, DATA, VIEW / 4.0),
-            ("busy edge", MARGIN + VIEW / 4.0, DATA, VIEW / 2.0),
-            ("committed again edge", MARGIN + VIEW, DATA, VIEW / 4.0),
+            ("committed edge", MARGIN, DATA, INNER / 8.0),
+            ("busy edge", MARGIN + INNER / 8.0, DATA, INNER / 4.0),
+            ("committed again edge", MARGIN + INNER / 2.0, DATA, INNER / 8.0),
             ("committed edge", MARGIN, ENLARGED, INNER / 3.0),
             ("busy edge", MARGIN + INNER / 3.0, ENLARGED, INNER * 2.0 / 3.0),
         ] {
@@ -308,9 +338,8 @@ mod tests {
         frame.bytes = 1 << 24;
         for index in 0..100_000_u64 {
             let position = index * 16;
-            let state = if index == 5_000 { State::Busy } else { State::Committed };
-            frame.records.push(Waiting { position, offset: position, length: 8, state, payload: None, value: None });
-            frame.producer_pos += 16;
+            let kind = if index == 5_000 { Kind::Busy } else { Kind::Committed };
+            frame.records.push(Block { position, space: 16, length: 8, kind });
             frame.fill_bytes += 16;
         }
         let svg = document(&[frame]);
@@ -322,8 +351,22 @@ mod tests {
     #[test]
     fn names_cannot_break_out() {
         let mut frame = ring(0, &[]);
-        frame.name = "</text><script>\x1b".to_owned();
+        frame.name = Some("</text><script>\x1b".to_owned());
         let svg = document(&[frame]);
         assert!(!svg.contains("<script>") && !svg.contains('\x1b'));
+    }
+
+    #[test]
+    fn what_is_mapped_once_is_drawn_once() {
+        let frame = buffer(false, 4096 - 1024, &[(2040, Kind::Sample)]);
+        let svg = document(&[frame]);
+        // Half of it lies at the end of the data, half at the beginning; enlarged it is whole.
+        for (x, y, width) in
+            [(MARGIN + INNER * 0.75, DATA, INNER / 4.0), (MARGIN, DATA, INNER / 4.0), (MARGIN, ENLARGED, INNER)]
+        {
+            let rect = format!(r#"<rect class="sample edge" x="{x:.2}" y="{y}" width="{width:.2}""#);
+            assert!(svg.contains(&rect), "{rect}\n{svg}");
+        }
+        assert!(!svg.contains("again\"") && svg.matches("class=\"lens\"").count() == 2, "{svg}");
     }
 }

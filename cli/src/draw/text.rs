@@ -1,10 +1,10 @@
 //! The picture for a terminal.
 
-use super::cells::{self, Cell, scaled, stretch};
-use crate::{
-    peek::{Mode, Snapshot, State},
-    terminal::cut,
+use super::{
+    cells::{self, Cell, scaled, stretch},
+    picture::{Kind, Picture},
 };
+use crate::terminal::cut;
 
 /// Columns below which there is no picture.
 const LEAST: usize = 40;
@@ -13,64 +13,47 @@ const LEAST: usize = 40;
 const MARGIN: usize = 2;
 
 /// The picture, line by line, at most `width` columns wide.
-pub(crate) fn text(snapshot: &Snapshot, width: usize, coloured: bool) -> Vec<String> {
+pub(crate) fn text(picture: &Picture, width: usize, coloured: bool) -> Vec<String> {
     let width = width.max(LEAST);
     let pen = Pen { coloured };
-    // Two views, three borders.
-    let columns = (width - MARGIN - 3) / 2;
-    let mut lines = positions(snapshot);
-    lines.push(views(snapshot, columns));
-    lines.push(format!("  {}", pen.bars(&cells::both_views(snapshot, columns), columns)));
-    lines.extend(marks(snapshot, columns, width));
-    lines.push(piece(snapshot, columns));
-    if snapshot.fill_bytes > 0 && !snapshot.records.is_empty() {
+    // A border on the left of each view, and one on the right of all.
+    let columns = (width - MARGIN - 1 - picture.views()) / picture.views();
+    let mut lines = words(picture);
+    lines.push(heading(picture, columns));
+    lines.push(format!("  {}", pen.bars(&cells::views(picture, columns), columns)));
+    lines.extend(marks(picture, columns, width));
+    lines.push(piece(picture, columns));
+    if picture.fill_bytes > 0 && !picture.records.is_empty() {
         let columns = width - MARGIN - 2;
-        let count = snapshot.records.len() as u64 + snapshot.not_listed;
+        let count = picture.count();
         lines.push(format!(
             "  what waits, enlarged: {} bytes, {count} record{}, {} a column",
-            snapshot.fill_bytes,
+            picture.fill_bytes,
             if count == 1 { "" } else { "s" },
-            bytes_a_column(snapshot.fill_bytes, columns)
+            bytes_a_column(picture.fill_bytes, columns)
         ));
-        lines.push(format!("  {}", pen.bars(&cells::waiting(snapshot, columns), columns)));
-        lines.extend(labels(snapshot, columns));
+        lines.push(format!("  {}", pen.bars(&cells::waiting(picture, columns), columns)));
+        lines.extend(labels(picture, columns));
     }
-    let swatch = |state| pen.paint(Some(state), &glyph(Some(state)).to_string());
-    lines.push(format!(
-        "  {} committed  {} discarded  {} busy  · free",
-        swatch(State::Committed),
-        swatch(State::Discarded),
-        swatch(State::Busy)
-    ));
+    let swatch = |kind: Kind| format!("{} {}", pen.paint(Some(kind), &kind.glyph().to_string()), kind.word());
+    lines.push(format!("  {}  · free", picture.kinds.map(swatch).join("  ")));
     lines.iter().map(|line| cut(line, width)).collect()
 }
 
-/// The two pages of positions, and who writes them.
-fn positions(snapshot: &Snapshot) -> Vec<String> {
-    let (consumer, producer) = match snapshot.mode {
-        Mode::Ring | Mode::Overwrite => ("its reader writes", "the kernel writes"),
-        Mode::User => ("the kernel writes", "its process writes"),
-    };
-    let mut second = format!("producer_pos {}", snapshot.producer_pos);
-    if snapshot.mode != Mode::User {
-        second.push_str(&format!("  pending_pos {}", snapshot.pending_pos));
-    }
-    if snapshot.mode == Mode::Overwrite {
-        second.push_str(&format!("  overwrite_pos {}", snapshot.overwrite_pos));
-    }
-    vec![
-        format!("{} {} `{}`, {} bytes", snapshot.mode.word(), snapshot.id, snapshot.name, snapshot.bytes),
-        format!("  page 0  {consumer:<18}  consumer_pos {}", snapshot.consumer_pos),
-        format!("  page 1  {producer:<18}  {second}"),
-    ]
+/// Which buffer it is; its positions as numbers, and who writes them.
+fn words(picture: &Picture) -> Vec<String> {
+    let name = picture.name.as_ref().map_or_else(String::new, |name| format!(" `{name}`"));
+    let mut lines = vec![format!("{}{name}, {} bytes", picture.what, picture.bytes)];
+    lines.extend(picture.words.iter().map(|word| format!("  {}  {:<18}  {}", word.place, word.who, word.text)));
+    lines
 }
 
-/// What stands above the two views.
-fn views(snapshot: &Snapshot, columns: usize) -> String {
-    let scale = format!("the data, {} a column", bytes_a_column(snapshot.bytes, columns));
-    let again = "the same pages, mapped once more";
+/// What stands above the views.
+fn heading(picture: &Picture, columns: usize) -> String {
+    let scale = format!("the data, {} a column", bytes_a_column(picture.bytes, columns));
+    let again = if picture.twice { "the same pages, mapped once more" } else { "" };
     let short = |text: &str| text.chars().take(columns).collect::<String>();
-    format!("   {:<columns$} {}", short(&scale), short(again))
+    format!("   {:<columns$} {}", short(&scale), short(again)).trim_end().to_owned()
 }
 
 /// How many bytes a column stands for, in words.
@@ -80,27 +63,19 @@ fn bytes_a_column(bytes: u64, columns: usize) -> String {
 }
 
 /// The positions below the first view: a letter each, under the column that holds it.
-fn marks(snapshot: &Snapshot, columns: usize, width: usize) -> Vec<String> {
-    let mut marks = vec![('C', snapshot.consumer_pos, "consumer"), ('P', snapshot.producer_pos, "producer")];
-    if snapshot.mode == Mode::Overwrite {
-        marks.push(('O', snapshot.overwrite_pos, "overwrite"));
-    }
-    // An old kernel has none, and then it is 0 for ever.
-    if snapshot.mode != Mode::User && snapshot.pending_pos != 0 {
-        marks.push(('B', snapshot.pending_pos, "busy at the last reserve"));
-    }
+fn marks(picture: &Picture, columns: usize, width: usize) -> Vec<String> {
     let mut line = vec![' '; width];
     let mut names = Vec::new();
-    for (letter, position, name) in marks {
-        let column = scaled(snapshot.offset(position), snapshot.bytes, columns);
+    for mark in &picture.marks {
+        let column = scaled(picture.offset(mark.position), picture.bytes, columns);
         let place = line.get_mut(MARGIN + 1 + column);
         match place {
             // Two positions in one column share a star, and the names say it.
             Some(place) if *place != ' ' => *place = '*',
-            Some(place) => *place = letter,
+            Some(place) => *place = mark.letter,
             None => {}
         }
-        names.push(format!("{letter} {name}"));
+        names.push(format!("{} {}", mark.letter, if mark.meaning.is_empty() { mark.name } else { mark.meaning }));
     }
     let crowded = line.contains(&'*');
     let mut text = format!("  {}", names.join("  "));
@@ -111,32 +86,52 @@ fn marks(snapshot: &Snapshot, columns: usize, width: usize) -> Vec<String> {
     vec![line.trim_end().to_owned(), text.chars().take(width).collect()]
 }
 
-/// The stretch that waits, as the reader walks it: from the consumer on, across the border if it wraps.
-fn piece(snapshot: &Snapshot, columns: usize) -> String {
-    if snapshot.fill_bytes == 0 {
+/// The stretch that waits, as the reader walks it.
+fn piece(picture: &Picture, columns: usize) -> String {
+    if picture.fill_bytes == 0 {
         return "  nothing waits".to_owned();
     }
-    let oldest = snapshot.offset(snapshot.oldest());
-    let start = scaled(oldest, snapshot.bytes, columns);
-    let last = scaled(oldest.saturating_add(snapshot.fill_bytes) - 1, snapshot.bytes, columns);
-    let wraps = oldest.saturating_add(snapshot.fill_bytes) > snapshot.bytes;
-    let last = last.min(columns * 2 - 1);
-    let length = last.saturating_sub(start) + 1 + usize::from(last >= columns);
+    let oldest = picture.offset(picture.oldest);
+    let start = scaled(oldest, picture.bytes, columns);
+    let last = scaled(oldest.saturating_add(picture.fill_bytes) - 1, picture.bytes, columns);
+    match (picture.over(), picture.twice) {
+        (0, _) => bracket(start, last, "", columns * picture.views()),
+        // Across the border.
+        (_, true) => {
+            let last = last.min(columns * 2 - 1) + usize::from(last >= columns);
+            bracket(start, last, " in one piece, thanks to the second view", columns * 2)
+        }
+        (_, false) => two_pieces(start, last.saturating_sub(columns), columns),
+    }
+}
+
+/// From one column to another, and a word behind it if there is room.
+fn bracket(start: usize, last: usize, word: &str, columns: usize) -> String {
+    let length = last.saturating_sub(start) + 1;
     let bracket = match length {
-        0 | 1 => "╿".to_owned(),
+        1 => "╿".to_owned(),
         length => format!("└{}┘", "─".repeat(length - 2)),
     };
-    let word = if wraps { " in one piece, thanks to the second view" } else { "" };
-    let behind = if start + length + word.chars().count() <= columns * 2 { word } else { "" };
+    let behind = if start + length + word.chars().count() <= columns { word } else { "" };
     format!("{}{bracket}{behind}", " ".repeat(MARGIN + 1 + start))
 }
 
+/// From a column to the end, and from the beginning to another one.
+fn two_pieces(start: usize, last: usize, columns: usize) -> String {
+    let between = start.saturating_sub(last + 1);
+    let words = [" in two pieces: on the right, then on the left ", " in two pieces "];
+    let word = words.into_iter().find(|word| word.len() <= between).unwrap_or_default();
+    let left = if last < start { format!("{}┘", "─".repeat(last)) } else { "─".repeat(start) };
+    let right = format!("└{}", "─".repeat(columns.saturating_sub(start + 1)));
+    format!("{}{left}{word:^between$}{right}", " ".repeat(MARGIN + 1))
+}
+
 /// The lengths of records, under those that have room for them. Empty if none has.
-fn labels(snapshot: &Snapshot, columns: usize) -> Option<String> {
+fn labels(picture: &Picture, columns: usize) -> Option<String> {
     let mut line = vec![' '; columns];
     let mut any = false;
-    for record in &snapshot.records {
-        let (start, end) = stretch(snapshot, record, columns);
+    for record in &picture.records {
+        let (start, end) = stretch(picture, record, columns);
         let label = format!("└{}", record.length);
         // With a column of air behind it.
         if label.chars().count() >= end.saturating_sub(start) {
@@ -151,29 +146,16 @@ fn labels(snapshot: &Snapshot, columns: usize) -> Option<String> {
     any.then(|| format!("   {}", line.trim_end()))
 }
 
-fn glyph(cell: Cell) -> char {
-    match cell {
-        None => '·',
-        Some(State::Committed) => '█',
-        Some(State::Discarded) => '░',
-        Some(State::Busy) => '▒',
-    }
-}
-
 struct Pen {
     coloured: bool,
 }
 
 impl Pen {
     fn paint(&self, cell: Cell, text: &str) -> String {
-        let colour = match cell {
-            _ if !self.coloured => return text.to_owned(),
-            None => return text.to_owned(),
-            Some(State::Committed) => "\x1b[32m",
-            Some(State::Discarded) => "\x1b[90m",
-            Some(State::Busy) => "\x1b[33m",
-        };
-        format!("{colour}{text}\x1b[0m")
+        match cell {
+            Some(kind) if self.coloured => format!("{}{text}\x1b[0m", kind.colour()),
+            _ => text.to_owned(),
+        }
     }
 
     /// Cells between borders, one more border every `columns`.
@@ -182,7 +164,7 @@ impl Pen {
         for view in cells.chunks(columns) {
             for run in view.chunk_by(|one, other| one == other) {
                 let cell = run.first().copied().flatten();
-                let text: String = std::iter::repeat_n(glyph(cell), run.len()).collect();
+                let text: String = std::iter::repeat_n(cell.map_or('·', Kind::glyph), run.len()).collect();
                 line.push_str(&self.paint(cell, &text));
             }
             line.push('│');
@@ -193,13 +175,35 @@ impl Pen {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cells::tests::ring;
-    use super::*;
+    use super::{
+        super::{
+            cells::tests::{buffer, ring},
+            picture::{Mark, Word},
+        },
+        *,
+    };
+
+    fn word(place: &'static str, who: &'static str, text: &str) -> Word {
+        Word { place, who, text: text.to_owned() }
+    }
+
+    fn mark(letter: char, name: &'static str, meaning: &'static str, position: u64) -> Mark {
+        Mark { letter, name, meaning, colour: "", position }
+    }
 
     #[test]
     fn a_ring_that_wraps_reads_as_a_picture() {
-        let records = [(496, State::Committed), (248, State::Discarded), (504, State::Busy)];
-        let picture = text(&ring(4096 * 3 - 768, &records), 69, false);
+        let records = [(496, Kind::Committed), (248, Kind::Discarded), (504, Kind::Busy)];
+        let mut picture = ring(4096 * 3 - 768, &records);
+        picture.words = vec![
+            word("page 0", "its reader writes", "consumer_pos 11520"),
+            word("page 1", "the kernel writes", "producer_pos 12792  pending_pos 11520"),
+        ];
+        picture.marks = vec![
+            mark('C', "consumer", "", 11520),
+            mark('P', "producer", "", 12792),
+            mark('B', "pending", "busy at the last reserve", 11520),
+        ];
         let expected = "\
 ring 7 `events`, 4096 bytes
   page 0  its reader writes   consumer_pos 11520
@@ -213,17 +217,44 @@ ring 7 `events`, 4096 bytes
   │█████████████████████████░░░░░░░░░░░░░▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒│
    └496                     └248         └504
   █ committed  ░ discarded  ▒ busy  · free";
-        assert_eq!(picture.join("\n"), expected);
+        assert_eq!(text(&picture, 69, false).join("\n"), expected);
+    }
+
+    #[test]
+    fn what_is_mapped_once_and_wraps_is_in_two_pieces() {
+        let mut picture = buffer(false, 4096 - 512, &[(1016, Kind::Sample), (248, Kind::Lost)]);
+        picture.what = "perf buffer".to_owned();
+        picture.name = None;
+        picture.marks = vec![mark('T', "data_tail", "", 3584), mark('H', "data_head", "", 3584 + 1280)];
+        let expected = "\
+perf buffer, 4096 bytes
+   the data, 64 bytes a column
+  │████████▒▒▒▒············································████████│
+               H                                           T
+  T data_tail  H data_head
+   ───────────┘               in two pieces                └───────
+  what waits, enlarged: 1280 bytes, 2 records, 20 bytes a column
+  │███████████████████████████████████████████████████▒▒▒▒▒▒▒▒▒▒▒▒▒│
+   └1016                                              └248
+  █ sample  ░ other  ▒ lost  · free";
+        assert_eq!(text(&picture, 68, false).join("\n"), expected);
+        let wide = text(&picture, 100, false).join("\n");
+        assert!(wide.contains("┘          in two pieces: on the right, then on the left           └"), "{wide}");
+        // All of it waits.
+        let full = text(&buffer(false, 2048, &[(4088, Kind::Sample)]), 69, false).join("\n");
+        assert!(full.contains(&format!("   {}└{}\n", "─".repeat(32), "─".repeat(32))), "{full}");
     }
 
     #[test]
     fn no_line_is_wider_than_the_terminal() {
         for width in [1, 40, 80, 200] {
             for lengths in [&[][..], &[8; 200], &[4080]] {
-                let records: Vec<_> = lengths.iter().map(|&length| (length, State::Committed)).collect();
-                for position in [0, 4000, 1 << 40] {
-                    for line in text(&ring(position, &records), width, false) {
-                        assert!(line.chars().count() <= width.max(LEAST), "{width}: {line}");
+                for (twice, kind) in [(true, Kind::Committed), (false, Kind::Sample)] {
+                    let records: Vec<_> = lengths.iter().map(|&length| (length, kind)).collect();
+                    for position in [0, 4000, 1 << 40] {
+                        for line in text(&buffer(twice, position, &records), width, false) {
+                            assert!(line.chars().count() <= width.max(LEAST), "{width}: {line}");
+                        }
                     }
                 }
             }

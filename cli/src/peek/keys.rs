@@ -29,6 +29,8 @@ pub(crate) enum Key {
     PageUp,
     PageDown,
     Home,
+    Next,
+    Previous,
 }
 
 /// Waits for keys for so long, and gives those that came.
@@ -63,6 +65,8 @@ fn keys(mut bytes: &[u8]) -> Vec<Key> {
                 let key = match sequence.get(..length).unwrap_or_default() {
                     b"A" => Some(Key::Up),
                     b"B" => Some(Key::Down),
+                    b"C" => Some(Key::Next),
+                    b"D" | b"Z" => Some(Key::Previous),
                     b"H" | b"1~" => Some(Key::Home),
                     b"5~" => Some(Key::PageUp),
                     b"6~" => Some(Key::PageDown),
@@ -74,6 +78,7 @@ fn keys(mut bytes: &[u8]) -> Vec<Key> {
             (b'p' | b' ', _) => (Some(Key::Pause), 1),
             (b's' | b'\r', _) => (Some(Key::OneLook), 1),
             (b'd', _) => (Some(Key::Picture), 1),
+            (b'\t', _) => (Some(Key::Next), 1),
             (b'x', _) => (Some(Key::Bytes), 1),
             (b'+', _) => (Some(Key::Faster), 1),
             (b'-', _) => (Some(Key::Slower), 1),
@@ -96,5 +101,6 @@ mod tests {
         assert_eq!(keys(b"z\x1b[200;3~q"), [Key::Quit]);
         assert_eq!(keys(b"\x1b[1;5"), []);
         assert_eq!(keys("ü+".as_bytes()), [Key::Faster]);
+        assert_eq!(keys(b"\t\x1b[C\x1b[Z\x1b[D"), [Key::Next, Key::Next, Key::Previous, Key::Previous]);
     }
 }

@@ -6,12 +6,51 @@ use std::{
     path::Path,
 };
 
-use super::Snapshot;
-use crate::failure::Failure;
+use super::{Snapshot, perf, show};
+use crate::{Format, draw::Picture, failure::Failure, terminal};
 
 /// The looks of one file, in its order.
 #[derive(Debug)]
-pub(crate) struct Recording(Vec<Snapshot>);
+pub(crate) struct Recording(Vec<Kept>);
+
+/// A look at a buffer of either kind.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Kept {
+    Ring(Snapshot),
+    Perf(perf::Look),
+}
+
+impl Kept {
+    /// Reads a line; the error is why it is none.
+    fn read(line: &str) -> Result<Self, String> {
+        let value: serde_json::Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let contradictory = || "its records and positions contradict each other".to_owned();
+        // No ring has such a field, and no perf buffer lacks it.
+        if value.get("data_head").is_some() {
+            let look: perf::Look = serde_json::from_value(value).map_err(|error| error.to_string())?;
+            return if look.is_sound() { Ok(Self::Perf(look)) } else { Err(contradictory()) };
+        }
+        let look: Snapshot = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        if look.is_sound() { Ok(Self::Ring(look)) } else { Err(contradictory()) }
+    }
+
+    pub(crate) fn picture(&self) -> Picture {
+        match self {
+            Self::Ring(look) => look.picture(),
+            Self::Perf(look) => look.picture(),
+        }
+    }
+
+    /// As it is printed, and an empty line behind a table.
+    pub(crate) fn show(&self, format: Format) -> Result<String, Failure> {
+        Ok(match (self, format) {
+            (Self::Ring(look), Format::Table) => show::table(look, terminal::is_coloured()) + "\n",
+            (Self::Perf(look), Format::Table) => perf::table(look),
+            (Self::Ring(look), Format::Json) => show::json(look)?,
+            (Self::Perf(look), Format::Json) => perf::json(look)?,
+        })
+    }
+}
 
 impl Recording {
     /// Reads a file, and checks that each of its looks can be one.
@@ -25,14 +64,10 @@ impl Recording {
                 continue;
             }
             let refused = |why: String| {
-                Failure::new(format!("cannot {attempt}: line {} is no look at a ring: {why}", index + 1))
+                Failure::new(format!("cannot {attempt}: line {} is no look at a buffer: {why}", index + 1))
                     .advise("`cutaway peek --id N --watch --format json` writes such files")
             };
-            let look: Snapshot = serde_json::from_str(&line).map_err(|error| refused(error.to_string()))?;
-            if !look.is_sound() {
-                return Err(refused("its records and positions contradict each other".to_owned()));
-            }
-            looks.push(look);
+            looks.push(Kept::read(&line).map_err(refused)?);
         }
         if looks.is_empty() {
             return Err(Failure::new(format!("cannot {attempt}: there are none")));
@@ -40,11 +75,11 @@ impl Recording {
         Ok(Self(looks))
     }
 
-    pub(crate) fn looks(&self) -> impl Iterator<Item = &Snapshot> {
+    pub(crate) fn looks(&self) -> impl Iterator<Item = &Kept> {
         self.0.iter()
     }
 
-    pub(crate) fn look(&self, index: usize) -> Option<&Snapshot> {
+    pub(crate) fn look(&self, index: usize) -> Option<&Kept> {
         self.0.get(index)
     }
 }
@@ -53,8 +88,10 @@ impl Recording {
 mod tests {
     use std::io::Write;
 
-    use super::*;
-    use crate::draw::sample;
+    use super::{
+        super::{State, snapshot::tests::ring},
+        *,
+    };
 
     fn read(text: &str) -> Result<Recording, String> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -64,20 +101,30 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let look = sample(4096 * 5 + 3000, &[(40, super::super::State::Committed), (900, super::super::State::Busy)]);
-        let line = serde_json::to_string(&look).unwrap();
-        let recording = read(&format!("{line}\n\n{line}\n")).unwrap();
-        assert_eq!(recording.looks().collect::<Vec<_>>(), [&look, &look]);
+        let kept = [
+            Kept::Ring(ring(4096 * 5 + 3000, &[(40, State::Committed), (900, State::Busy)])),
+            Kept::Perf(perf::look(4096 * 5 + 3000, &[2048, 32])),
+        ];
+        let lines: String = kept.iter().map(|look| look.show(Format::Json).unwrap() + "\n").collect();
+        let recording = read(&lines).unwrap();
+        assert_eq!(recording.looks().collect::<Vec<_>>(), [&kept[0], &kept[1]]);
     }
 
     #[test]
     fn what_cannot_be_is_refused_in_one_sentence() {
-        let mut look = sample(0, &[(40, super::super::State::Committed)]);
+        let mut look = ring(0, &[(40, State::Committed)]);
         look.fill_bytes = 8;
-        let contradicts = serde_json::to_string(&look).unwrap();
-        for (text, part) in
-            [("", "there are none"), ("{}", "line 1 is no look"), ("\n[1]", "line 2"), (&contradicts, "contradict")]
-        {
+        let mut perf = perf::look(0, &[64]);
+        perf.fill_bytes = 8;
+        let contradicts = [serde_json::to_string(&look).unwrap(), serde_json::to_string(&perf).unwrap()];
+        for (text, part) in [
+            ("", "there are none"),
+            ("{}", "line 1 is no look"),
+            ("\n[1]", "line 2"),
+            ("{\"data_head\":1}", "missing field"),
+            (&contradicts[0], "contradict"),
+            (&contradicts[1], "contradict"),
+        ] {
             let why = read(text).unwrap_err();
             assert!(why.contains(part) && !why.contains('\n'), "{why}");
         }

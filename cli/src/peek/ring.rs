@@ -1,11 +1,14 @@
 //! One ring, opened for looking.
 
+mod live;
+
 use cutaway::{
     Map, MapFlags, MapType,
     census::{self, Holder, ProgramEntry},
-    mmap_ring::{Peek, Positions},
+    mmap_ring::Peek,
 };
 
+pub(crate) use self::live::LiveRing;
 use super::{Arguments, Mode, Snapshot, types::Types};
 use crate::failure::Failure;
 
@@ -46,10 +49,6 @@ impl Ring {
 
     pub(crate) fn name(&self) -> &str {
         self.map.name()
-    }
-
-    pub(crate) fn positions(&self) -> Positions {
-        self.pages.positions()
     }
 
     /// One look, with at most `payloads` payloads, decoded if their type is known.

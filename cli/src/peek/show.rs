@@ -109,7 +109,7 @@ impl About {
 }
 
 /// What a process is doing, in the kernel's word; `gone` if it is not there.
-fn process_state(pid: u32) -> String {
+pub(super) fn process_state(pid: u32) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let state = status.lines().find_map(|line| line.strip_prefix("State:"));
     let word = state.and_then(|state| state.split(['(', ')']).nth(1));

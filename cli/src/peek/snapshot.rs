@@ -3,7 +3,10 @@
 use cutaway::mmap_ring::{Peek, Place, Seen};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::decode;
+use crate::{
+    decode,
+    draw::{Block, Kind, Mark, Picture, Word},
+};
 
 /// Headers that one look keeps: a ring of 2 GiB can hold 2^28 records.
 const MOST_LISTED: usize = 1 << 18;
@@ -91,10 +94,14 @@ pub(crate) enum State {
 
 impl State {
     pub(crate) fn word(self) -> &'static str {
+        self.kind().word()
+    }
+
+    fn kind(self) -> Kind {
         match self {
-            Self::Committed => "committed",
-            Self::Discarded => "discarded",
-            Self::Busy => "busy",
+            Self::Committed => Kind::Committed,
+            Self::Discarded => Kind::Discarded,
+            Self::Busy => Kind::Busy,
         }
     }
 }
@@ -204,6 +211,54 @@ impl Snapshot {
         self.fill_bytes as f64 * 100.0 / (self.bytes.max(1)) as f64
     }
 
+    /// The same, to be drawn.
+    pub(crate) fn picture(&self) -> Picture {
+        let (consumer, producer) = match self.mode {
+            Mode::Ring | Mode::Overwrite => ("its reader writes", "the kernel writes"),
+            Mode::User => ("the kernel writes", "its process writes"),
+        };
+        let mut second = format!("producer_pos {}", self.producer_pos);
+        if self.mode != Mode::User {
+            second.push_str(&format!("  pending_pos {}", self.pending_pos));
+        }
+        if self.mode == Mode::Overwrite {
+            second.push_str(&format!("  overwrite_pos {}", self.overwrite_pos));
+        }
+        let mark = |letter, name, meaning, position| Mark { letter, name, meaning, colour: name, position };
+        let mut marks =
+            vec![mark('C', "consumer", "", self.consumer_pos), mark('P', "producer", "", self.producer_pos)];
+        if self.mode == Mode::Overwrite {
+            marks.push(mark('O', "overwrite", "", self.overwrite_pos));
+        }
+        // An old kernel has none, and then it is 0 for ever.
+        if self.mode != Mode::User && self.pending_pos != 0 {
+            marks.push(mark('B', "pending", "busy at the last reserve", self.pending_pos));
+        }
+        let block = |record: &Waiting| Block {
+            position: record.position,
+            space: record.space(),
+            length: record.length.into(),
+            kind: record.state.kind(),
+        };
+        Picture {
+            what: format!("{} {}", self.mode.word(), self.id),
+            name: Some(self.name.clone()),
+            time_ns: self.time_ns,
+            bytes: self.bytes,
+            twice: true,
+            words: vec![
+                Word { place: "page 0", who: consumer, text: format!("consumer_pos {}", self.consumer_pos) },
+                Word { place: "page 1", who: producer, text: second },
+            ],
+            marks,
+            oldest: self.oldest(),
+            fill_bytes: self.fill_bytes,
+            records: self.records.iter().map(block).collect(),
+            not_listed: self.not_listed,
+            kinds: Kind::OF_A_RING,
+        }
+    }
+
     /// Whether it can be what a look finds: a kept one may have been changed by anybody.
     pub(crate) fn is_sound(&self) -> bool {
         let mut next = None;
@@ -220,11 +275,66 @@ impl Snapshot {
     }
 }
 
-fn to_hex<S: Serializer>(payload: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn to_hex<S: Serializer>(payload: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&decode::hex(payload.as_deref().unwrap_or_default()))
 }
 
-fn of_hex<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
+pub(super) fn of_hex<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
     let text = String::deserialize(from)?;
     decode::from_hex(&text).map(Some).ok_or_else(|| serde::de::Error::custom("a payload that is not hexadecimal"))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A ring of one page whose records have these lengths and states, and begin at `position`.
+    pub(crate) fn ring(position: u64, records: &[(u32, State)]) -> Snapshot {
+        let mut snapshot = Snapshot {
+            time_ns: 0,
+            id: 7,
+            name: "events".to_owned(),
+            mode: Mode::Ring,
+            bytes: 4096,
+            consumer_pos: position,
+            producer_pos: position,
+            pending_pos: position,
+            overwrite_pos: 0,
+            fill_bytes: 0,
+            committed: 0,
+            busy: 0,
+            discarded: 0,
+            released_meanwhile: 0,
+            corrupt: None,
+            not_listed: 0,
+            records: Vec::new(),
+        };
+        for &(length, state) in records {
+            let position = snapshot.producer_pos;
+            let record = Waiting { position, offset: position % 4096, length, state, payload: None, value: None };
+            snapshot.producer_pos += record.space();
+            snapshot.fill_bytes += record.space();
+            snapshot.records.push(record);
+        }
+        assert!(snapshot.is_sound());
+        snapshot
+    }
+
+    #[test]
+    fn a_picture_says_what_the_look_found() {
+        let look = ring(4096 * 3 - 768, &[(40, State::Committed), (3, State::Discarded), (8, State::Busy)]);
+        let picture = look.picture();
+        assert_eq!((picture.oldest, picture.fill_bytes), (look.consumer_pos, 48 + 16 + 16));
+        let kinds: Vec<_> = picture.records.iter().map(|block| (block.kind, block.space, block.length)).collect();
+        assert_eq!(kinds, [(Kind::Committed, 48, 40), (Kind::Discarded, 16, 3), (Kind::Busy, 16, 8)]);
+        let text = crate::draw::text(&picture, 80, false).join("\n");
+        for line in [
+            "ring 7 `events`, 4096 bytes",
+            "  page 0  its reader writes   consumer_pos 11520",
+            "  page 1  the kernel writes   producer_pos 11600  pending_pos 11520",
+            "  C consumer  P producer  B busy at the last reserve  * several",
+        ] {
+            assert!(text.lines().any(|there| there == line), "{line}\n{text}");
+        }
+    }
 }

@@ -44,8 +44,8 @@ impl Drawn {
         loaded: &Loaded,
     ) -> Result<Self, Failure> {
         if transport != Transport::Ring {
-            return Err(Failure::new(format!("cannot draw {transport}: only a ring can be drawn"))
-                .advise("take --transport ring, or leave --draw away"));
+            return Err(Failure::new(format!("cannot draw {transport} from within: only the ring can be drawn"))
+                .advise("take --transport ring, or draw it from outside by `cutaway peek --pid PID --draw`"));
         }
         if file.is_empty() && format == Format::Json {
             return Err(Failure::new("cannot draw among lines of JSON").advise("draw into a file: --draw=FILE.svg"));
@@ -61,7 +61,7 @@ impl Drawn {
         if look.fill_bytes == 0 {
             return Ok(Take::None);
         }
-        let more = self.canvas.draw(&look)?;
+        let more = self.canvas.draw(look.picture())?;
         Ok(match &mut self.steps {
             _ if !more => Take::AllFromNowOn,
             // What has come since gets a picture of its own.

@@ -20,6 +20,7 @@ use crate::{
     peek,
     requirements::Needs,
     trial,
+    usage::in_path,
 };
 
 /// Bytes of a small ring: one page.
@@ -30,8 +31,20 @@ fn page() -> u32 {
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("the_list_has_ring_owner_program_and_pin", Needs::Ring, list),
-        trial("a_stopped_owner_s_ring_shows_its_true_fill", Needs::Ring, stopped),
-        trial("ten_seconds_of_looking_take_nothing_away", Needs::Ring, under_load),
+        trial("a_stopped_owner_s_ring_shows_its_true_fill", Needs::Ring, || {
+            stopped(Owner::start(Kind::Ring, "peek_stopped", page()));
+        }),
+        trial("ten_seconds_of_looking_take_nothing_away", Needs::Ring, || {
+            under_load(Owner::start(Kind::Ring, "peek_load", 4 * page()));
+        }),
+        ignorable(
+            "the_same_of_a_ring_of_another_language",
+            || Needs::Ring.obstacle().or_else(no_python),
+            || {
+                stopped(Owner::foreign("peek_stopped_py", page()));
+                under_load(Owner::foreign("peek_load_py", 4 * page()));
+            },
+        ),
         trial("an_owner_that_is_killed_leaves_its_records_in_sight", Needs::Ring, killed),
         trial("records_that_wrap_are_seen_whole", Needs::Ring, wraps),
         trial("payloads_are_decoded_by_their_type", Needs::Ring, decoded),
@@ -93,8 +106,12 @@ fn list() {
     });
 }
 
-fn stopped() {
-    let mut owner = Owner::start(Kind::Ring, "peek_stopped", page());
+/// Why there is no owner in another language; `None` if there is one.
+fn no_python() -> Option<String> {
+    (!in_path("python3")).then(|| "needs python3: it is the other language".to_owned())
+}
+
+fn stopped(mut owner: Owner) {
     owner.produce(50);
     owner.stop();
     let words = format!("--id {} --records 100", owner.id);
@@ -122,8 +139,7 @@ fn stopped() {
 }
 
 /// What goes through the ring while nobody looks goes through it while four look, each in its own way.
-fn under_load() {
-    let mut owner = Owner::start(Kind::Ring, "peek_load", 4 * page());
+fn under_load(mut owner: Owner) {
     owner.begin_load(10);
     let begun = Instant::now();
     let id = owner.id;

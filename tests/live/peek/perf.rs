@@ -16,17 +16,19 @@ use crate::{
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn()); 4] = [
+    let tests: [(&str, fn()); 6] = [
         ("a_borrowed_perf_buffer_shows_what_waits_and_keeps_it", what_waits),
         ("an_event_without_a_ring_is_given_none", spare),
         ("a_perf_buffer_under_load_loses_nothing_to_a_look", under_load),
         ("a_process_without_perf_buffers_is_refused_with_a_reason", refused),
+        ("a_perf_buffer_is_drawn_and_kept", drawn),
+        ("perf_buffers_are_watched_line_by_line", lines),
     ];
     tests.map(|(name, test)| ignorable(name, || Needs::Root.obstacle().or_else(no_borrowing), test)).into()
 }
 
 /// Why no descriptor can be borrowed here; `None` if one can.
-fn no_borrowing() -> Option<String> {
+pub(crate) fn no_borrowing() -> Option<String> {
     let this = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
     let borrowed = pidfd_getfd(&this, 0, PidfdGetfdFlags::empty());
     matches!(borrowed, Err(Errno::NOSYS)).then(|| "needs 5.6: pidfd_getfd".to_owned())
@@ -135,4 +137,100 @@ fn refused() {
     assert!(ended.complaint().contains("has no perf event"), "{ended:?}");
     let ended = peek("--pid 2147483647");
     assert!(ended.complaint().contains("is it the right one"), "{ended:?}");
+}
+
+fn drawn() {
+    let page = rustix::param::page_size() as u64;
+    let mut owner = Owner::start(Kind::Perf, "peek_drawn", page as u32);
+    owner.map();
+    // Two of these run over the end.
+    owner.produce(page / SAMPLE - 20);
+    owner.consume();
+    owner.produce(60);
+    let pid = owner.pid();
+    let ended = peek(&format!("--pid {pid} --draw"));
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(ended.stderr.contains("1 more buffer is empty"), "{ended:?}");
+    for part in [
+        format!("perf buffer of {} ({pid}), fd ", comm(pid)),
+        "  page 0, byte 1024  the kernel writes   data_head ".to_owned(),
+        format!("what waits, enlarged: {} bytes, 60 records", 60 * SAMPLE),
+        " in two pieces ".to_owned(),
+        "█ sample  ░ other  ▒ lost  · free".to_owned(),
+    ] {
+        assert!(ended.stdout.contains(&part), "{part}: {ended:?}");
+    }
+    // As SVG, each record in the data (in two pieces if it wraps) and enlarged.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("perf.svg");
+    assert!(peek(&format!("--pid {pid} --draw={}", file.display())).status.success());
+    let svg = std::fs::read_to_string(&file).unwrap();
+    let records = svg.matches("<title>sample: 32 bytes at position").count();
+    assert!((120..=121).contains(&records), "{records}: {svg}");
+    assert_eq!(svg.matches(r#"<polygon class="lens""#).count(), 2, "{svg}");
+    // What is kept is drawn as it was.
+    let kept = peek(&format!("--pid {pid} --format json")).stdout;
+    owner.consume();
+    let file = crate::owner::file(folder.path(), "looks.json", kept.as_bytes());
+    let again = peek(&format!("--from {file} --draw"));
+    assert!(again.stdout.contains(ended.stdout.trim_end()), "{again:?}\n{ended:?}");
+    let table = peek(&format!("--from {file}")).stdout;
+    assert!(table.contains("60 samples, 0 notices of losses"), "{table}");
+    let json = peek(&format!("--from {file} --format json")).stdout;
+    assert_eq!(json, kept);
+}
+
+/// The name of a process.
+fn comm(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap().trim().to_owned()
+}
+
+/// Where stdout is no terminal, a line for each buffer and each look, whose rates add up to what was sent.
+fn lines() {
+    let mut owner = Owner::start(Kind::Perf, "peek_lines", 1 << 16);
+    owner.map();
+    let words = format!("peek --pid {} --watch --interval 0.2 --count 8", owner.pid());
+    let watcher = Running::start(&mut command(words.split_whitespace()));
+    watcher.stdout_nth("the heading, and a line for each buffer", 2);
+    let mut records = 0;
+    for _ in 0..10 {
+        owner.produce(100);
+        records = owner.consume().records;
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let ended = watcher.end();
+    assert!(ended.status.success(), "{ended:?}");
+    let lines: Vec<_> = ended.stdout.lines().collect();
+    assert_eq!(lines.len(), 1 + 2 * 8, "{ended:?}");
+    assert!(lines[0].ends_with("RELEASED      RECORDS      WAITS"), "{ended:?}");
+    // Of the first of the two buffers.
+    let rows: Vec<Vec<&str>> = lines[1..].iter().step_by(2).map(|line| line.split_whitespace().collect()).collect();
+    let mut told = [0.0; 2];
+    // The first look has no other to be compared with.
+    let mut last: f64 = rows[0][0].parse().unwrap();
+    for row in &rows[1..] {
+        let seconds: f64 = row[0].parse().unwrap();
+        // Written and released: the columns that end so, of which those in records are the second and the fourth.
+        let line = row.join(" ");
+        let rates: Vec<f64> = line.split("/s").take(4).map(rate).collect();
+        for (told, rate) in told.iter_mut().zip([rates[1], rates[3]]) {
+            *told += rate * (seconds - last);
+        }
+        last = seconds;
+    }
+    for told in told {
+        assert!((told / records as f64 - 1.0).abs() < 0.1, "{told} of {records}: {ended:?}");
+    }
+}
+
+/// What a column says that ends here: a number, and perhaps a prefix.
+fn rate(column: &str) -> f64 {
+    let words: Vec<_> = column.split_whitespace().collect();
+    let (factor, number) = match words[..] {
+        [.., number, "k" | "kB"] => (1e3, number),
+        [.., number, "M" | "MB"] => (1e6, number),
+        [.., number, "B"] | [.., number] => (1.0, number),
+        [] => panic!("an empty column"),
+    };
+    factor * number.parse::<f64>().unwrap_or(0.0)
 }

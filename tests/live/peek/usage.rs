@@ -74,7 +74,7 @@ fn no_getent() -> Option<String> {
 }
 
 /// Whether there is such a program.
-fn in_path(name: &str) -> bool {
+pub(crate) fn in_path(name: &str) -> bool {
     std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(name).is_file())
 }
 

@@ -1,0 +1,272 @@
+//! What several looks tell that one does not: how fast a buffer is filled and emptied, and how long what waits has waited.
+//!
+//! Bytes a second are read off the positions. Records a second are not: somebody has to walk over their headers. Those lie
+//! in the data until the other side comes round, read or not, so the positions are looked at often and what has come since is
+//! counted. If more has come than can be counted between two looks, the rest is taken to be like what was counted, and the
+//! rate is marked as about so much.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// How often the positions alone are looked at between two looks.
+pub(crate) const SAMPLE: Duration = Duration::from_millis(20);
+
+/// How much of the past is kept for the curve of fill over time.
+const PAST: usize = 400;
+
+/// Headers that are walked over each time: it takes some ten microseconds.
+const COUNTED: u64 = 4096;
+
+/// Where a buffer's two sides are, in bytes since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Positions {
+    /// Where what waits begins.
+    pub(crate) oldest: u64,
+    /// Up to where the reader has released.
+    pub(crate) released: u64,
+    /// Up to where records have been written, or are being.
+    pub(crate) written: u64,
+}
+
+/// A buffer that can be looked at as often as one likes.
+pub(crate) trait Watched {
+    fn positions(&self) -> Positions;
+
+    /// How many records begin between two positions, at most so many of them, and the bytes that these take; `None` if it
+    /// cannot be told any more.
+    fn tally(&self, from: u64, to: u64, most: u64) -> Option<(u64, u64)>;
+}
+
+/// What a whole look has found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) positions: Positions,
+    /// Bytes that wait, of so many.
+    pub(crate) fill: u64,
+    pub(crate) bytes: u64,
+    /// Records that wait.
+    pub(crate) records: u64,
+}
+
+/// Records a second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Records {
+    rate: f64,
+    /// Not all of them were counted.
+    guessed: bool,
+}
+
+/// A buffer in motion.
+#[derive(Debug, Default)]
+pub(crate) struct Motion {
+    /// When the last look was, and what it found.
+    last: Option<(Instant, Found)>,
+    /// Bytes a second that were written, and that were released, between the last two looks.
+    pub(crate) written: f64,
+    pub(crate) released: f64,
+    /// The same in records; `None` while nobody knows.
+    pub(crate) written_records: Option<Records>,
+    pub(crate) released_records: Option<Records>,
+    count: Count,
+    /// The position at the head, and since when it stands there.
+    head: Option<(u64, Instant)>,
+    /// Whether the head was there at the first look already: then it is older than we know.
+    older: bool,
+    /// The highest fill since the last look, in bytes.
+    peak: u64,
+    /// Such peaks as parts of the whole, one for each look, newest last.
+    pub(crate) past: VecDeque<f64>,
+}
+
+/// The records that have come since the last look.
+#[derive(Debug, Default)]
+struct Count {
+    /// Up to where they are counted.
+    to: Option<u64>,
+    records: f64,
+    guessed: bool,
+    /// Some could not even be guessed.
+    unknown: bool,
+    /// Bytes of a record, as last seen.
+    mean: Option<f64>,
+}
+
+impl Motion {
+    /// Looks at the positions alone, which costs next to nothing, and counts what has come.
+    pub(crate) fn sample(&mut self, of: &impl Watched, now: Instant) {
+        let positions = of.positions();
+        self.count.up_to(of, positions.written);
+        let fill = positions.written.wrapping_sub(positions.oldest);
+        self.peak = self.peak.max(fill);
+        if fill == 0 {
+            self.head = None;
+            self.older = false;
+        } else if self.head.is_none_or(|(head, _)| head != positions.oldest) {
+            self.older = self.last.is_none() && self.head.is_none();
+            self.head = Some((positions.oldest, now));
+        }
+    }
+
+    /// Takes a whole look into account.
+    pub(crate) fn look(&mut self, of: &impl Watched, found: Found, now: Instant) {
+        self.count.up_to(of, found.positions.written);
+        if let Some((then, before)) = self.last {
+            let seconds = now.duration_since(then).as_secs_f64().max(1e-6);
+            let bytes = |to: u64, from: u64| to.wrapping_sub(from).cast_signed().max(0) as f64 / seconds;
+            self.written = bytes(found.positions.written, before.positions.written);
+            self.released = bytes(found.positions.released, before.positions.released);
+            let Count { guessed, unknown, .. } = self.count;
+            let records = |records: f64| (!unknown).then_some(Records { rate: records.max(0.0) / seconds, guessed });
+            self.written_records = records(self.count.records);
+            // What was there, and what has come, is there or gone. What is overwritten is gone, too, but was not released.
+            let gone = self.count.records + before.records as f64 - found.records as f64;
+            let overwritten = found.positions.oldest != found.positions.released;
+            self.released_records = records(gone).filter(|_| !overwritten);
+        }
+        self.last = Some((now, found));
+        self.count = Count { records: 0.0, guessed: false, unknown: false, ..self.count };
+        let peak = std::mem::take(&mut self.peak).max(found.fill);
+        self.past.push_back(peak as f64 / found.bytes.max(1) as f64);
+        if self.past.len() > PAST {
+            self.past.pop_front();
+        }
+    }
+
+    /// How long the oldest record has been seen to wait; `None` if none does.
+    pub(crate) fn age(&self, now: Instant) -> Option<String> {
+        let (_, since) = self.head?;
+        let seconds = now.duration_since(since).as_secs_f64();
+        Some(format!("{}{seconds:.2} s", if self.older { "≥ " } else { "" }))
+    }
+
+    /// How full it was, newest at the right end of so many columns.
+    pub(crate) fn curve(&self, columns: usize) -> String {
+        const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+        let from = self.past.len().saturating_sub(columns);
+        let level = |part: &f64| {
+            // Anything above nothing is seen.
+            let level = (part * 8.0).ceil().clamp(0.0, 8.0) as usize;
+            LEVELS.get(level).copied().unwrap_or('█')
+        };
+        self.past.iter().skip(from).map(level).collect()
+    }
+}
+
+impl Count {
+    fn up_to(&mut self, of: &impl Watched, written: u64) {
+        let Some(from) = self.to.replace(written) else { return };
+        let bytes = written.wrapping_sub(from);
+        if bytes.cast_signed() <= 0 {
+            return;
+        }
+        match of.tally(from, written, COUNTED) {
+            Some((records, counted)) if records > 0 && counted > 0 => {
+                let mean = counted as f64 / records as f64;
+                self.mean = Some(mean);
+                self.records += bytes as f64 / mean;
+                self.guessed |= counted != bytes;
+            }
+            // More has come than can be told: it is taken to be like what comes now.
+            _ => match mean_now(of).or(self.mean) {
+                Some(mean) => {
+                    self.mean = Some(mean);
+                    self.records += bytes as f64 / mean;
+                    self.guessed = true;
+                }
+                None => self.unknown = true,
+            },
+        }
+    }
+}
+
+/// Bytes of a record among those that come while this looks, for some ten microseconds at most, or that wait already.
+fn mean_now(of: &impl Watched) -> Option<f64> {
+    const LOOKS: usize = 1000;
+    let before = of.positions();
+    let come = (0..LOOKS).map(|_| of.positions().written).find(|&written| written != before.written);
+    let come = come.and_then(|written| of.tally(before.written, written, COUNTED));
+    let seen = come.or_else(|| of.tally(before.oldest, before.written, COUNTED));
+    seen.filter(|&(records, bytes)| records > 0 && bytes > 0).map(|(records, bytes)| bytes as f64 / records as f64)
+}
+
+/// Bytes a second, in three digits.
+pub(crate) fn rate(bytes: f64) -> String {
+    let (number, prefix) = scaled(bytes);
+    format!("{number} {prefix}B/s")
+}
+
+/// Records a second, in three digits; a dash if nobody knows.
+pub(crate) fn records(rate: Option<Records>) -> String {
+    let Some(Records { rate, guessed }) = rate else { return "-".to_owned() };
+    let (number, prefix) = scaled(rate);
+    format!("{}{number}{}{prefix}/s", if guessed { "≈ " } else { "" }, if prefix.is_empty() { "" } else { " " })
+}
+
+fn scaled(rate: f64) -> (String, &'static str) {
+    match rate {
+        ..1e3 => (format!("{rate:.0}"), ""),
+        ..1e6 => (format!("{:.1}", rate / 1e3), "k"),
+        ..1e9 => (format!("{:.1}", rate / 1e6), "M"),
+        _ => (format!("{:.1}", rate / 1e9), "G"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Records of 32 bytes, of which so many can be told at once.
+    struct Buffer {
+        positions: Cell<Positions>,
+        known: u64,
+    }
+
+    impl Watched for Buffer {
+        fn positions(&self) -> Positions {
+            self.positions.get()
+        }
+
+        fn tally(&self, from: u64, to: u64, most: u64) -> Option<(u64, u64)> {
+            let records = ((to - from) / 32).min(most);
+            (to - from <= self.known).then_some((records, records * 32))
+        }
+    }
+
+    /// What a second with this many records, and then one with that many, is shown as: written and released.
+    fn seconds(known: u64, counts: [(u64, u64); 2]) -> (String, String) {
+        let buffer = Buffer { positions: Cell::new(Positions { oldest: 0, released: 0, written: 0 }), known };
+        let (mut motion, mut now) = (Motion::default(), Instant::now());
+        for (written, released) in [(0, 0)].into_iter().chain(counts) {
+            let mut positions = buffer.positions.get();
+            positions.written += 32 * written;
+            positions.released += 32 * released;
+            positions.oldest = positions.released;
+            buffer.positions.set(positions);
+            motion.sample(&buffer, now);
+            let fill = positions.written - positions.oldest;
+            motion.look(&buffer, Found { positions, fill, bytes: 1 << 20, records: fill / 32 }, now);
+            now += Duration::from_secs(1);
+        }
+        (records(motion.written_records), records(motion.released_records))
+    }
+
+    #[test]
+    fn records_a_second_are_counted() {
+        assert_eq!(seconds(u64::MAX, [(5, 0), (300, 301)]), ("300/s".to_owned(), "301/s".to_owned()));
+        assert_eq!(seconds(u64::MAX, [(0, 0), (0, 0)]), ("0/s".to_owned(), "0/s".to_owned()));
+    }
+
+    #[test]
+    fn or_guessed_and_marked_so() {
+        // More than are walked over, and more than can be told.
+        assert_eq!(seconds(u64::MAX, [(1, 1), (10_000, 10_000)]).0, "≈ 10.0 k/s");
+        assert_eq!(seconds(3200, [(100, 100), (200, 200)]).1, "≈ 200/s");
+        // Nothing was ever counted: as those that wait, or not at all.
+        assert_eq!(seconds(3200, [(90, 90), (190, 100)]).0, "≈ 190/s");
+        assert_eq!(seconds(0, [(100, 0), (200, 0)]).0, "-");
+    }
+}

@@ -1,0 +1,265 @@
+//! The perf buffers of a process that are looked at again and again.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    super::{
+        live::{Live, View},
+        motion::{self, Found, Motion},
+        show::{bar, bytes, process_state},
+        types::Types,
+    },
+    borrowed::Buffer,
+    look::{self, Look, Record},
+    show,
+};
+use crate::{
+    draw::{self, Kind, Picture},
+    failure::Failure,
+    terminal::cut,
+};
+
+/// Some buffers, and how their samples are read.
+pub(super) struct LivePerf {
+    buffers: Vec<One>,
+    types: Option<Types>,
+    /// What the processes are doing, in the kernel's word; empty if nobody has asked yet.
+    states: Vec<(u32, String)>,
+    /// Pictures of buffers in which nothing waits are left out, if there are others.
+    only_full: bool,
+}
+
+/// A buffer, the last look at it, and what has changed since the one before.
+struct One {
+    buffer: Buffer,
+    look: Look,
+    motion: Motion,
+    /// What was lost between the last two looks, of what the kernel counts.
+    lost_lately: u64,
+}
+
+impl LivePerf {
+    pub(super) fn new(buffers: Vec<Buffer>, types: Option<Types>) -> Self {
+        let one = |buffer: Buffer| {
+            let look = buffer.look(0);
+            One { buffer, look, motion: Motion::default(), lost_lately: 0 }
+        };
+        Self { buffers: buffers.into_iter().map(one).collect(), types, states: Vec::new(), only_full: false }
+    }
+
+    pub(super) fn leave_out_empty_pictures(&mut self) {
+        self.only_full = true;
+    }
+
+    /// How many buffers are not drawn.
+    pub(super) fn left_out(&self) -> usize {
+        self.buffers.len() - self.drawn().count()
+    }
+
+    fn drawn(&self) -> impl Iterator<Item = &One> {
+        let any = self.buffers.iter().any(|one| one.look.fill_bytes > 0);
+        let only_full = self.only_full;
+        self.buffers.iter().enumerate().filter_map(move |(index, one)| {
+            let drawn = !only_full || if any { one.look.fill_bytes > 0 } else { index == 0 };
+            drawn.then_some(one)
+        })
+    }
+
+    /// The last look as text, with at most so many records of each buffer.
+    pub(super) fn tables(&self, most: usize) -> String {
+        let decoded = self.is_decoded();
+        let table = |one: &One| show::table(&one.look, most, decoded, |record, bytes| self.payload(record, bytes));
+        self.buffers.iter().map(table).collect()
+    }
+
+    fn payload(&self, record: &Record, payload: &[u8]) -> String {
+        match &self.types {
+            Some(types) if record.kind() == Kind::Sample => types.padded(payload),
+            _ => bytes(payload),
+        }
+    }
+
+    /// Whose they are.
+    fn owners(&self) -> String {
+        let mut owners: Vec<String> = Vec::new();
+        for Look { pid, comm, .. } in self.buffers.iter().map(|one| &one.look) {
+            let state = self.states.iter().find(|(of, _)| of == pid).map_or("", |(_, state)| state);
+            let owner = format!("{comm} ({pid}{}{state})", if state.is_empty() { "" } else { ", " });
+            if !owners.contains(&owner) {
+                owners.push(owner);
+            }
+        }
+        crate::terminal::clean(&owners.join(", ")).replace('\n', "\\n")
+    }
+
+    /// A line for each buffer, as many as fit, that of the chosen one among them.
+    fn list(&self, view: &View, rows: usize) -> Vec<String> {
+        let (bold, _, plain) = view.pens();
+        let head = format!("  {:>5}  {:<26}  {:>10}  {:>12}  {:>10}", "FD", "FILL", "WRITTEN", "RECORDS", "LOST");
+        let mut lines = vec![format!("{bold}{head}{plain}")];
+        let first = (view.chosen + 1).saturating_sub(rows);
+        for (index, one) in self.buffers.iter().enumerate().skip(first).take(rows) {
+            let (look, motion) = (&one.look, &one.motion);
+            let fill = bar(look.fill_bytes, look.bytes, 18);
+            let fill = fill.split(',').next().unwrap_or_default();
+            lines.push(format!(
+                "{} {:>5}  {fill:<26}  {:>10}  {:>12}  {:>10}",
+                if index == view.chosen { ">" } else { " " },
+                look.fd,
+                view.rate(motion::rate(motion.written)),
+                view.rate(motion::records(motion.written_records)),
+                look.lost.map_or_else(|| "-".to_owned(), |lost| lost.to_string())
+            ));
+        }
+        lines
+    }
+}
+
+impl Live for LivePerf {
+    fn sample(&mut self, now: Instant) {
+        for One { buffer, motion, .. } in &mut self.buffers {
+            motion.sample(buffer, now);
+        }
+    }
+
+    fn look(&mut self, payloads: usize, now: Instant) {
+        for One { buffer, look, motion, lost_lately } in &mut self.buffers {
+            let before = look.lost;
+            *look = buffer.look(payloads);
+            *lost_lately = look.lost.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
+            if let Some(types) = &self.types {
+                look.decode(types);
+            }
+            let positions = look::positions(look.data_tail, look.data_head);
+            let records = look.records.len() as u64;
+            motion.look(buffer, Found { positions, fill: look.fill_bytes, bytes: look.bytes, records }, now);
+        }
+    }
+
+    fn ask_around(&mut self) {
+        let mut pids: Vec<u32> = self.buffers.iter().map(|one| one.look.pid).collect();
+        pids.dedup();
+        self.states = pids.into_iter().map(|pid| (pid, process_state(pid))).collect();
+    }
+
+    fn json(&self) -> Result<String, Failure> {
+        self.buffers.iter().map(|one| super::json(&one.look)).collect()
+    }
+
+    fn heading(&self) -> String {
+        format!(
+            "{:>8} {:>7} {:>5} {:>16} {:>16} {:>7} {:>8} {:>8} {:>10} {:>12} {:>10} {:>12} {:>10}\n",
+            "SECONDS",
+            "PID",
+            "FD",
+            "TAIL",
+            "HEAD",
+            "FILL",
+            "RECORDS",
+            "LOST",
+            "WRITTEN",
+            "RECORDS",
+            "RELEASED",
+            "RECORDS",
+            "WAITS"
+        )
+    }
+
+    fn short(&self, since: Duration, now: Instant) -> String {
+        let line = |One { look, motion, .. }: &One| {
+            format!(
+                "{:>8.2} {:>7} {:>5} {:>16} {:>16} {:>5.1} % {:>8} {:>8} {:>10} {:>12} {:>10} {:>12} {:>10}\n",
+                since.as_secs_f64(),
+                look.pid,
+                look.fd,
+                look.data_tail,
+                look.data_head,
+                look.fill_bytes as f64 * 100.0 / look.bytes.max(1) as f64,
+                look.records.len(),
+                look.lost.map_or_else(|| "-".to_owned(), |lost| lost.to_string()),
+                motion::rate(motion.written),
+                motion::records(motion.written_records),
+                motion::rate(motion.released),
+                motion::records(motion.released_records),
+                motion.age(now).unwrap_or_else(|| "-".to_owned())
+            )
+        };
+        self.buffers.iter().map(line).collect()
+    }
+
+    fn pictures(&self) -> Vec<Picture> {
+        self.drawn().map(|one| one.look.picture()).collect()
+    }
+
+    fn lines(&self, view: &View, columns: usize, rows: usize) -> Vec<String> {
+        let Some(One { look, motion, lost_lately, .. }) = self.buffers.get(view.chosen) else { return Vec::new() };
+        let (bold, dim, plain) = view.pens();
+        let position = |name: &str, position: u64, bytes: f64, records, verb: &str| {
+            let (bytes, records) = (view.rate(motion::rate(bytes)), view.rate(motion::records(records)));
+            format!("{name:<9} {position:>20}  {bytes:>10}  {records:>12} {verb}")
+        };
+        let (count, s) = match self.buffers.len() {
+            1 => (String::new(), ""),
+            count => (format!("{count} "), "s"),
+        };
+        let title = format!("{count}perf buffer{s} of {}", self.owners());
+        let mut lines = vec![view.title(&title, columns)];
+        if self.buffers.len() > 1 {
+            lines.extend(self.list(view, (rows / 5).max(1)));
+        }
+        let age = motion.age(Instant::now()).map_or_else(String::new, |age| format!("; the head for {age}"));
+        let lately = if *lost_lately > 0 { format!("; {lost_lately} since the last look") } else { String::new() };
+        let too = match show::others(look) {
+            others if others.is_empty() => String::new(),
+            others => format!(", written by the event of fd {others}, too"),
+        };
+        lines.extend([
+            format!("fd {}, {} bytes{too}", look.fd, look.bytes),
+            position("data_head", look.data_head, motion.written, motion.written_records, "records written"),
+            position("data_tail", look.data_tail, motion.released, motion.released_records, "records released"),
+            format!("fill      {}", bar(look.fill_bytes, look.bytes, (columns / 2).clamp(10, 60))),
+            format!("over time {}", motion.curve(columns.saturating_sub(10))),
+            format!("waiting   {}{age}", show::short_counts(look)),
+            format!("lost      {}{lately}", show::lost(look)),
+        ]);
+        lines.extend(look.corrupt.clone());
+        if view.drawn {
+            // Without what the lines above say already.
+            lines.extend(draw::text(&look.picture(), columns, view.coloured).into_iter().skip(3));
+        }
+        if !look.records.is_empty() && lines.len() + 1 < rows {
+            lines.push(format!("{bold}{}{plain}", show::head(look, self.is_decoded() && !view.bytes)));
+            let room = rows.saturating_sub(lines.len());
+            let payload = |record: &Record, payload: &[u8]| {
+                if view.bytes { bytes(payload) } else { self.payload(record, payload) }
+            };
+            for record in look.records.iter().skip(view.above).take(room) {
+                lines.push(show::row(look, record, payload));
+            }
+            let left = look.records.len().saturating_sub(view.above + room);
+            if left > 0
+                && let Some(line) = lines.last_mut()
+            {
+                *line = format!("{dim}{:>20}  {} more{plain}", "…", left + 1);
+            }
+        }
+        lines.iter().map(|line| cut(line, columns)).collect()
+    }
+
+    fn buffers(&self) -> usize {
+        self.buffers.len()
+    }
+
+    fn fullest(&self) -> usize {
+        let fullest = self.buffers.iter().enumerate().rev().max_by_key(|(_, one)| one.look.fill_bytes);
+        fullest.map_or(0, |(index, _)| index)
+    }
+
+    fn records(&self, buffer: usize) -> usize {
+        self.buffers.get(buffer).map_or(0, |one| one.look.records.len())
+    }
+
+    fn is_decoded(&self) -> bool {
+        self.types.is_some()
+    }
+}

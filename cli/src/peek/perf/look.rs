@@ -1,0 +1,292 @@
+//! One look at a perf buffer: a plain value that can be shown, drawn, kept and read again.
+
+use cutaway::{
+    census::Holder,
+    perf_reader::{Look as Found, Waiting},
+};
+use serde::{Deserialize, Serialize};
+
+use super::super::{
+    motion::Positions,
+    snapshot::{of_hex, to_hex},
+    types::Types,
+};
+use crate::draw::{Block, Kind, Mark, Picture, Word};
+
+/// `PERF_RECORD_SAMPLE` and `PERF_RECORD_LOST`.
+const SAMPLE: u32 = 9;
+const LOST: u32 = 2;
+
+/// A look at a perf buffer. In JSON, its fields are these.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Look {
+    /// `CLOCK_MONOTONIC`.
+    pub(crate) time_ns: u64,
+    /// Whose it is.
+    pub(crate) pid: u32,
+    pub(crate) comm: String,
+    pub(crate) fd: u32,
+    /// Events that write into it, too.
+    pub(crate) shared_by_fds: Vec<u32>,
+    /// Bytes of data: a power of two.
+    pub(crate) bytes: u64,
+    pub(crate) data_head: u64,
+    pub(crate) data_tail: u64,
+    /// Bytes that wait, headers included.
+    pub(crate) fill_bytes: u64,
+    /// It is written downward, and overwritten.
+    pub(crate) backward: bool,
+    /// What the kernel counted, if its owner had it count.
+    pub(crate) lost: Option<u64>,
+    /// Bytes that were given back while they were looked at.
+    pub(crate) released_meanwhile: u64,
+    /// What no kernel writes, if it was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) corrupt: Option<String>,
+    /// The records that wait, oldest first; the first ones with payload.
+    pub(crate) records: Vec<Record>,
+}
+
+/// A record that waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Where it begins, in bytes since the buffer was made.
+    pub(crate) position: u64,
+    /// The same, in the data.
+    pub(crate) offset: u64,
+    /// With its header.
+    pub(crate) bytes: u64,
+    /// `sample`, `lost`, or `type N`.
+    pub(crate) kind: String,
+    /// It runs over the end of the data.
+    pub(crate) wraps: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) record_time_ns: Option<u64>,
+    /// How many it tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lost: Option<u64>,
+    /// Of a sample that holds raw data alone, that, with up to 7 bytes of padding; of anything else all that follows the header.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "to_hex", deserialize_with = "of_hex")]
+    pub(crate) payload: Option<Vec<u8>>,
+    /// The raw data by its type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<serde_json::Value>,
+}
+
+/// Where the two sides of a buffer are that has these words. One that is written downward counts down from 0; nothing in it
+/// waits, and nothing is ever released.
+pub(super) fn positions(tail: u64, head: u64) -> Positions {
+    if head.cast_signed() < 0 {
+        let written = head.wrapping_neg();
+        return Positions { oldest: written, released: 0, written };
+    }
+    Positions { oldest: tail, released: tail, written: head }
+}
+
+impl Record {
+    fn of(record: &Waiting, size: u64, with_payload: bool) -> Self {
+        let raw = record.raw();
+        let payload = || raw.map_or(record.body.as_slice(), |(_, raw)| raw).to_vec();
+        Self {
+            position: record.position,
+            offset: record.position & size.wrapping_sub(1),
+            bytes: record.space(),
+            kind: match record.kind {
+                SAMPLE => "sample".to_owned(),
+                LOST => "lost".to_owned(),
+                kind => format!("type {kind}"),
+            },
+            wraps: record.wraps,
+            record_time_ns: raw.and_then(|(time, _)| time),
+            lost: record.lost(),
+            payload: with_payload.then(payload),
+            value: None,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        match self.kind.as_str() {
+            "sample" => Kind::Sample,
+            "lost" => Kind::Lost,
+            _ => Kind::Other,
+        }
+    }
+}
+
+impl Look {
+    pub(super) fn of(found: &Found, holder: &Holder, others: &[u32], lost: Option<u64>, payloads: usize) -> Self {
+        let records = found.records.iter().enumerate();
+        Self {
+            time_ns: crate::monotonic_ns(),
+            pid: holder.pid,
+            comm: holder.comm.clone(),
+            fd: holder.fd,
+            shared_by_fds: others.to_vec(),
+            bytes: found.size,
+            data_head: found.head,
+            data_tail: found.tail,
+            fill_bytes: found.fill(),
+            backward: found.backward,
+            lost,
+            released_meanwhile: found.released_meanwhile,
+            corrupt: found.corrupt.map(|corrupt| corrupt.to_string()),
+            records: records.map(|(index, record)| Record::of(record, found.size, index < payloads)).collect(),
+        }
+    }
+
+    /// Decodes the samples that were copied.
+    pub(super) fn decode(&mut self, types: &Types) {
+        for record in self.records.iter_mut().filter(|record| record.kind() == Kind::Sample) {
+            record.value = record.payload.as_ref().map(|payload| types.json(payload));
+        }
+    }
+
+    pub(super) fn is_decoded(&self) -> bool {
+        self.records.iter().any(|record| record.value.is_some())
+    }
+
+    /// Where a position lies in the data.
+    pub(super) fn offset(&self, position: u64) -> u64 {
+        position & self.bytes.wrapping_sub(1)
+    }
+
+    /// How many records are of a kind.
+    pub(super) fn count(&self, kind: Kind) -> usize {
+        self.records.iter().filter(|record| record.kind() == kind).count()
+    }
+
+    /// The same, to be drawn.
+    pub(crate) fn picture(&self) -> Picture {
+        let mark = |letter, name, colour, position| Mark { letter, name, meaning: "", colour, position };
+        let mut marks = vec![mark('H', "data_head", "producer", self.data_head)];
+        if !self.backward {
+            marks.insert(0, mark('T', "data_tail", "consumer", self.data_tail));
+        }
+        let word = |place, who, name, position| Word { place, who, text: format!("{name} {position}") };
+        let block = |record: &Record| Block {
+            position: record.position,
+            space: record.bytes,
+            length: record.bytes,
+            kind: record.kind(),
+        };
+        Picture {
+            what: format!("perf buffer of {} ({}), fd {}", crate::terminal::clean(&self.comm), self.pid, self.fd)
+                .replace('\n', "\\n"),
+            name: None,
+            time_ns: self.time_ns,
+            bytes: self.bytes,
+            twice: false,
+            words: vec![
+                word("page 0, byte 1032", "its reader writes", "data_tail", self.data_tail),
+                word("page 0, byte 1024", "the kernel writes", "data_head", self.data_head),
+            ],
+            marks,
+            oldest: self.data_head.wrapping_sub(self.fill_bytes),
+            fill_bytes: self.fill_bytes,
+            records: self.records.iter().map(block).collect(),
+            not_listed: 0,
+            kinds: Kind::OF_PERF,
+        }
+    }
+
+    /// Whether it can be what a look finds: a kept one may have been changed by anybody.
+    pub(crate) fn is_sound(&self) -> bool {
+        let mut next = 0;
+        let oldest = self.data_head.wrapping_sub(self.fill_bytes);
+        self.bytes.is_power_of_two()
+            && (4096..=1 << 40).contains(&self.bytes)
+            && self.fill_bytes <= self.bytes
+            && self.records.iter().all(|record| {
+                let start = record.position.wrapping_sub(oldest);
+                let follows = start >= next && record.bytes >= 8;
+                let end = start.checked_add(record.bytes);
+                next = end.unwrap_or(u64::MAX);
+                follows && end.is_some_and(|end| end <= self.fill_bytes)
+            })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A buffer of one page with samples of these sizes from `tail` on.
+    pub(crate) fn look(tail: u64, sizes: &[u64]) -> Look {
+        let mut look = Look {
+            time_ns: 5,
+            pid: 12,
+            comm: "own\ner".to_owned(),
+            fd: 9,
+            shared_by_fds: vec![10],
+            bytes: 4096,
+            data_head: tail,
+            data_tail: tail,
+            fill_bytes: 0,
+            backward: false,
+            lost: Some(3),
+            released_meanwhile: 0,
+            corrupt: None,
+            records: Vec::new(),
+        };
+        for &bytes in sizes {
+            let (position, offset) = (look.data_head, look.data_head % 4096);
+            look.records.push(Record {
+                position,
+                offset,
+                bytes,
+                kind: "sample".to_owned(),
+                wraps: offset + bytes > 4096,
+                record_time_ns: None,
+                lost: None,
+                payload: Some(vec![1; 4]),
+                value: None,
+            });
+            look.data_head += bytes;
+            look.fill_bytes += bytes;
+        }
+        assert!(look.is_sound());
+        look
+    }
+
+    #[test]
+    fn a_picture_says_what_the_look_found() {
+        let mut look = look(8192 - 40, &[32, 24]);
+        if let Some(last) = look.records.last_mut() {
+            last.kind = "lost".to_owned();
+        }
+        let text = crate::draw::text(&look.picture(), 80, false).join("\n");
+        for part in [
+            "perf buffer of own\\ner (12), fd 9, 4096 bytes\n",
+            "  page 0, byte 1032  its reader writes   data_tail 8152\n",
+            "  page 0, byte 1024  the kernel writes   data_head 8208\n",
+            "  T data_tail  H data_head\n",
+            "2 records",
+            "▒│\n   └32",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_counts_down_is_written_too() {
+        let then = positions(0, 0_u64.wrapping_sub(64));
+        let now = positions(0, 0_u64.wrapping_sub(4096 * 9));
+        assert_eq!((now.written - then.written, now.written - now.oldest), (4096 * 9 - 64, 0));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_not_sound() {
+        let good = look(0, &[64, 64]);
+        let changes: [fn(&mut Look); 4] = [
+            |look| look.fill_bytes = 8,
+            |look| look.bytes = 3,
+            |look| look.records[1].position = 0,
+            |look| look.records[0].bytes = 0,
+        ];
+        for change in changes {
+            let mut look = good.clone();
+            change(&mut look);
+            assert!(!look.is_sound(), "{look:?}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A look at a perf buffer, as text.
+
+use std::fmt::Write as _;
+
+use super::{
+    super::show,
+    look::{Look, Record},
+};
+use crate::{draw::Kind, terminal};
+
+/// Columns of the bar that shows how full a buffer is.
+const BAR: usize = 40;
+
+/// All of it, with at most so many records.
+pub(super) fn table(look: &Look, most: usize, decoded: bool, payload: impl Fn(&Record, &[u8]) -> String) -> String {
+    let mut text = format!("perf buffer of {}, {} bytes\n", owner(look), look.bytes);
+    if !look.shared_by_fds.is_empty() {
+        let _ = writeln!(text, "  written, too   by the event of fd {}", others(look));
+    }
+    let width = digits(look);
+    for (name, position) in [("data_tail", look.data_tail), ("data_head", look.data_head)] {
+        let _ = writeln!(text, "  {name:<14} {position:>width$} at offset {:#x}", look.offset(position));
+    }
+    let _ = writeln!(text, "  fill           {}", show::bar(look.fill_bytes, look.bytes, BAR));
+    let _ = writeln!(text, "  waiting        {}", counts(look));
+    let _ = writeln!(text, "  lost           {}", lost(look));
+    if look.released_meanwhile > 0 {
+        let _ = writeln!(
+            text,
+            "  moving         {} bytes were released while they were looked at",
+            look.released_meanwhile
+        );
+    }
+    if let Some(corrupt) = &look.corrupt {
+        let _ = writeln!(text, "  corrupt        {corrupt}");
+    }
+    if !look.records.is_empty() {
+        let _ = writeln!(text, "\n{}", head(look, decoded));
+        for record in look.records.iter().take(most) {
+            let _ = writeln!(text, "{}", terminal::fit(&row(look, record, &payload)));
+        }
+        let left = look.records.len().saturating_sub(most);
+        if left > 0 {
+            let _ = writeln!(text, "{:>width$} {left} more; --records {} lists them all", "…", look.records.len());
+        }
+    }
+    text + "\n"
+}
+
+/// Whose it is.
+pub(super) fn owner(look: &Look) -> String {
+    let comm = terminal::clean(&look.comm).replace('\n', "\\n");
+    format!("{comm} ({}), fd {}", look.pid, look.fd)
+}
+
+/// The other events that write into it.
+pub(super) fn others(look: &Look) -> String {
+    look.shared_by_fds.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// How many records wait, and how many of them are special.
+pub(super) fn counts(look: &Look) -> String {
+    if look.backward {
+        return "nothing: it is overwritten downward, and read when its owner has paused it".to_owned();
+    }
+    let wrapped = look.records.iter().filter(|record| record.wraps).count();
+    format!(
+        "{} samples, {} notices of losses, {} other records; {wrapped} of them wrap",
+        look.count(Kind::Sample),
+        look.count(Kind::Lost),
+        look.count(Kind::Other)
+    )
+}
+
+/// The same where there is less room.
+pub(super) fn short_counts(look: &Look) -> String {
+    if look.backward {
+        return counts(look);
+    }
+    let wrapped = look.records.iter().filter(|record| record.wraps).count();
+    let [samples, losses, others] = [Kind::Sample, Kind::Lost, Kind::Other].map(|kind| look.count(kind));
+    let s = if losses == 1 { "" } else { "s" };
+    format!("{samples} samples, {losses} loss record{s}, {others} others, {wrapped} wrap")
+}
+
+/// How many were lost, and who says so.
+pub(super) fn lost(look: &Look) -> String {
+    let announced: u64 = look.records.iter().filter_map(|record| record.lost).sum();
+    match look.lost {
+        Some(lost) => format!("{lost}, as the kernel counts (PERF_FORMAT_LOST)"),
+        None => format!("{announced} announced by what waits; its owner has the kernel count no more than that"),
+    }
+}
+
+/// What stands above the [`row`]s of a look.
+pub(super) fn head(look: &Look, decoded: bool) -> String {
+    let last = if decoded { "VALUE" } else { "PAYLOAD, with its padding" };
+    format!("{:>width$} {:>10} {:>7}  {:<10}  {last}", "POSITION", "OFFSET", "BYTES", "KIND", width = digits(look))
+}
+
+/// A record on one line.
+pub(super) fn row(look: &Look, record: &Record, payload: impl Fn(&Record, &[u8]) -> String) -> String {
+    let wraps = if record.wraps { "wraps; " } else { "" };
+    let time = record.record_time_ns.map_or_else(String::new, |time| format!("at {time} ns: "));
+    let content = match (record.lost, &record.payload) {
+        (Some(lost), _) => format!("{lost} lost here"),
+        (None, Some(bytes)) => payload(record, bytes),
+        (None, None) => "…".to_owned(),
+    };
+    format!(
+        "{:>width$} {:>#10x} {:>7}  {:<10}  {wraps}{time}{content}",
+        record.position,
+        record.offset,
+        record.bytes,
+        record.kind,
+        width = digits(look)
+    )
+}
+
+/// Columns of a position.
+fn digits(look: &Look) -> usize {
+    look.data_head.to_string().len().max("POSITION".len())
+}

@@ -1,0 +1,167 @@
+//! A ring that is looked at again and again.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    super::{
+        Mode, Snapshot, Waiting,
+        live::{Live, View},
+        motion::{self, Found, Motion, Positions, Watched},
+        show::{self, About},
+    },
+    Ring,
+};
+use crate::{
+    draw::{self, Picture},
+    failure::Failure,
+    terminal::cut,
+};
+
+/// A ring, the last look at it, and what has changed since the one before.
+pub(crate) struct LiveRing {
+    ring: Ring,
+    motion: Motion,
+    look: Snapshot,
+    /// Unless nobody has asked yet.
+    about: Option<About>,
+}
+
+impl LiveRing {
+    pub(crate) fn new(ring: Ring) -> Self {
+        let look = ring.look(0);
+        Self { ring, motion: Motion::default(), look, about: None }
+    }
+}
+
+impl Watched for Ring {
+    fn positions(&self) -> Positions {
+        let positions = self.pages.positions();
+        let overwritten = self.mode == Mode::Overwrite && positions.overwrite > positions.consumer;
+        Positions {
+            oldest: if overwritten { positions.overwrite } else { positions.consumer },
+            released: positions.consumer,
+            written: positions.producer,
+        }
+    }
+
+    fn tally(&self, from: u64, to: u64, most: u64) -> Option<(u64, u64)> {
+        self.pages.tally(from, to, most).map(|tally| (tally.records, tally.bytes))
+    }
+}
+
+impl Live for LiveRing {
+    fn sample(&mut self, now: Instant) {
+        self.motion.sample(&self.ring, now);
+    }
+
+    fn look(&mut self, payloads: usize, now: Instant) {
+        self.look = self.ring.look(payloads);
+        let look = &self.look;
+        let positions = Positions { oldest: look.oldest(), released: look.consumer_pos, written: look.producer_pos };
+        let records = look.committed + look.busy + look.discarded;
+        self.motion.look(&self.ring, Found { positions, fill: look.fill_bytes, bytes: look.bytes, records }, now);
+    }
+
+    fn ask_around(&mut self) {
+        self.about = Some(About::of(&self.ring));
+    }
+
+    fn json(&self) -> Result<String, Failure> {
+        show::json(&self.look)
+    }
+
+    fn heading(&self) -> String {
+        format!(
+            "{:>8} {:>16} {:>16} {:>7} {:>8} {:>5} {:>10} {:>12} {:>10} {:>12} {:>10}\n",
+            "SECONDS",
+            "CONSUMER",
+            "PRODUCER",
+            "FILL",
+            "RECORDS",
+            "BUSY",
+            "WRITTEN",
+            "RECORDS",
+            "RELEASED",
+            "RECORDS",
+            "HEAD"
+        )
+    }
+
+    fn short(&self, since: Duration, now: Instant) -> String {
+        let (look, motion) = (&self.look, &self.motion);
+        format!(
+            "{:>8.2} {:>16} {:>16} {:>5.1} % {:>8} {:>5} {:>10} {:>12} {:>10} {:>12} {:>10}\n",
+            since.as_secs_f64(),
+            look.consumer_pos,
+            look.producer_pos,
+            look.percent(),
+            look.committed + look.busy + look.discarded,
+            look.busy,
+            motion::rate(motion.written),
+            motion::records(motion.written_records),
+            motion::rate(motion.released),
+            motion::records(motion.released_records),
+            motion.age(now).unwrap_or_else(|| "-".to_owned())
+        )
+    }
+
+    fn pictures(&self) -> Vec<Picture> {
+        vec![self.look.picture()]
+    }
+
+    fn lines(&self, view: &View, columns: usize, rows: usize) -> Vec<String> {
+        let (look, motion) = (&self.look, &self.motion);
+        let (bold, dim, plain) = view.pens();
+        let position = |name: &str, position: u64, bytes: f64, records, verb: &str| {
+            let (bytes, records) = (view.rate(motion::rate(bytes)), view.rate(motion::records(records)));
+            format!("{name:<9} {position:>20}  {bytes:>10}  {records:>12} {verb}")
+        };
+        let age = motion.age(Instant::now()).map_or_else(String::new, |age| format!("; the head for {age}"));
+        let (owners, programs) = match &self.about {
+            Some(about) => (about.owners(), about.programs()),
+            None => Default::default(),
+        };
+        let mut lines = vec![
+            view.title(&format!("{} {} `{}`, {} bytes", look.mode.word(), look.id, look.name, look.bytes), columns),
+            format!("held by   {owners}"),
+            format!("used by   {programs}"),
+            position("producer", look.producer_pos, motion.written, motion.written_records, "records written"),
+            position("consumer", look.consumer_pos, motion.released, motion.released_records, "records released"),
+            format!("fill      {}", show::fill(look, (columns / 2).clamp(10, 60))),
+            format!("over time {}", motion.curve(columns.saturating_sub(10))),
+            format!("waiting   {}{age}", show::counts(look)),
+            format!("wake-up   {}", show::wakeup(look).unwrap_or("of a program that drains it")),
+        ];
+        lines.extend(look.corrupt.clone());
+        if view.drawn {
+            // Without what the lines above say already.
+            lines.extend(draw::text(&look.picture(), columns, view.coloured).into_iter().skip(3));
+        }
+        if !look.records.is_empty() && lines.len() + 1 < rows {
+            let last = if self.is_decoded() && !view.bytes { "VALUE" } else { "PAYLOAD" };
+            lines.push(format!("{bold}{}  {last}{plain}", show::head(look)));
+            let room = rows.saturating_sub(lines.len());
+            let payload = |_: &Waiting, bytes: &[u8]| {
+                if view.bytes { show::bytes(bytes) } else { self.ring.payload(bytes) }
+            };
+            for record in look.records.iter().skip(view.above).take(room) {
+                lines.push(format!("{}  {}", show::row(look, record), show::content(record, payload)));
+            }
+            let left = look.records.len().saturating_sub(view.above + room);
+            if left > 0
+                && let Some(line) = lines.last_mut()
+            {
+                *line = format!("{dim}{:>20}  {} more{plain}", "…", left + 1);
+            }
+        }
+        lines.iter().map(|line| cut(line, columns)).collect()
+    }
+
+    fn records(&self, _: usize) -> usize {
+        self.look.records.len()
+    }
+
+    fn is_decoded(&self) -> bool {
+        self.ring.is_decoded()
+    }
+}

@@ -1,0 +1,176 @@
+//! What is owned: a ring, a perf buffer, a user ring; each with a reader or a writer of a few lines, by the protocol's steps.
+
+use std::{
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    sync::atomic::{Ordering, fence},
+};
+
+use super::{
+    Owned, PAYLOAD, Read,
+    calls::{
+        ARRAY, PERF_EVENT_ARRAY, Page, RINGBUF, USER_RINGBUF, load_program, lookup, map_create, map_id, perf_event,
+        pin_to_cpu_0, test_run, try_map_create, update,
+    },
+    programs::{sending_to_perf, sending_to_ring},
+};
+
+/// A ring with its program, its pages, and its reader.
+pub(super) struct Ring {
+    map: OwnedFd,
+    state: OwnedFd,
+    program: OwnedFd,
+    consumer: Page,
+    producer: Page,
+    bytes: u32,
+}
+
+impl Ring {
+    pub(super) fn new(name: &str, bytes: u32) -> Self {
+        let map = map_create(RINGBUF, [0, 0, bytes], name);
+        let state = map_create(ARRAY, [4, 16, 1], "numbers");
+        let program = load_program(&sending_to_ring(&map, &state), "send_to_ring");
+        let page = rustix::param::page_size();
+        let consumer = Page::map(map.as_fd(), 0, page, true);
+        let producer = Page::map(map.as_fd(), page, page + 2 * bytes as usize, false);
+        Self { map, state, program, consumer, producer, bytes }
+    }
+}
+
+impl Owned for Ring {
+    fn id(&self) -> u32 {
+        map_id(self.map.as_fd())
+    }
+
+    fn produce(&self, count: u64) {
+        test_run(self.program.as_fd(), count);
+    }
+
+    fn lost(&self) -> u64 {
+        lookup(self.state.as_fd())[1]
+    }
+
+    /// The five steps, and nothing else.
+    fn consume(&self, read: &mut Read) {
+        let page = rustix::param::page_size();
+        let mut position = self.consumer.word(0).load(Ordering::Relaxed);
+        loop {
+            // ATOMICS: acquires the kernel's release of producer_pos: up to there, headers are headers.
+            if self.producer.word(0).load(Ordering::Acquire) == position {
+                return;
+            }
+            let offset = page + (position & u64::from(self.bytes - 1)) as usize;
+            // ATOMICS: acquires the commit's exchange of the length word.
+            let length = self.producer.half(offset).load(Ordering::Acquire);
+            if length & 1 << 31 != 0 {
+                return;
+            }
+            if length & 1 << 30 == 0 {
+                assert_eq!(u64::from(length), PAYLOAD, "at {position}");
+                read.take([8, 16].map(|at| self.producer.word(offset + at).load(Ordering::Relaxed)));
+            }
+            position += u64::from(length & !(3 << 30)).next_multiple_of(8) + 8;
+            // ATOMICS: what was read is read before it is free.
+            self.consumer.word(0).store(position, Ordering::Release);
+        }
+    }
+}
+
+/// The perf buffer of CPU 0 with its program; and an event that has no ring until somebody asks for it.
+pub(super) struct Perf {
+    map: OwnedFd,
+    state: OwnedFd,
+    program: OwnedFd,
+    _event: OwnedFd,
+    spare: OwnedFd,
+    page: Page,
+    bytes: u32,
+}
+
+impl Perf {
+    pub(super) fn new(name: &str, bytes: u32) -> Self {
+        // The program runs where this runs, and what it sends goes into that CPU's buffer.
+        pin_to_cpu_0();
+        let map = map_create(PERF_EVENT_ARRAY, [4, 4, 1], name);
+        let state = map_create(ARRAY, [4, 16, 1], "numbers");
+        let program = load_program(&sending_to_perf(&map, &state), "send_to_perf");
+        let (event, spare) = (perf_event(), perf_event());
+        let page = rustix::param::page_size();
+        let pages = Page::map(event.as_fd(), 0, page + bytes as usize, true);
+        update(map.as_fd(), &event.as_raw_fd().to_ne_bytes());
+        Self { map, state, program, _event: event, spare, page: pages, bytes }
+    }
+}
+
+impl Owned for Perf {
+    fn id(&self) -> u32 {
+        map_id(self.map.as_fd())
+    }
+
+    fn produce(&self, count: u64) {
+        test_run(self.program.as_fd(), count);
+    }
+
+    fn lost(&self) -> u64 {
+        lookup(self.state.as_fd())[1]
+    }
+
+    fn consume(&self, read: &mut Read) {
+        let page = rustix::param::page_size();
+        let (head, tail) = (self.page.word(1024), self.page.word(1032));
+        let mut position = tail.load(Ordering::Relaxed);
+        let end = head.load(Ordering::Relaxed);
+        // ATOMICS: pairs with the kernel's smp_wmb() before it stores data_head.
+        fence(Ordering::Acquire);
+        while position != end {
+            let at = |bytes: u64| page + ((position + bytes) & u64::from(self.bytes - 1)) as usize;
+            let header = self.page.word(at(0)).load(Ordering::Relaxed).to_ne_bytes();
+            let size = u64::from(u16::from_ne_bytes([header[6], header[7]]));
+            // `PERF_RECORD_SAMPLE`: u32 size, then the payload, which is not aligned to 8.
+            if header[0] == 9 {
+                let raw: Vec<u8> = (0..3)
+                    .flat_map(|word| self.page.word(at(8 + 8 * word)).load(Ordering::Relaxed).to_ne_bytes())
+                    .collect();
+                let number = |at: usize| u64::from_ne_bytes(raw[at..at + 8].try_into().unwrap());
+                read.take([number(4), number(12)]);
+            }
+            position += size;
+        }
+        // ATOMICS: what was read is read before it is free; the kernel has a full barrier on its side.
+        fence(Ordering::SeqCst);
+        tail.store(position, Ordering::Relaxed);
+    }
+
+    fn map_spare(&self) {
+        let page = rustix::param::page_size();
+        let pages = Page::map(self.spare.as_fd(), 0, page * 3, true);
+        pages.word(1032).store(0, Ordering::Relaxed);
+    }
+}
+
+/// A user ring of this process, whose producer page is ours to write: a record in each state, as a program never leaves them.
+pub(crate) struct UserRing {
+    pub(crate) map: OwnedFd,
+}
+
+impl UserRing {
+    /// Three records: committed, discarded, busy; `None` if the kernel has no user rings (6.1).
+    pub(crate) fn new(text: &str) -> Option<Self> {
+        let page = rustix::param::page_size();
+        let map = match try_map_create(USER_RINGBUF, [0, 0, page as u32], text) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return None,
+            map => map.unwrap(),
+        };
+        let pages = Page::map(map.as_fd(), page, page * 3, true);
+        for (at, header) in [(0, 24), (32, 8 | 1 << 30), (48, 40 | 1 << 31)] {
+            pages.half(page + at).store(header, Ordering::Relaxed);
+        }
+        pages.word(page + 8).store(u64::from_ne_bytes(*b"a sample"), Ordering::Relaxed);
+        // ATOMICS: the headers are there before the position covers them.
+        pages.word(0).store(96, Ordering::Release);
+        Some(Self { map })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        map_id(self.map.as_fd())
+    }
+}

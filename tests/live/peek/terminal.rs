@@ -1,0 +1,124 @@
+//! A terminal: a pseudo terminal whose other end is an emulator.
+#![expect(unsafe_code, reason = "the child makes the pseudo terminal its own between fork and exec")]
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    os::unix::process::CommandExt,
+    process::{Child, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use rustix::{
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{Winsize, tcsetwinsize},
+};
+
+use crate::{binary::command, patience::wait_until};
+
+/// `cutaway peek --watch` in a terminal of its own.
+pub(crate) struct Terminal {
+    child: Child,
+    input: File,
+    emulator: Arc<Mutex<vt100::Parser>>,
+    /// The window is to be closed.
+    closing: Arc<AtomicBool>,
+}
+
+impl Terminal {
+    pub(crate) fn start(words: &str, columns: u16, rows: u16) -> Self {
+        let outer = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&outer).unwrap();
+        unlockpt(&outer).unwrap();
+        let name = ptsname(&outer, Vec::new()).unwrap().into_string().unwrap();
+        let inner = || File::options().read(true).write(true).open(&name).unwrap();
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&outer, size).unwrap();
+        let words = format!("peek {words} --watch --interval 0.1");
+        let mut command = command(words.split_whitespace());
+        command.env("TERM", "xterm-256color").env_remove("COLUMNS");
+        command.stdin(inner()).stdout(inner()).stderr(Stdio::piped());
+        // SAFETY: setsid(2) and ioctl(2) may be called between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                rustix::process::setsid()?;
+                rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+                Ok(())
+            });
+        }
+        let child = command.spawn().unwrap();
+        let emulator = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
+        let (mut output, shared) = (File::from(outer.try_clone().unwrap()), Arc::clone(&emulator));
+        let closing = Arc::new(AtomicBool::new(false));
+        let close = Arc::clone(&closing);
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // The other end is closed when nobody holds it any more: EIO.
+            while let Ok(length) = output.read(&mut bytes) {
+                shared.lock().unwrap().process(&bytes[..length]);
+                // ATOMICS: nothing but the flag itself passes from thread to thread.
+                if close.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        Self { child, input: File::from(outer), emulator, closing }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.emulator.lock().unwrap().screen().contents()
+    }
+
+    /// Waits until the screen shows this.
+    pub(crate) fn shows(&self, part: &str) -> String {
+        wait_until(&format!("the screen shows {part:?}"), || Some(self.text()).filter(|text| text.contains(part)))
+    }
+
+    pub(crate) fn without(&self, part: &str) {
+        wait_until(&format!("the screen no longer shows {part:?}"), || (!self.text().contains(part)).then_some(()));
+    }
+
+    pub(crate) fn key(&mut self, keys: &str) {
+        self.input.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// The window gets another size.
+    pub(crate) fn resize(&self, columns: u16, rows: u16) {
+        self.emulator.lock().unwrap().screen_mut().set_size(rows, columns);
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.input, size).unwrap();
+    }
+
+    /// The window is closed; then it has to end, whatever it says.
+    pub(crate) fn close(mut self) {
+        // Both of our descriptors go; the kernel hangs up on whoever has the terminal.
+        // ATOMICS: nothing but the flag itself passes from thread to thread.
+        self.closing.store(true, Ordering::Relaxed);
+        self.input = File::open("/dev/null").unwrap();
+        wait_until("it ends", || self.child.try_wait().unwrap());
+    }
+
+    /// It ends well, and leaves the terminal as it was.
+    pub(crate) fn ends(mut self) {
+        let status = wait_until("it ends", || self.child.try_wait().unwrap());
+        assert!(status.success(), "{status}");
+        wait_until("the terminal is as it was", || {
+            let emulator = self.emulator.lock().unwrap();
+            let screen = emulator.screen();
+            (!screen.alternate_screen() && !screen.hide_cursor()).then_some(())
+        });
+        let modes = rustix::termios::tcgetattr(&self.input).unwrap().local_modes;
+        assert!(modes.contains(rustix::termios::LocalModes::ICANON | rustix::termios::LocalModes::ECHO));
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
