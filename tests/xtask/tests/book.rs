@@ -10,7 +10,7 @@ use std::{process::Command, sync::Arc};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use requirements::Needs;
-use xtask::book::{self, PAGES, Workshop};
+use xtask::book::{self, Block, PAGES, Workshop};
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -38,7 +38,7 @@ fn blocks() -> Result<Vec<Trial>, String> {
     for block in book::blocks()? {
         let workshop = Arc::clone(&workshop);
         trials.push(Trial::ignorable_test(block.name(), move || {
-            if let Some(why) = block.runs_as_root().and_then(obstacle) {
+            if let Some(why) = block.runs_as_root().and_then(|root| obstacle(root, &block)) {
                 return Ok(Completion::ignored_with(why));
             }
             let workshop = workshop.get_or_init(Workshop::open).as_ref().map_err(String::clone)?;
@@ -54,7 +54,7 @@ fn blocks() -> Result<Vec<Trial>, String> {
 }
 
 /// Why an output of the book cannot be had here; `None` if it can.
-fn obstacle(root: bool) -> Option<String> {
+fn obstacle(root: bool, block: &Block) -> Option<String> {
     if root && let Some(why) = Needs::Ring.obstacle() {
         return Some(why);
     }
@@ -64,7 +64,9 @@ fn obstacle(root: bool) -> Option<String> {
     if !newer_than(6, 10) {
         return Some("needs 6.10: the ring's page shows pending_pos".to_owned());
     }
-    let missing = ["getent", "sh", "sed", "grep"].into_iter().find(|tool| !in_path(tool));
+    let uses = |tool: &str| block.text().split(|c: char| !c.is_alphanumeric()).any(|word| word == tool);
+    let tools = ["sh", "getent", "sed", "grep", "fold", "head", "tail", "cut", "seq", "sort", "taskset", "perl"];
+    let missing = tools.into_iter().find(|tool| (*tool == "sh" || uses(tool)) && !in_path(tool));
     missing.map(|tool| format!("needs {tool}: the book's commands use it"))
 }
 

@@ -137,6 +137,12 @@ impl Block {
         }
     }
 
+    /// What it shows: of commands, them and what they print.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The page that it is in.
     #[must_use]
     pub fn page(&self) -> &str {
