@@ -33,6 +33,7 @@ pub use target::Target;
 use self::{
     function::Functions,
     infos::Infos,
+    left_out::{LOOKS_AT_TYPES, READS_EXTERNS, READS_TABLES},
     link::{Address, Linked, Place},
 };
 use crate::{
@@ -384,7 +385,7 @@ impl Object {
     pub(crate) fn meet(&mut self, types: Types<'_>) -> Result<Met, Error> {
         self.needs_no_more()?;
         self.maps.retain(|map| map.wanted);
-        if !left_out::LOOKS_AT_TYPES {
+        if !LOOKS_AT_TYPES {
             return Ok(Met::default());
         }
         let nothing = Btf::none();
@@ -403,11 +404,16 @@ impl Object {
         let targets = Targets::of_all(self.programs.iter().filter(|program| program.section.wanted));
         let seekers = (candidates, targets, Ksyms::of(&self.externs), tables);
         types.search(seekers, |(candidates, mut targets, ksyms, tables), sources| {
-            tables.settle(&mut self.maps, &mut self.programs, &btf, sources.clone())?;
+            if READS_TABLES {
+                tables.settle(&mut self.maps, &mut self.programs, &btf, sources.clone())?;
+            }
             let relocated = core_relo::apply(&btf, &relocations, sources.clone(), candidates, &mut code)
                 .map_err(|error| broken(error.to_string()))?;
             targets.settle(sources.clone())?;
-            let externs = externs::resolve(&self.externs, ksyms, &btf, sources, &self.kconfig, types)?;
+            let externs = match READS_EXTERNS {
+                true => externs::resolve(&self.externs, ksyms, &btf, sources, &self.kconfig, types)?,
+                false => Resolved::default(),
+            };
             Ok(Met { relocated, targets, externs })
         })
     }

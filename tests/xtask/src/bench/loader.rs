@@ -16,7 +16,7 @@ use crate::tools::{self, Outcome, Result};
 const LOADERS: [&str; 3] = ["cutaway", "libbpf-rs", "aya"];
 
 /// What one process took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy)]
 struct Cost {
     cpu: Duration,
     /// KiB.
@@ -123,11 +123,15 @@ fn measure(binaries: &[&Path], what: &str, object: &Path) -> std::result::Result
             costs.push(once(binary, what, object).map_err(|error| format!("{}: {error}", binary.display()))?);
         }
     }
-    let figures = all.into_iter().filter_map(|mut costs| {
-        costs.sort_unstable();
-        Some((*costs.get(ROUNDS / 2)?, *costs.first()?))
+    let figures = all.iter().map(|costs| {
+        // Each by itself: which process took the median time says nothing of memory.
+        let (mut times, mut memories): (Vec<_>, Vec<_>) = costs.iter().map(|cost| (cost.cpu, cost.memory)).unzip();
+        times.sort_unstable();
+        memories.sort_unstable();
+        let at = |place: usize| Some(Cost { cpu: *times.get(place)?, memory: *memories.get(place)? });
+        Some((at(ROUNDS / 2)?, at(0)?))
     });
-    Ok(figures.collect())
+    Ok(figures.flatten().collect())
 }
 
 /// Runs a binary to its end.
