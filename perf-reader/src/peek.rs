@@ -452,6 +452,39 @@ mod tests {
         });
     }
 
+    /// Kernel and owner at work in another thread, who write one record over two and two over one: what is counted was there.
+    #[test]
+    fn what_a_moving_ring_counts_is_true() {
+        const RECORDS: usize = if cfg!(miri) { 200 } else { 100_000 };
+        let (kernel, pages) = perf_buffer(128);
+        let mut kernel = kernel.watched();
+        let peek = Peek::over(pages.share()).unwrap();
+        let mut reader = Reader::new(pages, false).unwrap();
+        // Of 16 or 32 bytes, in an order that no two laps share.
+        let payload = |number: usize| &[0xff; 20][..if number.wrapping_mul(0x9e37_79b9) & 0x800 == 0 { 4 } else { 20 }];
+        let ends = Vec::from_iter((0..RECORDS).scan(0, |end, number| {
+            *end += payload(number).len() as u64 + 12;
+            Some(*end)
+        }));
+        let before = |position: u64| ends.partition_point(|end| *end <= position) as u64;
+        std::thread::scope(|scope| {
+            let owner = scope.spawn(move || {
+                for number in 0..RECORDS {
+                    reader.drain().unwrap().records().for_each(drop);
+                    kernel.sample(payload(number)).unwrap();
+                }
+            });
+            let mut from = 0;
+            while !owner.is_finished() {
+                let to = peek.positions().head;
+                if let Some(tally) = peek.tally(from, to, u64::MAX) {
+                    assert_eq!((tally.records, tally.bytes), (before(to) - before(from), to - from), "{from} to {to}");
+                }
+                from = to;
+            }
+        });
+    }
+
     #[test]
     fn records_are_counted_that_were_given_back() {
         let (mut kernel, pages) = perf_buffer(4096);
