@@ -477,7 +477,10 @@ mod tests {
             let mut from = 0;
             while !owner.is_finished() {
                 let to = peek.positions().head;
-                if let Some(tally) = peek.tally(from, to, u64::MAX) {
+                // Until it may have been written over.
+                while let Some(tally) = peek.tally(from, to, u64::MAX)
+                    && !owner.is_finished()
+                {
                     assert_eq!((tally.records, tally.bytes), (before(to) - before(from), to - from), "{from} to {to}");
                 }
                 from = to;
