@@ -247,7 +247,7 @@ impl Object {
     /// then, with `expected_attach_type` (`enum bpf_attach_type`; 0 for kinds that have none), and attached by hand.
     ///
     /// ```no_run
-    /// # fn main() -> Result<(), cutaway::Error> {
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use cutaway::{Object, ProgramType, Uprobe};
     /// let mut object = Object::parse(&std::fs::read("probes.o")?)?;
     /// object.set_type("on_malloc", ProgramType::KPROBE, 0)?; // SEC("my_probes")
