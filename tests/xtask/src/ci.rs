@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    elsewhere,
     tools::{self, Outcome, Result, cargo},
     vm,
 };
@@ -26,6 +27,7 @@ const CHECKS: &[Check] = &[
     ("sick guests", vm::sick),
     ("readers on few CPUs", vm::few_cpus),
     ("tests on other kernels", vm::matrix),
+    ("comparison on other kernels", elsewhere::compare),
 ];
 
 /// Runs all checks, even after one has failed, and prints a table.
