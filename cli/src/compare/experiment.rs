@@ -21,6 +21,7 @@ use serde::Serialize;
 use super::{
     cpus,
     figures::{Plot, Table},
+    method::Relation,
 };
 use crate::failure::Failure;
 
@@ -59,6 +60,18 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
+    /// Of a claim that the first is less in each of these comparisons: one in which it is not refutes it, whatever the others
+    /// say; without such a one, rounds that contradict each other leave it open, as does nothing compared.
+    pub(super) fn if_all_less(comparisons: &[Relation]) -> Self {
+        if comparisons.iter().any(|relation| matches!(relation, Relation::Same | Relation::More)) {
+            Self::DoesNotHold
+        } else if comparisons.is_empty() || comparisons.contains(&Relation::Unclear) {
+            Self::TooNoisy
+        } else {
+            Self::Holds
+        }
+    }
+
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::Holds => "holds",
@@ -208,6 +221,18 @@ impl Bench<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_comparison_that_says_otherwise_refutes_a_claim() {
+        use Relation::{Less, More, Same, Unclear};
+        assert_eq!(Verdict::if_all_less(&[Less, Less]), Verdict::Holds);
+        for otherwise in [Same, More] {
+            assert_eq!(Verdict::if_all_less(&[Less, otherwise]), Verdict::DoesNotHold);
+            assert_eq!(Verdict::if_all_less(&[Unclear, otherwise]), Verdict::DoesNotHold);
+        }
+        assert_eq!(Verdict::if_all_less(&[Less, Unclear]), Verdict::TooNoisy);
+        assert_eq!(Verdict::if_all_less(&[]), Verdict::TooNoisy);
+    }
 
     /// Contradicts itself the first time, never the second.
     fn noisy_once(bench: &Bench<'_>) -> Result<Findings, Obstacle> {

@@ -14,7 +14,7 @@ use cutaway_programs::compare::{Burst, Way, Work};
 use crate::compare::{
     experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
     figures::{Axis, Cell, Plot, Point, Table, number},
-    method::{Relation, Rounds, interleave, relation},
+    method::{Rounds, interleave, relation},
     producer::{Buffer, NO_WAKEUP, Producer, silent},
 };
 
@@ -145,13 +145,6 @@ fn judge(costs: &[Cost]) -> Judgement {
         }
     }
     relations.push(relation(&saved(costs, SMALL), &saved(costs, LARGE), MARGIN));
-    let verdict = if relations.iter().any(|relation| matches!(relation, Relation::Same | Relation::More)) {
-        Verdict::DoesNotHold
-    } else if relations.contains(&Relation::Unclear) {
-        Verdict::TooNoisy
-    } else {
-        Verdict::Holds
-    };
     let median = |way, size| time(costs, way, size).map_or(f64::NAN, Rounds::median);
     let ratio = |size| median(Way::Reserve, size) / median(Way::Heap, size);
     let largest = SIZES.into_iter().max().unwrap_or(LARGE);
@@ -167,7 +160,7 @@ fn judge(costs: &[Cost]) -> Judgement {
         number(median(Way::Heap, SMALL).round()),
         number(price),
     );
-    Judgement::new(verdict, sentence)
+    Judgement::new(Verdict::if_all_less(&relations), sentence)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use cutaway_programs::compare::{Burst, Way, Work};
 use crate::compare::{
     experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
     figures::{Axis, Cell, Plot, Point, Table, number},
-    method::{Relation, Rounds, interleave, relation},
+    method::{Rounds, interleave, relation},
     producer::{Buffer, NO_WAKEUP, Producer, silent},
 };
 
@@ -219,12 +219,8 @@ fn judge(figures: &[Figures]) -> Judgement {
     let times: Vec<_> = of(Way::Reserve).map(|figure| relation(&figure.full, &figure.room, MARGIN)).collect();
     let verdict = if !ring_first || !perf_last || times.is_empty() {
         Verdict::DoesNotHold
-    } else if times.contains(&Relation::Unclear) {
-        Verdict::TooNoisy
-    } else if times.iter().all(|&time| time == Relation::Less) {
-        Verdict::Holds
     } else {
-        Verdict::DoesNotHold
+        Verdict::if_all_less(&times)
     };
     let largest = SIZES.into_iter().max().unwrap_or_default();
     let text = |way: Way| {

@@ -20,7 +20,7 @@ use crate::compare::{
     cpus,
     experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
     figures::{Axis, Cell, Plot, Point, Table, number},
-    method::{Relation, Rounds, quantile, relation, shortest_of},
+    method::{Rounds, quantile, relation, shortest_of},
 };
 
 pub(in crate::compare) const EXPERIMENT: Experiment =
@@ -214,12 +214,8 @@ fn judge(figures: &[Figures]) -> Judgement {
     let lost = figures.iter().map(|figure| figure.lost).fold(0.0, f64::max);
     let verdict = if lost > LOST {
         Verdict::TooNoisy
-    } else if relations.iter().any(|relation| matches!(relation, Relation::Same | Relation::More)) {
-        Verdict::DoesNotHold
-    } else if relations.contains(&Relation::Unclear) {
-        Verdict::TooNoisy
     } else {
-        Verdict::Holds
+        Verdict::if_all_less(&relations)
     };
     let mut sentence = format!(
         "Tracing adds {} µs to a call through the ring, {} through perf from the stack, {} through perf from the heap.",

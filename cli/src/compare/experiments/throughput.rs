@@ -22,7 +22,7 @@ use crate::compare::{
     cpus,
     experiment::{Bench, Effort, Experiment, Findings, Judgement, Obstacle, Verdict},
     figures::{Axis, Cell, Plot, Point, Table, number},
-    method::{Relation, Rounds, interleave, relation},
+    method::{Rounds, interleave, relation},
     producer::{ADAPTIVE, Buffer, FORCE_WAKEUP, NO_WAKEUP, Producer, silent},
     readers::{Reader, Waiting},
 };
@@ -336,20 +336,13 @@ fn judge(figures: &[Figures]) -> Judgement {
     let rate = |mode, way| find(figures, mode, way).map(|figure| figure.rate.clone()).unwrap_or_default();
     let modes = [Mode::Parallel, Mode::BackToBack, Mode::Sampled(TYPICAL)];
     let relations = modes.map(|mode| relation(&rate(mode, Way::Stack), &rate(mode, Way::Reserve), MARGIN));
-    let verdict = if relations.iter().any(|relation| matches!(relation, Relation::Same | Relation::More)) {
-        Verdict::DoesNotHold
-    } else if relations.contains(&Relation::Unclear) {
-        Verdict::TooNoisy
-    } else {
-        Verdict::Holds
-    };
     let pair = |mode| [Way::Reserve, Way::Stack].map(|way| number(rate(mode, way).median()));
     let [[ring, perf], [ring_back, perf_back], [ring_sampled, perf_sampled]] = modes.map(pair);
     let sentence = format!(
         "In parallel, the ring carries {ring} million records a second and the perf buffer {perf}; back to back, {ring_back} \
          and {perf_back}; with a wake-up for every {TYPICAL}, {ring_sampled} and {perf_sampled}."
     );
-    Judgement::new(verdict, sentence)
+    Judgement::new(Verdict::if_all_less(&relations), sentence)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::compare::{
     cpus,
     experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
     figures::{Axis, Cell, Plot, Point, Table, number},
-    method::{Relation, Rounds, interleave, quantile, relation},
+    method::{Rounds, interleave, quantile, relation},
     producer::{ADAPTIVE, Producer},
     readers::{Reader, Shelf, Waiting},
 };
@@ -403,13 +403,6 @@ fn judge(figures: &[Figures]) -> Judgement {
         relations.push(relation(&of(epoll, age), &of(Who::MapTimer, age), 1.2));
         relations.push(relation(&of(epoll, cpu), &of(busy, cpu), SPARED));
     }
-    let verdict = if relations.iter().any(|relation| matches!(relation, Relation::Same | Relation::More)) {
-        Verdict::DoesNotHold
-    } else if relations.contains(&Relation::Unclear) {
-        Verdict::TooNoisy
-    } else {
-        Verdict::Holds
-    };
     let text =
         |who: Who| format!("{} µs and {} % of a CPU", number(of(who, age).median()), number(of(who, cpu).median()));
     let sentence = format!(
@@ -421,7 +414,7 @@ fn judge(figures: &[Figures]) -> Judgement {
         text(Who::PerfBusy),
         text(Who::MapTimer),
     );
-    Judgement::new(verdict, sentence)
+    Judgement::new(Verdict::if_all_less(&relations), sentence)
 }
 
 #[cfg(test)]
