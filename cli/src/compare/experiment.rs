@@ -12,6 +12,7 @@
 use std::{
     io,
     sync::atomic::{AtomicBool, Ordering},
+    thread::ScopedJoinHandle,
     time::Duration,
 };
 
@@ -134,6 +135,11 @@ macro_rules! obstacles {
 }
 
 obstacles! { cutaway::Error cutaway::mmap_ring::Error cutaway::perf_reader::Error cutaway_programs::Error io::Error }
+
+/// What a thread of an experiment brought.
+pub(super) fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, Obstacle>>) -> Result<T, Obstacle> {
+    thread.join().unwrap_or_else(|_| Err(Obstacle::because("one of its threads has panicked")))
+}
 
 /// How much to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

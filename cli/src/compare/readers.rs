@@ -19,7 +19,7 @@ use cutaway::{
 use cutaway_programs::compare::{SHELF_SLOTS, Way, names};
 
 use super::{
-    experiment::Obstacle,
+    experiment::{Obstacle, joined},
     producer::{Producer, perf},
 };
 
@@ -151,6 +151,24 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// Has one thread read while this one sends, then `stop`s the reading, however the sending ended; what was sent, and what
+/// was read.
+pub(super) fn meanwhile<S, R: Send>(
+    read: impl FnOnce() -> Result<R, Obstacle> + Send,
+    send: impl FnOnce() -> Result<S, Obstacle>,
+    stop: impl FnOnce(),
+) -> Result<(S, R), Obstacle> {
+    thread::scope(|scope| {
+        let reading = scope.spawn(read);
+        // Not before the reader is there.
+        thread::sleep(Duration::from_millis(2));
+        let sent = send();
+        stop();
+        let read = joined(reading)?;
+        Ok((sent?, read))
+    })
 }
 
 fn pause(waiting: Waiting) {

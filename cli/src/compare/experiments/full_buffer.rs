@@ -217,11 +217,8 @@ fn judge(figures: &[Figures]) -> Judgement {
     let perf_last =
         of(Way::Stack).chain(of(Way::Heap)).all(|figure| figure.worked == figure.refused && figure.refused > 0);
     let times: Vec<_> = of(Way::Reserve).map(|figure| relation(&figure.full, &figure.room, MARGIN)).collect();
-    let verdict = if !ring_first || !perf_last || times.is_empty() {
-        Verdict::DoesNotHold
-    } else {
-        Verdict::if_all_less(&times)
-    };
+    let verdict =
+        if !ring_first || !perf_last || times.is_empty() { Verdict::DoesNotHold } else { Verdict::if_all_less(&times) };
     let largest = SIZES.into_iter().max().unwrap_or_default();
     let text = |way: Way| {
         let figure = of(way).find(|figure| figure.size == largest);

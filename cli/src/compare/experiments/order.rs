@@ -25,7 +25,7 @@ use rustix::{
 
 use crate::compare::{
     cpus,
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
+    experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict, joined},
     figures::{Axis, Cell, Plot, Point, Table},
     producer::{Producer, drain, perf, silent},
 };
@@ -86,7 +86,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
             Ok(())
         };
         let worker = thread::Builder::new().name(name.clone()).spawn_scoped(scope, work)?;
-        worker.join().unwrap_or_else(|_| Err(Obstacle::because("its thread has panicked")))
+        joined(worker)
     })?;
     drop(links);
     arrivals.finish(&mut timed)?;
@@ -210,7 +210,7 @@ fn judge(figures: &Figures) -> Judgement {
     let complete = |told: &Told| told.lives * 10 >= processes * 9;
     if !complete(ring) || !complete(perf) {
         return Judgement::new(
-            crate::compare::experiment::Verdict::TooNoisy,
+            Verdict::TooNoisy,
             format!("Of {processes} processes, the ring told of {}, the perf buffers of {}.", ring.lives, perf.lives),
         );
     }
@@ -224,7 +224,6 @@ fn judge(figures: &Figures) -> Judgement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::experiment::Verdict;
 
     fn life(time_ns: u64, task: u64, moment: Moment) -> Life {
         let mut comm = [0; 16];

@@ -7,7 +7,7 @@
 //! process which takes the CPU away for a moment is left out; and each way gets several turns a round, of which the
 //! shortest counts. One arm is not traced at all, and what the others take longer in the same round is what they add.
 
-use std::{ops::ControlFlow, ptr, thread, time::Instant};
+use std::{ops::ControlFlow, ptr, time::Instant};
 
 use cutaway::{
     Links, Loaded, Object, Uprobe,
@@ -21,6 +21,7 @@ use crate::compare::{
     experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
     figures::{Axis, Cell, Plot, Point, Table, number},
     method::{Rounds, quantile, relation, shortest_of},
+    readers::meanwhile,
 };
 
 pub(in crate::compare) const EXPERIMENT: Experiment =
@@ -96,57 +97,48 @@ impl Arm {
 /// Microseconds a call.
 fn measure(bench: &Bench<'_>, arm: &mut Arm, calls: u32) -> Result<f64, Obstacle> {
     let Some(transport) = arm.transport else { return ask(calls) };
-    arm.sent += u64::from(calls);
-    let received = &mut arm.received;
     let loaded = load(transport)?;
     let events = loaded.map(getaddrinfo::names::EVENTS)?;
     let cpu = bench.reader()?;
-    if transport == Transport::Ring {
+    let mut received = 0;
+    // The control attaches everything to the ring once more.
+    let times = if bench.control && transport == Transport::Ring { 2 } else { 1 };
+    let traced = || -> Result<f64, Obstacle> {
+        let _links = (0..times).map(|_| attach(&loaded)).collect::<Result<Vec<_>, _>>()?;
+        ask(calls)
+    };
+    let (time, ()) = if transport == Transport::Ring {
         let mut ring = events.ring()?;
         let stopper = ring.stopper()?;
-        let links = attach(&loaded)?;
-        // The control attaches everything once more.
-        let twice = if bench.control { Some(attach(&loaded)?) } else { None };
-        arm.sent += if bench.control { u64::from(calls) } else { 0 };
-        thread::scope(|scope| {
-            let reading = scope.spawn(move || -> Result<(), Obstacle> {
-                cpus::pin(cpu)?;
-                ring.run(Pace::default(), |batch| {
-                    *received += batch.into_iter().count() as u64;
-                    ControlFlow::<()>::Continue(())
-                })?;
-                *received += (&mut ring.batch()?).into_iter().count() as u64;
-                Ok(())
-            });
-            let time = ask(calls);
-            stopper.stop();
-            drop((links, twice));
-            reading.join().unwrap_or_else(|_| Err(Obstacle::because("the reader has panicked")))?;
-            time
-        })
+        let read = || {
+            cpus::pin(cpu)?;
+            ring.run(Pace::default(), |batch| {
+                received += batch.into_iter().count() as u64;
+                ControlFlow::<()>::Continue(())
+            })?;
+            received += (&mut ring.batch()?).into_iter().count() as u64;
+            Ok(())
+        };
+        meanwhile(read, traced, || stopper.stop())?
     } else {
         let pages = BUFFER as usize / rustix::param::page_size();
         let mut stream = events.perf_buffers(pages, &perf_reader::Options::new())?;
         let stopper = stream.stopper();
-        let links = attach(&loaded)?;
-        thread::scope(|scope| {
-            let reading = scope.spawn(move || -> Result<(), Obstacle> {
-                cpus::pin(cpu)?;
-                let mut each = |_, record: Result<Record<'_>, perf_reader::Corrupt>| {
-                    *received += u64::from(matches!(record, Ok(Record::Sample(_))));
-                };
-                while stream.wait(None)? != perf_reader::Wake::Stopped {
-                    stream.drain(&mut each)?;
-                }
-                Ok(stream.drain(each)?)
-            });
-            let time = ask(calls);
-            stopper.stop();
-            drop(links);
-            reading.join().unwrap_or_else(|_| Err(Obstacle::because("the reader has panicked")))?;
-            time
-        })
-    }
+        let read = || {
+            cpus::pin(cpu)?;
+            let mut each = |_, record: Result<Record<'_>, perf_reader::Corrupt>| {
+                received += u64::from(matches!(record, Ok(Record::Sample(_))));
+            };
+            while stream.wait(None)? != perf_reader::Wake::Stopped {
+                stream.drain(&mut each)?;
+            }
+            Ok(stream.drain(each)?)
+        };
+        meanwhile(read, traced, || stopper.stop())?
+    };
+    arm.sent += u64::from(calls) * times;
+    arm.received += received;
+    Ok(time)
 }
 
 fn load(transport: Transport) -> Result<Loaded, Obstacle> {
@@ -212,11 +204,7 @@ fn judge(figures: &[Figures]) -> Judgement {
     let [stack, heap, ring] = Transport::ALL.map(|transport| added(figures, transport));
     let relations = [&stack, &heap].map(|perf| relation(&ring, perf, MARGIN));
     let lost = figures.iter().map(|figure| figure.lost).fold(0.0, f64::max);
-    let verdict = if lost > LOST {
-        Verdict::TooNoisy
-    } else {
-        Verdict::if_all_less(&relations)
-    };
+    let verdict = if lost > LOST { Verdict::TooNoisy } else { Verdict::if_all_less(&relations) };
     let mut sentence = format!(
         "Tracing adds {} µs to a call through the ring, {} through perf from the stack, {} through perf from the heap.",
         number(ring.median()),

@@ -20,11 +20,11 @@ use cutaway_programs::compare::{Burst, Way, Work};
 
 use crate::compare::{
     cpus,
-    experiment::{Bench, Effort, Experiment, Findings, Judgement, Obstacle, Verdict},
+    experiment::{Bench, Effort, Experiment, Findings, Judgement, Obstacle, Verdict, joined},
     figures::{Axis, Cell, Plot, Point, Table, number},
     method::{Rounds, interleave, relation},
     producer::{ADAPTIVE, Buffer, FORCE_WAKEUP, NO_WAKEUP, Producer, silent},
-    readers::{Reader, Waiting},
+    readers::{Reader, Waiting, meanwhile},
 };
 
 pub(in crate::compare) const EXPERIMENT: Experiment =
@@ -144,7 +144,7 @@ fn back_to_back(bench: &Bench<'_>, way: Way, producer: &Producer, slow: bool) ->
     Ok(flow(records, dropped, begun.elapsed()))
 }
 
-/// Producers that never pause, and a reader.
+/// A reader while producers send.
 fn parallel(bench: &Bench<'_>, mode: Mode, way: Way, producer: &Producer, slow: bool) -> Result<Flow, Obstacle> {
     let waiting = match mode {
         _ if slow => Waiting::Timer(Duration::from_millis(20)),
@@ -160,55 +160,53 @@ fn parallel(bench: &Bench<'_>, mode: Mode, way: Way, producer: &Producer, slow: 
     let reader_cpu = reader_cpu.copied().unwrap_or_default();
     let mut reader = Reader::open(way, producer, BUFFER as usize, waiting)?;
     let stop = reader.stop()?;
+    let read = || {
+        cpus::pin(reader_cpu)?;
+        let mut records = 0_u64;
+        reader.run(
+            &stop,
+            || {},
+            |_| {
+                records += 1;
+                // A slow reader thinks about each record.
+                if slow && records.is_multiple_of(64) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            },
+        )?;
+        Ok(records)
+    };
+    let ((dropped, time), records) = meanwhile(read, || flood(bench, mode, senders, producer), || stop.now())?;
+    Ok(flow(records, dropped, time))
+}
+
+/// Producers that never pause, each on its CPU; how many records were dropped, and how long it went on.
+fn flood(bench: &Bench<'_>, mode: Mode, senders: usize, producer: &Producer) -> Result<(u64, Duration), Obstacle> {
     let ended = AtomicBool::new(false);
-    let mut read = 0_u64;
-    let (mut dropped, mut time) = (0, Duration::ZERO);
+    let begun = Instant::now();
     thread::scope(|scope| {
-        let reading = scope.spawn(|| -> Result<(), Obstacle> {
-            cpus::pin(reader_cpu)?;
-            reader.run(
-                &stop,
-                || {},
-                |_| {
-                    read += 1;
-                    // A slow reader thinks about each record.
-                    if slow && read.is_multiple_of(64) {
-                        thread::sleep(Duration::from_millis(1));
-                    }
-                },
-            )
-        });
-        thread::sleep(Duration::from_millis(2));
-        let begun = Instant::now();
-        let sending: Vec<_> = bench
-            .cpus
-            .iter()
-            .take(senders)
-            .map(|&cpu| {
-                let ended = &ended;
-                scope.spawn(move || -> Result<u64, Obstacle> {
-                    cpus::pin(cpu)?;
-                    let mut dropped = 0;
-                    // ATOMICS: pairs with the store below; nothing else hangs on it.
-                    while !ended.load(Ordering::Relaxed) {
-                        dropped += send(producer, mode)?;
-                    }
-                    Ok(dropped)
-                })
+        let sender = |&cpu| {
+            let ended = &ended;
+            scope.spawn(move || {
+                cpus::pin(cpu)?;
+                let mut dropped = 0;
+                // ATOMICS: pairs with the store below; nothing else hangs on it.
+                while !ended.load(Ordering::Relaxed) {
+                    dropped += send(producer, mode)?;
+                }
+                Ok(dropped)
             })
-            .collect();
+        };
+        let sending: Vec<_> = bench.cpus.iter().take(senders).map(sender).collect();
         thread::sleep(bench.effort.slice());
         // ATOMICS: pairs with the load above.
         ended.store(true, Ordering::Relaxed);
-        let panicked = || Obstacle::because("a thread has panicked");
+        let mut dropped = 0;
         for sender in sending {
-            dropped += sender.join().map_err(|_| panicked())??;
+            dropped += joined(sender)?;
         }
-        time = begun.elapsed();
-        stop.now();
-        reading.join().map_err(|_| panicked())?
-    })?;
-    Ok(flow(read, dropped, time))
+        Ok((dropped, begun.elapsed()))
+    })
 }
 
 /// A batch, with the wake-ups of this mode; gives how many were dropped.

@@ -6,7 +6,9 @@
 //! sending a wake-up is the program's work.
 
 use std::{
-    cell, fs, thread,
+    cell, fs,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -20,7 +22,7 @@ use crate::compare::{
     figures::{Axis, Cell, Plot, Point, Table, number},
     method::{Rounds, interleave, quantile, relation},
     producer::{ADAPTIVE, Producer},
-    readers::{Reader, Shelf, Waiting},
+    readers::{Reader, Shelf, Waiting, meanwhile},
 };
 
 pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
@@ -153,63 +155,51 @@ fn measure(bench: &Bench<'_>, who: Who, rate: u32) -> Result<Seen, Obstacle> {
     let cpu = bench.reader()?;
     let time = if rate == IDLE { bench.effort.choose(200, 1000) } else { bench.effort.choose(50, 300) };
     let time = Duration::from_millis(time);
-    let mut watch = Watch::default();
-    let (producer, sent) = match who.buffer(bench.control) {
+    let (producer, sent, seen) = match who.buffer(bench.control) {
         Some((way, waiting)) => {
             let burst = Burst { way, size: 8, most: 64, work: Work::Words, timed: true };
             let producer = Producer::burst(&burst, BUFFER)?;
             let mut reader = Reader::open(way, &producer, BUFFER as usize, waiting)?;
             let stop = reader.stop()?;
-            let sent = thread::scope(|scope| {
-                let read = scope.spawn(|| {
-                    watch.begin(cpu)?;
-                    // One look at the clock for all that one look at the buffer found: it would be part of the CPU time.
-                    let now = cell::Cell::new(0);
-                    reader.run(
-                        &stop,
-                        || now.set(monotonic_ns()),
-                        |record| {
-                            watch.event(record.first_chunk().copied().map_or(0, u64::from_ne_bytes), now.get());
-                        },
-                    )?;
-                    watch.end()
-                });
-                // Not before the reader is there.
-                thread::sleep(Duration::from_millis(2));
-                let sent = send(rate, time, |count| producer.send(count, ADAPTIVE, ADAPTIVE).map(drop));
-                stop.now();
-                read.join().unwrap_or_else(|_| Err(Obstacle::because("the reader has panicked")))?;
-                sent
-            })?;
-            (producer, sent)
+            let read = || {
+                let mut watch = Watch::begin(cpu)?;
+                // One look at the clock for all that one look at the buffer found: it would be part of the CPU time.
+                let now = cell::Cell::new(0);
+                reader.run(
+                    &stop,
+                    || now.set(monotonic_ns()),
+                    |record| watch.event(record.first_chunk().copied().map_or(0, u64::from_ne_bytes), now.get()),
+                )?;
+                watch.end()
+            };
+            let burst = |count| producer.send(count, ADAPTIVE, ADAPTIVE).map(drop);
+            let (sent, seen) = meanwhile(read, || send(rate, time, burst), || stop.now())?;
+            (producer, sent, seen)
         }
         None => {
             let producer = Producer::load(&shelf()?, 0)?;
-            let stop = std::sync::atomic::AtomicBool::new(false);
-            let sent = thread::scope(|scope| {
-                let read = scope.spawn(|| {
-                    watch.begin(cpu)?;
-                    let mut shelf = Shelf::new(&producer);
-                    // ATOMICS: pairs with the store below; what was sent before is found by the last visit.
-                    while !stop.load(std::sync::atomic::Ordering::Acquire) {
-                        thread::sleep(TIMER);
-                        shelf.visit(|time| watch.event(time, monotonic_ns()))?;
-                    }
+            let stop = AtomicBool::new(false);
+            let read = || {
+                let mut watch = Watch::begin(cpu)?;
+                let mut shelf = Shelf::new(&producer);
+                // ATOMICS: pairs with the store below; what was sent before is found by the last visit.
+                while !stop.load(Ordering::Acquire) {
+                    thread::sleep(TIMER);
                     shelf.visit(|time| watch.event(time, monotonic_ns()))?;
-                    watch.end()
-                });
-                thread::sleep(Duration::from_millis(2));
-                let sent = send(rate, time, |count| producer.run(&[count]).map(drop));
-                // ATOMICS: pairs with the load above.
-                stop.store(true, std::sync::atomic::Ordering::Release);
-                read.join().unwrap_or_else(|_| Err(Obstacle::because("the reader has panicked")))?;
-                sent
-            })?;
-            (producer, sent)
+                }
+                shelf.visit(|time| watch.event(time, monotonic_ns()))?;
+                watch.end()
+            };
+            let burst = |count| producer.run(&[count]).map(drop);
+            // ATOMICS: pairs with the load above.
+            let (sent, seen) = meanwhile(read, || send(rate, time, burst), || stop.store(true, Ordering::Release))?;
+            (producer, sent, seen)
         }
     };
-    let runs = producer.program()?.runs()?;
-    Ok(watch.seen(sent, time, runs.time))
+    let in_program = producer.program()?.runs()?.time.as_nanos() as f64;
+    let received = seen.ages.iter().sum::<u64>() as f64;
+    let (rate, sent) = (sent as f64 / time.as_secs_f64(), sent.max(1) as f64);
+    Ok(Seen { cost: in_program / sent, lost: 100.0 * (1.0 - received / sent), rate, ..seen })
 }
 
 /// Sends so many events a second for so long; gives how many. Where the machine cannot keep up, it sends fewer.
@@ -236,58 +226,47 @@ fn send(rate: u32, time: Duration, mut burst: impl FnMut(u64) -> Result<(), Obst
 }
 
 /// What a reader notes of itself.
-#[derive(Debug, Default)]
 struct Watch {
+    begun: Instant,
+    /// What this thread had used by then.
+    cpu: Duration,
+    switches: u64,
     /// Nanoseconds.
     ages: Vec<f64>,
-    begun: Option<Instant>,
-    /// From begin to end: a reader that cannot keep up goes on when nothing is sent any more.
-    time: Duration,
-    cpu: Duration,
-    wake_ups: u64,
 }
 
 impl Watch {
-    fn begin(&mut self, cpu: usize) -> Result<(), Obstacle> {
+    /// Of this thread, which stays on `cpu`.
+    fn begin(cpu: usize) -> Result<Self, Obstacle> {
         cpus::pin(cpu)?;
-        self.begun = Some(Instant::now());
-        self.cpu = cpu_time();
-        self.wake_ups = switches()?;
-        Ok(())
+        Ok(Self { begun: Instant::now(), cpu: cpu_time(), switches: switches()?, ages: Vec::new() })
     }
 
     fn event(&mut self, made: u64, now: u64) {
         self.ages.push(now.saturating_sub(made) as f64);
     }
 
-    fn end(&mut self) -> Result<(), Obstacle> {
-        self.cpu = cpu_time() - self.cpu;
-        self.wake_ups = switches()? - self.wake_ups;
-        self.time = self.begun.map(|begun| begun.elapsed()).unwrap_or_default();
-        Ok(())
-    }
-
-    /// `time` is how long it was sent.
-    fn seen(mut self, sent: u64, time: Duration, in_program: Duration) -> Seen {
+    /// All that a reader can tell. It counts by the time that it took: one that cannot keep up goes on when nothing is sent
+    /// any more.
+    fn end(mut self) -> Result<Seen, Obstacle> {
+        let cpu = cpu_time() - self.cpu;
+        let wake_ups = switches()? - self.switches;
+        let seconds = self.begun.elapsed().as_secs_f64();
         let mut ages = vec![0; BUCKETS];
         for age in &self.ages {
             let bucket = (64 - (*age as u64).leading_zeros()) as usize;
-            let last = ages.len() - 1;
-            if let Some(count) = ages.get_mut(bucket.min(last)) {
+            if let Some(count) = ages.get_mut(bucket.min(BUCKETS - 1)) {
                 *count += 1;
             }
         }
-        let (received, seconds) = (self.ages.len() as f64, self.time.as_secs_f64());
-        Seen {
-            wake_ups: self.wake_ups as f64 / seconds,
-            cpu: 100.0 * self.cpu.as_secs_f64() / seconds,
+        Ok(Seen {
+            wake_ups: wake_ups as f64 / seconds,
+            cpu: 100.0 * cpu.as_secs_f64() / seconds,
             median: quantile(&mut self.ages, 0.5) / 1e3,
             late: quantile(&mut self.ages, 0.99) / 1e3,
-            cost: in_program.as_nanos() as f64 / sent.max(1) as f64,
-            lost: 100.0 * (1.0 - received / sent.max(1) as f64),
-            rate: sent as f64 / time.as_secs_f64(),
             ages,
-        }
+            ..Seen::default()
+        })
     }
 }
 
