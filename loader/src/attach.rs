@@ -27,62 +27,100 @@
 //! | `lirc_mode2` | [`Lirc`] |
 //! | `struct_ops` | [`Map::attach`](crate::Map::attach) of the table that it is in |
 //!
-//! The types are always there, and a program that names none of them carries none of them. But [`Program::attach`] names
-//! every one that a section can ask for; so which of these it follows is a matter of features of this crate.
+//! Which of them are there is a matter of this crate's features. A program that names none of them would carry none of them
+//! even so, but [`Program::attach`] names every one that a section can ask for; and what is not there is not compiled.
 
+#[cfg(feature = "cgroup")]
 mod cgroup;
+#[cfg(feature = "tracing")]
 mod iter;
+#[cfg(feature = "kprobe")]
 mod kprobe;
+#[cfg(feature = "kprobe")]
 mod kprobe_multi;
-pub(crate) mod library;
+#[cfg(feature = "uprobe")]
+mod library;
 mod link;
 mod links;
+#[cfg(feature = "lirc")]
 mod lirc;
+#[cfg(feature = "network")]
 mod netfilter;
+#[cfg(feature = "network")]
 mod netns;
+#[cfg(any(feature = "kprobe", feature = "uprobe"))]
 mod pattern;
+#[cfg(feature = "perf-event")]
 mod perf_event;
+#[cfg(any(feature = "kprobe", feature = "uprobe"))]
 mod pmu;
+#[cfg(feature = "uprobe")]
 mod process;
+#[cfg(any(feature = "cgroup", feature = "lirc", feature = "network"))]
 mod prog_attach;
+#[cfg(feature = "tracepoint")]
 mod raw_tracepoint;
+#[cfg(feature = "network")]
 mod socket;
+#[cfg(feature = "network")]
 mod sockmap;
+#[cfg(feature = "struct-ops")]
 mod struct_ops;
-pub(crate) mod symbol;
+#[cfg(feature = "uprobe")]
+mod symbol;
+#[cfg(feature = "network")]
 mod tc;
+#[cfg(feature = "network")]
 mod tcx;
+#[cfg(any(feature = "kprobe", feature = "tracepoint"))]
+mod tracefs;
+#[cfg(feature = "tracepoint")]
 mod tracepoint;
+#[cfg(feature = "tracing")]
 mod tracing;
+#[cfg(feature = "uprobe")]
 mod uprobe;
+#[cfg(feature = "uprobe")]
 mod uprobe_multi;
+#[cfg(feature = "usdt")]
 mod usdt;
+#[cfg(feature = "network")]
 mod xdp;
 
-pub use cgroup::Cgroup;
-pub use iter::Iter;
-pub use kprobe::{Kprobe, Ksyscall};
-pub use kprobe_multi::KprobeMulti;
-pub use link::Link;
-pub(crate) use link::pin;
-pub use links::Links;
-pub use lirc::Lirc;
-pub use netfilter::{Netfilter, NetfilterHook};
-pub use netns::Netns;
-pub use perf_event::PerfEvent;
-pub use raw_tracepoint::RawTracepoint;
-pub use socket::SocketFilter;
-pub use sockmap::Sockmap;
-pub use tc::Tc;
-pub use tcx::Tcx;
-pub use tracepoint::Tracepoint;
-pub use tracing::Tracing;
-pub use uprobe::Uprobe;
-pub use uprobe_multi::UprobeMulti;
-pub(crate) use usdt::Specs;
-pub use usdt::{Usdt, UsdtPlace};
-pub use xdp::{Xdp, XdpMode};
+#[cfg(feature = "cgroup")]
+pub use self::cgroup::Cgroup;
+#[cfg(feature = "lirc")]
+pub use self::lirc::Lirc;
+#[cfg(feature = "perf-event")]
+pub use self::perf_event::PerfEvent;
+#[cfg(feature = "usdt")]
+pub use self::usdt::{Usdt, UsdtPlace};
+#[cfg(feature = "tracing")]
+pub use self::{iter::Iter, tracing::Tracing};
+#[cfg(feature = "kprobe")]
+pub use self::{
+    kprobe::{Kprobe, Ksyscall},
+    kprobe_multi::KprobeMulti,
+};
+pub use self::{link::Link, links::Links};
+#[cfg(feature = "network")]
+pub use self::{
+    netfilter::{Netfilter, NetfilterHook},
+    netns::Netns,
+    socket::SocketFilter,
+    sockmap::Sockmap,
+    tc::Tc,
+    tcx::Tcx,
+    xdp::{Xdp, XdpMode},
+};
+#[cfg(feature = "tracepoint")]
+pub use self::{raw_tracepoint::RawTracepoint, tracepoint::Tracepoint};
+#[cfg(feature = "uprobe")]
+pub use self::{uprobe::Uprobe, uprobe_multi::UprobeMulti};
 
+pub(crate) use self::link::pin;
+#[cfg(feature = "usdt")]
+pub(crate) use self::usdt::Specs;
 use crate::{Error, Program, ProgramType, object::Target, sys::link::attach_type};
 
 impl Program {
@@ -95,31 +133,32 @@ impl Program {
     pub fn attach(&self) -> Result<Link, Error> {
         let section = &self.spec().section;
         match &section.target {
-            Some(Target::Uprobe { library, symbol, offset, on_return }) if cfg!(feature = "uprobe") => {
+            #[cfg(feature = "uprobe")]
+            Some(Target::Uprobe { library, symbol, offset, on_return }) => {
                 Uprobe::new(library, symbol).offset(*offset).on_return(*on_return).attach(self)
             }
-            Some(Target::UprobeMulti { library, pattern, on_return }) if cfg!(feature = "uprobe") => {
+            #[cfg(feature = "uprobe")]
+            Some(Target::UprobeMulti { library, pattern, on_return }) => {
                 UprobeMulti::new(library, pattern).on_return(*on_return).attach(self)
             }
-            Some(Target::Usdt { library, provider, name }) if cfg!(feature = "usdt") => {
-                Usdt::new(library, provider, name).attach(self)
-            }
-            Some(Target::Kprobe { function, offset, on_return }) if cfg!(feature = "kprobe") => {
+            #[cfg(feature = "usdt")]
+            Some(Target::Usdt { library, provider, name }) => Usdt::new(library, provider, name).attach(self),
+            #[cfg(feature = "kprobe")]
+            Some(Target::Kprobe { function, offset, on_return }) => {
                 Kprobe::new(function).offset(*offset).on_return(*on_return).attach(self)
             }
-            Some(Target::KprobeMulti { pattern, on_return }) if cfg!(feature = "kprobe") => {
+            #[cfg(feature = "kprobe")]
+            Some(Target::KprobeMulti { pattern, on_return }) => {
                 KprobeMulti::new(pattern).on_return(*on_return).attach(self)
             }
-            Some(Target::Ksyscall { name, on_return }) if cfg!(feature = "kprobe") => {
-                Ksyscall::new(name).on_return(*on_return).attach(self)
-            }
-            Some(Target::Tracepoint { category, name }) if cfg!(feature = "tracepoint") => {
-                Tracepoint::new(category, name).attach(self)
-            }
-            Some(Target::RawTracepoint { name }) if cfg!(feature = "tracepoint") => {
-                RawTracepoint::new(name).attach(self)
-            }
-            Some(Target::Btf { .. }) if cfg!(feature = "tracing") => match section.expected_attach_type {
+            #[cfg(feature = "kprobe")]
+            Some(Target::Ksyscall { name, on_return }) => Ksyscall::new(name).on_return(*on_return).attach(self),
+            #[cfg(feature = "tracepoint")]
+            Some(Target::Tracepoint { category, name }) => Tracepoint::new(category, name).attach(self),
+            #[cfg(feature = "tracepoint")]
+            Some(Target::RawTracepoint { name }) => RawTracepoint::new(name).attach(self),
+            #[cfg(feature = "tracing")]
+            Some(Target::Btf { .. }) => match section.expected_attach_type {
                 attach_type::TRACE_ITER => Iter::new().attach(self),
                 attach_type::LSM_CGROUP => {
                     Err(self.unattachable("it needs a cgroup: attach it by hand, with `Cgroup`"))
@@ -130,10 +169,13 @@ impl Program {
                 Err(self.unattachable(&format!("{why}: attach the program by hand")))
             }
             // It was told by hand what it replaces.
-            None if cfg!(feature = "tracing") && section.program_type == ProgramType::EXT => {
-                Tracing::new().attach(self)
-            }
-            Some(Target::Label(_)) | None => Err(self.unattachable(by_hand(section.program_type))),
+            #[cfg(feature = "tracing")]
+            None if section.program_type == ProgramType::EXT => Tracing::new().attach(self),
+            Some(Target::Label(_)) | None => Err(match left_out(section.program_type) {
+                Some(feature) => Error::left_out(self.by_section(), feature),
+                None => self.unattachable(by_hand(section.program_type)),
+            }),
+            #[cfg(not(all(feature = "kprobe", feature = "tracepoint", feature = "tracing", feature = "usdt")))]
             Some(target) => Err(Error::left_out(self.by_section(), target.feature())),
         }
     }
@@ -175,6 +217,33 @@ impl Program {
     }
 }
 
+/// The feature that has the type by which programs of this kind are attached by hand, if this build lacks it.
+fn left_out(kind: ProgramType) -> Option<&'static str> {
+    use ProgramType as T;
+    let (feature, there) = match kind {
+        T::XDP
+        | T::SCHED_CLS
+        | T::SOCKET_FILTER
+        | T::SK_REUSEPORT
+        | T::SK_SKB
+        | T::SK_MSG
+        | T::SK_LOOKUP
+        | T::FLOW_DISSECTOR
+        | T::NETFILTER => ("network", cfg!(feature = "network")),
+        T::CGROUP_SKB
+        | T::CGROUP_SOCK
+        | T::CGROUP_SOCK_ADDR
+        | T::CGROUP_DEVICE
+        | T::CGROUP_SYSCTL
+        | T::CGROUP_SOCKOPT
+        | T::SOCK_OPS => ("cgroup", cfg!(feature = "cgroup")),
+        T::PERF_EVENT => ("perf-event", cfg!(feature = "perf-event")),
+        T::LIRC_MODE2 => ("lirc", cfg!(feature = "lirc")),
+        _ => return None,
+    };
+    (!there).then_some(feature)
+}
+
 /// What to do with a program whose name does not say where.
 fn by_hand(kind: ProgramType) -> &'static str {
     use ProgramType as T;
@@ -213,10 +282,32 @@ fn by_hand(kind: ProgramType) -> &'static str {
 /// # Errors
 ///
 /// [`Error::Unfit`] if there is no such device.
+///
+/// Needs this crate's feature `network`.
+#[cfg(feature = "network")]
 pub fn interface_index(name: &str) -> Result<u32, Error> {
     let unfit = || Error::Unfit {
         attempt: format!("find the network device `{name}`"),
         why: "there is none of that name (`ip link` lists them)".to_owned(),
     };
     crate::sys::process::interface_index(name).ok_or_else(unfit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ProgramType, left_out};
+
+    #[test]
+    fn the_feature_that_is_missing_is_named_if_and_only_if_it_is_left_out() {
+        for (kind, feature, there) in [
+            (ProgramType::XDP, "network", cfg!(feature = "network")),
+            (ProgramType::SK_LOOKUP, "network", cfg!(feature = "network")),
+            (ProgramType::CGROUP_SKB, "cgroup", cfg!(feature = "cgroup")),
+            (ProgramType::PERF_EVENT, "perf-event", cfg!(feature = "perf-event")),
+            (ProgramType::LIRC_MODE2, "lirc", cfg!(feature = "lirc")),
+        ] {
+            assert_eq!(left_out(kind), (!there).then_some(feature), "{kind}");
+        }
+        assert_eq!(left_out(ProgramType::SYSCALL), None);
+    }
 }

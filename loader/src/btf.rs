@@ -16,7 +16,7 @@
 //!
 //! `Documentation/bpf/btf.rst` and `include/uapi/linux/btf.h` in the kernel describe the format.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 mod bytes;
 mod ext;
@@ -55,9 +55,16 @@ const DEEPEST: u32 = 256;
 pub(crate) const LONGEST_NAME: usize = 4096;
 
 /// What is wrong with a piece of BTF. Whoever knows where it came from says so in front of it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken(pub(crate) String);
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Broken {}
 
 /// A view of BTF, checked.
 ///

@@ -63,17 +63,15 @@ pub trait Code {
 }
 
 /// Why relocation could not be done.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
     /// There is nothing to relocate against.
-    #[error("its CO-RE relocations need the kernel's BTF: {why}")]
     Target {
         /// Why it cannot be had, and what to do.
         why: String,
     },
     /// A record contradicts the object it is in, or more than one answer is possible.
-    #[error("CO-RE relocation of {what} (instruction {} of section `{section}`) fails: {why}", offset / 8)]
     Relocation {
         /// The section of code.
         section: String,
@@ -85,6 +83,20 @@ pub enum Error {
         why: String,
     },
 }
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Target { why } => write!(f, "its CO-RE relocations need the kernel's BTF: {why}"),
+            Self::Relocation { section, offset, what, why } => {
+                let number = offset / 8;
+                write!(f, "CO-RE relocation of {what} (instruction {number} of section `{section}`) fails: {why}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
 
 /// A relocation as it was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -383,4 +395,25 @@ fn ambiguous(kept: &[Candidate], sources: &[Source<'_>]) -> String {
         .map(|(source, id)| format!("type {id} of {source}"))
         .collect();
     format!("the kernel has several types of that name, which give different answers: {}", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn a_failure_names_the_instruction_by_its_number() {
+        let target = Error::Target { why: "there is none".into() };
+        assert_eq!(target.to_string(), "its CO-RE relocations need the kernel's BTF: there is none");
+        let relocation = Error::Relocation {
+            section: "kprobe/f".into(),
+            offset: 24,
+            what: "`struct s`".into(),
+            why: "it is broken".into(),
+        };
+        assert_eq!(
+            relocation.to_string(),
+            "CO-RE relocation of `struct s` (instruction 3 of section `kprobe/f`) fails: it is broken"
+        );
+    }
 }

@@ -9,18 +9,16 @@ use crate::{
 
 /// Why an object could not be read, loaded or attached. Its display is one line, fit to be shown to whoever ran the
 /// program; nothing it says is repeated by a source.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The object file is broken, or asks for something that this loader cannot do.
-    #[error("cannot read the object: {why}")]
     Object {
         /// What is wrong with it.
         why: String,
     },
 
     /// A map or program was asked for by a name that the object does not have.
-    #[error("the object has no {what} `{name}`; it has {available}")]
     NoSuchName {
         /// `map` or `program`.
         what: &'static str,
@@ -31,7 +29,6 @@ pub enum Error {
     },
 
     /// A system call failed.
-    #[error("cannot {attempt}: {errno}{}", Advice(advice))]
     Kernel {
         /// What was attempted, on what, e.g. ``create the map `events` (RINGBUF, 4096 bytes)``.
         attempt: String,
@@ -42,7 +39,6 @@ pub enum Error {
     },
 
     /// The verifier refused a program.
-    #[error("the verifier refuses the program `{program}`: {sentence}{}", Place(at))]
     Verifier {
         /// The program's name.
         program: String,
@@ -56,7 +52,6 @@ pub enum Error {
     },
 
     /// A library or executable to attach to could not be found or read.
-    #[error("cannot find the library `{library}`: {why}")]
     Library {
         /// As it was asked for.
         library: String,
@@ -65,7 +60,6 @@ pub enum Error {
     },
 
     /// A library has no function of that name to attach to.
-    #[error("cannot attach to `{symbol}` in {library}: {why}")]
     Symbol {
         /// The function, as it was asked for.
         symbol: String,
@@ -77,16 +71,13 @@ pub enum Error {
 
     /// A ring buffer cannot be opened or read.
     #[cfg(feature = "ring")]
-    #[error(transparent)]
-    Ring(#[from] mmap_ring::Error),
+    Ring(mmap_ring::Error),
 
     /// A perf buffer cannot be opened or read.
     #[cfg(feature = "perf")]
-    #[error(transparent)]
-    Perf(#[from] perf_reader::Error),
+    Perf(perf_reader::Error),
 
     /// Something that is asked for cannot be done with this map or program.
-    #[error("cannot {attempt}: {why}")]
     Unfit {
         /// What was attempted, on what.
         attempt: String,
@@ -153,24 +144,106 @@ impl Error {
     }
 }
 
-struct Place<'a>(&'a Option<String>);
-
-impl fmt::Display for Place<'_> {
+impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(at) => write!(f, " ({at})"),
-            None => Ok(()),
+        match self {
+            Self::Object { why } => write!(f, "cannot read the object: {why}"),
+            Self::NoSuchName { what, name, available } => {
+                write!(f, "the object has no {what} `{name}`; it has {available}")
+            }
+            Self::Kernel { attempt, errno, advice: None } => write!(f, "cannot {attempt}: {errno}"),
+            Self::Kernel { attempt, errno, advice: Some(advice) } => write!(f, "cannot {attempt}: {errno}; {advice}"),
+            Self::Verifier { program, sentence, at, log: _ } => {
+                write!(f, "the verifier refuses the program `{program}`: {sentence}")?;
+                at.as_ref().map_or(Ok(()), |at| write!(f, " ({at})"))
+            }
+            Self::Library { library, why } => write!(f, "cannot find the library `{library}`: {why}"),
+            Self::Symbol { symbol, library, why } => write!(f, "cannot attach to `{symbol}` in {library}: {why}"),
+            #[cfg(feature = "ring")]
+            Self::Ring(error) => error.fmt(f),
+            #[cfg(feature = "perf")]
+            Self::Perf(error) => error.fmt(f),
+            Self::Unfit { attempt, why } => write!(f, "cannot {attempt}: {why}"),
         }
     }
 }
 
-struct Advice<'a>(&'a Option<String>);
-
-impl fmt::Display for Advice<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(advice) => write!(f, "; {advice}"),
-            None => Ok(()),
+impl std::error::Error for Error {
+    /// A reader's error is displayed as it is, so its source is this one's.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            #[cfg(feature = "ring")]
+            Self::Ring(error) => error.source(),
+            #[cfg(feature = "perf")]
+            Self::Perf(error) => error.source(),
+            _ => None,
         }
+    }
+}
+
+#[cfg(feature = "ring")]
+impl From<mmap_ring::Error> for Error {
+    fn from(error: mmap_ring::Error) -> Self {
+        Self::Ring(error)
+    }
+}
+
+#[cfg(feature = "perf")]
+impl From<perf_reader::Error> for Error {
+    fn from(error: perf_reader::Error) -> Self {
+        Self::Perf(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_one_line_that_says_what_on_what_why_and_what_to_do() {
+        let unfit = Error::Unfit { attempt: "attach `p`".into(), why: "it is no probe".into() };
+        let advised = Error::kernel("create the map `m`", &io::Error::from_raw_os_error(libc::ENOMEM));
+        let plain = Error::kernel("create the map `m`", &io::Error::from_raw_os_error(libc::E2BIG));
+        let verifier = |at: Option<&str>| Error::Verifier {
+            program: "p".into(),
+            sentence: "R1 !read_ok".into(),
+            at: at.map(str::to_owned),
+            log: "0: (79) r0 = *(u64 *)(r1 +0)\nR1 !read_ok\n".into(),
+        };
+        for (error, text) in [
+            (Error::Object { why: "it is empty".into() }, "cannot read the object: it is empty"),
+            (
+                Error::NoSuchName { what: "map", name: "m".into(), available: "`n`".into() },
+                "the object has no map `m`; it has `n`",
+            ),
+            (
+                advised,
+                "cannot create the map `m`: ENOMEM (Cannot allocate memory); the kernel has no memory for it: make it smaller",
+            ),
+            (plain, "cannot create the map `m`: E2BIG (Argument list too long)"),
+            (verifier(None), "the verifier refuses the program `p`: R1 !read_ok"),
+            (verifier(Some("instruction 0")), "the verifier refuses the program `p`: R1 !read_ok (instruction 0)"),
+            (
+                Error::Library { library: "libx.so".into(), why: "not in /lib".into() },
+                "cannot find the library `libx.so`: not in /lib",
+            ),
+            (
+                Error::Symbol { symbol: "f".into(), library: "/lib/x".into(), why: "it is data".into() },
+                "cannot attach to `f` in /lib/x: it is data",
+            ),
+            (unfit, "cannot attach `p`: it is no probe"),
+        ] {
+            assert_eq!(error.to_string(), text);
+            assert!(std::error::Error::source(&error).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "ring")]
+    fn what_a_reader_says_stays_as_it_is() {
+        let text = mmap_ring::Error::Overwrites.to_string();
+        let error = Error::from(mmap_ring::Error::Overwrites);
+        assert_eq!(error.to_string(), text);
+        assert!(std::error::Error::source(&error).is_none());
     }
 }

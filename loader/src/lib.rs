@@ -15,23 +15,25 @@
 //! # Features
 //!
 //! All are on by default. Two bring a crate each, the others only code. A small program leaves out what its objects do not
-//! need; an object that needs it after all is refused with an error that names the feature.
+//! need, which makes its build shorter, too; an object that needs it after all is refused with an error that names the feature.
 //!
 //! | feature | for |
 //! | --- | --- |
-//! | `ring` | reading ring buffers: the crate [`mmap_ring`] |
-//! | `perf` | reading perf buffers: the crate [`perf_reader`] |
+//! | `ring` | reading ring buffers: the crate `mmap_ring` |
+//! | `perf` | reading perf buffers: the crate `perf_reader`, and `PerfEventArray` |
 //! | `core-relo` | objects with CO-RE relocations |
 //! | `externs` | objects with externs: `__kconfig`, `__ksym` |
-//! | `struct-ops` | tables of functions for the kernel |
-//! | `tracing` | what hangs on a name in the kernel's BTF: `fentry`, `fexit`, `tp_btf`, `lsm`, `iter`, `freplace` |
-//! | `uprobe` | attaching by the sections `uprobe`, `uretprobe`, `uprobe.multi` … |
-//! | `usdt` | attaching to statically defined tracepoints, by the section `usdt` or by hand |
-//! | `kprobe` | attaching by the sections `kprobe`, `kretprobe`, `kprobe.multi`, `ksyscall` … |
-//! | `tracepoint` | attaching by the sections `tracepoint`, `raw_tracepoint` |
-//!
-//! The types by which a program is attached by hand ([`Uprobe`], [`Xdp`] …) are always there, and cost nothing if they are not
-//! used.
+//! | `struct-ops` | tables of functions for the kernel: `Map::attach` |
+//! | `tracing` | what hangs on a name in the kernel's BTF: `fentry`, `fexit`, `tp_btf`, `lsm`, `iter`, `freplace`: `Tracing`, `Iter`, `ProgramSpec::replace` |
+//! | `uprobe` | attaching to functions of programs and libraries: `Uprobe`, `UprobeMulti` |
+//! | `usdt` | attaching to statically defined tracepoints of programs: `Usdt`; implies `uprobe` |
+//! | `kprobe` | attaching to functions of the kernel: `Kprobe`, `KprobeMulti`, `Ksyscall` |
+//! | `tracepoint` | attaching to tracepoints: `Tracepoint`, `RawTracepoint` |
+//! | `perf-event` | attaching to counters and clocks: `PerfEvent` |
+//! | `network` | attaching to network devices, sockets and namespaces: `Xdp`, `Tc`, `Tcx`, `SocketFilter`, `Sockmap`, `Netns`, `Netfilter` |
+//! | `cgroup` | attaching to cgroups: `Cgroup` |
+//! | `lirc` | attaching to infrared receivers: `Lirc` |
+//! | `census` | who is there: maps, programs, their holders and pins: the module `census`, `Map::from_id` |
 //!
 //! Every system call is reported to the crate `log` at level `trace` under the target `syscall`, with its arguments by
 //! the kernel's names as key-values and the reason for it as the message.
@@ -41,9 +43,13 @@
 //!
 //! Linux 5.5 is the oldest kernel that this crate is written for; what needs a newer one says so.
 
+// What nothing but a left-out feature calls is dead without it; in a build with all of them nothing is.
+#![cfg_attr(not(feature = "default"), allow(dead_code, reason = "only features that are left out call it"))]
+
 mod attach;
 pub mod btf;
 mod buffers;
+#[cfg(feature = "census")]
 pub mod census;
 pub mod core_relo;
 mod cpus;
@@ -63,11 +69,7 @@ mod struct_ops;
 mod sys;
 mod variable;
 
-pub use attach::{
-    Cgroup, Iter, Kprobe, KprobeMulti, Ksyscall, Link, Links, Lirc, Netfilter, NetfilterHook, Netns, PerfEvent,
-    RawTracepoint, SocketFilter, Sockmap, Tc, Tcx, Tracepoint, Tracing, Uprobe, UprobeMulti, Usdt, UsdtPlace, Xdp,
-    XdpMode, interface_index,
-};
+pub use attach::*;
 #[cfg(feature = "perf")]
 pub use buffers::PerfEventArray;
 pub use error::Error;

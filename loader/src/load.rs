@@ -5,17 +5,17 @@
 //! instructions hold their descriptors; then each program, linked and handed to the verifier. If any of it fails, all that
 //! was made before is closed again.
 
+#[cfg(feature = "usdt")]
+use std::sync::Arc;
 use std::{
     mem,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    sync::Arc,
 };
 
 use log::{debug, warn};
 
 use crate::{
-    Errno, Error, Links, Map, MapSpec, Object, Pinning, Program, Variable, VariableSpec,
-    attach::Specs,
+    Errno, Error, Links, Map, MapSpec, Object, Program, Variable, VariableSpec,
     btf::{Btf, older, search::Types},
     object::{Met, link::Place, no_such},
     probe::{self, Support, charged},
@@ -23,6 +23,8 @@ use crate::{
     sorted::sort,
     sys::bpf,
 };
+#[cfg(feature = "usdt")]
+use crate::{Pinning, attach::Specs};
 
 /// A program that the kernel did not take, while the rest of its object is loaded: see [`Object::load_what_runs`].
 #[derive(Debug)]
@@ -99,6 +101,7 @@ impl Object {
             relocated: &relocated,
             btf: btf.as_ref().map(AsFd::as_fd),
             targets: &targets,
+            #[cfg(feature = "usdt")]
             usdt: self.usdt_specs(&maps)?,
             externs: &externs,
         };
@@ -117,10 +120,9 @@ impl Object {
         let made = self.maps.iter().zip(maps).map(|(spec, map)| Made { place: spec.place, data: spec.data(), map });
         let mut maps: Vec<_> = made.collect();
         sort(&mut maps, |one, other| one.map.name().cmp(other.map.name()));
-        let mut loaded = Loaded { maps, programs, variables: mem::take(&mut self.variables) };
-        if cfg!(feature = "struct-ops") {
-            loaded.complete_tables(&self.maps);
-        }
+        #[cfg(feature = "struct-ops")]
+        complete_tables(&mut maps, &programs, &self.maps);
+        let loaded = Loaded { maps, programs, variables: mem::take(&mut self.variables) };
         loaded.fill(&self.maps, &left_out)?;
         Ok(loaded)
     }
@@ -131,9 +133,10 @@ impl Object {
     }
 
     /// The maps by which programs on USDT find their arguments, if the object has them.
+    #[cfg(feature = "usdt")]
     fn usdt_specs(&self, maps: &[Map]) -> Result<Option<Arc<Specs>>, Error> {
         let [specs, addresses] = Specs::MAPS.map(|name| maps.iter().find(|map| map.name() == name));
-        let Some(specs) = specs.filter(|_| cfg!(feature = "usdt")) else { return Ok(None) };
+        let Some(specs) = specs else { return Ok(None) };
         let of_usdt = |spec: &&MapSpec| Specs::MAPS.contains(&spec.name.as_str());
         let pinned = self.maps.iter().filter(of_usdt).any(|spec| spec.pinning == Pinning::ByName);
         Ok(Some(Arc::new(Specs::new(specs.again()?, addresses.map(Map::again).transpose()?, pinned))))
@@ -167,6 +170,20 @@ fn load_btf(bytes: &[u8]) -> Result<OwnedFd, String> {
     charged(|| bpf::btf_load(bytes, &mut [], why)).map_err(|error| Errno::of(&error).to_string())
 }
 
+/// Puts programs into tables of functions.
+#[cfg(feature = "struct-ops")]
+fn complete_tables(maps: &mut [Made], programs: &[Program], specs: &[MapSpec]) {
+    for spec in specs {
+        let made = maps.iter_mut().find(|made| made.place == spec.place);
+        let (Some(fitted), Some(Made { map, .. })) = (&spec.fitted, made) else { continue };
+        let descriptor = |start| {
+            let program = programs.iter().find(|program| program.spec().entry == start)?;
+            Some(program.as_fd().as_raw_fd())
+        };
+        map.set_table(fitted.value(descriptor), fitted.by_link);
+    }
+}
+
 impl Loaded {
     /// Puts into maps of maps and of programs what they hold from the start, but for programs that were left out.
     fn fill(&self, specs: &[MapSpec], left_out: &[String]) -> Result<(), Error> {
@@ -183,19 +200,6 @@ impl Loaded {
             }
         }
         Ok(())
-    }
-
-    /// Puts programs into tables of functions.
-    fn complete_tables(&mut self, specs: &[MapSpec]) {
-        for spec in specs {
-            let made = self.maps.iter_mut().find(|made| made.place == spec.place);
-            let (Some(fitted), Some(Made { map, .. })) = (&spec.fitted, made) else { continue };
-            let descriptor = |start| {
-                let program = self.programs.iter().find(|program| program.spec().entry == start)?;
-                Some(program.as_fd().as_raw_fd())
-            };
-            map.set_table(fitted.value(descriptor), fitted.by_link);
-        }
     }
 
     /// A map by its name in the object.
@@ -264,7 +268,8 @@ impl Loaded {
                 None => links.push(program.attach()?),
             }
         }
-        for map in self.maps().filter(|map| cfg!(feature = "struct-ops") && map.table().is_some()) {
+        #[cfg(feature = "struct-ops")]
+        for map in self.maps().filter(|map| map.table().is_some()) {
             links.push(map.attach()?);
         }
         match self.programs.first() {

@@ -1,6 +1,8 @@
 //! Maps: created from their description, then read and written.
 
 mod batch;
+#[cfg(feature = "census")]
+mod number;
 mod pin;
 
 pub use batch::{Batches, Entries};
@@ -14,9 +16,7 @@ use std::{
 use log::info;
 
 use crate::{
-    Error, MapFlags, MapType,
-    census::NUMBERS_ARE_ROOTS,
-    cpus,
+    Error, MapFlags, MapType, cpus,
     object::MapSpec,
     privileges,
     probe::charged,
@@ -24,7 +24,7 @@ use crate::{
         attr::{MapCreate, Name},
         bpf::{self, number},
         elements::Elements,
-        file, ids,
+        file,
         names::MapFlagBits,
         process::page_size,
         shared::Shared,
@@ -176,27 +176,6 @@ impl Map {
         let fd = file::duplicate(self.as_fd(), "takes another descriptor of the map, for programs on USDT")
             .map_err(|error| self.failed("open another descriptor of", &error))?;
         Self::wrap(self.name.clone(), fd)
-    }
-
-    /// Opens the map with this number, whoever made it; its name is the kernel's, 15 bytes at most.
-    ///
-    /// Needs CAP_SYS_ADMIN, and Linux 4.13.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Kernel`]: ENOENT if there is no such map (any more), EPERM without privileges.
-    pub fn from_id(id: u32) -> Result<Self, Error> {
-        let map = ids::open(ids::Kind::Map, id, "opens a map by its number, whoever made it").map_err(|error| {
-            let plain = Error::kernel(format!("open the map with the number {id}"), &error);
-            match error.raw_os_error() {
-                Some(libc::ENOENT) => plain.advise("there is no such map, or there was and nobody holds it any more"),
-                Some(libc::EPERM) => plain.advise(NUMBERS_ARE_ROOTS),
-                _ => plain,
-            }
-        })?;
-        let mut map = Self::wrap(format!("number {id}"), map)?;
-        map.name = map.elements.info().name.to_string();
-        Ok(map)
     }
 
     /// Writes a data section's bytes into the one element of its map, and freezes constants.

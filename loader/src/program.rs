@@ -1,6 +1,7 @@
 //! Programs: through the verifier into the kernel.
 
 mod own_stack;
+#[cfg(feature = "tracing")]
 mod replace;
 mod run;
 mod statistics;
@@ -11,19 +12,22 @@ pub use run::{Outcome, Run};
 pub use statistics::{RunStatistics, Runs};
 pub(crate) use target::Targets;
 
+#[cfg(feature = "usdt")]
+use std::sync::Arc;
 use std::{
     ffi::CStr,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
-    sync::Arc,
 };
 
 use log::debug;
 
+#[cfg(feature = "usdt")]
+use crate::attach::Specs;
 use crate::{
     Error,
-    attach::{Specs, pin},
+    attach::pin,
     btf::shown,
     core_relo::{Applied, unresolved},
     externs::Resolved,
@@ -42,6 +46,7 @@ use crate::{
 pub struct Program {
     spec: ProgramSpec,
     program: OwnedFd,
+    #[cfg(feature = "usdt")]
     usdt: Option<Arc<Specs>>,
 }
 
@@ -55,6 +60,7 @@ pub(crate) struct Shared<'a> {
     /// Where in the kernel's BTF those are that hang on something there.
     pub(crate) targets: &'a Targets,
     /// Where programs on USDT find their arguments.
+    #[cfg(feature = "usdt")]
     pub(crate) usdt: Option<Arc<Specs>>,
     /// What it has of what programs take from it by name.
     pub(crate) externs: &'a Resolved,
@@ -93,7 +99,12 @@ impl Program {
             })?,
             None => asked(linked)?,
         };
-        Ok(Self { spec, program, usdt: shared.usdt.clone() })
+        Ok(Self {
+            spec,
+            program,
+            #[cfg(feature = "usdt")]
+            usdt: shared.usdt.clone(),
+        })
     }
 
     /// The function's name in the source; the kernel keeps 15 bytes of it.
@@ -103,6 +114,7 @@ impl Program {
     }
 
     /// Where it finds the arguments of a USDT probe, if its object has the maps for it.
+    #[cfg(feature = "usdt")]
     pub(crate) fn usdt(&self) -> Option<&Arc<Specs>> {
         self.usdt.as_ref()
     }

@@ -17,11 +17,13 @@ pub(crate) mod ids;
 pub(crate) mod insn;
 pub(crate) mod link;
 pub(crate) mod names;
+#[cfg(feature = "network")]
 pub(crate) mod netlink;
 pub(crate) mod perf_event;
 pub(crate) mod process;
 pub(crate) mod run;
 pub(crate) mod shared;
+#[cfg(feature = "network")]
 pub(crate) mod socket;
 pub(crate) mod statistics;
 

@@ -22,6 +22,8 @@ use crate::{
 /// A cgroup of version 2 to attach to, for the sections `cgroup…`, `sockops` and `lsm_cgroup`.
 ///
 /// Before Linux 5.7 the program stays attached if the process dies without dropping the [`Link`].
+///
+/// Needs this crate's feature `cgroup`.
 #[derive(Debug, Clone, Copy)]
 pub struct Cgroup<'fd> {
     cgroup: BorrowedFd<'fd>,

@@ -26,6 +26,8 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Needs this crate's feature `tracing`.
 #[derive(Debug, Clone, Default)]
 pub struct Iter<'fd> {
     over: Over<'fd>,

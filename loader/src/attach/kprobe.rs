@@ -16,6 +16,8 @@ use crate::{
 };
 
 /// A function of the kernel to attach to. Linux 4.17, with `CONFIG_KPROBE_EVENTS`.
+///
+/// Needs this crate's feature `kprobe`.
 #[derive(Debug, Clone)]
 pub struct Kprobe {
     function: String,
@@ -92,6 +94,8 @@ impl Kprobe {
 }
 
 /// A system call to attach to, by its name.
+///
+/// Needs this crate's feature `kprobe`.
 #[derive(Debug, Clone)]
 pub struct Ksyscall {
     name: String,

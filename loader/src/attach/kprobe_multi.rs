@@ -14,7 +14,7 @@ use std::{
 
 use log::debug;
 
-use super::{Kprobe, Link, link::failed, pattern, tracepoint::tracefs};
+use super::{Kprobe, Link, link::failed, pattern, tracefs};
 use crate::{
     Error, Program,
     sys::link::{self, attach_type},
@@ -24,6 +24,8 @@ use crate::{
 ///
 /// The program's section is `kprobe.multi`, `kretprobe.multi`, or `kprobe.session` (Linux 6.10), which runs on entry and on
 /// return.
+///
+/// Needs this crate's feature `kprobe`.
 #[derive(Debug, Clone)]
 pub struct KprobeMulti {
     pattern: String,
@@ -114,7 +116,7 @@ impl KprobeMulti {
 
 /// What the function tracer can patch. Functions of modules carry the module's name behind theirs.
 fn available(pattern: &str) -> io::Result<Vec<String>> {
-    let path = tracefs()?.join("available_filter_functions");
+    let path = tracefs::folder()?.join("available_filter_functions");
     let file = File::open(&path)
         .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))?;
     let mut found = BTreeSet::new();

@@ -9,6 +9,8 @@ use super::{Link, link::failed, prog_attach::ByCommand};
 use crate::{Error, Program, ProgramType, sys::file};
 
 /// A receiver to attach to, for the section `lirc_mode2`. The program stays if the process dies without dropping the [`Link`].
+///
+/// Needs this crate's feature `lirc`.
 #[derive(Debug, Clone, Copy)]
 pub struct Lirc<'fd> {
     receiver: BorrowedFd<'fd>,

@@ -9,6 +9,8 @@ use super::{Link, link::failed};
 use crate::{Error, Program, ProgramType, sys::link};
 
 /// A hook of netfilter in the caller's network namespace. Linux 6.4.
+///
+/// Needs this crate's feature `network`.
 #[derive(Debug, Clone)]
 pub struct Netfilter {
     family: u32,
@@ -18,6 +20,8 @@ pub struct Netfilter {
 }
 
 /// Where on a packet's way (`enum nf_inet_hooks`).
+///
+/// Needs this crate's feature `network`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetfilterHook {
     /// Just received.

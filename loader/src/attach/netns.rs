@@ -12,6 +12,8 @@ use crate::{
 };
 
 /// A network namespace to attach to, for the sections `sk_lookup` (Linux 5.9) and `flow_dissector` (5.8).
+///
+/// Needs this crate's feature `network`.
 #[derive(Debug, Clone, Copy)]
 pub struct Netns<'fd> {
     namespace: BorrowedFd<'fd>,

@@ -20,6 +20,8 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Needs this crate's feature `perf-event`.
 #[derive(Debug, Clone)]
 pub struct PerfEvent {
     event_type: u32,

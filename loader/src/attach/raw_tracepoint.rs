@@ -10,6 +10,8 @@ use super::{Link, link::failed};
 use crate::{Error, Program, ProgramType, sys::link};
 
 /// A tracepoint to attach to without a perf event.
+///
+/// Needs this crate's feature `tracepoint`.
 #[derive(Debug, Clone)]
 pub struct RawTracepoint {
     name: String,

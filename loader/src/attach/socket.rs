@@ -21,6 +21,8 @@ use crate::{
 /// A socket to attach to, for the sections `socket` and `sk_reuseport`.
 ///
 /// The [`Link`] keeps the socket open, since it needs it to detach.
+///
+/// Needs this crate's feature `network`.
 #[derive(Debug, Clone, Copy)]
 pub struct SocketFilter<'fd> {
     socket: BorrowedFd<'fd>,

@@ -13,6 +13,8 @@ use crate::{Error, Program, ProgramType, sys::file};
 /// `sk_skb/verdict` (Linux 5.13) and `sk_msg`.
 ///
 /// The program stays with the map if the process dies without dropping the [`Link`] while somebody else holds the map.
+///
+/// Needs this crate's feature `network`.
 #[derive(Debug, Clone, Copy)]
 pub struct Sockmap<'fd> {
     map: BorrowedFd<'fd>,

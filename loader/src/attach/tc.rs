@@ -34,6 +34,8 @@ const CLSACT_HANDLE: u32 = 0xffff_0000;
 ///
 /// The filter stays if the process dies without dropping the [`Link`]. The discipline `clsact` is made if it is not there,
 /// and left, since others may have come to use it.
+///
+/// Needs this crate's feature `network`.
 #[derive(Debug, Clone)]
 pub struct Tc {
     ifindex: u32,

@@ -14,6 +14,8 @@ use crate::{
 };
 
 /// A network device to attach a classifier to by a link. Linux 6.6.
+///
+/// Needs this crate's feature `network`.
 #[derive(Debug, Clone)]
 pub struct Tcx {
     ifindex: u32,

@@ -1,8 +1,8 @@
 //! Tracepoints: places in the kernel with a name and a fixed record, listed in tracefs.
 
-use std::{io, path::PathBuf};
+use std::io;
 
-use super::Link;
+use super::{Link, tracefs};
 use crate::{
     Error, Program,
     sys::{
@@ -12,6 +12,8 @@ use crate::{
 };
 
 /// A tracepoint to attach to.
+///
+/// Needs this crate's feature `tracepoint`.
 #[derive(Debug, Clone)]
 pub struct Tracepoint {
     category: String,
@@ -54,23 +56,9 @@ impl Tracepoint {
 
     /// The number that the kernel knows the tracepoint by.
     fn id(&self) -> io::Result<u64> {
-        let path = tracefs()?.join("events").join(&self.category).join(&self.name).join("id");
+        let path = tracefs::folder()?.join("events").join(&self.category).join(&self.name).join("id");
         let text = file::text(&path, "asks for the number that the kernel knows the tracepoint by")
             .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))?;
         text.trim().parse().map_err(|_| io::Error::other(format!("{} holds no number", path.display())))
     }
-}
-
-/// Where tracefs is mounted.
-pub(crate) fn tracefs() -> io::Result<PathBuf> {
-    ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
-        .iter()
-        .map(PathBuf::from)
-        .find(|path| path.join("events").is_dir())
-        .ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::NotFound,
-                "tracefs is not there or not readable: run as root after `mount -t tracefs tracefs /sys/kernel/tracing`",
-            )
-        })
 }

@@ -15,6 +15,8 @@ use crate::{
 };
 
 /// Attaches a program to what it was loaded for. Linux 5.5; `fmod_ret` and `lsm` 5.7, on arm64 all that patch functions 6.0.
+///
+/// Needs this crate's feature `tracing`.
 #[derive(Debug, Clone, Default)]
 pub struct Tracing {
     cookie: u64,

@@ -23,6 +23,8 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Needs this crate's feature `uprobe`.
 #[derive(Debug, Clone)]
 pub struct Uprobe {
     file: Library,

@@ -25,6 +25,8 @@ use crate::{
 ///
 /// The program's section is `uprobe.multi`, `uretprobe.multi` or `uprobe.session`. On kernels without such links it costs a
 /// perf event for each place.
+///
+/// Needs this crate's feature `uprobe`.
 #[derive(Debug, Clone)]
 pub struct UprobeMulti {
     file: Library,

@@ -38,6 +38,8 @@ use crate::{Error, Program, ProgramType, probe};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Needs this crate's feature `usdt`.
 #[derive(Debug, Clone)]
 pub struct Usdt {
     file: Library,
@@ -48,6 +50,8 @@ pub struct Usdt {
 }
 
 /// One place where a probe is.
+///
+/// Needs this crate's feature `usdt`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UsdtPlace {
@@ -146,13 +150,9 @@ impl Usdt {
     /// # Errors
     ///
     /// As [`Usdt::locate`]; [`Error::Unfit`] if the program is of another kind, its object's map of descriptions has no room
-    /// for more or is pinned by name, or this crate was built without its feature `usdt`; [`Error::Kernel`] if the kernel
+    /// for more or is pinned by name; [`Error::Kernel`] if the kernel
     /// refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
-        if !cfg!(feature = "usdt") {
-            let attempt = format!("attach the program `{}` to the probe `{self}`", program.name());
-            return Err(Error::left_out(attempt, "usdt"));
-        }
         let (path, notes) = self.notes()?;
         let what = format!("the probe `{self}` in {}", path.display());
         program.must_be(&[ProgramType::KPROBE], &what)?;

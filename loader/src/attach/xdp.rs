@@ -27,6 +27,8 @@ use crate::{
 
 /// A network device to attach an XDP program to. By a link, Linux 5.9; on older ones by rtnetlink, where the program stays if
 /// the process dies without dropping the [`Link`].
+///
+/// Needs this crate's feature `network`.
 #[derive(Debug, Clone)]
 pub struct Xdp {
     ifindex: u32,
@@ -35,6 +37,8 @@ pub struct Xdp {
 }
 
 /// Who runs an XDP program.
+///
+/// Needs this crate's feature `network`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum XdpMode {

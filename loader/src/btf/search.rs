@@ -8,6 +8,8 @@
 //! What is found is a number, which counts in one [`Source`]. The sources are lent for as long as somebody compares types in
 //! them, and forgotten then: an index of half a megabyte, and a mapping that costs nothing.
 
+use std::fmt;
+
 use super::{Broken, Btf, Names, Seen, kernel};
 
 /// BTF in which something was found: the first is the kernel's own, those behind it are modules'.
@@ -46,9 +48,14 @@ impl<A: Seeker, B: Seeker, C: Seeker, D: Seeker> Seeker for (A, B, C, D) {
 }
 
 /// Why there are no types to look at.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
+#[derive(Debug, Clone)]
 pub(crate) struct Absent(pub(crate) String);
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// What was looked at: nothing if nothing was looked for, else at least the kernel's own types; or why they cannot be had.
 pub(crate) type Sources<'s, 't> = Result<&'s [Source<'t>], Absent>;

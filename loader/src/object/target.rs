@@ -100,6 +100,7 @@ pub enum Target {
 
 impl Target {
     /// The feature of this crate by which programs are attached to such a place.
+    #[cfg(not(all(feature = "kprobe", feature = "tracepoint", feature = "tracing", feature = "usdt")))]
     pub(crate) fn feature(&self) -> &'static str {
         match self {
             Self::Uprobe { .. } | Self::UprobeMulti { .. } => "uprobe",

@@ -1,0 +1,29 @@
+//! A map by the number that the kernel knows it by, whoever made it.
+
+use super::Map;
+use crate::{Error, census::NUMBERS_ARE_ROOTS, sys::ids};
+
+impl Map {
+    /// Opens the map with this number, whoever made it; its name is the kernel's, 15 bytes at most.
+    ///
+    /// Needs CAP_SYS_ADMIN, and Linux 4.13.
+    ///
+    /// Needs this crate's feature `census`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`]: ENOENT if there is no such map (any more), EPERM without privileges.
+    pub fn from_id(id: u32) -> Result<Self, Error> {
+        let map = ids::open(ids::Kind::Map, id, "opens a map by its number, whoever made it").map_err(|error| {
+            let plain = Error::kernel(format!("open the map with the number {id}"), &error);
+            match error.raw_os_error() {
+                Some(libc::ENOENT) => plain.advise("there is no such map, or there was and nobody holds it any more"),
+                Some(libc::EPERM) => plain.advise(NUMBERS_ARE_ROOTS),
+                _ => plain,
+            }
+        })?;
+        let mut map = Self::wrap(format!("number {id}"), map)?;
+        map.name = map.elements.info().name.to_string();
+        Ok(map)
+    }
+}
