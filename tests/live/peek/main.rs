@@ -30,6 +30,8 @@ mod ignorable;
 mod mounts;
 #[path = "../support/patience.rs"]
 mod patience;
+#[path = "../support/pseudo_terminal.rs"]
+mod pseudo_terminal;
 #[path = "../support/requirements.rs"]
 mod requirements;
 

@@ -1,24 +1,18 @@
 //! A terminal: a pseudo terminal whose other end is an emulator.
-#![expect(unsafe_code, reason = "the child makes the pseudo terminal its own between fork and exec")]
 
 use std::{
     fs::File,
-    io::{Read, Write},
-    os::unix::process::CommandExt,
+    io::Write,
     process::{Child, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
 };
 
-use rustix::{
-    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-    termios::{Winsize, tcsetwinsize},
-};
+use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::{binary::command, patience::wait_until};
+use crate::{binary::command, patience::wait_until, pseudo_terminal};
 
 /// `cutaway peek --watch` in a terminal of its own.
 pub(crate) struct Terminal {
@@ -31,42 +25,22 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     pub(crate) fn start(words: &str, columns: u16, rows: u16) -> Self {
-        let outer = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&outer).unwrap();
-        unlockpt(&outer).unwrap();
-        let name = ptsname(&outer, Vec::new()).unwrap().into_string().unwrap();
-        let inner = || File::options().read(true).write(true).open(&name).unwrap();
-        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&outer, size).unwrap();
+        let (input, inner) = pseudo_terminal::open();
+        set_size(&input, columns, rows);
         let words = format!("peek {words} --watch --interval 0.1");
         let mut command = command(words.split_whitespace());
         command.env("TERM", "xterm-256color").env_remove("COLUMNS");
         command.stdin(inner()).stdout(inner()).stderr(Stdio::piped());
-        // SAFETY: setsid(2) and ioctl(2) may be called between fork and exec.
-        unsafe {
-            command.pre_exec(|| {
-                rustix::process::setsid()?;
-                rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
-                Ok(())
-            });
-        }
-        let child = command.spawn().unwrap();
+        let child = pseudo_terminal::start(command);
         let emulator = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
-        let (mut output, shared) = (File::from(outer.try_clone().unwrap()), Arc::clone(&emulator));
         let closing = Arc::new(AtomicBool::new(false));
-        let close = Arc::clone(&closing);
-        thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            // The other end is closed when nobody holds it any more: EIO.
-            while let Ok(length) = output.read(&mut bytes) {
-                shared.lock().unwrap().process(&bytes[..length]);
-                // ATOMICS: nothing but the flag itself passes from thread to thread.
-                if close.load(Ordering::Relaxed) {
-                    break;
-                }
-            }
+        let (shared, close) = (Arc::clone(&emulator), Arc::clone(&closing));
+        pseudo_terminal::read(&input, move |shown| {
+            shared.lock().unwrap().process(shown);
+            // ATOMICS: nothing but the flag itself passes from thread to thread.
+            !close.load(Ordering::Relaxed)
         });
-        Self { child, input: File::from(outer), emulator, closing }
+        Self { child, input, emulator, closing }
     }
 
     pub(crate) fn text(&self) -> String {
@@ -89,8 +63,7 @@ impl Terminal {
     /// The window gets another size.
     pub(crate) fn resize(&self, columns: u16, rows: u16) {
         self.emulator.lock().unwrap().screen_mut().set_size(rows, columns);
-        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&self.input, size).unwrap();
+        set_size(&self.input, columns, rows);
     }
 
     /// The window is closed; then it has to end, whatever it says.
@@ -114,6 +87,11 @@ impl Terminal {
         let modes = rustix::termios::tcgetattr(&self.input).unwrap().local_modes;
         assert!(modes.contains(rustix::termios::LocalModes::ICANON | rustix::termios::LocalModes::ECHO));
     }
+}
+
+fn set_size(terminal: &File, columns: u16, rows: u16) {
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(terminal, size).unwrap();
 }
 
 impl Drop for Terminal {

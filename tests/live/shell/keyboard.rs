@@ -1,18 +1,13 @@
 //! A program in a terminal of its own, and somebody at its keys.
-#![expect(unsafe_code, reason = "the child makes the pseudo terminal its own between fork and exec")]
 
 use std::{
     fs::File,
-    io::{Read, Write},
-    os::unix::process::CommandExt,
+    io::Write,
     process::{Child, Command},
     sync::{Arc, Mutex},
-    thread,
 };
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-
-use crate::patience::wait_until;
+use crate::{patience::wait_until, pseudo_terminal};
 
 /// The program, its keys and what it has shown.
 pub(crate) struct Keyboard {
@@ -23,31 +18,16 @@ pub(crate) struct Keyboard {
 
 impl Keyboard {
     pub(crate) fn at(mut command: Command) -> Self {
-        let outer = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&outer).unwrap();
-        unlockpt(&outer).unwrap();
-        let name = ptsname(&outer, Vec::new()).unwrap().into_string().unwrap();
-        let inner = || File::options().read(true).write(true).open(&name).unwrap();
+        let (keys, inner) = pseudo_terminal::open();
         command.stdin(inner()).stdout(inner()).stderr(inner());
-        // SAFETY: setsid(2) and ioctl(2) may be called between fork and exec.
-        unsafe {
-            command.pre_exec(|| {
-                rustix::process::setsid()?;
-                rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
-                Ok(())
-            });
-        }
-        let child = command.spawn().unwrap();
+        let child = pseudo_terminal::start(command);
         let shown = Arc::new(Mutex::new(Vec::new()));
-        let (mut output, shared) = (File::from(outer.try_clone().unwrap()), Arc::clone(&shown));
-        thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            // The other end is closed when nobody holds it any more: EIO.
-            while let Ok(length @ 1..) = output.read(&mut bytes) {
-                shared.lock().unwrap().extend(bytes.get(..length).unwrap());
-            }
+        let shared = Arc::clone(&shown);
+        pseudo_terminal::read(&keys, move |bytes| {
+            shared.lock().unwrap().extend(bytes);
+            true
         });
-        Self { child, keys: File::from(outer), shown }
+        Self { child, keys, shown }
     }
 
     pub(crate) fn press(&mut self, keys: &str) {
