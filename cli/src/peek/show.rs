@@ -152,14 +152,17 @@ fn numbers(look: &Snapshot) -> String {
     if let Some(wakeup) = wakeup(look) {
         let _ = writeln!(text, "  wake-up        {wakeup}");
     }
-    if look.released_meanwhile > 0 {
-        let _ = writeln!(
-            text,
-            "  moving         {} bytes were released while they were looked at",
-            look.released_meanwhile
-        );
+    text += &doubts(look.released_meanwhile, look.corrupt.as_deref());
+    text
+}
+
+/// Why a look may not have seen all: a line for each reason.
+pub(crate) fn doubts(released_meanwhile: u64, corrupt: Option<&str>) -> String {
+    let mut text = String::new();
+    if released_meanwhile > 0 {
+        let _ = writeln!(text, "  moving         {released_meanwhile} bytes were released while they were looked at");
     }
-    if let Some(corrupt) = &look.corrupt {
+    if let Some(corrupt) = corrupt {
         let _ = writeln!(text, "  corrupt        {corrupt}");
     }
     text

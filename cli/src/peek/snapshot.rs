@@ -114,6 +114,29 @@ impl Waiting {
 }
 
 impl Snapshot {
+    /// A ring that nothing was ever sent into.
+    fn new((id, name, mode): (u32, &str, Mode), bytes: u64) -> Self {
+        Self {
+            time_ns: 0,
+            id,
+            name: name.to_owned(),
+            mode,
+            bytes,
+            consumer_pos: 0,
+            producer_pos: 0,
+            pending_pos: 0,
+            overwrite_pos: 0,
+            fill_bytes: 0,
+            committed: 0,
+            busy: 0,
+            discarded: 0,
+            released_meanwhile: 0,
+            corrupt: None,
+            not_listed: 0,
+            records: Vec::new(),
+        }
+    }
+
     /// Looks at a ring's positions alone.
     pub(crate) fn positions(peek: &Peek, (id, name, mode): (u32, &str, Mode)) -> Self {
         let positions = peek.positions();
@@ -124,22 +147,12 @@ impl Snapshot {
         };
         Self {
             time_ns: crate::monotonic_ns(),
-            id,
-            name: name.to_owned(),
-            mode,
-            bytes: peek.capacity(),
             consumer_pos: positions.consumer,
             producer_pos: positions.producer,
             pending_pos: positions.pending,
             overwrite_pos: positions.overwrite,
             fill_bytes: positions.producer.wrapping_sub(oldest),
-            committed: 0,
-            busy: 0,
-            discarded: 0,
-            released_meanwhile: 0,
-            corrupt: None,
-            not_listed: 0,
-            records: Vec::new(),
+            ..Self::new((id, name, mode), peek.capacity())
         }
     }
 
@@ -291,23 +304,10 @@ pub(super) mod tests {
     /// A ring of one page whose records have these lengths and states, and begin at `position`.
     pub(crate) fn ring(position: u64, records: &[(u32, State)]) -> Snapshot {
         let mut snapshot = Snapshot {
-            time_ns: 0,
-            id: 7,
-            name: "events".to_owned(),
-            mode: Mode::Ring,
-            bytes: 4096,
             consumer_pos: position,
             producer_pos: position,
             pending_pos: position,
-            overwrite_pos: 0,
-            fill_bytes: 0,
-            committed: 0,
-            busy: 0,
-            discarded: 0,
-            released_meanwhile: 0,
-            corrupt: None,
-            not_listed: 0,
-            records: Vec::new(),
+            ..Snapshot::new((7, "events", Mode::Ring), 4096)
         };
         for &(length, state) in records {
             let position = snapshot.producer_pos;

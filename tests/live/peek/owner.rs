@@ -33,7 +33,7 @@ use std::{
 use rustix::process::Signal;
 
 pub(crate) use self::buffers::UserRing;
-use self::buffers::{Perf, Ring};
+use self::buffers::{Perf, Ring, Sender};
 use crate::binary::Running;
 
 /// The argument that makes this binary an owner.
@@ -161,10 +161,8 @@ pub(crate) fn be_one_if_asked() {
 
 /// What both kinds do.
 trait Owned: Sync {
-    fn id(&self) -> u32;
-    fn produce(&self, count: u64);
+    fn sender(&self) -> &Sender;
     fn consume(&self, read: &mut Read);
-    fn lost(&self) -> u64;
     fn map_spare(&self) {}
 }
 
@@ -175,14 +173,14 @@ fn serve(owned: impl Owned) -> ! {
         writeln!(stdout, "{text}").unwrap();
         stdout.flush().unwrap();
     };
-    say(format!("ready {}", owned.id()));
+    say(format!("ready {}", owned.sender().id()));
     for line in io::stdin().lock().lines() {
         let line = line.unwrap();
         let (verb, number) = line.split_once(' ').unwrap_or((&line, "0"));
         let number: u64 = number.parse().unwrap();
         match verb {
             "produce" => {
-                owned.produce(number);
+                owned.sender().produce(number);
                 say(format!("produced {number}"));
                 continue;
             }
@@ -194,7 +192,7 @@ fn serve(owned: impl Owned) -> ! {
             "load" => load(&owned, Duration::from_secs(number), &mut read),
             _ => owned.consume(&mut read),
         }
-        let lost = owned.lost();
+        let lost = owned.sender().lost();
         say(format!("consumed {} next {} gaps {} lost {lost}", read.records, read.next, read.gaps));
     }
     std::process::exit(0)
@@ -209,7 +207,7 @@ fn load(owned: &impl Owned, time: Duration, read: &mut Read) {
             let mut burst = 0;
             while Instant::now() < end {
                 burst = burst % 97 + 1;
-                owned.produce(burst);
+                owned.sender().produce(burst);
             }
             // ATOMICS: pairs with the load below: all that was sent is there when the last round reads.
             ended.store(true, Ordering::Release);

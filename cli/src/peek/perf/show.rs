@@ -24,16 +24,7 @@ pub(super) fn table(look: &Look, most: usize, decoded: bool, payload: impl Fn(&R
     let _ = writeln!(text, "  fill           {}", show::bar(look.fill_bytes, look.bytes, BAR));
     let _ = writeln!(text, "  waiting        {}", counts(look));
     let _ = writeln!(text, "  lost           {}", lost(look));
-    if look.released_meanwhile > 0 {
-        let _ = writeln!(
-            text,
-            "  moving         {} bytes were released while they were looked at",
-            look.released_meanwhile
-        );
-    }
-    if let Some(corrupt) = &look.corrupt {
-        let _ = writeln!(text, "  corrupt        {corrupt}");
-    }
+    text += &show::doubts(look.released_meanwhile, look.corrupt.as_deref());
     if !look.records.is_empty() {
         let _ = writeln!(text, "\n{}", head(look, decoded));
         for record in look.records.iter().take(most) {

@@ -14,11 +14,38 @@ use super::{
     programs::{sending_to_perf, sending_to_ring},
 };
 
-/// A ring with its program, its pages, and its reader.
-pub(super) struct Ring {
+/// A map, the program that sends into it, and what that counts.
+pub(super) struct Sender {
     map: OwnedFd,
     state: OwnedFd,
     program: OwnedFd,
+}
+
+impl Sender {
+    /// `code` is the program's that sends into `map`, and counts in the map that it is given as well.
+    fn new(map: OwnedFd, name: &str, code: impl FnOnce(&OwnedFd, &OwnedFd) -> Vec<u64>) -> Self {
+        let state = map_create(ARRAY, [4, 16, 1], "numbers");
+        let program = load_program(&code(&map, &state), name);
+        Self { map, state, program }
+    }
+
+    /// The kernel's number of the map.
+    pub(super) fn id(&self) -> u32 {
+        map_id(self.map.as_fd())
+    }
+
+    pub(super) fn produce(&self, count: u64) {
+        test_run(self.program.as_fd(), count);
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        lookup(self.state.as_fd())[1]
+    }
+}
+
+/// A ring with its pages, and its reader.
+pub(super) struct Ring {
+    sender: Sender,
     consumer: Page,
     producer: Page,
     bytes: u32,
@@ -26,27 +53,17 @@ pub(super) struct Ring {
 
 impl Ring {
     pub(super) fn new(name: &str, bytes: u32) -> Self {
-        let map = map_create(RINGBUF, [0, 0, bytes], name);
-        let state = map_create(ARRAY, [4, 16, 1], "numbers");
-        let program = load_program(&sending_to_ring(&map, &state), "send_to_ring");
+        let sender = Sender::new(map_create(RINGBUF, [0, 0, bytes], name), "send_to_ring", sending_to_ring);
         let page = rustix::param::page_size();
-        let consumer = Page::map(map.as_fd(), 0, page, true);
-        let producer = Page::map(map.as_fd(), page, page + 2 * bytes as usize, false);
-        Self { map, state, program, consumer, producer, bytes }
+        let consumer = Page::map(sender.map.as_fd(), 0, page, true);
+        let producer = Page::map(sender.map.as_fd(), page, page + 2 * bytes as usize, false);
+        Self { sender, consumer, producer, bytes }
     }
 }
 
 impl Owned for Ring {
-    fn id(&self) -> u32 {
-        map_id(self.map.as_fd())
-    }
-
-    fn produce(&self, count: u64) {
-        test_run(self.program.as_fd(), count);
-    }
-
-    fn lost(&self) -> u64 {
-        lookup(self.state.as_fd())[1]
+    fn sender(&self) -> &Sender {
+        &self.sender
     }
 
     /// The five steps, and nothing else.
@@ -75,11 +92,9 @@ impl Owned for Ring {
     }
 }
 
-/// The perf buffer of CPU 0 with its program; and an event that has no ring until somebody asks for it.
+/// The perf buffer of CPU 0; and an event that has no ring until somebody asks for it.
 pub(super) struct Perf {
-    map: OwnedFd,
-    state: OwnedFd,
-    program: OwnedFd,
+    sender: Sender,
     _event: OwnedFd,
     spare: OwnedFd,
     page: Page,
@@ -90,28 +105,18 @@ impl Perf {
     pub(super) fn new(name: &str, bytes: u32) -> Self {
         // The program runs where this runs, and what it sends goes into that CPU's buffer.
         pin_to_cpu_0();
-        let map = map_create(PERF_EVENT_ARRAY, [4, 4, 1], name);
-        let state = map_create(ARRAY, [4, 16, 1], "numbers");
-        let program = load_program(&sending_to_perf(&map, &state), "send_to_perf");
+        let sender = Sender::new(map_create(PERF_EVENT_ARRAY, [4, 4, 1], name), "send_to_perf", sending_to_perf);
         let (event, spare) = (perf_event(), perf_event());
         let page = rustix::param::page_size();
         let pages = Page::map(event.as_fd(), 0, page + bytes as usize, true);
-        update(map.as_fd(), &event.as_raw_fd().to_ne_bytes());
-        Self { map, state, program, _event: event, spare, page: pages, bytes }
+        update(sender.map.as_fd(), &event.as_raw_fd().to_ne_bytes());
+        Self { sender, _event: event, spare, page: pages, bytes }
     }
 }
 
 impl Owned for Perf {
-    fn id(&self) -> u32 {
-        map_id(self.map.as_fd())
-    }
-
-    fn produce(&self, count: u64) {
-        test_run(self.program.as_fd(), count);
-    }
-
-    fn lost(&self) -> u64 {
-        lookup(self.state.as_fd())[1]
+    fn sender(&self) -> &Sender {
+        &self.sender
     }
 
     fn consume(&self, read: &mut Read) {
