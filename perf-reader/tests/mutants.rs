@@ -9,7 +9,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use libtest_mimic::{Arguments, Completion, Trial};
@@ -162,7 +162,7 @@ fn survives(mutant: &Mutant) -> bool {
         .unwrap();
     // Miri complains to the one, a failed assertion is shown by the other.
     let text = [output.stderr, output.stdout].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    let failures = ["Undefined Behavior: Data race", "panicked at tests/protocol.rs", "panicked at src/peek.rs"];
+    let failures = ["Undefined Behavior: Data race", "panicked at tests/protocol.rs", "panicked at src/peek"];
     let raced = failures.iter().any(|failure| text.contains(failure));
     assert!(raced || output.status.success(), "{}: {text}", mutant.name);
     output.status.success()
@@ -173,22 +173,28 @@ fn has_miri() -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
+/// The files of a folder and of those in it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
 /// Every line of the protocol that names an ordering stronger than relaxed is some mutant's.
 fn none_is_forgotten() {
     // The other side of the protocol, which is weakened where it is told apart; and no protocol.
-    const OTHERS: [&str; 2] = ["fake.rs", "wait.rs"];
+    const OTHERS: [&str; 2] = ["src/fake.rs", "src/wait.rs"];
     let stronger = ["Ordering::SeqCst", "Ordering::AcqRel", "Ordering::Acquire", "Ordering::Release"];
-    let mut places = 0;
-    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().into_string().unwrap();
-        if OTHERS.contains(&name.as_str()) {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut places, mut seen) = (0, Vec::new());
+    for path in files(&here.join("src")) {
+        let file = path.strip_prefix(here).unwrap().to_str().unwrap().to_owned();
+        seen.push(file.clone());
+        if OTHERS.contains(&file.as_str()) {
             continue;
         }
-        let code = std::fs::read_to_string(entry.path()).unwrap();
+        let code = std::fs::read_to_string(&path).unwrap();
         let lines = code.lines().filter(|line| stronger.iter().any(|ordering| line.contains(ordering)));
         let named = lines.filter(|line| !line.trim_start().starts_with("//")).count();
-        let file = format!("src/{name}");
         let mut weakened: Vec<&str> = MUTANTS
             .iter()
             .filter(|mutant| mutant.file == file && mutant.from.contains("Ordering::"))
@@ -201,6 +207,7 @@ fn none_is_forgotten() {
         places += named;
     }
     assert!(places > 0);
+    assert!(seen.contains(&"src/peek/tests.rs".to_owned()), "folders are looked into: {seen:?}");
 }
 
 fn main() {
