@@ -154,11 +154,17 @@ impl<M: Memory> Peek<M> {
             tally.records = tally.records.wrapping_add(1);
             tally.bytes = tally.bytes.wrapping_add(space);
         }
-        // ATOMICS: whoever wrote over a header had found room for it, so the
-        // producer position was or was about to be a ring's size past it
-        // (__bpf_ringbuf_reserve moves it right after it has written the
-        // header). Half a ring is further than that can be off for all records
-        // but the largest.
+        // ATOMICS: keeps the load of producer_pos behind those of the headers; the
+        // other side is __bpf_ringbuf_reserve (`kernel/bpf/ringbuf.c`). Under the
+        // ring's lock it writes a header where the position stands, then moves the
+        // position over the record (smp_store_release); the program fills the
+        // record afterwards. So a header over another one comes when the position
+        // is a ring's size past that: seen. A payload over it comes when the
+        // position is even further, but no barrier stands between the two, and on
+        // a CPU that lets stores pass each other the position may be seen as it was
+        // before that one record. That is past the half of the ring all the same,
+        // unless the record is larger than the other half: of such ones alone, on
+        // such CPUs alone, a count may be wrong.
         M::fence(Ordering::Acquire);
         (self.memory.producer().wrapping_sub(from) <= size / 2).then_some(tally)
     }

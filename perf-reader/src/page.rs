@@ -110,7 +110,7 @@ impl<M: Memory> Page<M> {
         if !self.memory.writable() {
             return;
         }
-        // ATOMICS: pairs with the full barrier that the kernel has between reading `data_tail` and writing data over
+        // ATOMICS: pairs with the control dependency that the kernel has between reading `data_tail` and writing data over
         // what was given back (`__perf_output_begin`): every read of a record happens before its bytes are reused.
         // A full fence, once a drain, as the kernel's description of this protocol asks for.
         fence(Ordering::SeqCst);

@@ -205,7 +205,8 @@ impl<M: Memory> Peek<M> {
     ///
     /// This is how somebody who looks now and then tells records a second, which no position shows. `None` if `data_head` had
     /// come further than half the buffer past `from` when the count was done, as what lies there may be another round's; and of
-    /// a buffer that is written downward.
+    /// a buffer that is written downward. A count may be wrong where the records that the kernel writes at one moment take more
+    /// than half of the buffer: large samples in a small one.
     #[must_use]
     pub fn tally(&self, from: u64, to: u64, most: u64) -> Option<Tally> {
         let size = self.page.data_size() as u64;
@@ -225,9 +226,13 @@ impl<M: Memory> Peek<M> {
             tally.records = tally.records.wrapping_add(1);
             tally.bytes = tally.bytes.wrapping_add(space);
         }
-        // ATOMICS: the kernel writes a record before it moves `data_head` behind it, so that what is being written over may be a
-        // little more than the head tells: a record of at most 64 KiB. Half of the buffer is further than that but in the
-        // smallest ones.
+        // ATOMICS: keeps the load of `data_head` behind those of the headers. The other side is `kernel/events/ring_buffer.c`:
+        // `__perf_output_begin` takes a record's place, the record is written, and `perf_output_put_handle` moves `data_head`
+        // over it, behind smp_wmb(), which pairs with this fence: whoever sees bytes of a record sees every head that was
+        // stored before the smp_wmb() in front of it. So the head is seen late by what is being written, a record and those
+        // that interrupted it, and by what was written just before, if the CPU lets stores pass each other. As long as these
+        // take no more than half of the buffer, a head that has not come further than the other half tells that none of them
+        // reached `from`. A record has at most 64 KiB: in buffers of a few times that, a count may be wrong.
         fence(Ordering::Acquire);
         (self.page.head().wrapping_sub(from) <= size / 2).then_some(tally)
     }
@@ -250,9 +255,9 @@ impl<M: Memory> Peek<M> {
         }
         let mut bytes = vec![0; ahead as usize];
         self.page.copy(tail, &mut bytes);
-        // ATOMICS: the kernel had read a `data_tail` behind these bytes before it wrote over them (`__perf_output_begin` has
-        // a full barrier between the two). Having read any byte that it wrote so, the load behind this fence sees that
-        // `data_tail` or a later one.
+        // ATOMICS: the kernel had read a `data_tail` behind these bytes before it wrote over them (`__perf_output_begin`: only if
+        // there is room are they written, a control dependency). Having read any byte that it wrote so, the load behind this
+        // fence sees that `data_tail` or a later one.
         fence(Ordering::Acquire);
         let left = self.page.tail();
         walk(&mut look, &bytes, left);
