@@ -162,17 +162,17 @@ impl<'b, M: Consume> Records<'b, M> {
     }
 
     /// Hands out the record that [`look`](Self::look) just found at the cursor.
+    ///
+    /// It stays as it is during `'b`: the consumer position is stored by
+    /// [`publish`] alone, which needs the `Standing` that the batch borrows
+    /// mutably, and which the batch calls when it is dropped, after `'b`, its own
+    /// borrow. And it lies within the ring: what was available was at most its
+    /// size when the batch began, and has become less since.
     #[inline]
     fn hand_out(&mut self, (length, taken): (u32, u64)) -> &'b [u8] {
-        // SAFETY: three conditions.
-        // - `8 + length <= taken`, which `look` found to be at most what was
-        //   available, and that is at most the ring's size: it was when the batch
-        //   began, and the cursor has only come closer to the producer since.
-        // - `look` saw the record without its busy bit and synchronised with
-        //   that.
-        // - The consumer position is stored by `publish` alone, which needs the
-        //   `Standing` that this iterator's batch borrows mutably, and which the
-        //   batch calls when it is dropped. That is after `'b`, its own borrow.
+        // SAFETY: `look` found `8 + length <= taken <= available`, at most the ring's
+        // size; it saw no busy bit and synchronised with its going; and the position
+        // is not moved past the record before the batch is dropped, after `'b`.
         let payload = unsafe { self.data.payload(self.cursor, length) };
         self.pass(taken);
         payload
