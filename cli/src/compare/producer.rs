@@ -5,9 +5,12 @@ use cutaway::{
     mmap_ring::Ring,
     perf_reader::{self, Options, Record, Set, Wakeup},
 };
-use cutaway_programs::compare::{Burst, Tally, Way, names};
+use cutaway_programs::compare::{Burst, Tally, Way, Work, names};
 
-use super::experiment::Obstacle;
+use super::experiment::{Bench, Obstacle};
+
+/// `MAX_BPF_STACK`: the largest event that is built on the stack, in bytes.
+pub(super) const STACK: u32 = 512;
 
 /// `BPF_RB_NO_WAKEUP` and `BPF_RB_FORCE_WAKEUP` (`include/uapi/linux/bpf.h`), and neither.
 pub(super) const ADAPTIVE: u64 = 0;
@@ -103,6 +106,38 @@ impl Buffer {
     /// Reads and forgets.
     pub(super) fn skip(&mut self) -> Result<u64, Obstacle> {
         self.drain(|_| {})
+    }
+}
+
+/// One way with one size, sent and read by the same thread.
+pub(super) struct Lane {
+    pub(super) way: Way,
+    pub(super) size: u32,
+    pub(super) producer: Producer,
+    pub(super) buffer: Buffer,
+}
+
+impl Lane {
+    /// Every way with each of these sizes that it carries, through buffers of so many bytes; a run sends `most` records of a
+    /// size. The control's ring has a record made elsewhere, and copied.
+    pub(super) fn all(
+        bench: &Bench<'_>,
+        sizes: &[u32],
+        most: impl Fn(u32) -> u32,
+        bytes: u32,
+    ) -> Result<Vec<Self>, Obstacle> {
+        let mut lanes = Vec::new();
+        for &size in sizes {
+            for way in Way::ALL.into_iter().filter(|&way| way != Way::Stack || size <= STACK) {
+                bench.step()?;
+                let really = if bench.control && way == Way::Reserve { Way::Output } else { way };
+                let burst = Burst { way: really, size, most: most(size), work: Work::Words, timed: false };
+                let producer = Producer::burst(&burst, bytes)?;
+                let buffer = Buffer::open(really, &producer, bytes as usize, &silent())?;
+                lanes.push(Self { way, size, producer, buffer });
+            }
+        }
+        Ok(lanes)
     }
 }
 

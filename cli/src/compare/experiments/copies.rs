@@ -9,13 +9,13 @@
 //! buffer of which half was written, which is rare.
 
 use cutaway::RunStatistics;
-use cutaway_programs::compare::{Burst, Way, Work};
+use cutaway_programs::compare::Way;
 
 use crate::compare::{
     experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
     figures::{Axis, Cell, Plot, Point, Table, number},
     method::{Rounds, interleave, relation},
-    producer::{Buffer, NO_WAKEUP, Producer, silent},
+    producer::{Lane, NO_WAKEUP},
 };
 
 pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
@@ -34,14 +34,6 @@ const LARGE: u32 = 4096;
 /// No difference, for the verdict.
 const MARGIN: f64 = 1.05;
 
-/// One way with one size.
-struct Arm {
-    way: Way,
-    size: u32,
-    producer: Producer,
-    buffer: Buffer,
-}
-
 /// Nanoseconds a record.
 #[derive(Debug, Clone)]
 struct Cost {
@@ -53,19 +45,13 @@ struct Cost {
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.sender_here()?;
     let _statistics = RunStatistics::enable()?;
-    let mut arms = Vec::new();
-    for size in SIZES {
-        for way in Way::ALL.into_iter().filter(|&way| way != Way::Stack || size <= 512) {
-            bench.step()?;
-            arms.push(arm(way, size, bench.control)?);
-        }
-    }
+    let mut lanes = Lane::all(bench, &SIZES, most, BUFFER)?;
     let runs = bench.effort.choose(24, 100);
-    let times = interleave(bench, &mut arms, |arm| arm.measure(runs))?;
-    let costs: Vec<_> = arms
+    let times = interleave(bench, &mut lanes, |lane| measure(lane, runs))?;
+    let costs: Vec<_> = lanes
         .iter()
         .zip(times)
-        .map(|(arm, times)| Cost { way: arm.way, size: arm.size, time: Rounds::new(times) })
+        .map(|(lane, times)| Cost { way: lane.way, size: lane.size, time: Rounds::new(times) })
         .collect();
     let columns = [("size", "bytes")].into_iter().chain(Way::ALL.map(|way| (way.name(), "ns a record")));
     let mut table = Table::new("In-kernel time of the program", columns);
@@ -99,30 +85,19 @@ fn most(size: u32) -> u32 {
     if size > 1024 { 8 } else { 32 }
 }
 
-fn arm(way: Way, size: u32, control: bool) -> Result<Arm, Obstacle> {
-    // The control's ring copies.
-    let really = if control && way == Way::Reserve { Way::Output } else { way };
-    let burst = Burst { way: really, size, most: most(size), work: Work::Words, timed: false };
-    let producer = Producer::burst(&burst, BUFFER)?;
-    let buffer = Buffer::open(really, &producer, BUFFER as usize, &silent())?;
-    Ok(Arm { way, size, producer, buffer })
-}
-
-impl Arm {
-    /// Nanoseconds a record, over so many runs.
-    fn measure(&mut self, runs: u64) -> Result<f64, Obstacle> {
-        let records = u64::from(most(self.size));
-        let before = self.producer.program()?.runs()?;
-        for _ in 0..runs {
-            let tally = self.producer.send(records, NO_WAKEUP, NO_WAKEUP)?;
-            let received = self.buffer.skip()?;
-            if tally.refused > 0 || received != records {
-                return Err(Obstacle::because(format!("of {records} records only {received} arrived")));
-            }
+/// Nanoseconds a record, over so many runs.
+fn measure(lane: &mut Lane, runs: u64) -> Result<f64, Obstacle> {
+    let records = u64::from(most(lane.size));
+    let before = lane.producer.program()?.runs()?;
+    for _ in 0..runs {
+        let tally = lane.producer.send(records, NO_WAKEUP, NO_WAKEUP)?;
+        let received = lane.buffer.skip()?;
+        if tally.refused > 0 || received != records {
+            return Err(Obstacle::because(format!("of {records} records only {received} arrived")));
         }
-        let after = self.producer.program()?.runs()?;
-        Ok((after.time - before.time).as_nanos() as f64 / (runs * records) as f64)
     }
+    let after = lane.producer.program()?.runs()?;
+    Ok((after.time - before.time).as_nanos() as f64 / (runs * records) as f64)
 }
 
 fn time(costs: &[Cost], way: Way, size: u32) -> Option<&Rounds> {

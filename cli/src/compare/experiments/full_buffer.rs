@@ -6,13 +6,13 @@
 //! one.
 
 use cutaway::{RunStatistics, perf_reader::LostSource};
-use cutaway_programs::compare::{Burst, Way, Work};
+use cutaway_programs::compare::Way;
 
 use crate::compare::{
     experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
     figures::{Axis, Cell, Plot, Point, Table, number},
     method::{Rounds, interleave, relation},
-    producer::{Buffer, NO_WAKEUP, Producer, silent},
+    producer::{Buffer, Lane, NO_WAKEUP},
 };
 
 pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
@@ -31,10 +31,7 @@ const MARGIN: f64 = 1.1;
 const RECORDS_OF_LOSS: &str = "LOST records";
 
 struct Arm {
-    way: Way,
-    size: u32,
-    producer: Producer,
-    buffer: Buffer,
+    lane: Lane,
     /// Since the beginning, while the buffer was full.
     worked: u64,
     refused: u64,
@@ -59,20 +56,15 @@ struct Figures {
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.sender_here()?;
     let _statistics = RunStatistics::enable()?;
-    let mut arms = Vec::new();
-    for size in SIZES {
-        for way in Way::ALL.into_iter().filter(|&way| way != Way::Stack || size <= 512) {
-            bench.step()?;
-            arms.push(arm(way, size, bench.control)?);
-        }
-    }
+    let lanes = Lane::all(bench, &SIZES, |_| RECORDS as u32, BUFFER)?;
+    let mut arms: Vec<_> = lanes.into_iter().map(|lane| Arm { lane, worked: 0, refused: 0 }).collect();
     let runs = bench.effort.choose(50, 200);
     let times = interleave(bench, &mut arms, |arm| arm.measure(runs))?;
     let mut figures = Vec::new();
     for (arm, times) in arms.iter_mut().zip(times) {
         let (room, full): (Vec<f64>, Vec<f64>) = times.into_iter().unzip();
         let (room, full) = (Rounds::new(room), Rounds::new(full));
-        let (way, size, worked, refused) = (arm.way, arm.size, arm.worked, arm.refused);
+        let (way, size, worked, refused) = (arm.lane.way, arm.lane.size, arm.worked, arm.refused);
         figures.push(Figures { way, size, room, full, worked, refused, reader: arm.reader()? });
     }
     let mut notes = vec![
@@ -96,51 +88,43 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     })
 }
 
-fn arm(way: Way, size: u32, control: bool) -> Result<Arm, Obstacle> {
-    // The control's ring does the work first.
-    let really = if control && way == Way::Reserve { Way::Output } else { way };
-    let burst = Burst { way: really, size, most: RECORDS as u32, work: Work::Words, timed: false };
-    let producer = Producer::burst(&burst, BUFFER)?;
-    let buffer = Buffer::open(really, &producer, BUFFER as usize, &silent())?;
-    Ok(Arm { way, size, producer, buffer, worked: 0, refused: 0 })
-}
-
 impl Arm {
     /// Nanoseconds a record with room, and without.
     fn measure(&mut self, runs: u64) -> Result<(f64, f64), Obstacle> {
-        self.buffer.skip()?;
-        let start = self.producer.program()?.runs()?;
+        let Lane { producer, buffer, .. } = &mut self.lane;
+        buffer.skip()?;
+        let start = producer.program()?.runs()?;
         for _ in 0..runs {
-            let tally = self.producer.send(RECORDS, NO_WAKEUP, NO_WAKEUP)?;
-            self.buffer.skip()?;
+            let tally = producer.send(RECORDS, NO_WAKEUP, NO_WAKEUP)?;
+            buffer.skip()?;
             if tally.refused > 0 {
                 return Err(Obstacle::because("an empty buffer refused a record"));
             }
         }
-        let drained = self.producer.program()?.runs()?;
-        while self.fill(RECORDS)? < RECORDS {}
-        let filled = self.producer.program()?.runs()?;
+        let drained = producer.program()?.runs()?;
+        while self.fill()? < RECORDS {}
+        let filled = self.lane.producer.program()?.runs()?;
         for _ in 0..runs {
-            self.fill(RECORDS)?;
+            self.fill()?;
         }
-        let end = self.producer.program()?.runs()?;
+        let end = self.lane.producer.program()?.runs()?;
         let records = (runs * RECORDS) as f64;
         let a_record = |from: cutaway::Runs, to: cutaway::Runs| (to.time - from.time).as_nanos() as f64 / records;
         Ok((a_record(start, drained), a_record(filled, end)))
     }
 
     /// Sends without reading, and counts; gives how many were refused.
-    fn fill(&mut self, records: u64) -> Result<u64, Obstacle> {
-        let tally = self.producer.send(records, NO_WAKEUP, NO_WAKEUP)?;
+    fn fill(&mut self) -> Result<u64, Obstacle> {
+        let tally = self.lane.producer.send(RECORDS, NO_WAKEUP, NO_WAKEUP)?;
         let refused = u64::from(tally.refused);
         self.refused += refused;
         // What was sent was worked on as well.
-        self.worked += u64::from(tally.worked) - (records - refused);
+        self.worked += u64::from(tally.worked) - (RECORDS - refused);
         Ok(refused)
     }
 
     fn reader(&mut self) -> Result<Option<(u64, &'static str)>, Obstacle> {
-        let Buffer::Perf(set) = &mut self.buffer else { return Ok(None) };
+        let Buffer::Perf(set) = &mut self.lane.buffer else { return Ok(None) };
         set.drain(|_, _| {});
         let lost = set.lost_total()?;
         Ok(Some(match lost.source {

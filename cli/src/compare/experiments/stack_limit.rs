@@ -10,7 +10,7 @@ use cutaway_programs::compare::{Burst, Way, Work};
 use crate::compare::{
     experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
     figures::{Cell, Table, number},
-    producer::{ADAPTIVE, Buffer, Producer, silent},
+    producer::{ADAPTIVE, Buffer, Producer, STACK, silent},
 };
 
 pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
@@ -21,8 +21,6 @@ pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
 
 /// Bytes of the ring, and of each perf buffer.
 const BUFFER: u32 = 256 * 1024;
-/// `MAX_BPF_STACK`
-const STACK: u32 = 512;
 
 /// The sizes that are tried, in bytes, up to the first that fails.
 const SIZES: [(Way, &[u32]); 3] = [
