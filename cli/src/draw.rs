@@ -20,6 +20,7 @@ use std::{fs, path::PathBuf};
 pub(crate) use self::{
     picture::{Block, Kind, Mark, Picture, Word},
     step::{Command, Steps},
+    svg::escaped,
     text::text,
 };
 use crate::failure::Failure;

@@ -292,16 +292,17 @@ fn scaled(at: u64, bytes: u64, width: f64) -> f64 {
     at as f64 * width / bytes.max(1) as f64
 }
 
-/// Fit to stand between tags.
-fn escaped(text: &str) -> String {
+/// Text as XML and HTML take it, between tags and between quotation marks.
+pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
             // XML knows no such characters, not even escaped.
-            character if character.is_control() => escaped.push('\u{fffd}'),
+            character if character.is_control() && character != '\n' => escaped.push('\u{fffd}'),
             character => escaped.push(character),
         }
     }
@@ -314,6 +315,11 @@ mod tests {
         super::cells::tests::{buffer, ring},
         *,
     };
+
+    #[test]
+    fn nothing_in_a_text_becomes_markup() {
+        assert_eq!(escaped("<a href=\"x\">&\u{1b}"), "&lt;a href=&quot;x&quot;&gt;&amp;\u{fffd}");
+    }
 
     #[test]
     fn every_record_is_there_and_to_scale() {

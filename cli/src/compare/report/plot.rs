@@ -6,8 +6,8 @@
 
 use std::fmt::Write as _;
 
-use super::{bars, lines, page::escape};
-use crate::compare::figures::Plot;
+use super::{bars, lines};
+use crate::{compare::figures::Plot, draw::escaped};
 
 /// Width of the paper. Small, so that text is large enough on a telephone, where all of it has to be seen at once.
 pub(super) const WIDTH: f64 = 480.0;
@@ -29,7 +29,7 @@ pub(super) fn svg(id: &str, plot: &Plot) -> String {
         Plot::Lines { title, x, y, series } => (title, lines::draw(x, y, series)),
         Plot::Bars { title, y, series, groups } => (title, bars::draw(y, series, groups)),
     };
-    let title = escape(title);
+    let title = escaped(title);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" id=\"{id}\" width=\"{WIDTH}\" height=\"{height:.0}\" \
          viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" aria-label=\"{title}\" font-family=\"system-ui, sans-serif\" font-size=\"{FONT}\" fill=\"{INK}\">\n\
@@ -68,7 +68,7 @@ pub(super) fn marker(series: usize, x: f64, y: f64) -> String {
 
 /// Text at a place; `anchor` is `start`, `middle` or `end`.
 pub(super) fn text(x: f64, y: f64, anchor: &str, text: &str) -> String {
-    format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>\n", escape(text))
+    format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>\n", escaped(text))
 }
 
 pub(super) fn line(from: (f64, f64), to: (f64, f64), colour: &str) -> String {
