@@ -48,6 +48,11 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(cleaned)
 }
 
+/// The same on one line, wherever it would break.
+pub(crate) fn one_line(text: &str) -> String {
+    clean(text).replace('\n', "\\n")
+}
+
 /// Control characters, and those that turn the direction of what follows.
 fn is_command(character: char) -> bool {
     character.is_control() && character != '\n'
@@ -87,13 +92,14 @@ pub(crate) fn cut(line: &str, columns: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{clean, cut};
+    use super::{clean, cut, one_line};
 
     #[test]
     fn escape_sequences_are_shown_not_obeyed() {
         assert_eq!(clean("a\u{1b}[31mb"), "a\\u{1b}[31mb");
         assert_eq!(clean("\u{202e}moc"), "\\u{202e}moc");
         assert_eq!(clean("größe.example"), "größe.example");
+        assert_eq!((clean("a\nb").as_ref(), one_line("a\nb").as_str()), ("a\nb", "a\\nb"));
     }
 
     #[test]

@@ -227,24 +227,24 @@ fn table(rows: &[Row]) -> String {
     let mut text =
         format!("{bold}{:>6} {:<15} {:<9} {:>10} {:>7}  OWNERS{plain}\n", "ID", "NAME", "MODE", "BYTES", "FILL");
     for row in rows {
-        let name = terminal::clean(&row.name).into_owned();
+        let name = terminal::one_line(&row.name);
         text.push_str(&format!(
             "{:>6} {name:<15} {:<9} {:>10} {:>7}  {}\n",
             row.id,
             row.mode,
             row.size(),
             row.fill(),
-            terminal::clean(&row.owners()).replace('\n', "\\n")
+            terminal::one_line(&row.owners())
         ));
         let programs: Vec<_> =
             row.programs.iter().map(|program| format!("{} ({})", program.name, program.id)).collect();
         for (what, all) in [("used by", programs), ("pinned at", row.pins.clone())] {
             if !all.is_empty() {
-                text.push_str(&format!("{:>6} {what} {}\n", "", terminal::clean(&all.join(", ")).replace('\n', "\\n")));
+                text.push_str(&format!("{:>6} {what} {}\n", "", terminal::one_line(&all.join(", "))));
             }
         }
         if let Some(error) = &row.error {
-            text.push_str(&format!("{:>6} {}\n", "", terminal::clean(error)));
+            text.push_str(&format!("{:>6} {}\n", "", terminal::one_line(error)));
         }
     }
     text

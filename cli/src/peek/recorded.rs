@@ -116,7 +116,11 @@ mod tests {
         look.fill_bytes = 8;
         let mut perf = perf::look(0, &[64]);
         perf.fill_bytes = 8;
-        let contradicts = [serde_json::to_string(&look).unwrap(), serde_json::to_string(&perf).unwrap()];
+        let mut counts = ring(0, &[(40, State::Committed)]);
+        counts.committed = u64::MAX;
+        counts.busy = 2;
+        let contradicts = [&look, &counts].map(|look| serde_json::to_string(look).unwrap());
+        let contradicts = [contradicts.as_slice(), &[serde_json::to_string(&perf).unwrap()]].concat();
         for (text, part) in [
             ("", "there are none"),
             ("{}", "line 1 is no look"),
@@ -124,6 +128,7 @@ mod tests {
             ("{\"data_head\":1}", "missing field"),
             (&contradicts[0], "contradict"),
             (&contradicts[1], "contradict"),
+            (&contradicts[2], "contradict"),
         ] {
             let why = read(text).unwrap_err();
             assert!(why.contains(part) && !why.contains('\n'), "{why}");

@@ -91,7 +91,7 @@ impl About {
             return "no process".to_owned();
         }
         let one = |owner: &Owner| format!("{} ({}, fd {}, {})", owner.comm, owner.pid, owner.fd, owner.state);
-        terminal::clean(&self.owners.iter().map(one).collect::<Vec<_>>().join(", ")).replace('\n', "\\n")
+        terminal::one_line(&self.owners.iter().map(one).collect::<Vec<_>>().join(", "))
     }
 
     /// The programs, on one line.
@@ -100,7 +100,7 @@ impl About {
             return "no program".to_owned();
         }
         let one = |program: &Program| format!("{} ({}, {})", program.name, program.id, program.program_type);
-        terminal::clean(&self.programs.iter().map(one).collect::<Vec<_>>().join(", ")).into_owned()
+        terminal::one_line(&self.programs.iter().map(one).collect::<Vec<_>>().join(", "))
     }
 
     fn lines(&self) -> String {
@@ -129,7 +129,8 @@ fn json_about(look: &Snapshot, about: Option<&About>) -> Result<String, Failure>
 
 fn title(look: &Snapshot, coloured: bool) -> String {
     let (bold, plain) = if coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    format!("{bold}{} {} `{}`{plain}, {} bytes\n", look.mode.word(), look.id, look.name, look.bytes)
+    let name = terminal::one_line(&look.name);
+    format!("{bold}{} {} `{name}`{plain}, {} bytes\n", look.mode.word(), look.id, look.bytes)
 }
 
 /// Positions, fill, counts, and whether anybody is woken.
@@ -163,7 +164,7 @@ pub(crate) fn doubts(released_meanwhile: u64, corrupt: Option<&str>) -> String {
         let _ = writeln!(text, "  moving         {released_meanwhile} bytes were released while they were looked at");
     }
     if let Some(corrupt) = corrupt {
-        let _ = writeln!(text, "  corrupt        {corrupt}");
+        let _ = writeln!(text, "  corrupt        {}", terminal::one_line(corrupt));
     }
     text
 }
@@ -183,7 +184,7 @@ pub(crate) fn bar(filled: u64, bytes: u64, width: usize) -> String {
 
 /// How many records wait, and how many of them are special.
 pub(crate) fn counts(look: &Snapshot) -> String {
-    let all = look.committed + look.busy + look.discarded;
+    let all = look.waiting();
     format!(
         "{all} record{}: {} committed, {} busy, {} discarded",
         if all == 1 { "" } else { "s" },
@@ -221,7 +222,7 @@ fn records(look: &Snapshot, payload: impl Fn(&Waiting, &[u8]) -> String, decoded
         // A terminal's lines end where it ends; a file's do not.
         let _ = writeln!(text, "{}", terminal::fit(&line));
     }
-    let all = look.committed + look.busy + look.discarded;
+    let all = look.waiting();
     let left = all - shown.len() as u64;
     if left > 0 {
         let _ = writeln!(text, "{:>width$} {left} more; --records {all} lists them all", "…", width = digits(look));
@@ -248,7 +249,7 @@ pub(crate) fn row(look: &Snapshot, record: &Waiting) -> String {
 /// What is in a record, on one line.
 pub(crate) fn content(record: &Waiting, payload: impl Fn(&Waiting, &[u8]) -> String) -> String {
     match (&record.payload, record.state) {
-        (Some(bytes), _) => payload(record, bytes),
+        (Some(bytes), _) => terminal::one_line(&payload(record, bytes)),
         (None, State::Busy) => "(being written)".to_owned(),
         (None, State::Discarded) => "(given up)".to_owned(),
         (None, State::Committed) => "(released meanwhile)".to_owned(),

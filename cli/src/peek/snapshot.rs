@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::{
     decode,
     draw::{Block, Kind, Mark, Picture, Word},
+    terminal,
 };
 
 /// Headers that one look keeps: a ring of 2 GiB can hold 2^28 records.
@@ -185,12 +186,16 @@ impl Snapshot {
         snapshot
     }
 
-    fn add(&mut self, peek: &Peek, place: Place, state: State, payloads: usize) {
+    fn count(&mut self, state: State) {
         match state {
             State::Committed => self.committed += 1,
             State::Discarded => self.discarded += 1,
             State::Busy => self.busy += 1,
         }
+    }
+
+    fn add(&mut self, peek: &Peek, place: Place, state: State, payloads: usize) {
+        self.count(state);
         if self.records.len() >= MOST_LISTED {
             self.not_listed += 1;
             return;
@@ -207,6 +212,11 @@ impl Snapshot {
             payload,
             value: None,
         });
+    }
+
+    /// How many records wait, of whatever state.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.committed + self.busy + self.discarded
     }
 
     /// Where what waits begins.
@@ -255,7 +265,7 @@ impl Snapshot {
         };
         Picture {
             what: format!("{} {}", self.mode.word(), self.id),
-            name: Some(self.name.clone()),
+            name: Some(terminal::one_line(&self.name)),
             time_ns: self.time_ns,
             bytes: self.bytes,
             twice: true,
@@ -272,12 +282,23 @@ impl Snapshot {
         }
     }
 
+    /// Whether its counts are those of the records that are listed, and of those that are not.
+    fn counts_its_records(&self) -> bool {
+        let listed = |state| self.records.iter().filter(|record| record.state == state).count() as u64;
+        let counts = [(self.committed, State::Committed), (self.busy, State::Busy), (self.discarded, State::Discarded)];
+        let all = counts.iter().try_fold(0_u64, |all, (count, _)| all.checked_add(*count));
+        all.is_some()
+            && all == self.not_listed.checked_add(self.records.len() as u64)
+            && counts.into_iter().all(|(count, state)| count >= listed(state))
+    }
+
     /// Whether it can be what a look finds: a kept one may have been changed by anybody.
     pub(crate) fn is_sound(&self) -> bool {
         let mut next = None;
         self.bytes.is_power_of_two()
             && (4096..=1 << 31).contains(&self.bytes)
             && self.fill_bytes <= self.bytes.saturating_mul(2)
+            && self.counts_its_records()
             && self.records.iter().all(|record| {
                 let start = record.position.wrapping_sub(self.oldest());
                 let follows = next.is_none_or(|next| start >= next);
@@ -314,6 +335,7 @@ pub(super) mod tests {
             let record = Waiting { position, offset: position % 4096, length, state, payload: None, value: None };
             snapshot.producer_pos += record.space();
             snapshot.fill_bytes += record.space();
+            snapshot.count(state);
             snapshot.records.push(record);
         }
         assert!(snapshot.is_sound());

@@ -97,7 +97,7 @@ fn shown(text: Text<'_>) -> String {
     match text {
         Text::Null => "-".to_owned(),
         Text::Unreadable(_) => "?".to_owned(),
-        Text::Whole(bytes) => terminal::clean(&String::from_utf8_lossy(bytes)).replace('\n', "\\n"),
+        Text::Whole(bytes) => terminal::one_line(&String::from_utf8_lossy(bytes)),
         Text::Cut(_) => shown(Text::Whole(text.bytes().unwrap_or_default())) + "…",
     }
 }

@@ -11,7 +11,10 @@ use super::super::{
     snapshot::{of_hex, to_hex},
     types::Types,
 };
-use crate::draw::{Block, Kind, Mark, Picture, Word};
+use crate::{
+    draw::{Block, Kind, Mark, Picture, Word},
+    terminal,
+};
 
 /// `PERF_RECORD_SAMPLE` and `PERF_RECORD_LOST`.
 const SAMPLE: u32 = 9;
@@ -170,8 +173,7 @@ impl Look {
             kind: record.kind(),
         };
         Picture {
-            what: format!("perf buffer of {} ({}), fd {}", crate::terminal::clean(&self.comm), self.pid, self.fd)
-                .replace('\n', "\\n"),
+            what: format!("perf buffer of {} ({}), fd {}", terminal::one_line(&self.comm), self.pid, self.fd),
             name: None,
             time_ns: self.time_ns,
             bytes: self.bytes,

@@ -40,8 +40,7 @@ pub(super) fn table(look: &Look, most: usize, decoded: bool, payload: impl Fn(&R
 
 /// Whose it is.
 pub(super) fn owner(look: &Look) -> String {
-    let comm = terminal::clean(&look.comm).replace('\n', "\\n");
-    format!("{comm} ({}), fd {}", look.pid, look.fd)
+    format!("{} ({}), fd {}", terminal::one_line(&look.comm), look.pid, look.fd)
 }
 
 /// The other events that write into it.
@@ -76,7 +75,7 @@ pub(super) fn short_counts(look: &Look) -> String {
 
 /// How many were lost, and who says so.
 pub(super) fn lost(look: &Look) -> String {
-    let announced: u64 = look.records.iter().filter_map(|record| record.lost).sum();
+    let announced = look.records.iter().filter_map(|record| record.lost).fold(0, u64::saturating_add);
     match look.lost {
         Some(lost) => format!("{lost}, as the kernel counts (PERF_FORMAT_LOST)"),
         None => format!("{announced} announced by what waits; its owner has the kernel count no more than that"),
@@ -95,7 +94,7 @@ pub(super) fn row(look: &Look, record: &Record, payload: impl Fn(&Record, &[u8])
     let time = record.record_time_ns.map_or_else(String::new, |time| format!("at {time} ns: "));
     let content = match (record.lost, &record.payload) {
         (Some(lost), _) => format!("{lost} lost here"),
-        (None, Some(bytes)) => payload(record, bytes),
+        (None, Some(bytes)) => terminal::one_line(&payload(record, bytes)),
         (None, None) => "…".to_owned(),
     };
     format!(
@@ -103,7 +102,7 @@ pub(super) fn row(look: &Look, record: &Record, payload: impl Fn(&Record, &[u8])
         record.position,
         record.offset,
         record.bytes,
-        record.kind,
+        terminal::one_line(&record.kind),
         width = digits(look)
     )
 }
