@@ -100,7 +100,7 @@ enum Obeyed {
 
 impl<L: Live> Screen<'_, L> {
     fn look(&mut self, now: Instant) {
-        self.live.look(ROWS.max(self.view.above + ROWS), now);
+        self.live.look(self.view.above + ROWS, now);
     }
 
     fn obey(&mut self, key: Key) -> Obeyed {
