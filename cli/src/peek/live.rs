@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::motion::{self, Records};
 use crate::{
     draw::{Canvas, Command, Picture, Steps},
     failure::Failure,
@@ -76,6 +77,25 @@ impl View {
     /// Bold, dim, and plain again.
     pub(crate) fn pens(&self) -> (&'static str, &'static str, &'static str) {
         if self.coloured { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") }
+    }
+
+    /// A position, and how fast it moves.
+    pub(crate) fn position(&self, name: &str, at: u64, bytes: f64, records: Option<Records>, verb: &str) -> String {
+        let (bytes, records) = (self.rate(motion::rate(bytes)), self.rate(motion::records(records)));
+        format!("{name:<9} {at:>20}  {bytes:>10}  {records:>12} {verb}")
+    }
+
+    /// The lines of the records that are not scrolled over, as many as there is room for; the last one tells of those behind.
+    pub(crate) fn scrolled<R>(&self, records: &[R], room: usize, line: impl Fn(&R) -> String) -> Vec<String> {
+        let (_, dim, plain) = self.pens();
+        let mut lines: Vec<_> = records.iter().skip(self.above).take(room).map(line).collect();
+        let left = records.len().saturating_sub(self.above + room);
+        if left > 0
+            && let Some(last) = lines.last_mut()
+        {
+            *last = format!("{dim}{:>20}  {} more{plain}", "…", left + 1);
+        }
+        lines
     }
 
     /// A rate, which a look that stands still has none of.

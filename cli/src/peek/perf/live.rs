@@ -16,7 +16,7 @@ use super::{
 use crate::{
     draw::{self, Kind, Picture},
     failure::Failure,
-    terminal::cut,
+    terminal::{cut, one_line},
 };
 
 /// Some buffers, and how their samples are read.
@@ -89,7 +89,7 @@ impl LivePerf {
                 owners.push(owner);
             }
         }
-        crate::terminal::clean(&owners.join(", ")).replace('\n', "\\n")
+        one_line(&owners.join(", "))
     }
 
     /// A line for each buffer, as many as fit, that of the chosen one among them.
@@ -193,11 +193,7 @@ impl Live for LivePerf {
 
     fn lines(&self, view: &View, columns: usize, rows: usize) -> Vec<String> {
         let Some(One { look, motion, lost_lately, .. }) = self.buffers.get(view.chosen) else { return Vec::new() };
-        let (bold, dim, plain) = view.pens();
-        let position = |name: &str, position: u64, bytes: f64, records, verb: &str| {
-            let (bytes, records) = (view.rate(motion::rate(bytes)), view.rate(motion::records(records)));
-            format!("{name:<9} {position:>20}  {bytes:>10}  {records:>12} {verb}")
-        };
+        let (bold, _, plain) = view.pens();
         let (count, s) = match self.buffers.len() {
             1 => (String::new(), ""),
             count => (format!("{count} "), "s"),
@@ -215,8 +211,8 @@ impl Live for LivePerf {
         };
         lines.extend([
             format!("fd {}, {} bytes{too}", look.fd, look.bytes),
-            position("data_head", look.data_head, motion.written, motion.written_records, "records written"),
-            position("data_tail", look.data_tail, motion.released, motion.released_records, "records released"),
+            view.position("data_head", look.data_head, motion.written, motion.written_records, "records written"),
+            view.position("data_tail", look.data_tail, motion.released, motion.released_records, "records released"),
             format!("fill      {}", bar(look.fill_bytes, look.bytes, (columns / 2).clamp(10, 60))),
             format!("over time {}", motion.curve(columns.saturating_sub(10))),
             format!("waiting   {}{age}", show::short_counts(look)),
@@ -233,15 +229,7 @@ impl Live for LivePerf {
             let payload = |record: &Record, payload: &[u8]| {
                 if view.bytes { bytes(payload) } else { self.payload(record, payload) }
             };
-            for record in look.records.iter().skip(view.above).take(room) {
-                lines.push(show::row(look, record, payload));
-            }
-            let left = look.records.len().saturating_sub(view.above + room);
-            if left > 0
-                && let Some(line) = lines.last_mut()
-            {
-                *line = format!("{dim}{:>20}  {} more{plain}", "…", left + 1);
-            }
+            lines.extend(view.scrolled(&look.records, room, |record| show::row(look, record, payload)));
         }
         lines.iter().map(|line| cut(line, columns)).collect()
     }

@@ -58,8 +58,8 @@ impl Live for LiveRing {
         self.look = self.ring.look(payloads);
         let look = &self.look;
         let positions = Positions { oldest: look.oldest(), released: look.consumer_pos, written: look.producer_pos };
-        let records = look.committed + look.busy + look.discarded;
-        self.motion.look(&self.ring, Found { positions, fill: look.fill_bytes, bytes: look.bytes, records }, now);
+        let (fill, bytes, records) = (look.fill_bytes, look.bytes, look.waiting());
+        self.motion.look(&self.ring, Found { positions, fill, bytes, records }, now);
     }
 
     fn ask_around(&mut self) {
@@ -95,7 +95,7 @@ impl Live for LiveRing {
             look.consumer_pos,
             look.producer_pos,
             look.percent(),
-            look.committed + look.busy + look.discarded,
+            look.waiting(),
             look.busy,
             motion::rate(motion.written),
             motion::records(motion.written_records),
@@ -111,11 +111,7 @@ impl Live for LiveRing {
 
     fn lines(&self, view: &View, columns: usize, rows: usize) -> Vec<String> {
         let (look, motion) = (&self.look, &self.motion);
-        let (bold, dim, plain) = view.pens();
-        let position = |name: &str, position: u64, bytes: f64, records, verb: &str| {
-            let (bytes, records) = (view.rate(motion::rate(bytes)), view.rate(motion::records(records)));
-            format!("{name:<9} {position:>20}  {bytes:>10}  {records:>12} {verb}")
-        };
+        let (bold, _, plain) = view.pens();
         let age = motion.age(Instant::now()).map_or_else(String::new, |age| format!("; the head for {age}"));
         let (owners, programs) = match &self.about {
             Some(about) => (about.owners(), about.programs()),
@@ -125,8 +121,8 @@ impl Live for LiveRing {
             view.title(&format!("{} {} `{}`, {} bytes", look.mode.word(), look.id, look.name, look.bytes), columns),
             format!("held by   {owners}"),
             format!("used by   {programs}"),
-            position("producer", look.producer_pos, motion.written, motion.written_records, "records written"),
-            position("consumer", look.consumer_pos, motion.released, motion.released_records, "records released"),
+            view.position("producer", look.producer_pos, motion.written, motion.written_records, "records written"),
+            view.position("consumer", look.consumer_pos, motion.released, motion.released_records, "records released"),
             format!("fill      {}", show::fill(look, (columns / 2).clamp(10, 60))),
             format!("over time {}", motion.curve(columns.saturating_sub(10))),
             format!("waiting   {}{age}", show::counts(look)),
@@ -144,15 +140,8 @@ impl Live for LiveRing {
             let payload = |_: &Waiting, bytes: &[u8]| {
                 if view.bytes { show::bytes(bytes) } else { self.ring.payload(bytes) }
             };
-            for record in look.records.iter().skip(view.above).take(room) {
-                lines.push(format!("{}  {}", show::row(look, record), show::content(record, payload)));
-            }
-            let left = look.records.len().saturating_sub(view.above + room);
-            if left > 0
-                && let Some(line) = lines.last_mut()
-            {
-                *line = format!("{dim}{:>20}  {} more{plain}", "…", left + 1);
-            }
+            let line = |record: &Waiting| format!("{}  {}", show::row(look, record), show::content(record, payload));
+            lines.extend(view.scrolled(&look.records, room, line));
         }
         lines.iter().map(|line| cut(line, columns)).collect()
     }
