@@ -157,9 +157,9 @@ fn step<'f>(registers: &mut [Held<'f>; REGISTERS], slot: usize, instruction: &In
             }
             return;
         }
-        // An atomic instruction may bring back what was there.
+        // An atomic instruction may bring back what was there: in its source, in r0, or, if it only loads, in its destination.
         STX => {
-            for number in [src, 0] {
+            for number in [src, dst, 0] {
                 if let Some(register) = registers.get_mut(usize::from(number)).filter(|_| code & 0xe0 == 0xc0) {
                     *register = Held::Unknown;
                 }

@@ -109,13 +109,13 @@ fn integer(text: &str, size: usize, signed: Option<bool>) -> Result<Vec<u8>, Str
         (None, None) => text.parse().ok(),
     };
     let number: i128 = number.ok_or_else(wanted)?;
-    let bits = (size as u32).saturating_mul(8);
-    let half = 1_i128.checked_shl(bits.saturating_sub(1)).unwrap_or(i128::MAX).max(1);
-    let whole = half.saturating_mul(2);
+    // The largest of its size, signed and unsigned; none is larger here than an `i128`.
+    let signed_most = i128::MAX >> (128 - 8 * size);
+    let unsigned_most = signed_most.saturating_mul(2).saturating_add(1);
     let (least, most) = match signed {
-        Some(true) => (-half, half.saturating_sub(1)),
-        Some(false) => (0, whole.saturating_sub(1)),
-        None => (-half, whole.saturating_sub(1)),
+        Some(true) => (!signed_most, signed_most),
+        Some(false) => (0, unsigned_most),
+        None => (!signed_most, unsigned_most),
     };
     if (least..=most).contains(&number) { Ok(lowest(number.cast_unsigned(), size)) } else { Err(wanted()) }
 }
@@ -171,6 +171,11 @@ mod tests {
             assert!(why.contains(part), "{name}={text}: {why}");
         }
         assert_eq!(integer("-1", 8, None), Ok(vec![0xff; 8]));
+        for (text, fits) in [("170141183460469231731687303715884105727", true), ("-1", false)] {
+            assert_eq!(integer(text, 16, Some(false)).is_ok(), fits, "{text}");
+        }
+        let least = i128::MIN;
+        assert_eq!(integer(&least.to_string(), 16, Some(true)), Ok(least.to_ne_bytes().to_vec()));
         assert!(integer("340282366920938463463374607431768211455", 16, None).is_err());
     }
 }
