@@ -6,6 +6,7 @@
 //!     sends.rs      what the programs' instructions say of the records that they send
 //!     types.rs      which type a record is: by that, by its length, or by --type
 //!     buffers.rs    all rings and perf event arrays, in one wait
+//!     stream.rs     from the first record to the last
 //!     output.rs     record ──▶ line: table, JSON or hex
 //!     state.rs      at the end: variables, and what the maps hold
 //! ```
@@ -19,36 +20,24 @@ mod output;
 mod sends;
 mod settings;
 mod state;
+mod stream;
 mod types;
 
-use std::{
-    collections::BTreeMap,
-    ffi::OsString,
-    io::{self, Read},
-    path::PathBuf,
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use cutaway::{
-    Loaded, MapSpec, MapType, Object, Pinning, Refused,
+    MapSpec, MapType, Object, Pinning, Refused,
     btf::{Btf, kernel},
 };
 
 use self::{
     attach::{Attached, Places},
-    buffers::{Buffers, Stop},
-    output::Output,
+    buffers::Buffers,
+    stream::Stream,
     types::{Candidates, Records},
 };
-use crate::{
-    command::{Process, Traced},
-    diagnostics,
-    failure::Failure,
-    given::Given,
-    signals, terminal,
-};
+use crate::{command::Process, diagnostics, failure::Failure, given::Given, signals};
 
 /// Bytes of each CPU's perf buffer unless told otherwise.
 const DEFAULT_BUFFER: u32 = 256 * 1024;
@@ -183,35 +172,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
     let records = buffers.sources().iter().map(|source| {
         let told = told.get(&source.name).copied();
-        (Records::new(&source.name, source.is_padded(), told, &sent, &candidates), source.is_padded())
+        Records::new(&source.name, source.is_padded(), told, &sent, &candidates)
     });
     let records: Vec<_> = records.collect();
-    for (source, (records, _)) in buffers.sources().iter().zip(&records) {
+    for (source, records) in buffers.sources().iter().zip(&records) {
         diagnostics::say(&format!("`{}` ({}): {}", source.name, source.kind(), records.sentence()));
     }
     attached.tell();
-    let mut stream = Stream {
-        output: Output::new(arguments.format, &records),
-        form: arguments.format,
-        records: &records,
-        received: 0,
-        unreadable: 0,
-        most: arguments.count,
-        stop: stop.clone(),
-        closed: false,
-    };
-    let outcome = stream.whole(&mut buffers, attached, process, arguments);
-    let outcome = outcome.and_then(|()| stream.state(&loaded, &specs, own.as_ref(), arguments));
-    let lost = buffers.lost()? + stream.unreadable;
-    let received = stream.received;
+    let mut stream = Stream::new(arguments, &records, stop);
+    let outcome = stream.whole(&mut buffers, attached, process);
+    let outcome = outcome.and_then(|()| stream.state(&loaded, &specs, own.as_ref()));
+    let without_room = buffers.lost()?;
     drop((buffers, loaded));
-    if lost > stream.unreadable {
+    if without_room > 0 {
         diagnostics::say(&format!(
-            "{} lost for want of room in a perf buffer: make it larger with --buffer",
-            lost - stream.unreadable
+            "{without_room} lost for want of room in a perf buffer: make it larger with --buffer"
         ));
     }
-    diagnostics::say(&format!("received {received}, lost {lost}"));
+    diagnostics::say(&format!("received {}, lost {}", stream.received(), without_room + stream.unreadable()));
     outcome
 }
 
@@ -287,147 +265,4 @@ fn set_aside(shown: &str, attached: &mut Attached, refused: Vec<Refused>) -> Res
         }
     }
     .with_details(details))
-}
-
-/// What has been seen so far, and where to stop.
-struct Stream<'a, 'b> {
-    output: Output<'b>,
-    form: Form,
-    records: &'a [(Records<'b>, bool)],
-    received: u64,
-    /// Records that came and could not be read.
-    unreadable: u64,
-    most: Option<u64>,
-    stop: Stop,
-    /// Nobody reads stdout any more.
-    closed: bool,
-}
-
-impl Stream<'_, '_> {
-    /// From the first record to the last: what is attached is detached when it is time to end, and what was sent until then is
-    /// printed.
-    fn whole(
-        &mut self,
-        buffers: &mut Buffers,
-        attached: Attached,
-        process: Option<Process>,
-        arguments: &Arguments,
-    ) -> Result<(), Failure> {
-        let deadline = arguments.duration.and_then(|duration| Instant::now().checked_add(duration));
-        let stop = self.stop.clone();
-        let command = match (arguments.command.split_first(), process) {
-            (Some((program, rest)), _) => Some(Traced::start(program, rest, Stdio::inherit(), move || stop.stop())?),
-            (None, Some(process)) => {
-                process.at_end(move || stop.stop())?;
-                None
-            }
-            (None, None) => None,
-        };
-        let outcome = self.iterate(&attached).and_then(|()| {
-            // Programs that have run, and iterators that were read, are done; there is nothing to wait for.
-            let idle =
-                attached.waiting.is_empty() && command.is_none() && arguments.pid.is_none() && deadline.is_none();
-            if idle { Ok(()) } else { self.follow(buffers, deadline) }
-        });
-        let command = command.map(Traced::end).transpose();
-        drop(attached);
-        let outcome = outcome.and_then(|()| self.drain(buffers));
-        command?;
-        outcome
-    }
-
-    /// Reads every iterator once: what its program writes is text, or bytes that only it knows.
-    fn iterate(&mut self, attached: &Attached) -> Result<(), Failure> {
-        for (name, link) in &attached.iterators {
-            let mut written = Vec::new();
-            link.read_iterator()?
-                .read_to_end(&mut written)
-                .map_err(|error| Failure::system(&format!("read the iterator `{name}`"), &error))?;
-            let text = String::from_utf8_lossy(&written).into_owned();
-            for line in text.lines() {
-                let line = match self.form {
-                    Form::Json => serde_json::json!({ "iterator": name, "line": line }).to_string(),
-                    Form::Table | Form::Hex => terminal::clean(line).into_owned(),
-                };
-                let answer = self.output.line(&line);
-                self.heard(answer)?;
-            }
-        }
-        let answer = self.output.flush();
-        self.heard(answer)
-    }
-
-    /// Prints records as they come, until it is time to end.
-    fn follow(&mut self, buffers: &mut Buffers, deadline: Option<Instant>) -> Result<(), Failure> {
-        loop {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if self.full() || self.stop.is_stopped() || left == Some(Duration::ZERO) {
-                return Ok(());
-            }
-            buffers.wait(left)?;
-            self.drain(buffers)?;
-        }
-    }
-
-    /// Prints what is there now.
-    fn drain(&mut self, buffers: &mut Buffers) -> Result<(), Failure> {
-        if self.full() {
-            return Ok(());
-        }
-        let names: Vec<String> = buffers.sources().iter().map(|source| source.name.clone()).collect();
-        let mut failed = Ok(());
-        let unreadable = buffers.drain(|record| {
-            let Some((name, (records, _))) = names.get(record.source).zip(self.records.get(record.source)) else {
-                return true;
-            };
-            self.received += 1;
-            let answer = self.output.record(name, record, records);
-            failed = self.heard(answer);
-            failed.is_ok() && !self.full()
-        })?;
-        self.unreadable += unreadable;
-        failed?;
-        let answer = self.output.flush();
-        self.heard(answer)
-    }
-
-    /// Variables and maps, if they are asked for.
-    fn state(
-        &mut self,
-        loaded: &Loaded,
-        specs: &[MapSpec],
-        btf: Option<&Btf<'_>>,
-        arguments: &Arguments,
-    ) -> Result<(), Failure> {
-        let mut lines = Vec::new();
-        if arguments.variables {
-            lines.extend(state::variables(loaded, btf, arguments.format)?);
-        }
-        if arguments.maps {
-            lines.extend(state::maps(loaded, specs, btf, arguments.format)?);
-        }
-        for line in lines {
-            let answer = self.output.line(&terminal::clean(&line));
-            self.heard(answer)?;
-        }
-        let answer = self.output.flush();
-        self.heard(answer)
-    }
-
-    /// A reader who has gone is no failure, but a reason to end.
-    fn heard(&mut self, answer: io::Result<()>) -> Result<(), Failure> {
-        match answer {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                self.closed = true;
-                Ok(())
-            }
-            Err(error) => Err(Failure::system("write to stdout", &error)),
-            Ok(()) => Ok(()),
-        }
-    }
-
-    /// As many records as were asked for, or nobody to show them to.
-    fn full(&self) -> bool {
-        self.closed || self.most.is_some_and(|most| self.received >= most)
-    }
 }

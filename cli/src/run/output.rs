@@ -51,9 +51,9 @@ struct Column {
 
 impl<'b> Output<'b> {
     /// For records of these maps.
-    pub(super) fn new(form: Form, sources: &[(Records<'b>, bool)]) -> Self {
+    pub(super) fn new(form: Form, sources: &[Records<'b>]) -> Self {
         let columns = match sources {
-            [(records, padded)] => records.only().and_then(|shape| Columns::of(shape, *padded)),
+            [records] => records.only().and_then(|shape| Columns::of(shape, records.is_padded())),
             _ => None,
         };
         let (to, coloured) = (BufWriter::new(io::stdout()), terminal::is_coloured());
@@ -61,7 +61,8 @@ impl<'b> Output<'b> {
     }
 
     /// Writes a line; it is seen after [`Output::flush`].
-    pub(super) fn record(&mut self, map: &str, record: &Record<'_>, records: &Records<'b>) -> io::Result<()> {
+    pub(super) fn record(&mut self, record: &Record<'_>, records: &Records<'b>) -> io::Result<()> {
+        let map = records.map();
         let (choice, size) = records.of(record.bytes.len());
         let bytes = record.bytes.get(..size).unwrap_or(record.bytes);
         match (self.form, &choice) {

@@ -197,6 +197,16 @@ impl<'b> Records<'b> {
         }
     }
 
+    /// The name of the map that they come from.
+    pub(super) fn map(&self) -> &str {
+        &self.map
+    }
+
+    /// Whether they are padded, as in a perf buffer: then they tell their CPU, too.
+    pub(super) fn is_padded(&self) -> bool {
+        self.padded
+    }
+
     /// The one type of all records, if that is known before any has come.
     pub(super) fn only(&self) -> Option<Shape<'b>> {
         match (self.told, self.sent.len(), self.sent.values().next()) {

@@ -1,0 +1,175 @@
+//! From the first record to the last: what comes is printed, until it is time to end.
+//!
+//! Time to end it is when the command or the process ends, when so many records have come or so much time has passed, when a
+//! signal comes, and when nobody reads stdout any more.
+
+use std::{
+    io::{self, Read},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use cutaway::{Loaded, MapSpec, btf::Btf};
+
+use super::{
+    Arguments, Form,
+    attach::Attached,
+    buffers::{Buffers, Stop},
+    output::Output,
+    state,
+    types::Records,
+};
+use crate::{
+    command::{Process, Traced},
+    failure::Failure,
+    terminal,
+};
+
+/// What has been seen so far, and where to stop.
+pub(super) struct Stream<'a, 'b> {
+    arguments: &'a Arguments,
+    output: Output<'b>,
+    /// Of each source, in the order of those.
+    records: &'a [Records<'b>],
+    received: u64,
+    /// Records that came and could not be read.
+    unreadable: u64,
+    stop: Stop,
+    /// Nobody reads stdout any more.
+    closed: bool,
+}
+
+impl<'a, 'b> Stream<'a, 'b> {
+    pub(super) fn new(arguments: &'a Arguments, records: &'a [Records<'b>], stop: Stop) -> Self {
+        let output = Output::new(arguments.format, records);
+        Self { arguments, output, records, received: 0, unreadable: 0, stop, closed: false }
+    }
+
+    /// How many records have come.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// How many could not be read.
+    pub(super) fn unreadable(&self) -> u64 {
+        self.unreadable
+    }
+
+    /// From the first record to the last: what is attached is detached when it is time to end, and what was sent until then is
+    /// printed.
+    pub(super) fn whole(
+        &mut self,
+        buffers: &mut Buffers,
+        attached: Attached,
+        process: Option<Process>,
+    ) -> Result<(), Failure> {
+        let arguments = self.arguments;
+        let deadline = arguments.duration.and_then(|duration| Instant::now().checked_add(duration));
+        let stop = self.stop.clone();
+        let command = match (arguments.command.split_first(), process) {
+            (Some((program, rest)), _) => Some(Traced::start(program, rest, Stdio::inherit(), move || stop.stop())?),
+            (None, Some(process)) => {
+                process.at_end(move || stop.stop())?;
+                None
+            }
+            (None, None) => None,
+        };
+        let outcome = self.iterate(&attached).and_then(|()| {
+            // Programs that have run, and iterators that were read, are done; there is nothing to wait for.
+            let idle =
+                attached.waiting.is_empty() && command.is_none() && arguments.pid.is_none() && deadline.is_none();
+            if idle { Ok(()) } else { self.follow(buffers, deadline) }
+        });
+        let command = command.map(Traced::end).transpose();
+        drop(attached);
+        let outcome = outcome.and_then(|()| self.drain(buffers));
+        command?;
+        outcome
+    }
+
+    /// Reads every iterator once: what its program writes is text, or bytes that only it knows.
+    fn iterate(&mut self, attached: &Attached) -> Result<(), Failure> {
+        for (name, link) in &attached.iterators {
+            let mut written = Vec::new();
+            link.read_iterator()?
+                .read_to_end(&mut written)
+                .map_err(|error| Failure::system(&format!("read the iterator `{name}`"), &error))?;
+            let text = String::from_utf8_lossy(&written).into_owned();
+            for line in text.lines() {
+                let line = match self.arguments.format {
+                    Form::Json => serde_json::json!({ "iterator": name, "line": line }).to_string(),
+                    Form::Table | Form::Hex => terminal::clean(line).into_owned(),
+                };
+                let answer = self.output.line(&line);
+                self.heard(answer)?;
+            }
+        }
+        let answer = self.output.flush();
+        self.heard(answer)
+    }
+
+    /// Prints records as they come, until it is time to end.
+    fn follow(&mut self, buffers: &mut Buffers, deadline: Option<Instant>) -> Result<(), Failure> {
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if self.full() || self.stop.is_stopped() || left == Some(Duration::ZERO) {
+                return Ok(());
+            }
+            buffers.wait(left)?;
+            self.drain(buffers)?;
+        }
+    }
+
+    /// Prints what is there now.
+    fn drain(&mut self, buffers: &mut Buffers) -> Result<(), Failure> {
+        if self.full() {
+            return Ok(());
+        }
+        let mut failed = Ok(());
+        let unreadable = buffers.drain(|record| {
+            let Some(records) = self.records.get(record.source) else { return true };
+            self.received += 1;
+            let answer = self.output.record(record, records);
+            failed = self.heard(answer);
+            failed.is_ok() && !self.full()
+        })?;
+        self.unreadable += unreadable;
+        failed?;
+        let answer = self.output.flush();
+        self.heard(answer)
+    }
+
+    /// Variables and maps, if they are asked for.
+    pub(super) fn state(&mut self, loaded: &Loaded, specs: &[MapSpec], btf: Option<&Btf<'_>>) -> Result<(), Failure> {
+        let (arguments, mut lines) = (self.arguments, Vec::new());
+        if arguments.variables {
+            lines.extend(state::variables(loaded, btf, arguments.format)?);
+        }
+        if arguments.maps {
+            lines.extend(state::maps(loaded, specs, btf, arguments.format)?);
+        }
+        for line in lines {
+            let answer = self.output.line(&terminal::clean(&line));
+            self.heard(answer)?;
+        }
+        let answer = self.output.flush();
+        self.heard(answer)
+    }
+
+    /// A reader who has gone is no failure, but a reason to end.
+    fn heard(&mut self, answer: io::Result<()>) -> Result<(), Failure> {
+        match answer {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            Err(error) => Err(Failure::system("write to stdout", &error)),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// As many records as were asked for, or nobody to show them to.
+    fn full(&self) -> bool {
+        self.closed || self.arguments.count.is_some_and(|most| self.received >= most)
+    }
+}
