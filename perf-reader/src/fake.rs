@@ -355,8 +355,8 @@ impl Kernel {
         for (to, from) in whole.iter_mut().skip(within).zip(bytes) {
             *to = *from;
         }
-        // Release, where the kernel has plain stores behind a full barrier: whoever looks on and sees this word sees the
-        // `data_tail` that made room for it, too (`__perf_output_begin`).
+        // Release, where the kernel has plain stores behind a branch on what it has loaded (`__perf_output_begin`): whoever looks
+        // on and sees this word sees the `data_tail` that made room for it, too. Rust knows no such order by a branch.
         word.store(u64::from_ne_bytes(whole), Ordering::Release);
     }
 }
