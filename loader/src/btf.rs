@@ -117,7 +117,7 @@ impl<'a> Btf<'a> {
     ///
     /// [`Broken`] if it is cut off, of another byte order than this machine's, or refers to what it does not have.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Broken> {
-        Self::parse_watching(bytes, None, |_, _| {})
+        Self::parse_upon(bytes, None)
     }
 
     /// Checks BTF that continues `base`, as that of a kernel module continues the kernel's.
@@ -126,7 +126,11 @@ impl<'a> Btf<'a> {
     ///
     /// As for [`parse`](Self::parse).
     pub fn parse_split(bytes: &'a [u8], base: &'a Btf<'a>) -> Result<Self, Broken> {
-        Self::parse_watching(bytes, Some(base), |_, _| {})
+        Self::parse_upon(bytes, Some(base))
+    }
+
+    fn parse_upon(bytes: &'a [u8], base: Option<&'a Btf<'a>>) -> Result<Self, Broken> {
+        Self::parse_watching(bytes, base, |_, _| {})
     }
 
     /// Parses, and shows each type to `see` in the same walk, with the strings (without those of the base).

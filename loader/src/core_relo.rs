@@ -389,12 +389,12 @@ fn resize((local, ours): (&Btf<'_>, Option<Access>), (target, theirs): (&Btf<'_>
 }
 
 fn ambiguous(kept: &[Candidate], sources: &[Source<'_>]) -> String {
-    let names: Vec<_> = kept
-        .iter()
-        .filter_map(|candidate| Some((sources.get(candidate.source)?.name, candidate.id)))
-        .map(|(source, id)| format!("type {id} of {source}"))
-        .collect();
-    format!("the kernel has several types of that name, which give different answers: {}", names.join(", "))
+    let names = kept.iter().filter_map(|candidate| {
+        let source = sources.get(candidate.source)?;
+        Some(format!("type {} of {}", candidate.id, source.name))
+    });
+    let names = names.reduce(|all, name| format!("{all}, {name}")).unwrap_or_default();
+    format!("the kernel has several types of that name, which give different answers: {names}")
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl Object {
     /// its sentence and its log; [`Error::Object`] if the instructions refer to something that is not there. Nothing is
     /// left behind.
     pub fn load(self) -> Result<Loaded, Error> {
-        self.load_but(|refused| Err(refused.why))
+        self.load_but(&mut |refused| Err(refused.why))
     }
 
     /// As [`Object::load`], but a program that cannot be loaded is left out while the rest goes on, for whoever wants to see
@@ -77,7 +77,7 @@ impl Object {
     /// crate that was left out.
     pub fn load_what_runs(self) -> Result<(Loaded, Vec<Refused>), Error> {
         let mut refused = Vec::new();
-        let loaded = self.load_but(|program| {
+        let loaded = self.load_but(&mut |program| {
             refused.push(program);
             Ok(())
         })?;
@@ -85,7 +85,7 @@ impl Object {
     }
 
     /// Loads; what becomes of a program that cannot be loaded is for `refuse` to say.
-    fn load_but(mut self, mut refuse: impl FnMut(Refused) -> Result<(), Error>) -> Result<Loaded, Error> {
+    fn load_but(mut self, refuse: &mut dyn FnMut(Refused) -> Result<(), Error>) -> Result<Loaded, Error> {
         for program in self.set_aside() {
             warn!("the program `{}` stays behind: {}", program.name, program.why);
         }
@@ -167,7 +167,7 @@ impl Object {
 
 fn load_btf(bytes: &[u8]) -> Result<OwnedFd, String> {
     let why = "loads the object's BTF: types of maps, names of functions, lines of source";
-    charged(|| bpf::btf_load(bytes, &mut [], why)).map_err(|error| Errno::of(&error).to_string())
+    charged(&mut || bpf::btf_load(bytes, &mut [], why)).map_err(|error| Errno::of(&error).to_string())
 }
 
 /// Puts programs into tables of functions.

@@ -81,7 +81,7 @@ impl Map {
                 attr.value_type_btf_obj_fd = number(module.as_fd());
             }
         }
-        let map = charged(|| bpf::map_create(attr, "creates a map that the object describes"))
+        let map = charged(&mut || bpf::map_create(attr, "creates a map that the object describes"))
             .or_else(|error| match error.raw_os_error() {
                 // The types only help those who look at the map from outside; a kernel that dislikes them gets none.
                 Some(libc::EINVAL | libc::ENOTSUP | ENOTSUPP) if attr.btf_value_type_id != 0 => {

@@ -555,10 +555,14 @@ fn programs(elf: &elf::Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Set
 }
 
 /// The error for a name that is not there, with the names that are.
-pub(crate) fn no_such<'a>(what: &'static str, name: &str, there: impl Iterator<Item = &'a str>) -> Error {
-    let names = there.collect::<Vec<_>>().join("`, `");
-    let available = if names.is_empty() { "none".to_owned() } else { format!("`{names}`") };
+pub(crate) fn no_such<'a>(what: &'static str, name: &str, mut there: impl Iterator<Item = &'a str>) -> Error {
+    let available = quoted(&mut there).unwrap_or_else(|| "none".to_owned());
     Error::NoSuchName { what, name: name.to_owned(), available }
+}
+
+/// `` `one`, `two` ``; `None` if there are none.
+fn quoted(names: &mut dyn Iterator<Item = &str>) -> Option<String> {
+    names.map(|name| format!("`{name}`")).reduce(|all, name| format!("{all}, {name}"))
 }
 
 fn broken(why: impl Into<String>) -> Error {

@@ -62,7 +62,7 @@ pub fn ring_buffer() -> Support {
     kept(&ANSWER, || {
         let ring = MapCreate { map_type: MapType::RINGBUF, max_entries: page_size() as u32, ..MapCreate::default() };
         support(
-            charged(|| bpf::map_create(ring, "asks whether this kernel has ring buffers, by making a small one")),
+            charged(&mut || bpf::map_create(ring, "asks whether this kernel has ring buffers, by making a small one")),
             "5.8",
         )
     })
@@ -81,7 +81,7 @@ pub fn perf_event_array() -> Support {
             ..MapCreate::default()
         };
         support(
-            charged(|| bpf::map_create(array, "asks whether this kernel has perf event arrays, by making one")),
+            charged(&mut || bpf::map_create(array, "asks whether this kernel has perf event arrays, by making one")),
             "4.3",
         )
     })
@@ -125,14 +125,14 @@ fn small(program_type: ProgramType, expected_attach_type: u32, instructions: &[b
         target: bpf::BtfTarget::default(),
         modules: &[],
     };
-    charged(|| bpf::prog_load(&program, &mut [], "loads a small program to ask a question with"))
+    charged(&mut || bpf::prog_load(&program, &mut [], "loads a small program to ask a question with"))
 }
 
 /// BTF at all: `BPF_BTF_LOAD` with one integer type.
 #[must_use]
 pub fn btf() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || support(charged(|| btf::load(btf::PLAIN)), "4.18"))
+    kept(&ANSWER, || support(charged(&mut || btf::load(btf::PLAIN)), "4.18"))
 }
 
 /// The kinds of BTF that an object's own is rewritten to.
@@ -142,7 +142,7 @@ pub(crate) fn btf_kinds() -> Kinds {
 }
 
 /// Keeps an answer, unless it is none.
-fn kept(answer: &OnceLock<Support>, ask: impl FnOnce() -> Support) -> Support {
+fn kept(answer: &OnceLock<Support>, ask: fn() -> Support) -> Support {
     match answer.get() {
         Some(answer) => *answer,
         None => match ask() {
@@ -154,7 +154,7 @@ fn kept(answer: &OnceLock<Support>, ask: impl FnOnce() -> Support) -> Support {
 
 /// Runs what creates a map or loads a program, and once more with the locked-memory limit raised if the kernel says
 /// EPERM: before 5.11 that is what it says when the limit is reached, which it soon is.
-pub(crate) fn charged<T>(mut create: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn charged(create: &mut dyn FnMut() -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
     match create() {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) && matches!(process::memlock(), Ok(Some(_))) => {
             if process::raise_memlock().is_ok() {

@@ -167,7 +167,7 @@ fn is_usdt(section_name: &str) -> bool {
 
 /// Loads a program: first without a log, which is quicker, and on refusal once more with one.
 fn verify(program: &bpf::Program<'_>, shared: &Shared<'_>) -> Result<OwnedFd, Error> {
-    let error = match charged(|| patiently(program, &mut [])) {
+    let error = match charged(&mut || patiently(program, &mut [])) {
         Ok(fd) => return Ok(fd),
         Err(error) => error,
     };

@@ -71,20 +71,20 @@ pub(crate) enum Types<'a> {
 
 impl Types<'_> {
     /// Looks, and lends `then` the sources in which something was found.
-    pub(crate) fn search<S: Seeker, T>(self, seeker: S, then: impl FnOnce(S, Sources<'_, '_>) -> T) -> T {
+    pub(crate) fn search<S: Seeker, T>(self, mut seeker: S, then: impl FnOnce(S, Sources<'_, '_>) -> T) -> T {
         if seeker.is_idle() {
             return then(seeker, Ok(&[]));
         }
         match self {
-            Self::Given(bytes) => base(bytes, seeker, |seeker, base| {
-                let base = base.map(|btf| [Source { name: "vmlinux", btf }]);
-                then(seeker, base.as_ref().map(<[_; 1]>::as_slice).map_err(Clone::clone))
-            }),
+            Self::Given(bytes) => match base(bytes, &mut seeker) {
+                Ok(btf) => then(seeker, Ok(&[Source { name: "vmlinux", btf: &btf }])),
+                Err(absent) => then(seeker, Err(absent)),
+            },
             Self::Running => match kernel::Bytes::vmlinux() {
-                Ok(bytes) => base(&bytes, seeker, |seeker, base| match base {
-                    Ok(base) => with_modules(base, seeker, then),
+                Ok(bytes) => match base(&bytes, &mut seeker) {
+                    Ok(base) => with_modules(&base, seeker, then),
                     Err(absent) => then(seeker, Err(absent)),
-                }),
+                },
                 Err(error) => then(
                     seeker,
                     Err(Absent(format!(
@@ -99,14 +99,11 @@ impl Types<'_> {
 }
 
 /// Walks over the kernel's own types.
-fn base<S: Seeker, T>(bytes: &[u8], mut seeker: S, then: impl FnOnce(S, Result<&Btf<'_>, Absent>) -> T) -> T {
+fn base<'b>(bytes: &'b [u8], seeker: &mut impl Seeker) -> Result<Btf<'b>, Absent> {
     let base = Btf::parse_watching(bytes, None, |names, seen| {
         seeker.see(0, names, seen);
     });
-    match base {
-        Ok(base) => then(seeker, Ok(&base)),
-        Err(Broken(why)) => then(seeker, Err(Absent(format!("it is broken: {why}")))),
-    }
+    base.map_err(|Broken(why)| Absent(format!("it is broken: {why}")))
 }
 
 /// Goes through the modules as long as something is missing.

@@ -266,7 +266,9 @@ impl fmt::Display for Value<'_> {
             Self::Pointer(address) => write!(f, "{address:#x}"),
             Self::Enum(name, _) => f.write_str(name),
             Self::Flags(names, rest) => {
-                f.write_str(&names.join("|"))?;
+                for (index, name) in names.iter().enumerate() {
+                    write!(f, "{}{name}", if index == 0 { "" } else { "|" })?;
+                }
                 if *rest == 0 { Ok(()) } else { write!(f, "|{rest:#x}") }
             }
             Self::Text(bytes) => write!(f, "{:?}", String::from_utf8_lossy(bytes)),

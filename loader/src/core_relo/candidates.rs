@@ -4,10 +4,11 @@
 //! each type is held against them in the one walk that reads the kernel's BTF anyway. Three bytes of a name decide about
 //! nearly all of them.
 
-use std::collections::BTreeMap;
-
 use super::{compatible::kinds_are_compatible, flavour::essential};
-use crate::btf::{Btf, Kind, Names, Seen, search::Seeker};
+use crate::{
+    btf::{Btf, Kind, Names, Seen, search::Seeker},
+    sorted::{Sorted, sort},
+};
 
 /// A type of the kernel's: in which BTF (0 is the kernel itself, others are modules), and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub(super) struct Candidate {
 #[derive(Debug, Default)]
 pub(crate) struct Candidates<'l> {
     /// By the number of the type in the object's BTF.
-    wanted: BTreeMap<u32, Wanted<'l>>,
+    wanted: Sorted<u32, Wanted<'l>>,
     /// A bit for each kind that is wanted at all.
     kinds: u32,
     /// A bit for each first three bytes (see [`slot`]) of a name that is wanted.
@@ -38,11 +39,11 @@ struct Wanted<'l> {
 impl<'l> Candidates<'l> {
     /// Prepares to look for the types of these numbers in `local`. What has no name cannot be looked for.
     pub(super) fn wanted(local: &'l Btf<'_>, ids: impl Iterator<Item = u32>) -> Self {
-        let mut this = Self::default();
+        let mut ids: Vec<_> = ids.collect();
+        sort(&mut ids, u32::cmp);
+        ids.dedup();
+        let (mut this, mut wanted) = (Self::default(), Vec::new());
         for id in ids {
-            if this.wanted.contains_key(&id) {
-                continue;
-            }
             let ty = local.ty(id);
             let name = essential(ty.name_bytes());
             if name.is_empty() {
@@ -53,8 +54,9 @@ impl<'l> Candidates<'l> {
             if let Some(beginnings) = this.beginnings.get_mut(word) {
                 *beginnings |= mask;
             }
-            this.wanted.insert(id, Wanted { kind: ty.kind(), name, found: Vec::new() });
+            wanted.push((id, Wanted { kind: ty.kind(), name, found: Vec::new() }));
         }
+        this.wanted = Sorted::in_order(wanted);
         this
     }
 
@@ -77,7 +79,7 @@ impl Seeker for Candidates<'_> {
     }
 
     fn is_missing_some(&self) -> bool {
-        self.wanted.values().any(|wanted| wanted.found.is_empty())
+        self.wanted.iter().any(|(_, wanted)| wanted.found.is_empty())
     }
 
     fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {

@@ -139,8 +139,7 @@ impl<'b> Draft<'b> {
 
     /// A section of data: as large as the file's, each variable where its symbol is.
     fn data(&mut self, section: Type<'_>, elf: &Elf) {
-        let name = section.name();
-        let Some(index) = elf.sections().iter().position(|section| section.name == name) else { return };
+        let Some(index) = elf.position(section.name_bytes()) else { return };
         self.sized(section, elf.section(index).map_or(0, |section| section.size as u32));
         let symbols = elf.symbols_in(index).map(|(_, symbol)| (symbol.name.as_bytes(), symbol.address as u32));
         let symbols = Sorted::of(symbols);

@@ -120,9 +120,14 @@ impl Elf {
         self.sections.get(index)
     }
 
+    /// The place of the first section of this name.
+    pub(crate) fn position(&self, name: &[u8]) -> Option<usize> {
+        self.sections.iter().position(|section| section.name.as_bytes() == name)
+    }
+
     /// What is in the first section of this name; empty if there is none.
     pub(crate) fn contents(&self, name: &str) -> &[u8] {
-        let section = self.sections.iter().find(|section| section.name == name);
+        let section = self.position(name.as_bytes()).and_then(|place| self.section(place));
         section.and_then(Section::contents).unwrap_or_default()
     }
 

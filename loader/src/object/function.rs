@@ -86,7 +86,7 @@ pub(super) struct Code<'o> {
 impl Code<'_> {
     /// The function that the place is in, and the instruction's place in that.
     fn find(&self, section: &str, offset: u32) -> Option<(Start, usize)> {
-        let section = self.elf.sections().iter().position(|known| known.name == section)?;
+        let section = self.elf.position(section.as_bytes())?;
         let &(start, _) = self.functions.last_up_to(&(section, u64::from(offset)))?;
         if start.0 != section {
             return None;

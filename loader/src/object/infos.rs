@@ -18,10 +18,7 @@ pub(super) struct Infos {
 
 impl Infos {
     pub(super) fn new(ext: &Ext<'_>, btf: &Btf<'_>, elf: &Elf) -> Self {
-        let section = |records: &Records<'_>| {
-            let name = btf.string(records.section);
-            elf.sections().iter().position(|section| section.name.as_bytes() == name)
-        };
+        let section = |records: &Records<'_>| elf.position(btf.string(records.section));
         let mut infos = Self::default();
         for records in ext.func_info() {
             let Some(section) = section(&records) else { continue };

@@ -49,7 +49,7 @@ const LOAD_IMM64: u8 = 0x18;
 const MOST: usize = 1_000_000;
 
 /// One program, ready for the verifier.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Linked {
     pub(crate) instructions: Vec<bpf_insn>,
     pub(crate) func_info: Vec<bpf_func_info>,

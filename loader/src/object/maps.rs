@@ -116,7 +116,7 @@ fn old(elf: &Elf) -> Result<Vec<MapSpec>, Error> {
 }
 
 fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
-    let Some(section) = elf.sections().iter().position(|section| section.name == ".maps") else {
+    let Some(section) = elf.position(b".maps") else {
         return Ok(Vec::new());
     };
     let variables = btf.listed(".maps");

@@ -4,7 +4,7 @@
 //! therefore rewritten before loading, each unknown kind to something older of the same shape, for which one must know
 //! what is unknown. Each question is a blob of a few types, loaded and thrown away.
 
-use std::io;
+use std::{io, os::fd::OwnedFd};
 
 use crate::{btf::older::Kinds, sys::bpf};
 
@@ -62,14 +62,13 @@ pub(super) fn kinds() -> Kinds {
     }
 }
 
-/// Loads a blob of these types and throws it away.
-pub(super) fn load(types: &[&[u32]]) -> io::Result<()> {
+/// Loads a blob of these types.
+pub(super) fn load(types: &[&[u32]]) -> io::Result<OwnedFd> {
     bpf::btf_load(
         &blob(types),
         &mut [],
         "asks whether this kernel takes a kind of BTF, with the smallest blob that has it",
     )
-    .map(drop)
 }
 
 /// `struct btf_header`, the types, the strings.

@@ -32,7 +32,7 @@ pub fn max_entries(map_type: MapType, max_entries: u32) -> Result<u32, Errno> {
         ..MapCreate::default()
     };
     let asked =
-        charged(|| bpf::map_create(attr, "makes a map of exactly the size that was asked for, to see the answer"));
+        charged(&mut || bpf::map_create(attr, "makes a map of exactly the size that was asked for, to see the answer"));
     let made = asked.and_then(|map| bpf::map_info(map.as_fd(), "asks what the kernel made of that size"));
     made.map(|info| info.max_entries).map_err(|error| Errno::of(&error))
 }

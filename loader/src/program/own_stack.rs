@@ -30,10 +30,7 @@ use crate::{
     Error,
     object::{ProgramSpec, link::Linked},
     program_type::ProgramType,
-    sys::{
-        insn::{bpf_func_info, bpf_insn, bpf_line_info},
-        process,
-    },
+    sys::{insn::bpf_insn, process},
 };
 
 /// The first kernel with stacks for each CPU.
@@ -80,26 +77,26 @@ fn behind_a_tail_call(linked: &Linked) -> Linked {
     /// `BPF_ALU64 | BPF_MOV | BPF_K`, `BPF_JMP | BPF_JEQ | BPF_K`, `BPF_JMP | BPF_CALL`
     const FRONT: [(u8, u8, i16, i32); 3] = [(0xb7, 5, 0, 0), (0x15, 5, 1, 0), (0x85, 0, 0, BPF_FUNC_TAIL_CALL)];
     const BPF_FUNC_TAIL_CALL: i32 = 12;
-    let front = FRONT.map(|(code, register, off, imm)| bpf_insn::new(code, register, 0, off, imm));
+    let mut kept = linked.clone();
+    let front = FRONT.iter().map(|&(code, register, off, imm)| bpf_insn::new(code, register, 0, off, imm));
+    kept.instructions = front.collect();
+    kept.instructions.extend_from_slice(&linked.instructions);
     // What says where the program itself starts says so of the front; distances between instructions stay what they are.
-    let moved = |at: u32| if at == 0 { 0 } else { at + FRONT.len() as u32 };
-    let functions = linked.func_info.iter();
-    let lines = linked.line_info.iter();
-    Linked {
-        instructions: front.into_iter().chain(linked.instructions.iter().copied()).collect(),
-        func_info: functions.map(|info| bpf_func_info { insn_off: moved(info.insn_off), ..*info }).collect(),
-        line_info: lines.map(|info| bpf_line_info { insn_off: moved(info.insn_off), ..*info }).collect(),
-        functions: linked
-            .functions
-            .iter()
-            .map(|&(start, at)| (start, if at == 0 { 0 } else { at + FRONT.len() }))
-            .collect(),
+    let infos = kept.func_info.iter_mut().map(|info| &mut info.insn_off);
+    let lines = kept.line_info.iter_mut().map(|info| &mut info.insn_off);
+    for place in infos.chain(lines).filter(|place| **place != 0) {
+        *place += FRONT.len() as u32;
     }
+    for (_, place) in kept.functions.iter_mut().filter(|(_, place)| *place != 0) {
+        *place += FRONT.len();
+    }
+    kept
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::insn::{bpf_func_info, bpf_line_info};
 
     #[test]
     fn a_kernel_that_does_not_interrupt_programs_is_told_by_what_it_says_of_itself() {

@@ -67,10 +67,17 @@ impl fmt::Debug for Name {
 
 /// What a field can hold, and how it is told.
 trait Field {
+    /// Zero is the kernel's "not given".
+    fn is_given(&self) -> bool;
+
     fn visit<'kvs>(&'kvs self, name: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error>;
 }
 
 impl Field for u32 {
+    fn is_given(&self) -> bool {
+        *self != 0
+    }
+
     fn visit<'kvs>(&'kvs self, name: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
         let key = kv::Key::from_str(name);
         match names::of(name, *self) {
@@ -85,6 +92,10 @@ impl Field for u32 {
 macro_rules! fields {
     ($($type:ty: $self:ident => $value:expr;)*) => {$(
         impl Field for $type {
+            fn is_given(&self) -> bool {
+                *self != Self::default()
+            }
+
             fn visit<'kvs>(&'kvs $self, name: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
                 to.visit_pair(kv::Key::from_str(name), $value)
             }
@@ -107,6 +118,12 @@ fields! {
 /// One command's part of `union bpf_attr`.
 pub(super) trait Attr: kv::Source {}
 
+/// Tells the fields that are set, by name; and what a program is attached as, of which 0 is one.
+fn tell<'kvs>(fields: &[(&'static str, &'kvs dyn Field)], to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
+    let mut told = fields.iter().filter(|(name, field)| field.is_given() || *name == "attach_type");
+    told.try_for_each(|(name, field)| field.visit(name, to))
+}
+
 macro_rules! attr {
     ($($(#[$doc:meta])* struct $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
         $(#[$doc])*
@@ -119,13 +136,9 @@ macro_rules! attr {
 
         impl Attr for $name {}
 
-        /// The fields that are set, by name: zero is the kernel's "not given", but for what a program is attached as.
         impl kv::Source for $name {
             fn visit<'kvs>(&'kvs self, visitor: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
-                $(if self.$field != <$type>::default() || stringify!($field) == "attach_type" {
-                    self.$field.visit(stringify!($field), visitor)?;
-                })*
-                Ok(())
+                tell(&[$((stringify!($field), &self.$field),)*], visitor)
             }
         }
     )*};

@@ -80,8 +80,13 @@ pub(super) unsafe fn bpf_telling<A: Attr>(
     // caller vouches for the addresses in it.
     let value =
         unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_long, std::ptr::from_mut(attr), size_of::<A>()) };
+    reported(&Arguments { command, attr, told, size: size_of::<A>() }, value, why)
+}
+
+/// Apart, so that it is there once and not for each structure.
+fn reported(arguments: &Arguments<'_>, value: libc::c_long, why: &str) -> io::Result<i64> {
     let answer = super::answer(value);
-    super::report("bpf", &Arguments { command, attr, told, size: size_of::<A>() }, &answer, why);
+    super::report("bpf", arguments, &answer, why);
     answer
 }
 
@@ -107,20 +112,30 @@ pub(super) unsafe fn bpf_fd_telling<A: Attr>(
     why: &str,
 ) -> io::Result<OwnedFd> {
     // SAFETY: handed on to the caller.
-    let value = unsafe { bpf_telling(command, attr, told, why) }?;
-    let fd = RawFd::try_from(value).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows of it.
+    let answer = unsafe { bpf_telling(command, attr, told, why) };
+    // SAFETY: the answer of a command that answers with a new descriptor.
+    unsafe { descriptor(answer) }
+}
+
+/// Takes hold of a descriptor that the kernel has answered with.
+///
+/// # Safety
+///
+/// The answer, if it is none of failure, must be a descriptor that is nobody's yet.
+unsafe fn descriptor(answer: io::Result<i64>) -> io::Result<OwnedFd> {
+    let fd = RawFd::try_from(answer?).map_err(io::Error::other)?;
+    // SAFETY: handed on to the caller.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-struct Arguments<'a, A> {
+struct Arguments<'a> {
     command: Command,
-    attr: &'a A,
+    attr: &'a dyn kv::Source,
     told: Told<'a>,
     size: usize,
 }
 
-impl<A: Attr> kv::Source for Arguments<'_, A> {
+impl kv::Source for Arguments<'_> {
     fn visit<'kvs>(&'kvs self, visitor: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
         visitor.visit_pair(kv::Key::from_str("cmd"), kv::Value::from_display(&self.command))?;
         self.attr.visit(&mut Behind { told: self.told, visitor })?;
