@@ -37,8 +37,17 @@ enum BuiltIn {
 impl Given {
     /// The object, and what it is called.
     pub(crate) fn read(&self) -> Result<(String, Object), Failure> {
+        self.read_by(Object::parse)
+    }
+
+    /// The same, were it for machines of the other byte order.
+    pub(crate) fn read_foreign(&self) -> Result<(String, Object), Failure> {
+        self.read_by(Object::parse_foreign)
+    }
+
+    fn read_by(&self, parse: fn(&[u8]) -> Result<Object, Error>) -> Result<(String, Object), Failure> {
         let (shown, bytes) = self.bytes()?;
-        let object = Object::parse(&bytes).map_err(|error| match error {
+        let object = parse(&bytes).map_err(|error| match error {
             // Its sentence begins with the same words.
             Error::Object { why } => Failure::new(format!("cannot read `{shown}`: {why}")),
             error => Failure::new(format!("cannot read `{shown}`: {error}")),

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Nothing is loaded and no privileges are needed: loading is *rehearsed*, against the running kernel's types or those of a
-//! file. What cannot be worked out here is said beside what can.
+//! file. What cannot be worked out here is said beside what can. An object for machines of the other byte order is told of
+//! without a rehearsal.
 
 mod lacks;
 mod listing;
@@ -56,7 +57,7 @@ pub(crate) struct Arguments {
 
 /// Reads, rehearses, and tells.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (path, object) = arguments.given.read()?;
+    let (path, object) = arguments.given.read_foreign()?;
     for name in &arguments.programs {
         let mut names = object.programs().iter().map(|program| program.name.as_str());
         if !names.any(|known| known == name) {

@@ -5,6 +5,7 @@
 
 mod btf;
 pub(crate) mod elf;
+mod foreign;
 mod function;
 mod infos;
 pub(crate) mod left_out;
@@ -187,6 +188,28 @@ impl Object {
     /// loaded is no error: see [`Object::set_aside`].
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let elf = elf::Elf::read(bytes)?;
+        elf.must_be_native()?;
+        Self::of(elf)
+    }
+
+    /// The same, but an object for machines of the other byte order is read, too, to be looked at: its instructions, types and
+    /// maps are told as this machine writes them, while the contents of its variables stay as they are in the file. It
+    /// cannot be loaded, nor can that be rehearsed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Object::parse`], but for the byte order.
+    pub fn parse_foreign(bytes: &[u8]) -> Result<Self, Error> {
+        elf::Elf::read(bytes).and_then(Self::of)
+    }
+
+    /// Whether it is for machines of the other byte order: see [`Object::parse_foreign`].
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.elf.is_foreign()
+    }
+
+    fn of(elf: elf::Elf) -> Result<Self, Error> {
         let btf = match elf.contents(".BTF") {
             [] => None,
             bytes => Some(btf::read(bytes)?),
@@ -383,6 +406,7 @@ impl Object {
     /// Finds in `types` all that the object wants to know of the kernel, in one look: what CO-RE adapts the instructions
     /// to, what programs hang on, where externs are, and how tables of functions are laid out.
     pub(crate) fn meet(&mut self, types: Types<'_>) -> Result<Met, Error> {
+        self.elf.must_be_native()?;
         self.needs_no_more()?;
         self.maps.retain(|map| map.wanted);
         if !LOOKS_AT_TYPES {

@@ -24,6 +24,10 @@ pub(super) enum Against<'b> {
 pub(super) struct Report {
     pub(super) object: String,
     pub(super) license: String,
+    /// `big` or `little`.
+    pub(super) byte_order: &'static str,
+    /// It is not this machine's: the object can be looked at, and no more.
+    pub(super) foreign: bool,
     pub(super) sections: Vec<Section>,
     pub(super) maps: Vec<Map>,
     pub(super) variables: Vec<Variable>,
@@ -114,8 +118,10 @@ pub(super) struct Core {
 impl Report {
     pub(super) fn new(path: &str, object: Object, against: Against<'_>, chosen: &[String]) -> Self {
         let functions: Vec<_> = object.functions().collect();
+        let foreign = object.is_foreign();
         let (rehearsal, failure) = match rehearse(object.clone(), against) {
             Ok(rehearsal) => (Some(rehearsal), None),
+            Err(_) if foreign => (None, None),
             Err(error) => (None, Some(error.to_string())),
         };
         let relocated = rehearsal.as_ref().map(|rehearsal| rehearsal.relocated.as_slice()).unwrap_or_default();
@@ -167,6 +173,8 @@ impl Report {
         Self {
             object: path.to_owned(),
             license: object.license().to_string_lossy().into_owned(),
+            byte_order: if cfg!(target_endian = "big") == foreign { "little" } else { "big" },
+            foreign,
             sections: sections.collect(),
             maps: object.maps().iter().map(map).collect(),
             variables: variables.collect(),
@@ -175,8 +183,8 @@ impl Report {
             core: core.collect(),
             failure,
             lacks: match against {
-                Against::Running => lacks::of(&object, chosen),
-                Against::Given(_) => Vec::new(),
+                Against::Running if !foreign => lacks::of(&object, chosen),
+                Against::Running | Against::Given(_) => Vec::new(),
             },
         }
     }
@@ -211,8 +219,8 @@ fn one(
         listing: Vec::new(),
     };
     let alone = match whole.and_then(|whole| find(whole, spec)) {
-        Some(_) => None,
-        None => Some(rehearse(only(object, spec), against)),
+        None if !object.is_foreign() => Some(rehearse(only(object, spec), against)),
+        _ => None,
     };
     let rehearsal: Option<&Rehearsal> = match &alone {
         Some(alone) => alone.as_ref().ok(),

@@ -17,6 +17,9 @@ pub(super) fn text(report: &Report) -> String {
 fn write(report: &Report, to: &mut String) -> fmt::Result {
     let license = if report.license.is_empty() { "none" } else { &report.license };
     writeln!(to, "object {}, licence {license}", report.object)?;
+    if report.foreign {
+        writeln!(to, "{}-endian: this machine is not, so it can be looked at here, not loaded", report.byte_order)?;
+    }
 
     heading(to, "sections")?;
     table(

@@ -12,7 +12,7 @@ use object::{
     read::elf::{FileHeader, SectionHeader, SectionTable, Sym},
 };
 
-use super::maps::ARENA;
+use super::{foreign, maps::ARENA};
 use crate::{
     Error,
     btf::LONGEST_NAME,
@@ -29,10 +29,11 @@ pub(crate) struct Elf {
     sections: Vec<Section>,
     symbols: Vec<Symbol>,
     relocations: Relocations,
+    foreign: bool,
 }
 
 /// What instructions refer to, as a place in the symbol table: by the section that they are in, and bytes from its start.
-type Relocations = Sorted<(usize, u64), usize>;
+pub(super) type Relocations = Sorted<(usize, u64), usize>;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Section {
@@ -40,7 +41,7 @@ pub(crate) struct Section {
     pub(crate) executable: bool,
     pub(crate) size: u64,
     /// What is in it, if that matters: code, BTF, maps and data. A section without contents in the file has none.
-    bytes: Option<Vec<u8>>,
+    pub(super) bytes: Option<Vec<u8>>,
 }
 
 impl Section {
@@ -99,16 +100,30 @@ impl Elf {
         if header.e_type(endian) != elf::ET_REL {
             return Err(broken("it is no relocatable object: linked or stripped of its relocations?"));
         }
-        if header.is_big_endian() != cfg!(target_endian = "big") {
-            return Err(broken("its byte order is not this machine's: compile it for bpfel or bpfeb accordingly"));
-        }
+        let foreign = header.is_big_endian() != cfg!(target_endian = "big");
         let table = header.sections(endian, data).map_err(|error| broken(error.to_string()))?;
 
         let file = File { data, endian, table };
-        let sections = file.sections()?;
+        let mut sections = file.sections()?;
         let symbols = file.symbols(&sections)?;
         let relocations = file.relocations(&sections, &symbols)?;
-        Ok(Self { sections, symbols, relocations })
+        if foreign {
+            foreign::turn(&mut sections, &relocations);
+        }
+        Ok(Self { sections, symbols, relocations, foreign })
+    }
+
+    /// It is for machines of the other byte order.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.foreign
+    }
+
+    /// An error if it is for machines of the other byte order.
+    pub(super) fn must_be_native(&self) -> Result<(), Error> {
+        match self.foreign {
+            true => Err(broken("its byte order is not this machine's: compile it for bpfel or bpfeb accordingly")),
+            false => Ok(()),
+        }
     }
 
     /// The sections in the file's order.
@@ -221,7 +236,7 @@ impl File<'_> {
                 || read.has_variables()
                 || has_prefix(name, ".maps")
                 || is_struct_ops(name)
-                || has_prefix(name, "maps");
+                || describes_maps(name);
             if wanted && section.sh_type(self.endian) != elf::SHT_NOBITS {
                 // A file whose sections lie one upon the other could ask for any amount of memory.
                 kept += size;
@@ -336,6 +351,11 @@ fn not_one_upon_the_other(sections: &[Section], symbols: &[Symbol]) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Maps in the older form, each by a few words.
+pub(super) fn describes_maps(name: &str) -> bool {
+    has_prefix(name, "maps")
 }
 
 /// Tables of functions.

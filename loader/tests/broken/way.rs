@@ -12,7 +12,7 @@ pub(crate) enum Came {
 
 /// Everything between the bytes of a file and the first system call.
 pub(crate) fn everything(bytes: &[u8], kernel: &[u8]) -> Came {
-    let mut object = match Object::parse(bytes) {
+    let mut object = match Object::parse_foreign(bytes) {
         Ok(object) => object,
         Err(error) => {
             let line = error.to_string();

@@ -136,6 +136,10 @@ fn old(bytes: &[u8]) {
 }
 
 fn big() {
-    let line = Object::parse(object!("code_eb")).unwrap_err().to_string();
-    assert!(line.contains("its byte order is not this machine's"), "{line}");
+    let refused = |line: String| assert!(line.contains("its byte order is not this machine's"), "{line}");
+    refused(Object::parse(object!("code_eb")).unwrap_err().to_string());
+    let foreign = Object::parse_foreign(object!("code_eb")).unwrap();
+    assert!(foreign.is_foreign() && !Object::parse_foreign(object!("code")).unwrap().is_foreign());
+    refused(foreign.clone().load().unwrap_err().to_string());
+    refused(foreign.load_what_runs().unwrap_err().to_string());
 }

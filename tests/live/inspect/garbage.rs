@@ -26,7 +26,6 @@ fn garbage() {
         (file("empty", b""), "64-bit ELF"),
         (file("text", b"int main(void) { return 0; }\n"), "64-bit ELF"),
         (std::env::current_exe().unwrap(), "not for BPF"),
-        (corpus("kinds/code_eb.o"), "byte order"),
         (folder.path().join("absent"), "ENOENT"),
         (folder.path().to_owned(), "EISDIR"),
     ] {
