@@ -1,6 +1,7 @@
-//! Maps: created from their description, then read and written.
+//! Maps: created from their description ([`create`]), then read and written.
 
 mod batch;
+mod create;
 #[cfg(feature = "census")]
 mod number;
 mod pin;
@@ -13,22 +14,9 @@ use std::{
     sync::OnceLock,
 };
 
-use log::info;
-
 use crate::{
     Error, MapFlags, MapType, cpus,
-    object::MapSpec,
-    privileges,
-    probe::charged,
-    sys::{
-        attr::{MapCreate, Name},
-        bpf::{self, number},
-        elements::Elements,
-        file,
-        names::MapFlagBits,
-        process::page_size,
-        shared::Shared,
-    },
+    sys::{elements::Elements, file, shared::Shared},
 };
 
 /// A map in the kernel. It lives as long as somebody holds a descriptor of it: this value, a program that uses it, a pin.
@@ -54,88 +42,6 @@ pub(crate) struct Table {
 pub type PerCpu = Vec<(u32, Vec<u8>)>;
 
 impl Map {
-    /// Makes the map that `spec` describes, with the object's BTF for its key and value if the kernel takes it.
-    pub(crate) fn create(spec: &MapSpec, btf: Option<BorrowedFd<'_>>) -> Result<Self, Error> {
-        let mut attr = corrected(spec)?;
-        // The pattern is only looked at while the map is made.
-        let inner = spec.inner.as_deref().map(|inner| Self::create(inner, btf)).transpose()?;
-        if let Some(inner) = &inner {
-            attr.inner_map_fd = number(inner.as_fd());
-        }
-        if let Some(btf) = btf
-            && !spec.map_type.refuses_btf()
-            && spec.btf_value_type_id != 0
-        {
-            attr.btf_fd = number(btf);
-            attr.btf_key_type_id = spec.btf_key_type_id;
-            attr.btf_value_type_id = spec.btf_value_type_id;
-        }
-        if let (Some(btf), Some(table)) = (btf, spec.fitted.as_ref().filter(|_| cfg!(feature = "struct-ops"))) {
-            attr.btf_fd = number(btf);
-            attr.btf_vmlinux_value_type_id = table.value_type_id;
-            if table.by_link {
-                attr.map_flags.0 |= LINK;
-            }
-            if let Some(module) = &table.module {
-                attr.map_flags.0 |= VTYPE_BTF_OBJ_FD;
-                attr.value_type_btf_obj_fd = number(module.as_fd());
-            }
-        }
-        let map = charged(&mut || bpf::map_create(attr, "creates a map that the object describes"))
-            .or_else(|error| match error.raw_os_error() {
-                // The types only help those who look at the map from outside; a kernel that dislikes them gets none.
-                Some(libc::EINVAL | libc::ENOTSUP | ENOTSUPP) if attr.btf_value_type_id != 0 => {
-                    let plain = MapCreate { btf_fd: 0, btf_key_type_id: 0, btf_value_type_id: 0, ..attr };
-                    bpf::map_create(plain, "creates the map again without the types of its key and value")
-                }
-                _ => Err(error),
-            })
-            .map_err(|error| explain(spec, &attr, &error))?;
-        let mut map = Self::wrap(spec.name.clone(), map)?;
-        if spec.map_type == MapType::ARENA {
-            map.settle_arena(spec)?;
-        } else {
-            map.fill(spec)?;
-        }
-        Ok(map)
-    }
-
-    /// The verifier must know at which address an arena lies in user space: the description names it, or the first mapping
-    /// decides. Global variables are written into its pages, which makes the kernel allocate them: a program that gets there
-    /// first would find none, and its writes would be lost.
-    fn settle_arena(&mut self, spec: &MapSpec) -> Result<(), Error> {
-        if spec.map_extra != 0 && spec.globals.is_none() {
-            return Ok(());
-        }
-        let page = page_size();
-        let length = (spec.max_entries as usize).saturating_mul(page);
-        if let Some((_, size)) = spec.globals {
-            let unfit = |why: String| Error::Unfit { attempt: format!("create the map `{}` (ARENA)", spec.name), why };
-            if size as usize > length {
-                let pages = (size as usize).div_ceil(page);
-                return Err(unfit(format!("it has {} pages, and its global variables take {pages}", spec.max_entries)));
-            }
-            if spec.map_flags.bits() & SEGV_ON_FAULT != 0 {
-                let why = "BPF_F_SEGV_ON_FAULT forbids user space to touch a page that no program has allocated, and so to \
-                           write its global variables there";
-                return Err(unfit(why.to_owned()));
-            }
-        }
-        let memory = Shared::of(self.as_fd(), length, spec.map_extra).map_err(|error| self.failed("map", &error))?;
-        if let Some((_, size)) = spec.globals {
-            self.base = spec.base() as usize;
-            for place in (0..size as usize).step_by(page) {
-                memory.write(self.base + place, &[0]);
-            }
-            if let Some(contents) = &spec.contents {
-                memory.write(self.base, &contents.bytes);
-            }
-        }
-        // Nobody else has this map yet.
-        let _ = self.memory.set(memory);
-        Ok(())
-    }
-
     /// Bytes from the start of its memory to its global variables.
     pub(crate) fn base(&self) -> usize {
         self.base
@@ -176,17 +82,6 @@ impl Map {
         let fd = file::duplicate(self.as_fd(), "takes another descriptor of the map, for programs on USDT")
             .map_err(|error| self.failed("open another descriptor of", &error))?;
         Self::wrap(self.name.clone(), fd)
-    }
-
-    /// Writes a data section's bytes into the one element of its map, and freezes constants.
-    fn fill(&self, spec: &MapSpec) -> Result<(), Error> {
-        let Some(contents) = &spec.contents else { return Ok(()) };
-        self.update(&0_u32.to_ne_bytes(), &contents.bytes)?;
-        if contents.constant {
-            bpf::map_freeze(self.as_fd(), "freezes constants, so that the verifier may rely on their values")
-                .map_err(|error| Error::kernel(format!("freeze the map `{}`", self.name), &error))?;
-        }
-        Ok(())
     }
 
     /// The elements of an array that can be mapped, as memory, or an arena that this process has made.
@@ -351,86 +246,5 @@ impl AsFd for Map {
     }
 }
 
-/// `BPF_F_SEGV_ON_FAULT`: user space may only touch pages of an arena that programs have allocated.
-const SEGV_ON_FAULT: u32 = 1 << 17;
-/// `BPF_F_LINK`: a table waits for a link.
-const LINK: u32 = 1 << 13;
-/// `BPF_F_VTYPE_BTF_OBJ_FD`: its type is a module's.
-const VTYPE_BTF_OBJ_FD: u32 = 1 << 16;
 /// The kernel-internal "not supported", which bpf(2) lets out.
 const ENOTSUPP: i32 = 524;
-
-impl MapSpec {
-    /// The description with the sizes that loading asks the kernel for: those of rings and perf event arrays are corrected.
-    /// How many CPUs are possible is asked of the machine; no map is made.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unfit`] for a ring of more than 2 GiB; [`Error::Kernel`] if the possible CPUs cannot be counted.
-    pub fn corrected(&self) -> Result<Self, Error> {
-        let MapCreate { key_size, value_size, max_entries, .. } = corrected(self)?;
-        Ok(Self { key_size, value_size, max_entries, ..self.clone() })
-    }
-}
-
-/// The description as the kernel will take it.
-fn corrected(spec: &MapSpec) -> Result<MapCreate, Error> {
-    let mut attr = MapCreate {
-        map_type: spec.map_type,
-        key_size: spec.key_size,
-        value_size: spec.value_size,
-        max_entries: max_entries(spec)?,
-        map_flags: MapFlagBits(spec.map_flags.bits()),
-        numa_node: spec.numa_node,
-        map_name: Name::cut(&spec.name),
-        map_extra: spec.map_extra,
-        ..MapCreate::default()
-    };
-    if spec.map_type == MapType::PERF_EVENT_ARRAY {
-        (attr.key_size, attr.value_size) = (4, 4);
-    } else if spec.map_type.is_ring() {
-        (attr.key_size, attr.value_size) = (0, 0);
-    }
-    Ok(attr)
-}
-
-/// The number of elements as the kernel will take it.
-fn max_entries(spec: &MapSpec) -> Result<u32, Error> {
-    let asked = spec.max_entries;
-    let corrected = if spec.map_type == MapType::PERF_EVENT_ARRAY {
-        let possible = cpus::possible().map_err(|error| Error::kernel("count the possible CPUs", &error))?.len() as u32;
-        // The key is a CPU's number: more slots than CPUs could never be filled, and 0 means "as many as there are".
-        if asked == 0 || asked > possible { possible } else { asked }
-    } else if spec.map_type.is_ring() {
-        let page = page_size() as u32;
-        asked.max(page).checked_next_power_of_two().ok_or_else(|| Error::Unfit {
-            attempt: format!("create the ring `{}` of {asked} bytes", spec.name),
-            why: "the largest ring is 2147483648 bytes".to_owned(),
-        })?
-    } else {
-        asked
-    };
-    if corrected != asked {
-        let what = if spec.map_type.is_ring() {
-            "bytes: a ring is a power of two of pages"
-        } else {
-            "slots: one for each possible CPU"
-        };
-        info!("the map `{}` ({}) asks for {asked} and gets {corrected} {what}", spec.name, spec.map_type);
-    }
-    Ok(corrected)
-}
-
-/// Why a map could not be made.
-fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error) -> Error {
-    let unit = if spec.map_type.is_ring() { "bytes" } else { "entries" };
-    let attempt = format!("create the map `{}` ({}, {} {unit})", spec.name, spec.map_type, attr.max_entries);
-    let plain = Error::kernel(attempt, error);
-    match (error.raw_os_error(), spec.map_type.since()) {
-        (Some(libc::EINVAL), Some(since)) => plain.advise(&format!(
-            "this kind of map exists since Linux {since}; otherwise its sizes or flags are not allowed"
-        )),
-        (Some(libc::E2BIG), _) => plain.advise("it is larger than the kernel allows: make it smaller"),
-        _ => plain.wanting(privileges::to_create(spec.map_type)),
-    }
-}

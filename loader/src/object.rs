@@ -12,40 +12,33 @@ pub(crate) mod left_out;
 pub(crate) mod link;
 mod listed;
 mod maps;
+mod meeting;
 mod rehearsal;
 mod section;
+mod specs;
 mod struct_ops;
 mod target;
 
 use std::{
     ffi::{CStr, CString},
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 pub(crate) use function::Start;
 pub use listed::{FunctionSpec, Line, Reference, SectionSpec};
+pub(crate) use meeting::Met;
 pub use rehearsal::{Part, Rehearsal, Rehearsed};
 pub use section::Section;
+pub(crate) use specs::{Contents, KnownTarget};
+pub use specs::{MapSpec, Pinning, ProgramSpec, SetAside};
 pub(crate) use struct_ops::Table;
 pub use target::Target;
 
-use self::{
-    function::Functions,
-    infos::Infos,
-    left_out::{LOOKS_AT_TYPES, READS_EXTERNS, READS_TABLES},
-    link::{Address, Linked, Place},
-};
+use self::{function::Functions, infos::Infos};
 use crate::{
-    Error, MapFlags, MapType, ProgramType,
-    btf::{Btf, Ext, search::Types},
-    core_relo::{self, Applied, Relocation},
-    externs::{self, Extern, KCONFIG, Ksyms, Resolved},
-    program::Targets,
-    sorted::Sorted,
-    struct_ops::{Fitted, Tables},
-    sys::process::page_size,
+    Error, ProgramType,
+    btf::Ext,
+    externs::{self, Extern, KCONFIG},
     variable::{self, Value, VariableSpec},
 };
 
@@ -82,102 +75,6 @@ pub struct Object {
 
 /// Where maps are pinned by name unless told otherwise, as libbpf does.
 const PINS: &str = "/sys/fs/bpf";
-
-/// A map as the object describes it. The public fields may be changed before loading.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct MapSpec {
-    /// The variable's name in the source, or the section's for global data (`.rodata`).
-    pub name: String,
-    /// Whether it is made; false for a table of functions whose section begins with `?`. A program that uses a map that is not
-    /// made cannot be loaded.
-    pub wanted: bool,
-    /// The kind of map.
-    pub map_type: MapType,
-    /// Bytes of a key.
-    pub key_size: u32,
-    /// Bytes of a value, on one CPU for a per-CPU map.
-    pub value_size: u32,
-    /// Elements; bytes for a ring, slots for descriptors in a `PERF_EVENT_ARRAY`. Loading corrects the last two: a ring
-    /// gets the next power of two of pages, and a `PERF_EVENT_ARRAY` with 0 or too many slots one for each possible CPU.
-    pub max_entries: u32,
-    /// How it is to be made.
-    pub map_flags: MapFlags,
-    /// `map_extra`, whose meaning depends on the kind of map.
-    pub map_extra: u64,
-    /// The node to allocate it on, with [`MapFlags::NUMA_NODE`].
-    pub numa_node: u32,
-    /// Whether it is to outlive the process under its name.
-    pub pinning: Pinning,
-    /// The pattern of the maps that this one holds, for a map of maps.
-    pub inner: Option<Box<MapSpec>>,
-    /// What it holds from the start: keys, and names of maps or programs.
-    pub values: Vec<(u32, String)>,
-    pub(crate) btf_key_type_id: u32,
-    pub(crate) btf_value_type_id: u32,
-    /// Contents to be written before any program runs: global data.
-    pub(crate) contents: Option<Contents>,
-    pub(crate) place: Place,
-    /// For an arena: the section of the global variables that lie in it, and their bytes.
-    pub(crate) globals: Option<(usize, u32)>,
-    /// For a table of functions: what the object says of it, and what that is in this kernel.
-    pub(crate) struct_ops: Option<Box<Table>>,
-    pub(crate) fitted: Option<Box<Fitted>>,
-}
-
-/// Whether a map is found again by others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pinning {
-    /// It dies with its last user.
-    None,
-    /// It is pinned under its name in the folder for pins, or taken from there if it is there already and of the same
-    /// description.
-    ByName,
-}
-
-/// A data section's bytes.
-#[derive(Debug, Clone)]
-pub(crate) struct Contents {
-    pub(crate) bytes: Vec<u8>,
-    /// To be frozen, so that the verifier may take them for constants.
-    pub(crate) constant: bool,
-}
-
-/// A program as the object describes it.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ProgramSpec {
-    /// The function's name in the source.
-    pub name: String,
-    /// The section's name, e.g. `uprobe/libc.so.6:getaddrinfo`.
-    pub section_name: String,
-    /// What that name says. [`Section::wanted`] may be changed before loading.
-    pub section: Section,
-    pub(crate) entry: Start,
-    pub(crate) known: Option<KnownTarget>,
-}
-
-/// What a program hangs on, known before the kernel is searched for its section's target: the function that it replaces, the
-/// table that it is in.
-#[derive(Debug, Clone)]
-pub(crate) struct KnownTarget {
-    /// The number of its type.
-    pub(crate) id: u32,
-    /// The program or the module's BTF in which the number counts; `None` for the kernel's own.
-    pub(crate) of: Option<Arc<OwnedFd>>,
-}
-
-/// A program that cannot be loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SetAside {
-    /// The function's name in the source.
-    pub name: String,
-    /// The section's name.
-    pub section_name: String,
-    /// What is wrong with it.
-    pub why: String,
-}
 
 impl Object {
     /// Reads an object file as clang, rustc or this project's assembler writes it. Makes no system call.
@@ -403,160 +300,11 @@ impl Object {
         self.kconfig = lines.into();
     }
 
-    /// Finds in `types` all that the object wants to know of the kernel, in one look: what CO-RE adapts the instructions
-    /// to, what programs hang on, where externs are, and how tables of functions are laid out.
-    pub(crate) fn meet(&mut self, types: Types<'_>) -> Result<Met, Error> {
-        self.elf.must_be_native()?;
-        self.needs_no_more()?;
-        self.maps.retain(|map| map.wanted);
-        if !LOOKS_AT_TYPES {
-            return Ok(Met::default());
-        }
-        let nothing = Btf::none();
-        let btf = match self.elf.contents(".BTF") {
-            [] => nothing,
-            bytes => btf::read(bytes)?,
-        };
-        let ext = match (self.core, self.elf.contents(".BTF.ext")) {
-            (true, bytes) => Some(Ext::parse(bytes, &btf).map_err(|why| broken(why.to_string()))?),
-            (false, _) => None,
-        };
-        let relocations = ext.as_ref().map_or_else(Vec::new, |ext| Relocation::all(&btf, ext));
-        let tables = Tables::of(&self.maps, &mut self.programs, &btf);
-        let mut code = function::Code { elf: &self.elf, functions: &mut self.functions };
-        let candidates = core_relo::wanted(&btf, &relocations, &code);
-        let targets = Targets::of_all(self.programs.iter().filter(|program| program.section.wanted));
-        let seekers = (candidates, targets, Ksyms::of(&self.externs), tables);
-        types.search(seekers, |(candidates, mut targets, ksyms, tables), sources| {
-            if READS_TABLES {
-                tables.settle(&mut self.maps, &mut self.programs, &btf, sources.clone())?;
-            }
-            let relocated = core_relo::apply(&btf, &relocations, sources.clone(), candidates, &mut code)
-                .map_err(|error| broken(error.to_string()))?;
-            targets.settle(sources.clone())?;
-            let externs = match READS_EXTERNS {
-                true => externs::resolve(&self.externs, ksyms, &btf, sources, &self.kconfig, types)?,
-                false => Resolved::default(),
-            };
-            Ok(Met { relocated, targets, externs })
-        })
-    }
-
-    /// Puts the constants of the kernel's configuration into their map.
-    pub(crate) fn take_config(&mut self, externs: &Resolved) {
-        if let Some(map) = self.maps.iter_mut().find(|map| map.place == Place::Kconfig) {
-            map.contents.clone_from(&externs.config);
-        }
-    }
-
     /// The object's BTF with what only the linker knows: how large sections of data are, and where in them variables lie.
     /// `None` if it has no types.
     #[must_use]
     pub fn btf(&self) -> Option<Vec<u8>> {
         btf::completed(&self.elf, &self.externs)
-    }
-
-    /// Where in the file maps and their contents lie, with these descriptors of them.
-    pub(crate) fn places(&self, descriptors: impl Iterator<Item = i32>) -> Sorted<Place, Address> {
-        let mut places = Vec::new();
-        for (spec, fd) in self.maps.iter().zip(descriptors) {
-            places.push((spec.place, Address { fd, base: 0 }));
-            if spec.globals.is_some() {
-                places.push((spec.data(), Address { fd, base: spec.base() }));
-            }
-        }
-        Sorted::of(places)
-    }
-
-    /// One program's instructions with the maps' descriptors in them.
-    pub(crate) fn link(
-        &self,
-        program: &ProgramSpec,
-        maps: &Sorted<Place, Address>,
-        externs: &Resolved,
-    ) -> Result<Linked, Error> {
-        link::link(&self.elf, &self.functions, maps, externs, program.entry, &program.name)
-    }
-}
-
-/// What an object has found in the kernel.
-#[derive(Debug, Default)]
-pub(crate) struct Met {
-    /// What CO-RE has made of the instructions.
-    pub(crate) relocated: Vec<Applied>,
-    pub(crate) targets: Targets,
-    pub(crate) externs: Resolved,
-}
-
-impl MapSpec {
-    /// The number of its keys' type in [`Object::btf`]; `None` if the object does not tell.
-    #[must_use]
-    pub fn key_type(&self) -> Option<u32> {
-        (self.btf_key_type_id != 0).then_some(self.btf_key_type_id)
-    }
-
-    /// The number of its values' type in [`Object::btf`]; `None` if the object does not tell.
-    #[must_use]
-    pub fn value_type(&self) -> Option<u32> {
-        (self.btf_value_type_id != 0).then_some(self.btf_value_type_id)
-    }
-
-    /// Where in the file its contents lie, if it has any from there.
-    pub(crate) fn data(&self) -> Place {
-        self.globals.map_or(self.place, |(section, _)| Place::Section(section))
-    }
-
-    /// Bytes from the start of an arena to its global variables. They stand at its end, so that none has the address that
-    /// programs take for no address, and page numbers from 0 on are free for whoever counts on it; at the start where the
-    /// verifier would take no such offset (`BPF_MAX_VAR_OFF`, for arenas before Linux 7.0).
-    pub(crate) fn base(&self) -> u32 {
-        const MOST: u64 = 1 << 29;
-        let page = page_size() as u64;
-        let size = self.globals.map_or(0, |(_, size)| u64::from(size));
-        let whole = u64::from(self.max_entries) * page;
-        if whole > MOST { 0 } else { whole.saturating_sub(size.next_multiple_of(page)) as u32 }
-    }
-
-    fn new(name: &str, map_type: MapType, place: Place) -> Self {
-        Self {
-            name: name.to_owned(),
-            wanted: true,
-            map_type,
-            key_size: 0,
-            value_size: 0,
-            max_entries: 0,
-            map_flags: MapFlags::default(),
-            map_extra: 0,
-            numa_node: 0,
-            pinning: Pinning::None,
-            inner: None,
-            values: Vec::new(),
-            btf_key_type_id: 0,
-            btf_value_type_id: 0,
-            contents: None,
-            place,
-            globals: None,
-            struct_ops: None,
-            fitted: None,
-        }
-    }
-}
-
-impl ProgramSpec {
-    /// Says where the program is to be attached, in the words that would stand behind the slash of its section's name:
-    /// `libc.so.6:getaddrinfo` for a section `uprobe`, `syscalls/sys_enter_getpgid` for a section `tracepoint`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unfit`] if `target` cannot be read so, or programs of this kind hang on nothing that has such a name (those on
-    /// network devices, cgroups, sockets).
-    pub fn aim(&mut self, target: &str) -> Result<(), Error> {
-        let found = Section::read_target(&self.section_name, target).map_err(|why| Error::Unfit {
-            attempt: format!("attach the program `{}` (section `{}`) to `{target}`", self.name, self.section_name),
-            why: why.to_string(),
-        })?;
-        self.section.target = Some(found);
-        Ok(())
     }
 }
 

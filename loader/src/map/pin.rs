@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use super::{Map, corrected};
+use super::{Map, create::corrected};
 use crate::{
     Error, MapFlags, MapSpec, MapType, Pinning,
     sys::{Errno, bpf},

@@ -8,121 +8,17 @@
 //! No structure has padding: [`Attr`] is implemented by a macro that checks so, since padding would be uninitialised
 //! bytes shown to the kernel.
 
-use std::fmt;
+mod field;
 
 use log::kv;
 
-use super::names::{self, MapFlagBits, ProgFlagBits};
-
-/// A user-space address as the kernel wants it in `bpf_attr`: 64 bits wide everywhere (`__aligned_u64`).
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-#[repr(transparent)]
-pub(crate) struct Pointer(u64);
-
-impl Pointer {
-    /// For memory that the kernel reads; null for an empty slice, which the kernel takes as "not given".
-    pub(super) fn to<T>(target: &[T]) -> Self {
-        if target.is_empty() { Self(0) } else { Self(target.as_ptr().expose_provenance() as u64) }
-    }
-
-    /// For memory that the kernel fills.
-    pub(super) fn to_mut<T>(target: &mut [T]) -> Self {
-        if target.is_empty() { Self(0) } else { Self(target.as_mut_ptr().expose_provenance() as u64) }
-    }
-}
-
-impl fmt::Debug for Pointer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.0)
-    }
-}
-
-/// `BPF_OBJ_NAME_LEN`: 16 bytes with the closing NUL, so a name is cut at 15.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-#[repr(transparent)]
-pub(crate) struct Name([u8; 16]);
-
-impl Name {
-    /// The name as the kernel takes it (`bpf_obj_name_cpy`): letters, digits, `_` and `.`; anything else becomes `_`.
-    pub(crate) fn cut(name: &str) -> Self {
-        let mut bytes = [0; 16];
-        for (to, from) in bytes.iter_mut().take(15).zip(name.bytes()) {
-            *to = if from.is_ascii_alphanumeric() || from == b'.' { from } else { b'_' };
-        }
-        Self(bytes)
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
-
-impl fmt::Debug for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", String::from_utf8_lossy(&self.0).trim_end_matches('\0'))
-    }
-}
-
-/// What a field can hold, and how it is told.
-trait Field {
-    /// Zero is the kernel's "not given".
-    fn is_given(&self) -> bool;
-
-    fn visit<'kvs>(&'kvs self, name: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error>;
-}
-
-impl Field for u32 {
-    fn is_given(&self) -> bool {
-        *self != 0
-    }
-
-    fn visit<'kvs>(&'kvs self, name: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
-        let key = kv::Key::from_str(name);
-        match names::of(name, *self) {
-            Some(known) => to.visit_pair(key, kv::Value::from(known)),
-            // A descriptor that is none.
-            None if name.ends_with("_fd") => to.visit_pair(key, kv::Value::from(self.cast_signed())),
-            None => to.visit_pair(key, kv::Value::from(*self)),
-        }
-    }
-}
-
-macro_rules! fields {
-    ($($type:ty: $self:ident => $value:expr;)*) => {$(
-        impl Field for $type {
-            fn is_given(&self) -> bool {
-                *self != Self::default()
-            }
-
-            fn visit<'kvs>(&'kvs $self, name: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
-                to.visit_pair(kv::Key::from_str(name), $value)
-            }
-        }
-    )*};
-}
-
-fields! {
-    u64: self => kv::Value::from(*self);
-    i32: self => kv::Value::from(*self);
-    [u64; 24]: self => kv::Value::from_debug(self);
-    Pointer: self => kv::Value::from_debug(self);
-    Name: self => kv::Value::from_debug(self);
-    MapFlagBits: self => kv::Value::from_debug(self);
-    ProgFlagBits: self => kv::Value::from_debug(self);
-    crate::MapType: self => kv::Value::from_debug(self);
-    crate::ProgramType: self => kv::Value::from_debug(self);
-}
+use self::field::tell;
+pub(crate) use self::field::{Name, Pointer};
+use super::names::{MapFlagBits, ProgFlagBits};
+use crate::{MapType, ProgramType};
 
 /// One command's part of `union bpf_attr`.
 pub(super) trait Attr: kv::Source {}
-
-/// Tells the fields that are set, by name; and what a program is attached as, of which 0 is one.
-fn tell<'kvs>(fields: &[(&'static str, &'kvs dyn Field)], to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
-    let mut told = fields.iter().filter(|(name, field)| field.is_given() || *name == "attach_type");
-    told.try_for_each(|(name, field)| field.visit(name, to))
-}
 
 macro_rules! attr {
     ($($(#[$doc:meta])* struct $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
@@ -147,7 +43,7 @@ macro_rules! attr {
 attr! {
     /// `BPF_MAP_CREATE`
     struct MapCreate {
-        map_type: crate::MapType,
+        map_type: MapType,
         key_size: u32,
         value_size: u32,
         max_entries: u32,
@@ -189,7 +85,7 @@ attr! {
 
     /// `BPF_PROG_LOAD`
     struct ProgLoad {
-        prog_type: crate::ProgramType,
+        prog_type: ProgramType,
         insn_cnt: u32,
         insns: Pointer,
         license: Pointer,
@@ -347,7 +243,7 @@ attr! {
 
     /// `struct bpf_map_info` up to what 5.16 added; older kernels leave the end as it is, 0
     struct MapInfo {
-        map_type: crate::MapType,
+        map_type: MapType,
         id: u32,
         key_size: u32,
         value_size: u32,
@@ -397,7 +293,7 @@ attr! {
 
     /// `struct bpf_prog_info`, the part that every kernel since 5.0 fills
     struct ProgInfo {
-        prog_type: crate::ProgramType,
+        prog_type: ProgramType,
         id: u32,
         tag: u64,
         jited_prog_len: u32,
@@ -481,11 +377,5 @@ mod tests {
         assert_eq!(offset_of!(ProgInfo, map_ids), 56);
         assert_eq!(offset_of!(ProgInfo, btf_id), 128);
         assert_eq!(offset_of!(TaskFdQuery, prog_id), 24);
-    }
-
-    #[test]
-    fn names_are_cut_at_15_bytes_and_cleaned() {
-        assert_eq!(format!("{:?}", Name::cut("a-very/long_name.of a map")), "a_very_long_nam");
-        assert_eq!(format!("{:?}", Name::cut("events")), "events");
     }
 }

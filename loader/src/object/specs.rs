@@ -1,0 +1,175 @@
+//! The parts of an object as plain values: maps and programs, as the file describes them and as they may be changed before
+//! loading.
+
+use std::{os::fd::OwnedFd, sync::Arc};
+
+use super::{Section, Table, function::Start, link::Place};
+use crate::{Error, MapFlags, MapType, struct_ops::Fitted, sys::process::page_size};
+
+/// A map as the object describes it. The public fields may be changed before loading.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct MapSpec {
+    /// The variable's name in the source, or the section's for global data (`.rodata`).
+    pub name: String,
+    /// Whether it is made; false for a table of functions whose section begins with `?`. A program that uses a map that is not
+    /// made cannot be loaded.
+    pub wanted: bool,
+    /// The kind of map.
+    pub map_type: MapType,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value, on one CPU for a per-CPU map.
+    pub value_size: u32,
+    /// Elements; bytes for a ring, slots for descriptors in a `PERF_EVENT_ARRAY`. Loading corrects the last two: a ring
+    /// gets the next power of two of pages, and a `PERF_EVENT_ARRAY` with 0 or too many slots one for each possible CPU.
+    pub max_entries: u32,
+    /// How it is to be made.
+    pub map_flags: MapFlags,
+    /// `map_extra`, whose meaning depends on the kind of map.
+    pub map_extra: u64,
+    /// The node to allocate it on, with [`MapFlags::NUMA_NODE`].
+    pub numa_node: u32,
+    /// Whether it is to outlive the process under its name.
+    pub pinning: Pinning,
+    /// The pattern of the maps that this one holds, for a map of maps.
+    pub inner: Option<Box<MapSpec>>,
+    /// What it holds from the start: keys, and names of maps or programs.
+    pub values: Vec<(u32, String)>,
+    pub(crate) btf_key_type_id: u32,
+    pub(crate) btf_value_type_id: u32,
+    /// Contents to be written before any program runs: global data.
+    pub(crate) contents: Option<Contents>,
+    pub(crate) place: Place,
+    /// For an arena: the section of the global variables that lie in it, and their bytes.
+    pub(crate) globals: Option<(usize, u32)>,
+    /// For a table of functions: what the object says of it, and what that is in this kernel.
+    pub(crate) struct_ops: Option<Box<Table>>,
+    pub(crate) fitted: Option<Box<Fitted>>,
+}
+
+/// Whether a map is found again by others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pinning {
+    /// It dies with its last user.
+    None,
+    /// It is pinned under its name in the folder for pins, or taken from there if it is there already and of the same
+    /// description.
+    ByName,
+}
+
+/// A data section's bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Contents {
+    pub(crate) bytes: Vec<u8>,
+    /// To be frozen, so that the verifier may take them for constants.
+    pub(crate) constant: bool,
+}
+
+impl MapSpec {
+    /// The number of its keys' type in [`Object::btf`](super::Object::btf); `None` if the object does not tell.
+    #[must_use]
+    pub fn key_type(&self) -> Option<u32> {
+        (self.btf_key_type_id != 0).then_some(self.btf_key_type_id)
+    }
+
+    /// The number of its values' type in [`Object::btf`](super::Object::btf); `None` if the object does not tell.
+    #[must_use]
+    pub fn value_type(&self) -> Option<u32> {
+        (self.btf_value_type_id != 0).then_some(self.btf_value_type_id)
+    }
+
+    /// Where in the file its contents lie, if it has any from there.
+    pub(crate) fn data(&self) -> Place {
+        self.globals.map_or(self.place, |(section, _)| Place::Section(section))
+    }
+
+    /// Bytes from the start of an arena to its global variables. They stand at its end, so that none has the address that
+    /// programs take for no address, and page numbers from 0 on are free for whoever counts on it; at the start where the
+    /// verifier would take no such offset (`BPF_MAX_VAR_OFF`, for arenas before Linux 7.0).
+    pub(crate) fn base(&self) -> u32 {
+        const MOST: u64 = 1 << 29;
+        let page = page_size() as u64;
+        let size = self.globals.map_or(0, |(_, size)| u64::from(size));
+        let whole = u64::from(self.max_entries) * page;
+        if whole > MOST { 0 } else { whole.saturating_sub(size.next_multiple_of(page)) as u32 }
+    }
+
+    pub(super) fn new(name: &str, map_type: MapType, place: Place) -> Self {
+        Self {
+            name: name.to_owned(),
+            wanted: true,
+            map_type,
+            key_size: 0,
+            value_size: 0,
+            max_entries: 0,
+            map_flags: MapFlags::default(),
+            map_extra: 0,
+            numa_node: 0,
+            pinning: Pinning::None,
+            inner: None,
+            values: Vec::new(),
+            btf_key_type_id: 0,
+            btf_value_type_id: 0,
+            contents: None,
+            place,
+            globals: None,
+            struct_ops: None,
+            fitted: None,
+        }
+    }
+}
+
+/// A program as the object describes it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ProgramSpec {
+    /// The function's name in the source.
+    pub name: String,
+    /// The section's name, e.g. `uprobe/libc.so.6:getaddrinfo`.
+    pub section_name: String,
+    /// What that name says. [`Section::wanted`] may be changed before loading.
+    pub section: Section,
+    pub(crate) entry: Start,
+    pub(crate) known: Option<KnownTarget>,
+}
+
+/// What a program hangs on, known before the kernel is searched for its section's target: the function that it replaces, the
+/// table that it is in.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownTarget {
+    /// The number of its type.
+    pub(crate) id: u32,
+    /// The program or the module's BTF in which the number counts; `None` for the kernel's own.
+    pub(crate) of: Option<Arc<OwnedFd>>,
+}
+
+/// A program that cannot be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SetAside {
+    /// The function's name in the source.
+    pub name: String,
+    /// The section's name.
+    pub section_name: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl ProgramSpec {
+    /// Says where the program is to be attached, in the words that would stand behind the slash of its section's name:
+    /// `libc.so.6:getaddrinfo` for a section `uprobe`, `syscalls/sys_enter_getpgid` for a section `tracepoint`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if `target` cannot be read so, or programs of this kind hang on nothing that has such a name (those on
+    /// network devices, cgroups, sockets).
+    pub fn aim(&mut self, target: &str) -> Result<(), Error> {
+        let found = Section::read_target(&self.section_name, target).map_err(|why| Error::Unfit {
+            attempt: format!("attach the program `{}` (section `{}`) to `{target}`", self.name, self.section_name),
+            why: why.to_string(),
+        })?;
+        self.section.target = Some(found);
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! What a field of `union bpf_attr` can hold, and how it is told to whoever listens.
+
+use std::fmt;
+
+use log::kv;
+
+use crate::{
+    MapType, ProgramType,
+    sys::names::{self, MapFlagBits, ProgFlagBits},
+};
+
+/// A user-space address as the kernel wants it in `bpf_attr`: 64 bits wide everywhere (`__aligned_u64`).
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Pointer(u64);
+
+impl Pointer {
+    /// For memory that the kernel reads; null for an empty slice, which the kernel takes as "not given".
+    pub(in crate::sys) fn to<T>(target: &[T]) -> Self {
+        if target.is_empty() { Self(0) } else { Self(target.as_ptr().expose_provenance() as u64) }
+    }
+
+    /// For memory that the kernel fills.
+    pub(in crate::sys) fn to_mut<T>(target: &mut [T]) -> Self {
+        if target.is_empty() { Self(0) } else { Self(target.as_mut_ptr().expose_provenance() as u64) }
+    }
+}
+
+impl fmt::Debug for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+/// `BPF_OBJ_NAME_LEN`: 16 bytes with the closing NUL, so a name is cut at 15.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Name([u8; 16]);
+
+impl Name {
+    /// The name as the kernel takes it (`bpf_obj_name_cpy`): letters, digits, `_` and `.`; anything else becomes `_`.
+    pub(crate) fn cut(name: &str) -> Self {
+        let mut bytes = [0; 16];
+        for (to, from) in bytes.iter_mut().take(15).zip(name.bytes()) {
+            *to = if from.is_ascii_alphanumeric() || from == b'.' { from } else { b'_' };
+        }
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", String::from_utf8_lossy(&self.0).trim_end_matches('\0'))
+    }
+}
+
+/// What a field can hold.
+pub(super) trait Field {
+    /// Zero is the kernel's "not given".
+    fn is_given(&self) -> bool;
+
+    /// Tells it by its name.
+    fn visit<'kvs>(&'kvs self, name: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error>;
+}
+
+impl Field for u32 {
+    fn is_given(&self) -> bool {
+        *self != 0
+    }
+
+    fn visit<'kvs>(&'kvs self, name: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
+        let key = kv::Key::from_str(name);
+        match names::of(name, *self) {
+            Some(known) => to.visit_pair(key, kv::Value::from(known)),
+            // A descriptor that is none.
+            None if name.ends_with("_fd") => to.visit_pair(key, kv::Value::from(self.cast_signed())),
+            None => to.visit_pair(key, kv::Value::from(*self)),
+        }
+    }
+}
+
+macro_rules! fields {
+    ($($type:ty: $self:ident => $value:expr;)*) => {$(
+        impl Field for $type {
+            fn is_given(&self) -> bool {
+                *self != Self::default()
+            }
+
+            fn visit<'kvs>(&'kvs $self, name: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
+                to.visit_pair(kv::Key::from_str(name), $value)
+            }
+        }
+    )*};
+}
+
+fields! {
+    u64: self => kv::Value::from(*self);
+    i32: self => kv::Value::from(*self);
+    [u64; 24]: self => kv::Value::from_debug(self);
+    Pointer: self => kv::Value::from_debug(self);
+    Name: self => kv::Value::from_debug(self);
+    MapFlagBits: self => kv::Value::from_debug(self);
+    ProgFlagBits: self => kv::Value::from_debug(self);
+    MapType: self => kv::Value::from_debug(self);
+    ProgramType: self => kv::Value::from_debug(self);
+}
+
+/// Tells the fields that are set, by name; and what a program is attached as, of which 0 is one.
+pub(super) fn tell<'kvs>(
+    fields: &[(&'static str, &'kvs dyn Field)],
+    to: &mut dyn kv::VisitSource<'kvs>,
+) -> Result<(), kv::Error> {
+    let mut told = fields.iter().filter(|(name, field)| field.is_given() || *name == "attach_type");
+    told.try_for_each(|(name, field)| field.visit(name, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cut_at_15_bytes_and_cleaned() {
+        assert_eq!(format!("{:?}", Name::cut("a-very/long_name.of a map")), "a_very_long_nam");
+        assert_eq!(format!("{:?}", Name::cut("events")), "events");
+    }
+}
