@@ -1,6 +1,6 @@
 //! One look at a ring: positions and headers as they were found, a plain value that can be shown, drawn, kept and read again.
 
-use cutaway::mmap_ring::{Peek, Place, Seen};
+use cutaway::mmap_ring::{Peek, Place, Positions, Seen};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
@@ -62,6 +62,15 @@ impl Mode {
             Self::Ring => "ring",
             Self::Overwrite => "overwrite",
             Self::User => "user ring",
+        }
+    }
+
+    /// Where what waits begins. Only where records are overwritten is there a position that tells of it: in the page of a user
+    /// ring, its process writes what it likes there.
+    pub(crate) fn oldest(self, positions: &Positions) -> u64 {
+        match self {
+            Self::Overwrite => positions.consumer.max(positions.overwrite),
+            Self::Ring | Self::User => positions.consumer,
         }
     }
 }
@@ -141,18 +150,13 @@ impl Snapshot {
     /// Looks at a ring's positions alone.
     pub(crate) fn positions(peek: &Peek, (id, name, mode): (u32, &str, Mode)) -> Self {
         let positions = peek.positions();
-        let oldest = if mode == Mode::Overwrite && positions.overwrite > positions.consumer {
-            positions.overwrite
-        } else {
-            positions.consumer
-        };
         Self {
             time_ns: crate::monotonic_ns(),
             consumer_pos: positions.consumer,
             producer_pos: positions.producer,
             pending_pos: positions.pending,
             overwrite_pos: positions.overwrite,
-            fill_bytes: positions.producer.wrapping_sub(oldest),
+            fill_bytes: positions.producer.wrapping_sub(mode.oldest(&positions)),
             ..Self::new((id, name, mode), peek.capacity())
         }
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     super::{
-        Mode, Snapshot, Waiting,
+        Snapshot, Waiting,
         live::{Live, View},
         motion::{self, Found, Motion, Positions, Watched},
         show::{self, About},
@@ -36,12 +36,7 @@ impl LiveRing {
 impl Watched for Ring {
     fn positions(&self) -> Positions {
         let positions = self.pages.positions();
-        let overwritten = self.mode == Mode::Overwrite && positions.overwrite > positions.consumer;
-        Positions {
-            oldest: if overwritten { positions.overwrite } else { positions.consumer },
-            released: positions.consumer,
-            written: positions.producer,
-        }
+        Positions { oldest: self.mode.oldest(&positions), released: positions.consumer, written: positions.producer }
     }
 
     fn tally(&self, from: u64, to: u64, most: u64) -> Option<(u64, u64)> {
