@@ -6,6 +6,7 @@
 //!       producer.rs      the program that sends, its buffer, and how it is run
 //!       readers.rs       the ways to wait for what it sends
 //!       method.rs        rounds, medians, and when figures are too noisy
+//!       mappings.rs      the buffers' memory, as the kernel lists it
 //!       figures.rs       tables and plots as values
 //!     outcome.rs         what came of one, whatever came of it
 //!     summary.rs         the seven likenesses and differences, answered
@@ -19,6 +20,7 @@ mod experiment;
 mod experiments;
 mod figures;
 mod machine;
+mod mappings;
 mod method;
 mod outcome;
 mod output;

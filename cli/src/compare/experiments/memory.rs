@@ -5,14 +5,13 @@
 //! then (`/proc/self/maps`): the pages of all CPUs' perf buffers, or those of the ring, whose data is mapped twice and
 //! counted once.
 
-use std::fs;
-
 use cutaway_programs::compare::{Burst, Way, Work};
 
 use crate::compare::{
     cpus,
     experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
     figures::{Axis, Cell, Plot, Point, Table, number},
+    mappings,
     producer::{Buffer, NO_WAKEUP, Producer, silent},
 };
 
@@ -121,13 +120,7 @@ fn largest(bursting: usize) -> usize {
 
 /// Bytes of all mappings of this process whose file has this in its name.
 fn mapped(name: &str) -> Result<u64, Obstacle> {
-    let maps = fs::read_to_string("/proc/self/maps")?;
-    let length = |line: &str| {
-        let (start, end) = line.split_whitespace().next()?.split_once('-')?;
-        let address = |text| u64::from_str_radix(text, 16).ok();
-        Some(address(end)? - address(start)?)
-    };
-    Ok(maps.lines().filter(|line| line.contains(name)).filter_map(length).sum())
+    Ok(mappings::of(name)?.iter().map(|mapping| mapping.len() as u64).sum())
 }
 
 fn judge(needs: &[Need]) -> Judgement {

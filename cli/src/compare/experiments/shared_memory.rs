@@ -4,7 +4,7 @@
 //! each has to lie inside a mapping that the kernel lists as the buffer's own, shared and not private, in
 //! `/proc/self/maps`.
 
-use std::{fs, ops::Range};
+use std::ops::Range;
 
 use cutaway::perf_reader::Record;
 use cutaway_programs::compare::{Burst, Way, Work};
@@ -12,6 +12,7 @@ use cutaway_programs::compare::{Burst, Way, Work};
 use crate::compare::{
     experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
     figures::{Cell, Table, number},
+    mappings,
     producer::{Buffer, NO_WAKEUP, Producer, silent},
 };
 
@@ -65,7 +66,7 @@ fn look(way: Way, control: bool) -> Result<Seen, Obstacle> {
     let burst = Burst { way, size: SIZE, most: RECORDS as u32, work: Work::Words, timed: false };
     let producer = Producer::burst(&burst, BUFFER)?;
     let mut buffer = Buffer::open(way, &producer, BUFFER as usize, &silent())?;
-    let mappings = mappings(if way.is_ring() { "bpf-map" } else { "perf_event" })?;
+    let mappings = mappings::of(if way.is_ring() { "bpf-map" } else { "perf_event" })?;
     let mut seen = Seen { way, records: 0, in_place: 0, in_two: 0 };
     let mut note = |pieces: [&[u8]; 2]| {
         // The control copies before it looks.
@@ -92,26 +93,6 @@ fn look(way: Way, control: bool) -> Result<Seen, Obstacle> {
         }
     }
     Ok(seen)
-}
-
-/// The addresses of this process's shared mappings of files whose name has this in it.
-fn mappings(name: &str) -> Result<Vec<Range<usize>>, Obstacle> {
-    let maps = fs::read_to_string("/proc/self/maps")
-        .map_err(|error| Obstacle::because(format!("/proc/self/maps cannot be read: {error}")))?;
-    Ok(parse(&maps, name))
-}
-
-/// Lines as `7f00-7f10 rw-s 00000000 00:0e 1057 anon_inode:bpf-map`.
-fn parse(maps: &str, name: &str) -> Vec<Range<usize>> {
-    let range = |line: &str| {
-        let mut words = line.split_whitespace();
-        let (start, end) = words.next()?.split_once('-')?;
-        let shared = words.next()?.ends_with('s');
-        let named = words.nth(3).is_some_and(|file| file.contains(name));
-        let address = |text| usize::from_str_radix(text, 16).ok();
-        (shared && named).then_some(address(start)?..address(end)?)
-    };
-    maps.lines().filter_map(range).collect()
 }
 
 fn contains(mapping: &Range<usize>, piece: &[u8]) -> bool {
@@ -143,16 +124,5 @@ mod tests {
         assert_eq!(judge(&[seen(10), seen(9)]).verdict, Verdict::DoesNotHold);
         assert_eq!(judge(&[seen(10), Seen { records: 0, ..seen(0) }]).verdict, Verdict::DoesNotHold);
         assert_eq!(judge(&[]).verdict, Verdict::DoesNotHold);
-    }
-
-    #[test]
-    fn mappings_are_found_by_name_and_only_if_shared() {
-        let maps = "1000-2000 rw-s 00000000 00:0e 7  anon_inode:bpf-map\n\
-                    3000-4000 r--p 00000000 00:0e 7  anon_inode:bpf-map\n\
-                    5000-6000 rw-s 00000000 00:0e 7  anon_inode:[perf_event]\n\
-                    7000-8000 rw-p 00000000 00:00 0\n";
-        let one = |start, end| vec![Range { start, end }];
-        assert_eq!(parse(maps, "bpf-map"), one(0x1000, 0x2000));
-        assert_eq!(parse(maps, "perf_event"), one(0x5000, 0x6000));
     }
 }
