@@ -1,4 +1,4 @@
-//! The experiments, a file for each.
+//! The experiments, a module for each.
 
 mod copies;
 mod full_buffer;

@@ -1,0 +1,176 @@
+//! One reader at one rate: what it notes of itself while it reads.
+
+use std::{
+    cell, fs,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use cutaway_programs::compare::{Burst, Work, shelf};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::{BUCKETS, IDLE, Seen, TIMER, Who};
+use crate::compare::{
+    cpus,
+    experiment::{Bench, Obstacle},
+    method::quantile,
+    producer::{ADAPTIVE, Producer},
+    readers::{Reader, Shelf, meanwhile},
+};
+
+const BUFFER: u32 = 1024 * 1024;
+
+/// Sends at this rate for a while, with this reader.
+pub(super) fn measure(bench: &Bench<'_>, who: Who, rate: u32) -> Result<Seen, Obstacle> {
+    let cpu = bench.reader()?;
+    let time = if rate == IDLE { bench.effort.choose(200, 1000) } else { bench.effort.choose(50, 300) };
+    let time = Duration::from_millis(time);
+    let (producer, sent, seen) = match who.buffer(bench.control) {
+        Some((way, waiting)) => {
+            let burst = Burst { way, size: 8, most: 64, work: Work::Words, timed: true };
+            let producer = Producer::burst(&burst, BUFFER)?;
+            let mut reader = Reader::open(way, &producer, BUFFER as usize, waiting)?;
+            let stop = reader.stop()?;
+            let read = || {
+                let mut watch = Watch::begin(cpu)?;
+                // One look at the clock for all that one look at the buffer found: it would be part of the CPU time.
+                let now = cell::Cell::new(0);
+                reader.run(
+                    &stop,
+                    || now.set(monotonic_ns()),
+                    |record| watch.event(record.first_chunk().copied().map_or(0, u64::from_ne_bytes), now.get()),
+                )?;
+                watch.end()
+            };
+            let burst = |count| producer.send(count, ADAPTIVE, ADAPTIVE).map(drop);
+            let (sent, seen) = meanwhile(read, || send(rate, time, burst), || stop.now())?;
+            (producer, sent, seen)
+        }
+        None => {
+            let producer = Producer::load(&shelf()?, 0)?;
+            let stop = AtomicBool::new(false);
+            let read = || {
+                let mut watch = Watch::begin(cpu)?;
+                let mut shelf = Shelf::new(&producer);
+                // ATOMICS: pairs with the store below; what was sent before is found by the last visit.
+                while !stop.load(Ordering::Acquire) {
+                    thread::sleep(TIMER);
+                    shelf.visit(|time| watch.event(time, monotonic_ns()))?;
+                }
+                shelf.visit(|time| watch.event(time, monotonic_ns()))?;
+                watch.end()
+            };
+            let burst = |count| producer.run(&[count]).map(drop);
+            // ATOMICS: pairs with the load above.
+            let (sent, seen) = meanwhile(read, || send(rate, time, burst), || stop.store(true, Ordering::Release))?;
+            (producer, sent, seen)
+        }
+    };
+    let in_program = producer.program()?.runs()?.time.as_nanos() as f64;
+    let received = seen.ages.iter().sum::<u64>() as f64;
+    let (rate, sent) = (sent as f64 / time.as_secs_f64(), sent.max(1) as f64);
+    Ok(Seen { cost: in_program / sent, lost: 100.0 * (1.0 - received / sent), rate, ..seen })
+}
+
+/// Sends so many events a second for so long; gives how many. Where the machine cannot keep up, it sends fewer.
+fn send(rate: u32, time: Duration, mut burst: impl FnMut(u64) -> Result<(), Obstacle>) -> Result<u64, Obstacle> {
+    let count = if rate >= 1_000_000 { 64 } else { 1 };
+    let interval = Duration::from_nanos(1_000_000_000 * count / u64::from(rate));
+    let begun = Instant::now();
+    let (mut sent, mut due) = (0, Duration::ZERO);
+    while due < time {
+        let early = due.saturating_sub(begun.elapsed());
+        if early > Duration::from_millis(1) {
+            thread::sleep(early);
+        } else {
+            while begun.elapsed() < due {
+                std::hint::spin_loop();
+            }
+        }
+        burst(count)?;
+        sent += count;
+        // Late is late: nobody catches up by a flood.
+        due = (due + interval).max(begun.elapsed());
+    }
+    Ok(sent)
+}
+
+/// What a reader notes of itself.
+struct Watch {
+    begun: Instant,
+    /// What this thread had used by then.
+    cpu: Duration,
+    switches: u64,
+    /// Nanoseconds.
+    ages: Vec<f64>,
+}
+
+impl Watch {
+    /// Of this thread, which stays on `cpu`.
+    fn begin(cpu: usize) -> Result<Self, Obstacle> {
+        cpus::pin(cpu)?;
+        Ok(Self { begun: Instant::now(), cpu: cpu_time(), switches: switches()?, ages: Vec::new() })
+    }
+
+    fn event(&mut self, made: u64, now: u64) {
+        self.ages.push(now.saturating_sub(made) as f64);
+    }
+
+    /// All that a reader can tell. It counts by the time that it took: one that cannot keep up goes on when nothing is sent
+    /// any more.
+    fn end(mut self) -> Result<Seen, Obstacle> {
+        let cpu = cpu_time() - self.cpu;
+        let wake_ups = switches()? - self.switches;
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let mut ages = vec![0; BUCKETS];
+        for age in &self.ages {
+            let bucket = (64 - (*age as u64).leading_zeros()) as usize;
+            if let Some(count) = ages.get_mut(bucket.min(BUCKETS - 1)) {
+                *count += 1;
+            }
+        }
+        Ok(Seen {
+            wake_ups: wake_ups as f64 / seconds,
+            cpu: 100.0 * cpu.as_secs_f64() / seconds,
+            median: quantile(&mut self.ages, 0.5) / 1e3,
+            late: quantile(&mut self.ages, 0.99) / 1e3,
+            ages,
+            ..Seen::default()
+        })
+    }
+}
+
+fn monotonic_ns() -> u64 {
+    Duration::try_from(clock_gettime(ClockId::Monotonic)).map_or(0, |time| time.as_nanos() as u64)
+}
+
+/// CPU time of this thread.
+fn cpu_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+/// How often this thread has gone to sleep.
+fn switches() -> Result<u64, Obstacle> {
+    let text = fs::read_to_string("/proc/thread-self/status")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.and_then(|number| number.trim().parse().ok())
+        .ok_or_else(|| Obstacle::because("the kernel does not count this thread's sleeps"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_sent_at_their_rate() {
+        let mut bursts = 0;
+        let sent = send(10_000, Duration::from_millis(20), |count| {
+            bursts += count;
+            Ok(())
+        });
+        let sent = sent.unwrap();
+        assert_eq!(sent, bursts);
+        assert!((1..=200).contains(&sent), "{sent}");
+    }
+}
