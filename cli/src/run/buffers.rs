@@ -25,7 +25,7 @@ use std::{
 use cutaway::{
     Errno, Loaded, MapFlags, MapType, PerfEventArray,
     mmap_ring::{Head, Ring},
-    perf_reader::{self, Options, Stream},
+    perf_reader::{self, Corrupt, Options, Stream},
 };
 use log::{info, warn};
 use rustix::{
@@ -258,7 +258,7 @@ impl Buffers {
                     }
                 }
                 Reader::Perf(stream) => {
-                    let mut scratch = Vec::new();
+                    let (mut scratch, mut dead_ends) = (Vec::new(), Vec::new());
                     let drained = stream.drain(|cpu, record| match record {
                         _ if !more => {}
                         Ok(perf_reader::Record::Sample(sample)) => {
@@ -270,9 +270,17 @@ impl Buffers {
                         Err(corrupt) => {
                             warn!("`{}`, CPU {cpu}: {corrupt}", source.name);
                             unreadable += 1;
+                            if !matches!(corrupt, Corrupt::Content { .. }) {
+                                dead_ends.push(cpu);
+                            }
                         }
                     });
                     drained.map_err(cutaway::Error::from)?;
+                    // What lies behind such a place cannot be found, now or later; what is sent from now on can.
+                    for cpu in dead_ends {
+                        let bytes = stream.skip_to_head(cpu).unwrap_or(0);
+                        warn!("`{}`, CPU {cpu}: {bytes} bytes are given up, to go on behind them", source.name);
+                    }
                 }
             }
         }

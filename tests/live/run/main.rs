@@ -5,6 +5,7 @@
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod compiled;
+mod damage;
 mod decoded;
 mod endings;
 mod explain;
@@ -56,6 +57,7 @@ fn main() {
         refusals::trials(),
         explain::trials(),
         places::trials(),
+        damage::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }
