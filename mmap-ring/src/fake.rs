@@ -21,18 +21,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod drainer;
+
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use self::drainer::Drainer;
 pub use crate::memory::heap::Heap;
 use crate::memory::heap::HeapPages;
 use crate::overwrite::OverwriteRing;
 use crate::peek::Peek;
 use crate::record::{BUSY, DISCARD, LENGTH, space};
 use crate::ring::Ring;
-use crate::user::UserRing;
 use crate::wait::sys;
 
 /// How a commit treats the consumer: the flags of `bpf_ringbuf_submit`,
@@ -322,91 +324,5 @@ impl Drop for Reservation<'_> {
         if self.open {
             self.commit(0, Commit::default());
         }
-    }
-}
-
-/// The kernel's side of a user ring: `bpf_user_ringbuf_drain`.
-#[derive(Debug)]
-pub struct Drainer {
-    pages: Arc<HeapPages>,
-    bell: OwnedFd,
-    /// `rb->busy`: somebody drains.
-    busy: AtomicBool,
-}
-
-impl Drainer {
-    /// An empty user ring of `size` bytes, in use for `position` bytes, its
-    /// consumer and its producer.
-    ///
-    /// # Errors
-    /// If there is no descriptor left for the eventfd that wakes the producer.
-    ///
-    /// # Panics
-    /// If `size` is not a power of two from 8 to 1 GiB.
-    pub fn new(size: u64, position: u64) -> io::Result<(Self, UserRing<Heap>)> {
-        let pages = Arc::new(HeapPages::new(size, position, &[]));
-        let bell = sys::eventfd()?;
-        let ring = UserRing::over(Heap(Arc::clone(&pages)), bell.try_clone()?);
-        Ok((Self { pages, bell, busy: AtomicBool::new(false) }, ring))
-    }
-
-    /// Takes all samples and wakes the producer if there were any.
-    ///
-    /// # Errors
-    /// The errno with which the kernel would refuse what it finds: EINVAL for a
-    /// misaligned position or a sample that runs past the producer, E2BIG for one
-    /// larger than the ring, EBUSY for one that is busy or while somebody else drains.
-    pub fn drain(&self) -> Result<Vec<Vec<u8>>, i32> {
-        if self.busy.swap(true, Ordering::Acquire) {
-            return Err(libc::EBUSY);
-        }
-        let drained = self.drain_alone();
-        self.busy.store(false, Ordering::Release);
-        drained
-    }
-
-    /// The pages, for tests that do what no kernel does.
-    #[cfg(test)]
-    pub(crate) fn pages(&self) -> &HeapPages {
-        &self.pages
-    }
-
-    #[expect(unsafe_code, reason = "reads what the producer wrote as the kernel does")]
-    fn drain_alone(&self) -> Result<Vec<Vec<u8>>, i32> {
-        let pages = &*self.pages;
-        let mut samples = Vec::new();
-        loop {
-            let producer = pages.producer.load(Ordering::Acquire);
-            let consumer = pages.consumer.load(Ordering::Acquire);
-            if !producer.is_multiple_of(8) {
-                return Err(libc::EINVAL);
-            }
-            if producer == consumer {
-                break;
-            }
-            let word = pages.header(consumer).load(Ordering::Acquire);
-            if word & BUSY != 0 {
-                return Err(libc::EBUSY);
-            }
-            let length = word & LENGTH;
-            let taken = space(length);
-            if taken > producer.wrapping_sub(consumer) {
-                return Err(libc::EINVAL);
-            }
-            if taken > pages.mask() + 1 {
-                return Err(libc::E2BIG);
-            }
-            if word & DISCARD == 0 {
-                // SAFETY: not larger than the ring, as was just checked; the
-                // producer leaves it alone until the consumer position has passed,
-                // and nobody else moves that.
-                samples.push(unsafe { pages.read_payload(consumer, length) });
-            }
-            pages.consumer.store(consumer.wrapping_add(taken), Ordering::Release);
-        }
-        if !samples.is_empty() {
-            sys::ring_bell_for_room(&self.bell);
-        }
-        Ok(samples)
     }
 }
