@@ -91,6 +91,8 @@ pub enum Region {
     Data,
     /// All pages, to be read.
     Whole,
+    /// The page behind the ring, of which there must be none.
+    Beyond,
     /// The consumer's page of a user ring, to be read.
     UserConsumer,
     /// The producer's page and the data of a user ring twice over, to be read
@@ -112,6 +114,9 @@ impl Region {
                 "maps the producer's page and the data twice in a row, so that a record that wraps reads as one slice"
             }
             Self::Whole => "maps all pages read-only: a look that cannot disturb anybody",
+            Self::Beyond => {
+                "asks for the page behind the ring, which the kernel must refuse: otherwise the ring is larger than stated"
+            }
             Self::UserConsumer => "maps the consumer's page of a user ring, which the kernel writes",
             Self::UserData => "maps the producer's page and the data of a user ring, which user space writes",
         }
@@ -124,6 +129,7 @@ impl fmt::Display for Region {
             Self::Consumer => "the consumer's page of a ring",
             Self::Data => "the producer's page and the data of a ring",
             Self::Whole => "all pages of a ring",
+            Self::Beyond => "the page behind a ring, to see that there is none",
             Self::UserConsumer => "the consumer's page of a user ring",
             Self::UserData => "the producer's page and the data of a user ring",
         })

@@ -226,23 +226,12 @@ pub(super) fn checked(bytes: u32) -> Result<(usize, usize), Error> {
 /// reader that believes in a smaller ring would wrap too early and take old
 /// bytes for headers.
 pub(super) fn refuse_larger(fd: BorrowedFd<'_>, size: usize, page: usize) -> Result<(), Error> {
-    let end = 2 * (page + size) as u64;
-    let beyond = MmapOptions::new().offset(end).len(page).map_raw_read_only(&fd);
-    log::trace!(
-        target: "syscall",
-        syscall = "mmap",
-        addr = 0,
-        length = page,
-        prot = "PROT_READ",
-        flags = "MAP_SHARED",
-        fd = fd.as_raw_fd(),
-        offset = end,
-        answer:% = answer(&beyond);
-        "asks for the page behind the ring, which the kernel must refuse: otherwise the ring is larger than stated"
-    );
-    match beyond {
+    match map(fd, Region::Beyond, 2 * (page + size) as u64, page) {
         Ok(_) => Err(Error::Larger { bytes: size as u64 }),
-        Err(_) => Ok(()),
+        // There are no such pages (`remap_vmalloc_range` in `mm/vmalloc.c`).
+        Err(Error::Map { source, .. }) if source.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        // Refused for another reason, so that nobody knows.
+        Err(error) => Err(error),
     }
 }
 
@@ -270,7 +259,23 @@ fn answer(mapped: &std::io::Result<MmapRaw>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::overwrites;
+    use std::os::fd::AsFd;
+
+    use super::{overwrites, refuse_larger};
+    use crate::error::{Error, Region};
+    use crate::wait::sys::{page_size, pipe};
+
+    #[test]
+    #[cfg_attr(miri, ignore = "maps a file")]
+    fn only_the_answer_that_there_is_no_more_says_that_a_ring_is_not_larger() {
+        let page = page_size();
+        // Of a pipe nothing can be mapped, wherever it ends.
+        let (pipe, _writer) = pipe().unwrap();
+        let refused = refuse_larger(pipe.as_fd(), page, page);
+        assert!(matches!(refused, Err(Error::Map { region: Region::Beyond, .. })), "{refused:?}");
+        let file = std::fs::File::open("/proc/self/exe").unwrap();
+        assert!(matches!(refuse_larger(file.as_fd(), page, page), Err(Error::Larger { .. })));
+    }
 
     #[test]
     fn a_map_s_flags_are_found_among_what_is_said_of_it() {
