@@ -14,12 +14,9 @@ use crate::{
 
 pub(crate) fn trials() -> Vec<Trial> {
     const SIZES: [(u16, u16); 5] = [(80, 24), (120, 40), (200, 50), (60, 15), (40, 10)];
-    let rings = SIZES.map(|(columns, rows)| {
-        trial(format!("the_screen_fits_{columns}_by_{rows}"), Needs::Ring, move || fits(columns, rows))
-    });
-    let perf = SIZES.map(|(columns, rows)| {
-        perf_trial(format!("the_screen_of_perf_buffers_fits_{columns}_by_{rows}"), move || perf_fits(columns, rows))
-    });
+    let name = |what, (columns, rows): (u16, u16)| format!("the_screen{what}_fits_{columns}_by_{rows}");
+    let rings = SIZES.map(|size| trial(name("", size), Needs::Ring, move || ring_fits(size)));
+    let perf = SIZES.map(|size| perf_trial(name("_of_perf_buffers", size), move || perf_fits(size)));
     let others = [
         trial("keys_do_what_the_screen_says", Needs::Ring, keys),
         trial("a_screen_follows_its_terminal_s_size", Needs::Ring, resized),
@@ -42,19 +39,34 @@ fn owner() -> Owner {
     owner
 }
 
-fn fits(columns: u16, rows: u16) {
-    let owner = owner();
-    let mut terminal = Terminal::start(&format!("--id {}", owner.id), columns, rows);
+/// What is looked at by these words fits a terminal of this size, under this title; where it is not narrow, all of `parts` are
+/// there.
+fn fits((columns, rows): (u16, u16), words: &str, title: &str, parts: &[&str]) {
+    let mut terminal = Terminal::start(words, columns, rows);
     let text = terminal.shows("q quit");
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), usize::from(rows), "{text}");
     assert!(lines.iter().all(|line| line.chars().count() <= usize::from(columns)), "{text}");
-    assert!(lines[0].starts_with(&format!("ring {} `peek_screen`", owner.id)), "{text}");
+    assert!(lines[0].starts_with(title), "{text}");
     // Where it is narrow, there is less between them.
     assert!(lines.last().unwrap().replace("  ", " ").starts_with("q quit p pause"), "{text}");
     if columns >= 80 {
         assert!(lines[0].ends_with("every 0.1 s"), "{text}");
-        for part in [
+        for part in parts {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+    terminal.key("q");
+    terminal.ends();
+}
+
+fn ring_fits(size: (u16, u16)) {
+    let owner = owner();
+    fits(
+        size,
+        &format!("--id {}", owner.id),
+        &format!("ring {} `peek_screen`", owner.id),
+        &[
             "30 records: 27 committed",
             "the head for",
             "records written",
@@ -62,12 +74,8 @@ fn fits(columns: u16, rows: u16) {
             "░",
             "POSITION",
             "committed  00000000",
-        ] {
-            assert!(text.contains(part), "{part}: {text}");
-        }
-    }
-    terminal.key("q");
-    terminal.ends();
+        ],
+    );
 }
 
 fn keys() {
@@ -147,19 +155,14 @@ fn perf_owner() -> Owner {
     owner
 }
 
-fn perf_fits(columns: u16, rows: u16) {
+fn perf_fits(size: (u16, u16)) {
     let owner = perf_owner();
-    let mut terminal = Terminal::start(&format!("--pid {}", owner.pid()), columns, rows);
-    let text = terminal.shows("q quit");
-    let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines.len(), usize::from(rows), "{text}");
-    assert!(lines.iter().all(|line| line.chars().count() <= usize::from(columns)), "{text}");
-    assert!(lines[0].starts_with("2 perf buffers of peek"), "{text}");
-    assert!(lines.last().unwrap().replace("  ", " ").starts_with("q quit p pause"), "{text}");
-    if columns >= 80 {
-        for part in [
+    fits(
+        size,
+        &format!("--pid {}", owner.pid()),
+        "2 perf buffers of peek",
+        &[
             &format!("({}, ", owner.pid()),
-            "every 0.1 s",
             ">  ",
             "data_head",
             "records written",
@@ -170,12 +173,8 @@ fn perf_fits(columns: u16, rows: u16) {
             "T data_tail  H data_head",
             "█ sample",
             "POSITION",
-        ] {
-            assert!(text.contains(part), "{part}: {text}");
-        }
-    }
-    terminal.key("q");
-    terminal.ends();
+        ],
+    );
 }
 
 fn perf_keys() {
