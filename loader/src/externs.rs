@@ -14,21 +14,34 @@
 //!
 //! The rules are libbpf's (`tools/lib/bpf/libbpf.c`), since programs rely on them.
 
+#[cfg(feature = "externs")]
 mod config;
+#[cfg(feature = "externs")]
 mod inflate;
+#[cfg(feature = "externs")]
 mod kallsyms;
+#[cfg(feature = "externs")]
 mod ksyms;
+#[cfg(not(feature = "externs"))]
+mod left_out;
+#[cfg(feature = "externs")]
+mod reading;
 
 use std::os::fd::OwnedFd;
 
-pub(crate) use self::ksyms::Ksyms;
+#[cfg(feature = "externs")]
+use self::config::Slot;
+#[cfg(not(feature = "externs"))]
+use self::left_out::Slot;
+#[cfg(not(feature = "externs"))]
+pub(crate) use self::left_out::{Ksyms, read, resolve};
+#[cfg(feature = "externs")]
+pub(crate) use self::{
+    ksyms::Ksyms,
+    reading::{read, resolve},
+};
 use crate::{
-    Error,
-    btf::{
-        Btf, Kind, Type,
-        search::{Sources, Types},
-    },
-    object::{Contents, elf::Elf, left_out::READS_EXTERNS},
+    object::{Contents, left_out::READS_EXTERNS},
     sorted::Sorted,
 };
 
@@ -48,7 +61,7 @@ pub struct Extern {
     /// prototype.
     type_id: u32,
     /// Where in the section `.kconfig` it lies, and how it is written there.
-    slot: Option<config::Slot>,
+    slot: Option<Slot>,
 }
 
 /// What an extern is.
@@ -136,88 +149,20 @@ pub(crate) const KCONFIG: &str = ".kconfig";
 /// The section of the kernel's variables and functions.
 pub(crate) const KSYMS: &str = ".ksyms";
 
-/// All externs of the object, in the order of its symbols.
-pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>) -> Result<Vec<Extern>, Error> {
-    let Some(btf) = btf else { return Ok(Vec::new()) };
-    let [constants, symbols] = [KCONFIG, KSYMS].map(|section| btf.listed(section));
-    let mut externs = Vec::new();
-    for (symbol, import) in elf.imports() {
-        // What is listed nowhere is missed by the program that uses it.
-        let (is_config, ty) = match (constants.get(import.name.as_bytes()), symbols.get(import.name.as_bytes())) {
-            (Some(ty), _) => (true, *ty),
-            (None, Some(ty)) => (false, *ty),
-            (None, None) => continue,
-        };
-        externs.push(one(btf, import.name.clone(), symbol, import.weak, is_config, ty)?);
-    }
-    if READS_EXTERNS {
-        config::lay_out(&mut externs)?;
-    }
-    Ok(externs)
-}
-
-fn one(btf: &Btf<'_>, name: String, symbol: usize, weak: bool, is_config: bool, ty: Type<'_>) -> Result<Extern, Error> {
-    let broken = |why: &str| Error::Object { why: format!("the extern `{name}` {why}") };
-    let behind = btf.resolve(ty.referred()).ok_or_else(|| broken("has a type that leads in a circle"))?;
-    let (kind, slot) = match (ty.kind(), is_config) {
-        _ if !READS_EXTERNS => (ExternKind::Config, None),
-        (Kind::Var, true) => {
-            let slot = config::Slot::of(btf, behind).ok_or_else(|| {
-                broken(
-                    "is of a type that no constant of the kernel's has: bool, char, integers, enum libbpf_tristate \
-                        and arrays of char are those that can be",
-                )
-            })?;
-            (ExternKind::Config, Some(slot))
-        }
-        (Kind::Var, false) if behind.kind() == Kind::Void => (ExternKind::Address, None),
-        (Kind::Var, false) => (ExternKind::Variable, None),
-        (Kind::Func, false) => (ExternKind::Function, None),
-        _ => return Err(broken("is neither a variable nor a function of the kernel's")),
-    };
-    Ok(Extern { name, weak, kind, symbol, type_id: behind.id(), slot })
-}
-
 /// How many bytes the section of constants has; 0 if there is none.
 pub(crate) fn config_size(externs: &[Extern]) -> u32 {
-    externs.iter().filter_map(|known| known.slot.as_ref()).map(config::Slot::end).max().unwrap_or(0)
+    externs.iter().filter_map(config_place).map(|(offset, size)| offset.saturating_add(size)).max().unwrap_or(0)
 }
 
 /// Where in the section of constants this one lies, and how many bytes it has, if it is a constant.
 pub(crate) fn config_place(known: &Extern) -> Option<(u32, u32)> {
-    let slot = known.slot.as_ref()?;
-    Some((slot.offset, slot.end() - slot.offset))
+    known.slot.as_ref().map(Slot::place)
 }
 
 /// Where in the section of constants the one of this name lies.
 pub(crate) fn config_offset(externs: &[Extern], name: &[u8]) -> Option<u32> {
-    Some(externs.iter().find(|known| known.name.as_bytes() == name)?.slot.as_ref()?.offset)
-}
-
-/// Finds the values of all of them: `ksyms` has been through the kernel's types, `local` are the object's own, and `config`
-/// is what the user says about the kernel's configuration, which counts before what the kernel says. If the `types` are not
-/// those of the running kernel, it is not asked about anything else either.
-pub(crate) fn resolve(
-    externs: &[Extern],
-    ksyms: Ksyms<'_>,
-    local: &Btf<'_>,
-    sources: Sources<'_, '_>,
-    config: &str,
-    types: Types<'_>,
-) -> Result<Resolved, Error> {
-    let mut resolved = Resolved::default();
-    if externs.is_empty() {
-        return Ok(resolved);
-    }
-    let running = matches!(types, Types::Running);
-    let symbols = kallsyms::find(externs, running);
-    ksyms.settle(local, sources, &mut resolved)?;
-    for known in externs.iter().filter(|known| known.kind == ExternKind::Address) {
-        let value = symbols.address(&known.name);
-        resolved.set(known, value.map(Value::Address));
-    }
-    config::fill(externs, config, running.then_some(&symbols), &mut resolved);
-    Ok(resolved)
+    let known = externs.iter().find(|known| known.name.as_bytes() == name)?;
+    config_place(known).map(|(offset, _)| offset)
 }
 
 impl Extern {

@@ -91,6 +91,11 @@ impl Slot {
         if self.form == Form::Text { 1 } else { self.size }
     }
 
+    /// Where it lies, and how many bytes it has.
+    pub(super) fn place(&self) -> (u32, u32) {
+        (self.offset, self.size)
+    }
+
     /// The first byte behind it.
     pub(super) fn end(&self) -> u32 {
         self.offset.saturating_add(self.size)

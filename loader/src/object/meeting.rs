@@ -5,7 +5,7 @@
 
 use super::{
     Object, ProgramSpec, broken, btf, function,
-    left_out::{LOOKS_AT_TYPES, READS_EXTERNS, READS_TABLES},
+    left_out::{LOOKS_AT_TYPES, READS_TABLES},
     link::{self, Address, Linked, Place},
 };
 use crate::{
@@ -59,10 +59,7 @@ impl Object {
             let relocated = core_relo::apply(&btf, &relocations, sources.clone(), candidates, &mut code)
                 .map_err(|error| broken(error.to_string()))?;
             targets.settle(sources.clone())?;
-            let externs = match READS_EXTERNS {
-                true => externs::resolve(&self.externs, ksyms, &btf, sources, &self.kconfig, types)?,
-                false => Resolved::default(),
-            };
+            let externs = externs::resolve(&self.externs, ksyms, &btf, sources, &self.kconfig, types)?;
             Ok(Met { relocated, targets, externs })
         })
     }
