@@ -53,8 +53,8 @@ Examples:
   cutaway peek --pid 4711 --watch       the ring of a process, or its perf buffers, live
 
   A ring with something in it, as root, all in one:
-  cutaway trace --duration 9 >/dev/null & sleep 3; kill -STOP $!; getent ahosts localhost; \\
-    cutaway peek --pid $! --draw; kill -CONT $!; wait";
+  cutaway trace -- sh -c 'kill -STOP $PPID; getent ahosts localhost; \\
+    cutaway peek --pid $PPID --draw; kill -CONT $PPID' 2>&1 | cat";
 
 /// The arguments of `cutaway peek`.
 #[derive(Debug, Args)]

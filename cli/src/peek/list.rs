@@ -1,5 +1,7 @@
 //! Every ring of the machine, and the one that is asked for.
 
+use std::path::Path;
+
 use cutaway::{
     Map, MapType,
     census::{self, Held, Holders, Pin, ProgramEntry},
@@ -19,7 +21,7 @@ pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, Failure> {
         return Ok(Some(Map::from_id(id)?));
     }
     if let Some(path) = &arguments.pin {
-        return Ok(Some(Map::from_pin(path)?));
+        return pinned(path).map(Some);
     }
     if let Some(pid) = arguments.pid {
         return of_process(pid);
@@ -46,6 +48,23 @@ pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, Failure> {
     only(named, &format!("maps have the name `{kept}`"))
 }
 
+/// The map that is pinned here. Of anything else the kernel says no more than that it is not permitted.
+fn pinned(path: &Path) -> Result<Map, Failure> {
+    /// What statfs(2) calls a BPF file system.
+    const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
+    Map::from_pin(path).map_err(|error| {
+        let failure = Failure::from(error);
+        let elsewhere = rustix::fs::statfs(path).is_ok_and(|system| system.f_type as u32 != BPF_FS_MAGIC);
+        if elsewhere {
+            failure.advise("it is in no BPF file system, and only there is anything pinned: mostly below /sys/fs/bpf")
+        } else if path.is_dir() {
+            failure.advise("it is a folder: name a pin that is in it")
+        } else {
+            failure
+        }
+    })
+}
+
 /// The ring that a process holds; `None` if it holds none.
 fn of_process(pid: u32) -> Result<Option<Map>, Failure> {
     let mut ids: Vec<u32> = census::holders()?
@@ -57,6 +76,9 @@ fn of_process(pid: u32) -> Result<Option<Map>, Failure> {
             _ => None,
         })
         .collect();
+    if ids.is_empty() && !Path::new(&format!("/proc/{pid}")).exists() {
+        return Err(Failure::new(format!("there is no process {pid}")).advise("is it the right one, or has it ended?"));
+    }
     ids.sort_unstable();
     ids.dedup();
     // What has gone meanwhile is not held any more.

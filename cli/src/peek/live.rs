@@ -23,7 +23,7 @@ pub(crate) trait Live {
     fn json(&self) -> Result<String, Failure>;
 
     /// The same in short, a line for each buffer, and what stands above such lines.
-    fn short(&self, since: Duration, now: Instant) -> String;
+    fn short(&self, since: Duration) -> String;
     fn heading(&self) -> String;
 
     /// The same as pictures.

@@ -74,6 +74,8 @@ pub(crate) struct Motion {
     head: Option<(u64, Instant)>,
     /// Whether the head was there at the first look already: then it is older than we know.
     older: bool,
+    /// How long the head of the last look had stood there then, and whether it is older than that.
+    age: Option<(Duration, bool)>,
     /// The highest fill since the last look, in bytes.
     peak: u64,
     /// Such peaks as parts of the whole, one for each look, newest last.
@@ -98,9 +100,13 @@ impl Motion {
     pub(crate) fn sample(&mut self, of: &impl Watched, now: Instant) {
         let positions = of.positions();
         self.count.up_to(of, positions.written);
-        let fill = positions.written.wrapping_sub(positions.oldest);
-        self.peak = self.peak.max(fill);
-        if fill == 0 {
+        self.peak = self.peak.max(positions.written.wrapping_sub(positions.oldest));
+        self.stands(positions, now);
+    }
+
+    /// Notes since when the head stands where it does.
+    fn stands(&mut self, positions: Positions, now: Instant) {
+        if positions.written == positions.oldest {
             self.head = None;
             self.older = false;
         } else if self.head.is_none_or(|(head, _)| head != positions.oldest) {
@@ -112,6 +118,8 @@ impl Motion {
     /// Takes a whole look into account.
     pub(crate) fn look(&mut self, of: &impl Watched, found: Found, now: Instant) {
         self.count.up_to(of, found.positions.written);
+        self.stands(found.positions, now);
+        self.age = self.head.map(|(_, since)| (now.saturating_duration_since(since), self.older));
         if let Some((then, before)) = self.last {
             let seconds = now.duration_since(then).as_secs_f64().max(1e-6);
             let bytes = |to: u64, from: u64| to.wrapping_sub(from).cast_signed().max(0) as f64 / seconds;
@@ -134,11 +142,11 @@ impl Motion {
         }
     }
 
-    /// How long the oldest record has been seen to wait; `None` if none does.
-    pub(crate) fn age(&self, now: Instant) -> Option<String> {
-        let (_, since) = self.head?;
-        let seconds = now.duration_since(since).as_secs_f64();
-        Some(format!("{}{seconds:.2} s", if self.older { "≥ " } else { "" }))
+    /// How long the oldest record of the last look had been seen to wait; `None` if none did. It grows from look to look only:
+    /// whether a record that was seen a while ago still waits is not known.
+    pub(crate) fn age(&self) -> Option<String> {
+        let (age, older) = self.age?;
+        Some(format!("{}{:.2} s", if older { "≥ " } else { "" }, age.as_secs_f64()))
     }
 
     /// How full it was, newest at the right end of so many columns.
@@ -252,6 +260,25 @@ mod tests {
             now += Duration::from_secs(1);
         }
         (records(motion.written_records), records(motion.released_records))
+    }
+
+    /// What a second look tells, even if the record has gone when it is shown.
+    #[test]
+    fn an_age_is_that_of_the_look() {
+        let waits = Positions { oldest: 0, released: 0, written: 32 };
+        let buffer = Buffer { positions: Cell::new(waits), known: u64::MAX };
+        let (mut motion, now) = (Motion::default(), Instant::now());
+        let found = Found { positions: waits, fill: 32, bytes: 4096, records: 1 };
+        let later = now + Duration::from_secs(2);
+        motion.look(&buffer, found, now);
+        motion.look(&buffer, found, later);
+        assert_eq!(motion.age().as_deref(), Some("≥ 2.00 s"));
+        buffer.positions.set(Positions { oldest: 32, released: 32, written: 64 });
+        motion.sample(&buffer, later + Duration::from_secs(1));
+        assert_eq!(motion.age().as_deref(), Some("≥ 2.00 s"), "nobody has looked again");
+        let found = Found { positions: buffer.positions(), ..found };
+        motion.look(&buffer, found, later + Duration::from_secs(4));
+        assert_eq!(motion.age().as_deref(), Some("3.00 s"));
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(crate) fn run(pids: &[u32], arguments: &Arguments) -> Result<(), Failure> {
         Some(name) => Some(Types::find(name, arguments.btf.as_deref(), None)?),
         None => None,
     };
-    let mut live = LivePerf::new(borrowed::open(pids)?, types);
+    let mut live = LivePerf::new(borrowed::open(pids, arguments.pid.is_some())?, types);
     match (&arguments.draw, arguments.watch) {
         (Some(file), false) => {
             live.leave_out_empty_pictures();

@@ -41,7 +41,7 @@ pub(crate) fn run(live: &mut impl Live, arguments: &Arguments, mut canvas: Optio
             (None, Format::Json) => terminal::print(&live.json()?)?,
             (None, Format::Table) => {
                 let head = if looks == 0 { live.heading() } else { String::new() };
-                terminal::print(&(head + &live.short(now.duration_since(begun), now)))?;
+                terminal::print(&(head + &live.short(now.duration_since(begun))))?;
             }
         }
         looks += 1;

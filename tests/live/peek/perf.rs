@@ -134,9 +134,9 @@ fn under_load() {
 
 fn refused() {
     let ended = peek(&format!("--pid {}", std::process::id()));
-    assert!(ended.complaint().contains("has no perf event"), "{ended:?}");
+    assert!(ended.complaint().contains("holds no ring and has no perf event"), "{ended:?}");
     let ended = peek("--pid 2147483647");
-    assert!(ended.complaint().contains("is it the right one"), "{ended:?}");
+    assert!(ended.complaint().contains("there is no process 2147483647; is it the right one"), "{ended:?}");
 }
 
 fn drawn() {

@@ -50,6 +50,8 @@ fn not_there() {
         ("--id 4294967295", "ENOENT"),
         ("--name no_such_ring", "`cutaway peek` lists those that there are"),
         ("--pin /sys/fs/bpf/no-such-pin", "cannot open the pinned map"),
+        ("--pin /proc/version", "it is in no BPF file system"),
+        ("--pin /sys/fs/bpf", "it is a folder"),
     ] {
         let ended = peek(words);
         assert!(ended.complaint().contains(part), "{words}: {ended:?}");

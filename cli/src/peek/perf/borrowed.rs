@@ -25,8 +25,8 @@ pub(super) struct Buffer {
     identity: Option<u64>,
 }
 
-/// Borrows what these processes have.
-pub(super) fn open(pids: &[u32]) -> Result<Vec<Buffer>, Failure> {
+/// Borrows what these processes have; `ringless` if it is known that they hold no ring, for which one would look first.
+pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, Failure> {
     let holders = census::holders()?;
     let events: Vec<_> = holders
         .found
@@ -35,7 +35,8 @@ pub(super) fn open(pids: &[u32]) -> Result<Vec<Buffer>, Failure> {
         .collect();
     let who = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     if events.is_empty() {
-        return Err(Failure::new(format!("process {who} has no perf event that can be seen"))
+        let rings = if ringless { "holds no ring and " } else { "" };
+        return Err(Failure::new(format!("process {who} {rings}has no perf event that can be seen"))
             .advise("is it the right one, and are you root?"));
     }
     let (mut buffers, mut refused): (Vec<Buffer>, Vec<String>) = (Vec::new(), Vec::new());

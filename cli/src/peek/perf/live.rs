@@ -165,7 +165,7 @@ impl Live for LivePerf {
         )
     }
 
-    fn short(&self, since: Duration, now: Instant) -> String {
+    fn short(&self, since: Duration) -> String {
         let line = |One { look, motion, .. }: &One| {
             format!(
                 "{:>8.2} {:>7} {:>5} {:>16} {:>16} {:>5.1} % {:>8} {:>8} {:>10} {:>12} {:>10} {:>12} {:>10}\n",
@@ -181,7 +181,7 @@ impl Live for LivePerf {
                 motion::records(motion.written_records),
                 motion::rate(motion.released),
                 motion::records(motion.released_records),
-                motion.age(now).unwrap_or_else(|| "-".to_owned())
+                motion.age().unwrap_or_else(|| "-".to_owned())
             )
         };
         self.buffers.iter().map(line).collect()
@@ -203,7 +203,7 @@ impl Live for LivePerf {
         if self.buffers.len() > 1 {
             lines.extend(self.list(view, (rows / 5).max(1)));
         }
-        let age = motion.age(Instant::now()).map_or_else(String::new, |age| format!("; the head for {age}"));
+        let age = motion.age().map_or_else(String::new, |age| format!("; the head for {age}"));
         let lately = if *lost_lately > 0 { format!("; {lost_lately} since the last look") } else { String::new() };
         let too = match show::others(look) {
             others if others.is_empty() => String::new(),

@@ -82,7 +82,7 @@ impl Live for LiveRing {
         )
     }
 
-    fn short(&self, since: Duration, now: Instant) -> String {
+    fn short(&self, since: Duration) -> String {
         let (look, motion) = (&self.look, &self.motion);
         format!(
             "{:>8.2} {:>16} {:>16} {:>5.1} % {:>8} {:>5} {:>10} {:>12} {:>10} {:>12} {:>10}\n",
@@ -96,7 +96,7 @@ impl Live for LiveRing {
             motion::records(motion.written_records),
             motion::rate(motion.released),
             motion::records(motion.released_records),
-            motion.age(now).unwrap_or_else(|| "-".to_owned())
+            motion.age().unwrap_or_else(|| "-".to_owned())
         )
     }
 
@@ -107,7 +107,7 @@ impl Live for LiveRing {
     fn lines(&self, view: &View, columns: usize, rows: usize) -> Vec<String> {
         let (look, motion) = (&self.look, &self.motion);
         let (bold, _, plain) = view.pens();
-        let age = motion.age(Instant::now()).map_or_else(String::new, |age| format!("; the head for {age}"));
+        let age = motion.age().map_or_else(String::new, |age| format!("; the head for {age}"));
         let (owners, programs) = match &self.about {
             Some(about) => (about.owners(), about.programs()),
             None => Default::default(),
