@@ -131,7 +131,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         cpus::allow(&cpus).map_err(|error| Failure::system("go back to all CPUs", &error))?;
         let Some(outcome) = Outcome::of(experiment, result) else {
             bar.finish_and_clear();
-            return Err(Failure::new(format!("stopped after {} of {} experiments", outcomes.len(), chosen.len())));
+            let stopped = Failure::new(format!("stopped after {} of {} experiments", outcomes.len(), chosen.len()));
+            return Err(if draft.is_some() { stopped.advise("no report was written") } else { stopped });
         };
         if !printed(bar.suspend(|| output.experiment(&outcome)))? && draft.is_none() {
             return Ok(());

@@ -107,7 +107,7 @@ fn interrupted() {
     running.send(Signal::INT);
     let ended = running.end();
     let line = ended.complaint();
-    assert!(line.starts_with("stopped after ") && line.ends_with("of 2 experiments"), "{line}");
+    assert!(line.starts_with("stopped after ") && line.ends_with("of 2 experiments; no report was written"), "{line}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no report, and no part of one");
 }
 
