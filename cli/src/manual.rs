@@ -10,10 +10,10 @@ use crate::{failure::Failure, terminal};
 
 const COMPLETIONS: &str = "\
 Examples:
-  source <(cutaway completions bash)                                            for this shell
-  cutaway completions bash > ~/.local/share/bash-completion/completions/cutaway   for each one to come
-  cutaway completions zsh > \"${fpath[1]}/_cutaway\"
-  cutaway completions fish > ~/.config/fish/completions/cutaway.fish";
+  source <(cutaway completions bash)    for this shell; for each one to come:
+  cutaway completions bash | install -Dm 644 /dev/stdin ~/.local/share/bash-completion/completions/cutaway
+  cutaway completions zsh | install -Dm 644 /dev/stdin \"${fpath[1]}/_cutaway\"
+  cutaway completions fish | install -Dm 644 /dev/stdin ~/.config/fish/completions/cutaway.fish";
 
 const MAN: &str = "\
 Examples:

@@ -110,7 +110,8 @@ fn write_map(to: &mut String, map: &Map, indent: usize) -> fmt::Result {
         write!(to, ", {} bytes", map.max_entries)?;
     } else {
         let entries = if map.max_entries == 1 { "entry" } else { "entries" };
-        write!(to, ", {} {entries}, key {}, value {} bytes", map.max_entries, map.key_size, map.value_size)?;
+        let s = if map.value_size == 1 { "" } else { "s" };
+        write!(to, ", {} {entries}, key {}, value {} byte{s}", map.max_entries, map.key_size, map.value_size)?;
     }
     if map.asked != map.max_entries {
         write!(to, " (the object asks for {})", map.asked)?;

@@ -69,8 +69,13 @@ pub(super) fn short_counts(look: &Look) -> String {
     }
     let wrapped = look.records.iter().filter(|record| record.wraps).count();
     let [samples, losses, others] = [Kind::Sample, Kind::Lost, Kind::Other].map(|kind| look.count(kind));
-    let s = if losses == 1 { "" } else { "s" };
-    format!("{samples} samples, {losses} loss record{s}, {others} others, {wrapped} wrap")
+    let s = |count| if count == 1 { "" } else { "s" };
+    format!(
+        "{samples} sample{}, {losses} loss record{}, {others} other{}, {wrapped} wrap",
+        s(samples),
+        s(losses),
+        s(others)
+    )
 }
 
 /// How many were lost, and who says so.
