@@ -46,7 +46,8 @@ impl Canvas {
         }
     }
 
-    /// Draws. A file is written anew with each frame, so that it is whole at any time. `false` if it takes no more.
+    /// Draws. A file is written anew with each frame, so that all that was drawn is in it however this ends. `false` if it
+    /// takes no more.
     pub(crate) fn draw(&mut self, picture: Picture) -> Result<bool, Failure> {
         match self {
             Self::Terminal => {
@@ -65,11 +66,12 @@ impl Canvas {
     /// Tells where the pictures are, if they are not where everybody sees them.
     pub(crate) fn tell(&self) {
         if let Self::Svg { path, frames } = self {
-            let frames = match frames.len() {
-                1 => "one picture".to_owned(),
-                count => format!("{count} pictures"),
-            };
-            crate::diagnostics::say(&format!("{frames} in {}", path.display()));
+            let path = path.display();
+            crate::diagnostics::say(&match frames.len() {
+                0 => format!("nothing was drawn, and {path} is as it was: no record was seen to wait"),
+                1 => format!("one picture in {path}"),
+                count => format!("{count} pictures in {path}"),
+            });
         }
     }
 }

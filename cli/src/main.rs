@@ -19,7 +19,7 @@ mod signals;
 mod terminal;
 mod trace;
 
-use std::{process::ExitCode, time::Duration};
+use std::{io::ErrorKind, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -66,7 +66,10 @@ enum Format {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(answer) => return tell(&answer),
+    };
     diagnostics::start(arguments.explain);
     let answer = match arguments.command {
         Command::Trace(arguments) => trace::run(&arguments),
@@ -85,6 +88,18 @@ fn main() -> ExitCode {
             diagnostics::fail(&failure);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Prints what the command line alone calls for: help and version on stdout, wrong usage on stderr.
+fn tell(answer: &clap::Error) -> ExitCode {
+    match answer.print() {
+        Err(error) if !answer.use_stderr() && error.kind() != ErrorKind::BrokenPipe => {
+            diagnostics::fail(&failure::Failure::system("write to stdout", &error));
+            ExitCode::FAILURE
+        }
+        // With stderr gone there is nobody to tell.
+        _ => u8::try_from(answer.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
     }
 }
 

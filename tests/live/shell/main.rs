@@ -34,6 +34,14 @@ fn main() {
             assert!(ended.complaint().contains("trace, "), "{ended:?}");
             Ok(())
         }),
+        Trial::test("what_cannot_be_written_is_said_so_of_help_too", || {
+            for words in [["peek", "--help"].as_slice(), &["--version"], &["man"], &["completions", "bash"]] {
+                let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+                let ended = Running::start_without_stdout(binary::command(words).stdout(full)).end();
+                assert_eq!(ended.complaint(), "cannot write to stdout: ENOSPC (No space left on device)", "{words:?}");
+            }
+            Ok(())
+        }),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

@@ -88,6 +88,13 @@ fn svg() {
     assert!(ended.stderr.contains("in ") && ended.stderr.contains("ring.svg"), "{}", ended.stderr);
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.contains(&format!("<title>committed: {} bytes at position 0</title>", size_of::<Event>())), "{text}");
+
+    // No record, no picture.
+    let none = folder.path().join("none.svg");
+    let words = format!("--draw={}", none.display());
+    let ended = Running::start(&mut trace(&words, ["true".into()])).end();
+    assert_eq!(ended.success(), (0, 0));
+    assert!(ended.stderr.contains("nothing was drawn") && !none.exists(), "{ended:?}");
 }
 
 fn refused() {
