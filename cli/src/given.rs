@@ -1,7 +1,8 @@
 //! The object that a command is given: a file, or one of those that are built in.
 
 use std::{
-    fs,
+    fs::File,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -69,8 +70,14 @@ impl Given {
     }
 }
 
+/// Bytes: many times as long as the longest object, and short of what never ends, as devices and pipes may.
+const LONGEST: u64 = 64 << 20;
+
 fn of_file(path: &Path) -> Result<(String, Vec<u8>), Failure> {
-    let shown = path.display().to_string();
-    let bytes = fs::read(path).map_err(|error| Failure::system(&format!("read `{shown}`"), &error))?;
-    Ok((shown, bytes))
+    let (shown, mut bytes) = (path.display().to_string(), Vec::new());
+    let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
+    match read.map_err(|error| Failure::system(&format!("read `{shown}`"), &error))? as u64 {
+        0..=LONGEST => Ok((shown, bytes)),
+        _ => Err(Failure::new(format!("cannot read `{shown}`: it has more than 64 MiB, which no object has"))),
+    }
 }

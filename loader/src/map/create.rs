@@ -184,7 +184,11 @@ fn max_entries(spec: &MapSpec) -> Result<u32, Error> {
 
 /// Why a map could not be made.
 fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error) -> Error {
-    let unit = if spec.map_type.is_ring() { "bytes" } else { "entries" };
+    let unit = match attr.max_entries {
+        _ if spec.map_type.is_ring() => "bytes",
+        1 => "entry",
+        _ => "entries",
+    };
     let attempt = format!("create the map `{}` ({}, {} {unit})", spec.name, spec.map_type, attr.max_entries);
     let plain = Error::kernel(attempt, error);
     match (error.raw_os_error(), spec.map_type.since()) {

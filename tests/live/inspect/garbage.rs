@@ -1,6 +1,6 @@
 //! What is no object: one clear sentence, and status 1; wrong usage: status 2.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use libtest_mimic::Trial;
 
@@ -26,6 +26,7 @@ fn garbage() {
         (file("empty", b""), "64-bit ELF"),
         (file("text", b"int main(void) { return 0; }\n"), "64-bit ELF"),
         (std::env::current_exe().unwrap(), "not for BPF"),
+        (PathBuf::from("/dev/zero"), "64 MiB"),
         (folder.path().join("absent"), "ENOENT"),
         (folder.path().to_owned(), "EISDIR"),
     ] {

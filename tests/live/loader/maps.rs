@@ -243,7 +243,7 @@ fn unknown_kind() {
     object.map_mut("events").unwrap().map_type = MapType(4711);
     let error = object.load().unwrap_err();
     assert_eq!(error.errno().unwrap().name(), Some("EINVAL"));
-    assert!(error.to_string().contains("cannot create the map `events` (map type 4711, 1 entries)"), "{error}");
+    assert!(error.to_string().contains("cannot create the map `events` (map type 4711, 1 entry)"), "{error}");
 
     let mut object = with_map(MapDef::new(Kind::HASH).key_size(4).value_size(4).max_entries(1));
     object.map_mut("events").unwrap().max_entries = 0;
