@@ -46,8 +46,8 @@ impl Canvas {
         }
     }
 
-    /// Draws. A file is written anew with each frame, so that all that was drawn is in it however this ends. `false` if it
-    /// takes no more.
+    /// Draws. A file is written anew with each frame, so that all that was drawn is in it however this ends, unless it is
+    /// in the middle of writing. `false` if it takes no more.
     pub(crate) fn draw(&mut self, picture: Picture) -> Result<bool, Failure> {
         match self {
             Self::Terminal => {

@@ -58,7 +58,8 @@ impl Given {
 
     fn bytes(&self) -> Result<(String, Vec<u8>), Failure> {
         if let Some(path) = &self.object {
-            return of_file(path);
+            let shown = path.display().to_string();
+            return read_whole(path, &format!("read `{shown}`")).map(|bytes| (shown, bytes));
         }
         let (name, transport) = match self.built_in {
             None | Some(BuiltIn::Ring) => ("ring", Transport::Ring),
@@ -70,14 +71,15 @@ impl Given {
     }
 }
 
-/// Bytes: many times as long as the longest object, and short of what never ends, as devices and pipes may.
+/// Bytes: many times as long as the longest object or BTF, and short of what never ends, as devices and pipes may.
 const LONGEST: u64 = 64 << 20;
 
-fn of_file(path: &Path) -> Result<(String, Vec<u8>), Failure> {
-    let (shown, mut bytes) = (path.display().to_string(), Vec::new());
+/// The contents of a file that holds an object or BTF; `attempt` is what it is for.
+pub(crate) fn read_whole(path: &Path, attempt: &str) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
-    match read.map_err(|error| Failure::system(&format!("read `{shown}`"), &error))? as u64 {
-        0..=LONGEST => Ok((shown, bytes)),
-        _ => Err(Failure::new(format!("cannot read `{shown}`: it has more than 64 MiB, which no object has"))),
+    match read.map_err(|error| Failure::system(attempt, &error))? as u64 {
+        0..=LONGEST => Ok(bytes),
+        _ => Err(Failure::new(format!("cannot {attempt}: it has more than 64 MiB, which no object has"))),
     }
 }

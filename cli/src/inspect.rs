@@ -16,13 +16,18 @@ mod listing;
 mod report;
 mod show;
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use cutaway::{Object, btf::Btf};
 
 use self::report::{Against, Report};
-use crate::{Format, failure::Failure, given::Given, terminal};
+use crate::{
+    Format,
+    failure::Failure,
+    given::{Given, read_whole},
+    terminal,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let btf = arguments.btf.as_ref().map(|file| {
         let shown = file.display();
-        let bytes = fs::read(file).map_err(|error| Failure::system(&format!("read `{shown}`"), &error))?;
+        let bytes = read_whole(file, &format!("read `{shown}`"))?;
         // An object has types, too.
         let types = Object::parse(&bytes).ok().and_then(|object| object.btf()).unwrap_or(bytes);
         match Btf::parse(&types) {

@@ -160,14 +160,18 @@ impl Program {
             #[cfg(feature = "tracing")]
             Some(Target::Btf { .. }) => match section.expected_attach_type {
                 attach_type::TRACE_ITER => Iter::new().attach(self),
+                attach_type::LSM_CGROUP if !cfg!(feature = "cgroup") => {
+                    Err(Error::left_out(self.by_section(), "cgroup"))
+                }
                 attach_type::LSM_CGROUP => {
                     Err(self.unattachable("it needs a cgroup: attach it by hand, with `Cgroup`"))
                 }
                 _ => Tracing::new().attach(self),
             },
-            Some(Target::Unreadable { why, .. }) => {
-                Err(self.unattachable(&format!("{why}: attach the program by hand")))
-            }
+            Some(Target::Unreadable { why, .. }) => Err(match left_out(section.program_type) {
+                Some(feature) => Error::left_out(self.by_section(), feature),
+                None => self.unattachable(&format!("{why}: attach the program by hand")),
+            }),
             // It was told by hand what it replaces.
             #[cfg(feature = "tracing")]
             None if section.program_type == ProgramType::EXT => Tracing::new().attach(self),
@@ -237,6 +241,9 @@ fn left_out(kind: ProgramType) -> Option<&'static str> {
         | T::CGROUP_SYSCTL
         | T::CGROUP_SOCKOPT
         | T::SOCK_OPS => ("cgroup", cfg!(feature = "cgroup")),
+        T::TRACEPOINT | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE => ("tracepoint", cfg!(feature = "tracepoint")),
+        // One of the two would do.
+        T::KPROBE => ("uprobe", cfg!(any(feature = "uprobe", feature = "kprobe"))),
         T::PERF_EVENT => ("perf-event", cfg!(feature = "perf-event")),
         T::LIRC_MODE2 => ("lirc", cfg!(feature = "lirc")),
         _ => return None,
@@ -305,6 +312,8 @@ mod tests {
             (ProgramType::CGROUP_SKB, "cgroup", cfg!(feature = "cgroup")),
             (ProgramType::PERF_EVENT, "perf-event", cfg!(feature = "perf-event")),
             (ProgramType::LIRC_MODE2, "lirc", cfg!(feature = "lirc")),
+            (ProgramType::RAW_TRACEPOINT, "tracepoint", cfg!(feature = "tracepoint")),
+            (ProgramType::KPROBE, "uprobe", cfg!(any(feature = "uprobe", feature = "kprobe"))),
         ] {
             assert_eq!(left_out(kind), (!there).then_some(feature), "{kind}");
         }

@@ -53,6 +53,7 @@ use crate::btf::{
     search::{Absent, Seeker, Source, Sources, Types},
     shown,
 };
+use crate::object::listed;
 
 /// Instructions by the section they were compiled into and their place in it.
 pub trait Code {
@@ -389,11 +390,10 @@ fn resize((local, ours): (&Btf<'_>, Option<Access>), (target, theirs): (&Btf<'_>
 }
 
 fn ambiguous(kept: &[Candidate], sources: &[Source<'_>]) -> String {
-    let names = kept.iter().filter_map(|candidate| {
+    let names = listed(&mut kept.iter().filter_map(|candidate| {
         let source = sources.get(candidate.source)?;
         Some(format!("type {} of {}", candidate.id, source.name))
-    });
-    let names = names.reduce(|all, name| format!("{all}, {name}")).unwrap_or_default();
+    }));
     format!("the kernel has several types of that name, which give different answers: {names}")
 }
 

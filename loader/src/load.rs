@@ -86,6 +86,7 @@ impl Object {
 
     /// Loads; what becomes of a program that cannot be loaded is for `refuse` to say.
     fn load_but(mut self, refuse: &mut dyn FnMut(Refused) -> Result<(), Error>) -> Result<Loaded, Error> {
+        self.needs_no_more()?;
         for program in self.set_aside() {
             warn!("the program `{}` stays behind: {}", program.name, program.why);
         }

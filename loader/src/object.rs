@@ -327,14 +327,25 @@ fn programs(elf: &elf::Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Set
 }
 
 /// The error for a name that is not there, with the names that are.
-pub(crate) fn no_such<'a>(what: &'static str, name: &str, mut there: impl Iterator<Item = &'a str>) -> Error {
-    let available = quoted(&mut there).unwrap_or_else(|| "none".to_owned());
+pub(crate) fn no_such<'a>(what: &'static str, name: &str, there: impl Iterator<Item = &'a str>) -> Error {
+    let available = listed(&mut there.map(|name| format!("`{name}`")));
+    let available = if available.is_empty() { "none".to_owned() } else { available };
     Error::NoSuchName { what, name: name.to_owned(), available }
 }
 
-/// `` `one`, `two` ``; `None` if there are none.
-fn quoted(names: &mut dyn Iterator<Item = &str>) -> Option<String> {
-    names.map(|name| format!("`{name}`")).reduce(|all, name| format!("{all}, {name}"))
+/// The first of them in a row, and how many more there are: a crafted object could have hundreds of thousands.
+pub(crate) fn listed(mut names: &mut dyn Iterator<Item = String>) -> String {
+    const MOST: usize = 30;
+    let mut text = String::new();
+    for name in (&mut names).take(MOST) {
+        let before = if text.is_empty() { "" } else { ", " };
+        text.push_str(before);
+        text.push_str(&name);
+    }
+    match names.count() {
+        0 => text,
+        more => text + &format!(" and {more} more"),
+    }
 }
 
 fn broken(why: impl Into<String>) -> Error {
@@ -350,4 +361,18 @@ fn vanished() -> Error {
 fn license(section: &[u8]) -> Result<CString, Error> {
     let text = section.split(|&byte| byte == 0).next().unwrap_or_default();
     CString::new(text).map_err(|_| broken("its licence holds a NUL"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::no_such;
+
+    #[test]
+    fn of_many_names_the_first_are_told_and_how_many_more_there_are() {
+        let said = |names: &[&str]| no_such("map", "m", names.iter().copied()).to_string();
+        assert_eq!(said(&[]), "the object has no map `m`; it has none");
+        assert_eq!(said(&["a", "b"]), "the object has no map `m`; it has `a`, `b`");
+        let many = said(&["n"; 100_000]);
+        assert!(many.ends_with("`n`, `n` and 99970 more") && many.len() < 1000, "{many}");
+    }
 }

@@ -257,7 +257,7 @@ impl<M: Memory> Peek<M> {
         self.page.copy(tail, &mut bytes);
         // ATOMICS: the kernel had read a `data_tail` behind these bytes before it wrote over them (`__perf_output_begin`: only if
         // there is room are they written, a control dependency). Having read any byte that it wrote so, the load behind this
-        // fence sees that `data_tail` or a later one.
+        // fence sees that `data_tail` or a later one, on CPUs whose stores reach all others at once (x86, Armv8, RISC-V).
         fence(Ordering::Acquire);
         let left = self.page.tail();
         walk(&mut look, &bytes, left);

@@ -4,7 +4,7 @@
 //! BTF, in which their structures are, and the kernel keeps that. So a name is looked up in the file that is given, or else
 //! in those programs' types, and in the kernel's own last.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use cutaway::{
     Object,
@@ -13,7 +13,7 @@ use cutaway::{
 };
 
 use super::Snapshot;
-use crate::{decode, failure::Failure};
+use crate::{decode, failure::Failure, given::read_whole};
 
 /// The bytes of some BTF, and the number of the wanted type in it.
 pub(crate) struct Types {
@@ -111,8 +111,7 @@ impl Types {
 
 /// The BTF of an object, or of a file that is nothing else.
 fn of_file(path: &Path) -> Result<Vec<u8>, Failure> {
-    let bytes =
-        fs::read(path).map_err(|error| Failure::system(&format!("read the types in {}", path.display()), &error))?;
+    let bytes = read_whole(path, &format!("read the types in {}", path.display()))?;
     if !bytes.starts_with(b"\x7fELF") {
         return Ok(bytes);
     }

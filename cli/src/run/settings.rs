@@ -108,6 +108,11 @@ fn integer(text: &str, size: usize, signed: Option<bool>) -> Result<Vec<u8>, Str
         (None, Some(digits)) => i128::from_str_radix(digits, 16).ok(),
         (None, None) => text.parse().ok(),
     };
+    // What an `i128` does not hold may be unsigned.
+    if number.is_none() && size == 16 && signed != Some(true) {
+        let number = text.strip_prefix("0x").map_or_else(|| text.parse(), |digits| u128::from_str_radix(digits, 16));
+        return number.map(|number| lowest(number, size)).map_err(|_| wanted());
+    }
     let number: i128 = number.ok_or_else(wanted)?;
     // The largest of its size, signed and unsigned; none is larger here than an `i128`.
     let signed_most = i128::MAX >> (128 - 8 * size);
@@ -176,6 +181,10 @@ mod tests {
         }
         let least = i128::MIN;
         assert_eq!(integer(&least.to_string(), 16, Some(true)), Ok(least.to_ne_bytes().to_vec()));
-        assert!(integer("340282366920938463463374607431768211455", 16, None).is_err());
+        for most in ["340282366920938463463374607431768211455", "0xffffffffffffffffffffffffffffffff"] {
+            assert_eq!(integer(most, 16, Some(false)), Ok(vec![0xff; 16]), "{most}");
+            assert!(integer(most, 16, Some(true)).is_err(), "{most}");
+        }
+        assert!(integer("340282366920938463463374607431768211456", 16, None).is_err());
     }
 }

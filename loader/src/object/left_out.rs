@@ -16,8 +16,9 @@ pub(super) const LOOKS_AT_TYPES: bool =
     cfg!(any(feature = "core-relo", feature = "externs", feature = "struct-ops", feature = "tracing"));
 
 impl Object {
-    /// Refuses an object that needs a feature that is not there.
-    pub(super) fn needs_no_more(&self) -> Result<(), Error> {
+    /// Refuses an object for another machine, and one that needs a feature that is not there.
+    pub(crate) fn needs_no_more(&self) -> Result<(), Error> {
+        self.elf.must_be_native()?;
         if !cfg!(feature = "core-relo") && self.core {
             return Err(Error::left_out("adapt programs to this kernel's structures (CO-RE)".to_owned(), "core-relo"));
         }

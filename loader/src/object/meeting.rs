@@ -31,7 +31,6 @@ impl Object {
     /// Finds in `types` all that the object wants to know of the kernel, in one look: what CO-RE adapts the instructions
     /// to, what programs hang on, where externs are, and how tables of functions are laid out.
     pub(crate) fn meet(&mut self, types: Types<'_>) -> Result<Met, Error> {
-        self.elf.must_be_native()?;
         self.needs_no_more()?;
         self.maps.retain(|map| map.wanted);
         if !LOOKS_AT_TYPES {

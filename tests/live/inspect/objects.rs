@@ -67,8 +67,14 @@ fn other_order() {
         let [own, foreign] = told.each_ref().map(|told| told["programs"].as_array().unwrap());
         assert_eq!(own.len(), foreign.len(), "{name}");
         for (own, foreign) in own.iter().zip(foreign) {
+            for part in ["name", "section", "type", "slots"] {
+                assert_eq!(own[part], foreign[part], "{name}: {part}");
+            }
+            let slots = foreign["slots"].as_u64().unwrap();
             let [own, foreign] = [own, foreign].map(|program| program["listing"].as_array().unwrap());
-            assert!(!foreign.is_empty() && foreign.len() <= own.len(), "{name}");
+            // A program ends with an instruction of one slot, and what it calls comes behind it.
+            assert_eq!(foreign.last().unwrap()["slot"], slots - 1, "{name}");
+            assert!(foreign.len() <= own.len(), "{name}");
             for (own, foreign) in own.iter().zip(foreign) {
                 for part in ["row", "slot", "before", "text", "line"] {
                     assert_eq!(own[part], foreign[part], "{name}: {part} of {own} and {foreign}");

@@ -7,11 +7,12 @@ use std::{
     os::fd::{AsRawFd, OwnedFd},
     ptr,
     sync::atomic::{AtomicU64, Ordering},
+    thread,
 };
 
 use libtest_mimic::Trial;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity};
 
 use crate::{
     binary::{self, Running},
@@ -21,22 +22,39 @@ use crate::{
 
 pub(crate) fn trials() -> Vec<Trial> {
     let lacks = || Needs::Root.obstacle().or_else(|| lacks::at_least(5, 6, "borrowing a descriptor"));
-    vec![ignorable("what_no_kernel_writes_is_given_up_and_what_comes_later_is_read", lacks, given_up)]
+    vec![
+        ignorable("positions_that_no_kernel_writes_are_given_up_and_what_comes_later_is_read", lacks, positions),
+        ignorable("a_record_that_no_kernel_writes_is_given_up_and_what_comes_later_is_read", lacks, record),
+    ]
 }
 
-fn given_up() {
+fn positions() {
+    given_up(Pages::misplace_tail, "something else writes into the control page");
+}
+
+fn record() {
+    given_up(Pages::misplace_tail_within, "claims 0 bytes");
+}
+
+fn given_up(how: fn(&Pages) -> bool, why: &str) {
     stay_on_one_cpu();
     let mut command = binary::command(["run", "--built-in", "perf-heap", "--buffer", "4096", "--format", "json"]);
     let running = Running::start(&mut command);
     running.stderr_line("everything is attached", |line| line.starts_with("attached "));
-    assert!(damage(running.pid()) > 0);
+    running.stop();
     ask();
+    assert!(damage(running.pid(), how) > 0);
+    running.send(Signal::CONT);
+    ask();
+    running.stderr_line("the place is told", |line| line.contains(why));
     running.stderr_line("it goes on", |line| line.contains(" bytes are given up, to go on behind them"));
-    let before = running.stdout_lines();
-    ask();
-    let own = format!("\"pid\":{},", std::process::id());
+    // A thread of its own, which nothing that came before is from.
+    let thread = thread::spawn(|| {
+        ask();
+        gettid().as_raw_nonzero()
+    });
+    let own = format!("\"tid\":{},", thread.join().unwrap());
     running.stdout_line("it reads on", |line| line.contains(&own));
-    assert!(running.stdout_lines() > before);
     running.send(Signal::INT);
     let (received, lost) = running.end().success();
     assert!(received > 0 && lost > 0, "{received} {lost}");
@@ -55,26 +73,58 @@ fn stay_on_one_cpu() {
     sched_setaffinity(None, &one).unwrap();
 }
 
-/// Puts `data_tail` where no record begins, in every perf buffer of a process; how many these are.
-fn damage(pid: u32) -> usize {
+/// Damages every perf buffer of a process that can be damaged so; how many these are.
+fn damage(pid: u32, how: fn(&Pages) -> bool) -> usize {
     let process = pidfd_open(Pid::from_raw(pid as i32).unwrap(), PidfdFlags::empty()).unwrap();
     let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(|entry| entry.unwrap());
     let events = fds.filter(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == "anon_inode:[perf_event]"));
     let numbers = events.map(|fd| fd.file_name().to_str().unwrap().parse().unwrap());
-    numbers.filter(|&fd| misplace_tail(&pidfd_getfd(&process, fd, PidfdGetfdFlags::empty()).unwrap())).count()
+    let events = numbers.map(|fd| pidfd_getfd(&process, fd, PidfdGetfdFlags::empty()).unwrap());
+    events.filter_map(|event| Pages::of(&event)).filter(how).count()
 }
 
-/// False if the event has no ring of one page, of its own or another's.
-fn misplace_tail(event: &OwnedFd) -> bool {
-    let length = 2 * rustix::param::page_size();
-    let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
-    // SAFETY: maps new pages, which are never unmapped.
-    let page = unsafe { libc::mmap(ptr::null_mut(), length, access, shared, event.as_raw_fd(), 0) };
-    if page == libc::MAP_FAILED {
-        return false;
+/// A control page, and one page of records behind it.
+struct Pages(*mut libc::c_void);
+
+impl Pages {
+    /// `None` if the event has none, of its own or another's.
+    fn of(event: &OwnedFd) -> Option<Self> {
+        let length = 2 * rustix::param::page_size();
+        let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+        // SAFETY: maps new pages, which are never unmapped.
+        let pages = unsafe { libc::mmap(ptr::null_mut(), length, access, shared, event.as_raw_fd(), 0) };
+        (pages != libc::MAP_FAILED).then_some(Self(pages))
     }
-    let word = page.wrapping_byte_add(1032).cast::<u64>();
-    // SAFETY: byte 1032 of a control page is its `data_tail`, which everybody accesses atomically.
-    unsafe { AtomicU64::from_ptr(word) }.store(4, Ordering::Relaxed);
-    true
+
+    /// Puts `data_tail` where no record begins.
+    fn misplace_tail(&self) -> bool {
+        self.tail().store(4, Ordering::Relaxed);
+        true
+    }
+
+    /// Puts `data_tail` into a record that waits, where the bytes read as the header of one without any; `false` if there is none.
+    fn misplace_tail_within(&self) -> bool {
+        let (head, tail) = (self.word(1024).load(Ordering::Acquire), self.tail().load(Ordering::Relaxed));
+        let place = (tail + 8..head).step_by(8).find(|&place| self.length_at(place) == 0);
+        place.inspect(|&place| self.tail().store(place, Ordering::Relaxed)).is_some()
+    }
+
+    /// The last two bytes of what would be the header of a record.
+    fn length_at(&self, place: u64) -> u16 {
+        let page = rustix::param::page_size();
+        let length = self.0.wrapping_byte_add(page + place as usize % page + 6).cast::<u16>();
+        // SAFETY: records begin at multiples of eight bytes, so this lies within the second page, and the kernel writes nothing
+        // there between tail and head.
+        unsafe { length.read() }
+    }
+
+    fn tail(&self) -> &AtomicU64 {
+        self.word(1032)
+    }
+
+    /// A word of the control page: `data_head` or `data_tail`.
+    fn word(&self, place: usize) -> &AtomicU64 {
+        // SAFETY: these words are within the first page, aligned, and everybody accesses them atomically.
+        unsafe { AtomicU64::from_ptr(self.0.wrapping_byte_add(place).cast()) }
+    }
 }

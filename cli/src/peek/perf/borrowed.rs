@@ -35,8 +35,8 @@ pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, Failure>
         .collect();
     let who = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     if events.is_empty() {
-        let rings = if ringless { "holds no ring and " } else { "" };
-        return Err(Failure::new(format!("process {who} {rings}has no perf event that can be seen"))
+        let rings = if ringless { "ring and no " } else { "" };
+        return Err(Failure::new(format!("process {who} has no {rings}perf event that can be seen"))
             .advise("is it the right one, and are you root?"));
     }
     let (mut buffers, mut refused): (Vec<Buffer>, Vec<String>) = (Vec::new(), Vec::new());
