@@ -63,11 +63,11 @@ impl<M: Memory> Reader<M> {
         self.lost
     }
 
-    /// Gives up all that is in the ring, unread, and answers how many bytes that were, all of it at most: the way on after
-    /// [`Corrupt::Record`] or [`Corrupt::Positions`].
+    /// Gives up all that is in the ring, unread, and answers how many bytes that were, or, of positions that contradict each
+    /// other, how far the one is from the other: the way on after [`Corrupt::Record`] or [`Corrupt::Positions`].
     pub fn skip_to_head(&mut self) -> u64 {
         let head = self.page.head();
-        let skipped = head.wrapping_sub(self.page.tail()).min(self.page.data_size() as u64);
+        let skipped = head.wrapping_sub(self.page.tail());
         #[expect(unsafe_code, reason = "gives bytes back that nobody borrows")]
         // SAFETY: the committed bytes of this page are used by drains and what borrows from them, and a drain borrows `self`
         // mutably.

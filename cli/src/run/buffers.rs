@@ -280,8 +280,8 @@ impl Buffers {
                     drained.map_err(cutaway::Error::from)?;
                     // What lies behind such a place cannot be found, now or later; what is sent from now on can.
                     for cpu in dead_ends {
-                        let bytes = stream.skip_to_head(cpu).unwrap_or(0);
-                        warn!("`{}`, CPU {cpu}: {bytes} bytes are given up, to go on behind them", source.name);
+                        stream.skip_to_head(cpu);
+                        warn!("`{}`, CPU {cpu}: what waits there is given up, to go on behind it", source.name);
                     }
                 }
             }

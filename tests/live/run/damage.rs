@@ -47,7 +47,7 @@ fn given_up(how: fn(&Pages) -> bool, why: &str) {
     running.send(Signal::CONT);
     ask();
     running.stderr_line("the place is told", |line| line.contains(why));
-    running.stderr_line("it goes on", |line| line.contains(" bytes are given up, to go on behind them"));
+    running.stderr_line("it goes on", |line| line.contains("what waits there is given up, to go on behind it"));
     // A thread of its own, which nothing that came before is from.
     let thread = thread::spawn(|| {
         ask();
