@@ -252,6 +252,8 @@ fn spin() {
 
 fn panic() -> Ran {
     println!("about to panic");
+    // What is printed takes a moment to leave the guest: through a pipe, by a process that has to be given the CPU.
+    std::thread::sleep(Duration::from_secs(2));
     fs::write("/proc/sysrq-trigger", "c")?;
     failed("the kernel survived")
 }
