@@ -221,6 +221,26 @@ fn a_bystander_tells_a_header_of_the_next_round_from_its_own() {
     });
 }
 
+#[test]
+fn a_bystander_counts_no_header_of_the_next_round() {
+    bounded(|| {
+        let (kernel, mut consumer, _bell) = ring(32);
+        let peek = Peek::over(Model(Arc::clone(&kernel.pages)));
+        kernel.output(0);
+        take(&mut consumer, &mut 0);
+        let bystander = thread::spawn(move || {
+            if let Some(tally) = peek.tally(0, 16, u64::MAX) {
+                assert_eq!((tally.records, tally.bytes), (1, 16));
+            }
+        });
+        kernel.output(1);
+        // The next record lies where the first one did, and is empty. A count that
+        // took its header for the first one's would find two records.
+        kernel.pages.headers[0].store(BUSY, Ordering::Release);
+        bystander.join().unwrap();
+    });
+}
+
 /// The kernel's side of a ring that overwrites, as far as its reader sees it:
 /// records of eight bytes whose payload is twice the same number.
 fn overwrite(pages: &ModelPages, number: u32) {
