@@ -175,9 +175,9 @@ impl Program {
             // It was told by hand what it replaces.
             #[cfg(feature = "tracing")]
             None if section.program_type == ProgramType::EXT => Tracing::new().attach(self),
-            Some(Target::Label(_)) | None => Err(match left_out(section.program_type) {
-                Some(feature) => Error::left_out(self.by_section(), feature),
-                None => self.unattachable(by_hand(section.program_type)),
+            Some(Target::Label(_)) | None => Err(match by_hand(section.program_type) {
+                (Some(feature), _) => Error::left_out(self.by_section(), feature),
+                (None, what_to_do) => self.unattachable(what_to_do),
             }),
             #[cfg(not(all(feature = "kprobe", feature = "tracepoint", feature = "tracing", feature = "usdt")))]
             Some(target) => Err(Error::left_out(self.by_section(), target.feature())),
@@ -193,7 +193,7 @@ impl Program {
             }
             Some(Target::Unreadable { why, .. }) => Some(why),
             Some(Target::Label(_)) | None if section.program_type != ProgramType::EXT => {
-                Some(by_hand(section.program_type))
+                Some(by_hand(section.program_type).1)
             }
             _ => None,
         }
@@ -223,66 +223,54 @@ impl Program {
 
 /// The feature that has the type by which programs of this kind are attached by hand, if this build lacks it.
 fn left_out(kind: ProgramType) -> Option<&'static str> {
-    use ProgramType as T;
-    let (feature, there) = match kind {
-        T::XDP
-        | T::SCHED_CLS
-        | T::SOCKET_FILTER
-        | T::SK_REUSEPORT
-        | T::SK_SKB
-        | T::SK_MSG
-        | T::SK_LOOKUP
-        | T::FLOW_DISSECTOR
-        | T::NETFILTER => ("network", cfg!(feature = "network")),
-        T::CGROUP_SKB
-        | T::CGROUP_SOCK
-        | T::CGROUP_SOCK_ADDR
-        | T::CGROUP_DEVICE
-        | T::CGROUP_SYSCTL
-        | T::CGROUP_SOCKOPT
-        | T::SOCK_OPS => ("cgroup", cfg!(feature = "cgroup")),
-        T::TRACEPOINT | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE => ("tracepoint", cfg!(feature = "tracepoint")),
-        // One of the two would do.
-        T::KPROBE => ("uprobe", cfg!(any(feature = "uprobe", feature = "kprobe"))),
-        T::PERF_EVENT => ("perf-event", cfg!(feature = "perf-event")),
-        T::LIRC_MODE2 => ("lirc", cfg!(feature = "lirc")),
-        _ => return None,
-    };
-    (!there).then_some(feature)
+    by_hand(kind).0
 }
 
-/// What to do with a program whose name does not say where.
-fn by_hand(kind: ProgramType) -> &'static str {
+/// What to do with a program whose name does not say where, and the feature for it, if this build lacks that.
+fn by_hand(kind: ProgramType) -> (Option<&'static str>, &'static str) {
     use ProgramType as T;
+    let network = (!cfg!(feature = "network")).then_some("network");
+    let cgroup = (!cfg!(feature = "cgroup")).then_some("cgroup");
+    let tracepoint = (!cfg!(feature = "tracepoint")).then_some("tracepoint");
+    let perf_event = (!cfg!(feature = "perf-event")).then_some("perf-event");
+    let lirc = (!cfg!(feature = "lirc")).then_some("lirc");
+    // One of the two would do.
+    let probe = (!cfg!(any(feature = "uprobe", feature = "kprobe"))).then_some("uprobe");
     match kind {
-        T::XDP => "its name does not say where: attach the program by hand, with `Xdp`",
-        T::SCHED_CLS => "its name does not say where: attach the program by hand, with `Tc` or `Tcx`",
-        T::PERF_EVENT => "its name does not say where: attach the program by hand, with `PerfEvent`",
+        T::XDP => (network, "its name does not say where: attach the program by hand, with `Xdp`"),
+        T::SCHED_CLS => (network, "its name does not say where: attach the program by hand, with `Tc` or `Tcx`"),
+        T::PERF_EVENT => (perf_event, "its name does not say where: attach the program by hand, with `PerfEvent`"),
         T::SOCKET_FILTER | T::SK_REUSEPORT => {
-            "its name does not say where: attach the program by hand, with `SocketFilter`"
+            (network, "its name does not say where: attach the program by hand, with `SocketFilter`")
         }
-        T::SK_SKB | T::SK_MSG => "its name does not say where: attach the program by hand, with `Sockmap`",
-        T::SK_LOOKUP | T::FLOW_DISSECTOR => "its name does not say where: attach the program by hand, with `Netns`",
-        T::NETFILTER => "its name does not say where: attach the program by hand, with `Netfilter`",
+        T::SK_SKB | T::SK_MSG => (network, "its name does not say where: attach the program by hand, with `Sockmap`"),
+        T::SK_LOOKUP | T::FLOW_DISSECTOR => {
+            (network, "its name does not say where: attach the program by hand, with `Netns`")
+        }
+        T::NETFILTER => (network, "its name does not say where: attach the program by hand, with `Netfilter`"),
         T::CGROUP_SKB
         | T::CGROUP_SOCK
         | T::CGROUP_SOCK_ADDR
         | T::CGROUP_DEVICE
         | T::CGROUP_SYSCTL
         | T::CGROUP_SOCKOPT
-        | T::SOCK_OPS => "its name does not say where: attach the program by hand, with `Cgroup`",
-        T::SYSCALL => "it hangs on nothing: run it, with `Program::test_run`",
-        T::STRUCT_OPS => "it is part of a table: give that to the kernel, with `Map::attach`",
+        | T::SOCK_OPS => (cgroup, "its name does not say where: attach the program by hand, with `Cgroup`"),
+        T::SYSCALL => (None, "it hangs on nothing: run it, with `Program::test_run`"),
+        T::STRUCT_OPS => (None, "it is part of a table: give that to the kernel, with `Map::attach`"),
         T::SCHED_ACT => {
-            "it belongs to a filter of tc: pin it, with `Program::pin`, for `tc … action bpf object-pinned`"
+            (None, "it belongs to a filter of tc: pin it, with `Program::pin`, for `tc … action bpf object-pinned`")
         }
         T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL => {
-            "it belongs to a route: pin it, with `Program::pin`, for `ip route … encap bpf … pinned`"
+            (None, "it belongs to a route: pin it, with `Program::pin`, for `ip route … encap bpf … pinned`")
         }
-        T::LIRC_MODE2 => "its name does not say where: attach the program by hand, with `Lirc`",
-        _ => "its name does not say where: attach the program by hand",
+        T::LIRC_MODE2 => (lirc, "its name does not say where: attach the program by hand, with `Lirc`"),
+        T::TRACEPOINT | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE => (tracepoint, BY_HAND),
+        T::KPROBE => (probe, BY_HAND),
+        _ => (None, BY_HAND),
     }
 }
+
+const BY_HAND: &str = "its name does not say where: attach the program by hand";
 
 /// The index of the network device `name`, e.g. `lo`, in this process's network namespace.
 ///
