@@ -33,15 +33,14 @@ mod spec;
 mod steps;
 mod value;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-pub(crate) use self::candidates::Candidates;
+pub(crate) use self::{candidates::Candidates, steps::Steps};
 use self::{
     candidates::Candidate,
     compatible::Compatible,
     patch::{Change, Expected, Patched, Resize},
     spec::Spec,
-    steps::Steps,
     value::{Access, Value},
 };
 pub use self::{
@@ -104,13 +103,13 @@ impl std::error::Error for Error {}
 #[non_exhaustive]
 pub struct Applied {
     /// The section of code.
-    pub section: String,
+    pub section: Arc<str>,
     /// Bytes from its start to the instruction.
     pub offset: u32,
     /// What the program wanted to know.
     pub kind: RelocationKind,
-    /// Of what, as C would write it: `struct task_struct.pid`.
-    pub local: String,
+    /// The accessed field in C syntax, e.g. `struct task_struct.pid`.
+    pub local: Arc<str>,
     /// What came of it.
     pub outcome: Outcome,
 }
@@ -131,7 +130,7 @@ pub enum Outcome {
     /// The instruction is now one that the verifier refuses if the program can reach it.
     Poisoned {
         /// Why there is no value for it.
-        why: String,
+        why: Arc<str>,
     },
 }
 
@@ -140,11 +139,11 @@ pub enum Outcome {
 #[non_exhaustive]
 pub struct Found {
     /// As C would write it: `struct task_struct.pid`.
-    pub path: String,
+    pub path: Arc<str>,
     /// The number of the type.
     pub type_id: u32,
     /// The BTF that has it: `vmlinux` or a module's name.
-    pub source: String,
+    pub source: Arc<str>,
 }
 
 impl fmt::Display for Applied {
@@ -203,10 +202,15 @@ pub fn unresolved<'a>(sentence: &str, applied: &'a [Applied]) -> Option<&'a Appl
     matches!(applied.outcome, Outcome::Poisoned { .. }).then_some(applied)
 }
 
-/// Whether a type of the kernel's is of the same shape as one of the program's, by the rules of `bpf_core_type_exists`.
-pub(crate) fn is_same_shape(local: (&Btf<'_>, u32), target: (&Btf<'_>, u32)) -> Result<bool, String> {
-    let mut steps = Steps::new();
-    let mut compatible = Compatible { local: local.0, target: target.0, steps: &mut steps };
+/// Returns whether a type of the kernel's is of the same shape as one of the program's, by the rules of
+/// `bpf_core_type_exists`. `steps` is the allowance of all such questions of an object.
+pub(crate) fn is_same_shape(
+    local: (&Btf<'_>, u32),
+    target: (&Btf<'_>, u32),
+    steps: &mut Steps,
+) -> Result<bool, String> {
+    steps.add();
+    let mut compatible = Compatible { local: local.0, target: target.0, steps };
     compatible.types(local.1, target.1).map_err(|stop| stop.to_string())
 }
 
@@ -232,14 +236,14 @@ pub(crate) fn apply(
         Err(_) if candidates.is_idle() => &[],
         Err(Absent(why)) => return Err(Error::Target { why }),
     };
-    let mut steps = Steps::new();
+    let mut known = Known { sections: Arc::from(""), answers: BTreeMap::new(), steps: Steps::of(relocations.len()) };
     let mut applied = Vec::with_capacity(relocations.len());
     for relocation in relocations {
         let Some(first) = code.read(relocation.section, relocation.offset) else { continue };
         let next = relocation.offset.checked_add(8).and_then(|offset| code.read(relocation.section, offset));
         let mut one = One { local, sources, relocation, what: None };
         let ((first, second), done) =
-            one.apply(&mut candidates, &mut steps, (first, next), applied.len()).map_err(|why| one.error(why))?;
+            one.apply(&mut candidates, &mut known, (first, next), applied.len()).map_err(|why| one.error(why))?;
         code.write(relocation.section, relocation.offset, first);
         if let Some(second) = second {
             code.write(relocation.section, relocation.offset.saturating_add(8), second);
@@ -250,24 +254,54 @@ pub(crate) fn apply(
     Ok(applied)
 }
 
+/// What is remembered from one relocation to the next, and what looking may still cost.
+struct Known {
+    /// The name of the last relocation's section, which most likely is the next one's as well.
+    sections: Arc<str>,
+    /// By type, access string and kind: an object asks the same in many of its instructions.
+    answers: BTreeMap<(u32, u32, u32), Asked>,
+    steps: Steps,
+}
+
+impl Known {
+    fn section(&mut self, name: &str) -> Arc<str> {
+        if *self.sections != *name {
+            self.sections = Arc::from(name);
+        }
+        Arc::clone(&self.sections)
+    }
+}
+
+/// What is asked by a type, an access string and a kind, and the answer.
+#[derive(Clone)]
+struct Asked {
+    kind: RelocationKind,
+    /// As C would write it.
+    text: Arc<str>,
+    /// What the program's own types say.
+    ours: Value,
+    answer: Answer,
+    found: Option<Found>,
+}
+
 /// One relocation while it is being applied.
 struct One<'r> {
     local: &'r Btf<'r>,
     sources: &'r [Source<'r>],
     relocation: &'r Relocation<'r>,
     /// What it is about, once that is known.
-    what: Option<String>,
+    what: Option<(RelocationKind, Arc<str>)>,
 }
 
 /// What the kernel's types say: a value and how a load or store of it changes, or why there is none.
-type Answer = Result<(u64, Resize), String>;
+type Answer = Result<(u64, Resize), Arc<str>>;
 
 impl One<'_> {
     /// Gives the instruction as it is to be, and what was done to it. `number` is the place of that in the whole list.
     fn apply(
         &mut self,
         candidates: &mut Candidates<'_>,
-        steps: &mut Steps,
+        known: &mut Known,
         (first, next): patch::Pair,
         number: usize,
     ) -> Result<(patch::Pair, Applied), String> {
@@ -275,28 +309,27 @@ impl One<'_> {
         if !relocation.offset.is_multiple_of(8) {
             return Err("it is in the middle of an instruction".to_owned());
         }
-        let kind = relocation.kind().ok_or_else(|| format!("kind {} is unknown", relocation.kind))?;
-        let local = Spec::read(self.local, relocation.type_id, self.local.string(relocation.access), kind)?;
-        let text = local.to_string();
-        steps.take_for(text.len() + relocation.section.len()).map_err(|stop| stop.to_string())?;
-        self.what = Some(format!("the {kind} `{text}`"));
-        let ours = Value::of(kind, &local)?;
-        let (answer, found) = if kind == RelocationKind::TypeIdLocal {
-            (Ok((ours.value, Resize::Keep)), None)
-        } else {
-            self.ask(kind, &local, ours, candidates, steps)?
+        let key = (relocation.type_id, relocation.access, relocation.kind);
+        let Asked { kind, text, ours, answer, found } = match known.answers.get(&key) {
+            Some(asked) => asked.clone(),
+            None => {
+                let asked = self.look(candidates, &mut known.steps)?;
+                known.answers.insert(key, asked.clone());
+                asked
+            }
         };
-
-        let done = |pair, outcome| {
-            let section = relocation.section.to_owned();
-            (pair, Applied { section, offset: relocation.offset, kind, local: text, outcome })
-        };
+        self.what = Some((kind, Arc::clone(&text)));
+        // Whoever prints all of them needs that much room.
+        known.steps.write(text.len() + relocation.section.len()).map_err(|stop| stop.to_string())?;
+        let section = known.section(relocation.section);
+        let done =
+            |pair, outcome| (pair, Applied { section, offset: relocation.offset, kind, local: text, outcome });
         let why = match answer {
             Err(why) => why,
             Ok((new, resize)) => {
                 let expected = ours.certain.then_some(Expected { value: ours.value, low_half: ours.low_half });
                 match patch::patch(first, next, Change { expected, new, resize })? {
-                    Patched::Unfit(why) => why,
+                    Patched::Unfit(why) => why.into(),
                     Patched::Changed(pair, before) => {
                         return Ok(done(pair, Outcome::Changed { before, after: new, target: found }));
                     }
@@ -308,6 +341,23 @@ impl One<'_> {
             return Err("its 64-bit load has no second half".to_owned());
         }
         Ok(done((first, second), Outcome::Poisoned { why }))
+    }
+
+    /// Finds out what is asked for the first time.
+    fn look(&mut self, candidates: &mut Candidates<'_>, steps: &mut Steps) -> Result<Asked, String> {
+        let relocation = self.relocation;
+        steps.add();
+        let kind = relocation.kind().ok_or_else(|| format!("kind {} is unknown", relocation.kind))?;
+        let local = Spec::read(self.local, relocation.type_id, self.local.string(relocation.access), kind)?;
+        let text: Arc<str> = local.to_string().into();
+        self.what = Some((kind, Arc::clone(&text)));
+        let ours = Value::of(kind, &local)?;
+        let (answer, found) = if kind == RelocationKind::TypeIdLocal {
+            (Ok((ours.value, Resize::Keep)), None)
+        } else {
+            self.ask(kind, &local, ours, candidates, steps)?
+        };
+        Ok(Asked { kind, text, ours, answer, found })
     }
 
     /// Asks the kernel's types. All candidates on which the way exists must agree.
@@ -325,15 +375,18 @@ impl One<'_> {
         let mut kept: Vec<Candidate> = Vec::new();
         let mut first: Option<(u64, Answer, Found)> = None;
         for &candidate in candidates.of(local.root) {
+            steps.take_for(CANDIDATE).map_err(|stop| stop.to_string())?;
             let Some(source) = self.sources.get(candidate.source) else { continue };
             let spec = matching::follow(local, kind, source.btf, candidate.id, steps);
             let Some(spec) = spec.map_err(|stop| stop.to_string())? else { continue };
             let answer = Value::of(kind, &spec)
-                .map(|theirs| (theirs.value, resize((local.btf, ours.access), (spec.btf, theirs.access))));
+                .map(|theirs| (theirs.value, resize((local.btf, ours.access), (spec.btf, theirs.access))))
+                .map_err(Arc::from);
             kept.push(candidate);
             match &first {
                 None => {
-                    let found = Found { path: spec.to_string(), type_id: candidate.id, source: source.name.to_owned() };
+                    let found =
+                        Found { path: spec.to_string().into(), type_id: candidate.id, source: source.name.into() };
                     first = Some((spec.bit_offset, answer, found));
                 }
                 Some((bits, before, _)) => {
@@ -350,7 +403,7 @@ impl One<'_> {
             } else {
                 format!("the kernel's `{}` has no such part, or one of another kind", self.local.ty(local.root))
             };
-            return Ok((Value::absent(kind).map(|value| (value, Resize::Keep)).ok_or(none), None));
+            return Ok((Value::absent(kind).map(|value| (value, Resize::Keep)).ok_or_else(|| none.into()), None));
         };
         candidates.narrow(local.root, kept);
         Ok((answer, Some(found)))
@@ -358,16 +411,19 @@ impl One<'_> {
 
     fn error(self, why: String) -> Error {
         let (section, offset) = (self.relocation.section.to_owned(), self.relocation.offset);
-        let what = self.what.unwrap_or_else(|| {
-            format!(
-                "`{}` + `{}`",
-                self.local.ty(self.relocation.type_id),
-                shown(self.local.string(self.relocation.access))
-            )
-        });
+        let what = match self.what {
+            Some((kind, text)) => format!("the {kind} `{text}`"),
+            None => {
+                let access = shown(self.local.string(self.relocation.access));
+                format!("`{}` + `{access}`", self.local.ty(self.relocation.type_id))
+            }
+        };
         Error::Relocation { section, offset, what, why }
     }
 }
+
+/// Bytes that are kept for each candidate that has what was asked for, and as much work besides.
+const CANDIDATE: usize = 64;
 
 /// How a load or store changes that was of one size in the program, and is of another in the kernel.
 fn resize((local, ours): (&Btf<'_>, Option<Access>), (target, theirs): (&Btf<'_>, Option<Access>)) -> Resize {

@@ -37,7 +37,7 @@ impl<K: Ord, V> Sorted<K, V> {
     where
         K: Borrow<Q>,
     {
-        let place = self.0.partition_point(|(known, _)| known.borrow() <= key).checked_sub(1)?;
+        let place = self.place_up_to(key)?;
         self.0.get(place).is_some_and(|(known, _)| known.borrow() == key).then_some(place)
     }
 
@@ -53,12 +53,17 @@ impl<K: Ord, V> Sorted<K, V> {
         K: Borrow<Q>,
     {
         let place = self.position(key)?;
-        self.0.get_mut(place).map(|(_, value)| value)
+        self.at_mut(place)
     }
 
     /// The value at a place that [`Sorted::position`] has given.
     pub(crate) fn at(&self, place: usize) -> Option<&V> {
         self.0.get(place).map(|(_, value)| value)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn at_mut(&mut self, place: usize) -> Option<&mut V> {
+        self.0.get_mut(place).map(|(_, value)| value)
     }
 
     /// Those from `first` on, in the order of their keys.
@@ -70,13 +75,17 @@ impl<K: Ord, V> Sorted<K, V> {
         self.0.get(place..).unwrap_or_default()
     }
 
-    /// The last one whose key is not above `key`.
-    pub(crate) fn last_up_to<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&(K, V)>
+    /// The place of the last one whose key is not above `key`.
+    pub(crate) fn place_up_to<Q: Ord + ?Sized>(&self, key: &Q) -> Option<usize>
     where
         K: Borrow<Q>,
     {
-        let place = self.0.partition_point(|(known, _)| known.borrow() <= key);
-        self.0.get(place.checked_sub(1)?)
+        self.0.partition_point(|(known, _)| known.borrow() <= key).checked_sub(1)
+    }
+
+    /// The key and value at a place.
+    pub(crate) fn pair(&self, place: usize) -> Option<&(K, V)> {
+        self.0.get(place)
     }
 
     /// Adds one. Costs little only behind the last key.
@@ -173,7 +182,7 @@ mod tests {
         assert_eq!([1, 2, 3, 4].map(|key| sorted.get(&key).copied()), [Some('y'), Some('b'), Some('d'), None]);
         assert_eq!((sorted.position(&3), sorted.position(&0)), (Some(5), None));
         assert_eq!(sorted.from(&2), [(2, 'b'), (3, 'c'), (3, 'd')]);
-        assert_eq!((sorted.last_up_to(&7), sorted.last_up_to(&0)), (Some(&(3, 'd')), None));
+        assert_eq!((sorted.place_up_to(&7).and_then(|place| sorted.pair(place)), sorted.place_up_to(&0)), (Some(&(3, 'd')), None));
     }
 
     #[test]

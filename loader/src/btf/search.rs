@@ -29,6 +29,39 @@ pub(crate) trait Seeker {
     fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool;
 }
 
+/// The beginnings of names that are looked for: three bytes of a name decide about nearly all of the kernel's, so that a
+/// name is read to its end only where it may be one of those that are wanted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Beginnings([u64; 16]);
+
+impl Beginnings {
+    /// Adds a name, with or without its flavour.
+    pub(crate) fn add(&mut self, name: &[u8]) {
+        let (word, mask) = Self::slot(name);
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= mask;
+        }
+    }
+
+    /// Whether the name that `name` begins with may be one of those added, flavours aside.
+    pub(crate) fn may_be(&self, name: &[u8]) -> bool {
+        let (word, mask) = Self::slot(name);
+        self.0.get(word).is_some_and(|word| word & mask != 0)
+    }
+
+    /// Where the beginning of a name is marked: which word, which bit in it.
+    fn slot(name: &[u8]) -> (usize, u64) {
+        // A name that begins with another's one or two characters and an end or a flavour is still the same name.
+        let at = |index| name.get(index).copied().unwrap_or(0);
+        let (first, second) = (at(0), at(1));
+        let second = if first == 0 || second == b'_' { 0 } else { second };
+        let third = if second == 0 || at(2) == b'_' { 0 } else { at(2) };
+        let mixed = u32::from(first) | u32::from(second) << 8 | u32::from(third) << 16;
+        let number = mixed.wrapping_mul(0x9e37_79b1) >> 22;
+        ((number / 64) as usize, 1 << (number % 64))
+    }
+}
+
 impl<A: Seeker, B: Seeker, C: Seeker, D: Seeker> Seeker for (A, B, C, D) {
     fn is_idle(&self) -> bool {
         self.0.is_idle() && self.1.is_idle() && self.2.is_idle() && self.3.is_idle()

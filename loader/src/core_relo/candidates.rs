@@ -1,12 +1,14 @@
 //! Which of the kernel's types are meant: all that have the same name, flavours aside, and are of the same kind.
 //!
 //! An object asks for a handful of names, the kernel has a hundred thousand types. So the names are collected first, and
-//! each type is held against them in the one walk that reads the kernel's BTF anyway. Three bytes of a name decide about
-//! nearly all of them.
+//! each type is held against them in the one walk that reads the kernel's BTF anyway.
 
-use super::{compatible::kinds_are_compatible, flavour::essential};
+use super::flavour::essential;
 use crate::{
-    btf::{Btf, Kind, Names, Seen, search::Seeker},
+    btf::{
+        Btf, Kind, Names, Seen,
+        search::{Beginnings, Seeker},
+    },
     sorted::{Sorted, sort},
 };
 
@@ -21,54 +23,72 @@ pub(super) struct Candidate {
 #[derive(Debug, Default)]
 pub(crate) struct Candidates<'l> {
     /// By the number of the type in the object's BTF.
-    wanted: Sorted<u32, Wanted<'l>>,
+    wanted: Sorted<u32, Wanted>,
+    /// What is looked for, by name without flavour, and for each name by kind: all flavours of a type have the same.
+    named: Sorted<(&'l [u8], Kind), Vec<Candidate>>,
     /// A bit for each kind that is wanted at all.
     kinds: u32,
-    /// A bit for each first three bytes (see [`slot`]) of a name that is wanted.
-    beginnings: [u64; 16],
+    beginnings: Beginnings,
 }
 
 #[derive(Debug)]
-struct Wanted<'l> {
-    kind: Kind,
-    /// Its name without flavour.
-    name: &'l [u8],
-    found: Vec<Candidate>,
+struct Wanted {
+    /// Its place in the list of names.
+    named: usize,
+    /// Those of the candidates that have had what relocations asked for; `None` as long as all have.
+    kept: Option<Vec<Candidate>>,
 }
 
 impl<'l> Candidates<'l> {
     /// Prepares to look for the types of these numbers in `local`. What has no name cannot be looked for.
     pub(super) fn wanted(local: &'l Btf<'_>, ids: impl Iterator<Item = u32>) -> Self {
-        let mut ids: Vec<_> = ids.collect();
-        sort(&mut ids, u32::cmp);
-        ids.dedup();
-        let (mut this, mut wanted) = (Self::default(), Vec::new());
+        let mut is_asked = vec![false; local.end() as usize];
         for id in ids {
-            let ty = local.ty(id);
-            let name = essential(ty.name_bytes());
-            if name.is_empty() {
-                continue;
+            if let Some(is_asked) = is_asked.get_mut(id as usize) {
+                *is_asked = true;
             }
-            this.kinds |= if ty.kind().is_enum() { bit(Kind::Enum) | bit(Kind::Enum64) } else { bit(ty.kind()) };
-            let (word, mask) = slot(name);
-            if let Some(beginnings) = this.beginnings.get_mut(word) {
-                *beginnings |= mask;
-            }
-            wanted.push((id, Wanted { kind: ty.kind(), name, found: Vec::new() }));
         }
-        this.wanted = Sorted::in_order(wanted);
+        let key = |id: u32| {
+            let ty = local.ty(id);
+            // Enumerations of either width are one kind here.
+            let kind = if ty.kind().is_enum() { Kind::Enum } else { ty.kind() };
+            (essential(ty.name_bytes()), kind)
+        };
+        let asked = (0..local.end()).filter(|id| is_asked.get(*id as usize) == Some(&true));
+        let asked: Vec<_> = asked.map(|id| (id, key(id))).filter(|(_, (name, _))| !name.is_empty()).collect();
+        let mut keys: Vec<_> = asked.iter().map(|(_, key)| *key).collect();
+        sort(&mut keys, Ord::cmp);
+        keys.dedup();
+        let mut this = Self::default();
+        for (name, kind) in &keys {
+            this.kinds |= if kind.is_enum() { bit(Kind::Enum) | bit(Kind::Enum64) } else { bit(*kind) };
+            this.beginnings.add(name);
+        }
+        this.named = Sorted::in_order(keys.into_iter().map(|key| (key, Vec::new())).collect());
+        let wanted = asked.iter().filter_map(|(id, key)| {
+            let named = this.named.position(key)?;
+            Some((*id, Wanted { named, kept: None }))
+        });
+        this.wanted = Sorted::in_order(wanted.collect());
         this
     }
 
     /// What may be meant by the type `id` of the object.
     pub(super) fn of(&self, id: u32) -> &[Candidate] {
-        self.wanted.get(&id).map_or(&[], |wanted| &wanted.found)
+        let Some(wanted) = self.wanted.get(&id) else { return &[] };
+        match &wanted.kept {
+            Some(kept) => kept,
+            None => self.named.at(wanted.named).map_or(&[], Vec::as_slice),
+        }
     }
 
     /// Only `kept` have had what a relocation asked for: others are not asked again.
     pub(super) fn narrow(&mut self, id: u32, kept: Vec<Candidate>) {
+        if kept.len() == self.of(id).len() {
+            return;
+        }
         if let Some(wanted) = self.wanted.get_mut(&id) {
-            wanted.found = kept;
+            wanted.kept = Some(kept);
         }
     }
 }
@@ -79,43 +99,25 @@ impl Seeker for Candidates<'_> {
     }
 
     fn is_missing_some(&self) -> bool {
-        self.wanted.iter().any(|(_, wanted)| wanted.found.is_empty())
+        self.named.iter().any(|(_, found)| found.is_empty())
     }
 
     fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
-        if self.kinds & bit(seen.kind) == 0 {
+        if self.kinds & bit(seen.kind) == 0 || !self.beginnings.may_be(names.from(seen.name)) {
             return false;
         }
-        let (word, mask) = slot(names.from(seen.name));
-        if self.beginnings.get(word).is_none_or(|beginnings| beginnings & mask == 0) {
+        let kind = if seen.kind.is_enum() { Kind::Enum } else { seen.kind };
+        let Some(place) = self.named.position(&(essential(names.at(seen.name)), kind)) else { return false };
+        let Some(found) = self.named.at_mut(place) else { return false };
+        // Modules are asked only for what the kernel itself does not have.
+        if found.first().is_some_and(|first| first.source == 0 && source != 0) {
             return false;
         }
-        let name = essential(names.at(seen.name));
-        let mut any = false;
-        for wanted in self.wanted.values_mut() {
-            // Modules are asked only for what the kernel itself does not have.
-            let is_late = wanted.found.first().is_some_and(|first| first.source == 0 && source != 0);
-            if wanted.name == name && kinds_are_compatible(wanted.kind, seen.kind) && !is_late {
-                wanted.found.push(Candidate { source, id: seen.id });
-                any = true;
-            }
-        }
-        any
+        found.push(Candidate { source, id: seen.id });
+        true
     }
 }
 
 fn bit(kind: Kind) -> u32 {
     1 << kind as u32
-}
-
-/// Where the beginning of a name is marked: which word, which bit in it.
-fn slot(name: &[u8]) -> (usize, u64) {
-    // A name that begins with another's one or two characters and an end or a flavour is still the same name.
-    let at = |index| name.get(index).copied().unwrap_or(0);
-    let (first, second) = (at(0), at(1));
-    let second = if first == 0 || second == b'_' { 0 } else { second };
-    let third = if second == 0 || at(2) == b'_' { 0 } else { at(2) };
-    let mixed = u32::from(first) | u32::from(second) << 8 | u32::from(third) << 16;
-    let number = mixed.wrapping_mul(0x9e37_79b1) >> 22;
-    ((number / 64) as usize, 1 << (number % 64))
 }

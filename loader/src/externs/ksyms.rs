@@ -8,16 +8,24 @@ use crate::{
     Error,
     btf::{
         Btf, Kind, Names, Seen,
-        search::{Absent, Seeker, Source, Sources},
+        search::{Absent, Beginnings, Seeker, Source, Sources},
     },
-    core_relo::{flavour::essential, is_same_shape},
+    core_relo::{Steps, flavour::essential, is_same_shape},
     privileges::Capability,
+    sorted::Sorted,
     sys::btf::of_module,
 };
 
 /// The externs that have a type, and where they were found.
 #[derive(Debug)]
-pub(crate) struct Ksyms<'e>(Vec<Wanted<'e>>);
+pub(crate) struct Ksyms<'e> {
+    wanted: Vec<Wanted<'e>>,
+    /// Their places in that list, by kind and name.
+    by_name: Sorted<(Kind, &'e [u8]), usize>,
+    beginnings: Beginnings,
+    /// How many have not been found yet.
+    missing: usize,
+}
 
 #[derive(Debug)]
 struct Wanted<'e> {
@@ -40,7 +48,13 @@ impl<'e> Ksyms<'e> {
             };
             Some(Wanted { known, kind, name: essential(known.name.as_bytes()), found: None })
         });
-        Self(wanted.collect())
+        let wanted: Vec<_> = wanted.collect();
+        let by_name = wanted.iter().enumerate().map(|(place, wanted)| ((wanted.kind, wanted.name), place));
+        let mut beginnings = Beginnings::default();
+        for wanted in &wanted {
+            beginnings.add(wanted.name);
+        }
+        Self { by_name: Sorted::of(by_name), beginnings, missing: wanted.len(), wanted }
     }
 
     /// After the search: compares what was found, and opens the modules that have it.
@@ -50,16 +64,17 @@ impl<'e> Ksyms<'e> {
         sources: Sources<'_, '_>,
         resolved: &mut Resolved,
     ) -> Result<(), Error> {
+        let mut steps = Steps::of(self.wanted.len());
         // By place in `sources`: the place in `resolved.modules`.
         let mut opened = Vec::<(usize, usize)>::new();
-        for wanted in self.0 {
+        for wanted in self.wanted {
             let value = match (&sources, wanted.found) {
                 (Err(Absent(why)), _) => Err(format!("it is looked for in the kernel's BTF: {why}")),
                 (Ok(_), None) => Err(format!(
                     "neither the kernel's BTF nor its modules' has a {} of this name",
                     wanted.known.kind.text()
                 )),
-                (Ok(sources), Some((place, id))) => wanted.fits(local, sources, place, id),
+                (Ok(sources), Some((place, id))) => wanted.fits(local, sources, (place, id), &mut steps),
             };
             let value = match value {
                 Ok((0, id, _)) => Ok(Value::Type { id, module: None }),
@@ -94,15 +109,15 @@ impl Wanted<'_> {
         &self,
         local: &Btf<'_>,
         sources: &'s [Source<'_>],
-        place: usize,
-        id: u32,
+        (place, id): (usize, u32),
+        steps: &mut Steps,
     ) -> Result<(usize, u32, &'s str), String> {
         let source = sources.get(place).ok_or_else(|| "its module is gone".to_owned())?;
         let theirs = source.btf.resolve(source.btf.ty(id).referred()).ok_or("its type leads in a circle")?;
         // A structure that the program has only declared is as good as any: it cannot look into it.
         let ours = local.ty(self.known.type_id);
         let declared = ours.kind() == Kind::Fwd && theirs.kind().is_composite();
-        if declared || is_same_shape((local, ours.id()), (source.btf, theirs.id()))? {
+        if declared || is_same_shape((local, ours.id()), (source.btf, theirs.id()), steps)? {
             return Ok((place, id, source.name));
         }
         let what = if self.kind == Kind::Func { "other parameters or another result" } else { "another type" };
@@ -112,21 +127,24 @@ impl Wanted<'_> {
 
 impl Seeker for Ksyms<'_> {
     fn is_idle(&self) -> bool {
-        self.0.is_empty()
+        self.wanted.is_empty()
     }
 
     fn is_missing_some(&self) -> bool {
-        self.0.iter().any(|wanted| wanted.found.is_none())
+        self.missing != 0
     }
 
     fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
-        if !matches!(seen.kind, Kind::Var | Kind::Func) {
+        let is_sought = matches!(seen.kind, Kind::Var | Kind::Func) && self.beginnings.may_be(names.from(seen.name));
+        if !is_sought || self.missing == 0 {
             return false;
         }
+        let key = (seen.kind, names.at(seen.name));
         let mut any = false;
-        for wanted in self.0.iter_mut().filter(|wanted| wanted.kind == seen.kind && wanted.found.is_none()) {
-            if names.is(seen.name, wanted.name) {
+        for (_, place) in self.by_name.from(&key).iter().take_while(|(known, _)| *known == key) {
+            if let Some(wanted) = self.wanted.get_mut(*place).filter(|wanted| wanted.found.is_none()) {
                 wanted.found = Some((source, seen.id));
+                self.missing -= 1;
                 any = true;
             }
         }

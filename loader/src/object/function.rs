@@ -79,32 +79,40 @@ fn decode(bytes: &[u8; 8]) -> bpf_insn {
 
 /// The object's instructions as CO-RE relocation sees them: by section and place in it.
 pub(super) struct Code<'o> {
-    pub(super) elf: &'o Elf,
-    pub(super) functions: &'o mut Functions,
+    /// The first section of each name.
+    sections: Sorted<&'o str, usize>,
+    functions: &'o mut Functions,
 }
 
-impl Code<'_> {
-    /// The function that the place is in, and the instruction's place in that.
-    fn find(&self, section: &str, offset: u32) -> Option<(Start, usize)> {
-        let section = self.elf.position(section.as_bytes())?;
-        let &(start, _) = self.functions.last_up_to(&(section, u64::from(offset)))?;
+impl<'o> Code<'o> {
+    pub(super) fn of(elf: &'o Elf, functions: &'o mut Functions) -> Self {
+        // Of several with one name the table finds the last.
+        let sections = elf.sections().iter().enumerate().rev();
+        Self { sections: Sorted::of(sections.map(|(place, section)| (section.name.as_str(), place))), functions }
+    }
+
+    /// The place of the function that the instruction is in, and the instruction's place in that.
+    fn find(&self, section: &str, offset: u32) -> Option<(usize, usize)> {
+        let section = *self.sections.get(section)?;
+        let place = self.functions.place_up_to(&(section, u64::from(offset)))?;
+        let (start, _) = self.functions.pair(place)?;
         if start.0 != section {
             return None;
         }
-        Some((start, usize::try_from(u64::from(offset).checked_sub(start.1)? / 8).ok()?))
+        Some((place, usize::try_from(u64::from(offset).checked_sub(start.1)? / 8).ok()?))
     }
 }
 
 impl core_relo::Code for Code<'_> {
     fn read(&self, section: &str, offset: u32) -> Option<Instruction> {
-        let (start, index) = self.find(section, offset)?;
-        let insn = self.functions.get(&start)?.instructions.get(index)?;
+        let (place, index) = self.find(section, offset)?;
+        let insn = self.functions.at(place)?.instructions.get(index)?;
         Some(Instruction::from_bytes(encode(*insn)))
     }
 
     fn write(&mut self, section: &str, offset: u32, instruction: Instruction) {
-        let Some((start, index)) = self.find(section, offset) else { return };
-        let insn = self.functions.get_mut(&start).and_then(|function| function.instructions.get_mut(index));
+        let Some((place, index)) = self.find(section, offset) else { return };
+        let insn = self.functions.at_mut(place).and_then(|function| function.instructions.get_mut(index));
         if let Some(insn) = insn {
             *insn = decode(&instruction.to_bytes());
         }

@@ -47,7 +47,7 @@ impl Object {
         };
         let relocations = ext.as_ref().map_or_else(Vec::new, |ext| Relocation::all(&btf, ext));
         let tables = Tables::of(&self.maps, &mut self.programs, &btf);
-        let mut code = function::Code { elf: &self.elf, functions: &mut self.functions };
+        let mut code = function::Code::of(&self.elf, &mut self.functions);
         let candidates = core_relo::wanted(&btf, &relocations, &code);
         let targets = Targets::of_all(self.programs.iter().filter(|program| program.section.wanted));
         let seekers = (candidates, targets, Ksyms::of(&self.externs), tables);
@@ -57,7 +57,7 @@ impl Object {
             }
             let relocated = core_relo::apply(&btf, &relocations, sources.clone(), candidates, &mut code)
                 .map_err(|error| broken(error.to_string()))?;
-            targets.settle(sources.clone())?;
+            targets.settle(sources.clone());
             let externs = externs::resolve(&self.externs, ksyms, &btf, sources, &self.kconfig, types)?;
             Ok(Met { relocated, targets, externs })
         })

@@ -83,14 +83,15 @@ impl Object {
             }
             bytes
         });
-        let Met { relocated, externs, .. } = self.meet(types)?;
+        let Met { relocated, targets, externs } = self.meet(types)?;
         self.take_config(&externs);
         let places = self.places(1..);
         let wanted = self.programs.iter().filter(|program| program.section.wanted);
         let mut room = MOST;
         let programs = wanted
             .map(|program| {
-                let linked = self.link(program, &places, &externs).and_then(|linked| {
+                let linked = targets.refusal(program).map_or(Ok(()), Err);
+                let linked = linked.and_then(|()| self.link(program, &places, &externs)).and_then(|linked| {
                     room = room.checked_sub(linked.instructions.len()).ok_or_else(too_many)?;
                     Ok(linked)
                 });

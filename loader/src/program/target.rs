@@ -7,7 +7,7 @@
 //! numbers count on from the kernel's.
 
 use std::{
-    fmt,
+    fmt, io,
     os::fd::{AsFd, OwnedFd},
 };
 
@@ -15,10 +15,11 @@ use crate::{
     Error, ProgramType, Target,
     btf::{
         Kind, Names, Seen,
-        search::{Absent, Seeker, Sources},
+        search::{Absent, Beginnings, Seeker, Sources},
         shown,
     },
     object::ProgramSpec,
+    sorted::sort,
     sys::{
         bpf::BtfTarget,
         btf,
@@ -29,7 +30,11 @@ use crate::{
 /// What the programs of an object hang on in BTF.
 #[derive(Debug, Default)]
 pub(crate) struct Targets {
+    /// By name; each once.
     wanted: Vec<Wanted>,
+    beginnings: Beginnings,
+    /// How many have not been found yet.
+    missing: usize,
     /// Why there are no types to look at.
     absent: Option<Absent>,
 }
@@ -47,8 +52,15 @@ struct Found {
     /// The place in the list of sources; 0 is the kernel itself.
     source: usize,
     id: u32,
-    /// The BTF of the module that the number counts in; `None` for the kernel's own.
-    module: Option<OwnedFd>,
+    /// The BTF of the module that the number counts in, or why it cannot be opened; `None` for the kernel's own.
+    module: Option<Result<OwnedFd, Unopened>>,
+}
+
+/// The name of a module whose BTF cannot be opened, and the error.
+#[derive(Debug)]
+struct Unopened {
+    name: String,
+    error: io::Error,
 }
 
 impl Seeker for Targets {
@@ -57,50 +69,70 @@ impl Seeker for Targets {
     }
 
     fn is_missing_some(&self) -> bool {
-        self.wanted.iter().any(|wanted| wanted.found.is_none())
+        self.missing != 0
     }
 
     /// Takes down the number of a type that is wanted. Of several of one name the first counts.
     fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
-        if !matches!(seen.kind, Kind::Func | Kind::Typedef) {
+        let is_sought =
+            matches!(seen.kind, Kind::Func | Kind::Typedef) && self.beginnings.may_be(names.from(seen.name));
+        if !is_sought || self.missing == 0 {
             return false;
         }
-        let mut any = false;
-        for wanted in self.wanted.iter_mut().filter(|wanted| wanted.kind == seen.kind && wanted.found.is_none()) {
-            if names.is(seen.name, &wanted.name) {
+        let wanted = self.place(seen.kind, names.at(seen.name)).and_then(|place| self.wanted.get_mut(place));
+        match wanted {
+            Some(wanted) if wanted.found.is_none() => {
                 wanted.found = Some(Found { source, id: seen.id, module: None });
-                any = true;
+                self.missing -= 1;
+                true
             }
+            _ => false,
         }
-        any
     }
 }
 
 impl Targets {
     /// What these programs hang on, still to be found.
     pub(crate) fn of_all<'s>(programs: impl Iterator<Item = &'s ProgramSpec>) -> Self {
-        Self { wanted: programs.filter_map(Wanted::by).collect(), absent: None }
+        let mut wanted: Vec<_> = programs.filter_map(Wanted::by).collect();
+        sort(&mut wanted, |one, other| one.key().cmp(&other.key()));
+        wanted.dedup_by(|one, before| one.key() == before.key());
+        let mut beginnings = Beginnings::default();
+        for wanted in &wanted {
+            beginnings.add(&wanted.name);
+        }
+        Self { missing: wanted.len(), wanted, beginnings, absent: None }
     }
 
-    /// After the search: opens the modules that something was found in.
-    pub(crate) fn settle(&mut self, sources: Sources<'_, '_>) -> Result<(), Error> {
+    /// The place of the one of this kind and name.
+    fn place(&self, kind: Kind, name: &[u8]) -> Option<usize> {
+        let place = self.wanted.partition_point(|wanted| wanted.key() < (name, kind));
+        self.wanted.get(place).is_some_and(|wanted| wanted.key() == (name, kind)).then_some(place)
+    }
+
+    /// After the search: opens the modules that something was found in. A module that cannot be opened is the error of the
+    /// programs that need it, not of the others.
+    pub(crate) fn settle(&mut self, sources: Sources<'_, '_>) {
         let sources = match sources {
             Ok(sources) => sources,
             Err(absent) => {
                 self.absent = Some(absent);
-                return Ok(());
+                return;
             }
         };
         for wanted in &mut self.wanted {
-            let text = wanted.to_string();
             let Some(found) = wanted.found.as_mut().filter(|found| found.source != 0) else { continue };
             let Some(module) = sources.get(found.source).map(|source| source.name) else { continue };
-            let module = btf::of_module(module).map_err(|error| {
-                Error::kernel(format!("open the types of the module {module}, to find {text}"), &error)
-            })?;
-            found.module = Some(module);
+            let opened = btf::of_module(module);
+            found.module = Some(opened.map_err(|error| Unopened { name: module.to_owned(), error }));
         }
-        Ok(())
+    }
+
+    /// Why this program cannot be loaded, if a module's BTF cannot be opened.
+    pub(crate) fn refusal(&self, program: &ProgramSpec) -> Option<Error> {
+        let wanted = Wanted::by(program).filter(|_| program.known.is_none())?;
+        let found = self.place(wanted.kind, &wanted.name).and_then(|place| self.wanted.get(place)?.found.as_ref())?;
+        found.opened(&wanted).err()
     }
 
     /// What this program hangs on; nothing for most kinds.
@@ -126,9 +158,9 @@ impl Targets {
                 _ => Ok(BtfTarget::default()),
             };
         };
-        let found = self.wanted.iter().find(|wanted| wanted.kind == mine.kind && wanted.name == mine.name);
+        let found = self.place(mine.kind, &mine.name).and_then(|place| self.wanted.get(place));
         match found.and_then(|wanted| wanted.found.as_ref()) {
-            Some(found) => Ok(BtfTarget { id: found.id, of: found.module.as_ref().map(AsFd::as_fd) }),
+            Some(found) => found.opened(&mine),
             None => Err(Error::Unfit {
                 attempt: format!("load the program `{}` (`{}`)", program.name, program.section_name),
                 why: match &self.absent {
@@ -136,6 +168,18 @@ impl Targets {
                     None => format!("neither the kernel's BTF nor its modules' has {mine}"),
                 },
             }),
+        }
+    }
+}
+
+impl Found {
+    fn opened(&self, wanted: &Wanted) -> Result<BtfTarget<'_>, Error> {
+        match &self.module {
+            None => Ok(BtfTarget { id: self.id, of: None }),
+            Some(Ok(module)) => Ok(BtfTarget { id: self.id, of: Some(module.as_fd()) }),
+            Some(Err(Unopened { name, error })) => {
+                Err(Error::kernel(format!("open the types of the module {name}, to find {wanted}"), error))
+            }
         }
     }
 }
@@ -148,6 +192,10 @@ impl fmt::Display for Wanted {
 }
 
 impl Wanted {
+    fn key(&self) -> (&[u8], Kind) {
+        (&self.name, self.kind)
+    }
+
     fn by(program: &ProgramSpec) -> Option<Self> {
         // Without the feature such programs have been refused already.
         if !cfg!(feature = "tracing") {

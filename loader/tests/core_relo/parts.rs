@@ -87,7 +87,7 @@ impl Parts {
                 .functions
                 .iter()
                 .find(|(_, (section, start, size))| {
-                    *section == applied.section && (*start..start + size).contains(&u64::from(applied.offset))
+                    **section == *applied.section && (*start..start + size).contains(&u64::from(applied.offset))
                 })
                 .unwrap();
             let place = (u64::from(applied.offset) - start) / 8;
