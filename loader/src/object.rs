@@ -150,6 +150,11 @@ impl Object {
         &self.programs
     }
 
+    /// Returns the descriptions of all programs, in the file's order, to be changed before loading.
+    pub fn programs_mut(&mut self) -> impl Iterator<Item = &mut ProgramSpec> {
+        self.programs.iter_mut()
+    }
+
     /// A program's description, to be changed before loading.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! What the running machine would refuse of an object, found out by asking the kernel, not by version numbers.
 
+use std::cell::LazyCell;
+
 use cutaway::{
     MapType, Object, ProgramType, Target,
     btf::kernel,
@@ -16,6 +18,8 @@ const KPROBE_MULTI: u32 = 42;
 /// A sentence for each thing that is missing; `chosen` are the programs that count, all of them if it is empty.
 pub(super) fn of(object: &Object, chosen: &[String]) -> Vec<String> {
     let mut lacks = Lacks { told: Vec::new(), secret: Vec::new() };
+    // Asked once, however many programs there are.
+    let lacks_types = LazyCell::new(|| kernel::Bytes::vmlinux().is_err());
     let maps = || object.maps().iter().filter(|map| map.wanted);
     if maps().any(|map| map.map_type == MapType::RINGBUF) {
         lacks.ask("ring buffers", probe::ring_buffer());
@@ -41,7 +45,7 @@ pub(super) fn of(object: &Object, chosen: &[String]) -> Vec<String> {
                 lacks.ask("netkit links", probe::netkit_link());
             }
             (Some(Target::Btf { .. }), ProgramType::TRACING | ProgramType::LSM)
-                if kernel::Bytes::vmlinux().is_err() =>
+                if *lacks_types =>
             {
                 let types = format!("{}/vmlinux", kernel::DIRECTORY);
                 lacks.tell(format!("the kernel's types ({types}), which `{}` hangs on", program.name));

@@ -2,6 +2,8 @@
 //!
 //! Instructions are numbered by slot from the program's start, as the verifier numbers them.
 
+use std::collections::HashMap;
+
 use cutaway::{
     FunctionSpec, Line, MapSpec, Part,
     core_relo::{Applied, Instruction as Slot},
@@ -32,6 +34,39 @@ pub(super) enum Row {
     },
 }
 
+/// CO-RE relocations by section, and in each by offset: listings ask about every instruction.
+#[derive(Debug, Default)]
+pub(super) struct ByPlace<'r>(HashMap<&'r str, Vec<&'r Applied>>);
+
+impl<'r> ByPlace<'r> {
+    pub(super) fn of(applied: &'r [Applied]) -> Self {
+        let mut sections: HashMap<&str, Vec<_>> = HashMap::new();
+        for applied in applied {
+            sections.entry(&*applied.section).or_default().push(applied);
+        }
+        for applied in sections.values_mut() {
+            // Of several for one instruction the first counts.
+            applied.sort_by_key(|applied| applied.offset);
+        }
+        Self(sections)
+    }
+
+    /// Those of one section, ascending by offset.
+    fn section(&self, name: &str) -> &[&'r Applied] {
+        self.0.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// The one of the instruction at `offset`.
+fn at<'r>(applied: &[&'r Applied], offset: u64) -> Option<&'r Applied> {
+    let place = applied.partition_point(|applied| {
+        #[cfg(test)]
+        tests::COMPARED.with(|compared| compared.set(compared.get() + 1));
+        u64::from(applied.offset) < offset
+    });
+    applied.get(place).copied().filter(|applied| u64::from(applied.offset) == offset)
+}
+
 /// A function as it is in the file.
 pub(super) fn unlinked(function: &FunctionSpec) -> Vec<Row> {
     let mut rows = Vec::new();
@@ -51,7 +86,7 @@ pub(super) fn linked(
     parts: &[Part],
     functions: &[FunctionSpec],
     maps: &[MapSpec],
-    applied: &[&Applied],
+    core: &ByPlace<'_>,
 ) -> Vec<Row> {
     let mut rows = Vec::new();
     let names = Names { parts, functions, maps };
@@ -60,6 +95,7 @@ pub(super) fn linked(
         if number > 0 {
             rows.push(Row::Function { name: function.name.clone(), section: function.section.clone() });
         }
+        let applied = core.section(&function.section);
         let mut place = 0;
         while place < function.instructions.len() {
             source(function, place, &mut rows);
@@ -70,10 +106,7 @@ pub(super) fn linked(
             let changed = pair(instructions, slot) != pair(&function.instructions, place);
             let after = changed.then(|| names.after(instructions, slot)).flatten();
             let offset = function.offset + place as u64 * 8;
-            let core = applied
-                .iter()
-                .find(|applied| applied.section == function.section && u64::from(applied.offset) == offset)
-                .map(ToString::to_string);
+            let core = at(applied, offset).map(ToString::to_string);
             rows.push(Row::Instruction { slot, before, after, core });
             place += slots;
         }
@@ -96,7 +129,9 @@ fn source(function: &FunctionSpec, slot: usize, rows: &mut Vec<Row>) {
 /// The instruction as the file has it, and how many slots it takes.
 fn before(function: &FunctionSpec, slot: usize) -> (String, usize) {
     let Some(instruction) = decode(&function.instructions, slot) else { return ("<cut off>".to_owned(), 1) };
-    let reference = function.references.iter().find(|reference| reference.slot == slot);
+    // Ascending by slot.
+    let place = function.references.partition_point(|reference| reference.slot < slot);
+    let reference = function.references.get(place).filter(|reference| reference.slot == slot);
     let name = reference.map(|reference| reference.name.as_str()).or_else(|| helper(&instruction));
     let text = match name {
         Some(name) => format!("{instruction} <{name}>"),
@@ -106,8 +141,16 @@ fn before(function: &FunctionSpec, slot: usize) -> (String, usize) {
 }
 
 fn decode(code: &[Slot], slot: usize) -> Option<Instruction> {
-    let bytes: Vec<u8> = code.get(slot..)?.iter().take(2).flat_map(|slot| slot.to_bytes()).collect();
-    Instruction::decode(ByteOrder::HOST, &bytes)
+    let mut bytes = [0; 16];
+    let (first, second) = bytes.split_at_mut(8);
+    first.copy_from_slice(&code.get(slot)?.to_bytes());
+    match code.get(slot + 1) {
+        Some(next) => {
+            second.copy_from_slice(&next.to_bytes());
+            Instruction::decode(ByteOrder::HOST, &bytes)
+        }
+        None => Instruction::decode(ByteOrder::HOST, first),
+    }
 }
 
 /// `BPF_JMP | BPF_CALL`
@@ -158,7 +201,8 @@ impl Names<'_> {
     /// The function at this distance from the slot behind an instruction.
     fn function(&self, slot: usize, distance: i32) -> &str {
         let target = (slot + 1).checked_add_signed(distance as isize);
-        let part = self.parts.iter().find(|part| Some(part.start) == target);
-        part.and_then(|part| self.functions.get(part.function)).map_or("?", |function| &function.name)
+        // Parts stand one behind the other.
+        let place = target.and_then(|target| self.parts.binary_search_by_key(&target, |part| part.start).ok());
+        place.and_then(|place| self.parts.get(place)).and_then(|part| self.functions.get(part.function)).map_or("?", |function| &function.name)
     }
 }

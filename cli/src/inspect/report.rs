@@ -1,13 +1,13 @@
 //! What is told of an object: a plain value.
 
-use cutaway::{
-    Error, ExternFound, FunctionSpec, MapSpec, Object, Pinning, ProgramSpec, Rehearsal, Rehearsed, core_relo::Applied,
-};
+use std::collections::HashMap;
+
+use cutaway::{Error, ExternFound, FunctionSpec, MapSpec, Object, Pinning, ProgramSpec, Rehearsal, Rehearsed};
 use serde::Serialize;
 
 use super::{
     lacks,
-    listing::{self, Row},
+    listing::{self, ByPlace, Row},
 };
 
 /// The kernel that loading is rehearsed for.
@@ -117,7 +117,7 @@ pub(super) struct Core {
 
 impl Report {
     pub(super) fn new(path: &str, object: Object, against: Against<'_>, chosen: &[String]) -> Self {
-        let functions: Vec<_> = object.functions().collect();
+        let functions = Functions::of(&object);
         let foreign = object.is_foreign();
         let (rehearsal, failure) = match rehearse(object.clone(), against) {
             Ok(rehearsal) => (Some(rehearsal), None),
@@ -125,12 +125,24 @@ impl Report {
             Err(error) => (None, Some(error.to_string())),
         };
         let relocated = rehearsal.as_ref().map(|rehearsal| rehearsal.relocated.as_slice()).unwrap_or_default();
-        let programs = object.programs().iter().filter(|program| chosen.is_empty() || chosen.contains(&program.name));
+        let whole = rehearsal.as_ref().map(Whole::of);
+        let programs = || object.programs().iter().filter(|spec| chosen.is_empty() || chosen.contains(&spec.name));
+        // Those that are not loaded unless asked for are asked for once, all of them together.
+        let is_left_out = |spec: &ProgramSpec| whole.as_ref().is_some_and(|whole| whole.find(spec).is_none());
+        let others = programs().any(is_left_out).then(|| rehearse(all(&object), against));
+        let (others, other_failure) = match others.transpose() {
+            Ok(others) => (others, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let others = others.as_ref().map(Whole::of);
+        // What is wrong with the object as a whole is wrong with each of its programs.
+        let why = failure.as_ref().or(other_failure.as_ref());
+        let rehearsed = [whole.as_ref(), others.as_ref()];
         let mut programs: Vec<_> =
-            programs.map(|program| one(program, &object, &functions, rehearsal.as_ref(), against)).collect();
+            programs().map(|spec| one(spec, &functions, rehearsed, why)).collect();
         if chosen.is_empty() {
             programs.extend(object.set_aside().iter().map(|aside| {
-                let function = functions.iter().find(|function| function.name == aside.name);
+                let function = functions.named(&aside.name);
                 Program {
                     name: aside.name.clone(),
                     section: aside.section_name.clone(),
@@ -166,7 +178,7 @@ impl Report {
             constant: variable.constant,
         });
         let core = relocated.iter().map(|applied| Core {
-            section: applied.section.clone(),
+            section: applied.section.to_string(),
             slot: applied.offset / 8,
             what: applied.to_string(),
         });
@@ -197,16 +209,58 @@ fn rehearse(object: Object, against: Against<'_>) -> Result<Rehearsal, Error> {
     }
 }
 
-/// One program. If the object as a whole cannot be rehearsed, or this program is not asked for by its section's name, it is
-/// tried alone.
-fn one(
-    spec: &ProgramSpec,
-    object: &Object,
-    functions: &[FunctionSpec],
-    whole: Option<&Rehearsal>,
-    against: Against<'_>,
-) -> Program {
-    let own = functions.iter().find(|function| function.name == spec.name && function.section == spec.section_name);
+/// The functions of an object, found by name.
+struct Functions {
+    all: Vec<FunctionSpec>,
+    /// Of several of one name the first counts, here and in the next.
+    by_name: HashMap<String, usize>,
+    by_section: HashMap<(String, String), usize>,
+}
+
+impl Functions {
+    fn of(object: &Object) -> Self {
+        let all: Vec<_> = object.functions().collect();
+        let (mut by_name, mut by_section) = (HashMap::new(), HashMap::new());
+        for (place, function) in all.iter().enumerate() {
+            by_name.entry(function.name.clone()).or_insert(place);
+            by_section.entry((function.section.clone(), function.name.clone())).or_insert(place);
+        }
+        Self { all, by_name, by_section }
+    }
+
+    fn named(&self, name: &str) -> Option<&FunctionSpec> {
+        self.all.get(*self.by_name.get(name)?)
+    }
+
+    fn of_program(&self, spec: &ProgramSpec) -> Option<&FunctionSpec> {
+        self.all.get(*self.by_section.get(&(spec.section_name.clone(), spec.name.clone()))?)
+    }
+}
+
+/// A rehearsal, with what listings look for in it found by name and place.
+struct Whole<'r> {
+    rehearsal: &'r Rehearsal,
+    programs: HashMap<&'r str, &'r Rehearsed>,
+    core: ByPlace<'r>,
+}
+
+impl<'r> Whole<'r> {
+    fn of(rehearsal: &'r Rehearsal) -> Self {
+        let mut programs = HashMap::new();
+        for rehearsed in &rehearsal.programs {
+            programs.entry(rehearsed.name.as_str()).or_insert(rehearsed);
+        }
+        Self { rehearsal, programs, core: ByPlace::of(&rehearsal.relocated) }
+    }
+
+    fn find(&self, spec: &ProgramSpec) -> Option<&'r Rehearsed> {
+        self.programs.get(spec.name.as_str()).copied()
+    }
+}
+
+/// One program, as it is in the first of the rehearsals that has it. `why` the object cannot be rehearsed, if it cannot.
+fn one(spec: &ProgramSpec, functions: &Functions, rehearsals: [Option<&Whole<'_>>; 2], why: Option<&String>) -> Program {
+    let own = functions.of_program(spec);
     let mut program = Program {
         name: spec.name.clone(),
         section: spec.section_name.clone(),
@@ -218,26 +272,15 @@ fn one(
         refused: None,
         listing: Vec::new(),
     };
-    let alone = match whole.and_then(|whole| find(whole, spec)) {
-        None if !object.is_foreign() => Some(rehearse(only(object, spec), against)),
-        _ => None,
-    };
-    let rehearsal: Option<&Rehearsal> = match &alone {
-        Some(alone) => alone.as_ref().ok(),
-        None => whole,
-    };
-    if let Some(Err(why)) = &alone {
-        program.refused = Some(why.to_string());
-    }
-    if let Some((rehearsal, rehearsed)) = rehearsal.and_then(|rehearsal| Some((rehearsal, find(rehearsal, spec)?))) {
-        match &rehearsed.instructions {
-            Ok(instructions) => {
-                program.linked_slots = Some(instructions.len());
-                let applied: Vec<&Applied> = rehearsal.relocated.iter().collect();
-                program.listing = listing::linked(instructions, &rehearsed.parts, functions, &rehearsal.maps, &applied);
-            }
-            Err(why) => program.refused = Some(why.to_string()),
+    let found = rehearsals.into_iter().flatten().find_map(|whole| Some((whole, whole.find(spec)?)));
+    match found.map(|(whole, rehearsed)| (whole, rehearsed, &rehearsed.instructions)) {
+        Some((whole, rehearsed, Ok(instructions))) => {
+            program.linked_slots = Some(instructions.len());
+            let maps = &whole.rehearsal.maps;
+            program.listing = listing::linked(instructions, &rehearsed.parts, &functions.all, maps, &whole.core);
         }
+        Some((_, _, Err(why))) => program.refused = Some(why.to_string()),
+        None => program.refused = why.cloned(),
     }
     if program.listing.is_empty() {
         program.listing = own.map(listing::unlinked).unwrap_or_default();
@@ -245,20 +288,13 @@ fn one(
     program
 }
 
-fn find<'r>(rehearsal: &'r Rehearsal, spec: &ProgramSpec) -> Option<&'r Rehearsed> {
-    rehearsal.programs.iter().find(|rehearsed| rehearsed.name == spec.name)
-}
-
-/// The object with this program alone.
-fn only(object: &Object, spec: &ProgramSpec) -> Object {
-    let mut alone = object.clone();
-    for program in object.programs() {
-        // The names are the object's own.
-        if let Ok(known) = alone.program_mut(&program.name) {
-            known.section.wanted = program.name == spec.name;
-        }
+/// The object with all its programs.
+fn all(object: &Object) -> Object {
+    let mut all = object.clone();
+    for program in all.programs_mut() {
+        program.section.wanted = true;
     }
-    alone
+    all
 }
 
 fn map(spec: &MapSpec) -> Map {
