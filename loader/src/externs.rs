@@ -17,7 +17,7 @@
 #[cfg(feature = "externs")]
 mod config;
 #[cfg(feature = "externs")]
-mod inflate;
+mod gzip;
 #[cfg(feature = "externs")]
 mod kallsyms;
 #[cfg(feature = "externs")]
@@ -130,8 +130,8 @@ pub enum ExternFound {
 /// The externs of an object as this kernel has them.
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
-    /// By place in the symbol table.
-    values: Sorted<usize, Value>,
+    /// By place in the symbol table; in the order of their coming until all of them have been found.
+    values: Vec<(usize, Value)>,
     /// What is in the section `.kconfig`.
     pub(crate) config: Option<Contents>,
     /// The BTF of the modules that have some of them.
@@ -159,10 +159,11 @@ pub(crate) fn config_place(known: &Extern) -> Option<(u32, u32)> {
     known.slot.as_ref().map(Slot::place)
 }
 
-/// Where in the section of constants the one of this name lies.
-pub(crate) fn config_offset(externs: &[Extern], name: &[u8]) -> Option<u32> {
-    let known = externs.iter().find(|known| known.name.as_bytes() == name)?;
-    config_place(known).map(|(offset, _)| offset)
+/// Where in the section of constants each of them lies, by name.
+pub(crate) fn config_offsets(externs: &[Extern]) -> Sorted<&[u8], u32> {
+    // Of several of one name the first counts, and the table finds the last.
+    let externs = externs.iter().rev();
+    Sorted::of(externs.filter_map(|known| Some((known.name.as_bytes(), config_place(known)?.0))))
 }
 
 impl Extern {
@@ -193,13 +194,22 @@ impl Resolved {
     /// What `value` says of each extern, found in these modules.
     #[cfg(test)]
     pub(crate) fn all(externs: &[Extern], modules: Vec<OwnedFd>, value: impl Fn(&Extern) -> Value) -> Self {
-        let values = Sorted::of(externs.iter().map(|known| (known.symbol, value(known))));
-        Self { values, modules, ..Self::default() }
+        let values = externs.iter().map(|known| (known.symbol, value(known))).collect();
+        let mut resolved = Self { values, modules, ..Self::default() };
+        resolved.settle();
+        resolved
     }
 
     /// What stands for the symbol of this place; `None` if it is no extern.
     pub(crate) fn value(&self, symbol: usize) -> Option<&Value> {
-        self.values.get(&symbol)
+        let place = self.values.binary_search_by_key(&symbol, |(known, _)| *known).ok()?;
+        self.values.get(place).map(|(_, value)| value)
+    }
+
+    /// Sorts what was found, once there is no more to come.
+    #[cfg(any(test, feature = "externs"))]
+    fn settle(&mut self) {
+        crate::sorted::sort(&mut self.values, |(one, _), (other, _)| one.cmp(other));
     }
 
     /// Takes down what was found for an extern, or why nothing was.
@@ -214,7 +224,7 @@ impl Resolved {
                 known.refused(&why)
             }
         });
-        self.values.insert(known.symbol, value);
+        self.values.push((known.symbol, value));
     }
 
     /// For a refused program: the function that it calls and the kernel does not have, by what the verifier said.

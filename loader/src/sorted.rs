@@ -88,12 +88,6 @@ impl<K: Ord, V> Sorted<K, V> {
         self.0.get(place)
     }
 
-    /// Adds one. Costs little only behind the last key.
-    pub(crate) fn insert(&mut self, key: K, value: V) {
-        let place = self.0.partition_point(|(known, _)| *known <= key);
-        self.0.insert(place, (key, value));
-    }
-
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.0.iter_mut().map(|(_, value)| value)
     }

@@ -123,7 +123,7 @@ fn source(function: &FunctionSpec, slot: usize, rows: &mut Vec<Row>) {
         return;
     }
     let Line { file, line, column, text, .. } = line;
-    rows.push(Row::Source { file: file.clone(), line: *line, column: *column, text: text.clone() });
+    rows.push(Row::Source { file: file.to_string(), line: *line, column: *column, text: text.to_string() });
 }
 
 /// The instruction as the file has it, and how many slots it takes.

@@ -82,7 +82,7 @@ fn in_function(function: &FunctionSpec) -> Vec<Sent> {
                 _ => None,
             };
             let line = function.lines.iter().rev().find(|line| line.slot <= *slot).map(|line| line.text.clone());
-            sent.push(Sent { map: map.to_owned(), size, line: line.unwrap_or_default() });
+            sent.push(Sent { map: map.to_owned(), size, line: line.as_deref().unwrap_or_default().to_owned() });
         }
         step(&mut registers, *slot, instruction, function);
     }

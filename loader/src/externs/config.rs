@@ -12,15 +12,15 @@
 //! the configuration makes unreachable. The text is that of `/proc/config.gz`, or else of `/boot/config-RELEASE`; what is
 //! not in it, because it is not set or the kernel has no such choice, is 0 if the extern is weak, and missed if it is not.
 
-use std::{borrow::Cow, collections::BTreeMap, io::Read, path::Path};
+use std::{io::Read, ops::ControlFlow, path::Path};
 
-use super::{Extern, Resolved, Value, inflate, kallsyms::Symbols};
+use super::{Extern, Resolved, Value, gzip, kallsyms};
 use crate::{
     Error,
     btf::{Btf, Kind, Type},
     object::Contents,
     probe,
-    sorted::sort,
+    sorted::{Sorted, sort},
     sys::{file, process},
 };
 
@@ -51,9 +51,12 @@ enum Form {
 const LONGEST: u32 = 1 << 20;
 
 /// The extern that tells whether system calls are wrapped.
-pub(super) const HAS_SYSCALL_WRAPPER: &str = "LINUX_HAS_SYSCALL_WRAPPER";
+const HAS_SYSCALL_WRAPPER: &str = "LINUX_HAS_SYSCALL_WRAPPER";
+/// The choice by which they are, since Linux 4.17. The kernel's configuration is read a hundred times as quickly as its
+/// symbols.
+const ARCH_HAS_SYSCALL_WRAPPER: &str = "CONFIG_ARCH_HAS_SYSCALL_WRAPPER";
 /// Where they are, the kernel has one of these functions.
-pub(super) const WRAPPED: &[&str] = if cfg!(target_arch = "x86_64") {
+const WRAPPED: &[&str] = if cfg!(target_arch = "x86_64") {
     &["__x64_sys_bpf"]
 } else if cfg!(target_arch = "aarch64") {
     &["__arm64_sys_bpf"]
@@ -189,35 +192,37 @@ pub(super) fn lay_out(externs: &mut [Extern]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes the section of constants. `own` is what the user says, and counts before what the kernel says; without its `symbols`
-/// the running kernel does not count.
-pub(super) fn fill(externs: &[Extern], own: &str, symbols: Option<&Symbols>, resolved: &mut Resolved) {
+/// Writes the section of constants. `own` is what the user says, and counts before what the kernel says, which is only asked if
+/// it is the one that is `running`.
+pub(super) fn fill(externs: &[Extern], own: &str, running: bool, resolved: &mut Resolved) {
     let slots = || externs.iter().filter_map(|known| Some((known, known.slot.as_ref()?)));
     let size = super::config_size(externs) as usize;
     if size == 0 {
         return;
     }
-    // Extended, not collected: that would sort them first, and bring a sort of its own along.
-    let mut values: BTreeMap<&str, Option<Cow<'_, str>>> = BTreeMap::new();
-    values
-        .extend(slots().filter(|(known, _)| known.name.starts_with("CONFIG_")).map(|(known, _)| (&*known.name, None)));
-    take(own, &mut values);
+    let names = slots().filter_map(|(known, _)| match known.name.as_str() {
+        HAS_SYSCALL_WRAPPER => Some(ARCH_HAS_SYSCALL_WRAPPER),
+        name => name.starts_with("CONFIG_").then_some(name),
+    });
+    let mut values = Values::of(names);
+    let _ = values.take(own.as_bytes());
     let mut unreadable = None;
-    if values.values().any(Option::is_none) {
-        match symbols.map_or_else(|| Err(NO_KERNEL.to_owned()), |_| kernels_own()) {
-            Ok(text) => take(&text, &mut values),
+    if !values.is_complete() {
+        let told = if running { kernels_own(&values) } else { Err(NO_KERNEL.to_owned()) };
+        match told {
+            Ok(told) => values = told,
             Err(why) => unreadable = Some(why),
         }
     }
     let mut section = vec![0; size];
     for (known, slot) in slots() {
-        let found = match values.get(&*known.name) {
+        let found = match values.get(&known.name) {
             Some(Some(text)) => Ok(slot.write(text)),
             Some(None) => Err(match &unreadable {
                 Some(why) => why.clone(),
                 None => "the kernel's configuration does not set it".to_owned(),
             }),
-            None => about_linux(&known.name, symbols).map(|value| {
+            None => about_linux(&known.name, &values, running).map(|value| {
                 slot.number(value).ok_or_else(|| format!("its value is {value}, which does not fit into {slot}"))
             }),
         };
@@ -235,7 +240,7 @@ pub(super) fn fill(externs: &[Extern], own: &str, symbols: Option<&Symbols>, res
             }
             Ok(Err(why)) | Err(why) => known.refused(&why),
         };
-        resolved.values.insert(known.symbol, value);
+        resolved.values.push((known.symbol, value));
     }
     resolved.config = Some(Contents { bytes: section, constant: true });
 }
@@ -243,50 +248,113 @@ pub(super) fn fill(externs: &[Extern], own: &str, symbols: Option<&Symbols>, res
 const NO_KERNEL: &str = "there is no running kernel to ask";
 
 /// What is not configuration, but asked of the kernel.
-fn about_linux(name: &str, symbols: Option<&Symbols>) -> Result<i128, String> {
-    let symbols = symbols.ok_or(NO_KERNEL)?;
+fn about_linux(name: &str, values: &Values<'_>, running: bool) -> Result<i128, String> {
+    if !running {
+        return Err(NO_KERNEL.to_owned());
+    }
     match name {
         "LINUX_KERNEL_VERSION" => Ok(process::kernel_version().map_err(|error| error.to_string())?.into()),
         "LINUX_HAS_BPF_COOKIE" => Ok(probe::attach_cookie().is_yes().into()),
-        HAS_SYSCALL_WRAPPER => Ok(WRAPPED.iter().any(|function| symbols.has(function)).into()),
+        HAS_SYSCALL_WRAPPER => {
+            let configured = values.get(ARCH_HAS_SYSCALL_WRAPPER) == Some(Some("y"));
+            Ok((configured || kallsyms::has_one_of(WRAPPED)).into())
+        }
         _ => Err("it is none of the constants that there are: CONFIG_…, LINUX_KERNEL_VERSION, LINUX_HAS_BPF_COOKIE, \
                   LINUX_HAS_SYSCALL_WRAPPER"
             .to_owned()),
     }
 }
 
-/// Takes those values from a text that have none yet. Of two lines the first counts.
-fn take(text: &str, values: &mut BTreeMap<&str, Option<Cow<'_, str>>>) {
-    for line in text.lines() {
-        let Some((name, value)) = line.trim().split_once('=') else { continue };
-        if let Some(place @ None) = values.get_mut(name) {
-            *place = Some(Cow::Owned(value.trim().to_owned()));
+/// The values that are wanted, as texts.
+#[derive(Clone)]
+struct Values<'n> {
+    found: Sorted<&'n [u8], Option<String>>,
+    /// How many have none yet.
+    missing: usize,
+    /// A bit for each length of a name that is wanted: nearly all lines are of no interest.
+    lengths: u64,
+}
+
+impl<'n> Values<'n> {
+    fn of(names: impl Iterator<Item = &'n str>) -> Self {
+        let mut names: Vec<_> = names.map(|name| (name.as_bytes(), None)).collect();
+        sort(&mut names, |(one, _), (other, _)| one.cmp(other));
+        names.dedup_by_key(|(name, _)| *name);
+        let lengths = names.iter().fold(0, |lengths, (name, _)| lengths | bit(name));
+        Self { missing: names.len(), lengths, found: Sorted::in_order(names) }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.missing == 0
+    }
+
+    /// The value of a constant that is wanted, if it was found.
+    fn get(&self, name: &str) -> Option<Option<&str>> {
+        self.found.get(name.as_bytes()).map(Option::as_deref)
+    }
+
+    /// Takes those values from whole lines that have none yet, and breaks off when all have one. Of two lines for one name the
+    /// first counts.
+    fn take(&mut self, lines: &[u8]) -> ControlFlow<()> {
+        for line in lines.split(|&byte| byte == b'\n') {
+            if self.is_complete() {
+                return ControlFlow::Break(());
+            }
+            let line = line.trim_ascii();
+            if !line.starts_with(b"CONFIG_") {
+                continue;
+            }
+            let Some(end) = line.iter().position(|&byte| byte == b'=') else { continue };
+            let Some((name, value)) = line.split_at_checked(end) else { continue };
+            if self.lengths & bit(name) == 0 {
+                continue;
+            }
+            if let Some(place @ None) = self.found.get_mut(name) {
+                let value = value.strip_prefix(b"=").unwrap_or(value).trim_ascii();
+                *place = Some(String::from_utf8_lossy(value).into_owned());
+                self.missing -= 1;
+            }
         }
+        if self.is_complete() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
-/// The text of the running kernel's configuration.
-fn kernels_own() -> Result<String, String> {
-    /// Today it has 300 kB.
+/// The bit of a name's length.
+fn bit(name: &[u8]) -> u64 {
+    1 << (name.len() % 64)
+}
+
+/// The values with those that the running kernel's configuration has.
+fn kernels_own<'n>(values: &Values<'n>) -> Result<Values<'n>, String> {
+    /// A kernel with everything has 300 kB.
     const MOST: usize = 16 << 20;
     let why = "the kernel's configuration, of which the program wants some constants";
     let read = |path: &Path| {
-        let mut bytes = Vec::new();
         let file = file::open(path, why)?;
+        let length = file.metadata().map_or(0, |metadata| metadata.len()).min(MOST as u64);
+        // One byte more shows that there is no more.
+        let mut bytes = Vec::with_capacity(length as usize + 1);
         file.take(MOST as u64).read_to_end(&mut bytes).map(|_| bytes)
     };
     let packed = Path::new("/proc/config.gz");
     let first = match read(packed) {
-        Ok(bytes) => match inflate::gunzip(&bytes, MOST) {
-            Ok(text) => return Ok(String::from_utf8_lossy(&text).into_owned()),
-            Err(why) => format!("{} is broken: {why}", packed.display()),
-        },
+        Ok(bytes) => {
+            let mut told = values.clone();
+            match gzip::unpack(&bytes, MOST, &mut |lines| told.take(lines)) {
+                Ok(_) => return Ok(told),
+                Err(why) => format!("{} is broken: {why}", packed.display()),
+            }
+        }
         Err(error) => format!("{} cannot be read: {error}", packed.display()),
     };
     let release = process::release().map_err(|error| error.to_string())?;
     let plain = format!("/boot/config-{release}");
     match read(Path::new(&plain)) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Ok(bytes) => {
+            let mut told = values.clone();
+            let _ = told.take(&bytes);
+            Ok(told)
+        }
         Err(error) => Err(format!("the kernel's configuration is not to be had: {first}; {plain}: {error}")),
     }
 }
@@ -347,9 +415,21 @@ mod tests {
 
     #[test]
     fn the_first_line_that_sets_a_value_counts() {
-        let mut values = BTreeMap::from([("CONFIG_A", None), ("CONFIG_B", None), ("CONFIG_C", None)]);
-        take("# CONFIG_A=1\nCONFIG_A=2\nCONFIG_A=3\n\nCONFIG_B =4\n CONFIG_C=\"=\"\nCONFIG_AB=5\n", &mut values);
-        let found: Vec<_> = values.values().map(|value| value.as_deref()).collect();
-        assert_eq!(found, [Some("2"), None, Some("\"=\"")]);
+        let text = b"# CONFIG_A=1\nCONFIG_A=2\nCONFIG_A=3\n\nCONFIG_B =4\n CONFIG_C=\"=\"\nCONFIG_AB=5\n";
+        let mut values = Values::of(["CONFIG_B", "CONFIG_A", "CONFIG_C"].into_iter());
+        assert!(values.take(text).is_continue());
+        assert_eq!(
+            ["CONFIG_A", "CONFIG_B", "CONFIG_C", "CONFIG_AB"].map(|name| values.get(name)),
+            [Some(Some("2")), Some(None), Some(Some("\"=\"")), None]
+        );
+    }
+
+    #[test]
+    fn reading_ends_when_all_values_were_found() {
+        let mut values = Values::of(["CONFIG_A", "CONFIG_B", "CONFIG_A"].into_iter());
+        assert!(values.take(b"CONFIG_A=1\n").is_continue());
+        assert!(values.take(b"CONFIG_B=\nCONFIG_A=2\n").is_break());
+        assert_eq!((values.get("CONFIG_A"), values.get("CONFIG_B")), (Some(Some("1")), Some(Some(""))));
+        assert!(Values::of(std::iter::empty()).take(b"").is_break());
     }
 }

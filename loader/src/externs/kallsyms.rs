@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use super::{Extern, ExternKind, config};
+use super::{Extern, ExternKind};
 use crate::sys::file;
 
 const PATH: &str = "/proc/kallsyms";
@@ -37,30 +37,36 @@ enum Found {
 
 /// Finds the symbols that these externs need; does not touch the file if none does, or if it is another kernel's that count.
 pub(super) fn find(externs: &[Extern], running: bool) -> Symbols {
-    let mut wanted: Vec<&str> =
-        externs.iter().filter(|known| known.kind == ExternKind::Address).map(|known| known.name.as_str()).collect();
-    if externs.iter().any(|known| known.name == config::HAS_SYSCALL_WRAPPER) {
-        wanted.extend(config::WRAPPED);
+    let wanted = externs.iter().filter(|known| known.kind == ExternKind::Address).map(|known| known.name.as_str());
+    if running {
+        return Symbols::read(wanted, false);
     }
-    let any_will_do = externs.iter().all(|known| known.kind != ExternKind::Address);
-    // Extended, not collected: that would sort them first, and bring a sort of its own along.
-    let mut found = BTreeMap::new();
-    found.extend(wanted.into_iter().map(|name| (name.to_owned(), Found::Nowhere)));
-    let mut symbols = Symbols { found, shown: false, unreadable: None, any_will_do };
-    if !running {
-        symbols.unreadable = Some("there is no running kernel to ask".to_owned());
-    } else if !symbols.found.is_empty()
-        && let Err(error) = symbols.read(Path::new(PATH))
-    {
-        symbols.unreadable = Some(format!("{PATH} cannot be read: {error}"));
-    }
-    symbols
+    Symbols { unreadable: Some("there is no running kernel to ask".to_owned()), ..Symbols::wanted(wanted, false) }
+}
+
+/// Whether the running kernel has a function of one of these names.
+pub(super) fn has_one_of(names: &[&str]) -> bool {
+    let symbols = Symbols::read(names.iter().copied(), true);
+    names.iter().any(|name| symbols.has(name))
 }
 
 impl Symbols {
-    fn read(&mut self, path: &Path) -> io::Result<()> {
-        let file = file::open(path, "the kernel's symbols: the program wants to know where some of them are")?;
-        self.scan(BufReader::with_capacity(64 << 10, file))
+    fn wanted<'n>(names: impl Iterator<Item = &'n str>, any_will_do: bool) -> Self {
+        // Extended, not collected: that would sort them first, and bring a sort of its own along.
+        let mut found = BTreeMap::new();
+        found.extend(names.map(|name| (name.to_owned(), Found::Nowhere)));
+        Self { found, shown: false, unreadable: None, any_will_do }
+    }
+
+    fn read<'n>(names: impl Iterator<Item = &'n str>, any_will_do: bool) -> Self {
+        let mut symbols = Self::wanted(names, any_will_do);
+        if !symbols.found.is_empty() {
+            let why = "the kernel's symbols: the program wants to know where some of them are";
+            let opened = file::open(Path::new(PATH), why);
+            let read = opened.and_then(|file| symbols.scan(BufReader::with_capacity(64 << 10, file)));
+            symbols.unreadable = read.err().map(|error| format!("{PATH} cannot be read: {error}"));
+        }
+        symbols
     }
 
     fn scan(&mut self, mut lines: impl BufRead) -> io::Result<()> {
@@ -91,7 +97,7 @@ impl Symbols {
     }
 
     /// Whether there is a symbol of this name.
-    pub(super) fn has(&self, name: &str) -> bool {
+    fn has(&self, name: &str) -> bool {
         self.found.get(name).is_some_and(|found| *found != Found::Nowhere)
     }
 

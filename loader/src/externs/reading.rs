@@ -71,6 +71,7 @@ pub(crate) fn resolve(
         let value = symbols.address(&known.name);
         resolved.set(known, value.map(Value::Address));
     }
-    config::fill(externs, config, running.then_some(&symbols), &mut resolved);
+    config::fill(externs, config, running, &mut resolved);
+    resolved.settle();
     Ok(resolved)
 }

@@ -40,7 +40,8 @@ pub(super) fn completed(elf: &Elf, externs: &[Extern]) -> Option<Vec<u8>> {
             name if READS_EXTERNS && name == externs::KSYMS.as_bytes() => draft.ksyms(section),
             name if READS_EXTERNS && name == externs::KCONFIG.as_bytes() => {
                 draft.sized(section, externs::config_size(externs));
-                draft.placed(section, &|name| externs::config_offset(externs, name));
+                let offsets = externs::config_offsets(externs);
+                draft.placed(section, &|name| offsets.get(name).copied());
             }
             _ if section.size() == 0 => draft.data(section, elf),
             _ => {}

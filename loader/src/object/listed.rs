@@ -1,5 +1,7 @@
 //! What is in the file, for whoever wants to look at it: sections, and functions with what they still refer to by name.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use super::{Object, btf, function};
 use crate::{
     btf::{Btf, shown},
@@ -57,13 +59,13 @@ pub struct Line {
     /// Slots from the function's start to the first instruction that comes from it.
     pub slot: usize,
     /// The file, as its compiler knew it.
-    pub file: String,
+    pub file: Arc<str>,
     /// The line, from 1.
     pub line: u32,
     /// The column, from 1; 0 if unknown.
     pub column: u32,
     /// The line itself, without the space around it.
-    pub text: String,
+    pub text: Arc<str>,
 }
 
 impl Object {
@@ -80,8 +82,13 @@ impl Object {
     /// The functions, programs among them, by section and place in it.
     pub fn functions(&self) -> impl Iterator<Item = FunctionSpec> {
         let btf = btf::read(self.elf.contents(".BTF")).unwrap_or_else(|_| Btf::none());
+        // Many instructions come from one line, and a line can be long.
+        let mut known: BTreeMap<u32, Arc<str>> = BTreeMap::new();
         self.functions.iter().map(move |&((section, offset), ref function)| {
-            let text = |offset| shown(btf.string(offset).trim_ascii()).into_owned();
+            let mut text = |offset| {
+                let new = || Arc::from(shown(btf.string(offset).trim_ascii()));
+                Arc::clone(known.entry(offset).or_insert_with(new))
+            };
             let references = (0_u64..).zip(&function.instructions).filter_map(|(slot, _)| {
                 let (_, symbol) = self.elf.reference(section, offset + slot * 8)?;
                 let name = match symbol.section.filter(|_| symbol.is_section) {
