@@ -172,7 +172,7 @@ impl Extern {
         match resolved.value(self.symbol) {
             Some(Value::Place(_)) => {
                 let place = config_place(self).map(|(offset, size)| (offset as usize, size as usize));
-                let contents = resolved.config.as_ref().map(|contents| contents.bytes.as_slice()).unwrap_or_default();
+                let contents = resolved.config.as_ref().map(|contents| contents.whole(0)).unwrap_or_default();
                 let bytes = place.and_then(|(offset, size)| contents.get(offset..)?.get(..size));
                 ExternFound::Constant(bytes.unwrap_or_default().to_vec())
             }

@@ -278,11 +278,12 @@ impl Object {
         }
         let map = self.maps.iter_mut().find(|map| map.data() == spec.place);
         let map = map.ok_or_else(|| unfit("its section is empty".to_owned()))?;
-        // .bss has no contents until somebody sets some.
         let size = map.globals.map_or(map.value_size, |(_, size)| size) as usize;
-        let contents = map.contents.get_or_insert_with(|| Contents { bytes: vec![0; size], constant: false });
-        let place = contents.bytes.get_mut(spec.offset as usize..).and_then(|rest| rest.get_mut(..value.len()));
-        place.ok_or_else(|| unfit("it reaches beyond its section".to_owned()))?.copy_from_slice(&value);
+        let offset = spec.offset as usize;
+        if offset.checked_add(value.len()).is_none_or(|end| end > size) {
+            return Err(unfit("it reaches beyond its section".to_owned()));
+        }
+        map.contents.get_or_insert_with(Contents::zeroes).set(offset, &value);
         Ok(())
     }
 

@@ -242,7 +242,7 @@ pub(super) fn fill(externs: &[Extern], own: &str, running: bool, resolved: &mut 
         };
         resolved.values.push((known.symbol, value));
     }
-    resolved.config = Some(Contents { bytes: section, constant: true });
+    resolved.config = Some(Contents::new(section.into(), true));
 }
 
 const NO_KERNEL: &str = "there is no running kernel to ask";

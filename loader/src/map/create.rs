@@ -7,7 +7,7 @@ use log::info;
 use super::{ENOTSUPP, Map};
 use crate::{
     Error, MapType, cpus,
-    object::MapSpec,
+    object::{Contents, MapSpec},
     privileges,
     probe::charged,
     sys::{
@@ -100,8 +100,8 @@ impl Map {
             for place in (0..size as usize).step_by(page) {
                 memory.write(self.base + place, &[0]);
             }
-            if let Some(contents) = &spec.contents {
-                memory.write(self.base, &contents.bytes);
+            for (offset, part) in spec.contents.iter().flat_map(Contents::parts) {
+                memory.write(self.base + offset, part);
             }
         }
         // Nobody else has this map yet.
@@ -112,7 +112,10 @@ impl Map {
     /// Writes a data section's bytes into the one element of its map, and freezes constants.
     fn fill(&self, spec: &MapSpec) -> Result<(), Error> {
         let Some(contents) = &spec.contents else { return Ok(()) };
-        self.update(&0_u32.to_ne_bytes(), &contents.bytes)?;
+        // A new map is all zeroes already.
+        if contents.parts().any(|(_, part)| !part.is_empty()) {
+            self.update(&0_u32.to_ne_bytes(), &contents.whole(spec.value_size as usize))?;
+        }
         if contents.constant {
             bpf::map_freeze(self.as_fd(), "freezes constants, so that the verifier may rely on their values")
                 .map_err(|error| Error::kernel(format!("freeze the map `{}`", self.name), &error))?;

@@ -4,7 +4,7 @@
 //! relies on what is established here: every section lies within the file, every symbol within its section, every relocation
 //! on an instruction of the section it changes.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use object::{
     Endianness,
@@ -18,10 +18,6 @@ use crate::{
     btf::LONGEST_NAME,
     sorted::{Sorted, sort},
 };
-
-/// More than this for all sections without file contents (`.bss`) is taken for a broken file: a few bytes of it could claim
-/// any amount of memory.
-const MOST_BSS: u64 = 60 << 20;
 
 /// The parts of the file that relocation needs, owned.
 #[derive(Debug, Clone)]
@@ -40,8 +36,9 @@ pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) executable: bool,
     pub(crate) size: u64,
-    /// What is in it, if that matters: code, BTF, maps and data. A section without contents in the file has none.
-    pub(super) bytes: Option<Vec<u8>>,
+    /// What is in it, if that matters: code, BTF, maps and data. A section without contents in the file has none, however
+    /// large it is: it is all zeroes.
+    pub(super) bytes: Option<Arc<[u8]>>,
 }
 
 impl Section {
@@ -202,17 +199,13 @@ struct File<'d> {
 impl File<'_> {
     fn sections(&self) -> Result<Vec<Section>, Error> {
         let mut sections = Vec::new();
-        let (mut bss, mut kept) = (0, 0);
+        let mut kept = 0;
         for (index, section) in self.table.enumerate() {
             let name = self.table.section_name(self.endian, section).map_err(|error| broken(error.to_string()))?;
             let name = text(name, || format!("section {}", index.0))?;
             let size = section.sh_size(self.endian);
-            if section.sh_type(self.endian) == elf::SHT_NOBITS {
-                bss = size.saturating_add(bss);
-                if bss > MOST_BSS {
-                    return Err(broken(format!("up to section `{name}`, it claims {bss} bytes of memory")));
-                }
-            } else if section.data(self.endian, self.data).is_err() {
+            let is_in_file = section.sh_type(self.endian) != elf::SHT_NOBITS;
+            if is_in_file && section.data(self.endian, self.data).is_err() {
                 return Err(broken(format!(
                     "section `{name}` reaches beyond the end of the file: is the file truncated?"
                 )));
@@ -230,6 +223,9 @@ impl File<'_> {
                 return Err(broken(format!("section `{name}` has an address: this is no relocatable object")));
             }
             let mut read = Section { name: name.to_owned(), executable, size, bytes: None };
+            if read.has_variables() && u32::try_from(size).is_err() {
+                return Err(broken(format!("section `{name}` holds {size} bytes, and a map's value at most {}", u32::MAX)));
+            }
             let wanted = executable
                 || is_btf
                 || is_text
@@ -237,13 +233,13 @@ impl File<'_> {
                 || has_prefix(name, ".maps")
                 || is_struct_ops(name)
                 || describes_maps(name);
-            if wanted && section.sh_type(self.endian) != elf::SHT_NOBITS {
+            if wanted && is_in_file {
                 // A file whose sections lie one upon the other could ask for any amount of memory.
                 kept += size;
                 if kept > self.data.len() as u64 {
                     return Err(broken(format!("section `{name}` lies where others do")));
                 }
-                read.bytes = section.data(self.endian, self.data).ok().map(<[u8]>::to_vec);
+                read.bytes = section.data(self.endian, self.data).ok().map(Arc::from);
             }
             sections.push(read);
         }
@@ -337,16 +333,19 @@ impl File<'_> {
 
 /// A function may have several names. But many that lie one upon the other could ask for any amount of memory.
 fn not_one_upon_the_other(sections: &[Section], symbols: &[Symbol]) -> Result<(), Error> {
-    let mut functions: Vec<_> = symbols.iter().filter(|symbol| symbol.is_function).collect();
+    let code = |section: &Section| section.contents().filter(|_| section.executable).map_or(0, <[u8]>::len) as u64;
+    let is_in_file = |symbol: &&Symbol| symbol.section.and_then(|place| sections.get(place)).is_some_and(|s| code(s) != 0);
+    let functions = symbols.iter().filter(|symbol| symbol.is_function);
+    let mut functions: Vec<_> = functions.filter(is_in_file).collect();
     let place = |symbol: &Symbol| (symbol.section, symbol.address);
     sort(&mut functions, |one, other| (place(one), other.size).cmp(&(place(other), one.size)));
     // Of several names for one place, the one that claims most counts.
     functions.dedup_by(|one, before| place(one) == place(before));
-    let room: u64 = sections.iter().filter(|section| section.executable).map(|section| section.size).sum();
-    let mut code = 0;
+    let room: u64 = sections.iter().map(code).sum();
+    let mut taken = 0;
     for function in functions {
-        code += function.size;
-        if code > room {
+        taken += function.size;
+        if taken > room {
             return Err(broken(format!("function `{}` lies where others do", function.name)));
         }
     }

@@ -6,6 +6,8 @@
 //!
 //! What is in global variables stays as it is: only their types could tell how to turn it, and nobody here needs their values.
 
+use std::sync::Arc;
+
 use super::elf::{Relocations, Section, describes_maps};
 
 /// The header of BTF up to where its own length stands.
@@ -16,7 +18,8 @@ pub(super) fn turn(sections: &mut [Section], relocations: &Relocations) {
     for (index, section) in sections.iter_mut().enumerate() {
         let executable = section.executable;
         let describes_maps = describes_maps(&section.name);
-        let Some(bytes) = &mut section.bytes else { continue };
+        // Nobody else has them yet.
+        let Some(bytes) = section.bytes.as_mut().and_then(Arc::get_mut) else { continue };
         match section.name.as_str() {
             _ if executable => bytes.as_chunks_mut().0.iter_mut().for_each(instruction),
             ".BTF" => btf(bytes),

@@ -14,6 +14,8 @@
 //!
 //! **`maps`**, the old form, holds five numbers for each map: type, key size, value size, entries, flags.
 
+use std::sync::Arc;
+
 use super::{Contents, MapSpec, Pinning, elf::Elf, left_out::READS_EXTERNS, link::Place, struct_ops};
 use crate::{
     Error, MapFlags, MapType,
@@ -51,7 +53,7 @@ fn in_arena(elf: &Elf, maps: &mut [MapSpec]) -> Result<(), Error> {
         )));
     };
     arena.globals = Some((index, section.size as u32));
-    arena.contents = section.contents().map(|bytes| Contents { bytes: bytes.to_vec(), constant: false });
+    arena.contents = section.bytes.clone().map(|bytes| Contents::new(bytes, false));
     Ok(())
 }
 
@@ -66,9 +68,10 @@ fn data(elf: &Elf, btf: Option<&Btf<'_>>) -> Vec<MapSpec> {
         (map.key_size, map.value_size, map.max_entries) = (4, section.size as u32, 1);
         map.map_flags = if constant { MapFlags::RDONLY_PROG } else { MapFlags::MMAPABLE };
         // .bss is what a new map holds anyway: zeroes.
-        if let Some(bytes) = section.contents() {
-            map.contents = Some(Contents { bytes: bytes.to_vec(), constant });
-        }
+        map.contents = match &section.bytes {
+            Some(bytes) => Some(Contents::new(Arc::clone(bytes), constant)),
+            None => constant.then(|| Contents::new(Arc::from([]), constant)),
+        };
         map.btf_value_type_id = btf.and_then(|btf| btf.find(Kind::Datasec, &section.name)).map_or(0, Type::id);
         maps.push(map);
     }
@@ -133,7 +136,7 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
             .ok_or_else(|| broken(format!("the map `{name}` has no type that describes it")))?;
         let mut map = definition_of(name, Place::Symbol(number), definition, btf)?;
         if let Some(values) = definition.members().find(|member| member.name == b"values") {
-            let start = symbol.address + u64::from(values.bit_offset / 8);
+            let start = symbol.address.saturating_add(u64::from(values.bit_offset / 8));
             let held = elf.references_in(section, start..symbol.address + symbol.size);
             for (offset, target) in held {
                 addresses =

@@ -1,7 +1,7 @@
 //! The parts of an object as plain values: maps and programs, as the file describes them and as they may be changed before
 //! loading.
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::{borrow::Cow, os::fd::OwnedFd, sync::Arc};
 
 use super::{Section, Table, function::Start, link::Place};
 use crate::{Error, MapFlags, MapType, struct_ops::Fitted, sys::process::page_size};
@@ -58,12 +58,53 @@ pub enum Pinning {
     ByName,
 }
 
-/// A data section's bytes.
+/// A data section's bytes: those of the file, and what was set in them before loading.
 #[derive(Debug, Clone)]
 pub(crate) struct Contents {
-    pub(crate) bytes: Vec<u8>,
+    /// Shared with the file; empty for a section that is all zeroes, of which there may be gigabytes.
+    bytes: Arc<[u8]>,
+    /// Where something else was set, and what.
+    set: Vec<(usize, Vec<u8>)>,
     /// To be frozen, so that the verifier may take them for constants.
     pub(crate) constant: bool,
+}
+
+impl Contents {
+    pub(crate) fn new(bytes: Arc<[u8]>, constant: bool) -> Self {
+        Self { bytes, set: Vec::new(), constant }
+    }
+
+    /// Those of a section without contents in the file.
+    pub(crate) fn zeroes() -> Self {
+        Self::new(Arc::from([]), false)
+    }
+
+    /// Sets some of the bytes.
+    pub(crate) fn set(&mut self, offset: usize, value: &[u8]) {
+        self.set.retain(|(known, before)| (*known, before.len()) != (offset, value.len()));
+        self.set.push((offset, value.to_vec()));
+    }
+
+    /// The bytes that are not zeroes, part by part: where, and what. A later part counts before an earlier one.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let set = self.set.iter().map(|(offset, value)| (*offset, value.as_slice()));
+        std::iter::once((0, &*self.bytes)).chain(set)
+    }
+
+    /// All of them, of which there are `size` at least.
+    pub(crate) fn whole(&self, size: usize) -> Cow<'_, [u8]> {
+        if self.set.is_empty() && self.bytes.len() >= size {
+            return Cow::Borrowed(&self.bytes);
+        }
+        // Zeroes that the kernel gives: pages of them take no memory until they are written to.
+        let mut whole = vec![0; size.max(self.bytes.len())];
+        for (offset, part) in self.parts() {
+            if let Some(place) = whole.get_mut(offset..).and_then(|rest| rest.get_mut(..part.len())) {
+                place.copy_from_slice(part);
+            }
+        }
+        Cow::Owned(whole)
+    }
 }
 
 impl MapSpec {

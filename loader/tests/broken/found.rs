@@ -54,22 +54,58 @@ pub(crate) fn sections_that_lie_on_each_other_are_refused() {
     assert!(refusal(&bytes).contains("lies where others do"), "{}", refusal(&bytes));
 }
 
-/// Sections without contents that claim more than they may, together.
-pub(crate) fn claims_are_added_up() {
-    let mut bytes = Transport::Ring.object().unwrap();
-    let (start, count) = table(&bytes);
+/// The object with more sections without contents in the file, each of this name and size.
+fn with_nobits(mut bytes: Vec<u8>, sections: &[(&[u8], u64)]) -> Vec<u8> {
     const NOBITS: u32 = 8;
-    let mut header = [0_u8; 64];
-    header[4..8].copy_from_slice(&NOBITS.to_ne_bytes());
-    header[32..40].copy_from_slice(&(40_u64 << 20).to_ne_bytes());
-    let sections = bytes[start..start + count * 64].to_vec();
-    let new = bytes.len();
-    bytes.extend(sections);
-    bytes.extend(header);
-    bytes.extend(header);
-    bytes[40..48].copy_from_slice(&(new as u64).to_ne_bytes());
-    bytes[60..62].copy_from_slice(&(count as u16 + 2).to_ne_bytes());
-    assert!(refusal(&bytes).contains("claims 83886080 bytes of memory"), "{}", refusal(&bytes));
+    let (start, count) = table(&bytes);
+    // Names are looked for in the table of which the file's header tells.
+    let strings = start + usize::from(u16::from_le_bytes([bytes[62], bytes[63]])) * 64;
+    let (at, size) = (word(&bytes, strings + 24) as usize, word(&bytes, strings + 32) as usize);
+    let mut names = bytes[at..at + size].to_vec();
+    let mut headers = Vec::new();
+    for (name, size) in sections {
+        let mut header = [0_u8; 64];
+        header[..4].copy_from_slice(&(names.len() as u32).to_le_bytes());
+        header[4..8].copy_from_slice(&NOBITS.to_le_bytes());
+        header[8] = 3; // SHF_WRITE | SHF_ALLOC
+        header[32..40].copy_from_slice(&size.to_le_bytes());
+        headers.extend(header);
+        names.extend_from_slice(name);
+        names.push(0);
+    }
+    replace(&mut bytes, strings, &names);
+    let table = bytes[start..start + count * 64].to_vec();
+    let new = bytes.len().next_multiple_of(8);
+    bytes.resize(new, 0);
+    bytes.extend(table);
+    bytes.extend(headers);
+    bytes[40..48].copy_from_slice(&(new as u64).to_le_bytes());
+    bytes[60..62].copy_from_slice(&((count + sections.len()) as u16).to_le_bytes());
+    bytes
+}
+
+/// The kernel judges how large a map may be. Memory that is all zero is not there until a program runs.
+pub(crate) fn zeroes_cost_nothing_however_many() {
+    let most = u64::from(u32::MAX);
+    let sections = [(&b".bss"[..], 70_000_000), (b".bss.more", most), (b".rodata.none", most), (b"other", 1 << 62)];
+    let bytes = with_nobits(Transport::Ring.object().unwrap(), &sections);
+    let bytes = with_symbols(bytes, "events", 1, |_, symbol| {
+        let count = u16::try_from(table(&Transport::Ring.object().unwrap()).1).unwrap();
+        symbol[6..8].copy_from_slice(&(count + 1).to_le_bytes()); // .bss.more
+        symbol[8..16].copy_from_slice(&(most - 8).to_le_bytes());
+        symbol[16..24].copy_from_slice(&8_u64.to_le_bytes());
+    });
+    let before = memory::reset();
+    let mut object = Object::parse(&bytes).unwrap();
+    let size = |name: &str| object.maps().iter().find(|map| map.name == name).unwrap().value_size;
+    assert_eq!([".bss", ".bss.more", ".rodata.none"].map(size), [70_000_000, u32::MAX, u32::MAX]);
+    object.set_variable("events", &7_u64).unwrap();
+    assert!(object.set_variable("events", &[7_u64; 2]).is_err());
+    assert!(object.clone().rehearse(&crate::kernel()).is_ok());
+    assert!(memory::peak() - before < 8 << 20, "{} bytes", memory::peak() - before);
+
+    let bytes = with_nobits(Transport::Ring.object().unwrap(), &[(b".bss", most + 1)]);
+    assert!(refusal(&bytes).contains("`.bss` holds 4294967296 bytes"), "{}", refusal(&bytes));
 }
 
 /// An object of the corpus.

@@ -116,7 +116,7 @@ fn numbers(share: u64) -> std::ops::Range<u64> {
 fn whatever_comes_is_answered() {
     found::names_cannot_talk_to_the_terminal();
     found::sections_that_lie_on_each_other_are_refused();
-    found::claims_are_added_up();
+    found::zeroes_cost_nothing_however_many();
     found::names_that_lie_in_the_same_bytes_are_not_copied_without_end();
     found::functions_outside_of_code_are_none();
     found::tables_that_lie_on_each_other_are_refused();
