@@ -32,9 +32,7 @@ pub(crate) fn structures(btf: &Btf<'_>) -> String {
 
 /// Whether the last member of a structure takes whatever follows.
 pub(crate) fn ends_flexibly(btf: &Btf<'_>, id: u32) -> bool {
-    let last = btf.resolve(id).and_then(|ty| ty.members().last());
-    let last = last.and_then(|member| btf.resolve(member.type_id)?.array());
-    last.is_some_and(|array| array.len == 0)
+    btf.ends_flexibly(id)
 }
 
 /// A value as JSON: numbers as numbers, or as text if they are wider than JSON's readers bear; enumerators by name; flags as a

@@ -236,14 +236,24 @@ pub(crate) fn apply(
         Err(_) if candidates.is_idle() => &[],
         Err(Absent(why)) => return Err(Error::Target { why }),
     };
-    let mut known = Known { sections: Arc::from(""), answers: BTreeMap::new(), steps: Steps::of(relocations.len()) };
+    apply_with(local, relocations, sources, &mut candidates, code, &mut Known::of(relocations.len()))
+}
+
+fn apply_with(
+    local: &Btf<'_>,
+    relocations: &[Relocation<'_>],
+    sources: &[Source<'_>],
+    candidates: &mut Candidates<'_>,
+    code: &mut impl Code,
+    known: &mut Known,
+) -> Result<Vec<Applied>, Error> {
     let mut applied = Vec::with_capacity(relocations.len());
     for relocation in relocations {
         let Some(first) = code.read(relocation.section, relocation.offset) else { continue };
         let next = relocation.offset.checked_add(8).and_then(|offset| code.read(relocation.section, offset));
         let mut one = One { local, sources, relocation, what: None };
         let ((first, second), done) =
-            one.apply(&mut candidates, &mut known, (first, next), applied.len()).map_err(|why| one.error(why))?;
+            one.apply(candidates, known, (first, next), applied.len()).map_err(|why| one.error(why))?;
         code.write(relocation.section, relocation.offset, first);
         if let Some(second) = second {
             code.write(relocation.section, relocation.offset.saturating_add(8), second);
@@ -264,6 +274,10 @@ struct Known {
 }
 
 impl Known {
+    fn of(relocations: usize) -> Self {
+        Self { sections: Arc::from(""), answers: BTreeMap::new(), steps: Steps::of(relocations) }
+    }
+
     fn section(&mut self, name: &str) -> Arc<str> {
         if *self.sections != *name {
             self.sections = Arc::from(name);
@@ -454,22 +468,4 @@ fn ambiguous(kept: &[Candidate], sources: &[Source<'_>]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Error;
-
-    #[test]
-    fn a_failure_names_the_instruction_by_its_number() {
-        let target = Error::Target { why: "there is none".into() };
-        assert_eq!(target.to_string(), "its CO-RE relocations need the kernel's BTF: there is none");
-        let relocation = Error::Relocation {
-            section: "kprobe/f".into(),
-            offset: 24,
-            what: "`struct s`".into(),
-            why: "it is broken".into(),
-        };
-        assert_eq!(
-            relocation.to_string(),
-            "CO-RE relocation of `struct s` (instruction 3 of section `kprobe/f`) fails: it is broken"
-        );
-    }
-}
+mod tests;

@@ -5,34 +5,34 @@ mod values;
 use super::{Broken, Btf, Ext, Kind};
 
 /// A section `.BTF` in the making.
-struct Builder {
+pub(crate) struct Builder {
     words: Vec<u32>,
     strings: Vec<u8>,
 }
 
 impl Builder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { words: Vec::new(), strings: vec![0] }
     }
 
-    fn name(&mut self, name: &str) -> u32 {
+    pub(crate) fn name(&mut self, name: &str) -> u32 {
         let at = self.strings.len() as u32;
         self.strings.extend(name.bytes().chain([0]));
         at
     }
 
-    fn ty(&mut self, name: &str, kind: Kind, info: u32, size_or_type: u32, added: &[u32]) -> &mut Self {
+    pub(crate) fn ty(&mut self, name: &str, kind: Kind, info: u32, size_or_type: u32, added: &[u32]) -> &mut Self {
         let name = if name.is_empty() { 0 } else { self.name(name) };
         self.words.extend([name, (kind as u32) << 24 | info, size_or_type]);
         self.words.extend(added);
         self
     }
 
-    fn int(&mut self, name: &str, size: u32, encoding: u32) -> &mut Self {
+    pub(crate) fn int(&mut self, name: &str, size: u32, encoding: u32) -> &mut Self {
         self.ty(name, Kind::Int, 0, size, &[encoding << 24 | (size * 8)])
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let length = self.words.len() as u32 * 4;
         let mut bytes = super::MAGIC.to_ne_bytes().to_vec();
         bytes.extend([1, 0]);

@@ -53,13 +53,40 @@ pub enum Value<'a> {
 }
 
 impl Btf<'_> {
-    /// Reads `bytes` as a value of the type `id`. Bytes behind its end are left out; a flexible array at its end takes them.
+    /// Reads `bytes` as a value of the type `id`. Bytes behind its end are left out; a flexible array at its end takes them
+    /// ([`Btf::ends_flexibly`]), and any other array without elements is empty.
     ///
     /// Never fails: see [`Value`] for what stands in the place of what cannot be read.
     #[must_use]
     pub fn value<'a>(&'a self, id: u32, bytes: &'a [u8]) -> Value<'a> {
-        Reading { btf: self, bytes, left: MOST }.value(id, 0, 0)
+        Reading { btf: self, bytes, left: MOST }.value(id, Place { at: 0, depth: 0, is_last: true })
     }
+
+    /// Returns whether a value of the type `id` ends with a flexible array, which takes whatever bytes follow: an array that
+    /// is declared with no elements and is the type itself, the last member of a structure, or any member of a union. The
+    /// structure or union counts only where nothing follows it: itself the last member, and no element of an array.
+    #[must_use]
+    pub fn ends_flexibly(&self, id: u32) -> bool {
+        let mut left = MOST;
+        ends_flexibly(self, id, 0, &mut left)
+    }
+}
+
+/// Looks into `left` types at most: unions in unions could branch at every level.
+fn ends_flexibly(btf: &Btf<'_>, id: u32, depth: u32, left: &mut u32) -> bool {
+    *left = left.saturating_sub(1);
+    let Some(ty) = btf.resolve(id).filter(|_| depth <= DEEPEST && *left > 0) else { return false };
+    if let Some(array) = ty.array() {
+        return array.len == 0 && btf.size_of(array.element).is_some_and(|size| size > 0);
+    }
+    ty.members().enumerate().any(|(place, member)| {
+        is_last(ty, place) && ends_flexibly(btf, member.type_id, depth.saturating_add(1), left)
+    })
+}
+
+/// Whether no other member of a structure or union lies behind the one of this place.
+fn is_last(ty: Type<'_>, place: usize) -> bool {
+    ty.kind() == Kind::Union || place + 1 == ty.len() as usize
 }
 
 struct Reading<'a> {
@@ -69,57 +96,78 @@ struct Reading<'a> {
     left: u32,
 }
 
+/// Where a value lies among the others.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Bytes from the first one's start.
+    at: usize,
+    /// Structures and arrays around it.
+    depth: u32,
+    /// Nothing follows it in what is around it.
+    is_last: bool,
+}
+
+impl Place {
+    /// That of a part of it, `bytes` from its start.
+    fn part(self, bytes: usize, is_last: bool) -> Self {
+        Self {
+            at: self.at.saturating_add(bytes),
+            depth: self.depth.saturating_add(1),
+            is_last: self.is_last && is_last,
+        }
+    }
+}
+
 impl<'a> Reading<'a> {
-    /// The value of the type `id` that begins at byte `at`.
-    fn value(&mut self, id: u32, at: usize, depth: u32) -> Value<'a> {
+    /// The value of the type `id` at this place.
+    fn value(&mut self, id: u32, place: Place) -> Value<'a> {
         self.left = self.left.saturating_sub(1);
-        if depth > DEEPEST || self.left == 0 {
+        if place.depth > DEEPEST || self.left == 0 {
             return Value::Missing;
         }
         let Some(ty) = self.btf.resolve(id) else { return Value::Missing };
         match ty.kind() {
             Kind::Struct | Kind::Union => {
                 let mut fields = Vec::new();
-                self.fields(ty, at, depth, &mut fields);
+                self.fields(ty, place, &mut fields);
                 Value::Struct(fields)
             }
-            Kind::Array => self.array(ty, at, depth),
-            _ => self.scalar(ty, at),
+            Kind::Array => self.array(ty, place),
+            _ => self.scalar(ty, place.at),
         }
     }
 
-    fn fields(&mut self, ty: Type<'a>, at: usize, depth: u32, fields: &mut Vec<(Cow<'a, str>, Value<'a>)>) {
-        for member in ty.members() {
+    fn fields(&mut self, ty: Type<'a>, place: Place, fields: &mut Vec<(Cow<'a, str>, Value<'a>)>) {
+        for (number, member) in ty.members().enumerate() {
             if self.left == 0 {
                 return;
             }
-            let start = at.saturating_add(member.bit_offset as usize / 8);
+            let part = place.part(member.bit_offset as usize / 8, is_last(ty, number));
             let inner = self.btf.resolve(member.type_id);
             if let Some(inner) = inner.filter(|inner| member.name.is_empty() && inner.kind().is_composite()) {
                 self.left = self.left.saturating_sub(1);
-                if depth < DEEPEST {
-                    self.fields(inner, start, depth.saturating_add(1), fields);
+                if place.depth < DEEPEST {
+                    self.fields(inner, part, fields);
                 }
                 continue;
             }
             let value = match inner {
-                Some(inner) if member.bits != 0 || odd_bits(inner) => self.bit_field(inner, at, member),
-                _ => self.value(member.type_id, start, depth.saturating_add(1)),
+                Some(inner) if member.bits != 0 || odd_bits(inner) => self.bit_field(inner, place.at, member),
+                _ => self.value(member.type_id, part),
             };
             fields.push((String::from_utf8_lossy(member.name), value));
         }
     }
 
-    fn array(&mut self, ty: Type<'a>, at: usize, depth: u32) -> Value<'a> {
+    fn array(&mut self, ty: Type<'a>, place: Place) -> Value<'a> {
         let Some(array) = ty.array() else { return Value::Missing };
-        let rest = self.bytes.get(at..).unwrap_or_default();
+        let rest = self.bytes.get(place.at..).unwrap_or_default();
         let size = self.btf.size_of(array.element).unwrap_or(0) as usize;
         let element = self.btf.resolve(array.element);
-        // A flexible one takes what is left.
-        let len = match (array.len, size) {
-            (0, 0) => 0,
-            (0, size) => rest.len() / size,
-            (len, _) => len as usize,
+        let len = match array.len as usize {
+            // A flexible one takes what is left; one that something follows has no elements.
+            0 if place.is_last => rest.len().checked_div(size).unwrap_or(0),
+            len => len,
         };
         if let Some(element) = element.filter(|element| element.kind() == Kind::Int && size == 1) {
             let bytes = rest.get(..len.min(rest.len())).unwrap_or_default();
@@ -135,11 +183,11 @@ impl<'a> Reading<'a> {
         }
         let mut values = Vec::new();
         for index in 0..len {
-            let start = at.saturating_add(index.saturating_mul(size));
-            if self.left == 0 || start > self.bytes.len() {
+            let part = place.part(index.saturating_mul(size), false);
+            if self.left == 0 || part.at > self.bytes.len() {
                 break;
             }
-            values.push(self.value(array.element, start, depth.saturating_add(1)));
+            values.push(self.value(array.element, part));
         }
         Value::Array(values)
     }

@@ -105,6 +105,72 @@ fn structures_nest_and_unnamed_ones_lend_their_members() {
     }
 }
 
+/// What `shown` shows, and whether the type takes what follows.
+fn both(built: &Builder, id: u32, bytes: &[u8]) -> (String, bool) {
+    let section = built.bytes();
+    (shown(built, id, bytes), Btf::parse(&section).unwrap().ends_flexibly(id))
+}
+
+#[test]
+fn only_the_last_member_of_all_is_flexible() {
+    let mut built = Builder::new();
+    let [n, none, rest, inner, end] = ["n", "none", "rest", "inner", "end"].map(|name| built.name(name));
+    built
+        .int("int", 4, 1) // 1
+        .int("char", 1, 1) // 2
+        .ty("", Kind::Array, 0, 0, &[1, 1, 0]) // 3: int[0]
+        .ty("", Kind::Array, 0, 0, &[2, 1, 0]) // 4: char[0]
+        .ty("mid", Kind::Struct, 3, 8, &[n, 1, 0, none, 3, 32, end, 1, 32]) // 5
+        .ty("last", Kind::Struct, 2, 4, &[n, 1, 0, rest, 3, 32]) // 6
+        .ty("two", Kind::Struct, 3, 4, &[n, 1, 0, none, 4, 32, rest, 4, 32]) // 7
+        .ty("around", Kind::Struct, 2, 8, &[inner, 6, 0, end, 1, 32]) // 8: what ends flexibly is not last
+        .ty("behind", Kind::Struct, 2, 8, &[n, 1, 0, inner, 6, 32]) // 9: it is
+        .ty("either", Kind::Union, 2, 4, &[rest, 3, 0, end, 1, 0]) // 10
+        .ty("union last", Kind::Struct, 2, 4, &[n, 1, 0, 0, 10, 32]) // 11: not the union's last member
+        .ty("union first", Kind::Struct, 2, 8, &[0, 10, 0, n, 1, 32]) // 12
+        .ty("", Kind::Array, 0, 0, &[6, 1, 2]) // 13: last[2]
+        .ty("padded", Kind::Struct, 3, 8, &[n, 1, 0, end, 2, 32, rest, 4, 40]) // 14: 3 bytes of padding
+        .ty("alias", Kind::Typedef, 0, 9, &[]); // 15
+    let words = bytes(&[7, 1, 2, 3]);
+    for (id, text, flexible) in [
+        (3, "[7, 1, 2, 3]", true),
+        (5, "{n: 7, none: [], end: 1}", false),
+        (6, "{n: 7, rest: [1, 2, 3]}", true),
+        (8, "{inner: {n: 7, rest: []}, end: 1}", false),
+        (9, "{n: 7, inner: {n: 1, rest: [2, 3]}}", true),
+        (10, "{rest: [7, 1, 2, 3], end: 7}", true),
+        (11, "{n: 7, rest: [1, 2, 3], end: 1}", true),
+        (12, "{rest: [], end: 7, n: 1}", false),
+        (13, "[{n: 7, rest: []}, {n: 1, rest: []}]", false),
+        (15, "{n: 7, inner: {n: 1, rest: [2, 3]}}", true),
+    ] {
+        assert_eq!(both(&built, id, &words), (text.to_owned(), flexible), "type {id}");
+    }
+    assert_eq!(both(&built, 7, b"\x07\0\0\0ab\0"), ("{n: 7, none: \"\", rest: \"ab\"}".to_owned(), true));
+    assert_eq!(both(&built, 14, b"\x07\0\0\0!rest"), ("{n: 7, end: \"!\", rest: \"rest\"}".to_owned(), true));
+    // The record ends where the array begins, or before.
+    assert_eq!(shown(&built, 6, &words[..4]), "{n: 7, rest: []}");
+    assert_eq!(shown(&built, 5, &words[..4]), "{n: 7, none: [], end: ?}");
+}
+
+#[test]
+fn arrays_of_nothing_are_as_long_as_declared() {
+    let mut built = Builder::new();
+    let [n, none] = ["n", "none"].map(|name| built.name(name));
+    built
+        .int("int", 4, 1) // 1
+        .ty("empty", Kind::Struct, 0, 0, &[]) // 2
+        .ty("", Kind::Array, 0, 0, &[2, 1, 3]) // 3: empty[3]
+        .ty("", Kind::Array, 0, 0, &[2, 1, 0]) // 4: empty[0]
+        .ty("", Kind::Array, 0, 0, &[1, 1, 0]) // 5: int[0]
+        .ty("", Kind::Array, 0, 0, &[5, 1, 2]) // 6: int[2][0]
+        .ty("", Kind::Array, 0, 0, &[5, 1, 0]) // 7: int[0][0]
+        .ty("s", Kind::Struct, 2, 4, &[n, 1, 0, none, 4, 32]); // 8
+    for (id, text) in [(3, "[{}, {}, {}]"), (4, "[]"), (6, "[[], []]"), (7, "[]"), (8, "{n: 7, none: []}")] {
+        assert_eq!(both(&built, id, &bytes(&[7, 1])), (text.to_owned(), false), "type {id}");
+    }
+}
+
 #[test]
 fn nonsense_ends() {
     let mut built = Builder::new();
@@ -123,4 +189,9 @@ fn nonsense_ends() {
     let Value::Array(values) = btf.value(5, &[]) else { panic!("an array") };
     assert!(values.len() <= 1 << 16);
     assert_eq!(btf.value(6, &[0; 8]).to_string(), "{inner: ?}");
+    assert_eq!([2, 3, 4, 5, 6, 99].map(|id| btf.ends_flexibly(id)), [false; 6]);
+    // A union of itself, twice: it would branch at every level.
+    let mut built = Builder::new();
+    built.ty("u", Kind::Union, 2, 8, &[0, 1, 0, 0, 1, 0]);
+    assert!(!Btf::parse(&built.bytes()).unwrap().ends_flexibly(1));
 }

@@ -1,0 +1,135 @@
+//! How the work grows, and how failures read.
+
+use super::{
+    Access, Candidates, Code, Error, Instruction, Known, Outcome, Relocation, RelocationKind, Source, Spec, apply_with,
+};
+use crate::btf::{Btf, Kind, search::Seeker, tests::Builder};
+
+#[test]
+fn a_failure_names_the_instruction_by_its_number() {
+    let target = Error::Target { why: "there is none".into() };
+    assert_eq!(target.to_string(), "its CO-RE relocations need the kernel's BTF: there is none");
+    let relocation = Error::Relocation {
+        section: "kprobe/f".into(),
+        offset: 24,
+        what: "`struct s`".into(),
+        why: "it is broken".into(),
+    };
+    assert_eq!(
+        relocation.to_string(),
+        "CO-RE relocation of `struct s` (instruction 3 of section `kprobe/f`) fails: it is broken"
+    );
+}
+
+/// Everywhere a load of a constant 1.
+struct Ones;
+
+impl Code for Ones {
+    fn read(&self, _: &str, _: u32) -> Option<Instruction> {
+        Some(Instruction { code: 0xb7, immediate: 1, ..Instruction::default() })
+    }
+
+    fn write(&mut self, _: &str, _: u32, _: Instruction) {}
+}
+
+/// `types` structures of ten integers each, as a program has them (flavours of one) or as a kernel has it, and the access
+/// strings of the members.
+fn structures(types: u32, flavour: &str, members: u32) -> (Vec<u8>, Vec<u32>) {
+    let mut built = Builder::new();
+    let accesses = (0..10).map(|member| built.name(&format!("0:{member}"))).collect();
+    built.int("int", 4, 1);
+    for number in 0..types {
+        let mut added = Vec::new();
+        // What is asked for stands at the end.
+        for (place, member) in (0..members).rev().enumerate() {
+            added.extend([built.name(&format!("member_{member}")), 1, place as u32 * 32]);
+        }
+        built.ty(&format!("s{}", flavour.replace('#', &number.to_string())), Kind::Struct, members, 4 * members, &added);
+    }
+    (built.bytes(), accesses)
+}
+
+/// Asks `times` for each of ten members of each of so many flavours of one structure, which the kernel has with 100 members;
+/// gives the steps that it takes.
+fn steps(types: u32, times: u32) -> u64 {
+    let (local, accesses) = structures(types, "___#", 10);
+    let (target, _) = structures(1, "", 100);
+    let local = Btf::parse(&local).unwrap();
+    let mut relocations = Vec::new();
+    for number in 0..times * types * 10 {
+        let (type_id, access) = (2 + number / 10 % types, accesses[number as usize % 10]);
+        let kind = 2; // existence of a field
+        relocations.push(Relocation { section: "s", offset: number * 8, type_id, access, kind });
+    }
+    let mut candidates = Candidates::wanted(&local, relocations.iter().map(|relocation| relocation.type_id));
+    let target = Btf::parse_watching(&target, None, |names, seen| {
+        candidates.see(0, names, seen);
+    })
+    .unwrap();
+    let sources = [Source { name: "vmlinux", btf: &target }];
+    let mut known = Known::of(relocations.len());
+    let applied = apply_with(&local, &relocations, &sources, &mut candidates, &mut Ones, &mut known).unwrap();
+    assert_eq!(applied.len(), relocations.len());
+    for applied in &applied {
+        let Outcome::Changed { before: 1, after: 1, target: Some(found) } = &applied.outcome else {
+            panic!("{applied}")
+        };
+        assert_eq!((&*found.path, found.type_id), (&*format!("struct s.{}", &applied.local[applied.local.len() - 8..]), 2));
+    }
+    known.steps.taken
+}
+
+#[test]
+fn what_was_asked_before_costs_no_step() {
+    assert_eq!(steps(35, 1), steps(35, 50));
+}
+
+#[test]
+fn twice_the_questions_take_twice_the_steps() {
+    let (one, two) = (steps(200, 1), steps(400, 1));
+    assert!(two <= one * 2 + 100, "{one} steps, and {two}");
+}
+
+#[test]
+fn an_object_with_more_questions_may_take_more_steps() {
+    // More than the allowance of an object that asks nothing.
+    assert!(steps(12_000, 1) > 20_000_000);
+}
+
+/// A comparison that branches at every level, in a file of a few hundred bytes.
+#[test]
+fn what_is_built_to_take_long_is_refused() {
+    let mut built = Builder::new();
+    let access = built.name("0");
+    built.ty("", Kind::Ptr, 0, 2, &[]); // 1
+    built.ty("", Kind::FuncProto, 3, 0, &[0, 1, 0, 1, 0, 1]); // 2: takes three pointers to such
+    built.ty("t", Kind::Typedef, 0, 1, &[]); // 3
+    let bytes = built.bytes();
+    let btf = Btf::parse(&bytes).unwrap();
+    let relocation = Relocation { section: "s", offset: 0, type_id: 3, access, kind: 8 };
+    let mut candidates = Candidates::wanted(&btf, [3].into_iter());
+    btf.watch(|names, seen| {
+        candidates.see(0, names, seen);
+    });
+    let sources = [Source { name: "vmlinux", btf: &btf }];
+    let why = apply_with(&btf, &[relocation], &sources, &mut candidates, &mut Ones, &mut Known::of(1)).unwrap_err();
+    assert!(why.to_string().contains("too deeply") || why.to_string().contains("takes too long"), "{why}");
+}
+
+/// libbpf's rule (`is_flex_arr`): only the last member of a structure has elements that it does not declare.
+#[test]
+fn an_array_without_elements_has_some_only_at_the_end() {
+    let mut built = Builder::new();
+    let [n, none, rest, mid, end] = ["n", "none", "rest", "0:1:0", "0:2:3"].map(|name| built.name(name));
+    built.int("int", 4, 1); // 1
+    built.ty("", Kind::Array, 0, 0, &[1, 1, 0]); // 2
+    built.ty("s", Kind::Struct, 3, 4, &[n, 1, 0, none, 2, 32, rest, 2, 32]); // 3
+    let bytes = built.bytes();
+    let btf = Btf::parse(&bytes).unwrap();
+    let read = |access| Spec::read(&btf, 3, btf.string(access), RelocationKind::FieldByteOffset);
+    assert_eq!(read(mid).unwrap_err(), "an array has no element 0");
+    let spec = read(end).unwrap();
+    assert_eq!((spec.to_string().as_str(), spec.bit_offset), ("struct s.rest[3]", 32 + 3 * 32));
+    let value = super::Value::of(RelocationKind::FieldByteOffset, &spec).unwrap();
+    assert_eq!((value.value, value.access), (16, Some(Access { size: 4, type_id: 1 })));
+}
