@@ -206,3 +206,6 @@ impl Names<'_> {
         place.and_then(|place| self.parts.get(place)).and_then(|part| self.functions.get(part.function)).map_or("?", |function| &function.name)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,13 @@
 //! `cutaway inspect` from end to end: every object of the corpus and of the assembler, other kernels' types, garbage.
 //!
 //! Needs no privileges, but for the test that gives them away.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod garbage;
 mod objects;
@@ -9,6 +15,8 @@ mod objects;
 #[path = "../support/binary.rs"]
 #[expect(dead_code, reason = "shared with tests that do more with it")]
 mod binary;
+#[path = "../support/many_core.rs"]
+mod many_core;
 #[path = "../support/patience.rs"]
 mod patience;
 #[path = "../support/requirements.rs"]

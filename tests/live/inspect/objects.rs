@@ -14,13 +14,14 @@ use cutaway_programs::{
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::{binary, corpus, inspect, report, requirements::Needs, trial};
+use crate::{binary, corpus, inspect, many_core, report, requirements::Needs, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("every_object_of_the_corpus_is_told_of", Needs::Nothing, whole_corpus),
         trial("every_object_of_the_assembler_is_told_of", Needs::Nothing, assembler),
         trial("sizes_are_those_that_the_kernel_is_asked_for", Needs::Nothing, sizes),
+        trial("many_relocations_are_told_of_each_at_its_instruction", Needs::Nothing, many_relocations),
         trial("instructions_are_shown_before_and_after", Needs::Nothing, instructions),
         trial("against_its_own_types_core_changes_nothing", Needs::Nothing, own_types),
         trial("externs_are_found_or_said_to_be_missing", Needs::Nothing, externs),
@@ -36,6 +37,26 @@ fn objects(folder: &Path) -> Vec<PathBuf> {
     let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
     let files = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "o"));
     files.chain(folders.iter().flat_map(|folder| objects(folder))).collect()
+}
+
+/// As many as once took half a minute. Against its own types, which have what it asks for.
+fn many_relocations() {
+    const PROGRAMS: usize = 85;
+    const RECORDS: usize = 350;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("many.o");
+    fs::write(&path, many_core::object(PROGRAMS, RECORDS)).unwrap();
+    let told = report([path.as_os_str(), "--btf".as_ref(), path.as_os_str()]);
+    assert_eq!((&told["failure"], told["core"].as_array().unwrap().len()), (&Value::Null, PROGRAMS * RECORDS));
+    let programs = told["programs"].as_array().unwrap();
+    assert_eq!(programs.len(), PROGRAMS);
+    for program in programs {
+        let listing = program["listing"].as_array().unwrap();
+        let told = |row: &&Value| row["core"].as_str().is_some_and(|core| core.starts_with("existence of field"));
+        assert_eq!(listing.iter().filter(told).count(), RECORDS, "{}", program["name"]);
+    }
+    let table = inspect([path]);
+    assert!(table.status.success() && table.stdout.matches("CO-RE: ").count() == PROGRAMS * RECORDS, "{}", table.stderr);
 }
 
 fn whole_corpus() {

@@ -27,6 +27,8 @@ mod stacks;
 mod variables;
 mod verifier;
 
+#[path = "../support/many_core.rs"]
+mod many_core;
 #[path = "../support/open.rs"]
 mod open;
 #[path = "../support/requirements.rs"]

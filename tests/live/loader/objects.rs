@@ -3,10 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use cutaway::{Error, Object};
-use cutaway_programs::getaddrinfo::Transport;
+use cutaway::{Error, Object, Run};
+use cutaway_programs::{getaddrinfo::Transport, prelude::*};
 
-use crate::{Test, requirements::Needs};
+use crate::{Test, many_core, requirements::Needs};
 
 pub(crate) fn tests() -> Vec<Test> {
     let anybody = |_| Needs::Nothing;
@@ -15,7 +15,41 @@ pub(crate) fn tests() -> Vec<Test> {
     tests.extend(Test::each_way("no_flipped_bit_makes_parsing_panic", anybody, flipped));
     tests.extend(Test::each_way("no_flipped_bit_makes_loading_panic", needs, flipped_and_loaded));
     tests.push(Test::new("what_is_no_object_is_an_error", Needs::Nothing, nonsense));
+    tests.push(Test::new("many_relocations_are_loaded", Needs::Root, many_relocations).since("5.4", "BTF of the kernel"));
+    tests.push(Test::new("many_zeroes_are_loaded", Needs::Root, many_zeroes).since("5.14", "programs of the kind syscall"));
     tests
+}
+
+/// More than an allowance against broken objects once let pass. The kernel has no such members: all are 0.
+fn many_relocations() {
+    let object = Object::parse(&many_core::object(170, 350)).unwrap();
+    let loaded = object.load().unwrap();
+    assert_eq!(loaded.programs().count(), 170);
+}
+
+/// More bytes of `.bss` than an allowance once let pass, and a value set at their end.
+fn many_zeroes() {
+    const SIZE: usize = 70_000_000;
+    let mut object = ObjectBuilder::new("GPL");
+    let zeroes = object.variable(".bss", "zeroes", Variable::zeroed::<[u8; SIZE]>());
+    let last = object.variable(".bss", "last", Variable::zeroed::<u64>());
+    let mut asm = Assembler::new();
+    asm.load_address(R1, zeroes, 0);
+    asm.load_address(R2, last, 0);
+    asm.load(DW, R0, R2, 0);
+    asm.store(DW, R1, 0, R0);
+    asm.mov(R0, 0);
+    asm.exit();
+    object.program("syscall", "copies", asm);
+    let mut object = Object::parse(&object.write().unwrap()).unwrap();
+    object.set_variable("last", &7_u64).unwrap();
+    let loaded = object.load().unwrap();
+    let map = loaded.map(".bss").unwrap();
+    assert_eq!(map.value_size(), 70_000_008);
+    assert_eq!(loaded.variable("last").unwrap().read::<u64>().unwrap(), 7);
+    let program = loaded.program("copies").unwrap();
+    program.test_run(&Run::default()).unwrap();
+    assert!(loaded.variable("zeroes").unwrap().bytes().unwrap().starts_with(&7_u64.to_ne_bytes()));
 }
 
 /// Parses; a panic is told with what was done to the object.

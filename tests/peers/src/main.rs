@@ -5,6 +5,7 @@
 //! peers ring [--quick] [--csv FILE]        everything about the ring buffer
 //! peers perf [--quick] [--csv FILE] [--only MEASURE]    everything about the perf buffers, or of it (drain,
 //!                                          stream, delivery, or more of a name)
+//! peers load [--quick] [--csv FILE]        opening and loading of objects, by cutaway and libbpf
 //! peers instructions CONSUMER [DRAINS]     a run for callgrind
 //! peers perf-instructions CONSUMER [DRAINS]
 //! ```
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 mod kernel;
+mod load;
 mod perf;
 mod ring;
 mod table;
@@ -25,12 +27,13 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        [buffer @ ("ring" | "perf"), options @ ..] => {
+        [buffer @ ("ring" | "perf" | "load"), options @ ..] => {
             let quick = options.contains(&"--quick");
             let file = options.iter().position(|option| *option == "--csv");
             let mut table = table::Table::default();
             match *buffer {
                 "ring" => ring::main(ring::Effort::of(quick), &mut table),
+                "load" => load::main(quick, &mut table),
                 _ => {
                     let only = options.iter().position(|option| *option == "--only");
                     let only = only.and_then(|at| options.get(at + 1).copied());
@@ -43,6 +46,9 @@ fn main() -> ExitCode {
                     eprintln!("writing {path} failed: {error}");
                     return ExitCode::FAILURE;
                 }
+            }
+            if *buffer == "load" && !load::verdict(&table) {
+                return ExitCode::FAILURE;
             }
             ExitCode::SUCCESS
         }
@@ -58,7 +64,7 @@ fn main() -> ExitCode {
         }
         _ => {
             eprintln!(
-                "usage: peers (ring | perf) [--quick] [--csv FILE] | peers (instructions | perf-instructions) CONSUMER [DRAINS]"
+                "usage: peers (ring | perf | load) [--quick] [--csv FILE] | peers (instructions | perf-instructions) CONSUMER [DRAINS]"
             );
             ExitCode::from(2)
         }

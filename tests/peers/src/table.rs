@@ -58,6 +58,14 @@ impl Table {
         }
     }
 
+    /// The median of the rounds' ratios of one consumer to another.
+    pub fn ratio(&self, what: &str, peer: &str, other: &str) -> Option<f64> {
+        let measure = self.measures.iter().find(|measure| measure.what == what)?;
+        let values = |name: &str| measure.peers.iter().find(|(known, _)| *known == name).map(|(_, values)| values);
+        let ratios: Vec<f64> = values(peer)?.iter().zip(values(other)?).map(|(own, other)| own / other).collect();
+        Some(Spread::of(&ratios).median)
+    }
+
     /// For people. The ratio is to the first line of each measure, taken round by
     /// round, so that noise which lasts longer than a round cancels out.
     pub fn print(&self) {

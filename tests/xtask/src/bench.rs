@@ -1,4 +1,4 @@
-//! The comparison with other people's readers, which lives in a workspace of its
+//! The comparison with other people's readers and loaders, which lives in a workspace of its
 //! own because it needs C.
 
 mod loader;
@@ -12,8 +12,8 @@ use crate::tools::{self, Outcome, Result};
 /// What to measure
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
-    /// All readers of rings, then all of perf buffers, each in one process and in turn: tables, and dated CSVs in
-    /// tests/peers/results
+    /// All readers of rings, then all of perf buffers, then loading by cutaway and libbpf, each in one process and in turn:
+    /// tables, and dated CSVs in tests/peers/results
     Peers {
         /// Only this one
         #[arg(value_enum)]
@@ -32,13 +32,15 @@ pub(crate) enum Bench {
     Instructions,
 }
 
-/// What is read
+/// What is measured
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Buffer {
     /// The BPF ring buffer
     Ring,
     /// The perf buffers
     Perf,
+    /// Opening and loading of objects, against libbpf: CO-RE relocations, constants of the configuration, large .bss
+    Load,
 }
 
 pub(crate) fn run(bench: &Bench) -> Result {
@@ -61,12 +63,13 @@ fn peers(buffer: Option<Buffer>, quick: bool) -> Result {
     let date = output(Command::new("date").arg("+%F"))?;
     let buffers = match buffer {
         Some(buffer) => vec![buffer],
-        None => vec![Buffer::Ring, Buffer::Perf],
+        None => vec![Buffer::Ring, Buffer::Perf, Buffer::Load],
     };
     for buffer in buffers {
         let name = match buffer {
             Buffer::Ring => "ring",
             Buffer::Perf => "perf",
+            Buffer::Load => "load",
         };
         let csv = format!("results/{}-{name}.csv", date.trim());
         let how = if quick { vec!["--quick"] } else { vec!["--csv", &csv] };

@@ -1,0 +1,37 @@
+//! How the work grows with the object.
+
+use std::cell::Cell;
+
+use cutaway::Object;
+
+use super::super::report::{Against, Report};
+
+#[path = "../../../../tests/live/support/many_core.rs"]
+mod many_core;
+
+thread_local! {
+    /// Relocations that were held against an instruction.
+    pub(super) static COMPARED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Inspects an object with so many programs of 100 relocations each; gives how many comparisons that takes.
+fn compared(programs: usize) -> u64 {
+    let bytes = many_core::object(programs, 100);
+    let object = Object::parse(&bytes).unwrap();
+    let types = object.btf().unwrap();
+    COMPARED.set(0);
+    let report = Report::new("many.o", object, Against::Given(&types), &[]);
+    assert_eq!((report.failure, report.core.len()), (None, programs * 100));
+    for program in &report.programs {
+        assert_eq!((&program.refused, program.linked_slots), (&None, Some(102)));
+        let told = program.listing.iter().filter(|row| matches!(row, super::Row::Instruction { core: Some(_), .. }));
+        assert_eq!(told.count(), 100, "{}", program.name);
+    }
+    COMPARED.get()
+}
+
+#[test]
+fn twice_the_relocations_take_little_more_than_twice_the_work() {
+    let (one, two) = (compared(20), compared(40));
+    assert!(one > 0 && two * 10 <= one * 22, "{one} comparisons, and {two}");
+}

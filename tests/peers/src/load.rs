@@ -1,0 +1,125 @@
+//! Opening and loading of objects: this workspace's loader and libbpf, the same object in turn.
+//!
+//! The objects are large in CO-RE relocations, in constants of the kernel's configuration, in memory that is all zero.
+//! Compilers are not needed: the first are assembled, the second stands in the corpus.
+
+use std::ffi::CString;
+use std::path::Path;
+use std::time::Instant;
+
+use cutaway_programs::prelude::*;
+use libbpf_sys::{bpf_object__close, bpf_object__load, bpf_object__open_file, libbpf_set_print};
+
+use crate::table::{self, Table};
+
+#[path = "../../live/support/many_core.rs"]
+mod many_core;
+
+/// An object, and the most of libbpf's time that loading it may take.
+struct Case {
+    what: &'static str,
+    most: f64,
+    bytes: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+enum Peer {
+    Cutaway,
+    Libbpf,
+}
+
+impl Peer {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cutaway => "cutaway",
+            Self::Libbpf => "libbpf",
+        }
+    }
+
+    /// Opens and loads the object in this file; gives the milliseconds that it takes. What was loaded is closed afterwards.
+    fn load(self, path: &Path) -> f64 {
+        match self {
+            Self::Cutaway => {
+                let start = Instant::now();
+                let bytes = std::fs::read(path).expect("the object was written a moment ago");
+                let loaded = cutaway::Object::parse(&bytes).and_then(cutaway::Object::load);
+                let time = start.elapsed();
+                drop(loaded.expect("cutaway loads it"));
+                time.as_secs_f64() * 1e3
+            }
+            Self::Libbpf => {
+                let path = CString::new(path.to_str().expect("a path of text")).expect("a path without NUL");
+                let start = Instant::now();
+                // SAFETY: the path is a C string; there are no options.
+                let object = unsafe { bpf_object__open_file(path.as_ptr(), std::ptr::null()) };
+                assert!(!object.is_null(), "libbpf opens it");
+                // SAFETY: the object was opened above and is not loaded yet.
+                let answer = unsafe { bpf_object__load(object) };
+                let time = start.elapsed();
+                // SAFETY: the object was opened above and is not used any more.
+                unsafe { bpf_object__close(object) };
+                assert_eq!(answer, 0, "libbpf loads it");
+                time.as_secs_f64() * 1e3
+            }
+        }
+    }
+}
+
+pub fn main(quick: bool, table: &mut Table) {
+    // SAFETY: no function is given: libbpf prints nothing.
+    unsafe { libbpf_set_print(None) };
+    let folder = std::env::temp_dir().join(format!("cutaway-peers-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for the objects");
+    let path = folder.join("object.o");
+    let rounds = if quick { 5 } else { 15 };
+    for Case { what, bytes, .. } in cases() {
+        std::fs::write(&path, bytes).expect("the object can be written");
+        // The first of each is for the caches.
+        for peer in [Peer::Cutaway, Peer::Libbpf] {
+            peer.load(&path);
+        }
+        for peer in table::in_turn(rounds, &[Peer::Libbpf, Peer::Cutaway]) {
+            table.add(what, peer.name(), "ms", peer.load(&path));
+        }
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+/// What is wanted of each figure, and whether it was reached. Says whether all were.
+pub fn verdict(table: &Table) -> bool {
+    let mut all = true;
+    println!();
+    for Case { what, most, .. } in cases() {
+        let Some(ratio) = table.ratio(what, Peer::Cutaway.name(), Peer::Libbpf.name()) else { continue };
+        let met = ratio <= most;
+        all &= met;
+        let word = if met { "met" } else { "MISSED" };
+        println!("{what}: {ratio:.2} of libbpf's time, target: at most {most:.2}, {word}");
+    }
+    all
+}
+
+fn cases() -> Vec<Case> {
+    let kconfig = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus/externs/kconfig_kernel.o");
+    vec![
+        Case { what: "29,750 CO-RE relocations", most: 1.0, bytes: many_core::object(85, 350) },
+        Case { what: "59,500 CO-RE relocations", most: 1.0, bytes: many_core::object(170, 350) },
+        Case {
+            what: "constants of the kernel's configuration",
+            most: 1.5,
+            bytes: std::fs::read(kconfig).expect("an object of the corpus"),
+        },
+        Case { what: "a .bss of 70 MB", most: 1.0, bytes: zeroes() },
+    ]
+}
+
+fn zeroes() -> Vec<u8> {
+    let mut object = ObjectBuilder::new("GPL");
+    let zeroes = object.variable(".bss", "zeroes", Variable::zeroed::<[u8; 70_000_000]>());
+    let mut asm = Assembler::new();
+    asm.load_address(R1, zeroes, 0);
+    asm.load(B, R0, R1, 0);
+    asm.exit();
+    object.program("raw_tp/sys_enter", "reads", asm);
+    object.write().expect("the program can be written")
+}
