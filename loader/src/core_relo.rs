@@ -35,7 +35,6 @@ mod value;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-pub(crate) use self::{candidates::Candidates, steps::Steps};
 use self::{
     candidates::Candidate,
     compatible::Compatible,
@@ -43,6 +42,7 @@ use self::{
     spec::Spec,
     value::{Access, Value},
 };
+pub(crate) use self::{candidates::Candidates, steps::Steps};
 pub use self::{
     patch::Instruction,
     record::{Relocation, RelocationKind},
@@ -336,8 +336,7 @@ impl One<'_> {
         // Whoever prints all of them needs that much room.
         known.steps.write(text.len() + relocation.section.len()).map_err(|stop| stop.to_string())?;
         let section = known.section(relocation.section);
-        let done =
-            |pair, outcome| (pair, Applied { section, offset: relocation.offset, kind, local: text, outcome });
+        let done = |pair, outcome| (pair, Applied { section, offset: relocation.offset, kind, local: text, outcome });
         let why = match answer {
             Err(why) => why,
             Ok((new, resize)) => {

@@ -176,7 +176,10 @@ mod tests {
         assert_eq!([1, 2, 3, 4].map(|key| sorted.get(&key).copied()), [Some('y'), Some('b'), Some('d'), None]);
         assert_eq!((sorted.position(&3), sorted.position(&0)), (Some(5), None));
         assert_eq!(sorted.from(&2), [(2, 'b'), (3, 'c'), (3, 'd')]);
-        assert_eq!((sorted.place_up_to(&7).and_then(|place| sorted.pair(place)), sorted.place_up_to(&0)), (Some(&(3, 'd')), None));
+        assert_eq!(
+            (sorted.place_up_to(&7).and_then(|place| sorted.pair(place)), sorted.place_up_to(&0)),
+            (Some(&(3, 'd')), None)
+        );
     }
 
     #[test]

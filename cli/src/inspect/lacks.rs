@@ -44,9 +44,7 @@ pub(super) fn of(object: &Object, chosen: &[String]) -> Vec<String> {
             (_, ProgramType::SCHED_CLS) if NETKIT.contains(&section.expected_attach_type) => {
                 lacks.ask("netkit links", probe::netkit_link());
             }
-            (Some(Target::Btf { .. }), ProgramType::TRACING | ProgramType::LSM)
-                if *lacks_types =>
-            {
+            (Some(Target::Btf { .. }), ProgramType::TRACING | ProgramType::LSM) if *lacks_types => {
                 let types = format!("{}/vmlinux", kernel::DIRECTORY);
                 lacks.tell(format!("the kernel's types ({types}), which `{}` hangs on", program.name));
             }

@@ -203,7 +203,10 @@ impl Names<'_> {
         let target = (slot + 1).checked_add_signed(distance as isize);
         // Parts stand one behind the other.
         let place = target.and_then(|target| self.parts.binary_search_by_key(&target, |part| part.start).ok());
-        place.and_then(|place| self.parts.get(place)).and_then(|part| self.functions.get(part.function)).map_or("?", |function| &function.name)
+        place
+            .and_then(|place| self.parts.get(place))
+            .and_then(|part| self.functions.get(part.function))
+            .map_or("?", |function| &function.name)
     }
 }
 

@@ -138,8 +138,7 @@ impl Report {
         // What is wrong with the object as a whole is wrong with each of its programs.
         let why = failure.as_ref().or(other_failure.as_ref());
         let rehearsed = [whole.as_ref(), others.as_ref()];
-        let mut programs: Vec<_> =
-            programs().map(|spec| one(spec, &functions, rehearsed, why)).collect();
+        let mut programs: Vec<_> = programs().map(|spec| one(spec, &functions, rehearsed, why)).collect();
         if chosen.is_empty() {
             programs.extend(object.set_aside().iter().map(|aside| {
                 let function = functions.named(&aside.name);
@@ -259,7 +258,12 @@ impl<'r> Whole<'r> {
 }
 
 /// One program, as it is in the first of the rehearsals that has it. `why` the object cannot be rehearsed, if it cannot.
-fn one(spec: &ProgramSpec, functions: &Functions, rehearsals: [Option<&Whole<'_>>; 2], why: Option<&String>) -> Program {
+fn one(
+    spec: &ProgramSpec,
+    functions: &Functions,
+    rehearsals: [Option<&Whole<'_>>; 2],
+    why: Option<&String>,
+) -> Program {
     let own = functions.of_program(spec);
     let mut program = Program {
         name: spec.name.clone(),

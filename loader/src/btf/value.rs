@@ -79,9 +79,9 @@ fn ends_flexibly(btf: &Btf<'_>, id: u32, depth: u32, left: &mut u32) -> bool {
     if let Some(array) = ty.array() {
         return array.len == 0 && btf.size_of(array.element).is_some_and(|size| size > 0);
     }
-    ty.members().enumerate().any(|(place, member)| {
-        is_last(ty, place) && ends_flexibly(btf, member.type_id, depth.saturating_add(1), left)
-    })
+    ty.members()
+        .enumerate()
+        .any(|(place, member)| is_last(ty, place) && ends_flexibly(btf, member.type_id, depth.saturating_add(1), left))
 }
 
 /// Whether no other member of a structure or union lies behind the one of this place.

@@ -44,7 +44,13 @@ fn structures(types: u32, flavour: &str, members: u32) -> (Vec<u8>, Vec<u32>) {
         for (place, member) in (0..members).rev().enumerate() {
             added.extend([built.name(&format!("member_{member}")), 1, place as u32 * 32]);
         }
-        built.ty(&format!("s{}", flavour.replace('#', &number.to_string())), Kind::Struct, members, 4 * members, &added);
+        built.ty(
+            &format!("s{}", flavour.replace('#', &number.to_string())),
+            Kind::Struct,
+            members,
+            4 * members,
+            &added,
+        );
     }
     (built.bytes(), accesses)
 }
@@ -74,7 +80,10 @@ fn steps(types: u32, times: u32) -> u64 {
         let Outcome::Changed { before: 1, after: 1, target: Some(found) } = &applied.outcome else {
             panic!("{applied}")
         };
-        assert_eq!((&*found.path, found.type_id), (&*format!("struct s.{}", &applied.local[applied.local.len() - 8..]), 2));
+        assert_eq!(
+            (&*found.path, found.type_id),
+            (&*format!("struct s.{}", &applied.local[applied.local.len() - 8..]), 2)
+        );
     }
     known.steps.taken
 }

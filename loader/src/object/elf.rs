@@ -224,7 +224,10 @@ impl File<'_> {
             }
             let mut read = Section { name: name.to_owned(), executable, size, bytes: None };
             if read.has_variables() && u32::try_from(size).is_err() {
-                return Err(broken(format!("section `{name}` holds {size} bytes, and a map's value at most {}", u32::MAX)));
+                return Err(broken(format!(
+                    "section `{name}` holds {size} bytes, and a map's value at most {}",
+                    u32::MAX
+                )));
             }
             let wanted = executable
                 || is_btf
@@ -334,7 +337,8 @@ impl File<'_> {
 /// A function may have several names. But many that lie one upon the other could ask for any amount of memory.
 fn not_one_upon_the_other(sections: &[Section], symbols: &[Symbol]) -> Result<(), Error> {
     let code = |section: &Section| section.contents().filter(|_| section.executable).map_or(0, <[u8]>::len) as u64;
-    let is_in_file = |symbol: &&Symbol| symbol.section.and_then(|place| sections.get(place)).is_some_and(|s| code(s) != 0);
+    let is_in_file =
+        |symbol: &&Symbol| symbol.section.and_then(|place| sections.get(place)).is_some_and(|s| code(s) != 0);
     let functions = symbols.iter().filter(|symbol| symbol.is_function);
     let mut functions: Vec<_> = functions.filter(is_in_file).collect();
     let place = |symbol: &Symbol| (symbol.section, symbol.address);

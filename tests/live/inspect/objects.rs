@@ -56,7 +56,11 @@ fn many_relocations() {
         assert_eq!(listing.iter().filter(told).count(), RECORDS, "{}", program["name"]);
     }
     let table = inspect([path]);
-    assert!(table.status.success() && table.stdout.matches("CO-RE: ").count() == PROGRAMS * RECORDS, "{}", table.stderr);
+    assert!(
+        table.status.success() && table.stdout.matches("CO-RE: ").count() == PROGRAMS * RECORDS,
+        "{}",
+        table.stderr
+    );
 }
 
 fn whole_corpus() {

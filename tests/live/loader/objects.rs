@@ -15,8 +15,12 @@ pub(crate) fn tests() -> Vec<Test> {
     tests.extend(Test::each_way("no_flipped_bit_makes_parsing_panic", anybody, flipped));
     tests.extend(Test::each_way("no_flipped_bit_makes_loading_panic", needs, flipped_and_loaded));
     tests.push(Test::new("what_is_no_object_is_an_error", Needs::Nothing, nonsense));
-    tests.push(Test::new("many_relocations_are_loaded", Needs::Root, many_relocations).since("5.4", "BTF of the kernel"));
-    tests.push(Test::new("many_zeroes_are_loaded", Needs::Root, many_zeroes).since("5.14", "programs of the kind syscall"));
+    tests.push(
+        Test::new("many_relocations_are_loaded", Needs::Root, many_relocations).since("5.4", "BTF of the kernel"),
+    );
+    tests.push(
+        Test::new("many_zeroes_are_loaded", Needs::Root, many_zeroes).since("5.14", "programs of the kind syscall"),
+    );
     tests
 }
 
