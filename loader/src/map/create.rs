@@ -7,7 +7,7 @@ use log::info;
 use super::{ENOTSUPP, Map};
 use crate::{
     Error, MapType, cpus,
-    object::{Contents, MapSpec},
+    object::MapSpec,
     privileges,
     probe::charged,
     sys::{
@@ -100,8 +100,10 @@ impl Map {
             for place in (0..size as usize).step_by(page) {
                 memory.write(self.base + place, &[0]);
             }
-            for (offset, part) in spec.contents.iter().flat_map(Contents::parts) {
-                memory.write(self.base + offset, part);
+            if let Some(contents) = &spec.contents {
+                contents.parts(&mut |offset, part| {
+                    memory.write(self.base + offset, part);
+                });
             }
         }
         // Nobody else has this map yet.
@@ -113,7 +115,7 @@ impl Map {
     fn fill(&self, spec: &MapSpec) -> Result<(), Error> {
         let Some(contents) = &spec.contents else { return Ok(()) };
         // A new map is all zeroes already.
-        if contents.parts().any(|(_, part)| !part.is_empty()) {
+        if !contents.is_zero() {
             self.update(&0_u32.to_ne_bytes(), &contents.whole(spec.value_size as usize))?;
         }
         if contents.constant {

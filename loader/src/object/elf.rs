@@ -52,6 +52,11 @@ impl Section {
         self.bytes.as_deref()
     }
 
+    /// Whether it holds instructions, which are in the file.
+    fn is_code(&self) -> bool {
+        self.executable && self.bytes.is_some()
+    }
+
     /// Whether it holds global variables, and becomes a map.
     pub(crate) fn is_data(&self) -> bool {
         !self.executable && [".data", ".rodata", ".bss"].iter().any(|kind| has_prefix(&self.name, kind))
@@ -274,7 +279,7 @@ impl File<'_> {
             }
             let is_section = symbol.st_type() == elf::STT_SECTION;
             let is_variable = symbol.st_type() == elf::STT_OBJECT && section.is_some();
-            let is_code = section.and_then(|index| sections.get(index)).is_some_and(|section| section.executable);
+            let is_code = section.and_then(|index| sections.get(index)).is_some_and(Section::is_code);
             let is_function = symbol.st_type() == elf::STT_FUNC && is_code;
             let global = symbol.st_bind() != elf::STB_LOCAL;
             let weak = symbol.st_bind() == elf::STB_WEAK;
@@ -336,20 +341,16 @@ impl File<'_> {
 
 /// A function may have several names. But many that lie one upon the other could ask for any amount of memory.
 fn not_one_upon_the_other(sections: &[Section], symbols: &[Symbol]) -> Result<(), Error> {
-    let code = |section: &Section| section.contents().filter(|_| section.executable).map_or(0, <[u8]>::len) as u64;
-    let is_in_file =
-        |symbol: &&Symbol| symbol.section.and_then(|place| sections.get(place)).is_some_and(|s| code(s) != 0);
-    let functions = symbols.iter().filter(|symbol| symbol.is_function);
-    let mut functions: Vec<_> = functions.filter(is_in_file).collect();
+    let mut functions: Vec<_> = symbols.iter().filter(|symbol| symbol.is_function).collect();
     let place = |symbol: &Symbol| (symbol.section, symbol.address);
     sort(&mut functions, |one, other| (place(one), other.size).cmp(&(place(other), one.size)));
     // Of several names for one place, the one that claims most counts.
     functions.dedup_by(|one, before| place(one) == place(before));
-    let room: u64 = sections.iter().map(code).sum();
-    let mut taken = 0;
+    let room: u64 = sections.iter().filter(|section| section.is_code()).map(|section| section.size).sum();
+    let mut code = 0;
     for function in functions {
-        taken += function.size;
-        if taken > room {
+        code += function.size;
+        if code > room {
             return Err(broken(format!("function `{}` lies where others do", function.name)));
         }
     }

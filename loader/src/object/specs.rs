@@ -85,10 +85,17 @@ impl Contents {
         self.set.push((offset, value.to_vec()));
     }
 
-    /// The bytes that are not zeroes, part by part: where, and what. A later part counts before an earlier one.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = (usize, &[u8])> {
-        let set = self.set.iter().map(|(offset, value)| (*offset, value.as_slice()));
-        std::iter::once((0, &*self.bytes)).chain(set)
+    /// Whether all of them are zero, as in a new map.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.bytes.is_empty() && self.set.is_empty()
+    }
+
+    /// Shows the bytes that are not zeroes to `see`, part by part, with where they are. A later part counts before an earlier.
+    pub(crate) fn parts(&self, see: &mut dyn FnMut(usize, &[u8])) {
+        see(0, &self.bytes);
+        for (offset, value) in &self.set {
+            see(*offset, value);
+        }
     }
 
     /// All of them, of which there are `size` at least.
@@ -98,11 +105,11 @@ impl Contents {
         }
         // Zeroes that the kernel gives: pages of them take no memory until they are written to.
         let mut whole = vec![0; size.max(self.bytes.len())];
-        for (offset, part) in self.parts() {
+        self.parts(&mut |offset, part| {
             if let Some(place) = whole.get_mut(offset..).and_then(|rest| rest.get_mut(..part.len())) {
                 place.copy_from_slice(part);
             }
-        }
+        });
         Cow::Owned(whole)
     }
 }
