@@ -78,7 +78,7 @@ pub struct Array {
     pub element: u32,
     /// The number of its index's type.
     pub index: u32,
-    /// How many elements; 0 for a flexible array, and for one without elements ([`Btf::ends_flexibly`](super::Btf::ends_flexibly)).
+    /// How many elements; 0 for a flexible array, and for one that is empty ([`Btf::ends_flexibly`]).
     pub len: u32,
 }
 
