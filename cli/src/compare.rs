@@ -49,7 +49,11 @@ use self::{
     output::Output,
     report::Draft,
 };
-use crate::{Format, failure::Failure, signals};
+use crate::{
+    Format,
+    failure::{Failure, enough_descriptors},
+    signals,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -85,6 +89,9 @@ pub(crate) struct Arguments {
 
 /// Makes the experiments, and tells what came of each.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    // The largest experiment holds some tens, and some for each CPU.
+    let all_cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    enough_descriptors("compare anything", 48 + 8 * all_cpus)?;
     permitted()?;
     let draft = arguments.report.as_deref().map(Draft::create).transpose()?;
     let effort = if arguments.quick { Effort::Quick } else { Effort::Full };

@@ -24,7 +24,7 @@ use cutaway::{Object, btf::Btf};
 use self::report::{Against, Report};
 use crate::{
     Format,
-    failure::Failure,
+    failure::{Failure, listed},
     given::{Given, read_whole},
     terminal,
 };
@@ -67,8 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let mut names = object.programs().iter().map(|program| program.name.as_str());
         if !names.any(|known| known == name) {
             let names: Vec<_> = object.programs().iter().map(|program| format!("`{}`", program.name)).collect();
-            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            return Err(Failure::new(format!("`{path}` has no program `{name}`; it has {names}")));
+            return Err(Failure::new(format!("`{path}` has no program `{name}`; it has {}", listed(&names))));
         }
     }
     let btf = arguments.btf.as_ref().map(|file| {
@@ -87,8 +86,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let report = Report::new(&path, object, against, &arguments.programs);
     terminal::print(&match arguments.format {
         Format::Table => terminal::clean(&show::text(&report)).into_owned(),
-        Format::Json => {
-            serde_json::to_string(&report).map_err(|error| Failure::new(format!("cannot write JSON: {error}")))? + "\n"
-        }
+        Format::Json => terminal::json(&report)? + "\n",
     })
 }

@@ -6,7 +6,11 @@ use std::{fs, path::PathBuf};
 use clap::{Args, CommandFactory, ValueEnum};
 use clap_mangen::Man as Page;
 
-use crate::{failure::Failure, terminal};
+use crate::{
+    failure::{Failure, listed},
+    output_file::{self, OutputFile, Refused},
+    terminal,
+};
 
 const COMPLETIONS: &str = "\
 Examples:
@@ -73,9 +77,10 @@ pub(crate) fn man(arguments: &Man) -> Result<(), Failure> {
         let failed = |what: &str, error| Failure::system(&format!("{what} {}", folder.display()), &error);
         fs::create_dir_all(folder).map_err(|error| failed("make the folder", error))?;
         for command in std::iter::once(&whole).chain(parts()) {
-            let name = format!("{}.1", title(command));
-            fs::write(folder.join(&name), page(command, &whole)?)
-                .map_err(|error| failed(&format!("write {name} into"), error))?;
+            let path = folder.join(format!("{}.1", title(command)));
+            let refused = |refused| output_file::failure("write the page", &path, refused);
+            let mut file = OutputFile::open(&path).map_err(refused)?;
+            file.write(page(command, &whole)?.as_bytes()).map_err(|error| refused(Refused::System(error)))?;
         }
         return Ok(());
     }
@@ -84,7 +89,7 @@ pub(crate) fn man(arguments: &Man) -> Result<(), Failure> {
         Some(name) => parts().find(|part| part.get_name() == name).ok_or_else(|| {
             let names: Vec<_> = parts().map(clap::Command::get_name).collect();
             Failure::new(format!("cannot print the page of `{name}`: there is no such part"))
-                .advise(&format!("there are {}", names.join(", ")))
+                .advise(&format!("there are {}", listed(&names)))
         })?,
     };
     terminal::print(&page(command, &whole)?)
