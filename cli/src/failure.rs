@@ -21,16 +21,15 @@ const MOST_NAMES: usize = 30;
 
 impl Failure {
     pub(crate) fn new(line: impl Into<String>) -> Self {
-        Self { line: line.into(), details: None, unheard: false, usage: false }
+        Self { line: line.into(), details: None, unheard: false, usage: false }.advise_on_descriptors()
     }
 
     /// A failed operation of the system: what was attempted, and the errno by name.
     pub(crate) fn system(attempt: &str, error: &io::Error) -> Self {
-        let failure = Self::new(match error.raw_os_error() {
+        Self::new(match error.raw_os_error() {
             Some(_) => format!("cannot {attempt}: {}", Errno::of(error)),
             None => format!("cannot {attempt}: {error}"),
-        });
-        failure.advise_on_descriptors()
+        })
     }
 
     /// Says what to do if there were not enough descriptors, unless that is said already. Some errors quote the reason of
@@ -121,7 +120,6 @@ impl fmt::Display for Failure {
 impl From<cutaway::Error> for Failure {
     fn from(error: cutaway::Error) -> Self {
         Self { details: error.verifier_log().map(str::to_owned), ..Self::new(error.to_string()) }
-            .advise_on_descriptors()
     }
 }
 

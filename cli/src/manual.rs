@@ -127,7 +127,13 @@ fn page(command: &clap::Command, whole: &clap::Command) -> Result<String, Failur
     }
     page.push_str(
         ".SH EXIT STATUS\n0 when it did what was asked, 1 when it could not (one line says what failed, why, and what to do), 2 \
-         for wrong usage.\n",
+         for wrong usage.\n\
+         .SH SIGNALS\nThe first of SIGINT, SIGTERM and SIGHUP ends a command that watches something in an orderly way: all is \
+         detached, and the summary printed. The second ends any command at once, by that signal, which a shell shows as 128 + its \
+         number; a COMMAND that it runs is killed. Signals that were ignored when it was started, as by nohup, stay ignored.\n\
+         .SH FILES THAT ARE WRITTEN\nA regular file is replaced by a complete one and keeps its mode, owner and group; on failure the \
+         old one is untouched. A symbolic link is refused. FIFOs, character devices, /dev/stdout and /dev/fd/N are written \
+         to.\n",
     );
     let others = std::iter::once(whole).chain(whole.get_subcommands()).filter(|other| title(other) != title(command));
     let others: Vec<_> = others.map(|other| format!("\\fB{}\\fR(1)", title(other).replace('-', "\\-"))).collect();

@@ -438,9 +438,9 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(kept)).unwrap();
             let before = fs::metadata(&path).unwrap().ino();
             write(&path, "second and longer").unwrap();
+            assert_ne!(fs::metadata(&path).unwrap().ino(), before, "it is replaced");
             write(&path, "third").unwrap();
             assert_eq!((mode(&path), fs::read_to_string(&path).unwrap().as_str()), (kept, "third"));
-            assert_ne!(fs::metadata(&path).unwrap().ino(), before, "it is replaced");
         }
         assert_eq!(names(folder.path()), ["file"]);
     }
