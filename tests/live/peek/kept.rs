@@ -25,7 +25,7 @@ fn kept(folder: &TempDir, name: &[u8]) -> PathBuf {
     let look = json!({
         "time_ns": 1, "id": 7, "name": "NAME", "mode": "ring", "bytes": 4096, "consumer_pos": 0, "producer_pos": 48,
         "pending_pos": 0, "overwrite_pos": 0, "fill_bytes": 48, "committed": 3, "busy": 0, "discarded": 0,
-        "released_meanwhile": 0, "records": [record(1 - 1), record(1), record(2)],
+        "released_meanwhile": 0, "records": [record(0), record(1), record(2)],
     });
     let text = look.to_string();
     let (before, behind) = text.split_once("NAME").unwrap();
