@@ -20,6 +20,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use cutaway::{Object, btf::Btf};
+use log::warn;
 
 use self::report::{Against, Report};
 use crate::{
@@ -84,6 +85,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let btf = btf.transpose()?;
     let against = btf.as_deref().map_or(Against::Running, Against::Given);
     let report = Report::new(&path, object, against, &arguments.programs);
+    if report.foreign && arguments.btf.is_some() {
+        warn!(
+            "--btf has no effect: the object is for machines of the other byte order, and loading it is not rehearsed"
+        );
+    }
     terminal::print(&match arguments.format {
         Format::Table => terminal::clean(&show::text(&report)).into_owned(),
         Format::Json => terminal::json(&report)? + "\n",

@@ -6,7 +6,8 @@
 //! | the second, in any mix | runs the acts of [`at_sudden_end`], then the process dies of that signal: a shell sees 128 + its number |
 //! | one that was ignored when the process started | stays ignored: `nohup`, and SIGINT of a shell's background jobs |
 //!
-//! A command that never calls [`on_stop`] keeps the default disposition, so the first signal ends it.
+//! A command that never calls [`on_stop`] has nothing to detach, and the first signal ends it as the second would: by the default
+//! disposition, or if there are acts, after those.
 //!
 //! Nothing between the second signal and the end of the process waits for another thread without a limit: the main thread may
 //! compute, or block in a write that nobody reads.
@@ -37,6 +38,9 @@ static STOPPING: OnceLock<Instant> = OnceLock::new();
 /// What is done before the process dies of the second signal, by number.
 static LAST_ACTS: Mutex<Vec<(u64, Act)>> = Mutex::new(Vec::new());
 
+/// Where the first signal is told.
+static FIRST: Mutex<Option<mpsc::Sender<()>>> = Mutex::new(None);
+
 type Act = Arc<dyn Fn() + Send + Sync>;
 
 /// From now on the first SIGINT, SIGTERM or SIGHUP calls `stop` once, on a thread of its own, and the second ends the process.
@@ -45,21 +49,35 @@ type Act = Arc<dyn Fn() + Send + Sync>;
 ///
 /// Fails if the pipe behind it or a thread cannot be made.
 pub(crate) fn on_stop(stop: impl Fn() + Send + 'static) -> io::Result<()> {
-    let heeded: Vec<_> = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal)).collect();
-    // Each delivery is one item: two signals in a row must not count as one.
-    let mut signals = SignalsInfo::<WithRawSiginfo>::new(&heeded)?;
     // `stop` may block, for instance in a report to a full stderr. The second signal must not wait for it.
     let (first, stops) = mpsc::channel();
     thread::Builder::new().name("stop".to_owned()).spawn(move || stops.iter().for_each(|()| stop()))?;
+    *FIRST.lock().unwrap_or_else(PoisonError::into_inner) = Some(first);
+    listen()
+}
+
+/// Listens for the signals from now on, if nothing does yet.
+fn listen() -> io::Result<()> {
+    static LISTENING: Mutex<bool> = Mutex::new(false);
+    let mut listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
+    if *listening {
+        return Ok(());
+    }
+    let heeded: Vec<_> = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal)).collect();
+    // Each delivery is one item: two signals in a row must not count as one.
+    let mut signals = SignalsInfo::<WithRawSiginfo>::new(&heeded)?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
-            if STOPPING.set(Instant::now()).is_err() {
-                end_at_once(signal.si_signo);
+            match FIRST.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+                Some(first) if STOPPING.set(Instant::now()).is_ok() => {
+                    // The receiver lives as long as the process.
+                    let _ = first.send(());
+                }
+                _ => end_at_once(signal.si_signo),
             }
-            // The receiver lives as long as the process.
-            let _ = first.send(());
         }
     })?;
+    *listening = true;
     Ok(())
 }
 
@@ -77,13 +95,16 @@ pub(crate) fn report_limits_of_files() {
     }
 }
 
-/// Something that is undone before the process dies of the second signal, as long as this is alive.
+/// Something that is undone before the process dies of a signal, as long as this is alive.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct LastAct(u64);
 
-/// Runs `act` before the process dies of the second signal. It must not block and must not wait for another thread.
+/// Runs `act` before the process dies of the second signal, or of the first where that ends it. It must not block and must not
+/// wait for another thread.
 pub(crate) fn at_sudden_end(act: impl Fn() + Send + Sync + 'static) -> LastAct {
+    // If that fails, the signal ends the process without the act.
+    let _ = listen();
     static NEXT: AtomicU64 = AtomicU64::new(0);
     // ATOMICS: the number alone counts; the mutex orders the rest.
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
