@@ -1,7 +1,7 @@
 //! A command that runs while its events are watched: started, waited for, and not left behind.
 //!
-//! When the command is to be ended (by a limit, or by the first signal) it gets SIGTERM, and SIGKILL if it still runs [`PATIENCE`]
-//! later. The second signal ends it by SIGKILL at once. What it has started itself is its own to end.
+//! When the command is to be ended (by a limit, or by the first signal) it gets SIGTERM, and SIGKILL if it still runs
+//! [`PATIENCE`] later. The second signal ends it by SIGKILL at once. What it has started itself is its own to end.
 
 use std::{
     ffi::{OsStr, OsString},

@@ -74,7 +74,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(experiments::ALL.iter().map(|experiment| experiment.name)))]
     only: Vec<String>,
 
-    /// Writes a report with plots as well: one HTML file, which replaces an older one only when it is whole; no link is followed
+    /// Writes a report with plots as well: one HTML file, which replaces an older one only when it is whole; no link is
+    /// followed
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
 

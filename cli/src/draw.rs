@@ -64,8 +64,8 @@ impl Canvas {
         Ok(Self::Svg(Svg { path, file, frames: Vec::new(), written: 0, failed: false }))
     }
 
-    /// Draws. A file is replaced with each frame, so that all that was drawn is in it however this ends; a device or a pipe is
-    /// written to at the end, by [`Canvas::finish`]. `false` if it takes no more.
+    /// Draws. A file is replaced with each frame, so that all that was drawn is in it however this ends; a device or a
+    /// pipe is written to at the end, by [`Canvas::finish`]. `false` if it takes no more.
     pub(crate) fn draw(&mut self, picture: Picture) -> Result<bool, Failure> {
         match self {
             Self::Terminal => {

@@ -32,8 +32,8 @@ impl Failure {
         })
     }
 
-    /// Says what to do if there were not enough descriptors, unless that is said already. Some errors quote the reason of
-    /// another one; its text is all there is to go by then.
+    /// Says what to do if there were not enough descriptors, unless that is said already. Some errors quote the reason
+    /// of another one; its text is all there is to go by then.
     fn advise_on_descriptors(self) -> Self {
         let says = |name: &str, text: &str| self.line.contains(name) || self.line.contains(text);
         if says("EMFILE", "Too many open files (os error 24)") && !self.line.contains("ulimit -n") {
@@ -82,8 +82,8 @@ impl Failure {
     }
 }
 
-/// Fails if there are not so many descriptors left. A command that tries one thing after the other, and says of each whether it
-/// works here, would say of everything that it does not.
+/// Fails if there are not so many descriptors left. A command that tries one thing after the other, and says of each
+/// whether it works here, would say of everything that it does not.
 pub(crate) fn enough_descriptors(attempt: &str, count: usize) -> Result<(), Failure> {
     let taken: Result<Vec<_>, _> = (0..count).map(|_| io::stderr().as_fd().try_clone_to_owned()).collect();
     taken.map(drop).map_err(|error| Failure::system(attempt, &error))

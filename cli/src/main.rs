@@ -1,8 +1,9 @@
 //! The command `cutaway`.
 //!
 //! Exit status: 0 when it did what was asked, 1 when it could not (one line on stderr says what failed, why, and what to
-//! do), 2 for wrong usage. Results go to stdout, everything else to stderr. The first of SIGINT, SIGTERM and SIGHUP ends a command
-//! that watches something in an orderly way, and the second ends any command at once, by that signal (`signals.rs`).
+//! do), 2 for wrong usage. Results go to stdout, everything else to stderr. The first of SIGINT, SIGTERM and SIGHUP
+//! ends a command that watches something in an orderly way, and the second ends any command at once, by that signal
+//! (`signals.rs`).
 
 mod command;
 mod compare;
@@ -101,7 +102,8 @@ fn main() -> ExitCode {
 
 /// Prints what the command line alone calls for: help and version on stdout, wrong usage on stderr.
 fn tell(answer: &clap::Error) -> ExitCode {
-    // It quotes what was typed or pasted, among colours of its own: with anything in it that a terminal obeys it goes without those.
+    // It quotes what was typed or pasted, among colours of its own: with anything in it that a terminal obeys it goes
+    // without those.
     let obeyed = |word: std::ffi::OsString| {
         let word = word.to_string_lossy();
         terminal::clean(&word) != word

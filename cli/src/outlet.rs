@@ -1,13 +1,13 @@
 //! Writing without being held up for ever: stdout, stderr, and FIFOs and devices that are named on the command line.
 //!
-//! A write to a full pipe blocks until its reader reads, which may be never. Such a write must not keep a command from ending,
-//! so an outlet waits for room and for the first signal at the same time: after the signal it gives a reader that reads nothing
-//! [`GRACE`], and is closed then. A reader that is merely slow gets everything.
+//! A write to a full pipe blocks until its reader reads, which may be never. Such a write must not keep a command from
+//! ending, so an outlet waits for room and for the first signal at the same time: after the signal it gives a reader
+//! that reads nothing [`GRACE`], and is closed then. A reader that is merely slow gets everything.
 //!
-//! Whether a write blocks is a property of the open file description, which is shared with other processes. So a pipe or terminal
-//! is opened once more through `/proc/self/fd`, which makes a description of its own, and that one does not block. Where this is not
-//! possible (no /proc, no permission, no descriptor left) the outlet writes at most [`CHUNK`] bytes once poll(2) says that there is
-//! room, which does not block either on a pipe with one writer.
+//! Whether a write blocks is a property of the open file description, which is shared with other processes. So a pipe
+//! or terminal is opened once more through `/proc/self/fd`, which makes a description of its own, and that one does not
+//! block. Where this is not possible (no /proc, no permission, no descriptor left) the outlet writes at most [`CHUNK`]
+//! bytes once poll(2) says that there is room, which does not block either on a pipe with one writer.
 
 use std::{
     io::{self, Write},

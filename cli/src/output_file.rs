@@ -3,19 +3,20 @@
 //! | the path names | what happens |
 //! | --- | --- |
 //! | nothing yet | a new file with the usual permissions appears, complete |
-//! | a regular file | a complete new one takes its place and keeps its mode and, where that is permitted, its owner and group |
+//! | a regular file | a complete one takes its place and keeps its mode and, where permitted, owner and group |
 //! | a symbolic link | refused: the last component is never followed |
 //! | a FIFO or a character device | it is opened and written to; not replaced |
 //! | `/dev/stdout`, `/dev/stderr`, `/dev/fd/N`, `/proc/self/fd/N` | what this process has open there is written to |
 //! | a directory, a block device, a socket | refused |
 //!
-//! The new file is made beside the old one without a name (O_TMPFILE), synchronized, and then renamed over it. Until then the old
-//! file is untouched, and a process that is killed leaves nothing. File systems without O_TMPFILE get a file of a hidden name,
-//! which is removed on failure and on the second signal. Hard links keep the old content. The directory is opened once, so
-//! that what others rename meanwhile does not redirect anything.
+//! The new file is made beside the old one without a name (O_TMPFILE), synchronized, and then renamed over it. Until
+//! then the old file is untouched, and a process that is killed leaves nothing. File systems without O_TMPFILE get a
+//! file of a hidden name, which is removed on failure and on the second signal. Hard links keep the old content. The
+//! directory is opened once, so that what others rename meanwhile does not redirect anything.
 //!
-//! In a directory with the sticky bit that everyone can write to, such as `/tmp`, a file of another user is refused, as open(2)
-//! refuses it to `O_CREAT` with `fs.protected_regular` and `fs.protected_fifos` (`may_create_in_sticky` in `fs/namei.c`).
+//! In a directory with the sticky bit that everyone can write to, such as `/tmp`, a file of another user is refused, as
+//! open(2) refuses it to `O_CREAT` with `fs.protected_regular` and `fs.protected_fifos` (`may_create_in_sticky` in
+//! `fs/namei.c`).
 
 use std::{
     ffi::{OsStr, OsString},
@@ -195,7 +196,8 @@ impl Place {
         if kept.as_ref().is_some_and(|there| !is_regular(there)) {
             return Err(Refused::Because("another file has taken its place meanwhile").into());
         }
-        // A new file has what the umask leaves. One that replaces another is closed to others until it has the mode of that.
+        // A new file has what the umask leaves. One that replaces another is closed to others until it has the mode of
+        // that.
         let mode = Mode::from_raw_mode(if kept.is_some() { 0o600 } else { 0o666 });
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
         let unfinished = |fd: OwnedFd, name| Unfinished {

@@ -102,8 +102,8 @@ pub(crate) struct Arguments {
     #[arg(long = "type", value_name = "TYPE", requires = "ring", conflicts_with = "draw")]
     decode_as: Option<String>,
 
-    /// Where that type is described: an object or a file of BTF; without it, the programs that use the ring, then the kernel.
-    /// With --from it is needed: the programs of that time may be gone
+    /// Where that type is described: an object or a file of BTF; without it, the programs that use the ring, then the
+    /// kernel. With --from it is needed: the programs of that time may be gone
     #[arg(long, value_name = "FILE", requires = "decode_as")]
     btf: Option<PathBuf>,
 

@@ -2,15 +2,15 @@
 //!
 //! | signal | effect |
 //! | --- | --- |
-//! | the first SIGINT, SIGTERM or SIGHUP | calls what [`on_stop`] was given: the command detaches and prints its summary |
-//! | the second, in any mix | runs the acts of [`at_sudden_end`], then the process dies of that signal: a shell sees 128 + its number |
+//! | the first SIGINT, SIGTERM or SIGHUP | calls what [`on_stop`] was given: the command detaches, tells, ends |
+//! | the second, in any mix | runs the acts of [`at_sudden_end`], then kills the process by that signal (128 + N) |
 //! | one that was ignored when the process started | stays ignored: `nohup`, and SIGINT of a shell's background jobs |
 //!
-//! A command that never calls [`on_stop`] has nothing to detach, and the first signal ends it as the second would: by the default
-//! disposition, or if there are acts, after those.
+//! A command that never calls [`on_stop`] has nothing to detach, and the first signal ends it as the second would: by
+//! the default disposition, or if there are acts, after those.
 //!
-//! Nothing between the second signal and the end of the process waits for another thread without a limit: the main thread may
-//! compute, or block in a write that nobody reads.
+//! Nothing between the second signal and the end of the process waits for another thread without a limit: the main
+//! thread may compute, or block in a write that nobody reads.
 
 use std::{
     io, process,
@@ -43,7 +43,8 @@ static FIRST: Mutex<Option<mpsc::Sender<()>>> = Mutex::new(None);
 
 type Act = Arc<dyn Fn() + Send + Sync>;
 
-/// From now on the first SIGINT, SIGTERM or SIGHUP calls `stop` once, on a thread of its own, and the second ends the process.
+/// From now on the first SIGINT, SIGTERM or SIGHUP calls `stop` once, on a thread of its own, and the second ends the
+/// process.
 ///
 /// # Errors
 ///
@@ -89,8 +90,8 @@ pub(crate) fn stopping() -> Option<Instant> {
 /// A write beyond RLIMIT_FSIZE fails with EFBIG instead of ending the process by SIGXFSZ.
 pub(crate) fn report_limits_of_files() {
     if !is_ignored(SIGXFSZ) {
-        // The handler does nothing, and execve(2) resets it for a COMMAND. Without it the signal ends the process, as it would
-        // any other.
+        // The handler does nothing, and execve(2) resets it for a COMMAND. Without it the signal ends the process, as
+        // it would any other.
         let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
     }
 }
@@ -100,8 +101,8 @@ pub(crate) fn report_limits_of_files() {
 #[derive(Debug)]
 pub(crate) struct LastAct(u64);
 
-/// Runs `act` before the process dies of the second signal, or of the first where that ends it. It must not block and must not
-/// wait for another thread.
+/// Runs `act` before the process dies of the second signal, or of the first where that ends it. It must not block and
+/// must not wait for another thread.
 pub(crate) fn at_sudden_end(act: impl Fn() + Send + Sync + 'static) -> LastAct {
     // If that fails, the signal ends the process without the act.
     let _ = listen();

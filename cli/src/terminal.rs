@@ -56,8 +56,8 @@ pub(crate) fn one_line(text: &str) -> String {
     clean(text).replace('\n', "\\n")
 }
 
-/// Control characters (DEL and those from U+0080 to U+009F among them), those that turn the direction of what follows, and the
-/// two that end a line and are no control characters.
+/// Control characters (DEL and those from U+0080 to U+009F among them), those that turn the direction of what follows,
+/// and the two that end a line and are no control characters.
 fn is_command(character: char) -> bool {
     character.is_control() && character != '\n'
         || matches!(
@@ -68,8 +68,8 @@ fn is_command(character: char) -> bool {
 
 /// A value as one line of JSON, without the newline.
 ///
-/// What a terminal would obey is written as `\uXXXX`, whether or not stdout is one: JSON allows it of any character, and readers
-/// give the same text back. JSON itself demands it of the characters below U+0020 alone.
+/// What a terminal would obey is written as `\uXXXX`, whether or not stdout is one: JSON allows it of any character,
+/// and readers give the same text back. JSON itself demands it of the characters below U+0020 alone.
 pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
     let mut text = Vec::new();
     write_json(&mut text, value).map_err(|error| Failure::new(format!("cannot write JSON: {error}")))?;

@@ -9,8 +9,8 @@ const ONLINE: &str = "/sys/devices/system/cpu/online";
 /// The numbers of the CPUs that are online now, ascending: not always `0..n`.
 ///
 /// # Errors
-/// [`Error::OnlineCpus`] if `/sys/devices/system/cpu/online` cannot be read or understood; [`Error::System`] with EMFILE or ENFILE if no
-/// descriptor is left to read it by.
+/// [`Error::OnlineCpus`] if `/sys/devices/system/cpu/online` cannot be read or understood; [`Error::System`] with
+/// EMFILE or ENFILE if no descriptor is left to read it by.
 pub fn online_cpus() -> Result<Vec<u32>, Error> {
     let list = fs::read_to_string(ONLINE).map_err(|error| match error.raw_os_error() {
         // It is no fault of the file.

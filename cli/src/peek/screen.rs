@@ -202,7 +202,8 @@ impl Drop for Restored {
     }
 }
 
-/// Gives the terminal back. It does not wait for one that takes nothing: what it cannot be told is lost, but its modes are set.
+/// Gives the terminal back. It does not wait for one that takes nothing: what it cannot be told is lost, but its modes
+/// are set.
 fn restore() {
     let mut orders = Vec::new();
     // Collecting cannot fail, and there is nothing left to do if the terminal is gone.

@@ -72,8 +72,8 @@ impl Holders {
 /// # Errors
 ///
 /// [`Error::Unfit`] or [`Error::Kernel`] if `/proc` cannot be read. A process that goes away meanwhile is left out; one
-/// that is not to be looked into (ptrace(2) says whose are) is counted in [`Holders::hidden`]. EMFILE or ENFILE if there is no
-/// descriptor left to look with: then the list would be short.
+/// that is not to be looked into (ptrace(2) says whose are) is counted in [`Holders::hidden`]. EMFILE or ENFILE if
+/// there is no descriptor left to look with: then the list would be short.
 pub fn holders() -> Result<Holders, Error> {
     let processes = fs::read_dir("/proc").map_err(|error| Error::kernel("list the processes in /proc", &error))?;
     let mut pids: Vec<u32> = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
@@ -125,7 +125,8 @@ fn of_process(pid: u32, found: &mut Vec<Holder>) -> io::Result<()> {
 
 /// The number of the map behind a descriptor; `None` if it is no map.
 pub(super) fn map_id(fdinfo: &str) -> io::Result<Option<u32>> {
-    /// A map's takes some hundred bytes. That of another kind of descriptor (an inotify instance) has a line for each thing watched.
+    /// A map's takes some hundred bytes. That of another kind of descriptor (an inotify instance) has a line for each
+    /// thing watched.
     const LONGEST: u64 = 64 << 10;
     let mut text = Vec::new();
     fs::File::open(fdinfo)?.take(LONGEST).read_to_end(&mut text)?;

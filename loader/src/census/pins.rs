@@ -31,7 +31,8 @@ pub struct Pin {
 ///
 /// # Errors
 ///
-/// [`Error::Kernel`] if the mounts cannot be read. EMFILE if no descriptor is left to open a file: then the list would be short.
+/// [`Error::Kernel`] if the mounts cannot be read. EMFILE if no descriptor is left to open a file: then the list would
+/// be short.
 pub fn pins() -> Result<Vec<Pin>, Error> {
     let failed = |error| Error::kernel("read the mounts", &error);
     let mounts = fs::File::open("/proc/self/mountinfo").map_err(failed)?;
@@ -81,8 +82,8 @@ fn pin(path: PathBuf) -> io::Result<Option<Pin>> {
 /// The longest line of `mountinfo` that is read: several paths of PATH_MAX bytes, each byte escaped, and options.
 const LONGEST: u64 = 64 << 10;
 
-/// The mount points of type `bpf`. A line is: numbers, root, mount point, options, `-`, type, source (proc(5)). A line that is
-/// longer than any kernel writes is passed over.
+/// The mount points of type `bpf`. A line is: numbers, root, mount point, options, `-`, type, source (proc(5)). A line
+/// that is longer than any kernel writes is passed over.
 fn bpf_mounts(mut mountinfo: impl BufRead) -> io::Result<Vec<PathBuf>> {
     let (mut points, mut line) = (Vec::new(), Vec::new());
     loop {

@@ -1,5 +1,5 @@
-//! Looks that were kept: options that apply to them, and files that are hostile or no recordings. What processes are called is any bytes,
-//! too.
+//! Looks that were kept: options that apply to them, and files that are hostile or no recordings. What processes are
+//! called is any bytes, too.
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, path::PathBuf};
 
@@ -21,7 +21,11 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// A file with one look at a ring of this name, which holds three records of 8 bytes.
 fn kept(folder: &TempDir, name: &[u8]) -> PathBuf {
-    let record = |number: u64| json!({ "position": number * 16, "offset": number * 16, "length": 8, "state": "committed", "payload": format!("0{number}00000000000000") });
+    let record = |number: u64| {
+        let payload = format!("0{number}00000000000000");
+        let at = number * 16;
+        json!({ "position": at, "offset": at, "length": 8, "state": "committed", "payload": payload })
+    };
     let look = json!({
         "time_ns": 1, "id": 7, "name": "NAME", "mode": "ring", "bytes": 4096, "consumer_pos": 0, "producer_pos": 48,
         "pending_pos": 0, "overwrite_pos": 0, "fill_bytes": 48, "committed": 3, "busy": 0, "discarded": 0,
