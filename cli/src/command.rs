@@ -1,10 +1,14 @@
 //! A command that runs while its events are watched: started, waited for, and not left behind.
+//!
+//! When the command is to be ended (by a limit, or by the first signal) it gets SIGTERM, and SIGKILL if it still runs
+//! [`PATIENCE`] later. The second signal ends it by SIGKILL at once. What it has started itself is its own to end.
 
 use std::{
     ffi::{OsStr, OsString},
     io,
     os::fd::{AsFd, OwnedFd},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -14,7 +18,11 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
-use crate::{diagnostics, failure::Failure};
+use crate::{
+    diagnostics,
+    failure::Failure,
+    signals::{self, LastAct},
+};
 
 /// How long a command may take to obey SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -24,7 +32,8 @@ pub(crate) struct Traced {
     name: OsString,
     child: Running,
     /// Readable when the child has ended. Unlike its number, it means this child for ever.
-    pidfd: OwnedFd,
+    pidfd: Arc<OwnedFd>,
+    _at_sudden_end: LastAct,
 }
 
 impl Traced {
@@ -52,9 +61,15 @@ impl Traced {
         // From here on it is ours to end, whatever fails.
         let mut running = Running(Some(child));
         let pidfd = running.0.as_ref().map_or_else(|| Err(io::ErrorKind::NotFound.into()), open).map_err(failed)?;
-        when_ended(pidfd.try_clone().map_err(failed)?, ended).map_err(failed)?;
+        let pidfd = Arc::new(pidfd);
+        let last = Arc::clone(&pidfd);
+        // It may have ended.
+        let last = signals::at_sudden_end(move || {
+            let _ = pidfd_send_signal(&*last, Signal::KILL);
+        });
+        when_ended(Arc::clone(&pidfd), ended).map_err(failed)?;
         let child = running.0.take();
-        Ok(Self { name: program.to_owned(), child: Running(child), pidfd })
+        Ok(Self { name: program.to_owned(), child: Running(child), pidfd, _at_sudden_end: last })
     }
 
     /// Ends the command if it still runs, first politely, and says so if it had not ended well by itself. What the command
@@ -63,9 +78,9 @@ impl Traced {
         let ours = !wait(&self.pidfd, Some(Duration::ZERO));
         if ours {
             // If it ends in this very moment, there is nobody to tell any more.
-            let _ = pidfd_send_signal(&self.pidfd, Signal::TERM);
+            let _ = pidfd_send_signal(&*self.pidfd, Signal::TERM);
             if !wait(&self.pidfd, Some(PATIENCE)) {
-                let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+                let _ = pidfd_send_signal(&*self.pidfd, Signal::KILL);
             }
             if !wait(&self.pidfd, Some(PATIENCE)) {
                 // It has become somebody else's, by a set-user-id file for instance.
@@ -96,7 +111,7 @@ impl Drop for Running {
 }
 
 /// Calls `ended` from another thread when the process has ended.
-fn when_ended(pidfd: OwnedFd, ended: impl FnOnce() + Send + 'static) -> io::Result<()> {
+fn when_ended(pidfd: Arc<OwnedFd>, ended: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let wait = move || {
         wait(&pidfd, None);
         ended();
@@ -119,7 +134,7 @@ impl Process {
     /// Calls `ended` from another thread when it has ended.
     pub(crate) fn at_end(self, ended: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
         let failed = |error| Failure::system(&format!("wait for the end of process {}", self.pid), &error);
-        when_ended(self.pidfd, ended).map_err(failed)
+        when_ended(Arc::new(self.pidfd), ended).map_err(failed)
     }
 }
 

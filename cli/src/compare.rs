@@ -49,7 +49,11 @@ use self::{
     output::Output,
     report::Draft,
 };
-use crate::{Format, failure::Failure, signals};
+use crate::{
+    Format,
+    failure::{Failure, enough_descriptors},
+    signals,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,7 +74,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(experiments::ALL.iter().map(|experiment| experiment.name)))]
     only: Vec<String>,
 
-    /// Writes a report with plots as well: one HTML file, which replaces an older one only when it is whole
+    /// Writes a report with plots as well: one HTML file, which replaces an older one only when it is whole; no link is
+    /// followed
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
 
@@ -85,6 +90,9 @@ pub(crate) struct Arguments {
 
 /// Makes the experiments, and tells what came of each.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    // The largest experiment holds some tens, and two for each CPU. More than is needed would refuse large machines.
+    let all_cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    enough_descriptors("compare anything", 48 + 2 * all_cpus)?;
     permitted()?;
     let draft = arguments.report.as_deref().map(Draft::create).transpose()?;
     let effort = if arguments.quick { Effort::Quick } else { Effort::Full };

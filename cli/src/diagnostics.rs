@@ -12,10 +12,10 @@ use std::{fmt::Write as _, io::Write as _};
 
 use clap::ValueEnum;
 use env_logger::{Builder, Env, Target};
-use log::{LevelFilter, Record, kv};
+use log::{Level, LevelFilter, Record, kv};
 use serde_json::{Map, Value as Json, json};
 
-use crate::{failure::Failure, terminal};
+use crate::{failure::Failure, outlet, terminal};
 
 /// Where system calls are reported.
 const SYSCALL: &str = "syscall";
@@ -36,18 +36,20 @@ pub(crate) fn start(explain: Option<Explain>) {
         builder.filter_module(SYSCALL, LevelFilter::Trace);
     }
     builder
-        .target(Target::Stderr)
+        .target(Target::Pipe(Box::new(outlet::stderr())))
         .format(move |to, record| {
             if record.target() == SYSCALL {
                 let told = if explain == Some(Explain::Json) { object(record) } else { call(record) };
                 writeln!(to, "{told}")
             } else {
-                writeln!(
-                    to,
-                    "cutaway: {}: {}",
-                    record.level().as_str().to_lowercase(),
-                    terminal::clean(&record.args().to_string())
-                )
+                let text = record.args().to_string();
+                // A name with a newline in it must not look like a line of ours; a verifier's log has lines of its own.
+                let text = if record.level() < Level::Debug {
+                    terminal::one_line(&text).into()
+                } else {
+                    terminal::clean(&text)
+                };
+                writeln!(to, "cutaway: {}: {text}", record.level().as_str().to_lowercase())
             }
         })
         .init();
@@ -55,7 +57,7 @@ pub(crate) fn start(explain: Option<Explain>) {
 
 /// Says something to whoever watches. With stderr gone there is nobody left to tell, and that is no reason to stop.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", terminal::clean(line));
+    let _ = outlet::stderr().write_all((terminal::one_line(line) + "\n").as_bytes());
 }
 
 /// Says why the command failed.
@@ -73,7 +75,7 @@ fn call(record: &Record<'_>) -> String {
     let _ = record.key_values().visit(&mut line);
     let Line { name, arguments, last } = line;
     let answer = last.map_or_else(String::new, |(_, answer)| answer);
-    format!("{name}({arguments}) = {answer}    # {}", record.args())
+    format!("{name}({arguments}) = {answer}    # {}", terminal::one_line(&record.args().to_string()))
 }
 
 /// A system call as a JSON object.
@@ -91,11 +93,11 @@ fn object(record: &Record<'_>) -> String {
     let errno = failed.split(' ').next().filter(|word| word.starts_with('E') || word.starts_with("errno"));
     let number = answer.parse::<i64>().ok().or_else(|| i64::from_str_radix(answer.strip_prefix("0x")?, 16).ok());
     let answer = if errno.is_some() { json!(-1) } else { number.map_or_else(|| json!(answer), |number| json!(number)) };
-    json!({
+    let object = json!({
         "syscall": object.name, "arguments": object.arguments, "answer": answer, "errno": errno,
         "why": record.args().to_string(),
-    })
-    .to_string()
+    });
+    terminal::json(&object).unwrap_or_default()
 }
 
 #[derive(Default)]
@@ -136,8 +138,7 @@ impl<'kvs> kv::VisitSource<'kvs> for Line {
             self.name = value.to_string();
             return Ok(());
         }
-        if let Some((key, value)) =
-            self.last.replace((key.as_str().to_owned(), terminal::clean(&value.to_string()).into_owned()))
+        if let Some((key, value)) = self.last.replace((key.as_str().to_owned(), terminal::one_line(&value.to_string())))
         {
             let comma = if self.arguments.is_empty() { "" } else { ", " };
             write!(self.arguments, "{comma}{key}={value}")?;

@@ -7,12 +7,16 @@ mod machine;
 mod privileges;
 mod transports;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use clap::Args;
 use serde::Serialize;
 
-use crate::{Format, failure::Failure, terminal};
+use crate::{
+    Format,
+    failure::{Failure, enough_descriptors},
+    terminal,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,24 +70,23 @@ impl Finding {
 
 /// Looks at everything and tells.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    // For maps, programs and links, and for each CPU two perf events. More than is needed would refuse large machines.
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    enough_descriptors("examine this machine", 32 + 2 * cpus)?;
     let mut findings = machine::findings();
     findings.extend(privileges::findings());
     findings.extend(transports::findings());
-    let mut text = Vec::new();
+    let mut text = String::new();
     for finding in &findings {
         match arguments.format {
             Format::Json => {
-                serde_json::to_writer(&mut text, finding)
-                    .map_err(|error| Failure::new(format!("cannot write JSON: {error}")))?;
-                text.push(b'\n');
+                text.push_str(&terminal::json(finding)?);
+                text.push('\n');
             }
-            Format::Table => text.extend(row(finding).into_bytes()),
+            Format::Table => text.push_str(&row(finding)),
         }
     }
-    match io::stdout().write_all(&text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::system("write to stdout", &error)),
-        _ => Ok(()),
-    }
+    terminal::print(&text)
 }
 
 fn row(finding: &Finding) -> String {
@@ -94,9 +97,9 @@ fn row(finding: &Finding) -> String {
         Status::No => ("no", "\x1b[31m"),
     };
     let (colour, plain) = if coloured { (colour, "\x1b[0m") } else { ("", "") };
-    let mut row = format!("{colour}{word:<5}{plain} {:<22} {}\n", finding.check, terminal::clean(&finding.finding));
+    let mut row = format!("{colour}{word:<5}{plain} {:<22} {}\n", finding.check, terminal::one_line(&finding.finding));
     if let Some(advice) = &finding.advice {
-        row.push_str(&format!("{:29}→ {}\n", "", terminal::clean(advice)));
+        row.push_str(&format!("{:29}→ {}\n", "", terminal::one_line(advice)));
     }
     row
 }

@@ -15,7 +15,7 @@ mod step;
 mod svg;
 mod text;
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 pub(crate) use self::{
     picture::{Block, Kind, Mark, Picture, Word},
@@ -23,7 +23,11 @@ pub(crate) use self::{
     svg::escaped,
     text::text,
 };
-use crate::failure::Failure;
+use crate::{
+    diagnostics::say,
+    failure::Failure,
+    output_file::{self, OutputFile, Refused},
+};
 
 /// Where pictures go.
 #[derive(Debug)]
@@ -31,7 +35,19 @@ pub(crate) enum Canvas {
     /// To stdout, as text.
     Terminal,
     /// Into a file, one frame below the other.
-    Svg { path: PathBuf, frames: Vec<Picture> },
+    Svg(Svg),
+}
+
+/// A file of pictures.
+#[derive(Debug)]
+pub(crate) struct Svg {
+    path: PathBuf,
+    file: OutputFile,
+    frames: Vec<Picture>,
+    /// How many of them are in the file.
+    written: usize,
+    /// Writing failed: then what is in the file is what was there before.
+    failed: bool,
 }
 
 /// Frames that one file takes: nobody scrolls through more.
@@ -39,39 +55,60 @@ const MOST_FRAMES: usize = 200;
 
 impl Canvas {
     /// What follows `--draw`: a file's name, or nothing for the terminal.
-    pub(crate) fn new(file: &str) -> Self {
-        match file {
-            "" => Self::Terminal,
-            path => Self::Svg { path: path.into(), frames: Vec::new() },
+    pub(crate) fn new(file: &str) -> Result<Self, Failure> {
+        if file.is_empty() {
+            return Ok(Self::Terminal);
         }
+        let path = PathBuf::from(file);
+        let file = OutputFile::open(&path).map_err(|refused| failure(&path, refused))?;
+        Ok(Self::Svg(Svg { path, file, frames: Vec::new(), written: 0, failed: false }))
     }
 
-    /// Draws. A file is written anew with each frame, so that all that was drawn is in it however this ends, unless it is
-    /// in the middle of writing. `false` if it takes no more.
+    /// Draws. A file is replaced with each frame, so that all that was drawn is in it however this ends; a device or a
+    /// pipe is written to at the end, by [`Canvas::finish`]. `false` if it takes no more.
     pub(crate) fn draw(&mut self, picture: Picture) -> Result<bool, Failure> {
         match self {
             Self::Terminal => {
                 let lines = text(&picture, crate::terminal::width(), crate::terminal::is_coloured());
                 crate::terminal::print(&(lines.join("\n") + "\n\n")).map(|()| true)
             }
-            Self::Svg { path, frames } => {
-                frames.push(picture);
-                fs::write(&*path, svg::document(frames))
-                    .map_err(|error| Failure::system(&format!("write the picture {}", path.display()), &error))?;
-                Ok(frames.len() < MOST_FRAMES)
+            Self::Svg(svg) => {
+                svg.frames.push(picture);
+                if !svg.file.is_stream() {
+                    svg.write()?;
+                }
+                Ok(svg.frames.len() < MOST_FRAMES)
             }
         }
     }
 
-    /// Tells where the pictures are, if they are not where everybody sees them.
-    pub(crate) fn tell(&self) {
-        if let Self::Svg { path, frames } = self {
-            let path = path.display();
-            crate::diagnostics::say(&match frames.len() {
-                0 => format!("nothing was drawn, and {path} is as it was: no record was seen to wait"),
-                1 => format!("one picture in {path}"),
-                count => format!("{count} pictures in {path}"),
-            });
+    /// Writes what is written at the end, and tells where the pictures are, if they are not where everybody sees them.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        let Self::Svg(svg) = self else { return Ok(()) };
+        if svg.file.is_stream() && svg.written < svg.frames.len() {
+            svg.write()?;
         }
+        let path = svg.path.display();
+        match svg.written {
+            0 if svg.failed => {}
+            0 => say(&format!("nothing was drawn, and {path} is as it was: no record was seen to wait")),
+            1 => say(&format!("one picture in {path}")),
+            count => say(&format!("{count} pictures in {path}")),
+        }
+        Ok(())
     }
+}
+
+impl Svg {
+    fn write(&mut self) -> Result<(), Failure> {
+        let written = self.file.write(svg::document(&self.frames).as_bytes());
+        self.failed = written.is_err();
+        written.map_err(|error| failure(&self.path, Refused::System(error)))?;
+        self.written = self.frames.len();
+        Ok(())
+    }
+}
+
+fn failure(path: &std::path::Path, refused: Refused) -> Failure {
+    output_file::failure("write the picture", path, refused)
 }

@@ -20,11 +20,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use cutaway::{Object, btf::Btf};
+use log::warn;
 
 use self::report::{Against, Report};
 use crate::{
     Format,
-    failure::Failure,
+    failure::{Failure, listed},
     given::{Given, read_whole},
     terminal,
 };
@@ -67,8 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let mut names = object.programs().iter().map(|program| program.name.as_str());
         if !names.any(|known| known == name) {
             let names: Vec<_> = object.programs().iter().map(|program| format!("`{}`", program.name)).collect();
-            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            return Err(Failure::new(format!("`{path}` has no program `{name}`; it has {names}")));
+            return Err(Failure::new(format!("`{path}` has no program `{name}`; it has {}", listed(&names))));
         }
     }
     let btf = arguments.btf.as_ref().map(|file| {
@@ -85,10 +85,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let btf = btf.transpose()?;
     let against = btf.as_deref().map_or(Against::Running, Against::Given);
     let report = Report::new(&path, object, against, &arguments.programs);
+    if report.foreign && arguments.btf.is_some() {
+        warn!(
+            "--btf has no effect: the object is for machines of the other byte order, and loading it is not rehearsed"
+        );
+    }
     terminal::print(&match arguments.format {
         Format::Table => terminal::clean(&show::text(&report)).into_owned(),
-        Format::Json => {
-            serde_json::to_string(&report).map_err(|error| Failure::new(format!("cannot write JSON: {error}")))? + "\n"
-        }
+        Format::Json => terminal::json(&report)? + "\n",
     })
 }

@@ -1,7 +1,9 @@
 //! The command `cutaway`.
 //!
 //! Exit status: 0 when it did what was asked, 1 when it could not (one line on stderr says what failed, why, and what to
-//! do), 2 for wrong usage. Results go to stdout, everything else to stderr.
+//! do), 2 for wrong usage. Results go to stdout, everything else to stderr. The first of SIGINT, SIGTERM and SIGHUP
+//! ends a command that watches something in an orderly way, and the second ends any command at once, by that signal
+//! (`signals.rs`).
 
 mod command;
 mod compare;
@@ -13,13 +15,19 @@ mod failure;
 mod given;
 mod inspect;
 mod manual;
+mod outlet;
+mod output_file;
 mod peek;
 mod run;
 mod signals;
 mod terminal;
 mod trace;
 
-use std::{io::ErrorKind, process::ExitCode, time::Duration};
+use std::{
+    io::{ErrorKind, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -66,6 +74,7 @@ enum Format {
 }
 
 fn main() -> ExitCode {
+    signals::report_limits_of_files();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(answer) => return tell(&answer),
@@ -86,14 +95,25 @@ fn main() -> ExitCode {
         Err(failure) if failure.is_unheard() => ExitCode::SUCCESS,
         Err(failure) => {
             diagnostics::fail(&failure);
-            ExitCode::FAILURE
+            if failure.is_usage() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
 
 /// Prints what the command line alone calls for: help and version on stdout, wrong usage on stderr.
 fn tell(answer: &clap::Error) -> ExitCode {
-    match answer.print() {
+    // It quotes what was typed or pasted, among colours of its own: with anything in it that a terminal obeys it goes
+    // without those.
+    let obeyed = |word: std::ffi::OsString| {
+        let word = word.to_string_lossy();
+        terminal::clean(&word) != word
+    };
+    let printed = if answer.use_stderr() && std::env::args_os().any(obeyed) {
+        outlet::stderr().write_all(terminal::clean(&answer.render().to_string()).as_bytes())
+    } else {
+        answer.print()
+    };
+    match printed {
         Err(error) if !answer.use_stderr() && error.kind() != ErrorKind::BrokenPipe => {
             diagnostics::fail(&failure::Failure::system("write to stdout", &error));
             ExitCode::FAILURE

@@ -6,7 +6,11 @@ use std::{fs, path::PathBuf};
 use clap::{Args, CommandFactory, ValueEnum};
 use clap_mangen::Man as Page;
 
-use crate::{failure::Failure, terminal};
+use crate::{
+    failure::{Failure, listed},
+    output_file::{self, OutputFile, Refused},
+    terminal,
+};
 
 const COMPLETIONS: &str = "\
 Examples:
@@ -73,9 +77,10 @@ pub(crate) fn man(arguments: &Man) -> Result<(), Failure> {
         let failed = |what: &str, error| Failure::system(&format!("{what} {}", folder.display()), &error);
         fs::create_dir_all(folder).map_err(|error| failed("make the folder", error))?;
         for command in std::iter::once(&whole).chain(parts()) {
-            let name = format!("{}.1", title(command));
-            fs::write(folder.join(&name), page(command, &whole)?)
-                .map_err(|error| failed(&format!("write {name} into"), error))?;
+            let path = folder.join(format!("{}.1", title(command)));
+            let refused = |refused| output_file::failure("write the page", &path, refused);
+            let mut file = OutputFile::open(&path).map_err(refused)?;
+            file.write(page(command, &whole)?.as_bytes()).map_err(|error| refused(Refused::System(error)))?;
         }
         return Ok(());
     }
@@ -84,7 +89,7 @@ pub(crate) fn man(arguments: &Man) -> Result<(), Failure> {
         Some(name) => parts().find(|part| part.get_name() == name).ok_or_else(|| {
             let names: Vec<_> = parts().map(clap::Command::get_name).collect();
             Failure::new(format!("cannot print the page of `{name}`: there is no such part"))
-                .advise(&format!("there are {}", names.join(", ")))
+                .advise(&format!("there are {}", listed(&names)))
         })?,
     };
     terminal::print(&page(command, &whole)?)
@@ -122,7 +127,13 @@ fn page(command: &clap::Command, whole: &clap::Command) -> Result<String, Failur
     }
     page.push_str(
         ".SH EXIT STATUS\n0 when it did what was asked, 1 when it could not (one line says what failed, why, and what to do), 2 \
-         for wrong usage.\n",
+         for wrong usage.\n\
+         .SH SIGNALS\nThe first of SIGINT, SIGTERM and SIGHUP ends a command that watches something in an orderly way: all is \
+         detached, and the summary printed. The second ends any command at once, by that signal, which a shell shows as 128 + its \
+         number; a COMMAND that it runs is killed. Signals that were ignored when it was started, as by nohup, stay ignored.\n\
+         .SH FILES THAT ARE WRITTEN\nA regular file is replaced by a complete one and keeps its mode, owner and group; on failure the \
+         old one is untouched. A symbolic link is refused. FIFOs, character devices, /dev/stdout and /dev/fd/N are written \
+         to.\n",
     );
     let others = std::iter::once(whole).chain(whole.get_subcommands()).filter(|other| title(other) != title(command));
     let others: Vec<_> = others.map(|other| format!("\\fB{}\\fR(1)", title(other).replace('-', "\\-"))).collect();

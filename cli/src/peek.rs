@@ -37,6 +37,7 @@ pub(crate) use self::snapshot::{Mode, Snapshot, State, Waiting};
 use self::{
     recorded::Recording,
     ring::{LiveRing, Ring},
+    types::Types,
 };
 use crate::{
     Format,
@@ -86,22 +87,23 @@ pub(crate) struct Arguments {
     watch: bool,
 
     /// Seconds between two looks, with --watch
-    #[arg(long, value_name = "SECS", default_value = "0.5", value_parser = crate::seconds)]
+    #[arg(long, value_name = "SECS", default_value = "0.5", requires = "watch", conflicts_with = "from", value_parser = crate::seconds)]
     interval: Duration,
 
     /// Ends after so many looks, with --watch
-    #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", requires = "watch", conflicts_with = "from", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// How many records are listed with their payload; all are counted and drawn
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    records: usize,
+    /// How many records are listed with their payload (20 unless told; with --from all that were kept); all are counted
+    #[arg(long, value_name = "N", requires = "ring", conflicts_with = "draw")]
+    records: Option<usize>,
 
     /// Decodes payloads as this type: a structure, union, typedef, enumeration or integer
-    #[arg(long = "type", value_name = "TYPE", requires = "ring")]
+    #[arg(long = "type", value_name = "TYPE", requires = "ring", conflicts_with = "draw")]
     decode_as: Option<String>,
 
-    /// Where that type is described: an object or a file of BTF; without it, the programs that use the ring, then the kernel
+    /// Where that type is described: an object or a file of BTF; without it, the programs that use the ring, then the
+    /// kernel. With --from it is needed: the programs of that time may be gone
     #[arg(long, value_name = "FILE", requires = "decode_as")]
     btf: Option<PathBuf>,
 
@@ -114,14 +116,28 @@ pub(crate) struct Arguments {
     step: bool,
 
     /// How results are printed
-    #[arg(long, value_enum, default_value = "table")]
+    #[arg(long, value_enum, default_value = "table", conflicts_with = "draw")]
     format: Format,
+}
+
+/// Records that are listed with their payload unless told otherwise.
+const RECORDS: usize = 20;
+
+impl Arguments {
+    fn records(&self) -> usize {
+        self.records.unwrap_or(RECORDS)
+    }
 }
 
 /// Looks, and tells what is there.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(file) = &arguments.from {
-        return replay(arguments, &Recording::read(file)?);
+        if arguments.decode_as.is_some() && arguments.btf.is_none() {
+            return Err(Failure::usage(
+                "--type needs --btf FILE with --from: the programs that wrote these records may be gone",
+            ));
+        }
+        return replay(arguments, Recording::read(file)?);
     }
     let Some(map) = list::choose(arguments)? else {
         return match arguments.pid {
@@ -142,21 +158,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let ring = Ring::open(map, arguments)?;
     match (&arguments.draw, arguments.watch) {
-        (Some(file), false) => live::draw(&mut LiveRing::new(ring), Canvas::new(file), arguments.step),
+        (Some(file), false) => live::draw(&mut LiveRing::new(ring), Canvas::new(file)?, arguments.step),
         (None, true) if arguments.format == Format::Table && io::stdout().is_terminal() && keys::are_there() => {
             screen::run(&mut LiveRing::new(ring), arguments.interval, arguments.count)
         }
-        (draw, true) => watch::run(&mut LiveRing::new(ring), arguments, draw.as_deref().map(Canvas::new)),
+        (draw, true) => watch::run(&mut LiveRing::new(ring), arguments, draw.as_deref().map(Canvas::new).transpose()?),
         (None, false) => show::once(&ring, arguments.format),
     }
 }
 
 /// The looks of a file.
-fn replay(arguments: &Arguments, recording: &Recording) -> Result<(), Failure> {
+fn replay(arguments: &Arguments, mut recording: Recording) -> Result<(), Failure> {
     let Some(file) = &arguments.draw else {
-        return recording.looks().try_for_each(|look| terminal::print(&look.show(arguments.format)?));
+        let find = |name: &String| Types::find(name, arguments.btf.as_deref(), None);
+        if let Some(types) = arguments.decode_as.as_ref().map(find).transpose()? {
+            recording.decode(&types);
+        }
+        let most = arguments.records.unwrap_or(usize::MAX);
+        return recording.looks().try_for_each(|look| terminal::print(&look.show(arguments.format, most)?));
     };
-    let mut canvas = Canvas::new(file);
+    let mut canvas = Canvas::new(file)?;
     let mut steps = arguments.step.then(Steps::new).transpose()?;
     let mut at = 0;
     while let Some(look) = recording.look(at) {
@@ -171,6 +192,5 @@ fn replay(arguments: &Arguments, recording: &Recording) -> Result<(), Failure> {
             Some(Command::Next) | None => at + 1,
         };
     }
-    canvas.tell();
-    Ok(())
+    canvas.finish()
 }

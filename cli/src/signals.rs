@@ -1,19 +1,172 @@
-//! Ctrl-C and its relatives, as a call on a thread of their own.
+//! Signals that end a command: the first in an orderly way, the second at once.
+//!
+//! | signal | effect |
+//! | --- | --- |
+//! | the first SIGINT, SIGTERM or SIGHUP | calls what [`on_stop`] was given: the command detaches, tells, ends |
+//! | the second, in any mix | runs the acts of [`at_sudden_end`], then kills the process by that signal (128 + N) |
+//! | one that was ignored when the process started | stays ignored: `nohup`, and SIGINT of a shell's background jobs |
+//!
+//! A command that never calls [`on_stop`] has nothing to detach, and the first signal ends it as the second would: by
+//! the default disposition, or if there are acts, after those.
+//!
+//! Nothing between the second signal and the end of the process waits for another thread without a limit: the main
+//! thread may compute, or block in a write that nobody reads.
 
-use std::{io, thread};
-
-use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
-    iterator::Signals,
+use std::{
+    io, process,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
 };
 
-/// From now on SIGINT, SIGTERM and SIGHUP do not end the process but call `stop`, each time they come.
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
+    iterator::{SignalsInfo, exfiltrator::raw::WithRawSiginfo},
+    low_level::emulate_default_handler,
+};
+
+/// How long the acts before a sudden end may take.
+const ACTS: Duration = Duration::from_millis(500);
+
+/// When the first signal came.
+static STOPPING: OnceLock<Instant> = OnceLock::new();
+
+/// What is done before the process dies of the second signal, by number.
+static LAST_ACTS: Mutex<Vec<(u64, Act)>> = Mutex::new(Vec::new());
+
+/// Where the first signal is told.
+static FIRST: Mutex<Option<mpsc::Sender<()>>> = Mutex::new(None);
+
+type Act = Arc<dyn Fn() + Send + Sync>;
+
+/// From now on the first SIGINT, SIGTERM or SIGHUP calls `stop` once, on a thread of its own, and the second ends the
+/// process.
+///
+/// # Errors
+///
+/// Fails if the pipe behind it or a thread cannot be made.
 pub(crate) fn on_stop(stop: impl Fn() + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    // `stop` may block, for instance in a report to a full stderr. The second signal must not wait for it.
+    let (first, stops) = mpsc::channel();
+    thread::Builder::new().name("stop".to_owned()).spawn(move || stops.iter().for_each(|()| stop()))?;
+    *FIRST.lock().unwrap_or_else(PoisonError::into_inner) = Some(first);
+    listen()
+}
+
+/// Listens for the signals from now on, if nothing does yet.
+fn listen() -> io::Result<()> {
+    static LISTENING: Mutex<bool> = Mutex::new(false);
+    let mut listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
+    if *listening {
+        return Ok(());
+    }
+    let heeded: Vec<_> = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal)).collect();
+    // Each delivery is one item: two signals in a row must not count as one.
+    let mut signals = SignalsInfo::<WithRawSiginfo>::new(&heeded)?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for _ in signals.forever() {
-            stop();
+        for signal in signals.forever() {
+            match FIRST.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+                Some(first) if STOPPING.set(Instant::now()).is_ok() => {
+                    // The receiver lives as long as the process.
+                    let _ = first.send(());
+                }
+                _ => end_at_once(signal.si_signo),
+            }
         }
     })?;
+    *listening = true;
     Ok(())
+}
+
+/// When the first signal came; `None` if none has.
+pub(crate) fn stopping() -> Option<Instant> {
+    STOPPING.get().copied()
+}
+
+/// A write beyond RLIMIT_FSIZE fails with EFBIG instead of ending the process by SIGXFSZ.
+pub(crate) fn report_limits_of_files() {
+    if !is_ignored(SIGXFSZ) {
+        // The handler does nothing, and execve(2) resets it for a COMMAND. Without it the signal ends the process, as
+        // it would any other.
+        let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+    }
+}
+
+/// Something that is undone before the process dies of a signal, as long as this is alive.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct LastAct(u64);
+
+/// Runs `act` before the process dies of the second signal, or of the first where that ends it. It must not block and
+/// must not wait for another thread.
+pub(crate) fn at_sudden_end(act: impl Fn() + Send + Sync + 'static) -> LastAct {
+    // If that fails, the signal ends the process without the act.
+    let _ = listen();
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    // ATOMICS: the number alone counts; the mutex orders the rest.
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    LAST_ACTS.lock().unwrap_or_else(PoisonError::into_inner).push((number, Arc::new(act)));
+    LastAct(number)
+}
+
+impl Drop for LastAct {
+    fn drop(&mut self) {
+        LAST_ACTS.lock().unwrap_or_else(PoisonError::into_inner).retain(|(number, _)| *number != self.0);
+    }
+}
+
+/// Ends the process by this signal.
+fn end_at_once(signal: i32) -> ! {
+    let (done, acted) = mpsc::channel();
+    let act = move || {
+        let acts: Vec<_> = LAST_ACTS.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+        // What was begun last is undone first.
+        acts.iter().rev().for_each(|(_, act)| act());
+        // Nobody waits any more if it took too long.
+        let _ = done.send(());
+    };
+    if thread::Builder::new().spawn(act).is_ok() {
+        // Late or not, the process ends.
+        let _ = acted.recv_timeout(ACTS);
+    }
+    // Death by the signal itself, so that a shell knows why. It returns only if that fails.
+    let _ = emulate_default_handler(signal);
+    process::exit(128 + signal)
+}
+
+/// Whether the process has inherited that this signal is ignored, or ignores it itself.
+#[expect(unsafe_code, reason = "sigaction(2) is the only way to ask")]
+fn is_ignored(signal: i32) -> bool {
+    let mut old = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: a null action changes nothing; `old` is writable and as large as the call expects.
+    let answer = unsafe { libc::sigaction(signal, std::ptr::null(), old.as_mut_ptr()) };
+    // SAFETY: all of it is zeroed or was written by the call, and any bits are a valid `sigaction`.
+    let old = unsafe { old.assume_init() };
+    answer == 0 && old.sa_sigaction == libc::SIG_IGN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acts_are_forgotten_with_their_guard() {
+        let known = |number| LAST_ACTS.lock().unwrap().iter().any(|(known, _)| *known == number);
+        let act = at_sudden_end(|| {});
+        let number = act.0;
+        assert!(known(number));
+        drop(act);
+        assert!(!known(number));
+    }
+
+    #[test]
+    fn what_is_ignored_is_told_from_what_is_not() {
+        // std ignores SIGPIPE, and leaves SIGUSR2 alone.
+        assert!(is_ignored(libc::SIGPIPE));
+        assert!(!is_ignored(libc::SIGUSR2));
+    }
 }

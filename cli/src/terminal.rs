@@ -5,7 +5,10 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
-use crate::failure::Failure;
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
+
+use crate::{failure::Failure, outlet};
 
 /// Columns where nobody says.
 const WIDTH: usize = 80;
@@ -24,7 +27,7 @@ pub(crate) fn is_coloured() -> bool {
 
 /// Prints results. If nobody reads them any more, the failure says so, and `main` makes nothing of it.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+    match outlet::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::system("write to stdout", &error)),
         Err(_) => Err(Failure::unheard()),
         Ok(()) => Ok(()),
@@ -53,10 +56,46 @@ pub(crate) fn one_line(text: &str) -> String {
     clean(text).replace('\n', "\\n")
 }
 
-/// Control characters, and those that turn the direction of what follows.
+/// Control characters (DEL and those from U+0080 to U+009F among them), those that turn the direction of what follows,
+/// and the two that end a line and are no control characters.
 fn is_command(character: char) -> bool {
     character.is_control() && character != '\n'
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// A value as one line of JSON, without the newline.
+///
+/// What a terminal would obey is written as `\uXXXX`, whether or not stdout is one: JSON allows it of any character,
+/// and readers give the same text back. JSON itself demands it of the characters below U+0020 alone.
+pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
+    let mut text = Vec::new();
+    write_json(&mut text, value).map_err(|error| Failure::new(format!("cannot write JSON: {error}")))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The same, to a writer.
+pub(crate) fn write_json(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    Ok(value.serialize(&mut Serializer::with_formatter(to, Harmless))?)
+}
+
+/// Compact JSON that no terminal obeys.
+struct Harmless;
+
+impl Formatter for Harmless {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, to: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some((at, character)) = rest.char_indices().find(|&(_, character)| is_command(character)) {
+            let (before, behind) = rest.split_at(at);
+            to.write_all(before.as_bytes())?;
+            // All of them are in the basic plane.
+            write!(to, "\\u{:04x}", u32::from(character))?;
+            rest = behind.get(character.len_utf8()..).unwrap_or_default();
+        }
+        to.write_all(rest.as_bytes())
+    }
 }
 
 /// A line that a terminal shows on one line: cut to its width with a mark, if stdout is one.
@@ -92,7 +131,7 @@ pub(crate) fn cut(line: &str, columns: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{clean, cut, one_line};
+    use super::*;
 
     #[test]
     fn escape_sequences_are_shown_not_obeyed() {
@@ -100,6 +139,18 @@ mod tests {
         assert_eq!(clean("\u{202e}moc"), "\\u{202e}moc");
         assert_eq!(clean("größe.example"), "größe.example");
         assert_eq!((clean("a\nb").as_ref(), one_line("a\nb").as_str()), ("a\nb", "a\\nb"));
+        assert_eq!(clean("\u{7f}\u{80}\u{9b}31m\u{2028}"), "\\u{7f}\\u{80}\\u{9b}31m\\u{2028}");
+    }
+
+    #[test]
+    fn json_is_harmless_and_means_the_same() {
+        let text = "a\u{1b}[31m\u{7f}b\u{80}\u{9b}\u{9f}\u{a0}ß\u{202e}\n\"\\";
+        let value = serde_json::json!({ text: [text, "plain"] });
+        let line = json(&value).unwrap();
+        assert!(!line.chars().any(is_command) && !line.contains('\n'), "{line:?}");
+        assert!(line.contains("\\u007fb\\u0080\\u009b\\u009f\u{a0}ß\\u202e"), "{line}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), value);
+        assert_eq!(json(&serde_json::json!({ "a": [1, null, "ß"] })).unwrap(), r#"{"a":[1,null,"ß"]}"#);
     }
 
     #[test]

@@ -188,15 +188,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     drop(links);
     let outcome = outcome.and_then(|()| trace.drain(&mut source));
     let lost = Lost::count(&loaded, &source, trace.unreadable, arguments.pid)?;
-    if let Some(drawn) = &trace.drawn {
-        drawn.tell();
-    }
+    let drawn = trace.drawn.as_mut().map_or(Ok(()), Drawn::finish);
     // With --explain, letting go of them is told, too; the summary is the last line all the same.
     drop((source, loaded));
     lost.explain();
     diagnostics::say(&format!("received {}, lost {}", trace.received, lost.total()));
     command?;
-    outcome
+    outcome.and(drawn)
 }
 
 pub(crate) use follow::obstacle as cannot_follow;
@@ -291,7 +289,7 @@ impl Trace<'_> {
                     }
                 }
                 Ok(Take::AllFromNowOn) => {
-                    drawn.tell();
+                    drawn.finish()?;
                     self.drawn = None;
                 }
             }

@@ -24,8 +24,13 @@ pub(crate) fn online() -> io::Result<Vec<u32>> {
 }
 
 fn list(path: &Path) -> io::Result<Vec<u32>> {
-    let text = file::text(path, "asks which CPUs there are: what exists once for each is as many")
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))?;
+    let text = file::text(path, "asks which CPUs there are: what exists once for each is as many").map_err(
+        |error| match error.raw_os_error() {
+            // Its number is what says what to do: it is no fault of the file.
+            Some(libc::EMFILE | libc::ENFILE) => error,
+            _ => io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())),
+        },
+    )?;
     parse(&text).ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no CPU list: {text:?}", path.display()))
     })

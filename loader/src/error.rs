@@ -94,6 +94,7 @@ impl Error {
             0 => return Self::Unfit { attempt: attempt.into(), why: error.to_string() },
             libc::EPERM | libc::EACCES => privileges::advice(privileges::USUAL),
             libc::EMFILE => Some("the process has too many open files: raise `ulimit -n`".to_owned()),
+            libc::ENFILE => Some("the system has too many open files: raise fs.file-max".to_owned()),
             libc::ENOSYS => Some("this kernel, or the container's seccomp filter, has no such system call".to_owned()),
             libc::ENOMEM => Some("the kernel has no memory for it: make it smaller".to_owned()),
             _ => None,

@@ -61,7 +61,9 @@ pub(crate) fn to_create(map_type: MapType) -> &'static [Capability] {
 
 /// What to do after a refusal of something that takes these capabilities; `None` if nothing here explains it.
 pub(crate) fn advice(wanted: &[Capability]) -> Option<String> {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // The name of the program in it may be any bytes.
+    let status = fs::read("/proc/self/status").unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
     let whole = fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| is_initial(&map));
     explain(wanted, &status, whole, lockdown().as_deref())
 }

@@ -79,8 +79,9 @@ pub(crate) fn has_ring(event: BorrowedFd<'_>) -> io::Result<bool> {
 
 /// How many data pages the perf mappings of a process have, each number once, the smallest first.
 pub(crate) fn mapped_pages(pid: u32) -> io::Result<Vec<NonZero<usize>>> {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
-    Ok(pages_in(&maps, page_size()))
+    // Names of files in it may be any bytes.
+    let maps = fs::read(format!("/proc/{pid}/maps"))?;
+    Ok(pages_in(&String::from_utf8_lossy(&maps), page_size()))
 }
 
 /// The same, from the text of `/proc/PID/maps`: `start-end perms offset dev inode path`.

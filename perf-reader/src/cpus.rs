@@ -9,10 +9,14 @@ const ONLINE: &str = "/sys/devices/system/cpu/online";
 /// The numbers of the CPUs that are online now, ascending: not always `0..n`.
 ///
 /// # Errors
-/// [`Error::OnlineCpus`] if `/sys/devices/system/cpu/online` cannot be read or understood.
+/// [`Error::OnlineCpus`] if `/sys/devices/system/cpu/online` cannot be read or understood; [`Error::System`] with
+/// EMFILE or ENFILE if no descriptor is left to read it by.
 pub fn online_cpus() -> Result<Vec<u32>, Error> {
-    let list = fs::read_to_string(ONLINE)
-        .map_err(|error| Error::OnlineCpus { reason: format!("reading {ONLINE}: {error}") })?;
+    let list = fs::read_to_string(ONLINE).map_err(|error| match error.raw_os_error() {
+        // It is no fault of the file.
+        Some(libc::EMFILE | libc::ENFILE) => Error::system(format!("reading {ONLINE}"), &error),
+        _ => Error::OnlineCpus { reason: format!("reading {ONLINE}: {error}") },
+    })?;
     parse(&list).ok_or_else(|| Error::OnlineCpus { reason: format!("{ONLINE} says {:?}", list.trim_end()) })
 }
 

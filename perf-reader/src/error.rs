@@ -147,7 +147,12 @@ impl fmt::Display for Error {
                 write!(f, "the list of online CPUs cannot be used: {reason}")
             }
             Self::System { attempt, errno } => {
-                write!(f, "{attempt} failed: {}", Errno(&io::Error::from_raw_os_error(*errno)))
+                write!(f, "{attempt} failed: {}", Errno(&io::Error::from_raw_os_error(*errno)))?;
+                match *errno {
+                    libc::EMFILE => f.write_str("; the process has no descriptor left: raise `ulimit -n`"),
+                    libc::ENFILE => f.write_str("; the system has no descriptor left: raise fs.file-max"),
+                    _ => Ok(()),
+                }
             }
         }
     }

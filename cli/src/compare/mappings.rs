@@ -6,9 +6,10 @@ use super::experiment::Obstacle;
 
 /// The addresses of this process's shared mappings of files whose name has this in it.
 pub(super) fn of(name: &str) -> Result<Vec<Range<usize>>, Obstacle> {
-    let maps = fs::read_to_string("/proc/self/maps")
+    // Names of files in it may be any bytes.
+    let maps = fs::read("/proc/self/maps")
         .map_err(|error| Obstacle::because(format!("/proc/self/maps cannot be read: {error}")))?;
-    Ok(parse(&maps, name))
+    Ok(parse(&String::from_utf8_lossy(&maps), name))
 }
 
 /// Lines as `7f00-7f10 rw-s 00000000 00:0e 1057 anon_inode:bpf-map`.

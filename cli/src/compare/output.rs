@@ -11,7 +11,7 @@ use super::{
     outcome::Outcome,
     summary::Answer,
 };
-use crate::{Format, terminal};
+use crate::{Format, outlet, terminal};
 
 /// Columns of running text.
 const WIDTH: usize = 100;
@@ -159,13 +159,14 @@ fn columns(table: &Table) -> String {
 }
 
 fn json(line: &Line<'_>) -> io::Result<()> {
-    let mut text = serde_json::to_vec(line)?;
+    let mut text = Vec::new();
+    terminal::write_json(&mut text, line)?;
     text.push(b'\n');
-    io::stdout().write_all(&text)
+    outlet::stdout().write_all(&text)
 }
 
 fn print(text: &str) -> io::Result<()> {
-    io::stdout().write_all(text.as_bytes())
+    outlet::stdout().write_all(text.as_bytes())
 }
 
 #[cfg(test)]

@@ -103,7 +103,9 @@ fn tracefs() -> Finding {
 }
 
 fn bpffs() -> Finding {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    // Paths in it may be any bytes.
+    let mounts = fs::read("/proc/self/mounts").unwrap_or_default();
+    let mounts = String::from_utf8_lossy(&mounts);
     let place = mounts.lines().find_map(|line| {
         let mut words = line.split_whitespace();
         let (place, kind) = (words.nth(1)?, words.next()?);

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::failure::Failure;
+use crate::{failure::Failure, outlet};
 
 /// What the viewer wants to see next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Steps {
         if io::stdin().is_terminal() {
             let back = if can_go_back { ", b: the one before" } else { "" };
             // Without a newline; nobody to tell is no reason to stop.
-            let _ = write!(io::stderr(), "Enter: the next picture{back}, q: no more ");
+            let _ = write!(outlet::stderr(), "Enter: the next picture{back}, q: no more ");
         }
         loop {
             match self.lines.recv_timeout(LOOK_UP) {

@@ -6,6 +6,14 @@ use super::{
     listing::Row,
     report::{Map, Program, Report},
 };
+use crate::terminal::one_line;
+
+/// Writes a line. A name with a newline in it, which a hostile object may have, does not make it two.
+macro_rules! line {
+    ($to:expr, $($text:tt)*) => {
+        writeln!($to, "{}", one_line(&format!($($text)*)))
+    };
+}
 
 pub(super) fn text(report: &Report) -> String {
     let mut text = String::new();
@@ -16,7 +24,7 @@ pub(super) fn text(report: &Report) -> String {
 
 fn write(report: &Report, to: &mut String) -> fmt::Result {
     let license = if report.license.is_empty() { "none" } else { &report.license };
-    writeln!(to, "object {}, licence {license}", report.object)?;
+    line!(to, "object {}, licence {license}", report.object)?;
     if report.foreign {
         writeln!(to, "{}-endian: this machine is not, so it can be looked at here, not loaded", report.byte_order)?;
     }
@@ -66,12 +74,12 @@ fn write(report: &Report, to: &mut String) -> fmt::Result {
     }
     if let Some(why) = &report.failure {
         heading(to, "loading it whole")?;
-        writeln!(to, "  fails: {why}")?;
+        line!(to, "  fails: {why}")?;
     }
     if !report.lacks.is_empty() {
         heading(to, "what this machine lacks for it")?;
         for lack in &report.lacks {
-            writeln!(to, "  {lack}")?;
+            line!(to, "  {lack}")?;
         }
     }
     report.programs.iter().try_for_each(|program| write_program(to, program))
@@ -83,7 +91,8 @@ fn heading(to: &mut String, text: &str) -> fmt::Result {
 
 /// Columns, each as wide as what is in it.
 fn table(to: &mut String, rows: impl Iterator<Item = Vec<String>>) -> fmt::Result {
-    let rows: Vec<_> = rows.collect();
+    let clean = |row: Vec<String>| row.iter().map(|cell| one_line(cell)).collect::<Vec<_>>();
+    let rows: Vec<_> = rows.map(clean).collect();
     let mut widths = Vec::new();
     for row in &rows {
         widths.resize(widths.len().max(row.len()), 0);
@@ -104,7 +113,7 @@ fn table(to: &mut String, rows: impl Iterator<Item = Vec<String>>) -> fmt::Resul
 }
 
 fn write_map(to: &mut String, map: &Map, indent: usize) -> fmt::Result {
-    let name = if map.name.is_empty() { "each holds" } else { &map.name };
+    let name = if map.name.is_empty() { "each holds".to_owned() } else { one_line(&map.name) };
     write!(to, "{:indent$}{name}: {}", "", map.map_type)?;
     if map.is_ring {
         write!(to, ", {} bytes", map.max_entries)?;
@@ -127,16 +136,17 @@ fn write_map(to: &mut String, map: &Map, indent: usize) -> fmt::Result {
     }
     writeln!(to)?;
     if let Some(why) = &map.refused {
-        writeln!(to, "{:indent$}  cannot be made: {why}", "")?;
+        line!(to, "{:indent$}  cannot be made: {why}", "")?;
     }
     if let Some(inner) = &map.inner {
         write_map(to, inner, indent + 2)?;
     }
-    map.values.iter().try_for_each(|(key, name)| writeln!(to, "{:indent$}  [{key}] = {name}", ""))
+    map.values.iter().try_for_each(|(key, name)| line!(to, "{:indent$}  [{key}] = {name}", ""))
 }
 
 fn write_program(to: &mut String, program: &Program) -> fmt::Result {
-    writeln!(to, "\n{}: {}", program.section, program.name)?;
+    writeln!(to)?;
+    line!(to, "{}: {}", program.section, program.name)?;
     write!(to, "  {}", program.program_type)?;
     if program.sleepable {
         write!(to, ", may sleep")?;
@@ -150,22 +160,35 @@ fn write_program(to: &mut String, program: &Program) -> fmt::Result {
         _ => writeln!(to)?,
     }
     if let Some(why) = &program.refused {
-        writeln!(to, "  cannot be loaded here: {why}")?;
+        line!(to, "  cannot be loaded here: {why}")?;
     }
     for row in &program.listing {
         match row {
-            Row::Function { name, section } => writeln!(to, "\n  {section}: {name}")?,
-            Row::Source { file, line, text, .. } => writeln!(to, "; {file}:{line}: {text}")?,
+            Row::Function { name, section } => writeln!(to).and_then(|()| line!(to, "  {section}: {name}"))?,
+            Row::Source { file, line, text, .. } => line!(to, "; {file}:{line}: {text}")?,
             Row::Instruction { slot, before, after, core } => {
-                writeln!(to, "{slot:5}: {before}")?;
+                line!(to, "{slot:5}: {before}")?;
                 if let Some(after) = after {
-                    writeln!(to, "    => {after}")?;
+                    line!(to, "    => {after}")?;
                 }
                 if let Some(core) = core {
-                    writeln!(to, "       CO-RE: {core}")?;
+                    line!(to, "       CO-RE: {core}")?;
                 }
             }
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_with_a_newline_is_one_line() {
+        let mut text = String::new();
+        table(&mut text, [vec!["a\nb".to_owned(), "c\u{1b}".to_owned()]].into_iter()).unwrap();
+        line!(&mut text, "{}: {}", "x\n\nfake", 1).unwrap();
+        assert_eq!(text, "  a\\nb  c\\u{1b}\nx\\n\\nfake: 1\n");
+    }
 }

@@ -9,8 +9,15 @@ use cutaway::{
 use log::info;
 use serde::Serialize;
 
-use super::{Arguments, Snapshot, ring::mode};
-use crate::{Format, failure::Failure, terminal};
+use super::{
+    Arguments, Snapshot,
+    ring::{mode, programs},
+};
+use crate::{
+    Format,
+    failure::{Failure, listed, listed_by},
+    terminal,
+};
 
 /// Bytes of a map's name that the kernel keeps.
 const NAME: usize = 15;
@@ -82,7 +89,14 @@ fn of_process(pid: u32) -> Result<Option<Map>, Failure> {
     ids.sort_unstable();
     ids.dedup();
     // What has gone meanwhile is not held any more.
-    let rings = ids.into_iter().filter_map(|id| Map::from_id(id).ok()).filter(|map| mode(map).is_some()).collect();
+    let rings = ids
+        .into_iter()
+        .filter_map(|id| match Map::from_id(id) {
+            Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::ENOENT) => None,
+            map => Some(map.map_err(Failure::from)),
+        })
+        .filter(|map| map.as_ref().map_or(true, |map| mode(map).is_some()))
+        .collect::<Result<_, _>>()?;
     only(rings, &format!("rings are held by process {pid}"))
 }
 
@@ -93,7 +107,7 @@ fn only(mut maps: Vec<Map>, what: &str) -> Result<Option<Map>, Failure> {
     }
     let ids: Vec<_> = maps.iter().map(|map| map.id().to_string()).collect();
     Err(Failure::new(format!("{} {what}", ids.len()))
-        .advise(&format!("choose one by its number: --id {}", ids.join(" or --id "))))
+        .advise(&format!("choose one by its number: --id {}", listed_by(&ids, " or --id "))))
 }
 
 /// A ring, or what programs find perf buffers in.
@@ -144,7 +158,7 @@ pub(crate) fn run(format: Format) -> Result<(), Failure> {
     // Read once for all maps. Who may not look into programs or processes sees the rings all the same.
     let holders = census::holders()?;
     let pins = census::pins()?;
-    let programs: Vec<ProgramEntry> = census::programs().flatten().collect();
+    let programs = programs()?;
     let mut rows = Vec::new();
     for map in census::maps() {
         let map = map?;
@@ -159,9 +173,7 @@ pub(crate) fn run(format: Format) -> Result<(), Failure> {
     match format {
         Format::Json => {
             for row in &rows {
-                text.push_str(
-                    &serde_json::to_string(row).map_err(|error| Failure::new(format!("cannot write JSON: {error}")))?,
-                );
+                text.push_str(&terminal::json(row)?);
                 text.push('\n');
             }
         }
@@ -236,7 +248,7 @@ impl Row {
     fn owners(&self) -> String {
         let owners: Vec<_> = self.owners.iter().map(|owner| format!("{} ({})", owner.comm, owner.pid)).collect();
         match (owners.is_empty(), self.programs.is_empty()) {
-            (false, _) => owners.join(", "),
+            (false, _) => listed(&owners),
             (true, false) => "no process: programs alone".to_owned(),
             (true, true) if self.pins.is_empty() => "nobody found".to_owned(),
             (true, true) => "no process: a pin alone".to_owned(),
@@ -262,7 +274,7 @@ fn table(rows: &[Row]) -> String {
             row.programs.iter().map(|program| format!("{} ({})", program.name, program.id)).collect();
         for (what, all) in [("used by", programs), ("pinned at", row.pins.clone())] {
             if !all.is_empty() {
-                text.push_str(&format!("{:>6} {what} {}\n", "", terminal::one_line(&all.join(", "))));
+                text.push_str(&format!("{:>6} {what} {}\n", "", terminal::one_line(&listed(&all))));
             }
         }
         if let Some(error) = &row.error {

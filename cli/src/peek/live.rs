@@ -117,6 +117,5 @@ pub(crate) fn draw(live: &mut impl Live, mut canvas: Canvas, step: bool) -> Resu
             break;
         }
     }
-    canvas.tell();
-    Ok(())
+    canvas.finish()
 }

@@ -36,7 +36,7 @@ pub(crate) fn run(pids: &[u32], arguments: &Arguments) -> Result<(), Failure> {
     match (&arguments.draw, arguments.watch) {
         (Some(file), false) => {
             live.leave_out_empty_pictures();
-            looks::draw(&mut live, Canvas::new(file), arguments.step)?;
+            looks::draw(&mut live, Canvas::new(file)?, arguments.step)?;
             if let left @ 1.. = live.left_out() {
                 let what = if left == 1 { "buffer is" } else { "buffers are" };
                 diagnostics::say(&format!("{left} more {what} empty, and not drawn"));
@@ -46,20 +46,20 @@ pub(crate) fn run(pids: &[u32], arguments: &Arguments) -> Result<(), Failure> {
         (None, true) if arguments.format == Format::Table && io::stdout().is_terminal() && keys::are_there() => {
             screen::run(&mut live, arguments.interval, arguments.count)
         }
-        (draw, true) => watch::run(&mut live, arguments, draw.as_deref().map(Canvas::new)),
+        (draw, true) => watch::run(&mut live, arguments, draw.as_deref().map(Canvas::new).transpose()?),
         (None, false) => {
-            live.look(arguments.records, std::time::Instant::now());
+            live.look(arguments.records(), std::time::Instant::now());
             match arguments.format {
                 Format::Json => terminal::print(&live.json()?),
-                Format::Table => terminal::print(&live.tables(arguments.records)),
+                Format::Table => terminal::print(&live.tables(arguments.records())),
             }
         }
     }
 }
 
-/// A look that was kept, as text.
-pub(crate) fn table(look: &Look) -> String {
-    show::table(look, usize::MAX, look.is_decoded(), |record, payload| match &record.value {
+/// A look that was kept, as text, with at most so many records.
+pub(crate) fn table(look: &Look, most: usize) -> String {
+    show::table(look, most, look.is_decoded(), |record, payload| match &record.value {
         // The types are not kept, but what was decoded is.
         Some(value) => value.to_string(),
         None => super::show::bytes(payload),
@@ -68,6 +68,5 @@ pub(crate) fn table(look: &Look) -> String {
 
 /// The same as a line of JSON.
 pub(crate) fn json(look: &Look) -> Result<String, Failure> {
-    let line = serde_json::to_string(look).map_err(|error| Failure::new(format!("cannot write JSON: {error}")))?;
-    Ok(line + "\n")
+    Ok(terminal::json(look)? + "\n")
 }

@@ -2,12 +2,16 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     path::Path,
 };
 
-use super::{Snapshot, perf, show};
+use super::{Snapshot, perf, show, types::Types};
 use crate::{Format, draw::Picture, failure::Failure, terminal};
+
+/// Bytes of a file, and of one of its lines: many hours of looks, and a look at more records than a ring of 64 MiB
+/// holds. Devices and pipes may never end.
+const LONGEST: [u64; 2] = [1 << 30, 256 << 20];
 
 /// The looks of one file, in its order.
 #[derive(Debug)]
@@ -41,13 +45,13 @@ impl Kept {
         }
     }
 
-    /// As it is printed, and an empty line behind a table.
-    pub(crate) fn show(&self, format: Format) -> Result<String, Failure> {
+    /// As it is printed, and an empty line behind a table; with the payloads of the first `most` records.
+    pub(crate) fn show(&self, format: Format, most: usize) -> Result<String, Failure> {
         Ok(match (self, format) {
-            (Self::Ring(look), Format::Table) => show::table(look, terminal::is_coloured()) + "\n",
-            (Self::Perf(look), Format::Table) => perf::table(look),
-            (Self::Ring(look), Format::Json) => show::json(look)?,
-            (Self::Perf(look), Format::Json) => perf::json(look)?,
+            (Self::Ring(look), Format::Table) => show::table(&look.first(most), terminal::is_coloured()) + "\n",
+            (Self::Perf(look), Format::Table) => perf::table(look, most),
+            (Self::Ring(look), Format::Json) => show::json(&look.first(most))?,
+            (Self::Perf(look), Format::Json) => perf::json(&look.first(most))?,
         })
     }
 }
@@ -57,14 +61,33 @@ impl Recording {
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let attempt = format!("read the looks in {}", path.display());
         let file = File::open(path).map_err(|error| Failure::system(&attempt, &error))?;
-        let mut looks = Vec::new();
-        for (index, line) in BufReader::new(file).lines().enumerate() {
-            let line = line.map_err(|error| Failure::system(&attempt, &error))?;
+        Self::read_from(BufReader::new(file), &attempt, LONGEST)
+    }
+
+    fn read_from(mut file: impl BufRead, attempt: &str, [all, longest]: [u64; 2]) -> Result<Self, Failure> {
+        let too_long = |index: usize, what: &str, bytes: u64| {
+            Failure::new(format!("cannot {attempt}: at line {index}, {what} has more than {bytes} bytes"))
+                .advise("are these looks? `head` and `split` make smaller files of long ones")
+        };
+        let (mut looks, mut bytes, mut read) = (Vec::new(), Vec::new(), 0);
+        for index in 1.. {
+            bytes.clear();
+            let length = file.by_ref().take(longest + 1).read_until(b'\n', &mut bytes);
+            let length = length.map_err(|error| Failure::system(attempt, &error))? as u64;
+            read += length;
+            match length {
+                0 => break,
+                length if length > longest => return Err(too_long(index, "it", longest)),
+                _ if read > all => return Err(too_long(index, "the file", all)),
+                _ => {}
+            }
+            // Names in it may be any bytes.
+            let line = String::from_utf8_lossy(&bytes);
             if line.trim().is_empty() {
                 continue;
             }
             let refused = |why: String| {
-                Failure::new(format!("cannot {attempt}: line {} is no look at a buffer: {why}", index + 1))
+                Failure::new(format!("cannot {attempt}: line {index} is no look at a buffer: {why}"))
                     .advise("`cutaway peek --id N --watch --format json` writes such files")
             };
             looks.push(Kept::read(&line).map_err(refused)?);
@@ -73,6 +96,16 @@ impl Recording {
             return Err(Failure::new(format!("cannot {attempt}: there are none")));
         }
         Ok(Self(looks))
+    }
+
+    /// Reads the payloads that were kept as this type, whatever they were read as before.
+    pub(crate) fn decode(&mut self, types: &Types) {
+        for look in &mut self.0 {
+            match look {
+                Kept::Ring(look) => types.decode(look),
+                Kept::Perf(look) => look.decode(types),
+            }
+        }
     }
 
     pub(crate) fn looks(&self) -> impl Iterator<Item = &Kept> {
@@ -105,7 +138,7 @@ mod tests {
             Kept::Ring(ring(4096 * 5 + 3000, &[(40, State::Committed), (900, State::Busy)])),
             Kept::Perf(perf::look(4096 * 5 + 3000, &[2048, 32])),
         ];
-        let lines: String = kept.iter().map(|look| look.show(Format::Json).unwrap() + "\n").collect();
+        let lines: String = kept.iter().map(|look| look.show(Format::Json, usize::MAX).unwrap() + "\n").collect();
         let recording = read(&lines).unwrap();
         assert_eq!(recording.looks().collect::<Vec<_>>(), [&kept[0], &kept[1]]);
     }

@@ -32,6 +32,21 @@ pub(crate) fn mode(map: &Map) -> Option<Mode> {
     }
 }
 
+/// Every program that may be looked at. One who may look at none sees the rings all the same.
+pub(crate) fn programs() -> Result<Vec<ProgramEntry>, Failure> {
+    census::programs()
+        .filter_map(|program| match program {
+            Err(error) if wants_descriptors(&error) => Some(Err(error.into())),
+            program => program.ok().map(Ok),
+        })
+        .collect()
+}
+
+/// Whether there is no descriptor left to look with: what was looked for may be there all the same.
+pub(crate) fn wants_descriptors(error: &cutaway::Error) -> bool {
+    error.errno().is_some_and(|errno| matches!(errno.raw(), libc::EMFILE | libc::ENFILE))
+}
+
 impl Ring {
     pub(crate) fn open(map: Map, arguments: &Arguments) -> Result<Self, Failure> {
         let pages = map.peek()?;
@@ -40,7 +55,7 @@ impl Ring {
         };
         let wanted = arguments.decode_as.as_deref();
         let types = wanted.map(|name| Types::find(name, arguments.btf.as_deref(), Some(map.id()))).transpose()?;
-        Ok(Self { map, pages, mode, types, payloads: arguments.records })
+        Ok(Self { map, pages, mode, types, payloads: arguments.records() })
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -78,13 +93,15 @@ impl Ring {
     }
 
     /// The processes that hold it, but this one.
-    pub(crate) fn owners(&self) -> Vec<Holder> {
-        let holders = census::holders().unwrap_or_default();
-        holders.of_map(self.id()).filter(|holder| holder.pid != std::process::id()).cloned().collect()
+    pub(crate) fn owners(&self) -> Result<Vec<Holder>, Failure> {
+        let holders = census::holders()?;
+        Ok(holders.of_map(self.id()).filter(|holder| holder.pid != std::process::id()).cloned().collect())
     }
 
     /// The programs that use it.
-    pub(crate) fn programs(&self) -> Vec<ProgramEntry> {
-        census::programs().flatten().filter(|program| program.maps.contains(&self.id())).collect()
+    pub(crate) fn programs(&self) -> Result<Vec<ProgramEntry>, Failure> {
+        let mut programs = programs()?;
+        programs.retain(|program| program.maps.contains(&self.id()));
+        Ok(programs)
     }
 }

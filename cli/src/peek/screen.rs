@@ -4,7 +4,7 @@
 //! terminal whatever its size: what has no room is left out from the bottom, but for the keys, which stay.
 
 use std::{
-    io::{self, Write},
+    io::{self, BufWriter, Write},
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -22,6 +22,8 @@ use super::{
 };
 use crate::{
     failure::Failure,
+    outlet,
+    signals::{self, LastAct},
     terminal::{cut, is_coloured},
 };
 
@@ -30,6 +32,9 @@ const ABOUT: Duration = Duration::from_secs(2);
 
 /// The shortest and the longest time between two looks.
 const PACE: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(10)];
+
+/// Bytes of a frame that are written in one go: more than most have.
+const FRAME: usize = 64 << 10;
 
 /// Rows that list records, at most.
 const ROWS: usize = 200;
@@ -139,7 +144,7 @@ impl<L: Live> Screen<'_, L> {
         lines.truncate(rows.saturating_sub(1));
         lines.resize(rows.saturating_sub(1), String::new());
         lines.push(self.keys(columns));
-        let mut to = io::stdout().lock();
+        let mut to = BufWriter::with_capacity(FRAME, outlet::stdout());
         queue!(to, terminal::BeginSynchronizedUpdate)?;
         for (row, line) in lines.iter().enumerate() {
             let row = u16::try_from(row).unwrap_or(u16::MAX);
@@ -168,25 +173,41 @@ impl<L: Live> Screen<'_, L> {
 }
 
 /// The terminal as it was before, when this is dropped: also by a panic.
-struct Restored;
+struct Restored {
+    _at_sudden_end: LastAct,
+}
 
 impl Restored {
     fn enter() -> Result<Self, Failure> {
         let failed =
             |error| Failure::system("take over the terminal", &error).advise("pipe the output for plain lines");
         terminal::enable_raw_mode().map_err(failed)?;
-        let restored = Self;
+        let restored = Self { _at_sudden_end: signals::at_sudden_end(restore) };
         // Lines that are too long are cut, not wrapped.
-        execute!(io::stdout(), EnterAlternateScreen, cursor::Hide, terminal::DisableLineWrap, Clear(ClearType::All))
-            .map_err(failed)?;
+        execute!(
+            outlet::stdout(),
+            EnterAlternateScreen,
+            cursor::Hide,
+            terminal::DisableLineWrap,
+            Clear(ClearType::All)
+        )
+        .map_err(failed)?;
         Ok(restored)
     }
 }
 
 impl Drop for Restored {
     fn drop(&mut self) {
-        // There is nothing left to do if the terminal is gone.
-        let _ = execute!(io::stdout(), terminal::EnableLineWrap, cursor::Show, LeaveAlternateScreen);
-        let _ = terminal::disable_raw_mode();
+        restore();
     }
+}
+
+/// Gives the terminal back. It does not wait for one that takes nothing: what it cannot be told is lost, but its modes
+/// are set.
+fn restore() {
+    let mut orders = Vec::new();
+    // Collecting cannot fail, and there is nothing left to do if the terminal is gone.
+    let _ = queue!(orders, terminal::EnableLineWrap, cursor::Show, LeaveAlternateScreen);
+    outlet::stdout().write_at_once(&orders);
+    let _ = terminal::disable_raw_mode();
 }

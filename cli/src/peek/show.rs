@@ -6,7 +6,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Mode, Snapshot, State, Waiting, ring::Ring};
-use crate::{Format, decode, failure::Failure, terminal};
+use crate::{
+    Format, decode,
+    failure::{Failure, listed},
+    terminal,
+};
 
 /// Bytes of a payload that are shown on one line.
 const SHOWN: usize = 32;
@@ -17,7 +21,7 @@ const BAR: usize = 40;
 /// Looks once, and prints.
 pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), Failure> {
     let look = ring.full_look();
-    let about = About::of(ring);
+    let about = About::of(ring)?;
     terminal::print(&match format {
         Format::Json => json_about(&look, Some(&about))?,
         Format::Table => {
@@ -70,19 +74,19 @@ struct Program {
 }
 
 impl About {
-    pub(crate) fn of(ring: &Ring) -> Self {
-        let owners = ring.owners().into_iter().map(|holder| Owner {
+    pub(crate) fn of(ring: &Ring) -> Result<Self, Failure> {
+        let owners = ring.owners()?.into_iter().map(|holder| Owner {
             state: process_state(holder.pid),
             pid: holder.pid,
             comm: holder.comm,
             fd: holder.fd,
         });
-        let programs = ring.programs().into_iter().map(|program| Program {
+        let programs = ring.programs()?.into_iter().map(|program| Program {
             id: program.id,
             name: program.name,
             program_type: program.program_type.to_string(),
         });
-        Self { owners: owners.collect(), programs: programs.collect() }
+        Ok(Self { owners: owners.collect(), programs: programs.collect() })
     }
 
     /// The processes, on one line.
@@ -91,7 +95,7 @@ impl About {
             return "no process".to_owned();
         }
         let one = |owner: &Owner| format!("{} ({}, fd {}, {})", owner.comm, owner.pid, owner.fd, owner.state);
-        terminal::one_line(&self.owners.iter().map(one).collect::<Vec<_>>().join(", "))
+        terminal::one_line(&listed(&self.owners.iter().map(one).collect::<Vec<_>>()))
     }
 
     /// The programs, on one line.
@@ -100,7 +104,7 @@ impl About {
             return "no program".to_owned();
         }
         let one = |program: &Program| format!("{} ({}, {})", program.name, program.id, program.program_type);
-        terminal::one_line(&self.programs.iter().map(one).collect::<Vec<_>>().join(", "))
+        terminal::one_line(&listed(&self.programs.iter().map(one).collect::<Vec<_>>()))
     }
 
     fn lines(&self) -> String {
@@ -110,7 +114,9 @@ impl About {
 
 /// What a process is doing, in the kernel's word; `gone` if it is not there.
 pub(super) fn process_state(pid: u32) -> String {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    // The name in it may be any bytes.
+    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
     let state = status.lines().find_map(|line| line.strip_prefix("State:"));
     let word = state.and_then(|state| state.split(['(', ')']).nth(1));
     word.unwrap_or("gone").to_owned()
@@ -124,7 +130,7 @@ fn json_about(look: &Snapshot, about: Option<&About>) -> Result<String, Failure>
     {
         fields.extend(more);
     }
-    Ok(value.to_string() + "\n")
+    Ok(terminal::json(&value)? + "\n")
 }
 
 fn title(look: &Snapshot, coloured: bool) -> String {

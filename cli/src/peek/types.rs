@@ -12,7 +12,10 @@ use cutaway::{
     census,
 };
 
-use super::Snapshot;
+use super::{
+    Snapshot,
+    ring::{programs, wants_descriptors},
+};
 use crate::{decode, failure::Failure, given::read_whole};
 
 /// The bytes of some BTF, and the number of the wanted type in it.
@@ -35,9 +38,13 @@ impl Types {
                 .map_err(|_| Failure::new(format!("{} has no type `{name}`{known}", file.display())));
         }
         let mut looked = Vec::new();
-        for program in census::programs().flatten().filter(|program| map.is_none_or(|map| program.maps.contains(&map)))
-        {
-            let Some(section) = program.btf.and_then(|btf| census::types(btf).ok()) else { continue };
+        for program in programs()?.into_iter().filter(|program| map.is_none_or(|map| program.maps.contains(&map))) {
+            let section = match program.btf.map(census::types) {
+                Some(Ok(section)) => section,
+                Some(Err(error)) if wants_descriptors(&error) => return Err(error.into()),
+                // It has gone meanwhile, or was loaded without types.
+                Some(Err(_)) | None => continue,
+            };
             match Self::of(section, name) {
                 Ok(types) => return Ok(types),
                 Err(section) => looked.push((program.id, section)),

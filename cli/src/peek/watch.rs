@@ -9,6 +9,8 @@ use std::{
     time::Instant,
 };
 
+use log::warn;
+
 use super::{Arguments, live::Live, motion::SAMPLE};
 use crate::{Format, draw::Canvas, failure::Failure, signals, terminal};
 
@@ -24,13 +26,16 @@ pub(crate) fn stopped() -> Result<Arc<AtomicBool>, Failure> {
 
 /// Looks until it has looked so often, or somebody ends it.
 pub(crate) fn run(live: &mut impl Live, arguments: &Arguments, mut canvas: Option<Canvas>) -> Result<(), Failure> {
+    if canvas.is_none() && arguments.format == Format::Table {
+        unused(arguments);
+    }
     let stopped = stopped()?;
     let begun = Instant::now();
     let mut looks = 0_u64;
     loop {
         let now = Instant::now();
         live.sample(now);
-        live.look(arguments.records, now);
+        live.look(arguments.records(), now);
         let mut more = true;
         match (&mut canvas, arguments.format) {
             (Some(canvas), _) => {
@@ -54,10 +59,15 @@ pub(crate) fn run(live: &mut impl Live, arguments: &Arguments, mut canvas: Optio
         // ATOMICS: see `stopped`.
         let ended = stopped.load(Ordering::Relaxed);
         if ended || !more || arguments.count.is_some_and(|count| looks >= count) {
-            if let Some(canvas) = &canvas {
-                canvas.tell();
-            }
-            return Ok(());
+            return canvas.as_mut().map_or(Ok(()), Canvas::finish);
         }
+    }
+}
+
+/// Says which options mean nothing to lines without payloads: only on a terminal, or as JSON, are those shown.
+fn unused(arguments: &Arguments) {
+    let given = [("--type", arguments.decode_as.is_some()), ("--records", arguments.records.is_some())];
+    for (option, _) in given.iter().filter(|(_, given)| *given) {
+        warn!("{option} has no effect here: lines of --watch show no payloads; --format json does");
     }
 }

@@ -13,7 +13,7 @@
 //!     hex        all bytes, if no type is known; or those behind the type's end
 //! ```
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, BufWriter, Write};
 
 use cutaway::btf::{Btf, Kind, Value};
 use serde_json::json;
@@ -23,11 +23,15 @@ use super::{
     buffers::Record,
     types::{Choice, Records, Shape},
 };
-use crate::{decode, terminal};
+use crate::{
+    decode,
+    outlet::{self, Standard},
+    terminal,
+};
 
 /// Where the lines go.
 pub(super) struct Output<'b> {
-    to: BufWriter<Stdout>,
+    to: BufWriter<Standard>,
     form: Form,
     coloured: bool,
     headed: bool,
@@ -56,7 +60,7 @@ impl<'b> Output<'b> {
             [records] => records.only().and_then(|shape| Columns::of(shape, records.is_padded())),
             _ => None,
         };
-        let (to, coloured) = (BufWriter::new(io::stdout()), terminal::is_coloured());
+        let (to, coloured) = (BufWriter::new(outlet::stdout()), terminal::is_coloured());
         Self { to, form, coloured, headed: false, columns }
     }
 
@@ -70,9 +74,9 @@ impl<'b> Output<'b> {
             (Form::Table, Choice::Known(shape)) => self.row(map, record, bytes, shape),
             (Form::Table, _) => {
                 self.head()?;
-                writeln!(self.to, "{}", terminal::clean(&plain(map, record, &spaced(bytes))))
+                writeln!(self.to, "{}", terminal::one_line(&plain(map, record, &spaced(bytes))))
             }
-            (Form::Hex, _) => writeln!(self.to, "{} {:>5}  {}", terminal::clean(map), bytes.len(), spaced(bytes)),
+            (Form::Hex, _) => writeln!(self.to, "{} {:>5}  {}", terminal::one_line(map), bytes.len(), spaced(bytes)),
         }
     }
 
@@ -97,7 +101,8 @@ impl<'b> Output<'b> {
             "map": map, "cpu": record.cpu, "time_ns": record.time_ns, "size": record.bytes.len(),
             "type": name, "value": value, "hex": hex,
         });
-        writeln!(self.to, "{line}")
+        terminal::write_json(&mut self.to, &line)?;
+        writeln!(self.to)
     }
 
     fn row(&mut self, map: &str, record: &Record<'_>, bytes: &[u8], shape: &Shape<'_>) -> io::Result<()> {
@@ -115,7 +120,7 @@ impl<'b> Output<'b> {
             }
         };
         self.head()?;
-        writeln!(self.to, "{}", terminal::clean(&line))
+        writeln!(self.to, "{}", terminal::one_line(&line))
     }
 
     /// The names of the columns, before the first line.
@@ -127,7 +132,7 @@ impl<'b> Output<'b> {
         let Some(columns) = &self.columns else { return Ok(()) };
         let names = columns.columns.iter().map(|column| column.name.to_uppercase());
         let (bold, usual) = if self.coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        writeln!(self.to, "{bold}{}{usual}", terminal::clean(&columns.line(names)))
+        writeln!(self.to, "{bold}{}{usual}", terminal::one_line(&columns.line(names)))
     }
 }
 

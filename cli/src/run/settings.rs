@@ -61,7 +61,7 @@ fn value(btf: &Btf<'_>, ty: Type<'_>, size: usize, text: &str) -> Result<Vec<u8>
                 Some(value) => Ok(lowest(value.value.into(), size)),
                 None => integer(text, size, None).map_err(|_| {
                     let names: Vec<_> = ty.values().map(|value| String::from_utf8_lossy(value.name)).collect();
-                    format!("its values are {}", names.join(", "))
+                    format!("its values are {}", crate::failure::listed(&names))
                 }),
             }
         }

@@ -13,7 +13,7 @@ use cutaway::{
 use serde_json::{Value as Json, json};
 
 use super::{Form, output::spaced};
-use crate::{decode, failure::Failure};
+use crate::{decode, failure::Failure, terminal};
 
 /// Lines about the variables, section by section.
 pub(super) fn variables(loaded: &Loaded, btf: Option<&Btf<'_>>, form: Form) -> Result<Vec<String>, Failure> {
@@ -30,11 +30,10 @@ pub(super) fn variables(loaded: &Loaded, btf: Option<&Btf<'_>>, form: Form) -> R
             Form::Hex => format!("{}: {} = {}", spec.section, spec.name, spaced(&bytes)),
             Form::Json => {
                 let hex = value.is_none().then(|| decode::hex(&bytes));
-                json!({
+                terminal::json(&json!({
                     "variable": spec.name, "section": spec.section, "type": spec.type_name,
                     "value": value.as_ref().map(decode::json), "hex": hex,
-                })
-                .to_string()
+                }))?
             }
         });
     }
@@ -101,11 +100,11 @@ fn element(
                 .iter()
                 .map(|(cpu, bytes)| json!({ "cpu": cpu, "value": as_json(btf, spec.value_type(), bytes) }))
                 .collect();
-            json!({ "map": spec.name, "key": as_json(btf, spec.key_type(), key), "values": values }).to_string()
+            terminal::json(&json!({ "map": spec.name, "key": as_json(btf, spec.key_type(), key), "values": values }))?
         }
         Form::Json => {
             let (key, value) = (as_json(btf, spec.key_type(), key), as_json(btf, spec.value_type(), value));
-            json!({ "map": spec.name, "key": key, "value": value }).to_string()
+            terminal::json(&json!({ "map": spec.name, "key": key, "value": value }))?
         }
         Form::Hex => format!("{} {} = {}", spec.name, spaced(key), spaced(value)),
         Form::Table if spec.map_type.is_per_cpu() => {

@@ -97,7 +97,7 @@ impl<'a, 'b> Stream<'a, 'b> {
             let text = String::from_utf8_lossy(&written).into_owned();
             for line in text.lines() {
                 let line = match self.arguments.format {
-                    Form::Json => serde_json::json!({ "iterator": name, "line": line }).to_string(),
+                    Form::Json => terminal::json(&serde_json::json!({ "iterator": name, "line": line }))?,
                     Form::Table | Form::Hex => terminal::clean(line).into_owned(),
                 };
                 let answer = self.output.line(&line);

@@ -293,9 +293,9 @@ pub(super) fn told<'b>(
         let (map, name) = option.split_once('=').map_or((None, option.as_str()), |(map, name)| (Some(map), name));
         if let Some(map) = map.filter(|map| !maps.iter().any(|known| known == map)) {
             let known: Vec<_> = maps.iter().map(|map| format!("`{map}`")).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             return Err(Failure::new(format!(
-                "the object has no ring and no perf event array `{map}`; it has {known}"
+                "the object has no ring and no perf event array `{map}`; it has {}",
+                crate::failure::listed(&known)
             )));
         }
         let mut shapes =

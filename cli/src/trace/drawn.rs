@@ -52,7 +52,7 @@ impl Drawn {
         }
         let map = loaded.map(names::EVENTS)?;
         let steps = step.then(Steps::new).transpose()?;
-        Ok(Self { pages: map.peek()?, id: map.id(), canvas: Canvas::new(file), steps })
+        Ok(Self { pages: map.peek()?, id: map.id(), canvas: Canvas::new(file)?, steps })
     }
 
     /// Draws the ring if anything waits in it, and asks how to go on.
@@ -73,8 +73,8 @@ impl Drawn {
         })
     }
 
-    /// Says where the pictures are.
-    pub(crate) fn tell(&self) {
-        self.canvas.tell();
+    /// Writes what is written at the end, and says where the pictures are.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        self.canvas.finish()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::CStr,
-    io::{self, BufWriter, IsTerminal, Stdout, Write},
+    io::{self, BufWriter, IsTerminal, Write},
     time::{Duration, SystemTime},
 };
 
@@ -10,11 +10,15 @@ use cutaway_programs::getaddrinfo::{Address, Lookup, Text, Transport};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
-use crate::{Format, terminal};
+use crate::{
+    Format,
+    outlet::{self, Standard},
+    terminal,
+};
 
 /// Where the lines go.
 pub(crate) struct Output {
-    to: BufWriter<Stdout>,
+    to: BufWriter<Standard>,
     format: Format,
     clock: Clock,
     headed: bool,
@@ -23,9 +27,8 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new(format: Format) -> Self {
-        let stdout = io::stdout();
-        let coloured = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { to: BufWriter::new(stdout), format, clock: Clock::new(), headed: false, coloured }
+        let coloured = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self { to: BufWriter::new(outlet::stdout()), format, clock: Clock::new(), headed: false, coloured }
     }
 
     /// Writes one event's line; it is seen after [`Output::flush`].
@@ -33,7 +36,7 @@ impl Output {
         match self.format {
             Format::Table => self.row(event),
             Format::Json => {
-                serde_json::to_writer(&mut self.to, &Json::new(event, transport))?;
+                terminal::write_json(&mut self.to, &Json::new(event, transport))?;
                 self.to.write_all(b"\n")
             }
         }

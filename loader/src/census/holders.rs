@@ -4,7 +4,11 @@
 //! `/proc/PID/fdinfo/N` has a map's number (`map_id`, Linux 4.13; `bpf_map_show_fdinfo` in `kernel/bpf/syscall.c`). A map
 //! that is mapped into a process whose descriptor is closed is not found this way, nor is one that only programs use.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+};
 
 use crate::{Error, sys::ids};
 
@@ -68,7 +72,8 @@ impl Holders {
 /// # Errors
 ///
 /// [`Error::Unfit`] or [`Error::Kernel`] if `/proc` cannot be read. A process that goes away meanwhile is left out; one
-/// that is not to be looked into (ptrace(2) says whose are) is counted in [`Holders::hidden`].
+/// that is not to be looked into (ptrace(2) says whose are) is counted in [`Holders::hidden`]. EMFILE or ENFILE if
+/// there is no descriptor left to look with: then the list would be short.
 pub fn holders() -> Result<Holders, Error> {
     let processes = fs::read_dir("/proc").map_err(|error| Error::kernel("list the processes in /proc", &error))?;
     let mut pids: Vec<u32> = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
@@ -78,6 +83,9 @@ pub fn holders() -> Result<Holders, Error> {
         match of_process(pid, &mut holders.found) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 holders.hidden = holders.hidden.saturating_add(1);
+            }
+            Err(error) if wants_descriptors(&error) => {
+                return Err(Error::kernel(format!("look at the descriptors of process {pid}"), &error));
             }
             // It has ended.
             Ok(()) | Err(_) => {}
@@ -97,8 +105,9 @@ fn of_process(pid: u32, found: &mut Vec<Holder>) -> io::Result<()> {
         let Ok(link) = fs::read_link(format!("{directory}/{fd}")) else { continue };
         let held = if link == Path::new("anon_inode:bpf-map") {
             match map_id(&format!("/proc/{pid}/fdinfo/{fd}")) {
-                Some(id) => Held::Map(id),
-                None => continue,
+                Ok(Some(id)) => Held::Map(id),
+                Err(error) if wants_descriptors(&error) => return Err(error),
+                Ok(None) | Err(_) => continue,
             }
         } else if link == Path::new("anon_inode:[perf_event]") {
             Held::PerfEvent
@@ -115,7 +124,17 @@ fn of_process(pid: u32, found: &mut Vec<Holder>) -> io::Result<()> {
 }
 
 /// The number of the map behind a descriptor; `None` if it is no map.
-pub(super) fn map_id(fdinfo: &str) -> Option<u32> {
-    let text = fs::read_to_string(fdinfo).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("map_id:"))?.trim().parse().ok()
+pub(super) fn map_id(fdinfo: &str) -> io::Result<Option<u32>> {
+    /// A map's takes some hundred bytes. That of another kind of descriptor (an inotify instance) has a line for each
+    /// thing watched.
+    const LONGEST: u64 = 64 << 10;
+    let mut text = Vec::new();
+    fs::File::open(fdinfo)?.take(LONGEST).read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    Ok(text.lines().find_map(|line| line.strip_prefix("map_id:")).and_then(|id| id.trim().parse().ok()))
+}
+
+/// Whether this process or the machine has no descriptor left: what was looked at may be there all the same.
+pub(super) fn wants_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }

@@ -6,6 +6,7 @@
 use std::{
     ffi::{CString, OsString},
     fs,
+    io::{self, BufRead, BufReader, Read},
     os::{
         fd::AsRawFd,
         unix::ffi::{OsStrExt, OsStringExt},
@@ -13,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::holders::map_id;
+use super::holders::{map_id, wants_descriptors};
 use crate::{Error, sys::bpf};
 
 /// A map's name in a bpf file system.
@@ -30,12 +31,14 @@ pub struct Pin {
 ///
 /// # Errors
 ///
-/// [`Error::Kernel`] if the mounts cannot be read.
+/// [`Error::Kernel`] if the mounts cannot be read. EMFILE if no descriptor is left to open a file: then the list would
+/// be short.
 pub fn pins() -> Result<Vec<Pin>, Error> {
-    let mounts = fs::read("/proc/self/mountinfo").map_err(|error| Error::kernel("read the mounts", &error))?;
+    let failed = |error| Error::kernel("read the mounts", &error);
+    let mounts = fs::File::open("/proc/self/mountinfo").map_err(failed)?;
     let mut pins = Vec::new();
-    for mount in bpf_mounts(&mounts) {
-        walk(&mount, &mut pins);
+    for mount in bpf_mounts(BufReader::new(mounts)).map_err(failed)? {
+        walk(mount, &mut pins)?;
     }
     pins.sort_unstable_by(|one, other| one.path.cmp(&other.path));
     // A file system that is mounted over itself shows its files once.
@@ -43,36 +46,65 @@ pub fn pins() -> Result<Vec<Pin>, Error> {
     Ok(pins)
 }
 
-fn walk(directory: &Path, pins: &mut Vec<Pin>) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten() {
-        let Ok(kind) = entry.file_type() else { continue };
-        if kind.is_dir() {
-            walk(&entry.path(), pins);
-        } else if kind.is_file() {
-            pins.extend(pin(entry.path()));
+fn walk(mount: PathBuf, pins: &mut Vec<Pin>) -> Result<(), Error> {
+    let failed = |path: &Path, error| Error::kernel(format!("look for pins in {}", path.display()), &error);
+    // A list, not a recursion: how deep directories lie is up to whoever makes them.
+    let mut directories = vec![mount];
+    while let Some(directory) = directories.pop() {
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if wants_descriptors(&error) => return Err(failed(&directory, error)),
+            // It has gone, or is not to be read.
+            Err(_) => continue,
+        };
+        for entry in entries.flatten() {
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() {
+                directories.push(entry.path());
+            } else if kind.is_file() {
+                let path = entry.path();
+                match pin(path.clone()) {
+                    Err(error) if wants_descriptors(&error) => return Err(failed(&path, error)),
+                    pin => pins.extend(pin.ok().flatten()),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn pin(path: PathBuf) -> io::Result<Option<Pin>> {
+    let name = CString::new(path.as_os_str().as_bytes())?;
+    let object = bpf::obj_get(&name, "opens a pinned object, to see what it is")?;
+    Ok(map_id(&format!("/proc/self/fdinfo/{}", object.as_raw_fd()))?.map(|map| Pin { path, map }))
+}
+
+/// The longest line of `mountinfo` that is read: several paths of PATH_MAX bytes, each byte escaped, and options.
+const LONGEST: u64 = 64 << 10;
+
+/// The mount points of type `bpf`. A line is: numbers, root, mount point, options, `-`, type, source (proc(5)). A line
+/// that is longer than any kernel writes is passed over.
+fn bpf_mounts(mut mountinfo: impl BufRead) -> io::Result<Vec<PathBuf>> {
+    let (mut points, mut line) = (Vec::new(), Vec::new());
+    loop {
+        line.clear();
+        if mountinfo.by_ref().take(LONGEST).read_until(b'\n', &mut line)? == 0 {
+            return Ok(points);
+        }
+        match line.pop_if(|last| *last == b'\n') {
+            Some(_) => points.extend(bpf_mount(&line)),
+            None => {
+                mountinfo.skip_until(b'\n')?;
+            }
         }
     }
 }
 
-fn pin(path: PathBuf) -> Option<Pin> {
-    let name = CString::new(path.as_os_str().as_bytes()).ok()?;
-    let object = bpf::obj_get(&name, "opens a pinned object, to see what it is").ok()?;
-    let map = map_id(&format!("/proc/self/fdinfo/{}", object.as_raw_fd()))?;
-    Some(Pin { path, map })
-}
-
-/// The mount points of type `bpf`. A line is: numbers, root, mount point, options, `-`, type, source (proc(5)).
-fn bpf_mounts(mountinfo: &[u8]) -> Vec<PathBuf> {
-    let lines = mountinfo.split(|&byte| byte == b'\n');
-    lines
-        .filter_map(|line| {
-            let mut fields = line.split(|&byte| byte == b' ');
-            let point = fields.nth(4)?;
-            let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-            (kind == b"bpf").then(|| PathBuf::from(OsString::from_vec(unescaped(point))))
-        })
-        .collect()
+fn bpf_mount(line: &[u8]) -> Option<PathBuf> {
+    let mut fields = line.split(|&byte| byte == b' ');
+    let point = fields.nth(4)?;
+    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+    (kind == b"bpf").then(|| PathBuf::from(OsString::from_vec(unescaped(point))))
 }
 
 /// Spaces and their like are written as `\040`.
@@ -90,6 +122,8 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]
@@ -98,7 +132,15 @@ mod tests {
             35 24 0:30 / /sys/fs/bpf rw shared:11 - bpf bpf rw,mode=700\n\
             36 24 0:31 / /mnt/a\\040b\\134c rw - bpf none rw\n\
             37 24 0:31 / /mnt/bpf rw - ext4 bpf rw\n";
-        assert_eq!(bpf_mounts(text), [Path::new("/sys/fs/bpf"), Path::new("/mnt/a b\\c")]);
+        assert_eq!(bpf_mounts(&text[..]).unwrap(), [Path::new("/sys/fs/bpf"), Path::new("/mnt/a b\\c")]);
+    }
+
+    #[test]
+    fn endless_lines_are_passed_over() {
+        let mut text = b"35 24 0:30 / /".to_vec();
+        text.resize(3 * LONGEST as usize, b'x');
+        text.extend(b" rw - bpf bpf rw\n36 24 0:31 / /\xff rw - bpf none rw\n");
+        assert_eq!(bpf_mounts(&text[..]).unwrap(), [Path::new(OsStr::from_bytes(b"/\xff"))]);
     }
 
     #[test]

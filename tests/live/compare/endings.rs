@@ -2,7 +2,10 @@
 
 use std::{
     fs::{self, Permissions},
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::{
+        fs::PermissionsExt,
+        process::{CommandExt, ExitStatusExt},
+    },
     process::Command,
 };
 
@@ -17,8 +20,9 @@ use tempfile::TempDir;
 use crate::{
     binary::{self, Running, command},
     experiments::{ALL, lines},
+    patience::wait_until,
     requirements::Needs,
-    trial, turn,
+    stalled, trial, turn,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -27,6 +31,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("the_right_to_make_maps_is_not_enough", Needs::Root, maps_alone),
         trial("on_one_cpu_the_reason_is_given", Needs::Ring, one_cpu),
         trial("a_signal_ends_it_at_once_and_without_a_report", Needs::Ring, interrupted),
+        trial("signals_end_a_comparison_whose_stdout_is_not_read", Needs::Ring, stalled),
         trial("a_reader_that_has_gone_ends_it", Needs::Ring, broken_pipe),
         trial("the_seven_are_answered_by_name", Needs::Ring, seven),
     ]
@@ -109,6 +114,31 @@ fn interrupted() {
     let line = ended.complaint();
     assert!(line.starts_with("stopped after ") && line.ends_with("of 2 experiments; no report was written"), "{line}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no report, and no part of one");
+}
+
+/// Once in an orderly way, twice at once; neither leaves anything of the report.
+fn stalled() {
+    let folder = TempDir::new().unwrap();
+    let _turn = turn();
+    for twice in [false, true] {
+        let (_reader, writer) = stalled::pipe();
+        let mut command = command(["compare", "--quick", "--only", "stack-limit", "--format", "json", "--report"]);
+        command.arg(folder.path().join("report.html")).stdout(writer);
+        let running = Running::start_without_stdout(&mut command);
+        wait_until("it waits for its reader", || running.is_in(&[libc::SYS_poll, libc::SYS_ppoll]).then_some(()));
+        running.send(Signal::TERM);
+        if twice {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            running.send(Signal::INT);
+        }
+        let ended = running.end();
+        if twice {
+            assert_eq!(ended.status.signal(), Some(Signal::INT.as_raw()), "{ended:?}");
+        } else {
+            assert_eq!(ended.complaint(), "cannot write to stdout: its reader has stopped reading");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }
 
 fn broken_pipe() {

@@ -16,6 +16,8 @@ mod binary;
 mod patience;
 #[path = "../support/requirements.rs"]
 mod requirements;
+#[path = "../support/stalled.rs"]
+mod stalled;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

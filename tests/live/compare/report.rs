@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{FileTypeExt, PermissionsExt},
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::Path,
 };
 
@@ -18,7 +18,8 @@ use crate::{
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("the_report_stands_for_itself", Needs::Ring, whole),
-        trial("an_older_report_is_replaced_where_a_link_leads", Needs::Ring, replaced),
+        trial("older_report_is_replaced_and_keeps_its_mode", Needs::Ring, replaced),
+        trial("report_does_not_follow_a_link", Needs::Root, link),
         trial("a_report_on_a_full_disk", Needs::Root, full),
         trial("a_report_in_a_read_only_folder", Needs::Root, read_only),
         trial("a_report_where_there_is_no_folder", Needs::Root, nowhere),
@@ -96,13 +97,26 @@ fn balanced(page: &str) {
 
 fn replaced() {
     let folder = TempDir::new().unwrap();
+    let path = folder.path().join("report.html");
+    fs::write(&path, "old").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::chown(&path, Some(12), Some(34)).unwrap();
+    let _turn = turn();
+    assert!(compare(&path).end().status.success());
+    assert!(fs::read_to_string(&path).unwrap().starts_with("<!DOCTYPE html>"));
+    let there = fs::metadata(&path).unwrap();
+    assert_eq!((there.mode() & 0o7777, there.uid(), there.gid()), (0o640, 12, 34));
+    assert_eq!(names(folder.path()), ["report.html"]);
+}
+
+fn link() {
+    let folder = TempDir::new().unwrap();
     let (there, link) = (folder.path().join("there.html"), folder.path().join("link.html"));
     fs::write(&there, "old").unwrap();
     std::os::unix::fs::symlink(&there, &link).unwrap();
-    let _turn = turn();
-    assert!(compare(&link).end().status.success());
+    refused(&link, &["link.html", "it is a symbolic link, which is not followed"]);
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    assert!(fs::read_to_string(&there).unwrap().starts_with("<!DOCTYPE html>"));
+    assert_eq!(fs::read_to_string(&there).unwrap(), "old");
 }
 
 fn full() {

@@ -14,6 +14,8 @@
 )]
 
 mod drawing;
+mod files;
+mod kept;
 mod looking;
 mod owner;
 mod perf;
@@ -42,7 +44,15 @@ use requirements::Needs;
 fn main() {
     owner::be_one_if_asked();
     let arguments = Arguments::from_args();
-    let trials = [looking::trials(), drawing::trials(), screen::trials(), perf::trials(), usage::trials()];
+    let trials = [
+        looking::trials(),
+        drawing::trials(),
+        screen::trials(),
+        perf::trials(),
+        usage::trials(),
+        kept::trials(),
+        files::trials(),
+    ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
 

@@ -25,6 +25,7 @@ mod programs;
 use std::{
     fs::File,
     io::{self, BufRead, Write},
+    os::unix::process::CommandExt,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -79,6 +80,13 @@ impl Owner {
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
         command.args([OWNER, if kind == Kind::Ring { "ring" } else { "perf" }, name, &bytes.to_string()]);
         Self::begin(&mut command)
+    }
+
+    /// A ring of one page whose owner runs under this path: the kernel makes the last part of it the process's name.
+    pub(crate) fn by_path(path: &std::path::Path, name: &str) -> Self {
+        std::os::unix::fs::symlink(std::env::current_exe().unwrap(), path).unwrap();
+        let bytes = rustix::param::page_size().to_string();
+        Self::begin(std::process::Command::new(path).arg0("owner").args([OWNER, "ring", name, &bytes]))
     }
 
     /// The same of a ring, by a program in another language.

@@ -1,6 +1,7 @@
 //! The live screen in a real terminal.
 
 use libtest_mimic::Trial;
+use rustix::process::Signal;
 
 use crate::{
     ignorable,
@@ -22,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_screen_follows_its_terminal_s_size", Needs::Ring, resized),
         trial("a_screen_outlives_the_owner", Needs::Ring, orphaned),
         trial("a_screen_ends_with_its_terminal", Needs::Ring, closed),
+        trial("second_signal_gives_the_terminal_back", Needs::Ring, two_signals),
         trial("records_a_second_of_a_ring_are_shown", Needs::Ring, || rates(Kind::Ring)),
         perf_trial("keys_choose_among_perf_buffers", perf_keys),
         perf_trial("records_a_second_of_a_perf_buffer_are_shown", || rates(Kind::Perf)),
@@ -31,6 +33,15 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 fn perf_trial(name: impl Into<String>, test: impl FnOnce() + Send + 'static) -> Trial {
     ignorable(name, || Needs::Root.obstacle().or_else(no_borrowing), test)
+}
+
+/// The terminal takes nothing, so the screen hangs in the middle of a frame.
+fn two_signals() {
+    let owner = owner();
+    let terminal = Terminal::start(&format!("--id {}", owner.id), 200, 50);
+    terminal.shows("q quit");
+    terminal.stall();
+    terminal.ends_by_two([Signal::INT, Signal::TERM]);
 }
 
 fn owner() -> Owner {

@@ -3,14 +3,20 @@
 use std::{
     fs::File,
     io::Write,
+    os::unix::process::ExitStatusExt,
     process::{Child, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
+    time::Duration,
 };
 
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    termios::{Winsize, tcsetwinsize},
+};
 
 use crate::{binary::command, patience::wait_until, pseudo_terminal};
 
@@ -21,6 +27,8 @@ pub(crate) struct Terminal {
     emulator: Arc<Mutex<vt100::Parser>>,
     /// The window is to be closed.
     closing: Arc<AtomicBool>,
+    /// Nothing is read from the terminal.
+    stalled: Arc<AtomicBool>,
 }
 
 impl Terminal {
@@ -34,13 +42,18 @@ impl Terminal {
         let child = pseudo_terminal::start(command);
         let emulator = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
         let closing = Arc::new(AtomicBool::new(false));
-        let (shared, close) = (Arc::clone(&emulator), Arc::clone(&closing));
+        let stalled = Arc::new(AtomicBool::new(false));
+        let (shared, close, stall) = (Arc::clone(&emulator), Arc::clone(&closing), Arc::clone(&stalled));
         pseudo_terminal::read(&input, move |shown| {
+            // ATOMICS: nothing but the flag itself passes from thread to thread.
+            while stall.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(2));
+            }
             shared.lock().unwrap().process(shown);
             // ATOMICS: nothing but the flag itself passes from thread to thread.
             !close.load(Ordering::Relaxed)
         });
-        Self { child, input, emulator, closing }
+        Self { child, input, emulator, closing, stalled }
     }
 
     pub(crate) fn text(&self) -> String {
@@ -75,6 +88,38 @@ impl Terminal {
         wait_until("it ends", || self.child.try_wait().unwrap());
     }
 
+    /// Stops reading what is shown, and waits until nothing more has room.
+    pub(crate) fn stall(&self) {
+        // ATOMICS: nothing but the flag itself passes from thread to thread.
+        self.stalled.store(true, Ordering::Relaxed);
+        let (mut before, mut same) = (0, 0);
+        wait_until("the terminal is full", || {
+            let waiting = rustix::io::ioctl_fionread(&self.input).unwrap();
+            same = if waiting == before && waiting > 0 { same + 1 } else { 0 };
+            before = waiting;
+            thread::sleep(Duration::from_millis(10));
+            (same > 40).then_some(())
+        });
+    }
+
+    /// Two signals end it by the second, and the terminal has its modes again.
+    pub(crate) fn ends_by_two(mut self, [one, two]: [Signal; 2]) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, one).unwrap();
+        thread::sleep(Duration::from_millis(20));
+        kill_process(pid, two).unwrap();
+        let status = wait_until("it ends", || self.child.try_wait().unwrap());
+        assert_eq!(status.signal(), Some(two.as_raw()), "{status}");
+        self.has_its_modes();
+        // ATOMICS: as above.
+        self.stalled.store(false, Ordering::Relaxed);
+    }
+
+    fn has_its_modes(&self) {
+        let modes = rustix::termios::tcgetattr(&self.input).unwrap().local_modes;
+        assert!(modes.contains(rustix::termios::LocalModes::ICANON | rustix::termios::LocalModes::ECHO));
+    }
+
     /// It ends well, and leaves the terminal as it was.
     pub(crate) fn ends(mut self) {
         let status = wait_until("it ends", || self.child.try_wait().unwrap());
@@ -84,8 +129,7 @@ impl Terminal {
             let screen = emulator.screen();
             (!screen.alternate_screen() && !screen.hide_cursor()).then_some(())
         });
-        let modes = rustix::termios::tcgetattr(&self.input).unwrap().local_modes;
-        assert!(modes.contains(rustix::termios::LocalModes::ICANON | rustix::termios::LocalModes::ECHO));
+        self.has_its_modes();
     }
 }
 
@@ -96,6 +140,8 @@ fn set_size(terminal: &File, columns: u16, rows: u16) {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
+        // ATOMICS: see `start`.
+        self.stalled.store(false, Ordering::Relaxed);
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -37,6 +37,17 @@ fn wrong() {
         "--id 1 --count 2",
         "--id 1 --btf file",
         "--from file --watch",
+        "--from file --interval 1",
+        "--from file --count 1",
+        "--from file --type int",
+        "--from file --pid 1",
+        "--interval 1",
+        "--records 5",
+        "--id 1 --interval 1",
+        "--id 1 --draw --records 5",
+        "--id 1 --draw --type int",
+        "--id 1 --draw --format json",
+        "--id 1 --draw=file --watch --format json",
         "--format xml",
     ] {
         let ended = peek(words);

@@ -10,14 +10,19 @@ mod keyboard;
 mod patience;
 #[path = "../support/pseudo_terminal.rs"]
 mod pseudo_terminal;
+#[path = "../support/stalled.rs"]
+mod stalled;
 
 use std::{
     fs,
+    io::Read,
+    os::unix::process::ExitStatusExt,
     process::{Command, Stdio},
 };
 
 use binary::Running;
 use libtest_mimic::{Arguments, Completion, Trial};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 fn main() {
@@ -40,6 +45,49 @@ fn main() {
                 let ended = Running::start_without_stdout(binary::command(words).stdout(full)).end();
                 assert_eq!(ended.complaint(), "cannot write to stdout: ENOSPC (No space left on device)", "{words:?}");
             }
+            Ok(())
+        }),
+        Trial::test("first_signal_ends_what_has_nothing_to_detach", || {
+            for words in [["completions", "bash"].as_slice(), &["man"], &["--help"], &["inspect", "--built-in", "ring"]]
+            {
+                let (_reader, writer) = stalled::pipe();
+                let running = Running::start_without_stdout(binary::command(words).stdout(writer));
+                let writes = [libc::SYS_write, libc::SYS_poll, libc::SYS_ppoll];
+                patience::wait_until("it waits for its reader", || running.is_in(&writes).then_some(()));
+                running.send(Signal::TERM);
+                assert_eq!(running.end().status.signal(), Some(Signal::TERM.as_raw()), "{words:?}");
+            }
+            Ok(())
+        }),
+        Trial::test("nothing_that_was_typed_is_obeyed_by_a_terminal", || {
+            let (outer, inner) = pseudo_terminal::open();
+            let mut command = binary::command(["peek", "--id", "\u{1b}]0;title\u{7}\u{9b}31m"]);
+            let mut child = command.stdin(inner()).stdout(inner()).stderr(inner()).spawn().unwrap();
+            drop(command);
+            let mut shown = Vec::new();
+            let mut part = [0; 4096];
+            // It ends with EIO once nobody has the other end.
+            while let Ok(length @ 1..) = (&outer).read(&mut part) {
+                shown.extend_from_slice(&part[..length]);
+            }
+            assert_eq!(child.wait().unwrap().code(), Some(2));
+            let shown = String::from_utf8(shown).unwrap();
+            assert!(shown.contains("invalid value"), "{shown}");
+            assert!(shown.chars().all(|shown| !shown.is_control() || matches!(shown, '\n' | '\r')), "{shown:?}");
+            Ok(())
+        }),
+        Trial::test("pages_replace_older_ones_and_follow_no_link", || {
+            let folder = TempDir::new().unwrap();
+            let (page, link) = (folder.path().join("cutaway.1"), folder.path().join("cutaway-trace.1"));
+            fs::write(&page, "old").unwrap();
+            printed(&["man", "--folder", folder.path().to_str().unwrap()]);
+            assert!(fs::read_to_string(&page).unwrap().starts_with(".TH cutaway"));
+            fs::remove_file(&link).unwrap();
+            fs::write(folder.path().join("there"), "untouched").unwrap();
+            std::os::unix::fs::symlink("there", &link).unwrap();
+            let ended = Running::start(binary::command(["man", "--folder"]).arg(folder.path())).end();
+            assert!(ended.complaint().contains("cutaway-trace.1: it is a symbolic link"), "{ended:?}");
+            assert_eq!(fs::read_to_string(folder.path().join("there")).unwrap(), "untouched");
             Ok(())
         }),
     ];

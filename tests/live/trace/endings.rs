@@ -44,7 +44,7 @@ fn busy_child() -> Job {
 }
 
 /// The process is gone, or somebody's zombie.
-fn assert_ended(pid: u32) {
+pub(crate) fn assert_ended(pid: u32) {
     let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = status.rsplit_once(") ").map(|(_, rest)| rest.chars().next().unwrap());
     assert!(matches!(state, None | Some('Z' | 'X')), "{status}");

@@ -16,14 +16,15 @@ mod drawing;
 mod endings;
 mod explain;
 mod leftovers;
+mod limits;
 mod losses;
 mod names;
 mod old_kernels;
 mod processes;
+mod signals;
 mod usage;
 
 #[path = "../support/binary.rs"]
-#[expect(dead_code, reason = "others use more of it")]
 mod binary;
 #[path = "../support/child.rs"]
 mod child;
@@ -37,6 +38,8 @@ mod kernel_objects;
 mod patience;
 #[path = "../support/requirements.rs"]
 mod requirements;
+#[path = "../support/stalled.rs"]
+mod stalled;
 #[path = "../support/supervisor.rs"]
 mod supervisor;
 
@@ -52,6 +55,8 @@ fn main() {
         names::trials(),
         processes::trials(),
         endings::trials(),
+        signals::trials(),
+        limits::trials(),
         losses::trials(),
         leftovers::trials(),
         drawing::trials(),

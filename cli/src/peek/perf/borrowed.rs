@@ -13,7 +13,10 @@ use super::{
     super::motion::{Positions, Watched},
     Look, look,
 };
-use crate::{diagnostics, failure::Failure};
+use crate::{
+    diagnostics,
+    failure::{Failure, listed},
+};
 
 /// A ring of a process, opened.
 pub(super) struct Buffer {
@@ -33,7 +36,7 @@ pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, Failure>
         .into_iter()
         .filter(|holder| pids.contains(&holder.pid) && holder.held == Held::PerfEvent)
         .collect();
-    let who = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    let who = listed(&pids.iter().map(u32::to_string).collect::<Vec<_>>());
     if events.is_empty() {
         let rings = if ringless { "ring and no " } else { "" };
         return Err(Failure::new(format!("process {who} has no {rings}perf event that can be seen"))

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     draw::{self, Kind, Picture},
-    failure::Failure,
+    failure::{Failure, listed},
     terminal::{cut, one_line},
 };
 
@@ -89,7 +89,7 @@ impl LivePerf {
                 owners.push(owner);
             }
         }
-        one_line(&owners.join(", "))
+        one_line(&listed(&owners))
     }
 
     /// A line for each buffer, as many as fit, that of the chosen one among them.

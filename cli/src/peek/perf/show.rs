@@ -6,7 +6,7 @@ use super::{
     super::show,
     look::{Look, Record},
 };
-use crate::{draw::Kind, terminal};
+use crate::{draw::Kind, failure::listed, terminal};
 
 /// Columns of the bar that shows how full a buffer is.
 const BAR: usize = 40;
@@ -45,7 +45,10 @@ pub(super) fn owner(look: &Look) -> String {
 
 /// The other events that write into it.
 pub(super) fn others(look: &Look) -> String {
-    look.shared_by_fds.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+    if look.shared_by_fds.is_empty() {
+        return String::new();
+    }
+    listed(&look.shared_by_fds.iter().map(u32::to_string).collect::<Vec<_>>())
 }
 
 /// How many records wait, and how many of them are special.

@@ -58,7 +58,10 @@ impl Live for LiveRing {
     }
 
     fn ask_around(&mut self) {
-        self.about = Some(About::of(&self.ring));
+        // The next time may go better; until then what was found before is shown.
+        if let Ok(about) = About::of(&self.ring) {
+            self.about = Some(about);
+        }
     }
 
     fn json(&self) -> Result<String, Failure> {

@@ -152,7 +152,9 @@ fn cpu_time() -> Duration {
 
 /// How often this thread has gone to sleep.
 fn switches() -> Result<u64, Obstacle> {
-    let text = fs::read_to_string("/proc/thread-self/status")?;
+    // The name in it may be any bytes.
+    let text = fs::read("/proc/thread-self/status")?;
+    let text = String::from_utf8_lossy(&text);
     let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
     line.and_then(|number| number.trim().parse().ok())
         .ok_or_else(|| Obstacle::because("the kernel does not count this thread's sleeps"))

@@ -1,0 +1,138 @@
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+};
+
+use super::*;
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    let said = |refused: Refused| io::Error::from(refused).to_string();
+    OutputFile::open(path).map_err(said)?.write(text.as_bytes()).map_err(|error| error.to_string())
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.collect()
+}
+
+#[test]
+fn new_file_gets_usual_mode_and_replaced_file_keeps_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    write(&path, "first").unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode(&path) & !0o022, 0o644);
+    for kept in [0o600, 0o604, 0o640, 0o755] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(kept)).unwrap();
+        let before = fs::metadata(&path).unwrap().ino();
+        write(&path, "second and longer").unwrap();
+        assert_ne!(fs::metadata(&path).unwrap().ino(), before, "it is replaced");
+        write(&path, "third").unwrap();
+        assert_eq!((mode(&path), fs::read_to_string(&path).unwrap().as_str()), (kept, "third"));
+    }
+    assert_eq!(names(folder.path()), ["file"]);
+}
+
+#[test]
+fn link_is_neither_followed_nor_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let (there, path) = (folder.path().join("there"), folder.path().join("link"));
+    fs::write(&there, "untouched").unwrap();
+    for (target, why) in [("there", "not followed"), ("nowhere", "leads nowhere"), (".", "not followed")] {
+        symlink(target, &path).unwrap();
+        assert!(write(&path, "new").unwrap_err().contains(why));
+        assert_eq!(fs::read_link(&path).unwrap(), Path::new(target));
+        fs::remove_file(&path).unwrap();
+    }
+    assert_eq!(fs::read_to_string(there).unwrap(), "untouched");
+    assert!(!folder.path().join("nowhere").exists());
+}
+
+#[test]
+fn link_that_comes_meanwhile_is_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (there, path) = (folder.path().join("there"), folder.path().join("file"));
+    fs::write(&there, "untouched").unwrap();
+    let unfinished = Place::of_regular_file(&path).unwrap().begin().unwrap();
+    symlink("there", &path).unwrap();
+    unfinished.commit(b"new").unwrap();
+    assert_eq!(fs::read_to_string(there).unwrap(), "untouched");
+    assert!(fs::symlink_metadata(&path).unwrap().is_file());
+    assert_eq!(fs::read_to_string(path).unwrap(), "new");
+}
+
+#[test]
+fn devices_and_fifos_are_written_to_and_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    let reader = {
+        let fifo = fifo.clone();
+        thread::spawn(move || fs::read_to_string(fifo).unwrap())
+    };
+    write(&fifo, "through the pipe").unwrap();
+    assert_eq!(reader.join().unwrap(), "through the pipe");
+    write(Path::new("/dev/null"), "gone").unwrap();
+    assert!(write(Path::new("/dev/full"), "no room").unwrap_err().contains("No space left"));
+    assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
+}
+
+#[test]
+fn what_is_no_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for path in [folder.path(), &socket, Path::new("/"), Path::new("/tmp/"), Path::new("..")] {
+        assert!(write(path, "x").is_err(), "{}", path.display());
+    }
+    assert_eq!(write(&folder.path().join("new/"), "x").unwrap_err(), "it names no file");
+    assert!(write(&folder.path().join("no/file"), "x").unwrap_err().contains("No such file"));
+}
+
+#[test]
+fn unfinished_files_leave_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, "old").unwrap();
+    let place = Place::of_regular_file(&path).unwrap();
+    let mut unfinished = place.begin().unwrap();
+    unfinished.reserve(4096).unwrap();
+    drop(unfinished);
+    // The same where files need a name.
+    let named = || {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let make = |name: &OsStr| openat(&place.directory, name, flags, Mode::from_raw_mode(0o600));
+        let (fd, name) = hidden(&place.directory, make).unwrap();
+        Unfinished {
+            file: File::from(fd),
+            name: Some(name),
+            kept: place.existing().unwrap(),
+            directory: Arc::clone(&place.directory),
+            target: place.name.clone(),
+        }
+    };
+    let unfinished = named();
+    assert_eq!(names(folder.path()).len(), 2);
+    drop(unfinished);
+    assert_eq!(names(folder.path()), ["file"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    named().commit(b"new").unwrap();
+    assert_eq!(names(folder.path()), ["file"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+}
+
+#[test]
+fn own_descriptors_are_named_in_four_ways() {
+    for (path, fd) in [
+        ("/dev/stdout", Some(1)),
+        ("/dev/stderr", Some(2)),
+        ("/dev/fd/63", Some(63)),
+        ("/proc/self/fd/1", Some(1)),
+        ("/dev/fd/+1", None),
+        ("/dev/fd/", None),
+        ("/dev/null", None),
+        ("stdout", None),
+    ] {
+        assert_eq!(own_descriptor(Path::new(path)), fd, "{path}");
+    }
+}

@@ -1,0 +1,66 @@
+//! What a process has too little of, and what is said then: in every command the same.
+
+use std::{fs, process::Command};
+
+use libtest_mimic::Trial;
+use tempfile::TempDir;
+
+use crate::{
+    binary::{self, Running},
+    requirements::Needs,
+    trial,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![trial("too_few_descriptors_are_told_with_what_to_raise", Needs::Ring, descriptors)]
+}
+
+/// `cutaway` with at most so many descriptors.
+fn limited(descriptors: usize, words: &str) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!(r#"ulimit -n {descriptors}; exec "$0" "$@""#);
+    command.args(["-c", &script]).arg(binary::path()).args(words.split_whitespace()).env_remove("RUST_LOG");
+    command
+}
+
+fn descriptors() {
+    let folder = TempDir::new().unwrap();
+    let pages = folder.path().join("pages");
+    for (words, enough) in [
+        ("trace --transport ring --duration 0.01", true),
+        ("trace --transport perf-heap --duration 0.01", true),
+        ("run --built-in ring --duration 0.01", true),
+        ("doctor", false),
+        ("compare --quick --only max-entries", false),
+        ("peek", true),
+        ("man --folder PAGES", true),
+    ] {
+        let words = words.replace("PAGES", pages.to_str().unwrap());
+        let mut refused = 0;
+        for descriptors in (4..60).step_by(3) {
+            let ended = Running::start(&mut limited(descriptors, &words)).end();
+            match ended.status.code() {
+                // The dynamic loader has none to load libraries with.
+                Some(127) => continue,
+                Some(0) if enough => break,
+                _ => {}
+            }
+            let failures =
+                ended.stderr.lines().filter(|line| line.starts_with("cutaway: ") && !line.contains(": warn: "));
+            let failures: Vec<_> = failures.filter(|line| !line.contains("is set aside")).collect();
+            assert!(failures.len() == 1 && failures[0].contains("ulimit -n"), "{words}, {descriptors}: {ended:?}");
+            assert_eq!(ended.status.code(), Some(1), "{words}, {descriptors}");
+            refused += 1;
+            if !enough && refused > 2 {
+                break;
+            }
+        }
+        // How many `peek` takes depends on the maps that there are.
+        assert!(refused > 0 || words == "peek", "{words}");
+    }
+    // What was written before the descriptors ran out is complete, and nothing else is there.
+    for page in fs::read_dir(&pages).unwrap() {
+        let path = page.unwrap().path();
+        assert!(path.extension().is_some_and(|extension| extension == "1"), "{}", path.display());
+    }
+}
