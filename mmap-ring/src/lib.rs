@@ -96,10 +96,13 @@
 //! ```
 //!
 //! `cons_pos == rec_pos` in `bpf_ringbuf_commit` is then never true, and all but
-//! one record is free (a record of more than a quarter of the ring is not kept
-//! back). The reader looks again by a timer; when nothing comes, it
+//! one record is free. The reader looks again by a timer; when nothing comes, it
 //! publishes its true position and sleeps in the order above. A single event on an
 //! idle stream is not lingered for. [`Pace`] sets the times, or turns it off.
+//!
+//! A record is kept back only if it takes at most 1/32 of the ring, and if there is room beside it for another one as
+//! large as the largest that ended a batch so far. So a trailing reader costs the producer at most 1/32 of the ring: it
+//! refuses a record that an immediate reader would have let in only if that fills the ring to more than 31/32.
 //!
 //! # When a reader dies
 //!
