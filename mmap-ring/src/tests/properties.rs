@@ -219,7 +219,8 @@ fn trails(size: u64, steps: Vec<(u32, bool)>) -> Result<(), TestCaseError> {
     for (length, looks) in steps {
         let payload = vec![1; length as usize];
         let taken = 8 + u64::from(length).next_multiple_of(8);
-        let (kept, lent) = (kernel.output(&payload, Commit::Adaptive), immediate_kernel.output(&payload, Commit::Adaptive));
+        let (kept, lent) =
+            (kernel.output(&payload, Commit::Adaptive), immediate_kernel.output(&payload, Commit::Adaptive));
         prop_assert!(lent || !kept, "trailing frees no more");
         if lent && !kept {
             let waiting = immediate.positions().waiting();

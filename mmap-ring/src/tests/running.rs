@@ -217,8 +217,8 @@ fn a_write_to_the_stopper_stops_a_run_that_never_sleeps() {
 }
 
 #[test]
-fn an_idle_run_does_not_tick_and_can_be_stopped() {
-    let (kernel, mut ring) = Kernel::new(256).unwrap();
+fn an_idle_run_only_looks_now_and_then_and_can_be_stopped() {
+    let (kernel, mut ring) = Kernel::new(1024).unwrap();
     let stopper = ring.stopper().unwrap();
     kernel.output(b"1", Commit::Adaptive);
     kernel.output(b"2", Commit::Adaptive);
@@ -236,8 +236,8 @@ fn an_idle_run_does_not_tick_and_can_be_stopped() {
         assert_eq!(ended.unwrap(), None);
     });
     assert_eq!(batches, 1);
-    // The first may end at once, by the wake-up of the second record.
+    // The first may end at once, by the wake-up of the second record, and one is for the look after 90 ms.
     let sleeps = ring.counters().sleeps;
-    assert!(sleeps <= 2, "slept {sleeps} times");
+    assert!(sleeps <= 3, "slept {sleeps} times");
     assert_eq!(ring.wait(None).unwrap(), Wake::Stopped);
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::fake::{Commit, Kernel};
 use crate::wait::sys;
-use crate::{Head, Wake};
+use crate::{Head, LOOK_EVERY, Wake};
 
 const SHORT: Duration = Duration::from_millis(20);
 /// Long enough that no test ends by it on a slow machine.
@@ -53,6 +53,39 @@ fn a_commit_without_wake_up_is_found_when_the_time_is_up() {
         assert_eq!(ring.wait(Some(SHORT * 5)).unwrap(), Wake::Ready);
     });
     assert_eq!(ring.counters().wakeups, 0);
+}
+
+/// Long before the time-out, which a slow machine does not reach either.
+#[test]
+fn a_record_without_wake_up_waits_for_a_look_at_most() {
+    let (kernel, mut ring) = Kernel::new(64).unwrap();
+    let began = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(SHORT);
+            kernel.reserve(8).unwrap().discard(Commit::NoWakeup);
+            assert!(!kernel.reserve(1).unwrap().submit(Commit::Adaptive), "the consumer is behind");
+        });
+        assert_eq!(ring.wait(Some(LONG)).unwrap(), Wake::Ready);
+    });
+    assert!(began.elapsed() < LONG / 2);
+    assert_eq!(ring.counters().wakeups, 0);
+    assert_eq!(super::drain(&mut ring), [[0]]);
+}
+
+#[test]
+fn the_looks_of_a_wait_can_be_set_and_turned_off() {
+    let (_kernel, mut ring) = Kernel::new(64).unwrap();
+    let time = 10 * SHORT;
+    for (every, sleeps) in [(Some(LOOK_EVERY), 3), (Some(SHORT), 10), (Some(LONG), 1), (None, 1)] {
+        ring.look_every(every);
+        let before = ring.counters().sleeps;
+        assert_eq!(ring.wait(Some(time)).unwrap(), Wake::TimedOut);
+        let slept = ring.counters().sleeps - before;
+        // A machine that is slow takes fewer.
+        assert!((1..=sleeps).contains(&slept), "{slept} sleeps of {every:?} in {time:?}");
+        assert!(sleeps == 1 || slept > 1, "no look at all in {time:?}, one every {every:?}");
+    }
 }
 
 #[test]
