@@ -123,12 +123,11 @@ fn refuse(calls: &[libc::c_long]) -> io::Result<()> {
     }
     filter.push(statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW));
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: changes this thread alone.
+    let alone = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     // SAFETY: changes this thread alone; `program` and the filter live during the call.
-    let refused = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
-            || libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) < 0
-    };
-    if refused { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let filtered = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    if alone < 0 || filtered < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn where_bpf_is_refused() -> Outcome {

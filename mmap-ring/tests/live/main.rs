@@ -18,6 +18,7 @@ mod noise;
 mod overwriting;
 mod pinned;
 mod records;
+mod room;
 mod soak;
 mod user_ring;
 mod waking;
@@ -60,6 +61,7 @@ fn main() {
         records::tests,
         waking::tests,
         pinned::tests,
+        room::tests,
         user_ring::tests,
         overwriting::tests,
     ];
