@@ -1,44 +1,67 @@
 //! The machine's possible CPUs: those the kernel has reserved room for, running or not. Per-CPU maps hold one value for
 //! each, and a `PERF_EVENT_ARRAY` one slot.
+//!
+//! The kernel writes as many values as there are possible CPUs to whoever looks up a per-CPU map, without being told how much
+//! room there is. So their number must be the kernel's own word: see `sys/sysfs.rs`.
 
-use std::{io, path::Path};
+use std::{ffi::CStr, io};
 
-use crate::sys::file;
+use crate::sys::{file, sysfs};
 
-/// The CPUs that the kernel has room for, ascending.
+/// The CPUs that the kernel has room for, ascending: what it fills per-CPU values for.
 ///
 /// # Errors
 ///
-/// If `/sys/devices/system/cpu/possible` cannot be read or is not a CPU list.
+/// If the kernel's own `/sys/devices/system/cpu/possible` cannot be read or is not a CPU list.
 pub(crate) fn possible() -> io::Result<Vec<u32>> {
-    list(Path::new("/sys/devices/system/cpu/possible"))
+    list(c"devices/system/cpu/possible")
 }
 
 /// The CPUs that run now, ascending.
 ///
 /// # Errors
 ///
-/// If `/sys/devices/system/cpu/online` cannot be read or is not a CPU list.
+/// If the kernel's own `/sys/devices/system/cpu/online` cannot be read or is not a CPU list.
 pub(crate) fn online() -> io::Result<Vec<u32>> {
-    list(Path::new("/sys/devices/system/cpu/online"))
+    list(c"devices/system/cpu/online")
 }
 
-fn list(path: &Path) -> io::Result<Vec<u32>> {
-    let text = file::text(path, "asks which CPUs there are: what exists once for each is as many")
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))?;
-    parse(&text).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no CPU list: {text:?}", path.display()))
-    })
+/// How many slots an array needs whose key is a CPU's number: one more than the highest.
+///
+/// No memory of this process depends on it, so where the kernel's own word is not to be had, that of whatever is mounted
+/// there is taken. A slot that is missing for this is an error when it is to be filled.
+///
+/// # Errors
+///
+/// If `/sys/devices/system/cpu/possible` cannot be read or is not a CPU list.
+pub(crate) fn slots() -> io::Result<u32> {
+    const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
+    let cpus = possible().or_else(|error| {
+        let text = file::bounded_text(POSSIBLE.as_ref(), WHY)?;
+        parse(&text).ok_or(error)
+    })?;
+    Ok(cpus.last().map_or(0, |last| last.saturating_add(1)))
 }
 
-/// Reads the kernel's list format (`0-3,8,10-11`).
+const WHY: &str = "asks which CPUs there are: what exists once for each is as many";
+
+fn list(path: &CStr) -> io::Result<Vec<u32>> {
+    let shown = path.to_string_lossy();
+    let text = sysfs::text(path, WHY)
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot read /sys/{shown}: {error}")))?;
+    parse(&text)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/sys/{shown} holds no CPU list: {text:?}")))
+}
+
+/// Reads the kernel's list format (`0-3,8,10-11`, and a line feed): all of it, or nothing.
 fn parse(text: &str) -> Option<Vec<u32>> {
     /// Far above the kernel's `NR_CPUS`: a longer list is nonsense, not a machine.
     const MOST: u32 = 65_536;
+    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
     let mut cpus = Vec::new();
-    for range in text.trim().split(',') {
+    for range in text.strip_suffix('\n').unwrap_or(text).split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+        let (first, last): (u32, u32) = (number(first)?, number(last)?);
         if first > last || last >= MOST || cpus.last().is_some_and(|&before| before >= first) {
             return None;
         }
@@ -59,7 +82,24 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_list() {
-        for nonsense in ["", "a", "3-1", "0-", "1,1", "0-4294967295"] {
+        for nonsense in [
+            "",
+            "\n",
+            "a",
+            "3-1",
+            "0-",
+            "-1",
+            "+0",
+            " 0",
+            "0\n\n",
+            "0,",
+            ",0",
+            "0;1",
+            "0-1-2",
+            "1,1",
+            "0-4294967295",
+            "0\0",
+        ] {
             assert_eq!(parse(nonsense), None, "{nonsense:?}");
         }
     }
@@ -67,5 +107,6 @@ mod tests {
     #[test]
     fn this_machine_has_at_least_one() {
         assert!(!possible().unwrap().is_empty());
+        assert!(slots().unwrap() > *possible().unwrap().last().unwrap());
     }
 }

@@ -31,6 +31,13 @@ pub(crate) fn text(path: &Path, why: &str) -> io::Result<String> {
     Ok(text)
 }
 
+/// As [`text`], of a file that anybody may have put there: at most 64 KiB of it.
+pub(crate) fn bounded_text(path: &Path, why: &str) -> io::Result<String> {
+    let mut text = String::new();
+    open(path, why)?.take(64 * 1024).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// Another descriptor of the same thing, which lives as long as whoever asks for it.
 pub(crate) fn duplicate(fd: BorrowedFd<'_>, why: &str) -> io::Result<OwnedFd> {
     let duplicated = fd.try_clone_to_owned();
