@@ -46,26 +46,36 @@ pub(crate) fn slots() -> io::Result<u32> {
 const WHY: &str = "asks which CPUs there are: what exists once for each is as many";
 
 fn list(path: &CStr) -> io::Result<Vec<u32>> {
-    let shown = path.to_string_lossy();
-    let text = sysfs::text(path, WHY)
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot read /sys/{shown}: {error}")))?;
-    parse(&text)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/sys/{shown} holds no CPU list: {text:?}")))
+    let refused = |why: &dyn std::fmt::Display| {
+        io::Error::other(format!("/sys/{} cannot be read as the kernel's own: {why}", path.to_string_lossy()))
+    };
+    let text = sysfs::text(path, WHY).map_err(|error| refused(&error))?;
+    parse(&text).ok_or_else(|| refused(&"it is no list of CPUs"))
 }
 
 /// Reads the kernel's list format (`0-3,8,10-11`, and a line feed): all of it, or nothing.
 fn parse(text: &str) -> Option<Vec<u32>> {
     /// Far above the kernel's `NR_CPUS`: a longer list is nonsense, not a machine.
     const MOST: u32 = 65_536;
-    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    let mut cpus = Vec::new();
-    for range in text.strip_suffix('\n').unwrap_or(text).split(',') {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (u32, u32) = (number(first)?, number(last)?);
-        if first > last || last >= MOST || cpus.last().is_some_and(|&before| before >= first) {
-            return None;
+    let (mut cpus, mut first, mut number): (Vec<u32>, Option<u32>, Option<u32>) = (Vec::new(), None, None);
+    for byte in text.strip_suffix('\n').unwrap_or(text).bytes().chain([b',']) {
+        match byte {
+            b'0'..=b'9' => {
+                let value = number.unwrap_or(0) * 10 + u32::from(byte - b'0');
+                number = Some(value).filter(|value| *value < MOST);
+                number?;
+            }
+            b'-' if first.is_none() => first = Some(number.take()?),
+            b',' => {
+                let last = number.take()?;
+                let first = first.take().unwrap_or(last);
+                if first > last || cpus.last().is_some_and(|&before| before >= first) {
+                    return None;
+                }
+                cpus.extend(first..=last);
+            }
+            _ => return None,
         }
-        cpus.extend(first..=last);
     }
     Some(cpus)
 }

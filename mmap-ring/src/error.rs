@@ -232,17 +232,17 @@ impl fmt::Display for Error {
                 "the ring has {max_entries} bytes, not the {bytes} stated for it; give the max_entries with which the map was made"
             ),
             Self::Kind { wanted, found: Some(found) } => {
-                write!(f, "the map is of type {}, not {wanted}; open one of that type ({})", MapType(*found), since(wanted))
+                write!(f, "the map is of type {found} (enum bpf_map_type), not {wanted}; open one of that type")
             }
             Self::Kind { wanted, found: None } => {
-                write!(f, "the descriptor is not a BPF map; open one of type {wanted} ({})", since(wanted))
+                write!(f, "the descriptor is not a BPF map; open one of type {wanted}")
             }
             Self::Unknown { wanted, bpf, proc } => write!(
                 f,
-                "whether the descriptor is a map of type {wanted} is not told: /proc/thread-self/fdinfo cannot be read: {}, \
-                 and bpf(BPF_OBJ_GET_INFO_BY_FD) failed with {}; allow one of them (CAP_BPF allows bpf(2) before Linux 5.19)",
-                Plain(proc),
-                errno(bpf)
+                "the kernel does not tell whether the descriptor is a map of type {wanted}: bpf(BPF_OBJ_GET_INFO_BY_FD) failed with {}, \
+                 /proc/thread-self/fdinfo with {}; allow one of them (before Linux 5.19, CAP_BPF allows the first)",
+                errno(bpf),
+                errno(proc)
             ),
             Self::Taken { side } => write!(
                 f,
@@ -292,41 +292,6 @@ impl fmt::Display for Corrupt {
                 f,
                 "the user ring has a second producer: this one stored position {stored}, and now it is {found}; a user ring can have one producer only, so close the other and open this one anew"
             ),
-        }
-    }
-}
-
-/// The first Linux with maps of this type.
-fn since(wanted: &str) -> &'static str {
-    if wanted == "BPF_MAP_TYPE_USER_RINGBUF" { "Linux 6.1" } else { "Linux 5.8" }
-}
-
-/// Prints a type of map: by its name where it is mistaken for another most often, by its number otherwise.
-struct MapType(u32);
-
-impl fmt::Display for MapType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self.0 {
-            1 => "BPF_MAP_TYPE_HASH",
-            2 => "BPF_MAP_TYPE_ARRAY",
-            4 => "BPF_MAP_TYPE_PERF_EVENT_ARRAY",
-            27 => "BPF_MAP_TYPE_RINGBUF",
-            31 => "BPF_MAP_TYPE_USER_RINGBUF",
-            33 => "BPF_MAP_TYPE_ARENA",
-            other => return write!(f, "{other} of enum bpf_map_type"),
-        };
-        f.write_str(name)
-    }
-}
-
-/// Prints an error by its errno's name, or what it says where it is not the kernel's.
-struct Plain<'e>(&'e io::Error);
-
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.raw_os_error() {
-            Some(_) => errno(self.0).fmt(f),
-            None => self.0.fmt(f),
         }
     }
 }

@@ -91,7 +91,8 @@ pub(crate) fn check(map: BorrowedFd<'_>, purpose: Purpose, bytes: u32) -> Result
 
 /// What `/proc` says of the map; `None` if it is none.
 fn about(map: BorrowedFd<'_>) -> io::Result<Option<Facts>> {
-    sys::fdinfo(map).map(|text| facts(&text))
+    // A map's takes some 200 bytes.
+    sys::fdinfo(map, &mut [0; 4096]).map(facts)
 }
 
 fn judge(facts: Facts, purpose: Purpose, bytes: u32) -> Result<(), Error> {
@@ -110,12 +111,16 @@ fn judge(facts: Facts, purpose: Purpose, bytes: u32) -> Result<(), Error> {
 
 /// Reads what `/proc/PID/fdinfo/FD` says of a map; `None` if it is of something else.
 fn facts(text: &str) -> Option<Facts> {
-    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
-    Some(Facts {
-        kind: value("map_type")?.parse().ok()?,
-        max_entries: value("max_entries")?.parse().ok()?,
-        flags: u32::from_str_radix(value("map_flags")?.strip_prefix("0x")?, 16).ok()?,
-    })
+    let (mut kind, mut max_entries, mut flags) = (None, None, None);
+    for (name, value) in text.lines().filter_map(|line| line.split_once(":\t")) {
+        match name {
+            "map_type" => kind = value.parse().ok(),
+            "max_entries" => max_entries = value.parse().ok(),
+            "map_flags" => flags = u32::from_str_radix(value.strip_prefix("0x")?, 16).ok(),
+            _ => {}
+        }
+    }
+    Some(Facts { kind: kind?, max_entries: max_entries?, flags: flags? })
 }
 
 #[cfg(test)]

@@ -89,6 +89,23 @@ impl Ring<Mapped> {
         let memory = Mapped::new(fd.as_fd(), Purpose::Lend, bytes)?;
         Ok(Self::over(memory, fd))
     }
+
+    /// As [`open`](Self::open), for those who have asked the kernel themselves what the map is, as a loader does that made it:
+    /// spares the question.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but for [`Error::Kind`], [`Error::Unknown`], [`Error::OtherSize`] and [`Error::Overwrites`].
+    ///
+    /// # Safety
+    /// The kernel has said (`BPF_OBJ_GET_INFO_BY_FD`) that this descriptor is a map of type `BPF_MAP_TYPE_RINGBUF`, that its
+    /// `max_entries` is `bytes`, and that its `map_flags` do not have `BPF_F_RB_OVERWRITE`.
+    #[expect(unsafe_code, reason = "the caller vouches for the map")]
+    pub unsafe fn open_unchecked(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
+        let fd = map.into();
+        // SAFETY: handed on to the caller.
+        let memory = unsafe { Mapped::of_ring(fd.as_fd(), bytes) }?;
+        Ok(Self::over(memory, fd))
+    }
 }
 
 impl<M: Consume> Ring<M> {

@@ -8,67 +8,52 @@
 //!
 //! A file of any content can be bind-mounted over one of sysfs, another file of sysfs just as well, and containers do so
 //! (LXCFS shows the CPUs of the container). So it is not enough that what was opened is of sysfs.
-#![expect(unsafe_code, reason = "fstatfs(2) and openat2(2)")]
+#![expect(unsafe_code, reason = "open(2), fstatfs(2), fstat(2) and openat2(2)")]
 
 use std::{
     ffi::CStr,
-    fs::{File, OpenOptions},
-    io::{self, Read},
-    os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-        unix::fs::{MetadataExt, OpenOptionsExt},
-    },
+    fs::File,
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
 use log::kv;
 
-use super::mount;
-
-/// The most bytes that are read. The kernel writes a page at most for most files, and a list of CPUs may have more.
-const MOST: u64 = 64 * 1024;
+use super::{file, mount};
 
 /// The text of the file at `path` below the root of sysfs, which has neither links nor mounts on its way.
 ///
 /// # Errors
 ///
-/// If `/sys` does not have it, and no sysfs can be mounted (Linux 5.2, `CAP_SYS_ADMIN`): both reasons.
+/// If `/sys` does not have it (EXDEV: something is mounted over it; ENODEV: it is no sysfs), and no sysfs can be mounted
+/// (Linux 5.2, `CAP_SYS_ADMIN`).
 pub(crate) fn text(path: &CStr, why: &str) -> io::Result<String> {
-    let file = mounted(path, why).or_else(|error| {
-        let private = mount::private(c"sysfs", "mounts a sysfs that nobody has covered and nobody else sees");
-        private.and_then(|root| mount::open_below(root.as_fd(), path, why)).map_err(|private| {
-            io::Error::new(
-                error.kind(),
-                format!(
-                    "/sys does not have the kernel's own ({error}), and a sysfs of one's own is refused ({private})"
-                ),
-            )
-        })
+    let file = root().and_then(|root| below(root.as_fd(), path, why)).or_else(|error| {
+        let private = mount::private(c"sysfs", "mounts a sysfs that nobody has covered and nobody else sees")
+            .and_then(|root| mount::open_below(root.as_fd(), path, why));
+        // The first reason is the one to be mended.
+        private.map_err(|_| error)
     })?;
-    let mut text = String::new();
-    file.take(MOST).read_to_string(&mut text)?;
-    Ok(text)
+    file::bounded(file)
 }
 
-/// Opens the file where sysfs is mounted.
-fn mounted(path: &CStr, why: &str) -> io::Result<File> {
-    let root = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open("/sys")?;
-    if kind(root.as_fd())? != libc::SYSFS_MAGIC as u64 || root.metadata()?.ino() != 1 {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not the root of a sysfs"));
-    }
-    below(root.as_fd(), path, why).map_err(|error| match error.raw_os_error() {
-        Some(libc::EXDEV) => io::Error::new(error.kind(), "something is mounted over it"),
-        _ => error,
-    })
-}
-
-/// Of which kind a file's file system is.
-fn kind(file: BorrowedFd<'_>) -> io::Result<u64> {
+/// The root of sysfs, if it is what is mounted on `/sys`.
+fn root() -> io::Result<OwnedFd> {
+    // SAFETY: the path is a C string.
+    let fd = unsafe { libc::open(c"/sys".as_ptr(), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC) };
+    let root = owned(super::answer(fd.into())?)?;
     // SAFETY: plain integers, of which 0 is a value.
-    let mut about: libc::statfs = unsafe { std::mem::zeroed() };
+    let mut system: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `system` has room for the answer and lives during the call.
+    super::answer(unsafe { libc::fstatfs(root.as_raw_fd(), &raw mut system) }.into())?;
+    // SAFETY: plain integers, of which 0 is a value.
+    let mut about: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: `about` has room for the answer and lives during the call.
-    let asked = unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut about) };
-    super::answer(asked.into())?;
-    Ok(about.f_type as u64)
+    super::answer(unsafe { libc::fstat(root.as_raw_fd(), &raw mut about) }.into())?;
+    if system.f_type as u64 != libc::SYSFS_MAGIC as u64 || about.st_ino != 1 {
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+    }
+    Ok(root)
 }
 
 /// Opens a file below `root` without leaving its mount, for reading.
@@ -88,7 +73,11 @@ fn below(root: BorrowedFd<'_>, path: &CStr, why: &str) -> io::Result<File> {
         ("resolve", "RESOLVE_NO_XDEV|RESOLVE_NO_SYMLINKS".into()),
     ];
     super::report("openat2", &arguments.as_slice(), &answer, why);
-    let fd = RawFd::try_from(answer?).map_err(io::Error::other)?;
+    owned(answer?).map(File::from)
+}
+
+fn owned(fd: i64) -> io::Result<OwnedFd> {
+    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made this descriptor for the caller, and nothing else knows it.
-    Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

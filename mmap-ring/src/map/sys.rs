@@ -1,10 +1,9 @@
 //! The two questions, as system calls, each reported to the log when it is made.
 #![expect(unsafe_code, reason = "system calls and the descriptors they return")]
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use super::Facts;
 use crate::error::answer;
@@ -56,31 +55,36 @@ pub(super) fn info(map: BorrowedFd<'_>) -> io::Result<Facts> {
     Ok(Facts { kind, max_entries, flags })
 }
 
-/// What `/proc` says of the descriptor. It must be the kernel's own: `/proc` is procfs, and nothing is mounted over the file
-/// or a directory above it, for that could say anything.
-pub(super) fn fdinfo(fd: BorrowedFd<'_>) -> io::Result<String> {
-    /// A map's takes some 200 bytes.
-    const MOST: u64 = 64 * 1024;
+/// What `/proc` says of the descriptor, read into `text`. It must be the kernel's own: `/proc` is procfs, and nothing is mounted
+/// over the file or a directory above it, for that could say anything.
+pub(super) fn fdinfo<'t>(fd: BorrowedFd<'_>, text: &'t mut [u8]) -> io::Result<&'t str> {
     let proc = root_of_proc()?;
     let path = format!("thread-self/fdinfo/{}\0", fd.as_raw_fd());
-    let file = open_below(proc.as_fd(), &path)?;
-    let mut text = String::new();
-    File::from(file).take(MOST).read_to_string(&mut text)?;
-    Ok(text)
+    let mut file = File::from(open_below(proc.as_fd(), &path)?);
+    // The kernel gives all of it at once if there is room (`seq_read_iter` in `fs/seq_file.c`).
+    let length = file.read(text)?;
+    std::str::from_utf8(text.get(..length).unwrap_or_default()).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// The root of a procfs, which has inode 1 (`PROC_ROOT_INO` in `include/linux/proc_fs.h`).
-fn root_of_proc() -> io::Result<File> {
-    let proc = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open("/proc")?;
+fn root_of_proc() -> io::Result<OwnedFd> {
+    // SAFETY: the path is a C string.
+    let fd = unsafe { libc::open(c"/proc".as_ptr(), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC) };
+    let proc = owned(fd.into())?;
     // SAFETY: plain integers, of which 0 is a value.
-    let mut about: libc::statfs = unsafe { std::mem::zeroed() };
+    let mut system: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `system` has room for the answer.
+    let system_known = unsafe { libc::fstatfs(proc.as_raw_fd(), &raw mut system) };
+    // SAFETY: plain integers, of which 0 is a value.
+    let mut about: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: `about` has room for the answer.
-    let asked = unsafe { libc::fstatfs(proc.as_raw_fd(), &raw mut about) };
-    if asked < 0 {
+    let known = unsafe { libc::fstat(proc.as_raw_fd(), &raw mut about) };
+    if system_known < 0 || known < 0 {
         return Err(io::Error::last_os_error());
     }
-    if about.f_type as u64 != libc::PROC_SUPER_MAGIC as u64 || proc.metadata()?.ino() != 1 {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "what is mounted on /proc is not procfs"));
+    if system.f_type as u64 != libc::PROC_SUPER_MAGIC as u64 || about.st_ino != 1 {
+        // What mount(2) says of a file system that is not there.
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
     }
     Ok(proc)
 }
@@ -92,21 +96,16 @@ fn open_below(directory: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
     let how: [u64; 3] =
         [(libc::O_RDONLY | libc::O_CLOEXEC) as u64, 0, libc::RESOLVE_NO_XDEV | libc::RESOLVE_NO_MAGICLINKS];
     // SAFETY: `path` is a C string, `how` is `SIZE` bytes long, and both live during the call.
-    let fd = unsafe { libc::syscall(libc::SYS_openat2, directory.as_raw_fd(), path.as_ptr(), how.as_ptr(), SIZE) };
-    let opened = if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(fd) };
-    log::trace!(
-        target: "syscall",
-        syscall = "openat2",
-        dirfd = directory.as_raw_fd(),
-        pathname = path.trim_end_matches('\0'),
-        flags = "O_RDONLY|O_CLOEXEC",
-        resolve = "RESOLVE_NO_XDEV|RESOLVE_NO_MAGICLINKS",
-        answer:% = answer(&opened);
-        "asks /proc what the descriptor is, where nothing is mounted over that"
-    );
-    let fd = opened? as i32;
+    owned(unsafe { libc::syscall(libc::SYS_openat2, directory.as_raw_fd(), path.as_ptr(), how.as_ptr(), SIZE) })
+}
+
+/// What a system call answered with a new descriptor.
+fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
     // SAFETY: the kernel has just returned this descriptor to nobody else.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
 #[cfg(test)]
@@ -117,9 +116,10 @@ mod tests {
     #[test]
     fn fdinfo_is_that_of_the_descriptor() {
         let file = File::open("/dev/null").unwrap();
-        let text = fdinfo(file.as_fd()).unwrap();
+        let mut text = [0; 1024];
+        let text = fdinfo(file.as_fd(), &mut text).unwrap();
         assert!(text.starts_with("pos:\t0\n"), "{text:?}");
-        assert!(super::super::facts(&text).is_none());
+        assert!(super::super::facts(text).is_none());
     }
 
     #[test]

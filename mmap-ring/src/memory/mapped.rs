@@ -40,6 +40,15 @@ impl Mapped {
     /// Maps the ring behind `fd`, whose data is `bytes` bytes.
     pub(crate) fn new(fd: BorrowedFd<'_>, purpose: Purpose, bytes: u32) -> Result<Self, Error> {
         crate::map::check(fd, purpose, bytes)?;
+        // SAFETY: it is a ring, as was just checked.
+        unsafe { Self::of_ring(fd, bytes) }
+    }
+
+    /// The same of what is known to be a ring.
+    ///
+    /// # Safety
+    /// `fd` is a map of type `BPF_MAP_TYPE_RINGBUF` whose `max_entries` is `bytes`.
+    pub(crate) unsafe fn of_ring(fd: BorrowedFd<'_>, bytes: u32) -> Result<Self, Error> {
         let (size, page) = checked(bytes)?;
         let consumer = map(fd, Region::Consumer, 0, page)?;
         let rest = map(fd, Region::Data, page as u64, page + 2 * size)?;

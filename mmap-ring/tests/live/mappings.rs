@@ -90,7 +90,7 @@ fn what_is_not_a_ring_is_refused_with_advice() -> Outcome {
     let larger = message(create_ring(4 * PAGE)?, 2 * PAGE);
     assert!(larger.contains("has 16384 bytes, not the 8192 stated"), "{larger}");
     let array = message(create_map(kernel::MAP_TYPE_ARRAY, 4, 4, 4, 0)?, PAGE);
-    assert!(array.contains("of type BPF_MAP_TYPE_ARRAY, not BPF_MAP_TYPE_RINGBUF"), "{array}");
+    assert!(array.contains("of type 2 (enum bpf_map_type), not BPF_MAP_TYPE_RINGBUF"), "{array}");
     let null = message(File::options().read(true).write(true).open("/dev/null")?.into(), PAGE);
     assert!(null.contains("not a BPF map"), "{null}");
     Ok(())
