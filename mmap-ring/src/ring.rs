@@ -164,7 +164,8 @@ impl<M: Consume> Ring<M> {
     /// asleep, and later records without a flag do not wake it either, because it
     /// no longer stands at them. So an empty ring is looked at every 90 milliseconds
     /// ([`LOOK_EVERY`](crate::LOOK_EVERY), or what [`look_every`](Self::look_every) says): no record waits for longer
-    /// than 100 ms on a machine that is not overloaded, whatever flags its program uses.
+    /// than 100 ms on a machine that is not overloaded, whatever flags its program uses. While such looks find records,
+    /// they come sooner, down to every millisecond.
     ///
     /// `timeout` is rounded up to a millisecond; `None` is for ever. The looks do not end
     /// a wait.

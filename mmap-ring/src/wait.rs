@@ -45,6 +45,8 @@ const SPINS: u32 = 128;
 /// A program's author may know that each record sends its wake-up. Then [`Ring::look_every`](crate::Ring::look_every) turns the
 /// looks off.
 pub const LOOK_EVERY: Duration = Duration::from_millis(90);
+/// How soon a ring is looked at whose records come without wake-ups.
+const LOOK_LEAST: Duration = Duration::from_millis(1);
 /// The first and the longest sleep behind a busy head that nobody wakes.
 const BUSY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
 
@@ -68,6 +70,8 @@ pub(crate) struct Waiter {
     stop: Option<Stop>,
     /// How long to sleep at most before a look; `None` for ever.
     look_every: Option<Duration>,
+    /// The same for the next sleep: shorter while looks find what no wake-up told of.
+    look_in: Duration,
     at_once: u32,
     sleeps: u64,
     wakeups: u64,
@@ -75,13 +79,30 @@ pub(crate) struct Waiter {
 
 impl Default for Waiter {
     fn default() -> Self {
-        Self { epoll: None, stop: None, look_every: Some(LOOK_EVERY), at_once: 0, sleeps: 0, wakeups: 0 }
+        Self {
+            epoll: None,
+            stop: None,
+            look_every: Some(LOOK_EVERY),
+            look_in: LOOK_EVERY,
+            at_once: 0,
+            sleeps: 0,
+            wakeups: 0,
+        }
     }
 }
 
 impl Waiter {
     pub(crate) fn look_every(&mut self, time: Option<Duration>) {
         self.look_every = time;
+        self.look_in = time.unwrap_or(LOOK_EVERY);
+    }
+
+    /// A sleep in front of an empty ring is over. A program that sends no wake-ups is looked at the more often, the more
+    /// its records are found by looking alone, for its ring may be full before the next look.
+    fn looked(&mut self, woken: bool, ready: bool) {
+        let Some(every) = self.look_every else { return };
+        let next = if ready && !woken { LOOK_LEAST.max(self.look_in / 4) } else { self.look_in.saturating_mul(2) };
+        self.look_in = next.min(every);
     }
 
     pub(crate) fn sleeps(&self) -> u64 {
@@ -134,7 +155,7 @@ impl Waiter {
             };
             let limit = match head {
                 Head::Ready => return Ok(Wake::Ready),
-                Head::Empty => self.look_every,
+                Head::Empty => self.look_every.and(Some(self.look_in)),
                 Head::Busy => {
                     let limit = pause;
                     pause = longest_pause.min(pause * 2);
@@ -145,11 +166,15 @@ impl Waiter {
             if left == Some(Duration::ZERO) {
                 return Ok(Wake::TimedOut);
             }
-            self.sleep(sleeper, left.into_iter().chain(limit).min())?;
+            let woken = self.sleep(sleeper, left.into_iter().chain(limit).min())?;
             if self.is_stopped() {
                 return Ok(Wake::Stopped);
             }
-            if sleeper.head()? == Head::Ready {
+            let ready = sleeper.head()? == Head::Ready;
+            if head == Head::Empty {
+                self.looked(woken, ready);
+            }
+            if ready {
                 return Ok(Wake::Ready);
             }
         }
@@ -172,8 +197,8 @@ impl Waiter {
     }
 
     /// Sleeps until the ring or the stopper wakes it, or the time is up. Also
-    /// ends on a signal and on an edge of long ago: the caller looks again.
-    fn sleep(&mut self, sleeper: &impl Sleeper, timeout: Option<Duration>) -> Result<(), Error> {
+    /// ends on a signal and on an edge of long ago: the caller looks again. Returns whether the ring woke it.
+    fn sleep(&mut self, sleeper: &impl Sleeper, timeout: Option<Duration>) -> Result<bool, Error> {
         let epoll = match &self.epoll {
             Some(epoll) => epoll,
             None => {
@@ -199,7 +224,7 @@ impl Waiter {
         if stopped && let Some(stop) = &mut self.stop {
             stop.noticed();
         }
-        Ok(())
+        Ok(woken)
     }
 }
 

@@ -88,6 +88,32 @@ fn the_looks_of_a_wait_can_be_set_and_turned_off() {
     }
 }
 
+/// A program that sends no wake-ups at all would fill its ring between two looks.
+#[test]
+fn looks_that_find_records_come_sooner_and_those_that_do_not_later() {
+    let (kernel, mut ring) = Kernel::new(64).unwrap();
+    for number in 0..5 {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(SHORT / 4);
+                kernel.reserve(1).unwrap().submit(Commit::NoWakeup);
+            });
+            assert_eq!(ring.wait(Some(LONG)).unwrap(), Wake::Ready, "record {number}");
+        });
+        assert_eq!(super::drain(&mut ring).len(), 1);
+    }
+    let sleeps_in = |ring: &mut crate::Ring<crate::fake::Heap>, time| {
+        let before = ring.counters().sleeps;
+        assert_eq!(ring.wait(Some(time)).unwrap(), Wake::TimedOut);
+        ring.counters().sleeps - before
+    };
+    let sooner = sleeps_in(&mut ring, SHORT);
+    assert!(sooner > 1, "one look in {SHORT:?}");
+    // After 2, 4, 8 … milliseconds, until it is 90 again.
+    sleeps_in(&mut ring, 10 * SHORT);
+    assert_eq!(sleeps_in(&mut ring, SHORT), 1);
+}
+
 #[test]
 fn a_busy_head_is_waited_for_without_spinning() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
