@@ -10,7 +10,7 @@ pub use perf::PerfEventArray;
 use crate::{Error, Map, MapType};
 
 #[cfg(feature = "ring")]
-use crate::sys::file;
+use crate::{MapFlags, sys::file};
 
 #[cfg(feature = "ring")]
 impl Map {
@@ -21,13 +21,19 @@ impl Map {
     /// [`Error::Unfit`] if the map is no `RINGBUF`; [`Error::Ring`] if it cannot be mapped, if this process has it open
     /// ([`Taken`](mmap_ring::Error::Taken)), or if it overwrites its oldest records
     /// ([`Overwrites`](mmap_ring::Error::Overwrites)).
+    #[expect(unsafe_code, reason = "vouches for a map that the kernel has told about")]
     pub fn ring(&self) -> Result<mmap_ring::Ring, Error> {
         use std::os::fd::AsFd;
         self.must_be(MapType::RINGBUF, "read it as a ring buffer")?;
         let fd =
             file::duplicate(self.as_fd(), "gives the reader a descriptor of its own: the map may be closed before it")
                 .map_err(|error| self.failed("duplicate the descriptor of", &error))?;
-        Ok(mmap_ring::Ring::open(fd, self.max_entries())?)
+        if self.flags().contains(MapFlags::RB_OVERWRITE) {
+            return Err(mmap_ring::Error::Overwrites.into());
+        }
+        // SAFETY: `Elements` has asked the kernel what the map is: the type and flags are checked above, the size is its answer.
+        // This descriptor is a duplicate of that one, so it is the same map.
+        Ok(unsafe { mmap_ring::Ring::open_unchecked(fd, self.max_entries()) }?)
     }
 
     /// Maps the ring, or user ring, read-only, to look at it without disturbing whoever reads it. Linux 5.8.

@@ -15,7 +15,7 @@ use std::{
 };
 
 use crate::{
-    Error, MapFlags, MapType, cpus,
+    Error, MapFlags, MapType,
     sys::{elements::Elements, file, shared::Shared},
 };
 
@@ -177,10 +177,9 @@ impl Map {
             });
         }
         let Some(all) = self.lookup(key)? else { return Ok(None) };
-        let cpus = cpus::possible().map_err(|error| self.failed("tell the CPUs of", &error))?;
         let size = self.elements.info().value_size as usize;
         let values = all.chunks(size.next_multiple_of(8).max(1)).filter_map(|value| value.get(..size));
-        Ok(Some(cpus.into_iter().zip(values.map(<[u8]>::to_vec)).collect()))
+        Ok(Some(self.elements.cpus().iter().copied().zip(values.map(<[u8]>::to_vec)).collect()))
     }
 
     /// Sets the value of `key`, whether it was there before or not.

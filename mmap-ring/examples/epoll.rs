@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::thread;
 
-use mmap_ring::Head;
 use mmap_ring::fake::{Commit, Kernel};
+use mmap_ring::{Head, LOOK_EVERY};
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     // In place of `Ring::open(map_fd, bytes)`.
@@ -41,10 +41,10 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         // Nothing may be left when going to sleep, and a busy head is no reason to
         // stay awake: its commit sends a wake-up. The time-out is for commits that
-        // send none.
+        // send none (BPF_RB_NO_WAKEUP).
         if received < 1000 && ring.settle()? != Head::Ready {
             // SAFETY: there is room for one event.
-            unsafe { libc::epoll_wait(own, &raw mut event, 1, 100) };
+            unsafe { libc::epoll_wait(own, &raw mut event, 1, LOOK_EVERY.as_millis() as i32) };
         }
     }
     println!("received {received}");

@@ -2,12 +2,11 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::thread;
-use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use mmap_ring::Head;
 use mmap_ring::fake::{Commit, Kernel};
+use mmap_ring::{Head, LOOK_EVERY};
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     // In place of `Ring::open(map_fd, bytes)`.
@@ -32,7 +31,8 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
             received += 1;
         }
         if received < 1000 && ring.settle()? != Head::Ready {
-            poll.poll(&mut events, Some(Duration::from_millis(100)))?;
+            // The time-out is for records that are sent without a wake-up (BPF_RB_NO_WAKEUP).
+            poll.poll(&mut events, Some(LOOK_EVERY))?;
         }
     }
     println!("received {received}");

@@ -4,10 +4,11 @@
 use std::os::fd::AsFd;
 use std::thread;
 
-use mmap_ring::Head;
 use mmap_ring::fake::{Commit, Kernel};
+use mmap_ring::{Head, LOOK_EVERY};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::timeout;
 
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,8 +40,11 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
             continue;
         }
         // tokio keeps the readiness that it was told of until it is cleared; what
-        // comes after this returned is told of again.
-        readable.readable().await?.clear_ready();
+        // comes after this returned is told of again. The time-out is for records that
+        // are sent without a wake-up (BPF_RB_NO_WAKEUP).
+        if let Ok(ready) = timeout(LOOK_EVERY, readable.readable()).await {
+            ready?.clear_ready();
+        }
     }
     println!("received {received}");
     producer.join().map_err(|_| "the producer panicked")?;

@@ -93,7 +93,7 @@ impl<'r, M: Consume> Batch<'r, M> {
 impl<M: Consume> Drop for Batch<'_, M> {
     #[inline]
     fn drop(&mut self) {
-        publish(self.memory, self.standing, self.standing.trailing);
+        publish(self.memory, self.standing, self.standing.keep);
     }
 }
 

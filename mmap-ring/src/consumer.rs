@@ -26,8 +26,10 @@ pub(crate) struct Standing {
     pub(crate) last: u64,
     /// What was stored to `consumer_pos`.
     pub(crate) published: u64,
-    /// Whether a batch publishes `last` instead of `read` (trailing release).
-    pub(crate) trailing: bool,
+    /// How many bytes a batch may keep back when it is dropped, publishing `last` instead of `read` (trailing release).
+    pub(crate) keep: u64,
+    /// The most bytes of the ring that the last record of a batch took so far.
+    pub(crate) largest: u64,
     /// How many records were skipped because their producer discarded them.
     pub(crate) discarded: u64,
     /// How many times `consumer_pos` was stored.
@@ -85,7 +87,8 @@ impl<M: Consume> Consumer<M> {
                 read: position,
                 last: position,
                 published: position,
-                trailing: false,
+                keep: 0,
+                largest: 0,
                 discarded: 0,
                 publications: 0,
             },
@@ -100,16 +103,21 @@ impl<M: Consume> Consumer<M> {
         &self.standing
     }
 
-    /// From now on batches publish the start of the last record instead of its
-    /// end.
-    pub(crate) fn set_trailing(&mut self, trailing: bool) {
-        self.standing.trailing = trailing;
+    /// From now on batches publish the start of the last record instead of its end if it takes at most `bytes` bytes of
+    /// the ring; 0 ends that.
+    pub(crate) fn keep_back(&mut self, bytes: u64) {
+        self.standing.keep = bytes;
     }
 
     /// Back to the true position.
     pub(crate) fn end_trailing(&mut self) {
-        self.standing.trailing = false;
-        publish(&self.memory, &mut self.standing, false);
+        self.standing.keep = 0;
+        publish(&self.memory, &mut self.standing, 0);
+    }
+
+    /// Whether the published position is behind the true one.
+    pub(crate) fn is_trailing(&self) -> bool {
+        self.standing.published != self.standing.read
     }
 
     pub(crate) fn positions(&self) -> Positions {
@@ -141,7 +149,7 @@ impl<M: Consume> Consumer<M> {
     /// second sees the other: either the record is found here, or the producer
     /// finds the position and sends the wake-up.
     pub(crate) fn settle(&mut self) -> Result<Head, Corrupt> {
-        publish(&self.memory, &mut self.standing, false);
+        publish(&self.memory, &mut self.standing, 0);
         // ATOMICS: pairs with the full barrier of xchg() in bpf_ringbuf_commit.
         // Both sides store, then load what the other stored; with a full fence
         // between the two on both sides at least one of them sees the other.
@@ -226,13 +234,18 @@ fn later(one: u64, other: u64) -> u64 {
     if other.wrapping_sub(one).cast_signed() > 0 { other } else { one }
 }
 
-/// The most that a trailing reader keeps back, as a part of the ring: the room of a record
-/// larger than that is dearer to the producer than a wake-up.
-const KEPT_BACK: u64 = 4;
+/// Which part of the ring a trailing reader keeps back at most. A record that an immediate reader would have let in is
+/// refused for it only if it takes more than the rest.
+pub(crate) const KEPT_BACK: u64 = 32;
 
-/// Stores the consumer position, unless the page holds it already.
-pub(crate) fn publish<M: Consume>(memory: &M, standing: &mut Standing, trailing: bool) {
-    if !trailing || standing.read.wrapping_sub(standing.last) > memory.size() / KEPT_BACK {
+/// Stores the consumer position, unless the page holds it already: the start of the last record if that takes at most
+/// `keep` bytes of the ring, otherwise its end.
+pub(crate) fn publish<M: Consume>(memory: &M, standing: &mut Standing, keep: u64) {
+    let kept = standing.read.wrapping_sub(standing.last);
+    standing.largest = standing.largest.max(kept);
+    // A program that sent a record so large may send another one, for which there must be room beside what is kept back.
+    // `__bpf_ringbuf_reserve` leaves one byte of the ring free.
+    if kept > keep || kept.saturating_add(standing.largest) >= memory.size() {
         // The position never goes back to the last record's start afterwards.
         standing.last = standing.read;
     }

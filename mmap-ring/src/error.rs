@@ -20,10 +20,28 @@ pub enum Error {
         /// The machine's page size, in bytes.
         page: u64,
     },
-    /// The ring goes on behind the stated size, so the size is not the map's.
-    Larger {
+    /// The ring has another size than was stated.
+    OtherSize {
         /// The size that was stated, in bytes.
-        bytes: u64,
+        bytes: u32,
+        /// The map's `max_entries`: its true size in bytes.
+        max_entries: u32,
+    },
+    /// The descriptor is not a map of the right type.
+    Kind {
+        /// The kernel's name of the type that it should have.
+        wanted: &'static str,
+        /// The type that it has, a number of `enum bpf_map_type`; `None` if it is not a BPF map.
+        found: Option<u32>,
+    },
+    /// Neither bpf(2) nor `/proc` tells what the descriptor is. Without knowing it, nothing may be mapped.
+    Unknown {
+        /// The kernel's name of the type that it should have.
+        wanted: &'static str,
+        /// Why bpf(2) did not tell.
+        bpf: io::Error,
+        /// Why `/proc` did not tell.
+        proc: io::Error,
     },
     /// This process has the ring open already. A second reader would free what the first one has lent, and a second
     /// producer lend the same bytes. Of other processes nothing is known here.
@@ -91,8 +109,6 @@ pub enum Region {
     Data,
     /// All pages, to be read.
     Whole,
-    /// The page behind the ring, of which there must be none.
-    Beyond,
     /// The consumer's page of a user ring, to be read.
     UserConsumer,
     /// The producer's page and the data of a user ring twice over, to be read
@@ -114,9 +130,6 @@ impl Region {
                 "maps the producer's page and the data twice in a row, so that a record that wraps reads as one slice"
             }
             Self::Whole => "maps all pages read-only: a look that cannot disturb anybody",
-            Self::Beyond => {
-                "asks for the page behind the ring, which the kernel must refuse: otherwise the ring is larger than stated"
-            }
             Self::UserConsumer => "maps the consumer's page of a user ring, which the kernel writes",
             Self::UserData => "maps the producer's page and the data of a user ring, which user space writes",
         }
@@ -129,7 +142,6 @@ impl fmt::Display for Region {
             Self::Consumer => "the consumer's page of a ring",
             Self::Data => "the producer's page and the data of a ring",
             Self::Whole => "all pages of a ring",
-            Self::Beyond => "the page behind a ring, to see that there is none",
             Self::UserConsumer => "the consumer's page of a user ring",
             Self::UserData => "the producer's page and the data of a user ring",
         })
@@ -186,6 +198,19 @@ pub enum Corrupt {
     },
 }
 
+impl Error {
+    /// The errno behind it, where there is one. Of [`Error::Unknown`], that of bpf(2).
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Map { source, .. } | Self::System { source, .. } | Self::Unknown { bpf: source, .. } => {
+                source.raw_os_error()
+            }
+            _ => None,
+        }
+    }
+}
+
 impl From<Corrupt> for Error {
     fn from(corrupt: Corrupt) -> Self {
         Self::Corrupt(corrupt)
@@ -202,9 +227,22 @@ impl fmt::Display for Error {
                 f,
                 "a ring of {bytes} bytes cannot be: its size is a power of two and a multiple of the page size, {page}; give the max_entries with which the map was made"
             ),
-            Self::Larger { bytes } => write!(
+            Self::OtherSize { bytes, max_entries } => write!(
                 f,
-                "the ring is larger than the {bytes} bytes stated for it; give the max_entries with which the map was made"
+                "the ring has {max_entries} bytes, not the {bytes} stated for it; give the max_entries with which the map was made"
+            ),
+            Self::Kind { wanted, found: Some(found) } => {
+                write!(f, "the map is of type {found} (enum bpf_map_type), not {wanted}; open one of that type")
+            }
+            Self::Kind { wanted, found: None } => {
+                write!(f, "the descriptor is not a BPF map; open one of type {wanted}")
+            }
+            Self::Unknown { wanted, bpf, proc } => write!(
+                f,
+                "the kernel does not tell whether the descriptor is a map of type {wanted}: bpf(BPF_OBJ_GET_INFO_BY_FD) failed with {}, \
+                 /proc/thread-self/fdinfo with {}; allow one of them (before Linux 5.19, CAP_BPF allows the first)",
+                errno(bpf),
+                errno(proc)
             ),
             Self::Taken { side } => write!(
                 f,
@@ -263,11 +301,11 @@ impl fmt::Display for Corrupt {
 fn map_advice(region: Region, error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EBADF) => "the descriptor is not open",
-        // Every ring has a consumer's page.
-        Some(libc::EINVAL) if !matches!(region, Region::Consumer | Region::UserConsumer) => {
-            "the map is smaller than stated, or its descriptor was opened read-only; give the max_entries with which it was made, and open it for reading and writing"
+        // Of a read-only descriptor, the kernel takes VM_SHARED away, and then wants it.
+        Some(libc::EINVAL) if !region.is_written() => {
+            "the descriptor was opened read-only; open the map for reading and writing"
         }
-        Some(libc::EPERM) => "the map is another kind of ring, or not of type BPF_MAP_TYPE_RINGBUF at all",
+        Some(libc::EPERM) => "the map is frozen (BPF_MAP_FREEZE), so that user space may not write to it",
         Some(libc::ENODEV | ENOTSUPP) => {
             "the descriptor is not a map that can be mapped; open one of type BPF_MAP_TYPE_RINGBUF (Linux 5.8)"
         }
@@ -301,6 +339,9 @@ impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self.0 {
             Some(libc::EPERM) => "EPERM",
+            Some(libc::ENOENT) => "ENOENT",
+            Some(libc::ENOSYS) => "ENOSYS",
+            Some(libc::EXDEV) => "EXDEV",
             Some(libc::EINTR) => "EINTR",
             Some(libc::EBADF) => "EBADF",
             Some(libc::EAGAIN) => "EAGAIN",

@@ -3,7 +3,7 @@
 //!
 //! A BPF program hands records to user space through memory that both share. The
 //! kernel's side of the agreement is `kernel/bpf/ringbuf.c`; this crate is the
-//! other side, on nothing but the map's descriptor and size.
+//! other side, on nothing but the map's descriptor and size. That the descriptor is a ring's is asked of the kernel.
 //!
 //! ```no_run
 //! # fn map_fd() -> std::os::fd::OwnedFd { unimplemented!() }
@@ -78,9 +78,11 @@
 //! comes. [`Ring::wait`] does this; [`Ring::settle`] is for those who wait in
 //! their own way (epoll, mio, an async runtime: see the examples).
 //!
-//! What the kernel was told not to announce is not announced: a commit with
-//! `BPF_RB_NO_WAKEUP`, were it a discard, leaves the consumer behind, and then no
-//! later record without a flag is the one it stands at. Wait with a time-out then.
+//! A commit or discard with `BPF_RB_NO_WAKEUP` wakes nobody, and afterwards the consumer is no longer caught up, so a later
+//! commit without flags does not wake it either. So every wait of this crate looks at its ring at least every
+//! [`LOOK_EVERY`] (90 ms), whatever flags the program uses: [`Ring::wait`], [`Ring::run`], [`Set::wait`], [`OverwriteRing::wait`]
+//! and [`UserRing::reserve_within`]. That is 11 wake-ups a second of an idle reader; `look_every` sets another time, or turns
+//! it off. A wait of your own needs a time-out of that length, too.
 //!
 //! # Trailing release
 //!
@@ -96,10 +98,13 @@
 //! ```
 //!
 //! `cons_pos == rec_pos` in `bpf_ringbuf_commit` is then never true, and all but
-//! one record is free (a record of more than a quarter of the ring is not kept
-//! back). The reader looks again by a timer; when nothing comes, it
+//! one record is free. The reader looks again by a timer; when nothing comes, it
 //! publishes its true position and sleeps in the order above. A single event on an
 //! idle stream is not lingered for. [`Pace`] sets the times, or turns it off.
+//!
+//! A record is kept back only if it takes at most 1/32 of the ring, and if there is room beside it for another one as
+//! large as the largest that ended a batch so far. So a trailing reader costs the producer at most 1/32 of the ring: it
+//! refuses a record that an immediate reader would have let in only if that fills the ring to more than 31/32.
 //!
 //! # When a reader dies
 //!
@@ -134,6 +139,7 @@ mod consumer;
 mod error;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+mod map;
 mod memory;
 mod overwrite;
 mod peek;
@@ -157,7 +163,7 @@ pub use ring::{Counters, Ring};
 pub use run::Pace;
 pub use set::Set;
 pub use user::{Sample, UserRing};
-pub use wait::{Stopper, Wake};
+pub use wait::{LOOK_EVERY, Stopper, Wake};
 
 #[cfg(test)]
 mod tests;

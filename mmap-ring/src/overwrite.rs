@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use crate::consumer::{Head, Positions, positions};
 use crate::error::{Corrupt, Error};
+use crate::map::Purpose;
 use crate::memory::mapped::Mapped;
 use crate::memory::{Consume, Data};
 use crate::peek::{Place, copy_payload};
@@ -74,7 +75,7 @@ impl OverwriteRing<Mapped> {
     /// made without the flag can be read so, too: it gets full.
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
-        let memory = Mapped::new(fd.as_fd(), bytes)?;
+        let memory = Mapped::new(fd.as_fd(), Purpose::Copy, bytes)?;
         Ok(Self::over(memory, fd))
     }
 }
@@ -102,8 +103,8 @@ impl<M: Consume> OverwriteRing<M> {
     /// Sleeps until there is a record, as [`Ring::wait`](crate::Ring::wait) does.
     ///
     /// The kernel wakes a reader that stands exactly at the record committed. One
-    /// that has been overtaken stands nowhere, so let the program force a wake-up
-    /// (`BPF_RB_FORCE_WAKEUP`) now and then, or give a `timeout`.
+    /// that has been overtaken stands nowhere, and looks again every [`LOOK_EVERY`](crate::LOOK_EVERY) (90 ms) or what
+    /// [`look_every`](Self::look_every) says; for less, let the program force a wake-up (`BPF_RB_FORCE_WAKEUP`) now and then.
     ///
     /// # Errors
     /// As [`Ring::wait`](crate::Ring::wait).
@@ -119,6 +120,12 @@ impl<M: Consume> OverwriteRing<M> {
     /// [`Corrupt`] as for [`record`](Self::record).
     pub fn settle(&mut self) -> Result<Head, Error> {
         Ok(self.seat.settle()?)
+    }
+
+    /// Sets how long [`wait`](Self::wait) sleeps at most before it looks at the ring by itself: see
+    /// [`Ring::look_every`](crate::Ring::look_every).
+    pub fn look_every(&mut self, time: Option<Duration>) {
+        self.waiter.look_every(time);
     }
 
     /// A handle that ends [`wait`](Self::wait) from elsewhere.

@@ -78,7 +78,7 @@ pub struct Tally {
 }
 
 impl Peek<Whole> {
-    /// Maps the ring behind the descriptor of a `BPF_MAP_TYPE_RINGBUF` map whose
+    /// Maps the ring behind the descriptor of a `BPF_MAP_TYPE_RINGBUF` or `BPF_MAP_TYPE_USER_RINGBUF` map whose
     /// `max_entries` is `bytes`, all of it read-only. The descriptor is not needed
     /// afterwards, but it must have been opened for reading and writing all the same:
     /// the kernel maps no ring through one that was opened with `BPF_F_RDONLY`
@@ -86,7 +86,7 @@ impl Peek<Whole> {
     /// read-only descriptor makes none).
     ///
     /// # Errors
-    /// As [`Ring::open`](crate::Ring::open).
+    /// As [`Ring::open`](crate::Ring::open), but for [`Error::Overwrites`] and [`Error::Taken`].
     pub fn open(map: impl AsFd, bytes: u32) -> Result<Self, Error> {
         Ok(Self::over(Whole::new(map.as_fd(), bytes)?))
     }

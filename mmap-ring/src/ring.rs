@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::batch::{Batch, Record};
 use crate::consumer::{Consumer, Head, Positions};
 use crate::error::{Corrupt, Error};
+use crate::map::Purpose;
 use crate::memory::Consume;
-use crate::memory::mapped::{Mapped, refuse_overwriting};
+use crate::memory::mapped::Mapped;
 use crate::wait::sys::{Epoll, Interest};
 use crate::wait::{Sleeper, Stopper, Waiter, Wake};
 
@@ -76,18 +77,33 @@ impl Ring<Mapped> {
     /// # Errors
     /// - [`Error::Size`] if `bytes` is not a power of two and a multiple of the
     ///   page size.
-    /// - [`Error::Map`] if the kernel refuses a mapping: EBADF or ENODEV if the
-    ///   descriptor is not a map, EINVAL if the ring is smaller than `bytes`, EACCES
-    ///   if the descriptor is read-only, EPERM if the map is a user ring.
-    /// - [`Error::Larger`] if the ring is larger than `bytes`.
+    /// - [`Error::Kind`] if the descriptor is not a map of this type. The kernel is asked: by bpf(2)
+    ///   (`BPF_OBJ_GET_INFO_BY_FD`), or where that is refused by `/proc/thread-self/fdinfo`.
+    /// - [`Error::Unknown`] if neither tells.
+    /// - [`Error::OtherSize`] if the map's `max_entries` is not `bytes`.
+    /// - [`Error::Overwrites`] if it was made with `BPF_F_RB_OVERWRITE`.
+    /// - [`Error::Map`] if the kernel refuses a mapping: EACCES if the descriptor is read-only, EPERM if the map is frozen.
     /// - [`Error::Taken`] if this process has it open.
-    /// - [`Error::Overwrites`] if it was made with `BPF_F_RB_OVERWRITE`: found in
-    ///   `/proc/self/fdinfo`, so only where that can be read. Who opens such a ring
-    ///   elsewhere must not hold a record while programs write.
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
-        refuse_overwriting(fd.as_fd())?;
-        let memory = Mapped::new(fd.as_fd(), bytes)?;
+        let memory = Mapped::new(fd.as_fd(), Purpose::Lend, bytes)?;
+        Ok(Self::over(memory, fd))
+    }
+
+    /// As [`open`](Self::open), for those who have asked the kernel themselves what the map is, as a loader does that made it:
+    /// spares the question.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but for [`Error::Kind`], [`Error::Unknown`], [`Error::OtherSize`] and [`Error::Overwrites`].
+    ///
+    /// # Safety
+    /// The kernel has said (`BPF_OBJ_GET_INFO_BY_FD`) that this descriptor is a map of type `BPF_MAP_TYPE_RINGBUF`, that its
+    /// `max_entries` is `bytes`, and that its `map_flags` do not have `BPF_F_RB_OVERWRITE`.
+    #[expect(unsafe_code, reason = "the caller vouches for the map")]
+    pub unsafe fn open_unchecked(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
+        let fd = map.into();
+        // SAFETY: handed on to the caller.
+        let memory = unsafe { Mapped::of_ring(fd.as_fd(), bytes) }?;
         Ok(Self::over(memory, fd))
     }
 }
@@ -142,21 +158,33 @@ impl<M: Consume> Ring<M> {
     /// A head that is reserved but not committed is waited for in the same way as
     /// an empty ring, without spinning: its commit sends the wake-up. In case it
     /// is one that sends none, the head is also looked at after 1, 2, 4, 8 and
-    /// then every 16 milliseconds. An empty ring is waited for without any timer
-    /// but `timeout`.
+    /// then every 16 milliseconds.
     ///
-    /// A program that commits with `BPF_RB_NO_WAKEUP`, were it a discard, leaves a
-    /// consumer asleep, and later records without a flag do not wake it either,
-    /// because it no longer stands at them. With such a program give a `timeout`,
-    /// or have it force a wake-up (`BPF_RB_FORCE_WAKEUP`) from time to time.
+    /// A program that commits or discards with `BPF_RB_NO_WAKEUP` leaves a consumer
+    /// asleep, and later records without a flag do not wake it either, because it
+    /// no longer stands at them. So an empty ring is looked at every 90 milliseconds
+    /// ([`LOOK_EVERY`](crate::LOOK_EVERY), or what [`look_every`](Self::look_every) says): no record waits for longer
+    /// than 100 ms on a machine that is not overloaded, whatever flags its program uses. While such looks find records,
+    /// they come sooner, down to every millisecond.
     ///
-    /// `timeout` is rounded up to a millisecond; `None` is for ever.
+    /// `timeout` is rounded up to a millisecond; `None` is for ever. The looks do not end
+    /// a wait.
     ///
     /// # Errors
     /// [`Error::System`] if epoll cannot be set up or waited for;
     /// [`Error::Corrupt`] if the ring is.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         self.waiter.wait(&mut self.seat, timeout)
+    }
+
+    /// Sets how long [`wait`](Self::wait) and [`run`](Self::run) sleep at most before they look at the ring by themselves,
+    /// rounded up to a millisecond; at first [`LOOK_EVERY`](crate::LOOK_EVERY).
+    ///
+    /// `None` turns these looks off and spares an idle reader its 11 wake-ups a second. Then a record that was sent with
+    /// `BPF_RB_NO_WAKEUP` waits, and every later one without a flag, until a time-out or a forced wake-up: only for
+    /// programs that are known to use no such flag.
+    pub fn look_every(&mut self, time: Option<Duration>) {
+        self.waiter.look_every(time);
     }
 
     /// A handle that ends [`wait`](Self::wait) from another thread or from a
@@ -182,6 +210,10 @@ impl<M: Consume> Ring<M> {
     /// Sleep on the ring's descriptor ([`AsFd`]) only when this says
     /// [`Head::Empty`], or [`Head::Busy`] for a short while. Then no wake-up is
     /// lost, with level- and with edge-triggered waiting.
+    ///
+    /// A record that is sent without a wake-up (`BPF_RB_NO_WAKEUP`) ends no such sleep if it is edge-triggered; a
+    /// level-triggered one looks only when it begins or is woken. So sleep for at most [`LOOK_EVERY`](crate::LOOK_EVERY) at a time
+    /// unless the program is known to use no such flag, then look at the ring, whether or not it was reported.
     ///
     /// # Errors
     /// [`Corrupt`] as for [`batch`](Self::batch).

@@ -16,20 +16,21 @@
 //! ```
 //!
 //! The next record is committed one further, so no wake-up is sent; all but one
-//! record is free for the producer again, and that one, too, if it takes more than a
-//! quarter of the ring. Meanwhile the loop sleeps on a timer,
+//! record is free for the producer again. That one is kept back only if it takes
+//! at most 1/32 of the ring, and if a record as large as the largest one that ended a
+//! batch so far has room beside it. Meanwhile the loop sleeps on a timer,
 //! a short while at a time, and looks. When it finds nothing a few times, it
 //! stores its true position and goes to sleep as everyone does, in the order
 //! that [`Ring::settle`] explains. A stream whose events come one by one is never
-//! lingered for: they are delivered as fast as by waiting alone, and an idle
-//! reader makes no timer tick.
+//! lingered for, nor is one whose records are too large to be kept back: they are
+//! delivered as fast as by waiting alone.
 
 use std::ops::ControlFlow;
 use std::thread;
 use std::time::Duration;
 
 use crate::batch::Batch;
-use crate::consumer::{Consumer, Head};
+use crate::consumer::{Consumer, Head, KEPT_BACK};
 use crate::error::Error;
 use crate::memory::Consume;
 use crate::ring::Ring;
@@ -121,7 +122,8 @@ impl<M: Consume> Ring<M> {
         pace: Pace,
         mut each: impl FnMut(&mut Batch<'_, M>) -> ControlFlow<B>,
     ) -> Result<Option<B>, Error> {
-        self.consumer_mut().set_trailing(pace.trailing);
+        let keep = if pace.trailing { self.capacity() / KEPT_BACK } else { 0 };
+        self.consumer_mut().keep_back(keep);
         let run = Trailing(self);
         let ring = &mut *run.0;
         // How many more times to linger for nothing.
@@ -138,7 +140,7 @@ impl<M: Consume> Ring<M> {
                 if let ControlFlow::Break(value) = flow {
                     return Ok(Some(value));
                 }
-                rounds = if pace.trailing && is_dense(ring.consumer_mut(), before) { pace.idle_rounds } else { 0 };
+                rounds = if is_dense(ring.consumer_mut(), before) { pace.idle_rounds } else { 0 };
             } else if rounds > 0 {
                 rounds -= 1;
                 thread::sleep(pace.linger);
@@ -149,8 +151,9 @@ impl<M: Consume> Ring<M> {
     }
 }
 
-/// Whether more than one record was passed since `before`.
+/// Whether more than one record was passed since `before`, and the last one is kept back: if it is not, the next one sends a
+/// wake-up, and there is nothing to linger for.
 fn is_dense<M: Consume>(consumer: &Consumer<M>, before: u64) -> bool {
     let standing = consumer.standing();
-    standing.read != before && standing.last != before
+    consumer.is_trailing() && standing.read != before && standing.last != before
 }

@@ -94,7 +94,8 @@ impl<M: Consume> Set<M> {
 
     /// Sleeps until one of the rings has a record to read or skip: see
     /// [`Ring::wait`]. A ring with a busy head does not keep the others from
-    /// being waited for.
+    /// being waited for. All rings are looked at every [`LOOK_EVERY`](crate::LOOK_EVERY) (90 ms) or what
+    /// [`look_every`](Self::look_every) of this set says, for records that were sent without a wake-up.
     ///
     /// # Errors
     /// As [`Ring::wait`], for any of the rings. The others can still be read, and
@@ -123,6 +124,12 @@ impl<M: Consume> Set<M> {
     #[must_use]
     pub fn rings_mut(&mut self) -> &mut [Ring<M>] {
         &mut self.rings.0
+    }
+
+    /// Sets how long [`wait`](Self::wait) sleeps at most before it looks at all rings by itself: see [`Ring::look_every`],
+    /// which for a ring in a set has no effect.
+    pub fn look_every(&mut self, time: Option<Duration>) {
+        self.waiter.look_every(time);
     }
 
     /// A handle that ends [`wait`](Self::wait) from elsewhere.

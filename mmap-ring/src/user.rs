@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Corrupt, Error};
 use crate::memory::user::{Produce, UserMapped};
 use crate::record::{HEADER, LENGTH, space};
+use crate::wait::LOOK_EVERY;
 use crate::wait::sys::{Epoll, Interest};
 
 /// The one producer of a user ring buffer.
@@ -44,6 +45,8 @@ pub struct UserRing<M: Produce = UserMapped> {
     producer: u64,
     /// Made by the first wait for room.
     epoll: Option<Epoll>,
+    /// How long a wait for room sleeps at most before a look; `None` for ever.
+    look_every: Option<Duration>,
 }
 
 impl UserRing<UserMapped> {
@@ -52,7 +55,8 @@ impl UserRing<UserMapped> {
     /// producer stopped.
     ///
     /// # Errors
-    /// As [`Ring::open`](crate::Ring::open).
+    /// As [`Ring::open`](crate::Ring::open), but for [`Error::Overwrites`]: only a map of type `BPF_MAP_TYPE_USER_RINGBUF` is
+    /// opened.
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
         let memory = UserMapped::new(fd.as_fd(), bytes)?;
@@ -62,7 +66,7 @@ impl UserRing<UserMapped> {
 
 impl<M: Produce> UserRing<M> {
     pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
-        Self { producer: memory.producer(), memory, fd, epoll: None }
+        Self { producer: memory.producer(), memory, fd, epoll: None, look_every: Some(LOOK_EVERY) }
     }
 
     /// Reserves a sample of `length` bytes; `None` if there is no room now. Its
@@ -82,7 +86,8 @@ impl<M: Produce> UserRing<M> {
 
     /// As [`reserve`](Self::reserve), but waits until there is room, at most
     /// `timeout` (for ever if `None`). The kernel tells of room when a drain ends
-    /// that took a sample, unless it was called with `BPF_RB_NO_WAKEUP`.
+    /// that took a sample, unless it was called with `BPF_RB_NO_WAKEUP`; so the ring is also looked at every
+    /// [`LOOK_EVERY`] (90 ms), or what [`look_every`](Self::look_every) says.
     ///
     /// # Errors
     /// As [`reserve`](Self::reserve), and [`Error::System`] if epoll cannot be set
@@ -97,7 +102,7 @@ impl<M: Produce> UserRing<M> {
                 return Ok(None);
             }
             match &self.epoll {
-                Some(epoll) => epoll.wait(left, |_| ())?,
+                Some(epoll) => epoll.wait(left.into_iter().chain(self.look_every).min(), |_| ())?,
                 None => {
                     let epoll = Epoll::new()?;
                     epoll.add(self.fd.as_fd(), Interest::Room, 0)?;
@@ -106,6 +111,13 @@ impl<M: Produce> UserRing<M> {
             }
         }
         Ok(Some(Sample { ring: self, length }))
+    }
+
+    /// Sets how long [`reserve_within`](Self::reserve_within) sleeps at most before it looks by itself whether there is room,
+    /// rounded up to a millisecond; at first [`LOOK_EVERY`]. `None` turns these looks off: for programs that are known to
+    /// drain without `BPF_RB_NO_WAKEUP`.
+    pub fn look_every(&mut self, time: Option<Duration>) {
+        self.look_every = time;
     }
 
     /// Bytes that samples can take now, headers and padding included.

@@ -5,7 +5,7 @@
 //! That is what lets a consumer sleep behind a record that is reserved and not
 //! yet committed, where a level-triggered wait would return at once, over and
 //! over. It makes the order of things in [`Consumer::settle`](crate::consumer::Consumer::settle) a duty and not a
-//! courtesy: a wake-up that the producer did not send is not made up for.
+//! courtesy: a wake-up that the producer did not send is made up for only by the next look on a timer ([`LOOK_EVERY`]).
 
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,15 @@ const ASK_EVERY: u32 = 64;
 /// How often to look at a busy head before sleeping behind it: most producers
 /// take well under a microsecond.
 const SPINS: u32 = 128;
+/// How long a wait sleeps at most before it looks at its ring by itself, unless it is told another time: 90 milliseconds, so
+/// that a record which was sent without a wake-up (`BPF_RB_NO_WAKEUP`) is read within 100 milliseconds on a machine that is
+/// not overloaded.
+///
+/// A program's author may know that each record sends its wake-up. Then [`Ring::look_every`](crate::Ring::look_every) turns the
+/// looks off.
+pub const LOOK_EVERY: Duration = Duration::from_millis(90);
+/// How soon a ring is looked at whose records come without wake-ups.
+const LOOK_LEAST: Duration = Duration::from_millis(1);
 /// The first and the longest sleep behind a busy head that nobody wakes.
 const BUSY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
 
@@ -54,17 +63,48 @@ pub(crate) trait Sleeper {
 }
 
 /// How one ring sleeps, or several together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Waiter {
     /// Made by the first sleep, with the rings in it.
     epoll: Option<Epoll>,
     stop: Option<Stop>,
+    /// How long to sleep at most before a look; `None` for ever.
+    look_every: Option<Duration>,
+    /// The same for the next sleep: shorter while looks find what no wake-up told of.
+    look_in: Duration,
     at_once: u32,
     sleeps: u64,
     wakeups: u64,
 }
 
+impl Default for Waiter {
+    fn default() -> Self {
+        Self {
+            epoll: None,
+            stop: None,
+            look_every: Some(LOOK_EVERY),
+            look_in: LOOK_EVERY,
+            at_once: 0,
+            sleeps: 0,
+            wakeups: 0,
+        }
+    }
+}
+
 impl Waiter {
+    pub(crate) fn look_every(&mut self, time: Option<Duration>) {
+        self.look_every = time;
+        self.look_in = time.unwrap_or(LOOK_EVERY);
+    }
+
+    /// A sleep in front of an empty ring is over. A program that sends no wake-ups is looked at the more often, the more
+    /// its records are found by looking alone, for its ring may be full before the next look.
+    fn looked(&mut self, woken: bool, ready: bool) {
+        let Some(every) = self.look_every else { return };
+        let next = if ready && !woken { LOOK_LEAST.max(self.look_in / 4) } else { self.look_in.saturating_mul(2) };
+        self.look_in = next.min(every);
+    }
+
     pub(crate) fn sleeps(&self) -> u64 {
         self.sleeps
     }
@@ -115,7 +155,7 @@ impl Waiter {
             };
             let limit = match head {
                 Head::Ready => return Ok(Wake::Ready),
-                Head::Empty => None,
+                Head::Empty => self.look_every.and(Some(self.look_in)),
                 Head::Busy => {
                     let limit = pause;
                     pause = longest_pause.min(pause * 2);
@@ -126,11 +166,15 @@ impl Waiter {
             if left == Some(Duration::ZERO) {
                 return Ok(Wake::TimedOut);
             }
-            self.sleep(sleeper, left.into_iter().chain(limit).min())?;
+            let woken = self.sleep(sleeper, left.into_iter().chain(limit).min())?;
             if self.is_stopped() {
                 return Ok(Wake::Stopped);
             }
-            if sleeper.head()? == Head::Ready {
+            let ready = sleeper.head()? == Head::Ready;
+            if head == Head::Empty {
+                self.looked(woken, ready);
+            }
+            if ready {
                 return Ok(Wake::Ready);
             }
         }
@@ -153,8 +197,8 @@ impl Waiter {
     }
 
     /// Sleeps until the ring or the stopper wakes it, or the time is up. Also
-    /// ends on a signal and on an edge of long ago: the caller looks again.
-    fn sleep(&mut self, sleeper: &impl Sleeper, timeout: Option<Duration>) -> Result<(), Error> {
+    /// ends on a signal and on an edge of long ago: the caller looks again. Returns whether the ring woke it.
+    fn sleep(&mut self, sleeper: &impl Sleeper, timeout: Option<Duration>) -> Result<bool, Error> {
         let epoll = match &self.epoll {
             Some(epoll) => epoll,
             None => {
@@ -180,7 +224,7 @@ impl Waiter {
         if stopped && let Some(stop) = &mut self.stop {
             stop.noticed();
         }
-        Ok(())
+        Ok(woken)
     }
 }
 

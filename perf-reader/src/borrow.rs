@@ -3,6 +3,7 @@
 //! ```text
 //!     pidfd_open(pid)          a descriptor of the process           Linux 5.3
 //!     pidfd_getfd(pidfd, fd)   a duplicate of its descriptor         Linux 5.6, the right to trace it (ptrace(2))
+//!     readlink                 is it a perf event?                   by the name of its link in /proc
 //!     mmap                     the same ring, read-only              with exactly as many pages as its owner mapped
 //! ```
 //!
@@ -57,6 +58,19 @@ pub(crate) fn descriptor(pid: u32, fd: u32) -> io::Result<OwnedFd> {
         "borrows the perf event of another process, which keeps its own"
     );
     borrowed
+}
+
+/// Fails unless the descriptor is a perf event. A file can be mapped as well, of any size, and its owner can make it shorter: then
+/// a look at the mapping would be the last one of this process (SIGBUS).
+///
+/// The kernel names links by itself; a file of whatever name has a path there, which begins with a slash.
+pub(crate) fn must_be_an_event(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let link = fs::read_link(format!("/proc/thread-self/fd/{}", fd.as_raw_fd()))?;
+    if link.as_os_str() == "anon_inode:[perf_event]" {
+        return Ok(());
+    }
+    // What mmap(2) says of what cannot be mapped.
+    Err(io::Error::from_raw_os_error(libc::ENODEV))
 }
 
 /// Whether the event has a ring, asked without making one.

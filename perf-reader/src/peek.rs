@@ -129,6 +129,7 @@ impl Peek<Mapping> {
     ///
     /// # Errors
     /// [`Error::System`]: EPERM without that right, ENOSYS before 5.6, ESRCH or EBADF if process or descriptor is gone,
+    /// ENODEV if the descriptor is not a perf event,
     /// EINVAL if the ring has a size that no mapping of that process has: it was mapped by another one.
     pub fn of_process(pid: u32, fd: u32) -> Result<Option<Self>, Error> {
         let what = || format!("descriptor {fd} of process {pid}");
@@ -137,6 +138,7 @@ impl Peek<Mapping> {
             move |error: std::io::Error| Error::system(attempt, &error)
         };
         let event = borrow::descriptor(pid, fd).map_err(failed("borrowing"))?;
+        borrow::must_be_an_event(event.as_fd()).map_err(failed("looking for a perf event behind"))?;
         if !borrow::has_ring(event.as_fd()).map_err(failed("asking for the ring behind"))? {
             return Ok(None);
         }

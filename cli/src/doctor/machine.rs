@@ -1,6 +1,10 @@
 //! The kernel and what is mounted on it.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+};
 
 use cutaway::{
     Uprobe,
@@ -39,8 +43,13 @@ fn kernel() -> Finding {
 }
 
 fn cpus() -> Finding {
-    let list =
-        |file: &str| fs::read_to_string(format!("/sys/devices/system/cpu/{file}")).map(|text| text.trim().to_owned());
+    let list = |file: &str| {
+        let mut text = String::new();
+        let file = fs::File::open(format!("/sys/devices/system/cpu/{file}"))?;
+        // A page is the most that the kernel writes.
+        file.take(4096).read_to_string(&mut text)?;
+        Ok::<_, io::Error>(text.trim().to_owned())
+    };
     match (list("online"), list("possible")) {
         (Ok(online), Ok(possible)) => Finding::ok("CPUs", format!("online {online}, possible {possible}")),
         (Err(error), _) | (_, Err(error)) => {

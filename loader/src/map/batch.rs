@@ -16,7 +16,7 @@ use std::{io, slice::ChunksExact};
 use log::debug;
 
 use super::{ENOTSUPP, Map, PerCpu};
-use crate::{Error, cpus, sys::elements::BatchCommand};
+use crate::{Error, sys::elements::BatchCommand};
 
 /// Keys and values, one behind the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -301,10 +301,9 @@ impl Map {
         if !self.map_type().is_per_cpu() {
             return Err(unfit(format!("it is a {}, which has one value for all CPUs", self.map_type())));
         }
-        let cpus = cpus::possible().map_err(|error| self.failed("tell the CPUs of", &error))?;
         let size = self.elements.info().value_size as usize;
         let mut all = Vec::with_capacity(self.value_size());
-        for cpu in cpus {
+        for &cpu in self.elements.cpus() {
             let value = values.iter().find(|(known, _)| *known == cpu).map(|(_, value)| value);
             let value = value.ok_or_else(|| unfit(format!("there is no value for CPU {cpu}")))?;
             if value.len() != size {

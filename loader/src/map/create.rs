@@ -164,7 +164,7 @@ pub(super) fn corrected(spec: &MapSpec) -> Result<MapCreate, Error> {
 fn max_entries(spec: &MapSpec) -> Result<u32, Error> {
     let asked = spec.max_entries;
     let corrected = if spec.map_type == MapType::PERF_EVENT_ARRAY {
-        let possible = cpus::possible().map_err(|error| Error::kernel("count the possible CPUs", &error))?.len() as u32;
+        let possible = cpus::slots().map_err(|error| Error::kernel("count the possible CPUs", &error))?;
         // The key is a CPU's number: more slots than CPUs could never be filled, and 0 means "as many as there are".
         if asked == 0 || asked > possible { possible } else { asked }
     } else if spec.map_type.is_ring() {

@@ -2,7 +2,9 @@
 //!
 //! For these commands the kernel takes the lengths of key and value from the map, not from the caller, so a wrong length
 //! here would make it read or write foreign memory. [`Elements`] therefore asks the kernel what the map is before it
-//! lets anybody touch an element, and checks every slice against that answer.
+//! lets anybody touch an element, and checks every slice against that answer. Of a per-CPU map that is not enough: the
+//! kernel copies a value for each possible CPU (`bpf_map_value_size` in `kernel/bpf/syscall.c`), and how many these are it
+//! says in sysfs alone. And of a kind of map that this crate does not know, nobody can say how much it copies.
 #![expect(unsafe_code, reason = "hands addresses of keys and values to bpf(2)")]
 
 use std::{
@@ -33,6 +35,8 @@ pub(crate) struct Elements {
     info: MapInfo,
     /// Bytes that a lookup fills: the value, or for a per-CPU map one value, padded to 8, for each possible CPU.
     value_len: usize,
+    /// Of a per-CPU map, the possible CPUs, ascending; else none.
+    cpus: Vec<u32>,
 }
 
 impl Elements {
@@ -42,9 +46,20 @@ impl Elements {
             "asks the kernel what the map is, so that its keys and values get their true lengths",
         )?;
         let size = info.value_size as usize;
-        let value_len =
-            if info.map_type.is_per_cpu() { size.next_multiple_of(8) * cpus::possible()?.len() } else { size };
-        Ok(Self { map, info, value_len })
+        let (value_len, cpus) = match info.map_type.is_per_cpu() {
+            true => {
+                let cpus = cpus::possible()?;
+                let all = size.checked_next_multiple_of(8).and_then(|size| size.checked_mul(cpus.len()));
+                (all.ok_or(io::ErrorKind::OutOfMemory)?, cpus)
+            }
+            false => (size, Vec::new()),
+        };
+        Ok(Self { map, info, value_len, cpus })
+    }
+
+    /// The possible CPUs, ascending, if this is a per-CPU map: its values are in their order.
+    pub(crate) fn cpus(&self) -> &[u32] {
+        &self.cpus
     }
 
     pub(crate) fn info(&self) -> &MapInfo {
@@ -136,6 +151,7 @@ impl Elements {
         (keys, values): (&mut [u8], &mut [u8]),
         count: usize,
     ) -> io::Result<(usize, Option<io::Error>)> {
+        self.check_kind()?;
         let key_size = self.info.key_size as usize;
         let (code, walks, has_values, why) = match command {
             BatchCommand::Lookup => (Command::MAP_LOOKUP_BATCH, true, true, "reads many elements of a map at once"),
@@ -185,7 +201,22 @@ impl Elements {
         self.check(key, self.value_len)
     }
 
+    /// Whether it is known how much the kernel copies for an element of such a map.
+    fn check_kind(&self) -> io::Result<()> {
+        match self.info.map_type.name() {
+            Some(_) => Ok(()),
+            None => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!(
+                    "how long its values are is not known: it is of a kind ({}) newer than this crate",
+                    self.info.map_type
+                ),
+            )),
+        }
+    }
+
     fn check(&self, key: &[u8], value_len: usize) -> io::Result<()> {
+        self.check_kind()?;
         if key.len() == self.info.key_size as usize && value_len == self.value_len {
             return Ok(());
         }
@@ -213,5 +244,34 @@ fn found(answer: io::Result<i64>) -> io::Result<bool> {
         Ok(_) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::MapType;
+
+    /// The kernel might copy more than one value of it, as it does of per-CPU maps.
+    #[test]
+    fn elements_of_an_unknown_kind_of_map_are_left_alone() {
+        let info = |map_type| MapInfo { map_type, key_size: 4, value_size: 8, max_entries: 1, ..MapInfo::default() };
+        for (map_type, known) in [(MapType(4711), false), (MapType(u32::MAX), false), (MapType::ARRAY, true)] {
+            // Of what is no map, the kernel says EBADF or EINVAL.
+            let map = File::open("/dev/null").unwrap().into();
+            let elements = Elements { map, info: info(map_type), value_len: 8, cpus: Vec::new() };
+            let (mut key, mut value, mut next) = ([0; 4], [0; 8], [0; 4]);
+            let answers = [
+                elements.lookup(&key, &mut value).err(),
+                elements.update(&key, &value, 0).err(),
+                elements.delete(&key).err(),
+                elements.lookup_and_delete(&key, &mut value).err(),
+                elements.batch(BatchCommand::Lookup, None, &mut next, (&mut key, &mut value), 1).err(),
+            ];
+            let refused = answers.iter().flatten().filter(|error| error.kind() == io::ErrorKind::Unsupported).count();
+            assert_eq!(refused, if known { 0 } else { answers.len() }, "{map_type}: {answers:?}");
+        }
     }
 }

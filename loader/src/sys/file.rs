@@ -31,6 +31,27 @@ pub(crate) fn text(path: &Path, why: &str) -> io::Result<String> {
     Ok(text)
 }
 
+/// As [`text`], of a file that anybody may have put there.
+pub(crate) fn bounded_text(path: &Path, why: &str) -> io::Result<String> {
+    bounded(open(path, why)?)
+}
+
+/// The text of a file that takes less than a page; a longer one is refused, and not taken into memory.
+pub(crate) fn bounded(mut file: File) -> io::Result<String> {
+    let mut bytes = vec![0; 4096];
+    let mut length = 0;
+    while let Some(rest) = bytes.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest)? {
+            0 => {
+                bytes.truncate(length);
+                return String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into());
+            }
+            read => length += read,
+        }
+    }
+    Err(io::ErrorKind::FileTooLarge.into())
+}
+
 /// Another descriptor of the same thing, which lives as long as whoever asks for it.
 pub(crate) fn duplicate(fd: BorrowedFd<'_>, why: &str) -> io::Result<OwnedFd> {
     let duplicated = fd.try_clone_to_owned();
@@ -43,4 +64,16 @@ pub(crate) fn duplicate(fd: BorrowedFd<'_>, why: &str) -> io::Result<OwnedFd> {
         [("fd", fd.as_raw_fd().into()), ("cmd", "F_DUPFD_CLOEXEC".into()), ("arg", 3.into())];
     super::report("fcntl", &arguments.as_slice(), &answer, why);
     duplicated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let error = bounded_text(Path::new("/dev/zero"), "reads what never ends").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert!(bounded_text(Path::new("/dev/null"), "reads nothing").unwrap().is_empty());
+    }
 }

@@ -15,6 +15,7 @@ use memmap2::{MmapOptions, MmapRaw};
 use super::claim::Claim;
 use super::{Consume, Data, Memory, sealed::Sealed};
 use crate::error::{Error, Region, Side};
+use crate::map::Purpose;
 
 /// Byte offset of `pending_pos` in the producer's page.
 pub(super) const PENDING: usize = 8;
@@ -37,11 +38,20 @@ pub struct Mapped {
 
 impl Mapped {
     /// Maps the ring behind `fd`, whose data is `bytes` bytes.
-    pub(crate) fn new(fd: BorrowedFd<'_>, bytes: u32) -> Result<Self, Error> {
+    pub(crate) fn new(fd: BorrowedFd<'_>, purpose: Purpose, bytes: u32) -> Result<Self, Error> {
+        crate::map::check(fd, purpose, bytes)?;
+        // SAFETY: it is a ring, as was just checked.
+        unsafe { Self::of_ring(fd, bytes) }
+    }
+
+    /// The same of what is known to be a ring.
+    ///
+    /// # Safety
+    /// `fd` is a map of type `BPF_MAP_TYPE_RINGBUF` whose `max_entries` is `bytes`.
+    pub(crate) unsafe fn of_ring(fd: BorrowedFd<'_>, bytes: u32) -> Result<Self, Error> {
         let (size, page) = checked(bytes)?;
         let consumer = map(fd, Region::Consumer, 0, page)?;
         let rest = map(fd, Region::Data, page as u64, page + 2 * size)?;
-        refuse_larger(fd, size, page)?;
         // SAFETY: one page of a shared and writable mapping, which is dropped after the claim; the kernel uses the page's
         // first word alone, and so does this type.
         let claim = unsafe { Claim::new(consumer.as_mut_ptr(), page) };
@@ -213,7 +223,7 @@ pub(super) fn map(fd: BorrowedFd<'_>, region: Region, offset: u64, length: usize
 }
 
 /// The size of a ring and of a page, if a ring can have that size.
-pub(super) fn checked(bytes: u32) -> Result<(usize, usize), Error> {
+pub(crate) fn checked(bytes: u32) -> Result<(usize, usize), Error> {
     let page = crate::wait::sys::page_size();
     let size = bytes as usize;
     if !size.is_power_of_two() || !size.is_multiple_of(page) {
@@ -222,68 +232,9 @@ pub(super) fn checked(bytes: u32) -> Result<(usize, usize), Error> {
     Ok((size, page))
 }
 
-/// Fails if the ring goes on behind the end that its stated size gives it. A
-/// reader that believes in a smaller ring would wrap too early and take old
-/// bytes for headers.
-pub(super) fn refuse_larger(fd: BorrowedFd<'_>, size: usize, page: usize) -> Result<(), Error> {
-    match map(fd, Region::Beyond, 2 * (page + size) as u64, page) {
-        Ok(_) => Err(Error::Larger { bytes: size as u64 }),
-        // There are no such pages (`remap_vmalloc_range` in `mm/vmalloc.c`).
-        Err(Error::Map { source, .. }) if source.raw_os_error() == Some(libc::EINVAL) => Ok(()),
-        // Refused for another reason, so that nobody knows.
-        Err(error) => Err(error),
-    }
-}
-
-/// Fails if the ring overwrites its oldest records: nothing in it can be lent. The map's flags are told by `/proc`
-/// (`bpf_map_show_fdinfo` in `kernel/bpf/syscall.c`), where there is one that this process may read.
-pub(crate) fn refuse_overwriting(fd: BorrowedFd<'_>) -> Result<(), Error> {
-    let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()));
-    if about.is_ok_and(|about| overwrites(&about)) { Err(Error::Overwrites) } else { Ok(()) }
-}
-
-/// Whether the flags of the map that this text is about have `BPF_F_RB_OVERWRITE`.
-fn overwrites(about: &str) -> bool {
-    const F_RB_OVERWRITE: u32 = 1 << 19;
-    let flags = about.lines().find_map(|line| line.strip_prefix("map_flags:"));
-    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).ok());
-    flags.is_some_and(|flags| flags & F_RB_OVERWRITE != 0)
-}
-
 fn answer(mapped: &std::io::Result<MmapRaw>) -> String {
     match mapped {
         Ok(mapping) => format!("{:p}", mapping.as_ptr()),
         Err(error) => crate::error::errno(error).to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::fd::AsFd;
-
-    use super::{overwrites, refuse_larger};
-    use crate::error::{Error, Region};
-    use crate::wait::sys::{page_size, pipe};
-
-    #[test]
-    #[cfg_attr(miri, ignore = "maps a file")]
-    fn only_the_answer_that_there_is_no_more_says_that_a_ring_is_not_larger() {
-        let page = page_size();
-        // Of a pipe nothing can be mapped, wherever it ends.
-        let (pipe, _writer) = pipe().unwrap();
-        let refused = refuse_larger(pipe.as_fd(), page, page);
-        assert!(matches!(refused, Err(Error::Map { region: Region::Beyond, .. })), "{refused:?}");
-        let file = std::fs::File::open("/proc/self/exe").unwrap();
-        assert!(matches!(refuse_larger(file.as_fd(), page, page), Err(Error::Larger { .. })));
-    }
-
-    #[test]
-    fn a_map_s_flags_are_found_among_what_is_said_of_it() {
-        let about =
-            |flags: &str| format!("pos:\t0\nflags:\t02000002\nmap_type:\t27\nmap_flags:\t{flags}\nmap_id:\t7\n");
-        for (flags, expected) in [("0x80000", true), ("0x80004", true), ("0x0", false), ("0x4", false), ("-", false)] {
-            assert_eq!(overwrites(&about(flags)), expected, "{flags}");
-        }
-        assert!(!overwrites("pos:\t0\nflags:\t0x80000\n"), "the descriptor's flags are others");
     }
 }

@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use memmap2::MmapRaw;
 
 use super::claim::Claim;
-use super::mapped::{checked, map, read_word, refuse_larger};
+use super::mapped::{checked, map, read_word};
 use super::sealed::Sealed;
 use crate::error::{Error, Region, Side};
+use crate::map::Purpose;
 
 /// The pages of one user ring, as its producer sees them. Sealed.
 pub trait Produce: Sealed + 'static {
@@ -64,10 +65,10 @@ pub struct UserMapped {
 
 impl UserMapped {
     pub(crate) fn new(fd: BorrowedFd<'_>, bytes: u32) -> Result<Self, Error> {
+        crate::map::check(fd, Purpose::Produce, bytes)?;
         let (size, page) = checked(bytes)?;
         let consumer = map(fd, Region::UserConsumer, 0, page)?;
         let rest = map(fd, Region::UserData, page as u64, page + 2 * size)?;
-        refuse_larger(fd, size, page)?;
         // SAFETY: the producer's page is the first of a shared and writable mapping, which is dropped after the claim. Of a
         // user ring's, the kernel uses the three positions at its start at most, and this type the first.
         let claim = unsafe { Claim::new(rest.as_mut_ptr(), page) };

@@ -6,9 +6,10 @@ use std::sync::atomic::{Ordering, fence};
 
 use memmap2::MmapRaw;
 
-use super::mapped::{OVERWRITE, PENDING, Pages, checked, map, read_word, refuse_larger};
+use super::mapped::{OVERWRITE, PENDING, Pages, checked, map, read_word};
 use super::{Memory, sealed::Sealed};
 use crate::error::{Error, Region};
+use crate::map::Purpose;
 
 /// The pages of a real ring as a bystander maps them.
 #[derive(Debug)]
@@ -20,9 +21,9 @@ pub struct Whole {
 
 impl Whole {
     pub(crate) fn new(fd: BorrowedFd<'_>, bytes: u32) -> Result<Self, Error> {
+        crate::map::check(fd, Purpose::Look, bytes)?;
         let (size, page) = checked(bytes)?;
         let pages = map(fd, Region::Whole, 0, 2 * (page + size))?;
-        refuse_larger(fd, size, page)?;
         Ok(Self { pages, page, size: size as u64 })
     }
 }

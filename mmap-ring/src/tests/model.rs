@@ -134,7 +134,7 @@ fn no_wake_up_is_lost_after_trailing() {
         kernel.output(0);
         let producer = thread::spawn(move || kernel.output(1));
         let mut next = 0;
-        consumer.set_trailing(true);
+        consumer.keep_back(16);
         take(&mut consumer, &mut next);
         while next < 2 {
             match consumer.settle().unwrap() {

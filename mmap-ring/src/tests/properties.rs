@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 
+use crate::consumer::KEPT_BACK;
 use crate::fake::{Commit, Kernel, Reservation};
 use crate::{Head, Positions};
 
@@ -207,6 +208,54 @@ fn run(size: u64, start: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// A trailing reader and an immediate one of two rings that are sent the same: each record's length, and whether the
+/// readers look after it. The rings stop being the same once one refuses what the other takes.
+fn trails(size: u64, steps: Vec<(u32, bool)>) -> Result<(), TestCaseError> {
+    let (kernel, mut ring) = Kernel::new(size).unwrap();
+    let (immediate_kernel, mut immediate) = Kernel::new(size).unwrap();
+    ring.consumer_mut().keep_back(size / KEPT_BACK);
+    // The largest record that the last look of a batch ended with so far.
+    let (mut largest, mut last) = (0, 0);
+    for (length, looks) in steps {
+        let payload = vec![1; length as usize];
+        let taken = 8 + u64::from(length).next_multiple_of(8);
+        let (kept, lent) =
+            (kernel.output(&payload, Commit::Adaptive), immediate_kernel.output(&payload, Commit::Adaptive));
+        prop_assert!(lent || !kept, "trailing frees no more");
+        if lent && !kept {
+            let waiting = immediate.positions().waiting();
+            prop_assert!(waiting >= size - size / KEPT_BACK, "with {waiting} of {size} bytes waiting");
+            let alone = waiting == taken;
+            prop_assert!(!alone || taken > largest, "a record of {taken} bytes, after one of {largest}");
+            break;
+        }
+        if lent {
+            last = taken;
+        }
+        if looks {
+            prop_assert_eq!(super::drain(&mut ring), super::drain(&mut immediate));
+            let kept = ring.positions().waiting();
+            prop_assert!(kept <= size / KEPT_BACK, "{kept} bytes are kept back");
+            largest = largest.max(last);
+        }
+    }
+    Ok(())
+}
+
+/// Records of all lengths, small and large ones above all, and looks in between.
+fn trailing_script() -> impl Strategy<Value = (u64, Vec<(u32, bool)>)> {
+    (9..=12_u32).prop_flat_map(|log| {
+        let size = 1_u32 << log;
+        let length = prop_oneof![
+            4 => 0..=size / 32,
+            2 => 0..=size - 16,
+            2 => size - size / 16..=size - 16,
+        ];
+        let steps = if cfg!(miri) { 10 } else { 60 };
+        (Just(u64::from(size)), prop::collection::vec((length, any::<bool>()), 1..steps))
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: if cfg!(miri) { 4 } else { 1000 },
@@ -217,6 +266,11 @@ proptest! {
     #[test]
     fn the_reader_agrees_with_a_naive_one((size, start, steps) in script()) {
         run(size, start, steps)?;
+    }
+
+    #[test]
+    fn a_trailing_reader_refuses_no_record_as_large_as_one_before((size, steps) in trailing_script()) {
+        trails(size, steps)?;
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::fake::{Commit, Kernel};
 use crate::wait::sys;
-use crate::{Head, Wake};
+use crate::{Head, LOOK_EVERY, Wake};
 
 const SHORT: Duration = Duration::from_millis(20);
 /// Long enough that no test ends by it on a slow machine.
@@ -53,6 +53,65 @@ fn a_commit_without_wake_up_is_found_when_the_time_is_up() {
         assert_eq!(ring.wait(Some(SHORT * 5)).unwrap(), Wake::Ready);
     });
     assert_eq!(ring.counters().wakeups, 0);
+}
+
+/// Long before the time-out, which a slow machine does not reach either.
+#[test]
+fn a_record_without_wake_up_waits_for_a_look_at_most() {
+    let (kernel, mut ring) = Kernel::new(64).unwrap();
+    let began = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(SHORT);
+            kernel.reserve(8).unwrap().discard(Commit::NoWakeup);
+            assert!(!kernel.reserve(1).unwrap().submit(Commit::Adaptive), "the consumer is behind");
+        });
+        assert_eq!(ring.wait(Some(LONG)).unwrap(), Wake::Ready);
+    });
+    assert!(began.elapsed() < LONG / 2);
+    assert_eq!(ring.counters().wakeups, 0);
+    assert_eq!(super::drain(&mut ring), [[0]]);
+}
+
+#[test]
+fn the_looks_of_a_wait_can_be_set_and_turned_off() {
+    let (_kernel, mut ring) = Kernel::new(64).unwrap();
+    let time = 10 * SHORT;
+    for (every, sleeps) in [(Some(LOOK_EVERY), 3), (Some(SHORT), 10), (Some(LONG), 1), (None, 1)] {
+        ring.look_every(every);
+        let before = ring.counters().sleeps;
+        assert_eq!(ring.wait(Some(time)).unwrap(), Wake::TimedOut);
+        let slept = ring.counters().sleeps - before;
+        // A machine that is slow takes fewer.
+        assert!((1..=sleeps).contains(&slept), "{slept} sleeps of {every:?} in {time:?}");
+        assert!(sleeps == 1 || slept > 1, "no look at all in {time:?}, one every {every:?}");
+    }
+}
+
+/// A program that sends no wake-ups at all would fill its ring between two looks.
+#[test]
+fn looks_that_find_records_come_sooner_and_those_that_do_not_later() {
+    let (kernel, mut ring) = Kernel::new(64).unwrap();
+    for number in 0..5 {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(SHORT / 4);
+                kernel.reserve(1).unwrap().submit(Commit::NoWakeup);
+            });
+            assert_eq!(ring.wait(Some(LONG)).unwrap(), Wake::Ready, "record {number}");
+        });
+        assert_eq!(super::drain(&mut ring).len(), 1);
+    }
+    let sleeps_in = |ring: &mut crate::Ring<crate::fake::Heap>, time| {
+        let before = ring.counters().sleeps;
+        assert_eq!(ring.wait(Some(time)).unwrap(), Wake::TimedOut);
+        ring.counters().sleeps - before
+    };
+    let sooner = sleeps_in(&mut ring, SHORT);
+    assert!(sooner > 1, "one look in {SHORT:?}");
+    // After 2, 4, 8 … milliseconds, until it is 90 again.
+    sleeps_in(&mut ring, 10 * SHORT);
+    assert_eq!(sleeps_in(&mut ring, SHORT), 1);
 }
 
 #[test]

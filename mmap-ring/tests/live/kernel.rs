@@ -24,9 +24,12 @@ const OBJ_GET: i64 = 7;
 const PROG_RUN: i64 = 10;
 const BTF_LOAD: i64 = 18;
 
+pub(crate) const MAP_TYPE_HASH: u32 = 1;
 pub(crate) const MAP_TYPE_ARRAY: u32 = 2;
 pub(crate) const MAP_TYPE_RINGBUF: u32 = 27;
 pub(crate) const MAP_TYPE_USER_RINGBUF: u32 = 31;
+pub(crate) const MAP_TYPE_ARENA: u32 = 33;
+pub(crate) const F_MMAPABLE: u32 = 1 << 10;
 pub(crate) const F_RB_OVERWRITE: u32 = 1 << 19;
 const PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 

@@ -10,12 +10,15 @@
     reason = "a test fails by panicking"
 )]
 
+mod forged;
 mod kernel;
 mod mappings;
+mod mounts;
 mod noise;
 mod overwriting;
 mod pinned;
 mod records;
+mod room;
 mod soak;
 mod user_ring;
 mod waking;
@@ -52,7 +55,16 @@ fn test(name: &'static str, run: fn() -> Outcome) -> Test {
 fn main() {
     let arguments = Arguments::from_args();
     kernel::lift_memlock();
-    let rooms = [mappings::tests, records::tests, waking::tests, pinned::tests, user_ring::tests, overwriting::tests];
+    let rooms = [
+        forged::tests,
+        mappings::tests,
+        records::tests,
+        waking::tests,
+        pinned::tests,
+        room::tests,
+        user_ring::tests,
+        overwriting::tests,
+    ];
     let trials = rooms.into_iter().flat_map(|room| room()).map(|test| {
         Trial::ignorable_test(test.name, move || match obstacle(&test) {
             Some(reason) => Ok(Completion::ignored_with(reason)),

@@ -86,16 +86,13 @@ fn what_is_not_a_ring_is_refused_with_advice() -> Outcome {
         assert!(matches!(error, Error::Size { .. }), "{bytes}: {error}");
     }
     let smaller = message(create_ring(PAGE)?, 2 * PAGE);
-    assert!(smaller.contains("EINVAL: the map is smaller"), "{smaller}");
+    assert!(smaller.contains("has 4096 bytes, not the 8192 stated"), "{smaller}");
     let larger = message(create_ring(4 * PAGE)?, 2 * PAGE);
-    assert!(larger.contains("larger than the 8192 bytes"), "{larger}");
+    assert!(larger.contains("has 16384 bytes, not the 8192 stated"), "{larger}");
     let array = message(create_map(kernel::MAP_TYPE_ARRAY, 4, 4, 4, 0)?, PAGE);
-    assert!(array.contains("BPF_MAP_TYPE_RINGBUF"), "{array}");
+    assert!(array.contains("of type 2 (enum bpf_map_type), not BPF_MAP_TYPE_RINGBUF"), "{array}");
     let null = message(File::options().read(true).write(true).open("/dev/null")?.into(), PAGE);
-    assert!(null.contains("consumer's page"), "{null}");
-    let (socket, _) = std::os::unix::net::UnixStream::pair()?;
-    let socket = message(socket.into(), PAGE);
-    assert!(socket.contains("ENODEV"), "{socket}");
+    assert!(null.contains("not a BPF map"), "{null}");
     Ok(())
 }
 

@@ -1,38 +1,49 @@
 //! A ring that several processes have: a reader that dies, a bystander that looks.
 
 use std::ffi::CString;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
 use mmap_ring::{Peek, Ring, Seen};
 
 use crate::kernel::{self, ADAPTIVE, Producer, create_ring};
+use crate::mounts::{self, on_a_thread};
 use crate::{LONG, Outcome, PAGE, Test, number, numbers, test};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        test("a_reader_killed_in_mid_batch_loses_nothing", a_killed_reader_loses_nothing),
-        test("a_bystander_reads_and_does_not_consume", a_bystander_reads_and_does_not_consume),
+        test("a_reader_killed_in_mid_batch_loses_nothing", || on_a_thread(a_killed_reader_loses_nothing)),
+        test("a_bystander_reads_and_does_not_consume", || on_a_thread(a_bystander_reads_and_does_not_consume)),
     ]
 }
 
-/// A pin that is gone when its test is, failed or not.
-struct Pin(CString);
+/// A bpffs that this thread and its children see, on a directory that is gone when the test is, failed or not.
+struct Pins(PathBuf);
 
-impl Pin {
-    fn new(fd: BorrowedFd<'_>, name: &str) -> Self {
-        let path = format!("/sys/fs/bpf/mmap-ring-{}-{name}", std::process::id());
-        let path = CString::new(path).unwrap();
-        kernel::pin(fd, &path).expect("pinning (is bpffs mounted on /sys/fs/bpf?)");
-        Self(path)
+impl Pins {
+    fn new(name: &str) -> io::Result<Self> {
+        let directory = std::env::temp_dir().join(format!("mmap-ring-{}-{name}", std::process::id()));
+        std::fs::create_dir(&directory)?;
+        let pins = Self(directory);
+        mounts::of_this_thread()?;
+        mounts::mount("bpf", &pins.0)?;
+        Ok(pins)
+    }
+
+    fn pin(&self, fd: BorrowedFd<'_>) -> CString {
+        let path = CString::new(self.0.join("ring").into_os_string().into_encoded_bytes()).unwrap();
+        kernel::pin(fd, &path).expect("pinning");
+        path
     }
 }
 
-impl Drop for Pin {
+impl Drop for Pins {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(self.0.to_str().unwrap());
+        let _ = mounts::unmount(&self.0);
+        let _ = std::fs::remove_dir(&self.0);
     }
 }
 
@@ -52,11 +63,12 @@ fn a_killed_reader_loses_nothing() -> Outcome {
     }
     let map = create_ring(PAGE)?;
     let producer = Producer::new(&map);
-    let pin = Pin::new(map.as_fd(), "killed");
+    let pins = Pins::new("killed")?;
+    let pin = pins.pin(map.as_fd());
     producer.output(0, 10, &[0; 8], ADAPTIVE);
     let mut reader = Command::new(std::env::current_exe()?)
         .args(["--exact", "a_reader_killed_in_mid_batch_loses_nothing"])
-        .env(PINNED, pin.0.to_str()?)
+        .env(PINNED, pin.to_str()?)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()?;
@@ -67,7 +79,7 @@ fn a_killed_reader_loses_nothing() -> Outcome {
     assert!(held, "the reader did not come to hold a batch");
     drop(map);
     producer.output(10, 2, &[0; 8], ADAPTIVE);
-    let mut ring = Ring::open(kernel::get_pinned(&pin.0, false)?, PAGE)?;
+    let mut ring = Ring::open(kernel::get_pinned(&pin, false)?, PAGE)?;
     // The released three are gone; the four of the open batch come again.
     assert_eq!(numbers(&mut ring), (3..12).collect::<Vec<_>>());
     Ok(())
@@ -76,8 +88,9 @@ fn a_killed_reader_loses_nothing() -> Outcome {
 fn a_bystander_reads_and_does_not_consume() -> Outcome {
     let map = create_ring(PAGE)?;
     let producer = Producer::new(&map);
-    let pin = Pin::new(map.as_fd(), "peek");
-    let read_only = kernel::get_pinned(&pin.0, true)?;
+    let pins = Pins::new("peek")?;
+    let pin = pins.pin(map.as_fd());
+    let read_only = kernel::get_pinned(&pin, true)?;
     let refused = Ring::open(read_only.try_clone()?, PAGE).unwrap_err();
     assert!(refused.to_string().contains("EACCES"), "{refused}");
     // The kernel takes VM_SHARED from a mapping of a read-only descriptor, and then

@@ -229,7 +229,15 @@ fn a_full_ring_is_waited_for() -> Outcome {
         assert!(ring.reserve_within(8, Some(LONG)).expect("a wait").is_some());
     });
     assert!(has_room(&ring), "poll");
-    // One that is told not to does not, and one that is told to does, though it takes nothing.
+    // One that is told not to does not, and then the ring is looked at.
+    fill(&mut ring)?;
+    thread::scope(|scope| {
+        let sleeper = asleep(scope, || ring.reserve_within(8, Some(LONG)).map(|sample| sample.is_some()));
+        assert_eq!(drain.run(NO_WAKEUP).expect("a sound ring").len(), 4);
+        assert!(sleeper.join().unwrap().expect("a wait"));
+    });
+    // Without looks, one that is told to wakes, though it takes nothing.
+    ring.look_every(None);
     fill(&mut ring)?;
     thread::scope(|scope| {
         let sleeper = asleep(scope, || ring.reserve_within(8, Some(LONG)).map(|sample| sample.is_some()));

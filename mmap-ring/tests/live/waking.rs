@@ -1,11 +1,12 @@
 //! Who is woken, when, and who is not.
 #![expect(unsafe_code, reason = "waits without the crate under test")]
 
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mmap_ring::{Head, Ring, Set, Wake};
+use mmap_ring::{Head, LOOK_EVERY, Pace, Ring, Set, Wake};
 
 use crate::kernel::insn::{call, exit, function, jeq_imm, load, map, mov, mov_imm, store};
 use crate::kernel::{
@@ -18,6 +19,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test("a_commit_wakes_a_sleeper", a_commit_wakes_a_sleeper),
         test("no_wakeup_leaves_a_sleeper_and_force_wakes_it", no_wakeup_leaves_a_sleeper),
         test("a_discard_without_wakeup_strands_a_waiter", a_discard_without_wakeup),
+        test("a_record_without_wakeup_waits_no_longer_than_a_look", without_wakeup),
+        test("an_idle_reader_takes_next_to_nothing_of_a_cpu", idle),
         test("a_consumer_that_is_behind_is_not_woken", a_consumer_that_is_behind),
         test("a_sleeping_reader_loses_nothing", a_sleeping_reader_loses_nothing),
         test("a_level_triggered_sleeper_loses_nothing", a_level_triggered_sleeper),
@@ -50,6 +53,8 @@ fn a_commit_wakes_a_sleeper() -> Outcome {
 
 fn no_wakeup_leaves_a_sleeper() -> Outcome {
     let (mut ring, producer) = ring(PAGE);
+    // Only the kernel ends the sleep.
+    ring.look_every(None);
     thread::scope(|scope| {
         let sleeper = asleep(scope, || ring.wait(Some(LONG)));
         producer.submit(1, NO_WAKEUP);
@@ -68,6 +73,7 @@ fn no_wakeup_leaves_a_sleeper() -> Outcome {
 
 fn a_discard_without_wakeup() -> Outcome {
     let (mut ring, producer) = ring(PAGE);
+    ring.look_every(None);
     thread::scope(|scope| {
         let sleeper = asleep(scope, || {
             let began = Instant::now();
@@ -81,6 +87,71 @@ fn a_discard_without_wakeup() -> Outcome {
     });
     assert_eq!(ring.counters().wakeups, 0);
     assert_eq!(numbers(&mut ring), [1]);
+    Ok(())
+}
+
+/// By each way to wait, with a reader that sleeps already: the program says how old the record was when it came.
+fn without_wakeup() -> Outcome {
+    const TRIES: u64 = 10;
+    const ENOUGH: Duration = LOOK_EVERY.saturating_add(Duration::from_millis(10));
+    let mut waited = [LONG; 3];
+    let (mut single, producer) = ring(PAGE);
+    let (mut run, run_producer) = ring(PAGE);
+    let (in_set, set_producer) = ring(PAGE);
+    let mut set = Set::new();
+    set.push(ring(PAGE).0);
+    set.push(in_set);
+    // A machine that stands still for a while now and then is given other chances: the shortest time of each counts.
+    for number in 0..TRIES {
+        if waited.iter().all(|waited| *waited <= ENOUGH) {
+            break;
+        }
+        thread::scope(|scope| {
+            let sleeper = asleep(scope, || single.wait(Some(LONG)));
+            let sent = Instant::now();
+            producer.discard(NO_WAKEUP);
+            producer.submit(number, ADAPTIVE);
+            assert_eq!(sleeper.join().unwrap().unwrap(), Wake::Ready);
+            waited[0] = waited[0].min(sent.elapsed());
+        });
+        assert_eq!(numbers(&mut single), [number]);
+        thread::scope(|scope| {
+            let sleeper = asleep(scope, || {
+                run.run(Pace::default(), |batch| {
+                    batch.records().next().map_or(ControlFlow::Continue(()), |_| ControlFlow::Break(()))
+                })
+            });
+            let sent = Instant::now();
+            run_producer.submit(number, NO_WAKEUP);
+            assert_eq!(sleeper.join().unwrap().unwrap(), Some(()));
+            waited[1] = waited[1].min(sent.elapsed());
+        });
+        thread::scope(|scope| {
+            let sleeper = asleep(scope, || set.wait(Some(LONG)));
+            let sent = Instant::now();
+            set_producer.submit(number, NO_WAKEUP);
+            assert_eq!(sleeper.join().unwrap().unwrap(), Wake::Ready);
+            waited[2] = waited[2].min(sent.elapsed());
+        });
+        assert_eq!(numbers(&mut set.rings_mut()[1]), [number]);
+    }
+    assert_eq!(single.counters().wakeups, 0, "found by looking");
+    println!("a record without wake-up waited: wait {:?}, run {:?}, set {:?}", waited[0], waited[1], waited[2]);
+    assert!(waited.iter().all(|waited| *waited <= ENOUGH), "{waited:?}");
+    Ok(())
+}
+
+/// What the looks cost a reader whose ring stays empty.
+fn idle() -> Outcome {
+    let (mut ring, _producer) = ring(PAGE);
+    let time = Duration::from_millis(400);
+    let (began, worked) = (Instant::now(), processor_time());
+    assert_eq!(ring.wait(Some(time))?, Wake::TimedOut);
+    let (slept, worked) = (began.elapsed(), processor_time() - worked);
+    let sleeps = ring.counters().sleeps;
+    println!("idle for {slept:?}: {sleeps} sleeps took {worked:?} of a CPU");
+    assert!((2..=5).contains(&sleeps), "{sleeps} sleeps in {slept:?}");
+    assert!(worked < slept / 100, "{worked:?} of a CPU in {slept:?}");
     Ok(())
 }
 

@@ -16,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ignorable("a_bystander_sees_what_waits_and_takes_nothing", |sender| borrowing(|| what_waits(sender))),
         ignorable("a_bystander_tells_a_recorder_from_a_buffer", |sender| borrowing(|| recorder(sender))),
         ignorable("a_bystander_makes_no_ring_where_there_is_none", |_| borrowing(no_ring)),
+        ignorable("a_bystander_maps_nothing_but_perf_events", |_| borrowing(no_event)),
     ]
 }
 
@@ -33,6 +34,22 @@ fn borrowing(test: impl FnOnce()) -> Completion {
 
 fn look_at(event: &impl AsFd) -> Result<Option<Peek>, Error> {
     Peek::of_process(std::process::id(), event.as_fd().as_raw_fd() as u32)
+}
+
+/// A file that says in its first page that it is a ring can be made shorter at any time, and then whoever looks at it dies.
+fn no_event() {
+    // SAFETY: the name is a C string.
+    let fd = unsafe { libc::memfd_create(c"anon_inode:[perf_event]".as_ptr(), libc::MFD_CLOEXEC) };
+    assert!(fd >= 0, "{}", io::Error::last_os_error());
+    // SAFETY: just made, and nobody else's.
+    let memory = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    // More than any ring has; none of it is there.
+    memory.set_len(1 << 40).unwrap();
+    let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    for fd in [memory.into(), socket.into(), OwnedFd::from(std::fs::File::open("/proc/self/exe").unwrap())] {
+        let error = look_at(&fd).unwrap_err();
+        assert_eq!(error.errno(), Some(libc::ENODEV), "{error}");
+    }
 }
 
 /// Neither records nor the wake-up are taken from the owner; what it has given back is gone.

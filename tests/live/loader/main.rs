@@ -24,6 +24,7 @@ mod privileges;
 mod reading;
 mod sample;
 mod stacks;
+mod sysfs;
 mod variables;
 mod verifier;
 
@@ -89,6 +90,7 @@ fn main() {
         privileges::tests(),
         lockdown::tests(),
         variables::tests(),
+        sysfs::tests(),
     ];
     let mut tests = tests.into_iter().flatten();
     let mut words = std::env::args().skip(1);

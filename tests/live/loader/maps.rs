@@ -31,7 +31,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// How many CPUs this machine may have, read without the crate.
-fn possible_cpus() -> usize {
+pub(crate) fn possible_cpus() -> usize {
     let text = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap();
     let range = |range: &str| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));

@@ -1,0 +1,174 @@
+//! What is given as a ring and is none: maps of other types that can be mapped, files, programs; and what is done where
+//! the kernel does not tell.
+#![expect(unsafe_code, reason = "makes files in memory, and filters the system calls of one thread")]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
+
+use mmap_ring::{Error, OverwriteRing, Peek, Ring, UserRing};
+
+use crate::kernel::insn::{exit, mov_imm};
+use crate::kernel::{self, F_MMAPABLE, create_map, create_ring, load_program, lookup_map, update_map};
+use crate::mounts::{self, on_a_thread};
+use crate::{Outcome, PAGE, Test, test};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test("only_a_ring_is_opened_as_a_ring", only_a_ring_is_opened_as_a_ring),
+        test("a_forged_ring_in_an_array_is_refused_and_left_as_it_is", an_array_is_refused),
+        test("where_bpf_is_refused_proc_tells_what_a_ring_is", where_bpf_is_refused),
+        test("what_is_mounted_on_proc_is_not_believed", what_is_mounted_on_proc_is_not_believed),
+    ]
+}
+
+/// What each way to open a ring says of a descriptor: as a ring, one that overwrites, to look at, and as a user ring.
+fn open(fd: &OwnedFd, bytes: u32) -> io::Result<[Option<Error>; 4]> {
+    Ok([
+        Ring::open(fd.try_clone()?, bytes).err(),
+        OverwriteRing::open(fd.try_clone()?, bytes).err(),
+        Peek::open(fd, bytes).err(),
+        UserRing::open(fd.try_clone()?, bytes).err(),
+    ])
+}
+
+fn only_a_ring_is_opened_as_a_ring() -> Outcome {
+    const RING: u32 = kernel::MAP_TYPE_RINGBUF;
+    const USER_RING: u32 = kernel::MAP_TYPE_USER_RINGBUF;
+    let ring = open(&create_ring(PAGE)?, PAGE)?;
+    assert!(matches!(ring, [None, None, None, Some(Error::Kind { found: Some(RING), .. })]), "a ring: {ring:?}");
+    // From 6.1 on.
+    if let Ok(map) = create_map(USER_RING, 0, 0, PAGE, 0) {
+        let [ring, overwriting, peek, user] = open(&map, PAGE)?;
+        for error in [ring, overwriting] {
+            assert!(matches!(error, Some(Error::Kind { found: Some(USER_RING), .. })), "a user ring: {error:?}");
+        }
+        assert!(peek.is_none() && user.is_none(), "{peek:?} {user:?}");
+    }
+    // All that can be mapped and is large enough, and what cannot.
+    let value = 4 * PAGE;
+    let maps = [
+        create_map(kernel::MAP_TYPE_ARRAY, 4, value, 1, F_MMAPABLE),
+        create_map(kernel::MAP_TYPE_ARRAY, 4, 8, PAGE, F_MMAPABLE),
+        create_map(kernel::MAP_TYPE_ARRAY, 4, 4, PAGE, 0),
+        create_map(kernel::MAP_TYPE_HASH, 4, 4, PAGE, 0),
+        // From 6.9 on, a number of pages: as many as a ring of this size has bytes.
+        create_map(kernel::MAP_TYPE_ARENA, 0, 0, PAGE, F_MMAPABLE),
+    ];
+    for map in maps.into_iter().flatten() {
+        for error in open(&map, PAGE)? {
+            assert!(matches!(error, Some(Error::Kind { found: Some(_), .. })), "{error:?}");
+        }
+    }
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    let (socket, _other) = std::os::unix::net::UnixStream::pair()?;
+    let others = [
+        load_program(&[mov_imm(0, 0), exit()]),
+        memory(u64::from(value))?.into(),
+        null.into(),
+        socket.into(),
+        File::open("/proc/self/exe")?.into(),
+    ];
+    for other in others {
+        for error in open(&other, PAGE)? {
+            assert!(matches!(error, Some(Error::Kind { found: None, .. })), "{error:?}");
+        }
+    }
+    Ok(())
+}
+
+/// A file of so many bytes of memory.
+fn memory(bytes: u64) -> io::Result<File> {
+    // SAFETY: the name is a C string.
+    let fd = unsafe { libc::memfd_create(c"forged".as_ptr(), libc::MFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just made, and nobody else's.
+    let file = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    file.set_len(bytes)?;
+    Ok(file)
+}
+
+/// Four pages that hold what a ring with one record would.
+fn an_array_is_refused() -> Outcome {
+    let page = PAGE as usize;
+    let map = create_map(kernel::MAP_TYPE_ARRAY, 4, 4 * PAGE, 1, F_MMAPABLE)?;
+    let mut value = vec![0; 4 * page];
+    value[page..page + 8].copy_from_slice(&16_u64.to_ne_bytes());
+    for view in [2 * page, 3 * page] {
+        value[view..view + 4].copy_from_slice(&8_u32.to_ne_bytes());
+        value[view + 8..view + 16].copy_from_slice(b"original");
+    }
+    update_map(map.as_fd(), 0, &value);
+    for error in open(&map, PAGE)? {
+        assert!(matches!(error, Some(Error::Kind { found: Some(kernel::MAP_TYPE_ARRAY), .. })), "{error:?}");
+    }
+    let mut now = vec![1; 4 * page];
+    lookup_map(map.as_fd(), 0, &mut now);
+    assert!(now == value, "nothing was written to what is no ring");
+    Ok(())
+}
+
+/// From now on, these system calls of this thread fail with EPERM.
+fn refuse(calls: &[libc::c_long]) -> io::Result<()> {
+    let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    // The number of the call is the first word of `struct seccomp_data`.
+    let mut filter = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0)];
+    for call in calls {
+        let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+        filter.push(libc::sock_filter { code: equal, jt: 0, jf: 1, k: *call as u32 });
+        filter.push(statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32));
+    }
+    filter.push(statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW));
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: changes this thread alone.
+    let alone = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    // SAFETY: changes this thread alone; `program` and the filter live during the call.
+    let filtered = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    if alone < 0 || filtered < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn where_bpf_is_refused() -> Outcome {
+    let (ring, array) = (create_ring(PAGE)?, create_map(kernel::MAP_TYPE_ARRAY, 4, 4 * PAGE, 1, F_MMAPABLE)?);
+    on_a_thread(move || {
+        refuse(&[libc::SYS_bpf])?;
+        let opened = open(&ring, PAGE)?;
+        assert!(matches!(opened, [None, None, None, Some(Error::Kind { found: Some(_), .. })]), "{opened:?}");
+        assert!(matches!(Ring::open(ring.try_clone()?, 2 * PAGE), Err(Error::OtherSize { max_entries: PAGE, .. })));
+        for error in open(&array, PAGE)? {
+            assert!(matches!(error, Some(Error::Kind { found: Some(kernel::MAP_TYPE_ARRAY), .. })), "{error:?}");
+        }
+        let null: OwnedFd = File::open("/dev/null")?.into();
+        for error in open(&null, PAGE)? {
+            assert!(matches!(error, Some(Error::Kind { found: None, .. })), "{error:?}");
+        }
+        // Now nobody tells.
+        refuse(&[libc::SYS_openat2])?;
+        for error in open(&ring, PAGE)? {
+            let Some(error @ Error::Unknown { .. }) = error else { panic!("{error:?}") };
+            assert_eq!(error.errno(), Some(libc::EPERM));
+            assert!(error.to_string().contains("failed with EPERM"), "{error}");
+        }
+        Ok(())
+    })
+}
+
+/// A thread whose `/proc` is a directory that says of its descriptor what the test wants.
+fn what_is_mounted_on_proc_is_not_believed() -> Outcome {
+    let array = create_map(kernel::MAP_TYPE_ARRAY, 4, 4 * PAGE, 1, F_MMAPABLE)?;
+    on_a_thread(move || {
+        mounts::of_this_thread()?;
+        mounts::mount("tmpfs", Path::new("/proc"))?;
+        std::fs::create_dir_all("/proc/thread-self/fdinfo")?;
+        let about = format!("map_type:\t27\nmax_entries:\t{PAGE}\nmap_flags:\t0x0\n");
+        std::fs::write(format!("/proc/thread-self/fdinfo/{}", array.as_raw_fd()), about)?;
+        refuse(&[libc::SYS_bpf])?;
+        for opened in [Ring::open(array.try_clone()?, PAGE).err(), Peek::open(&array, PAGE).err()] {
+            let Some(error @ Error::Unknown { .. }) = opened else { panic!("{opened:?}") };
+            assert!(error.to_string().contains("fdinfo with ENODEV"), "{error}");
+        }
+        Ok(())
+    })
+}
