@@ -47,7 +47,11 @@ pub enum Error {
         /// Where it got to: the instruction, counted from the program's start, and if the object was compiled with it the line
         /// of source, with its file since Linux 6.10; `None` if what is wrong is no single instruction's.
         at: Option<String>,
-        /// The whole log; never printed by itself, since it can have a hundred thousand lines.
+        /// The kernel's answer to the first load.
+        errno: Errno,
+        /// The whole log; never printed by itself, since it can have a hundred thousand lines. If it does not fit 16 MiB, it lacks
+        /// its beginning (before Linux 6.4 its end, and says so). Of a program that is too large to verify it has the reason
+        /// and the statistics alone.
         log: String,
     },
 
@@ -77,6 +81,14 @@ pub enum Error {
     #[cfg(feature = "perf")]
     Perf(perf_reader::Error),
 
+    /// This crate has broken a rule of its own: a bug. Nothing half-made reaches the kernel.
+    Bug {
+        /// Which rule.
+        what: String,
+        /// Where in this crate's source, as `FILE:LINE`.
+        at: String,
+    },
+
     /// Something that is asked for cannot be done with this map or program.
     Unfit {
         /// What was attempted, on what.
@@ -101,11 +113,18 @@ impl Error {
         Self::Kernel { attempt: attempt.into(), errno, advice }
     }
 
-    /// The kernel's answer, if this error comes from a system call.
+    /// Returns the kernel's answer, if this error comes from a system call: a failed one of this crate's or of a reader's
+    /// ([`Error::Ring`], [`Error::Perf`]), or the load that the verifier refused.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
         match self {
-            Self::Kernel { errno, .. } => Some(*errno),
+            Self::Kernel { errno, .. } | Self::Verifier { errno, .. } => Some(*errno),
+            #[cfg(feature = "ring")]
+            Self::Ring(mmap_ring::Error::Map { source, .. } | mmap_ring::Error::System { source, .. }) => {
+                Some(Errno::of(source)).filter(|errno| errno.raw() != 0)
+            }
+            #[cfg(feature = "perf")]
+            Self::Perf(error) => error.errno().map(|errno| Errno::of(&io::Error::from_raw_os_error(errno))),
             _ => None,
         }
     }
@@ -135,6 +154,13 @@ impl Error {
         self
     }
 
+    /// What this crate takes for certain is not so.
+    #[track_caller]
+    pub(crate) fn bug(what: impl Into<String>) -> Self {
+        let place = std::panic::Location::caller();
+        Self::Bug { what: what.into(), at: format!("{}:{}", place.file(), place.line()) }
+    }
+
     /// Replaces the advice.
     pub(crate) fn advise(mut self, new: &str) -> Self {
         if let Self::Kernel { advice, .. } = &mut self {
@@ -153,7 +179,7 @@ impl fmt::Display for Error {
             }
             Self::Kernel { attempt, errno, advice: None } => write!(f, "cannot {attempt}: {errno}"),
             Self::Kernel { attempt, errno, advice: Some(advice) } => write!(f, "cannot {attempt}: {errno}; {advice}"),
-            Self::Verifier { program, sentence, at, log: _ } => {
+            Self::Verifier { program, sentence, at, .. } => {
                 write!(f, "the verifier refuses the program `{program}`: {sentence}")?;
                 at.as_ref().map_or(Ok(()), |at| write!(f, " ({at})"))
             }
@@ -163,6 +189,7 @@ impl fmt::Display for Error {
             Self::Ring(error) => error.fmt(f),
             #[cfg(feature = "perf")]
             Self::Perf(error) => error.fmt(f),
+            Self::Bug { what, at } => write!(f, "bug in the crate cutaway ({at}): {what}; please report it"),
             Self::Unfit { attempt, why } => write!(f, "cannot {attempt}: {why}"),
         }
     }
@@ -208,6 +235,7 @@ mod tests {
             program: "p".into(),
             sentence: "R1 !read_ok".into(),
             at: at.map(str::to_owned),
+            errno: Errno::of(&io::Error::from_raw_os_error(libc::EACCES)),
             log: "0: (79) r0 = *(u64 *)(r1 +0)\nR1 !read_ok\n".into(),
         };
         for (error, text) in [

@@ -98,6 +98,7 @@ impl Object {
         let wanted = mem::take(&mut self.programs).into_iter().filter(|program| program.section.wanted);
         let shared = Shared {
             license: self.license(),
+            license_fault: None,
             kernel_version: self.kernel_version,
             relocated: &relocated,
             btf: btf.as_ref().map(AsFd::as_fd),
