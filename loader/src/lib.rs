@@ -80,7 +80,7 @@ pub use map_flags::MapFlags;
 pub use map_type::MapType;
 pub use object::{
     FunctionSpec, Line, MapSpec, Object, Part, Pinning, ProgramSpec, Reference, Rehearsal, Rehearsed, Section,
-    SectionSpec, SetAside, Target,
+    SectionSpec, Skipped, Target, Warning,
 };
 pub use program::{Outcome, Program, Run, RunStatistics, Runs};
 pub use program_type::ProgramType;

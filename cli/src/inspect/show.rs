@@ -64,6 +64,12 @@ fn write(report: &Report, to: &mut String) -> fmt::Result {
             }),
         )?;
     }
+    if !report.warnings.is_empty() {
+        heading(to, "warnings")?;
+        for warning in &report.warnings {
+            writeln!(to, "  {warning}")?;
+        }
+    }
     if let Some(why) = &report.failure {
         heading(to, "loading it whole")?;
         writeln!(to, "  fails: {why}")?;

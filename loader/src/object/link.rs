@@ -103,7 +103,13 @@ pub(crate) fn link(
         starts: vec![None; functions.len()],
         open: Vec::new(),
     };
-    let callback = functions.get(&entry).and_then(|function| function.exception_callback);
+    let callback = match functions.get(&entry).and_then(|function| function.exception_callback.as_ref()) {
+        Some(Ok(callback)) => Some(*callback),
+        Some(Err(name)) => {
+            return Err(linker.broken(format!("ends its exceptions in `{name}`, and there is no global function of this name")));
+        }
+        None => None,
+    };
     for root in [Some(entry), callback].into_iter().flatten() {
         linker.append(root)?;
         while let Some((function, index)) = linker.open.pop() {
@@ -161,11 +167,15 @@ impl<'a> Linker<'a> {
     fn resolve(&mut self, key: Start, from: usize) -> Result<(), Error> {
         let place = self.functions.position(&key);
         let known = place.and_then(|place| Some((self.functions.at(place)?, (*self.starts.get(place)?)?)));
-        let Some((function, start)) = known else { return Ok(()) };
+        let Some((function, start)) = known else {
+            return Err(Error::bug(format!("a function to be linked at {key:?} was not appended")));
+        };
         let mut index = from;
         let depth = self.open.len();
         while index < function.instructions.len() {
-            let Some(&insn) = self.linked.instructions.get(start + index) else { break };
+            let Some(&insn) = self.linked.instructions.get(start + index) else {
+                return Err(self.beyond(start + index));
+            };
             let offset = key.1 + index as u64 * 8;
             let reference = self.elf.reference(key.0, offset);
             match (insn.code, reference) {
@@ -214,11 +224,22 @@ impl<'a> Linker<'a> {
 
     fn call(&mut self, at: usize, callee: Start) -> Result<(), Error> {
         let target = self.append(callee)?;
-        if let Some(insn) = self.linked.instructions.get_mut(at) {
-            insn.set_src_reg(BPF_PSEUDO_CALL as u8);
-            insn.imm = distance(at, target);
-        }
+        let insn = self.instruction(at)?;
+        insn.set_src_reg(BPF_PSEUDO_CALL as u8);
+        insn.imm = distance(at, target);
         Ok(())
+    }
+
+    fn instruction(&mut self, at: usize) -> Result<&mut bpf_insn, Error> {
+        if at >= self.linked.instructions.len() {
+            return Err(self.beyond(at));
+        }
+        self.linked.instructions.get_mut(at).ok_or_else(|| Error::bug("an instruction within the program is missing"))
+    }
+
+    #[track_caller]
+    fn beyond(&self, at: usize) -> Error {
+        Error::bug(format!("linking `{}` looks for instruction {at} of {}", self.program, self.linked.instructions.len()))
     }
 
     /// A 64-bit load of a map, of a place in a data section, or of a function's address (for callbacks).
@@ -242,19 +263,51 @@ impl<'a> Linker<'a> {
             })?;
             return self.set(at, BPF_PSEUDO_MAP_VALUE, fd, place);
         }
-        Err(self.broken(format!("refers to `{}`, which is neither a map nor data nor a function", symbol.name)))
+        Err(self.misplaced(section, symbol, i64::from(insn.imm)))
+    }
+
+    /// The error for a reference to something that is neither a map nor data nor a function.
+    fn misplaced(&self, index: usize, symbol: &Symbol, behind: i64) -> Error {
+        let section = self.elf.section(index).map_or("", |section| section.name.as_str());
+        let address = symbol.address.wrapping_add_signed(if symbol.is_section { behind } else { 0 });
+        let mut there = self.elf.symbols_in(index);
+        let named = there.find(|(_, there)| there.address <= address && address < there.address + there.size.max(1));
+        let what = match named {
+            Some((_, named)) if !symbol.is_section => format!("`{}` in section `{section}`", named.name),
+            Some((_, named)) => format!("`{}` (section `{section}`, offset {address})", named.name),
+            None => format!("section `{section}`, offset {address}, where no symbol is"),
+        };
+        let is_map = section == ".maps" || super::elf::describes_maps(section);
+        self.broken(match named {
+            Some((_, named)) if is_map && !named.global => {
+                format!("refers to the map {what}, which is static: maps must be global, so drop `static`")
+            }
+            _ if is_map => format!("refers to {what}, which is no map that this object describes"),
+            _ => format!(
+                "refers to {what}, which is neither a map nor data nor a function: variables must lie in .data, .rodata or .bss"
+            ),
+        })
     }
 
     /// A 64-bit load of what the kernel has.
     fn load_extern(&mut self, at: usize, number: usize, symbol: &Symbol, insn: bpf_insn) -> Result<(), Error> {
         match self.external(number, symbol, "refers to")? {
             &Value::Place(offset) => {
-                let fd = self.maps.get(&Place::Kconfig).map_or(-1, |map| map.fd);
-                self.set(at, BPF_PSEUDO_MAP_VALUE, fd, insn.imm.wrapping_add_unsigned(offset))
+                let map = self.maps.get(&Place::Kconfig).ok_or_else(|| {
+                    Error::bug(format!("`{}` was found in the kernel's configuration, which has no map", symbol.name))
+                })?;
+                self.set(at, BPF_PSEUDO_MAP_VALUE, map.fd, insn.imm.wrapping_add_unsigned(offset))
             }
             &Value::Type { id, module } => {
-                let module = module.and_then(|place| self.externs.modules.get(place));
-                self.set(at, BPF_PSEUDO_BTF_ID, id.cast_signed(), module.map_or(0, AsRawFd::as_raw_fd))
+                let module = match module.map(|place| self.externs.modules.get(place)) {
+                    // The kernel's own types.
+                    None => 0,
+                    Some(Some(module)) => module.as_raw_fd(),
+                    Some(None) => {
+                        return Err(Error::bug(format!("`{}` was found in a module that is not open", symbol.name)));
+                    }
+                };
+                self.set(at, BPF_PSEUDO_BTF_ID, id.cast_signed(), module)
             }
             &Value::Address(address) => self.set(at, 0, address as i32, (address >> 32) as i32),
             Value::Missing { .. } => self.set(at, 0, 0, 0),
@@ -276,10 +329,9 @@ impl<'a> Linker<'a> {
             }
         };
         let place = i16::try_from(place).map_err(|_| self.broken("calls functions of too many modules".to_owned()))?;
-        if let Some(insn) = self.linked.instructions.get_mut(at) {
-            insn.set_src_reg(source as u8);
-            (insn.imm, insn.off) = (id, place);
-        }
+        let insn = self.instruction(at)?;
+        insn.set_src_reg(source as u8);
+        (insn.imm, insn.off) = (id, place);
         Ok(())
     }
 

@@ -33,6 +33,10 @@ fn helper(sentence: &str) -> Option<String> {
     let (before, number) = sentence.rsplit_once('#').filter(|_| is_unknown)?;
     let number: usize = number.trim().parse().ok()?;
     let place = number.checked_sub(FIRST)?;
+    // Larger ones stand for something that is missing, and mean nothing to who reads this.
+    if (LAST + 1..=MOST).contains(&number) {
+        return Some(format!("no kernel has a helper {number}; the last is {LAST}"));
+    }
     let name = nth(NAMES, place)?;
     let since = SINCE.iter().rev().find(|(first, _)| *first <= number).map(|(_, version)| version)?;
     let name = if before.ends_with(name) { "it".to_owned() } else { format!("helper {number} is {name}; it") };
@@ -41,6 +45,11 @@ fn helper(sentence: &str) -> Option<String> {
 
 /// The first helper that Linux 5.5 does not have.
 const FIRST: usize = 116;
+
+/// The last helper.
+const LAST: usize = 211;
+/// Far more than there will be.
+const MOST: usize = 4096;
 
 /// The first helper of each version (`include/uapi/linux/bpf.h`).
 const SINCE: &[(usize, &str)] = &[
@@ -97,7 +106,7 @@ mod tests {
             let place = (*helper as usize).checked_sub(FIRST);
             assert_eq!(place.and_then(|place| nth(NAMES, place)), place.map(|_| helper.name()), "{helper:?}");
         }
-        assert_eq!(nth(NAMES, 212 - FIRST), None);
+        assert_eq!((nth(NAMES, LAST - FIRST).is_some(), nth(NAMES, LAST + 1 - FIRST)), (true, None));
     }
 
     #[test]
@@ -106,6 +115,7 @@ mod tests {
         assert_eq!(helper("invalid func unknown#211").as_deref(), Some(told));
         let told = "it exists since Linux 5.17, and not for every type of program";
         assert_eq!(helper("unknown func bpf_loop#181").as_deref(), Some(told));
+        assert_eq!(helper("invalid func unknown#500").as_deref(), Some("no kernel has a helper 500; the last is 211"));
         for sentence in ["invalid func unknown#195896081", "invalid func unknown#0", "invalid func unknown#-1", "R0 !read_ok"] {
             assert_eq!(helper(sentence), None, "{sentence}");
         }

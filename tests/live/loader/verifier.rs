@@ -39,7 +39,7 @@ fn object(event: i16, written: i16) -> Object {
 /// The refusal of the program `send`: sentence and log, after a look at what they have in common.
 fn refusal(object: Object) -> (String, String) {
     let error = object.load().unwrap_err();
-    let Error::Verifier { program, sentence, at, log } = &error else { panic!("{error:?}") };
+    let Error::Verifier { program, sentence, at, log, .. } = &error else { panic!("{error:?}") };
     assert_eq!(program, "send");
     let at = at.as_deref().unwrap();
     assert_eq!(error.to_string(), format!("the verifier refuses the program `send`: {sentence} ({at})"));
