@@ -5,6 +5,8 @@
 
 mod btf;
 pub(crate) mod elf;
+#[cfg(test)]
+mod faults;
 mod foreign;
 mod function;
 mod infos;
@@ -123,7 +125,8 @@ impl Object {
         let infos = ext.as_ref().map(|(ext, btf)| Infos::new(ext, btf, &elf)).unwrap_or_default();
         let core = ext.as_ref().is_some_and(|(ext, _)| ext.core_relo().next().is_some());
         let externs = externs::read(&elf, btf.as_ref())?;
-        let license = license(elf.contents("license"))?;
+        // What is left of an address is no text.
+        let license = if warnings::has_pointer(&elf) { CString::default() } else { license(elf.contents("license"))? };
         let mut warnings = warnings::of(&elf, &license);
         let maps = maps::read(&elf, btf.as_ref(), &externs, &mut warnings)?;
         let variables = variable::read(&elf, btf.as_ref(), &externs);

@@ -105,7 +105,8 @@ fn addresses(elf: &Elf) -> Vec<Warning> {
     warnings
 }
 
-fn has_pointer(elf: &Elf) -> bool {
+/// Whether the section of the license holds an address.
+pub(super) fn has_pointer(elf: &Elf) -> bool {
     elf.position(b"license").is_some_and(|license| elf.addresses().iter().any(|(section, _)| *section == license))
 }
 
