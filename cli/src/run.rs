@@ -260,12 +260,7 @@ fn not_loaded(loaded: &Loaded, refused: &[Refused], chosen: &[String], attached:
 }
 
 /// Says which programs do not run, each with the reason; it is a failure if none does.
-fn set_aside(
-    shown: &str,
-    attached: &mut Attached,
-    has_optional: bool,
-    refused: Vec<Refused>,
-) -> Result<(), Failure> {
+fn set_aside(shown: &str, attached: &mut Attached, has_optional: bool, refused: Vec<Refused>) -> Result<(), Failure> {
     let refused = refused.into_iter().map(|refused| (refused.name, refused.why));
     let none = attached.waiting.is_empty() && attached.iterators.is_empty() && attached.ran.is_empty();
     let mut details = None;

@@ -263,7 +263,45 @@ mod tests {
         ] {
             assert_eq!(error.to_string(), text);
             assert!(std::error::Error::source(&error).is_none(), "{text}");
+            let errno = error.errno().map(Errno::raw);
+            match &error {
+                Error::Kernel { .. } => assert!(matches!(errno, Some(libc::ENOMEM | libc::E2BIG)), "{text}"),
+                Error::Verifier { .. } => assert_eq!(errno, Some(libc::EACCES), "{text}"),
+                _ => assert_eq!(errno, None, "{text}"),
+            }
         }
+    }
+
+    #[test]
+    #[cfg(feature = "ring")]
+    fn errno_of_a_ring_is_answered() {
+        let refused = || io::Error::from_raw_os_error(libc::EMFILE);
+        for error in [
+            mmap_ring::Error::System { call: "epoll_create1", attempt: "wait", source: refused() },
+            mmap_ring::Error::Map { region: mmap_ring::Region::Data, bytes: 4096, source: refused() },
+        ] {
+            assert_eq!(Error::from(error).errno().map(Errno::raw), Some(libc::EMFILE));
+        }
+        assert_eq!(Error::from(mmap_ring::Error::Overwrites).errno(), None);
+    }
+
+    #[test]
+    #[cfg(feature = "perf")]
+    fn errno_of_a_perf_buffer_is_answered() {
+        for (error, errno) in [
+            (perf_reader::Error::Denied { cpu: 0, errno: libc::EACCES, paranoid: None }, Some(libc::EACCES)),
+            (perf_reader::Error::System { attempt: "x".into(), errno: libc::EMFILE }, Some(libc::EMFILE)),
+            (perf_reader::Error::Pages { pages: 3 }, None),
+        ] {
+            assert_eq!(Error::from(error).errno().map(Errno::raw), errno);
+        }
+    }
+
+    #[test]
+    fn bug_names_its_place() {
+        let text = Error::bug("a map is gone").to_string();
+        assert!(text.starts_with("bug in the crate cutaway (") && text.contains("error.rs:"), "{text}");
+        assert!(text.ends_with("): a map is gone; please report it"), "{text}");
     }
 
     #[test]

@@ -72,7 +72,10 @@ impl Object {
             warn!("skipped {skipped}");
         }
         if loaded.programs.is_empty() && loaded.skipped.iter().any(is_on_request) {
-            warn!("no program of the object is loaded: {}", listed(&mut loaded.skipped.iter().map(ToString::to_string)));
+            warn!(
+                "no program of the object is loaded: {}",
+                listed(&mut loaded.skipped.iter().map(ToString::to_string))
+            );
         }
         Ok(loaded)
     }

@@ -347,7 +347,9 @@ fn programs(elf: &elf::Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Ski
             }
             Ok(_) => STATIC.to_owned(),
             Err(_) if elf.is_referred_to(entry.0) => continue,
-            Err(why) if function.global => format!("section `{section_name}`: {why}; {}", section::remedy(&section_name)),
+            Err(why) if function.global => {
+                format!("section `{section_name}`: {why}; {}", section::remedy(&section_name))
+            }
             Err(why) => format!("section `{section_name}`: {why}; and {STATIC}"),
         };
         set_aside.push(Skipped { name, section_name, why });

@@ -94,9 +94,11 @@ impl Tables {
         sources: Sources<'_, '_>,
     ) -> Result<(), Error> {
         for wanted in self.0 {
-            let map = maps.get_mut(wanted.map).ok_or_else(|| Error::bug("a struct_ops map is gone while it is fitted"))?;
+            let map =
+                maps.get_mut(wanted.map).ok_or_else(|| Error::bug("a struct_ops map is gone while it is fitted"))?;
             let table = map.struct_ops.as_ref();
-            let table = table.ok_or_else(|| Error::bug(format!("the struct_ops map `{}` has lost its table", map.name)))?;
+            let table =
+                table.ok_or_else(|| Error::bug(format!("the struct_ops map `{}` has lost its table", map.name)))?;
             let unfit = |why| Error::Unfit { attempt: format!("make the map `{}` (STRUCT_OPS)", map.name), why };
             let sources = sources.clone().map_err(|Absent(why)| unfit(format!("its type is the kernel's: {why}")))?;
             let found = wanted.found.and_then(|(place, id)| Some((place, sources.get(place)?, id)));

@@ -224,8 +224,7 @@ fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error) -> Error {
 /// `map_alloc` of each kind).
 fn fault(spec: &MapSpec, attr: &MapCreate) -> Option<String> {
     use MapType as T;
-    let is_local =
-        matches!(spec.map_type, T::SK_STORAGE | T::INODE_STORAGE | T::TASK_STORAGE | T::CGRP_STORAGE);
+    let is_local = matches!(spec.map_type, T::SK_STORAGE | T::INODE_STORAGE | T::TASK_STORAGE | T::CGRP_STORAGE);
     let is_storage = is_local || matches!(spec.map_type, T::CGROUP_STORAGE | T::PERCPU_CGROUP_STORAGE);
     let has_index = matches!(
         spec.map_type,
@@ -243,15 +242,15 @@ fn fault(spec: &MapSpec, attr: &MapCreate) -> Option<String> {
             | T::REUSEPORT_SOCKARRAY
     );
     let holds_fds = matches!(spec.map_type, T::PROG_ARRAY | T::CGROUP_ARRAY | T::ARRAY_OF_MAPS | T::HASH_OF_MAPS);
-    let has_no_key = matches!(spec.map_type, T::QUEUE | T::STACK | T::BLOOM_FILTER | T::ARENA) || spec.map_type.is_ring();
+    let has_no_key =
+        matches!(spec.map_type, T::QUEUE | T::STACK | T::BLOOM_FILTER | T::ARENA) || spec.map_type.is_ring();
     let has_no_value = matches!(spec.map_type, T::ARENA) || spec.map_type.is_ring();
     let (name, kind) = (&spec.name, spec.map_type);
     if kind == T(0) {
         return Some("its description has no type: `__uint(type, BPF_MAP_TYPE_…)`".to_owned());
     }
-    if kind.name().is_none() {
-        return None;
-    }
+    // Of a kind that is unknown here nothing is known.
+    kind.name()?;
     if is_storage && attr.max_entries != 0 {
         return Some(format!("a map of the kind {kind} has no max_entries: leave it 0"));
     }

@@ -317,11 +317,7 @@ impl File<'_> {
         Ok(symbols)
     }
 
-    fn relocations(
-        &self,
-        sections: &[Section],
-        symbols: &[Symbol],
-    ) -> Result<(Relocations, Vec<(usize, u64)>), Error> {
+    fn relocations(&self, sections: &[Section], symbols: &[Symbol]) -> Result<(Relocations, Vec<(usize, u64)>), Error> {
         let (mut relocations, mut addresses) = (Vec::new(), Vec::new());
         for (_, section) in self.table.enumerate() {
             let changed = section.info_link(self.endian).0;

@@ -48,7 +48,10 @@ fn static_program_is_skipped_and_static_function_is_not() {
 fn program_of_an_unknown_section_is_said_to_be_there() {
     let mut object = parse("unknown_sections").unwrap();
     let line = object.program_mut("in_foo").unwrap_err().to_string();
-    assert!(line.contains("`in_foo`: section `foo`: its name begins with no kind") && line.contains("set_type"), "{line}");
+    assert!(
+        line.contains("`in_foo`: section `foo`: its name begins with no kind") && line.contains("set_type"),
+        "{line}"
+    );
     let line = object.program_mut("in_kprobe").unwrap_err().to_string();
     assert!(line.contains("SEC(\"kprobe/TARGET\")"), "{line}");
     let line = object.program_mut("nowhere").unwrap_err().to_string();
@@ -63,7 +66,10 @@ fn addresses_in_data_are_warned_of_once_a_section() {
     let [first, second, license] = object.warnings() else { panic!("{:?}", object.warnings()) };
     for (warning, section, names) in [(first, ".data", &["to_number", "text"][..]), (second, ".rodata", &["names"])] {
         let Warning::Addresses { section: found, variables } = warning else { panic!("{warning:?}") };
-        assert_eq!((found.as_str(), variables.as_slice()), (section, &*names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()));
+        assert_eq!(
+            (found.as_str(), variables.as_slice()),
+            (section, &*names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        );
         assert!(warning.to_string().contains(&format!("`{section}`")), "{warning}");
     }
     assert!(license.to_string().contains("the section `license` holds an address"), "{license}");

@@ -106,7 +106,9 @@ pub(crate) fn link(
     let callback = match functions.get(&entry).and_then(|function| function.exception_callback.as_ref()) {
         Some(Ok(callback)) => Some(*callback),
         Some(Err(name)) => {
-            return Err(linker.broken(format!("ends its exceptions in `{name}`, and there is no global function of this name")));
+            return Err(
+                linker.broken(format!("ends its exceptions in `{name}`, and there is no global function of this name"))
+            );
         }
         None => None,
     };
@@ -239,7 +241,11 @@ impl<'a> Linker<'a> {
 
     #[track_caller]
     fn beyond(&self, at: usize) -> Error {
-        Error::bug(format!("linking `{}` looks for instruction {at} of {}", self.program, self.linked.instructions.len()))
+        Error::bug(format!(
+            "linking `{}` looks for instruction {at} of {}",
+            self.program,
+            self.linked.instructions.len()
+        ))
     }
 
     /// A 64-bit load of a map, of a place in a data section, or of a function's address (for callbacks).

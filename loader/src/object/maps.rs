@@ -39,8 +39,11 @@ pub(super) fn read(
         maps.extend(kconfig(btf, externs));
     }
     maps.extend(old(elf, warnings)?);
-    let is_described = |section: &Section| section.size != 0 && (section.name == ".maps" || is_struct_ops(&section.name));
-    if btf.is_none() && let Some(section) = elf.sections().iter().find(|section| is_described(section)) {
+    let is_described =
+        |section: &Section| section.size != 0 && (section.name == ".maps" || is_struct_ops(&section.name));
+    if btf.is_none()
+        && let Some(section) = elf.sections().iter().find(|section| is_described(section))
+    {
         return Err(broken(format!(
             "its section {} describes maps by types, and it has no types (no section .BTF): compile it with `-g`",
             section.name
@@ -186,7 +189,9 @@ fn definition_of(name: &str, place: Place, definition: Type<'_>, btf: &Btf<'_>) 
         // Two fields may say the same: `__uint(key_size, 4)` and `__type(key, int)`.
         let agreed = |what: &str, before: u32, now: u32| match before {
             before if before == 0 || before == now => Ok(now),
-            before => Err(broken(format!("the map `{name}` says that its {what} has {before} bytes and that it has {now}"))),
+            before => {
+                Err(broken(format!("the map `{name}` says that its {what} has {before} bytes and that it has {now}")))
+            }
         };
         match &*field {
             "type" => map.map_type = MapType(number().ok_or_else(nonsense)?),

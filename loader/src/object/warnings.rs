@@ -66,7 +66,8 @@ impl Object {
 pub(super) fn of(elf: &Elf, license: &CStr) -> Vec<Warning> {
     let mut warnings = addresses(elf);
     // Another license than GPL is its author's choice, until a program is refused for it.
-    let license_is_meant = !has_pointer(elf) && !license.to_bytes().to_ascii_lowercase().windows(3).any(|part| part == b"gpl");
+    let license_is_meant =
+        !has_pointer(elf) && !license.to_bytes().to_ascii_lowercase().windows(3).any(|part| part == b"gpl");
     if !license_is_meant && let Some(why) = license_fault(elf, license) {
         warnings.push(Warning::License { why });
     }
@@ -142,7 +143,9 @@ mod tests {
 
     #[test]
     fn license_is_judged_as_the_kernel_does() {
-        for taken in [c"GPL", c"GPL v2", c"GPL and additional rights", c"Dual BSD/GPL", c"Dual MIT/GPL", c"Dual MPL/GPL"] {
+        for taken in
+            [c"GPL", c"GPL v2", c"GPL and additional rights", c"Dual BSD/GPL", c"Dual MIT/GPL", c"Dual MPL/GPL"]
+        {
             assert_eq!(fault(true, false, taken), None, "{taken:?}");
         }
         for (is_there, is_pointer, license, part) in [

@@ -111,12 +111,15 @@ mod tests {
 
     #[test]
     fn unknown_helper_is_named_with_its_version() {
-        let told = "helper 211 is bpf_cgrp_storage_delete; it exists since Linux 6.2, and not for every type of program";
+        let told =
+            "helper 211 is bpf_cgrp_storage_delete; it exists since Linux 6.2, and not for every type of program";
         assert_eq!(helper("invalid func unknown#211").as_deref(), Some(told));
         let told = "it exists since Linux 5.17, and not for every type of program";
         assert_eq!(helper("unknown func bpf_loop#181").as_deref(), Some(told));
         assert_eq!(helper("invalid func unknown#500").as_deref(), Some("no kernel has a helper 500; the last is 211"));
-        for sentence in ["invalid func unknown#195896081", "invalid func unknown#0", "invalid func unknown#-1", "R0 !read_ok"] {
+        for sentence in
+            ["invalid func unknown#195896081", "invalid func unknown#0", "invalid func unknown#-1", "R0 !read_ok"]
+        {
             assert_eq!(helper(sentence), None, "{sentence}");
         }
     }

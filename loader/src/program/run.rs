@@ -123,7 +123,9 @@ impl Takes {
             });
         }
         if !self.context && !run.context.is_empty() {
-            return Some("the kernel calls its own test functions for programs of this kind, with arguments of its own");
+            return Some(
+                "the kernel calls its own test functions for programs of this kind, with arguments of its own",
+            );
         }
         if self.kind == ProgramType::SK_LOOKUP && run.context.is_empty() {
             return Some("programs of this kind need a context: a `struct bpf_sk_lookup`");

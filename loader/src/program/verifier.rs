@@ -51,7 +51,8 @@ fn behind_a_step(line: &str) -> Option<&str> {
         Some(rest.split_once(' ')?.1)
     })?;
     let behind = behind.trim();
-    (!behind.is_empty() && !behind.starts_with(';') && !is_state(behind) && !behind.starts_with("goto ")).then_some(behind)
+    (!behind.is_empty() && !behind.starts_with(';') && !is_state(behind) && !behind.starts_with("goto "))
+        .then_some(behind)
 }
 
 /// What the last word of a step begins with, where that can be told from what is behind it.
@@ -225,9 +226,14 @@ mod tests {
             assert_eq!(sentence(&log), Some(reason), "{log}");
             assert_eq!(place(&log), Some(format!("instruction 4: {text}")), "{log}");
         }
-        for step in ["4: (85) call bpf_loop#181   ; R0=scalar()", "4: (15) if r2 == 0x8 goto pc+1   ; R2=8", "4: (95) exit",
-            "4: (05) goto pc-7", "4: (85) call bpf_loop#181 R0_w=scalar()", "4: (15) if r1 == 0 goto pc+2 R1=ctx()"]
-        {
+        for step in [
+            "4: (85) call bpf_loop#181   ; R0=scalar()",
+            "4: (15) if r2 == 0x8 goto pc+1   ; R2=8",
+            "4: (95) exit",
+            "4: (05) goto pc-7",
+            "4: (85) call bpf_loop#181 R0_w=scalar()",
+            "4: (15) if r1 == 0 goto pc+2 R1=ctx()",
+        ] {
             assert_eq!(sentence(&format!("{step}\nprocessed 5 insns\n")), None, "{step}");
         }
         assert_eq!(sentence(&format!("from 4 to 2: R0=1 {too_large}\n")), Some(too_large));

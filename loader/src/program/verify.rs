@@ -48,8 +48,7 @@ pub(super) fn first(program: &bpf::Program<'_>) -> Result<OwnedFd, Refusal> {
         },
         Ok(_) => false,
     };
-    let answer =
-        if again { charged(&mut || patiently(program, LogLevel::Reason, &mut [])) } else { answer };
+    let answer = if again { charged(&mut || patiently(program, LogLevel::Reason, &mut [])) } else { answer };
     answer.map_err(|error| Refusal { error, log })
 }
 

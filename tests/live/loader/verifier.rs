@@ -1,6 +1,6 @@
 //! The verifier's refusals: its own sentence in one line, its whole log behind it, and in the log the Rust source.
 
-use cutaway::{Error, Errno, Object};
+use cutaway::{Errno, Error, Object};
 use cutaway_programs::prelude::*;
 
 use crate::{Test, journal, requirements::Needs};
@@ -203,10 +203,9 @@ fn cut_log() {
 }
 
 fn license() {
-    for (license, part) in [
-        ("GPLv2", "does not take the license `GPLv2` for GPL; it takes `GPL`"),
-        ("", "the section `license` is empty"),
-    ] {
+    for (license, part) in
+        [("GPLv2", "does not take the license `GPLv2` for GPL; it takes `GPL`"), ("", "the section `license` is empty")]
+    {
         let object = small("raw_tp/sys_enter", license, |asm| {
             asm.mov(R1, R10);
             asm.add(R1, -8);
