@@ -241,8 +241,8 @@ fn places(arguments: &Arguments) -> Places {
     }
 }
 
-/// Takes down why programs were not loaded that the kernel did not refuse, but for those that the command line does not choose.
-/// Returns whether there are some whose sections begin with `?`.
+/// Takes down why programs were not loaded that the kernel did not refuse, but for those that the command line does
+/// not choose. Returns whether there are some whose sections begin with `?`.
 fn not_loaded(loaded: &Loaded, refused: &[Refused], chosen: &[String], attached: &mut Attached) -> bool {
     let mut optional = false;
     for skipped in loaded.skipped() {

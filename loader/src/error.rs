@@ -49,9 +49,9 @@ pub enum Error {
         at: Option<String>,
         /// The kernel's answer to the first load.
         errno: Errno,
-        /// The whole log; never printed by itself, since it can have a hundred thousand lines. If it does not fit 16 MiB, it lacks
-        /// its beginning (before Linux 6.4 its end, and says so). Of a program that is too large to verify it has the reason
-        /// and the statistics alone.
+        /// The whole log; never printed by itself, since it can have a hundred thousand lines. If it does not fit 16
+        /// MiB, it lacks its beginning (before Linux 6.4 its end, and says so). Of a program that is too large to
+        /// verify it has the reason and the statistics alone.
         log: String,
     },
 
@@ -113,8 +113,8 @@ impl Error {
         Self::Kernel { attempt: attempt.into(), errno, advice }
     }
 
-    /// Returns the kernel's answer, if this error comes from a system call: a failed one of this crate's or of a reader's
-    /// ([`Error::Ring`], [`Error::Perf`]), or the load that the verifier refused.
+    /// Returns the kernel's answer, if this error comes from a system call: a failed one of this crate's or of a
+    /// reader's ([`Error::Ring`], [`Error::Perf`]), or the load that the verifier refused.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
         match self {

@@ -58,8 +58,9 @@ struct Made {
 }
 
 impl Object {
-    /// Makes the maps, links the instructions and has the verifier check every program. Nothing is attached yet. Programs that
-    /// cannot be loaded ([`Object::set_aside`]) or are not wanted are in [`Loaded::skipped`], with the reason.
+    /// Makes the maps, links the instructions and has the verifier check every program. Nothing is attached yet.
+    /// Programs that cannot be loaded ([`Object::set_aside`]) or are not wanted are in [`Loaded::skipped`], with the
+    /// reason.
     ///
     /// # Errors
     ///
@@ -284,8 +285,8 @@ impl Loaded {
         })
     }
 
-    /// Returns what of the object is not loaded, and why: programs that cannot be loaded, that are not wanted, or that were
-    /// refused by [`Object::load_what_runs`]; and `struct_ops` maps that are not wanted.
+    /// Returns what of the object is not loaded, and why: programs that cannot be loaded, that are not wanted, or that
+    /// were refused by [`Object::load_what_runs`]; and `struct_ops` maps that are not wanted.
     #[must_use]
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
@@ -324,14 +325,14 @@ impl Loaded {
         self.programs.iter()
     }
 
-    /// Attaches every program where its section's name says, in the file's order, and then registers every `struct_ops` map. What is
-    /// not attached is in [`Links::skipped`], with the reason: programs whose section does not say where, which are attached
-    /// by hand, and all of [`Loaded::skipped`].
+    /// Attaches every program where its section's name says, in the file's order, and then registers every
+    /// `struct_ops` map. What is not attached is in [`Links::skipped`], with the reason: programs whose section does
+    /// not say where, which are attached by hand, and all of [`Loaded::skipped`].
     ///
     /// # Errors
     ///
-    /// The first failure; what was attached before it is detached again. [`Error::Unfit`] if nothing can be attached though the
-    /// object has programs.
+    /// The first failure; what was attached before it is detached again. [`Error::Unfit`] if nothing can be attached
+    /// though the object has programs.
     pub fn attach(&self) -> Result<Links, Error> {
         let mut links = Links::default();
         for skipped in &self.skipped {

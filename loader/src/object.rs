@@ -227,8 +227,9 @@ impl Object {
         self.programs.get_mut(place).ok_or_else(vanished)
     }
 
-    /// Returns the programs that cannot be loaded, each with the reason: their section names no kind of program, or they are
-    /// `static`. The rest of the object can; and so can the former, once [`Object::set_type`] says what they are.
+    /// Returns the programs that cannot be loaded, each with the reason: their section names no kind of program, or
+    /// they are `static`. The rest of the object can; and so can the former, once [`Object::set_type`] says what they
+    /// are.
     #[must_use]
     pub fn set_aside(&self) -> &[Skipped] {
         &self.set_aside
@@ -325,7 +326,8 @@ impl Object {
 }
 
 /// Which functions are programs: the global ones outside `.text`. In a section whose name says nothing, they are functions
-/// that programs call, or programs that cannot be loaded. A static function that none refers to was meant to be a program.
+/// that programs call, or programs that cannot be loaded. A static function that none refers to was meant to be a
+/// program.
 fn programs(elf: &elf::Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Skipped>) {
     const STATIC: &str = "it is static, and programs must be global: drop `static`";
     let (mut programs, mut set_aside) = (Vec::new(), Vec::new());

@@ -29,8 +29,8 @@ pub(crate) struct Elf {
     sections: Vec<Section>,
     symbols: Vec<Symbol>,
     relocations: Relocations,
-    /// Where sections of variables, and that of the license, hold addresses, which nothing can fill in: section, and bytes from
-    /// its start.
+    /// Where sections of variables, and that of the license, hold addresses, which nothing can fill in: section, and
+    /// bytes from its start.
     addresses: Vec<(usize, u64)>,
     foreign: bool,
 }
@@ -198,7 +198,8 @@ impl Elf {
         inside.filter_map(|((_, offset), symbol)| Some((*offset, self.symbols.get(*symbol)?)))
     }
 
-    /// Where sections of variables, and that of the license, hold addresses: section, and bytes from its start; ascending.
+    /// Where sections of variables, and that of the license, hold addresses: section, and bytes from its start;
+    /// ascending.
     pub(crate) fn addresses(&self) -> &[(usize, u64)] {
         &self.addresses
     }

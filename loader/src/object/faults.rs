@@ -1,4 +1,5 @@
-//! Objects that cannot be loaded, or not as their author expects: what is said of each. They lie in `tests/corpus/faults`.
+//! Objects that cannot be loaded, or not as their author expects: what is said of each. They lie in
+//! `tests/corpus/faults`.
 
 use crate::{Error, Object, ProgramType, Warning};
 

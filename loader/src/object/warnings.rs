@@ -13,8 +13,8 @@ use crate::{btf::shown, sorted::sort};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// Variables hold addresses (of strings, of other variables, of functions), which nothing fills in: programs read 0 there,
-    /// or bytes from the start of the section that is meant.
+    /// Variables hold addresses (of strings, of other variables, of functions), which nothing fills in: programs read
+    /// 0 there, or bytes from the start of the section that is meant.
     Addresses {
         /// The section, e.g. `.rodata`.
         section: String,

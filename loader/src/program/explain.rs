@@ -1,4 +1,5 @@
-//! A verifier's sentence with what the loader knows of its cause: a relocation, a function that this kernel lacks, the license.
+//! A verifier's sentence with what the loader knows of its cause: a relocation, a function that this kernel lacks, the
+//! license.
 
 use super::Shared;
 use crate::{btf::shown, core_relo::unresolved, privileges, sys::names::nth};
@@ -24,10 +25,11 @@ pub(super) fn worded(sentence: &str, shared: &Shared<'_>) -> String {
     }
 }
 
-/// For a call of a helper that the kernel does not know, or not by its name: what it is called, and since when it exists.
+/// For a call of a helper that the kernel does not know, or not by its name: what it is called, and since when it
+/// exists.
 ///
-/// The sentences are `invalid func unknown#211`, `invalid func bpf_loop#181` and `unknown func bpf_loop#181`, later `program of
-/// this type cannot use helper bpf_loop#181`.
+/// The sentences are `invalid func unknown#211`, `invalid func bpf_loop#181` and `unknown func bpf_loop#181`, later
+/// `program of this type cannot use helper bpf_loop#181`.
 fn helper(sentence: &str) -> Option<String> {
     let is_unknown = sentence.starts_with("invalid func ") || sentence.starts_with("unknown func ");
     let (before, number) = sentence.rsplit_once('#').filter(|_| is_unknown)?;

@@ -15,8 +15,8 @@ pub struct Run {
     /// The program's argument as the kernel wants it from user space (`struct __sk_buff`, `struct xdp_md`, or for `syscall`
     /// programs whatever they read); empty for none.
     pub context: Vec<u8>,
-    /// How often to run it; 0 and 1 mean once. More than once works for programs on packets, and those of the kinds `sk_lookup`,
-    /// `flow_dissector` and `netfilter`.
+    /// How often to run it; 0 and 1 mean once. More than once works for programs on packets, and those of the kinds
+    /// `sk_lookup`, `flow_dissector` and `netfilter`.
     pub repeat: u32,
 }
 
@@ -30,8 +30,8 @@ pub struct Outcome {
     pub data: Vec<u8>,
     /// What became of the context.
     pub context: Vec<u8>,
-    /// What a run took, on average; `None` for kinds of which the kernel does not measure it: `syscall`, `raw_tp`, `fentry` and
-    /// its like, `struct_ops`.
+    /// What a run took, on average; `None` for kinds of which the kernel does not measure it: `syscall`, `raw_tp`,
+    /// `fentry` and its like, `struct_ops`.
     pub duration: Option<Duration>,
 }
 
@@ -40,9 +40,9 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if programs of this kind take no packet, no context, or are run once only; [`Error::Kernel`] if the
-    /// kernel refuses: ENOTSUPP or EINVAL if programs of this kind cannot be run so, EINVAL if the data or the context does not
-    /// suit.
+    /// [`Error::Unfit`] if programs of this kind take no packet, no context, or are run once only; [`Error::Kernel`]
+    /// if the kernel refuses: ENOTSUPP or EINVAL if programs of this kind cannot be run so, EINVAL if the data or the
+    /// context does not suit.
     pub fn test_run(&self, run: &Run) -> Result<Outcome, Error> {
         /// Programs may make a packet longer; more than this they cannot.
         const ROOM: usize = 4096;

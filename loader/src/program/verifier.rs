@@ -33,8 +33,8 @@ fn reason(line: &str) -> Option<&str> {
     }
 }
 
-/// The reason behind a step of the walk on the same line, as `5: (05) goto pc-7 BPF program is too large. Processed 1000001
-/// insn`: some kernels end the line of a step only when they print the state behind it.
+/// The reason behind a step of the walk on the same line, as `5: (05) goto pc-7 BPF program is too large. Processed
+/// 1000001 insn`: some kernels end the line of a step only when they print the state behind it.
 fn behind_a_step(line: &str) -> Option<&str> {
     if let Some(at) = line.find(TOO_LARGE) {
         return line.get(at..);

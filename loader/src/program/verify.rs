@@ -1,12 +1,13 @@
 //! Loading a program: at most two walks of the verifier for one that is refused.
 //!
-//! The first load asks for the reason and statistics alone (`BPF_LOG_STATS`, Linux 5.2), which costs nothing and fits a small
-//! buffer: the sentence is known whatever the log of the whole walk would be cut off at. Only a refusal is walked once more, with
-//! each step in the log, to tell where the walk ended. A program of more than a million steps is not: its second walk would
-//! take as long as the first, and the place where the count ran out says nothing.
+//! The first load asks for the reason and statistics alone (`BPF_LOG_STATS`, Linux 5.2), which costs nothing and fits
+//! a small buffer: the sentence is known whatever the log of the whole walk would be cut off at. Only a refusal is
+//! walked once more, with each step in the log, to tell where the walk ended. A program of more than a million steps
+//! is not: its second walk would take as long as the first, and the place where the count ran out says nothing.
 //!
-//! Since Linux 6.4 a log that does not fit loses its beginning and the kernel says ENOSPC; before, it loses its end. The errno
-//! of the first load is the verifier's own, and the one that is reported. (`kernel/bpf/log.c`, `kernel/bpf/verifier.c`.)
+//! Since Linux 6.4 a log that does not fit loses its beginning and the kernel says ENOSPC; before, it loses its end.
+//! The errno of the first load is the verifier's own, and the one that is reported. (`kernel/bpf/log.c`,
+//! `kernel/bpf/verifier.c`.)
 
 use std::{io, os::fd::OwnedFd};
 
@@ -53,8 +54,8 @@ pub(super) fn first(program: &bpf::Program<'_>) -> Result<OwnedFd, Refusal> {
 }
 
 impl Refusal {
-    /// Finds out where the walk through `program` ended, by another load. That program may differ from the one that was refused
-    /// by instructions that its author did not write (`differs`), and then it may be taken.
+    /// Finds out where the walk through `program` ended, by another load. That program may differ from the one that
+    /// was refused by instructions that its author did not write (`differs`), and then it may be taken.
     pub(super) fn explain(
         &self,
         program: &bpf::Program<'_>,

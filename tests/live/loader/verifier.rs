@@ -138,7 +138,8 @@ fn twice() {
     assert!(answers().iter().all(|answer| answer.contains("EACCES")) && answers().len() == 2, "{:?}", answers());
 }
 
-/// Programs on probes are loaded behind a front that keeps their stack their own, and refused as their author wrote them.
+/// Programs on probes are loaded behind a front that keeps their stack their own, and refused as their author wrote
+/// them.
 fn probe_twice() {
     let error = small("uprobe", "GPL", |_| {}).load().unwrap_err();
     assert_eq!(errno(&error), libc::EACCES);
@@ -176,7 +177,8 @@ fn accepted() {
     assert_eq!(answers().len(), 1);
 }
 
-/// The log of the walk has more than 16 MiB: its second load may fail otherwise (ENOSPC), which is not why it is refused.
+/// The log of the walk has more than 16 MiB: its second load may fail otherwise (ENOSPC), which is not why it is
+/// refused.
 fn cut_log() {
     let object = small("raw_tp/sys_enter", "GPL", |asm| {
         let again = asm.label("again");
