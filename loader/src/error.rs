@@ -84,8 +84,8 @@ pub enum Error {
     /// This crate has broken a rule of its own: a bug. Nothing half-made reaches the kernel.
     Bug {
         /// Which rule.
-        what: String,
-        /// Where in this crate's source, as `FILE:LINE`.
+        what: &'static str,
+        /// Where in this crate's source, as `FILE:LINE:COLUMN`.
         at: String,
     },
 
@@ -156,9 +156,9 @@ impl Error {
 
     /// What this crate takes for certain is not so.
     #[track_caller]
-    pub(crate) fn bug(what: impl Into<String>) -> Self {
-        let place = std::panic::Location::caller();
-        Self::Bug { what: what.into(), at: format!("{}:{}", place.file(), place.line()) }
+    #[cold]
+    pub(crate) fn bug(what: &'static str) -> Self {
+        Self::Bug { what, at: std::panic::Location::caller().to_string() }
     }
 
     /// Replaces the advice.

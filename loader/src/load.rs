@@ -69,6 +69,9 @@ impl Object {
     /// left behind.
     pub fn load(self) -> Result<Loaded, Error> {
         let loaded = self.load_but(&mut |refused| Err(refused.why))?;
+        if !cfg!(feature = "advice") {
+            return Ok(loaded);
+        }
         for skipped in loaded.skipped().iter().filter(|skipped| !is_on_request(skipped)) {
             warn!("skipped {skipped}");
         }
@@ -100,20 +103,18 @@ impl Object {
     /// Loads; what becomes of a program that cannot be loaded is for `refuse` to say.
     fn load_but(mut self, refuse: &mut dyn FnMut(Refused) -> Result<(), Error>) -> Result<Loaded, Error> {
         self.needs_no_more()?;
-        for warning in self.warnings() {
-            warn!("{warning}");
+        if cfg!(feature = "advice") {
+            self.warnings().iter().for_each(|warning| warn!("{warning}"));
         }
         let mut skipped = self.not_wanted();
         let wanted: Vec<_> = self.programs.iter().map(|program| program.section.wanted).collect();
         let btf = self.load_btf();
         let Met { relocated, targets, externs } = self.meet(Types::Running)?;
-        skipped.extend(self.programs.iter().zip(wanted).filter(|(now, before)| *before && !now.section.wanted).map(
-            |(program, _)| Skipped {
-                name: program.name.clone(),
-                section_name: program.section_name.clone(),
-                why: "no struct_ops map that is created uses it".to_owned(),
-            },
-        ));
+        if cfg!(feature = "struct-ops") {
+            let lost = self.programs.iter().zip(wanted).filter(|(now, before)| *before && !now.section.wanted);
+            let why = "no struct_ops map that is created uses it";
+            skipped.extend(lost.map(|(program, _)| Skipped::new(&program.name, &program.section_name, why)));
+        }
         self.take_config(&externs);
         let maps = self.create_maps(btf.as_ref().map(AsFd::as_fd))?;
         let places = self.places(maps.iter().map(|map| map.as_fd().as_raw_fd()));
@@ -137,11 +138,7 @@ impl Object {
                 Ok(program) => programs.push(program),
                 Err(why) => {
                     left_out.push(name.clone());
-                    skipped.push(Skipped {
-                        name: name.clone(),
-                        section_name: section_name.clone(),
-                        why: why.to_string(),
-                    });
+                    skipped.push(Skipped::new(&name, &section_name, &why.to_string()));
                     refuse(Refused { name, section_name, why })?;
                 }
             }
@@ -160,17 +157,12 @@ impl Object {
     fn not_wanted(&self) -> Vec<Skipped> {
         let mut skipped = self.set_aside().to_vec();
         let programs = self.programs.iter().filter(|program| !program.section.wanted);
-        skipped.extend(programs.map(|program| Skipped {
-            name: program.name.clone(),
-            section_name: program.section_name.clone(),
-            why: if program.section_name.starts_with('?') { OPTIONAL } else { UNWANTED }.to_owned(),
+        skipped.extend(programs.map(|program| {
+            let why = if program.section_name.starts_with('?') { OPTIONAL } else { UNWANTED };
+            Skipped::new(&program.name, &program.section_name, why)
         }));
-        let maps = self.maps.iter().filter(|map| !map.wanted);
-        skipped.extend(maps.map(|map| Skipped {
-            name: map.name.clone(),
-            section_name: String::new(),
-            why: "its section begins with `?`, or `MapSpec::wanted` is false".to_owned(),
-        }));
+        let why = "its section begins with `?`, or `MapSpec::wanted` is false";
+        skipped.extend(self.maps.iter().filter(|map| !map.wanted).map(|map| Skipped::new(&map.name, "", why)));
         skipped
     }
 
@@ -232,7 +224,7 @@ fn complete_tables(maps: &mut [Made], programs: &[Program], specs: &[MapSpec]) -
         // Maps of other kinds.
         let Some(fitted) = &spec.fitted else { continue };
         let made = maps.iter_mut().find(|made| made.place == spec.place);
-        let map = &mut made.ok_or_else(|| Error::bug(format!("the map `{}` was not created", spec.name)))?.map;
+        let map = &mut made.ok_or_else(|| Error::bug("a map that is described was not created"))?.map;
         let descriptor = |start| {
             let program = programs.iter().find(|program| program.spec().entry == start)?;
             Some(program.as_fd().as_raw_fd())
@@ -247,7 +239,7 @@ impl Loaded {
     fn fill(&self, specs: &[MapSpec], left_out: &[String]) -> Result<(), Error> {
         for spec in specs {
             let made = self.maps.iter().find(|made| made.place == spec.place);
-            let map = &made.ok_or_else(|| Error::bug(format!("the map `{}` was not created", spec.name)))?.map;
+            let map = &made.ok_or_else(|| Error::bug("a map that is described was not created"))?.map;
             for (key, name) in spec.values.iter().filter(|(_, name)| spec.inner.is_some() || !left_out.contains(name)) {
                 let held = match spec.inner {
                     Some(_) => self.map(name)?.as_fd(),
@@ -343,11 +335,7 @@ impl Loaded {
             match program.waits_for_a_hand() {
                 // Its map is registered below.
                 Some(_) if cfg!(feature = "struct-ops") && spec.section.program_type == ProgramType::STRUCT_OPS => {}
-                Some(why) => links.skip(Skipped {
-                    name: spec.name.clone(),
-                    section_name: spec.section_name.clone(),
-                    why: why.to_owned(),
-                }),
+                Some(why) => links.skip(Skipped::new(&spec.name, &spec.section_name, why)),
                 None => links.push(program.attach()?),
             }
         }

@@ -5,7 +5,7 @@
 
 mod btf;
 pub(crate) mod elf;
-#[cfg(test)]
+#[cfg(all(test, feature = "advice"))]
 mod faults;
 mod foreign;
 mod function;
@@ -335,6 +335,9 @@ fn programs(elf: &elf::Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Ski
     for &(entry, ref function) in functions.iter() {
         let Some(section) = elf.section(entry.0).filter(|section| !section.name.starts_with(".text")) else { continue };
         let (name, section_name) = (function.name.clone(), section.name.clone());
+        if !function.global && !cfg!(feature = "advice") {
+            continue;
+        }
         let read = Section::read(&section.name);
         let why = match read {
             Ok(section) if function.global => {

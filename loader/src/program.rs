@@ -34,7 +34,7 @@ use crate::{
     object::{ProgramSpec, link::Linked},
     probe,
     sys::{
-        bpf::{self, BtfTarget, Info},
+        bpf::{self, Info},
         link::attach_type,
     },
 };
@@ -76,12 +76,27 @@ impl Program {
         one_by_one_where_need_be(&mut spec);
         let target = shared.targets.of(&spec)?;
         let kept = own_stack::kept(spec.section.program_type, linked);
-        let asked = as_asked(&spec, kept.as_ref().unwrap_or(linked), shared, target);
+        let plain = bpf::Program {
+            program_type: spec.section.program_type,
+            expected_attach_type: spec.section.expected_attach_type,
+            flags: if spec.section.sleepable { SLEEPABLE } else { 0 }
+                | if spec.section.fragments { XDP_HAS_FRAGS } else { 0 },
+            name: &spec.name,
+            instructions: &linked.instructions,
+            license: shared.license,
+            kernel_version: shared.kernel_version,
+            btf: info(shared, linked),
+            target,
+            modules: &shared.externs.modules,
+        };
+        let mut asked = plain;
+        if let Some(kept) = &kept {
+            (asked.instructions, asked.btf) = (&kept.instructions, info(shared, kept));
+        }
         let program = match verify::first(&asked) {
             Ok(program) => program,
             Err(refusal) => {
                 // A refusal is told of the program as its author wrote it: that is the one of the second walk.
-                let plain = as_asked(&spec, linked, shared, target);
                 let program = refusal.explain(&plain, shared, kept.is_some())?;
                 if kept.is_some() {
                     own_stack::may_do_without(&spec, &refusal.told(&plain, shared))?;
@@ -155,24 +170,7 @@ fn is_usdt(section_name: &str) -> bool {
     section_name.trim_start_matches('?').starts_with("usdt")
 }
 
-/// What `BPF_PROG_LOAD` is told of a program.
-fn as_asked<'a>(
-    spec: &'a ProgramSpec,
-    linked: &'a Linked,
-    shared: &'a Shared<'_>,
-    target: BtfTarget<'a>,
-) -> bpf::Program<'a> {
-    bpf::Program {
-        program_type: spec.section.program_type,
-        expected_attach_type: spec.section.expected_attach_type,
-        flags: if spec.section.sleepable { SLEEPABLE } else { 0 }
-            | if spec.section.fragments { XDP_HAS_FRAGS } else { 0 },
-        name: &spec.name,
-        instructions: &linked.instructions,
-        license: shared.license,
-        kernel_version: shared.kernel_version,
-        btf: shared.btf.map(|fd| Info { fd, func_info: &linked.func_info, line_info: &linked.line_info }),
-        target,
-        modules: &shared.externs.modules,
-    }
+/// The infos of a program's functions and lines, if the kernel has the object's BTF.
+fn info<'a>(shared: &Shared<'a>, linked: &'a Linked) -> Option<Info<'a>> {
+    shared.btf.map(|fd| Info { fd, func_info: &linked.func_info, line_info: &linked.line_info })
 }

@@ -48,9 +48,8 @@ impl Fitted {
         for &(offset, start) in &self.programs {
             // A program that was not wanted is a function that the table does not have.
             let Some(fd) = descriptor(start) else { continue };
-            let length = self.value.len();
             let word = value.get_mut(offset..offset + 8);
-            let beyond = || Error::bug(format!("a program goes to {offset} in a struct_ops value of {length} bytes"));
+            let beyond = || Error::bug("a program lies outside its struct_ops value");
             word.ok_or_else(beyond)?.copy_from_slice(&i64::from(fd).to_ne_bytes());
         }
         Ok(value)
@@ -97,8 +96,7 @@ impl Tables {
             let map =
                 maps.get_mut(wanted.map).ok_or_else(|| Error::bug("a struct_ops map is gone while it is fitted"))?;
             let table = map.struct_ops.as_ref();
-            let table =
-                table.ok_or_else(|| Error::bug(format!("the struct_ops map `{}` has lost its table", map.name)))?;
+            let table = table.ok_or_else(|| Error::bug("a struct_ops map has lost its table"))?;
             let unfit = |why| Error::Unfit { attempt: format!("make the map `{}` (STRUCT_OPS)", map.name), why };
             let sources = sources.clone().map_err(|Absent(why)| unfit(format!("its type is the kernel's: {why}")))?;
             let found = wanted.found.and_then(|(place, id)| Some((place, sources.get(place)?, id)));

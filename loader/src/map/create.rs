@@ -30,14 +30,15 @@ impl Map {
     /// Makes the map that `spec` describes, with the object's BTF for its key and value if the kernel takes it.
     pub(crate) fn create(spec: &MapSpec, btf: Option<BorrowedFd<'_>>) -> Result<Self, Error> {
         let mut attr = corrected(spec)?;
-        if matches!(spec.map_type, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS) && spec.inner.is_none() {
+        let holds_maps = matches!(spec.map_type, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS);
+        if cfg!(feature = "advice") && holds_maps && spec.inner.is_none() {
             return Err(Error::Unfit {
                 attempt: attempt(spec, &attr),
                 why: "a map of maps needs a pattern of the maps that it holds: `__array(values, struct …)`, or `MapSpec::inner`"
                     .to_owned(),
             });
         }
-        if btf.is_none() && spec.fitted.is_some() {
+        if cfg!(feature = "struct-ops") && btf.is_none() && spec.fitted.is_some() {
             return Err(Error::Unfit {
                 attempt: attempt(spec, &attr),
                 why: "its type is in the object's BTF, which the kernel did not take".to_owned(),
@@ -208,7 +209,7 @@ fn attempt(spec: &MapSpec, attr: &MapCreate) -> String {
 fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error) -> Error {
     let plain = Error::kernel(attempt(spec, attr), error);
     match error.raw_os_error() {
-        Some(libc::EINVAL) => match (fault(spec, attr), spec.map_type.since()) {
+        Some(libc::EINVAL) if cfg!(feature = "advice") => match (fault(spec, attr), spec.map_type.since()) {
             (Some(why), _) => plain.advise(&why),
             (None, Some(since)) => plain.advise(&format!(
                 "this kind of map exists since Linux {since}; otherwise its sizes or flags are not allowed"

@@ -322,18 +322,18 @@ impl File<'_> {
         let (mut relocations, mut addresses) = (Vec::new(), Vec::new());
         for (_, section) in self.table.enumerate() {
             let changed = section.info_link(self.endian).0;
-            // Compilers write the other form, in which the addend is where the address goes.
-            if let Some((entries, _)) =
-                section.rela(self.endian, self.data).map_err(|error| broken(error.to_string()))?
+            if section.sh_type(self.endian) == elf::SHT_RELA
                 && let Some(target) = sections.get(changed)
             {
-                if needs_relocations(target) && !entries.is_empty() {
+                if needs_relocations(target) && section.sh_size(self.endian) != 0 {
                     return Err(broken(format!(
                         "the relocations of section `{}` are of the form RELA, and those of BPF are of the form REL",
                         target.name
                     )));
                 }
-                if holds_data(target) {
+                if cfg!(feature = "advice") && holds_data(target) {
+                    let entries = section.rela(self.endian, self.data).map_err(|error| broken(error.to_string()))?;
+                    let entries = entries.map(|(entries, _)| entries).unwrap_or_default();
                     addresses.extend(entries.iter().map(|entry| (changed, entry.r_offset.get(self.endian))));
                 }
                 continue;
@@ -345,7 +345,7 @@ impl File<'_> {
             let target = sections
                 .get(changed)
                 .ok_or_else(|| broken(format!("there are relocations for section {changed}, which does not exist")))?;
-            if holds_data(target) {
+            if cfg!(feature = "advice") && holds_data(target) {
                 addresses.extend(entries.iter().map(|entry| (changed, entry.r_offset.get(self.endian))));
                 continue;
             }

@@ -79,6 +79,8 @@ pub(crate) struct Address {
     pub(crate) base: u32,
 }
 
+const BEYOND: &str = "an instruction of a linked program is missing";
+
 /// Links the program that starts at `entry` (section, address).
 pub(crate) fn link(
     elf: &Elf,
@@ -170,13 +172,13 @@ impl<'a> Linker<'a> {
         let place = self.functions.position(&key);
         let known = place.and_then(|place| Some((self.functions.at(place)?, (*self.starts.get(place)?)?)));
         let Some((function, start)) = known else {
-            return Err(Error::bug(format!("a function to be linked at {key:?} was not appended")));
+            return Err(Error::bug("a function that is to be linked was not appended"));
         };
         let mut index = from;
         let depth = self.open.len();
         while index < function.instructions.len() {
             let Some(&insn) = self.linked.instructions.get(start + index) else {
-                return Err(self.beyond(start + index));
+                return Err(Error::bug(BEYOND));
             };
             let offset = key.1 + index as u64 * 8;
             let reference = self.elf.reference(key.0, offset);
@@ -233,19 +235,7 @@ impl<'a> Linker<'a> {
     }
 
     fn instruction(&mut self, at: usize) -> Result<&mut bpf_insn, Error> {
-        if at >= self.linked.instructions.len() {
-            return Err(self.beyond(at));
-        }
-        self.linked.instructions.get_mut(at).ok_or_else(|| Error::bug("an instruction within the program is missing"))
-    }
-
-    #[track_caller]
-    fn beyond(&self, at: usize) -> Error {
-        Error::bug(format!(
-            "linking `{}` looks for instruction {at} of {}",
-            self.program,
-            self.linked.instructions.len()
-        ))
+        self.linked.instructions.get_mut(at).ok_or_else(|| Error::bug(BEYOND))
     }
 
     /// A 64-bit load of a map, of a place in a data section, or of a function's address (for callbacks).
@@ -275,6 +265,9 @@ impl<'a> Linker<'a> {
     /// The error for a reference to something that is neither a map nor data nor a function.
     fn misplaced(&self, index: usize, symbol: &Symbol, behind: i64) -> Error {
         let section = self.elf.section(index).map_or("", |section| section.name.as_str());
+        if !cfg!(feature = "advice") {
+            return self.broken(format!("refers to something in section `{section}`, which is neither a map nor data"));
+        }
         let address = symbol.address.wrapping_add_signed(if symbol.is_section { behind } else { 0 });
         let mut there = self.elf.symbols_in(index);
         let named = there.find(|(_, there)| there.address <= address && address < there.address + there.size.max(1));
@@ -299,9 +292,10 @@ impl<'a> Linker<'a> {
     fn load_extern(&mut self, at: usize, number: usize, symbol: &Symbol, insn: bpf_insn) -> Result<(), Error> {
         match self.external(number, symbol, "refers to")? {
             &Value::Place(offset) => {
-                let map = self.maps.get(&Place::Kconfig).ok_or_else(|| {
-                    Error::bug(format!("`{}` was found in the kernel's configuration, which has no map", symbol.name))
-                })?;
+                let map = self
+                    .maps
+                    .get(&Place::Kconfig)
+                    .ok_or_else(|| Error::bug("a constant of the kernel's configuration has no map"))?;
                 self.set(at, BPF_PSEUDO_MAP_VALUE, map.fd, insn.imm.wrapping_add_unsigned(offset))
             }
             &Value::Type { id, module } => {
@@ -310,7 +304,7 @@ impl<'a> Linker<'a> {
                     None => 0,
                     Some(Some(module)) => module.as_raw_fd(),
                     Some(None) => {
-                        return Err(Error::bug(format!("`{}` was found in a module that is not open", symbol.name)));
+                        return Err(Error::bug("a variable was found in a module that is not open"));
                     }
                 };
                 self.set(at, BPF_PSEUDO_BTF_ID, id.cast_signed(), module)

@@ -186,28 +186,21 @@ fn definition_of(name: &str, place: Place, definition: Type<'_>, btf: &Btf<'_>) 
         let field = shown(member.name);
         let nonsense = || broken(format!("the map `{name}` has a `{field}` that is not of the form libbpf gives it"));
         let number = || u32::try_from(number(btf, member.type_id)?).ok();
-        // Two fields may say the same: `__uint(key_size, 4)` and `__type(key, int)`.
-        let agreed = |what: &str, before: u32, now: u32| match before {
-            before if before == 0 || before == now => Ok(now),
-            before => {
-                Err(broken(format!("the map `{name}` says that its {what} has {before} bytes and that it has {now}")))
-            }
-        };
         match &*field {
             "type" => map.map_type = MapType(number().ok_or_else(nonsense)?),
-            "key_size" => map.key_size = agreed("key", map.key_size, number().ok_or_else(nonsense)?)?,
-            "value_size" => map.value_size = agreed("value", map.value_size, number().ok_or_else(nonsense)?)?,
+            "key_size" => map.key_size = agreed(name, "key", map.key_size, number().ok_or_else(nonsense)?)?,
+            "value_size" => map.value_size = agreed(name, "value", map.value_size, number().ok_or_else(nonsense)?)?,
             "max_entries" => map.max_entries = number().ok_or_else(nonsense)?,
             "map_flags" => map.map_flags = MapFlags::from_bits_retain(number().ok_or_else(nonsense)?),
             "numa_node" => map.numa_node = number().ok_or_else(nonsense)?,
             "map_extra" => map.map_extra = self::number(btf, member.type_id).ok_or_else(nonsense)?,
             "key" => {
                 let (id, size) = pointed_to(btf, member.type_id).ok_or_else(nonsense)?;
-                (map.btf_key_type_id, map.key_size) = (id, agreed("key", map.key_size, size)?);
+                (map.btf_key_type_id, map.key_size) = (id, agreed(name, "key", map.key_size, size)?);
             }
             "value" => {
                 let (id, size) = pointed_to(btf, member.type_id).ok_or_else(nonsense)?;
-                (map.btf_value_type_id, map.value_size) = (id, agreed("value", map.value_size, size)?);
+                (map.btf_value_type_id, map.value_size) = (id, agreed(name, "value", map.value_size, size)?);
             }
             "pinning" => {
                 map.pinning = match number().ok_or_else(nonsense)? {
@@ -222,7 +215,7 @@ fn definition_of(name: &str, place: Place, definition: Type<'_>, btf: &Btf<'_>) 
             }
             "values" => {
                 let held = held(btf, member.type_id).ok_or_else(nonsense)?;
-                map.value_size = agreed("value", map.value_size, 4)?;
+                map.value_size = agreed(name, "value", map.value_size, 4)?;
                 if held.kind().is_composite() {
                     if place == Place::Nowhere {
                         return Err(broken(format!("the map `{name}` holds maps that hold maps")));
@@ -234,6 +227,17 @@ fn definition_of(name: &str, place: Place, definition: Type<'_>, btf: &Btf<'_>) 
         }
     }
     Ok(map)
+}
+
+/// A size, which two fields may tell: `__uint(key_size, 4)` and `__type(key, int)`.
+fn agreed(name: &str, what: &str, before: u32, now: u32) -> Result<u32, Error> {
+    if before == 0 || before == now {
+        return Ok(now);
+    }
+    if !cfg!(feature = "advice") {
+        return Err(broken(format!("the map `{name}` has two sizes of its {what}")));
+    }
+    Err(broken(format!("the map `{name}` says that its {what} has {before} bytes and that it has {now}")))
 }
 
 /// `__uint`: a pointer to an array of so many; `__ulong`: an enumeration of one value.

@@ -227,6 +227,9 @@ impl Section {
 
 /// What to do about a section whose name begins with no kind.
 pub(super) fn remedy(name: &str) -> String {
+    if !cfg!(feature = "advice") {
+        return "say what it is with `Object::set_type`".to_owned();
+    }
     let name = name.trim_start_matches('?');
     let meant = WORDS.split_ascii_whitespace().filter(|word| {
         let behind = name.strip_prefix(word);
@@ -301,6 +304,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "advice")]
     fn remedy_for_a_missing_slash_names_the_kind() {
         for (name, kind) in [
             ("kprobe__sys_execve", "SEC(\"kprobe/TARGET\")"),

@@ -157,6 +157,10 @@ pub struct Skipped {
 }
 
 impl Skipped {
+    pub(crate) fn new(name: &str, section_name: &str, why: &str) -> Self {
+        Self { name: name.to_owned(), section_name: section_name.to_owned(), why: why.to_owned() }
+    }
+
     /// The error for a use of it.
     pub(crate) fn error(&self, attempt: &str) -> Error {
         let what = if self.section_name.is_empty() { "map" } else { "program" };

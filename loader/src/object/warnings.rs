@@ -55,7 +55,8 @@ impl fmt::Display for Warning {
 }
 
 impl Object {
-    /// Returns what in the object is not as its author can have meant it. [`Object::load`] logs each at level `warn`.
+    /// Returns what in the object is not as its author can have meant it. [`Object::load`] logs each at level `warn`. Without this
+    /// crate's feature `advice` nothing is looked for.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
@@ -64,6 +65,9 @@ impl Object {
 
 /// All warnings but those of maps.
 pub(super) fn of(elf: &Elf, license: &CStr) -> Vec<Warning> {
+    if !cfg!(feature = "advice") {
+        return Vec::new();
+    }
     let mut warnings = addresses(elf);
     // Another license than GPL is its author's choice, until a program is refused for it.
     let license_is_meant =
@@ -108,11 +112,17 @@ fn addresses(elf: &Elf) -> Vec<Warning> {
 
 /// Whether the section of the license holds an address.
 pub(super) fn has_pointer(elf: &Elf) -> bool {
-    elf.position(b"license").is_some_and(|license| elf.addresses().iter().any(|(section, _)| *section == license))
+    cfg!(feature = "advice")
+        && elf
+            .position(b"license")
+            .is_some_and(|license| elf.addresses().iter().any(|(section, _)| *section == license))
 }
 
 /// Why the kernel does not take the license for GPL; `None` if it does.
 pub(super) fn license_fault(elf: &Elf, license: &CStr) -> Option<String> {
+    if !cfg!(feature = "advice") {
+        return None;
+    }
     fault(elf.position(b"license").is_some(), has_pointer(elf), license)
 }
 

@@ -18,6 +18,9 @@ pub(super) fn worded(sentence: &str, shared: &Shared<'_>) -> String {
         return told;
     }
     let told = shown(sentence.as_bytes()).into_owned();
+    if !cfg!(feature = "advice") {
+        return told;
+    }
     let more = helper(sentence).or_else(|| sentence.contains("GPL").then(|| shared.license_fault.clone()).flatten());
     match more {
         Some(more) => format!("{told}: {more}"),

@@ -95,8 +95,7 @@ impl Targets {
             let text = wanted.to_string();
             let Some(found) = wanted.found.as_mut().filter(|found| found.source != 0) else { continue };
             let module = sources.get(found.source).map(|source| source.name);
-            let module =
-                module.ok_or_else(|| Error::bug(format!("{text} was found in types that were not searched")))?;
+            let module = module.ok_or_else(|| Error::bug("a type was found in types that were not searched"))?;
             let module = btf::of_module(module).map_err(|error| {
                 Error::kernel(format!("open the types of the module {module}, to find {text}"), &error)
             })?;

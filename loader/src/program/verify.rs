@@ -73,17 +73,18 @@ impl Refusal {
         };
         let mut log = text(&room);
         drop(room);
-        let is_whole = sentence.is_some_and(|sentence| log.contains(sentence));
-        let own = if differs { verifier::sentence(&log) } else { None };
+        // A log that lost its end stops in the middle of a step, which may look like a reason.
+        let own = verifier::sentence(&log).filter(|own| differs || sentence == Some(*own));
         let overflows = second.raw_os_error() == Some(libc::ENOSPC);
         if differs && own.is_none() && overflows {
             // It is taken, only its log did not fit.
             return patiently(program, LogLevel::Reason, &mut []).map_err(|error| refused(program, &error));
         }
-        let Some(found) = sentence.filter(|_| is_whole).or(own).or(sentence) else {
+        let Some(found) = own.or(sentence) else {
             return Err(refused(program, &self.error));
         };
-        let at = if is_whole || own.is_some() { verifier::place(&log) } else { None };
+        let is_whole = own.is_some();
+        let at = if is_whole { verifier::place(&log) } else { None };
         let told = worded(found, shared);
         if !is_whole && overflows {
             log.push_str(&format!(
@@ -110,21 +111,19 @@ impl Refusal {
 /// The verifier says EAGAIN when a signal interrupts it; a few more times are enough.
 fn patiently(program: &bpf::Program<'_>, level: LogLevel, log: &mut [u8]) -> io::Result<OwnedFd> {
     const TIMES: u32 = 5;
-    let why = match level {
+    let mut why = match level {
         LogLevel::Reason => "loads a program: the verifier walks every path through it",
         LogLevel::Steps => "loads it once more, with each step of the verifier in the log, to tell where it refuses it",
     };
-    let mut answer = bpf::prog_load(program, level, log, why);
-    for _ in 1..TIMES {
+    let mut times = 1;
+    loop {
+        let answer = bpf::prog_load(program, level, log, why);
         match &answer {
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {
-                let why = "loads the program again: a signal had interrupted the verifier";
-                answer = bpf::prog_load(program, level, log, why);
-            }
-            _ => break,
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && times < TIMES => times += 1,
+            _ => return answer,
         }
+        why = "loads the program again: a signal had interrupted the verifier";
     }
-    answer
 }
 
 /// What the kernel has written, up to the NUL.

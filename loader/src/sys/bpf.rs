@@ -208,6 +208,7 @@ pub(crate) fn btf_load(btf: &[u8], log: &mut [u8], why: &str) -> io::Result<Owne
 }
 
 /// What `BPF_PROG_LOAD` needs to know about a program.
+#[derive(Clone, Copy)]
 pub(crate) struct Program<'a> {
     pub(crate) program_type: ProgramType,
     pub(crate) expected_attach_type: u32,
