@@ -5,7 +5,8 @@
 
 mod btf;
 pub(crate) mod elf;
-#[cfg(all(test, feature = "advice"))]
+#[cfg(test)]
+#[cfg(feature = "advice")]
 mod faults;
 mod foreign;
 mod function;

@@ -37,20 +37,17 @@ pub(super) struct Refusal {
 /// Loads a program, with a log of the reason alone.
 pub(super) fn first(program: &bpf::Program<'_>) -> Result<OwnedFd, Refusal> {
     let mut room = vec![0; REASON];
-    let answer = patiently(program, LogLevel::Reason, &mut room);
-    let log = text(&room);
-    let again = match &answer {
-        Err(error) => match error.raw_os_error() {
-            // The log did not fit, which hides what the verifier thinks of the program.
-            Some(libc::ENOSPC) => true,
-            // The verifier has not seen it: perhaps the limit of locked memory is reached.
-            Some(libc::EPERM) => log.is_empty(),
-            _ => false,
-        },
-        Ok(_) => false,
-    };
-    let answer = if again { charged(&mut || patiently(program, LogLevel::Reason, &mut [])) } else { answer };
-    answer.map_err(|error| Refusal { error, log })
+    let errno = |answer: &io::Result<OwnedFd>| answer.as_ref().err().and_then(io::Error::raw_os_error);
+    let mut answer = patiently(program, LogLevel::Reason, &mut room);
+    if errno(&answer) == Some(libc::EPERM) && text(&room).is_empty() {
+        // The verifier has not seen it: perhaps the limit of locked memory is reached.
+        answer = charged(&mut || patiently(program, LogLevel::Reason, &mut room));
+    }
+    if errno(&answer) == Some(libc::ENOSPC) {
+        // The log did not fit, which hides what the verifier thinks of the program.
+        answer = patiently(program, LogLevel::Reason, &mut []);
+    }
+    answer.map_err(|error| Refusal { error, log: text(&room) })
 }
 
 impl Refusal {
