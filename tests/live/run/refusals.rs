@@ -143,6 +143,7 @@ fn static_program() {
 }
 
 fn unknown_section() {
-    let complaint = run(&["--program", "in_foo"], "faults/unknown_sections").complaint();
+    let ended = run(&["--program", "in_foo"], "faults/unknown_sections");
+    let complaint = ended.complaint();
     assert!(complaint.contains("`in_foo`: section `foo`: its name begins with no kind of program"), "{complaint}");
 }
