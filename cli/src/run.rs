@@ -27,7 +27,7 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use cutaway::{
-    MapSpec, MapType, Object, Pinning, Refused,
+    Loaded, MapSpec, MapType, Object, Pinning, Refused,
     btf::{Btf, kernel},
 };
 
@@ -168,7 +168,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let by_signal = stop.clone();
     signals::on_stop(move || by_signal.stop()).map_err(|error| Failure::system("listen for signals", &error))?;
     let mut attached = attach::all(&loaded, &places(arguments));
-    set_aside(&shown, &mut attached, refused)?;
+    let has_optional = not_loaded(&loaded, &refused, &arguments.programs, &mut attached);
+    set_aside(&shown, &mut attached, has_optional, refused)?;
 
     let records = buffers.sources().iter().map(|source| {
         let told = told.get(&source.name).copied();
@@ -240,8 +241,26 @@ fn places(arguments: &Arguments) -> Places {
     }
 }
 
+/// Takes down why programs were not loaded that the kernel did not refuse, but for those that the command line does
+/// not choose. Returns whether there are some whose sections begin with `?`.
+fn not_loaded(loaded: &Loaded, refused: &[Refused], chosen: &[String], attached: &mut Attached) -> bool {
+    let mut optional = false;
+    for skipped in loaded.skipped() {
+        let name = skipped.name.clone();
+        if refused.iter().any(|refused| refused.name == name) || !(chosen.is_empty() || chosen.contains(&name)) {
+            continue;
+        }
+        if skipped.section_name.starts_with('?') && skipped.why.contains("section.wanted") {
+            optional = true;
+        } else {
+            attached.aside.push((name, skipped.why.clone()));
+        }
+    }
+    optional
+}
+
 /// Says which programs do not run, each with the reason; it is a failure if none does.
-fn set_aside(shown: &str, attached: &mut Attached, refused: Vec<Refused>) -> Result<(), Failure> {
+fn set_aside(shown: &str, attached: &mut Attached, has_optional: bool, refused: Vec<Refused>) -> Result<(), Failure> {
     let refused = refused.into_iter().map(|refused| (refused.name, refused.why));
     let none = attached.waiting.is_empty() && attached.iterators.is_empty() && attached.ran.is_empty();
     let mut details = None;
@@ -249,15 +268,21 @@ fn set_aside(shown: &str, attached: &mut Attached, refused: Vec<Refused>) -> Res
         details = details.or_else(|| why.verifier_log().map(str::to_owned));
         attached.aside.push((name, why.to_string()));
     }
-    if !none {
+    if !none || has_optional {
         for (name, why) in &attached.aside {
             diagnostics::say(&format!("cutaway: `{name}` is set aside: {why}"));
         }
+    }
+    if !none {
         return Ok(());
     }
+    if has_optional {
+        return Err(Failure::new(format!("`{shown}` has no program to run"))
+            .advise("one whose section begins with `?` is run if it is named: --program NAME")
+            .with_details(details));
+    }
     Err(match attached.aside.as_slice() {
-        [] => Failure::new(format!("`{shown}` has no program to run"))
-            .advise("one whose section begins with `?` is run if it is named: --program NAME"),
+        [] => Failure::new(format!("`{shown}` has no program to run")),
         [(name, why)] => Failure::new(format!("the only program of `{shown}`, `{name}`, does not run here: {why}")),
         [(name, why), rest @ ..] => {
             let others: Vec<_> = rest.iter().map(|(name, why)| format!("`{name}`: {why}")).collect();

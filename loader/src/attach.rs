@@ -237,37 +237,45 @@ fn by_hand(kind: ProgramType) -> (Option<&'static str>, &'static str) {
     // One of the two would do.
     let probe = (!cfg!(any(feature = "uprobe", feature = "kprobe"))).then_some("uprobe");
     match kind {
-        T::XDP => (network, "its name does not say where: attach the program by hand, with `Xdp`"),
-        T::SCHED_CLS => (network, "its name does not say where: attach the program by hand, with `Tc` or `Tcx`"),
-        T::PERF_EVENT => (perf_event, "its name does not say where: attach the program by hand, with `PerfEvent`"),
+        T::XDP => (network, say("its name does not say where: attach the program by hand, with `Xdp`")),
+        T::SCHED_CLS => (network, say("its name does not say where: attach the program by hand, with `Tc` or `Tcx`")),
+        T::PERF_EVENT => (perf_event, say("its name does not say where: attach the program by hand, with `PerfEvent`")),
         T::SOCKET_FILTER | T::SK_REUSEPORT => {
-            (network, "its name does not say where: attach the program by hand, with `SocketFilter`")
+            (network, say("its name does not say where: attach the program by hand, with `SocketFilter`"))
         }
-        T::SK_SKB | T::SK_MSG => (network, "its name does not say where: attach the program by hand, with `Sockmap`"),
+        T::SK_SKB | T::SK_MSG => {
+            (network, say("its name does not say where: attach the program by hand, with `Sockmap`"))
+        }
         T::SK_LOOKUP | T::FLOW_DISSECTOR => {
-            (network, "its name does not say where: attach the program by hand, with `Netns`")
+            (network, say("its name does not say where: attach the program by hand, with `Netns`"))
         }
-        T::NETFILTER => (network, "its name does not say where: attach the program by hand, with `Netfilter`"),
+        T::NETFILTER => (network, say("its name does not say where: attach the program by hand, with `Netfilter`")),
         T::CGROUP_SKB
         | T::CGROUP_SOCK
         | T::CGROUP_SOCK_ADDR
         | T::CGROUP_DEVICE
         | T::CGROUP_SYSCTL
         | T::CGROUP_SOCKOPT
-        | T::SOCK_OPS => (cgroup, "its name does not say where: attach the program by hand, with `Cgroup`"),
-        T::SYSCALL => (None, "it hangs on nothing: run it, with `Program::test_run`"),
-        T::STRUCT_OPS => (None, "it is part of a table: give that to the kernel, with `Map::attach`"),
-        T::SCHED_ACT => {
-            (None, "it belongs to a filter of tc: pin it, with `Program::pin`, for `tc … action bpf object-pinned`")
-        }
+        | T::SOCK_OPS => (cgroup, say("its name does not say where: attach the program by hand, with `Cgroup`")),
+        T::SYSCALL => (None, say("it hangs on nothing: run it, with `Program::test_run`")),
+        T::STRUCT_OPS => (None, say("it is part of a table: give that to the kernel, with `Map::attach`")),
+        T::SCHED_ACT => (
+            None,
+            say("it belongs to a filter of tc: pin it, with `Program::pin`, for `tc … action bpf object-pinned`"),
+        ),
         T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL => {
-            (None, "it belongs to a route: pin it, with `Program::pin`, for `ip route … encap bpf … pinned`")
+            (None, say("it belongs to a route: pin it, with `Program::pin`, for `ip route … encap bpf … pinned`"))
         }
-        T::LIRC_MODE2 => (lirc, "its name does not say where: attach the program by hand, with `Lirc`"),
+        T::LIRC_MODE2 => (lirc, say("its name does not say where: attach the program by hand, with `Lirc`")),
         T::TRACEPOINT | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE => (tracepoint, BY_HAND),
         T::KPROBE => (probe, BY_HAND),
         _ => (None, BY_HAND),
     }
+}
+
+/// A longer text, if this build has such.
+const fn say(text: &'static str) -> &'static str {
+    if cfg!(feature = "advice") { text } else { BY_HAND }
 }
 
 const BY_HAND: &str = "its name does not say where: attach the program by hand";

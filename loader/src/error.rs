@@ -47,7 +47,11 @@ pub enum Error {
         /// Where it got to: the instruction, counted from the program's start, and if the object was compiled with it the line
         /// of source, with its file since Linux 6.10; `None` if what is wrong is no single instruction's.
         at: Option<String>,
-        /// The whole log; never printed by itself, since it can have a hundred thousand lines.
+        /// The kernel's answer to the first load.
+        errno: Errno,
+        /// The whole log; never printed by itself, since it can have a hundred thousand lines. If it does not fit 16
+        /// MiB, it lacks its beginning (before Linux 6.4 its end, and says so). Of a program that is too large to
+        /// verify it has the reason and the statistics alone.
         log: String,
     },
 
@@ -77,6 +81,14 @@ pub enum Error {
     #[cfg(feature = "perf")]
     Perf(perf_reader::Error),
 
+    /// This crate has broken a rule of its own: a bug. Nothing half-made reaches the kernel.
+    Bug {
+        /// Which rule.
+        what: &'static str,
+        /// Where in this crate's source, as `FILE:LINE:COLUMN`.
+        at: String,
+    },
+
     /// Something that is asked for cannot be done with this map or program.
     Unfit {
         /// What was attempted, on what.
@@ -102,11 +114,18 @@ impl Error {
         Self::Kernel { attempt: attempt.into(), errno, advice }
     }
 
-    /// The kernel's answer, if this error comes from a system call.
+    /// Returns the kernel's answer, if this error comes from a system call: a failed one of this crate's or of a
+    /// reader's ([`Error::Ring`], [`Error::Perf`]), or the load that the verifier refused.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
         match self {
-            Self::Kernel { errno, .. } => Some(*errno),
+            Self::Kernel { errno, .. } | Self::Verifier { errno, .. } => Some(*errno),
+            #[cfg(feature = "ring")]
+            Self::Ring(mmap_ring::Error::Map { source, .. } | mmap_ring::Error::System { source, .. }) => {
+                Some(Errno::of(source)).filter(|errno| errno.raw() != 0)
+            }
+            #[cfg(feature = "perf")]
+            Self::Perf(error) => error.errno().map(|errno| Errno::of(&io::Error::from_raw_os_error(errno))),
             _ => None,
         }
     }
@@ -136,6 +155,13 @@ impl Error {
         self
     }
 
+    /// What this crate takes for certain is not so.
+    #[track_caller]
+    #[cold]
+    pub(crate) fn bug(what: &'static str) -> Self {
+        Self::Bug { what, at: std::panic::Location::caller().to_string() }
+    }
+
     /// Replaces the advice.
     pub(crate) fn advise(mut self, new: &str) -> Self {
         if let Self::Kernel { advice, .. } = &mut self {
@@ -154,7 +180,7 @@ impl fmt::Display for Error {
             }
             Self::Kernel { attempt, errno, advice: None } => write!(f, "cannot {attempt}: {errno}"),
             Self::Kernel { attempt, errno, advice: Some(advice) } => write!(f, "cannot {attempt}: {errno}; {advice}"),
-            Self::Verifier { program, sentence, at, log: _ } => {
+            Self::Verifier { program, sentence, at, .. } => {
                 write!(f, "the verifier refuses the program `{program}`: {sentence}")?;
                 at.as_ref().map_or(Ok(()), |at| write!(f, " ({at})"))
             }
@@ -164,6 +190,7 @@ impl fmt::Display for Error {
             Self::Ring(error) => error.fmt(f),
             #[cfg(feature = "perf")]
             Self::Perf(error) => error.fmt(f),
+            Self::Bug { what, at } => write!(f, "bug in the crate cutaway ({at}): {what}; please report it"),
             Self::Unfit { attempt, why } => write!(f, "cannot {attempt}: {why}"),
         }
     }
@@ -209,6 +236,7 @@ mod tests {
             program: "p".into(),
             sentence: "R1 !read_ok".into(),
             at: at.map(str::to_owned),
+            errno: Errno::of(&io::Error::from_raw_os_error(libc::EACCES)),
             log: "0: (79) r0 = *(u64 *)(r1 +0)\nR1 !read_ok\n".into(),
         };
         for (error, text) in [
@@ -236,7 +264,45 @@ mod tests {
         ] {
             assert_eq!(error.to_string(), text);
             assert!(std::error::Error::source(&error).is_none(), "{text}");
+            let errno = error.errno().map(Errno::raw);
+            match &error {
+                Error::Kernel { .. } => assert!(matches!(errno, Some(libc::ENOMEM | libc::E2BIG)), "{text}"),
+                Error::Verifier { .. } => assert_eq!(errno, Some(libc::EACCES), "{text}"),
+                _ => assert_eq!(errno, None, "{text}"),
+            }
         }
+    }
+
+    #[test]
+    #[cfg(feature = "ring")]
+    fn errno_of_a_ring_is_answered() {
+        let refused = || io::Error::from_raw_os_error(libc::EMFILE);
+        for error in [
+            mmap_ring::Error::System { call: "epoll_create1", attempt: "wait", source: refused() },
+            mmap_ring::Error::Map { region: mmap_ring::Region::Data, bytes: 4096, source: refused() },
+        ] {
+            assert_eq!(Error::from(error).errno().map(Errno::raw), Some(libc::EMFILE));
+        }
+        assert_eq!(Error::from(mmap_ring::Error::Overwrites).errno(), None);
+    }
+
+    #[test]
+    #[cfg(feature = "perf")]
+    fn errno_of_a_perf_buffer_is_answered() {
+        for (error, errno) in [
+            (perf_reader::Error::Denied { cpu: 0, errno: libc::EACCES, paranoid: None }, Some(libc::EACCES)),
+            (perf_reader::Error::System { attempt: "x".into(), errno: libc::EMFILE }, Some(libc::EMFILE)),
+            (perf_reader::Error::Pages { pages: 3 }, None),
+        ] {
+            assert_eq!(Error::from(error).errno().map(Errno::raw), errno);
+        }
+    }
+
+    #[test]
+    fn bug_names_its_place() {
+        let text = Error::bug("a map is gone").to_string();
+        assert!(text.starts_with("bug in the crate cutaway (") && text.contains("error.rs:"), "{text}");
+        assert!(text.ends_with("): a map is gone; please report it"), "{text}");
     }
 
     #[test]

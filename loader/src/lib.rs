@@ -33,6 +33,7 @@
 //! | `network` | attaching to network devices, sockets and namespaces: `Xdp`, `Tc`, `Tcx`, `SocketFilter`, `Sockmap`, `Netns`, `Netfilter` |
 //! | `cgroup` | attaching to cgroups: `Cgroup` |
 //! | `lirc` | attaching to infrared receivers: `Lirc` |
+//! | `advice` | longer reasons for refusals (privileges, license, helpers, sizes of maps), and [`Object::warnings`] |
 //! | `census` | who is there: maps, programs, their holders and pins: the module `census`, `Map::from_id` |
 //!
 //! Every system call is reported to the crate `log` at level `trace` under the target `syscall`, with its arguments by
@@ -80,7 +81,7 @@ pub use map_flags::MapFlags;
 pub use map_type::MapType;
 pub use object::{
     FunctionSpec, Line, MapSpec, Object, Part, Pinning, ProgramSpec, Reference, Rehearsal, Rehearsed, Section,
-    SectionSpec, SetAside, Target,
+    SectionSpec, Skipped, Target, Warning,
 };
 pub use program::{Outcome, Program, Run, RunStatistics, Runs};
 pub use program_type::ProgramType;

@@ -15,9 +15,9 @@ use std::{
 use log::{debug, warn};
 
 use crate::{
-    Errno, Error, Links, Map, MapSpec, Object, Program, Variable, VariableSpec,
+    Errno, Error, Links, Map, MapSpec, Object, Program, ProgramType, Skipped, Variable, VariableSpec,
     btf::{Btf, older, search::Types},
-    object::{Met, link::Place, no_such},
+    object::{Met, link::Place, listed, no_such},
     probe::{self, Support, charged},
     program::Shared,
     sorted::sort,
@@ -46,6 +46,7 @@ pub struct Loaded {
     /// In the file's order.
     programs: Vec<Program>,
     variables: Vec<VariableSpec>,
+    skipped: Vec<Skipped>,
 }
 
 /// A map that was made, and where in the file it is described and its contents lie.
@@ -58,6 +59,8 @@ struct Made {
 
 impl Object {
     /// Makes the maps, links the instructions and has the verifier check every program. Nothing is attached yet.
+    /// Programs that cannot be loaded ([`Object::set_aside`]) or are not wanted are in [`Loaded::skipped`], with the
+    /// reason.
     ///
     /// # Errors
     ///
@@ -65,7 +68,20 @@ impl Object {
     /// its sentence and its log; [`Error::Object`] if the instructions refer to something that is not there. Nothing is
     /// left behind.
     pub fn load(self) -> Result<Loaded, Error> {
-        self.load_but(&mut |refused| Err(refused.why))
+        let loaded = self.load_but(&mut |refused| Err(refused.why))?;
+        if !cfg!(feature = "advice") {
+            return Ok(loaded);
+        }
+        for skipped in loaded.skipped().iter().filter(|skipped| !is_on_request(skipped)) {
+            warn!("skipped {skipped}");
+        }
+        if loaded.programs.is_empty() && loaded.skipped.iter().any(is_on_request) {
+            warn!(
+                "no program of the object is loaded: {}",
+                listed(&mut loaded.skipped.iter().map(ToString::to_string))
+            );
+        }
+        Ok(loaded)
     }
 
     /// As [`Object::load`], but a program that cannot be loaded is left out while the rest goes on, for whoever wants to see
@@ -87,17 +103,25 @@ impl Object {
     /// Loads; what becomes of a program that cannot be loaded is for `refuse` to say.
     fn load_but(mut self, refuse: &mut dyn FnMut(Refused) -> Result<(), Error>) -> Result<Loaded, Error> {
         self.needs_no_more()?;
-        for program in self.set_aside() {
-            warn!("the program `{}` stays behind: {}", program.name, program.why);
+        if cfg!(feature = "advice") {
+            self.warnings().iter().for_each(|warning| warn!("{warning}"));
         }
+        let mut skipped = self.not_wanted();
+        let wanted: Vec<_> = self.programs.iter().map(|program| program.section.wanted).collect();
         let btf = self.load_btf();
         let Met { relocated, targets, externs } = self.meet(Types::Running)?;
+        if cfg!(feature = "struct-ops") {
+            let lost = self.programs.iter().zip(wanted).filter(|(now, before)| *before && !now.section.wanted);
+            let why = "no struct_ops map that is created uses it";
+            skipped.extend(lost.map(|(program, _)| Skipped::new(&program.name, &program.section_name, why)));
+        }
         self.take_config(&externs);
         let maps = self.create_maps(btf.as_ref().map(AsFd::as_fd))?;
         let places = self.places(maps.iter().map(|map| map.as_fd().as_raw_fd()));
         let wanted = mem::take(&mut self.programs).into_iter().filter(|program| program.section.wanted);
         let shared = Shared {
             license: self.license(),
+            license_fault: self.license_fault.clone(),
             kernel_version: self.kernel_version,
             relocated: &relocated,
             btf: btf.as_ref().map(AsFd::as_fd),
@@ -114,6 +138,7 @@ impl Object {
                 Ok(program) => programs.push(program),
                 Err(why) => {
                     left_out.push(name.clone());
+                    skipped.push(Skipped::new(&name, &section_name, &why.to_string()));
                     refuse(Refused { name, section_name, why })?;
                 }
             }
@@ -122,10 +147,23 @@ impl Object {
         let mut maps: Vec<_> = made.collect();
         sort(&mut maps, |one, other| one.map.name().cmp(other.map.name()));
         #[cfg(feature = "struct-ops")]
-        complete_tables(&mut maps, &programs, &self.maps);
-        let loaded = Loaded { maps, programs, variables: mem::take(&mut self.variables) };
+        complete_tables(&mut maps, &programs, &self.maps)?;
+        let loaded = Loaded { maps, programs, variables: mem::take(&mut self.variables), skipped };
         loaded.fill(&self.maps, &left_out)?;
         Ok(loaded)
+    }
+
+    /// What is not loaded before the kernel has a say.
+    fn not_wanted(&self) -> Vec<Skipped> {
+        let mut skipped = self.set_aside().to_vec();
+        let programs = self.programs.iter().filter(|program| !program.section.wanted);
+        skipped.extend(programs.map(|program| {
+            let why = if program.section_name.starts_with('?') { OPTIONAL } else { UNWANTED };
+            Skipped::new(&program.name, &program.section_name, why)
+        }));
+        let why = "its section begins with `?`, or `MapSpec::wanted` is false";
+        skipped.extend(self.maps.iter().filter(|map| !map.wanted).map(|map| Skipped::new(&map.name, "", why)));
+        skipped
     }
 
     /// Makes the maps, in the order of their descriptions.
@@ -166,6 +204,14 @@ impl Object {
     }
 }
 
+/// Why programs are skipped that their author or the caller does not want.
+const OPTIONAL: &str = "its section begins with `?`: it is loaded if `section.wanted` is set to true";
+const UNWANTED: &str = "`section.wanted` is false";
+
+fn is_on_request(skipped: &Skipped) -> bool {
+    skipped.section_name.is_empty() || matches!(skipped.why.as_str(), OPTIONAL | UNWANTED)
+}
+
 fn load_btf(bytes: &[u8]) -> Result<OwnedFd, String> {
     let why = "loads the object's BTF: types of maps, names of functions, lines of source";
     charged(&mut || bpf::btf_load(bytes, &mut [], why)).map_err(|error| Errno::of(&error).to_string())
@@ -173,25 +219,27 @@ fn load_btf(bytes: &[u8]) -> Result<OwnedFd, String> {
 
 /// Puts programs into tables of functions.
 #[cfg(feature = "struct-ops")]
-fn complete_tables(maps: &mut [Made], programs: &[Program], specs: &[MapSpec]) {
+fn complete_tables(maps: &mut [Made], programs: &[Program], specs: &[MapSpec]) -> Result<(), Error> {
     for spec in specs {
+        // Maps of other kinds.
+        let Some(fitted) = &spec.fitted else { continue };
         let made = maps.iter_mut().find(|made| made.place == spec.place);
-        let (Some(fitted), Some(Made { map, .. })) = (&spec.fitted, made) else { continue };
+        let map = &mut made.ok_or_else(|| Error::bug("a map that is described was not created"))?.map;
         let descriptor = |start| {
             let program = programs.iter().find(|program| program.spec().entry == start)?;
             Some(program.as_fd().as_raw_fd())
         };
-        map.set_table(fitted.value(descriptor), fitted.by_link);
+        map.set_table(fitted.value(descriptor)?, fitted.by_link);
     }
+    Ok(())
 }
 
 impl Loaded {
     /// Puts into maps of maps and of programs what they hold from the start, but for programs that were left out.
     fn fill(&self, specs: &[MapSpec], left_out: &[String]) -> Result<(), Error> {
         for spec in specs {
-            let Some(map) = self.maps.iter().find(|made| made.place == spec.place).map(|made| &made.map) else {
-                continue;
-            };
+            let made = self.maps.iter().find(|made| made.place == spec.place);
+            let map = &made.ok_or_else(|| Error::bug("a map that is described was not created"))?.map;
             for (key, name) in spec.values.iter().filter(|(_, name)| spec.inner.is_some() || !left_out.contains(name)) {
                 let held = match spec.inner {
                     Some(_) => self.map(name)?.as_fd(),
@@ -216,10 +264,24 @@ impl Loaded {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`], with the names that are there.
+    /// [`Error::NoSuchName`], with the names that are there; [`Error::Unfit`], with the reason, if it is in
+    /// [`Loaded::skipped`].
     pub fn program(&self, name: &str) -> Result<&Program, Error> {
-        let found = self.programs.iter().find(|program| program.name() == name);
-        found.ok_or_else(|| no_such("program", name, self.programs.iter().map(Program::name)))
+        if let Some(program) = self.programs.iter().find(|program| program.name() == name) {
+            return Ok(program);
+        }
+        let skipped = self.skipped.iter().find(|skipped| skipped.name == name && !skipped.section_name.is_empty());
+        Err(match skipped {
+            Some(skipped) => skipped.error("use"),
+            None => no_such("program", name, self.programs.iter().map(Program::name)),
+        })
+    }
+
+    /// Returns what of the object is not loaded, and why: programs that cannot be loaded, that are not wanted, or that
+    /// were refused by [`Object::load_what_runs`]; and `struct_ops` maps that are not wanted.
+    #[must_use]
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
     }
 
     /// A global variable by its name in the object, to be read and written while programs run.
@@ -255,17 +317,25 @@ impl Loaded {
         self.programs.iter()
     }
 
-    /// Attaches every program where its section's name says, in the file's order, and then gives the kernel every table of
-    /// functions. A program whose section does not say where is left alone, unless there is no other: it is attached by hand.
+    /// Attaches every program where its section's name says, in the file's order, and then registers every
+    /// `struct_ops` map. What is not attached is in [`Links::skipped`], with the reason: programs whose section does
+    /// not say where, which are attached by hand, and all of [`Loaded::skipped`].
     ///
     /// # Errors
     ///
-    /// The first failure; what was attached before it is detached again.
+    /// The first failure; what was attached before it is detached again. [`Error::Unfit`] if nothing can be attached
+    /// though the object has programs.
     pub fn attach(&self) -> Result<Links, Error> {
         let mut links = Links::default();
+        for skipped in &self.skipped {
+            links.skip(skipped.clone());
+        }
         for program in self.programs() {
+            let spec = program.spec();
             match program.waits_for_a_hand() {
-                Some(why) => debug!("`{}` is not attached: {why}", program.name()),
+                // Its map is registered below.
+                Some(_) if cfg!(feature = "struct-ops") && spec.section.program_type == ProgramType::STRUCT_OPS => {}
+                Some(why) => links.skip(Skipped::new(&spec.name, &spec.section_name, why)),
                 None => links.push(program.attach()?),
             }
         }
@@ -273,9 +343,22 @@ impl Loaded {
         for map in self.maps().filter(|map| map.table().is_some()) {
             links.push(map.attach()?);
         }
+        for skipped in links.skipped() {
+            debug!("not attached: {skipped}");
+        }
+        if !links.is_empty() {
+            return Ok(links);
+        }
         match self.programs.first() {
-            Some(program) if links.is_empty() => links.push(program.attach()?),
-            _ => {}
+            Some(program) => links.push(program.attach()?),
+            None if links.skipped().is_empty() => {}
+            None => {
+                let why = listed(&mut links.skipped().iter().map(ToString::to_string));
+                return Err(Error::Unfit {
+                    attempt: "attach the object's programs".to_owned(),
+                    why: format!("none is loaded: {why}"),
+                });
+            }
         }
         Ok(links)
     }

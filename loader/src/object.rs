@@ -5,6 +5,9 @@
 
 mod btf;
 pub(crate) mod elf;
+#[cfg(test)]
+#[cfg(feature = "advice")]
+mod faults;
 mod foreign;
 mod function;
 mod infos;
@@ -18,6 +21,7 @@ mod section;
 mod specs;
 mod struct_ops;
 mod target;
+mod warnings;
 
 use std::{
     ffi::{CStr, CString},
@@ -30,9 +34,10 @@ pub(crate) use meeting::Met;
 pub use rehearsal::{Part, Rehearsal, Rehearsed};
 pub use section::Section;
 pub(crate) use specs::{Contents, KnownTarget};
-pub use specs::{MapSpec, Pinning, ProgramSpec, SetAside};
+pub use specs::{MapSpec, Pinning, ProgramSpec, Skipped};
 pub(crate) use struct_ops::Table;
 pub use target::Target;
+pub use warnings::Warning;
 
 use self::{function::Functions, infos::Infos};
 use crate::{
@@ -69,7 +74,10 @@ pub struct Object {
     pub(crate) variables: Vec<VariableSpec>,
     pub(crate) maps: Vec<MapSpec>,
     pub(crate) programs: Vec<ProgramSpec>,
-    set_aside: Vec<SetAside>,
+    set_aside: Vec<Skipped>,
+    warnings: Vec<Warning>,
+    /// Why the kernel does not take the license for GPL.
+    pub(crate) license_fault: Option<String>,
     pub(crate) pins: PathBuf,
 }
 
@@ -118,12 +126,16 @@ impl Object {
         let infos = ext.as_ref().map(|(ext, btf)| Infos::new(ext, btf, &elf)).unwrap_or_default();
         let core = ext.as_ref().is_some_and(|(ext, _)| ext.core_relo().next().is_some());
         let externs = externs::read(&elf, btf.as_ref())?;
-        let maps = maps::read(&elf, btf.as_ref(), &externs)?;
+        // What is left of an address is no text.
+        let license = if warnings::has_pointer(&elf) { CString::default() } else { license(elf.contents("license"))? };
+        let mut warnings = warnings::of(&elf, &license);
+        let maps = maps::read(&elf, btf.as_ref(), &externs, &mut warnings)?;
         let variables = variable::read(&elf, btf.as_ref(), &externs);
         let functions = function::read(&elf, &infos, btf.as_ref());
         let (programs, set_aside) = programs(&elf, &functions);
         Ok(Self {
-            license: license(elf.contents("license"))?,
+            license_fault: warnings::license_fault(&elf, &license),
+            license,
             kernel_version: elf.contents("version").first_chunk().copied().map_or(0, u32::from_ne_bytes),
             elf,
             core,
@@ -134,6 +146,7 @@ impl Object {
             maps,
             programs,
             set_aside,
+            warnings,
             pins: PathBuf::from(PINS),
         })
     }
@@ -159,9 +172,13 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`] if there is no such program.
+    /// [`Error::NoSuchName`] if there is no such program; [`Error::Unfit`], with the reason, if it is one of
+    /// [`Object::set_aside`].
     pub fn program_mut(&mut self, name: &str) -> Result<&mut ProgramSpec, Error> {
         let Some(index) = self.programs.iter().position(|program| program.name == name) else {
+            if let Some(skipped) = self.set_aside.iter().find(|skipped| skipped.name == name) {
+                return Err(skipped.error("choose"));
+            }
             return Err(no_such("program", name, self.programs.iter().map(|program| program.name.as_str())));
         };
         self.programs.get_mut(index).ok_or_else(vanished)
@@ -207,7 +224,7 @@ impl Object {
             place,
             ProgramSpec {
                 name: name.to_owned(),
-                section_name: self.elf.section(entry.0).map(|section| section.name.clone()).unwrap_or_default(),
+                section_name: self.elf.section(entry.0).ok_or_else(vanished)?.name.clone(),
                 section: Section::of(program_type, expected_attach_type),
                 entry,
                 known: None,
@@ -216,10 +233,11 @@ impl Object {
         self.programs.get_mut(place).ok_or_else(vanished)
     }
 
-    /// The programs that cannot be loaded, each with the reason. The rest of the object can; and so can these, once somebody
-    /// says what they are: [`Object::set_type`].
+    /// Returns the programs that cannot be loaded, each with the reason: their section names no kind of program, or
+    /// they are `static`. The rest of the object can; and so can the former, once [`Object::set_type`] says what they
+    /// are.
     #[must_use]
-    pub fn set_aside(&self) -> &[SetAside] {
+    pub fn set_aside(&self) -> &[Skipped] {
         &self.set_aside
     }
 
@@ -315,19 +333,38 @@ impl Object {
 }
 
 /// Which functions are programs: the global ones outside `.text`. In a section whose name says nothing, they are functions
-/// that programs call, or programs that cannot be loaded.
-fn programs(elf: &elf::Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<SetAside>) {
+/// that programs call, or programs that cannot be loaded. A static function that none refers to was meant to be a
+/// program.
+fn programs(elf: &elf::Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Skipped>) {
+    const STATIC: &str = "it is static, and programs must be global: drop `static`";
     let (mut programs, mut set_aside) = (Vec::new(), Vec::new());
-    for &(entry, ref function) in functions.iter().filter(|(_, function)| function.global) {
+    let mut called = None;
+    for &(entry, ref function) in functions.iter() {
         let Some(section) = elf.section(entry.0).filter(|section| !section.name.starts_with(".text")) else { continue };
         let (name, section_name) = (function.name.clone(), section.name.clone());
-        match Section::read(&section.name) {
-            Ok(section) => programs.push(ProgramSpec { name, section_name, section, entry, known: None }),
-            Err(_) if elf.is_referred_to(entry.0) => {}
-            Err(why) => {
-                set_aside.push(SetAside { name, why: format!("section `{section_name}`: {why}"), section_name })
-            }
+        if !function.global && !cfg!(feature = "advice") {
+            continue;
         }
+        let read = Section::read(&section.name);
+        let why = match read {
+            Ok(section) if function.global => {
+                programs.push(ProgramSpec { name, section_name, section, entry, known: None });
+                continue;
+            }
+            // What another program calls is a part of that one.
+            _ if !function.global
+                && called.get_or_insert_with(|| function::called(elf, functions)).get(&entry).is_some() =>
+            {
+                continue;
+            }
+            Ok(_) => STATIC.to_owned(),
+            Err(_) if elf.is_referred_to(entry.0) => continue,
+            Err(why) if function.global => {
+                format!("section `{section_name}`: {why}; {}", section::remedy(&section_name))
+            }
+            Err(why) => format!("section `{section_name}`: {why}; and {STATIC}"),
+        };
+        set_aside.push(Skipped { name, section_name, why });
     }
     (programs, set_aside)
 }
@@ -359,8 +396,9 @@ fn broken(why: impl Into<String>) -> Error {
 }
 
 /// For what was found a moment ago.
+#[track_caller]
 fn vanished() -> Error {
-    broken("what it has just been found to have is gone")
+    Error::bug("what an object was found to have is gone a moment later")
 }
 
 /// The licence: a C string.

@@ -61,6 +61,9 @@ pub(crate) fn to_create(map_type: MapType) -> &'static [Capability] {
 
 /// What to do after a refusal of something that takes these capabilities; `None` if nothing here explains it.
 pub(crate) fn advice(wanted: &[Capability]) -> Option<String> {
+    if !cfg!(feature = "advice") {
+        return None;
+    }
     // The name of the program in it may be any bytes.
     let status = fs::read("/proc/self/status").unwrap_or_default();
     let status = String::from_utf8_lossy(&status);
@@ -120,6 +123,9 @@ fn explain(wanted: &[Capability], status: &str, whole: bool, lockdown: Option<&s
 
 /// A verifier's sentence with the lockdown in it, if that is why a helper is unknown.
 pub(crate) fn under_lockdown(sentence: &str) -> Option<String> {
+    if !cfg!(feature = "advice") {
+        return None;
+    }
     let lockdown = lockdown()?;
     let forbidden = ["bpf_probe_write_user", "bpf_probe_read"];
     let is_helper = forbidden.iter().any(|helper| sentence.contains(helper));

@@ -17,7 +17,7 @@ use crate::{
     btf::older::Kinds,
     sys::{
         attr::MapCreate,
-        bpf,
+        bpf::{self, LogLevel},
         insn::bpf_insn,
         process::{self, page_size},
     },
@@ -125,7 +125,7 @@ fn small(program_type: ProgramType, expected_attach_type: u32, instructions: &[b
         target: bpf::BtfTarget::default(),
         modules: &[],
     };
-    charged(&mut || bpf::prog_load(&program, &mut [], "loads a small program to ask a question with"))
+    charged(&mut || bpf::prog_load(&program, LogLevel::Reason, &mut [], "loads a small program to ask a question with"))
 }
 
 /// BTF at all: `BPF_BTF_LOAD` with one integer type.

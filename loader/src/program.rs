@@ -1,5 +1,6 @@
 //! Programs: through the verifier into the kernel.
 
+mod explain;
 mod own_stack;
 #[cfg(feature = "tracing")]
 mod replace;
@@ -7,6 +8,7 @@ mod run;
 mod statistics;
 mod target;
 mod verifier;
+mod verify;
 
 pub use run::{Outcome, Run};
 pub use statistics::{RunStatistics, Runs};
@@ -16,7 +18,6 @@ pub(crate) use target::Targets;
 use std::sync::Arc;
 use std::{
     ffi::CStr,
-    io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
@@ -28,14 +29,11 @@ use crate::attach::Specs;
 use crate::{
     Error,
     attach::pin,
-    btf::shown,
-    core_relo::{Applied, unresolved},
+    core_relo::Applied,
     externs::Resolved,
     object::{ProgramSpec, link::Linked},
-    privileges,
-    probe::{self, charged},
+    probe,
     sys::{
-        Errno,
         bpf::{self, Info},
         link::attach_type,
     },
@@ -53,6 +51,8 @@ pub struct Program {
 /// What all programs of an object share.
 pub(crate) struct Shared<'a> {
     pub(crate) license: &'a CStr,
+    /// Why the kernel does not take the license for GPL, to explain a refusal by it.
+    pub(crate) license_fault: Option<String>,
     pub(crate) kernel_version: u32,
     /// What CO-RE made of the instructions, to explain a refusal by it.
     pub(crate) relocated: &'a [Applied],
@@ -75,29 +75,34 @@ impl Program {
     pub(crate) fn load(mut spec: ProgramSpec, linked: &Linked, shared: &Shared<'_>) -> Result<Self, Error> {
         one_by_one_where_need_be(&mut spec);
         let target = shared.targets.of(&spec)?;
-        let asked = |linked: &'_ Linked| -> Result<OwnedFd, Error> {
-            let program = bpf::Program {
-                program_type: spec.section.program_type,
-                expected_attach_type: spec.section.expected_attach_type,
-                flags: if spec.section.sleepable { SLEEPABLE } else { 0 }
-                    | if spec.section.fragments { XDP_HAS_FRAGS } else { 0 },
-                name: &spec.name,
-                instructions: &linked.instructions,
-                license: shared.license,
-                kernel_version: shared.kernel_version,
-                btf: shared.btf.map(|fd| Info { fd, func_info: &linked.func_info, line_info: &linked.line_info }),
-                target,
-                modules: &shared.externs.modules,
-            };
-            verify(&program, shared)
+        let kept = own_stack::kept(spec.section.program_type, linked);
+        let plain = bpf::Program {
+            program_type: spec.section.program_type,
+            expected_attach_type: spec.section.expected_attach_type,
+            flags: if spec.section.sleepable { SLEEPABLE } else { 0 }
+                | if spec.section.fragments { XDP_HAS_FRAGS } else { 0 },
+            name: &spec.name,
+            instructions: &linked.instructions,
+            license: shared.license,
+            kernel_version: shared.kernel_version,
+            btf: info(shared, linked),
+            target,
+            modules: &shared.externs.modules,
         };
-        let program = match own_stack::kept(spec.section.program_type, linked) {
-            Some(kept) => asked(&kept).or_else(|refusal| {
-                // A refusal is told of the program as its author wrote it.
-                let plain = asked(linked)?;
-                own_stack::may_do_without(&spec, &refusal).map(|()| plain)
-            })?,
-            None => asked(linked)?,
+        let mut asked = plain;
+        if let Some(kept) = &kept {
+            (asked.instructions, asked.btf) = (&kept.instructions, info(shared, kept));
+        }
+        let program = match verify::first(&asked) {
+            Ok(program) => program,
+            Err(refusal) => {
+                // A refusal is told of the program as its author wrote it: that is the one of the second walk.
+                let program = refusal.explain(&plain, shared, kept.is_some())?;
+                if kept.is_some() {
+                    own_stack::may_do_without(&spec, &refusal.told(&plain, shared))?;
+                }
+                program
+            }
         };
         Ok(Self {
             spec,
@@ -165,71 +170,7 @@ fn is_usdt(section_name: &str) -> bool {
     section_name.trim_start_matches('?').starts_with("usdt")
 }
 
-/// Loads a program: first without a log, which is quicker, and on refusal once more with one.
-fn verify(program: &bpf::Program<'_>, shared: &Shared<'_>) -> Result<OwnedFd, Error> {
-    let error = match charged(&mut || patiently(program, &mut [])) {
-        Ok(fd) => return Ok(fd),
-        Err(error) => error,
-    };
-    if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EACCES | libc::EPERM | libc::E2BIG | libc::ENOENT)) {
-        return Err(refused(program, &error));
-    }
-    let (second, log) = match with_log(program) {
-        (Ok(fd), _) => return Ok(fd),
-        (Err(error), log) => (error, log),
-    };
-    match verifier::sentence(&log) {
-        Some(sentence) => {
-            let relocation = if cfg!(feature = "core-relo") { unresolved(sentence, shared.relocated) } else { None };
-            let sentence = match (relocation, shared.externs.missed(sentence)) {
-                (Some(relocation), _) => format!("it needs what this kernel does not have: {relocation}"),
-                (None, Some(function)) => {
-                    format!("it calls the kernel's function `{function}`, which this kernel does not have")
-                }
-                (None, None) => {
-                    let shown = || shown(sentence.as_bytes()).into_owned();
-                    privileges::under_lockdown(sentence).unwrap_or_else(shown)
-                }
-            };
-            Err(Error::Verifier { program: program.name.to_owned(), sentence, at: verifier::place(&log), log })
-        }
-        None => Err(refused(program, &second)),
-    }
-}
-
-/// The verifier says EAGAIN when a signal interrupts it; a few more times are enough.
-fn patiently(program: &bpf::Program<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
-    const TIMES: u32 = 5;
-    let mut answer = bpf::prog_load(program, log, "loads a program: the verifier walks every path through it");
-    for _ in 1..TIMES {
-        match &answer {
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {
-                answer = bpf::prog_load(program, log, "loads the program again: a signal had interrupted the verifier");
-            }
-            _ => break,
-        }
-    }
-    answer
-}
-
-/// Loads with a log, which is as large as it ever gets: the verifier may take seconds, so it must not be asked again for want
-/// of room. Memory is only used as far as the kernel writes.
-fn with_log(program: &bpf::Program<'_>) -> (io::Result<OwnedFd>, String) {
-    const SIZE: usize = 16 << 20;
-    let mut log = vec![0; SIZE];
-    let answer = patiently(program, &mut log);
-    let text = log.split(|&byte| byte == 0).next().unwrap_or_default();
-    (answer, String::from_utf8_lossy(text).into_owned())
-}
-
-fn refused(program: &bpf::Program<'_>, error: &io::Error) -> Error {
-    let attempt = format!("load the program `{}` ({})", program.name, program.program_type);
-    let plain = Error::kernel(attempt, error);
-    match Errno::of(error).raw() {
-        libc::EINVAL => {
-            plain.advise("the verifier gives no reason; perhaps this kernel does not know this kind of program")
-        }
-        libc::E2BIG => plain.advise("it has more instructions than the kernel takes"),
-        _ => plain.wanting(privileges::to_load(program.program_type)),
-    }
+/// The infos of a program's functions and lines, if the kernel has the object's BTF.
+fn info<'a>(shared: &Shared<'a>, linked: &'a Linked) -> Option<Info<'a>> {
+    shared.btf.map(|fd| Info { fd, func_info: &linked.func_info, line_info: &linked.line_info })
 }

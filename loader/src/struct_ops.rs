@@ -17,8 +17,6 @@
 
 use std::{os::fd::OwnedFd, sync::Arc};
 
-use log::warn;
-
 use crate::{
     Error, MapSpec, ProgramSpec, ProgramType,
     btf::{
@@ -45,16 +43,16 @@ pub(crate) struct Fitted {
 
 impl Fitted {
     /// The map's value with the descriptors in it, as wide as the kernel's pointers.
-    pub(crate) fn value(&self, descriptor: impl Fn(Start) -> Option<i32>) -> Vec<u8> {
+    pub(crate) fn value(&self, descriptor: impl Fn(Start) -> Option<i32>) -> Result<Vec<u8>, Error> {
         let mut value = self.value.clone();
         for &(offset, start) in &self.programs {
-            let word = value.get_mut(offset..offset + 8);
             // A program that was not wanted is a function that the table does not have.
-            if let (Some(word), Some(fd)) = (word, descriptor(start)) {
-                word.copy_from_slice(&i64::from(fd).to_ne_bytes());
-            }
+            let Some(fd) = descriptor(start) else { continue };
+            let word = value.get_mut(offset..offset + 8);
+            let beyond = || Error::bug("a program lies outside its struct_ops value");
+            word.ok_or_else(beyond)?.copy_from_slice(&i64::from(fd).to_ne_bytes());
         }
-        value
+        Ok(value)
     }
 }
 
@@ -95,8 +93,10 @@ impl Tables {
         sources: Sources<'_, '_>,
     ) -> Result<(), Error> {
         for wanted in self.0 {
-            let Some(map) = maps.get_mut(wanted.map) else { continue };
-            let Some(table) = &map.struct_ops else { continue };
+            let map =
+                maps.get_mut(wanted.map).ok_or_else(|| Error::bug("a struct_ops map is gone while it is fitted"))?;
+            let table = map.struct_ops.as_ref();
+            let table = table.ok_or_else(|| Error::bug("a struct_ops map has lost its table"))?;
             let unfit = |why| Error::Unfit { attempt: format!("make the map `{}` (STRUCT_OPS)", map.name), why };
             let sources = sources.clone().map_err(|Absent(why)| unfit(format!("its type is the kernel's: {why}")))?;
             let found = wanted.found.and_then(|(place, id)| Some((place, sources.get(place)?, id)));
@@ -151,7 +151,6 @@ fn leave_out(maps: &[MapSpec], programs: &mut [ProgramSpec]) {
     };
     for program in programs.iter_mut().filter(|program| program.section.program_type == ProgramType::STRUCT_OPS) {
         if program.section.wanted && !in_tables(program.entry) {
-            warn!("the program `{}` stays behind: it is in no table of functions that is wanted", program.name);
             program.section.wanted = false;
         }
     }
@@ -215,6 +214,9 @@ fn fit_one(
                 return Err(format!("its member `{name}` holds a program, and is no function in this kernel"));
             }
             tell(programs, start, kernel.table.id(), number as u32, &fitted, &name)?;
+            if fitted.value.get(to..to + 8).is_none() {
+                return Err(format!("its member `{name}` lies outside"));
+            }
             fitted.programs.push((to, start));
             continue;
         }

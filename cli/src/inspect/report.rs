@@ -34,6 +34,8 @@ pub(super) struct Report {
     pub(super) externs: Vec<Extern>,
     pub(super) programs: Vec<Program>,
     pub(super) core: Vec<Core>,
+    /// What loads and will not do what its author expects.
+    pub(super) warnings: Vec<String>,
     /// Why loading the object as a whole could not be rehearsed.
     pub(super) failure: Option<String>,
     /// What the running machine would refuse.
@@ -192,6 +194,7 @@ impl Report {
             externs: externs.collect(),
             programs,
             core: core.collect(),
+            warnings: object.warnings().iter().map(ToString::to_string).collect(),
             failure,
             lacks: match against {
                 Against::Running if !foreign => lacks::of(&object, chosen),

@@ -72,6 +72,12 @@ fn write(report: &Report, to: &mut String) -> fmt::Result {
             }),
         )?;
     }
+    if !report.warnings.is_empty() {
+        heading(to, "warnings")?;
+        for warning in &report.warnings {
+            writeln!(to, "  {warning}")?;
+        }
+    }
     if let Some(why) = &report.failure {
         heading(to, "loading it whole")?;
         line!(to, "  fails: {why}")?;

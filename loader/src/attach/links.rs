@@ -1,6 +1,7 @@
 //! Several links of different programs, as [`Loaded::attach`](crate::Loaded::attach) makes them.
 
 use super::Link;
+use crate::Skipped;
 
 /// Links that are dropped in the reverse order of their making: what was attached last is detached first.
 ///
@@ -8,31 +9,55 @@ use super::Link;
 /// after that one, and has to go before it.
 #[must_use = "dropping links detaches the programs"]
 #[derive(Debug, Default)]
-pub struct Links(Vec<Link>);
+pub struct Links {
+    links: Vec<Link>,
+    skipped: Vec<Skipped>,
+}
 
 impl Links {
     /// Adds one that will be dropped before all others.
     pub fn push(&mut self, link: Link) {
-        self.0.push(link);
+        self.links.push(link);
     }
 
     /// The links, in the order of their making.
     pub fn iter(&self) -> std::slice::Iter<'_, Link> {
-        self.0.iter()
+        self.links.iter()
+    }
+
+    /// Returns what [`Loaded::attach`](crate::Loaded::attach) did not attach, and why.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), cutaway::Error> {
+    /// # let loaded = cutaway::Object::parse(&[])?.load()?;
+    /// let links = loaded.attach()?;
+    /// for skipped in links.skipped() {
+    ///     eprintln!("not attached: {skipped}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
+    pub(crate) fn skip(&mut self, skipped: Skipped) {
+        self.skipped.push(skipped);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.links.is_empty()
     }
 
     /// The same as a slice.
     pub(super) fn as_slice(&self) -> &[Link] {
-        &self.0
+        &self.links
     }
 
     /// Leaves all programs attached until the process ends.
     pub fn forget(mut self) {
-        self.0.drain(..).for_each(Link::forget);
+        self.links.drain(..).for_each(Link::forget);
     }
 }
 
@@ -47,12 +72,12 @@ impl<'l> IntoIterator for &'l Links {
 
 impl FromIterator<Link> for Links {
     fn from_iter<I: IntoIterator<Item = Link>>(links: I) -> Self {
-        Self(links.into_iter().collect())
+        Self { links: links.into_iter().collect(), skipped: Vec::new() }
     }
 }
 
 impl Drop for Links {
     fn drop(&mut self) {
-        while self.0.pop().is_some() {}
+        while self.links.pop().is_some() {}
     }
 }

@@ -6,7 +6,7 @@ use log::info;
 
 use super::{ENOTSUPP, Map};
 use crate::{
-    Error, MapType, cpus,
+    Error, MapFlags, MapType, cpus,
     object::MapSpec,
     privileges,
     probe::charged,
@@ -30,6 +30,20 @@ impl Map {
     /// Makes the map that `spec` describes, with the object's BTF for its key and value if the kernel takes it.
     pub(crate) fn create(spec: &MapSpec, btf: Option<BorrowedFd<'_>>) -> Result<Self, Error> {
         let mut attr = corrected(spec)?;
+        let holds_maps = matches!(spec.map_type, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS);
+        if cfg!(feature = "advice") && holds_maps && spec.inner.is_none() {
+            return Err(Error::Unfit {
+                attempt: attempt(spec, &attr),
+                why: "a map of maps needs a pattern of the maps that it holds: `__array(values, struct …)`, or `MapSpec::inner`"
+                    .to_owned(),
+            });
+        }
+        if cfg!(feature = "struct-ops") && btf.is_none() && spec.fitted.is_some() {
+            return Err(Error::Unfit {
+                attempt: attempt(spec, &attr),
+                why: "its type is in the object's BTF, which the kernel did not take".to_owned(),
+            });
+        }
         // The pattern is only looked at while the map is made.
         let inner = spec.inner.as_deref().map(|inner| Self::create(inner, btf)).transpose()?;
         if let Some(inner) = &inner {
@@ -187,20 +201,87 @@ fn max_entries(spec: &MapSpec) -> Result<u32, Error> {
     Ok(corrected)
 }
 
-/// Why a map could not be made.
-fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error) -> Error {
+fn attempt(spec: &MapSpec, attr: &MapCreate) -> String {
     let unit = match attr.max_entries {
         _ if spec.map_type.is_ring() => "bytes",
         1 => "entry",
         _ => "entries",
     };
-    let attempt = format!("create the map `{}` ({}, {} {unit})", spec.name, spec.map_type, attr.max_entries);
-    let plain = Error::kernel(attempt, error);
-    match (error.raw_os_error(), spec.map_type.since()) {
-        (Some(libc::EINVAL), Some(since)) => plain.advise(&format!(
-            "this kind of map exists since Linux {since}; otherwise its sizes or flags are not allowed"
-        )),
-        (Some(libc::E2BIG), _) => plain.advise("it is larger than the kernel allows: make it smaller"),
+    format!("create the map `{}` ({}, {} {unit})", spec.name, spec.map_type, attr.max_entries)
+}
+
+/// Why a map could not be made.
+fn explain(spec: &MapSpec, attr: &MapCreate, error: &std::io::Error) -> Error {
+    let plain = Error::kernel(attempt(spec, attr), error);
+    match error.raw_os_error() {
+        Some(libc::EINVAL) if cfg!(feature = "advice") => match (fault(spec, attr), spec.map_type.since()) {
+            (Some(why), _) => plain.advise(&why),
+            (None, Some(since)) => plain.advise(&format!(
+                "this kind of map exists since Linux {since}; otherwise its sizes or flags are not allowed"
+            )),
+            (None, None) => plain.advise("this kernel, or this loader, does not know a kind of map of this number"),
+        },
+        Some(libc::E2BIG) => plain.advise("it is larger than the kernel allows: make it smaller"),
         _ => plain.wanting(privileges::to_create(spec.map_type)),
     }
+}
+
+/// What the kernel says EINVAL to, whatever its version, as far as the description alone tells (`map_alloc_check` and
+/// `map_alloc` of each kind).
+fn fault(spec: &MapSpec, attr: &MapCreate) -> Option<String> {
+    use MapType as T;
+    let is_local = matches!(spec.map_type, T::SK_STORAGE | T::INODE_STORAGE | T::TASK_STORAGE | T::CGRP_STORAGE);
+    let is_storage = is_local || matches!(spec.map_type, T::CGROUP_STORAGE | T::PERCPU_CGROUP_STORAGE);
+    let has_index = matches!(
+        spec.map_type,
+        T::ARRAY
+            | T::PERCPU_ARRAY
+            | T::PROG_ARRAY
+            | T::CGROUP_ARRAY
+            | T::ARRAY_OF_MAPS
+            | T::DEVMAP
+            | T::DEVMAP_HASH
+            | T::CPUMAP
+            | T::XSKMAP
+            | T::SOCKMAP
+            | T::STACK_TRACE
+            | T::REUSEPORT_SOCKARRAY
+    );
+    let holds_fds = matches!(spec.map_type, T::PROG_ARRAY | T::CGROUP_ARRAY | T::ARRAY_OF_MAPS | T::HASH_OF_MAPS);
+    let has_no_key =
+        matches!(spec.map_type, T::QUEUE | T::STACK | T::BLOOM_FILTER | T::ARENA) || spec.map_type.is_ring();
+    let has_no_value = matches!(spec.map_type, T::ARENA) || spec.map_type.is_ring();
+    let (name, kind) = (&spec.name, spec.map_type);
+    if kind == T(0) {
+        return Some("its description has no type: `__uint(type, BPF_MAP_TYPE_…)`".to_owned());
+    }
+    // Of a kind that is unknown here nothing is known.
+    kind.name()?;
+    if is_storage && attr.max_entries != 0 {
+        return Some(format!("a map of the kind {kind} has no max_entries: leave it 0"));
+    }
+    if attr.max_entries == 0 && !is_storage && kind != T::STRUCT_OPS {
+        return Some(format!(
+            "its max_entries is 0, so that its size is the loading program's to set: `object.map_mut(\"{name}\")?.max_entries`"
+        ));
+    }
+    if (has_index || is_local) && attr.key_size != 4 {
+        return Some(format!("its key has {} bytes, and that of a map of the kind {kind} has 4", attr.key_size));
+    }
+    if attr.key_size == 0 && !has_no_key {
+        return Some("its key has no size: `__type(key, …)` or `__uint(key_size, …)`".to_owned());
+    }
+    if attr.key_size != 0 && has_no_key {
+        return Some(format!("its key has {} bytes, and a map of the kind {kind} has none", attr.key_size));
+    }
+    if attr.value_size == 0 && !has_no_value {
+        return Some("its value has no size: `__type(value, …)` or `__uint(value_size, …)`".to_owned());
+    }
+    if holds_fds && attr.value_size != 4 {
+        return Some(format!("its value has {} bytes, and that of a map of the kind {kind} has 4", attr.value_size));
+    }
+    if (is_local || kind == T::LPM_TRIE) && !spec.map_flags.contains(MapFlags::NO_PREALLOC) {
+        return Some(format!("a map of the kind {kind} is made with the flag BPF_F_NO_PREALLOC"));
+    }
+    None
 }

@@ -25,6 +25,9 @@ pub(crate) struct Elf {
     sections: Vec<Section>,
     symbols: Vec<Symbol>,
     relocations: Relocations,
+    /// Where sections of variables, and that of the license, hold addresses, which nothing can fill in: section, and
+    /// bytes from its start.
+    addresses: Vec<(usize, u64)>,
     foreign: bool,
 }
 
@@ -108,11 +111,21 @@ impl Elf {
         let file = File { data, endian, table };
         let mut sections = file.sections()?;
         let symbols = file.symbols(&sections)?;
-        let relocations = file.relocations(&sections, &symbols)?;
+        // The table's first entry is no symbol.
+        if symbols.len() < 2
+            && let Some(code) = sections.iter().find(|section| section.executable && section.size != 0)
+        {
+            return Err(broken(format!(
+                "it has no symbol table, which tells where in section `{}` programs start: was it stripped? `llvm-strip -g` \
+                 takes debugging information away and keeps symbols",
+                code.name
+            )));
+        }
+        let (relocations, addresses) = file.relocations(&sections, &symbols)?;
         if foreign {
             foreign::turn(&mut sections, &relocations);
         }
-        Ok(Self { sections, symbols, relocations, foreign })
+        Ok(Self { sections, symbols, relocations, addresses, foreign })
     }
 
     /// It is for machines of the other byte order.
@@ -185,6 +198,12 @@ impl Elf {
         let from = self.relocations.from(&(section, part.start)).iter();
         let inside = from.take_while(move |((changed, offset), _)| *changed == section && *offset < part.end);
         inside.filter_map(|((_, offset), symbol)| Some((*offset, self.symbols.get(*symbol)?)))
+    }
+
+    /// Where sections of variables, and that of the license, hold addresses: section, and bytes from its start;
+    /// ascending.
+    pub(crate) fn addresses(&self) -> &[(usize, u64)] {
+        &self.addresses
     }
 
     /// What the instruction at `offset` bytes in `section` refers to, and that symbol's place in the table.
@@ -303,18 +322,38 @@ impl File<'_> {
         Ok(symbols)
     }
 
-    fn relocations(&self, sections: &[Section], symbols: &[Symbol]) -> Result<Relocations, Error> {
-        let mut relocations = Vec::new();
+    fn relocations(&self, sections: &[Section], symbols: &[Symbol]) -> Result<(Relocations, Vec<(usize, u64)>), Error> {
+        let (mut relocations, mut addresses) = (Vec::new(), Vec::new());
         for (_, section) in self.table.enumerate() {
+            let changed = section.info_link(self.endian).0;
+            if section.sh_type(self.endian) == elf::SHT_RELA
+                && let Some(target) = sections.get(changed)
+            {
+                if needs_relocations(target) && section.sh_size(self.endian) != 0 {
+                    return Err(broken(format!(
+                        "the relocations of section `{}` are of the form RELA, and those of BPF are of the form REL",
+                        target.name
+                    )));
+                }
+                if cfg!(feature = "advice") && holds_data(target) {
+                    let entries = section.rela(self.endian, self.data).map_err(|error| broken(error.to_string()))?;
+                    let entries = entries.map(|(entries, _)| entries).unwrap_or_default();
+                    addresses.extend(entries.iter().map(|entry| (changed, entry.r_offset.get(self.endian))));
+                }
+                continue;
+            }
             let Some((entries, _)) = section.rel(self.endian, self.data).map_err(|error| broken(error.to_string()))?
             else {
                 continue;
             };
-            let changed = section.info_link(self.endian).0;
             let target = sections
                 .get(changed)
                 .ok_or_else(|| broken(format!("there are relocations for section {changed}, which does not exist")))?;
-            if !target.executable && target.name != ".maps" && !is_struct_ops(&target.name) {
+            if cfg!(feature = "advice") && holds_data(target) {
+                addresses.extend(entries.iter().map(|entry| (changed, entry.r_offset.get(self.endian))));
+                continue;
+            }
+            if !needs_relocations(target) {
                 // BTF and debug information have relocations too; nobody needs them.
                 continue;
             }
@@ -335,8 +374,19 @@ impl File<'_> {
                 relocations.push(((changed, offset), symbol));
             }
         }
-        Ok(Sorted::of(relocations))
+        sort(&mut addresses, Ord::cmp);
+        Ok((Sorted::of(relocations), addresses))
     }
+}
+
+/// Whether references of the section to symbols are resolved.
+fn needs_relocations(section: &Section) -> bool {
+    section.executable || section.name == ".maps" || is_struct_ops(&section.name)
+}
+
+/// Whether addresses in the section stay 0: programs would read them, or the kernel.
+fn holds_data(section: &Section) -> bool {
+    section.has_variables() || section.name == "license"
 }
 
 /// A function may have several names. But many that lie one upon the other could ask for any amount of memory.
@@ -363,7 +413,7 @@ pub(super) fn describes_maps(name: &str) -> bool {
 }
 
 /// Tables of functions.
-fn is_struct_ops(name: &str) -> bool {
+pub(super) fn is_struct_ops(name: &str) -> bool {
     matches!(name.strip_prefix('?').unwrap_or(name), ".struct_ops" | ".struct_ops.link")
 }
 

@@ -2,10 +2,10 @@
 
 use super::{elf::Elf, infos::Infos};
 use crate::{
-    btf::{Btf, Kind},
+    btf::{Btf, Kind, shown},
     core_relo::{self, Instruction},
     sorted::{Sorted, sort},
-    sys::insn::{bpf_func_info, bpf_insn, bpf_line_info},
+    sys::insn::{BPF_PSEUDO_CALL, bpf_func_info, bpf_insn, bpf_line_info},
 };
 
 /// Where a function starts: its section, and bytes from that section's start. Two text sections both start at address 0,
@@ -22,8 +22,8 @@ pub(crate) struct Function {
     /// Counted in instructions from the function's start, as all infos here.
     pub(crate) func_info: Vec<bpf_func_info>,
     pub(crate) line_info: Vec<bpf_line_info>,
-    /// The function in which `bpf_throw()` ends.
-    pub(crate) exception_callback: Option<Start>,
+    /// The function in which `bpf_throw()` ends; its name if the object has no such global function.
+    pub(crate) exception_callback: Option<Result<Start, String>>,
 }
 
 /// All functions of the object, by where they start.
@@ -55,16 +55,45 @@ pub(super) fn read(elf: &Elf, infos: &Infos, btf: Option<&Btf<'_>>) -> Functions
     functions
 }
 
+/// The functions that another one calls or takes the address of.
+pub(super) fn called(elf: &Elf, functions: &Functions) -> Sorted<Start, ()> {
+    /// `BPF_JMP | BPF_CALL`, `BPF_LD | BPF_DW | BPF_IMM`
+    const CALL: u8 = 0x85;
+    const LOAD_IMM64: u8 = 0x18;
+    let mut called = Vec::new();
+    for &((section, address), ref function) in functions.iter() {
+        for (slot, insn) in (0_u64..).zip(&function.instructions) {
+            let offset = address + slot * 8;
+            let behind = match insn.code {
+                CALL => (i64::from(insn.imm) + 1) * 8,
+                LOAD_IMM64 => i64::from(insn.imm),
+                _ => continue,
+            };
+            match elf.reference(section, offset) {
+                Some((_, symbol)) => {
+                    let Some(section) = symbol.section else { continue };
+                    called.push(((section, symbol.address.wrapping_add_signed(behind)), ()));
+                }
+                None if insn.code == CALL && u32::from(insn.src_reg()) == BPF_PSEUDO_CALL => {
+                    called.push(((section, offset.wrapping_add_signed(behind)), ()));
+                }
+                None => {}
+            }
+        }
+    }
+    Sorted::of(called)
+}
+
 /// A function says by a tag on its type which other one is called when an exception is thrown in it.
 fn name_exception_callbacks(functions: &mut Functions, btf: &Btf<'_>) {
     const TAG: &[u8] = b"exception_callback:";
     for tag in btf.types().filter(|ty| ty.kind() == Kind::DeclTag) {
         let Some(name) = tag.name_bytes().strip_prefix(TAG) else { continue };
         let callback = functions.iter().find(|(_, function)| function.global && function.name.as_bytes() == name);
-        let callback = callback.map(|(start, _)| *start);
+        let callback = callback.map(|(start, _)| *start).ok_or_else(|| shown(name).into_owned());
         let is_meant = |function: &&mut Function| function.func_info.iter().any(|info| info.type_id == tag.referred());
         for function in functions.values_mut().filter(is_meant) {
-            function.exception_callback = callback;
+            function.exception_callback = Some(callback.clone());
         }
     }
 }
@@ -111,6 +140,7 @@ impl core_relo::Code for Code<'_> {
     }
 
     fn write(&mut self, section: &str, offset: u32, instruction: Instruction) {
+        // Only offsets are written that `read` has found.
         let Some((place, index)) = self.find(section, offset) else { return };
         let insn = self.functions.at_mut(place).and_then(|function| function.instructions.get_mut(index));
         if let Some(insn) = insn {

@@ -79,6 +79,8 @@ pub(crate) struct Address {
     pub(crate) base: u32,
 }
 
+const BEYOND: &str = "an instruction of a linked program is missing";
+
 /// Links the program that starts at `entry` (section, address).
 pub(crate) fn link(
     elf: &Elf,
@@ -103,7 +105,15 @@ pub(crate) fn link(
         starts: vec![None; functions.len()],
         open: Vec::new(),
     };
-    let callback = functions.get(&entry).and_then(|function| function.exception_callback);
+    let callback = match functions.get(&entry).and_then(|function| function.exception_callback.as_ref()) {
+        Some(Ok(callback)) => Some(*callback),
+        Some(Err(name)) => {
+            return Err(
+                linker.broken(format!("ends its exceptions in `{name}`, and there is no global function of this name"))
+            );
+        }
+        None => None,
+    };
     for root in [Some(entry), callback].into_iter().flatten() {
         linker.append(root)?;
         while let Some((function, index)) = linker.open.pop() {
@@ -161,11 +171,15 @@ impl<'a> Linker<'a> {
     fn resolve(&mut self, key: Start, from: usize) -> Result<(), Error> {
         let place = self.functions.position(&key);
         let known = place.and_then(|place| Some((self.functions.at(place)?, (*self.starts.get(place)?)?)));
-        let Some((function, start)) = known else { return Ok(()) };
+        let Some((function, start)) = known else {
+            return Err(Error::bug("a function that is to be linked was not appended"));
+        };
         let mut index = from;
         let depth = self.open.len();
         while index < function.instructions.len() {
-            let Some(&insn) = self.linked.instructions.get(start + index) else { break };
+            let Some(&insn) = self.linked.instructions.get(start + index) else {
+                return Err(Error::bug(BEYOND));
+            };
             let offset = key.1 + index as u64 * 8;
             let reference = self.elf.reference(key.0, offset);
             match (insn.code, reference) {
@@ -214,11 +228,14 @@ impl<'a> Linker<'a> {
 
     fn call(&mut self, at: usize, callee: Start) -> Result<(), Error> {
         let target = self.append(callee)?;
-        if let Some(insn) = self.linked.instructions.get_mut(at) {
-            insn.set_src_reg(BPF_PSEUDO_CALL as u8);
-            insn.imm = distance(at, target);
-        }
+        let insn = self.instruction(at)?;
+        insn.set_src_reg(BPF_PSEUDO_CALL as u8);
+        insn.imm = distance(at, target);
         Ok(())
+    }
+
+    fn instruction(&mut self, at: usize) -> Result<&mut bpf_insn, Error> {
+        self.linked.instructions.get_mut(at).ok_or_else(|| Error::bug(BEYOND))
     }
 
     /// A 64-bit load of a map, of a place in a data section, or of a function's address (for callbacks).
@@ -242,19 +259,55 @@ impl<'a> Linker<'a> {
             })?;
             return self.set(at, BPF_PSEUDO_MAP_VALUE, fd, place);
         }
-        Err(self.broken(format!("refers to `{}`, which is neither a map nor data nor a function", symbol.name)))
+        Err(self.misplaced(section, symbol, i64::from(insn.imm)))
+    }
+
+    /// The error for a reference to something that is neither a map nor data nor a function.
+    fn misplaced(&self, index: usize, symbol: &Symbol, behind: i64) -> Error {
+        let section = self.elf.section(index).map_or("", |section| section.name.as_str());
+        if !cfg!(feature = "advice") {
+            return self.broken(format!("refers to something in section `{section}`, which is neither a map nor data"));
+        }
+        let address = symbol.address.wrapping_add_signed(if symbol.is_section { behind } else { 0 });
+        let mut there = self.elf.symbols_in(index);
+        let named = there.find(|(_, there)| there.address <= address && address < there.address + there.size.max(1));
+        let what = match named {
+            Some((_, named)) if !symbol.is_section => format!("`{}` in section `{section}`", named.name),
+            Some((_, named)) => format!("`{}` (section `{section}`, offset {address})", named.name),
+            None => format!("section `{section}`, offset {address}, where no symbol is"),
+        };
+        let is_map = section == ".maps" || super::elf::describes_maps(section);
+        self.broken(match named {
+            Some((_, named)) if is_map && !named.global => {
+                format!("refers to the map {what}, which is static: maps must be global, so drop `static`")
+            }
+            _ if is_map => format!("refers to {what}, which is no map that this object describes"),
+            _ => format!(
+                "refers to {what}, which is neither a map nor data nor a function: variables must lie in .data, .rodata or .bss"
+            ),
+        })
     }
 
     /// A 64-bit load of what the kernel has.
     fn load_extern(&mut self, at: usize, number: usize, symbol: &Symbol, insn: bpf_insn) -> Result<(), Error> {
         match self.external(number, symbol, "refers to")? {
             &Value::Place(offset) => {
-                let fd = self.maps.get(&Place::Kconfig).map_or(-1, |map| map.fd);
-                self.set(at, BPF_PSEUDO_MAP_VALUE, fd, insn.imm.wrapping_add_unsigned(offset))
+                let map = self
+                    .maps
+                    .get(&Place::Kconfig)
+                    .ok_or_else(|| Error::bug("a constant of the kernel's configuration has no map"))?;
+                self.set(at, BPF_PSEUDO_MAP_VALUE, map.fd, insn.imm.wrapping_add_unsigned(offset))
             }
             &Value::Type { id, module } => {
-                let module = module.and_then(|place| self.externs.modules.get(place));
-                self.set(at, BPF_PSEUDO_BTF_ID, id.cast_signed(), module.map_or(0, AsRawFd::as_raw_fd))
+                let module = match module.map(|place| self.externs.modules.get(place)) {
+                    // The kernel's own types.
+                    None => 0,
+                    Some(Some(module)) => module.as_raw_fd(),
+                    Some(None) => {
+                        return Err(Error::bug("a variable was found in a module that is not open"));
+                    }
+                };
+                self.set(at, BPF_PSEUDO_BTF_ID, id.cast_signed(), module)
             }
             &Value::Address(address) => self.set(at, 0, address as i32, (address >> 32) as i32),
             Value::Missing { .. } => self.set(at, 0, 0, 0),
@@ -276,10 +329,9 @@ impl<'a> Linker<'a> {
             }
         };
         let place = i16::try_from(place).map_err(|_| self.broken("calls functions of too many modules".to_owned()))?;
-        if let Some(insn) = self.linked.instructions.get_mut(at) {
-            insn.set_src_reg(source as u8);
-            (insn.imm, insn.off) = (id, place);
-        }
+        let insn = self.instruction(at)?;
+        insn.set_src_reg(source as u8);
+        (insn.imm, insn.off) = (id, place);
         Ok(())
     }
 
@@ -319,96 +371,4 @@ fn distance(from: usize, to: usize) -> i32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs::File, os::fd::OwnedFd};
-
-    use super::*;
-    use crate::Object;
-
-    /// The program `calls`, which loads the address of a function (the `___old` one) and calls others, with this for all of
-    /// them.
-    fn linked(modules: usize, value: impl Fn(&str) -> Value) -> (Vec<bpf_insn>, Vec<i32>) {
-        let path = format!("{}/../tests/corpus/externs/kfuncs.o", env!("CARGO_MANIFEST_DIR"));
-        let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
-        let modules: Vec<OwnedFd> = (0..modules).map(|_| File::open("/dev/null").unwrap().into()).collect();
-        let numbers = modules.iter().map(AsRawFd::as_raw_fd).collect();
-        let externs = Resolved::all(object.externs(), modules, |known| value(&known.name));
-        let maps = object.places(std::iter::repeat(1));
-        let linked = object.link(&object.programs()[0], &maps, &externs).unwrap();
-        (linked.instructions, numbers)
-    }
-
-    fn calls(instructions: &[bpf_insn]) -> Vec<(u32, i32, i16)> {
-        let calls = instructions.iter().filter(|insn| insn.code == CALL);
-        let calls = calls.map(|insn| (u32::from(insn.src_reg()), insn.imm, insn.off));
-        calls.filter(|(source, ..)| *source != BPF_PSEUDO_CALL).collect()
-    }
-
-    fn loads(instructions: &[bpf_insn]) -> Vec<(u32, i32, i32)> {
-        let pairs = instructions.windows(2).filter(|pair| pair[0].code == LOAD_IMM64);
-        let loads = pairs.map(|pair| (u32::from(pair[0].src_reg()), pair[0].imm, pair[1].imm));
-        loads.filter(|(source, ..)| *source != BPF_PSEUDO_MAP_VALUE).collect()
-    }
-
-    #[test]
-    fn functions_stand_in_the_order_of_the_first_calls_and_what_nobody_calls_is_last() {
-        let path = format!("{}/../tests/corpus/kinds/exceptions.o", env!("CARGO_MANIFEST_DIR"));
-        let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
-        let externs = Resolved::all(object.externs(), Vec::new(), |_| Value::Type { id: 77, module: None });
-        let maps = object.places(std::iter::repeat(1));
-        let linked = object.link(&object.programs()[0], &maps, &externs).unwrap();
-        let names = linked.functions.iter().map(|(key, _)| object.functions.get(key).unwrap().name.as_str());
-        assert_eq!(names.collect::<Vec<_>>(), ["throws", "first", "innermost", "last", "in_the_end"]);
-    }
-
-    #[test]
-    fn functions_of_the_kernel_are_called_by_their_number() {
-        let (instructions, _) = linked(0, |_| Value::Type { id: 77, module: None });
-        assert_eq!(calls(&instructions), [(BPF_PSEUDO_KFUNC_CALL, 77, 0); 4]);
-        assert!(loads(&instructions).iter().all(|load| *load == (BPF_PSEUDO_BTF_ID, 77, 0)));
-    }
-
-    #[test]
-    fn functions_of_a_module_are_called_by_number_and_place_of_the_module() {
-        let (instructions, modules) = linked(2, |name| match name {
-            "bpf_rcu_read_lock" => Value::Type { id: 5, module: None },
-            "bpf_rcu_read_unlock" => Value::Type { id: 6, module: Some(0) },
-            _ => Value::Type { id: 7, module: Some(1) },
-        });
-        let mut calls = calls(&instructions);
-        calls.sort_unstable();
-        let kernel = BPF_PSEUDO_KFUNC_CALL;
-        assert_eq!(calls, [(kernel, 5, 0), (kernel, 6, 1), (kernel, 7, 2), (kernel, 7, 2)]);
-        let loads = loads(&instructions);
-        assert!(!loads.is_empty());
-        assert!(loads.iter().all(|load| *load == (BPF_PSEUDO_BTF_ID, 7, modules[1])), "{loads:?}");
-    }
-
-    /// A descriptor, or a place in a list of them, would be one of ours.
-    #[test]
-    fn numbers_that_the_object_brings_along_are_refused() {
-        let path = format!("{}/../tests/corpus/kinds/one_ring.o", env!("CARGO_MANIFEST_DIR"));
-        let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
-        let link = |code, source| {
-            let mut object = object.clone();
-            let function = object.functions.values_mut().next().unwrap();
-            function.instructions.push(bpf_insn::new(code, 1, source, 0, 3));
-            function.instructions.push(bpf_insn::new(0, 0, 0, 0, 0));
-            let linked = object.link(&object.programs()[0], &object.places(1..), &Resolved::default());
-            linked.map_err(|error| error.to_string())
-        };
-        for source in 1..=6 {
-            assert!(link(LOAD_IMM64, source).unwrap_err().contains("by a number (instruction 29)"), "{source}");
-        }
-        assert!(link(CALL, BPF_PSEUDO_KFUNC_CALL as u8).unwrap_err().contains("by a number"));
-        // A number that is one, and a helper.
-        assert!(link(LOAD_IMM64, 0).is_ok() && link(CALL, 0).is_ok());
-    }
-
-    #[test]
-    fn missing_functions_are_0_and_called_by_a_number_that_none_has() {
-        let (instructions, _) = linked(0, |_| Value::Missing { call: 0x7bad_0001 });
-        assert_eq!(calls(&instructions), [(0, 0x7bad_0001, 0); 4]);
-        assert!(loads(&instructions).iter().all(|load| *load == (0, 0, 0)));
-    }
-}
+mod tests;

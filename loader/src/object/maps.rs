@@ -16,7 +16,13 @@
 
 use std::sync::Arc;
 
-use super::{Contents, MapSpec, Pinning, elf::Elf, left_out::READS_EXTERNS, link::Place, struct_ops};
+use super::{
+    Contents, MapSpec, Pinning, Warning,
+    elf::{Elf, Section, is_struct_ops},
+    left_out::READS_EXTERNS,
+    link::Place,
+    struct_ops,
+};
 use crate::{
     Error, MapFlags, MapType,
     btf::{Btf, Kind, Type, shown},
@@ -24,12 +30,27 @@ use crate::{
 };
 
 /// All maps of the object: data first, each group in the file's order.
-pub(super) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Result<Vec<MapSpec>, Error> {
+pub(super) fn read(
+    elf: &Elf,
+    btf: Option<&Btf<'_>>,
+    externs: &[Extern],
+    warnings: &mut Vec<Warning>,
+) -> Result<Vec<MapSpec>, Error> {
     let mut maps = data(elf, btf);
     if READS_EXTERNS {
         maps.extend(kconfig(btf, externs));
     }
-    maps.extend(old(elf)?);
+    maps.extend(old(elf, warnings)?);
+    let is_described =
+        |section: &Section| section.size != 0 && (section.name == ".maps" || is_struct_ops(&section.name));
+    if btf.is_none()
+        && let Some(section) = elf.sections().iter().find(|section| is_described(section))
+    {
+        return Err(broken(format!(
+            "its section {} describes maps by types, and it has no types (no section .BTF): compile it with `-g`",
+            section.name
+        )));
+    }
     if let Some(btf) = btf {
         maps.extend(described_by_types(elf, btf)?);
         maps.extend(struct_ops::read(elf, btf)?);
@@ -88,7 +109,7 @@ fn kconfig(btf: Option<&Btf<'_>>, externs: &[Extern]) -> Option<MapSpec> {
     (size != 0).then_some(map)
 }
 
-fn old(elf: &Elf) -> Result<Vec<MapSpec>, Error> {
+fn old(elf: &Elf, warnings: &mut Vec<Warning>) -> Result<Vec<MapSpec>, Error> {
     let mut maps = Vec::new();
     for (index, section) in elf.sections().iter().enumerate() {
         if section.executable || !(section.name == "maps" || section.name.starts_with("maps/")) {
@@ -110,7 +131,11 @@ fn old(elf: &Elf) -> Result<Vec<MapSpec>, Error> {
             map.map_flags = MapFlags::from_bits_retain(flags);
             // iproute2 and bcc put other things behind the five; one of them is whether to pin.
             if let Some(pinning) = rest.get(1).map(|word| u32::from_ne_bytes(*word)) {
-                map.pinning = if pinning == 1 { Pinning::ByName } else { Pinning::None };
+                match pinning {
+                    0 => {}
+                    1 => map.pinning = Pinning::ByName,
+                    value => warnings.push(Warning::Pinning { map: map.name.clone(), value }),
+                }
             }
             maps.push(map);
         }
@@ -133,7 +158,12 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
             .filter(|ty| ty.kind() == Kind::Var)
             .and_then(|variable| btf.resolve(variable.referred()))
             .filter(|ty| ty.kind().is_composite())
-            .ok_or_else(|| broken(format!("the map `{name}` has no type that describes it")))?;
+            .ok_or_else(|| {
+                broken(format!(
+                    "the map `{name}` has no type that describes it: a variable in .maps is a structure (not a pointer to one), \
+                     and its object is compiled with `-g`"
+                ))
+            })?;
         let mut map = definition_of(name, Place::Symbol(number), definition, btf)?;
         if let Some(values) = definition.members().find(|member| member.name == b"values") {
             let start = symbol.address.saturating_add(u64::from(values.bit_offset / 8));
@@ -161,26 +191,34 @@ fn definition_of(name: &str, place: Place, definition: Type<'_>, btf: &Btf<'_>) 
         let number = || u32::try_from(number(btf, member.type_id)?).ok();
         match &*field {
             "type" => map.map_type = MapType(number().ok_or_else(nonsense)?),
-            "key_size" => map.key_size = number().ok_or_else(nonsense)?,
-            "value_size" => map.value_size = number().ok_or_else(nonsense)?,
+            "key_size" => map.key_size = agreed(name, "key", map.key_size, number().ok_or_else(nonsense)?)?,
+            "value_size" => map.value_size = agreed(name, "value", map.value_size, number().ok_or_else(nonsense)?)?,
             "max_entries" => map.max_entries = number().ok_or_else(nonsense)?,
             "map_flags" => map.map_flags = MapFlags::from_bits_retain(number().ok_or_else(nonsense)?),
             "numa_node" => map.numa_node = number().ok_or_else(nonsense)?,
             "map_extra" => map.map_extra = self::number(btf, member.type_id).ok_or_else(nonsense)?,
-            "key" => (map.btf_key_type_id, map.key_size) = pointed_to(btf, member.type_id).ok_or_else(nonsense)?,
+            "key" => {
+                let (id, size) = pointed_to(btf, member.type_id).ok_or_else(nonsense)?;
+                (map.btf_key_type_id, map.key_size) = (id, agreed(name, "key", map.key_size, size)?);
+            }
             "value" => {
-                (map.btf_value_type_id, map.value_size) = pointed_to(btf, member.type_id).ok_or_else(nonsense)?
+                let (id, size) = pointed_to(btf, member.type_id).ok_or_else(nonsense)?;
+                (map.btf_value_type_id, map.value_size) = (id, agreed(name, "value", map.value_size, size)?);
             }
             "pinning" => {
-                map.pinning = match number() {
-                    Some(0) => Pinning::None,
-                    Some(1) => Pinning::ByName,
-                    _ => return Err(nonsense()),
+                map.pinning = match number().ok_or_else(nonsense)? {
+                    0 => Pinning::None,
+                    1 => Pinning::ByName,
+                    value => {
+                        return Err(broken(format!(
+                            "the map `{name}` asks for pinning {value}; there are 0 (LIBBPF_PIN_NONE) and 1 (LIBBPF_PIN_BY_NAME)"
+                        )));
+                    }
                 }
             }
             "values" => {
                 let held = held(btf, member.type_id).ok_or_else(nonsense)?;
-                map.value_size = 4;
+                map.value_size = agreed(name, "value", map.value_size, 4)?;
                 if held.kind().is_composite() {
                     if place == Place::Nowhere {
                         return Err(broken(format!("the map `{name}` holds maps that hold maps")));
@@ -192,6 +230,17 @@ fn definition_of(name: &str, place: Place, definition: Type<'_>, btf: &Btf<'_>) 
         }
     }
     Ok(map)
+}
+
+/// A size, which two fields may tell: `__uint(key_size, 4)` and `__type(key, int)`.
+fn agreed(name: &str, what: &str, before: u32, now: u32) -> Result<u32, Error> {
+    if before == 0 || before == now {
+        return Ok(now);
+    }
+    if !cfg!(feature = "advice") {
+        return Err(broken(format!("the map `{name}` has two sizes of its {what}")));
+    }
+    Err(broken(format!("the map `{name}` says that its {what} has {before} bytes and that it has {now}")))
 }
 
 /// `__uint`: a pointer to an array of so many; `__ulong`: an enumeration of one value.

@@ -225,6 +225,22 @@ impl Section {
     }
 }
 
+/// What to do about a section whose name begins with no kind.
+pub(super) fn remedy(name: &str) -> String {
+    if !cfg!(feature = "advice") {
+        return "say what it is with `Object::set_type`".to_owned();
+    }
+    let name = name.trim_start_matches('?');
+    let meant = WORDS.split_ascii_whitespace().filter(|word| {
+        let behind = name.strip_prefix(word);
+        behind.is_some_and(|behind| behind.starts_with(['_', ':', '-', ' ', '|']))
+    });
+    match meant.max_by_key(|word| word.len()) {
+        Some(word) => format!("a slash separates kind and target: SEC(\"{word}/TARGET\")"),
+        None => "give it one, as SEC(\"kprobe/FUNCTION\"), or say what it is with `Object::set_type`".to_owned(),
+    }
+}
+
 /// The kind that a section's name begins with, the suffix, and the rest.
 fn kind(name: &str) -> Result<(&'static Kind, &str, Option<&str>), UnknownKind> {
     let mut kinds = WORDS.split_ascii_whitespace().zip(KINDS);
@@ -285,6 +301,21 @@ mod tests {
         assert!(!Section::read("?kprobe/f").unwrap().wanted);
         assert!(Section::read("kprobe/f").unwrap().wanted);
         assert!(Section::read("uretprobe.multi.s/l:f").unwrap().sleepable);
+    }
+
+    #[test]
+    #[cfg(feature = "advice")]
+    fn remedy_for_a_missing_slash_names_the_kind() {
+        for (name, kind) in [
+            ("kprobe__sys_execve", "SEC(\"kprobe/TARGET\")"),
+            ("?tracepoint:syscalls:sys_enter_getuid", "SEC(\"tracepoint/TARGET\")"),
+            ("raw_tp_sys_enter", "SEC(\"raw_tp/TARGET\")"),
+        ] {
+            assert!(remedy(name).ends_with(kind), "{}", remedy(name));
+        }
+        for name in ["foo", "prog", "kprobes"] {
+            assert!(remedy(name).contains("Object::set_type"), "{}", remedy(name));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The parts of an object as plain values: maps and programs, as the file describes them and as they may be changed before
 //! loading.
 
-use std::{borrow::Cow, os::fd::OwnedFd, sync::Arc};
+use std::{borrow::Cow, fmt, os::fd::OwnedFd, sync::Arc};
 
 use super::{Section, Table, function::Start, link::Place};
 use crate::{Error, MapFlags, MapType, struct_ops::Fitted, sys::process::page_size};
@@ -192,16 +192,34 @@ pub(crate) struct KnownTarget {
     pub(crate) of: Option<Arc<OwnedFd>>,
 }
 
-/// A program that cannot be loaded.
+/// A program, or a `struct_ops` map, that is not loaded or not attached, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct SetAside {
-    /// The function's name in the source.
+pub struct Skipped {
+    /// The function's name in the source, or the map's.
     pub name: String,
-    /// The section's name.
+    /// The section's name; empty for a map.
     pub section_name: String,
-    /// What is wrong with it.
+    /// The reason, in a sentence without a capital: ``its section `foo` begins with no kind of program …``.
     pub why: String,
+}
+
+impl Skipped {
+    pub(crate) fn new(name: &str, section_name: &str, why: &str) -> Self {
+        Self { name: name.to_owned(), section_name: section_name.to_owned(), why: why.to_owned() }
+    }
+
+    /// The error for a use of it.
+    pub(crate) fn error(&self, attempt: &str) -> Error {
+        let what = if self.section_name.is_empty() { "map" } else { "program" };
+        Error::Unfit { attempt: format!("{attempt} the {what} `{}`", self.name), why: self.why.clone() }
+    }
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: {}", self.name, self.why)
+    }
 }
 
 impl ProgramSpec {

@@ -49,9 +49,12 @@ pub(super) fn may_do_without(spec: &ProgramSpec, refusal: &Error) -> Result<(), 
         return Ok(());
     }
     let has_such_stacks = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
-    let setting = fs::read_to_string("/sys/kernel/debug/sched/preempt").unwrap_or_default();
-    let kernel = process::build().unwrap_or_default();
-    let interrupted = spec.section.sleepable || is_preemptible(&kernel, &setting);
+    // A build that cannot attach to uprobes does not look closer.
+    let interrupted = spec.section.sleepable || !cfg!(feature = "uprobe") || {
+        let setting = fs::read_to_string("/sys/kernel/debug/sched/preempt").unwrap_or_default();
+        let kernel = process::build().unwrap_or_default();
+        is_preemptible(&kernel, &setting)
+    };
     if !has_such_stacks || !interrupted {
         warn!("`{}` may share its stack with itself, if this kernel interrupts it in the middle", spec.name);
         return Ok(());

@@ -15,7 +15,8 @@ pub struct Run {
     /// The program's argument as the kernel wants it from user space (`struct __sk_buff`, `struct xdp_md`, or for `syscall`
     /// programs whatever they read); empty for none.
     pub context: Vec<u8>,
-    /// How often to run it; 0 and 1 mean once.
+    /// How often to run it; 0 and 1 mean once. More than once works for programs on packets, and those of the kinds
+    /// `sk_lookup`, `flow_dissector` and `netfilter`.
     pub repeat: u32,
 }
 
@@ -29,41 +30,45 @@ pub struct Outcome {
     pub data: Vec<u8>,
     /// What became of the context.
     pub context: Vec<u8>,
-    /// What a run took, on average.
-    pub duration: Duration,
+    /// What a run took, on average; `None` for kinds of which the kernel does not measure it: `syscall`, `raw_tp`,
+    /// `fentry` and its like, `struct_ops`.
+    pub duration: Option<Duration>,
 }
 
 impl Program {
-    /// Runs the program now.
+    /// Runs the program now (`kernel/bpf/syscall.c`, `net/bpf/test_run.c`).
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`] if the kernel refuses: ENOTSUPP or EINVAL if programs of this kind cannot be run so, EINVAL if the
-    /// data or the context does not suit.
+    /// [`Error::Unfit`] if programs of this kind take no packet, no context, or are run once only; [`Error::Kernel`]
+    /// if the kernel refuses: ENOTSUPP or EINVAL if programs of this kind cannot be run so, EINVAL if the data or the
+    /// context does not suit.
     pub fn test_run(&self, run: &Run) -> Result<Outcome, Error> {
         /// Programs may make a packet longer; more than this they cannot.
         const ROOM: usize = 4096;
         let kind = self.spec().section.program_type;
+        let attempt = || format!("run the program `{}` ({kind})", self.name());
+        let takes = Takes::of(kind);
+        if let Some(why) = takes.objection(run) {
+            return Err(Error::Unfit { attempt: attempt(), why: why.to_owned() });
+        }
         let packets = !run.data.is_empty();
         let mut data = vec![0; if packets { run.data.len() + ROOM } else { 0 }];
         let mut context = run.context.clone();
-        // These two get their context back where they gave it; the others want a second place for it.
-        let in_place = matches!(kind, ProgramType::SYSCALL | ProgramType::RAW_TRACEPOINT);
-        let mut context_out = vec![0; if in_place { 0 } else { context.len() }];
+        let mut context_out = vec![0; if takes.in_place { 0 } else { context.len() }];
         let request = run::Run {
             data_in: &run.data,
             data_out: &mut data,
             ctx_in: &mut context,
             ctx_out: &mut context_out,
-            repeat: run.repeat,
+            repeat: if takes.once { 0 } else { run.repeat },
         };
         let ran =
             run::prog_test_run(self.as_fd(), request, "runs the program on what it is given").map_err(|error| {
-                let plain = Error::kernel(format!("run the program `{}` ({kind})", self.name()), &error);
+                let plain = Error::kernel(attempt(), &error);
                 match error.raw_os_error() {
-                    Some(libc::EINVAL) => {
-                        plain.advise("does the kernel run this kind of program, on data and a context of these sizes?")
-                    }
+                    Some(libc::EINVAL | libc::EFAULT) => plain.advise(takes.advice()),
+                    Some(524) => plain.advise("the kernel cannot run programs of this kind without an event"),
                     _ => plain,
                 }
             })?;
@@ -71,8 +76,101 @@ impl Program {
         Ok(Outcome {
             value: ran.retval,
             data,
-            context: if in_place { context } else { context_out },
-            duration: Duration::from_nanos(ran.duration_ns.into()),
+            context: if takes.in_place { context } else { context_out },
+            duration: (!takes.once).then(|| Duration::from_nanos(ran.duration_ns.into())),
         })
+    }
+}
+
+/// What the kernel takes for programs of a kind.
+struct Takes {
+    kind: ProgramType,
+    /// It runs them once, and refuses or ignores any number of times; then it measures no time, either.
+    once: bool,
+    packet: bool,
+    context: bool,
+    /// It writes the context back to where it read it, if at all; others have a second place for it.
+    in_place: bool,
+}
+
+impl Takes {
+    fn of(kind: ProgramType) -> Self {
+        use ProgramType as T;
+        let any = Self { kind, once: false, packet: true, context: true, in_place: false };
+        match kind {
+            // With a number of times, or a packet, even an empty one, the answer is EINVAL.
+            T::SYSCALL | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE => {
+                Self { once: true, packet: false, in_place: true, ..any }
+            }
+            // The kernel calls functions of its own that such programs hang on, and ignores all that it is given.
+            T::TRACING => Self { once: true, packet: false, context: false, in_place: true, ..any },
+            // The arguments are the context.
+            T::STRUCT_OPS => Self { once: true, packet: false, in_place: true, ..any },
+            T::SK_LOOKUP => Self { packet: false, ..any },
+            _ => any,
+        }
+    }
+
+    fn objection(&self, run: &Run) -> Option<&'static str> {
+        if self.once && run.repeat > 1 {
+            return Some("the kernel runs programs of this kind once a call: make several calls");
+        }
+        if !self.packet && !run.data.is_empty() {
+            return Some(if self.context {
+                "programs of this kind take a context, and no packet"
+            } else {
+                "the kernel calls its own test functions for programs of this kind, with arguments of its own"
+            });
+        }
+        if !self.context && !run.context.is_empty() {
+            return Some(
+                "the kernel calls its own test functions for programs of this kind, with arguments of its own",
+            );
+        }
+        if self.kind == ProgramType::SK_LOOKUP && run.context.is_empty() {
+            return Some("programs of this kind need a context: a `struct bpf_sk_lookup`");
+        }
+        None
+    }
+
+    /// What to look at after EINVAL.
+    fn advice(&self) -> &'static str {
+        match self.kind {
+            ProgramType::TRACING => {
+                "the kernel runs only programs of the sections fentry, fexit and fmod_ret without an event, on the functions \
+                 bpf_fentry_test1 to 8 and bpf_modify_return_test of its own"
+            }
+            ProgramType::SYSCALL | ProgramType::RAW_TRACEPOINT => {
+                "is the context as long as what the program reads of it, and at most 65535 bytes (12 words for raw_tp)?"
+            }
+            _ => "does the kernel run this kind of program, on data and a context of these sizes?",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_kind_does_not_take_is_refused() {
+        use ProgramType as T;
+        let packet = Run { data: vec![0; 14], ..Run::default() };
+        let context = Run { context: vec![0; 8], ..Run::default() };
+        let once = Run { repeat: 1, ..Run::default() };
+        let twice = Run { repeat: 2, ..Run::default() };
+        for (kind, takes) in [
+            // A packet, a context, once, twice.
+            (T::SYSCALL, [false, true, true, false]),
+            (T::RAW_TRACEPOINT, [false, true, true, false]),
+            (T::TRACING, [false, false, true, false]),
+            (T::STRUCT_OPS, [false, true, true, false]),
+            (T::SK_LOOKUP, [false, true, false, false]),
+            (T::SCHED_CLS, [true, true, true, true]),
+            (T::XDP, [true, true, true, true]),
+        ] {
+            let found = [&packet, &context, &once, &twice].map(|run| Takes::of(kind).objection(run).is_none());
+            assert_eq!(found, takes, "{kind}");
+        }
     }
 }

@@ -122,7 +122,8 @@ impl Targets {
         };
         for wanted in &mut self.wanted {
             let Some(found) = wanted.found.as_mut().filter(|found| found.source != 0) else { continue };
-            let Some(module) = sources.get(found.source).map(|source| source.name) else { continue };
+            // The name is missing only if this search was made in other sources than these.
+            let module = sources.get(found.source).map_or("(not among those searched)", |source| source.name);
             let opened = btf::of_module(module);
             found.module = Some(opened.map_err(|error| Unopened { name: module.to_owned(), error }));
         }

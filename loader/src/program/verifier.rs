@@ -16,12 +16,58 @@ use crate::btf::shown;
 
 /// The line that says why a program was refused; `None` if the log has none.
 pub(super) fn sentence(log: &str) -> Option<&str> {
-    let is_reason = |line: &&str| !line.is_empty() && !is_walk(line) && !is_statistics(line);
     let mut lines = log.lines().map(str::trim);
     let before_the_report = lines.by_ref().take_while(|line| !line.starts_with(REPORT));
     // A reason that is told in the report alone is told by what the report says first.
-    before_the_report.filter(is_reason).last().or_else(|| lines.filter(|line| *line != "Reason:").find(is_reason))
+    let found = before_the_report.filter_map(reason).last();
+    found.or_else(|| lines.filter(|line| *line != "Reason:").find_map(reason))
 }
+
+/// What a line says of the reason.
+fn reason(line: &str) -> Option<&str> {
+    match line {
+        "" => None,
+        line if is_statistics(line) => None,
+        line if is_walk(line) => behind_a_step(line),
+        line => Some(line),
+    }
+}
+
+/// The reason behind a step of the walk on the same line, as `5: (05) goto pc-7 BPF program is too large. Processed
+/// 1000001 insn`: some kernels end the line of a step only when they print the state behind it.
+fn behind_a_step(line: &str) -> Option<&str> {
+    // The log that the sentence is looked for in first has no steps.
+    if !cfg!(feature = "advice") {
+        return None;
+    }
+    if let Some(at) = line.find(TOO_LARGE) {
+        return line.get(at..);
+    }
+    let (number, rest) = line.split_once(": (")?;
+    if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (_, text) = rest.split_once(") ")?;
+    let behind = ENDS.iter().find_map(|end| {
+        let from = text.find(end)? + end.len();
+        // Behind a jump its distance, behind a call its function.
+        let rest = text.get(from..)?;
+        Some(rest.split_once(' ')?.1)
+    })?;
+    let behind = behind.trim();
+    (!behind.is_empty() && !behind.starts_with(';') && !is_state(behind) && !behind.starts_with("goto "))
+        .then_some(behind)
+}
+
+/// What the last word of a step begins with, where that can be told from what is behind it.
+const ENDS: [&str; 3] = ["goto pc", "call ", "exit"];
+
+/// Whether the program has more steps than the verifier walks (`BPF_COMPLEXITY_LIMIT_INSNS`).
+pub(super) fn is_too_large(sentence: &str) -> bool {
+    sentence.starts_with(TOO_LARGE)
+}
+
+const TOO_LARGE: &str = "BPF program is too large";
 
 /// Where the walk ended, as `instruction 12: call 25; send.c:31: bpf_perf_event_output(…)`; `None` if the log does not tell.
 /// What source there is, and the name of its file (since Linux 6.10), is what the program was compiled from.
@@ -49,6 +95,7 @@ fn instruction(line: &str) -> Option<(&str, &str)> {
     let (number, rest) = line.split_once(": (")?;
     let (_, text) = rest.split_once(") ")?;
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let text = behind_a_step(line).and_then(|reason| text.strip_suffix(reason)).unwrap_or(text);
     is_number.then(|| (number, text.split_once(';').map_or(text, |(text, _)| text).trim()))
 }
 
@@ -93,6 +140,10 @@ fn is_heading(line: &str) -> bool {
         || line == "callee:"
         || line.starts_with("Live regs before insn")
         || line.starts_with("reg type unsupported")
+        // Said of every program whose argument has no size, accepted or not.
+        || line.strip_prefix("arg#").is_some_and(|rest| {
+            rest.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(" reference type('")
+        })
 }
 
 /// Lines behind the reason.
@@ -164,6 +215,37 @@ mod tests {
     fn a_combined_stack_is_reported_by_its_own_line() {
         let log = "combined stack size of 2 calls is 544. Too large\nverification time 4 usec\nprocessed 3 insns\n";
         assert_eq!(sentence(log), Some("combined stack size of 2 calls is 544. Too large"));
+    }
+
+    #[test]
+    #[cfg(feature = "advice")]
+    fn reason_behind_a_step_is_found() {
+        let too_large = "BPF program is too large. Processed 1000001 insn";
+        for (step, text, reason) in [
+            ("4: (05) goto pc-7 ", "goto pc-7", too_large),
+            ("4: (a5) if r1 < 0x5 goto pc-7 ", "if r1 < 0x5 goto pc-7", too_large),
+            ("4: (bf) r1 = r2 ", "r1 = r2", too_large),
+            ("4: (85) call bpf_loop#181 ", "call bpf_loop#181", "R2 pointer comparison prohibited"),
+            ("4: (95) exit ", "exit", "R0 !read_ok"),
+            ("4: (05) goto pc+1 ", "goto pc+1", "infinite loop detected at insn 4"),
+        ] {
+            let log = format!("3: (b7) r0 = 0 ; R0=0\n{step}{reason}\nprocessed 5 insns (limit 1000000)\n");
+            assert_eq!(sentence(&log), Some(reason), "{log}");
+            assert_eq!(place(&log), Some(format!("instruction 4: {text}")), "{log}");
+        }
+        for step in [
+            "4: (85) call bpf_loop#181   ; R0=scalar()",
+            "4: (15) if r2 == 0x8 goto pc+1   ; R2=8",
+            "4: (95) exit",
+            "4: (05) goto pc-7",
+            "4: (85) call bpf_loop#181 R0_w=scalar()",
+            "4: (15) if r1 == 0 goto pc+2 R1=ctx()",
+        ] {
+            assert_eq!(sentence(&format!("{step}\nprocessed 5 insns\n")), None, "{step}");
+        }
+        assert_eq!(sentence(&format!("from 4 to 2: R0=1 {too_large}\n")), Some(too_large));
+        let noise = "arg#0 reference type('UNKNOWN ') size cannot be determined: -22";
+        assert_eq!(sentence(&format!("{noise}\nprocessed 5 insns\n")), None);
     }
 
     #[test]

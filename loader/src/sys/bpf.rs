@@ -208,6 +208,7 @@ pub(crate) fn btf_load(btf: &[u8], log: &mut [u8], why: &str) -> io::Result<Owne
 }
 
 /// What `BPF_PROG_LOAD` needs to know about a program.
+#[derive(Clone, Copy)]
 pub(crate) struct Program<'a> {
     pub(crate) program_type: ProgramType,
     pub(crate) expected_attach_type: u32,
@@ -239,8 +240,18 @@ pub(crate) struct Info<'a> {
     pub(crate) line_info: &'a [bpf_line_info],
 }
 
+/// How much the verifier writes into its log (`include/linux/bpf_verifier.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum LogLevel {
+    /// Each step of its walk, then why it refuses the program: `BPF_LOG_LEVEL1`.
+    Steps = 1,
+    /// Only why it refuses the program, and statistics: `BPF_LOG_STATS` (5.2).
+    Reason = 4,
+}
+
 /// Loads a program. `log`, if not empty, receives the verifier's log.
-pub(crate) fn prog_load(program: &Program<'_>, log: &mut [u8], why: &str) -> io::Result<OwnedFd> {
+pub(crate) fn prog_load(program: &Program<'_>, level: LogLevel, log: &mut [u8], why: &str) -> io::Result<OwnedFd> {
     // 0 stands for the kernel's own BTF; nothing is looked up there.
     let modules: Vec<u32> = std::iter::once(0).chain(program.modules.iter().map(|fd| number(fd.as_fd()))).collect();
     let mut attr = ProgLoad {
@@ -248,7 +259,7 @@ pub(crate) fn prog_load(program: &Program<'_>, log: &mut [u8], why: &str) -> io:
         insn_cnt: length(program.instructions.len())?,
         insns: Pointer::to(program.instructions),
         license: Pointer::to(program.license.to_bytes_with_nul()),
-        log_level: u32::from(!log.is_empty()),
+        log_level: if log.is_empty() { 0 } else { level as u32 },
         log_size: length(log.len())?,
         log_buf: Pointer::to_mut(log),
         kern_version: program.kernel_version,

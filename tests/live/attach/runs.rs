@@ -9,6 +9,9 @@ pub(crate) const TESTS: &[Test] = &[
     test("an_xdp_program_runs_on_a_packet", lacks::nothing, xdp),
     test("a_syscall_program_runs_on_its_context", lacks::syscall_programs, syscall),
     test("a_kprobe_s_program_cannot_be_run", lacks::nothing, kprobe),
+    test("syscall_program_takes_repeat_1_and_no_more", lacks::syscall_programs, || repeats("syscall")),
+    test("raw_tracepoint_program_takes_repeat_1_and_no_more", raw_tracepoints, || repeats("raw_tp/sys_enter")),
+    test("sk_lookup_program_takes_a_context_and_no_packet", lookups, lookup),
 ];
 
 fn xdp() {
@@ -43,4 +46,37 @@ fn kprobe() {
     let loaded = sample::load("kprobe");
     let line = loaded.program("count").unwrap().test_run(&Run::default()).unwrap_err().to_string();
     assert!(line.contains("run the program `count` (KPROBE)"), "{line}");
+}
+
+fn raw_tracepoints() -> Option<String> {
+    lacks::at_least(5, 10, "running programs of the kind raw_tp without an event")
+}
+
+fn lookups() -> Option<String> {
+    lacks::at_least(5, 13, "running programs of the kind sk_lookup without an event")
+}
+
+fn repeats(section: &str) {
+    let loaded = sample::answering(section, 0).unwrap();
+    let program = loaded.program("count").unwrap();
+    for repeat in [0, 1] {
+        let outcome = program.test_run(&Run { repeat, ..Run::default() }).unwrap();
+        // The kernel does not measure it.
+        assert_eq!((outcome.value, outcome.duration), (0, None));
+    }
+    assert_eq!(sample::runs(&loaded), 2);
+    let line = program.test_run(&Run { repeat: 2, ..Run::default() }).unwrap_err().to_string();
+    assert!(line.contains("run the program `count`") && line.contains("once a call"), "{line}");
+    let line = program.test_run(&Run { data: vec![0; 64], ..Run::default() }).unwrap_err().to_string();
+    assert!(line.contains("a context, and no packet"), "{line}");
+    assert_eq!(sample::runs(&loaded), 2);
+}
+
+fn lookup() {
+    let loaded = sample::answering("sk_lookup", 1).unwrap();
+    let program = loaded.program("count").unwrap();
+    let line = program.test_run(&Run::default()).unwrap_err().to_string();
+    assert!(line.contains("struct bpf_sk_lookup"), "{line}");
+    let line = program.test_run(&Run { data: vec![0; 64], ..Run::default() }).unwrap_err().to_string();
+    assert!(line.contains("a context, and no packet"), "{line}");
 }

@@ -3,10 +3,10 @@
 
 use std::process::{Command, Stdio};
 
-use cutaway::{Error, Link, Loaded, ProgramType, RawTracepoint, Tracepoint, Uprobe, probe};
+use cutaway::{Error, Link, Loaded, Object, ProgramType, RawTracepoint, Tracepoint, Uprobe, probe};
 
 use crate::{
-    Test,
+    Test, corpus, journal,
     requirements::Needs,
     sample::{self, names},
 };
@@ -26,6 +26,9 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("functions_that_cannot_be_probed_are_told_apart", Needs::Root, symbols),
         Test::new("places_that_are_none_are_told", Needs::Root, places),
         Test::new("when_one_of_several_cannot_be_attached_none_is", Needs::Root, all_or_none),
+        Test::new("skipped_programs_are_named_with_their_reasons", Needs::Root, skipped),
+        Test::new("object_whose_programs_are_all_skipped_says_so", Needs::Root, all_skipped),
+        Test::new("warnings_are_logged_once", Needs::Root, warned),
     ]
 }
 
@@ -268,7 +271,6 @@ fn places() {
 }
 
 fn all_or_none() {
-    use cutaway::Object;
     use cutaway_programs::prelude::*;
     let mut object = ObjectBuilder::new("GPL");
     for (section, name) in [("uprobe/libc.so.6:a64l", "first"), ("uprobe/libc.so.6:no_such_function", "second")] {
@@ -281,4 +283,70 @@ fn all_or_none() {
     let before = crate::open::descriptors();
     assert!(matches!(loaded.attach().unwrap_err(), cutaway::Error::Symbol { .. }));
     assert_eq!(crate::open::descriptors(), before, "the first one is detached again");
+}
+
+fn faulty(name: &str) -> Object {
+    Object::parse(&corpus::read("faults", name)).unwrap()
+}
+
+fn skipped() {
+    let mut object = faulty("unknown_sections.o");
+    // One that is attached by hand.
+    object.set_type("in_foo", ProgramType::RAW_TRACEPOINT, 0).unwrap();
+    let loaded = object.load().unwrap();
+    let loads: Vec<_> = loaded.programs().map(cutaway::Program::name).collect();
+    assert_eq!(loads, ["in_foo", "runs"]);
+    let reasons = |skipped: &[cutaway::Skipped]| -> Vec<_> {
+        skipped.iter().map(|skipped| (skipped.name.clone(), skipped.why.clone())).collect()
+    };
+    let not_loaded = reasons(loaded.skipped());
+    let expected = [("in_kprobe", "begins with no kind of program"), ("optional", "its section begins with `?`")];
+    assert_eq!(not_loaded.len(), expected.len(), "{not_loaded:?}");
+    for ((name, why), (expected, part)) in not_loaded.iter().zip(expected) {
+        assert!(name == expected && why.contains(part), "{not_loaded:?}");
+    }
+    let line = loaded.program("optional").unwrap_err().to_string();
+    assert!(line.starts_with("cannot use the program `optional`: its section begins with `?`"), "{line}");
+
+    let links = loaded.attach().unwrap();
+    assert_eq!(links.iter().count(), 1);
+    let not_attached = reasons(links.skipped());
+    assert_eq!(not_attached[..2], not_loaded[..]);
+    let [.., (name, why)] = not_attached.as_slice() else { panic!("{not_attached:?}") };
+    assert!(name == "in_foo" && why.contains("does not say where"), "{not_attached:?}");
+}
+
+fn all_skipped() {
+    let mut object = faulty("unknown_sections.o");
+    object.program_mut("runs").unwrap().section.wanted = false;
+    let loaded = object.load().unwrap();
+    assert_eq!((loaded.programs().count(), loaded.skipped().len()), (0, 4));
+    let warnings = journal::messages(log::Level::Warn);
+    assert!(
+        warnings.iter().any(|line| line.starts_with("no program of the object is loaded: `in_foo`: ")),
+        "{warnings:?}"
+    );
+    let line = loaded.attach().unwrap_err().to_string();
+    assert!(line.contains("none is loaded") && line.contains("`runs`: `section.wanted` is false"), "{line}");
+
+    // What the kernel refuses is skipped, too, if that is asked for.
+    let (loaded, refused) = faulty("pointers.o").load_what_runs().unwrap();
+    assert_eq!((loaded.skipped().len(), refused.len()), (0, 0));
+    let mut object = sample::object("uprobe/libc.so.6:a64l");
+    object.set_type("count", ProgramType::TRACING, 24).unwrap();
+    let (loaded, refused) = object.load_what_runs().unwrap();
+    assert_eq!((loaded.skipped().len(), refused.len()), (1, 1));
+    assert_eq!(loaded.skipped()[0].why, refused[0].why.to_string());
+    assert!(loaded.program("count").unwrap_err().to_string().contains(&refused[0].why.to_string()));
+}
+
+fn warned() {
+    drop(faulty("pointers.o").load().unwrap());
+    let warnings = journal::messages(log::Level::Warn);
+    for part in ["`.data`", "`.rodata`", "`license`"] {
+        assert_eq!(warnings.iter().filter(|line| line.contains(part)).count(), 1, "{part}: {warnings:?}");
+    }
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    drop(faulty("static_programs.o").load().unwrap());
+    assert_eq!(journal::messages(log::Level::Warn).len(), 4, "the static program");
 }

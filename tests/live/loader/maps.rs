@@ -27,6 +27,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("a_pinned_map_is_used_again_if_it_is_the_same", Needs::Root, pinned).since("5.16", "bloom filters"),
         Test::new("a_pin_does_not_lead_out_of_its_folder", Needs::Root, pinned_elsewhere),
         Test::new("keys_end_once", Needs::Root, keys_end),
+        Test::new("description_that_no_kernel_takes_is_explained", Needs::Root, faults),
     ]
 }
 
@@ -333,4 +334,51 @@ fn keys_end() {
         map.update(&[key; 4], &[0; 4]).unwrap();
     }
     assert!(keys.next().is_none(), "what comes later is for the next walk");
+}
+
+fn faults() {
+    let hash = || MapDef::new(Kind::HASH).key::<u32>().value::<u64>();
+    let array = || MapDef::new(Kind::ARRAY).key::<u32>().value::<u64>().max_entries(1);
+    for (definition, part) in [
+        (
+            hash(),
+            "its max_entries is 0, so that its size is the loading program's to set: `object.map_mut(\"m\")?.max_entries`",
+        ),
+        (
+            MapDef::new(Kind::ARRAY).key::<u64>().value::<u64>().max_entries(1),
+            "its key has 8 bytes, and that of a map of the kind ARRAY has 4",
+        ),
+        (MapDef::new(Kind::HASH).value::<u64>().max_entries(1), "its key has no size"),
+        (MapDef::new(Kind::HASH).key::<u64>().max_entries(1), "its value has no size"),
+        (MapDef::new(Kind::LPM_TRIE).key::<u64>().value::<u64>().max_entries(1), "BPF_F_NO_PREALLOC"),
+        (MapDef::new(Kind::PROG_ARRAY).key::<u32>().value::<u64>().max_entries(1), "its value has 8 bytes"),
+        (
+            MapDef::new(Kind::SK_STORAGE).key::<u32>().value::<u64>().max_entries(1).flags(1),
+            "has no max_entries: leave it 0",
+        ),
+        (
+            MapDef::new(Kind::QUEUE).key::<u32>().value::<u64>().max_entries(1),
+            "its key has 4 bytes, and a map of the kind QUEUE has none",
+        ),
+        (
+            MapDef::new(Kind::HASH_OF_MAPS).key::<u32>().holding(array()).max_entries(1),
+            "a map of maps needs a pattern of the maps",
+        ),
+        (
+            MapDef::new(Kind::ARRAY_OF_MAPS).key::<u32>().holding(array()).max_entries(1),
+            "a map of maps needs a pattern of the maps",
+        ),
+    ] {
+        let mut object = ObjectBuilder::new("GPL");
+        object.map("m", definition);
+        let mut object = Object::parse(&object.write().unwrap()).unwrap();
+        object.map_mut("m").unwrap().inner = None;
+        let line = object.load().unwrap_err().to_string();
+        assert!(line.starts_with("cannot create the map `m` (") && line.contains(part), "{line}");
+    }
+    let mut object = ObjectBuilder::new("GPL");
+    object.map("m", hash());
+    let mut object = Object::parse(&object.write().unwrap()).unwrap();
+    object.map_mut("m").unwrap().max_entries = 3;
+    assert_eq!(object.load().unwrap().map("m").unwrap().max_entries(), 3);
 }

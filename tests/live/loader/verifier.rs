@@ -1,9 +1,9 @@
 //! The verifier's refusals: its own sentence in one line, its whole log behind it, and in the log the Rust source.
 
-use cutaway::{Error, Object};
+use cutaway::{Errno, Error, Object};
 use cutaway_programs::prelude::*;
 
-use crate::{Test, requirements::Needs};
+use crate::{Test, journal, requirements::Needs};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -12,6 +12,13 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("sending_more_than_is_on_the_stack_is_refused", Needs::Root, sends_too_much),
         Test::new("a_result_without_a_value_is_refused", Needs::Root, no_result),
         Test::new("a_long_log_is_read_whole", Needs::Root, long_log),
+        Test::new("refused_program_is_walked_twice", Needs::Root, twice),
+        Test::new("refused_probe_is_walked_twice", Needs::Root, probe_twice),
+        Test::new("program_that_is_too_large_is_walked_once", Needs::Root, once),
+        Test::new("program_that_is_accepted_is_walked_once", Needs::Root, accepted),
+        Test::new("cut_log_keeps_errno_and_sentence", Needs::Root, cut_log),
+        Test::new("license_explains_a_refusal", Needs::Root, license),
+        Test::new("unknown_helper_is_explained", Needs::Root, unknown_helper),
     ]
 }
 
@@ -39,7 +46,7 @@ fn object(event: i16, written: i16) -> Object {
 /// The refusal of the program `send`: sentence and log, after a look at what they have in common.
 fn refusal(object: Object) -> (String, String) {
     let error = object.load().unwrap_err();
-    let Error::Verifier { program, sentence, at, log } = &error else { panic!("{error:?}") };
+    let Error::Verifier { program, sentence, at, log, .. } = &error else { panic!("{error:?}") };
     assert_eq!(program, "send");
     let at = at.as_deref().unwrap();
     assert_eq!(error.to_string(), format!("the verifier refuses the program `send`: {sentence} ({at})"));
@@ -99,4 +106,132 @@ fn long_log() {
     assert!(sentence.contains("off=-4096"), "{sentence}");
     assert!(log.len() > 64 << 10, "{} bytes", log.len());
     assert!(log.contains("; r1 = 0") || log.contains("r1 = 0"), "from the beginning");
+}
+
+/// A program of this section; `R0` is what its body leaves there.
+fn small(section: &str, license: &str, body: impl Fn(&mut Assembler)) -> Object {
+    let mut object = ObjectBuilder::new(license);
+    let mut asm = Assembler::new();
+    body(&mut asm);
+    asm.exit();
+    object.program(section, "send", asm);
+    Object::parse(&object.write().unwrap()).unwrap()
+}
+
+/// The answers to each load of the program `send`, in order.
+fn answers() -> Vec<String> {
+    let is_load = |pairs: &[(String, String)]| {
+        let has = |key: &str, part: &str| pairs.iter().any(|(name, value)| name == key && value.contains(part));
+        has("cmd", "BPF_PROG_LOAD") && has("prog_name", "send")
+    };
+    let calls = journal::system_calls().into_iter().filter(|entry| is_load(&entry.pairs));
+    calls.map(|entry| entry.pairs.last().unwrap().1.clone()).collect()
+}
+
+fn errno(error: &Error) -> i32 {
+    error.errno().map_or(0, Errno::raw)
+}
+
+fn twice() {
+    let error = small("raw_tp/sys_enter", "GPL", |_| {}).load().unwrap_err();
+    assert_eq!(errno(&error), libc::EACCES);
+    assert!(answers().iter().all(|answer| answer.contains("EACCES")) && answers().len() == 2, "{:?}", answers());
+}
+
+/// Programs on probes are loaded behind a front that keeps their stack their own, and refused as their author wrote
+/// them.
+fn probe_twice() {
+    let error = small("uprobe", "GPL", |_| {}).load().unwrap_err();
+    assert_eq!(errno(&error), libc::EACCES);
+    assert!(error.to_string().contains("R0 !read_ok (instruction 0: exit"), "{error}");
+    assert_eq!(answers().len(), 2, "{:?}", answers());
+}
+
+/// A loop of more than a million steps.
+fn once() {
+    for section in ["raw_tp/sys_enter", "uprobe"] {
+        let before = answers().len();
+        let object = small(section, "GPL", |asm| {
+            let again = asm.label("again");
+            asm.mov(R0, 0);
+            asm.mov(R1, 0);
+            asm.bind(again);
+            asm.add(R0, R1);
+            asm.add(R1, 1);
+            asm.jump_if(Lt, R1, 1_000_000, again);
+        });
+        let error = object.load().unwrap_err();
+        assert_eq!(errno(&error), libc::E2BIG);
+        let line = "the verifier refuses the program `send`: BPF program is too large. Processed 1000001 insn";
+        assert_eq!(error.to_string(), line);
+        assert!(error.verifier_log().unwrap().contains("processed 1000001 insns"), "statistics are in the log");
+        assert_eq!(answers().len() - before, 1, "{:?}", answers());
+    }
+}
+
+fn accepted() {
+    let loaded = small("uprobe", "GPL", |asm| {
+        asm.mov(R0, 0);
+    });
+    loaded.load().unwrap();
+    assert_eq!(answers().len(), 1);
+}
+
+/// The log of the walk has more than 16 MiB: its second load may fail otherwise (ENOSPC), which is not why it is
+/// refused.
+fn cut_log() {
+    let object = small("raw_tp/sys_enter", "GPL", |asm| {
+        let again = asm.label("again");
+        asm.mov(R6, R1);
+        asm.mov(R0, 0);
+        asm.mov(R1, 0);
+        asm.bind(again);
+        asm.add(R0, R1);
+        asm.add(R1, 1);
+        asm.jump_if(Lt, R1, 150_000, again);
+        asm.load(DW, R0, R6, 4000);
+    });
+    let error = object.load().unwrap_err();
+    let Error::Verifier { sentence, at, log, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((errno(&error), answers().len()), (libc::EACCES, 2), "{:?}", answers());
+    assert!(answers()[1].contains("ENOSPC"), "the log was long enough for this test: {:?}", answers());
+    assert!(sentence.contains("4000"), "{sentence}");
+    assert!(log.len() > 15 << 20, "{} bytes", log.len());
+    // Before Linux 6.4 the end of the log is lost, and says so.
+    match at {
+        Some(at) => assert!(at.starts_with("instruction 6: r0 = *(u64 *)(r6 +4000)"), "{at}"),
+        None => assert!(log.contains("the kernel cut the log off here"), "the log says that its end is missing"),
+    }
+}
+
+fn license() {
+    for (license, part) in
+        [("GPLv2", "does not take the license `GPLv2` for GPL; it takes `GPL`"), ("", "the section `license` is empty")]
+    {
+        let object = small("raw_tp/sys_enter", license, |asm| {
+            asm.mov(R1, R10);
+            asm.add(R1, -8);
+            asm.store(DW, R10, -8, 0);
+            asm.mov(R2, 8);
+            asm.call(Helper::bpf_trace_printk);
+        });
+        let line = object.load().unwrap_err().to_string();
+        assert!(line.contains("GPL") && line.contains(part) && !line.contains('\n'), "{line}");
+    }
+    small("raw_tp/sys_enter", "Dual MIT/GPL", |asm| {
+        asm.call(Helper::bpf_ktime_get_ns);
+    })
+    .load()
+    .unwrap();
+}
+
+fn unknown_helper() {
+    // A helper that this type of program does not have.
+    let object = small("socket", "GPL", |asm| {
+        asm.mov(R2, 0);
+        asm.mov(R3, 0);
+        asm.call(Helper::bpf_copy_from_user_task);
+    });
+    let line = object.load().unwrap_err().to_string();
+    assert!(line.contains("bpf_copy_from_user_task") || line.contains("since Linux 5.18"), "{line}");
 }

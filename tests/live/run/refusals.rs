@@ -22,6 +22,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("programs_can_be_chosen_and_given_a_place", Needs::Ring, chosen),
         trial("without_any_program_there_is_nothing_to_run", Needs::Root, none),
         trial("without_types_records_are_hex", Needs::Root, without_types),
+        trial("static_program_is_named_with_its_reason", Needs::Root, static_program),
+        trial("program_of_an_unknown_section_is_told_its_section", Needs::Nothing, unknown_section),
     ]
 }
 
@@ -130,4 +132,18 @@ fn without_types() {
     // The program's instructions tell the length; the padding is no part of it.
     assert_eq!((&line["hex"], &line["size"]), (&json!("0500000000000000"), &json!(12)));
     assert!(ran.ended.stderr.contains("of no type that the object describes"), "{}", ran.ended.stderr);
+}
+
+fn static_program() {
+    let ended = run(&["--duration", "0.1"], "faults/static_programs");
+    assert!(ended.status.success(), "{ended:?}");
+    let lines: Vec<_> = ended.stderr.lines().filter(|line| line.contains("`forgotten`")).collect();
+    let [line] = lines.as_slice() else { panic!("{ended:?}") };
+    assert!(line.ends_with("it is static, and programs must be global: drop `static`"), "{line}");
+}
+
+fn unknown_section() {
+    let ended = run(&["--program", "in_foo"], "faults/unknown_sections");
+    let complaint = ended.complaint();
+    assert!(complaint.contains("`in_foo`: section `foo`: its name begins with no kind of program"), "{complaint}");
 }

@@ -69,7 +69,7 @@ pub(crate) fn test() -> Result {
 
 /// Each feature by itself, and none, must build and be free of warnings.
 pub(crate) fn minimal() -> Result {
-    const FEATURES: [&str; 15] = [
+    const FEATURES: [&str; 16] = [
         "ring",
         "perf",
         "core-relo",
@@ -85,6 +85,7 @@ pub(crate) fn minimal() -> Result {
         "cgroup",
         "lirc",
         "census",
+        "advice",
     ];
     for features in [""].into_iter().chain(FEATURES) {
         let only = ["clippy", "-p", "cutaway", "--lib", "--no-default-features", "--features", features];

@@ -1,0 +1,91 @@
+use std::{fs::File, os::fd::OwnedFd};
+
+use super::*;
+use crate::Object;
+
+/// The program `calls`, which loads the address of a function (the `___old` one) and calls others, with this for all of
+/// them.
+fn linked(modules: usize, value: impl Fn(&str) -> Value) -> (Vec<bpf_insn>, Vec<i32>) {
+    let path = format!("{}/../tests/corpus/externs/kfuncs.o", env!("CARGO_MANIFEST_DIR"));
+    let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
+    let modules: Vec<OwnedFd> = (0..modules).map(|_| File::open("/dev/null").unwrap().into()).collect();
+    let numbers = modules.iter().map(AsRawFd::as_raw_fd).collect();
+    let externs = Resolved::all(object.externs(), modules, |known| value(&known.name));
+    let maps = object.places(std::iter::repeat(1));
+    let linked = object.link(&object.programs()[0], &maps, &externs).unwrap();
+    (linked.instructions, numbers)
+}
+
+fn calls(instructions: &[bpf_insn]) -> Vec<(u32, i32, i16)> {
+    let calls = instructions.iter().filter(|insn| insn.code == CALL);
+    let calls = calls.map(|insn| (u32::from(insn.src_reg()), insn.imm, insn.off));
+    calls.filter(|(source, ..)| *source != BPF_PSEUDO_CALL).collect()
+}
+
+fn loads(instructions: &[bpf_insn]) -> Vec<(u32, i32, i32)> {
+    let pairs = instructions.windows(2).filter(|pair| pair[0].code == LOAD_IMM64);
+    let loads = pairs.map(|pair| (u32::from(pair[0].src_reg()), pair[0].imm, pair[1].imm));
+    loads.filter(|(source, ..)| *source != BPF_PSEUDO_MAP_VALUE).collect()
+}
+
+#[test]
+fn functions_stand_in_the_order_of_the_first_calls_and_what_nobody_calls_is_last() {
+    let path = format!("{}/../tests/corpus/kinds/exceptions.o", env!("CARGO_MANIFEST_DIR"));
+    let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
+    let externs = Resolved::all(object.externs(), Vec::new(), |_| Value::Type { id: 77, module: None });
+    let maps = object.places(std::iter::repeat(1));
+    let linked = object.link(&object.programs()[0], &maps, &externs).unwrap();
+    let names = linked.functions.iter().map(|(key, _)| object.functions.get(key).unwrap().name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["throws", "first", "innermost", "last", "in_the_end"]);
+}
+
+#[test]
+fn functions_of_the_kernel_are_called_by_their_number() {
+    let (instructions, _) = linked(0, |_| Value::Type { id: 77, module: None });
+    assert_eq!(calls(&instructions), [(BPF_PSEUDO_KFUNC_CALL, 77, 0); 4]);
+    assert!(loads(&instructions).iter().all(|load| *load == (BPF_PSEUDO_BTF_ID, 77, 0)));
+}
+
+#[test]
+fn functions_of_a_module_are_called_by_number_and_place_of_the_module() {
+    let (instructions, modules) = linked(2, |name| match name {
+        "bpf_rcu_read_lock" => Value::Type { id: 5, module: None },
+        "bpf_rcu_read_unlock" => Value::Type { id: 6, module: Some(0) },
+        _ => Value::Type { id: 7, module: Some(1) },
+    });
+    let mut calls = calls(&instructions);
+    calls.sort_unstable();
+    let kernel = BPF_PSEUDO_KFUNC_CALL;
+    assert_eq!(calls, [(kernel, 5, 0), (kernel, 6, 1), (kernel, 7, 2), (kernel, 7, 2)]);
+    let loads = loads(&instructions);
+    assert!(!loads.is_empty());
+    assert!(loads.iter().all(|load| *load == (BPF_PSEUDO_BTF_ID, 7, modules[1])), "{loads:?}");
+}
+
+/// A descriptor, or a place in a list of them, would be one of ours.
+#[test]
+fn numbers_that_the_object_brings_along_are_refused() {
+    let path = format!("{}/../tests/corpus/kinds/one_ring.o", env!("CARGO_MANIFEST_DIR"));
+    let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
+    let link = |code, source| {
+        let mut object = object.clone();
+        let function = object.functions.values_mut().next().unwrap();
+        function.instructions.push(bpf_insn::new(code, 1, source, 0, 3));
+        function.instructions.push(bpf_insn::new(0, 0, 0, 0, 0));
+        let linked = object.link(&object.programs()[0], &object.places(1..), &Resolved::default());
+        linked.map_err(|error| error.to_string())
+    };
+    for source in 1..=6 {
+        assert!(link(LOAD_IMM64, source).unwrap_err().contains("by a number (instruction 29)"), "{source}");
+    }
+    assert!(link(CALL, BPF_PSEUDO_KFUNC_CALL as u8).unwrap_err().contains("by a number"));
+    // A number that is one, and a helper.
+    assert!(link(LOAD_IMM64, 0).is_ok() && link(CALL, 0).is_ok());
+}
+
+#[test]
+fn missing_functions_are_0_and_called_by_a_number_that_none_has() {
+    let (instructions, _) = linked(0, |_| Value::Missing { call: 0x7bad_0001 });
+    assert_eq!(calls(&instructions), [(0, 0x7bad_0001, 0); 4]);
+    assert!(loads(&instructions).iter().all(|load| *load == (0, 0, 0)));
+}
