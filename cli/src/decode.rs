@@ -38,7 +38,8 @@ pub(crate) fn ends_flexibly(btf: &Btf<'_>, id: u32) -> bool {
 }
 
 /// A value as JSON: numbers as numbers, or as text if they are wider than JSON's readers bear; enumerators by name; flags as a
-/// list; addresses and bytes as hexadecimal text; what is missing as null.
+/// list; addresses and bytes as hexadecimal text; what is missing as null. Members and elements that are omitted
+/// ([`Value::Omitted`]) as a last one that is `"…"`.
 pub(crate) fn json(value: &Value<'_>) -> Json {
     match value {
         Value::Unsigned(number) => u64::try_from(*number).map_or_else(|_| number.to_string().into(), Json::from),
@@ -59,6 +60,7 @@ pub(crate) fn json(value: &Value<'_>) -> Json {
         Value::Text(bytes) => String::from_utf8_lossy(bytes).into(),
         Value::Bytes(bytes) => hex(bytes).into(),
         Value::Array(values) => values.iter().map(json).collect::<Vec<_>>().into(),
+        Value::Omitted => "…".into(),
         Value::Struct(fields) => {
             let mut object = Map::new();
             for (name, value) in fields {

@@ -7,7 +7,9 @@
 //! ```
 //!
 //! Neither is trusted: types may contain themselves or lie outside of the bytes, and bytes may be fewer than the type
-//! wants. What is not there reads as [`Value::Missing`], and how deep and how many values are read is bounded.
+//! wants. What is not there reads as [`Value::Missing`]. How deep and how many values are read is bounded: a structure of two
+//! empty structures of two empty structures … has twice as many members with each level, in no byte at all. A record may have
+//! [`FREE`] values and [`EACH`] more for each of its bytes, but no more than [`MOST`]; the rest reads as [`Value::Omitted`].
 
 use std::{borrow::Cow, fmt};
 
@@ -16,7 +18,13 @@ use super::{Btf, EnumValue, Kind, Member, Type};
 /// Structures in structures beyond which nobody goes: more is a circle.
 const DEEPEST: u32 = 64;
 
-/// Values beyond which no more are read from one record: an array of empty structures could have any number of them.
+/// Values that a record may have however few bytes it has: empty structures, and the readings of unions.
+const FREE: u32 = 1 << 10;
+
+/// Values that each byte may add: its bits.
+const EACH: u32 = 8;
+
+/// Values beyond which no more are read from one record.
 const MOST: u32 = 1 << 16;
 
 /// Bytes read as a value.
@@ -50,15 +58,37 @@ pub enum Value<'a> {
     Struct(Vec<(Cow<'a, str>, Value<'a>)>),
     /// The bytes end before it.
     Missing,
+    /// Not read: the value has too many parts (see [`Btf::value`]). At the end of a [`Struct`](Self::Struct), under the name `…`,
+    /// and at the end of an [`Array`](Self::Array), it stands for all members or elements that follow.
+    Omitted,
+}
+
+/// The name of the member that stands for those that are omitted.
+const OMITTED: &str = "…";
+
+impl Value<'_> {
+    /// Whether a part of it was omitted, or the whole.
+    #[must_use]
+    pub fn has_omitted(&self) -> bool {
+        match self {
+            Self::Omitted => true,
+            Self::Array(values) => values.iter().any(Self::has_omitted),
+            Self::Struct(fields) => fields.iter().any(|(_, value)| value.has_omitted()),
+            _ => false,
+        }
+    }
 }
 
 impl Btf<'_> {
     /// Reads `bytes` as a value of the type `id`. Bytes behind its end are left out; a flexible array at its end takes them.
     ///
-    /// Never fails: see [`Value`] for what stands in the place of what cannot be read.
+    /// Never fails: see [`Value`] for what stands in the place of what cannot be read. Reads at most 1,024 values and 8 more for each
+    /// byte, and never more than 65,536: members, elements, and the structures around them. What follows is
+    /// [`Value::Omitted`]. Structures in structures are read 64 deep.
     #[must_use]
     pub fn value<'a>(&'a self, id: u32, bytes: &'a [u8]) -> Value<'a> {
-        Reading { btf: self, bytes, left: MOST }.value(id, 0, 0)
+        let each = u32::try_from(bytes.len()).unwrap_or(u32::MAX).saturating_mul(EACH);
+        Reading { btf: self, bytes, left: FREE.saturating_add(each).min(MOST) }.value(id, 0, 0)
     }
 }
 
@@ -72,9 +102,8 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     /// The value of the type `id` that begins at byte `at`.
     fn value(&mut self, id: u32, at: usize, depth: u32) -> Value<'a> {
-        self.left = self.left.saturating_sub(1);
-        if depth > DEEPEST || self.left == 0 {
-            return Value::Missing;
+        if depth > DEEPEST || !self.may_go_on() {
+            return Value::Omitted;
         }
         let Some(ty) = self.btf.resolve(id) else { return Value::Missing };
         match ty.kind() {
@@ -88,22 +117,35 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// Takes one value from what may still be read; false if there is none.
+    fn may_go_on(&mut self) -> bool {
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+
     fn fields(&mut self, ty: Type<'a>, at: usize, depth: u32, fields: &mut Vec<(Cow<'a, str>, Value<'a>)>) {
         for member in ty.members() {
-            if self.left == 0 {
-                return;
-            }
             let start = at.saturating_add(member.bit_offset as usize / 8);
             let inner = self.btf.resolve(member.type_id);
-            if let Some(inner) = inner.filter(|inner| member.name.is_empty() && inner.kind().is_composite()) {
-                self.left = self.left.saturating_sub(1);
-                if depth < DEEPEST {
-                    self.fields(inner, start, depth.saturating_add(1), fields);
+            let unnamed = inner.filter(|inner| member.name.is_empty() && inner.kind().is_composite());
+            if self.left == 0 || (unnamed.is_some() && depth >= DEEPEST) {
+                // Said once, however many levels of unnamed structures end here.
+                if !matches!(fields.last(), Some((_, Value::Omitted))) {
+                    fields.push((OMITTED.into(), Value::Omitted));
                 }
+                return;
+            }
+            if let Some(inner) = unnamed {
+                self.left = self.left.saturating_sub(1);
+                self.fields(inner, start, depth.saturating_add(1), fields);
                 continue;
             }
             let value = match inner {
-                Some(inner) if member.bits != 0 || odd_bits(inner) => self.bit_field(inner, at, member),
+                Some(inner) if member.bits != 0 || odd_bits(inner) => {
+                    self.left = self.left.saturating_sub(1);
+                    self.bit_field(inner, at, member)
+                }
                 _ => self.value(member.type_id, start, depth.saturating_add(1)),
             };
             fields.push((String::from_utf8_lossy(member.name), value));
@@ -136,7 +178,11 @@ impl<'a> Reading<'a> {
         let mut values = Vec::new();
         for index in 0..len {
             let start = at.saturating_add(index.saturating_mul(size));
-            if self.left == 0 || start > self.bytes.len() {
+            if start > self.bytes.len() {
+                break;
+            }
+            if self.left == 0 {
+                values.push(Value::Omitted);
                 break;
             }
             values.push(self.value(array.element, start, depth.saturating_add(1)));
@@ -283,11 +329,16 @@ impl fmt::Display for Value<'_> {
             Self::Struct(fields) => {
                 f.write_str("{")?;
                 for (index, (name, value)) in fields.iter().enumerate() {
-                    write!(f, "{}{name}: {value}", if index == 0 { "" } else { ", " })?;
+                    let comma = if index == 0 { "" } else { ", " };
+                    match value {
+                        Self::Omitted if name == OMITTED => write!(f, "{comma}{OMITTED}")?,
+                        _ => write!(f, "{comma}{name}: {value}")?,
+                    }
                 }
                 f.write_str("}")
             }
             Self::Missing => f.write_str("?"),
+            Self::Omitted => f.write_str(OMITTED),
         }
     }
 }
