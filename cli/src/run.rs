@@ -172,11 +172,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
     // Types are found before anything is loaded: a name that is mistaken costs nothing then.
     let names: Vec<String> = object.maps().iter().filter(|map| is_buffer(map)).map(|map| map.name.clone()).collect();
-    let asked = !names.is_empty() || types::asks_the_kernel(&arguments.types, own.as_ref());
-    let kernel = asked.then(|| kernel::Bytes::vmlinux().ok()).flatten();
+    let kernel =
+        types::asks_the_kernel(&arguments.types, own.as_ref()).then(|| kernel::Bytes::vmlinux().ok()).flatten();
     let kernel = kernel.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
     let told = types::told(&arguments.types, &names, own.as_ref(), kernel.as_ref())?;
-    let candidates = own.as_ref().map(|btf| Candidates::of(&object, btf, kernel.as_ref())).unwrap_or_default();
+    let guessed = names.iter().any(|name| !told.contains_key(name));
+    let own_types = own.as_ref().filter(|_| guessed);
+    let candidates = own_types.map(|btf| Candidates::of(&object, btf)).unwrap_or_default();
     let sends = sends::of(&object);
     let specs = object.maps().to_vec();
 

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use cutaway::{
     MapType, Object,
-    btf::{Btf, Kind, Type},
+    btf::{Btf, Kind, Type, kernel},
 };
 
 use super::{
@@ -38,8 +38,8 @@ pub(super) struct Candidates<'b> {
 }
 
 impl<'b> Candidates<'b> {
-    /// The candidates of an object; `kernel` are the types of the running kernel, if they can be read.
-    pub(super) fn of(object: &Object, btf: &'b Btf<'b>, kernel: Option<&Btf<'_>>) -> Self {
+    /// The candidates of an object; those that the running kernel has itself are known if its types can be read.
+    pub(super) fn of(object: &Object, btf: &'b Btf<'b>) -> Self {
         let not = excluded(object, btf);
         let mut all = Vec::new();
         for ty in btf.types().filter(|ty| !ty.name_bytes().is_empty()) {
@@ -57,7 +57,9 @@ impl<'b> Candidates<'b> {
                 all.push(shape);
             }
         }
-        let mut not_guessed = kernel.map(|kernel| in_kernel(&all, kernel)).unwrap_or_default();
+        let kernel = (!all.is_empty()).then(|| kernel::Bytes::vmlinux().ok()).flatten();
+        let kernel = kernel.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
+        let mut not_guessed = kernel.map(|kernel| in_kernel(&all, &kernel)).unwrap_or_default();
         let mut values = BTreeMap::new();
         for map in object.maps() {
             let value = map.value_type().and_then(|id| btf.resolve(id)).map(Type::id);

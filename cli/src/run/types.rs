@@ -203,7 +203,7 @@ impl<'b> Records<'b> {
         let map = &self.map;
         match choice {
             Choice::Known(shape, Basis::Guess) => format!(
-                "records of {size} bytes are taken for {}, a guess: no other type has their size; --type '{map}=TYPE' settles it",
+                "records of {size} bytes are {}, a guess by their size: --type '{map}=TYPE' settles it",
                 shape.name()
             ),
             Choice::Known(shape, _) => format!("records of {size} bytes are {}", shape.name()),
@@ -241,7 +241,7 @@ pub(super) fn told<'b>(
         let (map, name) = option.split_once('=').map_or((None, option.as_str()), |(map, name)| (Some(map), name));
         if let Some(map) = map.filter(|map| !maps.iter().any(|known| known == map)) {
             let known: Vec<_> = maps.iter().map(|map| format!("`{map}`")).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let known = if known.is_empty() { "none".to_owned() } else { some(&known, ", ") };
             return Err(Failure::new(format!(
                 "the object has no ring and no perf event array `{map}`; it has {known}"
             )));

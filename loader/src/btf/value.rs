@@ -342,3 +342,55 @@ impl fmt::Display for Value<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// BTF of a structure of two structures of two …, so many deep, the innermost of which is empty; with a member of one byte at the
+    /// end of the outermost. Members are named or not.
+    fn doubled(levels: u32, named: bool) -> (Vec<u8>, u32) {
+        let strings = b"\0m\0u8\0";
+        let (member, u8_name) = (u32::from(named), 3);
+        let mut words: Vec<u32> = vec![u8_name, 1 << 24, 1, 8, 0, 4 << 24, 0];
+        for level in 0..levels {
+            words.extend([0, 4 << 24 | 2, 0, member, 2 + level, 0, member, 2 + level, 0]);
+        }
+        words.extend([1, 4 << 24 | 2, 1, member, 2 + levels, 0, 1, 1, 0]);
+        let types = words.len() as u32 * 4;
+        let header = [0x0001_eb9f, 24, 0, types, types, strings.len() as u32];
+        let bytes = header.iter().chain(&words).flat_map(|word| word.to_le_bytes()).chain(strings.iter().copied());
+        (bytes.collect(), 3 + levels)
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn breadth_is_bounded_and_the_rest_is_omitted() {
+        for named in [true, false] {
+            let (bytes, id) = doubled(50, named);
+            let btf = Btf::parse(&bytes).unwrap();
+            let value = btf.value(id, &[7]);
+            assert!(value.has_omitted(), "{named}");
+            assert!(value.to_string().ends_with("…}") && value.to_string().len() < 16 << 10, "{value}");
+            // What fits is read whole.
+            let (bytes, id) = doubled(8, named);
+            let value = Btf::parse(&bytes).unwrap().value(id, &[7]).to_string();
+            assert!(value.ends_with("m: 7}") && !value.contains('…'), "{value}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn depth_is_bounded_and_the_rest_is_omitted() {
+        // A structure that has itself for its only member.
+        let strings = b"\0m\0";
+        let words = [1_u32, 4 << 24 | 1, 1, 1, 1, 0];
+        let header = [0x0001_eb9f, 24, 0, 24, 24, strings.len() as u32];
+        let bytes = header.iter().chain(&words).flat_map(|word| word.to_le_bytes()).chain(strings.iter().copied());
+        let bytes: Vec<u8> = bytes.collect();
+        let btf = Btf::parse(&bytes).unwrap();
+        let text = btf.value(1, &[0; 4]).to_string();
+        assert_eq!(text.matches('{').count(), 65, "{text}");
+        assert!(text.contains("m: …"), "{text}");
+    }
+}
