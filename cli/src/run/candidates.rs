@@ -12,7 +12,10 @@
 //! kernel itself has (`vmlinux.h` brings thousands of types), and what is only the beginning of another candidate. The value of a
 //! per-CPU array of one element remains one: events that are too large for the stack are built there.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, HashMap, HashSet},
+};
 
 use cutaway::{
     MapType, Object,
@@ -33,12 +36,14 @@ pub(super) struct Candidates<'b> {
     declared: HashSet<u32>,
     /// Those of which a guess is none.
     not_guessed: HashSet<u32>,
+    /// Nor of these, which the running kernel has: read when a guess is wanted. None, if its types cannot be read.
+    in_kernel: OnceCell<HashSet<u32>>,
     /// By the map's name, the type of its values.
     values: BTreeMap<String, u32>,
 }
 
 impl<'b> Candidates<'b> {
-    /// The candidates of an object; those that the running kernel has itself are known if its types can be read.
+    /// The candidates of an object.
     pub(super) fn of(object: &Object, btf: &'b Btf<'b>) -> Self {
         let not = excluded(object, btf);
         let mut all = Vec::new();
@@ -57,9 +62,7 @@ impl<'b> Candidates<'b> {
                 all.push(shape);
             }
         }
-        let kernel = (!all.is_empty()).then(|| kernel::Bytes::vmlinux().ok()).flatten();
-        let kernel = kernel.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
-        let mut not_guessed = kernel.map(|kernel| in_kernel(&all, &kernel)).unwrap_or_default();
+        let mut not_guessed = HashSet::new();
         let mut values = BTreeMap::new();
         for map in object.maps() {
             let value = map.value_type().and_then(|id| btf.resolve(id)).map(Type::id);
@@ -71,7 +74,22 @@ impl<'b> Candidates<'b> {
         }
         let pointers = btf.types().filter(|ty| ty.kind() == Kind::Var).filter_map(|ty| btf.resolve(ty.referred()));
         let pointers = pointers.filter(|ty| ty.kind() == Kind::Ptr).filter_map(|ty| btf.resolve(ty.referred()));
-        Self { declared: pointers.map(Type::id).collect(), all, not_guessed, values }
+        let declared = pointers.map(Type::id).collect();
+        Self { declared, all, not_guessed, in_kernel: OnceCell::new(), values }
+    }
+
+    /// Those of these that a guess may be.
+    fn guesses(&self, fits: impl Iterator<Item = Shape<'b>>) -> Vec<Shape<'b>> {
+        let fits: Vec<_> = fits.filter(|shape| !self.not_guessed.contains(&resolved(shape))).collect();
+        if fits.is_empty() {
+            return fits;
+        }
+        let in_kernel = self.in_kernel.get_or_init(|| {
+            let kernel = kernel::Bytes::vmlinux().ok();
+            let kernel = kernel.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
+            kernel.map(|kernel| in_kernel(&self.all, &kernel)).unwrap_or_default()
+        });
+        fits.into_iter().filter(|shape| !in_kernel.contains(&resolved(shape))).collect()
     }
 
     /// What a record of this size is that is sent so.
@@ -108,7 +126,7 @@ impl<'b> Candidates<'b> {
         if !declared.is_empty() {
             return declared;
         }
-        let fits: Vec<_> = fits.into_iter().filter(|shape| !self.not_guessed.contains(&resolved(shape))).collect();
+        let fits = self.guesses(fits.into_iter());
         let members = fits.iter().filter_map(|shape| shape.btf.resolve(shape.id)).flat_map(Type::members);
         let first = members.filter(|member| member.bit_offset == 0).map(|member| member.type_id);
         let btf = fits.first().map(|shape| shape.btf);
@@ -118,9 +136,7 @@ impl<'b> Candidates<'b> {
 
     /// Those with a flexible end that a record of this length may be.
     pub(super) fn flexible(&self, length: usize) -> Vec<Shape<'b>> {
-        let may =
-            |shape: &&Shape<'b>| shape.flexible && shape.size <= length && !self.not_guessed.contains(&resolved(shape));
-        self.all.iter().filter(may).copied().collect()
+        self.guesses(self.all.iter().filter(|shape| shape.flexible && shape.size <= length).copied())
     }
 
     /// The only one of these, by its size alone.
