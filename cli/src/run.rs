@@ -72,7 +72,9 @@ pub(crate) struct Arguments {
     #[arg(long = "attach", value_name = "NAME=TARGET", value_parser = pair)]
     places: Vec<String>,
 
-    /// What kind of program a function is, in the words of SEC("…"), where its section's name says nothing
+    /// Take a function for a program of this section
+    ///
+    /// In the words of SEC("…"), e.g. tracepoint/syscalls/sys_enter_openat: for a function whose own section's name says nothing.
     #[arg(long = "section", value_name = "NAME=SECTION", value_parser = pair)]
     sections: Vec<String>,
 
@@ -88,8 +90,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..))]
     frequency: Option<u64>,
 
-    /// Attaches uprobes, USDT probes and perf events to this process alone, and ends when it does. Programs of other kinds run for
-    /// every process: they are named
+    /// Attaches uprobes, USDT probes and perf events to this process alone, and ends when it does
+    ///
+    /// The kernel attaches programs of other kinds to all processes: those are named.
     #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pid: Option<u32>,
 
@@ -105,7 +108,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     buffer: Option<u32>,
 
-    /// Elements of a map, before it is created; needed where the object has 0 for user space to set
+    /// Set how many elements a map has
+    ///
+    /// Needed where the object has 0, for user space to set. In bytes for a ring.
     #[arg(long = "max-entries", value_name = "MAP=N", value_parser = pair)]
     max_entries: Vec<String>,
 
@@ -129,7 +134,9 @@ pub(crate) struct Arguments {
     #[arg(long)]
     maps: bool,
 
-    /// Prints received and lost records of each map at the end, on stdout; what nobody counted is unknown (null)
+    /// Print received and lost records of each map at the end
+    ///
+    /// On stdout. Losses that are not counted are unknown, in JSON null.
     #[arg(long)]
     summary: bool,
 

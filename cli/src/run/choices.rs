@@ -8,6 +8,9 @@ use crate::failure::Failure;
 /// Changes the object as the options say.
 pub(super) fn make(object: &mut Object, arguments: &Arguments) -> Result<(), Failure> {
     for (name, section) in pairs(&arguments.sections) {
+        if let Some(why) = skipped::why_static(object, name) {
+            return Err(Failure::new(format!("cannot run `{name}`: {why}")));
+        }
         object.set_section(name, section)?;
     }
     choose(object, arguments)?;

@@ -29,7 +29,7 @@ impl Skipped {
     /// What the object itself keeps from running: functions in a program's section that are static.
     pub(super) fn of(object: &Object) -> Self {
         let each = object.functions().filter(|function| !function.global).filter_map(|function| {
-            let why = why_static(&function.section)?;
+            let why = static_in(&function.section)?;
             Some((function.name, why))
         });
         Self {
@@ -88,7 +88,7 @@ impl Skipped {
 pub(super) fn why_no_program(object: &Object, name: &str) -> Option<String> {
     let function = object.functions().find(|function| function.name == name)?;
     if !function.global {
-        return Some(why_static(&function.section).unwrap_or_else(|| "it is a static function".to_owned()));
+        return why_static(object, name);
     }
     Some(format!(
         "its section `{}` names no kind of program; say which with --section '{name}=SECTION', in the words of SEC(\"…\"), e.g. \
@@ -97,8 +97,15 @@ pub(super) fn why_no_program(object: &Object, name: &str) -> Option<String> {
     ))
 }
 
+/// Why the function of this name is no program if it is static; `None` if it is not, or there is none.
+pub(super) fn why_static(object: &Object, name: &str) -> Option<String> {
+    let function = object.functions().find(|function| function.name == name && !function.global)?;
+    let reason = || "it is static: only a global function is a program; remove `static`".to_owned();
+    Some(static_in(&function.section).unwrap_or_else(reason))
+}
+
 /// Why a static function in this section is no program; `None` if none is expected there.
-fn why_static(section: &str) -> Option<String> {
+fn static_in(section: &str) -> Option<String> {
     Section::named(section)?;
     Some(format!("it is static, in the section `{section}`: only a global function is a program; remove `static`"))
 }

@@ -172,7 +172,13 @@ fn definition_of(name: &str, place: Place, definition: Type<'_>, btf: &Btf<'_>) 
                 map.pinning = match number() {
                     Some(0) => Pinning::None,
                     Some(1) => Pinning::ByName,
-                    _ => return Err(nonsense()),
+                    Some(other) => {
+                        return Err(broken(format!(
+                            "the map `{name}` has pinning {other}, which means nothing here: it is 0 (LIBBPF_PIN_NONE) or 1 \
+                             (LIBBPF_PIN_BY_NAME)"
+                        )));
+                    }
+                    None => return Err(nonsense()),
                 }
             }
             "values" => {

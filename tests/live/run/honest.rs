@@ -31,6 +31,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_static_function_is_named_with_the_reason", Needs::Root, hidden),
         trial("a_section_can_be_given_on_the_command_line", Needs::Ring, given_section),
         trial("a_map_without_a_size_is_given_one", Needs::Root, without_size),
+        trial("an_unknown_way_of_pinning_is_told_by_number", Needs::Nothing, unknown_pinning),
         trial("a_process_that_is_not_heeded_is_told", Needs::Root, not_heeded),
     ]
 }
@@ -235,6 +236,8 @@ fn hidden() {
         "it is static, in the section `tracepoint/syscalls/sys_enter_getpgid`: only a global function is a program";
     let ended = run("events/kindless", &["--program", "hidden"]);
     assert!(ended.complaint().contains(why), "{ended:?}");
+    let ended = run("events/kindless", &["--section", "hidden=xdp"]);
+    assert!(ended.complaint().contains(why), "{ended:?}");
     let ended = run("events/kindless", &[]);
     assert!(ended.stderr.contains(&format!("`hidden`, does not run here: {why}")), "{ended:?}");
     assert!(!ended.stderr.contains('?'), "no section begins with it: {ended:?}");
@@ -280,6 +283,11 @@ fn without_size() {
     let words = ["run", "--max-entries", "table=8", "--duration", "0.1"];
     let ended = Running::start(binary::command(words).arg(file.path())).end();
     assert!(ended.status.success(), "{ended:?}");
+}
+
+fn unknown_pinning() {
+    let ended = run("events/pins", &[]);
+    assert!(ended.complaint().contains("the map `kept` has pinning 7"), "{ended:?}");
 }
 
 fn not_heeded() {
