@@ -265,7 +265,7 @@ fn step<'f>(registers: &mut [Held<'f>; REGISTERS], slot: usize, instruction: &In
 
 #[cfg(test)]
 mod tests {
-    use cutaway_programs::getaddrinfo::Transport;
+    use cutaway_programs::{getaddrinfo::Transport, prelude::*};
 
     use super::*;
 
@@ -297,5 +297,69 @@ mod tests {
         let object = include_bytes!("../../../tests/corpus/events/lengths.o");
         let sizes: Vec<_> = of(&Object::parse(object).unwrap()).sent.iter().map(|sent| sent.size).collect();
         assert_eq!(sizes, [Some(8), Some(16), None]);
+    }
+
+    /// An object whose only program commits a record with these flags.
+    fn quiet(flags: impl FnOnce(&mut Assembler)) -> Sends {
+        let mut object = ObjectBuilder::new("GPL");
+        let ring = object.map("rb", MapDef::new(MapType::RINGBUF).max_entries(4096));
+        object.map("other", MapDef::new(MapType::RINGBUF).max_entries(4096));
+        let mut asm = Assembler::new();
+        let full = asm.label("full");
+        asm.load_map(R1, ring);
+        asm.mov(R2, 8);
+        asm.mov(R3, 0);
+        asm.call(Helper::bpf_ringbuf_reserve);
+        asm.jump_if(Eq, R0, 0, full);
+        asm.mov(R1, R0);
+        flags(&mut asm);
+        asm.call(Helper::bpf_ringbuf_submit);
+        asm.bind(full);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program("raw_tracepoint/sys_enter", "sends", asm);
+        of(&Object::parse(&object.write().unwrap()).unwrap())
+    }
+
+    #[test]
+    fn flags_that_leave_the_reader_asleep_are_seen() {
+        let loud = quiet(|asm| asm.mov(R2, 2));
+        assert_eq!((loud.quiet.as_slice(), loud.quiet_on("rb")), (&[][..], None));
+        let certain = quiet(|asm| asm.mov(R2, 1));
+        assert_eq!(certain.quiet, [Quiet { map: Some("rb".to_owned()), certain: true }]);
+        assert!(certain.quiet_on("rb").unwrap().starts_with("a program sends with BPF_RB_NO_WAKEUP"));
+        assert_eq!(certain.quiet_on("other"), None);
+        let maybe = quiet(|asm| asm.load(DW, R2, R10, -8));
+        assert_eq!(maybe.quiet, [Quiet { map: Some("rb".to_owned()), certain: false }]);
+        assert!(maybe.quiet_on("rb").unwrap().starts_with("a program works out its flags"));
+    }
+
+    #[test]
+    fn a_map_s_value_that_is_sent_is_seen() {
+        let mut object = ObjectBuilder::new("GPL");
+        let events = object.map("events", MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4));
+        let heap = object.map("heap", MapDef::new(MapType::PERCPU_ARRAY).key_size(4).value_size(600).max_entries(1));
+        let mut asm = Assembler::new();
+        let none = asm.label("none");
+        asm.mov(R6, R1);
+        asm.store(W, R10, -4, 0);
+        asm.load_map(R1, heap);
+        asm.mov(R2, R10);
+        asm.add(R2, -4);
+        asm.call(Helper::bpf_map_lookup_elem);
+        asm.jump_if(Eq, R0, 0, none);
+        asm.mov(R4, R0);
+        asm.mov(R1, R6);
+        asm.load_map(R2, events);
+        asm.mov(W3, -1);
+        asm.mov(R5, 600);
+        asm.call(Helper::bpf_perf_event_output);
+        asm.bind(none);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program("raw_tracepoint/sys_enter", "sends", asm);
+        let sent = of(&Object::parse(&object.write().unwrap()).unwrap()).sent;
+        let expected = |sent: &Sent| sent.size == Some(600) && sent.value_of.as_deref() == Some("heap");
+        assert!(matches!(sent.as_slice(), [sent] if sent.map == "events" && expected(sent)), "{sent:?}");
     }
 }
