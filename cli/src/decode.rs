@@ -112,10 +112,14 @@ mod tests {
             ("why".into(), Value::Flags(vec!["A".into()], 8)),
             ("at".into(), Value::Pointer(255)),
             ("list".into(), Value::Array(vec![Value::Bool(true), Value::Missing])),
+            ("cut".into(), Value::Array(vec![Value::Omitted])),
         ]);
         assert_eq!(
             json(&value).to_string(),
-            format!(r#"{{"n":"{}","i":-1,"f":"NaN","why":["A","0x8"],"at":"0xff","list":[true,null]}}"#, u128::MAX)
+            format!(
+                r#"{{"n":"{}","i":-1,"f":"NaN","why":["A","0x8"],"at":"0xff","list":[true,null],"cut":["…"]}}"#,
+                u128::MAX
+            )
         );
     }
 }

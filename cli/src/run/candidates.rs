@@ -177,8 +177,9 @@ fn names_outright(line: &str, shape: &Shape<'_>) -> bool {
     words.windows(2).any(|pair| matches!(pair, [first, second] if before.contains(first) && *second == name))
 }
 
-/// The candidates that the kernel has under the same name with at least the same members: a program knows them from
-/// `vmlinux.h`, whole or in part.
+/// The candidates that the kernel has under the same name, and with at least half of the members: a program knows them from
+/// `vmlinux.h`, whole or in part, of this kernel or of another one. A program's own structure that happens to bear the name of one
+/// of the kernel's shares few.
 fn in_kernel(all: &[Shape<'_>], kernel: &Btf<'_>) -> HashSet<u32> {
     let mut named: HashMap<Vec<u8>, Vec<&Shape<'_>>> = HashMap::new();
     for shape in all {
@@ -193,8 +194,11 @@ fn in_kernel(all: &[Shape<'_>], kernel: &Btf<'_>) -> HashSet<u32> {
         let Some(its) = kernel.resolve(ty.id()).filter(|ty| ty.kind().is_composite()) else { continue };
         for shape in shapes {
             let Some(own) = shape.btf.resolve(shape.id).filter(|own| own.kind() == its.kind()) else { continue };
-            let has = |name: &[u8]| its.members().any(|member| member.name == name);
-            if own.members().all(|member| member.name.is_empty() || has(member.name)) {
+            let its: HashSet<&[u8]> = its.members().map(|member| member.name).collect();
+            let named = own.members().filter(|member| !member.name.is_empty());
+            let (all, shared) =
+                named.fold((0, 0), |(all, shared), member| (all + 1, shared + usize::from(its.contains(member.name))));
+            if shared * 2 >= all {
                 found.insert(own.id());
             }
         }
