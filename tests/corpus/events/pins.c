@@ -1,10 +1,10 @@
-/* A map that asks to be pinned in a way that no loader knows. */
+/* A map that asks to be pinned; no other of its numbers is 1, so that a test can find the one that says so. */
 #include "events.h"
 
 struct {
 	FIELD(type, ARRAY);
-	FIELD(max_entries, 1);
-	FIELD(pinning, 7);
+	FIELD(max_entries, 77);
+	FIELD(pinning, 1);
 	TYPE(key, u32);
 	TYPE(value, u32);
 } kept SEC(".maps");

@@ -285,8 +285,16 @@ fn without_size() {
     assert!(ended.status.success(), "{ended:?}");
 }
 
+/// The array whose length is the number, in BTF: no name, `BTF_KIND_ARRAY`, no size, two types, and the length.
 fn unknown_pinning() {
-    let ended = run("events/pins", &[]);
+    let mut bytes = std::fs::read(crate::corpus("events/pins")).unwrap();
+    let is_one = |words: &[u8]| words[..12] == [0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0] && words[20..24] == [1, 0, 0, 0];
+    let windows: Vec<usize> = (0..bytes.len() - 24).filter(|&at| is_one(&bytes[at..at + 24])).collect();
+    let [at] = windows[..] else { panic!("{windows:?}") };
+    bytes[at + 20] = 7;
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    let ended = Running::start(binary::command(["run"]).arg(file.path())).end();
     assert!(ended.complaint().contains("the map `kept` has pinning 7"), "{ended:?}");
 }
 
