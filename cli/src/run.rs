@@ -7,6 +7,7 @@
 //!     types.rs      which type a record is: by that, by its length, or by --type
 //!     candidates.rs which types there are to choose from
 //!     buffers.rs    all rings and perf event arrays, in one wait
+//!     losses.rs     what is known of losses and of other readers
 //!     stream.rs     from the first record to the last
 //!     output.rs     record ──▶ line: table, JSON or hex
 //!     state.rs      at the end: variables, and what the maps hold
@@ -22,6 +23,7 @@ mod attach;
 mod buffers;
 mod candidates;
 mod choices;
+mod losses;
 mod output;
 mod sends;
 mod settings;
@@ -74,7 +76,8 @@ pub(crate) struct Arguments {
 
     /// Take a function for a program of this section
     ///
-    /// In the words of SEC("…"), e.g. tracepoint/syscalls/sys_enter_openat: for a function whose own section's name says nothing.
+    /// In the words of SEC("…"), e.g. tracepoint/syscalls/sys_enter_openat: for a function whose own section's name
+    /// says nothing.
     #[arg(long = "section", value_name = "NAME=SECTION", value_parser = pair)]
     sections: Vec<String>,
 

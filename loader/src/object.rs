@@ -216,8 +216,8 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if `section` names no kind of program; [`Error::NoSuchName`] if the object has no function of that name that
-    /// is visible outside its file.
+    /// [`Error::Unfit`] if `section` names no kind of program; [`Error::NoSuchName`] if the object has no function of
+    /// that name that is visible outside its file.
     pub fn set_section(&mut self, name: &str, section: &str) -> Result<&mut ProgramSpec, Error> {
         let read = Section::read(section).map_err(|why| Error::Unfit {
             attempt: format!("take the function `{name}` for a program of the section `{section}`"),

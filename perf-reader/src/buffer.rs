@@ -32,7 +32,8 @@ pub struct Buffer {
 /// What is known of other readers of the same map.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rival {
-    /// Looking into the slot has found our event when it was just put there. Where it did not, looking tells nothing here.
+    /// Looking into the slot has found our event when it was just put there. Where it did not, looking tells nothing
+    /// here.
     can_look: bool,
     /// Another reader's event was found in the slot.
     is_there: bool,
@@ -167,8 +168,8 @@ impl Buffer {
         Ok(())
     }
 
-    /// Looks whether another reader has taken the slot, and takes it back if it is empty. Answers what there is to tell: a slot
-    /// that is another's is told once.
+    /// Looks whether another reader has taken the slot, and takes it back if it is empty. Answers what there is to
+    /// tell: a slot that is another's is told once.
     pub(crate) fn look_for_another(&mut self, slots: &impl Slots) -> Result<Option<Holder>, Error> {
         if !self.rival.can_look {
             return Ok(None);
@@ -193,9 +194,9 @@ impl Buffer {
 
     /// Tells whose event is in the slot, without disturbing it.
     ///
-    /// Events are told apart by how long they have been enabled, a clock that runs in all of them alike: the one in the slot is read
-    /// between two readings of ours, and is ours if it lies between those. Another one would have to be enabled within the same
-    /// microseconds.
+    /// Events are told apart by how long they have been enabled, a clock that runs in all of them alike: the one in the
+    /// slot is read between two readings of ours, and is ours if it lies between those. Another one would have to be
+    /// enabled within the same microseconds.
     fn holder(&self, slots: &impl Slots) -> Result<Holder, Error> {
         let before = self.enabled()?;
         let since = before.into_iter().flatten().min().unwrap_or(0);
@@ -220,8 +221,9 @@ impl Buffer {
         Ok([Some(self.event.enabled()?), twin])
     }
 
-    /// Whether its slot was taken by another reader, found out before the waking event is put back there: a reader that sends
-    /// nothing any more looks like a calm one, and to put it back would take the slot from the other reader in turn.
+    /// Whether its slot was taken by another reader, found out before the waking event is put back there: a reader that
+    /// sends nothing any more looks like a calm one, and to put it back would take the slot from the other reader in
+    /// turn.
     pub(crate) fn has_lost_its_slot(&mut self, slots: &impl Slots) -> Result<bool, Error> {
         let is_loud = self.twin.as_ref().is_some_and(|twin| !twin.pace.is_quiet());
         if !self.rival.is_there && self.rival.can_look && is_loud {

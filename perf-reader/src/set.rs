@@ -62,10 +62,11 @@ pub struct Changes {
     pub returned: Vec<u32>,
     /// CPUs that went offline. What they had written is still there to be drained.
     pub went: Vec<u32>,
-    /// CPUs in whose slot another reader's event was found, for the first time. What programs send there goes to that reader.
+    /// CPUs in whose slot another reader's event was found, for the first time. What programs send there goes to that
+    /// reader.
     pub taken: Vec<u32>,
-    /// CPUs whose slot was empty, as it is after the other reader of the map has ended, and is this set's again. What programs sent
-    /// meanwhile is lost, and counted by the programs alone.
+    /// CPUs whose slot was empty, as it is after the other reader of the map has ended, and is this set's again. What
+    /// programs sent meanwhile is lost, and counted by the programs alone.
     pub regained: Vec<u32>,
 }
 
@@ -151,8 +152,8 @@ impl Set {
         Ok(())
     }
 
-    /// Puts every buffer into its CPU's slot. The buffers of CPUs that the map has no slot for are closed, with one warning
-    /// for all (crate `log`): see [`without_slot`](Set::without_slot).
+    /// Puts every buffer into its CPU's slot. The buffers of CPUs that the map has no slot for are closed, with one
+    /// warning for all (crate `log`): see [`without_slot`](Set::without_slot).
     ///
     /// # Errors
     /// [`Error::System`] with the errno that `slots` answered: E2BIG only if the map has no slot for any of the CPUs.
@@ -199,8 +200,9 @@ impl Set {
         self.without_slot.extend(cpus);
     }
 
-    /// The CPUs that the map has no slot for, since its `max_entries` is not above their number. They have no buffer, and what programs
-    /// send there is refused. Known after [`connect`](Set::connect), and [`refresh`](Set::refresh) for a CPU that came later.
+    /// The CPUs that the map has no slot for, since its `max_entries` is not above their number. They have no buffer,
+    /// and what programs send there is refused. Known after [`connect`](Set::connect), and [`refresh`](Set::refresh)
+    /// for a CPU that came later.
     pub fn without_slot(&self) -> &[u32] {
         &self.without_slot
     }
@@ -211,8 +213,9 @@ impl Set {
     /// Until then a program on such a CPU is refused (ENOENT without a buffer, EOPNOTSUPP with one whose event is dead): what
     /// it could not send is known to the program alone. So look often enough for what you do, and have programs count.
     ///
-    /// Also looks whether the slots still hold this set's events, where the [`Slots`] can tell. Those that another reader of the map has
-    /// taken are left to it; those that are empty, since the other reader has ended, are taken back.
+    /// Also looks whether the slots still hold this set's events, where the [`Slots`] can tell. Those that another
+    /// reader of the map has taken are left to it; those that are empty, since the other reader has ended, are taken
+    /// back.
     ///
     /// A CPU whose slot could not be set is as if it had not been looked at: the next refresh tries again. Only the CPUs that the
     /// set was [opened on](Set::open_on) count, if it was.

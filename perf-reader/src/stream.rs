@@ -63,8 +63,8 @@ impl<S: Slots> Stream<S> {
     /// options' [`wakeup`](Options::wakeup) is taken for idle times.
     ///
     /// # Errors
-    /// As [`Set::open`]; as [`Set::connect`] if a slot cannot be set. CPUs that the map has no slot for are no error: see
-    /// [`Set::without_slot`].
+    /// As [`Set::open`]; as [`Set::connect`] if a slot cannot be set. CPUs that the map has no slot for are no error:
+    /// see [`Set::without_slot`].
     pub fn open(pages: usize, options: &Options, slots: S) -> Result<Self, Error> {
         let mut set = Set::open_twins(pages, options)?;
         set.connect(&slots)?;

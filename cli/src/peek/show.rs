@@ -201,8 +201,8 @@ pub(crate) fn counts(look: &Snapshot) -> String {
     )
 }
 
-/// How many records were lost: nobody but the program knows, which is refused when there is no room. `None` for a ring that a
-/// process writes, which is told the same.
+/// How many records were lost: nobody but the program knows, which is refused when there is no room. `None` for a ring
+/// that a process writes, which is told the same.
 pub(crate) fn lost(look: &Snapshot) -> Option<&'static str> {
     match look.mode {
         Mode::Ring => Some("unknown: a ring buffer counts no losses"),

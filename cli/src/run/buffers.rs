@@ -9,9 +9,10 @@
 //! ```
 //!
 //! A ring is watched for edges: each settles before the sleep (`Ring::settle`), so that a wake-up is sent for whatever comes
-//! after it, unless its program sends with `BPF_RB_NO_WAKEUP`. Flags can be worked out by the program, so every ring is also looked
-//! at on a timer: each [`LOOK`] at the latest, and more often, down to [`LOOK_LEAST`], while such looks find something. A perf buffer's readiness is said once, by its own epoll; and while its CPUs are busy it says nothing, but wants to
-//! be looked at (`Stream::look_at`).
+//! after it, unless its program sends with `BPF_RB_NO_WAKEUP`. Flags can be worked out by the program, so every ring is
+//! also looked at on a timer: each [`LOOK`] at the latest, and more often, down to [`LOOK_LEAST`], while such looks
+//! find something. A perf buffer's readiness is said once, by its own epoll; and while its CPUs are busy it says
+//! nothing, but wants to be looked at (`Stream::look_at`).
 
 use std::{
     io,
@@ -26,7 +27,7 @@ use std::{
 use cutaway::{
     Errno, Loaded, MapFlags, MapType, PerfEventArray,
     mmap_ring::{Head, Ring},
-    perf_reader::{self, Changes, Corrupt, LostSource, Options, Stream},
+    perf_reader::{self, Corrupt, LostSource, Options, Stream},
 };
 use log::{info, warn};
 use rustix::{
@@ -34,6 +35,7 @@ use rustix::{
     io::Errno as Raw,
 };
 
+use super::losses::{Losses, Rivals};
 use crate::failure::Failure;
 
 /// How often CPUs that came or went are looked for.
@@ -60,68 +62,12 @@ pub(super) struct Buffers {
     timed_out: bool,
 }
 
-/// Losses, as far as anybody counts them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Losses {
-    /// So many.
-    Exactly(u64),
-    /// So many were counted, and there may be more that were not.
-    AtLeast(u64, &'static str),
-    /// Nobody counts: the kernel tells the program that a ring is full, and nobody else.
-    Unknown,
-}
-
-impl Losses {
-    /// Why a ring's are unknown.
-    pub(super) const OF_RINGS: &str = "a ring buffer counts no losses";
-
-    /// The number, if it is known.
-    pub(super) fn exact(self) -> Option<u64> {
-        match self {
-            Self::Exactly(lost) => Some(lost),
-            Self::AtLeast(..) | Self::Unknown => None,
-        }
-    }
-}
-
 /// One map that events come from.
 pub(super) struct Source {
     /// The map's name.
     pub(super) name: String,
     reader: Reader,
     rivals: Rivals,
-}
-
-/// What has been said of other readers of the same perf event array.
-#[derive(Debug, Default)]
-struct Rivals {
-    told: bool,
-    told_end: bool,
-}
-
-impl Rivals {
-    /// Says once that another reader has taken the slots, and once that they are taken back.
-    fn tell(&mut self, map: &str, changes: &Changes) {
-        let on = |cpus: &[u32]| {
-            let cpus: Vec<_> = cpus.iter().take(8).map(u32::to_string).collect();
-            cpus.join(", ")
-        };
-        if !changes.taken.is_empty() && !std::mem::replace(&mut self.told, true) {
-            warn!(
-                "`{map}`: another reader has taken the slots of the map, on CPU {}: it gets what is sent from now on; its end is \
-                 waited for, to take them back",
-                on(&changes.taken)
-            );
-        }
-        if !changes.regained.is_empty() && !std::mem::replace(&mut self.told_end, true) {
-            let missed = "what was sent between is lost, and counted by nobody";
-            warn!("`{map}`: the slots were empty, on CPU {}, and are taken back; {missed}", on(&changes.regained));
-        }
-    }
-
-    fn were_there(&self) -> bool {
-        self.told || self.told_end
-    }
 }
 
 enum Reader {

@@ -8,9 +8,10 @@
 //!     guess     the only candidate of the record's size
 //! ```
 //!
-//! No candidate for a guess is what describes a map, what is a map's key or value, what the kernel hands to a program, what the
-//! kernel itself has (`vmlinux.h` brings thousands of types), and what is only the beginning of another candidate. The value of a
-//! per-CPU array of one element remains one: events that are too large for the stack are built there.
+//! No candidate for a guess is what describes a map, what is a map's key or value, what the kernel hands to a program,
+//! what the kernel itself has (`vmlinux.h` brings thousands of types), and what is only the beginning of another
+//! candidate. The value of a per-CPU array of one element remains one: events that are too large for the stack are
+//! built there.
 
 use std::{
     cell::OnceCell,
@@ -177,9 +178,9 @@ fn names_outright(line: &str, shape: &Shape<'_>) -> bool {
     words.windows(2).any(|pair| matches!(pair, [first, second] if before.contains(first) && *second == name))
 }
 
-/// The candidates that the kernel has under the same name, and with at least half of the members: a program knows them from
-/// `vmlinux.h`, whole or in part, of this kernel or of another one. A program's own structure that happens to bear the name of one
-/// of the kernel's shares few.
+/// The candidates that the kernel has under the same name, and with at least half of the members: a program knows them
+/// from `vmlinux.h`, whole or in part, of this kernel or of another one. A program's own structure that happens to bear
+/// the name of one of the kernel's shares few.
 fn in_kernel(all: &[Shape<'_>], kernel: &Btf<'_>) -> HashSet<u32> {
     let mut named: HashMap<Vec<u8>, Vec<&Shape<'_>>> = HashMap::new();
     for shape in all {

@@ -1,4 +1,5 @@
-//! What the options change in the object before it is loaded: which programs, of which kind, how large the maps, where pins go.
+//! What the options change in the object before it is loaded: which programs, of which kind, how large the maps, where
+//! pins go.
 
 use cutaway::{MapSpec, MapType, Object, Pinning};
 
@@ -77,7 +78,8 @@ fn size(object: &mut Object, arguments: &Arguments) -> Result<(), Failure> {
     )))
 }
 
-/// Whether the kernel refuses the map as it is: those that take 0 are corrected by the loader, or have no elements of their own.
+/// Whether the kernel refuses the map as it is: those that take 0 are corrected by the loader, or have no elements of
+/// their own.
 fn wants_a_size(map: &MapSpec) -> bool {
     type T = MapType;
     const COUNTED: [MapType; 23] = [

@@ -197,8 +197,8 @@ impl<'b> Columns<'b> {
 /// A structure with more members is told on one line.
 const MOST_COLUMNS: usize = 64;
 
-/// The types of the members, in the order in which they are read, as long as there are no more than `left`, those of unnamed
-/// structures and these themselves.
+/// The types of the members, in the order in which they are read, as long as there are no more than `left`, those of
+/// unnamed structures and these themselves.
 fn members(btf: &Btf<'_>, id: u32, depth: u32, left: &mut usize, kinds: &mut Vec<u32>) {
     const DEEPEST: u32 = 32;
     for member in btf.resolve(id).into_iter().flat_map(cutaway::btf::Type::members) {

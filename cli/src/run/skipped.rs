@@ -84,7 +84,8 @@ impl Skipped {
     }
 }
 
-/// Why the function of this name is no program, and how to make it one; `None` if there is no such function, or nothing to say.
+/// Why the function of this name is no program, and how to make it one; `None` if there is no such function, or nothing
+/// to say.
 pub(super) fn why_no_program(object: &Object, name: &str) -> Option<String> {
     let function = object.functions().find(|function| function.name == name)?;
     if !function.global {

@@ -14,7 +14,8 @@ use cutaway::{Loaded, MapSpec, btf::Btf};
 use super::{
     Arguments, Form,
     attach::Attached,
-    buffers::{Buffers, Losses, Source, Stop},
+    buffers::{Buffers, Source, Stop},
+    losses::Losses,
     output::Output,
     state,
     summary::{Of, Summary},

@@ -1,7 +1,7 @@
 //! What has come and what was lost: a line on stderr, and with `--summary` one on stdout.
 //!
-//! Nothing is told as 0 that nobody counted. The kernel counts what a perf buffer has no room for; a ring that is full is known to the
-//! program alone, which may count it or not.
+//! Nothing is told as 0 that nobody counted. The kernel counts what a perf buffer has no room for; a ring that is full
+//! is known to the program alone, which may count it or not.
 //!
 //! ```text
 //!     {"received": 12, "lost": null, "maps": [{"map": "rb", "kind": "ring", "received": 12, "lost": null, "why": "…"}]}
@@ -9,7 +9,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::buffers::{Losses, Source};
+use super::{buffers::Source, losses::Losses};
 
 /// The whole of it.
 pub(super) struct Summary<'s> {

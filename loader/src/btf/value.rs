@@ -7,9 +7,10 @@
 //! ```
 //!
 //! Neither is trusted: types may contain themselves or lie outside of the bytes, and bytes may be fewer than the type
-//! wants. What is not there reads as [`Value::Missing`]. How deep and how many values are read is bounded: a structure of two
-//! empty structures of two empty structures … has twice as many members with each level, in no byte at all. A record may have
-//! [`FREE`] values and [`EACH`] more for each of its bytes, but no more than [`MOST`]; the rest reads as [`Value::Omitted`].
+//! wants. What is not there reads as [`Value::Missing`]. How deep and how many values are read is bounded: a structure
+//! of two empty structures of two empty structures … has twice as many members with each level, in no byte at all. A
+//! record may have [`FREE`] values and [`EACH`] more for each of its bytes, but no more than [`MOST`]; the rest reads
+//! as [`Value::Omitted`].
 
 use std::{borrow::Cow, fmt};
 
@@ -58,8 +59,8 @@ pub enum Value<'a> {
     Struct(Vec<(Cow<'a, str>, Value<'a>)>),
     /// The bytes end before it.
     Missing,
-    /// Not read: the value has too many parts (see [`Btf::value`]). At the end of a [`Struct`](Self::Struct), under the name `…`,
-    /// and at the end of an [`Array`](Self::Array), it stands for all members or elements that follow.
+    /// Not read: the value has too many parts (see [`Btf::value`]). At the end of a [`Struct`](Self::Struct), under the
+    /// name `…`, and at the end of an [`Array`](Self::Array), it stands for all members or elements that follow.
     Omitted,
 }
 
@@ -82,9 +83,9 @@ impl Value<'_> {
 impl Btf<'_> {
     /// Reads `bytes` as a value of the type `id`. Bytes behind its end are left out; a flexible array at its end takes them.
     ///
-    /// Never fails: see [`Value`] for what stands in the place of what cannot be read. Reads at most 1,024 values and 8 more for each
-    /// byte, and never more than 65,536: members, elements, and the structures around them. What follows is
-    /// [`Value::Omitted`]. Structures in structures are read 64 deep.
+    /// Never fails: see [`Value`] for what stands in the place of what cannot be read. Reads at most 1,024 values and 8
+    /// more for each byte, and never more than 65,536: members, elements, and the structures around them. What follows
+    /// is [`Value::Omitted`]. Structures in structures are read 64 deep.
     #[must_use]
     pub fn value<'a>(&'a self, id: u32, bytes: &'a [u8]) -> Value<'a> {
         let each = u32::try_from(bytes.len()).unwrap_or(u32::MAX).saturating_mul(EACH);
@@ -347,8 +348,8 @@ impl fmt::Display for Value<'_> {
 mod tests {
     use super::*;
 
-    /// BTF of a structure of two structures of two …, so many deep, the innermost of which is empty; with a member of one byte at the
-    /// end of the outermost. Members are named or not.
+    /// BTF of a structure of two structures of two …, so many deep, the innermost of which is empty; with a member of
+    /// one byte at the end of the outermost. Members are named or not.
     fn doubled(levels: u32, named: bool) -> (Vec<u8>, u32) {
         let strings = b"\0m\0u8\0";
         let (member, u8_name) = (u32::from(named), 3);

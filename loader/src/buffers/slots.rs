@@ -1,7 +1,7 @@
 //! A `PERF_EVENT_ARRAY` as the place where programs look for perf buffers: its slots are filled, and looked into.
 //!
-//! No command of bpf(2) reads a slot. A program on its CPU can (`bpf_perf_event_read_value` in `kernel/trace/bpf_trace.c`), and reading
-//! disturbs nobody, so a tiny one is run for it:
+//! No command of bpf(2) reads a slot. A program on its CPU can (`bpf_perf_event_read_value` in
+//! `kernel/trace/bpf_trace.c`), and reading disturbs nobody, so a tiny one is run for it:
 //!
 //! ```text
 //!     look(since):    value = the event in this CPU's slot

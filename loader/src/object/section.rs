@@ -180,7 +180,8 @@ kinds! {
 }
 
 impl Section {
-    /// Reads a section's name, in libbpf's words (`tracepoint/syscalls/sys_enter_openat`); `None` if it names no kind of program.
+    /// Reads a section's name, in libbpf's words (`tracepoint/syscalls/sys_enter_openat`); `None` if it names no kind
+    /// of program.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::read(name).ok()

@@ -45,8 +45,8 @@ pub(crate) fn prog_test_run(program: BorrowedFd<'_>, run: Run<'_>, why: &str) ->
     Ok(Ran { retval: attr.retval, data_len: attr.data_size_out as usize, duration_ns: attr.duration })
 }
 
-/// Runs a raw tracepoint's program on one CPU (Linux 5.10) and answers what it returns. `arguments` are what it finds behind its
-/// context.
+/// Runs a raw tracepoint's program on one CPU (Linux 5.10) and answers what it returns. `arguments` are what it finds
+/// behind its context.
 pub(crate) fn prog_test_run_on(program: BorrowedFd<'_>, cpu: u32, arguments: &mut [u64], why: &str) -> io::Result<u32> {
     /// `BPF_F_TEST_RUN_ON_CPU`
     const ON_CPU: u32 = 1;

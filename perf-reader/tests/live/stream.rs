@@ -133,7 +133,8 @@ fn no_slot(_: &Sender) {
     assert_eq!(error.errno(), Some(libc::E2BIG), "{error}");
 }
 
-/// Slots of which somebody else takes that of CPU 0 when `taken` says so: told from ours by how long its event has been enabled.
+/// Slots of which somebody else takes that of CPU 0 when `taken` says so: told from ours by how long its event has been
+/// enabled.
 struct Contested<'s> {
     sender: &'s Sender,
     slot: &'s Cell<Slot>,
@@ -160,7 +161,8 @@ impl Slots for Contested<'_> {
     }
 }
 
-/// What sends nothing any more looks calm. The waking event is not put back then: it would take the slot from the other reader.
+/// What sends nothing any more looks calm. The waking event is not put back then: it would take the slot from the other
+/// reader.
 fn another_reader(sender: &Sender) {
     for cpu in online_cpus().unwrap() {
         sender.payload(cpu, &[]).unwrap();

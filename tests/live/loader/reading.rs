@@ -48,7 +48,8 @@ fn too_few_slots() {
     assert_eq!(stream.refresh().unwrap(), perf_reader::Changes::default(), "they stay without");
 }
 
-/// Two descriptors of one map, as two processes have them: the kernel empties the slots when that is closed which filled them.
+/// Two descriptors of one map, as two processes have them: the kernel empties the slots when that is closed which
+/// filled them.
 fn another_reader() {
     let loaded = load(Transport::PerfHeap);
     let map = loaded.map(names::EVENTS).unwrap();

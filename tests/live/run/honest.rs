@@ -1,5 +1,5 @@
-//! Nothing is told that nobody knows: losses that nobody counts, types that are guessed, slots that another reader holds, programs
-//! that are none.
+//! Nothing is told that nobody knows: losses that nobody counts, types that are guessed, slots that another reader
+//! holds, programs that are none.
 
 use std::{path::Path, thread};
 
