@@ -36,7 +36,8 @@ pub(crate) fn ends_flexibly(btf: &Btf<'_>, id: u32) -> bool {
 }
 
 /// A value as JSON: numbers as numbers, or as text if they are wider than JSON's readers bear; enumerators by name; flags as a
-/// list; addresses and bytes as hexadecimal text; what is missing as null.
+/// list; addresses and bytes as hexadecimal text; what is missing as null. Members and elements that are omitted
+/// ([`Value::Omitted`]) as a last one that is `"…"`.
 pub(crate) fn json(value: &Value<'_>) -> Json {
     match value {
         Value::Unsigned(number) => u64::try_from(*number).map_or_else(|_| number.to_string().into(), Json::from),
@@ -57,6 +58,7 @@ pub(crate) fn json(value: &Value<'_>) -> Json {
         Value::Text(bytes) => String::from_utf8_lossy(bytes).into(),
         Value::Bytes(bytes) => hex(bytes).into(),
         Value::Array(values) => values.iter().map(json).collect::<Vec<_>>().into(),
+        Value::Omitted => "…".into(),
         Value::Struct(fields) => {
             let mut object = Map::new();
             for (name, value) in fields {
@@ -108,10 +110,14 @@ mod tests {
             ("why".into(), Value::Flags(vec!["A".into()], 8)),
             ("at".into(), Value::Pointer(255)),
             ("list".into(), Value::Array(vec![Value::Bool(true), Value::Missing])),
+            ("cut".into(), Value::Array(vec![Value::Omitted])),
         ]);
         assert_eq!(
             json(&value).to_string(),
-            format!(r#"{{"n":"{}","i":-1,"f":"NaN","why":["A","0x8"],"at":"0xff","list":[true,null]}}"#, u128::MAX)
+            format!(
+                r#"{{"n":"{}","i":-1,"f":"NaN","why":["A","0x8"],"at":"0xff","list":[true,null],"cut":["…"]}}"#,
+                u128::MAX
+            )
         );
     }
 }

@@ -8,7 +8,12 @@
 //!     {"syscall": "bpf", "arguments": {"cmd": "BPF_MAP_CREATE", …}, "answer": 7, "errno": null, "why": "creates a map …"}
 //! ```
 
-use std::{fmt::Write as _, io::Write as _};
+use std::{
+    collections::HashSet,
+    fmt::Write as _,
+    io::Write as _,
+    sync::{Mutex, PoisonError},
+};
 
 use clap::ValueEnum;
 use env_logger::{Builder, Env, Target};
@@ -35,9 +40,13 @@ pub(crate) fn start(explain: Option<Explain>) {
     if explain.is_some() {
         builder.filter_module(SYSCALL, LevelFilter::Trace);
     }
+    let told = Mutex::default();
     builder
         .target(Target::Pipe(Box::new(outlet::stderr())))
         .format(move |to, record| {
+            if record.level() == Level::Warn && !is_new(&told, &record.args().to_string()) {
+                return Ok(());
+            }
             if record.target() == SYSCALL {
                 let told = if explain == Some(Explain::Json) { object(record) } else { call(record) };
                 writeln!(to, "{told}")
@@ -53,6 +62,13 @@ pub(crate) fn start(explain: Option<Explain>) {
             }
         })
         .init();
+}
+
+/// Whether a warning was not told before. So many are remembered; a later one is told each time.
+fn is_new(told: &Mutex<HashSet<String>>, warning: &str) -> bool {
+    const MOST: usize = 1 << 10;
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    !told.contains(warning) && (told.len() >= MOST || told.insert(warning.to_owned()))
 }
 
 /// Says something to whoever watches. With stderr gone there is nobody left to tell, and that is no reason to stop.
@@ -150,6 +166,16 @@ impl<'kvs> kv::VisitSource<'kvs> for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_warning_is_told_once() {
+        let told = Mutex::default();
+        assert_eq!(["one", "two", "one"].map(|warning| is_new(&told, warning)), [true, true, false]);
+        for other in 0..3000 {
+            assert!(is_new(&told, &other.to_string()));
+        }
+        assert!(told.lock().unwrap().len() <= 1 << 10);
+    }
 
     #[test]
     fn a_system_call_reads_like_one() {

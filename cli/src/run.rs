@@ -5,10 +5,15 @@
 //!     attach.rs     programs ──▶ links, by their sections' names and by the options
 //!     sends.rs      what the programs' instructions say of the records that they send
 //!     types.rs      which type a record is: by that, by its length, or by --type
+//!     candidates.rs which types there are to choose from
 //!     buffers.rs    all rings and perf event arrays, in one wait
+//!     losses.rs     what is known of losses and of other readers
 //!     stream.rs     from the first record to the last
 //!     output.rs     record ──▶ line: table, JSON or hex
 //!     state.rs      at the end: variables, and what the maps hold
+//!     summary.rs    what has come and what was lost
+//!     choices.rs    what the options change in the object before it is loaded
+//!     skipped.rs    the programs that do not run, each with the reason
 //! ```
 //!
 //! One program that cannot run here does not keep the rest from running. Maps that an object wants to be pinned are not, unless
@@ -16,26 +21,28 @@
 
 mod attach;
 mod buffers;
+mod candidates;
+mod choices;
+mod losses;
 mod output;
 mod sends;
 mod settings;
+mod skipped;
 mod state;
 mod stream;
+mod summary;
 mod types;
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use cutaway::{
-    Loaded, MapSpec, MapType, Object, Pinning, Refused,
+    MapSpec, MapType,
     btf::{Btf, kernel},
 };
 
 use self::{
-    attach::{Attached, Places},
-    buffers::Buffers,
-    stream::Stream,
-    types::{Candidates, Records},
+    attach::Places, buffers::Buffers, candidates::Candidates, skipped::Skipped, stream::Stream, types::Records,
 };
 use crate::{command::Process, diagnostics, failure::Failure, given::Given, signals};
 
@@ -67,6 +74,13 @@ pub(crate) struct Arguments {
     #[arg(long = "attach", value_name = "NAME=TARGET", value_parser = pair)]
     places: Vec<String>,
 
+    /// Take a function for a program of this section
+    ///
+    /// In the words of SEC("…"), e.g. tracepoint/syscalls/sys_enter_openat: for a function whose own section's name
+    /// says nothing.
+    #[arg(long = "section", value_name = "NAME=SECTION", value_parser = pair)]
+    sections: Vec<String>,
+
     /// The network device for programs on XDP and traffic control
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
@@ -80,6 +94,8 @@ pub(crate) struct Arguments {
     frequency: Option<u64>,
 
     /// Attaches uprobes, USDT probes and perf events to this process alone, and ends when it does
+    ///
+    /// The kernel attaches programs of other kinds to all processes: those are named.
     #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pid: Option<u32>,
 
@@ -94,6 +110,12 @@ pub(crate) struct Arguments {
     /// Bytes of each ring, and of each CPU's perf buffer (262144 unless told); rounded up to a power of two of pages
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     buffer: Option<u32>,
+
+    /// Set how many elements a map has
+    ///
+    /// Needed where the object has 0, for user space to set. In bytes for a ring.
+    #[arg(long = "max-entries", value_name = "MAP=N", value_parser = pair)]
+    max_entries: Vec<String>,
 
     /// Pins and shares the maps that the object wants pinned in this folder of a BPF file system; without it none is pinned
     #[arg(long, value_name = "FOLDER")]
@@ -114,6 +136,12 @@ pub(crate) struct Arguments {
     /// Prints what hashes and arrays hold at the end
     #[arg(long)]
     maps: bool,
+
+    /// Print received and lost records of each map at the end
+    ///
+    /// On stdout. Losses that are not counted are unknown, in JSON null.
+    #[arg(long)]
+    summary: bool,
 
     /// How records are printed
     #[arg(long, value_enum, default_value = "table")]
@@ -148,7 +176,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (shown, mut object) = arguments.given.read()?;
     let section = object.btf();
     let own = section.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
-    choose(&mut object, arguments)?;
+    choices::make(&mut object, arguments)?;
     settings::apply(&mut object, &arguments.settings, own.as_ref())?;
 
     // Types are found before anything is loaded: a name that is mistaken costs nothing then.
@@ -157,8 +185,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         types::asks_the_kernel(&arguments.types, own.as_ref()).then(|| kernel::Bytes::vmlinux().ok()).flatten();
     let kernel = kernel.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
     let told = types::told(&arguments.types, &names, own.as_ref(), kernel.as_ref())?;
-    let candidates = own.as_ref().map(|btf| Candidates::of(&object, btf)).unwrap_or_default();
-    let sent = sends::of(&object);
+    let guessed = names.iter().any(|name| !told.contains_key(name));
+    let own_types = own.as_ref().filter(|_| guessed);
+    let candidates = own_types.map(|btf| Candidates::of(&object, btf)).unwrap_or_default();
+    let sends = sends::of(&object);
     let specs = object.maps().to_vec();
 
     let process = arguments.pid.map(Process::open).transpose()?;
@@ -168,66 +198,41 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let by_signal = stop.clone();
     signals::on_stop(move || by_signal.stop()).map_err(|error| Failure::system("listen for signals", &error))?;
     let mut attached = attach::all(&loaded, &places(arguments));
-    let has_optional = not_loaded(&loaded, &refused, &arguments.programs, &mut attached);
-    set_aside(&shown, &mut attached, has_optional, refused)?;
+    let mut skipped = Skipped::of(&loaded, refused, &arguments.programs);
+    skipped.add(std::mem::take(&mut attached.aside));
+    skipped.tell(&shown, attached.is_empty())?;
 
     let records = buffers.sources().iter().map(|source| {
         let told = told.get(&source.name).copied();
-        Records::new(&source.name, source.is_padded(), told, &sent, &candidates)
+        Records::new(&source.name, source.is_padded(), told, &sends.sent, &candidates)
     });
     let records: Vec<_> = records.collect();
     for (source, records) in buffers.sources().iter().zip(&records) {
         diagnostics::say(&format!("`{}` ({}): {}", source.name, source.kind(), records.sentence()));
+        if let Some(quiet) = sends.quiet_on(&source.name).filter(|_| source.is_ring()) {
+            diagnostics::say(&format!("`{}`: {quiet}: it is looked at every 100 ms at the latest", source.name));
+        }
     }
     attached.tell();
     let mut stream = Stream::new(arguments, &records, stop);
     let outcome = stream.whole(&mut buffers, attached, process);
     let outcome = outcome.and_then(|()| stream.state(&loaded, &specs, own.as_ref()));
-    let without_room = buffers.lost()?;
+    let lost = buffers.lost()?;
+    let summary = stream.summary(buffers.sources(), &lost);
+    let outcome = outcome.and_then(|()| stream.sum_up(&summary));
+    let (line, without_room) = (summary.text(), summary.without_room());
     drop((buffers, loaded));
     if without_room > 0 {
         diagnostics::say(&format!(
             "{without_room} lost for want of room in a perf buffer: make it larger with --buffer"
         ));
     }
-    diagnostics::say(&format!("received {}, lost {}", stream.received(), without_room + stream.unreadable()));
+    diagnostics::say(&line);
     outcome
 }
 
 fn is_buffer(map: &MapSpec) -> bool {
     matches!(map.map_type, MapType::RINGBUF | MapType::PERF_EVENT_ARRAY)
-}
-
-/// Which programs, how large the buffers, where pins go.
-fn choose(object: &mut Object, arguments: &Arguments) -> Result<(), Failure> {
-    let all: Vec<String> = object.programs().iter().map(|program| program.name.clone()).collect();
-    for name in &arguments.programs {
-        object.program_mut(name)?.section.wanted = true;
-    }
-    for name in all.iter().filter(|name| !arguments.programs.is_empty() && !arguments.programs.contains(name)) {
-        object.program_mut(name)?.section.wanted = false;
-    }
-    for place in &arguments.places {
-        let (name, target) = place.split_once('=').unwrap_or((place, ""));
-        let program = object.program_mut(name)?;
-        if !attach::takes_a_place(program.section.program_type) {
-            program.aim(target)?;
-        }
-    }
-    let names: Vec<String> = object.maps().iter().map(|map| map.name.clone()).collect();
-    for name in names {
-        let map = object.map_mut(&name)?;
-        if arguments.pins.is_none() {
-            map.pinning = Pinning::None;
-        }
-        if let (Some(bytes), MapType::RINGBUF) = (arguments.buffer, map.map_type) {
-            map.max_entries = bytes;
-        }
-    }
-    if let Some(folder) = &arguments.pins {
-        object.set_pins(folder);
-    }
-    Ok(())
 }
 
 fn places(arguments: &Arguments) -> Places {
@@ -239,55 +244,4 @@ fn places(arguments: &Arguments) -> Places {
         pid: arguments.pid,
         each: each.map(|(name, target)| (name.to_owned(), target.to_owned())).collect::<BTreeMap<_, _>>(),
     }
-}
-
-/// Takes down why programs were not loaded that the kernel did not refuse, but for those that the command line does
-/// not choose. Returns whether there are some whose sections begin with `?`.
-fn not_loaded(loaded: &Loaded, refused: &[Refused], chosen: &[String], attached: &mut Attached) -> bool {
-    let mut optional = false;
-    for skipped in loaded.skipped() {
-        let name = skipped.name.clone();
-        if refused.iter().any(|refused| refused.name == name) || !(chosen.is_empty() || chosen.contains(&name)) {
-            continue;
-        }
-        if skipped.section_name.starts_with('?') && skipped.why.contains("section.wanted") {
-            optional = true;
-        } else {
-            attached.aside.push((name, skipped.why.clone()));
-        }
-    }
-    optional
-}
-
-/// Says which programs do not run, each with the reason; it is a failure if none does.
-fn set_aside(shown: &str, attached: &mut Attached, has_optional: bool, refused: Vec<Refused>) -> Result<(), Failure> {
-    let refused = refused.into_iter().map(|refused| (refused.name, refused.why));
-    let none = attached.waiting.is_empty() && attached.iterators.is_empty() && attached.ran.is_empty();
-    let mut details = None;
-    for (name, why) in refused {
-        details = details.or_else(|| why.verifier_log().map(str::to_owned));
-        attached.aside.push((name, why.to_string()));
-    }
-    if !none || has_optional {
-        for (name, why) in &attached.aside {
-            diagnostics::say(&format!("cutaway: `{name}` is set aside: {why}"));
-        }
-    }
-    if !none {
-        return Ok(());
-    }
-    if has_optional {
-        return Err(Failure::new(format!("`{shown}` has no program to run"))
-            .advise("one whose section begins with `?` is run if it is named: --program NAME")
-            .with_details(details));
-    }
-    Err(match attached.aside.as_slice() {
-        [] => Failure::new(format!("`{shown}` has no program to run")),
-        [(name, why)] => Failure::new(format!("the only program of `{shown}`, `{name}`, does not run here: {why}")),
-        [(name, why), rest @ ..] => {
-            let others: Vec<_> = rest.iter().map(|(name, why)| format!("`{name}`: {why}")).collect();
-            Failure::new(format!("no program of `{shown}` runs here; `{name}`: {why}; {}", others.join("; ")))
-        }
-    }
-    .with_details(details))
 }

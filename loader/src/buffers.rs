@@ -4,7 +4,10 @@
 //! to put into an array. That somebody is here.
 
 #[cfg(feature = "perf")]
-pub use perf::PerfEventArray;
+mod slots;
+
+#[cfg(feature = "perf")]
+pub use slots::PerfEventArray;
 
 #[cfg(any(feature = "ring", feature = "perf"))]
 use crate::{Error, Map, MapType};
@@ -59,48 +62,5 @@ impl Map {
             attempt: format!("open the map `{}` to {attempt}", self.name()),
             why: format!("it is a {}, not a {wanted}", self.map_type()),
         })
-    }
-}
-
-#[cfg(feature = "perf")]
-mod perf {
-    use std::{
-        io,
-        os::fd::{AsFd, AsRawFd, BorrowedFd},
-    };
-
-    use perf_reader::{Options, Slots, Stream};
-
-    use crate::{
-        Error, Map, MapType,
-        sys::{elements::Elements, file},
-    };
-
-    /// A `PERF_EVENT_ARRAY` as the place where programs look for perf buffers. A slot is emptied when the descriptor that
-    /// filled it is closed, so this holds one.
-    #[derive(Debug)]
-    pub struct PerfEventArray(Elements);
-
-    impl Map {
-        /// Opens a perf buffer of `pages` data pages (a power of two) on every online CPU and puts it into this map, where
-        /// `bpf_perf_event_output` finds it.
-        ///
-        /// # Errors
-        ///
-        /// [`Error::Unfit`] if the map is no `PERF_EVENT_ARRAY`; [`Error::Perf`] if a buffer cannot be opened, or the map
-        /// does not take it (E2BIG: it has fewer slots than there are CPUs).
-        pub fn perf_buffers(&self, pages: usize, options: &Options) -> Result<Stream<PerfEventArray>, Error> {
-            self.must_be(MapType::PERF_EVENT_ARRAY, "read it as perf buffers")?;
-            let why = "gives the reader a descriptor of its own, without which the kernel would empty the slots";
-            let array = file::duplicate(self.as_fd(), why).and_then(Elements::new);
-            let array = array.map_err(|error| self.failed("duplicate the descriptor of", &error))?;
-            Ok(Stream::open(pages, options, PerfEventArray(array))?)
-        }
-    }
-
-    impl Slots for PerfEventArray {
-        fn set(&self, cpu: u32, event: BorrowedFd<'_>) -> io::Result<()> {
-            self.0.update(&cpu.to_ne_bytes(), &event.as_raw_fd().to_ne_bytes(), 0)
-        }
     }
 }

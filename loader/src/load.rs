@@ -72,10 +72,10 @@ impl Object {
         if !cfg!(feature = "advice") {
             return Ok(loaded);
         }
-        for skipped in loaded.skipped().iter().filter(|skipped| !is_on_request(skipped)) {
+        for skipped in loaded.skipped().iter().filter(|skipped| !skipped.is_optional()) {
             warn!("skipped {skipped}");
         }
-        if loaded.programs.is_empty() && loaded.skipped.iter().any(is_on_request) {
+        if loaded.programs.is_empty() && loaded.skipped.iter().any(Skipped::is_optional) {
             warn!(
                 "no program of the object is loaded: {}",
                 listed(&mut loaded.skipped.iter().map(ToString::to_string))
@@ -158,7 +158,7 @@ impl Object {
         let mut skipped = self.set_aside().to_vec();
         let programs = self.programs.iter().filter(|program| !program.section.wanted);
         skipped.extend(programs.map(|program| {
-            let why = if program.section_name.starts_with('?') { OPTIONAL } else { UNWANTED };
+            let why = if program.section_name.starts_with('?') { Skipped::OPTIONAL } else { Skipped::UNWANTED };
             Skipped::new(&program.name, &program.section_name, why)
         }));
         let why = "its section begins with `?`, or `MapSpec::wanted` is false";
@@ -205,13 +205,6 @@ impl Object {
 }
 
 /// Why programs are skipped that their author or the caller does not want.
-const OPTIONAL: &str = "its section begins with `?`: it is loaded if `section.wanted` is set to true";
-const UNWANTED: &str = "`section.wanted` is false";
-
-fn is_on_request(skipped: &Skipped) -> bool {
-    skipped.section_name.is_empty() || matches!(skipped.why.as_str(), OPTIONAL | UNWANTED)
-}
-
 fn load_btf(bytes: &[u8]) -> Result<OwnedFd, String> {
     let why = "loads the object's BTF: types of maps, names of functions, lines of source";
     charged(&mut || bpf::btf_load(bytes, &mut [], why)).map_err(|error| Errno::of(&error).to_string())

@@ -233,6 +233,24 @@ impl Object {
         self.programs.get_mut(place).ok_or_else(vanished)
     }
 
+    /// Says what kind of program the function `name` is and where it is attached, in the words of a section's name:
+    /// `tracepoint/syscalls/sys_enter_openat`, `kprobe/do_unlinkat`, `xdp`. As [`Object::set_type`] otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if `section` names no kind of program; [`Error::NoSuchName`] if the object has no function of
+    /// that name that is visible outside its file.
+    pub fn set_section(&mut self, name: &str, section: &str) -> Result<&mut ProgramSpec, Error> {
+        let read = Section::read(section).map_err(|why| Error::Unfit {
+            attempt: format!("take the function `{name}` for a program of the section `{section}`"),
+            why: why.to_string(),
+        })?;
+        let program = self.set_type(name, read.program_type, read.expected_attach_type)?;
+        section.clone_into(&mut program.section_name);
+        program.section = Section { wanted: true, ..read };
+        Ok(program)
+    }
+
     /// Returns the programs that cannot be loaded, each with the reason: their section names no kind of program, or
     /// they are `static`. The rest of the object can; and so can the former, once [`Object::set_type`] says what they
     /// are.

@@ -11,6 +11,7 @@ use crate::options::{Options, Wakeup};
 use crate::pace::{Pace, Switch};
 use crate::reader::{Drain, Reader};
 use crate::record::Record;
+use crate::slots::{Slot, Slots};
 
 /// The perf buffer of one CPU, opened, mapped and enabled.
 ///
@@ -25,6 +26,28 @@ pub struct Buffer {
     twin: Option<Twin>,
     /// What events counted as lost that were replaced since.
     lost_before: u64,
+    rival: Rival,
+}
+
+/// What is known of other readers of the same map.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rival {
+    /// Looking into the slot has found our event when it was just put there. Where it did not, looking tells nothing
+    /// here.
+    can_look: bool,
+    /// Another reader's event was found in the slot.
+    is_there: bool,
+    /// And that was told.
+    is_told: bool,
+}
+
+/// Whose event is in a CPU's slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    Ours,
+    Nobody,
+    Another,
+    Unknown,
 }
 
 /// A second event that writes into the same ring and wakes nobody: see `stream.rs`.
@@ -91,7 +114,7 @@ impl Buffer {
         let mapping = event.map(pages, true)?;
         let reader = Reader::new(mapping, options.timestamps).map_err(|corrupt| Error::Corrupt { cpu, corrupt })?;
         event.enable()?;
-        Ok(Self { reader, event, twin: None, lost_before: 0 })
+        Ok(Self { reader, event, twin: None, lost_before: 0, rival: Rival::default() })
     }
 
     /// Opens a second event beside the first: same CPU, same ring, no wake-ups but at half a ring.
@@ -135,6 +158,78 @@ impl Buffer {
         };
         twin.slot_is_due |= twin.pace.looked(records, now) != Switch::Stay;
         twin.slot_is_due
+    }
+
+    /// Puts its event into the slot.
+    pub(crate) fn connect(&mut self, slots: &impl Slots) -> Result<(), Error> {
+        let cpu = self.cpu();
+        slots.set(cpu, self.in_slot()).map_err(|error| Error::slot(cpu, &error))?;
+        self.rival = Rival { can_look: self.holder(slots)? == Holder::Ours, ..Rival::default() };
+        Ok(())
+    }
+
+    /// Looks whether another reader has taken the slot, and takes it back if it is empty. Answers what there is to
+    /// tell: a slot that is another's is told once.
+    pub(crate) fn look_for_another(&mut self, slots: &impl Slots) -> Result<Option<Holder>, Error> {
+        if !self.rival.can_look {
+            return Ok(None);
+        }
+        let holder = self.holder(slots)?;
+        match holder {
+            Holder::Ours => self.rival = Rival { can_look: true, ..Rival::default() },
+            Holder::Another => {
+                self.rival.is_there = true;
+                if !std::mem::replace(&mut self.rival.is_told, true) {
+                    return Ok(Some(holder));
+                }
+            }
+            Holder::Nobody => {
+                self.connect(slots)?;
+                return Ok(Some(holder));
+            }
+            Holder::Unknown => {}
+        }
+        Ok(None)
+    }
+
+    /// Tells whose event is in the slot, without disturbing it.
+    ///
+    /// Events are told apart by how long they have been enabled, a clock that runs in all of them alike: the one in the
+    /// slot is read between two readings of ours, and is ours if it lies between those. Another one would have to be
+    /// enabled within the same microseconds.
+    fn holder(&self, slots: &impl Slots) -> Result<Holder, Error> {
+        let before = self.enabled()?;
+        let since = before.into_iter().flatten().min().unwrap_or(0);
+        // A CPU that went offline cannot be looked at, and a kernel that does not let us look is no reason to stop.
+        let Ok(Some(slot)) = slots.look(self.cpu(), since) else { return Ok(Holder::Unknown) };
+        Ok(match slot {
+            Slot::Empty => Holder::Nobody,
+            Slot::Other => Holder::Another,
+            Slot::Enabled(time) => {
+                let after = self.enabled()?;
+                let is_between = |(before, after): (&Option<u64>, Option<u64>)| {
+                    before.zip(after).is_some_and(|(before, after)| (before..=after).contains(&time))
+                };
+                if before.iter().zip(after).any(is_between) { Holder::Ours } else { Holder::Another }
+            }
+        })
+    }
+
+    /// For how long its events have been enabled, in nanoseconds.
+    fn enabled(&self) -> Result<[Option<u64>; 2], Error> {
+        let twin = self.twin.as_ref().map(|twin| twin.event.enabled()).transpose()?;
+        Ok([Some(self.event.enabled()?), twin])
+    }
+
+    /// Whether its slot was taken by another reader, found out before the waking event is put back there: a reader that
+    /// sends nothing any more looks like a calm one, and to put it back would take the slot from the other reader in
+    /// turn.
+    pub(crate) fn has_lost_its_slot(&mut self, slots: &impl Slots) -> Result<bool, Error> {
+        let is_loud = self.twin.as_ref().is_some_and(|twin| !twin.pace.is_quiet());
+        if !self.rival.is_there && self.rival.can_look && is_loud {
+            self.rival.is_there = self.holder(slots)? == Holder::Another;
+        }
+        Ok(self.rival.is_there)
     }
 
     /// What [`in_slot`](Buffer::in_slot) answers is in the slot.

@@ -84,6 +84,11 @@ impl Event {
         Ok(self.counts("asking for the time of")?.running)
     }
 
+    /// How many nanoseconds it was enabled so far: what tells one event from another.
+    pub(crate) fn enabled(&self) -> Result<u64, Error> {
+        Ok(self.counts("asking for the time of")?.enabled)
+    }
+
     fn counts(&self, attempt: &str) -> Result<sys::Counts, Error> {
         sys::read_counts(self.fd.as_fd()).map_err(|error| self.failed(attempt, &error))
     }

@@ -69,6 +69,12 @@
 //! - **Records larger than the ring**, or than what one free byte and a LOST record of 24 bytes leave of it, are refused each time, however
 //!   empty it is. They count as lost. A sample of `n` bytes takes `n + 12` (20 with a time), rounded up to 8: ask for enough pages.
 //! - **One reader a buffer.** Two would give back each other's records.
+//! - **One reader a map.** A slot holds one event: who opens the same `PERF_EVENT_ARRAY` later (a pinned map, an
+//!   inherited descriptor) takes the slots, and the former reader gets nothing from then on, with no error.
+//!   [`Set::refresh`] notices, where the [`Slots`] can look, and takes back what is empty since the other reader has
+//!   ended.
+//! - **Fewer slots than CPUs.** Programs on a CPU whose number is not below the map's `max_entries` are refused
+//!   (E2BIG), and nobody counts that: [`Set::without_slot`] names those CPUs.
 //!
 //! # The rooms
 //!
@@ -139,6 +145,6 @@ pub use record::{Record, Records};
 pub use recorder::{Recorded, Recorder, Snapshot};
 pub use sample::{MAX_PADDING, Sample, WrongLength};
 pub use set::{Changes, Set};
-pub use slots::Slots;
+pub use slots::{Slot, Slots};
 pub use stream::Stream;
 pub use wait::{Stopper, Wake};

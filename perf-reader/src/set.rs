@@ -3,13 +3,13 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use crate::buffer::{Buffer, Lost, LostSource};
+use crate::buffer::{Buffer, Holder, Lost, LostSource};
 use crate::corrupt::Corrupt;
 use crate::cpus::online_cpus;
 use crate::error::Error;
 use crate::options::Options;
 use crate::record::Record;
-use crate::slots::Slots;
+use crate::slots::{Slot, Slots};
 use crate::wait::{Stopper, Waiter, Wake};
 
 /// The buffers of all CPUs that are online, by number, holes and all.
@@ -47,8 +47,10 @@ pub struct Set {
     options: Options,
     /// Whether each buffer gets a quiet twin.
     twins: bool,
-    /// The CPUs of somebody's choice; `None` for all.
+    /// The CPUs of the caller's choice; `None` for all.
     chosen: Option<Vec<u32>>,
+    /// CPUs that the map has no slot for. They have no buffer.
+    without_slot: Vec<u32>,
 }
 
 /// What [`Set::refresh`] found.
@@ -60,6 +62,12 @@ pub struct Changes {
     pub returned: Vec<u32>,
     /// CPUs that went offline. What they had written is still there to be drained.
     pub went: Vec<u32>,
+    /// CPUs in whose slot another reader's event was found, for the first time. What programs send there goes to that
+    /// reader.
+    pub taken: Vec<u32>,
+    /// CPUs whose slot was empty, as it is after the other reader of the map has ended, and is this set's again. What
+    /// programs sent meanwhile is lost, and counted by the programs alone.
+    pub regained: Vec<u32>,
 }
 
 impl Set {
@@ -102,6 +110,7 @@ impl Set {
             options: options.clone(),
             twins: false,
             chosen: None,
+            without_slot: Vec::new(),
         })
     }
 
@@ -143,15 +152,59 @@ impl Set {
         Ok(())
     }
 
-    /// Puts every buffer into its CPU's slot.
+    /// Puts every buffer into its CPU's slot. The buffers of CPUs that the map has no slot for are closed, with one
+    /// warning for all (crate `log`): see [`without_slot`](Set::without_slot).
     ///
     /// # Errors
-    /// [`Error::System`] with the errno that `slots` answered.
-    pub fn connect(&self, slots: &impl Slots) -> Result<(), Error> {
-        for buffer in &self.buffers {
-            connect(buffer.cpu(), buffer.in_slot(), slots)?;
+    /// [`Error::System`] with the errno that `slots` answered: E2BIG only if the map has no slot for any of the CPUs.
+    pub fn connect(&mut self, slots: &impl Slots) -> Result<(), Error> {
+        let mut without = Vec::new();
+        let mut held = Vec::new();
+        let mut first = None;
+        for buffer in &mut self.buffers {
+            let cpu = buffer.cpu();
+            if let Ok(Some(Slot::Enabled(_) | Slot::Other)) = slots.look(cpu, 0) {
+                held.push(cpu);
+            }
+            match buffer.connect(slots) {
+                Err(error) if error.errno() == Some(libc::E2BIG) => {
+                    without.push(cpu);
+                    first = first.or(Some(error));
+                }
+                result => result?,
+            }
         }
+        if let Some(error) = first.filter(|_| without.len() == self.buffers.len()) {
+            return Err(error);
+        }
+        if !held.is_empty() {
+            log::warn!(
+                "the map's slots held the events of another reader, on CPU {}: it gets nothing from now on",
+                list(&held)
+            );
+        }
+        self.buffers.retain(|buffer| !without.contains(&buffer.cpu()));
+        self.go_without_slot(&without);
         Ok(())
+    }
+
+    /// Notes CPUs that have no slot, and warns.
+    fn go_without_slot(&mut self, cpus: &[u32]) {
+        let Some(last) = cpus.iter().max() else { return };
+        log::warn!(
+            "the map has no slot for CPU {}: what programs send there is refused (E2BIG), and not counted; its max_entries must \
+             be {} or more",
+            list(cpus),
+            last.saturating_add(1)
+        );
+        self.without_slot.extend(cpus);
+    }
+
+    /// The CPUs that the map has no slot for, since its `max_entries` is not above their number. They have no buffer,
+    /// and what programs send there is refused. Known after [`connect`](Set::connect), and [`refresh`](Set::refresh)
+    /// for a CPU that came later.
+    pub fn without_slot(&self) -> &[u32] {
+        &self.without_slot
     }
 
     /// Looks which CPUs are online now. Those that came get a buffer; those that were away and are back, however briefly, get a
@@ -159,6 +212,10 @@ impl Set {
     ///
     /// Until then a program on such a CPU is refused (ENOENT without a buffer, EOPNOTSUPP with one whose event is dead): what
     /// it could not send is known to the program alone. So look often enough for what you do, and have programs count.
+    ///
+    /// Also looks whether the slots still hold this set's events, where the [`Slots`] can tell. Those that another
+    /// reader of the map has taken are left to it; those that are empty, since the other reader has ended, are taken
+    /// back.
     ///
     /// A CPU whose slot could not be set is as if it had not been looked at: the next refresh tries again. Only the CPUs that the
     /// set was [opened on](Set::open_on) count, if it was.
@@ -200,16 +257,39 @@ impl Set {
         }
         for cpu in online {
             let left_out = self.chosen.as_ref().is_some_and(|chosen| !chosen.contains(&cpu));
-            if left_out || self.get(cpu).is_some() {
+            if left_out || self.get(cpu).is_some() || self.without_slot.contains(&cpu) {
                 continue;
             }
-            let Some(buffer) = self.opened(cpu)? else { continue };
+            let Some(mut buffer) = self.opened(cpu)? else { continue };
             // First: a buffer whose slot could not be set is none of this set's, and opened anew the next time.
-            connect(cpu, buffer.in_slot(), slots)?;
+            match buffer.connect(slots) {
+                Err(error) if error.errno() == Some(libc::E2BIG) => {
+                    self.go_without_slot(&[cpu]);
+                    continue;
+                }
+                result => result?,
+            }
             self.add(buffer)?;
             changes.came.push(cpu);
         }
+        self.look_for_others(slots, &mut changes)?;
         Ok(changes)
+    }
+
+    /// Finds slots that another reader has taken, and takes back those that are empty.
+    fn look_for_others(&mut self, slots: &impl Slots, changes: &mut Changes) -> Result<(), Error> {
+        for buffer in &mut self.buffers {
+            let cpu = buffer.cpu();
+            if self.away.contains(&cpu) {
+                continue;
+            }
+            match buffer.look_for_another(slots)? {
+                Some(Holder::Another) => changes.taken.push(cpu),
+                Some(Holder::Nobody) => changes.regained.push(cpu),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// When a buffer has to be looked at, wake-up or not.
@@ -314,6 +394,16 @@ impl Set {
             }
         }
         Ok(total)
+    }
+}
+
+/// CPUs for a message: `0, 2, 3`, at most 16 of them.
+fn list(cpus: &[u32]) -> String {
+    const SHOWN: usize = 16;
+    let shown: Vec<String> = cpus.iter().take(SHOWN).map(u32::to_string).collect();
+    match cpus.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 

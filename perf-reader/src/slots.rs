@@ -24,7 +24,36 @@ pub trait Slots {
     ///
     /// # Errors
     /// Whatever bpf(2) answers.
+    ///
+    /// E2BIG for a CPU that has no slot, since the map's `max_entries` is not above its number: see
+    /// [`Set::without_slot`](crate::Set::without_slot).
     fn set(&self, cpu: u32, event: BorrowedFd<'_>) -> io::Result<()>;
+
+    /// Tells what is in the slot of `cpu`, without changing it. `Ok(None)`, the default, if that cannot be told. The
+    /// reader asks whether the event is one of its own, which have been enabled for at least `since` nanoseconds.
+    ///
+    /// No command of bpf(2) reads a slot. A program can: `bpf_perf_event_read_value` (Linux 4.15) gives the time for
+    /// which the event in a slot has been enabled, and with `BPF_PROG_TEST_RUN` it can be run on the CPU in question
+    /// (Linux 5.10).
+    ///
+    /// # Errors
+    /// Whatever bpf(2) answers.
+    fn look(&self, cpu: u32, since: u64) -> io::Result<Option<Slot>> {
+        let _ = (cpu, since);
+        Ok(None)
+    }
+}
+
+/// What is in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// No event.
+    Empty,
+    /// An event that has been enabled for so many nanoseconds, as read(2) on it tells
+    /// (`PERF_FORMAT_TOTAL_TIME_ENABLED`).
+    Enabled(u64),
+    /// An event that has been enabled for less than was asked about, or for at least 2 seconds more.
+    Other,
 }
 
 impl<F: Fn(u32, BorrowedFd<'_>) -> io::Result<()>> Slots for F {

@@ -63,9 +63,10 @@ impl<S: Slots> Stream<S> {
     /// options' [`wakeup`](Options::wakeup) is taken for idle times.
     ///
     /// # Errors
-    /// As [`Set::open`]; [`Error::System`] if a slot cannot be set.
+    /// As [`Set::open`]; as [`Set::connect`] if a slot cannot be set. CPUs that the map has no slot for are no error:
+    /// see [`Set::without_slot`].
     pub fn open(pages: usize, options: &Options, slots: S) -> Result<Self, Error> {
-        let set = Set::open_twins(pages, options)?;
+        let mut set = Set::open_twins(pages, options)?;
         set.connect(&slots)?;
         Ok(Self { set, slots, switches: 0 })
     }
@@ -107,6 +108,10 @@ impl<S: Slots> Stream<S> {
             let cpu = buffer.cpu();
             // After a switch once more: what came in between, through the quiet event, woke nobody.
             while buffer.drain_and_judge(&mut each, now) {
+                if buffer.has_lost_its_slot(&self.slots)? {
+                    buffer.is_in_slot();
+                    break;
+                }
                 self.slots.set(cpu, buffer.in_slot()).map_err(|error| Error::slot(cpu, &error))?;
                 buffer.is_in_slot();
                 self.switches = self.switches.wrapping_add(1);

@@ -182,6 +182,8 @@ pub(crate) fn pause_output(event: BorrowedFd<'_>, pause: bool) -> io::Result<()>
 /// What read(2) tells of an event opened with [`FORMAT_TIMES`], and with [`FORMAT_LOST`] where the kernel knows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counts {
+    /// Nanoseconds since the event was enabled.
+    pub(crate) enabled: u64,
     /// Nanoseconds that the event was active on its CPU.
     pub(crate) running: u64,
     /// Samples that found no room; `None` without [`FORMAT_LOST`].
@@ -202,10 +204,10 @@ pub(crate) fn read_counts(event: BorrowedFd<'_>) -> io::Result<Counts> {
         answer:% = Answer(&answer.as_ref());
         "asks the kernel how long the event was active, and how many samples found no room, the last ones included"
     );
-    let [_, _, running, lost] = words;
+    let [_, enabled, running, lost] = words;
     match answer? {
-        32 => Ok(Counts { running, lost: Some(lost) }),
-        24 => Ok(Counts { running, lost: None }),
+        32 => Ok(Counts { enabled, running, lost: Some(lost) }),
+        24 => Ok(Counts { enabled, running, lost: None }),
         _ => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
     }
 }

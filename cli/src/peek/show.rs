@@ -125,6 +125,10 @@ pub(super) fn process_state(pid: u32) -> String {
 fn json_about(look: &Snapshot, about: Option<&About>) -> Result<String, Failure> {
     let failed = |error| Failure::new(format!("cannot write JSON: {error}"));
     let mut value = serde_json::to_value(look).map_err(failed)?;
+    if let Value::Object(fields) = &mut value {
+        // As for perf buffers, where the kernel counts.
+        fields.insert("lost".to_owned(), Value::Null);
+    }
     if let (Some(about), Value::Object(fields)) = (about, &mut value)
         && let Value::Object(more) = serde_json::to_value(about).map_err(failed)?
     {
@@ -156,6 +160,9 @@ fn numbers(look: &Snapshot) -> String {
     position("producer_pos", look.producer_pos, "");
     let _ = writeln!(text, "  fill           {}", fill(look, BAR));
     let _ = writeln!(text, "  waiting        {}", counts(look));
+    if let Some(lost) = lost(look) {
+        let _ = writeln!(text, "  lost           {lost}");
+    }
     if let Some(wakeup) = wakeup(look) {
         let _ = writeln!(text, "  wake-up        {wakeup}");
     }
@@ -200,12 +207,22 @@ pub(crate) fn counts(look: &Snapshot) -> String {
     )
 }
 
+/// How many records were lost: nobody but the program knows, which is refused when there is no room. `None` for a ring
+/// that a process writes, which is told the same.
+pub(crate) fn lost(look: &Snapshot) -> Option<&'static str> {
+    match look.mode {
+        Mode::Ring => Some("unknown: a ring buffer counts no losses"),
+        Mode::Overwrite => Some("unknown: a ring buffer does not count what is overwritten"),
+        Mode::User => None,
+    }
+}
+
 /// Whether a commit wakes the reader, which depends on where that stands (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`).
 pub(crate) fn wakeup(look: &Snapshot) -> Option<&'static str> {
     match (look.mode, look.records.first().map(|record| record.state)) {
         (Mode::User, _) => None,
         (_, None) if look.fill_bytes == 0 => {
-            Some("the reader has caught up: the next record that is committed wakes it")
+            Some("the reader has caught up: the next record wakes it, unless sent with BPF_RB_NO_WAKEUP")
         }
         (_, Some(State::Busy)) => {
             Some("the record at the head is busy: committing it wakes the reader, others behind it do not")

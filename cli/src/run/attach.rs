@@ -20,6 +20,7 @@ use cutaway::{
     probe::{self, Support},
 };
 
+use super::types::some;
 use crate::diagnostics;
 
 /// `BPF_TRACE_ITER`
@@ -52,6 +53,8 @@ pub(super) struct Attached {
     pub(super) ran: Vec<(String, u32)>,
     /// Programs that cannot run here, each with the reason.
     pub(super) aside: Vec<(String, String)>,
+    /// Programs that run for every process although `--pid` names one.
+    pub(super) unrestricted: Vec<String>,
 }
 
 /// What became of one program.
@@ -69,6 +72,9 @@ pub(super) fn all(loaded: &Loaded, places: &Places) -> Attached {
         match one(program, places) {
             Ok(Done::Waits(link)) => {
                 attached.links.push(link);
+                if places.pid.is_some() && !takes_a_process(program) {
+                    attached.unrestricted.push(format!("`{name}`"));
+                }
                 attached.waiting.push(format!("{name} ({section})"));
             }
             Ok(Done::Iterates(link)) => attached.iterators.push((name, link)),
@@ -89,11 +95,22 @@ pub(super) fn all(loaded: &Loaded, places: &Places) -> Attached {
 }
 
 impl Attached {
-    /// Says what hangs where.
+    /// Whether nothing runs.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.iterators.is_empty() && self.ran.is_empty()
+    }
+
+    /// Says what is attached where.
     pub(super) fn tell(&self) {
         const SHOWN: usize = 8;
         for (name, answer) in &self.ran {
             diagnostics::say(&format!("`{name}` ran and answered {answer}"));
+        }
+        if !self.unrestricted.is_empty() {
+            diagnostics::say(&format!(
+                "--pid does not restrict {}: the kernel attaches its kind of program to all processes",
+                some(&self.unrestricted, ", ")
+            ));
         }
         if !self.waiting.is_empty() {
             let shown: Vec<_> = self.waiting.iter().take(SHOWN).map(String::as_str).collect();
@@ -120,6 +137,14 @@ pub(super) fn takes_a_place(kind: T) -> bool {
             | T::SK_LOOKUP
             | T::FLOW_DISSECTOR
     )
+}
+
+/// Whether the kernel can attach such a program to one process.
+fn takes_a_process(program: &Program) -> bool {
+    let section = &program.spec().section;
+    let probe =
+        matches!(section.target, Some(Target::Uprobe { .. } | Target::UprobeMulti { .. } | Target::Usdt { .. }));
+    probe || section.program_type == T::PERF_EVENT
 }
 
 fn one(program: &Program, places: &Places) -> Result<Done, String> {

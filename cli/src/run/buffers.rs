@@ -9,8 +9,10 @@
 //! ```
 //!
 //! A ring is watched for edges: each settles before the sleep (`Ring::settle`), so that a wake-up is sent for whatever comes
-//! after it. A perf buffer's readiness is said once, by its own epoll; and while its CPUs are busy it says nothing, but wants to
-//! be looked at (`Stream::look_at`).
+//! after it, unless its program sends with `BPF_RB_NO_WAKEUP`. Flags can be worked out by the program, so every ring is
+//! also looked at on a timer: each [`LOOK`] at the latest, and more often, down to [`LOOK_LEAST`], while such looks
+//! find something. A perf buffer's readiness is said once, by its own epoll; and while its CPUs are busy it says
+//! nothing, but wants to be looked at (`Stream::look_at`).
 
 use std::{
     io,
@@ -25,7 +27,7 @@ use std::{
 use cutaway::{
     Errno, Loaded, MapFlags, MapType, PerfEventArray,
     mmap_ring::{Head, Ring},
-    perf_reader::{self, Corrupt, Options, Stream},
+    perf_reader::{self, Corrupt, LostSource, Options, Stream},
 };
 use log::{info, warn};
 use rustix::{
@@ -33,10 +35,15 @@ use rustix::{
     io::Errno as Raw,
 };
 
+use super::losses::{Losses, Rivals};
 use crate::failure::Failure;
 
 /// How often CPUs that came or went are looked for.
 const REFRESH: Duration = Duration::from_secs(1);
+/// How long a record may wait that woke nobody.
+const LOOK: Duration = Duration::from_millis(100);
+/// Between two looks at rings in which the last look has found something.
+const LOOK_LEAST: Duration = Duration::from_millis(1);
 /// The first and the longest sleep behind a record that is reserved and not committed.
 const BUSY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
 /// The stop's name in epoll; sources have their places.
@@ -49,6 +56,10 @@ pub(super) struct Buffers {
     stop: Stop,
     pause: Duration,
     refreshed: Instant,
+    /// Until the next look at the rings, wake-up or not.
+    look: Duration,
+    /// The last sleep ended without a wake-up.
+    timed_out: bool,
 }
 
 /// One map that events come from.
@@ -56,6 +67,7 @@ pub(super) struct Source {
     /// The map's name.
     pub(super) name: String,
     reader: Reader,
+    rivals: Rivals,
 }
 
 enum Reader {
@@ -125,7 +137,15 @@ impl Buffers {
         );
         let event = event.map_err(failed)?;
         let stop = Stop { flag: Arc::default(), event: Arc::new(event) };
-        let mut buffers = Self { sources: Vec::new(), epoll, stop, pause: BUSY.0, refreshed: Instant::now() };
+        let mut buffers = Self {
+            sources: Vec::new(),
+            epoll,
+            stop,
+            pause: BUSY.0,
+            refreshed: Instant::now(),
+            look: LOOK,
+            timed_out: false,
+        };
         buffers.watch(&buffers.stop.event, STOP, false, "lets a signal end the wait")?;
         for map in loaded.maps() {
             let reader = match map.map_type() {
@@ -150,7 +170,7 @@ impl Buffers {
                     buffers.watch(stream, place, false, "asks to be told when a CPU's buffer has something")?;
                 }
             }
-            buffers.sources.push(Source { name: map.name().to_owned(), reader });
+            buffers.sources.push(Source { name: map.name().to_owned(), reader, rivals: Rivals::default() });
         }
         Ok(buffers)
     }
@@ -183,7 +203,10 @@ impl Buffers {
 
     /// Sleeps until there may be something to read, it is stopped, or the time is up.
     pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Failure> {
-        let Some(limit) = self.settle(timeout)? else { return Ok(()) };
+        let Some(limit) = self.settle(timeout)? else {
+            self.timed_out = false;
+            return Ok(());
+        };
         // In whole milliseconds, rounded up: a sleep that is too short would be made up for by spinning.
         let limit = limit.map(|limit| {
             Duration::from_millis(u64::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
@@ -201,14 +224,16 @@ impl Buffers {
             "sleeps until a buffer has something, or it is time to look"
         );
         match answer {
-            Ok(_) | Err(Raw::INTR) => {}
+            Ok(ready) => self.timed_out = ready == 0,
+            Err(Raw::INTR) => self.timed_out = false,
             Err(error) => return Err(Failure::system("wait for events", &error.into())),
         }
         if self.refreshed.elapsed() >= REFRESH {
             self.refreshed = Instant::now();
             for source in &mut self.sources {
                 if let Reader::Perf(stream) = &mut source.reader {
-                    stream.refresh().map_err(cutaway::Error::from)?;
+                    let changes = stream.refresh().map_err(cutaway::Error::from)?;
+                    source.rivals.tell(&source.name, &changes);
                 }
             }
         }
@@ -218,15 +243,19 @@ impl Buffers {
     /// Makes every ring ready for a sleep, and says how long that may be; `None` if there is something to read.
     fn settle(&mut self, timeout: Option<Duration>) -> Result<Option<Option<Duration>>, Failure> {
         let mut limit = timeout;
+        let look = self.look;
         let mut shorten = |by: Duration| limit = Some(limit.map_or(by, |limit| limit.min(by)));
         let mut busy = false;
         for source in &mut self.sources {
             match &mut source.reader {
-                Reader::Ring(ring) => match ring.settle().map_err(cutaway::Error::from)? {
-                    Head::Ready => return Ok(None),
-                    Head::Busy => busy = true,
-                    Head::Empty => {}
-                },
+                Reader::Ring(ring) => {
+                    match ring.settle().map_err(cutaway::Error::from)? {
+                        Head::Ready => return Ok(None),
+                        Head::Busy => busy = true,
+                        Head::Empty => {}
+                    }
+                    shorten(look);
+                }
                 Reader::Perf(stream) => {
                     shorten(REFRESH);
                     if let Some(at) = stream.look_at() {
@@ -247,13 +276,14 @@ impl Buffers {
     /// Hands every record that is there now to `each`, until that says `false`; gives the number of those that could not be
     /// read. What is behind the last one that was wanted stays in a ring; of a perf buffer it is gone.
     pub(super) fn drain(&mut self, mut each: impl FnMut(&Record<'_>) -> bool) -> Result<u64, Failure> {
-        let (mut unreadable, mut more) = (0, true);
+        let (mut unreadable, mut more, mut in_rings) = (0, true, false);
         for (place, source) in self.sources.iter_mut().enumerate() {
             match &mut source.reader {
                 Reader::Ring(ring) => {
                     let mut batch = ring.batch().map_err(cutaway::Error::from)?;
                     let mut records = batch.records();
                     while more && let Some(bytes) = records.next() {
+                        in_rings = true;
                         more = each(&Record { source: place, cpu: None, time_ns: None, bytes });
                     }
                 }
@@ -286,22 +316,39 @@ impl Buffers {
                 }
             }
         }
+        if std::mem::take(&mut self.timed_out) {
+            self.look = if in_rings { LOOK_LEAST.max(self.look / 4) } else { LOOK.min(self.look * 2) };
+        }
         Ok(unreadable)
     }
 
-    /// What perf buffers had no room for. A ring refuses what has no room before it is sent: that is for its programs to count.
-    pub(super) fn lost(&self) -> Result<u64, Failure> {
-        let mut lost = 0;
-        for source in &self.sources {
-            if let Reader::Perf(stream) = &source.reader {
-                lost += stream.lost_total().map_err(cutaway::Error::from)?.samples;
-            }
-        }
-        Ok(lost)
+    /// What every source had no room for, in their order.
+    pub(super) fn lost(&self) -> Result<Vec<Losses>, Failure> {
+        self.sources.iter().map(Source::lost).collect()
     }
 }
 
 impl Source {
+    /// What it had no room for. A ring refuses what has no room before it is sent: that is for its programs to count.
+    fn lost(&self) -> Result<Losses, Failure> {
+        let Reader::Perf(stream) = &self.reader else { return Ok(Losses::Unknown) };
+        let lost = stream.lost_total().map_err(cutaway::Error::from)?;
+        Ok(if lost.source != LostSource::Kernel {
+            Losses::AtLeast(lost.samples, "before Linux 6.0 the kernel does not tell of the last ones")
+        } else if !stream.set().without_slot().is_empty() {
+            Losses::AtLeast(lost.samples, "what the CPUs without a slot could not send is counted by nobody")
+        } else if self.rivals.were_there() {
+            Losses::AtLeast(lost.samples, "what went to another reader is not among them")
+        } else {
+            Losses::Exactly(lost.samples)
+        })
+    }
+
+    /// Whether it is a ring.
+    pub(super) fn is_ring(&self) -> bool {
+        matches!(self.reader, Reader::Ring(_))
+    }
+
     /// What it is, with its size.
     pub(super) fn kind(&self) -> String {
         match &self.reader {

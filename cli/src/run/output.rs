@@ -9,7 +9,9 @@
 //!     time_ns    when, CLOCK_MONOTONIC       }
 //!     size       bytes, padding included
 //!     type       the type by which it was read
+//!     type_is    how the type is known: "told", "named", "declared", "sent", or only a "guess" by its size (types.rs)
 //!     value      what was read
+//!     omitted    true if the value has more members than are read of one record (`Btf::value`)
 //!     hex        all bytes, if no type is known; or those behind the type's end
 //! ```
 
@@ -21,7 +23,7 @@ use serde_json::json;
 use super::{
     Form,
     buffers::Record,
-    types::{Choice, Records, Shape},
+    types::{Basis, Choice, Records, Shape},
 };
 use crate::{
     decode,
@@ -45,6 +47,7 @@ struct Columns<'b> {
     /// Records come from a perf buffer, and so from a CPU.
     cpu: bool,
     columns: Vec<Column>,
+    basis: Basis,
 }
 
 struct Column {
@@ -57,7 +60,7 @@ impl<'b> Output<'b> {
     /// For records of these maps.
     pub(super) fn new(form: Form, sources: &[Records<'b>]) -> Self {
         let columns = match sources {
-            [records] => records.only().and_then(|shape| Columns::of(shape, records.is_padded())),
+            [records] => records.only().and_then(|(shape, basis)| Columns::of(shape, basis, records.is_padded())),
             _ => None,
         };
         let (to, coloured) = (BufWriter::new(outlet::stdout()), terminal::is_coloured());
@@ -71,7 +74,7 @@ impl<'b> Output<'b> {
         let bytes = record.bytes.get(..size).unwrap_or(record.bytes);
         match (self.form, &choice) {
             (Form::Json, _) => self.json(map, record, bytes, &choice),
-            (Form::Table, Choice::Known(shape)) => self.row(map, record, bytes, shape),
+            (Form::Table, Choice::Known(shape, basis)) => self.row(map, record, bytes, (shape, *basis)),
             (Form::Table, _) => {
                 self.head()?;
                 writeln!(self.to, "{}", terminal::one_line(&plain(map, record, &spaced(bytes))))
@@ -90,22 +93,30 @@ impl<'b> Output<'b> {
     }
 
     fn json(&mut self, map: &str, record: &Record<'_>, bytes: &[u8], choice: &Choice<'_>) -> io::Result<()> {
-        let (name, value, hex) = match choice {
-            Choice::Known(shape) => {
+        let (name, basis, value, hex) = match choice {
+            Choice::Known(shape, basis) => {
                 let (value, rest) = shape.read(bytes);
-                (Some(shape.name()), Some(decode::json(&value)), (!rest.is_empty()).then(|| decode::hex(rest)))
+                (Some(shape.name()), Some(basis.word()), Some(value), (!rest.is_empty()).then(|| decode::hex(rest)))
             }
-            _ => (None, None, Some(decode::hex(bytes))),
+            _ => (None, None, None, Some(decode::hex(bytes))),
         };
+        let omitted = value.as_ref().is_some_and(Value::has_omitted);
+        let value = value.as_ref().map(decode::json);
         let line = json!({
             "map": map, "cpu": record.cpu, "time_ns": record.time_ns, "size": record.bytes.len(),
-            "type": name, "value": value, "hex": hex,
+            "type": name, "type_is": basis, "value": value, "omitted": omitted, "hex": hex,
         });
         terminal::write_json(&mut self.to, &line)?;
         writeln!(self.to)
     }
 
-    fn row(&mut self, map: &str, record: &Record<'_>, bytes: &[u8], shape: &Shape<'_>) -> io::Result<()> {
+    fn row(
+        &mut self,
+        map: &str,
+        record: &Record<'_>,
+        bytes: &[u8],
+        (shape, basis): (&Shape<'_>, Basis),
+    ) -> io::Result<()> {
         let (value, rest) = shape.read(bytes);
         let line = match (&mut self.columns, &value) {
             (Some(columns), Value::Struct(fields)) if columns.shape.id == shape.id && rest.is_empty() => {
@@ -116,7 +127,7 @@ impl<'b> Output<'b> {
             }
             _ => {
                 let more = if rest.is_empty() { String::new() } else { format!(" and {}", spaced(rest)) };
-                plain(map, record, &format!("{} {value}{more}", shape.name()))
+                plain(map, record, &format!("{}{} {value}{more}", shape.name(), basis.mark()))
             }
         };
         self.head()?;
@@ -132,13 +143,18 @@ impl<'b> Output<'b> {
         let Some(columns) = &self.columns else { return Ok(()) };
         let names = columns.columns.iter().map(|column| column.name.to_uppercase());
         let (bold, usual) = if self.coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        writeln!(self.to, "{bold}{}{usual}", terminal::one_line(&columns.line(names)))
+        let guess = if columns.basis == Basis::Guess {
+            format!("  ({}: a guess)", columns.shape.name())
+        } else {
+            String::new()
+        };
+        writeln!(self.to, "{bold}{}{usual}{}", terminal::one_line(&columns.line(names)), terminal::one_line(&guess))
     }
 }
 
 impl<'b> Columns<'b> {
     /// `None` if a record is no structure, or one whose members are no numbers and texts: a column for them would be too wide.
-    fn of(shape: Shape<'b>, cpu: bool) -> Option<Self> {
+    fn of(shape: Shape<'b>, basis: Basis, cpu: bool) -> Option<Self> {
         let btf = shape.btf;
         btf.resolve(shape.id).filter(|ty| ty.kind() == Kind::Struct)?;
         let mut columns = Vec::new();
@@ -147,16 +163,19 @@ impl<'b> Columns<'b> {
         }
         // Reading nothing tells the members, those of unnamed structures among them, as reading a record does.
         let Value::Struct(fields) = btf.value(shape.id, &[]) else { return None };
+        if fields.len() > MOST_COLUMNS {
+            return None;
+        }
         let mut kinds = Vec::new();
-        members(btf, shape.id, 0, &mut kinds);
-        if kinds.iter().any(|&id| is_wide(btf, id)) {
+        members(btf, shape.id, 0, &mut { MOST_COLUMNS * 2 }, &mut kinds);
+        if kinds.len() != fields.len() || kinds.iter().any(|&id| is_wide(btf, id)) {
             return None;
         }
         for (index, (name, _)) in fields.iter().enumerate() {
             let (width, right) = kinds.get(index).map_or((0, false), |&id| width(btf, id));
             columns.push(Column { name: name.clone().into_owned(), width: width.max(name.chars().count()), right });
         }
-        (!fields.is_empty()).then_some(Self { shape, cpu, columns })
+        (!fields.is_empty()).then_some(Self { shape, basis, cpu, columns })
     }
 
     /// A value that is wider than its column makes that wider for what follows; before the first line, for the names, too.
@@ -180,13 +199,19 @@ impl<'b> Columns<'b> {
     }
 }
 
-/// The types of the members, in the order in which they are read.
-fn members(btf: &Btf<'_>, id: u32, depth: u32, kinds: &mut Vec<u32>) {
+/// A structure with more members is told on one line.
+const MOST_COLUMNS: usize = 64;
+
+/// The types of the members, in the order in which they are read, as long as there are no more than `left`, those of
+/// unnamed structures and these themselves.
+fn members(btf: &Btf<'_>, id: u32, depth: u32, left: &mut usize, kinds: &mut Vec<u32>) {
     const DEEPEST: u32 = 32;
     for member in btf.resolve(id).into_iter().flat_map(cutaway::btf::Type::members) {
+        let Some(fewer) = left.checked_sub(1) else { return };
+        *left = fewer;
         let inner = btf.resolve(member.type_id).filter(|ty| ty.kind().is_composite() && member.name.is_empty());
         match inner {
-            Some(inner) if depth < DEEPEST => members(btf, inner.id(), depth + 1, kinds),
+            Some(inner) if depth < DEEPEST => members(btf, inner.id(), depth + 1, left, kinds),
             _ => kinds.push(member.type_id),
         }
     }

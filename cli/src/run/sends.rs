@@ -12,6 +12,8 @@
 //!
 //! So registers are followed through each function as long as no other way leads into it: where a jump arrives, all is
 //! forgotten. What cannot be followed so is unknown; nothing is guessed.
+//!
+//! The same shows with which flags a record is committed to a ring: `BPF_RB_NO_WAKEUP` leaves the reader asleep.
 
 use std::collections::HashSet;
 
@@ -30,11 +32,52 @@ pub(super) struct Sent {
     pub(super) size: Option<u32>,
     /// The line of source that it comes from; empty if the object does not tell.
     pub(super) line: String,
+    /// The map whose value is sent, if it was looked up just before.
+    pub(super) value_of: Option<String>,
 }
 
+/// A call that commits a record to a ring and leaves the reader asleep, or may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Quiet {
+    /// The ring's name; `None` if it cannot be told which one.
+    pub(super) map: Option<String>,
+    /// The flags are a constant that has `BPF_RB_NO_WAKEUP`; false if the program works them out.
+    pub(super) certain: bool,
+}
+
+/// `BPF_RB_NO_WAKEUP` (`include/uapi/linux/bpf.h`).
+const NO_WAKEUP: i64 = 1;
+
 /// All calls of all functions whose map is known.
-pub(super) fn of(object: &Object) -> Vec<Sent> {
-    object.functions().flat_map(|function| in_function(&function)).collect()
+pub(super) fn of(object: &Object) -> Sends {
+    let mut sends = Sends::default();
+    for function in object.functions() {
+        in_function(&function, &mut sends);
+    }
+    sends
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Sends {
+    /// The calls that send, of which the map is known.
+    pub(super) sent: Vec<Sent>,
+    /// The calls that leave a ring's reader asleep, or may.
+    pub(super) quiet: Vec<Quiet>,
+}
+
+impl Sends {
+    /// A sentence on the calls that leave the reader of the ring `map` asleep; `None` if there is none.
+    pub(super) fn quiet_on(&self, map: &str) -> Option<&'static str> {
+        let mine = || self.quiet.iter().filter(|quiet| quiet.map.as_deref().is_none_or(|name| name == map));
+        match (mine().next(), mine().any(|quiet| quiet.certain)) {
+            (None, _) => None,
+            (_, true) => Some("a program sends with BPF_RB_NO_WAKEUP, which wakes no reader"),
+            (_, false) => {
+                Some("a program works out its flags, and may send with BPF_RB_NO_WAKEUP, which wakes no reader")
+            }
+        }
+    }
 }
 
 /// What a register holds.
@@ -44,6 +87,10 @@ enum Held<'f> {
     Number(i64),
     /// The address of a map, or of data.
     Symbol(&'f str),
+    /// A value in the map of this name, if it was found there.
+    Value(&'f str),
+    /// A record reserved in the ring of this name, if there was room.
+    Record(&'f str),
 }
 
 const REGISTERS: usize = 11;
@@ -65,28 +112,40 @@ const LONG_JUMP: u8 = 0x06;
 const MOV_IMM: u8 = 0xb0;
 const MOV_REG: u8 = 0xb8;
 
-fn in_function(function: &FunctionSpec) -> Vec<Sent> {
+fn in_function(function: &FunctionSpec, sends: &mut Sends) {
     let code: Vec<(usize, Instruction)> = decoded(function);
     let arrivals: HashSet<usize> = code.iter().filter_map(|(slot, instruction)| target(*slot, instruction)).collect();
     let mut registers = [Held::Unknown; REGISTERS];
-    let mut sent = Vec::new();
     for (slot, instruction) in &code {
         if arrivals.contains(slot) {
             registers = [Held::Unknown; REGISTERS];
         }
-        if let Some((map, size)) = helper(instruction).and_then(arguments)
+        if let Some(Arguments { map, size, data }) = helper(instruction).and_then(arguments)
             && let Held::Symbol(map) = held(&registers, map)
         {
             let size = match held(&registers, size) {
                 Held::Number(size) => u32::try_from(size).ok(),
                 _ => None,
             };
+            let value_of = match data.map(|data| held(&registers, data)) {
+                Some(Held::Value(map)) => Some(map.to_owned()),
+                _ => None,
+            };
             let line = function.lines.iter().rev().find(|line| line.slot <= *slot).map(|line| line.text.clone());
-            sent.push(Sent { map: map.to_owned(), size, line: line.as_deref().unwrap_or_default().to_owned() });
+            sends.sent.push(Sent { map: map.to_owned(), size, line: line.as_deref().unwrap_or_default().to_owned(), value_of });
+        }
+        if let Some((ring, flags)) = helper(instruction).and_then(commits) {
+            let map = match held(&registers, ring) {
+                Held::Symbol(map) | Held::Record(map) => Some(map.to_owned()),
+                _ => None,
+            };
+            match held(&registers, flags) {
+                Held::Number(flags) if flags & NO_WAKEUP == 0 => {}
+                flags => sends.quiet.push(Quiet { map, certain: matches!(flags, Held::Number(_)) }),
+            }
         }
         step(&mut registers, *slot, instruction, function);
     }
-    sent
 }
 
 fn decoded(function: &FunctionSpec) -> Vec<(usize, Instruction)> {
@@ -117,12 +176,35 @@ fn helper(instruction: &Instruction) -> Option<Helper> {
     (instruction.code == CALL && instruction.src == 0).then(|| Helper::from_number(instruction.imm)).flatten()
 }
 
-/// The registers in which a helper takes the map and the size.
-fn arguments(helper: Helper) -> Option<(u8, u8)> {
+/// The registers in which a helper takes what is to be sent.
+struct Arguments {
+    map: u8,
+    size: u8,
+    /// The address of the bytes; `None` if they are written later.
+    data: Option<u8>,
+}
+
+fn arguments(helper: Helper) -> Option<Arguments> {
     match helper {
-        Helper::bpf_ringbuf_reserve | Helper::bpf_ringbuf_reserve_dynptr => Some((1, 2)),
-        Helper::bpf_ringbuf_output => Some((1, 3)),
-        Helper::bpf_perf_event_output | Helper::bpf_skb_output | Helper::bpf_xdp_output => Some((2, 5)),
+        Helper::bpf_ringbuf_reserve | Helper::bpf_ringbuf_reserve_dynptr => {
+            Some(Arguments { map: 1, size: 2, data: None })
+        }
+        Helper::bpf_ringbuf_output => Some(Arguments { map: 1, size: 3, data: Some(2) }),
+        Helper::bpf_perf_event_output | Helper::bpf_skb_output | Helper::bpf_xdp_output => {
+            Some(Arguments { map: 2, size: 5, data: Some(4) })
+        }
+        _ => None,
+    }
+}
+
+/// The registers in which a helper that commits to a ring takes the record, or the ring, and the flags.
+fn commits(helper: Helper) -> Option<(u8, u8)> {
+    match helper {
+        Helper::bpf_ringbuf_output => Some((1, 4)),
+        Helper::bpf_ringbuf_submit
+        | Helper::bpf_ringbuf_discard
+        | Helper::bpf_ringbuf_submit_dynptr
+        | Helper::bpf_ringbuf_discard_dynptr => Some((1, 2)),
         _ => None,
     }
 }
@@ -152,8 +234,16 @@ fn step<'f>(registers: &mut [Held<'f>; REGISTERS], slot: usize, instruction: &In
         },
         ALU | ALU64 => Held::Unknown,
         JMP if code == CALL => {
+            let result = match (helper(instruction), held(registers, 1)) {
+                (Some(Helper::bpf_map_lookup_elem), Held::Symbol(map)) => Held::Value(map),
+                (Some(Helper::bpf_ringbuf_reserve), Held::Symbol(map)) => Held::Record(map),
+                _ => Held::Unknown,
+            };
             if let Some(lost) = registers.get_mut(..=5) {
                 lost.fill(Held::Unknown);
+            }
+            if let Some(first) = registers.first_mut() {
+                *first = result;
             }
             return;
         }
@@ -175,7 +265,7 @@ fn step<'f>(registers: &mut [Held<'f>; REGISTERS], slot: usize, instruction: &In
 
 #[cfg(test)]
 mod tests {
-    use cutaway_programs::getaddrinfo::Transport;
+    use cutaway_programs::{getaddrinfo::Transport, prelude::*};
 
     use super::*;
 
@@ -183,7 +273,7 @@ mod tests {
     fn sizes_are_read_off_the_instructions() {
         for transport in [Transport::PerfStack, Transport::PerfHeap, Transport::Ring] {
             let object = Object::parse(&transport.object().unwrap()).unwrap();
-            let sent = of(&object);
+            let sent = of(&object).sent;
             let size = u32::try_from(transport.event_size()).unwrap();
             assert!(
                 !sent.is_empty() && sent.iter().all(|sent| sent.map == "events" && sent.size == Some(size)),
@@ -195,7 +285,7 @@ mod tests {
     #[test]
     fn the_line_of_source_comes_along() {
         let object = include_bytes!("../../../tests/corpus/events/named.o");
-        let sent = of(&Object::parse(object).unwrap());
+        let sent = of(&Object::parse(object).unwrap()).sent;
         assert!(
             matches!(sent.as_slice(), [sent] if sent.size == Some(8) && sent.line.contains("sizeof(struct one)")),
             "{sent:?}"
@@ -205,7 +295,71 @@ mod tests {
     #[test]
     fn a_length_that_is_worked_out_is_unknown() {
         let object = include_bytes!("../../../tests/corpus/events/lengths.o");
-        let sizes: Vec<_> = of(&Object::parse(object).unwrap()).iter().map(|sent| sent.size).collect();
+        let sizes: Vec<_> = of(&Object::parse(object).unwrap()).sent.iter().map(|sent| sent.size).collect();
         assert_eq!(sizes, [Some(8), Some(16), None]);
+    }
+
+    /// An object whose only program commits a record with these flags.
+    fn quiet(flags: impl FnOnce(&mut Assembler)) -> Sends {
+        let mut object = ObjectBuilder::new("GPL");
+        let ring = object.map("rb", MapDef::new(MapType::RINGBUF).max_entries(4096));
+        object.map("other", MapDef::new(MapType::RINGBUF).max_entries(4096));
+        let mut asm = Assembler::new();
+        let full = asm.label("full");
+        asm.load_map(R1, ring);
+        asm.mov(R2, 8);
+        asm.mov(R3, 0);
+        asm.call(Helper::bpf_ringbuf_reserve);
+        asm.jump_if(Eq, R0, 0, full);
+        asm.mov(R1, R0);
+        flags(&mut asm);
+        asm.call(Helper::bpf_ringbuf_submit);
+        asm.bind(full);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program("raw_tracepoint/sys_enter", "sends", asm);
+        of(&Object::parse(&object.write().unwrap()).unwrap())
+    }
+
+    #[test]
+    fn flags_that_leave_the_reader_asleep_are_seen() {
+        let loud = quiet(|asm| asm.mov(R2, 2));
+        assert_eq!((loud.quiet.as_slice(), loud.quiet_on("rb")), (&[][..], None));
+        let certain = quiet(|asm| asm.mov(R2, 1));
+        assert_eq!(certain.quiet, [Quiet { map: Some("rb".to_owned()), certain: true }]);
+        assert!(certain.quiet_on("rb").unwrap().starts_with("a program sends with BPF_RB_NO_WAKEUP"));
+        assert_eq!(certain.quiet_on("other"), None);
+        let maybe = quiet(|asm| asm.load(DW, R2, R10, -8));
+        assert_eq!(maybe.quiet, [Quiet { map: Some("rb".to_owned()), certain: false }]);
+        assert!(maybe.quiet_on("rb").unwrap().starts_with("a program works out its flags"));
+    }
+
+    #[test]
+    fn a_map_s_value_that_is_sent_is_seen() {
+        let mut object = ObjectBuilder::new("GPL");
+        let events = object.map("events", MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4));
+        let heap = object.map("heap", MapDef::new(MapType::PERCPU_ARRAY).key_size(4).value_size(600).max_entries(1));
+        let mut asm = Assembler::new();
+        let none = asm.label("none");
+        asm.mov(R6, R1);
+        asm.store(W, R10, -4, 0);
+        asm.load_map(R1, heap);
+        asm.mov(R2, R10);
+        asm.add(R2, -4);
+        asm.call(Helper::bpf_map_lookup_elem);
+        asm.jump_if(Eq, R0, 0, none);
+        asm.mov(R4, R0);
+        asm.mov(R1, R6);
+        asm.load_map(R2, events);
+        asm.mov(W3, -1);
+        asm.mov(R5, 600);
+        asm.call(Helper::bpf_perf_event_output);
+        asm.bind(none);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program("raw_tracepoint/sys_enter", "sends", asm);
+        let sent = of(&Object::parse(&object.write().unwrap()).unwrap()).sent;
+        let expected = |sent: &Sent| sent.size == Some(600) && sent.value_of.as_deref() == Some("heap");
+        assert!(matches!(sent.as_slice(), [sent] if sent.map == "events" && expected(sent)), "{sent:?}");
     }
 }

@@ -14,9 +14,11 @@ use cutaway::{Loaded, MapSpec, btf::Btf};
 use super::{
     Arguments, Form,
     attach::Attached,
-    buffers::{Buffers, Stop},
+    buffers::{Buffers, Source, Stop},
+    losses::Losses,
     output::Output,
     state,
+    summary::{Of, Summary},
     types::Records,
 };
 use crate::{
@@ -32,6 +34,8 @@ pub(super) struct Stream<'a, 'b> {
     /// Of each source, in the order of those.
     records: &'a [Records<'b>],
     received: u64,
+    /// The same, of each source.
+    received_of: Vec<u64>,
     /// Records that came and could not be read.
     unreadable: u64,
     stop: Stop,
@@ -42,17 +46,28 @@ pub(super) struct Stream<'a, 'b> {
 impl<'a, 'b> Stream<'a, 'b> {
     pub(super) fn new(arguments: &'a Arguments, records: &'a [Records<'b>], stop: Stop) -> Self {
         let output = Output::new(arguments.format, records);
-        Self { arguments, output, records, received: 0, unreadable: 0, stop, closed: false }
+        let received_of = vec![0; records.len()];
+        Self { arguments, output, records, received: 0, received_of, unreadable: 0, stop, closed: false }
     }
 
-    /// How many records have come.
-    pub(super) fn received(&self) -> u64 {
-        self.received
+    /// What has come and what was lost.
+    pub(super) fn summary<'s>(&self, sources: &'s [Source], lost: &[Losses]) -> Summary<'s> {
+        let each = sources.iter().zip(lost).zip(&self.received_of);
+        let each = each.map(|((source, &lost), &received)| Of { source, received, lost }).collect();
+        Summary { received: self.received, unreadable: self.unreadable, each }
     }
 
-    /// How many could not be read.
-    pub(super) fn unreadable(&self) -> u64 {
-        self.unreadable
+    /// Prints the summary to stdout, if that is asked for.
+    pub(super) fn sum_up(&mut self, summary: &Summary<'_>) -> Result<(), Failure> {
+        if self.arguments.summary {
+            let line = match self.arguments.format {
+                Form::Json => summary.json(),
+                Form::Table | Form::Hex => summary.text(),
+            };
+            let answer = self.output.line(&line).and_then(|()| self.output.flush());
+            self.heard(answer)?;
+        }
+        Ok(())
     }
 
     /// From the first record to the last: what is attached is detached when it is time to end, and what was sent until then is
@@ -129,6 +144,9 @@ impl<'a, 'b> Stream<'a, 'b> {
         let unreadable = buffers.drain(|record| {
             let Some(records) = self.records.get(record.source) else { return true };
             self.received += 1;
+            if let Some(of) = self.received_of.get_mut(record.source) {
+                *of += 1;
+            }
             let answer = self.output.record(record, records);
             failed = self.heard(answer);
             failed.is_ok() && !self.full()

@@ -5,25 +5,18 @@
 //! ```text
 //!     --type MAP=TYPE                    settles it
 //!     the program reserves 24 bytes      (sends.rs); else the record's own length
-//!       └─ types of 24 bytes             one: that is it
-//!            └─ named on that line       several: the one that the line of source names
-//!                 └─ otherwise           they are told, and the record is shown as hex
+//!       └─ types of 24 bytes             (candidates.rs) one that the author names, else the only one: a guess
+//!            └─ several                  they are told, and the record is shown as hex
 //! ```
-//!
-//! What describes a map, or is the argument that the kernel hands to a program, is no record's type; nor is what is only the
-//! beginning of another candidate.
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
 };
 
-use cutaway::{
-    Object,
-    btf::{Btf, Kind, Type, Value},
-};
+use cutaway::btf::{Btf, Type, Value};
 
-use super::sends::Sent;
+use super::{candidates::Candidates, sends::Sent};
 use crate::{decode, diagnostics, failure::Failure};
 
 /// A type, ready to read records by.
@@ -33,11 +26,11 @@ pub(super) struct Shape<'b> {
     pub(super) id: u32,
     /// Bytes; of one that ends flexibly, those before its end.
     pub(super) size: usize,
-    flexible: bool,
+    pub(super) flexible: bool,
 }
 
 impl<'b> Shape<'b> {
-    fn new(btf: &'b Btf<'b>, ty: Type<'b>) -> Option<Self> {
+    pub(super) fn new(btf: &'b Btf<'b>, ty: Type<'b>) -> Option<Self> {
         let size = btf.size_of(ty.id())? as usize;
         Some(Self { btf, id: ty.id(), size, flexible: decode::ends_flexibly(btf, ty.id()) })
     }
@@ -56,11 +49,44 @@ impl<'b> Shape<'b> {
 /// What a record of some length is.
 #[derive(Debug, Clone)]
 pub(super) enum Choice<'b> {
-    Known(Shape<'b>),
+    Known(Shape<'b>, Basis),
     /// One of these, and it cannot be told which.
     Several(Vec<String>),
     /// Of no type that the object describes.
     Unknown,
+}
+
+/// How the type of a record is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Basis {
+    /// `--type`
+    Told,
+    /// The line of source that sends the record names it.
+    Named,
+    /// A global pointer to it, which authors declare so that the compiler describes the type.
+    Declared,
+    /// The instructions send the value of a map that has it.
+    Sent,
+    /// It has the record's size, and no other candidate has.
+    Guess,
+}
+
+impl Basis {
+    /// The word for it in JSON.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Told => "told",
+            Self::Named => "named",
+            Self::Declared => "declared",
+            Self::Sent => "sent",
+            Self::Guess => "guess",
+        }
+    }
+
+    /// What to say behind the type's name.
+    pub(super) fn mark(self) -> &'static str {
+        if self == Self::Guess { " (a guess)" } else { "" }
+    }
 }
 
 /// What is known of one map's records.
@@ -75,96 +101,6 @@ pub(super) struct Records<'b> {
     candidates: &'b Candidates<'b>,
     /// By length, what was found when such a record came.
     met: RefCell<BTreeMap<usize, Choice<'b>>>,
-}
-
-/// The types that records can be.
-#[derive(Debug, Default)]
-pub(super) struct Candidates<'b>(Vec<Shape<'b>>);
-
-impl<'b> Candidates<'b> {
-    pub(super) fn of(object: &Object, btf: &'b Btf<'b>) -> Self {
-        let not = excluded(object, btf);
-        let mut shapes = Vec::new();
-        for ty in btf.types().filter(|ty| !ty.name_bytes().is_empty()) {
-            let composite = match ty.kind() {
-                Kind::Struct | Kind::Union => Some(ty),
-                // `typedef struct { … } event;`
-                Kind::Typedef => {
-                    btf.resolve(ty.id()).filter(|of| of.kind().is_composite() && of.name_bytes().is_empty())
-                }
-                _ => None,
-            };
-            let Some(composite) = composite.filter(|ty| !not.contains(&ty.id())) else { continue };
-            let Some(shape) = Shape::new(btf, ty).filter(|shape| shape.size > 0) else { continue };
-            if !composite.is_empty() {
-                shapes.push(shape);
-            }
-        }
-        Self(shapes)
-    }
-
-    /// Those of this size; of several, only the outermost.
-    fn of_size(&self, size: usize) -> Vec<Shape<'b>> {
-        let fits: Vec<_> = self.0.iter().filter(|shape| shape.size == size).copied().collect();
-        let inner = |shape: &Shape<'b>| {
-            fits.iter().any(|other| {
-                let mut members = other.btf.resolve(other.id).into_iter().flat_map(Type::members);
-                let same = |id| other.btf.resolve(id).map(Type::id) == shape.btf.resolve(shape.id).map(Type::id);
-                members.any(|member| member.bit_offset == 0 && same(member.type_id))
-            })
-        };
-        fits.iter().filter(|shape| !inner(shape)).copied().collect()
-    }
-
-    fn choose(&self, size: usize, lines: &[&str]) -> Choice<'b> {
-        let mut fits = self.of_size(size);
-        if fits.len() > 1 {
-            let named: Vec<_> =
-                fits.iter().filter(|shape| lines.iter().any(|line| names(line, shape))).copied().collect();
-            if named.len() == 1 {
-                fits = named;
-            }
-        }
-        Self::only(&fits)
-    }
-
-    fn only(fits: &[Shape<'b>]) -> Choice<'b> {
-        match fits {
-            [] => Choice::Unknown,
-            [shape] => Choice::Known(*shape),
-            several => Choice::Several(several.iter().map(Shape::name).collect()),
-        }
-    }
-}
-
-/// Whether a line of source has the type's name as a word.
-fn names(line: &str, shape: &Shape<'_>) -> bool {
-    let name = shape.btf.ty(shape.id).name();
-    line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name)
-}
-
-/// The types that describe maps, and those of what programs are handed.
-fn excluded(object: &Object, btf: &Btf<'_>) -> HashSet<u32> {
-    let mut not = HashSet::new();
-    let mut descriptions: Vec<u32> = Vec::new();
-    for section in btf.types().filter(|ty| ty.kind() == Kind::Datasec && ty.name_bytes() == b".maps") {
-        descriptions.extend(section.section_vars().map(|variable| btf.ty(variable.type_id).referred()));
-    }
-    while let Some(description) = descriptions.pop().and_then(|id| btf.resolve(id)) {
-        if !not.insert(description.id()) {
-            continue;
-        }
-        // What a map of maps holds: an array of pointers.
-        let held = description.members().find(|member| member.name == b"values");
-        let pointer = held.and_then(|member| btf.resolve(btf.resolve(member.type_id)?.array()?.element));
-        descriptions.extend(pointer.map(Type::referred));
-    }
-    let programs: HashSet<&str> = object.programs().iter().map(|program| program.name.as_str()).collect();
-    for function in btf.types().filter(|ty| ty.kind() == Kind::Func && programs.contains(&*ty.name())) {
-        let argument = btf.ty(function.referred()).params().next().and_then(|argument| btf.resolve(argument.type_id));
-        not.extend(argument.and_then(|pointer| btf.resolve(pointer.referred())).map(Type::id));
-    }
-    not
 }
 
 /// How long a record of this size is in a perf buffer: `raw_size` counts the padding (`perf_prepare_sample`).
@@ -183,9 +119,8 @@ impl<'b> Records<'b> {
         let mine: Vec<&Sent> = sent.iter().filter(|sent| sent.map == map).collect();
         let sizes: BTreeSet<u32> = mine.iter().filter_map(|sent| sent.size).collect();
         let choice = |size: u32| {
-            let lines: Vec<&str> =
-                mine.iter().filter(|sent| sent.size == Some(size)).map(|sent| sent.line.as_str()).collect();
-            (size, candidates.choose(size as usize, &lines))
+            let of_size: Vec<&Sent> = mine.iter().copied().filter(|sent| sent.size == Some(size)).collect();
+            (size, candidates.choose(size as usize, &of_size))
         };
         Self {
             map: map.to_owned(),
@@ -208,10 +143,10 @@ impl<'b> Records<'b> {
     }
 
     /// The one type of all records, if that is known before any has come.
-    pub(super) fn only(&self) -> Option<Shape<'b>> {
+    pub(super) fn only(&self) -> Option<(Shape<'b>, Basis)> {
         match (self.told, self.sent.len(), self.sent.values().next()) {
-            (Some(shape), ..) => Some(shape),
-            (None, 1, Some(Choice::Known(shape))) => Some(*shape),
+            (Some(shape), ..) => Some((shape, Basis::Told)),
+            (None, 1, Some(Choice::Known(shape, basis))) => Some((*shape, *basis)),
             _ => None,
         }
     }
@@ -220,7 +155,7 @@ impl<'b> Records<'b> {
     pub(super) fn of(&self, length: usize) -> (Choice<'b>, usize) {
         if let Some(shape) = self.told {
             let padding = self.padded && !shape.flexible && (1..8).contains(&length.saturating_sub(shape.size));
-            return (Choice::Known(shape), if padding { shape.size } else { length });
+            return (Choice::Known(shape, Basis::Told), if padding { shape.size } else { length });
         }
         let mut fits = self.sent.iter().filter(|(size, _)| match **size as usize {
             size if self.padded => padded(size) == length,
@@ -231,7 +166,7 @@ impl<'b> Records<'b> {
         }
         let choice = self.met.borrow_mut().entry(length).or_insert_with(|| self.met(length)).clone();
         let size = match &choice {
-            Choice::Known(shape) if self.padded && !shape.flexible => shape.size,
+            Choice::Known(shape, _) if self.padded && !shape.flexible => shape.size,
             _ => length,
         };
         (choice, size)
@@ -244,10 +179,9 @@ impl<'b> Records<'b> {
             .filter(|size| !self.padded || padded(*size) == length)
             .flat_map(|size| self.candidates.of_size(size))
             .collect();
-        let mut choice = Candidates::only(&fits);
+        let mut choice = self.candidates.only(&fits);
         if matches!(choice, Choice::Unknown) {
-            let flexible = self.candidates.0.iter().filter(|shape| shape.flexible && shape.size <= length);
-            choice = Candidates::only(&flexible.copied().collect::<Vec<_>>());
+            choice = self.candidates.only(&self.candidates.flexible(length));
         }
         diagnostics::say(&format!("`{}`: {}", self.map, self.describe(length, &choice)));
         choice
@@ -268,16 +202,30 @@ impl<'b> Records<'b> {
     fn describe(&self, size: usize, choice: &Choice<'b>) -> String {
         let map = &self.map;
         match choice {
-            Choice::Known(shape) => format!("records of {size} bytes are {}", shape.name()),
+            Choice::Known(shape, Basis::Guess) => format!(
+                "records of {size} bytes are {}, a guess by their size: --type '{map}=TYPE' settles it",
+                shape.name()
+            ),
+            Choice::Known(shape, _) => format!("records of {size} bytes are {}", shape.name()),
             Choice::Several(names) => format!(
                 "records of {size} bytes may be {}, and are shown as hex: say which with --type '{map}={}'",
-                names.join(" or "),
+                some(names, " or "),
                 names.first().map_or("TYPE", String::as_str)
             ),
             Choice::Unknown => format!(
                 "records of {size} bytes are of no type that the object describes, and are shown as hex: --type '{map}=TYPE' reads them as what you say"
             ),
         }
+    }
+}
+
+/// At most eight of these, and how many more there are.
+pub(super) fn some(names: &[String], between: &str) -> String {
+    const SHOWN: usize = 8;
+    let shown = names.get(..SHOWN).unwrap_or(names).join(between);
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}{between}{more} more"),
     }
 }
 

@@ -7,7 +7,10 @@
 //! ```
 //!
 //! Neither is trusted: types may contain themselves or lie outside of the bytes, and bytes may be fewer than the type
-//! wants. What is not there reads as [`Value::Missing`], and how deep and how many values are read is bounded.
+//! wants. What is not there reads as [`Value::Missing`]. How deep and how many values are read is bounded: a structure
+//! of two empty structures of two empty structures … has twice as many members with each level, in no byte at all. A
+//! record may have [`FREE`] values and [`EACH`] more for each of its bytes, but no more than [`MOST`]; the rest reads
+//! as [`Value::Omitted`].
 
 use std::{borrow::Cow, fmt};
 
@@ -16,7 +19,13 @@ use super::{Btf, EnumValue, Kind, Member, Type};
 /// Structures in structures beyond which nobody goes: more is a circle.
 const DEEPEST: u32 = 64;
 
-/// Values beyond which no more are read from one record: an array of empty structures could have any number of them.
+/// Values that a record may have however few bytes it has: empty structures, and the readings of unions.
+const FREE: u32 = 1 << 10;
+
+/// Values that each byte may add: its bits.
+const EACH: u32 = 8;
+
+/// Values beyond which no more are read from one record.
 const MOST: u32 = 1 << 16;
 
 /// Bytes read as a value.
@@ -50,16 +59,39 @@ pub enum Value<'a> {
     Struct(Vec<(Cow<'a, str>, Value<'a>)>),
     /// The bytes end before it.
     Missing,
+    /// Not read: the value has too many parts (see [`Btf::value`]). At the end of a [`Struct`](Self::Struct), under the
+    /// name `…`, and at the end of an [`Array`](Self::Array), it stands for all members or elements that follow.
+    Omitted,
+}
+
+/// The name of the member that stands for those that are omitted.
+const OMITTED: &str = "…";
+
+impl Value<'_> {
+    /// Whether a part of it was omitted, or the whole.
+    #[must_use]
+    pub fn has_omitted(&self) -> bool {
+        match self {
+            Self::Omitted => true,
+            Self::Array(values) => values.iter().any(Self::has_omitted),
+            Self::Struct(fields) => fields.iter().any(|(_, value)| value.has_omitted()),
+            _ => false,
+        }
+    }
 }
 
 impl Btf<'_> {
     /// Reads `bytes` as a value of the type `id`. Bytes behind its end are left out; a flexible array at its end takes them
     /// ([`Btf::ends_flexibly`]), and any other array without elements is empty.
     ///
-    /// Never fails: see [`Value`] for what stands in the place of what cannot be read.
+    /// Never fails: see [`Value`] for what stands in the place of what cannot be read. Reads at most 1,024 values and 8
+    /// more for each byte, and never more than 65,536: members, elements, and the structures around them. What follows
+    /// is [`Value::Omitted`]. Structures in structures are read 64 deep.
     #[must_use]
     pub fn value<'a>(&'a self, id: u32, bytes: &'a [u8]) -> Value<'a> {
-        Reading { btf: self, bytes, left: MOST }.value(id, Place { at: 0, depth: 0, is_last: true })
+        let each = u32::try_from(bytes.len()).unwrap_or(u32::MAX).saturating_mul(EACH);
+        let left = FREE.saturating_add(each).min(MOST);
+        Reading { btf: self, bytes, left }.value(id, Place { at: 0, depth: 0, is_last: true })
     }
 
     /// Returns whether a value of the type `id` ends with a flexible array, which takes whatever bytes follow: an array that
@@ -121,9 +153,8 @@ impl Place {
 impl<'a> Reading<'a> {
     /// The value of the type `id` at this place.
     fn value(&mut self, id: u32, place: Place) -> Value<'a> {
-        self.left = self.left.saturating_sub(1);
-        if place.depth > DEEPEST || self.left == 0 {
-            return Value::Missing;
+        if place.depth > DEEPEST || !self.may_go_on() {
+            return Value::Omitted;
         }
         let Some(ty) = self.btf.resolve(id) else { return Value::Missing };
         match ty.kind() {
@@ -137,22 +168,35 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// Takes one value from what may still be read; false if there is none.
+    fn may_go_on(&mut self) -> bool {
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+
     fn fields(&mut self, ty: Type<'a>, place: Place, fields: &mut Vec<(Cow<'a, str>, Value<'a>)>) {
         for (number, member) in ty.members().enumerate() {
-            if self.left == 0 {
-                return;
-            }
             let part = place.part(member.bit_offset as usize / 8, is_last(ty, number));
             let inner = self.btf.resolve(member.type_id);
-            if let Some(inner) = inner.filter(|inner| member.name.is_empty() && inner.kind().is_composite()) {
-                self.left = self.left.saturating_sub(1);
-                if place.depth < DEEPEST {
-                    self.fields(inner, part, fields);
+            let unnamed = inner.filter(|inner| member.name.is_empty() && inner.kind().is_composite());
+            if self.left == 0 || (unnamed.is_some() && place.depth >= DEEPEST) {
+                // Said once, however many levels of unnamed structures end here.
+                if !matches!(fields.last(), Some((_, Value::Omitted))) {
+                    fields.push((OMITTED.into(), Value::Omitted));
                 }
+                return;
+            }
+            if let Some(inner) = unnamed {
+                self.left = self.left.saturating_sub(1);
+                self.fields(inner, part, fields);
                 continue;
             }
             let value = match inner {
-                Some(inner) if member.bits != 0 || odd_bits(inner) => self.bit_field(inner, place.at, member),
+                Some(inner) if member.bits != 0 || odd_bits(inner) => {
+                    self.left = self.left.saturating_sub(1);
+                    self.bit_field(inner, place.at, member)
+                }
                 _ => self.value(member.type_id, part),
             };
             fields.push((String::from_utf8_lossy(member.name), value));
@@ -184,7 +228,11 @@ impl<'a> Reading<'a> {
         let mut values = Vec::new();
         for index in 0..len {
             let part = place.part(index.saturating_mul(size), false);
-            if self.left == 0 || part.at > self.bytes.len() {
+            if part.at > self.bytes.len() {
+                break;
+            }
+            if self.left == 0 {
+                values.push(Value::Omitted);
                 break;
             }
             values.push(self.value(array.element, part));
@@ -331,11 +379,68 @@ impl fmt::Display for Value<'_> {
             Self::Struct(fields) => {
                 f.write_str("{")?;
                 for (index, (name, value)) in fields.iter().enumerate() {
-                    write!(f, "{}{name}: {value}", if index == 0 { "" } else { ", " })?;
+                    let comma = if index == 0 { "" } else { ", " };
+                    match value {
+                        Self::Omitted if name == OMITTED => write!(f, "{comma}{OMITTED}")?,
+                        _ => write!(f, "{comma}{name}: {value}")?,
+                    }
                 }
                 f.write_str("}")
             }
             Self::Missing => f.write_str("?"),
+            Self::Omitted => f.write_str(OMITTED),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// BTF of a structure of two structures of two …, so many deep, the innermost of which is empty; with a member of
+    /// one byte at the end of the outermost. Members are named or not.
+    fn doubled(levels: u32, named: bool) -> (Vec<u8>, u32) {
+        let strings = b"\0m\0u8\0";
+        let (member, u8_name) = (u32::from(named), 3);
+        let mut words: Vec<u32> = vec![u8_name, 1 << 24, 1, 8, 0, 4 << 24, 0];
+        for level in 0..levels {
+            words.extend([0, 4 << 24 | 2, 0, member, 2 + level, 0, member, 2 + level, 0]);
+        }
+        words.extend([1, 4 << 24 | 2, 1, member, 2 + levels, 0, 1, 1, 0]);
+        let types = words.len() as u32 * 4;
+        let header = [0x0001_eb9f, 24, 0, types, types, strings.len() as u32];
+        let bytes = header.iter().chain(&words).flat_map(|word| word.to_le_bytes()).chain(strings.iter().copied());
+        (bytes.collect(), 3 + levels)
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn breadth_is_bounded_and_the_rest_is_omitted() {
+        for named in [true, false] {
+            let (bytes, id) = doubled(50, named);
+            let btf = Btf::parse(&bytes).unwrap();
+            let value = btf.value(id, &[7]);
+            assert!(value.has_omitted(), "{named}");
+            assert!(value.to_string().ends_with("…}") && value.to_string().len() < 16 << 10, "{value}");
+            // What fits is read whole.
+            let (bytes, id) = doubled(8, named);
+            let value = Btf::parse(&bytes).unwrap().value(id, &[7]).to_string();
+            assert!(value.ends_with("m: 7}") && !value.contains('…'), "{value}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn depth_is_bounded_and_the_rest_is_omitted() {
+        // A structure that has itself for its only member.
+        let strings = b"\0m\0";
+        let words = [1_u32, 4 << 24 | 1, 1, 1, 1, 0];
+        let header = [0x0001_eb9f, 24, 0, 24, 24, strings.len() as u32];
+        let bytes = header.iter().chain(&words).flat_map(|word| word.to_le_bytes()).chain(strings.iter().copied());
+        let bytes: Vec<u8> = bytes.collect();
+        let btf = Btf::parse(&bytes).unwrap();
+        let text = btf.value(1, &[0; 4]).to_string();
+        assert_eq!(text.matches('{').count(), 65, "{text}");
+        assert!(text.contains("m: …"), "{text}");
     }
 }

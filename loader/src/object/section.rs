@@ -180,6 +180,13 @@ kinds! {
 }
 
 impl Section {
+    /// Reads a section's name, in libbpf's words (`tracepoint/syscalls/sys_enter_openat`); `None` if it names no kind
+    /// of program.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::read(name).ok()
+    }
+
     /// Reads a section's name.
     pub(crate) fn read(name: &str) -> Result<Self, UnknownKind> {
         let (name, wanted) = match name.strip_prefix('?') {

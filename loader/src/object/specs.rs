@@ -209,6 +209,16 @@ impl Skipped {
         Self { name: name.to_owned(), section_name: section_name.to_owned(), why: why.to_owned() }
     }
 
+    /// Returns whether it is loaded if only it is asked for: its section begins with `?`, or [`Section::wanted`] or
+    /// [`MapSpec::wanted`] is false.
+    #[must_use]
+    pub fn is_optional(&self) -> bool {
+        self.section_name.is_empty() || matches!(self.why.as_str(), Self::OPTIONAL | Self::UNWANTED)
+    }
+
+    pub(crate) const OPTIONAL: &str = "its section begins with `?`: it is loaded if `section.wanted` is set to true";
+    pub(crate) const UNWANTED: &str = "`section.wanted` is false";
+
     /// The error for a use of it.
     pub(crate) fn error(&self, attempt: &str) -> Error {
         let what = if self.section_name.is_empty() { "map" } else { "program" };

@@ -241,6 +241,24 @@ attr! {
         ctx_out: Pointer,
     }
 
+    /// `BPF_PROG_TEST_RUN` as far as Linux 5.10 added to it where to run a raw tracepoint's program.
+    struct ProgTestRunOn {
+        prog_fd: u32,
+        retval: u32,
+        data_size_in: u32,
+        data_size_out: u32,
+        data_in: Pointer,
+        data_out: Pointer,
+        repeat: u32,
+        duration: u32,
+        ctx_size_in: u32,
+        ctx_size_out: u32,
+        ctx_in: Pointer,
+        ctx_out: Pointer,
+        flags: u32,
+        cpu: u32,
+    }
+
     /// `struct bpf_map_info` up to what 5.16 added; older kernels leave the end as it is, 0
     struct MapInfo {
         map_type: MapType,
@@ -371,6 +389,7 @@ mod tests {
         assert_eq!(offset_of!(LinkCreateNetfilter, netfilter_flags), 28);
         assert_eq!(offset_of!(RawTracepointOpen, cookie), 16);
         assert_eq!(offset_of!(ProgTestRun, ctx_out), 56);
+        assert_eq!(offset_of!(ProgTestRunOn, cpu), 68);
         assert_eq!(offset_of!(ProgStatistics, run_time_ns), offset_of!(aya_obj::generated::bpf_prog_info, run_time_ns));
         assert_eq!(offset_of!(ProgStatistics, run_cnt), offset_of!(aya_obj::generated::bpf_prog_info, run_cnt));
         assert_eq!(offset_of!(MapInfo, map_extra), offset_of!(aya_obj::generated::bpf_map_info, map_extra));

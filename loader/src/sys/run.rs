@@ -4,7 +4,7 @@
 use std::{io, os::fd::BorrowedFd};
 
 use super::{
-    attr::{Pointer, ProgTestRun},
+    attr::{Pointer, ProgTestRun, ProgTestRunOn},
     bpf::{Command, bpf, length, number},
 };
 
@@ -43,4 +43,22 @@ pub(crate) fn prog_test_run(program: BorrowedFd<'_>, run: Run<'_>, why: &str) ->
     // SAFETY: every address is a slice borrowed for the call with its own length, mutably where the kernel may write.
     unsafe { bpf(Command::PROG_TEST_RUN, &mut attr, why) }?;
     Ok(Ran { retval: attr.retval, data_len: attr.data_size_out as usize, duration_ns: attr.duration })
+}
+
+/// Runs a raw tracepoint's program on one CPU (Linux 5.10) and answers what it returns. `arguments` are what it finds
+/// behind its context.
+pub(crate) fn prog_test_run_on(program: BorrowedFd<'_>, cpu: u32, arguments: &mut [u64], why: &str) -> io::Result<u32> {
+    /// `BPF_F_TEST_RUN_ON_CPU`
+    const ON_CPU: u32 = 1;
+    let mut attr = ProgTestRunOn {
+        prog_fd: number(program),
+        ctx_size_in: length(size_of_val(arguments))?,
+        ctx_in: Pointer::to_mut(arguments),
+        flags: ON_CPU,
+        cpu,
+        ..Default::default()
+    };
+    // SAFETY: the one address is a slice borrowed for the call, with its own length in bytes.
+    unsafe { bpf(Command::PROG_TEST_RUN, &mut attr, why) }?;
+    Ok(attr.retval)
 }

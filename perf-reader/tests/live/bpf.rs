@@ -74,8 +74,13 @@ pub(crate) struct Sender {
 impl Sender {
     /// Loads it. Without privileges this is EPERM.
     pub(crate) fn new() -> io::Result<Self> {
+        Self::with_slots(possible_cpus())
+    }
+
+    /// The same with a map of so many slots.
+    pub(crate) fn with_slots(slots: u32) -> io::Result<Self> {
         let cpus = possible_cpus();
-        let events = map(MAP_TYPE_PERF_EVENT_ARRAY, 4, cpus)?;
+        let events = map(MAP_TYPE_PERF_EVENT_ARRAY, 4, slots)?;
         let payloads = map(MAP_TYPE_ARRAY, MAX_PAYLOAD as u32, cpus)?;
         let program = load(PROG_TYPE_RAW_TRACEPOINT, &instructions(&events, &payloads))?;
         Ok(Self { events, payloads, program })

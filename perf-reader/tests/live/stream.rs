@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Trial};
-use perf_reader::{Changes, Corrupt, Options, Record, Set, Stream, Wake, Wakeup, online_cpus};
+use perf_reader::{Changes, Corrupt, Options, Record, Set, Slot, Slots, Stream, Wake, Wakeup, online_cpus};
 
 use crate::bpf::Sender;
 use crate::live;
@@ -16,6 +16,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         live("twins_lose_nothing_busy_or_idle", busy_and_idle),
         live("twins_count_losses_together", losses),
         live("twins_deliver_single_records_at_once", single_records),
+        live("cpus_without_a_slot_are_left_out", fewer_slots),
+        live("without_any_slot_it_is_an_error", no_slot),
+        live("a_slot_that_another_reader_holds_is_not_set", another_reader),
         live("a_slot_that_could_not_be_set_is_set_the_next_time", refused_slot),
         live("a_corrupt_ring_is_given_up_and_read_on", corrupt_ring),
         crate::ignorable("a_cpu_goes_and_comes_back", goes_and_comes_back),
@@ -106,12 +109,91 @@ fn single_records(sender: &Sender) {
     assert_eq!(stream.switches(), 0);
 }
 
+/// A map with one slot: CPU 0 is read, the others are named, once and for all.
+fn fewer_slots(_: &Sender) {
+    let sender = Sender::with_slots(1).unwrap();
+    let online = online_cpus().unwrap();
+    let mut stream = stream(&sender, 1);
+    let others = online.get(1..).unwrap_or_default();
+    assert_eq!((stream.set().len(), stream.set().without_slot()), (1, others));
+    assert_eq!(stream.refresh().unwrap(), Changes::default());
+    assert_eq!(sender.send(0, 8, 3).unwrap(), 0);
+    for &cpu in others {
+        assert_eq!(sender.send(cpu, 8, 3).unwrap(), 3, "refused, and counted by the program alone");
+    }
+    let mut seen = Vec::new();
+    stream.drain(|cpu, _| seen.push(cpu)).unwrap();
+    assert_eq!(seen, [0; 3]);
+    assert_eq!(stream.lost_total().unwrap().samples, 0);
+}
+
+fn no_slot(_: &Sender) {
+    let none = |_: u32, _: BorrowedFd<'_>| Err(std::io::Error::from_raw_os_error(libc::E2BIG));
+    let error = Stream::open(1, &Options::new(), none).err().unwrap();
+    assert_eq!(error.errno(), Some(libc::E2BIG), "{error}");
+}
+
+/// Slots of which somebody else takes that of CPU 0 when `taken` says so: told from ours by how long its event has been
+/// enabled.
+struct Contested<'s> {
+    sender: &'s Sender,
+    slot: &'s Cell<Slot>,
+    sets: &'s Cell<u32>,
+    ours: Instant,
+}
+
+impl Slots for Contested<'_> {
+    fn set(&self, cpu: u32, event: BorrowedFd<'_>) -> std::io::Result<()> {
+        if cpu == 0 {
+            self.sets.set(self.sets.get() + 1);
+            self.slot.set(Slot::Enabled(0));
+        }
+        self.sender.connect(cpu, event)
+    }
+
+    fn look(&self, cpu: u32, since: u64) -> std::io::Result<Option<Slot>> {
+        assert!(since < self.ours.elapsed().as_nanos() as u64);
+        Ok((cpu == 0).then(|| match self.slot.get() {
+            // Between two readings of ours.
+            Slot::Enabled(0) => Slot::Enabled(since),
+            other => other,
+        }))
+    }
+}
+
+/// What sends nothing any more looks calm. The waking event is not put back then: it would take the slot from the other
+/// reader.
+fn another_reader(sender: &Sender) {
+    for cpu in online_cpus().unwrap() {
+        sender.payload(cpu, &[]).unwrap();
+    }
+    let (slot, sets) = (Cell::new(Slot::Empty), Cell::new(0));
+    let slots = Contested { sender, slot: &slot, sets: &sets, ours: Instant::now() };
+    let mut stream = Stream::open(8, &Options::new(), slots).unwrap();
+    sender.send(0, 8, 200).unwrap();
+    stream.drain(|_, _| {}).unwrap();
+    assert_eq!((sets.get(), stream.switches()), (2, 1), "busy: the quiet event is in the slot");
+    slot.set(Slot::Other);
+    let until = Instant::now() + Duration::from_millis(400);
+    while Instant::now() < until {
+        stream.wait(Some(Duration::from_millis(5))).unwrap();
+        stream.drain(|_, _| {}).unwrap();
+    }
+    assert_eq!((sets.get(), stream.switches()), (2, 1), "calm, and left alone");
+    assert_eq!(stream.refresh().unwrap(), Changes { taken: vec![0], ..Changes::default() });
+    assert_eq!(stream.refresh().unwrap(), Changes::default(), "told once");
+    slot.set(Slot::Empty);
+    assert_eq!(stream.refresh().unwrap(), Changes { regained: vec![0], ..Changes::default() });
+    assert_eq!(sets.get(), 3);
+    assert_eq!(stream.refresh().unwrap(), Changes::default());
+}
+
 const HOTPLUG: &str = "takes a CPU from everybody on the machine: for a virtual machine, with PERF_READER_HOTPLUG=1";
 
 /// Slots that cannot be set while `refuse` says so.
 fn refusing<'s>(sender: &'s Sender, refuse: &'s Cell<bool>) -> impl perf_reader::Slots + 's {
     move |cpu: u32, event: BorrowedFd<'_>| match refuse.get() {
-        true => Err(std::io::Error::from_raw_os_error(libc::E2BIG)),
+        true => Err(std::io::Error::from_raw_os_error(libc::ENOMEM)),
         false => sender.connect(cpu, event),
     }
 }

@@ -11,7 +11,9 @@ use crate::{Test, requirements::Needs};
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("the_wrong_reader_for_a_map_is_refused", Needs::Ring, wrong_reader),
-        Test::new("an_array_with_too_few_slots_is_refused", Needs::Root, too_few_slots),
+        Test::new("an_array_with_too_few_slots_is_read_as_far_as_it_goes", Needs::Root, too_few_slots),
+        Test::new("another_reader_of_an_array_is_noticed_and_its_end", Needs::Root, another_reader)
+            .since("5.10", "running a program on a CPU of one's choice"),
         Test::new("without_records_readers_time_out", Needs::Ring, time_out),
     ]
 }
@@ -39,11 +41,37 @@ fn too_few_slots() {
     let mut object = ObjectBuilder::new("GPL");
     object.map("events", MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4).max_entries(1));
     let loaded = Object::parse(&object.write().unwrap()).unwrap().load().unwrap();
-    let answer = loaded.map("events").unwrap().perf_buffers(1, &perf_reader::Options::new());
-    match std::thread::available_parallelism().unwrap().get() {
-        1 => assert!(answer.is_ok(), "one CPU, one slot"),
-        _ => assert!(answer.unwrap_err().to_string().contains("E2BIG")),
+    let mut stream = loaded.map("events").unwrap().perf_buffers(1, &perf_reader::Options::new()).unwrap();
+    let online = perf_reader::online_cpus().unwrap();
+    assert_eq!(stream.set().without_slot(), online.get(1..).unwrap_or_default());
+    assert_eq!(stream.set().len(), 1);
+    assert_eq!(stream.refresh().unwrap(), perf_reader::Changes::default(), "they stay without");
+}
+
+/// Two descriptors of one map, as two processes have them: the kernel empties the slots when that is closed which
+/// filled them.
+fn another_reader() {
+    let loaded = load(Transport::PerfHeap);
+    let map = loaded.map(names::EVENTS).unwrap();
+    let options = perf_reader::Options::new();
+    let mut first = map.perf_buffers(1, &options).unwrap();
+    let online = perf_reader::online_cpus().unwrap();
+    let none = perf_reader::Changes::default();
+    for _ in 0..3 {
+        assert_eq!(first.refresh().unwrap(), none, "its own events are known again");
     }
+    let other = cutaway::Map::from_id(map.id()).unwrap();
+    let mut second = other.perf_buffers(1, &options).unwrap();
+    assert_eq!(second.refresh().unwrap(), none);
+    let taken = perf_reader::Changes { taken: online.clone(), ..none.clone() };
+    assert_eq!(first.refresh().unwrap(), taken);
+    assert_eq!(first.refresh().unwrap(), none, "told once");
+    assert_eq!(second.refresh().unwrap(), none, "looking has taken nothing");
+    drop((second, other));
+    // The descriptors are released behind the system call that closes them.
+    let regained = perf_reader::Changes { regained: online, ..none.clone() };
+    assert_eq!(first.refresh().unwrap(), regained);
+    assert_eq!(first.refresh().unwrap(), none);
 }
 
 fn time_out() {

@@ -52,7 +52,7 @@ fn start(object: &str, program: &str, words: &[&str]) -> Running {
 
 /// How often the programs of `sections.o` ran.
 fn seen(ended: &binary::Ended) -> u64 {
-    ended.success();
+    ended.received();
     let lines = ended.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     lines.filter(|line| line["variable"] == "seen").map(|line| line["value"].as_u64().unwrap()).sum()
 }
@@ -61,7 +61,7 @@ fn xdp() {
     let running = start("events/chooses", "packets", &["--interface", "lo", "--count", "1"]);
     assert!(network::send_to_self(), "XDP_PASS");
     let ended = running.end();
-    assert!(ended.success().0 == 1 && ended.stdout.contains(r#""who":4"#), "{ended:?}");
+    assert!(ended.received() == 1 && ended.stdout.contains(r#""who":4"#), "{ended:?}");
     let mut command = binary::command(["run", "--interface", "absent", "--program", "packets"]);
     let ended = Running::start(command.arg(corpus("events/chooses"))).end();
     assert!(ended.complaint().contains("find the network device `absent`"), "{ended:?}");
@@ -80,7 +80,7 @@ fn perf_event() {
 
 fn uprobe() {
     let words = ["--attach", "uprobe_bare=libc.so.6:a64l", "--duration", "0.1"];
-    start("kinds/sections", "uprobe_bare", &words).end().success();
+    start("kinds/sections", "uprobe_bare", &words).end().received();
     let words = ["run", "--program", "uprobe_bare", "--attach", "uprobe_bare=libc.so.6:no_such_function"];
     let ended = Running::start(binary::command(words).arg(corpus("kinds/sections"))).end();
     assert!(ended.stderr.contains("no_such_function") && ended.status.code() == Some(1), "{ended:?}");

@@ -176,12 +176,27 @@ impl Ended {
         }
     }
 
-    /// The last line on stderr: received, lost.
-    pub(crate) fn summary(&self) -> (u64, u64) {
+    /// The last line on stderr: received, lost; `None` if that is unknown.
+    pub(crate) fn outcome(&self) -> (u64, Option<u64>) {
         let last = self.stderr.lines().last().unwrap_or_default();
         let numbers = last.strip_prefix("received ").and_then(|rest| rest.split_once(", lost "));
         let (received, lost) = numbers.unwrap_or_else(|| panic!("no summary at the end: {self:?}"));
-        (received.parse().unwrap(), lost.parse().unwrap())
+        let lost = if lost.contains("unknown") { None } else { Some(lost.parse().unwrap()) };
+        (received.parse().unwrap(), lost)
+    }
+
+    /// The same where all losses are counted.
+    pub(crate) fn summary(&self) -> (u64, u64) {
+        let (received, lost) = self.outcome();
+        (received, lost.unwrap_or_else(|| panic!("losses are unknown: {self:?}")))
+    }
+
+    /// It did what was asked, and lost nothing that was counted; how many records it received.
+    pub(crate) fn received(&self) -> u64 {
+        assert!(self.status.success(), "{self:?}");
+        let (received, lost) = self.outcome();
+        assert_eq!(lost.unwrap_or(0), 0, "{self:?}");
+        received
     }
 
     /// It did what was asked; the summary's numbers.

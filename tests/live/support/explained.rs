@@ -153,6 +153,8 @@ fn as_told(call: &Value) -> Option<String> {
             };
             format!("epoll_ctl {} {op} {}", number("epfd"), number("fd"))
         }
+        // The kernel's types: a private mapping, as those that every program makes, and not watched.
+        "mmap" if text("flags") == "MAP_PRIVATE" => return None,
         "mmap" => {
             let prot: i32 = text("prot")
                 .split('|')

@@ -124,6 +124,7 @@ impl Live for LiveRing {
             format!("fill      {}", show::fill(look, (columns / 2).clamp(10, 60))),
             format!("over time {}", motion.curve(columns.saturating_sub(10))),
             format!("waiting   {}{age}", show::counts(look)),
+            format!("lost      {}", show::lost(look).unwrap_or("known to the process that writes")),
             format!("wake-up   {}", show::wakeup(look).unwrap_or("of a program that drains it")),
         ];
         lines.extend(look.corrupt.clone());

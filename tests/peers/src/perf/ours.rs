@@ -75,7 +75,7 @@ impl<S: Sink> Peer<S> for Immediate<S> {
     const NAME: &'static str = "perf-reader, a wake-up each";
 
     fn open(map: &OwnedFd) -> Self {
-        let set = Set::open(PAGES, &Options::new()).expect("perf buffers");
+        let mut set = Set::open(PAGES, &Options::new()).expect("perf buffers");
         let array = array(map);
         set.connect(&array).expect("slots");
         Self { set, sink: S::default(), _array: array }

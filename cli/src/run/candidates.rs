@@ -1,0 +1,232 @@
+//! The types that records can be, and which of them a record of some size is.
+//!
+//! ```text
+//!     named     sizeof(struct event) on the line of source that sends
+//!     declared  const struct event *unused;           a global pointer: the author's answer
+//!     named     the type's name as a word of that line
+//!     sent      the value of a map, found by a lookup  (sends.rs)
+//!     guess     the only candidate of the record's size
+//! ```
+//!
+//! No candidate for a guess is what describes a map, what is a map's key or value, what the kernel hands to a program,
+//! what the kernel itself has (`vmlinux.h` brings thousands of types), and what is only the beginning of another
+//! candidate. The value of a per-CPU array of one element remains one: events that are too large for the stack are
+//! built there.
+
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, HashMap, HashSet},
+};
+
+use cutaway::{
+    MapType, Object,
+    btf::{Btf, Kind, Type, kernel},
+};
+
+use super::{
+    sends::Sent,
+    types::{Basis, Choice, Shape},
+};
+
+/// The types that records can be.
+#[derive(Debug, Default)]
+pub(super) struct Candidates<'b> {
+    /// All that an author may mean by its name.
+    all: Vec<Shape<'b>>,
+    /// Those that a global pointer points to.
+    declared: HashSet<u32>,
+    /// Those of which a guess is none.
+    not_guessed: HashSet<u32>,
+    /// Nor of these, which the running kernel has: read when a guess is wanted. None, if its types cannot be read.
+    in_kernel: OnceCell<HashSet<u32>>,
+    /// By the map's name, the type of its values.
+    values: BTreeMap<String, u32>,
+}
+
+impl<'b> Candidates<'b> {
+    /// The candidates of an object.
+    pub(super) fn of(object: &Object, btf: &'b Btf<'b>) -> Self {
+        let not = excluded(object, btf);
+        let mut all = Vec::new();
+        for ty in btf.types().filter(|ty| !ty.name_bytes().is_empty()) {
+            let composite = match ty.kind() {
+                Kind::Struct | Kind::Union => Some(ty),
+                // `typedef struct { … } event;`
+                Kind::Typedef => {
+                    btf.resolve(ty.id()).filter(|of| of.kind().is_composite() && of.name_bytes().is_empty())
+                }
+                _ => None,
+            };
+            let Some(composite) = composite.filter(|ty| !not.contains(&ty.id())) else { continue };
+            let Some(shape) = Shape::new(btf, ty).filter(|shape| shape.size > 0) else { continue };
+            if !composite.is_empty() {
+                all.push(shape);
+            }
+        }
+        let mut not_guessed = HashSet::new();
+        let mut values = BTreeMap::new();
+        for map in object.maps() {
+            let value = map.value_type().and_then(|id| btf.resolve(id)).map(Type::id);
+            values.extend(value.map(|id| (map.name.clone(), id)));
+            let is_heap = map.map_type == MapType::PERCPU_ARRAY && map.max_entries == 1;
+            let key = map.key_type().and_then(|id| btf.resolve(id)).map(Type::id);
+            // The map of a data section has the section for its value's type.
+            not_guessed.extend(key.into_iter().chain(value.filter(|_| !is_heap)));
+        }
+        let pointers = btf.types().filter(|ty| ty.kind() == Kind::Var).filter_map(|ty| btf.resolve(ty.referred()));
+        let pointers = pointers.filter(|ty| ty.kind() == Kind::Ptr).filter_map(|ty| btf.resolve(ty.referred()));
+        let declared = pointers.map(Type::id).collect();
+        Self { declared, all, not_guessed, in_kernel: OnceCell::new(), values }
+    }
+
+    /// Those of these that a guess may be.
+    fn guesses(&self, fits: impl Iterator<Item = Shape<'b>>) -> Vec<Shape<'b>> {
+        let fits: Vec<_> = fits.filter(|shape| !self.not_guessed.contains(&resolved(shape))).collect();
+        if fits.is_empty() {
+            return fits;
+        }
+        let in_kernel = self.in_kernel.get_or_init(|| {
+            let kernel = kernel::Bytes::vmlinux().ok();
+            let kernel = kernel.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
+            kernel.map(|kernel| in_kernel(&self.all, &kernel)).unwrap_or_default()
+        });
+        fits.into_iter().filter(|shape| !in_kernel.contains(&resolved(shape))).collect()
+    }
+
+    /// What a record of this size is that is sent so.
+    pub(super) fn choose(&self, size: usize, sent: &[&Sent]) -> Choice<'b> {
+        let fits: Vec<_> = self.all.iter().filter(|shape| shape.size == size).copied().collect();
+        let on_a_line = |rule: fn(&str, &Shape<'_>) -> bool, among: &[Shape<'b>]| {
+            let named = among.iter().filter(|shape| sent.iter().any(|sent| rule(&sent.line, shape)));
+            alone(named)
+        };
+        let declared: Vec<_> = fits.iter().filter(|shape| self.declared.contains(&resolved(shape))).copied().collect();
+        let value = || {
+            let maps = sent.iter().filter_map(|sent| sent.value_of.as_ref());
+            let types: HashSet<u32> = maps.filter_map(|map| self.values.get(map).copied()).collect();
+            alone(fits.iter().filter(|shape| types.contains(&resolved(shape))))
+        };
+        let found = on_a_line(names_outright, &fits)
+            .map(|shape| (shape, Basis::Named))
+            .or_else(|| alone(declared.iter()).map(|shape| (shape, Basis::Declared)))
+            .or_else(|| {
+                on_a_line(names, if declared.is_empty() { &fits } else { &declared }).map(|shape| (shape, Basis::Named))
+            })
+            .or_else(|| value().map(|shape| (shape, Basis::Sent)));
+        match found {
+            Some((shape, basis)) => Choice::Known(shape, basis),
+            None if !declared.is_empty() => self.only(&declared),
+            None => self.only(&self.of_size(size)),
+        }
+    }
+
+    /// Those of this size that a guess may be; of several, only the outermost, or those that are declared.
+    pub(super) fn of_size(&self, size: usize) -> Vec<Shape<'b>> {
+        let fits: Vec<_> = self.all.iter().filter(|shape| shape.size == size).copied().collect();
+        let declared: Vec<_> = fits.iter().filter(|shape| self.declared.contains(&resolved(shape))).copied().collect();
+        if !declared.is_empty() {
+            return declared;
+        }
+        let fits = self.guesses(fits.into_iter());
+        let members = fits.iter().filter_map(|shape| shape.btf.resolve(shape.id)).flat_map(Type::members);
+        let first = members.filter(|member| member.bit_offset == 0).map(|member| member.type_id);
+        let btf = fits.first().map(|shape| shape.btf);
+        let inner: HashSet<u32> = first.filter_map(|id| btf?.resolve(id)).map(Type::id).collect();
+        fits.into_iter().filter(|shape| !inner.contains(&resolved(shape))).collect()
+    }
+
+    /// Those with a flexible end that a record of this length may be.
+    pub(super) fn flexible(&self, length: usize) -> Vec<Shape<'b>> {
+        self.guesses(self.all.iter().filter(|shape| shape.flexible && shape.size <= length).copied())
+    }
+
+    /// The only one of these, by its size alone.
+    pub(super) fn only(&self, fits: &[Shape<'b>]) -> Choice<'b> {
+        match fits {
+            [] => Choice::Unknown,
+            [shape] if self.declared.contains(&resolved(shape)) => Choice::Known(*shape, Basis::Declared),
+            [shape] => Choice::Known(*shape, Basis::Guess),
+            several => Choice::Several(several.iter().map(Shape::name).collect()),
+        }
+    }
+}
+
+/// The number of the structure behind a typedef.
+fn resolved(shape: &Shape<'_>) -> u32 {
+    shape.btf.resolve(shape.id).map_or(shape.id, Type::id)
+}
+
+/// The only one; a structure and its typedef count as one.
+fn alone<'s, 'b: 's>(mut shapes: impl Iterator<Item = &'s Shape<'b>>) -> Option<Shape<'b>> {
+    let first = shapes.next()?;
+    shapes.all(|other| resolved(other) == resolved(first)).then_some(*first)
+}
+
+/// Whether a line of source has the type's name as a word.
+fn names(line: &str, shape: &Shape<'_>) -> bool {
+    let name = shape.btf.ty(shape.id).name();
+    line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name)
+}
+
+/// Whether a line of source has the type's name behind `struct` or `union`, or as the operand of `sizeof`.
+fn names_outright(line: &str, shape: &Shape<'_>) -> bool {
+    let ty = shape.btf.ty(shape.id);
+    let name = ty.name();
+    let words: Vec<&str> =
+        line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).collect();
+    let before = if ty.kind() == Kind::Typedef { &["sizeof"][..] } else { &["struct", "union"] };
+    words.windows(2).any(|pair| matches!(pair, [first, second] if before.contains(first) && *second == name))
+}
+
+/// The candidates that the kernel has under the same name, and with at least half of the members: a program knows them
+/// from `vmlinux.h`, whole or in part, of this kernel or of another one. A program's own structure that happens to bear
+/// the name of one of the kernel's shares few.
+fn in_kernel(all: &[Shape<'_>], kernel: &Btf<'_>) -> HashSet<u32> {
+    let mut named: HashMap<Vec<u8>, Vec<&Shape<'_>>> = HashMap::new();
+    for shape in all {
+        let name = shape.btf.ty(shape.id).name_bytes();
+        // `struct task_struct___old` is a flavor of `struct task_struct`.
+        let end = name.windows(3).position(|three| three == b"___").filter(|&end| end > 0).unwrap_or(name.len());
+        named.entry(name.get(..end).unwrap_or(name).to_vec()).or_default().push(shape);
+    }
+    let mut found = HashSet::new();
+    for ty in kernel.types() {
+        let Some(shapes) = named.get(ty.name_bytes()) else { continue };
+        let Some(its) = kernel.resolve(ty.id()).filter(|ty| ty.kind().is_composite()) else { continue };
+        for shape in shapes {
+            let Some(own) = shape.btf.resolve(shape.id).filter(|own| own.kind() == its.kind()) else { continue };
+            let its: HashSet<&[u8]> = its.members().map(|member| member.name).collect();
+            let named = own.members().filter(|member| !member.name.is_empty());
+            let (all, shared) =
+                named.fold((0, 0), |(all, shared), member| (all + 1, shared + usize::from(its.contains(member.name))));
+            if shared * 2 >= all {
+                found.insert(own.id());
+            }
+        }
+    }
+    found
+}
+
+/// The types that describe maps, and those of what programs are handed.
+fn excluded(object: &Object, btf: &Btf<'_>) -> HashSet<u32> {
+    let mut not = HashSet::new();
+    let mut descriptions: Vec<u32> = Vec::new();
+    for section in btf.types().filter(|ty| ty.kind() == Kind::Datasec && ty.name_bytes() == b".maps") {
+        descriptions.extend(section.section_vars().map(|variable| btf.ty(variable.type_id).referred()));
+    }
+    while let Some(description) = descriptions.pop().and_then(|id| btf.resolve(id)) {
+        if !not.insert(description.id()) {
+            continue;
+        }
+        // What a map of maps holds: an array of pointers.
+        let held = description.members().find(|member| member.name == b"values");
+        let pointer = held.and_then(|member| btf.resolve(btf.resolve(member.type_id)?.array()?.element));
+        descriptions.extend(pointer.map(Type::referred));
+    }
+    let programs: HashSet<&str> = object.programs().iter().map(|program| program.name.as_str()).collect();
+    for function in btf.types().filter(|ty| ty.kind() == Kind::Func && programs.contains(&*ty.name())) {
+        let argument = btf.ty(function.referred()).params().next().and_then(|argument| btf.resolve(argument.type_id));
+        not.extend(argument.and_then(|pointer| btf.resolve(pointer.referred())).map(Type::id));
+    }
+    not
+}

@@ -1,0 +1,176 @@
+//! The programs that do not run, each with the reason: one reason a line, equal ones once, all of bounded length.
+
+use std::collections::BTreeMap;
+
+use cutaway::{Loaded, Object, Refused, Section};
+
+use super::types::some;
+use crate::{diagnostics, failure::Failure};
+
+/// Lines that are told of one object.
+const MOST_LINES: usize = 20;
+/// Characters of one reason.
+const LONGEST: usize = 400;
+
+/// What does not run.
+#[derive(Debug, Default)]
+pub(super) struct Skipped {
+    /// Names and reasons.
+    each: Vec<(String, String)>,
+    /// The verifier's log of the first program that it refuses.
+    details: Option<String>,
+    /// The object has programs whose section begins with `?`.
+    optional: bool,
+    /// The object has functions whose section names no kind of program.
+    kindless: bool,
+}
+
+impl Skipped {
+    /// Takes the reasons why programs of the object were not loaded, for those that `--program` chooses.
+    pub(super) fn of(loaded: &Loaded, refused: Vec<Refused>, chosen: &[String]) -> Self {
+        let mut all = Self::default();
+        let is_refused = |name: &str| refused.iter().any(|refused| refused.name == name);
+        let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == name);
+        for skipped in loaded.skipped() {
+            if is_refused(&skipped.name) || !is_chosen(&skipped.name) {
+                continue;
+            }
+            if skipped.is_optional() {
+                all.optional |= !skipped.section_name.is_empty();
+            } else {
+                all.kindless |= Section::named(&skipped.section_name).is_none();
+                all.each.push((skipped.name.clone(), skipped.why.clone()));
+            }
+        }
+        for refused in refused {
+            all.details = all.details.take().or_else(|| refused.why.verifier_log().map(str::to_owned));
+            all.each.push((refused.name, refused.why.to_string()));
+        }
+        all
+    }
+
+    /// Adds what cannot be attached.
+    pub(super) fn add(&mut self, unattached: Vec<(String, String)>) {
+        self.each.extend(unattached);
+    }
+
+    /// Says all of it; it is a failure if nothing else runs.
+    pub(super) fn tell(self, shown: &str, nothing_runs: bool) -> Result<(), Failure> {
+        if self.kindless {
+            diagnostics::say("cutaway: --section 'NAME=SECTION' says what kind of program such a function is");
+        }
+        let lines = lines(&self.each);
+        if !nothing_runs {
+            for line in lines {
+                diagnostics::say(&format!("cutaway: skipped {line}"));
+            }
+            return Ok(());
+        }
+        Err(match self.each.as_slice() {
+            [] => {
+                let failure = Failure::new(format!("`{shown}` has no program to run"));
+                if self.optional {
+                    failure.advise("one whose section begins with `?` is run if it is named: --program NAME")
+                } else {
+                    failure
+                }
+            }
+            [(name, why)] => {
+                Failure::new(format!("the only program of `{shown}`, `{name}`, does not run here: {}", cut(why)))
+            }
+            several => {
+                for line in lines {
+                    diagnostics::say(&format!("cutaway: skipped {line}"));
+                }
+                Failure::new(format!("no program of `{shown}` runs here; {} are skipped, see above", several.len()))
+            }
+        }
+        .with_details(self.details))
+    }
+}
+
+/// Why the function of this name is no program, and how to make it one; `None` if there is no such function, or nothing
+/// to say.
+pub(super) fn why_no_program(object: &Object, name: &str) -> Option<String> {
+    let function = object.functions().find(|function| function.name == name)?;
+    if !function.global {
+        return why_static(object, name);
+    }
+    Some(format!(
+        "its section `{}` names no kind of program; say which with --section '{name}=SECTION', in the words of SEC(\"…\"), e.g. \
+         tracepoint/syscalls/sys_enter_openat",
+        function.section
+    ))
+}
+
+/// Why the function of this name is no program if it is static; `None` if it is not, or there is none.
+pub(super) fn why_static(object: &Object, name: &str) -> Option<String> {
+    let function = object.functions().find(|function| function.name == name && !function.global)?;
+    let reason = || "it is static: only a global function is a program; remove `static`".to_owned();
+    Some(static_in(&function.section).unwrap_or_else(reason))
+}
+
+/// Why a static function in this section is no program; `None` if none is expected there.
+fn static_in(section: &str) -> Option<String> {
+    Section::named(section)?;
+    Some(format!("it is static, in the section `{section}`: only a global function is a program; remove `static`"))
+}
+
+/// One line for each reason.
+fn lines(each: &[(String, String)]) -> Vec<String> {
+    let mut order: Vec<String> = Vec::new();
+    let mut groups: BTreeMap<String, Vec<&(String, String)>> = BTreeMap::new();
+    for one in each {
+        // Reasons name the program that they are about.
+        let reason = one.1.replace(&format!("`{}`", one.0), "`…`");
+        let group = groups.entry(reason.clone()).or_insert_with(|| {
+            order.push(reason);
+            Vec::new()
+        });
+        group.push(one);
+    }
+    let line = |reason: &String| match groups.get(reason).map_or(&[][..], Vec::as_slice) {
+        [(name, why)] => format!("`{name}`: {}", cut(why)),
+        several => {
+            let names: Vec<String> = several.iter().map(|(name, _)| format!("`{name}`")).collect();
+            format!("{}: {}", some(&names, ", "), cut(reason))
+        }
+    };
+    let mut lines: Vec<String> = order.iter().take(MOST_LINES).map(line).collect();
+    let more = order.len().saturating_sub(MOST_LINES);
+    if more > 0 {
+        lines.push(format!("others for {more} more reasons; --program NAME tells that of one"));
+    }
+    lines
+}
+
+/// At most so many characters of a reason.
+fn cut(why: &str) -> String {
+    match why.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", why.get(..end).unwrap_or(why)),
+        None => why.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_reasons_are_told_once() {
+        let pair = |name: &str, why: &str| (name.to_owned(), why.to_owned());
+        let each =
+            [pair("a", "the program `a` is too large"), pair("b", "lost"), pair("c", "the program `c` is too large")];
+        assert_eq!(lines(&each), ["`a`, `c`: the program `…` is too large", "`b`: lost"]);
+    }
+
+    #[test]
+    fn what_is_told_is_bounded() {
+        let many: Vec<_> = (0..1000).map(|n| (format!("p{n}"), format!("{n} {}", "x".repeat(10_000)))).collect();
+        let told = lines(&many);
+        assert_eq!(told.len(), MOST_LINES + 1);
+        assert!(told.iter().all(|line| line.chars().count() < LONGEST + 20), "{told:?}");
+        let same: Vec<_> = (0..1000).map(|n| (format!("p{n}"), "no".to_owned())).collect();
+        assert_eq!(lines(&same), ["`p0`, `p1`, `p2`, `p3`, `p4`, `p5`, `p6`, `p7`, 992 more: no"]);
+    }
+}

@@ -1,0 +1,304 @@
+//! Nothing is told that nobody knows: losses that nobody counts, types that are guessed, slots that another reader
+//! holds, programs that are none.
+
+use std::{path::Path, thread};
+
+use cutaway_programs::prelude::*;
+use libtest_mimic::Trial;
+use rustix::thread::{CpuSet, gettid, sched_setaffinity};
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+
+use crate::{
+    Ran,
+    binary::{self, Ended, Running},
+    ignorable,
+    requirements::Needs,
+    run_own,
+    sender::Sender,
+    trial,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("losses_of_a_ring_are_unknown", Needs::Ring, unknown_losses),
+        trial("losses_of_a_perf_buffer_are_counted", Needs::Root, counted_losses),
+        trial("a_record_that_wakes_no_reader_is_read_in_time", Needs::Ring, no_wakeup),
+        ignorable("a_cpu_without_a_slot_is_named", || Needs::Root.obstacle().or_else(one_cpu), too_few_slots),
+        trial("guesses_are_called_guesses", Needs::Ring, guesses),
+        trial("a_guess_is_called_one_in_a_table", Needs::Ring, guess_in_a_table),
+        trial("records_are_bounded_in_breadth", Needs::Ring, wide),
+        trial("a_static_function_is_named_with_the_reason", Needs::Root, hidden),
+        trial("a_section_can_be_given_on_the_command_line", Needs::Ring, given_section),
+        trial("a_map_without_a_size_is_given_one", Needs::Root, without_size),
+        trial("an_unknown_way_of_pinning_is_told_by_number", Needs::Nothing, unknown_pinning),
+        trial("a_process_that_is_not_heeded_is_told", Needs::Root, not_heeded),
+    ]
+}
+
+/// The last line on stdout, an object.
+fn last(ran: &Ended) -> Value {
+    serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap()
+}
+
+fn unknown_losses() {
+    let ran = run_own("events/named", &["--summary"], 3);
+    assert!(ran.ended.status.success());
+    let why = "a ring buffer counts no losses";
+    let last_line = ran.ended.stderr.lines().last().unwrap();
+    assert_eq!(last_line, format!("received 3, lost unknown ({why})"));
+    let of_ring =
+        json!({ "map": "events", "kind": "ring", "received": 3, "lost": null, "lost_at_least": null, "why": why });
+    assert_eq!(last(&ran.ended), json!({ "received": 3, "lost": null, "unreadable": 0, "maps": [of_ring] }));
+}
+
+fn counted_losses() {
+    let ran = run_own("events/heap", &["--summary"], 3);
+    assert_eq!(ran.ended.stderr.lines().last(), Some("received 3, lost 0"), "{:?}", ran.ended);
+    let summary = last(&ran.ended);
+    assert_eq!((&summary["lost"], &summary["maps"][0]["lost"]), (&json!(0), &json!(0)), "{summary}");
+}
+
+/// An object that `build` fills, in a file.
+fn object(build: impl FnOnce(&mut ObjectBuilder)) -> NamedTempFile {
+    let mut object = ObjectBuilder::new("GPL");
+    build(&mut object);
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), object.write().unwrap()).unwrap();
+    file
+}
+
+/// A run of this object, attached.
+fn started(object: &Path, words: &[&str]) -> Running {
+    let mut command = binary::command(["run", "--format", "json"]);
+    let running = Running::start(command.arg(object).args(words));
+    running.stderr_line("everything is attached", |line| line.starts_with("attached "));
+    running
+}
+
+const GETPGID: &str = "tracepoint/syscalls/sys_enter_getpgid";
+
+/// Every record is sent with `BPF_RB_NO_WAKEUP`: without a look at the ring nothing would be read before the end.
+fn no_wakeup() {
+    let file = object(|object| {
+        let ring = object.map("events", MapDef::new(MapType::RINGBUF).max_entries(4096));
+        let mut asm = Assembler::new();
+        asm.call(Helper::bpf_get_current_pid_tgid);
+        asm.store(DW, R10, -8, R0);
+        asm.load_map(R1, ring);
+        asm.mov(R2, R10);
+        asm.add(R2, -8);
+        asm.mov(R3, 8);
+        asm.mov(R4, 1); // BPF_RB_NO_WAKEUP
+        asm.call(Helper::bpf_ringbuf_output);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program(GETPGID, "quiet", asm);
+    });
+    let running = started(file.path(), &["--type", "u64"]);
+    running.stderr_line("it is told", |line| line.contains("sends with BPF_RB_NO_WAKEUP, which wakes no reader"));
+    for _ in 0..2 {
+        let mut sender = Sender::start(1);
+        let pid = u64::from(sender.pid());
+        sender.go();
+        let is_its = |line: &str| {
+            let line: Value = serde_json::from_str(line).unwrap_or_default();
+            line["value"].as_u64().is_some_and(|value| value >> 32 == pid)
+        };
+        running.stdout_line("the record is read while it runs", is_its);
+        sender.end();
+    }
+}
+
+fn one_cpu() -> Option<String> {
+    let online = cutaway::perf_reader::online_cpus().unwrap();
+    (!online.starts_with(&[0, 1])).then(|| "needs CPUs 0 and 1".to_owned())
+}
+
+/// One slot, for CPU 0: its records are read, and the other CPUs are named.
+fn too_few_slots() {
+    let file = object(|object| {
+        let definition = MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4).max_entries(1);
+        let events = object.map("events", definition);
+        let mut asm = Assembler::new();
+        asm.mov(R6, R1);
+        asm.call(Helper::bpf_get_current_pid_tgid);
+        asm.store(DW, R10, -8, R0);
+        asm.mov(R1, R6);
+        asm.load_map(R2, events);
+        asm.mov(W3, -1); // BPF_F_CURRENT_CPU
+        asm.mov(R4, R10);
+        asm.add(R4, -8);
+        asm.mov(R5, 8);
+        asm.call(Helper::bpf_perf_event_output);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program(GETPGID, "sends", asm);
+    });
+    let running = started(file.path(), &["--type", "u64"]);
+    running.stderr_line("it is told", |line| line.contains("the map has no slot for CPU 1"));
+    // In a thread of its own: it stays on that CPU.
+    let on_the_first = || {
+        let mut first = CpuSet::new();
+        first.set(0);
+        sched_setaffinity(Some(gettid()), &first).unwrap();
+        rustix::process::getpgid(None).unwrap();
+    };
+    thread::spawn(on_the_first).join().unwrap();
+    let line = running.stdout_line("a record of CPU 0", |line| !line.is_empty());
+    assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["cpu"], 0);
+    running.send(rustix::process::Signal::INT);
+    let ended = running.end();
+    let told = ended.stderr.lines().last().unwrap();
+    assert!(told.contains(", lost at least 0 (what the CPUs without a slot could not send"), "{ended:?}");
+    assert_eq!(ended.stderr.matches("no slot for CPU").count(), 1, "{ended:?}");
+}
+
+fn of_map<'l>(lines: &'l [Value], map: &str) -> &'l Value {
+    lines.iter().find(|line| line["map"] == map).unwrap_or_else(|| panic!("{map}: {lines:?}"))
+}
+
+fn guesses() {
+    let ran = run_own("events/guesses", &[], 1);
+    let lines = ran.lines();
+    // The key of another map is no candidate.
+    let line = of_map(&lines, "plain");
+    assert_eq!((&line["type"], &line["type_is"], &line["hex"]), (&Value::Null, &Value::Null, &json!("2a000000")));
+    // Neither is a type of the kernel's own; what is left is a guess.
+    let line = of_map(&lines, "guessed");
+    assert_eq!((&line["type"], &line["type_is"]), (&json!("struct pair"), &json!("guess")));
+    assert_eq!(line["value"], json!({ "first": 1, "second": 2 }));
+    // A global pointer is the author's answer.
+    let line = of_map(&lines, "declared");
+    assert_eq!((&line["type"], &line["type_is"]), (&json!("struct report"), &json!("declared")));
+    let said = |part: &str| assert!(ran.ended.stderr.contains(part), "{}", ran.ended.stderr);
+    said("records of 16 bytes are struct pair, a guess by their size: --type 'guessed=TYPE' settles it");
+    said("records of 24 bytes are struct report\n");
+}
+
+fn guess_in_a_table() {
+    let ran = run_own("events/guesses", &["--format", "table"], 1);
+    let said = |part: &str| assert!(ran.ended.stdout.contains(part), "{}", ran.ended.stdout);
+    said("guessed  struct pair (a guess) {first: 1, second: 2}");
+    said("declared  struct report {a: 3, b: 4, c: 5}");
+    // As columns, with the head above.
+    let file = object(|object| {
+        object.describe::<Pair>();
+        let ring = object.map("events", MapDef::new(MapType::RINGBUF).max_entries(4096));
+        let mut asm = Assembler::new();
+        asm.store(DW, R10, -16, 1);
+        asm.store(DW, R10, -8, 2);
+        asm.load_map(R1, ring);
+        asm.mov(R2, R10);
+        asm.add(R2, -16);
+        asm.mov(R3, 16);
+        asm.mov(R4, 0);
+        asm.call(Helper::bpf_ringbuf_output);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program(GETPGID, "sends", asm);
+    });
+    let mut command = binary::command(["run", "--count", "1"]);
+    let running = Running::start(command.arg(file.path()));
+    running.stderr_line("everything is attached", |line| line.starts_with("attached "));
+    rustix::process::getpgid(None).unwrap();
+    let ended = running.end();
+    assert!(ended.stdout.lines().next().unwrap().ends_with("(struct Pair: a guess)"), "{ended:?}");
+}
+
+#[repr(C)]
+struct Pair {
+    first: u64,
+    second: u64,
+}
+cutaway_programs::describe!(Pair { first, second });
+
+/// 2^24 members in no byte: read up to a bound, and the rest is told as omitted.
+fn wide() {
+    let ran = run_own("events/wide", &[], 2);
+    let lines = ran.lines();
+    assert_eq!(lines.len(), 2);
+    for line in &lines {
+        assert_eq!((&line["omitted"], &line["value"]["first"]), (&json!(true), &json!(1)));
+        assert!(line.to_string().len() < 64 << 10);
+    }
+    // What is bounded is not what is left out for it: other records have all their members.
+    let ran = run_own("events/named", &[], 1);
+    assert_eq!(ran.lines()[0]["omitted"], false);
+}
+
+fn run(object: &str, words: &[&str]) -> Ended {
+    Running::start(binary::command(["run"]).arg(crate::corpus(object)).args(words)).end()
+}
+
+fn hidden() {
+    let why =
+        "it is static, in the section `tracepoint/syscalls/sys_enter_getpgid`: only a global function is a program";
+    let ended = run("events/kindless", &["--program", "hidden"]);
+    assert!(ended.complaint().contains(why), "{ended:?}");
+    let ended = run("events/kindless", &["--section", "hidden=xdp"]);
+    assert!(ended.complaint().contains(why), "{ended:?}");
+    let ended = run("events/kindless", &[]);
+    assert!(ended.stderr.contains(&format!("`hidden`, does not run here: {why}")), "{ended:?}");
+    assert!(!ended.stderr.contains('?'), "no section begins with it: {ended:?}");
+}
+
+fn given_section() {
+    let ended = run("events/kindless", &["--program", "named"]);
+    let complaint = ended.complaint();
+    assert!(
+        complaint.contains("its section `probes` names no kind of program")
+            && complaint.contains("--section 'named=SECTION'"),
+        "{complaint}"
+    );
+    let ended = run("events/kindless", &["--section", "named=nonsense/x"]);
+    assert!(ended.complaint().contains("section `nonsense/x`"), "{ended:?}");
+    let ended = run("events/kindless", &["--section", "absent=xdp"]);
+    assert!(ended.complaint().contains("no function `absent`"), "{ended:?}");
+    let section = format!("named={GETPGID}");
+    let ran: Ran = run_own("events/kindless", &["--section", &section], 2);
+    assert_eq!(ran.values(), vec![("events".to_owned(), json!({ "who": 5 })); 2]);
+}
+
+fn without_size() {
+    let file = object(|object| {
+        let table = object.map("table", MapDef::new(MapType::HASH).key::<u32>().value::<u64>().max_entries(0));
+        let mut asm = Assembler::new();
+        asm.load_map(R1, table);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program(GETPGID, "uses", asm);
+    });
+    let ended = Running::start(binary::command(["run"]).arg(file.path())).end();
+    let complaint = ended.complaint();
+    assert!(
+        complaint.contains("cannot create the map `table`: max_entries is 0")
+            && complaint.contains("--max-entries 'table=N'"),
+        "{complaint}"
+    );
+    for (words, part) in [("table=0", "not a number from 1"), ("absent=1", "no map `absent`")] {
+        let ended = Running::start(binary::command(["run", "--max-entries", words]).arg(file.path())).end();
+        assert!(ended.complaint().contains(part), "{ended:?}");
+    }
+    let words = ["run", "--max-entries", "table=8", "--duration", "0.1"];
+    let ended = Running::start(binary::command(words).arg(file.path())).end();
+    assert!(ended.status.success(), "{ended:?}");
+}
+
+/// The array whose length is the number, in BTF: no name, `BTF_KIND_ARRAY`, no size, two types, and the length.
+fn unknown_pinning() {
+    let mut bytes = std::fs::read(crate::corpus("events/pins")).unwrap();
+    let is_one = |words: &[u8]| words[..12] == [0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0] && words[20..24] == [1, 0, 0, 0];
+    let windows: Vec<usize> = (0..bytes.len() - 24).filter(|&at| is_one(&bytes[at..at + 24])).collect();
+    let [at] = windows[..] else { panic!("{windows:?}") };
+    bytes[at + 20] = 7;
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    let ended = Running::start(binary::command(["run"]).arg(file.path())).end();
+    assert!(ended.complaint().contains("the map `kept` has pinning 7"), "{ended:?}");
+}
+
+fn not_heeded() {
+    let ran = run_own("events/heap", &[], 1);
+    assert!(ran.ended.stderr.contains("--pid does not restrict `sends`"), "{}", ran.ended.stderr);
+}

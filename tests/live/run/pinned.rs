@@ -1,0 +1,93 @@
+//! Two runs of an object whose perf event array is pinned: a slot holds one event, so the later one takes them all.
+#![expect(unsafe_code, reason = "unshare(2) and mount(2)")]
+
+use std::{fs, path::Path, thread};
+
+use cutaway_programs::prelude::*;
+use libtest_mimic::Trial;
+
+use crate::{
+    binary::{self, Running},
+    ignorable, lacks, mounts,
+    requirements::Needs,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let lacks =
+        || Needs::Root.obstacle().or_else(|| lacks::at_least(5, 10, "running a program on a CPU of one's choice"));
+    vec![ignorable("two_readers_of_one_perf_event_array_notice_each_other", lacks, || {
+        // In a thread that has left the machine's mounts, and so have its children.
+        thread::spawn(two_readers).join().unwrap();
+    })]
+}
+
+/// Leaves the machine's mounts for a copy that is told of no others and tells others of none.
+fn leave_mounts() {
+    // SAFETY: takes flags; the thread gets a working directory of its own.
+    let answer = unsafe { libc::unshare(libc::CLONE_NEWNS) };
+    assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
+    let (none, root) = (c"none".as_ptr(), c"/".as_ptr());
+    // SAFETY: reads C strings; there is no data.
+    let answer =
+        unsafe { libc::mount(none, root, std::ptr::null(), libc::MS_REC | libc::MS_PRIVATE, std::ptr::null()) };
+    assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
+}
+
+fn started(object: &Path, pins: &Path) -> Running {
+    let mut command = binary::command(["run", "--type", "u64", "--format", "json", "--pins"]);
+    let running = Running::start(command.arg(pins).arg(object));
+    running.stderr_line("everything is attached", |line| line.starts_with("attached "));
+    running
+}
+
+fn two_readers() {
+    leave_mounts();
+    let folder = tempfile::tempdir().unwrap();
+    let pins = folder.path().join("pins");
+    mounts::mount("bpf", &pins);
+    let object = folder.path().join("pinned.o");
+    fs::write(&object, sends()).unwrap();
+
+    let first = started(&object, &pins);
+    let second = started(&object, &pins);
+    second.stderr_line("it takes the slots", |line| line.contains("the map's slots held the events of another reader"));
+    first.stderr_line("it is told", |line| line.contains("`events`: another reader has taken the slots of the map"));
+    let before = first.stdout_lines();
+    rustix::process::getpgid(None).unwrap();
+    second.stdout_line("the second one gets it", |line| !line.is_empty());
+    assert_eq!(first.stdout_lines(), before, "and the first one does not");
+    second.send(rustix::process::Signal::INT);
+    let ended = second.end();
+    assert!(ended.status.success(), "{ended:?}");
+    first.stderr_line("the slots are free", |line| {
+        line.contains("`events`: the slots were empty") && line.contains("are taken back")
+    });
+    rustix::process::getpgid(None).unwrap();
+    first.stdout_nth("the first one gets it again", before);
+    first.send(rustix::process::Signal::INT);
+    let ended = first.end();
+    let told = "lost at least 0 (what went to another reader is not among them)";
+    assert!(ended.stderr.lines().last().unwrap().ends_with(told), "{ended:?}");
+    assert_eq!(ended.stderr.matches("another reader has taken").count(), 1, "{ended:?}");
+}
+
+/// Sends 8 bytes with each call of getpgid, through a perf event array that is pinned by name.
+fn sends() -> Vec<u8> {
+    let mut object = ObjectBuilder::new("GPL");
+    let definition = MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4).pinned_by_name();
+    let events = object.map("events", definition);
+    let mut asm = Assembler::new();
+    asm.mov(R6, R1);
+    asm.store(DW, R10, -8, 1);
+    asm.mov(R1, R6);
+    asm.load_map(R2, events);
+    asm.mov(W3, -1); // BPF_F_CURRENT_CPU
+    asm.mov(R4, R10);
+    asm.add(R4, -8);
+    asm.mov(R5, 8);
+    asm.call(Helper::bpf_perf_event_output);
+    asm.mov(R0, 0);
+    asm.exit();
+    object.program("tracepoint/syscalls/sys_enter_getpgid", "sends", asm);
+    object.write().unwrap()
+}
