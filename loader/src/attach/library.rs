@@ -23,9 +23,12 @@ pub(crate) fn find(library: &str) -> Result<PathBuf, Error> {
         return Err(failed("its name is empty".to_owned()));
     }
     if library.contains('/') {
-        // The kernel wants the file, not a link to it that may be changed later.
-        return fs::canonicalize(library)
-            .map_err(|error| failed(format!("{}; give the path of an existing file", plain(&error))));
+        // Never canonicalized: text cannot say where a magic link (`/proc/PID/root`, `/proc/self/fd/N`) leads, and the
+        // kernel follows the path as it is.
+        return match fs::metadata(library) {
+            Ok(_) => Ok(PathBuf::from(library)),
+            Err(error) => Err(failed(format!("{}; give the path of an existing file", plain(&error)))),
+        };
     }
     let folders = env::var_os("LD_LIBRARY_PATH");
     let folders: Vec<PathBuf> = folders.iter().flat_map(|folders| env::split_paths(folders)).collect();
@@ -35,7 +38,6 @@ pub(crate) fn find(library: &str) -> Result<PathBuf, Error> {
         .or_else(|| in_cache(library))
         .or_else(|| in_folders(&DEFAULT.map(PathBuf::from), library))
         .or_else(|| executable(library))
-        .and_then(|path| fs::canonicalize(path).ok())
         .ok_or_else(|| {
             failed(format!(
                 "it is not among this process's libraries, in LD_LIBRARY_PATH, in {CACHE}, in {}, or in PATH; give its path instead",
@@ -208,6 +210,14 @@ mod tests {
         let path = find("libc.so.6").unwrap();
         assert!(path.is_absolute() && path.is_file());
         assert_eq!(find("libc").unwrap(), path);
+    }
+
+    #[test]
+    fn paths_are_kept_as_they_are() {
+        let own = env::current_exe().unwrap();
+        for path in [format!("/proc/self/root{}", own.display()), "/proc/self/exe".to_owned()] {
+            assert_eq!(find(&path).unwrap(), Path::new(&path));
+        }
     }
 
     #[test]
