@@ -69,7 +69,7 @@ pub(crate) fn test() -> Result {
 
 /// Each feature by itself, and none, must build and be free of warnings.
 pub(crate) fn minimal() -> Result {
-    const FEATURES: [&str; 15] = [
+    const FEATURES: [&str; 16] = [
         "ring",
         "perf",
         "core-relo",
@@ -77,6 +77,7 @@ pub(crate) fn minimal() -> Result {
         "struct-ops",
         "tracing",
         "uprobe",
+        "debugdata",
         "usdt",
         "kprobe",
         "tracepoint",
