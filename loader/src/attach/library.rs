@@ -97,14 +97,11 @@ pub(super) fn answers(file: &[u8], library: &OsStr) -> bool {
 
 /// The mappings of files with this name, those of code first.
 pub(super) fn mapped<'m>(maps: &'m [u8], library: &OsStr) -> impl Iterator<Item = Mapping<'m>> {
+    let library = maps::escaped(library);
     let fits = |mapping: &Mapping<'_>| {
-        mapping.paths().iter().any(|path| {
-            let names = [Some(path.as_slice()), path.strip_suffix(DELETED)];
-            names
-                .into_iter()
-                .flatten()
-                .any(|path| path.rsplit(|&byte| byte == b'/').next().is_some_and(|name| answers(name, library)))
-        })
+        let paths = [Some(mapping.path), mapping.path.strip_suffix(DELETED)];
+        let mut names = paths.into_iter().flatten().filter_map(|path| path.rsplit(|&byte| byte == b'/').next());
+        names.any(|name| answers(name, &library))
     };
     let mut found: Vec<_> = maps::mappings(maps).filter(fits).collect();
     found.sort_by_key(|mapping| !mapping.executable);

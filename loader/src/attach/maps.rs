@@ -4,9 +4,13 @@
 //!     start-end permissions offset device inode      path
 //! ```
 //!
-//! Paths are bytes. The kernel writes a newline in one as `\012` and escapes nothing else, so such a text has two readings.
+//! Paths are bytes. The kernel writes a newline in one as `\012` and escapes nothing else, so such a text has several readings.
 
-use std::path::PathBuf;
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::PathBuf,
+};
 
 /// A mapping of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +44,8 @@ fn mapping(line: &[u8]) -> Option<Mapping<'_>> {
 }
 
 impl Mapping<'_> {
-    /// Returns the readings of the path's text: as it stands, and with newlines where the kernel escapes them.
+    /// Returns two readings of the path's text: with a newline for each escape, and as it stands. A path with both has
+    /// neither; its link is left.
     pub(super) fn paths(&self) -> Vec<Vec<u8>> {
         let mut paths = vec![self.path.to_vec()];
         if self.path.windows(4).any(|part| part == NEWLINE) {
@@ -62,6 +67,12 @@ impl Mapping<'_> {
     }
 }
 
+/// Writes a name as the kernel does in a path.
+pub(super) fn escaped(name: &OsStr) -> OsString {
+    let lines: Vec<_> = name.as_bytes().split(|&byte| byte == b'\n').collect();
+    OsString::from_vec(lines.join(NEWLINE))
+}
+
 const NEWLINE: &[u8] = b"\\012";
 
 #[cfg(test)]
@@ -79,6 +90,7 @@ mod tests {
         assert_eq!((first.start, first.end, first.offset, first.inode), (0x40_0000, 0x40_1000, 0x2000, 7));
         assert_eq!(first.paths(), [b"/a b/c\nd".to_vec(), b"/a b/c\\012d".to_vec()]);
         assert_eq!(first.link(3).to_str(), Some("/proc/3/map_files/400000-401000"));
+        assert_eq!(escaped(OsStr::new("a\nb\\012\n")), OsStr::new("a\\012b\\012\\012"));
         assert!(first.executable && !second.executable);
         assert_eq!(second.paths(), [b"/\xff.so (deleted)".to_vec()]);
     }

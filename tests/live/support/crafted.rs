@@ -70,8 +70,10 @@ impl Default for Crafted<'_> {
 
 /// `e_machine` of the file that runs.
 pub(crate) fn own_machine() -> u16 {
-    let own = std::fs::read("/proc/self/exe").unwrap();
-    u16::from_ne_bytes([own[18], own[19]])
+    use std::io::Read;
+    let mut header = [0; 20];
+    std::fs::File::open("/proc/self/exe").unwrap().read_exact(&mut header).unwrap();
+    u16::from_ne_bytes([header[18], header[19]])
 }
 
 /// A section's header, but for its name.
