@@ -117,22 +117,28 @@ struct Seen {
     imported: bool,
     variable: bool,
     versions: Vec<String>,
+    /// The file of source whose symbols are being shown (`STT_FILE`).
+    source: String,
 }
 
 /// A definition, or several at one address.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 struct Found {
     size: u64,
     ifunc: bool,
     global: bool,
     dynamic: bool,
+    /// The file of source that has it for itself, if that is known.
+    source: String,
 }
 
 impl Seen {
     /// Collects the definitions of a file, and says whether it has a full table of symbols.
     fn look(&mut self, tables: &Tables<'_>, wanted: &Wanted<'_>) -> Result<bool, String> {
         tables.symbols(&mut |symbol| {
-            if symbol.name == wanted.name.as_bytes() {
+            if symbol.kind == elf::STT_FILE {
+                self.source = String::from_utf8_lossy(symbol.name).into_owned();
+            } else if symbol.name == wanted.name.as_bytes() {
                 self.take(symbol, wanted);
             }
         })
@@ -166,21 +172,28 @@ impl Seen {
         found.ifunc |= symbol.kind == elf::STT_GNU_IFUNC;
         found.global |= !symbol.local;
         found.dynamic |= symbol.dynamic;
+        if symbol.local && !self.source.is_empty() {
+            found.source.clone_from(&self.source);
+        }
     }
 
     /// The one that is meant.
     fn choose(&self, image: &Image<'_>, wanted: &Wanted<'_>) -> Result<Function, String> {
         // A linker's script puts names into data, too.
         let code = self.found.iter().filter(|(address, _)| image.head.code(**address).is_ok());
-        let code: Vec<_> = code.map(|(address, found)| (*address, *found)).collect();
+        let code: Vec<_> = code.map(|(address, found)| (*address, found)).collect();
         let Some((first, _)) = self.found.iter().next() else { return Err(self.explain(wanted)) };
         if code.is_empty() {
             return image.head.code(*first).map(|file_offset| Function { file_offset, size: 0 });
         }
-        let list = |which: &[(u64, Found)]| {
-            let listed: Vec<_> = which.iter().take(LISTED).map(|(address, _)| format!("{address:#x}")).collect();
+        let list = |which: &[(u64, &Found)]| {
+            let listed = which.iter().take(LISTED).map(|(address, found)| match found.source.as_str() {
+                "" => format!("{address:#x}"),
+                source => format!("{address:#x} ({source})"),
+            });
+            let listed = listed.collect::<Vec<_>>().join(", ");
             let more = which.len().saturating_sub(LISTED);
-            if more > 0 { format!("{} and {more} more", listed.join(", ")) } else { listed.join(", ") }
+            if more > 0 { format!("{listed} and {more} more") } else { listed }
         };
         let only = |which: &dyn Fn(&Found) -> bool| {
             let mut which = code.iter().filter(|(_, found)| which(found));
@@ -249,7 +262,7 @@ mod tests {
 
     use super::*;
     use crate::attach::{
-        crafted::{CODE, Crafted, DATA, FUNC, GLOBAL, IFUNC, LOCAL, NOTYPE, OBJECT, SHIFT, WEAK},
+        crafted::{CODE, Crafted, DATA, FILE, FUNC, GLOBAL, IFUNC, LOCAL, NOTYPE, OBJECT, SHIFT, WEAK},
         image::{Binary, tests::Kept},
         library,
     };
@@ -314,10 +327,15 @@ mod tests {
 
     #[test]
     fn several_functions_of_one_name_are_refused_with_their_addresses() {
-        let twice = [("f", LOCAL, FUNC, CODE, 2), ("f", LOCAL, FUNC, SECOND, 2), ("g", GLOBAL, FUNC, THIRD, 2)];
+        let twice = [
+            ("f", LOCAL, FUNC, CODE, 2),
+            ("b.c", LOCAL, FILE, 0, 0),
+            ("f", LOCAL, FUNC, SECOND, 2),
+            ("g", GLOBAL, FUNC, THIRD, 2),
+        ];
         let line = ask(&twice, "f").unwrap_err();
         assert!(
-            line.contains("ambiguous") && line.contains("0x11000, 0x11010") && line.contains("f@ADDRESS"),
+            line.contains("ambiguous") && line.contains("0x11000, 0x11010 (b.c);") && line.contains("f@ADDRESS"),
             "{line}"
         );
         assert_eq!(ask(&twice, "f@0x11010"), Ok(SECOND));

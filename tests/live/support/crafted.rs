@@ -16,10 +16,11 @@ const PAGE: usize = 0x1000;
 pub(crate) const LOCAL: u8 = 0;
 pub(crate) const GLOBAL: u8 = 1;
 pub(crate) const WEAK: u8 = 2;
-/// `STT_NOTYPE`, `STT_OBJECT`, `STT_FUNC`, `STT_TLS`, `STT_GNU_IFUNC`
+/// `STT_NOTYPE`, `STT_OBJECT`, `STT_FUNC`, `STT_FILE`, `STT_TLS`, `STT_GNU_IFUNC`
 pub(crate) const NOTYPE: u8 = 0;
 pub(crate) const OBJECT: u8 = 1;
 pub(crate) const FUNC: u8 = 2;
+pub(crate) const FILE: u8 = 4;
 pub(crate) const TLS: u8 = 6;
 pub(crate) const IFUNC: u8 = 10;
 
