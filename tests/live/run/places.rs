@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf, thread};
 
 use libtest_mimic::Trial;
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
@@ -97,18 +98,17 @@ fn uprobe() {
 fn seen_by() {
     let file = Mapped::write("seen.so", &crafted().write());
     let (own, target) = (std::process::id().to_string(), format!("uprobe_bare={}:f", file.name()));
-    let running = start("kinds/sections", "uprobe_bare", &["--pid", &own, "--attach", &target, "--duration", "1"]);
+    let running = start("kinds/sections", "uprobe_bare", &["--pid", &own, "--attach", &target]);
     file.call(0);
+    running.send(Signal::INT);
     assert_eq!(seen(&running.end()), 1);
     // Not in the command's own view.
-    let words = ["run", "--program", "uprobe_bare", "--attach", &target];
-    let ended = Running::start(binary::command(words).arg(corpus("kinds/sections"))).end();
-    assert!(ended.complaint().contains("not among this process's libraries"), "{ended:?}");
+    told(&target, "not among this process's libraries");
 }
 
 /// Functions at `CODE` and each 16 bytes behind it.
 fn crafted() -> Crafted<'static> {
-    let function = |name, index| (name, LOCAL, FUNC, CODE + 16 * index, 2);
+    let function = |name, index| (name, LOCAL, FUNC, CODE + 16 * index as u64, 2);
     let symbols = vec![function("f", 0), function("twice", 1), function("twice", 2), function("type:.eq.T", 3)];
     Crafted { symbols, ..Crafted::default() }
 }
@@ -117,8 +117,9 @@ fn symbols() {
     let file = Mapped::write("symbols.so", &crafted().write());
     for (symbol, index) in [("type:.eq.T", 3), ("twice@0x11020", 2), ("0x11010", 1)] {
         let target = format!("uprobe_bare={}:{symbol}", file.path().display());
-        let running = start("kinds/sections", "uprobe_bare", &["--attach", &target, "--duration", "0.5"]);
+        let running = start("kinds/sections", "uprobe_bare", &["--attach", &target]);
         (0..4).for_each(|other| (0..=other).for_each(|_| file.call(other)));
+        running.send(Signal::INT);
         assert_eq!(seen(&running.end()), index + 1, "{symbol}");
     }
 }
@@ -134,10 +135,15 @@ fn refused() {
         (&debug, "f", "SHT_NOBITS"),
     ] {
         let target = format!("uprobe_bare={}:{symbol}", file.path().display());
-        let words = ["run", "--program", "uprobe_bare", "--attach", &target];
-        let ended = Running::start(binary::command(words).arg(corpus("kinds/sections"))).end();
-        assert!(ended.complaint().contains(part), "{ended:?}");
+        told(&target, part);
     }
+}
+
+/// A run with this `--attach` fails, and says so.
+fn told(target: &str, part: &str) {
+    let words = ["run", "--program", "uprobe_bare", "--attach", target];
+    let ended = Running::start(binary::command(words).arg(corpus("kinds/sections"))).end();
+    assert!(ended.stderr.contains(part) && ended.status.code() == Some(1), "{ended:?}");
 }
 
 fn iterator() {
