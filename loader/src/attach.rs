@@ -32,7 +32,8 @@
 
 #[cfg(feature = "cgroup")]
 mod cgroup;
-#[cfg(all(test, feature = "uprobe"))]
+#[cfg(test)]
+#[cfg(feature = "uprobe")]
 #[path = "../../tests/live/support/crafted.rs"]
 mod crafted;
 #[cfg(feature = "uprobe")]

@@ -74,7 +74,8 @@ pub(crate) fn own_machine() -> u16 {
     use std::io::Read;
     let mut header = [0; 20];
     std::fs::File::open("/proc/self/exe").unwrap().read_exact(&mut header).unwrap();
-    u16::from_ne_bytes([header[18], header[19]])
+    let [.., first, second] = header;
+    u16::from_ne_bytes([first, second])
 }
 
 /// A section's header, but for its name.
@@ -91,11 +92,9 @@ struct Header {
 
 impl Crafted<'_> {
     pub(crate) fn write(&self) -> Vec<u8> {
-        let mut file = vec![0; 3 * PAGE];
-        for function in file[PAGE..2 * PAGE].chunks_mut(16) {
-            let nop_and_return = code();
-            function[..nop_and_return.len()].copy_from_slice(nop_and_return);
-        }
+        let function = code().iter().copied().chain(std::iter::repeat(0)).take(16);
+        let functions = function.cycle().take(PAGE);
+        let mut file: Vec<u8> = [0; PAGE].into_iter().chain(functions).chain([0; PAGE]).collect();
         let mut headers = vec![(String::new(), Header::default())];
         let kind = if self.debug_only { NOBITS } else { PROGBITS };
         // SHF_ALLOC with SHF_EXECINSTR, and with SHF_WRITE.
@@ -151,7 +150,7 @@ impl Crafted<'_> {
         }
         let place = append(&mut file, &table);
         let head = self.head(place, count);
-        file[..head.len()].copy_from_slice(&head);
+        file.splice(..head.len(), head);
         file.truncate(self.cut.unwrap_or(file.len()));
         file
     }
