@@ -5,6 +5,7 @@
 //! So it is looked at here whether the file is one that processes run, and whether the byte belongs to its code.
 
 use std::{
+    fmt::Display,
     fs::{self, File, Metadata},
     os::unix::fs::MetadataExt,
     path::PathBuf,
@@ -32,8 +33,13 @@ fn identity(file: &Metadata) -> Identity {
 
 impl Binary {
     /// Opens the file at `path`, which may lead through magic links: the same path is given to the kernel.
-    pub(super) fn open(path: PathBuf) -> Result<Self, Error> {
-        let failed = |why: String| Error::Library { library: path.display().to_string(), why };
+    /// An error names `symbol`, if something in the file was asked for.
+    pub(super) fn open(path: PathBuf, symbol: Option<&dyn Display>) -> Result<Self, Error> {
+        let library = path.display().to_string();
+        let failed = |why: String| match symbol {
+            Some(symbol) => Error::Symbol { symbol: symbol.to_string(), library: library.clone(), why },
+            None => Error::Library { library: library.clone(), why },
+        };
         let unreadable = |error: std::io::Error| failed(format!("it cannot be read: {}", crate::Errno::of(&error)));
         // Opening anything else may block, or do something.
         if !fs::metadata(&path).map_err(unreadable)?.is_file() {
@@ -224,7 +230,7 @@ pub(super) mod tests {
         }
 
         pub(in crate::attach) fn binary(&self) -> Binary {
-            Binary::open(self.0.clone()).unwrap()
+            Binary::open(self.0.clone(), None).unwrap()
         }
     }
 
@@ -264,7 +270,7 @@ pub(super) mod tests {
             assert!(line.contains(part), "{byte:#x}: {line}");
         }
         // A text without a loader is for others to judge.
-        Binary::open(PathBuf::from("/etc/passwd")).unwrap().check_byte(1).unwrap();
+        Binary::open(PathBuf::from("/etc/passwd"), None).unwrap().check_byte(1).unwrap();
         // A debug file whose sections do not say so.
         let cut = Kept::new(&Crafted { cut: Some(0x1008), ..Crafted::default() });
         let head = cut.binary().image().unwrap().head.clone();

@@ -76,7 +76,7 @@ impl<'b> Elsewhere<'b> {
         told.extend(self.found.iter().map(|(place, _)| format!("{place} has no such function either")));
         let told = if told.is_empty() { String::new() } else { format!(": {}", told.join("; ")) };
         format!(
-            "the file is stripped (no .symtab), and exports no such function{told}; give the function's address instead"
+            "the file has no such function among those that it exports, and is stripped (no .symtab){told}; give the function's address instead"
         )
     }
 }
@@ -228,7 +228,7 @@ mod tests {
         let bare = Kept::new(&Crafted { dynamic: vec![EXPORTED], ..Crafted::default() });
         assert_eq!(find(&bare, "exported"), Ok(CODE));
         let line = find(&bare, "hidden").unwrap_err();
-        assert!(line.contains("the file is stripped (no .symtab), and exports no such function;"), "{line}");
+        assert!(line.contains("and is stripped (no .symtab);"), "{line}");
         let id = stripped(".note.gnu.build-id", NOTE, note("GNU", 3, &[0xab, 0xcd, 0xef]));
         let line = find(&Kept::new(&id), "hidden").unwrap_err();
         assert!(

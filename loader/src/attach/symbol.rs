@@ -268,7 +268,7 @@ mod tests {
     };
 
     fn libc() -> Binary {
-        Binary::open(library::find(OsStr::new("libc.so.6")).unwrap()).unwrap()
+        Binary::open(library::find(OsStr::new("libc.so.6")).unwrap(), None).unwrap()
     }
 
     fn find_in(binary: &Binary, symbol: &str) -> Result<Function, String> {
@@ -303,7 +303,7 @@ mod tests {
         assert!(why("memcpy").contains("IFUNC"), "{}", why("memcpy"));
         assert!(why("no_such_function").contains("no such function"), "{}", why("no_such_function"));
         assert!(why("environ").contains("a variable"), "{}", why("environ"));
-        let own = Binary::open(std::env::current_exe().unwrap()).unwrap();
+        let own = Binary::open(std::env::current_exe().unwrap(), None).unwrap();
         let import = find_in(&own, "getaddrinfo").unwrap_err();
         assert!(import.contains("imports"), "{import}");
     }
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn what_is_no_elf_file_is_refused() {
         for path in ["/etc/passwd", "/dev/zero", "/"] {
-            let found = Binary::open(Path::new(path).to_owned()).map(|binary| binary.image().is_ok());
+            let found = Binary::open(Path::new(path).to_owned(), None).map(|binary| binary.image().is_ok());
             assert!(!found.unwrap_or(false), "{path}");
         }
     }

@@ -151,7 +151,7 @@ impl Uprobe {
 
     /// The file, and the place in it.
     fn open(&self) -> Result<(Binary, u64), Error> {
-        let binary = Binary::open(self.file.find()?)?;
+        let binary = Binary::open(self.file.find()?, Some(&self.place))?;
         let byte = self.byte_in(&binary).map_err(|why| Error::Symbol {
             symbol: self.place.to_string(),
             library: binary.path.display().to_string(),

@@ -114,7 +114,11 @@ impl UprobeMulti {
     }
 
     fn open(&self) -> Result<(Binary, Vec<u64>), Error> {
-        let binary = Binary::open(self.file.find()?)?;
+        let symbol: Option<&dyn std::fmt::Display> = match &self.which {
+            Which::Pattern(name) => Some(name),
+            Which::Bytes(_) => None,
+        };
+        let binary = Binary::open(self.file.find()?, symbol)?;
         let places = match &self.which {
             Which::Bytes(bytes) => bytes.clone(),
             Which::Pattern(name) => places(&binary, name).map_err(|why| Error::Symbol {

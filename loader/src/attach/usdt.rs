@@ -113,12 +113,12 @@ impl Usdt {
     ///
     /// [`Error::Library`] if there is no such file.
     pub fn all(library: impl AsRef<OsStr>) -> Result<Vec<UsdtPlace>, Error> {
-        let binary = Binary::open(Library::new(library).find()?)?;
+        let binary = Binary::open(Library::new(library).find()?, None)?;
         Ok(notes::read(&binary, &|_, _| true)?.into_iter().map(UsdtPlace::from).collect())
     }
 
     fn notes(&self) -> Result<(Binary, Vec<Note>), Error> {
-        let binary = Binary::open(self.file.find()?)?;
+        let binary = Binary::open(self.file.find()?, None)?;
         let found = notes::read(&binary, &|provider, name| provider == self.provider && name == self.name)?;
         if found.is_empty() {
             return Err(self.not_there(&binary));
