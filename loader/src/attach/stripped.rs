@@ -76,7 +76,7 @@ impl<'b> Elsewhere<'b> {
         told.extend(self.found.iter().map(|(place, _)| format!("{place} has no such function either")));
         let told = if told.is_empty() { String::new() } else { format!(": {}", told.join("; ")) };
         format!(
-            "the file has no such function among those that it exports, and is stripped (no .symtab){told}; give the function's address instead"
+            "the file has no such function among those that it exports (`nm -D` lists them), and is stripped (no .symtab){told}; give the function's address instead"
         )
     }
 }
