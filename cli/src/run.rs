@@ -71,6 +71,12 @@ pub(crate) struct Arguments {
     programs: Vec<String>,
 
     /// Where to attach a program: what would stand behind the slash of its section's name, an interface, or a path
+    ///
+    /// For uprobes TARGET is LIBRARY:SYMBOL, LIBRARY:SYMBOL+OFFSET, LIBRARY:ADDRESS (hexadecimal, as nm prints it), or
+    /// LIBRARY:SYMBOL@ADDRESS for one of several functions of the same name; for USDT probes LIBRARY:PROVIDER:NAME. LIBRARY
+    /// is a path, which is given to the kernel as it is, or a name, which is looked up as the dynamic loader would, with
+    /// --pid as that process sees it. A text with several colons is split behind the longest file that is there, so symbols
+    /// may have colons.
     #[arg(long = "attach", value_name = "NAME=TARGET", value_parser = pair)]
     places: Vec<String>,
 

@@ -232,6 +232,8 @@ fn attach(loaded: &Loaded, library: &str, pid: Option<u32>, follow: bool) -> Res
     let probe = |on_return| {
         let probe = Uprobe::new(library, getaddrinfo::FUNCTION).on_return(on_return);
         match pid {
+            // The process finds a name; a path is ours.
+            Some(pid) if !library.contains('/') => probe.pid(pid).seen_by(pid),
             Some(pid) => probe.pid(pid),
             None => probe,
         }

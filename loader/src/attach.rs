@@ -32,6 +32,12 @@
 
 #[cfg(feature = "cgroup")]
 mod cgroup;
+#[cfg(test)]
+#[cfg(feature = "uprobe")]
+#[path = "../../tests/live/support/crafted.rs"]
+mod crafted;
+#[cfg(feature = "uprobe")]
+mod image;
 #[cfg(feature = "tracing")]
 mod iter;
 #[cfg(feature = "kprobe")]
@@ -39,11 +45,15 @@ mod kprobe;
 #[cfg(feature = "kprobe")]
 mod kprobe_multi;
 #[cfg(feature = "uprobe")]
+mod ld_cache;
+#[cfg(feature = "uprobe")]
 mod library;
 mod link;
 mod links;
 #[cfg(feature = "lirc")]
 mod lirc;
+#[cfg(feature = "uprobe")]
+mod maps;
 #[cfg(feature = "network")]
 mod netfilter;
 #[cfg(feature = "network")]
@@ -64,10 +74,14 @@ mod raw_tracepoint;
 mod socket;
 #[cfg(feature = "network")]
 mod sockmap;
+#[cfg(feature = "uprobe")]
+mod stripped;
 #[cfg(feature = "struct-ops")]
 mod struct_ops;
 #[cfg(feature = "uprobe")]
 mod symbol;
+#[cfg(feature = "uprobe")]
+mod tables;
 #[cfg(feature = "network")]
 mod tc;
 #[cfg(feature = "network")]
@@ -118,6 +132,8 @@ pub use self::{raw_tracepoint::RawTracepoint, tracepoint::Tracepoint};
 #[cfg(feature = "uprobe")]
 pub use self::{uprobe::Uprobe, uprobe_multi::UprobeMulti};
 
+#[cfg(feature = "uprobe")]
+pub(crate) use self::library::Library;
 pub(crate) use self::link::pin;
 #[cfg(feature = "usdt")]
 pub(crate) use self::usdt::Specs;
@@ -132,7 +148,12 @@ impl Program {
     /// this crate's feature was left out; otherwise as the type that attaches programs of this kind, e.g. [`Uprobe::attach`].
     pub fn attach(&self) -> Result<Link, Error> {
         let section = &self.spec().section;
-        match &section.target {
+        let target = section.target.as_ref();
+        #[cfg(feature = "uprobe")]
+        let target = target.map(|target| target.by_files(None)).transpose()?;
+        #[cfg(feature = "uprobe")]
+        let target = target.as_ref();
+        match target {
             #[cfg(feature = "uprobe")]
             Some(Target::Uprobe { library, symbol, offset, on_return }) => {
                 Uprobe::new(library, symbol).offset(*offset).on_return(*on_return).attach(self)

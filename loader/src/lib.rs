@@ -14,7 +14,7 @@
 //!
 //! # Features
 //!
-//! All are on by default. Two bring a crate each, the others only code. A small program leaves out what its objects do not
+//! All but `debugdata` are on by default. That one and two others bring a crate each, the rest only code. A small program leaves out what its objects do not
 //! need, which makes its build shorter, too; an object that needs it after all is refused with an error that names the feature.
 //!
 //! | feature | for |
@@ -27,6 +27,7 @@
 //! | `tracing` | what hangs on a name in the kernel's BTF: `fentry`, `fexit`, `tp_btf`, `lsm`, `iter`, `freplace`: `Tracing`, `Iter`, `ProgramSpec::replace` |
 //! | `uprobe` | attaching to functions of programs and libraries: `Uprobe`, `UprobeMulti` |
 //! | `usdt` | attaching to statically defined tracepoints of programs: `Usdt`; implies `uprobe` |
+//! | `debugdata` | the symbols that a stripped file carries compressed (`.gnu_debugdata`), by the crate `lzma-rust2`; implies `uprobe`; not on by default |
 //! | `kprobe` | attaching to functions of the kernel: `Kprobe`, `KprobeMulti`, `Ksyscall` |
 //! | `tracepoint` | attaching to tracepoints: `Tracepoint`, `RawTracepoint` |
 //! | `perf-event` | attaching to counters and clocks: `PerfEvent` |

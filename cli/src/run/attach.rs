@@ -10,7 +10,7 @@
 //! | `syscall` | nothing: it hangs on nothing, and is run once |
 //!
 //! `--attach NAME=TARGET` comes first for the program NAME: TARGET is the interface, the path, or what stands behind the slash of
-//! the section's name.
+//! the section's name. With `--pid` the process finds a library's name; a path is ours.
 
 use std::{collections::BTreeMap, fs::File};
 
@@ -152,26 +152,38 @@ fn one(program: &Program, places: &Places) -> Result<Done, String> {
     let told = places.each.get(program.name());
     let say = |error: cutaway::Error| error.to_string();
     let waits = |link: Result<Link, cutaway::Error>| link.map(Done::Waits).map_err(say);
-    match (&section.target, section.program_type) {
+    let target = section.target.as_ref().map(|target| target.by_files(places.pid)).transpose().map_err(say)?;
+    // A name is looked up as the process sees it; a path is ours.
+    let sees = |library: &str| places.pid.filter(|_| !library.contains('/'));
+    match (&target, section.program_type) {
         (Some(Target::Btf { .. }), T::TRACING) if section.expected_attach_type == TRACE_ITER => {
             Iter::new().attach(program).map(Done::Iterates).map_err(say)
         }
         (Some(Target::Uprobe { library, symbol, offset, on_return }), _) => {
-            let probe = Uprobe::new(library, symbol).offset(*offset).on_return(*on_return);
+            let mut probe = Uprobe::new(library, symbol).offset(*offset).on_return(*on_return);
+            if let Some(pid) = sees(library) {
+                probe = probe.seen_by(pid);
+            }
             waits(match places.pid {
                 Some(pid) => probe.pid(pid).attach(program),
                 None => probe.attach(program),
             })
         }
         (Some(Target::UprobeMulti { library, pattern, on_return }), _) => {
-            let probe = UprobeMulti::new(library, pattern).on_return(*on_return);
+            let mut probe = UprobeMulti::new(library, pattern).on_return(*on_return);
+            if let Some(pid) = sees(library) {
+                probe = probe.seen_by(pid);
+            }
             waits(match places.pid {
                 Some(pid) => probe.pid(pid).attach(program),
                 None => probe.attach(program),
             })
         }
         (Some(Target::Usdt { library, provider, name }), _) => {
-            let probe = Usdt::new(library, provider, name);
+            let mut probe = Usdt::new(library, provider, name);
+            if let Some(pid) = sees(library) {
+                probe = probe.seen_by(pid);
+            }
             waits(match places.pid {
                 Some(pid) => probe.pid(pid).attach(program),
                 None => probe.attach(program),

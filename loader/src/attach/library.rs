@@ -1,141 +1,250 @@
 //! Finding a library by its bare name, as the dynamic loader would.
 //!
-//! A name with a slash is a path. One without is looked for, in this order:
+//! A name with a slash is a path, and is kept as it is. One without is looked for, in this order:
 //! 1. among the files mapped into this very process: whatever the dynamic loader chose is right by definition;
 //! 2. in the folders of `LD_LIBRARY_PATH`;
 //! 3. in `/etc/ld.so.cache`, which `ldconfig` keeps (`ld.so(8)`);
-//! 4. in the loader's default folders;
+//! 4. in the loader's default folders, those of the machine (`/lib/x86_64-linux-gnu`) first;
 //! 5. if it has no `.so`, in the folders of `PATH`, as the shell would: an executable can be probed as well.
 //!
-//! A name without `.so`, such as `libc`, means its first version found.
+//! A name without `.so`, such as `libc`, means its first version found. The file system, the variables and the machine are
+//! those of a [`View`]: our own, or another process's.
 
 use std::{
-    env, fs, io,
+    env,
+    ffi::{OsStr, OsString},
+    fs,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
+use super::{
+    ld_cache,
+    maps::{self, Mapping},
+    process,
+};
 use crate::{Errno, Error};
 
+/// A file, and the process whose view of the file system finds it.
+#[derive(Debug, Clone)]
+pub(crate) struct Library {
+    pub(crate) name: OsString,
+    /// Whose view of the file system, and whose mapped files; `None` is our own.
+    pub(crate) seen_by: Option<u32>,
+}
+
+impl Library {
+    pub(crate) fn new(name: impl AsRef<OsStr>) -> Self {
+        Self { name: name.as_ref().to_owned(), seen_by: None }
+    }
+
+    pub(crate) fn find(&self) -> Result<PathBuf, Error> {
+        match self.seen_by {
+            None => find(&self.name),
+            Some(pid) => process::find(pid, &self.name),
+        }
+    }
+}
+
 /// The file that `library` names.
-pub(crate) fn find(library: &str) -> Result<PathBuf, Error> {
-    let failed = |why: String| Error::Library { library: library.to_owned(), why };
+pub(crate) fn find(library: &OsStr) -> Result<PathBuf, Error> {
+    let failed = |why: String| Error::Library { library: library.to_string_lossy().into_owned(), why };
     if library.is_empty() {
         return Err(failed("its name is empty".to_owned()));
     }
-    if library.contains('/') {
-        // The kernel wants the file, not a link to it that may be changed later.
-        return fs::canonicalize(library)
-            .map_err(|error| failed(format!("{}; give the path of an existing file", plain(&error))));
+    if is_path(library) {
+        // Never canonicalized: text cannot say where a magic link (`/proc/PID/root`, `/proc/self/fd/N`) leads, and the
+        // kernel follows the path as it is.
+        return match fs::metadata(library) {
+            Ok(_) => Ok(PathBuf::from(library)),
+            Err(error) => Err(failed(format!("{}; give the path of an existing file", plain(&error)))),
+        };
     }
-    let folders = env::var_os("LD_LIBRARY_PATH");
-    let folders: Vec<PathBuf> = folders.iter().flat_map(|folders| env::split_paths(folders)).collect();
-    mapped(library)
-        .map_err(|error| failed(format!("{MAPS} cannot be read: {}", Errno::of(&error))))?
-        .or_else(|| in_folders(&folders, library))
-        .or_else(|| in_cache(library))
-        .or_else(|| in_folders(&DEFAULT.map(PathBuf::from), library))
-        .or_else(|| executable(library))
-        .and_then(|path| fs::canonicalize(path).ok())
+    let maps = match fs::read(MAPS) {
+        // Without procfs there are the other places.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        answer => answer.map_err(|error| failed(format!("{MAPS} cannot be read: {}", Errno::of(&error))))?,
+    };
+    let view = View::own();
+    mapped(&maps, library)
+        .flat_map(|mapping| mapping.paths())
+        .map(|path| PathBuf::from(OsStr::from_bytes(&path)))
+        // One that was deleted since is of no use to other processes.
+        .find(|path| path.is_file())
+        .or_else(|| view.search(library))
         .ok_or_else(|| {
-            failed(format!(
-                "it is not among this process's libraries, in LD_LIBRARY_PATH, in {CACHE}, in {}, or in PATH; give its path instead",
-                DEFAULT.join(", ")
-            ))
+            failed(format!("it is not among this process's libraries, in {}; give its path instead", view.places()))
         })
 }
 
 const MAPS: &str = "/proc/self/maps";
 const CACHE: &str = "/etc/ld.so.cache";
-const DEFAULT: [&str; 4] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib"];
+const DEFAULT: [&str; 5] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"];
 
-/// Whether a file's name is what `library` asks for.
-pub(super) fn answers(file: &str, library: &str) -> bool {
+/// Whether it is a path, and not a name to be looked for.
+pub(crate) fn is_path(library: &OsStr) -> bool {
+    library.as_bytes().contains(&b'/')
+}
+
+/// Whether a file's name is what `library` asks for. The C library of musl is its dynamic loader.
+pub(super) fn answers(file: &[u8], library: &OsStr) -> bool {
+    let library = library.as_bytes();
+    let versioned = library.windows(3).any(|part| part == b".so");
     file == library
-        || !library.contains(".so")
-            && file.strip_prefix(library).is_some_and(|rest| rest == ".so" || rest.starts_with(".so."))
+        || !versioned && file.strip_prefix(library).is_some_and(|rest| rest == b".so" || rest.starts_with(b".so."))
+        || library == b"libc" && file.starts_with(b"ld-musl-") && file.ends_with(b".so.1")
 }
 
-fn mapped(library: &str) -> io::Result<Option<PathBuf>> {
-    let maps = match fs::read_to_string(MAPS) {
-        // Without procfs there are the other places.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        answer => answer?,
+/// The mappings of files with this name, those of code first.
+pub(super) fn mapped<'m>(maps: &'m [u8], library: &OsStr) -> impl Iterator<Item = Mapping<'m>> {
+    let library = maps::escaped(library);
+    let fits = |mapping: &Mapping<'_>| {
+        let paths = [Some(mapping.path), mapping.path.strip_suffix(DELETED)];
+        let mut names = paths.into_iter().flatten().filter_map(|path| path.rsplit(|&byte| byte == b'/').next());
+        names.any(|name| answers(name, &library))
     };
-    let path = maps
-        .lines()
-        .filter_map(|line| line.find('/').and_then(|start| line.get(start..)))
-        .map(Path::new)
-        .find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| answers(name, library)));
-    Ok(path.map(Path::to_owned))
+    let mut found: Vec<_> = maps::mappings(maps).filter(fits).collect();
+    found.sort_by_key(|mapping| !mapping.executable);
+    found.into_iter()
 }
 
-fn in_folders(folders: &[PathBuf], library: &str) -> Option<PathBuf> {
-    folders.iter().map(|folder| folder.join(library)).find(|path| is_ours(path)).or_else(|| {
-        // Only a name without a version needs the folder's list.
-        let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-        files
-            .filter(|file| file.file_name().to_str().is_some_and(|name| answers(name, library)))
-            .map(|file| file.path())
-            .filter(|path| is_ours(path))
-            .min()
-    })
+/// What the kernel writes behind the path of a file that was deleted or replaced.
+const DELETED: &[u8] = b" (deleted)";
+
+/// A file system to search, as a process sees it, and what its dynamic loader goes by.
+#[derive(Debug)]
+pub(super) struct View {
+    /// The process's root folder; `None` is our own.
+    root: Option<PathBuf>,
+    /// `LD_LIBRARY_PATH`
+    libraries: Vec<PathBuf>,
+    /// `PATH`
+    programs: Vec<PathBuf>,
+    /// The start of its executable; `None` if that cannot be read.
+    header: Option<Header>,
 }
 
-fn executable(name: &str) -> Option<PathBuf> {
-    let folders = env::var_os("PATH").filter(|_| !name.contains(".so"))?;
-    env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| is_ours(path))
+/// `e_ident` up to the byte order, `e_type` and `e_machine` of an ELF file.
+type Header = [u8; 20];
+
+impl View {
+    fn own() -> Self {
+        let folders = |name| env::var_os(name).iter().flat_map(env::split_paths).collect();
+        Self {
+            root: None,
+            libraries: folders("LD_LIBRARY_PATH"),
+            programs: folders("PATH"),
+            header: header(Path::new("/proc/self/exe")),
+        }
+    }
+
+    /// The view of another process, as it was started.
+    pub(super) fn of(pid: u32) -> Self {
+        let variables = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let folders = |name: &[u8]| {
+            let mut variables = variables.split(|&byte| byte == 0);
+            let value = variables.find_map(|variable| variable.strip_prefix(name)?.strip_prefix(b"="));
+            // Where it was when it took them, nothing tells.
+            let folders = env::split_paths(OsStr::from_bytes(value.unwrap_or_default()));
+            folders.filter(|folder| folder.is_absolute()).collect()
+        };
+        Self {
+            root: Some(PathBuf::from(format!("/proc/{pid}/root"))),
+            libraries: folders(b"LD_LIBRARY_PATH"),
+            programs: folders(b"PATH"),
+            header: header(Path::new(&format!("/proc/{pid}/exe"))),
+        }
+    }
+
+    /// Looks everywhere but among mapped files.
+    pub(super) fn search(&self, library: &OsStr) -> Option<PathBuf> {
+        self.in_folders(&self.libraries, library)
+            .or_else(|| self.in_cache(library))
+            .or_else(|| self.in_folders(&self.defaults(), library))
+            .or_else(|| {
+                let is_program = !library.as_bytes().windows(3).any(|part| part == b".so");
+                let mut programs = self.programs.iter().filter(|_| is_program);
+                programs.find_map(|folder| self.file(&folder.join(library)))
+            })
+    }
+
+    /// Where [`View::search`] looks, for an error.
+    pub(super) fn places(&self) -> String {
+        let folders: Vec<_> = self.defaults().iter().map(|folder| folder.display().to_string()).collect();
+        format!("in LD_LIBRARY_PATH, in {CACHE}, in {}, or in PATH", folders.join(", "))
+    }
+
+    /// The dynamic loader's own folders.
+    fn defaults(&self) -> Vec<PathBuf> {
+        let machine = self.header.as_ref().and_then(multiarch);
+        let of_machine =
+            machine.iter().flat_map(|name| ["/lib", "/usr/lib"].map(|folder| Path::new(folder).join(name)));
+        of_machine.chain(DEFAULT.map(PathBuf::from)).collect()
+    }
+
+    /// The path by which we reach what is at `path` for the process.
+    fn reach(&self, path: &Path) -> Option<PathBuf> {
+        match &self.root {
+            None => Some(path.to_owned()),
+            Some(root) => process::resolve(root, path),
+        }
+    }
+
+    /// A file of the process's class and machine: folders and caches have those of other ones, too.
+    fn file(&self, path: &Path) -> Option<PathBuf> {
+        let path = self.reach(path)?;
+        let found = header(&path)?;
+        let same = |own: &Header| found.get(..6) == own.get(..6) && found.get(18..20) == own.get(18..20);
+        self.header.as_ref().is_none_or(same).then_some(path)
+    }
+
+    fn in_folders(&self, folders: &[PathBuf], library: &OsStr) -> Option<PathBuf> {
+        folders.iter().find_map(|folder| self.file(&folder.join(library))).or_else(|| {
+            // Only a name without a version needs the folder's list. Its entries are links: each is reached by its path.
+            folders.iter().find_map(|folder| {
+                let files = fs::read_dir(self.reach(folder)?).ok()?.flatten();
+                let files = files.filter(|file| answers(file.file_name().as_bytes(), library));
+                files.filter_map(|file| self.file(&folder.join(file.file_name()))).min()
+            })
+        })
+    }
+
+    fn in_cache(&self, library: &OsStr) -> Option<PathBuf> {
+        let cache = fs::read(self.reach(Path::new(CACHE))?).ok()?;
+        ld_cache::entries(&cache)
+            .filter(|(name, _)| answers(name.as_bytes(), library))
+            .find_map(|(_, path)| self.file(Path::new(path)))
+    }
 }
 
-fn in_cache(library: &str) -> Option<PathBuf> {
-    let cache = fs::read(CACHE).ok()?;
-    entries(&cache)
-        .filter(|(name, _)| answers(name, library))
-        .map(|(_, path)| PathBuf::from(path))
-        .find(|path| is_ours(path))
-}
-
-/// An ELF file of this process's class and machine: a cache lists those of other ones, too.
-fn is_ours(path: &Path) -> bool {
+/// The start of an ELF file.
+fn header(path: &Path) -> Option<Header> {
     use std::io::Read;
     let mut header = [0; 20];
-    let mut own = [0; 20];
-    let read = |path: &Path, to: &mut [u8; 20]| {
-        path.is_file() && fs::File::open(path).and_then(|mut file| file.read_exact(to)).is_ok()
-    };
-    // e_ident up to the byte order, and e_machine.
-    read(path, &mut header)
-        && read(Path::new("/proc/self/exe"), &mut own)
-        && header.get(..6) == own.get(..6)
-        && header.get(18..20) == own.get(18..20)
+    // A pipe would block.
+    let is_file = fs::metadata(path).is_ok_and(|file| file.is_file());
+    is_file.then(|| fs::File::open(path).ok())??.read_exact(&mut header).ok()?;
+    header.starts_with(b"\x7fELF").then_some(header)
 }
 
-/// The entries of a loader cache, names with paths. Format of `glibc-ld.so.cache1.1` (glibc 2.2, alone in the file since
-/// 2.32): 48 bytes of header with the count at 20, then 24 bytes an entry: flags, name, path (both offsets into the
-/// file), OS version, hardware capabilities. An entry that needs special hardware is passed over.
-fn entries(cache: &[u8]) -> impl Iterator<Item = (&str, &str)> {
-    const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
-    const HEADER: usize = 48;
-    const ENTRY: usize = 24;
-    // Older systems put the file's own ancestor in front of it.
-    let start = cache.windows(MAGIC.len()).position(|window| window == MAGIC).unwrap_or(cache.len());
-    let cache = cache.get(start..).unwrap_or_default();
-    let count = word(cache, 20).unwrap_or(0) as usize;
-    let table = cache.get(HEADER..).unwrap_or_default();
-    table.chunks_exact(ENTRY).take(count).filter_map(move |entry| {
-        let special = word(entry, 16)? != 0 || word(entry, 20)? != 0;
-        (!special).then_some(())?;
-        Some((text(cache, word(entry, 4)?)?, text(cache, word(entry, 8)?)?))
+/// The folder that Debian and its descendants have for a machine's libraries.
+fn multiarch(header: &Header) -> Option<&'static str> {
+    let [_, _, _, _, class, order, .., low, high] = *header;
+    let machine = if order == 1 { u16::from_le_bytes([low, high]) } else { u16::from_be_bytes([low, high]) };
+    // EI_CLASS is 2 for 64 bits, EI_DATA is 1 for little-endian.
+    Some(match (machine, class, order) {
+        (62, 2, _) => "x86_64-linux-gnu",
+        (62, ..) => "x86_64-linux-gnux32",
+        (3, ..) => "i386-linux-gnu",
+        (183, ..) => "aarch64-linux-gnu",
+        (40, ..) => "arm-linux-gnueabihf",
+        (243, 2, _) => "riscv64-linux-gnu",
+        (22, ..) => "s390x-linux-gnu",
+        (21, _, 1) => "powerpc64le-linux-gnu",
+        (258, ..) => "loongarch64-linux-gnu",
+        (8, 2, 1) => "mips64el-linux-gnuabi64",
+        _ => return None,
     })
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
-}
-
-fn text(bytes: &[u8], at: u32) -> Option<&str> {
-    let text = bytes.get(at as usize..)?;
-    let end = text.iter().position(|&byte| byte == 0)?;
-    std::str::from_utf8(text.get(..end)?).ok()
 }
 
 /// An I/O error without its number.
@@ -148,73 +257,55 @@ fn plain(error: &std::io::Error) -> String {
 mod tests {
     use super::*;
 
-    /// A cache as `ldconfig` writes it, with these names, paths and hardware capabilities.
-    fn cache(libraries: &[(&str, &str, u64)]) -> Vec<u8> {
-        let mut strings = Vec::new();
-        let mut table = Vec::new();
-        let base = 48 + 24 * libraries.len();
-        let mut add = |text: &str| {
-            let at = (base + strings.len()) as u32;
-            strings.extend_from_slice(text.as_bytes());
-            strings.push(0);
-            at
-        };
-        for (name, path, capabilities) in libraries {
-            table.extend_from_slice(&3_u32.to_ne_bytes());
-            table.extend_from_slice(&add(name).to_ne_bytes());
-            table.extend_from_slice(&add(path).to_ne_bytes());
-            table.extend_from_slice(&0_u32.to_ne_bytes());
-            table.extend_from_slice(&capabilities.to_ne_bytes());
-        }
-        let mut cache = b"glibc-ld.so.cache1.1".to_vec();
-        cache.extend_from_slice(&(libraries.len() as u32).to_ne_bytes());
-        cache.resize(48, 0);
-        cache.extend_from_slice(&table);
-        cache.extend_from_slice(&strings);
-        cache
-    }
-
-    #[test]
-    fn a_cache_is_read_without_special_entries() {
-        let bytes = cache(&[("libz.so.1", "/special/libz.so.1", 1 << 62), ("libz.so.1", "/lib/libz.so.1", 0)]);
-        assert_eq!(entries(&bytes).collect::<Vec<_>>(), [("libz.so.1", "/lib/libz.so.1")]);
-    }
-
-    #[test]
-    fn an_older_cache_in_front_is_passed_over() {
-        let mut bytes = b"ld.so-1.7.0\0\0\0\0\0".to_vec();
-        bytes.extend(cache(&[("a.so", "/a.so", 0)]));
-        assert_eq!(entries(&bytes).collect::<Vec<_>>(), [("a.so", "/a.so")]);
-    }
-
-    #[test]
-    fn a_broken_cache_ends_early_and_quietly() {
-        let whole = cache(&[("a.so", "/a.so", 0), ("b.so", "/b.so", 0)]);
-        for length in 0..whole.len() {
-            assert!(entries(&whole[..length]).count() <= 2);
-        }
-    }
-
     #[test]
     fn a_name_without_version_means_any() {
-        assert!(answers("libc.so.6", "libc"));
-        assert!(answers("libc.so.6", "libc.so.6"));
-        assert!(!answers("libcap.so.2", "libc"));
-        assert!(!answers("libc.so.6", "libc.so"));
+        let fits = |file: &str, library: &str| answers(file.as_bytes(), OsStr::new(library));
+        assert!(fits("libc.so.6", "libc"));
+        assert!(fits("libc.so.6", "libc.so.6"));
+        assert!(!fits("libcap.so.2", "libc"));
+        assert!(!fits("libc.so.6", "libc.so"));
+        assert!(fits("ld-musl-x86_64.so.1", "libc"));
+        assert!(!fits("ld-musl-x86_64.so.1", "libc.so.6"));
     }
 
     #[test]
     fn this_process_s_own_libc_is_found_by_its_name() {
-        let path = find("libc.so.6").unwrap();
+        let path = find(OsStr::new("libc.so.6")).unwrap();
         assert!(path.is_absolute() && path.is_file());
-        assert_eq!(find("libc").unwrap(), path);
+        assert_eq!(find(OsStr::new("libc")).unwrap(), path);
+        // And without looking at what is mapped.
+        let searched = View::own().search(OsStr::new("libc.so.6")).unwrap();
+        assert_eq!(fs::canonicalize(searched).unwrap(), fs::canonicalize(path).unwrap());
+    }
+
+    #[test]
+    fn the_machine_s_own_folders_are_among_the_defaults() {
+        let mut header = [0; 20];
+        header[4..6].copy_from_slice(&[2, 1]);
+        for (machine, name) in [(62, "x86_64-linux-gnu"), (183, "aarch64-linux-gnu"), (243, "riscv64-linux-gnu")] {
+            header[18] = machine;
+            let view = View { root: None, libraries: vec![], programs: vec![], header: Some(header) };
+            assert_eq!(view.defaults()[..2], [Path::new("/lib").join(name), Path::new("/usr/lib").join(name)]);
+            assert!(view.places().contains(&format!("/usr/lib/{name}, /lib64")), "{}", view.places());
+        }
+        header[4..6].copy_from_slice(&[2, 2]);
+        header[18..].copy_from_slice(&[0, 22]);
+        assert_eq!(multiarch(&header), Some("s390x-linux-gnu"));
+    }
+
+    #[test]
+    fn paths_are_kept_as_they_are() {
+        let own = env::current_exe().unwrap();
+        for path in [format!("/proc/self/root{}", own.display()), "/proc/self/exe".to_owned()] {
+            assert_eq!(find(OsStr::new(&path)).unwrap(), Path::new(&path));
+        }
     }
 
     #[test]
     fn what_is_not_there_is_an_error_that_says_where_it_was_looked_for() {
-        let error = find("libnothing.so.9").unwrap_err().to_string();
+        let error = find(OsStr::new("libnothing.so.9")).unwrap_err().to_string();
         assert!(error.contains("`libnothing.so.9`") && error.contains("/etc/ld.so.cache"), "{error}");
-        let error = find("/no/such/file.so").unwrap_err().to_string();
+        let error = find(OsStr::new("/no/such/file.so")).unwrap_err().to_string();
         assert!(error.contains("no such file"), "{error}");
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn fits(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// Whether it describes more than one text.
+/// Whether it is a pattern, and not a name as it stands.
 pub(super) fn is_one(pattern: &str) -> bool {
     pattern.contains(['*', '?'])
 }

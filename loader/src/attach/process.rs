@@ -2,50 +2,132 @@
 //!
 //! A process in a container has another root folder; `/proc/PID/root` leads there. But a symbolic link with an absolute path,
 //! followed by us, would lead to *our* root, so links are followed here by hand. What a process has mapped is listed in
-//! `/proc/PID/maps` by the path it had, and a file that was deleted or replaced since is still there in `/proc/PID/map_files`.
+//! `/proc/PID/maps` by a path that counts from the reader's root (`d_path`), which need not be the process's: a file is taken by
+//! such a path only if it is the mapped one, and by its link in `/proc/PID/map_files` otherwise. There it is even when it was
+//! deleted or replaced.
 
 use std::{
-    fs,
+    ffi::OsStr,
+    fs, io,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Component, Path, PathBuf},
 };
 
-use super::library::answers;
+use log::{info, warn};
+
+use super::{
+    library::{View, is_path, mapped},
+    maps::Mapping,
+};
 use crate::{Errno, Error};
 
 /// The file that `library` names for the process `pid`: a path in its file system, or the name of something it has mapped.
-pub(super) fn find(pid: u32, library: &str) -> Result<PathBuf, Error> {
-    let failed = |why: String| Error::Library { library: library.to_owned(), why };
-    let root = PathBuf::from(format!("/proc/{pid}/root"));
-    if library.contains('/') {
-        let path = resolve(&root, Path::new(library)).ok_or_else(|| failed("its path leads in circles".to_owned()))?;
-        return match path.is_file() {
-            true => Ok(path),
-            false => Err(failed(format!("the process {pid} has no such file, or is not there"))),
-        };
+pub(super) fn find(pid: u32, library: &OsStr) -> Result<PathBuf, Error> {
+    let failed = |why: String| Error::Library { library: library.to_string_lossy().into_owned(), why };
+    if library.is_empty() {
+        return Err(failed("its name is empty".to_owned()));
     }
-    let maps = format!("/proc/{pid}/maps");
-    let text =
-        fs::read_to_string(&maps).map_err(|error| failed(format!("{maps} cannot be read: {}", Errno::of(&error))))?;
-    mapped(&text, library)
-        .map(|(range, path)| match path.strip_suffix(" (deleted)") {
-            Some(_) => PathBuf::from(format!("/proc/{pid}/map_files/{range}")),
-            None => root.join(path.trim_start_matches('/')),
-        })
-        .ok_or_else(|| failed(format!("the process {pid} has mapped no such file")))
+    if is_path(library) {
+        return by_path(pid, Path::new(library)).map_err(failed);
+    }
+    let (task, maps) = maps(pid).map_err(failed)?;
+    let mut of_that_name = mapped(&maps, library);
+    if let Some(first) = of_that_name.next() {
+        let mut others = of_that_name.filter(|other| other.executable && other.inode != first.inode);
+        if let Some(other) = others.next() {
+            let [taken, other] = [first.path, other.path].map(String::from_utf8_lossy);
+            warn!("the process {pid} has mapped {taken} and {other}: taking the first; give a path for another one");
+        }
+        return reach(task, &first).map_err(failed);
+    }
+    let view = View::of(pid);
+    let found = view
+        .search(library)
+        .ok_or_else(|| failed(format!("the process {pid} has mapped no such file, and has none {}", view.places())))?;
+    info!("the process {pid} has not mapped {} so far", found.display());
+    Ok(found)
 }
 
-/// The first mapping of a file of this name: its addresses, and the file's path.
-fn mapped<'a>(maps: &'a str, library: &str) -> Option<(&'a str, &'a str)> {
-    maps.lines().find_map(|line| {
-        let path = line.get(line.find('/')?..)?;
-        let file = path.strip_suffix(" (deleted)").unwrap_or(path);
-        let name = Path::new(file).file_name()?.to_str()?;
-        answers(name, library).then_some((line.split_whitespace().next()?, path))
+fn by_path(pid: u32, library: &Path) -> Result<PathBuf, String> {
+    let root = root(pid);
+    // Only root itself can be out of reach: that there is nothing below is told by the path.
+    if let Err(error) = fs::metadata(&root) {
+        return Err(unreadable(pid, &root, &error));
+    }
+    let path = resolve(&root, library).ok_or("its path leads in circles")?;
+    match fs::metadata(&path) {
+        Ok(file) if file.is_file() => Ok(path),
+        Ok(_) => Err(format!("for the process {pid} that is no regular file")),
+        Err(error) => Err(format!("the process {pid} has no such file: {}: {}", path.display(), Errno::of(&error))),
+    }
+}
+
+/// The root folder of a process.
+pub(super) fn root(pid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/root"))
+}
+
+/// What a process has mapped, and the thread that was asked: one that still runs if the first thread has ended.
+fn maps(pid: u32) -> Result<(u32, Vec<u8>), String> {
+    let file = |task: u32| PathBuf::from(format!("/proc/{task}/maps"));
+    let text = fs::read(file(pid)).map_err(|error| unreadable(pid, &file(pid), &error))?;
+    if !text.is_empty() {
+        return Ok((pid, text));
+    }
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut threads = threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok());
+    let living = threads.find_map(|task| Some((task, fs::read(file(task)).ok().filter(|text| !text.is_empty())?)));
+    living.ok_or_else(|| {
+        // `pid (comm) state …`; the name may have anything in it.
+        let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state = stat.rsplit(|&byte| byte == b')').next().and_then(|rest| rest.get(1));
+        match state {
+            Some(b'Z' | b'X') => {
+                format!("the process {pid} has ended (it is a zombie), and has mapped nothing any more")
+            }
+            _ => format!("the process {pid} has mapped nothing: it is a thread of the kernel, or is just ending"),
+        }
     })
 }
 
+fn unreadable(pid: u32, path: &Path, error: &io::Error) -> String {
+    let errno = Errno::of(error);
+    let advice = match errno.raw() {
+        libc::ENOENT | libc::ESRCH => format!(": there is no process {pid}, or it has ended"),
+        libc::EACCES | libc::EPERM => ": to look at another user's process takes CAP_SYS_PTRACE".to_owned(),
+        _ => String::new(),
+    };
+    format!("{} cannot be read: {errno}{advice}", path.display())
+}
+
+/// A path by which we reach a mapped file: below the process's root, below ours (if it is in a chroot), or the mapping's link.
+fn reach(pid: u32, mapping: &Mapping<'_>) -> Result<PathBuf, String> {
+    let link = mapping.link(pid);
+    let mapped = fs::metadata(&link);
+    let is_it = |path: &PathBuf| match (fs::metadata(path), &mapped) {
+        (Ok(file), Ok(mapped)) => (file.dev(), file.ino()) == (mapped.dev(), mapped.ino()),
+        (Ok(file), Err(_)) => file.is_file() && file.ino() == mapping.inode,
+        (Err(_), _) => false,
+    };
+    let paths = mapping.paths();
+    let paths = paths.iter().map(|path| Path::new(OsStr::from_bytes(path)));
+    let below = paths.clone().map(|path| root(pid).join(path.strip_prefix("/").unwrap_or(path)));
+    match below.chain(paths.map(Path::to_owned)).find(is_it) {
+        Some(path) => Ok(path),
+        None => match mapped {
+            Ok(_) => Ok(link),
+            Err(error) => Err(format!(
+                "the process {pid} has mapped {}, which its path does not lead to any more, and {} cannot be read: {}",
+                String::from_utf8_lossy(mapping.path),
+                link.display(),
+                Errno::of(&error)
+            )),
+        },
+    }
+}
+
 /// `path` below `root`, symbolic links followed as if `root` were `/`; `None` if they lead in circles.
-fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
+pub(super) fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
     /// As many as the kernel follows.
     const MOST: u32 = 40;
     let mut followed = 0;
@@ -102,18 +184,48 @@ mod tests {
     #[test]
     fn our_own_libc_is_found_by_name_and_by_path() {
         let pid = std::process::id();
-        let by_name = find(pid, "libc.so.6").unwrap();
-        let own = super::super::library::find("libc.so.6").unwrap();
+        let by_name = find(pid, OsStr::new("libc.so.6")).unwrap();
+        let own = super::super::library::find(OsStr::new("libc.so.6")).unwrap();
         assert_eq!(by_name, Path::new(&format!("/proc/{pid}/root{}", own.display())));
-        assert_eq!(find(pid, own.to_str().unwrap()).unwrap(), by_name);
-        assert!(find(pid, "libnothing.so").unwrap_err().to_string().contains("has mapped no such file"));
+        assert_eq!(find(pid, own.as_os_str()).unwrap(), by_name);
+        // As if it were not mapped.
+        let searched = View::of(pid).search(OsStr::new("libc.so.6")).unwrap();
+        assert_eq!(fs::metadata(searched).unwrap().ino(), fs::metadata(by_name).unwrap().ino());
+        let error = find(pid, OsStr::new("libnothing.so")).unwrap_err().to_string();
+        assert!(error.contains("has mapped no such file") && error.contains("/etc/ld.so.cache"), "{error}");
     }
 
     #[test]
-    fn what_was_deleted_is_found_among_the_mapped_files() {
-        let maps = "7f00-7f10 r-xp 00000000 00:1 5 /lib/a.so.1 (deleted)\n7f20-7f30 r-xp 0 00:1 6 /lib/b c.so\n";
-        assert_eq!(mapped(maps, "a"), Some(("7f00-7f10", "/lib/a.so.1 (deleted)")));
-        assert_eq!(mapped(maps, "b c.so"), Some(("7f20-7f30", "/lib/b c.so")));
-        assert_eq!(mapped(maps, "c.so"), None);
+    fn a_mapped_file_is_taken_by_the_path_that_leads_to_it() {
+        let pid = std::process::id();
+        let maps = fs::read(format!("/proc/{pid}/maps")).unwrap();
+        let own = std::env::current_exe().unwrap();
+        let mapping = mapped(&maps, own.file_name().unwrap()).next().unwrap();
+        let below = |path: &Path| root(pid).join(path.strip_prefix("/").unwrap());
+        assert_eq!(reach(pid, &mapping).unwrap(), below(&own));
+        // A path that leads nowhere, or to another file, as after an upgrade or in a chroot.
+        for path in ["/no/such/file", "/etc/passwd", "/x (deleted)"] {
+            let elsewhere = Mapping { path: path.as_bytes(), ..mapping };
+            let link = reach(pid, &elsewhere).unwrap();
+            assert_eq!(link, mapping.link(pid));
+            assert_eq!(fs::metadata(&link).unwrap().ino(), fs::metadata(&own).unwrap().ino());
+        }
+    }
+
+    #[test]
+    fn who_cannot_be_asked_is_told_why() {
+        let error = |pid, name: &str| find(pid, OsStr::new(name)).unwrap_err().to_string();
+        let gone = 0x7fff_fff0;
+        assert!(error(gone, "libc.so.6").contains("ENOENT"), "{}", error(gone, "libc.so.6"));
+        assert!(error(gone, "/bin/sh").contains("there is no process"), "{}", error(gone, "/bin/sh"));
+        let mut command = std::process::Command::new("/proc/self/exe");
+        let mut child = command.arg("--list").stdout(std::process::Stdio::null()).spawn().unwrap();
+        let stat = || fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        while !stat().contains(") Z") {
+            std::thread::yield_now();
+        }
+        let line = error(child.id(), "libc.so.6");
+        child.wait().unwrap();
+        assert!(line.contains("zombie"), "{line}");
     }
 }

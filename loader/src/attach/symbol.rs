@@ -1,226 +1,240 @@
 //! From a function's name to the byte of the file where its code starts.
 //!
 //! A name can stand for several definitions, one for each version that old programs were linked with; the default one is
-//! meant unless a version is given. Two kinds of symbol look like functions and are not: an *import* is defined in some
-//! other file, and an *IFUNC* is a resolver that the dynamic loader runs once to choose among several functions.
+//! meant unless a version is given. Two files of source can each have a static function of one name: then there is no answer
+//! but an address, unless one of them is global. Two kinds of symbol look like functions and are not: an *import* is defined in
+//! some other file, and an *IFUNC* is a resolver that the dynamic loader runs once to choose among several functions.
 
-use std::{collections::BTreeMap, fs::File, io::BufReader, path::Path};
+use std::collections::BTreeMap;
 
-use object::{
-    Endianness, FileKind, ReadCache, ReadRef,
-    elf::{self, FileHeader32, FileHeader64},
-    read::elf::{FileHeader, ProgramHeader, Sym, SymbolTable, VersionTable},
+use log::info;
+use object::elf;
+
+use super::{
+    image::Image,
+    pattern,
+    stripped::Elsewhere,
+    tables::{Symbol, Tables},
 };
-
-use super::pattern;
-use crate::{Error, sys::file};
 
 /// A function found in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Function {
     /// Bytes from the start of the file to the function's first instruction.
     pub(crate) file_offset: u64,
+    /// Its length in bytes; 0 if that is not known.
+    pub(crate) size: u64,
 }
 
-/// Finds `symbol` (`name`, `name@VERSION` or `name@@VERSION`) in the file at `path`.
-pub(crate) fn find(path: &Path, symbol: &str) -> Result<Function, Error> {
+/// How many addresses an error lists.
+const LISTED: usize = 30;
+
+/// Finds `symbol` (`name`, `name@VERSION`, `name@@VERSION` or `name@ADDRESS`).
+pub(super) fn find(image: &Image<'_>, symbol: &str) -> Result<Function, String> {
     let wanted = Wanted::read(symbol);
-    let answer = read(path).and_then(|(data, kind)| match kind {
-        FileKind::Elf32 => search::<FileHeader32<Endianness>, _>(&data, &wanted),
-        _ => search::<FileHeader64<Endianness>, _>(&data, &wanted),
-    });
-    answer.map_err(|why| failed(path, symbol, why))
-}
-
-/// Where in the file the code lies that the file itself puts at `address`.
-pub(crate) fn at_address(path: &Path, address: u64) -> Result<Function, Error> {
-    fn search<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
-        data: R,
-        address: u64,
-    ) -> Result<Function, String> {
-        let header = Elf::parse(data).map_err(broken)?;
-        file_offset::<Elf, R>(header, header.endian().map_err(broken)?, data, address)
+    let mut seen = Seen::default();
+    let full = seen.look(&image.tables, &wanted)?;
+    if seen.found.is_empty() && !full && !seen.knows_why() {
+        let elsewhere = Elsewhere::look(image);
+        for (place, tables) in &elsewhere.found {
+            // A debug file that is broken is as good as none.
+            if seen.look(tables, &wanted).is_ok() && !seen.found.is_empty() {
+                info!("`{symbol}` is in {place}, not in the file itself, which is stripped");
+                break;
+            }
+        }
+        if seen.found.is_empty() && !seen.knows_why() {
+            return Err(elsewhere.explain());
+        }
     }
-    let answer = read(path).and_then(|(data, kind)| match kind {
-        FileKind::Elf32 => search::<FileHeader32<Endianness>, _>(&data, address),
-        _ => search::<FileHeader64<Endianness>, _>(&data, address),
-    });
-    answer.map_err(|why| failed(path, &format!("{address:#x}"), why))
+    seen.choose(image, &wanted)
 }
 
 /// All functions whose names fit `pattern`, by where they are; one that has several names is there once.
-pub(crate) fn matching(path: &Path, pattern: &str) -> Result<BTreeMap<u64, String>, Error> {
-    fn search<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
-        data: R,
-        pattern: &[u8],
-    ) -> Result<BTreeMap<u64, String>, String> {
-        let header = Elf::parse(data).map_err(broken)?;
-        let endian = header.endian().map_err(broken)?;
-        let sections = header.sections(endian, data).map_err(broken)?;
+pub(super) fn matching(image: &Image<'_>, pattern: &str) -> Result<BTreeMap<u64, String>, String> {
+    let look = |tables: &Tables<'_>| {
         let mut found = BTreeMap::new();
-        for kind in [elf::SHT_DYNSYM, elf::SHT_SYMTAB] {
-            let symbols = sections.symbols(endian, data, kind).map_err(broken)?;
-            for symbol in symbols.iter() {
-                let Ok(name) = symbol.name(endian, symbols.strings()) else { continue };
-                let name = name.split(|&byte| byte == b'@').next().unwrap_or_default();
-                let is_function = symbol.st_type() == elf::STT_FUNC && !symbol.is_undefined(endian);
-                if !is_function || !pattern::fits(pattern, name) {
-                    continue;
-                }
-                let place = file_offset::<Elf, R>(header, endian, data, symbol.st_value(endian).into());
-                if let Ok(function) = place {
-                    found.entry(function.file_offset).or_insert_with(|| String::from_utf8_lossy(name).into_owned());
-                }
+        let full = tables.symbols(&mut |symbol| {
+            let is_function = symbol.kind == elf::STT_FUNC && !symbol.undefined;
+            if is_function
+                && pattern::fits(pattern.as_bytes(), symbol.name)
+                && let Ok(offset) = image.head.code(symbol.address)
+            {
+                found.entry(offset).or_insert_with(|| String::from_utf8_lossy(symbol.name).into_owned());
             }
-        }
-        if found.is_empty() { Err("the file has no function that fits".to_owned()) } else { Ok(found) }
+        });
+        full.map(|full| (found, full))
+    };
+    let (found, full) = look(&image.tables)?;
+    if !found.is_empty() {
+        return Ok(found);
     }
-    let answer = read(path).and_then(|(data, kind)| match kind {
-        FileKind::Elf32 => search::<FileHeader32<Endianness>, _>(&data, pattern.as_bytes()),
-        _ => search::<FileHeader64<Endianness>, _>(&data, pattern.as_bytes()),
+    if full {
+        return Err("the file has no function that fits".to_owned());
+    }
+    let elsewhere = Elsewhere::look(image);
+    let found = elsewhere.found.iter().find_map(|(place, tables)| {
+        let (found, _) = look(tables).ok().filter(|(found, _)| !found.is_empty())?;
+        info!("functions that fit `{pattern}` are in {place}, not in the file itself, which is stripped");
+        Some(found)
     });
-    answer.map_err(|why| failed(path, pattern, why))
-}
-
-fn failed(path: &Path, symbol: &str, why: String) -> Error {
-    Error::Symbol { symbol: symbol.to_owned(), library: path.display().to_string(), why }
-}
-
-fn broken(error: object::Error) -> String {
-    format!("its ELF structure is broken: {error}")
-}
-
-/// The file, read piece by piece as it is asked for, and whether it is of 32 or 64 bits.
-pub(super) fn read(path: &Path) -> Result<(ReadCache<BufReader<File>>, FileKind), String> {
-    if !path.is_file() {
-        return Err("it is not a file".to_owned());
-    }
-    let why = "reads the symbols of a program or library: at which byte of the file a place begins";
-    let file = file::open(path, why).map_err(|error| error.to_string())?;
-    let data = ReadCache::new(BufReader::new(file));
-    match FileKind::parse(&data) {
-        Ok(kind @ (FileKind::Elf64 | FileKind::Elf32)) => Ok((data, kind)),
-        _ => Err("it is no ELF file".to_owned()),
-    }
+    found.ok_or_else(|| format!("the file has no function that fits; {}", elsewhere.explain()))
 }
 
 /// What was asked for.
 struct Wanted<'a> {
     name: &'a str,
     version: Option<&'a str>,
+    address: Option<u64>,
 }
 
 impl<'a> Wanted<'a> {
     fn read(symbol: &'a str) -> Self {
-        match symbol.split_once('@') {
-            Some((name, version)) => Self { name, version: Some(version.trim_start_matches('@')) },
-            None => Self { name: symbol, version: None },
+        let (name, version) = match symbol.split_once('@') {
+            Some((name, version)) if !name.is_empty() => (name, Some(version.trim_start_matches('@'))),
+            _ => (symbol, None),
+        };
+        match version.and_then(address) {
+            Some(address) => Self { name, version: None, address: Some(address) },
+            None => Self { name, version, address: None },
         }
     }
 }
 
-/// What was found under the right name, kept for the error if it is not what was meant.
+/// `0x` and hexadecimal digits.
+pub(super) fn address(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix("0x")?;
+    // A parser would take a sign.
+    digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u64::from_str_radix(digits, 16).ok())?
+}
+
+/// What was found under the right name.
 #[derive(Default)]
 struct Seen {
+    /// By address: what it takes for an answer.
+    found: BTreeMap<u64, Found>,
+    // The rest is kept for the error.
     imported: bool,
-    ifunc: bool,
+    variable: bool,
     versions: Vec<String>,
+    /// The file of source whose symbols are being shown (`STT_FILE`).
+    source: String,
 }
 
-fn search<'data, Elf, R>(data: R, wanted: &Wanted<'_>) -> Result<Function, String>
-where
-    Elf: FileHeader<Endian = Endianness>,
-    R: ReadRef<'data>,
-{
-    let header = Elf::parse(data).map_err(broken)?;
-    let endian = header.endian().map_err(broken)?;
-    let sections = header.sections(endian, data).map_err(broken)?;
-    let versions = sections.versions(endian, data).map_err(broken)?;
-    let mut seen = Seen::default();
-    // The dynamic symbols have versions; the full table, if it was not stripped, has static functions, too.
-    for (kind, versions) in [(elf::SHT_DYNSYM, versions.as_ref()), (elf::SHT_SYMTAB, None)] {
-        let symbols = sections.symbols(endian, data, kind).map_err(broken)?;
-        if let Some(address) = in_table(endian, &symbols, versions, wanted, &mut seen) {
-            return file_offset::<Elf, R>(header, endian, data, address);
-        }
-    }
-    Err(seen.explain(wanted))
-}
-
-/// The address of the wanted definition in one symbol table.
-fn in_table<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
-    endian: Endianness,
-    symbols: &SymbolTable<'data, Elf, R>,
-    versions: Option<&VersionTable<'data, Elf>>,
-    wanted: &Wanted<'_>,
-    seen: &mut Seen,
-) -> Option<u64> {
-    for (index, symbol) in symbols.enumerate() {
-        let Ok(name) = symbol.name(endian, symbols.strings()) else { continue };
-        // The full table writes the version behind the name.
-        let Some(rest) = name.strip_prefix(wanted.name.as_bytes()) else { continue };
-        let written = match rest {
-            [] => None,
-            [b'@', version @ ..] => std::str::from_utf8(version).ok(),
-            _ => continue,
-        };
-        if symbol.is_undefined(endian) {
-            seen.imported = true;
-            continue;
-        }
-        if !matches!(symbol.st_type(), elf::STT_FUNC | elf::STT_NOTYPE | elf::STT_GNU_IFUNC) {
-            continue;
-        }
-        let number = versions.map(|versions| versions.version_index(endian, index));
-        let version = number
-            .and_then(|number| versions?.version(number).ok().flatten())
-            .and_then(|version| std::str::from_utf8(version.name()).ok())
-            .or(written.map(|version| version.trim_start_matches('@')));
-        let hidden =
-            number.is_some_and(|number| number.is_hidden()) || written.is_some_and(|version| !version.starts_with('@'));
-        let fits = match wanted.version {
-            Some(wanted) => version == Some(wanted),
-            None => !hidden,
-        };
-        if fits && symbol.st_type() == elf::STT_GNU_IFUNC {
-            seen.ifunc = true;
-        } else if fits {
-            return Some(symbol.st_value(endian).into());
-        }
-        if !fits {
-            seen.versions.extend(version.map(str::to_owned));
-        }
-    }
-    None
-}
-
-/// Where in the file the byte lies that will be at `address` in memory.
-fn file_offset<'data, Elf, R>(header: &Elf, endian: Endianness, data: R, address: u64) -> Result<Function, String>
-where
-    Elf: FileHeader<Endian = Endianness>,
-    R: ReadRef<'data>,
-{
-    let segments = header.program_headers(endian, data).map_err(|error| format!("its segments are broken: {error}"))?;
-    for segment in segments.iter().filter(|segment| segment.p_type(endian) == elf::PT_LOAD) {
-        let start: u64 = segment.p_vaddr(endian).into();
-        let length: u64 = segment.p_filesz(endian).into();
-        let offset: u64 = segment.p_offset(endian).into();
-        if let Some(inside) = address.checked_sub(start).filter(|&inside| inside < length) {
-            let file_offset = offset.checked_add(inside).ok_or("its segments are broken: an offset overflows")?;
-            return Ok(Function { file_offset });
-        }
-    }
-    Err(format!("its address {address:#x} lies in no segment of the file"))
+/// A definition, or several at one address.
+#[derive(Debug, Default, Clone)]
+struct Found {
+    size: u64,
+    ifunc: bool,
+    global: bool,
+    dynamic: bool,
+    /// The file of source that has it for itself, if that is known.
+    source: String,
 }
 
 impl Seen {
-    fn explain(&self, wanted: &Wanted<'_>) -> String {
-        if self.ifunc {
-            return "it is an IFUNC, a resolver that the dynamic loader runs to choose the real function: attach to that one"
-                .to_owned();
+    /// Collects the definitions of a file, and says whether it has a full table of symbols.
+    fn look(&mut self, tables: &Tables<'_>, wanted: &Wanted<'_>) -> Result<bool, String> {
+        tables.symbols(&mut |symbol| {
+            if symbol.kind == elf::STT_FILE {
+                self.source = String::from_utf8_lossy(symbol.name).into_owned();
+            } else if symbol.name == wanted.name.as_bytes() {
+                self.take(symbol, wanted);
+            }
+        })
+    }
+
+    fn take(&mut self, symbol: &Symbol<'_>, wanted: &Wanted<'_>) {
+        if symbol.undefined {
+            self.imported = true;
+            return;
         }
+        match symbol.kind {
+            elf::STT_FUNC | elf::STT_NOTYPE | elf::STT_GNU_IFUNC if !symbol.absolute => {}
+            elf::STT_OBJECT | elf::STT_COMMON | elf::STT_TLS => {
+                self.variable = true;
+                return;
+            }
+            _ => return,
+        }
+        let version = symbol.version.map(|version| String::from_utf8_lossy(version).into_owned());
+        let fits = match wanted.version {
+            Some(wanted) => version.as_deref() == Some(wanted),
+            // An address chooses among all of them.
+            None => !symbol.hidden || wanted.address == Some(symbol.address),
+        };
+        if !fits {
+            self.versions.extend(version);
+            return;
+        }
+        let found = self.found.entry(symbol.address).or_default();
+        found.size = found.size.max(symbol.size);
+        found.ifunc |= symbol.kind == elf::STT_GNU_IFUNC;
+        found.global |= !symbol.local;
+        found.dynamic |= symbol.dynamic;
+        if symbol.local && !self.source.is_empty() {
+            found.source.clone_from(&self.source);
+        }
+    }
+
+    /// The one that is meant.
+    fn choose(&self, image: &Image<'_>, wanted: &Wanted<'_>) -> Result<Function, String> {
+        // A linker's script puts names into data, too.
+        let code = self.found.iter().filter(|(address, _)| image.head.code(**address).is_ok());
+        let code: Vec<_> = code.map(|(address, found)| (*address, found)).collect();
+        let Some((first, _)) = self.found.iter().next() else { return Err(self.explain(wanted)) };
+        if code.is_empty() {
+            return image.head.code(*first).map(|file_offset| Function { file_offset, size: 0 });
+        }
+        let list = |which: &[(u64, &Found)]| {
+            let listed = which.iter().take(LISTED).map(|(address, found)| match found.source.as_str() {
+                "" => format!("{address:#x}"),
+                source => format!("{address:#x} ({source})"),
+            });
+            let listed = listed.collect::<Vec<_>>().join(", ");
+            let more = which.len().saturating_sub(LISTED);
+            if more > 0 { format!("{listed} and {more} more") } else { listed }
+        };
+        let only = |which: &dyn Fn(&Found) -> bool| {
+            let mut which = code.iter().filter(|(_, found)| which(found));
+            which.next().filter(|_| which.next().is_none())
+        };
+        let name = wanted.name;
+        let &(address, found) = match (wanted.address, code.as_slice()) {
+            (Some(chosen), _) => code
+                .iter()
+                .find(|(address, _)| *address == chosen)
+                .ok_or_else(|| format!("no function of that name starts at {chosen:#x}: it is at {}", list(&code)))?,
+            (None, [only]) => only,
+            (None, _) => {
+                let global = only(&|found| found.global).or_else(|| only(&|found| found.dynamic));
+                let chosen = global.ok_or_else(|| {
+                    format!(
+                        "the name is ambiguous, several functions have it: at {}; choose one by `{name}@ADDRESS`",
+                        list(&code)
+                    )
+                })?;
+                info!("of the functions `{name}`, at {}, the global one is taken: {:#x}", list(&code), chosen.0);
+                chosen
+            }
+        };
+        if found.ifunc {
+            return Err(IFUNC.to_owned());
+        }
+        Ok(Function { file_offset: image.head.code(address)?, size: found.size })
+    }
+
+    /// Whether the name is there, for something else than a function of this file.
+    fn knows_why(&self) -> bool {
+        self.imported || self.variable || !self.versions.is_empty()
+    }
+
+    /// Why there is none.
+    fn explain(&self, wanted: &Wanted<'_>) -> String {
         if !self.versions.is_empty() {
-            let versions = self.versions.join(", ");
+            let mut versions = self.versions.clone();
+            versions.dedup();
+            let versions = versions.join(", ");
             return match wanted.version {
                 Some(version) => format!("there is no version {version} of it, but {versions}"),
                 None => format!(
@@ -229,7 +243,9 @@ impl Seen {
                 ),
             };
         }
-        if self.imported {
+        if self.variable {
+            "it is a variable, not a function".to_owned()
+        } else if self.imported {
             "the file only imports it: name the library that defines it".to_owned()
         } else {
             "the file has no such function (`nm -D` lists what it has)".to_owned()
@@ -237,53 +253,167 @@ impl Seen {
     }
 }
 
+const IFUNC: &str =
+    "it is an IFUNC, a resolver that the dynamic loader runs to choose the real function: attach to that one";
+
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::attach::library;
+    use std::{ffi::OsStr, path::Path};
 
-    fn libc() -> std::path::PathBuf {
-        library::find("libc.so.6").unwrap()
+    use super::*;
+    use crate::attach::{
+        crafted::{CODE, Crafted, DATA, FILE, FUNC, GLOBAL, IFUNC, LOCAL, NOTYPE, OBJECT, SHIFT, WEAK},
+        image::{Binary, tests::Kept},
+        library,
+    };
+
+    fn libc() -> Binary {
+        Binary::open(library::find(OsStr::new("libc.so.6")).unwrap(), None).unwrap()
+    }
+
+    fn find_in(binary: &Binary, symbol: &str) -> Result<Function, String> {
+        find(&binary.image()?, symbol)
     }
 
     #[test]
     fn getaddrinfo_is_where_the_dynamic_loader_puts_it() {
         // The address in this process, less where the file is mapped, plus that mapping's offset in the file.
         let address = libc::getaddrinfo as *const () as u64;
-        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        let expected = maps.lines().find_map(|line| {
-            let mut words = line.split_whitespace();
-            let (start, end) = words.next()?.split_once('-')?;
-            let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
-            let offset = u64::from_str_radix(words.nth(1)?, 16).ok()?;
-            (start..end).contains(&address).then(|| address - start + offset)
-        });
-        assert_eq!(Some(find(&libc(), "getaddrinfo").unwrap().file_offset), expected);
+        let maps = std::fs::read("/proc/self/maps").unwrap();
+        let mut mappings = crate::attach::maps::mappings(&maps);
+        let mapping = mappings.find(|mapping| (mapping.start..mapping.end).contains(&address)).unwrap();
+        let found = find_in(&libc(), "getaddrinfo").unwrap();
+        assert_eq!(found.file_offset, address - mapping.start + mapping.offset);
+        assert_ne!(found.size, 0);
     }
 
     #[test]
     fn a_version_may_be_given_with_one_sign_or_two() {
-        let plain = find(&libc(), "getaddrinfo").unwrap();
-        let error = find(&libc(), "getaddrinfo@NOT_9").unwrap_err().to_string();
+        let libc = libc();
+        let plain = find_in(&libc, "getaddrinfo").unwrap();
+        let error = find_in(&libc, "getaddrinfo@NOT_9").unwrap_err();
         let version = error.rsplit("but ").next().unwrap().to_owned();
-        assert_eq!(find(&libc(), &format!("getaddrinfo@{version}")).unwrap(), plain);
-        assert_eq!(find(&libc(), &format!("getaddrinfo@@{version}")).unwrap(), plain);
+        assert_eq!(find_in(&libc, &format!("getaddrinfo@{version}")).unwrap(), plain);
+        assert_eq!(find_in(&libc, &format!("getaddrinfo@@{version}")).unwrap(), plain);
     }
 
     #[test]
     fn an_ifunc_an_import_and_nothing_are_told_apart() {
-        let why = |symbol| find(&libc(), symbol).unwrap_err().to_string();
+        let why = |symbol| find_in(&libc(), symbol).unwrap_err();
         assert!(why("memcpy").contains("IFUNC"), "{}", why("memcpy"));
         assert!(why("no_such_function").contains("no such function"), "{}", why("no_such_function"));
-        let own = std::env::current_exe().unwrap();
-        let import = find(&own, "getaddrinfo").unwrap_err().to_string();
+        assert!(why("environ").contains("a variable"), "{}", why("environ"));
+        let own = Binary::open(std::env::current_exe().unwrap(), None).unwrap();
+        let import = find_in(&own, "getaddrinfo").unwrap_err();
         assert!(import.contains("imports"), "{import}");
     }
 
     #[test]
     fn what_is_no_elf_file_is_refused() {
         for path in ["/etc/passwd", "/dev/zero", "/"] {
-            assert!(find(Path::new(path), "f").is_err(), "{path}");
+            let found = Binary::open(Path::new(path).to_owned(), None).map(|binary| binary.image().is_ok());
+            assert!(!found.unwrap_or(false), "{path}");
+        }
+    }
+
+    /// Three functions at `CODE`, `CODE + 0x10` and `CODE + 0x20`, and what is asked of them.
+    fn ask(symbols: &[(&str, u8, u8, u64, u64)], symbol: &str) -> Result<u64, String> {
+        let kept = Kept::new(&Crafted { symbols: symbols.to_vec(), ..Crafted::default() });
+        find_in(&kept.binary(), symbol).map(|function| function.file_offset + SHIFT)
+    }
+
+    const SECOND: u64 = CODE + 0x10;
+    const THIRD: u64 = CODE + 0x20;
+
+    #[test]
+    fn several_functions_of_one_name_are_refused_with_their_addresses() {
+        let twice = [
+            ("f", LOCAL, FUNC, CODE, 2),
+            ("b.c", LOCAL, FILE, 0, 0),
+            ("f", LOCAL, FUNC, SECOND, 2),
+            ("g", GLOBAL, FUNC, THIRD, 2),
+        ];
+        let line = ask(&twice, "f").unwrap_err();
+        assert!(
+            line.contains("ambiguous") && line.contains("0x11000, 0x11010 (b.c);") && line.contains("f@ADDRESS"),
+            "{line}"
+        );
+        assert_eq!(ask(&twice, "f@0x11010"), Ok(SECOND));
+        assert_eq!(ask(&twice, "f@0x11000"), Ok(CODE));
+        let line = ask(&twice, "f@0x11020").unwrap_err();
+        assert!(line.contains("starts at 0x11020: it is at 0x11000, 0x11010"), "{line}");
+        let both = [("f", GLOBAL, FUNC, CODE, 2), ("f", WEAK, FUNC, SECOND, 2)];
+        assert!(ask(&both, "f").unwrap_err().contains("ambiguous"));
+    }
+
+    #[test]
+    fn the_single_global_one_of_several_is_taken() {
+        for binding in [GLOBAL, WEAK] {
+            let symbols = [("f", LOCAL, FUNC, CODE, 2), ("f", binding, FUNC, SECOND, 2), ("f", LOCAL, FUNC, THIRD, 2)];
+            assert_eq!(ask(&symbols, "f"), Ok(SECOND));
+        }
+        // An exported one of several global ones: the linker has hidden the others.
+        let f = |address| ("f", GLOBAL, FUNC, address, 2);
+        let crafted = Crafted { symbols: vec![f(CODE), f(SECOND)], dynamic: vec![f(SECOND)], ..Crafted::default() };
+        let kept = Kept::new(&crafted);
+        assert_eq!(find_in(&kept.binary(), "f").unwrap().file_offset, SECOND - SHIFT);
+    }
+
+    #[test]
+    fn names_of_one_function_are_not_ambiguous() {
+        let aliases = [("f", LOCAL, FUNC, CODE, 0), ("f", GLOBAL, NOTYPE, CODE, 0), ("f", 1, FUNC, 0, 0)];
+        assert_eq!(ask(&aliases, "f"), Ok(CODE));
+        let versions = [("f@V1", GLOBAL, FUNC, CODE, 2), ("f@@V2", GLOBAL, FUNC, SECOND, 2)];
+        assert_eq!(ask(&versions, "f"), Ok(SECOND));
+        assert_eq!(ask(&versions, "f@V1"), Ok(CODE));
+        assert_eq!(ask(&versions, "f@0x11000"), Ok(CODE));
+        let go = [("type:.eq.T", LOCAL, FUNC, CODE, 2), ("main.(*T).M", LOCAL, FUNC, SECOND, 2)];
+        assert_eq!(ask(&go, "type:.eq.T"), Ok(CODE));
+        assert_eq!(ask(&go, "main.(*T).M"), Ok(SECOND));
+    }
+
+    #[test]
+    fn what_is_no_code_is_refused() {
+        let symbols = [
+            ("__data_start", GLOBAL, NOTYPE, DATA, 0),
+            ("variable", GLOBAL, OBJECT, DATA + 8, 4),
+            ("__bss_start", GLOBAL, NOTYPE, DATA + 0x1800, 0),
+            ("end", GLOBAL, NOTYPE, DATA + 0x9000, 0),
+            ("chosen", GLOBAL, IFUNC, CODE, 2),
+        ];
+        for (symbol, part) in [
+            ("__data_start", "no executable segment"),
+            ("variable", "a variable"),
+            ("__bss_start", "no executable segment"),
+            ("end", "no segment of the file"),
+            ("chosen", "IFUNC"),
+        ] {
+            let line = ask(&symbols, symbol).unwrap_err();
+            assert!(line.contains(part), "{symbol}: {line}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_fits_functions_only() {
+        let symbols = vec![
+            ("f1", LOCAL, FUNC, CODE, 2),
+            ("f2", GLOBAL, FUNC, SECOND, 2),
+            ("f2x", LOCAL, FUNC, SECOND, 2),
+            ("f3", 1, NOTYPE, DATA, 0),
+        ];
+        let kept = Kept::new(&Crafted { symbols, ..Crafted::default() });
+        let binary = kept.binary();
+        let image = binary.image().unwrap();
+        let found = matching(&image, "f*").unwrap();
+        assert_eq!(found.into_keys().collect::<Vec<_>>(), [CODE - SHIFT, SECOND - SHIFT]);
+        assert!(matching(&image, "x*").unwrap_err().contains("no function that fits"));
+    }
+
+    #[test]
+    fn addresses_are_hexadecimal_numbers() {
+        assert_eq!(address("0x12aB"), Some(0x12ab));
+        for text in ["12", "0x", "0x+1", "0xg", "x", "0x11111111111111111"] {
+            assert_eq!(address(text), None, "{text}");
         }
     }
 }

@@ -5,9 +5,14 @@
 //! when hit it replaces the return address on the stack, so that the thread comes by once more on its way out.
 //! (`kernel/events/uprobes.c`, `kernel/trace/trace_uprobe.c`.)
 
-use std::{ffi::CString, io, os::unix::ffi::OsStrExt, path::PathBuf};
+use std::{
+    ffi::{CString, OsStr},
+    fs, io,
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
+};
 
-use super::{Link, library, pmu::Pmu, process, symbol};
+use super::{Link, image::Binary, library::Library, pmu::Pmu, symbol};
 use crate::{
     Error, Program,
     privileges::Capability,
@@ -36,23 +41,6 @@ pub struct Uprobe {
     listeners: u32,
 }
 
-/// A file, and who is asked for it.
-#[derive(Debug, Clone)]
-pub(super) struct Library {
-    pub(super) name: String,
-    /// Whose view of the file system, and whose mapped files; `None` is our own.
-    pub(super) seen_by: Option<u32>,
-}
-
-impl Library {
-    pub(super) fn find(&self) -> Result<PathBuf, Error> {
-        match self.seen_by {
-            None => library::find(&self.name),
-            Some(pid) => process::find(pid, &self.name),
-        }
-    }
-}
-
 #[derive(Debug, Clone)]
 enum Place {
     Symbol(String),
@@ -64,47 +52,50 @@ enum Place {
 impl Uprobe {
     /// The entry of `symbol` in `library`.
     ///
-    /// `library` is a path, or a name without a slash, which is looked up as the dynamic loader would. `symbol` may be
-    /// versioned (`getaddrinfo@GLIBC_2.2.5`); without a version the default one is meant.
+    /// `library` is a path, or a name without a slash, which is looked up as the dynamic loader would. A path is given to the
+    /// kernel as it is, so it may lead through `/proc/PID/root`, `/proc/PID/map_files` or `/proc/self/fd`. `symbol` may be
+    /// versioned (`getaddrinfo@GLIBC_2.2.5`); without a version the default one is meant. Several functions of one name are
+    /// told apart by their addresses: `name@0x1234`, or `0x1234` alone, as [`Uprobe::at_address`] takes it. If exactly one of
+    /// them is global, its name alone means it.
+    ///
+    /// The symbols of a stripped file are looked for in its `.gnu_debugdata` (feature `debugdata`), by its build id below
+    /// `/usr/lib/debug`, and by its `.gnu_debuglink`.
     #[must_use]
-    pub fn new(library: &str, symbol: &str) -> Self {
-        Self::at(library, Place::Symbol(symbol.to_owned()))
+    pub fn new(library: impl AsRef<OsStr>, symbol: &str) -> Self {
+        match symbol::address(symbol) {
+            Some(address) => Self::at_address(library, address),
+            None => Self::at(library, Place::Symbol(symbol.to_owned())),
+        }
     }
 
     /// The instruction at `address`, as the file itself counts addresses (`nm`, `objdump -d`): those of a process less where
     /// the file is mapped in it.
     #[must_use]
-    pub fn at_address(library: &str, address: u64) -> Self {
+    pub fn at_address(library: impl AsRef<OsStr>, address: u64) -> Self {
         Self::at(library, Place::Address(address))
     }
 
     /// The instruction at `byte` of the file, counted from its start.
     #[must_use]
-    pub fn at_byte(library: &str, byte: u64) -> Self {
+    pub fn at_byte(library: impl AsRef<OsStr>, byte: u64) -> Self {
         Self::at(library, Place::Byte(byte))
     }
 
-    fn at(library: &str, place: Place) -> Self {
-        Self {
-            file: Library { name: library.to_owned(), seen_by: None },
-            place,
-            offset: 0,
-            on_return: false,
-            pid: None,
-            cookie: 0,
-            listeners: 0,
-        }
+    fn at(library: impl AsRef<OsStr>, place: Place) -> Self {
+        Self { file: Library::new(library), place, offset: 0, on_return: false, pid: None, cookie: 0, listeners: 0 }
     }
 
     /// Looks the library up as the process `pid` sees it: a name without a slash among the files that it has mapped, a path
-    /// in its own file system (which in a container is another one). Says nothing about who is probed: see [`Uprobe::pid`].
+    /// in its own file system (which in a container is another one). A name that it has not mapped is looked up as its own
+    /// dynamic loader would. Says nothing about who is probed: see [`Uprobe::pid`].
     #[must_use]
     pub fn seen_by(mut self, pid: u32) -> Self {
         self.file.seen_by = Some(pid);
         self
     }
 
-    /// Attaches `offset` bytes behind the function's start, where an instruction must begin.
+    /// Attaches `offset` bytes behind the function's start, where an instruction must begin. Beyond the function's end, as
+    /// far as its symbol tells it, is an error, and so is any offset for a return probe on a symbol.
     #[must_use]
     pub fn offset(mut self, offset: u64) -> Self {
         self.offset = offset;
@@ -147,29 +138,79 @@ impl Uprobe {
     ///
     /// # Errors
     ///
-    /// [`Error::Library`] or [`Error::Symbol`] if there is no such function.
+    /// [`Error::Library`] if there is no such file. [`Error::Symbol`] if there is no such function in it, or several, or the
+    /// place is no code of the file: it is in no executable segment, or the file is a `.debug` file, an object file, a core
+    /// dump or for another machine. Only [`Uprobe::attach`] looks at the place of an [`Uprobe::at_byte`].
     pub fn locate(&self) -> Result<(PathBuf, u64), Error> {
-        let path = self.file.find()?;
-        let start = match &self.place {
-            Place::Symbol(name) => symbol::find(&path, name)?.file_offset,
-            Place::Address(address) => symbol::at_address(&path, *address)?.file_offset,
-            Place::Byte(byte) => *byte,
-        };
-        let offset = start.checked_add(self.offset).ok_or_else(|| Error::Symbol {
+        if let (Place::Byte(byte), 0) = (&self.place, self.offset) {
+            return Ok((self.file.find()?, *byte));
+        }
+        let (binary, byte) = self.open()?;
+        Ok((binary.path, byte))
+    }
+
+    /// The file, and the place in it.
+    fn open(&self) -> Result<(Binary, u64), Error> {
+        let binary = Binary::open(self.file.find()?, Some(&self.place))?;
+        let byte = self.byte_in(&binary).map_err(|why| Error::Symbol {
             symbol: self.place.to_string(),
-            library: path.display().to_string(),
-            why: format!("the offset {:#x} reaches beyond any file", self.offset),
+            library: binary.path.display().to_string(),
+            why,
         })?;
-        Ok((path, offset))
+        Ok((binary, byte))
+    }
+
+    fn byte_in(&self, binary: &Binary) -> Result<u64, String> {
+        let beyond = || format!("the offset {:#x} reaches beyond any file", self.offset);
+        match &self.place {
+            Place::Symbol(name) => {
+                // The probe would replace what is no return address.
+                if self.on_return && self.offset != 0 {
+                    return Err("a return probe takes no offset: it belongs to the function's entry".to_owned());
+                }
+                let image = binary.image()?;
+                let function = symbol::find(&image, name)?;
+                let byte = function.file_offset.checked_add(self.offset).ok_or_else(beyond)?;
+                if function.size != 0 && self.offset >= function.size {
+                    return Err(format!(
+                        "the offset {:#x} is beyond its end: it has {:#x} bytes",
+                        self.offset, function.size
+                    ));
+                }
+                image.check_byte(byte)?;
+                Ok(byte)
+            }
+            Place::Address(address) => {
+                let address = address.checked_add(self.offset).ok_or_else(beyond)?;
+                binary.image()?.head.code(address)
+            }
+            Place::Byte(byte) => byte.checked_add(self.offset).ok_or_else(beyond),
+        }
     }
 
     /// Attaches `program`.
     ///
     /// # Errors
     ///
-    /// As [`Uprobe::locate`]; [`Error::Kernel`] if the kernel refuses.
+    /// As [`Uprobe::locate`]; [`Error::Symbol`] also if a byte is in no executable segment of its ELF file; [`Error::Kernel`] if
+    /// the kernel refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
-        let (path, offset) = self.locate()?;
+        let (binary, byte) = self.open()?;
+        if let Place::Byte(_) = self.place {
+            binary.check_byte(byte).map_err(|why| Error::Symbol {
+                symbol: format!("byte {byte:#x}"),
+                library: binary.path.display().to_string(),
+                why,
+            })?;
+        }
+        let link = self.attach_at(program, &binary, byte)?;
+        binary.is_what_was_attached()?;
+        Ok(link)
+    }
+
+    /// Attaches `program` to this byte of the file.
+    pub(super) fn attach_at(&self, program: &Program, binary: &Binary, byte: u64) -> Result<Link, Error> {
+        let path = &binary.path;
         let what =
             format!("{}`{}` in {}", if self.on_return { "the return of " } else { "" }, self.place, path.display());
         let attempt = || format!("put a probe on {what}");
@@ -180,7 +221,7 @@ impl Uprobe {
         /// `PERF_UPROBE_REF_CTR_OFFSET_SHIFT`: the upper half of `config`.
         const LISTENERS_SHIFT: u32 = 32;
         let config = pmu.config(self.on_return) | u64::from(self.listeners) << LISTENERS_SHIFT;
-        let probe = Event::Uprobe { event_type: pmu.event_type, config, path: &c_path, offset };
+        let probe = Event::Uprobe { event_type: pmu.event_type, config, path: &c_path, offset: byte };
         let why = "puts the probe on a byte of the file, as an event that a program can hang on";
         let event = perf_event::open(probe, self.pid.map_or(Scope::Everybody, Scope::Process), why)
             .map_err(|error| refused(attempt(), &error, self.pid))?;
@@ -203,11 +244,21 @@ pub(super) fn refused(attempt: String, error: &io::Error, pid: Option<u32>) -> E
     // For a uprobe as a perf event kernels want more than for any other event (`perf_uprobe_event_init`).
     let plain = Error::kernel(attempt, error).wanting(&[Capability::SYS_ADMIN]);
     match (error.raw_os_error(), pid) {
-        (Some(libc::ESRCH), Some(pid)) => plain.advise(&format!("there is no process {pid}")),
+        (Some(libc::ESRCH), Some(pid)) => plain.advise(&match process_of(pid) {
+            Some(process) if process != pid => format!("{pid} is a thread of the process {process}: name that"),
+            _ => format!("there is no process {pid}"),
+        }),
         (Some(libc::EINVAL), _) => {
             plain.advise("is there an instruction's start at that offset, in an executable segment?")
         }
         (Some(libc::ENOTSUP), _) => plain.advise("the kernel cannot put a probe on that instruction"),
         _ => plain,
     }
+}
+
+/// The process that a thread belongs to.
+fn process_of(thread: u32) -> Option<u32> {
+    let status = fs::read(format!("/proc/{thread}/status")).ok()?;
+    let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Tgid:"))?;
+    str::from_utf8(line).ok()?.trim().parse().ok()
 }

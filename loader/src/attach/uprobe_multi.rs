@@ -5,17 +5,14 @@
 //! return, and its answer on entry says whether it wants to see the return.
 
 use std::{
-    ffi::CString,
+    ffi::{CString, OsStr},
     os::{fd::AsFd, unix::ffi::OsStrExt},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use log::debug;
 
-use super::{
-    Link, Uprobe, pattern, symbol,
-    uprobe::{Library, refused},
-};
+use super::{Link, Uprobe, image::Binary, library::Library, pattern, symbol, uprobe::refused};
 use crate::{
     Error, Program, probe,
     sys::link::{self, Places, attach_type},
@@ -44,21 +41,29 @@ enum Which {
 }
 
 impl UprobeMulti {
-    /// The functions of `library` whose names `pattern` describes: `*` stands for any text, `?` for one character.
+    /// The functions of `library` whose names `pattern` describes: `*` stands for any text, `?` for one character. A pattern
+    /// without either is a symbol as [`Uprobe::new`] takes it. What a stripped file has elsewhere is looked at if nothing in
+    /// the file itself fits.
     #[must_use]
-    pub fn new(library: &str, pattern: &str) -> Self {
+    pub fn new(library: impl AsRef<OsStr>, pattern: &str) -> Self {
         Self::at(library, Which::Pattern(pattern.to_owned()))
     }
 
     /// The instructions at these bytes of the file, counted from its start.
     #[must_use]
-    pub fn at_bytes(library: &str, bytes: &[u64]) -> Self {
+    pub fn at_bytes(library: impl AsRef<OsStr>, bytes: &[u64]) -> Self {
         Self::at(library, Which::Bytes(bytes.to_vec()))
     }
 
-    fn at(library: &str, which: Which) -> Self {
-        let file = Library { name: library.to_owned(), seen_by: None };
-        Self { file, which, on_return: false, pid: None, cookies: Vec::new(), listeners: Vec::new() }
+    fn at(library: impl AsRef<OsStr>, which: Which) -> Self {
+        Self {
+            file: Library::new(library),
+            which,
+            on_return: false,
+            pid: None,
+            cookies: Vec::new(),
+            listeners: Vec::new(),
+        }
     }
 
     /// As [`Uprobe::seen_by`].
@@ -102,15 +107,27 @@ impl UprobeMulti {
     ///
     /// # Errors
     ///
-    /// [`Error::Library`] if there is no such file, [`Error::Symbol`] if nothing in it fits.
+    /// [`Error::Library`] if there is no such file, [`Error::Symbol`] if nothing in it fits, or it has no code that can run here.
     pub fn locate(&self) -> Result<(PathBuf, Vec<u64>), Error> {
-        let path = self.file.find()?;
-        let places = match &self.which {
-            Which::Pattern(name) if !pattern::is_one(name) => vec![symbol::find(&path, name)?.file_offset],
-            Which::Pattern(pattern) => symbol::matching(&path, pattern)?.into_keys().collect(),
-            Which::Bytes(bytes) => bytes.clone(),
+        let (binary, places) = self.open()?;
+        Ok((binary.path, places))
+    }
+
+    fn open(&self) -> Result<(Binary, Vec<u64>), Error> {
+        let symbol: Option<&dyn std::fmt::Display> = match &self.which {
+            Which::Pattern(name) => Some(name),
+            Which::Bytes(_) => None,
         };
-        Ok((path, places))
+        let binary = Binary::open(self.file.find()?, symbol)?;
+        let places = match &self.which {
+            Which::Bytes(bytes) => bytes.clone(),
+            Which::Pattern(name) => places(&binary, name).map_err(|why| Error::Symbol {
+                symbol: name.clone(),
+                library: binary.path.display().to_string(),
+                why,
+            })?,
+        };
+        Ok((binary, places))
     }
 
     /// Attaches `program`: by one link if it was loaded for that, by a perf event for each place on older kernels.
@@ -120,18 +137,39 @@ impl UprobeMulti {
     /// As [`UprobeMulti::locate`]; [`Error::Unfit`] if there are more or fewer cookies or counters than places; [`Error::Kernel`] if the
     /// kernel refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
-        let (path, places) = self.locate()?;
+        let (binary, places) = self.open()?;
         let what = format!(
             "{}{} places in {}",
             if self.on_return { "the returns of " } else { "" },
             places.len(),
-            path.display()
+            binary.path.display()
         );
-        self.attach_at(program, &path, &places, &what)
+        if let Which::Bytes(bytes) = &self.which {
+            for &byte in bytes {
+                binary.check_byte(byte).map_err(|why| Error::Symbol {
+                    symbol: format!("byte {byte:#x}"),
+                    library: binary.path.display().to_string(),
+                    why,
+                })?;
+            }
+        }
+        self.attach_at(program, &binary, &places, &what)
     }
 
-    /// Attaches `program` to these bytes of the file at `path`.
-    pub(super) fn attach_at(&self, program: &Program, path: &Path, places: &[u64], what: &str) -> Result<Link, Error> {
+    /// Attaches `program` to these bytes of the file.
+    pub(super) fn attach_at(
+        &self,
+        program: &Program,
+        binary: &Binary,
+        places: &[u64],
+        what: &str,
+    ) -> Result<Link, Error> {
+        let link = self.attach_all(program, binary, places, what)?;
+        binary.is_what_was_attached()?;
+        Ok(link)
+    }
+
+    fn attach_all(&self, program: &Program, binary: &Binary, places: &[u64], what: &str) -> Result<Link, Error> {
         let attempt = || format!("put probes on {what}");
         let unfit = |why: String| Error::Unfit { attempt: attempt(), why };
         for (name, given) in [("cookies", &self.cookies), ("counters", &self.listeners)] {
@@ -141,14 +179,14 @@ impl UprobeMulti {
         }
         let kind = program.spec().section.expected_attach_type;
         if !matches!(kind, attach_type::TRACE_UPROBE_MULTI | attach_type::TRACE_UPROBE_SESSION) {
-            return self.each(program, path, places, what);
+            return self.each(program, binary, places, what);
         }
         if self.pid.is_some() && !probe::uprobe_multi_pid().is_yes() {
             let why = format!("one process for many places at once is {}", probe::uprobe_multi_pid());
             return Err(unfit(why));
         }
-        let c_path =
-            CString::new(path.as_os_str().as_bytes()).map_err(|_| unfit("its path holds a NUL byte".to_owned()))?;
+        let c_path = CString::new(binary.path.as_os_str().as_bytes())
+            .map_err(|_| unfit("its path holds a NUL byte".to_owned()))?;
         let places =
             Places { path: &c_path, offsets: places, ref_ctr_offsets: &self.listeners, cookies: &self.cookies };
         let why = "puts probes on all these bytes of the file, and ties the program to them";
@@ -162,19 +200,31 @@ impl UprobeMulti {
             })
     }
 
-    fn each(&self, program: &Program, path: &Path, places: &[u64], what: &str) -> Result<Link, Error> {
+    fn each(&self, program: &Program, binary: &Binary, places: &[u64], what: &str) -> Result<Link, Error> {
         debug!("`{}` hangs on {what} by a perf event each", program.name());
         let unfit = |why: &str| Error::Unfit { attempt: format!("put probes on {what}"), why: why.to_owned() };
-        let path = path.to_str().ok_or_else(|| unfit("its path is not UTF-8"))?;
         let each = places.iter().enumerate().map(|(index, &byte)| {
             let listeners = self.listeners.get(index).copied().unwrap_or(0);
             let listeners = u32::try_from(listeners).map_err(|_| unfit("its counter lies beyond 4 GiB of the file"))?;
-            let mut probe = Uprobe::at_byte(path, byte).on_return(self.on_return).listeners(listeners);
+            let mut probe = Uprobe::at_byte(&binary.path, byte).on_return(self.on_return).listeners(listeners);
             if let Some(pid) = self.pid {
                 probe = probe.pid(pid);
             }
-            probe.cookie(self.cookies.get(index).copied().unwrap_or(0)).attach(program)
+            probe.cookie(self.cookies.get(index).copied().unwrap_or(0)).attach_at(program, binary, byte)
         });
         Ok(Link::several(program, what, each.collect::<Result<_, _>>()?))
     }
+}
+
+/// The bytes of the file where the functions start that a pattern or a symbol names.
+fn places(binary: &Binary, name: &str) -> Result<Vec<u64>, String> {
+    let image = binary.image()?;
+    if pattern::is_one(name) {
+        return Ok(symbol::matching(&image, name)?.into_keys().collect());
+    }
+    match symbol::address(name) {
+        Some(address) => image.head.code(address),
+        None => symbol::find(&image, name).map(|function| function.file_offset),
+    }
+    .map(|byte| vec![byte])
 }

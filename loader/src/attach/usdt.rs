@@ -12,6 +12,7 @@ mod specs;
 
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -21,7 +22,7 @@ use log::{debug, warn};
 
 pub(crate) use self::specs::Specs;
 use self::{arguments::Place, notes::Note};
-use super::{Link, UprobeMulti, uprobe::Library};
+use super::{Link, UprobeMulti, image::Binary, library::Library, maps};
 use crate::{Error, Program, ProgramType, probe};
 
 /// A probe that the author of a program or library has put into it, for programs of the section `usdt` or `uprobe`.
@@ -71,14 +72,8 @@ impl Usdt {
     /// The probe `provider:name` in `library`, a path, or a name without a slash, which is looked up as the dynamic loader
     /// would, or the shell.
     #[must_use]
-    pub fn new(library: &str, provider: &str, name: &str) -> Self {
-        Self {
-            file: Library { name: library.to_owned(), seen_by: None },
-            provider: provider.to_owned(),
-            name: name.to_owned(),
-            pid: None,
-            cookie: 0,
-        }
+    pub fn new(library: impl AsRef<OsStr>, provider: &str, name: &str) -> Self {
+        Self { file: Library::new(library), provider: provider.to_owned(), name: name.to_owned(), pid: None, cookie: 0 }
     }
 
     /// As [`Uprobe::seen_by`](crate::Uprobe::seen_by).
@@ -108,8 +103,8 @@ impl Usdt {
     ///
     /// [`Error::Library`] if there is no such file, [`Error::Symbol`] if it has no such probe.
     pub fn locate(&self) -> Result<(PathBuf, Vec<UsdtPlace>), Error> {
-        let (path, notes) = self.notes()?;
-        Ok((path, notes.into_iter().map(UsdtPlace::from).collect()))
+        let (binary, notes) = self.notes()?;
+        Ok((binary.path, notes.into_iter().map(UsdtPlace::from).collect()))
     }
 
     /// All probes of a file, in its order.
@@ -117,22 +112,22 @@ impl Usdt {
     /// # Errors
     ///
     /// [`Error::Library`] if there is no such file.
-    pub fn all(library: &str) -> Result<Vec<UsdtPlace>, Error> {
-        let path = Library { name: library.to_owned(), seen_by: None }.find()?;
-        Ok(notes::read(&path, &|_, _| true)?.into_iter().map(UsdtPlace::from).collect())
+    pub fn all(library: impl AsRef<OsStr>) -> Result<Vec<UsdtPlace>, Error> {
+        let binary = Binary::open(Library::new(library).find()?, None)?;
+        Ok(notes::read(&binary, &|_, _| true)?.into_iter().map(UsdtPlace::from).collect())
     }
 
-    fn notes(&self) -> Result<(PathBuf, Vec<Note>), Error> {
-        let path = self.file.find()?;
-        let found = notes::read(&path, &|provider, name| provider == self.provider && name == self.name)?;
+    fn notes(&self) -> Result<(Binary, Vec<Note>), Error> {
+        let binary = Binary::open(self.file.find()?, None)?;
+        let found = notes::read(&binary, &|provider, name| provider == self.provider && name == self.name)?;
         if found.is_empty() {
-            return Err(self.not_there(&path));
+            return Err(self.not_there(&binary));
         }
-        Ok((path, found))
+        Ok((binary, found))
     }
 
-    fn not_there(&self, path: &Path) -> Error {
-        let there = notes::read(path, &|_, _| true).unwrap_or_default();
+    fn not_there(&self, binary: &Binary) -> Error {
+        let there = notes::read(binary, &|_, _| true).unwrap_or_default();
         let there: BTreeSet<_> = there.iter().map(|note| format!("`{}:{}`", note.provider, note.name)).collect();
         let mut names = there.iter();
         const SHOWN: usize = 8;
@@ -142,7 +137,7 @@ impl Usdt {
             true => "the file has no probes (it has no section .note.stapsdt; was it compiled with them?)".to_owned(),
             false => format!("the file has no such probe; it has {}{more}", shown.join(", ")),
         };
-        Error::Symbol { symbol: self.to_string(), library: path.display().to_string(), why }
+        Error::Symbol { symbol: self.to_string(), library: binary.path.display().to_string(), why }
     }
 
     /// Attaches `program` to all places of the probe.
@@ -153,8 +148,8 @@ impl Usdt {
     /// for more or is pinned by name; [`Error::Kernel`] if the kernel
     /// refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
-        let (path, notes) = self.notes()?;
-        let what = format!("the probe `{self}` in {}", path.display());
+        let (binary, notes) = self.notes()?;
+        let what = format!("the probe `{self}` in {}", binary.path.display());
         program.must_be(&[ProgramType::KPROBE], &what)?;
         let bytes: Vec<_> = notes.iter().map(|note| note.byte).collect();
         let semaphores: Vec<_> = notes.iter().map(|note| note.semaphore.unwrap_or(0)).collect();
@@ -170,21 +165,22 @@ impl Usdt {
                 probes = probes.cookies(&vec![self.cookie; bytes.len()]);
             }
             debug!("`{}` is told nothing about arguments: its object has no map `{}`", program.name(), Specs::MAPS[0]);
-            return probes.attach_at(program, &path, &bytes, &what);
+            return probes.attach_at(program, &binary, &bytes, &what);
         };
         for (note, argument) in notes.iter().flat_map(|note| note.arguments.iter().map(move |it| (note, it))) {
             if argument.place == Place::Unreadable {
-                warn!("an argument of {what} cannot be read by programs: `{}`", note.text);
+                let why: Vec<_> = note.doubts.iter().map(|why| format!(": {why}")).collect();
+                warn!("an argument of {what} cannot be read by programs: `{}`{}", note.text, why.concat());
             }
         }
         let (numbers, mut taken) = specs.describe(notes.iter().map(|note| note.arguments.as_slice()), self.cookie)?;
         if probe::perf_link().is_yes() {
             probes = probes.cookies(&numbers.iter().copied().map(u64::from).collect::<Vec<_>>());
         } else {
-            let addresses = self.addresses(&path, &notes, &what)?;
+            let addresses = self.addresses(&binary.path, &notes, &what)?;
             taken.at_addresses(&addresses, &numbers)?;
         }
-        Ok(probes.attach_at(program, &path, &bytes, &what)?.holding(taken))
+        Ok(probes.attach_at(program, &binary, &bytes, &what)?.holding(taken))
     }
 
     /// Where the places are in memory.
@@ -200,7 +196,7 @@ impl Usdt {
             ));
         };
         let maps = format!("/proc/{pid}/maps");
-        let text = fs::read_to_string(&maps).map_err(|error| Error::kernel(format!("read {maps}"), &error))?;
+        let text = fs::read(&maps).map_err(|error| Error::kernel(format!("read {maps}"), &error))?;
         let inode =
             fs::metadata(path).map_err(|error| Error::kernel(format!("look at {}", path.display()), &error))?.ino();
         let addresses: Option<_> = notes.iter().map(|note| mapped_at(&text, inode, note.byte)).collect();
@@ -221,18 +217,12 @@ impl From<Note> for UsdtPlace {
     }
 }
 
-/// Where a byte of a file lies in a process, by the lines of `/proc/PID/maps`:
-/// `start-end permissions offset device inode path`.
-fn mapped_at(maps: &str, inode: u64, byte: u64) -> Option<u64> {
-    maps.lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        let (start, end) = words.next()?.split_once('-')?;
-        let executable = words.next()?.contains('x');
-        let offset = u64::from_str_radix(words.next()?, 16).ok()?;
-        let same = words.nth(1)?.parse() == Ok(inode);
-        let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
-        let inside = byte.checked_sub(offset)?;
-        (executable && same && inside < end.checked_sub(start)?).then(|| start + inside)
+/// Where a byte of a file lies in a process, by what `/proc/PID/maps` says.
+fn mapped_at(maps: &[u8], inode: u64, byte: u64) -> Option<u64> {
+    maps::mappings(maps).find_map(|mapping| {
+        let inside = byte.checked_sub(mapping.offset)?;
+        let length = mapping.end.checked_sub(mapping.start)?;
+        (mapping.executable && mapping.inode == inode && inside < length).then(|| mapping.start + inside)
     })
 }
 
@@ -243,10 +233,10 @@ mod tests {
     #[test]
     fn a_byte_is_found_in_the_mapping_of_code() {
         let maps =
-            "1000-2000 r--p 00000000 00:1 5 /x\n2000-3000 r-xp 00001000 00:1 5 /x\n5000-9000 r-xp 0 00:1 6 /y y\n";
+            b"1000-2000 r--p 00000000 00:1 5 /x\n2000-3000 r-xp 00001000 00:1 5 /x\n5000-9000 r-xp 0 00:1 6 /y y\n";
         assert_eq!(mapped_at(maps, 5, 0x1010), Some(0x2010));
         assert_eq!(mapped_at(maps, 5, 0x10), None);
         assert_eq!(mapped_at(maps, 6, 0x10), Some(0x5010));
-        assert_eq!(mapped_at("nonsense\n\n1-\n", 5, 0), None);
+        assert_eq!(mapped_at(b"nonsense\n\n1-\n", 5, 0), None);
     }
 }

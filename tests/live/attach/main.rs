@@ -5,6 +5,7 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cgroups;
+mod containers;
 mod devices;
 mod kernel;
 mod lacks;
@@ -19,6 +20,11 @@ mod tables;
 mod usdt;
 mod user;
 
+#[path = "../support/crafted.rs"]
+#[expect(dead_code, reason = "others use more of it")]
+mod crafted;
+#[path = "../support/mapped.rs"]
+mod mapped;
 #[path = "../support/open.rs"]
 mod open;
 #[path = "../support/requirements.rs"]
@@ -51,6 +57,7 @@ fn main() {
         kernel::TESTS,
         user::TESTS,
         usdt::TESTS,
+        containers::TESTS,
         devices::TESTS,
         cgroups::TESTS,
         sockets::TESTS,
@@ -60,10 +67,14 @@ fn main() {
         runs::TESTS,
     ];
     let mut tests = tests.into_iter().flatten();
-    let mut words = std::env::args().skip(1).peekable();
+    // Those of a contained process may be paths that are no text.
+    let mut words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).peekable();
     if words.peek().is_some_and(|word| word == WAIT) {
         std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
         return;
+    }
+    if words.peek().is_some_and(|word| word == containers::CONTAINED) {
+        return containers::be_contained(&std::env::args_os().skip(2).collect::<Vec<_>>());
     }
     if words.next().is_some_and(|word| word == ALONE) {
         let name = words.next().expect("a test's name");

@@ -14,7 +14,10 @@ use std::{
 use cutaway::{Link, Loaded, Object, Pinning, Uprobe, Usdt, probe};
 
 use crate::{
-    Test, lacks,
+    Test,
+    crafted::{CODE, Crafted, DATA, LOCAL, NOTE, OBJECT, probe as note},
+    lacks,
+    mapped::Mapped,
     pins::file_system,
     sample::{self, Also, load, runs},
     test,
@@ -30,6 +33,7 @@ pub(crate) const TESTS: &[Test] = &[
     test("usdt_probes_give_their_descriptions_back", lacks::usdt, descriptions),
     test("usdt_descriptions_that_others_may_have_are_refused", lacks::usdt, pinned),
     test("usdt_probes_that_are_not_there_are_told", lacks::usdt, not_there),
+    test("a_usdt_argument_of_an_ambiguous_name_is_unreadable", lacks::usdt, ambiguous),
     test("a_program_without_libbpf_s_maps_gets_registers_and_cookie", lacks::usdt_cookies, plain),
 ];
 
@@ -321,6 +325,31 @@ fn not_there() {
     let loaded = load("socket");
     let line = own("twice").attach(loaded.program("count").unwrap()).unwrap_err().to_string();
     assert!(line.contains("it is a program of the kind SOCKET_FILTER; KPROBE is needed"), "{line}");
+}
+
+/// Two files' static variables of one name: which is meant is not in the file.
+fn ambiguous() {
+    if cfg!(not(target_arch = "x86_64")) {
+        return;
+    }
+    let variable = |name, address| (name, LOCAL, OBJECT, address, 4);
+    let text = "4@only(%rip) 4@several(%rip) 8@$5";
+    let crafted = Crafted {
+        symbols: vec![variable("only", DATA), variable("several", DATA + 8), variable("several", DATA + 16)],
+        sections: vec![(".note.stapsdt", NOTE, note(CODE, "hit", text))],
+        ..Crafted::default()
+    };
+    let mut bytes = crafted.write();
+    bytes[0x2000..0x2018].fill(1);
+    let file = Mapped::write("ambiguous.so", &bytes);
+    let loaded = listening();
+    let link = attach(&loaded, &Usdt::new(file.path(), "cutaway", "hit").pid(std::process::id()));
+    file.call(0);
+    drop(link);
+    let events = events(&loaded.0);
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0].arguments, [0x0101_0101, 0, 5]);
+    assert_eq!(events[0].errors, [0, -i64::from(libc::EINVAL), 0]);
 }
 
 fn plain() {

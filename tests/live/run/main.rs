@@ -19,6 +19,9 @@ mod state;
 #[path = "../support/binary.rs"]
 #[expect(dead_code, reason = "others use more of it")]
 mod binary;
+#[path = "../support/crafted.rs"]
+#[expect(dead_code, reason = "others use more of it")]
+mod crafted;
 #[path = "../support/explained.rs"]
 mod explained;
 #[path = "../support/ignorable.rs"]
@@ -28,6 +31,8 @@ mod kernel_objects;
 #[path = "../attach/lacks.rs"]
 #[expect(dead_code, reason = "these tests need other things")]
 mod lacks;
+#[path = "../support/mapped.rs"]
+mod mapped;
 #[path = "../attach/mounts.rs"]
 mod mounts;
 #[path = "../attach/network.rs"]

@@ -3,11 +3,16 @@
 use std::{fs, path::PathBuf, thread};
 
 use libtest_mimic::Trial;
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
     binary::{self, Running},
-    corpus, ignorable, lacks, network,
+    corpus,
+    crafted::{CODE, Crafted, DATA, FUNC, LOCAL, NOTYPE},
+    ignorable, lacks,
+    mapped::{Mapped, no_code},
+    network,
     requirements::Needs,
     trial,
 };
@@ -22,6 +27,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
         trial("a_perf_event_needs_no_place", Needs::Root, perf_event),
         trial("a_uprobe_is_given_its_function", Needs::Root, uprobe),
+        ignorable("library_is_found_as_the_process_sees_it", || Needs::Root.obstacle().or_else(no_code), seen_by),
+        ignorable("symbols_with_colons_and_addresses_are_taken", || Needs::Root.obstacle().or_else(no_code), symbols),
+        trial("targets_that_are_no_code_are_refused", Needs::Root, refused),
         ignorable("an_iterator_is_read_once", || Needs::Root.obstacle().or_else(lacks::iterators), iterator),
         ignorable("a_program_on_a_cgroup", || Needs::Root.obstacle().or_else(no_cgroup), cgroup),
     ]
@@ -84,6 +92,58 @@ fn uprobe() {
     let words = ["run", "--program", "uprobe_bare", "--attach", "uprobe_bare=libc.so.6:no_such_function"];
     let ended = Running::start(binary::command(words).arg(corpus("kinds/sections"))).end();
     assert!(ended.stderr.contains("no_such_function") && ended.status.code() == Some(1), "{ended:?}");
+}
+
+/// By a name that is nowhere but among what that process has mapped.
+fn seen_by() {
+    let file = Mapped::write("seen.so", &crafted().write());
+    let (own, target) = (std::process::id().to_string(), format!("uprobe_bare={}:f", file.name()));
+    let running = start("kinds/sections", "uprobe_bare", &["--pid", &own, "--attach", &target]);
+    file.call(0);
+    running.send(Signal::INT);
+    assert_eq!(seen(&running.end()), 1);
+    // Not in the command's own view.
+    told(&target, "not among this process's libraries");
+}
+
+/// Functions at `CODE` and each 16 bytes behind it.
+fn crafted() -> Crafted<'static> {
+    let function = |name, index| (name, LOCAL, FUNC, CODE + 16 * index as u64, 2);
+    let symbols = vec![function("f", 0), function("twice", 1), function("twice", 2), function("type:.eq.T", 3)];
+    Crafted { symbols, ..Crafted::default() }
+}
+
+fn symbols() {
+    let file = Mapped::write("symbols.so", &crafted().write());
+    for (symbol, index) in [("type:.eq.T", 3), ("twice@0x11020", 2), ("0x11010", 1)] {
+        let target = format!("uprobe_bare={}:{symbol}", file.path().display());
+        let running = start("kinds/sections", "uprobe_bare", &["--attach", &target]);
+        (0..4).for_each(|other| (0..=other).for_each(|_| file.call(other)));
+        running.send(Signal::INT);
+        assert_eq!(seen(&running.end()), index + 1, "{symbol}");
+    }
+}
+
+fn refused() {
+    let mut data = crafted();
+    data.symbols.push(("__data_start", LOCAL, NOTYPE, DATA, 0));
+    let whole = Mapped::write("refused.so", &data.write());
+    let debug = Mapped::write("refused.debug", &Crafted { debug_only: true, ..data }.write());
+    for (file, symbol, part) in [
+        (&whole, "twice", "ambiguous, several functions have it: at 0x11010, 0x11020"),
+        (&whole, "__data_start", "no executable segment"),
+        (&debug, "f", "SHT_NOBITS"),
+    ] {
+        let target = format!("uprobe_bare={}:{symbol}", file.path().display());
+        told(&target, part);
+    }
+}
+
+/// A run with this `--attach` fails, and says so.
+fn told(target: &str, part: &str) {
+    let words = ["run", "--program", "uprobe_bare", "--attach", target];
+    let ended = Running::start(binary::command(words).arg(corpus("kinds/sections"))).end();
+    assert!(ended.stderr.contains(part) && ended.status.code() == Some(1), "{ended:?}");
 }
 
 fn iterator() {

@@ -77,6 +77,7 @@ pub(crate) fn minimal() -> Result {
         "struct-ops",
         "tracing",
         "uprobe",
+        "debugdata",
         "usdt",
         "kprobe",
         "tracepoint",

@@ -16,16 +16,18 @@
 //! both others. The semaphore is a 16-bit counter of those who listen; a program that finds it 0 spares itself the trouble of
 //! working out the arguments.
 
-use std::path::Path;
-
-use object::{
-    Endianness, FileKind, ReadRef, U32, U64,
-    elf::{self, FileHeader32, FileHeader64},
-    read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym},
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::BTreeMap,
 };
 
+use object::{Endianness, U32, U64, elf};
+
 use super::arguments::{self, Argument, Machine};
-use crate::{Error, attach::symbol};
+use crate::{
+    Error,
+    attach::image::{Binary, Image},
+};
 
 /// One place where a probe is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub(super) struct Note {
     /// As the note has them.
     pub(super) text: String,
     pub(super) arguments: Vec<Argument>,
+    /// Why variables that the arguments name are not taken for any.
+    pub(super) doubts: Vec<String>,
     /// Where the `nop` is: bytes from the start of the file.
     pub(super) byte: u64,
     /// Where it is in memory, if the file is of the kind that always lies at the same place.
@@ -44,48 +48,13 @@ pub(super) struct Note {
 }
 
 /// All notes of a file, in its order, whose provider and name `wanted` takes.
-pub(super) fn read(path: &Path, wanted: &dyn Fn(&str, &str) -> bool) -> Result<Vec<Note>, Error> {
-    let answer = symbol::read(path).and_then(|(data, kind)| match kind {
-        FileKind::Elf32 => notes::<FileHeader32<Endianness>, _>(&data, wanted),
-        _ => notes::<FileHeader64<Endianness>, _>(&data, wanted),
-    });
-    answer.map_err(|why| Error::Library { library: path.display().to_string(), why })
+pub(super) fn read(binary: &Binary, wanted: &dyn Fn(&str, &str) -> bool) -> Result<Vec<Note>, Error> {
+    let answer = binary.image().and_then(|image| File::new(&image).notes(wanted));
+    answer.map_err(|why| Error::Library { library: binary.path.display().to_string(), why })
 }
 
 /// `NT_STAPSDT`
 const NT_STAPSDT: u32 = 3;
-
-fn notes<'data, Elf, R>(data: R, wanted: &dyn Fn(&str, &str) -> bool) -> Result<Vec<Note>, String>
-where
-    Elf: FileHeader<Endian = Endianness>,
-    R: ReadRef<'data>,
-{
-    let broken = |error: object::Error| format!("its ELF structure is broken: {error}");
-    let header = Elf::parse(data).map_err(broken)?;
-    let endian = header.endian().map_err(broken)?;
-    let sections = header.sections(endian, data).map_err(broken)?;
-    let file = File { header, endian, data, sections: &sections };
-    let base = sections.section_by_name(endian, b".stapsdt.base").map(|(_, section)| section.sh_addr(endian).into());
-
-    let mut found = Vec::new();
-    let of_probes = sections.iter().filter(|section| {
-        section.sh_type(endian) == elf::SHT_NOTE && sections.section_name(endian, section) == Ok(b".note.stapsdt")
-    });
-    for section in of_probes {
-        let Some(mut notes) = section.notes(endian, data).map_err(broken)? else { continue };
-        while let Some(note) = notes.next().map_err(broken)? {
-            if note.name() != b"stapsdt" || note.n_type(endian) != NT_STAPSDT {
-                continue;
-            }
-            let raw = Raw::read(note.desc(), header.is_type_64(), endian)
-                .ok_or("a note of its section .note.stapsdt is broken")?;
-            if wanted(raw.provider, raw.name) {
-                found.push(file.place(&raw, base)?);
-            }
-        }
-    }
-    Ok(found)
-}
 
 /// A note as it stands in the file.
 struct Raw<'d> {
@@ -120,73 +89,230 @@ impl<'d> Raw<'d> {
     }
 }
 
-struct File<'f, 'data, Elf: FileHeader, R: ReadRef<'data>> {
-    header: &'f Elf,
-    endian: Endianness,
-    data: R,
-    sections: &'f SectionTable<'data, Elf, R>,
+struct File<'f, 'b> {
+    image: &'f Image<'b>,
+    /// The variables by their names, once one is asked for.
+    variables: OnceCell<BTreeMap<Vec<u8>, Variable>>,
 }
 
-impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> File<'_, 'data, Elf, R> {
+/// What a name of the file's tables stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Variable {
+    At(u64),
+    /// Different things. Which of them the probe's author meant is not in the file.
+    Several(Vec<u64>),
+    /// Nothing that is at one place in memory: a variable of each thread, a number.
+    Nowhere,
+}
+
+impl<'f, 'b> File<'f, 'b> {
+    fn new(image: &'f Image<'b>) -> Self {
+        Self { image, variables: OnceCell::new() }
+    }
+
+    fn notes(&self, wanted: &dyn Fn(&str, &str) -> bool) -> Result<Vec<Note>, String> {
+        let tables = &self.image.tables;
+        let endian = if tables.little_endian() { Endianness::Little } else { Endianness::Big };
+        let base = tables.section_address(".stapsdt.base");
+        let mut found = Vec::new();
+        for note in tables.notes(".note.stapsdt", "stapsdt", NT_STAPSDT)? {
+            let raw = Raw::read(note, tables.wide, endian).ok_or("a note of its section .note.stapsdt is broken")?;
+            if wanted(raw.provider, raw.name) {
+                found.push(self.place(&raw, base)?);
+            }
+        }
+        Ok(found)
+    }
+
     fn place(&self, raw: &Raw<'_>, base: Option<u64>) -> Result<Note, String> {
         // A file without that section was not moved by anybody who would keep it right.
         let moved = base.map_or(0, |base| base.wrapping_sub(raw.base));
         let location = raw.location.wrapping_add(moved);
         let probe = || format!("its probe `{}:{}`", raw.provider, raw.name);
-        let byte = self
-            .offset(location, true)
-            .ok_or_else(|| format!("{} is at {location:#x}, where no code of the file is", probe()))?;
+        let head = &self.image.head;
+        let byte = head
+            .code(location)
+            .map_err(|why| format!("{} is at {location:#x}, where no code of the file is: {why}", probe()))?;
         let semaphore = match raw.semaphore {
             0 => None,
             address => {
                 let address = address.wrapping_add(moved);
-                let byte = self.offset(address, false);
-                Some(byte.ok_or_else(|| format!("{} has its semaphore outside the file, at {address:#x}", probe()))?)
+                let byte = head.offset(address, false);
+                Some(byte.map_err(|_| format!("{} has its semaphore outside the file, at {address:#x}", probe()))?)
             }
         };
-        let from_here = |name: &str| Some(self.variable(name)?.wrapping_sub(location).cast_signed());
+        let doubts = RefCell::new(Vec::new());
+        let from_here = |name: &str| match self.variable(name)? {
+            Variable::At(address) => Some(address.wrapping_sub(location).cast_signed()),
+            Variable::Several(addresses) => {
+                let list: Vec<_> = addresses.iter().take(8).map(|address| format!("{address:#x}")).collect();
+                doubts.borrow_mut().push(format!(
+                    "`{name}` is the name of {} variables (at {}), and the file does not tell which is meant",
+                    addresses.len(),
+                    list.join(", ")
+                ));
+                None
+            }
+            Variable::Nowhere => None,
+        };
+        let arguments = arguments::read(self.machine(), raw.arguments, &from_here);
         Ok(Note {
             provider: raw.provider.to_owned(),
             name: raw.name.to_owned(),
             text: raw.arguments.to_owned(),
-            arguments: arguments::read(self.machine(), raw.arguments, &from_here),
+            arguments,
+            doubts: doubts.into_inner(),
             byte,
-            fixed: (self.header.e_type(self.endian) == elf::ET_EXEC).then_some(location),
+            fixed: (head.kind == elf::ET_EXEC).then_some(location),
             semaphore,
         })
     }
 
     fn machine(&self) -> Machine {
-        match self.header.e_machine(self.endian) {
+        match self.image.head.machine {
             elf::EM_X86_64 | elf::EM_386 => Machine::X86,
             elf::EM_AARCH64 => Machine::Arm64,
             _ => Machine::Other,
         }
     }
 
-    /// Where in the file the byte is that will be at `address`, in a segment of code or of data.
-    fn offset(&self, address: u64, code: bool) -> Option<u64> {
-        let segments = self.header.program_headers(self.endian, self.data).ok()?;
-        segments.iter().find_map(|segment| {
-            let start: u64 = segment.p_vaddr(self.endian).into();
-            let inside = address.checked_sub(start)?;
-            let fits = segment.p_type(self.endian) == elf::PT_LOAD
-                && (segment.p_flags(self.endian) & elf::PF_X != 0) == code
-                && inside < segment.p_filesz(self.endian).into();
-            segment.p_offset(self.endian).into().checked_add(inside).filter(|_| fits)
-        })
+    /// What the file's tables have under this name.
+    fn variable(&self, name: &str) -> Option<Variable> {
+        let variables = self.variables.get_or_init(|| {
+            let mut all = BTreeMap::new();
+            // Tables that are broken name nothing.
+            let _ = self.image.tables.symbols(&mut |symbol| {
+                // Code never names a hidden version as it is called for others.
+                if symbol.undefined || symbol.hidden || symbol.name.is_empty() {
+                    return;
+                }
+                let here = match symbol.kind {
+                    _ if symbol.absolute => Variable::Nowhere,
+                    elf::STT_OBJECT | elf::STT_COMMON | elf::STT_NOTYPE | elf::STT_FUNC => Variable::At(symbol.address),
+                    elf::STT_TLS | elf::STT_GNU_IFUNC => Variable::Nowhere,
+                    _ => return,
+                };
+                match all.get_mut(symbol.name) {
+                    None => {
+                        all.insert(symbol.name.to_vec(), here);
+                    }
+                    Some(known) => known.also(here),
+                }
+            });
+            all
+        });
+        variables.get(name.as_bytes()).cloned()
+    }
+}
+
+impl Variable {
+    /// Takes in another definition of the same name: one for each of the file's tables is still one.
+    fn also(&mut self, other: Self) {
+        let (Self::At(address), Self::At(known)) = (&other, &*self) else {
+            match (self, other) {
+                (Self::Several(known), Self::At(address)) if !known.contains(&address) => known.push(address),
+                (Self::Several(_) | Self::Nowhere, _) => {}
+                (known, _) => *known = Self::Nowhere,
+            }
+            return;
+        };
+        if address != known {
+            *self = Self::Several(vec![*known, *address]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attach::{
+        crafted::{
+            CODE, Crafted, DATA, FUNC, GLOBAL, IFUNC, LOCAL, NOTE, NOTYPE, OBJECT, Symbol, TLS, own_machine, probe,
+        },
+        image::tests::Kept,
+        usdt::arguments::Place,
+    };
+
+    /// The distance of the argument `4@counter(%rip)` in a file of x86 with these symbols, and what is said of it.
+    fn counter(symbols: &[Symbol<'_>], dynamic: &[Symbol<'_>]) -> (Option<i64>, String) {
+        let sections = vec![(".note.stapsdt", NOTE, probe(CODE, "hit", "4@counter(%rip)"))];
+        let (symbols, dynamic) = (symbols.to_vec(), dynamic.to_vec());
+        let kept = Kept::new(&Crafted { symbols, dynamic, sections, ..Crafted::default() });
+        let notes = read(&kept.binary(), &|_, _| true).unwrap();
+        let note = &notes[0];
+        let distance = match note.arguments[0].place {
+            Place::Memory { distance, .. } => Some(distance),
+            _ => None,
+        };
+        (distance, note.doubts.concat())
     }
 
-    /// The address of a variable, by its symbol.
-    fn variable(&self, name: &str) -> Option<u64> {
-        [elf::SHT_SYMTAB, elf::SHT_DYNSYM].into_iter().find_map(|kind| {
-            let symbols = self.sections.symbols(self.endian, self.data, kind).ok()?;
-            let symbol = symbols.iter().find(|symbol| {
-                !symbol.is_undefined(self.endian)
-                    && symbol.st_type() == elf::STT_OBJECT
-                    && symbol.name(self.endian, symbols.strings()) == Ok(name.as_bytes())
-            })?;
-            Some(symbol.st_value(self.endian).into())
-        })
+    /// `EM_X86_64`
+    fn not_x86() -> bool {
+        own_machine() != 62
+    }
+
+    #[test]
+    fn a_variable_of_one_name_is_found() {
+        if not_x86() {
+            return;
+        }
+        let own = ("counter", LOCAL, OBJECT, DATA + 8, 4);
+        let distance = Some((DATA + 8 - CODE).cast_signed());
+        let found = |symbols: &[Symbol<'_>], dynamic: &[Symbol<'_>]| {
+            assert_eq!(counter(symbols, dynamic), (distance, String::new()), "{symbols:?} {dynamic:?}");
+        };
+        found(&[own], &[]);
+        found(&[own], &[own]);
+        found(&[], &[own]);
+        // Two names of one place, without a size, imported besides, without a type.
+        found(&[own, ("counter", GLOBAL, OBJECT, DATA + 8, 0)], &[("counter", GLOBAL, OBJECT, 0, 0)]);
+        found(&[("counter", GLOBAL, NOTYPE, DATA + 8, 0)], &[]);
+        // What old programs are linked with has another name in the code.
+        found(&[own, ("counter@V1", GLOBAL, OBJECT, DATA, 4)], &[]);
+    }
+
+    #[test]
+    fn a_name_of_several_variables_is_not_taken_for_one() {
+        if not_x86() {
+            return;
+        }
+        let own = ("counter", LOCAL, OBJECT, DATA + 8, 4);
+        for other in [
+            ("counter", LOCAL, OBJECT, DATA + 16, 4),
+            // Either file may have meant its own.
+            ("counter", GLOBAL, OBJECT, DATA + 16, 4),
+            ("counter", LOCAL, OBJECT, DATA + 16, 0),
+            ("counter", LOCAL, NOTYPE, DATA + 16, 0),
+            ("counter", LOCAL, FUNC, CODE, 4),
+        ] {
+            for symbols in [[own, other], [other, own]] {
+                let (distance, doubt) = counter(&symbols, &[]);
+                assert_eq!(distance, None, "{other:?}");
+                assert!(doubt.contains("`counter` is the name of 2 variables") && doubt.contains("0x12008"), "{doubt}");
+            }
+        }
+        // Nothing that has an address of its own.
+        for other in [("counter", LOCAL, TLS, 8, 4), ("counter", GLOBAL, IFUNC, CODE, 4)] {
+            assert_eq!(counter(&[other], &[]).0, None);
+            assert_eq!(counter(&[own, other], &[]).0, None);
+        }
+        assert_eq!(counter(&[("counter", GLOBAL, OBJECT, 0, 4)], &[]).0, None);
+    }
+
+    #[test]
+    fn probes_in_files_without_code_are_refused() {
+        let sections = vec![(".note.stapsdt", NOTE, probe(CODE, "hit", ""))];
+        let crafted = Crafted { sections, ..Crafted::default() };
+        let all = |crafted: &Crafted<'_>| {
+            let kept = Kept::new(crafted);
+            read(&kept.binary(), &|_, _| true).map(|notes| notes.len()).map_err(|error| error.to_string())
+        };
+        assert_eq!(all(&crafted), Ok(1));
+        let line = all(&Crafted { debug_only: true, ..crafted.clone() }).unwrap_err();
+        assert!(line.contains("SHT_NOBITS"), "{line}");
+        let sections = vec![(".note.stapsdt", NOTE, probe(DATA, "hit", ""))];
+        let line = all(&Crafted { sections, ..crafted }).unwrap_err();
+        assert!(line.contains("`cutaway:hit`") && line.contains("no code"), "{line}");
     }
 }

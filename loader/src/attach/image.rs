@@ -1,0 +1,307 @@
+//! A program or library as the kernel puts probes into it: opened once, so that what is read is what is attached to.
+//!
+//! The kernel takes a path and an offset in the file, and asks no more than that the file is a regular one: a probe outside the
+//! code is accepted and never hit, and one in the middle of data that is mapped as code changes it (`kernel/events/uprobes.c`).
+//! So it is looked at here whether the file is one that processes run, and whether the byte belongs to its code.
+
+use std::{
+    fmt::Display,
+    fs::{self, File, Metadata},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+};
+
+use object::elf;
+
+use super::tables::{Data, Tables};
+use crate::{Error, sys::file};
+
+/// A file to attach to.
+#[derive(Debug)]
+pub(super) struct Binary {
+    pub(super) path: PathBuf,
+    file: File,
+    identity: Identity,
+}
+
+/// What changes if a path leads to another file, or the file gets other contents: device, inode, bytes, time of the last write.
+type Identity = (u64, u64, u64, i64, i64);
+
+fn identity(file: &Metadata) -> Identity {
+    (file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec())
+}
+
+impl Binary {
+    /// Opens the file at `path`, which may lead through magic links: the same path is given to the kernel.
+    /// An error names `symbol`, if something in the file was asked for.
+    pub(super) fn open(path: PathBuf, symbol: Option<&dyn Display>) -> Result<Self, Error> {
+        let library = path.display().to_string();
+        let failed = |why: String| match symbol {
+            Some(symbol) => Error::Symbol { symbol: symbol.to_string(), library: library.clone(), why },
+            None => Error::Library { library: library.clone(), why },
+        };
+        let unreadable = |error: std::io::Error| failed(format!("it cannot be read: {}", crate::Errno::of(&error)));
+        // Opening anything else may block, or do something.
+        if !fs::metadata(&path).map_err(unreadable)?.is_file() {
+            return Err(failed("it is not a file".to_owned()));
+        }
+        let why = "reads the symbols of a program or library: at which byte of the file a place begins";
+        let file = file::open(&path, why).map_err(unreadable)?;
+        let found = file.metadata().map_err(unreadable)?;
+        // Between the look and the opening it may have become a pipe.
+        if !found.is_file() {
+            return Err(failed("it is not a file".to_owned()));
+        }
+        Ok(Self { path, file, identity: identity(&found) })
+    }
+
+    /// Checks, once the kernel has followed the path, that it was to the file that was read.
+    pub(super) fn is_what_was_attached(&self) -> Result<(), Error> {
+        match fs::metadata(&self.path) {
+            Ok(now) if identity(&now) == self.identity => Ok(()),
+            _ => Err(Error::Library {
+                library: self.path.display().to_string(),
+                why: "it was replaced or written to while a probe was put into it: try again".to_owned(),
+            }),
+        }
+    }
+
+    /// Its contents, if it is an ELF file of code that can run here.
+    pub(super) fn image(&self) -> Result<Image<'_>, String> {
+        let tables = Tables::read(Data::new(Box::new(&self.file))).ok_or("it is no ELF file")?;
+        Image::of(self, tables)
+    }
+
+    /// Checks that the byte belongs to code, if the file is ELF. The kernel takes others, too, and programs have their own
+    /// ways to run them.
+    pub(super) fn check_byte(&self, byte: u64) -> Result<(), String> {
+        match Tables::read(Data::new(Box::new(&self.file))) {
+            Some(tables) => Image::of(self, tables)?.check_byte(byte),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An ELF file of code that can run here.
+pub(super) struct Image<'b> {
+    pub(super) binary: &'b Binary,
+    pub(super) tables: Tables<'b>,
+    pub(super) head: Head,
+}
+
+/// What the file's header and segments say.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    /// `e_type`
+    pub(super) kind: u16,
+    /// `e_machine`
+    pub(super) machine: u16,
+    segments: Vec<Segment>,
+    /// The file's length in bytes.
+    length: u64,
+}
+
+/// A part of the file that is mapped into memory.
+#[derive(Debug, Clone, Copy)]
+struct Segment {
+    address: u64,
+    /// Bytes in memory, of which so many are in the file, at this offset.
+    size: u64,
+    in_file: u64,
+    offset: u64,
+    executable: bool,
+}
+
+impl<'b> Image<'b> {
+    fn of(binary: &'b Binary, tables: Tables<'b>) -> Result<Self, String> {
+        let (kind, machine) = tables.kind_and_machine()?;
+        match kind {
+            elf::ET_EXEC | elf::ET_DYN => {}
+            elf::ET_REL => {
+                return Err(
+                    "it is an object file (ET_REL), which no process runs: name what it was linked into".to_owned()
+                );
+            }
+            elf::ET_CORE => return Err("it is a core dump, which no process runs".to_owned()),
+            other => return Err(format!("it is no program or library: its e_type is {other}")),
+        }
+        if !MACHINES.is_empty() && !MACHINES.contains(&machine) {
+            let [own, ..] = MACHINES else { return Err("the machine is unknown".to_owned()) };
+            return Err(format!("its code is for another machine (its e_machine is {machine}, this one's {own})"));
+        }
+        if tables.little_endian() != cfg!(target_endian = "little") {
+            return Err("its code is for a machine of the other byte order".to_owned());
+        }
+        if tables.code_is_elsewhere() {
+            return Err(
+                "it has no code: it holds what a debugger wants to know of another file (its .text is SHT_NOBITS); name that file"
+                    .to_owned(),
+            );
+        }
+        let segments = tables.segments()?;
+        let segments = segments.into_iter().map(|(address, size, offset, in_file, executable)| Segment {
+            address,
+            size,
+            in_file,
+            offset,
+            executable,
+        });
+        let head = Head { kind, machine, segments: segments.collect(), length: binary.identity.2 };
+        Ok(Self { binary, tables, head })
+    }
+
+    /// Checks that the byte at this offset of the file belongs to code.
+    pub(super) fn check_byte(&self, byte: u64) -> Result<(), String> {
+        let mut code = self.head.segments.iter().filter(|segment| segment.executable);
+        let inside =
+            code.any(|segment| byte.checked_sub(segment.offset).is_some_and(|inside| inside < segment.in_file));
+        match (inside, byte < self.head.length) {
+            (true, true) => Ok(()),
+            (_, false) => Err(format!("the file ends before: it has {} bytes", self.head.length)),
+            (false, true) => Err("it is in no executable segment of the file".to_owned()),
+        }
+    }
+}
+
+impl Head {
+    /// Where in the file the instruction lies that will be at `address` in memory.
+    pub(super) fn code(&self, address: u64) -> Result<u64, String> {
+        let offset = self.offset(address, true)?;
+        if offset >= self.length {
+            return Err(format!(
+                "its code at {address:#x} is not in the file, which ends before: it was cut, or holds debug information only"
+            ));
+        }
+        Ok(offset)
+    }
+
+    /// Where in the file the byte lies that will be at `address` in memory, in a segment of code or of data.
+    pub(super) fn offset(&self, address: u64, code: bool) -> Result<u64, String> {
+        let around =
+            |segment: &&Segment| address.checked_sub(segment.address).is_some_and(|inside| inside < segment.size);
+        let mut any = false;
+        for segment in self.segments.iter().filter(around) {
+            any = true;
+            let inside = address - segment.address;
+            if segment.executable == code && inside < segment.in_file {
+                return segment
+                    .offset
+                    .checked_add(inside)
+                    .ok_or_else(|| "its segments are broken: an offset overflows".to_owned());
+            }
+        }
+        Err(match (any, code) {
+            (false, _) => format!("its address {address:#x} lies in no segment of the file"),
+            (true, true) => format!("its address {address:#x} lies in no executable segment: it is data, not code"),
+            (true, false) => format!("its address {address:#x} lies in no segment of data"),
+        })
+    }
+}
+
+/// The machines whose code runs here: this one's, and its ancestor of 32 bits. Empty if that is not known.
+const MACHINES: &[u16] = if cfg!(any(target_arch = "x86_64", target_arch = "x86")) {
+    &[elf::EM_X86_64, elf::EM_386]
+} else if cfg!(any(target_arch = "aarch64", target_arch = "arm")) {
+    &[elf::EM_AARCH64, elf::EM_ARM]
+} else if cfg!(any(target_arch = "riscv64", target_arch = "riscv32")) {
+    &[elf::EM_RISCV]
+} else {
+    &[]
+};
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::attach::crafted::{CODE, Crafted, FUNC, GLOBAL, SHIFT};
+
+    /// A file that a test has made, gone at its end.
+    pub(in crate::attach) struct Kept(pub(in crate::attach) PathBuf);
+
+    impl Kept {
+        pub(in crate::attach) fn new(crafted: &Crafted<'_>) -> Self {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            // ATOMICS: nothing but the number itself passes from thread to thread.
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("cutaway-crafted-{}-{number}", std::process::id()));
+            fs::write(&path, crafted.write()).unwrap();
+            Self(path)
+        }
+
+        pub(in crate::attach) fn binary(&self) -> Binary {
+            Binary::open(self.0.clone(), None).unwrap()
+        }
+    }
+
+    impl Drop for Kept {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    fn refusal(crafted: &Crafted<'_>) -> String {
+        let kept = Kept::new(crafted);
+        let answer = kept.binary().image().map(|_| ());
+        answer.unwrap_err()
+    }
+
+    #[test]
+    fn files_that_no_process_runs_are_refused_with_the_reason() {
+        let whole = Crafted::default();
+        assert!(refusal(&Crafted { kind: 1, ..whole.clone() }).contains("an object file (ET_REL)"));
+        assert!(refusal(&Crafted { kind: 4, ..whole.clone() }).contains("core dump"));
+        assert!(refusal(&Crafted { kind: 77, ..whole.clone() }).contains("e_type is 77"));
+        assert!(refusal(&Crafted { debug_only: true, ..whole.clone() }).contains("SHT_NOBITS"));
+        // EM_SPARCV9 has never run this.
+        assert!(MACHINES.is_empty() || refusal(&Crafted { machine: 43, ..whole }).contains("another machine"));
+    }
+
+    #[test]
+    fn only_bytes_of_code_are_taken() {
+        let kept = Kept::new(&Crafted::default());
+        let binary = kept.binary();
+        for byte in [0x1000, 0x1fff] {
+            binary.check_byte(byte).unwrap();
+        }
+        for (byte, part) in [(0, "no executable segment"), (0x2000, "no executable segment"), (1 << 40, "ends before")]
+        {
+            let line = binary.check_byte(byte).unwrap_err();
+            assert!(line.contains(part), "{byte:#x}: {line}");
+        }
+        // A text without a loader is for others to judge.
+        Binary::open(PathBuf::from("/etc/passwd"), None).unwrap().check_byte(1).unwrap();
+        // A debug file whose sections do not say so.
+        let cut = Kept::new(&Crafted { cut: Some(0x1008), ..Crafted::default() });
+        let head = cut.binary().image().unwrap().head.clone();
+        assert_eq!(head.code(CODE + 7).unwrap(), CODE + 7 - SHIFT);
+        assert!(head.code(CODE + 8).unwrap_err().contains("ends before"));
+    }
+
+    #[test]
+    fn a_file_of_32_bits_is_read_as_one_of_64() {
+        let symbols = vec![("f", GLOBAL, FUNC, CODE + 0x10, 2)];
+        // An ancestor's code runs on some machines.
+        let machine = MACHINES.last().copied().unwrap_or(Crafted::default().machine);
+        let kept = Kept::new(&Crafted { wide: false, machine, symbols, ..Crafted::default() });
+        let binary = kept.binary();
+        let image = binary.image().unwrap();
+        let found = crate::attach::symbol::find(&image, "f").unwrap();
+        assert_eq!((found.file_offset, found.size), (CODE + 0x10 - SHIFT, 2));
+    }
+
+    #[test]
+    fn a_file_that_changes_is_noticed() {
+        let kept = Kept::new(&Crafted::default());
+        let binary = kept.binary();
+        binary.is_what_was_attached().unwrap();
+        let new = kept.0.with_extension("new");
+        fs::write(&new, Crafted::default().write()).unwrap();
+        fs::rename(&new, &kept.0).unwrap();
+        let line = binary.is_what_was_attached().unwrap_err().to_string();
+        assert!(line.contains("replaced"), "{line}");
+        let binary = kept.binary();
+        fs::write(&kept.0, "shorter").unwrap();
+        assert!(binary.is_what_was_attached().is_err());
+    }
+}

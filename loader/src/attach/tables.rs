@@ -1,0 +1,240 @@
+//! The tables of an ELF file, of either class: segments, sections, symbols; read piece by piece as they are asked for.
+
+use std::io::{Read, Seek};
+
+use object::{
+    Endianness, FileKind, ReadCache, ReadRef, U32,
+    elf::{self, FileHeader32, FileHeader64},
+    read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym},
+};
+
+/// Where the bytes come from: a file, or memory.
+pub(super) trait Source: Read + Seek {}
+
+impl<T: Read + Seek> Source for T {}
+
+/// Bytes that are kept once they were read.
+pub(super) type Data<'b> = ReadCache<Box<dyn Source + 'b>>;
+
+/// An ELF file.
+pub(super) struct Tables<'b> {
+    pub(super) data: Data<'b>,
+    pub(super) wide: bool,
+}
+
+/// Does the same with either class of file.
+macro_rules! either {
+    ($tables:expr, $function:ident($($argument:expr),*)) => {
+        if $tables.wide {
+            $function::<FileHeader64<Endianness>, _>(&$tables.data, $($argument),*)
+        } else {
+            $function::<FileHeader32<Endianness>, _>(&$tables.data, $($argument),*)
+        }
+    };
+}
+
+/// A symbol of either table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Symbol<'s> {
+    /// Without its version.
+    pub(super) name: &'s [u8],
+    pub(super) address: u64,
+    pub(super) size: u64,
+    /// `STT_FUNC` and its like.
+    pub(super) kind: u8,
+    pub(super) local: bool,
+    /// `SHN_UNDEF`: defined in another file.
+    pub(super) undefined: bool,
+    /// `SHN_ABS`: no address, but a number.
+    pub(super) absolute: bool,
+    /// From the table that the dynamic loader uses.
+    pub(super) dynamic: bool,
+    pub(super) version: Option<&'s [u8]>,
+    /// A version that is meant only if it is named.
+    pub(super) hidden: bool,
+}
+
+impl<'b> Tables<'b> {
+    /// `None` if the bytes are no ELF file.
+    pub(super) fn read(data: Data<'b>) -> Option<Self> {
+        let kind = FileKind::parse(&data).ok()?;
+        let wide = match kind {
+            FileKind::Elf64 => true,
+            FileKind::Elf32 => false,
+            _ => return None,
+        };
+        Some(Self { data, wide })
+    }
+
+    /// `e_type` and `e_machine`
+    pub(super) fn kind_and_machine(&self) -> Result<(u16, u16), String> {
+        fn read<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(data: R) -> Result<(u16, u16), String> {
+            let (header, endian) = header::<Elf, R>(data)?;
+            Ok((header.e_type(endian), header.e_machine(endian)))
+        }
+        either!(self, read())
+    }
+
+    pub(super) fn little_endian(&self) -> bool {
+        fn read<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(data: R) -> bool {
+            header::<Elf, R>(data).is_ok_and(|(_, endian)| endian == Endianness::Little)
+        }
+        either!(self, read())
+    }
+
+    /// What is mapped (`PT_LOAD`): address, bytes in memory, offset in the file, bytes there, and whether it is code.
+    #[expect(clippy::type_complexity, reason = "its only reader gives the parts their names")]
+    pub(super) fn segments(&self) -> Result<Vec<(u64, u64, u64, u64, bool)>, String> {
+        fn read<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
+            data: R,
+        ) -> Result<Vec<(u64, u64, u64, u64, bool)>, String> {
+            let (header, endian) = header::<Elf, R>(data)?;
+            let all =
+                header.program_headers(endian, data).map_err(|error| format!("its segments are broken: {error}"))?;
+            let loaded = all.iter().filter(|segment| segment.p_type(endian) == elf::PT_LOAD);
+            let read = loaded.map(|segment| {
+                let executable = segment.p_flags(endian) & elf::PF_X != 0;
+                let (address, size) = (segment.p_vaddr(endian).into(), segment.p_memsz(endian).into());
+                (address, size, segment.p_offset(endian).into(), segment.p_filesz(endian).into(), executable)
+            });
+            Ok(read.collect())
+        }
+        either!(self, read())
+    }
+
+    /// Whether the file has sections of code, and none with its bytes, as a `.debug` file.
+    pub(super) fn code_is_elsewhere(&self) -> bool {
+        fn read<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(data: R) -> bool {
+            let Ok((endian, sections)) = sections::<Elf, R>(data) else { return false };
+            let code = u64::from(elf::SHF_EXECINSTR);
+            let mut code = sections.iter().filter(|section| section.sh_flags(endian).into() & code != 0).peekable();
+            code.peek().is_some() && code.all(|section| section.sh_type(endian) == elf::SHT_NOBITS)
+        }
+        either!(self, read())
+    }
+
+    /// The bytes of a section, if it is there and has some.
+    pub(super) fn section(&self, name: &str) -> Option<&[u8]> {
+        fn read<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(data: R, name: &str) -> Option<&'d [u8]> {
+            let (endian, sections) = sections::<Elf, R>(data).ok()?;
+            let (_, section) = sections.section_by_name(endian, name.as_bytes())?;
+            section.data(endian, data).ok().filter(|bytes| !bytes.is_empty())
+        }
+        either!(self, read(name))
+    }
+
+    /// The address of a section.
+    pub(super) fn section_address(&self, name: &str) -> Option<u64> {
+        fn read<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(data: R, name: &str) -> Option<u64> {
+            let (endian, sections) = sections::<Elf, R>(data).ok()?;
+            let (_, section) = sections.section_by_name(endian, name.as_bytes())?;
+            Some(section.sh_addr(endian).into())
+        }
+        either!(self, read(name))
+    }
+
+    /// The notes of the sections of this name, of this owner and type.
+    pub(super) fn notes(&self, section: &str, owner: &str, kind: u32) -> Result<Vec<&[u8]>, String> {
+        fn read<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
+            data: R,
+            (name, owner, kind): (&str, &str, u32),
+        ) -> Result<Vec<&'d [u8]>, String> {
+            let (endian, sections) = sections::<Elf, R>(data)?;
+            let mut found = Vec::new();
+            for section in
+                sections.iter().filter(|section| sections.section_name(endian, section) == Ok(name.as_bytes()))
+            {
+                let Some(mut notes) = section.notes(endian, data).map_err(broken)? else { continue };
+                while let Some(note) = notes.next().map_err(broken)? {
+                    if note.name() == owner.as_bytes() && note.n_type(endian) == kind {
+                        found.push(note.desc());
+                    }
+                }
+            }
+            Ok(found)
+        }
+        either!(self, read((section, owner, kind)))
+    }
+
+    /// The number that tells one build of a file from all others.
+    pub(super) fn build_id(&self) -> Option<&[u8]> {
+        let notes = self.notes(".note.gnu.build-id", "GNU", elf::NT_GNU_BUILD_ID).ok()?;
+        notes.into_iter().find(|id| !id.is_empty())
+    }
+
+    /// A number of 32 bits in the file's byte order.
+    pub(super) fn word(&self, bytes: [u8; 4]) -> u32 {
+        U32::from_bytes(bytes).get(if self.little_endian() { Endianness::Little } else { Endianness::Big })
+    }
+
+    /// Shows each symbol, those of the dynamic loader's table first, and says whether there is the full table: a stripped
+    /// file has none.
+    pub(super) fn symbols(&self, visit: &mut dyn FnMut(&Symbol<'_>)) -> Result<bool, String> {
+        fn read<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
+            data: R,
+            visit: &mut dyn FnMut(&Symbol<'_>),
+        ) -> Result<bool, String> {
+            let (endian, sections) = sections::<Elf, R>(data)?;
+            let versions = sections.versions(endian, data).map_err(broken)?;
+            let mut full = false;
+            for (table, versions) in [(elf::SHT_DYNSYM, versions.as_ref()), (elf::SHT_SYMTAB, None)] {
+                let symbols = sections.symbols(endian, data, table).map_err(broken)?;
+                if symbols.is_empty() {
+                    continue;
+                }
+                full |= table == elf::SHT_SYMTAB;
+                // All names at once: they are read one by one otherwise.
+                let names = sections.section(symbols.string_section()).and_then(|names| names.data(endian, data));
+                let names = names.map_err(broken)?;
+                for (index, symbol) in symbols.enumerate() {
+                    let Some(name) = text(names, symbol.st_name(endian)) else { continue };
+                    // The full table writes the version behind the name.
+                    let (name, written) = match name.iter().position(|&byte| byte == b'@') {
+                        Some(at) if at > 0 && table == elf::SHT_SYMTAB => name.split_at(at),
+                        _ => (name, &[][..]),
+                    };
+                    let number = versions.map(|versions| versions.version_index(endian, index));
+                    let known = number.and_then(|number| versions?.version(number).ok().flatten());
+                    let written_name = written.strip_prefix(b"@@").or(written.strip_prefix(b"@"));
+                    let shndx = symbol.st_shndx(endian);
+                    visit(&Symbol {
+                        name,
+                        address: symbol.st_value(endian).into(),
+                        size: symbol.st_size(endian).into(),
+                        kind: symbol.st_type(),
+                        local: symbol.st_bind() == elf::STB_LOCAL,
+                        undefined: shndx == elf::SHN_UNDEF,
+                        absolute: shndx == elf::SHN_ABS,
+                        dynamic: table == elf::SHT_DYNSYM,
+                        version: known.map(|version| version.name()).or(written_name),
+                        hidden: number.is_some_and(|number| number.is_hidden())
+                            || !written.is_empty() && !written.starts_with(b"@@"),
+                    });
+                }
+            }
+            Ok(full)
+        }
+        either!(self, read(visit))
+    }
+}
+
+fn header<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(data: R) -> Result<(&'d Elf, Endianness), String> {
+    let header = Elf::parse(data).map_err(broken)?;
+    Ok((header, header.endian().map_err(broken)?))
+}
+
+fn sections<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
+    data: R,
+) -> Result<(Endianness, SectionTable<'d, Elf, R>), String> {
+    let (header, endian) = header::<Elf, R>(data)?;
+    Ok((endian, header.sections(endian, data).map_err(broken)?))
+}
+
+fn text(names: &[u8], at: u32) -> Option<&[u8]> {
+    let text = names.get(at as usize..)?;
+    text.iter().position(|&byte| byte == 0).and_then(|end| text.get(..end))
+}
+
+pub(super) fn broken(error: object::Error) -> String {
+    format!("its ELF structure is broken: {error}")
+}
