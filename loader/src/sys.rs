@@ -3,7 +3,7 @@
 //! The doors that lead into the kernel from here: [`bpf`](bpf()) for bpf(2), with a file for each part of its work
 //! ([`elements`], [`link`], [`btf`], [`ids`], [`run`], [`statistics`]); [`perf_event`] for perf_event_open(2) and its ioctls; [`netlink`] and
 //! [`socket`] for what is attached to network devices and sockets; [`process`] for the few calls about ourselves; [`file`]
-//! for files of the kernel's; [`shared`] for maps that are mapped. Each of them goes through libc's `syscall()` or a plain libc wrapper, and each is reported to
+//! for files of the kernel's; [`mount`] for its file systems that are not mounted; [`shared`] for maps that are mapped. Each of them goes through libc's `syscall()` or a plain libc wrapper, and each is reported to
 //! the crate `log` at level `trace` under the target `syscall`: first the call's name, then its arguments by the names the
 //! kernel gives them, last its answer; the message says why the call was made. That report is all that `cutaway --explain` is.
 
@@ -16,6 +16,7 @@ pub(crate) mod file;
 pub(crate) mod ids;
 pub(crate) mod insn;
 pub(crate) mod link;
+pub(crate) mod mount;
 pub(crate) mod names;
 #[cfg(feature = "network")]
 pub(crate) mod netlink;
