@@ -4,6 +4,7 @@
 //!     maps.rs       which files the processes have mapped to execute them: /proc/PID/maps
 //!     notice.rs     which files they map from now on: PERF_RECORD_MMAP2
 //!     provider.rs   whether such a file is a C library, and the way to that very file
+//!     quick.rs      the same for the many files that are none, in microseconds
 //!     hold.rs       keeps the thread that mapped it from calling before the probes are there
 //!     names.rs      which library an event came from
 //! ```
@@ -20,6 +21,7 @@ mod maps;
 mod names;
 mod notice;
 mod provider;
+mod quick;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -40,7 +42,7 @@ use rustix::{
 
 pub(crate) use self::names::Names;
 use self::{
-    hold::Held,
+    hold::Holder,
     maps::{Key, Mapping, Processes},
     notice::{Notice, Notices},
     provider::{Found, Marks, Provider},
@@ -152,6 +154,7 @@ struct Watch {
     whose: Whose,
     names: Names,
     notices: Option<Notices>,
+    holder: Holder,
     processes: Processes,
     known: HashMap<Key, Verdict>,
     attached: Vec<Attached>,
@@ -168,6 +171,7 @@ impl Watch {
             whose,
             names,
             notices: None,
+            holder: Holder::default(),
             processes: Processes::default(),
             known: HashMap::new(),
             attached: Vec::new(),
@@ -216,12 +220,19 @@ impl Watch {
 
     /// Keeps up with what comes into use and what goes out of it, until `stop` is readable.
     fn run(mut self, stop: &OwnedFd) -> Vec<Attached> {
+        /// How soon to look again at a thread that could not be let go at once.
+        const SOON: Duration = Duration::from_millis(10);
+        hold::run_first();
         loop {
             let mut fds = vec![PollFd::new(stop, PollFlags::IN)];
             fds.extend(
                 self.notices.iter().flat_map(Notices::fds).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
             );
-            let patience = if self.notices.is_some() { NOTICED } else { UNNOTICED };
+            let patience = match &self.notices {
+                _ if self.holder.is_late() => SOON,
+                Some(_) => NOTICED,
+                None => UNNOTICED,
+            };
             let waited = poll(&mut fds, Timespec::try_from(patience).ok().as_ref());
             if fds.first().is_some_and(|stop| !stop.revents().is_empty()) {
                 return self.attached;
@@ -230,7 +241,11 @@ impl Watch {
             if waited.is_err_and(|error| error != rustix::io::Errno::INTR) {
                 thread::sleep(patience);
             }
-            let notices = self.notices.as_mut().map(Notices::drain).unwrap_or_default();
+            let mut notices = self.notices.as_mut().map(Notices::drain).unwrap_or_default();
+            // Those that are in a hurry.
+            notices.sort_by_key(
+                |notice| !matches!(notice, Notice::Mapped { mapping, .. } if looks_like_libc(&mapping.path)),
+            );
             let mut dropped = false;
             for notice in notices {
                 match notice {
@@ -241,6 +256,7 @@ impl Watch {
             if dropped || self.notices.is_none() || self.looked.elapsed() >= ALL {
                 self.look(self.looked.elapsed() >= ALL);
             }
+            self.holder.retry();
             self.let_go();
             // There is no one to return it to; it was told.
             self.failure = None;
@@ -313,7 +329,7 @@ impl Watch {
         }
         // Of strangers only what is a C library by its name: their programs and other libraries are looked at as they run.
         let may_hold = self.whose != Whose::Everybody || looks_like_libc(&mapping.path);
-        let held = thread.filter(|_| may_hold && pid != std::process::id()).and_then(Held::thread);
+        let held = thread.filter(|_| may_hold && pid != std::process::id()).and_then(|tid| self.holder.hold(tid));
         let marks = provider::marks(pid, mapping);
         let verdict = match provider::examine(pid, mapping) {
             Found::Gone => None,
@@ -330,7 +346,9 @@ impl Watch {
                     .or(marks.map(Verdict::Nothing)),
             },
         };
-        drop(held);
+        if let Some(held) = held {
+            self.holder.release(held);
+        }
         if let Some(verdict) = verdict {
             self.known.insert(mapping.key, verdict);
         }
@@ -386,8 +404,10 @@ impl Watch {
     }
 
     fn is_used(&mut self, id: u32, by: (u32, u64, u64)) {
-        if let Some(attached) = self.attached.iter_mut().find(|attached| attached.id == id)
-            && attached.seen.is_some()
+        let attached = self.attached.iter_mut().find(|attached| attached.id == id);
+        // A mapping that is known to be there is better than a new one: most programs are short.
+        if let Some(attached) = attached
+            && attached.seen.is_some_and(|(pid, start, end)| !is_mapped(pid, start, end))
         {
             (attached.seen, attached.unused) = (Some(by), None);
         }

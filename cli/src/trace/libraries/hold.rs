@@ -1,72 +1,106 @@
 //! Keeps a thread from going on while probes are put on a library that it has just mapped.
 //!
 //! A probe takes some ten milliseconds to attach (the kernel waits until every CPU knows of it), and a small program calls
-//! `getaddrinfo` one millisecond after its start. So the thread is stopped by ptrace(2), in the way that its parent and the
-//! process itself do not notice: `PTRACE_SEIZE` and `PTRACE_INTERRUPT` send no signal. A thread that another debugger has is
-//! left alone.
+//! `getaddrinfo` within one millisecond of its start. So the thread is stopped by ptrace(2), in the way that its parent and
+//! the process itself do not notice: `PTRACE_SEIZE` and `PTRACE_INTERRUPT` send no signal. A thread that another debugger
+//! has is left alone.
 //!
-//! The tracer is a thread of its own. When that ends, for whatever reason, the kernel lets the held thread go on
+//! The tracer is the thread that calls this. When it ends, for whatever reason, the kernel lets all held threads go on
 //! (`kernel/ptrace.c`, `exit_ptrace`): nothing stays stopped.
-#![expect(unsafe_code, reason = "ptrace(2)")]
+#![expect(unsafe_code, reason = "ptrace(2), waitid(2) and sched_setscheduler(2)")]
 
-use std::{
-    ptr,
-    sync::mpsc::{self, Sender},
-    thread::{self, JoinHandle},
-};
+use std::{ptr, thread, time::Duration};
 
-/// A thread that stands still until this is dropped.
-pub(crate) struct Held {
-    release: Option<Sender<()>>,
-    tracer: Option<JoinHandle<()>>,
+/// The threads that stand still because of the calling one.
+#[derive(Default)]
+pub(crate) struct Holder {
+    /// Those that are to go on and have not stopped yet: only a stopped thread can be let go.
+    late: Vec<libc::pid_t>,
 }
 
-impl Held {
-    /// Stops the thread; `None` if it is gone, or may not be stopped.
-    pub(crate) fn thread(tid: u32) -> Option<Self> {
-        let (seized, is_seized) = mpsc::channel();
-        let (release, released) = mpsc::channel::<()>();
-        let hold = move || {
-            let held = seize(tid);
-            let _ = seized.send(held);
-            if held {
-                // Until the sender is dropped; nothing is ever sent.
-                let _ = released.recv();
+/// A held thread, to be given back to [`Holder::release`].
+#[must_use]
+pub(crate) struct Held(libc::pid_t);
+
+/// How often, a millisecond apart, to ask whether a thread has stopped before it is put off.
+const PATIENCE: u32 = 20;
+
+impl Holder {
+    /// Stops the thread as soon as it would return to its program; `None` if it is gone, or may not be stopped.
+    pub(crate) fn hold(&self, tid: u32) -> Option<Held> {
+        let tid = libc::pid_t::try_from(tid).ok().filter(|tid| !self.late.contains(tid))?;
+        request(libc::PTRACE_SEIZE, tid).then(|| {
+            request(libc::PTRACE_INTERRUPT, tid);
+            Held(tid)
+        })
+    }
+
+    /// Lets the thread go on.
+    pub(crate) fn release(&mut self, held: Held) {
+        for _ in 0..PATIENCE {
+            if let_go(held.0) {
+                return;
             }
-        };
-        let tracer = thread::Builder::new().name("hold".to_owned()).spawn(hold).ok()?;
-        let held = Self { release: Some(release), tracer: Some(tracer) };
-        is_seized.recv().unwrap_or(false).then_some(held)
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        drop(self.release.take());
-        if let Some(tracer) = self.tracer.take() {
-            let _ = tracer.join();
+            thread::sleep(Duration::from_millis(1));
         }
+        // In the middle of something that cannot be interrupted.
+        self.late.push(held.0);
+    }
+
+    /// Tries again with those that had not stopped.
+    pub(crate) fn retry(&mut self) {
+        self.late.retain(|tid| !let_go(*tid));
+    }
+
+    /// Whether [`Holder::retry`] is worth calling soon.
+    pub(crate) fn is_late(&self) -> bool {
+        !self.late.is_empty()
     }
 }
 
-/// Has the thread stop as soon as it would return to its program.
-fn seize(tid: u32) -> bool {
-    let Ok(tid) = libc::pid_t::try_from(tid) else { return false };
+/// Detaches from the thread if it has stopped or ended; `false` if it still runs.
+fn let_go(tid: libc::pid_t) -> bool {
+    // SAFETY: plain bits, all of which may be 0.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let Ok(id) = libc::id_t::try_from(tid) else { return true };
+    // Only stops are asked for: the end of a child is its starter's to wait for.
+    let options = libc::WSTOPPED | libc::WNOHANG | libc::__WALL;
+    // SAFETY: `info` is writable.
+    let answer = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, options) };
+    // SAFETY: the kernel has filled it in, or it is zeroed.
+    let stopped = unsafe { info.si_pid() } == tid;
+    (answer == 0 && stopped && request(libc::PTRACE_DETACH, tid)) || (answer != 0 || !is_traced(tid))
+}
+
+/// Whether the thread is there and this process traces it.
+fn is_traced(tid: libc::pid_t) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    field("TracerPid:").is_some_and(|tracer| tracer != "0")
+        && !field("State:").is_some_and(|state| state.starts_with('Z'))
+}
+
+fn request(request: libc::c_uint, tid: libc::pid_t) -> bool {
     let none = ptr::null_mut::<libc::c_void>();
-    // SAFETY: takes a number; no option is set.
-    let seized = unsafe { libc::ptrace(libc::PTRACE_SEIZE, tid, none, none) };
-    if seized != 0 {
-        return false;
+    // SAFETY: these requests take a number, and neither address nor data.
+    unsafe { libc::ptrace(request, tid, none, none) == 0 }
+}
+
+/// Has the calling thread run before all ordinary ones when it is woken (`SCHED_FIFO`, the lowest of these priorities):
+/// it is in a race with a program that starts. Without the right to do so it is slower, no more.
+pub(crate) fn run_first() {
+    let priority = libc::sched_param { sched_priority: 1 };
+    // SAFETY: `priority` is alive; 0 is the calling thread.
+    let answer = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority) };
+    if answer != 0 {
+        log::debug!("libraries are noticed at ordinary priority: {}", std::io::Error::last_os_error());
     }
-    // SAFETY: takes a number.
-    let interrupted = unsafe { libc::ptrace(libc::PTRACE_INTERRUPT, tid, none, none) };
-    interrupted == 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, process::Command, time::Duration};
+    use std::{fs, process::Command};
 
     fn state(pid: u32) -> String {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -74,7 +108,7 @@ mod tests {
     }
 
     fn becomes(pid: u32, wanted: &str) {
-        for _ in 0..2_000 {
+        for _ in 0..5_000 {
             if state(pid) == wanted {
                 return;
             }
@@ -86,10 +120,22 @@ mod tests {
     #[test]
     fn a_held_thread_stands_still_and_goes_on() {
         let mut child = Command::new("sleep").arg("100").spawn().unwrap();
-        let held = Held::thread(child.id()).unwrap();
+        let mut holder = Holder::default();
+        let held = holder.hold(child.id()).unwrap();
         becomes(child.id(), "t");
-        assert!(Held::thread(child.id()).is_none(), "it has a tracer");
-        drop(held);
+        assert!(holder.hold(child.id()).is_none(), "it has a tracer");
+        holder.release(held);
+        assert!(!holder.is_late());
+        becomes(child.id(), "S");
+        // One whose tracer just ends goes on, too.
+        let pid = child.id();
+        thread::spawn(move || {
+            let held = Holder::default().hold(pid);
+            becomes(pid, "t");
+            drop(held);
+        })
+        .join()
+        .unwrap();
         becomes(child.id(), "S");
         child.kill().unwrap();
         child.wait().unwrap();

@@ -13,7 +13,10 @@ use std::{
 use cutaway::Uprobe;
 use cutaway_programs::getaddrinfo;
 
-use super::maps::Mapping;
+use super::{
+    maps::Mapping,
+    quick::{self, Quick},
+};
 
 /// A function that every C library defines and no library in front of it does: what only wraps `getaddrinfo` calls the C
 /// library's in the end, and its calls would be seen twice.
@@ -81,13 +84,19 @@ fn judge(file: File, shown: &str) -> Found {
     if file.read_exact_at(&mut header, 0).is_err() || !header.starts_with(b"\x7fELF") {
         return Found::Nothing;
     }
+    let native = is_native(&header);
+    // One of another class has its tables elsewhere: it takes the long way, if it is a C library by its name.
+    let quick = if native { quick::defines(&file, getaddrinfo::FUNCTION) } else { Quick::Unknown };
+    if quick == Quick::No || !native && !super::looks_like_libc(shown) {
+        return Found::Nothing;
+    }
     let path = through(&file);
     let find = |symbol| Uprobe::new(&path, symbol).locate().ok();
     let Some((_, function)) = find(getaddrinfo::FUNCTION) else { return Found::Nothing };
     if !STARTS.iter().any(|symbol| find(symbol).is_some()) {
         return Found::Nothing;
     }
-    if !is_native(&header) {
+    if !native {
         return Found::Foreign("it is for another kind of processor, or of 32 bits");
     }
     let Ok(marks) = file.metadata().map(|of| Marks::of(&of)) else { return Found::Gone };
