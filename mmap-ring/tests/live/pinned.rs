@@ -25,7 +25,7 @@ impl Pin {
     fn new(fd: BorrowedFd<'_>, name: &str) -> Self {
         let path = format!("/sys/fs/bpf/mmap-ring-{}-{name}", std::process::id());
         let path = CString::new(path).unwrap();
-        kernel::pin(fd, &path).expect("pinning (is bpffs mounted on /sys/fs/bpf?)");
+        kernel::pin(fd, &path).unwrap();
         Self(path)
     }
 }
