@@ -40,7 +40,7 @@ pub(crate) struct Event {
 }
 
 /// The fields, in the order of the line.
-const FIELDS: [&str; 23] = [
+const FIELDS: [&str; 26] = [
     "time_ns",
     "cpu",
     "pid",
