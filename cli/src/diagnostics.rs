@@ -8,7 +8,7 @@
 //!     {"syscall": "bpf", "arguments": {"cmd": "BPF_MAP_CREATE", …}, "answer": 7, "errno": null, "why": "creates a map …"}
 //! ```
 
-use std::{fmt::Write as _, io::Write as _};
+use std::{cell::Cell, fmt::Write as _, io::Write as _};
 
 use clap::ValueEnum;
 use env_logger::{Builder, Env, Target};
@@ -38,7 +38,9 @@ pub(crate) fn start(explain: Option<Explain>) {
     builder
         .target(Target::Stderr)
         .format(move |to, record| {
-            if record.target() == SYSCALL {
+            if record.target() == SYSCALL && QUIET.get() {
+                Ok(())
+            } else if record.target() == SYSCALL {
                 let told = if explain == Some(Explain::Json) { object(record) } else { call(record) };
                 writeln!(to, "{told}")
             } else {
@@ -51,6 +53,20 @@ pub(crate) fn start(explain: Option<Explain>) {
             }
         })
         .init();
+}
+
+thread_local! {
+    /// Whether this thread's system calls are not told.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Asks the kernel something without telling of it: what is asked over and over while a command waits for something else, and
+/// is none of loading, attaching and reading.
+pub(crate) fn quietly<T>(ask: impl FnOnce() -> T) -> T {
+    let before = QUIET.replace(true);
+    let answer = ask();
+    QUIET.set(before);
+    answer
 }
 
 /// Says something to whoever watches. With stderr gone there is nobody left to tell, and that is no reason to stop.

@@ -12,7 +12,7 @@
 //! A probe belongs to a file (its inode), so one attachment serves every process that maps it. What is one file to the
 //! kernel and what are two is its own to say: paths are never compared.
 //!
-//! Cost and delay: all processes are looked through once at the start (see `docs/5-waking-up.md` for what that takes with
+//! Cost and delay: all processes are looked through once at the start (`docs/containers.md` says what that takes with
 //! 1,000 of them), and after that only when records were dropped, the last known user of a file ended, or half a minute has
 //! passed. Without the records (perf events forbidden) it is every [`UNNOTICED`].
 
@@ -47,7 +47,7 @@ use self::{
     notice::{Notice, Notices},
     provider::{Found, Marks, Provider},
 };
-use crate::failure::Failure;
+use crate::{diagnostics, failure::Failure};
 
 /// How often to see to attached files with notices, and how often to look through the processes without.
 const NOTICED: Duration = Duration::from_secs(1);
@@ -310,7 +310,8 @@ impl Watch {
             Whose::Everybody => true,
             Whose::Process(only) => pid == only,
             Whose::Followed => {
-                let followed = self.loaded.map(object::FOLLOWED).and_then(|map| map.lookup(&pid.to_ne_bytes()));
+                let find = || self.loaded.map(object::FOLLOWED).and_then(|map| map.lookup(&pid.to_ne_bytes()));
+                let followed = diagnostics::quietly(find);
                 followed.is_ok_and(|found| found.is_some())
             }
         }

@@ -19,7 +19,7 @@ use xtask::book::{self, Block, PAGES, Workshop};
 fn main() {
     own_mounts::enter(&[own_mounts::BPFFS]);
     let arguments = Arguments::from_args();
-    let mut trials: Vec<Trial> = ["ARCHITECTURE.md", "CHANGELOG.md", "docs/vm.md"]
+    let mut trials: Vec<Trial> = ["ARCHITECTURE.md", "CHANGELOG.md", "docs/containers.md", "docs/vm.md"]
         .iter()
         .chain(PAGES)
         .map(|page| Trial::test(format!("links_of_{page}"), || every_link(page)))

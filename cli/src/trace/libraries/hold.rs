@@ -3,13 +3,18 @@
 //! A probe takes some ten milliseconds to attach (the kernel waits until every CPU knows of it), and a small program calls
 //! `getaddrinfo` within one millisecond of its start. So the thread is stopped by ptrace(2), in the way that its parent and
 //! the process itself do not notice: `PTRACE_SEIZE` and `PTRACE_INTERRUPT` send no signal. A thread that another debugger
-//! has is left alone.
+//! has is held as soon as that one lets it go.
 //!
-//! The tracer is the thread that calls this. When it ends, for whatever reason, the kernel lets all held threads go on
-//! (`kernel/ptrace.c`, `exit_ptrace`): nothing stays stopped.
+//! The tracer is the thread that calls this, or one that waits for another tracer to be done. When it ends, for whatever
+//! reason, the kernel lets all held threads go on (`kernel/ptrace.c`, `exit_ptrace`): nothing stays stopped.
 #![expect(unsafe_code, reason = "ptrace(2), waitid(2) and sched_setscheduler(2)")]
 
-use std::{ptr, thread, time::Duration};
+use std::{
+    ptr,
+    sync::mpsc::{self, RecvTimeoutError, Sender},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 /// The threads that stand still because of the calling one.
 #[derive(Default)]
@@ -20,7 +25,12 @@ pub(crate) struct Holder {
 
 /// A held thread, to be given back to [`Holder::release`].
 #[must_use]
-pub(crate) struct Held(libc::pid_t);
+pub(crate) enum Held {
+    /// By the calling thread.
+    Here(libc::pid_t),
+    /// By a thread that ends when the sender is dropped.
+    There(Sender<()>, JoinHandle<()>),
+}
 
 /// How often, a millisecond apart, to ask whether a thread has stopped before it is put off.
 const PATIENCE: u32 = 20;
@@ -29,22 +39,30 @@ impl Holder {
     /// Stops the thread as soon as it would return to its program; `None` if it is gone, or may not be stopped.
     pub(crate) fn hold(&self, tid: u32) -> Option<Held> {
         let tid = libc::pid_t::try_from(tid).ok().filter(|tid| !self.late.contains(tid))?;
-        request(libc::PTRACE_SEIZE, tid).then(|| {
-            request(libc::PTRACE_INTERRUPT, tid);
-            Held(tid)
-        })
+        if seize(tid) {
+            return Some(Held::Here(tid));
+        }
+        is_traced(tid).then(|| wait_for(tid))?
     }
 
     /// Lets the thread go on.
     pub(crate) fn release(&mut self, held: Held) {
+        let tid = match held {
+            Held::Here(tid) => tid,
+            Held::There(sender, tracer) => {
+                drop(sender);
+                let _ = tracer.join();
+                return;
+            }
+        };
         for _ in 0..PATIENCE {
-            if let_go(held.0) {
+            if let_go(tid) {
                 return;
             }
             thread::sleep(Duration::from_millis(1));
         }
         // In the middle of something that cannot be interrupted.
-        self.late.push(held.0);
+        self.late.push(tid);
     }
 
     /// Tries again with those that had not stopped.
@@ -56,6 +74,29 @@ impl Holder {
     pub(crate) fn is_late(&self) -> bool {
         !self.late.is_empty()
     }
+}
+
+fn seize(tid: libc::pid_t) -> bool {
+    let seized = request(libc::PTRACE_SEIZE, tid);
+    if seized {
+        request(libc::PTRACE_INTERRUPT, tid);
+    }
+    seized
+}
+
+/// Holds a thread from the moment on that its present tracer, another `cutaway` most likely, lets it go.
+fn wait_for(tid: libc::pid_t) -> Option<Held> {
+    /// Less than a program needs from there to its first call.
+    const SOON: Duration = Duration::from_micros(100);
+    let (sender, released) = mpsc::channel();
+    let wait = move || {
+        let mut held = false;
+        while released.recv_timeout(SOON) == Err(RecvTimeoutError::Timeout) {
+            held = held || seize(tid);
+        }
+    };
+    let tracer = thread::Builder::new().name("hold".to_owned()).spawn(wait).ok()?;
+    Some(Held::There(sender, tracer))
 }
 
 /// Detaches from the thread if it has stopped or ended; `false` if it still runs.
@@ -123,10 +164,15 @@ mod tests {
         let mut holder = Holder::default();
         let held = holder.hold(child.id()).unwrap();
         becomes(child.id(), "t");
-        assert!(holder.hold(child.id()).is_none(), "it has a tracer");
+        // Another one has to wait.
+        let next = holder.hold(child.id()).unwrap();
+        assert!(matches!(next, Held::There(..)), "it has a tracer");
         holder.release(held);
         assert!(!holder.is_late());
+        becomes(child.id(), "t");
+        holder.release(next);
         becomes(child.id(), "S");
+        assert!(holder.hold(u32::MAX).is_none());
         // One whose tracer just ends goes on, too.
         let pid = child.id();
         thread::spawn(move || {

@@ -110,9 +110,14 @@ fn link(pid: u32, mapping: &Mapping) -> String {
 /// The file of a mapping: through `/proc/PID/map_files`, which leads to the file itself whatever its path says (needs
 /// `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`), or by its path below the process's root if that is the same file.
 fn open(pid: u32, mapping: &Mapping) -> Option<File> {
-    File::open(link(pid, mapping)).ok().or_else(|| {
+    let link = link(pid, mapping);
+    // A device would not do to be opened by chance.
+    if fs::metadata(&link).is_ok_and(|of| !of.is_file()) {
+        return None;
+    }
+    File::open(link).ok().or_else(|| {
         let path = format!("/proc/{pid}/root/{}", mapping.path.trim_start_matches('/'));
-        // A device would not do to be opened by chance, and a file of the same path may be a newer one.
+        // A file of the same path may be a newer one.
         let of = fs::metadata(&path).ok()?;
         (of.is_file() && of.ino() == mapping.key.inode).then(|| File::open(path).ok())?
     })
