@@ -325,7 +325,8 @@ impl Watch {
             Some(Verdict::Nothing(marks)) if provider::marks(pid, mapping) == Some(*marks) => return,
             _ => {}
         }
-        if !self.is_wanted(pid) && !(self.whose == Whose::Followed && pid == std::process::id()) {
+        let own = self.whose == Whose::Followed && pid == std::process::id();
+        if !own && !self.is_wanted(pid) {
             return;
         }
         // Of strangers only what is a C library by its name: their programs and other libraries are looked at as they run.

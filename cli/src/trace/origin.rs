@@ -177,8 +177,8 @@ pub(crate) fn container(cgroup: &str) -> Option<String> {
         if let Some(name) = part.strip_prefix("lxc.payload.") {
             return Some(name.to_owned());
         }
-        let runs = part.split(|letter: char| !letter.is_ascii_hexdigit());
-        runs.filter(|run| run.len() == DIGITS).last().map(str::to_owned)
+        let mut runs = part.rsplit(|letter: char| !letter.is_ascii_hexdigit());
+        runs.find(|run| run.len() == DIGITS).map(str::to_owned)
     })
 }
 

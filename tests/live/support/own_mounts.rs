@@ -30,7 +30,7 @@ pub(crate) fn enter(file_systems: &[(&str, &str)]) {
             words.next() == Some(folder) && words.next() == Some(kind)
         });
         if !there && Path::new(folder).is_dir() {
-            try_mount(kind, Path::new(folder), "").unwrap_or_else(|error| panic!("mounting {kind}: {error}"));
+            try_mount(kind, Path::new(folder), "").unwrap();
         }
     }
 }
@@ -41,7 +41,7 @@ pub(crate) const BPFFS: (&str, &str) = ("bpf", "/sys/fs/bpf");
 /// Mounts a file system of this kind.
 pub(crate) fn mount(kind: &str, folder: &Path) {
     fs::create_dir_all(folder).unwrap();
-    try_mount(kind, folder, "").unwrap_or_else(|error| panic!("mounting {kind}: {error}"));
+    try_mount(kind, folder, "").unwrap();
 }
 
 /// Mounts a file system of this kind with these options.

@@ -110,7 +110,7 @@ fn let_go(tid: libc::pid_t) -> bool {
     let answer = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, options) };
     // SAFETY: the kernel has filled it in, or it is zeroed.
     let stopped = unsafe { info.si_pid() } == tid;
-    (answer == 0 && stopped && request(libc::PTRACE_DETACH, tid)) || (answer != 0 || !is_traced(tid))
+    answer != 0 || stopped && request(libc::PTRACE_DETACH, tid) || !is_traced(tid)
 }
 
 /// Whether the thread is there and this process traces it.
