@@ -155,6 +155,8 @@ struct Watch {
     names: Names,
     notices: Option<Notices>,
     holder: Holder,
+    /// Notices were dropped.
+    dropped: bool,
     processes: Processes,
     known: HashMap<Key, Verdict>,
     attached: Vec<Attached>,
@@ -172,6 +174,7 @@ impl Watch {
             names,
             notices: None,
             holder: Holder::default(),
+            dropped: false,
             processes: Processes::default(),
             known: HashMap::new(),
             attached: Vec::new(),
@@ -241,19 +244,8 @@ impl Watch {
             if waited.is_err_and(|error| error != rustix::io::Errno::INTR) {
                 thread::sleep(patience);
             }
-            let mut notices = self.notices.as_mut().map(Notices::drain).unwrap_or_default();
-            // Those that are in a hurry.
-            notices.sort_by_key(
-                |notice| !matches!(notice, Notice::Mapped { mapping, .. } if looks_like_libc(&mapping.path)),
-            );
-            let mut dropped = false;
-            for notice in notices {
-                match notice {
-                    Notice::Mapped { pid, tid, mapping } => self.consider(pid, &mapping, Some(tid)),
-                    Notice::Dropped => dropped = true,
-                }
-            }
-            if dropped || self.notices.is_none() || self.looked.elapsed() >= ALL {
+            self.keep_up();
+            if std::mem::take(&mut self.dropped) || self.notices.is_none() || self.looked.elapsed() >= ALL {
                 self.look(self.looked.elapsed() >= ALL);
             }
             self.holder.retry();
@@ -263,11 +255,27 @@ impl Watch {
         }
     }
 
+    /// Attaches to what the notices tell of.
+    fn keep_up(&mut self) {
+        let mut notices = self.notices.as_mut().map(Notices::drain).unwrap_or_default();
+        // Those that are in a hurry.
+        notices
+            .sort_by_key(|notice| !matches!(notice, Notice::Mapped { mapping, .. } if looks_like_libc(&mapping.path)));
+        for notice in notices {
+            match notice {
+                Notice::Mapped { pid, tid, mapping } => self.consider(pid, &mapping, Some(tid)),
+                Notice::Dropped => self.dropped = true,
+            }
+        }
+    }
+
     /// Looks through the processes for files that are not known yet.
     fn look(&mut self, afresh: bool) {
         let begin = Instant::now();
         self.looked = begin;
-        self.processes.look(afresh);
+        let mut processes = std::mem::take(&mut self.processes);
+        processes.look(afresh, || self.keep_up());
+        self.processes = processes;
         let mut files: BTreeMap<(bool, Key), Vec<(u32, Mapping)>> = BTreeMap::new();
         let mut count = 0;
         for (pid, mappings) in self.processes.iter() {
@@ -300,6 +308,7 @@ impl Watch {
             self.is_used(id, (pid, start, end));
         }
         for (pid, mapping) in files.into_values().flatten() {
+            self.keep_up();
             self.consider(pid, &mapping, None);
         }
         info!("looked through {count} processes with {number} files for C libraries in {:?}", begin.elapsed());

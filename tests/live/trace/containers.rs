@@ -332,8 +332,9 @@ fn container() -> Option<String> {
     let name = format!("docker-{id}.scope");
     let cgroup = tree.path().join(&name);
     fs::create_dir(&cgroup).unwrap();
-    let tracer = tracer(&[]);
     let mut asker = root.start();
+    asker.ask(1);
+    let tracer = tracer(&[]);
     fs::write(cgroup.join("cgroup.procs"), asker.0.id().to_string()).unwrap();
     asker.ask(2);
     // Its events are printed while the cgroup is there.

@@ -75,10 +75,16 @@ struct Known {
 }
 
 impl Processes {
-    /// Looks through all processes of this PID namespace; `afresh` reads also those that seem unchanged.
-    pub(crate) fn look(&mut self, afresh: bool) {
+    /// Looks through all processes of this PID namespace; `afresh` reads also those that seem unchanged. `meanwhile` is
+    /// called now and then: a look takes long on a machine with many processes.
+    pub(crate) fn look(&mut self, afresh: bool, mut meanwhile: impl FnMut()) {
+        /// Processes between two such calls: some hundred microseconds.
+        const FEW: usize = 8;
         let mut before = std::mem::take(&mut self.known);
-        for pid in pids() {
+        for (number, pid) in pids().into_iter().enumerate() {
+            if number % FEW == 0 {
+                meanwhile();
+            }
             let marks = marks(pid);
             let known = match before.remove(&pid) {
                 Some(known) if !afresh && !marks.is_empty() && known.marks == marks => known,
@@ -140,7 +146,7 @@ mod tests {
     #[test]
     fn this_process_is_among_all() {
         let mut processes = Processes::default();
-        processes.look(false);
+        processes.look(false, || {});
         let own = std::process::id();
         let (_, mappings) = processes.iter().find(|(pid, _)| *pid == own).unwrap();
         assert!(mappings.iter().any(|mapping| mapping.path == std::env::current_exe().unwrap().to_str().unwrap()));
