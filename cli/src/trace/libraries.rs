@@ -155,6 +155,8 @@ struct Watch {
     names: Names,
     notices: Option<Notices>,
     holder: Holder,
+    /// Threads may be held: by the thread that lives as long as all this, and lets go of them when it ends.
+    holds: bool,
     /// Notices were dropped.
     dropped: bool,
     processes: Processes,
@@ -174,6 +176,7 @@ impl Watch {
             names,
             notices: None,
             holder: Holder::default(),
+            holds: false,
             dropped: false,
             processes: Processes::default(),
             known: HashMap::new(),
@@ -226,6 +229,7 @@ impl Watch {
         /// How soon to look again at a thread that could not be let go at once.
         const SOON: Duration = Duration::from_millis(10);
         hold::run_first();
+        self.holds = true;
         loop {
             let mut fds = vec![PollFd::new(stop, PollFlags::IN)];
             fds.extend(
@@ -263,7 +267,7 @@ impl Watch {
             .sort_by_key(|notice| !matches!(notice, Notice::Mapped { mapping, .. } if looks_like_libc(&mapping.path)));
         for notice in notices {
             match notice {
-                Notice::Mapped { pid, tid, mapping } => self.consider(pid, &mapping, Some(tid)),
+                Notice::Mapped { pid, tid, mapping } => self.consider(pid, &mapping, self.holds.then_some(tid)),
                 Notice::Dropped => self.dropped = true,
             }
         }
