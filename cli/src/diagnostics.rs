@@ -9,6 +9,7 @@
 //! ```
 
 use std::{
+    cell::Cell,
     collections::HashSet,
     fmt::Write as _,
     io::Write as _,
@@ -47,7 +48,9 @@ pub(crate) fn start(explain: Option<Explain>) {
             if record.level() == Level::Warn && !is_new(&told, &record.args().to_string()) {
                 return Ok(());
             }
-            if record.target() == SYSCALL {
+            if record.target() == SYSCALL && QUIET.get() {
+                Ok(())
+            } else if record.target() == SYSCALL {
                 let told = if explain == Some(Explain::Json) { object(record) } else { call(record) };
                 writeln!(to, "{told}")
             } else {
@@ -69,6 +72,20 @@ fn is_new(told: &Mutex<HashSet<String>>, warning: &str) -> bool {
     const MOST: usize = 1 << 10;
     let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
     !told.contains(warning) && (told.len() >= MOST || told.insert(warning.to_owned()))
+}
+
+thread_local! {
+    /// Whether this thread's system calls are not told.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Asks the kernel something without telling of it: what is asked over and over while a command waits for something else, and
+/// is none of loading, attaching and reading.
+pub(crate) fn quietly<T>(ask: impl FnOnce() -> T) -> T {
+    let before = QUIET.replace(true);
+    let answer = ask();
+    QUIET.set(before);
+    answer
 }
 
 /// Says something to whoever watches. With stderr gone there is nobody left to tell, and that is no reason to stop.

@@ -3,6 +3,8 @@
 //! ```text
 //!     source.rs    buffer ──▶ record        whichever of the three ways it came
 //!     output.rs    record ──▶ line          table or JSON
+//!     libraries.rs which libraries' calls: every C library in use, or a named one
+//!     origin.rs    the cgroup and container that a call came from
 //!     follow.rs    whether its children can be followed
 //!     drawn.rs     the ring as a picture, before a record is taken from it
 //!     lost.rs      what did not arrive, counted once
@@ -10,12 +12,14 @@
 
 mod drawn;
 mod follow;
+mod libraries;
 mod lost;
+mod origin;
 mod output;
 mod source;
 
 use std::{
-    io,
+    fs, io,
     process::Stdio,
     sync::Arc,
     sync::atomic::{AtomicBool, Ordering},
@@ -23,13 +27,15 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use cutaway::{Links, Loaded, Object, Uprobe, probe};
+use cutaway::{Links, Loaded, Object, probe};
 use cutaway_programs::getaddrinfo::{self, Lookup, Transport, names};
 use log::{info, warn};
 
 use self::{
     drawn::{Drawn, Take},
+    libraries::{Libraries, Names, Whose},
     lost::Lost,
+    origin::{Cgroups, Origin, container},
     output::Output,
     source::Source,
 };
@@ -58,9 +64,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value = "auto", value_name = "WAY")]
     transport: Way,
 
-    /// The library whose getaddrinfo is traced: a path, or a name as the dynamic loader finds it
-    #[arg(long, value_name = "PATH", default_value = getaddrinfo::LIBRARY)]
-    library: String,
+    /// Traces getaddrinfo of this library alone: a path, or a name as the dynamic loader finds it; by default, of every C
+    /// library in use, in containers, too, and of those that come into use
+    #[arg(long, value_name = "PATH")]
+    library: Option<String>,
 
     /// Traces this process only; without it, every process, or with COMMAND that and its children
     #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
@@ -81,6 +88,10 @@ pub(crate) struct Arguments {
     /// How events are printed
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+
+    /// Shows in the table, too, which container and library each call came from; JSON has it always
+    #[arg(long)]
+    containers: bool,
 
     /// Draws the ring's pages whenever records wait in them: in the terminal, or into an SVG file
     #[arg(long, value_name = "FILE.svg", num_args = 0..=1, require_equals = true, default_missing_value = "")]
@@ -127,10 +138,11 @@ impl Way {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let transport = arguments.transport.choose(probe::ring_buffer);
     let process = arguments.pid.map(Process::open).transpose()?;
-    let obstacle = follow::obstacle();
+    let obstacle = if arguments.command.is_empty() { None } else { follow::obstacle() };
     let follow = !arguments.command.is_empty() && obstacle.is_none();
-    let loaded = load(transport, arguments, follow)?;
-    if let Some(why) = obstacle.filter(|_| !arguments.command.is_empty()) {
+    let (loaded, names) = load(transport, arguments, follow)?;
+    let loaded = Arc::new(loaded);
+    if let Some(why) = obstacle {
         warn!("tracing every process, not the command alone: {why}");
     }
     let mut source = Source::open(transport, &loaded, arguments.buffer)?;
@@ -156,10 +168,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     signals::on_stop(by_signal).map_err(|error| Failure::system("listen for signals", &error))?;
 
-    let links = attach(&loaded, &arguments.library, arguments.pid, follow)?;
+    let followers = attach_followers(&loaded, follow)?;
+    let mut libraries = match &arguments.library {
+        Some(library) => {
+            names.add(0, library);
+            Libraries::named(&loaded, library, arguments.pid)?
+        }
+        None => {
+            let everybody_or = |pid: Option<u32>| pid.map_or(Whose::Everybody, Whose::Process);
+            let whose = if follow { Whose::Followed } else { everybody_or(arguments.pid) };
+            Libraries::in_use(&loaded, whose, &names)?
+        }
+    };
     let mut trace = Trace {
         transport,
-        output: Output::new(arguments.format),
+        output: Output::new(arguments.format, arguments.containers),
+        names,
+        cgroups: Cgroups::new(),
         received: 0,
         unreadable: 0,
         most: arguments.count,
@@ -185,7 +210,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
     // Nothing is attached any more when the summary is printed, and it knows of all that was sent before.
     let command = command.map(Traced::end).transpose();
-    drop(links);
+    libraries.detach();
+    drop((libraries, followers));
     let outcome = outcome.and_then(|()| trace.drain(&mut source));
     let lost = Lost::count(&loaded, &source, trace.unreadable, arguments.pid)?;
     let drawn = trace.drawn.as_mut().map_or(Ok(()), Drawn::finish);
@@ -204,53 +230,57 @@ pub(crate) fn rehearse(transport: Transport) -> Result<(), Failure> {
     let bytes = assemble(transport)?;
     let loaded = Object::parse(&bytes)?.load()?;
     let _source = Source::open(transport, &loaded, DEFAULT_BUFFER)?;
-    attach(&loaded, getaddrinfo::LIBRARY, None, false).map(drop)
+    Libraries::named(&loaded, getaddrinfo::LIBRARY, None).map(drop)
 }
 
 fn assemble(transport: Transport) -> Result<Vec<u8>, Failure> {
     transport.object().map_err(|error| Failure::new(format!("cannot assemble the programs: {error}")))
 }
 
-/// The object for this transport, adapted to what was asked, in the kernel.
-fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<Loaded, Failure> {
-    let mut object = Object::parse(&assemble(transport)?)?;
-    if transport == Transport::Ring {
-        object.map_mut(names::EVENTS)?.max_entries = arguments.buffer;
+/// The object for this transport, adapted to what was asked, in the kernel; with what is to become the names of the libraries
+/// that events come from.
+///
+/// Where an event came from is asked for where the kernel can tell. If it turns out that it cannot after all, it is not asked.
+fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Loaded, Names), Failure> {
+    let load = |cookie: bool, cgroup: bool| {
+        let mut object = Object::parse(&assemble(transport)?)?;
+        if transport == Transport::Ring {
+            object.map_mut(names::EVENTS)?.max_entries = arguments.buffer;
+        }
+        object.set_variable(names::ONLY_FOLLOWED, &u32::from(follow))?;
+        object.set_variable(names::WITH_COOKIE, &u32::from(cookie))?;
+        object.set_variable(names::WITH_CGROUP, &u32::from(cgroup))?;
+        for name in FOLLOWERS {
+            object.program_mut(name)?.section.wanted = follow;
+        }
+        Ok::<_, Failure>((object.load()?, Names::new(cookie)))
+    };
+    // A library that was named is the only one. Cookies came with links on perf events.
+    let cookie = arguments.library.is_none() && probe::perf_link().is_yes();
+    let cgroup = fs::exists("/proc/self/cgroup").unwrap_or(false);
+    match load(cookie, cgroup) {
+        Err(failure) if failure.details().is_some() && (cookie || cgroup) => {
+            info!("which container and library a call came from is not known here: {failure}");
+            load(false, false)
+        }
+        answer => answer,
     }
-    object.set_variable(names::ONLY_FOLLOWED, &u32::from(follow))?;
-    for name in FOLLOWERS {
-        object.program_mut(name)?.section.wanted = follow;
-    }
-    Ok(object.load()?)
 }
 
 /// The programs that keep the set of followed processes.
 const FOLLOWERS: [&str; 2] = [names::FOLLOW, names::UNFOLLOW];
 
-/// Attaches the programs. The return probe comes last and goes first: whatever call it sees has passed the entry probe.
-fn attach(loaded: &Loaded, library: &str, pid: Option<u32>, follow: bool) -> Result<Links, Failure> {
-    let probe = |on_return| {
-        let probe = Uprobe::new(library, getaddrinfo::FUNCTION).on_return(on_return);
-        match pid {
-            // The process finds a name; a path is ours.
-            Some(pid) if !library.contains('/') => probe.pid(pid).seen_by(pid),
-            Some(pid) => probe.pid(pid),
-            None => probe,
-        }
-    };
-    let mut links = Links::default();
-    for name in FOLLOWERS.iter().filter(|_| follow) {
-        links.push(loaded.program(name)?.attach()?);
-    }
-    links.push(probe(false).attach(loaded.program(names::ENTRY)?)?);
-    links.push(probe(true).attach(loaded.program(names::RETURN)?)?);
-    Ok(links)
+/// Attaches the programs that keep the set of followed processes, if they are wanted.
+fn attach_followers(loaded: &Loaded, follow: bool) -> Result<Links, Failure> {
+    FOLLOWERS.iter().filter(|_| follow).map(|name| Ok(loaded.program(name)?.attach()?)).collect()
 }
 
 /// What has been seen so far, and where to stop.
 struct Trace<'a> {
     transport: Transport,
     output: Output,
+    names: Names,
+    cgroups: Cgroups,
     received: u64,
     /// Records that came and were no events.
     unreadable: u64,
@@ -339,7 +369,15 @@ impl Trace<'_> {
 
     fn print(&mut self, event: &Lookup<'_>) -> io::Result<()> {
         self.received += 1;
-        self.output.event(event, self.transport)
+        let call = &event.call;
+        let origin = if self.output.tells_origin() {
+            let cgroup = self.cgroups.path(call.cgroup, call.pid, call.time_ns);
+            let container = cgroup.as_deref().and_then(container);
+            Origin { library: self.names.get(call.cookie), cgroup, container }
+        } else {
+            Origin::default()
+        };
+        self.output.event(event, self.transport, origin)
     }
 
     /// As many events as were asked for, or nobody to show them to.

@@ -132,7 +132,12 @@ fn in_function(function: &FunctionSpec, sends: &mut Sends) {
                 _ => None,
             };
             let line = function.lines.iter().rev().find(|line| line.slot <= *slot).map(|line| line.text.clone());
-            sends.sent.push(Sent { map: map.to_owned(), size, line: line.as_deref().unwrap_or_default().to_owned(), value_of });
+            sends.sent.push(Sent {
+                map: map.to_owned(),
+                size,
+                line: line.as_deref().unwrap_or_default().to_owned(),
+                value_of,
+            });
         }
         if let Some((ring, flags)) = helper(instruction).and_then(commits) {
             let map = match held(&registers, ring) {

@@ -5,29 +5,30 @@
 
 use std::fs;
 
-use cutaway::Loaded;
+use cutaway::{Loaded, Tracepoint};
 use cutaway_programs::getaddrinfo::names;
 
 use crate::failure::Failure;
 
-/// Why the command's children cannot be followed here; `None` if they can.
-pub(crate) fn obstacle() -> Option<String> {
+/// Why the numbers of processes that the kernel uses are not those of `/proc`; `None` if they are.
+pub(super) fn stranger_to_numbers() -> Option<String> {
     /// The initial PID namespace's inode (`PROC_PID_INIT_INO`).
     const INITIAL: &str = "pid:[4026531836]";
     match fs::read_link("/proc/self/ns/pid") {
-        Ok(namespace) if namespace.as_os_str() == INITIAL => {}
-        Ok(_) => {
-            return Some("in a PID namespace of its own a process does not know its number in the kernel".to_owned());
-        }
-        Err(error) => return Some(format!("cannot read /proc/self/ns/pid: {error}")),
+        Ok(namespace) if namespace.as_os_str() == INITIAL => None,
+        Ok(_) => Some("in a PID namespace of its own a process does not know its number in the kernel".to_owned()),
+        Err(error) => Some(format!("cannot read /proc/self/ns/pid: {error}")),
     }
-    let format = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
-        .iter()
-        .find_map(|tracefs| fs::read_to_string(format!("{tracefs}/events/task/task_newtask/format")).ok());
-    let Some(format) = format else {
-        return Some(
-            "the tracepoint task/task_newtask cannot be read (mount -t tracefs tracefs /sys/kernel/tracing)".to_owned(),
-        );
+}
+
+/// Why the command's children cannot be followed here; `None` if they can.
+pub(crate) fn obstacle() -> Option<String> {
+    if let Some(why) = stranger_to_numbers() {
+        return Some(why);
+    }
+    let format = match Tracepoint::new("task", "task_newtask").format() {
+        Ok(format) => format,
+        Err(error) => return Some(error.to_string()),
     };
     let known = [("pid_t pid;", "offset:8;"), ("clone_flags;", "offset:32;")]
         .iter()

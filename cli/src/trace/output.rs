@@ -10,6 +10,7 @@ use cutaway_programs::getaddrinfo::{Address, Lookup, Text, Transport};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
+use super::origin::Origin;
 use crate::{
     Format,
     outlet::{self, Standard},
@@ -21,38 +22,46 @@ pub(crate) struct Output {
     to: BufWriter<Standard>,
     format: Format,
     clock: Clock,
+    /// The table, too, has where a call came from.
+    containers: bool,
     headed: bool,
     coloured: bool,
 }
 
 impl Output {
-    pub(crate) fn new(format: Format) -> Self {
+    pub(crate) fn new(format: Format, containers: bool) -> Self {
         let coloured = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { to: BufWriter::new(outlet::stdout()), format, clock: Clock::new(), headed: false, coloured }
+        Self { to: BufWriter::new(outlet::stdout()), format, clock: Clock::new(), containers, headed: false, coloured }
     }
 
     /// Writes one event's line; it is seen after [`Output::flush`].
-    pub(crate) fn event(&mut self, event: &Lookup<'_>, transport: Transport) -> io::Result<()> {
+    pub(crate) fn event(&mut self, event: &Lookup<'_>, transport: Transport, origin: Origin) -> io::Result<()> {
         match self.format {
-            Format::Table => self.row(event),
+            Format::Table => self.row(event, &origin),
             Format::Json => {
-                terminal::write_json(&mut self.to, &Json::new(event, transport))?;
+                terminal::write_json(&mut self.to, &Json::new(event, transport, origin))?;
                 self.to.write_all(b"\n")
             }
         }
+    }
+
+    /// Whether it shows where a call came from.
+    pub(crate) fn tells_origin(&self) -> bool {
+        self.containers || self.format == Format::Json
     }
 
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.to.flush()
     }
 
-    fn row(&mut self, event: &Lookup<'_>) -> io::Result<()> {
+    fn row(&mut self, event: &Lookup<'_>, origin: &Origin) -> io::Result<()> {
         let (bold, red, plain) = if self.coloured { ("\x1b[1m", "\x1b[31m", "\x1b[0m") } else { ("", "", "") };
         if !self.headed {
             self.headed = true;
+            let more = if self.containers { "  CONTAINER     LIBRARY" } else { "" };
             writeln!(
                 self.to,
-                "{bold}{:<12} {:>7} {:<15} {:<28} {:<8} {:<13} {:>10}  ADDRESSES{plain}",
+                "{bold}{:<12} {:>7} {:<15} {:<28} {:<8} {:<13} {:>10}{more}  ADDRESSES{plain}",
                 "TIME", "PID", "COMMAND", "HOST", "SERVICE", "RESULT", "LATENCY"
             )?;
         }
@@ -60,7 +69,7 @@ impl Output {
         let colour = if call.ret == 0 { "" } else { red };
         writeln!(
             self.to,
-            "{:<12} {:>7} {:<15} {:<28} {:<8} {colour}{:<13}{plain_end} {:>10}  {}",
+            "{:<12} {:>7} {:<15} {:<28} {:<8} {colour}{:<13}{plain_end} {:>10}{}  {}",
             self.clock.local(call.time_ns),
             call.pid,
             shown(Text::Whole(event.comm)),
@@ -68,6 +77,7 @@ impl Output {
             shown(event.service),
             result(call.ret),
             latency(call.latency_ns),
+            if self.containers { place(origin) } else { String::new() },
             addresses(event),
             plain_end = if colour.is_empty() { "" } else { plain },
         )
@@ -103,6 +113,19 @@ fn shown(text: Text<'_>) -> String {
         Text::Whole(bytes) => terminal::one_line(&String::from_utf8_lossy(bytes)),
         Text::Cut(_) => shown(Text::Whole(text.bytes().unwrap_or_default())) + "…",
     }
+}
+
+/// The container and the library as two columns of the table: `-` for a process in no container, `?` for what is unknown.
+fn place(origin: &Origin) -> String {
+    /// As much of an id as other tools show.
+    const SHORT: usize = 12;
+    let container = match (&origin.container, &origin.cgroup) {
+        (Some(container), _) => terminal::one_line(container).chars().take(SHORT).collect(),
+        (None, Some(_)) => "-".to_owned(),
+        (None, None) => "?".to_owned(),
+    };
+    let library = origin.library.as_deref().map_or_else(|| "?".to_owned(), terminal::one_line);
+    format!("  {container:<SHORT$}  {library}")
 }
 
 /// `ok`, or the error by its name in `netdb.h`.
@@ -148,7 +171,11 @@ fn addresses(event: &Lookup<'_>) -> String {
     }
     let known: Vec<_> = event.call.addresses().map(|address| address.to_string()).collect();
     let text = known.join(" ");
-    if known.len() as u32 == event.call.addresses { text } else { format!("{text} ({} entries)", event.call.addresses) }
+    if known.len() == usize::from(event.call.addresses) {
+        text
+    } else {
+        format!("{text} ({} entries)", event.call.addresses)
+    }
 }
 
 /// An event's fields in JSON, in this order.
@@ -173,7 +200,7 @@ struct Json<'a> {
     ai_addr: Option<String>,
     ai_canonname: Option<String>,
     /// How many entries the list has.
-    addresses: u32,
+    addresses: u16,
     transport: &'a str,
     /// The first addresses of the list, each once.
     first_addresses: Vec<String>,
@@ -181,10 +208,16 @@ struct Json<'a> {
     cut: Vec<&'static str>,
     /// The names of fields whose memory could not be read.
     unreadable: Vec<&'static str>,
+    /// The path of the library whose function was called, as this process sees it; null if it is unknown.
+    library: Option<String>,
+    /// The path of the process's cgroup; null if it is unknown.
+    cgroup: Option<String>,
+    /// The container's id or name in that path; null if there is none, or the path is unknown.
+    container: Option<String>,
 }
 
 impl<'a> Json<'a> {
-    fn new(event: &Lookup<'_>, transport: Transport) -> Self {
+    fn new(event: &Lookup<'_>, transport: Transport, origin: Origin) -> Self {
         let call = &event.call;
         let found = |value| (call.addresses > 0).then_some(value);
         let addresses: Vec<_> = call.addresses().map(|address: Address| address.to_string()).collect();
@@ -217,6 +250,9 @@ impl<'a> Json<'a> {
             first_addresses: addresses,
             cut: cut.chain(list).collect(),
             unreadable: unreadable.collect(),
+            library: origin.library,
+            cgroup: origin.cgroup,
+            container: origin.container,
         }
     }
 }
@@ -252,6 +288,15 @@ mod tests {
         assert_eq!(shown(Text::Whole(b"a\nb\x1b[2J")), "a\\nb\\u{1b}[2J");
         assert_eq!(shown(Text::Cut(b"long")), "long…");
         assert_eq!(shown(Text::Null), "-");
+    }
+
+    #[test]
+    fn an_unknown_place_is_told_from_none() {
+        let known = Origin { library: Some("/l".into()), cgroup: Some("/".into()), container: None };
+        assert_eq!(place(&known), "  -             /l");
+        assert_eq!(place(&Origin::default()), "  ?             ?");
+        let container = Some("0123456789abcdef".to_owned());
+        assert_eq!(place(&Origin { container, ..known }), "  0123456789ab  /l");
     }
 
     #[test]

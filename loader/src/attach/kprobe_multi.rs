@@ -7,14 +7,13 @@
 use std::{
     collections::BTreeSet,
     ffi::CString,
-    fs::File,
     io::{self, BufRead, BufReader},
     os::fd::AsFd,
 };
 
 use log::debug;
 
-use super::{Kprobe, Link, link::failed, pattern, tracefs};
+use super::{Kprobe, Link, link::failed, pattern, tracefs::Tracefs};
 use crate::{
     Error, Program,
     sys::link::{self, attach_type},
@@ -116,9 +115,8 @@ impl KprobeMulti {
 
 /// What the function tracer can patch. Functions of modules carry the module's name behind theirs.
 fn available(pattern: &str) -> io::Result<Vec<String>> {
-    let path = tracefs::folder()?.join("available_filter_functions");
-    let file = File::open(&path)
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))?;
+    let why = "reads which functions of the kernel the function tracer can patch";
+    let file = Tracefs::open()?.file("available_filter_functions", why)?;
     let mut found = BTreeSet::new();
     for line in BufReader::new(file).lines() {
         let line = line?;

@@ -1,17 +1,74 @@
 //! tracefs: the files in which the kernel lists what of it can be traced.
+//!
+//! Where it is mounted at a usual path it is read there. Otherwise it is opened by a private mount that no other process
+//! sees ([`mount::private`], Linux 5.2). Either way nothing is written to it.
 
-use std::{io, path::PathBuf};
+use std::{
+    ffi::CString,
+    fs::File,
+    io::{self, Read},
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+};
 
-/// Where it is mounted.
-pub(super) fn folder() -> io::Result<PathBuf> {
-    ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
-        .iter()
-        .map(PathBuf::from)
-        .find(|path| path.join("events").is_dir())
-        .ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::NotFound,
-                "tracefs is not there or not readable: run as root after `mount -t tracefs tracefs /sys/kernel/tracing`",
-            )
+use crate::{
+    Errno,
+    sys::{file, mount},
+};
+
+/// Where tracefs is mounted as a rule: by itself, or below debugfs, which mounts it when it is first looked at.
+const USUAL: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+/// tracefs, open for reading.
+pub(super) enum Tracefs {
+    Mounted(PathBuf),
+    Private(OwnedFd),
+}
+
+impl Tracefs {
+    /// Finds the mounted one, or opens a private one.
+    ///
+    /// The error is one line that says why there is none and what to do.
+    pub(super) fn open() -> io::Result<Self> {
+        if let Some(path) = USUAL.iter().map(Path::new).find(|path| path.join("events").is_dir()) {
+            return Ok(Self::Mounted(path.to_owned()));
+        }
+        let why =
+            "opens tracefs, which is mounted at neither usual path, by a mount of our own: it lists what can be traced";
+        mount::private(c"tracefs", why).map(Self::Private).map_err(|error| {
+            let [own, below] = USUAL;
+            let advice = match error.raw_os_error() {
+                Some(libc::EPERM | libc::EACCES) => "run as root",
+                Some(libc::ENODEV) => "this kernel was built without CONFIG_TRACING",
+                _ => "mount -t tracefs tracefs /sys/kernel/tracing",
+            };
+            let text = format!(
+                "tracefs cannot be read: it is not at {own} or {below}, and opening it without mounting it gives {} ({advice})",
+                Errno::of(&error)
+            );
+            io::Error::new(error.kind(), text)
         })
+    }
+
+    /// Opens a file by its path below the root of tracefs.
+    pub(super) fn file(&self, path: &str, why: &str) -> io::Result<File> {
+        let opened = match self {
+            Self::Mounted(folder) => file::open(&folder.join(path), why),
+            Self::Private(folder) => CString::new(path)
+                .map_err(io::Error::from)
+                .and_then(|path| mount::open_below(folder.as_fd(), &path, why)),
+        };
+        let failed = |error: io::Error| {
+            let why = error.raw_os_error().map_or_else(|| error.to_string(), |_| Errno::of(&error).to_string());
+            io::Error::new(error.kind(), format!("cannot read {path} in tracefs: {why}"))
+        };
+        opened.map_err(failed)
+    }
+
+    /// Reads a file as text.
+    pub(super) fn text(&self, path: &str, why: &str) -> io::Result<String> {
+        let mut text = String::new();
+        self.file(path, why)?.read_to_string(&mut text)?;
+        Ok(text)
+    }
 }

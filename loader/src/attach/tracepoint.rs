@@ -2,13 +2,10 @@
 
 use std::io;
 
-use super::{Link, tracefs};
+use super::{Link, tracefs::Tracefs};
 use crate::{
     Error, Program,
-    sys::{
-        file,
-        perf_event::{self, Event, Scope},
-    },
+    sys::perf_event::{self, Event, Scope},
 };
 
 /// A tracepoint to attach to.
@@ -54,11 +51,27 @@ impl Tracepoint {
         Link::on_event(program, event, self.cookie, &what)
     }
 
-    /// The number that the kernel knows the tracepoint by.
+    /// Returns the layout of the tracepoint's record, which is a program's context: a line for each field, with its offset and
+    /// size in bytes (`events/CATEGORY/NAME/format` in tracefs).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if there is no such tracepoint, or tracefs cannot be read: it is neither mounted nor can it be opened
+    /// without being mounted (Linux 5.2, `CAP_SYS_ADMIN`).
+    pub fn format(&self) -> Result<String, Error> {
+        self.read("format", "reads the layout of the tracepoint's record").map_err(|error| Error::Unfit {
+            attempt: format!("read the layout of the tracepoint {}/{}", self.category, self.name),
+            why: error.to_string(),
+        })
+    }
+
+    /// Returns the id by which the kernel knows the tracepoint.
     fn id(&self) -> io::Result<u64> {
-        let path = tracefs::folder()?.join("events").join(&self.category).join(&self.name).join("id");
-        let text = file::text(&path, "asks for the number that the kernel knows the tracepoint by")
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display())))?;
-        text.trim().parse().map_err(|_| io::Error::other(format!("{} holds no number", path.display())))
+        let text = self.read("id", "asks for the number that the kernel knows the tracepoint by")?;
+        text.trim().parse().map_err(|_| io::Error::other(format!("its id in tracefs is no number: {:?}", text.trim())))
+    }
+
+    fn read(&self, file: &str, why: &str) -> io::Result<String> {
+        Tracefs::open()?.text(&format!("events/{}/{}/{file}", self.category, self.name), why)
     }
 }

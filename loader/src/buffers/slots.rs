@@ -141,5 +141,10 @@ fn load_look(map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         target: BtfTarget::default(),
         modules: &[],
     };
-    bpf::prog_load(&program, bpf::LogLevel::Reason, &mut [], "loads a program that looks into a slot, which no command can")
+    bpf::prog_load(
+        &program,
+        bpf::LogLevel::Reason,
+        &mut [],
+        "loads a program that looks into a slot, which no command can",
+    )
 }

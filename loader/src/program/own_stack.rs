@@ -22,10 +22,12 @@
 //! not go with tail calls everywhere, cannot be thrown from a probe.) Where the kernel is known to interrupt them they are refused,
 //! since one that mixes up its calls is worse than none; anywhere else they are loaded as they are.
 
-use std::fs;
+use std::{fs, io};
 
 use log::warn;
 
+#[cfg(feature = "uprobe")]
+use crate::sys::mount;
 use crate::{
     Error,
     object::{ProgramSpec, link::Linked},
@@ -50,11 +52,9 @@ pub(super) fn may_do_without(spec: &ProgramSpec, refusal: &Error) -> Result<(), 
     }
     let has_such_stacks = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
     // A build that cannot attach to uprobes does not look closer.
-    let interrupted = spec.section.sleepable || !cfg!(feature = "uprobe") || {
-        let setting = fs::read_to_string("/sys/kernel/debug/sched/preempt").unwrap_or_default();
-        let kernel = process::build().unwrap_or_default();
-        is_preemptible(&kernel, &setting)
-    };
+    let interrupted = spec.section.sleepable
+        || !cfg!(feature = "uprobe")
+        || is_preemptible(&process::build().unwrap_or_default(), &preemption());
     if !has_such_stacks || !interrupted {
         warn!("`{}` may share its stack with itself, if this kernel interrupts it in the middle", spec.name);
         return Ok(());
@@ -67,6 +67,28 @@ pub(super) fn may_do_without(spec: &ProgramSpec, refusal: &Error) -> Result<(), 
              call, or keep its values in a map"
         ),
     })
+}
+
+/// Returns what the kernel says of its preemption, from debugfs; empty if it cannot be read.
+fn preemption() -> String {
+    fs::read_to_string("/sys/kernel/debug/sched/preempt").or_else(|_| unmounted_preemption()).unwrap_or_default()
+}
+
+/// The same where debugfs is not mounted.
+#[cfg(feature = "uprobe")]
+fn unmounted_preemption() -> io::Result<String> {
+    use std::{io::Read, os::fd::AsFd};
+    let folder = mount::private(c"debugfs", "opens debugfs, which is not mounted, by a mount of our own")?;
+    let mut text = String::new();
+    let why = "asks whether this kernel interrupts programs";
+    mount::open_below(folder.as_fd(), c"sched/preempt", why)?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// The smallest builds have no probes to ask for.
+#[cfg(not(feature = "uprobe"))]
+fn unmounted_preemption() -> io::Result<String> {
+    Err(io::ErrorKind::NotFound.into())
 }
 
 /// Whether the kernel is known to interrupt a program in the middle for another thread. `kernel` is what `uname -v` prints;

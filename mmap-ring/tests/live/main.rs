@@ -23,6 +23,10 @@ mod soak;
 mod user_ring;
 mod waking;
 
+#[path = "../../../tests/live/support/own_mounts.rs"]
+#[expect(dead_code, reason = "others mount more")]
+mod own_mounts;
+
 use std::sync::mpsc;
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -53,6 +57,7 @@ fn test(name: &'static str, run: fn() -> Outcome) -> Test {
 }
 
 fn main() {
+    own_mounts::enter(&[own_mounts::BPFFS]);
     let arguments = Arguments::from_args();
     kernel::lift_memlock();
     let rooms = [

@@ -3,6 +3,10 @@
 #![expect(unsafe_code, reason = "bpf(2) by hand, and privileges taken from a thread")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "../../../tests/live/support/own_mounts.rs"]
+#[expect(dead_code, reason = "others mount more")]
+mod own_mounts;
+
 use libtest_mimic::{Arguments, Completion, Trial};
 
 mod bpf;
@@ -60,6 +64,7 @@ fn descriptors() -> usize {
 }
 
 fn main() {
+    own_mounts::enter(&[("tracefs", "/sys/kernel/tracing")]);
     lift_memlock();
     let before = descriptors();
     let trials = [

@@ -82,7 +82,7 @@ struct Field {
     /// Where its length goes.
     length: i16,
     /// Its bit in [`Call::cut`].
-    cut: u32,
+    cut: u16,
 }
 
 macro_rules! layout {
@@ -119,6 +119,7 @@ pub(super) fn program<W: Way>(
     calls: MapRef,
     followed: &Followed,
     losses: &Counters,
+    origin: &Origin,
 ) {
     let mut asm = Assembler::new();
     let (known, lost, done) = (asm.label("known"), asm.label("lost"), asm.label("done"));
@@ -147,6 +148,7 @@ pub(super) fn program<W: Way>(
     }
     way.begin(&mut asm, losses, lost);
     who_and_when(&mut asm);
+    origin.tell(&mut asm);
     asm.load(DW, POINTER, R10, ARGUMENTS + offset!(Arguments, node));
     string(&mut asm, &W::LAYOUT.node);
     asm.load(DW, POINTER, R10, ARGUMENTS + offset!(Arguments, service));
@@ -205,6 +207,39 @@ fn who_and_when(asm: &mut Assembler) {
     asm.store(W, EVENT, offset!(Call, ret), R1);
 }
 
+/// Which of the things that tell where a call came from are asked for: not every kernel has both helpers, and a branch that a
+/// constant rules out is not verified.
+pub(super) struct Origin {
+    with_cookie: VariableRef,
+    with_cgroup: VariableRef,
+}
+
+impl Origin {
+    pub(super) fn new(object: &mut ObjectBuilder) -> Self {
+        let mut constant = |name| object.variable(".rodata", name, Variable::new(0_u32));
+        Self { with_cookie: constant(super::names::WITH_COOKIE), with_cgroup: constant(super::names::WITH_CGROUP) }
+    }
+
+    /// Fills in the file by the link's cookie (Linux 5.15), and the process's cgroup (a kernel with `CONFIG_CGROUPS`).
+    fn tell(&self, asm: &mut Assembler) {
+        let (no_cookie, no_cgroup) = (asm.label("no_cookie"), asm.label("no_cgroup"));
+        asm.load_address(R1, self.with_cookie, 0);
+        asm.load(W, R1, R1, 0);
+        asm.jump_if(Eq, R1, 0, no_cookie);
+        asm.mov(R1, CONTEXT);
+        asm.call(Helper::bpf_get_attach_cookie);
+        asm.store(W, EVENT, offset!(Call, cookie), R0);
+        asm.bind(no_cookie);
+
+        asm.load_address(R1, self.with_cgroup, 0);
+        asm.load(W, R1, R1, 0);
+        asm.jump_if(Eq, R1, 0, no_cgroup);
+        asm.call(Helper::bpf_get_current_cgroup_id);
+        asm.store(DW, EVENT, offset!(Call, cgroup), R0);
+        asm.bind(no_cgroup);
+    }
+}
+
 /// Reads the string at [`POINTER`] into the event, and marks it if it does not fit.
 fn string(asm: &mut Assembler, field: &Field) {
     const BYTE: i16 = CANONNAME;
@@ -220,7 +255,7 @@ fn string(asm: &mut Assembler, field: &Field) {
     asm.jump_if(Ne, R0, 0, not_empty);
     asm.mov(R0, 1);
     asm.bind(not_empty);
-    asm.store(W, EVENT, field.length, R0);
+    asm.store(H, EVENT, field.length, R0);
     asm.jump_if(Ne, R0, field.room, done);
     // All the room is used: either it just fits or it was cut, and the caller's own byte under our NUL tells which.
     address(asm, R1, BYTE);
@@ -237,10 +272,10 @@ fn string(asm: &mut Assembler, field: &Field) {
 
 /// Sets a bit of [`Call::cut`].
 #[track_caller]
-fn mark(asm: &mut Assembler, bit: u32) {
-    asm.load(W, R1, EVENT, offset!(Call, cut));
-    asm.or(R1, bit.cast_signed());
-    asm.store(W, EVENT, offset!(Call, cut), R1);
+fn mark(asm: &mut Assembler, bit: u16) {
+    asm.load(H, R1, EVENT, offset!(Call, cut));
+    asm.or(R1, i32::from(bit));
+    asm.store(H, EVENT, offset!(Call, cut), R1);
 }
 
 /// Walks the list that the call has given, if it has given one. Destroys the arguments.
@@ -261,7 +296,7 @@ fn list(asm: &mut Assembler) {
 
     asm.bind(next);
     asm.jump_if(Eq, POINTER, 0, walked);
-    asm.jump_if(Eq, SEEN, Call::MOST_ADDRESSES.cast_signed(), broken);
+    asm.jump_if(Eq, SEEN, i32::from(Call::MOST_ADDRESSES), broken);
     address(asm, R1, ADDRINFO);
     asm.mov(R2, size!(AddrInfo));
     asm.mov(R3, POINTER);
@@ -279,7 +314,7 @@ fn list(asm: &mut Assembler) {
     asm.bind(broken);
     mark(asm, Call::LIST_CUT);
     asm.bind(walked);
-    asm.store(W, EVENT, offset!(Call, addresses), SEEN);
+    asm.store(H, EVENT, offset!(Call, addresses), SEEN);
 }
 
 /// Copies what the event tells of the list's first entry.
@@ -305,7 +340,7 @@ fn keep_address(asm: &mut Assembler, skip: Label) {
     asm.load(W, R2, R10, ADDRINFO + offset!(AddrInfo, socktype));
     asm.load(W, R3, EVENT, offset!(Call, ai_socktype));
     asm.jump_if(Ne, R2, R3, skip);
-    asm.load(W, R1, EVENT, offset!(Call, kept));
+    asm.load(H, R1, EVENT, offset!(Call, kept));
     asm.jump_if(Gt, R1, 3, skip);
     asm.mul(R1, ROOM);
     asm.add(R1, EVENT);
@@ -317,7 +352,7 @@ fn keep_address(asm: &mut Assembler, skip: Label) {
     asm.load(DW, R3, R10, ADDRINFO + offset!(AddrInfo, addr));
     asm.call(Helper::bpf_probe_read_user);
     asm.jump_if(Ne, R0, 0, skip);
-    asm.load(W, R1, EVENT, offset!(Call, kept));
+    asm.load(H, R1, EVENT, offset!(Call, kept));
     asm.add(R1, 1);
-    asm.store(W, EVENT, offset!(Call, kept), R1);
+    asm.store(H, EVENT, offset!(Call, kept), R1);
 }

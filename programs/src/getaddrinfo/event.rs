@@ -19,6 +19,9 @@ pub struct Call {
     pub time_ns: u64,
     /// How long it took, in nanoseconds.
     pub latency_ns: u64,
+    /// The id of the process's cgroup in the hierarchy of version 2, when the call returned; 0 if it was not asked for
+    /// ([`names::WITH_CGROUP`](super::names::WITH_CGROUP)).
+    pub cgroup: u64,
     /// The process, as the initial PID namespace numbers it.
     pub pid: u32,
     /// The thread, likewise.
@@ -31,8 +34,6 @@ pub struct Call {
     pub comm: [u8; 16],
     /// What it returned: 0, or one of `EAI_…` (`netdb.h`).
     pub ret: i32,
-    /// What could not be carried whole: [`Call::NODE_CUT`] and its neighbours.
-    pub cut: u32,
     /// The first `struct addrinfo` of the list that it gave; all zero if it failed.
     pub ai_flags: i32,
     /// `AF_INET`, `AF_INET6`.
@@ -41,20 +42,26 @@ pub struct Call {
     pub ai_socktype: i32,
     /// `IPPROTO_TCP` and so on.
     pub ai_protocol: i32,
+    /// What could not be carried whole: [`Call::NODE_CUT`] and its neighbours.
+    //
+    // This and the counts below are not at a multiple of 8: on a BPF stack the verifier would know their values and walk the
+    // list anew for each one.
+    pub cut: u16,
+    /// Bytes of the string with its NUL; 0 for a null pointer; a negative errno if it could not be read.
+    pub node_len: i16,
+    /// The cookie of the link on the return probe, which says whose function it was; 0 if it was not asked for
+    /// ([`names::WITH_COOKIE`](super::names::WITH_COOKIE)).
+    pub cookie: u32,
+    /// How many of [`Call::addrs`] are filled.
+    pub kept: u16,
+    /// How many entries the list has, counted up to [`Call::MOST_ADDRESSES`].
+    pub addresses: u16,
     /// Bytes of the first address.
     pub ai_addrlen: u32,
-    /// How many of [`Call::addrs`] are filled.
-    //
-    // Not at a multiple of 8: on a BPF stack the verifier would know its value and walk the list anew for each one.
-    pub kept: u32,
-    /// How many entries the list has, counted up to [`Call::MOST_ADDRESSES`].
-    pub addresses: u32,
-    /// Bytes of the string with its NUL; 0 for a null pointer; a negative errno if it could not be read.
-    pub node_len: i32,
+    /// As [`Call::node_len`].
+    pub service_len: i16,
     /// Likewise.
-    pub service_len: i32,
-    /// Likewise.
-    pub canonname_len: i32,
+    pub canonname_len: i16,
     /// The first addresses of the list, as `struct sockaddr`: of the first entry, and of those behind it with the same
     /// socket type, since most lists hold each address once for every type.
     pub addrs: [[u8; 28]; 4],
@@ -62,21 +69,23 @@ pub struct Call {
 describe!(Call {
     time_ns,
     latency_ns,
+    cgroup,
     pid,
     tid,
     uid,
     cpu,
     comm: char,
     ret,
-    cut,
     ai_flags,
     ai_family,
     ai_socktype,
     ai_protocol,
-    ai_addrlen,
+    cut,
+    node_len,
+    cookie,
     kept,
     addresses,
-    node_len,
+    ai_addrlen,
     service_len,
     canonname_len,
     addrs,
@@ -114,20 +123,20 @@ describe!(StackEvent { call, node: char, service: char, canonname: char });
 
 impl Call {
     /// [`Call::cut`]: the host's name is longer than its room.
-    pub const NODE_CUT: u32 = 1;
+    pub const NODE_CUT: u16 = 1;
     /// [`Call::cut`]: the service's name is longer than its room.
-    pub const SERVICE_CUT: u32 = 1 << 1;
+    pub const SERVICE_CUT: u16 = 1 << 1;
     /// [`Call::cut`]: the canonical name is longer than its room.
-    pub const CANONNAME_CUT: u32 = 1 << 2;
+    pub const CANONNAME_CUT: u16 = 1 << 2;
     /// [`Call::cut`]: the list is longer than [`Call::MOST_ADDRESSES`], or its memory could not be read.
-    pub const LIST_CUT: u32 = 1 << 3;
+    pub const LIST_CUT: u16 = 1 << 3;
 
     /// Entries of the list that are counted; the verifier wants an end.
-    pub const MOST_ADDRESSES: u32 = 64;
+    pub const MOST_ADDRESSES: u16 = 64;
 
     /// The addresses that the event carries, at most four.
     pub fn addresses(&self) -> impl Iterator<Item = Address> + '_ {
-        self.addrs.iter().take(self.kept as usize).filter_map(Address::read)
+        self.addrs.iter().take(usize::from(self.kept)).filter_map(Address::read)
     }
 
     fn read(bytes: &mut Fields<'_>) -> Option<Self> {
@@ -135,23 +144,25 @@ impl Call {
         Some(Self {
             time_ns: u64::from_ne_bytes(bytes.take()?),
             latency_ns: u64::from_ne_bytes(bytes.take()?),
+            cgroup: u64::from_ne_bytes(bytes.take()?),
             pid: u32::from_ne_bytes(bytes.take()?),
             tid: u32::from_ne_bytes(bytes.take()?),
             uid: u32::from_ne_bytes(bytes.take()?),
             cpu: u32::from_ne_bytes(bytes.take()?),
             comm: bytes.take()?,
             ret: i32::from_ne_bytes(bytes.take()?),
-            cut: u32::from_ne_bytes(bytes.take()?),
             ai_flags: i32::from_ne_bytes(bytes.take()?),
             ai_family: i32::from_ne_bytes(bytes.take()?),
             ai_socktype: i32::from_ne_bytes(bytes.take()?),
             ai_protocol: i32::from_ne_bytes(bytes.take()?),
+            cut: u16::from_ne_bytes(bytes.take()?),
+            node_len: i16::from_ne_bytes(bytes.take()?),
+            cookie: u32::from_ne_bytes(bytes.take()?),
+            kept: u16::from_ne_bytes(bytes.take()?),
+            addresses: u16::from_ne_bytes(bytes.take()?),
             ai_addrlen: u32::from_ne_bytes(bytes.take()?),
-            kept: u32::from_ne_bytes(bytes.take()?),
-            addresses: u32::from_ne_bytes(bytes.take()?),
-            node_len: i32::from_ne_bytes(bytes.take()?),
-            service_len: i32::from_ne_bytes(bytes.take()?),
-            canonname_len: i32::from_ne_bytes(bytes.take()?),
+            service_len: i16::from_ne_bytes(bytes.take()?),
+            canonname_len: i16::from_ne_bytes(bytes.take()?),
             addrs: [bytes.take()?, bytes.take()?, bytes.take()?, bytes.take()?],
         })
     }
@@ -173,8 +184,8 @@ pub(super) const fn room<T, const N: usize>(_: fn(&T) -> &[u8; N]) -> usize {
     N
 }
 
-// Two times, sixteen words, a name and four addresses, and nothing between them.
-const _: () = assert!(size_of::<Call>() == 2 * 8 + 16 * 4 + 16 + 4 * 28);
+// Three long words, eleven words, six half words, a name and four addresses, and nothing between them.
+const _: () = assert!(size_of::<Call>() == 3 * 8 + 11 * 4 + 6 * 2 + 16 + 4 * 28);
 
 /// A call with its strings, borrowed from the record that it was read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,7 +270,7 @@ impl Transport {
         let comm = record.get(std::mem::offset_of!(Call, comm)..).unwrap_or_default();
         let comm = comm.get(..16).unwrap_or_default();
         let mut strings = fields.0;
-        let mut text = |room: usize, length: i32, cut: u32| {
+        let mut text = |room: usize, length: i16, cut: u16| {
             let (text, rest) = strings.split_at_checked(room).unwrap_or_default();
             strings = rest;
             Text::new(text, length, call.cut & cut != 0)
@@ -276,10 +287,10 @@ impl Transport {
 }
 
 impl<'a> Text<'a> {
-    fn new(room: &'a [u8], length: i32, cut: bool) -> Self {
+    fn new(room: &'a [u8], length: i16, cut: bool) -> Self {
         match length {
             0 => Self::Null,
-            ..0 => Self::Unreadable(-length),
+            ..0 => Self::Unreadable(-i32::from(length)),
             _ if cut => Self::Cut(until_nul(room)),
             _ => Self::Whole(until_nul(room)),
         }
@@ -373,7 +384,7 @@ mod tests {
 
     #[test]
     fn a_string_is_null_unreadable_whole_or_cut() {
-        let node = |length: i32, cut: u32| {
+        let node = |length: i16, cut: u16| {
             let bytes = Bytes::new(Transport::PerfStack)
                 .put(offset_of!(Call, node_len), &length.to_ne_bytes())
                 .put(offset_of!(Call, cut), &cut.to_ne_bytes())
@@ -398,7 +409,7 @@ mod tests {
         v6[24..].copy_from_slice(&3_u32.to_ne_bytes());
         let addrs = offset_of!(Call, addrs);
         let bytes = Bytes::new(Transport::PerfHeap)
-            .put(offset_of!(Call, kept), &2_u32.to_ne_bytes())
+            .put(offset_of!(Call, kept), &2_u16.to_ne_bytes())
             .put(addrs, &2_u16.to_ne_bytes())
             .put(addrs + 2, &v4[2..])
             .put(addrs + 28, &v6)

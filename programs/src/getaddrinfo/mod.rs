@@ -64,6 +64,10 @@ pub mod names {
     pub const FOLLOWED: &str = "followed";
     /// The constant (`u32`) that is not 0 if only followed processes are traced.
     pub const ONLY_FOLLOWED: &str = "only_followed";
+    /// The constant (`u32`) that is not 0 if events carry the cookie of their link: Linux 5.15, where links have cookies.
+    pub const WITH_COOKIE: &str = "with_cookie";
+    /// The constant (`u32`) that is not 0 if events carry the id of their process's cgroup: a kernel with `CONFIG_CGROUPS`.
+    pub const WITH_CGROUP: &str = "with_cgroup";
 }
 
 impl Transport {
@@ -105,18 +109,19 @@ impl Transport {
         let losses = losses::Counters::new(&mut object);
         let followed = follow::programs(&mut object, &losses);
         let calls = entry::program(&mut object, &followed);
+        let origin = answer::Origin::new(&mut object);
         match self {
             Self::PerfStack => {
                 let way = stack::Stack::new(&mut object);
-                answer::program(&mut object, &way, calls, &followed, &losses);
+                answer::program(&mut object, &way, calls, &followed, &losses, &origin);
             }
             Self::PerfHeap => {
                 let way = heap::Heap::new(&mut object);
-                answer::program(&mut object, &way, calls, &followed, &losses);
+                answer::program(&mut object, &way, calls, &followed, &losses, &origin);
             }
             Self::Ring => {
                 let way = ring::Ring::new(&mut object);
-                answer::program(&mut object, &way, calls, &followed, &losses);
+                answer::program(&mut object, &way, calls, &followed, &losses, &origin);
             }
         }
         object

@@ -20,6 +20,10 @@ mod sample;
 mod tools;
 mod types;
 
+#[path = "../../../tests/live/support/own_mounts.rs"]
+#[expect(dead_code, reason = "others mount more")]
+mod own_mounts;
+
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// A test, or why it cannot run here.
@@ -36,6 +40,7 @@ fn trial(
 }
 
 fn main() {
+    own_mounts::enter(&[own_mounts::BPFFS]);
     let arguments = Arguments::from_args();
     let trials = tools::trials().into_iter().chain(kernel::trials());
     libtest_mimic::run(&arguments, trials.collect()).exit();

@@ -9,7 +9,7 @@ use std::{
 use cutaway::{Cgroup, probe};
 
 use crate::{
-    Test, lacks, mounts, network,
+    Test, lacks, network, own_mounts,
     sample::{self, Also, runs},
     test,
 };
@@ -67,7 +67,7 @@ fn root() -> PathBuf {
         (kind == "cgroup2").then(|| PathBuf::from(folder))
     });
     mounted.unwrap_or_else(|| {
-        mounts::mount("cgroup2", Path::new("/tmp/cgroup2"));
+        own_mounts::mount("cgroup2", Path::new("/tmp/cgroup2"));
         PathBuf::from("/tmp/cgroup2")
     })
 }

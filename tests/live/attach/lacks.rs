@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use crate::mounts;
+use crate::own_mounts;
 
 pub(crate) fn nothing() -> Option<String> {
     None
@@ -19,21 +19,17 @@ pub(crate) fn kprobes() -> Option<String> {
 pub(crate) fn trampolines() -> Option<String> {
     // What the tracer can patch is listed here. Without dynamic patching there is no such file; where it is forbidden, the
     // file cannot be opened.
-    let list = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
-        .map(|folder| fs::File::open(Path::new(folder).join("available_filter_functions")));
-    match list {
-        [Ok(_), _] | [_, Ok(_)] => None,
-        [Err(error), _] => {
-            Some(format!("this kernel cannot patch functions, or may not: its list of them says {error}"))
-        }
-    }
+    let list = own_mounts::with("tracefs", |folder| fs::File::open(folder.join("available_filter_functions")));
+    list.flatten()
+        .err()
+        .map(|error| format!("this kernel cannot patch functions, or may not: its list of them says {error}"))
 }
 
 /// LSM programs: the security module `bpf` must be among the active ones.
 pub(crate) fn lsm() -> Option<String> {
     let folder = Path::new("/sys/kernel/security");
     if folder.exists() && !folder.join("lsm").exists() {
-        mounts::mount("securityfs", folder);
+        own_mounts::mount("securityfs", folder);
     }
     let active = fs::read_to_string(folder.join("lsm")).unwrap_or_default();
     let there = active.trim().split(',').any(|module| module == "bpf");

@@ -9,7 +9,6 @@ mod containers;
 mod devices;
 mod kernel;
 mod lacks;
-mod mounts;
 mod network;
 mod pins;
 mod replacing;
@@ -27,6 +26,8 @@ mod crafted;
 mod mapped;
 #[path = "../support/open.rs"]
 mod open;
+#[path = "../support/own_mounts.rs"]
+mod own_mounts;
 #[path = "../support/requirements.rs"]
 #[expect(dead_code, reason = "these tests need other things, see `lacks`")]
 mod requirements;
@@ -53,6 +54,8 @@ const fn test(name: &'static str, lacks: fn() -> Option<String>, run: fn()) -> T
 }
 
 fn main() {
+    // The loader opens tracefs itself where it is not mounted.
+    own_mounts::enter(&[own_mounts::BPFFS]);
     let tests = [
         kernel::TESTS,
         user::TESTS,

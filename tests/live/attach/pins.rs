@@ -9,7 +9,7 @@ use std::{
 use cutaway::{Link, Object, RawTracepoint, SocketFilter, Uprobe, probe};
 
 use crate::{
-    Test, lacks, mounts,
+    Test, lacks, own_mounts,
     sample::{self, Also, load, runs},
     test,
 };
@@ -31,13 +31,9 @@ impl Name {
     }
 }
 
-/// A BPF file system, mounted if there was none.
+/// The BPF file system of this process's mount namespace.
 pub(crate) fn file_system() -> &'static Path {
-    let folder = Path::new("/sys/fs/bpf");
-    if !fs::read_to_string("/proc/mounts").unwrap().lines().any(|line| line.split(' ').nth(2) == Some("bpf")) {
-        mounts::mount("bpf", folder);
-    }
-    folder
+    Path::new(own_mounts::BPFFS.1)
 }
 
 impl Drop for Name {

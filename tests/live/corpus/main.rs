@@ -12,8 +12,8 @@ mod sections;
 #[path = "../attach/lacks.rs"]
 #[expect(dead_code, reason = "these tests need other things")]
 mod lacks;
-#[path = "../attach/mounts.rs"]
-mod mounts;
+#[path = "../support/own_mounts.rs"]
+mod own_mounts;
 #[path = "../support/requirements.rs"]
 #[expect(dead_code, reason = "these tests need other things")]
 mod requirements;
@@ -46,6 +46,7 @@ pub(crate) fn trial(
 }
 
 fn main() {
+    own_mounts::enter(&[own_mounts::BPFFS]);
     let tests = [sections::tests(), maps::tests(), code::tests(), resolver::tests()];
     libtest_mimic::run(&Arguments::from_args(), tests.into_iter().flatten().collect()).exit();
 }

@@ -32,6 +32,9 @@ mod verifier;
 mod many_core;
 #[path = "../support/open.rs"]
 mod open;
+#[path = "../support/own_mounts.rs"]
+#[expect(dead_code, reason = "others mount more")]
+mod own_mounts;
 #[path = "../support/requirements.rs"]
 mod requirements;
 
@@ -77,6 +80,7 @@ impl Test {
 }
 
 fn main() {
+    own_mounts::enter(&[own_mounts::BPFFS]);
     let tests = [
         objects::tests(),
         maps::tests(),

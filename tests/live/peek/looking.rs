@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::{
     binary::{Running, command},
-    ignorable, looks, mounts,
+    ignorable, looks, own_mounts,
     owner::{self, Kind, Owner, PAYLOAD, SPACE, UserRing},
     patience::wait_until,
     peek,
@@ -298,11 +298,7 @@ struct Pin(PathBuf);
 
 impl Pin {
     fn new(name: &str) -> Self {
-        let folder = Path::new("/sys/fs/bpf");
-        if !fs::read_to_string("/proc/mounts").unwrap().lines().any(|line| line.split(' ').nth(2) == Some("bpf")) {
-            mounts::mount("bpf", folder);
-        }
-        Self(folder.join(format!("cutaway-{name}-{}", std::process::id())))
+        Self(Path::new(own_mounts::BPFFS.1).join(format!("cutaway-{name}-{}", std::process::id())))
     }
 }
 

@@ -28,8 +28,9 @@ mod usage;
 mod binary;
 #[path = "../support/ignorable.rs"]
 mod ignorable;
-#[path = "../attach/mounts.rs"]
-mod mounts;
+#[path = "../support/own_mounts.rs"]
+#[expect(dead_code, reason = "others mount more")]
+mod own_mounts;
 #[path = "../support/patience.rs"]
 mod patience;
 #[path = "../support/pseudo_terminal.rs"]
@@ -42,6 +43,7 @@ use libtest_mimic::{Arguments, Trial};
 use requirements::Needs;
 
 fn main() {
+    own_mounts::enter(&[own_mounts::BPFFS]);
     owner::be_one_if_asked();
     let arguments = Arguments::from_args();
     let trials = [

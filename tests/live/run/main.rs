@@ -33,11 +33,11 @@ mod kernel_objects;
 mod lacks;
 #[path = "../support/mapped.rs"]
 mod mapped;
-#[path = "../attach/mounts.rs"]
-mod mounts;
 #[path = "../attach/network.rs"]
 #[expect(dead_code, reason = "others use more of it")]
 mod network;
+#[path = "../support/own_mounts.rs"]
+mod own_mounts;
 #[path = "../support/patience.rs"]
 mod patience;
 #[path = "../support/requirements.rs"]
@@ -56,6 +56,7 @@ use serde_json::Value;
 
 fn main() {
     sender::be_one_if_asked();
+    own_mounts::enter(&[own_mounts::BPFFS]);
     let trials = [
         decoded::trials(),
         compiled::trials(),

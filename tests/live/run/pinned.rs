@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 
 use crate::{
     binary::{self, Running},
-    ignorable, lacks, mounts,
+    ignorable, lacks, own_mounts,
     requirements::Needs,
 };
 
@@ -44,7 +44,7 @@ fn two_readers() {
     leave_mounts();
     let folder = tempfile::tempdir().unwrap();
     let pins = folder.path().join("pins");
-    mounts::mount("bpf", &pins);
+    own_mounts::mount("bpf", &pins);
     let object = folder.path().join("pinned.o");
     fs::write(&object, sends()).unwrap();
 

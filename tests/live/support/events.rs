@@ -34,10 +34,13 @@ pub(crate) struct Event {
     pub(crate) first_addresses: Vec<String>,
     pub(crate) cut: Vec<String>,
     pub(crate) unreadable: Vec<String>,
+    pub(crate) library: Option<String>,
+    pub(crate) cgroup: Option<String>,
+    pub(crate) container: Option<String>,
 }
 
 /// The fields, in the order of the line.
-const FIELDS: [&str; 23] = [
+const FIELDS: [&str; 26] = [
     "time_ns",
     "cpu",
     "pid",
@@ -61,6 +64,9 @@ const FIELDS: [&str; 23] = [
     "first_addresses",
     "cut",
     "unreadable",
+    "library",
+    "cgroup",
+    "container",
 ];
 
 /// Reads what was printed on stdout, every line of which must be an event with all its fields.
@@ -134,6 +140,10 @@ pub(crate) fn expected(answer: &Answer, event: &Event, pid: u32, uid: u32, trans
         first_addresses: same_type.take(4).map(|entry| entry.addr.clone()).collect(),
         cut,
         unreadable: Vec::new(),
+        // Where calls come from has tests of its own.
+        library: event.library.clone(),
+        cgroup: event.cgroup.clone(),
+        container: event.container.clone(),
     }
 }
 

@@ -6,8 +6,11 @@ use serde_json::Value;
 use crate::supervisor::Call;
 
 /// The calls that are compared.
-pub(crate) const WATCHED: [libc::c_long; 6] = [
+pub(crate) const WATCHED: [libc::c_long; 9] = [
     libc::SYS_bpf,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
     libc::SYS_perf_event_open,
     libc::SYS_ioctl,
     libc::SYS_epoll_create1,
@@ -102,6 +105,9 @@ fn really(call: &Call) -> Option<String> {
         libc::SYS_ioctl if second >> 8 & 0xff == u64::from(b'$') => {
             format!("ioctl {} PERF_EVENT_IOC_{}", int(first), name(&REQUESTS, second & 0xff))
         }
+        libc::SYS_fsopen => "fsopen".to_owned(),
+        libc::SYS_fsconfig => format!("fsconfig {}", int(first)),
+        libc::SYS_fsmount => format!("fsmount {}", int(first)),
         libc::SYS_epoll_create1 => "epoll_create1".to_owned(),
         libc::SYS_epoll_ctl => format!("epoll_ctl {} {} {}", int(first), int(second), int(third)),
         // A mapping of something that is shared with the kernel.
@@ -144,6 +150,8 @@ fn as_told(call: &Value) -> Option<String> {
             format!("perf_event_open {} {} {} {}", number("size"), number("pid"), number("cpu"), number("group_fd"))
         }
         "ioctl" => format!("ioctl {} {}", number("fd"), text("op")),
+        "fsopen" => "fsopen".to_owned(),
+        "fsconfig" | "fsmount" => format!("{} {}", call["syscall"].as_str().unwrap(), number("fd")),
         "epoll_create1" => "epoll_create1".to_owned(),
         "epoll_ctl" => {
             let op = match text("op").as_str() {

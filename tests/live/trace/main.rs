@@ -10,8 +10,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod asker;
 mod bad_input;
 mod calls;
+mod containers;
 mod drawing;
 mod endings;
 mod explain;
@@ -34,6 +36,9 @@ mod events;
 mod explained;
 #[path = "../support/kernel_objects.rs"]
 mod kernel_objects;
+#[path = "../support/own_mounts.rs"]
+#[expect(dead_code, reason = "others mount more")]
+mod own_mounts;
 #[path = "../support/patience.rs"]
 mod patience;
 #[path = "../support/requirements.rs"]
@@ -49,11 +54,14 @@ use requirements::Needs;
 
 fn main() {
     child::be_one_if_asked();
+    containers::be_one_if_asked();
+    own_mounts::enter(&[]);
     let arguments = Arguments::from_args();
     let trials = [
         calls::trials(),
         names::trials(),
         processes::trials(),
+        containers::trials(),
         endings::trials(),
         signals::trials(),
         limits::trials(),

@@ -15,6 +15,9 @@ use crate::{
 /// A check and its name.
 type Check = (&'static str, fn() -> Result);
 
+/// The check that runs the test suite.
+const TESTS: &str = "tests";
+
 /// Every check, in the order of how soon it tells something.
 const CHECKS: &[Check] = &[
     ("formatting", fmt),
@@ -23,21 +26,45 @@ const CHECKS: &[Check] = &[
     ("loader without features", minimal),
     ("fuzz targets build", fuzz),
     ("miri", miri),
-    ("tests", test),
+    (TESTS, test),
     ("sick guests", vm::sick),
     ("readers on few CPUs", vm::few_cpus),
     ("tests on other kernels", vm::matrix),
     ("comparison on other kernels", elsewhere::compare),
 ];
 
+/// How the README's commands ended that were run before, and are not to be run again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The exit status of the README's `cargo run --release -- trace …`, run before on the bare machine
+    #[arg(long, value_name = "STATUS")]
+    traced: Option<u8>,
+
+    /// The exit status of `cargo test --workspace`, run before on the bare machine: here only the tests run that want a tool
+    #[arg(long, value_name = "STATUS")]
+    tested: Option<u8>,
+}
+
 /// Runs all checks, even after one has failed, and prints a table.
-pub(crate) fn all() -> ExitCode {
+pub(crate) fn all(before: &Arguments) -> ExitCode {
     let mut rows = Vec::new();
+    for (name, status) in [("the README's trace, bare", before.traced), ("the README's tests, bare", before.tested)] {
+        let outcome = match status {
+            Some(0) => Ok(Outcome::Done),
+            Some(status) => Err(format!("exit status {status}, see above")),
+            None => continue,
+        };
+        rows.push((name, outcome, None));
+    }
     for (name, check) in CHECKS {
+        let (name, check): Check = match before.tested {
+            Some(_) if *name == TESTS => ("tests that want a tool", test_with_tools),
+            _ => (*name, *check),
+        };
         eprintln!("\n=== {name}");
         let start = Instant::now();
         let outcome = check();
-        rows.push((*name, outcome, start.elapsed()));
+        rows.push((name, outcome, Some(start.elapsed())));
     }
     eprintln!("\n=== summary");
     for (name, outcome, time) in &rows {
@@ -46,7 +73,8 @@ pub(crate) fn all() -> ExitCode {
             Ok(Outcome::Skipped(why)) => format!("skipped: {why}"),
             Err(why) => format!("FAILED: {why}"),
         };
-        eprintln!("{name:<28} {:>5} s  {text}", time.as_secs());
+        let time = time.map_or_else(|| "before".to_owned(), |time| format!("{:>4} s", time.as_secs()));
+        eprintln!("{name:<28} {time:>6}  {text}");
     }
     if rows.iter().all(|(_, outcome, _)| outcome.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -67,9 +95,16 @@ pub(crate) fn test() -> Result {
     cargo(&["test", "--workspace"], &[])
 }
 
+/// The tests that are ignored where a tool is not installed: disassemblers and `bpftool` on the objects, musl's library in a
+/// process that is traced. Of the whole workspace: its dependencies' features are then those that the suite was built with.
+fn test_with_tools() -> Result {
+    cargo(&["test", "--workspace", "--test", "outside"], &[])?;
+    cargo(&["test", "--workspace", "--test", "trace", "--", "every_c_library_in_use"], &[])
+}
+
 /// Each feature by itself, and none, must build and be free of warnings.
 pub(crate) fn minimal() -> Result {
-    const FEATURES: [&str; 16] = [
+    const FEATURES: [&str; 17] = [
         "ring",
         "perf",
         "core-relo",

@@ -24,7 +24,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Routine {
     /// All that a change must pass, in order, with a summary
-    Ci,
+    Ci(ci::Arguments),
     /// Formatting, checked
     Fmt,
     /// Clippy, warnings denied
@@ -68,7 +68,7 @@ enum Routine {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().routine {
-        Routine::Ci => return ci::all(),
+        Routine::Ci(before) => return ci::all(&before),
         Routine::Vm(arguments) => return vm::run(&arguments),
         Routine::Fmt => ci::fmt(),
         Routine::Clippy => ci::clippy(),

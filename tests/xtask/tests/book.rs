@@ -6,6 +6,10 @@
 #[expect(dead_code, reason = "these tests need one of several things")]
 mod requirements;
 
+#[path = "../../live/support/own_mounts.rs"]
+#[expect(dead_code, reason = "others mount more")]
+mod own_mounts;
+
 use std::{process::Command, sync::Arc};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -13,8 +17,9 @@ use requirements::Needs;
 use xtask::book::{self, Block, PAGES, Workshop};
 
 fn main() {
+    own_mounts::enter(&[own_mounts::BPFFS]);
     let arguments = Arguments::from_args();
-    let mut trials: Vec<Trial> = ["ARCHITECTURE.md", "CHANGELOG.md", "docs/vm.md"]
+    let mut trials: Vec<Trial> = ["ARCHITECTURE.md", "CHANGELOG.md", "docs/containers.md", "docs/vm.md"]
         .iter()
         .chain(PAGES)
         .map(|page| Trial::test(format!("links_of_{page}"), || every_link(page)))

@@ -6,6 +6,10 @@
 #[expect(dead_code, reason = "these tests need one of several things")]
 mod requirements;
 
+#[path = "../../live/support/own_mounts.rs"]
+#[expect(dead_code, reason = "others mount more")]
+mod own_mounts;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -16,6 +20,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use requirements::Needs;
 
 fn main() {
+    own_mounts::enter(&[own_mounts::BPFFS]);
     let object = |name: &str| root().join("corpus/kinds").join(name).into_os_string().into_string().unwrap();
     let (one_ring, pinned) = (object("one_ring.o"), object("pinned.o"));
     let (again, third) = (one_ring.clone(), one_ring.clone());

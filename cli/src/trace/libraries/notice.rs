@@ -1,0 +1,271 @@
+//! Notices as they happen that processes map files to execute them: `PERF_RECORD_MMAP2` of every CPU.
+//!
+//! A software event that counts nothing (`PERF_COUNT_SW_DUMMY`) with the bits `mmap` and `mmap2` has the kernel write one
+//! record for each executable mapping that any process makes, execve(2) included (`kernel/events/core.c`,
+//! `perf_event_mmap`). That takes no tracefs and no program, and costs nothing while no process maps anything.
+#![expect(unsafe_code, reason = "perf_event_open(2) and its shared pages")]
+
+use std::{
+    fs, io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use super::maps::{Key, Mapping};
+
+/// Pages of each CPU's buffer: room for about a thousand records.
+const PAGES: usize = 32;
+
+/// The records of all CPUs that were online when it was opened.
+pub(crate) struct Notices {
+    rings: Vec<Ring>,
+}
+
+/// What a record says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// A thread of a process has mapped a file.
+    Mapped { pid: u32, tid: u32, mapping: Mapping },
+    /// Records were dropped: the buffer was full.
+    Dropped,
+}
+
+struct Ring {
+    event: OwnedFd,
+    pages: MmapRaw,
+    page: usize,
+}
+
+impl Notices {
+    /// Opens an event for each CPU. Needs `CAP_PERFMON` (Linux 5.8) or `CAP_SYS_ADMIN`.
+    pub(crate) fn open() -> io::Result<Self> {
+        let online = fs::read_to_string("/sys/devices/system/cpu/online")?;
+        let cpus = cpus(&online).ok_or_else(|| io::Error::other("the list of online CPUs cannot be read"))?;
+        let rings = cpus.into_iter().map(Ring::open).collect::<io::Result<_>>()?;
+        Ok(Self { rings })
+    }
+
+    /// The fds that become readable when there are records.
+    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.rings.iter().map(|ring| ring.event.as_fd())
+    }
+
+    /// Reads what is there now, and gives its room back.
+    pub(crate) fn drain(&mut self) -> Vec<Notice> {
+        self.rings.iter_mut().flat_map(Ring::drain).collect()
+    }
+}
+
+/// `0-3,8` as numbers.
+fn cpus(list: &str) -> Option<Vec<u32>> {
+    let mut cpus = Vec::new();
+    for part in list.trim().split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        cpus.extend(first.parse().ok()?..=last.parse::<u32>().ok()?);
+    }
+    Some(cpus)
+}
+
+/// `struct perf_event_attr` up to `config2`.
+#[derive(Default)]
+#[repr(C)]
+struct Attr {
+    event_type: u32,
+    size: u32,
+    config: u64,
+    sample_period: u64,
+    sample_type: u64,
+    read_format: u64,
+    flags: u64,
+    wakeup_watermark: u32,
+    bp_type: u32,
+    config1: u64,
+    config2: u64,
+}
+
+/// Bits of `flags`: `exclude_kernel`, `exclude_hv`, `mmap`, `watermark`, `mmap2`.
+const FLAGS: u64 = 1 << 5 | 1 << 6 | 1 << 8 | 1 << 14 | 1 << 23;
+
+/// Offsets into `struct perf_event_mmap_page`.
+const DATA_HEAD: usize = 1024;
+const DATA_TAIL: usize = 1032;
+
+impl Ring {
+    fn open(cpu: u32) -> io::Result<Self> {
+        /// `PERF_TYPE_SOFTWARE`, `PERF_COUNT_SW_DUMMY`
+        const SOFTWARE: (u32, u64) = (1, 9);
+        /// `PERF_FLAG_FD_CLOEXEC`
+        const CLOEXEC: libc::c_long = 8;
+        let attr = Attr {
+            event_type: SOFTWARE.0,
+            size: size_of::<Attr>() as u32,
+            config: SOFTWARE.1,
+            flags: FLAGS,
+            wakeup_watermark: 1,
+            ..Attr::default()
+        };
+        // SAFETY: `attr` is alive, initialized and `attr.size` bytes long, and holds no address.
+        let value = unsafe {
+            libc::syscall(libc::SYS_perf_event_open, &raw const attr, -1_i64, i64::from(cpu), -1_i64, CLOEXEC)
+        };
+        let answer = if value < 0 { Err(io::Error::last_os_error()) } else { Ok(value) };
+        log::trace!(
+            target: "syscall",
+            syscall = "perf_event_open",
+            type = "PERF_TYPE_SOFTWARE",
+            config = "PERF_COUNT_SW_DUMMY",
+            size = attr.size,
+            flags_of_attr = "exclude_kernel|exclude_hv|mmap|watermark|mmap2",
+            pid = -1,
+            cpu = cpu,
+            group_fd = -1,
+            flags = "PERF_FLAG_FD_CLOEXEC",
+            answer:% = told(&answer);
+            "has the kernel tell which files are mapped to be executed: a C library that was not in use before"
+        );
+        let fd = RawFd::try_from(answer?).map_err(io::Error::other)?;
+        // SAFETY: the kernel has just made this fd for the caller, and nothing else knows it.
+        let event = unsafe { OwnedFd::from_raw_fd(fd) };
+        let page = rustix::param::page_size();
+        let pages = MmapOptions::new().len((PAGES + 1) * page).map_raw(&event);
+        log::trace!(
+            target: "syscall",
+            syscall = "mmap",
+            addr = 0,
+            length = (PAGES + 1) * page,
+            prot = "PROT_READ|PROT_WRITE",
+            flags = "MAP_SHARED",
+            fd = event.as_raw_fd(),
+            offset = 0,
+            answer:% = told(&pages.as_ref().map(|pages| pages.as_ptr().addr() as i64).map_err(|error| {
+                io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))
+            }));
+            "maps the buffer into which it writes them"
+        );
+        Ok(Self { event, pages: pages?, page })
+    }
+
+    /// A position in the control page.
+    fn position(&self, offset: usize) -> &AtomicU64 {
+        let word = self.pages.as_mut_ptr().wrapping_add(offset).cast::<u64>();
+        // SAFETY: the control page is mapped for as long as `self` lives, both offsets are in it and multiples of 8, and the
+        // kernel reads and writes these words as whole ones.
+        unsafe { AtomicU64::from_ptr(word) }
+    }
+
+    /// A byte of the data, at a position that counts on for ever.
+    fn byte(&self, position: u64) -> u8 {
+        let size = (PAGES * self.page) as u64;
+        let at = self.page + usize::try_from(position % size).unwrap_or(0);
+        let byte = self.pages.as_ptr().wrapping_add(at);
+        // SAFETY: `at` is below the length of the mapping: one page and a remainder of `PAGES` pages.
+        unsafe { byte.read_volatile() }
+    }
+
+    fn drain(&mut self) -> Vec<Notice> {
+        // ATOMICS: pairs with the write barrier before the kernel's store of data_head (`perf_output_put_handle`): the
+        // records before it are whole.
+        let head = self.position(DATA_HEAD).load(Ordering::Acquire);
+        // ATOMICS: nothing but this process writes data_tail.
+        let mut tail = self.position(DATA_TAIL).load(Ordering::Relaxed);
+        let mut notices = Vec::new();
+        while head.wrapping_sub(tail) >= 8 {
+            let header: Vec<u8> = (0..8).map(|at| self.byte(tail.wrapping_add(at))).collect();
+            let size = u64::from(half(&header, 6).unwrap_or(0));
+            if size < 8 || size > head.wrapping_sub(tail) {
+                // No kernel writes such a record: what follows cannot be found.
+                notices.push(Notice::Dropped);
+                tail = head;
+                break;
+            }
+            let record: Vec<u8> = (0..size).map(|at| self.byte(tail.wrapping_add(at))).collect();
+            notices.extend(read(&record));
+            tail = tail.wrapping_add(size);
+        }
+        // ATOMICS: pairs with the kernel's load of data_tail before it writes new records: they have been read.
+        self.position(DATA_TAIL).store(tail, Ordering::Release);
+        notices
+    }
+}
+
+/// An answer as the explanation shows it.
+fn told(answer: &io::Result<i64>) -> String {
+    match answer {
+        Ok(value) => value.to_string(),
+        Err(error) => format!("-1 {}", cutaway::Errno::of(error)),
+    }
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes)
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
+}
+
+fn long(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..at + 8)?.try_into().ok().map(u64::from_ne_bytes)
+}
+
+/// Reads a record, header included; `None` for kinds that say nothing here, and for memory that is no file.
+fn read(record: &[u8]) -> Option<Notice> {
+    /// `PERF_RECORD_LOST`, `PERF_RECORD_MMAP2` (`enum perf_event_type`)
+    const LOST: u32 = 2;
+    const MMAP2: u32 = 10;
+    match word(record, 0)? {
+        LOST => Some(Notice::Dropped),
+        MMAP2 => {
+            let (start, length) = (long(record, 16)?, long(record, 24)?);
+            let key = Key { major: word(record, 40)?, minor: word(record, 44)?, inode: long(record, 48)? };
+            let path = record.get(72..)?;
+            let path = path.split(|&byte| byte == 0).next().unwrap_or_default();
+            let mapping = Mapping {
+                key,
+                start,
+                end: start.checked_add(length)?,
+                offset: long(record, 32)?,
+                path: String::from_utf8_lossy(path).into_owned(),
+            };
+            (key.inode != 0).then_some(Notice::Mapped { pid: word(record, 8)?, tid: word(record, 12)?, mapping })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_cpus_are_ranges_and_single_ones() {
+        assert_eq!(cpus("0-2,5\n"), Some(vec![0, 1, 2, 5]));
+        assert_eq!(cpus("0\n"), Some(vec![0]));
+        assert_eq!(cpus("none"), None);
+    }
+
+    #[test]
+    fn a_mapping_is_read_from_its_record() {
+        let mut record = Vec::new();
+        for number in [10_u32, 80 << 16, 7, 8] {
+            record.extend(number.to_ne_bytes());
+        }
+        for number in [0x7000_u64, 0x2000, 0x1000] {
+            record.extend(number.to_ne_bytes());
+        }
+        record.extend(254_u32.to_ne_bytes());
+        record.extend(1_u32.to_ne_bytes());
+        record.extend(77_u64.to_ne_bytes());
+        record.extend([0; 16]);
+        record.extend(b"/lib/x\0\0");
+        let key = Key { major: 254, minor: 1, inode: 77 };
+        let mapping = Mapping { key, start: 0x7000, end: 0x9000, offset: 0x1000, path: "/lib/x".to_owned() };
+        assert_eq!(read(&record), Some(Notice::Mapped { pid: 7, tid: 8, mapping }));
+        // Cut short, and one that is no file.
+        assert_eq!(read(&record[..40]), None);
+        record[48..56].fill(0);
+        assert_eq!(read(&record), None);
+    }
+}

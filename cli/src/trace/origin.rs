@@ -1,0 +1,225 @@
+//! Where a call came from: the process's cgroup, and the container that this belongs to.
+//!
+//! The program sends the id of the cgroup in the hierarchy of version 2. Such an id is a file handle (`FILEID_KERNFS`,
+//! `fs/kernfs/mount.c`), so open_by_handle_at(2) finds the directory, and its name is the path. On a machine whose containers
+//! are told apart by cgroups of version 1 that id is the root's; then `/proc/PID/cgroup` is asked, while the process lives.
+#![expect(unsafe_code, reason = "open_by_handle_at(2)")]
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    time::Duration,
+};
+
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+
+/// Finds the paths of cgroups, each once.
+pub(crate) struct Cgroups {
+    root: Option<OwnedFd>,
+    known: HashMap<u64, String>,
+    /// Whether the numbers of processes in events are those of `/proc`: not in a PID namespace of this process's own.
+    numbered: bool,
+}
+
+/// Where a call came from; `None` is unknown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) library: Option<String>,
+    pub(crate) cgroup: Option<String>,
+    /// `None` also for a process in no container.
+    pub(crate) container: Option<String>,
+}
+
+/// How many paths are kept.
+const MOST: usize = 4096;
+
+impl Cgroups {
+    pub(crate) fn new() -> Self {
+        Self { root: root().ok(), known: HashMap::new(), numbered: super::follow::stranger_to_numbers().is_none() }
+    }
+
+    /// The path of the cgroup that has this id (0 if that is unknown); or, while the process lives that made the call at
+    /// `time_ns` of `CLOCK_MONOTONIC`, of the process's.
+    pub(crate) fn path(&mut self, id: u64, pid: u32, time_ns: u64) -> Option<String> {
+        let by_id = self.by_id(id);
+        match by_id.as_deref() {
+            Some("/") | None if self.numbered && was_there(pid, time_ns) => of_process(pid).or(by_id),
+            _ => by_id,
+        }
+    }
+
+    fn by_id(&mut self, id: u64) -> Option<String> {
+        if let Some(path) = self.known.get(&id) {
+            return Some(path.clone());
+        }
+        let path = find(self.root.as_ref().filter(|_| id != 0)?.as_fd(), id).ok()?;
+        if self.known.len() >= MOST {
+            self.known.clear();
+        }
+        self.known.insert(id, path.clone());
+        Some(path)
+    }
+}
+
+/// The root of the hierarchy of version 2: mounted at a usual place, or by a mount of our own that nobody sees.
+fn root() -> io::Result<OwnedFd> {
+    let known = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().find(|folder| {
+        // Every directory of this version has the file, and none of version 1.
+        fs::exists(format!("{folder}/cgroup.controllers")).unwrap_or(false)
+    });
+    if let Some(folder) = known {
+        return File::open(folder).map(OwnedFd::from);
+    }
+    let told = |name: &str, answer: &rustix::io::Result<OwnedFd>| {
+        log::trace!(
+            target: "syscall",
+            syscall = name,
+            answer:% = match answer {
+                Ok(fd) => fd.as_raw_fd().to_string(),
+                Err(error) => format!("-1 {}", cutaway::Errno::of(&io::Error::from(*error))),
+            };
+            "opens the tree of cgroups, which is not mounted, by a mount of our own: it names where a call came from"
+        );
+    };
+    let context = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC);
+    told("fsopen", &context);
+    let context = context?;
+    let created = fsconfig_create(context.as_fd());
+    log::trace!(
+        target: "syscall", syscall = "fsconfig", fd = context.as_raw_fd(), cmd = "FSCONFIG_CMD_CREATE",
+        answer = if created.is_ok() { "0" } else { "-1" }; "finds the kernel's one tree of cgroups"
+    );
+    created?;
+    let mounted = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty());
+    log::trace!(
+        target: "syscall", syscall = "fsmount", fd = context.as_raw_fd(), flags = "FSMOUNT_CLOEXEC", attr_flags = 0,
+        answer:% = match &mounted {
+            Ok(fd) => fd.as_raw_fd().to_string(),
+            Err(error) => format!("-1 {}", cutaway::Errno::of(&io::Error::from(*error))),
+        };
+        "makes it a directory that no other process sees"
+    );
+    Ok(mounted?)
+}
+
+/// `struct file_handle` with the eight bytes of a kernfs id.
+#[repr(C)]
+struct Handle {
+    handle_bytes: libc::c_uint,
+    handle_type: libc::c_int,
+    id: [u8; 8],
+}
+
+fn find(root: BorrowedFd<'_>, id: u64) -> io::Result<String> {
+    /// `FILEID_KERNFS`
+    const KERNFS: libc::c_int = 0xfe;
+    let mut handle = Handle { handle_bytes: 8, handle_type: KERNFS, id: id.to_ne_bytes() };
+    // SAFETY: `handle` is a file handle followed by as many bytes as it says, and lives until the call is over.
+    let fd =
+        unsafe { libc::open_by_handle_at(root.as_raw_fd(), (&raw mut handle).cast(), libc::O_PATH | libc::O_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this fd for the caller, and nothing else knows it.
+    let folder = unsafe { OwnedFd::from_raw_fd(fd) };
+    let name = |fd: BorrowedFd<'_>| fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+    let (top, path) = (name(root)?, name(folder.as_fd())?);
+    let below = path.strip_prefix(&top).map_err(|_| io::Error::from(io::ErrorKind::NotFound))?;
+    Ok(format!("/{}", below.display()))
+}
+
+/// Whether the process of this number was there at that time: it may be another one's by now.
+fn was_there(pid: u32, time_ns: u64) -> bool {
+    use rustix::{
+        param::clock_ticks_per_second,
+        time::{ClockId, clock_gettime},
+    };
+    let now = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
+    let slept = now(ClockId::Boottime).saturating_sub(now(ClockId::Monotonic));
+    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let stat = String::from_utf8_lossy(&stat);
+    // `starttime` is the 22nd field; behind the name, which may hold anything, the third begins.
+    let start = stat.rsplit_once(") ").and_then(|(_, fields)| fields.split_whitespace().nth(19)?.parse::<u64>().ok());
+    let ticks = clock_ticks_per_second().max(1);
+    start.is_some_and(|start| {
+        Duration::from_nanos(1_000_000_000 / ticks).saturating_mul(u32::try_from(start).unwrap_or(u32::MAX))
+            <= Duration::from_nanos(time_ns).saturating_add(slept)
+    })
+}
+
+/// What `/proc/PID/cgroup` says.
+fn of_process(pid: u32) -> Option<String> {
+    from_list(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cgroup")).ok()?))
+}
+
+/// The path that says most, of lines `ID:CONTROLLERS:PATH`: one of a container, else that of version 2 (the last line), else
+/// the first one that is not the root's.
+fn from_list(list: &str) -> Option<String> {
+    let paths: Vec<&str> = list.lines().filter_map(|line| line.splitn(3, ':').nth(2)).collect();
+    let second = list.lines().find_map(|line| line.strip_prefix("0::"));
+    let of_container = paths.iter().copied().find(|path| container(path).is_some());
+    let not_root = || paths.iter().copied().find(|path| *path != "/");
+    of_container
+        .or(second.filter(|path| *path != "/"))
+        .or_else(not_root)
+        .or(second)
+        .or(paths.first().copied())
+        .map(str::to_owned)
+}
+
+/// The container's id in a cgroup's path: the 64 hexadecimal digits that docker, containerd, podman and CRI-O put there in
+/// several ways, or the name behind `lxc.payload.`; the innermost one.
+pub(crate) fn container(cgroup: &str) -> Option<String> {
+    const DIGITS: usize = 64;
+    cgroup.rsplit('/').find_map(|part| {
+        if let Some(name) = part.strip_prefix("lxc.payload.") {
+            return Some(name.to_owned());
+        }
+        let mut runs = part.rsplit(|letter: char| !letter.is_ascii_hexdigit());
+        runs.find(|run| run.len() == DIGITS).map(str::to_owned)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_are_found_in_paths() {
+        let id = "0123456789abcdef".repeat(4);
+        for path in [
+            format!("/docker/{id}"),
+            format!("/system.slice/docker-{id}.scope"),
+            format!("/kubepods.slice/kubepods-pod1.slice/cri-containerd-{id}.scope"),
+            format!("/machine.slice/libpod-{id}.scope/container"),
+            format!("/kubepods/besteffort/podf0/{id}/init.scope"),
+        ] {
+            assert_eq!(container(&path).as_ref(), Some(&id), "{path}");
+        }
+        assert_eq!(container("/lxc.payload.web/system.slice").as_deref(), Some("web"));
+        for path in ["/", "/user.slice/user-0.slice/session-1.scope", &format!("/{}", &id[1..]), &format!("/{id}0")] {
+            assert_eq!(container(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_process_was_not_there_before_it_was_started() {
+        let now = Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::Monotonic)).unwrap();
+        assert!(was_there(std::process::id(), now.as_nanos() as u64));
+        assert!(!was_there(std::process::id(), 0));
+        assert!(!was_there(0, now.as_nanos() as u64));
+    }
+
+    #[test]
+    fn of_several_hierarchies_the_one_that_says_most_is_taken() {
+        let id = "f".repeat(64);
+        assert_eq!(from_list("0::/a\n").as_deref(), Some("/a"));
+        assert_eq!(from_list(&format!("3:cpu:/\n2:pids:/docker/{id}\n0::/a:b\n")), Some(format!("/docker/{id}")));
+        assert_eq!(from_list("3:cpu:/x\n0::/a:b\n").as_deref(), Some("/a:b"));
+        assert_eq!(from_list("3:cpu:/\n2:memory:/y\n0::/\n").as_deref(), Some("/y"));
+        assert_eq!(from_list("0::/\n").as_deref(), Some("/"));
+        assert_eq!(from_list(""), None);
+    }
+}
