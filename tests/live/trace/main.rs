@@ -27,6 +27,7 @@ mod signals;
 mod usage;
 
 #[path = "../support/binary.rs"]
+#[expect(dead_code, reason = "others use more of it")]
 mod binary;
 #[path = "../support/child.rs"]
 mod child;
