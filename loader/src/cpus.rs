@@ -6,7 +6,7 @@
 
 use std::{ffi::CStr, io};
 
-use crate::sys::{file, sysfs};
+use crate::sys::{errno::is_out_of_fds, file, sysfs};
 
 /// The CPUs that the kernel has room for, ascending: what it fills per-CPU values for.
 ///
@@ -49,11 +49,7 @@ fn list(path: &CStr) -> io::Result<Vec<u32>> {
     let refused = |why: &dyn std::fmt::Display| {
         io::Error::other(format!("/sys/{} cannot be read as the kernel's own: {why}", path.to_string_lossy()))
     };
-    let text = sysfs::text(path, WHY).map_err(|error| match error.raw_os_error() {
-        // Its number is what says what to do: it is no fault of the file.
-        Some(libc::EMFILE | libc::ENFILE) => error,
-        _ => refused(&error),
-    })?;
+    let text = sysfs::text(path, WHY).map_err(|error| if is_out_of_fds(&error) { error } else { refused(&error) })?;
     parse(&text).ok_or_else(|| refused(&"it is no list of CPUs"))
 }
 

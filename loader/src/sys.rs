@@ -11,7 +11,7 @@ pub(crate) mod attr;
 pub(crate) mod bpf;
 pub(crate) mod btf;
 pub(crate) mod elements;
-mod errno;
+pub(crate) mod errno;
 pub(crate) mod file;
 pub(crate) mod ids;
 pub(crate) mod insn;

@@ -35,7 +35,7 @@ impl Skipped {
             if is_refused(&skipped.name) || !is_chosen(&skipped.name) {
                 continue;
             }
-            if skipped.is_optional() {
+            if skipped.is_optional() || (chosen.is_empty() && skipped.section_name.starts_with('?')) {
                 all.optional |= !skipped.section_name.is_empty();
             } else {
                 all.kindless |= Section::named(&skipped.section_name).is_none();
@@ -105,15 +105,8 @@ pub(super) fn why_no_program(object: &Object, name: &str) -> Option<String> {
 
 /// Why the function of this name is no program if it is static; `None` if it is not, or there is none.
 pub(super) fn why_static(object: &Object, name: &str) -> Option<String> {
-    let function = object.functions().find(|function| function.name == name && !function.global)?;
-    let reason = || "it is static: only a global function is a program; remove `static`".to_owned();
-    Some(static_in(&function.section).unwrap_or_else(reason))
-}
-
-/// Why a static function in this section is no program; `None` if none is expected there.
-fn static_in(section: &str) -> Option<String> {
-    Section::named(section)?;
-    Some(format!("it is static, in the section `{section}`: only a global function is a program; remove `static`"))
+    object.functions().find(|function| function.name == name && !function.global)?;
+    Some("it is static, and programs must be global: drop `static`".to_owned())
 }
 
 /// One line for each reason.

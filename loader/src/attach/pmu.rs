@@ -4,7 +4,7 @@
 
 use std::{io, path::Path};
 
-use crate::sys::file;
+use crate::sys::{errno::is_out_of_fds, file};
 
 /// A dynamic PMU, as sysfs describes it.
 pub(super) struct Pmu {
@@ -34,6 +34,9 @@ impl Pmu {
         let read = |name: &str| {
             let why = "asks how the kernel numbers such events here, which no header tells";
             file::text(&Path::new(&folder).join(name), why).map_err(|error| {
+                if is_out_of_fds(&error) {
+                    return error;
+                }
                 let text = error.to_string();
                 let plain = text.split(" (os error").next().unwrap_or_default();
                 let why = format!("cannot read {folder}/{name}: {plain} (does this kernel have {option}?)");

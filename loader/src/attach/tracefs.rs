@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     Errno,
-    sys::{file, mount},
+    sys::{errno::is_out_of_fds, file, mount},
 };
 
 /// Where tracefs is mounted as a rule: by itself, or below debugfs, which mounts it when it is first looked at.
@@ -36,6 +36,9 @@ impl Tracefs {
         let why =
             "opens tracefs, which is mounted at neither usual path, by a mount of our own: it lists what can be traced";
         mount::private(c"tracefs", why).map(Self::Private).map_err(|error| {
+            if is_out_of_fds(&error) {
+                return error;
+            }
             let [own, below] = USUAL;
             let advice = match error.raw_os_error() {
                 Some(libc::EPERM | libc::EACCES) => "run as root",
@@ -59,6 +62,9 @@ impl Tracefs {
                 .and_then(|path| mount::open_below(folder.as_fd(), &path, why)),
         };
         let failed = |error: io::Error| {
+            if is_out_of_fds(&error) {
+                return error;
+            }
             let why = error.raw_os_error().map_or_else(|| error.to_string(), |_| Errno::of(&error).to_string());
             io::Error::new(error.kind(), format!("cannot read {path} in tracefs: {why}"))
         };

@@ -45,6 +45,12 @@ impl fmt::Display for Errno {
     }
 }
 
+/// Returns whether no file descriptor is left, for this process (EMFILE) or for the machine (ENFILE). Such an error is passed
+/// on as it is, whatever could not be opened: its number says what to do.
+pub(crate) fn is_out_of_fds(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 /// The kernel's own "not supported", which was never meant to reach user space and does; libc does not know it.
 const ENOTSUPP: i32 = 524;
 

@@ -232,14 +232,14 @@ fn run(object: &str, words: &[&str]) -> Ended {
 }
 
 fn hidden() {
-    let why =
-        "it is static, in the section `tracepoint/syscalls/sys_enter_getpgid`: only a global function is a program";
+    let why = "it is static, and programs must be global: drop `static`";
     let ended = run("events/kindless", &["--program", "hidden"]);
     assert!(ended.complaint().contains(why), "{ended:?}");
     let ended = run("events/kindless", &["--section", "hidden=xdp"]);
     assert!(ended.complaint().contains(why), "{ended:?}");
     let ended = run("events/kindless", &[]);
-    assert!(ended.stderr.contains(&format!("`hidden`, does not run here: {why}")), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("cutaway: skipped `hidden`: {why}\n")), "{ended:?}");
+    assert!(ended.stderr.contains("cutaway: skipped `named`: section `probes`: "), "{ended:?}");
     assert!(!ended.stderr.contains('?'), "no section begins with it: {ended:?}");
 }
 
@@ -295,7 +295,7 @@ fn unknown_pinning() {
     let file = NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
     let ended = Running::start(binary::command(["run"]).arg(file.path())).end();
-    assert!(ended.complaint().contains("the map `kept` has pinning 7"), "{ended:?}");
+    assert!(ended.complaint().contains("the map `kept` asks for pinning 7"), "{ended:?}");
 }
 
 fn not_heeded() {
