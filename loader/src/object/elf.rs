@@ -436,6 +436,8 @@ fn has_prefix(name: &str, kind: &str) -> bool {
     name.strip_prefix(kind).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']))
 }
 
+#[cold]
+#[inline(never)]
 fn broken(why: impl Into<String>) -> Error {
     Error::Object { why: why.into() }
 }

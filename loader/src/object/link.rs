@@ -356,10 +356,14 @@ impl<'a> Linker<'a> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn unfit(&self, why: String) -> Error {
         Error::Unfit { attempt: format!("load the program `{}`", self.program), why }
     }
 
+    #[cold]
+    #[inline(never)]
     fn broken(&self, why: String) -> Error {
         Error::Object { why: format!("program `{}` {why}", self.program) }
     }

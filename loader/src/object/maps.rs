@@ -265,6 +265,8 @@ fn held<'b>(btf: &'b Btf<'b>, id: u32) -> Option<Type<'b>> {
     btf.resolve(element.referred()).filter(|_| element.kind() == Kind::Ptr)
 }
 
+#[cold]
+#[inline(never)]
 fn broken(why: String) -> Error {
     Error::Object { why }
 }
