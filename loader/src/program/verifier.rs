@@ -80,7 +80,7 @@ pub(super) fn place(log: &str) -> Option<String> {
         }
     }
     let ((number, text), source) = place?;
-    let (between, file, line) = match source.map(|source| source.rsplit_once(" @ ").unwrap_or((source, ""))) {
+    let (between, file, line) = match source.map(|source| with_file(source).unwrap_or((source, ""))) {
         Some((line, "")) => ("; ", "", line),
         Some((line, file)) => ("; ", file, line),
         None => ("", "", ""),
@@ -88,6 +88,14 @@ pub(super) fn place(log: &str) -> Option<String> {
     let colon = if file.is_empty() { "" } else { ": " };
     let all = format!("instruction {number}: {text}{between}{file}{colon}{}", line.trim_ascii());
     Some(shown(all.as_bytes()).into_owned())
+}
+
+/// A line of source, and behind the last ` @ ` its file. (A search for one letter is less code than one for three.)
+fn with_file(source: &str) -> Option<(&str, &str)> {
+    source.rmatch_indices('@').find_map(|(at, _)| {
+        let (line, file) = (source.get(..at)?, source.get(at + 1..)?);
+        Some((line.strip_suffix(' ')?, file.strip_prefix(' ')?))
+    })
 }
 
 /// `12: (85) call bpf_perf_event_output#25 ; R0=scalar()`: the number, and what is between its code and the state behind it.
