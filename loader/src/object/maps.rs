@@ -186,40 +186,34 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
 /// One map from the members of the structure that describes it.
 fn definition_of(name: &str, place: Place, definition: Type<'_>, btf: &Btf<'_>) -> Result<MapSpec, Error> {
     let mut map = MapSpec::new(name, MapType(0), place);
+    let (mut flags, mut pinning) = (0, 0);
     for member in definition.members() {
-        let field = shown(member.name);
+        let (field, id) = (shown(member.name), member.type_id);
         let nonsense =
             || broken(format_args!("the map `{name}` has a `{field}` that is not of the form libbpf gives it"));
-        let number = || u32::try_from(number(btf, member.type_id)?).ok();
-        match &*field {
-            "type" => map.map_type = MapType(number().ok_or_else(nonsense)?),
-            "key_size" => map.key_size = agreed(name, "key", map.key_size, number().ok_or_else(nonsense)?)?,
-            "value_size" => map.value_size = agreed(name, "value", map.value_size, number().ok_or_else(nonsense)?)?,
-            "max_entries" => map.max_entries = number().ok_or_else(nonsense)?,
-            "map_flags" => map.map_flags = MapFlags::from_bits_retain(number().ok_or_else(nonsense)?),
-            "numa_node" => map.numa_node = number().ok_or_else(nonsense)?,
-            "map_extra" => map.map_extra = self::number(btf, member.type_id).ok_or_else(nonsense)?,
-            "key" => {
-                let (id, size) = pointed_to(btf, member.type_id).ok_or_else(nonsense)?;
-                (map.btf_key_type_id, map.key_size) = (id, agreed(name, "key", map.key_size, size)?);
+        let mut size = 0;
+        let number = match &*field {
+            "type" => &mut map.map_type.0,
+            "max_entries" => &mut map.max_entries,
+            "map_flags" => &mut flags,
+            "numa_node" => &mut map.numa_node,
+            "pinning" => &mut pinning,
+            "key_size" | "value_size" => &mut size,
+            "map_extra" => {
+                map.map_extra = self::number(btf, id).ok_or_else(nonsense)?;
+                continue;
             }
-            "value" => {
-                let (id, size) = pointed_to(btf, member.type_id).ok_or_else(nonsense)?;
-                (map.btf_value_type_id, map.value_size) = (id, agreed(name, "value", map.value_size, size)?);
-            }
-            "pinning" => {
-                map.pinning = match number().ok_or_else(nonsense)? {
-                    0 => Pinning::None,
-                    1 => Pinning::ByName,
-                    value => {
-                        return Err(broken(format_args!(
-                            "the map `{name}` asks for pinning {value}; there are 0 (LIBBPF_PIN_NONE) and 1 (LIBBPF_PIN_BY_NAME)"
-                        )));
-                    }
-                }
+            "key" | "value" => {
+                let (id, size) = pointed_to(btf, id).ok_or_else(nonsense)?;
+                let (type_id, known) = match &*field {
+                    "key" => (&mut map.btf_key_type_id, &mut map.key_size),
+                    _ => (&mut map.btf_value_type_id, &mut map.value_size),
+                };
+                (*type_id, *known) = (id, agreed(name, &field, *known, size)?);
+                continue;
             }
             "values" => {
-                let held = held(btf, member.type_id).ok_or_else(nonsense)?;
+                let held = held(btf, id).ok_or_else(nonsense)?;
                 map.value_size = agreed(name, "value", map.value_size, 4)?;
                 if held.kind().is_composite() {
                     if place == Place::Nowhere {
@@ -227,14 +221,31 @@ fn definition_of(name: &str, place: Place, definition: Type<'_>, btf: &Btf<'_>) 
                     }
                     map.inner = Some(Box::new(definition_of(name, Place::Nowhere, held, btf)?));
                 }
+                continue;
             }
             _ => {
                 return Err(broken(format_args!(
                     "the map `{name}` has a field `{field}` that this loader does not know"
                 )));
             }
+        };
+        *number = self::number(btf, id).and_then(|number| u32::try_from(number).ok()).ok_or_else(nonsense)?;
+        match &*field {
+            "key_size" => map.key_size = agreed(name, "key", map.key_size, size)?,
+            "value_size" => map.value_size = agreed(name, "value", map.value_size, size)?,
+            _ => {}
         }
     }
+    map.map_flags = MapFlags::from_bits_retain(flags);
+    map.pinning = match pinning {
+        0 => Pinning::None,
+        1 => Pinning::ByName,
+        value => {
+            return Err(broken(format_args!(
+                "the map `{name}` asks for pinning {value}; there are 0 (LIBBPF_PIN_NONE) and 1 (LIBBPF_PIN_BY_NAME)"
+            )));
+        }
+    };
     Ok(map)
 }
 
