@@ -158,6 +158,7 @@ impl Error {
     /// What this crate takes for certain is not so.
     #[track_caller]
     #[cold]
+    #[inline(never)]
     pub(crate) fn bug(what: &'static str) -> Self {
         Self::Bug { what, at: std::panic::Location::caller().to_string() }
     }

@@ -25,6 +25,7 @@ mod warnings;
 
 use std::{
     ffi::{CStr, CString},
+    iter,
     path::{Path, PathBuf},
 };
 
@@ -388,27 +389,48 @@ fn programs(elf: &elf::Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Ski
 }
 
 /// The error for a name that is not there, with the names that are.
-pub(crate) fn no_such<'a>(what: &'static str, name: &str, there: impl Iterator<Item = &'a str>) -> Error {
-    let available = listed(&mut there.map(|name| format!("`{name}`")));
+pub(crate) fn no_such<'a>(what: &'static str, name: &str, mut there: impl Iterator<Item = &'a str>) -> Error {
+    unknown(what, name, &mut || there.next())
+}
+
+/// The same, once for all iterators.
+#[cold]
+#[inline(never)]
+fn unknown<'a>(what: &'static str, name: &str, next: &mut dyn FnMut() -> Option<&'a str>) -> Error {
+    let available = listed(&mut iter::from_fn(|| next().map(|name| format!("`{name}`"))));
     let available = if available.is_empty() { "none".to_owned() } else { available };
     Error::NoSuchName { what, name: name.to_owned(), available }
 }
 
 /// The first of them in a row, and how many more there are: a crafted object could have hundreds of thousands.
-pub(crate) fn listed(mut names: &mut dyn Iterator<Item = String>) -> String {
-    const MOST: usize = 30;
-    let mut text = String::new();
-    for name in (&mut names).take(MOST) {
-        let before = if text.is_empty() { "" } else { ", " };
-        text.push_str(before);
-        text.push_str(&name);
-    }
-    match names.count() {
-        0 => text,
-        more => text + &format!(" and {more} more"),
-    }
+pub(crate) fn listed(names: &mut impl Iterator<Item = String>) -> String {
+    row(&mut || names.next())
 }
 
+/// The same, once for all iterators: a function is less code than the table of methods that `dyn Iterator` has.
+#[inline(never)]
+fn row(next: &mut dyn FnMut() -> Option<String>) -> String {
+    const MOST: usize = 30;
+    let (mut text, mut more) = (String::new(), 0_usize);
+    for place in 0_usize.. {
+        let Some(name) = next() else { break };
+        if place >= MOST {
+            more += 1;
+            continue;
+        }
+        if place != 0 {
+            text.push_str(", ");
+        }
+        text.push_str(&name);
+    }
+    if more != 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
+#[cold]
+#[inline(never)]
 fn broken(why: impl Into<String>) -> Error {
     Error::Object { why: why.into() }
 }

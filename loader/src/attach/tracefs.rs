@@ -6,9 +6,9 @@
 use std::{
     ffi::CString,
     fs::File,
-    io::{self, Read},
+    io,
     os::fd::{AsFd, OwnedFd},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use crate::{
@@ -21,7 +21,7 @@ const USUAL: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// tracefs, open for reading.
 pub(super) enum Tracefs {
-    Mounted(PathBuf),
+    Mounted(&'static str),
     Private(OwnedFd),
 }
 
@@ -30,8 +30,8 @@ impl Tracefs {
     ///
     /// The error is one line that says why there is none and what to do.
     pub(super) fn open() -> io::Result<Self> {
-        if let Some(path) = USUAL.iter().map(Path::new).find(|path| path.join("events").is_dir()) {
-            return Ok(Self::Mounted(path.to_owned()));
+        if let Some(path) = USUAL.into_iter().find(|path| Path::new(&format!("{path}/events")).is_dir()) {
+            return Ok(Self::Mounted(path));
         }
         let why =
             "opens tracefs, which is mounted at neither usual path, by a mount of our own: it lists what can be traced";
@@ -56,7 +56,7 @@ impl Tracefs {
     /// Opens a file by its path below the root of tracefs.
     pub(super) fn file(&self, path: &str, why: &str) -> io::Result<File> {
         let opened = match self {
-            Self::Mounted(folder) => file::open(&folder.join(path), why),
+            Self::Mounted(folder) => file::open(format!("{folder}/{path}").as_ref(), why),
             Self::Private(folder) => CString::new(path)
                 .map_err(io::Error::from)
                 .and_then(|path| mount::open_below(folder.as_fd(), &path, why)),
@@ -73,8 +73,6 @@ impl Tracefs {
 
     /// Reads a file as text.
     pub(super) fn text(&self, path: &str, why: &str) -> io::Result<String> {
-        let mut text = String::new();
-        self.file(path, why)?.read_to_string(&mut text)?;
-        Ok(text)
+        file::bounded(self.file(path, why)?, file::LARGE)
     }
 }

@@ -68,7 +68,9 @@ impl Tracepoint {
     /// Returns the id by which the kernel knows the tracepoint.
     fn id(&self) -> io::Result<u64> {
         let text = self.read("id", "asks for the number that the kernel knows the tracepoint by")?;
-        text.trim().parse().map_err(|_| io::Error::other(format!("its id in tracefs is no number: {:?}", text.trim())))
+        text.trim_ascii()
+            .parse()
+            .map_err(|_| io::Error::other(format!("its id in tracefs is no number: {:?}", text.trim_ascii())))
     }
 
     fn read(&self, file: &str, why: &str) -> io::Result<String> {

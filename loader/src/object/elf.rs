@@ -4,7 +4,7 @@
 //! relies on what is established here: every section lies within the file, every symbol within its section, every relocation
 //! on an instruction of the section it changes.
 
-use std::{ops::Range, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use object::{
     Endianness,
@@ -96,17 +96,18 @@ pub(crate) struct Symbol {
 
 impl Elf {
     pub(crate) fn read(data: &[u8]) -> Result<Self, Error> {
-        let header = FileHeader64::<Endianness>::parse(data)
-            .map_err(|_| broken("it is no 64-bit ELF file (is it complete, and is it the compiler's output?)"))?;
-        let endian = header.endian().map_err(|error| broken(error.to_string()))?;
+        let header = FileHeader64::<Endianness>::parse(data).map_err(|_| {
+            broken(format_args!("it is no 64-bit ELF file (is it complete, and is it the compiler's output?)"))
+        })?;
+        let endian = header.endian().map_err(unread)?;
         if header.e_machine(endian) != elf::EM_BPF {
-            return Err(broken(format!("it is for ELF machine {}, not for BPF (247)", header.e_machine(endian))));
+            return Err(broken(format_args!("it is for ELF machine {}, not for BPF (247)", header.e_machine(endian))));
         }
         if header.e_type(endian) != elf::ET_REL {
-            return Err(broken("it is no relocatable object: linked or stripped of its relocations?"));
+            return Err(broken(format_args!("it is no relocatable object: linked or stripped of its relocations?")));
         }
         let foreign = header.is_big_endian() != cfg!(target_endian = "big");
-        let table = header.sections(endian, data).map_err(|error| broken(error.to_string()))?;
+        let table = header.sections(endian, data).map_err(unread)?;
 
         let file = File { data, endian, table };
         let mut sections = file.sections()?;
@@ -115,7 +116,7 @@ impl Elf {
         if symbols.len() < 2
             && let Some(code) = sections.iter().find(|section| section.executable && section.size != 0)
         {
-            return Err(broken(format!(
+            return Err(broken(format_args!(
                 "it has no symbol table, which tells where in section `{}` programs start: was it stripped? `llvm-strip -g` \
                  takes debugging information away and keeps symbols",
                 code.name
@@ -136,7 +137,9 @@ impl Elf {
     /// An error if it is for machines of the other byte order.
     pub(super) fn must_be_native(&self) -> Result<(), Error> {
         match self.foreign {
-            true => Err(broken("its byte order is not this machine's: compile it for bpfel or bpfeb accordingly")),
+            true => Err(broken(format_args!(
+                "its byte order is not this machine's: compile it for bpfel or bpfeb accordingly"
+            ))),
             false => Ok(()),
         }
     }
@@ -225,30 +228,32 @@ impl File<'_> {
         let mut sections = Vec::new();
         let mut kept = 0;
         for (index, section) in self.table.enumerate() {
-            let name = self.table.section_name(self.endian, section).map_err(|error| broken(error.to_string()))?;
+            let name = self.table.section_name(self.endian, section).map_err(unread)?;
             let name = text(name, || format!("section {}", index.0))?;
             let size = section.sh_size(self.endian);
             let is_in_file = section.sh_type(self.endian) != elf::SHT_NOBITS;
             if is_in_file && section.data(self.endian, self.data).is_err() {
-                return Err(broken(format!(
+                return Err(broken(format_args!(
                     "section `{name}` reaches beyond the end of the file: is the file truncated?"
                 )));
             }
             let is_btf = matches!(name, ".BTF" | ".BTF.ext");
             let is_text = matches!(name, "license" | "version");
             if is_btf && sections.iter().any(|before: &Section| before.name == name) {
-                return Err(broken(format!("it has two sections `{name}`")));
+                return Err(broken(format_args!("it has two sections `{name}`")));
             }
             let executable = section.sh_flags(self.endian) & u64::from(elf::SHF_EXECINSTR) != 0;
             if executable && !size.is_multiple_of(8) {
-                return Err(broken(format!("section `{name}` holds {size} bytes, not a whole number of instructions")));
+                return Err(broken(format_args!(
+                    "section `{name}` holds {size} bytes, not a whole number of instructions"
+                )));
             }
             if section.sh_addr(self.endian) != 0 {
-                return Err(broken(format!("section `{name}` has an address: this is no relocatable object")));
+                return Err(broken(format_args!("section `{name}` has an address: this is no relocatable object")));
             }
             let mut read = Section { name: name.to_owned(), executable, size, bytes: None };
             if read.has_variables() && u32::try_from(size).is_err() {
-                return Err(broken(format!(
+                return Err(broken(format_args!(
                     "section `{name}` holds {size} bytes, and a map's value at most {}",
                     u32::MAX
                 )));
@@ -264,7 +269,7 @@ impl File<'_> {
                 // A file whose sections lie one upon the other could ask for any amount of memory.
                 kept += size;
                 if kept > self.data.len() as u64 {
-                    return Err(broken(format!("section `{name}` lies where others do")));
+                    return Err(broken(format_args!("section `{name}` lies where others do")));
                 }
                 read.bytes = section.data(self.endian, self.data).ok().map(Arc::from);
             }
@@ -274,26 +279,22 @@ impl File<'_> {
     }
 
     fn symbols(&self, sections: &[Section]) -> Result<Vec<Symbol>, Error> {
-        let symtab =
-            self.table.symbols(self.endian, self.data, elf::SHT_SYMTAB).map_err(|error| broken(error.to_string()))?;
+        let symtab = self.table.symbols(self.endian, self.data, elf::SHT_SYMTAB).map_err(unread)?;
         let mut symbols = Vec::new();
         for (index, symbol) in symtab.enumerate() {
-            let name = symbol.name(self.endian, symtab.strings()).map_err(|error| broken(error.to_string()))?;
+            let name = symbol.name(self.endian, symtab.strings()).map_err(unread)?;
             let name = text(name, || format!("symbol {}", index.0))?.to_owned();
-            let section = symtab
-                .symbol_section(self.endian, symbol, index)
-                .map_err(|error| broken(error.to_string()))?
-                .map(|section| section.0);
+            let section = symtab.symbol_section(self.endian, symbol, index).map_err(unread)?.map(|section| section.0);
             let (address, size) = (symbol.st_value(self.endian), symbol.st_size(self.endian));
             if let Some(index) = section {
-                let room = sections
-                    .get(index)
-                    .ok_or_else(|| broken(format!("symbol `{name}` is in section {index}, which does not exist")))?;
+                let room = sections.get(index).ok_or_else(|| {
+                    broken(format_args!("symbol `{name}` is in section {index}, which does not exist"))
+                })?;
                 if address.checked_add(size).is_none_or(|end| end > room.size) {
-                    return Err(broken(format!("symbol `{name}` reaches beyond its section `{}`", room.name)));
+                    return Err(broken(format_args!("symbol `{name}` reaches beyond its section `{}`", room.name)));
                 }
                 if symbol.st_type() == elf::STT_FUNC && !(address | size).is_multiple_of(8) {
-                    return Err(broken(format!("function `{name}` does not start or end on an instruction")));
+                    return Err(broken(format_args!("function `{name}` does not start or end on an instruction")));
                 }
             }
             let is_section = symbol.st_type() == elf::STT_SECTION;
@@ -330,25 +331,24 @@ impl File<'_> {
                 && let Some(target) = sections.get(changed)
             {
                 if needs_relocations(target) && section.sh_size(self.endian) != 0 {
-                    return Err(broken(format!(
+                    return Err(broken(format_args!(
                         "the relocations of section `{}` are of the form RELA, and those of BPF are of the form REL",
                         target.name
                     )));
                 }
                 if cfg!(feature = "advice") && holds_data(target) {
-                    let entries = section.rela(self.endian, self.data).map_err(|error| broken(error.to_string()))?;
+                    let entries = section.rela(self.endian, self.data).map_err(unread)?;
                     let entries = entries.map(|(entries, _)| entries).unwrap_or_default();
                     addresses.extend(entries.iter().map(|entry| (changed, entry.r_offset.get(self.endian))));
                 }
                 continue;
             }
-            let Some((entries, _)) = section.rel(self.endian, self.data).map_err(|error| broken(error.to_string()))?
-            else {
+            let Some((entries, _)) = section.rel(self.endian, self.data).map_err(unread)? else {
                 continue;
             };
-            let target = sections
-                .get(changed)
-                .ok_or_else(|| broken(format!("there are relocations for section {changed}, which does not exist")))?;
+            let target = sections.get(changed).ok_or_else(|| {
+                broken(format_args!("there are relocations for section {changed}, which does not exist"))
+            })?;
             if cfg!(feature = "advice") && holds_data(target) {
                 addresses.extend(entries.iter().map(|entry| (changed, entry.r_offset.get(self.endian))));
                 continue;
@@ -360,13 +360,13 @@ impl File<'_> {
             for entry in entries {
                 let (offset, symbol) = (entry.r_offset.get(self.endian), entry.r_sym(self.endian) as usize);
                 if !offset.is_multiple_of(8) || offset >= target.size {
-                    return Err(broken(format!(
+                    return Err(broken(format_args!(
                         "a relocation at {offset:#x} misses the instructions of `{}`",
                         target.name
                     )));
                 }
                 if symbol >= symbols.len() {
-                    return Err(broken(format!(
+                    return Err(broken(format_args!(
                         "a relocation in `{}` names symbol {symbol}, which does not exist",
                         target.name
                     )));
@@ -401,7 +401,7 @@ fn not_one_upon_the_other(sections: &[Section], symbols: &[Symbol]) -> Result<()
     for function in functions {
         code += function.size;
         if code > room {
-            return Err(broken(format!("function `{}` lies where others do", function.name)));
+            return Err(broken(format_args!("function `{}` lies where others do", function.name)));
         }
     }
     Ok(())
@@ -420,7 +420,7 @@ pub(super) fn is_struct_ops(name: &str) -> bool {
 /// A name that can be shown: it will be part of errors, which are one line. Many names can lie in the same bytes, so that long
 /// ones could ask for any amount of memory.
 fn text(name: &[u8], whose: impl Fn() -> String) -> Result<&str, Error> {
-    let refused = |why| Err(broken(format!("the name of {} {why}", whose())));
+    let refused = |why| Err(broken(format_args!("the name of {} {why}", whose())));
     if name.len() > LONGEST_NAME {
         return refused("is longer than any compiler makes it");
     }
@@ -436,6 +436,15 @@ fn has_prefix(name: &str, kind: &str) -> bool {
     name.strip_prefix(kind).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']))
 }
 
-fn broken(why: impl Into<String>) -> Error {
-    Error::Object { why: why.into() }
+/// What the crate `object` says of the file's structure.
+#[cold]
+#[inline(never)]
+fn unread(error: object::Error) -> Error {
+    broken(format_args!("{error}"))
+}
+
+#[cold]
+#[inline(never)]
+fn broken(why: fmt::Arguments<'_>) -> Error {
+    Error::Object { why: why.to_string() }
 }

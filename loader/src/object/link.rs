@@ -23,7 +23,7 @@
 //! **Nothing else.** Such numbers come from here alone. An instruction that has one already, without a relocation, would name
 //! one of *our* descriptors, or a place behind the end of the list of them that goes with the program: it is refused.
 
-use std::os::fd::AsRawFd;
+use std::{fmt, os::fd::AsRawFd};
 
 use super::{
     elf::{Elf, Symbol},
@@ -108,9 +108,9 @@ pub(crate) fn link(
     let callback = match functions.get(&entry).and_then(|function| function.exception_callback.as_ref()) {
         Some(Ok(callback)) => Some(*callback),
         Some(Err(name)) => {
-            return Err(
-                linker.broken(format!("ends its exceptions in `{name}`, and there is no global function of this name"))
-            );
+            return Err(linker.broken(format_args!(
+                "ends its exceptions in `{name}`, and there is no global function of this name"
+            )));
         }
         None => None,
     };
@@ -142,16 +142,19 @@ impl<'a> Linker<'a> {
         let place = self.functions.position(&key);
         let known = place.and_then(|place| Some((self.functions.at(place)?, self.starts.get_mut(place)?)));
         let Some((function, known)) = known else {
-            let why = format!("calls address {:#x} of section {}, where no function starts", key.1, key.0);
-            return Err(self.broken(why));
+            let (section, address) = key;
+            return Err(
+                self.broken(format_args!("calls address {address:#x} of section {section}, where no function starts"))
+            );
         };
         if let Some(start) = *known {
             return Ok(start);
         }
         let start = self.linked.instructions.len();
         if start + function.instructions.len() > MOST {
-            return Err(self
-                .broken(format!("has, with what it calls, more than {MOST} instructions, and no kernel takes more")));
+            return Err(self.broken(format_args!(
+                "has, with what it calls, more than {MOST} instructions, and no kernel takes more"
+            )));
         }
         self.linked.instructions.extend_from_slice(&function.instructions);
         *known = Some(start);
@@ -197,12 +200,13 @@ impl<'a> Linker<'a> {
                 }
                 (LOAD_IMM64, Some((number, symbol))) => self.load(start + index, number, symbol, insn)?,
                 (_, Some((_, symbol))) => {
-                    return Err(
-                        self.broken(format!("refers to `{}` in an instruction that can refer to nothing", symbol.name))
-                    );
+                    return Err(self.broken(format_args!(
+                        "refers to `{}` in an instruction that can refer to nothing",
+                        symbol.name
+                    )));
                 }
                 (CALL | LOAD_IMM64, None) if insn.src_reg() != 0 => {
-                    return Err(self.broken(format!(
+                    return Err(self.broken(format_args!(
                         "names something of the kernel's by a number (instruction {}), which meant something to \
                          whoever wrote it and nothing here",
                         index
@@ -255,7 +259,7 @@ impl<'a> Linker<'a> {
         if let Some(&Address { fd, base }) = self.maps.get(&Place::Section(section)) {
             let place = (u64::from(base) + symbol.address).wrapping_add_signed(i64::from(insn.imm));
             let place = i32::try_from(place).map_err(|_| {
-                self.broken(format!("refers to a place beyond 2 GiB in the section of `{}`", symbol.name))
+                self.broken(format_args!("refers to a place beyond 2 GiB in the section of `{}`", symbol.name))
             })?;
             return self.set(at, BPF_PSEUDO_MAP_VALUE, fd, place);
         }
@@ -266,7 +270,8 @@ impl<'a> Linker<'a> {
     fn misplaced(&self, index: usize, symbol: &Symbol, behind: i64) -> Error {
         let section = self.elf.section(index).map_or("", |section| section.name.as_str());
         if !cfg!(feature = "advice") {
-            return self.broken(format!("refers to something in section `{section}`, which is neither a map nor data"));
+            return self
+                .broken(format_args!("refers to something in section `{section}`, which is neither a map nor data"));
         }
         let address = symbol.address.wrapping_add_signed(if symbol.is_section { behind } else { 0 });
         let mut there = self.elf.symbols_in(index);
@@ -277,7 +282,7 @@ impl<'a> Linker<'a> {
             None => format!("section `{section}`, offset {address}, where no symbol is"),
         };
         let is_map = section == ".maps" || super::elf::describes_maps(section);
-        self.broken(match named {
+        let text = match named {
             Some((_, named)) if is_map && !named.global => {
                 format!("refers to the map {what}, which is static: maps must be global, so drop `static`")
             }
@@ -285,7 +290,8 @@ impl<'a> Linker<'a> {
             _ => format!(
                 "refers to {what}, which is neither a map nor data nor a function: variables must lie in .data, .rodata or .bss"
             ),
-        })
+        };
+        self.broken(format_args!("{text}"))
     }
 
     /// A 64-bit load of what the kernel has.
@@ -325,10 +331,11 @@ impl<'a> Linker<'a> {
             &Value::Missing { call } => (0, call, 0),
             Value::Refused(why) => return Err(self.unfit(why.clone())),
             Value::Place(_) | Value::Address(_) => {
-                return Err(self.broken(format!("calls `{}`, which is no function", symbol.name)));
+                return Err(self.broken(format_args!("calls `{}`, which is no function", symbol.name)));
             }
         };
-        let place = i16::try_from(place).map_err(|_| self.broken("calls functions of too many modules".to_owned()))?;
+        let place =
+            i16::try_from(place).map_err(|_| self.broken(format_args!("calls functions of too many modules")))?;
         let insn = self.instruction(at)?;
         insn.set_src_reg(source as u8);
         (insn.imm, insn.off) = (id, place);
@@ -340,7 +347,7 @@ impl<'a> Linker<'a> {
     }
 
     fn undefined(&self, does: &str, symbol: &Symbol) -> Error {
-        self.broken(format!("{does} `{}`, which this object does not define", symbol.name))
+        self.broken(format_args!("{does} `{}`, which this object does not define", symbol.name))
     }
 
     /// Sets both halves of a 64-bit load.
@@ -352,15 +359,19 @@ impl<'a> Linker<'a> {
                 second.imm = high;
                 Ok(())
             }
-            _ => Err(self.broken("ends in the middle of a 64-bit load".to_owned())),
+            _ => Err(self.broken(format_args!("ends in the middle of a 64-bit load"))),
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn unfit(&self, why: String) -> Error {
         Error::Unfit { attempt: format!("load the program `{}`", self.program), why }
     }
 
-    fn broken(&self, why: String) -> Error {
+    #[cold]
+    #[inline(never)]
+    fn broken(&self, why: fmt::Arguments<'_>) -> Error {
         Error::Object { why: format!("program `{}` {why}", self.program) }
     }
 }

@@ -14,7 +14,7 @@
 //!
 //! **`maps`**, the old form, holds five numbers for each map: type, key size, value size, entries, flags.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use super::{
     Contents, MapSpec, Pinning, Warning,
@@ -46,7 +46,7 @@ pub(super) fn read(
     if btf.is_none()
         && let Some(section) = elf.sections().iter().find(|section| is_described(section))
     {
-        return Err(broken(format!(
+        return Err(broken(format_args!(
             "its section {} describes maps by types, and it has no types (no section .BTF): compile it with `-g`",
             section.name
         )));
@@ -69,7 +69,7 @@ fn in_arena(elf: &Elf, maps: &mut [MapSpec]) -> Result<(), Error> {
     let Some((index, section)) = sections.next() else { return Ok(()) };
     let mut arenas = maps.iter_mut().filter(|map| map.map_type == MapType::ARENA);
     let (Some(arena), None, None) = (arenas.next(), arenas.next(), sections.next()) else {
-        return Err(broken(format!(
+        return Err(broken(format_args!(
             "it has global variables in an arena (section {ARENA}), and not one arena for them"
         )));
     };
@@ -119,7 +119,7 @@ fn old(elf: &Elf, warnings: &mut Vec<Warning>) -> Result<Vec<MapSpec>, Error> {
             let definition = section.bytes_at(symbol.address, symbol.size).unwrap_or_default();
             let (words, _) = definition.as_chunks::<4>();
             let [map_type, key_size, value_size, max_entries, flags, rest @ ..] = words else {
-                return Err(broken(format!(
+                return Err(broken(format_args!(
                     "the map `{}` has a description of {} bytes, and 20 are the least",
                     symbol.name, symbol.size
                 )));
@@ -159,7 +159,7 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
             .and_then(|variable| btf.resolve(variable.referred()))
             .filter(|ty| ty.kind().is_composite())
             .ok_or_else(|| {
-                broken(format!(
+                broken(format_args!(
                     "the map `{name}` has no type that describes it: a variable in .maps is a structure (not a pointer to one), \
                      and its object is compiled with `-g`"
                 ))
@@ -169,15 +169,16 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
             let start = symbol.address.saturating_add(u64::from(values.bit_offset / 8));
             let held = elf.references_in(section, start..symbol.address + symbol.size);
             for (offset, target) in held {
-                addresses =
-                    addresses.checked_sub(1).ok_or_else(|| broken(format!("the map `{name}` lies where others do")))?;
+                addresses = addresses
+                    .checked_sub(1)
+                    .ok_or_else(|| broken(format_args!("the map `{name}` lies where others do")))?;
                 map.values.push((((offset - start) / 8) as u32, target.name.clone()));
             }
         }
         maps.push(map);
     }
     if maps.is_empty() && !variables.is_empty() {
-        return Err(broken("its section .maps has no symbols".to_owned()));
+        return Err(broken(format_args!("its section .maps has no symbols")));
     }
     Ok(maps)
 }
@@ -185,50 +186,66 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
 /// One map from the members of the structure that describes it.
 fn definition_of(name: &str, place: Place, definition: Type<'_>, btf: &Btf<'_>) -> Result<MapSpec, Error> {
     let mut map = MapSpec::new(name, MapType(0), place);
+    let (mut flags, mut pinning) = (0, 0);
     for member in definition.members() {
-        let field = shown(member.name);
-        let nonsense = || broken(format!("the map `{name}` has a `{field}` that is not of the form libbpf gives it"));
-        let number = || u32::try_from(number(btf, member.type_id)?).ok();
-        match &*field {
-            "type" => map.map_type = MapType(number().ok_or_else(nonsense)?),
-            "key_size" => map.key_size = agreed(name, "key", map.key_size, number().ok_or_else(nonsense)?)?,
-            "value_size" => map.value_size = agreed(name, "value", map.value_size, number().ok_or_else(nonsense)?)?,
-            "max_entries" => map.max_entries = number().ok_or_else(nonsense)?,
-            "map_flags" => map.map_flags = MapFlags::from_bits_retain(number().ok_or_else(nonsense)?),
-            "numa_node" => map.numa_node = number().ok_or_else(nonsense)?,
-            "map_extra" => map.map_extra = self::number(btf, member.type_id).ok_or_else(nonsense)?,
-            "key" => {
-                let (id, size) = pointed_to(btf, member.type_id).ok_or_else(nonsense)?;
-                (map.btf_key_type_id, map.key_size) = (id, agreed(name, "key", map.key_size, size)?);
+        let (field, id) = (shown(member.name), member.type_id);
+        let nonsense =
+            || broken(format_args!("the map `{name}` has a `{field}` that is not of the form libbpf gives it"));
+        let mut size = 0;
+        let number = match &*field {
+            "type" => &mut map.map_type.0,
+            "max_entries" => &mut map.max_entries,
+            "map_flags" => &mut flags,
+            "numa_node" => &mut map.numa_node,
+            "pinning" => &mut pinning,
+            "key_size" | "value_size" => &mut size,
+            "map_extra" => {
+                map.map_extra = self::number(btf, id).ok_or_else(nonsense)?;
+                continue;
             }
-            "value" => {
-                let (id, size) = pointed_to(btf, member.type_id).ok_or_else(nonsense)?;
-                (map.btf_value_type_id, map.value_size) = (id, agreed(name, "value", map.value_size, size)?);
-            }
-            "pinning" => {
-                map.pinning = match number().ok_or_else(nonsense)? {
-                    0 => Pinning::None,
-                    1 => Pinning::ByName,
-                    value => {
-                        return Err(broken(format!(
-                            "the map `{name}` asks for pinning {value}; there are 0 (LIBBPF_PIN_NONE) and 1 (LIBBPF_PIN_BY_NAME)"
-                        )));
-                    }
-                }
+            "key" | "value" => {
+                let (id, size) = pointed_to(btf, id).ok_or_else(nonsense)?;
+                let (type_id, known) = match &*field {
+                    "key" => (&mut map.btf_key_type_id, &mut map.key_size),
+                    _ => (&mut map.btf_value_type_id, &mut map.value_size),
+                };
+                (*type_id, *known) = (id, agreed(name, &field, *known, size)?);
+                continue;
             }
             "values" => {
-                let held = held(btf, member.type_id).ok_or_else(nonsense)?;
+                let held = held(btf, id).ok_or_else(nonsense)?;
                 map.value_size = agreed(name, "value", map.value_size, 4)?;
                 if held.kind().is_composite() {
                     if place == Place::Nowhere {
-                        return Err(broken(format!("the map `{name}` holds maps that hold maps")));
+                        return Err(broken(format_args!("the map `{name}` holds maps that hold maps")));
                     }
                     map.inner = Some(Box::new(definition_of(name, Place::Nowhere, held, btf)?));
                 }
+                continue;
             }
-            _ => return Err(broken(format!("the map `{name}` has a field `{field}` that this loader does not know"))),
+            _ => {
+                return Err(broken(format_args!(
+                    "the map `{name}` has a field `{field}` that this loader does not know"
+                )));
+            }
+        };
+        *number = self::number(btf, id).and_then(|number| u32::try_from(number).ok()).ok_or_else(nonsense)?;
+        match &*field {
+            "key_size" => map.key_size = agreed(name, "key", map.key_size, size)?,
+            "value_size" => map.value_size = agreed(name, "value", map.value_size, size)?,
+            _ => {}
         }
     }
+    map.map_flags = MapFlags::from_bits_retain(flags);
+    map.pinning = match pinning {
+        0 => Pinning::None,
+        1 => Pinning::ByName,
+        value => {
+            return Err(broken(format_args!(
+                "the map `{name}` asks for pinning {value}; there are 0 (LIBBPF_PIN_NONE) and 1 (LIBBPF_PIN_BY_NAME)"
+            )));
+        }
+    };
     Ok(map)
 }
 
@@ -238,9 +255,9 @@ fn agreed(name: &str, what: &str, before: u32, now: u32) -> Result<u32, Error> {
         return Ok(now);
     }
     if !cfg!(feature = "advice") {
-        return Err(broken(format!("the map `{name}` has two sizes of its {what}")));
+        return Err(broken(format_args!("the map `{name}` has two sizes of its {what}")));
     }
-    Err(broken(format!("the map `{name}` says that its {what} has {before} bytes and that it has {now}")))
+    Err(broken(format_args!("the map `{name}` says that its {what} has {before} bytes and that it has {now}")))
 }
 
 /// `__uint`: a pointer to an array of so many; `__ulong`: an enumeration of one value.
@@ -265,6 +282,8 @@ fn held<'b>(btf: &'b Btf<'b>, id: u32) -> Option<Type<'b>> {
     btf.resolve(element.referred()).filter(|_| element.kind() == Kind::Ptr)
 }
 
-fn broken(why: String) -> Error {
-    Error::Object { why }
+#[cold]
+#[inline(never)]
+fn broken(why: fmt::Arguments<'_>) -> Error {
+    Error::Object { why: why.to_string() }
 }

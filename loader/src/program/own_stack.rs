@@ -102,10 +102,10 @@ fn behind_a_tail_call(linked: &Linked) -> Linked {
     /// `BPF_ALU64 | BPF_MOV | BPF_K`, `BPF_JMP | BPF_JEQ | BPF_K`, `BPF_JMP | BPF_CALL`
     const FRONT: [(u8, u8, i16, i32); 3] = [(0xb7, 5, 0, 0), (0x15, 5, 1, 0), (0x85, 0, 0, BPF_FUNC_TAIL_CALL)];
     const BPF_FUNC_TAIL_CALL: i32 = 12;
-    let mut kept = linked.clone();
-    let front = FRONT.iter().map(|&(code, register, off, imm)| bpf_insn::new(code, register, 0, off, imm));
-    kept.instructions = front.collect();
-    kept.instructions.extend_from_slice(&linked.instructions);
+    let mut instructions = FRONT.map(|(code, register, off, imm)| bpf_insn::new(code, register, 0, off, imm)).to_vec();
+    instructions.extend_from_slice(&linked.instructions);
+    let (func_info, line_info) = (linked.func_info.clone(), linked.line_info.clone());
+    let mut kept = Linked { instructions, func_info, line_info, functions: linked.functions.clone() };
     // What says where the program itself starts says so of the front; distances between instructions stay what they are.
     let infos = kept.func_info.iter_mut().map(|info| &mut info.insn_off);
     let lines = kept.line_info.iter_mut().map(|info| &mut info.insn_off);

@@ -16,7 +16,7 @@ use crate::btf::shown;
 
 /// The line that says why a program was refused; `None` if the log has none.
 pub(super) fn sentence(log: &str) -> Option<&str> {
-    let mut lines = log.lines().map(str::trim);
+    let mut lines = log.lines().map(str::trim_ascii);
     let before_the_report = lines.by_ref().take_while(|line| !line.starts_with(REPORT));
     // A reason that is told in the report alone is told by what the report says first.
     let found = before_the_report.filter_map(reason).last();
@@ -54,7 +54,7 @@ fn behind_a_step(line: &str) -> Option<&str> {
         let rest = text.get(from..)?;
         Some(rest.split_once(' ')?.1)
     })?;
-    let behind = behind.trim();
+    let behind = behind.trim_ascii();
     (!behind.is_empty() && !behind.starts_with(';') && !is_state(behind) && !behind.starts_with("goto "))
         .then_some(behind)
 }
@@ -73,21 +73,29 @@ const TOO_LARGE: &str = "BPF program is too large";
 /// What source there is, and the name of its file (since Linux 6.10), is what the program was compiled from.
 pub(super) fn place(log: &str) -> Option<String> {
     let (mut source, mut place) = (None, None);
-    for line in log.lines().map(str::trim).take_while(|line| !line.starts_with(REPORT)) {
+    for line in log.lines().map(str::trim_ascii).take_while(|line| !line.starts_with(REPORT)) {
         match line.strip_prefix("; ") {
             Some(text) => source = Some(text),
             None => place = instruction(line).map(|found| (found, source)).or(place),
         }
     }
     let ((number, text), source) = place?;
-    let (between, file, line) = match source.map(|source| source.rsplit_once(" @ ").unwrap_or((source, ""))) {
+    let (between, file, line) = match source.map(|source| with_file(source).unwrap_or((source, ""))) {
         Some((line, "")) => ("; ", "", line),
         Some((line, file)) => ("; ", file, line),
         None => ("", "", ""),
     };
     let colon = if file.is_empty() { "" } else { ": " };
-    let all = format!("instruction {number}: {text}{between}{file}{colon}{}", line.trim());
+    let all = format!("instruction {number}: {text}{between}{file}{colon}{}", line.trim_ascii());
     Some(shown(all.as_bytes()).into_owned())
+}
+
+/// A line of source, and behind the last ` @ ` its file. (A search for one letter is less code than one for three.)
+fn with_file(source: &str) -> Option<(&str, &str)> {
+    source.rmatch_indices('@').find_map(|(at, _)| {
+        let (line, file) = (source.get(..at)?, source.get(at + 1..)?);
+        Some((line.strip_suffix(' ')?, file.strip_prefix(' ')?))
+    })
 }
 
 /// `12: (85) call bpf_perf_event_output#25 ; R0=scalar()`: the number, and what is between its code and the state behind it.
@@ -96,7 +104,7 @@ fn instruction(line: &str) -> Option<(&str, &str)> {
     let (_, text) = rest.split_once(") ")?;
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     let text = behind_a_step(line).and_then(|reason| text.strip_suffix(reason)).unwrap_or(text);
-    is_number.then(|| (number, text.split_once(';').map_or(text, |(text, _)| text).trim()))
+    is_number.then(|| (number, text.split_once(';').map_or(text, |(text, _)| text).trim_ascii()))
 }
 
 /// The beginning of a report's first line.

@@ -15,7 +15,7 @@ use log::kv;
 
 use super::attr::{Attr, BtfLoad, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
 use super::insn::{bpf_func_info, bpf_insn, bpf_line_info};
-use super::names::{Behind, ProgFlagBits, Shown, Told};
+use super::names::{Behind, ProgFlagBits, Text, Told};
 use crate::ProgramType;
 
 /// `enum bpf_cmd`, as far as the loader uses it.
@@ -183,14 +183,14 @@ pub(crate) fn obj_pin(path: &CStr, object: BorrowedFd<'_>, why: &str) -> io::Res
     let mut attr =
         Obj { pathname: Pointer::to(path.to_bytes_with_nul()), bpf_fd: number(object), ..Default::default() };
     // SAFETY: the path is a C string borrowed for the call, which reads up to its NUL.
-    unsafe { bpf_telling(Command::OBJ_PIN, &mut attr, &[("pathname", &Shown(path))], why) }.map(drop)
+    unsafe { bpf_telling(Command::OBJ_PIN, &mut attr, &[("pathname", &Text(path))], why) }.map(drop)
 }
 
 /// Opens an object by its name in a bpf file system.
 pub(crate) fn obj_get(path: &CStr, why: &str) -> io::Result<OwnedFd> {
     let mut attr = Obj { pathname: Pointer::to(path.to_bytes_with_nul()), ..Default::default() };
     // SAFETY: as in `obj_pin`; the answer is a new descriptor.
-    unsafe { bpf_fd_telling(Command::OBJ_GET, &mut attr, &[("pathname", &Shown(path))], why) }
+    unsafe { bpf_fd_telling(Command::OBJ_GET, &mut attr, &[("pathname", &Text(path))], why) }
 }
 
 /// Loads BTF. `log`, if not empty, receives what the kernel has to say about it.
@@ -283,7 +283,7 @@ pub(crate) fn prog_load(program: &Program<'_>, level: LogLevel, log: &mut [u8], 
     // SAFETY: every address is a slice borrowed for the call, every count its own length and every record size that of
     // its elements; the licence ends with its NUL; the list of descriptors is as long as the highest place in it that
     // an instruction names, which `link` has taken from the same list; the kernel writes into `log` alone, at most `log_size` bytes.
-    unsafe { bpf_fd_telling(Command::PROG_LOAD, &mut attr, &[("license", &Shown(program.license))], why) }
+    unsafe { bpf_fd_telling(Command::PROG_LOAD, &mut attr, &[("license", &Text(program.license))], why) }
 }
 
 pub(super) fn length(len: usize) -> io::Result<u32> {

@@ -16,29 +16,31 @@ pub(crate) fn open(path: &Path, why: &str) -> io::Result<File> {
         Ok(file) => Ok(i64::from(file.as_raw_fd())),
         Err(error) => Err(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))),
     };
-    let path = path.display().to_string();
+    let path = path.to_string_lossy();
     let arguments: [(&str, kv::Value<'_>); 3] =
-        [("dirfd", "AT_FDCWD".into()), ("pathname", path.as_str().into()), ("flags", "O_RDONLY|O_CLOEXEC".into())];
+        [("dirfd", "AT_FDCWD".into()), ("pathname", path.as_ref().into()), ("flags", "O_RDONLY|O_CLOEXEC".into())];
     super::report("openat", &arguments.as_slice(), &answer, why);
     opened
 }
 
 /// The text of a file that says one thing.
 pub(crate) fn text(path: &Path, why: &str) -> io::Result<String> {
-    let mut file = open(path, why)?;
-    let mut text = String::new();
-    file.read_to_string(&mut text)?;
-    Ok(text)
+    bounded(open(path, why)?, LARGE)
 }
 
 /// As [`text`], of a file that anybody may have put there.
 pub(crate) fn bounded_text(path: &Path, why: &str) -> io::Result<String> {
-    bounded(open(path, why)?)
+    bounded(open(path, why)?, PAGE)
 }
 
-/// The text of a file that takes less than a page; a longer one is refused, and not taken into memory.
-pub(crate) fn bounded(mut file: File) -> io::Result<String> {
-    let mut bytes = vec![0; 4096];
+/// More than a file that says one thing has.
+pub(crate) const PAGE: usize = 4096;
+/// More than any file has that the kernel writes for one thing. Memory is only used as far as it is written.
+pub(crate) const LARGE: usize = 1 << 20;
+
+/// The text of a file that has less than `most` bytes; a longer one is refused, and not taken into memory.
+pub(crate) fn bounded(mut file: File, most: usize) -> io::Result<String> {
+    let mut bytes = vec![0; most];
     let mut length = 0;
     while let Some(rest) = bytes.get_mut(length..).filter(|rest| !rest.is_empty()) {
         match file.read(rest)? {

@@ -19,7 +19,7 @@ use super::{
         LinkCreateTracing, LinkCreateUprobeMulti, Pointer, ProgAttach, RawTracepointOpen,
     },
     bpf::{Command, bpf, bpf_fd, bpf_fd_telling, length, number},
-    names::{Shown, Told},
+    names::{Shown, Text, Told},
 };
 
 /// Numbers of `enum bpf_attach_type`, as far as they are needed by name.
@@ -190,7 +190,7 @@ pub(crate) fn create_uprobe_multi(
         pid,
         ..Default::default()
     };
-    let told: Told<'_> = &[("path", &Shown(places.path)), ("offsets", &Shown(places.offsets))];
+    let told: Told<'_> = &[("path", &Text(places.path)), ("offsets", &Shown(places.offsets))];
     // SAFETY: all addresses are borrowed for the call: a C string, and slices that are empty or have `cnt` values.
     unsafe { bpf_fd_telling(Command::LINK_CREATE, &mut attr, told, why) }
 }
@@ -236,7 +236,7 @@ pub(crate) fn raw_tracepoint_open(
     cookie: u64,
     why: &str,
 ) -> io::Result<OwnedFd> {
-    let shown = name.map(Shown);
+    let shown = name.map(Text);
     let shown = shown.as_ref().map(|shown| ("name", shown as &dyn fmt::Display));
     let told: Told<'_> = shown.as_slice();
     let name = name.map_or(&[] as &[u8], CStr::to_bytes_with_nul);

@@ -5,7 +5,11 @@
 //! Lists of names are one text each: in a table of strings each would take 40 bytes beside its letters, for its place and length
 //! and for what tells the dynamic loader to put the place right.
 
-use std::fmt;
+use std::{
+    ffi::{CStr, OsStr},
+    fmt,
+    os::unix::ffi::OsStrExt,
+};
 
 use log::kv;
 
@@ -114,7 +118,17 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// Anything that shows itself for programmers: a C string, a list.
+/// A C string in quotation marks.
+pub(super) struct Text<'a>(pub(super) &'a CStr);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As strings of the operating system's are shown; a C string's own way would be two kilobytes more of machine code.
+        fmt::Debug::fmt(OsStr::from_bytes(self.0.to_bytes()), f)
+    }
+}
+
+/// Anything that shows itself for programmers: a list.
 pub(super) struct Shown<T>(pub(super) T);
 
 impl<T: fmt::Debug> fmt::Display for Shown<T> {
@@ -164,6 +178,7 @@ mod tests {
         assert_eq!((of("hooknum", 4), of("hooknum", 5)), (Some("NF_INET_POST_ROUTING"), None));
         assert_eq!(of("attach_type", 58), Some("BPF_TRACE_FSESSION"));
         assert_eq!(Hex(&[0, 0xff]).to_string(), "[00ff]");
-        assert_eq!(Shown(c"a\n").to_string(), "\"a\\n\"");
+        assert_eq!(Text(c"a\n\xff").to_string(), "\"a\\n\\xFF\"");
+        assert_eq!(Shown([1]).to_string(), "[1]");
     }
 }

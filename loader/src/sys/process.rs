@@ -52,18 +52,27 @@ pub(crate) fn kernel_version() -> io::Result<u32> {
     let name = uname()?;
     let (release, version) = (text(&name.release), text(&name.version));
     let ubuntu = std::fs::read_to_string("/proc/version_signature").unwrap_or_default();
-    let told = ubuntu.split_whitespace().nth(2).or_else(|| version.split_once("Debian ").map(|(_, told)| told));
+    let told = ubuntu.split(' ').nth(2).or_else(|| version.split_once("Debian ").map(|(_, told)| told));
     let code = told.and_then(version_code).or_else(|| version_code(&release));
     code.ok_or_else(|| io::Error::other(format!("the kernel's release {release:?} does not begin with a version")))
 }
 
 /// `6.1.115-1` as a number.
 fn version_code(text: &str) -> Option<u32> {
-    let numbers = text.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
-    let mut numbers = numbers.split('.').map(str::parse::<u32>);
-    let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-    let patch = numbers.next().and_then(Result::ok).unwrap_or(0);
-    (major < 256 && minor < 256).then_some(major << 16 | minor << 8 | patch.min(255))
+    let mut numbers = [None::<u32>; 3];
+    let mut place = 0;
+    for byte in text.bytes() {
+        match (byte, numbers.get_mut(place)) {
+            (b'0'..=b'9', Some(number)) => {
+                *number = Some(number.unwrap_or(0).saturating_mul(10).saturating_add(u32::from(byte - b'0')));
+            }
+            (b'.', Some(Some(_))) => place += 1,
+            _ => break,
+        }
+    }
+    let [major, minor, patch] = numbers;
+    let (major, minor) = (major.filter(|number| *number < 256)?, minor.filter(|number| *number < 256)?);
+    Some(major << 16 | minor << 8 | patch.unwrap_or(0).min(255))
 }
 
 fn uname() -> io::Result<libc::utsname> {
@@ -77,9 +86,11 @@ fn uname() -> io::Result<libc::utsname> {
 
 /// A C string in an array.
 fn text(array: &[libc::c_char]) -> String {
-    let bytes: Vec<u8> =
-        array.iter().map(|byte| u8::from_ne_bytes(byte.to_ne_bytes())).take_while(|&byte| byte != 0).collect();
-    String::from_utf8_lossy(&bytes).into_owned()
+    let mut text = Vec::new();
+    for byte in array.iter().map(|byte| u8::from_ne_bytes(byte.to_ne_bytes())).take_while(|&byte| byte != 0) {
+        text.push(byte);
+    }
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// The size of a page of memory, in bytes.

@@ -34,7 +34,7 @@ pub(crate) fn text(path: &CStr, why: &str) -> io::Result<String> {
         // The first reason is the one to be mended.
         private.map_err(|_| error)
     })?;
-    file::bounded(file)
+    file::bounded(file, file::PAGE)
 }
 
 /// The root of sysfs, if it is what is mounted on `/sys`.

@@ -18,9 +18,9 @@
 //! ```
 #![expect(unsafe_code, reason = "follows the addresses of pages that are mapped more than once")]
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The probes of all pages that are claimed.
 static CLAIMED: Mutex<Vec<Probe>> = Mutex::new(Vec::new());
@@ -45,7 +45,7 @@ impl Probe {
 
     /// Whether one of `others` is another address of the same word.
     fn is_among(&self, others: &[Self]) -> bool {
-        let token = RandomState::new().build_hasher().finish() | 1;
+        let token = token();
         let before = self.word().load(Ordering::Relaxed);
         let among = loop {
             self.word().store(token, Ordering::SeqCst);
@@ -63,6 +63,23 @@ impl Probe {
         self.word().store(before, Ordering::SeqCst);
         among
     }
+}
+
+/// A number above 0 that no other process takes at this moment. (`std::hash::RandomState` gives such a number, too, and brings
+/// two kilobytes of machine code along.)
+fn token() -> u64 {
+    let mut token = 0_u64;
+    let length = size_of::<u64>();
+    // SAFETY: the kernel writes at most `length` bytes to `token`, which is as long and may hold any bytes.
+    let written = unsafe { libc::getrandom((&raw mut token).cast(), length, libc::GRND_NONBLOCK) };
+    if written != length.cast_signed() {
+        // A seccomp filter, or a machine that has just started: by process, and by time for those of other namespaces.
+        let time = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_secs() << 30 | u64::from(time.subsec_nanos()));
+        token = u64::from(std::process::id()).rotate_right(32) ^ time;
+    }
+    token | 1
 }
 
 /// The right to move the position in a page, which this process has once.
