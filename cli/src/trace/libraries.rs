@@ -248,7 +248,16 @@ impl Watch {
             if fds.first().is_some_and(|stop| !stop.revents().is_empty()) {
                 return self.attached;
             }
+            let is_over = |fd: &PollFd<'_>| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
+            let is_over = fds.iter().any(is_over);
             drop(fds);
+            if is_over {
+                // Otherwise each wait would end at once.
+                info!("mappings are no longer noticed: all processes are looked through every {UNNOTICED:?}");
+                self.keep_up();
+                self.notices = None;
+            }
+            self.first.iter_mut().for_each(First::account);
             if waited.is_err_and(|error| error != rustix::io::Errno::INTR) {
                 thread::sleep(patience);
             }
@@ -350,7 +359,13 @@ impl Watch {
         let may_hold = self.whose != Whose::Everybody || looks_like_libc(&mapping.path);
         let held = thread.filter(|_| may_hold && pid != std::process::id()).and_then(|tid| self.holder.as_mut()?.hold(tid));
         let marks = provider::marks(pid, mapping);
-        let verdict = match provider::examine(pid, mapping) {
+        let examine = || provider::examine(pid, mapping);
+        let found = match &self.first {
+            // Nothing waits for it, and its whole table of symbols may have to be read.
+            Some(first) if held.is_none() => first.not_for(examine),
+            _ => examine(),
+        };
+        let verdict = match found {
             Found::Gone => None,
             Found::Nothing => marks.map(Verdict::Nothing),
             Found::Foreign(why) => {

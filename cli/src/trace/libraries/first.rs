@@ -44,6 +44,18 @@ impl First {
     }
 }
 
+impl First {
+    /// Does something that is in no hurry, at ordinary priority.
+    pub(crate) fn not_for<T>(&self, act: impl FnOnce() -> T) -> T {
+        let was_first = self.is_first && run_at(libc::SCHED_OTHER, 0);
+        let answer = act();
+        if was_first {
+            run_at(libc::SCHED_FIFO, 1);
+        }
+        answer
+    }
+}
+
 /// How long the calling thread has run on a CPU.
 fn ran() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
@@ -80,6 +92,8 @@ mod tests {
         }
         assert_eq!(policy(), "1");
         first.account();
+        assert_eq!(policy(), "1");
+        assert_eq!(first.not_for(policy), "0");
         assert_eq!(policy(), "1");
         let begin = Instant::now();
         while first.is_first && begin.elapsed() < Duration::from_secs(5) {
