@@ -104,8 +104,10 @@ impl Libraries {
         let failed = |error: io::Error| Failure::system("look for libraries that come into use", &error);
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|error| failed(error.into()))?;
         let stopped = stop.try_clone().map_err(failed)?;
-        let thread =
-            thread::Builder::new().name("libraries".to_owned()).spawn(move || watch.run(&stopped, hold)).map_err(failed)?;
+        let thread = thread::Builder::new()
+            .name("libraries".to_owned())
+            .spawn(move || watch.run(&stopped, hold))
+            .map_err(failed)?;
         Ok(Self { named: Links::default(), watcher: Some(Watcher { thread, stop }) })
     }
 
@@ -357,7 +359,8 @@ impl Watch {
         }
         // Of strangers only what is a C library by its name: their programs and other libraries are looked at as they run.
         let may_hold = self.whose != Whose::Everybody || looks_like_libc(&mapping.path);
-        let held = thread.filter(|_| may_hold && pid != std::process::id()).and_then(|tid| self.holder.as_mut()?.hold(tid));
+        let held =
+            thread.filter(|_| may_hold && pid != std::process::id()).and_then(|tid| self.holder.as_mut()?.hold(tid));
         let marks = provider::marks(pid, mapping);
         let examine = || provider::examine(pid, mapping);
         let found = match &self.first {
