@@ -34,6 +34,10 @@ impl Pmu {
         let read = |name: &str| {
             let why = "asks how the kernel numbers such events here, which no header tells";
             file::text(&Path::new(&folder).join(name), why).map_err(|error| {
+                // Its number is what says what to do: it is no fault of the kernel.
+                if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
+                    return error;
+                }
                 let text = error.to_string();
                 let plain = text.split(" (os error").next().unwrap_or_default();
                 let why = format!("cannot read {folder}/{name}: {plain} (does this kernel have {option}?)");

@@ -252,7 +252,46 @@ pub(super) fn broken(error: object::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attach::crafted::{CODE, Crafted, FUNC, GLOBAL};
+    use crate::attach::{
+        crafted::{CODE, Crafted, FUNC, GLOBAL, NOTE, note},
+        image::tests::Kept,
+        symbol,
+    };
+
+    /// Whatever a file holds: an answer, neither a panic nor a search without end.
+    #[test]
+    fn damaged_files_have_an_answer() {
+        let function = ("function", GLOBAL, FUNC, CODE, 2);
+        let notes = vec![
+            (".note.gnu.build-id", NOTE, note("GNU", 3, &[7; 8])),
+            (".gnu_debuglink", 1, b"debug\0\0\0crc.".to_vec()),
+            (".gnu_debugdata", 1, vec![1; 16]),
+            (".note.stapsdt", NOTE, note("stapsdt", 3, &[0; 40])),
+        ];
+        let crafted =
+            Crafted { symbols: vec![function], dynamic: vec![function], sections: notes, ..Crafted::default() };
+        let kept = Kept::new(&crafted);
+        let whole = std::fs::read(&kept.0).unwrap();
+        // All but code and data, which are not looked at; every fifth byte, to be quick.
+        for at in (0..0x200).chain(0x2000..whole.len()).step_by(5) {
+            for value in [0, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] = value;
+                std::fs::write(&kept.0, &damaged).unwrap();
+                let binary = kept.binary();
+                let _ = binary.check_byte(CODE);
+                let Ok(image) = binary.image() else { continue };
+                for name in ["function", "absent"] {
+                    let _ = symbol::find(&image, name);
+                }
+                let _ = image.tables.notes(".note.stapsdt", "stapsdt", 3);
+            }
+        }
+        for length in (0..0x200).chain(0x2000..whole.len()).step_by(17) {
+            std::fs::write(&kept.0, &whole[..length]).unwrap();
+            let _ = kept.binary().image().and_then(|image| symbol::find(&image, "absent").map(drop));
+        }
+    }
 
     #[test]
     fn names_that_share_their_end_are_read_unless_each_is_nearly_all_of_them() {
