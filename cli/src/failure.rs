@@ -35,13 +35,25 @@ impl Failure {
     /// Says what to do if there were not enough descriptors, unless that is said already. Some errors quote the reason
     /// of another one; its text is all there is to go by then.
     fn advise_on_descriptors(self) -> Self {
-        let says = |name: &str, text: &str| self.line.contains(name) || self.line.contains(text);
-        if says("EMFILE", "Too many open files (os error 24)") && !self.line.contains("ulimit -n") {
-            self.advise("the process has too many open files: raise `ulimit -n`")
-        } else if says("ENFILE", "Too many open files in system") && !self.line.contains("file-max") {
-            self.advise("the system has too many open files: raise fs.file-max")
+        match Self::advice_on_descriptors(&self.line) {
+            Some(advice)
+                if !["ulimit -n", "file-max"].iter().any(|said| advice.contains(said) && self.line.contains(said)) =>
+            {
+                self.advise(advice)
+            }
+            _ => self,
+        }
+    }
+
+    /// What to do if this says that there were not enough descriptors.
+    pub(crate) fn advice_on_descriptors(line: &str) -> Option<&'static str> {
+        let says = |name: &str, text: &str| line.contains(name) || line.contains(text);
+        if says("EMFILE", "Too many open files (os error 24)") {
+            Some("the process has too many open files: raise `ulimit -n`")
+        } else if says("ENFILE", "Too many open files in system") {
+            Some("the system has too many open files: raise fs.file-max")
         } else {
-            self
+            None
         }
     }
 

@@ -69,6 +69,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH")]
     library: Option<String>,
 
+    /// Never keeps a process waiting until probes are on a C library that was not in use before, and runs no thread at real-time
+    /// priority; the first calls of such a process may be missed
+    #[arg(long)]
+    no_hold: bool,
+
     /// Traces this process only; without it, every process, or with COMMAND that and its children
     #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pid: Option<u32>,
@@ -177,7 +182,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         None => {
             let everybody_or = |pid: Option<u32>| pid.map_or(Whose::Everybody, Whose::Process);
             let whose = if follow { Whose::Followed } else { everybody_or(arguments.pid) };
-            Libraries::in_use(&loaded, whose, &names)?
+            Libraries::in_use(&loaded, whose, &names, !arguments.no_hold)?
         }
     };
     let mut trace = Trace {

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use crate::error::{Corrupt, Error};
 use crate::memory::user::{Produce, UserMapped};
 use crate::record::{HEADER, LENGTH, space};
-use crate::wait::LOOK_EVERY;
 use crate::wait::sys::{Epoll, Interest};
+use crate::wait::{LOOK_EVERY, LOOK_LEAST};
 
 /// The one producer of a user ring buffer.
 ///
@@ -117,7 +117,7 @@ impl<M: Produce> UserRing<M> {
     /// rounded up to a millisecond; at first [`LOOK_EVERY`]. `None` turns these looks off: for programs that are known to
     /// drain without `BPF_RB_NO_WAKEUP`.
     pub fn look_every(&mut self, time: Option<Duration>) {
-        self.look_every = time;
+        self.look_every = time.map(|time| time.max(LOOK_LEAST));
     }
 
     /// Bytes that samples can take now, headers and padding included.

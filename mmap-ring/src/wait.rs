@@ -46,7 +46,7 @@ const SPINS: u32 = 128;
 /// looks off.
 pub const LOOK_EVERY: Duration = Duration::from_millis(90);
 /// How soon a ring is looked at whose records come without wake-ups.
-const LOOK_LEAST: Duration = Duration::from_millis(1);
+pub(crate) const LOOK_LEAST: Duration = Duration::from_millis(1);
 /// The first and the longest sleep behind a busy head that nobody wakes.
 const BUSY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
 
@@ -93,8 +93,9 @@ impl Default for Waiter {
 
 impl Waiter {
     pub(crate) fn look_every(&mut self, time: Option<Duration>) {
-        self.look_every = time;
-        self.look_in = time.unwrap_or(LOOK_EVERY);
+        // Without any sleep between two looks it would never sleep at all.
+        self.look_every = time.map(|time| time.max(LOOK_LEAST));
+        self.look_in = self.look_every.unwrap_or(LOOK_EVERY);
     }
 
     /// A sleep in front of an empty ring is over. A program that sends no wake-ups is looked at the more often, the more

@@ -62,7 +62,7 @@ impl Skipped {
         let lines = lines(&self.each);
         if !nothing_runs {
             for line in lines {
-                diagnostics::say(&format!("cutaway: skipped {line}"));
+                diagnostics::say(&format!("cutaway: skipped {}", Failure::new(line)));
             }
             return Ok(());
         }
@@ -80,9 +80,16 @@ impl Skipped {
             }
             several => {
                 for line in lines {
-                    diagnostics::say(&format!("cutaway: skipped {line}"));
+                    diagnostics::say(&format!("cutaway: skipped {}", Failure::new(line)));
                 }
-                Failure::new(format!("no program of `{shown}` runs here; {} are skipped, see above", several.len()))
+                let failure = Failure::new(format!(
+                    "no program of `{shown}` runs here; {} are skipped, see above",
+                    several.len()
+                ));
+                match several.iter().find_map(|(_, why)| Failure::advice_on_descriptors(why)) {
+                    Some(advice) => failure.advise(advice),
+                    None => failure,
+                }
             }
         }
         .with_details(self.details))

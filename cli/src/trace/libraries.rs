@@ -6,6 +6,7 @@
 //!     provider.rs   whether such a file is a C library, and the way to that very file
 //!     quick.rs      the same for the many files that are none, in microseconds
 //!     hold.rs       keeps the thread that mapped it from calling before the probes are there
+//!     first.rs      runs before ordinary threads to be in time, within limits
 //!     names.rs      which library an event came from
 //! ```
 //!
@@ -16,6 +17,7 @@
 //! 1,000 of them), and after that only when records were dropped, the last known user of a file ended, or half a minute has
 //! passed. Without the records (perf events forbidden) it is every [`UNNOTICED`].
 
+mod first;
 mod hold;
 mod maps;
 mod names;
@@ -42,6 +44,7 @@ use rustix::{
 
 pub(crate) use self::names::Names;
 use self::{
+    first::First,
     hold::Holder,
     maps::{Key, Mapping, Processes},
     notice::{Notice, Notices},
@@ -94,14 +97,17 @@ impl Libraries {
     }
 
     /// Attaches to every library in use, and from now on to those that come into use.
-    pub(crate) fn in_use(loaded: &Arc<Loaded>, whose: Whose, names: &Names) -> Result<Self, Failure> {
+    /// `hold` permits it to hold threads, and to run first, so that it is in time.
+    pub(crate) fn in_use(loaded: &Arc<Loaded>, whose: Whose, names: &Names, hold: bool) -> Result<Self, Failure> {
         let mut watch = Watch::new(Arc::clone(loaded), whose, names.clone());
         watch.begin()?;
         let failed = |error: io::Error| Failure::system("look for libraries that come into use", &error);
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|error| failed(error.into()))?;
         let stopped = stop.try_clone().map_err(failed)?;
-        let thread =
-            thread::Builder::new().name("libraries".to_owned()).spawn(move || watch.run(&stopped)).map_err(failed)?;
+        let thread = thread::Builder::new()
+            .name("libraries".to_owned())
+            .spawn(move || watch.run(&stopped, hold))
+            .map_err(failed)?;
         Ok(Self { named: Links::default(), watcher: Some(Watcher { thread, stop }) })
     }
 
@@ -154,9 +160,9 @@ struct Watch {
     whose: Whose,
     names: Names,
     notices: Option<Notices>,
-    holder: Holder,
-    /// Threads may be held: by the thread that lives as long as all this, and lets go of them when it ends.
-    holds: bool,
+    /// `None` if no threads are held: not yet, or not at all.
+    holder: Option<Holder>,
+    first: Option<First>,
     /// Notices were dropped.
     dropped: bool,
     processes: Processes,
@@ -175,8 +181,8 @@ impl Watch {
             whose,
             names,
             notices: None,
-            holder: Holder::default(),
-            holds: false,
+            holder: None,
+            first: None,
             dropped: false,
             processes: Processes::default(),
             known: HashMap::new(),
@@ -225,18 +231,18 @@ impl Watch {
     }
 
     /// Keeps up with what comes into use and what goes out of it, until `stop` is readable.
-    fn run(mut self, stop: &OwnedFd) -> Vec<Attached> {
-        /// How soon to look again at a thread that could not be let go at once.
-        const SOON: Duration = Duration::from_millis(10);
-        hold::run_first();
-        self.holds = true;
+    fn run(mut self, stop: &OwnedFd, hold: bool) -> Vec<Attached> {
+        if hold && self.notices.is_some() {
+            self.first = Some(First::begin());
+            self.holder = Some(Holder::default());
+        }
         loop {
+            self.holder.iter_mut().for_each(Holder::prepare);
             let mut fds = vec![PollFd::new(stop, PollFlags::IN)];
             fds.extend(
                 self.notices.iter().flat_map(Notices::fds).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
             );
             let patience = match &self.notices {
-                _ if self.holder.is_late() => SOON,
                 Some(_) => NOTICED,
                 None => UNNOTICED,
             };
@@ -244,7 +250,16 @@ impl Watch {
             if fds.first().is_some_and(|stop| !stop.revents().is_empty()) {
                 return self.attached;
             }
+            let is_over = |fd: &PollFd<'_>| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
+            let is_over = fds.iter().any(is_over);
             drop(fds);
+            if is_over {
+                // Otherwise each wait would end at once.
+                info!("mappings are no longer noticed: all processes are looked through every {UNNOTICED:?}");
+                self.keep_up();
+                self.notices = None;
+            }
+            self.first.iter_mut().for_each(First::account);
             if waited.is_err_and(|error| error != rustix::io::Errno::INTR) {
                 thread::sleep(patience);
             }
@@ -252,7 +267,6 @@ impl Watch {
             if std::mem::take(&mut self.dropped) || self.notices.is_none() || self.looked.elapsed() >= ALL {
                 self.look(self.looked.elapsed() >= ALL);
             }
-            self.holder.retry();
             self.let_go();
             // There is no one to return it to; it was told.
             self.failure = None;
@@ -266,8 +280,9 @@ impl Watch {
         notices
             .sort_by_key(|notice| !matches!(notice, Notice::Mapped { mapping, .. } if looks_like_libc(&mapping.path)));
         for notice in notices {
+            self.first.iter_mut().for_each(First::account);
             match notice {
-                Notice::Mapped { pid, tid, mapping } => self.consider(pid, &mapping, self.holds.then_some(tid)),
+                Notice::Mapped { pid, tid, mapping } => self.consider(pid, &mapping, Some(tid)),
                 Notice::Dropped => self.dropped = true,
             }
         }
@@ -331,7 +346,7 @@ impl Watch {
     }
 
     /// Attaches to the file of a mapping, if it is a C library and not attached yet. `thread` has just mapped it, and is held
-    /// meanwhile.
+    /// meanwhile, if threads are held.
     fn consider(&mut self, pid: u32, mapping: &Mapping, thread: Option<u32>) {
         match self.known.get(&mapping.key) {
             Some(Verdict::Attached(id)) => return self.is_used(*id, (pid, mapping.start, mapping.end)),
@@ -344,9 +359,16 @@ impl Watch {
         }
         // Of strangers only what is a C library by its name: their programs and other libraries are looked at as they run.
         let may_hold = self.whose != Whose::Everybody || looks_like_libc(&mapping.path);
-        let held = thread.filter(|_| may_hold && pid != std::process::id()).and_then(|tid| self.holder.hold(tid));
+        let held =
+            thread.filter(|_| may_hold && pid != std::process::id()).and_then(|tid| self.holder.as_mut()?.hold(tid));
         let marks = provider::marks(pid, mapping);
-        let verdict = match provider::examine(pid, mapping) {
+        let examine = || provider::examine(pid, mapping);
+        let found = match &self.first {
+            // Nothing waits for it, and its whole table of symbols may have to be read.
+            Some(first) if held.is_none() => first.not_for(examine),
+            _ => examine(),
+        };
+        let verdict = match found {
             Found::Gone => None,
             Found::Nothing => marks.map(Verdict::Nothing),
             Found::Foreign(why) => {
@@ -361,9 +383,7 @@ impl Watch {
                     .or(marks.map(Verdict::Nothing)),
             },
         };
-        if let Some(held) = held {
-            self.holder.release(held);
-        }
+        drop(held);
         if let Some(verdict) = verdict {
             self.known.insert(mapping.key, verdict);
         }

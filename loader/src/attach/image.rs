@@ -46,7 +46,7 @@ impl Binary {
             return Err(failed("it is not a file".to_owned()));
         }
         let why = "reads the symbols of a program or library: at which byte of the file a place begins";
-        let file = file::open(&path, why).map_err(unreadable)?;
+        let file = file::open_without_waiting(&path, why).map_err(unreadable)?;
         let found = file.metadata().map_err(unreadable)?;
         // Between the look and the opening it may have become a pipe.
         if !found.is_file() {

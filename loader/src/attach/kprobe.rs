@@ -64,7 +64,10 @@ impl Kprobe {
         let what = format!("{}the kernel's `{}`", if self.on_return { "the return of " } else { "" }, self.function);
         let attempt = || format!("put a probe on {what}");
         let unfit = |why: String| Error::Unfit { attempt: attempt(), why };
-        let pmu = Pmu::kprobe().map_err(|error| unfit(error.to_string()))?;
+        let pmu = Pmu::kprobe().map_err(|error| match error.raw_os_error() {
+            Some(_) => Error::kernel(attempt(), &error),
+            None => unfit(error.to_string()),
+        })?;
         let function =
             CString::new(self.function.as_str()).map_err(|_| unfit("its name holds a NUL byte".to_owned()))?;
         let probe = Event::Kprobe {

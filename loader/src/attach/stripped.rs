@@ -107,18 +107,27 @@ fn link(image: &Image<'_>) -> Option<(String, u32)> {
     (!name.is_empty() && !name.contains('/')).then(|| (name.to_owned(), image.tables.word(*crc)))
 }
 
+/// Bytes of a debug file whose CRC is looked at: more than any distributor's has.
+const MOST: u64 = 8 << 30;
+
 /// The file at `path`, if it belongs to the file with this build id, or has this CRC.
 fn debug_file<'b>(path: &Path, id: Option<&[u8]>, crc: Option<u32>) -> Option<Tables<'b>> {
-    // A pipe would block.
+    // To open a device may do something.
     if !fs::metadata(path).is_ok_and(|file| file.is_file()) {
         return None;
     }
-    let file = file::open(path, "reads the symbols that were taken out of a program or library").ok()?;
+    let why = "reads the symbols that were taken out of a program or library";
+    let file = file::open_without_waiting(path, why).ok()?;
+    // Between the look and the opening it may have become a pipe.
+    if !file.metadata().is_ok_and(|file| file.is_file()) {
+        return None;
+    }
     let copy = file.try_clone().ok()?;
     let tables = Tables::read(Data::new(Box::new(copy)))?;
     let belongs = match (id, tables.build_id(), crc) {
         (Some(own), Some(its), _) => own == its,
-        (_, _, Some(crc)) => crc_of(file) == Some(crc),
+        // A file of any length may take no room on a disk.
+        (_, _, Some(crc)) => file.metadata().is_ok_and(|file| file.len() <= MOST) && crc_of(file) == Some(crc),
         _ => false,
     };
     belongs.then_some(tables)
@@ -166,15 +175,17 @@ fn crc_of(file: File) -> Option<u32> {
 /// The ELF file in `.gnu_debugdata`.
 #[cfg(feature = "debugdata")]
 fn debug_data<'b>(compressed: &[u8]) -> Result<Tables<'b>, String> {
+    /// Bytes of the symbols that distributors leave in a file: some MiB at most.
+    const MOST: u64 = 1 << 30;
     /// KiB of memory for the decoder: twice what `xz -9` asks for.
     const MEMORY: u32 = 128 << 10;
     // Tables of symbols shrink to a quarter or so. A file made of nothing but zeros must not fill the memory.
-    let most = (compressed.len() as u64).saturating_mul(64).saturating_add(1 << 20);
+    let most = (compressed.len() as u64).saturating_mul(64).saturating_add(1 << 20).min(MOST);
     let reader = lzma_rust2::XzReader::new_mem_limit(compressed, true, MEMORY);
     let mut bytes = Vec::new();
     reader.take(most).read_to_end(&mut bytes).map_err(|error| format!("cannot be decompressed: {error}"))?;
     if bytes.len() as u64 == most {
-        return Err("cannot be decompressed: it grows to more than 64 times its size".to_owned());
+        return Err("cannot be decompressed: it grows to more than 64 times its size, or 1 GiB".to_owned());
     }
     Tables::read(Data::new(Box::new(std::io::Cursor::new(bytes)))).ok_or_else(|| "holds no ELF file".to_owned())
 }
@@ -253,6 +264,15 @@ mod tests {
         assert!(line.contains("has no such function either"), "{line}");
         let wrong = Kept::new(&stripped(".gnu_debuglink", 1, link_to(name, !crc)));
         let line = find(&wrong, "hidden").unwrap_err();
+        assert!(line.contains("no debug file of it among"), "{line}");
+    }
+
+    #[test]
+    fn a_debug_file_of_any_length_is_not_read_whole() {
+        let debug = Kept::new(&Crafted { debug_only: true, ..whole() });
+        File::options().write(true).open(&debug.0).unwrap().set_len(1 << 42).unwrap();
+        let name = debug.0.file_name().unwrap().to_str().unwrap();
+        let line = find(&Kept::new(&stripped(".gnu_debuglink", 1, link_to(name, 0))), "hidden").unwrap_err();
         assert!(line.contains("no debug file of it among"), "{line}");
     }
 

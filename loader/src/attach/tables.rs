@@ -186,8 +186,18 @@ impl<'b> Tables<'b> {
                 // All names at once: they are read one by one otherwise.
                 let names = sections.section(symbols.string_section()).and_then(|names| names.data(endian, data));
                 let names = names.map_err(broken)?;
+                // Names may end in one another, and symbols share them; but a table whose every name goes on to its end would
+                // take a time that grows with its square.
+                let mut left = (names.len() as u64).saturating_mul(64);
                 for (index, symbol) in symbols.enumerate() {
-                    let Some(name) = text(names, symbol.st_name(endian)) else { continue };
+                    let at = symbol.st_name(endian);
+                    let name = text(names, at);
+                    let looked_at = name.map_or(names.len().saturating_sub(at as usize), <[u8]>::len);
+                    left = left
+                        .checked_add(256)
+                        .and_then(|left| left.checked_sub(looked_at as u64))
+                        .ok_or("its symbols' names are broken: each is as long as nearly all of them together")?;
+                    let Some(name) = name else { continue };
                     // The full table writes the version behind the name.
                     let (name, written) = match name.iter().position(|&byte| byte == b'@') {
                         Some(at) if at > 0 && table == elf::SHT_SYMTAB => name.split_at(at),
@@ -237,4 +247,76 @@ fn text(names: &[u8], at: u32) -> Option<&[u8]> {
 
 pub(super) fn broken(error: object::Error) -> String {
     format!("its ELF structure is broken: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attach::{
+        crafted::{CODE, Crafted, FUNC, GLOBAL, NOTE, note},
+        image::tests::Kept,
+        symbol,
+    };
+
+    /// Whatever a file holds: an answer, neither a panic nor a search without end.
+    #[test]
+    fn damaged_files_have_an_answer() {
+        let function = ("function", GLOBAL, FUNC, CODE, 2);
+        let notes = vec![
+            (".note.gnu.build-id", NOTE, note("GNU", 3, &[7; 8])),
+            (".gnu_debuglink", 1, b"debug\0\0\0crc.".to_vec()),
+            (".gnu_debugdata", 1, vec![1; 16]),
+            (".note.stapsdt", NOTE, note("stapsdt", 3, &[0; 40])),
+        ];
+        let crafted =
+            Crafted { symbols: vec![function], dynamic: vec![function], sections: notes, ..Crafted::default() };
+        let kept = Kept::new(&crafted);
+        let whole = std::fs::read(&kept.0).unwrap();
+        // All but code and data, which are not looked at; every fifth byte, to be quick.
+        for at in (0..0x200).chain(0x2000..whole.len()).step_by(5) {
+            for value in [0, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] = value;
+                std::fs::write(&kept.0, &damaged).unwrap();
+                let binary = kept.binary();
+                let _ = binary.check_byte(CODE);
+                let Ok(image) = binary.image() else { continue };
+                for name in ["function", "absent"] {
+                    let _ = symbol::find(&image, name);
+                }
+                let _ = image.tables.notes(".note.stapsdt", "stapsdt", 3);
+            }
+        }
+        for length in (0..0x200).chain(0x2000..whole.len()).step_by(17) {
+            std::fs::write(&kept.0, &whole[..length]).unwrap();
+            let _ = kept.binary().image().and_then(|image| symbol::find(&image, "absent").map(drop));
+        }
+    }
+
+    #[test]
+    fn names_that_share_their_end_are_read_unless_each_is_nearly_all_of_them() {
+        let long = "x".repeat(100_000);
+        let mut names: Vec<&str> = vec!["short"; 199];
+        names.push(&long);
+        let symbols = names.into_iter().map(|name| (name, GLOBAL, FUNC, CODE, 2)).collect();
+        let mut bytes = Crafted { symbols, ..Crafted::default() }.write();
+        let count = |bytes: &[u8]| {
+            let mut count = 0;
+            let tables = Tables::read(Data::new(Box::new(std::io::Cursor::new(bytes.to_vec())))).unwrap();
+            tables.symbols(&mut |_| count += 1).map(|_| count)
+        };
+        let all = count(&bytes).unwrap();
+        assert!(all >= 200, "{all}");
+        // Let all symbols begin one byte behind each other in the long name.
+        let places: Vec<usize> = (0..bytes.len() - 24)
+            .filter(|&at| bytes[at + 4] == GLOBAL << 4 | FUNC && bytes[at + 8..at + 16] == CODE.to_ne_bytes())
+            .collect();
+        assert_eq!(places.len(), 200);
+        let name = |bytes: &[u8], at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap());
+        let start = places.iter().map(|&at| name(&bytes, at)).max().unwrap();
+        for (number, &at) in places.iter().enumerate() {
+            bytes[at..at + 4].copy_from_slice(&(start + number as u32).to_ne_bytes());
+        }
+        assert!(count(&bytes).unwrap_err().contains("as long as nearly all of them"));
+    }
 }

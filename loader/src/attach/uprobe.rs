@@ -215,7 +215,10 @@ impl Uprobe {
             format!("{}`{}` in {}", if self.on_return { "the return of " } else { "" }, self.place, path.display());
         let attempt = || format!("put a probe on {what}");
 
-        let pmu = Pmu::uprobe().map_err(|error| Error::Unfit { attempt: attempt(), why: error.to_string() })?;
+        let pmu = Pmu::uprobe().map_err(|error| match error.raw_os_error() {
+            Some(_) => Error::kernel(attempt(), &error),
+            None => Error::Unfit { attempt: attempt(), why: error.to_string() },
+        })?;
         let c_path = CString::new(path.as_os_str().as_bytes())
             .map_err(|_| Error::Unfit { attempt: attempt(), why: "its path holds a NUL byte".to_owned() })?;
         /// `PERF_UPROBE_REF_CTR_OFFSET_SHIFT`: the upper half of `config`.

@@ -43,7 +43,9 @@ impl Map {
     /// `bpf_perf_event_output` finds it. CPUs that the map has no slot for are left out, with a warning
     /// ([`Set::without_slot`](perf_reader::Set::without_slot)).
     ///
-    /// On Linux 5.10 and later [`Stream::refresh`] finds out whether another reader has taken the slots.
+    /// On Linux 5.10 and later [`Stream::refresh`] finds out whether another reader has taken the slots. For that it runs a
+    /// program of some twenty instructions on each CPU, which interrupts whatever runs there for some microseconds, on
+    /// isolated CPUs, too.
     ///
     /// # Errors
     ///

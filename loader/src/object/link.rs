@@ -275,7 +275,8 @@ impl<'a> Linker<'a> {
         }
         let address = symbol.address.wrapping_add_signed(if symbol.is_section { behind } else { 0 });
         let mut there = self.elf.symbols_in(index);
-        let named = there.find(|(_, there)| there.address <= address && address < there.address + there.size.max(1));
+        let named = there
+            .find(|(_, there)| address.checked_sub(there.address).is_some_and(|inside| inside < there.size.max(1)));
         let what = match named {
             Some((_, named)) if !symbol.is_section => format!("`{}` in section `{section}`", named.name),
             Some((_, named)) => format!("`{}` (section `{section}`, offset {address})", named.name),

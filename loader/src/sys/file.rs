@@ -11,14 +11,26 @@ use log::kv;
 
 /// Opens a file for reading.
 pub(crate) fn open(path: &Path, why: &str) -> io::Result<File> {
-    let opened = File::open(path);
+    report_opened(path, File::open(path), "O_RDONLY|O_CLOEXEC", why)
+}
+
+/// Opens a file for reading that anybody may have put there, or put another one in its place at any moment: a pipe does not
+/// block, and the caller looks whether it is one.
+#[cfg(feature = "uprobe")]
+pub(crate) fn open_without_waiting(path: &Path, why: &str) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+    report_opened(path, opened, "O_RDONLY|O_NONBLOCK|O_NOCTTY|O_CLOEXEC", why)
+}
+
+fn report_opened(path: &Path, opened: io::Result<File>, flags: &str, why: &str) -> io::Result<File> {
     let answer = match &opened {
         Ok(file) => Ok(i64::from(file.as_raw_fd())),
         Err(error) => Err(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))),
     };
     let path = path.to_string_lossy();
     let arguments: [(&str, kv::Value<'_>); 3] =
-        [("dirfd", "AT_FDCWD".into()), ("pathname", path.as_ref().into()), ("flags", "O_RDONLY|O_CLOEXEC".into())];
+        [("dirfd", "AT_FDCWD".into()), ("pathname", path.as_ref().into()), ("flags", flags.into())];
     super::report("openat", &arguments.as_slice(), &answer, why);
     opened
 }

@@ -77,7 +77,11 @@ fn a_record_without_wake_up_waits_for_a_look_at_most() {
 fn the_looks_of_a_wait_can_be_set_and_turned_off() {
     let (_kernel, mut ring) = Kernel::new(64).unwrap();
     let time = 10 * SHORT;
-    for (every, sleeps) in [(Some(LOOK_EVERY), 3), (Some(SHORT), 10), (Some(LONG), 1), (None, 1)] {
+    // No time at all is the least one, a millisecond.
+    let most = time.as_millis() as u64;
+    for (every, sleeps) in
+        [(Some(LOOK_EVERY), 3), (Some(SHORT), 10), (Some(Duration::ZERO), most), (Some(LONG), 1), (None, 1)]
+    {
         ring.look_every(every);
         let before = ring.counters().sleeps;
         assert_eq!(ring.wait(Some(time)).unwrap(), Wake::TimedOut);

@@ -39,7 +39,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-fn trial(name: &str, test: fn() -> Option<String>) -> Trial {
+pub(crate) fn trial(name: &str, test: fn() -> Option<String>) -> Trial {
     Trial::ignorable_test(name, move || match Needs::Ring.obstacle().or_else(asker::obstacle).or_else(test) {
         Some(reason) => Ok(Completion::ignored_with(reason)),
         None => Ok(Completion::Completed),
@@ -48,14 +48,14 @@ fn trial(name: &str, test: fn() -> Option<String>) -> Trial {
 
 /// How a process gets into its root.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(crate) enum Way {
     Chroot,
     Pivot,
     Host,
 }
 
 /// A root directory with a C library of its own and a program that asks for a host.
-struct Root {
+pub(crate) struct Root {
     folder: TempDir,
     /// Where the root is; the folder itself but for overlays.
     path: PathBuf,
@@ -73,7 +73,7 @@ fn mapped(start: &str) -> PathBuf {
 
 impl Root {
     /// With glibc.
-    fn new(node: &str, way: Way) -> Self {
+    pub(crate) fn new(node: &str, way: Way) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let libraries = folder.path().join("lib");
         fs::create_dir(&libraries).unwrap();
@@ -103,7 +103,7 @@ impl Root {
         command
     }
 
-    fn start(&self) -> Asker {
+    pub(crate) fn start(&self) -> Asker {
         Asker::start(&mut self.command())
     }
 }
@@ -135,7 +135,7 @@ fn enter(root: &CString, way: Way) -> io::Result<()> {
 }
 
 /// A running program that asks when it is told to.
-struct Asker(Child);
+pub(crate) struct Asker(Child);
 
 impl Asker {
     fn start(command: &mut Command) -> Self {
@@ -147,8 +147,12 @@ impl Asker {
         }))
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Has it ask so many times, one after the other.
-    fn ask(&mut self, times: usize) {
+    pub(crate) fn ask(&mut self, times: usize) {
         for _ in 0..times {
             self.0.stdin.as_mut().unwrap().write_all(b"?").unwrap();
             self.0.stdout.as_mut().unwrap().read_exact(&mut [0]).expect("it ended in the call");
@@ -165,7 +169,7 @@ impl Drop for Asker {
 }
 
 /// A tracer of every process that has looked through them all.
-fn tracer(arguments: &[&str]) -> Running {
+pub(crate) fn tracer(arguments: &[&str]) -> Running {
     // Other tests' calls come as well, by the thousand.
     const ROOMY: [&str; 5] = ["trace", "--format", "json", "--buffer", "16777216"];
     let mut command = binary::command(ROOMY.iter().chain(arguments));
@@ -175,7 +179,7 @@ fn tracer(arguments: &[&str]) -> Running {
 }
 
 /// Ends the tracer; gives the events of these hosts, by host.
-fn end(tracer: Running, nodes: &[&str]) -> Vec<Vec<Value>> {
+pub(crate) fn end(tracer: Running, nodes: &[&str]) -> Vec<Vec<Value>> {
     tracer.send(Signal::INT);
     let ended = tracer.end();
     assert!(ended.status.success(), "{ended:?}");

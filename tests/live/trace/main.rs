@@ -17,6 +17,7 @@ mod containers;
 mod drawing;
 mod endings;
 mod explain;
+mod holding;
 mod leftovers;
 mod limits;
 mod losses;
@@ -63,6 +64,7 @@ fn main() {
         names::trials(),
         processes::trials(),
         containers::trials(),
+        holding::trials(),
         endings::trials(),
         signals::trials(),
         limits::trials(),

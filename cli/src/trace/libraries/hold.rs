@@ -5,74 +5,160 @@
 //! the process itself do not notice: `PTRACE_SEIZE` and `PTRACE_INTERRUPT` send no signal. A thread that another debugger
 //! has is held as soon as that one lets it go.
 //!
-//! The tracer is the thread that calls this, or one that waits for another tracer to be done. When it ends, for whatever
-//! reason, the kernel lets all held threads go on (`kernel/ptrace.c`, `exit_ptrace`): nothing stays stopped.
-#![expect(unsafe_code, reason = "ptrace(2), waitid(2) and sched_setscheduler(2)")]
+//! Each thread is held by a thread of this process that does nothing else, and ends after [`MOST`] at the latest, whatever
+//! the others do. To end is its only way to let go, and the kernel's (`kernel/ptrace.c`, `exit_ptrace`), for three reasons:
+//!
+//! - `PTRACE_DETACH` works on a stopped thread alone, and one in an uninterruptible sleep does not stop.
+//! - A thread may have stopped to receive a signal, which waitid(2) followed by `PTRACE_DETACH` would swallow.
+//! - A thread that is killed meanwhile stays a zombie of its tracer's: its process could not be waited for, nor call
+//!   execve(2) (`de_thread` waits for it). `exit_ptrace` hands it on.
+//!
+//! If this process is killed, the kernel does the same. If it is stopped (SIGSTOP), a held thread stands until it goes on.
+#![expect(unsafe_code, reason = "ptrace(2)")]
 
 use std::{
-    ptr,
-    sync::mpsc::{self, RecvTimeoutError, Sender},
+    io, ptr,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-/// The threads that stand still because of the calling one.
+use log::{debug, warn};
+
+/// How long a thread is held at most.
+pub(crate) const MOST: Duration = Duration::from_secs(1);
+
+/// Holds threads, one after the other.
 #[derive(Default)]
 pub(crate) struct Holder {
-    /// Those that are to go on and have not stopped yet: only a stopped thread can be let go.
-    late: Vec<libc::pid_t>,
+    /// Started ahead, since the thread to be held runs meanwhile.
+    tracer: Option<Tracer>,
 }
 
-/// A held thread, to be given back to [`Holder::release`].
+/// A thread that holds one other thread, and ends.
+struct Tracer {
+    thread: JoinHandle<()>,
+    target: Sender<Target>,
+}
+
+/// What a tracer is to do.
+struct Target {
+    tid: libc::pid_t,
+    /// Where it says whether it does.
+    tell: Sender<Answer>,
+    /// Disconnected when the thread is to go on.
+    released: Receiver<()>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Held,
+    /// Another tracer has it: it is held once that one lets it go.
+    Waiting,
+    /// It is gone, or may not be stopped.
+    No,
+}
+
+/// A held thread, which goes on when this is dropped, or [`MOST`] after it was made.
 #[must_use]
-pub(crate) enum Held {
-    /// By the calling thread.
-    Here(libc::pid_t),
-    /// By a thread that ends when the sender is dropped.
-    There(Sender<()>, JoinHandle<()>),
+pub(crate) struct Held {
+    release: Option<Sender<()>>,
+    tracer: Option<JoinHandle<()>>,
+    #[cfg(test)]
+    at_once: bool,
 }
 
-/// How often, a millisecond apart, to ask whether a thread has stopped before it is put off.
-const PATIENCE: u32 = 20;
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.release.take());
+        // It does nothing any more but end.
+        let _ = self.tracer.take().map(JoinHandle::join);
+    }
+}
 
 impl Holder {
-    /// Stops the thread as soon as it would return to its program; `None` if it is gone, or may not be stopped.
-    pub(crate) fn hold(&self, tid: u32) -> Option<Held> {
-        let tid = libc::pid_t::try_from(tid).ok().filter(|tid| !self.late.contains(tid))?;
-        if seize(tid) {
-            return Some(Held::Here(tid));
+    /// Starts what the next [`Holder::hold`] needs.
+    pub(crate) fn prepare(&mut self) {
+        if self.tracer.is_none() {
+            self.tracer = Tracer::start().inspect_err(|error| debug!("no thread can be held: {error}")).ok();
         }
-        is_traced(tid).then(|| wait_for(tid))?
     }
 
-    /// Lets the thread go on.
-    pub(crate) fn release(&mut self, held: Held) {
-        let tid = match held {
-            Held::Here(tid) => tid,
-            Held::There(sender, tracer) => {
-                drop(sender);
-                let _ = tracer.join();
-                return;
+    /// Stops the thread as soon as it would return to its program; `None` if it is gone, or may not be stopped.
+    pub(crate) fn hold(&mut self, tid: u32) -> Option<Held> {
+        let tid = libc::pid_t::try_from(tid).ok()?;
+        self.prepare();
+        let Tracer { thread, target } = self.tracer.take()?;
+        let (tell, told) = mpsc::channel();
+        let (release, released) = mpsc::channel();
+        target.send(Target { tid, tell, released }).ok()?;
+        let answer = told.recv().ok()?;
+        (answer != Answer::No).then(|| Held {
+            release: Some(release),
+            tracer: Some(thread),
+            #[cfg(test)]
+            at_once: answer == Answer::Held,
+        })
+    }
+}
+
+impl Tracer {
+    fn start() -> io::Result<Self> {
+        let (target, targets) = mpsc::channel();
+        let work = move || {
+            if let Ok(target) = targets.recv() {
+                trace(&target);
             }
         };
-        for _ in 0..PATIENCE {
-            if let_go(tid) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(1));
+        Ok(Self { thread: thread::Builder::new().name("hold".to_owned()).spawn(work)?, target })
+    }
+}
+
+/// Holds the thread until it is to go on. The caller is a thread that ends then.
+fn trace(target: &Target) {
+    /// How often to try whether another tracer has let go: less than a program needs from there to its first call.
+    const SOON: Duration = Duration::from_micros(100);
+    let begin = Instant::now();
+    let mut held = seize(target.tid);
+    let answer = match held {
+        true => Answer::Held,
+        false if is_traced(target.tid) => Answer::Waiting,
+        false => Answer::No,
+    };
+    if target.tell.send(answer).is_err() || answer == Answer::No {
+        return;
+    }
+    loop {
+        let left = MOST.saturating_sub(begin.elapsed());
+        if left.is_zero() {
+            break;
         }
-        // In the middle of something that cannot be interrupted.
-        self.late.push(tid);
+        match target.released.recv_timeout(if held { left } else { left.min(SOON) }) {
+            Err(RecvTimeoutError::Timeout) => held = held || seize(target.tid),
+            _ => return,
+        }
     }
-
-    /// Tries again with those that had not stopped.
-    pub(crate) fn retry(&mut self) {
-        self.late.retain(|tid| !let_go(*tid));
+    if held {
+        tell_of_release(target.tid);
     }
+}
 
-    /// Whether [`Holder::retry`] is worth calling soon.
-    pub(crate) fn is_late(&self) -> bool {
-        !self.late.is_empty()
+/// Warns, once, that a thread was let go before the probes were there.
+fn tell_of_release(tid: libc::pid_t) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    let warn = move || {
+        warn!(
+            "thread {tid} was to stand still until probes are on its C library, but that took more than {MOST:?}: it goes on, \
+             and its first calls may be missed; of others this is not told again"
+        );
+    };
+    // ATOMICS: the flag alone counts.
+    if !TOLD.swap(true, Ordering::Relaxed) {
+        // By another thread: what is told may be read slowly, and the caller has to end.
+        let _ = thread::Builder::new().spawn(warn);
     }
 }
 
@@ -84,38 +170,10 @@ fn seize(tid: libc::pid_t) -> bool {
     seized
 }
 
-/// Holds a thread from the moment on that its present tracer, another `cutaway` most likely, lets it go.
-fn wait_for(tid: libc::pid_t) -> Option<Held> {
-    /// Less than a program needs from there to its first call.
-    const SOON: Duration = Duration::from_micros(100);
-    let (sender, released) = mpsc::channel();
-    let wait = move || {
-        let mut held = false;
-        while released.recv_timeout(SOON) == Err(RecvTimeoutError::Timeout) {
-            held = held || seize(tid);
-        }
-    };
-    let tracer = thread::Builder::new().name("hold".to_owned()).spawn(wait).ok()?;
-    Some(Held::There(sender, tracer))
-}
-
-/// Detaches from the thread if it has stopped or ended; `false` if it still runs.
-fn let_go(tid: libc::pid_t) -> bool {
-    // SAFETY: plain bits, all of which may be 0.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let Ok(id) = libc::id_t::try_from(tid) else { return true };
-    // Only stops are asked for: the end of a child is its starter's to wait for.
-    let options = libc::WSTOPPED | libc::WNOHANG | libc::__WALL;
-    // SAFETY: `info` is writable.
-    let answer = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, options) };
-    // SAFETY: the kernel has filled it in, or it is zeroed.
-    let stopped = unsafe { info.si_pid() } == tid;
-    answer != 0 || stopped && request(libc::PTRACE_DETACH, tid) || !is_traced(tid)
-}
-
-/// Whether the thread is there and this process traces it.
+/// Whether the thread is there and some process traces it.
 fn is_traced(tid: libc::pid_t) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let status = std::fs::read(format!("/proc/{tid}/status")).unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
     let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     field("TracerPid:").is_some_and(|tracer| tracer != "0")
         && !field("State:").is_some_and(|state| state.starts_with('Z'))
@@ -127,21 +185,14 @@ fn request(request: libc::c_uint, tid: libc::pid_t) -> bool {
     unsafe { libc::ptrace(request, tid, none, none) == 0 }
 }
 
-/// Has the calling thread run before all ordinary ones when it is woken (`SCHED_FIFO`, the lowest of these priorities):
-/// it is in a race with a program that starts. Without the right to do so it is slower, no more.
-pub(crate) fn run_first() {
-    let priority = libc::sched_param { sched_priority: 1 };
-    // SAFETY: `priority` is alive; 0 is the calling thread.
-    let answer = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority) };
-    if answer != 0 {
-        log::debug!("libraries are noticed at ordinary priority: {}", std::io::Error::last_os_error());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, process::Command};
+    use std::{
+        fs,
+        io::{BufRead, BufReader},
+        process::{Child, ChildStdout, Command, Stdio},
+    };
 
     fn state(pid: u32) -> String {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -158,32 +209,80 @@ mod tests {
         panic!("it is {}, not {wanted}", state(pid));
     }
 
+    /// A shell, and the number that is the first line of what it says.
+    fn shell(script: &str) -> (Child, u32, BufReader<ChildStdout>) {
+        let mut shell = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut says = BufReader::new(shell.stdout.take().unwrap());
+        let mut line = String::new();
+        says.read_line(&mut line).unwrap();
+        (shell, line.trim().parse().unwrap(), says)
+    }
+
+    fn signal(pid: u32, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
     #[test]
     fn a_held_thread_stands_still_and_goes_on() {
         let mut child = Command::new("sleep").arg("100").spawn().unwrap();
         let mut holder = Holder::default();
         let held = holder.hold(child.id()).unwrap();
+        assert!(held.at_once);
         becomes(child.id(), "t");
         // Another one has to wait.
         let next = holder.hold(child.id()).unwrap();
-        assert!(matches!(next, Held::There(..)), "it has a tracer");
-        holder.release(held);
-        assert!(!holder.is_late());
+        assert!(!next.at_once, "it has a tracer");
+        drop(held);
         becomes(child.id(), "t");
-        holder.release(next);
+        drop(next);
         becomes(child.id(), "S");
         assert!(holder.hold(u32::MAX).is_none());
-        // One whose tracer just ends goes on, too.
-        let pid = child.id();
-        thread::spawn(move || {
-            let held = Holder::default().hold(pid);
-            becomes(pid, "t");
-            drop(held);
-        })
-        .join()
-        .unwrap();
-        becomes(child.id(), "S");
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_thread_goes_on_by_itself_after_a_second() {
+        let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+        let begin = Instant::now();
+        let held = Holder::default().hold(child.id()).unwrap();
+        becomes(child.id(), "t");
+        becomes(child.id(), "S");
+        assert!(begin.elapsed() >= MOST);
+        drop(held);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn one_that_is_killed_meanwhile_is_its_parents_to_wait_for() {
+        let (mut shell, pid, mut says) = shell("sleep 100 & echo $!; wait $!; echo $?");
+        let held = Holder::default().hold(pid).unwrap();
+        becomes(pid, "t");
+        signal(pid, rustix::process::Signal::KILL);
+        becomes(pid, "Z");
+        drop(held);
+        let mut line = String::new();
+        says.read_line(&mut line).unwrap();
+        assert_eq!(line, "137\n");
+        shell.wait().unwrap();
+    }
+
+    #[test]
+    fn signals_come_after_it() {
+        let (mut shell, pid, mut says) = shell("trap 'echo got; exit' USR1; echo $$; while :; do sleep 0.01; done");
+        // Some are sent before the thread has stopped, some when it stands.
+        for round in 0..20 {
+            let held = Holder::default().hold(pid).unwrap();
+            if round == 19 {
+                signal(pid, rustix::process::Signal::USR1);
+            }
+            drop(held);
+        }
+        let mut line = String::new();
+        says.read_line(&mut line).unwrap();
+        assert_eq!(line, "got\n");
+        shell.wait().unwrap();
     }
 }

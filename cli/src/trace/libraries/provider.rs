@@ -1,11 +1,11 @@
 //! Whether a file is a C library with `getaddrinfo`, and the way to it that is certain to lead to that very file.
 
 use std::{
-    fs::{self, File, Metadata},
+    fs::{self, File, Metadata, OpenOptions},
     io::Read,
     os::{
         fd::AsRawFd,
-        unix::fs::{FileExt, MetadataExt},
+        unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     },
     path::Path,
 };
@@ -21,6 +21,10 @@ use super::{
 /// A function that every C library defines and no library in front of it does: what only wraps `getaddrinfo` calls the C
 /// library's in the end, and its calls would be seen twice.
 const STARTS: [&str; 2] = ["__libc_start_main", "__libc_init"];
+
+/// Bytes of a file whose whole table of symbols is looked through. It is read into memory, and any process can map a file of
+/// any length, which may take no room at all on a disk.
+const MOST: u64 = 1 << 30;
 
 /// What a file turned out to be.
 pub(crate) enum Found {
@@ -90,6 +94,9 @@ fn judge(file: File, shown: &str) -> Found {
     if quick == Quick::No || !native && !super::looks_like_libc(shown) {
         return Found::Nothing;
     }
+    if file.metadata().map_or(true, |of| of.len() > MOST) {
+        return Found::Foreign("it is larger than 1 GiB; name it with --library");
+    }
     let path = through(&file);
     let find = |symbol| Uprobe::new(&path, symbol).locate().ok();
     let Some((_, function)) = find(getaddrinfo::FUNCTION) else { return Found::Nothing };
@@ -110,17 +117,18 @@ fn link(pid: u32, mapping: &Mapping) -> String {
 /// The file of a mapping: through `/proc/PID/map_files`, which leads to the file itself whatever its path says (needs
 /// `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`), or by its path below the process's root if that is the same file.
 fn open(pid: u32, mapping: &Mapping) -> Option<File> {
-    let link = link(pid, mapping);
-    // A device would not do to be opened by chance.
-    if fs::metadata(&link).is_ok_and(|of| !of.is_file()) {
-        return None;
-    }
-    File::open(link).ok().or_else(|| {
+    open_regular(&link(pid, mapping)).or_else(|| {
         let path = format!("/proc/{pid}/root/{}", mapping.path.trim_start_matches('/'));
         // A file of the same path may be a newer one.
-        let of = fs::metadata(&path).ok()?;
-        (of.is_file() && of.ino() == mapping.key.inode).then(|| File::open(path).ok())?
+        open_regular(&path).filter(|file| file.metadata().is_ok_and(|of| of.ino() == mapping.key.inode))
     })
+}
+
+/// Opens a regular file. A FIFO would block and a device may do something, and what the path leads to is another process's
+/// to change at any moment; so it is held on to before it is looked at, and opened after.
+fn open_regular(path: &str) -> Option<File> {
+    let held = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path).ok()?;
+    held.metadata().is_ok_and(|of| of.is_file()).then(|| File::open(through(&held)).ok())?
 }
 
 /// A path through which the kernel, too, comes to this open file.
@@ -185,6 +193,31 @@ mod tests {
     fn own(name: &str) -> Mapping {
         let found = maps::of_process(std::process::id());
         found.into_iter().find(|mapping| mapping.path.rsplit('/').next().unwrap().starts_with(name)).unwrap()
+    }
+
+    #[test]
+    fn nothing_but_regular_files_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("libc.so.6");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        // To open it for reading would block.
+        assert!(open_regular(fifo.to_str().unwrap()).is_none());
+        assert!(open_regular("/dev/null").is_none());
+        assert!(open_regular(folder.path().to_str().unwrap()).is_none());
+        assert!(open_regular("/proc/self/exe").is_some());
+    }
+
+    #[test]
+    fn a_file_of_any_length_is_not_read_whole() {
+        use std::io::Write;
+        // Linked statically, by its header.
+        let mut header = vec![0; 64];
+        File::open("/proc/self/exe").unwrap().read_exact(&mut header).unwrap();
+        header[56..58].fill(0);
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&header).unwrap();
+        file.set_len(1 << 40).unwrap();
+        assert!(matches!(judge(file, "libc.so.6"), Found::Foreign(why) if why.contains("1 GiB")));
     }
 
     #[test]

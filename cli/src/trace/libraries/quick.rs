@@ -17,6 +17,10 @@ pub(crate) enum Quick {
     Unknown,
 }
 
+/// Symbols of one chain of a hash table that are looked at: linkers make chains of a few. A broken table has any number, and
+/// each is a read.
+const CHAIN: u32 = 1 << 12;
+
 /// Looks for `function` in a file of this machine's own class and byte order.
 pub(crate) fn defines(file: &File, function: &str) -> Quick {
     look(file, function).unwrap_or(Quick::No)
@@ -84,10 +88,10 @@ fn look(file: &File, function: &str) -> Option<Quick> {
         (None, None) => return Some(Quick::Unknown),
     };
     Some(match (found, needs_others) {
-        (true, _) => Quick::Yes,
-        (false, true) => Quick::No,
-        // Linked statically, and to be put anywhere in memory.
-        (false, false) => Quick::Unknown,
+        (Some(true), _) => Quick::Yes,
+        (Some(false), true) => Quick::No,
+        // Its chains are too long; or linked statically, and to be put anywhere in memory.
+        (None, _) | (Some(false), false) => Quick::Unknown,
     })
 }
 
@@ -99,36 +103,38 @@ struct Tables<'a> {
 }
 
 impl Tables<'_> {
-    fn by_gnu_hash(&self, table: u64) -> Option<bool> {
+    /// `Some(None)` if its chain is longer than [`CHAIN`].
+    fn by_gnu_hash(&self, table: u64) -> Option<Option<bool>> {
         let word = |at: u64| word(self.file, table.checked_add(at)?);
         let (buckets, first, bloom) = (word(0)?, word(4)?, word(8)?);
         if buckets == 0 {
-            return Some(false);
+            return Some(Some(false));
         }
         let hash = self.function.bytes().fold(5381_u32, |hash, byte| hash.wrapping_mul(33).wrapping_add(byte.into()));
         let start = 16_u64.checked_add(u64::from(bloom).checked_mul(8)?)?;
         let chains = start.checked_add(u64::from(buckets) * 4)?;
         let mut symbol = word(start.checked_add(u64::from(hash % buckets) * 4)?)?;
         if symbol < first {
-            return Some(false);
+            return Some(Some(false));
         }
-        loop {
+        for _ in 0..CHAIN {
             let value = word(chains.checked_add(u64::from(symbol - first) * 4)?)?;
             if value | 1 == hash | 1 && self.is_it(symbol)? {
-                return Some(true);
+                return Some(Some(true));
             }
             if value & 1 != 0 {
-                return Some(false);
+                return Some(Some(false));
             }
             symbol = symbol.checked_add(1)?;
         }
+        Some(None)
     }
 
-    fn by_hash(&self, table: u64) -> Option<bool> {
+    fn by_hash(&self, table: u64) -> Option<Option<bool>> {
         let word = |at: u64| word(self.file, table.checked_add(at)?);
-        let (buckets, chains) = (word(0)?, word(4)?);
+        let buckets = word(0)?;
         if buckets == 0 {
-            return Some(false);
+            return Some(Some(false));
         }
         let hash = self.function.bytes().fold(0_u32, |hash, byte| {
             let hash = (hash << 4).wrapping_add(byte.into());
@@ -136,17 +142,17 @@ impl Tables<'_> {
             (hash ^ high >> 24) & !high
         });
         let mut symbol = word(8 + u64::from(hash % buckets) * 4)?;
-        // As many steps as there are symbols: a broken chain may lead in circles.
-        for _ in 0..chains {
+        // A broken chain may lead in circles.
+        for _ in 0..CHAIN {
             if symbol == 0 {
-                return Some(false);
+                return Some(Some(false));
             }
             if self.is_it(symbol)? {
-                return Some(true);
+                return Some(Some(true));
             }
             symbol = word(8 + u64::from(buckets) * 4 + u64::from(symbol) * 4)?;
         }
-        Some(false)
+        Some(None)
     }
 
     /// Whether this symbol is the function, and defined here.
@@ -199,6 +205,22 @@ mod tests {
         // This program imports it.
         let own = File::open("/proc/self/exe").unwrap();
         assert_eq!(defines(&own, "malloc"), Quick::No);
+    }
+
+    #[test]
+    fn chains_without_an_end_are_given_up() {
+        let mut file = tempfile::tempfile().unwrap();
+        // A GNU table of one bucket, whose chain is a hole of 16 GiB without the bit that ends it: symbols 1, 2, 3 …
+        file.write_all(&[1_u32, 1, 0, 0, 1].map(u32::to_ne_bytes).concat()).unwrap();
+        file.set_len(1 << 34).unwrap();
+        let tables = Tables { file: &file, strings: 0, symbols: 0, function: "getaddrinfo" };
+        assert_eq!(tables.by_gnu_hash(0), Some(None));
+        // And one of System V whose symbol 1 is followed by itself.
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[1_u32, u32::MAX, 1, 0, 1].map(u32::to_ne_bytes).concat()).unwrap();
+        file.set_len(1 << 10).unwrap();
+        let tables = Tables { file: &file, strings: 512, symbols: 0, function: "getaddrinfo" };
+        assert_eq!(tables.by_hash(0), Some(None));
     }
 
     #[test]
