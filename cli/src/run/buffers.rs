@@ -336,7 +336,7 @@ impl Source {
         Ok(if lost.source != LostSource::Kernel {
             Losses::AtLeast(lost.samples, "before Linux 6.0 the kernel does not tell of the last ones")
         } else if !stream.set().without_slot().is_empty() {
-            Losses::AtLeast(lost.samples, "what the CPUs without a slot could not send is counted by nobody")
+            Losses::AtLeast(lost.samples, "what the CPUs without a slot could not send is not counted")
         } else if self.rivals.were_there() {
             Losses::AtLeast(lost.samples, "what went to another reader is not among them")
         } else {

@@ -32,7 +32,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_section_can_be_given_on_the_command_line", Needs::Ring, given_section),
         trial("a_map_without_a_size_is_given_one", Needs::Root, without_size),
         trial("an_unknown_way_of_pinning_is_told_by_number", Needs::Nothing, unknown_pinning),
-        trial("a_process_that_is_not_heeded_is_told", Needs::Root, not_heeded),
+        trial("a_process_that_is_not_heeded_is_refused_or_told", Needs::Root, not_heeded),
+        trial("the_author_s_answer_holds_for_longer_records", Needs::Ring, flexible),
+        trial("what_is_sent_into_another_cpu_s_slot_is_not_counted", Needs::Root, one_slot),
     ]
 }
 
@@ -239,7 +241,9 @@ fn hidden() {
     let ended = run("events/kindless", &["--section", "hidden=xdp"]);
     assert!(ended.complaint().contains(why), "{ended:?}");
     let ended = run("events/kindless", &[]);
-    assert!(ended.stderr.contains(&format!("`hidden`, does not run here: {why}")), "{ended:?}");
+    assert!(ended.stderr.contains("skipped `hidden`: it is static, and programs must be global"), "{ended:?}");
+    let advice = "or say what it is with --section 'NAME=SECTION'";
+    assert!(ended.stderr.contains("skipped `named`: section `probes`") && ended.stderr.contains(advice), "{ended:?}");
     assert!(!ended.stderr.contains('?'), "no section begins with it: {ended:?}");
 }
 
@@ -295,10 +299,61 @@ fn unknown_pinning() {
     let file = NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
     let ended = Running::start(binary::command(["run"]).arg(file.path())).end();
-    assert!(ended.complaint().contains("the map `kept` has pinning 7"), "{ended:?}");
+    assert!(ended.complaint().contains("the map `kept` asks for pinning 7"), "{ended:?}");
 }
 
+/// Only probes, perf events and iterators over tasks can be restricted to a process.
 fn not_heeded() {
-    let ran = run_own("events/heap", &[], 1);
-    assert!(ran.ended.stderr.contains("--pid does not restrict `sends`"), "{}", ran.ended.stderr);
+    let own = std::process::id().to_string();
+    let run = |words: &[&str]| run("kinds/sections", &[&["--pid", &own], words].concat());
+    let ended = run(&["--program", "tracepoint", "--program", "raw_tp"]);
+    let complaint = ended.complaint();
+    let none =
+        format!("--pid {own} restricts no program of the object: the kernel attaches programs such as `tracepoint`");
+    assert!(complaint.contains(&none) && ended.status.code() == Some(1), "{complaint}");
+    let ended = run(&["--program", "tracepoint", "--program", "perf_event", "--duration", "0.1"]);
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(ended.stderr.contains("--pid does not restrict `tracepoint`:"), "{ended:?}");
+    let ended = run(&["--program", "perf_event", "--duration", "0.1"]);
+    assert!(ended.status.success() && !ended.stderr.contains("--pid"), "{ended:?}");
+}
+
+/// The author's answer holds for a longer record if the type ends flexibly.
+fn flexible() {
+    let ran = run_own("events/flexible", &[], 1);
+    let lines = ran.lines();
+    let told: Vec<_> = lines.iter().map(|line| (line["type"].as_str(), line["type_is"].as_str())).collect();
+    let (list, exact) = ((Some("struct list"), Some("declared")), (Some("struct exact"), Some("declared")));
+    assert_eq!((&told[..2], told.contains(&exact)), (&[list, list][..], true), "{told:?}");
+    assert_eq!(lines[0]["value"], json!({ "kind": 1, "padding": [], "flags": 2, "count": 2, "each": [4, 5] }));
+    assert_eq!(lines[1]["value"]["each"], json!([]));
+    let said = |part: &str| assert!(ran.ended.stderr.contains(part), "{}", ran.ended.stderr);
+    said("`declared` (ring, 65536 bytes): records of 12, 20 bytes are struct list\n");
+    said("\n`sized`: records of 24 bytes are struct exact\n");
+}
+
+/// Slot 0 from whatever CPU: the kernel refuses it elsewhere, and counts nothing.
+fn one_slot() {
+    let file = object(|object| {
+        let definition = MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4);
+        let events = object.map("events", definition);
+        let mut asm = Assembler::new();
+        asm.store(DW, R10, -8, 1);
+        asm.load_map(R2, events);
+        asm.mov(R3, 0);
+        asm.mov(R4, R10);
+        asm.add(R4, -8);
+        asm.mov(R5, 8);
+        asm.call(Helper::bpf_perf_event_output);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program(GETPGID, "sends", asm);
+    });
+    let running = started(file.path(), &["--type", "u64", "--summary"]);
+    running.stderr_line("it is told", |line| line.starts_with("`events`: a program sends into slot 0, whatever CPU"));
+    running.send(rustix::process::Signal::INT);
+    let ended = running.end();
+    let summary = last(&ended);
+    assert_eq!((&summary["lost"], &summary["maps"][0]["lost"]), (&Value::Null, &Value::Null), "{summary}");
+    assert!(ended.stderr.lines().last().unwrap().contains("lost at least 0 (what a program sends into"), "{ended:?}");
 }
