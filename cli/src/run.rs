@@ -220,6 +220,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             diagnostics::say(&format!("{of}: {sentence}"));
             of = format!("`{}`", source.name);
         }
+        if let Some(slots) = source.wants_slots() {
+            let name = &source.name;
+            diagnostics::say(&format!("`{name}`: --max-entries '{name}={slots}' gives each CPU a slot"));
+        }
         if let Some(quiet) = sends.quiet_on(&source.name).filter(|_| source.is_ring()) {
             diagnostics::say(&format!("`{}`: {quiet}: it is looked at every 100 ms at the latest", source.name));
         }
@@ -230,6 +234,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 source.name
             ));
         }
+    }
+    for map in specs.iter().filter(|map| map.inner.as_deref().is_some_and(is_buffer) && map.values.is_empty()) {
+        diagnostics::say(&format!(
+            "`{}`: the buffers that it will hold are put into it by user space: this command puts none, and reads none",
+            map.name
+        ));
     }
     attached.tell();
     let mut stream = Stream::new(arguments, &records, stop);

@@ -256,7 +256,10 @@ fn one(program: &Program, places: &Places) -> Result<Done, String> {
         }
         (_, T::SYSCALL) => program.test_run(&Run::default()).map(|outcome| Done::Ran(outcome.value)).map_err(say),
         (None | Some(Target::Label(_)), kind) if kind != T::EXT => Err(by_hand(program)),
-        _ => waits(program.attach()),
+        // The library's advice is to use the library; an option does it here.
+        _ => waits(program.attach()).map_err(|why| {
+            why.replace("attach the program by hand", &format!("give --attach '{}=TARGET'", program.name()))
+        }),
     }
 }
 

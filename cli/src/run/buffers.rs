@@ -344,6 +344,12 @@ impl Source {
         })
     }
 
+    /// What `max_entries` must be for each CPU to have a slot; `None` if each has one.
+    pub(super) fn wants_slots(&self) -> Option<u32> {
+        let Reader::Perf(stream) = &self.reader else { return None };
+        stream.set().without_slot().iter().max().map(|last| last.saturating_add(1))
+    }
+
     /// Whether it is a ring.
     pub(super) fn is_ring(&self) -> bool {
         matches!(self.reader, Reader::Ring(_))

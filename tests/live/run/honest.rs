@@ -33,6 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_map_without_a_size_is_given_one", Needs::Root, without_size),
         trial("an_unknown_way_of_pinning_is_told_by_number", Needs::Nothing, unknown_pinning),
         trial("a_process_that_is_not_heeded_is_refused_or_told", Needs::Root, not_heeded),
+        trial("a_map_of_rings_that_is_empty_is_told", Needs::Ring, no_rings_inside),
         trial("the_author_s_answer_holds_for_longer_records", Needs::Ring, flexible),
         trial("what_is_sent_into_another_cpu_s_slot_is_not_counted", Needs::Root, one_slot),
     ]
@@ -139,6 +140,7 @@ fn too_few_slots() {
     });
     let running = started(file.path(), &["--type", "u64"]);
     running.stderr_line("it is told", |line| line.contains("the map has no slot for CPU 1"));
+    running.stderr_line("and what to do", |line| line.starts_with("`events`: --max-entries 'events="));
     // In a thread of its own: it stays on that CPU.
     let on_the_first = || {
         let mut first = CpuSet::new();
@@ -287,6 +289,22 @@ fn without_size() {
     let words = ["run", "--max-entries", "table=8", "--duration", "0.1"];
     let ended = Running::start(binary::command(words).arg(file.path())).end();
     assert!(ended.status.success(), "{ended:?}");
+}
+
+/// No ring is in the map of maps, so there is nothing to read.
+fn no_rings_inside() {
+    let file = object(|object| {
+        let ring = MapDef::new(MapType::RINGBUF).max_entries(4096);
+        let definition = MapDef::new(MapType::HASH_OF_MAPS).key::<u32>().value_size(4).max_entries(2).holding(ring);
+        let rings = object.map("rings", definition);
+        let mut asm = Assembler::new();
+        asm.load_map(R1, rings);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program(GETPGID, "uses", asm);
+    });
+    let ended = Running::start(binary::command(["run", "--duration", "0.1"]).arg(file.path())).end();
+    assert!(ended.stderr.contains("`rings`: the buffers that it will hold are put into it by user space"), "{ended:?}");
 }
 
 /// The array whose length is the number, in BTF: no name, `BTF_KIND_ARRAY`, no size, two types, and the length.
