@@ -99,9 +99,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..))]
     frequency: Option<u64>,
 
-    /// Attaches uprobes, USDT probes and perf events to this process alone, and ends when it does
+    /// Attach uprobes, USDT probes and perf events to this process alone, and end when it does
     ///
-    /// The kernel attaches programs of other kinds to all processes: those are named.
+    /// Iterators over tasks show this process alone (Linux 6.1). The kernel attaches programs of other kinds to all
+    /// processes: those are named, and if there are no others, it is an error.
     #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pid: Option<u32>,
 
@@ -214,16 +215,42 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     });
     let records: Vec<_> = records.collect();
     for (source, records) in buffers.sources().iter().zip(&records) {
-        diagnostics::say(&format!("`{}` ({}): {}", source.name, source.kind(), records.sentence()));
+        let mut of = format!("`{}` ({})", source.name, source.kind());
+        for sentence in records.sentences() {
+            diagnostics::say(&format!("{of}: {sentence}"));
+            of = format!("`{}`", source.name);
+        }
+        if let Some(slots) = source.wants_slots() {
+            let name = &source.name;
+            diagnostics::say(&format!("`{name}`: --max-entries '{name}={slots}' gives each CPU a slot"));
+        }
         if let Some(quiet) = sends.quiet_on(&source.name).filter(|_| source.is_ring()) {
             diagnostics::say(&format!("`{}`: {quiet}: it is looked at every 100 ms at the latest", source.name));
         }
+        if let Some(slot) = sends.slot_on(&source.name).filter(|_| !source.is_ring()) {
+            diagnostics::say(&format!(
+                "`{}`: a program sends into slot {slot}, whatever CPU it runs on: on other CPUs that is refused \
+                 (EOPNOTSUPP), and not counted; send with BPF_F_CURRENT_CPU",
+                source.name
+            ));
+        }
+    }
+    for map in specs.iter().filter(|map| map.inner.as_deref().is_some_and(is_buffer) && map.values.is_empty()) {
+        diagnostics::say(&format!(
+            "`{}`: the buffers that it will hold are put into it by user space: this command puts none, and reads none",
+            map.name
+        ));
     }
     attached.tell();
     let mut stream = Stream::new(arguments, &records, stop);
     let outcome = stream.whole(&mut buffers, attached, process);
     let outcome = outcome.and_then(|()| stream.state(&loaded, &specs, own.as_ref()));
-    let lost = buffers.lost()?;
+    let mut lost = buffers.lost()?;
+    for (source, lost) in buffers.sources().iter().zip(&mut lost) {
+        if sends.slot_on(&source.name).is_some() {
+            *lost = lost.in_doubt("what a program sends into the slot of another CPU is refused, and not counted");
+        }
+    }
     let summary = stream.summary(buffers.sources(), &lost);
     let outcome = outcome.and_then(|()| stream.sum_up(&summary));
     let (line, without_room) = (summary.text(), summary.without_room());

@@ -15,13 +15,13 @@
 use std::{collections::BTreeMap, fs::File};
 
 use cutaway::{
-    Cgroup, Iter, Link, Links, Loaded, MapType, Netns, PerfEvent, Program, ProgramType as T, Run, Target, Tc, Tcx,
-    Uprobe, UprobeMulti, Usdt, Xdp, interface_index,
+    Cgroup, Iter, Link, Links, Loaded, MapType, Netns, Object, PerfEvent, Program, ProgramSpec, ProgramType as T, Run,
+    Target, Tc, Tcx, Uprobe, UprobeMulti, Usdt, Xdp, interface_index,
     probe::{self, Support},
 };
 
 use super::types::some;
-use crate::diagnostics;
+use crate::{diagnostics, failure::Failure};
 
 /// `BPF_TRACE_ITER`
 const TRACE_ITER: u32 = 28;
@@ -72,12 +72,17 @@ pub(super) fn all(loaded: &Loaded, places: &Places) -> Attached {
         match one(program, places) {
             Ok(Done::Waits(link)) => {
                 attached.links.push(link);
-                if places.pid.is_some() && !takes_a_process(program) {
+                if places.pid.is_some() && !takes_a_process(program.spec()) {
                     attached.unrestricted.push(format!("`{name}`"));
                 }
                 attached.waiting.push(format!("{name} ({section})"));
             }
-            Ok(Done::Iterates(link)) => attached.iterators.push((name, link)),
+            Ok(Done::Iterates(link)) => {
+                if places.pid.is_some() && !takes_a_process(program.spec()) {
+                    attached.unrestricted.push(format!("`{name}`"));
+                }
+                attached.iterators.push((name, link));
+            }
             Ok(Done::Ran(answer)) => attached.ran.push((name, answer)),
             Err(why) => attached.aside.push((name, why)),
         }
@@ -139,12 +144,34 @@ pub(super) fn takes_a_place(kind: T) -> bool {
     )
 }
 
+/// Refuses `--pid` where it restricts none of the programs that are to run: their records would come from all processes.
+pub(super) fn refuse_without_effect(object: &Object, pid: u32) -> Result<(), Failure> {
+    let wanted: Vec<&ProgramSpec> = object.programs().iter().filter(|program| program.section.wanted).collect();
+    if wanted.is_empty() || wanted.iter().any(|program| takes_a_process(program)) {
+        return Ok(());
+    }
+    let names: Vec<String> = wanted.iter().map(|program| format!("`{}`", program.name)).collect();
+    Err(Failure::new(format!(
+        "--pid {pid} restricts no program of the object: the kernel attaches programs such as {} to all processes; drop \
+         --pid, and let the program compare the process id (bpf_get_current_pid_tgid() >> 32)",
+        some(&names, ", ")
+    )))
+}
+
 /// Whether the kernel can attach such a program to one process.
-fn takes_a_process(program: &Program) -> bool {
-    let section = &program.spec().section;
+fn takes_a_process(program: &ProgramSpec) -> bool {
+    let section = &program.section;
     let probe =
         matches!(section.target, Some(Target::Uprobe { .. } | Target::UprobeMulti { .. } | Target::Usdt { .. }));
-    probe || section.program_type == T::PERF_EVENT
+    probe || section.program_type == T::PERF_EVENT || iterates_over_tasks(program)
+}
+
+/// Whether it is an iterator over tasks, or over what belongs to them (`kernel/bpf/task_iter.c`).
+fn iterates_over_tasks(program: &ProgramSpec) -> bool {
+    let section = &program.section;
+    let is_iterator = section.program_type == T::TRACING && section.expected_attach_type == TRACE_ITER;
+    let over_tasks = |target: &Target| matches!(target, Target::Btf { name } if ["task", "task_file", "task_vma"].contains(&name.as_str()));
+    is_iterator && section.target.as_ref().is_some_and(over_tasks)
 }
 
 fn one(program: &Program, places: &Places) -> Result<Done, String> {
@@ -157,7 +184,11 @@ fn one(program: &Program, places: &Places) -> Result<Done, String> {
     let sees = |library: &str| places.pid.filter(|_| !library.contains('/'));
     match (&target, section.program_type) {
         (Some(Target::Btf { .. }), T::TRACING) if section.expected_attach_type == TRACE_ITER => {
-            Iter::new().attach(program).map(Done::Iterates).map_err(say)
+            let iterator = match places.pid.filter(|_| iterates_over_tasks(program.spec())) {
+                Some(pid) => Iter::process(pid),
+                None => Iter::new(),
+            };
+            iterator.attach(program).map(Done::Iterates).map_err(say)
         }
         (Some(Target::Uprobe { library, symbol, offset, on_return }), _) => {
             let mut probe = Uprobe::new(library, symbol).offset(*offset).on_return(*on_return);
@@ -225,7 +256,10 @@ fn one(program: &Program, places: &Places) -> Result<Done, String> {
         }
         (_, T::SYSCALL) => program.test_run(&Run::default()).map(|outcome| Done::Ran(outcome.value)).map_err(say),
         (None | Some(Target::Label(_)), kind) if kind != T::EXT => Err(by_hand(program)),
-        _ => waits(program.attach()),
+        // The library's advice is to use the library; an option does it here.
+        _ => waits(program.attach()).map_err(|why| {
+            why.replace("attach the program by hand", &format!("give --attach '{}=TARGET'", program.name()))
+        }),
     }
 }
 

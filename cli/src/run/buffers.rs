@@ -336,12 +336,18 @@ impl Source {
         Ok(if lost.source != LostSource::Kernel {
             Losses::AtLeast(lost.samples, "before Linux 6.0 the kernel does not tell of the last ones")
         } else if !stream.set().without_slot().is_empty() {
-            Losses::AtLeast(lost.samples, "what the CPUs without a slot could not send is counted by nobody")
+            Losses::AtLeast(lost.samples, "what the CPUs without a slot could not send is not counted")
         } else if self.rivals.were_there() {
             Losses::AtLeast(lost.samples, "what went to another reader is not among them")
         } else {
             Losses::Exactly(lost.samples)
         })
+    }
+
+    /// What `max_entries` must be for each CPU to have a slot; `None` if each has one.
+    pub(super) fn wants_slots(&self) -> Option<u32> {
+        let Reader::Perf(stream) = &self.reader else { return None };
+        stream.set().without_slot().iter().max().map(|last| last.saturating_add(1))
     }
 
     /// Whether it is a ring.

@@ -8,6 +8,9 @@
 //!     guess     the only candidate of the record's size
 //! ```
 //!
+//! A structure with a flexible end is a candidate for every record that is not shorter: the author's answer if it is
+//! declared and no declared one has exactly the size.
+//!
 //! No candidate for a guess is what describes a map, what is a map's key or value, what the kernel hands to a program,
 //! what the kernel itself has (`vmlinux.h` brings thousands of types), and what is only the beginning of another
 //! candidate. The value of a per-CPU array of one element remains one: events that are too large for the stack are
@@ -100,33 +103,50 @@ impl<'b> Candidates<'b> {
             let named = among.iter().filter(|shape| sent.iter().any(|sent| rule(&sent.line, shape)));
             alone(named)
         };
-        let declared: Vec<_> = fits.iter().filter(|shape| self.declared.contains(&resolved(shape))).copied().collect();
+        let declared = self.declared(&fits);
         let value = || {
             let maps = sent.iter().filter_map(|sent| sent.value_of.as_ref());
             let types: HashSet<u32> = maps.filter_map(|map| self.values.get(map).copied()).collect();
             alone(fits.iter().filter(|shape| types.contains(&resolved(shape))))
         };
+        let long = self.long(size);
         let found = on_a_line(names_outright, &fits)
+            // `sizeof(struct event) + 8`, of one with a flexible end.
+            .or_else(|| on_a_line(names_outright, &long))
             .map(|shape| (shape, Basis::Named))
             .or_else(|| alone(declared.iter()).map(|shape| (shape, Basis::Declared)))
             .or_else(|| {
                 on_a_line(names, if declared.is_empty() { &fits } else { &declared }).map(|shape| (shape, Basis::Named))
             })
             .or_else(|| value().map(|shape| (shape, Basis::Sent)));
-        match found {
-            Some((shape, basis)) => Choice::Known(shape, basis),
-            None if !declared.is_empty() => self.only(&declared),
-            None => self.only(&self.of_size(size)),
-        }
+        found.map_or_else(|| self.fitting(&[size], size), |(shape, basis)| Choice::Known(shape, basis))
     }
 
-    /// Those of this size that a guess may be; of several, only the outermost, or those that are declared.
-    pub(super) fn of_size(&self, size: usize) -> Vec<Shape<'b>> {
-        let fits: Vec<_> = self.all.iter().filter(|shape| shape.size == size).copied().collect();
-        let declared: Vec<_> = fits.iter().filter(|shape| self.declared.contains(&resolved(shape))).copied().collect();
-        if !declared.is_empty() {
-            return declared;
-        }
+    /// What a record is that has one of these sizes, and is so long with its padding, by that alone. What the author
+    /// declares comes before guesses, and what has the size before what takes any length.
+    pub(super) fn fitting(&self, sizes: &[usize], length: usize) -> Choice<'b> {
+        let exact: Vec<_> = self.all.iter().filter(|shape| sizes.contains(&shape.size)).copied().collect();
+        let long = self.long(length);
+        let fits = Some(self.declared(&exact))
+            .filter(|fits| !fits.is_empty())
+            .or_else(|| Some(self.declared(&long)).filter(|fits| !fits.is_empty()))
+            .or_else(|| Some(self.outermost(exact)).filter(|fits| !fits.is_empty()))
+            .unwrap_or_else(|| self.guesses(long.into_iter()));
+        self.only(&fits)
+    }
+
+    /// Those with a flexible end that a record of this length may be.
+    fn long(&self, length: usize) -> Vec<Shape<'b>> {
+        self.all.iter().filter(|shape| shape.flexible && shape.size <= length).copied().collect()
+    }
+
+    /// Those of these that a global pointer points to.
+    fn declared(&self, among: &[Shape<'b>]) -> Vec<Shape<'b>> {
+        among.iter().filter(|shape| self.declared.contains(&resolved(shape))).copied().collect()
+    }
+
+    /// Those of these that a guess may be, without those that are only the beginning of another one.
+    fn outermost(&self, fits: Vec<Shape<'b>>) -> Vec<Shape<'b>> {
         let fits = self.guesses(fits.into_iter());
         let members = fits.iter().filter_map(|shape| shape.btf.resolve(shape.id)).flat_map(Type::members);
         let first = members.filter(|member| member.bit_offset == 0).map(|member| member.type_id);
@@ -135,13 +155,8 @@ impl<'b> Candidates<'b> {
         fits.into_iter().filter(|shape| !inner.contains(&resolved(shape))).collect()
     }
 
-    /// Those with a flexible end that a record of this length may be.
-    pub(super) fn flexible(&self, length: usize) -> Vec<Shape<'b>> {
-        self.guesses(self.all.iter().filter(|shape| shape.flexible && shape.size <= length).copied())
-    }
-
     /// The only one of these, by its size alone.
-    pub(super) fn only(&self, fits: &[Shape<'b>]) -> Choice<'b> {
+    fn only(&self, fits: &[Shape<'b>]) -> Choice<'b> {
         match fits {
             [] => Choice::Unknown,
             [shape] if self.declared.contains(&resolved(shape)) => Choice::Known(*shape, Basis::Declared),

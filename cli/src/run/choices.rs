@@ -21,6 +21,9 @@ pub(super) fn make(object: &mut Object, arguments: &Arguments) -> Result<(), Fai
             program.aim(target)?;
         }
     }
+    if let Some(pid) = arguments.pid {
+        attach::refuse_without_effect(object, pid)?;
+    }
     size(object, arguments)?;
     if let Some(folder) = &arguments.pins {
         object.set_pins(folder);

@@ -18,6 +18,14 @@ impl Losses {
     /// Why a ring's are unknown.
     pub(super) const OF_RINGS: &str = "a ring buffer counts no losses";
 
+    /// The same, where there is a reason for which more may be lost.
+    pub(super) fn in_doubt(self, why: &'static str) -> Self {
+        match self {
+            Self::Exactly(lost) => Self::AtLeast(lost, why),
+            doubted => doubted,
+        }
+    }
+
     /// The number, if it is known.
     pub(super) fn exact(self) -> Option<u64> {
         match self {
@@ -49,7 +57,7 @@ impl Rivals {
             );
         }
         if !changes.regained.is_empty() && !std::mem::replace(&mut self.told_end, true) {
-            let missed = "what was sent between is lost, and counted by nobody";
+            let missed = "what was sent between is lost, and not counted";
             warn!("`{map}`: the slots were empty, on CPU {}, and are taken back; {missed}", on(&changes.regained));
         }
     }

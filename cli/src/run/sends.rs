@@ -13,7 +13,9 @@
 //! So registers are followed through each function as long as no other way leads into it: where a jump arrives, all is
 //! forgotten. What cannot be followed so is unknown; nothing is guessed.
 //!
-//! The same shows with which flags a record is committed to a ring: `BPF_RB_NO_WAKEUP` leaves the reader asleep.
+//! The same shows with which flags a record is committed to a ring: `BPF_RB_NO_WAKEUP` leaves the reader asleep; and into
+//! which slot of a perf event array it goes: the kernel refuses one whose event counts on another CPU
+//! (`kernel/trace/bpf_trace.c`, `__bpf_perf_event_output`).
 
 use std::collections::HashSet;
 
@@ -48,6 +50,9 @@ pub(super) struct Quiet {
 /// `BPF_RB_NO_WAKEUP` (`include/uapi/linux/bpf.h`).
 const NO_WAKEUP: i64 = 1;
 
+/// `BPF_F_INDEX_MASK`, and its value `BPF_F_CURRENT_CPU`: the lower half of the flags (`include/uapi/linux/bpf.h`).
+const CURRENT_CPU: u32 = u32::MAX;
+
 /// All calls of all functions whose map is known.
 pub(super) fn of(object: &Object) -> Sends {
     let mut sends = Sends::default();
@@ -64,9 +69,17 @@ pub(super) struct Sends {
     pub(super) sent: Vec<Sent>,
     /// The calls that leave a ring's reader asleep, or may.
     pub(super) quiet: Vec<Quiet>,
+    /// The constant slots of perf event arrays that are sent into, each with the array's name.
+    slots: Vec<(String, u32)>,
 }
 
 impl Sends {
+    /// The slot of the perf event array `map` into which a program sends on whatever CPU it runs; `None` if all send into
+    /// that of their own CPU, or work the slot out.
+    pub(super) fn slot_on(&self, map: &str) -> Option<u32> {
+        self.slots.iter().find(|(name, _)| name == map).map(|(_, slot)| *slot)
+    }
+
     /// A sentence on the calls that leave the reader of the ring `map` asleep; `None` if there is none.
     pub(super) fn quiet_on(&self, map: &str) -> Option<&'static str> {
         let mine = || self.quiet.iter().filter(|quiet| quiet.map.as_deref().is_none_or(|name| name == map));
@@ -139,6 +152,13 @@ fn in_function(function: &FunctionSpec, sends: &mut Sends) {
                 value_of,
             });
         }
+        if let Some((map, flags)) = helper(instruction).and_then(puts_into_a_slot)
+            && let (Held::Symbol(map), Held::Number(flags)) = (held(&registers, map), held(&registers, flags))
+            && let Ok(slot) = u32::try_from(flags & i64::from(CURRENT_CPU))
+            && slot != CURRENT_CPU
+        {
+            sends.slots.push((map.to_owned(), slot));
+        }
         if let Some((ring, flags)) = helper(instruction).and_then(commits) {
             let map = match held(&registers, ring) {
                 Held::Symbol(map) | Held::Record(map) => Some(map.to_owned()),
@@ -200,6 +220,12 @@ fn arguments(helper: Helper) -> Option<Arguments> {
         }
         _ => None,
     }
+}
+
+/// The registers in which a helper that sends through a perf event array takes the array, and the flags with the slot.
+fn puts_into_a_slot(helper: Helper) -> Option<(u8, u8)> {
+    let sends = matches!(helper, Helper::bpf_perf_event_output | Helper::bpf_skb_output | Helper::bpf_xdp_output);
+    sends.then_some((2, 3))
 }
 
 /// The registers in which a helper that commits to a ring takes the record, or the ring, and the flags.
@@ -337,6 +363,35 @@ mod tests {
         let maybe = quiet(|asm| asm.load(DW, R2, R10, -8));
         assert_eq!(maybe.quiet, [Quiet { map: Some("rb".to_owned()), certain: false }]);
         assert!(maybe.quiet_on("rb").unwrap().starts_with("a program works out its flags"));
+    }
+
+    #[test]
+    fn constant_slots_are_seen() {
+        let slot = |flags: fn(&mut Assembler)| {
+            let mut object = ObjectBuilder::new("GPL");
+            let definition = MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4);
+            let events = object.map("events", definition);
+            let mut asm = Assembler::new();
+            asm.store(DW, R10, -8, 0);
+            asm.load_map(R2, events);
+            flags(&mut asm);
+            asm.mov(R4, R10);
+            asm.add(R4, -8);
+            asm.mov(R5, 8);
+            asm.call(Helper::bpf_perf_event_output);
+            asm.mov(R0, 0);
+            asm.exit();
+            object.program("raw_tracepoint/sys_enter", "sends", asm);
+            let sends = of(&Object::parse(&object.write().unwrap()).unwrap());
+            assert_eq!(sends.slot_on("other"), None);
+            sends.slot_on("events")
+        };
+        assert_eq!(slot(|asm| asm.mov(R3, 1)), Some(1));
+        // BPF_F_CURRENT_CPU, in 32 bits and with a sign.
+        assert_eq!(slot(|asm| asm.mov(W3, -1)), None);
+        assert_eq!(slot(|asm| asm.mov(R3, -1)), None);
+        // Worked out: mostly the number of the CPU itself.
+        assert_eq!(slot(|asm| asm.load(DW, R3, R10, -8)), None);
     }
 
     #[test]

@@ -21,8 +21,6 @@ pub(super) struct Skipped {
     details: Option<String>,
     /// The object has programs whose section begins with `?`.
     optional: bool,
-    /// The object has functions whose section names no kind of program.
-    kindless: bool,
 }
 
 impl Skipped {
@@ -35,11 +33,14 @@ impl Skipped {
             if is_refused(&skipped.name) || !is_chosen(&skipped.name) {
                 continue;
             }
-            if skipped.is_optional() || (chosen.is_empty() && skipped.section_name.starts_with('?')) {
+            // Of whatever kind it is: it was not asked for.
+            let unasked = chosen.is_empty() && skipped.section_name.starts_with('?');
+            if unasked || skipped.is_optional() {
                 all.optional |= !skipped.section_name.is_empty();
             } else {
-                all.kindless |= Section::named(&skipped.section_name).is_none();
-                all.each.push((skipped.name.clone(), skipped.why.clone()));
+                // The loader names its function; here is an option for it.
+                let why = skipped.why.replace("`Object::set_type`", "--section 'NAME=SECTION'");
+                all.each.push((skipped.name.clone(), why));
             }
         }
         for refused in refused {
@@ -56,9 +57,6 @@ impl Skipped {
 
     /// Says all of it; it is a failure if nothing else runs.
     pub(super) fn tell(self, shown: &str, nothing_runs: bool) -> Result<(), Failure> {
-        if self.kindless {
-            diagnostics::say("cutaway: --section 'NAME=SECTION' says what kind of program such a function is");
-        }
         let lines = lines(&self.each);
         if !nothing_runs {
             for line in lines {

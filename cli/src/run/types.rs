@@ -101,6 +101,8 @@ pub(super) struct Records<'b> {
     candidates: &'b Candidates<'b>,
     /// By length, what was found when such a record came.
     met: RefCell<BTreeMap<usize, Choice<'b>>>,
+    /// What was said of such records, without their length.
+    said: RefCell<BTreeSet<String>>,
 }
 
 /// How long a record of this size is in a perf buffer: `raw_size` counts the padding (`perf_prepare_sample`).
@@ -129,6 +131,7 @@ impl<'b> Records<'b> {
             sent: sizes.into_iter().map(choice).collect(),
             candidates,
             met: RefCell::default(),
+            said: RefCell::default(),
         }
     }
 
@@ -172,48 +175,60 @@ impl<'b> Records<'b> {
         (choice, size)
     }
 
-    /// What a record of a length that no program was seen to send is: said once.
+    /// What a record of a length that no program was seen to send is. The same is said once, whatever the length.
     fn met(&self, length: usize) -> Choice<'b> {
         let sizes = if self.padded { length.saturating_sub(7)..=length } else { length..=length };
-        let fits: Vec<_> = sizes
-            .filter(|size| !self.padded || padded(*size) == length)
-            .flat_map(|size| self.candidates.of_size(size))
-            .collect();
-        let mut choice = self.candidates.only(&fits);
-        if matches!(choice, Choice::Unknown) {
-            choice = self.candidates.only(&self.candidates.flexible(length));
+        let sizes: Vec<_> = sizes.filter(|size| !self.padded || padded(*size) == length).collect();
+        let choice = self.candidates.fitting(&sizes, length);
+        if self.said.borrow_mut().insert(self.describe("", &choice)) {
+            let bytes = match &choice {
+                Choice::Known(shape, _) if shape.flexible => format!("{} or more", shape.size),
+                _ => length.to_string(),
+            };
+            diagnostics::say(&format!("`{}`: {}", self.map, self.describe(&bytes, &choice)));
         }
-        diagnostics::say(&format!("`{}`: {}", self.map, self.describe(length, &choice)));
         choice
     }
 
-    /// A sentence on what its records are, as far as that is known.
-    pub(super) fn sentence(&self) -> String {
+    /// Sentences on what its records are, as far as that is known: one for each type.
+    pub(super) fn sentences(&self) -> Vec<String> {
+        /// Of so many different types are records told.
+        const MOST: usize = 20;
         if let Some(shape) = self.told {
-            return format!("records are {}, as told", shape.name());
+            return vec![format!("records are {}, as told", shape.name())];
         }
         if self.sent.is_empty() {
-            return "how long its records are is not to be seen in the programs".to_owned();
+            return vec!["how long its records are is not to be seen in the programs".to_owned()];
         }
-        let each: Vec<_> = self.sent.iter().map(|(size, choice)| self.describe(*size as usize, choice)).collect();
-        each.join("; ")
+        let mut groups: Vec<(String, Vec<String>, &Choice<'b>)> = Vec::new();
+        for (size, choice) in &self.sent {
+            let key = self.describe("", choice);
+            match groups.iter_mut().find(|(known, ..)| *known == key) {
+                Some((_, sizes, _)) => sizes.push(size.to_string()),
+                None => groups.push((key, vec![size.to_string()], choice)),
+            }
+        }
+        let each = groups.iter().take(MOST).map(|(_, sizes, choice)| self.describe(&some(sizes, ", "), choice));
+        let more = groups.len().saturating_sub(MOST);
+        each.chain((more > 0).then(|| format!("records are of {more} more types"))).collect()
     }
 
-    fn describe(&self, size: usize, choice: &Choice<'b>) -> String {
+    /// A sentence on records of so many bytes.
+    fn describe(&self, bytes: &str, choice: &Choice<'b>) -> String {
         let map = &self.map;
         match choice {
             Choice::Known(shape, Basis::Guess) => format!(
-                "records of {size} bytes are {}, a guess by their size: --type '{map}=TYPE' settles it",
+                "records of {bytes} bytes are {}, a guess by their size: --type '{map}=TYPE' settles it",
                 shape.name()
             ),
-            Choice::Known(shape, _) => format!("records of {size} bytes are {}", shape.name()),
+            Choice::Known(shape, _) => format!("records of {bytes} bytes are {}", shape.name()),
             Choice::Several(names) => format!(
-                "records of {size} bytes may be {}, and are shown as hex: say which with --type '{map}={}'",
+                "records of {bytes} bytes may be {}, and are shown as hex: say which with --type '{map}={}'",
                 some(names, " or "),
                 names.first().map_or("TYPE", String::as_str)
             ),
             Choice::Unknown => format!(
-                "records of {size} bytes are of no type that the object describes, and are shown as hex: --type '{map}=TYPE' reads them as what you say"
+                "records of {bytes} bytes are of no type that the object describes, and are shown as hex: --type '{map}=TYPE' reads them as what you say"
             ),
         }
     }

@@ -74,6 +74,12 @@ impl Tracepoint {
     }
 
     fn read(&self, file: &str, why: &str) -> io::Result<String> {
-        Tracefs::open()?.text(&format!("events/{}/{}/{file}", self.category, self.name), why)
+        let text = Tracefs::open()?.text(&format!("events/{}/{}/{file}", self.category, self.name), why);
+        text.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                io::Error::new(error.kind(), format!("{error}; the kernel has no such tracepoint"))
+            }
+            _ => error,
+        })
     }
 }

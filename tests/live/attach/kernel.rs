@@ -35,6 +35,7 @@ pub(crate) const TESTS: &[Test] = &[
     test("a_writable_raw_tracepoint_loads", lacks::nothing, raw_writable),
     test("a_raw_tracepoint_has_a_cookie", lacks::raw_cookies, raw_cookie),
     test("a_raw_tracepoint_that_is_none_is_refused", lacks::nothing, no_raw_tracepoint),
+    test("a_tracepoint_that_is_none_is_refused", lacks::nothing, no_tracepoint),
     test("a_tracepoint_with_types_runs_until_it_is_dropped", lacks::btf, || by_section("tp_btf/sys_enter")),
     test("a_function_is_entered", lacks::trampolines, || by_section("fentry/__x64_sys_getpgid")),
     test("a_function_is_left", lacks::trampolines, || by_section("fexit/__x64_sys_getpgid")),
@@ -184,6 +185,12 @@ fn no_raw_tracepoint() {
     let loaded = load("raw_tp");
     let line = refused(RawTracepoint::new("no_such_tracepoint").attach(loaded.program("count").unwrap()));
     assert!(line.contains("ENOENT") && line.contains("no such tracepoint"), "{line}");
+}
+
+fn no_tracepoint() {
+    let loaded = load("tracepoint");
+    let line = refused(Tracepoint::new("syscalls", "sys_enter_nothing").attach(loaded.program("count").unwrap()));
+    assert!(line.contains("ENOENT") && line.ends_with("the kernel has no such tracepoint"), "{line}");
 }
 
 /// Only functions that are made for it can be answered by a program.

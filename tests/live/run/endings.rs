@@ -96,11 +96,12 @@ fn losses() {
     let mut sender = Sender::start(CALLS);
     let own = format!("own={}", sender.pid());
     let mut command = binary::command(["run", "--type", "u64", "--buffer", "4096", "--format", "json", "--set", &own]);
-    let running = Running::start(command.arg(corpus("kinds/legacy")).arg("--pid").arg(sender.pid().to_string()));
+    let running = Running::start(command.arg(corpus("kinds/legacy")));
     running.stderr_line("everything is attached", |line| line.starts_with("attached "));
     running.stop();
     sender.go();
     sender.end();
+    running.send(Signal::INT);
     running.send(Signal::CONT);
     let ended = running.end();
     let (received, lost) = ended.success();

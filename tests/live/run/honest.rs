@@ -32,7 +32,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_section_can_be_given_on_the_command_line", Needs::Ring, given_section),
         trial("a_map_without_a_size_is_given_one", Needs::Root, without_size),
         trial("an_unknown_way_of_pinning_is_told_by_number", Needs::Nothing, unknown_pinning),
-        trial("a_process_that_is_not_heeded_is_told", Needs::Root, not_heeded),
+        trial("a_process_that_is_not_heeded_is_refused_or_told", Needs::Root, not_heeded),
+        trial("a_map_of_rings_that_is_empty_is_told", Needs::Ring, no_rings_inside),
+        trial("the_author_s_answer_holds_for_longer_records", Needs::Ring, flexible),
+        trial("what_is_sent_into_another_cpu_s_slot_is_not_counted", Needs::Root, one_slot),
     ]
 }
 
@@ -137,6 +140,7 @@ fn too_few_slots() {
     });
     let running = started(file.path(), &["--type", "u64"]);
     running.stderr_line("it is told", |line| line.contains("the map has no slot for CPU 1"));
+    running.stderr_line("and what to do", |line| line.starts_with("`events`: --max-entries 'events="));
     // In a thread of its own: it stays on that CPU.
     let on_the_first = || {
         let mut first = CpuSet::new();
@@ -238,8 +242,9 @@ fn hidden() {
     let ended = run("events/kindless", &["--section", "hidden=xdp"]);
     assert!(ended.complaint().contains(why), "{ended:?}");
     let ended = run("events/kindless", &[]);
-    assert!(ended.stderr.contains(&format!("cutaway: skipped `hidden`: {why}\n")), "{ended:?}");
-    assert!(ended.stderr.contains("cutaway: skipped `named`: section `probes`: "), "{ended:?}");
+    assert!(ended.stderr.contains("skipped `hidden`: it is static, and programs must be global"), "{ended:?}");
+    let advice = "or say what it is with --section 'NAME=SECTION'";
+    assert!(ended.stderr.contains("skipped `named`: section `probes`") && ended.stderr.contains(advice), "{ended:?}");
     assert!(!ended.stderr.contains('?'), "no section begins with it: {ended:?}");
 }
 
@@ -285,6 +290,22 @@ fn without_size() {
     assert!(ended.status.success(), "{ended:?}");
 }
 
+/// No ring is in the map of maps, so there is nothing to read.
+fn no_rings_inside() {
+    let file = object(|object| {
+        let ring = MapDef::new(MapType::RINGBUF).max_entries(4096);
+        let definition = MapDef::new(MapType::HASH_OF_MAPS).key::<u32>().value_size(4).max_entries(2).holding(ring);
+        let rings = object.map("rings", definition);
+        let mut asm = Assembler::new();
+        asm.load_map(R1, rings);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program(GETPGID, "uses", asm);
+    });
+    let ended = Running::start(binary::command(["run", "--duration", "0.1"]).arg(file.path())).end();
+    assert!(ended.stderr.contains("`rings`: the buffers that it will hold are put into it by user space"), "{ended:?}");
+}
+
 /// The array whose length is the number, in BTF: no name, `BTF_KIND_ARRAY`, no size, two types, and the length.
 fn unknown_pinning() {
     let mut bytes = std::fs::read(crate::corpus("events/pins")).unwrap();
@@ -298,7 +319,58 @@ fn unknown_pinning() {
     assert!(ended.complaint().contains("the map `kept` asks for pinning 7"), "{ended:?}");
 }
 
+/// Only probes, perf events and iterators over tasks can be restricted to a process.
 fn not_heeded() {
-    let ran = run_own("events/heap", &[], 1);
-    assert!(ran.ended.stderr.contains("--pid does not restrict `sends`"), "{}", ran.ended.stderr);
+    let own = std::process::id().to_string();
+    let run = |words: &[&str]| run("kinds/sections", &[&["--pid", &own], words].concat());
+    let ended = run(&["--program", "tracepoint", "--program", "raw_tp"]);
+    let complaint = ended.complaint();
+    let none =
+        format!("--pid {own} restricts no program of the object: the kernel attaches programs such as `tracepoint`");
+    assert!(complaint.contains(&none) && ended.status.code() == Some(1), "{complaint}");
+    let ended = run(&["--program", "tracepoint", "--program", "perf_event", "--duration", "0.1"]);
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(ended.stderr.contains("--pid does not restrict `tracepoint`:"), "{ended:?}");
+    let ended = run(&["--program", "perf_event", "--duration", "0.1"]);
+    assert!(ended.status.success() && !ended.stderr.contains("--pid"), "{ended:?}");
+}
+
+/// The author's answer holds for a longer record if the type ends flexibly.
+fn flexible() {
+    let ran = run_own("events/flexible", &[], 1);
+    let lines = ran.lines();
+    let told: Vec<_> = lines.iter().map(|line| (line["type"].as_str(), line["type_is"].as_str())).collect();
+    let (list, exact) = ((Some("struct list"), Some("declared")), (Some("struct exact"), Some("declared")));
+    assert_eq!((&told[..2], told.contains(&exact)), (&[list, list][..], true), "{told:?}");
+    assert_eq!(lines[0]["value"], json!({ "kind": 1, "padding": [], "flags": 2, "count": 2, "each": [4, 5] }));
+    assert_eq!(lines[1]["value"]["each"], json!([]));
+    let said = |part: &str| assert!(ran.ended.stderr.contains(part), "{}", ran.ended.stderr);
+    said("`declared` (ring, 65536 bytes): records of 12, 20 bytes are struct list\n");
+    said("\n`sized`: records of 24 bytes are struct exact\n");
+}
+
+/// Slot 0 from whatever CPU: the kernel refuses it elsewhere, and counts nothing.
+fn one_slot() {
+    let file = object(|object| {
+        let definition = MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4);
+        let events = object.map("events", definition);
+        let mut asm = Assembler::new();
+        asm.store(DW, R10, -8, 1);
+        asm.load_map(R2, events);
+        asm.mov(R3, 0);
+        asm.mov(R4, R10);
+        asm.add(R4, -8);
+        asm.mov(R5, 8);
+        asm.call(Helper::bpf_perf_event_output);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program(GETPGID, "sends", asm);
+    });
+    let running = started(file.path(), &["--type", "u64", "--summary"]);
+    running.stderr_line("it is told", |line| line.starts_with("`events`: a program sends into slot 0, whatever CPU"));
+    running.send(rustix::process::Signal::INT);
+    let ended = running.end();
+    let summary = last(&ended);
+    assert_eq!((&summary["lost"], &summary["maps"][0]["lost"]), (&Value::Null, &Value::Null), "{summary}");
+    assert!(ended.stderr.lines().last().unwrap().contains("lost at least 0 (what a program sends into"), "{ended:?}");
 }

@@ -107,26 +107,29 @@ impl Ran {
     }
 }
 
-/// Runs an object for a process that makes `calls` calls, which ends it. In JSON, if nothing else is asked for.
-fn run(object: &str, words: &[&str], calls: u32) -> Ran {
-    finish(object, words, Sender::start(calls))
+/// Runs an object with `--pid`, for a process that makes `calls` calls and so ends the run.
+fn run(object: &str, calls: u32) -> Ran {
+    let mut sender = Sender::start(calls);
+    let mut command = binary::command(["run", "--format", "json", "--pid", &sender.pid().to_string()]);
+    let running = binary::Running::start(command.arg(corpus(object)));
+    running.stderr_line("everything is attached", |line| line.starts_with("attached "));
+    sender.go();
+    Ran { ended: running.end(), pid: sender.end() }
 }
 
-/// The same for an object that has to be told whose calls count.
+/// Runs an object that is told whose calls count, and ends it behind them. In JSON, if nothing else is asked for.
 fn run_own(object: &str, words: &[&str], calls: u32) -> Ran {
-    let sender = Sender::start(calls);
+    let mut sender = Sender::start(calls);
     let own = format!("own={}", sender.pid());
-    finish(object, &[&["--set", &own], words].concat(), sender)
-}
-
-fn finish(object: &str, words: &[&str], mut sender: Sender) -> Ran {
     let mut command = binary::command(["run"]);
-    command.arg(corpus(object)).arg("--pid").arg(sender.pid().to_string()).args(words);
+    command.arg(corpus(object)).args(["--set", &own]).args(words);
     if !words.contains(&"--format") {
         command.args(["--format", "json"]);
     }
     let running = binary::Running::start(&mut command);
     running.stderr_line("everything is attached", |line| line.starts_with("attached "));
     sender.go();
-    Ran { ended: running.end(), pid: sender.end() }
+    let pid = sender.end();
+    running.send(rustix::process::Signal::INT);
+    Ran { ended: running.end(), pid }
 }
