@@ -77,9 +77,9 @@ impl Holder {
 }
 
 fn seize(tid: libc::pid_t) -> bool {
-    let seized = request(libc::PTRACE_SEIZE, tid);
+    let seized = request(libc::PTRACE_SEIZE, tid, 0);
     if seized {
-        request(libc::PTRACE_INTERRUPT, tid);
+        request(libc::PTRACE_INTERRUPT, tid, 0);
     }
     seized
 }
@@ -101,30 +101,66 @@ fn wait_for(tid: libc::pid_t) -> Option<Held> {
 
 /// Detaches from the thread if it has stopped or ended; `false` if it still runs.
 fn let_go(tid: libc::pid_t) -> bool {
+    // A process that ended has no stops, and asking for them alone is refused (ECHILD), as if it were not traced.
+    let stop = wait(tid, libc::WSTOPPED);
+    if let Ok(Some(status)) = stop {
+        // A stop that is no event is one to deliver a signal: the thread gets it, since it was not asked for here.
+        let signal = if status >> 8 == 0 { status } else { 0 };
+        return request(libc::PTRACE_DETACH, tid, signal) || !is_traced(tid);
+    }
+    let status = status(tid);
+    let field = |name| field(&status, name);
+    if field("TracerPid:").is_none_or(|tracer| tracer == "0") {
+        return true;
+    }
+    if !field("State:").is_some_and(|state| state.starts_with('Z')) {
+        return stop.is_err();
+    }
+    // It ended before it stopped, and cannot be detached from. Its parent learns of its end when the tracer has waited for
+    // it (`kernel/exit.c`, `wait_task_zombie`). A child of this process is its starter's to wait for, who is told anyway.
+    let own = field("PPid:") == Some(std::process::id().to_string().as_str());
+    let is_process = field("Tgid:") == Some(tid.to_string().as_str());
+    own && is_process || !matches!(wait(tid, libc::WEXITED), Ok(None))
+}
+
+/// What the thread has to tell of this kind, with its status, if there is any; `Err` if it is not this process's to ask.
+fn wait(tid: libc::pid_t, kind: libc::c_int) -> Result<Option<libc::c_int>, ()> {
     // SAFETY: plain bits, all of which may be 0.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let Ok(id) = libc::id_t::try_from(tid) else { return true };
-    // Only stops are asked for: the end of a child is its starter's to wait for.
-    let options = libc::WSTOPPED | libc::WNOHANG | libc::__WALL;
+    let id = libc::id_t::try_from(tid).map_err(drop)?;
+    let options = kind | libc::WNOHANG | libc::__WALL;
     // SAFETY: `info` is writable.
     let answer = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, options) };
+    if answer != 0 {
+        return Err(());
+    }
     // SAFETY: the kernel has filled it in, or it is zeroed.
-    let stopped = unsafe { info.si_pid() } == tid;
-    answer != 0 || stopped && request(libc::PTRACE_DETACH, tid) || !is_traced(tid)
+    let told = unsafe { info.si_pid() } == tid;
+    // SAFETY: the same.
+    Ok(told.then(|| unsafe { info.si_status() }))
+}
+
+fn status(tid: libc::pid_t) -> String {
+    let status = std::fs::read(format!("/proc/{tid}/status")).unwrap_or_default();
+    String::from_utf8_lossy(&status).into_owned()
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
 /// Whether the thread is there and this process traces it.
 fn is_traced(tid: libc::pid_t) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
-    let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let status = status(tid);
+    let field = |name| field(&status, name);
     field("TracerPid:").is_some_and(|tracer| tracer != "0")
         && !field("State:").is_some_and(|state| state.starts_with('Z'))
 }
 
-fn request(request: libc::c_uint, tid: libc::pid_t) -> bool {
+fn request(request: libc::c_uint, tid: libc::pid_t, number: libc::c_int) -> bool {
     let none = ptr::null_mut::<libc::c_void>();
-    // SAFETY: these requests take a number, and neither address nor data.
-    unsafe { libc::ptrace(request, tid, none, none) == 0 }
+    // SAFETY: these requests take numbers, and no address.
+    unsafe { libc::ptrace(request, tid, none, libc::c_long::from(number)) == 0 }
 }
 
 /// Has the calling thread run before all ordinary ones when it is woken (`SCHED_FIFO`, the lowest of these priorities):
@@ -141,7 +177,12 @@ pub(crate) fn run_first() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, process::Command};
+    use std::{
+        fs,
+        io::{BufRead, BufReader},
+        os::unix::process::ExitStatusExt,
+        process::{Command, Stdio},
+    };
 
     fn state(pid: u32) -> String {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -185,5 +226,44 @@ mod tests {
         becomes(child.id(), "S");
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn the_parent_of_a_thread_that_ended_while_it_was_held_is_told() {
+        // The shell is the parent and waits for a process that is none of this one's children.
+        let mut shell =
+            Command::new("sh").args(["-c", "sleep 100 & echo $!; wait"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let pid: u32 = line.trim().parse().unwrap();
+        let mut holder = Holder::default();
+        let held = holder.hold(pid).unwrap();
+        becomes(pid, "t");
+        assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+        becomes(pid, "Z");
+        assert!(shell.try_wait().unwrap().is_none(), "it cannot know yet");
+        holder.release(held);
+        assert!(!holder.is_late());
+        for _ in 0..5_000 {
+            if shell.try_wait().unwrap().is_some() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        shell.kill().unwrap();
+        panic!("the shell waits for ever");
+    }
+
+    #[test]
+    fn a_held_child_that_ended_is_its_starters_to_wait_for() {
+        let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+        let mut holder = Holder::default();
+        let held = holder.hold(child.id()).unwrap();
+        becomes(child.id(), "t");
+        child.kill().unwrap();
+        becomes(child.id(), "Z");
+        holder.release(held);
+        assert!(!holder.is_late());
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
     }
 }
