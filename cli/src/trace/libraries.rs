@@ -24,7 +24,7 @@ mod provider;
 mod quick;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     fs, io,
     os::fd::OwnedFd,
     sync::Arc,
@@ -261,13 +261,28 @@ impl Watch {
 
     /// Attaches to what the notices tell of.
     fn keep_up(&mut self) {
-        let mut notices = self.notices.as_mut().map(Notices::drain).unwrap_or_default();
-        // Those that are in a hurry.
-        notices
-            .sort_by_key(|notice| !matches!(notice, Notice::Mapped { mapping, .. } if looks_like_libc(&mapping.path)));
-        for notice in notices {
+        let mut patient = VecDeque::new();
+        self.hurry(&mut patient);
+        // Examining a program and its dynamic loader takes as long as they need to map the C library: that is not left to
+        // wait. So often and no more, or processes that map files without end would keep this from its end.
+        let mut rounds = patient.len();
+        while let Some((pid, tid, mapping)) = patient.pop_front() {
+            self.consider(pid, &mapping, self.holds.then_some(tid));
+            if rounds > 0 {
+                rounds -= 1;
+                self.hurry(&mut patient);
+            }
+        }
+    }
+
+    /// Attaches to what is a C library by its name, of the notices that have come; leaves the others to be considered later.
+    fn hurry(&mut self, patient: &mut VecDeque<(u32, u32, Mapping)>) {
+        for notice in self.notices.as_mut().map(Notices::drain).unwrap_or_default() {
             match notice {
-                Notice::Mapped { pid, tid, mapping } => self.consider(pid, &mapping, self.holds.then_some(tid)),
+                Notice::Mapped { pid, tid, mapping } if looks_like_libc(&mapping.path) => {
+                    self.consider(pid, &mapping, self.holds.then_some(tid));
+                }
+                Notice::Mapped { pid, tid, mapping } => patient.push_back((pid, tid, mapping)),
                 Notice::Dropped => self.dropped = true,
             }
         }
