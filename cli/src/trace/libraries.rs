@@ -357,8 +357,8 @@ impl Watch {
         if !own && !self.is_wanted(pid) {
             return;
         }
-        // Of strangers only what is a C library by its name: their programs and other libraries are looked at as they run.
-        let may_hold = self.whose != Whose::Everybody || looks_like_libc(&mapping.path);
+        // Only for what is a C library by its name: programs and other libraries are looked at as they run.
+        let may_hold = looks_like_libc(&mapping.path);
         let held =
             thread.filter(|_| may_hold && pid != std::process::id()).and_then(|tid| self.holder.as_mut()?.hold(tid));
         let marks = provider::marks(pid, mapping);

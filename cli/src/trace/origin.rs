@@ -21,6 +21,8 @@ pub(crate) struct Cgroups {
     known: HashMap<u64, String>,
     /// Whether the numbers of processes in events are those of `/proc`: not in a PID namespace of this process's own.
     numbered: bool,
+    /// Whether there are hierarchies of version 1, too: a process in the root of version 2 may be in a cgroup of theirs.
+    several: bool,
 }
 
 /// Where a call came from; `None` is unknown.
@@ -37,7 +39,13 @@ const MOST: usize = 4096;
 
 impl Cgroups {
     pub(crate) fn new() -> Self {
-        Self { root: root().ok(), known: HashMap::new(), numbered: super::follow::stranger_to_numbers().is_none() }
+        let own = fs::read(format!("/proc/{}/cgroup", std::process::id())).unwrap_or_default();
+        Self {
+            root: root().ok(),
+            known: HashMap::new(),
+            numbered: super::follow::stranger_to_numbers().is_none(),
+            several: String::from_utf8_lossy(&own).lines().any(|line| !line.starts_with("0::")),
+        }
     }
 
     /// The path of the cgroup that has this id (0 if that is unknown); or, while the process lives that made the call at
@@ -45,8 +53,11 @@ impl Cgroups {
     pub(crate) fn path(&mut self, id: u64, pid: u32, time_ns: u64) -> Option<String> {
         let by_id = self.by_id(id);
         match by_id.as_deref() {
-            Some("/") | None if self.numbered && was_there(pid, time_ns) => of_process(pid).or(by_id),
-            _ => by_id,
+            Some("/") | None => {
+                let asked = if self.numbered && was_there(pid, time_ns) { of_process(pid) } else { None };
+                asked.or(by_id.filter(|_| !self.several))
+            }
+            Some(_) => by_id,
         }
     }
 
@@ -210,6 +221,18 @@ mod tests {
         assert!(was_there(std::process::id(), now.as_nanos() as u64));
         assert!(!was_there(std::process::id(), 0));
         assert!(!was_there(0, now.as_nanos() as u64));
+    }
+
+    #[test]
+    fn the_root_of_one_hierarchy_says_nothing_of_the_others() {
+        let path = |several| {
+            let known = HashMap::from([(1, "/".to_owned()), (2, "/x".to_owned())]);
+            let mut cgroups = Cgroups { root: None, known, numbered: true, several };
+            // No process has the number 0.
+            (cgroups.path(1, 0, 0), cgroups.path(2, 0, 0))
+        };
+        assert_eq!(path(false), (Some("/".to_owned()), Some("/x".to_owned())));
+        assert_eq!(path(true), (None, Some("/x".to_owned())));
     }
 
     #[test]
