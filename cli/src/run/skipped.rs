@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cutaway::{Loaded, Object, Refused, Section};
+use cutaway::{Loaded, Object, Refused};
 
 use super::types::some;
 use crate::{diagnostics, failure::Failure};
