@@ -357,8 +357,10 @@ impl Watch {
         if !own && !self.is_wanted(pid) {
             return;
         }
-        // Only for what is a C library by its name: programs and other libraries are looked at as they run.
-        let may_hold = looks_like_libc(&mapping.path);
+        // Programs and other libraries are looked at as they run, but for those of a followed process in another root: its C
+        // library is hardly a known one. Others are not held, so that a command may stop its own tracer (`kill -STOP $PPID`)
+        // and go on.
+        let may_hold = looks_like_libc(&mapping.path) || self.whose != Whose::Everybody && is_elsewhere(pid);
         let held =
             thread.filter(|_| may_hold && pid != std::process::id()).and_then(|tid| self.holder.as_mut()?.hold(tid));
         let marks = provider::marks(pid, mapping);
@@ -496,6 +498,13 @@ fn is_mapped(pid: u32, start: u64, end: u64) -> bool {
             error.kind() == io::ErrorKind::PermissionDenied && fs::exists(format!("/proc/{pid}")).unwrap_or(true)
         }
     }
+}
+
+/// Whether the root directory of a process is another one than ours; false if that cannot be told.
+fn is_elsewhere(pid: u32) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let root = |whose: &str| fs::metadata(format!("/proc/{whose}/root/")).map(|root| (root.dev(), root.ino()));
+    matches!((root(&pid.to_string()), root("self")), (Ok(one), Ok(other)) if one != other)
 }
 
 /// By its name it is a C library: `libc.so.6`, `libc-2.31.so`, `ld-musl-x86_64.so.1`, `libc.musl-x86_64.so.1`.
