@@ -125,9 +125,21 @@ fn enter(root: &CString, way: Way) -> io::Result<()> {
             // SAFETY: reads a C string.
             done(unsafe { libc::chdir(root.as_ptr()) }.into())?;
             // SAFETY: reads two C strings.
-            done(unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) })?;
-            // SAFETY: reads a C string.
-            done(unsafe { libc::umount2(c".".as_ptr(), libc::MNT_DETACH) }.into())?;
+            let pivoted = done(unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) });
+            match pivoted {
+                // SAFETY: reads a C string.
+                Ok(()) => done(unsafe { libc::umount2(c".".as_ptr(), libc::MNT_DETACH) }.into())?,
+                // The root of an initramfs cannot be left so, only be covered (`Documentation/filesystems/
+                // ramfs-rootfs-initramfs.rst`).
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                    let cover = libc::MS_MOVE;
+                    // SAFETY: reads C strings; there are no options.
+                    done(unsafe { libc::mount(c".".as_ptr(), c"/".as_ptr(), none, cover, none.cast()) }.into())?;
+                    // SAFETY: reads a C string.
+                    done(unsafe { libc::chroot(c".".as_ptr()) }.into())?;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
     // SAFETY: reads a C string.
