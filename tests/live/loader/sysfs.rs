@@ -91,8 +91,8 @@ fn elements_are_whole(cpus: usize) {
 fn a_file() {
     let cpus = possible_cpus();
     unshare();
-    memory_on("/mnt", "list");
-    cover(Path::new("/mnt/list"));
+    memory_on("/tmp", "list");
+    cover(Path::new("/tmp/list"));
     assert_eq!(fs::read_to_string(POSSIBLE).unwrap(), "0\n");
     elements_are_whole(cpus);
 }
@@ -131,8 +131,8 @@ fn without_sysfs() {
 /// Where a sysfs of one's own is refused, too (as without CAP_SYS_ADMIN), the map is.
 fn refused() {
     unshare();
-    memory_on("/mnt", "list");
-    cover(Path::new("/mnt/list"));
+    memory_on("/tmp", "list");
+    cover(Path::new("/tmp/list"));
     refuse(libc::SYS_fsopen);
     let error = per_cpu().map(drop).unwrap_err().to_string();
     let expected = "/sys/devices/system/cpu/possible cannot be read as the kernel's own: Invalid cross-device link";
