@@ -159,6 +159,8 @@ fn is_statistics(line: &str) -> bool {
     ["processed ", "verification time ", "stack depth ", "max_states_per_insn ", "insns processed ", "total_states "]
         .iter()
         .any(|start| line.starts_with(start))
+        // Since 7.3, for each function: `subprog 0 (main) main insns_self 3 insns_total 3 stack 0`.
+        || (line.starts_with("subprog ") && line.contains(" insns_self "))
 }
 
 #[cfg(test)]
@@ -186,6 +188,8 @@ mod tests {
         }
         assert_eq!(place("back-edge from insn 0 to 0\nprocessed 0 insns\n"), None);
         assert_eq!(place(""), None);
+        let statistics = "processed 3 insns\nsubprog 0 (send) main insns_self 3 insns_total 3 stack 0\n";
+        assert_eq!((sentence(statistics), sentence(&format!("R0\n{statistics}"))), (None, Some("R0")));
     }
 
     #[test]

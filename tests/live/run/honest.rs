@@ -341,7 +341,9 @@ fn flexible() {
     let lines = ran.lines();
     let told: Vec<_> = lines.iter().map(|line| (line["type"].as_str(), line["type_is"].as_str())).collect();
     let (list, exact) = ((Some("struct list"), Some("declared")), (Some("struct exact"), Some("declared")));
-    assert_eq!((&told[..2], told.contains(&exact)), (&[list, list][..], true), "{told:?}");
+    assert!(told.contains(&exact) && told.iter().all(|one| *one == list || *one == exact), "{told:?}");
+    // Between two rings there is no order.
+    let lines: Vec<_> = lines.iter().filter(|line| line["type"] == "struct list").collect();
     assert_eq!(lines[0]["value"], json!({ "kind": 1, "padding": [], "flags": 2, "count": 2, "each": [4, 5] }));
     assert_eq!(lines[1]["value"]["each"], json!([]));
     let said = |part: &str| assert!(ran.ended.stderr.contains(part), "{}", ran.ended.stderr);
