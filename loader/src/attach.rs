@@ -278,7 +278,7 @@ fn by_hand(kind: ProgramType) -> (Option<&'static str>, &'static str) {
         | T::CGROUP_SYSCTL
         | T::CGROUP_SOCKOPT
         | T::SOCK_OPS => (cgroup, say("its name does not say where: attach the program by hand, with `Cgroup`")),
-        T::SYSCALL => (None, say("it hangs on nothing: run it, with `Program::test_run`")),
+        T::SYSCALL => (None, say("it is attached to nothing: run it, with `Program::test_run`")),
         T::STRUCT_OPS => (None, say("it is part of a table: give that to the kernel, with `Map::attach`")),
         T::SCHED_ACT => (
             None,

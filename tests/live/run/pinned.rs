@@ -1,7 +1,9 @@
 //! Two runs of an object whose perf event array is pinned: a slot holds one event, so the later one takes them all.
-#![expect(unsafe_code, reason = "unshare(2) and mount(2)")]
 
-use std::{fs, path::Path, thread};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use cutaway_programs::prelude::*;
 use libtest_mimic::Trial;
@@ -15,22 +17,24 @@ use crate::{
 pub(crate) fn trials() -> Vec<Trial> {
     let lacks =
         || Needs::Root.obstacle().or_else(|| lacks::at_least(5, 10, "running a program on a CPU of one's choice"));
-    vec![ignorable("two_readers_of_one_perf_event_array_notice_each_other", lacks, || {
-        // In a thread that has left the machine's mounts, and so have its children.
-        thread::spawn(two_readers).join().unwrap();
-    })]
+    vec![ignorable("two_readers_of_one_perf_event_array_notice_each_other", lacks, two_readers)]
 }
 
-/// Leaves the machine's mounts for a copy that is told of no others and tells others of none.
-fn leave_mounts() {
-    // SAFETY: takes flags; the thread gets a working directory of its own.
-    let answer = unsafe { libc::unshare(libc::CLONE_NEWNS) };
-    assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
-    let (none, root) = (c"none".as_ptr(), c"/".as_ptr());
-    // SAFETY: reads C strings; there is no data.
-    let answer =
-        unsafe { libc::mount(none, root, std::ptr::null(), libc::MS_REC | libc::MS_PRIVATE, std::ptr::null()) };
-    assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
+/// A directory for pins that is gone when the test is, failed or not.
+struct Pins(PathBuf);
+
+impl Pins {
+    fn new() -> Self {
+        let directory = Path::new(own_mounts::BPFFS.1).join(format!("cutaway-run-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        Self(directory)
+    }
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 fn started(object: &Path, pins: &Path) -> Running {
@@ -41,15 +45,13 @@ fn started(object: &Path, pins: &Path) -> Running {
 }
 
 fn two_readers() {
-    leave_mounts();
     let folder = tempfile::tempdir().unwrap();
-    let pins = folder.path().join("pins");
-    own_mounts::mount("bpf", &pins);
+    let pins = Pins::new();
     let object = folder.path().join("pinned.o");
     fs::write(&object, sends()).unwrap();
 
-    let first = started(&object, &pins);
-    let second = started(&object, &pins);
+    let first = started(&object, &pins.0);
+    let second = started(&object, &pins.0);
     second.stderr_line("it takes the slots", |line| line.contains("the map's slots held the events of another reader"));
     first.stderr_line("it is told", |line| line.contains("`events`: another reader has taken the slots of the map"));
     let before = first.stdout_lines();
