@@ -1,16 +1,33 @@
-//! An instruction's text, letter for letter as `llvm-objdump` prints it.
+//! Text of an instruction, exactly as `llvm-objdump` prints it.
 //!
-//! LLVM's syntax reads like C: `r1 += r2`, `w1 = 5`, `r1 = *(u32 *)(r2 + 8)`, `if r1 == 0 goto +5`. What LLVM does not know
-//! it prints as `<unknown>`, and so does this.
+//! LLVM's syntax reads like C: `r1 += r2`, `w1 = 5`, `r1 = *(u32 *)(r2 + 8)`, `if r1 == 0 goto +5`. An instruction that LLVM
+//! does not know is `<unknown>`.
 
 use std::fmt::{self, Display, Formatter};
 
 use super::{Instruction, opcode::*};
-use crate::asm::Condition;
 
-impl Display for Instruction {
+/// Displays an instruction, see [`Instruction::text`].
+#[derive(Clone, Copy, Debug)]
+pub struct Text {
+    instruction: Instruction,
+    /// The upper half of a 64-bit immediate.
+    high: Option<i32>,
+}
+
+impl Instruction {
+    /// Returns the text as `llvm-objdump` prints it. `next` is the following slot: it holds the upper half of a 64-bit
+    /// immediate. Without it, a 64-bit load is `<unknown>`.
+    #[must_use]
+    pub fn text(self, next: Option<Self>) -> Text {
+        let high = next.filter(|_| self.is_load_imm64()).map(|next| next.imm);
+        Text { instruction: self, high }
+    }
+}
+
+impl Display for Text {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let known = match self.code & 0x07 {
+        let known = match self.instruction.class() {
             LD => self.wide(f),
             LDX => self.load(f),
             ST => self.store(f),
@@ -37,14 +54,14 @@ impl Display for Address {
     }
 }
 
-impl Instruction {
+impl Text {
     fn operand(&self, prefix: char) -> String {
-        if self.code & X == 0 { self.imm.to_string() } else { format!("{prefix}{}", self.src) }
+        if self.instruction.code & X == 0 { self.instruction.imm.to_string() } else { format!("{prefix}{}", self.instruction.src()) }
     }
 
     /// The size of a memory access in bits.
     fn bits(&self) -> u8 {
-        match self.code & 0x18 {
+        match self.instruction.code & 0x18 {
             SIZE_B => 8,
             SIZE_H => 16,
             SIZE_W => 32,
@@ -52,13 +69,13 @@ impl Instruction {
         }
     }
 
-    /// The load of a 64-bit immediate, or a load from a packet of old: by a fixed place or a register's.
+    /// The load of a 64-bit immediate, or a legacy load from a packet at a constant or variable offset.
     fn wide(&self, f: &mut Formatter<'_>) -> Known {
-        let (bits, imm, src) = (self.bits(), self.imm, self.src);
-        match (self.code & 0xe0, self.high) {
+        let (bits, imm, src) = (self.bits(), self.instruction.imm, self.instruction.src());
+        match (self.instruction.code & 0xe0, self.high) {
             (IMM, Some(high)) => {
                 let value = i64::from(high) << 32 | i64::from(imm.cast_unsigned());
-                write!(f, "r{} = {value} ll", self.dst)?;
+                write!(f, "r{} = {value} ll", self.instruction.dst())?;
             }
             (ABS, _) if bits < 64 => write!(f, "r0 = *(u{bits} *)skb[{imm}]")?,
             (IND, _) if bits < 64 => write!(f, "r0 = *(u{bits} *)skb[r{src}]")?,
@@ -68,29 +85,29 @@ impl Instruction {
     }
 
     fn load(&self, f: &mut Formatter<'_>) -> Known {
-        let sign = match self.code & 0xe0 {
+        let sign = match self.instruction.code & 0xe0 {
             MEM => 'u',
             MEMSX if self.bits() < 64 => 's',
             _ => return Ok(false),
         };
-        let (bits, address) = (self.bits(), Address(self.src, self.offset));
-        write!(f, "r{} = *({sign}{bits} *)({address})", self.dst)?;
+        let (bits, address) = (self.bits(), Address(self.instruction.src(), self.instruction.offset));
+        write!(f, "r{} = *({sign}{bits} *)({address})", self.instruction.dst())?;
         Ok(true)
     }
 
     fn store(&self, f: &mut Formatter<'_>) -> Known {
-        if self.code & 0xe0 != MEM {
+        if self.instruction.code & 0xe0 != MEM {
             return Ok(false);
         }
-        let (bits, address) = (self.bits(), Address(self.dst, self.offset));
-        write!(f, "*(u{bits} *)({address}) = {}", self.imm)?;
+        let (bits, address) = (self.bits(), Address(self.instruction.dst(), self.instruction.offset));
+        write!(f, "*(u{bits} *)({address}) = {}", self.instruction.imm)?;
         Ok(true)
     }
 
     fn store_register(&self, f: &mut Formatter<'_>) -> Known {
-        let (bits, address) = (self.bits(), Address(self.dst, self.offset));
-        match self.code & 0xe0 {
-            MEM => write!(f, "*(u{bits} *)({address}) = r{}", self.src)?,
+        let (bits, address) = (self.bits(), Address(self.instruction.dst(), self.instruction.offset));
+        match self.instruction.code & 0xe0 {
+            MEM => write!(f, "*(u{bits} *)({address}) = r{}", self.instruction.src())?,
             ATOMIC => return self.atomic(f),
             _ => return Ok(false),
         }
@@ -98,13 +115,13 @@ impl Instruction {
     }
 
     fn atomic(&self, f: &mut Formatter<'_>) -> Known {
-        let (bits, address, src) = (self.bits(), Address(self.dst, self.offset), self.src);
+        let (bits, address, src) = (self.bits(), Address(self.instruction.dst(), self.instruction.offset), self.instruction.src());
         // The narrow forms name the lower half of the register.
         let r = if bits == 64 { 'r' } else { 'w' };
-        match self.imm {
+        match self.instruction.imm {
             LOAD_ACQ => {
-                let from = Address(self.src, self.offset);
-                write!(f, "{r}{} = load_acquire((u{bits} *)({from}))", self.dst)?;
+                let from = Address(self.instruction.src(), self.instruction.offset);
+                write!(f, "{r}{} = load_acquire((u{bits} *)({from}))", self.instruction.dst())?;
                 return Ok(true);
             }
             STORE_REL => {
@@ -116,7 +133,7 @@ impl Instruction {
         }
         // Exchanges are named by their width, and the narrow ones by the register's, too.
         let width = if bits == 64 { "_64" } else { "32_32" };
-        match self.imm {
+        match self.instruction.imm {
             XCHG => write!(f, "{r}{src} = xchg{width}({address}, {r}{src})")?,
             CMPXCHG => write!(f, "{r}0 = cmpxchg{width}({address}, {r}0, {r}{src})")?,
             imm => {
@@ -134,9 +151,9 @@ impl Instruction {
     }
 
     fn arithmetic(&self, f: &mut Formatter<'_>, r: char) -> Known {
-        let (dst, src, imm) = (self.dst, self.src, self.imm);
-        let (whole, register) = (r == 'r', self.code & X != 0);
-        let sign = match (self.code & 0xf0, self.offset) {
+        let (dst, src, imm) = (self.instruction.dst(), self.instruction.src(), self.instruction.imm);
+        let (whole, register) = (r == 'r', self.instruction.code & X != 0);
+        let sign = match (self.instruction.code & 0xf0, self.instruction.offset) {
             (ADD, 0) => "+",
             (SUB, 0) => "-",
             (MUL, 0) => "*",
@@ -182,9 +199,9 @@ impl Instruction {
     }
 
     fn jump(&self, f: &mut Formatter<'_>, r: char) -> Known {
-        let (whole, register) = (r == 'r', self.code & X != 0);
-        let (dst, offset, imm) = (self.dst, self.offset, self.imm);
-        match self.code & 0xf0 {
+        let (whole, register) = (r == 'r', self.instruction.code & X != 0);
+        let (dst, offset, imm) = (self.instruction.dst(), self.instruction.offset, self.instruction.imm);
+        match self.instruction.code & 0xf0 {
             JA if whole && register => write!(f, "gotox r{dst}")?,
             JA if whole => write!(f, "goto {offset:+}")?,
             JA if !register => write!(f, "gotol {imm:+}")?,
@@ -193,7 +210,7 @@ impl Instruction {
             EXIT if whole && !register && imm == 0 => f.write_str("exit")?,
             JCOND if whole && !register => write!(f, "may_goto {offset:+}")?,
             code => {
-                let Some(sign) = Condition::sign(code) else {
+                let Some(sign) = comparison(code) else {
                     return Ok(false);
                 };
                 write!(f, "if {r}{dst} {sign} {} goto {offset:+}", self.operand(r))?;
@@ -212,4 +229,22 @@ fn atomic_operation(imm: i32) -> Option<(&'static str, char)> {
         XOR => Some(("xor", '^')),
         _ => None,
     }
+}
+
+/// Returns the sign of a comparison, by the operation bits of a conditional jump.
+const fn comparison(code: u8) -> Option<&'static str> {
+    Some(match code {
+        0x10 => "==",
+        0x20 => ">",
+        0x30 => ">=",
+        0x40 => "&",
+        0x50 => "!=",
+        0x60 => "s>",
+        0x70 => "s>=",
+        0xa0 => "<",
+        0xb0 => "<=",
+        0xc0 => "s<",
+        0xd0 => "s<=",
+        _ => return None,
+    })
 }

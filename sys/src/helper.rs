@@ -1,14 +1,13 @@
-//! The kernel's helper functions, by their own names.
+//! The kernel's helper functions, by id and name.
 //!
-//! The list is part of the kernel's stable interface and closed: newer functions are offered to programs as kfuncs. A
-//! helper that a kernel or a program type lacks is refused by the verifier when the program is loaded.
+//! The list is stable and closed: newer functions are kfuncs. The verifier refuses a program that calls a helper which the
+//! kernel or the program type does not have.
 //!
-//! Kernel: `include/uapi/linux/bpf.h` (`___BPF_FUNC_MAPPER`), which also documents what each one does, takes and returns.
+//! Kernel: `include/uapi/linux/bpf.h` (`___BPF_FUNC_MAPPER`).
 
 macro_rules! helpers {
     ($($name:ident = $number:literal,)*) => {
-        /// A helper function, as [`Assembler::call`](crate::Assembler::call) takes it. What each one does is documented in
-        /// bpf-helpers(7).
+        /// A helper function, by the kernel's name. bpf-helpers(7) documents what each one does, takes and returns.
         #[expect(non_camel_case_types, reason = "the kernel's own names, to be found by searching for them")]
         #[expect(missing_docs, reason = "documented by the kernel, under these names")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,10 +17,11 @@ macro_rules! helpers {
         }
 
         impl Helper {
-            /// All of them, in the order of their numbers, from 1 to 211.
+            /// All helpers by id, from 1 to 211.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// Its name in the kernel's sources.
+            /// Returns the kernel's name.
+            #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$name => stringify!($name),)*
@@ -246,14 +246,16 @@ helpers! {
 }
 
 impl Helper {
-    /// Its number, which a call instruction carries as its immediate.
-    pub const fn number(self) -> i32 {
+    /// Returns the id, which is the immediate of a call instruction.
+    #[must_use]
+    pub const fn id(self) -> i32 {
         self as i32
     }
 
-    /// The helper with this number, if there is one.
-    pub fn from_number(number: i32) -> Option<Self> {
-        let index = usize::try_from(number).ok()?.checked_sub(1)?;
+    /// Returns the helper with this id; `None` for an id that no helper has.
+    #[must_use]
+    pub fn from_id(id: i32) -> Option<Self> {
+        let index = usize::try_from(id).ok()?.checked_sub(1)?;
         Self::ALL.get(index).copied()
     }
 }
@@ -263,21 +265,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_dense_and_lead_back() {
+    fn ids_are_dense_and_unique() {
         for (index, &helper) in Helper::ALL.iter().enumerate() {
-            assert_eq!(helper.number(), i32::try_from(index).unwrap() + 1);
-            assert_eq!(Helper::from_number(helper.number()), Some(helper));
+            assert_eq!(helper.id(), i32::try_from(index).unwrap() + 1);
+            assert_eq!(Helper::from_id(helper.id()), Some(helper));
         }
         assert_eq!(Helper::ALL.len(), 211);
-        assert_eq!(Helper::from_number(0), None);
-        assert_eq!(Helper::from_number(212), None);
-        assert_eq!(Helper::from_number(-1), None);
+        assert_eq!(Helper::from_id(0), None);
+        assert_eq!(Helper::from_id(212), None);
+        assert_eq!(Helper::from_id(-1), None);
     }
 
     #[test]
     fn names_are_the_kernels() {
-        assert_eq!(Helper::bpf_probe_read_user.number(), 112);
-        assert_eq!(Helper::bpf_ringbuf_reserve.number(), 131);
+        assert_eq!(Helper::bpf_probe_read_user.id(), 112);
+        assert_eq!(Helper::bpf_ringbuf_reserve.id(), 131);
         assert_eq!(Helper::bpf_ringbuf_submit.name(), "bpf_ringbuf_submit");
     }
 }

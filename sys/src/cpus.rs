@@ -1,40 +1,40 @@
-//! The machine's possible CPUs: those the kernel has reserved room for, running or not. Per-CPU maps hold one value for
-//! each, and a `PERF_EVENT_ARRAY` one slot.
+//! Which CPUs there are.
 //!
-//! The kernel writes as many values as there are possible CPUs to whoever looks up a per-CPU map, without being told how much
-//! room there is. So their number must be the kernel's own word: see `sys/sysfs.rs`.
+//! *Possible* CPUs are those that the kernel has reserved memory for, online or not: per-CPU maps hold one value for each,
+//! and a `PERF_EVENT_ARRAY` one slot. *Online* CPUs run now, and a perf event can be opened on them alone. Ids can have
+//! gaps.
+//!
+//! A lookup in a per-CPU map writes as many values as there are possible CPUs, and takes no buffer size. So their number
+//! must be the kernel's own word ([`pseudo`](crate::pseudo)), or that lookup could write past its buffer.
 
 use std::{ffi::CStr, io};
 
-use crate::sys::{errno::is_out_of_fds, file, sysfs};
+use crate::{errno::is_out_of_fds, file, pseudo};
 
-/// The CPUs that the kernel has room for, ascending: what it fills per-CPU values for.
+/// Returns the ids of the possible CPUs, ascending.
 ///
 /// # Errors
-///
-/// If the kernel's own `/sys/devices/system/cpu/possible` cannot be read or is not a CPU list.
-pub(crate) fn possible() -> io::Result<Vec<u32>> {
+/// If the kernel's own `/sys/devices/system/cpu/possible` cannot be read or is not a list of CPUs.
+pub fn possible() -> io::Result<Vec<u32>> {
     list(c"devices/system/cpu/possible")
 }
 
-/// The CPUs that run now, ascending.
+/// Returns the ids of the online CPUs, ascending.
 ///
 /// # Errors
-///
-/// If the kernel's own `/sys/devices/system/cpu/online` cannot be read or is not a CPU list.
-pub(crate) fn online() -> io::Result<Vec<u32>> {
+/// If the kernel's own `/sys/devices/system/cpu/online` cannot be read or is not a list of CPUs.
+pub fn online() -> io::Result<Vec<u32>> {
     list(c"devices/system/cpu/online")
 }
 
-/// How many slots an array needs whose key is a CPU's number: one more than the highest.
+/// Returns how many entries an array needs whose index is a CPU's id: one more than the highest possible id.
 ///
-/// No memory of this process depends on it, so where the kernel's own word is not to be had, that of whatever is mounted
-/// there is taken. A slot that is missing for this is an error when it is to be filled.
+/// No memory of this process depends on it. So where the kernel's own file cannot be read, the text of whatever is mounted
+/// there is used. An entry that is missing for that reason is an error when it is set.
 ///
 /// # Errors
-///
-/// If `/sys/devices/system/cpu/possible` cannot be read or is not a CPU list.
-pub(crate) fn slots() -> io::Result<u32> {
+/// If `/sys/devices/system/cpu/possible` cannot be read or is not a list of CPUs.
+pub fn array_len() -> io::Result<u32> {
     const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
     let cpus = possible().or_else(|error| {
         let text = file::bounded_text(POSSIBLE.as_ref(), WHY)?;
@@ -43,19 +43,21 @@ pub(crate) fn slots() -> io::Result<u32> {
     Ok(cpus.last().map_or(0, |last| last.saturating_add(1)))
 }
 
-const WHY: &str = "asks which CPUs there are: what exists once for each is as many";
+const WHY: &str = "asks which CPUs there are";
 
 fn list(path: &CStr) -> io::Result<Vec<u32>> {
     let refused = |why: &dyn std::fmt::Display| {
         io::Error::other(format!("/sys/{} cannot be read as the kernel's own: {why}", path.to_string_lossy()))
     };
-    let text = sysfs::text(path, WHY).map_err(|error| if is_out_of_fds(&error) { error } else { refused(&error) })?;
-    parse(&text).ok_or_else(|| refused(&"it is no list of CPUs"))
+    let text = pseudo::sysfs_text(path, WHY).map_err(|error| if is_out_of_fds(&error) { error } else { refused(&error) })?;
+    parse(&text).ok_or_else(|| refused(&"it is not a list of CPUs"))
 }
 
-/// Reads the kernel's list format (`0-3,8,10-11`, and a line feed): all of it, or nothing.
-fn parse(text: &str) -> Option<Vec<u32>> {
-    /// Far above the kernel's `NR_CPUS`: a longer list is nonsense, not a machine.
+/// Parses a list of CPUs such as `0-3,8,10-11` (`cpumap_print_to_pagebuf`), with or without a line feed. `None` unless all
+/// of the text is an ascending list.
+#[must_use]
+pub fn parse(text: &str) -> Option<Vec<u32>> {
+    /// Far above the kernel's `NR_CPUS`: a longer list is no machine's, and must not fill memory.
     const MOST: u32 = 65_536;
     let (mut cpus, mut first, mut number): (Vec<u32>, Option<u32>, Option<u32>) = (Vec::new(), None, None);
     for byte in text.strip_suffix('\n').unwrap_or(text).bytes().chain([b',']) {
@@ -85,14 +87,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_lists_with_holes() {
+    fn lists_with_gaps_are_read() {
         assert_eq!(parse("0\n"), Some(vec![0]));
         assert_eq!(parse("0-1,4,6-7\n"), Some(vec![0, 1, 4, 6, 7]));
     }
 
     #[test]
-    fn refuses_what_is_no_list() {
-        for nonsense in [
+    fn other_text_is_refused() {
+        for text in [
             "",
             "\n",
             "a",
@@ -110,13 +112,13 @@ mod tests {
             "0-4294967295",
             "0\0",
         ] {
-            assert_eq!(parse(nonsense), None, "{nonsense:?}");
+            assert_eq!(parse(text), None, "{text:?}");
         }
     }
 
     #[test]
     fn this_machine_has_at_least_one() {
         assert!(!possible().unwrap().is_empty());
-        assert!(slots().unwrap() > *possible().unwrap().last().unwrap());
+        assert!(array_len().unwrap() > *possible().unwrap().last().unwrap());
     }
 }

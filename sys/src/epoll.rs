@@ -1,0 +1,149 @@
+//! One epoll instance: epoll_create1(2), epoll_ctl(2), epoll_wait(2).
+//!
+//! Kernel: `fs/eventpoll.c`.
+#![expect(unsafe_code, reason = "system calls that take addresses and return file descriptors")]
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    time::Duration,
+};
+
+use crate::{fd::owned, report, report::check};
+
+/// How many ready file descriptors one wait reports. The next wait reports the others.
+const MAX_EVENTS: usize = 64;
+
+/// What a file descriptor is watched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Reports the fd as long as it is readable (`EPOLLIN`).
+    Readable,
+    /// Reports each wake-up once (`EPOLLIN|EPOLLET`), not the mere presence of data.
+    ReadableEdge,
+    /// Reports each wake-up of writers once (`EPOLLOUT|EPOLLET`).
+    WritableEdge,
+}
+
+impl Interest {
+    const fn bits(self) -> (u32, &'static str) {
+        let (bits, name) = match self {
+            Self::Readable => (libc::EPOLLIN, "EPOLLIN"),
+            Self::ReadableEdge => (libc::EPOLLIN | libc::EPOLLET, "EPOLLIN|EPOLLET"),
+            Self::WritableEdge => (libc::EPOLLOUT | libc::EPOLLET, "EPOLLOUT|EPOLLET"),
+        };
+        (bits as u32, name)
+    }
+}
+
+/// An epoll instance, closed when dropped.
+#[derive(Debug)]
+pub struct Epoll(OwnedFd);
+
+impl Epoll {
+    /// Creates an epoll instance. `why` says in the report what it will wait for.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM.
+    pub fn new(why: &str) -> io::Result<Self> {
+        // SAFETY: takes a number.
+        let answer = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) });
+        report!("epoll_create1", &answer, why; "flags" = "EPOLL_CLOEXEC");
+        // SAFETY: the kernel has just created this fd for the caller.
+        unsafe { owned(answer) }.map(Self)
+    }
+
+    /// Watches `fd`. [`Self::wait`] reports it as `token`.
+    ///
+    /// # Errors
+    /// EPERM if the fd cannot be waited for, EEXIST if it is watched already, ENOSPC at `fs.epoll.max_user_watches`.
+    pub fn add(&self, fd: BorrowedFd<'_>, interest: Interest, token: u64, why: &str) -> io::Result<()> {
+        let (events, shown) = interest.bits();
+        let mut event = libc::epoll_event { events, u64: token };
+        let epoll = self.0.as_raw_fd();
+        // SAFETY: `event` is alive and initialized.
+        let answer = check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) });
+        report!("epoll_ctl", &answer, why;
+            "epfd" = epoll, "op" = "EPOLL_CTL_ADD", "fd" = fd.as_raw_fd(), "events" = shown, "data" = token);
+        answer.map(drop)
+    }
+
+    /// Stops watching `fd`.
+    ///
+    /// # Errors
+    /// ENOENT if it is not watched.
+    pub fn delete(&self, fd: BorrowedFd<'_>, why: &str) -> io::Result<()> {
+        let (epoll, none) = (self.0.as_raw_fd(), std::ptr::null_mut());
+        // SAFETY: this operation reads no event.
+        let answer = check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_DEL, fd.as_raw_fd(), none) });
+        report!("epoll_ctl", &answer, why; "epfd" = epoll, "op" = "EPOLL_CTL_DEL", "fd" = fd.as_raw_fd());
+        answer.map(drop)
+    }
+
+    /// Sleeps until a watched fd is ready, a signal arrives, or `timeout` is over (`None`: without limit), and calls
+    /// `ready` with the token of each ready fd. Returns how many there were: 0 after a signal or at the time limit.
+    ///
+    /// The limit is rounded up to milliseconds, so that a short one does not make its caller spin.
+    ///
+    /// # Errors
+    /// None is expected.
+    pub fn wait(&self, timeout: Option<Duration>, why: &str, mut ready: impl FnMut(u64)) -> io::Result<usize> {
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; MAX_EVENTS];
+        let timeout = timeout.map_or(-1, |timeout| {
+            i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+        });
+        let epoll = self.0.as_raw_fd();
+        // SAFETY: `events` has room for `MAX_EVENTS` events and lives during the call.
+        let count = unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), MAX_EVENTS as i32, timeout) };
+        let answer = check(count);
+        report!("epoll_wait", &answer, why; "epfd" = epoll, "maxevents" = MAX_EVENTS, "timeout" = timeout);
+        match answer {
+            Ok(count) => {
+                let count = usize::try_from(count).unwrap_or(0);
+                for event in events.iter().take(count) {
+                    ready(event.u64);
+                }
+                Ok(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl AsFd for Epoll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(miri))]
+mod tests {
+    use super::*;
+    use crate::fd;
+
+    fn ready(epoll: &Epoll) -> Vec<u64> {
+        let mut tokens = Vec::new();
+        epoll.wait(Some(Duration::ZERO), "tests", |token| tokens.push(token)).unwrap();
+        tokens
+    }
+
+    #[test]
+    fn edge_is_reported_once_and_level_as_long_as_it_lasts() {
+        let epoll = Epoll::new("tests").unwrap();
+        let (read, write) = fd::pipe("tests").unwrap();
+        let level = read.try_clone().unwrap();
+        epoll.add(read.as_fd(), Interest::ReadableEdge, 1, "tests").unwrap();
+        epoll.add(level.as_fd(), Interest::Readable, 2, "tests").unwrap();
+        assert_eq!(ready(&epoll), []);
+        fd::write_byte(write.as_fd(), "tests").unwrap();
+        let mut both = ready(&epoll);
+        both.sort_unstable();
+        assert_eq!(both, [1, 2]);
+        assert_eq!(ready(&epoll), [2]);
+        epoll.delete(level.as_fd(), "tests").unwrap();
+        assert_eq!(ready(&epoll), []);
+        assert_eq!(epoll.delete(level.as_fd(), "tests").unwrap_err().raw_os_error(), Some(libc::ENOENT));
+    }
+}

@@ -1,0 +1,45 @@
+//! Shared ground of the crates of cutaway: the kernel's BPF vocabulary, and the few system calls that all of them make.
+//!
+//! | module | content | kernel source |
+//! | --- | --- | --- |
+//! | [`instruction`] | `struct bpf_insn`, opcodes, text as `llvm-objdump` prints it | `include/uapi/linux/bpf.h`, `Documentation/bpf/standardization/instruction-set.rst` |
+//! | [`map_type`], [`map_flags`] | `enum bpf_map_type`, `BPF_F_…` of `BPF_MAP_CREATE` | `include/uapi/linux/bpf.h` |
+//! | [`program_type`], [`attach_type`] | `enum bpf_prog_type`, `enum bpf_attach_type` | `include/uapi/linux/bpf.h` |
+//! | [`helper`] | ids and names of helper functions | `___BPF_FUNC_MAPPER` |
+//! | [`errno`] | error numbers with names | `include/uapi/asm-generic/errno.h` |
+//! | [`report`] | the one report of a finished system call to the crate `log` | |
+//! | [`fd`], [`file`](mod@file), [`mount`], [`pseudo`] | file descriptors, files, private mounts, files that only the kernel can have written | `fs/open.c`, `fs/namespace.c` |
+//! | [`cpus`] | online and possible CPUs | `drivers/base/cpu.c` |
+//! | [`epoll`], [`stop`] | waiting for several file descriptors, and ending a wait from elsewhere | `fs/eventpoll.c` |
+//! | [`memory`], [`clock`] | page size, `CLOCK_MONOTONIC` | |
+//!
+//! The public crates re-export the types that appear in their interfaces. Everything else here serves them and can change
+//! with any version: depend on `cutaway`, `mmap-ring` or `perf-reader` instead.
+
+pub mod attach_type;
+pub mod clock;
+pub mod cpus;
+pub mod epoll;
+pub mod errno;
+pub mod fd;
+pub mod file;
+pub mod helper;
+pub mod instruction;
+pub mod map_flags;
+pub mod map_type;
+pub mod memory;
+pub mod mount;
+pub mod names;
+pub mod program_type;
+pub mod report;
+pub mod stop;
+pub mod pseudo;
+
+pub use attach_type::AttachType;
+pub use errno::Errno;
+pub use helper::Helper;
+pub use instruction::{ByteOrder, Instruction};
+pub use map_flags::MapFlags;
+pub use map_type::MapType;
+pub use program_type::ProgramType;
+pub use stop::{Stopper, Wake};

@@ -1,0 +1,67 @@
+//! Opens file systems of the kernel's without a visible mount: fsopen(2), fsconfig(2), fsmount(2) (Linux 5.2).
+//!
+//! tracefs, debugfs and cgroup2 have one instance each in the kernel. fsmount(2) returns a directory fd of it that is
+//! attached to no path: no other process sees the mount, and closing the fd unmounts it.
+//!
+//! Kernel: `fs/fsopen.c`, `fs/namespace.c`.
+#![expect(unsafe_code, reason = "system calls without a wrapper")]
+
+use std::{
+    ffi::CStr,
+    fs::File,
+    io,
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    ptr,
+};
+
+use crate::{fd::owned, report, report::check};
+
+/// `FSCONFIG_CMD_CREATE`
+const CMD_CREATE: libc::c_long = 6;
+/// `FSOPEN_CLOEXEC`, `FSMOUNT_CLOEXEC`
+const CLOEXEC: libc::c_long = 1;
+
+/// Opens the root directory of the file system `kind` (e.g. `tracefs`) by a private mount.
+///
+/// Needs `CAP_SYS_ADMIN`.
+///
+/// # Errors
+/// ENOSYS before Linux 5.2, ENODEV if the kernel has no such file system, EPERM without the capability.
+pub fn private(kind: &CStr, why: &str) -> io::Result<OwnedFd> {
+    // SAFETY: the name is a C string that is borrowed for the call.
+    let answer = check(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), CLOEXEC) });
+    report!("fsopen", &answer, why;
+        "fsname" = report::Value::from_display(&kind.to_string_lossy()), "flags" = "FSOPEN_CLOEXEC");
+    // SAFETY: the kernel has just created this fd for the caller.
+    let context = unsafe { owned(answer) }?;
+
+    let none = ptr::null::<libc::c_char>();
+    // SAFETY: this command takes neither key nor value.
+    let value = unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), CMD_CREATE, none, none, 0_i32) };
+    let answer = check(value);
+    report!("fsconfig", &answer, "finds the kernel's one instance of the file system";
+        "fd" = context.as_raw_fd(), "cmd" = "FSCONFIG_CMD_CREATE");
+    answer?;
+
+    // SAFETY: takes numbers alone.
+    let answer = check(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), CLOEXEC, 0_u32) });
+    report!("fsmount", &answer, "makes it a directory that no other process sees";
+        "fd" = context.as_raw_fd(), "flags" = "FSMOUNT_CLOEXEC", "attr_flags" = 0);
+    // SAFETY: the kernel has just created this fd for the caller.
+    unsafe { owned(answer) }
+}
+
+/// Opens for reading the file at `path` below `directory`.
+///
+/// # Errors
+/// Those of openat(2).
+pub fn open_below(directory: BorrowedFd<'_>, path: &CStr, why: &str) -> io::Result<File> {
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: the path is a C string that is borrowed for the call.
+    let answer = check(unsafe { libc::openat(directory.as_raw_fd(), path.as_ptr(), flags) });
+    report!("openat", &answer, why;
+        "dirfd" = directory.as_raw_fd(), "pathname" = report::Value::from_display(&path.to_string_lossy()),
+        "flags" = "O_RDONLY|O_CLOEXEC");
+    // SAFETY: the kernel has just created this fd for the caller.
+    unsafe { owned(answer) }.map(File::from)
+}
