@@ -180,11 +180,11 @@ impl Program {
             Some(Target::RawTracepoint { name }) => RawTracepoint::new(name).attach(self),
             #[cfg(feature = "tracing")]
             Some(Target::Btf { .. }) => match section.expected_attach_type {
-                attach_type::TRACE_ITER => Iter::new().attach(self),
-                attach_type::LSM_CGROUP if !cfg!(feature = "cgroup") => {
+                AttachType::TRACE_ITER => Iter::new().attach(self),
+                AttachType::LSM_CGROUP if !cfg!(feature = "cgroup") => {
                     Err(Error::left_out(self.by_section(), "cgroup"))
                 }
-                attach_type::LSM_CGROUP => {
+                AttachType::LSM_CGROUP => {
                     Err(self.unattachable("it needs a cgroup: attach it by hand, with `Cgroup`"))
                 }
                 _ => Tracing::new().attach(self),
@@ -209,7 +209,7 @@ impl Program {
     pub(crate) fn waits_for_a_hand(&self) -> Option<&'static str> {
         let section = &self.spec().section;
         match &section.target {
-            Some(Target::Btf { .. }) if section.expected_attach_type == attach_type::LSM_CGROUP => {
+            Some(Target::Btf { .. }) if section.expected_attach_type == AttachType::LSM_CGROUP => {
                 Some("it needs a cgroup")
             }
             Some(Target::Unreadable { why, .. }) => Some(why),

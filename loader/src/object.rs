@@ -207,7 +207,7 @@ impl Object {
         &mut self,
         name: &str,
         program_type: ProgramType,
-        expected_attach_type: u32,
+        expected_attach_type: AttachType,
     ) -> Result<&mut ProgramSpec, Error> {
         if let Some(known) = self.programs.iter().position(|program| program.name == name) {
             let section = &mut self.programs.get_mut(known).ok_or_else(vanished)?.section;

@@ -18,7 +18,7 @@ use crate::{
     sys::{
         attr::MapCreate,
         bpf::{self, LogLevel},
-        insn::bpf_insn,
+        insn::Instruction,
         process::{self, page_size},
     },
 };
@@ -101,18 +101,18 @@ pub fn attach_cookie() -> Support {
 /// `BPF_JMP | BPF_EXIT`
 const EXIT: u8 = 0x95;
 
-fn instruction(code: u8, imm: i32) -> bpf_insn {
-    bpf_insn::new(code, 0, 0, 0, imm)
+fn instruction(code: u8, imm: i32) -> Instruction {
+    Instruction::new(code, 0, 0, 0, imm)
 }
 
 /// A program that does nothing, for questions that need one.
-fn nothing(program_type: ProgramType, expected_attach_type: u32) -> io::Result<OwnedFd> {
+fn nothing(program_type: ProgramType, expected_attach_type: AttachType) -> io::Result<OwnedFd> {
     const MOV_R0: u8 = 0xb7;
     small(program_type, expected_attach_type, &[instruction(MOV_R0, 0), instruction(EXIT, 0)])
 }
 
 /// A program to ask a question with.
-fn small(program_type: ProgramType, expected_attach_type: u32, instructions: &[bpf_insn]) -> io::Result<OwnedFd> {
+fn small(program_type: ProgramType, expected_attach_type: AttachType, instructions: &[Instruction]) -> io::Result<OwnedFd> {
     let program = bpf::Program {
         program_type,
         expected_attach_type,

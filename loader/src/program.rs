@@ -154,10 +154,10 @@ impl AsFd for Program {
 fn one_by_one_where_need_be(spec: &mut ProgramSpec) {
     let kind = &mut spec.section.expected_attach_type;
     let answer = match *kind {
-        attach_type::TRACE_KPROBE_MULTI => probe::kprobe_multi(),
+        AttachType::TRACE_KPROBE_MULTI => probe::kprobe_multi(),
         // A USDT probe is often wanted in one process.
-        attach_type::TRACE_UPROBE_MULTI if is_usdt(&spec.section_name) => probe::uprobe_multi_pid(),
-        attach_type::TRACE_UPROBE_MULTI => probe::uprobe_multi(),
+        AttachType::TRACE_UPROBE_MULTI if is_usdt(&spec.section_name) => probe::uprobe_multi_pid(),
+        AttachType::TRACE_UPROBE_MULTI => probe::uprobe_multi(),
         _ => return,
     };
     if !answer.is_yes() {

@@ -6,8 +6,7 @@
 use std::fmt;
 use std::io;
 
-/// The kernel's own "not supported", which libc does not know.
-const ENOTSUPP: i32 = 524;
+use cutaway_sys::errno::{ENOTSUPP, Errno};
 
 /// Why a ring could not be opened, waited for or read.
 #[derive(Debug)]
@@ -201,14 +200,19 @@ pub enum Corrupt {
 impl Error {
     /// The errno behind it, where there is one. Of [`Error::Unknown`], that of bpf(2).
     #[must_use]
-    pub fn errno(&self) -> Option<i32> {
+    pub fn errno(&self) -> Option<Errno> {
         match self {
             Self::Map { source, .. } | Self::System { source, .. } | Self::Unknown { bpf: source, .. } => {
-                source.raw_os_error()
+                source.raw_os_error().map(Errno::new)
             }
             _ => None,
         }
     }
+}
+
+/// Makes the error of a failed system call.
+pub(crate) fn system(call: &'static str, attempt: &'static str) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::System { call, attempt, source }
 }
 
 impl From<Corrupt> for Error {
@@ -241,8 +245,8 @@ impl fmt::Display for Error {
                 f,
                 "the kernel does not tell whether the descriptor is a map of type {wanted}: bpf(BPF_OBJ_GET_INFO_BY_FD) failed with {}, \
                  /proc/thread-self/fdinfo with {}; allow one of them (before Linux 5.19, CAP_BPF allows the first)",
-                errno(bpf),
-                errno(proc)
+                Errno::of(bpf),
+                Errno::of(proc)
             ),
             Self::Taken { side } => write!(
                 f,
@@ -254,11 +258,11 @@ impl fmt::Display for Error {
             Self::Map { region, bytes, source } => write!(
                 f,
                 "mapping {region} ({bytes} bytes) failed with {}: {}",
-                errno(source),
+                Errno::of(source),
                 map_advice(*region, source)
             ),
             Self::System { call, attempt, source } => {
-                write!(f, "{call}, to {attempt}, failed with {}: {}", errno(source), system_advice(source))
+                write!(f, "{call}, to {attempt}, failed with {}: {}", Errno::of(source), system_advice(source))
             }
             Self::TooLong { length, most } => write!(
                 f,
@@ -324,48 +328,5 @@ fn system_advice(error: &io::Error) -> &'static str {
         Some(libc::EPERM) => "the descriptor cannot be waited for; is it a ring?",
         Some(libc::EBADF) => "the descriptor is not open",
         _ => "the kernel gives no reason that this library knows",
-    }
-}
-
-/// An error by its kernel name, as far as a ring can meet it.
-pub(crate) fn errno(error: &io::Error) -> Errno {
-    Errno(error.raw_os_error())
-}
-
-/// Prints an errno's name.
-pub(crate) struct Errno(Option<i32>);
-
-impl fmt::Display for Errno {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self.0 {
-            Some(libc::EPERM) => "EPERM",
-            Some(libc::ENOENT) => "ENOENT",
-            Some(libc::ENOSYS) => "ENOSYS",
-            Some(libc::EXDEV) => "EXDEV",
-            Some(libc::EINTR) => "EINTR",
-            Some(libc::EBADF) => "EBADF",
-            Some(libc::EAGAIN) => "EAGAIN",
-            Some(libc::ENOMEM) => "ENOMEM",
-            Some(libc::EACCES) => "EACCES",
-            Some(libc::EEXIST) => "EEXIST",
-            Some(libc::ENODEV) => "ENODEV",
-            Some(libc::EINVAL) => "EINVAL",
-            Some(libc::ENFILE) => "ENFILE",
-            Some(libc::EMFILE) => "EMFILE",
-            Some(libc::ENOSPC) => "ENOSPC",
-            Some(libc::EPIPE) => "EPIPE",
-            Some(ENOTSUPP) => "ENOTSUPP",
-            Some(other) => return write!(f, "errno {other}"),
-            None => "an error that is not the kernel's",
-        };
-        f.write_str(name)
-    }
-}
-
-/// The outcome of a system call for the log: its answer or its error's name.
-pub(crate) fn answer(result: &io::Result<i64>) -> String {
-    match result {
-        Ok(answer) => answer.to_string(),
-        Err(error) => errno(error).to_string(),
     }
 }

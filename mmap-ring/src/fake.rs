@@ -21,6 +21,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bell;
 mod drainer;
 
 use std::io;
@@ -35,7 +36,6 @@ use crate::overwrite::OverwriteRing;
 use crate::peek::Peek;
 use crate::record::{BUSY, DISCARD, LENGTH, space};
 use crate::ring::Ring;
-use crate::wait::sys;
 
 /// How a commit treats the consumer: the flags of `bpf_ringbuf_submit`,
 /// `bpf_ringbuf_discard` and `bpf_ringbuf_output`.
@@ -106,7 +106,7 @@ impl Kernel {
 
     fn with_pages(pages: HeapPages) -> io::Result<(Self, Ring<Heap>)> {
         let pages = Arc::new(pages);
-        let bell = sys::eventfd()?;
+        let bell = bell::eventfd()?;
         let ring = Ring::over(Heap(Arc::clone(&pages)), bell.try_clone()?);
         let kernel = Self { pages, lock: Mutex::new(()), bell, overwrites: false, atomic: false };
         Ok((kernel, ring))
@@ -313,7 +313,7 @@ impl Reservation<'_> {
             Commit::Adaptive => consumer == self.position & pages.mask(),
         };
         if wakes {
-            sys::ring_bell(&self.kernel.bell);
+            bell::ring_bell(&self.kernel.bell);
         }
         wakes
     }

@@ -152,6 +152,7 @@ mod wait;
 
 pub use batch::{Batch, Record, Records, RecordsWithin};
 pub use consumer::{Head, Positions};
+pub use cutaway_sys::Errno;
 pub use error::{Corrupt, Error, Region, Side};
 pub use memory::mapped::{Mapped, Pages};
 pub use memory::user::{Produce, UserMapped};

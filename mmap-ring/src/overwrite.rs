@@ -32,8 +32,9 @@ use crate::memory::mapped::Mapped;
 use crate::memory::{Consume, Data};
 use crate::peek::{Place, copy_payload};
 use crate::record::{BUSY, DISCARD, LENGTH, space};
-use crate::wait::sys::{Epoll, Interest};
+use crate::wait::watch_ring;
 use crate::wait::{Sleeper, Stopper, Waiter, Wake};
+use cutaway_sys::epoll::{Epoll, Interest};
 
 /// The reader of a ring that overwrites its oldest records.
 pub struct OverwriteRing<M: Consume = Mapped> {
@@ -295,7 +296,7 @@ impl<M: Consume> Sleeper for Seat<M> {
     }
 
     fn watch(&self, epoll: &Epoll) -> Result<(), Error> {
-        epoll.add(self.fd.as_fd(), Interest::Records, 0)
+        watch_ring(epoll, self.fd.as_fd(), Interest::ReadableEdge, 0)
     }
 }
 

@@ -10,8 +10,9 @@ use crate::error::{Corrupt, Error};
 use crate::map::Purpose;
 use crate::memory::Consume;
 use crate::memory::mapped::Mapped;
-use crate::wait::sys::{Epoll, Interest};
+use crate::wait::watch_ring;
 use crate::wait::{Sleeper, Stopper, Waiter, Wake};
+use cutaway_sys::epoll::{Epoll, Interest};
 
 /// The one consumer of a BPF ring buffer.
 ///
@@ -62,7 +63,7 @@ impl<M: Consume> Sleeper for Seat<M> {
     }
 
     fn watch(&self, epoll: &Epoll) -> Result<(), Error> {
-        epoll.add(self.fd.as_fd(), Interest::Records, 0)
+        watch_ring(epoll, self.fd.as_fd(), Interest::ReadableEdge, 0)
     }
 }
 

@@ -7,8 +7,8 @@ use crate::error::{Corrupt, Error};
 use crate::memory::Consume;
 use crate::memory::mapped::Mapped;
 use crate::ring::Ring;
-use crate::wait::sys::Epoll;
 use crate::wait::{Sleeper, Stopper, Waiter, Wake};
+use cutaway_sys::epoll::Epoll;
 
 /// Rings that are waited for together.
 ///

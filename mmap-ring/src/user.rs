@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 use crate::error::{Corrupt, Error};
 use crate::memory::user::{Produce, UserMapped};
 use crate::record::{HEADER, LENGTH, space};
-use crate::wait::sys::{Epoll, Interest};
 use crate::wait::{LOOK_EVERY, LOOK_LEAST};
+use crate::wait::{new_epoll, sleep, watch_ring};
+use cutaway_sys::epoll::{Epoll, Interest};
 
 /// The one producer of a user ring buffer.
 ///
@@ -102,10 +103,10 @@ impl<M: Produce> UserRing<M> {
                 return Ok(None);
             }
             match &self.epoll {
-                Some(epoll) => epoll.wait(left.into_iter().chain(self.look_every).min(), |_| ())?,
+                Some(epoll) => sleep(epoll, left.into_iter().chain(self.look_every).min(), |_| ())?,
                 None => {
-                    let epoll = Epoll::new()?;
-                    epoll.add(self.fd.as_fd(), Interest::Room, 0)?;
+                    let epoll = new_epoll()?;
+                    watch_ring(&epoll, self.fd.as_fd(), Interest::WritableEdge, 0)?;
                     self.epoll = Some(epoll);
                 }
             }

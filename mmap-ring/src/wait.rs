@@ -7,28 +7,15 @@
 //! over. It makes the order of things in [`Consumer::settle`](crate::consumer::Consumer::settle) a duty and not a
 //! courtesy: a wake-up that the producer did not send is made up for only by the next look on a timer ([`LOOK_EVERY`]).
 
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use crate::consumer::Head;
-use crate::error::{Corrupt, Error};
+use crate::error::{Corrupt, Error, system};
 
-mod stopper;
-pub(crate) mod sys;
-
-use stopper::Stop;
-pub use stopper::Stopper;
-use sys::{Epoll, Interest};
-
-/// Why a wait ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
-    /// There is a record to read, or a discarded one to skip.
-    Ready,
-    /// The time is up.
-    TimedOut,
-    /// A [`Stopper`] was used. Every wait ends so until the waiter is resumed.
-    Stopped,
-}
+use cutaway_sys::epoll::{Epoll, Interest};
+use cutaway_sys::stop::Stop;
+pub use cutaway_sys::{Stopper, Wake};
 
 /// The stopper's name in epoll; rings have their index.
 const STOP: u64 = u64::MAX;
@@ -118,9 +105,9 @@ impl Waiter {
         if let Some(stop) = &self.stop {
             return Ok(stop.stopper());
         }
-        let stop = Stop::new()?;
+        let stop = Stop::new().map_err(system("pipe2", "make a stopper"))?;
         if let Some(epoll) = &self.epoll {
-            epoll.add(stop.fd(), Interest::Records, STOP)?;
+            watch_stop(epoll, &stop)?;
         }
         let stopper = stop.stopper();
         self.stop = Some(stop);
@@ -129,7 +116,7 @@ impl Waiter {
 
     pub(crate) fn resume(&mut self) -> Result<(), Error> {
         match &mut self.stop {
-            Some(stop) => stop.resume(),
+            Some(stop) => stop.resume().map_err(system("read", "ask for a stop")),
             None => Ok(()),
         }
     }
@@ -192,7 +179,7 @@ impl Waiter {
         if self.at_once.is_multiple_of(ASK_EVERY)
             && let Some(stop) = &mut self.stop
         {
-            stop.ask()?;
+            stop.poll().map_err(system("read", "ask for a stop"))?;
         }
         Ok(self.is_stopped())
     }
@@ -203,10 +190,10 @@ impl Waiter {
         let epoll = match &self.epoll {
             Some(epoll) => epoll,
             None => {
-                let epoll = Epoll::new()?;
+                let epoll = new_epoll()?;
                 sleeper.watch(&epoll)?;
                 if let Some(stop) = &self.stop {
-                    epoll.add(stop.fd(), Interest::Records, STOP)?;
+                    watch_stop(&epoll, stop)?;
                 }
                 self.epoll.insert(epoll)
             }
@@ -214,19 +201,45 @@ impl Waiter {
         self.sleeps = self.sleeps.wrapping_add(1);
         let mut stopped = false;
         let mut woken = false;
-        epoll.wait(timeout, |name| {
-            if name == STOP {
+        let report = |token| {
+            if token == STOP {
                 stopped = true;
             } else {
                 woken = true;
             }
-        })?;
+        };
+        sleep(epoll, timeout, report)?;
         self.wakeups = self.wakeups.wrapping_add(u64::from(woken));
         if stopped && let Some(stop) = &mut self.stop {
-            stop.noticed();
+            stop.notice();
         }
         Ok(woken)
     }
+}
+
+/// Creates an epoll instance for rings.
+pub(crate) fn new_epoll() -> Result<Epoll, Error> {
+    Epoll::new("makes the object that waits for the ring and for a stop at the same time")
+        .map_err(system("epoll_create1", "wait for a ring"))
+}
+
+/// Watches a ring.
+pub(crate) fn watch_ring(epoll: &Epoll, ring: BorrowedFd<'_>, interest: Interest, token: u64) -> Result<(), Error> {
+    epoll
+        .add(ring, interest, token, "asks to be told of wake-ups, but not of what is merely there")
+        .map_err(system("epoll_ctl", "watch a ring"))
+}
+
+fn watch_stop(epoll: &Epoll, stop: &Stop) -> Result<(), Error> {
+    watch_ring(epoll, stop.fd(), Interest::ReadableEdge, STOP)
+}
+
+/// Sleeps until a watched fd has an edge, a signal arrives or the time is up.
+pub(crate) fn sleep(epoll: &Epoll, timeout: Option<Duration>, woken: impl FnMut(u64)) -> Result<(), Error> {
+    epoll
+        .wait(timeout, "sleeps until the kernel sends a wake-up", woken)
+        .map_err(system("epoll_wait", "wait for a ring"))
+        .map(drop)
 }
 
 /// Looks at a busy head for a moment.

@@ -84,7 +84,7 @@ impl KprobeMulti {
             self.pattern
         );
         let kind = program.spec().section.expected_attach_type;
-        if !matches!(kind, attach_type::TRACE_KPROBE_MULTI | attach_type::TRACE_KPROBE_SESSION) {
+        if !matches!(kind, AttachType::TRACE_KPROBE_MULTI | AttachType::TRACE_KPROBE_SESSION) {
             debug!("`{}` hangs on {what} by a perf event each", program.name());
             let each = functions
                 .iter()
@@ -104,7 +104,7 @@ impl KprobeMulti {
                         plain.advise("the kernel has no such function that can be traced")
                     }
                     Some(libc::EOPNOTSUPP) => plain.advise("the kernel was built without CONFIG_FPROBE"),
-                    Some(libc::EINVAL) if kind == attach_type::TRACE_KPROBE_SESSION => {
+                    Some(libc::EINVAL) if kind == AttachType::TRACE_KPROBE_SESSION => {
                         plain.advise("sessions need Linux 6.10")
                     }
                     _ => plain,

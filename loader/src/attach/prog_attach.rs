@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct ByCommand {
     program: OwnedFd,
     target: OwnedFd,
-    attach_type: u32,
+    attach_type: AttachType,
     what: String,
 }
 
@@ -24,7 +24,7 @@ impl ByCommand {
     pub(super) fn attach(
         program: &Program,
         target: OwnedFd,
-        attach_type: u32,
+        attach_type: AttachType,
         flags: u32,
         what: &str,
     ) -> io::Result<Self> {

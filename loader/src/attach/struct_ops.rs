@@ -54,7 +54,7 @@ impl Map {
             answer => answer.map_err(|error| refused(&error))?,
         }
         let why = "ties the table to the kernel; closing the link takes it back";
-        link::create(self.as_fd(), link::Target::Device(0), attach_type::STRUCT_OPS, 0, why)
+        link::create(self.as_fd(), link::Target::Device(0), AttachType::STRUCT_OPS, 0, why)
             .map(|link| Link::on_map(&what, link))
             .map_err(|error| refused(&error))
     }

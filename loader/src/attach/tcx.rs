@@ -24,8 +24,8 @@ pub struct Tcx {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Ingress = attach_type::TCX_INGRESS as isize,
-    Egress = attach_type::TCX_EGRESS as isize,
+    Ingress = AttachType::TCX_INGRESS as isize,
+    Egress = AttachType::TCX_EGRESS as isize,
     Primary = 54,
     Peer = 55,
 }

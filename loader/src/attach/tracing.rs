@@ -74,7 +74,7 @@ impl Tracing {
 
 fn cookies(kind: u32) -> &'static str {
     match kind {
-        attach_type::TRACE_RAW_TP => "cookies on tracepoints with types need Linux 6.10",
+        AttachType::TRACE_RAW_TP => "cookies on tracepoints with types need Linux 6.10",
         _ => "cookies on functions need Linux 5.19, on LSM hooks 6.0",
     }
 }

@@ -178,7 +178,7 @@ impl UprobeMulti {
             }
         }
         let kind = program.spec().section.expected_attach_type;
-        if !matches!(kind, attach_type::TRACE_UPROBE_MULTI | attach_type::TRACE_UPROBE_SESSION) {
+        if !matches!(kind, AttachType::TRACE_UPROBE_MULTI | AttachType::TRACE_UPROBE_SESSION) {
             return self.each(program, binary, places, what);
         }
         if self.pid.is_some() && !probe::uprobe_multi_pid().is_yes() {
@@ -193,7 +193,7 @@ impl UprobeMulti {
         link::create_uprobe_multi(program.as_fd(), kind, self.on_return, places, self.pid.unwrap_or(0), why)
             .map(|link| Link::kernels(program, what, link))
             .map_err(|error| match (error.raw_os_error(), kind) {
-                (Some(libc::EINVAL), attach_type::TRACE_UPROBE_SESSION) => {
+                (Some(libc::EINVAL), AttachType::TRACE_UPROBE_SESSION) => {
                     Error::kernel(attempt(), &error).advise("sessions need Linux 6.13")
                 }
                 _ => refused(attempt(), &error, self.pid),

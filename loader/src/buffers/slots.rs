@@ -24,7 +24,7 @@ use crate::{
         bpf::{self, BtfTarget, Program},
         elements::Elements,
         file,
-        insn::bpf_insn,
+        insn::Instruction,
         run,
     },
 };
@@ -104,7 +104,7 @@ fn load_look(map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     const READ_VALUE: i32 = 55;
     /// `sizeof(struct bpf_perf_event_value)`: counter, enabled, running.
     const SIZE: i32 = 24;
-    let insn = |code, dst, src, offset, immediate| bpf_insn::new(code, dst, src, offset, immediate);
+    let insn = |code, dst, src, offset, immediate| Instruction::new(code, dst, src, offset, immediate);
     let instructions = [
         insn(LOAD64, 6, 1, 0, 0), //  0 r6 = since
         insn(LOAD_IMM64, 1, PSEUDO_MAP_FD, 0, map.as_raw_fd()),

@@ -14,7 +14,7 @@ use crate::{
         attr::{MapCreate, Name},
         bpf::{self, number},
         names::MapFlagBits,
-        process::page_size,
+        memory::page_size,
         shared::Shared,
     },
 };

@@ -5,7 +5,7 @@ use crate::{
     btf::{Btf, Kind, shown},
     core_relo::{self, Instruction},
     sorted::{Sorted, sort},
-    sys::insn::{BPF_PSEUDO_CALL, bpf_func_info, bpf_insn, bpf_line_info},
+    sys::insn::{BPF_PSEUDO_CALL, bpf_func_info, Instruction, bpf_line_info},
 };
 
 /// Where a function starts: its section, and bytes from that section's start. Two text sections both start at address 0,
@@ -18,7 +18,7 @@ pub(crate) struct Function {
     pub(crate) name: String,
     /// Visible outside its file: in a section of programs, a program.
     pub(crate) global: bool,
-    pub(crate) instructions: Vec<bpf_insn>,
+    pub(crate) instructions: Vec<Instruction>,
     /// Counted in instructions from the function's start, as all infos here.
     pub(crate) func_info: Vec<bpf_func_info>,
     pub(crate) line_info: Vec<bpf_line_info>,
@@ -74,7 +74,7 @@ pub(super) fn called(elf: &Elf, functions: &Functions) -> Sorted<Start, ()> {
                     let Some(section) = symbol.section else { continue };
                     called.push(((section, symbol.address.wrapping_add_signed(behind)), ()));
                 }
-                None if insn.code == CALL && u32::from(insn.src_reg()) == BPF_PSEUDO_CALL => {
+                None if insn.code == CALL && u32::from(insn.src()) == BPF_PSEUDO_CALL => {
                     called.push(((section, offset.wrapping_add_signed(behind)), ()));
                 }
                 None => {}
@@ -99,11 +99,11 @@ fn name_exception_callbacks(functions: &mut Functions, btf: &Btf<'_>) {
 }
 
 /// One slot of eight bytes: code, registers, offset, immediate.
-fn decode(bytes: &[u8; 8]) -> bpf_insn {
+fn decode(bytes: &[u8; 8]) -> Instruction {
     let [code, registers, offset @ .., a, b, c, d] = *bytes;
     let (low, high) = (registers & 0xf, registers >> 4);
     let (dst, src) = if cfg!(target_endian = "little") { (low, high) } else { (high, low) };
-    bpf_insn::new(code, dst, src, i16::from_ne_bytes(offset), i32::from_ne_bytes([a, b, c, d]))
+    Instruction::new(code, dst, src, i16::from_ne_bytes(offset), i32::from_ne_bytes([a, b, c, d]))
 }
 
 /// The object's instructions as CO-RE relocation sees them: by section and place in it.
@@ -150,8 +150,8 @@ impl core_relo::Code for Code<'_> {
 }
 
 /// The other way round.
-pub(super) fn encode(insn: bpf_insn) -> [u8; 8] {
-    let (dst, src) = (insn.dst_reg(), insn.src_reg());
+pub(super) fn encode(insn: Instruction) -> [u8; 8] {
+    let (dst, src) = (insn.dst(), insn.src());
     let registers = if cfg!(target_endian = "little") { src << 4 | dst } else { dst << 4 | src };
     let ([o0, o1], [i0, i1, i2, i3]) = (insn.off.to_ne_bytes(), insn.imm.to_ne_bytes());
     [insn.code, registers, o0, o1, i0, i1, i2, i3]

@@ -36,7 +36,7 @@ use crate::{
     sorted::Sorted,
     sys::insn::{
         BPF_PSEUDO_BTF_ID, BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_KFUNC_CALL, BPF_PSEUDO_MAP_FD,
-        BPF_PSEUDO_MAP_VALUE, bpf_func_info, bpf_insn, bpf_line_info,
+        BPF_PSEUDO_MAP_VALUE, bpf_func_info, Instruction, bpf_line_info,
     },
 };
 
@@ -51,7 +51,7 @@ const MOST: usize = 1_000_000;
 /// One program, ready for the verifier.
 #[derive(Debug, Clone)]
 pub(crate) struct Linked {
-    pub(crate) instructions: Vec<bpf_insn>,
+    pub(crate) instructions: Vec<Instruction>,
     pub(crate) func_info: Vec<bpf_func_info>,
     pub(crate) line_info: Vec<bpf_line_info>,
     /// The program and the functions behind it, each with the place of its first instruction.
@@ -193,7 +193,7 @@ impl<'a> Linker<'a> {
                     let callee = self.callee(symbol, i64::from(insn.imm) + 1)?;
                     self.call(start + index, callee)?;
                 }
-                (CALL, None) if u32::from(insn.src_reg()) == BPF_PSEUDO_CALL => {
+                (CALL, None) if u32::from(insn.src()) == BPF_PSEUDO_CALL => {
                     // The compiler knew the distance already: caller and callee share a section.
                     let callee = offset.wrapping_add_signed((i64::from(insn.imm) + 1) * 8);
                     self.call(start + index, (key.0, callee))?;
@@ -205,7 +205,7 @@ impl<'a> Linker<'a> {
                         symbol.name
                     )));
                 }
-                (CALL | LOAD_IMM64, None) if insn.src_reg() != 0 => {
+                (CALL | LOAD_IMM64, None) if insn.src() != 0 => {
                     return Err(self.broken(format_args!(
                         "names something of the kernel's by a number (instruction {}), which meant something to \
                          whoever wrote it and nothing here",
@@ -233,17 +233,17 @@ impl<'a> Linker<'a> {
     fn call(&mut self, at: usize, callee: Start) -> Result<(), Error> {
         let target = self.append(callee)?;
         let insn = self.instruction(at)?;
-        insn.set_src_reg(BPF_PSEUDO_CALL as u8);
+        insn.set_src(BPF_PSEUDO_CALL as u8);
         insn.imm = distance(at, target);
         Ok(())
     }
 
-    fn instruction(&mut self, at: usize) -> Result<&mut bpf_insn, Error> {
+    fn instruction(&mut self, at: usize) -> Result<&mut Instruction, Error> {
         self.linked.instructions.get_mut(at).ok_or_else(|| Error::bug(BEYOND))
     }
 
     /// A 64-bit load of a map, of a place in a data section, or of a function's address (for callbacks).
-    fn load(&mut self, at: usize, number: usize, symbol: &Symbol, insn: bpf_insn) -> Result<(), Error> {
+    fn load(&mut self, at: usize, number: usize, symbol: &Symbol, insn: Instruction) -> Result<(), Error> {
         let section = match symbol.section {
             Some(section) => section,
             None if READS_EXTERNS => return self.load_extern(at, number, symbol, insn),
@@ -296,7 +296,7 @@ impl<'a> Linker<'a> {
     }
 
     /// A 64-bit load of what the kernel has.
-    fn load_extern(&mut self, at: usize, number: usize, symbol: &Symbol, insn: bpf_insn) -> Result<(), Error> {
+    fn load_extern(&mut self, at: usize, number: usize, symbol: &Symbol, insn: Instruction) -> Result<(), Error> {
         match self.external(number, symbol, "refers to")? {
             &Value::Place(offset) => {
                 let map = self
@@ -338,7 +338,7 @@ impl<'a> Linker<'a> {
         let place =
             i16::try_from(place).map_err(|_| self.broken(format_args!("calls functions of too many modules")))?;
         let insn = self.instruction(at)?;
-        insn.set_src_reg(source as u8);
+        insn.set_src(source as u8);
         (insn.imm, insn.off) = (id, place);
         Ok(())
     }
@@ -355,7 +355,7 @@ impl<'a> Linker<'a> {
     fn set(&mut self, at: usize, source: u32, low: i32, high: i32) -> Result<(), Error> {
         match self.linked.instructions.get_mut(at..at + 2) {
             Some([first, second]) => {
-                first.set_src_reg(source as u8);
+                first.set_src(source as u8);
                 first.imm = low;
                 second.imm = high;
                 Ok(())

@@ -23,7 +23,7 @@ pub struct Section {
     /// The kind of program.
     pub program_type: ProgramType,
     /// `enum bpf_attach_type`; 0 for kinds that are loaded without one.
-    pub expected_attach_type: u32,
+    pub expected_attach_type: AttachType,
     /// The program may sleep (`.s`; Linux 5.10, for uprobes 6.0).
     pub sleepable: bool,
     /// An XDP program that takes packets in fragments (`BPF_F_XDP_HAS_FRAGS`, 5.18).
@@ -216,7 +216,7 @@ impl Section {
     }
 
     /// What no name says.
-    pub(super) fn of(program_type: ProgramType, expected_attach_type: u32) -> Self {
+    pub(super) fn of(program_type: ProgramType, expected_attach_type: AttachType) -> Self {
         Self { program_type, expected_attach_type, sleepable: false, fragments: false, wanted: true, target: None }
     }
 

@@ -4,7 +4,7 @@
 use std::{borrow::Cow, fmt, os::fd::OwnedFd, sync::Arc};
 
 use super::{Section, Table, function::Start, link::Place};
-use crate::{Error, MapFlags, MapType, struct_ops::Fitted, sys::process::page_size};
+use crate::{Error, MapFlags, MapType, struct_ops::Fitted, sys::memory::page_size};
 
 /// A map as the object describes it. The public fields may be changed before loading.
 #[derive(Debug, Clone)]

@@ -19,7 +19,7 @@ use crate::{
 /// Puts a question with a program of this kind: `missing` is what a kernel says that knows such links.
 fn ask(
     program_type: ProgramType,
-    expected_attach_type: u32,
+    expected_attach_type: AttachType,
     missing: i32,
     since: &'static str,
     link: impl FnOnce(BorrowedFd<'_>) -> io::Result<OwnedFd>,
@@ -37,7 +37,7 @@ pub fn perf_link() -> Support {
     kept(&ANSWER, || {
         let why = "asks whether this kernel has links on perf events; EBADF, for the missing event, means yes";
         ask(ProgramType::TRACEPOINT, 0, libc::EBADF, "5.15", |program| {
-            link::create(program, Target::Nowhere, attach_type::PERF_EVENT, 0, why)
+            link::create(program, Target::Nowhere, AttachType::PERF_EVENT, 0, why)
         })
     })
 }
@@ -48,7 +48,7 @@ pub fn kprobe_multi() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || {
         let why = "asks whether this kernel has links on many functions; EFAULT, for the missing name, means yes";
-        let kind = attach_type::TRACE_KPROBE_MULTI;
+        let kind = AttachType::TRACE_KPROBE_MULTI;
         ask(ProgramType::KPROBE, kind, libc::EFAULT, "5.18 with CONFIG_FPROBE", |program| {
             link::create_kprobe_multi_nowhere(program, why)
         })
@@ -80,7 +80,7 @@ pub fn uprobe_multi_pid() -> Support {
 }
 
 fn uprobes_in_a_folder(pid: u32, missing: i32, since: &'static str, why: &str) -> Support {
-    let kind = attach_type::TRACE_UPROBE_MULTI;
+    let kind = AttachType::TRACE_UPROBE_MULTI;
     ask(ProgramType::KPROBE, kind, missing, since, |program| {
         let places = Places { path: c"/", offsets: &[0], ref_ctr_offsets: &[], cookies: &[] };
         link::create_uprobe_multi(program, kind, false, places, pid, why)
@@ -101,7 +101,7 @@ pub fn cgroup_link() -> Support {
 #[must_use]
 pub fn tcx_link() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || device(ProgramType::SCHED_CLS, attach_type::TCX_INGRESS, "6.6"))
+    kept(&ANSWER, || device(ProgramType::SCHED_CLS, AttachType::TCX_INGRESS, "6.6"))
 }
 
 /// Links on netkit devices.

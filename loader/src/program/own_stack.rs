@@ -32,7 +32,7 @@ use crate::{
     Error,
     object::{ProgramSpec, link::Linked},
     program_type::ProgramType,
-    sys::{insn::bpf_insn, process},
+    sys::{insn::Instruction, process},
 };
 
 /// The first kernel with stacks for each CPU.
@@ -102,7 +102,7 @@ fn behind_a_tail_call(linked: &Linked) -> Linked {
     /// `BPF_ALU64 | BPF_MOV | BPF_K`, `BPF_JMP | BPF_JEQ | BPF_K`, `BPF_JMP | BPF_CALL`
     const FRONT: [(u8, u8, i16, i32); 3] = [(0xb7, 5, 0, 0), (0x15, 5, 1, 0), (0x85, 0, 0, BPF_FUNC_TAIL_CALL)];
     const BPF_FUNC_TAIL_CALL: i32 = 12;
-    let mut instructions = FRONT.map(|(code, register, off, imm)| bpf_insn::new(code, register, 0, off, imm)).to_vec();
+    let mut instructions = FRONT.map(|(code, register, off, imm)| Instruction::new(code, register, 0, off, imm)).to_vec();
     instructions.extend_from_slice(&linked.instructions);
     let (func_info, line_info) = (linked.func_info.clone(), linked.line_info.clone());
     let mut kept = Linked { instructions, func_info, line_info, functions: linked.functions.clone() };
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn the_front_is_first_and_the_rest_as_it_was() {
-        let exit = bpf_insn::new(0x95, 0, 0, 0, 0);
+        let exit = Instruction::new(0x95, 0, 0, 0, 0);
         let line = |insn_off| bpf_line_info { insn_off, file_name_off: 1, line_off: 2, line_col: 3 };
         let linked = Linked {
             instructions: vec![exit; 2],

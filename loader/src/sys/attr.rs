@@ -96,7 +96,7 @@ attr! {
         prog_flags: ProgFlagBits,
         prog_name: Name,
         prog_ifindex: u32,
-        expected_attach_type: u32,
+        expected_attach_type: AttachType,
         prog_btf_fd: u32,
         func_info_rec_size: u32,
         func_info: Pointer,
@@ -127,7 +127,7 @@ attr! {
         prog_fd: u32,
         /// A descriptor, or the index of a network device.
         target_fd: u32,
-        attach_type: u32,
+        attach_type: AttachType,
         flags: u32,
     }
 
@@ -135,7 +135,7 @@ attr! {
     struct LinkCreatePerfEvent {
         prog_fd: u32,
         target_fd: u32,
-        attach_type: u32,
+        attach_type: AttachType,
         flags: u32,
         bpf_cookie: u64,
     }
@@ -144,7 +144,7 @@ attr! {
     struct LinkCreateTracing {
         prog_fd: u32,
         target_fd: u32,
-        attach_type: u32,
+        attach_type: AttachType,
         flags: u32,
         target_btf_id: u32,
         padding: u32,
@@ -155,7 +155,7 @@ attr! {
     struct LinkCreateIter {
         prog_fd: u32,
         target_fd: u32,
-        attach_type: u32,
+        attach_type: AttachType,
         flags: u32,
         iter_info: Pointer,
         iter_info_len: u32,
@@ -166,7 +166,7 @@ attr! {
     struct LinkCreateKprobeMulti {
         prog_fd: u32,
         target_fd: u32,
-        attach_type: u32,
+        attach_type: AttachType,
         flags: u32,
         kprobe_multi_flags: u32,
         cnt: u32,
@@ -179,7 +179,7 @@ attr! {
     struct LinkCreateUprobeMulti {
         prog_fd: u32,
         target_fd: u32,
-        attach_type: u32,
+        attach_type: AttachType,
         flags: u32,
         path: Pointer,
         offsets: Pointer,
@@ -195,7 +195,7 @@ attr! {
     struct LinkCreateNetfilter {
         prog_fd: u32,
         target_fd: u32,
-        attach_type: u32,
+        attach_type: AttachType,
         flags: u32,
         pf: u32,
         hooknum: u32,
@@ -213,7 +213,7 @@ attr! {
     struct ProgAttach {
         target_fd: u32,
         attach_bpf_fd: u32,
-        attach_type: u32,
+        attach_type: AttachType,
         attach_flags: u32,
     }
 

@@ -14,7 +14,7 @@ use std::{
 use log::kv;
 
 use super::attr::{Attr, BtfLoad, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
-use super::insn::{bpf_func_info, bpf_insn, bpf_line_info};
+use super::insn::{bpf_func_info, Instruction, bpf_line_info};
 use super::names::{Behind, ProgFlagBits, Text, Told};
 use crate::ProgramType;
 
@@ -85,8 +85,8 @@ pub(super) unsafe fn bpf_telling<A: Attr>(
 
 /// Apart, so that it is there once and not for each structure.
 fn reported(arguments: &Arguments<'_>, value: libc::c_long, why: &str) -> io::Result<i64> {
-    let answer = super::answer(value);
-    super::report("bpf", arguments, &answer, why);
+    let answer = check(value);
+    report("bpf", arguments, &answer, why);
     answer
 }
 
@@ -211,10 +211,10 @@ pub(crate) fn btf_load(btf: &[u8], log: &mut [u8], why: &str) -> io::Result<Owne
 #[derive(Clone, Copy)]
 pub(crate) struct Program<'a> {
     pub(crate) program_type: ProgramType,
-    pub(crate) expected_attach_type: u32,
+    pub(crate) expected_attach_type: AttachType,
     pub(crate) flags: u32,
     pub(crate) name: &'a str,
-    pub(crate) instructions: &'a [bpf_insn],
+    pub(crate) instructions: &'a [Instruction],
     pub(crate) license: &'a CStr,
     pub(crate) kernel_version: u32,
     pub(crate) btf: Option<Info<'a>>,

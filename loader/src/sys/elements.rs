@@ -17,7 +17,7 @@ use super::{
     bpf::{self, Command, bpf_telling, number},
     names::{Hex, Told},
 };
-use crate::cpus;
+use cutaway_sys::cpus;
 
 /// What to do with many elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -64,7 +64,7 @@ impl Target<'_> {
 pub(crate) fn create(
     program: BorrowedFd<'_>,
     target: Target<'_>,
-    attach_type: u32,
+    attach_type: AttachType,
     flags: u32,
     why: &str,
 ) -> io::Result<OwnedFd> {
@@ -83,7 +83,7 @@ pub(crate) fn create_perf_event(
     let mut attr = LinkCreatePerfEvent {
         prog_fd: number(program),
         target_fd: number(event),
-        attach_type: attach_type::PERF_EVENT,
+        attach_type: AttachType::PERF_EVENT,
         bpf_cookie: cookie,
         ..Default::default()
     };
@@ -92,7 +92,7 @@ pub(crate) fn create_perf_event(
 }
 
 /// Ties a program to what it was loaded for, with a cookie (5.19; for a `tp_btf` program 6.10).
-pub(crate) fn create_tracing(program: BorrowedFd<'_>, attach_type: u32, cookie: u64, why: &str) -> io::Result<OwnedFd> {
+pub(crate) fn create_tracing(program: BorrowedFd<'_>, attach_type: AttachType, cookie: u64, why: &str) -> io::Result<OwnedFd> {
     let mut attr = LinkCreateTracing { prog_fd: number(program), attach_type, cookie, ..Default::default() };
     // SAFETY: `LinkCreateTracing` holds no address.
     unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
@@ -108,7 +108,7 @@ pub(crate) fn create_iter(program: BorrowedFd<'_>, info: Option<IterInfo>, why: 
     let info = info.as_slice();
     let mut attr = LinkCreateIter {
         prog_fd: number(program),
-        attach_type: attach_type::TRACE_ITER,
+        attach_type: AttachType::TRACE_ITER,
         iter_info: Pointer::to(info),
         iter_info_len: length(size_of_val(info))?,
         ..Default::default()
@@ -120,7 +120,7 @@ pub(crate) fn create_iter(program: BorrowedFd<'_>, info: Option<IterInfo>, why: 
 /// Ties a program to functions of the kernel (5.18), each of which may have a cookie.
 pub(crate) fn create_kprobe_multi(
     program: BorrowedFd<'_>,
-    attach_type: u32,
+    attach_type: AttachType,
     on_return: bool,
     functions: &[&CStr],
     cookies: &[u64],
@@ -147,7 +147,7 @@ pub(crate) fn create_kprobe_multi_nowhere(program: BorrowedFd<'_>, why: &str) ->
     let names = [Pointer::default()];
     let mut attr = LinkCreateKprobeMulti {
         prog_fd: number(program),
-        attach_type: attach_type::TRACE_KPROBE_MULTI,
+        attach_type: AttachType::TRACE_KPROBE_MULTI,
         cnt: 1,
         syms: Pointer::to(&names),
         ..Default::default()
@@ -170,7 +170,7 @@ pub(crate) struct Places<'a> {
 /// Ties a program to many places of one file (6.6), in one process or in all.
 pub(crate) fn create_uprobe_multi(
     program: BorrowedFd<'_>,
-    attach_type: u32,
+    attach_type: AttachType,
     on_return: bool,
     places: Places<'_>,
     pid: u32,
@@ -211,7 +211,7 @@ pub(crate) fn create_netfilter(
 ) -> io::Result<OwnedFd> {
     let mut attr = LinkCreateNetfilter {
         prog_fd: number(program),
-        attach_type: attach_type::NETFILTER,
+        attach_type: AttachType::NETFILTER,
         pf,
         hooknum,
         priority,
@@ -250,7 +250,7 @@ pub(crate) fn raw_tracepoint_open(
 pub(crate) fn prog_attach(
     program: BorrowedFd<'_>,
     target: BorrowedFd<'_>,
-    attach_type: u32,
+    attach_type: AttachType,
     attach_flags: u32,
     why: &str,
 ) -> io::Result<()> {
@@ -263,7 +263,7 @@ pub(crate) fn prog_attach(
 pub(crate) fn prog_detach(
     program: BorrowedFd<'_>,
     target: BorrowedFd<'_>,
-    attach_type: u32,
+    attach_type: AttachType,
     why: &str,
 ) -> io::Result<()> {
     let mut attr =

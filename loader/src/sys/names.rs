@@ -158,14 +158,14 @@ mod tests {
     #[test]
     fn numbers_have_the_kernel_s_names() {
         for (number, name) in [
-            (attach_type::TRACE_RAW_TP, "BPF_TRACE_RAW_TP"),
-            (attach_type::LSM_MAC, "BPF_LSM_MAC"),
-            (attach_type::TRACE_ITER, "BPF_TRACE_ITER"),
-            (attach_type::PERF_EVENT, "BPF_PERF_EVENT"),
-            (attach_type::STRUCT_OPS, "BPF_STRUCT_OPS"),
-            (attach_type::TCX_EGRESS, "BPF_TCX_EGRESS"),
-            (attach_type::TRACE_UPROBE_MULTI, "BPF_TRACE_UPROBE_MULTI"),
-            (attach_type::TRACE_UPROBE_SESSION, "BPF_TRACE_UPROBE_SESSION"),
+            (AttachType::TRACE_RAW_TP, "BPF_TRACE_RAW_TP"),
+            (AttachType::LSM_MAC, "BPF_LSM_MAC"),
+            (AttachType::TRACE_ITER, "BPF_TRACE_ITER"),
+            (AttachType::PERF_EVENT, "BPF_PERF_EVENT"),
+            (AttachType::STRUCT_OPS, "BPF_STRUCT_OPS"),
+            (AttachType::TCX_EGRESS, "BPF_TCX_EGRESS"),
+            (AttachType::TRACE_UPROBE_MULTI, "BPF_TRACE_UPROBE_MULTI"),
+            (AttachType::TRACE_UPROBE_SESSION, "BPF_TRACE_UPROBE_SESSION"),
         ] {
             assert_eq!(of("attach_type", number), Some(name));
         }

@@ -90,14 +90,14 @@ impl Message {
         let socket = socket()?;
         // SAFETY: the bytes are borrowed for the call, with their own length.
         let sent = unsafe { libc::send(socket.as_raw_fd(), self.bytes.as_ptr().cast(), self.bytes.len(), 0) };
-        let answer = super::answer(sent as i64);
+        let answer = check(sent as i64);
         let arguments: [(&str, kv::Value<'_>); 4] = [
             ("fd", socket.as_raw_fd().into()),
             ("nlmsg_type", self.name.into()),
             ("len", self.bytes.len().into()),
             ("flags", 0.into()),
         ];
-        super::report("send", &arguments.as_slice(), &answer, why);
+        report("send", &arguments.as_slice(), &answer, why);
         answer?;
         self.receive(&socket)
     }
@@ -108,10 +108,10 @@ impl Message {
         loop {
             // SAFETY: the buffer is borrowed mutably for the call, with its own length.
             let received = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
-            let answer = super::answer(received as i64);
+            let answer = check(received as i64);
             let arguments: [(&str, kv::Value<'_>); 3] =
                 [("fd", socket.as_raw_fd().into()), ("len", buffer.len().into()), ("flags", 0.into())];
-            super::report("recv", &arguments.as_slice(), &answer, "reads what the kernel says to the request");
+            report("recv", &arguments.as_slice(), &answer, "reads what the kernel says to the request");
             let received = answer? as usize;
             let mut rest = buffer.get(..received).unwrap_or_default();
             while let Some((kind, body, behind)) = message(rest) {
@@ -141,13 +141,13 @@ fn socket() -> io::Result<OwnedFd> {
     let (domain, kind) = (libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC);
     // SAFETY: takes three integers.
     let value = unsafe { libc::socket(domain, kind, libc::NETLINK_ROUTE) };
-    let answer = super::answer(i64::from(value));
+    let answer = check(value);
     let arguments: [(&str, kv::Value<'_>); 3] = [
         ("domain", "AF_NETLINK".into()),
         ("type", "SOCK_RAW|SOCK_CLOEXEC".into()),
         ("protocol", "NETLINK_ROUTE".into()),
     ];
-    super::report("socket", &arguments.as_slice(), &answer, "opens a way to talk about network devices");
+    report("socket", &arguments.as_slice(), &answer, "opens a way to talk about network devices");
     answer?;
     // SAFETY: the kernel has just made this descriptor for us, and nobody else knows of it.
     Ok(unsafe { OwnedFd::from_raw_fd(value) })

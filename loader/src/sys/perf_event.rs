@@ -110,8 +110,8 @@ pub(crate) fn open(event: Event<'_>, scope: Scope, why: &str) -> io::Result<Owne
     // SAFETY: `attr` is alive, initialised and `attr.size` bytes long; what is behind `config1` is a C string borrowed for
     // the call, and the kernel copies it.
     let value = unsafe { libc::syscall(libc::SYS_perf_event_open, &raw const attr, pid, cpu, -1_i64, FD_CLOEXEC) };
-    let answer = super::answer(value);
-    super::report("perf_event_open", &Arguments { event, pid, cpu }, &answer, why);
+    let answer = check(value);
+    report("perf_event_open", &Arguments { event, pid, cpu }, &answer, why);
     let fd = RawFd::try_from(answer?).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made this descriptor for us, and nobody else knows of it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -193,9 +193,9 @@ const SET_BPF: u32 = 0x4004_2408;
 fn ioctl(event: BorrowedFd<'_>, request: libc::c_ulong, name: &str, argument: i32, why: &str) -> io::Result<()> {
     // SAFETY: both requests take an integer, not an address.
     let value = unsafe { libc::ioctl(event.as_raw_fd(), request as _, argument) };
-    let answer = super::answer(i64::from(value));
+    let answer = check(value);
     let arguments: [(&str, kv::Value<'_>); 3] =
         [("fd", event.as_raw_fd().into()), ("op", name.into()), ("argument", argument.into())];
-    super::report("ioctl", &arguments.as_slice(), &answer, why);
+    report("ioctl", &arguments.as_slice(), &answer, why);
     answer.map(drop)
 }

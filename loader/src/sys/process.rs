@@ -10,13 +10,13 @@ pub(crate) fn raise_memlock() -> io::Result<()> {
     let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: `unlimited` is alive and initialised; the call only reads it.
     let value = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) };
-    let answer = super::answer(i64::from(value));
+    let answer = check(value);
     let arguments: [(&str, kv::Value<'_>); 3] = [
         ("resource", "RLIMIT_MEMLOCK".into()),
         ("rlim_cur", "RLIM_INFINITY".into()),
         ("rlim_max", "RLIM_INFINITY".into()),
     ];
-    super::report(
+    report(
         "setrlimit",
         &arguments.as_slice(),
         &answer,
@@ -30,7 +30,7 @@ pub(crate) fn memlock() -> io::Result<Option<u64>> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is alive and writable.
     let value = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
-    super::answer(i64::from(value))?;
+    check(value)?;
     Ok((limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur))
 }
 
@@ -79,7 +79,7 @@ fn uname() -> io::Result<libc::utsname> {
     let mut name = std::mem::MaybeUninit::<libc::utsname>::zeroed();
     // SAFETY: `name` is writable and as large as the call wants it.
     let value = unsafe { libc::uname(name.as_mut_ptr()) };
-    super::answer(i64::from(value))?;
+    check(value)?;
     // SAFETY: arrays of bytes, all of them initialised: with zeroes before the call, by the kernel in it.
     Ok(unsafe { name.assume_init() })
 }

@@ -18,7 +18,7 @@ use std::{
 
 use log::kv;
 
-use super::process::page_size;
+use super::memory::page_size;
 
 /// A mapping of an array's elements or an arena's pages.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Shared {
             ("offset", 0.into()),
         ];
         let why = "maps what programs read and write, to read and write it where they do";
-        super::report("mmap", &arguments.as_slice(), &answer, why);
+        report("mmap", &arguments.as_slice(), &answer, why);
         made
     }
 
@@ -195,10 +195,10 @@ impl Drop for Shared {
         let value = unsafe { libc::munmap(self.start.as_ptr().cast(), length) };
         let arguments: [(&str, kv::Value<'_>); 2] =
             [("addr", (self.start.as_ptr().addr() as u64).into()), ("length", length.into())];
-        super::report(
+        report(
             "munmap",
             &arguments.as_slice(),
-            &super::answer(value.into()),
+            &check(value.into()),
             "what is mapped is needed no longer",
         );
     }

@@ -32,7 +32,7 @@ pub(crate) fn set(socket: BorrowedFd<'_>, request: Request, program: BorrowedFd<
             size as libc::socklen_t,
         )
     };
-    let answer = super::answer(i64::from(value));
+    let answer = check(value);
     let arguments: [(&str, kv::Value<'_>); 5] = [
         ("fd", socket.as_raw_fd().into()),
         ("level", "SOL_SOCKET".into()),
@@ -40,6 +40,6 @@ pub(crate) fn set(socket: BorrowedFd<'_>, request: Request, program: BorrowedFd<
         ("optval", number.into()),
         ("optlen", size.into()),
     ];
-    super::report("setsockopt", &arguments.as_slice(), &answer, why);
+    report("setsockopt", &arguments.as_slice(), &answer, why);
     answer.map(drop)
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Heap;
+use crate::fake::bell;
 use crate::memory::heap::HeapPages;
 use crate::record::{BUSY, DISCARD, LENGTH, space};
 use crate::user::UserRing;
-use crate::wait::sys;
 
 /// The kernel's side of a user ring: `bpf_user_ringbuf_drain`.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Drainer {
     /// If `size` is not a power of two from 8 to 1 GiB.
     pub fn new(size: u64, position: u64) -> io::Result<(Self, UserRing<Heap>)> {
         let pages = Arc::new(HeapPages::new(size, position, &[]));
-        let bell = sys::eventfd()?;
+        let bell = bell::eventfd()?;
         let ring = UserRing::over(Heap(Arc::clone(&pages)), bell.try_clone()?);
         Ok((Self { pages, bell, busy: AtomicBool::new(false) }, ring))
     }
@@ -91,7 +91,7 @@ impl Drainer {
             pages.consumer.store(consumer.wrapping_add(taken), Ordering::Release);
         }
         if !samples.is_empty() {
-            sys::ring_bell_for_room(&self.bell);
+            bell::ring_bell_for_room(&self.bell);
         }
         Ok(samples)
     }

@@ -113,7 +113,7 @@ impl Drop for Claim {
 #[cfg(not(miri))]
 mod tests {
     use super::*;
-    use crate::wait::sys::page_size;
+    use cutaway_sys::memory::page_size;
     use memmap2::{MmapOptions, MmapRaw};
     use std::fs::File;
     use std::os::fd::{FromRawFd, OwnedFd};

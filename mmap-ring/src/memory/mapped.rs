@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
+use cutaway_sys::{report, report::outcome};
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::claim::Claim;
@@ -207,34 +208,18 @@ pub(super) fn map(fd: BorrowedFd<'_>, region: Region, offset: u64, length: usize
     } else {
         ("PROT_READ", options.map_raw_read_only(&fd))
     };
-    log::trace!(
-        target: "syscall",
-        syscall = "mmap",
-        addr = 0,
-        length = length,
-        prot = prot,
-        flags = "MAP_SHARED",
-        fd = fd.as_raw_fd(),
-        offset = offset,
-        answer:% = answer(&mapped);
-        "{}", region.why()
-    );
+    let answer = outcome(&mapped, |mapping| mapping.as_ptr().addr() as i64);
+    report!("mmap", &answer, region.why();
+        "addr" = 0, "length" = length, "prot" = prot, "flags" = "MAP_SHARED", "fd" = fd.as_raw_fd(), "offset" = offset);
     mapped.map_err(|source| Error::Map { region, bytes: length, source })
 }
 
 /// The size of a ring and of a page, if a ring can have that size.
 pub(crate) fn checked(bytes: u32) -> Result<(usize, usize), Error> {
-    let page = crate::wait::sys::page_size();
+    let page = cutaway_sys::memory::page_size();
     let size = bytes as usize;
     if !size.is_power_of_two() || !size.is_multiple_of(page) {
         return Err(Error::Size { bytes: u64::from(bytes), page: page as u64 });
     }
     Ok((size, page))
-}
-
-fn answer(mapped: &std::io::Result<MmapRaw>) -> String {
-    match mapped {
-        Ok(mapping) => format!("{:p}", mapping.as_ptr()),
-        Err(error) => crate::error::errno(error).to_string(),
-    }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::consumer::KEPT_BACK;
 use crate::fake::{Commit, Kernel};
-use crate::wait::sys;
 use crate::{Pace, Wake};
 
 #[test]
@@ -203,7 +202,7 @@ fn a_write_to_the_stopper_stops_a_run_that_never_sleeps() {
         let stopper = ring.stopper().unwrap();
         kernel.output(b"x", Commit::Adaptive);
         // As a signal handler would.
-        sys::write_byte(stopper.as_fd());
+        cutaway_sys::fd::write_byte(stopper.as_fd(), "tests").unwrap();
         let mut batches = 0;
         let ended = ring.run(pace, |batch| {
             assert_eq!(batch.records().count(), 1);

@@ -5,7 +5,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::fake::{Commit, Kernel};
-use crate::wait::sys;
 use crate::{Head, LOOK_EVERY, Wake};
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -196,11 +195,11 @@ fn a_write_to_the_stopper_stops_a_sleeper_and_a_busy_reader() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();
     let stopper = ring.stopper().unwrap();
     // As a signal handler would.
-    sys::write_byte(stopper.as_fd());
+    cutaway_sys::fd::write_byte(stopper.as_fd(), "tests").unwrap();
     assert_eq!(ring.wait(None).unwrap(), Wake::Stopped);
     ring.resume().unwrap();
     kernel.output(b"x", Commit::Adaptive);
-    sys::write_byte(stopper.as_fd());
+    cutaway_sys::fd::write_byte(stopper.as_fd(), "tests").unwrap();
     let waits = (0..100).take_while(|_| ring.wait(None).unwrap() == Wake::Ready);
     assert!(waits.count() < 64);
 }

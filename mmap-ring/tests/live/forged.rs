@@ -148,7 +148,7 @@ fn where_bpf_is_refused() -> Outcome {
         refuse(&[libc::SYS_openat2])?;
         for error in open(&ring, PAGE)? {
             let Some(error @ Error::Unknown { .. }) = error else { panic!("{error:?}") };
-            assert_eq!(error.errno(), Some(libc::EPERM));
+            assert_eq!(error.errno().map(|errno| errno.raw()), Some(libc::EPERM));
             assert!(error.to_string().contains("failed with EPERM"), "{error}");
         }
         Ok(())

@@ -5,7 +5,7 @@ use crate::Object;
 
 /// The program `calls`, which loads the address of a function (the `___old` one) and calls others, with this for all of
 /// them.
-fn linked(modules: usize, value: impl Fn(&str) -> Value) -> (Vec<bpf_insn>, Vec<i32>) {
+fn linked(modules: usize, value: impl Fn(&str) -> Value) -> (Vec<Instruction>, Vec<i32>) {
     let path = format!("{}/../tests/corpus/externs/kfuncs.o", env!("CARGO_MANIFEST_DIR"));
     let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
     let modules: Vec<OwnedFd> = (0..modules).map(|_| File::open("/dev/null").unwrap().into()).collect();
@@ -16,15 +16,15 @@ fn linked(modules: usize, value: impl Fn(&str) -> Value) -> (Vec<bpf_insn>, Vec<
     (linked.instructions, numbers)
 }
 
-fn calls(instructions: &[bpf_insn]) -> Vec<(u32, i32, i16)> {
+fn calls(instructions: &[Instruction]) -> Vec<(u32, i32, i16)> {
     let calls = instructions.iter().filter(|insn| insn.code == CALL);
-    let calls = calls.map(|insn| (u32::from(insn.src_reg()), insn.imm, insn.off));
+    let calls = calls.map(|insn| (u32::from(insn.src()), insn.imm, insn.off));
     calls.filter(|(source, ..)| *source != BPF_PSEUDO_CALL).collect()
 }
 
-fn loads(instructions: &[bpf_insn]) -> Vec<(u32, i32, i32)> {
+fn loads(instructions: &[Instruction]) -> Vec<(u32, i32, i32)> {
     let pairs = instructions.windows(2).filter(|pair| pair[0].code == LOAD_IMM64);
-    let loads = pairs.map(|pair| (u32::from(pair[0].src_reg()), pair[0].imm, pair[1].imm));
+    let loads = pairs.map(|pair| (u32::from(pair[0].src()), pair[0].imm, pair[1].imm));
     loads.filter(|(source, ..)| *source != BPF_PSEUDO_MAP_VALUE).collect()
 }
 
@@ -70,8 +70,8 @@ fn numbers_that_the_object_brings_along_are_refused() {
     let link = |code, source| {
         let mut object = object.clone();
         let function = object.functions.values_mut().next().unwrap();
-        function.instructions.push(bpf_insn::new(code, 1, source, 0, 3));
-        function.instructions.push(bpf_insn::new(0, 0, 0, 0, 0));
+        function.instructions.push(Instruction::new(code, 1, source, 0, 3));
+        function.instructions.push(Instruction::new(0, 0, 0, 0, 0));
         let linked = object.link(&object.programs()[0], &object.places(1..), &Resolved::default());
         linked.map_err(|error| error.to_string())
     };
