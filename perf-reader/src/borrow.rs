@@ -18,46 +18,30 @@ use std::ffi::{c_int, c_uint};
 use std::fs;
 use std::io;
 use std::num::NonZero;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use cutaway_sys::{fd::owned, memory::page_size, report, report::check};
 
 use crate::mapping::Mapping;
-use crate::sys::{Answer, page_size};
-
-/// What a system call answered with a new descriptor.
-fn owned(value: i64) -> io::Result<OwnedFd> {
-    match c_int::try_from(value) {
-        // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
-        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
 
 /// A duplicate of descriptor `fd` of process `pid`.
 pub(crate) fn descriptor(pid: u32, fd: u32) -> io::Result<OwnedFd> {
     let pid = c_int::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
     // SAFETY: two numbers.
-    let process = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0 as c_uint) });
-    log::trace!(
-        target: "syscall",
-        syscall = "pidfd_open",
-        pid = pid,
-        flags = 0,
-        answer:% = Answer(&process.as_ref().map(|fd| fd.as_raw_fd()));
-        "names the process in a way that cannot come to mean another one"
-    );
-    let process = process?;
+    let answer = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0 as c_uint) });
+    report!("pidfd_open", &answer, "names the process in a way that cannot come to mean another one";
+        "pid" = pid,
+        "flags" = 0);
+    // SAFETY: the kernel has just created this fd for the caller.
+    let process = unsafe { owned(answer) }?;
     // SAFETY: three numbers, the first an open descriptor.
-    let borrowed = owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0 as c_uint) });
-    log::trace!(
-        target: "syscall",
-        syscall = "pidfd_getfd",
-        pidfd = process.as_raw_fd(),
-        targetfd = fd,
-        flags = 0,
-        answer:% = Answer(&borrowed.as_ref().map(|fd| fd.as_raw_fd()));
-        "borrows the perf event of another process, which keeps its own"
-    );
-    borrowed
+    let answer = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0 as c_uint) });
+    report!("pidfd_getfd", &answer, "borrows the perf event of another process, which keeps its own";
+        "pidfd" = process.as_raw_fd(),
+        "targetfd" = fd,
+        "flags" = 0);
+    // SAFETY: the kernel has just created this fd for the caller.
+    unsafe { owned(answer) }
 }
 
 /// Fails unless the descriptor is a perf event. A file can be mapped as well, of any size, and its owner can make it shorter: then
@@ -120,16 +104,11 @@ fn id(event: BorrowedFd<'_>) -> io::Result<u64> {
     let request = libc::_IOR::<*mut u64>(u32::from(b'$'), 7);
     // SAFETY: the request writes one `u64` where its argument points, which is live and writable.
     let value = unsafe { libc::ioctl(event.as_raw_fd(), request, &raw mut id) };
-    let answer = if value == 0 { Ok(id) } else { Err(io::Error::last_os_error()) };
-    log::trace!(
-        target: "syscall",
-        syscall = "ioctl",
-        fd = event.as_raw_fd(),
-        op = "PERF_EVENT_IOC_ID",
-        answer:% = Answer(&answer.as_ref());
-        "asks for the event's number, to tell it from a count of losses"
-    );
-    answer
+    let answer = check(value);
+    report!("ioctl", &answer, "asks for the event's number, to tell it from a count of losses";
+        "fd" = event.as_raw_fd(),
+        "op" = "PERF_EVENT_IOC_ID");
+    answer.map(|_| id)
 }
 
 /// What the kernel counted as lost, if the event's owner asked it to count.
@@ -141,15 +120,10 @@ pub(crate) fn lost(event: BorrowedFd<'_>) -> io::Result<Option<u64>> {
     let mut words = [0_u64; 8];
     // SAFETY: the buffer is `size_of_val` bytes long, and any bytes are valid words.
     let value = unsafe { libc::read(event.as_raw_fd(), words.as_mut_ptr().cast(), size_of_val(&words)) };
-    let answer = usize::try_from(value).map_err(|_| io::Error::last_os_error());
-    log::trace!(
-        target: "syscall",
-        syscall = "read",
-        fd = event.as_raw_fd(),
-        count = size_of_val(&words),
-        answer:% = Answer(&answer.as_ref());
-        "asks for the event's counts, in the form that its owner chose"
-    );
+    let answer = check(value as i64);
+    report!("read", &answer, "asks for the event's counts, in the form that its owner chose";
+        "fd" = event.as_raw_fd(),
+        "count" = size_of_val(&words));
     Ok(match (answer?, words) {
         (32, [0, _, _, last, ..]) if last != id(event)? => Some(last),
         (40, [0, _, _, _, last, ..]) => Some(last),

@@ -2,6 +2,8 @@
 
 use std::{fmt, io};
 
+use cutaway_sys::Errno;
+
 use crate::corrupt::Corrupt;
 
 /// A perf buffer could not be opened, waited for or asked.
@@ -20,7 +22,7 @@ pub enum Error {
         /// The CPU's number.
         cpu: u32,
         /// EACCES or EPERM.
-        errno: i32,
+        errno: Errno,
         /// `/proc/sys/kernel/perf_event_paranoid`, if it can be read.
         paranoid: Option<i32>,
     },
@@ -29,7 +31,7 @@ pub enum Error {
         /// The CPU's number.
         cpu: u32,
         /// ENODEV; EINVAL for a number that no CPU of this machine can have.
-        errno: i32,
+        errno: Errno,
     },
     /// The pages are more than this user may lock.
     LockedMemory {
@@ -68,13 +70,13 @@ pub enum Error {
         /// What was attempted, on what.
         attempt: String,
         /// The errno.
-        errno: i32,
+        errno: Errno,
     },
 }
 
 impl Error {
     pub(crate) fn system(attempt: impl Into<String>, error: &io::Error) -> Self {
-        Self::System { attempt: attempt.into(), errno: error.raw_os_error().unwrap_or(libc::EIO) }
+        Self::System { attempt: attempt.into(), errno: Errno::new(error.raw_os_error().unwrap_or(libc::EIO)) }
     }
 
     pub(crate) fn slot(cpu: u32, error: &io::Error) -> Self {
@@ -82,10 +84,10 @@ impl Error {
     }
 
     /// The errno behind it, where there is one.
-    pub fn errno(&self) -> Option<i32> {
+    pub fn errno(&self) -> Option<Errno> {
         match self {
             Self::Denied { errno, .. } | Self::Offline { errno, .. } | Self::System { errno, .. } => Some(*errno),
-            Self::LockedMemory { .. } => Some(libc::EPERM),
+            Self::LockedMemory { .. } => Some(Errno::new(libc::EPERM)),
             Self::Pages { .. } | Self::Corrupt { .. } | Self::Foreign { .. } | Self::OnlineCpus { .. } => None,
         }
     }
@@ -106,7 +108,7 @@ impl fmt::Display for Error {
                     f,
                     "perf_event_open of a BPF output event on CPU {cpu} was refused: {}: run as root or with CAP_PERFMON \
                      (CAP_SYS_ADMIN before Linux 5.8)",
-                    Errno(&io::Error::from_raw_os_error(*errno))
+                    errno
                 )?;
                 match paranoid {
                     Some(level) => write!(f, ", or lower /proc/sys/kernel/perf_event_paranoid from {level} to 0"),
@@ -117,7 +119,7 @@ impl fmt::Display for Error {
                 f,
                 "perf_event_open of a BPF output event on CPU {cpu} failed: {}: it is offline or does not exist; \
                  see /sys/devices/system/cpu/online",
-                Errno(&io::Error::from_raw_os_error(*errno))
+                errno
             ),
             Self::LockedMemory { cpu, pages, fit, mlock_kb, memlock } => {
                 write!(
@@ -147,11 +149,10 @@ impl fmt::Display for Error {
                 write!(f, "the list of online CPUs cannot be used: {reason}")
             }
             Self::System { attempt, errno } => {
-                write!(f, "{attempt} failed: {}", Errno(&io::Error::from_raw_os_error(*errno)))?;
-                match *errno {
-                    libc::EMFILE => f.write_str("; the process has no descriptor left: raise `ulimit -n`"),
-                    libc::ENFILE => f.write_str("; the system has no descriptor left: raise fs.file-max"),
-                    _ => Ok(()),
+                write!(f, "{attempt} failed: {errno}")?;
+                match errno.hint() {
+                    Some(hint) => write!(f, "; {hint}"),
+                    None => Ok(()),
                 }
             }
         }
@@ -159,40 +160,3 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
-
-/// An errno by name, with the C library's sentence.
-pub(crate) struct Errno<'a>(pub(crate) &'a io::Error);
-
-impl fmt::Display for Errno<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(errno) = self.0.raw_os_error() else {
-            return write!(f, "{}", self.0);
-        };
-        let name = match errno {
-            libc::EPERM => "EPERM",
-            libc::ENOENT => "ENOENT",
-            libc::ESRCH => "ESRCH",
-            libc::EINTR => "EINTR",
-            libc::E2BIG => "E2BIG",
-            libc::EBADF => "EBADF",
-            libc::EAGAIN => "EAGAIN",
-            libc::ENOMEM => "ENOMEM",
-            libc::EACCES => "EACCES",
-            libc::EFAULT => "EFAULT",
-            libc::EBUSY => "EBUSY",
-            libc::EEXIST => "EEXIST",
-            libc::ENODEV => "ENODEV",
-            libc::EINVAL => "EINVAL",
-            libc::ENFILE => "ENFILE",
-            libc::EMFILE => "EMFILE",
-            libc::ENOSPC => "ENOSPC",
-            libc::ENOSYS => "ENOSYS",
-            libc::EOPNOTSUPP => "EOPNOTSUPP",
-            _ => return write!(f, "{}", self.0),
-        };
-        // "Operation not permitted (os error 1)": the name says the number.
-        let text = self.0.to_string();
-        let sentence = text.split(" (os error").next().unwrap_or(&text);
-        write!(f, "{name} ({sentence})")
-    }
-}

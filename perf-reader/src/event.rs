@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::mapping::Mapping;
 use crate::options::{Options, Wakeup};
 use crate::sys::{self, Attr};
+use cutaway_sys::Errno;
 
 /// An open event.
 #[derive(Debug)]
@@ -166,12 +167,12 @@ fn attr(options: &Options, direction: Direction, read_format: u64) -> Attr {
 fn refused(cpu: u32, error: &io::Error) -> Error {
     match error.raw_os_error() {
         Some(errno @ (libc::EACCES | libc::EPERM)) => {
-            Error::Denied { cpu, errno, paranoid: number_in("/proc/sys/kernel/perf_event_paranoid") }
+            Error::Denied { cpu, errno: Errno::new(errno), paranoid: number_in("/proc/sys/kernel/perf_event_paranoid") }
         }
-        Some(errno @ libc::ENODEV) => Error::Offline { cpu, errno },
+        Some(errno @ libc::ENODEV) => Error::Offline { cpu, errno: Errno::new(errno) },
         // What a number gets that no CPU of this machine can have.
         Some(errno @ libc::EINVAL) if online_cpus().is_ok_and(|online| !online.contains(&cpu)) => {
-            Error::Offline { cpu, errno }
+            Error::Offline { cpu, errno: Errno::new(errno) }
         }
         _ => Error::system(format!("perf_event_open of a BPF output event on CPU {cpu}"), error),
     }

@@ -134,6 +134,7 @@ pub use buffer::{Buffer, Lost, LostSource};
 pub use bytes::Bytes;
 pub use corrupt::Corrupt;
 pub use cpus::online_cpus;
+pub use cutaway_sys::Errno;
 pub use error::Error;
 pub use mapping::Mapping;
 pub use memory::Memory;

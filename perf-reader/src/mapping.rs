@@ -4,10 +4,10 @@ use std::num::NonZero;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::{fmt, io};
 
+use cutaway_sys::{report, report::outcome};
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::memory::{Memory, Sealed};
-use crate::sys::Answer;
 
 /// The pages of one perf event, mapped shared from offset 0. Unmapped when dropped.
 ///
@@ -36,7 +36,7 @@ impl Mapping {
     }
 
     fn with(event: BorrowedFd<'_>, data_pages: NonZero<usize>, writable: bool, why: &str) -> io::Result<Self> {
-        let page_size = crate::sys::page_size();
+        let page_size = cutaway_sys::memory::page_size();
         let len = data_pages
             .get()
             .checked_add(1)
@@ -44,34 +44,23 @@ impl Mapping {
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
         let mut options = MmapOptions::new();
         options.len(len);
-        let answer =
+        let mapped =
             if writable { options.map_raw(event.as_raw_fd()) } else { options.map_raw_read_only(event.as_raw_fd()) };
-        log::trace!(
-            target: "syscall",
-            syscall = "mmap",
-            addr = 0,
-            length = len,
-            prot = if writable { "PROT_READ|PROT_WRITE" } else { "PROT_READ" },
-            flags = "MAP_SHARED",
-            fd = event.as_raw_fd(),
-            offset = 0,
-            answer:% = Answer(&answer.as_ref().map(|pages| pages.as_ptr()));
-            "{why}"
-        );
-        Ok(Self { pages: answer?, page_size, writable })
+        report!("mmap", &outcome(&mapped, |pages| pages.as_ptr().addr() as i64), why;
+            "addr" = 0,
+            "length" = len,
+            "prot" = if writable { "PROT_READ|PROT_WRITE" } else { "PROT_READ" },
+            "flags" = "MAP_SHARED",
+            "fd" = event.as_raw_fd(),
+            "offset" = 0);
+        Ok(Self { pages: mapped?, page_size, writable })
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        log::trace!(
-            target: "syscall",
-            syscall = "munmap",
-            addr:? = self.pages.as_ptr(),
-            length = self.pages.len(),
-            answer = "0";
-            "gives the pages of one CPU back"
-        );
+        report!("munmap", &Ok(0), "gives the pages of one CPU back";
+            "addr" = report::Value::from_debug(&self.pages.as_ptr()), "length" = self.pages.len());
     }
 }
 

@@ -108,7 +108,7 @@ impl Merge {
     /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`Error::System`] if the set was opened without
     /// [`timestamps`](crate::Options::timestamps).
     pub fn drain(&mut self, set: &mut Set, each: impl FnMut(Timed<'_>)) -> Result<u64, Error> {
-        let now = crate::sys::monotonic_ns();
+        let now = cutaway_sys::clock::monotonic_ns();
         let pressed = set.iter().any(|buffer| buffer.reader().fill() > buffer.reader().capacity() as u64 / 2);
         let delay = if pressed { 0 } else { u64::try_from(self.delay.as_nanos()).unwrap_or(u64::MAX) };
         self.up_to(set, now.saturating_sub(delay), each)

@@ -167,7 +167,7 @@ impl Set {
                 held.push(cpu);
             }
             match buffer.connect(slots) {
-                Err(error) if error.errno() == Some(libc::E2BIG) => {
+                Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::E2BIG) => {
                     without.push(cpu);
                     first = first.or(Some(error));
                 }
@@ -263,7 +263,7 @@ impl Set {
             let Some(mut buffer) = self.opened(cpu)? else { continue };
             // First: a buffer whose slot could not be set is none of this set's, and opened anew the next time.
             match buffer.connect(slots) {
-                Err(error) if error.errno() == Some(libc::E2BIG) => {
+                Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::E2BIG) => {
                     self.go_without_slot(&[cpu]);
                     continue;
                 }

@@ -4,78 +4,35 @@
 //! one flag a ring, sets it with each wake-up and clears it whenever anybody polls (`perf_poll`). So whoever was told must
 //! drain fully, and what is told is said once, also to a second epoll that this one is nested in.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use cutaway_sys::epoll::{Epoll, Interest};
+use cutaway_sys::stop::Stop;
+pub use cutaway_sys::{Stopper, Wake};
+
 use crate::error::Error;
-use crate::sys;
-
-/// Why a wait ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
-    /// A CPU has records; look at all of them.
-    Ready,
-    /// The time is up. With wake-ups by more than one event there may be records all the same.
-    TimedOut,
-    /// A [`Stopper`] was used. Every wait ends so until [`Set::resume`](crate::Set::resume).
-    Stopped,
-}
-
-/// Ends the waits of the [`Set`](crate::Set) that it belongs to, from any thread, now and until the set is resumed.
-///
-/// For signal handlers there is its descriptor ([`AsFd`]), the writing end of a pipe: writing any byte to it does the
-/// same, and write(2) is safe in a handler. It never blocks.
-#[derive(Clone, Debug)]
-pub struct Stopper(Arc<Line>);
-
-/// A pipe, and not an eventfd, because a handler made for pipes writes one byte, which an eventfd refuses. The flag beside
-/// it ends a wait without a system call.
-#[derive(Debug)]
-struct Line {
-    stopped: AtomicBool,
-    /// Kept here too, so that a stopper which outlives its set writes into a pipe that still has a reader: no SIGPIPE.
-    read: OwnedFd,
-    write: OwnedFd,
-}
-
-impl Stopper {
-    /// Ends the present wait and all to come.
-    pub fn stop(&self) {
-        self.0.stopped.store(true, Ordering::Relaxed);
-        // The only failure is a full pipe, and that one holds a stop already.
-        let _ = sys::write_byte(self.0.write.as_fd());
-    }
-}
-
-impl AsFd for Stopper {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.write.as_fd()
-    }
-}
 
 /// The stop line's name in epoll; events have their CPU's number.
 const STOP: u64 = u64::MAX;
-/// Readiness that one call takes. More CPUs than that are no harm: all are looked at anyway.
-const AT_ONCE: usize = 64;
 
 /// What a set sleeps on.
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    epoll: OwnedFd,
-    line: Arc<Line>,
+    epoll: Epoll,
+    stop: Stop,
     sleeps: u64,
 }
 
 impl Waiter {
     pub(crate) fn new() -> Result<Self, Error> {
-        let epoll = sys::epoll_create().map_err(|error| Error::system("making an epoll instance", &error))?;
-        let (read, write) = sys::pipe().map_err(|error| Error::system("making a pipe to stop by", &error))?;
-        sys::epoll_add(epoll.as_fd(), read.as_fd(), STOP, "lets a stopper end the wait")
+        let epoll = Epoll::new("creates one object to wait on for all CPUs")
+            .map_err(|error| Error::system("making an epoll instance", &error))?;
+        let stop = Stop::new().map_err(|error| Error::system("making a pipe to stop by", &error))?;
+        epoll
+            .add(stop.fd(), Interest::Readable, STOP, "lets a stopper end the wait")
             .map_err(|error| Error::system("watching the pipe to stop by", &error))?;
-        let line = Line { stopped: AtomicBool::new(false), read, write };
-        Ok(Self { epoll, line: Arc::new(line), sleeps: 0 })
+        Ok(Self { epoll, stop, sleeps: 0 })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -83,7 +40,7 @@ impl Waiter {
     }
 
     pub(crate) fn stopper(&self) -> Stopper {
-        Stopper(Arc::clone(&self.line))
+        self.stop.stopper()
     }
 
     pub(crate) fn sleeps(&self) -> u64 {
@@ -92,35 +49,40 @@ impl Waiter {
 
     /// Watches the perf event of `cpu`.
     pub(crate) fn watch(&self, cpu: u32, event: BorrowedFd<'_>) -> Result<(), Error> {
-        sys::epoll_add(self.epoll.as_fd(), event, u64::from(cpu), "watches one CPU's buffer")
+        self.epoll
+            .add(event, Interest::Readable, u64::from(cpu), "watches one CPU's buffer")
             .map_err(|error| Error::system(format!("watching the perf event of CPU {cpu}"), &error))
     }
 
     /// Does not watch it any more.
     pub(crate) fn forget(&self, cpu: u32, event: BorrowedFd<'_>) -> Result<(), Error> {
-        sys::epoll_delete(self.epoll.as_fd(), event, "forgets an event that died with its CPU")
+        self.epoll
+            .delete(event, "forgets an event that died with its CPU")
             .map_err(|error| Error::system(format!("no longer watching the former perf event of CPU {cpu}"), &error))
     }
 
-    pub(crate) fn resume(&self) -> Result<(), Error> {
-        self.line.stopped.store(false, Ordering::Relaxed);
-        sys::empty_pipe(self.line.read.as_fd()).map_err(|error| Error::system("emptying the pipe to stop by", &error))
+    pub(crate) fn resume(&mut self) -> Result<(), Error> {
+        self.stop.resume().map_err(|error| Error::system("emptying the pipe to stop by", &error))
     }
 
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         // A time-out too long for the clock is none.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
-            if self.line.stopped.load(Ordering::Relaxed) {
+            if self.stop.is_stopped() {
                 return Ok(Wake::Stopped);
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let mut events = [libc::epoll_event { events: 0, u64: 0 }; AT_ONCE];
             self.sleeps = self.sleeps.wrapping_add(1);
-            let ready = sys::epoll_wait(self.epoll.as_fd(), &mut events, left)
+            let mut stopped = false;
+            let ready = self
+                .epoll
+                .wait(left, "sleeps until a CPU has records; asking consumes a perf event's readiness", |token| {
+                    stopped |= token == STOP;
+                })
                 .map_err(|error| Error::system("waiting for perf events", &error))?;
-            if events.iter().take(ready).any(|event| event.u64 == STOP) {
-                self.line.stopped.store(true, Ordering::Relaxed);
+            if stopped {
+                self.stop.notice();
                 return Ok(Wake::Stopped);
             }
             if ready > 0 {

@@ -21,10 +21,13 @@ pub fn possible() -> io::Result<Vec<u32>> {
 
 /// Returns the ids of the online CPUs, ascending.
 ///
+/// No memory of this process depends on it. So where the kernel's own file cannot be read, the text of whatever is mounted
+/// there is used: in a container with LXCFS, the CPUs of the container.
+///
 /// # Errors
-/// If the kernel's own `/sys/devices/system/cpu/online` cannot be read or is not a list of CPUs.
+/// If `/sys/devices/system/cpu/online` cannot be read or is not a list of CPUs.
 pub fn online() -> io::Result<Vec<u32>> {
-    list(c"devices/system/cpu/online")
+    list(c"devices/system/cpu/online").or_else(|error| or_mounted("/sys/devices/system/cpu/online", error))
 }
 
 /// Returns how many entries an array needs whose index is a CPU's id: one more than the highest possible id.
@@ -35,12 +38,14 @@ pub fn online() -> io::Result<Vec<u32>> {
 /// # Errors
 /// If `/sys/devices/system/cpu/possible` cannot be read or is not a list of CPUs.
 pub fn array_len() -> io::Result<u32> {
-    const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
-    let cpus = possible().or_else(|error| {
-        let text = file::bounded_text(POSSIBLE.as_ref(), WHY)?;
-        parse(&text).ok_or(error)
-    })?;
+    let cpus = possible().or_else(|error| or_mounted("/sys/devices/system/cpu/possible", error))?;
     Ok(cpus.last().map_or(0, |last| last.saturating_add(1)))
+}
+
+/// Reads the list that is mounted at `path`; `error` says why the kernel's own cannot be read.
+fn or_mounted(path: &str, error: io::Error) -> io::Result<Vec<u32>> {
+    let text = file::bounded_text(path.as_ref(), WHY)?;
+    parse(&text).ok_or(error)
 }
 
 const WHY: &str = "asks which CPUs there are";
