@@ -137,7 +137,9 @@ pub(crate) use self::library::Library;
 pub(crate) use self::link::pin;
 #[cfg(feature = "usdt")]
 pub(crate) use self::usdt::Specs;
-use crate::{Error, Program, ProgramType, object::Target, sys::link::attach_type};
+use cutaway_sys::AttachType;
+
+use crate::{Error, Program, ProgramType, object::Target};
 
 impl Program {
     /// Attaches the program where its section's name says.
@@ -184,9 +186,7 @@ impl Program {
                 AttachType::LSM_CGROUP if !cfg!(feature = "cgroup") => {
                     Err(Error::left_out(self.by_section(), "cgroup"))
                 }
-                AttachType::LSM_CGROUP => {
-                    Err(self.unattachable("it needs a cgroup: attach it by hand, with `Cgroup`"))
-                }
+                AttachType::LSM_CGROUP => Err(self.unattachable("it needs a cgroup: attach it by hand, with `Cgroup`")),
                 _ => Tracing::new().attach(self),
             },
             Some(Target::Unreadable { why, .. }) => Err(match left_out(section.program_type) {

@@ -10,10 +10,12 @@ mod slots;
 pub use slots::PerfEventArray;
 
 #[cfg(any(feature = "ring", feature = "perf"))]
+use cutaway_sys::fd;
+
 use crate::{Error, Map, MapType};
 
 #[cfg(feature = "ring")]
-use crate::{MapFlags, sys::file};
+use crate::MapFlags;
 
 #[cfg(feature = "ring")]
 impl Map {
@@ -29,7 +31,7 @@ impl Map {
         use std::os::fd::AsFd;
         self.must_be(MapType::RINGBUF, "read it as a ring buffer")?;
         let fd =
-            file::duplicate(self.as_fd(), "gives the reader a descriptor of its own: the map may be closed before it")
+            fd::duplicate(self.as_fd(), "gives the reader a descriptor of its own: the map may be closed before it")
                 .map_err(|error| self.failed("duplicate the descriptor of", &error))?;
         if self.flags().contains(MapFlags::RB_OVERWRITE) {
             return Err(mmap_ring::Error::Overwrites.into());

@@ -35,6 +35,9 @@ mod value;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use cutaway_sys::Instruction;
+
+pub use self::record::{Relocation, RelocationKind};
 use self::{
     candidates::Candidate,
     compatible::Compatible,
@@ -43,10 +46,6 @@ use self::{
     value::{Access, Value},
 };
 pub(crate) use self::{candidates::Candidates, steps::Steps};
-pub use self::{
-    patch::Instruction,
-    record::{Relocation, RelocationKind},
-};
 use crate::btf::{
     Btf, Kind,
     search::{Absent, Seeker, Source, Sources, Types},

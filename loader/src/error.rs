@@ -3,8 +3,8 @@
 use std::{fmt, io};
 
 use crate::{
+    Errno,
     privileges::{self, Capability},
-    sys::Errno,
 };
 
 /// Why an object could not be read, loaded or attached. Its display is one line, fit to be shown to whoever ran the
@@ -121,11 +121,9 @@ impl Error {
         match self {
             Self::Kernel { errno, .. } | Self::Verifier { errno, .. } => Some(*errno),
             #[cfg(feature = "ring")]
-            Self::Ring(mmap_ring::Error::Map { source, .. } | mmap_ring::Error::System { source, .. }) => {
-                Some(Errno::of(source)).filter(|errno| errno.raw() != 0)
-            }
+            Self::Ring(error) => error.errno(),
             #[cfg(feature = "perf")]
-            Self::Perf(error) => error.errno().map(|errno| Errno::of(&io::Error::from_raw_os_error(errno))),
+            Self::Perf(error) => error.errno(),
             _ => None,
         }
     }

@@ -54,22 +54,20 @@ mod buffers;
 #[cfg(feature = "census")]
 pub mod census;
 pub mod core_relo;
-mod cpus;
 mod error;
 mod externs;
 mod load;
 mod map;
-mod map_flags;
-mod map_type;
 mod object;
 mod privileges;
 pub mod probe;
 mod program;
-mod program_type;
 mod sorted;
 mod struct_ops;
 mod sys;
 mod variable;
+
+pub use cutaway_sys::{AttachType, Errno, Instruction, MapFlags, MapType, ProgramType};
 
 pub use attach::*;
 #[cfg(feature = "perf")]
@@ -78,15 +76,11 @@ pub use error::Error;
 pub use externs::{Extern, ExternFound, ExternKind};
 pub use load::{Loaded, Refused};
 pub use map::{Batches, Entries, Map, PerCpu};
-pub use map_flags::MapFlags;
-pub use map_type::MapType;
 pub use object::{
     FunctionSpec, Line, MapSpec, Object, Part, Pinning, ProgramSpec, Reference, Rehearsal, Rehearsed, Section,
     SectionSpec, Skipped, Target, Warning,
 };
 pub use program::{Outcome, Program, Run, RunStatistics, Runs};
-pub use program_type::ProgramType;
-pub use sys::Errno;
 pub use variable::{Form, Plain, Value, Variable, VariableSpec};
 
 #[cfg(feature = "ring")]

@@ -14,9 +14,11 @@ use std::{
     sync::OnceLock,
 };
 
+use cutaway_sys::fd;
+
 use crate::{
     Error, MapFlags, MapType,
-    sys::{elements::Elements, file, shared::Shared},
+    sys::{elements::Elements, shared::Shared},
 };
 
 /// A map in the kernel. It lives as long as somebody holds a descriptor of it: this value, a program that uses it, a pin.
@@ -79,7 +81,7 @@ impl Map {
 
     /// The same map by another descriptor.
     pub(crate) fn again(&self) -> Result<Self, Error> {
-        let fd = file::duplicate(self.as_fd(), "takes another descriptor of the map, for programs on USDT")
+        let fd = fd::duplicate(self.as_fd(), "takes another descriptor of the map, for programs on USDT")
             .map_err(|error| self.failed("open another descriptor of", &error))?;
         Self::wrap(self.name.clone(), fd)
     }

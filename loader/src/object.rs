@@ -41,6 +41,8 @@ pub use target::Target;
 pub use warnings::Warning;
 
 use self::{function::Functions, infos::Infos};
+use cutaway_sys::AttachType;
+
 use crate::{
     Error, ProgramType,
     btf::Ext,

@@ -12,14 +12,15 @@ use std::{fmt, io, os::fd::OwnedFd, sync::OnceLock};
 pub use entries::max_entries;
 pub use links::{cgroup_link, kprobe_multi, netkit_link, perf_link, tcx_link, uprobe_multi, uprobe_multi_pid};
 
+use cutaway_sys::{AttachType, Instruction, memory::page_size};
+
 use crate::{
     MapType, ProgramType,
     btf::older::Kinds,
     sys::{
         attr::MapCreate,
         bpf::{self, LogLevel},
-        insn::Instruction,
-        process::{self, page_size},
+        process,
     },
 };
 
@@ -94,7 +95,7 @@ pub fn attach_cookie() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || {
         let call = instruction(0x85, BPF_FUNC_GET_ATTACH_COOKIE);
-        support(small(ProgramType::KPROBE, 0, &[call, instruction(EXIT, 0)]), "5.15")
+        support(small(ProgramType::KPROBE, AttachType::default(), &[call, instruction(EXIT, 0)]), "5.15")
     })
 }
 
@@ -112,7 +113,11 @@ fn nothing(program_type: ProgramType, expected_attach_type: AttachType) -> io::R
 }
 
 /// A program to ask a question with.
-fn small(program_type: ProgramType, expected_attach_type: AttachType, instructions: &[Instruction]) -> io::Result<OwnedFd> {
+fn small(
+    program_type: ProgramType,
+    expected_attach_type: AttachType,
+    instructions: &[Instruction],
+) -> io::Result<OwnedFd> {
     let program = bpf::Program {
         program_type,
         expected_attach_type,

@@ -25,6 +25,8 @@ use std::{
 use log::debug;
 
 #[cfg(feature = "usdt")]
+use cutaway_sys::AttachType;
+
 use crate::attach::Specs;
 use crate::{
     Error,
@@ -33,10 +35,7 @@ use crate::{
     externs::Resolved,
     object::{ProgramSpec, link::Linked},
     probe,
-    sys::{
-        bpf::{self, Info},
-        link::attach_type,
-    },
+    sys::bpf::{self, Info},
 };
 
 /// A program in the kernel, verified and compiled, not yet attached to anything.
@@ -162,7 +161,7 @@ fn one_by_one_where_need_be(spec: &mut ProgramSpec) {
     };
     if !answer.is_yes() {
         debug!("`{}` is loaded as an ordinary probe: links on many places at once are {answer}", spec.name);
-        *kind = 0;
+        *kind = AttachType::default();
     }
 }
 

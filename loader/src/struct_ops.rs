@@ -18,7 +18,7 @@
 use std::{os::fd::OwnedFd, sync::Arc};
 
 use crate::{
-    Error, MapSpec, ProgramSpec, ProgramType,
+    AttachType, Error, MapSpec, ProgramSpec, ProgramType,
     btf::{
         Btf, Kind, Member, Names, Seen, Type,
         search::{Absent, Seeker, Sources},
@@ -256,13 +256,13 @@ fn tell(
         .ok_or_else(|| format!("its member `{name}` is no program of a section `struct_ops`"))?;
     let known = KnownTarget { id: structure, of: fitted.module.clone() };
     let told = program.known.as_ref().map(|known| (known.id, program.section.expected_attach_type));
-    if told.is_some_and(|told| told != (structure, member)) {
+    if told.is_some_and(|told| told != (structure, AttachType(member))) {
         return Err(format!(
             "its member `{name}` is the program `{}`, which is another member elsewhere",
             program.name
         ));
     }
-    program.section.expected_attach_type = member;
+    program.section.expected_attach_type = AttachType(member);
     program.known = Some(known);
     Ok(())
 }

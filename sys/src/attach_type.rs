@@ -24,7 +24,13 @@ macro_rules! attach_types {
             /// Returns the kernel's name without `BPF_`; `None` for a type that this crate has no name for.
             #[must_use]
             pub fn name(self) -> Option<&'static str> {
-                nth(concat!($(stringify!($name), " ",)*), self.0 as usize)
+                self.kernel_name()?.strip_prefix("BPF_")
+            }
+
+            /// Returns the kernel's name, e.g. `BPF_TRACE_FENTRY`; `None` for a type that this crate has no name for.
+            #[must_use]
+            pub fn kernel_name(self) -> Option<&'static str> {
+                nth(concat!($($alias, " ",)*), self.0 as usize)
             }
         }
 

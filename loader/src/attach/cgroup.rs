@@ -9,14 +9,13 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
+use cutaway_sys::fd;
+
 use super::{Link, link::failed, prog_attach::ByCommand};
 use crate::{
     Error, Program, ProgramType,
     probe::{self, Support},
-    sys::{
-        file,
-        link::{self, Target},
-    },
+    sys::link::{self, Target},
 };
 
 /// A cgroup of version 2 to attach to, for the sections `cgroup…`, `sockops` and `lsm_cgroup`.
@@ -78,7 +77,7 @@ impl<'fd> Cgroup<'fd> {
                 /// `BPF_F_ALLOW_MULTI`, which links always have.
                 const BESIDE_OTHERS: u32 = 2;
                 let cgroup: OwnedFd =
-                    file::duplicate(self.cgroup, "keeps a descriptor of its own, to detach by").map_err(refused)?;
+                    fd::duplicate(self.cgroup, "keeps a descriptor of its own, to detach by").map_err(refused)?;
                 let call = ByCommand::attach(program, cgroup, attach_type, BESIDE_OTHERS, what).map_err(refused)?;
                 Ok(Link::by_call(program, what, &format!("BPF_PROG_ATTACH; links on cgroups: {answer}"), call))
             }

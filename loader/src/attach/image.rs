@@ -13,8 +13,10 @@ use std::{
 
 use object::elf;
 
+use cutaway_sys::file;
+
 use super::tables::{Data, Tables};
-use crate::{Error, sys::file};
+use crate::Error;
 
 /// A file to attach to.
 #[derive(Debug)]

@@ -13,11 +13,10 @@ use std::{
 
 use log::debug;
 
+use cutaway_sys::AttachType;
+
 use super::{Kprobe, Link, link::failed, pattern, tracefs::Tracefs};
-use crate::{
-    Error, Program,
-    sys::link::{self, attach_type},
-};
+use crate::{Error, Program, sys::link};
 
 /// All functions of the kernel that a pattern fits.
 ///

@@ -5,8 +5,10 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use cutaway_sys::fd;
+
 use super::{Link, link::failed, prog_attach::ByCommand};
-use crate::{Error, Program, ProgramType, sys::file};
+use crate::{AttachType, Error, Program, ProgramType};
 
 /// A receiver to attach to, for the section `lirc_mode2`. The program stays if the process dies without dropping the [`Link`].
 ///
@@ -30,12 +32,10 @@ impl<'fd> Lirc<'fd> {
     /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses: EINVAL if it is no
     /// receiver, EEXIST if the program hangs there already.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
-        /// `BPF_LIRC_MODE2`
-        const LIRC_MODE2: u32 = 16;
         let what = "the infrared receiver";
         program.must_be(&[ProgramType::LIRC_MODE2], what)?;
-        file::duplicate(self.receiver, "keeps a descriptor of its own, to detach by")
-            .and_then(|receiver| ByCommand::attach(program, receiver, LIRC_MODE2, 0, what))
+        fd::duplicate(self.receiver, "keeps a descriptor of its own, to detach by")
+            .and_then(|receiver| ByCommand::attach(program, receiver, AttachType::LIRC_MODE2, 0, what))
             .map(|call| Link::by_call(program, what, "BPF_PROG_ATTACH", call))
             .map_err(|error| match error.raw_os_error() {
                 Some(libc::EINVAL) => failed(program, what, &error).advise("is it one? (CONFIG_BPF_LIRC_MODE2)"),

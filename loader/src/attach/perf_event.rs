@@ -5,9 +5,11 @@
 
 use log::debug;
 
+use cutaway_sys::cpus;
+
 use super::Link;
 use crate::{
-    Error, Program, ProgramType, cpus,
+    Error, Program, ProgramType,
     sys::perf_event::{self, Event, Sampling, Scope},
 };
 

@@ -4,7 +4,7 @@
 
 use std::{io, path::Path};
 
-use crate::sys::{errno::is_out_of_fds, file};
+use cutaway_sys::{errno::is_out_of_fds, file};
 
 /// A dynamic PMU, as sysfs describes it.
 pub(super) struct Pmu {

@@ -5,11 +5,10 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
+use cutaway_sys::{AttachType, fd};
+
 use super::link::{Detach, detached};
-use crate::{
-    Program,
-    sys::{file, link},
-};
+use crate::{Program, sys::link};
 
 /// A program attached by the command; dropping this detaches it.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ impl ByCommand {
         what: &str,
     ) -> io::Result<Self> {
         // Both are needed once more to detach.
-        let fd = file::duplicate(program.as_fd(), "keeps a descriptor of its own, to detach by")?;
+        let fd = fd::duplicate(program.as_fd(), "keeps a descriptor of its own, to detach by")?;
         link::prog_attach(
             program.as_fd(),
             target.as_fd(),

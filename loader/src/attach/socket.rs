@@ -6,16 +6,15 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use cutaway_sys::fd;
+
 use super::{
     Link,
     link::{Detach, detached, failed},
 };
 use crate::{
     Error, Program, ProgramType,
-    sys::{
-        file,
-        socket::{self, Request},
-    },
+    sys::socket::{self, Request},
 };
 
 /// A socket to attach to, for the sections `socket` and `sk_reuseport`.
@@ -50,7 +49,7 @@ impl<'fd> SocketFilter<'fd> {
         };
         let attach = || {
             const WHY: &str = "keeps a descriptor of its own, to detach by";
-            let attached = (file::duplicate(self.socket, WHY)?, file::duplicate(program.as_fd(), WHY)?);
+            let attached = (fd::duplicate(self.socket, WHY)?, fd::duplicate(program.as_fd(), WHY)?);
             socket::set(self.socket, request, program.as_fd(), "gives the program to the socket")?;
             Ok(attached)
         };

@@ -6,8 +6,10 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use cutaway_sys::fd;
+
 use super::{Link, link::failed, prog_attach::ByCommand};
-use crate::{Error, Program, ProgramType, sys::file};
+use crate::{AttachType, Error, Program, ProgramType};
 
 /// A `SOCKMAP` or `SOCKHASH` to attach to, for the sections `sk_skb/stream_parser`, `sk_skb/stream_verdict`,
 /// `sk_skb/verdict` (Linux 5.13) and `sk_msg`.
@@ -37,12 +39,12 @@ impl<'fd> Sockmap<'fd> {
         let what = "the socket map";
         program.must_be(&[ProgramType::SK_SKB, ProgramType::SK_MSG], what)?;
         let attach_type = program.spec().section.expected_attach_type;
-        if attach_type == 0 {
+        if attach_type == AttachType::default() {
             let attempt = format!("attach the program `{}` to {what}", program.name());
             let why = "its section does not say whether it is a parser or a verdict: name it `sk_skb/stream_parser` or `sk_skb/stream_verdict`";
             return Err(Error::Unfit { attempt, why: why.to_owned() });
         }
-        file::duplicate(self.map, "keeps a descriptor of its own, to detach by")
+        fd::duplicate(self.map, "keeps a descriptor of its own, to detach by")
             .and_then(|map| ByCommand::attach(program, map, attach_type, 0, what))
             .map(|call| Link::by_call(program, what, "BPF_PROG_ATTACH", call))
             .map_err(|error| failed(program, what, &error))

@@ -15,12 +15,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use cutaway_sys::file;
+
 use super::{
     image::Image,
     process,
     tables::{Data, Tables},
 };
-use crate::sys::file;
 
 /// What is known of a stripped file's symbols.
 pub(super) struct Elsewhere<'b> {

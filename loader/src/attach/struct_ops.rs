@@ -7,11 +7,10 @@ use std::os::fd::AsFd;
 
 use log::{debug, warn};
 
+use cutaway_sys::AttachType;
+
 use super::{Link, link::Detach};
-use crate::{
-    Error, Map,
-    sys::link::{self, attach_type},
-};
+use crate::{Error, Map, sys::link};
 
 impl Map {
     /// Gives a table of functions to the kernel, for maps of the sections `.struct_ops` (Linux 5.6) and `.struct_ops.link`

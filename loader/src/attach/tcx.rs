@@ -6,11 +6,13 @@
 
 use std::os::fd::AsFd;
 
+use cutaway_sys::AttachType;
+
 use super::{Link, link::failed};
 use crate::{
     Error, Program, ProgramType,
     probe::{self, Support},
-    sys::link::{self, Target, attach_type},
+    sys::link::{self, Target},
 };
 
 /// A network device to attach a classifier to by a link. Linux 6.6.
@@ -24,10 +26,10 @@ pub struct Tcx {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Ingress = AttachType::TCX_INGRESS as isize,
-    Egress = AttachType::TCX_EGRESS as isize,
-    Primary = 54,
-    Peer = 55,
+    Ingress = AttachType::TCX_INGRESS.0 as isize,
+    Egress = AttachType::TCX_EGRESS.0 as isize,
+    Primary = AttachType::NETKIT_PRIMARY.0 as isize,
+    Peer = AttachType::NETKIT_PEER.0 as isize,
 }
 
 impl Tcx {
@@ -76,7 +78,7 @@ impl Tcx {
             });
         }
         let why = "appends the program to the device's list; closing the link removes it";
-        link::create(program.as_fd(), Target::Device(self.ifindex), self.kind as u32, 0, why)
+        link::create(program.as_fd(), Target::Device(self.ifindex), AttachType(self.kind as u32), 0, why)
             .map(|link| Link::kernels(program, &what, link))
             .map_err(|error| {
                 let plain = failed(program, &what, &error);

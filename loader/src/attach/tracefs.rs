@@ -11,10 +11,9 @@ use std::{
     path::Path,
 };
 
-use crate::{
-    Errno,
-    sys::{errno::is_out_of_fds, file, mount},
-};
+use cutaway_sys::{errno::is_out_of_fds, file, mount};
+
+use crate::Errno;
 
 /// Where tracefs is mounted as a rule: by itself, or below debugfs, which mounts it when it is first looked at.
 const USUAL: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];

@@ -8,11 +8,10 @@
 
 use std::os::fd::AsFd;
 
+use cutaway_sys::AttachType;
+
 use super::{Link, link::failed};
-use crate::{
-    Error, Program, ProgramType, Target,
-    sys::link::{self, attach_type},
-};
+use crate::{Error, Program, ProgramType, Target, sys::link};
 
 /// Attaches a program to what it was loaded for. Linux 5.5; `fmod_ret` and `lsm` 5.7, on arm64 all that patch functions 6.0.
 ///
@@ -72,7 +71,7 @@ impl Tracing {
     }
 }
 
-fn cookies(kind: u32) -> &'static str {
+fn cookies(kind: AttachType) -> &'static str {
     match kind {
         AttachType::TRACE_RAW_TP => "cookies on tracepoints with types need Linux 6.10",
         _ => "cookies on functions need Linux 5.19, on LSM hooks 6.0",

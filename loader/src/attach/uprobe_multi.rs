@@ -12,10 +12,12 @@ use std::{
 
 use log::debug;
 
+use cutaway_sys::AttachType;
+
 use super::{Link, Uprobe, image::Binary, library::Library, pattern, symbol, uprobe::refused};
 use crate::{
     Error, Program, probe,
-    sys::link::{self, Places, attach_type},
+    sys::link::{self, Places},
 };
 
 /// All functions of a library or executable that a pattern fits, or a list of places.

@@ -11,6 +11,8 @@ use std::{
 
 use log::debug;
 
+use cutaway_sys::{AttachType, fd};
+
 use super::{
     Link,
     link::{Detach, detached, failed},
@@ -18,7 +20,6 @@ use super::{
 use crate::{
     Error, Program, ProgramType,
     sys::{
-        file,
         link::{self, Target},
         netlink::Message,
         process::is_interface,
@@ -84,13 +85,11 @@ impl Xdp {
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the network device {} (XDP)", self.ifindex);
         program.must_be(&[ProgramType::XDP], &what)?;
-        /// `BPF_XDP`, whatever the program was loaded for.
-        const BPF_XDP: u32 = 37;
         if self.by_netlink {
             return self.without_link(program, &what);
         }
         let why = "ties the program to the network device; closing the link unties it";
-        link::create(program.as_fd(), Target::Device(self.ifindex), BPF_XDP, self.mode as u32, why)
+        link::create(program.as_fd(), Target::Device(self.ifindex), AttachType::XDP, self.mode as u32, why)
             .map(|link| Link::kernels(program, &what, link))
             .or_else(|error| match error.raw_os_error() {
                 // It says so to a missing device and to kinds of link that it does not know.
@@ -105,7 +104,7 @@ impl Xdp {
     fn without_link(&self, program: &Program, what: &str) -> Result<Link, Error> {
         let flags = self.mode as u32;
         let attach = || {
-            let held = file::duplicate(program.as_fd(), "keeps a descriptor of its own, to detach by")?;
+            let held = fd::duplicate(program.as_fd(), "keeps a descriptor of its own, to detach by")?;
             let message = message(self.ifindex, program.as_fd().as_raw_fd(), XDP_FLAGS_UPDATE_IF_NOEXIST | flags, None);
             message.send("gives the program to the network device, if it has none")?;
             Ok(ByNetlink { ifindex: self.ifindex, flags, program: held, what: what.to_owned() })

@@ -14,7 +14,7 @@ use std::{
     ptr::NonNull,
 };
 
-use crate::sys::file;
+use cutaway_sys::file;
 
 /// Where the kernel shows its BTF.
 pub const DIRECTORY: &str = "/sys/kernel/btf";

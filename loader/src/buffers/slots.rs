@@ -18,13 +18,13 @@ use std::{
 
 use perf_reader::{Options, Slot, Slots, Stream};
 
+use cutaway_sys::{AttachType, Instruction, fd};
+
 use crate::{
     Error, Map, MapType, ProgramType,
     sys::{
         bpf::{self, BtfTarget, Program},
         elements::Elements,
-        file,
-        insn::Instruction,
         run,
     },
 };
@@ -54,7 +54,7 @@ impl Map {
     pub fn perf_buffers(&self, pages: usize, options: &Options) -> Result<Stream<PerfEventArray>, Error> {
         self.must_be(MapType::PERF_EVENT_ARRAY, "read it as perf buffers")?;
         let why = "gives the reader a descriptor of its own, without which the kernel would empty the slots";
-        let array = file::duplicate(self.as_fd(), why).and_then(Elements::new);
+        let array = fd::duplicate(self.as_fd(), why).and_then(Elements::new);
         let elements = array.map_err(|error| self.failed("duplicate the descriptor of", &error))?;
         // Without it all is read as well; only another reader goes unnoticed.
         let look = load_look(self.as_fd()).ok();
@@ -133,7 +133,7 @@ fn load_look(map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     ];
     let program = Program {
         program_type: ProgramType::RAW_TRACEPOINT,
-        expected_attach_type: 0,
+        expected_attach_type: AttachType::default(),
         flags: 0,
         name: "look",
         instructions: &instructions,

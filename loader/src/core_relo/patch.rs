@@ -12,75 +12,14 @@
 //! code that does reach it, the verifier complains about the call by its number, and the number tells which relocation
 //! it was.
 
-/// One instruction of the BPF machine, as `struct bpf_insn` has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Instruction {
-    /// Class, and what the class makes of the rest.
-    pub code: u8,
-    /// Destination and source register, in the order of this machine's bit fields.
-    pub registers: u8,
-    /// Offset of a load, store or jump.
-    pub offset: i16,
-    /// Immediate operand.
-    pub immediate: i32,
-}
-
-impl Instruction {
-    /// From its bytes, in this machine's byte order.
-    #[must_use]
-    pub fn from_bytes([code, registers, o0, o1, i0, i1, i2, i3]: [u8; 8]) -> Self {
-        let (offset, immediate) = (i16::from_ne_bytes([o0, o1]), i32::from_ne_bytes([i0, i1, i2, i3]));
-        Self { code, registers, offset, immediate }
-    }
-
-    /// Its bytes, in this machine's byte order.
-    #[must_use]
-    pub fn to_bytes(self) -> [u8; 8] {
-        let ([o0, o1], [i0, i1, i2, i3]) = (self.offset.to_ne_bytes(), self.immediate.to_ne_bytes());
-        [self.code, self.registers, o0, o1, i0, i1, i2, i3]
-    }
-
-    /// The call that stands for what could not be relocated.
-    fn poison(number: usize) -> Self {
-        let number = i32::try_from(number).unwrap_or(0);
-        Self { code: CALL, immediate: POISON.saturating_add(number), ..Self::default() }
-    }
-
-    fn is_load_imm64(self) -> bool {
-        self.code == LOAD_IMM64
-    }
-}
-
-/// `BPF_JMP | BPF_CALL`
-const CALL: u8 = 0x85;
-/// `BPF_LD | BPF_DW | BPF_IMM`
-const LOAD_IMM64: u8 = 0x18;
+use cutaway_sys::{Instruction, instruction::opcode};
 
 /// The number of the first function that does not exist: "bad relo". The relocation's place in the list of what was
 /// applied is added to it.
 pub(super) const POISON: i32 = 0x0bad_2310;
 
-/// `BPF_CLASS`
-mod class {
-    pub(super) const LD: u8 = 0;
-    pub(super) const LDX: u8 = 1;
-    pub(super) const ST: u8 = 2;
-    pub(super) const STX: u8 = 3;
-    pub(super) const ALU: u8 = 4;
-    pub(super) const ALU64: u8 = 7;
-    pub(super) const MASK: u8 = 7;
-}
-
-/// `BPF_SIZE`
 const SIZE_MASK: u8 = 0x18;
-/// `BPF_MODE`
 const MODE_MASK: u8 = 0xe0;
-const MODE_MEM: u8 = 0x60;
-/// `BPF_MEMSX`: the load extends the sign (6.6).
-const MODE_SIGNED: u8 = 0x80;
-/// `BPF_X`: the operand is a register.
-const SOURCE_REGISTER: u8 = 0x08;
 
 /// What to do to an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,22 +75,23 @@ pub(super) enum Patched {
 ///
 /// An error means that the object contradicts itself.
 pub(super) fn patch(first: Instruction, next: Option<Instruction>, change: Change) -> Result<Patched, String> {
-    let (before, holds) = match first.code & class::MASK {
-        class::ALU | class::ALU64 if first.code & SOURCE_REGISTER == 0 => {
+    let (before, holds) = match first.class() {
+        opcode::ALU | opcode::ALU64 if first.code & opcode::X == 0 => {
             // The machine extends the sign of an immediate operand.
             let new = change.new as i64;
-            let wide = first.code & class::MASK == class::ALU && u32::try_from(change.new).is_ok();
-            (i64::from(first.immediate) as u64, wide || i32::try_from(new).is_ok())
+            let wide = first.class() == opcode::ALU && u32::try_from(change.new).is_ok();
+            (i64::from(first.imm) as u64, wide || i32::try_from(new).is_ok())
         }
-        class::LDX | class::ST | class::STX => (i64::from(first.offset) as u64, i16::try_from(change.new).is_ok()),
-        class::LD if first.is_load_imm64() => {
-            let Some(second) = next.filter(|next| (next.code, next.registers, next.offset) == (0, 0, 0)) else {
+        opcode::LDX | opcode::ST | opcode::STX => (i64::from(first.offset) as u64, i16::try_from(change.new).is_ok()),
+        opcode::LD if first.is_load_imm64() => {
+            let Some(second) = next.filter(|next| (next.code, next.dst(), next.src(), next.offset) == (0, 0, 0, 0))
+            else {
                 return Err("its 64-bit load has no second half".to_owned());
             };
-            if first.registers & SOURCE_NIBBLE != 0 || first.offset != 0 {
+            if first.src() != 0 || first.offset != 0 {
                 return Err("its 64-bit load is of a map or function".to_owned());
             }
-            (u64::from(first.immediate as u32) | u64::from(second.immediate as u32) << 32, true)
+            (u64::from(first.imm as u32) | u64::from(second.imm as u32) << 32, true)
         }
         _ => return Err(format!("an instruction with code {:#04x} holds no value to change", first.code)),
     };
@@ -164,11 +104,11 @@ pub(super) fn patch(first: Instruction, next: Option<Instruction>, change: Chang
     if !holds {
         return Ok(Patched::Unfit(format!("the instruction cannot hold {}", change.new)));
     }
-    let pair = match first.code & class::MASK {
-        class::ALU | class::ALU64 => (Instruction { immediate: change.new as i32, ..first }, None),
-        class::LD => {
-            let second = Instruction { immediate: (change.new >> 32) as i32, ..Instruction::default() };
-            (Instruction { immediate: change.new as i32, ..first }, Some(second))
+    let pair = match first.class() {
+        opcode::ALU | opcode::ALU64 => (Instruction { imm: change.new as i32, ..first }, None),
+        opcode::LD => {
+            let second = Instruction { imm: (change.new >> 32) as i32, ..Instruction::default() };
+            (Instruction { imm: change.new as i32, ..first }, Some(second))
         }
         _ => match resized(first.code, change.resize) {
             Ok(code) => (Instruction { code, offset: change.new as i16, ..first }, None),
@@ -180,12 +120,10 @@ pub(super) fn patch(first: Instruction, next: Option<Instruction>, change: Chang
 
 /// The instruction turned into one that the verifier refuses where it is reached, both halves if it has two.
 pub(super) fn poison(first: Instruction, number: usize) -> Pair {
-    let poison = Instruction::poison(number);
+    let number = i32::try_from(number).unwrap_or(0);
+    let poison = Instruction::new(opcode::JMP_CALL, 0, 0, 0, POISON.saturating_add(number));
     (poison, first.is_load_imm64().then_some(poison))
 }
-
-/// Where the source register is in [`Instruction::registers`].
-const SOURCE_NIBBLE: u8 = if cfg!(target_endian = "little") { 0xf0 } else { 0x0f };
 
 /// The code of a load or store for a field of another size.
 fn resized(code: u8, resize: Resize) -> Result<u8, String> {
@@ -201,7 +139,7 @@ fn resized(code: u8, resize: Resize) -> Result<u8, String> {
             ));
         }
     };
-    if sign && (code & class::MASK != class::LDX || code & MODE_MASK != MODE_SIGNED) {
+    if sign && (code & 0x07 != opcode::LDX || code & MODE_MASK != opcode::MEMSX) {
         return Err(format!(
             "the field is signed and has {from} bytes in the program and {to} in the kernel, and the instruction does \
              not extend the sign"
@@ -218,8 +156,8 @@ fn resized(code: u8, resize: Resize) -> Result<u8, String> {
         _ => return Err(format!("no load or store moves {to} bytes")),
     };
     // All 64 bits are loaded: no sign to extend, and no instruction that does.
-    let mode = if sign && to == 8 { MODE_MEM } else { code & MODE_MASK };
-    Ok(code & class::MASK | mode | size)
+    let mode = if sign && to == 8 { opcode::MEM } else { code & MODE_MASK };
+    Ok(code & 0x07 | mode | size)
 }
 
 /// How many bytes a load or store moves.
@@ -241,14 +179,8 @@ mod tests {
         Change { expected, new, resize: Resize::Keep }
     }
 
-    fn instruction(code: u8, offset: i16, immediate: i32) -> Instruction {
-        Instruction { code, registers: 0x01, offset, immediate }
-    }
-
-    #[test]
-    fn bytes_and_back() {
-        let bytes = [0x61, 0x12, 1, 2, 3, 4, 5, 6];
-        assert_eq!(Instruction::from_bytes(bytes).to_bytes(), bytes);
+    fn instruction(code: u8, offset: i16, imm: i32) -> Instruction {
+        Instruction::new(code, 1, 0, offset, imm)
     }
 
     #[test]
@@ -269,7 +201,7 @@ mod tests {
             (instruction(0x85, 0, 4), None, change(4, 8)),  // calls
             (instruction(0x18, 0, 4), None, change(4, 8)),  // 64 bits, cut off
             (instruction(0x18, 0, 4), Some(instruction(0x95, 0, 0)), change(4, 8)), // 64 bits, and then an exit
-            (Instruction { registers: 0x11, ..instruction(0x18, 0, 4) }, second, change(4, 8)), // a map
+            (Instruction::new(0x18, 1, 1, 0, 4), second, change(4, 8)), // a map
         ] {
             assert!(patch(first, next, change).is_err(), "{first:?}");
         }
@@ -279,7 +211,7 @@ mod tests {
     fn a_load_of_64_bits_changes_both_halves() {
         let patched = patch(instruction(0x18, 0, 7), Some(Instruction::default()), change(7, 0x1234_5678_9abc_def0));
         let Ok(Patched::Changed((first, Some(second)), 7)) = patched else { panic!("{patched:?}") };
-        assert_eq!((first.immediate as u32, second.immediate as u32), (0x9abc_def0, 0x1234_5678));
+        assert_eq!((first.imm as u32, second.imm as u32), (0x9abc_def0, 0x1234_5678));
     }
 
     #[test]

@@ -14,6 +14,8 @@
 
 use std::{io::Read, ops::ControlFlow, path::Path};
 
+use cutaway_sys::file;
+
 use super::{Extern, Resolved, Value, gzip, kallsyms};
 use crate::{
     Error,
@@ -21,7 +23,7 @@ use crate::{
     object::Contents,
     probe,
     sorted::{Sorted, sort},
-    sys::{file, process},
+    sys::process,
 };
 
 /// Where in the section a constant lies, and how it is written there.

@@ -10,8 +10,9 @@ use std::{
     path::Path,
 };
 
+use cutaway_sys::file;
+
 use super::{Extern, ExternKind};
-use crate::sys::file;
 
 const PATH: &str = "/proc/kallsyms";
 

@@ -4,9 +4,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use log::info;
 
+use cutaway_sys::{cpus, memory::page_size};
+
 use super::{ENOTSUPP, Map};
 use crate::{
-    Error, MapFlags, MapType, cpus,
+    Error, MapFlags, MapType,
     object::MapSpec,
     privileges,
     probe::charged,
@@ -14,7 +16,6 @@ use crate::{
         attr::{MapCreate, Name},
         bpf::{self, number},
         names::MapFlagBits,
-        memory::page_size,
         shared::Shared,
     },
 };
@@ -178,7 +179,7 @@ pub(super) fn corrected(spec: &MapSpec) -> Result<MapCreate, Error> {
 fn max_entries(spec: &MapSpec) -> Result<u32, Error> {
     let asked = spec.max_entries;
     let corrected = if spec.map_type == MapType::PERF_EVENT_ARRAY {
-        let possible = cpus::slots().map_err(|error| Error::kernel("count the possible CPUs", &error))?;
+        let possible = cpus::array_len().map_err(|error| Error::kernel("count the possible CPUs", &error))?;
         // The key is a CPU's number: more slots than CPUs could never be filled, and 0 means "as many as there are".
         if asked == 0 || asked > possible { possible } else { asked }
     } else if spec.map_type.is_ring() {

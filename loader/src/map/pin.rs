@@ -11,10 +11,7 @@ use std::{
 };
 
 use super::{Map, create::corrected};
-use crate::{
-    Error, MapFlags, MapSpec, MapType, Pinning,
-    sys::{Errno, bpf},
-};
+use crate::{Errno, Error, MapFlags, MapSpec, MapType, Pinning, sys::bpf};
 
 impl Map {
     /// Makes the map that `spec` describes; if it is to be pinned, takes the one that is there.

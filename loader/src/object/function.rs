@@ -1,11 +1,13 @@
 //! Functions: runs of instructions with a name, and what is told of them.
 
+use cutaway_sys::{Instruction, instruction::opcode};
+
 use super::{elf::Elf, infos::Infos};
 use crate::{
     btf::{Btf, Kind, shown},
-    core_relo::{self, Instruction},
+    core_relo,
     sorted::{Sorted, sort},
-    sys::insn::{BPF_PSEUDO_CALL, bpf_func_info, Instruction, bpf_line_info},
+    sys::func_info::{bpf_func_info, bpf_line_info},
 };
 
 /// Where a function starts: its section, and bytes from that section's start. Two text sections both start at address 0,
@@ -41,7 +43,7 @@ pub(super) fn read(elf: &Elf, infos: &Infos, btf: Option<&Btf<'_>>) -> Functions
         let function = Function {
             name: symbol.name.clone(),
             global: symbol.global,
-            instructions: bytes.as_chunks().0.iter().map(decode).collect(),
+            instructions: bytes.as_chunks().0.iter().map(|&slot| Instruction::from_bytes(slot)).collect(),
             func_info,
             line_info,
             exception_callback: None,
@@ -57,16 +59,13 @@ pub(super) fn read(elf: &Elf, infos: &Infos, btf: Option<&Btf<'_>>) -> Functions
 
 /// The functions that another one calls or takes the address of.
 pub(super) fn called(elf: &Elf, functions: &Functions) -> Sorted<Start, ()> {
-    /// `BPF_JMP | BPF_CALL`, `BPF_LD | BPF_DW | BPF_IMM`
-    const CALL: u8 = 0x85;
-    const LOAD_IMM64: u8 = 0x18;
     let mut called = Vec::new();
     for &((section, address), ref function) in functions.iter() {
         for (slot, insn) in (0_u64..).zip(&function.instructions) {
             let offset = address + slot * 8;
             let behind = match insn.code {
-                CALL => (i64::from(insn.imm) + 1) * 8,
-                LOAD_IMM64 => i64::from(insn.imm),
+                opcode::JMP_CALL => (i64::from(insn.imm) + 1) * 8,
+                opcode::LD_IMM64 => i64::from(insn.imm),
                 _ => continue,
             };
             match elf.reference(section, offset) {
@@ -74,7 +73,7 @@ pub(super) fn called(elf: &Elf, functions: &Functions) -> Sorted<Start, ()> {
                     let Some(section) = symbol.section else { continue };
                     called.push(((section, symbol.address.wrapping_add_signed(behind)), ()));
                 }
-                None if insn.code == CALL && u32::from(insn.src()) == BPF_PSEUDO_CALL => {
+                None if insn.is_call() && insn.src() == opcode::PSEUDO_CALL => {
                     called.push(((section, offset.wrapping_add_signed(behind)), ()));
                 }
                 None => {}
@@ -96,14 +95,6 @@ fn name_exception_callbacks(functions: &mut Functions, btf: &Btf<'_>) {
             function.exception_callback = Some(callback.clone());
         }
     }
-}
-
-/// One slot of eight bytes: code, registers, offset, immediate.
-fn decode(bytes: &[u8; 8]) -> Instruction {
-    let [code, registers, offset @ .., a, b, c, d] = *bytes;
-    let (low, high) = (registers & 0xf, registers >> 4);
-    let (dst, src) = if cfg!(target_endian = "little") { (low, high) } else { (high, low) };
-    Instruction::new(code, dst, src, i16::from_ne_bytes(offset), i32::from_ne_bytes([a, b, c, d]))
 }
 
 /// The object's instructions as CO-RE relocation sees them: by section and place in it.
@@ -136,7 +127,7 @@ impl core_relo::Code for Code<'_> {
     fn read(&self, section: &str, offset: u32) -> Option<Instruction> {
         let (place, index) = self.find(section, offset)?;
         let insn = self.functions.at(place)?.instructions.get(index)?;
-        Some(Instruction::from_bytes(encode(*insn)))
+        Some(*insn)
     }
 
     fn write(&mut self, section: &str, offset: u32, instruction: Instruction) {
@@ -144,26 +135,7 @@ impl core_relo::Code for Code<'_> {
         let Some((place, index)) = self.find(section, offset) else { return };
         let insn = self.functions.at_mut(place).and_then(|function| function.instructions.get_mut(index));
         if let Some(insn) = insn {
-            *insn = decode(&instruction.to_bytes());
+            *insn = instruction;
         }
-    }
-}
-
-/// The other way round.
-pub(super) fn encode(insn: Instruction) -> [u8; 8] {
-    let (dst, src) = (insn.dst(), insn.src());
-    let registers = if cfg!(target_endian = "little") { src << 4 | dst } else { dst << 4 | src };
-    let ([o0, o1], [i0, i1, i2, i3]) = (insn.off.to_ne_bytes(), insn.imm.to_ne_bytes());
-    [insn.code, registers, o0, o1, i0, i1, i2, i3]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_instruction_survives_decoding_and_encoding() {
-        let bytes = [0x7b, 0x1a, 0xf8, 0xff, 1, 2, 3, 0x80];
-        assert_eq!(encode(decode(&bytes)), bytes);
     }
 }

@@ -6,7 +6,7 @@ use super::elf::Elf;
 use crate::{
     btf::{Btf, Ext, Records},
     sorted::sort,
-    sys::insn::{bpf_func_info, bpf_line_info},
+    sys::func_info::{bpf_func_info, bpf_line_info},
 };
 
 /// The infos of all functions, each with its section, in the order of these and of offsets in them.

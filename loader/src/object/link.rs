@@ -25,6 +25,8 @@
 
 use std::{fmt, os::fd::AsRawFd};
 
+use cutaway_sys::{Instruction, instruction::opcode};
+
 use super::{
     elf::{Elf, Symbol},
     function::{Functions, Start},
@@ -34,16 +36,8 @@ use crate::{
     Error,
     externs::{Resolved, Value},
     sorted::Sorted,
-    sys::insn::{
-        BPF_PSEUDO_BTF_ID, BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_KFUNC_CALL, BPF_PSEUDO_MAP_FD,
-        BPF_PSEUDO_MAP_VALUE, bpf_func_info, Instruction, bpf_line_info,
-    },
+    sys::func_info::{bpf_func_info, bpf_line_info},
 };
-
-/// `BPF_JMP | BPF_CALL`
-const CALL: u8 = 0x85;
-/// `BPF_LD | BPF_DW | BPF_IMM`
-const LOAD_IMM64: u8 = 0x18;
 
 /// `BPF_COMPLEXITY_LIMIT_INSNS`: a longer program is refused before the verifier looks at it.
 const MOST: usize = 1_000_000;
@@ -186,26 +180,26 @@ impl<'a> Linker<'a> {
             let offset = key.1 + index as u64 * 8;
             let reference = self.elf.reference(key.0, offset);
             match (insn.code, reference) {
-                (CALL, Some((number, symbol))) if READS_EXTERNS && symbol.section.is_none() => {
+                (opcode::JMP_CALL, Some((number, symbol))) if READS_EXTERNS && symbol.section.is_none() => {
                     self.call_kernel(start + index, number, symbol)?;
                 }
-                (CALL, Some((_, symbol))) => {
+                (opcode::JMP_CALL, Some((_, symbol))) => {
                     let callee = self.callee(symbol, i64::from(insn.imm) + 1)?;
                     self.call(start + index, callee)?;
                 }
-                (CALL, None) if u32::from(insn.src()) == BPF_PSEUDO_CALL => {
+                (opcode::JMP_CALL, None) if insn.src() == opcode::PSEUDO_CALL => {
                     // The compiler knew the distance already: caller and callee share a section.
                     let callee = offset.wrapping_add_signed((i64::from(insn.imm) + 1) * 8);
                     self.call(start + index, (key.0, callee))?;
                 }
-                (LOAD_IMM64, Some((number, symbol))) => self.load(start + index, number, symbol, insn)?,
+                (opcode::LD_IMM64, Some((number, symbol))) => self.load(start + index, number, symbol, insn)?,
                 (_, Some((_, symbol))) => {
                     return Err(self.broken(format_args!(
                         "refers to `{}` in an instruction that can refer to nothing",
                         symbol.name
                     )));
                 }
-                (CALL | LOAD_IMM64, None) if insn.src() != 0 => {
+                (opcode::JMP_CALL | opcode::LD_IMM64, None) if insn.src() != 0 => {
                     return Err(self.broken(format_args!(
                         "names something of the kernel's by a number (instruction {}), which meant something to \
                          whoever wrote it and nothing here",
@@ -214,7 +208,7 @@ impl<'a> Linker<'a> {
                 }
                 (_, None) => {}
             }
-            index += if insn.code == LOAD_IMM64 { 2 } else { 1 };
+            index += if insn.code == opcode::LD_IMM64 { 2 } else { 1 };
             if self.open.len() > depth {
                 self.open.insert(depth, (key, index));
                 break;
@@ -233,7 +227,7 @@ impl<'a> Linker<'a> {
     fn call(&mut self, at: usize, callee: Start) -> Result<(), Error> {
         let target = self.append(callee)?;
         let insn = self.instruction(at)?;
-        insn.set_src(BPF_PSEUDO_CALL as u8);
+        insn.set_src(opcode::PSEUDO_CALL);
         insn.imm = distance(at, target);
         Ok(())
     }
@@ -251,17 +245,17 @@ impl<'a> Linker<'a> {
         };
         if self.elf.section(section).is_some_and(|section| section.executable) {
             let target = self.append(self.callee(symbol, i64::from(insn.imm) / 8)?)?;
-            return self.set(at, BPF_PSEUDO_FUNC, distance(at, target), 0);
+            return self.set(at, opcode::PSEUDO_FUNC, distance(at, target), 0);
         }
         if let Some(map) = self.maps.get(&Place::Symbol(number)) {
-            return self.set(at, BPF_PSEUDO_MAP_FD, map.fd, 0);
+            return self.set(at, opcode::PSEUDO_MAP_FD, map.fd, 0);
         }
         if let Some(&Address { fd, base }) = self.maps.get(&Place::Section(section)) {
             let place = (u64::from(base) + symbol.address).wrapping_add_signed(i64::from(insn.imm));
             let place = i32::try_from(place).map_err(|_| {
                 self.broken(format_args!("refers to a place beyond 2 GiB in the section of `{}`", symbol.name))
             })?;
-            return self.set(at, BPF_PSEUDO_MAP_VALUE, fd, place);
+            return self.set(at, opcode::PSEUDO_MAP_VALUE, fd, place);
         }
         Err(self.misplaced(section, symbol, i64::from(insn.imm)))
     }
@@ -303,7 +297,7 @@ impl<'a> Linker<'a> {
                     .maps
                     .get(&Place::Kconfig)
                     .ok_or_else(|| Error::bug("a constant of the kernel's configuration has no map"))?;
-                self.set(at, BPF_PSEUDO_MAP_VALUE, map.fd, insn.imm.wrapping_add_unsigned(offset))
+                self.set(at, opcode::PSEUDO_MAP_VALUE, map.fd, insn.imm.wrapping_add_unsigned(offset))
             }
             &Value::Type { id, module } => {
                 let module = match module.map(|place| self.externs.modules.get(place)) {
@@ -314,7 +308,7 @@ impl<'a> Linker<'a> {
                         return Err(Error::bug("a variable was found in a module that is not open"));
                     }
                 };
-                self.set(at, BPF_PSEUDO_BTF_ID, id.cast_signed(), module)
+                self.set(at, opcode::PSEUDO_BTF_ID, id.cast_signed(), module)
             }
             &Value::Address(address) => self.set(at, 0, address as i32, (address >> 32) as i32),
             Value::Missing { .. } => self.set(at, 0, 0, 0),
@@ -327,7 +321,7 @@ impl<'a> Linker<'a> {
         let (source, id, place) = match self.external(number, symbol, "calls")? {
             // The place in the list of modules' BTF that goes with the program; 0 there is the kernel itself.
             &Value::Type { id, module } => {
-                (BPF_PSEUDO_KFUNC_CALL, id.cast_signed(), module.map_or(0, |place| place + 1))
+                (opcode::PSEUDO_KFUNC_CALL, id.cast_signed(), module.map_or(0, |place| place + 1))
             }
             &Value::Missing { call } => (0, call, 0),
             Value::Refused(why) => return Err(self.unfit(why.clone())),
@@ -338,8 +332,8 @@ impl<'a> Linker<'a> {
         let place =
             i16::try_from(place).map_err(|_| self.broken(format_args!("calls functions of too many modules")))?;
         let insn = self.instruction(at)?;
-        insn.set_src(source as u8);
-        (insn.imm, insn.off) = (id, place);
+        insn.set_src(source);
+        (insn.imm, insn.offset) = (id, place);
         Ok(())
     }
 
@@ -352,10 +346,10 @@ impl<'a> Linker<'a> {
     }
 
     /// Sets both halves of a 64-bit load.
-    fn set(&mut self, at: usize, source: u32, low: i32, high: i32) -> Result<(), Error> {
+    fn set(&mut self, at: usize, source: u8, low: i32, high: i32) -> Result<(), Error> {
         match self.linked.instructions.get_mut(at..at + 2) {
             Some([first, second]) => {
-                first.set_src(source as u8);
+                first.set_src(source);
                 first.imm = low;
                 second.imm = high;
                 Ok(())

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Object, btf, function};
+use super::{Object, btf};
 use crate::{
+    Instruction,
     btf::{Btf, shown},
-    core_relo::Instruction,
 };
 
 /// A section of the file.
@@ -104,14 +104,12 @@ impl Object {
                 column: info.line_col & 0x3ff,
                 text: text(info.line_off),
             });
-            let instructions =
-                function.instructions.iter().map(|insn| Instruction::from_bytes(function::encode(*insn)));
             FunctionSpec {
                 name: function.name.clone(),
                 section: self.elf.section(section).map(|section| section.name.clone()).unwrap_or_default(),
                 offset,
                 global: function.global,
-                instructions: instructions.collect(),
+                instructions: function.instructions.clone(),
                 references: references.collect(),
                 lines: lines.collect(),
             }

@@ -5,11 +5,13 @@
 //! it calls. The kernel's types come as bytes, so that it can be any kernel's, or are those of the running one; descriptors
 //! of maps are made up.
 
+use cutaway_sys::Instruction;
+
 use super::{Met, Object, link::Linked};
 use crate::{
     Error, ExternFound, MapSpec,
     btf::{Btf, older, search::Types},
-    core_relo::{Applied, Instruction},
+    core_relo::Applied,
 };
 
 /// What loading would hand to the kernel.
@@ -120,5 +122,5 @@ fn too_many() -> Error {
 }
 
 fn instructions(linked: &Linked) -> Vec<Instruction> {
-    linked.instructions.iter().map(|insn| Instruction::from_bytes(super::function::encode(*insn))).collect()
+    linked.instructions.clone()
 }

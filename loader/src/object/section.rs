@@ -13,6 +13,8 @@
 
 use std::fmt;
 
+use cutaway_sys::AttachType;
+
 use super::target::Target;
 use crate::ProgramType;
 
@@ -71,13 +73,17 @@ pub(super) enum Reading {
     Label,
 }
 
-struct Kind(ProgramType, u32, Reading);
+struct Kind(ProgramType, AttachType, Reading);
 
+/// For program types without attach types; `BPF_PROG_LOAD` takes 0.
+const NONE: AttachType = AttachType(0);
+
+use AttachType as A;
 use ProgramType as T;
 use Reading as R;
 
 macro_rules! kinds {
-    ($($word:literal $program_type:path, $attach_type:literal, $reading:expr;)*) => {
+    ($($word:literal $program_type:path, $attach_type:expr, $reading:expr;)*) => {
         /// The words, one behind the other (see `sys/names.rs`), and what each means.
         const WORDS: &str = concat!($($word, " ",)*);
         const KINDS: &[Kind] = &[$(Kind($program_type, $attach_type, $reading)),*];
@@ -87,96 +93,96 @@ macro_rules! kinds {
 // Every kind, by name, type, attach type, and how the rest of the name is read. A name with a slash comes before the one that
 // it begins with.
 kinds! {
-    "socket" T::SOCKET_FILTER, 0, R::Label;
-    "sk_reuseport/migrate" T::SK_REUSEPORT, 40, R::Label;
-    "sk_reuseport" T::SK_REUSEPORT, 39, R::Label;
-    "kprobe" T::KPROBE, 0, R::Kprobe(false);
-    "kretprobe" T::KPROBE, 0, R::Kprobe(true);
-    "uprobe" T::KPROBE, 0, R::Uprobe(false);
-    "uretprobe" T::KPROBE, 0, R::Uprobe(true);
-    "kprobe.multi" T::KPROBE, 42, R::KprobeMulti(false);
-    "kretprobe.multi" T::KPROBE, 42, R::KprobeMulti(true);
-    "kprobe.session" T::KPROBE, 56, R::KprobeMulti(false);
-    "uprobe.multi" T::KPROBE, 48, R::UprobeMulti(false);
-    "uretprobe.multi" T::KPROBE, 48, R::UprobeMulti(true);
-    "uprobe.session" T::KPROBE, 57, R::UprobeMulti(false);
-    "ksyscall" T::KPROBE, 0, R::Ksyscall(false);
-    "kretsyscall" T::KPROBE, 0, R::Ksyscall(true);
-    "usdt" T::KPROBE, 48, R::Usdt;
-    "tc/ingress" T::SCHED_CLS, 46, R::Label;
-    "tc/egress" T::SCHED_CLS, 47, R::Label;
-    "tcx/ingress" T::SCHED_CLS, 46, R::Label;
-    "tcx/egress" T::SCHED_CLS, 47, R::Label;
-    "netkit/primary" T::SCHED_CLS, 54, R::Label;
-    "netkit/peer" T::SCHED_CLS, 55, R::Label;
-    "tc" T::SCHED_CLS, 0, R::Label;
-    "classifier" T::SCHED_CLS, 0, R::Label;
-    "action" T::SCHED_ACT, 0, R::Label;
-    "tracepoint" T::TRACEPOINT, 0, R::Tracepoint;
-    "tp" T::TRACEPOINT, 0, R::Tracepoint;
-    "raw_tracepoint.w" T::RAW_TRACEPOINT_WRITABLE, 0, R::RawTracepoint;
-    "raw_tp.w" T::RAW_TRACEPOINT_WRITABLE, 0, R::RawTracepoint;
-    "raw_tracepoint" T::RAW_TRACEPOINT, 0, R::RawTracepoint;
-    "raw_tp" T::RAW_TRACEPOINT, 0, R::RawTracepoint;
-    "tp_btf" T::TRACING, 23, R::BtfName;
-    "fentry" T::TRACING, 24, R::BtfName;
-    "fexit" T::TRACING, 25, R::BtfName;
-    "fmod_ret" T::TRACING, 26, R::BtfName;
-    "fsession" T::TRACING, 58, R::BtfName;
-    "freplace" T::EXT, 0, R::BtfName;
-    "lsm_cgroup" T::LSM, 43, R::BtfName;
-    "lsm" T::LSM, 27, R::BtfName;
-    "iter" T::TRACING, 28, R::BtfName;
-    "syscall" T::SYSCALL, 0, R::Label;
-    "xdp/devmap" T::XDP, 33, R::Label;
-    "xdp/cpumap" T::XDP, 35, R::Label;
-    "xdp" T::XDP, 37, R::Label;
-    "perf_event" T::PERF_EVENT, 0, R::Label;
-    "lwt_in" T::LWT_IN, 0, R::Label;
-    "lwt_out" T::LWT_OUT, 0, R::Label;
-    "lwt_xmit" T::LWT_XMIT, 0, R::Label;
-    "lwt_seg6local" T::LWT_SEG6LOCAL, 0, R::Label;
-    "sockops" T::SOCK_OPS, 3, R::Label;
-    "sk_skb/stream_parser" T::SK_SKB, 4, R::Label;
-    "sk_skb/stream_verdict" T::SK_SKB, 5, R::Label;
-    "sk_skb/verdict" T::SK_SKB, 38, R::Label;
-    "sk_skb" T::SK_SKB, 0, R::Label;
-    "sk_msg" T::SK_MSG, 7, R::Label;
-    "sk_lookup" T::SK_LOOKUP, 36, R::Label;
-    "lirc_mode2" T::LIRC_MODE2, 16, R::Label;
-    "flow_dissector" T::FLOW_DISSECTOR, 17, R::Label;
-    "cgroup_skb/ingress" T::CGROUP_SKB, 0, R::Label;
-    "cgroup_skb/egress" T::CGROUP_SKB, 1, R::Label;
-    "cgroup/skb" T::CGROUP_SKB, 0, R::Label;
-    "cgroup_skb" T::CGROUP_SKB, 0, R::Label;
-    "cgroup/sock_create" T::CGROUP_SOCK, 2, R::Label;
-    "cgroup/sock_release" T::CGROUP_SOCK, 34, R::Label;
-    "cgroup/sock" T::CGROUP_SOCK, 2, R::Label;
-    "cgroup/post_bind4" T::CGROUP_SOCK, 12, R::Label;
-    "cgroup/post_bind6" T::CGROUP_SOCK, 13, R::Label;
-    "cgroup/bind4" T::CGROUP_SOCK_ADDR, 8, R::Label;
-    "cgroup/bind6" T::CGROUP_SOCK_ADDR, 9, R::Label;
-    "cgroup/connect4" T::CGROUP_SOCK_ADDR, 10, R::Label;
-    "cgroup/connect6" T::CGROUP_SOCK_ADDR, 11, R::Label;
-    "cgroup/connect_unix" T::CGROUP_SOCK_ADDR, 49, R::Label;
-    "cgroup/sendmsg4" T::CGROUP_SOCK_ADDR, 14, R::Label;
-    "cgroup/sendmsg6" T::CGROUP_SOCK_ADDR, 15, R::Label;
-    "cgroup/sendmsg_unix" T::CGROUP_SOCK_ADDR, 50, R::Label;
-    "cgroup/recvmsg4" T::CGROUP_SOCK_ADDR, 19, R::Label;
-    "cgroup/recvmsg6" T::CGROUP_SOCK_ADDR, 20, R::Label;
-    "cgroup/recvmsg_unix" T::CGROUP_SOCK_ADDR, 51, R::Label;
-    "cgroup/getpeername4" T::CGROUP_SOCK_ADDR, 29, R::Label;
-    "cgroup/getpeername6" T::CGROUP_SOCK_ADDR, 30, R::Label;
-    "cgroup/getpeername_unix" T::CGROUP_SOCK_ADDR, 52, R::Label;
-    "cgroup/getsockname4" T::CGROUP_SOCK_ADDR, 31, R::Label;
-    "cgroup/getsockname6" T::CGROUP_SOCK_ADDR, 32, R::Label;
-    "cgroup/getsockname_unix" T::CGROUP_SOCK_ADDR, 53, R::Label;
-    "cgroup/sysctl" T::CGROUP_SYSCTL, 18, R::Label;
-    "cgroup/getsockopt" T::CGROUP_SOCKOPT, 21, R::Label;
-    "cgroup/setsockopt" T::CGROUP_SOCKOPT, 22, R::Label;
-    "cgroup/dev" T::CGROUP_DEVICE, 6, R::Label;
-    "struct_ops" T::STRUCT_OPS, 0, R::Label;
-    "netfilter" T::NETFILTER, 45, R::Nothing;
+    "socket" T::SOCKET_FILTER, NONE, R::Label;
+    "sk_reuseport/migrate" T::SK_REUSEPORT, A::SK_REUSEPORT_SELECT_OR_MIGRATE, R::Label;
+    "sk_reuseport" T::SK_REUSEPORT, A::SK_REUSEPORT_SELECT, R::Label;
+    "kprobe" T::KPROBE, NONE, R::Kprobe(false);
+    "kretprobe" T::KPROBE, NONE, R::Kprobe(true);
+    "uprobe" T::KPROBE, NONE, R::Uprobe(false);
+    "uretprobe" T::KPROBE, NONE, R::Uprobe(true);
+    "kprobe.multi" T::KPROBE, A::TRACE_KPROBE_MULTI, R::KprobeMulti(false);
+    "kretprobe.multi" T::KPROBE, A::TRACE_KPROBE_MULTI, R::KprobeMulti(true);
+    "kprobe.session" T::KPROBE, A::TRACE_KPROBE_SESSION, R::KprobeMulti(false);
+    "uprobe.multi" T::KPROBE, A::TRACE_UPROBE_MULTI, R::UprobeMulti(false);
+    "uretprobe.multi" T::KPROBE, A::TRACE_UPROBE_MULTI, R::UprobeMulti(true);
+    "uprobe.session" T::KPROBE, A::TRACE_UPROBE_SESSION, R::UprobeMulti(false);
+    "ksyscall" T::KPROBE, NONE, R::Ksyscall(false);
+    "kretsyscall" T::KPROBE, NONE, R::Ksyscall(true);
+    "usdt" T::KPROBE, A::TRACE_UPROBE_MULTI, R::Usdt;
+    "tc/ingress" T::SCHED_CLS, A::TCX_INGRESS, R::Label;
+    "tc/egress" T::SCHED_CLS, A::TCX_EGRESS, R::Label;
+    "tcx/ingress" T::SCHED_CLS, A::TCX_INGRESS, R::Label;
+    "tcx/egress" T::SCHED_CLS, A::TCX_EGRESS, R::Label;
+    "netkit/primary" T::SCHED_CLS, A::NETKIT_PRIMARY, R::Label;
+    "netkit/peer" T::SCHED_CLS, A::NETKIT_PEER, R::Label;
+    "tc" T::SCHED_CLS, NONE, R::Label;
+    "classifier" T::SCHED_CLS, NONE, R::Label;
+    "action" T::SCHED_ACT, NONE, R::Label;
+    "tracepoint" T::TRACEPOINT, NONE, R::Tracepoint;
+    "tp" T::TRACEPOINT, NONE, R::Tracepoint;
+    "raw_tracepoint.w" T::RAW_TRACEPOINT_WRITABLE, NONE, R::RawTracepoint;
+    "raw_tp.w" T::RAW_TRACEPOINT_WRITABLE, NONE, R::RawTracepoint;
+    "raw_tracepoint" T::RAW_TRACEPOINT, NONE, R::RawTracepoint;
+    "raw_tp" T::RAW_TRACEPOINT, NONE, R::RawTracepoint;
+    "tp_btf" T::TRACING, A::TRACE_RAW_TP, R::BtfName;
+    "fentry" T::TRACING, A::TRACE_FENTRY, R::BtfName;
+    "fexit" T::TRACING, A::TRACE_FEXIT, R::BtfName;
+    "fmod_ret" T::TRACING, A::MODIFY_RETURN, R::BtfName;
+    "fsession" T::TRACING, A::TRACE_FSESSION, R::BtfName;
+    "freplace" T::EXT, NONE, R::BtfName;
+    "lsm_cgroup" T::LSM, A::LSM_CGROUP, R::BtfName;
+    "lsm" T::LSM, A::LSM_MAC, R::BtfName;
+    "iter" T::TRACING, A::TRACE_ITER, R::BtfName;
+    "syscall" T::SYSCALL, NONE, R::Label;
+    "xdp/devmap" T::XDP, A::XDP_DEVMAP, R::Label;
+    "xdp/cpumap" T::XDP, A::XDP_CPUMAP, R::Label;
+    "xdp" T::XDP, A::XDP, R::Label;
+    "perf_event" T::PERF_EVENT, NONE, R::Label;
+    "lwt_in" T::LWT_IN, NONE, R::Label;
+    "lwt_out" T::LWT_OUT, NONE, R::Label;
+    "lwt_xmit" T::LWT_XMIT, NONE, R::Label;
+    "lwt_seg6local" T::LWT_SEG6LOCAL, NONE, R::Label;
+    "sockops" T::SOCK_OPS, A::CGROUP_SOCK_OPS, R::Label;
+    "sk_skb/stream_parser" T::SK_SKB, A::SK_SKB_STREAM_PARSER, R::Label;
+    "sk_skb/stream_verdict" T::SK_SKB, A::SK_SKB_STREAM_VERDICT, R::Label;
+    "sk_skb/verdict" T::SK_SKB, A::SK_SKB_VERDICT, R::Label;
+    "sk_skb" T::SK_SKB, NONE, R::Label;
+    "sk_msg" T::SK_MSG, A::SK_MSG_VERDICT, R::Label;
+    "sk_lookup" T::SK_LOOKUP, A::SK_LOOKUP, R::Label;
+    "lirc_mode2" T::LIRC_MODE2, A::LIRC_MODE2, R::Label;
+    "flow_dissector" T::FLOW_DISSECTOR, A::FLOW_DISSECTOR, R::Label;
+    "cgroup_skb/ingress" T::CGROUP_SKB, A::CGROUP_INET_INGRESS, R::Label;
+    "cgroup_skb/egress" T::CGROUP_SKB, A::CGROUP_INET_EGRESS, R::Label;
+    "cgroup/skb" T::CGROUP_SKB, A::CGROUP_INET_INGRESS, R::Label;
+    "cgroup_skb" T::CGROUP_SKB, A::CGROUP_INET_INGRESS, R::Label;
+    "cgroup/sock_create" T::CGROUP_SOCK, A::CGROUP_INET_SOCK_CREATE, R::Label;
+    "cgroup/sock_release" T::CGROUP_SOCK, A::CGROUP_INET_SOCK_RELEASE, R::Label;
+    "cgroup/sock" T::CGROUP_SOCK, A::CGROUP_INET_SOCK_CREATE, R::Label;
+    "cgroup/post_bind4" T::CGROUP_SOCK, A::CGROUP_INET4_POST_BIND, R::Label;
+    "cgroup/post_bind6" T::CGROUP_SOCK, A::CGROUP_INET6_POST_BIND, R::Label;
+    "cgroup/bind4" T::CGROUP_SOCK_ADDR, A::CGROUP_INET4_BIND, R::Label;
+    "cgroup/bind6" T::CGROUP_SOCK_ADDR, A::CGROUP_INET6_BIND, R::Label;
+    "cgroup/connect4" T::CGROUP_SOCK_ADDR, A::CGROUP_INET4_CONNECT, R::Label;
+    "cgroup/connect6" T::CGROUP_SOCK_ADDR, A::CGROUP_INET6_CONNECT, R::Label;
+    "cgroup/connect_unix" T::CGROUP_SOCK_ADDR, A::CGROUP_UNIX_CONNECT, R::Label;
+    "cgroup/sendmsg4" T::CGROUP_SOCK_ADDR, A::CGROUP_UDP4_SENDMSG, R::Label;
+    "cgroup/sendmsg6" T::CGROUP_SOCK_ADDR, A::CGROUP_UDP6_SENDMSG, R::Label;
+    "cgroup/sendmsg_unix" T::CGROUP_SOCK_ADDR, A::CGROUP_UNIX_SENDMSG, R::Label;
+    "cgroup/recvmsg4" T::CGROUP_SOCK_ADDR, A::CGROUP_UDP4_RECVMSG, R::Label;
+    "cgroup/recvmsg6" T::CGROUP_SOCK_ADDR, A::CGROUP_UDP6_RECVMSG, R::Label;
+    "cgroup/recvmsg_unix" T::CGROUP_SOCK_ADDR, A::CGROUP_UNIX_RECVMSG, R::Label;
+    "cgroup/getpeername4" T::CGROUP_SOCK_ADDR, A::CGROUP_INET4_GETPEERNAME, R::Label;
+    "cgroup/getpeername6" T::CGROUP_SOCK_ADDR, A::CGROUP_INET6_GETPEERNAME, R::Label;
+    "cgroup/getpeername_unix" T::CGROUP_SOCK_ADDR, A::CGROUP_UNIX_GETPEERNAME, R::Label;
+    "cgroup/getsockname4" T::CGROUP_SOCK_ADDR, A::CGROUP_INET4_GETSOCKNAME, R::Label;
+    "cgroup/getsockname6" T::CGROUP_SOCK_ADDR, A::CGROUP_INET6_GETSOCKNAME, R::Label;
+    "cgroup/getsockname_unix" T::CGROUP_SOCK_ADDR, A::CGROUP_UNIX_GETSOCKNAME, R::Label;
+    "cgroup/sysctl" T::CGROUP_SYSCTL, A::CGROUP_SYSCTL, R::Label;
+    "cgroup/getsockopt" T::CGROUP_SOCKOPT, A::CGROUP_GETSOCKOPT, R::Label;
+    "cgroup/setsockopt" T::CGROUP_SOCKOPT, A::CGROUP_SETSOCKOPT, R::Label;
+    "cgroup/dev" T::CGROUP_DEVICE, A::CGROUP_DEVICE, R::Label;
+    "struct_ops" T::STRUCT_OPS, NONE, R::Label;
+    "netfilter" T::NETFILTER, A::NETFILTER, R::Nothing;
 }
 
 impl Section {

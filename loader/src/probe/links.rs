@@ -10,10 +10,12 @@ use std::{
     sync::OnceLock,
 };
 
+use cutaway_sys::AttachType;
+
 use super::{Support, kept, nothing, support};
 use crate::{
     ProgramType,
-    sys::link::{self, Places, Target, attach_type},
+    sys::link::{self, Places, Target},
 };
 
 /// Puts a question with a program of this kind: `missing` is what a kernel says that knows such links.
@@ -36,7 +38,7 @@ pub fn perf_link() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || {
         let why = "asks whether this kernel has links on perf events; EBADF, for the missing event, means yes";
-        ask(ProgramType::TRACEPOINT, 0, libc::EBADF, "5.15", |program| {
+        ask(ProgramType::TRACEPOINT, AttachType::default(), libc::EBADF, "5.15", |program| {
             link::create(program, Target::Nowhere, AttachType::PERF_EVENT, 0, why)
         })
     })
@@ -93,7 +95,9 @@ pub fn cgroup_link() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || {
         let why = "asks whether this kernel has links on cgroups; EBADF, for the missing cgroup, means yes";
-        ask(ProgramType::CGROUP_SKB, 0, libc::EBADF, "5.7", |program| link::create(program, Target::Nowhere, 0, 0, why))
+        ask(ProgramType::CGROUP_SKB, AttachType::CGROUP_INET_INGRESS, libc::EBADF, "5.7", |program| {
+            link::create(program, Target::Nowhere, AttachType::CGROUP_INET_INGRESS, 0, why)
+        })
     })
 }
 
@@ -107,14 +111,12 @@ pub fn tcx_link() -> Support {
 /// Links on netkit devices.
 #[must_use]
 pub fn netkit_link() -> Support {
-    /// `BPF_NETKIT_PRIMARY`
-    const PRIMARY: u32 = 54;
     static ANSWER: OnceLock<Support> = OnceLock::new();
-    kept(&ANSWER, || device(ProgramType::SCHED_CLS, PRIMARY, "6.7 with CONFIG_NETKIT"))
+    kept(&ANSWER, || device(ProgramType::SCHED_CLS, AttachType::NETKIT_PRIMARY, "6.7 with CONFIG_NETKIT"))
 }
 
 /// Device 0 is nobody.
-fn device(program_type: ProgramType, kind: u32, since: &'static str) -> Support {
+fn device(program_type: ProgramType, kind: AttachType, since: &'static str) -> Support {
     let why = "asks whether this kernel has such links on network devices; ENODEV, for the missing device, means yes";
     ask(program_type, kind, libc::ENODEV, since, |program| link::create(program, Target::Device(0), kind, 0, why))
 }

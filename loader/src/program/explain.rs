@@ -2,7 +2,8 @@
 //! license.
 
 use super::Shared;
-use crate::{btf::shown, core_relo::unresolved, privileges, sys::names::nth};
+use crate::{btf::shown, core_relo::unresolved, privileges};
+use cutaway_sys::names::nth;
 
 /// The sentence as it is reported.
 pub(super) fn worded(sentence: &str, shared: &Shared<'_>) -> String {

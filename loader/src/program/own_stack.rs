@@ -27,12 +27,12 @@ use std::{fs, io};
 use log::warn;
 
 #[cfg(feature = "uprobe")]
-use crate::sys::mount;
+use cutaway_sys::{Instruction, mount};
+
 use crate::{
-    Error,
+    Error, ProgramType,
     object::{ProgramSpec, link::Linked},
-    program_type::ProgramType,
-    sys::{insn::Instruction, process},
+    sys::process,
 };
 
 /// The first kernel with stacks for each CPU.
@@ -102,7 +102,8 @@ fn behind_a_tail_call(linked: &Linked) -> Linked {
     /// `BPF_ALU64 | BPF_MOV | BPF_K`, `BPF_JMP | BPF_JEQ | BPF_K`, `BPF_JMP | BPF_CALL`
     const FRONT: [(u8, u8, i16, i32); 3] = [(0xb7, 5, 0, 0), (0x15, 5, 1, 0), (0x85, 0, 0, BPF_FUNC_TAIL_CALL)];
     const BPF_FUNC_TAIL_CALL: i32 = 12;
-    let mut instructions = FRONT.map(|(code, register, off, imm)| Instruction::new(code, register, 0, off, imm)).to_vec();
+    let mut instructions =
+        FRONT.map(|(code, register, off, imm)| Instruction::new(code, register, 0, off, imm)).to_vec();
     instructions.extend_from_slice(&linked.instructions);
     let (func_info, line_info) = (linked.func_info.clone(), linked.line_info.clone());
     let mut kept = Linked { instructions, func_info, line_info, functions: linked.functions.clone() };
@@ -121,7 +122,7 @@ fn behind_a_tail_call(linked: &Linked) -> Linked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::insn::{bpf_func_info, bpf_line_info};
+    use crate::sys::func_info::{bpf_func_info, bpf_line_info};
 
     #[test]
     fn a_kernel_that_does_not_interrupt_programs_is_told_by_what_it_says_of_itself() {

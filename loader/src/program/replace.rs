@@ -6,11 +6,13 @@
 
 use std::{os::fd::AsFd, sync::Arc};
 
+use cutaway_sys::fd;
+
 use crate::{
     Error, ProgramSpec, ProgramType, Target,
     btf::{Btf, Kind},
     object::KnownTarget,
-    sys::{btf, file},
+    sys::btf,
 };
 
 impl ProgramSpec {
@@ -43,11 +45,9 @@ impl ProgramSpec {
         let types = Btf::parse(&bytes).map_err(|error| unfit(error.to_string()))?;
         let found = types.find(Kind::Func, &name).map(|function| function.id());
         let id = found.ok_or_else(|| unfit("the other program has no such function".to_owned()))?;
-        let other = file::duplicate(
-            program.as_fd(),
-            "keeps the program that is replaced in part until the other one is loaded",
-        )
-        .map_err(failed)?;
+        let other =
+            fd::duplicate(program.as_fd(), "keeps the program that is replaced in part until the other one is loaded")
+                .map_err(failed)?;
         self.known = Some(KnownTarget { id, of: Some(Arc::new(other)) });
         self.section.target = Some(Target::Btf { name });
         Ok(())

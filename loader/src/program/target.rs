@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    Error, ProgramType, Target,
+    AttachType, Error, ProgramType, Target,
     btf::{
         Kind, Names, Seen,
         search::{Absent, Beginnings, Seeker, Sources},
@@ -20,11 +20,7 @@ use crate::{
     },
     object::ProgramSpec,
     sorted::sort,
-    sys::{
-        bpf::BtfTarget,
-        btf,
-        link::attach_type::{LSM_CGROUP, LSM_MAC, TRACE_ITER, TRACE_RAW_TP},
-    },
+    sys::{bpf::BtfTarget, btf},
 };
 
 /// What the programs of an object hang on in BTF.
@@ -205,9 +201,9 @@ impl Wanted {
         let section = &program.section;
         let Some(Target::Btf { name }) = &section.target else { return None };
         let (kind, prefix) = match (section.program_type, section.expected_attach_type) {
-            (ProgramType::LSM, LSM_MAC | LSM_CGROUP) => (Kind::Func, "bpf_lsm_"),
-            (ProgramType::TRACING, TRACE_RAW_TP) => (Kind::Typedef, "btf_trace_"),
-            (ProgramType::TRACING, TRACE_ITER) => (Kind::Func, "bpf_iter_"),
+            (ProgramType::LSM, AttachType::LSM_MAC | AttachType::LSM_CGROUP) => (Kind::Func, "bpf_lsm_"),
+            (ProgramType::TRACING, AttachType::TRACE_RAW_TP) => (Kind::Typedef, "btf_trace_"),
+            (ProgramType::TRACING, AttachType::TRACE_ITER) => (Kind::Func, "bpf_iter_"),
             (ProgramType::TRACING, _) => (Kind::Func, ""),
             _ => return None,
         };

@@ -13,12 +13,9 @@ use std::{io, os::fd::OwnedFd};
 
 use super::{Shared, explain::worded, verifier};
 use crate::{
-    Error, privileges,
+    Errno, Error, privileges,
     probe::charged,
-    sys::{
-        Errno,
-        bpf::{self, LogLevel},
-    },
+    sys::bpf::{self, LogLevel},
 };
 
 /// Bytes for the reason and statistics. A sentence has at most some hundred bytes, statistics some thousand.

@@ -14,6 +14,8 @@ use log::kv;
 
 use self::field::tell;
 pub(crate) use self::field::{Name, Pointer};
+use cutaway_sys::AttachType;
+
 use super::names::{MapFlagBits, ProgFlagBits};
 use crate::{MapType, ProgramType};
 

@@ -13,8 +13,13 @@ use std::{
 
 use log::kv;
 
+use cutaway_sys::{
+    AttachType, Instruction,
+    report::{check, report},
+};
+
 use super::attr::{Attr, BtfLoad, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
-use super::insn::{bpf_func_info, Instruction, bpf_line_info};
+use super::func_info::{bpf_func_info, bpf_line_info};
 use super::names::{Behind, ProgFlagBits, Text, Told};
 use crate::ProgramType;
 

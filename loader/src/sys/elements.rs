@@ -12,12 +12,13 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
+use cutaway_sys::cpus;
+
 use super::{
     attr::{MapBatch, MapElem, MapInfo, Pointer},
     bpf::{self, Command, bpf_telling, number},
     names::{Hex, Told},
 };
-use cutaway_sys::cpus;
 
 /// What to do with many elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,6 +13,8 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd},
 };
 
+use cutaway_sys::AttachType;
+
 use super::{
     attr::{
         IterCreate, LinkCreate, LinkCreateIter, LinkCreateKprobeMulti, LinkCreateNetfilter, LinkCreatePerfEvent,
@@ -21,23 +23,6 @@ use super::{
     bpf::{Command, bpf, bpf_fd, bpf_fd_telling, length, number},
     names::{Shown, Text, Told},
 };
-
-/// Numbers of `enum bpf_attach_type`, as far as they are needed by name.
-pub(crate) mod attach_type {
-    pub(crate) const TRACE_RAW_TP: u32 = 23;
-    pub(crate) const LSM_MAC: u32 = 27;
-    pub(crate) const TRACE_ITER: u32 = 28;
-    pub(crate) const PERF_EVENT: u32 = 41;
-    pub(crate) const TRACE_KPROBE_MULTI: u32 = 42;
-    pub(crate) const LSM_CGROUP: u32 = 43;
-    pub(crate) const STRUCT_OPS: u32 = 44;
-    pub(crate) const NETFILTER: u32 = 45;
-    pub(crate) const TCX_INGRESS: u32 = 46;
-    pub(crate) const TCX_EGRESS: u32 = 47;
-    pub(crate) const TRACE_UPROBE_MULTI: u32 = 48;
-    pub(crate) const TRACE_KPROBE_SESSION: u32 = 56;
-    pub(crate) const TRACE_UPROBE_SESSION: u32 = 57;
-}
 
 /// Where a link without further words leads.
 #[derive(Clone, Copy)]
@@ -92,7 +77,12 @@ pub(crate) fn create_perf_event(
 }
 
 /// Ties a program to what it was loaded for, with a cookie (5.19; for a `tp_btf` program 6.10).
-pub(crate) fn create_tracing(program: BorrowedFd<'_>, attach_type: AttachType, cookie: u64, why: &str) -> io::Result<OwnedFd> {
+pub(crate) fn create_tracing(
+    program: BorrowedFd<'_>,
+    attach_type: AttachType,
+    cookie: u64,
+    why: &str,
+) -> io::Result<OwnedFd> {
     let mut attr = LinkCreateTracing { prog_fd: number(program), attach_type, cookie, ..Default::default() };
     // SAFETY: `LinkCreateTracing` holds no address.
     unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }

@@ -11,12 +11,13 @@ use std::{
     os::unix::ffi::OsStrExt,
 };
 
+use cutaway_sys::names::nth;
+
 use log::kv;
 
 /// The name of a number in the field of this name; `None` for a plain number, or one that nobody knew when this was written.
 pub(super) fn of(field: &str, number: u32) -> Option<&'static str> {
     let names = match (field, number) {
-        ("attach_type" | "expected_attach_type", _) => ATTACH_TYPES,
         ("attach_flags", 2) => return Some("BPF_F_ALLOW_MULTI"),
         ("kprobe_multi_flags", 1) => return Some("BPF_F_KPROBE_MULTI_RETURN"),
         ("uprobe_multi_flags", 1) => return Some("BPF_F_UPROBE_MULTI_RETURN"),
@@ -28,14 +29,6 @@ pub(super) fn of(field: &str, number: u32) -> Option<&'static str> {
     };
     nth(names, number as usize)
 }
-
-/// The name of this place in a list, the first being 0; `None` behind the last, and where there is none.
-pub(crate) fn nth(names: &'static str, place: usize) -> Option<&'static str> {
-    names.split_ascii_whitespace().nth(place).filter(|&name| name != NAMELESS)
-}
-
-/// What stands in a list where there is no name.
-const NAMELESS: &str = "-";
 
 macro_rules! flags {
     ($($(#[$doc:meta])* $name:ident: $names:expr;)*) => {$(
@@ -73,22 +66,6 @@ fn write_flags(number: u32, names: &'static str, f: &mut fmt::Formatter<'_>) -> 
 /// `enum nf_inet_hooks`
 const HOOKS: &str = "\
     NF_INET_PRE_ROUTING NF_INET_LOCAL_IN NF_INET_FORWARD NF_INET_LOCAL_OUT NF_INET_POST_ROUTING";
-
-/// `enum bpf_attach_type`
-const ATTACH_TYPES: &str = "\
-    BPF_CGROUP_INET_INGRESS BPF_CGROUP_INET_EGRESS BPF_CGROUP_INET_SOCK_CREATE BPF_CGROUP_SOCK_OPS \
-    BPF_SK_SKB_STREAM_PARSER BPF_SK_SKB_STREAM_VERDICT BPF_CGROUP_DEVICE BPF_SK_MSG_VERDICT BPF_CGROUP_INET4_BIND \
-    BPF_CGROUP_INET6_BIND BPF_CGROUP_INET4_CONNECT BPF_CGROUP_INET6_CONNECT BPF_CGROUP_INET4_POST_BIND \
-    BPF_CGROUP_INET6_POST_BIND BPF_CGROUP_UDP4_SENDMSG BPF_CGROUP_UDP6_SENDMSG BPF_LIRC_MODE2 BPF_FLOW_DISSECTOR \
-    BPF_CGROUP_SYSCTL BPF_CGROUP_UDP4_RECVMSG BPF_CGROUP_UDP6_RECVMSG BPF_CGROUP_GETSOCKOPT BPF_CGROUP_SETSOCKOPT \
-    BPF_TRACE_RAW_TP BPF_TRACE_FENTRY BPF_TRACE_FEXIT BPF_MODIFY_RETURN BPF_LSM_MAC BPF_TRACE_ITER \
-    BPF_CGROUP_INET4_GETPEERNAME BPF_CGROUP_INET6_GETPEERNAME BPF_CGROUP_INET4_GETSOCKNAME \
-    BPF_CGROUP_INET6_GETSOCKNAME BPF_XDP_DEVMAP BPF_CGROUP_INET_SOCK_RELEASE BPF_XDP_CPUMAP BPF_SK_LOOKUP BPF_XDP \
-    BPF_SK_SKB_VERDICT BPF_SK_REUSEPORT_SELECT BPF_SK_REUSEPORT_SELECT_OR_MIGRATE BPF_PERF_EVENT \
-    BPF_TRACE_KPROBE_MULTI BPF_LSM_CGROUP BPF_STRUCT_OPS BPF_NETFILTER BPF_TCX_INGRESS BPF_TCX_EGRESS \
-    BPF_TRACE_UPROBE_MULTI BPF_CGROUP_UNIX_CONNECT BPF_CGROUP_UNIX_SENDMSG BPF_CGROUP_UNIX_RECVMSG \
-    BPF_CGROUP_UNIX_GETPEERNAME BPF_CGROUP_UNIX_GETSOCKNAME BPF_NETKIT_PRIMARY BPF_NETKIT_PEER \
-    BPF_TRACE_KPROBE_SESSION BPF_TRACE_UPROBE_SESSION BPF_TRACE_FSESSION";
 
 /// Flags of `BPF_MAP_CREATE`, by their bits.
 const MAP_FLAGS: &str = "\
@@ -153,30 +130,16 @@ impl<'kvs> kv::VisitSource<'kvs> for Behind<'_, 'kvs> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::link::attach_type;
 
     #[test]
     fn numbers_have_the_kernel_s_names() {
-        for (number, name) in [
-            (AttachType::TRACE_RAW_TP, "BPF_TRACE_RAW_TP"),
-            (AttachType::LSM_MAC, "BPF_LSM_MAC"),
-            (AttachType::TRACE_ITER, "BPF_TRACE_ITER"),
-            (AttachType::PERF_EVENT, "BPF_PERF_EVENT"),
-            (AttachType::STRUCT_OPS, "BPF_STRUCT_OPS"),
-            (AttachType::TCX_EGRESS, "BPF_TCX_EGRESS"),
-            (AttachType::TRACE_UPROBE_MULTI, "BPF_TRACE_UPROBE_MULTI"),
-            (AttachType::TRACE_UPROBE_SESSION, "BPF_TRACE_UPROBE_SESSION"),
-        ] {
-            assert_eq!(of("attach_type", number), Some(name));
-        }
-        assert_eq!((of("attach_type", 1000), of("key_size", 4)), (None, None));
+        assert_eq!((of("hooknum", 1), of("key_size", 4)), (Some("NF_INET_LOCAL_IN"), None));
         assert_eq!(format!("{:?}", MapFlagBits(1 << 10 | 1 << 7)), "BPF_F_RDONLY_PROG|BPF_F_MMAPABLE");
         assert_eq!(format!("{:?}", MapFlagBits(1 | 1 << 30)), "BPF_F_NO_PREALLOC|0x40000000");
         assert_eq!(format!("{:?}", ProgFlagBits(1 << 4)), "BPF_F_SLEEPABLE");
         assert_eq!(format!("{:?}", ProgFlagBits(3 << 6)), "BPF_F_TEST_REG_INVARIANTS|0x40");
         assert_eq!(format!("{:?}", MapFlagBits(1 << 19)), "BPF_F_RB_OVERWRITE");
         assert_eq!((of("hooknum", 4), of("hooknum", 5)), (Some("NF_INET_POST_ROUTING"), None));
-        assert_eq!(of("attach_type", 58), Some("BPF_TRACE_FSESSION"));
         assert_eq!(Hex(&[0, 0xff]).to_string(), "[00ff]");
         assert_eq!(Text(c"a\n\xff").to_string(), "\"a\\n\\xFF\"");
         assert_eq!(Shown([1]).to_string(), "[1]");

@@ -14,6 +14,8 @@ use std::{
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
 };
 
+use cutaway_sys::report::{check, report};
+
 use log::kv;
 
 pub(crate) const NLM_F_REQUEST: u16 = 0x1;

@@ -10,6 +10,8 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
+use cutaway_sys::report::{check, report};
+
 use log::kv;
 
 /// `struct perf_event_attr` up to `config2`: the 72 bytes of `PERF_ATTR_SIZE_VER1`, which every kernel since 2.6.33

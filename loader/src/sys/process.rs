@@ -3,6 +3,8 @@
 
 use std::{ffi::CString, io};
 
+use cutaway_sys::report::{check, report};
+
 use log::kv;
 
 /// Raises `RLIMIT_MEMLOCK` to unlimited, for kernels before 5.11, which charge maps and programs to it.

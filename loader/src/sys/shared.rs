@@ -16,9 +16,12 @@ use std::{
     },
 };
 
-use log::kv;
+use cutaway_sys::{
+    memory::page_size,
+    report::{check, report},
+};
 
-use super::memory::page_size;
+use log::kv;
 
 /// A mapping of an array's elements or an arena's pages.
 #[derive(Debug)]
@@ -195,12 +198,7 @@ impl Drop for Shared {
         let value = unsafe { libc::munmap(self.start.as_ptr().cast(), length) };
         let arguments: [(&str, kv::Value<'_>); 2] =
             [("addr", (self.start.as_ptr().addr() as u64).into()), ("length", length.into())];
-        report(
-            "munmap",
-            &arguments.as_slice(),
-            &check(value.into()),
-            "what is mapped is needed no longer",
-        );
+        report("munmap", &arguments.as_slice(), &check(value), "what is mapped is needed no longer");
     }
 }
 

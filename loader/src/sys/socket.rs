@@ -6,6 +6,8 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd},
 };
 
+use cutaway_sys::report::{check, report};
+
 use log::kv;
 
 /// A request about programs on a socket: `SOL_SOCKET`'s numbers and names.

@@ -1,5 +1,7 @@
 use std::{fs::File, os::fd::OwnedFd};
 
+use cutaway_sys::Instruction;
+
 use super::*;
 use crate::Object;
 

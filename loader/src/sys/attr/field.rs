@@ -5,7 +5,7 @@ use std::fmt;
 use log::kv;
 
 use crate::{
-    MapType, ProgramType,
+    AttachType, MapType, ProgramType,
     sys::names::{self, MapFlagBits, ProgFlagBits},
 };
 
@@ -82,6 +82,17 @@ impl Field for u32 {
             None if name.ends_with("_fd") => to.visit_pair(key, kv::Value::from(self.cast_signed())),
             None => to.visit_pair(key, kv::Value::from(*self)),
         }
+    }
+}
+
+impl Field for AttachType {
+    fn is_given(&self) -> bool {
+        *self != Self::default()
+    }
+
+    fn visit<'kvs>(&'kvs self, name: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
+        let value = self.kernel_name().map_or_else(|| kv::Value::from(self.0), kv::Value::from);
+        to.visit_pair(kv::Key::from_str(name), value)
     }
 }
 
