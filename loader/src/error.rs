@@ -289,8 +289,11 @@ mod tests {
     #[cfg(feature = "perf")]
     fn errno_of_a_perf_buffer_is_answered() {
         for (error, errno) in [
-            (perf_reader::Error::Denied { cpu: 0, errno: libc::EACCES, paranoid: None }, Some(libc::EACCES)),
-            (perf_reader::Error::System { attempt: "x".into(), errno: libc::EMFILE }, Some(libc::EMFILE)),
+            (
+                perf_reader::Error::Denied { cpu: 0, errno: Errno::new(libc::EACCES), paranoid: None },
+                Some(libc::EACCES),
+            ),
+            (perf_reader::Error::System { attempt: "x".into(), errno: Errno::new(libc::EMFILE) }, Some(libc::EMFILE)),
             (perf_reader::Error::Pages { pages: 3 }, None),
         ] {
             assert_eq!(Error::from(error).errno().map(Errno::raw), errno);

@@ -67,8 +67,6 @@ mod error;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub mod getaddrinfo;
 mod handle;
-mod helper;
-pub mod instruction;
 mod listing;
 mod map;
 mod object;
@@ -77,12 +75,12 @@ mod size;
 mod source;
 mod variable;
 
+pub use cutaway_sys::{ByteOrder, Helper, Instruction, MapFlags, MapType, instruction};
+
 pub use asm::{Assembler, Code, Condition};
 pub use error::Error;
 pub use handle::{FunctionRef, Label, MapRef, VariableRef};
-pub use helper::Helper;
-pub use instruction::{ByteOrder, Instruction};
-pub use map::{BPF_F_NO_PREALLOC, MapDef, MapType};
+pub use map::MapDef;
 pub use object::ObjectBuilder;
 pub use register::*;
 pub use size::*;

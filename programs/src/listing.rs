@@ -12,10 +12,10 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use cutaway_sys::Helper;
+
 use crate::{
     asm::{Code, Reference, Statement},
-    helper::Helper,
-    instruction::opcode::{CALL, JMP},
     object::ObjectBuilder,
     source::Source,
 };
@@ -44,7 +44,7 @@ impl Display for Listing<'_> {
                 writeln!(f, "; {file}:{line}: {text}")?;
             }
             last = Some((file, line));
-            write!(f, "{slot:5}: {}", statement.instruction)?;
+            write!(f, "{slot:5}: {}", statement.text())?;
             if let Some(name) = self.name_of(statement) {
                 write!(f, " <{name}>")?;
             }
@@ -61,7 +61,7 @@ impl Listing<'_> {
         match statement.reference {
             Some(Reference::Jump(label) | Reference::LongJump(label)) => Some(label.name),
             Some(reference) => self.names.name_of(reference),
-            None if instruction.code == JMP | CALL => Helper::from_number(instruction.imm).map(Helper::name),
+            None if instruction.is_call() => Helper::from_id(instruction.imm).map(Helper::name),
             None => None,
         }
     }

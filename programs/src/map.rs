@@ -10,81 +10,9 @@
 //! let events = MapDef::new(MapType::RINGBUF).max_entries(256 * 1024);
 //! ```
 
-use crate::btf::{Describe, Type};
+use cutaway_sys::{MapFlags, MapType};
 
-/// The kinds of maps, by the kernel's names less their `BPF_MAP_TYPE_` prefix; with the Linux version that brought them.
-#[expect(non_camel_case_types, reason = "the kernel's own names, to be found by searching for them")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u32)]
-#[non_exhaustive]
-pub enum MapType {
-    /// Keys to values (3.19).
-    HASH = 1,
-    /// Values by index (3.19).
-    ARRAY = 2,
-    /// Programs to jump to by tail calls (4.2).
-    PROG_ARRAY = 3,
-    /// Perf events by CPU, to send records through (4.3).
-    PERF_EVENT_ARRAY = 4,
-    /// [`HASH`](Self::HASH) with a value for each CPU (4.6).
-    PERCPU_HASH = 5,
-    /// [`ARRAY`](Self::ARRAY) with a value for each CPU (4.6).
-    PERCPU_ARRAY = 6,
-    /// Stack traces by their hash (4.6).
-    STACK_TRACE = 7,
-    /// Control groups by index (4.8).
-    CGROUP_ARRAY = 8,
-    /// [`HASH`](Self::HASH) that drops what was least recently used when full (4.10).
-    LRU_HASH = 9,
-    /// [`LRU_HASH`](Self::LRU_HASH) with a value for each CPU (4.10).
-    LRU_PERCPU_HASH = 10,
-    /// Longest-prefix match (4.11).
-    LPM_TRIE = 11,
-    /// Maps by index (4.12).
-    ARRAY_OF_MAPS = 12,
-    /// Maps by key (4.12).
-    HASH_OF_MAPS = 13,
-    /// Network devices by index (4.14).
-    DEVMAP = 14,
-    /// Sockets by index (4.14).
-    SOCKMAP = 15,
-    /// CPUs to hand packets to (4.15).
-    CPUMAP = 16,
-    /// AF_XDP sockets (4.18).
-    XSKMAP = 17,
-    /// Sockets by key (4.18).
-    SOCKHASH = 18,
-    /// Storage of a control group and program (4.19); see [`CGRP_STORAGE`](Self::CGRP_STORAGE).
-    CGROUP_STORAGE = 19,
-    /// Sockets that share a port (4.19).
-    REUSEPORT_SOCKARRAY = 20,
-    /// [`CGROUP_STORAGE`](Self::CGROUP_STORAGE) with a value for each CPU (4.20).
-    PERCPU_CGROUP_STORAGE = 21,
-    /// First in, first out (4.20).
-    QUEUE = 22,
-    /// Last in, first out (4.20).
-    STACK = 23,
-    /// Storage of a socket (5.2).
-    SK_STORAGE = 24,
-    /// Network devices by key (5.4).
-    DEVMAP_HASH = 25,
-    /// An implementation of a kernel interface (5.6).
-    STRUCT_OPS = 26,
-    /// The ring buffer (5.8); its `max_entries` are bytes.
-    RINGBUF = 27,
-    /// Storage of an inode (5.10).
-    INODE_STORAGE = 28,
-    /// Storage of a task (5.11).
-    TASK_STORAGE = 29,
-    /// A set that may say yes wrongly (5.16).
-    BLOOM_FILTER = 30,
-    /// The ring buffer that user space writes (6.1); its `max_entries` are bytes.
-    USER_RINGBUF = 31,
-    /// Storage of a control group (6.2).
-    CGRP_STORAGE = 32,
-    /// Memory shared with user space (6.9); its `max_entries` are pages.
-    ARENA = 33,
-}
+use crate::btf::{Describe, Type};
 
 /// What a map is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,9 +34,6 @@ pub(crate) enum Part {
     Bytes(u32),
     Type(Type),
 }
-
-/// The map's entries are allocated as they come instead of all at its creation. Kernel: `BPF_F_NO_PREALLOC`.
-pub const BPF_F_NO_PREALLOC: u32 = 1 << 0;
 
 impl MapDef {
     /// A map of this kind, without keys, values and entries: they are left out of the object unless given.
@@ -157,9 +82,9 @@ impl MapDef {
         self
     }
 
-    /// `map_flags`: a union of `BPF_F_…` of `include/uapi/linux/bpf.h`.
-    pub fn flags(mut self, flags: u32) -> Self {
-        self.flags = flags;
+    /// Sets `map_flags`.
+    pub fn flags(mut self, flags: MapFlags) -> Self {
+        self.flags = flags.bits();
         self
     }
 

@@ -52,13 +52,13 @@ impl Sealed for Bits64 {}
 impl Sealed for Bits32 {}
 
 impl Width for Bits64 {
-    const ALU: u8 = crate::instruction::opcode::ALU64;
-    const JMP: u8 = crate::instruction::opcode::JMP;
+    const ALU: u8 = cutaway_sys::instruction::opcode::ALU64;
+    const JMP: u8 = cutaway_sys::instruction::opcode::JMP;
 }
 
 impl Width for Bits32 {
-    const ALU: u8 = crate::instruction::opcode::ALU;
-    const JMP: u8 = crate::instruction::opcode::JMP32;
+    const ALU: u8 = cutaway_sys::instruction::opcode::ALU;
+    const JMP: u8 = cutaway_sys::instruction::opcode::JMP32;
 }
 
 /// A register that can be read.

@@ -17,7 +17,7 @@ fn line(at: &'static Location<'static>) -> (&'static str, u32) {
 }
 
 fn texts(asm: Assembler) -> Vec<String> {
-    asm.finish().unwrap().instructions().map(ToString::to_string).collect()
+    asm.finish().unwrap().texts().map(|text| text.to_string()).collect()
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn over(slots: usize, forwards: bool, long: bool) -> Result<String, Error> {
     }
     asm.exit();
     let code = asm.finish()?;
-    Ok(code.instructions().map(ToString::to_string).find(|text| text.starts_with("goto")).unwrap_or_default())
+    Ok(code.texts().map(|text| text.to_string()).find(|text| text.starts_with("goto")).unwrap_or_default())
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod sample;
 use std::{collections::HashSet, fs, panic::Location};
 
 use aya_obj::{Object, generated::bpf_insn, maps::PinningType};
-use cutaway_programs::{BPF_F_NO_PREALLOC, ByteOrder, Error, btf::Type, prelude::*};
+use cutaway_programs::{ByteOrder, Error, MapFlags, btf::Type, prelude::*};
 use object::{ObjectSection as _, ObjectSymbol as _, read::elf::FileHeader as _};
 
 /// An assembler of a function that does nothing.
@@ -174,7 +174,13 @@ fn aya_obj_links_what_was_written() {
 fn every_part_of_a_map_arrives() {
     let mut object = ObjectBuilder::new("GPL");
     let shared = MapDef::new(MapType::LRU_HASH).key_size(6).value_type(Type::array(Type::char(), 9));
-    object.map("shared", shared.max_entries(u32::MAX).flags(BPF_F_NO_PREALLOC | 0x8000_0000).pinned_by_name());
+    object.map(
+        "shared",
+        shared
+            .max_entries(u32::MAX)
+            .flags(MapFlags::NO_PREALLOC | MapFlags::from_bits_retain(0x8000_0000))
+            .pinned_by_name(),
+    );
     object.map("bloom", MapDef::new(MapType::BLOOM_FILTER).value::<u64>().max_entries(10).extra(3));
     let object = Object::parse(&object.write().unwrap()).unwrap();
 

@@ -54,7 +54,8 @@ fn list(path: &CStr) -> io::Result<Vec<u32>> {
     let refused = |why: &dyn std::fmt::Display| {
         io::Error::other(format!("/sys/{} cannot be read as the kernel's own: {why}", path.to_string_lossy()))
     };
-    let text = pseudo::sysfs_text(path, WHY).map_err(|error| if is_out_of_fds(&error) { error } else { refused(&error) })?;
+    let text =
+        pseudo::sysfs_text(path, WHY).map_err(|error| if is_out_of_fds(&error) { error } else { refused(&error) })?;
     parse(&text).ok_or_else(|| refused(&"it is not a list of CPUs"))
 }
 

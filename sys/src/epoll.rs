@@ -89,9 +89,8 @@ impl Epoll {
     /// None is expected.
     pub fn wait(&self, timeout: Option<Duration>, why: &str, mut ready: impl FnMut(u64)) -> io::Result<usize> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; MAX_EVENTS];
-        let timeout = timeout.map_or(-1, |timeout| {
-            i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
-        });
+        let timeout =
+            timeout.map_or(-1, |timeout| i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX));
         let epoll = self.0.as_raw_fd();
         // SAFETY: `events` has room for `MAX_EVENTS` events and lives during the call.
         let count = unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), MAX_EVENTS as i32, timeout) };

@@ -31,9 +31,9 @@ pub mod memory;
 pub mod mount;
 pub mod names;
 pub mod program_type;
+pub mod pseudo;
 pub mod report;
 pub mod stop;
-pub mod pseudo;
 
 pub use attach_type::AttachType;
 pub use errno::Errno;

@@ -31,7 +31,12 @@ use crate::{fd::owned, file, mount, report, report::check};
 pub fn open_proc(path: &CStr, why: &str) -> io::Result<File> {
     let root = root(c"/proc", libc::PROC_SUPER_MAGIC as u64)?;
     // thread-self is a link of the kernel's own, which leads nowhere else.
-    open_below(root.as_fd(), path, (libc::RESOLVE_NO_XDEV | libc::RESOLVE_NO_MAGICLINKS, "RESOLVE_NO_XDEV|RESOLVE_NO_MAGICLINKS"), why)
+    open_below(
+        root.as_fd(),
+        path,
+        (libc::RESOLVE_NO_XDEV | libc::RESOLVE_NO_MAGICLINKS, "RESOLVE_NO_XDEV|RESOLVE_NO_MAGICLINKS"),
+        why,
+    )
 }
 
 /// Reads a file of sysfs as text, e.g. `devices/system/cpu/possible`; at most [`file::PAGE`] bytes.

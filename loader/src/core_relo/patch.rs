@@ -105,13 +105,13 @@ pub(super) fn patch(first: Instruction, next: Option<Instruction>, change: Chang
         return Ok(Patched::Unfit(format!("the instruction cannot hold {}", change.new)));
     }
     let pair = match first.class() {
-        opcode::ALU | opcode::ALU64 => (Instruction { imm: change.new as i32, ..first }, None),
+        opcode::ALU | opcode::ALU64 => (first.with_imm(change.new as i32), None),
         opcode::LD => {
-            let second = Instruction { imm: (change.new >> 32) as i32, ..Instruction::default() };
-            (Instruction { imm: change.new as i32, ..first }, Some(second))
+            let second = Instruction::default().with_imm((change.new >> 32) as i32);
+            (first.with_imm(change.new as i32), Some(second))
         }
         _ => match resized(first.code, change.resize) {
-            Ok(code) => (Instruction { code, offset: change.new as i16, ..first }, None),
+            Ok(code) => (first.with_code_and_offset(code, change.new as i16), None),
             Err(why) => return Ok(Patched::Unfit(why)),
         },
     };

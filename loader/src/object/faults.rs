@@ -57,7 +57,7 @@ fn program_of_an_unknown_section_is_said_to_be_there() {
     assert!(line.contains("SEC(\"kprobe/TARGET\")"), "{line}");
     let line = object.program_mut("nowhere").unwrap_err().to_string();
     assert!(line.contains("has no program `nowhere`"), "{line}");
-    object.set_type("in_foo", ProgramType::RAW_TRACEPOINT, 0).unwrap();
+    object.set_type("in_foo", ProgramType::RAW_TRACEPOINT, crate::AttachType::default()).unwrap();
     assert!(object.program_mut("in_foo").is_ok());
 }
 

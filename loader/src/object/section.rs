@@ -287,7 +287,7 @@ mod tests {
 
     fn read(name: &str) -> (ProgramType, u32) {
         let section = Section::read(name).unwrap();
-        (section.program_type, section.expected_attach_type)
+        (section.program_type, section.expected_attach_type.0)
     }
 
     #[test]

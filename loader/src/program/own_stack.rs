@@ -146,7 +146,7 @@ mod tests {
             functions: vec![((1, 0), 0), ((2, 0), 1)],
         };
         let kept = behind_a_tail_call(&linked);
-        let codes: Vec<_> = kept.instructions.iter().map(|insn| (insn.code, insn.off, insn.imm)).collect();
+        let codes: Vec<_> = kept.instructions.iter().map(|insn| (insn.code, insn.offset, insn.imm)).collect();
         assert_eq!(codes, [(0xb7, 0, 0), (0x15, 1, 0), (0x85, 0, 12), (0x95, 0, 0), (0x95, 0, 0)]);
         assert_eq!(
             kept.func_info.iter().map(|info| (info.insn_off, info.type_id)).collect::<Vec<_>>(),

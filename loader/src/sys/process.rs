@@ -95,13 +95,6 @@ fn text(array: &[libc::c_char]) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The size of a page of memory, in bytes.
-pub(crate) fn page_size() -> usize {
-    // SAFETY: takes a number, gives a number.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(size).unwrap_or(4096)
-}
-
 /// The index of the network device with this name.
 pub(crate) fn interface_index(name: &str) -> Option<u32> {
     let name = CString::new(name).ok()?;

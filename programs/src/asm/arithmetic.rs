@@ -3,9 +3,10 @@
 //! Each verb works on whole registers or on lower halves, by the type of its operands: `add(R1, R2)` is the 64-bit
 //! instruction `r1 += r2`, `add(W1, W2)` the 32-bit one, `w1 += w2`.
 
+use cutaway_sys::{Instruction, instruction::opcode::*};
+
 use super::Assembler;
 use crate::{
-    instruction::{Instruction, opcode::*},
     register::{Bits64, Operand, Register, Value, Width, Writable},
     size::{SignExtends, Swaps},
 };

@@ -3,9 +3,10 @@
 //! All but the plain forms need Linux 5.12; [`load_acquire`](Assembler::load_acquire) and
 //! [`store_release`](Assembler::store_release) need Linux 6.15. Only the forms that return a value order other accesses.
 
+use cutaway_sys::{Instruction, instruction::opcode::*};
+
 use super::Assembler;
 use crate::{
-    instruction::{Instruction, opcode::*},
     register::{Bits64, Register, Writable},
     size::{Atomic, Size},
 };

@@ -1,17 +1,28 @@
 //! Finishing: labels become distances.
 
+use cutaway_sys::{ByteOrder, Instruction, instruction::Text};
+
 use super::{Assembler, LabelState, Reference};
-use crate::{
-    error::{At, Error},
-    instruction::{ByteOrder, Instruction, SLOT},
-};
+use crate::error::{At, Error};
 
 /// An instruction, what it refers to, and the Rust line it came from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Statement {
     pub(crate) instruction: Instruction,
+    /// The second slot, with the upper half of a 64-bit immediate.
+    pub(crate) second: Option<Instruction>,
     pub(crate) reference: Option<Reference>,
     pub(crate) at: At,
+}
+
+impl Statement {
+    pub(crate) fn slots(&self) -> usize {
+        self.instruction.slots()
+    }
+
+    pub(crate) fn text(&self) -> Text {
+        self.instruction.text(self.second)
+    }
 }
 
 /// A finished function: every jump knows its distance. What only a linker can know, the places of maps, variables and other
@@ -26,30 +37,31 @@ pub struct Code {
 }
 
 impl Code {
-    /// The instructions in order.
-    pub fn instructions(&self) -> impl ExactSizeIterator<Item = &Instruction> {
-        self.statements.iter().map(|statement| &statement.instruction)
+    /// Returns the function's slots in order. A load of a 64-bit immediate takes two.
+    pub fn instructions(&self) -> impl Iterator<Item = Instruction> {
+        self.statements.iter().flat_map(|statement| [Some(statement.instruction), statement.second]).flatten()
     }
 
-    /// The instructions as bytes, eight for each slot.
+    /// Returns the text of each instruction in order, as `llvm-objdump` prints it.
+    pub fn texts(&self) -> impl Iterator<Item = Text> {
+        self.statements.iter().map(Statement::text)
+    }
+
+    /// Returns the function as bytes, eight for each slot.
     pub fn encode(&self, order: ByteOrder) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.slots() * SLOT);
-        for instruction in self.instructions() {
-            instruction.encode(order, &mut bytes);
-        }
-        bytes
+        self.instructions().flat_map(|slot| slot.encode(order)).collect()
     }
 
-    /// Its length in slots of eight bytes.
+    /// Returns the function's length in slots of eight bytes.
     pub fn slots(&self) -> usize {
-        self.instructions().map(Instruction::slots).sum()
+        self.statements.iter().map(Statement::slots).sum()
     }
 
     /// The statements, each with the slot that it begins at.
     pub(crate) fn statements(&self) -> impl Iterator<Item = (usize, &Statement)> {
         self.statements.iter().scan(0, |next, statement| {
             let slot = *next;
-            *next += statement.instruction.slots();
+            *next += statement.slots();
             Some((slot, statement))
         })
     }
@@ -82,12 +94,12 @@ impl Assembler {
         let mut starts = vec![0];
         for statement in &statements {
             let last = starts.last().copied().unwrap_or_default();
-            starts.push(last + statement.instruction.slots() as i64);
+            starts.push(last + statement.slots() as i64);
         }
 
         let (count, mut open_end) = (statements.len(), None);
         for (statement, end) in statements.iter_mut().zip(starts.iter().skip(1)) {
-            let Statement { instruction, reference, at } = statement;
+            let Statement { instruction, reference, at, .. } = statement;
             let (Some(Reference::Jump(label)) | Some(Reference::LongJump(label))) = *reference else {
                 continue;
             };

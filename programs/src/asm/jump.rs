@@ -1,10 +1,11 @@
 //! Jumps, calls and the way out.
 
+use cutaway_sys::Helper;
+use cutaway_sys::{Instruction, instruction::opcode::*};
+
 use super::{Assembler, Reference};
 use crate::{
     handle::{FunctionRef, Label},
-    helper::Helper,
-    instruction::{Instruction, opcode::*},
     register::{Operand, Register, Value, Width},
 };
 
@@ -34,26 +35,6 @@ pub enum Condition {
     Slt = 0xc0,
     /// `<=`, signed.
     Sle = 0xd0,
-}
-
-impl Condition {
-    /// What LLVM's syntax writes for the operation bits of a conditional jump.
-    pub(crate) const fn sign(code: u8) -> Option<&'static str> {
-        Some(match code {
-            0x10 => "==",
-            0x20 => ">",
-            0x30 => ">=",
-            0x40 => "&",
-            0x50 => "!=",
-            0x60 => "s>",
-            0x70 => "s>=",
-            0xa0 => "<",
-            0xb0 => "<=",
-            0xc0 => "s<",
-            0xd0 => "s<=",
-            _ => return None,
-        })
-    }
 }
 
 impl Assembler {
@@ -87,7 +68,7 @@ impl Assembler {
     /// Calls a helper of the kernel: arguments in `R1` to `R5`, which it destroys, the result in `R0`.
     #[track_caller]
     pub fn call(&mut self, helper: Helper) {
-        self.push(Instruction::new(JMP | CALL, 0, 0, 0, helper.number()));
+        self.push(Instruction::new(JMP | CALL, 0, 0, 0, helper.id()));
     }
 
     /// Calls a function of the same object: arguments in `R1` to `R5`, which it destroys, the result in `R0`.

@@ -4,10 +4,11 @@
 //! `r1 = *(u32 *)(r2 + 8)` and `store(W, R1, 8, R2)` is `*(u32 *)(r1 + 8) = r2`. For the offset of a field write
 //! [`offset!`](crate::offset).
 
+use cutaway_sys::{Instruction, instruction::opcode::*};
+
 use super::{Assembler, Reference};
 use crate::{
     handle::{FunctionRef, MapRef, VariableRef},
-    instruction::{Instruction, opcode::*},
     register::{Bits64, Operand, Register, Value, Writable},
     size::{SignExtends, Size},
 };
@@ -80,9 +81,13 @@ impl Assembler {
     #[track_caller]
     fn wide<D: Writable>(&mut self, dst: D, value: u64, reference: Option<Reference>) {
         let _ = dst;
-        let [low, high] = [value as u32, (value >> 32) as u32].map(u32::cast_signed);
-        let instruction = Instruction { high: Some(high), ..Instruction::new(LD_IMM64, D::NUMBER, 0, 0, low) };
-        self.push_reference(instruction, reference);
+        let [instruction, second] = Instruction::load_imm64(D::NUMBER, 0, value);
+        self.statements.push(super::Statement {
+            instruction,
+            second: Some(second),
+            reference,
+            at: std::panic::Location::caller(),
+        });
     }
 }
 

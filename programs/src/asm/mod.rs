@@ -17,7 +17,7 @@
 //! asm.exit();
 //!
 //! let code = asm.finish()?;
-//! assert_eq!(code.instructions().nth(2).unwrap().to_string(), "if r2 == 0 goto +3");
+//! assert_eq!(code.texts().nth(2).unwrap().to_string(), "if r2 == 0 goto +3");
 //! # Ok::<(), cutaway_programs::Error>(())
 //! ```
 //!
@@ -40,10 +40,11 @@ pub use code::Code;
 pub(crate) use code::Statement;
 pub use jump::Condition;
 
+use cutaway_sys::Instruction;
+
 use crate::{
     error::{At, Error},
     handle::{FunctionRef, Label, MapRef, Owner, VariableRef},
-    instruction::Instruction,
 };
 
 /// Builds one function, instruction by instruction. See the [module's documentation](self).
@@ -125,6 +126,6 @@ impl Assembler {
 
     #[track_caller]
     fn push_reference(&mut self, instruction: Instruction, reference: Option<Reference>) {
-        self.statements.push(Statement { instruction, reference, at: Location::caller() });
+        self.statements.push(Statement { instruction, second: None, reference, at: Location::caller() });
     }
 }

@@ -2,14 +2,15 @@
 
 use std::collections::HashSet;
 
+use cutaway_sys::{MapType, instruction::opcode::*};
+
 use super::{Function, Global, Named, ObjectBuilder};
 use crate::{
     asm::{Code, Reference},
     btf::is_identifier,
     error::{At, Error},
     handle::Owner,
-    instruction::opcode::*,
-    map::{MapDef, MapType, Part},
+    map::{MapDef, Part},
 };
 
 impl ObjectBuilder {

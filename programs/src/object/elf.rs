@@ -20,6 +20,8 @@ use object::{
     write::{Object, Relocation, SectionId, StandardSegment, Symbol, SymbolId, SymbolSection},
 };
 
+use cutaway_sys::{ByteOrder, Instruction};
+
 use super::{Global, Named, ObjectBuilder, TEXT, lines::lines, maps::definition};
 use crate::{
     asm::{Code, Reference},
@@ -28,7 +30,6 @@ use crate::{
         ext::{self, FunctionInfo, SectionInfo},
     },
     error::Error,
-    instruction::{ByteOrder, SLOT},
 };
 
 /// The file while it grows. The symbols are made first, in the order in which handles count; each gets its place when its
@@ -122,7 +123,7 @@ impl ElfWriter<'_> {
                 }
                 let code = function.item.code.as_ref().map_err(Clone::clone)?;
                 let bytes = self.encode(code);
-                let offset = fits(self.file.add_symbol_data(symbol, section, &bytes, SLOT as u64))?;
+                let offset = fits(self.file.add_symbol_data(symbol, section, &bytes, Instruction::SIZE as u64))?;
                 let id = self.btf.function(&function.name, &function.item.signature, function.item.linkage);
                 info.functions.push(FunctionInfo { offset, id });
                 info.lines.extend(lines(&mut self.btf, &self.builder.sources, code, offset));
@@ -135,7 +136,7 @@ impl ElfWriter<'_> {
     /// A function's bytes. What refers to a function's address does so by way of `.text`, as local functions have to be
     /// referred to, and holds how far into it the function is.
     fn encode(&self, code: &Code) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(code.slots() * SLOT);
+        let mut bytes = Vec::with_capacity(code.slots() * Instruction::SIZE);
         for (_, statement) in code.statements() {
             let mut instruction = statement.instruction;
             if let Some(Reference::Function(function)) = statement.reference
@@ -143,7 +144,9 @@ impl ElfWriter<'_> {
             {
                 instruction.imm = self.file.symbol(symbol).value as i32;
             }
-            instruction.encode(self.builder.order, &mut bytes);
+            for slot in [Some(instruction), statement.second].into_iter().flatten() {
+                bytes.extend(slot.encode(self.builder.order));
+            }
         }
         bytes
     }
@@ -231,7 +234,7 @@ impl ElfWriter<'_> {
             };
             for (slot, statement) in code.statements() {
                 if let Some((symbol, r_type)) = statement.reference.and_then(|reference| self.target(reference)) {
-                    let offset = start + (slot * SLOT) as u64;
+                    let offset = start + (slot * Instruction::SIZE) as u64;
                     let relocation = Relocation { offset, symbol, addend: 0, flags: RelocationFlags::Elf { r_type } };
                     self.file.add_relocation(section, relocation).map_err(unwritable)?;
                 }

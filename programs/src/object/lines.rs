@@ -1,9 +1,10 @@
 //! From instructions to the Rust lines they came from.
 
+use cutaway_sys::Instruction;
+
 use crate::{
     asm::{Code, Statement},
     btf::{BtfWriter, ext::LineInfo},
-    instruction::SLOT,
     source::Source,
 };
 
@@ -13,7 +14,7 @@ pub(super) fn lines(btf: &mut BtfWriter, sources: &[Source], code: &Code, offset
     let mut lines: Vec<LineInfo> = Vec::new();
     for (slot, statement) in code.statements() {
         let info = LineInfo {
-            offset: offset + (slot * SLOT) as u32,
+            offset: offset + (slot * Instruction::SIZE) as u32,
             file: btf.string(statement.at.file()),
             text: btf.string(&text(sources, statement)),
             line: statement.at.line(),

@@ -21,7 +21,7 @@ use crate::{
 
 /// The number of the struct that defines a map, and its size in bytes.
 pub(super) fn definition(btf: &mut BtfWriter, map: &MapDef) -> (u32, u32) {
-    let mut members = vec![("type", btf.number(map.kind as u32))];
+    let mut members = vec![("type", btf.number(map.kind.0))];
     let parts = [(&map.key, "key", "key_size"), (&map.value, "value", "value_size")];
     for (part, of_type, of_size) in parts {
         match part {

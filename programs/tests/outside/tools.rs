@@ -201,7 +201,7 @@ fn prints_any_bytes_alike(tool: &str) -> Result<(), Failed> {
         for offset in [0, 1, 8, 16, 32, -8] {
             for imm in IMMEDIATES {
                 for (dst, src) in [(0, 0), (1, 2), (0, 1), (1, 11), (11, 1)] {
-                    instructions.push(Instruction { code, dst, src, offset, imm, high: None });
+                    instructions.push(Instruction::new(code, dst, src, offset, imm));
                 }
             }
         }
@@ -219,8 +219,7 @@ fn prints_any_bytes_alike(tool: &str) -> Result<(), Failed> {
         let file = object::read::elf::ElfFile64::<object::Endianness>::parse(elf.as_slice())?;
         file.section_by_name("xdp").and_then(|section| section.file_range()).ok_or("no section")?.0 as usize
     };
-    let mut bytes = Vec::new();
-    instructions.iter().for_each(|instruction| instruction.encode(ByteOrder::HOST, &mut bytes));
+    let bytes: Vec<u8> = instructions.iter().flat_map(|instruction| instruction.to_bytes()).collect();
     elf[start..start + bytes.len()].copy_from_slice(&bytes);
 
     let file = File::new(&elf)?;

@@ -25,6 +25,13 @@ impl Instruction {
     }
 }
 
+/// Displays one slot as [`Instruction::text`] does without the slot after it.
+impl Display for Instruction {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.text(None).fmt(f)
+    }
+}
+
 impl Display for Text {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let known = match self.instruction.class() {
@@ -56,7 +63,11 @@ impl Display for Address {
 
 impl Text {
     fn operand(&self, prefix: char) -> String {
-        if self.instruction.code & X == 0 { self.instruction.imm.to_string() } else { format!("{prefix}{}", self.instruction.src()) }
+        if self.instruction.code & X == 0 {
+            self.instruction.imm.to_string()
+        } else {
+            format!("{prefix}{}", self.instruction.src())
+        }
     }
 
     /// The size of a memory access in bits.
@@ -115,7 +126,8 @@ impl Text {
     }
 
     fn atomic(&self, f: &mut Formatter<'_>) -> Known {
-        let (bits, address, src) = (self.bits(), Address(self.instruction.dst(), self.instruction.offset), self.instruction.src());
+        let (bits, address, src) =
+            (self.bits(), Address(self.instruction.dst(), self.instruction.offset), self.instruction.src());
         // The narrow forms name the lower half of the register.
         let r = if bits == 64 { 'r' } else { 'w' };
         match self.instruction.imm {

@@ -112,6 +112,18 @@ impl Instruction {
         self.registers = registers(ByteOrder::HOST, self.dst(), src);
     }
 
+    /// Returns the instruction with another immediate.
+    #[must_use]
+    pub const fn with_imm(self, imm: i32) -> Self {
+        Self { imm, ..self }
+    }
+
+    /// Returns the instruction with another opcode and offset.
+    #[must_use]
+    pub const fn with_code_and_offset(self, code: u8, offset: i16) -> Self {
+        Self { code, offset, ..self }
+    }
+
     /// Returns the class, the lowest three bits of the opcode (`BPF_CLASS`).
     #[must_use]
     pub const fn class(self) -> u8 {

@@ -3,7 +3,7 @@
 
 use std::process::{Command, Stdio};
 
-use cutaway::{Error, Link, Loaded, Object, ProgramType, RawTracepoint, Tracepoint, Uprobe, probe};
+use cutaway::{AttachType, Error, Link, Loaded, Object, ProgramType, RawTracepoint, Tracepoint, Uprobe, probe};
 
 use crate::{
     Test, corpus, journal,
@@ -94,9 +94,9 @@ fn by_type() {
     let mut object = sample::object("mine/anything");
     let section = &object.set_aside()[0];
     assert_eq!((section.name.as_str(), object.programs().len()), ("count", 0));
-    let error = object.set_type("nothing", ProgramType::KPROBE, 0).unwrap_err().to_string();
+    let error = object.set_type("nothing", ProgramType::KPROBE, AttachType::default()).unwrap_err().to_string();
     assert_eq!(error, "the object has no function `nothing`; it has `count`");
-    let spec = object.set_type("count", ProgramType::KPROBE, 0).unwrap();
+    let spec = object.set_type("count", ProgramType::KPROBE, AttachType::default()).unwrap();
     assert_eq!((spec.section_name.as_str(), spec.section.target.clone()), ("mine/anything", None));
     assert_eq!((object.set_aside().len(), object.programs().len()), (0, 1));
     let loaded = object.load().unwrap();
@@ -109,7 +109,7 @@ fn by_type() {
 
     // A program whose section says something else.
     let mut object = sample::object("uprobe");
-    object.set_type("count", ProgramType::RAW_TRACEPOINT, 0).unwrap();
+    object.set_type("count", ProgramType::RAW_TRACEPOINT, AttachType::default()).unwrap();
     let loaded = object.load().unwrap();
     let link = RawTracepoint::new("sys_enter").attach(loaded.program("count").unwrap()).unwrap();
     let before = sample::runs(&loaded);
@@ -292,7 +292,7 @@ fn faulty(name: &str) -> Object {
 fn skipped() {
     let mut object = faulty("unknown_sections.o");
     // One that is attached by hand.
-    object.set_type("in_foo", ProgramType::RAW_TRACEPOINT, 0).unwrap();
+    object.set_type("in_foo", ProgramType::RAW_TRACEPOINT, AttachType::default()).unwrap();
     let loaded = object.load().unwrap();
     let loads: Vec<_> = loaded.programs().map(cutaway::Program::name).collect();
     assert_eq!(loads, ["in_foo", "runs"]);
@@ -333,7 +333,7 @@ fn all_skipped() {
     let (loaded, refused) = faulty("pointers.o").load_what_runs().unwrap();
     assert_eq!((loaded.skipped().len(), refused.len()), (0, 0));
     let mut object = sample::object("uprobe/libc.so.6:a64l");
-    object.set_type("count", ProgramType::TRACING, 24).unwrap();
+    object.set_type("count", ProgramType::TRACING, AttachType::TRACE_FENTRY).unwrap();
     let (loaded, refused) = object.load_what_runs().unwrap();
     assert_eq!((loaded.skipped().len(), refused.len()), (1, 1));
     assert_eq!(loaded.skipped()[0].why, refused[0].why.to_string());

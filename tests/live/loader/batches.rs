@@ -133,11 +133,7 @@ fn taken() {
     }
     // No batches for taking, no look-up that deletes: in two steps.
     let loaded = with_map(
-        MapDef::new(Kind::LPM_TRIE)
-            .key_size(8)
-            .value_size(4)
-            .max_entries(16)
-            .flags(cutaway::MapFlags::NO_PREALLOC.bits()),
+        MapDef::new(Kind::LPM_TRIE).key_size(8).value_size(4).max_entries(16).flags(cutaway::MapFlags::NO_PREALLOC),
     );
     let map = loaded.map("map").unwrap();
     for number in 0..10_u8 {

@@ -353,7 +353,11 @@ fn faults() {
         (MapDef::new(Kind::LPM_TRIE).key::<u64>().value::<u64>().max_entries(1), "BPF_F_NO_PREALLOC"),
         (MapDef::new(Kind::PROG_ARRAY).key::<u32>().value::<u64>().max_entries(1), "its value has 8 bytes"),
         (
-            MapDef::new(Kind::SK_STORAGE).key::<u32>().value::<u64>().max_entries(1).flags(1),
+            MapDef::new(Kind::SK_STORAGE)
+                .key::<u32>()
+                .value::<u64>()
+                .max_entries(1)
+                .flags(cutaway::MapFlags::NO_PREALLOC),
             "has no max_entries: leave it 0",
         ),
         (

@@ -18,16 +18,16 @@ fn linked(modules: usize, value: impl Fn(&str) -> Value) -> (Vec<Instruction>, V
     (linked.instructions, numbers)
 }
 
-fn calls(instructions: &[Instruction]) -> Vec<(u32, i32, i16)> {
-    let calls = instructions.iter().filter(|insn| insn.code == CALL);
-    let calls = calls.map(|insn| (u32::from(insn.src()), insn.imm, insn.off));
-    calls.filter(|(source, ..)| *source != BPF_PSEUDO_CALL).collect()
+fn calls(instructions: &[Instruction]) -> Vec<(u8, i32, i16)> {
+    let calls = instructions.iter().filter(|insn| insn.code == opcode::JMP_CALL);
+    let calls = calls.map(|insn| (insn.src(), insn.imm, insn.offset));
+    calls.filter(|(source, ..)| *source != opcode::PSEUDO_CALL).collect()
 }
 
-fn loads(instructions: &[Instruction]) -> Vec<(u32, i32, i32)> {
-    let pairs = instructions.windows(2).filter(|pair| pair[0].code == LOAD_IMM64);
-    let loads = pairs.map(|pair| (u32::from(pair[0].src()), pair[0].imm, pair[1].imm));
-    loads.filter(|(source, ..)| *source != BPF_PSEUDO_MAP_VALUE).collect()
+fn loads(instructions: &[Instruction]) -> Vec<(u8, i32, i32)> {
+    let pairs = instructions.windows(2).filter(|pair| pair[0].code == opcode::LD_IMM64);
+    let loads = pairs.map(|pair| (pair[0].src(), pair[0].imm, pair[1].imm));
+    loads.filter(|(source, ..)| *source != opcode::PSEUDO_MAP_VALUE).collect()
 }
 
 #[test]
@@ -44,8 +44,8 @@ fn functions_stand_in_the_order_of_the_first_calls_and_what_nobody_calls_is_last
 #[test]
 fn functions_of_the_kernel_are_called_by_their_number() {
     let (instructions, _) = linked(0, |_| Value::Type { id: 77, module: None });
-    assert_eq!(calls(&instructions), [(BPF_PSEUDO_KFUNC_CALL, 77, 0); 4]);
-    assert!(loads(&instructions).iter().all(|load| *load == (BPF_PSEUDO_BTF_ID, 77, 0)));
+    assert_eq!(calls(&instructions), [(opcode::PSEUDO_KFUNC_CALL, 77, 0); 4]);
+    assert!(loads(&instructions).iter().all(|load| *load == (opcode::PSEUDO_BTF_ID, 77, 0)));
 }
 
 #[test]
@@ -57,11 +57,11 @@ fn functions_of_a_module_are_called_by_number_and_place_of_the_module() {
     });
     let mut calls = calls(&instructions);
     calls.sort_unstable();
-    let kernel = BPF_PSEUDO_KFUNC_CALL;
+    let kernel = opcode::PSEUDO_KFUNC_CALL;
     assert_eq!(calls, [(kernel, 5, 0), (kernel, 6, 1), (kernel, 7, 2), (kernel, 7, 2)]);
     let loads = loads(&instructions);
     assert!(!loads.is_empty());
-    assert!(loads.iter().all(|load| *load == (BPF_PSEUDO_BTF_ID, 7, modules[1])), "{loads:?}");
+    assert!(loads.iter().all(|load| *load == (opcode::PSEUDO_BTF_ID, 7, modules[1])), "{loads:?}");
 }
 
 /// A descriptor, or a place in a list of them, would be one of ours.
@@ -78,11 +78,11 @@ fn numbers_that_the_object_brings_along_are_refused() {
         linked.map_err(|error| error.to_string())
     };
     for source in 1..=6 {
-        assert!(link(LOAD_IMM64, source).unwrap_err().contains("by a number (instruction 29)"), "{source}");
+        assert!(link(opcode::LD_IMM64, source).unwrap_err().contains("by a number (instruction 29)"), "{source}");
     }
-    assert!(link(CALL, BPF_PSEUDO_KFUNC_CALL as u8).unwrap_err().contains("by a number"));
+    assert!(link(opcode::JMP_CALL, opcode::PSEUDO_KFUNC_CALL).unwrap_err().contains("by a number"));
     // A number that is one, and a helper.
-    assert!(link(LOAD_IMM64, 0).is_ok() && link(CALL, 0).is_ok());
+    assert!(link(opcode::LD_IMM64, 0).is_ok() && link(opcode::JMP_CALL, 0).is_ok());
 }
 
 #[test]
