@@ -67,7 +67,7 @@ mod struct_ops;
 mod sys;
 mod variable;
 
-pub use cutaway_sys::{AttachType, Errno, Instruction, MapFlags, MapType, ProgramType};
+pub use cutaway_sys::{AttachType, Errno, Helper, Instruction, MapFlags, MapType, ProgramType, instruction};
 
 pub use attach::*;
 #[cfg(feature = "perf")]

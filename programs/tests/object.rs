@@ -111,12 +111,12 @@ fn aya_obj_reads_what_was_written() {
         let map = &object.maps[name];
         (map.map_type(), map.key_size(), map.value_size(), map.max_entries(), map.map_flags())
     };
-    assert_eq!(map("events"), (MapType::RINGBUF as u32, 0, 0, 65_536, 0));
-    assert_eq!(map("heap"), (MapType::PERCPU_ARRAY as u32, 4, 32, 1, 0));
-    assert_eq!(map("output"), (MapType::PERF_EVENT_ARRAY as u32, 4, 4, 0, 0));
-    assert_eq!(map("outer"), (MapType::ARRAY_OF_MAPS as u32, 4, 4, 3, 0));
-    assert_eq!(map(".rodata"), (MapType::ARRAY as u32, 4, 12, 1, 1 << 7));
-    assert_eq!(map(".bss"), (MapType::ARRAY as u32, 4, 32, 1, 0));
+    assert_eq!(map("events"), (MapType::RINGBUF.0, 0, 0, 65_536, 0));
+    assert_eq!(map("heap"), (MapType::PERCPU_ARRAY.0, 4, 32, 1, 0));
+    assert_eq!(map("output"), (MapType::PERF_EVENT_ARRAY.0, 4, 4, 0, 0));
+    assert_eq!(map("outer"), (MapType::ARRAY_OF_MAPS.0, 4, 4, 3, 0));
+    assert_eq!(map(".rodata"), (MapType::ARRAY.0, 4, 12, 1, 1 << 7));
+    assert_eq!(map(".bss"), (MapType::ARRAY.0, 4, 32, 1, 0));
     assert_eq!(object.maps.len(), 6);
     assert_eq!(object.maps[".rodata"].data()[4..9], *b"hello");
 

@@ -3,17 +3,10 @@
 use std::cell::LazyCell;
 
 use cutaway::{
-    MapType, Object, ProgramType, Target,
+    AttachType, MapType, Object, ProgramType, Section, Target,
     btf::kernel,
     probe::{self, Support},
 };
-
-/// `BPF_TCX_INGRESS`, `BPF_TCX_EGRESS`
-const TCX: [u32; 2] = [46, 47];
-/// `BPF_NETKIT_PRIMARY`, `BPF_NETKIT_PEER`
-const NETKIT: [u32; 2] = [54, 55];
-/// `BPF_TRACE_KPROBE_MULTI`
-const KPROBE_MULTI: u32 = 42;
 
 /// A sentence for each thing that is missing; `chosen` are the programs that count, all of them if it is empty.
 pub(super) fn of(object: &Object, chosen: &[String]) -> Vec<String> {
@@ -35,13 +28,13 @@ pub(super) fn of(object: &Object, chosen: &[String]) -> Vec<String> {
             (Some(Target::KprobeMulti { .. }), _) => lacks.ask("kprobe.multi links", probe::kprobe_multi()),
             (Some(Target::UprobeMulti { .. }), _) => lacks.ask("uprobe.multi links", probe::uprobe_multi()),
             (Some(Target::Usdt { .. }), _) => lacks.ask("cookies of links, for USDT", probe::attach_cookie()),
-            (_, ProgramType::KPROBE) if section.expected_attach_type == KPROBE_MULTI => {
+            (_, ProgramType::KPROBE) if section.expected_attach_type == AttachType::TRACE_KPROBE_MULTI => {
                 lacks.ask("kprobe.multi links", probe::kprobe_multi());
             }
-            (_, ProgramType::SCHED_CLS) if TCX.contains(&section.expected_attach_type) => {
+            (_, ProgramType::SCHED_CLS) if is_one(section, [AttachType::TCX_INGRESS, AttachType::TCX_EGRESS]) => {
                 lacks.ask("tcx links", probe::tcx_link());
             }
-            (_, ProgramType::SCHED_CLS) if NETKIT.contains(&section.expected_attach_type) => {
+            (_, ProgramType::SCHED_CLS) if is_one(section, [AttachType::NETKIT_PRIMARY, AttachType::NETKIT_PEER]) => {
                 lacks.ask("netkit links", probe::netkit_link());
             }
             (Some(Target::Btf { .. }), ProgramType::TRACING | ProgramType::LSM) if *lacks_types => {
@@ -56,6 +49,10 @@ pub(super) fn of(object: &Object, chosen: &[String]) -> Vec<String> {
         lacks.told.push(format!("without privileges it cannot be found out whether this kernel has {things}"));
     }
     lacks.told
+}
+
+fn is_one(section: &Section, types: [AttachType; 2]) -> bool {
+    types.contains(&section.expected_attach_type)
 }
 
 struct Lacks {

@@ -4,14 +4,7 @@
 
 use std::collections::HashMap;
 
-use cutaway::{
-    FunctionSpec, Line, MapSpec, Part,
-    core_relo::{Applied, Instruction as Slot},
-};
-use cutaway_programs::{
-    Helper,
-    instruction::{ByteOrder, Instruction},
-};
+use cutaway::{FunctionSpec, Helper, Instruction, Line, MapSpec, Part, core_relo::Applied, instruction::opcode};
 use serde::Serialize;
 
 /// One line of a listing.
@@ -82,7 +75,7 @@ pub(super) fn unlinked(function: &FunctionSpec) -> Vec<Row> {
 
 /// A program with the functions that it calls.
 pub(super) fn linked(
-    instructions: &[Slot],
+    instructions: &[Instruction],
     parts: &[Part],
     functions: &[FunctionSpec],
     maps: &[MapSpec],
@@ -101,8 +94,9 @@ pub(super) fn linked(
             source(function, place, &mut rows);
             let slot = part.start + place;
             let (before, slots) = before(function, place);
-            let pair =
-                |code: &[Slot], at: usize| (code.get(at).copied(), (slots == 2).then(|| code.get(at + 1).copied()));
+            let pair = |code: &[Instruction], at: usize| {
+                (code.get(at).copied(), (slots == 2).then(|| code.get(at + 1).copied()))
+            };
             let changed = pair(instructions, slot) != pair(&function.instructions, place);
             let after = changed.then(|| names.after(instructions, slot)).flatten();
             let offset = function.offset + place as u64 * 8;
@@ -128,40 +122,23 @@ fn source(function: &FunctionSpec, slot: usize, rows: &mut Vec<Row>) {
 
 /// The instruction as the file has it, and how many slots it takes.
 fn before(function: &FunctionSpec, slot: usize) -> (String, usize) {
-    let Some(instruction) = decode(&function.instructions, slot) else { return ("<cut off>".to_owned(), 1) };
+    let Some(instruction) = function.instructions.get(slot) else { return ("<cut off>".to_owned(), 1) };
+    let shown = instruction.text(function.instructions.get(slot + 1).copied());
     // Ascending by slot.
     let place = function.references.partition_point(|reference| reference.slot < slot);
     let reference = function.references.get(place).filter(|reference| reference.slot == slot);
-    let name = reference.map(|reference| reference.name.as_str()).or_else(|| helper(&instruction));
+    let name = reference.map(|reference| reference.name.as_str()).or_else(|| helper(*instruction));
     let text = match name {
-        Some(name) => format!("{instruction} <{name}>"),
-        None => instruction.to_string(),
+        Some(name) => format!("{shown} <{name}>"),
+        None => shown.to_string(),
     };
     (text, instruction.slots())
 }
 
-fn decode(code: &[Slot], slot: usize) -> Option<Instruction> {
-    let mut bytes = [0; 16];
-    let (first, second) = bytes.split_at_mut(8);
-    first.copy_from_slice(&code.get(slot)?.to_bytes());
-    match code.get(slot + 1) {
-        Some(next) => {
-            second.copy_from_slice(&next.to_bytes());
-            Instruction::decode(ByteOrder::HOST, &bytes)
-        }
-        None => Instruction::decode(ByteOrder::HOST, first),
-    }
-}
-
-/// `BPF_JMP | BPF_CALL`
-const CALL: u8 = 0x85;
-/// `BPF_LD | BPF_DW | BPF_IMM`
-const LOAD_IMM64: u8 = 0x18;
-
 /// The kernel's function that is called by its number.
-fn helper(instruction: &Instruction) -> Option<&'static str> {
-    let is_helper = instruction.code == CALL && instruction.src == 0;
-    is_helper.then(|| Helper::from_number(instruction.imm)).flatten().map(Helper::name)
+fn helper(instruction: Instruction) -> Option<&'static str> {
+    let is_helper = instruction.is_call() && instruction.src() == 0;
+    is_helper.then(|| Helper::from_id(instruction.imm)).flatten().map(Helper::name)
 }
 
 /// Names for what linking puts into instructions.
@@ -173,21 +150,23 @@ struct Names<'a> {
 
 impl Names<'_> {
     /// The instruction as the kernel gets it: descriptors are shown as the map that they stand for.
-    fn after(&self, code: &[Slot], slot: usize) -> Option<String> {
-        let instruction = decode(code, slot)?;
-        let (dst, imm, high) = (instruction.dst, instruction.imm, instruction.high.unwrap_or(0));
-        Some(match (instruction.code, instruction.src) {
-            (LOAD_IMM64, 1) => format!("r{dst} = map[{}]", self.map(imm)),
-            (LOAD_IMM64, 2) => format!("r{dst} = map[{}][0] + {high}", self.map(imm)),
-            (LOAD_IMM64, 3) => format!("r{dst} = &kernel variable, BTF type {imm}"),
-            (LOAD_IMM64, 4) => format!("r{dst} = function {}", self.function(slot, imm)),
-            (CALL, 1) => format!("call pc{imm:+} <{}>", self.function(slot, imm)),
-            (CALL, 2) => format!("call kernel function, BTF type {imm}"),
-            _ => match helper(&instruction) {
-                Some(name) => format!("{instruction} <{name}>"),
+    fn after(&self, code: &[Instruction], slot: usize) -> Option<String> {
+        let instruction = *code.get(slot)?;
+        let next = code.get(slot + 1).copied();
+        let (text, high) = (instruction.text(next), next.map_or(0, |next| next.imm));
+        let (dst, imm) = (instruction.dst(), instruction.imm);
+        Some(match (instruction.code, instruction.src()) {
+            (opcode::LD_IMM64, opcode::PSEUDO_MAP_FD) => format!("r{dst} = map[{}]", self.map(imm)),
+            (opcode::LD_IMM64, opcode::PSEUDO_MAP_VALUE) => format!("r{dst} = map[{}][0] + {high}", self.map(imm)),
+            (opcode::LD_IMM64, opcode::PSEUDO_BTF_ID) => format!("r{dst} = &kernel variable, BTF type {imm}"),
+            (opcode::LD_IMM64, opcode::PSEUDO_FUNC) => format!("r{dst} = function {}", self.function(slot, imm)),
+            (opcode::JMP_CALL, opcode::PSEUDO_CALL) => format!("call pc{imm:+} <{}>", self.function(slot, imm)),
+            (opcode::JMP_CALL, opcode::PSEUDO_KFUNC_CALL) => format!("call kernel function, BTF type {imm}"),
+            _ => match helper(instruction) {
+                Some(name) => format!("{text} <{name}>"),
                 // What CO-RE and weak externs leave where there is nothing to put.
-                None if instruction.code == CALL => format!("{instruction} <no such function: refused if reached>"),
-                None => instruction.to_string(),
+                None if instruction.is_call() => format!("{text} <no such function: refused if reached>"),
+                None => text.to_string(),
             },
         })
     }

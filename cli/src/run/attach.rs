@@ -15,20 +15,13 @@
 use std::{collections::BTreeMap, fs::File};
 
 use cutaway::{
-    Cgroup, Iter, Link, Links, Loaded, MapType, Netns, Object, PerfEvent, Program, ProgramSpec, ProgramType as T, Run,
-    Target, Tc, Tcx, Uprobe, UprobeMulti, Usdt, Xdp, interface_index,
+    AttachType, Cgroup, Iter, Link, Links, Loaded, MapType, Netns, Object, PerfEvent, Program, ProgramSpec,
+    ProgramType as T, Run, Target, Tc, Tcx, Uprobe, UprobeMulti, Usdt, Xdp, interface_index,
     probe::{self, Support},
 };
 
 use super::types::some;
 use crate::{diagnostics, failure::Failure};
-
-/// `BPF_TRACE_ITER`
-const TRACE_ITER: u32 = 28;
-/// `BPF_TCX_EGRESS`
-const TCX_EGRESS: u32 = 47;
-/// `BPF_NETKIT_PRIMARY`, `BPF_NETKIT_PEER`
-const NETKIT: [u32; 2] = [54, 55];
 
 /// What the command line says of attaching.
 #[derive(Debug, Default)]
@@ -169,7 +162,7 @@ fn takes_a_process(program: &ProgramSpec) -> bool {
 /// Whether it is an iterator over tasks, or over what belongs to them (`kernel/bpf/task_iter.c`).
 fn iterates_over_tasks(program: &ProgramSpec) -> bool {
     let section = &program.section;
-    let is_iterator = section.program_type == T::TRACING && section.expected_attach_type == TRACE_ITER;
+    let is_iterator = section.program_type == T::TRACING && section.expected_attach_type == AttachType::TRACE_ITER;
     let over_tasks = |target: &Target| matches!(target, Target::Btf { name } if ["task", "task_file", "task_vma"].contains(&name.as_str()));
     is_iterator && section.target.as_ref().is_some_and(over_tasks)
 }
@@ -183,7 +176,7 @@ fn one(program: &Program, places: &Places) -> Result<Done, String> {
     // A name is looked up as the process sees it; a path is ours.
     let sees = |library: &str| places.pid.filter(|_| !library.contains('/'));
     match (&target, section.program_type) {
-        (Some(Target::Btf { .. }), T::TRACING) if section.expected_attach_type == TRACE_ITER => {
+        (Some(Target::Btf { .. }), T::TRACING) if section.expected_attach_type == AttachType::TRACE_ITER => {
             let iterator = match places.pid.filter(|_| iterates_over_tasks(program.spec())) {
                 Some(pid) => Iter::process(pid),
                 None => Iter::new(),
@@ -264,15 +257,13 @@ fn one(program: &Program, places: &Places) -> Result<Done, String> {
 }
 
 /// By a link where the kernel has such links, else by traffic control.
-fn classifier(program: &Program, index: u32, attach_type: u32) -> Result<Link, cutaway::Error> {
-    let egress = attach_type == TCX_EGRESS;
+fn classifier(program: &Program, index: u32, attach_type: AttachType) -> Result<Link, cutaway::Error> {
     match attach_type {
-        kind if NETKIT.first() == Some(&kind) => Tcx::netkit_primary(index).attach(program),
-        kind if NETKIT.contains(&kind) => Tcx::netkit_peer(index).attach(program),
-        _ if probe::tcx_link() == Support::Yes && attach_type != 0 => {
-            if egress { Tcx::egress(index) } else { Tcx::ingress(index) }.attach(program)
-        }
-        _ if egress => Tc::egress(index).attach(program),
+        AttachType::NETKIT_PRIMARY => Tcx::netkit_primary(index).attach(program),
+        AttachType::NETKIT_PEER => Tcx::netkit_peer(index).attach(program),
+        AttachType::TCX_EGRESS if probe::tcx_link() == Support::Yes => Tcx::egress(index).attach(program),
+        AttachType::TCX_EGRESS => Tc::egress(index).attach(program),
+        AttachType::TCX_INGRESS if probe::tcx_link() == Support::Yes => Tcx::ingress(index).attach(program),
         _ => Tc::ingress(index).attach(program),
     }
 }

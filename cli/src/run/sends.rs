@@ -19,11 +19,7 @@
 
 use std::collections::HashSet;
 
-use cutaway::{FunctionSpec, Object};
-use cutaway_programs::{
-    Helper,
-    instruction::{ByteOrder, Instruction},
-};
+use cutaway::{FunctionSpec, Helper, Instruction, Object, instruction::opcode};
 
 /// A call that sends, or reserves what is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,25 +104,14 @@ enum Held<'f> {
 
 const REGISTERS: usize = 11;
 
-/// The lower three bits of an opcode.
-const CLASS: u8 = 0x07;
-const LD: u8 = 0x00;
-const LDX: u8 = 0x01;
-const STX: u8 = 0x03;
-const ALU: u8 = 0x04;
-const JMP: u8 = 0x05;
-const JMP32: u8 = 0x06;
-const ALU64: u8 = 0x07;
-const LOAD_IMM64: u8 = 0x18;
-const CALL: u8 = 0x85;
-const EXIT: u8 = 0x95;
 /// `BPF_JMP32 | BPF_JA`, whose distance is the immediate.
-const LONG_JUMP: u8 = 0x06;
-const MOV_IMM: u8 = 0xb0;
-const MOV_REG: u8 = 0xb8;
+const LONG_JUMP: u8 = opcode::JMP32 | opcode::JA;
+const MOV_IMM: u8 = opcode::MOV | opcode::K;
+const MOV_REG: u8 = opcode::MOV | opcode::X;
+const EXIT: u8 = opcode::JMP | opcode::EXIT;
 
 fn in_function(function: &FunctionSpec, sends: &mut Sends) {
-    let code: Vec<(usize, Instruction)> = decoded(function);
+    let code: Vec<(usize, Instruction)> = by_slot(function);
     let arrivals: HashSet<usize> = code.iter().filter_map(|(slot, instruction)| target(*slot, instruction)).collect();
     let mut registers = [Held::Unknown; REGISTERS];
     for (slot, instruction) in &code {
@@ -173,12 +158,11 @@ fn in_function(function: &FunctionSpec, sends: &mut Sends) {
     }
 }
 
-fn decoded(function: &FunctionSpec) -> Vec<(usize, Instruction)> {
+/// The instructions by slot, without the second slots of 64-bit loads.
+fn by_slot(function: &FunctionSpec) -> Vec<(usize, Instruction)> {
     let mut code = Vec::new();
     let mut slot = 0;
-    while let Some(rest) = function.instructions.get(slot..).filter(|rest| !rest.is_empty()) {
-        let bytes: Vec<u8> = rest.iter().take(2).flat_map(|slot| slot.to_bytes()).collect();
-        let Some(instruction) = Instruction::decode(ByteOrder::HOST, &bytes) else { break };
+    while let Some(&instruction) = function.instructions.get(slot) {
         code.push((slot, instruction));
         slot += instruction.slots();
     }
@@ -187,10 +171,10 @@ fn decoded(function: &FunctionSpec) -> Vec<(usize, Instruction)> {
 
 /// Where a jump leads.
 fn target(slot: usize, instruction: &Instruction) -> Option<usize> {
-    let distance = match (instruction.code, instruction.code & CLASS) {
-        (CALL | EXIT, _) => return None,
+    let distance = match (instruction.code, instruction.class()) {
+        (opcode::JMP_CALL | EXIT, _) => return None,
         (LONG_JUMP, _) => isize::try_from(instruction.imm).ok()?,
-        (_, JMP | JMP32) => isize::from(instruction.offset),
+        (_, opcode::JMP | opcode::JMP32) => isize::from(instruction.offset),
         _ => return None,
     };
     (slot + 1).checked_add_signed(distance)
@@ -198,7 +182,7 @@ fn target(slot: usize, instruction: &Instruction) -> Option<usize> {
 
 /// The kernel's function that is called by its number.
 fn helper(instruction: &Instruction) -> Option<Helper> {
-    (instruction.code == CALL && instruction.src == 0).then(|| Helper::from_number(instruction.imm)).flatten()
+    (instruction.is_call() && instruction.src() == 0).then(|| Helper::from_id(instruction.imm)).flatten()
 }
 
 /// The registers in which a helper takes what is to be sent.
@@ -246,25 +230,26 @@ fn held<'f>(registers: &[Held<'f>; REGISTERS], number: u8) -> Held<'f> {
 
 /// What the instruction makes of the registers.
 fn step<'f>(registers: &mut [Held<'f>; REGISTERS], slot: usize, instruction: &Instruction, function: &'f FunctionSpec) {
-    let Instruction { code, dst, src, imm, .. } = *instruction;
-    let result = match code & CLASS {
-        LD if code == LOAD_IMM64 => {
+    let (code, dst, src, imm) = (instruction.code, instruction.dst(), instruction.src(), instruction.imm);
+    let operation = code & !0x07;
+    let result = match instruction.class() {
+        opcode::LD if instruction.is_load_imm64() => {
             let reference = function.references.iter().find(|reference| reference.slot == slot);
-            let high = i64::from(instruction.high.unwrap_or(0));
+            let high = function.instructions.get(slot + 1).map_or(0, |next| i64::from(next.imm));
             let number = Held::Number(high << 32 | i64::from(imm.cast_unsigned()));
             reference.map_or(number, |reference| Held::Symbol(&reference.name))
         }
-        LD | LDX => Held::Unknown,
+        opcode::LD | opcode::LDX => Held::Unknown,
         // Both ways of moving, in 64 bits and in 32; with an offset they extend a sign.
-        ALU64 if code & !CLASS == MOV_IMM => Held::Number(imm.into()),
-        ALU if code & !CLASS == MOV_IMM => Held::Number(imm.cast_unsigned().into()),
-        ALU64 if code & !CLASS == MOV_REG && instruction.offset == 0 => held(registers, src),
-        ALU if code & !CLASS == MOV_REG && instruction.offset == 0 => match held(registers, src) {
+        opcode::ALU64 if operation == MOV_IMM => Held::Number(imm.into()),
+        opcode::ALU if operation == MOV_IMM => Held::Number(imm.cast_unsigned().into()),
+        opcode::ALU64 if operation == MOV_REG && instruction.offset == 0 => held(registers, src),
+        opcode::ALU if operation == MOV_REG && instruction.offset == 0 => match held(registers, src) {
             Held::Number(number) => Held::Number(number & 0xffff_ffff),
             _ => Held::Unknown,
         },
-        ALU | ALU64 => Held::Unknown,
-        JMP if code == CALL => {
+        opcode::ALU | opcode::ALU64 => Held::Unknown,
+        opcode::JMP if instruction.is_call() => {
             let result = match (helper(instruction), held(registers, 1)) {
                 (Some(Helper::bpf_map_lookup_elem), Held::Symbol(map)) => Held::Value(map),
                 (Some(Helper::bpf_ringbuf_reserve), Held::Symbol(map)) => Held::Record(map),
@@ -279,7 +264,7 @@ fn step<'f>(registers: &mut [Held<'f>; REGISTERS], slot: usize, instruction: &In
             return;
         }
         // An atomic instruction may bring back what was there: in its source, in r0, or, if it only loads, in its destination.
-        STX => {
+        opcode::STX => {
             for number in [src, dst, 0] {
                 if let Some(register) = registers.get_mut(usize::from(number)).filter(|_| code & 0xe0 == 0xc0) {
                     *register = Held::Unknown;

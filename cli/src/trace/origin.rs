@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+use cutaway_sys::mount;
 
 /// Finds the paths of cgroups, each once.
 pub(crate) struct Cgroups {
@@ -83,36 +83,10 @@ fn root() -> io::Result<OwnedFd> {
     if let Some(folder) = known {
         return File::open(folder).map(OwnedFd::from);
     }
-    let told = |name: &str, answer: &rustix::io::Result<OwnedFd>| {
-        log::trace!(
-            target: "syscall",
-            syscall = name,
-            answer:% = match answer {
-                Ok(fd) => fd.as_raw_fd().to_string(),
-                Err(error) => format!("-1 {}", cutaway::Errno::of(&io::Error::from(*error))),
-            };
-            "opens the tree of cgroups, which is not mounted, by a mount of our own: it names where a call came from"
-        );
-    };
-    let context = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC);
-    told("fsopen", &context);
-    let context = context?;
-    let created = fsconfig_create(context.as_fd());
-    log::trace!(
-        target: "syscall", syscall = "fsconfig", fd = context.as_raw_fd(), cmd = "FSCONFIG_CMD_CREATE",
-        answer = if created.is_ok() { "0" } else { "-1" }; "finds the kernel's one tree of cgroups"
-    );
-    created?;
-    let mounted = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty());
-    log::trace!(
-        target: "syscall", syscall = "fsmount", fd = context.as_raw_fd(), flags = "FSMOUNT_CLOEXEC", attr_flags = 0,
-        answer:% = match &mounted {
-            Ok(fd) => fd.as_raw_fd().to_string(),
-            Err(error) => format!("-1 {}", cutaway::Errno::of(&io::Error::from(*error))),
-        };
-        "makes it a directory that no other process sees"
-    );
-    Ok(mounted?)
+    mount::private(
+        c"cgroup2",
+        "opens the tree of cgroups, which is not mounted, by a private mount: it names where a call came from",
+    )
 }
 
 /// `struct file_handle` with the eight bytes of a kernfs id.

@@ -14,7 +14,10 @@ use std::{
     ptr::NonNull,
 };
 
-use cutaway_sys::file;
+use cutaway_sys::{
+    file, report,
+    report::{check, outcome},
+};
 
 /// Where the kernel shows its BTF.
 pub const DIRECTORY: &str = "/sys/kernel/btf";
@@ -91,20 +94,9 @@ fn read(mut file: File, length: usize) -> io::Result<Vec<u8>> {
     const MOST: usize = 64 << 20;
     let mut bytes = Vec::with_capacity(length.min(MOST));
     let answer = file.read_to_end(&mut bytes);
-    log::trace!(
-        target: "syscall",
-        syscall = "read", fd = file.as_raw_fd(), count = length,
-        answer:% = shown(&answer, usize::to_string);
-        "reads the types, since they cannot be mapped"
-    );
+    report!("read", &outcome(&answer, |&read| read as i64), "reads the types, since they cannot be mapped";
+        "fd" = file.as_raw_fd(), "count" = length);
     answer.map(|_| bytes)
-}
-
-fn shown<T>(answer: &io::Result<T>, value: impl FnOnce(&T) -> String) -> String {
-    match answer {
-        Ok(answer) => value(answer),
-        Err(error) => format!("-1 {}", crate::Errno::of(error)),
-    }
 }
 
 /// Whether the file is the kernel's own, not one mounted in its place.
@@ -116,12 +108,8 @@ fn is_sysfs(file: &File) -> io::Result<bool> {
     // SAFETY: zeroes are a valid `statfs`, and the kernel has written over them no more than valid values.
     let status = unsafe { status.assume_init() };
     let answer = if value == 0 { Ok(status.f_type as libc::c_long) } else { Err(io::Error::last_os_error()) };
-    log::trace!(
-        target: "syscall",
-        syscall = "fstatfs", fd = file.as_raw_fd(),
-        answer:% = shown(&answer, |magic| format!("{magic:#x}"));
-        "only a file of sysfs itself is known never to change, and may be mapped"
-    );
+    report!("fstatfs", &outcome(&answer, |&magic| magic as i64),
+        "only a file of sysfs itself is known never to change, and may be mapped"; "fd" = file.as_raw_fd());
     answer.map(|magic| magic == SYSFS_MAGIC)
 }
 
@@ -153,13 +141,10 @@ impl Mapping {
             Some(start) if start.as_ptr().cast() != libc::MAP_FAILED => Ok(Self { start, length }),
             _ => Err(io::Error::last_os_error()),
         };
-        log::trace!(
-            target: "syscall",
-            syscall = "mmap", addr = 0, length = length, prot = "PROT_READ", flags = "MAP_PRIVATE",
-            fd = file.as_raw_fd(), offset = 0,
-            answer:% = shown(&answer, |mapping| format!("{:p}", mapping.start));
-            "maps the kernel's types, which costs no copy; kernels before 6.16 refuse"
-        );
+        report!("mmap", &outcome(&answer, |mapping| mapping.start.as_ptr().addr() as i64),
+            "maps the kernel's types, which costs no copy; kernels before 6.16 refuse";
+            "addr" = 0, "length" = length, "prot" = "PROT_READ", "flags" = "MAP_PRIVATE", "fd" = file.as_raw_fd(),
+            "offset" = 0);
         answer
     }
 
@@ -176,10 +161,7 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: unmaps what `of` has mapped; `bytes` lends it no longer than this value lives.
         let value = unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
-        log::trace!(
-            target: "syscall",
-            syscall = "munmap", addr:% = format_args!("{:p}", self.start), length = self.length, answer = value;
-            "the kernel's types are needed no longer"
-        );
+        report!("munmap", &check(value), "the kernel's types are needed no longer";
+            "addr" = report::Value::from_debug(&self.start), "length" = self.length);
     }
 }

@@ -26,7 +26,7 @@ struct Ones;
 
 impl Code for Ones {
     fn read(&self, _: &str, _: u32) -> Option<Instruction> {
-        Some(Instruction { code: 0xb7, imm: 1, ..Instruction::default() })
+        Some(Instruction::new(0xb7, 0, 0, 0, 1))
     }
 
     fn write(&mut self, _: &str, _: u32, _: Instruction) {}

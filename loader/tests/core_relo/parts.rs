@@ -7,8 +7,9 @@ use std::{
 };
 
 use cutaway::{
+    Instruction,
     btf::{Btf, Ext},
-    core_relo::{Applied, Code, Error, Instruction, Outcome, Relocation},
+    core_relo::{Applied, Code, Error, Outcome, Relocation},
 };
 use object::{
     Endianness,
@@ -95,11 +96,11 @@ impl Parts {
                 Outcome::Changed { before: old, after: new, .. } => {
                     let (field, written) = match before.code & 7 {
                         0 => {
-                            let high = code.read(&applied.section, applied.offset + 8).unwrap().immediate;
-                            ("imm64", u64::from(after.immediate as u32) | u64::from(high as u32) << 32)
+                            let high = code.read(&applied.section, applied.offset + 8).unwrap().imm;
+                            ("imm64", u64::from(after.imm as u32) | u64::from(high as u32) << 32)
                         }
                         1..=3 => ("off", i64::from(after.offset) as u64),
-                        _ => ("imm", i64::from(after.immediate) as u64),
+                        _ => ("imm", i64::from(after.imm) as u64),
                     };
                     assert_eq!(written, *new, "{applied}: the report is not what is in the instruction");
                     lines += &format!("{function} {place} {field} {old} {new}\n");

@@ -47,7 +47,7 @@ pub(crate) fn obstacle(since: (u32, u32)) -> Option<String> {
     if version < since {
         return Some(format!("needs Linux {}.{}, this is {}", since.0, since.1, release.trim()));
     }
-    match create_map("probe", MapType::ARRAY as u32, 4, 4, 1, 0) {
+    match create_map("probe", MapType::ARRAY.0, 4, 4, 1, 0) {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
             Some("needs CAP_BPF and CAP_PERFMON, or root".to_owned())
         }
@@ -116,7 +116,7 @@ fn load(builder: &ObjectBuilder, name: &str) -> Result<(io::Result<OwnedFd>, Str
     let btf = descriptor(bpf_cmd::BPF_BTF_LOAD, &mut btf)?;
 
     let mut maps = Vec::new();
-    for (name, map) in object.maps.iter().filter(|(_, map)| map.map_type() != MapType::ARRAY_OF_MAPS as u32) {
+    for (name, map) in object.maps.iter().filter(|(_, map)| map.map_type() != MapType::ARRAY_OF_MAPS.0) {
         let (key, value, entries) = (map.key_size(), map.value_size(), map.max_entries());
         let fd = create_map(name, map.map_type(), key, value, entries, map.map_flags())?;
         if !map.data().is_empty() {
