@@ -6,6 +6,7 @@ mod elsewhere;
 mod mutants;
 mod objects;
 mod plots;
+mod structure;
 mod vm;
 
 use std::process::ExitCode;
@@ -27,6 +28,8 @@ enum Routine {
     Ci(ci::Arguments),
     /// Formatting, checked
     Fmt,
+    /// The imports between files: no circles, none against the order of the stages
+    Structure,
     /// Clippy, warnings denied
     Clippy,
     /// Documentation, warnings denied
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Routine::Ci(before) => return ci::all(&before),
         Routine::Vm(arguments) => return vm::run(&arguments),
         Routine::Fmt => ci::fmt(),
+        Routine::Structure => structure::check(),
         Routine::Clippy => ci::clippy(),
         Routine::Doc => ci::doc(),
         Routine::Test => ci::test(),
