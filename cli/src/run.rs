@@ -24,6 +24,7 @@ mod buffers;
 mod candidates;
 mod choices;
 mod losses;
+mod mapped;
 mod output;
 mod sends;
 mod settings;

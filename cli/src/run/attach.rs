@@ -12,7 +12,7 @@
 //! `--attach NAME=TARGET` comes first for the program NAME: TARGET is the interface, the path, or what stands behind the slash of
 //! the section's name. With `--pid` the process finds a library's name; a path is ours.
 
-use std::{collections::BTreeMap, fs::File};
+use std::{collections::BTreeMap, fs::File, path::Path};
 
 use cutaway::{
     Cgroup, Iter, Link, Links, Loaded, MapType, Netns, Object, PerfEvent, Program, ProgramSpec, ProgramType as T, Run,
@@ -20,7 +20,7 @@ use cutaway::{
     probe::{self, Support},
 };
 
-use super::types::some;
+use super::{mapped, types::some};
 use crate::{diagnostics, failure::Failure};
 
 /// `BPF_TRACE_ITER`
@@ -72,10 +72,16 @@ pub(super) fn all(loaded: &Loaded, places: &Places) -> Attached {
         match one(program, places) {
             Ok(Done::Waits(link)) => {
                 attached.links.push(link);
+                if let (Some(pid), Some(library)) = (places.pid, library(program.spec()))
+                    && library.contains('/')
+                {
+                    mapped::warn_if_not(pid, Path::new(&library));
+                }
                 if places.pid.is_some() && !takes_a_process(program.spec()) {
                     attached.unrestricted.push(format!("`{name}`"));
                 }
-                attached.waiting.push(format!("{name} ({section})"));
+                let at = places.each.get(&name).map_or_else(String::new, |target| format!(" at {target}"));
+                attached.waiting.push(format!("{name} ({section}{at})"));
             }
             Ok(Done::Iterates(link)) => {
                 if places.pid.is_some() && !takes_a_process(program.spec()) {
@@ -156,6 +162,16 @@ pub(super) fn refuse_without_effect(object: &Object, pid: u32) -> Result<(), Fai
          --pid, and let the program compare the process id (bpf_get_current_pid_tgid() >> 32)",
         some(&names, ", ")
     )))
+}
+
+/// The file or library of a probe.
+fn library(program: &ProgramSpec) -> Option<String> {
+    match program.section.target.as_ref()?.by_files(None).ok()? {
+        Target::Uprobe { library, .. } | Target::UprobeMulti { library, .. } | Target::Usdt { library, .. } => {
+            Some(library)
+        }
+        _ => None,
+    }
 }
 
 /// Whether the kernel can attach such a program to one process.

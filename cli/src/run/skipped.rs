@@ -142,11 +142,19 @@ fn lines(each: &[(String, String)]) -> Vec<String> {
     lines
 }
 
-/// At most so many characters of a reason.
+/// At most so many characters of a reason. Its last clause, which says what to do, is kept if it is short.
 fn cut(why: &str) -> String {
-    match why.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", why.get(..end).unwrap_or(why)),
-        None => why.to_owned(),
+    let head = |length: usize| why.char_indices().nth(length).map_or(why, |(end, _)| why.get(..end).unwrap_or(why));
+    if head(LONGEST).len() == why.len() {
+        return why.to_owned();
+    }
+    let last = why.rsplit_once("; ").map(|(_, last)| (last, last.chars().count()));
+    // A line of source has semicolons, too.
+    match last
+        .filter(|(last, length)| *length <= LONGEST / 3 && last.starts_with(char::is_alphabetic) && !last.contains('}'))
+    {
+        Some((last, length)) => format!("{}…; {last}", head(LONGEST.saturating_sub(length))),
+        None => format!("{}…", head(LONGEST)),
     }
 }
 
@@ -160,6 +168,17 @@ mod tests {
         let each =
             [pair("a", "the program `a` is too large"), pair("b", "lost"), pair("c", "the program `c` is too large")];
         assert_eq!(lines(&each), ["`a`, `c`: the program `…` is too large", "`b`: lost"]);
+    }
+
+    #[test]
+    fn long_reason_keeps_its_advice() {
+        let long = format!("{}; {}; do that", "é".repeat(LONGEST), "y".repeat(LONGEST));
+        let told = cut(&long);
+        assert!(told.starts_with('é') && told.ends_with("…; do that"), "{told}");
+        assert!(told.chars().count() < LONGEST + 20, "{told}");
+        let whole = "x".repeat(LONGEST);
+        assert_eq!(cut(&whole), whole);
+        assert_eq!(cut(&format!("a; {}", "x".repeat(LONGEST))).chars().count(), LONGEST + 1);
     }
 
     #[test]
