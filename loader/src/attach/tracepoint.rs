@@ -49,7 +49,7 @@ impl Tracepoint {
         )
         .map_err(|error| Error::kernel(format!("open {what}"), &error))?;
         Link::on_event(program, event, self.cookie, &what).map_err(|error| match error {
-            // `perf_event_set_bpf_prog`, of whoever lacks no privilege. The verifier does not know the tracepoint.
+            // The verifier does not know which tracepoint; `perf_event_set_bpf_prog` refuses when it is attached.
             Error::Kernel { errno, advice: None, .. } if cfg!(feature = "advice") && errno.raw() == libc::EACCES => {
                 error.advise(&format!(
                     "it reads its context beyond the end of this tracepoint's record, whose layout is in the file \
