@@ -56,7 +56,6 @@ struct Watched {
     untouched: [u8; CODE],
 }
 
-
 impl Watched {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
