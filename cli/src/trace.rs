@@ -71,7 +71,7 @@ pub(crate) struct Arguments {
 
     /// Never keeps a process waiting until probes are on a C library that was not in use before, and runs no thread at real-time
     /// priority; the first calls of such a process may be missed
-    #[arg(long)]
+    #[arg(long, conflicts_with = "library")]
     no_hold: bool,
 
     /// Traces this process only; without it, every process, or with COMMAND that and its children

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use crate::looks::Looks;
 use crate::sys;
 
 /// Why a wait ended.
@@ -17,7 +18,8 @@ use crate::sys;
 pub enum Wake {
     /// A CPU has records; look at all of them.
     Ready,
-    /// The time is up. With wake-ups by more than one event there may be records all the same.
+    /// The time is up. Records that woke no reader are not among the reasons, unless
+    /// [looks](crate::Set::look_every) are turned off.
     TimedOut,
     /// A [`Stopper`] was used. Every wait ends so until [`Set::resume`](crate::Set::resume).
     Stopped,
@@ -107,14 +109,23 @@ impl Waiter {
         sys::empty_pipe(self.line.read.as_fd()).map_err(|error| Error::system("emptying the pipe to stop by", &error))
     }
 
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
+    /// Sleeps until there is a wake-up or a stop, the time is up, or a look finds what woke no reader: `pending` tells
+    /// whether there are records.
+    pub(crate) fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        looks: &mut Looks,
+        pending: impl Fn() -> bool,
+    ) -> Result<Wake, Error> {
         // A time-out too long for the clock is none.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             if self.line.stopped.load(Ordering::Relaxed) {
                 return Ok(Wake::Stopped);
             }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let look_at = looks.at();
+            let until = deadline.into_iter().chain(look_at).min();
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             let mut events = [libc::epoll_event { events: 0, u64: 0 }; AT_ONCE];
             self.sleeps = self.sleeps.wrapping_add(1);
             let ready = sys::epoll_wait(self.epoll.as_fd(), &mut events, left)
@@ -126,7 +137,15 @@ impl Waiter {
             if ready > 0 {
                 return Ok(Wake::Ready);
             }
-            // Nothing: the time is up, or a signal came.
+            // Nothing: the time is up, it is time to look, or a signal came. The end of the time is one to look, too, for
+            // waits that are shorter than the time between two looks.
+            if look_at.is_some() {
+                // Also if there is something: records that the caller leaves there end no more waits than looks do.
+                looks.looked();
+                if pending() {
+                    return Ok(Wake::Ready);
+                }
+            }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(Wake::TimedOut);
             }

@@ -255,7 +255,7 @@ impl Seen {
         } else if self.imported {
             "the file only imports it: name the library that defines it".to_owned()
         } else {
-            "the file has no such function (`nm -D` lists what it has)".to_owned()
+            "the file has no such function (`nm` lists what it has)".to_owned()
         }
     }
 }

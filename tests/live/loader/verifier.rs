@@ -207,7 +207,7 @@ fn cut_log() {
 
 fn license() {
     for (license, part) in
-        [("GPLv2", "does not take the license `GPLv2` for GPL; it takes `GPL`"), ("", "the section `license` is empty")]
+        [("GPLv2", "does not take the license `GPLv2` for GPL: write `GPL`"), ("", "the section `license` is empty")]
     {
         let object = small("raw_tp/sys_enter", license, |asm| {
             asm.mov(R1, R10);
@@ -217,7 +217,8 @@ fn license() {
             asm.call(Helper::bpf_trace_printk);
         });
         let line = object.load().unwrap_err().to_string();
-        assert!(line.contains("GPL") && line.contains(part) && !line.contains('\n'), "{line}");
+        assert!(line.contains("GPL-restricted function: ") && line.contains(part) && !line.contains('\n'), "{line}");
+        assert!(line.contains("(instruction 4: call bpf_trace_printk#6)") && line.len() <= 200, "{line}");
     }
     small("raw_tp/sys_enter", "Dual MIT/GPL", |asm| {
         asm.call(Helper::bpf_ktime_get_ns);
