@@ -74,12 +74,17 @@ fn mapped(start: &str) -> PathBuf {
 impl Root {
     /// With glibc.
     pub(crate) fn new(node: &str, way: Way) -> Self {
+        Self::named(node, way, "libc.so.6")
+    }
+
+    /// With glibc by another name.
+    pub(crate) fn named(node: &str, way: Way, name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let libraries = folder.path().join("lib");
         fs::create_dir(&libraries).unwrap();
-        fs::copy(mapped("libc.so.6"), libraries.join("libc.so.6")).unwrap();
+        fs::copy(mapped("libc.so.6"), libraries.join(name)).unwrap();
         fs::copy(mapped("ld-linux"), libraries.join("ld.so")).unwrap();
-        asker::write(&folder.path().join("asker"), "/lib/ld.so", "libc.so.6", node);
+        asker::write(&folder.path().join("asker"), "/lib/ld.so", name, node);
         Self { path: folder.path().to_owned(), folder, node: node.to_owned(), way }
     }
 
@@ -239,8 +244,9 @@ fn every_library() -> Option<String> {
 }
 
 fn command_in_another_root() -> Option<String> {
-    for way in [Way::Chroot, Way::Pivot] {
-        let root = Root::new("127.0.2.1", way);
+    // A thread is held whatever its library is called.
+    for (way, library) in [(Way::Chroot, "libc.so.6"), (Way::Pivot, "libc.so.6"), (Way::Chroot, "names.so")] {
+        let root = Root::named("127.0.2.1", way, library);
         let mut command = binary::command(["trace", "--format", "json", "--"]);
         let me = std::env::current_exe().unwrap();
         command.arg(me).arg(IN_ROOT).arg(&root.path).arg(if way == Way::Chroot { "chroot" } else { "pivot" });
@@ -250,7 +256,7 @@ fn command_in_another_root() -> Option<String> {
         // The program's own bytes are on the same line.
         assert!(ended.status.success() && ended.stderr.ends_with("received 2, lost 0\n"), "{ended:?}");
         let events: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        check(&events, 2, "/libc.so.6");
+        check(&events, 2, &format!("/{library}"));
     }
     None
 }

@@ -20,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_held_thread_goes_on_when_its_tracer_is_stopped", stopped),
         trial("the_process_that_holds_threads_ends_with_its_tracer", ended),
         trial("ten_new_libraries_at_once_are_traced_from_their_first_calls_on", ten_at_once),
+        trial("calls_that_may_have_been_missed_are_told", told),
         trial("without_holding_no_thread_stands_still_or_runs_first", without),
     ]
 }
@@ -121,6 +122,21 @@ fn ten_at_once() -> Option<String> {
     None
 }
 
+fn told() -> Option<String> {
+    // No thread is held for a file of this name unless its process was asked for.
+    let root = Root::named("127.0.6.4", Way::Chroot, "names.so");
+    let tracer = tracer(&[]);
+    let mut asker = root.start();
+    let process = format!("by process {} may be missed", asker.pid());
+    let line = tracer.stderr_line("it is told", |line| line.contains(&process));
+    assert!(line.contains("/names.so") && line.ends_with("no thread is held for a file of such a name"), "{line}");
+    // From then on each call arrives.
+    asker.ask(3);
+    let events = &end(tracer, &["127.0.6.4"])[0];
+    assert_eq!(events.len(), 3);
+    None
+}
+
 fn without() -> Option<String> {
     let tracer = tracer(&["--no-hold"]);
     let root = Root::new("127.0.6.2", Way::Chroot);
@@ -136,6 +152,8 @@ fn without() -> Option<String> {
         assert_eq!(stat.rsplit_once(") ").unwrap().1.split(' ').nth(41 - 3), Some("0"), "{stat}");
     }
     assert_eq!(children(tracer.pid()), [0; 0]);
+    let process = format!("by process {} may be missed", asker.pid());
+    tracer.stderr_line("it is told", |line| line.contains(&process) && line.contains("--no-hold"));
     let events = &end(tracer, &["127.0.6.2"])[0];
     // The first ones may be missed.
     assert!(events.len() > 1 && events.len() <= 40, "{}", events.len());

@@ -143,7 +143,8 @@ impl AllAttached {
     /// be let go.
     pub(crate) fn have_to_be_looked_for(&mut self) -> bool {
         let now = Instant::now();
-        if !self.files.iter().any(|attached| attached.is_gone() && (attached.unused.is_none() || attached.is_over(now))) {
+        if !self.files.iter().any(|attached| attached.is_gone() && (attached.unused.is_none() || attached.is_over(now)))
+        {
             return false;
         }
         for attached in self.files.iter_mut().filter(|attached| attached.is_gone()) {

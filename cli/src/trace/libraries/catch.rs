@@ -59,8 +59,7 @@ impl Catchers {
         for ring in rings {
             let catcher = Catcher { ring, stop: Arc::clone(&stop), common: common.clone() };
             let (name, ready) = (format!("catch/{}", catcher.ring.cpu()), ready.clone());
-            let thread =
-                thread::Builder::new().name(name).stack_size(STACK).spawn(move || catcher.run(&ready))?;
+            let thread = thread::Builder::new().name(name).stack_size(STACK).spawn(move || catcher.run(&ready))?;
             catchers.threads.push(thread);
         }
         for _ in &catchers.threads {

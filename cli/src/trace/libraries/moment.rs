@@ -36,8 +36,7 @@ fn read(text: &str, mapping: &Mapping) -> Moment {
         Some(number) => number.parse().unwrap_or(-1),
         None => return Moment::Gone,
     };
-    let arguments: Vec<u64> =
-        words.filter_map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()).collect();
+    let arguments: Vec<u64> = words.filter_map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()).collect();
     let argument = |number: usize| arguments.get(number).copied().unwrap_or(0);
     let is_it = match number {
         libc::SYS_mmap => argument(2) & EXECUTE != 0 && argument(5) == mapping.offset,
@@ -62,7 +61,8 @@ mod tests {
     fn a_thread_is_known_to_be_in_the_call_that_mapped() {
         let key = Key { major: 0, minor: 0, inode: 1 };
         let mapping = Mapping { key, start: 0x7000, end: 0x9000, offset: 0x2000, path: String::new() };
-        let call = |number: libc::c_long, arguments: &str| read(&format!("{number} {arguments} 0x7ffc 0x7f01\n"), &mapping);
+        let call =
+            |number: libc::c_long, arguments: &str| read(&format!("{number} {arguments} 0x7ffc 0x7f01\n"), &mapping);
         let mmap = libc::SYS_mmap;
         assert_eq!(call(mmap, "0x7000 0x1800 0x5 0x812 0x3 0x2000"), Moment::Mapping);
         // Of another part, and one that is not to be executed.
