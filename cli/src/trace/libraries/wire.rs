@@ -71,6 +71,6 @@ mod tests {
         // Without a reader there is room for so many.
         assert!((0..100_000).any(|number| send(&one, number, None).is_err()));
         drop(other);
-        assert_eq!(send(&one, 1, None), Err(Errno::PIPE));
+        assert!(send(&one, 1, None).is_err());
     }
 }
