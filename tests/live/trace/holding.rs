@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::{
     binary::Running,
-    containers::{Asker, Root, Way, end, tracer, trial},
+    containers::{Asker, Root, Way, end, end_with_warnings, in_time_or_told, told as missed, tracer, trial},
     patience::wait_until,
 };
 
@@ -107,19 +107,33 @@ fn ended() -> Option<String> {
 }
 
 fn ten_at_once() -> Option<String> {
+    in_time_or_told(try_ten_at_once);
+    None
+}
+
+fn try_ten_at_once() -> Result<(), String> {
     const CALLS: usize = 5;
     let nodes: Vec<String> = (1..=10).map(|number| format!("127.0.7.{number}")).collect();
     let roots: Vec<Root> = nodes.iter().map(|node| Root::new(node, Way::Chroot)).collect();
     let tracer = tracer(&[]);
-    thread::scope(|scope| {
-        for root in &roots {
-            scope.spawn(|| root.start().ask(CALLS));
-        }
+    let run = |root: &Root| {
+        let mut asker = root.start();
+        asker.ask(CALLS);
+        asker.pid()
+    };
+    let pids: Vec<u32> = thread::scope(|scope| {
+        let started: Vec<_> = roots.iter().map(|root| scope.spawn(|| run(root))).collect();
+        started.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
-    let arrived: Vec<usize> = end(tracer, &nodes).iter().map(Vec::len).collect();
-    assert_eq!(arrived, [CALLS; 10]);
-    None
+    let (events, stderr) = end_with_warnings(tracer, &nodes);
+    for (events, pid) in events.iter().zip(pids) {
+        if events.len() != CALLS {
+            let told = missed(&stderr, &format!("by process {pid} ")).filter(|_| events.len() < CALLS);
+            return Err(told.unwrap_or_else(|| panic!("{} calls arrived: {events:?}", events.len())));
+        }
+    }
+    Ok(())
 }
 
 fn told() -> Option<String> {

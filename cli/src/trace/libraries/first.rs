@@ -77,7 +77,9 @@ impl First {
     }
 
     fn enter(&mut self) {
-        self.is_first = run_at(libc::SCHED_FIFO, 1);
+        // The threads that wait on one CPU overtake the one that attaches, too: it may run there for long, and meanwhile
+        // the thread to be held is moved to another CPU.
+        self.is_first = run_at(libc::SCHED_FIFO, if self.cpu.is_some() { 2 } else { 1 });
         if let Some(cpu) = self.cpu.and_then(|cpu| usize::try_from(cpu).ok()).filter(|_| self.is_first)
             && cpu < CpuSet::MAX_CPU
         {
