@@ -1,4 +1,5 @@
-//! The C libraries whose `getaddrinfo` is traced: every one in use, also those of containers, or the one that was named.
+//! The C libraries whose `getaddrinfo` is traced: every one in use, also those of containers, or the one that was
+//! named.
 //!
 //! ```text
 //!     watch.rs      the thread that examines files, attaches, and keeps up with what comes and goes
@@ -22,8 +23,8 @@
 //! kernel and what are two is its own to say: paths are never compared.
 //!
 //! Cost and delay: all processes are looked through once at the start (`docs/containers.md` says what that takes with
-//! 1,000 of them), and after that only when records were dropped, the last known user of a file ended, or half a minute has
-//! passed. Without the records (perf events forbidden) it is every half second.
+//! 1,000 of them), and after that only when records were dropped, the last known user of a file ended, or half a minute
+//! has passed. Without the records (perf events forbidden) it is every half second.
 
 mod attached;
 mod catch;
@@ -138,7 +139,8 @@ impl Drop for Libraries {
     }
 }
 
-/// Attaches both programs. The return probe comes last and goes first: every call that it sees has passed the entry probe.
+/// Attaches both programs. The return probe comes last and goes first: every call that it sees has passed the entry
+/// probe.
 fn both(loaded: &Loaded, probe: impl Fn(bool) -> Uprobe) -> Result<Links, Failure> {
     let mut links = Links::default();
     links.push(probe(false).attach(loaded.program(object::ENTRY)?)?);

@@ -1,7 +1,8 @@
-//! Processes whose C library is not the host's: in another root, with musl, in a container, there before the tracer or after.
+//! Processes whose C library is not the host's: in another root, with musl, in a container, there before the tracer or
+//! after.
 //!
-//! The tracers here trace every process, as a stranger would on a machine full of containers; each test looks at its own
-//! hosts' names alone.
+//! The tracers here trace every process, as a stranger would on a machine full of containers; each test looks at its
+//! own hosts' names alone.
 #![expect(unsafe_code, reason = "chroot(2), pivot_root(2) and setns(2) between fork and exec")]
 
 use std::{
@@ -217,8 +218,8 @@ pub(crate) fn told(stderr: &str, which: &str) -> Option<String> {
     lines.find(|line| line.contains(which)).map(str::to_owned)
 }
 
-/// Tries a few times what a machine can fail to do in time whose CPUs are taken away from it; each time it must have told that it
-/// was too late (`Err`). To miss calls without a word is a failure at once.
+/// Tries a few times what a machine can fail to do in time whose CPUs are taken away from it; each time it must have
+/// told that it was too late (`Err`). To miss calls without a word is a failure at once.
 pub(crate) fn in_time_or_told<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
     let mut told = Vec::new();
     while told.len() < 3 {

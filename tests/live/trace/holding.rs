@@ -36,7 +36,8 @@ fn field(tid: u32, name: &str) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
 }
 
-/// A tracer, and a program in a root of its own that is held; `None` if it is held by other tests' tracers, or not at all.
+/// A tracer, and a program in a root of its own that is held; `None` if it is held by other tests' tracers, or not at
+/// all.
 fn held(node: &str) -> Option<(Running, Asker, Root)> {
     let root = Root::new(node, Way::Chroot);
     let tracer = tracer(&[]);

@@ -139,8 +139,8 @@ impl AllAttached {
         }
     }
 
-    /// Marks the files whose known user is gone; returns whether other users are to be looked for now, since one of them may
-    /// be let go.
+    /// Marks the files whose known user is gone; returns whether other users are to be looked for now, since one of
+    /// them may be let go.
     pub(crate) fn have_to_be_looked_for(&mut self) -> bool {
         let now = Instant::now();
         if !self.files.iter().any(|attached| attached.is_gone() && (attached.unused.is_none() || attached.is_over(now)))
@@ -153,8 +153,8 @@ impl AllAttached {
         true
     }
 
-    /// Lets go of files that no process uses any more: of one that was deleted at once, of others after [`LINGER`]. Returns
-    /// their ids.
+    /// Lets go of files that no process uses any more: of one that was deleted at once, of others after [`LINGER`].
+    /// Returns their ids.
     pub(crate) fn let_go(&mut self) -> Vec<u32> {
         let now = Instant::now();
         let (over, stay): (Vec<_>, Vec<_>) = self.files.drain(..).partition(|attached| attached.is_over(now));

@@ -1,8 +1,8 @@
 //! One thread for each CPU that reads the notices of mappings on it, and has threads held.
 //!
-//! The kernel wakes the reader of a CPU's records on that CPU, while the thread that maps is still in the kernel. A reader at
-//! real-time priority that is pinned to the CPU therefore runs before that thread returns to its program. A reader on
-//! another CPU would be late: an idle virtual CPU can take milliseconds to wake.
+//! The kernel wakes the reader of a CPU's records on that CPU, while the thread that maps is still in the kernel. A
+//! reader at real-time priority that is pinned to the CPU therefore runs before that thread returns to its program. A
+//! reader on another CPU would be late: an idle virtual CPU can take milliseconds to wake.
 
 use std::{
     io,
@@ -139,9 +139,9 @@ impl Catcher {
     }
 }
 
-/// Whether a thread of this process is held that maps this file, if the file is not known: of the processes that were asked
-/// for every one, so that a program without a dynamic loader is traced from its start, too. Of all others only those that map
-/// what looks like a C library: most new files are none.
+/// Whether a thread of this process is held that maps this file, if the file is not known: of the processes that were
+/// asked for every one, so that a program without a dynamic loader is traced from its start, too. Of all others only
+/// those that map what looks like a C library: most new files are none.
 pub(crate) fn is_held(wanted: &Wanted, pid: u32, mapping: &Mapping) -> bool {
     match wanted.whose {
         Whose::Everybody => looks_like_libc(&mapping.path),

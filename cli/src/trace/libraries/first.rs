@@ -1,4 +1,5 @@
-//! Has threads that are in a race with starting programs run before ordinary ones, as long as they take no CPU from them.
+//! Has threads that are in a race with starting programs run before ordinary ones, as long as they take no CPU from
+//! them.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,8 @@ use rustix::{
 /// Programs that map files without end could have such a thread run without end, before all others. So it goes back to
 /// ordinary priority for [`PAUSE`] when it has used more than half of a CPU for [`WINDOW`].
 pub(crate) struct First {
-    /// The CPU to which the thread is pinned while it runs first. A pinned thread of ordinary priority would wait for the
-    /// very program that it is to overtake, so it is pinned only while it runs first.
+    /// The CPU to which the thread is pinned while it runs first. A pinned thread of ordinary priority would wait for
+    /// the very program that it is to overtake, so it is pinned only while it runs first.
     cpu: Option<u32>,
     /// Where the thread may run otherwise.
     anywhere: Option<CpuSet>,
@@ -30,7 +31,8 @@ const WINDOW: Duration = Duration::from_millis(200);
 const PAUSE: Duration = Duration::from_secs(5);
 
 impl First {
-    /// Runs first from now on, on this CPU alone if one is given. Without the right to do so the thread is slower, no more.
+    /// Runs first from now on, on this CPU alone if one is given. Without the right to do so the thread is slower, no
+    /// more.
     pub(crate) fn begin(cpu: Option<u32>) -> Self {
         let anywhere = cpu.and_then(|_| sched_getaffinity(None).ok());
         let mut first = Self { cpu, anywhere, helper: None, is_first: false, since: Instant::now(), ran: ran() };
@@ -77,8 +79,8 @@ impl First {
     }
 
     fn enter(&mut self) {
-        // The threads that wait on one CPU overtake the one that attaches, too: it may run there for long, and meanwhile
-        // the thread to be held is moved to another CPU.
+        // The threads that wait on one CPU overtake the one that attaches, too: it may run there for long, and
+        // meanwhile the thread to be held is moved to another CPU.
         self.is_first = run_at(libc::SCHED_FIFO, if self.cpu.is_some() { 2 } else { 1 });
         if let Some(cpu) = self.cpu.and_then(|cpu| usize::try_from(cpu).ok()).filter(|_| self.is_first)
             && cpu < CpuSet::MAX_CPU

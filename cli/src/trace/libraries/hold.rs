@@ -1,8 +1,8 @@
 //! Keeps a thread from going on while probes are put on a library that it has just mapped: the side of `trace`.
 //!
-//! The threads are held by a process of its own (`holder.rs`), because a tracer that is stopped (SIGSTOP, Ctrl-Z) cannot let
-//! go: that process is in a session of its own, where no terminal stops it. It is this same program, started once, and it
-//! ends when the socket to it is closed, so also when `cutaway` is killed.
+//! The threads are held by a process of its own (`holder.rs`), because a tracer that is stopped (SIGSTOP, Ctrl-Z)
+//! cannot let go: that process is in a session of its own, where no terminal stops it. It is this same program, started
+//! once, and it ends when the socket to it is closed, so also when `cutaway` is killed.
 
 use std::{
     collections::BTreeMap,
@@ -92,9 +92,9 @@ impl Holder {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Has the thread stopped as soon as it would return to its program. It is asked for on the CPU where the thread was last,
-    /// whose waiting thread the kernel then runs before it, and does not wait for the answer. Returns `None` if too many are
-    /// held, or the process has ended.
+    /// Has the thread stopped as soon as it would return to its program. It is asked for on the CPU where the thread
+    /// was last, whose waiting thread the kernel then runs before it, and does not wait for the answer. Returns `None`
+    /// if too many are held, or the process has ended.
     pub(crate) fn hold(&self, cpu: u32, tid: u32) -> Option<Held> {
         if Arc::strong_count(&self.count) > AT_ONCE {
             return None;

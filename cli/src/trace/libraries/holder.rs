@@ -1,15 +1,16 @@
 //! The process that holds threads for `trace`, by ptrace(2).
 //!
-//! A probe takes some ten milliseconds to attach (the kernel waits until every CPU knows of it), and a small program calls
-//! `getaddrinfo` within one millisecond of its start. So the thread is stopped in the way that its parent and the process
-//! itself do not notice: `PTRACE_SEIZE` and `PTRACE_INTERRUPT` send no signal. A thread that another debugger has is held
-//! as soon as that one lets it go.
+//! A probe takes some ten milliseconds to attach (the kernel waits until every CPU knows of it), and a small program
+//! calls `getaddrinfo` within one millisecond of its start. So the thread is stopped in the way that its parent and the
+//! process itself do not notice: `PTRACE_SEIZE` and `PTRACE_INTERRUPT` send no signal. A thread that another debugger
+//! has is held as soon as that one lets it go.
 //!
-//! On each CPU one thread waits, pinned to it, at real-time priority. It is woken on the CPU where the thread to be held runs,
-//! so it runs before that one returns to its program.
+//! On each CPU one thread waits, pinned to it, at real-time priority. It is woken on the CPU where the thread to be
+//! held runs, so it runs before that one returns to its program.
 //!
-//! Each thread is held by a thread of this process that does nothing else, and ends after [`MOST`] at the latest, whatever
-//! the others do. To end is its only way to let go, and the kernel's (`kernel/ptrace.c`, `exit_ptrace`), for three reasons:
+//! Each thread is held by a thread of this process that does nothing else, and ends after [`MOST`] at the latest,
+//! whatever the others do. To end is its only way to let go, and the kernel's (`kernel/ptrace.c`, `exit_ptrace`), for
+//! three reasons:
 //!
 //! - `PTRACE_DETACH` works on a stopped thread alone, and one in an uninterruptible sleep does not stop.
 //! - A thread may have stopped to receive a signal, which waitid(2) followed by `PTRACE_DETACH` would swallow.

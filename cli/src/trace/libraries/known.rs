@@ -10,8 +10,8 @@ use super::{maps::Key, provider::Marks};
 /// What is known of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Not traced; examined again if the marks change, since inode numbers are used again. The generation tells two inodes of
-    /// one number apart; it is `None` if no notice has told it.
+    /// Not traced; examined again if the marks change, since inode numbers are used again. The generation tells two
+    /// inodes of one number apart; it is `None` if no notice has told it.
     Nothing(Marks, Option<u64>),
     Attached(u32),
 }

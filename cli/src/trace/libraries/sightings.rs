@@ -1,7 +1,7 @@
 //! The queue between the threads that notice mappings and the one that attaches.
 //!
-//! A lock and a condition, no channel: its waiters sleep. The senders run at real-time priority, and must not spin for an
-//! ordinary thread that they keep from running.
+//! A lock and a condition, no channel: its waiters sleep. The senders run at real-time priority, and must not spin for
+//! an ordinary thread that they keep from running.
 
 use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},

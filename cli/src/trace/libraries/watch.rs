@@ -140,8 +140,8 @@ impl Watch {
         }
     }
 
-    /// Keeps up with what comes into use and what goes out of it, until the queue says that it is time to end. Returns what is
-    /// attached then.
+    /// Keeps up with what comes into use and what goes out of it, until the queue says that it is time to end. Returns
+    /// what is attached then.
     pub(crate) fn run(mut self) -> AllAttached {
         self.first = (self.unheld.is_none() && self.catchers.is_some()).then(|| First::begin(None));
         loop {

@@ -1,4 +1,5 @@
-//! Messages between `trace` and the process that holds threads: a few bytes, and sometimes an fd, over `SOCK_SEQPACKET`.
+//! Messages between `trace` and the process that holds threads: a few bytes, and sometimes an fd, over
+//! `SOCK_SEQPACKET`.
 
 use std::{
     io::{IoSlice, IoSliceMut},
