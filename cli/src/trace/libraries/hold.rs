@@ -146,8 +146,8 @@ pub(crate) fn tell_of_release(tid: u32) {
     // ATOMICS: the flag alone counts.
     if !TOLD.swap(true, Ordering::Relaxed) {
         warn!(
-            "thread {tid} was to stand still until probes are on its C library, but that took more than {MOST:?}: it goes on, \
-             and its first calls may be missed; of others this is not told again"
+            "thread {tid} was to stand still until probes are on its C library, but that took more than {MOST:?}: it goes \
+             on, and its first calls may be missed; of others this is not told again"
         );
     }
 }

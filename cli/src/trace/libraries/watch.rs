@@ -265,8 +265,8 @@ impl Watch {
             Found::Gone => {
                 if thread.is_some() && looks_like_libc(&mapping.path) {
                     warn!(
-                        "calls of getaddrinfo in {} by process {pid} may be missed: the file could not be opened before the \
-                         process ended, or may not be",
+                        "calls of getaddrinfo in {} by process {pid} may be missed: the file could not be opened before \
+                         the process ended, or may not be",
                         mapping.path
                     );
                 }
