@@ -76,6 +76,9 @@ enum Format {
 }
 
 fn main() -> ExitCode {
+    if let Some(ended) = trace::hold_threads_if_asked() {
+        return ended;
+    }
     signals::report_limits_of_files();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

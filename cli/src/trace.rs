@@ -229,6 +229,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 pub(crate) use follow::obstacle as cannot_follow;
+pub(crate) use libraries::hold_threads_if_asked;
 
 /// Does all that tracing does but wait for events.
 pub(crate) fn rehearse(transport: Transport) -> Result<(), Failure> {
