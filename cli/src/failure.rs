@@ -69,7 +69,7 @@ impl Failure {
 
     /// Whoever read stdout has gone.
     pub(crate) fn unheard() -> Self {
-        Self { unheard: true, ..Self::new("nobody reads stdout any more") }
+        Self { unheard: true, ..Self::new("stdout is closed: its reader has ended") }
     }
 
     /// Whether the command ends because nobody reads its results any more, which is as good as done.

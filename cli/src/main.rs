@@ -31,6 +31,8 @@ use std::{
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use self::failure::Failure;
+
 /// Lays open how events travel from an eBPF program to user space
 #[derive(Debug, Parser)]
 #[command(name = "cutaway", version, disable_help_subcommand = true)]
@@ -74,11 +76,20 @@ enum Format {
 }
 
 fn main() -> ExitCode {
+    if let Some(ended) = trace::hold_threads_if_asked() {
+        return ended;
+    }
     signals::report_limits_of_files();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(answer) => return tell(&answer),
     };
+    if arguments.explain.is_some() && matches!(arguments.command, Command::Completions(_) | Command::Man(_)) {
+        let failure =
+            Failure::usage("--explain has no effect here: the command loads, attaches and reads nothing; drop it");
+        diagnostics::fail(&failure);
+        return ExitCode::from(2);
+    }
     diagnostics::start(arguments.explain);
     let answer = match arguments.command {
         Command::Trace(arguments) => trace::run(&arguments),
@@ -115,7 +126,7 @@ fn tell(answer: &clap::Error) -> ExitCode {
     };
     match printed {
         Err(error) if !answer.use_stderr() && error.kind() != ErrorKind::BrokenPipe => {
-            diagnostics::fail(&failure::Failure::system("write to stdout", &error));
+            diagnostics::fail(&Failure::system("write to stdout", &error));
             ExitCode::FAILURE
         }
         // With stderr gone there is nobody to tell.

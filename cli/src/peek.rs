@@ -28,7 +28,7 @@ mod snapshot;
 mod types;
 mod watch;
 
-use std::{io, io::IsTerminal, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use cutaway::{MapType, census};
@@ -152,14 +152,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         pids.dedup();
         if pids.is_empty() {
             return Err(Failure::new(format!("no process holds the perf event array `{}`", map.name()))
-                .advise("its events, if it has any, belong to whoever opened them: --pid PID"));
+                .advise("its events, if it has any, belong to the process that opened them: --pid PID"));
         }
         return perf::run(&pids, arguments);
     }
     let ring = Ring::open(map, arguments)?;
     match (&arguments.draw, arguments.watch) {
         (Some(file), false) => live::draw(&mut LiveRing::new(ring), Canvas::new(file)?, arguments.step),
-        (None, true) if arguments.format == Format::Table && io::stdout().is_terminal() && keys::are_there() => {
+        (None, true) if watch::is_on_screen(arguments)? => {
             screen::run(&mut LiveRing::new(ring), arguments.interval, arguments.count)
         }
         (draw, true) => watch::run(&mut LiveRing::new(ring), arguments, draw.as_deref().map(Canvas::new).transpose()?),
@@ -175,6 +175,7 @@ fn replay(arguments: &Arguments, mut recording: Recording) -> Result<(), Failure
             recording.decode(&types);
         }
         let most = arguments.records.unwrap_or(usize::MAX);
+        recording.keep_payloads(most);
         return recording.looks().try_for_each(|look| terminal::print(&look.show(arguments.format, most)?));
     };
     let mut canvas = Canvas::new(file)?;

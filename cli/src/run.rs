@@ -13,6 +13,7 @@
 //!     state.rs      at the end: variables, and what the maps hold
 //!     summary.rs    what has come and what was lost
 //!     choices.rs    what the options change in the object before it is loaded
+//!     effects.rs    options that would have no effect
 //!     skipped.rs    the programs that do not run, each with the reason
 //! ```
 //!
@@ -23,7 +24,9 @@ mod attach;
 mod buffers;
 mod candidates;
 mod choices;
+mod effects;
 mod losses;
+mod mapped;
 mod output;
 mod sends;
 mod settings;

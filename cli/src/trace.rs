@@ -71,7 +71,7 @@ pub(crate) struct Arguments {
 
     /// Never keeps a process waiting until probes are on a C library that was not in use before, and runs no thread at real-time
     /// priority; the first calls of such a process may be missed
-    #[arg(long)]
+    #[arg(long, conflicts_with = "library")]
     no_hold: bool,
 
     /// Traces this process only; without it, every process, or with COMMAND that and its children
@@ -229,6 +229,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 pub(crate) use follow::obstacle as cannot_follow;
+pub(crate) use libraries::hold_threads_if_asked;
 
 /// Does all that tracing does but wait for events.
 pub(crate) fn rehearse(transport: Transport) -> Result<(), Failure> {

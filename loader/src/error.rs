@@ -105,8 +105,8 @@ impl Error {
         let advice = match errno.raw() {
             0 => return Self::Unfit { attempt: attempt.into(), why: error.to_string() },
             libc::EPERM | libc::EACCES => privileges::advice(privileges::USUAL),
-            libc::EMFILE => Some("the process has too many open files: raise `ulimit -n`".to_owned()),
-            libc::ENFILE => Some("the system has too many open files: raise fs.file-max".to_owned()),
+            libc::EMFILE => Some(TOO_MANY_OPEN.to_owned()),
+            libc::ENFILE => Some(TOO_MANY_OPEN_IN_SYSTEM.to_owned()),
             libc::ENOSYS => Some("this kernel, or the container's seccomp filter, has no such system call".to_owned()),
             libc::ENOMEM => Some("the kernel has no memory for it: make it smaller".to_owned()),
             _ => None,
@@ -183,17 +183,40 @@ impl fmt::Display for Error {
                 write!(f, "the verifier refuses the program `{program}`: {sentence}")?;
                 at.as_ref().map_or(Ok(()), |at| write!(f, " ({at})"))
             }
-            Self::Library { library, why } => write!(f, "cannot find the library `{library}`: {why}"),
-            Self::Symbol { symbol, library, why } => write!(f, "cannot attach to `{symbol}` in {library}: {why}"),
+            Self::Library { library, why } => {
+                write!(f, "cannot find the library `{library}`: {why}")?;
+                advise_on_descriptors(f, why)
+            }
+            Self::Symbol { symbol, library, why } => {
+                write!(f, "cannot attach to `{symbol}` in {library}: {why}")?;
+                advise_on_descriptors(f, why)
+            }
             #[cfg(feature = "ring")]
             Self::Ring(error) => error.fmt(f),
             #[cfg(feature = "perf")]
             Self::Perf(error) => error.fmt(f),
             Self::Bug { what, at } => write!(f, "bug in the crate cutaway ({at}): {what}; please report it"),
-            Self::Unfit { attempt, why } => write!(f, "cannot {attempt}: {why}"),
+            Self::Unfit { attempt, why } => {
+                write!(f, "cannot {attempt}: {why}")?;
+                advise_on_descriptors(f, why)
+            }
         }
     }
 }
+
+/// Adds what to do if a reason quotes an error for want of file descriptors. Those reasons are text, and may quote it from
+/// further down.
+fn advise_on_descriptors(f: &mut fmt::Formatter<'_>, why: &str) -> fmt::Result {
+    for (errno, advice) in [("EMFILE", TOO_MANY_OPEN), ("ENFILE", TOO_MANY_OPEN_IN_SYSTEM)] {
+        if why.contains(errno) && !why.contains(advice) {
+            write!(f, "; {advice}")?;
+        }
+    }
+    Ok(())
+}
+
+const TOO_MANY_OPEN: &str = "the process has too many open files: raise `ulimit -n`";
+const TOO_MANY_OPEN_IN_SYSTEM: &str = "the system has too many open files: raise fs.file-max";
 
 impl std::error::Error for Error {
     /// A reader's error is displayed as it is, so its source is this one's.
@@ -270,6 +293,25 @@ mod tests {
                 _ => assert_eq!(errno, None, "{text}"),
             }
         }
+    }
+
+    #[test]
+    fn too_many_open_files_are_told_with_what_to_raise() {
+        let why = || format!("it cannot be read: {}", Errno::of(&io::Error::from_raw_os_error(libc::EMFILE)));
+        let quoted = Error::Symbol { symbol: "f".into(), library: "x".into(), why: why() };
+        for error in [
+            Error::Library { library: "libx.so".into(), why: why() },
+            Error::Unfit { attempt: "attach `p`".into(), why: why() },
+            Error::Unfit { attempt: "attach `p`".into(), why: quoted.to_string() },
+            quoted,
+            Error::kernel("open it", &io::Error::from_raw_os_error(libc::EMFILE)),
+        ] {
+            assert_eq!(error.to_string().matches("raise `ulimit -n`").count(), 1, "{error}");
+        }
+        let error = Error::Library { library: "l".into(), why: "ENFILE (Too many open files in system)".into() };
+        assert!(error.to_string().ends_with("; the system has too many open files: raise fs.file-max"), "{error}");
+        let error = Error::Library { library: "l".into(), why: "ENOENT (No such file or directory)".into() };
+        assert!(error.to_string().ends_with("ENOENT (No such file or directory)"), "{error}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::{
 use log::{debug, warn};
 
 use crate::{
-    Errno, Error, Links, Map, MapSpec, Object, Program, ProgramType, Skipped, Variable, VariableSpec,
+    Errno, Error, Links, Map, MapSpec, Object, Program, ProgramType, Skipped, Variable, VariableSpec, Warning,
     btf::{Btf, older, search::Types},
     object::{Met, link::Place, listed, no_such},
     probe::{self, Support, charged},
@@ -104,7 +104,8 @@ impl Object {
     fn load_but(mut self, refuse: &mut dyn FnMut(Refused) -> Result<(), Error>) -> Result<Loaded, Error> {
         self.needs_no_more()?;
         if cfg!(feature = "advice") {
-            self.warnings().iter().for_each(|warning| warn!("{warning}"));
+            let now = self.warnings().iter().filter(|warning| !matches!(warning, Warning::License { .. }));
+            now.for_each(|warning| warn!("{warning}"));
         }
         let mut skipped = self.not_wanted();
         let wanted: Vec<_> = self.programs.iter().map(|program| program.section.wanted).collect();
@@ -141,6 +142,14 @@ impl Object {
                     skipped.push(Skipped::new(&name, &section_name, &why.to_string()));
                     refuse(Refused { name, section_name, why })?;
                 }
+            }
+        }
+        let of_license = self.warnings().iter().filter(|warning| matches!(warning, Warning::License { .. }));
+        for warning in of_license.filter(|_| cfg!(feature = "advice")) {
+            // Not beside a refusal that says the same.
+            let fault = self.license_fault.as_deref().unwrap_or_default();
+            if !skipped.iter().any(|skipped| skipped.why.contains(fault)) {
+                warn!("{warning}");
             }
         }
         let made = self.maps.iter().zip(maps).map(|(spec, map)| Made { place: spec.place, data: spec.data(), map });

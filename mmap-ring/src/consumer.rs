@@ -126,10 +126,7 @@ impl<M: Consume> Consumer<M> {
 
     /// Borrows all records committed now.
     pub(crate) fn batch(&mut self) -> Result<Batch<'_, M>, Corrupt> {
-        let found = self.memory.consumer();
-        if found != self.standing.published {
-            return Err(Corrupt::Consumer { stored: self.standing.published, found });
-        }
+        self.check_alone()?;
         let producer = self.snapshot()?;
         self.look(producer)?;
         Ok(Batch::new(&self.memory, &mut self.standing, producer))
@@ -154,7 +151,15 @@ impl<M: Consume> Consumer<M> {
         // Both sides store, then load what the other stored; with a full fence
         // between the two on both sides at least one of them sees the other.
         M::fence(Ordering::SeqCst);
+        self.check_alone()?;
         self.head()
+    }
+
+    /// Errors if the page holds another position than this consumer stored: another one reads the ring, too.
+    #[inline]
+    fn check_alone(&self) -> Result<(), Corrupt> {
+        let (stored, found) = (self.standing.published, self.memory.consumer());
+        if found == stored { Ok(()) } else { Err(Corrupt::Consumer { stored, found }) }
     }
 
     /// The producer position, checked: every record between the consumer and it
@@ -240,6 +245,10 @@ pub(crate) const KEPT_BACK: u64 = 32;
 
 /// Stores the consumer position, unless the page holds it already: the start of the last record if that takes at most
 /// `keep` bytes of the ring, otherwise its end.
+///
+/// Also not if another consumer has stored one since: it has read the same records, and its position, which may be ahead, is left
+/// alone. The next batch and the next sleep return the error ([`Consumer::check_alone`]). This is what tells two consumers that
+/// one wake-up wakes at once: both begin a batch at the same position, and both would store the same one at its end.
 pub(crate) fn publish<M: Consume>(memory: &M, standing: &mut Standing, keep: u64) {
     let kept = standing.read.wrapping_sub(standing.last);
     standing.largest = standing.largest.max(kept);
@@ -250,7 +259,7 @@ pub(crate) fn publish<M: Consume>(memory: &M, standing: &mut Standing, keep: u64
         standing.last = standing.read;
     }
     let position = standing.last;
-    if position != standing.published {
+    if position != standing.published && memory.consumer() == standing.published {
         standing.published = position;
         standing.publications = standing.publications.wrapping_add(1);
         // ATOMICS: pairs with smp_load_acquire(&rb->consumer_pos) in

@@ -180,7 +180,8 @@ pub enum Corrupt {
         /// How many bytes there are between its start and the producer.
         available: u64,
     },
-    /// The consumer position is not the one that this consumer stored last.
+    /// The consumer position is not the one that this consumer stored last: another process reads the ring, too, or has
+    /// written to the page. Records may be missed, or read by both.
     Consumer {
         /// What was stored.
         stored: u64,
@@ -290,7 +291,7 @@ impl fmt::Display for Corrupt {
             ),
             Self::Consumer { stored, found } => write!(
                 f,
-                "the ring has a second consumer: this one stored position {stored}, and now it is {found}; a ring can have one consumer only, so close the other and open this one anew"
+                "the ring has a second consumer: this one stored position {stored}, and now it is {found}, so records may be missed or read twice; a ring can have one consumer only: end the other and open this one anew"
             ),
             Self::Producer { stored, found } => write!(
                 f,

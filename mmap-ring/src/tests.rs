@@ -165,6 +165,27 @@ fn a_second_consumer_is_noticed() {
     assert!(matches!(error, Error::Corrupt(Corrupt::Consumer { stored: 0, found: 16 })), "{error}");
 }
 
+/// One wake-up wakes two processes: both begin a batch at the same place, and would store the same position at its end.
+#[test]
+fn a_second_consumer_that_reads_the_same_batch_is_noticed() {
+    // As far as this one, further, and a page that was written to by chance.
+    for found in [16, 32, 8] {
+        let (kernel, mut ring) = Kernel::new(64).unwrap();
+        kernel.output(&[1], Commit::default());
+        let mut batch = ring.batch().unwrap();
+        assert_eq!(batch.records().count(), 1);
+        kernel.pages().consumer.store(found, std::sync::atomic::Ordering::Relaxed);
+        drop(batch);
+        assert_eq!(ring.positions().consumer, found, "the other one's position is left alone");
+        let expected = Corrupt::Consumer { stored: 0, found };
+        let is_expected = |error: Error| matches!(error, Error::Corrupt(corrupt) if corrupt == expected);
+        assert!(is_expected(ring.batch().unwrap_err()));
+        assert!(is_expected(ring.settle().unwrap_err()), "and before a sleep");
+        assert!(is_expected(ring.wait(Some(std::time::Duration::ZERO)).unwrap_err()));
+        assert_eq!(ring.counters().releases, 0);
+    }
+}
+
 #[test]
 fn a_kernel_gives_its_ring_away_only_for_its_own() {
     let (one, ring_of_one) = Kernel::new(64).unwrap();

@@ -133,6 +133,7 @@ impl Merge {
         };
         // All heads are looked at before anything is handed out.
         let mut drains = Vec::new();
+        set.looked();
         for buffer in set.iter_mut() {
             let cpu = buffer.cpu();
             match buffer.drain() {

@@ -7,6 +7,7 @@ use crate::buffer::{Buffer, Holder, Lost, LostSource};
 use crate::corrupt::Corrupt;
 use crate::cpus::online_cpus;
 use crate::error::Error;
+use crate::looks::Looks;
 use crate::options::Options;
 use crate::record::Record;
 use crate::slots::{Slot, Slots};
@@ -43,6 +44,7 @@ pub struct Set {
     /// CPUs that have a buffer and were not online when last looked at.
     away: Vec<u32>,
     waiter: Waiter,
+    looks: Looks,
     pages: usize,
     options: Options,
     /// Whether each buffer gets a quiet twin.
@@ -106,6 +108,7 @@ impl Set {
             buffers: Vec::new(),
             away: Vec::new(),
             waiter: Waiter::new()?,
+            looks: Looks::for_wakeup(options.wakeup),
             pages,
             options: options.clone(),
             twins: false,
@@ -292,9 +295,31 @@ impl Set {
         Ok(())
     }
 
-    /// When a buffer has to be looked at, wake-up or not.
-    pub(crate) fn look_at(&self) -> Option<Instant> {
+    /// When a buffer has to be looked at because its quiet event is in the slot.
+    pub(crate) fn quiet_until(&self) -> Option<Instant> {
         self.buffers.iter().filter_map(Buffer::look_at).min()
+    }
+
+    /// Returns when to [drain](Set::drain) next even without a wake-up; `None` if each record sends one, or looks are
+    /// [turned off](Set::look_every). For those who sleep elsewhere: [`wait`](Set::wait) looks by itself.
+    pub fn look_at(&self) -> Option<Instant> {
+        self.looks.at()
+    }
+
+    /// Sets how long [`wait`](Set::wait) sleeps at most before it looks at the buffers by itself, 1 millisecond or more and
+    /// rounded up to one. At first that is [`LOOK_EVERY`](crate::LOOK_EVERY), or never if each record sends a
+    /// wake-up ([`Wakeup::Events(1)`](crate::Wakeup::Events)).
+    ///
+    /// `None` turns the looks off and spares an idle reader its 11 wake-ups a second. Then the last records of a burst wait
+    /// until so many have come that the kernel sends a wake-up, in a quiet buffer for ever: wait with a time-out.
+    pub fn look_every(&mut self, time: Option<Duration>) {
+        self.looks.set(time);
+    }
+
+    /// Notes that all buffers are drained now.
+    #[inline]
+    pub(crate) fn looked(&mut self) {
+        self.looks.looked();
     }
 
     fn place(&self, cpu: u32) -> Result<usize, usize> {
@@ -339,12 +364,18 @@ impl Set {
     /// Sleeps until a CPU has records, a [`Stopper`] is used, or `timeout` is over (rounded up to milliseconds; `None`
     /// waits for ever, zero only asks).
     ///
+    /// Where records can come without a wake-up, that is with any [`Wakeup`](crate::Wakeup) but one for each record, it looks for
+    /// them every 90 milliseconds ([`LOOK_EVERY`](crate::LOOK_EVERY), or what [`look_every`](Set::look_every) says) and when
+    /// `timeout` is over: no record waits for longer than 100 ms on a machine that is not overloaded. The looks do not end a
+    /// wait if they find nothing.
+    ///
     /// Drain all CPUs afterwards, fully: the kernel does not say twice that there is something.
     ///
     /// # Errors
     /// [`Error::System`] if epoll_wait(2) fails.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
-        self.waiter.wait(timeout)
+        let buffers = &self.buffers;
+        self.waiter.wait(timeout, &mut self.looks, || buffers.iter().any(|buffer| buffer.reader().fill() > 0))
     }
 
     /// Drains every CPU: each record that is there now goes to `each`, with its CPU's number. All CPUs are looked at, ready
@@ -353,6 +384,7 @@ impl Set {
     /// Ends however fast programs write. A CPU whose ring is corrupt is left as it is: see [`Corrupt`].
     #[inline]
     pub fn drain(&mut self, mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>)) {
+        self.looks.looked();
         for buffer in &mut self.buffers {
             let cpu = buffer.cpu();
             match buffer.drain() {
@@ -413,7 +445,8 @@ fn connect(cpu: u32, event: BorrowedFd<'_>, slots: &impl Slots) -> Result<(), Er
 
 impl AsFd for Set {
     /// For one's own poll or epoll: readable when a CPU has records, or after a stop. To ask is to consume, so drain all
-    /// CPUs when it was; [`wait`](Set::wait) would not find it again.
+    /// CPUs when it was; [`wait`](Set::wait) would not find it again. Sleep no longer than until [`look_at`](Set::look_at),
+    /// then drain, too.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.waiter.fd()
     }

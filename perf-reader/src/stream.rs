@@ -29,7 +29,8 @@ const REFRESH: Duration = Duration::from_secs(1);
 
 /// All CPUs' buffers in their slots, read with wake-ups while they are idle and without while they are busy.
 ///
-/// Delivery of single records is immediate. A CPU that sends more than 64 within a millisecond is looked at each
+/// Delivery of single records is immediate, or within 100 ms if the options ask for fewer wake-ups than one for each record
+/// ([`LOOK_EVERY`](crate::LOOK_EVERY)). A CPU that sends more than 64 within a millisecond is looked at each
 /// millisecond instead, and when half of its ring is full, until it has sent fewer than 16 in each of 16 of them
 /// (up to 256, if it keeps coming back within 100 ms). Each CPU is judged
 /// by itself.
@@ -77,7 +78,7 @@ impl<S: Slots> Stream<S> {
     /// # Errors
     /// [`Error::System`] if epoll_wait(2) fails.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
-        let Some(look_at) = self.set.look_at() else {
+        let Some(look_at) = self.set.quiet_until() else {
             return self.set.wait(timeout);
         };
         let look_in = look_at.saturating_duration_since(Instant::now());
@@ -90,10 +91,15 @@ impl<S: Slots> Stream<S> {
         }
     }
 
-    /// When it wants to be [drained](Stream::drain) next even if nobody says so; `None` while wake-ups are on everywhere, and
-    /// its descriptor tells. [`wait`](Stream::wait) knows it by itself: this is for those who sleep elsewhere.
+    /// Returns when to [drain](Stream::drain) next even without a wake-up; `None` while each record of each CPU sends one.
+    /// [`wait`](Stream::wait) knows it by itself: this is for those who sleep elsewhere.
     pub fn look_at(&self) -> Option<Instant> {
-        self.set.look_at()
+        self.set.quiet_until().into_iter().chain(self.set.look_at()).min()
+    }
+
+    /// Sets how long a wait sleeps at most before it looks at idle buffers by itself: see [`Set::look_every`].
+    pub fn look_every(&mut self, time: Option<Duration>) {
+        self.set.look_every(time);
     }
 
     /// Hands each record that is there now to `each`, with its CPU's number, as [`Set::drain`] does; then turns wake-ups off or
@@ -104,6 +110,7 @@ impl<S: Slots> Stream<S> {
     #[inline]
     pub fn drain(&mut self, mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>)) -> Result<(), Error> {
         let now = Instant::now();
+        self.set.looked();
         for buffer in self.set.iter_mut() {
             let cpu = buffer.cpu();
             // After a switch once more: what came in between, through the quiet event, woke nobody.

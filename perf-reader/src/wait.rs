@@ -12,6 +12,7 @@ use cutaway_sys::stop::Stop;
 pub use cutaway_sys::{Stopper, Wake};
 
 use crate::error::Error;
+use crate::looks::Looks;
 
 /// The stop line's name in epoll; events have their CPU's number.
 const STOP: u64 = u64::MAX;
@@ -65,14 +66,23 @@ impl Waiter {
         self.stop.resume().map_err(|error| Error::system("emptying the pipe to stop by", &error))
     }
 
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
+    /// Sleeps until there is a wake-up or a stop, the time is up, or a look finds what woke no reader: `pending` tells
+    /// whether there are records.
+    pub(crate) fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        looks: &mut Looks,
+        pending: impl Fn() -> bool,
+    ) -> Result<Wake, Error> {
         // A time-out too long for the clock is none.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             if self.stop.is_stopped() {
                 return Ok(Wake::Stopped);
             }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let look_at = looks.at();
+            let until = deadline.into_iter().chain(look_at).min();
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             self.sleeps = self.sleeps.wrapping_add(1);
             let mut stopped = false;
             let ready = self
@@ -88,7 +98,15 @@ impl Waiter {
             if ready > 0 {
                 return Ok(Wake::Ready);
             }
-            // Nothing: the time is up, or a signal came.
+            // Nothing: the time is up, it is time to look, or a signal came. The end of the time is one to look, too, for
+            // waits that are shorter than the time between two looks.
+            if look_at.is_some() {
+                // Also if there is something: records that the caller leaves there end no more waits than looks do.
+                looks.looked();
+                if pending() {
+                    return Ok(Wake::Ready);
+                }
+            }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(Wake::TimedOut);
             }

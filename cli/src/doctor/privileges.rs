@@ -59,7 +59,7 @@ fn paranoid() -> Finding {
     const CHECK: &str = "perf_event_paranoid";
     match setting("/proc/sys/kernel/perf_event_paranoid") {
         Some(level) if level > 0 => Finding::ok(CHECK, format!("{level}: perf buffers need CAP_PERFMON")),
-        Some(level) => Finding::ok(CHECK, format!("{level}: perf buffers may be opened by anybody")),
+        Some(level) => Finding::ok(CHECK, format!("{level}: perf buffers may be opened by every user")),
         None => Finding::no(CHECK, "the kernel has no perf events", "it needs CONFIG_PERF_EVENTS"),
     }
 }

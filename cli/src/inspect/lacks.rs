@@ -39,7 +39,7 @@ pub(super) fn of(object: &Object, chosen: &[String]) -> Vec<String> {
             }
             (Some(Target::Btf { .. }), ProgramType::TRACING | ProgramType::LSM) if *lacks_types => {
                 let types = format!("{}/vmlinux", kernel::DIRECTORY);
-                lacks.tell(format!("the kernel's types ({types}), which `{}` hangs on", program.name));
+                lacks.tell(format!("the kernel's types ({types}), which `{}` attaches by", program.name));
             }
             _ => {}
         }

@@ -167,7 +167,7 @@ pub(crate) fn run(format: Format) -> Result<(), Failure> {
         }
     }
     if holders.hidden > 0 {
-        info!("{} processes could not be looked into: their rings may seem to be nobody's", holders.hidden);
+        info!("{} processes could not be looked into: their rings may seem to have no owner", holders.hidden);
     }
     let mut text = String::new();
     match format {
@@ -250,7 +250,7 @@ impl Row {
         match (owners.is_empty(), self.programs.is_empty()) {
             (false, _) => listed(&owners),
             (true, false) => "no process: programs alone".to_owned(),
-            (true, true) if self.pins.is_empty() => "nobody found".to_owned(),
+            (true, true) if self.pins.is_empty() => "none found".to_owned(),
             (true, true) => "no process: a pin alone".to_owned(),
         }
     }

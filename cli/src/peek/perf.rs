@@ -11,14 +11,12 @@ mod live;
 mod look;
 mod show;
 
-use std::io::{self, IsTerminal};
-
 use self::live::LivePerf;
 pub(crate) use self::look::Look;
 #[cfg(test)]
 pub(crate) use self::look::tests::look;
 use super::{
-    Arguments, keys,
+    Arguments,
     live::{self as looks, Live as _},
     screen,
     types::Types,
@@ -43,9 +41,7 @@ pub(crate) fn run(pids: &[u32], arguments: &Arguments) -> Result<(), Failure> {
             }
             Ok(())
         }
-        (None, true) if arguments.format == Format::Table && io::stdout().is_terminal() && keys::are_there() => {
-            screen::run(&mut live, arguments.interval, arguments.count)
-        }
+        (None, true) if watch::is_on_screen(arguments)? => screen::run(&mut live, arguments.interval, arguments.count),
         (draw, true) => watch::run(&mut live, arguments, draw.as_deref().map(Canvas::new).transpose()?),
         (None, false) => {
             live.look(arguments.records(), std::time::Instant::now());

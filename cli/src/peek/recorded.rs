@@ -45,13 +45,13 @@ impl Kept {
         }
     }
 
-    /// As it is printed, and an empty line behind a table; with the payloads of the first `most` records.
+    /// Returns it as it is printed, with an empty line behind a table, which shows the payloads of the first `most` records.
     pub(crate) fn show(&self, format: Format, most: usize) -> Result<String, Failure> {
         Ok(match (self, format) {
-            (Self::Ring(look), Format::Table) => show::table(&look.first(most), terminal::is_coloured()) + "\n",
+            (Self::Ring(look), Format::Table) => show::table(look, terminal::is_coloured()) + "\n",
             (Self::Perf(look), Format::Table) => perf::table(look, most),
-            (Self::Ring(look), Format::Json) => show::json(&look.first(most))?,
-            (Self::Perf(look), Format::Json) => perf::json(&look.first(most))?,
+            (Self::Ring(look), Format::Json) => show::json(look)?,
+            (Self::Perf(look), Format::Json) => perf::json(look)?,
         })
     }
 }
@@ -104,6 +104,29 @@ impl Recording {
             match look {
                 Kept::Ring(look) => types.decode(look),
                 Kept::Perf(look) => look.decode(types),
+            }
+        }
+    }
+
+    /// Forgets the payloads of all records of a look but the first ones.
+    pub(crate) fn keep_payloads(&mut self, most: usize) {
+        let forget = |payload: &mut Option<Vec<u8>>, value: &mut Option<serde_json::Value>| {
+            (*payload, *value) = (None, None);
+        };
+        for kept in &mut self.0 {
+            match kept {
+                Kept::Ring(look) => {
+                    look.records
+                        .iter_mut()
+                        .skip(most)
+                        .for_each(|record| forget(&mut record.payload, &mut record.value));
+                }
+                Kept::Perf(look) => {
+                    look.records
+                        .iter_mut()
+                        .skip(most)
+                        .for_each(|record| forget(&mut record.payload, &mut record.value));
+                }
             }
         }
     }

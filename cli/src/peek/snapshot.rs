@@ -218,19 +218,6 @@ impl Snapshot {
         });
     }
 
-    /// The same with the payloads of the first records alone.
-    pub(crate) fn first(&self, payloads: usize) -> std::borrow::Cow<'_, Self> {
-        use std::borrow::Cow;
-        if self.records.iter().skip(payloads).all(|record| record.payload.is_none() && record.value.is_none()) {
-            return Cow::Borrowed(self);
-        }
-        let mut first = self.clone();
-        for record in first.records.iter_mut().skip(payloads) {
-            (record.payload, record.value) = (None, None);
-        }
-        Cow::Owned(first)
-    }
-
     /// How many records wait, of whatever state.
     pub(crate) fn waiting(&self) -> u64 {
         self.committed + self.busy + self.discarded

@@ -1,6 +1,7 @@
 //! Look after look, a line each, where there is no terminal to draw a screen on.
 
 use std::{
+    io::{self, IsTerminal},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +12,7 @@ use std::{
 
 use log::warn;
 
-use super::{Arguments, live::Live, motion::SAMPLE};
+use super::{Arguments, keys, live::Live, motion::SAMPLE};
 use crate::{Format, draw::Canvas, failure::Failure, signals, terminal};
 
 /// Set when it is time to end.
@@ -62,6 +63,20 @@ pub(crate) fn run(live: &mut impl Live, arguments: &Arguments, mut canvas: Optio
             return canvas.as_mut().map_or(Ok(()), Canvas::finish);
         }
     }
+}
+
+/// Returns whether `--watch` shows a live screen: a table on a terminal with a keyboard.
+///
+/// # Errors
+/// If the screen has no use for an option: it lists what fits.
+pub(crate) fn is_on_screen(arguments: &Arguments) -> Result<bool, Failure> {
+    let is_on_screen = arguments.format == Format::Table && io::stdout().is_terminal() && keys::are_there();
+    if is_on_screen && arguments.records.is_some() {
+        return Err(Failure::usage(
+            "--records has no effect on the live screen, which lists the records that fit; drop it",
+        ));
+    }
+    Ok(is_on_screen)
 }
 
 /// Says which options mean nothing to lines without payloads: only on a terminal, or as JSON, are those shown.

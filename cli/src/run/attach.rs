@@ -7,21 +7,25 @@
 //! | `perf_event` | nothing: 99 times a second on each CPU, or `--frequency HZ` |
 //! | `sk_lookup`, `flow_dissector` | nothing: this network namespace |
 //! | `uprobe` and its like without a target | `--attach NAME=TARGET` |
-//! | `syscall` | nothing: it hangs on nothing, and is run once |
+//! | `syscall` | nothing: it attaches to nothing, and is run once |
 //!
 //! `--attach NAME=TARGET` comes first for the program NAME: TARGET is the interface, the path, or what stands behind the slash of
 //! the section's name. With `--pid` the process finds a library's name; a path is ours.
 
-use std::{collections::BTreeMap, fs::File};
+use std::{collections::BTreeMap, fs::File, path::Path};
 
 use cutaway::{
-    AttachType, Cgroup, Iter, Link, Links, Loaded, MapType, Netns, Object, PerfEvent, Program, ProgramSpec,
-    ProgramType as T, Run, Target, Tc, Tcx, Uprobe, UprobeMulti, Usdt, Xdp, interface_index,
+    AttachType, Cgroup, Iter, Link, Links, Loaded, MapType, Netns, PerfEvent, Program, ProgramSpec, ProgramType as T,
+    Run, Target, Tc, Tcx, Uprobe, UprobeMulti, Usdt, Xdp, interface_index,
     probe::{self, Support},
 };
 
-use super::types::some;
-use crate::{diagnostics, failure::Failure};
+use super::{
+    effects::{takes_a_cgroup, takes_an_interface},
+    mapped,
+    types::some,
+};
+use crate::diagnostics;
 
 /// What the command line says of attaching.
 #[derive(Debug, Default)]
@@ -65,10 +69,16 @@ pub(super) fn all(loaded: &Loaded, places: &Places) -> Attached {
         match one(program, places) {
             Ok(Done::Waits(link)) => {
                 attached.links.push(link);
+                if let (Some(pid), Some(library)) = (places.pid, library(program.spec()))
+                    && library.contains('/')
+                {
+                    mapped::warn_if_not(pid, Path::new(&library));
+                }
                 if places.pid.is_some() && !takes_a_process(program.spec()) {
                     attached.unrestricted.push(format!("`{name}`"));
                 }
-                attached.waiting.push(format!("{name} ({section})"));
+                let at = places.each.get(&name).map_or_else(String::new, |target| format!(" at {target}"));
+                attached.waiting.push(format!("{name} ({section}{at})"));
             }
             Ok(Done::Iterates(link)) => {
                 if places.pid.is_some() && !takes_a_process(program.spec()) {
@@ -119,40 +129,25 @@ impl Attached {
     }
 }
 
-/// Whether `--attach` gives a program of this kind the name of a device or a path, and not a target of its section's.
-pub(super) fn takes_a_place(kind: T) -> bool {
-    matches!(
-        kind,
-        T::XDP
-            | T::SCHED_CLS
-            | T::CGROUP_SKB
-            | T::CGROUP_SOCK
-            | T::CGROUP_SOCK_ADDR
-            | T::CGROUP_DEVICE
-            | T::CGROUP_SYSCTL
-            | T::CGROUP_SOCKOPT
-            | T::SOCK_OPS
-            | T::SK_LOOKUP
-            | T::FLOW_DISSECTOR
-    )
+/// Returns whether `--attach` gives a program of this kind the name of a device or a path, and not a target of its section's.
+pub(super) fn takes_a_place(program: &ProgramSpec) -> bool {
+    takes_an_interface(program)
+        || takes_a_cgroup(program)
+        || matches!(program.section.program_type, T::SK_LOOKUP | T::FLOW_DISSECTOR)
 }
 
-/// Refuses `--pid` where it restricts none of the programs that are to run: their records would come from all processes.
-pub(super) fn refuse_without_effect(object: &Object, pid: u32) -> Result<(), Failure> {
-    let wanted: Vec<&ProgramSpec> = object.programs().iter().filter(|program| program.section.wanted).collect();
-    if wanted.is_empty() || wanted.iter().any(|program| takes_a_process(program)) {
-        return Ok(());
+/// The file or library of a probe.
+fn library(program: &ProgramSpec) -> Option<String> {
+    match program.section.target.as_ref()?.by_files(None).ok()? {
+        Target::Uprobe { library, .. } | Target::UprobeMulti { library, .. } | Target::Usdt { library, .. } => {
+            Some(library)
+        }
+        _ => None,
     }
-    let names: Vec<String> = wanted.iter().map(|program| format!("`{}`", program.name)).collect();
-    Err(Failure::new(format!(
-        "--pid {pid} restricts no program of the object: the kernel attaches programs such as {} to all processes; drop \
-         --pid, and let the program compare the process id (bpf_get_current_pid_tgid() >> 32)",
-        some(&names, ", ")
-    )))
 }
 
 /// Whether the kernel can attach such a program to one process.
-fn takes_a_process(program: &ProgramSpec) -> bool {
+pub(super) fn takes_a_process(program: &ProgramSpec) -> bool {
     let section = &program.section;
     let probe =
         matches!(section.target, Some(Target::Uprobe { .. } | Target::UprobeMulti { .. } | Target::Usdt { .. }));
@@ -221,18 +216,8 @@ fn one(program: &Program, places: &Places) -> Result<Done, String> {
             let index = device(told.or(places.interface.as_ref()))?;
             waits(classifier(program, index, section.expected_attach_type))
         }
-        (
-            _,
-            T::CGROUP_SKB
-            | T::CGROUP_SOCK
-            | T::CGROUP_SOCK_ADDR
-            | T::CGROUP_DEVICE
-            | T::CGROUP_SYSCTL
-            | T::CGROUP_SOCKOPT
-            | T::SOCK_OPS,
-        ) => waits(Cgroup::new(&folder(told.or(places.cgroup.as_ref()))?).attach(program)),
-        (_, T::LSM) if program.spec().section_name.contains("lsm_cgroup") => {
-            waits(Cgroup::new(&folder(told.or(places.cgroup.as_ref()))?).attach(program))
+        _ if takes_a_cgroup(program.spec()) => {
+            waits(Cgroup::new(&directory(told.or(places.cgroup.as_ref()))?).attach(program))
         }
         (_, T::SK_LOOKUP | T::FLOW_DISSECTOR) => {
             let path = told.map_or("/proc/self/ns/net", String::as_str);
@@ -269,13 +254,14 @@ fn classifier(program: &Program, index: u32, attach_type: AttachType) -> Result<
 }
 
 fn device(name: Option<&String>) -> Result<u32, String> {
-    let name = name.ok_or("it hangs on a network device: say on which one with --interface NAME")?;
+    let name = name.ok_or("programs of this kind attach to a network device: name it with --interface NAME")?;
     interface_index(name).map_err(|error| error.to_string())
 }
 
-fn folder(path: Option<&String>) -> Result<File, String> {
-    let path =
-        path.ok_or("it hangs on a cgroup: say on which one with --cgroup PATH, a folder of a cgroup2 file system")?;
+fn directory(path: Option<&String>) -> Result<File, String> {
+    let path = path.ok_or(
+        "programs of this kind attach to a cgroup: name its directory in a cgroup2 file system with --cgroup PATH",
+    )?;
     File::open(path).map_err(|error| format!("cannot open the cgroup {path}: {}", cutaway::Errno::of(&error)))
 }
 
@@ -288,10 +274,12 @@ fn by_hand(program: &Program) -> String {
             program.spec().section_name
         ),
         T::SOCKET_FILTER | T::SK_REUSEPORT | T::SK_SKB | T::SK_MSG => {
-            "it hangs on sockets of an application's own, and this command has none".to_owned()
+            "programs of this kind attach to sockets of an application, and this command has none".to_owned()
         }
-        T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL => "it belongs to a route, of `ip route`".to_owned(),
-        T::SCHED_ACT => "it belongs to a filter, of `tc`".to_owned(),
+        T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL => {
+            "programs of this kind belong to a route: attach them with `ip route`".to_owned()
+        }
+        T::SCHED_ACT => "programs of this kind belong to a filter: attach them with `tc`".to_owned(),
         kind => format!("this command cannot attach programs of the kind {kind}"),
     }
 }

@@ -26,7 +26,7 @@ use std::{
 
 use cutaway::{
     Errno, Loaded, MapFlags, MapType, PerfEventArray,
-    mmap_ring::{Head, Ring},
+    mmap_ring::{self, Head, Ring},
     perf_reader::{self, Corrupt, LostSource, Options, Stream},
 };
 use log::{info, warn};
@@ -104,7 +104,7 @@ impl Stop {
             fd = self.event.as_raw_fd(),
             count = 8,
             answer:% = Answer(&answer.map(|count| count as i64));
-            "ends the wait: whoever sleeps sees the event"
+            "ends the wait: the thread that sleeps sees the event"
         );
     }
 
@@ -249,7 +249,7 @@ impl Buffers {
         for source in &mut self.sources {
             match &mut source.reader {
                 Reader::Ring(ring) => {
-                    match ring.settle().map_err(cutaway::Error::from)? {
+                    match ring.settle().map_err(|error| of_ring(&source.name, error))? {
                         Head::Ready => return Ok(None),
                         Head::Busy => busy = true,
                         Head::Empty => {}
@@ -280,12 +280,16 @@ impl Buffers {
         for (place, source) in self.sources.iter_mut().enumerate() {
             match &mut source.reader {
                 Reader::Ring(ring) => {
-                    let mut batch = ring.batch().map_err(cutaway::Error::from)?;
+                    let mut batch = ring.batch().map_err(|error| of_ring(&source.name, error))?;
                     let mut records = batch.records();
                     while more && let Some(bytes) = records.next() {
                         in_rings = true;
                         more = each(&Record { source: place, cpu: None, time_ns: None, bytes });
                     }
+                    drop(records);
+                    drop(batch);
+                    // Says whether another reader has read the same records, also after the last batch.
+                    ring.settle().map_err(|error| of_ring(&source.name, error))?;
                 }
                 Reader::Perf(stream) => {
                     let (mut scratch, mut dead_ends) = (Vec::new(), Vec::new());
@@ -372,6 +376,13 @@ impl Source {
     pub(super) fn is_padded(&self) -> bool {
         matches!(self.reader, Reader::Perf(_))
     }
+}
+
+/// An error of one of several rings. `cutaway peek` shows who else has it.
+fn of_ring(name: &str, error: mmap_ring::Error) -> Failure {
+    let is_shared = matches!(error, mmap_ring::Error::Corrupt(mmap_ring::Corrupt::Consumer { .. }));
+    let failure = Failure::new(format!("`{name}`: {}", cutaway::Error::from(error)));
+    if is_shared { failure.advise("`cutaway peek` lists the processes that hold it") } else { failure }
 }
 
 /// Data pages of so many bytes: a power of two.

@@ -5,7 +5,7 @@
 //!     declared  const struct event *unused;           a global pointer: the author's answer
 //!     named     the type's name as a word of that line
 //!     sent      the value of a map, found by a lookup  (sends.rs)
-//!     guess     the only candidate of the record's size
+//!     guess     the only candidate of the record's size; a declared one, too, if that line names another structure
 //! ```
 //!
 //! A structure with a flexible end is a candidate for every record that is not shorter: the author's answer if it is
@@ -114,7 +114,13 @@ impl<'b> Candidates<'b> {
             // `sizeof(struct event) + 8`, of one with a flexible end.
             .or_else(|| on_a_line(names_outright, &long))
             .map(|shape| (shape, Basis::Named))
-            .or_else(|| alone(declared.iter()).map(|shape| (shape, Basis::Declared)))
+            .or_else(|| {
+                let shape = alone(declared.iter())?;
+                // `struct other *record = bpf_ringbuf_reserve(…)`: the author means a type that the object does not describe.
+                let name = shape.btf.ty(shape.id).name();
+                let contradicted = sent.iter().any(|sent| names_another(&sent.line, &name));
+                Some((shape, if contradicted { Basis::Guess } else { Basis::Declared }))
+            })
             .or_else(|| {
                 on_a_line(names, if declared.is_empty() { &fits } else { &declared }).map(|shape| (shape, Basis::Named))
             })
@@ -193,6 +199,18 @@ fn names_outright(line: &str, shape: &Shape<'_>) -> bool {
     words.windows(2).any(|pair| matches!(pair, [first, second] if before.contains(first) && *second == name))
 }
 
+/// Returns true if a line of source has a name behind `struct` or `union`, and not this one.
+fn names_another(line: &str, name: &str) -> bool {
+    let words: Vec<&str> =
+        line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).collect();
+    let mut named = words.windows(2).filter_map(|pair| match pair {
+        ["struct" | "union", named] => Some(*named),
+        _ => None,
+    });
+    let first = named.next();
+    first.is_some_and(|first| first != name && named.all(|other| other != name))
+}
+
 /// The candidates that the kernel has under the same name, and with at least half of the members: a program knows them
 /// from `vmlinux.h`, whole or in part, of this kernel or of another one. A program's own structure that happens to bear
 /// the name of one of the kernel's shares few.
@@ -244,4 +262,20 @@ fn excluded(object: &Object, btf: &Btf<'_>) -> HashSet<u32> {
         not.extend(argument.and_then(|pointer| btf.resolve(pointer.referred())).map(Type::id));
     }
     not
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_another;
+
+    #[test]
+    fn line_that_names_another_structure_contradicts() {
+        for line in ["struct y *w = bpf_ringbuf_reserve(&b, sizeof(*w), 0);", "send(&b, (union y *)w, 16);"] {
+            assert!(names_another(line, "x"), "{line}");
+            assert!(!names_another(line, "y"), "{line}");
+        }
+        for line in ["", "w = bpf_ringbuf_reserve(&b, 16, 0);", "f((struct y *)p, sizeof(struct x));", "struct"] {
+            assert!(!names_another(line, "x"), "{line}");
+        }
+    }
 }

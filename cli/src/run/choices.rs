@@ -3,11 +3,12 @@
 
 use cutaway::{MapSpec, MapType, Object, Pinning};
 
-use super::{Arguments, attach, skipped, types};
+use super::{Arguments, attach, effects, skipped, types};
 use crate::failure::Failure;
 
 /// Changes the object as the options say.
 pub(super) fn make(object: &mut Object, arguments: &Arguments) -> Result<(), Failure> {
+    effects::once(arguments)?;
     for (name, section) in pairs(&arguments.sections) {
         if let Some(why) = skipped::why_static(object, name) {
             return Err(Failure::new(format!("cannot run `{name}`: {why}")));
@@ -17,13 +18,12 @@ pub(super) fn make(object: &mut Object, arguments: &Arguments) -> Result<(), Fai
     choose(object, arguments)?;
     for (name, target) in pairs(&arguments.places) {
         let program = object.program_mut(name)?;
-        if !attach::takes_a_place(program.section.program_type) {
+        if !attach::takes_a_place(program) {
             program.aim(target)?;
         }
     }
-    if let Some(pid) = arguments.pid {
-        attach::refuse_without_effect(object, pid)?;
-    }
+    // Where programs are aimed at is known now.
+    effects::check(object, arguments)?;
     size(object, arguments)?;
     if let Some(folder) = &arguments.pins {
         object.set_pins(folder);
@@ -32,7 +32,7 @@ pub(super) fn make(object: &mut Object, arguments: &Arguments) -> Result<(), Fai
 }
 
 /// `NAME=VALUE`, which is checked when the arguments are read.
-fn pairs(options: &[String]) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn pairs(options: &[String]) -> impl Iterator<Item = (&str, &str)> {
     options.iter().map(|option| option.split_once('=').unwrap_or((option, "")))
 }
 

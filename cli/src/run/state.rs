@@ -48,18 +48,19 @@ pub(super) fn maps(
     form: Form,
 ) -> Result<Vec<String>, Failure> {
     let mut lines = Vec::new();
-    for spec in specs.iter().filter(|spec| spec.wanted && is_shown(spec)) {
+    for spec in specs.iter().filter(|spec| is_shown(spec)) {
         let Ok(map) = loaded.map(&spec.name) else { continue };
         one(map, spec, btf, form, &mut lines)?;
     }
     Ok(lines)
 }
 
-fn is_shown(spec: &MapSpec) -> bool {
+/// Returns whether the map is one of them.
+pub(super) fn is_shown(spec: &MapSpec) -> bool {
     type T = MapType;
     let kinds = [T::HASH, T::ARRAY, T::PERCPU_HASH, T::PERCPU_ARRAY, T::LRU_HASH, T::LRU_PERCPU_HASH, T::LPM_TRIE];
     // A data section's name begins with a dot, which no variable's does.
-    kinds.contains(&spec.map_type) && !spec.name.starts_with('.')
+    spec.wanted && kinds.contains(&spec.map_type) && !spec.name.starts_with('.')
 }
 
 fn one(map: &Map, spec: &MapSpec, btf: Option<&Btf<'_>>, form: Form, lines: &mut Vec<String>) -> Result<(), Failure> {

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     command::{Process, Traced},
+    diagnostics,
     failure::Failure,
     terminal,
 };
@@ -161,9 +162,16 @@ impl<'a, 'b> Stream<'a, 'b> {
     pub(super) fn state(&mut self, loaded: &Loaded, specs: &[MapSpec], btf: Option<&Btf<'_>>) -> Result<(), Failure> {
         let (arguments, mut lines) = (self.arguments, Vec::new());
         if arguments.variables {
-            lines.extend(state::variables(loaded, btf, arguments.format)?);
+            let told = state::variables(loaded, btf, arguments.format)?;
+            if told.is_empty() {
+                diagnostics::say("--variables: the object has no global variables");
+            }
+            lines.extend(told);
         }
         if arguments.maps {
+            if !specs.iter().any(state::is_shown) {
+                diagnostics::say("--maps: the object has no hash and no array");
+            }
             lines.extend(state::maps(loaded, specs, btf, arguments.format)?);
         }
         for line in lines {

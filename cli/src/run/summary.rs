@@ -44,7 +44,9 @@ impl Summary<'_> {
 
     /// As an object.
     pub(super) fn json(&self) -> String {
+        // Without a buffer there is nothing that could count, and the sum of nothing would be 0.
         let lost: Option<u64> = self.each.iter().map(|of| of.lost.exact()).sum();
+        let lost = lost.filter(|_| !self.each.is_empty());
         let each: Vec<Json> = self.each.iter().map(Of::json).collect();
         let lost = lost.map(|lost| lost + self.unreadable);
         json!({ "received": self.received, "lost": lost, "unreadable": self.unreadable, "maps": each }).to_string()
@@ -65,7 +67,13 @@ impl Of<'_> {
     }
 }
 
+/// What is said of an object that sends no records.
+const NO_BUFFER: &str = "no buffer: the object has no ring and no perf event array that is read";
+
 fn text(received: u64, unreadable: u64, each: impl Iterator<Item = Losses> + Clone) -> String {
+    if each.clone().next().is_none() {
+        return NO_BUFFER.to_owned();
+    }
     let rings = each.clone().any(|lost| lost == Losses::Unknown);
     let mut counted = None;
     let mut doubt = None;
@@ -105,7 +113,7 @@ mod tests {
     #[test]
     fn uncounted_losses_are_unknown() {
         let told = |each: &[Losses]| text(7, 0, each.iter().copied());
-        assert_eq!(told(&[]), "received 7, lost 0");
+        assert_eq!(told(&[]), NO_BUFFER);
         assert_eq!(told(&[Losses::Unknown; 2]), "received 7, lost unknown (a ring buffer counts no losses)");
         assert_eq!(told(&[Losses::Exactly(1), Losses::Exactly(2)]), "received 7, lost 3");
         assert_eq!(told(&[Losses::AtLeast(0, "why"), Losses::Exactly(2)]), "received 7, lost at least 2 (why)");

@@ -84,7 +84,7 @@ impl KprobeMulti {
         );
         let kind = program.spec().section.expected_attach_type;
         if !matches!(kind, AttachType::TRACE_KPROBE_MULTI | AttachType::TRACE_KPROBE_SESSION) {
-            debug!("`{}` hangs on {what} by a perf event each", program.name());
+            debug!("`{}` is attached to {what} by a perf event each", program.name());
             let each = functions
                 .iter()
                 .map(|function| Kprobe::new(function).on_return(self.on_return).cookie(self.cookie).attach(program));

@@ -73,7 +73,7 @@ pub(crate) fn find(library: &OsStr) -> Result<PathBuf, Error> {
         .find(|path| path.is_file())
         .or_else(|| view.search(library))
         .ok_or_else(|| {
-            failed(format!("it is not among this process's libraries, in {}; give its path instead", view.places()))
+            failed(format!("it is not among this process's libraries, nor {}; give its path instead", view.places()))
         })
 }
 

@@ -172,7 +172,7 @@ impl Link {
         let attempt = format!("pin {} at {}", self.what, path.display());
         let Some(link) = self.as_link_fd() else {
             let why = match &self.held {
-                Held::Several(_) => "it hangs on several places by a link each: pin those, `Link::each`",
+                Held::Several(_) => "it is attached to several places by a link each: pin those, `Link::each`",
                 Held::Event(_) => {
                     "this kernel has no links on perf events (Linux 5.15), and nothing else can be pinned"
                 }

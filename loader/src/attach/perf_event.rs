@@ -100,7 +100,7 @@ impl PerfEvent {
             attempt: format!("attach the program `{}` to {what} on all CPUs", program.name()),
             why: error.to_string(),
         })?;
-        debug!("`{}` hangs on {what} by an event on each of {} CPUs", program.name(), cpus.len());
+        debug!("`{}` is attached to {what} by an event on each of {} CPUs", program.name(), cpus.len());
         let each = cpus.into_iter().filter_map(|cpu| match self.one(program, Scope::Cpu(cpu), &what) {
             // It went offline since the list was read.
             Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::ENODEV) => None,

@@ -17,7 +17,7 @@ use log::{info, warn};
 
 use super::{
     library::{View, is_path, mapped},
-    maps::Mapping,
+    maps::{Mapping, mappings},
 };
 use crate::{Errno, Error};
 
@@ -56,9 +56,38 @@ fn by_path(pid: u32, library: &Path) -> Result<PathBuf, String> {
     }
     let path = resolve(&root, library).ok_or("its path leads in circles")?;
     match fs::metadata(&path) {
-        Ok(file) if file.is_file() => Ok(path),
+        Ok(file) if file.is_file() => {
+            warn_if_unmapped(pid, &path, &file);
+            Ok(path)
+        }
         Ok(_) => Err(format!("for the process {pid} that is no regular file")),
+        // A root folder without procfs: only our own path can be meant.
+        Err(_) if magic(library.strip_prefix("/").unwrap_or(library)) => match fs::metadata(library) {
+            Ok(file) if file.is_file() => {
+                warn_if_unmapped(pid, library, &file);
+                Ok(library.to_owned())
+            }
+            _ => Err(format!("neither the process {pid} nor this one has such a file")),
+        },
         Err(error) => Err(format!("the process {pid} has no such file: {}: {}", path.display(), Errno::of(&error))),
+    }
+}
+
+/// Warns if the process has mapped files, and not this one: it was replaced since, or is loaded later, or never.
+fn warn_if_unmapped(pid: u32, path: &Path, file: &fs::Metadata) {
+    let Ok((task, maps)) = maps(pid) else { return };
+    let is_it = |mapping: &Mapping<'_>| {
+        // Some file systems show another inode there than to stat(2).
+        mapping.inode == file.ino()
+            || fs::metadata(mapping.link(task)).is_ok_and(|it| (it.dev(), it.ino()) == (file.dev(), file.ino()))
+    };
+    if !mappings(&maps).any(|mapping| is_it(&mapping)) {
+        let name = path.file_name().unwrap_or_default().display();
+        warn!(
+            "process {pid} has not mapped {} so far, so no probe there is hit; the name alone, `{name}`, is looked up among \
+             what it has mapped",
+            path.display()
+        );
     }
 }
 
@@ -126,6 +155,25 @@ fn reach(pid: u32, mapping: &Mapping<'_>) -> Result<PathBuf, String> {
     }
 }
 
+/// Returns true for a path below the root folder that ends in a magic link: `proc/PID/root`, `cwd`, `exe`, `fd/N` or
+/// `map_files/…`, or leads through one. Its text cannot say where it leads; only the kernel can follow it.
+fn magic(path: &Path) -> bool {
+    ends_magically(path) || path.ancestors().skip(1).any(ends_magically)
+}
+
+fn ends_magically(path: &Path) -> bool {
+    let parts: Vec<&[u8]> = path.components().map(|part| part.as_os_str().as_bytes()).collect();
+    let parts = parts.strip_prefix(&[&b"/"[..]]).unwrap_or(&parts);
+    let [b"proc", process, rest @ ..] = parts else { return false };
+    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let rest = match rest {
+        [b"task", thread, rest @ ..] if is_number(thread) => rest,
+        rest => rest,
+    };
+    (is_number(process) || *process == b"self")
+        && matches!(rest, [b"root" | b"cwd" | b"exe"] | [b"fd" | b"map_files", _])
+}
+
 /// `path` below `root`, symbolic links followed as if `root` were `/`; `None` if they lead in circles.
 pub(super) fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
     /// As many as the kernel follows.
@@ -143,11 +191,24 @@ pub(super) fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
     let mut walked = PathBuf::new();
     while let Some(part) = rest.pop() {
         if part == Path::new("..") {
-            walked.pop();
+            // What is above the place that a magic link leads to, the kernel knows.
+            if ends_magically(&walked) || walked.ends_with("..") {
+                walked.push("..");
+            } else {
+                walked.pop();
+            }
             continue;
         }
         let next = walked.join(&part);
+        if ends_magically(&next) {
+            walked = next;
+            continue;
+        }
         match fs::read_link(root.join(&next)) {
+            // It names the process that reads it, which is not the one whose root this is.
+            Ok(_) if next == Path::new("proc/self") && root.parent().is_some_and(|of| of.starts_with("/proc")) => {
+                walked = root.parent().unwrap_or(root).to_owned();
+            }
             Ok(target) => {
                 followed += 1;
                 if followed > MOST {
@@ -179,6 +240,28 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
         let x = folder.join("usr/lib/x");
         assert_eq!(answers, [Some(x.clone()), Some(x.clone()), Some(x), None]);
+    }
+
+    #[test]
+    fn magic_links_are_left_to_the_kernel() {
+        for path in ["proc/1/root", "/proc/1/root/lib/x", "proc/1/fd/7", "proc/1/task/2/exe", "proc/1/map_files/1-2"] {
+            assert!(magic(Path::new(path)), "{path}");
+        }
+        for path in ["proc/1", "proc/x/root", "a/proc/1/root", "proc/1/fd", "proc/1/maps", "proc/1/task/root"] {
+            assert!(!magic(Path::new(path)), "{path}");
+        }
+        let root = root(std::process::id());
+        let below = |path: &str| resolve(&root, Path::new(path)).unwrap();
+        assert_eq!(below("/proc/1/root/lib/../x"), root.join("proc/1/root/x"));
+        assert_eq!(below("/proc/1/root/../x"), root.join("proc/1/root/../x"));
+        // As the process sees it, and not as its reader does.
+        assert_eq!(below("/proc/self/exe"), Path::new(&format!("/proc/{}/exe", std::process::id())));
+        let pid = std::process::id();
+        let own = std::env::current_exe().unwrap();
+        for path in [format!("/proc/{pid}/exe"), format!("/proc/{pid}/root{}", own.display())] {
+            let found = find(pid, OsStr::new(&path)).unwrap();
+            assert_eq!(fs::metadata(found).unwrap().ino(), fs::metadata(&own).unwrap().ino(), "{path}");
+        }
     }
 
     #[test]

@@ -5,9 +5,9 @@
 //! but an address, unless one of them is global. Two kinds of symbol look like functions and are not: an *import* is defined in
 //! some other file, and an *IFUNC* is a resolver that the dynamic loader runs once to choose among several functions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use log::info;
+use log::{info, warn};
 use object::elf;
 
 use super::{
@@ -214,7 +214,12 @@ impl Seen {
                         list(&code)
                     )
                 })?;
-                info!("of the functions `{name}`, at {}, the global one is taken: {:#x}", list(&code), chosen.0);
+                warn!(
+                    "{} has several functions `{name}`, at {}: taking the global one, {:#x}; `{name}@ADDRESS` chooses another",
+                    image.binary.path.display(),
+                    list(&code),
+                    chosen.0
+                );
                 chosen
             }
         };
@@ -233,7 +238,9 @@ impl Seen {
     fn explain(&self, wanted: &Wanted<'_>) -> String {
         if !self.versions.is_empty() {
             let mut versions = self.versions.clone();
-            versions.dedup();
+            // In the order of their addresses, and once for each of the file's tables.
+            let mut told = BTreeSet::new();
+            versions.retain(|version| told.insert(version.clone()));
             let versions = versions.join(", ");
             return match wanted.version {
                 Some(version) => format!("there is no version {version} of it, but {versions}"),
@@ -248,7 +255,7 @@ impl Seen {
         } else if self.imported {
             "the file only imports it: name the library that defines it".to_owned()
         } else {
-            "the file has no such function (`nm -D` lists what it has)".to_owned()
+            "the file has no such function (`nm` lists what it has)".to_owned()
         }
     }
 }
@@ -367,6 +374,10 @@ mod tests {
         assert_eq!(ask(&versions, "f"), Ok(SECOND));
         assert_eq!(ask(&versions, "f@V1"), Ok(CODE));
         assert_eq!(ask(&versions, "f@0x11000"), Ok(CODE));
+        // A file has its exported names in both tables.
+        let crafted = Crafted { symbols: versions.to_vec(), dynamic: versions.to_vec(), ..Crafted::default() };
+        let line = find_in(&Kept::new(&crafted).binary(), "f@V3").unwrap_err();
+        assert_eq!(line, "there is no version V3 of it, but V1, V2");
         let go = [("type:.eq.T", LOCAL, FUNC, CODE, 2), ("main.(*T).M", LOCAL, FUNC, SECOND, 2)];
         assert_eq!(ask(&go, "type:.eq.T"), Ok(CODE));
         assert_eq!(ask(&go, "main.(*T).M"), Ok(SECOND));

@@ -37,7 +37,7 @@ impl Tracepoint {
     /// # Errors
     ///
     /// [`Error::Unfit`] if there is no such tracepoint, or tracefs cannot be read; [`Error::Kernel`] if the kernel
-    /// refuses.
+    /// refuses: EACCES, too, if the program reads its context beyond the end of the tracepoint's record.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the tracepoint {}/{}", self.category, self.name);
         let id =
@@ -48,7 +48,17 @@ impl Tracepoint {
             "opens the tracepoint as an event that a program can hang on",
         )
         .map_err(|error| Error::kernel(format!("open {what}"), &error))?;
-        Link::on_event(program, event, self.cookie, &what)
+        Link::on_event(program, event, self.cookie, &what).map_err(|error| match error {
+            // The verifier does not know which tracepoint; `perf_event_set_bpf_prog` refuses when it is attached.
+            Error::Kernel { errno, advice: None, .. } if cfg!(feature = "advice") && errno.raw() == libc::EACCES => {
+                error.advise(&format!(
+                    "it reads its context beyond the end of this tracepoint's record, whose layout is in the file \
+                     events/{}/{}/format of tracefs",
+                    self.category, self.name
+                ))
+            }
+            _ => error,
+        })
     }
 
     /// Returns the layout of the tracepoint's record, which is a program's context: a line for each field, with its offset and

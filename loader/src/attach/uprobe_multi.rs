@@ -203,7 +203,7 @@ impl UprobeMulti {
     }
 
     fn each(&self, program: &Program, binary: &Binary, places: &[u64], what: &str) -> Result<Link, Error> {
-        debug!("`{}` hangs on {what} by a perf event each", program.name());
+        debug!("`{}` is attached to {what} by a perf event each", program.name());
         let unfit = |why: &str| Error::Unfit { attempt: format!("put probes on {what}"), why: why.to_owned() };
         let each = places.iter().enumerate().map(|(index, &byte)| {
             let listeners = self.listeners.get(index).copied().unwrap_or(0);

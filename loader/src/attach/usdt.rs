@@ -119,11 +119,17 @@ impl Usdt {
 
     fn notes(&self) -> Result<(Binary, Vec<Note>), Error> {
         let binary = Binary::open(self.file.find()?, None)?;
-        let found = notes::read(&binary, &|provider, name| provider == self.provider && name == self.name)?;
+        let found = notes::read(&binary, &|provider, name| self.is(provider, name))?;
         if found.is_empty() {
             return Err(self.not_there(&binary));
         }
         Ok((binary, found))
+    }
+
+    /// Returns true for the probe's own name. Either half may have colons, and a text with several is split somewhere.
+    fn is(&self, provider: &str, name: &str) -> bool {
+        let whole = self.to_string();
+        whole.strip_prefix(provider).and_then(|rest| rest.strip_prefix(':')) == Some(name)
     }
 
     fn not_there(&self, binary: &Binary) -> Error {
@@ -228,7 +234,20 @@ fn mapped_at(maps: &[u8], inode: u64, byte: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::mapped_at;
+    use super::{Usdt, mapped_at};
+
+    #[test]
+    fn probe_with_colons_is_found_however_it_is_split() {
+        for (provider, name) in [("pr:ov", "na:me"), ("pr", "ov:na:me"), ("pr:ov:na", "me")] {
+            let probe = Usdt::new("library", provider, name);
+            assert!(probe.is("pr:ov", "na:me"), "{provider} {name}");
+            for (provider, name) in
+                [("pr:ov", "na"), ("r:ov", "na:me"), ("pr:ov", "na:mex"), ("pr:ov:na:me", ""), ("", "")]
+            {
+                assert!(!probe.is(provider, name), "{provider} {name}");
+            }
+        }
+    }
 
     #[test]
     fn a_byte_is_found_in_the_mapping_of_code() {

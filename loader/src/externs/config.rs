@@ -12,7 +12,12 @@
 //! the configuration makes unreachable. The text is that of `/proc/config.gz`, or else of `/boot/config-RELEASE`; what is
 //! not in it, because it is not set or the kernel has no such choice, is 0 if the extern is weak, and missed if it is not.
 
-use std::{io::Read, ops::ControlFlow, path::Path};
+use std::{
+    io::Read,
+    ops::ControlFlow,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use cutaway_sys::file;
 
@@ -203,7 +208,7 @@ pub(super) fn fill(externs: &[Extern], own: &str, running: bool, resolved: &mut 
         return;
     }
     let names = slots().filter_map(|(known, _)| match known.name.as_str() {
-        HAS_SYSCALL_WRAPPER => Some(ARCH_HAS_SYSCALL_WRAPPER),
+        HAS_SYSCALL_WRAPPER => (!is_known_wrapped(running)).then_some(ARCH_HAS_SYSCALL_WRAPPER),
         name => name.starts_with("CONFIG_").then_some(name),
     });
     let mut values = Values::of(names);
@@ -249,6 +254,16 @@ pub(super) fn fill(externs: &[Extern], own: &str, running: bool, resolved: &mut 
 
 const NO_KERNEL: &str = "there is no running kernel to ask";
 
+/// Whether an earlier object has found that the running kernel wraps system calls, for the kernel does not change: reading its
+/// configuration takes longer than loading a small object. That it does not wrap them is asked anew, since the files may have been
+/// out of reach.
+static SEEN_WRAPPED: AtomicBool = AtomicBool::new(false);
+
+fn is_known_wrapped(running: bool) -> bool {
+    // ATOMICS: pairs with the store in `about_linux`.
+    running && SEEN_WRAPPED.load(Ordering::Relaxed)
+}
+
 /// What is not configuration, but asked of the kernel.
 fn about_linux(name: &str, values: &Values<'_>, running: bool) -> Result<i128, String> {
     if !running {
@@ -258,8 +273,11 @@ fn about_linux(name: &str, values: &Values<'_>, running: bool) -> Result<i128, S
         "LINUX_KERNEL_VERSION" => Ok(process::kernel_version().map_err(|error| error.to_string())?.into()),
         "LINUX_HAS_BPF_COOKIE" => Ok(probe::attach_cookie().is_yes().into()),
         HAS_SYSCALL_WRAPPER => {
-            let configured = values.get(ARCH_HAS_SYSCALL_WRAPPER) == Some(Some("y"));
-            Ok((configured || kallsyms::has_one_of(WRAPPED)).into())
+            let configured = || values.get(ARCH_HAS_SYSCALL_WRAPPER) == Some(Some("y"));
+            let wrapped = is_known_wrapped(running) || configured() || kallsyms::has_one_of(WRAPPED);
+            // ATOMICS: pairs with the load in `is_known_wrapped`; nothing but the flag passes from thread to thread.
+            SEEN_WRAPPED.fetch_or(wrapped, Ordering::Relaxed);
+            Ok(wrapped.into())
         }
         _ => Err("it is none of the constants that there are: CONFIG_…, LINUX_KERNEL_VERSION, LINUX_HAS_BPF_COOKIE, \
                   LINUX_HAS_SYSCALL_WRAPPER"

@@ -239,7 +239,7 @@ fn with_offset(function: &str, on_return: bool) -> Result<(String, u64), &'stati
         return Err("its target names no function");
     }
     if on_return && offset != 0 {
-        return Err("a return probe takes no offset: it hangs on the function's entry");
+        return Err("a return probe takes no offset: it attaches to the function's entry");
     }
     Ok((symbol.to_owned(), offset))
 }

@@ -21,7 +21,8 @@ pub enum Warning {
         /// The variables' names; `+OFFSET` in bytes from the section's start where no variable is known.
         variables: Vec<String>,
     },
-    /// The kernel does not take the license for one that goes with GPL: programs cannot call GPL-only helpers.
+    /// The kernel does not take the license for one that goes with GPL: programs cannot call GPL-only helpers. Loading logs
+    /// it unless a program is refused for it, as the error says the same.
     License {
         /// What is wrong with it, and how to write it.
         why: String,
@@ -130,20 +131,19 @@ pub(super) fn license_fault(elf: &Elf, license: &CStr) -> Option<String> {
 fn fault(is_there: bool, is_pointer: bool, license: &CStr) -> Option<String> {
     const TAKEN: [&str; 6] =
         ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
-    const FORM: &str = "write `char LICENSE[] SEC(\"license\") = \"GPL\";`";
     let bytes = license.to_bytes();
     if TAKEN.iter().any(|taken| taken.as_bytes() == bytes) {
         return None;
     }
     Some(if !is_there {
-        format!("the object has no section `license`: {FORM}")
+        "the object has no section `license`: add `char LICENSE[] SEC(\"license\") = \"GPL\";`".to_owned()
     } else if is_pointer {
-        format!("the section `license` holds an address (a pointer, `char *`), which stays 0, and no text: {FORM}")
+        "the license is a pointer, not text: declare it as `char LICENSE[]`".to_owned()
     } else if bytes.is_empty() {
-        format!("the section `license` is empty: {FORM}")
+        "the section `license` is empty: write `GPL` there".to_owned()
     } else {
-        let taken = listed(&mut TAKEN.iter().map(|taken| format!("`{taken}`")));
-        format!("the kernel does not take the license `{}` for GPL; it takes {taken}", shown(bytes))
+        // One of them is enough to go on, and keeps the refusal on one line of a terminal or two.
+        format!("the kernel does not take the license `{}` for GPL: write `GPL`", shown(bytes))
     })
 }
 
@@ -160,7 +160,7 @@ mod tests {
         }
         for (is_there, is_pointer, license, part) in [
             (false, false, c"", "no section `license`"),
-            (true, true, c"", "holds an address"),
+            (true, true, c"", "is a pointer"),
             (true, false, c"", "is empty"),
             (true, false, c"GPLv2", "does not take the license `GPLv2`"),
             (true, false, c"gpl", "does not take the license `gpl`"),

@@ -22,11 +22,22 @@ pub(super) fn worded(sentence: &str, shared: &Shared<'_>) -> String {
     if !cfg!(feature = "advice") {
         return told;
     }
-    let more = helper(sentence).or_else(|| sentence.contains("GPL").then(|| shared.license_fault.clone()).flatten());
-    match more {
+    if is_about_the_license(sentence)
+        && let Some(fault) = &shared.license_fault
+    {
+        // Without its end, which says what the fault says: that the program is not GPL-compatible.
+        return format!("{}: {fault}", told.split(" from non-GPL").next().unwrap_or(&told));
+    }
+    match helper(sentence) {
         Some(more) => format!("{told}: {more}"),
         None => told,
     }
+}
+
+/// Returns whether the verifier refuses a program for the license of its object (`cannot call GPL-restricted function from non-GPL
+/// compatible program`).
+pub(super) fn is_about_the_license(sentence: &str) -> bool {
+    sentence.contains("GPL")
 }
 
 /// For a call of a helper that the kernel does not know, or not by its name: what it is called, and since when it

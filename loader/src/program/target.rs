@@ -143,7 +143,7 @@ impl Targets {
                 ProgramType::TRACING | ProgramType::LSM => Err(Error::Unfit {
                     attempt: format!("load the program `{}` ({})", program.name, section.program_type),
                     why: format!(
-                        "its section `{}` does not name what it hangs on: set `section.target` before loading",
+                        "its section `{}` does not name what it attaches to: set `section.target` before loading",
                         program.section_name
                     ),
                 }),

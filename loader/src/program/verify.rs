@@ -11,7 +11,11 @@
 
 use std::{io, os::fd::OwnedFd};
 
-use super::{Shared, explain::worded, verifier};
+use super::{
+    Shared,
+    explain::{is_about_the_license, worded},
+    verifier,
+};
 use crate::{
     Errno, Error, privileges,
     probe::charged,
@@ -78,7 +82,11 @@ impl Refusal {
             return Err(refused(program, &self.error));
         };
         let is_whole = own.is_some();
-        let at = if is_whole { verifier::place(&log) } else { None };
+        let mut at = if is_whole { verifier::place(&log) } else { None };
+        if is_about_the_license(found) {
+            // The call alone: the line of source is not at fault.
+            at = at.map(|at| at.split("; ").next().unwrap_or_default().to_owned());
+        }
         let told = worded(found, shared);
         if !is_whole && overflows {
             log.push_str(&format!(

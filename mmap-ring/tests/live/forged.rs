@@ -6,13 +6,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
+use std::thread;
 
 use mmap_ring::{Error, OverwriteRing, Peek, Ring, UserRing};
 
 use crate::kernel::insn::{exit, mov_imm};
 use crate::kernel::{self, F_MMAPABLE, create_map, create_ring, load_program, lookup_map, update_map};
-use crate::mounts::{self, on_a_thread};
-use crate::{Outcome, PAGE, Test, test};
+use crate::{Outcome, PAGE, Test, own_mounts, test};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -21,6 +21,11 @@ pub(crate) fn tests() -> Vec<Test> {
         test("where_bpf_is_refused_proc_tells_what_a_ring_is", where_bpf_is_refused),
         test("what_is_mounted_on_proc_is_not_believed", what_is_mounted_on_proc_is_not_believed),
     ]
+}
+
+/// Runs something on a thread of its own, which may then be given mounts or a filter.
+fn on_a_thread(run: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+    thread::spawn(run).join().map_err(|_| "it panicked")?
 }
 
 /// What each way to open a ring says of a descriptor: as a ring, one that overwrites, to look at, and as a user ring.
@@ -159,8 +164,8 @@ fn where_bpf_is_refused() -> Outcome {
 fn what_is_mounted_on_proc_is_not_believed() -> Outcome {
     let array = create_map(kernel::MAP_TYPE_ARRAY, 4, 4 * PAGE, 1, F_MMAPABLE)?;
     on_a_thread(move || {
-        mounts::of_this_thread()?;
-        mounts::mount("tmpfs", Path::new("/proc"))?;
+        own_mounts::of_this_thread()?;
+        own_mounts::try_mount("tmpfs", Path::new("/proc"), "")?;
         std::fs::create_dir_all("/proc/thread-self/fdinfo")?;
         let about = format!("map_type:\t27\nmax_entries:\t{PAGE}\nmap_flags:\t0x0\n");
         std::fs::write(format!("/proc/thread-self/fdinfo/{}", array.as_raw_fd()), about)?;

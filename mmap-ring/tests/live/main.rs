@@ -13,7 +13,6 @@
 mod forged;
 mod kernel;
 mod mappings;
-mod mounts;
 mod noise;
 mod overwriting;
 mod pinned;

@@ -1,59 +1,52 @@
 //! A ring that several processes have: a reader that dies, a bystander that looks.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use mmap_ring::{Peek, Ring, Seen};
+use mmap_ring::{Corrupt, Error, Peek, Ring, Seen, Wake};
 
 use crate::kernel::{self, ADAPTIVE, Producer, create_ring};
-use crate::mounts::{self, on_a_thread};
+use crate::own_mounts::Mounted;
 use crate::{LONG, Outcome, PAGE, Test, number, numbers, test};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        test("a_reader_killed_in_mid_batch_loses_nothing", || on_a_thread(a_killed_reader_loses_nothing)),
-        test("a_bystander_reads_and_does_not_consume", || on_a_thread(a_bystander_reads_and_does_not_consume)),
+        test("a_reader_killed_in_mid_batch_loses_nothing", a_killed_reader_loses_nothing),
+        test("a_bystander_reads_and_does_not_consume", a_bystander_reads_and_does_not_consume),
+        test("two_readers_of_a_pinned_ring_notice_each_other", two_readers_notice_each_other),
     ]
 }
 
-/// A bpffs that this thread and its children see, on a directory that is gone when the test is, failed or not.
-struct Pins(PathBuf);
+/// Where a test in a process of its own finds the ring.
+const PINNED: &str = "MMAP_RING_PINNED";
 
-impl Pins {
-    fn new(name: &str) -> io::Result<Self> {
-        let directory = std::env::temp_dir().join(format!("mmap-ring-{}-{name}", std::process::id()));
-        std::fs::create_dir(&directory)?;
-        let pins = Self(directory);
-        mounts::of_this_thread()?;
-        mounts::mount("bpf", &pins.0)?;
-        Ok(pins)
-    }
-
-    fn pin(&self, fd: BorrowedFd<'_>) -> CString {
-        let path = CString::new(self.0.join("ring").into_os_string().into_encoded_bytes()).unwrap();
-        kernel::pin(fd, &path).expect("pinning");
-        path
-    }
+/// The pinned ring, in a process that [`elsewhere`] started.
+fn given() -> Option<io::Result<Ring>> {
+    let path = CString::new(std::env::var(PINNED).ok()?).ok()?;
+    Some(kernel::get_pinned(&path, false).and_then(|map| Ring::open(map, PAGE).map_err(io::Error::other)))
 }
 
-impl Drop for Pins {
-    fn drop(&mut self) {
-        let _ = mounts::unmount(&self.0);
-        let _ = std::fs::remove_dir(&self.0);
-    }
+/// Has this test run in a process of its own, which finds the ring by its pin.
+fn elsewhere(test: &str, pin: &CStr) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--exact", test]).env(PINNED, pin.to_str().unwrap()).stdout(Stdio::null());
+    Ok(command)
+}
+
+fn pin(fd: BorrowedFd<'_>, pins: &Mounted) -> CString {
+    let path = CString::new(pins.path().join("ring").into_os_string().into_encoded_bytes()).unwrap();
+    kernel::pin(fd, &path).expect("pinning");
+    path
 }
 
 /// The reader is another process, which says when it holds a batch and is then
 /// killed.
 fn a_killed_reader_loses_nothing() -> Outcome {
-    const PINNED: &str = "MMAP_RING_PINNED";
-    if let Ok(path) = std::env::var(PINNED) {
-        let map = kernel::get_pinned(&CString::new(path)?, false)?;
-        let mut ring = Ring::open(map, PAGE)?;
+    if let Some(ring) = given() {
+        let mut ring = ring?;
         assert_eq!(ring.batch()?.at_most(3).count(), 3);
         let mut batch = ring.batch()?;
         assert_eq!(batch.at_most(4).count(), 4);
@@ -63,15 +56,10 @@ fn a_killed_reader_loses_nothing() -> Outcome {
     }
     let map = create_ring(PAGE)?;
     let producer = Producer::new(&map);
-    let pins = Pins::new("killed")?;
-    let pin = pins.pin(map.as_fd());
+    let pins = Mounted::new("bpf")?;
+    let pin = pin(map.as_fd(), &pins);
     producer.output(0, 10, &[0; 8], ADAPTIVE);
-    let mut reader = Command::new(std::env::current_exe()?)
-        .args(["--exact", "a_reader_killed_in_mid_batch_loses_nothing"])
-        .env(PINNED, pin.to_str()?)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()?;
+    let mut reader = elsewhere("a_reader_killed_in_mid_batch_loses_nothing", &pin)?.stderr(Stdio::piped()).spawn()?;
     let lines = BufReader::new(reader.stderr.take().expect("piped")).lines();
     let held = lines.map_while(Result::ok).any(|line| line == "holding");
     reader.kill()?;
@@ -88,8 +76,8 @@ fn a_killed_reader_loses_nothing() -> Outcome {
 fn a_bystander_reads_and_does_not_consume() -> Outcome {
     let map = create_ring(PAGE)?;
     let producer = Producer::new(&map);
-    let pins = Pins::new("peek")?;
-    let pin = pins.pin(map.as_fd());
+    let pins = Mounted::new("bpf")?;
+    let pin = pin(map.as_fd(), &pins);
     let read_only = kernel::get_pinned(&pin, true)?;
     let refused = Ring::open(read_only.try_clone()?, PAGE).unwrap_err();
     assert!(refused.to_string().contains("EACCES"), "{refused}");
@@ -111,5 +99,80 @@ fn a_bystander_reads_and_does_not_consume() -> Outcome {
     let mut ring = Ring::open(map, PAGE)?;
     assert_eq!(numbers(&mut ring), [7], "still there");
     assert!(!peek.copy(place, &mut payload), "and now released");
+    Ok(())
+}
+
+/// Another process reads the ring between two batches of this one, in the middle of one, and while this one sleeps. Each time
+/// this one says so, and never takes the ring back.
+fn two_readers_notice_each_other() -> Outcome {
+    const NAME: &str = "two_readers_of_a_pinned_ring_notice_each_other";
+    if let Some(ring) = given() {
+        let mut ring = ring?;
+        assert_eq!(ring.wait(Some(LONG))?, Wake::Ready);
+        let read = numbers(&mut ring).len();
+        return if read > 0 { Ok(()) } else { Err("it read nothing".into()) };
+    }
+    let is_noticed = |answer: Result<(), Error>| match answer {
+        Err(error @ Error::Corrupt(Corrupt::Consumer { .. })) => {
+            let text = error.to_string();
+            assert!(text.contains("second consumer") && text.contains("missed or read twice"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    };
+    let map = create_ring(PAGE)?;
+    let producer = Producer::new(&map);
+    let pins = Mounted::new("bpf")?;
+    let pin = pin(map.as_fd(), &pins);
+    let another_reads = || elsewhere(NAME, &pin).and_then(|mut command| command.status());
+    let reopen = || io::Result::Ok(Ring::open(kernel::get_pinned(&pin, false)?, PAGE).expect("opening it"));
+
+    let mut ring = reopen()?;
+    producer.output(0, 2, &[0; 8], ADAPTIVE);
+    assert_eq!(numbers(&mut ring), [0, 1]);
+    producer.output(2, 2, &[0; 8], ADAPTIVE);
+    assert!(another_reads()?.success());
+    is_noticed(ring.batch().map(drop));
+    drop(ring);
+
+    let mut ring = reopen()?;
+    producer.output(4, 1, &[0; 8], ADAPTIVE);
+    let mut batch = ring.batch()?;
+    assert_eq!(batch.records().count(), 1);
+    producer.output(5, 1, &[0; 8], ADAPTIVE);
+    assert!(another_reads()?.success());
+    let theirs = Peek::open(&map, PAGE)?.positions().consumer;
+    drop(batch);
+    assert_eq!(ring.positions().consumer, theirs, "not taken back");
+    is_noticed(ring.batch().map(drop));
+    drop(ring);
+
+    let mut ring = reopen()?;
+    let answer = thread::scope(|scope| {
+        let sleeper = crate::asleep(scope, || {
+            loop {
+                // As one whose records were all read by the other each time it wakes.
+                match ring.wait(Some(LONG)) {
+                    Ok(Wake::Ready) => match ring.batch() {
+                        Ok(batch) => drop(batch),
+                        Err(error) => return Err(error),
+                    },
+                    other => return other.map(drop),
+                }
+            }
+        });
+        let another = thread::scope(|scope| {
+            let another = scope.spawn(another_reads);
+            // Until the two of them have come to it.
+            while !sleeper.is_finished() && !another.is_finished() {
+                producer.output(6, 1, &[0; 8], ADAPTIVE);
+                thread::sleep(std::time::Duration::from_millis(20));
+            }
+            another.join().expect("a thread that ends")
+        });
+        // The last one was read elsewhere, perhaps.
+        producer.output(7, 1, &[0; 8], ADAPTIVE);
+        another.map(|status| assert!(status.success())).map(|()| sleeper.join().expect("a thread that ends"))
+    })?;
+    is_noticed(answer);
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! One CPU's buffer against the real kernel.
 
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Trial};
-use perf_reader::{Buffer, Bytes, Corrupt, LostSource, Options, Record, Recorder, Set, Snapshot, Wake, Wakeup};
+use perf_reader::{
+    Buffer, Bytes, Corrupt, LOOK_EVERY, LostSource, Options, Record, Recorder, Set, Snapshot, Wake, Wakeup,
+};
 
 use crate::bpf::{MAX_COUNT, MAX_PAYLOAD, Sender};
 use crate::{ignorable, live};
@@ -16,6 +18,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         live("times_are_those_of_the_monotonic_clock", times),
         live("wakes_every_n_events", wakes_every_n_events),
         live("wakes_every_n_bytes", wakes_every_n_bytes),
+        live("records_below_the_threshold_are_found_by_looking", below_the_threshold),
+        live("a_record_that_is_not_drained_makes_no_busy_loop", left_where_it_is),
+        live("an_idle_reader_looks_only_where_records_can_come_unannounced", idle_looks),
         live("a_flight_recorder_keeps_the_newest", flight_recorder),
         live("a_pause_tells_its_losses", losses_of_a_pause),
         live("a_record_larger_than_the_ring_is_refused", larger_than_the_ring),
@@ -142,6 +147,7 @@ const SOON: Option<Duration> = Some(Duration::from_millis(50));
 
 fn wakes_every_n_events(sender: &Sender) {
     let mut set = set(sender, 8, &Options::new().wakeup(Wakeup::Events(10)));
+    set.look_every(None);
     for _ in 0..3 {
         sender.send(0, 8, 9).unwrap();
         assert_eq!(set.wait(SOON).unwrap(), Wake::TimedOut);
@@ -159,10 +165,60 @@ fn wakes_every_n_events(sender: &Sender) {
 
 fn wakes_every_n_bytes(sender: &Sender) {
     let mut set = set(sender, 8, &Options::new().wakeup(Wakeup::Bytes(240)));
+    set.look_every(None);
     sender.send(0, 8, 9).unwrap();
     assert_eq!(set.wait(SOON).unwrap(), Wake::TimedOut);
     sender.send(0, 8, 2).unwrap();
     assert_eq!(set.wait(None).unwrap(), Wake::Ready);
+}
+
+/// Ways to be woken that announce no single record of 24 bytes in a ring of 8 pages. The last one announces none at all: a ring
+/// that is not read never gets more than a ring ahead.
+const SELDOM: [Wakeup; 5] =
+    [Wakeup::Events(10), Wakeup::Events(0), Wakeup::Bytes(0), Wakeup::Bytes(4096), Wakeup::Bytes(8 * 4096)];
+
+/// A few records, and then none: a wait without end returns all the same, and so does one that is shorter than the time between
+/// two looks, and one that begins with the records there.
+fn below_the_threshold(sender: &Sender) {
+    for wakeup in SELDOM {
+        let mut set = set(sender, 8, &Options::new().wakeup(wakeup));
+        for timeout in [None, Some(Duration::from_millis(5)), Some(Duration::ZERO)] {
+            assert_eq!(set.wait(Some(Duration::ZERO)).unwrap(), Wake::TimedOut, "{wakeup:?}: nothing is there");
+            sender.send(0, 8, 3).unwrap();
+            let began = Instant::now();
+            assert_eq!(set.wait(timeout).unwrap(), Wake::Ready, "{wakeup:?} with {timeout:?}");
+            // No promise on a machine that is overloaded.
+            assert!(began.elapsed() < Duration::from_secs(5), "{wakeup:?}: {:?}", began.elapsed());
+            let mut samples = 0;
+            set.drain(|_, record| samples += u32::from(matches!(record, Ok(Record::Sample(_)))));
+            assert_eq!(samples, 3, "{wakeup:?}");
+        }
+    }
+}
+
+/// A record that the caller leaves where it is makes no busy loop.
+fn left_where_it_is(sender: &Sender) {
+    let mut set = set(sender, 8, &Options::new().wakeup(Wakeup::Events(10)));
+    sender.send(0, 8, 1).unwrap();
+    let (began, mut waits) = (Instant::now(), 0);
+    while began.elapsed() < LOOK_EVERY * 2 {
+        assert_eq!(set.wait(None).unwrap(), Wake::Ready);
+        waits += 1;
+    }
+    assert!(waits <= 4, "{waits} waits in {:?}", began.elapsed());
+}
+
+/// What an idle reader pays: a sleep for each look, or one in all.
+fn idle_looks(sender: &Sender) {
+    const IDLE: Duration = Duration::from_millis(400);
+    let mut set = set(sender, 8, &Options::new());
+    assert_eq!((set.look_at(), set.wait(Some(IDLE)).unwrap(), set.sleeps()), (None, Wake::TimedOut, 1));
+    let mut set = self::set(sender, 8, &Options::new().wakeup(Wakeup::Events(10)));
+    assert!(set.look_at().is_some());
+    let began = Instant::now();
+    assert_eq!(set.wait(Some(IDLE)).unwrap(), Wake::TimedOut);
+    let most = began.elapsed().as_millis() / LOOK_EVERY.as_millis() + 1;
+    assert!((2..=most).contains(&u128::from(set.sleeps())), "{} sleeps, at most {most}", set.sleeps());
 }
 
 /// A flight recorder: empty, not full, overwritten; paused while read, with losses told, and going on afterwards.

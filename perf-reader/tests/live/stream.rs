@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Trial};
-use perf_reader::{Changes, Corrupt, Options, Record, Set, Slot, Slots, Stream, Wake, Wakeup, online_cpus};
+use perf_reader::{Changes, Corrupt, LOOK_EVERY, Options, Record, Set, Slot, Slots, Stream, Wake, Wakeup, online_cpus};
 
 use crate::bpf::Sender;
 use crate::live;
@@ -16,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         live("twins_lose_nothing_busy_or_idle", busy_and_idle),
         live("twins_count_losses_together", losses),
         live("twins_deliver_single_records_at_once", single_records),
+        live("twins_deliver_what_sends_no_wake_up", seldom_woken),
         live("cpus_without_a_slot_are_left_out", fewer_slots),
         live("without_any_slot_it_is_an_error", no_slot),
         live("a_slot_that_another_reader_holds_is_not_set", another_reader),
@@ -107,6 +108,29 @@ fn single_records(sender: &Sender) {
         assert_eq!(records, 1);
     }
     assert_eq!(stream.switches(), 0);
+}
+
+/// A stream that is idle and asks for few wake-ups: what sends none is found by looking, also by those who sleep elsewhere.
+fn seldom_woken(sender: &Sender) {
+    sender.payload(0, &[]).unwrap();
+    let options = Options::new().wakeup(Wakeup::Events(1000));
+    let mut stream = Stream::open(8, &options, slots(sender)).unwrap();
+    for elsewhere in [false, true] {
+        sender.send(0, 8, 3).unwrap();
+        if elsewhere {
+            let at = stream.look_at().unwrap();
+            assert!(at <= Instant::now() + LOOK_EVERY);
+            std::thread::sleep(at.saturating_duration_since(Instant::now()));
+        } else {
+            assert_eq!(stream.wait(None).unwrap(), Wake::Ready);
+        }
+        let mut records = 0;
+        stream.drain(|_, _| records += 1).unwrap();
+        assert_eq!((records, stream.switches()), (3, 0));
+        assert!(stream.look_at().unwrap() > Instant::now(), "looked");
+    }
+    stream.look_every(None);
+    assert_eq!(stream.look_at(), None);
 }
 
 /// A map with one slot: CPU 0 is read, the others are named, once and for all.

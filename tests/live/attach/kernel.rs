@@ -250,7 +250,7 @@ fn not_in_btf() {
 
 fn no_place() {
     let line = sample::answering("fentry", 0).unwrap_err().to_string();
-    assert!(line.contains("does not name what it hangs on"), "{line}");
+    assert!(line.contains("does not name what it attaches to"), "{line}");
     let line = sample::answering("freplace/f", 0).unwrap_err().to_string();
     assert!(line.contains("say of which one, with `ProgramSpec::replace`"), "{line}");
     // It can be named later.

@@ -19,7 +19,8 @@ pub(crate) fn kprobes() -> Option<String> {
 pub(crate) fn trampolines() -> Option<String> {
     // What the tracer can patch is listed here. Without dynamic patching there is no such file; where it is forbidden, the
     // file cannot be opened.
-    let list = own_mounts::with("tracefs", |folder| fs::File::open(folder.join("available_filter_functions")));
+    let list = own_mounts::Mounted::new("tracefs")
+        .map(|mounted| fs::File::open(mounted.path().join("available_filter_functions")));
     list.flatten()
         .err()
         .map(|error| format!("this kernel cannot patch functions, or may not: its list of them says {error}"))

@@ -25,6 +25,7 @@ pub(crate) fn tests() -> Vec<Test> {
         Test::new("a_link_is_a_link_where_the_kernel_has_them", Needs::Root, kind_of_link),
         Test::new("functions_that_cannot_be_probed_are_told_apart", Needs::Root, symbols),
         Test::new("places_that_are_none_are_told", Needs::Root, places),
+        Test::new("context_beyond_the_record_is_told", Needs::Root, beyond_the_record),
         Test::new("when_one_of_several_cannot_be_attached_none_is", Needs::Root, all_or_none),
         Test::new("skipped_programs_are_named_with_their_reasons", Needs::Root, skipped),
         Test::new("object_whose_programs_are_all_skipped_says_so", Needs::Root, all_skipped),
@@ -270,6 +271,19 @@ fn places() {
     assert!(line.contains("attach the program `count`") && line.contains("EINVAL"), "{line}");
 }
 
+fn beyond_the_record() {
+    use cutaway_programs::prelude::*;
+    let mut object = ObjectBuilder::new("GPL");
+    let mut asm = Assembler::new();
+    asm.load(DW, R0, R1, 2000);
+    asm.mov(R0, 0);
+    asm.exit();
+    object.program("tracepoint/sched/sched_process_exec", "reads", asm);
+    let loaded = Object::parse(&object.write().unwrap()).unwrap().load().unwrap();
+    let line = loaded.attach().unwrap_err().to_string();
+    assert!(line.contains("EACCES") && line.contains("events/sched/sched_process_exec/format"), "{line}");
+}
+
 fn all_or_none() {
     use cutaway_programs::prelude::*;
     let mut object = ObjectBuilder::new("GPL");
@@ -343,7 +357,7 @@ fn all_skipped() {
 fn warned() {
     drop(faulty("pointers.o").load().unwrap());
     let warnings = journal::messages(log::Level::Warn);
-    for part in ["`.data`", "`.rodata`", "`license`"] {
+    for part in ["`.data`", "`.rodata`", "the license is a pointer"] {
         assert_eq!(warnings.iter().filter(|line| line.contains(part)).count(), 1, "{part}: {warnings:?}");
     }
     assert_eq!(warnings.len(), 3, "{warnings:?}");

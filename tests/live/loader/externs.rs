@@ -16,6 +16,8 @@ pub(crate) fn tests() -> Vec<Test> {
             .since("5.14", "programs of the kind syscall"),
         Test::new("constants_take_what_the_kernel_says_of_itself", Needs::Root, kernels_own)
             .since("5.14", "programs of the kind syscall"),
+        Test::new("features_of_the_kernel_are_asked_once", Needs::Root, features)
+            .since("5.14", "programs of the kind syscall"),
         Test::new("a_constant_that_does_not_fit_is_told_with_its_text", Needs::Root, unfit)
             .since("5.14", "programs of the kind syscall"),
         Test::new("a_missing_constant_is_missed_by_the_program_that_uses_it", Needs::Root, missing_constant)
@@ -117,6 +119,23 @@ fn kernels_own() {
     });
     let hz = text.lines().find_map(|line| line.strip_prefix("CONFIG_HZ=")).unwrap();
     assert_eq!(out[..2], [hz.parse().unwrap(), 1]);
+}
+
+/// Of the second object, the kernel is asked nothing that the first one has found.
+fn features() {
+    let wrapped = cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "s390x"));
+    let mut opened = Vec::new();
+    for _ in 0..2 {
+        let out = run(object("kconfig_features.o"));
+        assert_eq!(out[..2], [u64::from(probe::attach_cookie().is_yes()), u64::from(wrapped)]);
+        let calls = journal::system_calls();
+        let is_opened = |pair: &(String, String)| {
+            pair.0 == "pathname"
+                && ["/proc/config.gz", "/boot/config-", "/proc/kallsyms"].iter().any(|file| pair.1.starts_with(file))
+        };
+        opened.push(calls.iter().filter(|call| call.pairs.iter().any(is_opened)).count());
+    }
+    assert!(!wrapped || opened[0] == opened[1], "files opened by the first object, and by both: {opened:?}");
 }
 
 fn unfit() {

@@ -63,7 +63,7 @@ fn counted_losses() {
 }
 
 /// An object that `build` fills, in a file.
-fn object(build: impl FnOnce(&mut ObjectBuilder)) -> NamedTempFile {
+pub(crate) fn object(build: impl FnOnce(&mut ObjectBuilder)) -> NamedTempFile {
     let mut object = ObjectBuilder::new("GPL");
     build(&mut object);
     let file = NamedTempFile::new().unwrap();

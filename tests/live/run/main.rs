@@ -7,6 +7,7 @@
 mod compiled;
 mod damage;
 mod decoded;
+mod effects;
 mod endings;
 mod explain;
 mod honest;
@@ -68,6 +69,7 @@ fn main() {
         damage::trials(),
         honest::trials(),
         pinned::trials(),
+        effects::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }

@@ -1,4 +1,5 @@
-//! Two runs of an object whose perf event array is pinned: a slot holds one event, so the later one takes them all.
+//! Two runs of an object whose buffer is pinned. A slot of a perf event array holds one event, so the later one takes them all. A
+//! ring has one consumer position, so one of the two ends.
 
 use std::{
     fs,
@@ -11,21 +12,26 @@ use libtest_mimic::Trial;
 use crate::{
     binary::{self, Running},
     ignorable, lacks, own_mounts,
+    patience::wait_until,
     requirements::Needs,
+    trial,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
     let lacks =
         || Needs::Root.obstacle().or_else(|| lacks::at_least(5, 10, "running a program on a CPU of one's choice"));
-    vec![ignorable("two_readers_of_one_perf_event_array_notice_each_other", lacks, two_readers)]
+    vec![
+        ignorable("two_readers_of_one_perf_event_array_notice_each_other", lacks, two_readers),
+        trial("one_of_two_readers_of_one_ring_says_so_and_ends", Needs::Ring, two_readers_of_a_ring),
+    ]
 }
 
 /// A directory for pins that is gone when the test is, failed or not.
 struct Pins(PathBuf);
 
 impl Pins {
-    fn new() -> Self {
-        let directory = Path::new(own_mounts::BPFFS.1).join(format!("cutaway-run-{}", std::process::id()));
+    fn new(test: &str) -> Self {
+        let directory = Path::new(own_mounts::BPFFS.1).join(format!("cutaway-run-{}-{test}", std::process::id()));
         fs::create_dir(&directory).unwrap();
         Self(directory)
     }
@@ -46,9 +52,9 @@ fn started(object: &Path, pins: &Path) -> Running {
 
 fn two_readers() {
     let folder = tempfile::tempdir().unwrap();
-    let pins = Pins::new();
+    let pins = Pins::new("perf");
     let object = folder.path().join("pinned.o");
-    fs::write(&object, sends()).unwrap();
+    fs::write(&object, sends(MapType::PERF_EVENT_ARRAY)).unwrap();
 
     let first = started(&object, &pins.0);
     let second = started(&object, &pins.0);
@@ -73,21 +79,57 @@ fn two_readers() {
     assert_eq!(ended.stderr.matches("another reader has taken").count(), 1, "{ended:?}");
 }
 
-/// Sends 8 bytes with each call of getpgid, through a perf event array that is pinned by name.
-fn sends() -> Vec<u8> {
+/// Both are woken by each record, and each record is read by one of them or both: whichever finds that the other has read says so.
+fn two_readers_of_a_ring() {
+    let folder = tempfile::tempdir().unwrap();
+    let pins = Pins::new("ring");
+    let object = folder.path().join("pinned.o");
+    fs::write(&object, sends(MapType::RINGBUF)).unwrap();
+    let mut readers = vec![started(&object, &pins.0), started(&object, &pins.0)];
+    let first = wait_until("one of the two says so", || {
+        rustix::process::getpgid(None).unwrap();
+        readers.iter().position(|reader| reader.has_said("second consumer"))
+    });
+    let ended = readers.remove(first).end();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    for part in ["cutaway: `events`: the ring has a second consumer", "missed or read twice", "`cutaway peek` lists"] {
+        assert!(ended.stderr.contains(part), "{ended:?}");
+    }
+    // The other one has the ring for itself now, and goes on.
+    let other = readers.remove(0);
+    let before = other.stdout_lines();
+    rustix::process::getpgid(None).unwrap();
+    other.stdout_nth("it gets what is sent", before);
+    other.send(rustix::process::Signal::INT);
+    let ended = other.end();
+    assert!(ended.status.success(), "{ended:?}");
+}
+
+/// Sends 8 bytes with each call of getpgid, through a perf event array or a ring that is pinned by name.
+fn sends(kind: MapType) -> Vec<u8> {
     let mut object = ObjectBuilder::new("GPL");
-    let definition = MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4).pinned_by_name();
-    let events = object.map("events", definition);
+    let definition = match kind {
+        MapType::RINGBUF => MapDef::new(kind).max_entries(1 << 18),
+        _ => MapDef::new(kind).key_size(4).value_size(4),
+    };
+    let events = object.map("events", definition.pinned_by_name());
     let mut asm = Assembler::new();
-    asm.mov(R6, R1);
     asm.store(DW, R10, -8, 1);
-    asm.mov(R1, R6);
-    asm.load_map(R2, events);
-    asm.mov(W3, -1); // BPF_F_CURRENT_CPU
-    asm.mov(R4, R10);
-    asm.add(R4, -8);
-    asm.mov(R5, 8);
-    asm.call(Helper::bpf_perf_event_output);
+    if kind == MapType::RINGBUF {
+        asm.load_map(R1, events);
+        asm.mov(R2, R10);
+        asm.add(R2, -8);
+        asm.mov(R3, 8);
+        asm.mov(R4, 0);
+        asm.call(Helper::bpf_ringbuf_output);
+    } else {
+        asm.load_map(R2, events);
+        asm.mov(W3, -1); // BPF_F_CURRENT_CPU
+        asm.mov(R4, R10);
+        asm.add(R4, -8);
+        asm.mov(R5, 8);
+        asm.call(Helper::bpf_perf_event_output);
+    }
     asm.mov(R0, 0);
     asm.exit();
     object.program("tracepoint/syscalls/sys_enter_getpgid", "sends", asm);

@@ -28,6 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_perf_event_needs_no_place", Needs::Root, perf_event),
         trial("a_uprobe_is_given_its_function", Needs::Root, uprobe),
         ignorable("library_is_found_as_the_process_sees_it", || Needs::Root.obstacle().or_else(no_code), seen_by),
+        ignorable("file_that_the_process_has_not_mapped_is_told", || Needs::Root.obstacle().or_else(no_code), unmapped),
         ignorable("symbols_with_colons_and_addresses_are_taken", || Needs::Root.obstacle().or_else(no_code), symbols),
         trial("targets_that_are_no_code_are_refused", Needs::Root, refused),
         ignorable("an_iterator_is_read_once", || Needs::Root.obstacle().or_else(lacks::iterators), iterator),
@@ -104,6 +105,27 @@ fn seen_by() {
     assert_eq!(seen(&running.end()), 1);
     // Not in the command's own view.
     told(&target, "not among this process's libraries");
+}
+
+/// A path is ours; a process in another root has another file there.
+fn unmapped() {
+    let file = Mapped::write("own.so", &crafted().write());
+    let folder = file.path().with_extension("folder");
+    fs::create_dir(&folder).unwrap();
+    let other = folder.join(file.name());
+    fs::copy(file.path(), &other).unwrap();
+    let own = std::process::id().to_string();
+    let warned = |path: &std::path::Path| {
+        let target = format!("uprobe_bare={}:f", path.display());
+        let words = ["--pid", &own, "--attach", &target, "--duration", "0.1"];
+        let mut command = binary::command(["run", "--program", "uprobe_bare"]);
+        let ended = Running::start(command.arg(corpus("kinds/sections")).args(words)).end();
+        assert!(ended.stderr.contains(&format!("at {}:f)", path.display())), "{ended:?}");
+        ended.stderr.contains("so no probe there is hit; it has mapped ")
+    };
+    let answers = (warned(&other), warned(file.path()));
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(answers, (true, false));
 }
 
 /// Functions at `CODE` and each 16 bytes behind it.

@@ -97,8 +97,8 @@ fn aside() {
     let values = ran.values();
     assert!(!values.is_empty() && values.iter().all(|(_, value)| *value == json!({ "who": 1, "what": ran.pid })));
     let said = |part: &str| assert!(ran.ended.stderr.contains(part), "{}", ran.ended.stderr);
-    said("cutaway: skipped `wild`: the verifier refuses the program `wild`");
-    said("cutaway: skipped `packets`: it hangs on a network device: say on which one with --interface NAME");
+    said("cutaway: skipped `wild`: the verifier refuses it: ");
+    said("cutaway: skipped `packets`: programs of this kind attach to a network device: name it with --interface NAME");
     said("cutaway: skipped `placeless`: its section `tracepoint` does not say where: give --attach 'placeless=TARGET'");
     said("attached runs (tracepoint/syscalls/sys_enter_getpgid)");
     // What begins with `?` is not asked for.

@@ -37,7 +37,7 @@ fn variables() {
         let line = variable(&lines, name);
         assert_eq!((&line["type"], &line["section"], &line["value"]), (&json!(type_name), &json!(section), &value));
     }
-    assert_eq!(ran.ended.summary(), (0, 0));
+    assert_eq!(ran.ended.outcome(), (0, None));
 }
 
 fn maps() {

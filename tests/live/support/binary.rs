@@ -109,6 +109,11 @@ impl Running {
         wait_until(what, || self.stderr.text().lines().find(|line| accept(line)).map(str::to_owned))
     }
 
+    /// Whether it has written this to stderr.
+    pub(crate) fn has_said(&self, part: &str) -> bool {
+        self.stderr.text().contains(part)
+    }
+
     /// Whether its first thread is in one of these system calls.
     pub(crate) fn is_in(&self, calls: &[libc::c_long]) -> bool {
         // The number comes first; a thread that runs has none.
@@ -169,16 +174,23 @@ impl Ended {
     pub(crate) fn complaint(&self) -> &str {
         assert_eq!(self.status.code(), Some(1), "{self:?}");
         assert_eq!(self.status.signal(), None);
-        let lines: Vec<_> = self.stderr.lines().filter(|line| !line.starts_with("received ")).collect();
+        let lines: Vec<_> = self
+            .stderr
+            .lines()
+            .filter(|line| !line.starts_with("received ") && !line.starts_with("no buffer: "))
+            .collect();
         match lines[..] {
             [line] => line.strip_prefix("cutaway: ").unwrap_or_else(|| panic!("{line}")),
             _ => panic!("not one line: {self:?}"),
         }
     }
 
-    /// The last line on stderr: received, lost; `None` if that is unknown.
+    /// The last line on stderr: received, lost; `None` if that is unknown. Without a buffer there is nothing to receive.
     pub(crate) fn outcome(&self) -> (u64, Option<u64>) {
         let last = self.stderr.lines().last().unwrap_or_default();
+        if last.starts_with("no buffer: ") {
+            return (0, None);
+        }
         let numbers = last.strip_prefix("received ").and_then(|rest| rest.split_once(", lost "));
         let (received, lost) = numbers.unwrap_or_else(|| panic!("no summary at the end: {self:?}"));
         let lost = if lost.contains("unknown") { None } else { Some(lost.parse().unwrap()) };

@@ -287,17 +287,8 @@ impl Job {
 
     /// Waits until the child is there, and waits itself if it was told to.
     pub(crate) fn ready(&self) -> u32 {
-        self.pid_and_function().0
-    }
-
-    /// The child's number, and where its `getaddrinfo` is in its memory.
-    pub(crate) fn pid_and_function(&self) -> (u32, u64) {
         let file = self.path("ready");
-        wait_until("the child is ready", || {
-            let text = fs::read_to_string(&file).ok()?;
-            let (pid, function) = text.strip_suffix('\n')?.split_once(' ')?;
-            Some((pid.parse().unwrap(), function.parse().unwrap()))
-        })
+        wait_until("the child is ready", || fs::read_to_string(&file).ok()?.strip_suffix('\n')?.parse().ok())
     }
 
     /// Waits for what the child was answered, in the order of the questions for each thread.
@@ -325,8 +316,7 @@ fn run(folder: &Path) -> i32 {
     if orders.pinned {
         pin();
     }
-    let function = libc::getaddrinfo as *const () as usize;
-    fs::write(folder.join("ready"), format!("{} {function}\n", std::process::id())).unwrap();
+    fs::write(folder.join("ready"), format!("{}\n", std::process::id())).unwrap();
     if let Some(uid) = orders.uid {
         // SAFETY: takes a number, gives a number.
         let answer = unsafe { libc::setuid(uid) };

@@ -6,7 +6,7 @@ use std::{
     ffi::CString,
     fs, io,
     os::unix::ffi::OsStrExt,
-    path::Path,
+    path::{Path, PathBuf},
     ptr,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -15,14 +15,9 @@ use std::{
 /// thing in `main`: only what has one thread can take all of itself along. Without the right to do so nothing changes, and
 /// the tests say what they lack.
 pub(crate) fn enter(file_systems: &[(&str, &str)]) {
-    // SAFETY: takes flags.
-    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+    if of_this_thread().is_err() {
         return;
     }
-    // SAFETY: reads C strings; there is neither source nor data.
-    let answer =
-        unsafe { libc::mount(ptr::null(), c"/".as_ptr(), ptr::null(), libc::MS_REC | libc::MS_PRIVATE, ptr::null()) };
-    assert_eq!(answer, 0, "making mounts private: {}", io::Error::last_os_error());
     for (kind, folder) in file_systems {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         let there = mounts.lines().any(|line| {
@@ -33,6 +28,19 @@ pub(crate) fn enter(file_systems: &[(&str, &str)]) {
             try_mount(kind, Path::new(folder), "").unwrap();
         }
     }
+}
+
+/// Makes a mount namespace for this thread: only it and its children see what it mounts from now on.
+pub(crate) fn of_this_thread() -> io::Result<()> {
+    // SAFETY: takes flags, and changes which mounts this thread sees.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: reads C strings; there is neither source nor data.
+    let answer =
+        unsafe { libc::mount(ptr::null(), c"/".as_ptr(), ptr::null(), libc::MS_REC | libc::MS_PRIVATE, ptr::null()) };
+    assert_eq!(answer, 0, "making mounts private: {}", io::Error::last_os_error());
+    Ok(())
 }
 
 /// Where pins are made.
@@ -54,20 +62,35 @@ pub(crate) fn try_mount(kind: &str, folder: &Path, options: &str) -> io::Result<
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Has `look` see a file system of this kind for as long as it looks.
-pub(crate) fn with<T>(kind: &str, look: impl FnOnce(&Path) -> T) -> io::Result<T> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    // ATOMICS: only that each number is given once.
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let folder = std::env::temp_dir().join(format!("cutaway-{kind}-{}-{number}", std::process::id()));
-    fs::create_dir(&folder)?;
-    let seen = try_mount(kind, &folder, "").map(|()| look(&folder));
-    if seen.is_ok() {
-        let path = CString::new(folder.as_os_str().as_bytes()).unwrap();
-        // SAFETY: reads a C string that lives until the call is over.
-        let answer = unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
-        assert_eq!(answer, 0, "unmounting {kind}: {}", io::Error::last_os_error());
+/// A file system on a directory of its own, both gone when this is dropped.
+pub(crate) struct Mounted(PathBuf);
+
+impl Mounted {
+    /// Mounts a file system of this kind.
+    pub(crate) fn new(kind: &str) -> io::Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // ATOMICS: only that each number is given once.
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("cutaway-{kind}-{}-{number}", std::process::id()));
+        fs::create_dir(&directory)?;
+        // First, so that the directory goes if mounting fails.
+        let mounted = Self(directory);
+        try_mount(kind, &mounted.0, "")?;
+        Ok(mounted)
     }
-    fs::remove_dir(&folder)?;
-    seen
+
+    /// Returns its directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let path = CString::new(self.0.as_os_str().as_bytes()).unwrap();
+        // SAFETY: reads a C string that lives until the call is over.
+        unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+        // Fails if something is left mounted there, which ends with the process.
+        let _ = fs::remove_dir(&self.0);
+    }
 }

@@ -1,7 +1,8 @@
-//! Processes whose C library is not the host's: in another root, with musl, in a container, there before the tracer or after.
+//! Processes whose C library is not the host's: in another root, with musl, in a container, there before the tracer or
+//! after.
 //!
-//! The tracers here trace every process, as a stranger would on a machine full of containers; each test looks at its own
-//! hosts' names alone.
+//! The tracers here trace every process, as a stranger would on a machine full of containers; each test looks at its
+//! own hosts' names alone.
 #![expect(unsafe_code, reason = "chroot(2), pivot_root(2) and setns(2) between fork and exec")]
 
 use std::{
@@ -74,12 +75,17 @@ fn mapped(start: &str) -> PathBuf {
 impl Root {
     /// With glibc.
     pub(crate) fn new(node: &str, way: Way) -> Self {
+        Self::named(node, way, "libc.so.6")
+    }
+
+    /// With glibc by another name.
+    pub(crate) fn named(node: &str, way: Way, name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let libraries = folder.path().join("lib");
         fs::create_dir(&libraries).unwrap();
-        fs::copy(mapped("libc.so.6"), libraries.join("libc.so.6")).unwrap();
+        fs::copy(mapped("libc.so.6"), libraries.join(name)).unwrap();
         fs::copy(mapped("ld-linux"), libraries.join("ld.so")).unwrap();
-        asker::write(&folder.path().join("asker"), "/lib/ld.so", "libc.so.6", node);
+        asker::write(&folder.path().join("asker"), "/lib/ld.so", name, node);
         Self { path: folder.path().to_owned(), folder, node: node.to_owned(), way }
     }
 
@@ -192,12 +198,40 @@ pub(crate) fn tracer(arguments: &[&str]) -> Running {
 
 /// Ends the tracer; gives the events of these hosts, by host.
 pub(crate) fn end(tracer: Running, nodes: &[&str]) -> Vec<Vec<Value>> {
+    end_with_warnings(tracer, nodes).0
+}
+
+/// The same, and what it said.
+pub(crate) fn end_with_warnings(tracer: Running, nodes: &[&str]) -> (Vec<Vec<Value>>, String) {
     tracer.send(Signal::INT);
     let ended = tracer.end();
     assert!(ended.status.success(), "{ended:?}");
     assert!(ended.stderr.lines().last().unwrap().starts_with("received "), "{}", ended.stderr);
     let events: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    nodes.iter().map(|node| events.iter().filter(|event| event["node"] == *node).cloned().collect()).collect()
+    let of_node = |node: &&str| events.iter().filter(|event| event["node"] == **node).cloned().collect();
+    (nodes.iter().map(of_node).collect(), ended.stderr)
+}
+
+/// The warning that calls of this kind may have been missed.
+pub(crate) fn told(stderr: &str, which: &str) -> Option<String> {
+    let mut lines = stderr.lines().filter(|line| line.contains("may be missed: it is traced from"));
+    lines.find(|line| line.contains(which)).map(str::to_owned)
+}
+
+/// Tries a few times what a machine can fail to do in time whose CPUs are taken away from it; each time it must have
+/// told that it was too late (`Err`). To miss calls without a word is a failure at once.
+pub(crate) fn in_time_or_told<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        match attempt() {
+            Ok(done) => return done,
+            Err(line) => {
+                eprintln!("too late: {line}");
+                told.push(line);
+            }
+        }
+    }
+    panic!("it was too late each time: {told:#?}");
 }
 
 /// Every event is there so many times, with its library.
@@ -213,6 +247,10 @@ fn check(events: &[Value], times: usize, library: &str) {
 }
 
 fn every_library() -> Option<String> {
+    in_time_or_told(try_every_library)
+}
+
+fn try_every_library() -> Result<Option<String>, String> {
     let (chroot, pivot) = (Root::new("127.0.1.1", Way::Chroot), Root::new("127.0.1.2", Way::Pivot));
     let (late, musl) = (Root::new("127.0.1.3", Way::Pivot), Root::musl("127.0.1.4"));
     let before: Vec<&Root> = [&chroot, &pivot].into_iter().chain(&musl).collect();
@@ -222,35 +260,50 @@ fn every_library() -> Option<String> {
     let tracer = tracer(&[]);
     running.iter_mut().for_each(|asker| asker.ask(3));
     // Never seen before, and it asks at once; then a second process of the same.
-    late.start().ask(2);
+    let mut first = late.start();
+    first.ask(2);
     late.start().ask(1);
     let nodes = [chroot.node.as_str(), &pivot.node, &late.node, "127.0.1.4"];
-    let events = end(tracer, &nodes);
+    let (events, stderr) = end_with_warnings(tracer, &nodes);
+    if events[2].len() < 3
+        && let Some(line) = told(&stderr, &format!("by process {} ", first.pid()))
+    {
+        return Err(line);
+    }
     for events in &events[..3] {
         check(events, 3, "/libc.so.6");
     }
-    match musl {
+    Ok(match musl {
         Some(_) => {
             check(&events[3], 3, "/libc.so");
             None
         }
         None => Some("musl is not on this machine (package musl); glibc in other roots was tried".to_owned()),
-    }
+    })
 }
 
 fn command_in_another_root() -> Option<String> {
-    for way in [Way::Chroot, Way::Pivot] {
-        let root = Root::new("127.0.2.1", way);
-        let mut command = binary::command(["trace", "--format", "json", "--"]);
-        let me = std::env::current_exe().unwrap();
-        command.arg(me).arg(IN_ROOT).arg(&root.path).arg(if way == Way::Chroot { "chroot" } else { "pivot" });
-        let mut running = Running::start(&mut command);
-        running.write("??");
-        let ended = running.end();
-        // The program's own bytes are on the same line.
-        assert!(ended.status.success() && ended.stderr.ends_with("received 2, lost 0\n"), "{ended:?}");
-        let events: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        check(&events, 2, "/libc.so.6");
+    // A thread is held whatever its library is called.
+    for (way, library) in [(Way::Chroot, "libc.so.6"), (Way::Pivot, "libc.so.6"), (Way::Chroot, "names.so")] {
+        in_time_or_told(|| {
+            let root = Root::named("127.0.2.1", way, library);
+            let mut command = binary::command(["trace", "--format", "json", "--"]);
+            let me = std::env::current_exe().unwrap();
+            command.arg(me).arg(IN_ROOT).arg(&root.path).arg(if way == Way::Chroot { "chroot" } else { "pivot" });
+            let mut running = Running::start(&mut command);
+            running.write("??");
+            let ended = running.end();
+            assert!(ended.status.success(), "{ended:?}");
+            // The program's own bytes are on the same line.
+            if !ended.stderr.ends_with("received 2, lost 0\n") {
+                return Err(
+                    told(&ended.stderr, &format!("/{library} by process")).unwrap_or_else(|| panic!("{ended:?}"))
+                );
+            }
+            let events: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            check(&events, 2, &format!("/{library}"));
+            Ok(())
+        });
     }
     None
 }

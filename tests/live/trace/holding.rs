@@ -10,44 +10,146 @@ use rustix::process::Signal;
 
 use crate::{
     binary::Running,
-    containers::{Root, Way, end, tracer, trial},
+    containers::{Asker, Root, Way, end, end_with_warnings, in_time_or_told, told as missed, tracer, trial},
+    patience::wait_until,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("a_held_thread_goes_on_when_its_tracer_is_killed", killed),
+        trial("a_held_thread_goes_on_when_its_tracer_is_stopped", stopped),
+        trial("the_process_that_holds_threads_ends_with_its_tracer", ended),
+        trial("ten_new_libraries_at_once_are_traced_from_their_first_calls_on", ten_at_once),
+        trial("calls_that_may_have_been_missed_are_told", told),
         trial("without_holding_no_thread_stands_still_or_runs_first", without),
     ]
 }
 
-/// Whether a thread of the tracer holds the process now.
+/// Whether the process that holds threads for the tracer holds this one now.
 fn is_held_by(pid: u32, tracer: &Running) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let holder = status.lines().find_map(|line| line.strip_prefix("TracerPid:")).unwrap().trim();
-    holder != "0" && fs::exists(format!("/proc/{}/task/{holder}", tracer.pid())).unwrap()
+    field(pid, "TracerPid:").is_some_and(|holder| holder != 0 && field(holder, "PPid:") == Some(tracer.pid()))
+}
+
+/// A number in the status of a thread; `None` if it has ended.
+fn field(tid: u32, name: &str) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
+}
+
+/// A tracer, and a program in a root of its own that is held; `None` if it is held by other tests' tracers, or not at
+/// all.
+fn held(node: &str) -> Option<(Running, Asker, Root)> {
+    let root = Root::new(node, Way::Chroot);
+    let tracer = tracer(&[]);
+    let asker = root.start();
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_millis(500) {
+        if is_held_by(asker.pid(), &tracer) {
+            return Some((tracer, asker, root));
+        }
+    }
+    None
+}
+
+/// Other tests' tracers may be the ones that hold it.
+const TIMES: usize = 10;
+
+fn not_held() -> String {
+    format!("in {TIMES} tries the thread was held by other tests' tracers, or not at all")
 }
 
 fn killed() -> Option<String> {
-    /// Other tests' tracers may be the ones that hold it.
-    const TIMES: usize = 10;
-    for _ in 0..TIMES {
-        let root = Root::new("127.0.6.1", Way::Chroot);
-        let tracer = tracer(&[]);
+    let Some((tracer, mut asker, _root)) = (0..TIMES).find_map(|_| held("127.0.6.1")) else { return Some(not_held()) };
+    let holder = children(tracer.pid());
+    assert_eq!(holder.len(), 1, "{holder:?}");
+    tracer.send(Signal::KILL);
+    drop(tracer.end());
+    // It would never answer if it stood still.
+    asker.ask(1);
+    wait_until("the process that holds threads has ended", || field(holder[0], "Pid:").is_none().then_some(()));
+    None
+}
+
+/// What this process has started and not waited for.
+fn children(pid: u32) -> Vec<u32> {
+    let mut children = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let list = fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default();
+        children.extend(list.split_whitespace().map(|pid| pid.parse::<u32>().unwrap()));
+    }
+    children
+}
+
+fn stopped() -> Option<String> {
+    let Some((tracer, mut asker, _root)) = (0..TIMES).find_map(|_| held("127.0.6.3")) else { return Some(not_held()) };
+    tracer.stop();
+    let begin = Instant::now();
+    asker.ask(1);
+    // Held for a second, on a machine that does other things as well.
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    tracer.send(Signal::CONT);
+    end(tracer, &[]);
+    None
+}
+
+fn ended() -> Option<String> {
+    let tracer = tracer(&[]);
+    let holder = children(tracer.pid());
+    assert_eq!(holder.len(), 1, "{holder:?}");
+    // Its name tells what it is, and no terminal's signal reaches it.
+    assert_eq!(fs::read(format!("/proc/{}/cmdline", holder[0])).unwrap(), b"cutaway\0hold-threads\0");
+    assert_eq!(fs::read_to_string(format!("/proc/{}/comm", holder[0])).unwrap(), "cutaway-hold\n");
+    // Behind the name: state, parent, process group, session (proc(5)).
+    let stat = fs::read_to_string(format!("/proc/{}/stat", holder[0])).unwrap();
+    assert_eq!(stat.rsplit_once(") ").unwrap().1.split(' ').nth(3), Some(holder[0].to_string().as_str()), "{stat}");
+    end(tracer, &[]);
+    assert_eq!(field(holder[0], "Pid:"), None, "it is still there");
+    None
+}
+
+fn ten_at_once() -> Option<String> {
+    in_time_or_told(try_ten_at_once);
+    None
+}
+
+fn try_ten_at_once() -> Result<(), String> {
+    const CALLS: usize = 5;
+    let nodes: Vec<String> = (1..=10).map(|number| format!("127.0.7.{number}")).collect();
+    let roots: Vec<Root> = nodes.iter().map(|node| Root::new(node, Way::Chroot)).collect();
+    let tracer = tracer(&[]);
+    let run = |root: &Root| {
         let mut asker = root.start();
-        let begin = Instant::now();
-        let mut held = false;
-        while !held && begin.elapsed() < Duration::from_millis(500) {
-            held = is_held_by(asker.pid(), &tracer);
-        }
-        tracer.send(Signal::KILL);
-        drop(tracer.end());
-        // It would never answer if it stood still.
-        asker.ask(1);
-        if held {
-            return None;
+        asker.ask(CALLS);
+        asker.pid()
+    };
+    let pids: Vec<u32> = thread::scope(|scope| {
+        let started: Vec<_> = roots.iter().map(|root| scope.spawn(|| run(root))).collect();
+        started.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+    let (events, stderr) = end_with_warnings(tracer, &nodes);
+    for (events, pid) in events.iter().zip(pids) {
+        if events.len() != CALLS {
+            let told = missed(&stderr, &format!("by process {pid} ")).filter(|_| events.len() < CALLS);
+            return Err(told.unwrap_or_else(|| panic!("{} calls arrived: {events:?}", events.len())));
         }
     }
-    Some(format!("in {TIMES} tries the thread was held by other tests' tracers, or not at all"))
+    Ok(())
+}
+
+fn told() -> Option<String> {
+    // No thread is held for a file of this name unless its process was asked for.
+    let root = Root::named("127.0.6.4", Way::Chroot, "names.so");
+    let tracer = tracer(&[]);
+    let mut asker = root.start();
+    let process = format!("by process {} may be missed", asker.pid());
+    let line = tracer.stderr_line("it is told", |line| line.contains(&process));
+    assert!(line.contains("/names.so") && line.ends_with("no thread is held for a file of such a name"), "{line}");
+    // From then on each call arrives.
+    asker.ask(3);
+    let events = &end(tracer, &["127.0.6.4"])[0];
+    assert_eq!(events.len(), 3);
+    None
 }
 
 fn without() -> Option<String> {
@@ -64,6 +166,9 @@ fn without() -> Option<String> {
         let stat = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
         assert_eq!(stat.rsplit_once(") ").unwrap().1.split(' ').nth(41 - 3), Some("0"), "{stat}");
     }
+    assert_eq!(children(tracer.pid()), [0; 0]);
+    let process = format!("by process {} may be missed", asker.pid());
+    tracer.stderr_line("it is told", |line| line.contains(&process) && line.contains("--no-hold"));
     let events = &end(tracer, &["127.0.6.2"])[0];
     // The first ones may be missed.
     assert!(events.len() > 1 && events.len() <= 40, "{}", events.len());

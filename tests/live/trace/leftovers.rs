@@ -1,14 +1,18 @@
 //! Nothing stays behind, however it ends: no probe in anybody's code, no program, map or link in the kernel.
 //!
-//! A probe is a breakpoint in the function's first byte, in every process that has the library mapped. To see it come and
-//! go without other tests' probes in the way, each test has a copy of the C library to itself, and a bystander that uses it.
+//! A probe is a breakpoint in the function's first byte, in every process that has the library mapped. To see this test's
+//! probe come and go, and no other's, each test has a copy of the C library to itself, and maps it in a way that tracers of
+//! every process do not look for: not to execute it. The kernel writes its breakpoint into such a mapping all the same, since
+//! it could be made executable (`valid_vma` of `kernel/events/uprobes.c`).
+#![expect(unsafe_code, reason = "maps a library without executing it")]
 
 use std::{
     ffi::OsString,
     fs::{self, File},
-    os::unix::fs::FileExt,
+    os::{fd::AsRawFd, unix::fs::FileExt},
     path::PathBuf,
     process::{Command, Stdio},
+    ptr,
 };
 
 use libtest_mimic::Trial;
@@ -36,53 +40,54 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// A C library that nobody else uses, and a process that does.
-struct Bystander {
+/// How many bytes of the function are looked at; no breakpoint is longer.
+const CODE: usize = 8;
+/// Mappings begin at a multiple of this, which is the largest page of any machine, and are this long twice: the function may
+/// lie across a border.
+const PART: u64 = 1 << 16;
+const BYTES: usize = 2 << 16;
+
+/// A C library that no other test uses, and the part of it with the function as this process has it mapped.
+struct Watched {
     folder: TempDir,
-    process: Running,
-    pid: u32,
+    part: usize,
+    /// Bytes from the start of that part to the function.
     function: u64,
-    untouched: [u8; 8],
+    untouched: [u8; CODE],
 }
 
-impl Bystander {
-    fn start() -> Self {
+impl Watched {
+    fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let maps = fs::read_to_string("/proc/self/maps").unwrap();
         let libc = maps.split_whitespace().find(|word| word.ends_with("/libc.so.6")).unwrap();
-        fs::copy(libc, folder.path().join("libc.so.6")).unwrap();
-        let job = Job::new([Question::hopeless("bystander")]).wait();
-        let process = Running::start(job.command().env("LD_LIBRARY_PATH", folder.path()));
-        let (pid, function) = job.pid_and_function();
-        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-        assert!(maps.contains(folder.path().to_str().unwrap()), "it uses another library:\n{maps}");
-        let mut bystander = Self { folder, process, pid, function, untouched: [0; 8] };
-        bystander.untouched = bystander.untouched_code();
-        bystander
+        let library = folder.path().join("libc.so.6");
+        fs::copy(libc, &library).unwrap();
+        let (_, place) = cutaway::Uprobe::new(library.to_str().unwrap(), "getaddrinfo").locate().unwrap();
+        let file = File::open(&library).unwrap();
+        let mut untouched = [0; CODE];
+        file.read_exact_at(&mut untouched, place).unwrap();
+        let function = place % PART;
+        let start = i64::try_from(place - function).unwrap();
+        let (access, kind) = (libc::PROT_READ, libc::MAP_PRIVATE);
+        // SAFETY: a new mapping, at an address that the kernel chooses.
+        let part = unsafe { libc::mmap(ptr::null_mut(), BYTES, access, kind, file.as_raw_fd(), start) };
+        assert_ne!(part, libc::MAP_FAILED);
+        let watched = Self { folder, part: part.expose_provenance(), function, untouched };
+        assert!(!watched.is_probed(), "there is a probe before there is a tracer");
+        watched
     }
 
     fn library(&self) -> PathBuf {
         self.folder.path().join("libc.so.6")
     }
 
-    /// The function's first bytes.
-    fn code(&self) -> [u8; 8] {
-        let mut code = [0; 8];
-        let memory = File::open(format!("/proc/{}/mem", self.pid)).unwrap();
-        memory.read_exact_at(&mut code, self.function).unwrap();
-        code
-    }
-
-    /// Those in the file: in memory another test's tracer of every process may have put a probe already.
-    fn untouched_code(&self) -> [u8; 8] {
-        let (_, place) = cutaway::Uprobe::new(self.library().to_str().unwrap(), "getaddrinfo").locate().unwrap();
-        let mut code = [0; 8];
-        File::open(self.library()).unwrap().read_exact_at(&mut code, place).unwrap();
-        code
-    }
-
+    /// By the file of this process's memory: the kernel changes it, so that it must not be borrowed.
     fn is_probed(&self) -> bool {
-        self.code() != self.untouched
+        let mut code = [0; CODE];
+        let memory = File::open("/proc/self/mem").unwrap();
+        memory.read_exact_at(&mut code, self.part as u64 + self.function).unwrap();
+        code != self.untouched
     }
 
     /// Traces this library, without a command.
@@ -96,60 +101,70 @@ impl Bystander {
         ])
     }
 
-    /// Nothing is there any more, and the bystander lives on.
-    fn finish(mut self) {
+    /// A command line's process uses this library.
+    fn used_by<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.env("LD_LIBRARY_PATH", self.folder.path())
+    }
+
+    /// Waits until there is no probe any more. A traced command has executed the library, so that another test's tracer of
+    /// every process may have found it; such a one lets go of a file that is deleted.
+    fn wait_until_untouched(&self) {
+        let _ = fs::remove_file(self.library());
         wait_until("the probe is gone", || (!self.is_probed()).then_some(()));
-        self.process.go();
-        assert!(self.process.end().status.success());
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`, and referred to by this value alone.
+        unsafe { libc::munmap(ptr::with_exposed_provenance_mut(self.part), BYTES) };
     }
 }
 
 fn after(transport: Transport, signal: Signal) {
-    let bystander = Bystander::start();
-    let running = Running::start(&mut bystander.tracer(transport.name()));
-    // The probe may be another test's, whose tracer traces every process; the programs are not.
+    let watched = Watched::new();
+    let running = Running::start(&mut watched.tracer(transport.name()));
     let held = wait_until("the probe and both programs are there", || {
         let held = Held::by(running.pid());
-        (bystander.is_probed() && held.programs() >= 2).then_some(held)
+        (watched.is_probed() && held.programs() >= 2).then_some(held)
     });
     running.send(signal);
     let ended = running.end();
     assert_eq!(ended.status.success(), signal != Signal::KILL, "{ended:?}");
     held.wait_until_gone();
-    bystander.finish();
+    watched.wait_until_untouched();
 }
 
 fn after_the_command() {
-    let bystander = Bystander::start();
+    let watched = Watched::new();
     let job = Job::new([Question::hopeless("traced")]).wait();
-    let mut command = bystander.tracer("perf-heap");
-    command.args(["--format", "json", "--"]).args(job.command_line()).env("LD_LIBRARY_PATH", bystander.folder.path());
-    let mut running = Running::start(&mut command);
+    let mut command = watched.tracer("perf-heap");
+    command.args(["--format", "json", "--"]).args(job.command_line());
+    let mut running = Running::start(watched.used_by(&mut command));
     job.ready();
-    assert!(bystander.is_probed());
+    assert!(watched.is_probed());
     let held = Held::by(running.pid());
     assert!(held.programs() >= 3, "and those that follow: {held:?}");
     running.go();
     assert_eq!(running.end().success(), (1, 0));
     held.wait_until_gone();
-    bystander.finish();
+    watched.wait_until_untouched();
 }
 
+/// One that fails after everything is attached, and one that fails in the middle of it.
 fn after_a_failure() {
-    let bystander = Bystander::start();
-    // One that fails after everything is attached, and one that fails in the middle of it.
-    let mut missing = bystander.tracer("perf-heap");
+    let watched = Watched::new();
+    let mut missing = watched.tracer("perf-heap");
     let ended = Running::start(missing.args(["--", "/no/such/command"])).end();
     assert!(ended.complaint().starts_with("cannot run `/no/such/command`: ENOENT"), "{ended:?}");
-    // Another test's tracer of every process may have found this library, too.
-    wait_until("the probe is gone", || (!bystander.is_probed()).then_some(()));
+    wait_until("the probe is gone", || (!watched.is_probed()).then_some(()));
 
     let job = Job::new([]).wait().beacon(Question::hopeless("traced"));
-    let mut unwritable = bystander.tracer("perf-heap");
-    unwritable.arg("--").args(job.command_line()).env("LD_LIBRARY_PATH", bystander.folder.path());
+    let mut unwritable = watched.tracer("perf-heap");
+    unwritable.arg("--").args(job.command_line());
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let running = Running::start_without_stdout(unwritable.stdout(Stdio::from(full)));
+    let running = Running::start_without_stdout(watched.used_by(&mut unwritable).stdout(Stdio::from(full)));
     running.stderr_line("it ends", |line| line.starts_with("cutaway: "));
     assert!(running.end().complaint().contains("ENOSPC"));
-    bystander.finish();
+    watched.wait_until_untouched();
 }

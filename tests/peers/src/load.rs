@@ -1,7 +1,7 @@
 //! Opening and loading of objects: this workspace's loader and libbpf, the same object in turn.
 //!
-//! The objects are large in CO-RE relocations, in constants of the kernel's configuration, in memory that is all zero.
-//! Compilers are not needed: the first are assembled, the second stands in the corpus.
+//! The objects are large in CO-RE relocations, in constants of the kernel's configuration, in features that are asked of the
+//! kernel, in memory that is all zero. Compilers are not needed: some are assembled, others stand in the corpus.
 
 use std::ffi::CString;
 use std::path::Path;
@@ -100,15 +100,20 @@ pub fn verdict(table: &Table) -> bool {
 }
 
 fn cases() -> Vec<Case> {
-    let kconfig = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus/externs/kconfig_kernel.o");
+    let corpus = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus/externs").join(name);
+        std::fs::read(path).expect("an object of the corpus")
+    };
     vec![
         Case { what: "29,750 CO-RE relocations", most: 1.0, bytes: many_core::object(85, 350) },
         Case { what: "59,500 CO-RE relocations", most: 1.0, bytes: many_core::object(170, 350) },
         Case {
             what: "constants of the kernel's configuration",
             most: 1.5,
-            bytes: std::fs::read(kconfig).expect("an object of the corpus"),
+            bytes: corpus("kconfig_kernel.o"),
         },
+        // Both remember what the kernel can do from the first object on, which is for the caches.
+        Case { what: "features of the kernel (LINUX_HAS_*)", most: 1.5, bytes: corpus("kconfig_features.o") },
         Case { what: "a .bss of 70 MB", most: 1.0, bytes: zeroes() },
     ]
 }

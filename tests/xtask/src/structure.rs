@@ -101,7 +101,13 @@ const MAX_PATH: usize = 12;
 struct Modules(Vec<Module>);
 
 impl Modules {
-    fn read(&mut self, file: &Path, folder: &Path, parent: Option<usize>, name: &str) -> std::result::Result<usize, String> {
+    fn read(
+        &mut self,
+        file: &Path,
+        folder: &Path,
+        parent: Option<usize>,
+        name: &str,
+    ) -> std::result::Result<usize, String> {
         let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
         let parsed = syn::parse_file(&text).map_err(|error| format!("{}: {error}", file.display()))?;
         self.add(file, folder, parent, name, &parsed.items)

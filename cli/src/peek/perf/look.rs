@@ -137,19 +137,6 @@ impl Look {
         }
     }
 
-    /// The same with the payloads of the first records alone.
-    pub(crate) fn first(&self, payloads: usize) -> std::borrow::Cow<'_, Self> {
-        use std::borrow::Cow;
-        if self.records.iter().skip(payloads).all(|record| record.payload.is_none() && record.value.is_none()) {
-            return Cow::Borrowed(self);
-        }
-        let mut first = self.clone();
-        for record in first.records.iter_mut().skip(payloads) {
-            (record.payload, record.value) = (None, None);
-        }
-        Cow::Owned(first)
-    }
-
     /// Decodes the samples that were copied.
     pub(crate) fn decode(&mut self, types: &Types) {
         for record in self.records.iter_mut().filter(|record| record.kind() == Kind::Sample) {

@@ -1,198 +1,175 @@
-//! Keeps a thread from going on while probes are put on a library that it has just mapped.
+//! Keeps a thread from going on while probes are put on a library that it has just mapped: the side of `trace`.
 //!
-//! A probe takes some ten milliseconds to attach (the kernel waits until every CPU knows of it), and a small program calls
-//! `getaddrinfo` within one millisecond of its start. So the thread is stopped by ptrace(2), in the way that its parent and
-//! the process itself do not notice: `PTRACE_SEIZE` and `PTRACE_INTERRUPT` send no signal. A thread that another debugger
-//! has is held as soon as that one lets it go.
-//!
-//! Each thread is held by a thread of this process that does nothing else, and ends after [`MOST`] at the latest, whatever
-//! the others do. To end is its only way to let go, and the kernel's (`kernel/ptrace.c`, `exit_ptrace`), for three reasons:
-//!
-//! - `PTRACE_DETACH` works on a stopped thread alone, and one in an uninterruptible sleep does not stop.
-//! - A thread may have stopped to receive a signal, which waitid(2) followed by `PTRACE_DETACH` would swallow.
-//! - A thread that is killed meanwhile stays a zombie of its tracer's: its process could not be waited for, nor call
-//!   execve(2) (`de_thread` waits for it). `exit_ptrace` hands it on.
-//!
-//! If this process is killed, the kernel does the same. If it is stopped (SIGSTOP), a held thread stands until it goes on.
-#![expect(unsafe_code, reason = "ptrace(2)")]
+//! The threads are held by a process of its own (`holder.rs`), because a tracer that is stopped (SIGSTOP, Ctrl-Z)
+//! cannot let go: that process is in a session of its own, where no terminal stops it. It is this same program, started
+//! once, and it ends when the socket to it is closed, so also when `cutaway` is killed.
 
 use std::{
-    io, ptr,
-    sync::{
-        atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    collections::BTreeMap,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::CommandExt,
     },
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-use log::{debug, warn};
+use log::warn;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// How long a thread is held at most.
-pub(crate) const MOST: Duration = Duration::from_secs(1);
+use super::{
+    holder::{Answer, MOST, WORD},
+    wire,
+};
 
-/// Holds threads, one after the other.
-#[derive(Default)]
+/// How many threads are held at once at most.
+const AT_ONCE: usize = 128;
+
+/// The process that holds threads.
 pub(crate) struct Holder {
-    /// Started ahead, since the thread to be held runs meanwhile.
-    tracer: Option<Tracer>,
-}
-
-/// A thread that holds one other thread, and ends.
-struct Tracer {
-    thread: JoinHandle<()>,
-    target: Sender<Target>,
-}
-
-/// What a tracer is to do.
-struct Target {
-    tid: libc::pid_t,
-    /// Where it says whether it does.
-    tell: Sender<Answer>,
-    /// Disconnected when the thread is to go on.
-    released: Receiver<()>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    Held,
-    /// Another tracer has it: it is held once that one lets it go.
-    Waiting,
-    /// It is gone, or may not be stopped.
-    No,
+    /// `None` in unit tests, where threads of this process hold.
+    child: Option<Child>,
+    /// To the thread that waits on each CPU.
+    cpus: BTreeMap<u32, OwnedFd>,
+    /// Closed at the end: the process ends then.
+    _control: OwnedFd,
+    /// Cloned for each thread that is held.
+    count: Arc<()>,
 }
 
 /// A held thread, which goes on when this is dropped, or [`MOST`] after it was made.
 #[must_use]
 pub(crate) struct Held {
-    release: Option<Sender<()>>,
-    tracer: Option<JoinHandle<()>>,
-    #[cfg(test)]
-    at_once: bool,
+    answers: OwnedFd,
+    tid: u32,
+    _count: Arc<()>,
+}
+
+impl Holder {
+    /// Starts the process, with a thread that waits on each of these CPUs.
+    ///
+    /// # Errors
+    ///
+    /// Fails if this program cannot be run once more, or the process does not answer within 5 seconds.
+    pub(crate) fn start(cpus: &[u32]) -> io::Result<Self> {
+        let (control, theirs) = wire::pair()?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("cutaway").arg(WORD).current_dir("/");
+        let child = command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        Self::prepare(Some(child), control, cpus)
+    }
+
+    fn prepare(child: Option<Child>, control: OwnedFd, cpus: &[u32]) -> io::Result<Self> {
+        const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+        // From here on the process ends if anything fails.
+        let mut holder = Self { child, cpus: BTreeMap::new(), _control: control.try_clone()?, count: Arc::default() };
+        for &cpu in cpus {
+            let (ours, theirs) = wire::pair()?;
+            // On a machine with very many CPUs the process has to read on before there is room.
+            while let Err(error) = wire::send(&control, cpu, Some(theirs.as_fd())) {
+                let mut room = [PollFd::new(&control, PollFlags::OUT)];
+                if error != rustix::io::Errno::AGAIN || poll(&mut room, Some(&PATIENCE))? == 0 {
+                    return Err(error.into());
+                }
+            }
+            holder.cpus.insert(cpu, ours);
+        }
+        wire::send(&control, 0, None)?;
+        poll(&mut [PollFd::new(&control, PollFlags::IN)], Some(&PATIENCE))?;
+        match wire::receive(&control, false) {
+            Some(_) => Ok(holder),
+            None => Err(io::Error::new(io::ErrorKind::TimedOut, "the process that holds threads does not answer")),
+        }
+    }
+
+    /// Returns its process.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Has the thread stopped as soon as it would return to its program. It is asked for on the CPU where the thread
+    /// was last, whose waiting thread the kernel then runs before it, and does not wait for the answer. Returns `None`
+    /// if too many are held, or the process has ended.
+    pub(crate) fn hold(&self, cpu: u32, tid: u32) -> Option<Held> {
+        if Arc::strong_count(&self.count) > AT_ONCE {
+            return None;
+        }
+        let socket = self.cpus.get(&cpu)?;
+        let (answers, theirs) = wire::pair().ok()?;
+        wire::send(socket, tid, Some(theirs.as_fd())).ok()?;
+        Some(Held { answers, tid, _count: Arc::clone(&self.count) })
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // It would end by itself, but not if it is stopped.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Held {
+    /// Takes the next answer that has arrived; waits for it no longer than this.
+    pub(crate) fn answer(&self, patience: Duration) -> Option<Answer> {
+        if !patience.is_zero() {
+            let patience = Timespec::try_from(patience).ok();
+            poll(&mut [PollFd::new(&self.answers, PollFlags::IN)], patience.as_ref()).ok()?;
+        }
+        wire::receive(&self.answers, false).and_then(|message| Answer::read(message.word))
+    }
+
+    /// Takes the last answer that has arrived.
+    pub(crate) fn last_answer(&self) -> Option<Answer> {
+        std::iter::from_fn(|| self.answer(Duration::ZERO)).last()
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        drop(self.release.take());
-        // It does nothing any more but end.
-        let _ = self.tracer.take().map(JoinHandle::join);
-    }
-}
-
-impl Holder {
-    /// Starts what the next [`Holder::hold`] needs.
-    pub(crate) fn prepare(&mut self) {
-        if self.tracer.is_none() {
-            self.tracer = Tracer::start().inspect_err(|error| debug!("no thread can be held: {error}")).ok();
+        if self.last_answer() == Some(Answer::TooLong) {
+            tell_of_release(self.tid);
         }
-    }
-
-    /// Stops the thread as soon as it would return to its program; `None` if it is gone, or may not be stopped.
-    pub(crate) fn hold(&mut self, tid: u32) -> Option<Held> {
-        let tid = libc::pid_t::try_from(tid).ok()?;
-        self.prepare();
-        let Tracer { thread, target } = self.tracer.take()?;
-        let (tell, told) = mpsc::channel();
-        let (release, released) = mpsc::channel();
-        target.send(Target { tid, tell, released }).ok()?;
-        let answer = told.recv().ok()?;
-        (answer != Answer::No).then(|| Held {
-            release: Some(release),
-            tracer: Some(thread),
-            #[cfg(test)]
-            at_once: answer == Answer::Held,
-        })
-    }
-}
-
-impl Tracer {
-    fn start() -> io::Result<Self> {
-        let (target, targets) = mpsc::channel();
-        let work = move || {
-            if let Ok(target) = targets.recv() {
-                trace(&target);
-            }
-        };
-        Ok(Self { thread: thread::Builder::new().name("hold".to_owned()).spawn(work)?, target })
-    }
-}
-
-/// Holds the thread until it is to go on. The caller is a thread that ends then.
-fn trace(target: &Target) {
-    /// How often to try whether another tracer has let go: less than a program needs from there to its first call.
-    const SOON: Duration = Duration::from_micros(100);
-    let begin = Instant::now();
-    let mut held = seize(target.tid);
-    let answer = match held {
-        true => Answer::Held,
-        false if is_traced(target.tid) => Answer::Waiting,
-        false => Answer::No,
-    };
-    if target.tell.send(answer).is_err() || answer == Answer::No {
-        return;
-    }
-    loop {
-        let left = MOST.saturating_sub(begin.elapsed());
-        if left.is_zero() {
-            break;
-        }
-        match target.released.recv_timeout(if held { left } else { left.min(SOON) }) {
-            Err(RecvTimeoutError::Timeout) => held = held || seize(target.tid),
-            _ => return,
-        }
-    }
-    if held {
-        tell_of_release(target.tid);
     }
 }
 
 /// Warns, once, that a thread was let go before the probes were there.
-fn tell_of_release(tid: libc::pid_t) {
+pub(crate) fn tell_of_release(tid: u32) {
     static TOLD: AtomicBool = AtomicBool::new(false);
-    let warn = move || {
-        warn!(
-            "thread {tid} was to stand still until probes are on its C library, but that took more than {MOST:?}: it goes on, \
-             and its first calls may be missed; of others this is not told again"
-        );
-    };
     // ATOMICS: the flag alone counts.
     if !TOLD.swap(true, Ordering::Relaxed) {
-        // By another thread: what is told may be read slowly, and the caller has to end.
-        let _ = thread::Builder::new().spawn(warn);
+        warn!(
+            "thread {tid} was to stand still until probes are on its C library, but that took more than {MOST:?}: it goes \
+             on, and its first calls may be missed; of others this is not told again"
+        );
     }
-}
-
-fn seize(tid: libc::pid_t) -> bool {
-    let seized = request(libc::PTRACE_SEIZE, tid);
-    if seized {
-        request(libc::PTRACE_INTERRUPT, tid);
-    }
-    seized
-}
-
-/// Whether the thread is there and some process traces it.
-fn is_traced(tid: libc::pid_t) -> bool {
-    let status = std::fs::read(format!("/proc/{tid}/status")).unwrap_or_default();
-    let status = String::from_utf8_lossy(&status);
-    let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    field("TracerPid:").is_some_and(|tracer| tracer != "0")
-        && !field("State:").is_some_and(|state| state.starts_with('Z'))
-}
-
-fn request(request: libc::c_uint, tid: libc::pid_t) -> bool {
-    let none = ptr::null_mut::<libc::c_void>();
-    // SAFETY: these requests take a number, and neither address nor data.
-    unsafe { libc::ptrace(request, tid, none, none) == 0 }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::trace::libraries::holder;
     use std::{
         fs,
         io::{BufRead, BufReader},
         process::{Child, ChildStdout, Command, Stdio},
+        thread,
+        time::Instant,
     };
+
+    /// One whose threads are this process's: the test's program is not `cutaway`.
+    fn holder() -> Holder {
+        let (control, theirs) = wire::pair().unwrap();
+        thread::spawn(move || holder::serve(&theirs));
+        Holder::prepare(None, control, &[0]).unwrap()
+    }
 
     fn state(pid: u32) -> String {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -207,6 +184,11 @@ mod tests {
             thread::sleep(Duration::from_millis(1));
         }
         panic!("it is {}, not {wanted}", state(pid));
+    }
+
+    /// The first answer.
+    fn first(held: &Held) -> Answer {
+        held.answer(Duration::from_secs(5)).unwrap()
     }
 
     /// A shell, and the number that is the first line of what it says.
@@ -226,18 +208,21 @@ mod tests {
     #[test]
     fn a_held_thread_stands_still_and_goes_on() {
         let mut child = Command::new("sleep").arg("100").spawn().unwrap();
-        let mut holder = Holder::default();
-        let held = holder.hold(child.id()).unwrap();
-        assert!(held.at_once);
+        let holder = holder();
+        let held = holder.hold(0, child.id()).unwrap();
+        assert_eq!(first(&held), Answer::Held);
         becomes(child.id(), "t");
         // Another one has to wait.
-        let next = holder.hold(child.id()).unwrap();
-        assert!(!next.at_once, "it has a tracer");
+        let next = holder.hold(0, child.id()).unwrap();
+        assert_eq!(first(&next), Answer::Waiting);
         drop(held);
+        assert_eq!(first(&next), Answer::Held);
         becomes(child.id(), "t");
         drop(next);
         becomes(child.id(), "S");
-        assert!(holder.hold(u32::MAX).is_none());
+        assert_eq!(first(&holder.hold(0, u32::MAX).unwrap()), Answer::No);
+        // A CPU for which there is no thread.
+        assert!(holder.hold(1, child.id()).is_none());
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -246,19 +231,31 @@ mod tests {
     fn a_thread_goes_on_by_itself_after_a_second() {
         let mut child = Command::new("sleep").arg("100").spawn().unwrap();
         let begin = Instant::now();
-        let held = Holder::default().hold(child.id()).unwrap();
+        let held = holder().hold(0, child.id()).unwrap();
         becomes(child.id(), "t");
         becomes(child.id(), "S");
         assert!(begin.elapsed() >= MOST);
+        assert_eq!(held.last_answer(), Some(Answer::TooLong));
         drop(held);
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
     #[test]
+    fn no_more_threads_are_held_at_once_than_that() {
+        let holder = holder();
+        let held: Vec<_> = (0..AT_ONCE).map(|_| holder.hold(0, u32::MAX).unwrap()).collect();
+        assert!(holder.hold(0, u32::MAX).is_none());
+        assert!(held.iter().all(|held| first(held) == Answer::No));
+        drop(held);
+        assert!(holder.hold(0, u32::MAX).is_some());
+    }
+
+    #[test]
     fn one_that_is_killed_meanwhile_is_its_parents_to_wait_for() {
         let (mut shell, pid, mut says) = shell("sleep 100 & echo $!; wait $!; echo $?");
-        let held = Holder::default().hold(pid).unwrap();
+        let holder = holder();
+        let held = holder.hold(0, pid).unwrap();
         becomes(pid, "t");
         signal(pid, rustix::process::Signal::KILL);
         becomes(pid, "Z");
@@ -272,9 +269,11 @@ mod tests {
     #[test]
     fn signals_come_after_it() {
         let (mut shell, pid, mut says) = shell("trap 'echo got; exit' USR1; echo $$; while :; do sleep 0.01; done");
+        let holder = holder();
         // Some are sent before the thread has stopped, some when it stands.
         for round in 0..20 {
-            let held = Holder::default().hold(pid).unwrap();
+            let held = holder.hold(0, pid).unwrap();
+            assert_ne!(first(&held), Answer::No);
             if round == 19 {
                 signal(pid, rustix::process::Signal::USR1);
             }

@@ -18,44 +18,21 @@ use super::maps::{Key, Mapping};
 /// Pages of each CPU's buffer: room for about a thousand records.
 const PAGES: usize = 32;
 
-/// The records of all CPUs that were online when it was opened.
-pub(crate) struct Notices {
-    rings: Vec<Ring>,
-}
-
 /// What a record says.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// A thread of a process has mapped a file.
-    Mapped { pid: u32, tid: u32, mapping: Mapping },
+    /// A thread of a process has mapped a file, whose inode has this generation.
+    Mapped { pid: u32, tid: u32, mapping: Mapping, generation: u64 },
     /// Records were dropped: the buffer was full.
     Dropped,
 }
 
-struct Ring {
+/// The records of one CPU.
+pub(crate) struct Ring {
+    cpu: u32,
     event: OwnedFd,
     pages: MmapRaw,
     page: usize,
-}
-
-impl Notices {
-    /// Opens an event for each CPU. Needs `CAP_PERFMON` (Linux 5.8) or `CAP_SYS_ADMIN`.
-    pub(crate) fn open() -> io::Result<Self> {
-        let online = fs::read_to_string("/sys/devices/system/cpu/online")?;
-        let cpus = cpus(&online).ok_or_else(|| io::Error::other("the list of online CPUs cannot be read"))?;
-        let rings = cpus.into_iter().map(Ring::open).collect::<io::Result<_>>()?;
-        Ok(Self { rings })
-    }
-
-    /// The fds that become readable when there are records.
-    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.rings.iter().map(|ring| ring.event.as_fd())
-    }
-
-    /// Reads what is there now, and gives its room back.
-    pub(crate) fn drain(&mut self) -> Vec<Notice> {
-        self.rings.iter_mut().flat_map(Ring::drain).collect()
-    }
 }
 
 /// `0-3,8` as numbers.
@@ -93,6 +70,22 @@ const DATA_HEAD: usize = 1024;
 const DATA_TAIL: usize = 1032;
 
 impl Ring {
+    /// Opens the records of each CPU that is online. Needs `CAP_PERFMON` (Linux 5.8) or `CAP_SYS_ADMIN`.
+    pub(crate) fn open_all() -> io::Result<Vec<Self>> {
+        let online = fs::read_to_string("/sys/devices/system/cpu/online")?;
+        let cpus = cpus(&online).ok_or_else(|| io::Error::other("the list of online CPUs cannot be read"))?;
+        cpus.into_iter().map(Self::open).collect()
+    }
+
+    pub(crate) fn cpu(&self) -> u32 {
+        self.cpu
+    }
+
+    /// Returns the fd that becomes readable when there are records. The kernel wakes its reader on that CPU.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+
     fn open(cpu: u32) -> io::Result<Self> {
         /// `PERF_TYPE_SOFTWARE`, `PERF_COUNT_SW_DUMMY`
         const SOFTWARE: (u32, u64) = (1, 9);
@@ -144,7 +137,7 @@ impl Ring {
             }));
             "maps the buffer into which it writes them"
         );
-        Ok(Self { event, pages: pages?, page })
+        Ok(Self { cpu, event, pages: pages?, page })
     }
 
     /// A position in the control page.
@@ -164,7 +157,8 @@ impl Ring {
         unsafe { byte.read_volatile() }
     }
 
-    fn drain(&mut self) -> Vec<Notice> {
+    /// Reads what is there now, and gives its room back.
+    pub(crate) fn drain(&mut self) -> Vec<Notice> {
         // ATOMICS: pairs with the write barrier before the kernel's store of data_head (`perf_output_put_handle`): the
         // records before it are whole.
         let head = self.position(DATA_HEAD).load(Ordering::Acquire);
@@ -229,7 +223,8 @@ fn read(record: &[u8]) -> Option<Notice> {
                 offset: long(record, 32)?,
                 path: String::from_utf8_lossy(path).into_owned(),
             };
-            (key.inode != 0).then_some(Notice::Mapped { pid: word(record, 8)?, tid: word(record, 12)?, mapping })
+            let (pid, tid, generation) = (word(record, 8)?, word(record, 12)?, long(record, 56)?);
+            (key.inode != 0).then_some(Notice::Mapped { pid, tid, mapping, generation })
         }
         _ => None,
     }
@@ -258,11 +253,12 @@ mod tests {
         record.extend(254_u32.to_ne_bytes());
         record.extend(1_u32.to_ne_bytes());
         record.extend(77_u64.to_ne_bytes());
-        record.extend([0; 16]);
+        record.extend(5_u64.to_ne_bytes());
+        record.extend([0; 8]);
         record.extend(b"/lib/x\0\0");
         let key = Key { major: 254, minor: 1, inode: 77 };
         let mapping = Mapping { key, start: 0x7000, end: 0x9000, offset: 0x1000, path: "/lib/x".to_owned() };
-        assert_eq!(read(&record), Some(Notice::Mapped { pid: 7, tid: 8, mapping }));
+        assert_eq!(read(&record), Some(Notice::Mapped { pid: 7, tid: 8, mapping, generation: 5 }));
         // Cut short, and one that is no file.
         assert_eq!(read(&record[..40]), None);
         record[48..56].fill(0);

@@ -91,8 +91,8 @@ impl<'d> Raw<'d> {
 
 struct File<'f, 'b> {
     image: &'f Image<'b>,
-    /// The variables by their names, once one is asked for.
-    variables: OnceCell<BTreeMap<Vec<u8>, Variable>>,
+    /// The variables by their names, and whether the file has its full table, once one is asked for.
+    variables: OnceCell<(BTreeMap<Vec<u8>, Variable>, bool)>,
 }
 
 /// What a name of the file's tables stands for.
@@ -142,18 +142,27 @@ impl<'f, 'b> File<'f, 'b> {
             }
         };
         let doubts = RefCell::new(Vec::new());
-        let from_here = |name: &str| match self.variable(name)? {
-            Variable::At(address) => Some(address.wrapping_sub(location).cast_signed()),
-            Variable::Several(addresses) => {
-                let list: Vec<_> = addresses.iter().take(8).map(|address| format!("{address:#x}")).collect();
-                doubts.borrow_mut().push(format!(
-                    "`{name}` is the name of {} variables (at {}), and the file does not tell which is meant",
-                    addresses.len(),
-                    list.join(", ")
-                ));
-                None
+        let from_here = |name: &str| {
+            let (variable, full) = self.variable(name);
+            let doubt = match variable {
+                Some(Variable::At(address)) => return Some(address.wrapping_sub(location).cast_signed()),
+                Some(Variable::Several(addresses)) => {
+                    let list: Vec<_> = addresses.iter().take(8).map(|address| format!("{address:#x}")).collect();
+                    format!(
+                        "`{name}` is the name of {} variables (at {}), and the file does not tell which is meant",
+                        addresses.len(),
+                        list.join(", ")
+                    )
+                }
+                Some(Variable::Nowhere) => format!("`{name}` is not at one place in memory"),
+                None if full => format!("the file has no variable `{name}`"),
+                None => format!("the file is stripped (no .symtab), and exports no variable `{name}`"),
+            };
+            let mut doubts = doubts.borrow_mut();
+            if !doubts.contains(&doubt) {
+                doubts.push(doubt);
             }
-            Variable::Nowhere => None,
+            None
         };
         let arguments = arguments::read(self.machine(), raw.arguments, &from_here);
         Ok(Note {
@@ -176,12 +185,12 @@ impl<'f, 'b> File<'f, 'b> {
         }
     }
 
-    /// What the file's tables have under this name.
-    fn variable(&self, name: &str) -> Option<Variable> {
-        let variables = self.variables.get_or_init(|| {
+    /// What the file's tables have under this name, and whether the full table is among them.
+    fn variable(&self, name: &str) -> (Option<Variable>, bool) {
+        let (variables, full) = self.variables.get_or_init(|| {
             let mut all = BTreeMap::new();
             // Tables that are broken name nothing.
-            let _ = self.image.tables.symbols(&mut |symbol| {
+            let full = self.image.tables.symbols(&mut |symbol| {
                 // Code never names a hidden version as it is called for others.
                 if symbol.undefined || symbol.hidden || symbol.name.is_empty() {
                     return;
@@ -199,9 +208,9 @@ impl<'f, 'b> File<'f, 'b> {
                     Some(known) => known.also(here),
                 }
             });
-            all
+            (all, full.unwrap_or(false))
         });
-        variables.get(name.as_bytes()).cloned()
+        (variables.get(name.as_bytes()).cloned(), *full)
     }
 }
 
@@ -298,6 +307,22 @@ mod tests {
             assert_eq!(counter(&[own, other], &[]).0, None);
         }
         assert_eq!(counter(&[("counter", GLOBAL, OBJECT, 0, 4)], &[]).0, None);
+    }
+
+    #[test]
+    fn unreadable_variable_has_its_reason() {
+        if not_x86() {
+            return;
+        }
+        let other = ("other", GLOBAL, OBJECT, DATA + 8, 4);
+        for (symbols, dynamic, part) in [
+            (vec![other], vec![], "the file has no variable `counter`"),
+            (vec![], vec![other], "stripped (no .symtab), and exports no variable `counter`"),
+            (vec![("counter", LOCAL, TLS, 8, 4)], vec![], "`counter` is not at one place"),
+        ] {
+            let (distance, doubt) = counter(&symbols, &dynamic);
+            assert!(distance.is_none() && doubt.contains(part), "{doubt}");
+        }
     }
 
     #[test]

@@ -1,0 +1,150 @@
+//! One thread for each CPU that reads the notices of mappings on it, and has threads held.
+//!
+//! The kernel wakes the reader of a CPU's records on that CPU, while the thread that maps is still in the kernel. A
+//! reader at real-time priority that is pinned to the CPU therefore runs before that thread returns to its program. A
+//! reader on another CPU would be late: an idle virtual CPU can take milliseconds to wake.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        mpsc::{self, Sender},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use log::{debug, info};
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
+    io::{Errno, write},
+};
+
+use super::{
+    First, Wanted, Whose,
+    hold::{Held, Holder},
+    known::{Familiar, Known},
+    looks_like_libc,
+    maps::Mapping,
+    notice::{Notice, Ring},
+    sightings::{Mapper, Queue, Sighting},
+};
+
+/// What the threads have in common.
+#[derive(Clone)]
+pub(crate) struct Common {
+    pub(crate) wanted: Wanted,
+    pub(crate) known: Known,
+    pub(crate) queue: Arc<Queue>,
+    /// `None` if no threads are held.
+    pub(crate) holder: Option<Arc<Holder>>,
+}
+
+/// The threads; they end when this is dropped.
+pub(crate) struct Catchers {
+    threads: Vec<JoinHandle<()>>,
+    stop: Arc<OwnedFd>,
+}
+
+impl Catchers {
+    /// Starts a thread for each CPU's records, and waits until each of them is ready.
+    pub(crate) fn start(rings: Vec<Ring>, common: &Common) -> io::Result<Self> {
+        /// There may be many.
+        const STACK: usize = 256 << 10;
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let mut catchers = Self { threads: Vec::new(), stop: Arc::clone(&stop) };
+        let (ready, are_ready) = mpsc::channel();
+        for ring in rings {
+            let catcher = Catcher { ring, stop: Arc::clone(&stop), common: common.clone() };
+            let (name, ready) = (format!("catch/{}", catcher.ring.cpu()), ready.clone());
+            let thread = thread::Builder::new().name(name).stack_size(STACK).spawn(move || catcher.run(&ready))?;
+            catchers.threads.push(thread);
+        }
+        for _ in &catchers.threads {
+            if are_ready.recv_timeout(PATIENCE).is_err() {
+                info!("the first mappings may be noticed late: this machine is busy");
+                break;
+            }
+        }
+        Ok(catchers)
+    }
+}
+
+impl Drop for Catchers {
+    fn drop(&mut self) {
+        // The counter of a new eventfd has room for 1; no thread reads it, so that it wakes all of them.
+        let _ = write(&*self.stop, &1_u64.to_ne_bytes());
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Catcher {
+    ring: Ring,
+    stop: Arc<OwnedFd>,
+    common: Common,
+}
+
+impl Catcher {
+    fn run(mut self, ready: &Sender<()>) {
+        let mut first = self.common.holder.as_ref().map(|holder| {
+            let first = First::begin(Some(self.ring.cpu()));
+            match holder.pid() {
+                Some(pid) => first.with(pid),
+                None => first,
+            }
+        });
+        let _ = ready.send(());
+        loop {
+            let mut fds =
+                [PollFd::from_borrowed_fd(self.ring.fd(), PollFlags::IN), PollFd::new(&self.stop, PollFlags::IN)];
+            let waited = poll(&mut fds, None);
+            let [notices, stop] = fds.map(|fd| fd.revents());
+            if !stop.is_empty() {
+                return;
+            }
+            first.iter_mut().for_each(First::account);
+            for notice in self.ring.drain() {
+                match notice {
+                    Notice::Mapped { pid, tid, mapping, generation } => self.see(pid, tid, mapping, generation),
+                    Notice::Dropped => self.common.queue.tell(|arrived| arrived.dropped = true),
+                }
+            }
+            // Otherwise each wait would end at once.
+            let is_over = notices.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
+            if is_over || waited.is_err_and(|error| error != Errno::INTR) {
+                debug!("there are no notices of mappings on CPU {} any more", self.ring.cpu());
+                return self.common.queue.tell(|arrived| arrived.over = true);
+            }
+        }
+    }
+
+    /// Has the thread held if that is called for, first of all.
+    fn see(&self, pid: u32, tid: u32, mapping: Mapping, generation: u64) {
+        let familiar = self.common.known.familiar(mapping.key, generation);
+        let held = if familiar == Familiar::No { self.hold(pid, tid, &mapping) } else { None };
+        let thread = Mapper { tid, generation, at: Instant::now(), held };
+        // A known file is looked at again only because it may have been written to; or not even that.
+        self.common.queue.add(Sighting { pid, mapping, thread }, familiar != Familiar::Attached);
+    }
+
+    fn hold(&self, pid: u32, tid: u32, mapping: &Mapping) -> Option<Held> {
+        let Common { wanted, holder, .. } = &self.common;
+        let holder = holder.as_ref()?;
+        let is_ours = pid == std::process::id() || Some(pid) == holder.pid();
+        (!is_ours && is_held(wanted, pid, mapping)).then(|| holder.hold(self.ring.cpu(), tid))?
+    }
+}
+
+/// Whether a thread of this process is held that maps this file, if the file is not known: of the processes that were
+/// asked for every one, so that a program without a dynamic loader is traced from its start, too. Of all others only
+/// those that map what looks like a C library: most new files are none.
+pub(crate) fn is_held(wanted: &Wanted, pid: u32, mapping: &Mapping) -> bool {
+    match wanted.whose {
+        Whose::Everybody => looks_like_libc(&mapping.path),
+        Whose::Process(_) | Whose::Followed => wanted.includes(pid),
+    }
+}

@@ -1,0 +1,77 @@
+//! Messages between `trace` and the process that holds threads: a few bytes, and sometimes an fd, over
+//! `SOCK_SEQPACKET`.
+
+use std::{
+    io::{IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use rustix::{
+    io::{Errno, retry_on_intr},
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+        SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    },
+};
+
+/// A message.
+pub(crate) struct Message {
+    pub(crate) word: u32,
+    pub(crate) fd: Option<OwnedFd>,
+}
+
+/// Makes two connected sockets.
+pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+}
+
+/// Sends a message, if there is room for it at once.
+pub(crate) fn send(to: impl AsFd, word: u32, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds: Vec<BorrowedFd<'_>> = fd.into_iter().collect();
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(Errno::NOBUFS);
+    }
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    retry_on_intr(|| sendmsg(&to, &[IoSlice::new(&word.to_ne_bytes())], &mut control, flags)).map(drop)
+}
+
+/// Receives a message; `None` if the other end is closed, or if there is none now and it is not to wait.
+pub(crate) fn receive(from: impl AsFd, wait: bool) -> Option<Message> {
+    let mut word = [0; 4];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+    let received = retry_on_intr(|| recvmsg(&from, &mut [IoSliceMut::new(&mut word)], &mut control, flags)).ok()?;
+    let fd = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    (received.bytes == word.len()).then(|| Message { word: u32::from_ne_bytes(word), fd })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_fds_arrive() {
+        let (one, other) = pair().unwrap();
+        assert!(receive(&other, false).is_none());
+        let (sent, kept) = pair().unwrap();
+        send(&one, 7, Some(sent.as_fd())).unwrap();
+        drop(sent);
+        let message = receive(&other, true).unwrap();
+        assert_eq!(message.word, 7);
+        send(message.fd.unwrap(), 8, None).unwrap();
+        assert_eq!(receive(&kept, true).unwrap().word, 8);
+        // Its other end is closed.
+        assert!(receive(&kept, true).is_none());
+        // Without a reader there is room for so many.
+        assert!((0..100_000).any(|number| send(&one, number, None).is_err()));
+        drop(other);
+        assert!(send(&one, 1, None).is_err());
+    }
+}

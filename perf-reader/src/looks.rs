@@ -1,0 +1,83 @@
+//! Looking for records that the kernel announces to no reader.
+//!
+//! With a wake-up for every record, a buffer that wakes no reader is empty. With any other [`Wakeup`] the last records of a
+//! burst stay below the threshold (`perf_output_begin` and `__perf_event_output` in `kernel/events`), and in a quiet buffer they
+//! would wait for ever. So a wait looks by itself, on a timer.
+
+use std::time::{Duration, Instant};
+
+use crate::options::Wakeup;
+
+/// How long a record waits at most before [`Set::wait`](crate::Set::wait) and [`Stream::wait`](crate::Stream::wait) find it
+/// without a wake-up, unless they are told another time: 90 milliseconds, so that it is read within 100 milliseconds on a machine
+/// that is not overloaded.
+///
+/// They look only where the options ask for fewer wake-ups than one for each record. An idle reader then wakes up 11
+/// times a second, and otherwise not at all.
+pub const LOOK_EVERY: Duration = Duration::from_millis(90);
+
+/// Without any sleep between two looks a wait would never sleep at all.
+const LEAST: Duration = Duration::from_millis(1);
+
+/// When to look next.
+#[derive(Debug)]
+pub(crate) struct Looks {
+    every: Option<Duration>,
+    last: Instant,
+}
+
+impl Looks {
+    /// Looks every [`LOOK_EVERY`] if records can come without a wake-up, otherwise never.
+    pub(crate) fn for_wakeup(wakeup: Wakeup) -> Self {
+        let every = (wakeup != Wakeup::Events(1)).then_some(LOOK_EVERY);
+        Self { every, last: Instant::now() }
+    }
+
+    pub(crate) fn set(&mut self, every: Option<Duration>) {
+        self.every = every.map(|every| every.max(LEAST));
+    }
+
+    /// Notes that all buffers are looked at now.
+    #[inline]
+    pub(crate) fn looked(&mut self) {
+        // Spares readers that need no looks the question for the time.
+        if self.every.is_some() {
+            self.last = Instant::now();
+        }
+    }
+
+    /// Returns the time of the next look; `None` if there is none.
+    pub(crate) fn at(&self) -> Option<Instant> {
+        self.last.checked_add(self.every?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_where_records_can_come_without_a_wake_up() {
+        assert_eq!(Looks::for_wakeup(Wakeup::Events(1)).at(), None);
+        for wakeup in [Wakeup::Events(0), Wakeup::Events(2), Wakeup::Bytes(0), Wakeup::Bytes(1), Wakeup::Bytes(4096)] {
+            let looks = Looks::for_wakeup(wakeup);
+            assert_eq!(looks.at(), Some(looks.last + LOOK_EVERY), "{wakeup:?}");
+        }
+    }
+
+    #[test]
+    fn a_look_puts_off_the_next() {
+        let mut looks = Looks::for_wakeup(Wakeup::Events(2));
+        let first = looks.at().unwrap();
+        std::thread::sleep(Duration::from_millis(1));
+        looks.looked();
+        assert!(looks.at().unwrap() > first);
+        looks.set(Some(Duration::ZERO));
+        assert_eq!(looks.at(), Some(looks.last + LEAST));
+        looks.set(None);
+        assert_eq!(looks.at(), None);
+        // A time too long for the clock is none.
+        looks.set(Some(Duration::MAX));
+        assert_eq!(looks.at(), None);
+    }
+}

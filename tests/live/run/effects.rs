@@ -1,0 +1,112 @@
+//! Options that would have no effect are refused, with what they apply to; where they have one beside others, they are not.
+
+use cutaway_programs::prelude::*;
+use libtest_mimic::Trial;
+
+use crate::{
+    binary::{self, Ended, Running},
+    corpus,
+    honest::object,
+    requirements::Needs,
+    trial,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("option_without_effect_is_refused", Needs::Nothing, refused),
+        trial("option_that_is_given_twice_for_one_name_is_refused", Needs::Nothing, twice),
+        trial("option_without_effect_in_an_object_without_buffers_is_refused", Needs::Nothing, without_buffers),
+        trial("object_without_buffers_says_so_and_not_lost_0", Needs::Root, says_so),
+        trial("option_with_effect_on_some_of_several_is_taken", Needs::Root, some),
+    ]
+}
+
+fn run(object: &str, words: &[&str]) -> Ended {
+    Running::start(binary::command(["run"]).arg(corpus(object)).args(words)).end()
+}
+
+/// One line that says of the first word of `words` that it has no effect, and `part`.
+fn is_refused(ended: &Ended, words: &[&str], part: &str) {
+    let complaint = ended.complaint();
+    let begins = complaint.starts_with(&format!("{} ", words[0])) && complaint.contains(" has no effect");
+    assert!(begins && complaint.contains(part), "{words:?}: {complaint}");
+    assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""), "{words:?}");
+}
+
+fn refused() {
+    const INTERFACES: &str = "xdp, tc, tcx, classifier, netkit";
+    for (object, words, part) in [
+        ("events/named", &["--interface", "lo"][..], INTERFACES),
+        ("events/named", &["--cgroup", "/sys/fs/cgroup"], "cgroup, sockops, lsm_cgroup"),
+        ("events/named", &["--frequency", "7"], "perf_event"),
+        ("events/named", &["--pins", "/absent"], "wants no map pinned"),
+        ("events/named", &["--buffer", "4096", "--max-entries", "events=4096"], "a size of its own (--max-entries)"),
+        ("events/named", &["--type", "struct one", "--type", "events=struct other"], "--type MAP=TYPE"),
+        // Those that take it are there, and are not to run, or have a place of their own.
+        ("events/chooses", &["--interface", "lo", "--program", "runs"], INTERFACES),
+        ("events/chooses", &["--interface", "lo", "--program", "packets", "--attach", "packets=lo"], "(--attach)"),
+        ("kinds/sections", &["--frequency", "7", "--program", "tracepoint"], "perf_event"),
+        // The program that is named is not to run.
+        ("events/chooses", &["--attach", "optional=syscalls/sys_enter_getpgid"], "run it with --program optional"),
+        ("events/chooses", &["--attach", "packets=lo", "--program", "runs"], "run it with --program packets"),
+        ("events/chooses", &["--section", "packets=tc", "--program", "runs"], "run it with --program packets"),
+    ] {
+        is_refused(&run(object, words), words, part);
+    }
+}
+
+fn twice() {
+    for words in [
+        ["--attach", "sends=syscalls/a", "--attach", "sends=syscalls/b"],
+        ["--section", "sends=xdp", "--section", "sends=tc"],
+        ["--set", "limit=1", "--set", "limit=2"],
+        ["--max-entries", "events=4096", "--max-entries", "events=8192"],
+        ["--type", "events=struct one", "--type", "events=struct other"],
+        ["--type", "struct one", "--type", "struct other"],
+    ] {
+        let ended = run("events/named", &words);
+        assert_eq!(ended.status.code(), Some(2), "{words:?}: {ended:?}");
+        assert!(ended.stderr.contains(&format!("{} is given twice for ", words[0])), "{words:?}: {ended:?}");
+    }
+    let ended = run("events/named", &["--type", "struct one", "--format", "hex"]);
+    assert!(ended.status.code() == Some(2) && ended.stderr.contains("--format hex"), "{ended:?}");
+}
+
+/// A program that sends nothing.
+fn silent() -> tempfile::NamedTempFile {
+    object(|object| {
+        let mut asm = Assembler::new();
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program("tracepoint/syscalls/sys_enter_getpgid", "silent", asm);
+    })
+}
+
+fn without_buffers() {
+    let file = silent();
+    let run = |words: &[&str]| Running::start(binary::command(["run"]).arg(file.path()).args(words)).end();
+    for words in [["--buffer", "4096"], ["--type", "u64"], ["--count", "1"]] {
+        is_refused(&run(&words), &words, "the object has no ring buffer and no perf event array");
+    }
+}
+
+fn says_so() {
+    let file = silent();
+    let words = ["run", "--duration", "0.1", "--summary", "--format", "json", "--variables", "--maps"];
+    let ended = Running::start(binary::command(words).arg(file.path())).end();
+    let last = ended.stderr.lines().last();
+    assert_eq!(last, Some("no buffer: the object has no ring and no perf event array that is read"), "{ended:?}");
+    let summary: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(summary, serde_json::json!({ "received": 0, "lost": null, "unreadable": 0, "maps": [] }));
+    for part in ["--variables: the object has no global variables", "--maps: the object has no hash and no array"] {
+        assert_eq!(ended.stderr.matches(part).count(), 1, "{ended:?}");
+    }
+}
+
+/// Beside programs that it does not apply to.
+fn some() {
+    let words = ["--interface", "lo", "--program", "packets", "--program", "runs", "--duration", "0.1"];
+    let ended = run("events/chooses", &words);
+    assert!(ended.status.success() && !ended.stderr.contains("no effect"), "{ended:?}");
+    assert!(ended.stderr.contains("packets (") && ended.stderr.contains("runs ("), "{ended:?}");
+}
