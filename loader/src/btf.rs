@@ -42,17 +42,13 @@ pub use self::{
     ty::{Array, EnumValue, Int, Member, Param, SectionVar, Type},
     value::Value,
 };
-use crate::sorted::Sorted;
+use crate::{sorted::Sorted, text::MAX_NAME};
 
 /// The first two bytes of `.BTF` and of `.BTF.ext`.
 const MAGIC: u16 = 0xeb9f;
 
 /// Typedefs and modifiers in a row, and arrays in arrays, beyond which no compiler goes: more is a circle.
 const DEEPEST: u32 = 256;
-
-/// Bytes of a name beyond which nobody reads: the kernel takes 511, and strings can overlap, so that a small file could
-/// hold any number of long ones.
-pub(crate) const LONGEST_NAME: usize = 4096;
 
 /// What is wrong with a piece of BTF. Whoever knows where it came from says so in front of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -303,7 +299,7 @@ impl<'a> Names<'a> {
     /// The string at `offset`, to its NUL.
     pub(crate) fn at(self, offset: u32) -> &'a [u8] {
         let from = self.from(offset);
-        let from = from.get(..LONGEST_NAME).unwrap_or(from);
+        let from = from.get(..MAX_NAME).unwrap_or(from);
         let end = from.iter().position(|&byte| byte == 0).unwrap_or(from.len());
         from.get(..end).unwrap_or_default()
     }

@@ -51,7 +51,7 @@ use crate::btf::{
     search::{Absent, Seeker, Source, Sources, Types},
     shown,
 };
-use crate::object::listed;
+use crate::text::listed;
 
 /// Instructions by the section they were compiled into and their place in it.
 pub trait Code {

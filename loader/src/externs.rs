@@ -40,10 +40,7 @@ pub(crate) use self::{
     ksyms::Ksyms,
     reading::{read, resolve},
 };
-use crate::{
-    object::{Contents, left_out::READS_EXTERNS},
-    sorted::Sorted,
-};
+use crate::{gate::READS_EXTERNS, object::Contents, sorted::Sorted};
 
 /// What a program takes from the kernel by name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -54,8 +54,10 @@ mod buffers;
 #[cfg(feature = "census")]
 pub mod census;
 pub mod core_relo;
+mod elf;
 mod error;
 mod externs;
+mod gate;
 mod load;
 mod map;
 mod object;
@@ -65,6 +67,7 @@ mod program;
 mod sorted;
 mod struct_ops;
 mod sys;
+mod text;
 mod variable;
 
 pub use cutaway_sys::{AttachType, Errno, Helper, Instruction, MapFlags, MapType, ProgramType, instruction};

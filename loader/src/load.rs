@@ -17,11 +17,13 @@ use log::{debug, warn};
 use crate::{
     Errno, Error, Links, Map, MapSpec, Object, Program, ProgramType, Skipped, Variable, VariableSpec, Warning,
     btf::{Btf, older, search::Types},
-    object::{Met, link::Place, listed, no_such},
+    elf::Place,
+    object::Met,
     probe::{self, Support, charged},
     program::Shared,
     sorted::sort,
     sys::bpf,
+    text::{listed, no_such},
 };
 #[cfg(feature = "usdt")]
 use crate::{Pinning, attach::Specs};
@@ -102,7 +104,7 @@ impl Object {
 
     /// Loads; what becomes of a program that cannot be loaded is for `refuse` to say.
     fn load_but(mut self, refuse: &mut dyn FnMut(Refused) -> Result<(), Error>) -> Result<Loaded, Error> {
-        self.needs_no_more()?;
+        self.check_features()?;
         if cfg!(feature = "advice") {
             let now = self.warnings().iter().filter(|warning| !matches!(warning, Warning::License { .. }));
             now.for_each(|warning| warn!("{warning}"));

@@ -4,14 +4,12 @@
 //! changed; [`Object::load`] then meets the kernel.
 
 mod btf;
-pub(crate) mod elf;
 #[cfg(test)]
 #[cfg(feature = "advice")]
 mod faults;
-mod foreign;
+mod features;
 mod function;
 mod infos;
-pub(crate) mod left_out;
 pub(crate) mod link;
 mod listed;
 mod maps;
@@ -25,11 +23,9 @@ mod warnings;
 
 use std::{
     ffi::{CStr, CString},
-    iter,
     path::{Path, PathBuf},
 };
 
-pub(crate) use function::Start;
 pub use listed::{FunctionSpec, Line, Reference, SectionSpec};
 pub(crate) use meeting::Met;
 pub use rehearsal::{Part, Rehearsal, Rehearsed};
@@ -46,7 +42,9 @@ use cutaway_sys::AttachType;
 use crate::{
     Error, ProgramType,
     btf::Ext,
+    elf::{Elf, Start},
     externs::{self, Extern, KCONFIG},
+    text::no_such,
     variable::{self, Value, VariableSpec},
 };
 
@@ -65,7 +63,7 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct Object {
-    elf: elf::Elf,
+    elf: Elf,
     license: CString,
     pub(crate) kernel_version: u32,
     /// Some instructions depend on the layout of the kernel's structures.
@@ -95,7 +93,7 @@ impl Object {
     /// [`Error::Object`] if the file is truncated, malformed, or for another machine or byte order. A program that cannot be
     /// loaded is no error: see [`Object::set_aside`].
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let elf = elf::Elf::read(bytes)?;
+        let elf = Elf::read(bytes)?;
         elf.must_be_native()?;
         Self::of(elf)
     }
@@ -108,7 +106,7 @@ impl Object {
     ///
     /// As [`Object::parse`], but for the byte order.
     pub fn parse_foreign(bytes: &[u8]) -> Result<Self, Error> {
-        elf::Elf::read(bytes).and_then(Self::of)
+        Elf::read(bytes).and_then(Self::of)
     }
 
     /// Whether it is for machines of the other byte order: see [`Object::parse_foreign`].
@@ -117,7 +115,7 @@ impl Object {
         self.elf.is_foreign()
     }
 
-    fn of(elf: elf::Elf) -> Result<Self, Error> {
+    fn of(elf: Elf) -> Result<Self, Error> {
         let btf = match elf.contents(".BTF") {
             [] => None,
             bytes => Some(btf::read(bytes)?),
@@ -356,7 +354,7 @@ impl Object {
 /// Which functions are programs: the global ones outside `.text`. In a section whose name says nothing, they are functions
 /// that programs call, or programs that cannot be loaded. A static function that none refers to was meant to be a
 /// program.
-fn programs(elf: &elf::Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Skipped>) {
+fn programs(elf: &Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Skipped>) {
     const STATIC: &str = "it is static, and programs must be global: drop `static`";
     let (mut programs, mut set_aside) = (Vec::new(), Vec::new());
     let mut called = None;
@@ -390,47 +388,6 @@ fn programs(elf: &elf::Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Ski
     (programs, set_aside)
 }
 
-/// The error for a name that is not there, with the names that are.
-pub(crate) fn no_such<'a>(what: &'static str, name: &str, mut there: impl Iterator<Item = &'a str>) -> Error {
-    unknown(what, name, &mut || there.next())
-}
-
-/// The same, once for all iterators.
-#[cold]
-#[inline(never)]
-fn unknown<'a>(what: &'static str, name: &str, next: &mut dyn FnMut() -> Option<&'a str>) -> Error {
-    let available = listed(&mut iter::from_fn(|| next().map(|name| format!("`{name}`"))));
-    let available = if available.is_empty() { "none".to_owned() } else { available };
-    Error::NoSuchName { what, name: name.to_owned(), available }
-}
-
-/// The first of them in a row, and how many more there are: a crafted object could have hundreds of thousands.
-pub(crate) fn listed(names: &mut impl Iterator<Item = String>) -> String {
-    row(&mut || names.next())
-}
-
-/// The same, once for all iterators: a function is less code than the table of methods that `dyn Iterator` has.
-#[inline(never)]
-fn row(next: &mut dyn FnMut() -> Option<String>) -> String {
-    const MOST: usize = 30;
-    let (mut text, mut more) = (String::new(), 0_usize);
-    for place in 0_usize.. {
-        let Some(name) = next() else { break };
-        if place >= MOST {
-            more += 1;
-            continue;
-        }
-        if place != 0 {
-            text.push_str(", ");
-        }
-        text.push_str(&name);
-    }
-    if more != 0 {
-        text.push_str(&format!(" and {more} more"));
-    }
-    text
-}
-
 #[cold]
 #[inline(never)]
 fn broken(why: impl Into<String>) -> Error {
@@ -447,18 +404,4 @@ fn vanished() -> Error {
 fn license(section: &[u8]) -> Result<CString, Error> {
     let text = section.split(|&byte| byte == 0).next().unwrap_or_default();
     CString::new(text).map_err(|_| broken("its licence holds a NUL"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::no_such;
-
-    #[test]
-    fn of_many_names_the_first_are_told_and_how_many_more_there_are() {
-        let said = |names: &[&str]| no_such("map", "m", names.iter().copied()).to_string();
-        assert_eq!(said(&[]), "the object has no map `m`; it has none");
-        assert_eq!(said(&["a", "b"]), "the object has no map `m`; it has `a`, `b`");
-        let many = said(&["n"; 100_000]);
-        assert!(many.ends_with("`n`, `n` and 99970 more") && many.len() < 1000, "{many}");
-    }
 }

@@ -23,7 +23,8 @@ use crate::{
         Btf, Kind, Member, Names, Seen, Type,
         search::{Absent, Seeker, Sources},
     },
-    object::{KnownTarget, Start, Table},
+    elf::Start,
+    object::{KnownTarget, Table},
     sys::btf,
 };
 

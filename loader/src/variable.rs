@@ -24,8 +24,9 @@ pub use self::{
 use crate::{
     Error,
     btf::{Btf, Kind, Type},
+    elf::{Elf, Place},
     externs::{self, Extern, KCONFIG},
-    object::{elf::Elf, left_out::READS_EXTERNS, link::Place},
+    gate::READS_EXTERNS,
     sorted::Sorted,
 };
 

@@ -8,7 +8,7 @@ use crate::{
         Btf, Names, Seen,
         search::{Seeker, Sources, Types},
     },
-    object::elf::Elf,
+    elf::Elf,
 };
 
 /// Where in the section of constants one lies: nowhere.

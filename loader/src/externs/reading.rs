@@ -7,7 +7,7 @@ use crate::{
         Btf, Kind, Type,
         search::{Sources, Types},
     },
-    object::elf::Elf,
+    elf::Elf,
 };
 
 /// All externs of the object, in the order of its symbols.

@@ -2,17 +2,14 @@
 
 use cutaway_sys::{Instruction, instruction::opcode};
 
-use super::{elf::Elf, infos::Infos};
+use super::infos::Infos;
 use crate::{
     btf::{Btf, Kind, shown},
     core_relo,
+    elf::{Elf, Start},
     sorted::{Sorted, sort},
     sys::func_info::{bpf_func_info, bpf_line_info},
 };
-
-/// Where a function starts: its section, and bytes from that section's start. Two text sections both start at address 0,
-/// so neither is enough alone.
-pub(crate) type Start = (usize, u64);
 
 /// A function as the object holds it: references to maps, data and other functions are still open.
 #[derive(Debug, Clone)]

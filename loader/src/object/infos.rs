@@ -2,7 +2,7 @@
 //!
 //! Offsets in its records are bytes from the section's start; the kernel wants instructions from the program's.
 
-use super::elf::Elf;
+use crate::elf::Elf;
 use crate::{
     btf::{Btf, Ext, Records},
     sorted::sort,

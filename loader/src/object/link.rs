@@ -27,14 +27,12 @@ use std::{fmt, os::fd::AsRawFd};
 
 use cutaway_sys::{Instruction, instruction::opcode};
 
-use super::{
-    elf::{Elf, Symbol},
-    function::{Functions, Start},
-    left_out::READS_EXTERNS,
-};
+use super::function::Functions;
 use crate::{
     Error,
+    elf::{Elf, Place, Start, Symbol, describes_maps},
     externs::{Resolved, Value},
+    gate::READS_EXTERNS,
     sorted::Sorted,
     sys::func_info::{bpf_func_info, bpf_line_info},
 };
@@ -50,19 +48,6 @@ pub(crate) struct Linked {
     pub(crate) line_info: Vec<bpf_line_info>,
     /// The program and the functions behind it, each with the place of its first instruction.
     pub(crate) functions: Vec<(Start, usize)>,
-}
-
-/// Where a map's definition lies in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Place {
-    /// A symbol of its own, by its place in the symbol table.
-    Symbol(usize),
-    /// A whole data section.
-    Section(usize),
-    /// The section of constants of the kernel's configuration, which is not in the file.
-    Kconfig,
-    /// Nowhere: the pattern of the maps that a map holds.
-    Nowhere,
 }
 
 /// What stands for such a place in the kernel: a map's descriptor, and bytes from the start of its values to where the section
@@ -276,7 +261,7 @@ impl<'a> Linker<'a> {
             Some((_, named)) => format!("`{}` (section `{section}`, offset {address})", named.name),
             None => format!("section `{section}`, offset {address}, where no symbol is"),
         };
-        let is_map = section == ".maps" || super::elf::describes_maps(section);
+        let is_map = section == ".maps" || describes_maps(section);
         let text = match named {
             Some((_, named)) if is_map && !named.global => {
                 format!("refers to the map {what}, which is static: maps must be global, so drop `static`")

@@ -16,17 +16,13 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{
-    Contents, MapSpec, Pinning, Warning,
-    elf::{Elf, Section, is_struct_ops},
-    left_out::READS_EXTERNS,
-    link::Place,
-    struct_ops,
-};
+use super::{Contents, MapSpec, Pinning, Warning, struct_ops};
 use crate::{
     Error, MapFlags, MapType,
     btf::{Btf, Kind, Type, shown},
+    elf::{ARENA, Elf, Place, Section, is_struct_ops},
     externs::{self, Extern, KCONFIG},
+    gate::READS_EXTERNS,
 };
 
 /// All maps of the object: data first, each group in the file's order.
@@ -58,9 +54,6 @@ pub(super) fn read(
     in_arena(elf, &mut maps)?;
     Ok(maps)
 }
-
-/// The section of global variables that lie in an arena.
-pub(crate) const ARENA: &str = ".addr_space.1";
 
 /// Gives these variables to the arena.
 fn in_arena(elf: &Elf, maps: &mut [MapSpec]) -> Result<(), Error> {

@@ -5,14 +5,15 @@
 
 use super::{
     Object, ProgramSpec, broken, btf, function,
-    left_out::{LOOKS_AT_TYPES, READS_TABLES},
-    link::{self, Address, Linked, Place},
+    link::{self, Address, Linked},
 };
 use crate::{
     Error,
     btf::{Btf, Ext, search::Types},
     core_relo::{self, Applied, Relocation},
+    elf::Place,
     externs::{self, Ksyms, Resolved},
+    gate::{READS_STRUCT_OPS, SEARCHES_BTF},
     program::Targets,
     sorted::Sorted,
     struct_ops::Tables,
@@ -31,9 +32,9 @@ impl Object {
     /// Finds in `types` all that the object wants to know of the kernel, in one look: what CO-RE adapts the instructions
     /// to, what programs hang on, where externs are, and how tables of functions are laid out.
     pub(crate) fn meet(&mut self, types: Types<'_>) -> Result<Met, Error> {
-        self.needs_no_more()?;
+        self.check_features()?;
         self.maps.retain(|map| map.wanted);
-        if !LOOKS_AT_TYPES {
+        if !SEARCHES_BTF {
             return Ok(Met::default());
         }
         let nothing = Btf::none();
@@ -52,7 +53,7 @@ impl Object {
         let targets = Targets::of_all(self.programs.iter().filter(|program| program.section.wanted));
         let seekers = (candidates, targets, Ksyms::of(&self.externs), tables);
         types.search(seekers, |(candidates, mut targets, ksyms, tables), sources| {
-            if READS_TABLES {
+            if READS_STRUCT_OPS {
                 tables.settle(&mut self.maps, &mut self.programs, &btf, sources.clone())?;
             }
             let relocated = core_relo::apply(&btf, &relocations, sources.clone(), candidates, &mut code)

@@ -5,8 +5,12 @@ use std::{borrow::Cow, fmt, os::fd::OwnedFd, sync::Arc};
 
 use cutaway_sys::memory::page_size;
 
-use super::{Section, Table, function::Start, link::Place};
-use crate::{Error, MapFlags, MapType, struct_ops::Fitted};
+use super::{Section, Table};
+use crate::{
+    Error, MapFlags, MapType,
+    elf::{Place, Start},
+    struct_ops::Fitted,
+};
 
 /// A map as the object describes it. The public fields may be changed before loading.
 #[derive(Debug, Clone)]

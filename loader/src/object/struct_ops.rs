@@ -4,10 +4,12 @@
 //! knows, too (`struct tcp_congestion_ops`); its bytes are initial values; and where it starts with a function's address there
 //! is a relocation, which leads to a program of the section `struct_ops/…`.
 
-use super::{MapSpec, elf::Elf, function::Start, left_out::READS_TABLES, link::Place};
+use super::MapSpec;
 use crate::{
     Error, MapType,
     btf::{Btf, Kind, Type},
+    elf::{Elf, Place, Start},
+    gate::READS_STRUCT_OPS,
 };
 
 /// A table as the object has it.
@@ -62,7 +64,7 @@ pub(super) fn read(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
             };
             let mut map = MapSpec::new(&symbol.name, MapType::STRUCT_OPS, Place::Symbol(number));
             map.wanted = !section.name.starts_with('?');
-            if READS_TABLES {
+            if READS_STRUCT_OPS {
                 let table = table();
                 let table =
                     table.ok_or_else(|| broken(format!("its table of functions `{}` is broken", symbol.name)))?;

@@ -2,12 +2,13 @@
 
 use std::{ffi::CStr, fmt};
 
-use super::{
-    Object,
+use super::Object;
+use crate::{
+    btf::shown,
     elf::{Elf, Symbol},
-    listed,
+    sorted::sort,
+    text::listed,
 };
-use crate::{btf::shown, sorted::sort};
 
 /// Something in an object that loads and will not do what its author expects. Its display is one line.
 #[derive(Debug, Clone, PartialEq, Eq)]

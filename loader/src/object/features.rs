@@ -1,23 +1,14 @@
-//! What a build without some of this crate's features cannot load: refused by the feature's name, before anything is looked for.
-//!
-//! Such a build reads of these things no more than that they are there.
+//! Refuses what a build without some of this crate's features cannot load, by the feature's name.
 
 use super::Object;
-use crate::{Error, MapType, ProgramType};
-
-/// Whether this build reads what programs take from the kernel by name.
-pub(crate) const READS_EXTERNS: bool = cfg!(feature = "externs");
-
-/// Whether this build reads tables of functions.
-pub(super) const READS_TABLES: bool = cfg!(feature = "struct-ops");
-
-/// Whether this build looks at the kernel's types at all; one that does not has none of the code for it.
-pub(super) const LOOKS_AT_TYPES: bool =
-    cfg!(any(feature = "core-relo", feature = "externs", feature = "struct-ops", feature = "tracing"));
+use crate::{
+    Error, MapType, ProgramType,
+    gate::{READS_EXTERNS, READS_STRUCT_OPS},
+};
 
 impl Object {
-    /// Refuses an object for another machine, and one that needs a feature that is not there.
-    pub(crate) fn needs_no_more(&self) -> Result<(), Error> {
+    /// Refuses an object of the wrong byte order, and one that needs a disabled cargo feature.
+    pub(crate) fn check_features(&self) -> Result<(), Error> {
         self.elf.must_be_native()?;
         if !cfg!(feature = "core-relo") && self.core {
             return Err(Error::left_out("adapt programs to this kernel's structures (CO-RE)".to_owned(), "core-relo"));
@@ -26,7 +17,7 @@ impl Object {
             return Err(Error::left_out(format!("find `{}` in the kernel", first.name), "externs"));
         }
         let tables = self.maps.iter().find(|map| map.wanted && map.map_type == MapType::STRUCT_OPS);
-        if !READS_TABLES && let Some(table) = tables {
+        if !READS_STRUCT_OPS && let Some(table) = tables {
             return Err(Error::left_out(format!("make the map `{}` (STRUCT_OPS)", table.name), "struct-ops"));
         }
         for program in self.programs.iter().filter(|program| program.section.wanted) {

@@ -1,10 +1,6 @@
-//! Admission: the ELF file, read and checked before anybody believes it.
-//!
-//! Everything here is bounds and structure; what a section *means* is decided elsewhere. All that comes later
-//! relies on what is established here: every section lies within the file, every symbol within its section, every relocation
-//! on an instruction of the section it changes.
+//! Reads the ELF file and checks bounds and structure.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use object::{
     Endianness,
@@ -12,208 +8,62 @@ use object::{
     read::elf::{FileHeader, SectionHeader, SectionTable, Sym},
 };
 
-use super::{foreign, maps::ARENA};
+use super::{
+    byteswap,
+    section::{Section, describes_maps, has_prefix, is_struct_ops},
+    symbol::{Relocations, Symbol},
+};
 use crate::{
     Error,
-    btf::LONGEST_NAME,
     sorted::{Sorted, sort},
+    text::MAX_NAME,
 };
 
-/// The parts of the file that relocation needs, owned.
+/// What is read.
 #[derive(Debug, Clone)]
-pub(crate) struct Elf {
-    sections: Vec<Section>,
-    symbols: Vec<Symbol>,
-    relocations: Relocations,
-    /// Where sections of variables, and that of the license, hold addresses, which nothing can fill in: section, and
-    /// bytes from its start.
-    addresses: Vec<(usize, u64)>,
-    foreign: bool,
-}
-
-/// What instructions refer to, as a place in the symbol table: by the section that they are in, and bytes from its start.
-pub(super) type Relocations = Sorted<(usize, u64), usize>;
-
-#[derive(Debug, Clone)]
-pub(crate) struct Section {
-    pub(crate) name: String,
-    pub(crate) executable: bool,
-    pub(crate) size: u64,
-    /// What is in it, if that matters: code, BTF, maps and data. A section without contents in the file has none, however
-    /// large it is: it is all zeroes.
-    pub(super) bytes: Option<Arc<[u8]>>,
-}
-
-impl Section {
-    /// `size` bytes at `address`.
-    pub(crate) fn bytes_at(&self, address: u64, size: u64) -> Option<&[u8]> {
-        let (start, end) = (usize::try_from(address).ok()?, usize::try_from(address.checked_add(size)?).ok()?);
-        self.contents()?.get(start..end)
-    }
-
-    pub(crate) fn contents(&self) -> Option<&[u8]> {
-        self.bytes.as_deref()
-    }
-
-    /// Whether it holds instructions, which are in the file.
-    fn is_code(&self) -> bool {
-        self.executable && self.bytes.is_some()
-    }
-
-    /// Whether it holds global variables, and becomes a map.
-    pub(crate) fn is_data(&self) -> bool {
-        !self.executable && [".data", ".rodata", ".bss"].iter().any(|kind| has_prefix(&self.name, kind))
-    }
-
-    /// Whether it holds global variables.
-    pub(crate) fn has_variables(&self) -> bool {
-        self.is_data() || self.name == ARENA
-    }
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Symbol {
-    pub(crate) name: String,
-    /// The section it is defined in; `None` for an import or an absolute value.
-    pub(crate) section: Option<usize>,
-    /// Bytes from the section's start.
-    pub(crate) address: u64,
-    /// Bytes.
-    pub(crate) size: u64,
-    /// Visible outside its file.
-    pub(crate) global: bool,
-    /// It may be missing.
-    pub(crate) weak: bool,
-    /// Visible to other files while they are linked to one, and to nobody afterwards.
-    pub(crate) hidden: bool,
-    /// Somebody else defines it.
-    pub(crate) is_import: bool,
-    is_variable: bool,
-    is_function: bool,
-    /// It stands for the section itself, and the instruction says where in it.
-    pub(crate) is_section: bool,
-}
-
-impl Elf {
-    pub(crate) fn read(data: &[u8]) -> Result<Self, Error> {
-        let header = FileHeader64::<Endianness>::parse(data).map_err(|_| {
-            broken(format_args!("it is no 64-bit ELF file (is it complete, and is it the compiler's output?)"))
-        })?;
-        let endian = header.endian().map_err(unread)?;
-        if header.e_machine(endian) != elf::EM_BPF {
-            return Err(broken(format_args!("it is for ELF machine {}, not for BPF (247)", header.e_machine(endian))));
-        }
-        if header.e_type(endian) != elf::ET_REL {
-            return Err(broken(format_args!("it is no relocatable object: linked or stripped of its relocations?")));
-        }
-        let foreign = header.is_big_endian() != cfg!(target_endian = "big");
-        let table = header.sections(endian, data).map_err(unread)?;
-
-        let file = File { data, endian, table };
-        let mut sections = file.sections()?;
-        let symbols = file.symbols(&sections)?;
-        // The table's first entry is no symbol.
-        if symbols.len() < 2
-            && let Some(code) = sections.iter().find(|section| section.executable && section.size != 0)
-        {
-            return Err(broken(format_args!(
-                "it has no symbol table, which tells where in section `{}` programs start: was it stripped? `llvm-strip -g` \
-                 takes debugging information away and keeps symbols",
-                code.name
-            )));
-        }
-        let (relocations, addresses) = file.relocations(&sections, &symbols)?;
-        if foreign {
-            foreign::turn(&mut sections, &relocations);
-        }
-        Ok(Self { sections, symbols, relocations, addresses, foreign })
-    }
-
+pub(super) struct Parts {
+    pub(super) sections: Vec<Section>,
+    pub(super) symbols: Vec<Symbol>,
+    pub(super) relocations: Relocations,
+    /// Where sections of variables, and that of the license, hold addresses: section, and bytes from its start.
+    pub(super) addresses: Vec<(usize, u64)>,
     /// It is for machines of the other byte order.
-    pub(crate) fn is_foreign(&self) -> bool {
-        self.foreign
-    }
+    pub(super) foreign: bool,
+}
 
-    /// An error if it is for machines of the other byte order.
-    pub(super) fn must_be_native(&self) -> Result<(), Error> {
-        match self.foreign {
-            true => Err(broken(format_args!(
-                "its byte order is not this machine's: compile it for bpfel or bpfeb accordingly"
-            ))),
-            false => Ok(()),
-        }
+/// Reads the parts of the file and checks them.
+pub(super) fn read(data: &[u8]) -> Result<Parts, Error> {
+    let header = FileHeader64::<Endianness>::parse(data).map_err(|_| {
+        broken(format_args!("it is no 64-bit ELF file (is it complete, and is it the compiler's output?)"))
+    })?;
+    let endian = header.endian().map_err(unread)?;
+    if header.e_machine(endian) != elf::EM_BPF {
+        return Err(broken(format_args!("it is for ELF machine {}, not for BPF (247)", header.e_machine(endian))));
     }
+    if header.e_type(endian) != elf::ET_REL {
+        return Err(broken(format_args!("it is no relocatable object: linked or stripped of its relocations?")));
+    }
+    let foreign = header.is_big_endian() != cfg!(target_endian = "big");
+    let table = header.sections(endian, data).map_err(unread)?;
 
-    /// The sections in the file's order.
-    pub(crate) fn sections(&self) -> &[Section] {
-        &self.sections
+    let file = File { data, endian, table };
+    let mut sections = file.sections()?;
+    let symbols = file.symbols(&sections)?;
+    // The table's first entry is no symbol.
+    if symbols.len() < 2
+        && let Some(code) = sections.iter().find(|section| section.executable && section.size != 0)
+    {
+        return Err(broken(format_args!(
+            "it has no symbol table, which tells where in section `{}` programs start: was it stripped? `llvm-strip -g` \
+             takes debugging information away and keeps symbols",
+            code.name
+        )));
     }
-
-    pub(crate) fn section(&self, index: usize) -> Option<&Section> {
-        self.sections.get(index)
+    let (relocations, addresses) = file.relocations(&sections, &symbols)?;
+    if foreign {
+        byteswap::byteswap(&mut sections, &relocations);
     }
-
-    /// The place of the first section of this name.
-    pub(crate) fn position(&self, name: &[u8]) -> Option<usize> {
-        self.sections.iter().position(|section| section.name.as_bytes() == name)
-    }
-
-    /// What is in the first section of this name; empty if there is none.
-    pub(crate) fn contents(&self, name: &str) -> &[u8] {
-        let section = self.position(name.as_bytes()).and_then(|place| self.section(place));
-        section.and_then(Section::contents).unwrap_or_default()
-    }
-
-    /// The functions that the file defines, in its order.
-    pub(crate) fn functions(&self) -> impl Iterator<Item = &Symbol> {
-        self.symbols.iter().filter(|symbol| symbol.is_function)
-    }
-
-    /// What the file refers to and does not define, with places in the table.
-    pub(crate) fn imports(&self) -> impl Iterator<Item = (usize, &Symbol)> {
-        self.symbols.iter().enumerate().filter(|(_, symbol)| symbol.is_import)
-    }
-
-    /// Whether instructions of another section refer to something in this one.
-    pub(crate) fn is_referred_to(&self, section: usize) -> bool {
-        let mut others = self.relocations.iter().filter(|((changed, _), _)| *changed != section);
-        others.any(|(_, symbol)| self.symbols.get(*symbol).is_some_and(|symbol| symbol.section == Some(section)))
-    }
-
-    /// The global variables, maps among them, in the file's order.
-    pub(crate) fn variables(&self) -> impl Iterator<Item = &Symbol> {
-        self.symbols.iter().filter(|symbol| symbol.is_variable)
-    }
-
-    /// The named symbols in a section that stand for data, with their places in the table.
-    pub(crate) fn symbols_in(&self, section: usize) -> impl Iterator<Item = (usize, &Symbol)> {
-        let all = self.symbols.iter().enumerate();
-        all.filter(move |(_, symbol)| symbol.section == Some(section) && !symbol.is_section && !symbol.name.is_empty())
-    }
-
-    /// What the words of a section refer to: offset and symbol.
-    pub(crate) fn references(&self, section: usize) -> impl Iterator<Item = (u64, &Symbol)> {
-        self.references_in(section, 0..u64::MAX)
-    }
-
-    /// The same of a part of the section, in bytes from its start.
-    pub(crate) fn references_in(&self, section: usize, part: Range<u64>) -> impl Iterator<Item = (u64, &Symbol)> {
-        let from = self.relocations.from(&(section, part.start)).iter();
-        let inside = from.take_while(move |((changed, offset), _)| *changed == section && *offset < part.end);
-        inside.filter_map(|((_, offset), symbol)| Some((*offset, self.symbols.get(*symbol)?)))
-    }
-
-    /// Where sections of variables, and that of the license, hold addresses: section, and bytes from its start;
-    /// ascending.
-    pub(crate) fn addresses(&self) -> &[(usize, u64)] {
-        &self.addresses
-    }
-
-    /// What the instruction at `offset` bytes in `section` refers to, and that symbol's place in the table.
-    pub(crate) fn reference(&self, section: usize, offset: u64) -> Option<(usize, &Symbol)> {
-        let &symbol = self.relocations.get(&(section, offset))?;
-        Some((symbol, self.symbols.get(symbol)?))
-    }
+    Ok(Parts { sections, symbols, relocations, addresses, foreign })
 }
 
 /// The file while it is being read.
@@ -407,21 +257,11 @@ fn not_one_upon_the_other(sections: &[Section], symbols: &[Symbol]) -> Result<()
     Ok(())
 }
 
-/// Maps in the older form, each by a few words.
-pub(super) fn describes_maps(name: &str) -> bool {
-    has_prefix(name, "maps")
-}
-
-/// Tables of functions.
-pub(super) fn is_struct_ops(name: &str) -> bool {
-    matches!(name.strip_prefix('?').unwrap_or(name), ".struct_ops" | ".struct_ops.link")
-}
-
 /// A name that can be shown: it will be part of errors, which are one line. Many names can lie in the same bytes, so that long
 /// ones could ask for any amount of memory.
 fn text(name: &[u8], whose: impl Fn() -> String) -> Result<&str, Error> {
     let refused = |why| Err(broken(format_args!("the name of {} {why}", whose())));
-    if name.len() > LONGEST_NAME {
+    if name.len() > MAX_NAME {
         return refused("is longer than any compiler makes it");
     }
     match std::str::from_utf8(name) {
@@ -429,11 +269,6 @@ fn text(name: &[u8], whose: impl Fn() -> String) -> Result<&str, Error> {
         Ok(text) => Ok(text),
         Err(_) => refused("is not UTF-8"),
     }
-}
-
-/// `name` is `kind`, or `kind` with something behind a dot or slash.
-fn has_prefix(name: &str, kind: &str) -> bool {
-    name.strip_prefix(kind).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/']))
 }
 
 /// What the crate `object` says of the file's structure.

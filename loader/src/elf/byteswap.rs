@@ -1,24 +1,26 @@
-//! Objects for machines of the other byte order: turned round while they are read, so that they can be looked at like others.
+//! Byte-swaps an object for machines of the other byte order while it is read, so that it can be inspected.
 //!
-//! Three things in such a file are not as this machine reads them. An *instruction* has its two register numbers the other way
-//! round, and its offset and its constant. *BTF* and `.BTF.ext` are words of four bytes after a magic of two and two single
-//! bytes, but for the names. And the words that *describe maps*, or that a relocation changes.
+//! Swapped are *instructions* (the two register fields, offset, immediate), *BTF* and `.BTF.ext` (words of four bytes after a
+//! magic of two bytes and two single bytes; not the names), and words that describe maps or that a relocation changes.
 //!
-//! What is in global variables stays as it is: only their types could tell how to turn it, and nobody here needs their values.
+//! Data sections are not swapped: that would need their BTF types, and inspection does not read the values.
 
 use std::sync::Arc;
 
-use super::elf::{Relocations, Section, describes_maps};
+use super::{
+    section::{Section, describes_maps},
+    symbol::Relocations,
+};
 
 /// The header of BTF up to where its own length stands.
 const BEGINNING: usize = 4;
 
-/// Turns what will be read of the sections round, into this machine's byte order.
-pub(super) fn turn(sections: &mut [Section], relocations: &Relocations) {
+/// Brings what is read of the sections into this machine's byte order.
+pub(super) fn byteswap(sections: &mut [Section], relocations: &Relocations) {
     for (index, section) in sections.iter_mut().enumerate() {
         let executable = section.executable;
         let describes_maps = describes_maps(&section.name);
-        // Nobody else has them yet.
+        // They are not shared yet.
         let Some(bytes) = section.bytes.as_mut().and_then(Arc::get_mut) else { continue };
         match section.name.as_str() {
             _ if executable => bytes.as_chunks_mut().0.iter_mut().for_each(instruction),
