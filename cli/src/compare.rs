@@ -39,7 +39,7 @@ use std::{
 };
 
 use clap::{Args, builder::PossibleValuesParser};
-use cutaway::probe::{self, Support};
+use cutaway::features::{self, Support};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::{
@@ -159,7 +159,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// Whether this process may load programs at all. Maps are not enough: some kernels let anybody make them, and CAP_BPF alone
 /// allows no program that traces, as the one is that the second question loads.
 fn permitted() -> Result<(), Failure> {
-    if [probe::perf_event_array(), probe::attach_cookie()].contains(&Support::NotPermitted) {
+    if [features::perf_event_array(), features::attach_cookie()].contains(&Support::NotPermitted) {
         return Err(Failure::new("cannot compare anything: loading BPF programs is not permitted")
             .advise("run it as root, or with CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8)"));
     }

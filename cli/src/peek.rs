@@ -31,7 +31,7 @@ mod watch;
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use cutaway::{MapType, census};
+use cutaway::{MapType, system};
 
 pub(crate) use self::snapshot::{Mode, Snapshot, State, Waiting};
 use self::{
@@ -146,7 +146,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         };
     };
     if map.map_type() == MapType::PERF_EVENT_ARRAY {
-        let holders = census::holders()?;
+        let holders = system::holders()?;
         let mut pids: Vec<u32> = holders.of_map(map.id()).map(|holder| holder.pid).collect();
         pids.retain(|pid| *pid != std::process::id());
         pids.dedup();

@@ -27,7 +27,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use cutaway::{Links, Loaded, Object, probe};
+use cutaway::{Links, Loaded, Object, features};
 use cutaway_programs::getaddrinfo::{self, Lookup, Transport, names};
 use log::{info, warn};
 
@@ -122,18 +122,20 @@ enum Way {
 
 impl Way {
     /// The transport, once it is known what the kernel has.
-    fn choose(self, ring_buffer: impl FnOnce() -> probe::Support) -> Transport {
+    fn choose(self, ring_buffer: impl FnOnce() -> features::Support) -> Transport {
         match self {
             Self::Ring => Transport::Ring,
             Self::PerfHeap => Transport::PerfHeap,
             Self::PerfStack => Transport::PerfStack,
             Self::Auto => match ring_buffer() {
-                probe::Support::Needs(version) => {
+                features::Support::Needs(version) => {
                     info!("this kernel has no ring buffer (it came with Linux {version}): taking perf-heap");
                     Transport::PerfHeap
                 }
                 // If it is merely not permitted, loading will say so, and what to do.
-                probe::Support::Yes | probe::Support::NotPermitted | probe::Support::Unknown => Transport::Ring,
+                features::Support::Yes | features::Support::NotPermitted | features::Support::Unknown => {
+                    Transport::Ring
+                }
             },
         }
     }
@@ -141,7 +143,7 @@ impl Way {
 
 /// Traces until the command ends, a limit is reached, or a signal comes.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let transport = arguments.transport.choose(probe::ring_buffer);
+    let transport = arguments.transport.choose(features::ring_buffer);
     let process = arguments.pid.map(Process::open).transpose()?;
     let obstacle = if arguments.command.is_empty() { None } else { follow::obstacle() };
     let follow = !arguments.command.is_empty() && obstacle.is_none();
@@ -262,7 +264,7 @@ fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Lo
         Ok::<_, Failure>((object.load()?, Names::new(cookie)))
     };
     // A library that was named is the only one. Cookies came with links on perf events.
-    let cookie = arguments.library.is_none() && probe::perf_link().is_yes();
+    let cookie = arguments.library.is_none() && features::perf_link().is_yes();
     let cgroup = fs::exists("/proc/self/cgroup").unwrap_or(false);
     match load(cookie, cgroup) {
         Err(failure) if failure.details().is_some() && (cookie || cgroup) => {
@@ -400,7 +402,7 @@ impl Trace<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cutaway::probe::Support;
+    use cutaway::features::Support;
 
     #[test]
     fn auto_takes_the_ring_unless_the_kernel_has_none() {

@@ -22,10 +22,10 @@ mod bytes;
 mod ext;
 pub mod kernel;
 mod kind;
-pub(crate) mod older;
-pub(crate) mod search;
+pub(crate) mod sanitize;
 mod ty;
 mod value;
+pub(crate) mod visitor;
 mod walk;
 
 #[cfg(test)]

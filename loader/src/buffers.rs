@@ -9,9 +9,10 @@ mod slots;
 #[cfg(feature = "perf")]
 pub use slots::PerfEventArray;
 
-#[cfg(any(feature = "ring", feature = "perf"))]
+#[cfg(feature = "ring")]
 use cutaway_sys::fd;
 
+#[cfg(any(feature = "ring", feature = "perf"))]
 use crate::{Error, Map, MapType};
 
 #[cfg(feature = "ring")]

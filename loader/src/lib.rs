@@ -51,22 +51,22 @@
 mod attach;
 pub mod btf;
 mod buffers;
-#[cfg(feature = "census")]
-pub mod census;
-pub mod core_relo;
+mod dry_run;
 mod elf;
 mod error;
-mod externs;
+pub mod features;
 mod gate;
+mod link;
 mod load;
 mod map;
 mod object;
 mod privileges;
-pub mod probe;
 mod program;
+mod resolve;
 mod sorted;
-mod struct_ops;
 mod sys;
+#[cfg(feature = "census")]
+pub mod system;
 mod text;
 mod variable;
 
@@ -75,16 +75,17 @@ pub use cutaway_sys::{AttachType, Errno, Helper, Instruction, MapFlags, MapType,
 pub use attach::*;
 #[cfg(feature = "perf")]
 pub use buffers::PerfEventArray;
+pub use dry_run::{Part, Rehearsal, Rehearsed};
 pub use error::Error;
-pub use externs::{Extern, ExternFound, ExternKind};
 pub use load::{Loaded, Refused};
 pub use map::{Batches, Entries, Map, PerCpu};
 pub use object::{
-    FunctionSpec, Line, MapSpec, Object, Part, Pinning, ProgramSpec, Reference, Rehearsal, Rehearsed, Section,
-    SectionSpec, Skipped, Target, Warning,
+    Extern, ExternKind, Form, FunctionSpec, Line, MapSpec, Object, Pinning, Plain, ProgramSpec, Reference, Section,
+    SectionSpec, Skipped, Target, Value, VariableSpec, Warning,
 };
 pub use program::{Outcome, Program, Run, RunStatistics, Runs};
-pub use variable::{Form, Plain, Value, Variable, VariableSpec};
+pub use resolve::{core_relo, externs::ExternFound};
+pub use variable::Variable;
 
 #[cfg(feature = "ring")]
 pub use mmap_ring;

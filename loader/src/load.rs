@@ -16,11 +16,12 @@ use log::{debug, warn};
 
 use crate::{
     Errno, Error, Links, Map, MapSpec, Object, Program, ProgramType, Skipped, Variable, VariableSpec, Warning,
-    btf::{Btf, older, search::Types},
+    btf::{Btf, sanitize, visitor::Types},
     elf::Place,
-    object::Met,
-    probe::{self, Support, charged},
+    features::{self, Support, charged},
+    link,
     program::Shared,
+    resolve::{Resolved, resolve},
     sorted::sort,
     sys::bpf,
     text::{listed, no_such},
@@ -110,33 +111,30 @@ impl Object {
             now.for_each(|warning| warn!("{warning}"));
         }
         let mut skipped = self.not_wanted();
-        let wanted: Vec<_> = self.programs.iter().map(|program| program.section.wanted).collect();
         let btf = self.load_btf();
-        let Met { relocated, targets, externs } = self.meet(Types::Running)?;
+        let resolved = resolve(&self, Types::Running)?;
         if cfg!(feature = "struct-ops") {
-            let lost = self.programs.iter().zip(wanted).filter(|(now, before)| *before && !now.section.wanted);
+            let unused = self.programs.iter().filter(|program| resolved.struct_ops.is_unused(program.entry));
             let why = "no struct_ops map that is created uses it";
-            skipped.extend(lost.map(|(program, _)| Skipped::new(&program.name, &program.section_name, why)));
+            skipped.extend(unused.map(|program| Skipped::new(&program.name, &program.section_name, why)));
         }
-        self.take_config(&externs);
-        let maps = self.create_maps(btf.as_ref().map(AsFd::as_fd))?;
-        let places = self.places(maps.iter().map(|map| map.as_fd().as_raw_fd()));
-        let wanted = mem::take(&mut self.programs).into_iter().filter(|program| program.section.wanted);
+        let maps = self.create_maps(&resolved, btf.as_ref().map(AsFd::as_fd))?;
+        let addresses = link::addresses(&self, maps.iter().map(|map| map.as_fd().as_raw_fd()));
+        let programs = mem::take(&mut self.programs).into_iter();
+        let wanted = programs.filter(|program| program.section.wanted && !resolved.struct_ops.is_unused(program.entry));
         let shared = Shared {
             license: self.license(),
             license_fault: self.license_fault.clone(),
             kernel_version: self.kernel_version,
-            relocated: &relocated,
+            resolved: &resolved,
             btf: btf.as_ref().map(AsFd::as_fd),
-            targets: &targets,
             #[cfg(feature = "usdt")]
             usdt: self.usdt_specs(&maps)?,
-            externs: &externs,
         };
         let (mut programs, mut left_out) = (Vec::new(), Vec::new());
         for spec in wanted {
             let (name, section_name) = (spec.name.clone(), spec.section_name.clone());
-            let linked = self.link(&spec, &places, &externs);
+            let linked = link::link(&self, &resolved, &addresses, &spec);
             match linked.and_then(|linked| Program::load(spec, &linked, &shared)) {
                 Ok(program) => programs.push(program),
                 Err(why) => {
@@ -154,11 +152,12 @@ impl Object {
                 warn!("{warning}");
             }
         }
-        let made = self.maps.iter().zip(maps).map(|(spec, map)| Made { place: spec.place, data: spec.data(), map });
+        let made = self.maps.iter().filter(|spec| spec.wanted).zip(maps);
+        let made = made.map(|(spec, map)| Made { place: spec.place, data: spec.data(), map });
         let mut maps: Vec<_> = made.collect();
         sort(&mut maps, |one, other| one.map.name().cmp(other.map.name()));
         #[cfg(feature = "struct-ops")]
-        complete_tables(&mut maps, &programs, &self.maps)?;
+        complete_tables(&mut maps, &programs, &self.maps, &resolved)?;
         let loaded = Loaded { maps, programs, variables: mem::take(&mut self.variables), skipped };
         loaded.fill(&self.maps, &left_out)?;
         Ok(loaded)
@@ -177,9 +176,13 @@ impl Object {
         skipped
     }
 
-    /// Makes the maps, in the order of their descriptions.
-    fn create_maps(&self, btf: Option<BorrowedFd<'_>>) -> Result<Vec<Map>, Error> {
-        self.maps.iter().map(|spec| Map::make(spec, &self.pins, btf)).collect()
+    /// Creates the maps, in the order of their descriptions.
+    fn create_maps(&self, resolved: &Resolved, btf: Option<BorrowedFd<'_>>) -> Result<Vec<Map>, Error> {
+        let wanted = self.maps.iter().enumerate().filter(|(_, spec)| spec.wanted);
+        let create = |(index, spec)| {
+            Map::make(&resolved.completed(index, spec), resolved.struct_ops.map(index), &self.pins, btf)
+        };
+        wanted.map(create).collect()
     }
 
     /// The maps by which programs on USDT find their arguments, if the object has them.
@@ -201,11 +204,11 @@ impl Object {
         let bytes = self.btf()?;
         let loaded = load_btf(&bytes).or_else(|why| {
             debug!("the kernel does not take the object's BTF as it is: {why}");
-            match probe::btf() {
+            match features::btf() {
                 Support::Yes => {
                     let btf = Btf::parse(&bytes).map_err(|error| error.to_string())?;
                     let mut older = bytes.clone();
-                    older::rewrite(&mut older, &btf, probe::btf_kinds());
+                    sanitize::rewrite(&mut older, &btf, features::btf_kinds());
                     load_btf(&older)
                 }
                 answer => Err(format!("BTF is {answer}")),
@@ -223,10 +226,15 @@ fn load_btf(bytes: &[u8]) -> Result<OwnedFd, String> {
 
 /// Puts programs into tables of functions.
 #[cfg(feature = "struct-ops")]
-fn complete_tables(maps: &mut [Made], programs: &[Program], specs: &[MapSpec]) -> Result<(), Error> {
-    for spec in specs {
-        // Maps of other kinds.
-        let Some(fitted) = &spec.fitted else { continue };
+fn complete_tables(
+    maps: &mut [Made],
+    programs: &[Program],
+    specs: &[MapSpec],
+    resolved: &Resolved,
+) -> Result<(), Error> {
+    for (index, spec) in specs.iter().enumerate() {
+        // Maps of other types.
+        let Some(fitted) = resolved.struct_ops.map(index) else { continue };
         let made = maps.iter_mut().find(|made| made.place == spec.place);
         let map = &mut made.ok_or_else(|| Error::bug("a map that is described was not created"))?.map;
         let descriptor = |start| {
@@ -241,7 +249,7 @@ fn complete_tables(maps: &mut [Made], programs: &[Program], specs: &[MapSpec]) -
 impl Loaded {
     /// Puts into maps of maps and of programs what they hold from the start, but for programs that were left out.
     fn fill(&self, specs: &[MapSpec], left_out: &[String]) -> Result<(), Error> {
-        for spec in specs {
+        for spec in specs.iter().filter(|spec| spec.wanted) {
             let made = self.maps.iter().find(|made| made.place == spec.place);
             let map = &made.ok_or_else(|| Error::bug("a map that is described was not created"))?.map;
             for (key, name) in spec.values.iter().filter(|(_, name)| spec.inner.is_some() || !left_out.contains(name)) {

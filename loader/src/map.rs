@@ -1,9 +1,9 @@
 //! Maps: created from their description ([`create`]), then read and written.
 
 mod batch;
-mod create;
 #[cfg(feature = "census")]
-mod number;
+mod by_id;
+mod create;
 mod pin;
 
 pub use batch::{Batches, Entries};
@@ -18,7 +18,7 @@ use cutaway_sys::fd;
 
 use crate::{
     Error, MapFlags, MapType,
-    sys::{elements::Elements, shared::Shared},
+    sys::{elements::Elements, mmap::Shared},
 };
 
 /// A map in the kernel. It lives as long as somebody holds a descriptor of it: this value, a program that uses it, a pin.

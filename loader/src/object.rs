@@ -4,21 +4,23 @@
 //! changed; [`Object::load`] then meets the kernel.
 
 mod btf;
+mod btf_ext;
+mod externs;
 #[cfg(test)]
 #[cfg(feature = "advice")]
 mod faults;
 mod features;
 mod function;
-mod infos;
-pub(crate) mod link;
-mod listed;
+mod introspect;
+#[cfg(feature = "externs")]
+mod kconfig;
 mod maps;
-mod meeting;
-mod rehearsal;
 mod section;
 mod specs;
 mod struct_ops;
 mod target;
+mod value;
+mod variable;
 mod warnings;
 
 use std::{
@@ -26,26 +28,36 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use listed::{FunctionSpec, Line, Reference, SectionSpec};
-pub(crate) use meeting::Met;
-pub use rehearsal::{Part, Rehearsal, Rehearsed};
+pub use introspect::{FunctionSpec, Line, Reference, SectionSpec};
 pub use section::Section;
-pub(crate) use specs::{Contents, KnownTarget};
+pub(crate) use specs::Contents;
+#[cfg(feature = "tracing")]
+pub(crate) use specs::KnownTarget;
 pub use specs::{MapSpec, Pinning, ProgramSpec, Skipped};
 pub(crate) use struct_ops::Table;
 pub use target::Target;
 pub use warnings::Warning;
 
-use self::{function::Functions, infos::Infos};
+use self::btf_ext::Infos;
+pub use self::{
+    externs::{Extern, ExternKind},
+    value::{Form, Plain, Value},
+    variable::VariableSpec,
+};
+#[cfg(feature = "externs")]
+pub(crate) use self::externs::config_size;
+pub(crate) use self::{
+    externs::{KCONFIG, config_place},
+    function::Functions,
+    variable::unfit,
+};
 use cutaway_sys::AttachType;
 
 use crate::{
     Error, ProgramType,
-    btf::Ext,
-    elf::{Elf, Start},
-    externs::{self, Extern, KCONFIG},
+    btf::{Btf, Ext},
+    elf::Elf,
     text::no_such,
-    variable::{self, Value, VariableSpec},
 };
 
 /// A parsed object file.
@@ -341,6 +353,37 @@ impl Object {
     /// of itself; what they do not name is still asked of it.
     pub fn set_kconfig(&mut self, lines: impl Into<String>) {
         self.kconfig = lines.into();
+    }
+
+    pub(crate) fn elf(&self) -> &Elf {
+        &self.elf
+    }
+
+    pub(crate) fn function_table(&self) -> &Functions {
+        &self.functions
+    }
+
+    #[cfg(test)]
+    pub(crate) fn function_table_mut(&mut self) -> &mut Functions {
+        &mut self.functions
+    }
+
+    /// Returns the text of [`Object::set_kconfig`].
+    pub(crate) fn kconfig(&self) -> &str {
+        &self.kconfig
+    }
+
+    /// Parses `.BTF` as the file has it; `None` if there is none.
+    pub(crate) fn own_btf(&self) -> Result<Option<Btf<'_>>, Error> {
+        match self.elf.contents(".BTF") {
+            [] => Ok(None),
+            bytes => btf::read(bytes).map(Some),
+        }
+    }
+
+    /// Returns `.BTF.ext` if it has CO-RE relocations.
+    pub(crate) fn core_relo_bytes(&self) -> Option<&[u8]> {
+        self.core.then(|| self.elf.contents(".BTF.ext"))
     }
 
     /// The object's BTF with what only the linker knows: how large sections of data are, and where in them variables lie.

@@ -1,18 +1,16 @@
 //! Programs: through the verifier into the kernel.
 
 mod explain;
-mod own_stack;
+mod private_stack;
 #[cfg(feature = "tracing")]
 mod replace;
 mod run;
 mod statistics;
-mod target;
 mod verifier;
 mod verify;
 
 pub use run::{Outcome, Run};
 pub use statistics::{RunStatistics, Runs};
-pub(crate) use target::Targets;
 
 #[cfg(feature = "usdt")]
 use std::sync::Arc;
@@ -24,18 +22,18 @@ use std::{
 
 use log::debug;
 
-#[cfg(feature = "usdt")]
 use cutaway_sys::AttachType;
 
+#[cfg(feature = "usdt")]
 use crate::attach::Specs;
 use crate::{
     Error,
     attach::pin,
-    core_relo::Applied,
-    externs::Resolved,
-    object::{ProgramSpec, link::Linked},
-    probe,
-    sys::bpf::{self, Info},
+    features,
+    link::Linked,
+    object::ProgramSpec,
+    resolve::Resolved,
+    sys::bpf::{self, BtfTarget, Info},
 };
 
 /// A program in the kernel, verified and compiled, not yet attached to anything.
@@ -53,16 +51,12 @@ pub(crate) struct Shared<'a> {
     /// Why the kernel does not take the license for GPL, to explain a refusal by it.
     pub(crate) license_fault: Option<String>,
     pub(crate) kernel_version: u32,
-    /// What CO-RE made of the instructions, to explain a refusal by it.
-    pub(crate) relocated: &'a [Applied],
+    /// What the kernel has for the object.
+    pub(crate) resolved: &'a Resolved,
     pub(crate) btf: Option<BorrowedFd<'a>>,
-    /// Where in the kernel's BTF those are that hang on something there.
-    pub(crate) targets: &'a Targets,
     /// Where programs on USDT find their arguments.
     #[cfg(feature = "usdt")]
     pub(crate) usdt: Option<Arc<Specs>>,
-    /// What it has of what programs take from it by name.
-    pub(crate) externs: &'a Resolved,
 }
 
 /// `BPF_F_SLEEPABLE`
@@ -73,8 +67,15 @@ const XDP_HAS_FRAGS: u32 = 1 << 5;
 impl Program {
     pub(crate) fn load(mut spec: ProgramSpec, linked: &Linked, shared: &Shared<'_>) -> Result<Self, Error> {
         one_by_one_where_need_be(&mut spec);
-        let target = shared.targets.of(&spec)?;
-        let kept = own_stack::kept(spec.section.program_type, linked);
+        let target = match shared.resolved.struct_ops.member(spec.entry) {
+            Some(member) => {
+                // The kernel takes the member's index in this place.
+                spec.section.expected_attach_type = AttachType(member.index);
+                BtfTarget { id: member.structure, of: member.module.as_ref().map(|module| module.as_fd()) }
+            }
+            None => shared.resolved.targets.of(&spec)?,
+        };
+        let kept = private_stack::kept(spec.section.program_type, linked);
         let plain = bpf::Program {
             program_type: spec.section.program_type,
             expected_attach_type: spec.section.expected_attach_type,
@@ -86,7 +87,7 @@ impl Program {
             kernel_version: shared.kernel_version,
             btf: info(shared, linked),
             target,
-            modules: &shared.externs.modules,
+            modules: &shared.resolved.externs.modules,
         };
         let mut asked = plain;
         if let Some(kept) = &kept {
@@ -98,7 +99,7 @@ impl Program {
                 // A refusal is told of the program as its author wrote it: that is the one of the second walk.
                 let program = refusal.explain(&plain, shared, kept.is_some())?;
                 if kept.is_some() {
-                    own_stack::may_do_without(&spec, &refusal.told(&plain, shared))?;
+                    private_stack::may_do_without(&spec, &refusal.told(&plain, shared))?;
                 }
                 program
             }
@@ -153,10 +154,10 @@ impl AsFd for Program {
 fn one_by_one_where_need_be(spec: &mut ProgramSpec) {
     let kind = &mut spec.section.expected_attach_type;
     let answer = match *kind {
-        AttachType::TRACE_KPROBE_MULTI => probe::kprobe_multi(),
+        AttachType::TRACE_KPROBE_MULTI => features::kprobe_multi(),
         // A USDT probe is often wanted in one process.
-        AttachType::TRACE_UPROBE_MULTI if is_usdt(&spec.section_name) => probe::uprobe_multi_pid(),
-        AttachType::TRACE_UPROBE_MULTI => probe::uprobe_multi(),
+        AttachType::TRACE_UPROBE_MULTI if is_usdt(&spec.section_name) => features::uprobe_multi_pid(),
+        AttachType::TRACE_UPROBE_MULTI => features::uprobe_multi(),
         _ => return,
     };
     if !answer.is_yes() {

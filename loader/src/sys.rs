@@ -14,13 +14,13 @@ pub(crate) mod elements;
 pub(crate) mod func_info;
 pub(crate) mod ids;
 pub(crate) mod link;
-pub(crate) mod names;
+pub(crate) mod mmap;
 #[cfg(feature = "network")]
 pub(crate) mod netlink;
 pub(crate) mod perf_event;
 pub(crate) mod process;
 pub(crate) mod run;
-pub(crate) mod shared;
 #[cfg(feature = "network")]
 pub(crate) mod socket;
 pub(crate) mod statistics;
+pub(crate) mod symbols;

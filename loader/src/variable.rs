@@ -1,124 +1,91 @@
-//! Global variables: described by the object, set before loading, read and written while programs run.
-//!
-//! ```text
-//!     const volatile int step = 1;     .rodata     set before loading; then frozen, and a constant to the verifier
-//!     int offset;                      .bss        set before loading, or written while programs run
-//!     int limit SEC(".data.tuning");   .data.…     the same
-//!     int __arena seen;                .addr_space.1   the same, in the object's arena
-//!     extern int CONFIG_HZ __kconfig;  .kconfig    a constant that the kernel gives
-//! ```
-//!
-//! A section becomes an array with one element, which holds all its variables. To set one of them by an update of that
-//! element would set the others to what they were a moment ago, and so undo what programs have done to them. So the sections
-//! that can change are mapped ([`Variable`]), and each variable is written where it is.
+//! Variables while programs run.
 
-mod live;
-mod value;
-
-use std::fmt;
-
-pub use self::{
-    live::Variable,
-    value::{Form, Plain, Value},
-};
 use crate::{
-    Error,
-    btf::{Btf, Kind, Type},
-    elf::{Elf, Place},
-    externs::{self, Extern, KCONFIG},
-    gate::READS_EXTERNS,
-    sorted::Sorted,
+    Error, Map,
+    object::{Plain, Value, VariableSpec, unfit},
 };
 
-/// A global variable as the object describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct VariableSpec {
-    /// Its name in the source; of a static variable in a function, the function's name and a dot stand before it.
-    pub name: String,
-    /// The section that it lies in, which is also the name of the map; in `.addr_space.1` the map is the object's arena.
-    pub section: String,
-    /// Bytes from the section's start.
-    pub offset: u32,
-    /// How many bytes it has.
-    pub size: u32,
-    /// Its type as C would write it; `None` if the object does not tell.
-    pub type_name: Option<String>,
-    /// The number of its type in [`Object::btf`](crate::Object::btf); `None` if the object does not tell.
-    pub type_id: Option<u32>,
-    /// It lies in a section that is frozen when the object is loaded.
-    pub constant: bool,
-    /// The place in the file of the section that it lies in.
-    pub(crate) place: Place,
-    /// What can be held against a value that is to be put there.
-    kind: Option<value::Kind>,
+/// A global variable of a loaded object, where programs see it.
+///
+/// What lies in `.data` or `.bss` is mapped: reading and writing it takes no system call, but for the first time in a
+/// section. A value of up to 8 bytes that is aligned as C aligns it is read and written whole. A longer one is read and
+/// written 8 bytes at a time: a program that does the same at the same moment can see, or leave, a mixture of old and new.
+/// Who cannot have that reads a counter before and after, takes a map with `bpf_spin_lock`, or does it while no program is
+/// attached. A program's atomic instructions are ordered with these reads and writes: what it wrote before it set a flag is
+/// seen by whoever has read the flag.
+///
+/// Constants (`.rodata`, `.kconfig`) are read by a lookup, and never change.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable<'l> {
+    spec: &'l VariableSpec,
+    map: &'l Map,
 }
 
-impl VariableSpec {
-    /// What is wrong with putting a value of this form and length there.
-    pub(crate) fn objection(&self, form: Form, length: usize) -> Option<String> {
-        if self.size as usize != length {
-            return Some(format!("it has {} bytes, and {length} are given", self.size));
-        }
-        self.kind.and_then(|kind| kind.objection(form))
+impl<'l> Variable<'l> {
+    pub(crate) fn new(spec: &'l VariableSpec, map: &'l Map) -> Self {
+        Self { spec, map }
     }
-}
 
-impl fmt::Display for VariableSpec {
-    /// As it is spoken of in errors: `` `step` (const unsigned long, in .rodata) ``.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.type_name {
-            Some(type_name) => write!(f, "`{}` ({type_name}, in {})", self.name, self.section),
-            None => write!(f, "`{}` ({} bytes in {})", self.name, self.size, self.section),
-        }
+    /// How the object describes it.
+    #[must_use]
+    pub fn spec(&self) -> &'l VariableSpec {
+        self.spec
     }
-}
 
-/// All variables of the object, section by section, in the order of the file's symbols.
-pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Vec<VariableSpec> {
-    let mut variables = Vec::new();
-    for (index, section) in elf.sections().iter().enumerate().filter(|(_, section)| section.has_variables()) {
-        let types = btf.map(|btf| btf.listed(&section.name)).unwrap_or_default();
-        for symbol in elf.variables().filter(|symbol| symbol.section == Some(index)) {
-            let ty = btf.zip(type_of(&types, &symbol.name));
-            variables.push(VariableSpec {
-                name: symbol.name.clone(),
-                section: section.name.clone(),
-                offset: symbol.address as u32,
-                size: symbol.size as u32,
-                type_name: ty.map(|(btf, id)| value::c_name(btf, id)),
-                type_id: ty.map(|(_, id)| id),
-                constant: section.name.starts_with(".rodata"),
-                place: Place::Section(index),
-                kind: ty.and_then(|(btf, id)| value::Kind::of(btf, id)),
-            });
+    /// Its value now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if a `T` is of another size than the variable or, where the object's types tell, of another sign or
+    /// kind, or if the bytes there are no value of it (2 is no `bool`); [`Error::Kernel`] if the section cannot be mapped.
+    pub fn read<T: Plain>(&self) -> Result<T, Error> {
+        let bytes = self.bytes()?;
+        if let Some(why) = self.spec.objection(T::FORM, bytes.len()) {
+            return Err(unfit("read", self.spec, why.replace("given", "wanted")));
+        }
+        T::from_bytes(&bytes).ok_or_else(|| {
+            unfit("read", self.spec, format!("its bytes {bytes:02x?} are no value of the type that is wanted"))
+        })
+    }
+
+    /// Its bytes now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] if the section cannot be mapped or looked up.
+    pub fn bytes(&self) -> Result<Vec<u8>, Error> {
+        let (offset, size) = (self.spec.offset as usize, self.spec.size as usize);
+        if self.spec.constant {
+            let section = self.map.lookup(&0_u32.to_ne_bytes())?.unwrap_or_default();
+            let bytes = section.get(offset..).and_then(|rest| rest.get(..size));
+            return bytes.map(<[u8]>::to_vec).ok_or_else(|| unfit("read", self.spec, BEYOND));
+        }
+        let mut bytes = vec![0; size];
+        match self.map.memory()?.read(self.map.base() + offset, &mut bytes) {
+            true => Ok(bytes),
+            false => Err(unfit("read", self.spec, BEYOND)),
         }
     }
-    let Some(btf) = btf.filter(|_| READS_EXTERNS) else { return variables };
-    let types = btf.listed(KCONFIG);
-    for known in externs {
-        let place = externs::config_place(known).zip(type_of(&types, &known.name));
-        variables.extend(place.map(|((offset, size), id)| VariableSpec {
-            name: known.name.clone(),
-            section: KCONFIG.to_owned(),
-            offset,
-            size,
-            type_name: Some(value::c_name(btf, id)),
-            type_id: Some(id),
-            constant: true,
-            place: Place::Kconfig,
-            kind: value::Kind::of(btf, id),
-        }));
+
+    /// Gives it another value, which programs see at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if it is a constant, or `value` does not suit it ([`Variable::read`]); [`Error::Kernel`] if the
+    /// section cannot be mapped.
+    pub fn write<T: Value + ?Sized>(&self, value: &T) -> Result<(), Error> {
+        if self.spec.constant {
+            return Err(unfit("write", self.spec, "its section is frozen since the object was loaded"));
+        }
+        let bytes = value.bytes();
+        if let Some(why) = self.spec.objection(T::FORM, bytes.len()) {
+            return Err(unfit("write", self.spec, why));
+        }
+        match self.map.memory()?.write(self.map.base() + self.spec.offset as usize, &bytes) {
+            true => Ok(()),
+            false => Err(unfit("write", self.spec, BEYOND)),
+        }
     }
-    variables
 }
 
-/// The number of a variable's type, by what is listed in its section.
-fn type_of(listed: &Sorted<&[u8], Type<'_>>, name: &str) -> Option<u32> {
-    listed.get(name.as_bytes()).filter(|ty| ty.kind() == Kind::Var).map(|ty| ty.referred())
-}
-
-/// The error for a variable that cannot be set or read so.
-pub(crate) fn unfit(what: &str, variable: &VariableSpec, why: impl Into<String>) -> Error {
-    Error::Unfit { attempt: format!("{what} the variable {variable}"), why: why.into() }
-}
+const BEYOND: &str = "it reaches beyond its section";

@@ -8,7 +8,7 @@ use std::{
 
 use cutaway::{
     Uprobe,
-    probe::{self, Support},
+    features::{self, Support},
 };
 use cutaway_programs::getaddrinfo;
 
@@ -18,10 +18,10 @@ pub(super) fn findings() -> Vec<Finding> {
     vec![
         kernel(),
         cpus(),
-        feature("ring buffer", probe::ring_buffer(), "use --transport perf-heap or perf-stack"),
-        feature("perf event array", probe::perf_event_array(), "a newer kernel is needed"),
-        feature("links on perf events", probe::perf_link(), "programs are attached the older way, by ioctl(2)"),
-        feature("BTF", probe::btf(), "verifier logs will not quote source lines"),
+        feature("ring buffer", features::ring_buffer(), "use --transport perf-heap or perf-stack"),
+        feature("perf event array", features::perf_event_array(), "a newer kernel is needed"),
+        feature("links on perf events", features::perf_link(), "programs are attached the older way, by ioctl(2)"),
+        feature("BTF", features::btf(), "verifier logs will not quote source lines"),
         kernel_btf(),
         uprobes(),
         function(),

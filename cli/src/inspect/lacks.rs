@@ -5,7 +5,7 @@ use std::cell::LazyCell;
 use cutaway::{
     AttachType, MapType, Object, ProgramType, Section, Target,
     btf::kernel,
-    probe::{self, Support},
+    features::{self, Support},
 };
 
 /// A sentence for each thing that is missing; `chosen` are the programs that count, all of them if it is empty.
@@ -15,27 +15,27 @@ pub(super) fn of(object: &Object, chosen: &[String]) -> Vec<String> {
     let lacks_types = LazyCell::new(|| kernel::Bytes::vmlinux().is_err());
     let maps = || object.maps().iter().filter(|map| map.wanted);
     if maps().any(|map| map.map_type == MapType::RINGBUF) {
-        lacks.ask("ring buffers", probe::ring_buffer());
+        lacks.ask("ring buffers", features::ring_buffer());
     }
     if maps().any(|map| map.map_type == MapType::PERF_EVENT_ARRAY) {
-        lacks.ask("perf event arrays", probe::perf_event_array());
+        lacks.ask("perf event arrays", features::perf_event_array());
     }
     let counts = |name: &String| chosen.is_empty() || chosen.contains(name);
     let programs = || object.programs().iter().filter(|program| program.section.wanted && counts(&program.name));
     for program in programs() {
         let section = &program.section;
         match (&section.target, section.program_type) {
-            (Some(Target::KprobeMulti { .. }), _) => lacks.ask("kprobe.multi links", probe::kprobe_multi()),
-            (Some(Target::UprobeMulti { .. }), _) => lacks.ask("uprobe.multi links", probe::uprobe_multi()),
-            (Some(Target::Usdt { .. }), _) => lacks.ask("cookies of links, for USDT", probe::attach_cookie()),
+            (Some(Target::KprobeMulti { .. }), _) => lacks.ask("kprobe.multi links", features::kprobe_multi()),
+            (Some(Target::UprobeMulti { .. }), _) => lacks.ask("uprobe.multi links", features::uprobe_multi()),
+            (Some(Target::Usdt { .. }), _) => lacks.ask("cookies of links, for USDT", features::attach_cookie()),
             (_, ProgramType::KPROBE) if section.expected_attach_type == AttachType::TRACE_KPROBE_MULTI => {
-                lacks.ask("kprobe.multi links", probe::kprobe_multi());
+                lacks.ask("kprobe.multi links", features::kprobe_multi());
             }
             (_, ProgramType::SCHED_CLS) if is_one(section, [AttachType::TCX_INGRESS, AttachType::TCX_EGRESS]) => {
-                lacks.ask("tcx links", probe::tcx_link());
+                lacks.ask("tcx links", features::tcx_link());
             }
             (_, ProgramType::SCHED_CLS) if is_one(section, [AttachType::NETKIT_PRIMARY, AttachType::NETKIT_PEER]) => {
-                lacks.ask("netkit links", probe::netkit_link());
+                lacks.ask("netkit links", features::netkit_link());
             }
             (Some(Target::Btf { .. }), ProgramType::TRACING | ProgramType::LSM) if *lacks_types => {
                 let types = format!("{}/vmlinux", kernel::DIRECTORY);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cutaway::{
     Map, MapType,
-    census::{self, Held, Holders, Pin, ProgramEntry},
+    system::{self, Held, Holders, Pin, ProgramEntry},
 };
 use log::info;
 use serde::Serialize;
@@ -42,7 +42,7 @@ pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, Failure> {
         })
         .collect();
     let mut named = Vec::new();
-    for map in census::maps() {
+    for map in system::maps() {
         let map = map?;
         if is_buffer(&map) && map.name() == kept {
             named.push(map);
@@ -74,7 +74,7 @@ fn pinned(path: &Path) -> Result<Map, Failure> {
 
 /// The ring that a process holds; `None` if it holds none.
 fn of_process(pid: u32) -> Result<Option<Map>, Failure> {
-    let mut ids: Vec<u32> = census::holders()?
+    let mut ids: Vec<u32> = system::holders()?
         .found
         .iter()
         .filter(|holder| holder.pid == pid)
@@ -156,11 +156,11 @@ struct Program {
 /// Lists the rings.
 pub(crate) fn run(format: Format) -> Result<(), Failure> {
     // Read once for all maps. Who may not look into programs or processes sees the rings all the same.
-    let holders = census::holders()?;
-    let pins = census::pins()?;
+    let holders = system::holders()?;
+    let pins = system::pins()?;
     let programs = programs()?;
     let mut rows = Vec::new();
-    for map in census::maps() {
+    for map in system::maps() {
         let map = map?;
         if is_buffer(&map) {
             rows.push(Row::new(&map, &holders, &pins, &programs));

@@ -4,8 +4,8 @@ mod live;
 
 use cutaway::{
     Map, MapFlags, MapType,
-    census::{self, Holder, ProgramEntry},
     mmap_ring::Peek,
+    system::{self, Holder, ProgramEntry},
 };
 
 pub(crate) use self::live::LiveRing;
@@ -34,7 +34,7 @@ pub(crate) fn mode(map: &Map) -> Option<Mode> {
 
 /// Every program that may be looked at. One who may look at none sees the rings all the same.
 pub(crate) fn programs() -> Result<Vec<ProgramEntry>, Failure> {
-    census::programs()
+    system::programs()
         .filter_map(|program| match program {
             Err(error) if wants_descriptors(&error) => Some(Err(error.into())),
             program => program.ok().map(Ok),
@@ -94,7 +94,7 @@ impl Ring {
 
     /// The processes that hold it, but this one.
     pub(crate) fn owners(&self) -> Result<Vec<Holder>, Failure> {
-        let holders = census::holders()?;
+        let holders = system::holders()?;
         Ok(holders.of_map(self.id()).filter(|holder| holder.pid != std::process::id()).cloned().collect())
     }
 

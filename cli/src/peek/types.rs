@@ -9,7 +9,7 @@ use std::path::Path;
 use cutaway::{
     Object,
     btf::{Btf, Value, kernel},
-    census,
+    system,
 };
 
 use super::{
@@ -39,7 +39,7 @@ impl Types {
         }
         let mut looked = Vec::new();
         for program in programs()?.into_iter().filter(|program| map.is_none_or(|map| program.maps.contains(&map))) {
-            let section = match program.btf.map(census::types) {
+            let section = match program.btf.map(system::types) {
                 Some(Ok(section)) => section,
                 Some(Err(error)) if wants_descriptors(&error) => return Err(error.into()),
                 // It has gone meanwhile, or was loaded without types.

@@ -16,8 +16,9 @@ use std::{collections::BTreeMap, fs::File, path::Path};
 
 use cutaway::{
     AttachType, Cgroup, Iter, Link, Links, Loaded, MapType, Netns, PerfEvent, Program, ProgramSpec, ProgramType as T,
-    Run, Target, Tc, Tcx, Uprobe, UprobeMulti, Usdt, Xdp, interface_index,
-    probe::{self, Support},
+    Run, Target, Tc, Tcx, Uprobe, UprobeMulti, Usdt, Xdp,
+    features::{self, Support},
+    interface_index,
 };
 
 use super::{
@@ -246,9 +247,9 @@ fn classifier(program: &Program, index: u32, attach_type: AttachType) -> Result<
     match attach_type {
         AttachType::NETKIT_PRIMARY => Tcx::netkit_primary(index).attach(program),
         AttachType::NETKIT_PEER => Tcx::netkit_peer(index).attach(program),
-        AttachType::TCX_EGRESS if probe::tcx_link() == Support::Yes => Tcx::egress(index).attach(program),
+        AttachType::TCX_EGRESS if features::tcx_link() == Support::Yes => Tcx::egress(index).attach(program),
         AttachType::TCX_EGRESS => Tc::egress(index).attach(program),
-        AttachType::TCX_INGRESS if probe::tcx_link() == Support::Yes => Tcx::ingress(index).attach(program),
+        AttachType::TCX_INGRESS if features::tcx_link() == Support::Yes => Tcx::ingress(index).attach(program),
         _ => Tc::ingress(index).attach(program),
     }
 }

@@ -14,7 +14,7 @@ use cutaway_sys::fd;
 use super::{Link, link::failed, prog_attach::ByCommand};
 use crate::{
     Error, Program, ProgramType,
-    probe::{self, Support},
+    features::{self, Support},
     sys::link::{self, Target},
 };
 
@@ -66,7 +66,7 @@ impl<'fd> Cgroup<'fd> {
                 _ => plain,
             }
         };
-        match probe::cgroup_link() {
+        match features::cgroup_link() {
             Support::Yes => {
                 let why = "ties the program to the cgroup; closing the link unties it";
                 link::create(program.as_fd(), Target::Fd(self.cgroup), attach_type, 0, why)

@@ -23,8 +23,9 @@ use std::{
 use log::{debug, warn};
 
 use crate::{
-    Error, Links, Program, privileges,
-    probe::{self, Support},
+    Error, Links, Program,
+    features::{self, Support},
+    privileges,
     sys::{bpf, link, perf_event},
 };
 
@@ -98,7 +99,7 @@ impl Link {
     /// Hangs `program` on an open perf event.
     pub(super) fn on_event(program: &Program, event: OwnedFd, cookie: u64, what: &str) -> Result<Self, Error> {
         let failed = |error| failed(program, what, &error);
-        match probe::perf_link() {
+        match features::perf_link() {
             Support::Yes => {
                 debug!("`{}` is attached to {what} by a link on a perf event", program.name());
                 let why = "ties the program to the event; closing the link unties it";

@@ -11,7 +11,7 @@ use cutaway_sys::AttachType;
 use super::{Link, link::failed};
 use crate::{
     Error, Program, ProgramType,
-    probe::{self, Support},
+    features::{self, Support},
     sys::link::{self, Target},
 };
 
@@ -65,8 +65,8 @@ impl Tcx {
     /// ENODEV if there is no such device.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (place, answer) = match self.kind {
-            Kind::Ingress | Kind::Egress => ("tcx", probe::tcx_link()),
-            Kind::Primary | Kind::Peer => ("netkit", probe::netkit_link()),
+            Kind::Ingress | Kind::Egress => ("tcx", features::tcx_link()),
+            Kind::Primary | Kind::Peer => ("netkit", features::netkit_link()),
         };
         let what = format!("the network device {} ({place})", self.ifindex);
         program.must_be(&[ProgramType::SCHED_CLS], &what)?;

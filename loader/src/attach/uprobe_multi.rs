@@ -16,7 +16,7 @@ use cutaway_sys::AttachType;
 
 use super::{Link, Uprobe, image::Binary, library::Library, pattern, symbol, uprobe::refused};
 use crate::{
-    Error, Program, probe,
+    Error, Program, features,
     sys::link::{self, Places},
 };
 
@@ -183,8 +183,8 @@ impl UprobeMulti {
         if !matches!(kind, AttachType::TRACE_UPROBE_MULTI | AttachType::TRACE_UPROBE_SESSION) {
             return self.each(program, binary, places, what);
         }
-        if self.pid.is_some() && !probe::uprobe_multi_pid().is_yes() {
-            let why = format!("one process for many places at once is {}", probe::uprobe_multi_pid());
+        if self.pid.is_some() && !features::uprobe_multi_pid().is_yes() {
+            let why = format!("one process for many places at once is {}", features::uprobe_multi_pid());
             return Err(unfit(why));
         }
         let c_path = CString::new(binary.path.as_os_str().as_bytes())

@@ -23,7 +23,7 @@ use log::{debug, warn};
 pub(crate) use self::specs::Specs;
 use self::{arguments::Place, notes::Note};
 use super::{Link, UprobeMulti, image::Binary, library::Library, maps};
-use crate::{Error, Program, ProgramType, probe};
+use crate::{Error, Program, ProgramType, features};
 
 /// A probe that the author of a program or library has put into it, for programs of the section `usdt` or `uprobe`.
 /// Linux 5.15; older ones if the probe is in one process, or in an executable that is always at the same address.
@@ -180,7 +180,7 @@ impl Usdt {
             }
         }
         let (numbers, mut taken) = specs.describe(notes.iter().map(|note| note.arguments.as_slice()), self.cookie)?;
-        if probe::perf_link().is_yes() {
+        if features::perf_link().is_yes() {
             probes = probes.cookies(&numbers.iter().copied().map(u64::from).collect::<Vec<_>>());
         } else {
             let addresses = self.addresses(&binary.path, &notes, &what)?;

@@ -9,14 +9,15 @@ use cutaway_sys::{cpus, memory::page_size};
 use super::{ENOTSUPP, Map};
 use crate::{
     Error, MapFlags, MapType,
+    features::charged,
     object::MapSpec,
     privileges,
-    probe::charged,
+    resolve::struct_ops::Fitted,
     sys::{
         attr::{MapCreate, Name},
         bpf::{self, number},
-        names::MapFlagBits,
-        shared::Shared,
+        mmap::Shared,
+        symbols::MapFlagBits,
     },
 };
 
@@ -29,7 +30,11 @@ const VTYPE_BTF_OBJ_FD: u32 = 1 << 16;
 
 impl Map {
     /// Makes the map that `spec` describes, with the object's BTF for its key and value if the kernel takes it.
-    pub(crate) fn create(spec: &MapSpec, btf: Option<BorrowedFd<'_>>) -> Result<Self, Error> {
+    pub(crate) fn create(
+        spec: &MapSpec,
+        struct_ops: Option<&Fitted>,
+        btf: Option<BorrowedFd<'_>>,
+    ) -> Result<Self, Error> {
         let mut attr = corrected(spec)?;
         let holds_maps = matches!(spec.map_type, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS);
         if cfg!(feature = "advice") && holds_maps && spec.inner.is_none() {
@@ -39,14 +44,14 @@ impl Map {
                     .to_owned(),
             });
         }
-        if cfg!(feature = "struct-ops") && btf.is_none() && spec.fitted.is_some() {
+        if cfg!(feature = "struct-ops") && btf.is_none() && struct_ops.is_some() {
             return Err(Error::Unfit {
                 attempt: attempt(spec, &attr),
                 why: "its type is in the object's BTF, which the kernel did not take".to_owned(),
             });
         }
         // The pattern is only looked at while the map is made.
-        let inner = spec.inner.as_deref().map(|inner| Self::create(inner, btf)).transpose()?;
+        let inner = spec.inner.as_deref().map(|inner| Self::create(inner, None, btf)).transpose()?;
         if let Some(inner) = &inner {
             attr.inner_map_fd = number(inner.as_fd());
         }
@@ -58,7 +63,7 @@ impl Map {
             attr.btf_key_type_id = spec.btf_key_type_id;
             attr.btf_value_type_id = spec.btf_value_type_id;
         }
-        if let (Some(btf), Some(table)) = (btf, spec.fitted.as_ref().filter(|_| cfg!(feature = "struct-ops"))) {
+        if let (Some(btf), Some(table)) = (btf, struct_ops.filter(|_| cfg!(feature = "struct-ops"))) {
             attr.btf_fd = number(btf);
             attr.btf_vmlinux_value_type_id = table.value_type_id;
             if table.by_link {

@@ -11,13 +11,18 @@ use std::{
 };
 
 use super::{Map, create::corrected};
-use crate::{Errno, Error, MapFlags, MapSpec, MapType, Pinning, sys::bpf};
+use crate::{Errno, Error, MapFlags, MapSpec, MapType, Pinning, resolve::struct_ops::Fitted, sys::bpf};
 
 impl Map {
     /// Makes the map that `spec` describes; if it is to be pinned, takes the one that is there.
-    pub(crate) fn make(spec: &MapSpec, pins: &Path, btf: Option<BorrowedFd<'_>>) -> Result<Self, Error> {
+    pub(crate) fn make(
+        spec: &MapSpec,
+        struct_ops: Option<&Fitted>,
+        pins: &Path,
+        btf: Option<BorrowedFd<'_>>,
+    ) -> Result<Self, Error> {
         if spec.pinning == Pinning::None {
-            return Self::create(spec, btf);
+            return Self::create(spec, struct_ops, btf);
         }
         // A name that came with the object must not lead out of the folder.
         if spec.name.contains('/') {
@@ -37,7 +42,7 @@ impl Map {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(failed("take the pinned map", &path, &error)),
             }
-            let map = Self::create(spec, btf)?;
+            let map = Self::create(spec, struct_ops, btf)?;
             match map.pin_as(&path) {
                 // Somebody else was quicker: theirs is the map that everybody has.
                 Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}

@@ -10,11 +10,11 @@
 //! - externs are of a linkage that the kernel knows nothing of. They are said to be defined here; those of `.ksyms`, which
 //!   nothing is going to look at, are integers in a row, and functions there, which a section cannot hold, one variable.
 
+use super::externs::{self, Extern};
 use crate::{
     Error,
     btf::{Btf, Kind, Type},
     elf::Elf,
-    externs::{self, Extern},
     gate::READS_EXTERNS,
     sorted::{Sorted, sort},
 };

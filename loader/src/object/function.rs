@@ -2,10 +2,9 @@
 
 use cutaway_sys::{Instruction, instruction::opcode};
 
-use super::infos::Infos;
+use super::btf_ext::Infos;
 use crate::{
     btf::{Btf, Kind, shown},
-    core_relo,
     elf::{Elf, Start},
     sorted::{Sorted, sort},
     sys::func_info::{bpf_func_info, bpf_line_info},
@@ -90,49 +89,6 @@ fn name_exception_callbacks(functions: &mut Functions, btf: &Btf<'_>) {
         let is_meant = |function: &&mut Function| function.func_info.iter().any(|info| info.type_id == tag.referred());
         for function in functions.values_mut().filter(is_meant) {
             function.exception_callback = Some(callback.clone());
-        }
-    }
-}
-
-/// The object's instructions as CO-RE relocation sees them: by section and place in it.
-pub(super) struct Code<'o> {
-    /// The first section of each name.
-    sections: Sorted<&'o str, usize>,
-    functions: &'o mut Functions,
-}
-
-impl<'o> Code<'o> {
-    pub(super) fn of(elf: &'o Elf, functions: &'o mut Functions) -> Self {
-        // Of several with one name the table finds the last.
-        let sections = elf.sections().iter().enumerate().rev();
-        Self { sections: Sorted::of(sections.map(|(place, section)| (section.name.as_str(), place))), functions }
-    }
-
-    /// The place of the function that the instruction is in, and the instruction's place in that.
-    fn find(&self, section: &str, offset: u32) -> Option<(usize, usize)> {
-        let section = *self.sections.get(section)?;
-        let place = self.functions.place_up_to(&(section, u64::from(offset)))?;
-        let (start, _) = self.functions.pair(place)?;
-        if start.0 != section {
-            return None;
-        }
-        Some((place, usize::try_from(u64::from(offset).checked_sub(start.1)? / 8).ok()?))
-    }
-}
-
-impl core_relo::Code for Code<'_> {
-    fn read(&self, section: &str, offset: u32) -> Option<Instruction> {
-        let (place, index) = self.find(section, offset)?;
-        let insn = self.functions.at(place)?.instructions.get(index)?;
-        Some(*insn)
-    }
-
-    fn write(&mut self, section: &str, offset: u32, instruction: Instruction) {
-        // Only offsets are written that `read` has found.
-        let Some((place, index)) = self.find(section, offset) else { return };
-        let insn = self.functions.at_mut(place).and_then(|function| function.instructions.get_mut(index));
-        if let Some(insn) = insn {
-            *insn = instruction;
         }
     }
 }

@@ -16,12 +16,15 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Contents, MapSpec, Pinning, Warning, struct_ops};
+use super::{
+    Contents, MapSpec, Pinning, Warning,
+    externs::{self, Extern, KCONFIG},
+    struct_ops,
+};
 use crate::{
     Error, MapFlags, MapType,
     btf::{Btf, Kind, Type, shown},
     elf::{ARENA, Elf, Place, Section, is_struct_ops},
-    externs::{self, Extern, KCONFIG},
     gate::READS_EXTERNS,
 };
 

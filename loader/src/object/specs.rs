@@ -9,7 +9,6 @@ use super::{Section, Table};
 use crate::{
     Error, MapFlags, MapType,
     elf::{Place, Start},
-    struct_ops::Fitted,
 };
 
 /// A map as the object describes it. The public fields may be changed before loading.
@@ -49,9 +48,8 @@ pub struct MapSpec {
     pub(crate) place: Place,
     /// For an arena: the section of the global variables that lie in it, and their bytes.
     pub(crate) globals: Option<(usize, u32)>,
-    /// For a table of functions: what the object says of it, and what that is in this kernel.
+    /// For a struct_ops map: what the object says of it.
     pub(crate) struct_ops: Option<Box<Table>>,
-    pub(crate) fitted: Option<Box<Fitted>>,
 }
 
 /// Whether a map is found again by others.
@@ -169,7 +167,6 @@ impl MapSpec {
             place,
             globals: None,
             struct_ops: None,
-            fitted: None,
         }
     }
 }

@@ -8,11 +8,11 @@ use cutaway_sys::names::nth;
 /// The sentence as it is reported.
 pub(super) fn worded(sentence: &str, shared: &Shared<'_>) -> String {
     if cfg!(feature = "core-relo")
-        && let Some(relocation) = unresolved(sentence, shared.relocated)
+        && let Some(relocation) = unresolved(sentence, &shared.resolved.applied)
     {
         return format!("it needs what this kernel does not have: {relocation}");
     }
-    if let Some(function) = shared.externs.missed(sentence) {
+    if let Some(function) = shared.resolved.externs.missed(sentence) {
         return format!("it calls the kernel's function `{function}`, which this kernel does not have");
     }
     if let Some(told) = privileges::under_lockdown(sentence) {

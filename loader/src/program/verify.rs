@@ -17,8 +17,9 @@ use super::{
     verifier,
 };
 use crate::{
-    Errno, Error, privileges,
-    probe::charged,
+    Errno, Error,
+    features::charged,
+    privileges,
     sys::bpf::{self, LogLevel},
 };
 

@@ -16,7 +16,7 @@ use self::field::tell;
 pub(crate) use self::field::{Name, Pointer};
 use cutaway_sys::AttachType;
 
-use super::names::{MapFlagBits, ProgFlagBits};
+use super::symbols::{MapFlagBits, ProgFlagBits};
 use crate::{MapType, ProgramType};
 
 /// One command's part of `union bpf_attr`.

@@ -21,7 +21,7 @@ use super::{
         LinkCreateTracing, LinkCreateUprobeMulti, Pointer, ProgAttach, RawTracepointOpen,
     },
     bpf::{Command, bpf, bpf_fd, bpf_fd_telling, length, number},
-    names::{Shown, Text, Told},
+    symbols::{Shown, Text, Told},
 };
 
 /// Where a link without further words leads.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cutaway::{Cgroup, probe};
+use cutaway::{Cgroup, features};
 
 use crate::{
     Test, lacks, network, own_mounts,
@@ -79,7 +79,7 @@ fn packets() {
         let (passing, dropping) = (sample::answering(section, 1).unwrap(), sample::answering(section, 0).unwrap());
         let cgroup = own.open();
         let link = Cgroup::new(&cgroup).attach(passing.program("count").unwrap()).unwrap();
-        assert_eq!(link.as_link_fd().is_some(), probe::cgroup_link().is_yes());
+        assert_eq!(link.as_link_fd().is_some(), features::cgroup_link().is_yes());
         assert!(network::send_to_self());
         assert!(runs(&passing) > 0);
         let second = Cgroup::new(&cgroup).attach(dropping.program("count").unwrap()).unwrap();

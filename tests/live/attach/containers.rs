@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use cutaway::{Uprobe, UprobeMulti, Usdt, probe};
+use cutaway::{Uprobe, UprobeMulti, Usdt, features};
 
 use crate::{
     Test,
@@ -362,7 +362,7 @@ fn thread_of() {
     let file = Mapped::write("thread.so", &plain());
     let loaded = load("uprobe.multi");
     let program = loaded.program("count").unwrap();
-    if !probe::uprobe_multi_pid().is_yes() {
+    if !features::uprobe_multi_pid().is_yes() {
         return;
     }
     let (sender, receiver) = std::sync::mpsc::channel::<()>();

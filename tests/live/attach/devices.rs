@@ -1,6 +1,6 @@
 //! Network devices: XDP, tc, tcx. Each test has a network of its own.
 
-use cutaway::{Error, Link, Loaded, Tc, Tcx, Xdp, XdpMode, probe};
+use cutaway::{Error, Link, Loaded, Tc, Tcx, Xdp, XdpMode, features};
 
 use crate::{
     Test, lacks,
@@ -121,7 +121,7 @@ fn tcx(place: fn(u32) -> Tcx) {
         assert!(runs(&loaded) > 0);
         drop(link);
         assert!(network::send_to_self());
-        if section == "tcx/ingress" && !probe::tcx_link().is_yes() {
+        if section == "tcx/ingress" && !features::tcx_link().is_yes() {
             return;
         }
     }

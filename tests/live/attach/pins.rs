@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cutaway::{Link, Object, RawTracepoint, SocketFilter, Uprobe, probe};
+use cutaway::{Link, Object, RawTracepoint, SocketFilter, Uprobe, features};
 
 use crate::{
     Test, lacks, own_mounts,
@@ -124,7 +124,7 @@ fn unpinnable() {
     let loaded = load("uprobe");
     let link = Uprobe::new("libc.so.6", "a64l").attach(loaded.program("count").unwrap()).unwrap();
     let answer = link.pin(&name.0);
-    if probe::perf_link().is_yes() {
+    if features::perf_link().is_yes() {
         answer.unwrap();
     } else {
         let line = answer.unwrap_err().to_string();

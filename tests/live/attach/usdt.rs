@@ -11,7 +11,7 @@ use std::{
     sync::atomic::{AtomicU16, Ordering::Relaxed},
 };
 
-use cutaway::{Link, Loaded, Object, Pinning, Uprobe, Usdt, probe};
+use cutaway::{Link, Loaded, Object, Pinning, Uprobe, Usdt, features};
 
 use crate::{
     Test,
@@ -121,7 +121,7 @@ fn object() -> Object {
 /// The object with the one of its programs that suits this kernel.
 fn suitable() -> (Object, &'static str) {
     let mut object = object();
-    if probe::perf_link().is_yes() {
+    if features::perf_link().is_yes() {
         return (object, "by_cookie");
     }
     object.program_mut("by_cookie").unwrap().section.wanted = false;
@@ -238,7 +238,7 @@ fn by_section() {
     let loaded =
         sample::object(&format!("usdt/{}:cutaway:twice", own.display()), 0, Also::OnlyThisProcess).load().unwrap();
     let link = loaded.program("count").unwrap().attach().unwrap();
-    assert_eq!(link.as_link_fd().is_some(), probe::uprobe_multi_pid().is_yes());
+    assert_eq!(link.as_link_fd().is_some(), features::uprobe_multi_pid().is_yes());
     first();
     second();
     drop(link);
@@ -265,7 +265,7 @@ fn one_process() {
 
 /// As on a kernel before 5.15, where the probe's address leads to its description.
 fn by_address() {
-    if probe::perf_link().is_yes() {
+    if features::perf_link().is_yes() {
         // Nobody fills the other map here; that its program finds nothing shows that it is not the wrong one.
         let mut object = object();
         object.program_mut("by_address").unwrap().section.wanted = true;
@@ -291,7 +291,7 @@ fn descriptions() {
     // The map has four entries. Equal descriptions share one.
     let same: Vec<_> = (0..8).map(|_| attach(&loaded, &own("many"))).collect();
     let program = loaded.0.program(loaded.1).unwrap();
-    if !probe::perf_link().is_yes() {
+    if !features::perf_link().is_yes() {
         // The place leads to one description, and a second one is refused, until nobody has the first one any more.
         let line = own("many").cookie(1).attach(program).unwrap_err().to_string();
         assert!(line.contains("another probe is at 0x"), "{line}");

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cutaway::{Link, Loaded, Uprobe, UprobeMulti, probe};
+use cutaway::{Link, Loaded, Uprobe, UprobeMulti, features};
 
 use crate::{
     Test, lacks,
@@ -141,8 +141,8 @@ fn multi() {
     let (_, places) = UprobeMulti::new("libc.so.6", "?64?").locate().unwrap();
     assert!(places.len() >= 2, "a64l and l64a: {places:?}");
     let link = loaded.program("count").unwrap().attach().unwrap();
-    assert_eq!(link.as_link_fd().is_some(), probe::uprobe_multi().is_yes());
-    assert_eq!(link.each().len(), if probe::uprobe_multi().is_yes() { 0 } else { places.len() });
+    assert_eq!(link.as_link_fd().is_some(), features::uprobe_multi().is_yes());
+    assert_eq!(link.each().len(), if features::uprobe_multi().is_yes() { 0 } else { places.len() });
     call();
     assert_eq!(runs(&loaded), 2);
     drop(link);
@@ -162,7 +162,7 @@ fn multi_pid() {
     let loaded = load("uprobe.multi");
     let program = loaded.program("count").unwrap();
     let probes = UprobeMulti::new("libc.so.6", "?64?").pid(own());
-    if probe::uprobe_multi().is_yes() && !probe::uprobe_multi_pid().is_yes() {
+    if features::uprobe_multi().is_yes() && !features::uprobe_multi_pid().is_yes() {
         let line = probes.attach(program).unwrap_err().to_string();
         return assert!(line.contains("one process"), "{line}");
     }

@@ -3,7 +3,7 @@
 
 use std::process::{Command, Stdio};
 
-use cutaway::{AttachType, Error, Link, Loaded, Object, ProgramType, RawTracepoint, Tracepoint, Uprobe, probe};
+use cutaway::{AttachType, Error, Link, Loaded, Object, ProgramType, RawTracepoint, Tracepoint, Uprobe, features};
 
 use crate::{
     Test, corpus, journal,
@@ -210,7 +210,7 @@ fn kind_of_link() {
     let name = |fd: std::os::fd::BorrowedFd<'_>| {
         std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap().display().to_string()
     };
-    if probe::perf_link().is_yes() {
+    if features::perf_link().is_yes() {
         let name = name(link.as_link_fd().unwrap());
         assert!(name.contains("bpf_link") || name.contains("bpf-link"), "{name}");
         let error = probe_here().cookie(7).attach(loaded.program(names::PROGRAM).unwrap());

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use cutaway::{Error, ExternKind, Object, Run, probe};
+use cutaway::{Error, ExternKind, Object, Run, features};
 
 use log::Level;
 
@@ -100,7 +100,7 @@ fn constants() {
     let mut next = || numbers.next().unwrap();
     // The third number is the release's, unless the distribution tells another one.
     assert_eq!(out[0] >> 8, next() << 8 | next(), "{release}");
-    assert_eq!(out[1], u64::from(probe::attach_cookie().is_yes()));
+    assert_eq!(out[1], u64::from(features::attach_cookie().is_yes()));
     assert_eq!(out[2], u64::from(cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "s390x"))));
     assert_eq!(out[3], 0, "a constant that nobody knows");
     assert_eq!(out[4..8], [1, 1, 2, 0]);
@@ -127,7 +127,7 @@ fn features() {
     let mut opened = Vec::new();
     for _ in 0..2 {
         let out = run(object("kconfig_features.o"));
-        assert_eq!(out[..2], [u64::from(probe::attach_cookie().is_yes()), u64::from(wrapped)]);
+        assert_eq!(out[..2], [u64::from(features::attach_cookie().is_yes()), u64::from(wrapped)]);
         let calls = journal::system_calls();
         let is_opened = |pair: &(String, String)| {
             pair.0 == "pathname"

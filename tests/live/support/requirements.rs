@@ -3,7 +3,7 @@
 //! A test that cannot run is reported as ignored when its turn comes, with the reason. `needs X.Y: …` names a kernel
 //! version, and whoever runs the tests on several kernels can check that claim; `needs root: …` names privileges.
 
-use cutaway::probe::{self, Support};
+use cutaway::features::{self, Support};
 use libtest_mimic::{Completion, Failed, Trial};
 
 /// What a test may need.
@@ -26,7 +26,7 @@ impl Needs {
         if !privileged() {
             return Some("needs root: it loads BPF programs and attaches them for all processes".to_owned());
         }
-        match (self, probe::ring_buffer()) {
+        match (self, features::ring_buffer()) {
             (Self::Ring, Support::Needs(version)) => Some(format!("needs {version}: the ring buffer")),
             _ => None,
         }

@@ -240,7 +240,7 @@ fn check(events: &[Value], times: usize, library: &str) {
     for event in events {
         let path = &event["library"];
         // Kernels without cookies do not tell two of them apart.
-        let known = cutaway::probe::perf_link().is_yes();
+        let known = cutaway::features::perf_link().is_yes();
         assert!(!known && path.is_null() || path.as_str().unwrap().ends_with(library), "{event}");
         assert_eq!(event["ret"], 0);
     }

@@ -4,7 +4,7 @@
 //! loader, which corrects what makes no sense. What the number means is tried: a perf event array of one slot takes an
 //! event under key 0 and none under key 1; a ring of 4,096 takes records until about as many bytes are full.
 
-use cutaway::{MapType, Object, perf_reader::Buffer as PerfBuffer, probe};
+use cutaway::{MapType, Object, features, perf_reader::Buffer as PerfBuffer};
 use cutaway_programs::compare::{Burst, Way, Work, names};
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -47,7 +47,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         for asked in sizes {
             bench.step()?;
             let kernel =
-                probe::max_entries(kind, asked).map_or_else(|errno| errno.to_string(), |made| number(made.into()));
+                features::max_entries(kind, asked).map_or_else(|errno| errno.to_string(), |made| number(made.into()));
             let loaded = Producer::from(load(way, asked)?);
             let made = loaded.loaded().map(names::EVENTS)?.max_entries();
             table.row([

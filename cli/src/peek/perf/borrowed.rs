@@ -5,8 +5,8 @@
 //! looked at. Events that write into the ring of another one are told by the memory that they share.
 
 use cutaway::{
-    census::{self, Held, Holder},
     perf_reader::Peek,
+    system::{self, Held, Holder},
 };
 
 use super::{
@@ -30,7 +30,7 @@ pub(super) struct Buffer {
 
 /// Borrows what these processes have; `ringless` if it is known that they hold no ring, for which one would look first.
 pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, Failure> {
-    let holders = census::holders()?;
+    let holders = system::holders()?;
     let events: Vec<_> = holders
         .found
         .into_iter()

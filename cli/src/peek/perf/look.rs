@@ -1,8 +1,8 @@
 //! One look at a perf buffer: a plain value that can be shown, drawn, kept and read again.
 
 use cutaway::{
-    census::Holder,
     perf_reader::{Look as Found, Waiting},
+    system::Holder,
 };
 use serde::{Deserialize, Serialize};
 

@@ -12,7 +12,7 @@ use std::{
 
 use cutaway_sys::file;
 
-use super::{Extern, ExternKind};
+use crate::object::{Extern, ExternKind};
 
 const PATH: &str = "/proc/kallsyms";
 

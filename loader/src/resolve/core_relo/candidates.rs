@@ -7,7 +7,7 @@ use super::flavour::essential;
 use crate::{
     btf::{
         Btf, Kind, Names, Seen,
-        search::{Beginnings, Seeker},
+        visitor::{Beginnings, Seeker},
     },
     sorted::{Sorted, sort},
 };

@@ -7,11 +7,11 @@
 
 use cutaway_sys::Instruction;
 
-use super::{Met, Object, link::Linked};
 use crate::{
-    Error, ExternFound, MapSpec,
-    btf::{Btf, older, search::Types},
-    core_relo::Applied,
+    Error, ExternFound, MapSpec, Object,
+    btf::{Btf, sanitize, visitor::Types},
+    link,
+    resolve::{core_relo::Applied, externs, resolve},
 };
 
 /// What loading would hand to the kernel.
@@ -77,37 +77,39 @@ impl Object {
         self.rehearse_on(Types::Running)
     }
 
-    fn rehearse_on(mut self, types: Types<'_>) -> Result<Rehearsal, Error> {
+    fn rehearse_on(self, types: Types<'_>) -> Result<Rehearsal, Error> {
         let btf = self.btf();
         let btf_of_old = btf.clone().map(|mut bytes| {
             if let Ok(view) = btf.as_deref().map_or_else(|| Ok(Btf::none()), Btf::parse) {
-                older::rewrite(&mut bytes, &view, older::Kinds::OLDEST);
+                sanitize::rewrite(&mut bytes, &view, sanitize::Kinds::OLDEST);
             }
             bytes
         });
-        let Met { relocated, targets, externs } = self.meet(types)?;
-        self.take_config(&externs);
-        let places = self.places(1..);
-        let wanted = self.programs.iter().filter(|program| program.section.wanted);
+        let resolved = resolve(&self, types)?;
+        let maps = link::addresses(&self, 1..);
+        let wanted = self.programs().iter();
+        let wanted = wanted.filter(|program| program.section.wanted && !resolved.struct_ops.is_unused(program.entry));
         let mut room = MOST;
         let programs = wanted
             .map(|program| {
-                let linked = targets.refusal(program).map_or(Ok(()), Err);
-                let linked = linked.and_then(|()| self.link(program, &places, &externs)).and_then(|linked| {
+                let linked = resolved.targets.refusal(program).map_or(Ok(()), Err);
+                let linked = linked.and_then(|()| link::link(&self, &resolved, &maps, program)).and_then(|linked| {
                     room = room.checked_sub(linked.instructions.len()).ok_or_else(too_many)?;
                     Ok(linked)
                 });
                 let functions = linked.as_ref().map(|linked| linked.functions.as_slice()).unwrap_or_default();
                 let parts = functions.iter().filter_map(|(key, start)| {
-                    let function = self.functions.position(key)?;
+                    let function = self.function_table().position(key)?;
                     Some(Part { start: *start, function })
                 });
                 let (name, parts) = (program.name.clone(), parts.collect());
-                Rehearsed { name, parts, instructions: linked.map(|linked| instructions(&linked)) }
+                Rehearsed { name, parts, instructions: linked.map(|linked| linked.instructions) }
             })
             .collect();
-        let externs = self.externs.iter().map(|known| known.found(&externs)).collect();
-        Ok(Rehearsal { btf, btf_of_old, maps: self.maps, relocated, externs, programs })
+        let externs = self.externs().iter().map(|known| externs::found(known, &resolved.externs)).collect();
+        let maps = self.maps().iter().enumerate().filter(|(_, spec)| spec.wanted);
+        let maps = maps.map(|(index, spec)| resolved.completed(index, spec)).collect();
+        Ok(Rehearsal { btf, btf_of_old, maps, relocated: resolved.applied, externs, programs })
     }
 }
 
@@ -119,8 +121,4 @@ fn too_many() -> Error {
     Error::Object {
         why: format!("linked, its programs have more than {MOST} instructions, too many to keep all of them"),
     }
-}
-
-fn instructions(linked: &Linked) -> Vec<Instruction> {
-    linked.instructions.clone()
 }

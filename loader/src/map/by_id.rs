@@ -1,7 +1,7 @@
 //! A map by the number that the kernel knows it by, whoever made it.
 
 use super::Map;
-use crate::{Error, census::NUMBERS_ARE_ROOTS, sys::ids};
+use crate::{Error, sys::ids, system::NUMBERS_ARE_ROOTS};
 
 impl Map {
     /// Opens the map with this number, whoever made it; its name is the kernel's, 15 bytes at most.

@@ -14,9 +14,8 @@ use std::{
 use crate::{
     AttachType, Error, ProgramType, Target,
     btf::{
-        Kind, Names, Seen,
-        search::{Absent, Beginnings, Seeker, Sources},
-        shown,
+        Kind, Names, Seen, shown,
+        visitor::{Absent, Beginnings, Seeker, Sources},
     },
     object::ProgramSpec,
     sorted::sort,

@@ -6,7 +6,7 @@
 
 use std::{io, os::fd::OwnedFd};
 
-use crate::{btf::older::Kinds, sys::bpf};
+use crate::{btf::sanitize::Kinds, sys::bpf};
 
 /// `BTF_KIND_…`
 mod kind {

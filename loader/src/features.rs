@@ -16,7 +16,7 @@ use cutaway_sys::{AttachType, Instruction, memory::page_size};
 
 use crate::{
     MapType, ProgramType,
-    btf::older::Kinds,
+    btf::sanitize::Kinds,
     sys::{
         attr::MapCreate,
         bpf::{self, LogLevel},

@@ -3,14 +3,17 @@
 //! The name may have a flavour (`bpf_task_acquire___new`), which is not looked for: so can a program bring several
 //! prototypes of one function, all of them weak, and call the one that fits.
 
-use super::{Extern, ExternKind, Resolved, Value};
+use super::{
+    core_relo::{Steps, flavour::essential, is_same_shape},
+    externs::{Externs, Value},
+};
 use crate::{
     Error,
     btf::{
         Btf, Kind, Names, Seen,
-        search::{Absent, Beginnings, Seeker, Source, Sources},
+        visitor::{Absent, Beginnings, Seeker, Source, Sources},
     },
-    core_relo::{Steps, flavour::essential, is_same_shape},
+    object::{Extern, ExternKind},
     privileges::Capability,
     sorted::Sorted,
     sys::btf::of_module,
@@ -58,12 +61,7 @@ impl<'e> Ksyms<'e> {
     }
 
     /// After the search: compares what was found, and opens the modules that have it.
-    pub(super) fn settle(
-        self,
-        local: &Btf<'_>,
-        sources: Sources<'_, '_>,
-        resolved: &mut Resolved,
-    ) -> Result<(), Error> {
+    pub(super) fn settle(self, local: &Btf<'_>, sources: Sources<'_, '_>, resolved: &mut Externs) -> Result<(), Error> {
         let mut steps = Steps::of(self.wanted.len());
         // By place in `sources`: the place in `resolved.modules`.
         let mut opened = Vec::<(usize, usize)>::new();

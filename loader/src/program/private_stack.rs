@@ -26,14 +26,11 @@ use std::{fs, io};
 
 use log::warn;
 
+use cutaway_sys::Instruction;
 #[cfg(feature = "uprobe")]
-use cutaway_sys::{Instruction, mount};
+use cutaway_sys::mount;
 
-use crate::{
-    Error, ProgramType,
-    object::{ProgramSpec, link::Linked},
-    sys::process,
-};
+use crate::{Error, ProgramType, link::Linked, object::ProgramSpec, sys::process};
 
 /// The first kernel with stacks for each CPU.
 const SINCE: u32 = 6 << 16 | 13 << 8;

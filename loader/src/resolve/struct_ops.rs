@@ -18,14 +18,14 @@
 use std::{os::fd::OwnedFd, sync::Arc};
 
 use crate::{
-    AttachType, Error, MapSpec, ProgramSpec, ProgramType,
+    Error, MapSpec, ProgramSpec, ProgramType,
     btf::{
-        Btf, Kind, Member, Names, Seen, Type,
-        search::{Absent, Seeker, Sources},
+        self, Btf, Kind, Names, Seen, Type,
+        visitor::{Absent, Seeker, Sources},
     },
     elf::Start,
-    object::{KnownTarget, Table},
-    sys::btf,
+    object::Table,
+    sys::btf::of_module,
 };
 
 /// A table in the kernel's layout.
@@ -42,7 +42,51 @@ pub(crate) struct Fitted {
     pub(crate) by_link: bool,
 }
 
+/// The struct_ops maps of an object as the kernel has them.
+#[derive(Debug, Default)]
+pub(crate) struct StructOps {
+    /// By the map's index.
+    maps: Vec<(usize, Fitted)>,
+    /// Which member of which structure a program is, by where it starts.
+    members: Vec<(Start, Member)>,
+    /// Programs that no map uses, by where they start.
+    unused: Vec<Start>,
+}
+
+/// What a program of a struct_ops map is loaded for.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    /// The BTF id of the structure.
+    pub(crate) structure: u32,
+    /// The index of the member, which the kernel takes as attach type.
+    pub(crate) index: u32,
+    /// The BTF of the module that the id belongs to; `None` for the kernel's own.
+    pub(crate) module: Option<Arc<OwnedFd>>,
+}
+
+impl StructOps {
+    /// Returns the map with this index as the kernel has it; `None` for maps of other types.
+    pub(crate) fn map(&self, index: usize) -> Option<&Fitted> {
+        self.maps.iter().find(|(known, _)| *known == index).map(|(_, fitted)| fitted)
+    }
+
+    /// Returns what the program that starts there is loaded for; `None` for programs of other types.
+    pub(crate) fn member(&self, start: Start) -> Option<&Member> {
+        self.members.iter().find(|(known, _)| *known == start).map(|(_, member)| member)
+    }
+
+    /// Returns whether no map uses this program of a section `struct_ops`.
+    pub(crate) fn is_unused(&self, start: Start) -> bool {
+        self.unused.contains(&start)
+    }
+}
+
 impl Fitted {
+    /// Returns the size of the value in bytes.
+    pub(crate) fn size(&self) -> u32 {
+        self.value.len() as u32
+    }
+
     /// The map's value with the descriptors in it, as wide as the kernel's pointers.
     pub(crate) fn value(&self, descriptor: impl Fn(Start) -> Option<i32>) -> Result<Vec<u8>, Error> {
         let mut value = self.value.clone();
@@ -59,7 +103,10 @@ impl Fitted {
 
 /// The kernel's structures around the tables of an object, by name, and where they were found.
 #[derive(Debug)]
-pub(crate) struct Tables(Vec<Wanted>);
+pub(crate) struct Tables {
+    wanted: Vec<Wanted>,
+    unused: Vec<Start>,
+}
 
 #[derive(Debug)]
 struct Wanted {
@@ -73,29 +120,39 @@ struct Wanted {
 }
 
 impl Tables {
-    /// Those of the object's tables, still to be found.
-    pub(crate) fn of(maps: &[MapSpec], programs: &mut [ProgramSpec], own: &Btf<'_>) -> Self {
-        leave_out(maps, programs);
-        let tables = maps.iter().enumerate().filter_map(|(map, spec)| Some((map, spec.struct_ops.as_ref()?)));
-        let wanted = tables.map(|(map, table)| {
+    /// Lists the struct_ops maps that are created.
+    pub(crate) fn of(maps: &[MapSpec], programs: &[ProgramSpec], own: &Btf<'_>) -> Self {
+        let tables = || maps.iter().enumerate().filter_map(|(map, spec)| Some((map, spec.struct_ops.as_ref()?)));
+        let in_use = || tables().filter(|(map, _)| maps.get(*map).is_some_and(|spec| spec.wanted));
+        let wanted = in_use().map(|(map, table)| {
             let name = own.ty(table.type_id).name().into_owned();
             let table = name.split("___").next().unwrap_or_default().to_owned();
             Wanted { map, around: format!("bpf_struct_ops_{table}"), table, found: None }
         });
-        Self(wanted.collect())
+        // A program that no map uses cannot be loaded: the verifier would not know what it is.
+        let is_used = |start| in_use().any(|(_, table)| table.programs.iter().any(|(_, known)| *known == start));
+        let programs = programs.iter().filter(|program| {
+            program.section.program_type == ProgramType::STRUCT_OPS && program.section.wanted && !is_used(program.entry)
+        });
+        Self { wanted: wanted.collect(), unused: programs.map(|program| program.entry).collect() }
     }
 
-    /// After the search: fits each table to the kernel's, and tells its programs which members they are.
+    /// Returns whether no map uses this program of a section `struct_ops`.
+    pub(crate) fn leaves_out(&self, program: &ProgramSpec) -> bool {
+        self.unused.contains(&program.entry)
+    }
+
+    /// Fits each map to the kernel's structure, after the search, and says which members its programs are.
     pub(crate) fn settle(
         self,
-        maps: &mut [MapSpec],
-        programs: &mut [ProgramSpec],
+        maps: &[MapSpec],
+        programs: &[ProgramSpec],
         own: &Btf<'_>,
         sources: Sources<'_, '_>,
-    ) -> Result<(), Error> {
-        for wanted in self.0 {
-            let map =
-                maps.get_mut(wanted.map).ok_or_else(|| Error::bug("a struct_ops map is gone while it is fitted"))?;
+    ) -> Result<StructOps, Error> {
+        let mut all = StructOps { unused: self.unused, ..StructOps::default() };
+        for wanted in self.wanted {
+            let map = maps.get(wanted.map).ok_or_else(|| Error::bug("a struct_ops map is gone while it is fitted"))?;
             let table = map.struct_ops.as_ref();
             let table = table.ok_or_else(|| Error::bug("a struct_ops map has lost its table"))?;
             let unfit = |why| Error::Unfit { attempt: format!("make the map `{}` (STRUCT_OPS)", map.name), why };
@@ -108,52 +165,38 @@ impl Tables {
             };
             let module = match place {
                 0 => None,
-                _ => Some(Arc::new(btf::of_module(source.name).map_err(|error| {
+                _ => Some(Arc::new(of_module(source.name).map_err(|error| {
                     Error::kernel(
                         format!("open the types of the module {}, for the map `{}`", source.name, map.name),
                         &error,
                     )
                 })?)),
             };
-            let fitted = fit_one(table, own, wrapper, programs, module).map_err(unfit)?;
-            map.value_size = fitted.value.len() as u32;
-            map.fitted = Some(Box::new(fitted));
+            let fitted = fit_one(table, own, wrapper, programs, module, &mut all.members).map_err(unfit)?;
+            all.maps.push((wanted.map, fitted));
         }
-        Ok(())
+        Ok(all)
     }
 }
 
 impl Seeker for Tables {
     fn is_idle(&self) -> bool {
-        self.0.is_empty()
+        self.wanted.is_empty()
     }
 
     fn is_missing_some(&self) -> bool {
-        self.0.iter().any(|wanted| wanted.found.is_none())
+        self.wanted.iter().any(|wanted| wanted.found.is_none())
     }
 
     fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
         let mut any = false;
-        for wanted in self.0.iter_mut().filter(|wanted| seen.kind == Kind::Struct && wanted.found.is_none()) {
+        for wanted in self.wanted.iter_mut().filter(|wanted| seen.kind == Kind::Struct && wanted.found.is_none()) {
             if names.is(seen.name, wanted.around.as_bytes()) {
                 wanted.found = Some((source, seen.id));
                 any = true;
             }
         }
         any
-    }
-}
-
-/// A program that is in no table cannot be loaded: the verifier would not know what it is.
-fn leave_out(maps: &[MapSpec], programs: &mut [ProgramSpec]) {
-    let in_tables = |start| {
-        let tables = maps.iter().filter_map(|map| map.struct_ops.as_ref());
-        tables.flat_map(|table| &table.programs).any(|(_, known)| *known == start)
-    };
-    for program in programs.iter_mut().filter(|program| program.section.program_type == ProgramType::STRUCT_OPS) {
-        if program.section.wanted && !in_tables(program.entry) {
-            program.section.wanted = false;
-        }
     }
 }
 
@@ -177,8 +220,9 @@ fn fit_one(
     table: &Table,
     own: &Btf<'_>,
     kernel: Wrapper<'_>,
-    programs: &mut [ProgramSpec],
+    programs: &[ProgramSpec],
     module: Option<Arc<OwnedFd>>,
+    members: &mut Vec<(Start, Member)>,
 ) -> Result<Fitted, String> {
     /// The kernel's own have a few hundred bytes.
     const LARGEST: u32 = 1 << 20;
@@ -198,7 +242,7 @@ fn fit_one(
         let size = own.size_of(member.type_id).ok_or_else(|| format!("its member `{name}` has no size"))? as usize;
         let value = table.bytes.get(from..from + size).ok_or_else(|| format!("its member `{name}` lies outside"))?;
         let program = table.programs.iter().find(|(offset, _)| *offset as usize == from).map(|(_, start)| *start);
-        let same = |(_, there): &(usize, Member<'_>)| there.name == member.name;
+        let same = |(_, there): &(usize, btf::Member<'_>)| there.name == member.name;
         let Some((number, there)) = kernel.table.members().enumerate().find(same) else {
             // Newer than this kernel: if it asks for nothing, nothing is missing.
             if program.is_none() && value.iter().all(|&byte| byte == 0) {
@@ -214,7 +258,8 @@ fn fit_one(
             if !is_function(kernel.btf, there.type_id) {
                 return Err(format!("its member `{name}` holds a program, and is no function in this kernel"));
             }
-            tell(programs, start, kernel.table.id(), number as u32, &fitted, &name)?;
+            let member = Member { structure: kernel.table.id(), index: number as u32, module: fitted.module.clone() };
+            tell(programs, start, member, &name, members)?;
             if fitted.value.get(to..to + 8).is_none() {
                 return Err(format!("its member `{name}` lies outside"));
             }
@@ -242,28 +287,26 @@ fn is_function(btf: &Btf<'_>, id: u32) -> bool {
     pointer.and_then(|ty| btf.resolve(ty.referred())).is_some_and(|ty| ty.kind() == Kind::FuncProto)
 }
 
-/// Tells a program which member of which structure it is.
+/// Notes which member of which structure a program is.
 fn tell(
-    programs: &mut [ProgramSpec],
+    programs: &[ProgramSpec],
     start: Start,
-    structure: u32,
-    member: u32,
-    fitted: &Fitted,
+    member: Member,
     name: &str,
+    members: &mut Vec<(Start, Member)>,
 ) -> Result<(), String> {
-    let program = programs.iter_mut().find(|program| program.entry == start);
+    let program = programs.iter().find(|program| program.entry == start);
     let program = program
         .filter(|program| program.section.program_type == ProgramType::STRUCT_OPS)
         .ok_or_else(|| format!("its member `{name}` is no program of a section `struct_ops`"))?;
-    let known = KnownTarget { id: structure, of: fitted.module.clone() };
-    let told = program.known.as_ref().map(|known| (known.id, program.section.expected_attach_type));
-    if told.is_some_and(|told| told != (structure, AttachType(member))) {
-        return Err(format!(
-            "its member `{name}` is the program `{}`, which is another member elsewhere",
-            program.name
-        ));
+    match members.iter().find(|(known, _)| *known == start) {
+        Some((_, told)) if (told.structure, told.index) != (member.structure, member.index) => {
+            Err(format!("its member `{name}` is the program `{}`, which is another member elsewhere", program.name))
+        }
+        Some(_) => Ok(()),
+        None => {
+            members.push((start, member));
+            Ok(())
+        }
     }
-    program.section.expected_attach_type = AttachType(member);
-    program.known = Some(known);
-    Ok(())
 }

@@ -47,9 +47,8 @@ use self::{
 };
 pub(crate) use self::{candidates::Candidates, steps::Steps};
 use crate::btf::{
-    Btf, Kind,
-    search::{Absent, Seeker, Source, Sources, Types},
-    shown,
+    Btf, Kind, shown,
+    visitor::{Absent, Seeker, Source, Sources, Types},
 };
 use crate::text::listed;
 

@@ -3,7 +3,7 @@
 use super::{
     Access, Candidates, Code, Error, Instruction, Known, Outcome, Relocation, RelocationKind, Source, Spec, apply_with,
 };
-use crate::btf::{Btf, Kind, search::Seeker, tests::Builder};
+use crate::btf::{Btf, Kind, tests::Builder, visitor::Seeker};
 
 #[test]
 fn a_failure_names_the_instruction_by_its_number() {

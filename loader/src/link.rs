@@ -16,7 +16,7 @@
 //! **What nobody calls.** `bpf_throw()` ends in a function that the program names by a tag in BTF,
 //! `exception_callback:NAME`; it comes last.
 //!
-//! **What of the kernel's.** A symbol that the file does not define is an extern ([`crate::externs`]): a constant becomes a
+//! **What of the kernel's.** A symbol that the file does not define is an extern ([`crate::resolve::externs`]): a constant becomes a
 //! place in the section of constants, a variable `BPF_PSEUDO_BTF_ID` with its number in the kernel's BTF, an address that
 //! address, and a call `BPF_PSEUDO_KFUNC_CALL` with the function's number.
 //!
@@ -27,12 +27,12 @@ use std::{fmt, os::fd::AsRawFd};
 
 use cutaway_sys::{Instruction, instruction::opcode};
 
-use super::function::Functions;
 use crate::{
     Error,
     elf::{Elf, Place, Start, Symbol, describes_maps},
-    externs::{Resolved, Value},
     gate::READS_EXTERNS,
+    object::{Functions, Object, ProgramSpec},
+    resolve::{Resolved, externs::Value},
     sorted::Sorted,
     sys::func_info::{bpf_func_info, bpf_line_info},
 };
@@ -60,21 +60,32 @@ pub(crate) struct Address {
 
 const BEYOND: &str = "an instruction of a linked program is missing";
 
-/// Links the program that starts at `entry` (section, address).
+/// Returns where maps and their contents lie in the file, with these fds of the maps that are created, in order.
+pub(crate) fn addresses(object: &Object, fds: impl Iterator<Item = i32>) -> Sorted<Place, Address> {
+    let mut addresses = Vec::new();
+    for (spec, fd) in object.maps().iter().filter(|spec| spec.wanted).zip(fds) {
+        addresses.push((spec.place, Address { fd, base: 0 }));
+        if spec.globals.is_some() {
+            addresses.push((spec.data(), Address { fd, base: spec.base() }));
+        }
+    }
+    Sorted::of(addresses)
+}
+
+/// Links a program: its instructions as the kernel takes them, with those of the functions that it calls.
 pub(crate) fn link(
-    elf: &Elf,
-    functions: &Functions,
+    object: &Object,
+    resolved: &Resolved,
     maps: &Sorted<Place, Address>,
-    externs: &Resolved,
-    entry: Start,
-    name: &str,
+    program: &ProgramSpec,
 ) -> Result<Linked, Error> {
+    let (elf, functions, entry) = (object.elf(), object.function_table(), program.entry);
     let mut linker = Linker {
         elf,
         functions,
         maps,
-        externs,
-        program: name,
+        resolved,
+        program: &program.name,
         linked: Linked {
             instructions: Vec::new(),
             func_info: Vec::new(),
@@ -106,7 +117,7 @@ struct Linker<'a> {
     elf: &'a Elf,
     functions: &'a Functions,
     maps: &'a Sorted<Place, Address>,
-    externs: &'a Resolved,
+    resolved: &'a Resolved,
     program: &'a str,
     linked: Linked,
     /// By a function's place in the list: where it starts, in instructions, if it is already appended.
@@ -135,7 +146,8 @@ impl<'a> Linker<'a> {
                 "has, with what it calls, more than {MOST} instructions, and no kernel takes more"
             )));
         }
-        self.linked.instructions.extend_from_slice(&function.instructions);
+        let relocated = place.and_then(|place| self.resolved.relocated.instructions(place));
+        self.linked.instructions.extend_from_slice(relocated.unwrap_or(&function.instructions));
         *known = Some(start);
         self.linked.functions.push((key, start));
         self.open.push((key, 0));
@@ -285,7 +297,7 @@ impl<'a> Linker<'a> {
                 self.set(at, opcode::PSEUDO_MAP_VALUE, map.fd, insn.imm.wrapping_add_unsigned(offset))
             }
             &Value::Type { id, module } => {
-                let module = match module.map(|place| self.externs.modules.get(place)) {
+                let module = match module.map(|place| self.resolved.externs.modules.get(place)) {
                     // The kernel's own types.
                     None => 0,
                     Some(Some(module)) => module.as_raw_fd(),
@@ -323,7 +335,7 @@ impl<'a> Linker<'a> {
     }
 
     fn external(&self, number: usize, symbol: &Symbol, does: &str) -> Result<&'a Value, Error> {
-        self.externs.value(number).ok_or_else(|| self.undefined(does, symbol))
+        self.resolved.externs.value(number).ok_or_else(|| self.undefined(does, symbol))
     }
 
     fn undefined(&self, does: &str, symbol: &Symbol) -> Error {

@@ -3,7 +3,12 @@ use std::{fs::File, os::fd::OwnedFd};
 use cutaway_sys::Instruction;
 
 use super::*;
-use crate::Object;
+use crate::{Extern, Object, resolve::externs::Externs};
+
+/// What `value` says of each extern, found in these modules.
+fn resolved(externs: &[Extern], modules: Vec<OwnedFd>, value: impl Fn(&Extern) -> Value) -> Resolved {
+    Resolved { externs: Externs::all(externs, modules, value), ..Resolved::default() }
+}
 
 /// The program `calls`, which loads the address of a function (the `___old` one) and calls others, with this for all of
 /// them.
@@ -12,9 +17,9 @@ fn linked(modules: usize, value: impl Fn(&str) -> Value) -> (Vec<Instruction>, V
     let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
     let modules: Vec<OwnedFd> = (0..modules).map(|_| File::open("/dev/null").unwrap().into()).collect();
     let numbers = modules.iter().map(AsRawFd::as_raw_fd).collect();
-    let externs = Resolved::all(object.externs(), modules, |known| value(&known.name));
-    let maps = object.places(std::iter::repeat(1));
-    let linked = object.link(&object.programs()[0], &maps, &externs).unwrap();
+    let externs = resolved(object.externs(), modules, |known| value(&known.name));
+    let maps = addresses(&object, std::iter::repeat(1));
+    let linked = link(&object, &externs, &maps, &object.programs()[0]).unwrap();
     (linked.instructions, numbers)
 }
 
@@ -34,10 +39,10 @@ fn loads(instructions: &[Instruction]) -> Vec<(u8, i32, i32)> {
 fn functions_stand_in_the_order_of_the_first_calls_and_what_nobody_calls_is_last() {
     let path = format!("{}/../tests/corpus/kinds/exceptions.o", env!("CARGO_MANIFEST_DIR"));
     let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
-    let externs = Resolved::all(object.externs(), Vec::new(), |_| Value::Type { id: 77, module: None });
-    let maps = object.places(std::iter::repeat(1));
-    let linked = object.link(&object.programs()[0], &maps, &externs).unwrap();
-    let names = linked.functions.iter().map(|(key, _)| object.functions.get(key).unwrap().name.as_str());
+    let externs = resolved(object.externs(), Vec::new(), |_| Value::Type { id: 77, module: None });
+    let maps = addresses(&object, std::iter::repeat(1));
+    let linked = link(&object, &externs, &maps, &object.programs()[0]).unwrap();
+    let names = linked.functions.iter().map(|(key, _)| object.function_table().get(key).unwrap().name.as_str());
     assert_eq!(names.collect::<Vec<_>>(), ["throws", "first", "innermost", "last", "in_the_end"]);
 }
 
@@ -71,10 +76,10 @@ fn numbers_that_the_object_brings_along_are_refused() {
     let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
     let link = |code, source| {
         let mut object = object.clone();
-        let function = object.functions.values_mut().next().unwrap();
+        let function = object.function_table_mut().values_mut().next().unwrap();
         function.instructions.push(Instruction::new(code, 1, source, 0, 3));
         function.instructions.push(Instruction::new(0, 0, 0, 0, 0));
-        let linked = object.link(&object.programs()[0], &object.places(1..), &Resolved::default());
+        let linked = link(&object, &Resolved::default(), &addresses(&object, 1..), &object.programs()[0]);
         linked.map_err(|error| error.to_string())
     };
     for source in 1..=6 {

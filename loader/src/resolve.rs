@@ -1,0 +1,100 @@
+//! Resolves what an object wants of a kernel: one pass over the kernel's BTF for CO-RE relocations, attach targets, kernel
+//! symbols and struct_ops types, then the kernel's configuration and addresses.
+//!
+//! The kernel is the running one or any other whose BTF is given. The object is not changed; no map and no program is
+//! created.
+
+mod code;
+pub mod core_relo;
+#[cfg(not(feature = "externs"))]
+mod disabled;
+pub(crate) mod externs;
+#[cfg(feature = "externs")]
+mod gzip;
+#[cfg(feature = "externs")]
+mod kallsyms;
+#[cfg(feature = "externs")]
+mod kconfig;
+#[cfg(feature = "externs")]
+mod ksyms;
+pub(crate) mod struct_ops;
+mod targets;
+
+#[cfg(not(feature = "externs"))]
+use self::disabled::{Ksyms, resolve as resolve_externs};
+pub(crate) use self::targets::Targets;
+use self::{
+    code::{Code, Relocated},
+    core_relo::{Applied, Relocation},
+    externs::Externs,
+    struct_ops::{StructOps, Tables},
+};
+#[cfg(feature = "externs")]
+use self::{externs::resolve as resolve_externs, ksyms::Ksyms};
+use crate::{
+    Error,
+    btf::{Btf, Ext, visitor::Types},
+    elf::Place,
+    gate::{READS_STRUCT_OPS, SEARCHES_BTF},
+    object::{MapSpec, Object, ProgramSpec},
+};
+
+/// What a kernel has for an object.
+#[derive(Debug, Default)]
+pub(crate) struct Resolved {
+    /// The CO-RE relocations, with what each came to.
+    pub(crate) applied: Vec<Applied>,
+    /// The instructions that they changed.
+    pub(crate) relocated: Relocated,
+    /// What programs attach to, by BTF id.
+    pub(crate) targets: Targets,
+    pub(crate) externs: Externs,
+    pub(crate) struct_ops: StructOps,
+}
+
+/// Finds in `types` what the object wants of the kernel.
+pub(crate) fn resolve(object: &Object, types: Types<'_>) -> Result<Resolved, Error> {
+    object.check_features()?;
+    if !SEARCHES_BTF {
+        return Ok(Resolved::default());
+    }
+    let btf = object.own_btf()?.unwrap_or_else(Btf::none);
+    let broken = |why: String| Error::Object { why };
+    let ext = match object.core_relo_bytes() {
+        Some(bytes) => Some(Ext::parse(bytes, &btf).map_err(|why| broken(why.to_string()))?),
+        None => None,
+    };
+    let relocations = ext.as_ref().map_or_else(Vec::new, |ext| Relocation::all(&btf, ext));
+    let tables = Tables::of(object.maps(), object.programs(), &btf);
+    let mut code = Code::of(object.elf(), object.function_table());
+    let candidates = core_relo::wanted(&btf, &relocations, &code);
+    let is_used = |program: &&ProgramSpec| program.section.wanted && !tables.leaves_out(program);
+    let targets = Targets::of_all(object.programs().iter().filter(is_used));
+    let seekers = (candidates, targets, Ksyms::of(object.externs()), tables);
+    types.search(seekers, |(candidates, mut targets, ksyms, tables), sources| {
+        let struct_ops = match READS_STRUCT_OPS {
+            true => tables.settle(object.maps(), object.programs(), &btf, sources.clone())?,
+            false => StructOps::default(),
+        };
+        let applied = core_relo::apply(&btf, &relocations, sources.clone(), candidates, &mut code)
+            .map_err(|error| broken(error.to_string()))?;
+        targets.settle(sources.clone());
+        let externs = resolve_externs(object.externs(), ksyms, &btf, sources, object.kconfig(), types)?;
+        Ok(Resolved { applied, relocated: code.into_relocated(), targets, externs, struct_ops })
+    })
+}
+
+impl Resolved {
+    /// Returns a map's description with what the kernel says of it: the size of a struct_ops map, the constants of
+    /// `.kconfig`.
+    pub(crate) fn completed(&self, index: usize, spec: &MapSpec) -> MapSpec {
+        let mut spec = spec.clone();
+        if let Some(fitted) = self.struct_ops.map(index) {
+            spec.value_size = fitted.size();
+        }
+        if spec.place == Place::Kconfig {
+            spec.contents.clone_from(&self.externs.config);
+        }
+        spec
+    }
+}

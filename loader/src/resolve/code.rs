@@ -1,0 +1,79 @@
+//! The object's instructions as CO-RE relocation sees and changes them, while the object stays as it is.
+
+use cutaway_sys::Instruction;
+
+use super::core_relo;
+use crate::{elf::Elf, object::Functions, sorted::Sorted};
+
+/// The instructions of the functions that relocation has changed, by the function's index.
+#[derive(Debug, Default)]
+pub(crate) struct Relocated(Vec<Option<Vec<Instruction>>>);
+
+impl Relocated {
+    /// Returns the instructions of a function; `None` if none of them was changed.
+    pub(crate) fn instructions(&self, function: usize) -> Option<&[Instruction]> {
+        self.0.get(function)?.as_deref()
+    }
+}
+
+/// The instructions by section and offset.
+pub(super) struct Code<'o> {
+    /// The first section of each name.
+    sections: Sorted<&'o str, usize>,
+    functions: &'o Functions,
+    relocated: Relocated,
+}
+
+impl<'o> Code<'o> {
+    pub(super) fn of(elf: &'o Elf, functions: &'o Functions) -> Self {
+        // Of several with one name the table finds the last.
+        let sections = elf.sections().iter().enumerate().rev();
+        Self {
+            sections: Sorted::of(sections.map(|(index, section)| (section.name.as_str(), index))),
+            functions,
+            relocated: Relocated::default(),
+        }
+    }
+
+    /// Returns what was changed.
+    pub(super) fn into_relocated(self) -> Relocated {
+        self.relocated
+    }
+
+    /// Finds the index of the function that an instruction is in, and the instruction's index in that.
+    fn find(&self, section: &str, offset: u32) -> Option<(usize, usize)> {
+        let section = *self.sections.get(section)?;
+        let function = self.functions.place_up_to(&(section, u64::from(offset)))?;
+        let (start, _) = self.functions.pair(function)?;
+        if start.0 != section {
+            return None;
+        }
+        Some((function, usize::try_from(u64::from(offset).checked_sub(start.1)? / 8).ok()?))
+    }
+}
+
+impl core_relo::Code for Code<'_> {
+    fn read(&self, section: &str, offset: u32) -> Option<Instruction> {
+        let (function, index) = self.find(section, offset)?;
+        let instructions = match self.relocated.instructions(function) {
+            Some(changed) => changed,
+            None => &self.functions.at(function)?.instructions,
+        };
+        instructions.get(index).copied()
+    }
+
+    fn write(&mut self, section: &str, offset: u32, instruction: Instruction) {
+        // Only offsets are written that `read` has found.
+        let Some((index, at)) = self.find(section, offset) else { return };
+        let Some(function) = self.functions.at(index) else { return };
+        if self.relocated.0.len() <= index {
+            self.relocated.0.resize(self.functions.len(), None);
+        }
+        if let Some(changed) = self.relocated.0.get_mut(index) {
+            let changed = changed.get_or_insert_with(|| function.instructions.clone());
+            if let Some(slot) = changed.get_mut(at) {
+                *slot = instruction;
+            }
+        }
+    }
+}

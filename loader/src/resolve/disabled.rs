@@ -1,0 +1,47 @@
+//! Stands in for the resolution of externs in a build without the feature `externs`.
+
+use super::externs::Externs;
+use crate::{
+    Error,
+    btf::{
+        Btf, Names, Seen,
+        visitor::{Seeker, Sources, Types},
+    },
+    object::Extern,
+};
+
+/// No externs to look for in the kernel's types: none.
+#[derive(Debug)]
+pub(crate) struct Ksyms;
+
+impl Ksyms {
+    pub(crate) fn of(_: &[Extern]) -> Self {
+        Self
+    }
+}
+
+impl Seeker for Ksyms {
+    fn is_idle(&self) -> bool {
+        true
+    }
+
+    fn is_missing_some(&self) -> bool {
+        false
+    }
+
+    fn see(&mut self, _: usize, _: Names<'_>, _: Seen) -> bool {
+        false
+    }
+}
+
+/// There is none to find a value for.
+pub(crate) fn resolve(
+    _: &[Extern],
+    _: Ksyms,
+    _: &Btf<'_>,
+    _: Sources<'_, '_>,
+    _: &str,
+    _: Types<'_>,
+) -> Result<Externs, Error> {
+    Ok(Externs::default())
+}
