@@ -18,12 +18,12 @@ use crate::{
     Errno, Error, Links, Map, MapSpec, Object, Program, ProgramType, Skipped, Variable, VariableSpec, Warning,
     btf::{Btf, sanitize, visitor::Types},
     elf::Place,
-    features::{self, Support, charged},
+    features::{self, Support},
     link,
     program::Shared,
     resolve::{Resolved, resolve},
     sorted::sort,
-    sys::bpf,
+    sys::{bpf, memlock::charged},
     text::{listed, no_such},
 };
 #[cfg(feature = "usdt")]

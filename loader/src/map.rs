@@ -101,7 +101,7 @@ impl Map {
         let memory = Shared::of(self.as_fd(), length, 0).map_err(|error| {
             let plain = self.failed("map", &error);
             match error.raw_os_error() {
-                Some(ENOTSUPP) => {
+                Some(cutaway_sys::errno::ENOTSUPP) => {
                     plain.advise("it holds what only the kernel may touch: a lock, a timer, an object of its")
                 }
                 _ => plain,
@@ -246,6 +246,3 @@ impl AsFd for Map {
         self.elements.as_fd()
     }
 }
-
-/// The kernel-internal "not supported", which bpf(2) lets out.
-const ENOTSUPP: i32 = 524;

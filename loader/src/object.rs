@@ -39,13 +39,13 @@ pub use target::Target;
 pub use warnings::Warning;
 
 use self::btf_ext::Infos;
+#[cfg(feature = "externs")]
+pub(crate) use self::externs::config_size;
 pub use self::{
     externs::{Extern, ExternKind},
     value::{Form, Plain, Value},
     variable::VariableSpec,
 };
-#[cfg(feature = "externs")]
-pub(crate) use self::externs::config_size;
 pub(crate) use self::{
     externs::{KCONFIG, config_place},
     function::Functions,

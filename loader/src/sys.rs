@@ -14,6 +14,7 @@ pub(crate) mod elements;
 pub(crate) mod func_info;
 pub(crate) mod ids;
 pub(crate) mod link;
+pub(crate) mod memlock;
 pub(crate) mod mmap;
 #[cfg(feature = "network")]
 pub(crate) mod netlink;

@@ -2,12 +2,12 @@
 
 use std::os::fd::AsFd;
 
-use super::charged;
 use crate::{
     Errno, MapType,
     sys::{
         attr::{MapCreate, Name},
         bpf,
+        memlock::charged,
     },
 };
 

@@ -12,7 +12,7 @@ use std::{
 
 use cutaway_sys::AttachType;
 
-use super::{Support, kept, nothing, support};
+use super::support::{Support, kept, nothing, support};
 use crate::{
     ProgramType,
     sys::link::{self, Places, Target},

@@ -15,7 +15,9 @@ use std::{io, slice::ChunksExact};
 
 use log::debug;
 
-use super::{ENOTSUPP, Map, PerCpu};
+use cutaway_sys::errno::ENOTSUPP;
+
+use super::{Map, PerCpu};
 use crate::{Error, sys::elements::BatchCommand};
 
 /// Keys and values, one behind the other.

@@ -4,18 +4,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use log::info;
 
-use cutaway_sys::{cpus, memory::page_size};
+use cutaway_sys::{cpus, errno::ENOTSUPP, memory::page_size};
 
-use super::{ENOTSUPP, Map};
+use super::Map;
 use crate::{
     Error, MapFlags, MapType,
-    features::charged,
     object::MapSpec,
     privileges,
     resolve::struct_ops::Fitted,
     sys::{
         attr::{MapCreate, Name},
         bpf::{self, number},
+        memlock::charged,
         mmap::Shared,
         symbols::MapFlagBits,
     },

@@ -15,7 +15,7 @@ use std::fmt;
 
 use cutaway_sys::AttachType;
 
-use super::target::Target;
+use super::target::{Reading, Target};
 use crate::ProgramType;
 
 /// What the name of a program's section says about it.
@@ -44,33 +44,6 @@ impl fmt::Display for UnknownKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("its name begins with no kind of program that this loader knows")
     }
-}
-
-/// How the text behind a kind's name is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
-    /// There is none.
-    Nothing,
-    /// `LIBRARY:SYMBOL[+OFFSET]`; on return if `true`.
-    Uprobe(bool),
-    /// `LIBRARY:PATTERN`
-    UprobeMulti(bool),
-    /// `LIBRARY:PROVIDER:NAME`
-    Usdt,
-    /// `FUNCTION[+OFFSET]`
-    Kprobe(bool),
-    /// `PATTERN`
-    KprobeMulti(bool),
-    /// `NAME` of a system call.
-    Ksyscall(bool),
-    /// `CATEGORY/NAME`
-    Tracepoint,
-    /// `NAME` of a tracepoint, without its category.
-    RawTracepoint,
-    /// `NAME` of a function, hook, iterator or tracepoint that the kernel's BTF has.
-    BtfName,
-    /// Whatever it is, it is for people.
-    Label,
 }
 
 struct Kind(ProgramType, AttachType, Reading);

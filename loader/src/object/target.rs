@@ -17,9 +17,35 @@
 //! of a `::`, for want of anything better: reading an object gives the same answer on every machine. Before a program is
 //! attached, [`Target::by_files`] splits it again, by which file is there.
 
-use super::section::Reading;
 #[cfg(feature = "uprobe")]
 use crate::{Error, attach::Library};
+
+/// How the text behind a kind's name is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// There is none.
+    Nothing,
+    /// `LIBRARY:SYMBOL[+OFFSET]`; on return if `true`.
+    Uprobe(bool),
+    /// `LIBRARY:PATTERN`
+    UprobeMulti(bool),
+    /// `LIBRARY:PROVIDER:NAME`
+    Usdt,
+    /// `FUNCTION[+OFFSET]`
+    Kprobe(bool),
+    /// `PATTERN`
+    KprobeMulti(bool),
+    /// `NAME` of a system call.
+    Ksyscall(bool),
+    /// `CATEGORY/NAME`
+    Tracepoint,
+    /// `NAME` of a tracepoint, without its category.
+    RawTracepoint,
+    /// `NAME` of a function, hook, iterator or tracepoint that the kernel's BTF has.
+    BtfName,
+    /// Whatever it is, it is for people.
+    Label,
+}
 
 /// A place to attach to, as a section's name gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,10 +17,11 @@ use super::{
     verifier,
 };
 use crate::{
-    Errno, Error,
-    features::charged,
-    privileges,
-    sys::bpf::{self, LogLevel},
+    Errno, Error, privileges,
+    sys::{
+        bpf::{self, LogLevel},
+        memlock::charged,
+    },
 };
 
 /// Bytes for the reason and statistics. A sentence has at most some hundred bytes, statistics some thousand.

@@ -1,0 +1,113 @@
+//! Answers about kernel features, and the small programs that questions are put with.
+
+use std::{fmt, io, os::fd::OwnedFd, sync::OnceLock};
+
+use cutaway_sys::{AttachType, Instruction, instruction::opcode};
+
+use crate::{
+    ProgramType,
+    sys::{
+        bpf::{self, LogLevel},
+        memlock::charged,
+    },
+};
+
+/// Whether the kernel has a feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Support {
+    /// It has the feature.
+    Yes,
+    /// It does not have the feature; the first Linux version that does.
+    Needs(&'static str),
+    /// It cannot be found out: the process lacks a privilege.
+    NotPermitted,
+    /// It cannot be found out: the process has no file descriptor left, or the kernel no memory.
+    Unknown,
+}
+
+impl Support {
+    /// Returns whether the feature is there and may be used.
+    #[must_use]
+    pub fn is_yes(self) -> bool {
+        self == Self::Yes
+    }
+}
+
+impl fmt::Display for Support {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Yes => f.write_str("yes"),
+            Self::Needs(version) => write!(f, "unsupported, needs Linux {version}"),
+            Self::NotPermitted => f.write_str("not permitted"),
+            Self::Unknown => f.write_str("unknown: it could not be tried"),
+        }
+    }
+}
+
+pub(super) const EXIT: Instruction = Instruction::new(opcode::JMP | opcode::EXIT, 0, 0, 0, 0);
+
+/// Loads a program that does nothing.
+pub(super) fn nothing(program_type: ProgramType, expected_attach_type: AttachType) -> io::Result<OwnedFd> {
+    const MOV_R0: Instruction = Instruction::new(opcode::ALU64 | opcode::MOV | opcode::K, 0, 0, 0, 0);
+    small(program_type, expected_attach_type, &[MOV_R0, EXIT])
+}
+
+/// Loads a small program, to ask a question with.
+pub(super) fn small(
+    program_type: ProgramType,
+    expected_attach_type: AttachType,
+    instructions: &[Instruction],
+) -> io::Result<OwnedFd> {
+    let program = bpf::Program {
+        program_type,
+        expected_attach_type,
+        flags: 0,
+        name: "nothing",
+        instructions,
+        license: c"GPL",
+        kernel_version: 0,
+        btf: None,
+        target: bpf::BtfTarget::default(),
+        modules: &[],
+    };
+    charged(&mut || bpf::prog_load(&program, LogLevel::Reason, &mut [], "loads a small program to ask a question with"))
+}
+
+/// Keeps an answer for the life of the process, unless the question could not be put.
+pub(super) fn kept(answer: &OnceLock<Support>, ask: fn() -> Support) -> Support {
+    match answer.get() {
+        Some(answer) => *answer,
+        None => match ask() {
+            Support::Unknown => Support::Unknown,
+            known => *answer.get_or_init(|| known),
+        },
+    }
+}
+
+/// Turns the result of a trial into an answer; `since` is the first Linux version with the feature.
+pub(super) fn support<T>(answer: io::Result<T>, since: &'static str) -> Support {
+    match answer {
+        Ok(_) => Support::Yes,
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)) => Support::NotPermitted,
+        Err(error)
+            if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR)) =>
+        {
+            Support::Unknown
+        }
+        Err(_) => Support::Needs(since),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_yes_no_or_not_permitted() {
+        let errno = |number| Err::<(), _>(io::Error::from_raw_os_error(number));
+        assert_eq!(support(Ok(()), "5.8"), Support::Yes);
+        assert_eq!(support(errno(libc::EINVAL), "5.8"), Support::Needs("5.8"));
+        assert_eq!(support(errno(libc::EPERM), "5.8"), Support::NotPermitted);
+        assert_eq!(support(errno(libc::EMFILE), "5.8"), Support::Unknown);
+    }
+}
