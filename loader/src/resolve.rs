@@ -21,7 +21,9 @@ pub(crate) mod struct_ops;
 mod targets;
 
 #[cfg(not(feature = "externs"))]
-use self::disabled::{Ksyms, resolve as resolve_externs};
+use self::disabled::{Ksyms, resolve_externs};
+#[cfg(feature = "externs")]
+use self::ksyms::Ksyms;
 pub(crate) use self::targets::Targets;
 use self::{
     code::{Code, Relocated},
@@ -29,14 +31,18 @@ use self::{
     externs::Externs,
     struct_ops::{StructOps, Tables},
 };
-#[cfg(feature = "externs")]
-use self::{externs::resolve as resolve_externs, ksyms::Ksyms};
 use crate::{
     Error,
     btf::{Btf, Ext, visitor::Types},
     elf::Place,
     gate::{READS_STRUCT_OPS, SEARCHES_BTF},
     object::{MapSpec, Object, ProgramSpec},
+};
+#[cfg(feature = "externs")]
+use crate::{
+    btf::visitor::Sources,
+    object::{Extern, ExternKind},
+    resolve::externs::Value,
 };
 
 /// What a kernel has for an object.
@@ -97,4 +103,32 @@ impl Resolved {
         }
         spec
     }
+}
+
+#[cfg(feature = "externs")]
+/// Finds the values of all of them: `ksyms` has been through the kernel's types, `local` are the object's own, and `config`
+/// is what the user says about the kernel's configuration, which counts before what the kernel says. If the `types` are not
+/// those of the running kernel, it is not asked about anything else either.
+fn resolve_externs(
+    externs: &[Extern],
+    ksyms: Ksyms<'_>,
+    local: &Btf<'_>,
+    sources: Sources<'_, '_>,
+    config: &str,
+    types: Types<'_>,
+) -> Result<Externs, Error> {
+    let mut resolved = Externs::default();
+    if externs.is_empty() {
+        return Ok(resolved);
+    }
+    let running = matches!(types, Types::Running);
+    let symbols = kallsyms::find(externs, running);
+    ksyms.settle(local, sources, &mut resolved)?;
+    for known in externs.iter().filter(|known| known.kind == ExternKind::Address) {
+        let value = symbols.address(&known.name);
+        resolved.set(known, value.map(Value::Address));
+    }
+    kconfig::fill(externs, config, running, &mut resolved);
+    resolved.settle();
+    Ok(resolved)
 }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, os::fd::OwnedFd, sync::Arc};
 
 use cutaway_sys::memory::page_size;
 
-use super::{Section, Table};
+use super::Section;
 use crate::{
     Error, MapFlags, MapType,
     elf::{Place, Start},
@@ -50,6 +50,19 @@ pub struct MapSpec {
     pub(crate) globals: Option<(usize, u32)>,
     /// For a struct_ops map: what the object says of it.
     pub(crate) struct_ops: Option<Box<Table>>,
+}
+
+/// A struct_ops map as the object describes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    /// Whether a link ties it to the kernel (`.struct_ops.link`), or the map itself.
+    pub(crate) by_link: bool,
+    /// Its structure, in the object's BTF.
+    pub(crate) type_id: u32,
+    /// Initial values, in the object's layout of the structure.
+    pub(crate) bytes: Vec<u8>,
+    /// Where it holds the address of a program: bytes from its start, and where the program starts.
+    pub(crate) programs: Vec<(u32, Start)>,
 }
 
 /// Whether a map is found again by others.

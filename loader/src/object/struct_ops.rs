@@ -4,26 +4,13 @@
 //! knows, too (`struct tcp_congestion_ops`); its bytes are initial values; and where it starts with a function's address there
 //! is a relocation, which leads to a program of the section `struct_ops/…`.
 
-use super::MapSpec;
+use super::specs::{MapSpec, Table};
 use crate::{
     Error, MapType,
     btf::{Btf, Kind, Type},
-    elf::{Elf, Place, Start},
+    elf::{Elf, Place},
     gate::READS_STRUCT_OPS,
 };
-
-/// A table as the object has it.
-#[derive(Debug, Clone)]
-pub(crate) struct Table {
-    /// Whether a link ties it to the kernel (`.struct_ops.link`), or the map itself.
-    pub(crate) by_link: bool,
-    /// Its structure, in the object's BTF.
-    pub(crate) type_id: u32,
-    /// Initial values, in the object's layout of the structure.
-    pub(crate) bytes: Vec<u8>,
-    /// Where it holds the address of a program: bytes from its start, and where the program starts.
-    pub(crate) programs: Vec<(u32, Start)>,
-}
 
 /// The tables of the object, as maps.
 pub(super) fn read(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {

@@ -35,7 +35,7 @@ impl Seeker for Ksyms {
 }
 
 /// There is none to find a value for.
-pub(crate) fn resolve(
+pub(crate) fn resolve_externs(
     _: &[Extern],
     _: Ksyms,
     _: &Btf<'_>,

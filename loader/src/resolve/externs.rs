@@ -2,17 +2,6 @@
 
 use std::os::fd::OwnedFd;
 
-#[cfg(feature = "externs")]
-use super::{kallsyms, kconfig, ksyms::Ksyms};
-#[cfg(feature = "externs")]
-use crate::{
-    Error,
-    btf::{
-        Btf,
-        visitor::{Sources, Types},
-    },
-    object::ExternKind,
-};
 use crate::{
     gate::READS_EXTERNS,
     object::{Contents, Extern, config_place},
@@ -147,32 +136,4 @@ impl Externs {
         let number = digits.parse::<i32>().ok()?.checked_sub(NO_SUCH_FUNCTION)?;
         self.missing.get(usize::try_from(number).ok()?).map(String::as_str)
     }
-}
-
-#[cfg(feature = "externs")]
-/// Finds the values of all of them: `ksyms` has been through the kernel's types, `local` are the object's own, and `config`
-/// is what the user says about the kernel's configuration, which counts before what the kernel says. If the `types` are not
-/// those of the running kernel, it is not asked about anything else either.
-pub(super) fn resolve(
-    externs: &[Extern],
-    ksyms: Ksyms<'_>,
-    local: &Btf<'_>,
-    sources: Sources<'_, '_>,
-    config: &str,
-    types: Types<'_>,
-) -> Result<Externs, Error> {
-    let mut resolved = Externs::default();
-    if externs.is_empty() {
-        return Ok(resolved);
-    }
-    let running = matches!(types, Types::Running);
-    let symbols = kallsyms::find(externs, running);
-    ksyms.settle(local, sources, &mut resolved)?;
-    for known in externs.iter().filter(|known| known.kind == ExternKind::Address) {
-        let value = symbols.address(&known.name);
-        resolved.set(known, value.map(Value::Address));
-    }
-    kconfig::fill(externs, config, running, &mut resolved);
-    resolved.settle();
-    Ok(resolved)
 }
