@@ -170,8 +170,13 @@ fn ends_magically(path: &Path) -> bool {
         [b"task", thread, rest @ ..] if is_number(thread) => rest,
         rest => rest,
     };
-    (is_number(process) || *process == b"self")
+    (is_number(process) || [&b"self"[..], b"thread-self"].contains(process))
         && matches!(rest, [b"root" | b"cwd" | b"exe"] | [b"fd" | b"map_files", _])
+}
+
+/// Returns true for the links that name whoever reads them: the process, or its thread.
+fn is_own(path: &Path) -> bool {
+    ["proc/self", "proc/thread-self"].iter().any(|link| path == Path::new(link))
 }
 
 /// `path` below `root`, symbolic links followed as if `root` were `/`; `None` if they lead in circles.
@@ -206,7 +211,7 @@ pub(super) fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
         }
         match fs::read_link(root.join(&next)) {
             // It names the process that reads it, which is not the one whose root this is.
-            Ok(_) if next == Path::new("proc/self") && root.parent().is_some_and(|of| of.starts_with("/proc")) => {
+            Ok(_) if is_own(&next) && root.parent().is_some_and(|of| of.starts_with("/proc")) => {
                 walked = root.parent().unwrap_or(root).to_owned();
             }
             Ok(target) => {
@@ -255,7 +260,9 @@ mod tests {
         assert_eq!(below("/proc/1/root/lib/../x"), root.join("proc/1/root/x"));
         assert_eq!(below("/proc/1/root/../x"), root.join("proc/1/root/../x"));
         // As the process sees it, and not as its reader does.
-        assert_eq!(below("/proc/self/exe"), Path::new(&format!("/proc/{}/exe", std::process::id())));
+        for path in ["/proc/self/exe", "/proc/thread-self/exe"] {
+            assert_eq!(below(path), Path::new(&format!("/proc/{}/exe", std::process::id())));
+        }
         let pid = std::process::id();
         let own = std::env::current_exe().unwrap();
         for path in [format!("/proc/{pid}/exe"), format!("/proc/{pid}/root{}", own.display())] {

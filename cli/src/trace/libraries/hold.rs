@@ -61,6 +61,8 @@ impl Holder {
         let mut command = Command::new("/proc/self/exe");
         command.arg0("cutaway").arg(WORD).current_dir("/");
         let child = command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        // It still has the process's end: without closing that one, a process that has ended at once would be waited for.
+        drop(command);
         Self::prepare(Some(child), control, cpus)
     }
 

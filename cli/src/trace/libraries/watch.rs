@@ -174,6 +174,7 @@ impl Watch {
         if arrived.stop {
             // It has to be seen again, by the caller of what has called this.
             self.queue.tell(|arrived| arrived.stop = true);
+            arrived.sightings.iter().for_each(|sighting| self.tell_if_late(sighting));
             return true;
         }
         self.dropped |= arrived.dropped;
@@ -223,7 +224,9 @@ impl Watch {
             }
         }
         for (pid, mapping) in files.into_values().flatten() {
-            self.keep_up();
+            if self.keep_up() {
+                return;
+            }
             self.consider(pid, &mapping, None);
         }
         info!("looked through {count} processes with {number} files for C libraries in {:?}", begin.elapsed());
@@ -251,7 +254,7 @@ impl Watch {
             None => provider::marks(pid, mapping),
         };
         let own = self.wanted.whose == Whose::Followed && pid == std::process::id();
-        if !own && !self.wanted.includes(pid) {
+        if !own && !self.is_wanted(pid, thread) {
             return;
         }
         let examine = || provider::examine(pid, mapping);
@@ -263,11 +266,12 @@ impl Watch {
         let nothing = marks.map(|marks| Verdict::Nothing(marks, thread.map(|thread| thread.generation)));
         let verdict = match found {
             Found::Gone => {
-                if thread.is_some() && looks_like_libc(&mapping.path) {
+                if !self.is_beginning && thread.is_some() && looks_like_libc(&mapping.path) {
                     warn!(
-                        "calls of getaddrinfo in {} by process {pid} may be missed: the file could not be opened before \
-                         the process ended, or may not be",
-                        mapping.path
+                        "calls of getaddrinfo in {} by {} may be missed: the file could not be opened before the process \
+                         ended, or may not be",
+                        mapping.path,
+                        name_of(pid)
                     );
                 }
                 None
@@ -301,19 +305,35 @@ impl Watch {
         if self.is_beginning || is_in_time {
             return;
         }
-        let Some(why) = self.why_missed(pid, mapping, thread) else { return };
-        if pid == std::process::id() || !self.wanted.includes(pid) {
-            return;
-        }
+        let is_wanted = pid != std::process::id() && self.is_wanted(pid, thread);
+        let Some(why) = self.why_missed(is_wanted, mapping, thread).filter(|_| is_wanted) else { return };
         let after = match thread {
             Some(thread) => format!("{:.1} ms after it had mapped the file", (since - thread.at).as_secs_f64() * 1e3),
             None => "some time after it had mapped the file".to_owned(),
         };
-        warn!("calls of getaddrinfo in {path} by process {pid} may be missed: it is traced from {after}: {why}");
+        let process = name_of(pid);
+        warn!("calls of getaddrinfo in {path} by {process} may be missed: it is traced from {after}: {why}");
+    }
+
+    /// Warns of a C library that comes too late to be looked at, if its thread has gone on meanwhile.
+    fn tell_if_late(&self, Sighting { pid, mapping, thread }: &Sighting) {
+        let is_new = thread.held.is_none() && self.known.get(mapping.key).is_none() && looks_like_libc(&mapping.path);
+        if is_new && *pid != std::process::id() && self.is_wanted(*pid, Some(thread)) {
+            warn!(
+                "calls of getaddrinfo in {} by {} may be missed: the trace ended before the file could be looked at",
+                mapping.path,
+                name_of(*pid)
+            );
+        }
+    }
+
+    /// Whether the process is one of those that are traced, or was when its thread mapped the file.
+    fn is_wanted(&self, pid: u32, thread: Option<&Mapper>) -> bool {
+        thread.is_some_and(|thread| thread.wanted) || self.wanted.includes(pid)
     }
 
     /// Why a thread may have called it meanwhile; `None` if it cannot have.
-    fn why_missed(&self, pid: u32, mapping: &Mapping, thread: Option<&Mapper>) -> Option<String> {
+    fn why_missed(&self, is_wanted: bool, mapping: &Mapping, thread: Option<&Mapper>) -> Option<String> {
         /// How often to look whether the thread has come to stand still, and how long between two looks.
         const LOOKS: (u32, Duration) = (40, Duration::from_millis(1));
         let unheld = || self.unheld.clone();
@@ -321,7 +341,8 @@ impl Watch {
         let Some(held) = &thread.held else {
             let name = || "without COMMAND or --pid no thread is held for a file of such a name".to_owned();
             let many = || "too many threads were held, or the process that holds them has ended".to_owned();
-            return unheld().or_else(|| Some(if is_held(&self.wanted, pid, mapping) { many() } else { name() }));
+            return unheld()
+                .or_else(|| Some(if is_held(self.wanted.whose, is_wanted, mapping) { many() } else { name() }));
         };
         let answer = held.last_answer();
         if answer == Some(Answer::TooLong) {
@@ -342,5 +363,13 @@ impl Watch {
             _ if answer == Some(Answer::Waiting) => Some("another tracer has the thread".to_owned()),
             _ => Some("the thread went on before it could be held".to_owned()),
         }
+    }
+}
+
+/// Names a process. The kernel gives those of PID namespaces that this one does not see the number 0.
+fn name_of(pid: u32) -> String {
+    match pid {
+        0 => "a process outside of this PID namespace".to_owned(),
+        pid => format!("process {pid}"),
     }
 }
