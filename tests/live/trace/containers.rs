@@ -112,6 +112,10 @@ impl Root {
     pub(crate) fn start(&self) -> Asker {
         Asker::start(&mut self.command())
     }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 fn enter(root: &CString, way: Way) -> io::Result<()> {
@@ -309,7 +313,7 @@ fn command_in_another_root() -> Option<String> {
 }
 
 /// The argument that makes this binary the program of a root.
-const IN_ROOT: &str = "in-root";
+pub(crate) const IN_ROOT: &str = "in-root";
 
 /// If this process is to be such a program, becomes it.
 pub(crate) fn be_one_if_asked() {
