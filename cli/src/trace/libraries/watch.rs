@@ -146,7 +146,6 @@ impl Watch {
         self.first = (self.unheld.is_none() && self.catchers.is_some()).then(|| First::begin(None));
         loop {
             self.queue.wait(if self.catchers.is_some() { NOTICED } else { UNNOTICED });
-            self.first.iter_mut().for_each(First::account);
             if self.keep_up() {
                 return self.attached;
             }
@@ -170,6 +169,8 @@ impl Watch {
 
     /// Attaches to what the notices tell of; returns whether it is time to end.
     fn keep_up(&mut self) -> bool {
+        // Also while it looks through many processes, which takes long and is in no hurry.
+        self.first.iter_mut().for_each(First::account);
         let arrived = self.queue.take();
         if arrived.stop {
             // It has to be seen again, by the caller of what has called this.
