@@ -43,7 +43,7 @@ mod watch;
 mod wire;
 
 use std::{
-    io,
+    fs, io,
     sync::Arc,
     thread::{self, JoinHandle},
 };
@@ -82,6 +82,13 @@ impl Wanted {
                 followed.is_ok_and(|found| found.is_some())
             }
         }
+    }
+
+    /// Whether a process that may have ended already was one of those, as far as that is known: one that has ended is no
+    /// longer followed.
+    fn included(&self, pid: u32) -> bool {
+        let has_ended = || !fs::exists(format!("/proc/{pid}")).unwrap_or(true);
+        self.includes(pid) || self.whose == Whose::Followed && has_ended()
     }
 }
 

@@ -125,7 +125,7 @@ impl Catcher {
     /// Has the thread held if that is called for, first of all.
     fn see(&self, pid: u32, tid: u32, mapping: Mapping, generation: u64) {
         let familiar = self.common.known.familiar(mapping.key, generation);
-        let wanted = familiar != Familiar::Attached && self.common.wanted.includes(pid);
+        let wanted = self.common.wanted.included(pid);
         let held = if familiar == Familiar::No { self.hold(pid, tid, wanted, &mapping) } else { None };
         let thread = Mapper { tid, generation, wanted, at: Instant::now(), held };
         // A known file is looked at again only because it may have been written to; or not even that.

@@ -22,8 +22,7 @@ pub(crate) struct Mapper {
     pub(crate) tid: u32,
     /// Of the file's inode.
     pub(crate) generation: u64,
-    /// Its process was one of those that are traced when it mapped the file: it may have ended since. Not asked for a
-    /// file that is attached already.
+    /// Its process was one of those that are traced when it was noticed, or may have been: it can have ended since.
     pub(crate) wanted: bool,
     /// When it was noticed.
     pub(crate) at: Instant,

@@ -115,14 +115,16 @@ impl Watch {
             Ok(rings) => rings,
             Err(error) => {
                 self.unheld = Some("mappings are not noticed at once".to_owned());
-                return info!("{late}: the records of mappings cannot be had: {error}");
+                return info!("{late}: {}", Failure::system("open the records of mappings", &error));
             }
         };
         let cpus: Vec<u32> = rings.iter().map(Ring::cpu).collect();
         let holder = hold.then(|| Holder::start(&cpus).map(Arc::new));
         self.unheld = match &holder {
             None => Some("no thread is held (--no-hold)".to_owned()),
-            Some(Err(error)) => Some(format!("no thread is held: cannot start the process that would do it: {error}")),
+            Some(Err(error)) => {
+                Some(format!("no thread is held: {}", Failure::system("start the process that would do it", error)))
+            }
             Some(Ok(_)) => None,
         };
         if let (true, Some(why)) = (hold, &self.unheld) {
@@ -136,7 +138,9 @@ impl Watch {
         };
         match Catchers::start(rings, &common) {
             Ok(catchers) => self.catchers = Some(catchers),
-            Err(error) => info!("{late}: cannot start the threads that read the records of mappings: {error}"),
+            Err(error) => {
+                info!("{late}: {}", Failure::system("start the threads that read the records of mappings", &error));
+            }
         }
     }
 
@@ -328,7 +332,7 @@ impl Watch {
         }
     }
 
-    /// Whether the process is one of those that are traced, or was when its thread mapped the file.
+    /// Whether the process is one of those that are traced, or may have been when its thread was noticed.
     fn is_wanted(&self, pid: u32, thread: Option<&Mapper>) -> bool {
         thread.is_some_and(|thread| thread.wanted) || self.wanted.includes(pid)
     }
