@@ -174,7 +174,7 @@ fn ends_magically(path: &Path) -> bool {
         && matches!(rest, [b"root" | b"cwd" | b"exe"] | [b"fd" | b"map_files", _])
 }
 
-/// Returns true for the links that name whoever reads them: the process, or its thread.
+/// Returns true for the links that name the process that reads them, or its thread.
 fn is_own(path: &Path) -> bool {
     ["proc/self", "proc/thread-self"].iter().any(|link| path == Path::new(link))
 }

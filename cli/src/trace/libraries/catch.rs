@@ -103,15 +103,16 @@ impl Catcher {
                 [PollFd::from_borrowed_fd(self.ring.fd(), PollFlags::IN), PollFd::new(&self.stop, PollFlags::IN)];
             let waited = poll(&mut fds, None);
             let [notices, stop] = fds.map(|fd| fd.revents());
-            if !stop.is_empty() {
-                return;
-            }
             first.iter_mut().for_each(First::account);
             for notice in self.ring.drain() {
                 match notice {
                     Notice::Mapped { pid, tid, mapping, generation } => self.see(pid, tid, mapping, generation),
                     Notice::Dropped => self.common.queue.tell(|arrived| arrived.dropped = true),
                 }
+            }
+            // Not before the last notices: what they tell of may have been missed.
+            if !stop.is_empty() {
+                return;
             }
             // Otherwise each wait would end at once.
             let is_over = notices.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
@@ -125,7 +126,7 @@ impl Catcher {
     /// Has the thread held if that is called for, first of all.
     fn see(&self, pid: u32, tid: u32, mapping: Mapping, generation: u64) {
         let familiar = self.common.known.familiar(mapping.key, generation);
-        let wanted = self.common.wanted.included(pid);
+        let wanted = self.common.wanted.included(pid, &mapping.path);
         let held = if familiar == Familiar::No { self.hold(pid, tid, wanted, &mapping) } else { None };
         let thread = Mapper { tid, generation, wanted, at: Instant::now(), held };
         // A known file is looked at again only because it may have been written to; or not even that.

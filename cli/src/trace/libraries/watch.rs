@@ -151,6 +151,9 @@ impl Watch {
         loop {
             self.queue.wait(if self.catchers.is_some() { NOTICED } else { UNNOTICED });
             if self.keep_up() {
+                // They read what there is before they end.
+                self.catchers = None;
+                self.queue.take().sightings.iter().for_each(|sighting| self.tell_if_late(sighting));
                 return self.attached;
             }
             if std::mem::take(&mut self.over) {
