@@ -47,8 +47,8 @@ pub(crate) struct Watch {
     first: Option<First>,
     processes: Processes,
     looked: Instant,
-    /// What is found now was in use before.
-    is_beginning: bool,
+    /// When the trace began; `None` before that: what is found then was in use before.
+    began: Option<Instant>,
     /// Notices were dropped, or are over.
     dropped: bool,
     over: bool,
@@ -66,7 +66,7 @@ impl Watch {
             first: None,
             processes: Processes::default(),
             looked: Instant::now(),
-            is_beginning: true,
+            began: None,
             dropped: false,
             over: false,
         }
@@ -96,7 +96,7 @@ impl Watch {
         } else {
             self.look(true);
         }
-        self.is_beginning = false;
+        self.began = Some(Instant::now());
         match self.attached.failure.take() {
             Some(failure) if self.attached.is_empty() => Err(failure),
             _ => {
@@ -274,7 +274,7 @@ impl Watch {
         let nothing = marks.map(|marks| Verdict::Nothing(marks, thread.map(|thread| thread.generation)));
         let verdict = match found {
             Found::Gone => {
-                if !self.is_beginning && thread.is_some() && looks_like_libc(&mapping.path) {
+                if thread.is_some_and(|thread| !self.is_before(thread.at)) && looks_like_libc(&mapping.path) {
                     warn!(
                         "calls of getaddrinfo in {} by {} may be missed: the file could not be opened before the process \
                          ended, or may not be",
@@ -310,7 +310,7 @@ impl Watch {
     fn tell_if_missed(&self, id: u32, is_new: bool, pid: u32, mapping: &Mapping, thread: Option<&Mapper>) {
         let Some((since, path)) = self.attached.since(id) else { return };
         let is_in_time = thread.map_or(!is_new, |thread| thread.at > since);
-        if self.is_beginning || is_in_time {
+        if self.is_before(since) || is_in_time {
             return;
         }
         let is_wanted = pid != std::process::id() && self.is_wanted(pid, thread);
@@ -326,7 +326,7 @@ impl Watch {
     /// Warns of a C library that comes too late to be looked at, if its thread has gone on meanwhile.
     fn tell_if_late(&self, Sighting { pid, mapping, thread }: &Sighting) {
         let is_new = thread.held.is_none() && self.known.get(mapping.key).is_none() && looks_like_libc(&mapping.path);
-        if is_new && *pid != std::process::id() && self.is_wanted(*pid, Some(thread)) {
+        if is_new && !self.is_before(thread.at) && *pid != std::process::id() && self.is_wanted(*pid, Some(thread)) {
             warn!(
                 "calls of getaddrinfo in {} by {} may be missed: the trace ended before the file could be looked at",
                 mapping.path,
@@ -337,7 +337,14 @@ impl Watch {
 
     /// Whether the process is one of those that are traced, or may have been when its thread was noticed.
     fn is_wanted(&self, pid: u32, thread: Option<&Mapper>) -> bool {
-        thread.is_some_and(|thread| thread.wanted) || self.wanted.includes(pid)
+        // The command was not there before.
+        let is_too_early = |at| self.wanted.whose == Whose::Followed && self.is_before(at);
+        thread.is_some_and(|thread| thread.wanted && !is_too_early(thread.at)) || self.wanted.includes(pid)
+    }
+
+    /// Whether that was before the trace began.
+    fn is_before(&self, moment: Instant) -> bool {
+        self.began.is_none_or(|began| moment <= began)
     }
 
     /// Why a thread may have called it meanwhile; `None` if it cannot have.
