@@ -178,7 +178,7 @@ fn maps(object: &Object, arguments: &Arguments) -> Result<(), Failure> {
             return refuse(format!("--buffer {bytes}"), "each ring has a size of its own (--max-entries)");
         }
     }
-    let named: Vec<&str> = pairs(&arguments.types).map(|(name, _)| name).collect();
+    let named: Vec<&str> = arguments.types.iter().filter_map(|ty| Some(ty.split_once('=')?.0)).collect();
     for ty in arguments.types.iter().filter(|ty| !ty.contains('=')) {
         if !has(&|map| is_ring(map) || is_perf(map)) {
             return refuse(format!("--type {ty}"), NO_BUFFER);

@@ -69,7 +69,14 @@ fn by_path(pid: u32, library: &Path) -> Result<PathBuf, String> {
             }
             _ => Err(format!("neither the process {pid} nor this one has such a file")),
         },
-        Err(error) => Err(format!("the process {pid} has no such file: {}: {}", path.display(), Errno::of(&error))),
+        Err(error) => {
+            // It was deleted or replaced since, or lies outside of the process's root.
+            let has_mapped = |name: &&OsStr| maps(pid).is_ok_and(|(_, maps)| mapped(&maps, name).next().is_some());
+            let advice = library.file_name().filter(has_mapped).map_or_else(String::new, |name| {
+                format!("; it has mapped a file of that name: give the name alone, `{}`", name.display())
+            });
+            Err(format!("the process {pid} has no such file: {}: {}{advice}", path.display(), Errno::of(&error)))
+        }
     }
 }
 
@@ -233,6 +240,18 @@ pub(super) fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_is_gone_is_told_of_what_is_mapped_by_that_name() {
+        let why = |path: &str| by_path(std::process::id(), Path::new(path)).unwrap_err();
+        let here = std::env::current_exe().unwrap();
+        let name = here.file_name().unwrap().to_str().unwrap();
+        let told = why(&format!("/absent/{name}"));
+        assert!(told.contains("ENOENT") && told.ends_with(&format!("give the name alone, `{name}`")), "{told}");
+        for path in ["/absent/libabsent.so", "/absent/.."] {
+            assert!(!why(path).contains("alone"), "{path}");
+        }
+    }
 
     #[test]
     fn links_are_followed_below_the_root() {
