@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use crate::{
     binary::{self, Running},
     containers::{Asker, IN_ROOT, Root, Way, end, end_with_warnings, in_time_or_told, told as missed, tracer, trial},
+    endings::has_ended,
     patience::wait_until,
 };
 
@@ -67,7 +68,7 @@ fn killed() -> Option<String> {
     drop(tracer.end());
     // It would never answer if it stood still.
     asker.ask(1);
-    wait_until("the process that holds threads has ended", || field(holder[0], "Pid:").is_none().then_some(()));
+    wait_until("the process that holds threads has ended", || has_ended(holder[0]).then_some(()));
     None
 }
 
