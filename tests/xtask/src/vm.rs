@@ -39,7 +39,7 @@ const SUITE: &[&str] = &[
     "--skip=the_help_s_example_works_when_pasted",
     // Questions to kernels that lack what all of these have, or have built in what these have as modules.
     "--skip=functions_that_cannot_be_patched_are_told",
-    "--skip=kprobes_are_missed_by_name",
+    "--skip=missing_kprobes_are_one_reason",
     "--skip=a_filter_of_tc_",
     "--skip=devices_that_are_none_are_told_by_tc",
     "--skip=one_file_in_two_overlays_is_traced_once",
