@@ -74,7 +74,8 @@ impl Given {
 /// Bytes of a device or a pipe, which may never end: many times the length of an object or BTF.
 const LONGEST: u64 = 64 << 20;
 
-/// Bytes of a regular file: initialized data may be as large as a map's value, for which the kernel takes at most `INT_MAX`.
+/// Bytes of a regular file: initialized data may be as large as a map's value, for which the kernel takes at most
+/// `INT_MAX`.
 const LONGEST_FILE: u64 = 2 << 30;
 
 /// The contents of a file that holds an object or BTF; `attempt` is what it is for.

@@ -119,8 +119,8 @@ pub(crate) struct Arguments {
 
     /// Size of each ring and of each CPU's perf buffer, in bytes
     ///
-    /// Rounded up to a power of two of pages. Without it a ring has the size that the object gives it, and a perf buffer has
-    /// 262144 bytes for each CPU.
+    /// Rounded up to a power of two of pages. Without it a ring has the size that the object gives it, and a perf
+    /// buffer has 262144 bytes for each CPU.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     buffer: Option<u32>,
 

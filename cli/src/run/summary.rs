@@ -1,4 +1,5 @@
-//! What has come and what was lost: a line on stderr, and with `--summary` the same on stdout, as an object or as lines.
+//! What has come and what was lost: a line on stderr, and with `--summary` the same on stdout, as an object or as
+//! lines.
 //!
 //! Nothing is told as 0 that nobody counted. The kernel counts what a perf buffer has no room for; a ring that is full
 //! is known to the program alone, which may count it or not.

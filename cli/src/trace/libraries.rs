@@ -84,8 +84,8 @@ impl Wanted {
         }
     }
 
-    /// Whether the process that has mapped this file was one of those, as far as that is known: one that has ended is no
-    /// longer followed, and whether it was is asked for C libraries alone.
+    /// Whether the process that has mapped this file was one of those, as far as that is known: one that has ended is
+    /// no longer followed, and whether it was is asked for C libraries alone.
     fn included(&self, pid: u32, path: &str) -> bool {
         self.includes(pid) || self.whose == Whose::Followed && looks_like_libc(path) && has_ended(pid)
     }

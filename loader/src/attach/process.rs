@@ -91,8 +91,8 @@ fn warn_if_unmapped(pid: u32, path: &Path, file: &fs::Metadata) {
     if !mappings(&maps).any(|mapping| is_it(&mapping)) {
         let name = path.file_name().unwrap_or_default().display();
         warn!(
-            "process {pid} has not mapped {} so far, so no probe there is hit; the name alone, `{name}`, is looked up among \
-             what it has mapped",
+            "process {pid} has not mapped {} so far, so no probe there is hit; the name alone, `{name}`, is looked up \
+             among what it has mapped",
             path.display()
         );
     }

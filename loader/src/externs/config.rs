@@ -252,12 +252,13 @@ pub(super) fn fill(externs: &[Extern], own: &str, running: bool, resolved: &mut 
 
 const NO_KERNEL: &str = "there is no running kernel to ask";
 
-/// Whether an earlier object has found that the running kernel wraps system calls, for the kernel does not change: reading its
-/// configuration takes longer than loading a small object. That it does not wrap them is asked anew, since the files may have been
-/// out of reach.
+/// Whether an earlier object has found that the running kernel wraps system calls, for the kernel does not change:
+/// reading its configuration takes longer than loading a small object. That it does not wrap them is asked anew, since
+/// the files may have been out of reach.
 static SEEN_WRAPPED: AtomicBool = AtomicBool::new(false);
 
-/// What the user says of a kernel counts for that object alone: it is neither overruled by what is remembered, nor remembered.
+/// What the user says of a kernel counts for that object alone: it is neither overruled by what is remembered, nor
+/// remembered.
 fn is_known_wrapped(own: &str, running: bool) -> bool {
     // ATOMICS: pairs with the store in `about_linux`.
     running && own.is_empty() && SEEN_WRAPPED.load(Ordering::Relaxed)

@@ -1,4 +1,5 @@
-//! Options that would have no effect are refused, with what they apply to; where they have one beside others, they are not.
+//! Options that would have no effect are refused, with what they apply to; where they have one beside others, they are
+//! not.
 
 use cutaway_programs::prelude::*;
 use libtest_mimic::Trial;

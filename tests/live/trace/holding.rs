@@ -10,9 +10,10 @@ use rustix::process::Signal;
 
 use crate::{
     binary::{self, Running},
-    containers::{Asker, IN_ROOT, Root, Way, end, end_with_warnings, in_time_or_told, told as missed, tracer, trial},
+    containers::{end, end_with_warnings, in_time_or_told, told as missed, tracer, trial},
     endings::has_ended,
     patience::wait_until,
+    roots::{Asker, IN_ROOT, Root, Way},
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -183,7 +184,7 @@ fn short() -> Option<String> {
     command.arg(std::env::current_exe().unwrap()).arg(IN_ROOT).arg(root.path()).arg("chroot");
     let mut running = Running::start(&mut command);
     running.write("?");
-    // It has ended when its library gets its probes, and is none of the followed processes any more.
+    // It has ended when its library gets its probes, and is no longer followed.
     let ended = running.end();
     assert!(ended.status.success(), "{ended:?}");
     let is_told = ended.stderr.lines().any(|line| line.contains("may be missed") && line.contains("/libc.so.6"));

@@ -76,8 +76,8 @@ const SUITE: &[&str] = &[
 /// The other C library, at the path that its programs name.
 const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
 
-/// The suite's arguments on this machine. Without musl no guest has it either, and a test that is ignored in all of them
-/// would fail the matrix.
+/// The suite's arguments on this machine. Without musl no guest has it either, and a test that is ignored in all of
+/// them would fail the matrix.
 fn suite() -> Vec<String> {
     let musl = if Path::new(MUSL).exists() {
         format!("--bring={MUSL}")

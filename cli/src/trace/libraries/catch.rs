@@ -140,9 +140,9 @@ impl Catcher {
     }
 }
 
-/// Whether a thread that maps this file is held, if the file is not known: of the processes that were asked for (`wanted`)
-/// every one, so that a program without a dynamic loader is traced from its start, too. Of all others only those that
-/// map what looks like a C library: most new files are none.
+/// Whether a thread that maps this file is held, if the file is not known: of the processes that were asked for
+/// (`wanted`) every one, so that a program without a dynamic loader is traced from its start, too. Of all others only
+/// those that map what looks like a C library: most new files are not one.
 pub(crate) fn is_held(whose: Whose, wanted: bool, mapping: &Mapping) -> bool {
     match whose {
         Whose::Everybody => looks_like_libc(&mapping.path),

@@ -86,6 +86,7 @@ mod tests {
             assert_eq!(read("-1 0x7ffc 0x7f01\n", &mapping), Moment::Later);
         }
         assert_eq!(of(u32::MAX, &mapping), Moment::Gone);
-        assert_eq!(of(std::process::id(), &mapping), of(std::process::id(), &mapping));
+        // The main thread waits for this one, or runs another test.
+        assert!(matches!(of(std::process::id(), &mapping), Moment::Later | Moment::Running));
     }
 }

@@ -276,8 +276,8 @@ impl Watch {
             Found::Gone => {
                 if thread.is_some_and(|thread| !self.is_before(thread.at)) && looks_like_libc(&mapping.path) {
                     warn!(
-                        "calls of getaddrinfo in {} by {} may be missed: the file could not be opened before the process \
-                         ended, or may not be",
+                        "calls of getaddrinfo in {} by {} may be missed: the file could not be opened before the \
+                         process ended, or may not be",
                         mapping.path,
                         name_of(pid)
                     );

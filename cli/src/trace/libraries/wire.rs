@@ -52,7 +52,7 @@ pub(crate) fn send(to: impl AsFd, word: u32, fd: Option<BorrowedFd<'_>>) -> Resu
     retry_on_intr(|| sendmsg(&to, &[IoSlice::new(&word.to_ne_bytes())], &mut control, flags)).map(drop)
 }
 
-/// Receives a message; `None` if the other end is closed, or if there is none now and it is not to wait.
+/// Receives a message; `None` if the other end is closed, or if no message is there and it is not to wait.
 pub(crate) fn receive(from: impl AsFd, wait: bool) -> Option<Message> {
     let mut word = [0; 4];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
