@@ -134,7 +134,7 @@ fn try_ten_at_once() -> Result<(), String> {
     for (events, pid) in events.iter().zip(pids) {
         if events.len() != CALLS {
             let told = missed(&stderr, &format!("by process {pid} ")).filter(|_| events.len() < CALLS);
-            return Err(told.unwrap_or_else(|| panic!("{} calls arrived: {events:?}", events.len())));
+            return Err(told.unwrap_or_else(|| panic!("{} calls of {pid} arrived: {stderr}", events.len())));
         }
     }
     Ok(())

@@ -185,7 +185,12 @@ impl Watch {
             arrived.sightings.iter().for_each(|sighting| self.tell_if_late(sighting));
             return true;
         }
-        self.dropped |= arrived.dropped;
+        if arrived.dropped && !std::mem::replace(&mut self.dropped, true) {
+            warn!(
+                "records of mappings were lost: the processes that run are looked through, but calls of getaddrinfo by \
+                 those that have come and ended meanwhile may be missed"
+            );
+        }
         self.over |= arrived.over;
         for Sighting { pid, mapping, thread } in arrived.sightings {
             self.first.iter_mut().for_each(First::account);
