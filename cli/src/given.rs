@@ -71,15 +71,29 @@ impl Given {
     }
 }
 
-/// Bytes: many times as long as the longest object or BTF, and short of what never ends, as devices and pipes may.
+/// Bytes of a device or a pipe, which may never end: many times the length of an object or BTF.
 const LONGEST: u64 = 64 << 20;
+
+/// Bytes of a regular file: initialized data may be as large as a map's value, for which the kernel takes at most
+/// `INT_MAX`.
+const LONGEST_FILE: u64 = 2 << 30;
 
 /// The contents of a file that holds an object or BTF; `attempt` is what it is for.
 pub(crate) fn read_whole(path: &Path, attempt: &str) -> Result<Vec<u8>, Failure> {
+    let failed = |error: std::io::Error| Failure::system(attempt, &error);
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let (most, length) = if metadata.is_file() { (LONGEST_FILE, metadata.len()) } else { (LONGEST, 0) };
+    let too_long =
+        || Failure::new(format!("cannot {attempt}: it has more than {} MiB, which no object has", most >> 20));
+    if length > most {
+        return Err(too_long());
+    }
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
-    match read.map_err(|error| Failure::system(attempt, &error))? as u64 {
-        0..=LONGEST => Ok(bytes),
-        _ => Err(Failure::new(format!("cannot {attempt}: it has more than 64 MiB, which no object has"))),
+    // A sparse file may claim more than there is memory.
+    bytes.try_reserve(length as usize).map_err(|error| failed(error.into()))?;
+    match file.take(most + 1).read_to_end(&mut bytes).map_err(failed)? as u64 {
+        read if read > most => Err(too_long()),
+        _ => Ok(bytes),
     }
 }

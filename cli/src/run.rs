@@ -117,14 +117,17 @@ pub(crate) struct Arguments {
     #[arg(long = "type", value_name = "[MAP=]TYPE")]
     types: Vec<String>,
 
-    /// Bytes of each ring, and of each CPU's perf buffer (262144 unless told); rounded up to a power of two of pages
+    /// Size of each ring and of each CPU's perf buffer, in bytes
+    ///
+    /// Rounded up to a power of two of pages. Without it a ring has the size that the object gives it, and a perf
+    /// buffer has 262144 bytes for each CPU.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
     buffer: Option<u32>,
 
     /// Set how many elements a map has
     ///
     /// Needed where the object has 0, for user space to set. In bytes for a ring.
-    #[arg(long = "max-entries", value_name = "MAP=N", value_parser = pair)]
+    #[arg(long = "max-entries", value_name = "MAP=N", value_parser = entries)]
     max_entries: Vec<String>,
 
     /// Pins and shares the maps that the object wants pinned in this folder of a BPF file system; without it none is pinned
@@ -178,6 +181,15 @@ fn pair(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
         _ => Err("it has the form NAME=VALUE".to_owned()),
+    }
+}
+
+/// `MAP=N`
+fn entries(text: &str) -> Result<String, String> {
+    let number = text.split_once('=').filter(|(name, _)| !name.is_empty()).map(|(_, number)| number);
+    match number.ok_or("it has the form MAP=N")?.parse() {
+        Ok(1..=u32::MAX) => Ok(text.to_owned()),
+        Ok(0) | Err(_) => Err(format!("N is a number from 1 to {}", u32::MAX)),
     }
 }
 

@@ -204,9 +204,12 @@ impl fmt::Display for Error {
     }
 }
 
-/// Adds what to do if a reason quotes an error for want of file descriptors. Those reasons are text, and may quote it from
-/// further down.
+/// Adds what to do if a reason quotes an error for want of file descriptors. Those reasons are text, and may quote it
+/// from further down.
 fn advise_on_descriptors(f: &mut fmt::Formatter<'_>, why: &str) -> fmt::Result {
+    if !cfg!(feature = "advice") {
+        return Ok(());
+    }
     for (errno, advice) in [("EMFILE", TOO_MANY_OPEN), ("ENFILE", TOO_MANY_OPEN_IN_SYSTEM)] {
         if why.contains(errno) && !why.contains(advice) {
             write!(f, "; {advice}")?;
@@ -296,6 +299,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "advice")]
     fn too_many_open_files_are_told_with_what_to_raise() {
         let why = || format!("it cannot be read: {}", Errno::of(&io::Error::from_raw_os_error(libc::EMFILE)));
         let quoted = Error::Symbol { symbol: "f".into(), library: "x".into(), why: why() };

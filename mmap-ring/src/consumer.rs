@@ -158,6 +158,7 @@ impl<M: Consume> Consumer<M> {
     /// Errors if the page holds another position than this consumer stored: another one reads the ring, too.
     #[inline]
     fn check_alone(&self) -> Result<(), Corrupt> {
+        // ATOMICS: relaxed, and pairs with the store of a second consumer: its value alone counts.
         let (stored, found) = (self.standing.published, self.memory.consumer());
         if found == stored { Ok(()) } else { Err(Corrupt::Consumer { stored, found }) }
     }
@@ -246,9 +247,10 @@ pub(crate) const KEPT_BACK: u64 = 32;
 /// Stores the consumer position, unless the page holds it already: the start of the last record if that takes at most
 /// `keep` bytes of the ring, otherwise its end.
 ///
-/// Also not if another consumer has stored one since: it has read the same records, and its position, which may be ahead, is left
-/// alone. The next batch and the next sleep return the error ([`Consumer::check_alone`]). This is what tells two consumers that
-/// one wake-up wakes at once: both begin a batch at the same position, and both would store the same one at its end.
+/// Also not if another consumer has stored one since: it has read the same records, and its position, which may be
+/// ahead, is left alone. The next batch and the next sleep return the error ([`Consumer::check_alone`]). This is what
+/// tells two consumers that one wake-up wakes at once: both begin a batch at the same position, and both would store
+/// the same one at its end.
 pub(crate) fn publish<M: Consume>(memory: &M, standing: &mut Standing, keep: u64) {
     let kept = standing.read.wrapping_sub(standing.last);
     standing.largest = standing.largest.max(kept);
@@ -259,6 +261,8 @@ pub(crate) fn publish<M: Consume>(memory: &M, standing: &mut Standing, keep: u64
         standing.last = standing.read;
     }
     let position = standing.last;
+    // ATOMICS: the load orders nothing; it pairs with the store of another consumer, which may still come between this
+    // load and the store below. If that one stores the same position in these nanoseconds, neither notices the other here.
     if position != standing.published && memory.consumer() == standing.published {
         standing.published = position;
         standing.publications = standing.publications.wrapping_add(1);

@@ -291,7 +291,8 @@ impl fmt::Display for Corrupt {
             ),
             Self::Consumer { stored, found } => write!(
                 f,
-                "the ring has a second consumer: this one stored position {stored}, and now it is {found}, so records may be missed or read twice; a ring can have one consumer only: end the other and open this one anew"
+                "the ring has a second consumer: this one stored position {stored}, and now it is {found}, so records \
+                 may be missed or read twice; a ring can have one consumer only: end the other and open this one anew"
             ),
             Self::Producer { stored, found } => write!(
                 f,

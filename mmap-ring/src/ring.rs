@@ -36,11 +36,10 @@ use cutaway_sys::epoll::{Epoll, Interest};
 /// ([`Error::Taken`]) until the first is dropped, by whatever descriptor it comes.
 /// Lookers-on ([`Peek`](crate::Peek)) do not count.
 ///
-/// The kernel does not prevent a second consumer, and this crate cannot keep
-/// another process from being one: whoever may write to the map has to be kept
-/// from it, as from the memory of this process. It notices one: a position that this type
-/// did not store is [`Corrupt::Consumer`], before anything more is lent. It looks when a
-/// batch begins and ends (what the end finds is the error of the next call) and before it sleeps, never in between; records that both
+/// The kernel does not prevent a second consumer, and this crate cannot keep another process from being one: whoever
+/// may write to the map has to be kept from it, as from the memory of this process. It notices one: a position that
+/// this type did not store is [`Corrupt::Consumer`], before anything more is lent. It looks when a batch begins and
+/// ends (what the end finds is the error of the next call) and before it sleeps, never in between; records that both
 /// have read until then are read twice, and a second consumer that has read nothing yet goes unnoticed.
 pub struct Ring<M: Consume = Mapped> {
     seat: Seat<M>,

@@ -54,8 +54,8 @@
 //!   is one slice or two, and copies only when asked to.
 //! - **Readiness is consumed by polling.** It is no state but a message, told once to whoever asks first. Who is woken drains all
 //!   CPUs, fully ([`Set::drain`]).
-//! - **Wake-ups are the reader's choice.** With fewer than one for each record ([`Wakeup`]), the last records of a burst
-//!   send none: every wait looks for them within 100 ms ([`LOOK_EVERY`]).
+//! - **Wake-ups are the reader's choice.** With fewer than one for each record ([`Wakeup`]), the last records of a
+//!   burst send none: every wait looks for them within 100 ms ([`LOOK_EVERY`]).
 //! - **Losses are the kernel's to count.** A LOST record stands in front of the next sample that fits; losses at the very end are
 //!   told by [`Buffer::lost_total`] on Linux 6.0 and later, and remain unknown before, unless the program counts what the
 //!   helper refused.

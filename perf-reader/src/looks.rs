@@ -1,16 +1,16 @@
 //! Looking for records that the kernel announces to no reader.
 //!
-//! With a wake-up for every record, a buffer that wakes no reader is empty. With any other [`Wakeup`] the last records of a
-//! burst stay below the threshold (`perf_output_begin` and `__perf_event_output` in `kernel/events`), and in a quiet buffer they
-//! would wait for ever. So a wait looks by itself, on a timer.
+//! With a wake-up for every record, a buffer that wakes no reader is empty. With any other [`Wakeup`] the last records
+//! of a burst stay below the threshold (`perf_output_begin` and `__perf_event_output` in `kernel/events`), and in a
+//! quiet buffer they would wait for ever. So a wait looks by itself, on a timer.
 
 use std::time::{Duration, Instant};
 
 use crate::options::Wakeup;
 
-/// How long a record waits at most before [`Set::wait`](crate::Set::wait) and [`Stream::wait`](crate::Stream::wait) find it
-/// without a wake-up, unless they are told another time: 90 milliseconds, so that it is read within 100 milliseconds on a machine
-/// that is not overloaded.
+/// How long a record waits at most before [`Set::wait`](crate::Set::wait) and [`Stream::wait`](crate::Stream::wait)
+/// find it without a wake-up, unless they are told another time: 90 milliseconds, so that it is read within 100
+/// milliseconds on a machine that is not overloaded.
 ///
 /// They look only where the options ask for fewer wake-ups than one for each record. An idle reader then wakes up 11
 /// times a second, and otherwise not at all.
@@ -46,7 +46,7 @@ impl Looks {
         }
     }
 
-    /// Returns the time of the next look; `None` if there is none.
+    /// Returns the time of the next look; `None` if looks are turned off.
     pub(crate) fn at(&self) -> Option<Instant> {
         self.last.checked_add(self.every?)
     }
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(looks.at(), Some(looks.last + LEAST));
         looks.set(None);
         assert_eq!(looks.at(), None);
-        // A time too long for the clock is none.
+        // A time too long for the clock turns them off as well.
         looks.set(Some(Duration::MAX));
         assert_eq!(looks.at(), None);
     }

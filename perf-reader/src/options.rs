@@ -5,9 +5,10 @@
 /// In any case it also does so each time half of the ring was filled, except with [`Bytes`](Wakeup::Bytes) above that
 /// (`ring_buffer_init` in `kernel/events/ring_buffer.c`).
 ///
-/// With anything but [`Events(1)`](Wakeup::Events) records can lie in a buffer without a wake-up. [`Set::wait`](crate::Set::wait)
-/// and [`Stream::wait`](crate::Stream::wait) look for them every [`LOOK_EVERY`](crate::LOOK_EVERY), which costs an idle reader 11
-/// wake-ups a second; so no record waits for longer than 100 ms on a machine that is not overloaded.
+/// With anything but [`Events(1)`](Wakeup::Events) records can lie in a buffer without a wake-up.
+/// [`Set::wait`](crate::Set::wait) and [`Stream::wait`](crate::Stream::wait) look for them every
+/// [`LOOK_EVERY`](crate::LOOK_EVERY), which costs an idle reader 11 wake-ups a second; so no record waits for longer
+/// than 100 ms on a machine that is not overloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wakeup {

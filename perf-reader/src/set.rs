@@ -306,12 +306,12 @@ impl Set {
         self.looks.at()
     }
 
-    /// Sets how long [`wait`](Set::wait) sleeps at most before it looks at the buffers by itself, 1 millisecond or more and
-    /// rounded up to one. At first that is [`LOOK_EVERY`](crate::LOOK_EVERY), or never if each record sends a
+    /// Sets how long [`wait`](Set::wait) sleeps at most before it looks at the buffers by itself, 1 millisecond or more
+    /// and rounded up to one. At first that is [`LOOK_EVERY`](crate::LOOK_EVERY), or never if each record sends a
     /// wake-up ([`Wakeup::Events(1)`](crate::Wakeup::Events)).
     ///
-    /// `None` turns the looks off and spares an idle reader its 11 wake-ups a second. Then the last records of a burst wait
-    /// until so many have come that the kernel sends a wake-up, in a quiet buffer for ever: wait with a time-out.
+    /// `None` turns the looks off and spares an idle reader its 11 wake-ups a second. Then the last records of a burst
+    /// wait until so many have come that the kernel sends a wake-up, in a quiet buffer for ever: wait with a time-out.
     pub fn look_every(&mut self, time: Option<Duration>) {
         self.looks.set(time);
     }
@@ -364,10 +364,10 @@ impl Set {
     /// Sleeps until a CPU has records, a [`Stopper`] is used, or `timeout` is over (rounded up to milliseconds; `None`
     /// waits for ever, zero only asks).
     ///
-    /// Where records can come without a wake-up, that is with any [`Wakeup`](crate::Wakeup) but one for each record, it looks for
-    /// them every 90 milliseconds ([`LOOK_EVERY`](crate::LOOK_EVERY), or what [`look_every`](Set::look_every) says) and when
-    /// `timeout` is over: no record waits for longer than 100 ms on a machine that is not overloaded. The looks do not end a
-    /// wait if they find nothing.
+    /// Where records can come without a wake-up, that is with any [`Wakeup`](crate::Wakeup) but one for each record, it
+    /// looks for them every 90 milliseconds ([`LOOK_EVERY`](crate::LOOK_EVERY), or what [`look_every`](Set::look_every)
+    /// says) and when `timeout` is over: no record waits for longer than 100 ms on a machine that is not overloaded.
+    /// The looks do not end a wait if they find nothing.
     ///
     /// Drain all CPUs afterwards, fully: the kernel does not say twice that there is something.
     ///
@@ -444,9 +444,9 @@ fn connect(cpu: u32, event: BorrowedFd<'_>, slots: &impl Slots) -> Result<(), Er
 }
 
 impl AsFd for Set {
-    /// For one's own poll or epoll: readable when a CPU has records, or after a stop. To ask is to consume, so drain all
-    /// CPUs when it was; [`wait`](Set::wait) would not find it again. Sleep no longer than until [`look_at`](Set::look_at),
-    /// then drain, too.
+    /// For one's own poll or epoll: readable when a CPU has records, or after a stop. To ask is to consume, so drain
+    /// all CPUs when it was; [`wait`](Set::wait) would not find it again. Sleep no longer than until
+    /// [`look_at`](Set::look_at), then drain, too.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.waiter.fd()
     }

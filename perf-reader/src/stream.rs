@@ -29,11 +29,10 @@ const REFRESH: Duration = Duration::from_secs(1);
 
 /// All CPUs' buffers in their slots, read with wake-ups while they are idle and without while they are busy.
 ///
-/// Delivery of single records is immediate, or within 100 ms if the options ask for fewer wake-ups than one for each record
-/// ([`LOOK_EVERY`](crate::LOOK_EVERY)). A CPU that sends more than 64 within a millisecond is looked at each
-/// millisecond instead, and when half of its ring is full, until it has sent fewer than 16 in each of 16 of them
-/// (up to 256, if it keeps coming back within 100 ms). Each CPU is judged
-/// by itself.
+/// Delivery of single records is immediate, or within 100 ms if the options ask for fewer wake-ups than one for each
+/// record ([`LOOK_EVERY`](crate::LOOK_EVERY)). A CPU that sends more than 64 within a millisecond is looked at each
+/// millisecond instead, and when half of its ring is full, until it has sent fewer than 16 in each of 16 of them (up to
+/// 256, if it keeps coming back within 100 ms). Each CPU is judged by itself.
 ///
 /// ```no_run
 /// # fn slots(cpu: u32, event: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> { Ok(()) }
@@ -91,8 +90,8 @@ impl<S: Slots> Stream<S> {
         }
     }
 
-    /// Returns when to [drain](Stream::drain) next even without a wake-up; `None` while each record of each CPU sends one.
-    /// [`wait`](Stream::wait) knows it by itself: this is for those who sleep elsewhere.
+    /// Returns when to [drain](Stream::drain) next even without a wake-up; `None` while each record of each CPU sends
+    /// one. [`wait`](Stream::wait) knows it by itself: this is for those who sleep elsewhere.
     pub fn look_at(&self) -> Option<Instant> {
         self.set.quiet_until().into_iter().chain(self.set.look_at()).min()
     }

@@ -98,8 +98,8 @@ impl Waiter {
             if ready > 0 {
                 return Ok(Wake::Ready);
             }
-            // Nothing: the time is up, it is time to look, or a signal came. The end of the time is one to look, too, for
-            // waits that are shorter than the time between two looks.
+            // Nothing: the time is up, it is time to look, or a signal came. The end of the time is one to look, too,
+            // for waits that are shorter than the time between two looks.
             if look_at.is_some() {
                 // Also if there is something: records that the caller leaves there end no more waits than looks do.
                 looks.looked();

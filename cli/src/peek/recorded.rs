@@ -45,7 +45,8 @@ impl Kept {
         }
     }
 
-    /// Returns it as it is printed, with an empty line behind a table, which shows the payloads of the first `most` records.
+    /// Returns it as it is printed, with an empty line behind a table, which shows the payloads of the first `most`
+    /// records.
     pub(crate) fn show(&self, format: Format, most: usize) -> Result<String, Failure> {
         Ok(match (self, format) {
             (Self::Ring(look), Format::Table) => show::table(look, terminal::is_coloured()) + "\n",

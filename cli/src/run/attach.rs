@@ -130,7 +130,8 @@ impl Attached {
     }
 }
 
-/// Returns whether `--attach` gives a program of this kind the name of a device or a path, and not a target of its section's.
+/// Returns whether `--attach` gives a program of this kind the name of a device or a path, and not a target of its
+/// section's.
 pub(super) fn takes_a_place(program: &ProgramSpec) -> bool {
     takes_an_interface(program)
         || takes_a_cgroup(program)

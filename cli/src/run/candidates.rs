@@ -116,7 +116,8 @@ impl<'b> Candidates<'b> {
             .map(|shape| (shape, Basis::Named))
             .or_else(|| {
                 let shape = alone(declared.iter())?;
-                // `struct other *record = bpf_ringbuf_reserve(…)`: the author means a type that the object does not describe.
+                // `struct other *record = bpf_ringbuf_reserve(…)`: the author means a type that the object does not
+                // describe.
                 let name = shape.btf.ty(shape.id).name();
                 let contradicted = sent.iter().any(|sent| names_another(&sent.line, &name));
                 Some((shape, if contradicted { Basis::Guess } else { Basis::Declared }))

@@ -66,9 +66,8 @@ fn size(object: &mut Object, arguments: &Arguments) -> Result<(), Failure> {
         }
     }
     for (name, number) in pairs(&arguments.max_entries) {
-        let entries = number.parse().ok().filter(|&entries: &u32| entries > 0).ok_or_else(|| {
-            Failure::new(format!("--max-entries {name}={number}: `{number}` is not a number from 1 to {}", u32::MAX))
-        })?;
+        let entries =
+            number.parse().map_err(|_| Failure::usage(format!("--max-entries {name}={number}: no number")))?;
         object.map_mut(name)?.max_entries = entries;
     }
     let empty: Vec<String> = object.maps().iter().filter(|map| wants_a_size(map)).map(|map| map.name.clone()).collect();

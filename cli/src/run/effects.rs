@@ -67,7 +67,8 @@ fn programs(object: &Object, wanted: &[&ProgramSpec], arguments: &Arguments) -> 
             let is_there = object.programs().iter().any(|program| program.name == name);
             if is_there && !wanted.iter().any(|program| program.name == name) {
                 return Err(Failure::new(format!(
-                    "{option} '{name}=…' has no effect: the program `{name}` is not to run; run it with --program {name}"
+                    "{option} '{name}=…' has no effect: the program `{name}` is not to run; run it with --program \
+                     {name}"
                 )));
             }
         }
@@ -100,8 +101,8 @@ fn programs(object: &Object, wanted: &[&ProgramSpec], arguments: &Arguments) -> 
     };
     let names: Vec<String> = wanted.iter().map(|program| format!("`{}`", program.name)).collect();
     Err(Failure::new(format!(
-        "--pid {pid} restricts no program of the object: the kernel attaches programs such as {} to all processes; drop \
-         --pid, and let the program compare the process id (bpf_get_current_pid_tgid() >> 32)",
+        "--pid {pid} restricts no program of the object: the kernel attaches programs such as {} to all processes; \
+         drop --pid, and let the program compare the process id (bpf_get_current_pid_tgid() >> 32)",
         some(&names, ", ")
     )))
 }
@@ -131,8 +132,8 @@ impl OfKinds {
         };
         if takers.all(has_its_own) {
             return Err(Failure::new(format!(
-                "{option} {value} has no effect: each program that takes it has a place of its own (--attach); drop one of \
-                 them"
+                "{option} {value} has no effect: each program that takes it has a place of its own (--attach); drop one \
+                 of them"
             )));
         }
         Ok(())
@@ -178,7 +179,7 @@ fn maps(object: &Object, arguments: &Arguments) -> Result<(), Failure> {
             return refuse(format!("--buffer {bytes}"), "each ring has a size of its own (--max-entries)");
         }
     }
-    let named: Vec<&str> = pairs(&arguments.types).map(|(name, _)| name).collect();
+    let named: Vec<&str> = arguments.types.iter().filter_map(|ty| Some(ty.split_once('=')?.0)).collect();
     for ty in arguments.types.iter().filter(|ty| !ty.contains('=')) {
         if !has(&|map| is_ring(map) || is_perf(map)) {
             return refuse(format!("--type {ty}"), NO_BUFFER);

@@ -61,11 +61,11 @@ impl<'a, 'b> Stream<'a, 'b> {
     /// Prints the summary to stdout, if that is asked for.
     pub(super) fn sum_up(&mut self, summary: &Summary<'_>) -> Result<(), Failure> {
         if self.arguments.summary {
-            let line = match self.arguments.format {
-                Form::Json => summary.json(),
-                Form::Table | Form::Hex => summary.text(),
+            let lines = match self.arguments.format {
+                Form::Json => vec![summary.json()],
+                Form::Table | Form::Hex => summary.lines(),
             };
-            let answer = self.output.line(&line).and_then(|()| self.output.flush());
+            let answer = lines.iter().try_for_each(|line| self.output.line(line)).and_then(|()| self.output.flush());
             self.heard(answer)?;
         }
         Ok(())

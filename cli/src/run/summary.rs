@@ -1,4 +1,5 @@
-//! What has come and what was lost: a line on stderr, and with `--summary` one on stdout.
+//! What has come and what was lost: a line on stderr, and with `--summary` the same on stdout, as an object or as
+//! lines.
 //!
 //! Nothing is told as 0 that nobody counted. The kernel counts what a perf buffer has no room for; a ring that is full
 //! is known to the program alone, which may count it or not.
@@ -31,6 +32,13 @@ impl Summary<'_> {
     /// On one line.
     pub(super) fn text(&self) -> String {
         text(self.received, self.unreadable, self.each.iter().map(|of| of.lost))
+    }
+
+    /// Returns a line for each map, and the line for all of them.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let each =
+            self.each.iter().map(|of| format!("`{}`: {}", of.source.name, text(of.received, 0, [of.lost].into_iter())));
+        each.chain([self.text()]).collect()
     }
 
     /// How many found no room in a perf buffer, as far as that is counted.

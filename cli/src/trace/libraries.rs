@@ -43,7 +43,7 @@ mod watch;
 mod wire;
 
 use std::{
-    io,
+    fs, io,
     sync::Arc,
     thread::{self, JoinHandle},
 };
@@ -83,6 +83,24 @@ impl Wanted {
             }
         }
     }
+
+    /// Whether the process that has mapped this file was one of those, as far as that is known: one that has ended is
+    /// no longer followed, and whether it was is asked for C libraries alone.
+    fn included(&self, pid: u32, path: &str) -> bool {
+        self.includes(pid) || self.whose == Whose::Followed && looks_like_libc(path) && has_ended(pid)
+    }
+}
+
+/// Whether the process is gone, or just ending, or a zombie.
+fn has_ended(pid: u32) -> bool {
+    /// `PF_EXITING` (`include/linux/sched.h`)
+    const EXITING: u64 = 4;
+    let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else { return true };
+    let stat = String::from_utf8_lossy(&stat);
+    // The name may hold anything; behind it come the state, five numbers, and the flags (proc(5)).
+    let mut fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
+    let is_over = fields.next().is_none_or(|state| matches!(state, "Z" | "X" | ""));
+    is_over || fields.nth(5).and_then(|flags| flags.parse().ok()).is_some_and(|flags: u64| flags & EXITING != 0)
 }
 
 /// The attached programs, kept up to date by a thread of its own until [`Libraries::detach`].
@@ -157,6 +175,19 @@ fn looks_like_libc(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_has_ended_is_told_from_one_that_runs() {
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        assert!(!has_ended(child.id()) && !has_ended(std::process::id()));
+        child.kill().unwrap();
+        let begin = std::time::Instant::now();
+        while !has_ended(child.id()) {
+            assert!(begin.elapsed() < std::time::Duration::from_secs(10), "a zombie has ended");
+        }
+        child.wait().unwrap();
+        assert!(has_ended(child.id()) && has_ended(u32::MAX));
+    }
 
     #[test]
     fn c_libraries_are_known_by_their_names() {

@@ -66,7 +66,10 @@ impl Kprobe {
         let unfit = |why: String| Error::Unfit { attempt: attempt(), why };
         let pmu = Pmu::kprobe().map_err(|error| match error.raw_os_error() {
             Some(_) => Error::kernel(attempt(), &error),
-            None => unfit(error.to_string()),
+            // The same for every function: the programs of an object share this reason.
+            None => {
+                Error::Unfit { attempt: "put a probe on a function of the kernel".to_owned(), why: error.to_string() }
+            }
         })?;
         let function =
             CString::new(self.function.as_str()).map_err(|_| unfit("its name holds a NUL byte".to_owned()))?;

@@ -4,7 +4,7 @@
 
 use std::{io, path::Path};
 
-use cutaway_sys::{errno::is_out_of_fds, file};
+use cutaway_sys::{Errno, errno::is_out_of_fds, file};
 
 /// A dynamic PMU, as sysfs describes it.
 pub(super) struct Pmu {
@@ -37,9 +37,8 @@ impl Pmu {
                 if is_out_of_fds(&error) {
                     return error;
                 }
-                let text = error.to_string();
-                let plain = text.split(" (os error").next().unwrap_or_default();
-                let why = format!("cannot read {folder}/{name}: {plain} (does this kernel have {option}?)");
+                let reason = error.raw_os_error().map_or_else(|| error.to_string(), |_| Errno::of(&error).to_string());
+                let why = format!("cannot read {folder}/{name}: {reason}; does this kernel have {option}?");
                 io::Error::new(error.kind(), why)
             })
         };

@@ -69,7 +69,14 @@ fn by_path(pid: u32, library: &Path) -> Result<PathBuf, String> {
             }
             _ => Err(format!("neither the process {pid} nor this one has such a file")),
         },
-        Err(error) => Err(format!("the process {pid} has no such file: {}: {}", path.display(), Errno::of(&error))),
+        Err(error) => {
+            // It was deleted or replaced since, or lies outside of the process's root.
+            let has_mapped = |name: &&OsStr| maps(pid).is_ok_and(|(_, maps)| mapped(&maps, name).next().is_some());
+            let advice = library.file_name().filter(has_mapped).map_or_else(String::new, |name| {
+                format!("; it has mapped a file of that name: give the name alone, `{}`", name.display())
+            });
+            Err(format!("the process {pid} has no such file: {}: {}{advice}", path.display(), Errno::of(&error)))
+        }
     }
 }
 
@@ -84,8 +91,8 @@ fn warn_if_unmapped(pid: u32, path: &Path, file: &fs::Metadata) {
     if !mappings(&maps).any(|mapping| is_it(&mapping)) {
         let name = path.file_name().unwrap_or_default().display();
         warn!(
-            "process {pid} has not mapped {} so far, so no probe there is hit; the name alone, `{name}`, is looked up among \
-             what it has mapped",
+            "process {pid} has not mapped {} so far, so no probe there is hit; the name alone, `{name}`, is looked up \
+             among what it has mapped",
             path.display()
         );
     }
@@ -170,8 +177,13 @@ fn ends_magically(path: &Path) -> bool {
         [b"task", thread, rest @ ..] if is_number(thread) => rest,
         rest => rest,
     };
-    (is_number(process) || *process == b"self")
+    (is_number(process) || [&b"self"[..], b"thread-self"].contains(process))
         && matches!(rest, [b"root" | b"cwd" | b"exe"] | [b"fd" | b"map_files", _])
+}
+
+/// Returns true for the links that name the process that reads them, or its thread.
+fn is_own(path: &Path) -> bool {
+    ["proc/self", "proc/thread-self"].iter().any(|link| path == Path::new(link))
 }
 
 /// `path` below `root`, symbolic links followed as if `root` were `/`; `None` if they lead in circles.
@@ -206,7 +218,7 @@ pub(super) fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
         }
         match fs::read_link(root.join(&next)) {
             // It names the process that reads it, which is not the one whose root this is.
-            Ok(_) if next == Path::new("proc/self") && root.parent().is_some_and(|of| of.starts_with("/proc")) => {
+            Ok(_) if is_own(&next) && root.parent().is_some_and(|of| of.starts_with("/proc")) => {
                 walked = root.parent().unwrap_or(root).to_owned();
             }
             Ok(target) => {
@@ -228,6 +240,18 @@ pub(super) fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_is_gone_is_told_of_what_is_mapped_by_that_name() {
+        let why = |path: &str| by_path(std::process::id(), Path::new(path)).unwrap_err();
+        let here = std::env::current_exe().unwrap();
+        let name = here.file_name().unwrap().to_str().unwrap();
+        let told = why(&format!("/absent/{name}"));
+        assert!(told.contains("ENOENT") && told.ends_with(&format!("give the name alone, `{name}`")), "{told}");
+        for path in ["/absent/libabsent.so", "/absent/.."] {
+            assert!(!why(path).contains("alone"), "{path}");
+        }
+    }
 
     #[test]
     fn links_are_followed_below_the_root() {
@@ -255,7 +279,9 @@ mod tests {
         assert_eq!(below("/proc/1/root/lib/../x"), root.join("proc/1/root/x"));
         assert_eq!(below("/proc/1/root/../x"), root.join("proc/1/root/../x"));
         // As the process sees it, and not as its reader does.
-        assert_eq!(below("/proc/self/exe"), Path::new(&format!("/proc/{}/exe", std::process::id())));
+        for path in ["/proc/self/exe", "/proc/thread-self/exe"] {
+            assert_eq!(below(path), Path::new(&format!("/proc/{}/exe", std::process::id())));
+        }
         let pid = std::process::id();
         let own = std::env::current_exe().unwrap();
         for path in [format!("/proc/{pid}/exe"), format!("/proc/{pid}/root{}", own.display())] {

@@ -215,7 +215,8 @@ impl Seen {
                     )
                 })?;
                 warn!(
-                    "{} has several functions `{name}`, at {}: taking the global one, {:#x}; `{name}@ADDRESS` chooses another",
+                    "{} has several functions `{name}`, at {}: taking the global one, {:#x}; `{name}@ADDRESS` chooses \
+                     another",
                     image.binary.path.display(),
                     list(&code),
                     chosen.0

@@ -40,8 +40,7 @@ impl Tracepoint {
     /// refuses: EACCES, too, if the program reads its context beyond the end of the tracepoint's record.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the tracepoint {}/{}", self.category, self.name);
-        let id =
-            self.id().map_err(|error| Error::Unfit { attempt: format!("attach to {what}"), why: error.to_string() })?;
+        let id = self.id().map_err(|error| Error::kernel(format!("attach to {what}"), &error))?;
         let event = perf_event::open(
             Event::Tracepoint { id },
             Scope::Everybody,

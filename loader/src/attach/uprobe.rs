@@ -217,7 +217,8 @@ impl Uprobe {
 
         let pmu = Pmu::uprobe().map_err(|error| match error.raw_os_error() {
             Some(_) => Error::kernel(attempt(), &error),
-            None => Error::Unfit { attempt: attempt(), why: error.to_string() },
+            // The same for every function and file: the programs of an object share this reason.
+            None => Error::Unfit { attempt: "put a probe on a function of a file".to_owned(), why: error.to_string() },
         })?;
         let c_path = CString::new(path.as_os_str().as_bytes())
             .map_err(|_| Error::Unfit { attempt: attempt(), why: "its path holds a NUL byte".to_owned() })?;

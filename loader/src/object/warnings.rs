@@ -22,8 +22,8 @@ pub enum Warning {
         /// The variables' names; `+OFFSET` in bytes from the section's start where no variable is known.
         variables: Vec<String>,
     },
-    /// The kernel does not take the license for one that goes with GPL: programs cannot call GPL-only helpers. Loading logs
-    /// it unless a program is refused for it, as the error says the same.
+    /// The kernel does not take the license for one that goes with GPL: programs cannot call GPL-only helpers. Loading
+    /// logs it unless a program is refused for it, as the error says the same.
     License {
         /// What is wrong with it, and how to write it.
         why: String,

@@ -34,8 +34,8 @@ pub(super) fn worded(sentence: &str, shared: &Shared<'_>) -> String {
     }
 }
 
-/// Returns whether the verifier refuses a program for the license of its object (`cannot call GPL-restricted function from non-GPL
-/// compatible program`).
+/// Returns whether the verifier refuses a program for the license of its object (`cannot call GPL-restricted function
+/// from non-GPL compatible program`).
 pub(super) fn is_about_the_license(sentence: &str) -> bool {
     sentence.contains("GPL")
 }

@@ -59,7 +59,7 @@ pub(super) fn fill(externs: &[Extern], own: &str, running: bool, found_all: &mut
         return;
     }
     let names = slots().filter_map(|(known, _)| match known.name.as_str() {
-        HAS_SYSCALL_WRAPPER => (!is_known_wrapped(running)).then_some(ARCH_HAS_SYSCALL_WRAPPER),
+        HAS_SYSCALL_WRAPPER => (!is_known_wrapped(own, running)).then_some(ARCH_HAS_SYSCALL_WRAPPER),
         name => name.starts_with("CONFIG_").then_some(name),
     });
     let mut values = Values::of(names);
@@ -80,7 +80,7 @@ pub(super) fn fill(externs: &[Extern], own: &str, running: bool, found_all: &mut
                 Some(why) => why.clone(),
                 None => "the kernel's configuration does not set it".to_owned(),
             }),
-            None => about_linux(&known.name, &values, running).map(|value| {
+            None => about_linux(&known.name, &values, own, running).map(|value| {
                 slot.number(value).ok_or_else(|| format!("its value is {value}, which does not fit into {slot}"))
             }),
         };
@@ -105,18 +105,20 @@ pub(super) fn fill(externs: &[Extern], own: &str, running: bool, found_all: &mut
 
 const NO_KERNEL: &str = "there is no running kernel to ask";
 
-/// Whether an earlier object has found that the running kernel wraps system calls, for the kernel does not change: reading its
-/// configuration takes longer than loading a small object. That it does not wrap them is asked anew, since the files may have been
-/// out of reach.
+/// Whether an earlier object has found that the running kernel wraps system calls, for the kernel does not change:
+/// reading its configuration takes longer than loading a small object. That it does not wrap them is asked anew, since
+/// the files may have been out of reach.
 static SEEN_WRAPPED: AtomicBool = AtomicBool::new(false);
 
-fn is_known_wrapped(running: bool) -> bool {
+/// What the user says of a kernel counts for that object alone: it is neither overruled by what is remembered, nor
+/// remembered.
+fn is_known_wrapped(own: &str, running: bool) -> bool {
     // ATOMICS: pairs with the store in `about_linux`.
-    running && SEEN_WRAPPED.load(Ordering::Relaxed)
+    running && own.is_empty() && SEEN_WRAPPED.load(Ordering::Relaxed)
 }
 
 /// What is not configuration, but asked of the kernel.
-fn about_linux(name: &str, values: &Values<'_>, running: bool) -> Result<i128, String> {
+fn about_linux(name: &str, values: &Values<'_>, own: &str, running: bool) -> Result<i128, String> {
     if !running {
         return Err(NO_KERNEL.to_owned());
     }
@@ -125,9 +127,9 @@ fn about_linux(name: &str, values: &Values<'_>, running: bool) -> Result<i128, S
         "LINUX_HAS_BPF_COOKIE" => Ok(features::attach_cookie().is_yes().into()),
         HAS_SYSCALL_WRAPPER => {
             let configured = || values.get(ARCH_HAS_SYSCALL_WRAPPER) == Some(Some("y"));
-            let wrapped = is_known_wrapped(running) || configured() || kallsyms::has_one_of(WRAPPED);
+            let wrapped = is_known_wrapped(own, running) || configured() || kallsyms::has_one_of(WRAPPED);
             // ATOMICS: pairs with the load in `is_known_wrapped`; nothing but the flag passes from thread to thread.
-            SEEN_WRAPPED.fetch_or(wrapped, Ordering::Relaxed);
+            SEEN_WRAPPED.fetch_or(wrapped && own.is_empty(), Ordering::Relaxed);
             Ok(wrapped.into())
         }
         _ => Err("it is none of the constants that there are: CONFIG_…, LINUX_KERNEL_VERSION, LINUX_HAS_BPF_COOKIE, \
@@ -243,6 +245,22 @@ mod tests {
             ["CONFIG_A", "CONFIG_B", "CONFIG_C", "CONFIG_AB"].map(|name| values.get(name)),
             [Some(Some("2")), Some(None), Some(Some("\"=\"")), None]
         );
+    }
+
+    #[test]
+    fn what_the_user_says_is_not_remembered_of_the_kernel() {
+        let own = "CONFIG_ARCH_HAS_SYSCALL_WRAPPER=y";
+        let mut values = Values::of([ARCH_HAS_SYSCALL_WRAPPER].into_iter());
+        assert!(values.take(own.as_bytes()).is_break());
+        let before = SEEN_WRAPPED.load(Ordering::Relaxed);
+        assert_eq!(about_linux(HAS_SYSCALL_WRAPPER, &values, own, true), Ok(1));
+        assert_eq!(SEEN_WRAPPED.load(Ordering::Relaxed), before);
+        SEEN_WRAPPED.store(true, Ordering::Relaxed);
+        assert_eq!(
+            [(own, true), ("", false), ("", true)].map(|(own, run)| is_known_wrapped(own, run)),
+            [false, false, true]
+        );
+        SEEN_WRAPPED.store(before, Ordering::Relaxed);
     }
 
     #[test]

@@ -102,8 +102,8 @@ fn a_bystander_reads_and_does_not_consume() -> Outcome {
     Ok(())
 }
 
-/// Another process reads the ring between two batches of this one, in the middle of one, and while this one sleeps. Each time
-/// this one says so, and never takes the ring back.
+/// Another process reads the ring between two batches of this one, in the middle of one, and while this one sleeps.
+/// Each time this one says so, and never takes the ring back.
 fn two_readers_notice_each_other() -> Outcome {
     const NAME: &str = "two_readers_of_a_pinned_ring_notice_each_other";
     if let Some(ring) = given() {

@@ -141,8 +141,8 @@ fn without_wakeup() -> Outcome {
     Ok(())
 }
 
-/// What the looks cost a reader whose ring stays empty: about as much as so many sleeps of a thread that looks at nothing.
-/// How much time that is depends on the machine: an emulated one takes milliseconds for a sleep.
+/// What the looks cost a reader whose ring stays empty: about as much as so many sleeps of a thread that looks at
+/// nothing. How much time that is depends on the machine: an emulated one takes milliseconds for a sleep.
 fn idle() -> Outcome {
     /// A thread that sleeps shares a loaded machine's CPU with interrupts; a reader that is busy is so every time.
     const TRIES: u32 = 5;

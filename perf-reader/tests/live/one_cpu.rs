@@ -172,13 +172,13 @@ fn wakes_every_n_bytes(sender: &Sender) {
     assert_eq!(set.wait(None).unwrap(), Wake::Ready);
 }
 
-/// Ways to be woken that announce no single record of 24 bytes in a ring of 8 pages. The last one announces none at all: a ring
-/// that is not read never gets more than a ring ahead.
+/// Ways to be woken that announce no single record of 24 bytes in a ring of 8 pages. The last one announces none at
+/// all: a ring that is not read never gets more than a ring ahead.
 const SELDOM: [Wakeup; 5] =
     [Wakeup::Events(10), Wakeup::Events(0), Wakeup::Bytes(0), Wakeup::Bytes(4096), Wakeup::Bytes(8 * 4096)];
 
-/// A few records, and then none: a wait without end returns all the same, and so does one that is shorter than the time between
-/// two looks, and one that begins with the records there.
+/// A few records, and then none: a wait without end returns all the same, and so does one that is shorter than the time
+/// between two looks, and one that begins with the records there.
 fn below_the_threshold(sender: &Sender) {
     for wakeup in SELDOM {
         let mut set = set(sender, 8, &Options::new().wakeup(wakeup));

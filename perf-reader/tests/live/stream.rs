@@ -110,7 +110,8 @@ fn single_records(sender: &Sender) {
     assert_eq!(stream.switches(), 0);
 }
 
-/// A stream that is idle and asks for few wake-ups: what sends none is found by looking, also by those who sleep elsewhere.
+/// A stream that is idle and asks for few wake-ups: what sends none is found by looking, also by those who sleep
+/// elsewhere.
 fn seldom_woken(sender: &Sender) {
     sender.payload(0, &[]).unwrap();
     let options = Options::new().wakeup(Wakeup::Events(1000));

@@ -132,7 +132,8 @@ fn old(bytes: &[u8]) {
             }
         })
         .unwrap();
-    assert_eq!(events[0], 7);
+    // Not always the first: other tests' calls are counted as well, and another CPU's buffer may be read before.
+    assert!(events.contains(&7), "{events:?}");
 }
 
 fn big() {

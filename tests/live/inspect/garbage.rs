@@ -22,7 +22,14 @@ fn garbage() {
         path
     };
     let object = corpus("kinds/one_ring.o");
+    // Longer than what is read of a pipe, and without data on the disk.
+    let long = file("long", b"");
+    fs::File::options().write(true).open(&long).unwrap().set_len(65 << 20).unwrap();
+    let longer = file("longer", b"");
+    fs::File::options().write(true).open(&longer).unwrap().set_len((2 << 30) + 1).unwrap();
     for (path, part) in [
+        (long, "64-bit ELF"),
+        (longer, "2048 MiB"),
         (file("empty", b""), "64-bit ELF"),
         (file("text", b"int main(void) { return 0; }\n"), "64-bit ELF"),
         (std::env::current_exe().unwrap(), "not for BPF"),

@@ -147,7 +147,8 @@ fn probe_twice() {
     assert_eq!(answers().len(), 2, "{:?}", answers());
 }
 
-/// A loop of more than a million steps. Its body is long, since some verifiers (6.12) compare each turn with all before it.
+/// A loop of more than a million steps. Its body is long, since some verifiers (6.12) compare each turn with all before
+/// it.
 fn once() {
     const BODY: i32 = 1000;
     for section in ["raw_tp/sys_enter", "uprobe"] {

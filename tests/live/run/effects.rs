@@ -1,4 +1,5 @@
-//! Options that would have no effect are refused, with what they apply to; where they have one beside others, they are not.
+//! Options that would have no effect are refused, with what they apply to; where they have one beside others, they are
+//! not.
 
 use cutaway_programs::prelude::*;
 use libtest_mimic::Trial;
@@ -17,6 +18,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("option_that_is_given_twice_for_one_name_is_refused", Needs::Nothing, twice),
         trial("option_without_effect_in_an_object_without_buffers_is_refused", Needs::Nothing, without_buffers),
         trial("object_without_buffers_says_so_and_not_lost_0", Needs::Root, says_so),
+        trial("type_with_the_name_of_a_map_is_looked_for", Needs::Root, name_of_a_map),
+        trial("summary_as_text_has_a_line_for_each_map", Needs::Ring, each_map),
         trial("option_with_effect_on_some_of_several_is_taken", Needs::Root, some),
     ]
 }
@@ -101,6 +104,20 @@ fn says_so() {
     for part in ["--variables: the object has no global variables", "--maps: the object has no hash and no array"] {
         assert_eq!(ended.stderr.matches(part).count(), 1, "{ended:?}");
     }
+}
+
+/// It is not taken for a map that has a type of its own.
+fn name_of_a_map() {
+    let ended = run("events/named", &["--type", "events"]);
+    assert!(ended.complaint().starts_with("neither the object nor the kernel has a type `events`"), "{ended:?}");
+}
+
+fn each_map() {
+    let ended = run("events/named", &["--duration", "0.1", "--summary", "--program", "sends"]);
+    assert!(ended.status.success(), "{ended:?}");
+    let lines: Vec<&str> = ended.stdout.lines().rev().take(2).collect();
+    assert!(lines[0].starts_with("received "), "{ended:?}");
+    assert_eq!(lines[1], format!("`events`: {}", lines[0]));
 }
 
 /// Beside programs that it does not apply to.

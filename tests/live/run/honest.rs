@@ -281,9 +281,11 @@ fn without_size() {
             && complaint.contains("--max-entries 'table=N'"),
         "{complaint}"
     );
-    for (words, part) in [("table=0", "not a number from 1"), ("absent=1", "no map `absent`")] {
-        let ended = Running::start(binary::command(["run", "--max-entries", words]).arg(file.path())).end();
-        assert!(ended.complaint().contains(part), "{ended:?}");
+    let sized = |words| Running::start(binary::command(["run", "--max-entries", words]).arg(file.path())).end();
+    assert!(sized("absent=1").complaint().contains("no map `absent`"));
+    for words in ["table=0", "table=x", "table=4294967296", "table=-1", "table=", "table", "=1"] {
+        let ended = sized(words);
+        assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(2), ""), "{words}: {ended:?}");
     }
     let words = ["run", "--max-entries", "table=8", "--duration", "0.1"];
     let ended = Running::start(binary::command(words).arg(file.path())).end();

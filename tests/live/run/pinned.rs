@@ -1,5 +1,5 @@
-//! Two runs of an object whose buffer is pinned. A slot of a perf event array holds one event, so the later one takes them all. A
-//! ring has one consumer position, so one of the two ends.
+//! Two runs of an object whose buffer is pinned. A slot of a perf event array holds one event, so the later one takes
+//! them all. A ring has one consumer position, so one of the two ends.
 
 use std::{
     fs,
@@ -79,7 +79,8 @@ fn two_readers() {
     assert_eq!(ended.stderr.matches("another reader has taken").count(), 1, "{ended:?}");
 }
 
-/// Both are woken by each record, and each record is read by one of them or both: whichever finds that the other has read says so.
+/// Both are woken by each record, and each record is read by one of them or both: whichever finds that the other has
+/// read says so.
 fn two_readers_of_a_ring() {
     let folder = tempfile::tempdir().unwrap();
     let pins = Pins::new("ring");

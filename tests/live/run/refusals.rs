@@ -1,13 +1,22 @@
 //! What cannot be run: garbage, nobody's privileges, names that are not there; and one program of several.
 
-use std::{fs, os::unix::fs::PermissionsExt, os::unix::process::CommandExt, process::Command};
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::Path,
+    process::Command,
+    thread,
+};
 
+use cutaway_programs::prelude::*;
 use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::{
     binary::{self, Running},
     corpus,
+    honest::object,
+    own_mounts,
     requirements::Needs,
     run_own, trial,
 };
@@ -24,6 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("without_types_records_are_hex", Needs::Root, without_types),
         trial("static_program_is_named_with_its_reason", Needs::Root, static_program),
         trial("program_of_an_unknown_section_is_told_its_section", Needs::Nothing, unknown_section),
+        trial("lack_of_probes_is_told_once_for_all_programs", Needs::Root, without_probes),
     ]
 }
 
@@ -144,4 +154,25 @@ fn unknown_section() {
     let ended = run(&["--program", "in_foo"], "faults/unknown_sections");
     let complaint = ended.complaint();
     assert!(complaint.contains("cannot run `in_foo`: its section `foo` names no kind of program"), "{complaint}");
+}
+
+/// As in a kernel that was built without them: their PMUs are missing from sysfs.
+fn without_probes() {
+    let file = object(|object| {
+        for (section, name) in [("kprobe/one", "a"), ("kprobe/two", "b"), ("kretprobe/three", "c")] {
+            let mut asm = Assembler::new();
+            asm.mov(R0, 0);
+            asm.exit();
+            object.program(section, name, asm);
+        }
+    });
+    let hidden = || {
+        own_mounts::of_this_thread().unwrap();
+        own_mounts::mount("tmpfs", Path::new("/sys/bus/event_source/devices"));
+        Running::start(binary::command(["run"]).arg(file.path())).end()
+    };
+    let ended = thread::scope(|scope| scope.spawn(hidden).join().unwrap());
+    let why = "cannot read /sys/bus/event_source/devices/kprobe/type: ENOENT (No such file or directory)";
+    assert_eq!(ended.stderr.matches(why).count(), 1, "{ended:?}");
+    assert!(ended.stderr.contains("skipped `a`, `b`, `c`: "), "{ended:?}");
 }

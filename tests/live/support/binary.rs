@@ -185,7 +185,8 @@ impl Ended {
         }
     }
 
-    /// The last line on stderr: received, lost; `None` if that is unknown. Without a buffer there is nothing to receive.
+    /// The last line on stderr: received, lost; `None` if that is unknown. Without a buffer there is nothing to
+    /// receive.
     pub(crate) fn outcome(&self) -> (u64, Option<u64>) {
         let last = self.stderr.lines().last().unwrap_or_default();
         if last.starts_with("no buffer: ") {

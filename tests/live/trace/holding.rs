@@ -9,9 +9,11 @@ use libtest_mimic::Trial;
 use rustix::process::Signal;
 
 use crate::{
-    binary::Running,
-    containers::{Asker, Root, Way, end, end_with_warnings, in_time_or_told, told as missed, tracer, trial},
+    binary::{self, Running},
+    containers::{end, end_with_warnings, in_time_or_told, told as missed, tracer, trial},
+    endings::has_ended,
     patience::wait_until,
+    roots::{Asker, IN_ROOT, Root, Way},
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -22,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("ten_new_libraries_at_once_are_traced_from_their_first_calls_on", ten_at_once),
         trial("calls_that_may_have_been_missed_are_told", told),
         trial("without_holding_no_thread_stands_still_or_runs_first", without),
+        trial("missed_calls_of_a_command_that_has_ended_are_told", short),
     ]
 }
 
@@ -66,7 +69,7 @@ fn killed() -> Option<String> {
     drop(tracer.end());
     // It would never answer if it stood still.
     asker.ask(1);
-    wait_until("the process that holds threads has ended", || field(holder[0], "Pid:").is_none().then_some(()));
+    wait_until("the process that holds threads has ended", || has_ended(holder[0]).then_some(()));
     None
 }
 
@@ -131,7 +134,7 @@ fn try_ten_at_once() -> Result<(), String> {
     for (events, pid) in events.iter().zip(pids) {
         if events.len() != CALLS {
             let told = missed(&stderr, &format!("by process {pid} ")).filter(|_| events.len() < CALLS);
-            return Err(told.unwrap_or_else(|| panic!("{} calls arrived: {events:?}", events.len())));
+            return Err(told.unwrap_or_else(|| panic!("{} calls of {pid} arrived: {stderr}", events.len())));
         }
     }
     Ok(())
@@ -172,5 +175,19 @@ fn without() -> Option<String> {
     let events = &end(tracer, &["127.0.6.2"])[0];
     // The first ones may be missed.
     assert!(events.len() > 1 && events.len() <= 40, "{}", events.len());
+    None
+}
+
+fn short() -> Option<String> {
+    let root = Root::new("127.0.6.5", Way::Chroot);
+    let mut command = binary::command(["trace", "--no-hold", "--"]);
+    command.arg(std::env::current_exe().unwrap()).arg(IN_ROOT).arg(root.path()).arg("chroot");
+    let mut running = Running::start(&mut command);
+    running.write("?");
+    // It has ended when its library gets its probes, and is no longer followed.
+    let ended = running.end();
+    assert!(ended.status.success(), "{ended:?}");
+    let is_told = ended.stderr.lines().any(|line| line.contains("may be missed") && line.contains("/libc.so.6"));
+    assert!(is_told || ended.stderr.ends_with("received 1, lost 0\n"), "{ended:?}");
     None
 }

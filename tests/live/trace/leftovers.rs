@@ -1,9 +1,9 @@
 //! Nothing stays behind, however it ends: no probe in anybody's code, no program, map or link in the kernel.
 //!
-//! A probe is a breakpoint in the function's first byte, in every process that has the library mapped. To see this test's
-//! probe come and go, and no other's, each test has a copy of the C library to itself, and maps it in a way that tracers of
-//! every process do not look for: not to execute it. The kernel writes its breakpoint into such a mapping all the same, since
-//! it could be made executable (`valid_vma` of `kernel/events/uprobes.c`).
+//! A probe is a breakpoint in the function's first byte, in every process that has the library mapped. To see this
+//! test's probe come and go, and no other's, each test has a copy of the C library to itself, and maps it in a way that
+//! tracers of every process do not look for: not to execute it. The kernel writes its breakpoint into such a mapping
+//! all the same, since it could be made executable (`valid_vma` of `kernel/events/uprobes.c`).
 #![expect(unsafe_code, reason = "maps a library without executing it")]
 
 use std::{
@@ -42,8 +42,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// How many bytes of the function are looked at; no breakpoint is longer.
 const CODE: usize = 8;
-/// Mappings begin at a multiple of this, which is the largest page of any machine, and are this long twice: the function may
-/// lie across a border.
+/// Mappings begin at a multiple of this, which is the largest page of any machine, and are this long twice: the
+/// function may lie across a border.
 const PART: u64 = 1 << 16;
 const BYTES: usize = 2 << 16;
 
@@ -106,8 +106,8 @@ impl Watched {
         command.env("LD_LIBRARY_PATH", self.folder.path())
     }
 
-    /// Waits until there is no probe any more. A traced command has executed the library, so that another test's tracer of
-    /// every process may have found it; such a one lets go of a file that is deleted.
+    /// Waits until there is no probe any more. A traced command has executed the library, so that another test's tracer
+    /// of every process may have found it; such a one lets go of a file that is deleted.
     fn wait_until_untouched(&self) {
         let _ = fs::remove_file(self.library());
         wait_until("the probe is gone", || (!self.is_probed()).then_some(()));

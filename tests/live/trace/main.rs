@@ -24,6 +24,7 @@ mod losses;
 mod names;
 mod old_kernels;
 mod processes;
+mod roots;
 mod signals;
 mod usage;
 
@@ -56,7 +57,7 @@ use requirements::Needs;
 
 fn main() {
     child::be_one_if_asked();
-    containers::be_one_if_asked();
+    roots::be_one_if_asked();
     own_mounts::enter(&[]);
     let arguments = Arguments::from_args();
     let trials = [

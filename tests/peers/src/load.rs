@@ -1,7 +1,7 @@
 //! Opening and loading of objects: this workspace's loader and libbpf, the same object in turn.
 //!
-//! The objects are large in CO-RE relocations, in constants of the kernel's configuration, in features that are asked of the
-//! kernel, in memory that is all zero. Compilers are not needed: some are assembled, others stand in the corpus.
+//! The objects are large in CO-RE relocations, in constants of the kernel's configuration, in features that are asked
+//! of the kernel, in memory that is all zero. Compilers are not needed: some are assembled, others stand in the corpus.
 
 use std::ffi::CString;
 use std::path::Path;

@@ -39,7 +39,7 @@ const SUITE: &[&str] = &[
     "--skip=the_help_s_example_works_when_pasted",
     // Questions to kernels that lack what all of these have, or have built in what these have as modules.
     "--skip=functions_that_cannot_be_patched_are_told",
-    "--skip=kprobes_are_missed_by_name",
+    "--skip=missing_kprobes_are_one_reason",
     "--skip=a_filter_of_tc_",
     "--skip=devices_that_are_none_are_told_by_tc",
     "--skip=one_file_in_two_overlays_is_traced_once",
@@ -76,8 +76,8 @@ const SUITE: &[&str] = &[
 /// The other C library, at the path that its programs name.
 const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
 
-/// The suite's arguments on this machine. Without musl no guest has it either, and a test that is ignored in all of them
-/// would fail the matrix.
+/// The suite's arguments on this machine. Without musl no guest has it either, and a test that is ignored in all of
+/// them would fail the matrix.
 fn suite() -> Vec<String> {
     let musl = if Path::new(MUSL).exists() {
         format!("--bring={MUSL}")

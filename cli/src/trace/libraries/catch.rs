@@ -103,15 +103,16 @@ impl Catcher {
                 [PollFd::from_borrowed_fd(self.ring.fd(), PollFlags::IN), PollFd::new(&self.stop, PollFlags::IN)];
             let waited = poll(&mut fds, None);
             let [notices, stop] = fds.map(|fd| fd.revents());
-            if !stop.is_empty() {
-                return;
-            }
             first.iter_mut().for_each(First::account);
             for notice in self.ring.drain() {
                 match notice {
                     Notice::Mapped { pid, tid, mapping, generation } => self.see(pid, tid, mapping, generation),
                     Notice::Dropped => self.common.queue.tell(|arrived| arrived.dropped = true),
                 }
+            }
+            // Not before the last notices: what they tell of may have been missed.
+            if !stop.is_empty() {
+                return;
             }
             // Otherwise each wait would end at once.
             let is_over = notices.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
@@ -125,26 +126,26 @@ impl Catcher {
     /// Has the thread held if that is called for, first of all.
     fn see(&self, pid: u32, tid: u32, mapping: Mapping, generation: u64) {
         let familiar = self.common.known.familiar(mapping.key, generation);
-        let held = if familiar == Familiar::No { self.hold(pid, tid, &mapping) } else { None };
-        let thread = Mapper { tid, generation, at: Instant::now(), held };
+        let wanted = self.common.wanted.included(pid, &mapping.path);
+        let held = if familiar == Familiar::No { self.hold(pid, tid, wanted, &mapping) } else { None };
+        let thread = Mapper { tid, generation, wanted, at: Instant::now(), held };
         // A known file is looked at again only because it may have been written to; or not even that.
         self.common.queue.add(Sighting { pid, mapping, thread }, familiar != Familiar::Attached);
     }
 
-    fn hold(&self, pid: u32, tid: u32, mapping: &Mapping) -> Option<Held> {
-        let Common { wanted, holder, .. } = &self.common;
-        let holder = holder.as_ref()?;
+    fn hold(&self, pid: u32, tid: u32, wanted: bool, mapping: &Mapping) -> Option<Held> {
+        let holder = self.common.holder.as_ref()?;
         let is_ours = pid == std::process::id() || Some(pid) == holder.pid();
-        (!is_ours && is_held(wanted, pid, mapping)).then(|| holder.hold(self.ring.cpu(), tid))?
+        (!is_ours && is_held(self.common.wanted.whose, wanted, mapping)).then(|| holder.hold(self.ring.cpu(), tid))?
     }
 }
 
-/// Whether a thread of this process is held that maps this file, if the file is not known: of the processes that were
-/// asked for every one, so that a program without a dynamic loader is traced from its start, too. Of all others only
-/// those that map what looks like a C library: most new files are none.
-pub(crate) fn is_held(wanted: &Wanted, pid: u32, mapping: &Mapping) -> bool {
-    match wanted.whose {
+/// Whether a thread that maps this file is held, if the file is not known: of the processes that were asked for
+/// (`wanted`) every one, so that a program without a dynamic loader is traced from its start, too. Of all others only
+/// those that map what looks like a C library: most new files are not one.
+pub(crate) fn is_held(whose: Whose, wanted: bool, mapping: &Mapping) -> bool {
+    match whose {
         Whose::Everybody => looks_like_libc(&mapping.path),
-        Whose::Process(_) | Whose::Followed => wanted.includes(pid),
+        Whose::Process(_) | Whose::Followed => wanted,
     }
 }

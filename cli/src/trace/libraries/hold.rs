@@ -61,6 +61,9 @@ impl Holder {
         let mut command = Command::new("/proc/self/exe");
         command.arg0("cutaway").arg(WORD).current_dir("/");
         let child = command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        // It still has the process's end: without closing that one, a process that has ended at once would be waited
+        // for.
+        drop(command);
         Self::prepare(Some(child), control, cpus)
     }
 
@@ -146,8 +149,8 @@ pub(crate) fn tell_of_release(tid: u32) {
     // ATOMICS: the flag alone counts.
     if !TOLD.swap(true, Ordering::Relaxed) {
         warn!(
-            "thread {tid} was to stand still until probes are on its C library, but that took more than {MOST:?}: it goes \
-             on, and its first calls may be missed; of others this is not told again"
+            "thread {tid} was to stand still until probes are on its C library, but that took more than {MOST:?}: it \
+             goes on, and its first calls may be missed; of others this is not told again"
         );
     }
 }

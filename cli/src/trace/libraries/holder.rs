@@ -77,8 +77,8 @@ pub(crate) fn be_it_if_asked() -> Option<ExitCode> {
         return None;
     }
     let control = io::stdin().as_fd().try_clone_to_owned().ok()?;
-    if rustix::net::sockopt::socket_type(&control).is_err() {
-        // Typed by a person: wrong usage, as of any other word.
+    if !wire::is_one(&control) {
+        // Typed by a person: wrong usage, as of any other word. Behind `ssh` stdin may be a socket, too.
         return None;
     }
     // A signal of a terminal or to a process group is not for this process: a stopped one could not let go.
@@ -128,7 +128,8 @@ fn wait(cpu: u32, orders: &Arc<OwnedFd>, ready: Option<Sender<()>>) {
     let Some(Message { word, fd: Some(answers) }) = wire::receive(&**orders, true) else { return };
     let begin = Instant::now();
     let tid = libc::pid_t::try_from(word).unwrap_or(-1);
-    let is_held = seize(tid);
+    // An order that has waited for long may be void, and the number another thread's by now.
+    let is_held = !wire::is_closed(&answers) && seize(tid);
     // The next one comes from the same CPU, where no ordinary thread has run meanwhile.
     if start(cpu, orders, None).is_err() {
         // Nothing is held by halves: everything is let go, and `trace` sees the sockets closed.

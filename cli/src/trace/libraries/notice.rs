@@ -35,12 +35,19 @@ pub(crate) struct Ring {
     page: usize,
 }
 
-/// `0-3,8` as numbers.
+/// `0-3,8` as numbers; `None` if it is no such list, or one that no kernel writes.
 fn cpus(list: &str) -> Option<Vec<u32>> {
+    /// Far more than a kernel can be built for: any file system can be mounted there.
+    const MOST: u32 = 1 << 16;
     let mut cpus = Vec::new();
     for part in list.trim().split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        cpus.extend(first.parse().ok()?..=last.parse::<u32>().ok()?);
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok().filter(|&last| last < MOST)?);
+        // In order, so that no number comes twice.
+        if cpus.last().is_some_and(|&before| before >= first) {
+            return None;
+        }
+        cpus.extend(first..=last);
     }
     Some(cpus)
 }
@@ -74,7 +81,9 @@ impl Ring {
     pub(crate) fn open_all() -> io::Result<Vec<Self>> {
         let online = fs::read_to_string("/sys/devices/system/cpu/online")?;
         let cpus = cpus(&online).ok_or_else(|| io::Error::other("the list of online CPUs cannot be read"))?;
-        cpus.into_iter().map(Self::open).collect()
+        // One that went offline since has none.
+        let is_gone = |error: &io::Error| error.raw_os_error() == Some(libc::ENODEV);
+        cpus.into_iter().map(Self::open).filter(|ring| !ring.as_ref().is_err_and(is_gone)).collect()
     }
 
     pub(crate) fn cpu(&self) -> u32 {
@@ -238,7 +247,9 @@ mod tests {
     fn lists_of_cpus_are_ranges_and_single_ones() {
         assert_eq!(cpus("0-2,5\n"), Some(vec![0, 1, 2, 5]));
         assert_eq!(cpus("0\n"), Some(vec![0]));
-        assert_eq!(cpus("none"), None);
+        for other in ["none", "0-4294967295", "0-1,1", "3,0"] {
+            assert_eq!(cpus(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Mapper {
     pub(crate) tid: u32,
     /// Of the file's inode.
     pub(crate) generation: u64,
+    /// Its process was one of those that are traced when it was noticed, or may have been: it can have ended since.
+    pub(crate) wanted: bool,
     /// When it was noticed.
     pub(crate) at: Instant,
     /// Lets the thread go on when it is dropped.
@@ -101,7 +103,11 @@ mod tests {
     fn sighting(pid: u32) -> Sighting {
         let key = Key { major: 0, minor: 0, inode: 1 };
         let mapping = Mapping { key, start: 0, end: 1, offset: 0, path: String::new() };
-        Sighting { pid, mapping, thread: Mapper { tid: pid, generation: 0, at: Instant::now(), held: None } }
+        Sighting {
+            pid,
+            mapping,
+            thread: Mapper { tid: pid, generation: 0, wanted: true, at: Instant::now(), held: None },
+        }
     }
 
     #[test]

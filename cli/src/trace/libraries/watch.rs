@@ -47,8 +47,8 @@ pub(crate) struct Watch {
     first: Option<First>,
     processes: Processes,
     looked: Instant,
-    /// What is found now was in use before.
-    is_beginning: bool,
+    /// When the trace began; `None` before that: what is found then was in use before.
+    began: Option<Instant>,
     /// Notices were dropped, or are over.
     dropped: bool,
     over: bool,
@@ -66,7 +66,7 @@ impl Watch {
             first: None,
             processes: Processes::default(),
             looked: Instant::now(),
-            is_beginning: true,
+            began: None,
             dropped: false,
             over: false,
         }
@@ -96,7 +96,7 @@ impl Watch {
         } else {
             self.look(true);
         }
-        self.is_beginning = false;
+        self.began = Some(Instant::now());
         match self.attached.failure.take() {
             Some(failure) if self.attached.is_empty() => Err(failure),
             _ => {
@@ -115,14 +115,16 @@ impl Watch {
             Ok(rings) => rings,
             Err(error) => {
                 self.unheld = Some("mappings are not noticed at once".to_owned());
-                return info!("{late}: the records of mappings cannot be had: {error}");
+                return info!("{late}: {}", Failure::system("open the records of mappings", &error));
             }
         };
         let cpus: Vec<u32> = rings.iter().map(Ring::cpu).collect();
         let holder = hold.then(|| Holder::start(&cpus).map(Arc::new));
         self.unheld = match &holder {
             None => Some("no thread is held (--no-hold)".to_owned()),
-            Some(Err(error)) => Some(format!("no thread is held: cannot start the process that would do it: {error}")),
+            Some(Err(error)) => {
+                Some(format!("no thread is held: {}", Failure::system("start the process that would do it", error)))
+            }
             Some(Ok(_)) => None,
         };
         if let (true, Some(why)) = (hold, &self.unheld) {
@@ -136,7 +138,9 @@ impl Watch {
         };
         match Catchers::start(rings, &common) {
             Ok(catchers) => self.catchers = Some(catchers),
-            Err(error) => info!("{late}: cannot start the threads that read the records of mappings: {error}"),
+            Err(error) => {
+                info!("{late}: {}", Failure::system("start the threads that read the records of mappings", &error));
+            }
         }
     }
 
@@ -146,8 +150,10 @@ impl Watch {
         self.first = (self.unheld.is_none() && self.catchers.is_some()).then(|| First::begin(None));
         loop {
             self.queue.wait(if self.catchers.is_some() { NOTICED } else { UNNOTICED });
-            self.first.iter_mut().for_each(First::account);
             if self.keep_up() {
+                // They read what there is before they end.
+                self.catchers = None;
+                self.queue.take().sightings.iter().for_each(|sighting| self.tell_if_late(sighting));
                 return self.attached;
             }
             if std::mem::take(&mut self.over) {
@@ -170,13 +176,21 @@ impl Watch {
 
     /// Attaches to what the notices tell of; returns whether it is time to end.
     fn keep_up(&mut self) -> bool {
+        // Also while it looks through many processes, which takes long and is in no hurry.
+        self.first.iter_mut().for_each(First::account);
         let arrived = self.queue.take();
         if arrived.stop {
             // It has to be seen again, by the caller of what has called this.
             self.queue.tell(|arrived| arrived.stop = true);
+            arrived.sightings.iter().for_each(|sighting| self.tell_if_late(sighting));
             return true;
         }
-        self.dropped |= arrived.dropped;
+        if arrived.dropped && !std::mem::replace(&mut self.dropped, true) {
+            warn!(
+                "records of mappings were lost: the processes that run are looked through, but calls of getaddrinfo by \
+                 those that have come and ended meanwhile may be missed"
+            );
+        }
         self.over |= arrived.over;
         for Sighting { pid, mapping, thread } in arrived.sightings {
             self.first.iter_mut().for_each(First::account);
@@ -223,7 +237,9 @@ impl Watch {
             }
         }
         for (pid, mapping) in files.into_values().flatten() {
-            self.keep_up();
+            if self.keep_up() {
+                return;
+            }
             self.consider(pid, &mapping, None);
         }
         info!("looked through {count} processes with {number} files for C libraries in {:?}", begin.elapsed());
@@ -251,7 +267,7 @@ impl Watch {
             None => provider::marks(pid, mapping),
         };
         let own = self.wanted.whose == Whose::Followed && pid == std::process::id();
-        if !own && !self.wanted.includes(pid) {
+        if !own && !self.is_wanted(pid, thread) {
             return;
         }
         let examine = || provider::examine(pid, mapping);
@@ -263,11 +279,12 @@ impl Watch {
         let nothing = marks.map(|marks| Verdict::Nothing(marks, thread.map(|thread| thread.generation)));
         let verdict = match found {
             Found::Gone => {
-                if thread.is_some() && looks_like_libc(&mapping.path) {
+                if thread.is_some_and(|thread| !self.is_before(thread.at)) && looks_like_libc(&mapping.path) {
                     warn!(
-                        "calls of getaddrinfo in {} by process {pid} may be missed: the file could not be opened before \
-                         the process ended, or may not be",
-                        mapping.path
+                        "calls of getaddrinfo in {} by {} may be missed: the file could not be opened before the \
+                         process ended, or may not be",
+                        mapping.path,
+                        name_of(pid)
                     );
                 }
                 None
@@ -298,22 +315,45 @@ impl Watch {
     fn tell_if_missed(&self, id: u32, is_new: bool, pid: u32, mapping: &Mapping, thread: Option<&Mapper>) {
         let Some((since, path)) = self.attached.since(id) else { return };
         let is_in_time = thread.map_or(!is_new, |thread| thread.at > since);
-        if self.is_beginning || is_in_time {
+        if self.is_before(since) || is_in_time {
             return;
         }
-        let Some(why) = self.why_missed(pid, mapping, thread) else { return };
-        if pid == std::process::id() || !self.wanted.includes(pid) {
-            return;
-        }
+        let is_wanted = pid != std::process::id() && self.is_wanted(pid, thread);
+        let Some(why) = self.why_missed(is_wanted, mapping, thread).filter(|_| is_wanted) else { return };
         let after = match thread {
             Some(thread) => format!("{:.1} ms after it had mapped the file", (since - thread.at).as_secs_f64() * 1e3),
             None => "some time after it had mapped the file".to_owned(),
         };
-        warn!("calls of getaddrinfo in {path} by process {pid} may be missed: it is traced from {after}: {why}");
+        let process = name_of(pid);
+        warn!("calls of getaddrinfo in {path} by {process} may be missed: it is traced from {after}: {why}");
+    }
+
+    /// Warns of a C library that comes too late to be looked at, if its thread has gone on meanwhile.
+    fn tell_if_late(&self, Sighting { pid, mapping, thread }: &Sighting) {
+        let is_new = thread.held.is_none() && self.known.get(mapping.key).is_none() && looks_like_libc(&mapping.path);
+        if is_new && !self.is_before(thread.at) && *pid != std::process::id() && self.is_wanted(*pid, Some(thread)) {
+            warn!(
+                "calls of getaddrinfo in {} by {} may be missed: the trace ended before the file could be looked at",
+                mapping.path,
+                name_of(*pid)
+            );
+        }
+    }
+
+    /// Whether the process is one of those that are traced, or may have been when its thread was noticed.
+    fn is_wanted(&self, pid: u32, thread: Option<&Mapper>) -> bool {
+        // The command was not there before.
+        let is_too_early = |at| self.wanted.whose == Whose::Followed && self.is_before(at);
+        thread.is_some_and(|thread| thread.wanted && !is_too_early(thread.at)) || self.wanted.includes(pid)
+    }
+
+    /// Whether that was before the trace began.
+    fn is_before(&self, moment: Instant) -> bool {
+        self.began.is_none_or(|began| moment <= began)
     }
 
     /// Why a thread may have called it meanwhile; `None` if it cannot have.
-    fn why_missed(&self, pid: u32, mapping: &Mapping, thread: Option<&Mapper>) -> Option<String> {
+    fn why_missed(&self, is_wanted: bool, mapping: &Mapping, thread: Option<&Mapper>) -> Option<String> {
         /// How often to look whether the thread has come to stand still, and how long between two looks.
         const LOOKS: (u32, Duration) = (40, Duration::from_millis(1));
         let unheld = || self.unheld.clone();
@@ -321,7 +361,8 @@ impl Watch {
         let Some(held) = &thread.held else {
             let name = || "without COMMAND or --pid no thread is held for a file of such a name".to_owned();
             let many = || "too many threads were held, or the process that holds them has ended".to_owned();
-            return unheld().or_else(|| Some(if is_held(&self.wanted, pid, mapping) { many() } else { name() }));
+            return unheld()
+                .or_else(|| Some(if is_held(self.wanted.whose, is_wanted, mapping) { many() } else { name() }));
         };
         let answer = held.last_answer();
         if answer == Some(Answer::TooLong) {
@@ -342,5 +383,13 @@ impl Watch {
             _ if answer == Some(Answer::Waiting) => Some("another tracer has the thread".to_owned()),
             _ => Some("the thread went on before it could be held".to_owned()),
         }
+    }
+}
+
+/// Names a process. The kernel gives those of PID namespaces that this one does not see the number 0.
+fn name_of(pid: u32) -> String {
+    match pid {
+        0 => "a process outside of this PID namespace".to_owned(),
+        pid => format!("process {pid}"),
     }
 }

@@ -8,10 +8,11 @@ use std::{
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     io::{Errno, retry_on_intr},
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-        SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+        SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair, sockopt,
     },
 };
 
@@ -26,6 +27,19 @@ pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
     socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
 }
 
+/// Returns whether it is a socket of such a pair.
+pub(crate) fn is_one(socket: impl AsFd) -> bool {
+    sockopt::socket_domain(&socket) == Ok(AddressFamily::UNIX)
+        && sockopt::socket_type(&socket) == Ok(SocketType::SEQPACKET)
+}
+
+/// Returns whether the other end is closed.
+pub(crate) fn is_closed(socket: impl AsFd) -> bool {
+    let mut fds = [PollFd::new(&socket, PollFlags::empty())];
+    let asked = retry_on_intr(|| poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })));
+    asked.is_err() || fds.iter().any(|fd| fd.revents().contains(PollFlags::HUP))
+}
+
 /// Sends a message, if there is room for it at once.
 pub(crate) fn send(to: impl AsFd, word: u32, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -38,7 +52,7 @@ pub(crate) fn send(to: impl AsFd, word: u32, fd: Option<BorrowedFd<'_>>) -> Resu
     retry_on_intr(|| sendmsg(&to, &[IoSlice::new(&word.to_ne_bytes())], &mut control, flags)).map(drop)
 }
 
-/// Receives a message; `None` if the other end is closed, or if there is none now and it is not to wait.
+/// Receives a message; `None` if the other end is closed, or if no message is there and it is not to wait.
 pub(crate) fn receive(from: impl AsFd, wait: bool) -> Option<Message> {
     let mut word = [0; 4];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -57,6 +71,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn sockets_of_other_kinds_are_told_apart() {
+        assert!(is_one(pair().unwrap().0));
+        assert!(!is_one(std::os::unix::net::UnixStream::pair().unwrap().0));
+        assert!(!is_one(std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap()));
+        assert!(!is_one(std::fs::File::open("/dev/null").unwrap()));
+    }
+
+    #[test]
     fn numbers_and_fds_arrive() {
         let (one, other) = pair().unwrap();
         assert!(receive(&other, false).is_none());
@@ -71,7 +93,9 @@ mod tests {
         assert!(receive(&kept, true).is_none());
         // Without a reader there is room for so many.
         assert!((0..100_000).any(|number| send(&one, number, None).is_err()));
+        assert!(!is_closed(&one));
         drop(other);
+        assert!(is_closed(&one));
         assert!(send(&one, 1, None).is_err());
     }
 }
