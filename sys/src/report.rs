@@ -1,7 +1,7 @@
 //! Reports finished system calls to the crate `log`: target `syscall`, level `trace`.
 //!
 //! The record's key-values are `syscall` (the call's name), then the arguments by the kernel's names, then `answer` (the
-//! return value, or `-1` and the errno's name). Its message says why the call was made. `cutaway --explain` prints these
+//! return value, of mmap(2) in hexadecimal, or `-1` and the errno's name). Its message says why the call was made. `cutaway --explain` prints these
 //! records; it has no other source.
 
 use std::{fmt, io};
@@ -27,7 +27,7 @@ pub fn report(syscall: &str, arguments: &dyn kv::Source, answer: &io::Result<i64
     if !is_enabled() {
         return;
     }
-    let call = Call { syscall, arguments, answer: Answer(answer) };
+    let call = Call { syscall, arguments, answer: Answer { answer, is_address: syscall == "mmap" } };
     log::logger().log(
         &log::Record::builder()
             .level(log::Level::Trace)
@@ -76,11 +76,15 @@ impl kv::Source for Call<'_> {
     }
 }
 
-struct Answer<'a>(&'a io::Result<i64>);
+struct Answer<'a> {
+    answer: &'a io::Result<i64>,
+    is_address: bool,
+}
 
 impl fmt::Display for Answer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match self.answer {
+            Ok(value) if self.is_address => write!(f, "{value:#x}"),
             Ok(value) => write!(f, "{value}"),
             Err(error) => write!(f, "-1 {}", Errno::of(error)),
         }
