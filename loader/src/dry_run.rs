@@ -108,7 +108,7 @@ impl Object {
             .collect();
         let externs = self.externs().iter().map(|known| externs::found(known, &resolved.externs)).collect();
         let maps = self.maps().iter().enumerate().filter(|(_, spec)| spec.wanted);
-        let maps = maps.map(|(index, spec)| resolved.completed(index, spec)).collect();
+        let maps = maps.map(|(index, spec)| resolved.completed(index, spec).into_owned()).collect();
         Ok(Rehearsal { btf, btf_of_old, maps, relocated: resolved.applied, externs, programs })
     }
 }

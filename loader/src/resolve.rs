@@ -20,6 +20,8 @@ mod ksyms;
 pub(crate) mod struct_ops;
 mod targets;
 
+use std::borrow::Cow;
+
 #[cfg(not(feature = "externs"))]
 use self::disabled::{Ksyms, resolve_externs};
 #[cfg(feature = "externs")]
@@ -93,13 +95,13 @@ pub(crate) fn resolve(object: &Object, types: Types<'_>) -> Result<Resolved, Err
 impl Resolved {
     /// Returns a map's description with what the kernel says of it: the size of a struct_ops map, the constants of
     /// `.kconfig`.
-    pub(crate) fn completed(&self, index: usize, spec: &MapSpec) -> MapSpec {
-        let mut spec = spec.clone();
-        if let Some(fitted) = self.struct_ops.map(index) {
-            spec.value_size = fitted.size();
+    pub(crate) fn completed<'s>(&self, index: usize, spec: &'s MapSpec) -> Cow<'s, MapSpec> {
+        let mut spec = Cow::Borrowed(spec);
+        if let Some(fitted) = self.struct_ops.map(index).filter(|_| cfg!(feature = "struct-ops")) {
+            spec.to_mut().value_size = fitted.size();
         }
-        if spec.place == Place::Kconfig {
-            spec.contents.clone_from(&self.externs.config);
+        if cfg!(feature = "externs") && spec.place == Place::Kconfig {
+            spec.to_mut().contents.clone_from(&self.externs.config);
         }
         spec
     }
