@@ -6,11 +6,12 @@ use std::{
 };
 
 use libtest_mimic::Trial;
+use memmap2::MmapOptions;
 use rustix::process::Signal;
 
 use crate::{
     binary::{self, Running},
-    containers::{end, end_with_warnings, in_time_or_told, told as missed, tracer, trial},
+    containers::{LOST_RECORDS, end, end_with_warnings, in_time_or_told, told as missed, tracer, trial},
     endings::has_ended,
     patience::wait_until,
     roots::{Asker, IN_ROOT, Root, Way},
@@ -23,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("the_process_that_holds_threads_ends_with_its_tracer", ended),
         trial("ten_new_libraries_at_once_are_traced_from_their_first_calls_on", ten_at_once),
         trial("calls_that_may_have_been_missed_are_told", told),
+        trial("lost_records_of_mappings_are_told", lost),
         trial("without_holding_no_thread_stands_still_or_runs_first", without),
         trial("missed_calls_of_a_command_that_has_ended_are_told", short),
     ]
@@ -152,6 +154,40 @@ fn told() -> Option<String> {
     asker.ask(3);
     let events = &end(tracer, &["127.0.6.4"])[0];
     assert_eq!(events.len(), 3);
+    None
+}
+
+#[expect(unsafe_code, reason = "mmap(2) of a file")]
+fn lost() -> Option<String> {
+    /// Bytes of records for which a tracer has room (`cli/src/trace/libraries/notice.rs`): 32 pages.
+    const ROOM: usize = 32 * 4096;
+    /// A record holds the path, so that a few hundred of them fill the room, and other tests' tracers have little to read.
+    const LONG: usize = 2_000;
+    let folder = tempfile::tempdir().unwrap();
+    let mut path = folder.path().to_owned();
+    while path.as_os_str().len() < LONG {
+        path.push("d".repeat(200));
+    }
+    fs::create_dir_all(&path).unwrap();
+    path.push("file");
+    fs::write(&path, [0; 4096]).unwrap();
+    let file = fs::File::open(&path).unwrap();
+    // SAFETY: only this test knows the file, and does not write to it while it is mapped; the mapping is not read.
+    let map = || drop(unsafe { MmapOptions::new().map_exec(&file) }.unwrap());
+    let tracer = tracer(&["--no-hold"]);
+    tracer.stop();
+    // On whatever CPU this thread runs: the first whose room is filled is enough.
+    let cpus = thread::available_parallelism().unwrap().get();
+    (0..=cpus * ROOM / LONG).for_each(|_| map());
+    tracer.send(Signal::CONT);
+    // The kernel reports a loss in front of the next record of that CPU.
+    let is_told = || {
+        map();
+        tracer.has_said(LOST_RECORDS).then_some(())
+    };
+    wait_until("the loss is told", is_told);
+    let (_, stderr) = end_with_warnings(tracer, &[]);
+    assert_eq!(stderr.matches(LOST_RECORDS).count(), 1, "{stderr}");
     None
 }
 

@@ -23,7 +23,7 @@ use super::{
     moment::{self, Moment},
     notice::Ring,
     provider::{self, Found},
-    sightings::{Mapper, Queue, Sighting},
+    sightings::{Arrived, Mapper, Queue, Sighting},
 };
 use crate::failure::Failure;
 
@@ -52,6 +52,7 @@ pub(crate) struct Watch {
     /// Notices were dropped, or are over.
     dropped: bool,
     over: bool,
+    told_of_losses: bool,
 }
 
 impl Watch {
@@ -69,6 +70,7 @@ impl Watch {
             began: None,
             dropped: false,
             over: false,
+            told_of_losses: false,
         }
     }
 
@@ -153,7 +155,9 @@ impl Watch {
             if self.keep_up() {
                 // They read what there is before they end.
                 self.catchers = None;
-                self.queue.take().sightings.iter().for_each(|sighting| self.tell_if_late(sighting));
+                let last = self.queue.take();
+                self.see_to_losses(&last);
+                last.sightings.iter().for_each(|sighting| self.tell_if_late(sighting));
                 return self.attached;
             }
             if std::mem::take(&mut self.over) {
@@ -179,17 +183,12 @@ impl Watch {
         // Also while it looks through many processes, which takes long and is in no hurry.
         self.first.iter_mut().for_each(First::account);
         let arrived = self.queue.take();
+        self.see_to_losses(&arrived);
         if arrived.stop {
             // It has to be seen again, by the caller of what has called this.
             self.queue.tell(|arrived| arrived.stop = true);
             arrived.sightings.iter().for_each(|sighting| self.tell_if_late(sighting));
             return true;
-        }
-        if arrived.dropped && !std::mem::replace(&mut self.dropped, true) {
-            warn!(
-                "records of mappings were lost: the processes that run are looked through, but calls of getaddrinfo by \
-                 those that have come and ended meanwhile may be missed"
-            );
         }
         self.over |= arrived.over;
         for Sighting { pid, mapping, thread } in arrived.sightings {
@@ -199,6 +198,18 @@ impl Watch {
             drop(thread);
         }
         false
+    }
+
+    /// Notes that records were lost, so that all processes are looked through; warns of it once. Processes that have ended
+    /// by then cannot be found.
+    fn see_to_losses(&mut self, arrived: &Arrived) {
+        self.dropped |= arrived.dropped;
+        if arrived.dropped && self.began.is_some() && !std::mem::replace(&mut self.told_of_losses, true) {
+            warn!(
+                "records of mappings were lost: calls of getaddrinfo by processes that have started and ended meanwhile \
+                 may be missed; further losses are not reported"
+            );
+        }
     }
 
     /// Looks through the processes for files that are not known yet.
