@@ -36,6 +36,7 @@ mod cgroup;
 #[cfg(feature = "uprobe")]
 #[path = "../../tests/live/support/crafted.rs"]
 mod crafted;
+mod detach;
 #[cfg(feature = "uprobe")]
 mod image;
 #[cfg(feature = "tracing")]
@@ -70,6 +71,8 @@ mod process;
 mod prog_attach;
 #[cfg(feature = "tracepoint")]
 mod raw_tracepoint;
+#[cfg(feature = "uprobe")]
+mod root;
 #[cfg(feature = "network")]
 mod socket;
 #[cfg(feature = "network")]
@@ -98,6 +101,8 @@ mod uprobe;
 mod uprobe_multi;
 #[cfg(feature = "usdt")]
 mod usdt;
+#[cfg(feature = "uprobe")]
+mod view;
 #[cfg(feature = "network")]
 mod xdp;
 
@@ -134,9 +139,7 @@ pub use self::{uprobe::Uprobe, uprobe_multi::UprobeMulti};
 
 #[cfg(feature = "uprobe")]
 pub(crate) use self::library::Library;
-pub(crate) use self::link::pin;
-#[cfg(feature = "usdt")]
-pub(crate) use self::usdt::Specs;
+
 use cutaway_sys::AttachType;
 
 use crate::{Error, Program, ProgramType, object::Target};

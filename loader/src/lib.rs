@@ -60,6 +60,7 @@ mod link;
 mod load;
 mod map;
 mod object;
+mod pin;
 mod privileges;
 mod program;
 mod resolve;

@@ -10,23 +10,19 @@
 //! | a call that attaches, and another that detaches | what it is attached to | no | no |
 
 use std::{
-    ffi::CString,
-    fmt::Debug,
     fs::{self, File},
-    os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
-use log::{debug, warn};
+use log::debug;
 
+use super::detach::Detach;
 use crate::{
-    Error, Links, Program,
+    Error, Program,
     features::{self, Support},
-    privileges,
-    sys::{bpf, link, perf_event},
+    pin, privileges,
+    sys::{link, perf_event},
 };
 
 /// A program attached to something. Dropping it detaches; so does the end of the process, however it comes, unless the
@@ -48,15 +44,25 @@ enum Held {
     /// The perf event that the program hangs on.
     Event(OwnedFd),
     /// A program in several places.
-    Several(Links),
+    Several(Stack),
     /// Dropping this makes the call that detaches.
     Call { _detach: Box<dyn Detach> },
 }
 
-/// Something whose drop detaches a program, or clears up behind it.
-pub(super) trait Detach: Debug + Send + Sync {
-    /// The program may stay attached without us: what it needs must stay, too.
-    fn keep(&self) {}
+/// Links that are dropped in the reverse order of their making.
+#[derive(Debug, Default)]
+pub(super) struct Stack(pub(super) Vec<Link>);
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        while self.0.pop().is_some() {}
+    }
+}
+
+impl FromIterator<Link> for Stack {
+    fn from_iter<I: IntoIterator<Item = Link>>(links: I) -> Self {
+        Self(links.into_iter().collect())
+    }
 }
 
 impl Link {
@@ -86,7 +92,7 @@ impl Link {
     }
 
     /// A program in several places.
-    pub(super) fn several(program: &Program, what: &str, links: Links) -> Self {
+    pub(super) fn several(program: &Program, what: &str, links: Stack) -> Self {
         Self::of(named(program, what), Held::Several(links))
     }
 
@@ -150,7 +156,7 @@ impl Link {
         // Whoever looks at them may pin them.
         self.keep_needs();
         match &self.held {
-            Held::Several(links) => links.as_slice(),
+            Held::Several(links) => &links.0,
             _ => &[],
         }
     }
@@ -181,7 +187,7 @@ impl Link {
             };
             return Err(Error::Unfit { attempt, why: why.to_owned() });
         };
-        pin(link, path, attempt, "gives the link a name that keeps it alive without us")?;
+        pin::pin(link, path, attempt, "gives the link a name that keeps it alive without us")?;
         self.keep_needs();
         Ok(())
     }
@@ -200,8 +206,7 @@ impl Link {
     pub fn from_pin(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let attempt = format!("open the link pinned at {}", path.display());
-        let link = bpf::obj_get(&c_path(path, &attempt)?, "opens the link that is pinned there")
-            .map_err(|error| refused_path(attempt.clone(), &error))?;
+        let link = pin::open(path, attempt.clone(), "opens the link that is pinned there")?;
         // The command opens maps and programs as well.
         let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", link.as_raw_fd()));
         if about.is_ok_and(|about| !about.contains("link_type:")) {
@@ -241,36 +246,4 @@ pub(super) fn failed(program: &Program, what: &str, error: &std::io::Error) -> E
     let plain = Error::kernel(format!("attach the program `{}` to {what}", program.name()), error);
     // Attaching takes what loading did.
     plain.wanting(privileges::to_load(program.spec().section.program_type))
-}
-
-/// Says that a program could not be detached; a drop has nobody else to tell.
-pub(super) fn detached(what: &str, answer: std::io::Result<()>) {
-    match answer {
-        Ok(()) => {}
-        // Somebody else has detached it, or what it was attached to is gone.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {}
-        Err(error) => warn!("cannot detach a program from {what}: {}", crate::Errno::of(&error)),
-    }
-}
-
-/// Gives something of the kernel's a name.
-pub(crate) fn pin(object: BorrowedFd<'_>, path: &Path, attempt: String, why: &str) -> Result<(), Error> {
-    bpf::obj_pin(&c_path(path, &attempt)?, object, why).map_err(|error| refused_path(attempt, &error))
-}
-
-fn c_path(path: &Path, attempt: &str) -> Result<CString, Error> {
-    CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| Error::Unfit { attempt: attempt.to_owned(), why: "its path holds a NUL byte".to_owned() })
-}
-
-fn refused_path(attempt: String, error: &std::io::Error) -> Error {
-    let plain = Error::kernel(attempt, error);
-    match error.raw_os_error() {
-        Some(libc::EEXIST) => plain.advise("the name is taken: remove the file, or choose another"),
-        Some(libc::ENOENT) => plain.advise("there is no such file or folder"),
-        Some(libc::EINVAL | libc::EPERM | libc::EACCES) => plain.advise(
-            "it must be in a BPF file system: `mount -t bpf bpf /sys/fs/bpf`, as root or with CAP_BPF and the right to write there",
-        ),
-        _ => plain,
-    }
 }

@@ -10,7 +10,8 @@ use cutaway_sys::fd;
 
 use super::{
     Link,
-    link::{Detach, detached, failed},
+    detach::{Detach, detached},
+    link::failed,
 };
 use crate::{
     Error, Program, ProgramType,

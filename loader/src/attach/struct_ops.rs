@@ -9,7 +9,7 @@ use log::{debug, warn};
 
 use cutaway_sys::AttachType;
 
-use super::{Link, link::Detach};
+use super::{Link, detach::Detach};
 use crate::{Error, Map, sys::link};
 
 impl Map {

@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use super::{
     Link,
-    link::{Detach, detached, failed},
+    detach::{Detach, detached},
+    link::failed,
 };
 use crate::{
     Error, Program, ProgramType,

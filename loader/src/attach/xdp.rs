@@ -15,7 +15,8 @@ use cutaway_sys::{AttachType, fd};
 
 use super::{
     Link,
-    link::{Detach, detached, failed},
+    detach::{Detach, detached},
+    link::failed,
 };
 use crate::{
     Error, Program, ProgramType,
