@@ -12,7 +12,7 @@ use std::{
 use cutaway::{Loaded, MapSpec, btf::Btf};
 
 use super::{
-    Arguments, Form,
+    arguments::{Arguments, Form},
     attach::Attached,
     buffers::{Buffers, Source, Stop},
     losses::Losses,
@@ -93,7 +93,7 @@ impl<'a, 'b> Stream<'a, 'b> {
         let outcome = self.iterate(&attached).and_then(|()| {
             // Programs that have run, and iterators that were read, are done; there is nothing to wait for.
             let idle =
-                attached.waiting.is_empty() && command.is_none() && arguments.pid.is_none() && deadline.is_none();
+                attached.attached.is_empty() && command.is_none() && arguments.pid.is_none() && deadline.is_none();
             if idle { Ok(()) } else { self.follow(buffers, deadline) }
         });
         let command = command.map(Traced::end).transpose();

@@ -19,7 +19,7 @@ use log::debug;
 
 use super::detach::Detach;
 use crate::{
-    Error, Program,
+    Error, Program, ProgramType,
     features::{self, Support},
     pin, privileges,
     sys::{link, perf_event},
@@ -239,6 +239,21 @@ impl Link {
 
 fn named(program: &Program, what: &str) -> String {
     format!("the link of `{}` on {what}", program.name())
+}
+
+impl Program {
+    /// Refuses programs of other types, in better words than the kernel's EINVAL.
+    pub(super) fn must_be(&self, kinds: &[ProgramType], what: &str) -> Result<(), Error> {
+        let kind = self.spec().section.program_type;
+        if kinds.contains(&kind) {
+            return Ok(());
+        }
+        let needed = kinds.iter().map(ToString::to_string).reduce(|all, kind| format!("{all} or {kind}"));
+        Err(Error::Unfit {
+            attempt: format!("attach the program `{}` to {what}", self.name()),
+            why: format!("it is a program of the kind {kind}; {} is needed", needed.unwrap_or_default()),
+        })
+    }
 }
 
 /// The error of an attempt to attach.

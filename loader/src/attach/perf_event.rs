@@ -84,6 +84,11 @@ impl PerfEvent {
         self
     }
 
+    /// Sets the cookie if one is given.
+    pub(super) fn override_cookie(self, cookie: Option<u64>) -> Self {
+        Self { cookie: cookie.unwrap_or(self.cookie), ..self }
+    }
+
     /// Attaches `program`: without [`PerfEvent::pid`] or [`PerfEvent::cpu`] on every CPU that is online now.
     ///
     /// # Errors
