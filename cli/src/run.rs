@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let process = arguments.pid.map(Process::open).transpose()?;
     let (loaded, refused) = object.load_what_runs()?;
     let mut buffers = Buffers::open(&loaded, arguments.buffer.unwrap_or(DEFAULT_BUFFER))?;
-    let stop = buffers.stop();
+    let stop = buffers.stopper();
     let by_signal = stop.clone();
     signals::on_stop(move || by_signal.stop()).map_err(|error| Failure::system("listen for signals", &error))?;
     let mut attached = attach::all(&loaded, &AttachArgs::of(arguments));
