@@ -214,7 +214,7 @@ impl Poller {
     }
 
     /// Takes what is known of CPUs that came or went since the last call, and of other readers of the same map; empty for a
-    /// source of another kind. Each wait looks for changes, at most once a second: see
+    /// source of another kind. The source is ready when there are such changes. Each wait looks for them, at most once a second: see
     /// [`Stream::refresh`](perf_reader::Stream::refresh).
     #[cfg(feature = "perf")]
     pub fn take_changes(&mut self, token: Token) -> perf_reader::Changes {

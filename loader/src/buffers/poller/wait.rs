@@ -216,6 +216,8 @@ impl Poller {
         for entry in &mut self.entries {
             if let Source::Perf(buffers) = &mut entry.source {
                 let new = buffers.refresh().map_err(|error| PollError::of(entry.token, error))?;
+                // The caller may want to know even if no record comes.
+                entry.ready |= new != perf_reader::Changes::default();
                 let known = &mut entry.changes;
                 for (known, new) in [
                     (&mut known.came, new.came),
