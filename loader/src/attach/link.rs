@@ -27,6 +27,7 @@ use crate::{
 
 /// A program attached to something. Dropping it detaches; so does the end of the process, however it comes, unless the
 /// program hangs on something that has no links (see the types that attach).
+#[doc(alias("bpf_link", "BPF_LINK_CREATE"))]
 #[must_use = "dropping a link detaches the program"]
 #[derive(Debug)]
 pub struct Link {
@@ -134,6 +135,7 @@ impl Link {
     }
 
     /// The kernel's link, if it was attached by a single one.
+    #[doc(alias = "bpf_link__fd")]
     #[must_use]
     pub fn as_link_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.held {
@@ -163,6 +165,7 @@ impl Link {
 
     /// Leaves the program attached until the process ends, however it ends; where the kernel has no link for this kind of
     /// program, even longer.
+    #[doc(alias = "bpf_link__disconnect")]
     pub fn forget(self) {
         std::mem::forget(self);
     }
@@ -174,6 +177,7 @@ impl Link {
     ///
     /// [`Error::Unfit`] if the program was not attached by a single link of the kernel's; [`Error::Kernel`] if the kernel
     /// refuses: EEXIST if the name is taken, EINVAL or EPERM if the path is in no BPF file system.
+    #[doc(alias("bpf_link__pin", "BPF_OBJ_PIN"))]
     pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let attempt = format!("pin {} at {}", self.what, path.display());
@@ -203,6 +207,7 @@ impl Link {
     /// # Errors
     ///
     /// [`Error::Kernel`] if there is nothing (ENOENT) or it may not be opened; [`Error::Unfit`] if it is no link.
+    #[doc(alias("bpf_link__open", "BPF_OBJ_GET"))]
     pub fn from_pin(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let attempt = format!("open the link pinned at {}", path.display());
@@ -221,6 +226,7 @@ impl Link {
     /// # Errors
     ///
     /// [`Error::Unfit`] if this is no link of the kernel's; [`Error::Kernel`] with EINVAL if it is one, of something else.
+    #[doc(alias("BPF_ITER_CREATE", "bpf_iter_create"))]
     pub fn read_iterator(&self) -> Result<File, Error> {
         let attempt = format!("read {}", self.what);
         let Some(link) = self.as_link_fd() else {

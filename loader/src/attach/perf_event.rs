@@ -24,6 +24,7 @@ use crate::{
 /// ```
 ///
 /// Needs this crate's feature `perf-event`.
+#[doc(alias("bpf_program__attach_perf_event", "perf_event_open"))]
 #[derive(Debug, Clone)]
 pub struct PerfEvent {
     event_type: u32,

@@ -23,6 +23,7 @@ use crate::{
 /// The [`Link`] keeps the socket open, since it needs it to detach.
 ///
 /// Needs this crate's feature `network`.
+#[doc(alias("SO_ATTACH_BPF", "SO_ATTACH_REUSEPORT_EBPF"))]
 #[derive(Debug, Clone, Copy)]
 pub struct SocketFilter<'fd> {
     socket: BorrowedFd<'fd>,

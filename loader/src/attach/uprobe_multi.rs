@@ -26,6 +26,7 @@ use crate::{
 /// perf event for each place.
 ///
 /// Needs this crate's feature `uprobe`.
+#[doc(alias("bpf_program__attach_uprobe_multi", "BPF_TRACE_UPROBE_MULTI"))]
 #[derive(Debug, Clone)]
 pub struct UprobeMulti {
     file: Library,

@@ -40,6 +40,7 @@ use crate::{Error, Program, ProgramType, features, program::UsdtSpecs};
 /// ```
 ///
 /// Needs this crate's feature `usdt`.
+#[doc(alias = "bpf_program__attach_usdt")]
 #[derive(Debug, Clone)]
 pub struct Usdt {
     file: Library,
