@@ -1,6 +1,7 @@
 //! `cutaway run`: any object, running: loaded, attached, and its events as they come.
 //!
 //! ```text
+//!     arguments.rs  the options, as clap reads them
 //!     settings.rs   --set NAME=VALUE: text ──▶ the bytes of a global variable
 //!     attach.rs     programs ──▶ links, by their sections' names and by the options
 //!     sends.rs      what the programs' instructions say of the records that they send
@@ -20,6 +21,7 @@
 //! One program that cannot run here does not keep the rest from running. Maps that an object wants to be pinned are not, unless
 //! a folder is given: whoever runs an object to look at it must not read another process's events away.
 
+mod arguments;
 mod attach;
 mod buffers;
 mod candidates;
@@ -36,162 +38,20 @@ mod stream;
 mod summary;
 mod types;
 
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
-
-use clap::{Args, ValueEnum};
 use cutaway::{
     MapSpec, MapType,
     btf::{Btf, kernel},
 };
 
+pub(crate) use self::arguments::Arguments;
 use self::{
-    attach::Places, buffers::Buffers, candidates::Candidates, skipped::Skipped, stream::Stream, types::Records,
+    arguments::Form, attach::AttachArgs, buffers::Buffers, candidates::Candidates, skipped::Skipped, stream::Stream,
+    types::Records,
 };
-use crate::{command::Process, diagnostics, failure::Failure, given::Given, signals};
+use crate::{command::Process, diagnostics, failure::Failure, signals};
 
 /// Bytes of each CPU's perf buffer unless told otherwise.
 const DEFAULT_BUFFER: u32 = 256 * 1024;
-
-const EXAMPLES: &str = "\
-Examples:
-  cutaway run program.o                              whatever it sends, until Ctrl-C
-  cutaway run program.o --type events=event -- ls    the records of the map `events` are `event`; ends with the command
-  cutaway run program.o --set 'limit=10' --duration 5 --variables --maps
-  cutaway run program.o --interface lo --count 3 --format json
-
-  Without an object at hand, one of those that cutaway itself loads, as root:
-  cutaway run --built-in ring -- getent ahosts localhost";
-
-/// The arguments of `cutaway run`.
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(crate) struct Arguments {
-    #[command(flatten)]
-    given: Given,
-
-    /// Runs this program alone (may be given more than once), even if its section begins with `?`
-    #[arg(long = "program", value_name = "NAME")]
-    programs: Vec<String>,
-
-    /// Where to attach a program: what would stand behind the slash of its section's name, an interface, or a path
-    ///
-    /// For uprobes TARGET is LIBRARY:SYMBOL, LIBRARY:SYMBOL+OFFSET, LIBRARY:ADDRESS (hexadecimal, as nm prints it), or
-    /// LIBRARY:SYMBOL@ADDRESS for one of several functions of the same name; for USDT probes LIBRARY:PROVIDER:NAME. LIBRARY
-    /// is a path, which is given to the kernel as it is, or a name, which is looked up as the dynamic loader would, with
-    /// --pid as that process sees it. A text with several colons is split behind the longest file that is there, so symbols
-    /// may have colons.
-    #[arg(long = "attach", value_name = "NAME=TARGET", value_parser = pair)]
-    places: Vec<String>,
-
-    /// Take a function for a program of this section
-    ///
-    /// In the words of SEC("…"), e.g. tracepoint/syscalls/sys_enter_openat: for a function whose own section's name
-    /// says nothing.
-    #[arg(long = "section", value_name = "NAME=SECTION", value_parser = pair)]
-    sections: Vec<String>,
-
-    /// The network device for programs on XDP and traffic control
-    #[arg(long, value_name = "NAME")]
-    interface: Option<String>,
-
-    /// The folder of the cgroup for programs on cgroups
-    #[arg(long, value_name = "PATH")]
-    cgroup: Option<String>,
-
-    /// How often programs on perf events run, on the clock of each CPU; 99 times a second unless told
-    #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u64).range(1..))]
-    frequency: Option<u64>,
-
-    /// Attach uprobes, USDT probes and perf events to this process alone, and end when it does
-    ///
-    /// Iterators over tasks show this process alone (Linux 6.1). The kernel attaches programs of other kinds to all
-    /// processes: those are named, and if there are no others, it is an error.
-    #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
-    pid: Option<u32>,
-
-    /// Gives a global variable a value before the object is loaded: 42, 0xff, text, true, an enumerator, 1,2,3, hex:0a0b
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
-    settings: Vec<String>,
-
-    /// Reads the records of a map, or of all, as this type: a structure, union, typedef, enumeration or integer
-    #[arg(long = "type", value_name = "[MAP=]TYPE")]
-    types: Vec<String>,
-
-    /// Size of each ring and of each CPU's perf buffer, in bytes
-    ///
-    /// Rounded up to a power of two of pages. Without it a ring has the size that the object gives it, and a perf
-    /// buffer has 262144 bytes for each CPU.
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
-    buffer: Option<u32>,
-
-    /// Set how many elements a map has
-    ///
-    /// Needed where the object has 0, for user space to set. In bytes for a ring.
-    #[arg(long = "max-entries", value_name = "MAP=N", value_parser = entries)]
-    max_entries: Vec<String>,
-
-    /// Pins and shares the maps that the object wants pinned in this folder of a BPF file system; without it none is pinned
-    #[arg(long, value_name = "FOLDER")]
-    pins: Option<PathBuf>,
-
-    /// Ends after so many records; a COMMAND that still runs is ended, too
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    count: Option<u64>,
-
-    /// Ends after so many seconds, fractions allowed; a COMMAND that still runs is ended, too
-    #[arg(long, value_name = "SECS", value_parser = crate::seconds)]
-    duration: Option<Duration>,
-
-    /// Prints the global variables at the end
-    #[arg(long)]
-    variables: bool,
-
-    /// Prints what hashes and arrays hold at the end
-    #[arg(long)]
-    maps: bool,
-
-    /// Print received and lost records of each map at the end
-    ///
-    /// On stdout. Losses that are not counted are unknown, in JSON null.
-    #[arg(long)]
-    summary: bool,
-
-    /// How records are printed
-    #[arg(long, value_enum, default_value = "table")]
-    format: Form,
-
-    /// Runs this command once all is attached, and ends when it does; its output goes to stderr
-    #[arg(last = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
-}
-
-/// How records are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// Columns for people
-    Table,
-    /// One JSON object a line
-    Json,
-    /// The bytes of each record, whatever they mean
-    Hex,
-}
-
-/// `NAME=VALUE`
-fn pair(text: &str) -> Result<String, String> {
-    match text.split_once('=') {
-        Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
-        _ => Err("it has the form NAME=VALUE".to_owned()),
-    }
-}
-
-/// `MAP=N`
-fn entries(text: &str) -> Result<String, String> {
-    let number = text.split_once('=').filter(|(name, _)| !name.is_empty()).map(|(_, number)| number);
-    match number.ok_or("it has the form MAP=N")?.parse() {
-        Ok(1..=u32::MAX) => Ok(text.to_owned()),
-        Ok(0) | Err(_) => Err(format!("N is a number from 1 to {}", u32::MAX)),
-    }
-}
 
 /// Runs until the command ends, a limit is reached, or a signal comes.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -216,12 +76,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let process = arguments.pid.map(Process::open).transpose()?;
     let (loaded, refused) = object.load_what_runs()?;
     let mut buffers = Buffers::open(&loaded, arguments.buffer.unwrap_or(DEFAULT_BUFFER))?;
-    let stop = buffers.stop();
+    let stop = buffers.stopper();
     let by_signal = stop.clone();
     signals::on_stop(move || by_signal.stop()).map_err(|error| Failure::system("listen for signals", &error))?;
-    let mut attached = attach::all(&loaded, &places(arguments));
+    let mut attached = attach::all(&loaded, &AttachArgs::of(arguments));
     let mut skipped = Skipped::of(&loaded, refused, &arguments.programs);
-    skipped.add(std::mem::take(&mut attached.aside));
+    skipped.add(std::mem::take(&mut attached.skipped));
     skipped.tell(&shown, attached.is_empty())?;
 
     let records = buffers.sources().iter().map(|source| {
@@ -281,15 +141,4 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn is_buffer(map: &MapSpec) -> bool {
     matches!(map.map_type, MapType::RINGBUF | MapType::PERF_EVENT_ARRAY)
-}
-
-fn places(arguments: &Arguments) -> Places {
-    let each = arguments.places.iter().filter_map(|place| place.split_once('='));
-    Places {
-        interface: arguments.interface.clone(),
-        cgroup: arguments.cgroup.clone(),
-        frequency: arguments.frequency,
-        pid: arguments.pid,
-        each: each.map(|(name, target)| (name.to_owned(), target.to_owned())).collect::<BTreeMap<_, _>>(),
-    }
 }

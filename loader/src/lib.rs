@@ -60,6 +60,7 @@ mod link;
 mod load;
 mod map;
 mod object;
+mod pin;
 mod privileges;
 mod program;
 mod resolve;
@@ -75,6 +76,10 @@ pub use cutaway_sys::{AttachType, Errno, Helper, Instruction, MapFlags, MapType,
 pub use attach::*;
 #[cfg(feature = "perf")]
 pub use buffers::PerfEventArray;
+#[cfg(any(feature = "ring", feature = "perf"))]
+pub use buffers::{PollError, Poller, Source, Token};
+#[cfg(any(feature = "ring", feature = "perf"))]
+pub use cutaway_sys::{Stopper, Wake};
 pub use dry_run::{Part, Rehearsal, Rehearsed};
 pub use error::Error;
 pub use load::{Loaded, Refused};

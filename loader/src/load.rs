@@ -27,7 +27,7 @@ use crate::{
     text::{listed, no_such},
 };
 #[cfg(feature = "usdt")]
-use crate::{Pinning, attach::Specs};
+use crate::{Pinning, program::UsdtSpecs};
 
 /// A program that the kernel did not take, while the rest of its object is loaded: see [`Object::load_what_runs`].
 #[derive(Debug)]
@@ -187,12 +187,12 @@ impl Object {
 
     /// The maps by which programs on USDT find their arguments, if the object has them.
     #[cfg(feature = "usdt")]
-    fn usdt_specs(&self, maps: &[Map]) -> Result<Option<Arc<Specs>>, Error> {
-        let [specs, addresses] = Specs::MAPS.map(|name| maps.iter().find(|map| map.name() == name));
+    fn usdt_specs(&self, maps: &[Map]) -> Result<Option<Arc<UsdtSpecs>>, Error> {
+        let [specs, addresses] = UsdtSpecs::MAPS.map(|name| maps.iter().find(|map| map.name() == name));
         let Some(specs) = specs else { return Ok(None) };
-        let of_usdt = |spec: &&MapSpec| Specs::MAPS.contains(&spec.name.as_str());
+        let of_usdt = |spec: &&MapSpec| UsdtSpecs::MAPS.contains(&spec.name.as_str());
         let pinned = self.maps.iter().filter(of_usdt).any(|spec| spec.pinning == Pinning::ByName);
-        Ok(Some(Arc::new(Specs::new(specs.again()?, addresses.map(Map::again).transpose()?, pinned))))
+        Ok(Some(Arc::new(UsdtSpecs::new(specs.again()?, addresses.map(Map::again).transpose()?, pinned))))
     }
 
     /// Loads the object's BTF. It serves readers of maps and of verifier logs; programs of the kinds that this loader

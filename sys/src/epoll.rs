@@ -36,6 +36,28 @@ impl Interest {
     }
 }
 
+/// What a wait says of a watched file descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The token that it is watched by.
+    pub token: u64,
+    /// There is something to read, or room to write (`EPOLLIN`, `EPOLLOUT`).
+    pub ready: bool,
+    /// The other end is closed, or the file is broken (`EPOLLHUP`, `EPOLLERR`); the kernel reports this of every fd.
+    pub broken: bool,
+}
+
+impl Event {
+    fn of(event: libc::epoll_event) -> Self {
+        let has = |bits: i32| event.events & bits as u32 != 0;
+        Self {
+            token: event.u64,
+            ready: has(libc::EPOLLIN | libc::EPOLLOUT),
+            broken: has(libc::EPOLLHUP | libc::EPOLLERR),
+        }
+    }
+}
+
 /// An epoll instance, closed when dropped.
 #[derive(Debug)]
 pub struct Epoll(OwnedFd);
@@ -88,6 +110,14 @@ impl Epoll {
     /// # Errors
     /// None is expected.
     pub fn wait(&self, timeout: Option<Duration>, why: &str, mut ready: impl FnMut(u64)) -> io::Result<usize> {
+        self.wait_events(timeout, why, |event| ready(event.token))
+    }
+
+    /// Does the same, and says of each file descriptor whether it is ready or broken.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    pub fn wait_events(&self, timeout: Option<Duration>, why: &str, mut ready: impl FnMut(Event)) -> io::Result<usize> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; MAX_EVENTS];
         let timeout =
             timeout.map_or(-1, |timeout| i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX));
@@ -99,8 +129,8 @@ impl Epoll {
         match answer {
             Ok(count) => {
                 let count = usize::try_from(count).unwrap_or(0);
-                for event in events.iter().take(count) {
-                    ready(event.u64);
+                for &event in events.iter().take(count) {
+                    ready(Event::of(event));
                 }
                 Ok(count)
             }
@@ -143,6 +173,10 @@ mod tests {
         assert_eq!(ready(&epoll), [2]);
         epoll.delete(level.as_fd(), "tests").unwrap();
         assert_eq!(ready(&epoll), []);
+        drop(write);
+        let mut events = Vec::new();
+        epoll.wait_events(Some(Duration::ZERO), "tests", |event| events.push(event)).unwrap();
+        assert_eq!(events, [Event { token: 1, ready: true, broken: true }]);
         assert_eq!(epoll.delete(level.as_fd(), "tests").unwrap_err().raw_os_error(), Some(libc::ENOENT));
     }
 }

@@ -1,115 +1,158 @@
-//! Programs attached: by their sections' names, and where these do not say where, by what the options say.
+//! Attaches programs: by their sections' names, and where these do not say where, by the options.
 //!
-//! | the section begins with | what else is needed |
+//! | the section begins with | also needed |
 //! | --- | --- |
 //! | `xdp`, `tc`, `tcx`, `classifier`, `netkit` | `--interface NAME` |
-//! | `cgroup`, `sockops`, `lsm_cgroup` | `--cgroup PATH` |
+//! | `cgroup`, `sockops`, `lsm_cgroup`, `iter/cgroup` | `--cgroup PATH` |
 //! | `perf_event` | nothing: 99 times a second on each CPU, or `--frequency HZ` |
 //! | `sk_lookup`, `flow_dissector` | nothing: this network namespace |
 //! | `uprobe` and its like without a target | `--attach NAME=TARGET` |
 //! | `syscall` | nothing: it attaches to nothing, and is run once |
 //!
-//! `--attach NAME=TARGET` comes first for the program NAME: TARGET is the interface, the path, or what stands behind the slash of
-//! the section's name. With `--pid` the process finds a library's name; a path is ours.
+//! How a program is attached is the loader's part (`Program::attach_with`). For the program NAME, `--attach NAME=TARGET` comes
+//! first: TARGET is the interface, the path, or what follows the slash in `SEC("type/TARGET")`. With `--pid` a library's bare
+//! name is looked up as the process sees it; a path is this command's.
 
-use std::{collections::BTreeMap, fs::File, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use cutaway::{
-    AttachType, Cgroup, Iter, Link, Links, Loaded, MapType, Netns, PerfEvent, Program, ProgramSpec, ProgramType as T,
-    Run, Target, Tc, Tcx, Uprobe, UprobeMulti, Usdt, Xdp,
-    features::{self, Support},
-    interface_index,
+    AttachContext, AttachField, AttachType, Link, Links, Loaded, MapType, Program, ProgramSpec, ProgramType as T, Run,
+    Target,
 };
 
 use super::{
-    effects::{takes_a_cgroup, takes_an_interface},
+    arguments::{Arguments, pairs},
     mapped,
     types::some,
 };
 use crate::diagnostics;
 
+/// How often programs on perf events run, in Hz, unless told otherwise.
+const FREQUENCY: u64 = 99;
+
 /// What the command line says of attaching.
-#[derive(Debug, Default)]
-pub(super) struct Places {
-    pub(super) interface: Option<String>,
-    pub(super) cgroup: Option<String>,
-    pub(super) frequency: Option<u64>,
-    pub(super) pid: Option<u32>,
-    /// By the program's name.
-    pub(super) each: BTreeMap<String, String>,
+#[derive(Debug)]
+pub(super) struct AttachArgs<'a> {
+    interface: Option<&'a str>,
+    cgroup: Option<&'a str>,
+    frequency: Option<u64>,
+    pid: Option<u32>,
+    /// `--attach`, by the program's name.
+    each: BTreeMap<&'a str, &'a str>,
 }
 
-/// What came of it.
+impl<'a> AttachArgs<'a> {
+    pub(super) fn of(arguments: &'a Arguments) -> Self {
+        Self {
+            interface: arguments.interface.as_deref(),
+            cgroup: arguments.cgroup.as_deref(),
+            frequency: arguments.frequency,
+            pid: arguments.pid,
+            each: pairs(&arguments.places).collect(),
+        }
+    }
+
+    /// Returns the settings for one program. Options that it does not take are for others.
+    fn context(&self, program: &ProgramSpec) -> AttachContext<'static> {
+        let place = self.each.get(program.name.as_str()).copied().filter(|_| is_given_a_place(program));
+        let mut context = AttachContext::new();
+        match program.needs() {
+            Some(AttachField::Interface) => {
+                if let Some(name) = place.or(self.interface) {
+                    context = context.interface(name);
+                }
+            }
+            Some(AttachField::Cgroup) => {
+                if let Some(path) = place.or(self.cgroup) {
+                    context = context.cgroup_path(path);
+                }
+            }
+            Some(AttachField::Netns) => context = context.netns_path(place.unwrap_or("/proc/self/ns/net")),
+            Some(AttachField::PerfEvent) => context = context.frequency(self.frequency.unwrap_or(FREQUENCY)),
+            _ => {}
+        }
+        match self.pid.filter(|_| program.takes(AttachField::Pid)) {
+            Some(pid) => context.pid(pid),
+            None => context,
+        }
+    }
+}
+
+/// The outcome.
 #[derive(Default)]
 pub(super) struct Attached {
     pub(super) links: Links,
     /// Iterators run when they are read.
     pub(super) iterators: Vec<(String, Link)>,
-    /// The names of what waits for something to happen, with their places.
-    pub(super) waiting: Vec<String>,
-    /// Programs that ran and are done.
+    /// The programs that wait for something to happen, with their places.
+    pub(super) attached: Vec<String>,
+    /// Programs that ran and are done, with their return values.
     pub(super) ran: Vec<(String, u32)>,
     /// Programs that cannot run here, each with the reason.
-    pub(super) aside: Vec<(String, String)>,
+    pub(super) skipped: Vec<(String, String)>,
     /// Programs that run for every process although `--pid` names one.
     pub(super) unrestricted: Vec<String>,
 }
 
-/// What became of one program.
-enum Done {
-    Waits(Link),
-    Iterates(Link),
-    Ran(u32),
-}
-
 /// Attaches whatever can be attached.
-pub(super) fn all(loaded: &Loaded, places: &Places) -> Attached {
+pub(super) fn all(loaded: &Loaded, arguments: &AttachArgs<'_>) -> Attached {
     let mut attached = Attached::default();
     for program in loaded.programs().filter(|program| program.spec().section.program_type != T::STRUCT_OPS) {
-        let (name, section) = (program.name().to_owned(), &program.spec().section_name);
-        match one(program, places) {
-            Ok(Done::Waits(link)) => {
-                attached.links.push(link);
-                if let (Some(pid), Some(library)) = (places.pid, library(program.spec()))
-                    && library.contains('/')
-                {
-                    mapped::warn_if_not(pid, Path::new(&library));
-                }
-                if places.pid.is_some() && !takes_a_process(program.spec()) {
-                    attached.unrestricted.push(format!("`{name}`"));
-                }
-                let at = places.each.get(&name).map_or_else(String::new, |target| format!(" at {target}"));
-                attached.waiting.push(format!("{name} ({section}{at})"));
-            }
-            Ok(Done::Iterates(link)) => {
-                if places.pid.is_some() && !takes_a_process(program.spec()) {
-                    attached.unrestricted.push(format!("`{name}`"));
-                }
-                attached.iterators.push((name, link));
-            }
-            Ok(Done::Ran(answer)) => attached.ran.push((name, answer)),
-            Err(why) => attached.aside.push((name, why)),
-        }
+        attached.add(program, arguments);
     }
     for map in loaded.maps().filter(|map| map.map_type() == MapType::STRUCT_OPS) {
         match map.attach() {
             Ok(link) => {
                 attached.links.push(link);
-                attached.waiting.push(format!("{} (struct_ops)", map.name()));
+                attached.attached.push(format!("{} (struct_ops)", map.name()));
             }
-            Err(why) => attached.aside.push((map.name().to_owned(), why.to_string())),
+            Err(why) => attached.skipped.push((map.name().to_owned(), why.to_string())),
         }
     }
     attached
 }
 
 impl Attached {
-    /// Whether nothing runs.
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.iterators.is_empty() && self.ran.is_empty()
+    /// Attaches a program, or runs one that is attached to nothing.
+    fn add(&mut self, program: &Program, arguments: &AttachArgs<'_>) {
+        let (name, spec) = (program.name().to_owned(), program.spec());
+        if spec.section.program_type == T::SYSCALL {
+            match program.test_run(&Run::default()) {
+                Ok(outcome) => self.ran.push((name, outcome.value)),
+                Err(why) => self.skipped.push((name, why.to_string())),
+            }
+            return;
+        }
+        let link = match program.attach_with(&arguments.context(spec)) {
+            Ok(link) => link,
+            Err(why) => {
+                self.skipped.push((name, missing(spec, arguments).unwrap_or_else(|| why.to_string())));
+                return;
+            }
+        };
+        if let (Some(pid), Some(library)) = (arguments.pid, library(spec))
+            && library.contains('/')
+        {
+            mapped::warn_if_not(pid, Path::new(&library));
+        }
+        if arguments.pid.is_some() && !spec.takes(AttachField::Pid) {
+            self.unrestricted.push(format!("`{name}`"));
+        }
+        if is_iterator(spec) {
+            self.iterators.push((name, link));
+            return;
+        }
+        self.links.push(link);
+        let at = arguments.each.get(name.as_str()).map_or_else(String::new, |target| format!(" at {target}"));
+        self.attached.push(format!("{name} ({}{at})", spec.section_name));
     }
 
-    /// Says what is attached where.
+    /// Returns whether nothing runs.
+    pub(super) fn is_empty(&self) -> bool {
+        self.attached.is_empty() && self.iterators.is_empty() && self.ran.is_empty()
+    }
+
+    /// Prints what is attached where.
     pub(super) fn tell(&self) {
         const SHOWN: usize = 8;
         for (name, answer) in &self.ran {
@@ -121,24 +164,28 @@ impl Attached {
                 some(&self.unrestricted, ", ")
             ));
         }
-        if !self.waiting.is_empty() {
-            let shown: Vec<_> = self.waiting.iter().take(SHOWN).map(String::as_str).collect();
-            let more = self.waiting.len().saturating_sub(SHOWN);
+        if !self.attached.is_empty() {
+            let shown: Vec<_> = self.attached.iter().take(SHOWN).map(String::as_str).collect();
+            let more = self.attached.len().saturating_sub(SHOWN);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             diagnostics::say(&format!("attached {}{more}", shown.join(", ")));
         }
     }
 }
 
-/// Returns whether `--attach` gives a program of this kind the name of a device or a path, and not a target of its
+/// Returns whether `--attach` gives a program of this type the name of a device or a path, and not a target of its
 /// section's.
-pub(super) fn takes_a_place(program: &ProgramSpec) -> bool {
-    takes_an_interface(program)
-        || takes_a_cgroup(program)
-        || matches!(program.section.program_type, T::SK_LOOKUP | T::FLOW_DISSECTOR)
+pub(super) fn is_given_a_place(program: &ProgramSpec) -> bool {
+    use AttachField as F;
+    matches!(program.needs(), Some(F::Interface | F::Cgroup | F::Netns)) && !is_iterator(program)
 }
 
-/// The file or library of a probe.
+fn is_iterator(program: &ProgramSpec) -> bool {
+    let section = &program.section;
+    section.program_type == T::TRACING && section.expected_attach_type == AttachType::TRACE_ITER
+}
+
+/// Returns the file or library of a probe.
 fn library(program: &ProgramSpec) -> Option<String> {
     match program.section.target.as_ref()?.by_files(None).ok()? {
         Target::Uprobe { library, .. } | Target::UprobeMulti { library, .. } | Target::Usdt { library, .. } => {
@@ -148,140 +195,52 @@ fn library(program: &ProgramSpec) -> Option<String> {
     }
 }
 
-/// Whether the kernel can attach such a program to one process.
-pub(super) fn takes_a_process(program: &ProgramSpec) -> bool {
-    let section = &program.section;
-    let probe =
-        matches!(section.target, Some(Target::Uprobe { .. } | Target::UprobeMulti { .. } | Target::Usdt { .. }));
-    probe || section.program_type == T::PERF_EVENT || iterates_over_tasks(program)
-}
-
-/// Whether it is an iterator over tasks, or over what belongs to them (`kernel/bpf/task_iter.c`).
-fn iterates_over_tasks(program: &ProgramSpec) -> bool {
-    let section = &program.section;
-    let is_iterator = section.program_type == T::TRACING && section.expected_attach_type == AttachType::TRACE_ITER;
-    let over_tasks = |target: &Target| matches!(target, Target::Btf { name } if ["task", "task_file", "task_vma"].contains(&name.as_str()));
-    is_iterator && section.target.as_ref().is_some_and(over_tasks)
-}
-
-fn one(program: &Program, places: &Places) -> Result<Done, String> {
-    let section = &program.spec().section;
-    let told = places.each.get(program.name());
-    let say = |error: cutaway::Error| error.to_string();
-    let waits = |link: Result<Link, cutaway::Error>| link.map(Done::Waits).map_err(say);
-    let target = section.target.as_ref().map(|target| target.by_files(places.pid)).transpose().map_err(say)?;
-    // A name is looked up as the process sees it; a path is ours.
-    let sees = |library: &str| places.pid.filter(|_| !library.contains('/'));
-    match (&target, section.program_type) {
-        (Some(Target::Btf { .. }), T::TRACING) if section.expected_attach_type == AttachType::TRACE_ITER => {
-            let iterator = match places.pid.filter(|_| iterates_over_tasks(program.spec())) {
-                Some(pid) => Iter::process(pid),
-                None => Iter::new(),
-            };
-            iterator.attach(program).map(Done::Iterates).map_err(say)
-        }
-        (Some(Target::Uprobe { library, symbol, offset, on_return }), _) => {
-            let mut probe = Uprobe::new(library, symbol).offset(*offset).on_return(*on_return);
-            if let Some(pid) = sees(library) {
-                probe = probe.seen_by(pid);
+/// Returns what to give the command for a program that it lacks something for, or that it cannot attach at all. `None` if the
+/// program was given all that it needs, so that the loader's error is the reason.
+fn missing(program: &ProgramSpec, arguments: &AttachArgs<'_>) -> Option<String> {
+    let name = &program.name;
+    let is_told = arguments.each.contains_key(name.as_str());
+    Some(match program.needs() {
+        Some(AttachField::Interface) => {
+            if arguments.interface.is_some() || is_told {
+                return None;
             }
-            waits(match places.pid {
-                Some(pid) => probe.pid(pid).attach(program),
-                None => probe.attach(program),
-            })
+            "programs of this kind attach to a network device: name it with --interface NAME".to_owned()
         }
-        (Some(Target::UprobeMulti { library, pattern, on_return }), _) => {
-            let mut probe = UprobeMulti::new(library, pattern).on_return(*on_return);
-            if let Some(pid) = sees(library) {
-                probe = probe.seen_by(pid);
+        Some(AttachField::Cgroup) => {
+            if arguments.cgroup.is_some() || is_told {
+                return None;
             }
-            waits(match places.pid {
-                Some(pid) => probe.pid(pid).attach(program),
-                None => probe.attach(program),
-            })
+            "programs of this kind attach to a cgroup: name its directory in a cgroup2 file system with --cgroup PATH"
+                .to_owned()
         }
-        (Some(Target::Usdt { library, provider, name }), _) => {
-            let mut probe = Usdt::new(library, provider, name);
-            if let Some(pid) = sees(library) {
-                probe = probe.seen_by(pid);
-            }
-            waits(match places.pid {
-                Some(pid) => probe.pid(pid).attach(program),
-                None => probe.attach(program),
-            })
-        }
-        (_, T::XDP) => {
-            let index = device(told.or(places.interface.as_ref()))?;
-            waits(Xdp::new(index).attach(program))
-        }
-        (_, T::SCHED_CLS) => {
-            let index = device(told.or(places.interface.as_ref()))?;
-            waits(classifier(program, index, section.expected_attach_type))
-        }
-        _ if takes_a_cgroup(program.spec()) => {
-            waits(Cgroup::new(&directory(told.or(places.cgroup.as_ref()))?).attach(program))
-        }
-        (_, T::SK_LOOKUP | T::FLOW_DISSECTOR) => {
-            let path = told.map_or("/proc/self/ns/net", String::as_str);
-            let file =
-                File::open(path).map_err(|error| format!("cannot open the network namespace {path}: {error}"))?;
-            waits(Netns::new(&file).attach(program))
-        }
-        (_, T::PERF_EVENT) => {
-            let event = PerfEvent::cpu_clock().frequency(places.frequency.unwrap_or(99));
-            waits(match places.pid {
-                Some(pid) => event.pid(pid).attach(program),
-                None => event.attach(program),
-            })
-        }
-        (_, T::SYSCALL) => program.test_run(&Run::default()).map(|outcome| Done::Ran(outcome.value)).map_err(say),
-        (None | Some(Target::Label(_)), kind) if kind != T::EXT => Err(by_hand(program)),
-        // The library's advice is to use the library; an option does it here.
-        _ => waits(program.attach()).map_err(|why| {
-            why.replace("attach the program by hand", &format!("give --attach '{}=TARGET'", program.name()))
-        }),
-    }
-}
-
-/// By a link where the kernel has such links, else by traffic control.
-fn classifier(program: &Program, index: u32, attach_type: AttachType) -> Result<Link, cutaway::Error> {
-    match attach_type {
-        AttachType::NETKIT_PRIMARY => Tcx::netkit_primary(index).attach(program),
-        AttachType::NETKIT_PEER => Tcx::netkit_peer(index).attach(program),
-        AttachType::TCX_EGRESS if features::tcx_link() == Support::Yes => Tcx::egress(index).attach(program),
-        AttachType::TCX_EGRESS => Tc::egress(index).attach(program),
-        AttachType::TCX_INGRESS if features::tcx_link() == Support::Yes => Tcx::ingress(index).attach(program),
-        _ => Tc::ingress(index).attach(program),
-    }
-}
-
-fn device(name: Option<&String>) -> Result<u32, String> {
-    let name = name.ok_or("programs of this kind attach to a network device: name it with --interface NAME")?;
-    interface_index(name).map_err(|error| error.to_string())
-}
-
-fn directory(path: Option<&String>) -> Result<File, String> {
-    let path = path.ok_or(
-        "programs of this kind attach to a cgroup: name its directory in a cgroup2 file system with --cgroup PATH",
-    )?;
-    File::open(path).map_err(|error| format!("cannot open the cgroup {path}: {}", cutaway::Errno::of(&error)))
-}
-
-/// Why a program cannot be attached by this command, or what to give it.
-fn by_hand(program: &Program) -> String {
-    let name = program.name();
-    match program.spec().section.program_type {
-        T::KPROBE | T::TRACEPOINT | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE | T::TRACING | T::LSM => format!(
-            "its section `{}` does not say where: give --attach '{name}=TARGET', in the words that would stand behind its slash",
-            program.spec().section_name
-        ),
-        T::SOCKET_FILTER | T::SK_REUSEPORT | T::SK_SKB | T::SK_MSG => {
+        Some(AttachField::Socket | AttachField::Sockmap) => {
             "programs of this kind attach to sockets of an application, and this command has none".to_owned()
         }
-        T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL => {
-            "programs of this kind belong to a route: attach them with `ip route`".to_owned()
+        Some(AttachField::Target) => match &program.section.target {
+            Some(Target::Unreadable { why, .. }) => {
+                format!("its section `{}`: {why}: give --attach '{name}=TARGET'", program.section_name)
+            }
+            _ => format!(
+                "its section `{}` does not say where: give --attach '{name}=TARGET', in the words of \
+                 SEC(\"type/TARGET\")",
+                program.section_name
+            ),
+        },
+        Some(AttachField::Netns | AttachField::PerfEvent) => return None,
+        Some(AttachField::Map) => {
+            "it iterates over the elements of a map, and this command has no option that names one".to_owned()
         }
-        T::SCHED_ACT => "programs of this kind belong to a filter: attach them with `tc`".to_owned(),
-        kind => format!("this command cannot attach programs of the kind {kind}"),
-    }
+        Some(_) => format!("this command cannot attach programs of the kind {}", program.section.program_type),
+        None => match program.section.program_type {
+            T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL => {
+                "programs of this kind belong to a route: attach them with `ip route`".to_owned()
+            }
+            T::SCHED_ACT => "programs of this kind belong to a filter: attach them with `tc`".to_owned(),
+            kind if matches!(program.section.target, None | Some(Target::Label(_))) && kind != T::EXT => {
+                format!("this command cannot attach programs of the kind {kind}")
+            }
+            _ => return None,
+        },
+    })
 }

@@ -1,9 +1,12 @@
-//! What the options change in the object before it is loaded: which programs, of which kind, how large the maps, where
-//! pins go.
+//! What the options change in the object before it is loaded: which programs, of which type, the sizes of maps, the
+//! directory of pins.
 
 use cutaway::{MapSpec, MapType, Object, Pinning};
 
-use super::{Arguments, attach, effects, skipped, types};
+use super::{
+    arguments::{Arguments, pairs},
+    attach, effects, skipped, types,
+};
 use crate::failure::Failure;
 
 /// Changes the object as the options say.
@@ -18,22 +21,17 @@ pub(super) fn make(object: &mut Object, arguments: &Arguments) -> Result<(), Fai
     choose(object, arguments)?;
     for (name, target) in pairs(&arguments.places) {
         let program = object.program_mut(name)?;
-        if !attach::takes_a_place(program) {
+        if !attach::is_given_a_place(program) {
             program.aim(target)?;
         }
     }
-    // Where programs are aimed at is known now.
+    // The targets of programs are known now.
     effects::check(object, arguments)?;
     size(object, arguments)?;
     if let Some(folder) = &arguments.pins {
         object.set_pins(folder);
     }
     Ok(())
-}
-
-/// `NAME=VALUE`, which is checked when the arguments are read.
-pub(super) fn pairs(options: &[String]) -> impl Iterator<Item = (&str, &str)> {
-    options.iter().map(|option| option.split_once('=').unwrap_or((option, "")))
 }
 
 /// Which programs are loaded.

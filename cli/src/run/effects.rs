@@ -2,8 +2,8 @@
 //!
 //! | option | applies to |
 //! | --- | --- |
-//! | `--interface` | programs on network devices, without a place of their own (`--attach`) |
-//! | `--cgroup` | programs on cgroups, likewise |
+//! | `--interface` | programs on network devices without a device of their own (`--attach`) |
+//! | `--cgroup` | programs on cgroups, likewise; iterators over cgroups |
 //! | `--frequency` | programs on perf events |
 //! | `--pid` | probes of user space, perf events, iterators over tasks |
 //! | `--attach`, `--section` | a program that runs |
@@ -15,17 +15,16 @@
 
 use std::collections::BTreeSet;
 
-use cutaway::{MapFlags, MapSpec, MapType, Object, Pinning, ProgramSpec, ProgramType as T};
+use cutaway::{AttachField, MapFlags, MapSpec, MapType, Object, Pinning, ProgramSpec};
 
 use super::{
-    Arguments, Form,
-    attach::{takes_a_place, takes_a_process},
-    choices::pairs,
+    arguments::{Arguments, Form, pairs},
+    attach::is_given_a_place,
     types::some,
 };
 use crate::failure::Failure;
 
-/// Refuses the first option without effect. The programs that run are chosen and aimed by now.
+/// Refuses the first option without effect. The programs that run are chosen, with their targets.
 pub(super) fn check(object: &Object, arguments: &Arguments) -> Result<(), Failure> {
     let wanted: Vec<&ProgramSpec> = object.programs().iter().filter(|program| program.section.wanted).collect();
     // Without any program, that is what is told.
@@ -77,26 +76,26 @@ fn programs(object: &Object, wanted: &[&ProgramSpec], arguments: &Arguments) -> 
         OfKinds {
             option: "--interface",
             value: arguments.interface.clone(),
-            takes_it: takes_an_interface,
+            field: AttachField::Interface,
             sections: "xdp, tc, tcx, classifier, netkit",
         },
         OfKinds {
             option: "--cgroup",
             value: arguments.cgroup.clone(),
-            takes_it: takes_a_cgroup,
-            sections: "cgroup, sockops, lsm_cgroup",
+            field: AttachField::Cgroup,
+            sections: "cgroup, sockops, lsm_cgroup, iter/cgroup",
         },
         OfKinds {
             option: "--frequency",
             value: arguments.frequency.map(|frequency| frequency.to_string()),
-            takes_it: samples,
+            field: AttachField::PerfEvent,
             sections: "perf_event",
         },
     ];
     for option in of_kinds {
         option.check(wanted, arguments)?;
     }
-    let Some(pid) = arguments.pid.filter(|_| !wanted.iter().any(|program| takes_a_process(program))) else {
+    let Some(pid) = arguments.pid.filter(|_| !wanted.iter().any(|program| program.takes(AttachField::Pid))) else {
         return Ok(());
     };
     let names: Vec<String> = wanted.iter().map(|program| format!("`{}`", program.name)).collect();
@@ -107,28 +106,29 @@ fn programs(object: &Object, wanted: &[&ProgramSpec], arguments: &Arguments) -> 
     )))
 }
 
-/// An option for programs of some kinds.
+/// An option for programs of some types.
 struct OfKinds {
     option: &'static str,
     value: Option<String>,
-    takes_it: fn(&ProgramSpec) -> bool,
+    /// What it sets for a program.
+    field: AttachField,
     /// What the sections of such programs begin with.
     sections: &'static str,
 }
 
 impl OfKinds {
     fn check(self, wanted: &[&ProgramSpec], arguments: &Arguments) -> Result<(), Failure> {
-        let Self { option, value: Some(value), takes_it, sections } = self else { return Ok(()) };
-        let mut takers = wanted.iter().filter(|program| takes_it(program)).peekable();
+        let Self { option, value: Some(value), field, sections } = self else { return Ok(()) };
+        let mut takers = wanted.iter().filter(|program| program.takes(field)).peekable();
         if takers.peek().is_none() {
             return Err(Failure::new(format!(
                 "{option} {value} has no effect: no program to run takes it; it is for those whose section begins with \
                  one of {sections}; drop it"
             )));
         }
-        // What --attach says of a program comes first.
+        // --attach comes first.
         let has_its_own = |program: &&ProgramSpec| {
-            takes_a_place(program) && pairs(&arguments.places).any(|(name, _)| name == program.name)
+            is_given_a_place(program) && pairs(&arguments.places).any(|(name, _)| name == program.name)
         };
         if takers.all(has_its_own) {
             return Err(Failure::new(format!(
@@ -138,30 +138,6 @@ impl OfKinds {
         }
         Ok(())
     }
-}
-
-/// Returns whether the program attaches to a network device.
-pub(super) fn takes_an_interface(program: &ProgramSpec) -> bool {
-    matches!(program.section.program_type, T::XDP | T::SCHED_CLS)
-}
-
-/// Returns whether the program attaches to a cgroup.
-pub(super) fn takes_a_cgroup(program: &ProgramSpec) -> bool {
-    match program.section.program_type {
-        T::CGROUP_SKB
-        | T::CGROUP_SOCK
-        | T::CGROUP_SOCK_ADDR
-        | T::CGROUP_DEVICE
-        | T::CGROUP_SYSCTL
-        | T::CGROUP_SOCKOPT
-        | T::SOCK_OPS => true,
-        T::LSM => program.section_name.contains("lsm_cgroup"),
-        _ => false,
-    }
-}
-
-fn samples(program: &ProgramSpec) -> bool {
-    program.section.program_type == T::PERF_EVENT
 }
 
 fn maps(object: &Object, arguments: &Arguments) -> Result<(), Failure> {

@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cutaway::{Loaded, MapSpec, btf::Btf};
+use cutaway::{Loaded, MapSpec, Stopper, Wake, btf::Btf};
 
 use super::{
-    Arguments, Form,
+    arguments::{Arguments, Form},
     attach::Attached,
-    buffers::{Buffers, Source, Stop},
+    buffers::{Buffers, Source},
     losses::Losses,
     output::Output,
     state,
@@ -39,13 +39,13 @@ pub(super) struct Stream<'a, 'b> {
     received_of: Vec<u64>,
     /// Records that came and could not be read.
     unreadable: u64,
-    stop: Stop,
+    stop: Stopper,
     /// Nobody reads stdout any more.
     closed: bool,
 }
 
 impl<'a, 'b> Stream<'a, 'b> {
-    pub(super) fn new(arguments: &'a Arguments, records: &'a [Records<'b>], stop: Stop) -> Self {
+    pub(super) fn new(arguments: &'a Arguments, records: &'a [Records<'b>], stop: Stopper) -> Self {
         let output = Output::new(arguments.format, records);
         let received_of = vec![0; records.len()];
         Self { arguments, output, records, received: 0, received_of, unreadable: 0, stop, closed: false }
@@ -93,7 +93,7 @@ impl<'a, 'b> Stream<'a, 'b> {
         let outcome = self.iterate(&attached).and_then(|()| {
             // Programs that have run, and iterators that were read, are done; there is nothing to wait for.
             let idle =
-                attached.waiting.is_empty() && command.is_none() && arguments.pid.is_none() && deadline.is_none();
+                attached.attached.is_empty() && command.is_none() && arguments.pid.is_none() && deadline.is_none();
             if idle { Ok(()) } else { self.follow(buffers, deadline) }
         });
         let command = command.map(Traced::end).transpose();
@@ -128,10 +128,9 @@ impl<'a, 'b> Stream<'a, 'b> {
     fn follow(&mut self, buffers: &mut Buffers, deadline: Option<Instant>) -> Result<(), Failure> {
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if self.full() || self.stop.is_stopped() || left == Some(Duration::ZERO) {
+            if self.full() || left == Some(Duration::ZERO) || buffers.wait(left)? == Wake::Stopped {
                 return Ok(());
             }
-            buffers.wait(left)?;
             self.drain(buffers)?;
         }
     }

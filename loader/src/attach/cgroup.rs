@@ -23,6 +23,7 @@ use crate::{
 /// Before Linux 5.7 the program stays attached if the process dies without dropping the [`Link`].
 ///
 /// Needs this crate's feature `cgroup`.
+#[doc(alias = "bpf_program__attach_cgroup")]
 #[derive(Debug, Clone, Copy)]
 pub struct Cgroup<'fd> {
     cgroup: BorrowedFd<'fd>,

@@ -28,6 +28,7 @@ use crate::{
 /// ```
 ///
 /// Needs this crate's feature `tracing`.
+#[doc(alias("bpf_program__attach_iter", "bpf_iter_link_info"))]
 #[derive(Debug, Clone, Default)]
 pub struct Iter<'fd> {
     over: Over<'fd>,

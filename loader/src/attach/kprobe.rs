@@ -18,6 +18,7 @@ use crate::{
 /// A function of the kernel to attach to. Linux 4.17, with `CONFIG_KPROBE_EVENTS`.
 ///
 /// Needs this crate's feature `kprobe`.
+#[doc(alias("bpf_program__attach_kprobe", "Kretprobe"))]
 #[derive(Debug, Clone)]
 pub struct Kprobe {
     function: String,
@@ -102,6 +103,7 @@ impl Kprobe {
 /// A system call to attach to, by its name.
 ///
 /// Needs this crate's feature `kprobe`.
+#[doc(alias = "bpf_program__attach_ksyscall")]
 #[derive(Debug, Clone)]
 pub struct Ksyscall {
     name: String,

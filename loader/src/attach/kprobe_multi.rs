@@ -24,6 +24,7 @@ use crate::{Error, Program, sys::link};
 /// return.
 ///
 /// Needs this crate's feature `kprobe`.
+#[doc(alias("bpf_program__attach_kprobe_multi_opts", "BPF_TRACE_KPROBE_MULTI"))]
 #[derive(Debug, Clone)]
 pub struct KprobeMulti {
     pattern: String,

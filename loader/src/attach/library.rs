@@ -8,20 +8,18 @@
 //! 5. if it has no `.so`, in the folders of `PATH`, as the shell would: an executable can be probed as well.
 //!
 //! A name without `.so`, such as `libc`, means its first version found. The file system, the variables and the machine are
-//! those of a [`View`]: our own, or another process's.
+//! those of a [`View`]: this process's or another's.
 
 use std::{
-    env,
     ffi::{OsStr, OsString},
     fs,
     os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use super::{
-    ld_cache,
-    maps::{self, Mapping},
     process,
+    view::{View, is_path, mapped},
 };
 use crate::{Errno, Error};
 
@@ -78,174 +76,6 @@ pub(crate) fn find(library: &OsStr) -> Result<PathBuf, Error> {
 }
 
 const MAPS: &str = "/proc/self/maps";
-const CACHE: &str = "/etc/ld.so.cache";
-const DEFAULT: [&str; 5] = ["/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"];
-
-/// Whether it is a path, and not a name to be looked for.
-pub(crate) fn is_path(library: &OsStr) -> bool {
-    library.as_bytes().contains(&b'/')
-}
-
-/// Whether a file's name is what `library` asks for. The C library of musl is its dynamic loader.
-pub(super) fn answers(file: &[u8], library: &OsStr) -> bool {
-    let library = library.as_bytes();
-    let versioned = library.windows(3).any(|part| part == b".so");
-    file == library
-        || !versioned && file.strip_prefix(library).is_some_and(|rest| rest == b".so" || rest.starts_with(b".so."))
-        || library == b"libc" && file.starts_with(b"ld-musl-") && file.ends_with(b".so.1")
-}
-
-/// The mappings of files with this name, those of code first.
-pub(super) fn mapped<'m>(maps: &'m [u8], library: &OsStr) -> impl Iterator<Item = Mapping<'m>> {
-    let library = maps::escaped(library);
-    let fits = |mapping: &Mapping<'_>| {
-        let paths = [Some(mapping.path), mapping.path.strip_suffix(DELETED)];
-        let mut names = paths.into_iter().flatten().filter_map(|path| path.rsplit(|&byte| byte == b'/').next());
-        names.any(|name| answers(name, &library))
-    };
-    let mut found: Vec<_> = maps::mappings(maps).filter(fits).collect();
-    found.sort_by_key(|mapping| !mapping.executable);
-    found.into_iter()
-}
-
-/// What the kernel writes behind the path of a file that was deleted or replaced.
-const DELETED: &[u8] = b" (deleted)";
-
-/// A file system to search, as a process sees it, and what its dynamic loader goes by.
-#[derive(Debug)]
-pub(super) struct View {
-    /// The process's root folder; `None` is our own.
-    root: Option<PathBuf>,
-    /// `LD_LIBRARY_PATH`
-    libraries: Vec<PathBuf>,
-    /// `PATH`
-    programs: Vec<PathBuf>,
-    /// The start of its executable; `None` if that cannot be read.
-    header: Option<Header>,
-}
-
-/// `e_ident` up to the byte order, `e_type` and `e_machine` of an ELF file.
-type Header = [u8; 20];
-
-impl View {
-    fn own() -> Self {
-        let folders = |name| env::var_os(name).iter().flat_map(env::split_paths).collect();
-        Self {
-            root: None,
-            libraries: folders("LD_LIBRARY_PATH"),
-            programs: folders("PATH"),
-            header: header(Path::new("/proc/self/exe")),
-        }
-    }
-
-    /// The view of another process, as it was started.
-    pub(super) fn of(pid: u32) -> Self {
-        let variables = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let folders = |name: &[u8]| {
-            let mut variables = variables.split(|&byte| byte == 0);
-            let value = variables.find_map(|variable| variable.strip_prefix(name)?.strip_prefix(b"="));
-            // Where it was when it took them, nothing tells.
-            let folders = env::split_paths(OsStr::from_bytes(value.unwrap_or_default()));
-            folders.filter(|folder| folder.is_absolute()).collect()
-        };
-        Self {
-            root: Some(PathBuf::from(format!("/proc/{pid}/root"))),
-            libraries: folders(b"LD_LIBRARY_PATH"),
-            programs: folders(b"PATH"),
-            header: header(Path::new(&format!("/proc/{pid}/exe"))),
-        }
-    }
-
-    /// Looks everywhere but among mapped files.
-    pub(super) fn search(&self, library: &OsStr) -> Option<PathBuf> {
-        self.in_folders(&self.libraries, library)
-            .or_else(|| self.in_cache(library))
-            .or_else(|| self.in_folders(&self.defaults(), library))
-            .or_else(|| {
-                let is_program = !library.as_bytes().windows(3).any(|part| part == b".so");
-                let mut programs = self.programs.iter().filter(|_| is_program);
-                programs.find_map(|folder| self.file(&folder.join(library)))
-            })
-    }
-
-    /// Where [`View::search`] looks, for an error.
-    pub(super) fn places(&self) -> String {
-        let folders: Vec<_> = self.defaults().iter().map(|folder| folder.display().to_string()).collect();
-        format!("in LD_LIBRARY_PATH, in {CACHE}, in {}, or in PATH", folders.join(", "))
-    }
-
-    /// The dynamic loader's own folders.
-    fn defaults(&self) -> Vec<PathBuf> {
-        let machine = self.header.as_ref().and_then(multiarch);
-        let of_machine =
-            machine.iter().flat_map(|name| ["/lib", "/usr/lib"].map(|folder| Path::new(folder).join(name)));
-        of_machine.chain(DEFAULT.map(PathBuf::from)).collect()
-    }
-
-    /// The path by which we reach what is at `path` for the process.
-    fn reach(&self, path: &Path) -> Option<PathBuf> {
-        match &self.root {
-            None => Some(path.to_owned()),
-            Some(root) => process::resolve(root, path),
-        }
-    }
-
-    /// A file of the process's class and machine: folders and caches have those of other ones, too.
-    fn file(&self, path: &Path) -> Option<PathBuf> {
-        let path = self.reach(path)?;
-        let found = header(&path)?;
-        let same = |own: &Header| found.get(..6) == own.get(..6) && found.get(18..20) == own.get(18..20);
-        self.header.as_ref().is_none_or(same).then_some(path)
-    }
-
-    fn in_folders(&self, folders: &[PathBuf], library: &OsStr) -> Option<PathBuf> {
-        folders.iter().find_map(|folder| self.file(&folder.join(library))).or_else(|| {
-            // Only a name without a version needs the folder's list. Its entries are links: each is reached by its path.
-            folders.iter().find_map(|folder| {
-                let files = fs::read_dir(self.reach(folder)?).ok()?.flatten();
-                let files = files.filter(|file| answers(file.file_name().as_bytes(), library));
-                files.filter_map(|file| self.file(&folder.join(file.file_name()))).min()
-            })
-        })
-    }
-
-    fn in_cache(&self, library: &OsStr) -> Option<PathBuf> {
-        let cache = fs::read(self.reach(Path::new(CACHE))?).ok()?;
-        ld_cache::entries(&cache)
-            .filter(|(name, _)| answers(name.as_bytes(), library))
-            .find_map(|(_, path)| self.file(Path::new(path)))
-    }
-}
-
-/// The start of an ELF file.
-fn header(path: &Path) -> Option<Header> {
-    use std::io::Read;
-    let mut header = [0; 20];
-    // A pipe would block.
-    let is_file = fs::metadata(path).is_ok_and(|file| file.is_file());
-    is_file.then(|| fs::File::open(path).ok())??.read_exact(&mut header).ok()?;
-    header.starts_with(b"\x7fELF").then_some(header)
-}
-
-/// The folder that Debian and its descendants have for a machine's libraries.
-fn multiarch(header: &Header) -> Option<&'static str> {
-    let [_, _, _, _, class, order, .., low, high] = *header;
-    let machine = if order == 1 { u16::from_le_bytes([low, high]) } else { u16::from_be_bytes([low, high]) };
-    // EI_CLASS is 2 for 64 bits, EI_DATA is 1 for little-endian.
-    Some(match (machine, class, order) {
-        (62, 2, _) => "x86_64-linux-gnu",
-        (62, ..) => "x86_64-linux-gnux32",
-        (3, ..) => "i386-linux-gnu",
-        (183, ..) => "aarch64-linux-gnu",
-        (40, ..) => "arm-linux-gnueabihf",
-        (243, 2, _) => "riscv64-linux-gnu",
-        (22, ..) => "s390x-linux-gnu",
-        (21, _, 1) => "powerpc64le-linux-gnu",
-        (258, ..) => "loongarch64-linux-gnu",
-        (8, 2, 1) => "mips64el-linux-gnuabi64",
-        _ => return None,
-    })
-}
 
 /// An I/O error without its number.
 fn plain(error: &std::io::Error) -> String {
@@ -255,18 +85,9 @@ fn plain(error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::{env, path::Path};
 
-    #[test]
-    fn a_name_without_version_means_any() {
-        let fits = |file: &str, library: &str| answers(file.as_bytes(), OsStr::new(library));
-        assert!(fits("libc.so.6", "libc"));
-        assert!(fits("libc.so.6", "libc.so.6"));
-        assert!(!fits("libcap.so.2", "libc"));
-        assert!(!fits("libc.so.6", "libc.so"));
-        assert!(fits("ld-musl-x86_64.so.1", "libc"));
-        assert!(!fits("ld-musl-x86_64.so.1", "libc.so.6"));
-    }
+    use super::*;
 
     #[test]
     fn this_process_s_own_libc_is_found_by_its_name() {
@@ -276,21 +97,6 @@ mod tests {
         // And without looking at what is mapped.
         let searched = View::own().search(OsStr::new("libc.so.6")).unwrap();
         assert_eq!(fs::canonicalize(searched).unwrap(), fs::canonicalize(path).unwrap());
-    }
-
-    #[test]
-    fn the_machine_s_own_folders_are_among_the_defaults() {
-        let mut header = [0; 20];
-        header[4..6].copy_from_slice(&[2, 1]);
-        for (machine, name) in [(62, "x86_64-linux-gnu"), (183, "aarch64-linux-gnu"), (243, "riscv64-linux-gnu")] {
-            header[18] = machine;
-            let view = View { root: None, libraries: vec![], programs: vec![], header: Some(header) };
-            assert_eq!(view.defaults()[..2], [Path::new("/lib").join(name), Path::new("/usr/lib").join(name)]);
-            assert!(view.places().contains(&format!("/usr/lib/{name}, /lib64")), "{}", view.places());
-        }
-        header[4..6].copy_from_slice(&[2, 2]);
-        header[18..].copy_from_slice(&[0, 22]);
-        assert_eq!(multiarch(&header), Some("s390x-linux-gnu"));
     }
 
     #[test]

@@ -10,27 +10,24 @@
 //! | a call that attaches, and another that detaches | what it is attached to | no | no |
 
 use std::{
-    ffi::CString,
-    fmt::Debug,
     fs::{self, File},
-    os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
-use log::{debug, warn};
+use log::debug;
 
+use super::detach::Detach;
 use crate::{
-    Error, Links, Program,
+    Error, Program, ProgramType,
     features::{self, Support},
-    privileges,
-    sys::{bpf, link, perf_event},
+    pin, privileges,
+    sys::{link, perf_event},
 };
 
 /// A program attached to something. Dropping it detaches; so does the end of the process, however it comes, unless the
 /// program hangs on something that has no links (see the types that attach).
+#[doc(alias("bpf_link", "BPF_LINK_CREATE"))]
 #[must_use = "dropping a link detaches the program"]
 #[derive(Debug)]
 pub struct Link {
@@ -48,15 +45,25 @@ enum Held {
     /// The perf event that the program hangs on.
     Event(OwnedFd),
     /// A program in several places.
-    Several(Links),
+    Several(Stack),
     /// Dropping this makes the call that detaches.
     Call { _detach: Box<dyn Detach> },
 }
 
-/// Something whose drop detaches a program, or clears up behind it.
-pub(super) trait Detach: Debug + Send + Sync {
-    /// The program may stay attached without us: what it needs must stay, too.
-    fn keep(&self) {}
+/// Links that are dropped in the reverse order of their making.
+#[derive(Debug, Default)]
+pub(super) struct Stack(pub(super) Vec<Link>);
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        while self.0.pop().is_some() {}
+    }
+}
+
+impl FromIterator<Link> for Stack {
+    fn from_iter<I: IntoIterator<Item = Link>>(links: I) -> Self {
+        Self(links.into_iter().collect())
+    }
 }
 
 impl Link {
@@ -86,7 +93,7 @@ impl Link {
     }
 
     /// A program in several places.
-    pub(super) fn several(program: &Program, what: &str, links: Links) -> Self {
+    pub(super) fn several(program: &Program, what: &str, links: Stack) -> Self {
         Self::of(named(program, what), Held::Several(links))
     }
 
@@ -128,6 +135,7 @@ impl Link {
     }
 
     /// The kernel's link, if it was attached by a single one.
+    #[doc(alias = "bpf_link__fd")]
     #[must_use]
     pub fn as_link_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.held {
@@ -150,13 +158,14 @@ impl Link {
         // Whoever looks at them may pin them.
         self.keep_needs();
         match &self.held {
-            Held::Several(links) => links.as_slice(),
+            Held::Several(links) => &links.0,
             _ => &[],
         }
     }
 
     /// Leaves the program attached until the process ends, however it ends; where the kernel has no link for this kind of
     /// program, even longer.
+    #[doc(alias = "bpf_link__disconnect")]
     pub fn forget(self) {
         std::mem::forget(self);
     }
@@ -168,6 +177,7 @@ impl Link {
     ///
     /// [`Error::Unfit`] if the program was not attached by a single link of the kernel's; [`Error::Kernel`] if the kernel
     /// refuses: EEXIST if the name is taken, EINVAL or EPERM if the path is in no BPF file system.
+    #[doc(alias("bpf_link__pin", "BPF_OBJ_PIN"))]
     pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let attempt = format!("pin {} at {}", self.what, path.display());
@@ -181,7 +191,7 @@ impl Link {
             };
             return Err(Error::Unfit { attempt, why: why.to_owned() });
         };
-        pin(link, path, attempt, "gives the link a name that keeps it alive without us")?;
+        pin::pin(link, path, attempt, "gives the link a name that keeps it alive without us")?;
         self.keep_needs();
         Ok(())
     }
@@ -197,11 +207,11 @@ impl Link {
     /// # Errors
     ///
     /// [`Error::Kernel`] if there is nothing (ENOENT) or it may not be opened; [`Error::Unfit`] if it is no link.
+    #[doc(alias("bpf_link__open", "BPF_OBJ_GET"))]
     pub fn from_pin(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let attempt = format!("open the link pinned at {}", path.display());
-        let link = bpf::obj_get(&c_path(path, &attempt)?, "opens the link that is pinned there")
-            .map_err(|error| refused_path(attempt.clone(), &error))?;
+        let link = pin::open(path, attempt.clone(), "opens the link that is pinned there")?;
         // The command opens maps and programs as well.
         let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", link.as_raw_fd()));
         if about.is_ok_and(|about| !about.contains("link_type:")) {
@@ -216,6 +226,7 @@ impl Link {
     /// # Errors
     ///
     /// [`Error::Unfit`] if this is no link of the kernel's; [`Error::Kernel`] with EINVAL if it is one, of something else.
+    #[doc(alias("BPF_ITER_CREATE", "bpf_iter_create"))]
     pub fn read_iterator(&self) -> Result<File, Error> {
         let attempt = format!("read {}", self.what);
         let Some(link) = self.as_link_fd() else {
@@ -236,41 +247,24 @@ fn named(program: &Program, what: &str) -> String {
     format!("the link of `{}` on {what}", program.name())
 }
 
+impl Program {
+    /// Refuses programs of other types, in better words than the kernel's EINVAL.
+    pub(super) fn must_be(&self, kinds: &[ProgramType], what: &str) -> Result<(), Error> {
+        let kind = self.spec().section.program_type;
+        if kinds.contains(&kind) {
+            return Ok(());
+        }
+        let needed = kinds.iter().map(ToString::to_string).reduce(|all, kind| format!("{all} or {kind}"));
+        Err(Error::Unfit {
+            attempt: format!("attach the program `{}` to {what}", self.name()),
+            why: format!("it is a program of the kind {kind}; {} is needed", needed.unwrap_or_default()),
+        })
+    }
+}
+
 /// The error of an attempt to attach.
 pub(super) fn failed(program: &Program, what: &str, error: &std::io::Error) -> Error {
     let plain = Error::kernel(format!("attach the program `{}` to {what}", program.name()), error);
     // Attaching takes what loading did.
     plain.wanting(privileges::to_load(program.spec().section.program_type))
-}
-
-/// Says that a program could not be detached; a drop has nobody else to tell.
-pub(super) fn detached(what: &str, answer: std::io::Result<()>) {
-    match answer {
-        Ok(()) => {}
-        // Somebody else has detached it, or what it was attached to is gone.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {}
-        Err(error) => warn!("cannot detach a program from {what}: {}", crate::Errno::of(&error)),
-    }
-}
-
-/// Gives something of the kernel's a name.
-pub(crate) fn pin(object: BorrowedFd<'_>, path: &Path, attempt: String, why: &str) -> Result<(), Error> {
-    bpf::obj_pin(&c_path(path, &attempt)?, object, why).map_err(|error| refused_path(attempt, &error))
-}
-
-fn c_path(path: &Path, attempt: &str) -> Result<CString, Error> {
-    CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| Error::Unfit { attempt: attempt.to_owned(), why: "its path holds a NUL byte".to_owned() })
-}
-
-fn refused_path(attempt: String, error: &std::io::Error) -> Error {
-    let plain = Error::kernel(attempt, error);
-    match error.raw_os_error() {
-        Some(libc::EEXIST) => plain.advise("the name is taken: remove the file, or choose another"),
-        Some(libc::ENOENT) => plain.advise("there is no such file or folder"),
-        Some(libc::EINVAL | libc::EPERM | libc::EACCES) => plain.advise(
-            "it must be in a BPF file system: `mount -t bpf bpf /sys/fs/bpf`, as root or with CAP_BPF and the right to write there",
-        ),
-        _ => plain,
-    }
 }

@@ -1,6 +1,6 @@
 //! Several links of different programs, as [`Loaded::attach`](crate::Loaded::attach) makes them.
 
-use super::Link;
+use super::link::{Link, Stack};
 use crate::Skipped;
 
 /// Links that are dropped in the reverse order of their making: what was attached last is detached first.
@@ -10,19 +10,19 @@ use crate::Skipped;
 #[must_use = "dropping links detaches the programs"]
 #[derive(Debug, Default)]
 pub struct Links {
-    links: Vec<Link>,
+    links: Stack,
     skipped: Vec<Skipped>,
 }
 
 impl Links {
     /// Adds one that will be dropped before all others.
     pub fn push(&mut self, link: Link) {
-        self.links.push(link);
+        self.links.0.push(link);
     }
 
     /// The links, in the order of their making.
     pub fn iter(&self) -> std::slice::Iter<'_, Link> {
-        self.links.iter()
+        self.links.0.iter()
     }
 
     /// Returns what [`Loaded::attach`](crate::Loaded::attach) did not attach, and why.
@@ -47,17 +47,12 @@ impl Links {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.links.is_empty()
-    }
-
-    /// The same as a slice.
-    pub(super) fn as_slice(&self) -> &[Link] {
-        &self.links
+        self.links.0.is_empty()
     }
 
     /// Leaves all programs attached until the process ends.
     pub fn forget(mut self) {
-        self.links.drain(..).for_each(Link::forget);
+        self.links.0.drain(..).for_each(Link::forget);
     }
 }
 
@@ -73,11 +68,5 @@ impl<'l> IntoIterator for &'l Links {
 impl FromIterator<Link> for Links {
     fn from_iter<I: IntoIterator<Item = Link>>(links: I) -> Self {
         Self { links: links.into_iter().collect(), skipped: Vec::new() }
-    }
-}
-
-impl Drop for Links {
-    fn drop(&mut self) {
-        while self.links.pop().is_some() {}
     }
 }

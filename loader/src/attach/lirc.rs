@@ -13,6 +13,7 @@ use crate::{AttachType, Error, Program, ProgramType};
 /// A receiver to attach to, for the section `lirc_mode2`. The program stays if the process dies without dropping the [`Link`].
 ///
 /// Needs this crate's feature `lirc`.
+#[doc(alias = "BPF_LIRC_MODE2")]
 #[derive(Debug, Clone, Copy)]
 pub struct Lirc<'fd> {
     receiver: BorrowedFd<'fd>,

@@ -11,6 +11,7 @@ use crate::{Error, Program, ProgramType, sys::link};
 /// A hook of netfilter in the caller's network namespace. Linux 6.4.
 ///
 /// Needs this crate's feature `network`.
+#[doc(alias = "bpf_program__attach_netfilter")]
 #[derive(Debug, Clone)]
 pub struct Netfilter {
     family: u32,

@@ -14,6 +14,7 @@ use crate::{
 /// A network namespace to attach to, for the sections `sk_lookup` (Linux 5.9) and `flow_dissector` (5.8).
 ///
 /// Needs this crate's feature `network`.
+#[doc(alias = "bpf_program__attach_netns")]
 #[derive(Debug, Clone, Copy)]
 pub struct Netns<'fd> {
     namespace: BorrowedFd<'fd>,

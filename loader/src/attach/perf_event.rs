@@ -24,6 +24,7 @@ use crate::{
 /// ```
 ///
 /// Needs this crate's feature `perf-event`.
+#[doc(alias("bpf_program__attach_perf_event", "perf_event_open"))]
 #[derive(Debug, Clone)]
 pub struct PerfEvent {
     event_type: u32,
@@ -82,6 +83,11 @@ impl PerfEvent {
     pub fn cookie(mut self, cookie: u64) -> Self {
         self.cookie = cookie;
         self
+    }
+
+    /// Sets the cookie if one is given.
+    pub(super) fn override_cookie(self, cookie: Option<u64>) -> Self {
+        Self { cookie: cookie.unwrap_or(self.cookie), ..self }
     }
 
     /// Attaches `program`: without [`PerfEvent::pid`] or [`PerfEvent::cpu`] on every CPU that is online now.

@@ -1,23 +1,23 @@
 //! Files as another process sees them.
 //!
-//! A process in a container has another root folder; `/proc/PID/root` leads there. But a symbolic link with an absolute path,
-//! followed by us, would lead to *our* root, so links are followed here by hand. What a process has mapped is listed in
-//! `/proc/PID/maps` by a path that counts from the reader's root (`d_path`), which need not be the process's: a file is taken by
-//! such a path only if it is the mapped one, and by its link in `/proc/PID/map_files` otherwise. There it is even when it was
-//! deleted or replaced.
+//! A process in a container has another root directory (see `root.rs`). `/proc/PID/maps` lists what a process has mapped by
+//! paths from the reader's root (`d_path`), which need not be the process's. So a file is taken by such a path only if it is
+//! the mapped one, and by its link in `/proc/PID/map_files` otherwise. That link works even if the file was deleted or
+//! replaced.
 
 use std::{
     ffi::OsStr,
     fs, io,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use log::{info, warn};
 
 use super::{
-    library::{View, is_path, mapped},
     maps::{Mapping, mappings},
+    root::{magic, resolve, root},
+    view::{View, is_path, mapped},
 };
 use crate::{Errno, Error};
 
@@ -98,11 +98,6 @@ fn warn_if_unmapped(pid: u32, path: &Path, file: &fs::Metadata) {
     }
 }
 
-/// The root folder of a process.
-pub(super) fn root(pid: u32) -> PathBuf {
-    PathBuf::from(format!("/proc/{pid}/root"))
-}
-
 /// What a process has mapped, and the thread that was asked: one that still runs if the first thread has ended.
 fn maps(pid: u32) -> Result<(u32, Vec<u8>), String> {
     let file = |task: u32| PathBuf::from(format!("/proc/{task}/maps"));
@@ -162,81 +157,6 @@ fn reach(pid: u32, mapping: &Mapping<'_>) -> Result<PathBuf, String> {
     }
 }
 
-/// Returns true for a path below the root folder that ends in a magic link: `proc/PID/root`, `cwd`, `exe`, `fd/N` or
-/// `map_files/…`, or leads through one. Its text cannot say where it leads; only the kernel can follow it.
-fn magic(path: &Path) -> bool {
-    ends_magically(path) || path.ancestors().skip(1).any(ends_magically)
-}
-
-fn ends_magically(path: &Path) -> bool {
-    let parts: Vec<&[u8]> = path.components().map(|part| part.as_os_str().as_bytes()).collect();
-    let parts = parts.strip_prefix(&[&b"/"[..]]).unwrap_or(&parts);
-    let [b"proc", process, rest @ ..] = parts else { return false };
-    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let rest = match rest {
-        [b"task", thread, rest @ ..] if is_number(thread) => rest,
-        rest => rest,
-    };
-    (is_number(process) || [&b"self"[..], b"thread-self"].contains(process))
-        && matches!(rest, [b"root" | b"cwd" | b"exe"] | [b"fd" | b"map_files", _])
-}
-
-/// Returns true for the links that name the process that reads them, or its thread.
-fn is_own(path: &Path) -> bool {
-    ["proc/self", "proc/thread-self"].iter().any(|link| path == Path::new(link))
-}
-
-/// `path` below `root`, symbolic links followed as if `root` were `/`; `None` if they lead in circles.
-pub(super) fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
-    /// As many as the kernel follows.
-    const MOST: u32 = 40;
-    let mut followed = 0;
-    // Components still to be walked, the next one last.
-    let parts = |path: &Path| -> Vec<PathBuf> {
-        path.components()
-            .rev()
-            .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir))
-            .map(|part| PathBuf::from(part.as_os_str()))
-            .collect()
-    };
-    let mut rest = parts(path);
-    let mut walked = PathBuf::new();
-    while let Some(part) = rest.pop() {
-        if part == Path::new("..") {
-            // What is above the place that a magic link leads to, the kernel knows.
-            if ends_magically(&walked) || walked.ends_with("..") {
-                walked.push("..");
-            } else {
-                walked.pop();
-            }
-            continue;
-        }
-        let next = walked.join(&part);
-        if ends_magically(&next) {
-            walked = next;
-            continue;
-        }
-        match fs::read_link(root.join(&next)) {
-            // It names the process that reads it, which is not the one whose root this is.
-            Ok(_) if is_own(&next) && root.parent().is_some_and(|of| of.starts_with("/proc")) => {
-                walked = root.parent().unwrap_or(root).to_owned();
-            }
-            Ok(target) => {
-                followed += 1;
-                if followed > MOST {
-                    return None;
-                }
-                if target.is_absolute() {
-                    walked = PathBuf::new();
-                }
-                rest.extend(parts(&target));
-            }
-            Err(_) => walked = next,
-        }
-    }
-    Some(root.join(walked))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,34 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_followed_below_the_root() {
-        let folder = std::env::temp_dir().join(format!("cutaway-root-{}", std::process::id()));
-        fs::create_dir_all(folder.join("usr/lib")).unwrap();
-        for (target, link) in [("/usr/lib", "lib"), ("../../../../lib/x", "usr/lib/y"), ("circle", "circle")] {
-            std::os::unix::fs::symlink(target, folder.join(link)).unwrap();
-        }
-        let answers = ["/lib/x", "lib/y", "../../usr/lib/./x", "/circle"].map(|path| resolve(&folder, Path::new(path)));
-        fs::remove_dir_all(&folder).unwrap();
-        let x = folder.join("usr/lib/x");
-        assert_eq!(answers, [Some(x.clone()), Some(x.clone()), Some(x), None]);
-    }
-
-    #[test]
-    fn magic_links_are_left_to_the_kernel() {
-        for path in ["proc/1/root", "/proc/1/root/lib/x", "proc/1/fd/7", "proc/1/task/2/exe", "proc/1/map_files/1-2"] {
-            assert!(magic(Path::new(path)), "{path}");
-        }
-        for path in ["proc/1", "proc/x/root", "a/proc/1/root", "proc/1/fd", "proc/1/maps", "proc/1/task/root"] {
-            assert!(!magic(Path::new(path)), "{path}");
-        }
-        let root = root(std::process::id());
-        let below = |path: &str| resolve(&root, Path::new(path)).unwrap();
-        assert_eq!(below("/proc/1/root/lib/../x"), root.join("proc/1/root/x"));
-        assert_eq!(below("/proc/1/root/../x"), root.join("proc/1/root/../x"));
-        // As the process sees it, and not as its reader does.
-        for path in ["/proc/self/exe", "/proc/thread-self/exe"] {
-            assert_eq!(below(path), Path::new(&format!("/proc/{}/exe", std::process::id())));
-        }
+    fn file_behind_a_magic_link_is_found() {
         let pid = std::process::id();
         let own = std::env::current_exe().unwrap();
         for path in [format!("/proc/{pid}/exe"), format!("/proc/{pid}/root{}", own.display())] {

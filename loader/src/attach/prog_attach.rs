@@ -7,7 +7,7 @@ use std::{
 
 use cutaway_sys::{AttachType, fd};
 
-use super::link::{Detach, detached};
+use super::detach::{Detach, detached};
 use crate::{Program, sys::link};
 
 /// A program attached by the command; dropping this detaches it.

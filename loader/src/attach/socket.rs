@@ -10,7 +10,8 @@ use cutaway_sys::fd;
 
 use super::{
     Link,
-    link::{Detach, detached, failed},
+    detach::{Detach, detached},
+    link::failed,
 };
 use crate::{
     Error, Program, ProgramType,
@@ -22,6 +23,7 @@ use crate::{
 /// The [`Link`] keeps the socket open, since it needs it to detach.
 ///
 /// Needs this crate's feature `network`.
+#[doc(alias("SO_ATTACH_BPF", "SO_ATTACH_REUSEPORT_EBPF"))]
 #[derive(Debug, Clone, Copy)]
 pub struct SocketFilter<'fd> {
     socket: BorrowedFd<'fd>,

@@ -17,6 +17,7 @@ use crate::{AttachType, Error, Program, ProgramType};
 /// The program stays with the map if the process dies without dropping the [`Link`] while somebody else holds the map.
 ///
 /// Needs this crate's feature `network`.
+#[doc(alias("bpf_program__attach_sockmap", "BPF_MAP_TYPE_SOCKMAP"))]
 #[derive(Debug, Clone, Copy)]
 pub struct Sockmap<'fd> {
     map: BorrowedFd<'fd>,

@@ -19,7 +19,7 @@ use cutaway_sys::file;
 
 use super::{
     image::Image,
-    process,
+    root,
     tables::{Data, Tables},
 };
 
@@ -59,7 +59,7 @@ impl<'b> Elsewhere<'b> {
                 ]
             });
             let reached = folders.unwrap_or_default().into_iter();
-            tried.extend(reached.filter_map(|folder| Some((process::resolve(&root, &folder.join(&name))?, Some(crc)))));
+            tried.extend(reached.filter_map(|folder| Some((root::resolve(&root, &folder.join(&name))?, Some(crc)))));
         }
         let debug =
             tried.iter().find_map(|(path, crc)| Some((path.display().to_string(), debug_file(path, id, *crc)?)));

@@ -9,7 +9,7 @@ use log::{debug, warn};
 
 use cutaway_sys::AttachType;
 
-use super::{Link, link::Detach};
+use super::{Link, detach::Detach};
 use crate::{Error, Map, sys::link};
 
 impl Map {
@@ -23,6 +23,7 @@ impl Map {
     ///
     /// [`Error::Unfit`] if the map is no such table; [`Error::Kernel`] if the kernel refuses: EEXIST if there is one of its
     /// name, EINVAL if a function or value is missing that this kind of table must have.
+    #[doc(alias = "bpf_map__attach_struct_ops")]
     pub fn attach(&self) -> Result<Link, Error> {
         let attempt = || format!("give the table `{}` to the kernel", self.name());
         let Some(table) = self.table() else {

@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use super::{
     Link,
-    link::{Detach, detached, failed},
+    detach::{Detach, detached},
+    link::failed,
 };
 use crate::{
     Error, Program, ProgramType,
@@ -36,6 +37,7 @@ const CLSACT_HANDLE: u32 = 0xffff_0000;
 /// and left, since others may have come to use it.
 ///
 /// Needs this crate's feature `network`.
+#[doc(alias("bpf_tc_attach", "bpf_tc_hook_create"))]
 #[derive(Debug, Clone)]
 pub struct Tc {
     ifindex: u32,

@@ -18,6 +18,7 @@ use crate::{
 /// A network device to attach a classifier to by a link. Linux 6.6.
 ///
 /// Needs this crate's feature `network`.
+#[doc(alias("bpf_program__attach_tcx", "bpf_program__attach_netkit", "BPF_TCX_INGRESS", "BPF_TCX_EGRESS"))]
 #[derive(Debug, Clone)]
 pub struct Tcx {
     ifindex: u32,

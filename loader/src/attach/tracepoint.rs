@@ -11,6 +11,7 @@ use crate::{
 /// A tracepoint to attach to.
 ///
 /// Needs this crate's feature `tracepoint`.
+#[doc(alias = "bpf_program__attach_tracepoint")]
 #[derive(Debug, Clone)]
 pub struct Tracepoint {
     category: String,

@@ -16,6 +16,7 @@ use crate::{Error, Program, ProgramType, Target, sys::link};
 /// Attaches a program to what it was loaded for. Linux 5.5; `fmod_ret` and `lsm` 5.7, on arm64 all that patch functions 6.0.
 ///
 /// Needs this crate's feature `tracing`.
+#[doc(alias("bpf_program__attach_trace", "bpf_program__attach_lsm", "bpf_program__attach_freplace"))]
 #[derive(Debug, Clone, Default)]
 pub struct Tracing {
     cookie: u64,

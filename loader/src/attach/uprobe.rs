@@ -30,6 +30,7 @@ use crate::{
 /// ```
 ///
 /// Needs this crate's feature `uprobe`.
+#[doc(alias("bpf_program__attach_uprobe", "bpf_uprobe_opts", "Uretprobe"))]
 #[derive(Debug, Clone)]
 pub struct Uprobe {
     file: Library,
@@ -119,6 +120,7 @@ impl Uprobe {
     }
 
     /// A number that the program reads with `bpf_get_attach_cookie` (Linux 5.15).
+    #[doc(alias = "bpf_cookie")]
     #[must_use]
     pub fn cookie(mut self, cookie: u64) -> Self {
         self.cookie = cookie;
@@ -127,6 +129,7 @@ impl Uprobe {
 
     /// Where in the file the 16-bit counter lies that tells the probed program how many listen at this place; the kernel
     /// keeps it up to date (`ref_ctr_offset`, Linux 4.20). Programs with statically defined tracepoints have such counters.
+    #[doc(alias = "ref_ctr_offset")]
     #[must_use]
     pub fn listeners(mut self, byte: u32) -> Self {
         self.listeners = byte;

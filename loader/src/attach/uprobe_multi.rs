@@ -26,6 +26,7 @@ use crate::{
 /// perf event for each place.
 ///
 /// Needs this crate's feature `uprobe`.
+#[doc(alias("bpf_program__attach_uprobe_multi", "BPF_TRACE_UPROBE_MULTI"))]
 #[derive(Debug, Clone)]
 pub struct UprobeMulti {
     file: Library,
@@ -33,6 +34,8 @@ pub struct UprobeMulti {
     on_return: bool,
     pid: Option<u32>,
     cookies: Vec<u64>,
+    /// For all places without one of their own.
+    cookie: u64,
     listeners: Vec<u64>,
 }
 
@@ -64,6 +67,7 @@ impl UprobeMulti {
             on_return: false,
             pid: None,
             cookies: Vec::new(),
+            cookie: 0,
             listeners: Vec::new(),
         }
     }
@@ -86,6 +90,13 @@ impl UprobeMulti {
     #[must_use]
     pub fn pid(mut self, pid: u32) -> Self {
         self.pid = Some(pid);
+        self
+    }
+
+    /// A number that the program reads with `bpf_get_attach_cookie`, the same for every place.
+    #[must_use]
+    pub fn cookie(mut self, cookie: u64) -> Self {
+        self.cookie = cookie;
         self
     }
 
@@ -189,8 +200,9 @@ impl UprobeMulti {
         }
         let c_path = CString::new(binary.path.as_os_str().as_bytes())
             .map_err(|_| unfit("its path holds a NUL byte".to_owned()))?;
-        let places =
-            Places { path: &c_path, offsets: places, ref_ctr_offsets: &self.listeners, cookies: &self.cookies };
+        let same = if self.cookie == 0 { Vec::new() } else { vec![self.cookie; places.len()] };
+        let cookies = if self.cookies.is_empty() { &same } else { &self.cookies };
+        let places = Places { path: &c_path, offsets: places, ref_ctr_offsets: &self.listeners, cookies };
         let why = "puts probes on all these bytes of the file, and ties the program to them";
         link::create_uprobe_multi(program.as_fd(), kind, self.on_return, places, self.pid.unwrap_or(0), why)
             .map(|link| Link::kernels(program, what, link))
@@ -212,7 +224,7 @@ impl UprobeMulti {
             if let Some(pid) = self.pid {
                 probe = probe.pid(pid);
             }
-            probe.cookie(self.cookies.get(index).copied().unwrap_or(0)).attach_at(program, binary, byte)
+            probe.cookie(self.cookies.get(index).copied().unwrap_or(self.cookie)).attach_at(program, binary, byte)
         });
         Ok(Link::several(program, what, each.collect::<Result<_, _>>()?))
     }

@@ -20,10 +20,9 @@ use std::{
 
 use log::{debug, warn};
 
-pub(crate) use self::specs::Specs;
 use self::{arguments::Place, notes::Note};
 use super::{Link, UprobeMulti, image::Binary, library::Library, maps};
-use crate::{Error, Program, ProgramType, features};
+use crate::{Error, Program, ProgramType, features, program::UsdtSpecs};
 
 /// A probe that the author of a program or library has put into it, for programs of the section `usdt` or `uprobe`.
 /// Linux 5.15; older ones if the probe is in one process, or in an executable that is always at the same address.
@@ -41,6 +40,7 @@ use crate::{Error, Program, ProgramType, features};
 /// ```
 ///
 /// Needs this crate's feature `usdt`.
+#[doc(alias = "bpf_program__attach_usdt")]
 #[derive(Debug, Clone)]
 pub struct Usdt {
     file: Library,
@@ -170,7 +170,11 @@ impl Usdt {
             if self.cookie != 0 {
                 probes = probes.cookies(&vec![self.cookie; bytes.len()]);
             }
-            debug!("`{}` is told nothing about arguments: its object has no map `{}`", program.name(), Specs::MAPS[0]);
+            debug!(
+                "`{}` is told nothing about arguments: its object has no map `{}`",
+                program.name(),
+                UsdtSpecs::MAPS[0]
+            );
             return probes.attach_at(program, &binary, &bytes, &what);
         };
         for (note, argument) in notes.iter().flat_map(|note| note.arguments.iter().map(move |it| (note, it))) {
@@ -179,7 +183,8 @@ impl Usdt {
                 warn!("an argument of {what} cannot be read by programs: `{}`{}", note.text, why.concat());
             }
         }
-        let (numbers, mut taken) = specs.describe(notes.iter().map(|note| note.arguments.as_slice()), self.cookie)?;
+        let descriptions = notes.iter().map(|note| specs::encode(specs, &note.arguments, self.cookie));
+        let (numbers, mut taken) = specs.describe(descriptions)?;
         if features::perf_link().is_yes() {
             probes = probes.cookies(&numbers.iter().copied().map(u64::from).collect::<Vec<_>>());
         } else {

@@ -15,7 +15,8 @@ use cutaway_sys::{AttachType, fd};
 
 use super::{
     Link,
-    link::{Detach, detached, failed},
+    detach::{Detach, detached},
+    link::failed,
 };
 use crate::{
     Error, Program, ProgramType,
@@ -30,6 +31,7 @@ use crate::{
 /// the process dies without dropping the [`Link`].
 ///
 /// Needs this crate's feature `network`.
+#[doc(alias("bpf_program__attach_xdp", "bpf_xdp_attach"))]
 #[derive(Debug, Clone)]
 pub struct Xdp {
     ifindex: u32,
@@ -40,6 +42,7 @@ pub struct Xdp {
 /// Who runs an XDP program.
 ///
 /// Needs this crate's feature `network`.
+#[doc(alias("XDP_FLAGS_SKB_MODE", "XDP_FLAGS_DRV_MODE", "XDP_FLAGS_HW_MODE"))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum XdpMode {

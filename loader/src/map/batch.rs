@@ -1,15 +1,15 @@
-//! Many elements with one system call: `BPF_MAP_LOOKUP_BATCH` and its relatives (Linux 5.6; more kinds of map with each
+//! Many elements by one system call: `BPF_MAP_LOOKUP_BATCH` and its relatives (Linux 5.6; more types of map with each
 //! release).
 //!
 //! ```text
-//!     entries()        position ──▶ kernel ──▶ up to so many keys and values, and the next position …  until ENOENT
-//!     take_entries()   the same, and what was given is gone from the map
+//!     entries()        position ──▶ kernel ──▶ keys, values and the next position …  until ENOENT
+//!     take_entries()   the same; each returned element is deleted from the map
 //!     update_all(), delete_all()       all in one call
 //! ```
 //!
-//! Where the kernel has no such command for a kind of map, the same is done one element at a time; nobody but the log
-//! notices. A position means nothing to us: for hashes it is the number of a bucket, which is always given whole. Other
-//! processes and programs go on changing the map meanwhile, so what comes is no snapshot.
+//! Where the kernel has no such command for a type of map, the same is done one element at a time, and the log says so. A
+//! position is opaque: for hashes it is the index of a bucket, and the kernel returns buckets whole. Other processes and
+//! programs change the map meanwhile, so the result is no snapshot.
 
 use std::{io, slice::ChunksExact};
 
@@ -20,7 +20,7 @@ use cutaway_sys::errno::ENOTSUPP;
 use super::{Map, PerCpu};
 use crate::{Error, sys::elements::BatchCommand};
 
-/// Keys and values, one behind the other.
+/// Some of a map's keys with their values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entries {
     keys: Vec<u8>,
@@ -30,30 +30,31 @@ pub struct Entries {
 }
 
 impl Entries {
-    /// How many there are.
+    /// Returns the number of elements.
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys.len() / self.key_size.max(1)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Each key with its value, in the kernel's order.
+    /// Walks the keys with their values, in the kernel's order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         chunks(&self.keys, self.key_size).zip(chunks(&self.values, self.value_size))
     }
 }
 
-/// Pieces of the same size.
+/// Cuts bytes into pieces of the same size.
 fn chunks(bytes: &[u8], size: usize) -> ChunksExact<'_, u8> {
     bytes.chunks_exact(size.max(1))
 }
 
-/// The elements of a map, some at a time.
+/// An iterator over the elements of a map, which returns many of them at a time.
+#[doc(alias("BPF_MAP_LOOKUP_BATCH", "BPF_MAP_LOOKUP_AND_DELETE_BATCH"))]
 #[derive(Debug)]
 #[must_use = "nothing is asked of the kernel before `next`"]
 pub struct Batches<'m> {
@@ -66,15 +67,16 @@ pub struct Batches<'m> {
 #[derive(Debug)]
 enum State {
     Start,
-    /// Behind the element, or the bucket, that the kernel calls so.
+    /// After this position of the kernel's.
     Behind(Vec<u8>),
-    /// The kernel has no such command: one by one, behind this key.
+    /// The kernel has no such command: one by one, after this key.
     OneByOne(Option<Vec<u8>>),
     Ended,
 }
 
 impl Batches<'_> {
-    /// Takes at most `count` elements at a time, if the kernel's buckets allow it; otherwise about 256 KiB of them.
+    /// Returns at most `count` elements at a time, if the kernel's buckets allow it. Without this call a piece has about
+    /// 256 KiB.
     pub fn at_most(self, count: usize) -> Self {
         Self { count: count.clamp(1, 1 << 20), ..self }
     }
@@ -83,7 +85,7 @@ impl Batches<'_> {
         if self.take { BatchCommand::LookupAndDelete } else { BatchCommand::Lookup }
     }
 
-    /// The next piece; an empty one if there is none.
+    /// Returns the next piece; an empty one at the end.
     fn piece(&mut self) -> Result<Entries, Error> {
         loop {
             let position = match &self.state {
@@ -125,13 +127,13 @@ impl Batches<'_> {
         }
     }
 
-    /// The same without the kernel's help.
+    /// Does the same by a system call for each element.
     fn one_by_one(&mut self) -> Result<Entries, Error> {
         let mut entries = self.map.entries_of(0);
         let State::OneByOne(last) = &mut self.state else { return Ok(entries) };
         let mut key = vec![0; self.map.key_size()];
         while entries.len() < self.count {
-            // What was taken is gone, so the next one is the first.
+            // The elements before are deleted, so the next one is the first.
             let before = if self.take { None } else { last.as_deref() };
             let there = self.map.elements.next_key(before, &mut key);
             if !there.map_err(|error| self.map.failed("walk the keys of", &error))? {
@@ -170,7 +172,7 @@ impl Iterator for Batches<'_> {
 }
 
 impl Map {
-    /// All elements, some at a time: `BPF_MAP_LOOKUP_BATCH` (Linux 5.6, for per-CPU arrays 5.13), or one by one where the
+    /// Walks all elements, many at a time: `BPF_MAP_LOOKUP_BATCH` (Linux 5.6, for per-CPU arrays 5.13), or one by one where the
     /// kernel has no such command.
     ///
     /// ```no_run
@@ -184,12 +186,14 @@ impl Map {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias("BPF_MAP_LOOKUP_BATCH", "bpf_map_lookup_batch"))]
     pub fn entries(&self) -> Batches<'_> {
         self.batches(false)
     }
 
-    /// All elements, and none is left of those that were given: `BPF_MAP_LOOKUP_AND_DELETE_BATCH` (hashes; Linux 5.6), or
-    /// [`Map::lookup_and_delete`] one by one. What is not asked for stays in the map.
+    /// Like [`Map::entries`], but each returned element is deleted from the map: `BPF_MAP_LOOKUP_AND_DELETE_BATCH` (hashes;
+    /// Linux 5.6), or [`Map::lookup_and_delete`] one by one. Elements after the last call of `next` stay in the map.
+    #[doc(alias("BPF_MAP_LOOKUP_AND_DELETE_BATCH", "bpf_map_lookup_and_delete_batch"))]
     pub fn take_entries(&self) -> Batches<'_> {
         self.batches(true)
     }
@@ -200,7 +204,7 @@ impl Map {
         Batches { map: self, take, count, state: State::Start }
     }
 
-    /// Room for so many elements.
+    /// Makes room for `count` elements.
     fn entries_of(&self, count: usize) -> Entries {
         let (key_size, value_size) = (self.key_size(), self.value_size());
         Entries { keys: vec![0; count * key_size], values: vec![0; count * value_size], key_size, value_size }
@@ -212,6 +216,7 @@ impl Map {
     /// # Errors
     ///
     /// As [`Map::update`]; the error says how many have been set before it.
+    #[doc(alias("BPF_MAP_UPDATE_BATCH", "bpf_map_update_batch"))]
     pub fn update_all<'e>(&self, entries: impl IntoIterator<Item = (&'e [u8], &'e [u8])>) -> Result<(), Error> {
         let mut all = self.entries_of(0);
         for (key, value) in entries {
@@ -237,11 +242,12 @@ impl Map {
         Ok(())
     }
 
-    /// Removes many keys, and tells how many of them were there: `BPF_MAP_DELETE_BATCH` (hashes; Linux 5.6), or one by one.
+    /// Removes many keys and returns how many of them were there: `BPF_MAP_DELETE_BATCH` (hashes; Linux 5.6), or one by one.
     ///
     /// # Errors
     ///
     /// As [`Map::delete`]; some may have been removed before it.
+    #[doc(alias("BPF_MAP_DELETE_BATCH", "bpf_map_delete_batch"))]
     pub fn delete_all<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>) -> Result<usize, Error> {
         let mut all = Vec::new();
         for key in keys {
@@ -272,27 +278,28 @@ impl Map {
         Ok(removed)
     }
 
-    /// Removes `key`, and gives the value that it had; `None` if it was not there. Of a queue or stack, with an empty key,
-    /// the next value (Linux 4.20). For hashes it is one step since 5.14; before that, a change between look-up and removal
+    /// Removes `key` and returns the value that it had; `None` if it was not there. Of a queue or stack, with an empty key,
+    /// it returns the next value (Linux 4.20). For hashes it is one step since 5.14; before that, a change between look-up and removal
     /// is lost.
     ///
     /// # Errors
     ///
     /// As [`Map::lookup`] and [`Map::delete`].
+    #[doc(alias("BPF_MAP_LOOKUP_AND_DELETE_ELEM", "bpf_map__lookup_and_delete_elem"))]
     pub fn lookup_and_delete(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let mut value = vec![0; self.value_size()];
         match self.elements.lookup_and_delete(key, &mut value) {
             Ok(found) => Ok(found.then_some(value)),
             Err(error) if is_unknown(&error) => {
                 let value = self.lookup(key)?;
-                // Somebody else may have been quicker, and then it is theirs.
+                // If another process or program has removed it first, it is theirs.
                 Ok(if value.is_some() && self.delete(key)? { value } else { None })
             }
             Err(error) => Err(self.failed("take a value from", &error)),
         }
     }
 
-    /// Sets the values of `key` in a per-CPU map, one for each possible CPU.
+    /// Sets the values of `key` in a per-CPU map, a value for each possible CPU.
     ///
     /// # Errors
     ///

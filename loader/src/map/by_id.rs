@@ -1,10 +1,10 @@
-//! A map by the number that the kernel knows it by, whoever made it.
+//! Opens a map by its id, whichever process created it.
 
 use super::Map;
 use crate::{Error, sys::ids, system::NUMBERS_ARE_ROOTS};
 
 impl Map {
-    /// Opens the map with this number, whoever made it; its name is the kernel's, 15 bytes at most.
+    /// Opens the map with this id, whichever process created it. Its name is the kernel's, of 15 bytes at most.
     ///
     /// Needs CAP_SYS_ADMIN, and Linux 4.13.
     ///
@@ -13,6 +13,7 @@ impl Map {
     /// # Errors
     ///
     /// [`Error::Kernel`]: ENOENT if there is no such map (any more), EPERM without privileges.
+    #[doc(alias("BPF_MAP_GET_FD_BY_ID", "bpf_map_get_fd_by_id"))]
     pub fn from_id(id: u32) -> Result<Self, Error> {
         let map = ids::open(ids::Kind::Map, id, "opens a map by its number, whoever made it").map_err(|error| {
             let plain = Error::kernel(format!("open the map with the number {id}"), &error);

@@ -1,20 +1,15 @@
-//! Pins: names in a bpf file system that keep a map alive and let others find it.
+//! Pinned maps: a name in a BPF file system keeps a map alive and lets other processes find it.
 
 use std::{
-    ffi::CString,
-    io,
-    os::{
-        fd::{AsFd, BorrowedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::fd::{AsFd, BorrowedFd},
     path::Path,
 };
 
 use super::{Map, create::corrected};
-use crate::{Errno, Error, MapFlags, MapSpec, MapType, Pinning, resolve::struct_ops::Fitted, sys::bpf};
+use crate::{Errno, Error, MapFlags, MapSpec, MapType, Pinning, pin, resolve::struct_ops::Fitted};
 
 impl Map {
-    /// Makes the map that `spec` describes; if it is to be pinned, takes the one that is there.
+    /// Creates the map that `spec` describes. If it is to be pinned by name and such a pin is there, opens that one.
     pub(crate) fn make(
         spec: &MapSpec,
         struct_ops: Option<&Fitted>,
@@ -24,7 +19,7 @@ impl Map {
         if spec.pinning == Pinning::None {
             return Self::create(spec, struct_ops, btf);
         }
-        // A name that came with the object must not lead out of the folder.
+        // A name that came with the object must not lead out of the directory.
         if spec.name.contains('/') {
             return Err(Error::Unfit {
                 attempt: format!("pin the map `{}` by its name", spec.name),
@@ -33,54 +28,52 @@ impl Map {
         }
         let path = pins.join(&spec.name);
         loop {
-            match bpf::obj_get(&c_path(&path)?, "looks for a map that was pinned before") {
+            let attempt = format!("reuse the pinned map {}", path.display());
+            match pin::open(&path, attempt, "looks for a map that was pinned before") {
                 Ok(map) => {
                     let map = Self::wrap(spec.name.clone(), map)?;
                     map.must_fit(spec, &path)?;
                     return Ok(map);
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed("take the pinned map", &path, &error)),
+                Err(error) if is(&error, libc::ENOENT) => {}
+                Err(error) => return Err(error),
             }
             let map = Self::create(spec, struct_ops, btf)?;
-            match map.pin_as(&path) {
-                // Somebody else was quicker: theirs is the map that everybody has.
-                Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
-                Err(error) => return Err(failed("pin a map as", &path, &error)),
-                Ok(()) => return Ok(map),
+            match map.pin(&path) {
+                // Another process has just pinned its map there: use that one.
+                Err(error) if is(&error, libc::EEXIST) => {}
+                answer => return answer.map(|()| map),
             }
         }
     }
 
-    /// Opens a pinned map.
+    /// Opens the map that is pinned at `path`.
     ///
     /// # Errors
     ///
     /// [`Error::Kernel`]: ENOENT if nothing is pinned there, EPERM without privileges or if it is no map.
+    #[doc(alias("BPF_OBJ_GET", "bpf_obj_get"))]
     pub fn from_pin(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let map = bpf::obj_get(&c_path(path)?, "opens a pinned map")
-            .map_err(|error| failed("open the pinned map", path, &error))?;
+        let map = pin::open(path, format!("open the map pinned at {}", path.display()), "opens a pinned map")?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Self::wrap(name, map)
     }
 
-    /// Pins the map: it lives as long as the file does, and others find it there.
+    /// Pins the map at `path`: it lives as long as that file, and other processes find it there.
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`]: EEXIST if there is such a file, EPERM if the folder is not on a bpf file system.
+    /// [`Error::Kernel`]: EEXIST if there is such a file, EPERM or EINVAL if the directory is in no BPF
+    /// file system.
+    #[doc(alias("BPF_OBJ_PIN", "bpf_map__pin"))]
     pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
-        self.pin_as(path).map_err(|error| failed("pin a map as", path, &error))
+        let attempt = format!("pin the map `{}` at {}", self.name(), path.display());
+        pin::pin(self.as_fd(), path, attempt, "gives the map a name that outlives this process")
     }
 
-    fn pin_as(&self, path: &Path) -> io::Result<()> {
-        let path = CString::new(path.as_os_str().as_bytes())?;
-        bpf::obj_pin(&path, self.as_fd(), "gives the map a name that outlives this process")
-    }
-
-    /// A map that is used under another description gives silent nonsense, so every part of it must be the same.
+    /// Checks every part of the description: a map of another one would give nonsense without an error.
     fn must_fit(&self, spec: &MapSpec, path: &Path) -> Result<(), Error> {
         let (info, attr) = (self.elements.info(), corrected(spec)?);
         // The kernel adds this flag by itself.
@@ -103,19 +96,6 @@ impl Map {
     }
 }
 
-fn c_path(path: &Path) -> Result<CString, Error> {
-    CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| Error::Unfit { attempt: format!("use the path {path:?}"), why: "it holds a NUL byte".to_owned() })
-}
-
-fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
-    let plain = Error::kernel(format!("{what} {}", path.display()), error);
-    match Errno::of(error).raw() {
-        libc::ENOENT => {
-            plain.advise("is the folder there, and a bpf file system mounted (mount -t bpf bpf /sys/fs/bpf)?")
-        }
-        libc::EPERM => plain.advise("is it on a bpf file system, and are you root?"),
-        libc::EEXIST => plain.advise("remove that file, or choose another name"),
-        _ => plain,
-    }
+fn is(error: &Error, errno: i32) -> bool {
+    error.errno().map(Errno::raw) == Some(errno)
 }

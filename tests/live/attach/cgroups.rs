@@ -28,10 +28,10 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// A cgroup with this process in it.
-struct Own(PathBuf);
+pub(crate) struct Own(PathBuf);
 
 impl Own {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = root();
         let own = root.join(format!("cutaway-{}", std::process::id()));
         fs::create_dir(&own).unwrap();
@@ -42,6 +42,10 @@ impl Own {
 
     fn open(&self) -> File {
         File::open(&self.0).unwrap()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 }
 

@@ -266,7 +266,7 @@ fn no_place() {
 
 /// An iterator whose program writes `x` for each thing, and nothing at the end, when the first field of its argument's
 /// second pointer is null.
-fn writing(section: &str) -> Loaded {
+pub(crate) fn writing(section: &str) -> Loaded {
     let mut object = ObjectBuilder::new("GPL");
     object.map("some", MapDef::new(MapType::HASH).key::<u32>().value::<u64>().max_entries(8));
     let mut asm = Assembler::new();
@@ -290,7 +290,7 @@ fn writing(section: &str) -> Loaded {
     }
 }
 
-fn read(link: &Link) -> usize {
+pub(crate) fn read(link: &Link) -> usize {
     let mut text = String::new();
     link.read_iterator().unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(text.trim_matches('x'), "");
@@ -352,7 +352,7 @@ fn clock_of_process() {
     drop(link);
 }
 
-fn wait(loaded: &Loaded) {
+pub(crate) fn wait(loaded: &Loaded) {
     let begin = std::time::Instant::now();
     while runs(loaded) == 0 {
         assert!(begin.elapsed() < Duration::from_secs(20), "it does not run");

@@ -6,6 +6,7 @@
 
 mod cgroups;
 mod containers;
+mod contexts;
 mod devices;
 mod kernel;
 mod lacks;
@@ -61,6 +62,7 @@ fn main() {
         user::TESTS,
         usdt::TESTS,
         containers::TESTS,
+        contexts::TESTS,
         devices::TESTS,
         cgroups::TESTS,
         sockets::TESTS,

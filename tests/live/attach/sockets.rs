@@ -58,7 +58,7 @@ fn reuseport() {
 }
 
 /// An object with a SOCKMAP beside what the sample has.
-fn with_sockets(section: &str, answer: i32) -> Loaded {
+pub(crate) fn with_sockets(section: &str, answer: i32) -> Loaded {
     let mut object = ObjectBuilder::new("GPL");
     let seen = object.map("seen", MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(2));
     object.map("sockets", MapDef::new(MapType::SOCKMAP).key::<u32>().value::<u32>().max_entries(2));

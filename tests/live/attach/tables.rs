@@ -105,7 +105,7 @@ fn linked() {
         assert!(!available());
     }
     let line = loaded.program("init").unwrap().attach().unwrap_err().to_string();
-    assert!(line.contains("it is part of a table"), "{line}");
+    assert!(line.contains("it is part of a struct_ops map"), "{line}");
 }
 
 fn unfit() {

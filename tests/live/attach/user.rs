@@ -29,7 +29,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Functions of the C library that nobody calls by accident, called.
-fn call() {
+pub(crate) fn call() {
     unsafe extern "C" {
         fn a64l(text: *const libc::c_char) -> libc::c_long;
         fn l64a(value: libc::c_long) -> *mut libc::c_char;

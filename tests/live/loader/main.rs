@@ -20,6 +20,7 @@ mod journal;
 mod lockdown;
 mod maps;
 mod objects;
+mod polling;
 mod privileges;
 mod reading;
 mod sample;
@@ -89,6 +90,7 @@ fn main() {
         attaching::tests(),
         stacks::tests(),
         reading::tests(),
+        polling::tests(),
         descriptors::tests(),
         externs::tests(),
         privileges::tests(),

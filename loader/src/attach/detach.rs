@@ -1,0 +1,21 @@
+//! What detaches a program where the kernel has no link for it: another call, made when the [`Link`](super::Link) is dropped.
+
+use std::fmt::Debug;
+
+use log::warn;
+
+/// Detaches a program, or frees what it needed, when dropped.
+pub(super) trait Detach: Debug + Send + Sync {
+    /// Keeps what the program needs when this is dropped: the program may stay attached (a pin, a leaked link).
+    fn keep(&self) {}
+}
+
+/// Warns if a program could not be detached: a drop returns no error.
+pub(super) fn detached(what: &str, answer: std::io::Result<()>) {
+    match answer {
+        Ok(()) => {}
+        // Another process has detached it, or what it was attached to is gone.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => {}
+        Err(error) => warn!("cannot detach a program from {what}: {}", crate::Errno::of(&error)),
+    }
+}

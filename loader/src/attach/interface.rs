@@ -1,0 +1,18 @@
+//! Network devices by name.
+
+use crate::{Error, sys::process};
+
+/// Returns the index of the network device `name`, e.g. `lo`, in this process's network namespace.
+///
+/// # Errors
+///
+/// [`Error::Unfit`] if there is no such device.
+///
+/// Needs this crate's feature `network`.
+#[doc(alias("if_nametoindex", "ifindex"))]
+pub fn interface_index(name: &str) -> Result<u32, Error> {
+    process::interface_index(name).ok_or_else(|| Error::Unfit {
+        attempt: format!("find the network device `{name}`"),
+        why: "there is none of that name (`ip link` lists them)".to_owned(),
+    })
+}

@@ -1,0 +1,312 @@
+//! Which settings of an [`AttachContext`](super::AttachContext) a program takes, and which one it cannot do without.
+
+use cutaway_sys::AttachType;
+
+use super::context::AttachField;
+use crate::{
+    ProgramSpec, ProgramType,
+    object::{Section, Target},
+};
+
+impl ProgramSpec {
+    /// Returns the setting that [`Program::attach_with`](crate::Program::attach_with) needs for this program besides its
+    /// section; `None` if the section says where to attach it, or it is attached to nothing.
+    #[must_use]
+    pub fn needs(&self) -> Option<AttachField> {
+        needs(&self.section, self.section.target.as_ref())
+    }
+
+    /// Returns whether a setting has an effect on this program. The others are refused.
+    #[must_use]
+    pub fn takes(&self, field: AttachField) -> bool {
+        takes(&self.section, self.section.target.as_ref(), field)
+    }
+}
+
+/// Iterators over tasks and what belongs to them (`kernel/bpf/task_iter.c`).
+const OVER_TASKS: [&str; 3] = ["task", "task_file", "task_vma"];
+/// Iterators over what one map holds.
+const OVER_A_MAP: [&str; 2] = ["bpf_map_elem", "bpf_sk_storage_map"];
+const OVER_CGROUPS: [&str; 1] = ["cgroup"];
+
+/// Returns whether it is an iterator of one of these names.
+fn iterates_over(section: &Section, target: Option<&Target>, names: &[&str]) -> bool {
+    is_iterator(section) && matches!(target, Some(Target::Btf { name }) if names.contains(&name.as_str()))
+}
+
+pub(super) fn is_iterator(section: &Section) -> bool {
+    section.program_type == ProgramType::TRACING && section.expected_attach_type == AttachType::TRACE_ITER
+}
+
+fn is_lsm_cgroup(section: &Section) -> bool {
+    section.program_type == ProgramType::LSM && section.expected_attach_type == AttachType::LSM_CGROUP
+}
+
+pub(super) fn is_of_a_cgroup(section: &Section) -> bool {
+    use ProgramType as T;
+    matches!(
+        section.program_type,
+        T::CGROUP_SKB
+            | T::CGROUP_SOCK
+            | T::CGROUP_SOCK_ADDR
+            | T::CGROUP_DEVICE
+            | T::CGROUP_SYSCTL
+            | T::CGROUP_SOCKOPT
+            | T::SOCK_OPS
+    ) || is_lsm_cgroup(section)
+}
+
+fn is_probe(program_type: ProgramType) -> bool {
+    use ProgramType as T;
+    matches!(program_type, T::KPROBE | T::TRACEPOINT | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE)
+}
+
+/// Returns the setting that a program of this section needs, if it is attached to `target`.
+pub(super) fn needs(section: &Section, target: Option<&Target>) -> Option<AttachField> {
+    use AttachField as F;
+    use ProgramType as T;
+    match section.program_type {
+        T::XDP | T::SCHED_CLS => Some(F::Interface),
+        _ if is_of_a_cgroup(section) || iterates_over(section, target, &OVER_CGROUPS) => Some(F::Cgroup),
+        T::SK_LOOKUP | T::FLOW_DISSECTOR => Some(F::Netns),
+        T::SOCKET_FILTER | T::SK_REUSEPORT => Some(F::Socket),
+        T::SK_SKB | T::SK_MSG => Some(F::Sockmap),
+        T::LIRC_MODE2 => Some(F::Lirc),
+        T::NETFILTER => Some(F::Netfilter),
+        T::PERF_EVENT => Some(F::PerfEvent),
+        _ if iterates_over(section, target, &OVER_A_MAP) => Some(F::Map),
+        kind if is_probe(kind) => {
+            matches!(target, None | Some(Target::Label(_) | Target::Unreadable { .. })).then_some(F::Target)
+        }
+        _ => None,
+    }
+}
+
+/// Returns whether a setting has an effect on a program of this section that is attached to `target`.
+pub(super) fn takes(section: &Section, target: Option<&Target>, field: AttachField) -> bool {
+    use AttachField as F;
+    use ProgramType as T;
+    let kind = section.program_type;
+    match field {
+        F::Target => is_probe(kind),
+        F::XdpMode => kind == T::XDP,
+        F::Pid => {
+            matches!(target, Some(Target::Uprobe { .. } | Target::UprobeMulti { .. } | Target::Usdt { .. }))
+                || kind == T::PERF_EVENT
+                || iterates_over(section, target, &OVER_TASKS)
+        }
+        F::Cookie => {
+            let is_traced = matches!(kind, T::TRACING | T::LSM) && !is_iterator(section) && !is_lsm_cgroup(section);
+            is_probe(kind) || kind == T::PERF_EVENT || is_traced
+        }
+        // These are needed by all programs that take them.
+        F::Interface
+        | F::Cgroup
+        | F::Netns
+        | F::Socket
+        | F::Sockmap
+        | F::Lirc
+        | F::Map
+        | F::Netfilter
+        | F::PerfEvent => needs(section, target) == Some(field),
+    }
+}
+
+/// What to do with a program whose section does not say where to attach it, and the feature for it, if this build lacks that.
+pub(super) fn by_hand(kind: ProgramType) -> (Option<&'static str>, &'static str) {
+    use ProgramType as T;
+    let network = (!cfg!(feature = "network")).then_some("network");
+    let cgroup = (!cfg!(feature = "cgroup")).then_some("cgroup");
+    let tracepoint = (!cfg!(feature = "tracepoint")).then_some("tracepoint");
+    let perf_event = (!cfg!(feature = "perf-event")).then_some("perf-event");
+    let lirc = (!cfg!(feature = "lirc")).then_some("lirc");
+    // One of the two would do.
+    let probe = (!cfg!(any(feature = "uprobe", feature = "kprobe"))).then_some("uprobe");
+    match kind {
+        T::XDP => (
+            network,
+            say(
+                "its name does not say where: set `AttachContext::interface`, or attach the program by hand, with `Xdp`",
+            ),
+        ),
+        T::SCHED_CLS => (
+            network,
+            say(
+                "its name does not say where: set `AttachContext::interface`, or attach the program by hand, with `Tc` or `Tcx`",
+            ),
+        ),
+        T::PERF_EVENT => (
+            perf_event,
+            say(
+                "its name does not say where: set `AttachContext::frequency`, or attach the program by hand, with `PerfEvent`",
+            ),
+        ),
+        T::SOCKET_FILTER | T::SK_REUSEPORT => (
+            network,
+            say(
+                "its name does not say where: set `AttachContext::socket`, or attach the program by hand, with `SocketFilter`",
+            ),
+        ),
+        T::SK_SKB | T::SK_MSG => (
+            network,
+            say(
+                "its name does not say where: set `AttachContext::sockmap`, or attach the program by hand, with `Sockmap`",
+            ),
+        ),
+        T::SK_LOOKUP | T::FLOW_DISSECTOR => (
+            network,
+            say("its name does not say where: set `AttachContext::netns`, or attach the program by hand, with `Netns`"),
+        ),
+        T::NETFILTER => (
+            network,
+            say(
+                "its name does not say where: set `AttachContext::netfilter`, or attach the program by hand, with `Netfilter`",
+            ),
+        ),
+        T::CGROUP_SKB
+        | T::CGROUP_SOCK
+        | T::CGROUP_SOCK_ADDR
+        | T::CGROUP_DEVICE
+        | T::CGROUP_SYSCTL
+        | T::CGROUP_SOCKOPT
+        | T::SOCK_OPS
+        | T::LSM => (
+            cgroup,
+            say(
+                "its name does not say where: set `AttachContext::cgroup`, or attach the program by hand, with `Cgroup`",
+            ),
+        ),
+        T::SYSCALL => (None, say("it is attached to nothing: run it, with `Program::test_run`")),
+        T::STRUCT_OPS => (None, say("it is part of a struct_ops map: register that, with `Map::attach`")),
+        T::SCHED_ACT => (
+            None,
+            say("it belongs to a filter of tc: pin it, with `Program::pin`, for `tc … action bpf object-pinned`"),
+        ),
+        T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL => {
+            (None, say("it belongs to a route: pin it, with `Program::pin`, for `ip route … encap bpf … pinned`"))
+        }
+        T::LIRC_MODE2 => (
+            lirc,
+            say("its name does not say where: set `AttachContext::lirc`, or attach the program by hand, with `Lirc`"),
+        ),
+        T::TRACEPOINT | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE => (tracepoint, BY_HAND),
+        T::KPROBE => (probe, BY_HAND),
+        _ => (None, BY_HAND),
+    }
+}
+
+/// Returns the longer text, if this build has such.
+const fn say(text: &'static str) -> &'static str {
+    if cfg!(feature = "advice") { text } else { BY_HAND }
+}
+
+const BY_HAND: &str = "its name does not say where: attach the program by hand";
+const MAP: &str = "it iterates over the elements of a map: set `AttachContext::map`, or attach it with `Iter::map`";
+const CGROUPS: &str = "it iterates over cgroups: set `AttachContext::cgroup`, or attach it with `Iter::cgroup`";
+
+/// Returns why the section is not enough to attach the program, and the feature for it, if this build lacks that; `None` if
+/// it is enough.
+pub(super) fn obstacle(section: &Section, target: Option<&Target>) -> Option<(Option<&'static str>, &'static str)> {
+    match target {
+        Some(Target::Unreadable { why, .. }) => Some((by_hand(section.program_type).0, why)),
+        Some(Target::Btf { .. }) if is_iterator(section) => match needs(section, target)? {
+            AttachField::Cgroup => Some((None, CGROUPS)),
+            _ => Some((None, MAP)),
+        },
+        Some(Target::Btf { .. }) if is_lsm_cgroup(section) => Some(by_hand(section.program_type)),
+        // `ProgramSpec::replace` said what it replaces.
+        None if section.program_type == ProgramType::EXT => None,
+        Some(Target::Label(_)) | None => Some(by_hand(section.program_type)),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section(name: &str) -> Section {
+        Section::read(name).unwrap()
+    }
+
+    #[test]
+    fn missing_feature_is_named_if_and_only_if_it_is_disabled() {
+        for (kind, feature, there) in [
+            (ProgramType::XDP, "network", cfg!(feature = "network")),
+            (ProgramType::SK_LOOKUP, "network", cfg!(feature = "network")),
+            (ProgramType::CGROUP_SKB, "cgroup", cfg!(feature = "cgroup")),
+            (ProgramType::PERF_EVENT, "perf-event", cfg!(feature = "perf-event")),
+            (ProgramType::LIRC_MODE2, "lirc", cfg!(feature = "lirc")),
+            (ProgramType::RAW_TRACEPOINT, "tracepoint", cfg!(feature = "tracepoint")),
+            (ProgramType::KPROBE, "uprobe", cfg!(any(feature = "uprobe", feature = "kprobe"))),
+        ] {
+            assert_eq!(by_hand(kind).0, (!there).then_some(feature), "{kind}");
+        }
+        assert_eq!(by_hand(ProgramType::SYSCALL).0, None);
+    }
+
+    #[test]
+    fn needs_of_sections() {
+        use AttachField as F;
+        for (name, field) in [
+            ("xdp", Some(F::Interface)),
+            ("tc/ingress", Some(F::Interface)),
+            ("cgroup/connect4", Some(F::Cgroup)),
+            ("sockops", Some(F::Cgroup)),
+            ("lsm_cgroup/socket_bind", Some(F::Cgroup)),
+            ("lsm/socket_bind", None),
+            ("sk_lookup", Some(F::Netns)),
+            ("socket", Some(F::Socket)),
+            ("sk_msg", Some(F::Sockmap)),
+            ("netfilter", Some(F::Netfilter)),
+            ("lirc_mode2", Some(F::Lirc)),
+            ("perf_event", Some(F::PerfEvent)),
+            ("iter/task", None),
+            ("iter/bpf_map_elem", Some(F::Map)),
+            ("iter/cgroup", Some(F::Cgroup)),
+            ("uprobe", Some(F::Target)),
+            ("uprobe/nothing", Some(F::Target)),
+            ("uprobe/libc.so.6:a64l", None),
+            ("kprobe/do_exit", None),
+            ("tp", Some(F::Target)),
+            ("fentry/do_exit", None),
+            ("freplace", None),
+            ("syscall", None),
+        ] {
+            let section = section(name);
+            assert_eq!(needs(&section, section.target.as_ref()), field, "{name}");
+            // Whoever needs a setting takes it, and is not attached without it.
+            if let Some(field) = field {
+                assert!(takes(&section, section.target.as_ref(), field), "{name}");
+                assert!(obstacle(&section, section.target.as_ref()).is_some(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn settings_that_are_taken() {
+        use AttachField as F;
+        for (name, field, taken) in [
+            ("uprobe/l:f", F::Pid, true),
+            ("usdt/l:p:n", F::Pid, true),
+            ("kprobe/f", F::Pid, false),
+            ("perf_event", F::Pid, true),
+            ("iter/task_vma", F::Pid, true),
+            ("iter/bpf_map", F::Pid, false),
+            ("kprobe/f", F::Cookie, true),
+            ("fentry/f", F::Cookie, true),
+            ("iter/task", F::Cookie, false),
+            ("lsm_cgroup/f", F::Cookie, false),
+            ("xdp", F::Cookie, false),
+            ("xdp", F::XdpMode, true),
+            ("tc", F::XdpMode, false),
+            ("tracepoint/a/b", F::Target, true),
+            ("fentry/f", F::Target, false),
+            ("xdp", F::Cgroup, false),
+            ("tracepoint/a/b", F::Interface, false),
+        ] {
+            let section = section(name);
+            assert_eq!(takes(&section, section.target.as_ref(), field), taken, "{name} {field}");
+        }
+    }
+}

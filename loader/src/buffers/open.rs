@@ -1,0 +1,59 @@
+//! Opens rings for reading, and checks that a map is what its reader takes.
+
+#[cfg(feature = "ring")]
+use cutaway_sys::fd;
+
+use crate::{Error, Map, MapType};
+
+#[cfg(feature = "ring")]
+use crate::MapFlags;
+
+#[cfg(feature = "ring")]
+impl Map {
+    /// Opens the ring for reading, from where its last reader stopped. Linux 5.8. The ring keeps a descriptor of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if the map is no `RINGBUF`; [`Error::Ring`] if it cannot be mapped, if this process has it open
+    /// ([`Taken`](mmap_ring::Error::Taken)), or if it overwrites its oldest records
+    /// ([`Overwrites`](mmap_ring::Error::Overwrites)).
+    #[expect(unsafe_code, reason = "vouches for a map that the kernel has told about")]
+    pub fn ring(&self) -> Result<mmap_ring::Ring, Error> {
+        use std::os::fd::AsFd;
+        self.must_be(MapType::RINGBUF, "read it as a ring buffer")?;
+        let fd =
+            fd::duplicate(self.as_fd(), "gives the reader a descriptor of its own: the map may be closed before it")
+                .map_err(|error| self.failed("duplicate the descriptor of", &error))?;
+        if self.flags().contains(MapFlags::RB_OVERWRITE) {
+            return Err(mmap_ring::Error::Overwrites.into());
+        }
+        // SAFETY: `Elements` has asked the kernel what the map is: the type and flags are checked above, the size is its answer.
+        // This descriptor is a duplicate of that one, so it is the same map.
+        Ok(unsafe { mmap_ring::Ring::open_unchecked(fd, self.max_entries()) }?)
+    }
+
+    /// Maps the ring, or user ring, read-only, to look at it without disturbing whoever reads it. Linux 5.8.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if the map is no ring; [`Error::Ring`] if it cannot be mapped.
+    pub fn peek(&self) -> Result<mmap_ring::Peek, Error> {
+        if !self.map_type().is_ring() {
+            self.must_be(MapType::RINGBUF, "look at it as a ring buffer")?;
+        }
+        Ok(mmap_ring::Peek::open(self, self.max_entries())?)
+    }
+}
+
+impl Map {
+    /// Refuses a map of another type.
+    pub(super) fn must_be(&self, wanted: MapType, attempt: &str) -> Result<(), Error> {
+        if self.map_type() == wanted {
+            return Ok(());
+        }
+        Err(Error::Unfit {
+            attempt: format!("open the map `{}` to {attempt}", self.name()),
+            why: format!("it is a {}, not a {wanted}", self.map_type()),
+        })
+    }
+}

@@ -1,0 +1,114 @@
+//! What a [`Poller`](super::Poller) waits for.
+
+use std::{
+    fmt,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+#[cfg(feature = "ring")]
+use mmap_ring::Ring;
+#[cfg(feature = "perf")]
+use perf_reader::{Set, Stream};
+
+#[cfg(feature = "perf")]
+use super::super::PerfEventArray;
+use crate::Error;
+
+/// Names a source of a [`Poller`](super::Poller). A token is never given twice by the same poller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub(super) u64);
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "source {}", self.0)
+    }
+}
+
+/// A source of a [`Poller`](super::Poller).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Source {
+    /// A ring buffer.
+    #[cfg(feature = "ring")]
+    Ring(Ring),
+    /// The perf buffers of a `PERF_EVENT_ARRAY`, which adapt their wake-ups to the load.
+    #[cfg(feature = "perf")]
+    Perf(Stream<PerfEventArray>),
+    /// A set of perf buffers.
+    #[cfg(feature = "perf")]
+    PerfSet(Set),
+    /// The poller's duplicate of another file descriptor.
+    Fd(OwnedFd),
+}
+
+impl Source {
+    /// Returns the ring, if it is one.
+    #[cfg(feature = "ring")]
+    pub fn as_ring(&mut self) -> Option<&mut Ring> {
+        match self {
+            Self::Ring(ring) => Some(ring),
+            _ => None,
+        }
+    }
+
+    /// Returns the perf buffers, if it is those of a `PERF_EVENT_ARRAY`.
+    #[cfg(feature = "perf")]
+    pub fn as_perf(&mut self) -> Option<&mut Stream<PerfEventArray>> {
+        match self {
+            Self::Perf(stream) => Some(stream),
+            _ => None,
+        }
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            #[cfg(feature = "ring")]
+            Self::Ring(ring) => ring.as_fd(),
+            #[cfg(feature = "perf")]
+            Self::Perf(stream) => stream.as_fd(),
+            #[cfg(feature = "perf")]
+            Self::PerfSet(set) => set.as_fd(),
+            Self::Fd(fd) => fd.as_fd(),
+        }
+    }
+}
+
+/// Why a [`Poller`](super::Poller) cannot wait.
+#[derive(Debug)]
+pub struct PollError {
+    /// The source that is broken; `None` if the wait itself failed.
+    pub token: Option<Token>,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+impl PollError {
+    pub(super) fn of(token: Token, error: impl Into<Error>) -> Self {
+        Self { token: Some(token), error: error.into() }
+    }
+}
+
+impl From<PollError> for Error {
+    /// Forgets the token.
+    fn from(error: PollError) -> Self {
+        error.error
+    }
+}
+
+impl fmt::Display for PollError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.token {
+            Some(token) => write!(f, "{token}: {}", self.error),
+            None => self.error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PollError {
+    /// The error is displayed as it is, so its source is this one's.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}

@@ -1,0 +1,261 @@
+//! A poller and its sources.
+
+#[cfg(feature = "perf")]
+use std::time::Instant;
+use std::{os::fd::AsFd, time::Duration};
+
+use cutaway_sys::{
+    epoll::{Epoll, Interest},
+    fd,
+    stop::Stop,
+};
+
+#[cfg(feature = "perf")]
+use super::super::PerfEventArray;
+use super::{
+    source::{Source, Token},
+    timers::Timers,
+};
+use crate::{Error, Stopper};
+
+/// The stop's token in epoll.
+pub(super) const STOP: u64 = u64::MAX;
+
+/// Waits for any number of ring buffers, perf buffers and other file descriptors together.
+///
+/// ```no_run
+/// # fn main() -> Result<(), cutaway::Error> {
+/// # let loaded = cutaway::Object::parse(&[])?.load()?;
+/// use cutaway::{Poller, Source, Wake, perf_reader::{Options, Record}};
+///
+/// let mut poller = Poller::new()?;
+/// poller.add_ring(loaded.map("events")?.ring()?)?;
+/// poller.add_perf(loaded.map("samples")?.perf_buffers(64, &Options::new())?)?;
+/// let stopper = poller.stopper(); // for another thread, or a signal handler
+/// # let _ = stopper;
+/// while poller.wait(None)? == Wake::Ready {
+///     for (_token, source) in poller.ready() {
+///         match source {
+///             Source::Ring(ring) => ring.batch()?.records().for_each(|record| println!("{record:?}")),
+///             Source::Perf(buffers) => buffers.drain(|cpu, record| {
+///                 if let Ok(Record::Sample(sample)) = record {
+///                     println!("CPU {cpu}: {:?}", sample.payload(8));
+///                 }
+///             })?,
+///             _ => {}
+///         }
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The caller drains each source that is [`ready`](Self::ready). A source that is not drained keeps the next wait from
+/// sleeping. A record that is sent without a wake-up (`BPF_RB_NO_WAKEUP`, or perf options that ask for few wake-ups) is found
+/// within 100 ms on a machine that is not overloaded ([`poll_interval`](Self::poll_interval)).
+///
+/// `Send`, and not `Sync`: one thread waits; others end the wait by a [`Stopper`]. Costs an epoll instance and a pipe. Rings
+/// need Linux 5.8.
+///
+/// Needs this crate's feature `ring` or `perf`.
+#[doc(alias("ring_buffer__new", "ring_buffer__add", "ring_buffer__poll", "perf_buffer__poll", "epoll"))]
+#[derive(Debug)]
+pub struct Poller {
+    pub(super) epoll: Epoll,
+    pub(super) stop: Stop,
+    /// Ascending by token.
+    pub(super) entries: Vec<Entry>,
+    next: u64,
+    pub(super) timers: Timers,
+    /// Waits that led to no sleep.
+    pub(super) at_once: u32,
+    #[cfg(feature = "perf")]
+    pub(super) refreshed: Instant,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) token: Token,
+    pub(super) source: Source,
+    /// The caller has to look at it.
+    pub(super) ready: bool,
+    /// CPUs that came or went, and other readers, not yet taken by the caller.
+    #[cfg(feature = "perf")]
+    pub(super) changes: perf_reader::Changes,
+}
+
+impl Poller {
+    /// Creates a poller without sources.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`]: EMFILE or ENFILE if there are too many open files.
+    pub fn new() -> Result<Self, Error> {
+        let failed = |error| Error::kernel("create a poller", &error);
+        let epoll = Epoll::new("creates one object to wait on for all sources and the stop").map_err(failed)?;
+        let stop = Stop::new().map_err(failed)?;
+        epoll.add(stop.fd(), Interest::Readable, STOP, "lets a stopper end the wait").map_err(failed)?;
+        Ok(Self {
+            epoll,
+            stop,
+            entries: Vec::new(),
+            next: 0,
+            timers: Timers::new(),
+            at_once: 0,
+            #[cfg(feature = "perf")]
+            refreshed: Instant::now(),
+        })
+    }
+
+    /// Adds a ring buffer. Its own timer and stopper have no part in the poller's waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] if it cannot be watched: ENOSPC at the limit `fs.epoll.max_user_watches`, ENOMEM. The ring is closed
+    /// then.
+    #[cfg(feature = "ring")]
+    pub fn add_ring(&mut self, ring: mmap_ring::Ring) -> Result<Token, Error> {
+        self.add(Source::Ring(ring), Interest::ReadableEdge, "asks to be told of the ring's wake-ups")
+    }
+
+    /// Adds the perf buffers of a `PERF_EVENT_ARRAY`. CPUs that come online are looked for once a second: see
+    /// [`take_changes`](Self::take_changes).
+    ///
+    /// End waits by the poller's [`stopper`](Self::stopper): a stop of the buffers' own would make them ready for ever.
+    ///
+    /// # Errors
+    ///
+    /// As [`add_ring`](Self::add_ring).
+    #[cfg(feature = "perf")]
+    pub fn add_perf(&mut self, buffers: perf_reader::Stream<PerfEventArray>) -> Result<Token, Error> {
+        self.add(Source::Perf(buffers), Interest::Readable, "asks to be told when a CPU's buffer has something")
+    }
+
+    /// Adds a set of perf buffers, one for each CPU. CPUs that come online are the caller's to look for
+    /// ([`Set::refresh`](perf_reader::Set::refresh)).
+    ///
+    /// # Errors
+    ///
+    /// As [`add_ring`](Self::add_ring).
+    #[cfg(feature = "perf")]
+    pub fn add_perf_set(&mut self, set: perf_reader::Set) -> Result<Token, Error> {
+        self.add(Source::PerfSet(set), Interest::Readable, "asks to be told when a CPU's buffer has something")
+    }
+
+    /// Adds another file descriptor: a pipe, a socket, a pidfd, a timerfd. It is ready as long as it is readable.
+    ///
+    /// The poller keeps a duplicate, so the caller reads from its own, and may close it after [`remove`](Self::remove).
+    ///
+    /// # Errors
+    ///
+    /// As [`add_ring`](Self::add_ring); EPERM if it cannot be waited for, as a regular file; EMFILE.
+    pub fn add_fd(&mut self, fd: &impl AsFd) -> Result<Token, Error> {
+        let own = fd::duplicate(fd.as_fd(), "keeps a descriptor of its own: the caller may close theirs")
+            .map_err(|error| Error::kernel("duplicate a file descriptor to wait for", &error))?;
+        self.add(Source::Fd(own), Interest::Readable, "asks to be told when it is readable")
+    }
+
+    fn add(&mut self, source: Source, interest: Interest, why: &str) -> Result<Token, Error> {
+        let token = Token(self.next);
+        self.epoll
+            .add(source.as_fd(), interest, token.0, why)
+            .map_err(|error| Error::kernel("add a source to a poller", &error))?;
+        self.next += 1;
+        self.entries.push(Entry {
+            token,
+            source,
+            ready: false,
+            #[cfg(feature = "perf")]
+            changes: perf_reader::Changes::default(),
+        });
+        Ok(token)
+    }
+
+    /// Takes a source out, e.g. one that is broken; `None` if there is none of this token.
+    pub fn remove(&mut self, token: Token) -> Option<Source> {
+        let source = self.entries.remove(self.index(token)?).source;
+        // The kernel forgets a closed file by itself. This one may live on, with the caller.
+        if let Err(error) = self.epoll.delete(source.as_fd(), "no longer waits for a source that is removed") {
+            log::warn!("{token} of a poller is still watched: {}", crate::Errno::of(&error));
+        }
+        Some(source)
+    }
+
+    /// Returns a source; `None` if there is none of this token.
+    #[must_use]
+    pub fn source(&self, token: Token) -> Option<&Source> {
+        Some(&self.entries.get(self.index(token)?)?.source)
+    }
+
+    /// Returns a source to drain it, ready or not; `None` if there is none of this token. It counts as drained: see
+    /// [`ready`](Self::ready).
+    pub fn source_mut(&mut self, token: Token) -> Option<&mut Source> {
+        let index = self.index(token)?;
+        let entry = self.entries.get_mut(index)?;
+        entry.ready = false;
+        Some(&mut entry.source)
+    }
+
+    /// Walks all sources, in the order of their adding.
+    pub fn sources(&self) -> impl Iterator<Item = (Token, &Source)> {
+        self.entries.iter().map(|entry| (entry.token, &entry.source))
+    }
+
+    fn index(&self, token: Token) -> Option<usize> {
+        self.entries.binary_search_by_key(&token, |entry| entry.token).ok()
+    }
+
+    /// Walks the sources that the last wait found ready, in the order of their adding. Each one that is returned counts as
+    /// drained: read all that it has, since the kernel does not say twice that a perf buffer has something.
+    pub fn ready(&mut self) -> impl Iterator<Item = (Token, &mut Source)> {
+        self.entries
+            .iter_mut()
+            .filter_map(|entry| std::mem::take(&mut entry.ready).then_some((entry.token, &mut entry.source)))
+    }
+
+    /// Takes what is known of CPUs that came or went since the last call, and of other readers of the same map; empty for a
+    /// source of another kind. The source is ready when there are such changes. Each wait looks for them, at most once a second: see
+    /// [`Stream::refresh`](perf_reader::Stream::refresh).
+    #[cfg(feature = "perf")]
+    pub fn take_changes(&mut self, token: Token) -> perf_reader::Changes {
+        let entry = self.index(token).and_then(|index| self.entries.get_mut(index));
+        entry.map(|entry| std::mem::take(&mut entry.changes)).unwrap_or_default()
+    }
+
+    /// Returns a handle that ends waits, from another thread ([`Stopper::stop`]) or a signal handler (write(2) to its file
+    /// descriptor).
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        self.stop.stopper()
+    }
+
+    /// Forgets all stops so far: the next wait waits again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] if the stopper's pipe cannot be read.
+    pub fn resume(&mut self) -> Result<(), Error> {
+        self.stop.resume().map_err(|error| Error::kernel("wait again after a stop", &error))
+    }
+
+    /// Sets how long a wait sleeps at most before it looks at the rings by itself, 1 millisecond or more; at first 90
+    /// milliseconds. While such looks find records they come sooner, down to every millisecond.
+    ///
+    /// `None` turns the looks off and spares an idle reader its 11 wake-ups a second. Then a record that was sent with
+    /// `BPF_RB_NO_WAKEUP` waits, and every later one without a flag, until something else ends the wait.
+    pub fn poll_interval(&mut self, interval: Option<Duration>) {
+        self.timers.set_interval(interval);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn poller_can_move_to_another_thread() {
+        const fn is_send<T: Send>() {}
+        is_send::<Poller>();
+        is_send::<Stopper>();
+    }
+}

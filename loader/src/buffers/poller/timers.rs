@@ -1,0 +1,106 @@
+//! When a [`Poller`](super::Poller) looks at rings by itself, for records that were sent without a wake-up.
+
+use std::time::Duration;
+
+/// How long a record that sent no wake-up waits at most: 90 milliseconds, so that it is read within 100 milliseconds on a
+/// machine that is not overloaded.
+const POLL_INTERVAL: Duration = Duration::from_millis(90);
+/// The shortest time between two looks: without any sleep between them a wait would never sleep.
+const LEAST: Duration = Duration::from_millis(1);
+/// The first and the longest sleep behind a record that is reserved and not committed. Its commit sends a wake-up unless the
+/// program says otherwise.
+const BUSY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
+
+#[derive(Debug)]
+pub(super) struct Timers {
+    interval: Option<Duration>,
+    /// Until the next look: shorter than the interval while looks find what sent no wake-up.
+    next: Duration,
+    pause: Duration,
+    /// The last sleep ended without a wake-up.
+    timed_out: bool,
+}
+
+impl Timers {
+    pub(super) fn new() -> Self {
+        Self { interval: Some(POLL_INTERVAL), next: POLL_INTERVAL, pause: BUSY.0, timed_out: false }
+    }
+
+    pub(super) fn set_interval(&mut self, interval: Option<Duration>) {
+        self.interval = interval.map(|interval| interval.max(LEAST));
+        self.next = self.interval.unwrap_or(POLL_INTERVAL);
+    }
+
+    /// Notes that a sleep is over.
+    pub(super) fn slept(&mut self, woken: bool) {
+        self.timed_out = !woken;
+    }
+
+    /// Notes that the rings have been looked at. A ring that is found ready without a wake-up may be full before the next
+    /// look, so that comes sooner.
+    pub(super) fn looked(&mut self, ready: bool) {
+        if !std::mem::take(&mut self.timed_out) {
+            return;
+        }
+        let next = if ready { LEAST.max(self.next / 4) } else { self.next.saturating_mul(2) };
+        self.next = next.min(self.interval.unwrap_or(POLL_INTERVAL));
+    }
+
+    /// Returns how long rings may be slept for at most. `busy`: a record at the head of one is reserved and not committed.
+    pub(super) fn limit(&mut self, busy: bool) -> Option<Duration> {
+        let look = self.interval.map(|_| self.next);
+        if !busy {
+            self.pause = BUSY.0;
+            return look;
+        }
+        let pause = self.pause;
+        self.pause = BUSY.1.min(pause * 2);
+        Some(look.map_or(pause, |look| look.min(pause)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn looks_that_find_records_come_sooner_and_others_later() {
+        let mut timers = Timers::new();
+        let look = |timers: &mut Timers, ready| {
+            timers.slept(false);
+            timers.looked(ready);
+            timers.limit(false).unwrap()
+        };
+        assert_eq!(timers.limit(false), Some(POLL_INTERVAL));
+        assert_eq!(look(&mut timers, true), POLL_INTERVAL / 4);
+        (0..4).for_each(|_| assert!(look(&mut timers, true) >= LEAST));
+        assert_eq!(timers.limit(false), Some(LEAST));
+        assert_eq!(look(&mut timers, false), 2 * MS);
+        (0..10).for_each(|_| assert!(look(&mut timers, false) <= POLL_INTERVAL));
+        assert_eq!(timers.limit(false), Some(POLL_INTERVAL));
+        // What a wake-up told of is no reason to look more often.
+        timers.slept(true);
+        timers.looked(true);
+        assert_eq!(timers.limit(false), Some(POLL_INTERVAL));
+    }
+
+    #[test]
+    fn busy_head_is_looked_at_in_growing_pauses() {
+        let mut timers = Timers::new();
+        let pauses: Vec<_> = (0..6).map(|_| timers.limit(true).unwrap()).collect();
+        assert_eq!(pauses, [MS, 2 * MS, 4 * MS, 8 * MS, 16 * MS, 16 * MS]);
+        timers.limit(false);
+        assert_eq!(timers.limit(true), Some(MS));
+    }
+
+    #[test]
+    fn looks_can_be_turned_off_and_are_never_without_a_sleep() {
+        let mut timers = Timers::new();
+        timers.set_interval(None);
+        assert_eq!((timers.limit(false), timers.limit(true)), (None, Some(MS)));
+        timers.set_interval(Some(Duration::ZERO));
+        assert_eq!(timers.limit(false), Some(LEAST));
+    }
+}

@@ -1,0 +1,256 @@
+//! A map in the kernel: what the kernel says of it, its elements one at a time, and its memory.
+
+use std::{
+    ops::Range,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::OnceLock,
+};
+
+use cutaway_sys::fd;
+
+use crate::{
+    Error, MapFlags, MapType,
+    sys::{elements::Elements, mmap::Shared},
+};
+
+/// A map in the kernel. It lives as long as something refers to it: this value, a program that uses it, a pin.
+///
+/// `Send` and `Sync`.
+#[doc(alias = "bpf_map")]
+#[derive(Debug)]
+pub struct Map {
+    pub(super) name: String,
+    pub(super) elements: Elements,
+    /// Its elements, mapped at the first use.
+    pub(super) memory: OnceLock<Shared>,
+    /// Where in that memory global variables begin: at its start, except in arenas.
+    pub(super) base: usize,
+    table: Option<Table>,
+}
+
+/// The value of a struct_ops map, written when it is registered.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) value: Vec<u8>,
+    pub(crate) by_link: bool,
+}
+
+/// A value for each possible CPU, with the CPU's number.
+pub type PerCpu = Vec<(u32, Vec<u8>)>;
+
+impl Map {
+    /// Returns the bytes from the start of its memory to its global variables.
+    pub(crate) fn base(&self) -> usize {
+        self.base
+    }
+
+    /// Returns the addresses at which an arena is mapped in this process, for as long as this value lives. A program's
+    /// pointers into it mean the same here.
+    ///
+    /// `None` for maps of other types, for an arena that this process opened and did not create, and for one whose
+    /// description names the address in `map_extra`, unless it holds global variables: the caller maps it.
+    ///
+    /// Programs write there at any time, so it must only be accessed by atomic or volatile instructions.
+    #[doc(alias("BPF_MAP_TYPE_ARENA", "bpf_map__initial_value"))]
+    #[must_use]
+    pub fn arena(&self) -> Option<Range<usize>> {
+        self.memory.get().filter(|_| self.map_type() == MapType::ARENA).map(Shared::addresses)
+    }
+
+    pub(super) fn wrap(name: String, map: OwnedFd) -> Result<Self, Error> {
+        let elements =
+            Elements::new(map).map_err(|error| Error::kernel(format!("ask what the map `{name}` is"), &error))?;
+        Ok(Self { name, elements, memory: OnceLock::new(), base: 0, table: None })
+    }
+
+    pub(crate) fn set_table(&mut self, value: Vec<u8>, by_link: bool) {
+        self.table = Some(Table { value, by_link });
+    }
+
+    pub(crate) fn table(&self) -> Option<&Table> {
+        self.table.as_ref()
+    }
+
+    /// Writes the only element of a struct_ops map.
+    pub(crate) fn write_table(&self, table: &Table) -> std::io::Result<()> {
+        self.elements.update(&0_u32.to_ne_bytes(), &table.value, 0)
+    }
+
+    /// Opens another file descriptor of the same map.
+    pub(crate) fn again(&self) -> Result<Self, Error> {
+        let fd = fd::duplicate(self.as_fd(), "takes another descriptor of the map, for programs on USDT")
+            .map_err(|error| self.failed("open another descriptor of", &error))?;
+        Self::wrap(self.name.clone(), fd)
+    }
+
+    /// Returns the elements of an array that can be mapped, as memory, or an arena that this process created.
+    pub(crate) fn memory(&self) -> Result<&Shared, Error> {
+        if let Some(memory) = self.memory.get() {
+            return Ok(memory);
+        }
+        if self.map_type() == MapType::ARENA {
+            return Err(Error::Unfit {
+                attempt: format!("look into the arena `{}`", self.name),
+                why: "another process created and mapped it: map it at the same address (mmap(2))".to_owned(),
+            });
+        }
+        let length = self.value_size().saturating_mul(self.max_entries() as usize);
+        let memory = Shared::of(self.as_fd(), length, 0).map_err(|error| {
+            let plain = self.failed("map", &error);
+            match error.raw_os_error() {
+                Some(cutaway_sys::errno::ENOTSUPP) => {
+                    plain.advise("it holds what only the kernel may touch: a lock, a timer, an object of its")
+                }
+                _ => plain,
+            }
+        })?;
+        // If two threads get here, the mapping of the second is dropped.
+        Ok(self.memory.get_or_init(|| memory))
+    }
+
+    /// Returns the name in the object. The kernel keeps 15 bytes of it.
+    #[doc(alias = "bpf_map__name")]
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the type of the map.
+    #[doc(alias("bpf_map__type", "bpf_map_type"))]
+    #[must_use]
+    pub fn map_type(&self) -> MapType {
+        self.elements.info().map_type
+    }
+
+    /// Returns the map id: unique while the machine runs.
+    #[doc(alias = "bpf_map_info")]
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.elements.info().id
+    }
+
+    /// Returns the flags that it was created with.
+    #[doc(alias("map_flags", "bpf_map__map_flags"))]
+    #[must_use]
+    pub fn flags(&self) -> MapFlags {
+        MapFlags::from_bits_retain(self.elements.info().map_flags)
+    }
+
+    /// Returns the size of a key in bytes.
+    #[doc(alias = "bpf_map__key_size")]
+    #[must_use]
+    pub fn key_size(&self) -> usize {
+        self.elements.info().key_size as usize
+    }
+
+    /// Returns the size in bytes of what [`Map::lookup`] returns. For a per-CPU map that is a value for each possible CPU,
+    /// each padded to a multiple of 8 bytes.
+    #[doc(alias = "bpf_map__value_size")]
+    #[must_use]
+    pub fn value_size(&self) -> usize {
+        self.elements.value_len()
+    }
+
+    /// Returns the number of elements that the kernel allows; for a ring, its size in bytes.
+    #[doc(alias = "bpf_map__max_entries")]
+    #[must_use]
+    pub fn max_entries(&self) -> u32 {
+        self.elements.info().max_entries
+    }
+
+    /// Returns the value of `key`; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If `key` is not [`Map::key_size`] bytes long, or the kernel refuses (rings have no elements, for example).
+    #[doc(alias("BPF_MAP_LOOKUP_ELEM", "bpf_map__lookup_elem", "bpf_map_lookup_elem"))]
+    pub fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let mut value = vec![0; self.value_size()];
+        let found = self.elements.lookup(key, &mut value).map_err(|error| self.failed("look up a key in", &error))?;
+        Ok(found.then_some(value))
+    }
+
+    /// Returns the values of `key` in a per-CPU map, with the numbers of the possible CPUs, ascending; `None` if there is no
+    /// such key.
+    ///
+    /// # Errors
+    ///
+    /// As [`Map::lookup`]; [`Error::Unfit`] if the map is not per-CPU.
+    pub fn lookup_per_cpu(&self, key: &[u8]) -> Result<Option<PerCpu>, Error> {
+        if !self.map_type().is_per_cpu() {
+            return Err(Error::Unfit {
+                attempt: format!("look up a value for each CPU in the map `{}`", self.name),
+                why: format!("it is a {}, which has one value for all CPUs", self.map_type()),
+            });
+        }
+        let Some(all) = self.lookup(key)? else { return Ok(None) };
+        let size = self.elements.info().value_size as usize;
+        let values = all.chunks(size.next_multiple_of(8).max(1)).filter_map(|value| value.get(..size));
+        Ok(Some(self.elements.cpus().iter().copied().zip(values.map(<[u8]>::to_vec)).collect()))
+    }
+
+    /// Sets the value of `key`, whether it was there before or not.
+    ///
+    /// # Errors
+    ///
+    /// If `key` or `value` is not [`Map::key_size`] or [`Map::value_size`] bytes long, or the kernel refuses (the map is
+    /// full: E2BIG; it is frozen: EPERM).
+    #[doc(alias("BPF_MAP_UPDATE_ELEM", "bpf_map__update_elem", "bpf_map_update_elem"))]
+    pub fn update(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        self.elements.update(key, value, 0).map_err(|error| self.failed("set a value in", &error))
+    }
+
+    /// Removes `key`; `false` if it was not there.
+    ///
+    /// # Errors
+    ///
+    /// If `key` is not [`Map::key_size`] bytes long, or the kernel refuses (an array's keys cannot be removed: EINVAL).
+    #[doc(alias("BPF_MAP_DELETE_ELEM", "bpf_map__delete_elem", "bpf_map_delete_elem"))]
+    pub fn delete(&self, key: &[u8]) -> Result<bool, Error> {
+        self.elements.delete(key).map_err(|error| self.failed("remove a key from", &error))
+    }
+
+    /// Walks the keys, in the kernel's order. Keys that are added or removed meanwhile may be missed or, if the kernel starts
+    /// over because the last key is gone, returned twice.
+    #[doc(alias("BPF_MAP_GET_NEXT_KEY", "bpf_map__get_next_key", "bpf_map_get_next_key"))]
+    pub fn keys(&self) -> impl Iterator<Item = Result<Vec<u8>, Error>> {
+        let mut last: Option<Vec<u8>> = None;
+        let mut ended = false;
+        std::iter::from_fn(move || {
+            if ended {
+                return None;
+            }
+            let mut next = vec![0; self.key_size()];
+            let answer = self.elements.next_key(last.as_deref(), &mut next);
+            match answer {
+                Ok(true) => {
+                    last = Some(next.clone());
+                    Some(Ok(next))
+                }
+                Ok(false) => {
+                    ended = true;
+                    None
+                }
+                Err(error) => {
+                    ended = true;
+                    Some(Err(self.failed("walk the keys of", &error)))
+                }
+            }
+        })
+    }
+
+    pub(crate) fn failed(&self, what: &str, error: &std::io::Error) -> Error {
+        // With a map's file descriptor, its elements need no privilege.
+        let plain = Error::kernel(format!("{what} the map `{}` ({})", self.name, self.map_type()), error);
+        match error.raw_os_error() {
+            Some(libc::EPERM) => plain.advise("it is frozen, or its flags allow user space no such thing"),
+            _ => plain,
+        }
+    }
+}
+
+impl AsFd for Map {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.elements.as_fd()
+    }
+}

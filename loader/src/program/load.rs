@@ -1,0 +1,95 @@
+//! Loads a program: the verifier walks it, the kernel compiles it (`BPF_PROG_LOAD`).
+
+use std::os::fd::AsFd;
+
+use log::debug;
+
+use cutaway_sys::AttachType;
+
+use super::{Program, Shared, private_stack, verify};
+use crate::{
+    Error, features,
+    link::Linked,
+    object::ProgramSpec,
+    sys::bpf::{self, BtfTarget, Info},
+};
+
+/// `BPF_F_SLEEPABLE`
+const SLEEPABLE: u32 = 1 << 4;
+/// `BPF_F_XDP_HAS_FRAGS`
+const XDP_HAS_FRAGS: u32 = 1 << 5;
+
+impl Program {
+    pub(crate) fn load(mut spec: ProgramSpec, linked: &Linked, shared: &Shared<'_>) -> Result<Self, Error> {
+        one_by_one_where_need_be(&mut spec);
+        let target = match shared.resolved.struct_ops.member(spec.entry) {
+            Some(member) => {
+                // For struct_ops programs, `expected_attach_type` is the index of the member.
+                spec.section.expected_attach_type = AttachType(member.index);
+                BtfTarget { id: member.structure, of: member.module.as_ref().map(|module| module.as_fd()) }
+            }
+            None => shared.resolved.targets.of(&spec)?,
+        };
+        let kept = private_stack::kept(spec.section.program_type, linked);
+        let plain = bpf::Program {
+            program_type: spec.section.program_type,
+            expected_attach_type: spec.section.expected_attach_type,
+            flags: if spec.section.sleepable { SLEEPABLE } else { 0 }
+                | if spec.section.fragments { XDP_HAS_FRAGS } else { 0 },
+            name: &spec.name,
+            instructions: &linked.instructions,
+            license: shared.license,
+            kernel_version: shared.kernel_version,
+            btf: info(shared, linked),
+            target,
+            modules: &shared.resolved.externs.modules,
+        };
+        let mut asked = plain;
+        if let Some(kept) = &kept {
+            (asked.instructions, asked.btf) = (&kept.instructions, info(shared, kept));
+        }
+        let program = match verify::first(&asked) {
+            Ok(program) => program,
+            Err(refusal) => {
+                // The error is about the program as its author wrote it, which is the one that the second walk sees.
+                let program = refusal.explain(&plain, shared, kept.is_some())?;
+                if kept.is_some() {
+                    private_stack::may_do_without(&spec, &refusal.told(&plain, shared))?;
+                }
+                program
+            }
+        };
+        Ok(Self::new(
+            spec,
+            program,
+            #[cfg(feature = "usdt")]
+            shared.usdt.clone(),
+        ))
+    }
+}
+
+/// Chooses how a program is attached to many functions: by one link, for which it must be loaded, or on kernels without such
+/// links as an ordinary probe, by a perf event for each function.
+fn one_by_one_where_need_be(spec: &mut ProgramSpec) {
+    let kind = &mut spec.section.expected_attach_type;
+    let answer = match *kind {
+        AttachType::TRACE_KPROBE_MULTI => features::kprobe_multi(),
+        // A USDT probe is often wanted in one process.
+        AttachType::TRACE_UPROBE_MULTI if is_usdt(&spec.section_name) => features::uprobe_multi_pid(),
+        AttachType::TRACE_UPROBE_MULTI => features::uprobe_multi(),
+        _ => return,
+    };
+    if !answer.is_yes() {
+        debug!("`{}` is loaded as an ordinary probe: links on many places at once are {answer}", spec.name);
+        *kind = AttachType::default();
+    }
+}
+
+fn is_usdt(section_name: &str) -> bool {
+    section_name.trim_start_matches('?').starts_with("usdt")
+}
+
+/// Returns the func_info and line_info of a program, if the kernel has the object's BTF.
+fn info<'a>(shared: &Shared<'a>, linked: &'a Linked) -> Option<Info<'a>> {
+    shared.btf.map(|fd| Info { fd, func_info: &linked.func_info, line_info: &linked.line_info })
+}

@@ -1,0 +1,82 @@
+//! A program in the kernel.
+
+#[cfg(feature = "usdt")]
+use std::sync::Arc;
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+#[cfg(feature = "usdt")]
+use super::UsdtSpecs;
+use crate::{Error, object::ProgramSpec, pin};
+
+/// A program in the kernel, verified and compiled, not yet attached to anything.
+///
+/// `Send` and `Sync`. The kernel frees the program when this value, its links and its pins are gone.
+#[doc(alias = "bpf_program")]
+#[derive(Debug)]
+pub struct Program {
+    spec: ProgramSpec,
+    program: OwnedFd,
+    #[cfg(feature = "usdt")]
+    usdt: Option<Arc<UsdtSpecs>>,
+}
+
+impl Program {
+    pub(super) fn new(
+        spec: ProgramSpec,
+        program: OwnedFd,
+        #[cfg(feature = "usdt")] usdt: Option<Arc<UsdtSpecs>>,
+    ) -> Self {
+        Self {
+            spec,
+            program,
+            #[cfg(feature = "usdt")]
+            usdt,
+        }
+    }
+
+    /// Returns the function's name in the source. The kernel keeps 15 bytes of it.
+    #[doc(alias = "bpf_program__name")]
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// Returns the maps that tell it where the arguments of a USDT probe are, if its object has them.
+    #[cfg(feature = "usdt")]
+    pub(crate) fn usdt(&self) -> Option<&Arc<UsdtSpecs>> {
+        self.usdt.as_ref()
+    }
+
+    /// Pins the program in a BPF file system, such as `/sys/fs/bpf/NAME`, where other programs (`tc`, `ip route`) find it. It
+    /// stays in the kernel as long as the file does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] if the kernel refuses: EEXIST if the name is taken, EINVAL or EPERM if the path is in no BPF file
+    /// system.
+    #[doc(alias("bpf_program__pin", "BPF_OBJ_PIN"))]
+    pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let attempt = format!("pin the program `{}` at {}", self.name(), path.as_ref().display());
+        pin::pin(
+            self.program.as_fd(),
+            path.as_ref(),
+            attempt,
+            "gives the program a name that keeps it alive without us",
+        )
+    }
+
+    /// Returns the description in the object.
+    #[must_use]
+    pub fn spec(&self) -> &ProgramSpec {
+        &self.spec
+    }
+}
+
+impl AsFd for Program {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.program.as_fd()
+    }
+}

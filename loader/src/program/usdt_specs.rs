@@ -1,0 +1,194 @@
+//! The maps by which libbpf's `usdt.bpf.h` tells programs where the arguments of a probe are.
+//!
+//! An object that includes that header brings two maps. `__bpf_usdt_specs` is an array of `struct __bpf_usdt_spec`, one for
+//! each way in which the arguments of some place are found. A program that is hit looks for the index of its spec: in its
+//! attach cookie where the kernel has cookies (Linux 5.15), otherwise in the hash `__bpf_usdt_ip_to_spec_id`, by the address
+//! that it was hit at.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use log::warn;
+
+use crate::{Error, Map};
+
+/// The maps, and which of their entries are in use. All programs of an object share them.
+#[derive(Debug)]
+pub(crate) struct UsdtSpecs {
+    specs: Map,
+    /// `__bpf_usdt_ip_to_spec_id`
+    addresses: Option<Map>,
+    /// The maps are pinned by name, so other processes may have them.
+    pinned: bool,
+    slots: Mutex<Slots>,
+}
+
+/// The entries in use. Places with equal specs, cookie included, share one.
+#[derive(Debug, Default)]
+struct Slots {
+    taken: HashMap<Vec<u8>, Slot>,
+    /// The same for the addresses in the other map.
+    addresses: HashMap<u64, Slot>,
+    free: Vec<u32>,
+    next: u32,
+}
+
+#[derive(Debug)]
+struct Slot {
+    number: u32,
+    users: usize,
+}
+
+/// Entries in use by one attachment; dropping this frees them.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    specs: Arc<UsdtSpecs>,
+    descriptions: Vec<Vec<u8>>,
+    addresses: Vec<u64>,
+    forever: Mutex<bool>,
+}
+
+impl UsdtSpecs {
+    /// The names of the maps that the header brings.
+    pub(crate) const MAPS: [&str; 2] = ["__bpf_usdt_specs", "__bpf_usdt_ip_to_spec_id"];
+
+    pub(crate) fn new(specs: Map, addresses: Option<Map>, pinned: bool) -> Self {
+        Self { specs, addresses, pinned, slots: Mutex::default() }
+    }
+
+    /// Returns the map `__bpf_usdt_specs`.
+    pub(crate) fn map(&self) -> &Map {
+        &self.specs
+    }
+
+    /// Writes an encoded spec for each place. Returns their indices, and what keeps them in use.
+    pub(crate) fn describe(
+        self: &Arc<Self>,
+        descriptions: impl Iterator<Item = Result<Vec<u8>, Error>>,
+    ) -> Result<(Vec<u32>, Taken), Error> {
+        if self.pinned {
+            return Err(self.unfit(format!(
+                "its maps `{}` and `{}` are pinned by name, and another process that has them may use the same \
+                 entries for its probes: leave these maps unpinned (`MapSpec::pinning`), and pin the links",
+                Self::MAPS[0],
+                Self::MAPS[1]
+            )));
+        }
+        let mut taken = Taken {
+            specs: Arc::clone(self),
+            descriptions: Vec::new(),
+            addresses: Vec::new(),
+            forever: Mutex::default(),
+        };
+        let mut numbers = Vec::new();
+        for description in descriptions {
+            let description = description?;
+            numbers.push(self.take(&description)?);
+            taken.descriptions.push(description);
+        }
+        Ok((numbers, taken))
+    }
+
+    fn take(&self, description: &[u8]) -> Result<u32, Error> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.taken.get_mut(description) {
+            slot.users += 1;
+            return Ok(slot.number);
+        }
+        let number = match slots.free.pop() {
+            Some(number) => number,
+            None if slots.next < self.specs.max_entries() => {
+                slots.next += 1;
+                slots.next - 1
+            }
+            None => {
+                let count = self.specs.max_entries();
+                return Err(self.unfit(format!(
+                    "its map `{}` has {count} entries, and all are taken: compile it with a larger BPF_USDT_MAX_SPEC_CNT",
+                    self.specs.name()
+                )));
+            }
+        };
+        if let Err(error) = self.specs.update(&number.to_ne_bytes(), description) {
+            slots.free.push(number);
+            return Err(error);
+        }
+        slots.taken.insert(description.to_vec(), Slot { number, users: 1 });
+        Ok(number)
+    }
+
+    pub(crate) fn unfit(&self, why: String) -> Error {
+        Error::Unfit { attempt: "tell the program where a probe's arguments are".to_owned(), why }
+    }
+}
+
+impl Taken {
+    /// Writes the addresses at which the program will be hit, for kernels without cookies. Each address has one spec: a
+    /// second one for the same address is refused.
+    pub(crate) fn at_addresses(&mut self, addresses: &[u64], numbers: &[u32]) -> Result<(), Error> {
+        let Some(map) = &self.specs.addresses else {
+            return Err(self.specs.unfit(format!("the object has no map `{}`", UsdtSpecs::MAPS[1])));
+        };
+        let mut slots = self.specs.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        for (&address, &number) in addresses.iter().zip(numbers) {
+            match slots.addresses.entry(address) {
+                Entry::Occupied(slot) if slot.get().number != number => {
+                    return Err(self.specs.unfit(format!(
+                        "another probe is at {address:#x} already, with another cookie or other arguments, and this kernel has no \
+                         cookies to tell them apart (Linux 5.15)"
+                    )));
+                }
+                Entry::Occupied(slot) => slot.into_mut().users += 1,
+                Entry::Vacant(slot) => {
+                    map.update(key_of(&address.to_ne_bytes(), map), &number.to_ne_bytes())?;
+                    slot.insert(Slot { number, users: 1 });
+                }
+            }
+            self.addresses.push(address);
+        }
+        Ok(())
+    }
+}
+
+impl Taken {
+    /// Keeps the entries when this is dropped: the program may stay attached.
+    pub(crate) fn keep(&self) {
+        *self.forever.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if *self.forever.lock().unwrap_or_else(PoisonError::into_inner) {
+            return;
+        }
+        let mut slots = self.specs.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        for address in &self.addresses {
+            let Some(slot) = slots.addresses.get_mut(address) else { continue };
+            slot.users -= 1;
+            if slot.users == 0 {
+                slots.addresses.remove(address);
+                let gone = self.specs.addresses.as_ref().map(|map| map.delete(key_of(&address.to_ne_bytes(), map)));
+                if let Some(Err(error)) = gone {
+                    warn!("the address of a probe stays in its map: {error}");
+                }
+            }
+        }
+        for description in &self.descriptions {
+            let Some(slot) = slots.taken.get_mut(description) else { continue };
+            slot.users -= 1;
+            if slot.users == 0 {
+                let number = slot.number;
+                slots.taken.remove(description);
+                slots.free.push(number);
+            }
+        }
+    }
+}
+
+/// An address as the map's key: as wide as the kernel's `long`.
+fn key_of<'a>(address: &'a [u8; 8], map: &Map) -> &'a [u8] {
+    address.get(..map.key_size()).unwrap_or(address)
+}

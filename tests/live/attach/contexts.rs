@@ -1,0 +1,302 @@
+//! Programs attached by `Program::attach_with`: each setting, those that are missing, and those without effect.
+
+use std::{
+    fs::File,
+    net::UdpSocket,
+    process::{Command, Stdio},
+    sync::Barrier,
+    thread,
+};
+
+use cutaway::{AttachContext, AttachField, Error, Link, Loaded, Netfilter, NetfilterHook, PerfEvent, Program, XdpMode};
+
+use crate::{
+    Test,
+    cgroups::Own,
+    kernel::{read, wait, writing},
+    lacks,
+    network::{self, LO},
+    sample::{self, Also, load, runs},
+    sockets::with_sockets,
+    test,
+    user::call,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    test("target_process_and_cookie_of_a_uprobe_are_set", lacks::cookies, uprobe),
+    test("uprobe_of_another_process_is_not_hit", lacks::nothing, other_process),
+    test("many_places_share_a_cookie", lacks::cookies, multi),
+    test("target_of_a_raw_tracepoint_is_set", lacks::nothing, raw_tracepoint),
+    test("interface_is_named_or_numbered", lacks::nothing, xdp),
+    test("classifier_is_attached_by_the_way_that_the_kernel_has", lacks::tc, classifier),
+    test("cgroup_is_opened_or_given", lacks::cgroups, cgroup),
+    test("perf_event_has_a_frequency", lacks::nothing, perf_event),
+    test("socket_is_given", lacks::nothing, socket),
+    test("socket_map_is_given", lacks::nothing, sockmap),
+    test("network_namespace_is_opened_or_given", lacks::sk_lookup, netns),
+    test("netfilter_hook_is_given", lacks::netfilter, netfilter),
+    test("iterator_over_a_map_is_given_its_map", lacks::iterators, map_iterator),
+    test("iterator_over_tasks_is_given_a_process", lacks::iterators, task_iterator),
+    test("missing_setting_is_named", lacks::nothing, missing),
+    test("setting_without_effect_is_refused", lacks::nothing, unused),
+];
+
+fn count(loaded: &Loaded) -> &Program {
+    loaded.program("count").unwrap()
+}
+
+fn attach(loaded: &Loaded, context: &AttachContext<'_>) -> Link {
+    count(loaded).attach_with(context).unwrap()
+}
+
+fn refused(answer: Result<Link, Error>) -> String {
+    let line = answer.unwrap_err().to_string();
+    assert!(!line.contains('\n'), "{line}");
+    line
+}
+
+fn context() -> AttachContext<'static> {
+    AttachContext::new()
+}
+
+fn uprobe() {
+    let loaded = sample::object("uprobe", 0, Also::NotesCookie).load().unwrap();
+    let context = context().target("libc.so.6:a64l").pid(std::process::id()).cookie(3 << 33);
+    let link = attach(&loaded, &context);
+    call();
+    drop(link);
+    call();
+    assert_eq!((runs(&loaded), sample::cookie(&loaded)), (1, 3 << 33));
+    let line = refused(count(&loaded).attach_with(&AttachContext::new().target("nothing")));
+    assert!(line.contains("`nothing`") && line.contains("LIBRARY:SYMBOL"), "{line}");
+    // The target of the section is replaced, and not for good.
+    let loaded = load("uprobe/libc.so.6:no_such_function");
+    drop(attach(&loaded, &AttachContext::new().target("libc.so.6:a64l")));
+    let line = refused(count(&loaded).attach());
+    assert!(line.contains("no_such_function"), "{line}");
+}
+
+fn other_process() {
+    let loaded = load("uprobe/libc.so.6:a64l");
+    // This binary once more, which waits for the end of its input.
+    let mut other = Command::new(std::env::current_exe().unwrap());
+    let mut other = other.arg(crate::WAIT).stdin(Stdio::piped()).spawn().unwrap();
+    let link = attach(&loaded, &context().pid(other.id()));
+    call();
+    drop(link);
+    drop(other.stdin.take());
+    other.wait().unwrap();
+    assert_eq!(runs(&loaded), 0);
+}
+
+fn multi() {
+    let loaded = sample::object("uprobe.multi/libc.so.6:a64*", 0, Also::NotesCookie).load().unwrap();
+    let link = attach(&loaded, &context().pid(std::process::id()).cookie(77));
+    call();
+    drop(link);
+    assert_eq!((runs(&loaded), sample::cookie(&loaded)), (1, 77));
+}
+
+fn raw_tracepoint() {
+    let loaded = load("raw_tracepoint");
+    let link = attach(&loaded, &context().target("sys_enter"));
+    wait(&loaded);
+    drop(link);
+}
+
+fn xdp() {
+    const XDP_DROP: i32 = 1;
+    network::leave();
+    let loaded = sample::answering("xdp", XDP_DROP).unwrap();
+    for context in [context().interface("lo"), context().interface_index(LO).xdp_mode(XdpMode::Generic)] {
+        let link = attach(&loaded, &context);
+        assert!(!network::send_to_self());
+        drop(link);
+        assert!(network::send_to_self());
+    }
+    let line = refused(count(&loaded).attach_with(&AttachContext::new().interface("absent")));
+    assert!(line.contains("find the network device `absent`"), "{line}");
+}
+
+fn classifier() {
+    const TC_ACT_SHOT: i32 = 2;
+    network::leave();
+    for section in ["tc", "tc/ingress", "tc/egress", "classifier"] {
+        let loaded = sample::answering(section, TC_ACT_SHOT).unwrap();
+        let link = attach(&loaded, &context().interface("lo"));
+        assert!(!network::send_to_self(), "{section}");
+        drop(link);
+        assert!(network::send_to_self(), "{section}");
+    }
+}
+
+fn cgroup() {
+    let own = Own::new();
+    let directory = File::open(own.path()).unwrap();
+    let loaded = sample::answering("cgroup/sock_create", 1).unwrap();
+    for (context, seen) in
+        [(AttachContext::new().cgroup(&directory), 1), (AttachContext::new().cgroup_path(own.path()), 2)]
+    {
+        let link = attach(&loaded, &context);
+        drop(UdpSocket::bind("127.0.0.1:0").unwrap());
+        drop(link);
+        drop(UdpSocket::bind("127.0.0.1:0").unwrap());
+        assert_eq!(runs(&loaded), seen);
+    }
+    let line = refused(count(&loaded).attach_with(&AttachContext::new().cgroup_path("/absent")));
+    assert!(line.starts_with("cannot open the cgroup /absent: ENOENT"), "{line}");
+}
+
+fn perf_event() {
+    let loaded = load("perf_event");
+    for context in [
+        context().frequency(997),
+        context().perf_event(PerfEvent::cpu_clock().period(1_000_000)).pid(std::process::id()).cookie(0),
+    ] {
+        let before = runs(&loaded);
+        let link = attach(&loaded, &context);
+        let begin = std::time::Instant::now();
+        while runs(&loaded) == before {
+            assert!(begin.elapsed() < std::time::Duration::from_secs(20), "it does not run");
+        }
+        drop(link);
+    }
+}
+
+fn socket() {
+    network::leave();
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let loaded = sample::answering("socket", 0).unwrap();
+    let link = attach(&loaded, &AttachContext::new().socket(&receiver));
+    assert!(!network::send_to(&receiver));
+    drop(link);
+    assert!(network::send_to(&receiver));
+}
+
+fn sockmap() {
+    let loaded = with_sockets("sk_msg", 1);
+    let link = attach(&loaded, &AttachContext::new().sockmap(loaded.map("sockets").unwrap()));
+    assert!(link.as_link_fd().is_none());
+    let line = refused(count(&loaded).attach_with(&AttachContext::new().sockmap(loaded.map("seen").unwrap())));
+    assert!(line.contains("attach the program `count` to the socket map"), "{line}");
+}
+
+fn netns() {
+    network::leave();
+    let loaded = sample::answering("sk_lookup", 1).unwrap();
+    let own = File::open("/proc/thread-self/ns/net").unwrap();
+    for context in [AttachContext::new().netns(&own), AttachContext::new().netns_path("/proc/thread-self/ns/net")] {
+        let before = runs(&loaded);
+        let link = attach(&loaded, &context);
+        assert!(network::send_to_self());
+        drop(link);
+        assert!(runs(&loaded) > before);
+    }
+}
+
+fn netfilter() {
+    network::leave();
+    let loaded = sample::answering("netfilter", 0).unwrap();
+    let link = attach(&loaded, &context().netfilter(Netfilter::ipv4(NetfilterHook::LocalIn)));
+    assert!(!network::send_to_self());
+    drop(link);
+    assert!(network::send_to_self());
+}
+
+fn map_iterator() {
+    let loaded = writing("iter/bpf_map_elem");
+    let map = loaded.map("some").unwrap();
+    map.update(&1_u32.to_ne_bytes(), &1_u64.to_ne_bytes()).unwrap();
+    let program = loaded.program("write").unwrap();
+    assert_eq!(program.spec().needs(), Some(AttachField::Map));
+    let link = program.attach_with(&AttachContext::new().map(map)).unwrap();
+    // Once more at the end.
+    assert_eq!(read(&link), 2);
+    let line = refused(program.attach());
+    assert!(line.contains("set `AttachContext::map`"), "{line}");
+    // Together with others it is skipped, with the reason.
+    let line = loaded.attach().unwrap_err().to_string();
+    assert!(line.contains("AttachContext::map"), "{line}");
+}
+
+fn task_iterator() {
+    let loaded = writing("iter/task");
+    let program = loaded.program("write").unwrap();
+    let link = match program.attach_with(&context().pid(std::process::id())) {
+        Ok(link) => link,
+        // Before Linux 6.1.
+        Err(error) if error.to_string().contains("needs Linux 6.1") => return,
+        Err(error) => panic!("{error}"),
+    };
+    let alone = read(&link);
+    let (threads, both) = (Barrier::new(3), Barrier::new(3));
+    let three = thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                threads.wait();
+                both.wait();
+            });
+        }
+        threads.wait();
+        let three = read(&link);
+        both.wait();
+        three
+    });
+    assert_eq!(three, alone + 2);
+}
+
+/// Each program says which setting it needs, and the error names it.
+fn missing() {
+    for (section, field) in [
+        ("xdp", AttachField::Interface),
+        ("tc", AttachField::Interface),
+        ("cgroup/sock_create", AttachField::Cgroup),
+        ("sockops", AttachField::Cgroup),
+        ("socket", AttachField::Socket),
+        ("sk_msg", AttachField::Sockmap),
+        ("perf_event", AttachField::PerfEvent),
+    ] {
+        let loaded = load(section);
+        assert_eq!(count(&loaded).spec().needs(), Some(field), "{section}");
+        for answer in [count(&loaded).attach(), count(&loaded).attach_with(&context())] {
+            let line = refused(answer);
+            assert!(line.contains(&format!("set `{field}`")), "{section}: {line}");
+        }
+    }
+    for section in ["uprobe", "raw_tracepoint", "uprobe/nothing"] {
+        let loaded = load(section);
+        assert_eq!(count(&loaded).spec().needs(), Some(AttachField::Target), "{section}");
+        let line = refused(count(&loaded).attach());
+        assert!(line.contains("attach the program by hand"), "{section}: {line}");
+    }
+}
+
+fn unused() {
+    let null = File::open("/dev/null").unwrap();
+    let settings = [
+        (AttachField::Target, AttachContext::new().target("a:b")),
+        (AttachField::Interface, AttachContext::new().interface("lo")),
+        (AttachField::XdpMode, AttachContext::new().xdp_mode(XdpMode::Generic)),
+        (AttachField::Cgroup, AttachContext::new().cgroup(&null)),
+        (AttachField::Netns, AttachContext::new().netns(&null)),
+        (AttachField::Socket, AttachContext::new().socket(&null)),
+        (AttachField::Sockmap, AttachContext::new().sockmap(&null)),
+        (AttachField::Lirc, AttachContext::new().lirc(&null)),
+        (AttachField::Map, AttachContext::new().map(&null)),
+        (AttachField::Netfilter, AttachContext::new().netfilter(Netfilter::ipv4(NetfilterHook::LocalIn))),
+        (AttachField::PerfEvent, AttachContext::new().frequency(1)),
+        (AttachField::Pid, AttachContext::new().pid(1)),
+        (AttachField::Cookie, AttachContext::new().cookie(0)),
+    ];
+    for section in ["xdp", "socket", "raw_tracepoint/sys_enter"] {
+        let loaded = load(section);
+        let program = count(&loaded);
+        for (field, context) in &settings {
+            if program.spec().takes(*field) {
+                continue;
+            }
+            let line = refused(program.attach_with(context));
+            assert!(line.contains(&format!("`{field}` has no effect on it")), "{section}: {line}");
+        }
+    }
+}

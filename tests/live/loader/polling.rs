@@ -1,0 +1,403 @@
+//! One wait for rings, perf buffers and other files: `Poller`.
+//!
+//! Records are sent by running programs without an event, so each is sent exactly when a test says so.
+
+use std::{
+    io::{PipeReader, PipeWriter, Read, Write, pipe},
+    os::fd::AsFd,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use cutaway::{Loaded, Object, Poller, Run, Source, Token, Wake, perf_reader};
+use cutaway_programs::prelude::*;
+
+use crate::{Test, requirements::Needs};
+
+pub(crate) fn tests() -> Vec<Test> {
+    const SINCE: (&str, &str) = ("5.10", "running programs on raw tracepoints without an event");
+    let test = |name, run: fn()| Test::new(name, Needs::Ring, run).since(SINCE.0, SINCE.1);
+    vec![
+        test("two_rings_perf_buffers_and_a_pipe_are_waited_for_together", together),
+        test("stop_from_another_thread_ends_the_wait", stopped),
+        test("stop_by_the_file_descriptor_ends_a_wait_that_never_sleeps", stopped_while_busy),
+        test("deadline_ends_the_wait_in_time", deadline),
+        test("record_without_a_wake_up_is_found_on_the_timer", without_wake_up),
+        test("perf_records_below_the_threshold_are_found_on_the_timer", below_the_threshold),
+        test("ring_that_is_filled_while_a_wait_begins_wakes_it", race),
+        test("source_that_is_removed_is_not_waited_for", removed),
+        test("ready_source_that_is_not_drained_keeps_the_wait_from_sleeping", not_drained),
+        test("ring_that_is_always_ready_starves_no_other_source", no_starvation),
+        test("closed_pipe_is_an_error_with_its_token", closed),
+        test("second_consumer_is_an_error_with_the_ring_s_token", second_consumer),
+    ]
+}
+
+const LONG: Option<Duration> = Some(Duration::from_secs(10));
+const NOW: Option<Duration> = Some(Duration::ZERO);
+/// `BPF_RB_NO_WAKEUP`
+const NO_WAKEUP: i32 = 1;
+
+/// Two rings and a perf event array, and a program that sends 8 bytes into each.
+fn load() -> Loaded {
+    let mut object = ObjectBuilder::new("GPL");
+    let ring = || MapDef::new(MapType::RINGBUF).max_entries(4096);
+    let first = object.map("first", ring());
+    let second = object.map("second", ring());
+    let samples = object.map("samples", MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4));
+    for (name, ring, flags) in
+        [("into_first", first, 0), ("into_second", second, 0), ("quietly_into_first", first, NO_WAKEUP)]
+    {
+        let mut asm = Assembler::new();
+        asm.store(DW, R10, -8, 7);
+        asm.load_map(R1, ring);
+        asm.mov(R2, R10);
+        asm.add(R2, -8);
+        asm.mov(R3, 8);
+        asm.mov(R4, flags);
+        asm.call(Helper::bpf_ringbuf_output);
+        asm.mov(R0, 0);
+        asm.exit();
+        object.program("raw_tracepoint", name, asm);
+    }
+    let mut asm = Assembler::new();
+    asm.store(DW, R10, -8, 7);
+    asm.load_map(R2, samples);
+    asm.mov(W3, -1); // BPF_F_CURRENT_CPU
+    asm.mov(R4, R10);
+    asm.add(R4, -8);
+    asm.mov(R5, 8);
+    asm.call(Helper::bpf_perf_event_output);
+    asm.mov(R0, 0);
+    asm.exit();
+    object.program("raw_tracepoint", "samples_once", asm);
+    Object::parse(&object.write().unwrap()).unwrap().load().unwrap()
+}
+
+fn send(loaded: &Loaded, program: &str) {
+    let sent = loaded.program(program).unwrap().test_run(&Run::default());
+    assert_eq!(sent.unwrap().value, 0, "{program}");
+}
+
+fn ring(loaded: &Loaded, name: &str) -> cutaway::mmap_ring::Ring {
+    loaded.map(name).unwrap().ring().unwrap()
+}
+
+/// Reads all that is ready; returns how many records or bytes each source had.
+fn drain(poller: &mut Poller, pipe: Option<&mut PipeReader>) -> Vec<(Token, usize)> {
+    let mut pipe = pipe;
+    let drained = poller.ready().map(|(token, source)| {
+        let count = match source {
+            Source::Ring(ring) => ring.batch().unwrap().records().count(),
+            Source::Perf(buffers) => {
+                let mut count = 0;
+                buffers.drain(|_, record| count += usize::from(record.is_ok())).unwrap();
+                count
+            }
+            Source::PerfSet(set) => {
+                let mut count = 0;
+                set.drain(|_, record| count += usize::from(record.is_ok()));
+                count
+            }
+            _ => pipe.as_mut().unwrap().read(&mut [0; 64]).unwrap(),
+        };
+        (token, count)
+    });
+    drained.collect()
+}
+
+fn together() {
+    let loaded = load();
+    let (mut read, mut write) = pipe().unwrap();
+    let mut poller = Poller::new().unwrap();
+    let first = poller.add_ring(ring(&loaded, "first")).unwrap();
+    let second = poller.add_ring(ring(&loaded, "second")).unwrap();
+    let samples = loaded.map("samples").unwrap();
+    let perf = poller.add_perf(samples.perf_buffers(1, &perf_reader::Options::new()).unwrap()).unwrap();
+    let file = poller.add_fd(&read).unwrap();
+    assert_eq!(poller.sources().map(|(token, _)| token).collect::<Vec<_>>(), [first, second, perf, file]);
+    assert_eq!(poller.wait(NOW).unwrap(), Wake::TimedOut);
+    assert_eq!(poller.ready().count(), 0);
+    // One after the other, and none is said twice.
+    for _ in 0..3 {
+        for (token, program) in [(first, "into_first"), (second, "into_second"), (perf, "samples_once")] {
+            send(&loaded, program);
+            assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready, "{program}");
+            assert_eq!(drain(&mut poller, Some(&mut read)), [(token, 1)], "{program}");
+        }
+        write.write_all(b"abc").unwrap();
+        assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+        assert_eq!(drain(&mut poller, Some(&mut read)), [(file, 3)]);
+    }
+    assert_eq!(poller.wait(NOW).unwrap(), Wake::TimedOut);
+    // All at once.
+    for program in ["into_first", "into_first", "into_second", "samples_once"] {
+        send(&loaded, program);
+    }
+    write.write_all(b"abc").unwrap();
+    let mut all = Vec::new();
+    while poller.wait(NOW).unwrap() == Wake::Ready {
+        all.extend(drain(&mut poller, Some(&mut read)));
+    }
+    assert_eq!(all, [(first, 2), (second, 1), (perf, 1), (file, 3)]);
+    assert_eq!(poller.take_changes(perf), perf_reader::Changes::default());
+}
+
+fn stopped() {
+    let loaded = load();
+    let mut poller = Poller::new().unwrap();
+    poller.add_ring(ring(&loaded, "first")).unwrap();
+    let stopper = poller.stopper();
+    let began = Instant::now();
+    let stopping = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(20));
+        stopper.stop();
+    });
+    assert_eq!(poller.wait(None).unwrap(), Wake::Stopped);
+    assert!(began.elapsed() >= Duration::from_millis(20));
+    stopping.join().unwrap();
+    // It stays stopped until it is resumed, records or not.
+    send(&loaded, "into_first");
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Stopped);
+    poller.resume().unwrap();
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+}
+
+/// As a signal handler stops it: by write(2).
+fn stopped_while_busy() {
+    let loaded = load();
+    let mut poller = Poller::new().unwrap();
+    poller.add_ring(ring(&loaded, "first")).unwrap();
+    send(&loaded, "into_first");
+    let mut line = PipeWriter::from(poller.stopper().as_fd().try_clone_to_owned().unwrap());
+    assert_eq!(poller.wait(NOW).unwrap(), Wake::Ready);
+    line.write_all(b"x").unwrap();
+    let waits = (0..1000).position(|_| poller.wait(LONG).unwrap() == Wake::Stopped);
+    assert!(waits.is_some());
+}
+
+fn deadline() {
+    let loaded = load();
+    let mut poller = Poller::new().unwrap();
+    poller.add_ring(ring(&loaded, "first")).unwrap();
+    for milliseconds in [0, 1, 20, 150] {
+        let time = Duration::from_millis(milliseconds);
+        let began = Instant::now();
+        let answer = if milliseconds % 2 == 0 { poller.wait(Some(time)) } else { poller.wait_until(began + time) };
+        assert_eq!(answer.unwrap(), Wake::TimedOut);
+        assert!(began.elapsed() >= time && began.elapsed() < time + Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+    // One that is over already still tells what is ready.
+    send(&loaded, "into_first");
+    assert_eq!(poller.wait_until(Instant::now()).unwrap(), Wake::Ready);
+    // And one too far for the clock is none.
+    assert_eq!(poller.wait(Some(Duration::MAX)).unwrap(), Wake::Ready);
+}
+
+fn without_wake_up() {
+    let loaded = load();
+    let mut poller = Poller::new().unwrap();
+    let first = poller.add_ring(ring(&loaded, "first")).unwrap();
+    let (begin, begun) = mpsc::channel();
+    thread::scope(|scope| {
+        let loaded = &loaded;
+        scope.spawn(move || {
+            begun.recv().unwrap();
+            thread::sleep(Duration::from_millis(10));
+            send(loaded, "quietly_into_first");
+        });
+        begin.send(()).unwrap();
+        assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+    });
+    assert_eq!(drain(&mut poller, None), [(first, 1)]);
+    // Without the timer it is found when the wait ends for another reason.
+    poller.poll_interval(None);
+    assert_eq!(poller.wait(NOW).unwrap(), Wake::TimedOut);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(Duration::from_millis(10));
+            send(&loaded, "quietly_into_first");
+        });
+        let began = Instant::now();
+        assert_eq!(poller.wait(Some(Duration::from_millis(150))).unwrap(), Wake::Ready);
+        assert!(began.elapsed() >= Duration::from_millis(150));
+    });
+}
+
+fn below_the_threshold() {
+    let loaded = load();
+    let mut poller = Poller::new().unwrap();
+    let options = perf_reader::Options::new().wakeup(perf_reader::Wakeup::Events(1000));
+    let perf = poller.add_perf(loaded.map("samples").unwrap().perf_buffers(1, &options).unwrap()).unwrap();
+    send(&loaded, "samples_once");
+    let began = Instant::now();
+    let found = loop {
+        assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+        let drained = drain(&mut poller, None);
+        if drained != [(perf, 0)] {
+            break drained;
+        }
+    };
+    assert_eq!(found, [(perf, 1)]);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+/// The other thread sends its record as soon as it is asked to, which is when this one begins to wait. Without a timer that
+/// would make up for it, a wake-up that is lost would cost the whole time-out.
+fn race() {
+    const ROUNDS: usize = 3000;
+    let loaded = load();
+    let mut poller = Poller::new().unwrap();
+    let first = poller.add_ring(ring(&loaded, "first")).unwrap();
+    poller.poll_interval(None);
+    let (ask, asked) = mpsc::channel::<usize>();
+    thread::scope(|scope| {
+        let loaded = &loaded;
+        scope.spawn(move || {
+            for round in asked {
+                // The record comes earlier or later in the other thread's wait.
+                (0..round % 97 * 8).for_each(|_| std::hint::spin_loop());
+                send(loaded, "into_first");
+            }
+        });
+        for round in 0..ROUNDS {
+            ask.send(round).unwrap();
+            assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready, "round {round}");
+            assert_eq!(drain(&mut poller, None), [(first, 1)], "round {round}");
+        }
+        drop(ask);
+    });
+}
+
+fn removed() {
+    let loaded = load();
+    let mut poller = Poller::new().unwrap();
+    let first = poller.add_ring(ring(&loaded, "first")).unwrap();
+    let second = poller.add_ring(ring(&loaded, "second")).unwrap();
+    send(&loaded, "into_first");
+    let Some(Source::Ring(mut taken)) = poller.remove(first) else { panic!("a ring") };
+    assert!(poller.remove(first).is_none() && poller.source(first).is_none() && poller.source_mut(first).is_none());
+    send(&loaded, "into_first");
+    assert_eq!(poller.wait(Some(Duration::from_millis(20))).unwrap(), Wake::TimedOut);
+    assert_eq!(taken.batch().unwrap().records().count(), 2);
+    // The other one is still there, and a new one has a token of its own.
+    send(&loaded, "into_second");
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+    assert_eq!(drain(&mut poller, None), [(second, 1)]);
+    let again = poller.add_ring(taken).unwrap();
+    assert!(again > second);
+    send(&loaded, "into_first");
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+    assert_eq!(drain(&mut poller, None), [(again, 1)]);
+}
+
+fn not_drained() {
+    let loaded = load();
+    let mut poller = Poller::new().unwrap();
+    let first = poller.add_ring(ring(&loaded, "first")).unwrap();
+    let options = perf_reader::Options::new();
+    let perf = poller.add_perf(loaded.map("samples").unwrap().perf_buffers(1, &options).unwrap()).unwrap();
+    // The kernel says only once that a perf buffer has something: the poller remembers it.
+    send(&loaded, "samples_once");
+    for _ in 0..3 {
+        assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+    }
+    assert_eq!(drain(&mut poller, None), [(perf, 1)]);
+    assert_eq!(poller.wait(NOW).unwrap(), Wake::TimedOut);
+    send(&loaded, "into_first");
+    for _ in 0..3 {
+        assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+    }
+    assert_eq!(drain(&mut poller, None), [(first, 1)]);
+    assert_eq!(poller.wait(NOW).unwrap(), Wake::TimedOut);
+}
+
+fn no_starvation() {
+    let loaded = load();
+    let (mut read, mut write) = pipe().unwrap();
+    let mut poller = Poller::new().unwrap();
+    let first = poller.add_ring(ring(&loaded, "first")).unwrap();
+    let second = poller.add_ring(ring(&loaded, "second")).unwrap();
+    let options = perf_reader::Options::new();
+    let perf = poller.add_perf(loaded.map("samples").unwrap().perf_buffers(1, &options).unwrap()).unwrap();
+    let file = poller.add_fd(&read).unwrap();
+    // Nobody reads this one.
+    send(&loaded, "into_first");
+    for program in ["into_second", "samples_once"] {
+        send(&loaded, program);
+    }
+    write.write_all(b"abc").unwrap();
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+    let ready: Vec<_> = poller.ready().map(|(token, _)| token).collect();
+    assert_eq!(ready, [first, second, perf, file]);
+    assert_eq!(read.read(&mut [0; 8]).unwrap(), 3);
+}
+
+fn closed() {
+    let loaded = load();
+    let (mut read, mut write) = pipe().unwrap();
+    let mut poller = Poller::new().unwrap();
+    let file = poller.add_fd(&read).unwrap();
+    let first = poller.add_ring(ring(&loaded, "first")).unwrap();
+    let options = perf_reader::Options::new();
+    let perf = poller.add_perf(loaded.map("samples").unwrap().perf_buffers(1, &options).unwrap()).unwrap();
+    write.write_all(b"abc").unwrap();
+    drop(write);
+    // What it holds comes first.
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+    assert_eq!(drain(&mut poller, Some(&mut read)), [(file, 3)]);
+    send(&loaded, "samples_once");
+    for _ in 0..2 {
+        let error = poller.wait(LONG).unwrap_err();
+        assert_eq!(error.token, Some(file));
+        let line = error.to_string();
+        assert!(line.starts_with(&format!("{file}: ")) && line.contains("closed at its other end"), "{line}");
+    }
+    assert!(poller.remove(file).is_some());
+    // No event of another source is lost by it.
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+    assert_eq!(drain(&mut poller, None), [(perf, 1)]);
+    send(&loaded, "into_first");
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+    assert_eq!(drain(&mut poller, None), [(first, 1)]);
+    // A file that cannot be waited for.
+    let regular = std::fs::File::open("/proc/self/exe").unwrap();
+    let error = poller.add_fd(&regular).unwrap_err();
+    assert_eq!(error.errno().map(cutaway::Errno::raw), Some(libc::EPERM), "{error}");
+}
+
+fn second_consumer() {
+    let loaded = load();
+    let mut poller = Poller::new().unwrap();
+    let first = poller.add_ring(ring(&loaded, "first")).unwrap();
+    let second = poller.add_ring(ring(&loaded, "second")).unwrap();
+    // Another process moves the consumer position: here by another mapping of the page.
+    move_consumer(&loaded, 16);
+    let error = poller.wait(LONG).unwrap_err();
+    assert_eq!(error.token, Some(first), "{error}");
+    assert!(matches!(cutaway::Error::from(error), cutaway::Error::Ring(_)));
+    drop(poller.remove(first));
+    send(&loaded, "into_second");
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+    assert_eq!(drain(&mut poller, None), [(second, 1)]);
+}
+
+/// Stores a consumer position into the ring `first`.
+#[expect(unsafe_code, reason = "maps the consumer's page as another process would")]
+fn move_consumer(loaded: &Loaded, position: u64) {
+    use std::{
+        os::fd::AsRawFd,
+        sync::atomic::{AtomicU64, Ordering},
+    };
+    let fd = loaded.map("first").unwrap().as_fd().as_raw_fd();
+    let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+    // SAFETY: a new mapping, at an address of the kernel's choice.
+    let page = unsafe { libc::mmap(std::ptr::null_mut(), 4096, access, shared, fd, 0) };
+    assert_ne!(page, libc::MAP_FAILED);
+    // SAFETY: the mapping begins with the consumer position, is aligned to a page, and lives until the end of the function.
+    let consumer = unsafe { AtomicU64::from_ptr(page.cast()) };
+    consumer.store(position, Ordering::Release);
+    // SAFETY: the mapping of above, to which no reference is used any more.
+    assert_eq!(unsafe { libc::munmap(page, 4096) }, 0);
+}
