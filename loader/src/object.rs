@@ -40,6 +40,12 @@ mod warnings;
 pub(crate) use self::externs::config_size;
 #[cfg(feature = "tracing")]
 pub(crate) use self::specs::KnownTarget;
+pub(crate) use self::{
+    externs::config_place,
+    function::Functions,
+    specs::{Contents, Table},
+    variable::unfit,
+};
 pub use self::{
     externs::{Extern, ExternKind},
     introspect::{FunctionSpec, Line, Reference, SectionSpec},
@@ -50,10 +56,4 @@ pub use self::{
     value::{Form, Plain, Value},
     variable::VariableSpec,
     warnings::Warning,
-};
-pub(crate) use self::{
-    externs::config_place,
-    function::Functions,
-    specs::{Contents, Table},
-    variable::unfit,
 };
