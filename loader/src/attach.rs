@@ -30,6 +30,8 @@
 //! Which of them are there is a matter of this crate's features. A program that names none of them would carry none of them
 //! even so, but [`Program::attach`] names every one that a section can ask for; and what is not there is not compiled.
 
+#[cfg(feature = "uprobe")]
+mod by_files;
 #[cfg(feature = "cgroup")]
 mod cgroup;
 #[cfg(test)]
@@ -52,6 +54,7 @@ mod link;
 mod links;
 #[cfg(feature = "lirc")]
 mod lirc;
+mod loaded;
 #[cfg(feature = "uprobe")]
 mod maps;
 #[cfg(feature = "network")]

@@ -24,7 +24,7 @@
 //! | `core-relo` | objects with CO-RE relocations |
 //! | `externs` | objects with externs: `__kconfig`, `__ksym` |
 //! | `struct-ops` | tables of functions for the kernel: `Map::attach` |
-//! | `tracing` | what hangs on a name in the kernel's BTF: `fentry`, `fexit`, `tp_btf`, `lsm`, `iter`, `freplace`: `Tracing`, `Iter`, `ProgramSpec::replace` |
+//! | `tracing` | what hangs on a name in the kernel's BTF: `fentry`, `fexit`, `tp_btf`, `lsm`, `iter`, `freplace`: `Tracing`, `Iter`, `LoadOptions::replace` |
 //! | `uprobe` | attaching to functions of programs and libraries: `Uprobe`, `UprobeMulti` |
 //! | `usdt` | attaching to statically defined tracepoints of programs: `Usdt`; implies `uprobe` |
 //! | `debugdata` | the symbols that a stripped file carries compressed (`.gnu_debugdata`), by the crate `lzma-rust2`; implies `uprobe`; not on by default |
@@ -77,7 +77,7 @@ pub use attach::*;
 pub use buffers::PerfEventArray;
 pub use dry_run::{Part, Rehearsal, Rehearsed};
 pub use error::Error;
-pub use load::{Loaded, Refused};
+pub use load::{LoadOptions, Loaded, Refused};
 pub use map::{Batches, Entries, Map, PerCpu};
 pub use object::{
     Extern, ExternKind, Form, FunctionSpec, Line, MapSpec, Object, Pinning, Plain, ProgramSpec, Reference, Section,

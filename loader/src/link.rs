@@ -31,7 +31,7 @@ use crate::{
     Error,
     elf::{Elf, Place, Start, Symbol, describes_maps},
     gate::READS_EXTERNS,
-    object::{Functions, Object, ProgramSpec},
+    object::{Functions, MapSpec, Object, ProgramSpec},
     resolve::{Resolved, externs::Value},
     sorted::Sorted,
     sys::func_info::{bpf_func_info, bpf_line_info},
@@ -60,10 +60,10 @@ pub(crate) struct Address {
 
 const BEYOND: &str = "an instruction of a linked program is missing";
 
-/// Returns where maps and their contents lie in the file, with these fds of the maps that are created, in order.
-pub(crate) fn addresses(object: &Object, fds: impl Iterator<Item = i32>) -> Sorted<Place, Address> {
+/// Returns where maps and their contents lie in the file, from the descriptions of maps and their fds.
+pub(crate) fn addresses<'s>(maps: impl Iterator<Item = (&'s MapSpec, i32)>) -> Sorted<Place, Address> {
     let mut addresses = Vec::new();
-    for (spec, fd) in object.maps().iter().filter(|spec| spec.wanted).zip(fds) {
+    for (spec, fd) in maps {
         addresses.push((spec.place, Address { fd, base: 0 }));
         if spec.globals.is_some() {
             addresses.push((spec.data(), Address { fd, base: spec.base() }));

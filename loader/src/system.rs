@@ -20,6 +20,7 @@ pub use self::{
 };
 use crate::{
     Error, Map, ProgramType,
+    privileges::ONLY_BY_ROOT,
     sys::{
         btf,
         ids::{self, Kind},
@@ -107,10 +108,7 @@ fn walk(kind: Kind, attempt: &'static str) -> impl Iterator<Item = Result<u32, E
         match answer {
             Ok(id) => Some(Ok(id)),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => None,
-            Err(error) => Some(Err(Error::kernel(attempt, &error).advise(NUMBERS_ARE_ROOTS))),
+            Err(error) => Some(Err(Error::kernel(attempt, &error).advise(ONLY_BY_ROOT))),
         }
     })
 }
-
-/// CAP_BPF does not suffice for objects that are known by nothing but their number.
-pub(crate) const NUMBERS_ARE_ROOTS: &str = "only CAP_SYS_ADMIN may look at what others have made: run it as root";

@@ -3,7 +3,7 @@
 use super::{bytes::word, error::Broken};
 
 /// The first two bytes of `.BTF` and of `.BTF.ext`.
-const MAGIC: u16 = 0xeb9f;
+pub(super) const MAGIC: u16 = 0xeb9f;
 
 /// The header of `.BTF` or `.BTF.ext`: magic, version, flags, its own length, and pairs of offset and length.
 pub(super) struct Header<'a> {

@@ -5,6 +5,11 @@ use cutaway_sys::Instruction;
 use super::*;
 use crate::{Extern, Object, resolve::externs::Externs};
 
+/// Where the maps of an object lie, if they have these fds.
+fn addresses(object: &Object, fds: impl Iterator<Item = i32>) -> Sorted<Place, Address> {
+    super::addresses(object.maps().iter().zip(fds))
+}
+
 /// What `value` says of each extern, found in these modules.
 fn resolved(externs: &[Extern], modules: Vec<OwnedFd>, value: impl Fn(&Extern) -> Value) -> Resolved {
     Resolved { externs: Externs::all(externs, modules, value), ..Resolved::default() }

@@ -1,7 +1,7 @@
 //! A map by the number that the kernel knows it by, whoever made it.
 
 use super::Map;
-use crate::{Error, sys::ids, system::NUMBERS_ARE_ROOTS};
+use crate::{Error, privileges::ONLY_BY_ROOT, sys::ids};
 
 impl Map {
     /// Opens the map with this number, whoever made it; its name is the kernel's, 15 bytes at most.
@@ -18,7 +18,7 @@ impl Map {
             let plain = Error::kernel(format!("open the map with the number {id}"), &error);
             match error.raw_os_error() {
                 Some(libc::ENOENT) => plain.advise("there is no such map, or there was and nobody holds it any more"),
-                Some(libc::EPERM) => plain.advise(NUMBERS_ARE_ROOTS),
+                Some(libc::EPERM) => plain.advise(ONLY_BY_ROOT),
                 _ => plain,
             }
         })?;

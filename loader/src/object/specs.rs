@@ -1,7 +1,7 @@
 //! The parts of an object as plain values: maps and programs, as the file describes them and as they may be changed before
 //! loading.
 
-use std::{borrow::Cow, fmt, os::fd::OwnedFd, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use cutaway_sys::memory::page_size;
 
@@ -195,17 +195,6 @@ pub struct ProgramSpec {
     /// What that name says. [`Section::wanted`] may be changed before loading.
     pub section: Section,
     pub(crate) entry: Start,
-    pub(crate) known: Option<KnownTarget>,
-}
-
-/// What a program hangs on, known before the kernel is searched for its section's target: the function that it replaces, the
-/// table that it is in.
-#[derive(Debug, Clone)]
-pub(crate) struct KnownTarget {
-    /// The number of its type.
-    pub(crate) id: u32,
-    /// The program or the module's BTF in which the number counts; `None` for the kernel's own.
-    pub(crate) of: Option<Arc<OwnedFd>>,
 }
 
 /// A program, or a `struct_ops` map, that is not loaded or not attached, and why.

@@ -126,16 +126,13 @@ impl Targets {
 
     /// Why this program cannot be loaded, if a module's BTF cannot be opened.
     pub(crate) fn refusal(&self, program: &ProgramSpec) -> Option<Error> {
-        let wanted = Wanted::by(program).filter(|_| program.known.is_none())?;
+        let wanted = Wanted::by(program)?;
         let found = self.place(wanted.kind, &wanted.name).and_then(|place| self.wanted.get(place)?.found.as_ref())?;
         found.opened(&wanted).err()
     }
 
     /// What this program hangs on; nothing for most kinds.
     pub(crate) fn of<'t>(&'t self, program: &'t ProgramSpec) -> Result<BtfTarget<'t>, Error> {
-        if let Some(known) = &program.known {
-            return Ok(BtfTarget { id: known.id, of: known.of.as_ref().map(|fd| fd.as_fd()) });
-        }
         let section = &program.section;
         let Some(mine) = Wanted::by(program) else {
             return match section.program_type {
@@ -148,7 +145,7 @@ impl Targets {
                 }),
                 ProgramType::EXT => Err(Error::Unfit {
                     attempt: format!("load the program `{}` ({})", program.name, section.program_type),
-                    why: "it replaces a function of another program: say of which one, with `ProgramSpec::replace`"
+                    why: "it replaces a function of another program: say of which one, with `LoadOptions::replace`"
                         .to_owned(),
                 }),
                 _ => Ok(BtfTarget::default()),
