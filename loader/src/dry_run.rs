@@ -79,13 +79,16 @@ impl Object {
     }
 
     fn rehearse_on(&self, types: Types<'_>) -> Result<Rehearsal, Error> {
-        let btf = self.btf();
-        let btf_of_old = btf.clone().map(|mut bytes| {
-            if let Ok(view) = btf.as_deref().map_or_else(|| Ok(Btf::none()), Btf::parse) {
-                sanitize::rewrite(&mut bytes, &view, sanitize::Kinds::OLDEST);
+        let btf = self.completed_btf()?;
+        let btf_of_old = match &btf {
+            None => None,
+            Some(bytes) => {
+                let view = Btf::parse(bytes).map_err(|_| Error::bug("completed BTF cannot be parsed"))?;
+                let mut older = bytes.clone();
+                sanitize::rewrite(&mut older, &view, sanitize::Kinds::OLDEST)?;
+                Some(older)
             }
-            bytes
-        });
+        };
         let plan = Plan::of(self, types)?;
         let maps: Vec<_> = plan.maps().map(|(_, spec)| spec).collect();
         let addresses = link::addresses(maps.iter().zip(1..));

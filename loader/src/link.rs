@@ -29,7 +29,7 @@ use cutaway_sys::{Instruction, instruction::opcode};
 
 use crate::{
     Error,
-    elf::{Elf, Place, Start, Symbol, describes_maps},
+    elf::{Elf, Place, SectionIndex, Start, Symbol, SymbolIndex, describes_maps},
     gate::READS_EXTERNS,
     object::{Functions, MapSpec, Object, ProgramSpec},
     resolve::{Resolved, externs::Value},
@@ -234,13 +234,13 @@ impl<'a> Linker<'a> {
     }
 
     /// A 64-bit load of a map, of a place in a data section, or of a function's address (for callbacks).
-    fn load(&mut self, at: usize, number: usize, symbol: &Symbol, insn: Instruction) -> Result<(), Error> {
+    fn load(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol, insn: Instruction) -> Result<(), Error> {
         let section = match symbol.section {
             Some(section) => section,
             None if READS_EXTERNS => return self.load_extern(at, number, symbol, insn),
             None => return Err(self.undefined("refers to", symbol)),
         };
-        if self.elf.section(section).is_some_and(|section| section.executable) {
+        if self.elf.section(section).executable {
             let target = self.append(self.callee(symbol, i64::from(insn.imm) / 8)?)?;
             return self.set(at, opcode::PSEUDO_FUNC, distance(at, target), 0);
         }
@@ -258,8 +258,8 @@ impl<'a> Linker<'a> {
     }
 
     /// The error for a reference to something that is neither a map nor data nor a function.
-    fn misplaced(&self, index: usize, symbol: &Symbol, behind: i64) -> Error {
-        let section = self.elf.section(index).map_or("", |section| section.name.as_str());
+    fn misplaced(&self, index: SectionIndex, symbol: &Symbol, behind: i64) -> Error {
+        let section = &self.elf.section(index).name;
         if !cfg!(feature = "advice") {
             return self
                 .broken(format_args!("refers to something in section `{section}`, which is neither a map nor data"));
@@ -287,7 +287,7 @@ impl<'a> Linker<'a> {
     }
 
     /// A 64-bit load of what the kernel has.
-    fn load_extern(&mut self, at: usize, number: usize, symbol: &Symbol, insn: Instruction) -> Result<(), Error> {
+    fn load_extern(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol, insn: Instruction) -> Result<(), Error> {
         match self.external(number, symbol, "refers to")? {
             &Value::Place(offset) => {
                 let map = self
@@ -314,7 +314,7 @@ impl<'a> Linker<'a> {
     }
 
     /// A call of a function of the kernel's.
-    fn call_kernel(&mut self, at: usize, number: usize, symbol: &Symbol) -> Result<(), Error> {
+    fn call_kernel(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol) -> Result<(), Error> {
         let (source, id, place) = match self.external(number, symbol, "calls")? {
             // The place in the list of modules' BTF that goes with the program; 0 there is the kernel itself.
             &Value::Type { id, module } => {
@@ -334,7 +334,7 @@ impl<'a> Linker<'a> {
         Ok(())
     }
 
-    fn external(&self, number: usize, symbol: &Symbol, does: &str) -> Result<&'a Value, Error> {
+    fn external(&self, number: SymbolIndex, symbol: &Symbol, does: &str) -> Result<&'a Value, Error> {
         self.resolved.externs.value(number).ok_or_else(|| self.undefined(does, symbol))
     }
 

@@ -125,10 +125,11 @@ impl<'a> Btf<'a> {
         self.base.map_or(1, Btf::end)
     }
 
-    /// Returns where the type with this id begins, in bytes from the start of the first type; 0 if there is none.
-    pub(crate) fn position(&self, id: u32) -> usize {
+    /// Returns where the type with this id begins, in bytes from the start of the first type; `None` if it is `void`, the
+    /// base's, or no type.
+    pub(crate) fn position(&self, id: u32) -> Option<usize> {
         let index = id.wrapping_sub(self.first()) as usize;
-        self.offsets.get(index).map_or(0, |&offset| offset as usize)
+        self.offsets.get(index).map(|&offset| offset as usize)
     }
 
     /// Iterates over all types in the order of their ids, without `void` and without those of the base.

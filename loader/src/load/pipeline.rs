@@ -11,8 +11,6 @@ use super::{
     options::LoadOptions,
     plan::Plan,
 };
-#[cfg(feature = "struct-ops")]
-use crate::resolve::Resolved;
 use crate::{
     Errno, Error, Map, Object, Program, Skipped, Warning,
     btf::{Btf, sanitize, visitor::Types},
@@ -109,7 +107,7 @@ impl Object {
         self.check_features()?;
         options.check(&self)?;
         self.warn(&|warning| !matches!(warning, Warning::License { .. }));
-        let btf = self.load_btf();
+        let btf = self.load_btf()?;
         let plan = Plan::of(&self, Types::Running)?;
         let mut skipped = plan.skipped();
         let mut maps = self.create_maps(&plan, btf.as_ref().map(AsFd::as_fd))?;
@@ -146,7 +144,7 @@ impl Object {
             self.warn(&|warning| matches!(warning, Warning::License { .. }));
         }
         #[cfg(feature = "struct-ops")]
-        complete_tables(&mut maps, &programs, &plan.resolved)?;
+        complete_tables(&mut maps, &plan, &programs, &left_out)?;
         sort(&mut maps, |one, other| one.map.name().cmp(other.map.name()));
         let loaded = Loaded { maps, programs, variables: self.variables, skipped };
         loaded.fill(&left_out)?;
@@ -174,21 +172,23 @@ impl Object {
     ///
     /// A new kernel takes everything. An old one refuses all of it for one kind that it does not know; only then is it
     /// asked about each kind, and given what it takes.
-    fn load_btf(&self) -> Option<OwnedFd> {
-        let bytes = self.btf()?;
-        let loaded = load_btf(&bytes).or_else(|why| {
-            debug!("the kernel does not take the object's BTF as it is: {why}");
-            match features::btf() {
-                Support::Yes => {
-                    let btf = Btf::parse(&bytes).map_err(|error| error.to_string())?;
-                    let mut older = bytes.clone();
-                    sanitize::rewrite(&mut older, &btf, features::btf_kinds());
-                    load_btf(&older)
-                }
-                answer => Err(format!("BTF is {answer}")),
+    fn load_btf(&self) -> Result<Option<OwnedFd>, Error> {
+        let Some(bytes) = self.completed_btf()? else { return Ok(None) };
+        let why = match load_btf(&bytes) {
+            Ok(btf) => return Ok(Some(btf)),
+            Err(why) => why,
+        };
+        debug!("the kernel does not take the object's BTF as it is: {why}");
+        let loaded = match features::btf() {
+            Support::Yes => {
+                let mut older = bytes.clone();
+                let btf = Btf::parse(&bytes).map_err(|_| Error::bug("completed BTF cannot be parsed"))?;
+                sanitize::rewrite(&mut older, &btf, features::btf_kinds())?;
+                load_btf(&older)
             }
-        });
-        loaded.inspect_err(|why| debug!("the object's BTF is not loaded: {why}")).ok()
+            answer => Err(format!("BTF is {answer}")),
+        };
+        Ok(loaded.inspect_err(|why| debug!("the object's BTF is not loaded: {why}")).ok())
     }
 }
 
@@ -209,15 +209,22 @@ fn usdt_specs(maps: &[Made]) -> Result<Option<Arc<Specs>>, Error> {
 
 /// Puts the file descriptors of programs into the values of struct_ops maps.
 #[cfg(feature = "struct-ops")]
-fn complete_tables(maps: &mut [Made], programs: &[Program], resolved: &Resolved) -> Result<(), Error> {
+fn complete_tables(maps: &mut [Made], plan: &Plan<'_>, programs: &[Program], refused: &[String]) -> Result<(), Error> {
+    let fd = |start| {
+        if let Some(program) = programs.iter().find(|program| program.spec().entry == start) {
+            return Ok(Some(program.as_fd().as_raw_fd()));
+        }
+        match plan.programs().find(|program| program.entry == start) {
+            // It is not wanted, or reported as refused.
+            None => Ok(None),
+            Some(program) if refused.contains(&program.name) => Ok(None),
+            Some(_) => Err(Error::bug("a program of a struct_ops map was not loaded")),
+        }
+    };
     for made in maps {
         // Maps of other types.
-        let Some(fitted) = resolved.struct_ops.map(made.index) else { continue };
-        let descriptor = |start| {
-            let program = programs.iter().find(|program| program.spec().entry == start)?;
-            Some(program.as_fd().as_raw_fd())
-        };
-        made.map.set_table(fitted.value(descriptor)?, fitted.by_link);
+        let Some(fitted) = plan.resolved.struct_ops.map(made.index) else { continue };
+        made.map.set_table(fitted.value(fd)?, fitted.by_link);
     }
     Ok(())
 }

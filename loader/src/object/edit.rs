@@ -76,7 +76,7 @@ impl Object {
             place,
             ProgramSpec {
                 name: name.to_owned(),
-                section_name: self.elf.section(entry.0).ok_or_else(vanished)?.name.clone(),
+                section_name: self.elf.section(entry.0).name.clone(),
                 section: Section::of(program_type, expected_attach_type),
                 entry,
             },

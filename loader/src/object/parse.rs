@@ -105,7 +105,7 @@ impl Object {
         let mut warnings = warnings::of(&elf, &license);
         let maps = maps::read(&elf, btf.as_ref(), &externs, &mut warnings)?;
         let variables = variable::read(&elf, btf.as_ref(), &externs);
-        let functions = function::read(&elf, &infos, btf.as_ref());
+        let functions = function::read(&elf, &infos, btf.as_ref())?;
         let (programs, set_aside) = programs(&elf, &functions);
         Ok(Self {
             license_fault: license::fault_of(&elf, &license),
@@ -203,10 +203,19 @@ impl Object {
         self.core.then(|| self.elf.contents(".BTF.ext"))
     }
 
-    /// The object's BTF with what only the linker knows: how large sections of data are, and where in them variables lie.
+    /// Returns the object's BTF with what only the linker knows: sizes of data sections, and offsets of variables in them.
     /// `None` if it has no types.
     #[must_use]
+    #[doc(alias("bpf_object__btf", "btf__raw_data"))]
     pub fn btf(&self) -> Option<Vec<u8>> {
+        self.completed_btf().unwrap_or_else(|bug| {
+            log::error!("{bug}");
+            None
+        })
+    }
+
+    /// Returns the object's BTF as [`Object::btf`] does.
+    pub(crate) fn completed_btf(&self) -> Result<Option<Vec<u8>>, Error> {
         btf::completed(&self.elf, &self.externs)
     }
 }
@@ -219,7 +228,10 @@ fn programs(elf: &Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Skipped>
     let (mut programs, mut set_aside) = (Vec::new(), Vec::new());
     let mut called = None;
     for &(entry, ref function) in functions.iter() {
-        let Some(section) = elf.section(entry.0).filter(|section| !section.name.starts_with(".text")) else { continue };
+        let section = elf.section(entry.0);
+        if section.name.starts_with(".text") {
+            continue;
+        }
         let (name, section_name) = (function.name.clone(), section.name.clone());
         if !function.global && !cfg!(feature = "advice") {
             continue;

@@ -8,7 +8,7 @@ use cutaway_sys::memory::page_size;
 use super::Section;
 use crate::{
     Error, MapFlags, MapType,
-    elf::{Place, Start},
+    elf::{Place, SectionIndex, Start},
 };
 
 /// A map as the object describes it. The public fields may be changed before loading.
@@ -47,7 +47,7 @@ pub struct MapSpec {
     pub(crate) contents: Option<Contents>,
     pub(crate) place: Place,
     /// For an arena: the section of the global variables that lie in it, and their bytes.
-    pub(crate) globals: Option<(usize, u32)>,
+    pub(crate) globals: Option<(SectionIndex, u32)>,
     /// For a struct_ops map: what the object says of it.
     pub(crate) struct_ops: Option<Box<Table>>,
 }
@@ -121,9 +121,14 @@ impl Contents {
             return Cow::Borrowed(&self.bytes);
         }
         // Zeroes that the kernel gives: pages of them take no memory until they are written to.
+        // They grow by what was set outside, so that a map that was made too small for it is refused.
         let mut whole = vec![0; size.max(self.bytes.len())];
         self.parts(&mut |offset, part| {
-            if let Some(place) = whole.get_mut(offset..).and_then(|rest| rest.get_mut(..part.len())) {
+            let end = offset.saturating_add(part.len());
+            if end > whole.len() {
+                whole.resize(end, 0);
+            }
+            if let Some(place) = whole.get_mut(offset..end) {
                 place.copy_from_slice(part);
             }
         });

@@ -80,7 +80,10 @@ fn addresses(elf: &Elf) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = Vec::new();
     let mut last = None;
     for &(index, offset) in elf.addresses() {
-        let Some(section) = elf.section(index).filter(|section| section.has_variables()) else { continue };
+        let section = elf.section(index);
+        if !section.has_variables() {
+            continue; // the license
+        }
         let ends = |symbol: &Symbol| (symbol.section, symbol.address + symbol.size);
         while known.peek().is_some_and(|symbol| ends(symbol) <= (Some(index), offset)) {
             known.next();

@@ -107,21 +107,21 @@ impl Targets {
 
     /// After the search: opens the modules that something was found in. A module that cannot be opened is the error of the
     /// programs that need it, not of the others.
-    pub(crate) fn settle(&mut self, sources: Sources<'_, '_>) {
+    pub(crate) fn settle(&mut self, sources: Sources<'_, '_>) -> Result<(), Error> {
         let sources = match sources {
             Ok(sources) => sources,
             Err(absent) => {
                 self.absent = Some(absent);
-                return;
+                return Ok(());
             }
         };
         for wanted in &mut self.wanted {
             let Some(found) = wanted.found.as_mut().filter(|found| found.source != 0) else { continue };
-            // The name is missing only if this search was made in other sources than these.
-            let module = sources.get(found.source).map_or("(not among those searched)", |source| source.name);
+            let module = sources.get(found.source).ok_or_else(|| Error::bug("a target has no source"))?.name;
             let opened = btf::of_module(module);
             found.module = Some(opened.map_err(|error| Unopened { name: module.to_owned(), error }));
         }
+        Ok(())
     }
 
     /// Why this program cannot be loaded, if a module's BTF cannot be opened.

@@ -142,7 +142,7 @@ impl One<'_> {
         let mut first: Option<(u64, Answer, Found)> = None;
         for &candidate in candidates.of(local.root) {
             steps.take_for(CANDIDATE).map_err(|stop| stop.to_string())?;
-            let Some(source) = self.sources.get(candidate.source) else { continue };
+            let source = self.sources.get(candidate.source).ok_or_else(|| bug("a candidate has no source"))?;
             let spec = matching::follow(local, kind, source.btf, candidate.id, steps);
             let Some(spec) = spec.map_err(|stop| stop.to_string())? else { continue };
             let answer = Value::of(kind, &spec)
@@ -209,6 +209,11 @@ fn resize((local, ours): (&Btf<'_>, Option<Access>), (target, theirs): (&Btf<'_>
         (Kind::Int, Kind::Int) if ours.is_signed() && theirs.is_signed() => Resize::Sign { from, to },
         _ => Resize::Impossible { from, to },
     }
+}
+
+/// A relocation that fails for a bug of this crate.
+fn bug(what: &'static str) -> String {
+    crate::Error::bug(what).to_string()
 }
 
 fn ambiguous(kept: &[Candidate], sources: &[Source<'_>]) -> String {
