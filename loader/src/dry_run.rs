@@ -63,6 +63,7 @@ impl Object {
     /// # Errors
     ///
     /// As [`Object::load`], as far as no kernel is needed to find out.
+    #[doc(alias = "dry_run")]
     pub fn rehearse(&self, kernel: &[u8]) -> Result<Rehearsal, Error> {
         self.rehearse_on(Types::Given(kernel))
     }
@@ -74,6 +75,7 @@ impl Object {
     /// # Errors
     ///
     /// As [`Object::load`], as far as that is found out without making maps and programs.
+    #[doc(alias = "dry_run")]
     pub fn rehearse_here(&self) -> Result<Rehearsal, Error> {
         self.rehearse_on(Types::Running)
     }
@@ -125,5 +127,30 @@ const MOST: usize = 8 << 20;
 fn too_many() -> Error {
     Error::Object {
         why: format!("linked, its programs have more than {MOST} instructions, too many to keep all of them"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core_relo::Outcome;
+
+    /// Resolution and linking change copies: the object is a plain value.
+    #[test]
+    fn object_is_the_same_after_a_dry_run() {
+        let mut changed = 0;
+        for name in
+            ["kinds/core_reads.o", "externs/kfuncs.o", "kinds/maps.o", "kinds/freplace_by.o", "externs/kconfig.o"]
+        {
+            let path = format!("{}/../tests/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
+            let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
+            let before = format!("{object:?}");
+            // Its own types in the place of a kernel's: CO-RE finds all that it looks for.
+            let Ok(rehearsal) = object.rehearse(&object.btf().unwrap()) else { continue };
+            let is_change = |applied: &&Applied| matches!(applied.outcome, Outcome::Changed { .. });
+            changed += rehearsal.relocated.iter().filter(is_change).count();
+            assert_eq!(format!("{object:?}"), before, "{name}");
+        }
+        assert!(changed > 0 || !cfg!(feature = "core-relo"));
     }
 }

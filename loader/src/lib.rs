@@ -45,8 +45,8 @@
 //!
 //! Linux 5.5 is the oldest kernel that this crate is written for; what needs a newer one says so.
 
-// What nothing but a left-out feature calls is dead without it; in a build with all of them nothing is.
-#![cfg_attr(not(feature = "default"), allow(dead_code, reason = "only features that are left out call it"))]
+// Helpers used only by a disabled feature are dead code in that build; with default features there is no dead code.
+#![cfg_attr(not(feature = "default"), allow(dead_code, reason = "only disabled features call it"))]
 
 mod attach;
 pub mod btf;

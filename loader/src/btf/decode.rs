@@ -41,6 +41,7 @@ impl Btf<'_> {
     /// more for each byte, and never more than 65,536: members, elements, and the structures around them. What follows
     /// is [`Value::Omitted`]. Structures in structures are read 64 deep.
     #[must_use]
+    #[doc(alias = "btf_dump__dump_type_data")]
     pub fn value<'a>(&'a self, id: u32, bytes: &'a [u8]) -> Value<'a> {
         let each = u32::try_from(bytes.len()).unwrap_or(u32::MAX).saturating_mul(EACH);
         let left = FREE.saturating_add(each).min(MOST);

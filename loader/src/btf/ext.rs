@@ -14,6 +14,7 @@ use super::{bytes::word, error::Broken, header::Header, view::Btf};
 
 /// A view of `.BTF.ext`, checked: every section and record lies within it, and every section's name within the strings.
 #[derive(Debug, Clone, Copy)]
+#[doc(alias("btf_ext__new", "btf_ext"))]
 pub struct Ext<'a> {
     func_info: Part<'a>,
     line_info: Part<'a>,

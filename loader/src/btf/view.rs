@@ -28,6 +28,7 @@ const DEEPEST: u32 = 256;
 /// # assert!(sizes(b"").is_err());
 /// ```
 #[derive(Debug, Clone)]
+#[doc(alias("btf__new", "btf__parse"))]
 pub struct Btf<'a> {
     types: &'a [u8],
     /// Where each type begins in `types`.
@@ -62,6 +63,7 @@ impl<'a> Btf<'a> {
     /// # Errors
     ///
     /// As for [`parse`](Self::parse).
+    #[doc(alias = "btf__new_split")]
     pub fn parse_split(bytes: &'a [u8], base: &'a Btf<'a>) -> Result<Self, Broken> {
         Self::parse_upon(bytes, Some(base))
     }
@@ -139,6 +141,7 @@ impl<'a> Btf<'a> {
 
     /// Returns the type with this id; `void` for 0, and for an id that is too high.
     #[must_use]
+    #[doc(alias = "btf__type_by_id")]
     pub fn ty(&self, id: u32) -> Type<'_> {
         let first = self.first();
         if let (Some(base), true) = (self.base, id < first) {
@@ -163,6 +166,7 @@ impl<'a> Btf<'a> {
     /// Returns the string at this offset, up to its NUL or 4096 bytes; empty if there is none. Compilers write UTF-8, which
     /// is not checked.
     #[must_use]
+    #[doc(alias = "btf__name_by_offset")]
     pub fn string(&self, offset: u32) -> &'a [u8] {
         self.context.names.at(offset)
     }
@@ -180,6 +184,7 @@ impl<'a> Btf<'a> {
 
     /// Follows typedefs and modifiers (`const`, `volatile` …) to the type behind them; `None` if they form a circle.
     #[must_use]
+    #[doc(alias("btf__resolve_type", "skip_mods_and_typedefs"))]
     pub fn resolve(&self, id: u32) -> Option<Type<'_>> {
         let mut ty = self.ty(id);
         for _ in 0..DEEPEST {
@@ -194,6 +199,7 @@ impl<'a> Btf<'a> {
     /// Returns the size of a value of this type in bytes; `None` for a type without a size (`void`, a function), for a circle,
     /// and for 4 GiB or more.
     #[must_use]
+    #[doc(alias = "btf__resolve_size")]
     pub fn size_of(&self, id: u32) -> Option<u32> {
         let mut ty = self.ty(id);
         let mut count = 1_u32;
@@ -219,6 +225,7 @@ impl<'a> Btf<'a> {
     /// Finds the first type of this kind and name. Looks at all types: for many names, iterate over [`types`](Self::types)
     /// once.
     #[must_use]
+    #[doc(alias = "btf__find_by_name_kind")]
     pub fn find(&self, kind: Kind, name: &str) -> Option<Type<'_>> {
         self.types().find(|ty| ty.kind == kind && ty.name_bytes() == name.as_bytes())
     }

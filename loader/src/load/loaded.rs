@@ -6,6 +6,7 @@ use crate::{Error, Map, MapSpec, Program, Skipped, Variable, VariableSpec, text:
 
 /// An object's maps and programs in the kernel. Dropping it closes them; what somebody else holds (a link, a pin) stays.
 #[derive(Debug)]
+#[doc(alias("bpf_object", "Collection", "Ebpf"))]
 pub struct Loaded {
     /// By name. Two may have the same: an object can have two sections `.data`, and a program knows which it means.
     pub(super) maps: Vec<Made>,
@@ -45,6 +46,7 @@ impl Loaded {
     /// # Errors
     ///
     /// [`Error::NoSuchName`], with the names that are there.
+    #[doc(alias("bpf_object__find_map_by_name", "bpf_object__find_map_fd_by_name"))]
     pub fn map(&self, name: &str) -> Result<&Map, Error> {
         self.maps().find(|map| map.name() == name).ok_or_else(|| no_such("map", name, self.maps().map(Map::name)))
     }
@@ -55,6 +57,7 @@ impl Loaded {
     ///
     /// [`Error::NoSuchName`], with the names that are there; [`Error::Unfit`], with the reason, if it is in
     /// [`Loaded::skipped`].
+    #[doc(alias = "bpf_object__find_program_by_name")]
     pub fn program(&self, name: &str) -> Result<&Program, Error> {
         if let Some(program) = self.programs.iter().find(|program| program.name() == name) {
             return Ok(program);

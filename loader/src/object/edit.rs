@@ -20,12 +20,13 @@ impl Object {
         self.programs.iter_mut()
     }
 
-    /// A program's description, to be changed before loading.
+    /// Returns a program's description, to be changed before loading.
     ///
     /// # Errors
     ///
     /// [`Error::NoSuchName`] if there is no such program; [`Error::Unfit`], with the reason, if it is one of
     /// [`Object::set_aside`].
+    #[doc(alias = "bpf_object__find_program_by_name")]
     pub fn program_mut(&mut self, name: &str) -> Result<&mut ProgramSpec, Error> {
         let Some(index) = self.programs.iter().position(|program| program.name == name) else {
             if let Some(skipped) = self.set_aside.iter().find(|skipped| skipped.name == name) {
@@ -36,9 +37,9 @@ impl Object {
         self.programs.get_mut(index).ok_or_else(vanished)
     }
 
-    /// Says what kind of program the function `name` is: one that was set aside because its section's name does not tell, one
-    /// that was taken for a function since its section is no program's, or a program that is to be another kind. It is loaded
-    /// then, with `expected_attach_type` (`enum bpf_attach_type`; 0 for kinds that have none), and attached by hand.
+    /// Sets the program type of the function `name`: one whose section names no program type, one that was taken for a
+    /// subprogram, or a program of another type. It is then loaded with `expected_attach_type` (0 for types that have none),
+    /// and attached by hand.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -54,6 +55,7 @@ impl Object {
     /// # Errors
     ///
     /// [`Error::NoSuchName`] if the object has no function of that name that is visible outside its file.
+    #[doc(alias("bpf_program__set_type", "bpf_program__set_expected_attach_type"))]
     pub fn set_type(
         &mut self,
         name: &str,
@@ -84,13 +86,14 @@ impl Object {
         self.programs.get_mut(place).ok_or_else(vanished)
     }
 
-    /// Says what kind of program the function `name` is and where it is attached, in the words of a section's name:
+    /// Sets the program type and the attach target of the function `name`, in the form of a section's name:
     /// `tracepoint/syscalls/sys_enter_openat`, `kprobe/do_unlinkat`, `xdp`. As [`Object::set_type`] otherwise.
     ///
     /// # Errors
     ///
     /// [`Error::Unfit`] if `section` names no kind of program; [`Error::NoSuchName`] if the object has no function of
     /// that name that is visible outside its file.
+    #[doc(alias("SEC", "bpf_program__section_name"))]
     pub fn set_section(&mut self, name: &str, section: &str) -> Result<&mut ProgramSpec, Error> {
         let read = Section::read(section).map_err(|why| Error::Unfit {
             attempt: format!("take the function `{name}` for a program of the section `{section}`"),
@@ -102,11 +105,12 @@ impl Object {
         Ok(program)
     }
 
-    /// A map's description, to be changed before loading.
+    /// Returns a map's description, to be changed before loading.
     ///
     /// # Errors
     ///
     /// [`Error::NoSuchName`] if there is no such map.
+    #[doc(alias = "bpf_object__find_map_by_name")]
     pub fn map_mut(&mut self, name: &str) -> Result<&mut MapSpec, Error> {
         let Some(index) = self.maps.iter().position(|map| map.name == name) else {
             return Err(no_such("map", name, self.maps.iter().map(|map| map.name.as_str())));
@@ -114,13 +118,14 @@ impl Object {
         self.maps.get_mut(index).ok_or_else(vanished)
     }
 
-    /// Sets the folder for maps that are pinned by name; `/sys/fs/bpf` otherwise. It must be there, on a bpf file system.
+    /// Sets the directory for maps that are pinned by name; `/sys/fs/bpf` otherwise. It must exist, on a bpf file system.
+    #[doc(alias("pin_root_path", "LIBBPF_PIN_BY_NAME"))]
     pub fn set_pins(&mut self, folder: impl AsRef<Path>) {
         self.pins = folder.as_ref().to_owned();
     }
 
-    /// Sets a global variable before loading. For one in `.rodata` this is the last chance: the verifier takes its value
-    /// for a constant, and leaves out what it makes unreachable. ([`Loaded::variable`](crate::Loaded::variable) is for
+    /// Sets a global variable before loading. One in `.rodata` cannot be set later: the verifier takes its value for a
+    /// constant, and removes code that it makes unreachable. ([`Loaded::variable`](crate::Loaded::variable) is for
     /// afterwards.)
     ///
     /// ```no_run
@@ -136,6 +141,7 @@ impl Object {
     ///
     /// [`Error::NoSuchName`] if the object has no variable of that name; [`Error::Unfit`] if `value` has another length, or
     /// is of another sign or kind than the object's types tell; the error names the variable, its type and its section.
+    #[doc(alias("bpf_map__set_initial_value", "RewriteConstants", "set_global"))]
     pub fn set_variable<T: Value + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
         let Some(spec) = self.variables.iter().find(|known| known.name == name) else {
             return Err(no_such("variable", name, self.variables.iter().map(|known| known.name.as_str())));
@@ -159,15 +165,16 @@ impl Object {
         Ok(())
     }
 
-    /// Says what the kernel's configuration is, in lines of the form `CONFIG_HZ=250`. They count before what the kernel says
-    /// of itself; what they do not name is still asked of it.
+    /// Sets the kernel's configuration, in lines of the form `CONFIG_HZ=250`. They override the running kernel's, which is
+    /// still read for what they do not name.
+    #[doc(alias("bpf_object_open_opts", "kconfig"))]
     pub fn set_kconfig(&mut self, lines: impl Into<String>) {
         self.kconfig = lines.into();
     }
 }
 
-/// For what was found a moment ago.
+/// The bug that a map or program is gone between two lookups.
 #[track_caller]
 fn vanished() -> Error {
-    Error::bug("what an object was found to have is gone a moment later")
+    Error::bug("a map or program of the object is gone between two lookups")
 }

@@ -99,7 +99,7 @@ pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>) -> Result<Vec<Extern>, Erro
     let [constants, symbols] = [KCONFIG, KSYMS].map(|section| btf.listed(section));
     let mut externs = Vec::new();
     for (symbol, import) in elf.imports() {
-        // What is listed nowhere is missed by the program that uses it.
+        // Not in .kconfig or .ksyms: left unresolved here; linking a program that uses it fails.
         let (is_config, ty) = match (constants.get(import.name.as_bytes()), symbols.get(import.name.as_bytes())) {
             (Some(ty), _) => (true, *ty),
             (None, Some(ty)) => (false, *ty),

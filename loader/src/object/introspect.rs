@@ -55,6 +55,7 @@ pub struct Reference {
 /// A line of source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[doc(alias("bpf_line_info", "line_info"))]
 pub struct Line {
     /// Slots from the function's start to the first instruction that comes from it.
     pub slot: usize,

@@ -36,6 +36,7 @@ use crate::{
 /// # }
 /// ```
 #[derive(Debug, Clone)]
+#[doc(alias("bpf_object", "CollectionSpec", "EbpfLoader"))]
 pub struct Object {
     pub(super) elf: Elf,
     pub(super) license: CString,
@@ -66,15 +67,16 @@ impl Object {
     ///
     /// [`Error::Object`] if the file is truncated, malformed, or for another machine or byte order. A program that cannot be
     /// loaded is no error: see [`Object::set_aside`].
+    #[doc(alias("bpf_object__open", "bpf_object__open_mem", "LoadCollectionSpec"))]
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let elf = Elf::read(bytes)?;
         elf.must_be_native()?;
         Self::of(elf)
     }
 
-    /// The same, but an object for machines of the other byte order is read, too, to be looked at: its instructions, types and
-    /// maps are told as this machine writes them, while the contents of its variables stay as they are in the file. It
-    /// cannot be loaded, nor can that be rehearsed.
+    /// Reads an object file of either byte order, to be inspected. Instructions, types and maps of a foreign-endian one are
+    /// byte-swapped, while the contents of its variables stay as they are in the file. It can neither be loaded nor
+    /// rehearsed.
     ///
     /// # Errors
     ///
@@ -83,7 +85,7 @@ impl Object {
         Elf::read(bytes).and_then(Self::of)
     }
 
-    /// Whether it is for machines of the other byte order: see [`Object::parse_foreign`].
+    /// Returns whether the object is foreign-endian: see [`Object::parse_foreign`].
     #[must_use]
     pub fn is_foreign(&self) -> bool {
         self.elf.is_foreign()
@@ -125,14 +127,16 @@ impl Object {
         })
     }
 
-    /// The maps, in the file's order, global data first.
+    /// Returns the maps, in the file's order, global data first.
     #[must_use]
+    #[doc(alias = "bpf_object__for_each_map")]
     pub fn maps(&self) -> &[MapSpec] {
         &self.maps
     }
 
-    /// The programs, in the file's order.
+    /// Returns the programs, in the file's order.
     #[must_use]
+    #[doc(alias = "bpf_object__for_each_program")]
     pub fn programs(&self) -> &[ProgramSpec] {
         &self.programs
     }
@@ -145,22 +149,24 @@ impl Object {
         &self.set_aside
     }
 
-    /// The global variables, section by section: those of `.data`, `.rodata`, `.bss` and their siblings (`.data.tuning`), and
+    /// Returns the global variables, section by section: those of `.data`, `.rodata`, `.bss` and their siblings (`.data.tuning`), and
     /// the constants of the kernel's configuration.
     #[must_use]
     pub fn variables(&self) -> &[VariableSpec] {
         &self.variables
     }
 
-    /// The licence that the kernel will be told; empty if the object has none. Programs that call GPL-only helpers need a
+    /// Returns the license that the kernel is told; empty if the object has none. Programs that call GPL-only helpers need a
     /// compatible one.
     #[must_use]
+    #[doc(alias = "LICENSE")]
     pub fn license(&self) -> &CStr {
         &self.license
     }
 
-    /// What the programs take from the kernel by name: constants of its configuration, variables, functions.
+    /// Returns what the programs take from the kernel by name: constants of its configuration, variables, functions.
     #[must_use]
+    #[doc(alias("__ksym", "__kconfig", "kfunc"))]
     pub fn externs(&self) -> &[Extern] {
         &self.externs
     }

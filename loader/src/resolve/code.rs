@@ -91,3 +91,31 @@ impl core_relo::Code for Code<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::core_relo::Code as _, *};
+    use crate::Object;
+
+    #[test]
+    fn writing_where_no_function_is_is_a_bug() {
+        let path = format!("{}/../tests/corpus/kinds/core_reads.o", env!("CARGO_MANIFEST_DIR"));
+        let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
+        let (start, function) = object.function_table().iter().next().unwrap();
+        let section = object.elf().section(start.0).name.clone();
+        let end = start.1 as u32 + function.instructions.len() as u32 * 8;
+        let written = |section: &str, offset| {
+            let mut code = Code::of(object.elf(), object.function_table());
+            code.write(section, offset, Instruction::default());
+            code.into_relocated().map(|relocated| relocated.instructions(0).is_some())
+        };
+        assert!(written(&section, start.1 as u32).unwrap());
+        for (section, offset) in [(section.as_str(), 0x7fff_fff8), ("no such section", 0), (section.as_str(), end)] {
+            if let Err(error) = written(section, offset) {
+                assert!(error.to_string().contains("please report it"), "{error}");
+            } else {
+                assert_eq!(offset, end, "the next function may start there");
+            }
+        }
+    }
+}

@@ -321,3 +321,45 @@ fn tell(
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "struct-ops")]
+mod tests {
+    use crate::{
+        Object,
+        btf::{Kind, tests::Builder},
+    };
+
+    /// A kernel with `struct tcp_congestion_ops` of a name and four functions.
+    fn kernel() -> Vec<u8> {
+        let mut built = Builder::new();
+        built.int("char", 1, 1).ty("", Kind::Array, 0, 0, &[1, 1, 16]).ty("", Kind::FuncProto, 0, 0, &[]).ty(
+            "",
+            Kind::Ptr,
+            0,
+            3,
+            &[],
+        );
+        let mut members = vec![built.name("name"), 2, 0];
+        for (index, name) in (0..).zip(["init", "ssthresh", "undo_cwnd", "cong_avoid"]) {
+            members.extend([built.name(name), 4, (16 + index * 8) * 8]);
+        }
+        built.ty("tcp_congestion_ops", Kind::Struct, 5, 48, &members);
+        let data = [built.name("data"), 5, 8 * 8];
+        built.ty("bpf_struct_ops_tcp_congestion_ops", Kind::Struct, 1, 56, &data);
+        built.bytes()
+    }
+
+    #[test]
+    fn program_where_no_member_starts_is_refused() {
+        let path = format!("{}/../tests/corpus/kinds/struct_ops.o", env!("CARGO_MANIFEST_DIR"));
+        let mut object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
+        let fitted = object.rehearse(&kernel()).unwrap();
+        assert!(fitted.maps.iter().any(|map| map.name == "table" && map.value_size == 56));
+        let table = object.map_mut("table").unwrap().struct_ops.as_mut().unwrap();
+        let start = table.programs[0].1;
+        table.programs.push((3, start));
+        let line = object.rehearse(&kernel()).unwrap_err().to_string();
+        assert!(line.contains("`table`") && line.contains("not the start of a member"), "{line}");
+    }
+}

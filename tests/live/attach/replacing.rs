@@ -8,6 +8,7 @@ pub(crate) const TESTS: &[Test] = &[
     test("a_function_of_another_program_is_replaced", lacks::freplace, replaced),
     test("a_function_is_replaced_by_hand", lacks::freplace, by_hand),
     test("what_cannot_be_replaced_is_told", lacks::freplace, refused),
+    test("replacement_by_a_program_of_another_type_is_refused", lacks::nothing, other_types),
 ];
 
 fn other() -> Loaded {
@@ -72,11 +73,18 @@ fn refused() {
     // A static function can be named, and the verifier says what it thinks of that.
     let line = refusal(object(), "by_section", "fixed");
     assert!(line.contains("by_section") && line.contains("static"), "{line}");
-    let line = refusal(object(), "by_nobody", "answer");
-    assert!(line.contains("the object has no program `by_nobody`; it has `by_section`, `by_hand`"), "{line}");
-    let line = refusal(sample::object("xdp", 0, sample::Also::Nothing), "count", "answer");
-    assert!(line.contains("it is a program of the type XDP; EXT is needed"), "{line}");
     // One program that replaces nothing does not keep the rest from being loaded.
     let (loaded, refused) = object().load_partial_with(&replacing("by_section", asks, Some("nothing"))).unwrap();
     assert_eq!((loaded.programs().count(), refused.len()), (0, 1), "{refused:?}");
+}
+
+fn other_types() {
+    let other = sample::load("xdp");
+    let asks = other.programs().next().unwrap();
+    let refusal =
+        |object: Object, name: &str| object.load_with(&replacing(name, asks, Some("answer"))).unwrap_err().to_string();
+    let line = refusal(object(), "by_nobody");
+    assert!(line.contains("the object has no program `by_nobody`; it has `by_section`, `by_hand`"), "{line}");
+    let line = refusal(sample::object("xdp", 0, sample::Also::Nothing), "count");
+    assert!(line.contains("it is a program of the type XDP; EXT is needed"), "{line}");
 }
