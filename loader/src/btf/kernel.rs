@@ -108,7 +108,7 @@ fn is_sysfs(file: &File) -> io::Result<bool> {
     // SAFETY: zeroes are a valid `statfs`, and the kernel has written over them no more than valid values.
     let status = unsafe { status.assume_init() };
     let answer = if value == 0 { Ok(status.f_type as libc::c_long) } else { Err(io::Error::last_os_error()) };
-    report!("fstatfs", &outcome(&answer, |&magic| magic as i64),
+    report!("fstatfs", &outcome(&answer, |&magic| magic as libc::c_longlong),
         "only a file of sysfs itself is known never to change, and may be mapped"; "fd" = file.as_raw_fd());
     answer.map(|magic| magic == SYSFS_MAGIC)
 }

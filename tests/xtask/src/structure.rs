@@ -37,7 +37,7 @@ const ROOTS: &[&str] = &[
 const STAGES: &[&[&str]] = &[
     &["privileges", "sorted", "gate"],
     &["error"],
-    &["text", "sys"],
+    &["text", "sys", "pin"],
     &["elf"],
     &["btf"],
     &["object"],
