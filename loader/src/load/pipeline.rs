@@ -160,11 +160,12 @@ impl Object {
 
     /// Creates the maps, in the order of their descriptions.
     fn create_maps(&self, plan: &Plan<'_>, btf: Option<BorrowedFd<'_>>) -> Result<Vec<Made>, Error> {
-        let create = |(index, spec)| {
+        let mut maps = Vec::new();
+        for (index, spec) in plan.maps() {
             let map = Map::make(&spec, plan.resolved.struct_ops.map(index), &self.pins, btf)?;
-            Ok(Made { index, spec, map })
-        };
-        plan.maps().map(create).collect()
+            maps.push(Made { index, spec, map });
+        }
+        Ok(maps)
     }
 
     /// Loads the object's BTF. Readers of maps and of verifier logs use it; programs run without it, so a failure is no

@@ -38,11 +38,9 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::{
-    compatible::is_same_shape,
-    relocate::{apply, wanted},
-    steps::Steps,
-};
+pub(crate) use self::relocate::{apply, wanted};
+#[cfg(feature = "externs")]
+pub(crate) use self::{compatible::is_same_shape, steps::Steps};
 pub use self::{
     record::{Relocation, RelocationKind},
     relocate::{Code, relocate, relocate_for_kernel},
