@@ -31,6 +31,8 @@
 //! These are features because [`Program::attach`](crate::Program::attach) references every attach type, which defeats
 //! dead-code elimination.
 
+#[cfg(feature = "uprobe")]
+mod by_files;
 #[cfg(feature = "cgroup")]
 mod cgroup;
 mod context;
@@ -58,6 +60,7 @@ mod link;
 mod links;
 #[cfg(feature = "lirc")]
 mod lirc;
+mod loaded;
 #[cfg(feature = "uprobe")]
 mod maps;
 mod needs;

@@ -11,7 +11,8 @@ use crate::{
     Error, ExternFound, MapSpec, Object,
     btf::{Btf, sanitize, visitor::Types},
     link,
-    resolve::{core_relo::Applied, externs, resolve},
+    load::Plan,
+    resolve::{core_relo::Applied, externs},
 };
 
 /// What loading would hand to the kernel.
@@ -62,7 +63,8 @@ impl Object {
     /// # Errors
     ///
     /// As [`Object::load`], as far as no kernel is needed to find out.
-    pub fn rehearse(self, kernel: &[u8]) -> Result<Rehearsal, Error> {
+    #[doc(alias = "dry_run")]
+    pub fn rehearse(&self, kernel: &[u8]) -> Result<Rehearsal, Error> {
         self.rehearse_on(Types::Given(kernel))
     }
 
@@ -73,43 +75,48 @@ impl Object {
     /// # Errors
     ///
     /// As [`Object::load`], as far as that is found out without making maps and programs.
-    pub fn rehearse_here(self) -> Result<Rehearsal, Error> {
+    #[doc(alias = "dry_run")]
+    pub fn rehearse_here(&self) -> Result<Rehearsal, Error> {
         self.rehearse_on(Types::Running)
     }
 
-    fn rehearse_on(self, types: Types<'_>) -> Result<Rehearsal, Error> {
-        let btf = self.btf();
-        let btf_of_old = btf.clone().map(|mut bytes| {
-            if let Ok(view) = btf.as_deref().map_or_else(|| Ok(Btf::none()), Btf::parse) {
-                sanitize::rewrite(&mut bytes, &view, sanitize::Kinds::OLDEST);
+    fn rehearse_on(&self, types: Types<'_>) -> Result<Rehearsal, Error> {
+        let btf = self.completed_btf()?;
+        let btf_of_old = match &btf {
+            None => None,
+            Some(bytes) => {
+                let view = Btf::parse(bytes).map_err(|_| Error::bug("completed BTF cannot be parsed"))?;
+                let mut older = bytes.clone();
+                sanitize::rewrite(&mut older, &view, sanitize::Kinds::OLDEST)?;
+                Some(older)
             }
-            bytes
-        });
-        let resolved = resolve(&self, types)?;
-        let maps = link::addresses(&self, 1..);
-        let wanted = self.programs().iter();
-        let wanted = wanted.filter(|program| program.section.wanted && !resolved.struct_ops.is_unused(program.entry));
+        };
+        let plan = Plan::of(self, types)?;
+        let maps: Vec<_> = plan.maps().map(|(_, spec)| spec.into_owned()).collect();
+        let addresses = link::addresses(maps.iter().zip(1..));
         let mut room = MOST;
-        let programs = wanted
-            .map(|program| {
-                let linked = resolved.targets.refusal(program).map_or(Ok(()), Err);
-                let linked = linked.and_then(|()| link::link(&self, &resolved, &maps, program)).and_then(|linked| {
-                    room = room.checked_sub(linked.instructions.len()).ok_or_else(too_many)?;
-                    Ok(linked)
+        let programs = plan.programs().map(|program| {
+            // A module's BTF that cannot be opened. Whether a kernel has the target at all is not asked: modules of a kernel
+            // that is given as bytes are unknown.
+            let linked = plan.resolved.targets.refusal(program).map_or(Ok(()), Err);
+            let linked = linked.and_then(|()| plan.link(&addresses, program)).and_then(|linked| {
+                room = room.checked_sub(linked.instructions.len()).ok_or_else(too_many)?;
+                let parts = linked.functions.iter().map(|(key, start)| {
+                    let function = self.function_table().position(key);
+                    let function = function.ok_or_else(|| Error::bug("a linked function is not the object's"))?;
+                    Ok(Part { start: *start, function })
                 });
-                let functions = linked.as_ref().map(|linked| linked.functions.as_slice()).unwrap_or_default();
-                let parts = functions.iter().filter_map(|(key, start)| {
-                    let function = self.function_table().position(key)?;
-                    Some(Part { start: *start, function })
-                });
-                let (name, parts) = (program.name.clone(), parts.collect());
-                Rehearsed { name, parts, instructions: linked.map(|linked| linked.instructions) }
-            })
-            .collect();
-        let externs = self.externs().iter().map(|known| externs::found(known, &resolved.externs)).collect();
-        let maps = self.maps().iter().enumerate().filter(|(_, spec)| spec.wanted);
-        let maps = maps.map(|(index, spec)| resolved.completed(index, spec).into_owned()).collect();
-        Ok(Rehearsal { btf, btf_of_old, maps, relocated: resolved.applied, externs, programs })
+                Ok((parts.collect::<Result<_, Error>>()?, linked.instructions))
+            });
+            let (parts, instructions) = match linked {
+                Ok((parts, instructions)) => (parts, Ok(instructions)),
+                Err(why) => (Vec::new(), Err(why)),
+            };
+            Rehearsed { name: program.name.clone(), parts, instructions }
+        });
+        let programs = programs.collect();
+        let externs = self.externs().iter().map(|known| externs::found(known, &plan.resolved.externs)).collect();
+        Ok(Rehearsal { btf, btf_of_old, maps, relocated: plan.resolved.applied, externs, programs })
     }
 }
 
@@ -120,5 +127,30 @@ const MOST: usize = 8 << 20;
 fn too_many() -> Error {
     Error::Object {
         why: format!("linked, its programs have more than {MOST} instructions, too many to keep all of them"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core_relo::Outcome;
+
+    /// Resolution and linking change copies: the object is a plain value.
+    #[test]
+    fn object_is_the_same_after_a_dry_run() {
+        let mut changed = 0;
+        for name in
+            ["kinds/core_reads.o", "externs/kfuncs.o", "kinds/maps.o", "kinds/freplace_by.o", "externs/kconfig.o"]
+        {
+            let path = format!("{}/../tests/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
+            let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
+            let before = format!("{object:?}");
+            // Its own types in the place of a kernel's: CO-RE finds all that it looks for.
+            let Ok(rehearsal) = object.rehearse(&object.btf().unwrap()) else { continue };
+            let is_change = |applied: &&Applied| matches!(applied.outcome, Outcome::Changed { .. });
+            changed += rehearsal.relocated.iter().filter(is_change).count();
+            assert_eq!(format!("{object:?}"), before, "{name}");
+        }
+        assert!(changed > 0 || !cfg!(feature = "core-relo"));
     }
 }

@@ -12,6 +12,7 @@
 
 mod byteswap;
 mod file;
+mod index;
 mod section;
 mod symbol;
 
@@ -19,6 +20,7 @@ use std::ops::Range;
 
 use self::file::Parts;
 pub(crate) use self::{
+    index::{SectionIndex, SymbolIndex},
     section::{ARENA, Section, describes_maps, is_struct_ops},
     symbol::{Place, Start, Symbol},
 };
@@ -49,24 +51,36 @@ impl Elf {
         }
     }
 
-    /// Returns the sections in the file's order.
-    pub(crate) fn sections(&self) -> &[Section] {
-        &self.0.sections
+    /// Returns the sections in the file's order, with their indices.
+    pub(crate) fn sections(&self) -> impl DoubleEndedIterator<Item = (SectionIndex, &Section)> {
+        self.0.sections.iter().enumerate().map(|(index, section)| (SectionIndex(index), section))
     }
 
     /// Returns the section with this index.
-    pub(crate) fn section(&self, index: usize) -> Option<&Section> {
-        self.0.sections.get(index)
+    #[expect(clippy::expect_used, reason = "an index is made only for a section that there is, and none is removed")]
+    pub(crate) fn section(&self, index: SectionIndex) -> &Section {
+        self.0.sections.get(index.0).expect("a section's index")
+    }
+
+    /// Returns the symbol with this index.
+    #[expect(clippy::expect_used, reason = "an index is made only for a symbol that there is, and none is removed")]
+    fn symbol(&self, index: SymbolIndex) -> &Symbol {
+        self.0.symbols.get(index.0).expect("a symbol's index")
+    }
+
+    /// Returns the symbols in the file's order, with their indices.
+    fn symbols(&self) -> impl Iterator<Item = (SymbolIndex, &Symbol)> {
+        self.0.symbols.iter().enumerate().map(|(index, symbol)| (SymbolIndex(index), symbol))
     }
 
     /// Returns the index of the first section of this name.
-    pub(crate) fn position(&self, name: &[u8]) -> Option<usize> {
-        self.0.sections.iter().position(|section| section.name.as_bytes() == name)
+    pub(crate) fn position(&self, name: &[u8]) -> Option<SectionIndex> {
+        self.sections().find(|(_, section)| section.name.as_bytes() == name).map(|(index, _)| index)
     }
 
     /// Returns the contents of the first section of this name; empty if there is none.
     pub(crate) fn contents(&self, name: &str) -> &[u8] {
-        let section = self.position(name.as_bytes()).and_then(|place| self.section(place));
+        let section = self.position(name.as_bytes()).map(|index| self.section(index));
         section.and_then(Section::contents).unwrap_or_default()
     }
 
@@ -76,14 +90,14 @@ impl Elf {
     }
 
     /// Returns the symbols that the file does not define, with their indices.
-    pub(crate) fn imports(&self) -> impl Iterator<Item = (usize, &Symbol)> {
-        self.0.symbols.iter().enumerate().filter(|(_, symbol)| symbol.is_import)
+    pub(crate) fn imports(&self) -> impl Iterator<Item = (SymbolIndex, &Symbol)> {
+        self.symbols().filter(|(_, symbol)| symbol.is_import)
     }
 
     /// Returns whether instructions of another section refer to something in this one.
-    pub(crate) fn is_referred_to(&self, section: usize) -> bool {
+    pub(crate) fn is_referred_to(&self, section: SectionIndex) -> bool {
         let mut others = self.0.relocations.iter().filter(|((changed, _), _)| *changed != section);
-        others.any(|(_, symbol)| self.0.symbols.get(*symbol).is_some_and(|symbol| symbol.section == Some(section)))
+        others.any(|(_, symbol)| self.symbol(*symbol).section == Some(section))
     }
 
     /// Returns the global variables, maps among them, in the file's order.
@@ -92,32 +106,36 @@ impl Elf {
     }
 
     /// Returns the named symbols of a section that stand for data, with their indices.
-    pub(crate) fn symbols_in(&self, section: usize) -> impl Iterator<Item = (usize, &Symbol)> {
-        let all = self.0.symbols.iter().enumerate();
-        all.filter(move |(_, symbol)| symbol.section == Some(section) && !symbol.is_section && !symbol.name.is_empty())
+    pub(crate) fn symbols_in(&self, section: SectionIndex) -> impl Iterator<Item = (SymbolIndex, &Symbol)> {
+        self.symbols()
+            .filter(move |(_, symbol)| symbol.section == Some(section) && !symbol.is_section && !symbol.name.is_empty())
     }
 
     /// Returns what the words of a section refer to: offset in bytes, symbol.
-    pub(crate) fn references(&self, section: usize) -> impl Iterator<Item = (u64, &Symbol)> {
+    pub(crate) fn references(&self, section: SectionIndex) -> impl Iterator<Item = (u64, &Symbol)> {
         self.references_in(section, 0..u64::MAX)
     }
 
     /// Returns what the words of a part of the section refer to; `part` is in bytes from its start.
-    pub(crate) fn references_in(&self, section: usize, part: Range<u64>) -> impl Iterator<Item = (u64, &Symbol)> {
+    pub(crate) fn references_in(
+        &self,
+        section: SectionIndex,
+        part: Range<u64>,
+    ) -> impl Iterator<Item = (u64, &Symbol)> {
         let from = self.0.relocations.from(&(section, part.start)).iter();
         let inside = from.take_while(move |((changed, offset), _)| *changed == section && *offset < part.end);
-        inside.filter_map(|((_, offset), symbol)| Some((*offset, self.0.symbols.get(*symbol)?)))
+        inside.map(|((_, offset), symbol)| (*offset, self.symbol(*symbol)))
     }
 
     /// Returns where sections of variables, and that of the license, hold addresses, which nothing fills in: section, and
     /// bytes from its start; ascending.
-    pub(crate) fn addresses(&self) -> &[(usize, u64)] {
+    pub(crate) fn addresses(&self) -> &[(SectionIndex, u64)] {
         &self.0.addresses
     }
 
     /// Returns the symbol that the instruction at `offset` bytes in `section` refers to, and its index.
-    pub(crate) fn reference(&self, section: usize, offset: u64) -> Option<(usize, &Symbol)> {
+    pub(crate) fn reference(&self, section: SectionIndex, offset: u64) -> Option<(SymbolIndex, &Symbol)> {
         let &symbol = self.0.relocations.get(&(section, offset))?;
-        Some((symbol, self.0.symbols.get(symbol)?))
+        Some((symbol, self.symbol(symbol)))
     }
 }

@@ -26,6 +26,7 @@ use crate::{
 
 /// `BPF_MAP_TYPE_RINGBUF`, by making a ring of one page.
 #[must_use]
+#[doc(alias("BPF_MAP_TYPE_RINGBUF", "libbpf_probe_bpf_map_type", "HaveMapType"))]
 pub fn ring_buffer() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || {
@@ -39,6 +40,7 @@ pub fn ring_buffer() -> Support {
 
 /// `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, by making one with one slot.
 #[must_use]
+#[doc(alias = "BPF_MAP_TYPE_PERF_EVENT_ARRAY")]
 pub fn perf_event_array() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || {
@@ -58,6 +60,7 @@ pub fn perf_event_array() -> Support {
 
 /// `bpf_get_attach_cookie`, which gives a program the number that it was attached with: by loading a program that calls it.
 #[must_use]
+#[doc(alias("bpf_get_attach_cookie", "libbpf_probe_bpf_helper"))]
 pub fn attach_cookie() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || {
@@ -68,6 +71,7 @@ pub fn attach_cookie() -> Support {
 
 /// BTF at all: `BPF_BTF_LOAD` with one integer type.
 #[must_use]
+#[doc(alias = "BPF_BTF_LOAD")]
 pub fn btf() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || support(charged(&mut || btf::load(btf::PLAIN)), "4.18"))

@@ -24,7 +24,7 @@
 //! | `core-relo` | objects with CO-RE relocations |
 //! | `externs` | objects with externs: `__kconfig`, `__ksym` |
 //! | `struct-ops` | tables of functions for the kernel: `Map::attach` |
-//! | `tracing` | what hangs on a name in the kernel's BTF: `fentry`, `fexit`, `tp_btf`, `lsm`, `iter`, `freplace`: `Tracing`, `Iter`, `ProgramSpec::replace` |
+//! | `tracing` | what hangs on a name in the kernel's BTF: `fentry`, `fexit`, `tp_btf`, `lsm`, `iter`, `freplace`: `Tracing`, `Iter`, `LoadOptions::replace` |
 //! | `uprobe` | attaching to functions of programs and libraries: `Uprobe`, `UprobeMulti` |
 //! | `usdt` | attaching to statically defined tracepoints of programs: `Usdt`; implies `uprobe` |
 //! | `debugdata` | the symbols that a stripped file carries compressed (`.gnu_debugdata`), by the crate `lzma-rust2`; implies `uprobe`; not on by default |
@@ -45,8 +45,8 @@
 //!
 //! Linux 5.5 is the oldest kernel that this crate is written for; what needs a newer one says so.
 
-// What nothing but a left-out feature calls is dead without it; in a build with all of them nothing is.
-#![cfg_attr(not(feature = "default"), allow(dead_code, reason = "only features that are left out call it"))]
+// Helpers used only by a disabled feature are dead code in that build; with default features there is no dead code.
+#![cfg_attr(not(feature = "default"), allow(dead_code, reason = "only disabled features call it"))]
 
 mod attach;
 pub mod btf;
@@ -82,7 +82,7 @@ pub use buffers::{PollError, Poller, Source, Token};
 pub use cutaway_sys::{Stopper, Wake};
 pub use dry_run::{Part, Rehearsal, Rehearsed};
 pub use error::Error;
-pub use load::{Loaded, Refused};
+pub use load::{LoadOptions, Loaded, Refused};
 pub use map::{Batches, Entries, Map, PerCpu};
 pub use object::{
     Extern, ExternKind, Form, FunctionSpec, Line, MapSpec, Object, Pinning, Plain, ProgramSpec, Reference, Section,

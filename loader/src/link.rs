@@ -1,27 +1,25 @@
-//! Relocation: a program and the functions it calls become one run of instructions, with the maps' descriptors in place.
+//! Links a program: it and the functions that it calls become one sequence of instructions, with the fds of maps in place.
 //!
-//! Two things are open in an object's instructions until now.
+//! **Maps.** `r1 = events ll` is a 16-byte load whose relocation names a symbol. If the symbol is a map, the load's source
+//! register becomes `BPF_PSEUDO_MAP_FD` and its immediate the fd. If the symbol lies in a data section, the source register
+//! becomes `BPF_PSEUDO_MAP_VALUE`; the first half holds the fd of the one-element map of that section, the second half the
+//! offset in it.
 //!
-//! **Which map.** `r1 = events ll` is a 16-byte load whose relocation names a symbol. If the symbol is a map, the load's
-//! source register becomes `BPF_PSEUDO_MAP_FD` and its immediate the descriptor. If it lies in a data section, it becomes
-//! `BPF_PSEUDO_MAP_VALUE`, with the descriptor of the one-element map that holds the section in the first half and the
-//! place in it in the second.
+//! **Functions.** The kernel has no linker: a program contains all that it calls. Every function reached is appended once, and
+//! each call's immediate becomes the distance, in instructions, from the one after the call. A function is known by its
+//! section *and* address, because two text sections both start at address 0. Each function follows the one that calls it first
+//! and all that its earlier calls appended. That is libbpf's order: the kernel computes a program's tag from its instructions,
+//! so the same object has the same tags with either loader.
 //!
-//! **Which function.** The kernel knows no linker: a program must bring all it calls along. Every function reached is
-//! appended once behind the program, and each call's immediate becomes the distance, in instructions, from the one
-//! after the call. A function is known by its section *and* address: two text sections both start at address 0. Each function
-//! stands behind the one that calls it first and all that its earlier calls brought along. That is libbpf's order: the kernel
-//! makes a program's tag of its instructions, so that the same object has the same tags whoever loads it.
-//!
-//! **What nobody calls.** `bpf_throw()` ends in a function that the program names by a tag in BTF,
+//! **Exception callbacks.** `bpf_throw()` ends in a function that the program names by a tag in BTF,
 //! `exception_callback:NAME`; it comes last.
 //!
-//! **What of the kernel's.** A symbol that the file does not define is an extern ([`crate::resolve::externs`]): a constant becomes a
-//! place in the section of constants, a variable `BPF_PSEUDO_BTF_ID` with its number in the kernel's BTF, an address that
-//! address, and a call `BPF_PSEUDO_KFUNC_CALL` with the function's number.
+//! **Externs.** A symbol that the file does not define is an extern ([`crate::resolve::externs`]): a constant becomes an offset
+//! in the map `.kconfig`, a variable `BPF_PSEUDO_BTF_ID` with its BTF id in the kernel, an address that address, and a call
+//! `BPF_PSEUDO_KFUNC_CALL` with the function's BTF id.
 //!
-//! **Nothing else.** Such numbers come from here alone. An instruction that has one already, without a relocation, would name
-//! one of *our* descriptors, or a place behind the end of the list of them that goes with the program: it is refused.
+//! **Nothing else.** An instruction that has such a source register already, without a relocation, would name an fd of this
+//! process, or an index outside the array of fds that goes with the program: it is refused.
 
 use std::{fmt, os::fd::AsRawFd};
 
@@ -29,9 +27,9 @@ use cutaway_sys::{Instruction, instruction::opcode};
 
 use crate::{
     Error,
-    elf::{Elf, Place, Start, Symbol, describes_maps},
+    elf::{Elf, Place, SectionIndex, Start, Symbol, SymbolIndex, describes_maps},
     gate::READS_EXTERNS,
-    object::{Functions, Object, ProgramSpec},
+    object::{Functions, MapSpec, Object, ProgramSpec},
     resolve::{Resolved, externs::Value},
     sorted::Sorted,
     sys::func_info::{bpf_func_info, bpf_line_info},
@@ -60,10 +58,10 @@ pub(crate) struct Address {
 
 const BEYOND: &str = "an instruction of a linked program is missing";
 
-/// Returns where maps and their contents lie in the file, with these fds of the maps that are created, in order.
-pub(crate) fn addresses(object: &Object, fds: impl Iterator<Item = i32>) -> Sorted<Place, Address> {
+/// Returns where maps and their contents lie in the file, from the descriptions of maps and their fds.
+pub(crate) fn addresses<'s>(maps: impl Iterator<Item = (&'s MapSpec, i32)>) -> Sorted<Place, Address> {
     let mut addresses = Vec::new();
-    for (spec, fd) in object.maps().iter().filter(|spec| spec.wanted).zip(fds) {
+    for (spec, fd) in maps {
         addresses.push((spec.place, Address { fd, base: 0 }));
         if spec.globals.is_some() {
             addresses.push((spec.data(), Address { fd, base: spec.base() }));
@@ -198,9 +196,8 @@ impl<'a> Linker<'a> {
                 }
                 (opcode::JMP_CALL | opcode::LD_IMM64, None) if insn.src() != 0 => {
                     return Err(self.broken(format_args!(
-                        "names something of the kernel's by a number (instruction {}), which meant something to \
-                         whoever wrote it and nothing here",
-                        index
+                        "is broken: instruction {index} has a pseudo source register (BPF_PSEUDO_*) but no relocation; such \
+                         values are valid only in the process that wrote them"
                     )));
                 }
                 (_, None) => {}
@@ -234,13 +231,13 @@ impl<'a> Linker<'a> {
     }
 
     /// A 64-bit load of a map, of a place in a data section, or of a function's address (for callbacks).
-    fn load(&mut self, at: usize, number: usize, symbol: &Symbol, insn: Instruction) -> Result<(), Error> {
+    fn load(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol, insn: Instruction) -> Result<(), Error> {
         let section = match symbol.section {
             Some(section) => section,
             None if READS_EXTERNS => return self.load_extern(at, number, symbol, insn),
             None => return Err(self.undefined("refers to", symbol)),
         };
-        if self.elf.section(section).is_some_and(|section| section.executable) {
+        if self.elf.section(section).executable {
             let target = self.append(self.callee(symbol, i64::from(insn.imm) / 8)?)?;
             return self.set(at, opcode::PSEUDO_FUNC, distance(at, target), 0);
         }
@@ -258,8 +255,8 @@ impl<'a> Linker<'a> {
     }
 
     /// The error for a reference to something that is neither a map nor data nor a function.
-    fn misplaced(&self, index: usize, symbol: &Symbol, behind: i64) -> Error {
-        let section = self.elf.section(index).map_or("", |section| section.name.as_str());
+    fn misplaced(&self, index: SectionIndex, symbol: &Symbol, behind: i64) -> Error {
+        let section = &self.elf.section(index).name;
         if !cfg!(feature = "advice") {
             return self
                 .broken(format_args!("refers to something in section `{section}`, which is neither a map nor data"));
@@ -287,7 +284,7 @@ impl<'a> Linker<'a> {
     }
 
     /// A 64-bit load of what the kernel has.
-    fn load_extern(&mut self, at: usize, number: usize, symbol: &Symbol, insn: Instruction) -> Result<(), Error> {
+    fn load_extern(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol, insn: Instruction) -> Result<(), Error> {
         match self.external(number, symbol, "refers to")? {
             &Value::Place(offset) => {
                 let map = self
@@ -314,7 +311,7 @@ impl<'a> Linker<'a> {
     }
 
     /// A call of a function of the kernel's.
-    fn call_kernel(&mut self, at: usize, number: usize, symbol: &Symbol) -> Result<(), Error> {
+    fn call_kernel(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol) -> Result<(), Error> {
         let (source, id, place) = match self.external(number, symbol, "calls")? {
             // The place in the list of modules' BTF that goes with the program; 0 there is the kernel itself.
             &Value::Type { id, module } => {
@@ -334,7 +331,7 @@ impl<'a> Linker<'a> {
         Ok(())
     }
 
-    fn external(&self, number: usize, symbol: &Symbol, does: &str) -> Result<&'a Value, Error> {
+    fn external(&self, number: SymbolIndex, symbol: &Symbol, does: &str) -> Result<&'a Value, Error> {
         self.resolved.externs.value(number).ok_or_else(|| self.undefined(does, symbol))
     }
 

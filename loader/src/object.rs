@@ -17,6 +17,7 @@
 
 mod btf;
 mod btf_ext;
+mod edit;
 mod externs;
 #[cfg(test)]
 #[cfg(feature = "advice")]
@@ -26,6 +27,7 @@ mod function;
 mod introspect;
 #[cfg(feature = "externs")]
 mod kconfig;
+mod license;
 mod maps;
 mod parse;
 mod section;
@@ -38,8 +40,8 @@ mod warnings;
 
 #[cfg(feature = "externs")]
 pub(crate) use self::externs::config_size;
-#[cfg(feature = "tracing")]
-pub(crate) use self::specs::KnownTarget;
+#[cfg(feature = "uprobe")]
+pub(crate) use self::target::splits;
 pub(crate) use self::{
     externs::config_place,
     function::Functions,

@@ -23,6 +23,9 @@ impl Capability {
     pub(crate) const BPF: Self = Self(39, "CAP_BPF");
 }
 
+/// The advice for objects that are opened by id alone, for which CAP_BPF does not suffice.
+pub(crate) const ONLY_BY_ROOT: &str = "only CAP_SYS_ADMIN may open what other processes have created: run it as root";
+
 /// What most of the loader's work takes.
 pub(crate) const USUAL: &[Capability] = &[Capability::BPF, Capability::PERFMON];
 

@@ -8,15 +8,12 @@
 //! | `verify`, `verifier`, `explain` | the verifier's log, its reason, and what the loader knows of the cause |
 //! | `private_stack` | a work-around for programs that share a private stack |
 //! | `usdt_specs` | the maps that tell USDT programs where their arguments are |
-//! | `replace` | `freplace`: the function of another program |
 //! | `run`, `statistics` | test runs, and how often and how long programs ran |
 
 mod explain;
 mod load;
 mod loaded;
 mod private_stack;
-#[cfg(feature = "tracing")]
-mod replace;
 mod run;
 mod shared;
 mod statistics;

@@ -86,9 +86,9 @@ pub(crate) fn resolve(object: &Object, types: Types<'_>) -> Result<Resolved, Err
         };
         let applied = core_relo::apply(&btf, &relocations, sources.clone(), candidates, &mut code)
             .map_err(|error| broken(error.to_string()))?;
-        targets.settle(sources.clone());
+        targets.settle(sources.clone())?;
         let externs = resolve_externs(object.externs(), ksyms, &btf, sources, object.kconfig(), types)?;
-        Ok(Resolved { applied, relocated: code.into_relocated(), targets, externs, struct_ops })
+        Ok(Resolved { applied, relocated: code.into_relocated()?, targets, externs, struct_ops })
     })
 }
 

@@ -20,6 +20,7 @@ pub use self::{
 };
 use crate::{
     Error, Map, ProgramType,
+    privileges::ONLY_BY_ROOT,
     sys::{
         btf,
         ids::{self, Kind},
@@ -29,6 +30,7 @@ use crate::{
 /// A loaded program, as the kernel describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[doc(alias = "bpf_prog_info")]
 pub struct ProgramEntry {
     /// The kernel's number of it.
     pub id: u32,
@@ -51,6 +53,7 @@ pub struct ProgramEntry {
 /// # Errors
 ///
 /// An item is [`Error::Kernel`] if the kernel refuses (EPERM without privileges); the walk ends there.
+#[doc(alias("BPF_MAP_GET_NEXT_ID", "bpf_map_get_next_id"))]
 pub fn maps() -> impl Iterator<Item = Result<Map, Error>> {
     walk(Kind::Map, "walk over the maps of this machine").filter_map(|id| match id.and_then(Map::from_id) {
         // Gone since.
@@ -66,6 +69,7 @@ pub fn maps() -> impl Iterator<Item = Result<Map, Error>> {
 /// # Errors
 ///
 /// As for [`maps`].
+#[doc(alias("BPF_PROG_GET_NEXT_ID", "bpf_prog_get_next_id", "loaded_programs"))]
 pub fn programs() -> impl Iterator<Item = Result<ProgramEntry, Error>> {
     walk(Kind::Program, "walk over the programs of this machine").filter_map(|id| match id.and_then(program) {
         Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::ENOENT) => None,
@@ -94,6 +98,7 @@ fn program(id: u32) -> Result<ProgramEntry, Error> {
 /// # Errors
 ///
 /// [`Error::Kernel`]: ENOENT if there is no such BTF any more, EPERM without privileges.
+#[doc(alias("BPF_BTF_GET_FD_BY_ID", "bpf_btf_get_fd_by_id"))]
 pub fn types(id: u32) -> Result<Vec<u8>, Error> {
     btf::bytes(id).map_err(|error| Error::kernel(format!("read the BTF with the number {id}"), &error))
 }
@@ -107,10 +112,7 @@ fn walk(kind: Kind, attempt: &'static str) -> impl Iterator<Item = Result<u32, E
         match answer {
             Ok(id) => Some(Ok(id)),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => None,
-            Err(error) => Some(Err(Error::kernel(attempt, &error).advise(NUMBERS_ARE_ROOTS))),
+            Err(error) => Some(Err(Error::kernel(attempt, &error).advise(ONLY_BY_ROOT))),
         }
     })
 }
-
-/// CAP_BPF does not suffice for objects that are known by nothing but their number.
-pub(crate) const NUMBERS_ARE_ROOTS: &str = "only CAP_SYS_ADMIN may look at what others have made: run it as root";

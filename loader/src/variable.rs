@@ -16,6 +16,7 @@ use crate::{
 ///
 /// Constants (`.rodata`, `.kconfig`) are read by a lookup, and never change.
 #[derive(Debug, Clone, Copy)]
+#[doc(alias("skeleton", "bss", "rodata"))]
 pub struct Variable<'l> {
     spec: &'l VariableSpec,
     map: &'l Map,

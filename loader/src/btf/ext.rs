@@ -10,10 +10,11 @@
 //! Each record begins with the offset, in bytes, of the instruction it is about. The compiler says how long a record is;
 //! a newer one may make it longer, and what is behind the part that we know is passed over. (The format is libbpf's.)
 
-use super::{Broken, Btf, Header, bytes::word};
+use super::{bytes::word, error::Broken, header::Header, view::Btf};
 
 /// A view of `.BTF.ext`, checked: every section and record lies within it, and every section's name within the strings.
 #[derive(Debug, Clone, Copy)]
+#[doc(alias("btf_ext__new", "btf_ext"))]
 pub struct Ext<'a> {
     func_info: Part<'a>,
     line_info: Part<'a>,

@@ -4,6 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
+#[doc(alias("BTF_KIND_INT", "BTF_KIND_STRUCT", "BTF_KIND_FUNC", "BTF_KIND_DATASEC"))]
 pub enum Kind {
     /// Type 0, which is never written down: `void`.
     Void = 0,

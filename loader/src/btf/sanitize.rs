@@ -1,24 +1,24 @@
-//! BTF rewritten for kernels that do not know all of its kinds.
+//! Rewrites BTF for kernels that do not know all of its kinds (libbpf's `bpf_object__sanitize_btf`).
 //!
-//! BTF grew a kind at a time, and a kernel refuses all of it for one kind that it does not know. Types are known by number,
-//! so none can be left out: each of an unknown kind becomes one of an older kind that takes as many bytes and means as little
-//! as possible. What is lost is what such a kernel could not have used.
+//! A kernel refuses all of an object's BTF for one kind that it does not know. Types are known by id, so none can be removed:
+//! each of an unknown kind becomes one of an older kind of the same length. What is lost is what such a kernel could not use.
 //!
 //! | kind | Linux | becomes |
 //! | --- | --- | --- |
-//! | function, prototype | 5.0 | typedef, enumeration |
-//! | global function | 5.6 | static function |
-//! | variable | 5.2 | integer of one byte |
-//! | section of variables | 5.2 | structure of them, without a name |
-//! | section without variables | 5.18 | structure without members |
-//! | floating point number | 5.13 | structure without members |
-//! | note on a declaration | 5.16 | integer of one byte |
-//! | note on a type | 5.17 | `const` |
-//! | enumeration of 64 bits, or said to be signed | 6.0 | union of bytes; enumeration |
+//! | `FUNC`, `FUNC_PROTO` | 5.0 | typedef, enumeration |
+//! | global `FUNC` | 5.6 | static function |
+//! | `VAR` | 5.2 | integer of one byte |
+//! | `DATASEC` | 5.2 | structure of them, without a name |
+//! | `DATASEC` without variables | 5.18 | structure without members |
+//! | `FLOAT` | 5.13 | structure without members |
+//! | `DECL_TAG` | 5.16 | integer of one byte |
+//! | `TYPE_TAG` | 5.17 | `const` |
+//! | `ENUM64`, and an `ENUM` marked as signed | 6.0 | union of bytes; enumeration |
 
-use super::{Btf, Kind, Type};
+use super::{kind::Kind, ty::Type, view::Btf};
+use crate::Error;
 
-/// Which kinds a kernel takes that not all do.
+/// The kinds that a kernel takes, of those that not all kernels do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kinds {
     pub(crate) func: bool,
@@ -50,11 +50,15 @@ impl Kinds {
 const BYTE: u32 = 8;
 
 /// Rewrites the contents of a section `.BTF`, of which `btf` is the view, for a kernel that takes these kinds.
-pub(crate) fn rewrite(bytes: &mut [u8], btf: &Btf<'_>, kinds: Kinds) {
+///
+/// # Errors
+///
+/// [`Error::Bug`] if `btf` is the view of other bytes.
+pub(crate) fn rewrite(bytes: &mut [u8], btf: &Btf<'_>, kinds: Kinds) -> Result<(), Error> {
     let byte = btf.types().find(|ty| ty.kind() == Kind::Int && ty.size() == 1).map_or(0, Type::id);
     for ty in btf.types() {
-        let Some(at) = position(bytes, btf, ty) else { continue };
-        let mut words = Words { bytes, at };
+        let at = position(bytes, btf, ty).ok_or_else(|| Error::bug(OUTSIDE))?;
+        let mut words = Words { bytes, at, outside: false };
         match ty.kind() {
             Kind::FuncProto if !kinds.func => {
                 words.info(Kind::Enum, ty.len());
@@ -96,27 +100,36 @@ pub(crate) fn rewrite(bytes: &mut [u8], btf: &Btf<'_>, kinds: Kinds) {
             }
             _ => {}
         }
+        if words.outside {
+            return Err(Error::bug(OUTSIDE));
+        }
     }
+    Ok(())
 }
 
-/// Where a type begins in the whole section.
+const OUTSIDE: &str = "a type to be rewritten lies outside its BTF";
+
+/// Returns where a type begins in the whole section.
 fn position(bytes: &[u8], btf: &Btf<'_>, ty: Type<'_>) -> Option<usize> {
     let word = |at: usize| bytes.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes);
     // hdr_len and type_off
-    Some(word(4)? as usize + word(8)? as usize + btf.position(ty.id()))
+    Some(word(4)? as usize + word(8)? as usize + btf.position(ty.id())?)
 }
 
 /// A type's words while they are being rewritten.
 struct Words<'b> {
     bytes: &'b mut [u8],
     at: usize,
+    /// A word was to be set outside the section.
+    outside: bool,
 }
 
 impl Words<'_> {
     fn set(&mut self, place: usize, value: u32) {
         let at = self.at + place * 4;
-        if let Some(word) = self.bytes.get_mut(at..at + 4) {
-            word.copy_from_slice(&value.to_ne_bytes());
+        match self.bytes.get_mut(at..at + 4) {
+            Some(word) => word.copy_from_slice(&value.to_ne_bytes()),
+            None => self.outside = true,
         }
     }
 
@@ -162,7 +175,7 @@ mod tests {
         for (path, original) in objects() {
             let btf = Btf::parse(&original).unwrap();
             let mut bytes = original.clone();
-            rewrite(&mut bytes, &btf, Kinds::OLDEST);
+            rewrite(&mut bytes, &btf, Kinds::OLDEST).unwrap();
             let rewritten = Btf::parse(&bytes).unwrap_or_else(|error| panic!("{path}: {error}"));
             assert_eq!((rewritten.end(), bytes.len()), (btf.end(), original.len()), "{path}");
             for (old, new) in btf.types().zip(rewritten.types()) {
@@ -180,6 +193,17 @@ mod tests {
     }
 
     #[test]
+    fn bytes_of_another_view_are_a_bug() {
+        let (_, original) = objects().find(|(path, _)| path.ends_with("one_ring.o")).unwrap();
+        let btf = Btf::parse(&original).unwrap();
+        for length in [0, 8, 30] {
+            let mut cut = original[..length].to_vec();
+            let line = rewrite(&mut cut, &btf, Kinds::OLDEST).unwrap_err().to_string();
+            assert!(line.contains("please report it") && line.contains("sanitize.rs:"), "{line}");
+        }
+    }
+
+    #[test]
     fn what_a_kernel_knows_stays() {
         let all = Kinds {
             func: true,
@@ -194,7 +218,7 @@ mod tests {
         for (path, original) in objects() {
             let btf = Btf::parse(&original).unwrap();
             let mut bytes = original.clone();
-            rewrite(&mut bytes, &btf, all);
+            rewrite(&mut bytes, &btf, all).unwrap();
             assert!(bytes == original, "{path}");
         }
     }

@@ -34,7 +34,7 @@ impl Builder {
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let length = self.words.len() as u32 * 4;
-        let mut bytes = super::MAGIC.to_ne_bytes().to_vec();
+        let mut bytes = super::header::MAGIC.to_ne_bytes().to_vec();
         bytes.extend([1, 0]);
         for word in [24, 0, length, length, self.strings.len() as u32].iter().chain(&self.words) {
             bytes.extend(word.to_ne_bytes());
@@ -204,7 +204,7 @@ type Read = Vec<(u32, Vec<[u32; 2]>)>;
 /// `.BTF.ext` with these records as `func_info`, and none else.
 fn ext(part: &[u32]) -> Vec<u8> {
     let length = part.len() as u32 * 4;
-    let mut bytes = super::MAGIC.to_ne_bytes().to_vec();
+    let mut bytes = super::header::MAGIC.to_ne_bytes().to_vec();
     bytes.extend([1, 0]);
     for word in [32, 0, length, length, 0, length, 0].iter().chain(part) {
         bytes.extend(word.to_ne_bytes());

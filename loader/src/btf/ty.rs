@@ -3,17 +3,25 @@
 use std::borrow::Cow;
 
 use super::{
-    Btf, Kind,
     bytes::{record, records, word},
-    kind::entries,
+    kind::{Kind, entries},
+    names::{Names, shown},
 };
+
+/// What a type needs of the BTF that it is in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) names: Names<'a>,
+    /// Some enumeration is marked as signed, so those that are not marked are unsigned.
+    pub(super) tells_signs: bool,
+}
 
 /// A type: a few words copied out, and a view of the rest.
 ///
 /// What a kind does not have is empty, 0 or `None`: asking an integer for its members is no error.
 #[derive(Debug, Clone, Copy)]
 pub struct Type<'b> {
-    pub(super) btf: &'b Btf<'b>,
+    pub(super) context: &'b Context<'b>,
     pub(super) id: u32,
     pub(super) kind: Kind,
     pub(super) name: u32,
@@ -78,7 +86,7 @@ pub struct Array {
     pub element: u32,
     /// The number of its index's type.
     pub index: u32,
-    /// How many elements; 0 for a flexible array, and for one that is empty ([`Btf::ends_flexibly`]).
+    /// How many elements; 0 for a flexible array, and for one that is empty ([`Btf::ends_flexibly`](super::Btf::ends_flexibly)).
     pub len: u32,
 }
 
@@ -99,8 +107,8 @@ pub struct Int {
 }
 
 impl<'b> Type<'b> {
-    pub(super) fn void(btf: &'b Btf<'b>) -> Self {
-        Self { btf, id: 0, kind: Kind::Void, name: 0, info: 0, size_or_type: 0, added: &[] }
+    pub(super) fn void(context: &'b Context<'b>) -> Self {
+        Self { context, id: 0, kind: Kind::Void, name: 0, info: 0, size_or_type: 0, added: &[] }
     }
 
     /// Its number.
@@ -118,7 +126,7 @@ impl<'b> Type<'b> {
     /// Its name, fit to be shown; empty if it has none.
     #[must_use]
     pub fn name(self) -> Cow<'b, str> {
-        super::shown(self.name_bytes())
+        shown(self.name_bytes())
     }
 
     /// Where its name is among the strings.
@@ -129,11 +137,11 @@ impl<'b> Type<'b> {
     /// Its name, as it is written.
     #[must_use]
     pub fn name_bytes(self) -> &'b [u8] {
-        self.btf.string(self.name)
+        self.context.names.at(self.name)
     }
 
     /// Bytes of an integer, floating point number, structure, union, enumeration or section; 0 for anything else
-    /// ([`Btf::size_of`] knows those of pointers, arrays and typedefs).
+    /// ([`Btf::size_of`](super::Btf::size_of) knows those of pointers, arrays and typedefs).
     #[must_use]
     pub fn size(self) -> u32 {
         match self.kind {
@@ -237,7 +245,7 @@ impl<'b> Type<'b> {
 
     fn read_member(self, [name, type_id, offset]: [u32; 3]) -> Member<'b> {
         let (bit_offset, bits) = if self.flag() { (offset & 0xff_ffff, offset >> 24) } else { (offset, 0) };
-        Member { name: self.btf.string(name), type_id, bit_offset, bits }
+        Member { name: self.context.names.at(name), type_id, bit_offset, bits }
     }
 
     /// The enumerators of an enumeration of either width.
@@ -251,7 +259,7 @@ impl<'b> Type<'b> {
         let (name, value) = match self.kind {
             Kind::Enum => {
                 let [name, value] = record(self.added, index)?;
-                let signed = self.flag() || !self.btf.tells_signs;
+                let signed = self.flag() || !self.context.tells_signs;
                 (name, if signed { i64::from(value as i32) as u64 } else { u64::from(value) })
             }
             Kind::Enum64 => {
@@ -260,13 +268,13 @@ impl<'b> Type<'b> {
             }
             _ => return None,
         };
-        Some(EnumValue { name: self.btf.string(name), value })
+        Some(EnumValue { name: self.context.names.at(name), value })
     }
 
     /// The parameters of a prototype.
     pub fn params(self) -> impl ExactSizeIterator<Item = Param<'b>> {
         let added = if self.kind == Kind::FuncProto { self.added } else { &[] };
-        records(added).map(move |[name, type_id]| Param { name: self.btf.string(name), type_id })
+        records(added).map(move |[name, type_id]| Param { name: self.context.names.at(name), type_id })
     }
 
     /// The variables of a section of data.

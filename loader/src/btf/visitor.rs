@@ -10,7 +10,8 @@
 
 use std::fmt;
 
-use super::{Broken, Btf, Names, Seen, kernel};
+use super::{error::Broken, kernel, names::Names, view::Btf, walk::Seen};
+use crate::Error;
 
 /// BTF in which something was found: the first is the kernel's own, those behind it are modules'.
 pub(crate) struct Source<'t> {
@@ -161,9 +162,13 @@ fn with_modules<S: Seeker, T>(base: &Btf<'_>, mut seeker: S, then: impl FnOnce(S
             }
         }
     }
-    // Each was parsed a moment ago, so none is missing from the list now, and each has the place that it was seen in.
-    let parsed: Vec<_> =
-        kept.iter().map_while(|(name, bytes)| Some((name, Btf::parse_split(bytes, base).ok()?))).collect();
+    // Parsed once more, because a view cannot be kept beside the bytes that it borrows. The index of each is the one that it
+    // was seen with.
+    let parsed = kept.iter().map(|(name, bytes)| Btf::parse_split(bytes, base).map(|btf| (name, btf)));
+    let parsed: Vec<_> = match parsed.collect::<Result<_, _>>() {
+        Ok(parsed) => parsed,
+        Err(_) => return then(seeker, Err(Absent(Error::bug("a module's BTF has changed in memory").to_string()))),
+    };
     let mut sources = vec![Source { name: "vmlinux", btf: base }];
     sources.extend(parsed.iter().map(|(name, btf)| Source { name, btf }));
     then(seeker, Ok(&sources))

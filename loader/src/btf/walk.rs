@@ -5,10 +5,22 @@
 //! loop: it makes no decision that a table or a running maximum can make.
 
 use super::{
-    Broken, Kind, Seen,
     bytes::{records, three, word},
-    kind::{Layout, number},
+    error::Broken,
+    kind::{Kind, Layout, number},
 };
+
+/// A type as the walk shows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) id: u32,
+    pub(crate) kind: Kind,
+    /// Offset of its name.
+    pub(crate) name: u32,
+    pub(super) size: u32,
+    /// `kind_flag`
+    pub(super) flag: bool,
+}
 
 /// What the walk has found.
 pub(super) struct Walked {

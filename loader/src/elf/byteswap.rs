@@ -8,20 +8,22 @@
 use std::sync::Arc;
 
 use super::{
+    index::SectionIndex,
     section::{Section, describes_maps},
     symbol::Relocations,
 };
+use crate::Error;
 
 /// The header of BTF up to where its own length stands.
 const BEGINNING: usize = 4;
 
 /// Brings what is read of the sections into this machine's byte order.
-pub(super) fn byteswap(sections: &mut [Section], relocations: &Relocations) {
+pub(super) fn byteswap(sections: &mut [Section], relocations: &Relocations) -> Result<(), Error> {
     for (index, section) in sections.iter_mut().enumerate() {
         let executable = section.executable;
         let describes_maps = describes_maps(&section.name);
-        // They are not shared yet.
-        let Some(bytes) = section.bytes.as_mut().and_then(Arc::get_mut) else { continue };
+        let Some(bytes) = section.bytes.as_mut() else { continue };
+        let bytes = Arc::get_mut(bytes).ok_or_else(|| Error::bug("a section is shared before it is byte-swapped"))?;
         match section.name.as_str() {
             _ if executable => bytes.as_chunks_mut().0.iter_mut().for_each(instruction),
             ".BTF" => btf(bytes),
@@ -29,7 +31,8 @@ pub(super) fn byteswap(sections: &mut [Section], relocations: &Relocations) {
             "version" => words(bytes),
             _ if describes_maps => words(bytes),
             _ => {
-                let here = relocations.from(&(index, 0)).iter().take_while(|((changed, _), _)| *changed == index);
+                let here = relocations.from(&(SectionIndex(index), 0)).iter();
+                let here = here.take_while(|((changed, _), _)| *changed == SectionIndex(index));
                 for ((_, offset), _) in here {
                     if let Some(word) = usize::try_from(*offset).ok().and_then(|at| bytes.get_mut(at..)?.get_mut(..8)) {
                         word.reverse();
@@ -38,6 +41,7 @@ pub(super) fn byteswap(sections: &mut [Section], relocations: &Relocations) {
             }
         }
     }
+    Ok(())
 }
 
 /// `struct bpf_insn`: an operation, two registers of four bits each, an offset of two bytes, a constant of four.

@@ -10,6 +10,7 @@ use object::{
 
 use super::{
     byteswap,
+    index::{SectionIndex, SymbolIndex},
     section::{Section, describes_maps, has_prefix, is_struct_ops},
     symbol::{Relocations, Symbol},
 };
@@ -26,7 +27,7 @@ pub(super) struct Parts {
     pub(super) symbols: Vec<Symbol>,
     pub(super) relocations: Relocations,
     /// Where sections of variables, and that of the license, hold addresses: section, and bytes from its start.
-    pub(super) addresses: Vec<(usize, u64)>,
+    pub(super) addresses: Vec<(SectionIndex, u64)>,
     /// It is for machines of the other byte order.
     pub(super) foreign: bool,
 }
@@ -61,7 +62,7 @@ pub(super) fn read(data: &[u8]) -> Result<Parts, Error> {
     }
     let (relocations, addresses) = file.relocations(&sections, &symbols)?;
     if foreign {
-        byteswap::byteswap(&mut sections, &relocations);
+        byteswap::byteswap(&mut sections, &relocations)?;
     }
     Ok(Parts { sections, symbols, relocations, addresses, foreign })
 }
@@ -121,7 +122,7 @@ impl File<'_> {
                 if kept > self.data.len() as u64 {
                     return Err(broken(format_args!("section `{name}` lies where others do")));
                 }
-                read.bytes = section.data(self.endian, self.data).ok().map(Arc::from);
+                read.bytes = Some(Arc::from(section.data(self.endian, self.data).map_err(unread)?));
             }
             sections.push(read);
         }
@@ -150,6 +151,7 @@ impl File<'_> {
             let is_section = symbol.st_type() == elf::STT_SECTION;
             let is_variable = symbol.st_type() == elf::STT_OBJECT && section.is_some();
             let is_code = section.and_then(|index| sections.get(index)).is_some_and(Section::is_code);
+            let section = section.map(SectionIndex);
             let is_function = symbol.st_type() == elf::STT_FUNC && is_code;
             let global = symbol.st_bind() != elf::STB_LOCAL;
             let weak = symbol.st_bind() == elf::STB_WEAK;
@@ -173,7 +175,11 @@ impl File<'_> {
         Ok(symbols)
     }
 
-    fn relocations(&self, sections: &[Section], symbols: &[Symbol]) -> Result<(Relocations, Vec<(usize, u64)>), Error> {
+    fn relocations(
+        &self,
+        sections: &[Section],
+        symbols: &[Symbol],
+    ) -> Result<(Relocations, Vec<(SectionIndex, u64)>), Error> {
         let (mut relocations, mut addresses) = (Vec::new(), Vec::new());
         for (_, section) in self.table.enumerate() {
             let changed = section.info_link(self.endian).0;
@@ -189,7 +195,8 @@ impl File<'_> {
                 if cfg!(feature = "advice") && holds_data(target) {
                     let entries = section.rela(self.endian, self.data).map_err(unread)?;
                     let entries = entries.map(|(entries, _)| entries).unwrap_or_default();
-                    addresses.extend(entries.iter().map(|entry| (changed, entry.r_offset.get(self.endian))));
+                    addresses
+                        .extend(entries.iter().map(|entry| (SectionIndex(changed), entry.r_offset.get(self.endian))));
                 }
                 continue;
             }
@@ -200,7 +207,7 @@ impl File<'_> {
                 broken(format_args!("there are relocations for section {changed}, which does not exist"))
             })?;
             if cfg!(feature = "advice") && holds_data(target) {
-                addresses.extend(entries.iter().map(|entry| (changed, entry.r_offset.get(self.endian))));
+                addresses.extend(entries.iter().map(|entry| (SectionIndex(changed), entry.r_offset.get(self.endian))));
                 continue;
             }
             if !needs_relocations(target) {
@@ -221,7 +228,7 @@ impl File<'_> {
                         target.name
                     )));
                 }
-                relocations.push(((changed, offset), symbol));
+                relocations.push(((SectionIndex(changed), offset), SymbolIndex(symbol)));
             }
         }
         sort(&mut addresses, Ord::cmp);

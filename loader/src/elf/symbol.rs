@@ -1,18 +1,19 @@
 //! Symbols of an object file, and the places that they stand for.
 
+use super::index::{SectionIndex, SymbolIndex};
 use crate::sorted::Sorted;
 
 /// Where a function starts: its section, and bytes from that section's start. Two text sections both start at address 0,
 /// so neither is enough alone.
-pub(crate) type Start = (usize, u64);
+pub(crate) type Start = (SectionIndex, u64);
 
 /// Where a map's definition lies in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
     /// A symbol, by its index in the symbol table.
-    Symbol(usize),
+    Symbol(SymbolIndex),
     /// A whole data section.
-    Section(usize),
+    Section(SectionIndex),
     /// The section `.kconfig`, which is not in the file.
     Kconfig,
     /// Nowhere: the template of a map's inner maps.
@@ -20,14 +21,14 @@ pub(crate) enum Place {
 }
 
 /// What instructions refer to: symbol indices, by the section that the instruction is in and bytes from its start.
-pub(super) type Relocations = Sorted<(usize, u64), usize>;
+pub(super) type Relocations = Sorted<(SectionIndex, u64), SymbolIndex>;
 
 /// A symbol of the file.
 #[derive(Debug, Clone)]
 pub(crate) struct Symbol {
     pub(crate) name: String,
     /// Index of the section that it is defined in; `None` for an undefined or absolute symbol.
-    pub(crate) section: Option<usize>,
+    pub(crate) section: Option<SectionIndex>,
     /// Bytes from the section's start.
     pub(crate) address: u64,
     /// Bytes.

@@ -34,6 +34,7 @@ fn ask(
 
 /// Links on perf events: the way to attach a probe or tracepoint that can be pinned.
 #[must_use]
+#[doc(alias = "BPF_LINK_TYPE_PERF_EVENT")]
 pub fn perf_link() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || {
@@ -46,6 +47,7 @@ pub fn perf_link() -> Support {
 
 /// Links on many functions of the kernel at once.
 #[must_use]
+#[doc(alias = "BPF_TRACE_KPROBE_MULTI")]
 pub fn kprobe_multi() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || {
@@ -59,6 +61,7 @@ pub fn kprobe_multi() -> Support {
 
 /// Links on many places of a file at once.
 #[must_use]
+#[doc(alias = "BPF_TRACE_UPROBE_MULTI")]
 pub fn uprobe_multi() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || {
@@ -91,6 +94,7 @@ fn uprobes_in_a_folder(pid: u32, missing: i32, since: &'static str, why: &str) -
 
 /// Links on cgroups.
 #[must_use]
+#[doc(alias = "BPF_LINK_TYPE_CGROUP")]
 pub fn cgroup_link() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || {
@@ -103,6 +107,7 @@ pub fn cgroup_link() -> Support {
 
 /// Links on network devices for classifiers.
 #[must_use]
+#[doc(alias("BPF_TCX_INGRESS", "BPF_TCX_EGRESS"))]
 pub fn tcx_link() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || device(ProgramType::SCHED_CLS, AttachType::TCX_INGRESS, "6.6"))
@@ -110,6 +115,7 @@ pub fn tcx_link() -> Support {
 
 /// Links on netkit devices.
 #[must_use]
+#[doc(alias("BPF_NETKIT_PRIMARY", "BPF_NETKIT_PEER"))]
 pub fn netkit_link() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || device(ProgramType::SCHED_CLS, AttachType::NETKIT_PRIMARY, "6.7 with CONFIG_NETKIT"))

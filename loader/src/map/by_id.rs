@@ -1,7 +1,7 @@
 //! Opens a map by its id, whichever process created it.
 
 use super::Map;
-use crate::{Error, sys::ids, system::NUMBERS_ARE_ROOTS};
+use crate::{Error, privileges::ONLY_BY_ROOT, sys::ids};
 
 impl Map {
     /// Opens the map with this id, whichever process created it. Its name is the kernel's, of 15 bytes at most.
@@ -19,7 +19,7 @@ impl Map {
             let plain = Error::kernel(format!("open the map with the number {id}"), &error);
             match error.raw_os_error() {
                 Some(libc::ENOENT) => plain.advise("there is no such map, or there was and nobody holds it any more"),
-                Some(libc::EPERM) => plain.advise(NUMBERS_ARE_ROOTS),
+                Some(libc::EPERM) => plain.advise(ONLY_BY_ROOT),
                 _ => plain,
             }
         })?;

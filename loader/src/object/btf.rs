@@ -30,11 +30,17 @@ pub(super) fn read(bytes: &[u8]) -> Result<Btf<'_>, Error> {
     Ok(btf)
 }
 
-/// The bytes of `.BTF` with all that filled in; `None` if there is none.
-pub(super) fn completed(elf: &Elf, externs: &[Extern]) -> Option<Vec<u8>> {
+/// Returns the bytes of `.BTF` with all that filled in; `None` if the object has no types.
+pub(super) fn completed(elf: &Elf, externs: &[Extern]) -> Result<Option<Vec<u8>>, Error> {
     let original = elf.contents(".BTF");
-    let btf = Btf::parse(original).ok().filter(|btf| btf.end() > 1)?;
-    let mut draft = Draft::of(original, &btf)?;
+    if original.is_empty() {
+        return Ok(None);
+    }
+    let btf = read(original)?;
+    if btf.end() <= 1 {
+        return Ok(None);
+    }
+    let mut draft = Draft::of(original, &btf).ok_or_else(|| Error::bug(OUTSIDE))?;
     for section in btf.types().filter(|ty| ty.kind() == Kind::Datasec) {
         draft.named(section);
         match section.name_bytes() {
@@ -52,8 +58,13 @@ pub(super) fn completed(elf: &Elf, externs: &[Extern]) -> Option<Vec<u8>> {
     if READS_EXTERNS {
         draft.defined();
     }
-    Some(draft.written())
+    if draft.outside {
+        return Err(Error::bug(OUTSIDE));
+    }
+    Ok(Some(draft.written()))
 }
+
+const OUTSIDE: &str = "what is to be completed lies outside the object's BTF";
 
 /// The BTF while it is being changed. All places are in bytes from the first type's start.
 struct Draft<'b> {
@@ -64,6 +75,8 @@ struct Draft<'b> {
     end: u32,
     /// The name that parameters without one get.
     no_name: Option<u32>,
+    /// A word was to be set outside the types.
+    outside: bool,
 }
 
 /// Bytes of what all types begin with: name, info, size or type.
@@ -83,7 +96,7 @@ impl<'b> Draft<'b> {
         let [header, types, types_len, strings, strings_len] = [4, 8, 12, 16, 20].map(|at| word(original, at) as usize);
         let part = |offset: usize, length| original.get(header + offset..header + offset + length).map(<[u8]>::to_vec);
         let (types, strings) = (part(types, types_len)?, part(strings, strings_len)?);
-        Some(Self { btf, types, strings, end: btf.end(), no_name: None })
+        Some(Self { btf, types, strings, end: btf.end(), no_name: None, outside: false })
     }
 
     /// As the contents of a section `.BTF`.
@@ -120,29 +133,43 @@ impl<'b> Draft<'b> {
         }
     }
 
-    fn sized(&mut self, section: Type<'_>, size: u32) {
-        set(&mut self.types, self.btf.position(section.id()) + 8, size);
+    /// Sets the word at `offset` bytes in the description of a type.
+    fn set(&mut self, ty: Type<'_>, offset: usize, value: u32) {
+        let at = self.btf.position(ty.id());
+        match at.and_then(|at| self.types.get_mut(at + offset..)?.get_mut(..4)) {
+            Some(word) => word.copy_from_slice(&value.to_ne_bytes()),
+            None => self.outside = true,
+        }
     }
 
-    /// Gives each variable its offset, where it is known, and sorts them by it.
+    fn sized(&mut self, section: Type<'_>, size: u32) {
+        self.set(section, 8, size);
+    }
+
+    /// Sets the offset of each variable that `offset` knows, and sorts all of them by it. A variable without a symbol keeps
+    /// its offset.
     fn placed(&mut self, section: Type<'_>, offset: &dyn Fn(&[u8]) -> Option<u32>) {
-        let start = self.btf.position(section.id()) + HEAD;
-        for (place, variable) in section.section_vars().enumerate() {
+        for (index, variable) in section.section_vars().enumerate() {
             if let Some(offset) = offset(self.btf.ty(variable.type_id).name_bytes()) {
-                set(&mut self.types, start + place * ENTRY + 4, offset);
+                self.set(section, HEAD + index * ENTRY + 4, offset);
             }
         }
-        if let Some(bytes) = self.types.get_mut(start..start + section.len() as usize * ENTRY) {
-            let mut entries = bytes.as_chunks::<ENTRY>().0.to_vec();
-            sort(&mut entries, |one, other| word(one, 4).cmp(&word(other, 4)));
-            bytes.copy_from_slice(entries.as_flattened());
+        let start = self.btf.position(section.id()).map(|at| at + HEAD);
+        match start.and_then(|start| self.types.get_mut(start..start + section.len() as usize * ENTRY)) {
+            Some(bytes) => {
+                let mut entries = bytes.as_chunks::<ENTRY>().0.to_vec();
+                sort(&mut entries, |one, other| word(one, 4).cmp(&word(other, 4)));
+                bytes.copy_from_slice(entries.as_flattened());
+            }
+            None => self.outside = true,
         }
     }
 
     /// A section of data: as large as the file's, each variable where its symbol is.
     fn data(&mut self, section: Type<'_>, elf: &Elf) {
+        // A section that exists in BTF alone.
         let Some(index) = elf.position(section.name_bytes()) else { return };
-        self.sized(section, elf.section(index).map_or(0, |section| section.size as u32));
+        self.sized(section, elf.section(index).size as u32);
         let symbols = elf.symbols_in(index).map(|(_, symbol)| (symbol.name.as_bytes(), symbol.address as u32));
         let symbols = Sorted::of(symbols);
         self.placed(section, &|name| symbols.get(name).copied());
@@ -162,18 +189,18 @@ impl<'b> Draft<'b> {
         };
         let name = self.no_name();
         let function = self.push(&[name, VAR, int, GLOBAL]);
-        let start = self.btf.position(section.id()) + HEAD;
         let mut end = 0;
-        for (place, entry) in section.section_vars().enumerate() {
+        for (index, entry) in section.section_vars().enumerate() {
             let ty = self.btf.ty(entry.type_id);
-            let at = start + place * ENTRY;
-            if ty.kind() == Kind::Func {
-                set(&mut self.types, at, function);
-            } else {
-                set(&mut self.types, self.btf.position(ty.id()) + 8, int);
+            let at = HEAD + index * ENTRY;
+            match ty.kind() {
+                Kind::Func => self.set(section, at, function),
+                Kind::Var => self.set(ty, 8, int),
+                // No compiler lists anything else; the kernel refuses it.
+                _ => {}
             }
-            set(&mut self.types, at + 4, end);
-            set(&mut self.types, at + 8, SIZE);
+            self.set(section, at + 4, end);
+            self.set(section, at + 8, SIZE);
             end += SIZE;
         }
         self.sized(section, end);
@@ -198,25 +225,23 @@ impl<'b> Draft<'b> {
         }
         let functions = self.btf.types().filter(|ty| ty.kind() == Kind::Func && ty.linkage() == GLOBAL);
         for ty in functions.filter(|ty| hidden.get(ty.name_bytes()).is_some()) {
-            set(&mut self.types, self.btf.position(ty.id()) + 4, FUNC);
+            self.set(ty, 4, FUNC);
         }
     }
 
     /// Externs are said to be defined here, and the parameters of such functions get names.
     fn defined(&mut self) {
         for ty in self.btf.types().filter(|ty| ty.linkage() == EXTERN) {
-            let at = self.btf.position(ty.id());
             if ty.kind() == Kind::Var {
-                set(&mut self.types, at + HEAD, GLOBAL);
+                self.set(ty, HEAD, GLOBAL);
                 continue;
             }
-            set(&mut self.types, at + 4, FUNC | GLOBAL);
+            self.set(ty, 4, FUNC | GLOBAL);
             let prototype = self.btf.ty(ty.referred());
-            let start = self.btf.position(prototype.id()) + HEAD;
             for (place, param) in prototype.params().enumerate() {
                 if param.name.is_empty() && param.type_id != 0 {
                     let name = self.no_name();
-                    set(&mut self.types, start + place * 8, name);
+                    self.set(prototype, HEAD + place * 8, name);
                 }
             }
         }
@@ -225,12 +250,6 @@ impl<'b> Draft<'b> {
 
 fn word(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(<[u8]>::first_chunk).copied().map_or(0, u32::from_ne_bytes)
-}
-
-fn set(bytes: &mut [u8], at: usize, value: u32) {
-    if let Some(word) = bytes.get_mut(at..at + 4) {
-        word.copy_from_slice(&value.to_ne_bytes());
-    }
 }
 
 #[cfg(test)]
@@ -247,7 +266,7 @@ mod tests {
         let elf = Elf::read(&corpus(object)).unwrap();
         let btf = read(elf.contents(".BTF")).unwrap();
         let externs = externs::read(&elf, Some(&btf)).unwrap();
-        let bytes = completed(&elf, &externs).unwrap();
+        let bytes = completed(&elf, &externs).unwrap().unwrap();
         let btf = read(&bytes).unwrap();
         assert!(btf.types().all(|ty| ty.linkage() != EXTERN), "an extern is left");
         let section = btf.find(Kind::Datasec, name).unwrap();
@@ -292,7 +311,7 @@ mod tests {
     #[test]
     fn parameters_of_functions_of_the_kernel_have_names() {
         let elf = Elf::read(&corpus("kfuncs.o")).unwrap();
-        let bytes = completed(&elf, &[]).unwrap();
+        let bytes = completed(&elf, &[]).unwrap().unwrap();
         let btf = read(&bytes).unwrap();
         let function = btf.find(Kind::Func, "cutaway_has_no_such_function").unwrap();
         let prototype = btf.ty(function.referred());

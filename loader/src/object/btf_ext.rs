@@ -2,9 +2,9 @@
 //!
 //! Offsets in its records are bytes from the section's start; the kernel wants instructions from the program's.
 
-use crate::elf::Elf;
 use crate::{
     btf::{Btf, Ext, Records},
+    elf::{Elf, SectionIndex, Start},
     sorted::sort,
     sys::func_info::{bpf_func_info, bpf_line_info},
 };
@@ -12,12 +12,13 @@ use crate::{
 /// The infos of all functions, each with its section, in the order of these and of offsets in them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Infos {
-    functions: Vec<(usize, bpf_func_info)>,
-    lines: Vec<(usize, bpf_line_info)>,
+    functions: Vec<(SectionIndex, bpf_func_info)>,
+    lines: Vec<(SectionIndex, bpf_line_info)>,
 }
 
 impl Infos {
     pub(super) fn new(ext: &Ext<'_>, btf: &Btf<'_>, elf: &Elf) -> Self {
+        // Records of a section that was stripped from the file have none.
         let section = |records: &Records<'_>| elf.position(btf.string(records.section));
         let mut infos = Self::default();
         for records in ext.func_info() {
@@ -44,28 +45,29 @@ impl Infos {
     /// The infos of the function of `size` bytes at `address`, with offsets in instructions from its start.
     pub(super) fn of_function(
         &self,
-        section: usize,
+        section: SectionIndex,
         address: u64,
         size: u64,
     ) -> (Vec<bpf_func_info>, Vec<bpf_line_info>) {
         let (start, end) = ((section, address), (section, address.saturating_add(size)));
-        let inside = |insn_off: u32| u32::try_from((u64::from(insn_off) - address) / 8).ok();
+        // `between` leaves none before `address`.
+        let inside = |insn_off: u32| (u64::from(insn_off).saturating_sub(address) / 8) as u32;
         let functions = between(&self.functions, start, end, |info| info.insn_off);
-        let functions = functions.filter_map(|info| Some(bpf_func_info { insn_off: inside(info.insn_off)?, ..*info }));
+        let functions = functions.map(|info| bpf_func_info { insn_off: inside(info.insn_off), ..*info });
         let lines = between(&self.lines, start, end, |info| info.insn_off);
-        let lines = lines.filter_map(|info| Some(bpf_line_info { insn_off: inside(info.insn_off)?, ..*info }));
+        let lines = lines.map(|info| bpf_line_info { insn_off: inside(info.insn_off), ..*info });
         (functions.filter(|info| info.insn_off == 0).collect(), lines.collect())
     }
 }
 
 /// Those of the sorted records whose section and offset lie in this range.
 fn between<T>(
-    records: &[(usize, T)],
-    start: (usize, u64),
-    end: (usize, u64),
+    records: &[(SectionIndex, T)],
+    start: Start,
+    end: Start,
     offset: impl Fn(&T) -> u32,
 ) -> impl Iterator<Item = &T> {
-    let place = |(section, record): &(usize, T)| (*section, u64::from(offset(record)));
+    let place = |(section, record): &(SectionIndex, T)| (*section, u64::from(offset(record)));
     let first = records.partition_point(|record| place(record) < start);
     let rest = records.get(first..).unwrap_or_default();
     let count = rest.partition_point(|record| place(record) < end);

@@ -18,7 +18,12 @@
 use super::kconfig::{self, Slot};
 #[cfg(feature = "externs")]
 use crate::btf::{Kind, Type};
-use crate::{Error, btf::Btf, elf::Elf, sorted::Sorted};
+use crate::{
+    Error,
+    btf::Btf,
+    elf::{Elf, SymbolIndex},
+    sorted::Sorted,
+};
 
 /// What a program takes from the kernel by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +36,7 @@ pub struct Extern {
     /// What it is.
     pub kind: ExternKind,
     /// Its place in the symbol table.
-    pub(crate) symbol: usize,
+    pub(crate) symbol: SymbolIndex,
     /// The number of its type in the object's BTF: of a variable's type without `const` and its like, of a function's
     /// prototype.
     pub(crate) type_id: u32,
@@ -94,7 +99,7 @@ pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>) -> Result<Vec<Extern>, Erro
     let [constants, symbols] = [KCONFIG, KSYMS].map(|section| btf.listed(section));
     let mut externs = Vec::new();
     for (symbol, import) in elf.imports() {
-        // What is listed nowhere is missed by the program that uses it.
+        // Not in .kconfig or .ksyms: left unresolved here; linking a program that uses it fails.
         let (is_config, ty) = match (constants.get(import.name.as_bytes()), symbols.get(import.name.as_bytes())) {
             (Some(ty), _) => (true, *ty),
             (None, Some(ty)) => (false, *ty),
@@ -107,7 +112,14 @@ pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>) -> Result<Vec<Extern>, Erro
 }
 
 #[cfg(feature = "externs")]
-fn one(btf: &Btf<'_>, name: String, symbol: usize, weak: bool, is_config: bool, ty: Type<'_>) -> Result<Extern, Error> {
+fn one(
+    btf: &Btf<'_>,
+    name: String,
+    symbol: SymbolIndex,
+    weak: bool,
+    is_config: bool,
+    ty: Type<'_>,
+) -> Result<Extern, Error> {
     let broken = |why: &str| Error::Object { why: format!("the extern `{name}` {why}") };
     let behind = btf.resolve(ty.referred()).ok_or_else(|| broken("has a type that leads in a circle"))?;
     let (kind, slot) = match (ty.kind(), is_config) {

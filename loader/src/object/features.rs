@@ -1,4 +1,4 @@
-//! Refuses what a build without some of this crate's features cannot load, by the feature's name.
+//! Checks whether this build has the cargo features that an object needs.
 
 use super::Object;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl Object {
-    /// Refuses an object of the wrong byte order, and one that needs a disabled cargo feature.
+    /// Errors if the object has the wrong byte order or needs a disabled cargo feature.
     pub(crate) fn check_features(&self) -> Result<(), Error> {
         self.elf.must_be_native()?;
         if !cfg!(feature = "core-relo") && self.core {

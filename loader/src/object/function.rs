@@ -4,6 +4,7 @@ use cutaway_sys::{Instruction, instruction::opcode};
 
 use super::btf_ext::Infos;
 use crate::{
+    Error,
     btf::{Btf, Kind, shown},
     elf::{Elf, Start},
     sorted::{Sorted, sort},
@@ -28,13 +29,18 @@ pub(crate) struct Function {
 pub(crate) type Functions = Sorted<Start, Function>;
 
 /// All functions of the object. Where several symbols name the same place, the first global one counts, else the first.
-pub(super) fn read(elf: &Elf, infos: &Infos, btf: Option<&Btf<'_>>) -> Functions {
-    let starts = elf.functions().filter_map(|symbol| Some(((symbol.section?, symbol.address), symbol)));
-    let mut starts: Vec<_> = starts.collect();
+pub(super) fn read(elf: &Elf, infos: &Infos, btf: Option<&Btf<'_>>) -> Result<Functions, Error> {
+    let mut starts = Vec::new();
+    for symbol in elf.functions() {
+        let section = symbol.section.ok_or_else(|| Error::bug("a function is in no section"))?;
+        starts.push(((section, symbol.address), symbol));
+    }
     sort(&mut starts, |(one, a), (other, b)| (one, !a.global).cmp(&(other, !b.global)));
     starts.dedup_by_key(|(start, _)| *start);
-    let functions = starts.into_iter().filter_map(|((section, address), symbol)| {
-        let bytes = elf.section(section)?.bytes_at(address, symbol.size)?;
+    let mut functions = Vec::new();
+    for ((section, address), symbol) in starts {
+        let bytes = elf.section(section).bytes_at(address, symbol.size);
+        let bytes = bytes.ok_or_else(|| Error::bug("a function lies outside its section"))?;
         let (func_info, line_info) = infos.of_function(section, address, symbol.size);
         let function = Function {
             name: symbol.name.clone(),
@@ -44,13 +50,13 @@ pub(super) fn read(elf: &Elf, infos: &Infos, btf: Option<&Btf<'_>>) -> Functions
             line_info,
             exception_callback: None,
         };
-        Some(((section, address), function))
-    });
-    let mut functions = Sorted::in_order(functions.collect());
+        functions.push(((section, address), function));
+    }
+    let mut functions = Sorted::in_order(functions);
     if let Some(btf) = btf {
         name_exception_callbacks(&mut functions, btf);
     }
-    functions
+    Ok(functions)
 }
 
 /// The functions that another one calls or takes the address of.

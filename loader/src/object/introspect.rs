@@ -55,6 +55,7 @@ pub struct Reference {
 /// A line of source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[doc(alias("bpf_line_info", "line_info"))]
 pub struct Line {
     /// Slots from the function's start to the first instruction that comes from it.
     pub slot: usize,
@@ -71,7 +72,7 @@ pub struct Line {
 impl Object {
     /// The file's sections, in its order.
     pub fn sections(&self) -> impl Iterator<Item = SectionSpec> {
-        self.elf.sections().iter().enumerate().map(|(index, section)| SectionSpec {
+        self.elf.sections().map(|(index, section)| SectionSpec {
             name: section.name.clone(),
             size: section.size,
             executable: section.executable,
@@ -92,7 +93,7 @@ impl Object {
             let references = (0_u64..).zip(&function.instructions).filter_map(|(slot, _)| {
                 let (_, symbol) = self.elf.reference(section, offset + slot * 8)?;
                 let name = match symbol.section.filter(|_| symbol.is_section) {
-                    Some(section) => self.elf.section(section)?.name.clone(),
+                    Some(section) => self.elf.section(section).name.clone(),
                     None => symbol.name.clone(),
                 };
                 Some(Reference { slot: slot as usize, name })
@@ -106,7 +107,7 @@ impl Object {
             });
             FunctionSpec {
                 name: function.name.clone(),
-                section: self.elf.section(section).map(|section| section.name.clone()).unwrap_or_default(),
+                section: self.elf.section(section).name.clone(),
                 offset,
                 global: function.global,
                 instructions: function.instructions.clone(),

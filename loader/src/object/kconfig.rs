@@ -87,7 +87,9 @@ impl Slot {
             (Form::Bool, "y") | (Form::Tristate, "y") => 1,
             (Form::Bool, "n") | (Form::Tristate, "n") => 0,
             (Form::Tristate, "m") => 2,
-            (Form::Char, "y" | "m" | "n") => text.bytes().next().map_or(0, i128::from),
+            (Form::Char, "y") => b'y'.into(),
+            (Form::Char, "m") => b'm'.into(),
+            (Form::Char, "n") => b'n'.into(),
             (Form::Integer { .. } | Form::Char, _) => number(text).ok_or_else(unfit)?,
             (Form::Bool | Form::Tristate, _) => return Err(unfit()),
         };

@@ -43,7 +43,7 @@ pub(super) fn read(
     let is_described =
         |section: &Section| section.size != 0 && (section.name == ".maps" || is_struct_ops(&section.name));
     if btf.is_none()
-        && let Some(section) = elf.sections().iter().find(|section| is_described(section))
+        && let Some(section) = elf.sections().map(|(_, section)| section).find(|section| is_described(section))
     {
         return Err(broken(format_args!(
             "its section {} describes maps by types, and it has no types (no section .BTF): compile it with `-g`",
@@ -60,8 +60,7 @@ pub(super) fn read(
 
 /// Gives these variables to the arena.
 fn in_arena(elf: &Elf, maps: &mut [MapSpec]) -> Result<(), Error> {
-    let mut sections =
-        elf.sections().iter().enumerate().filter(|(_, section)| section.name == ARENA && section.size != 0);
+    let mut sections = elf.sections().filter(|(_, section)| section.name == ARENA && section.size != 0);
     let Some((index, section)) = sections.next() else { return Ok(()) };
     let mut arenas = maps.iter_mut().filter(|map| map.map_type == MapType::ARENA);
     let (Some(arena), None, None) = (arenas.next(), arenas.next(), sections.next()) else {
@@ -76,7 +75,7 @@ fn in_arena(elf: &Elf, maps: &mut [MapSpec]) -> Result<(), Error> {
 
 fn data(elf: &Elf, btf: Option<&Btf<'_>>) -> Vec<MapSpec> {
     let mut maps = Vec::new();
-    for (index, section) in elf.sections().iter().enumerate() {
+    for (index, section) in elf.sections() {
         let constant = section.name.starts_with(".rodata");
         if !section.is_data() || section.size == 0 {
             continue;
@@ -107,7 +106,7 @@ fn kconfig(btf: Option<&Btf<'_>>, externs: &[Extern]) -> Option<MapSpec> {
 
 fn old(elf: &Elf, warnings: &mut Vec<Warning>) -> Result<Vec<MapSpec>, Error> {
     let mut maps = Vec::new();
-    for (index, section) in elf.sections().iter().enumerate() {
+    for (index, section) in elf.sections() {
         if section.executable || !(section.name == "maps" || section.name.starts_with("maps/")) {
             continue;
         }

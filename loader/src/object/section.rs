@@ -21,16 +21,22 @@ use crate::ProgramType;
 /// What the name of a program's section says about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[doc(alias = "SEC")]
 pub struct Section {
     /// The kind of program.
+    #[doc(alias = "bpf_prog_type")]
     pub program_type: ProgramType,
     /// `enum bpf_attach_type`; 0 for kinds that are loaded without one.
+    #[doc(alias = "bpf_attach_type")]
     pub expected_attach_type: AttachType,
     /// The program may sleep (`.s`; Linux 5.10, for uprobes 6.0).
+    #[doc(alias = "BPF_F_SLEEPABLE")]
     pub sleepable: bool,
     /// An XDP program that takes packets in fragments (`BPF_F_XDP_HAS_FRAGS`, 5.18).
+    #[doc(alias = "BPF_F_XDP_HAS_FRAGS")]
     pub fragments: bool,
     /// Loaded unless the name begins with `?`.
+    #[doc(alias("autoload", "bpf_program__set_autoload"))]
     pub wanted: bool,
     /// Where to attach it, if the name says so.
     pub target: Option<Target>,
@@ -162,6 +168,7 @@ impl Section {
     /// Reads a section's name, in libbpf's words (`tracepoint/syscalls/sys_enter_openat`); `None` if it names no kind
     /// of program.
     #[must_use]
+    #[doc(alias = "libbpf_prog_type_by_name")]
     pub fn named(name: &str) -> Option<Self> {
         Self::read(name).ok()
     }
@@ -194,7 +201,7 @@ impl Section {
         })
     }
 
-    /// What no name says.
+    /// Returns the section of a program whose type is set by the caller, without a target.
     pub(super) fn of(program_type: ProgramType, expected_attach_type: AttachType) -> Self {
         Self { program_type, expected_attach_type, sleepable: false, fragments: false, wanted: true, target: None }
     }

@@ -1,33 +1,37 @@
-//! The parts of an object as plain values: maps and programs, as the file describes them and as they may be changed before
-//! loading.
+//! Descriptions of maps and programs: plain values, as the file has them, to be changed before loading.
 
-use std::{borrow::Cow, fmt, os::fd::OwnedFd, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use cutaway_sys::memory::page_size;
 
 use super::Section;
 use crate::{
     Error, MapFlags, MapType,
-    elf::{Place, Start},
+    elf::{Place, SectionIndex, Start},
 };
 
 /// A map as the object describes it. The public fields may be changed before loading.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
+#[doc(alias("bpf_map_create_opts", "bpf_map_def"))]
 pub struct MapSpec {
     /// The variable's name in the source, or the section's for global data (`.rodata`).
     pub name: String,
-    /// Whether it is made; false for a table of functions whose section begins with `?`. A program that uses a map that is not
-    /// made cannot be loaded.
+    /// Whether it is created; false for a struct_ops map whose section begins with `?`. A program that uses a map that is not
+    /// created cannot be loaded.
+    #[doc(alias("autocreate", "bpf_map__set_autocreate"))]
     pub wanted: bool,
     /// The kind of map.
+    #[doc(alias = "bpf_map__set_type")]
     pub map_type: MapType,
     /// Bytes of a key.
     pub key_size: u32,
     /// Bytes of a value, on one CPU for a per-CPU map.
+    #[doc(alias = "bpf_map__set_value_size")]
     pub value_size: u32,
-    /// Elements; bytes for a ring, slots for descriptors in a `PERF_EVENT_ARRAY`. Loading corrects the last two: a ring
+    /// Elements; bytes for a ring, slots for file descriptors in a `PERF_EVENT_ARRAY`. Loading corrects the last two: a ring
     /// gets the next power of two of pages, and a `PERF_EVENT_ARRAY` with 0 or too many slots one for each possible CPU.
+    #[doc(alias = "bpf_map__set_max_entries")]
     pub max_entries: u32,
     /// How it is to be made.
     pub map_flags: MapFlags,
@@ -35,11 +39,13 @@ pub struct MapSpec {
     pub map_extra: u64,
     /// The node to allocate it on, with [`MapFlags::NUMA_NODE`].
     pub numa_node: u32,
-    /// Whether it is to outlive the process under its name.
+    /// Whether it is pinned by its name.
     pub pinning: Pinning,
     /// The pattern of the maps that this one holds, for a map of maps.
+    #[doc(alias("inner_map_fd", "bpf_map__set_inner_map_fd"))]
     pub inner: Option<Box<MapSpec>>,
     /// What it holds from the start: keys, and names of maps or programs.
+    #[doc(alias = "init_slots")]
     pub values: Vec<(u32, String)>,
     pub(crate) btf_key_type_id: u32,
     pub(crate) btf_value_type_id: u32,
@@ -47,7 +53,7 @@ pub struct MapSpec {
     pub(crate) contents: Option<Contents>,
     pub(crate) place: Place,
     /// For an arena: the section of the global variables that lie in it, and their bytes.
-    pub(crate) globals: Option<(usize, u32)>,
+    pub(crate) globals: Option<(SectionIndex, u32)>,
     /// For a struct_ops map: what the object says of it.
     pub(crate) struct_ops: Option<Box<Table>>,
 }
@@ -65,13 +71,14 @@ pub(crate) struct Table {
     pub(crate) programs: Vec<(u32, Start)>,
 }
 
-/// Whether a map is found again by others.
+/// Whether a map is pinned, as libbpf's `LIBBPF_PIN_…` say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pinning {
-    /// It dies with its last user.
+    /// It is not pinned (`LIBBPF_PIN_NONE`).
     None,
-    /// It is pinned under its name in the folder for pins, or taken from there if it is there already and of the same
-    /// description.
+    /// It is pinned by its name in the directory for pins, or reused if it is there already and has the same description
+    /// (`LIBBPF_PIN_BY_NAME`).
+    #[doc(alias = "LIBBPF_PIN_BY_NAME")]
     ByName,
 }
 
@@ -121,9 +128,14 @@ impl Contents {
             return Cow::Borrowed(&self.bytes);
         }
         // Zeroes that the kernel gives: pages of them take no memory until they are written to.
+        // They grow by what was set outside, so that a map that was made too small for it is refused.
         let mut whole = vec![0; size.max(self.bytes.len())];
         self.parts(&mut |offset, part| {
-            if let Some(place) = whole.get_mut(offset..).and_then(|rest| rest.get_mut(..part.len())) {
+            let end = offset.saturating_add(part.len());
+            if end > whole.len() {
+                whole.resize(end, 0);
+            }
+            if let Some(place) = whole.get_mut(offset..end) {
                 place.copy_from_slice(part);
             }
         });
@@ -132,13 +144,13 @@ impl Contents {
 }
 
 impl MapSpec {
-    /// The number of its keys' type in [`Object::btf`](super::Object::btf); `None` if the object does not tell.
+    /// Returns the BTF id of its keys' type in [`Object::btf`](super::Object::btf); `None` if the object does not tell.
     #[must_use]
     pub fn key_type(&self) -> Option<u32> {
         (self.btf_key_type_id != 0).then_some(self.btf_key_type_id)
     }
 
-    /// The number of its values' type in [`Object::btf`](super::Object::btf); `None` if the object does not tell.
+    /// Returns the BTF id of its values' type in [`Object::btf`](super::Object::btf); `None` if the object does not tell.
     #[must_use]
     pub fn value_type(&self) -> Option<u32> {
         (self.btf_value_type_id != 0).then_some(self.btf_value_type_id)
@@ -149,10 +161,12 @@ impl MapSpec {
         self.globals.map_or(self.place, |(section, _)| Place::Section(section))
     }
 
-    /// Bytes from the start of an arena to its global variables. They stand at its end, so that none has the address that
-    /// programs take for no address, and page numbers from 0 on are free for whoever counts on it; at the start where the
-    /// verifier would take no such offset (`BPF_MAX_VAR_OFF`, for arenas before Linux 7.0).
+    /// Returns how many bytes lie between the start of an arena and its global variables. Globals go at the end of the arena,
+    /// so no global is at offset 0 (programs treat that pointer as NULL) and low page numbers stay free. Arenas above
+    /// `BPF_MAX_VAR_OFF` (1 << 29) place them at the start instead, because the verifier rejects larger offsets before Linux
+    /// 7.0.
     pub(crate) fn base(&self) -> u32 {
+        /// `BPF_MAX_VAR_OFF`
         const MOST: u64 = 1 << 29;
         let page = page_size() as u64;
         let size = self.globals.map_or(0, |(_, size)| u64::from(size));
@@ -187,6 +201,7 @@ impl MapSpec {
 /// A program as the object describes it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
+#[doc(alias = "bpf_program")]
 pub struct ProgramSpec {
     /// The function's name in the source.
     pub name: String,
@@ -195,17 +210,6 @@ pub struct ProgramSpec {
     /// What that name says. [`Section::wanted`] may be changed before loading.
     pub section: Section,
     pub(crate) entry: Start,
-    pub(crate) known: Option<KnownTarget>,
-}
-
-/// What a program hangs on, known before the kernel is searched for its section's target: the function that it replaces, the
-/// table that it is in.
-#[derive(Debug, Clone)]
-pub(crate) struct KnownTarget {
-    /// The number of its type.
-    pub(crate) id: u32,
-    /// The program or the module's BTF in which the number counts; `None` for the kernel's own.
-    pub(crate) of: Option<Arc<OwnedFd>>,
 }
 
 /// A program, or a `struct_ops` map, that is not loaded or not attached, and why.
@@ -249,13 +253,14 @@ impl fmt::Display for Skipped {
 }
 
 impl ProgramSpec {
-    /// Says where the program is to be attached, in the words that would stand behind the slash of its section's name:
+    /// Sets the attach target, in the form that follows the slash of a section's name:
     /// `libc.so.6:getaddrinfo` for a section `uprobe`, `syscalls/sys_enter_getpgid` for a section `tracepoint`.
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if `target` cannot be read so, or programs of this kind hang on nothing that has such a name (those on
-    /// network devices, cgroups, sockets).
+    /// [`Error::Unfit`] if `target` is not of that form, or programs of this type are attached to nothing that has a name (those
+    /// on network devices, cgroups, sockets).
+    #[doc(alias("bpf_program__set_attach_target", "set_attach_target"))]
     pub fn aim(&mut self, target: &str) -> Result<(), Error> {
         let found = Section::read_target(&self.section_name, target).map_err(|why| Error::Unfit {
             attempt: format!("attach the program `{}` (section `{}`) to `{target}`", self.name, self.section_name),

@@ -15,7 +15,7 @@ use crate::{
 /// The tables of the object, as maps.
 pub(super) fn read(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
     let mut maps = Vec::new();
-    for (index, section) in elf.sections().iter().enumerate() {
+    for (index, section) in elf.sections() {
         let name = section.name.strip_prefix('?').unwrap_or(&section.name);
         if !matches!(name, ".struct_ops" | ".struct_ops.link") {
             continue;

@@ -26,6 +26,7 @@ pub enum Form {
 /// What a global variable can be set to: numbers, truth values, arrays of them, and bytes.
 ///
 /// For a structure of one's own it can be implemented, with [`Form::Bytes`] and the bytes that the structure has in C.
+#[doc(alias = "Pod")]
 pub trait Value {
     /// What is held against the variable's type; for an array, the form of its elements.
     const FORM: Form;
@@ -35,6 +36,7 @@ pub trait Value {
 }
 
 /// What a global variable can be read as.
+#[doc(alias = "Pod")]
 pub trait Plain: Value + Sized {
     /// The value that these bytes are; `None` if they are none, or too many or too few.
     fn from_bytes(bytes: &[u8]) -> Option<Self>;

@@ -73,7 +73,7 @@ impl fmt::Display for VariableSpec {
 /// All variables of the object, section by section, in the order of the file's symbols.
 pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Vec<VariableSpec> {
     let mut variables = Vec::new();
-    for (index, section) in elf.sections().iter().enumerate().filter(|(_, section)| section.has_variables()) {
+    for (index, section) in elf.sections().filter(|(_, section)| section.has_variables()) {
         let types = btf.map(|btf| btf.listed(&section.name)).unwrap_or_default();
         for symbol in elf.variables().filter(|symbol| symbol.section == Some(index)) {
             let ty = btf.zip(type_of(&types, &symbol.name));

@@ -1,10 +1,9 @@
-//! What in an object is not as its author can have meant it, and does not keep it from being loaded.
+//! Warnings: an object that loads, and will not do what its author expects.
 
 use std::{ffi::CStr, fmt};
 
-use super::Object;
+use super::license::{fault_of, has_pointer};
 use crate::{
-    btf::shown,
     elf::{Elf, Symbol},
     sorted::sort,
     text::listed,
@@ -56,16 +55,7 @@ impl fmt::Display for Warning {
     }
 }
 
-impl Object {
-    /// Returns what in the object is not as its author can have meant it. [`Object::load`] logs each at level `warn`. Without this
-    /// crate's feature `advice` nothing is looked for.
-    #[must_use]
-    pub fn warnings(&self) -> &[Warning] {
-        &self.warnings
-    }
-}
-
-/// All warnings but those of maps.
+/// Finds what an author cannot have meant, but for maps ([`super::maps`]).
 pub(super) fn of(elf: &Elf, license: &CStr) -> Vec<Warning> {
     if !cfg!(feature = "advice") {
         return Vec::new();
@@ -74,13 +64,13 @@ pub(super) fn of(elf: &Elf, license: &CStr) -> Vec<Warning> {
     // Another license than GPL is its author's choice, until a program is refused for it.
     let license_is_meant =
         !has_pointer(elf) && !license.to_bytes().to_ascii_lowercase().windows(3).any(|part| part == b"gpl");
-    if !license_is_meant && let Some(why) = license_fault(elf, license) {
+    if !license_is_meant && let Some(why) = fault_of(elf, license) {
         warnings.push(Warning::License { why });
     }
     warnings
 }
 
-/// Which variables hold addresses.
+/// Finds the variables that hold addresses.
 fn addresses(elf: &Elf) -> Vec<Warning> {
     let place = |symbol: &Symbol| (symbol.section, symbol.address);
     let mut known: Vec<_> = elf.variables().collect();
@@ -90,7 +80,10 @@ fn addresses(elf: &Elf) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = Vec::new();
     let mut last = None;
     for &(index, offset) in elf.addresses() {
-        let Some(section) = elf.section(index).filter(|section| section.has_variables()) else { continue };
+        let section = elf.section(index);
+        if !section.has_variables() {
+            continue; // the license
+        }
         let ends = |symbol: &Symbol| (symbol.section, symbol.address + symbol.size);
         while known.peek().is_some_and(|symbol| ends(symbol) <= (Some(index), offset)) {
             known.next();
@@ -110,66 +103,4 @@ fn addresses(elf: &Elf) -> Vec<Warning> {
         last = Some(index);
     }
     warnings
-}
-
-/// Whether the section of the license holds an address.
-pub(super) fn has_pointer(elf: &Elf) -> bool {
-    cfg!(feature = "advice")
-        && elf
-            .position(b"license")
-            .is_some_and(|license| elf.addresses().iter().any(|(section, _)| *section == license))
-}
-
-/// Why the kernel does not take the license for GPL; `None` if it does.
-pub(super) fn license_fault(elf: &Elf, license: &CStr) -> Option<String> {
-    if !cfg!(feature = "advice") {
-        return None;
-    }
-    fault(elf.position(b"license").is_some(), has_pointer(elf), license)
-}
-
-/// Why the kernel does not take the license for GPL (`include/linux/license.h`).
-fn fault(is_there: bool, is_pointer: bool, license: &CStr) -> Option<String> {
-    const TAKEN: [&str; 6] =
-        ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
-    let bytes = license.to_bytes();
-    if TAKEN.iter().any(|taken| taken.as_bytes() == bytes) {
-        return None;
-    }
-    Some(if !is_there {
-        "the object has no section `license`: add `char LICENSE[] SEC(\"license\") = \"GPL\";`".to_owned()
-    } else if is_pointer {
-        "the license is a pointer, not text: declare it as `char LICENSE[]`".to_owned()
-    } else if bytes.is_empty() {
-        "the section `license` is empty: write `GPL` there".to_owned()
-    } else {
-        // One of them is enough to go on, and keeps the refusal on one line of a terminal or two.
-        format!("the kernel does not take the license `{}` for GPL: write `GPL`", shown(bytes))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn license_is_judged_as_the_kernel_does() {
-        for taken in
-            [c"GPL", c"GPL v2", c"GPL and additional rights", c"Dual BSD/GPL", c"Dual MIT/GPL", c"Dual MPL/GPL"]
-        {
-            assert_eq!(fault(true, false, taken), None, "{taken:?}");
-        }
-        for (is_there, is_pointer, license, part) in [
-            (false, false, c"", "no section `license`"),
-            (true, true, c"", "is a pointer"),
-            (true, false, c"", "is empty"),
-            (true, false, c"GPLv2", "does not take the license `GPLv2`"),
-            (true, false, c"gpl", "does not take the license `gpl`"),
-            (true, false, c"GPL-2.0", "does not take the license `GPL-2.0`"),
-            (true, false, c"Proprietary", "does not take the license `Proprietary`"),
-        ] {
-            let why = fault(is_there, is_pointer, license).unwrap();
-            assert!(why.contains(part), "{why}");
-        }
-    }
 }

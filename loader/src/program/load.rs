@@ -20,7 +20,13 @@ const SLEEPABLE: u32 = 1 << 4;
 const XDP_HAS_FRAGS: u32 = 1 << 5;
 
 impl Program {
-    pub(crate) fn load(mut spec: ProgramSpec, linked: &Linked, shared: &Shared<'_>) -> Result<Self, Error> {
+    /// Loads a program; `replaced` is the function of another program that it replaces, if it replaces one.
+    pub(crate) fn load(
+        mut spec: ProgramSpec,
+        linked: &Linked,
+        shared: &Shared<'_>,
+        replaced: Option<BtfTarget<'_>>,
+    ) -> Result<Self, Error> {
         one_by_one_where_need_be(&mut spec);
         let target = match shared.resolved.struct_ops.member(spec.entry) {
             Some(member) => {
@@ -28,7 +34,7 @@ impl Program {
                 spec.section.expected_attach_type = AttachType(member.index);
                 BtfTarget { id: member.structure, of: member.module.as_ref().map(|module| module.as_fd()) }
             }
-            None => shared.resolved.targets.of(&spec)?,
+            None => replaced.map_or_else(|| shared.resolved.targets.of(&spec), Ok)?,
         };
         let kept = private_stack::kept(spec.section.program_type, linked);
         let plain = bpf::Program {

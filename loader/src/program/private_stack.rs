@@ -119,7 +119,13 @@ fn behind_a_tail_call(linked: &Linked) -> Linked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::func_info::{bpf_func_info, bpf_line_info};
+    use crate::{
+        elf::SectionIndex,
+        sys::func_info::{bpf_func_info, bpf_line_info},
+    };
+
+    const FIRST: SectionIndex = SectionIndex::in_no_file(1);
+    const SECOND: SectionIndex = SectionIndex::in_no_file(2);
 
     #[test]
     fn a_kernel_that_does_not_interrupt_programs_is_told_by_what_it_says_of_itself() {
@@ -140,7 +146,7 @@ mod tests {
             instructions: vec![exit; 2],
             func_info: vec![bpf_func_info { insn_off: 0, type_id: 7 }, bpf_func_info { insn_off: 1, type_id: 8 }],
             line_info: vec![line(0), line(1)],
-            functions: vec![((1, 0), 0), ((2, 0), 1)],
+            functions: vec![((FIRST, 0), 0), ((SECOND, 0), 1)],
         };
         let kept = behind_a_tail_call(&linked);
         let codes: Vec<_> = kept.instructions.iter().map(|insn| (insn.code, insn.offset, insn.imm)).collect();
@@ -150,6 +156,6 @@ mod tests {
             [(0, 7), (4, 8)]
         );
         assert_eq!(kept.line_info.iter().map(|info| info.insn_off).collect::<Vec<_>>(), [0, 4]);
-        assert_eq!(kept.functions, [((1, 0), 0), ((2, 0), 4)]);
+        assert_eq!(kept.functions, [((FIRST, 0), 0), ((SECOND, 0), 4)]);
     }
 }

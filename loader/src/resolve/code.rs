@@ -3,7 +3,12 @@
 use cutaway_sys::Instruction;
 
 use super::core_relo;
-use crate::{elf::Elf, object::Functions, sorted::Sorted};
+use crate::{
+    Error,
+    elf::{Elf, SectionIndex},
+    object::Functions,
+    sorted::Sorted,
+};
 
 /// The instructions of the functions that relocation has changed, by the function's index.
 #[derive(Debug, Default)]
@@ -19,25 +24,31 @@ impl Relocated {
 /// The instructions by section and offset.
 pub(super) struct Code<'o> {
     /// The first section of each name.
-    sections: Sorted<&'o str, usize>,
+    sections: Sorted<&'o str, SectionIndex>,
     functions: &'o Functions,
     relocated: Relocated,
+    /// An instruction was to be written where `read` finds none.
+    unwritten: bool,
 }
 
 impl<'o> Code<'o> {
     pub(super) fn of(elf: &'o Elf, functions: &'o Functions) -> Self {
         // Of several with one name the table finds the last.
-        let sections = elf.sections().iter().enumerate().rev();
+        let sections = elf.sections().rev();
         Self {
             sections: Sorted::of(sections.map(|(index, section)| (section.name.as_str(), index))),
             functions,
             relocated: Relocated::default(),
+            unwritten: false,
         }
     }
 
     /// Returns what was changed.
-    pub(super) fn into_relocated(self) -> Relocated {
-        self.relocated
+    pub(super) fn into_relocated(self) -> Result<Relocated, Error> {
+        match self.unwritten {
+            false => Ok(self.relocated),
+            true => Err(Error::bug("a relocated instruction is in no function")),
+        }
     }
 
     /// Finds the index of the function that an instruction is in, and the instruction's index in that.
@@ -63,16 +74,47 @@ impl core_relo::Code for Code<'_> {
     }
 
     fn write(&mut self, section: &str, offset: u32, instruction: Instruction) {
-        // Only offsets are written that `read` has found.
-        let Some((index, at)) = self.find(section, offset) else { return };
-        let Some(function) = self.functions.at(index) else { return };
+        let found = self.find(section, offset);
+        let found = found.and_then(|(index, at)| Some((index, at, self.functions.at(index)?)));
+        let Some((index, at, function)) = found else {
+            self.unwritten = true;
+            return;
+        };
         if self.relocated.0.len() <= index {
             self.relocated.0.resize(self.functions.len(), None);
         }
-        if let Some(changed) = self.relocated.0.get_mut(index) {
-            let changed = changed.get_or_insert_with(|| function.instructions.clone());
-            if let Some(slot) = changed.get_mut(at) {
-                *slot = instruction;
+        let changed = self.relocated.0.get_mut(index);
+        let changed = changed.map(|changed| changed.get_or_insert_with(|| function.instructions.clone()));
+        match changed.and_then(|changed| changed.get_mut(at)) {
+            Some(slot) => *slot = instruction,
+            None => self.unwritten = true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::core_relo::Code as _, *};
+    use crate::Object;
+
+    #[test]
+    fn writing_where_no_function_is_is_a_bug() {
+        let path = format!("{}/../tests/corpus/kinds/core_reads.o", env!("CARGO_MANIFEST_DIR"));
+        let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
+        let (start, function) = object.function_table().iter().next().unwrap();
+        let section = object.elf().section(start.0).name.clone();
+        let end = start.1 as u32 + function.instructions.len() as u32 * 8;
+        let written = |section: &str, offset| {
+            let mut code = Code::of(object.elf(), object.function_table());
+            code.write(section, offset, Instruction::default());
+            code.into_relocated().map(|relocated| relocated.instructions(0).is_some())
+        };
+        assert!(written(&section, start.1 as u32).unwrap());
+        for (section, offset) in [(section.as_str(), 0x7fff_fff8), ("no such section", 0), (section.as_str(), end)] {
+            if let Err(error) = written(section, offset) {
+                assert!(error.to_string().contains("please report it"), "{error}");
+            } else {
+                assert_eq!(offset, end, "the next function may start there");
             }
         }
     }

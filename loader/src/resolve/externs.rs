@@ -3,6 +3,8 @@
 use std::os::fd::OwnedFd;
 
 use crate::{
+    Error,
+    elf::SymbolIndex,
     gate::READS_EXTERNS,
     object::{Contents, Extern, config_place},
 };
@@ -48,7 +50,7 @@ pub enum ExternFound {
 #[derive(Debug, Default)]
 pub(crate) struct Externs {
     /// By place in the symbol table; in the order of their coming until all of them have been found.
-    values: Vec<(usize, Value)>,
+    values: Vec<(SymbolIndex, Value)>,
     /// What is in the section `.kconfig`.
     pub(crate) config: Option<Contents>,
     /// The BTF of the modules that have some of them.
@@ -63,18 +65,22 @@ const NO_SUCH_FUNCTION: i32 = 0x7bad_0000;
 
 /// Returns what was found for an extern.
 pub(crate) fn found(known: &Extern, externs: &Externs) -> ExternFound {
+    let bug = |what| ExternFound::Refused(Error::bug(what).to_string());
     match externs.value(known.symbol) {
         Some(Value::Place(_)) => {
             let place = config_place(known).map(|(offset, size)| (offset as usize, size as usize));
             let contents = externs.config.as_ref().map(|contents| contents.whole(0)).unwrap_or_default();
             let bytes = place.and_then(|(offset, size)| contents.get(offset..)?.get(..size));
-            ExternFound::Constant(bytes.unwrap_or_default().to_vec())
+            bytes.map_or_else(
+                || bug("a constant has no place in .kconfig"),
+                |bytes| ExternFound::Constant(bytes.to_vec()),
+            )
         }
         Some(&Value::Type { id, module }) => ExternFound::Type { id, in_module: module.is_some() },
         Some(&Value::Address(address)) => ExternFound::Address(address),
         Some(Value::Missing { .. }) => ExternFound::Missing,
         Some(Value::Refused(why)) => ExternFound::Refused(why.clone()),
-        None => ExternFound::Refused(format!("nobody has looked for `{}`", known.name)),
+        None => bug("an extern was not resolved"),
     }
 }
 
@@ -94,7 +100,7 @@ impl Externs {
     }
 
     /// What stands for the symbol of this place; `None` if it is no extern.
-    pub(crate) fn value(&self, symbol: usize) -> Option<&Value> {
+    pub(crate) fn value(&self, symbol: SymbolIndex) -> Option<&Value> {
         let place = self.values.binary_search_by_key(&symbol, |(known, _)| *known).ok()?;
         self.values.get(place).map(|(_, value)| value)
     }

@@ -24,7 +24,7 @@ pub(super) struct Symbols {
     shown: bool,
     /// The file could not be read.
     unreadable: Option<String>,
-    /// What is wanted is whether there is any of them, not where: the first that is found ends the search.
+    /// Only existence matters (syscall wrapper check): stop at the first match.
     any_will_do: bool,
 }
 

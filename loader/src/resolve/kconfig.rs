@@ -26,7 +26,7 @@ use super::{
     gzip, kallsyms,
 };
 use crate::{
-    features,
+    Error, features,
     object::{Contents, Extern, config_size},
     sorted::{Sorted, sort},
     sys::process,
@@ -85,12 +85,13 @@ pub(super) fn fill(externs: &[Extern], own: &str, running: bool, found_all: &mut
             }),
         };
         let value = match found {
-            Ok(Ok(bytes)) => {
-                if let Some(place) = section.get_mut(slot.offset as usize..slot.end() as usize) {
+            Ok(Ok(bytes)) => match section.get_mut(slot.offset as usize..slot.end() as usize) {
+                Some(place) if place.len() == bytes.len() => {
                     place.copy_from_slice(&bytes);
+                    Value::Place(slot.offset)
                 }
-                Value::Place(slot.offset)
-            }
+                _ => Value::Refused(Error::bug("a constant lies outside .kconfig").to_string()),
+            },
             // One that is missing is 0, as all of the section is until now.
             Err(why) if known.weak => {
                 log::debug!("the extern `{}` is weak, and stays 0: {why}", known.name);

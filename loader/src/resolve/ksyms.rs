@@ -110,7 +110,7 @@ impl Wanted<'_> {
         (place, id): (usize, u32),
         steps: &mut Steps,
     ) -> Result<(usize, u32, &'s str), String> {
-        let source = sources.get(place).ok_or_else(|| "its module is gone".to_owned())?;
+        let source = sources.get(place).ok_or_else(|| Error::bug("an extern has no source").to_string())?;
         let theirs = source.btf.resolve(source.btf.ty(id).referred()).ok_or("its type leads in a circle")?;
         // A structure that the program has only declared is as good as any: it cannot look into it.
         let ours = local.ty(self.known.type_id);

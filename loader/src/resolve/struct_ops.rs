@@ -87,12 +87,12 @@ impl Fitted {
         self.value.len() as u32
     }
 
-    /// The map's value with the descriptors in it, as wide as the kernel's pointers.
-    pub(crate) fn value(&self, descriptor: impl Fn(Start) -> Option<i32>) -> Result<Vec<u8>, Error> {
+    /// Returns the map's value with the fds of its programs, as wide as the kernel's pointers. A member whose program is not
+    /// loaded, for which `fd` returns `None`, stays 0: a function that the struct_ops map does not implement.
+    pub(crate) fn value(&self, fd: impl Fn(Start) -> Result<Option<i32>, Error>) -> Result<Vec<u8>, Error> {
         let mut value = self.value.clone();
         for &(offset, start) in &self.programs {
-            // A program that was not wanted is a function that the table does not have.
-            let Some(fd) = descriptor(start) else { continue };
+            let Some(fd) = fd(start)? else { continue };
             let word = value.get_mut(offset..offset + 8);
             let beyond = || Error::bug("a program lies outside its struct_ops value");
             word.ok_or_else(beyond)?.copy_from_slice(&i64::from(fd).to_ne_bytes());
@@ -157,7 +157,13 @@ impl Tables {
             let table = table.ok_or_else(|| Error::bug("a struct_ops map has lost its table"))?;
             let unfit = |why| Error::Unfit { attempt: format!("make the map `{}` (STRUCT_OPS)", map.name), why };
             let sources = sources.clone().map_err(|Absent(why)| unfit(format!("its type is the kernel's: {why}")))?;
-            let found = wanted.found.and_then(|(place, id)| Some((place, sources.get(place)?, id)));
+            let found = match wanted.found {
+                None => None,
+                Some((place, id)) => {
+                    let source = sources.get(place).ok_or_else(|| Error::bug("a struct_ops type has no source"))?;
+                    Some((place, source, id))
+                }
+            };
             let fitted = found.and_then(|(place, source, id)| Some((place, source, wrapper(source.btf, id)?)));
             let Some((place, source, wrapper)) = fitted else {
                 let table = wanted.table;
@@ -236,6 +242,7 @@ fn fit_one(
         programs: Vec::new(),
         by_link: table.by_link,
     };
+    let mut placed = 0;
     for member in own.ty(table.type_id).members() {
         let name = String::from_utf8_lossy(member.name).into_owned();
         let from = member.bit_offset as usize / 8;
@@ -264,6 +271,7 @@ fn fit_one(
                 return Err(format!("its member `{name}` lies outside"));
             }
             fitted.programs.push((to, start));
+            placed += 1;
             continue;
         }
         if value.iter().all(|&byte| byte == 0) {
@@ -277,6 +285,9 @@ fn fit_one(
         }
         let place = fitted.value.get_mut(to..to + size).ok_or_else(|| format!("its member `{name}` lies outside"))?;
         place.copy_from_slice(value);
+    }
+    if placed != table.programs.len() {
+        return Err("it holds a program in a place that is not the start of a member".to_owned());
     }
     Ok(fitted)
 }
@@ -308,5 +319,47 @@ fn tell(
             members.push((start, member));
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "struct-ops")]
+mod tests {
+    use crate::{
+        Object,
+        btf::{Kind, tests::Builder},
+    };
+
+    /// A kernel with `struct tcp_congestion_ops` of a name and four functions.
+    fn kernel() -> Vec<u8> {
+        let mut built = Builder::new();
+        built.int("char", 1, 1).ty("", Kind::Array, 0, 0, &[1, 1, 16]).ty("", Kind::FuncProto, 0, 0, &[]).ty(
+            "",
+            Kind::Ptr,
+            0,
+            3,
+            &[],
+        );
+        let mut members = vec![built.name("name"), 2, 0];
+        for (index, name) in (0..).zip(["init", "ssthresh", "undo_cwnd", "cong_avoid"]) {
+            members.extend([built.name(name), 4, (16 + index * 8) * 8]);
+        }
+        built.ty("tcp_congestion_ops", Kind::Struct, 5, 48, &members);
+        let data = [built.name("data"), 5, 8 * 8];
+        built.ty("bpf_struct_ops_tcp_congestion_ops", Kind::Struct, 1, 56, &data);
+        built.bytes()
+    }
+
+    #[test]
+    fn program_where_no_member_starts_is_refused() {
+        let path = format!("{}/../tests/corpus/kinds/struct_ops.o", env!("CARGO_MANIFEST_DIR"));
+        let mut object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
+        let fitted = object.rehearse(&kernel()).unwrap();
+        assert!(fitted.maps.iter().any(|map| map.name == "table" && map.value_size == 56));
+        let table = object.map_mut("table").unwrap().struct_ops.as_mut().unwrap();
+        let start = table.programs[0].1;
+        table.programs.push((3, start));
+        let line = object.rehearse(&kernel()).unwrap_err().to_string();
+        assert!(line.contains("`table`") && line.contains("not the start of a member"), "{line}");
     }
 }

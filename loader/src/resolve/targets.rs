@@ -107,35 +107,32 @@ impl Targets {
 
     /// After the search: opens the modules that something was found in. A module that cannot be opened is the error of the
     /// programs that need it, not of the others.
-    pub(crate) fn settle(&mut self, sources: Sources<'_, '_>) {
+    pub(crate) fn settle(&mut self, sources: Sources<'_, '_>) -> Result<(), Error> {
         let sources = match sources {
             Ok(sources) => sources,
             Err(absent) => {
                 self.absent = Some(absent);
-                return;
+                return Ok(());
             }
         };
         for wanted in &mut self.wanted {
             let Some(found) = wanted.found.as_mut().filter(|found| found.source != 0) else { continue };
-            // The name is missing only if this search was made in other sources than these.
-            let module = sources.get(found.source).map_or("(not among those searched)", |source| source.name);
+            let module = sources.get(found.source).ok_or_else(|| Error::bug("a target has no source"))?.name;
             let opened = btf::of_module(module);
             found.module = Some(opened.map_err(|error| Unopened { name: module.to_owned(), error }));
         }
+        Ok(())
     }
 
     /// Why this program cannot be loaded, if a module's BTF cannot be opened.
     pub(crate) fn refusal(&self, program: &ProgramSpec) -> Option<Error> {
-        let wanted = Wanted::by(program).filter(|_| program.known.is_none())?;
+        let wanted = Wanted::by(program)?;
         let found = self.place(wanted.kind, &wanted.name).and_then(|place| self.wanted.get(place)?.found.as_ref())?;
         found.opened(&wanted).err()
     }
 
     /// What this program hangs on; nothing for most kinds.
     pub(crate) fn of<'t>(&'t self, program: &'t ProgramSpec) -> Result<BtfTarget<'t>, Error> {
-        if let Some(known) = &program.known {
-            return Ok(BtfTarget { id: known.id, of: known.of.as_ref().map(|fd| fd.as_fd()) });
-        }
         let section = &program.section;
         let Some(mine) = Wanted::by(program) else {
             return match section.program_type {
@@ -148,7 +145,7 @@ impl Targets {
                 }),
                 ProgramType::EXT => Err(Error::Unfit {
                     attempt: format!("load the program `{}` ({})", program.name, section.program_type),
-                    why: "it replaces a function of another program: say of which one, with `ProgramSpec::replace`"
+                    why: "it replaces a function of another program: say of which one, with `LoadOptions::replace`"
                         .to_owned(),
                 }),
                 _ => Ok(BtfTarget::default()),

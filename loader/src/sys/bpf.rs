@@ -122,11 +122,11 @@ pub(super) unsafe fn bpf_fd_telling<A: Attr>(
     unsafe { descriptor(answer) }
 }
 
-/// Takes hold of a descriptor that the kernel has answered with.
+/// Owns the file descriptor that the kernel has returned.
 ///
 /// # Safety
 ///
-/// The answer, if it is none of failure, must be a descriptor that is nobody's yet.
+/// If `answer` is `Ok`, it must be a valid fd that nothing else owns.
 unsafe fn descriptor(answer: io::Result<i64>) -> io::Result<OwnedFd> {
     let fd = RawFd::try_from(answer?).map_err(io::Error::other)?;
     // SAFETY: handed on to the caller.
@@ -228,12 +228,12 @@ pub(crate) struct Program<'a> {
     pub(crate) modules: &'a [OwnedFd],
 }
 
-/// What a program hangs on by the number that it has in BTF.
+/// What a program is attached to, by its BTF id.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct BtfTarget<'a> {
-    /// The type's number; 0 for programs that hang on something else.
+    /// The BTF id of the type; 0 for programs that are attached to something else.
     pub(crate) id: u32,
-    /// Where that number counts: the BTF of a module, or the program to be replaced; `None` for the kernel's own BTF.
+    /// What the id belongs to: the BTF of a module, or the program to be replaced; `None` for the kernel's own BTF.
     pub(crate) of: Option<BorrowedFd<'a>>,
 }
 
@@ -286,7 +286,7 @@ pub(crate) fn prog_load(program: &Program<'_>, level: LogLevel, log: &mut [u8], 
         attr.line_info_cnt = length(info.line_info.len())?;
     }
     // SAFETY: every address is a slice borrowed for the call, every count its own length and every record size that of
-    // its elements; the licence ends with its NUL; the list of descriptors is as long as the highest place in it that
+    // its elements; the license ends with its NUL; the list of descriptors is as long as the highest place in it that
     // an instruction names, which `link` has taken from the same list; the kernel writes into `log` alone, at most `log_size` bytes.
     unsafe { bpf_fd_telling(Command::PROG_LOAD, &mut attr, &[("license", &Text(program.license))], why) }
 }

@@ -124,7 +124,8 @@ impl Message {
                 echo = body.to_vec();
                 rest = behind;
             }
-            if received == 0 {
+            // Nothing, or what is no message: a second call could wait forever.
+            if received == 0 || !rest.is_empty() {
                 return Err(io::Error::from_raw_os_error(libc::EPROTO));
             }
         }

@@ -74,6 +74,7 @@ impl Holders {
 /// [`Error::Unfit`] or [`Error::Kernel`] if `/proc` cannot be read. A process that goes away meanwhile is left out; one
 /// that is not to be looked into (ptrace(2) says whose are) is counted in [`Holders::hidden`]. EMFILE or ENFILE if
 /// there is no descriptor left to look with: then the list would be short.
+#[doc(alias = "BPF_TASK_FD_QUERY")]
 pub fn holders() -> Result<Holders, Error> {
     let processes = fs::read_dir("/proc").map_err(|error| Error::kernel("list the processes in /proc", &error))?;
     let mut pids: Vec<u32> = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();

@@ -33,6 +33,7 @@ pub struct Pin {
 ///
 /// [`Error::Kernel`] if the mounts cannot be read. EMFILE if no descriptor is left to open a file: then the list would
 /// be short.
+#[doc(alias("BPF_OBJ_GET", "bpffs"))]
 pub fn pins() -> Result<Vec<Pin>, Error> {
     let failed = |error| Error::kernel("read the mounts", &error);
     let mounts = fs::File::open("/proc/self/mountinfo").map_err(failed)?;

@@ -253,7 +253,7 @@ fn no_place() {
     let line = sample::answering("fentry", 0).unwrap_err().to_string();
     assert!(line.contains("does not name what it attaches to"), "{line}");
     let line = sample::answering("freplace/f", 0).unwrap_err().to_string();
-    assert!(line.contains("say of which one, with `ProgramSpec::replace`"), "{line}");
+    assert!(line.contains("say of which one, with `LoadOptions::replace`"), "{line}");
     // It can be named later.
     let mut object = sample::object("tp_btf", 0, Also::Nothing);
     object.program_mut("count").unwrap().section.target = Some(cutaway::Target::Btf { name: "sys_enter".to_owned() });

@@ -1,6 +1,6 @@
 //! Programs that replace functions of other programs.
 
-use cutaway::{Loaded, Object, Run};
+use cutaway::{LoadOptions, Loaded, Object, Program, Run};
 
 use crate::{Test, lacks, sample, test};
 
@@ -8,6 +8,7 @@ pub(crate) const TESTS: &[Test] = &[
     test("a_function_of_another_program_is_replaced", lacks::freplace, replaced),
     test("a_function_is_replaced_by_hand", lacks::freplace, by_hand),
     test("what_cannot_be_replaced_is_told", lacks::freplace, refused),
+    test("replacement_by_a_program_of_another_type_is_refused", lacks::nothing, other_types),
 ];
 
 fn other() -> Loaded {
@@ -26,25 +27,29 @@ fn ask(loaded: &Loaded) -> u32 {
 fn replaced() {
     let other = other();
     assert_eq!(ask(&other), 515);
-    let mut object = object();
-    object.program_mut("by_section").unwrap().replace(other.program("asks").unwrap(), None).unwrap();
-    let loaded = object.load().unwrap();
+    let loaded = object().load_with(&replacing("by_section", other.program("asks").unwrap(), None)).unwrap();
     let links = loaded.attach().unwrap();
     assert_eq!(ask(&other), 1510);
     drop(links);
     assert_eq!(ask(&other), 515);
 }
 
+/// Options by which `name` replaces a function of `program`.
+fn replacing<'p>(name: &str, program: &'p Program, function: Option<&str>) -> LoadOptions<'p> {
+    let mut options = LoadOptions::new();
+    options.replace(name, program, function);
+    options
+}
+
 fn by_hand() {
     let other = other();
+    let asks = other.program("asks").unwrap();
     let mut object = object();
     object.program_mut("by_section").unwrap().section.wanted = false;
-    let program = object.program_mut("by_hand").unwrap();
-    program.section.wanted = true;
-    let line = program.replace(other.program("asks").unwrap(), None).unwrap_err().to_string();
-    assert!(line.contains("neither its section `?freplace` nor the call names one"), "{line}");
-    program.replace(other.program("asks").unwrap(), Some("answer")).unwrap();
-    let loaded = object.load().unwrap();
+    object.program_mut("by_hand").unwrap().section.wanted = true;
+    let line = object.clone().load_with(&replacing("by_hand", asks, None)).unwrap_err().to_string();
+    assert!(line.contains("neither its section `?freplace` nor `LoadOptions::replace` names one"), "{line}");
+    let loaded = object.load_with(&replacing("by_hand", asks, Some("answer"))).unwrap();
     let link = loaded.program("by_hand").unwrap().attach().unwrap();
     assert!(link.as_link_fd().is_some());
     assert_eq!(ask(&other), 2510);
@@ -55,20 +60,31 @@ fn by_hand() {
 fn refused() {
     let other = other();
     let asks = other.program("asks").unwrap();
+    let refusal = |object: Object, name: &str, function: &str| {
+        object.load_with(&replacing(name, asks, Some(function))).unwrap_err().to_string()
+    };
     let line = object().load().unwrap_err().to_string();
-    assert!(line.contains("say of which one, with `ProgramSpec::replace`"), "{line}");
-    let mut object = object();
-    let program = object.program_mut("by_section").unwrap();
-    let line = program.replace(asks, Some("nothing")).unwrap_err().to_string();
+    assert!(line.contains("say of which one, with `LoadOptions::replace`"), "{line}");
+    let line = refusal(object(), "by_section", "nothing");
     assert!(
         line.contains("replace the function `nothing` by the program `by_section`: the other program has no such"),
         "{line}"
     );
     // A static function can be named, and the verifier says what it thinks of that.
-    program.replace(asks, Some("fixed")).unwrap();
-    let line = object.load().unwrap_err().to_string();
+    let line = refusal(object(), "by_section", "fixed");
     assert!(line.contains("by_section") && line.contains("static"), "{line}");
-    let mut plain = sample::object("xdp", 0, sample::Also::Nothing);
-    let line = plain.program_mut("count").unwrap().replace(asks, Some("answer")).unwrap_err().to_string();
-    assert!(line.contains("it is a program of the kind XDP; EXT is needed"), "{line}");
+    // One program that replaces nothing does not keep the rest from being loaded.
+    let (loaded, refused) = object().load_partial_with(&replacing("by_section", asks, Some("nothing"))).unwrap();
+    assert_eq!((loaded.programs().count(), refused.len()), (0, 1), "{refused:?}");
+}
+
+fn other_types() {
+    let other = sample::load("xdp");
+    let asks = other.programs().next().unwrap();
+    let refusal =
+        |object: Object, name: &str| object.load_with(&replacing(name, asks, Some("answer"))).unwrap_err().to_string();
+    let line = refusal(object(), "by_nobody");
+    assert!(line.contains("the object has no program `by_nobody`; it has `by_section`, `by_hand`"), "{line}");
+    let line = refusal(sample::object("xdp", 0, sample::Also::Nothing), "count");
+    assert!(line.contains("it is a program of the type XDP; EXT is needed"), "{line}");
 }

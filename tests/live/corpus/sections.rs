@@ -91,7 +91,7 @@ const ROWS: &[Row] = &[
     Row("fexit", lacks::trampolines, Runs),
     Row("fexit_sleeps", lacks::trampolines, SLEEPING_FUNCTION),
     Row("fmod_ret", lacks::trampolines, Runs),
-    Row("freplace", lacks::nothing, Refused("say of which one, with `ProgramSpec::replace`")),
+    Row("freplace", lacks::nothing, Refused("say of which one, with `LoadOptions::replace`")),
     Row("lsm", lacks::lsm, Runs),
     Row("lsm_sleeps", lacks::lsm, Runs),
     Row("lsm_cgroup", || lacks::lsm().or_else(|| lacks::at_least(6, 0, "LSM on cgroups")), Hand("`Cgroup`")),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    elsewhere,
+    elsewhere, structure,
     tools::{self, Outcome, Result, cargo},
     vm,
 };
@@ -21,6 +21,7 @@ const TESTS: &str = "tests";
 /// Every check, in the order of how soon it tells something.
 const CHECKS: &[Check] = &[
     ("formatting", fmt),
+    ("structure", structure::check),
     ("clippy", clippy),
     ("documentation", doc),
     ("loader without features", minimal),

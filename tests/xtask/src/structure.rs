@@ -12,6 +12,7 @@ use std::{
 
 use syn::{
     Item, UseTree,
+    buffer::{Cursor, TokenBuffer},
     visit::{self, Visit},
 };
 
@@ -28,39 +29,92 @@ const ROOTS: &[&str] = &[
     "tests/vm/src/lib.rs",
 ];
 
-/// The loader's stages in order: a folder or file, and its rank. A file imports nothing of a higher rank.
-const STAGES: &[(&str, u8)] = &[];
+/// The loader's stages in order. A file or folder imports only what stands in its own row or in a row above.
+///
+/// Data walks down the rows: bytes become sections (`elf`), an object that is a plain value (`object`), what a kernel says of
+/// it (`resolve`), instructions (`link`). From `map` and `program` on there are objects in the kernel, each of which can do
+/// without the rows below; `load` makes them in order, `attach` takes what is loaded.
+const STAGES: &[&[&str]] = &[
+    &["privileges", "sorted", "gate"],
+    &["error"],
+    &["text", "sys", "pin"],
+    &["elf"],
+    &["btf"],
+    &["object"],
+    // What the running kernel can do, by trying.
+    &["features"],
+    &["resolve"],
+    &["link"],
+    &["map", "program"],
+    // Readers of maps, and every map and program of the machine.
+    &["variable", "buffers", "poller", "system"],
+    &["load", "dry_run"],
+    &["attach"],
+];
+
+/// Where the stages are.
+const STAGED: &str = "loader/src";
 
 /// Runs the check and prints each circle and each import against the order.
 pub(crate) fn check() -> Result {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut faults = Vec::new();
     for root in ROOTS {
-        let imports = imports(&repository.join(root))?;
-        let name = |file: &Path| file.strip_prefix(&repository).unwrap_or(file).display().to_string();
-        for circle in circles(&imports) {
-            faults.push(format!("circle of {} files:", circle.len()));
-            let within = |file: &PathBuf| circle.contains(file);
-            for ((from, to), path) in imports.iter().filter(|((from, to), _)| within(from) && within(to)) {
-                faults.push(format!("    {} imports {path} of {}", name(from), name(to)));
-            }
-        }
-        let rank = |file: &Path| {
-            let file = name(file);
-            STAGES.iter().find(|(stage, _)| file.starts_with(stage)).map(|(_, rank)| *rank)
-        };
-        for ((from, to), path) in &imports {
-            if let (Some(low), Some(high)) = (rank(from), rank(to))
-                && low < high
-            {
-                faults.push(format!("{} imports {path} of {}, a later stage", name(from), name(to)));
-            }
-        }
+        faults.extend(self::faults(&repository, root)?);
     }
     match faults.as_slice() {
         [] => Ok(Outcome::Done),
         faults => Err(faults.join("\n")),
     }
+}
+
+/// Finds the circles of the crate whose root file is `root`, and its imports against the order, one a line.
+fn faults(repository: &Path, root: &str) -> std::result::Result<Vec<String>, String> {
+    let imports = imports(&repository.join(root))?;
+    let name = |file: &Path| file.strip_prefix(repository).unwrap_or(file).display().to_string();
+    let mut faults = Vec::new();
+    for circle in circles(&imports) {
+        faults.push(format!("circle of {} files:", circle.len()));
+        let within = |file: &PathBuf| circle.contains(file);
+        for ((from, to), path) in imports.iter().filter(|((from, to), _)| within(from) && within(to)) {
+            faults.push(format!("    {} imports {path} of {}", name(from), name(to)));
+        }
+    }
+    for ((from, to), path) in &imports {
+        let (from, to) = (name(from), name(to));
+        match (stage(&from), stage(&to)) {
+            (Staged::At(early), Staged::At(late)) if early < late => {
+                faults.push(format!("{from} imports {path} of {to}, a later stage"));
+            }
+            (Staged::Unknown, _) | (_, Staged::Unknown) => {
+                faults.push(format!(
+                    "{from} imports {path} of {to}: one of them is in no stage (STAGES in structure.rs)"
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(faults)
+}
+
+/// The place of a file among the stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Staged {
+    At(usize),
+    /// The crate has no stages, or the file is the root, which imports everything.
+    Free,
+    /// A new file, or a new folder, of a crate that has stages.
+    Unknown,
+}
+
+fn stage(file: &str) -> Staged {
+    let Some(file) = file.strip_prefix(STAGED).and_then(|rest| rest.strip_prefix('/')) else { return Staged::Free };
+    let first = file.split('/').next().unwrap_or(file);
+    let first = first.strip_suffix(".rs").unwrap_or(first);
+    if first == "lib" {
+        return Staged::Free;
+    }
+    STAGES.iter().position(|row| row.contains(&first)).map_or(Staged::Unknown, Staged::At)
 }
 
 /// Imports of a crate: importing file, imported file, one path that does.
@@ -222,6 +276,55 @@ impl<'ast> Visit<'ast> for Found {
             visit::visit_item(self, item);
         }
     }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        if !is_cfg_test(&item.attrs) {
+            visit::visit_impl_item_fn(self, item);
+        }
+    }
+
+    fn visit_macro(&mut self, invocation: &'ast syn::Macro) {
+        named(TokenBuffer::new2(invocation.tokens.clone()).begin(), &mut self.paths);
+        visit::visit_macro(self, invocation);
+    }
+}
+
+/// Collects the paths that a macro is given: names joined by `::`.
+fn named(mut cursor: Cursor<'_>, paths: &mut Vec<Vec<String>>) {
+    let mut path: Vec<String> = Vec::new();
+    // Colons since the last name.
+    let mut colons = 0;
+    let mut end = |path: &mut Vec<String>| match path.len() {
+        0 | 1 => path.clear(),
+        _ => paths.push(std::mem::take(path)),
+    };
+    let mut groups = Vec::new();
+    while !cursor.eof() {
+        if let Some((name, next)) = cursor.ident() {
+            if colons != 2 {
+                end(&mut path);
+            }
+            path.push(name.to_string());
+            (colons, cursor) = (0, next);
+        } else if let Some((_, next)) = cursor.punct().filter(|(sign, _)| sign.as_char() == ':') {
+            (colons, cursor) = (colons + 1, next);
+        } else {
+            end(&mut path);
+            colons = 0;
+            cursor = match cursor.any_group() {
+                Some((inside, _, _, next)) => {
+                    groups.push(inside);
+                    next
+                }
+                None => match cursor.token_tree() {
+                    Some((_, next)) => next,
+                    None => break,
+                },
+            };
+        }
+    }
+    end(&mut path);
+    groups.into_iter().for_each(|group| named(group, paths));
 }
 
 /// The leaves of a `use` tree: whole path, and the name that it brings; `None` for a glob.
@@ -268,15 +371,23 @@ fn defined(item: &Item) -> Option<String> {
 
 /// Whether the item is compiled in tests alone.
 fn is_test(item: &Item) -> bool {
-    let attributes = match item {
-        Item::Mod(item) => &item.attrs,
-        Item::Fn(item) => &item.attrs,
-        Item::Use(item) => &item.attrs,
-        Item::Impl(item) => &item.attrs,
-        Item::Struct(item) => &item.attrs,
-        Item::Const(item) => &item.attrs,
-        _ => return false,
-    };
+    match item {
+        Item::Mod(item) => is_cfg_test(&item.attrs),
+        Item::Fn(item) => is_cfg_test(&item.attrs),
+        Item::Use(item) => is_cfg_test(&item.attrs),
+        Item::Impl(item) => is_cfg_test(&item.attrs),
+        Item::Struct(item) => is_cfg_test(&item.attrs),
+        Item::Enum(item) => is_cfg_test(&item.attrs),
+        Item::Const(item) => is_cfg_test(&item.attrs),
+        Item::Static(item) => is_cfg_test(&item.attrs),
+        Item::Trait(item) => is_cfg_test(&item.attrs),
+        Item::Type(item) => is_cfg_test(&item.attrs),
+        Item::Macro(item) => is_cfg_test(&item.attrs),
+        _ => false,
+    }
+}
+
+fn is_cfg_test(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("cfg")
             && attribute.meta.require_list().is_ok_and(|list| list.tokens.to_string() == "test")
@@ -309,4 +420,121 @@ fn circles(imports: &Imports) -> Vec<BTreeSet<PathBuf>> {
         }
     }
     circles
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes a crate of these files into a folder of its own and checks it: the faults, one a line.
+    fn checked(name: &str, root: &str, files: &[(&str, &str)]) -> Vec<String> {
+        let folder = std::env::temp_dir().join(format!("cutaway-structure-{name}-{}", std::process::id()));
+        for (file, text) in files {
+            let file = folder.join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        let faults = faults(&folder, root);
+        fs::remove_dir_all(folder).unwrap();
+        faults.unwrap()
+    }
+
+    #[test]
+    fn circle_of_two_files_is_found() {
+        let faults = checked(
+            "two",
+            "src/lib.rs",
+            &[
+                ("src/lib.rs", "mod a; mod b;"),
+                ("src/a.rs", "use crate::b::B; pub struct A; fn f() -> B { B }"),
+                ("src/b.rs", "pub struct B; fn f(_: super::a::A) {}"),
+            ],
+        );
+        assert_eq!(
+            faults,
+            [
+                "circle of 2 files:",
+                "    src/a.rs imports crate::b::B of src/b.rs",
+                "    src/b.rs imports super::a::A of src/a.rs",
+            ]
+        );
+    }
+
+    #[test]
+    fn circle_of_three_files_is_found_through_a_facade_and_a_renaming() {
+        let files = [
+            ("src/main.rs", "mod facade; use facade::*; use One as Uno; mod last;"),
+            ("src/facade.rs", "mod one; mod two; pub use self::{one::One, two::*};"),
+            ("src/facade/one.rs", "use super::Two; pub struct One(Two);"),
+            ("src/facade/two.rs", "pub struct Two(crate::last::Last);"),
+            (
+                "src/last.rs",
+                "pub struct Last; impl From<crate::Uno> for Last { fn from(_: crate::Uno) -> Self { Last } }",
+            ),
+        ];
+        let faults = checked("three", "src/main.rs", &files);
+        assert_eq!(faults.first().map(String::as_str), Some("circle of 3 files:"), "{faults:?}");
+        assert_eq!(faults.len(), 4, "{faults:?}");
+        // A facade that only re-exports is in no circle.
+        assert!(faults.iter().all(|line| !line.contains("facade.rs")), "{faults:?}");
+    }
+
+    #[test]
+    fn paths_in_macros_count() {
+        let faults = checked(
+            "macros",
+            "src/lib.rs",
+            &[
+                ("src/lib.rs", "mod a; mod b;"),
+                ("src/a.rs", "pub const A: u8 = 1; fn f() { println!(\"{}\", [crate::b::B].len()) }"),
+                ("src/b.rs", "pub const B: u8 = super::a::A;"),
+            ],
+        );
+        assert_eq!(faults.len(), 3, "{faults:?}");
+    }
+
+    #[test]
+    fn tests_and_impl_blocks_in_later_files_are_no_circles() {
+        let faults = checked(
+            "fine",
+            "src/lib.rs",
+            &[
+                ("src/lib.rs", "mod ty; mod walk;"),
+                (
+                    "src/ty.rs",
+                    "pub struct Ty; impl Ty { #[cfg(test)] fn seen() { crate::walk::walk(&Ty) } } \
+                     #[cfg(test)] use crate::walk::walk; #[cfg(test)] mod tests { use crate::walk::Walk; }",
+                ),
+                (
+                    "src/walk.rs",
+                    "use crate::ty::Ty; pub enum Walk {} impl Ty { pub fn go(&self) {} } pub fn walk(_: &Ty) {}",
+                ),
+            ],
+        );
+        assert!(faults.is_empty(), "{faults:?}");
+    }
+
+    #[test]
+    fn import_of_a_later_stage_is_found() {
+        let faults = checked(
+            "stages",
+            "loader/src/lib.rs",
+            &[
+                ("loader/src/lib.rs", "mod elf; mod link; mod object; mod new;"),
+                ("loader/src/elf.rs", "pub struct Elf;"),
+                ("loader/src/object.rs", "mod parse;"),
+                ("loader/src/object/parse.rs", "use crate::{elf::Elf, link::Linked}; pub struct Parse(Elf, Linked);"),
+                ("loader/src/link.rs", "pub struct Linked;"),
+                ("loader/src/new.rs", "use crate::elf::Elf;"),
+            ],
+        );
+        assert_eq!(
+            faults,
+            [
+                "loader/src/new.rs imports crate::elf::Elf of loader/src/elf.rs: one of them is in no stage (STAGES in \
+                 structure.rs)",
+                "loader/src/object/parse.rs imports crate::link::Linked of loader/src/link.rs, a later stage",
+            ]
+        );
+    }
 }

@@ -13,6 +13,18 @@ use super::{
 };
 use crate::btf::{Btf, Kind, Type};
 
+/// Returns whether a type of the kernel is compatible with one of the program, by the rules of `bpf_core_type_exists`.
+/// `steps` limits all such questions of an object together.
+pub(crate) fn is_same_shape(
+    local: (&Btf<'_>, u32),
+    target: (&Btf<'_>, u32),
+    steps: &mut Steps,
+) -> Result<bool, String> {
+    steps.add();
+    let mut compatible = Compatible { local: local.0, target: target.0, steps };
+    compatible.types(local.1, target.1).map_err(|stop| stop.to_string())
+}
+
 /// Types within types beyond which nobody goes.
 const DEEPEST: u32 = 32;
 

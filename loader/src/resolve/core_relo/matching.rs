@@ -34,7 +34,7 @@ pub(super) fn follow<'b>(
 }
 
 fn follow_enumerator<'b>(local: &Spec<'_>, spec: &mut Spec<'b>, steps: &mut Steps) -> Result<bool, Stop> {
-    let wanted = local.last().and_then(|step| step.name).unwrap_or_default();
+    let wanted = local.last().and_then(|step| step.name).ok_or_else(|| bug("an enumerator has no name"))?;
     let ty = spec.btf.resolve(spec.root).ok_or(Stop::Circle)?;
     for (index, value) in (0..).zip(ty.values()) {
         steps.take_for(wanted.len() + value.name.len())?;
@@ -51,8 +51,9 @@ fn follow_field<'b>(local: &Spec<'_>, spec: &mut Spec<'b>, steps: &mut Steps) ->
     for (place, step) in local.steps.iter().enumerate() {
         let ty = spec.btf.resolve(id).ok_or(Stop::Circle)?;
         if let Some(name) = step.name {
-            let wanted =
-                Wanted { name, type_id: local.btf.ty(step.type_id).member(step.index).map_or(0, |m| m.type_id) };
+            let ours = local.btf.ty(step.type_id).member(step.index);
+            let type_id = ours.ok_or_else(|| bug("a step leads to no member"))?.type_id;
+            let wanted = Wanted { name, type_id };
             match member(local.btf, wanted, spec, ty, 0, steps)? {
                 Some(next) => id = next,
                 None => return Ok(false),
@@ -74,6 +75,10 @@ fn follow_field<'b>(local: &Spec<'_>, spec: &mut Spec<'b>, steps: &mut Steps) ->
         }
     }
     Ok(true)
+}
+
+fn bug(what: &'static str) -> Stop {
+    Stop::Nonsense(crate::Error::bug(what).to_string())
 }
 
 /// A member that is looked for.

@@ -7,6 +7,7 @@ use crate::btf::{Btf, Ext};
 /// `enum bpf_core_relo_kind`: what a program wants to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[doc(alias("bpf_core_relo_kind", "BPF_CORE_FIELD_BYTE_OFFSET"))]
 pub enum RelocationKind {
     /// Bytes from the start of the structure to the field; for a bit field, to the word to load.
     FieldByteOffset,
@@ -104,6 +105,7 @@ pub(super) enum Subject {
 
 /// One relocation as the compiler recorded it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[doc(alias = "bpf_core_relo")]
 pub struct Relocation<'a> {
     /// The name of the section of code; empty if it is not UTF-8.
     pub section: &'a str,

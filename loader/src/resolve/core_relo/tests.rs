@@ -1,9 +1,20 @@
 //! How the work grows, and how failures read.
 
+use cutaway_sys::Instruction;
+
 use super::{
-    Access, Candidates, Code, Error, Instruction, Known, Outcome, Relocation, RelocationKind, Source, Spec, apply_with,
+    Code, Error, Outcome, Relocation, RelocationKind,
+    candidates::Candidates,
+    one::Known,
+    relocate::apply_with,
+    spec::Spec,
+    value::{Access, Value},
 };
-use crate::btf::{Btf, Kind, tests::Builder, visitor::Seeker};
+use crate::btf::{
+    Btf, Kind,
+    tests::Builder,
+    visitor::{Seeker, Source},
+};
 
 #[test]
 fn a_failure_names_the_instruction_by_its_number() {
@@ -139,6 +150,6 @@ fn an_array_without_elements_has_some_only_at_the_end() {
     assert_eq!(read(mid).unwrap_err(), "an array has no element 0");
     let spec = read(end).unwrap();
     assert_eq!((spec.to_string().as_str(), spec.bit_offset), ("struct s.rest[3]", 32 + 3 * 32));
-    let value = super::Value::of(RelocationKind::FieldByteOffset, &spec).unwrap();
+    let value = Value::of(RelocationKind::FieldByteOffset, &spec).unwrap();
     assert_eq!((value.value, value.access), (16, Some(Access { size: 4, type_id: 1 })));
 }

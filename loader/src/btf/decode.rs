@@ -1,0 +1,358 @@
+//! Bytes read as what their type says: a record of a ring, a variable, a map's value.
+//!
+//! ```text
+//!     struct event { u32 pid; char comm[8]; enum why why; }        the type, from BTF
+//!     2a 10 00 00  62 61 73 68 00 .. .. ..  02 00 00 00            the bytes
+//!     {pid: 4138, comm: "bash", why: EXITED}                       the value
+//! ```
+//!
+//! Neither is trusted: types may contain themselves or lie outside of the bytes, and bytes may be fewer than the type
+//! wants. What is not there reads as [`Value::Missing`]. How deep and how many values are read is bounded: a structure
+//! of two empty structures of two empty structures … has twice as many members with each level, in no byte at all. A
+//! record may have [`FREE`] values and [`EACH`] more for each of its bytes, but no more than [`MOST`]; the rest reads
+//! as [`Value::Omitted`].
+
+use std::borrow::Cow;
+
+use super::{
+    kind::Kind,
+    ty::{EnumValue, Member, Type},
+    value::{OMITTED, Value},
+    view::Btf,
+};
+
+/// Structures in structures beyond which nobody goes: more is a circle.
+const DEEPEST: u32 = 64;
+
+/// Values that a record may have however few bytes it has: empty structures, and the readings of unions.
+const FREE: u32 = 1 << 10;
+
+/// Values that each byte may add: its bits.
+const EACH: u32 = 8;
+
+/// Values beyond which no more are read from one record.
+const MOST: u32 = 1 << 16;
+
+impl Btf<'_> {
+    /// Reads `bytes` as a value of the type `id`. Bytes behind its end are left out; a flexible array at its end takes them
+    /// ([`Btf::ends_flexibly`]), and any other array without elements is empty.
+    ///
+    /// Never fails: see [`Value`] for what stands in the place of what cannot be read. Reads at most 1,024 values and 8
+    /// more for each byte, and never more than 65,536: members, elements, and the structures around them. What follows
+    /// is [`Value::Omitted`]. Structures in structures are read 64 deep.
+    #[must_use]
+    #[doc(alias = "btf_dump__dump_type_data")]
+    pub fn value<'a>(&'a self, id: u32, bytes: &'a [u8]) -> Value<'a> {
+        let each = u32::try_from(bytes.len()).unwrap_or(u32::MAX).saturating_mul(EACH);
+        let left = FREE.saturating_add(each).min(MOST);
+        Reading { btf: self, bytes, left }.value(id, Place { at: 0, depth: 0, is_last: true })
+    }
+
+    /// Returns whether a value of the type `id` ends with a flexible array, which takes whatever bytes follow: an array that
+    /// is declared with no elements and is the type itself, the last member of a structure, or any member of a union. The
+    /// structure or union counts only where nothing follows it: itself the last member, and no element of an array.
+    #[must_use]
+    pub fn ends_flexibly(&self, id: u32) -> bool {
+        let mut left = MOST;
+        ends_flexibly(self, id, 0, &mut left)
+    }
+}
+
+/// Looks into `left` types at most: unions in unions could branch at every level.
+fn ends_flexibly(btf: &Btf<'_>, id: u32, depth: u32, left: &mut u32) -> bool {
+    *left = left.saturating_sub(1);
+    let Some(ty) = btf.resolve(id).filter(|_| depth <= DEEPEST && *left > 0) else { return false };
+    if let Some(array) = ty.array() {
+        return array.len == 0 && btf.size_of(array.element).is_some_and(|size| size > 0);
+    }
+    ty.members()
+        .enumerate()
+        .any(|(place, member)| is_last(ty, place) && ends_flexibly(btf, member.type_id, depth.saturating_add(1), left))
+}
+
+/// Whether no other member of a structure or union lies behind the one of this place.
+fn is_last(ty: Type<'_>, place: usize) -> bool {
+    ty.kind() == Kind::Union || place + 1 == ty.len() as usize
+}
+
+struct Reading<'a> {
+    btf: &'a Btf<'a>,
+    bytes: &'a [u8],
+    /// How many values may still be read.
+    left: u32,
+}
+
+/// Where a value lies among the others.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Bytes from the first one's start.
+    at: usize,
+    /// Structures and arrays around it.
+    depth: u32,
+    /// Nothing follows it in what is around it.
+    is_last: bool,
+}
+
+impl Place {
+    /// That of a part of it, `bytes` from its start.
+    fn part(self, bytes: usize, is_last: bool) -> Self {
+        Self {
+            at: self.at.saturating_add(bytes),
+            depth: self.depth.saturating_add(1),
+            is_last: self.is_last && is_last,
+        }
+    }
+}
+
+impl<'a> Reading<'a> {
+    /// The value of the type `id` at this place.
+    fn value(&mut self, id: u32, place: Place) -> Value<'a> {
+        if place.depth > DEEPEST || !self.may_go_on() {
+            return Value::Omitted;
+        }
+        let Some(ty) = self.btf.resolve(id) else { return Value::Missing };
+        match ty.kind() {
+            Kind::Struct | Kind::Union => {
+                let mut fields = Vec::new();
+                self.fields(ty, place, &mut fields);
+                Value::Struct(fields)
+            }
+            Kind::Array => self.array(ty, place),
+            _ => self.scalar(ty, place.at),
+        }
+    }
+
+    /// Takes one value from what may still be read; false if there is none.
+    fn may_go_on(&mut self) -> bool {
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    fn fields(&mut self, ty: Type<'a>, place: Place, fields: &mut Vec<(Cow<'a, str>, Value<'a>)>) {
+        for (number, member) in ty.members().enumerate() {
+            let part = place.part(member.bit_offset as usize / 8, is_last(ty, number));
+            let inner = self.btf.resolve(member.type_id);
+            let unnamed = inner.filter(|inner| member.name.is_empty() && inner.kind().is_composite());
+            if self.left == 0 || (unnamed.is_some() && place.depth >= DEEPEST) {
+                // Said once, however many levels of unnamed structures end here.
+                if !matches!(fields.last(), Some((_, Value::Omitted))) {
+                    fields.push((OMITTED.into(), Value::Omitted));
+                }
+                return;
+            }
+            if let Some(inner) = unnamed {
+                self.left = self.left.saturating_sub(1);
+                self.fields(inner, part, fields);
+                continue;
+            }
+            let value = match inner {
+                Some(inner) if member.bits != 0 || odd_bits(inner) => {
+                    self.left = self.left.saturating_sub(1);
+                    self.bit_field(inner, place.at, member)
+                }
+                _ => self.value(member.type_id, part),
+            };
+            fields.push((String::from_utf8_lossy(member.name), value));
+        }
+    }
+
+    fn array(&mut self, ty: Type<'a>, place: Place) -> Value<'a> {
+        let Some(array) = ty.array() else { return Value::Missing };
+        let rest = self.bytes.get(place.at..).unwrap_or_default();
+        let size = self.btf.size_of(array.element).unwrap_or(0) as usize;
+        let element = self.btf.resolve(array.element);
+        let len = match array.len as usize {
+            // A flexible one takes what is left; one that something follows has no elements.
+            0 if place.is_last => rest.len().checked_div(size).unwrap_or(0),
+            len => len,
+        };
+        if let Some(element) = element.filter(|element| element.kind() == Kind::Int && size == 1) {
+            let bytes = rest.get(..len.min(rest.len())).unwrap_or_default();
+            if bytes.is_empty() && len > 0 {
+                return Value::Missing;
+            }
+            if is_char(element) {
+                return Value::Text(until_nul(bytes));
+            }
+            if !element.is_signed() && element.int().is_some_and(|int| !int.bool) {
+                return Value::Bytes(bytes);
+            }
+        }
+        let mut values = Vec::new();
+        for index in 0..len {
+            let part = place.part(index.saturating_mul(size), false);
+            if part.at > self.bytes.len() {
+                break;
+            }
+            if self.left == 0 {
+                values.push(Value::Omitted);
+                break;
+            }
+            values.push(self.value(array.element, part));
+        }
+        Value::Array(values)
+    }
+
+    /// What is not made of others.
+    fn scalar(&self, ty: Type<'a>, at: usize) -> Value<'a> {
+        let Some(size) = self.btf.size_of(ty.id()) else { return Value::Missing };
+        let end = at.saturating_add(size as usize);
+        let Some(bytes) = self.bytes.get(at..end) else { return Value::Missing };
+        if ty.kind() == Kind::Int && is_char(ty) {
+            return Value::Text(until_nul(bytes));
+        }
+        if ty.kind() == Kind::Float {
+            return match (<[u8; 4]>::try_from(bytes), <[u8; 8]>::try_from(bytes)) {
+                (Ok(bytes), _) => Value::Float(f32::from_ne_bytes(bytes).into()),
+                (_, Ok(bytes)) => Value::Float(f64::from_ne_bytes(bytes)),
+                _ => Value::Bytes(bytes),
+            };
+        }
+        match size {
+            1..=16 => number(ty, word(bytes), size.saturating_mul(8)),
+            _ => Value::Bytes(bytes),
+        }
+    }
+
+    /// A member that is some bits of the structure at byte `at`.
+    fn bit_field(&self, ty: Type<'a>, at: usize, member: Member<'a>) -> Value<'a> {
+        let (mut offset, mut bits) = (member.bit_offset, member.bits);
+        // Before Linux 5.0 the integer said where its bits are.
+        if let Some(int) = ty.int().filter(|_| bits == 0) {
+            (offset, bits) = (offset.saturating_add(int.offset), int.bits);
+        }
+        if bits == 0 || bits > 64 {
+            return Value::Missing;
+        }
+        let (first, shift) = (at.saturating_add(offset as usize / 8), offset % 8);
+        let count = shift.saturating_add(bits).div_ceil(8);
+        let Some(bytes) = self.bytes.get(first..first.saturating_add(count as usize)) else { return Value::Missing };
+        let shift = if cfg!(target_endian = "little") {
+            shift
+        } else {
+            // The first bit is the highest one.
+            count.saturating_mul(8).saturating_sub(shift).saturating_sub(bits)
+        };
+        let value = word(bytes) >> shift & ((1 << bits) - 1);
+        number(ty, value, bits)
+    }
+}
+
+/// An integer that takes fewer bits than its bytes have, as only old compilers write it.
+fn odd_bits(ty: Type<'_>) -> bool {
+    ty.int().is_some_and(|int| int.offset != 0 || int.bits != ty.size().saturating_mul(8))
+}
+
+/// Compilers name characters, but do not all mark them.
+fn is_char(ty: Type<'_>) -> bool {
+    ty.size() == 1 && (ty.name_bytes() == b"char" || ty.int().is_some_and(|int| int.char))
+}
+
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
+/// At most 16 bytes in this machine's order, as a number.
+fn word(bytes: &[u8]) -> u128 {
+    let place = |(value, byte): (u128, &u8)| value << 8 | u128::from(*byte);
+    if cfg!(target_endian = "little") {
+        bytes.iter().rev().fold(0, |value, byte| place((value, byte)))
+    } else {
+        bytes.iter().fold(0, |value, byte| place((value, byte)))
+    }
+}
+
+/// A number of `bits` bits as its type reads it.
+fn number<'a>(ty: Type<'a>, raw: u128, bits: u32) -> Value<'a> {
+    let spare = 128_u32.saturating_sub(bits);
+    let signed = (raw << spare).cast_signed() >> spare;
+    match ty.kind() {
+        Kind::Enum | Kind::Enum64 => enumerator(ty, raw, signed, bits),
+        Kind::Ptr => Value::Pointer(raw as u64),
+        Kind::Int if ty.int().is_some_and(|int| int.bool) => Value::Bool(raw != 0),
+        Kind::Int if ty.is_signed() => Value::Signed(signed),
+        _ => Value::Unsigned(raw),
+    }
+}
+
+/// The name of an enumerator, or the names of those whose bits are set.
+fn enumerator<'a>(ty: Type<'a>, raw: u128, signed: i128, bits: u32) -> Value<'a> {
+    // Enumerators have 64 bits, extended by their sign or not: what counts are those that the value has.
+    let mask = if bits >= 64 { u128::from(u64::MAX) } else { (1 << bits) - 1 };
+    let same = |value: &EnumValue<'_>| u128::from(value.value) & mask == raw & mask;
+    let name = |value: EnumValue<'a>| String::from_utf8_lossy(value.name);
+    let shown = if ty.is_signed() { signed } else { raw.cast_signed() };
+    if let Some(value) = ty.values().find(same) {
+        return Value::Enum(name(value), shown);
+    }
+    let is_bit = |value: &EnumValue<'_>| value.value == 0 || (u128::from(value.value) & mask).is_power_of_two();
+    // 0, 1, 2 are more likely an order than bits.
+    let beyond_two = ty.values().any(|value| u128::from(value.value) & mask > 2);
+    if raw != 0 && beyond_two && ty.values().all(|value| is_bit(&value)) {
+        let (mut names, mut rest) = (Vec::new(), raw & mask);
+        for value in ty.values() {
+            let bit = u128::from(value.value) & mask;
+            if bit != 0 && rest & bit != 0 {
+                names.push(name(value));
+                rest &= !bit;
+            }
+        }
+        if !names.is_empty() {
+            return Value::Flags(names, rest);
+        }
+    }
+    if ty.is_signed() { Value::Signed(signed) } else { Value::Unsigned(raw) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// BTF of a structure of two structures of two …, so many deep, the innermost of which is empty; with a member of
+    /// one byte at the end of the outermost. Members are named or not.
+    fn doubled(levels: u32, named: bool) -> (Vec<u8>, u32) {
+        let strings = b"\0m\0u8\0";
+        let (member, u8_name) = (u32::from(named), 3);
+        let mut words: Vec<u32> = vec![u8_name, 1 << 24, 1, 8, 0, 4 << 24, 0];
+        for level in 0..levels {
+            words.extend([0, 4 << 24 | 2, 0, member, 2 + level, 0, member, 2 + level, 0]);
+        }
+        words.extend([1, 4 << 24 | 2, 1, member, 2 + levels, 0, 1, 1, 0]);
+        let types = words.len() as u32 * 4;
+        let header = [0x0001_eb9f, 24, 0, types, types, strings.len() as u32];
+        let bytes = header.iter().chain(&words).flat_map(|word| word.to_le_bytes()).chain(strings.iter().copied());
+        (bytes.collect(), 3 + levels)
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn breadth_is_bounded_and_the_rest_is_omitted() {
+        for named in [true, false] {
+            let (bytes, id) = doubled(50, named);
+            let btf = Btf::parse(&bytes).unwrap();
+            let value = btf.value(id, &[7]);
+            assert!(value.has_omitted(), "{named}");
+            assert!(value.to_string().ends_with("…}") && value.to_string().len() < 16 << 10, "{value}");
+            // What fits is read whole.
+            let (bytes, id) = doubled(8, named);
+            let value = Btf::parse(&bytes).unwrap().value(id, &[7]).to_string();
+            assert!(value.ends_with("m: 7}") && !value.contains('…'), "{value}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn depth_is_bounded_and_the_rest_is_omitted() {
+        // A structure that has itself for its only member.
+        let strings = b"\0m\0";
+        let words = [1_u32, 4 << 24 | 1, 1, 1, 1, 0];
+        let header = [0x0001_eb9f, 24, 0, 24, 24, strings.len() as u32];
+        let bytes = header.iter().chain(&words).flat_map(|word| word.to_le_bytes()).chain(strings.iter().copied());
+        let bytes: Vec<u8> = bytes.collect();
+        let btf = Btf::parse(&bytes).unwrap();
+        let text = btf.value(1, &[0; 4]).to_string();
+        assert_eq!(text.matches('{').count(), 65, "{text}");
+        assert!(text.contains("m: …"), "{text}");
+    }
+}

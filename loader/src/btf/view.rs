@@ -1,0 +1,246 @@
+//! The view of a whole BTF section: from ids to types.
+
+use super::{
+    bytes::word,
+    error::Broken,
+    header::Header,
+    kind::{Kind, Layout},
+    names::Names,
+    ty::{Context, Type},
+    walk::{Seen, Walked, walk},
+};
+use crate::sorted::Sorted;
+
+/// Limit for typedefs and modifiers in a row, and for arrays in arrays. No compiler exceeds it: more is a circle.
+const DEEPEST: u32 = 256;
+
+/// A view of BTF, checked.
+///
+/// ```
+/// # use cutaway::btf::{Broken, Btf, Kind};
+/// fn sizes(section: &[u8]) -> Result<(), Broken> {
+///     let btf = Btf::parse(section)?;
+///     for ty in btf.types().filter(|ty| ty.kind() == Kind::Struct) {
+///         println!("struct {} has {} bytes", ty.name(), ty.size());
+///     }
+///     Ok(())
+/// }
+/// # assert!(sizes(b"").is_err());
+/// ```
+#[derive(Debug, Clone)]
+#[doc(alias("btf__new", "btf__parse"))]
+pub struct Btf<'a> {
+    types: &'a [u8],
+    /// Where each type begins in `types`.
+    offsets: Vec<u32>,
+    /// What each type needs of the whole.
+    context: Context<'a>,
+    /// The BTF that this one continues, if it is split.
+    base: Option<&'a Btf<'a>>,
+    /// Bytes of a pointer.
+    pointer_size: u32,
+}
+
+impl<'a> Btf<'a> {
+    /// Returns BTF without types.
+    pub(crate) fn none() -> Self {
+        let names = Names { base: &[], own: &[] };
+        let context = Context { names, tells_signs: false };
+        Self { types: &[], offsets: Vec::new(), context, base: None, pointer_size: 8 }
+    }
+
+    /// Checks the contents of a section `.BTF` and finds its types.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`] if it is cut off, of another byte order than this machine's, or refers to what it does not have.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Broken> {
+        Self::parse_upon(bytes, None)
+    }
+
+    /// Checks BTF that continues `base`, as that of a kernel module continues the kernel's.
+    ///
+    /// # Errors
+    ///
+    /// As for [`parse`](Self::parse).
+    #[doc(alias = "btf__new_split")]
+    pub fn parse_split(bytes: &'a [u8], base: &'a Btf<'a>) -> Result<Self, Broken> {
+        Self::parse_upon(bytes, Some(base))
+    }
+
+    fn parse_upon(bytes: &'a [u8], base: Option<&'a Btf<'a>>) -> Result<Self, Broken> {
+        Self::parse_watching(bytes, base, |_, _| {})
+    }
+
+    /// Parses, and shows each type to `see` in the same pass, with the strings.
+    pub(crate) fn parse_watching(
+        bytes: &'a [u8],
+        base: Option<&'a Btf<'a>>,
+        mut see: impl FnMut(Names<'a>, Seen),
+    ) -> Result<Self, Broken> {
+        const HEADER: usize = 24;
+        let header = Header::read(bytes, HEADER)?;
+        let types = header.part(8)?;
+        let strings = header.part(16)?;
+        // The strings of a split one continue others, which begin with the empty one.
+        let begun = base.is_some() || strings.first() == Some(&0);
+        if !begun || strings.last().is_some_and(|&last| last != 0) {
+            return Err(Broken("its strings do not begin and end with a NUL".to_owned()));
+        }
+        let names = Names { base: base.map_or(&[], |base| base.context.names.own), own: strings };
+        let strings_end =
+            u32::try_from(names.len()).map_err(|_| Broken("its strings take more than 4 GiB".to_owned()))?;
+        let first = base.map_or(1, Btf::end);
+        let (mut long, mut tells_signs) = (None, false);
+        let Walked { offsets } = walk(types, first, strings_end, |seen| {
+            if seen.kind == Kind::Int && long.is_none() && is_long(names.at(seen.name)) {
+                long = Some(seen.size);
+            }
+            tells_signs |= seen.flag && matches!(seen.kind, Kind::Enum | Kind::Enum64);
+            see(names, seen);
+        })?;
+        let pointer_size = match (base, long) {
+            (Some(base), _) => base.pointer_size,
+            (None, Some(size @ (4 | 8))) => size,
+            (None, _) => 8,
+        };
+        let tells_signs = tells_signs || base.is_some_and(|base| base.context.tells_signs);
+        Ok(Self { types, offsets, context: Context { names, tells_signs }, base, pointer_size })
+    }
+
+    /// Shows each type to `see` as [`parse_watching`](Self::parse_watching) does.
+    pub(crate) fn watch(&self, mut see: impl FnMut(Names<'_>, Seen)) {
+        for ty in self.types() {
+            let Type { id, kind, name, info, size_or_type, .. } = ty;
+            see(self.context.names, Seen { id, kind, name, size: size_or_type, flag: info >> 31 == 1 });
+        }
+    }
+
+    /// Returns one above the highest type id.
+    #[must_use]
+    pub fn end(&self) -> u32 {
+        self.first() + self.offsets.len() as u32
+    }
+
+    /// Returns the lowest type id that is not the base's.
+    fn first(&self) -> u32 {
+        self.base.map_or(1, Btf::end)
+    }
+
+    /// Returns where the type with this id begins, in bytes from the start of the first type; `None` if it is `void`, the
+    /// base's, or no type.
+    pub(crate) fn position(&self, id: u32) -> Option<usize> {
+        let index = id.wrapping_sub(self.first()) as usize;
+        self.offsets.get(index).map(|&offset| offset as usize)
+    }
+
+    /// Iterates over all types in the order of their ids, without `void` and without those of the base.
+    pub fn types(&self) -> impl Iterator<Item = Type<'_>> {
+        (self.first()..self.end()).map(|id| self.ty(id))
+    }
+
+    /// Returns the type with this id; `void` for 0, and for an id that is too high.
+    #[must_use]
+    #[doc(alias = "btf__type_by_id")]
+    pub fn ty(&self, id: u32) -> Type<'_> {
+        let first = self.first();
+        if let (Some(base), true) = (self.base, id < first) {
+            return base.ty(id);
+        }
+        let index = id.wrapping_sub(first) as usize;
+        let found = self.offsets.get(index).and_then(|&at| self.types.get(at as usize..));
+        let Some(bytes) = found else { return Type::void(&self.context) };
+        let info = word(bytes, 4);
+        let Some(layout) = Layout::of(info) else { return Type::void(&self.context) };
+        Type {
+            context: &self.context,
+            id,
+            kind: layout.kind,
+            name: word(bytes, 0),
+            info,
+            size_or_type: word(bytes, 8),
+            added: bytes.get(12..12 + layout.rest(info)).unwrap_or_default(),
+        }
+    }
+
+    /// Returns the string at this offset, up to its NUL or 4096 bytes; empty if there is none. Compilers write UTF-8, which
+    /// is not checked.
+    #[must_use]
+    #[doc(alias = "btf__name_by_offset")]
+    pub fn string(&self, offset: u32) -> &'a [u8] {
+        self.context.names.at(offset)
+    }
+
+    /// Returns how many bytes of strings there are, those of the base included.
+    pub(super) fn strings_len(&self) -> u32 {
+        self.context.names.len() as u32
+    }
+
+    /// Returns the size of a pointer in bytes: that of an integer called `long`, 8 if there is none.
+    #[must_use]
+    pub fn pointer_size(&self) -> u32 {
+        self.pointer_size
+    }
+
+    /// Follows typedefs and modifiers (`const`, `volatile` …) to the type behind them; `None` if they form a circle.
+    #[must_use]
+    #[doc(alias("btf__resolve_type", "skip_mods_and_typedefs"))]
+    pub fn resolve(&self, id: u32) -> Option<Type<'_>> {
+        let mut ty = self.ty(id);
+        for _ in 0..DEEPEST {
+            if !ty.kind.is_modifier_or_typedef() {
+                return Some(ty);
+            }
+            ty = self.ty(ty.size_or_type);
+        }
+        None
+    }
+
+    /// Returns the size of a value of this type in bytes; `None` for a type without a size (`void`, a function), for a circle,
+    /// and for 4 GiB or more.
+    #[must_use]
+    #[doc(alias = "btf__resolve_size")]
+    pub fn size_of(&self, id: u32) -> Option<u32> {
+        let mut ty = self.ty(id);
+        let mut count = 1_u32;
+        for _ in 0..DEEPEST {
+            ty = match ty.kind {
+                Kind::Int | Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 | Kind::Datasec | Kind::Float => {
+                    return count.checked_mul(ty.size_or_type);
+                }
+                Kind::Ptr => return count.checked_mul(self.pointer_size),
+                Kind::Array => {
+                    let array = ty.array()?;
+                    count = count.checked_mul(array.len)?;
+                    self.ty(array.element)
+                }
+                kind if kind.is_modifier_or_typedef() => self.ty(ty.size_or_type),
+                Kind::Var | Kind::DeclTag => self.ty(ty.size_or_type),
+                _ => return None,
+            };
+        }
+        None
+    }
+
+    /// Finds the first type of this kind and name. Looks at all types: for many names, iterate over [`types`](Self::types)
+    /// once.
+    #[must_use]
+    #[doc(alias = "btf__find_by_name_kind")]
+    pub fn find(&self, kind: Kind, name: &str) -> Option<Type<'_>> {
+        self.types().find(|ty| ty.kind == kind && ty.name_bytes() == name.as_bytes())
+    }
+
+    /// Returns the entries of the `DATASEC` of this name, by name: variables, and functions of the kernel.
+    pub(crate) fn listed(&self, section: &str) -> Sorted<&[u8], Type<'_>> {
+        let sections = self.types().filter(|ty| ty.kind == Kind::Datasec && ty.name_bytes() == section.as_bytes());
+        let listed = sections.flat_map(Type::section_vars).map(|variable| self.ty(variable.type_id));
+        Sorted::of(listed.map(|ty| (ty.name_bytes(), ty)))
+    }
+}
+
+/// Returns whether it is `long`, in one of the orders in which compilers write its words.
+fn is_long(name: &[u8]) -> bool {
+    let words = || name.split(|&byte| byte == b' ');
+    words().filter(|&word| word == b"long").count() == 1
+        && words().all(|word| matches!(word, b"long" | b"int" | b"unsigned"))
+}

@@ -1,0 +1,25 @@
+//! Indices into the tables of one file.
+
+use std::fmt;
+
+/// The index of a section. Only [`super::file`] makes one, after it has checked that the file has such a section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SectionIndex(pub(super) usize);
+
+#[cfg(test)]
+impl SectionIndex {
+    /// Returns an index for tests that have no file.
+    pub(crate) const fn in_no_file(index: usize) -> Self {
+        Self(index)
+    }
+}
+
+/// The index of a symbol. Only [`super::file`] makes one, after it has checked that the file has such a symbol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SymbolIndex(pub(super) usize);
+
+impl fmt::Display for SectionIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,139 @@
+//! What loading needs beyond the object: file descriptors of programs that are in the kernel already.
+//!
+//! A program of the type `BPF_PROG_TYPE_EXT` (Linux 5.6) replaces a function of a program in the kernel. It is loaded for the
+//! BTF id that the function has in that program's own BTF: the verifier checks that both take and return the same types. Only
+//! global functions can be replaced, because callers of a static one were verified together with it.
+//! (`kernel/bpf/verifier.c`, `check_attach_btf_id`.)
+
+#[cfg(feature = "tracing")]
+use std::os::fd::AsFd;
+use std::{marker::PhantomData, os::fd::BorrowedFd};
+
+use crate::{Error, Object, ProgramSpec, sys::bpf::BtfTarget};
+#[cfg(feature = "tracing")]
+use crate::{
+    ProgramType, Target,
+    btf::{Btf, Kind},
+    sys::btf,
+    text::no_such,
+};
+
+/// What loading needs beyond the object, for [`Object::load_with`]. The object itself is a plain value and holds no file
+/// descriptor.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions<'p> {
+    #[cfg(feature = "tracing")]
+    replacements: Vec<Replacement<'p>>,
+    lifetime: PhantomData<BorrowedFd<'p>>,
+}
+
+/// A program of the object, and the function that it replaces.
+#[cfg(feature = "tracing")]
+#[derive(Debug, Clone)]
+struct Replacement<'p> {
+    name: String,
+    program: BorrowedFd<'p>,
+    /// `None` for the one that the section names.
+    function: Option<String>,
+}
+
+impl<'p> LoadOptions<'p> {
+    /// Returns options under which an object is loaded as by [`Object::load`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the function that the object's program `name`, of a section `freplace`, replaces: `function` of `program`, a
+    /// [`Program`](crate::Program) or any other program that is loaded; without a function's name the one that the section
+    /// names (`freplace/FUNCTION`). Of several calls with the same `name` the last counts. Linux 5.6.
+    ///
+    /// Loading fails with [`Error::NoSuchName`] if the object has no program `name`, and with [`Error::Unfit`] if that is of
+    /// another type than `EXT`, or `program` has no such function or no BTF.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use cutaway::{LoadOptions, Object};
+    /// let other = Object::parse(&std::fs::read("filter.o")?)?.load()?;
+    /// let mut options = LoadOptions::new();
+    /// options.replace("allow_all", other.program("filter")?, Some("is_allowed")); // SEC("freplace")
+    /// let loaded = Object::parse(&std::fs::read("allow.o")?)?.load_with(&options)?;
+    /// let links = loaded.attach()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tracing")]
+    #[doc(alias("bpf_program__set_attach_target", "BPF_PROG_TYPE_EXT", "freplace"))]
+    pub fn replace(&mut self, name: &str, program: &'p impl AsFd, function: Option<&str>) -> &mut Self {
+        self.replacements.retain(|known| known.name != name);
+        let function = function.map(str::to_owned);
+        self.replacements.push(Replacement { name: name.to_owned(), program: program.as_fd(), function });
+        self
+    }
+
+    /// Checks that the object has every program that is named.
+    #[cfg_attr(not(feature = "tracing"), expect(clippy::unused_self, reason = "nothing can be set"))]
+    pub(super) fn check(&self, object: &Object) -> Result<(), Error> {
+        #[cfg(feature = "tracing")]
+        for replacement in &self.replacements {
+            let mut names = object.programs().iter().map(|program| program.name.as_str());
+            if !names.any(|name| name == replacement.name) {
+                let names = object.programs().iter().map(|program| program.name.as_str());
+                return Err(no_such("program", &replacement.name, names));
+            }
+        }
+        #[cfg(not(feature = "tracing"))]
+        let _ = object;
+        Ok(())
+    }
+
+    /// Finds the function that a program replaces, and sets it as the program's target; `None` if it replaces none.
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(
+            clippy::unused_self,
+            clippy::unnecessary_wraps,
+            clippy::needless_pass_by_ref_mut,
+            reason = "nothing can be set"
+        )
+    )]
+    pub(super) fn target(&self, spec: &mut ProgramSpec) -> Result<Option<BtfTarget<'p>>, Error> {
+        #[cfg(feature = "tracing")]
+        if let Some(replacement) = self.replacements.iter().find(|replacement| replacement.name == spec.name) {
+            return replacement.target(spec).map(Some);
+        }
+        #[cfg(not(feature = "tracing"))]
+        let _ = spec;
+        Ok(None)
+    }
+}
+
+#[cfg(feature = "tracing")]
+impl<'p> Replacement<'p> {
+    fn target(&self, spec: &mut ProgramSpec) -> Result<BtfTarget<'p>, Error> {
+        let named = match &spec.section.target {
+            Some(Target::Btf { name }) => Some(name.as_str()),
+            _ => None,
+        };
+        let name = self.function.as_deref().or(named).unwrap_or_default().to_owned();
+        let attempt = format!("replace the function `{name}` by the program `{}`", spec.name);
+        let unfit = |why: String| Error::Unfit { attempt: attempt.clone(), why };
+        if spec.section.program_type != ProgramType::EXT {
+            return Err(unfit(format!("it is a program of the type {}; EXT is needed", spec.section.program_type)));
+        }
+        if name.is_empty() {
+            return Err(unfit(format!(
+                "neither its section `{}` nor `LoadOptions::replace` names one",
+                spec.section_name
+            )));
+        }
+        let bytes = btf::of_program(self.program).map_err(|error| Error::kernel(attempt.clone(), &error))?;
+        let bytes =
+            bytes.ok_or_else(|| unfit("the other program was loaded without BTF, which describes functions".into()))?;
+        let types = Btf::parse(&bytes).map_err(|error| unfit(error.to_string()))?;
+        let id = types.find(Kind::Func, &name).map(|function| function.id());
+        let id = id.ok_or_else(|| unfit("the other program has no such function".to_owned()))?;
+        spec.section.target = Some(Target::Btf { name });
+        Ok(BtfTarget { id, of: Some(self.program) })
+    }
+}

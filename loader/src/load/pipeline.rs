@@ -1,0 +1,231 @@
+//! Loads an object: each step of the order that [`super`] gives.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+#[cfg(feature = "usdt")]
+use std::sync::Arc;
+
+use log::{debug, warn};
+
+use super::{
+    loaded::{Loaded, Made},
+    options::LoadOptions,
+    plan::Plan,
+};
+use crate::{
+    Errno, Error, Map, Object, Program, Skipped, Warning,
+    btf::{Btf, sanitize, visitor::Types},
+    features::{self, Support},
+    link,
+    program::Shared,
+    sorted::sort,
+    sys::{bpf, memlock::charged},
+    text::listed,
+};
+#[cfg(feature = "usdt")]
+use crate::{Pinning, program::UsdtSpecs};
+
+/// A program that was refused while the rest of its object is loaded: see [`Object::load_what_runs`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Refused {
+    /// The function's name in the source.
+    pub name: String,
+    /// The section's name.
+    pub section_name: String,
+    /// The error.
+    pub why: Error,
+}
+
+impl Object {
+    /// Creates the maps, links the instructions and has the verifier check every program. Attaches nothing. Programs that
+    /// cannot be loaded ([`Object::set_aside`]) or are not wanted are in [`Loaded::skipped`], with the reason.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] if a map or program cannot be created, [`Error::Verifier`] if the verifier refuses a program, with
+    /// the reason and the log; [`Error::Object`] if the instructions refer to something that is not there. Everything
+    /// created so far is closed then.
+    #[doc(alias("bpf_object__load", "BPF_PROG_LOAD", "BPF_MAP_CREATE", "NewCollection"))]
+    pub fn load(self) -> Result<Loaded, Error> {
+        self.load_with(&LoadOptions::new())
+    }
+
+    /// Loads as [`Object::load`] does, with what `options` add to the object.
+    ///
+    /// # Errors
+    ///
+    /// As [`Object::load`], and those of the options.
+    #[doc(alias("bpf_object__load", "NewCollectionWithOptions"))]
+    pub fn load_with(self, options: &LoadOptions<'_>) -> Result<Loaded, Error> {
+        let loaded = self.load_but(options, &mut |refused| Err(refused.why))?;
+        if !cfg!(feature = "advice") {
+            return Ok(loaded);
+        }
+        for skipped in loaded.skipped().iter().filter(|skipped| !skipped.is_optional()) {
+            warn!("skipped {skipped}");
+        }
+        if loaded.programs.is_empty() && loaded.skipped.iter().any(Skipped::is_optional) {
+            warn!(
+                "no program of the object is loaded: {}",
+                listed(&mut loaded.skipped.iter().map(ToString::to_string))
+            );
+        }
+        Ok(loaded)
+    }
+
+    /// Loads as [`Object::load`] does, but skips a program that cannot be loaded and goes on. Tail calls of it fail: its
+    /// slots in a `PROG_ARRAY` stay empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Object::load`], for what is not a single program's: maps, BTF, what all programs share, and a disabled feature
+    /// of this crate.
+    pub fn load_what_runs(self) -> Result<(Loaded, Vec<Refused>), Error> {
+        self.load_partial_with(&LoadOptions::new())
+    }
+
+    /// Loads as [`Object::load_what_runs`] does, with what `options` add to the object.
+    ///
+    /// # Errors
+    ///
+    /// As [`Object::load_what_runs`], and [`Error::NoSuchName`] if the options name a program that the object does not have.
+    pub fn load_partial_with(self, options: &LoadOptions<'_>) -> Result<(Loaded, Vec<Refused>), Error> {
+        let mut refused = Vec::new();
+        let loaded = self.load_but(options, &mut |program| {
+            refused.push(program);
+            Ok(())
+        })?;
+        Ok((loaded, refused))
+    }
+
+    /// Loads; `refuse` is given each program that cannot be loaded, and ends loading by an error.
+    fn load_but(
+        self,
+        options: &LoadOptions<'_>,
+        refuse: &mut dyn FnMut(Refused) -> Result<(), Error>,
+    ) -> Result<Loaded, Error> {
+        self.check_features()?;
+        options.check(&self)?;
+        self.warn(&|warning| !matches!(warning, Warning::License { .. }));
+        let btf = self.load_btf()?;
+        let plan = Plan::of(&self, Types::Running)?;
+        let mut skipped = plan.skipped();
+        let mut maps = self.create_maps(&plan, btf.as_ref().map(AsFd::as_fd))?;
+        let addresses = link::addresses(maps.iter().map(|made| (&self.maps[made.index], made.map.as_fd().as_raw_fd())));
+        let shared = Shared {
+            license: self.license(),
+            license_fault: self.license_fault.clone(),
+            kernel_version: self.kernel_version,
+            resolved: &plan.resolved,
+            btf: btf.as_ref().map(AsFd::as_fd),
+            #[cfg(feature = "usdt")]
+            usdt: self.usdt_specs(&maps)?,
+        };
+        let (mut programs, mut left_out) = (Vec::new(), Vec::new());
+        for spec in plan.programs() {
+            let mut own = spec.clone();
+            let loaded = options.target(&mut own).and_then(|replaced| {
+                let linked = plan.link(&addresses, spec)?;
+                Program::load(own, &linked, &shared, replaced)
+            });
+            match loaded {
+                Ok(program) => programs.push(program),
+                Err(why) => {
+                    let Skipped { name, section_name, .. } = Skipped::new(&spec.name, &spec.section_name, "");
+                    left_out.push(name.clone());
+                    skipped.push(Skipped::new(&name, &section_name, &why.to_string()));
+                    refuse(Refused { name, section_name, why })?;
+                }
+            }
+        }
+        // Not beside a refusal that says the same.
+        let fault = self.license_fault.as_deref().unwrap_or_default();
+        if !skipped.iter().any(|skipped| skipped.why.contains(fault)) {
+            self.warn(&|warning| matches!(warning, Warning::License { .. }));
+        }
+        #[cfg(feature = "struct-ops")]
+        complete_tables(&mut maps, &plan, &programs, &left_out)?;
+        sort(&mut maps, |one, other| one.map.name().cmp(other.map.name()));
+        let loaded = Loaded { maps, specs: self.maps, programs, variables: self.variables, skipped };
+        loaded.fill(&left_out)?;
+        Ok(loaded)
+    }
+
+    /// Logs the warnings that `which` chooses.
+    fn warn(&self, which: &dyn Fn(&Warning) -> bool) {
+        if cfg!(feature = "advice") {
+            self.warnings().iter().filter(|warning| which(warning)).for_each(|warning| warn!("{warning}"));
+        }
+    }
+
+    /// Creates the maps, in the order of their descriptions.
+    fn create_maps(&self, plan: &Plan<'_>, btf: Option<BorrowedFd<'_>>) -> Result<Vec<Made>, Error> {
+        let mut maps = Vec::new();
+        for (index, spec) in plan.maps() {
+            let map = Map::make(&spec, plan.resolved.struct_ops.map(index), &self.pins, btf)?;
+            maps.push(Made { index, map });
+        }
+        Ok(maps)
+    }
+
+    /// Loads the object's BTF. Readers of maps and of verifier logs use it; programs run without it, so a failure is no
+    /// error.
+    ///
+    /// A new kernel takes everything. An old one refuses all of it for one kind that it does not know; only then is it
+    /// asked about each kind, and given what it takes.
+    fn load_btf(&self) -> Result<Option<OwnedFd>, Error> {
+        let Some(bytes) = self.completed_btf()? else { return Ok(None) };
+        let why = match load_btf(&bytes) {
+            Ok(btf) => return Ok(Some(btf)),
+            Err(why) => why,
+        };
+        debug!("the kernel does not take the object's BTF as it is: {why}");
+        let loaded = match features::btf() {
+            Support::Yes => {
+                let mut older = bytes.clone();
+                let btf = Btf::parse(&bytes).map_err(|_| Error::bug("completed BTF cannot be parsed"))?;
+                sanitize::rewrite(&mut older, &btf, features::btf_kinds())?;
+                load_btf(&older)
+            }
+            answer => Err(format!("BTF is {answer}")),
+        };
+        Ok(loaded.inspect_err(|why| debug!("the object's BTF is not loaded: {why}")).ok())
+    }
+
+    /// Returns the maps by which programs on USDT find their arguments, if the object has them.
+    #[cfg(feature = "usdt")]
+    fn usdt_specs(&self, maps: &[Made]) -> Result<Option<Arc<UsdtSpecs>>, Error> {
+        let [specs, addresses] = UsdtSpecs::MAPS.map(|name| maps.iter().find(|made| made.map.name() == name));
+        let Some(specs) = specs else { return Ok(None) };
+        let pinned = [Some(specs), addresses].into_iter().flatten().any(|made| self.maps[made.index].pinning == Pinning::ByName);
+        let addresses = addresses.map(|made| made.map.again()).transpose()?;
+        Ok(Some(Arc::new(UsdtSpecs::new(specs.map.again()?, addresses, pinned))))
+    }
+}
+
+fn load_btf(bytes: &[u8]) -> Result<OwnedFd, String> {
+    let why = "loads the object's BTF: types of maps, names of functions, lines of source";
+    charged(&mut || bpf::btf_load(bytes, &mut [], why)).map_err(|error| Errno::of(&error).to_string())
+}
+
+/// Puts the file descriptors of programs into the values of struct_ops maps.
+#[cfg(feature = "struct-ops")]
+fn complete_tables(maps: &mut [Made], plan: &Plan<'_>, programs: &[Program], refused: &[String]) -> Result<(), Error> {
+    let fd = |start| {
+        if let Some(program) = programs.iter().find(|program| program.spec().entry == start) {
+            return Ok(Some(program.as_fd().as_raw_fd()));
+        }
+        match plan.programs().find(|program| program.entry == start) {
+            // It is not wanted, or reported as refused.
+            None => Ok(None),
+            Some(program) if refused.contains(&program.name) => Ok(None),
+            Some(_) => Err(Error::bug("a program of a struct_ops map was not loaded")),
+        }
+    };
+    for made in maps {
+        // Maps of other types.
+        let Some(fitted) = plan.resolved.struct_ops.map(made.index) else { continue };
+        made.map.set_table(fitted.value(fd)?, fitted.by_link);
+    }
+    Ok(())
+}

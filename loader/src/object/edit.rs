@@ -1,0 +1,180 @@
+//! Changes to an object before it is loaded: sizes of maps, kinds of programs, values of global variables.
+
+use std::path::Path;
+
+use cutaway_sys::AttachType;
+
+use super::{
+    externs::KCONFIG,
+    parse::Object,
+    section::Section,
+    specs::{Contents, MapSpec, ProgramSpec},
+    value::Value,
+    variable,
+};
+use crate::{Error, ProgramType, text::no_such};
+
+impl Object {
+    /// Returns the descriptions of all programs, in the file's order, to be changed before loading.
+    pub fn programs_mut(&mut self) -> impl Iterator<Item = &mut ProgramSpec> {
+        self.programs.iter_mut()
+    }
+
+    /// Returns a program's description, to be changed before loading.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchName`] if there is no such program; [`Error::Unfit`], with the reason, if it is one of
+    /// [`Object::set_aside`].
+    #[doc(alias = "bpf_object__find_program_by_name")]
+    pub fn program_mut(&mut self, name: &str) -> Result<&mut ProgramSpec, Error> {
+        let Some(index) = self.programs.iter().position(|program| program.name == name) else {
+            if let Some(skipped) = self.set_aside.iter().find(|skipped| skipped.name == name) {
+                return Err(skipped.error("choose"));
+            }
+            return Err(no_such("program", name, self.programs.iter().map(|program| program.name.as_str())));
+        };
+        self.programs.get_mut(index).ok_or_else(vanished)
+    }
+
+    /// Sets the program type of the function `name`: one whose section names no program type, one that was taken for a
+    /// subprogram, or a program of another type. It is then loaded with `expected_attach_type` (0 for types that have none),
+    /// and attached by hand.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use cutaway::{AttachType, Object, ProgramType, Uprobe};
+    /// let mut object = Object::parse(&std::fs::read("probes.o")?)?;
+    /// object.set_type("on_malloc", ProgramType::KPROBE, AttachType::default())?; // SEC("my_probes")
+    /// let loaded = object.load()?;
+    /// let link = Uprobe::new("libc.so.6", "malloc").attach(loaded.program("on_malloc")?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchName`] if the object has no function of that name that is visible outside its file.
+    #[doc(alias("bpf_program__set_type", "bpf_program__set_expected_attach_type"))]
+    pub fn set_type(
+        &mut self,
+        name: &str,
+        program_type: ProgramType,
+        expected_attach_type: AttachType,
+    ) -> Result<&mut ProgramSpec, Error> {
+        if let Some(known) = self.programs.iter().position(|program| program.name == name) {
+            let section = &mut self.programs.get_mut(known).ok_or_else(vanished)?.section;
+            (section.program_type, section.expected_attach_type) = (program_type, expected_attach_type);
+            return self.programs.get_mut(known).ok_or_else(vanished);
+        }
+        let mut functions = self.functions.iter().filter(|(_, function)| function.global);
+        let Some(&(entry, _)) = functions.find(|(_, function)| function.name == name) else {
+            let names = self.functions.iter().filter(|(_, function)| function.global);
+            return Err(no_such("function", name, names.map(|(_, function)| function.name.as_str())));
+        };
+        self.set_aside.retain(|aside| aside.name != name);
+        let place = self.programs.partition_point(|program| program.entry < entry);
+        self.programs.insert(
+            place,
+            ProgramSpec {
+                name: name.to_owned(),
+                section_name: self.elf.section(entry.0).name.clone(),
+                section: Section::of(program_type, expected_attach_type),
+                entry,
+            },
+        );
+        self.programs.get_mut(place).ok_or_else(vanished)
+    }
+
+    /// Sets the program type and the attach target of the function `name`, in the form of a section's name:
+    /// `tracepoint/syscalls/sys_enter_openat`, `kprobe/do_unlinkat`, `xdp`. As [`Object::set_type`] otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unfit`] if `section` names no kind of program; [`Error::NoSuchName`] if the object has no function of
+    /// that name that is visible outside its file.
+    #[doc(alias("SEC", "bpf_program__section_name"))]
+    pub fn set_section(&mut self, name: &str, section: &str) -> Result<&mut ProgramSpec, Error> {
+        let read = Section::read(section).map_err(|why| Error::Unfit {
+            attempt: format!("take the function `{name}` for a program of the section `{section}`"),
+            why: why.to_string(),
+        })?;
+        let program = self.set_type(name, read.program_type, read.expected_attach_type)?;
+        section.clone_into(&mut program.section_name);
+        program.section = Section { wanted: true, ..read };
+        Ok(program)
+    }
+
+    /// Returns a map's description, to be changed before loading.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchName`] if there is no such map.
+    #[doc(alias = "bpf_object__find_map_by_name")]
+    pub fn map_mut(&mut self, name: &str) -> Result<&mut MapSpec, Error> {
+        let Some(index) = self.maps.iter().position(|map| map.name == name) else {
+            return Err(no_such("map", name, self.maps.iter().map(|map| map.name.as_str())));
+        };
+        self.maps.get_mut(index).ok_or_else(vanished)
+    }
+
+    /// Sets the directory for maps that are pinned by name; `/sys/fs/bpf` otherwise. It must exist, on a bpf file system.
+    #[doc(alias("pin_root_path", "LIBBPF_PIN_BY_NAME"))]
+    pub fn set_pins(&mut self, folder: impl AsRef<Path>) {
+        self.pins = folder.as_ref().to_owned();
+    }
+
+    /// Sets a global variable before loading. One in `.rodata` cannot be set later: the verifier takes its value for a
+    /// constant, and removes code that it makes unreachable. ([`Loaded::variable`](crate::Loaded::variable) is for
+    /// afterwards.)
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), cutaway::Error> {
+    /// # let mut object = cutaway::Object::parse(&[])?;
+    /// object.set_variable("pid", &42_i32)?; // const volatile int pid;
+    /// object.set_variable("name", b"cutaway\0")?; // char name[8];
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchName`] if the object has no variable of that name; [`Error::Unfit`] if `value` has another length, or
+    /// is of another sign or kind than the object's types tell; the error names the variable, its type and its section.
+    #[doc(alias("bpf_map__set_initial_value", "RewriteConstants", "set_global"))]
+    pub fn set_variable<T: Value + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
+        let Some(spec) = self.variables.iter().find(|known| known.name == name) else {
+            return Err(no_such("variable", name, self.variables.iter().map(|known| known.name.as_str())));
+        };
+        let unfit = |why: String| variable::unfit("set", spec, why);
+        let value = value.bytes();
+        if let Some(why) = spec.objection(T::FORM, value.len()) {
+            return Err(unfit(why));
+        }
+        if spec.section == KCONFIG {
+            return Err(unfit("the kernel's configuration gives its value: see `Object::set_kconfig`".to_owned()));
+        }
+        let map = self.maps.iter_mut().find(|map| map.data() == spec.place);
+        let map = map.ok_or_else(|| unfit("its section is empty".to_owned()))?;
+        let size = map.globals.map_or(map.value_size, |(_, size)| size) as usize;
+        let offset = spec.offset as usize;
+        if offset.checked_add(value.len()).is_none_or(|end| end > size) {
+            return Err(unfit("it reaches beyond its section".to_owned()));
+        }
+        map.contents.get_or_insert_with(Contents::zeroes).set(offset, &value);
+        Ok(())
+    }
+
+    /// Sets the kernel's configuration, in lines of the form `CONFIG_HZ=250`. They override the running kernel's, which is
+    /// still read for what they do not name.
+    #[doc(alias("bpf_object_open_opts", "kconfig"))]
+    pub fn set_kconfig(&mut self, lines: impl Into<String>) {
+        self.kconfig = lines.into();
+    }
+}
+
+/// The bug that a map or program is gone between two lookups.
+#[track_caller]
+fn vanished() -> Error {
+    Error::bug("a map or program of the object is gone between two lookups")
+}

@@ -1,0 +1,225 @@
+//! Applies one relocation: asks the program's types and the kernel's, and patches the instruction.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    candidates::{Candidate, Candidates},
+    matching,
+    patch::{self, Change, Expected, Patched, Resize},
+    record::{Relocation, RelocationKind},
+    report::{Applied, Error, Found, Outcome},
+    spec::Spec,
+    steps::Steps,
+    value::{Access, Value},
+};
+use crate::{
+    btf::{Btf, Kind, shown, visitor::Source},
+    text::listed,
+};
+
+/// What is remembered from one relocation to the next, and what looking may still cost.
+pub(super) struct Known {
+    /// The name of the last relocation's section, which most likely is the next one's as well.
+    sections: Arc<str>,
+    /// By type, access string and kind: an object asks the same in many of its instructions.
+    answers: BTreeMap<(u32, u32, u32), Asked>,
+    pub(super) steps: Steps,
+}
+
+impl Known {
+    pub(super) fn of(relocations: usize) -> Self {
+        Self { sections: Arc::from(""), answers: BTreeMap::new(), steps: Steps::of(relocations) }
+    }
+
+    fn section(&mut self, name: &str) -> Arc<str> {
+        if *self.sections != *name {
+            self.sections = Arc::from(name);
+        }
+        Arc::clone(&self.sections)
+    }
+}
+
+/// What is asked by a type, an access string and a kind, and the answer.
+#[derive(Clone)]
+struct Asked {
+    kind: RelocationKind,
+    /// As C would write it.
+    text: Arc<str>,
+    /// What the program's own types say.
+    ours: Value,
+    answer: Answer,
+    found: Option<Found>,
+}
+
+/// One relocation while it is being applied.
+pub(super) struct One<'r> {
+    pub(super) local: &'r Btf<'r>,
+    pub(super) sources: &'r [Source<'r>],
+    pub(super) relocation: &'r Relocation<'r>,
+    /// What it is about, once that is known.
+    pub(super) what: Option<(RelocationKind, Arc<str>)>,
+}
+
+/// What the kernel's types say: a value and how a load or store of it changes, or why there is none.
+type Answer = Result<(u64, Resize), Arc<str>>;
+
+impl One<'_> {
+    /// Gives the instruction as it is to be, and what was done to it. `number` is the place of that in the whole list.
+    pub(super) fn apply(
+        &mut self,
+        candidates: &mut Candidates<'_>,
+        known: &mut Known,
+        (first, next): patch::Pair,
+        number: usize,
+    ) -> Result<(patch::Pair, Applied), String> {
+        let relocation = self.relocation;
+        if !relocation.offset.is_multiple_of(8) {
+            return Err("it is in the middle of an instruction".to_owned());
+        }
+        let key = (relocation.type_id, relocation.access, relocation.kind);
+        let Asked { kind, text, ours, answer, found } = match known.answers.get(&key) {
+            Some(asked) => asked.clone(),
+            None => {
+                let asked = self.look(candidates, &mut known.steps)?;
+                known.answers.insert(key, asked.clone());
+                asked
+            }
+        };
+        self.what = Some((kind, Arc::clone(&text)));
+        // Whoever prints all of them needs that much room.
+        known.steps.write(text.len() + relocation.section.len()).map_err(|stop| stop.to_string())?;
+        let section = known.section(relocation.section);
+        let done = |pair, outcome| (pair, Applied { section, offset: relocation.offset, kind, local: text, outcome });
+        let why = match answer {
+            Err(why) => why,
+            Ok((new, resize)) => {
+                let expected = ours.certain.then_some(Expected { value: ours.value, low_half: ours.low_half });
+                match patch::patch(first, next, Change { expected, new, resize })? {
+                    Patched::Unfit(why) => why.into(),
+                    Patched::Changed(pair, before) => {
+                        return Ok(done(pair, Outcome::Changed { before, after: new, target: found }));
+                    }
+                }
+            }
+        };
+        let (first, second) = patch::poison(first, number);
+        if second.is_some() && next.is_none() {
+            return Err("its 64-bit load has no second half".to_owned());
+        }
+        Ok(done((first, second), Outcome::Poisoned { why }))
+    }
+
+    /// Finds out what is asked for the first time.
+    fn look(&mut self, candidates: &mut Candidates<'_>, steps: &mut Steps) -> Result<Asked, String> {
+        let relocation = self.relocation;
+        steps.add();
+        let kind = relocation.kind().ok_or_else(|| format!("kind {} is unknown", relocation.kind))?;
+        let local = Spec::read(self.local, relocation.type_id, self.local.string(relocation.access), kind)?;
+        let text: Arc<str> = local.to_string().into();
+        self.what = Some((kind, Arc::clone(&text)));
+        let ours = Value::of(kind, &local)?;
+        let (answer, found) = if kind == RelocationKind::TypeIdLocal {
+            (Ok((ours.value, Resize::Keep)), None)
+        } else {
+            self.ask(kind, &local, ours, candidates, steps)?
+        };
+        Ok(Asked { kind, text, ours, answer, found })
+    }
+
+    /// Asks the kernel's types. All candidates on which the way exists must agree.
+    fn ask(
+        &self,
+        kind: RelocationKind,
+        local: &Spec<'_>,
+        ours: Value,
+        candidates: &mut Candidates<'_>,
+        steps: &mut Steps,
+    ) -> Result<(Answer, Option<Found>), String> {
+        if self.local.ty(local.root).name_bytes().is_empty() {
+            return Err("a type without a name cannot be looked for".to_owned());
+        }
+        let mut kept: Vec<Candidate> = Vec::new();
+        let mut first: Option<(u64, Answer, Found)> = None;
+        for &candidate in candidates.of(local.root) {
+            steps.take_for(CANDIDATE).map_err(|stop| stop.to_string())?;
+            let source = self.sources.get(candidate.source).ok_or_else(|| bug("a candidate has no source"))?;
+            let spec = matching::follow(local, kind, source.btf, candidate.id, steps);
+            let Some(spec) = spec.map_err(|stop| stop.to_string())? else { continue };
+            let answer = Value::of(kind, &spec)
+                .map(|theirs| (theirs.value, resize((local.btf, ours.access), (spec.btf, theirs.access))))
+                .map_err(Arc::from);
+            kept.push(candidate);
+            match &first {
+                None => {
+                    let found =
+                        Found { path: spec.to_string().into(), type_id: candidate.id, source: source.name.into() };
+                    first = Some((spec.bit_offset, answer, found));
+                }
+                Some((bits, before, _)) => {
+                    let value = |answer: &Answer| answer.as_ref().ok().map(|&(value, _)| value);
+                    if *bits != spec.bit_offset || value(before) != value(&answer) {
+                        return Err(ambiguous(&kept, self.sources));
+                    }
+                }
+            }
+        }
+        let Some((_, answer, found)) = first else {
+            let none = if candidates.of(local.root).is_empty() {
+                format!("the kernel has no type `{}`", self.local.ty(local.root))
+            } else {
+                format!("the kernel's `{}` has no such part, or one of another kind", self.local.ty(local.root))
+            };
+            return Ok((Value::absent(kind).map(|value| (value, Resize::Keep)).ok_or_else(|| none.into()), None));
+        };
+        candidates.narrow(local.root, kept);
+        Ok((answer, Some(found)))
+    }
+
+    pub(super) fn error(self, why: String) -> Error {
+        let (section, offset) = (self.relocation.section.to_owned(), self.relocation.offset);
+        let what = match self.what {
+            Some((kind, text)) => format!("the {kind} `{text}`"),
+            None => {
+                let access = shown(self.local.string(self.relocation.access));
+                format!("`{}` + `{access}`", self.local.ty(self.relocation.type_id))
+            }
+        };
+        Error::Relocation { section, offset, what, why }
+    }
+}
+
+/// Bytes that are kept for each candidate that has what was asked for, and as much work besides.
+const CANDIDATE: usize = 64;
+
+/// How a load or store changes that was of one size in the program, and is of another in the kernel.
+fn resize((local, ours): (&Btf<'_>, Option<Access>), (target, theirs): (&Btf<'_>, Option<Access>)) -> Resize {
+    let (ours, theirs) = match (ours, theirs) {
+        (Some(ours), Some(theirs)) => (ours, theirs),
+        (None, None) => return Resize::Keep,
+        _ => return Resize::BitField,
+    };
+    let (from, to) = (ours.size, theirs.size);
+    if from == to {
+        return Resize::Keep;
+    }
+    let (ours, theirs) = (local.ty(ours.type_id), target.ty(theirs.type_id));
+    match (ours.kind(), theirs.kind()) {
+        (Kind::Ptr, Kind::Ptr) => Resize::Zeroes { from, to },
+        (Kind::Int, Kind::Int) if !ours.is_signed() && !theirs.is_signed() => Resize::Zeroes { from, to },
+        (Kind::Int, Kind::Int) if ours.is_signed() && theirs.is_signed() => Resize::Sign { from, to },
+        _ => Resize::Impossible { from, to },
+    }
+}
+
+/// A relocation that fails for a bug of this crate.
+fn bug(what: &'static str) -> String {
+    crate::Error::bug(what).to_string()
+}
+
+fn ambiguous(kept: &[Candidate], sources: &[Source<'_>]) -> String {
+    let names = listed(&mut kept.iter().filter_map(|candidate| {
+        let source = sources.get(candidate.source)?;
+        Some(format!("type {} of {}", candidate.id, source.name))
+    }));
+    format!("the kernel has several types of that name, which give different answers: {names}")
+}

@@ -1,0 +1,272 @@
+//! What each command of bpf(2) takes.
+
+use cutaway_sys::AttachType;
+use log::kv;
+
+use super::{
+    define::{Attr, attr},
+    field::{Name, Pointer, tell},
+};
+use crate::{
+    MapType, ProgramType,
+    sys::symbols::{MapFlagBits, ProgFlagBits},
+};
+
+attr! {
+    /// `BPF_MAP_CREATE`
+    struct MapCreate {
+        map_type: MapType,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+        map_flags: MapFlagBits,
+        inner_map_fd: u32,
+        numa_node: u32,
+        map_name: Name,
+        map_ifindex: u32,
+        btf_fd: u32,
+        btf_key_type_id: u32,
+        btf_value_type_id: u32,
+        btf_vmlinux_value_type_id: u32,
+        map_extra: u64,
+        value_type_btf_obj_fd: u32,
+        map_token_fd: u32,
+    }
+
+    /// `BPF_MAP_LOOKUP_ELEM`, `BPF_MAP_UPDATE_ELEM`, `BPF_MAP_DELETE_ELEM`, `BPF_MAP_GET_NEXT_KEY` and `BPF_MAP_FREEZE`
+    struct MapElem {
+        map_fd: u32,
+        padding: u32,
+        key: Pointer,
+        /// The value, or the next key.
+        value: Pointer,
+        flags: u64,
+    }
+
+    /// `BPF_MAP_LOOKUP_BATCH` and its relatives
+    struct MapBatch {
+        in_batch: Pointer,
+        out_batch: Pointer,
+        keys: Pointer,
+        values: Pointer,
+        count: u32,
+        map_fd: u32,
+        elem_flags: u64,
+        flags: u64,
+    }
+
+    /// `BPF_PROG_LOAD`
+    struct ProgLoad {
+        prog_type: ProgramType,
+        insn_cnt: u32,
+        insns: Pointer,
+        license: Pointer,
+        log_level: u32,
+        log_size: u32,
+        log_buf: Pointer,
+        kern_version: u32,
+        prog_flags: ProgFlagBits,
+        prog_name: Name,
+        prog_ifindex: u32,
+        expected_attach_type: AttachType,
+        prog_btf_fd: u32,
+        func_info_rec_size: u32,
+        func_info: Pointer,
+        func_info_cnt: u32,
+        line_info_rec_size: u32,
+        line_info: Pointer,
+        line_info_cnt: u32,
+        attach_btf_id: u32,
+        /// The program to be replaced, or the BTF of the module that `attach_btf_id` belongs to; 0 for the kernel's own.
+        attach_btf_obj_fd: u32,
+        core_relo_cnt: u32,
+        /// File descriptors that instructions name by their index here: BTF of modules (5.14).
+        fd_array: Pointer,
+    }
+
+    /// `BPF_BTF_LOAD`
+    struct BtfLoad {
+        btf: Pointer,
+        btf_log_buf: Pointer,
+        btf_size: u32,
+        btf_log_size: u32,
+        btf_log_level: u32,
+        padding: u32,
+    }
+
+    /// `BPF_LINK_CREATE` for what needs no more than these: cgroups, network devices and namespaces
+    struct LinkCreate {
+        prog_fd: u32,
+        /// A file descriptor, or the index of a network device.
+        target_fd: u32,
+        attach_type: AttachType,
+        flags: u32,
+    }
+
+    /// `BPF_LINK_CREATE` for a perf event (`BPF_PERF_EVENT`)
+    struct LinkCreatePerfEvent {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: AttachType,
+        flags: u32,
+        bpf_cookie: u64,
+    }
+
+    /// `BPF_LINK_CREATE` for what `attach_btf_id` named when the program was loaded
+    struct LinkCreateTracing {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: AttachType,
+        flags: u32,
+        target_btf_id: u32,
+        padding: u32,
+        cookie: u64,
+    }
+
+    /// `BPF_LINK_CREATE` for an iterator (`BPF_TRACE_ITER`)
+    struct LinkCreateIter {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: AttachType,
+        flags: u32,
+        iter_info: Pointer,
+        iter_info_len: u32,
+        padding: u32,
+    }
+
+    /// `BPF_LINK_CREATE` for many functions of the kernel (`BPF_TRACE_KPROBE_MULTI`)
+    struct LinkCreateKprobeMulti {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: AttachType,
+        flags: u32,
+        kprobe_multi_flags: u32,
+        cnt: u32,
+        syms: Pointer,
+        addrs: Pointer,
+        cookies: Pointer,
+    }
+
+    /// `BPF_LINK_CREATE` for many places of one file (`BPF_TRACE_UPROBE_MULTI`)
+    struct LinkCreateUprobeMulti {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: AttachType,
+        flags: u32,
+        path: Pointer,
+        offsets: Pointer,
+        ref_ctr_offsets: Pointer,
+        cookies: Pointer,
+        cnt: u32,
+        uprobe_multi_flags: u32,
+        pid: u32,
+        padding: u32,
+    }
+
+    /// `BPF_LINK_CREATE` for a hook of netfilter (`BPF_NETFILTER`)
+    struct LinkCreateNetfilter {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: AttachType,
+        flags: u32,
+        pf: u32,
+        hooknum: u32,
+        priority: i32,
+        netfilter_flags: u32,
+    }
+
+    /// `BPF_ITER_CREATE`
+    struct IterCreate {
+        link_fd: u32,
+        flags: u32,
+    }
+
+    /// `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`
+    struct ProgAttach {
+        target_fd: u32,
+        attach_bpf_fd: u32,
+        attach_type: AttachType,
+        attach_flags: u32,
+    }
+
+    /// `BPF_RAW_TRACEPOINT_OPEN`
+    struct RawTracepointOpen {
+        name: Pointer,
+        prog_fd: u32,
+        padding: u32,
+        cookie: u64,
+    }
+
+    /// `BPF_PROG_TEST_RUN`; the kernel writes its answers into the same structure
+    struct ProgTestRun {
+        prog_fd: u32,
+        retval: u32,
+        data_size_in: u32,
+        data_size_out: u32,
+        data_in: Pointer,
+        data_out: Pointer,
+        repeat: u32,
+        duration: u32,
+        ctx_size_in: u32,
+        ctx_size_out: u32,
+        ctx_in: Pointer,
+        ctx_out: Pointer,
+    }
+
+    /// `BPF_PROG_TEST_RUN` as far as Linux 5.10 added to it where to run a raw tracepoint's program.
+    struct ProgTestRunOn {
+        prog_fd: u32,
+        retval: u32,
+        data_size_in: u32,
+        data_size_out: u32,
+        data_in: Pointer,
+        data_out: Pointer,
+        repeat: u32,
+        duration: u32,
+        ctx_size_in: u32,
+        ctx_size_out: u32,
+        ctx_in: Pointer,
+        ctx_out: Pointer,
+        flags: u32,
+        cpu: u32,
+    }
+
+    /// `BPF_ENABLE_STATS`
+    struct EnableStats {
+        stats_type: u32,
+    }
+
+    /// `BPF_OBJ_PIN` and `BPF_OBJ_GET`
+    struct Obj {
+        pathname: Pointer,
+        bpf_fd: u32,
+        file_flags: u32,
+    }
+
+    /// `BPF_TASK_FD_QUERY`; the kernel writes its answers into the same structure
+    struct TaskFdQuery {
+        pid: u32,
+        fd: u32,
+        flags: u32,
+        buf_len: u32,
+        buf: Pointer,
+        prog_id: u32,
+        fd_type: u32,
+        probe_offset: u64,
+        probe_addr: u64,
+    }
+
+    /// `BPF_{MAP,PROG,BTF}_GET_NEXT_ID` and `BPF_{MAP,PROG,BTF}_GET_FD_BY_ID`
+    struct GetId {
+        id: u32,
+        next_id: u32,
+        open_flags: u32,
+    }
+
+    /// `BPF_OBJ_GET_INFO_BY_FD`
+    struct ObjGetInfo {
+        bpf_fd: u32,
+        info_len: u32,
+        info: Pointer,
+    }
+}

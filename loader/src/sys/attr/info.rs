@@ -1,0 +1,75 @@
+//! What the kernel tells of its objects (`BPF_OBJ_GET_INFO_BY_FD`).
+
+use log::kv;
+
+use super::{
+    define::{Attr, attr},
+    field::{Name, Pointer, tell},
+};
+use crate::{MapType, ProgramType};
+
+attr! {
+    /// `struct bpf_map_info` up to what 5.16 added; older kernels leave the end as it is, 0
+    struct MapInfo {
+        map_type: MapType,
+        id: u32,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+        map_flags: u32,
+        name: Name,
+        ifindex: u32,
+        btf_vmlinux_value_type_id: u32,
+        netns_dev: u64,
+        netns_ino: u64,
+        btf_id: u32,
+        btf_key_type_id: u32,
+        btf_value_type_id: u32,
+        btf_vmlinux_id: u32,
+        map_extra: u64,
+    }
+
+    /// `struct bpf_prog_info` up to the statistics of its runs (5.1)
+    struct ProgStatistics {
+        /// Kind, number, name, and the lists that can be asked for: none of them is.
+        before: [u64; 24],
+        run_time_ns: u64,
+        run_cnt: u64,
+    }
+
+    /// `struct bpf_btf_info`
+    struct BtfInfo {
+        btf: Pointer,
+        btf_size: u32,
+        id: u32,
+        name: Pointer,
+        name_len: u32,
+        kernel_btf: u32,
+    }
+
+    /// `struct bpf_prog_info`, the part that every kernel since 5.0 fills
+    struct ProgInfo {
+        prog_type: ProgramType,
+        id: u32,
+        tag: u64,
+        jited_prog_len: u32,
+        xlated_prog_len: u32,
+        jited_prog_insns: Pointer,
+        xlated_prog_insns: Pointer,
+        load_time: u64,
+        created_by_uid: u32,
+        nr_map_ids: u32,
+        map_ids: Pointer,
+        name: Name,
+        ifindex: u32,
+        gpl_compatible: u32,
+        netns_dev: u64,
+        netns_ino: u64,
+        nr_jited_ksyms: u32,
+        nr_jited_func_lens: u32,
+        jited_ksyms: Pointer,
+        jited_func_lens: Pointer,
+        btf_id: u32,
+        func_info_rec_size: u32,
+    }
+}
