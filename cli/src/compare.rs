@@ -50,7 +50,7 @@ use self::{
     report::Draft,
 };
 use crate::{
-    Format,
+    args::Format,
     failure::{Failure, enough_descriptors},
     signals,
 };

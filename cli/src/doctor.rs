@@ -13,7 +13,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::{
-    Format,
+    args::Format,
     failure::{Failure, enough_descriptors},
     terminal,
 };

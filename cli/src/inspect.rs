@@ -24,7 +24,7 @@ use log::warn;
 
 use self::report::{Against, Report};
 use crate::{
-    Format,
+    args::Format,
     failure::{Failure, listed},
     given::{Given, read_whole},
     terminal,

@@ -40,7 +40,7 @@ use self::{
     types::Types,
 };
 use crate::{
-    Format,
+    args::Format,
     draw::{Canvas, Command, Steps},
     failure::Failure,
     terminal,
@@ -87,7 +87,7 @@ pub(crate) struct Arguments {
     watch: bool,
 
     /// Seconds between two looks, with --watch
-    #[arg(long, value_name = "SECS", default_value = "0.5", requires = "watch", conflicts_with = "from", value_parser = crate::seconds)]
+    #[arg(long, value_name = "SECS", default_value = "0.5", requires = "watch", conflicts_with = "from", value_parser = crate::args::seconds)]
     interval: Duration,
 
     /// Ends after so many looks, with --watch

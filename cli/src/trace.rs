@@ -40,7 +40,7 @@ use self::{
     source::Source,
 };
 use crate::{
-    Format,
+    args::Format,
     command::{Process, Traced},
     diagnostics,
     failure::Failure,
@@ -83,7 +83,7 @@ pub(crate) struct Arguments {
     count: Option<u64>,
 
     /// Ends after so many seconds, fractions allowed; a COMMAND that still runs is ended, too
-    #[arg(long, value_name = "SECS", value_parser = crate::seconds)]
+    #[arg(long, value_name = "SECS", value_parser = crate::args::seconds)]
     duration: Option<Duration>,
 
     /// Bytes of buffer: of the ring, or of each CPU's perf buffer; rounded up to a power of two of pages

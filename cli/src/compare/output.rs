@@ -11,7 +11,7 @@ use super::{
     outcome::Outcome,
     summary::Answer,
 };
-use crate::{Format, outlet, terminal};
+use crate::{args::Format, outlet, terminal};
 
 /// Columns of running text.
 const WIDTH: usize = 100;

@@ -14,7 +14,7 @@ use super::{
     ring::{mode, programs},
 };
 use crate::{
-    Format,
+    args::Format,
     failure::{Failure, listed, listed_by},
     terminal,
 };

@@ -22,7 +22,7 @@ use super::{
     types::Types,
     watch,
 };
-use crate::{Format, diagnostics, draw::Canvas, failure::Failure, terminal};
+use crate::{args::Format, diagnostics, draw::Canvas, failure::Failure, terminal};
 
 /// Looks at the perf buffers of these processes: once, or again and again.
 pub(crate) fn run(pids: &[u32], arguments: &Arguments) -> Result<(), Failure> {

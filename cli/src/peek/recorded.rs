@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Snapshot, perf, show, types::Types};
-use crate::{Format, draw::Picture, failure::Failure, terminal};
+use crate::{args::Format, draw::Picture, failure::Failure, terminal};
 
 /// Bytes of a file, and of one of its lines: many hours of looks, and a look at more records than a ring of 64 MiB
 /// holds. Devices and pipes may never end.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Mode, Snapshot, State, Waiting, ring::Ring};
 use crate::{
-    Format, decode,
+    args::Format, decode,
     failure::{Failure, listed},
     terminal,
 };

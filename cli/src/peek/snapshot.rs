@@ -151,7 +151,7 @@ impl Snapshot {
     pub(crate) fn positions(peek: &Peek, (id, name, mode): (u32, &str, Mode)) -> Self {
         let positions = peek.positions();
         Self {
-            time_ns: crate::monotonic_ns(),
+            time_ns: cutaway_sys::clock::monotonic_ns(),
             consumer_pos: positions.consumer,
             producer_pos: positions.producer,
             pending_pos: positions.pending,

@@ -13,7 +13,7 @@ use std::{
 use log::warn;
 
 use super::{Arguments, keys, live::Live, motion::SAMPLE};
-use crate::{Format, draw::Canvas, failure::Failure, signals, terminal};
+use crate::{args::Format, draw::Canvas, failure::Failure, signals, terminal};
 
 /// Set when it is time to end.
 pub(crate) fn stopped() -> Result<Arc<AtomicBool>, Failure> {

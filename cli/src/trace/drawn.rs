@@ -9,7 +9,7 @@ use cutaway::{Loaded, mmap_ring::Peek};
 use cutaway_programs::getaddrinfo::{Transport, names};
 
 use crate::{
-    Format,
+    args::Format,
     draw::{Canvas, Command, Steps},
     failure::Failure,
     peek::{Mode, Snapshot},

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::origin::Origin;
 use crate::{
-    Format,
+    args::Format,
     outlet::{self, Standard},
     terminal,
 };

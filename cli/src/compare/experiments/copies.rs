@@ -18,7 +18,7 @@ use crate::compare::{
     producer::{Lane, NO_WAKEUP},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "copies",
     claim: "A perf buffer takes a copy of a finished event, in a ring the event is made in its place: that costs the \
             program less, and saves the more the larger the event is.",

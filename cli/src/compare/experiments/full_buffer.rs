@@ -15,7 +15,7 @@ use crate::compare::{
     producer::{Buffer, Lane, NO_WAKEUP},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "full-buffer",
     claim: "A full ring refuses a record before the program has done its work; a full perf buffer refuses it afterwards.",
     run,

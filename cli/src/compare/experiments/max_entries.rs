@@ -14,7 +14,7 @@ use crate::compare::{
     producer::{Buffer, NO_WAKEUP, Producer, silent},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "max-entries",
     claim: "max_entries counts slots for descriptors in a PERF_EVENT_ARRAY, and bytes in a RINGBUF.",
     run,

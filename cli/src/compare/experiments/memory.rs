@@ -15,7 +15,7 @@ use crate::compare::{
     producer::{Buffer, NO_WAKEUP, Producer, silent},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "memory",
     claim: "For the same burst on one CPU, perf buffers take as many times the memory as there are CPUs; the ring is shared.",
     run,

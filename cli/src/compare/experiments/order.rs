@@ -30,7 +30,7 @@ use crate::compare::{
     producer::{Producer, drain, perf, silent},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "order",
     claim: "Perf buffers keep no order across CPUs: fork, exec and exit of a process arrive shuffled. The ring keeps it.",
     run,

@@ -24,7 +24,7 @@ use crate::compare::{
     readers::meanwhile,
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment =
+pub(super) const EXPERIMENT: Experiment =
     Experiment { name: "real-work", claim: "Tracing a call of getaddrinfo costs it the least through the ring.", run };
 
 const BUFFER: u32 = 1024 * 1024;

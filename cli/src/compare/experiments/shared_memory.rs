@@ -16,7 +16,7 @@ use crate::compare::{
     producer::{Buffer, NO_WAKEUP, Producer, silent},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "shared-memory",
     claim: "Both buffers are memory shared with the kernel: a record is read where it lies, without a copy.",
     run,

@@ -13,7 +13,7 @@ use crate::compare::{
     producer::{ADAPTIVE, Buffer, Producer, STACK, silent},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "stack-limit",
     claim: "An event built on the BPF stack cannot exceed 512 bytes; one built on a heap or in the ring can.",
     run,

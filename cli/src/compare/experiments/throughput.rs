@@ -27,7 +27,7 @@ use crate::compare::{
     readers::{Reader, Waiting, meanwhile},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment =
+pub(super) const EXPERIMENT: Experiment =
     Experiment { name: "throughput", claim: "The ring carries more records a second than the perf buffer.", run };
 
 const BUFFER: u32 = 512 * 1024;

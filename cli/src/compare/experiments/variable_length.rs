@@ -14,7 +14,7 @@ use crate::compare::{
     producer::{Buffer, NO_WAKEUP, Producer},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment =
+pub(super) const EXPERIMENT: Experiment =
     Experiment { name: "variable-length", claim: "Both buffers carry records of varying length.", run };
 
 const BUFFER: u32 = 64 * 1024;

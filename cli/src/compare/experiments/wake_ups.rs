@@ -19,7 +19,7 @@ use crate::compare::{
     readers::Waiting,
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "wake-ups",
     claim: "Both buffers wake their reader by epoll, at once and without cost while nothing happens; \
             a map has to be polled, which is late or takes a CPU.",

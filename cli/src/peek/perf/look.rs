@@ -120,7 +120,7 @@ impl Look {
     pub(super) fn of(found: &Found, holder: &Holder, others: &[u32], lost: Option<u64>, payloads: usize) -> Self {
         let records = found.records.iter().enumerate();
         Self {
-            time_ns: crate::monotonic_ns(),
+            time_ns: cutaway_sys::clock::monotonic_ns(),
             pid: holder.pid,
             comm: holder.comm.clone(),
             fd: holder.fd,

@@ -8,6 +8,7 @@ use std::{
 };
 
 use cutaway_programs::compare::{Burst, Work, shelf};
+use cutaway_sys::clock::monotonic_ns;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{BUCKETS, IDLE, Seen, TIMER, Who};
@@ -139,10 +140,6 @@ impl Watch {
             ..Seen::default()
         })
     }
-}
-
-fn monotonic_ns() -> u64 {
-    Duration::try_from(clock_gettime(ClockId::Monotonic)).map_or(0, |time| time.as_nanos() as u64)
 }
 
 /// CPU time of this thread.
