@@ -10,8 +10,9 @@ use log::info;
 use serde::Serialize;
 
 use super::{
-    Arguments, Snapshot,
-    ring::{mode, programs},
+    args::Arguments,
+    programs::programs,
+    ring::{Mode, Snapshot},
 };
 use crate::{
     args::Format,
@@ -95,7 +96,7 @@ fn of_process(pid: u32) -> Result<Option<Map>, Failure> {
             Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::ENOENT) => None,
             map => Some(map.map_err(Failure::from)),
         })
-        .filter(|map| map.as_ref().map_or(true, |map| mode(map).is_some()))
+        .filter(|map| map.as_ref().map_or(true, |map| Mode::of(map).is_some()))
         .collect::<Result<_, _>>()?;
     only(rings, &format!("rings are held by process {pid}"))
 }
@@ -112,7 +113,7 @@ fn only(mut maps: Vec<Map>, what: &str) -> Result<Option<Map>, Failure> {
 
 /// A ring, or what programs find perf buffers in.
 fn is_buffer(map: &Map) -> bool {
-    mode(map).is_some() || map.map_type() == MapType::PERF_EVENT_ARRAY
+    Mode::of(map).is_some() || map.map_type() == MapType::PERF_EVENT_ARRAY
 }
 
 /// One line of the list.
@@ -210,7 +211,7 @@ impl Row {
             pins: here.map(|pin| pin.path.to_string_lossy().into_owned()).collect(),
             error: None,
         };
-        match (mode(map), map.peek()) {
+        match (Mode::of(map), map.peek()) {
             (None, _) => row.slots = Some(map.max_entries()),
             (Some(mode), Err(error)) => {
                 row.mode = mode.word();

@@ -16,8 +16,8 @@ use crossterm::{
 
 use super::{
     keys::{self, Key},
-    live::{Live, View},
-    motion::SAMPLE,
+    rates::SAMPLE,
+    view::{Live, View},
     watch,
 };
 use crate::{

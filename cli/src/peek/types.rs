@@ -12,10 +12,7 @@ use cutaway::{
     system,
 };
 
-use super::{
-    Snapshot,
-    ring::{programs, wants_descriptors},
-};
+use super::programs::{programs, wants_descriptors};
 use crate::{decode, failure::Failure, given::read_whole};
 
 /// The bytes of some BTF, and the number of the wanted type in it.
@@ -91,15 +88,6 @@ impl Types {
 
     pub(crate) fn json(&self, payload: &[u8]) -> serde_json::Value {
         self.with(payload, decode::json)
-    }
-
-    /// Decodes what a look has copied.
-    pub(crate) fn decode(&self, look: &mut Snapshot) {
-        for record in &mut look.records {
-            if let Some(payload) = &record.payload {
-                record.value = Some(self.json(payload));
-            }
-        }
     }
 
     fn with<T>(&self, payload: &[u8], use_it: impl FnOnce(&Value<'_>) -> T) -> T {

@@ -1,4 +1,4 @@
-//! Look after look, a line each, where there is no terminal to draw a screen on.
+//! Prints a line for each snapshot, where stdout is no terminal to draw a screen on.
 
 use std::{
     io::{self, IsTerminal},
@@ -12,7 +12,7 @@ use std::{
 
 use log::warn;
 
-use super::{Arguments, keys, live::Live, motion::SAMPLE};
+use super::{args::Arguments, keys, rates::SAMPLE, view::Live};
 use crate::{args::Format, draw::Canvas, failure::Failure, signals, terminal};
 
 /// Set when it is time to end.

@@ -10,7 +10,7 @@ use cutaway::{
 };
 
 use super::{
-    super::motion::{Positions, Watched},
+    super::rates::{Positions, Watched},
     Look, look,
 };
 use crate::{

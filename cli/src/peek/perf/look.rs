@@ -7,8 +7,8 @@ use cutaway::{
 use serde::{Deserialize, Serialize};
 
 use super::super::{
-    motion::Positions,
-    snapshot::{of_hex, to_hex},
+    payload::{of_hex, to_hex},
+    rates::Positions,
     types::Types,
 };
 use crate::{

@@ -1,12 +1,19 @@
-//! A look at a perf buffer, as text.
+//! A snapshot of a perf buffer, as text or JSON.
 
 use std::fmt::Write as _;
 
 use super::{
-    super::show,
+    super::{
+        line::{bar, doubts},
+        payload,
+    },
     look::{Look, Record},
 };
-use crate::{draw::Kind, failure::listed, terminal};
+use crate::{
+    draw::Kind,
+    failure::{Failure, listed},
+    terminal,
+};
 
 /// Columns of the bar that shows how full a buffer is.
 const BAR: usize = 40;
@@ -21,10 +28,10 @@ pub(super) fn table(look: &Look, most: usize, decoded: bool, payload: impl Fn(&R
     for (name, position) in [("data_tail", look.data_tail), ("data_head", look.data_head)] {
         let _ = writeln!(text, "  {name:<14} {position:>width$} at offset {:#x}", look.offset(position));
     }
-    let _ = writeln!(text, "  fill           {}", show::bar(look.fill_bytes, look.bytes, BAR));
+    let _ = writeln!(text, "  fill           {}", bar(look.fill_bytes, look.bytes, BAR));
     let _ = writeln!(text, "  waiting        {}", counts(look));
     let _ = writeln!(text, "  lost           {}", lost(look));
-    text += &show::doubts(look.released_meanwhile, look.corrupt.as_deref());
+    text += &doubts(look.released_meanwhile, look.corrupt.as_deref());
     if !look.records.is_empty() {
         let _ = writeln!(text, "\n{}", head(look, decoded));
         for record in look.records.iter().take(most) {
@@ -36,6 +43,20 @@ pub(super) fn table(look: &Look, most: usize, decoded: bool, payload: impl Fn(&R
         }
     }
     text + "\n"
+}
+
+/// Formats a snapshot that was kept, with at most `most` records.
+pub(crate) fn kept(look: &Look, most: usize) -> String {
+    table(look, most, look.is_decoded(), |record, bytes| match &record.value {
+        // The types are not kept, but what was decoded is.
+        Some(value) => value.to_string(),
+        None => payload::text(bytes),
+    })
+}
+
+/// Formats a snapshot as a line of JSON.
+pub(crate) fn json(look: &Look) -> Result<String, Failure> {
+    Ok(terminal::json(look)? + "\n")
 }
 
 /// Whose it is.

@@ -1,10 +1,17 @@
-//! One look at a ring: positions and headers as they were found, a plain value that can be shown, drawn, kept and read again.
+//! A snapshot of a ring: positions and headers as they were found. A plain value that can be shown, drawn, kept and read again.
 
-use cutaway::mmap_ring::{Peek, Place, Positions, Seen};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use cutaway::{
+    Map, MapFlags, MapType,
+    mmap_ring::{Peek, Place, Positions, Seen},
+};
+use cutaway_sys::clock;
+use serde::{Deserialize, Serialize};
 
+use super::super::{
+    payload::{of_hex, to_hex},
+    types::Types,
+};
 use crate::{
-    decode,
     draw::{Block, Kind, Mark, Picture, Word},
     terminal,
 };
@@ -57,6 +64,16 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    /// Returns the kind of ring that `map` is; `None` if it is none.
+    pub(crate) fn of(map: &Map) -> Option<Self> {
+        match map.map_type() {
+            MapType::RINGBUF if map.flags().contains(MapFlags::RB_OVERWRITE) => Some(Self::Overwrite),
+            MapType::RINGBUF => Some(Self::Ring),
+            MapType::USER_RINGBUF => Some(Self::User),
+            _ => None,
+        }
+    }
+
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Ring => "ring",
@@ -151,7 +168,7 @@ impl Snapshot {
     pub(crate) fn positions(peek: &Peek, (id, name, mode): (u32, &str, Mode)) -> Self {
         let positions = peek.positions();
         Self {
-            time_ns: cutaway_sys::clock::monotonic_ns(),
+            time_ns: clock::monotonic_ns(),
             consumer_pos: positions.consumer,
             producer_pos: positions.producer,
             pending_pos: positions.pending,
@@ -188,6 +205,15 @@ impl Snapshot {
             snapshot.add(peek, place, state, payloads);
         }
         snapshot
+    }
+
+    /// Decodes the payloads that were copied.
+    pub(crate) fn decode(&mut self, types: &Types) {
+        for record in &mut self.records {
+            if let Some(payload) = &record.payload {
+                record.value = Some(types.json(payload));
+            }
+        }
     }
 
     fn count(&mut self, state: State) {
@@ -311,15 +337,6 @@ impl Snapshot {
                 follows && end.is_some_and(|end| end <= self.fill_bytes)
             })
     }
-}
-
-pub(super) fn to_hex<S: Serializer>(payload: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&decode::hex(payload.as_deref().unwrap_or_default()))
-}
-
-pub(super) fn of_hex<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
-    let text = String::deserialize(from)?;
-    decode::from_hex(&text).map(Some).ok_or_else(|| serde::de::Error::custom("a payload that is not hexadecimal"))
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! What several looks tell that one does not: how fast a buffer is filled and emptied, and how long what waits has waited.
+//! Rates and ages, from several snapshots of a buffer: bytes and records a second, and how long the oldest record has waited.
 //!
-//! Bytes a second are read off the positions. Records a second are not: somebody has to walk over their headers. Those lie
-//! in the data until the other side comes round, read or not, so the positions are looked at often and what has come since is
-//! counted. If more has come than can be counted between two looks, the rest is taken to be like what was counted, and the
-//! rate is marked as about so much.
+//! Bytes a second follow from the positions. Records a second do not: their headers have to be walked. Headers stay in the
+//! data until the writer comes round, read or not, so the positions are sampled often and the headers since the last sample
+//! are counted. If more records came between two samples than can be counted, the rest is assumed to be like those that
+//! were, and the rate is marked as approximate.
 
 use std::{
     collections::VecDeque,
@@ -43,32 +43,32 @@ pub(crate) trait Watched {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
     pub(crate) positions: Positions,
-    /// Bytes that wait, of so many.
+    /// Unread bytes, and the buffer size.
     pub(crate) fill: u64,
     pub(crate) bytes: u64,
-    /// Records that wait.
+    /// RecordRate that wait.
     pub(crate) records: u64,
 }
 
-/// Records a second.
+/// RecordRate a second.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Records {
+pub(crate) struct RecordRate {
     rate: f64,
     /// Not all of them were counted.
     guessed: bool,
 }
 
-/// A buffer in motion.
+/// A buffer in rates.
 #[derive(Debug, Default)]
-pub(crate) struct Motion {
+pub(crate) struct Rates {
     /// When the last look was, and what it found.
     last: Option<(Instant, Found)>,
     /// Bytes a second that were written, and that were released, between the last two looks.
     pub(crate) written: f64,
     pub(crate) released: f64,
     /// The same in records; `None` while nobody knows.
-    pub(crate) written_records: Option<Records>,
-    pub(crate) released_records: Option<Records>,
+    pub(crate) written_records: Option<RecordRate>,
+    pub(crate) released_records: Option<RecordRate>,
     count: Count,
     /// The position at the head, and since when it stands there.
     head: Option<(u64, Instant)>,
@@ -95,7 +95,7 @@ struct Count {
     mean: Option<f64>,
 }
 
-impl Motion {
+impl Rates {
     /// Looks at the positions alone, which costs next to nothing, and counts what has come.
     pub(crate) fn sample(&mut self, of: &impl Watched, now: Instant) {
         let positions = of.positions();
@@ -126,7 +126,7 @@ impl Motion {
             self.written = bytes(found.positions.written, before.positions.written);
             self.released = bytes(found.positions.released, before.positions.released);
             let Count { guessed, unknown, .. } = self.count;
-            let records = |records: f64| (!unknown).then_some(Records { rate: records.max(0.0) / seconds, guessed });
+            let records = |records: f64| (!unknown).then_some(RecordRate { rate: records.max(0.0) / seconds, guessed });
             self.written_records = records(self.count.records);
             // What was there, and what has come, is there or gone. What is overwritten is gone, too, but was not released.
             let gone = self.count.records + before.records as f64 - found.records as f64;
@@ -205,9 +205,9 @@ pub(crate) fn rate(bytes: f64) -> String {
     format!("{number} {prefix}B/s")
 }
 
-/// Records a second, in three digits; a dash if nobody knows.
-pub(crate) fn records(rate: Option<Records>) -> String {
-    let Some(Records { rate, guessed }) = rate else { return "-".to_owned() };
+/// RecordRate a second, in three digits; a dash if nobody knows.
+pub(crate) fn records(rate: Option<RecordRate>) -> String {
+    let Some(RecordRate { rate, guessed }) = rate else { return "-".to_owned() };
     let (number, prefix) = scaled(rate);
     format!("{}{number}{}{prefix}/s", if guessed { "≈ " } else { "" }, if prefix.is_empty() { "" } else { " " })
 }
@@ -227,7 +227,7 @@ mod tests {
 
     use super::*;
 
-    /// Records of 32 bytes, of which so many can be told at once.
+    /// RecordRate of 32 bytes, of which so many can be told at once.
     struct Buffer {
         positions: Cell<Positions>,
         known: u64,
@@ -247,19 +247,19 @@ mod tests {
     /// What a second with this many records, and then one with that many, is shown as: written and released.
     fn seconds(known: u64, counts: [(u64, u64); 2]) -> (String, String) {
         let buffer = Buffer { positions: Cell::new(Positions { oldest: 0, released: 0, written: 0 }), known };
-        let (mut motion, mut now) = (Motion::default(), Instant::now());
+        let (mut rates, mut now) = (Rates::default(), Instant::now());
         for (written, released) in [(0, 0)].into_iter().chain(counts) {
             let mut positions = buffer.positions.get();
             positions.written += 32 * written;
             positions.released += 32 * released;
             positions.oldest = positions.released;
             buffer.positions.set(positions);
-            motion.sample(&buffer, now);
+            rates.sample(&buffer, now);
             let fill = positions.written - positions.oldest;
-            motion.look(&buffer, Found { positions, fill, bytes: 1 << 20, records: fill / 32 }, now);
+            rates.look(&buffer, Found { positions, fill, bytes: 1 << 20, records: fill / 32 }, now);
             now += Duration::from_secs(1);
         }
-        (records(motion.written_records), records(motion.released_records))
+        (records(rates.written_records), records(rates.released_records))
     }
 
     /// What a second look tells, even if the record has gone when it is shown.
@@ -267,18 +267,18 @@ mod tests {
     fn an_age_is_that_of_the_look() {
         let waits = Positions { oldest: 0, released: 0, written: 32 };
         let buffer = Buffer { positions: Cell::new(waits), known: u64::MAX };
-        let (mut motion, now) = (Motion::default(), Instant::now());
+        let (mut rates, now) = (Rates::default(), Instant::now());
         let found = Found { positions: waits, fill: 32, bytes: 4096, records: 1 };
         let later = now + Duration::from_secs(2);
-        motion.look(&buffer, found, now);
-        motion.look(&buffer, found, later);
-        assert_eq!(motion.age().as_deref(), Some("≥ 2.00 s"));
+        rates.look(&buffer, found, now);
+        rates.look(&buffer, found, later);
+        assert_eq!(rates.age().as_deref(), Some("≥ 2.00 s"));
         buffer.positions.set(Positions { oldest: 32, released: 32, written: 64 });
-        motion.sample(&buffer, later + Duration::from_secs(1));
-        assert_eq!(motion.age().as_deref(), Some("≥ 2.00 s"), "nobody has looked again");
+        rates.sample(&buffer, later + Duration::from_secs(1));
+        assert_eq!(rates.age().as_deref(), Some("≥ 2.00 s"), "nobody has looked again");
         let found = Found { positions: buffer.positions(), ..found };
-        motion.look(&buffer, found, later + Duration::from_secs(4));
-        assert_eq!(motion.age().as_deref(), Some("3.00 s"));
+        rates.look(&buffer, found, later + Duration::from_secs(4));
+        assert_eq!(rates.age().as_deref(), Some("3.00 s"));
     }
 
     #[test]

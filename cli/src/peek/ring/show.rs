@@ -1,19 +1,23 @@
-//! One look, as text for people or JSON for programs.
+//! A snapshot of a ring, as text for people or JSON for programs.
 
-use std::{fmt::Write as _, fs};
+use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Mode, Snapshot, State, Waiting, ring::Ring};
+use super::{
+    super::{
+        line::{bar, doubts, process_state},
+        payload,
+    },
+    mapped::Ring,
+    snapshot::{Mode, Snapshot, State, Waiting},
+};
 use crate::{
-    args::Format, decode,
+    args::Format,
     failure::{Failure, listed},
     terminal,
 };
-
-/// Bytes of a payload that are shown on one line.
-const SHOWN: usize = 32;
 
 /// Columns of the bar that shows how full a ring is.
 const BAR: usize = 40;
@@ -37,9 +41,9 @@ pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), Failure> {
 pub(crate) fn table(look: &Snapshot, coloured: bool) -> String {
     let decoded = look.records.iter().any(|record| record.value.is_some());
     // The types are not kept, but what was decoded is.
-    let payload = |record: &Waiting, payload: &[u8]| match &record.value {
+    let payload = |record: &Waiting, bytes: &[u8]| match &record.value {
         Some(value) => value.to_string(),
-        None => bytes(payload),
+        None => payload::text(bytes),
     };
     title(look, coloured) + &numbers(look) + &records(look, payload, decoded, coloured)
 }
@@ -112,16 +116,6 @@ impl About {
     }
 }
 
-/// What a process is doing, in the kernel's word; `gone` if it is not there.
-pub(super) fn process_state(pid: u32) -> String {
-    // The name in it may be any bytes.
-    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
-    let status = String::from_utf8_lossy(&status);
-    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
-    let word = state.and_then(|state| state.split(['(', ')']).nth(1));
-    word.unwrap_or("gone").to_owned()
-}
-
 fn json_about(look: &Snapshot, about: Option<&About>) -> Result<String, Failure> {
     let failed = |error| Failure::new(format!("cannot write JSON: {error}"));
     let mut value = serde_json::to_value(look).map_err(failed)?;
@@ -170,29 +164,9 @@ fn numbers(look: &Snapshot) -> String {
     text
 }
 
-/// Why a look may not have seen all: a line for each reason.
-pub(crate) fn doubts(released_meanwhile: u64, corrupt: Option<&str>) -> String {
-    let mut text = String::new();
-    if released_meanwhile > 0 {
-        let _ = writeln!(text, "  moving         {released_meanwhile} bytes were released while they were looked at");
-    }
-    if let Some(corrupt) = corrupt {
-        let _ = writeln!(text, "  corrupt        {}", terminal::one_line(corrupt));
-    }
-    text
-}
-
-/// How full a ring is: a bar, percent, bytes.
+/// Formats how full a ring is: a bar, percent, bytes.
 pub(crate) fn fill(look: &Snapshot, width: usize) -> String {
     bar(look.fill_bytes, look.bytes, width)
-}
-
-/// The same of `bytes` bytes, of which `filled` wait.
-pub(crate) fn bar(filled: u64, bytes: u64, width: usize) -> String {
-    let part = filled as f64 / bytes.max(1) as f64;
-    let columns = (part * width as f64).ceil() as usize;
-    let bar: String = (0..width).map(|column| if column < columns { '█' } else { '·' }).collect();
-    format!("{bar} {:.1} %, {filled} bytes", part * 100.0)
 }
 
 /// How many records wait, and how many of them are special.
@@ -277,14 +251,4 @@ pub(crate) fn content(record: &Waiting, payload: impl Fn(&Waiting, &[u8]) -> Str
         (None, State::Discarded) => "(given up)".to_owned(),
         (None, State::Committed) => "(released meanwhile)".to_owned(),
     }
-}
-
-/// The first bytes of a payload, in fours.
-pub(crate) fn bytes(payload: &[u8]) -> String {
-    let shown = payload.get(..SHOWN).unwrap_or(payload);
-    let mut text: Vec<_> = shown.chunks(4).map(decode::hex).collect();
-    if shown.len() < payload.len() {
-        text.push(format!("… {} more", payload.len() - shown.len()));
-    }
-    text.join(" ")
 }

@@ -1,8 +1,8 @@
-//! What is looked at again and again, whichever kind of buffer it is: a ring, or the perf buffers of a process.
+//! A buffer that is looked at again and again, of either kind (a ring, or the perf buffers of a process), and how it is viewed.
 
 use std::time::{Duration, Instant};
 
-use super::motion::{self, Records};
+use super::rates::{self, RecordRate};
 use crate::{
     draw::{Canvas, Command, Picture, Steps},
     failure::Failure,
@@ -58,7 +58,7 @@ pub(crate) struct View {
     pub(crate) drawn: bool,
     /// Payloads as bytes, though their type is known.
     pub(crate) bytes: bool,
-    /// Records that are scrolled over.
+    /// RecordRate that are scrolled over.
     pub(crate) above: usize,
     /// Which of several buffers is shown.
     pub(crate) chosen: usize,
@@ -80,8 +80,8 @@ impl View {
     }
 
     /// A position, and how fast it moves.
-    pub(crate) fn position(&self, name: &str, at: u64, bytes: f64, records: Option<Records>, verb: &str) -> String {
-        let (bytes, records) = (self.rate(motion::rate(bytes)), self.rate(motion::records(records)));
+    pub(crate) fn position(&self, name: &str, at: u64, bytes: f64, records: Option<RecordRate>, verb: &str) -> String {
+        let (bytes, records) = (self.rate(rates::rate(bytes)), self.rate(rates::records(records)));
         format!("{name:<9} {at:>20}  {bytes:>10}  {records:>12} {verb}")
     }
 
