@@ -1,32 +1,35 @@
-//! `cutaway compare`: the laboratory that puts the ways side by side.
+//! `cutaway compare`: benchmarks perf and ring buffers, and verifies common claims about them.
 //!
 //! ```text
-//!     experiments/*.rs   a claim each: its program, its work, its figures, its verdict
-//!       experiment.rs    what all of them are made of
+//!     experiments/*.rs   a claim each: its program, its work, its data, its verdict
+//!       experiment.rs    claim, verdict, findings
+//!       bench.rs         what an experiment is run with, and why one cannot be run
 //!       producer.rs      the program that sends, its buffer, and how it is run
 //!       readers.rs       the ways to wait for what it sends
-//!       method.rs        rounds, medians, and when figures are too noisy
+//!       stats.rs         rounds, medians, and when data is too noisy
 //!       mappings.rs      the buffers' memory, as the kernel lists it
-//!       figures.rs       tables and plots as values
-//!     outcome.rs         what came of one, whatever came of it
+//!       cpus.rs          the CPUs of this process
+//!       data.rs          tables and plots as values
+//!     result.rs          what came of one experiment
 //!     summary.rs         the seven likenesses and differences, answered
 //!     output.rs          text and JSON
 //!     report.rs          one HTML file with plots
-//!     machine.rs         where and when
+//!     environment.rs     machine, kernel, date
 //! ```
 
+mod bench;
 mod cpus;
+mod data;
+mod environment;
 mod experiment;
 mod experiments;
-mod figures;
-mod machine;
 mod mappings;
-mod method;
-mod outcome;
 mod output;
 mod producer;
 mod readers;
 mod report;
+mod result;
+mod stats;
 mod summary;
 
 use std::{
@@ -43,11 +46,11 @@ use cutaway::features::{self, Support};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::{
-    experiment::{Bench, Effort},
-    machine::Machine,
-    outcome::Outcome,
+    bench::{Bench, Effort},
+    environment::Environment,
     output::Output,
     report::Draft,
+    result::ExperimentResult,
 };
 use crate::{
     args::Format,
@@ -111,16 +114,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .collect();
 
     let output = Output::new(arguments.format);
-    let machine = Machine::here(effort, cpus.len(), arguments.control);
+    let environment = Environment::here(effort, cpus.len(), arguments.control);
     let bar = bar(chosen.len());
-    let mut outcomes = Vec::new();
+    let mut results = Vec::new();
     let printed = |result: io::Result<()>| match result {
         // Nobody reads any more; then nobody wants to know more.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::system("write to stdout", &error)),
         Ok(()) => Ok(true),
     };
-    if !printed(bar.suspend(|| output.machine(&machine)))? && draft.is_none() {
+    if !printed(bar.suspend(|| output.environment(&environment)))? && draft.is_none() {
         return Ok(());
     }
     for (index, experiment) in chosen.iter().enumerate() {
@@ -137,21 +140,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         bar.set_position((index as u64 + 1) * Bench::STEPS);
         // Threads and processes that the next one makes inherit where they may run.
         cpus::allow(&cpus).map_err(|error| Failure::system("go back to all CPUs", &error))?;
-        let Some(outcome) = Outcome::of(experiment, result) else {
+        let Some(outcome) = ExperimentResult::of(experiment, result) else {
             bar.finish_and_clear();
-            let stopped = Failure::new(format!("stopped after {} of {} experiments", outcomes.len(), chosen.len()));
+            let stopped = Failure::new(format!("stopped after {} of {} experiments", results.len(), chosen.len()));
             return Err(if draft.is_some() { stopped.advise("no report was written") } else { stopped });
         };
         if !printed(bar.suspend(|| output.experiment(&outcome)))? && draft.is_none() {
             return Ok(());
         }
-        outcomes.push(outcome);
+        results.push(outcome);
     }
     bar.finish_and_clear();
-    let answers = summary::answers(&outcomes);
-    printed(output.summary(&outcomes, &answers))?;
+    let answers = summary::answers(&results);
+    printed(output.summary(&results, &answers))?;
     match draft {
-        Some(draft) => draft.finish(&machine, &outcomes, &answers),
+        Some(draft) => draft.finish(&environment, &results, &answers),
         None => Ok(()),
     }
 }

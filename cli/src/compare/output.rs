@@ -5,10 +5,10 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 use super::{
+    data::{Cell, Table},
+    environment::Environment,
     experiment::Verdict,
-    figures::{Cell, Table},
-    machine::Machine,
-    outcome::Outcome,
+    result::ExperimentResult,
     summary::Answer,
 };
 use crate::{args::Format, outlet, terminal};
@@ -26,8 +26,8 @@ pub(super) struct Output {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum Line<'a> {
-    Machine(&'a Machine),
-    Experiment(&'a Outcome),
+    Machine(&'a Environment),
+    Experiment(&'a ExperimentResult),
     Summary { answers: &'a [Answer] },
 }
 
@@ -36,17 +36,17 @@ impl Output {
         Self { format, coloured: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
     }
 
-    pub(super) fn machine(&self, machine: &Machine) -> io::Result<()> {
+    pub(super) fn environment(&self, environment: &Environment) -> io::Result<()> {
         match self.format {
-            Format::Json => json(&Line::Machine(machine)),
+            Format::Json => json(&Line::Machine(environment)),
             Format::Table => {
                 let mut text = String::new();
-                if machine.control {
+                if environment.control {
                     text.push_str(
                         "A control: every experiment is broken on purpose, and none of them should hold.\n\n",
                     );
                 }
-                for (name, value) in machine.rows() {
+                for (name, value) in environment.rows() {
                     text.push_str(&format!("{name:<14}{value}\n"));
                 }
                 print(&text)
@@ -54,19 +54,19 @@ impl Output {
         }
     }
 
-    pub(super) fn experiment(&self, outcome: &Outcome) -> io::Result<()> {
+    pub(super) fn experiment(&self, outcome: &ExperimentResult) -> io::Result<()> {
         match self.format {
             Format::Json => json(&Line::Experiment(outcome)),
             Format::Table => print(&self.block(outcome)),
         }
     }
 
-    pub(super) fn summary(&self, outcomes: &[Outcome], answers: &[Answer]) -> io::Result<()> {
+    pub(super) fn summary(&self, results: &[ExperimentResult], answers: &[Answer]) -> io::Result<()> {
         match self.format {
             Format::Json => json(&Line::Summary { answers }),
             Format::Table => {
                 let mut text = String::from("\n");
-                for outcome in outcomes {
+                for outcome in results {
                     text.push_str(&format!("{:<18}{}\n", outcome.name, self.verdict(outcome.verdict())));
                 }
                 for (kind, title) in
@@ -87,7 +87,7 @@ impl Output {
         }
     }
 
-    fn block(&self, outcome: &Outcome) -> String {
+    fn block(&self, outcome: &ExperimentResult) -> String {
         let (bold, plain) = if self.coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         let mut text = format!("\n{bold}{}{plain}: {}\n", outcome.name, self.verdict(outcome.verdict()));
         text.push_str(&wrapped(outcome.claim, "  claim  "));

@@ -7,7 +7,7 @@ use cutaway::{
 };
 use cutaway_programs::compare::{Burst, Tally, Way, Work, names};
 
-use super::experiment::{Bench, Obstacle};
+use super::bench::{Bench, Obstacle};
 
 /// `MAX_BPF_STACK`: the largest event that is built on the stack, in bytes.
 pub(super) const STACK: u32 = 512;

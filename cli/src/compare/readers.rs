@@ -19,7 +19,7 @@ use cutaway::{
 use cutaway_programs::compare::{SHELF_SLOTS, Way, names};
 
 use super::{
-    experiment::{Obstacle, joined},
+    bench::{Obstacle, joined},
     producer::{Producer, perf},
 };
 

@@ -3,13 +3,15 @@
 //! ```text
 //!     report.rs   where it goes: room is made before anything is measured, and a whole file takes the place of the old one
 //!       page.rs   the page: summary, experiments, figures as tables
-//!       plot.rs   a plot as SVG: paper, legend, markers and colours
+//!       chart.rs  a plot as SVG
+//!       plot.rs   paper, legend, markers and colors
 //!       lines.rs  lines over two axes
 //!       bars.rs   bars beside their names
 //!       scale.rs  from figures to places on paper
 //! ```
 
 mod bars;
+mod chart;
 mod lines;
 mod page;
 mod plot;
@@ -17,7 +19,7 @@ mod scale;
 
 use std::path::{Path, PathBuf};
 
-use super::{machine::Machine, outcome::Outcome, summary::Answer};
+use super::{environment::Environment, result::ExperimentResult, summary::Answer};
 use crate::{
     failure::Failure,
     output_file::{self, Place, Refused, Unfinished},
@@ -42,8 +44,13 @@ impl Draft {
     }
 
     /// Writes the report, whole, and puts it in its place.
-    pub(super) fn finish(self, machine: &Machine, outcomes: &[Outcome], answers: &[Answer]) -> Result<(), Failure> {
-        let page = page::page(machine, outcomes, answers);
+    pub(super) fn finish(
+        self,
+        environment: &Environment,
+        results: &[ExperimentResult],
+        answers: &[Answer],
+    ) -> Result<(), Failure> {
+        let page = page::page(environment, results, answers);
         let Self { path, file } = self;
         file.commit(page.as_bytes()).map_err(|error| failure(&path, Refused::System(error)))
     }

@@ -9,10 +9,11 @@ use cutaway::{RunStatistics, perf_reader::LostSource};
 use cutaway_programs::compare::Way;
 
 use crate::compare::{
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
-    figures::{Axis, Cell, Plot, Point, Table, number},
-    method::{Rounds, interleave, relation},
+    bench::{Bench, Obstacle},
+    data::{Axis, Cell, Plot, Point, Table, number},
+    experiment::{Experiment, Findings, Judgement, Verdict},
     producer::{Buffer, Lane, NO_WAKEUP},
+    stats::{Rounds, interleave, relation},
 };
 
 pub(super) const EXPERIMENT: Experiment = Experiment {

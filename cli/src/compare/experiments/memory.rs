@@ -8,9 +8,10 @@
 use cutaway_programs::compare::{Burst, Way, Work};
 
 use crate::compare::{
+    bench::{Bench, Obstacle},
     cpus,
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
-    figures::{Axis, Cell, Plot, Point, Table, number},
+    data::{Axis, Cell, Plot, Point, Table, number},
+    experiment::{Experiment, Findings, Judgement},
     mappings,
     producer::{Buffer, NO_WAKEUP, Producer, silent},
 };

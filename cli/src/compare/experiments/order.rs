@@ -24,9 +24,10 @@ use rustix::{
 };
 
 use crate::compare::{
+    bench::{Bench, Obstacle, joined},
     cpus,
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict, joined},
-    figures::{Axis, Cell, Plot, Point, Table},
+    data::{Axis, Cell, Plot, Point, Table},
+    experiment::{Experiment, Findings, Judgement, Verdict},
     producer::{Producer, drain, perf, silent},
 };
 

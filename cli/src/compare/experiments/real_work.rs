@@ -17,11 +17,12 @@ use cutaway::{
 use cutaway_programs::getaddrinfo::{self, Transport};
 
 use crate::compare::{
+    bench::{Bench, Obstacle},
     cpus,
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
-    figures::{Axis, Cell, Plot, Point, Table, number},
-    method::{Rounds, quantile, relation, shortest_of},
+    data::{Axis, Cell, Plot, Point, Table, number},
+    experiment::{Experiment, Findings, Judgement, Verdict},
     readers::meanwhile,
+    stats::{Rounds, quantile, relation, shortest_of},
 };
 
 pub(super) const EXPERIMENT: Experiment =

@@ -10,8 +10,9 @@ use cutaway::perf_reader::Record;
 use cutaway_programs::compare::{Burst, Way, Work};
 
 use crate::compare::{
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
-    figures::{Cell, Table, number},
+    bench::{Bench, Obstacle},
+    data::{Cell, Table, number},
+    experiment::{Experiment, Findings, Judgement},
     mappings,
     producer::{Buffer, NO_WAKEUP, Producer, silent},
 };

@@ -8,8 +8,9 @@
 use cutaway_programs::compare::{Burst, Way, Work};
 
 use crate::compare::{
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
-    figures::{Cell, Table, number},
+    bench::{Bench, Obstacle},
+    data::{Cell, Table, number},
+    experiment::{Experiment, Findings, Judgement},
     producer::{ADAPTIVE, Buffer, Producer, STACK, silent},
 };
 

@@ -19,12 +19,13 @@ use std::{
 use cutaway_programs::compare::{Burst, Way, Work};
 
 use crate::compare::{
+    bench::{Bench, Effort, Obstacle, joined},
     cpus,
-    experiment::{Bench, Effort, Experiment, Findings, Judgement, Obstacle, Verdict, joined},
-    figures::{Axis, Cell, Plot, Point, Table, number},
-    method::{Rounds, interleave, relation},
+    data::{Axis, Cell, Plot, Point, Table, number},
+    experiment::{Experiment, Findings, Judgement, Verdict},
     producer::{ADAPTIVE, Buffer, FORCE_WAKEUP, NO_WAKEUP, Producer, silent},
     readers::{Reader, Waiting, meanwhile},
+    stats::{Rounds, interleave, relation},
 };
 
 pub(super) const EXPERIMENT: Experiment =

@@ -9,8 +9,9 @@ use cutaway::perf_reader::Options;
 use cutaway_programs::compare::{LONGEST, Way, names, varied};
 
 use crate::compare::{
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
-    figures::{Axis, Cell, Plot, Point, Table, number},
+    bench::{Bench, Obstacle},
+    data::{Axis, Cell, Plot, Point, Table, number},
+    experiment::{Experiment, Findings, Judgement},
     producer::{Buffer, NO_WAKEUP, Producer},
 };
 

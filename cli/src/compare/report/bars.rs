@@ -4,7 +4,7 @@ use super::{
     plot::{AXIS, GRID, LETTER, WIDTH, colour, legend, line, text},
     scale::{Scale, label},
 };
-use crate::compare::figures::{Axis, Point, number};
+use crate::compare::data::{Axis, Point, number};
 
 const TOP: f64 = 34.0;
 const BAR: f64 = 17.0;

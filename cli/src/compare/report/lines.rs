@@ -4,7 +4,7 @@ use super::{
     plot::{AXIS, FONT, GRID, WIDTH, colour, dash, legend, line, marker, text},
     scale::{Scale, label},
 };
-use crate::compare::figures::{Axis, Point};
+use crate::compare::data::{Axis, Point};
 
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = WIDTH - 16.0;

@@ -11,13 +11,13 @@ use cutaway_programs::compare::{Burst, Work, shelf};
 use cutaway_sys::clock::monotonic_ns;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{BUCKETS, IDLE, Seen, TIMER, Who};
+use super::arms::{BUCKETS, IDLE, Seen, TIMER, Who};
 use crate::compare::{
+    bench::{Bench, Obstacle},
     cpus,
-    experiment::{Bench, Obstacle},
-    method::quantile,
     producer::{ADAPTIVE, Producer},
     readers::{Reader, Shelf, meanwhile},
+    stats::quantile,
 };
 
 const BUFFER: u32 = 1024 * 1024;

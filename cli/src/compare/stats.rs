@@ -12,7 +12,7 @@
 //!   neither a difference nor its absence is agreed on, the figures are too noisy, and that is the answer: of a quick
 //!   run at once, of a full one when a second attempt was no better, and a note says which attempt is shown.
 
-use super::experiment::{Bench, Obstacle};
+use super::bench::{Bench, Obstacle};
 
 /// The share of rounds that have to agree: seven of eight, or nine of eleven. Arms that do not differ at all would agree so
 /// much by chance in one case of about thirty.
@@ -149,7 +149,7 @@ mod tests {
     use indicatif::ProgressBar;
 
     use super::*;
-    use crate::compare::experiment::Effort;
+    use crate::compare::bench::Effort;
 
     #[test]
     fn rounds_hardly_agree_by_chance() {

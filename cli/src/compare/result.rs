@@ -3,13 +3,14 @@
 use serde::Serialize;
 
 use super::{
-    experiment::{Experiment, Findings, Judgement, Obstacle, Verdict},
-    figures::{Plot, Table},
+    bench::Obstacle,
+    data::{Plot, Table},
+    experiment::{Experiment, Findings, Judgement, Verdict},
 };
 
 /// The same for every experiment, whatever came of it.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Outcome {
+pub(super) struct ExperimentResult {
     pub(super) name: &'static str,
     pub(super) claim: &'static str,
     verdict: Verdict,
@@ -20,7 +21,7 @@ pub(super) struct Outcome {
     pub(super) plots: Vec<Plot>,
 }
 
-impl Outcome {
+impl ExperimentResult {
     /// `None` if it was stopped.
     pub(super) fn of(experiment: &Experiment, result: Result<Findings, Obstacle>) -> Option<Self> {
         let findings = match result {

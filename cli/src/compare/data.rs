@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use super::method::Rounds;
+use super::stats::Rounds;
 
 /// Figures in rows.
 #[derive(Debug, Clone, Serialize)]

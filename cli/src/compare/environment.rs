@@ -5,11 +5,11 @@ use std::fs;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::experiment::Effort;
+use super::bench::Effort;
 
 /// The machine, the kernel, the day, and how much was measured.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Machine {
+pub(super) struct Environment {
     /// UTC, to the second.
     pub(super) date: String,
     pub(super) cutaway: &'static str,
@@ -27,7 +27,7 @@ pub(super) struct Machine {
     pub(super) control: bool,
 }
 
-impl Machine {
+impl Environment {
     pub(super) fn here(effort: Effort, cpus: usize, control: bool) -> Self {
         let system = rustix::system::uname();
         let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
@@ -64,7 +64,7 @@ impl Machine {
             ("kernel", format!("{} on {}", self.kernel, self.architecture)),
             ("processor", self.processor.clone()),
             ("CPUs", self.cpus.to_string()),
-            ("memory", format!("{} MiB", super::figures::number(self.memory_mib as f64))),
+            ("memory", format!("{} MiB", super::data::number(self.memory_mib as f64))),
             ("JIT compiler", jit.to_owned()),
             ("settings", format!("{effort}: {} rounds of each measurement, and one to warm up", self.rounds)),
             ("cutaway", self.cutaway.to_owned()),
