@@ -23,7 +23,8 @@ use serde_json::json;
 use super::{
     Form,
     buffers::Record,
-    types::{Basis, Choice, Records, Shape},
+    record_type::{Basis, Choice, Shape},
+    types::Records,
 };
 use crate::{
     decode,

@@ -22,12 +22,13 @@ use rustix::{
 };
 
 use super::{
-    First, Wanted, Whose,
+    first::First,
     hold::{Held, Holder},
     known::{Familiar, Known},
-    looks_like_libc,
+    libc_name::looks_like_libc,
     maps::Mapping,
     notice::{Notice, Ring},
+    scope::{Wanted, Whose},
     sightings::{Mapper, Queue, Sighting},
 };
 

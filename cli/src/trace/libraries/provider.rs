@@ -14,6 +14,7 @@ use cutaway::Uprobe;
 use cutaway_programs::getaddrinfo;
 
 use super::{
+    libc_name::looks_like_libc,
     maps::Mapping,
     quick::{self, Quick},
 };
@@ -91,7 +92,7 @@ fn judge(file: File, shown: &str) -> Found {
     let native = is_native(&header);
     // One of another class has its tables elsewhere: it takes the long way, if it is a C library by its name.
     let quick = if native { quick::defines(&file, getaddrinfo::FUNCTION) } else { Quick::Unknown };
-    if quick == Quick::No || !native && !super::looks_like_libc(shown) {
+    if quick == Quick::No || !native && !looks_like_libc(shown) {
         return Found::Nothing;
     }
     if file.metadata().map_or(true, |of| of.len() > MOST) {
