@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::accel::Choice;
 use crate::cache::Cache;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::interrupt;
 use crate::kernel::{MATRIX, Request};
 use crate::libtest::{self, Arguments};
-use crate::matrix::{Job, chain};
+use crate::matrix::Job;
 use crate::plan::{Binary, Plan};
 use crate::progress::{Detail, Screen};
-use crate::qemu::accel::Choice;
 use crate::report::{Matrix, junit, lines, table};
 use crate::run::Limits;
 use crate::suite;

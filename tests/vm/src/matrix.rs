@@ -6,19 +6,20 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use crate::accel::{self, Choice};
 use crate::cache::Cache;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::initramfs::Tree;
 use crate::interrupt;
 use crate::kernel::{self, Kernel, Request};
-use crate::parts::{self, Part};
+
 use crate::plan::Plan;
 use crate::prepare;
 use crate::progress::{Line, Screen};
-use crate::qemu::Machine;
-use crate::qemu::accel::{self, Accelerator, Choice};
+use crate::qemu::{Accelerator, Machine};
 use crate::report::{End, Guest, Matrix, lines};
 use crate::run::{self, Limits, Run};
+use crate::shard::{self, Shard};
 
 /// All that kernels have in common.
 #[derive(Debug)]
@@ -104,7 +105,7 @@ impl Job {
     fn one(&self, name: &str, kernel: &Kernel, accelerator: Accelerator, screen: &Screen) -> Result<Guest> {
         let folder = self.folder.join(name);
         clear(&folder)?;
-        for own in Part::all(self.guests).filter_map(Part::folder) {
+        for own in Shard::all(self.guests).filter_map(Shard::folder) {
             clear(&folder.join(own))?;
         }
         fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
@@ -126,15 +127,15 @@ impl Job {
         };
         let shared = plan.binaries.iter().any(|binary| binary.harness);
         let guests: Result<Vec<Guest>> = std::thread::scope(|scope| {
-            let running: Vec<_> = Part::all(if shared { self.guests } else { 1 })
-                .map(|part| {
+            let running: Vec<_> = Shard::all(if shared { self.guests } else { 1 })
+                .map(|shard| {
                     let (run, line) = (&run, &line);
-                    scope.spawn(move || run_part(run, part, line, screen))
+                    scope.spawn(move || run_shard(run, shard, line, screen))
                 })
                 .collect();
             running.into_iter().map(|guest| guest.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
         });
-        let guest = parts::joined(guests?).ok_or(Error::Interrupted)?;
+        let guest = shard::merge(guests?).ok_or(Error::Interrupted)?;
         line.end(&guest);
         if !self.keep {
             fs::remove_file(&initramfs).map_err(Error::file("remove", &initramfs))?;
@@ -170,12 +171,12 @@ impl Job {
     }
 }
 
-/// Runs the guest that has this part of the tests. It is started by the thread that waits for it: QEMU dies with that thread.
-fn run_part(whole: &Run<'_>, part: Part, line: &Line<'_>, screen: &Screen) -> Result<Guest> {
+/// Runs the guest of one shard, on the thread that starts it: QEMU dies with that thread.
+fn run_shard(whole: &Run<'_>, shard: Shard, line: &Line<'_>, screen: &Screen) -> Result<Guest> {
     let mut machine = whole.machine.clone();
     let mut folder = whole.folder.to_path_buf();
-    if let Some(own) = part.folder() {
-        machine.append.push(part.word());
+    if let Some(own) = shard.folder() {
+        machine.append.push(shard.word());
         folder.push(own);
         fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
     }
@@ -189,7 +190,7 @@ fn run_part(whole: &Run<'_>, part: Part, line: &Line<'_>, screen: &Screen) -> Re
         guest = run.guest(&mut |heard| line.hear(&heard))?;
         guest.notes.insert(0, first);
     }
-    Ok(parts::told_apart(guest, part))
+    Ok(shard::label_unknown(guest, shard))
 }
 
 /// The console of a guest that had to be booted twice.
@@ -226,16 +227,4 @@ fn unlike<'n>(name: String, others: impl Iterator<Item = &'n String> + Clone) ->
 /// none has begun.
 fn died_at_birth(guest: &Guest) -> bool {
     guest.release.is_none() && matches!(guest.end, End::Crashed(_) | End::Hung(_) | End::Broken(_))
-}
-
-/// An error with its sources, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -20,7 +20,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, wait};
 
 use super::stacks;
-use crate::wire::Status;
+use crate::protocol::Status;
 
 /// What to run.
 pub(super) struct Spec<'a> {

@@ -10,7 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::deb822::paragraphs;
-use super::{Request, sources};
+use super::request::Request;
+use super::sources;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::tool::Tool;
