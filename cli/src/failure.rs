@@ -21,40 +21,45 @@ const MOST_NAMES: usize = 30;
 
 impl Failure {
     pub(crate) fn new(line: impl Into<String>) -> Self {
-        Self { line: line.into(), details: None, unheard: false, usage: false }.advise_on_descriptors()
+        let failure = Self::plain(line.into());
+        let hint = Self::hint_of_quoted(&failure.line);
+        failure.hint(hint)
     }
 
     /// A failed operation of the system: what was attempted, and the errno by name.
     pub(crate) fn system(attempt: &str, error: &io::Error) -> Self {
-        Self::new(match error.raw_os_error() {
-            Some(_) => format!("cannot {attempt}: {}", Errno::of(error)),
-            None => format!("cannot {attempt}: {error}"),
-        })
+        match error.raw_os_error() {
+            Some(_) => {
+                let errno = Errno::of(error);
+                Self::plain(format!("cannot {attempt}: {errno}")).hint(errno.hint())
+            }
+            None => Self::new(format!("cannot {attempt}: {error}")),
+        }
     }
 
-    /// Says what to do if there were not enough descriptors, unless that is said already. Some errors quote the reason
-    /// of another one; its text is all there is to go by then.
-    fn advise_on_descriptors(self) -> Self {
-        match Self::advice_on_descriptors(&self.line) {
-            Some(advice)
-                if !["ulimit -n", "file-max"].iter().any(|said| advice.contains(said) && self.line.contains(said)) =>
+    fn plain(line: String) -> Self {
+        Self { line, details: None, unheard: false, usage: false }
+    }
+
+    /// Adds what to do about an errno, unless the line says so already.
+    fn hint(self, hint: Option<&str>) -> Self {
+        match hint {
+            Some(hint)
+                if !["ulimit -n", "file-max"].iter().any(|said| hint.contains(said) && self.line.contains(said)) =>
             {
-                self.advise(advice)
+                self.advise(hint)
             }
             _ => self,
         }
     }
 
-    /// What to do if this says that there were not enough descriptors.
-    pub(crate) fn advice_on_descriptors(line: &str) -> Option<&'static str> {
-        let says = |name: &str, text: &str| line.contains(name) || line.contains(text);
-        if says("EMFILE", "Too many open files (os error 24)") {
-            Some("the process has too many open files: raise `ulimit -n`")
-        } else if says("ENFILE", "Too many open files in system") {
-            Some("the system has too many open files: raise fs.file-max")
-        } else {
-            None
-        }
+    /// Returns what to do if `line` quotes an error of no fd being left. A quoted error has no errno but in its text.
+    pub(crate) fn hint_of_quoted(line: &str) -> Option<&'static str> {
+        let is_quoted = |errno: &Errno| {
+            errno.name().is_some_and(|name| line.contains(name))
+                || line.contains(&io::Error::from_raw_os_error(errno.raw()).to_string())
+        };
+        [libc::EMFILE, libc::ENFILE].map(Errno::new).iter().find(|errno| is_quoted(errno))?.hint()
     }
 
     /// Options that contradict each other, where only their values tell: the command ends with status 2.
@@ -131,7 +136,8 @@ impl fmt::Display for Failure {
 
 impl From<cutaway::Error> for Failure {
     fn from(error: cutaway::Error) -> Self {
-        Self { details: error.verifier_log().map(str::to_owned), ..Self::new(error.to_string()) }
+        let hint = error.errno().and_then(Errno::hint);
+        Self { details: error.verifier_log().map(str::to_owned), ..Self::new(error.to_string()).hint(hint) }
     }
 }
 
@@ -144,7 +150,7 @@ mod tests {
         let said = |errno| Failure::system("open it", &io::Error::from_raw_os_error(errno)).to_string();
         assert_eq!(
             said(libc::EMFILE),
-            "cannot open it: EMFILE (Too many open files); the process has too many open files: raise `ulimit -n`"
+            "cannot open it: EMFILE (Too many open files); the process has no file descriptor left: raise `ulimit -n`"
         );
         assert!(said(libc::ENFILE).contains("fs.file-max"));
         let quoted = Failure::from(cutaway::Error::Library {

@@ -2,7 +2,8 @@
 
 mod bench;
 mod ci;
-mod elsewhere;
+mod compare_matrix;
+
 mod mutants;
 mod objects;
 mod plots;
@@ -85,7 +86,7 @@ fn main() -> ExitCode {
         Routine::Objects(arguments) => objects::write(&arguments),
         Routine::Book(arguments) => book::write(&arguments),
         Routine::Plots(arguments) => plots::write(&arguments),
-        Routine::CompareElsewhere => elsewhere::compare(),
+        Routine::CompareElsewhere => compare_matrix::compare(),
         Routine::Mutants => mutants::run("mmap-ring", "model"),
         Routine::BrokenObjects { count } => tools::cargo(
             &["test", "-p", "cutaway", "--test", "broken", "--", "--nocapture"],

@@ -12,7 +12,8 @@ use std::{
 use cutaway::{Loaded, Object, Run};
 use cutaway_programs::{btf::Type, prelude::*};
 
-use super::{make::Workshop, root};
+use super::make::Workshop;
+use crate::tools::root;
 
 /// Where the look is kept.
 const FILE: &str = "docs/looks/staged.jsonl";

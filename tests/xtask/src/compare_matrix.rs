@@ -4,7 +4,7 @@
 //! What takes no clock to judge has to hold there as it does here. What does may be drowned by the emulator: it has to
 //! have been tried.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use serde_json::Value;
 
@@ -78,7 +78,7 @@ fn verdicts(figures: &str) -> std::result::Result<Vec<Verdict>, String> {
 
 /// The experiments that the book tells of.
 fn expected() -> std::result::Result<Vec<String>, String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compare/figures.jsonl");
+    let path = tools::root().join("docs/compare/figures.jsonl");
     let figures = fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     Ok(verdicts(&figures)?.into_iter().map(|verdict| verdict.name).collect())
 }
