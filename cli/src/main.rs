@@ -6,6 +6,7 @@
 //! (`signals.rs`).
 
 mod args;
+mod columns;
 mod command;
 mod compare;
 mod decode;

@@ -8,7 +8,11 @@ use std::{
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
-use crate::{failure::Failure, outlet};
+use crate::{
+    columns::{cut, display_width},
+    failure::Failure,
+    outlet,
+};
 
 /// Columns where nobody says.
 const WIDTH: usize = 80;
@@ -104,29 +108,10 @@ pub(crate) fn fit(line: &str) -> Cow<'_, str> {
         return Cow::Borrowed(line);
     }
     let width = width();
-    if line.chars().count() <= width {
+    if display_width(line) <= width {
         return Cow::Borrowed(line);
     }
     Cow::Owned(cut(line, width.saturating_sub(1)) + "…")
-}
-
-/// The first columns of a line, which may hold colours: those take none.
-pub(crate) fn cut(line: &str, columns: usize) -> String {
-    let mut cut = String::with_capacity(line.len());
-    let (mut used, mut in_colour) = (0, false);
-    for character in line.chars() {
-        if character == '\x1b' {
-            in_colour = true;
-        }
-        if in_colour {
-            cut.push(character);
-            in_colour = character != 'm';
-        } else if used < columns {
-            cut.push(character);
-            used += 1;
-        }
-    }
-    cut
 }
 
 #[cfg(test)]
@@ -151,11 +136,5 @@ mod tests {
         assert!(line.contains("\\u007fb\\u0080\\u009b\\u009f\u{a0}ß\\u202e"), "{line}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), value);
         assert_eq!(json(&serde_json::json!({ "a": [1, null, "ß"] })).unwrap(), r#"{"a":[1,null,"ß"]}"#);
-    }
-
-    #[test]
-    fn colours_take_no_columns() {
-        assert_eq!(cut("\x1b[1mabc\x1b[0mdef", 4), "\x1b[1mabc\x1b[0md");
-        assert_eq!(cut("größe", 3), "grö");
     }
 }

@@ -6,8 +6,8 @@ use cutaway::{Error, ExternFound, FunctionSpec, MapSpec, Object, Pinning, Progra
 use serde::Serialize;
 
 use super::{
-    lacks,
     listing::{self, ByPlace, Row},
+    requirements,
 };
 
 /// The kernel that loading is rehearsed for.
@@ -16,7 +16,7 @@ pub(super) enum Against<'b> {
     /// The running one.
     Running,
     /// The one that these types are from.
-    Given(&'b [u8]),
+    Btf(&'b [u8]),
 }
 
 /// All that is told.
@@ -39,7 +39,7 @@ pub(super) struct Report {
     /// Why loading the object as a whole could not be rehearsed.
     pub(super) failure: Option<String>,
     /// What the running machine would refuse.
-    pub(super) lacks: Vec<String>,
+    pub(super) missing: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -196,9 +196,9 @@ impl Report {
             core: core.collect(),
             warnings: object.warnings().iter().map(ToString::to_string).collect(),
             failure,
-            lacks: match against {
-                Against::Running if !foreign => lacks::of(&object, chosen),
-                Against::Running | Against::Given(_) => Vec::new(),
+            missing: match against {
+                Against::Running if !foreign => requirements::missing(&object, chosen),
+                Against::Running | Against::Btf(_) => Vec::new(),
             },
         }
     }
@@ -207,7 +207,7 @@ impl Report {
 fn rehearse(object: Object, against: Against<'_>) -> Result<Rehearsal, Error> {
     match against {
         Against::Running => object.rehearse_here(),
-        Against::Given(types) => object.rehearse(types),
+        Against::Btf(types) => object.rehearse(types),
     }
 }
 

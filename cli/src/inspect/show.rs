@@ -6,7 +6,10 @@ use super::{
     listing::Row,
     report::{Map, Program, Report},
 };
-use crate::terminal::one_line;
+use crate::{
+    columns::{display_width, left},
+    terminal::one_line,
+};
 
 /// Writes a line. A name with a newline in it, which a hostile object may have, does not make it two.
 macro_rules! line {
@@ -82,10 +85,10 @@ fn write(report: &Report, to: &mut String) -> fmt::Result {
         heading(to, "loading it whole")?;
         line!(to, "  fails: {why}")?;
     }
-    if !report.lacks.is_empty() {
+    if !report.missing.is_empty() {
         heading(to, "what this machine lacks for it")?;
-        for lack in &report.lacks {
-            line!(to, "  {lack}")?;
+        for missing in &report.missing {
+            line!(to, "  {missing}")?;
         }
     }
     report.programs.iter().try_for_each(|program| write_program(to, program))
@@ -103,14 +106,14 @@ fn table(to: &mut String, rows: impl Iterator<Item = Vec<String>>) -> fmt::Resul
     for row in &rows {
         widths.resize(widths.len().max(row.len()), 0);
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
+            *width = display_width(cell).max(*width);
         }
     }
     for row in &rows {
         let mut line = String::from(" ");
         for (cell, width) in row.iter().zip(&widths) {
             if *width > 0 {
-                write!(line, " {cell:<width$} ")?;
+                write!(line, " {} ", left(cell, *width))?;
             }
         }
         writeln!(to, "{}", line.trim_end())?;
@@ -196,5 +199,13 @@ mod tests {
         table(&mut text, [vec!["a\nb".to_owned(), "c\u{1b}".to_owned()]].into_iter()).unwrap();
         line!(&mut text, "{}: {}", "x\n\nfake", 1).unwrap();
         assert_eq!(text, "  a\\nb  c\\u{1b}\nx\\n\\nfake: 1\n");
+    }
+
+    #[test]
+    fn wide_letters_shift_no_columns() {
+        let mut text = String::new();
+        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
+        table(&mut text, [row(["漢字", "1"]), row(["abc", "2"])].into_iter()).unwrap();
+        assert_eq!(text, "  漢字  1\n  abc   2\n");
     }
 }

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     args::Format,
+    columns::left,
     failure::{Failure, listed, listed_by},
     terminal,
 };
@@ -262,9 +263,9 @@ fn table(rows: &[Row]) -> String {
     let mut text =
         format!("{bold}{:>6} {:<15} {:<9} {:>10} {:>7}  OWNERS{plain}\n", "ID", "NAME", "MODE", "BYTES", "FILL");
     for row in rows {
-        let name = terminal::one_line(&row.name);
+        let name = left(&terminal::one_line(&row.name), NAME);
         text.push_str(&format!(
-            "{:>6} {name:<15} {:<9} {:>10} {:>7}  {}\n",
+            "{:>6} {name} {:<9} {:>10} {:>7}  {}\n",
             row.id,
             row.mode,
             row.size(),

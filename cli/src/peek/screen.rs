@@ -21,10 +21,11 @@ use super::{
     watch,
 };
 use crate::{
+    columns::{cut, display_width},
     failure::Failure,
     outlet,
     signals::{self, LastAct},
-    terminal::{cut, is_coloured},
+    terminal::is_coloured,
 };
 
 /// How often it is asked who has to do with what is shown.
@@ -164,7 +165,7 @@ impl<L: Live> Screen<'_, L> {
         let picture = if self.view.drawn { "d no picture" } else { "d picture" };
         let buffers = if self.live.buffers() > 1 { "  ←→ buffers" } else { "" };
         let mut keys = format!("q quit  {pause}  s one look  {picture}{kind}{buffers}  ↑↓ records  +- pace");
-        if keys.chars().count() > columns {
+        if display_width(&keys) > columns {
             keys = keys.replace("  ", " ");
         }
         let (inverse, plain) = if is_coloured() { ("\x1b[7m", "\x1b[0m") } else { ("", "") };

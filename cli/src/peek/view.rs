@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::rates::{self, RecordRate};
 use crate::{
+    columns::display_width,
     draw::{Canvas, Command, Picture, Steps},
     failure::Failure,
 };
@@ -69,7 +70,7 @@ impl View {
     /// What is at both ends of the first line.
     pub(crate) fn title(&self, title: &str, columns: usize) -> String {
         let state = if self.paused { "paused".to_owned() } else { format!("every {} s", self.interval.as_secs_f64()) };
-        let gap = columns.saturating_sub(title.chars().count() + state.chars().count());
+        let gap = columns.saturating_sub(display_width(title) + display_width(&state));
         let (bold, _, plain) = self.pens();
         format!("{bold}{title}{plain}{}{state}", " ".repeat(gap))
     }

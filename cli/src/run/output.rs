@@ -27,6 +27,7 @@ use super::{
     types::Records,
 };
 use crate::{
+    columns::{display_width, left, right},
     decode,
     outlet::{self, Standard},
     terminal,
@@ -174,7 +175,7 @@ impl<'b> Columns<'b> {
         }
         for (index, (name, _)) in fields.iter().enumerate() {
             let (width, right) = kinds.get(index).map_or((0, false), |&id| width(btf, id));
-            columns.push(Column { name: name.clone().into_owned(), width: width.max(name.chars().count()), right });
+            columns.push(Column { name: name.clone().into_owned(), width: width.max(display_width(name)), right });
         }
         (!fields.is_empty()).then_some(Self { shape, basis, cpu, columns })
     }
@@ -182,7 +183,7 @@ impl<'b> Columns<'b> {
     /// A value that is wider than its column makes that wider for what follows; before the first line, for the names, too.
     fn widen(&mut self, cells: &[String]) {
         for (column, cell) in self.columns.iter_mut().zip(cells) {
-            column.width = column.width.max(cell.chars().count());
+            column.width = column.width.max(display_width(cell));
         }
     }
 
@@ -193,7 +194,7 @@ impl<'b> Columns<'b> {
                 line.push_str("  ");
             }
             let width = column.width;
-            line.push_str(&if column.right { format!("{cell:>width$}") } else { format!("{cell:<width$}") });
+            line.push_str(&if column.right { right(&cell, width) } else { left(&cell, width) });
         }
         line.truncate(line.trim_end().len());
         line

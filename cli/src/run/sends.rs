@@ -17,9 +17,13 @@
 //! which slot of a perf event array it goes: the kernel refuses one whose event counts on another CPU
 //! (`kernel/trace/bpf_trace.c`, `__bpf_perf_event_output`).
 
+mod registers;
+
 use std::collections::HashSet;
 
 use cutaway::{FunctionSpec, Helper, Instruction, Object, instruction::opcode};
+
+use self::registers::{RegValue, Registers, helper};
 
 /// A call that sends, or reserves what is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,44 +93,27 @@ impl Sends {
     }
 }
 
-/// What a register holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Held<'f> {
-    Unknown,
-    Number(i64),
-    /// The address of a map, or of data.
-    Symbol(&'f str),
-    /// A value in the map of this name, if it was found there.
-    Value(&'f str),
-    /// A record reserved in the ring of this name, if there was room.
-    Record(&'f str),
-}
-
-const REGISTERS: usize = 11;
-
 /// `BPF_JMP32 | BPF_JA`, whose distance is the immediate.
 const LONG_JUMP: u8 = opcode::JMP32 | opcode::JA;
-const MOV_IMM: u8 = opcode::MOV | opcode::K;
-const MOV_REG: u8 = opcode::MOV | opcode::X;
 const EXIT: u8 = opcode::JMP | opcode::EXIT;
 
 fn in_function(function: &FunctionSpec, sends: &mut Sends) {
     let code: Vec<(usize, Instruction)> = by_slot(function);
     let arrivals: HashSet<usize> = code.iter().filter_map(|(slot, instruction)| target(*slot, instruction)).collect();
-    let mut registers = [Held::Unknown; REGISTERS];
+    let mut registers = Registers::unknown();
     for (slot, instruction) in &code {
         if arrivals.contains(slot) {
-            registers = [Held::Unknown; REGISTERS];
+            registers = Registers::unknown();
         }
         if let Some(Arguments { map, size, data }) = helper(instruction).and_then(arguments)
-            && let Held::Symbol(map) = held(&registers, map)
+            && let RegValue::Symbol(map) = registers.get(map)
         {
-            let size = match held(&registers, size) {
-                Held::Number(size) => u32::try_from(size).ok(),
+            let size = match registers.get(size) {
+                RegValue::Number(size) => u32::try_from(size).ok(),
                 _ => None,
             };
-            let value_of = match data.map(|data| held(&registers, data)) {
-                Some(Held::Value(map)) => Some(map.to_owned()),
+            let value_of = match data.map(|data| registers.get(data)) {
+                Some(RegValue::Value(map)) => Some(map.to_owned()),
                 _ => None,
             };
             let line = function.lines.iter().rev().find(|line| line.slot <= *slot).map(|line| line.text.clone());
@@ -138,23 +125,23 @@ fn in_function(function: &FunctionSpec, sends: &mut Sends) {
             });
         }
         if let Some((map, flags)) = helper(instruction).and_then(puts_into_a_slot)
-            && let (Held::Symbol(map), Held::Number(flags)) = (held(&registers, map), held(&registers, flags))
+            && let (RegValue::Symbol(map), RegValue::Number(flags)) = (registers.get(map), registers.get(flags))
             && let Ok(slot) = u32::try_from(flags & i64::from(CURRENT_CPU))
             && slot != CURRENT_CPU
         {
             sends.slots.push((map.to_owned(), slot));
         }
         if let Some((ring, flags)) = helper(instruction).and_then(commits) {
-            let map = match held(&registers, ring) {
-                Held::Symbol(map) | Held::Record(map) => Some(map.to_owned()),
+            let map = match registers.get(ring) {
+                RegValue::Symbol(map) | RegValue::Record(map) => Some(map.to_owned()),
                 _ => None,
             };
-            match held(&registers, flags) {
-                Held::Number(flags) if flags & NO_WAKEUP == 0 => {}
-                flags => sends.quiet.push(Quiet { map, certain: matches!(flags, Held::Number(_)) }),
+            match registers.get(flags) {
+                RegValue::Number(flags) if flags & NO_WAKEUP == 0 => {}
+                flags => sends.quiet.push(Quiet { map, certain: matches!(flags, RegValue::Number(_)) }),
             }
         }
-        step(&mut registers, *slot, instruction, function);
+        registers.step(*slot, instruction, function);
     }
 }
 
@@ -178,11 +165,6 @@ fn target(slot: usize, instruction: &Instruction) -> Option<usize> {
         _ => return None,
     };
     (slot + 1).checked_add_signed(distance)
-}
-
-/// The kernel's function that is called by its number.
-fn helper(instruction: &Instruction) -> Option<Helper> {
-    (instruction.is_call() && instruction.src() == 0).then(|| Helper::from_id(instruction.imm)).flatten()
 }
 
 /// The registers in which a helper takes what is to be sent.
@@ -221,61 +203,6 @@ fn commits(helper: Helper) -> Option<(u8, u8)> {
         | Helper::bpf_ringbuf_submit_dynptr
         | Helper::bpf_ringbuf_discard_dynptr => Some((1, 2)),
         _ => None,
-    }
-}
-
-fn held<'f>(registers: &[Held<'f>; REGISTERS], number: u8) -> Held<'f> {
-    registers.get(usize::from(number)).copied().unwrap_or(Held::Unknown)
-}
-
-/// What the instruction makes of the registers.
-fn step<'f>(registers: &mut [Held<'f>; REGISTERS], slot: usize, instruction: &Instruction, function: &'f FunctionSpec) {
-    let (code, dst, src, imm) = (instruction.code, instruction.dst(), instruction.src(), instruction.imm);
-    let operation = code & !0x07;
-    let result = match instruction.class() {
-        opcode::LD if instruction.is_load_imm64() => {
-            let reference = function.references.iter().find(|reference| reference.slot == slot);
-            let high = function.instructions.get(slot + 1).map_or(0, |next| i64::from(next.imm));
-            let number = Held::Number(high << 32 | i64::from(imm.cast_unsigned()));
-            reference.map_or(number, |reference| Held::Symbol(&reference.name))
-        }
-        opcode::LD | opcode::LDX => Held::Unknown,
-        // Both ways of moving, in 64 bits and in 32; with an offset they extend a sign.
-        opcode::ALU64 if operation == MOV_IMM => Held::Number(imm.into()),
-        opcode::ALU if operation == MOV_IMM => Held::Number(imm.cast_unsigned().into()),
-        opcode::ALU64 if operation == MOV_REG && instruction.offset == 0 => held(registers, src),
-        opcode::ALU if operation == MOV_REG && instruction.offset == 0 => match held(registers, src) {
-            Held::Number(number) => Held::Number(number & 0xffff_ffff),
-            _ => Held::Unknown,
-        },
-        opcode::ALU | opcode::ALU64 => Held::Unknown,
-        opcode::JMP if instruction.is_call() => {
-            let result = match (helper(instruction), held(registers, 1)) {
-                (Some(Helper::bpf_map_lookup_elem), Held::Symbol(map)) => Held::Value(map),
-                (Some(Helper::bpf_ringbuf_reserve), Held::Symbol(map)) => Held::Record(map),
-                _ => Held::Unknown,
-            };
-            if let Some(lost) = registers.get_mut(..=5) {
-                lost.fill(Held::Unknown);
-            }
-            if let Some(first) = registers.first_mut() {
-                *first = result;
-            }
-            return;
-        }
-        // An atomic instruction may bring back what was there: in its source, in r0, or, if it only loads, in its destination.
-        opcode::STX => {
-            for number in [src, dst, 0] {
-                if let Some(register) = registers.get_mut(usize::from(number)).filter(|_| code & 0xe0 == 0xc0) {
-                    *register = Held::Unknown;
-                }
-            }
-            return;
-        }
-        _ => return,
-    };
-    if let Some(register) = registers.get_mut(usize::from(dst)) {
-        *register = result;
     }
 }
 

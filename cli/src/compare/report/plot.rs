@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use crate::draw::escaped;
+use crate::{columns::display_width, draw::escaped};
 
 /// Width of the paper. Small, so that text is large enough on a telephone, where all of it has to be seen at once.
 pub(super) const WIDTH: f64 = 480.0;
@@ -72,7 +72,7 @@ pub(super) fn legend<'n>(
     const SYMBOL: f64 = 36.0;
     let (mut drawing, mut x, mut y) = (String::new(), 12.0, top);
     for (series, name) in names {
-        let width = SYMBOL + name.chars().count() as f64 * LETTER + 16.0;
+        let width = SYMBOL + display_width(name) as f64 * LETTER + 16.0;
         if x + width > WIDTH && x > 12.0 {
             (x, y) = (12.0, y + ROW);
         }

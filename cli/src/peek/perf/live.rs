@@ -15,9 +15,10 @@ use super::{
     show,
 };
 use crate::{
+    columns::cut,
     draw::{self, Kind, Picture},
     failure::{Failure, listed},
-    terminal::{cut, one_line},
+    terminal::one_line,
 };
 
 /// Some buffers, and how their samples are read.

@@ -13,9 +13,9 @@ use super::{
     snapshot::{Snapshot, Waiting},
 };
 use crate::{
+    columns::cut,
     draw::{self, Picture},
     failure::Failure,
-    terminal::cut,
 };
 
 /// A ring, the last look at it, and what has changed since the one before.
