@@ -91,7 +91,7 @@ pub(crate) struct Arguments {
     control: bool,
 }
 
-/// Makes the experiments, and tells what came of each.
+/// Runs the experiments and prints the result of each.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // The largest experiment holds some tens, and two for each CPU. More than is needed would refuse large machines.
     let all_cpus = std::thread::available_parallelism().map_or(1, usize::from);
@@ -100,13 +100,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let draft = arguments.report.as_deref().map(Draft::create).transpose()?;
     let effort = if arguments.quick { Effort::Quick } else { Effort::Full };
     let cpus = cpus::allowed().map_err(|error| Failure::system("tell the CPUs of this process", &error))?;
-    let stopped = Arc::new(AtomicBool::new(false));
-    {
-        let stopped = Arc::clone(&stopped);
-        // ATOMICS: pairs with the load in `Bench::step`; nothing else hangs on it.
-        signals::on_stop(move || stopped.store(true, Ordering::Relaxed))
-            .map_err(|error| Failure::system("listen for signals", &error))?;
-    }
+    let stopped = set_by_signal()?;
     cpus::go_first();
     let chosen: Vec<_> = experiments::ALL
         .iter()
@@ -117,12 +111,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let environment = Environment::here(effort, cpus.len(), arguments.control);
     let bar = bar(chosen.len());
     let mut results = Vec::new();
-    let printed = |result: io::Result<()>| match result {
-        // Nobody reads any more; then nobody wants to know more.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(Failure::system("write to stdout", &error)),
-        Ok(()) => Ok(true),
-    };
     if !printed(bar.suspend(|| output.environment(&environment)))? && draft.is_none() {
         return Ok(());
     }
@@ -156,6 +144,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match draft {
         Some(draft) => draft.finish(&environment, &results, &answers),
         None => Ok(()),
+    }
+}
+
+/// Returns a flag that the first signal sets.
+fn set_by_signal() -> Result<Arc<AtomicBool>, Failure> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stopped);
+    // ATOMICS: pairs with the load in `Bench::step`; it publishes nothing else.
+    let stop = move || flag.store(true, Ordering::Relaxed);
+    signals::on_stop(stop).map_err(|error| Failure::system("listen for signals", &error))?;
+    Ok(stopped)
+}
+
+/// Returns whether stdout still has a reader; without one, no more results are needed.
+fn printed(result: io::Result<()>) -> Result<bool, Failure> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::system("write to stdout", &error)),
+        Ok(()) => Ok(true),
     }
 }
 

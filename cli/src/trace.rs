@@ -34,7 +34,7 @@ use cutaway::{Links, Loaded, Object, features};
 use cutaway_programs::getaddrinfo::{LIBRARY, Transport, names};
 use log::{info, warn};
 
-pub(crate) use self::args::Arguments;
+pub(crate) use self::{args::Arguments, follow::obstacle as cannot_follow, libraries::hold_threads_if_asked};
 use self::{
     args::DEFAULT_BUFFER,
     draw_then_read::Drawn,
@@ -75,29 +75,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             stopper.stop();
         }
     };
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let by_signal = {
-        let (interrupted, stop) = (Arc::clone(&interrupted), stop.clone());
-        move || {
-            // ATOMICS: nothing but the flag itself passes from thread to thread.
-            interrupted.store(true, Ordering::Relaxed);
-            stop();
-        }
-    };
-    signals::on_stop(by_signal).map_err(|error| Failure::system("listen for signals", &error))?;
-
+    let interrupted = on_signal(stop.clone())?;
     let followers = attach_followers(&loaded, follow)?;
-    let mut libraries = match &arguments.library {
-        Some(library) => {
-            names.add(0, library);
-            Libraries::named(&loaded, library, arguments.pid)?
-        }
-        None => {
-            let everybody_or = |pid: Option<u32>| pid.map_or(Whose::Everybody, Whose::Process);
-            let whose = if follow { Whose::Followed } else { everybody_or(arguments.pid) };
-            Libraries::in_use(&loaded, whose, &names, !arguments.no_hold)?
-        }
-    };
+    let mut libraries = attach_probes(arguments, follow, &loaded, &names)?;
     let mut trace = Trace {
         transport,
         output: Output::new(arguments.format, arguments.containers),
@@ -141,8 +121,38 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     outcome.and(drawn)
 }
 
-pub(crate) use follow::obstacle as cannot_follow;
-pub(crate) use libraries::hold_threads_if_asked;
+/// Calls `stop` at the first signal, and sets the flag that it returns.
+fn on_signal(stop: impl Fn() + Send + 'static) -> Result<Arc<AtomicBool>, Failure> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    let by_signal = move || {
+        // ATOMICS: nothing but the flag itself passes from thread to thread.
+        flag.store(true, Ordering::Relaxed);
+        stop();
+    };
+    signals::on_stop(by_signal).map_err(|error| Failure::system("listen for signals", &error))?;
+    Ok(interrupted)
+}
+
+/// Attaches to the library that the arguments name, or to all that are in use by the processes that they name.
+fn attach_probes(
+    arguments: &Arguments,
+    follow: bool,
+    loaded: &Arc<Loaded>,
+    names: &Names,
+) -> Result<Libraries, Failure> {
+    match &arguments.library {
+        Some(library) => {
+            names.add(0, library);
+            Libraries::named(loaded, library, arguments.pid)
+        }
+        None => {
+            let everybody_or = |pid: Option<u32>| pid.map_or(Whose::Everybody, Whose::Process);
+            let whose = if follow { Whose::Followed } else { everybody_or(arguments.pid) };
+            Libraries::in_use(loaded, whose, names, !arguments.no_hold)
+        }
+    }
+}
 
 /// Does all that tracing does but wait for events.
 pub(crate) fn rehearse(transport: Transport) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::{
     listing::Row,
-    report::{Map, Program, Report},
+    report::{Extern, Map, Program, Report, Section, Variable},
 };
 use crate::{
     columns::{display_width, left},
@@ -32,49 +32,15 @@ fn write(report: &Report, to: &mut String) -> fmt::Result {
         writeln!(to, "{}-endian: this machine is not, so it can be looked at here, not loaded", report.byte_order)?;
     }
 
-    heading(to, "sections")?;
-    table(
-        to,
-        report.sections.iter().map(|section| {
-            let size = format!("{} bytes", section.size);
-            let slots = if section.executable { format!("code, {} slots", section.size / 8) } else { String::new() };
-            let references = match section.references {
-                0 => String::new(),
-                1 => "1 reference".to_owned(),
-                many => format!("{many} references"),
-            };
-            vec![section.name.clone(), size, slots, references]
-        }),
-    )?;
-
+    write_sections(to, &report.sections)?;
     if !report.maps.is_empty() {
         heading(to, "maps, as the kernel will be asked for them")?;
         for map in &report.maps {
             write_map(to, map, 2)?;
         }
     }
-    if !report.variables.is_empty() {
-        heading(to, "variables")?;
-        table(
-            to,
-            report.variables.iter().map(|variable| {
-                let place = format!("{}+{}", variable.section, variable.offset);
-                let kind = variable.type_name.clone().unwrap_or_else(|| format!("{} bytes", variable.size));
-                vec![variable.name.clone(), place, kind, if variable.constant { "constant" } else { "" }.to_owned()]
-            }),
-        )?;
-    }
-    if !report.externs.is_empty() {
-        heading(to, "externs")?;
-        table(
-            to,
-            report.externs.iter().map(|known| {
-                let weak = if known.weak { "weak" } else { "" };
-                let found = known.found.clone().unwrap_or_else(|| "not looked for".to_owned());
-                vec![known.name.clone(), known.kind.to_owned(), weak.to_owned(), found]
-            }),
-        )?;
-    }
+    write_variables(to, &report.variables)?;
+    write_externs(to, &report.externs)?;
     if !report.warnings.is_empty() {
         heading(to, "warnings")?;
         for warning in &report.warnings {
@@ -92,6 +58,53 @@ fn write(report: &Report, to: &mut String) -> fmt::Result {
         }
     }
     report.programs.iter().try_for_each(|program| write_program(to, program))
+}
+
+fn write_sections(to: &mut String, sections: &[Section]) -> fmt::Result {
+    heading(to, "sections")?;
+    table(
+        to,
+        sections.iter().map(|section| {
+            let size = format!("{} bytes", section.size);
+            let slots = if section.executable { format!("code, {} slots", section.size / 8) } else { String::new() };
+            let references = match section.references {
+                0 => String::new(),
+                1 => "1 reference".to_owned(),
+                many => format!("{many} references"),
+            };
+            vec![section.name.clone(), size, slots, references]
+        }),
+    )
+}
+
+fn write_variables(to: &mut String, variables: &[Variable]) -> fmt::Result {
+    if variables.is_empty() {
+        return Ok(());
+    }
+    heading(to, "variables")?;
+    table(
+        to,
+        variables.iter().map(|variable| {
+            let place = format!("{}+{}", variable.section, variable.offset);
+            let kind = variable.type_name.clone().unwrap_or_else(|| format!("{} bytes", variable.size));
+            vec![variable.name.clone(), place, kind, if variable.constant { "constant" } else { "" }.to_owned()]
+        }),
+    )
+}
+
+fn write_externs(to: &mut String, externs: &[Extern]) -> fmt::Result {
+    if externs.is_empty() {
+        return Ok(());
+    }
+    heading(to, "externs")?;
+    table(
+        to,
+        externs.iter().map(|known| {
+            let weak = if known.weak { "weak" } else { "" };
+            let found = known.found.clone().unwrap_or_else(|| "not looked for".to_owned());
+            vec![known.name.clone(), known.kind.to_owned(), weak.to_owned(), found]
+        }),
+    )
 }
 
 fn heading(to: &mut String, text: &str) -> fmt::Result {

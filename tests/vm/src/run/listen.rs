@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::BufReader;
+use std::path::Path;
 use std::process::ChildStdout;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -37,15 +38,34 @@ impl Run<'_> {
             complaints: self.folder.join(COMPLAINTS),
         };
         let started = Instant::now();
-        // How long this process itself stood still: suspended, stopped, or held up by whoever reads what it prints.
-        let mut still = Duration::ZERO;
         let (mut qemu, channel) = Running::start(self.machine, &files, self.accelerator)?;
-        let frames = receive(channel);
         let mut transcript = Transcript::new(self);
+        let frames = receive(channel);
+        let end = self.hear(&frames, &files.monitor, &mut transcript, started, listen);
+        let status = wait_a_little(&mut qemu)?;
+        qemu.kill();
+        let console =
+            fs::read(&files.console).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        let complaints = fs::read_to_string(&files.complaints).unwrap_or_default();
+        let end = end.explained(transcript.is_done(), &console, &complaints, status.map(|status| status.to_string()));
+        Ok(transcript.finish(end, &console, started))
+    }
+
+    /// Writes what a guest says into `transcript`, until it ends, hangs, or has no time left.
+    fn hear(
+        &self,
+        frames: &mpsc::Receiver<std::io::Result<(Message, Vec<u8>)>>,
+        monitor_socket: &Path,
+        transcript: &mut Transcript<'_>,
+        started: Instant,
+        listen: &mut dyn FnMut(Heard<'_>),
+    ) -> Ending {
+        // How long this process itself stood still: suspended, stopped, or held up by the reader of what it prints.
+        let mut still = Duration::ZERO;
         let mut heard_last = started;
         let mut hanging = None;
         let mut turn = Instant::now();
-        let end = loop {
+        loop {
             if turn.elapsed() > LONG_TURN {
                 still += turn.elapsed();
                 heard_last = Instant::now();
@@ -70,7 +90,7 @@ impl Run<'_> {
                         None if heard_last.elapsed() > patience => {
                             // Unheard: the guest is asked by an NMI where it is, and given time to answer on its console.
                             hanging = Some(Instant::now());
-                            if let Err(error) = monitor::inject_nmi(&files.monitor) {
+                            if let Err(error) = monitor::inject_nmi(monitor_socket) {
                                 transcript.note(format!("the NMI was not sent: {error}"));
                             }
                         }
@@ -83,14 +103,7 @@ impl Run<'_> {
                     break if hanging.is_some() { Ending::Hung } else { Ending::Gone };
                 }
             }
-        };
-        let status = wait_a_little(&mut qemu)?;
-        qemu.kill();
-        let console =
-            fs::read(&files.console).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-        let complaints = fs::read_to_string(&files.complaints).unwrap_or_default();
-        let end = end.explained(transcript.is_done(), &console, &complaints, status.map(|status| status.to_string()));
-        Ok(transcript.finish(end, &console, started))
+        }
     }
 }
 
