@@ -1,13 +1,13 @@
-//! A command that runs while its events are watched: started, waited for, and not left behind.
+//! The child process that runs a COMMAND while its events are read.
 //!
-//! When the command is to be ended (by a limit, or by the first signal) it gets SIGTERM, and SIGKILL if it still runs
-//! [`PATIENCE`] later. The second signal ends it by SIGKILL at once. What it has started itself is its own to end.
+//! A limit or the first signal ends it by SIGTERM, and by SIGKILL if it still runs [`PATIENCE`] later. The second signal ends
+//! it by SIGKILL at once. Processes that the command has started are its own to end.
 
 use std::{
     ffi::{OsStr, OsString},
     io,
     os::fd::{AsFd, OwnedFd},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{self, Command, ExitStatus, Stdio},
     sync::Arc,
     thread,
     time::Duration,
@@ -24,10 +24,10 @@ use crate::{
     signals::{self, LastAct},
 };
 
-/// How long a command may take to obey SIGTERM.
+/// Time that a command has to end after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A running command.
+/// A running COMMAND.
 pub(crate) struct Traced {
     name: OsString,
     child: Running,
@@ -97,8 +97,8 @@ impl Traced {
     }
 }
 
-/// A child that is killed if nobody waits for it.
-struct Running(Option<Child>);
+/// A child that is killed if it is dropped without having been waited for.
+struct Running(Option<process::Child>);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -119,7 +119,8 @@ fn when_ended(pidfd: Arc<OwnedFd>, ended: impl FnOnce() + Send + 'static) -> io:
     thread::Builder::new().name("command".to_owned()).spawn(wait).map(drop)
 }
 
-/// Somebody else's process. It is opened before anything is attached to it: one that ends meanwhile has been traced to its end.
+/// A process that this command did not start. It is opened before a program is attached to it, so that one that ends
+/// meanwhile has been traced to its end.
 pub(crate) struct Process {
     pid: u32,
     pidfd: OwnedFd,
@@ -138,7 +139,7 @@ impl Process {
     }
 }
 
-fn open(child: &Child) -> io::Result<OwnedFd> {
+fn open(child: &process::Child) -> io::Result<OwnedFd> {
     open_pid(child.id())
 }
 
