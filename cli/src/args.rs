@@ -13,7 +13,8 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Parses a duration in seconds, fractions allowed. One above a century becomes a century: clocks can be set that far ahead.
+/// Parses a duration in seconds, fractions allowed. One above a century becomes a century: clocks can be set that far
+/// ahead.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;

@@ -1,7 +1,7 @@
 //! How many columns of a terminal text takes, and text that is padded or cut to columns.
 //!
-//! A wide letter (Chinese, Japanese, Korean, most emoji) takes two columns, a combining mark none (UAX #11). Rust's own padding
-//! counts characters, which shifts what stands behind such letters.
+//! A wide letter (Chinese, Japanese, Korean, most emoji) takes two columns, a combining mark none (UAX #11). Rust's own
+//! padding counts characters, which shifts what stands behind such letters.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -28,8 +28,8 @@ fn padding(text: &str, width: usize) -> impl Iterator<Item = char> {
     std::iter::repeat_n(' ', width.saturating_sub(display_width(text)))
 }
 
-/// Returns the first `width` columns of a line, and all its colors, which take none. A wide letter of which only half has room
-/// is left out.
+/// Returns the first `width` columns of a line, and all its colors, which take none. A wide letter of which only half
+/// has room is left out.
 pub(crate) fn cut(line: &str, width: usize) -> String {
     let mut cut = String::with_capacity(line.len());
     let (mut used, mut in_color) = (0, false);

@@ -166,8 +166,8 @@ fn printed(result: io::Result<()>) -> Result<bool, Failure> {
     }
 }
 
-/// Whether this process may load programs at all. Maps are not enough: some kernels let anybody make them, and CAP_BPF alone
-/// allows no program that traces, as the one is that the second question loads.
+/// Checks that this process may load programs. Maps are not enough: some kernels let every user create them, and
+/// CAP_BPF alone does not allow tracing programs, so the second check loads one.
 fn permitted() -> Result<(), Failure> {
     if [features::perf_event_array(), features::attach_cookie()].contains(&Support::NotPermitted) {
         return Err(Failure::new("cannot compare anything: loading BPF programs is not permitted")

@@ -1,7 +1,7 @@
 //! `cutaway doctor`: checks what this kernel and these privileges allow, and says what to do about the rest.
 //!
-//! No finding is derived from a version number: each check tries the feature, and the last ones do all that `cutaway trace`
-//! does. The exit status is 0 even if a check fails.
+//! No finding is derived from a version number: each check tries the feature, and the last ones do all that `cutaway
+//! trace` does. The exit status is 0 even if a check fails.
 
 mod finding;
 mod machine;

@@ -1,18 +1,18 @@
-//! What a command could not do: one line for whoever typed it.
+//! The error of a command: one line for the user.
 
 use std::{fmt, io, os::fd::AsFd};
 
 use cutaway::Errno;
 
-/// Why a command ends with status 1. Displayed as one line.
+/// An error that ends a command with status 1 or 2. Displayed as one line.
 #[derive(Debug)]
 pub(crate) struct Failure {
     line: String,
-    /// More than fits a line, for `RUST_LOG=debug`: a verifier's log.
+    /// Details for `RUST_LOG=debug`: the verifier's log.
     details: Option<String>,
-    /// Nobody reads the results any more: a reason to stop, and none to complain.
+    /// Stdout is closed: the command ends without an error message.
     unheard: bool,
-    /// The command line contradicts itself in a way that only the command finds out: status 2.
+    /// The command line is wrong in a way that only the command finds out: status 2.
     usage: bool,
 }
 
@@ -26,7 +26,7 @@ impl Failure {
         failure.hint(hint)
     }
 
-    /// A failed operation of the system: what was attempted, and the errno by name.
+    /// Makes an error of a failed operation of the system: what was attempted, and the errno by name.
     pub(crate) fn system(attempt: &str, error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(_) => {
@@ -62,22 +62,22 @@ impl Failure {
         [libc::EMFILE, libc::ENFILE].map(Errno::new).iter().find(|errno| is_quoted(errno))?.hint()
     }
 
-    /// Options that contradict each other, where only their values tell: the command ends with status 2.
+    /// Makes an error of usage: the command ends with status 2.
     pub(crate) fn usage(line: impl Into<String>) -> Self {
         Self { usage: true, ..Self::new(line) }
     }
 
-    /// Whether the command line is at fault.
+    /// Returns whether it is an error of usage.
     pub(crate) fn is_usage(&self) -> bool {
         self.usage
     }
 
-    /// Whoever read stdout has gone.
+    /// Makes the error of a closed stdout.
     pub(crate) fn unheard() -> Self {
         Self { unheard: true, ..Self::new("stdout is closed: its reader has ended") }
     }
 
-    /// Whether the command ends because nobody reads its results any more, which is as good as done.
+    /// Returns whether the command ends because stdout is closed, which is no failure.
     pub(crate) fn is_unheard(&self) -> bool {
         self.unheard
     }
@@ -89,7 +89,7 @@ impl Failure {
         self
     }
 
-    /// Adds what is for `RUST_LOG=debug` alone.
+    /// Adds details for `RUST_LOG=debug`.
     pub(crate) fn with_details(self, details: Option<String>) -> Self {
         Self { details, ..self }
     }
@@ -99,19 +99,19 @@ impl Failure {
     }
 }
 
-/// Fails if there are not so many descriptors left. A command that tries one thing after the other, and says of each
-/// whether it works here, would say of everything that it does not.
+/// Fails if fewer than `count` fds are left. A command that tests one feature after the other would report each of them
+/// as unsupported.
 pub(crate) fn enough_descriptors(attempt: &str, count: usize) -> Result<(), Failure> {
     let taken: Result<Vec<_>, _> = (0..count).map(|_| io::stderr().as_fd().try_clone_to_owned()).collect();
     taken.map(drop).map_err(|error| Failure::system(attempt, &error))
 }
 
-/// The first 30 of some names, and how many more there are; `none` if there is not one.
+/// Lists the first 30 names and the number of the others; `none` for an empty list.
 pub(crate) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     listed_by(names, ", ")
 }
 
-/// The same with another word between them.
+/// Like [`listed`], with `between` as the separator.
 pub(crate) fn listed_by<S: AsRef<str>>(names: &[S], between: &str) -> String {
     if names.is_empty() {
         return "none".to_owned();
@@ -123,7 +123,7 @@ pub(crate) fn listed_by<S: AsRef<str>>(names: &[S], between: &str) -> String {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whatever an error has to say, it says it on one line.
+        // An error is always one line.
         for (index, part) in self.line.split('\n').map(str::trim).filter(|part| !part.is_empty()).enumerate() {
             if index > 0 {
                 f.write_str(" ")?;

@@ -7,9 +7,9 @@
 //!     show.rs          the report as text
 //! ```
 //!
-//! Nothing is loaded and no privileges are needed: loading is *rehearsed*, against the running kernel's types or those of a
-//! file. What cannot be worked out here is said beside what can. An object for machines of the other byte order is told of
-//! without a rehearsal.
+//! Nothing is loaded and no privileges are needed: loading is *rehearsed*, against the running kernel's types or those
+//! of a file. What cannot be worked out here is said beside what can. An object for machines of the other byte order is
+//! told of without a rehearsal.
 
 mod listing;
 mod report;
@@ -51,8 +51,8 @@ pub(crate) struct Arguments {
     #[arg(long = "program", value_name = "NAME")]
     programs: Vec<String>,
 
-    /// Adapts the programs to the kernel whose types are in this file, instead of the running one; a kernel shows its own as
-    /// /sys/kernel/btf/vmlinux
+    /// Adapts the programs to the kernel whose types are in this file, instead of the running one; a kernel shows its
+    /// own as /sys/kernel/btf/vmlinux
     #[arg(long, value_name = "FILE")]
     btf: Option<PathBuf>,
 

@@ -1,7 +1,7 @@
 //! The command `cutaway`.
 //!
-//! Exit status: 0 when it did what was asked, 1 when it could not (one line on stderr says what failed, why, and what to
-//! do), 2 for wrong usage. Results go to stdout, everything else to stderr. The first of SIGINT, SIGTERM and SIGHUP
+//! Exit status: 0 when it did what was asked, 1 when it could not (one line on stderr says what failed, why, and what
+//! to do), 2 for wrong usage. Results go to stdout, everything else to stderr. The first of SIGINT, SIGTERM and SIGHUP
 //! ends a command that watches something in an orderly way, and the second ends any command at once, by that signal
 //! (`signals.rs`).
 
@@ -36,8 +36,8 @@ use self::{args::seconds, failure::Failure};
 #[derive(Debug, Parser)]
 #[command(name = "cutaway", version, disable_help_subcommand = true)]
 struct Arguments {
-    /// Tells each system call of loading, attaching and reading on stderr, with its arguments by name, the answer, and why it is
-    /// made; as JSON, one object a line
+    /// Tells each system call of loading, attaching and reading on stderr, with its arguments by name, the answer, and
+    /// why it is made; as JSON, one object a line
     #[arg(long, global = true, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     explain: Option<diagnostics::Explain>,
 
@@ -51,7 +51,8 @@ enum Command {
     Trace(trace::Arguments),
     /// Puts the three ways side by side: tries what is said of them on this kernel, with figures
     Compare(compare::Arguments),
-    /// Shows what is in an object and what loading it will do: maps, programs, instructions before and after; loads nothing
+    /// Shows what is in an object and what loading it will do: maps, programs, instructions before and after; loads
+    /// nothing
     Inspect(inspect::Arguments),
     /// Runs any object: loads it, attaches its programs, and prints the records that it sends, decoded by its own types
     Run(run::Arguments),

@@ -1,5 +1,6 @@
 //! What the definitions of the command line are good for beside reading it: scripts that complete words, and pages for
-//! man(1). Both are made of the same definitions as `--help`, when they are asked for: there is no copy that could grow old.
+//! man(1). Both are made of the same definitions as `--help`, when they are asked for: there is no copy that could grow
+//! old.
 
 use std::{fs, path::PathBuf};
 
@@ -103,7 +104,7 @@ fn title(command: &Command) -> &str {
 fn page(command: &Command, whole: &Command) -> Result<String, Failure> {
     let failed = |error| Failure::system("write the page", &error);
     let made = Page::new(command.clone());
-    // Without a date: it would be that of whoever prints the page.
+    // Without a date: it would be the day on which the page is printed.
     let head = format!(".TH {} 1 \"\" \"cutaway {}\" \"cutaway\"\n", title(command), env!("CARGO_PKG_VERSION"));
     let mut page = head.into_bytes();
     made.render_name_section(&mut page).map_err(failed)?;

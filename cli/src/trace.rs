@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let stop = {
         let (stopped, stopper) = (Arc::clone(&stopped), source.stopper()?);
         move || {
-            // ATOMICS: pairs with the load in `Trace::drain`; the stopper's own wake-up orders everything else.
+            // ATOMICS: pairs with the load in `Trace::ended`; the stopper's own wake-up orders everything else.
             stopped.store(true, Ordering::Relaxed);
             stopper.stop();
         }
@@ -106,14 +106,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let deadline = arguments.duration.and_then(|duration| Instant::now().checked_add(duration));
     let outcome = trace.follow(&mut source, deadline);
 
-    // Nothing is attached any more when the summary is printed, and it knows of all that was sent before.
+    // All programs are detached before the summary, which counts all that was sent before.
     let command = command.map(Traced::end).transpose();
     libraries.detach();
     drop((libraries, followers));
     let outcome = outcome.and_then(|()| trace.drain(&mut source));
     let lost = Lost::count(&loaded, &source, trace.unreadable, arguments.pid)?;
     let drawn = trace.drawn.as_mut().map_or(Ok(()), Drawn::finish);
-    // With --explain, letting go of them is told, too; the summary is the last line all the same.
+    // --explain reports closing them, too; the summary is still the last line.
     drop((source, loaded));
     lost.explain();
     diagnostics::say(&format!("received {}, lost {}", trace.received, lost.total()));
@@ -154,7 +154,7 @@ fn attach_probes(
     }
 }
 
-/// Does all that tracing does but wait for events.
+/// Does all that tracing does, but does not wait for events.
 pub(crate) fn rehearse(transport: Transport) -> Result<(), Failure> {
     let bytes = assemble(transport)?;
     let loaded = Object::parse(&bytes)?.load()?;
@@ -166,10 +166,10 @@ fn assemble(transport: Transport) -> Result<Vec<u8>, Failure> {
     transport.object().map_err(|error| Failure::new(format!("cannot assemble the programs: {error}")))
 }
 
-/// The object for this transport, adapted to what was asked, in the kernel; with what is to become the names of the libraries
-/// that events come from.
+/// Loads the programs for this transport, adapted to the arguments. Returns them with the table of libraries by cookie.
 ///
-/// Where an event came from is asked for where the kernel can tell. If it turns out that it cannot after all, it is not asked.
+/// Cookie and cgroup of an event are recorded where the kernel supports it. If the verifier refuses that after all, the
+/// programs are loaded without.
 fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Loaded, Names), Failure> {
     let load = |cookie: bool, cgroup: bool| {
         let mut object = Object::parse(&assemble(transport)?)?;
@@ -199,7 +199,7 @@ fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Lo
 /// The programs that keep the set of followed processes.
 const FOLLOWERS: [&str; 2] = [names::FOLLOW, names::UNFOLLOW];
 
-/// Attaches the programs that keep the set of followed processes, if they are wanted.
+/// Attaches the programs that keep the set of followed processes, if `follow` says so.
 fn attach_followers(loaded: &Loaded, follow: bool) -> Result<Links, Failure> {
     FOLLOWERS.iter().filter(|_| follow).map(|name| Ok(loaded.program(name)?.attach()?)).collect()
 }

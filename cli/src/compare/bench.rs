@@ -1,5 +1,5 @@
-//! What every experiment is run with: how much to measure, on which CPUs, how to report progress and to stop; and why one
-//! cannot be run.
+//! What every experiment is run with: how much to measure, on which CPUs, how to report progress and to stop; and why
+//! one cannot be run.
 
 use std::{
     io,
@@ -14,12 +14,12 @@ use serde::Serialize;
 use super::cpus;
 use crate::failure::Failure;
 
-/// Why an experiment came to nothing.
+/// Why an experiment has no result.
 #[derive(Debug)]
 pub(super) enum Obstacle {
-    /// Somebody pressed Ctrl-C.
+    /// A signal ended it.
     Stopped,
-    /// This machine, kernel or process does not allow it.
+    /// The machine, the kernel or the process does not allow it.
     Because(String),
 }
 
@@ -39,7 +39,7 @@ macro_rules! obstacles {
 
 obstacles! { cutaway::Error cutaway::mmap_ring::Error cutaway::perf_reader::Error cutaway_programs::Error io::Error }
 
-/// What a thread of an experiment brought.
+/// Joins a thread of an experiment. A panic becomes an obstacle.
 pub(super) fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, Obstacle>>) -> Result<T, Obstacle> {
     thread.join().unwrap_or_else(|_| Err(Obstacle::because("one of its threads has panicked")))
 }
@@ -48,14 +48,14 @@ pub(super) fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, Obstacle>>) -> Re
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Effort {
-    /// All experiments within a minute on two CPUs.
+    /// All experiments in one minute on two CPUs.
     Quick,
-    /// Within ten.
+    /// In ten minutes.
     Full,
 }
 
 impl Effort {
-    /// Rounds that count.
+    /// Returns the number of rounds, without the warm-up.
     pub(super) fn rounds(self) -> usize {
         match self {
             Self::Quick => 8,
@@ -63,7 +63,7 @@ impl Effort {
         }
     }
 
-    /// How long one measurement goes on that goes on.
+    /// Returns the duration of a measurement that runs for a fixed time.
     pub(super) fn slice(self) -> Duration {
         match self {
             Self::Quick => Duration::from_millis(50),
@@ -71,7 +71,7 @@ impl Effort {
         }
     }
 
-    /// One of two numbers.
+    /// Returns one of two values.
     pub(super) fn choose<T>(self, quick: T, full: T) -> T {
         match self {
             Self::Quick => quick,
@@ -80,46 +80,46 @@ impl Effort {
     }
 }
 
-/// Where experiments are made.
+/// The environment of an experiment.
 pub(super) struct Bench<'a> {
     pub(super) effort: Effort,
-    /// The variant that is broken on purpose.
+    /// Run the variant that is broken on purpose.
     pub(super) control: bool,
     /// The CPUs that this process may use, ascending; at least one.
     pub(super) cpus: Vec<usize>,
     pub(super) bar: &'a ProgressBar,
-    /// Where the bar stood when this experiment began.
+    /// Position of the bar when this experiment began.
     pub(super) begun: u64,
     pub(super) stopped: &'a AtomicBool,
 }
 
 impl Bench<'_> {
-    /// An experiment's part of the bar.
+    /// Steps of the bar for each experiment.
     pub(super) const STEPS: u64 = 100;
 
-    /// So much of the experiment is done.
+    /// Shows that `done` of `of` parts of the experiment are done.
     pub(super) fn progress(&self, done: usize, of: usize) {
         self.bar.set_position(self.begun + Self::STEPS * done as u64 / of.max(1) as u64);
     }
 
-    /// A small piece of work begins: moves the bar, and ends the experiment if somebody wants to stop.
+    /// Marks the start of a small piece of work: moves the bar, and ends the experiment after a signal.
     pub(super) fn step(&self) -> Result<(), Obstacle> {
         self.bar.tick();
-        // ATOMICS: pairs with the store of the thread that listens for signals; nothing else hangs on it.
+        // ATOMICS: pairs with the store of the thread that listens for signals; it publishes nothing else.
         if self.stopped.load(Ordering::Relaxed) { Err(Obstacle::Stopped) } else { Ok(()) }
     }
 
-    /// Where records are sent from. This thread stays there.
+    /// Pins this thread to the CPU that records are sent from.
     pub(super) fn sender_here(&self) -> Result<(), Obstacle> {
         Ok(cpus::pin(self.sender())?)
     }
 
-    /// The first CPU.
+    /// Returns the CPU that records are sent from: the first.
     pub(super) fn sender(&self) -> usize {
         self.cpus.first().copied().unwrap_or(0)
     }
 
-    /// The CPU where records are read while others are sent: the second.
+    /// Returns the CPU that records are read on while others are sent: the second.
     pub(super) fn reader(&self) -> Result<usize, Obstacle> {
         self.cpus.get(1).copied().ok_or_else(|| {
             Obstacle::because("this process has one CPU, and it takes two: one that sends, one that reads meanwhile")

@@ -1,4 +1,4 @@
-//! Where and when the figures were taken: they mean nothing without it.
+//! The machine, kernel and date of a measurement, without which its data means nothing.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::bench::Effort;
 
-/// The machine, the kernel, the day, and how much was measured.
+/// The machine, the kernel, the date, and how much was measured.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Environment {
     /// UTC, to the second.
@@ -19,7 +19,7 @@ pub(super) struct Environment {
     /// CPUs that the process may use.
     pub(super) cpus: usize,
     pub(super) memory_mib: u64,
-    /// How the kernel is set to compile programs: 1 for compiled, 0 for interpreted.
+    /// `net.core.bpf_jit_enable`: 1 if programs are compiled, 0 if they are interpreted.
     pub(super) jit: Option<String>,
     pub(super) effort: Effort,
     pub(super) rounds: usize,
@@ -48,7 +48,7 @@ impl Environment {
         }
     }
 
-    /// What is worth reading, in pairs.
+    /// Returns names and values for display.
     pub(super) fn rows(&self) -> Vec<(&'static str, String)> {
         let jit = match self.jit.as_deref() {
             Some("0") => "off: programs are interpreted",
@@ -72,7 +72,7 @@ impl Environment {
     }
 }
 
-/// The value of the first line `name : value`.
+/// Returns the value of the first line `name : value`.
 fn line(file: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let mut pairs = text.lines().filter_map(|line| line.split_once(':'));

@@ -1,13 +1,13 @@
-//! What an experiment is: a claim, a way to try it, and what came of it.
+//! An experiment: a claim, a function that tests it, and its findings.
 //!
 //! ```text
 //!     Experiment ── run(&Bench) ──▶ Findings: verdict, sentence, tables, plots
 //!                         └───────▶ Obstacle: it cannot be tried here because …
 //! ```
 //!
-//! An experiment measures first and judges afterwards, by a pure function of its figures, so that a test can put broken
-//! figures in and see the verdict turn. Each has a control as well: a variant that is broken on purpose, run on the
-//! real kernel, which must not hold ([`Bench::control`]).
+//! An experiment first measures, then judges by a pure function of its data, so that a test can pass broken data and
+//! see the verdict change. Each experiment has a control: a variant that is broken on purpose, run on the real kernel,
+//! which must not hold ([`Bench::control`]).
 
 use serde::Serialize;
 
@@ -18,23 +18,23 @@ use super::{
     stats::Relation,
 };
 
-/// One of them.
+/// An experiment.
 pub(super) struct Experiment {
     /// Its name on the command line.
     pub(super) name: &'static str,
-    /// What is said to be so.
+    /// The claim that is tested.
     pub(super) claim: &'static str,
     pub(super) run: fn(&Bench<'_>) -> Result<Findings, Obstacle>,
 }
 
 impl Experiment {
-    /// Makes it; once more if the figures contradict each other and there is time for it.
+    /// Runs it, and once more if the data contradict each other and there is time for it.
     pub(super) fn make(&self, bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         let first = (self.run)(bench)?;
         if first.judgement.verdict != Verdict::TooNoisy || bench.effort == Effort::Quick {
             return Ok(first);
         }
-        // Threads and processes inherit where they may run, and this thread has been pinned.
+        // Threads and processes inherit the CPU affinity, and this thread was pinned.
         cpus::allow(&bench.cpus)?;
         let mut second = (self.run)(bench)?;
         second.notes.push("This is a second attempt: the figures of the first contradicted each other.".to_owned());
@@ -42,7 +42,7 @@ impl Experiment {
     }
 }
 
-/// What comes of a claim.
+/// The verdict on a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Verdict {
@@ -53,8 +53,8 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    /// Of a claim that the first is less in each of these comparisons: one in which it is not refutes it, whatever the others
-    /// say; without such a one, rounds that contradict each other leave it open, as does nothing compared.
+    /// Judges the claim that the first arm is less in each comparison. One comparison that says otherwise refutes it.
+    /// Without one, contradicting rounds leave it open, and so does an empty list.
     pub(super) fn if_all_less(comparisons: &[Relation]) -> Self {
         if comparisons.iter().any(|relation| matches!(relation, Relation::Same | Relation::More)) {
             Self::DoesNotHold
@@ -75,7 +75,7 @@ impl Verdict {
     }
 }
 
-/// A verdict and the sentence that gives its figures.
+/// A verdict and the sentence with its numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Judgement {
     pub(super) verdict: Verdict,
@@ -87,19 +87,19 @@ impl Judgement {
         Self { verdict, sentence: sentence.into() }
     }
 
-    /// [`Verdict::Holds`] or [`Verdict::DoesNotHold`].
+    /// Makes a judgement of [`Verdict::Holds`] or [`Verdict::DoesNotHold`].
     pub(super) fn holds(holds: bool, sentence: impl Into<String>) -> Self {
         Self::new(if holds { Verdict::Holds } else { Verdict::DoesNotHold }, sentence)
     }
 }
 
-/// What an experiment brought.
+/// The findings of an experiment.
 #[derive(Debug, Clone)]
 pub(super) struct Findings {
     pub(super) judgement: Judgement,
     pub(super) tables: Vec<Table>,
     pub(super) plots: Vec<Plot>,
-    /// How it was measured, and what is good to know.
+    /// How it was measured, and remarks.
     pub(super) notes: Vec<String>,
 }
 
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(Verdict::if_all_less(&[]), Verdict::TooNoisy);
     }
 
-    /// Contradicts itself the first time, never the second.
+    /// Too noisy the first time, never the second.
     fn noisy_once(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         let first = bench.bar.position() == 0;
         bench.bar.inc(1);

@@ -277,7 +277,8 @@ impl<'r> Whole<'r> {
     }
 }
 
-/// One program, as it is in the first of the rehearsals that has it. `why` the object cannot be rehearsed, if it cannot.
+/// One program, as it is in the first of the rehearsals that has it. `why` the object cannot be rehearsed, if it
+/// cannot.
 fn one(
     spec: &ProgramSpec,
     functions: &Functions,

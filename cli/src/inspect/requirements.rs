@@ -1,4 +1,5 @@
-//! What an object requires and the running kernel does not have. The kernel is asked for each feature; no version number decides.
+//! What an object requires and the running kernel does not have. The kernel is asked for each feature; no version
+//! number decides.
 
 use std::cell::LazyCell;
 

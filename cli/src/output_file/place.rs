@@ -30,7 +30,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Opens the directory, whatever the name in it is.
+    /// Opens the directory that holds the name.
     pub(super) fn new(path: &Path) -> Result<Self, Refused> {
         let nameless = path.as_os_str().as_bytes().ends_with(b"/") || path.as_os_str().as_bytes().ends_with(b"/.");
         let Some(name) = path.file_name().filter(|_| !nameless) else {
@@ -42,7 +42,7 @@ impl Place {
         Ok(Self { directory: Arc::new(directory), name: name.to_owned() })
     }
 
-    /// The place of a regular file, there or not; anything else is refused.
+    /// Returns the place of a regular file, which may exist or not; anything else is refused.
     pub(crate) fn of_regular_file(path: &Path) -> Result<Self, Refused> {
         let place = Self::new(path)?;
         match place.existing()? {
@@ -51,7 +51,7 @@ impl Place {
         }
     }
 
-    /// What is there, if it is something that may be written to.
+    /// Returns the status of an existing file that may be written to; `None` if there is none.
     pub(super) fn existing(&self) -> Result<Option<Stat>, Refused> {
         let there = match statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(there) => there,
@@ -78,7 +78,7 @@ impl Place {
         Ok(Some(there))
     }
 
-    /// Whether another user may have put it there.
+    /// Returns whether another user may have put it there.
     fn is_a_strangers(&self, there: &Stat) -> Result<bool, Refused> {
         let directory = fstat(&self.directory)?;
         let open_to_all = Mode::SVTX | Mode::WOTH;
@@ -107,7 +107,7 @@ impl Place {
         Ok(Outlet::nonblocking(fd))
     }
 
-    /// Makes a file that is not there yet for anybody else.
+    /// Creates a file that has no visible name yet.
     pub(crate) fn begin(&self) -> io::Result<Unfinished> {
         let kept = self.existing().map_err(io::Error::from)?;
         if kept.as_ref().is_some_and(|there| !is_regular(there)) {

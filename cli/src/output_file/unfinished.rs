@@ -16,7 +16,7 @@ use rustix::{
 
 use crate::signals::{self, LastAct};
 
-/// Makes something under a hidden name that nothing has.
+/// Makes something under a hidden name that is not taken.
 pub(super) fn hidden<T>(
     directory: &Arc<OwnedFd>,
     mut make: impl FnMut(&OsStr) -> Result<T, Errno>,
@@ -32,7 +32,7 @@ pub(super) fn hidden<T>(
     }
 }
 
-/// A hidden name, which goes with this.
+/// A hidden name, which is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Hidden {
     directory: Arc<OwnedFd>,
@@ -57,27 +57,27 @@ impl Drop for Hidden {
     }
 }
 
-/// A file that is being written. Unless it is committed, nothing of it stays.
+/// A file that is being written. Unless it is committed, it vanishes.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
     pub(super) file: File,
     /// Where the file system has no files without a name.
     pub(super) name: Option<Hidden>,
-    /// What it replaces.
+    /// The file that it replaces.
     pub(super) kept: Option<Stat>,
     pub(super) directory: Arc<OwnedFd>,
     pub(super) target: OsString,
 }
 
 impl Unfinished {
-    /// Takes room for so many bytes, so that a full disk shows now.
+    /// Reserves room for `bytes` bytes, so that a full disk is noticed now.
     pub(crate) fn reserve(&mut self, bytes: usize) -> io::Result<()> {
         // Written, since not every file system can be asked for room.
         self.file.write_all(&vec![0; bytes])?;
         self.file.sync_data()
     }
 
-    /// Writes all of it, and puts it in its place.
+    /// Writes the whole file and renames it into place.
     pub(crate) fn commit(mut self, bytes: &[u8]) -> io::Result<()> {
         use std::io::{Seek, SeekFrom};
         self.file.seek(SeekFrom::Start(0))?;
@@ -91,8 +91,8 @@ impl Unfinished {
         self.put_in_place()
     }
 
-    /// Gives it the mode of what it replaces, and owner and group where that is permitted. Bits that run a program as
-    /// somebody else are not kept, as write(2) does not keep them.
+    /// Sets the mode of the file that it replaces, and owner and group where permitted. Set-user-ID and set-group-ID
+    /// bits are dropped, as write(2) drops them.
     fn resemble(&self, kept: &Stat) -> io::Result<()> {
         let own = fstat(&self.file)?;
         if (own.st_uid, own.st_gid) != (kept.st_uid, kept.st_gid) {
@@ -112,7 +112,7 @@ impl Unfinished {
             None => {
                 if kept.is_none() {
                     match link(&file, &directory, &target) {
-                        // Somebody has made one meanwhile.
+                        // Another process has created one meanwhile.
                         Err(Errno::EXIST) => {}
                         answer => return Ok(answer?),
                     }
@@ -124,7 +124,7 @@ impl Unfinished {
     }
 }
 
-/// Gives a file without a name one.
+/// Gives a name to a file that has none.
 fn link(file: &File, directory: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
     // Without /proc it takes CAP_DAC_READ_SEARCH before Linux 6.10.
     linkat(CWD, format!("/proc/self/fd/{}", file.as_raw_fd()), directory, name, AtFlags::SYMLINK_FOLLOW).or_else(

@@ -1,4 +1,4 @@
-//! Every ring of the machine, and the one that is asked for.
+//! Lists all rings of the machine, and finds the one that the arguments name.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ use crate::{
 /// Bytes of a map's name that the kernel keeps.
 const NAME: usize = 15;
 
-/// The map that the arguments name; `None` if they name none, or a process that holds no ring.
+/// Returns the map that the arguments name; `None` if they name none, or a process that holds no ring.
 pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, Failure> {
     if let Some(id) = arguments.id {
         return Ok(Some(Map::from_id(id)?));
@@ -57,7 +57,7 @@ pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, Failure> {
     only(named, &format!("maps have the name `{kept}`"))
 }
 
-/// The map that is pinned here. Of anything else the kernel says no more than that it is not permitted.
+/// Opens a pinned map. For any other path the kernel answers EPERM alone, so the reason is looked for here.
 fn pinned(path: &Path) -> Result<Map, Failure> {
     /// What statfs(2) calls a BPF file system.
     const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
@@ -74,7 +74,7 @@ fn pinned(path: &Path) -> Result<Map, Failure> {
     })
 }
 
-/// The ring that a process holds; `None` if it holds none.
+/// Returns the ring that a process holds; `None` if it holds none.
 fn of_process(pid: u32) -> Result<Option<Map>, Failure> {
     let mut ids: Vec<u32> = system::holders()?
         .found
@@ -90,7 +90,7 @@ fn of_process(pid: u32) -> Result<Option<Map>, Failure> {
     }
     ids.sort_unstable();
     ids.dedup();
-    // What has gone meanwhile is not held any more.
+    // A map that is gone by now is no longer held.
     let rings = ids
         .into_iter()
         .filter_map(|id| match Map::from_id(id) {
@@ -102,7 +102,10 @@ fn of_process(pid: u32) -> Result<Option<Map>, Failure> {
     only(rings, &format!("rings are held by process {pid}"))
 }
 
-/// The one of them; `None` if there is none. More than one is too many to choose from: `what` they are.
+/// Returns the only map; `None` if there is none.
+///
+/// # Errors
+/// If there are several. `what` describes them.
 fn only(mut maps: Vec<Map>, what: &str) -> Result<Option<Map>, Failure> {
     if maps.len() <= 1 {
         return Ok(maps.pop());
@@ -112,18 +115,18 @@ fn only(mut maps: Vec<Map>, what: &str) -> Result<Option<Map>, Failure> {
         .advise(&format!("choose one by its number: --id {}", listed_by(&ids, " or --id "))))
 }
 
-/// A ring, or what programs find perf buffers in.
+/// Returns whether `map` is a ring or a perf event array.
 fn is_buffer(map: &Map) -> bool {
     Mode::of(map).is_some() || map.map_type() == MapType::PERF_EVENT_ARRAY
 }
 
-/// One line of the list.
+/// A row of the list.
 #[derive(Debug, Serialize)]
 struct Row {
     id: u32,
     name: String,
     mode: &'static str,
-    /// Bytes of data; of a perf event array, how many slots.
+    /// Bytes of data. A perf event array has `slots` instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,7 +140,7 @@ struct Row {
     owners: Vec<Owner>,
     programs: Vec<Program>,
     pins: Vec<String>,
-    /// Why it cannot be looked into.
+    /// Why its pages cannot be mapped.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -157,7 +160,8 @@ struct Program {
 
 /// Lists the rings.
 pub(crate) fn run(format: Format) -> Result<(), Failure> {
-    // Read once for all maps. Who may not look into programs or processes sees the rings all the same.
+    // Read once for all maps. Without the privileges to inspect programs or processes, the rings are listed all the
+    // same.
     let holders = system::holders()?;
     let pins = system::pins()?;
     let programs = programs()?;

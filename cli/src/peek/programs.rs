@@ -4,7 +4,8 @@ use cutaway::system::{self, ProgramEntry};
 
 use crate::failure::Failure;
 
-/// Returns every program that this process may inspect; none, without the privileges for it: rings are shown all the same.
+/// Returns every program that this process may inspect; none, without the privileges for it: rings are shown all the
+/// same.
 pub(super) fn programs() -> Result<Vec<ProgramEntry>, Failure> {
     system::programs()
         .filter_map(|program| match program {

@@ -1,102 +1,103 @@
-//! Rates and ages, from several snapshots of a buffer: bytes and records a second, and how long the oldest record has waited.
+//! Rates and ages, from several snapshots of a buffer: bytes and records a second, and how long the oldest record has
+//! waited.
 //!
-//! Bytes a second follow from the positions. Records a second do not: their headers have to be walked. Headers stay in the
-//! data until the writer comes round, read or not, so the positions are sampled often and the headers since the last sample
-//! are counted. If more records came between two samples than can be counted, the rest is assumed to be like those that
-//! were, and the rate is marked as approximate.
+//! Bytes a second follow from the positions. Records a second do not: their headers have to be walked. Headers stay in
+//! the data until the writer comes round, read or not, so the positions are sampled often and the headers since the
+//! last sample are counted. If more records came between two samples than can be counted, the rest is assumed to be
+//! like those that were, and the rate is marked as approximate.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// How often the positions alone are looked at between two looks.
+/// Interval at which the positions are sampled between two snapshots.
 pub(crate) const SAMPLE: Duration = Duration::from_millis(20);
 
-/// How much of the past is kept for the curve of fill over time.
+/// Number of past fills kept for the curve.
 const PAST: usize = 400;
 
-/// Headers that are walked over each time: it takes some ten microseconds.
+/// Headers walked per sample, at most: about ten microseconds.
 const COUNTED: u64 = 4096;
 
-/// Where a buffer's two sides are, in bytes since it was made.
+/// The positions of a buffer's reader and writer, in bytes since it was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Positions {
-    /// Where what waits begins.
+    /// Start of the oldest unread record.
     pub(crate) oldest: u64,
-    /// Up to where the reader has released.
+    /// End of what the reader has released.
     pub(crate) released: u64,
-    /// Up to where records have been written, or are being.
+    /// End of what is written or reserved.
     pub(crate) written: u64,
 }
 
-/// A buffer that can be looked at as often as one likes.
+/// A buffer whose positions can be sampled at any time.
 pub(crate) trait Watched {
     fn positions(&self) -> Positions;
 
-    /// How many records begin between two positions, at most so many of them, and the bytes that these take; `None` if it
-    /// cannot be told any more.
+    /// Counts the records that begin between two positions, up to `most`. Returns their number and the bytes they take;
+    /// `None` if their headers are gone.
     fn tally(&self, from: u64, to: u64, most: u64) -> Option<(u64, u64)>;
 }
 
-/// What a whole look has found.
+/// The facts of a snapshot that rates are computed from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
     pub(crate) positions: Positions,
     /// Unread bytes, and the buffer size.
     pub(crate) fill: u64,
     pub(crate) bytes: u64,
-    /// RecordRate that wait.
+    /// Unread records.
     pub(crate) records: u64,
 }
 
-/// RecordRate a second.
+/// Records a second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct RecordRate {
     rate: f64,
-    /// Not all of them were counted.
+    /// Not all records were counted.
     guessed: bool,
 }
 
-/// A buffer in rates.
+/// The rates, ages and past fills of one buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
-    /// When the last look was, and what it found.
+    /// Time and facts of the last snapshot.
     last: Option<(Instant, Found)>,
-    /// Bytes a second that were written, and that were released, between the last two looks.
+    /// Bytes a second written and released between the last two snapshots.
     pub(crate) written: f64,
     pub(crate) released: f64,
-    /// The same in records; `None` while nobody knows.
+    /// The same in records; `None` while unknown.
     pub(crate) written_records: Option<RecordRate>,
     pub(crate) released_records: Option<RecordRate>,
     count: Count,
-    /// The position at the head, and since when it stands there.
+    /// Position of the oldest record, and when it was first seen there.
     head: Option<(u64, Instant)>,
-    /// Whether the head was there at the first look already: then it is older than we know.
+    /// Whether that record was there at the first snapshot: then it is older than its measured age.
     older: bool,
-    /// How long the head of the last look had stood there then, and whether it is older than that.
+    /// Age of the oldest record at the last snapshot, and whether it is at least that.
     age: Option<(Duration, bool)>,
-    /// The highest fill since the last look, in bytes.
+    /// The highest fill since the last snapshot, in bytes.
     peak: u64,
-    /// Such peaks as parts of the whole, one for each look, newest last.
+    /// Peaks as fractions of the buffer, one for each snapshot, newest last.
     pub(crate) past: VecDeque<f64>,
 }
 
-/// The records that have come since the last look.
+/// The records written since the last snapshot.
 #[derive(Debug, Default)]
 struct Count {
-    /// Up to where they are counted.
+    /// Position up to which they are counted.
     to: Option<u64>,
     records: f64,
     guessed: bool,
-    /// Some could not even be guessed.
+    /// The number of some is not even estimated.
     unknown: bool,
-    /// Bytes of a record, as last seen.
+    /// Mean bytes of a record, as last seen.
     mean: Option<f64>,
 }
 
 impl Rates {
-    /// Looks at the positions alone, which costs next to nothing, and counts what has come.
+    /// Samples the positions, which is cheap, and counts new records.
     pub(crate) fn sample(&mut self, of: &impl Watched, now: Instant) {
         let positions = of.positions();
         self.count.up_to(of, positions.written);
@@ -104,7 +105,7 @@ impl Rates {
         self.stands(positions, now);
     }
 
-    /// Notes since when the head stands where it does.
+    /// Notes when the oldest record was first seen.
     fn stands(&mut self, positions: Positions, now: Instant) {
         if positions.written == positions.oldest {
             self.head = None;
@@ -115,7 +116,7 @@ impl Rates {
         }
     }
 
-    /// Takes a whole look into account.
+    /// Updates the rates by a snapshot.
     pub(crate) fn look(&mut self, of: &impl Watched, found: Found, now: Instant) {
         self.count.up_to(of, found.positions.written);
         self.stands(found.positions, now);
@@ -128,7 +129,7 @@ impl Rates {
             let Count { guessed, unknown, .. } = self.count;
             let records = |records: f64| (!unknown).then_some(RecordRate { rate: records.max(0.0) / seconds, guessed });
             self.written_records = records(self.count.records);
-            // What was there, and what has come, is there or gone. What is overwritten is gone, too, but was not released.
+            // Old and new records are either unread or gone. Overwritten records are gone, too, but were not released.
             let gone = self.count.records + before.records as f64 - found.records as f64;
             let overwritten = found.positions.oldest != found.positions.released;
             self.released_records = records(gone).filter(|_| !overwritten);
@@ -142,19 +143,19 @@ impl Rates {
         }
     }
 
-    /// How long the oldest record of the last look had been seen to wait; `None` if none did. It grows from look to look only:
-    /// whether a record that was seen a while ago still waits is not known.
+    /// Returns the age of the oldest record at the last snapshot; `None` if there was none. It grows with each snapshot
+    /// only: between two of them it is unknown whether the record is still unread.
     pub(crate) fn age(&self) -> Option<String> {
         let (age, older) = self.age?;
         Some(format!("{}{:.2} s", if older { "≥ " } else { "" }, age.as_secs_f64()))
     }
 
-    /// How full it was, newest at the right end of so many columns.
+    /// Draws past fills in `columns` columns, newest at the right.
     pub(crate) fn curve(&self, columns: usize) -> String {
         const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
         let from = self.past.len().saturating_sub(columns);
         let level = |part: &f64| {
-            // Anything above nothing is seen.
+            // Any fill above 0 is visible.
             let level = (part * 8.0).ceil().clamp(0.0, 8.0) as usize;
             LEVELS.get(level).copied().unwrap_or('█')
         };
@@ -176,7 +177,7 @@ impl Count {
                 self.records += bytes as f64 / mean;
                 self.guessed |= counted != bytes;
             }
-            // More has come than can be told: it is taken to be like what comes now.
+            // More records came than can be counted: they are assumed to be like those that come now.
             _ => match mean_now(of).or(self.mean) {
                 Some(mean) => {
                     self.mean = Some(mean);
@@ -189,7 +190,7 @@ impl Count {
     }
 }
 
-/// Bytes of a record among those that come while this looks, for some ten microseconds at most, or that wait already.
+/// Returns the mean bytes of records that come during this call (at most about ten microseconds), or that are unread.
 fn mean_now(of: &impl Watched) -> Option<f64> {
     const LOOKS: usize = 1000;
     let before = of.positions();
@@ -199,13 +200,13 @@ fn mean_now(of: &impl Watched) -> Option<f64> {
     seen.filter(|&(records, bytes)| records > 0 && bytes > 0).map(|(records, bytes)| bytes as f64 / records as f64)
 }
 
-/// Bytes a second, in three digits.
+/// Formats bytes a second, in three digits.
 pub(crate) fn rate(bytes: f64) -> String {
     let (number, prefix) = scaled(bytes);
     format!("{number} {prefix}B/s")
 }
 
-/// RecordRate a second, in three digits; a dash if nobody knows.
+/// Formats records a second, in three digits; a dash if unknown.
 pub(crate) fn records(rate: Option<RecordRate>) -> String {
     let Some(RecordRate { rate, guessed }) = rate else { return "-".to_owned() };
     let (number, prefix) = scaled(rate);
@@ -227,7 +228,7 @@ mod tests {
 
     use super::*;
 
-    /// RecordRate of 32 bytes, of which so many can be told at once.
+    /// A buffer of records of 32 bytes, of which the last `known` bytes can be counted.
     struct Buffer {
         positions: Cell<Positions>,
         known: u64,
@@ -244,7 +245,7 @@ mod tests {
         }
     }
 
-    /// What a second with this many records, and then one with that many, is shown as: written and released.
+    /// The rates shown after two seconds with these numbers of records: written and released.
     fn seconds(known: u64, counts: [(u64, u64); 2]) -> (String, String) {
         let buffer = Buffer { positions: Cell::new(Positions { oldest: 0, released: 0, written: 0 }), known };
         let (mut rates, mut now) = (Rates::default(), Instant::now());
@@ -262,7 +263,7 @@ mod tests {
         (records(rates.written_records), records(rates.released_records))
     }
 
-    /// What a second look tells, even if the record has gone when it is shown.
+    /// The age stays that of the snapshot, even if the record is gone when it is shown.
     #[test]
     fn an_age_is_that_of_the_look() {
         let waits = Positions { oldest: 0, released: 0, written: 32 };
@@ -289,10 +290,10 @@ mod tests {
 
     #[test]
     fn or_guessed_and_marked_so() {
-        // More than are walked over, and more than can be told.
+        // More than are walked, and more than can be counted.
         assert_eq!(seconds(u64::MAX, [(1, 1), (10_000, 10_000)]).0, "≈ 10.0 k/s");
         assert_eq!(seconds(3200, [(100, 100), (200, 200)]).1, "≈ 200/s");
-        // Nothing was ever counted: as those that wait, or not at all.
+        // None was ever counted: estimated from unread records, or unknown.
         assert_eq!(seconds(3200, [(90, 90), (190, 100)]).0, "≈ 190/s");
         assert_eq!(seconds(0, [(100, 0), (200, 0)]).0, "-");
     }

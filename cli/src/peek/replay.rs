@@ -19,15 +19,15 @@ use crate::{
     terminal,
 };
 
-/// Bytes of a file, and of one of its lines: many hours of looks, and a look at more records than a ring of 64 MiB
-/// holds. Devices and pipes may never end.
+/// Largest size of a file and of a line in bytes: many hours of snapshots, and a snapshot of more records than a ring
+/// of 64 MiB holds. Devices and pipes may never end.
 const LONGEST: [u64; 2] = [1 << 30, 256 << 20];
 
-/// The looks of one file, in its order.
+/// The snapshots of a file, in its order.
 #[derive(Debug)]
 pub(crate) struct Recording(Vec<Kept>);
 
-/// A look at a buffer of either kind.
+/// A snapshot of a buffer of either kind.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Kept {
     Ring(Snapshot),
@@ -35,7 +35,7 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
-    /// Reads a line; the error is why it is none.
+    /// Parses a line. The error says why it is no snapshot.
     fn read(line: &str) -> Result<Self, String> {
         let value: serde_json::Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let contradictory = || "its records and positions contradict each other".to_owned();
@@ -55,8 +55,7 @@ impl Kept {
         }
     }
 
-    /// Returns it as it is printed, with an empty line behind a table, which shows the payloads of the first `most`
-    /// records.
+    /// Formats the snapshot, with an empty line behind a table. A table shows the payloads of the first `most` records.
     pub(crate) fn show(&self, format: Format, most: usize) -> Result<String, Failure> {
         Ok(match (self, format) {
             (Self::Ring(look), Format::Table) => ring::table(look, terminal::is_coloured()) + "\n",
@@ -68,7 +67,7 @@ impl Kept {
 }
 
 impl Recording {
-    /// Reads a file, and checks that each of its looks can be one.
+    /// Reads a file and validates each of its snapshots.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let attempt = format!("read the looks in {}", path.display());
         let file = File::open(path).map_err(|error| Failure::system(&attempt, &error))?;
@@ -109,7 +108,7 @@ impl Recording {
         Ok(Self(looks))
     }
 
-    /// Reads the payloads that were kept as this type, whatever they were read as before.
+    /// Decodes the payloads as this type, which replaces values decoded before.
     pub(crate) fn decode(&mut self, types: &Types) {
         for look in &mut self.0 {
             match look {
@@ -119,7 +118,7 @@ impl Recording {
         }
     }
 
-    /// Forgets the payloads of all records of a look but the first ones.
+    /// Drops all payloads but those of the first `most` records of each snapshot.
     pub(crate) fn keep_payloads(&mut self, most: usize) {
         let forget = |payload: &mut Option<Vec<u8>>, value: &mut Option<serde_json::Value>| {
             (*payload, *value) = (None, None);
@@ -175,7 +174,7 @@ pub(crate) fn run(file: &Path, arguments: &Arguments) -> Result<(), Failure> {
         if !canvas.draw(look.picture())? {
             break;
         }
-        // What is drawn into a file stays there: there is no way back.
+        // A frame that is drawn into a file stays there, so one can step back in a terminal alone.
         let back = at > 0 && matches!(canvas, Canvas::Terminal);
         at = match steps.as_mut().map(|steps| steps.next(back, None)) {
             Some(Command::End) => break,

@@ -1,7 +1,8 @@
 //! A record as a line: columns for people, JSON for programs, or its bytes.
 //!
-//! If all records are of one structure of numbers and texts, each of its members has a column. Otherwise a line tells the map,
-//! the type and the record as a whole. In JSON each record is an object with the same keys, null where there is nothing to say:
+//! If all records are of one structure of numbers and texts, each of its members has a column. Otherwise a line tells
+//! the map, the type and the record as a whole. In JSON each record is an object with the same keys, null where there
+//! is nothing to say:
 //!
 //! ```text
 //!     map        the map's name
@@ -155,7 +156,8 @@ impl<'b> Output<'b> {
 }
 
 impl<'b> Columns<'b> {
-    /// `None` if a record is no structure, or one whose members are no numbers and texts: a column for them would be too wide.
+    /// `None` if a record is no structure, or one whose members are no numbers and texts: a column for them would be
+    /// too wide.
     fn of(shape: Shape<'b>, basis: Basis, cpu: bool) -> Option<Self> {
         let btf = shape.btf;
         btf.resolve(shape.id).filter(|ty| ty.kind() == Kind::Struct)?;
@@ -180,7 +182,8 @@ impl<'b> Columns<'b> {
         (!fields.is_empty()).then_some(Self { shape, basis, cpu, columns })
     }
 
-    /// A value that is wider than its column makes that wider for what follows; before the first line, for the names, too.
+    /// A value that is wider than its column makes that wider for what follows; before the first line, for the names,
+    /// too.
     fn widen(&mut self, cells: &[String]) {
         for (column, cell) in self.columns.iter_mut().zip(cells) {
             column.width = column.width.max(display_width(cell));

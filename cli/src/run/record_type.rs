@@ -9,7 +9,7 @@ use crate::decode;
 pub(super) struct Shape<'b> {
     pub(super) btf: &'b Btf<'b>,
     pub(super) id: u32,
-    /// Bytes; of one that ends flexibly, those before its end.
+    /// Size in bytes, without a flexible array at its end.
     pub(super) size: usize,
     pub(super) flexible: bool,
 }
@@ -35,16 +35,16 @@ impl<'b> Shape<'b> {
 #[derive(Debug, Clone)]
 pub(super) enum Choice<'b> {
     Known(Shape<'b>, Basis),
-    /// One of these, and it cannot be told which.
+    /// One of these; which one is unknown.
     Several(Vec<String>),
-    /// Of no type that the object describes.
+    /// No type of the object fits.
     Unknown,
 }
 
 /// How the type of a record is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Basis {
-    /// `--type`
+    /// By `--type`.
     Told,
     /// The line of source that sends the record names it.
     Named,
@@ -57,7 +57,7 @@ pub(super) enum Basis {
 }
 
 impl Basis {
-    /// The word for it in JSON.
+    /// Returns its word in JSON.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Told => "told",
@@ -68,7 +68,7 @@ impl Basis {
         }
     }
 
-    /// What to say behind the type's name.
+    /// Returns the mark behind the type's name.
     pub(super) fn mark(self) -> &'static str {
         if self == Self::Guess { " (a guess)" } else { "" }
     }

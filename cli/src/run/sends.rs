@@ -1,7 +1,8 @@
-//! What the programs' instructions say of the records that they send.
+//! Finds the call sites that submit records, and what their arguments say of the records.
 //!
-//! A ring knows no types and a perf buffer no sizes. But whoever calls `bpf_ringbuf_reserve` or `bpf_perf_event_output` has
-//! put the map into one register and the size into another just before, mostly as constants:
+//! A ring knows no types and a perf buffer no sizes. But a program that calls `bpf_ringbuf_reserve` or
+//! `bpf_perf_event_output` has put the map into one register and the size into another just before, mostly as
+//! constants:
 //!
 //! ```text
 //!     r1 = events ll                          which map
@@ -10,11 +11,11 @@
 //!     call bpf_ringbuf_reserve                the line of source, where BTF has it, may name the type
 //! ```
 //!
-//! So registers are followed through each function as long as no other way leads into it: where a jump arrives, all is
-//! forgotten. What cannot be followed so is unknown; nothing is guessed.
+//! So registers are interpreted through each function in straight lines: at the target of a jump all of them become
+//! unknown. Nothing is guessed.
 //!
-//! The same shows with which flags a record is committed to a ring: `BPF_RB_NO_WAKEUP` leaves the reader asleep; and into
-//! which slot of a perf event array it goes: the kernel refuses one whose event counts on another CPU
+//! The same shows the flags with which a record is committed to a ring (`BPF_RB_NO_WAKEUP` leaves the reader asleep),
+//! and the slot of a perf event array: the kernel refuses one whose event counts on another CPU
 //! (`kernel/trace/bpf_trace.c`, `__bpf_perf_event_output`).
 
 mod registers;
@@ -25,25 +26,25 @@ use cutaway::{FunctionSpec, Helper, Instruction, Object, instruction::opcode};
 
 use self::registers::{RegValue, Registers, helper};
 
-/// A call that sends, or reserves what is sent.
+/// A call that submits a record, or reserves one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sent {
     /// The map's name.
     pub(super) map: String,
-    /// Bytes; `None` if the program works them out.
+    /// Size in bytes; `None` if it is no constant.
     pub(super) size: Option<u32>,
-    /// The line of source that it comes from; empty if the object does not tell.
+    /// The line of source that it comes from; empty if the object has no line info.
     pub(super) line: String,
-    /// The map whose value is sent, if it was looked up just before.
+    /// The map whose value is submitted, if it was looked up just before.
     pub(super) value_of: Option<String>,
 }
 
 /// A call that commits a record to a ring and leaves the reader asleep, or may.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Quiet {
-    /// The ring's name; `None` if it cannot be told which one.
+    /// The ring's name; `None` if unknown.
     pub(super) map: Option<String>,
-    /// The flags are a constant that has `BPF_RB_NO_WAKEUP`; false if the program works them out.
+    /// The flags are a constant that has `BPF_RB_NO_WAKEUP`; false if they are no constant.
     pub(super) certain: bool,
 }
 
@@ -53,7 +54,7 @@ const NO_WAKEUP: i64 = 1;
 /// `BPF_F_INDEX_MASK`, and its value `BPF_F_CURRENT_CPU`: the lower half of the flags (`include/uapi/linux/bpf.h`).
 const CURRENT_CPU: u32 = u32::MAX;
 
-/// All calls of all functions whose map is known.
+/// Finds the calls of all functions whose map is known.
 pub(super) fn of(object: &Object) -> Sends {
     let mut sends = Sends::default();
     for function in object.functions() {
@@ -62,25 +63,25 @@ pub(super) fn of(object: &Object) -> Sends {
     sends
 }
 
-/// What was found.
+/// The call sites of an object.
 #[derive(Debug, Default)]
 pub(super) struct Sends {
-    /// The calls that send, of which the map is known.
+    /// The calls that submit records, of which the map is known.
     pub(super) sent: Vec<Sent>,
     /// The calls that leave a ring's reader asleep, or may.
     pub(super) quiet: Vec<Quiet>,
-    /// The constant slots of perf event arrays that are sent into, each with the array's name.
+    /// The constant slots of perf event arrays that are used, each with the array's name.
     slots: Vec<(String, u32)>,
 }
 
 impl Sends {
-    /// The slot of the perf event array `map` into which a program sends on whatever CPU it runs; `None` if all send into
-    /// that of their own CPU, or work the slot out.
+    /// Returns the constant slot of the perf event array `map` that a program uses on every CPU; `None` if all use the
+    /// slot of their own CPU, or one that is no constant.
     pub(super) fn slot_on(&self, map: &str) -> Option<u32> {
         self.slots.iter().find(|(name, _)| name == map).map(|(_, slot)| *slot)
     }
 
-    /// A sentence on the calls that leave the reader of the ring `map` asleep; `None` if there is none.
+    /// Returns a sentence on the calls that leave the reader of the ring `map` asleep; `None` if there is none.
     pub(super) fn quiet_on(&self, map: &str) -> Option<&'static str> {
         let mine = || self.quiet.iter().filter(|quiet| quiet.map.as_deref().is_none_or(|name| name == map));
         match (mine().next(), mine().any(|quiet| quiet.certain)) {
@@ -145,7 +146,7 @@ fn in_function(function: &FunctionSpec, sends: &mut Sends) {
     }
 }
 
-/// The instructions by slot, without the second slots of 64-bit loads.
+/// Returns the instructions by slot, without the second slots of 64-bit loads.
 fn by_slot(function: &FunctionSpec) -> Vec<(usize, Instruction)> {
     let mut code = Vec::new();
     let mut slot = 0;
@@ -156,7 +157,7 @@ fn by_slot(function: &FunctionSpec) -> Vec<(usize, Instruction)> {
     code
 }
 
-/// Where a jump leads.
+/// Returns the target of a jump.
 fn target(slot: usize, instruction: &Instruction) -> Option<usize> {
     let distance = match (instruction.code, instruction.class()) {
         (opcode::JMP_CALL | EXIT, _) => return None,
@@ -167,7 +168,7 @@ fn target(slot: usize, instruction: &Instruction) -> Option<usize> {
     (slot + 1).checked_add_signed(distance)
 }
 
-/// The registers in which a helper takes what is to be sent.
+/// The registers that hold the arguments of a helper that submits a record.
 struct Arguments {
     map: u8,
     size: u8,
@@ -188,13 +189,13 @@ fn arguments(helper: Helper) -> Option<Arguments> {
     }
 }
 
-/// The registers in which a helper that sends through a perf event array takes the array, and the flags with the slot.
+/// Returns the registers that hold the perf event array and the flags with the slot.
 fn puts_into_a_slot(helper: Helper) -> Option<(u8, u8)> {
     let sends = matches!(helper, Helper::bpf_perf_event_output | Helper::bpf_skb_output | Helper::bpf_xdp_output);
     sends.then_some((2, 3))
 }
 
-/// The registers in which a helper that commits to a ring takes the record, or the ring, and the flags.
+/// Returns the registers that hold the record or the ring, and the flags, of a helper that commits to a ring.
 fn commits(helper: Helper) -> Option<(u8, u8)> {
     match helper {
         Helper::bpf_ringbuf_output => Some((1, 4)),
@@ -302,7 +303,7 @@ mod tests {
         // BPF_F_CURRENT_CPU, in 32 bits and with a sign.
         assert_eq!(slot(|asm| asm.mov(W3, -1)), None);
         assert_eq!(slot(|asm| asm.mov(R3, -1)), None);
-        // Worked out: mostly the number of the CPU itself.
+        // No constant: mostly the id of the CPU itself.
         assert_eq!(slot(|asm| asm.load(DW, R3, R10, -8)), None);
     }
 

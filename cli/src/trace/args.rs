@@ -26,13 +26,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value = "auto", value_name = "WAY")]
     pub(super) transport: TransportArg,
 
-    /// Traces getaddrinfo of this library alone: a path, or a name as the dynamic loader finds it; by default, of every C
-    /// library in use, in containers, too, and of those that come into use
+    /// Traces getaddrinfo of this library alone: a path, or a name as the dynamic loader finds it; by default, of every
+    /// C library in use, in containers, too, and of those that come into use
     #[arg(long, value_name = "PATH")]
     pub(super) library: Option<String>,
 
-    /// Never keeps a process waiting until probes are on a C library that was not in use before, and runs no thread at real-time
-    /// priority; the first calls of such a process may be missed
+    /// Never keeps a process waiting until probes are on a C library that was not in use before, and runs no thread at
+    /// real-time priority; the first calls of such a process may be missed
     #[arg(long, conflicts_with = "library")]
     pub(super) no_hold: bool,
 

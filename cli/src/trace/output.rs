@@ -120,7 +120,8 @@ fn shown(text: Text<'_>) -> String {
     }
 }
 
-/// The container and the library as two columns of the table: `-` for a process in no container, `?` for what is unknown.
+/// The container and the library as two columns of the table: `-` for a process in no container, `?` for what is
+/// unknown.
 fn place(origin: &Origin) -> String {
     /// As much of an id as other tools show.
     const SHORT: usize = 12;

@@ -25,13 +25,13 @@ pub(super) struct Trace<'a> {
     pub(super) names: Names,
     pub(super) cgroups: Cgroups,
     pub(super) received: u64,
-    /// Records that came and were no events.
+    /// Records that could not be parsed.
     pub(super) unreadable: u64,
     pub(super) most: Option<u64>,
     pub(super) stopped: &'a AtomicBool,
-    /// By a signal: then the viewer of pictures is not waited for either.
+    /// Stopped by a signal: then `--step` does not wait either.
     pub(super) interrupted: &'a AtomicBool,
-    /// Nobody reads stdout any more.
+    /// Stdout is closed.
     pub(super) closed: bool,
     /// The ring is drawn before it is read.
     pub(super) drawn: Option<Drawn>,
@@ -50,7 +50,7 @@ impl Trace<'_> {
         }
     }
 
-    /// Prints what is there now; if it is to be drawn, after a picture of it.
+    /// Prints the records that are there now, each batch after its picture if the ring is drawn.
     pub(super) fn drain(&mut self, source: &mut Source) -> Result<(), Failure> {
         while let Some(drawn) = &mut self.drawn {
             match drawn.look(self.interrupted) {
@@ -58,7 +58,7 @@ impl Trace<'_> {
                 Err(failure) => return Err(failure),
                 Ok(Take::None) => return Ok(()),
                 Ok(Take::AtMost(most)) => {
-                    // None at all: they were discarded, or the first one is busy.
+                    // All were discarded, or the first one is busy.
                     if most == 0 || self.take(source, most)? == 0 {
                         break;
                     }
@@ -75,7 +75,7 @@ impl Trace<'_> {
         self.take(source, u64::MAX).map(drop)
     }
 
-    /// Prints at most so many of the records that are there now, and gives their number.
+    /// Prints at most `most` of the records that are there now. Returns their number.
     fn take(&mut self, source: &mut Source, most: u64) -> Result<u64, Failure> {
         if self.full() {
             return Ok(0);
@@ -123,13 +123,13 @@ impl Trace<'_> {
         self.output.event(event, self.transport, origin)
     }
 
-    /// As many events as were asked for, or nobody to show them to.
+    /// Returns whether `--count` events were printed, or stdout is closed.
     fn full(&self) -> bool {
         self.closed || self.most.is_some_and(|most| self.received >= most)
     }
 
     fn ended(&self) -> bool {
-        // ATOMICS: pairs with the store in `run`'s `stop`; see there.
+        // ATOMICS: pairs with the store in `stop` of `trace::run`.
         self.full() || self.stopped.load(Ordering::Relaxed)
     }
 }

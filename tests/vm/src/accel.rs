@@ -1,5 +1,7 @@
-//! Which accelerator works here. That `/dev/kvm` exists, opens and creates machines is no proof: under a hypervisor it may do all of
-//! that and hang in the firmware. So a canary guest is tried, and the answer kept until the machine or QEMU changes.
+//! Finds out which accelerator works here.
+//!
+//! That `/dev/kvm` exists, opens and creates machines is no proof: under a hypervisor it may do all of that and hang in
+//! the firmware. So a canary guest is booted, and the answer is kept until the machine or QEMU changes.
 
 use std::fs;
 use std::path::Path;

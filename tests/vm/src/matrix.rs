@@ -52,7 +52,8 @@ const BARE_MEMORY_MIB: u64 = 96;
 const ROOM_MIB: u64 = 256;
 
 impl Job {
-    /// Runs the tests on every kernel. `named` says that the user chose them, so that one that cannot be had is a failure.
+    /// Runs the tests on every kernel. `named` says that the user chose them, so that one that cannot be had is a
+    /// failure.
     pub(crate) fn run(&mut self, requests: &[Request], named: bool, cache: &Cache, screen: &Screen) -> Result<Matrix> {
         let mut matrix = Matrix::default();
         let mut kernels = VecDeque::new();
@@ -159,7 +160,8 @@ impl Job {
     }
 
     fn memory(&self, files: u64) -> Result<u64> {
-        // The archive and its unpacked files are in memory at once, and the unpacked ones may take half of it (tmpfs's default).
+        // The archive and its unpacked files are in memory at once, and the unpacked ones may take half of it (tmpfs's
+        // default).
         let twice = files.div_ceil(1 << 20) * 2;
         match self.memory_mib {
             Some(memory_mib) if memory_mib < twice + BARE_MEMORY_MIB => {
@@ -223,8 +225,8 @@ fn unlike<'n>(name: String, others: impl Iterator<Item = &'n String> + Clone) ->
     (2..).map(|number| format!("{name}-{number}")).find(|name| !taken(name)).unwrap_or(name)
 }
 
-/// An emulator on a busy host may starve one of a guest's CPUs until the other gives up. That says nothing about the tests, of which
-/// none has begun.
+/// An emulator on a busy host may starve one of a guest's CPUs until the other gives up. That says nothing about the
+/// tests, of which none has begun.
 fn died_at_birth(guest: &Guest) -> bool {
     guest.release.is_none() && matches!(guest.end, End::Crashed(_) | End::Hung(_) | End::Broken(_))
 }

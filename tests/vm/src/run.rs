@@ -1,7 +1,14 @@
-//! One guest from birth to report: boots it, listens, judges what it hears, and ends it in any case.
+//! Runs one guest: boots it, reads its messages, judges them, and ends it in any case.
 //!
-//! A guest may be silent for three reasons, told apart by what is seen: its channel ends without `done` (it died: the
-//! console says of what), it is not heard for too long (it hangs: an NMI makes it say where), or its time is up.
+//! A guest falls silent for one of three reasons: its channel ends without `done` (it crashed: the console says why),
+//! no message comes for too long (it hangs: an NMI makes it print where), or its time is up.
+//!
+//! ```text
+//!     spec.rs        the guest to run and its limits
+//!     listen.rs      boots it and reads its messages      heard.rs   what is reported meanwhile
+//!     transcript.rs  the messages so far, and the report made of them
+//!     verdict.rs     the outcome of a test
+//! ```
 
 mod heard;
 mod listen;

@@ -1,8 +1,9 @@
 //! The tests of one kernel, split into shards that several guests run at the same time.
 //!
-//! A guest under software emulation keeps one of the host's CPUs busy, however many it is given. Two guests keep two busy,
-//! and each test still has its guest for itself while it runs. All guests boot from one initramfs with one plan. A word on the
-//! kernel's command line names the guest's shard; Linux passes words that it does not know to process 1 as environment.
+//! A guest under software emulation keeps one of the host's CPUs busy, however many it is given. Two guests keep two
+//! busy, and each test still has its guest for itself while it runs. All guests boot from one initramfs with one plan.
+//! A word on the kernel's command line names the guest's shard; Linux passes words that it does not know to process 1
+//! as environment.
 
 use std::fmt;
 use std::str::FromStr;
@@ -66,7 +67,8 @@ impl FromStr for Shard {
     }
 }
 
-/// Labels rows of unknown results with the shard, so that another guest's rows for the same binary do not stand for them.
+/// Labels rows of unknown results with the shard, so that another guest's rows for the same binary do not stand for
+/// them.
 pub(crate) fn label_unknown(mut guest: Guest, shard: Shard) -> Guest {
     let unknown = guest.tests.iter_mut().filter(|test| test.name.is_empty() && test.outcome == Outcome::NotRun);
     if shard.of > 1 {

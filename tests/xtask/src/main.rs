@@ -53,7 +53,8 @@ enum Routine {
     Plots(plots::Arguments),
     /// Runs tests as root on chosen kernels, in throw-away virtual machines
     Vm(vm::Args),
-    /// The comparison on the kernels of the matrix, in throw-away virtual machines: each experiment has to give a verdict
+    /// The comparison on the kernels of the matrix, in throw-away virtual machines: each experiment has to give a
+    /// verdict
     CompareElsewhere,
     /// Weakens each memory ordering of mmap-ring in turn: its model must notice
     Mutants,

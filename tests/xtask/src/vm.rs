@@ -18,7 +18,8 @@ pub(crate) struct Args {
 
 /// What this project's suite needs beside its binaries, and what is no question to a kernel and stays on the host.
 const SUITE: &[&str] = &[
-    // No guests within guests, no routines of the repository, no protocol over a fake kernel, no assembling, no arithmetic on BTF.
+    // No guests within guests, no routines of the repository, no protocol over a fake kernel, no assembling, no
+    // arithmetic on BTF.
     "--exclude=cutaway-vm",
     "--exclude=xtask",
     // What shells and man(1) make of the command, and neither is in the guest.
@@ -168,7 +169,8 @@ pub(crate) fn no_emulator() -> Option<String> {
 /// Builds the VM command; gives its path.
 fn command() -> Result<PathBuf, String> {
     tools::cargo(&["build", "--quiet", "--package", "cutaway-vm"], &[])?;
-    // Cargo puts both programs into one folder. Not `cargo run`: where the VM command is cargo's runner, that would run it in itself.
+    // Cargo puts both programs into one folder. Not `cargo run`: where the VM command is cargo's runner, that would run
+    // it in itself.
     let me = std::env::current_exe().map_err(|error| format!("cannot find this executable: {error}"))?;
     Ok(me.with_file_name("cutaway-vm"))
 }

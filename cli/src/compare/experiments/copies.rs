@@ -5,8 +5,8 @@
 //!
 //! The program writes every word of the record in each way, and what differs is where, and what is copied then. The
 //! kernel itself takes the time, around the program and nothing else ([`cutaway::RunStatistics`]): 8 to 32 records a
-//! run, so that reading the clock does not count. The buffer is emptied between runs, and nobody is woken but by a perf
-//! buffer of which half was written, which is rare.
+//! run, so that reading the clock does not count. The buffer is emptied between runs, and the reader is woken only by a
+//! perf buffer that is half full, which is rare.
 
 use cutaway::RunStatistics;
 use cutaway_programs::compare::Way;

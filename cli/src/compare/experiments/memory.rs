@@ -1,6 +1,6 @@
 //! Per-CPU buffers cost CPUs times; one ring is shared.
 //!
-//! How much memory does it take to lose nothing of a burst while nobody reads? The buffer is doubled until a burst
+//! How much memory does it take to lose nothing of a burst while it is not read? The buffer is doubled until a burst
 //! arrives whole: once when one CPU bursts, which can be any of them, once when all do. The memory is what is mapped
 //! then (`/proc/self/maps`): the pages of all CPUs' perf buffers, or those of the ring, whose data is mapped twice and
 //! counted once.

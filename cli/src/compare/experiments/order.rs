@@ -129,7 +129,8 @@ fn live_and_die(cpus: &[usize], index: usize) -> Result<(), Obstacle> {
     // This program, even if its file has been replaced since.
     let mut command = Command::new("/proc/self/exe");
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // SAFETY: between fork and exec the closure makes one system call, on values that were copied: no lock, no allocation.
+    // SAFETY: between fork and exec the closure makes one system call, on values that were copied: no lock, no
+    // allocation.
     unsafe { command.pre_exec(move || cpus::pin(there)) };
     let mut child = command.spawn()?;
     // It ends where it began, if it has not ended yet.

@@ -4,7 +4,7 @@
 //! or into 128 pages of perf buffer a CPU, and reads them
 //!
 //! - **in parallel**: a producer that never pauses, a reader on another CPU, a wake-up whenever the kernel sees fit;
-//! - **back to back**: a batch, then its reading, then the next batch, so that nobody waits for anybody;
+//! - **back to back**: a batch, then its reading, then the next batch, so that neither side waits;
 //! - **sampled**: as in parallel, but with a wake-up for every so many records only;
 //! - **under contention**: several producers, each on a CPU, and one reader.
 //!
@@ -191,7 +191,7 @@ fn flood(bench: &Bench<'_>, mode: Mode, senders: usize, producer: &Producer) -> 
             scope.spawn(move || {
                 cpus::pin(cpu)?;
                 let mut dropped = 0;
-                // ATOMICS: pairs with the store below; nothing else hangs on it.
+                // ATOMICS: pairs with the store below; it publishes nothing else.
                 while !ended.load(Ordering::Relaxed) {
                     dropped += send(producer, mode)?;
                 }

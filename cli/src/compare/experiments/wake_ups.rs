@@ -128,8 +128,8 @@ fn ages(figures: &[Figures]) -> Plot {
     }
 }
 
-/// The share of each bucket of [`Seen::ages`] in percent, from the first that is worth drawing to the last, and an empty one
-/// on either side.
+/// The share of each bucket of [`Seen::ages`] in percent, from the first that is worth drawing to the last, and an
+/// empty one on either side.
 fn histogram<'a>(rounds: impl Iterator<Item = &'a [u64]>) -> Vec<Point> {
     /// Percent, of which the eye sees nothing.
     const NOTHING: f64 = 0.5;

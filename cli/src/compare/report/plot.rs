@@ -1,8 +1,8 @@
 //! What all plots are drawn with: paper, legend, markers and colors.
 //!
-//! Each drawing stands for itself: its colours and fonts are in it, so that it is the same in the report and alone.
-//! Series differ in colour (a palette that the colour-blind can tell apart: Okabe and Ito, 2008), and in the form of
-//! their markers and dashes as well, so that they differ in print, too.
+//! Each drawing is self-contained: it names its colors and fonts, so that it looks the same in the report and alone.
+//! Series differ in color (a palette for the color-blind: Okabe and Ito, 2008) and in markers and dashes, so that they
+//! differ in print, too.
 
 use std::fmt::Write as _;
 
@@ -61,8 +61,8 @@ pub(super) fn line(from: (f64, f64), to: (f64, f64), colour: &str) -> String {
     format!("<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{colour}\"/>\n")
 }
 
-/// The series' names beside what stands for them, from `top` on; and where that ends. A series' number is its place among
-/// all of them: those without figures keep theirs, so that a name has one colour in all plots of an experiment.
+/// The series' names beside what stands for them, from `top` on; and where that ends. A series' number is its place
+/// among all of them: those without figures keep theirs, so that a name has one colour in all plots of an experiment.
 pub(super) fn legend<'n>(
     names: impl IntoIterator<Item = (usize, &'n str)>,
     top: f64,

@@ -1,4 +1,4 @@
-//! The perf buffers of a process that are looked at again and again.
+//! The perf buffers of a process, watched by repeated snapshots.
 
 use std::time::{Duration, Instant};
 
@@ -21,22 +21,22 @@ use crate::{
     terminal::one_line,
 };
 
-/// Some buffers, and how their samples are read.
+/// Perf buffers, and the type of their samples.
 pub(super) struct LivePerf {
     buffers: Vec<One>,
     types: Option<Types>,
-    /// What the processes are doing, in the kernel's word; empty if nobody has asked yet.
+    /// States of the processes, in the kernel's words; empty before [`Live::ask_around`].
     states: Vec<(u32, String)>,
-    /// Pictures of buffers in which nothing waits are left out, if there are others.
+    /// Empty buffers are not drawn if there are others.
     only_full: bool,
 }
 
-/// A buffer, the last look at it, and what has changed since the one before.
+/// A buffer, its last snapshot, and what changed since the one before.
 struct One {
     buffer: Buffer,
     look: Look,
     rates: Rates,
-    /// What was lost between the last two looks, of what the kernel counts.
+    /// Records lost between the last two snapshots, as the kernel counts.
     lost_lately: u64,
 }
 
@@ -53,7 +53,7 @@ impl LivePerf {
         self.only_full = true;
     }
 
-    /// How many buffers are not drawn.
+    /// Returns the number of buffers that are not drawn.
     pub(super) fn left_out(&self) -> usize {
         self.buffers.len() - self.drawn().count()
     }
@@ -67,7 +67,7 @@ impl LivePerf {
         })
     }
 
-    /// The last look as text, with at most so many records of each buffer.
+    /// Formats the last snapshot, with at most `most` records of each buffer.
     pub(super) fn tables(&self, most: usize) -> String {
         let decoded = self.is_decoded();
         let table = |one: &One| show::table(&one.look, most, decoded, |record, bytes| self.payload(record, bytes));
@@ -81,7 +81,7 @@ impl LivePerf {
         }
     }
 
-    /// Whose they are.
+    /// Formats the owners on one line.
     fn owners(&self) -> String {
         let mut owners: Vec<String> = Vec::new();
         for Look { pid, comm, .. } in self.buffers.iter().map(|one| &one.look) {
@@ -94,7 +94,7 @@ impl LivePerf {
         one_line(&listed(&owners))
     }
 
-    /// A line for each buffer, as many as fit, that of the chosen one among them.
+    /// Formats a line for each buffer, as many as fit, the chosen one among them.
     fn list(&self, view: &View, rows: usize) -> Vec<String> {
         let (bold, _, plain) = view.pens();
         let head = format!("  {:>5}  {:<26}  {:>10}  {:>12}  {:>10}", "FD", "FILL", "WRITTEN", "RECORDS", "LOST");
@@ -222,7 +222,7 @@ impl Live for LivePerf {
         ]);
         lines.extend(look.corrupt.clone());
         if view.drawn {
-            // Without what the lines above say already.
+            // Without the lines that repeat those above.
             lines.extend(draw::text(&look.picture(), columns, view.coloured).into_iter().skip(3));
         }
         if !look.records.is_empty() && lines.len() + 1 < rows {

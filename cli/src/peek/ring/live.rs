@@ -1,4 +1,4 @@
-//! A ring that is looked at again and again.
+//! A ring that is watched by repeated snapshots.
 
 use std::time::{Duration, Instant};
 
@@ -18,12 +18,12 @@ use crate::{
     failure::Failure,
 };
 
-/// A ring, the last look at it, and what has changed since the one before.
+/// A ring, its last snapshot, and what changed since the one before.
 pub(crate) struct LiveRing {
     ring: Ring,
     rates: Rates,
     look: Snapshot,
-    /// Unless nobody has asked yet.
+    /// `None` before [`Live::ask_around`].
     about: Option<About>,
 }
 
@@ -48,7 +48,7 @@ impl Live for LiveRing {
     }
 
     fn ask_around(&mut self) {
-        // The next time may go better; until then what was found before is shown.
+        // The next attempt may succeed; until then the last result is shown.
         if let Ok(about) = About::of(&self.ring) {
             self.about = Some(about);
         }
@@ -119,7 +119,7 @@ impl Live for LiveRing {
         ];
         lines.extend(look.corrupt.clone());
         if view.drawn {
-            // Without what the lines above say already.
+            // Without the lines that repeat those above.
             lines.extend(draw::text(&look.picture(), columns, view.coloured).into_iter().skip(3));
         }
         if !look.records.is_empty() && lines.len() + 1 < rows {

@@ -18,13 +18,13 @@ use super::{
 };
 use crate::failure::Failure;
 
-/// A ring that is looked at. It keeps the map alive, whoever dies.
+/// A ring with its pages mapped. Its fd keeps the map alive if all owners exit.
 pub(crate) struct Ring {
     map: Map,
     pages: Peek,
     mode: Mode,
     types: Option<Types>,
-    /// How many payloads a look copies.
+    /// Payloads that a snapshot copies.
     payloads: usize,
 }
 
@@ -47,7 +47,7 @@ impl Ring {
         self.map.name()
     }
 
-    /// One look, with at most `payloads` payloads, decoded if their type is known.
+    /// Takes a snapshot with at most `payloads` payloads, decoded if their type is known.
     pub(crate) fn look(&self, payloads: usize) -> Snapshot {
         let mut look = Snapshot::take(&self.pages, (self.id(), self.name(), self.mode), payloads);
         if let Some(types) = &self.types {
@@ -56,12 +56,12 @@ impl Ring {
         look
     }
 
-    /// One look, with as many payloads as were asked for.
+    /// Takes a snapshot with as many payloads as `--records` says.
     pub(crate) fn full_look(&self) -> Snapshot {
         self.look(self.payloads)
     }
 
-    /// How a payload is shown on one line.
+    /// Formats a payload on one line.
     pub(crate) fn payload(&self, bytes: &[u8]) -> String {
         match &self.types {
             Some(types) => types.text(bytes),
@@ -73,13 +73,13 @@ impl Ring {
         self.types.is_some()
     }
 
-    /// The processes that hold it, but this one.
+    /// Returns the processes that hold the ring, without this one.
     pub(crate) fn owners(&self) -> Result<Vec<Holder>, Failure> {
         let holders = system::holders()?;
         Ok(holders.of_map(self.id()).filter(|holder| holder.pid != std::process::id()).cloned().collect())
     }
 
-    /// The programs that use it.
+    /// Returns the programs that use the ring.
     pub(crate) fn programs(&self) -> Result<Vec<ProgramEntry>, Failure> {
         let mut programs = programs()?;
         programs.retain(|program| program.maps.contains(&self.id()));

@@ -22,7 +22,7 @@ use crate::{
 /// Columns of the bar that shows how full a ring is.
 const BAR: usize = 40;
 
-/// Looks once, and prints.
+/// Takes a snapshot and prints it.
 pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), Failure> {
     let look = ring.full_look();
     let about = About::of(ring)?;
@@ -37,10 +37,10 @@ pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), Failure> {
     })
 }
 
-/// A look that was kept.
+/// Formats a snapshot that was kept.
 pub(crate) fn table(look: &Snapshot, coloured: bool) -> String {
     let decoded = look.records.iter().any(|record| record.value.is_some());
-    // The types are not kept, but what was decoded is.
+    // Types are not kept; decoded values are.
     let payload = |record: &Waiting, bytes: &[u8]| match &record.value {
         Some(value) => value.to_string(),
         None => payload::text(bytes),
@@ -48,12 +48,12 @@ pub(crate) fn table(look: &Snapshot, coloured: bool) -> String {
     title(look, coloured) + &numbers(look) + &records(look, payload, decoded, coloured)
 }
 
-/// One line of JSON.
+/// Formats a snapshot as a line of JSON.
 pub(crate) fn json(look: &Snapshot) -> Result<String, Failure> {
     json_about(look, None)
 }
 
-/// Who has to do with a ring.
+/// The processes and programs that use a ring.
 #[derive(Debug, Serialize)]
 pub(crate) struct About {
     owners: Vec<Owner>,
@@ -65,7 +65,7 @@ struct Owner {
     pid: u32,
     comm: String,
     fd: u32,
-    /// As `/proc/PID/status` says it: `sleeping`, `stopped`, …
+    /// From `/proc/PID/status`: `sleeping`, `stopped`, …
     state: String,
 }
 
@@ -93,7 +93,7 @@ impl About {
         Ok(Self { owners: owners.collect(), programs: programs.collect() })
     }
 
-    /// The processes, on one line.
+    /// Formats the processes on one line.
     pub(crate) fn owners(&self) -> String {
         if self.owners.is_empty() {
             return "no process".to_owned();
@@ -102,7 +102,7 @@ impl About {
         terminal::one_line(&listed(&self.owners.iter().map(one).collect::<Vec<_>>()))
     }
 
-    /// The programs, on one line.
+    /// Formats the programs on one line.
     pub(crate) fn programs(&self) -> String {
         if self.programs.is_empty() {
             return "no program".to_owned();
@@ -137,7 +137,7 @@ fn title(look: &Snapshot, coloured: bool) -> String {
     format!("{bold}{} {} `{name}`{plain}, {} bytes\n", look.mode.word(), look.id, look.bytes)
 }
 
-/// Positions, fill, counts, and whether anybody is woken.
+/// Formats positions, fill, counts, and whether the next record wakes the reader.
 fn numbers(look: &Snapshot) -> String {
     let mut text = String::new();
     let mut position = |name: &str, position: u64, word: &str| {
@@ -169,7 +169,7 @@ pub(crate) fn fill(look: &Snapshot, width: usize) -> String {
     bar(look.fill_bytes, look.bytes, width)
 }
 
-/// How many records wait, and how many of them are special.
+/// Counts unread records by their state.
 pub(crate) fn counts(look: &Snapshot) -> String {
     let all = look.waiting();
     format!(
@@ -181,8 +181,8 @@ pub(crate) fn counts(look: &Snapshot) -> String {
     )
 }
 
-/// How many records were lost: nobody but the program knows, which is refused when there is no room. `None` for a ring
-/// that a process writes, which is told the same.
+/// Says that the number of lost records is unknown: the program alone sees that a reservation fails. `None` for a user
+/// ring, whose process sees it.
 pub(crate) fn lost(look: &Snapshot) -> Option<&'static str> {
     match look.mode {
         Mode::Ring => Some("unknown: a ring buffer counts no losses"),
@@ -191,7 +191,8 @@ pub(crate) fn lost(look: &Snapshot) -> Option<&'static str> {
     }
 }
 
-/// Whether a commit wakes the reader, which depends on where that stands (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`).
+/// Says whether the next commit wakes the reader. That depends on the consumer position (`bpf_ringbuf_commit` in
+/// `kernel/bpf/ringbuf.c`).
 pub(crate) fn wakeup(look: &Snapshot) -> Option<&'static str> {
     match (look.mode, look.records.first().map(|record| record.state)) {
         (Mode::User, _) => None,
@@ -227,23 +228,23 @@ fn records(look: &Snapshot, payload: impl Fn(&Waiting, &[u8]) -> String, decoded
     text
 }
 
-/// Columns of a position.
+/// Returns the width of a position in columns.
 fn digits(look: &Snapshot) -> usize {
     look.producer_pos.to_string().len().max("POSITION".len())
 }
 
-/// What stands above the [`row`]s of a look.
+/// Formats the heading above [`row`]s.
 pub(crate) fn head(look: &Snapshot) -> String {
     format!("{:>width$} {:>10} {:>7}  {:<9}", "POSITION", "OFFSET", "LENGTH", "STATE", width = digits(look))
 }
 
-/// A record without its payload.
+/// Formats a record without its payload.
 pub(crate) fn row(look: &Snapshot, record: &Waiting) -> String {
     let (word, width) = (record.state.word(), digits(look));
     format!("{:>width$} {:>#10x} {:>7}  {word:<9}", record.position, record.offset, record.length)
 }
 
-/// What is in a record, on one line.
+/// Formats the payload of a record on one line, or says why there is none.
 pub(crate) fn content(record: &Waiting, payload: impl Fn(&Waiting, &[u8]) -> String) -> String {
     match (&record.payload, record.state) {
         (Some(bytes), _) => terminal::one_line(&payload(record, bytes)),

@@ -1,4 +1,5 @@
-//! The values of registers, as far as they are known: constants, addresses of maps, values found in them, records reserved.
+//! The values of registers, as far as they are known: constants, addresses of maps, values found in them, records
+//! reserved.
 
 use cutaway::{FunctionSpec, Helper, Instruction, instruction::opcode};
 
@@ -70,7 +71,8 @@ impl<'f> Registers<'f> {
                 }
                 return;
             }
-            // An atomic instruction may bring back what was there: in its source, in r0, or, if it only loads, in its destination.
+            // An atomic instruction may bring back what was there: in its source, in r0, or, if it only loads, in its
+            // destination.
             opcode::STX => {
                 for number in [src, dst, 0] {
                     if let Some(register) = self.0.get_mut(usize::from(number)).filter(|_| code & 0xe0 == 0xc0) {

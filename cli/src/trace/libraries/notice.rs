@@ -1,7 +1,7 @@
 //! Notices as they happen that processes map files to execute them: `PERF_RECORD_MMAP2` of every CPU.
 //!
-//! A software event that counts nothing (`PERF_COUNT_SW_DUMMY`) with the bits `mmap` and `mmap2` has the kernel write one
-//! record for each executable mapping that any process makes, execve(2) included (`kernel/events/core.c`,
+//! A software event that counts nothing (`PERF_COUNT_SW_DUMMY`) with the bits `mmap` and `mmap2` has the kernel write
+//! one record for each executable mapping that any process makes, execve(2) included (`kernel/events/core.c`,
 //! `perf_event_mmap`). That takes no tracefs and no program, and costs nothing while no process maps anything.
 #![expect(unsafe_code, reason = "perf_event_open(2) and its shared pages")]
 
@@ -127,8 +127,8 @@ impl Ring {
     /// A position in the control page.
     fn position(&self, offset: usize) -> &AtomicU64 {
         let word = self.pages.as_mut_ptr().wrapping_add(offset).cast::<u64>();
-        // SAFETY: the control page is mapped for as long as `self` lives, both offsets are in it and multiples of 8, and the
-        // kernel reads and writes these words as whole ones.
+        // SAFETY: the control page is mapped for as long as `self` lives, both offsets are in it and multiples of 8,
+        // and the kernel reads and writes these words as whole ones.
         unsafe { AtomicU64::from_ptr(word) }
     }
 

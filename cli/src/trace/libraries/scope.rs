@@ -37,14 +37,14 @@ impl Wanted {
         }
     }
 
-    /// Whether the process that has mapped this file was one of those, as far as that is known: one that has ended is
-    /// no longer followed, and whether it was is asked for C libraries alone.
+    /// Returns whether the process that mapped this file is or may have been traced. A process that has ended is no
+    /// longer followed; it counts as traced if the file is a C library.
     pub(crate) fn included(&self, pid: u32, path: &str) -> bool {
         self.includes(pid) || self.whose == Whose::Followed && looks_like_libc(path) && has_ended(pid)
     }
 }
 
-/// Whether the process is gone, or just ending, or a zombie.
+/// Returns whether the process is gone, exiting, or a zombie.
 fn has_ended(pid: u32) -> bool {
     /// `PF_EXITING` (`include/linux/sched.h`)
     const EXITING: u64 = 4;

@@ -1,4 +1,4 @@
-//! A kernel that can be booted, and the one that an image given by path is.
+//! A kernel that can be booted, and how an image given by path is read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,8 @@ pub(super) fn by_path(path: &Path) -> Result<Kernel> {
     Ok(Kernel { image: path, config: None, release, version, packages: Vec::new() })
 }
 
-/// The version line of a bzImage: the word at 0x20e, plus 0x200, is the offset of its text, which begins with `uname -r`.
+/// Returns the release in a bzImage: the word at 0x20e, plus 0x200, is the offset of a text that begins with `uname
+/// -r`.
 fn release_in(image: &[u8]) -> Option<String> {
     let pointer = u16::from_le_bytes(image.get(0x20e..0x210)?.try_into().ok()?);
     let text = image.get(usize::from(pointer).checked_add(0x200)?..)?;

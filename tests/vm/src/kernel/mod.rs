@@ -1,4 +1,4 @@
-//! Kernels: which one is meant, where it comes from, where it is kept.
+//! Kernels: which one is requested, where it comes from, where it is kept.
 //!
 //! A version (`6.1`, `newest`) becomes a package of the distribution, fetched through the machine's own apt
 //! configuration into a private folder and unpacked without root; an image given by path is taken as it is.
@@ -19,7 +19,8 @@ pub use request::{MATRIX, Request};
 /// Finds or fetches a kernel.
 ///
 /// # Errors
-/// [`Error::NoKernel`] if this machine's package sources have none such; [`Error::Unusable`] for an image that is no kernel.
+/// [`Error::NoKernel`] if this machine's package sources have none such; [`Error::Unusable`] for an image that is no
+/// kernel.
 pub fn obtain(request: &Request, cache: &Cache, refresh: bool) -> Result<Kernel> {
     match request {
         Request::Image(path) => image::by_path(path),

@@ -1,4 +1,4 @@
-//! Which kernel is meant.
+//! The kernel that is requested.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,10 +6,10 @@ use std::str::FromStr;
 
 use crate::version::Version;
 
-/// The kernels of a run that names none: the oldest supported, the long-lived ones between, the newest.
+/// The kernels of a run that names none: the oldest supported, long-term ones, the newest.
 pub const MATRIX: [&str; 4] = ["5.10", "6.1", "6.12", "newest"];
 
-/// Which kernel is meant.
+/// The kernel that is requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// The newest packaged kernel of this version.

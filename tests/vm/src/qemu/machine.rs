@@ -10,14 +10,16 @@ pub(crate) const PROGRAM: &str = concat!("qemu-system-", "x86_64");
 /// What to do without it.
 pub(crate) const ADVICE: &str = "install QEMU's system emulator (Debian, Ubuntu: apt-get install qemu-system-x86; Fedora: dnf install qemu-system-x86-core)";
 
-/// All CPUs of a guest take turns on one thread. With a thread for each, one of them now and then runs an instruction that another has just
-/// rewritten, and the kernel, which rewrites its code whenever a tracepoint comes into use, dies of it (`Oops: int3`).
+/// All CPUs of a guest take turns on one thread. With a thread for each, a CPU sometimes runs an instruction that
+/// another has just rewritten, and the kernel, which rewrites its code whenever a tracepoint is enabled, crashes
+/// (`Oops: int3`).
 const EMULATION: &str = "tcg,thread=single";
 
-/// The kernel's command line. A sick guest dies at once, with its trace on the console, and a dead guest is a QEMU that ends (`panic=-1`
-/// reboots, `-no-reboot` leaves); nothing in a throw-away guest needs the CPU's mitigations, which software emulation pays dearly for. The emulated TSC is as good
-/// as the emulator's own clock; a kernel that watches it doubts it on a busy host, and then reads a clock that is far slower, or waits
-/// for the other CPUs for ever. Whatever waits for a grace period (a probe that is removed, a map that is freed) need not wait long.
+/// The kernel's command line. An oops or lockup panics at once, with its trace on the console, and a panic ends QEMU
+/// (`panic=-1` reboots, `-no-reboot` exits). A throw-away guest does not need the CPU's mitigations, which are slow in
+/// emulation. The emulated TSC is as good as the emulator's own clock; the kernel's watchdog would mark it unstable on
+/// a busy host, and then use a far slower clock, or wait for the other CPUs for ever. Expedited RCU keeps grace periods
+/// short (a probe that is removed, a map that is freed).
 const KERNEL_LINE: &str = "console=ttyS0 panic=-1 oops=panic softlockup_panic=1 unknown_nmi_panic mitigations=off random.trust_cpu=on tsc=reliable rcupdate.rcu_expedited=1";
 
 /// The hardware of a guest.

@@ -1,14 +1,14 @@
-//! What is heard while a guest runs.
+//! Progress of a running guest.
 
 use crate::report::Test;
 
-/// What is heard while a guest runs.
+/// Progress of a running guest.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Heard<'a> {
-    /// It is up.
+    /// It has booted.
     Booted,
-    /// These many tests will run that were not known before.
+    /// This many more tests will run.
     Listed(usize),
     /// A test began.
     Started(&'a str),

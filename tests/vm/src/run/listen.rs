@@ -17,9 +17,10 @@ use crate::protocol::{self, Message};
 use crate::qemu::{Files, Running, monitor};
 use crate::report::{End, Guest};
 
-/// A turn of the listening loop takes a tenth of a second, and no more than this unless this process stood still.
+/// A turn of the listening loop takes a tenth of a second. One that takes longer than this means that this process was
+/// stopped.
 const LONG_TURN: Duration = Duration::from_secs(2);
-/// Frames that are kept while nobody looks at them; then the guest waits.
+/// Frames that are buffered, at most; then the guest waits.
 const FRAMES_AHEAD: usize = 64;
 
 impl Run<'_> {
@@ -88,7 +89,8 @@ impl Run<'_> {
                     let patience = if transcript.has_booted() { self.limits.silence } else { self.limits.boot };
                     match hanging {
                         None if heard_last.elapsed() > patience => {
-                            // Unheard: the guest is asked by an NMI where it is, and given time to answer on its console.
+                            // Silent: an NMI makes the guest print on its console where it is, and it gets time for
+                            // that.
                             hanging = Some(Instant::now());
                             if let Err(error) = monitor::inject_nmi(monitor_socket) {
                                 transcript.note(format!("the NMI was not sent: {error}"));
@@ -107,7 +109,7 @@ impl Run<'_> {
     }
 }
 
-/// Why listening stopped.
+/// Why the loop ended.
 enum Ending {
     Gone,
     Hung,
@@ -141,7 +143,7 @@ impl Ending {
     }
 }
 
-/// Reads frames on a thread of its own, so that waiting for one can end.
+/// Reads frames on a thread of its own, so that a wait for one has a time limit.
 fn receive(channel: ChildStdout) -> mpsc::Receiver<std::io::Result<(Message, Vec<u8>)>> {
     let (send, receive) = mpsc::sync_channel(FRAMES_AHEAD);
     std::thread::spawn(move || {
@@ -162,7 +164,7 @@ fn receive(channel: ChildStdout) -> mpsc::Receiver<std::io::Result<(Message, Vec
     receive
 }
 
-/// A guest that powers off takes a moment between its last word and QEMU's end.
+/// Waits for QEMU to end: a guest that powers off takes a moment after its last message.
 fn wait_a_little(qemu: &mut Running) -> Result<Option<std::process::ExitStatus>> {
     let limit = Instant::now() + Duration::from_secs(5);
     loop {

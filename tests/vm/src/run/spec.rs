@@ -7,39 +7,39 @@ use crate::kernel::Kernel;
 use crate::plan::Plan;
 use crate::qemu::{Accelerator, Machine};
 
-/// What a guest's folder holds: its console, QEMU's complaints, the tests' files.
+/// Files in a guest's directory: its console, QEMU's messages, the tests' files.
 pub(crate) const CONSOLE: &str = "console.log";
 pub(crate) const COMPLAINTS: &str = "qemu.log";
 pub(crate) const FILES: &str = "files";
 
-/// How long a guest may take.
+/// Time limits of a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// From QEMU's start to the guest's first word.
+    /// From QEMU's start to the guest's first message.
     pub boot: Duration,
-    /// Between two words; the guest beats every second.
+    /// Between two messages; the guest sends one every second.
     pub silence: Duration,
-    /// In all.
+    /// In total.
     pub whole: Duration,
 }
 
 /// A guest to run.
 #[derive(Debug)]
 pub struct Run<'a> {
-    /// What the report calls it.
+    /// Its name in the report.
     pub name: &'a str,
-    /// What to boot.
+    /// The kernel to boot.
     pub kernel: &'a Kernel,
-    /// On what.
+    /// The machine.
     pub machine: &'a Machine,
-    /// By what.
+    /// The accelerator.
     pub accelerator: Accelerator,
     /// The packed initramfs, which holds the plan.
     pub initramfs: &'a Path,
     /// The same plan.
     pub plan: &'a Plan,
-    /// How long it may take.
+    /// Time limits.
     pub limits: Limits,
-    /// Where the console, the channel's record and the tests' files go.
+    /// Directory for the console, QEMU's messages and the tests' files.
     pub folder: &'a Path,
 }

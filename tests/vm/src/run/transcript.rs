@@ -15,7 +15,7 @@ use crate::protocol::{Message, Status};
 use crate::report::{End, Guest, Outcome, Test};
 use crate::version::Version;
 
-/// What has been heard so far.
+/// The messages so far.
 pub(super) struct Transcript<'a> {
     run: &'a Run<'a>,
     started: Instant,
@@ -55,7 +55,7 @@ impl<'a> Transcript<'a> {
         self.booted.is_some()
     }
 
-    /// Whether the guest has said that it has run everything.
+    /// Returns whether the guest has said that it has run everything.
     pub(super) fn is_done(&self) -> bool {
         self.done
     }

@@ -41,7 +41,8 @@ pub(super) fn exit_code(status: Status) -> i32 {
     }
 }
 
-/// The signals that end test processes, by the names of signal(7); signals of this machine and its guests have the same numbers.
+/// The signals that end test processes, by the names of signal(7); signals of this machine and its guests have the same
+/// numbers.
 fn signal_name(signal: i32) -> &'static str {
     match signal {
         libc::SIGILL => "SIGILL",

@@ -16,7 +16,7 @@
 //!     <!-- source: FILE | ITEM | … -->     the items whose first lines begin so
 //!     <!-- run: anyone -->                 the commands of the block, and what they print
 //!     <!-- run: root -->                   the same, for what loads programs
-//!     <!-- run: root | any order -->       the same, where two processes print, and nobody knows which one first
+//!     <!-- run: root | any order -->       the same, where two processes print in any order
 //!     <!-- picture: COMMAND -->            the file of the image below; the command writes it to FILE
 //!     <!-- table: EXPERIMENT | TITLE | LEAVE OUT … -->
 //!     <!-- quote: EXPERIMENT --> and <!-- answers -->

@@ -6,12 +6,12 @@ use cutaway_programs::compare::Way;
 
 use crate::compare::readers::Waiting;
 
-/// How often the map is looked at.
+/// Interval at which the map is polled.
 pub(super) const TIMER: Duration = Duration::from_millis(1);
-/// The rate that the verdict is about: there, waiting is all that a reader does.
+/// Events a second at the rate that the verdict is about: there, the reader mostly waits.
 pub(super) const IDLE: u32 = 100;
 
-/// Who reads, and how.
+/// A reader and how it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Who {
     RingEpoll,
@@ -46,7 +46,7 @@ impl Who {
         }
     }
 
-    /// `None` for the map, which has no buffer.
+    /// Returns the buffer and the kind of wait; `None` for the map, which has no buffer.
     pub(super) fn buffer(self, control: bool) -> Option<(Way, Waiting)> {
         // The control's epoll readers sleep through it.
         let epoll = if control { Waiting::Timer(5 * TIMER) } else { Waiting::Epoll(1) };
@@ -62,10 +62,10 @@ impl Who {
     }
 }
 
-/// Of ages: up to half a minute.
+/// Buckets of ages: up to half a minute.
 pub(super) const BUCKETS: usize = 36;
 
-/// What one measurement found.
+/// The data of one measurement.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
     /// Times that the reader went to sleep and was woken, a second.

@@ -91,7 +91,7 @@ fn send(rate: u32, time: Duration, mut burst: impl FnMut(u64) -> Result<(), Obst
         }
         burst(count)?;
         sent += count;
-        // Late is late: nobody catches up by a flood.
+        // A late sender does not catch up by a flood.
         due = (due + interval).max(begun.elapsed());
     }
     Ok(sent)
@@ -118,8 +118,8 @@ impl Watch {
         self.ages.push(now.saturating_sub(made) as f64);
     }
 
-    /// All that a reader can tell. It counts by the time that it took: one that cannot keep up goes on when nothing is sent
-    /// any more.
+    /// All that a reader can tell. It counts by the time that it took: one that cannot keep up goes on when nothing is
+    /// sent any more.
     fn end(mut self) -> Result<Seen, Obstacle> {
         let cpu = cpu_time() - self.cpu;
         let wake_ups = switches()? - self.switches;
