@@ -17,7 +17,7 @@ const RIGHT: f64 = WIDTH - 64.0;
 
 /// The drawing, and its height.
 pub(super) fn draw(axis: &Axis, series: &[String], groups: &[(String, Vec<Option<Point>>)]) -> (String, f64) {
-    let longest = groups.iter().flat_map(|(name, _)| name.lines()).map(|line| display_width(line)).max().unwrap_or(0);
+    let longest = groups.iter().flat_map(|(name, _)| name.lines()).map(display_width).max().unwrap_or(0);
     let left = longest as f64 * LETTER + 24.0;
     let shown = |series: usize| groups.iter().any(|(_, bars)| matches!(bars.get(series), Some(Some(_))));
     let (top, names) = if series.len() > 1 {
