@@ -1,13 +1,13 @@
-//! A command that runs while its events are watched: started, waited for, and not left behind.
+//! The child process that runs a COMMAND while its events are read.
 //!
-//! When the command is to be ended (by a limit, or by the first signal) it gets SIGTERM, and SIGKILL if it still runs
-//! [`PATIENCE`] later. The second signal ends it by SIGKILL at once. What it has started itself is its own to end.
+//! A limit or the first signal ends it by SIGTERM, and by SIGKILL if it still runs [`PATIENCE`] later. The second
+//! signal ends it by SIGKILL at once. Processes that the command has started are its own to end.
 
 use std::{
     ffi::{OsStr, OsString},
     io,
     os::fd::{AsFd, OwnedFd},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{self, Command, ExitStatus, Stdio},
     sync::Arc,
     thread,
     time::Duration,
@@ -24,10 +24,10 @@ use crate::{
     signals::{self, LastAct},
 };
 
-/// How long a command may take to obey SIGTERM.
+/// Time that a command has to end after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A running command.
+/// A running COMMAND.
 pub(crate) struct Traced {
     name: OsString,
     child: Running,
@@ -37,8 +37,8 @@ pub(crate) struct Traced {
 }
 
 impl Traced {
-    /// Starts `program`; calls `ended` from another thread when it has ended. What it prints goes to stderr: stdout is for
-    /// results.
+    /// Starts `program`; calls `ended` from another thread when it has ended. What it prints goes to stderr: stdout is
+    /// for results.
     pub(crate) fn start(
         program: &OsStr,
         arguments: &[OsString],
@@ -58,7 +58,7 @@ impl Traced {
                 }
             },
         )?;
-        // From here on it is ours to end, whatever fails.
+        // From here on it is ended if anything fails.
         let mut running = Running(Some(child));
         let pidfd = running.0.as_ref().map_or_else(|| Err(io::ErrorKind::NotFound.into()), open).map_err(failed)?;
         let pidfd = Arc::new(pidfd);
@@ -72,18 +72,18 @@ impl Traced {
         Ok(Self { name: program.to_owned(), child: Running(child), pidfd, _at_sudden_end: last })
     }
 
-    /// Ends the command if it still runs, first politely, and says so if it had not ended well by itself. What the command
-    /// has started itself is its own to end.
+    /// Ends the command if it still runs, first politely, and says so if it had not ended well by itself. What the
+    /// command has started itself is its own to end.
     pub(crate) fn end(mut self) -> Result<(), Failure> {
         let ours = !wait(&self.pidfd, Some(Duration::ZERO));
         if ours {
-            // If it ends in this very moment, there is nobody to tell any more.
+            // It may have ended in this moment.
             let _ = pidfd_send_signal(&*self.pidfd, Signal::TERM);
             if !wait(&self.pidfd, Some(PATIENCE)) {
                 let _ = pidfd_send_signal(&*self.pidfd, Signal::KILL);
             }
             if !wait(&self.pidfd, Some(PATIENCE)) {
-                // It has become somebody else's, by a set-user-id file for instance.
+                // It runs as another user now, by a set-user-ID file for instance.
                 self.child.0 = None;
                 return Err(Failure::new(format!("cannot end `{}`: it takes no signals from us", self.name.display())));
             }
@@ -97,13 +97,13 @@ impl Traced {
     }
 }
 
-/// A child that is killed if nobody waits for it.
-struct Running(Option<Child>);
+/// A child that is killed if it is dropped without having been waited for.
+struct Running(Option<process::Child>);
 
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(child) = &mut self.0 {
-            // It may have ended, or not be ours to kill any more.
+            // It may have ended, or run as another user.
             let _ = child.kill();
             let _ = child.try_wait();
         }
@@ -119,7 +119,8 @@ fn when_ended(pidfd: Arc<OwnedFd>, ended: impl FnOnce() + Send + 'static) -> io:
     thread::Builder::new().name("command".to_owned()).spawn(wait).map(drop)
 }
 
-/// Somebody else's process. It is opened before anything is attached to it: one that ends meanwhile has been traced to its end.
+/// A process that this command did not start. It is opened before a program is attached to it, so that one that ends
+/// meanwhile has been traced to its end.
 pub(crate) struct Process {
     pid: u32,
     pidfd: OwnedFd,
@@ -138,7 +139,7 @@ impl Process {
     }
 }
 
-fn open(child: &Child) -> io::Result<OwnedFd> {
+fn open(child: &process::Child) -> io::Result<OwnedFd> {
     open_pid(child.id())
 }
 

@@ -1,32 +1,35 @@
-//! `cutaway compare`: the laboratory that puts the ways side by side.
+//! `cutaway compare`: benchmarks perf and ring buffers, and verifies common claims about them.
 //!
 //! ```text
-//!     experiments/*.rs   a claim each: its program, its work, its figures, its verdict
-//!       experiment.rs    what all of them are made of
+//!     experiments/*.rs   a claim each: its program, its work, its data, its verdict
+//!       experiment.rs    claim, verdict, findings
+//!       bench.rs         what an experiment is run with, and why one cannot be run
 //!       producer.rs      the program that sends, its buffer, and how it is run
 //!       readers.rs       the ways to wait for what it sends
-//!       method.rs        rounds, medians, and when figures are too noisy
+//!       stats.rs         rounds, medians, and when data is too noisy
 //!       mappings.rs      the buffers' memory, as the kernel lists it
-//!       figures.rs       tables and plots as values
-//!     outcome.rs         what came of one, whatever came of it
+//!       cpus.rs          the CPUs of this process
+//!       data.rs          tables and plots as values
+//!     result.rs          what came of one experiment
 //!     summary.rs         the seven likenesses and differences, answered
 //!     output.rs          text and JSON
 //!     report.rs          one HTML file with plots
-//!     machine.rs         where and when
+//!     environment.rs     machine, kernel, date
 //! ```
 
+mod bench;
 mod cpus;
+mod data;
+mod environment;
 mod experiment;
 mod experiments;
-mod figures;
-mod machine;
 mod mappings;
-mod method;
-mod outcome;
 mod output;
 mod producer;
 mod readers;
 mod report;
+mod result;
+mod stats;
 mod summary;
 
 use std::{
@@ -43,14 +46,14 @@ use cutaway::features::{self, Support};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::{
-    experiment::{Bench, Effort},
-    machine::Machine,
-    outcome::Outcome,
+    bench::{Bench, Effort},
+    environment::Environment,
     output::Output,
     report::Draft,
+    result::ExperimentResult,
 };
 use crate::{
-    Format,
+    args::Format,
     failure::{Failure, enough_descriptors},
     signals,
 };
@@ -88,7 +91,7 @@ pub(crate) struct Arguments {
     control: bool,
 }
 
-/// Makes the experiments, and tells what came of each.
+/// Runs the experiments and prints the result of each.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // The largest experiment holds some tens, and two for each CPU. More than is needed would refuse large machines.
     let all_cpus = std::thread::available_parallelism().map_or(1, usize::from);
@@ -97,13 +100,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let draft = arguments.report.as_deref().map(Draft::create).transpose()?;
     let effort = if arguments.quick { Effort::Quick } else { Effort::Full };
     let cpus = cpus::allowed().map_err(|error| Failure::system("tell the CPUs of this process", &error))?;
-    let stopped = Arc::new(AtomicBool::new(false));
-    {
-        let stopped = Arc::clone(&stopped);
-        // ATOMICS: pairs with the load in `Bench::step`; nothing else hangs on it.
-        signals::on_stop(move || stopped.store(true, Ordering::Relaxed))
-            .map_err(|error| Failure::system("listen for signals", &error))?;
-    }
+    let stopped = set_by_signal()?;
     cpus::go_first();
     let chosen: Vec<_> = experiments::ALL
         .iter()
@@ -111,16 +108,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .collect();
 
     let output = Output::new(arguments.format);
-    let machine = Machine::here(effort, cpus.len(), arguments.control);
+    let environment = Environment::here(effort, cpus.len(), arguments.control);
     let bar = bar(chosen.len());
-    let mut outcomes = Vec::new();
-    let printed = |result: io::Result<()>| match result {
-        // Nobody reads any more; then nobody wants to know more.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(Failure::system("write to stdout", &error)),
-        Ok(()) => Ok(true),
-    };
-    if !printed(bar.suspend(|| output.machine(&machine)))? && draft.is_none() {
+    let mut results = Vec::new();
+    if !printed(bar.suspend(|| output.environment(&environment)))? && draft.is_none() {
         return Ok(());
     }
     for (index, experiment) in chosen.iter().enumerate() {
@@ -137,27 +128,46 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         bar.set_position((index as u64 + 1) * Bench::STEPS);
         // Threads and processes that the next one makes inherit where they may run.
         cpus::allow(&cpus).map_err(|error| Failure::system("go back to all CPUs", &error))?;
-        let Some(outcome) = Outcome::of(experiment, result) else {
+        let Some(outcome) = ExperimentResult::of(experiment, result) else {
             bar.finish_and_clear();
-            let stopped = Failure::new(format!("stopped after {} of {} experiments", outcomes.len(), chosen.len()));
+            let stopped = Failure::new(format!("stopped after {} of {} experiments", results.len(), chosen.len()));
             return Err(if draft.is_some() { stopped.advise("no report was written") } else { stopped });
         };
         if !printed(bar.suspend(|| output.experiment(&outcome)))? && draft.is_none() {
             return Ok(());
         }
-        outcomes.push(outcome);
+        results.push(outcome);
     }
     bar.finish_and_clear();
-    let answers = summary::answers(&outcomes);
-    printed(output.summary(&outcomes, &answers))?;
+    let answers = summary::answers(&results);
+    printed(output.summary(&results, &answers))?;
     match draft {
-        Some(draft) => draft.finish(&machine, &outcomes, &answers),
+        Some(draft) => draft.finish(&environment, &results, &answers),
         None => Ok(()),
     }
 }
 
-/// Whether this process may load programs at all. Maps are not enough: some kernels let anybody make them, and CAP_BPF alone
-/// allows no program that traces, as the one is that the second question loads.
+/// Returns a flag that the first signal sets.
+fn set_by_signal() -> Result<Arc<AtomicBool>, Failure> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stopped);
+    // ATOMICS: pairs with the load in `Bench::step`; it publishes nothing else.
+    let stop = move || flag.store(true, Ordering::Relaxed);
+    signals::on_stop(stop).map_err(|error| Failure::system("listen for signals", &error))?;
+    Ok(stopped)
+}
+
+/// Returns whether stdout still has a reader; without one, no more results are needed.
+fn printed(result: io::Result<()>) -> Result<bool, Failure> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::system("write to stdout", &error)),
+        Ok(()) => Ok(true),
+    }
+}
+
+/// Checks that this process may load programs. Maps are not enough: some kernels let every user create them, and
+/// CAP_BPF alone does not allow tracing programs, so the second check loads one.
 fn permitted() -> Result<(), Failure> {
     if [features::perf_event_array(), features::attach_cookie()].contains(&Support::NotPermitted) {
         return Err(Failure::new("cannot compare anything: loading BPF programs is not permitted")

@@ -1,4 +1,5 @@
-//! Types found by name, and values that were read by them, as JSON. As text they write themselves ([`Value`]'s `Display`).
+//! Types found by name, and values that were read by them, as JSON. As text they write themselves ([`Value`]'s
+//! `Display`).
 
 use cutaway::btf::{Btf, Kind, Type, Value};
 use serde_json::{Map, Value as Json};
@@ -17,7 +18,7 @@ pub(crate) fn find<'b>(btf: &'b Btf<'_>, name: &str) -> Option<Type<'b>> {
     })
 }
 
-/// Some of the structures there are, for somebody who has mistaken a name.
+/// Lists some of the structures, for an error about a wrong name.
 pub(crate) fn structures(btf: &Btf<'_>) -> String {
     let all = btf.types().filter(|ty| ty.kind() == Kind::Struct && !ty.name_bytes().is_empty());
     let names: Vec<_> = all.map(|ty| ty.name().into_owned()).collect();
@@ -35,9 +36,9 @@ pub(crate) fn ends_flexibly(btf: &Btf<'_>, id: u32) -> bool {
     btf.ends_flexibly(id)
 }
 
-/// A value as JSON: numbers as numbers, or as text if they are wider than JSON's readers bear; enumerators by name; flags as a
-/// list; addresses and bytes as hexadecimal text; what is missing as null. Members and elements that are omitted
-/// ([`Value::Omitted`]) as a last one that is `"…"`.
+/// A value as JSON: numbers as numbers, or as text if they are wider than JSON's readers bear; enumerators by name;
+/// flags as a list; addresses and bytes as hexadecimal text; what is missing as null. Members and elements that are
+/// omitted ([`Value::Omitted`]) as a last one that is `"…"`.
 pub(crate) fn json(value: &Value<'_>) -> Json {
     match value {
         Value::Unsigned(number) => u64::try_from(*number).map_or_else(|_| number.to_string().into(), Json::from),

@@ -1,8 +1,9 @@
 //! Everything on stderr: warnings, system calls explained, and the line that says why a command failed.
 //!
-//! The libraries speak through the crate `log`. `RUST_LOG` chooses what is shown, warnings by default; `--explain` adds the
-//! target `syscall`, whose records carry a system call in their key-values: its name first, its answer last. It is told as text,
-//! or by `--explain=json` as an object on a line of its own, which is the only kind of line on stderr that begins with a brace:
+//! The libraries speak through the crate `log`. `RUST_LOG` chooses what is shown, warnings by default; `--explain` adds
+//! the target `syscall`, whose records carry a system call in their key-values: its name first, its answer last. It is
+//! told as text, or by `--explain=json` as an object on a line of its own, which is the only kind of line on stderr
+//! that begins with a brace:
 //!
 //! ```text
 //!     {"syscall": "bpf", "arguments": {"cmd": "BPF_MAP_CREATE", …}, "answer": 7, "errno": null, "why": "creates a map …"}
@@ -79,8 +80,8 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Asks the kernel something without telling of it: what is asked over and over while a command waits for something else, and
-/// is none of loading, attaching and reading.
+/// Asks the kernel something without telling of it: what is asked over and over while a command waits for something
+/// else, and is none of loading, attaching and reading.
 pub(crate) fn quietly<T>(ask: impl FnOnce() -> T) -> T {
     let before = QUIET.replace(true);
     let answer = ask();
@@ -88,12 +89,12 @@ pub(crate) fn quietly<T>(ask: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// Says something to whoever watches. With stderr gone there is nobody left to tell, and that is no reason to stop.
+/// Prints a line on stderr. A closed stderr is ignored.
 pub(crate) fn say(line: &str) {
     let _ = outlet::stderr().write_all((terminal::one_line(line) + "\n").as_bytes());
 }
 
-/// Says why the command failed.
+/// Prints why the command failed.
 pub(crate) fn fail(failure: &Failure) {
     if let Some(details) = failure.details() {
         log::debug!("the whole log follows\n{details}");

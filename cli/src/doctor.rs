@@ -1,8 +1,9 @@
-//! `cutaway doctor`: what this kernel and these privileges allow, and what to do about what they don't.
+//! `cutaway doctor`: checks what this kernel and these privileges allow, and says what to do about the rest.
 //!
-//! Nothing is concluded from version numbers: each finding comes from trying it, and the last ones from doing all that
-//! `cutaway trace` does. Finding something amiss is what a doctor is for: the exit status is 0 then, too.
+//! No finding is derived from a version number: each check tries the feature, and the last ones do all that `cutaway
+//! trace` does. The exit status is 0 even if a check fails.
 
+mod finding;
 mod machine;
 mod privileges;
 mod transports;
@@ -10,10 +11,10 @@ mod transports;
 use std::io::{self, IsTerminal};
 
 use clap::Args;
-use serde::Serialize;
 
+use self::finding::{Finding, Status};
 use crate::{
-    Format,
+    args::Format,
     failure::{Failure, enough_descriptors},
     terminal,
 };
@@ -32,43 +33,7 @@ pub(crate) struct Arguments {
     format: Format,
 }
 
-/// How it stands with one thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Status {
-    /// As it should be.
-    Ok,
-    /// Good to know, or a limit that somebody may meet.
-    Note,
-    /// Missing: something does not work.
-    No,
-}
-
-/// One thing looked at.
-#[derive(Debug, Serialize)]
-struct Finding {
-    check: &'static str,
-    status: Status,
-    finding: String,
-    /// What to do about it.
-    advice: Option<String>,
-}
-
-impl Finding {
-    fn ok(check: &'static str, finding: impl Into<String>) -> Self {
-        Self { check, status: Status::Ok, finding: finding.into(), advice: None }
-    }
-
-    fn note(check: &'static str, finding: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, status: Status::Note, finding: finding.into(), advice: Some(advice.into()) }
-    }
-
-    fn no(check: &'static str, finding: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, status: Status::No, finding: finding.into(), advice: Some(advice.into()) }
-    }
-}
-
-/// Looks at everything and tells.
+/// Runs all checks and prints the findings.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // For maps, programs and links, and for each CPU two perf events. More than is needed would refuse large machines.
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);

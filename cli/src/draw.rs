@@ -6,8 +6,9 @@
 //!     step.rs      one picture after the other, at the viewer's pace
 //! ```
 //!
-//! Both pictures show the same thing: a ring's data twice in a row, as the kernel maps it, so that what waits is one piece in it
-//! even where it runs over the ring's end, or a perf buffer's once, where it is two; and below it what waits by itself, enlarged.
+//! Both pictures show the same thing: a ring's data twice in a row, as the kernel maps it, so that what waits is one
+//! piece in it even where it runs over the ring's end, or a perf buffer's once, where it is two; and below it what
+//! waits by itself, enlarged.
 
 mod cells;
 mod picture;
@@ -50,7 +51,7 @@ pub(crate) struct Svg {
     failed: bool,
 }
 
-/// Frames that one file takes: nobody scrolls through more.
+/// Frames that one file takes, at most.
 const MOST_FRAMES: usize = 200;
 
 impl Canvas {

@@ -1,18 +1,18 @@
-//! What a command could not do: one line for whoever typed it.
+//! The error of a command: one line for the user.
 
 use std::{fmt, io, os::fd::AsFd};
 
 use cutaway::Errno;
 
-/// Why a command ends with status 1. Displayed as one line.
+/// An error that ends a command with status 1 or 2. Displayed as one line.
 #[derive(Debug)]
 pub(crate) struct Failure {
     line: String,
-    /// More than fits a line, for `RUST_LOG=debug`: a verifier's log.
+    /// Details for `RUST_LOG=debug`: the verifier's log.
     details: Option<String>,
-    /// Nobody reads the results any more: a reason to stop, and none to complain.
+    /// Stdout is closed: the command ends without an error message.
     unheard: bool,
-    /// The command line contradicts itself in a way that only the command finds out: status 2.
+    /// The command line is wrong in a way that only the command finds out: status 2.
     usage: bool,
 }
 
@@ -21,58 +21,63 @@ const MOST_NAMES: usize = 30;
 
 impl Failure {
     pub(crate) fn new(line: impl Into<String>) -> Self {
-        Self { line: line.into(), details: None, unheard: false, usage: false }.advise_on_descriptors()
+        let failure = Self::plain(line.into());
+        let hint = Self::hint_of_quoted(&failure.line);
+        failure.hint(hint)
     }
 
-    /// A failed operation of the system: what was attempted, and the errno by name.
+    /// Makes an error of a failed operation of the system: what was attempted, and the errno by name.
     pub(crate) fn system(attempt: &str, error: &io::Error) -> Self {
-        Self::new(match error.raw_os_error() {
-            Some(_) => format!("cannot {attempt}: {}", Errno::of(error)),
-            None => format!("cannot {attempt}: {error}"),
-        })
+        match error.raw_os_error() {
+            Some(_) => {
+                let errno = Errno::of(error);
+                Self::plain(format!("cannot {attempt}: {errno}")).hint(errno.hint())
+            }
+            None => Self::new(format!("cannot {attempt}: {error}")),
+        }
     }
 
-    /// Says what to do if there were not enough descriptors, unless that is said already. Some errors quote the reason
-    /// of another one; its text is all there is to go by then.
-    fn advise_on_descriptors(self) -> Self {
-        match Self::advice_on_descriptors(&self.line) {
-            Some(advice)
-                if !["ulimit -n", "file-max"].iter().any(|said| advice.contains(said) && self.line.contains(said)) =>
+    fn plain(line: String) -> Self {
+        Self { line, details: None, unheard: false, usage: false }
+    }
+
+    /// Adds what to do about an errno, unless the line says so already.
+    fn hint(self, hint: Option<&str>) -> Self {
+        match hint {
+            Some(hint)
+                if !["ulimit -n", "file-max"].iter().any(|said| hint.contains(said) && self.line.contains(said)) =>
             {
-                self.advise(advice)
+                self.advise(hint)
             }
             _ => self,
         }
     }
 
-    /// What to do if this says that there were not enough descriptors.
-    pub(crate) fn advice_on_descriptors(line: &str) -> Option<&'static str> {
-        let says = |name: &str, text: &str| line.contains(name) || line.contains(text);
-        if says("EMFILE", "Too many open files (os error 24)") {
-            Some("the process has too many open files: raise `ulimit -n`")
-        } else if says("ENFILE", "Too many open files in system") {
-            Some("the system has too many open files: raise fs.file-max")
-        } else {
-            None
-        }
+    /// Returns what to do if `line` quotes an error of no fd being left. A quoted error has no errno but in its text.
+    pub(crate) fn hint_of_quoted(line: &str) -> Option<&'static str> {
+        let is_quoted = |errno: &Errno| {
+            errno.name().is_some_and(|name| line.contains(name))
+                || line.contains(&io::Error::from_raw_os_error(errno.raw()).to_string())
+        };
+        [libc::EMFILE, libc::ENFILE].map(Errno::new).iter().find(|errno| is_quoted(errno))?.hint()
     }
 
-    /// Options that contradict each other, where only their values tell: the command ends with status 2.
+    /// Makes an error of usage: the command ends with status 2.
     pub(crate) fn usage(line: impl Into<String>) -> Self {
         Self { usage: true, ..Self::new(line) }
     }
 
-    /// Whether the command line is at fault.
+    /// Returns whether it is an error of usage.
     pub(crate) fn is_usage(&self) -> bool {
         self.usage
     }
 
-    /// Whoever read stdout has gone.
+    /// Makes the error of a closed stdout.
     pub(crate) fn unheard() -> Self {
         Self { unheard: true, ..Self::new("stdout is closed: its reader has ended") }
     }
 
-    /// Whether the command ends because nobody reads its results any more, which is as good as done.
+    /// Returns whether the command ends because stdout is closed, which is no failure.
     pub(crate) fn is_unheard(&self) -> bool {
         self.unheard
     }
@@ -84,7 +89,7 @@ impl Failure {
         self
     }
 
-    /// Adds what is for `RUST_LOG=debug` alone.
+    /// Adds details for `RUST_LOG=debug`.
     pub(crate) fn with_details(self, details: Option<String>) -> Self {
         Self { details, ..self }
     }
@@ -94,19 +99,19 @@ impl Failure {
     }
 }
 
-/// Fails if there are not so many descriptors left. A command that tries one thing after the other, and says of each
-/// whether it works here, would say of everything that it does not.
+/// Fails if fewer than `count` fds are left. A command that tests one feature after the other would report each of them
+/// as unsupported.
 pub(crate) fn enough_descriptors(attempt: &str, count: usize) -> Result<(), Failure> {
     let taken: Result<Vec<_>, _> = (0..count).map(|_| io::stderr().as_fd().try_clone_to_owned()).collect();
     taken.map(drop).map_err(|error| Failure::system(attempt, &error))
 }
 
-/// The first 30 of some names, and how many more there are; `none` if there is not one.
+/// Lists the first 30 names and the number of the others; `none` for an empty list.
 pub(crate) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     listed_by(names, ", ")
 }
 
-/// The same with another word between them.
+/// Like [`listed`], with `between` as the separator.
 pub(crate) fn listed_by<S: AsRef<str>>(names: &[S], between: &str) -> String {
     if names.is_empty() {
         return "none".to_owned();
@@ -118,7 +123,7 @@ pub(crate) fn listed_by<S: AsRef<str>>(names: &[S], between: &str) -> String {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whatever an error has to say, it says it on one line.
+        // An error is always one line.
         for (index, part) in self.line.split('\n').map(str::trim).filter(|part| !part.is_empty()).enumerate() {
             if index > 0 {
                 f.write_str(" ")?;
@@ -131,7 +136,8 @@ impl fmt::Display for Failure {
 
 impl From<cutaway::Error> for Failure {
     fn from(error: cutaway::Error) -> Self {
-        Self { details: error.verifier_log().map(str::to_owned), ..Self::new(error.to_string()) }
+        let hint = error.errno().and_then(Errno::hint);
+        Self { details: error.verifier_log().map(str::to_owned), ..Self::new(error.to_string()).hint(hint) }
     }
 }
 
@@ -144,7 +150,7 @@ mod tests {
         let said = |errno| Failure::system("open it", &io::Error::from_raw_os_error(errno)).to_string();
         assert_eq!(
             said(libc::EMFILE),
-            "cannot open it: EMFILE (Too many open files); the process has too many open files: raise `ulimit -n`"
+            "cannot open it: EMFILE (Too many open files); the process has no file descriptor left: raise `ulimit -n`"
         );
         assert!(said(libc::ENFILE).contains("fs.file-max"));
         let quoted = Failure::from(cutaway::Error::Library {

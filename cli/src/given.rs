@@ -1,4 +1,4 @@
-//! The object that a command is given: a file, or one of those that are built in.
+//! The OBJECT argument: a file, or a built-in object.
 
 use std::{
     fs::File,
@@ -24,7 +24,7 @@ pub(crate) struct Given {
     built_in: Option<BuiltIn>,
 }
 
-/// The objects that are built in, by the way their events take.
+/// The built-in objects, by transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum BuiltIn {
     /// A BPF ring buffer
@@ -36,12 +36,12 @@ enum BuiltIn {
 }
 
 impl Given {
-    /// The object, and what it is called.
+    /// Reads and parses the object. Returns it with its name for display.
     pub(crate) fn read(&self) -> Result<(String, Object), Failure> {
         self.read_by(Object::parse)
     }
 
-    /// The same, were it for machines of the other byte order.
+    /// Like [`Self::read`], but accepts either byte order.
     pub(crate) fn read_foreign(&self) -> Result<(String, Object), Failure> {
         self.read_by(Object::parse_foreign)
     }
@@ -49,7 +49,7 @@ impl Given {
     fn read_by(&self, parse: fn(&[u8]) -> Result<Object, Error>) -> Result<(String, Object), Failure> {
         let (shown, bytes) = self.bytes()?;
         let object = parse(&bytes).map_err(|error| match error {
-            // Its sentence begins with the same words.
+            // Its text begins with the same words.
             Error::Object { why } => Failure::new(format!("cannot read `{shown}`: {why}")),
             error => Failure::new(format!("cannot read `{shown}`: {error}")),
         })?;
@@ -71,14 +71,14 @@ impl Given {
     }
 }
 
-/// Bytes of a device or a pipe, which may never end: many times the length of an object or BTF.
+/// Bytes read from a device or a pipe, at most: it may never end, and no object or BTF is nearly as long.
 const LONGEST: u64 = 64 << 20;
 
-/// Bytes of a regular file: initialized data may be as large as a map's value, for which the kernel takes at most
+/// Bytes of a regular file, at most: initialized data can be as large as a map's value, and the kernel allows up to
 /// `INT_MAX`.
 const LONGEST_FILE: u64 = 2 << 30;
 
-/// The contents of a file that holds an object or BTF; `attempt` is what it is for.
+/// Reads a file that holds an object or BTF. `attempt` says in an error what it was read for.
 pub(crate) fn read_whole(path: &Path, attempt: &str) -> Result<Vec<u8>, Failure> {
     let failed = |error: std::io::Error| Failure::system(attempt, &error);
     let file = File::open(path).map_err(failed)?;

@@ -1,19 +1,19 @@
 //! `cutaway inspect`: what is in an object, and what loading it will do.
 //!
 //! ```text
-//!     report.rs     what is told: a plain value, the same for text and JSON
-//!     listing.rs    instructions before and after linking, with lines of source
-//!     lacks.rs      what this machine would refuse
-//!     show.rs       the report as text
+//!     report.rs        what is told: a plain value, the same for text and JSON
+//!     listing.rs       instructions before and after linking, with lines of source
+//!     requirements.rs  kernel features that the object requires and this machine lacks
+//!     show.rs          the report as text
 //! ```
 //!
-//! Nothing is loaded and no privileges are needed: loading is *rehearsed*, against the running kernel's types or those of a
-//! file. What cannot be worked out here is said beside what can. An object for machines of the other byte order is told of
-//! without a rehearsal.
+//! Nothing is loaded and no privileges are needed: loading is *rehearsed*, against the running kernel's types or those
+//! of a file. What cannot be worked out here is said beside what can. An object for machines of the other byte order is
+//! told of without a rehearsal.
 
-mod lacks;
 mod listing;
 mod report;
+mod requirements;
 mod show;
 
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ use log::warn;
 
 use self::report::{Against, Report};
 use crate::{
-    Format,
+    args::Format,
     failure::{Failure, listed},
     given::{Given, read_whole},
     terminal,
@@ -51,8 +51,8 @@ pub(crate) struct Arguments {
     #[arg(long = "program", value_name = "NAME")]
     programs: Vec<String>,
 
-    /// Adapts the programs to the kernel whose types are in this file, instead of the running one; a kernel shows its own as
-    /// /sys/kernel/btf/vmlinux
+    /// Adapts the programs to the kernel whose types are in this file, instead of the running one; a kernel shows its
+    /// own as /sys/kernel/btf/vmlinux
     #[arg(long, value_name = "FILE")]
     btf: Option<PathBuf>,
 
@@ -83,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
     });
     let btf = btf.transpose()?;
-    let against = btf.as_deref().map_or(Against::Running, Against::Given);
+    let against = btf.as_deref().map_or(Against::Running, Against::Btf);
     let report = Report::new(&path, object, against, &arguments.programs);
     if report.foreign && arguments.btf.is_some() {
         warn!(

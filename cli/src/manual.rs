@@ -1,9 +1,10 @@
 //! What the definitions of the command line are good for beside reading it: scripts that complete words, and pages for
-//! man(1). Both are made of the same definitions as `--help`, when they are asked for: there is no copy that could grow old.
+//! man(1). Both are made of the same definitions as `--help`, when they are asked for: there is no copy that could grow
+//! old.
 
 use std::{fs, path::PathBuf};
 
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, Command, ValueEnum};
 use clap_mangen::Man as Page;
 
 use crate::{
@@ -56,20 +57,19 @@ pub(crate) struct Man {
 }
 
 /// Prints the script.
-pub(crate) fn completions(arguments: &Completions) -> Result<(), Failure> {
+pub(crate) fn completions(arguments: &Completions, mut whole: Command) -> Result<(), Failure> {
     let mut script = Vec::new();
     let shell = match arguments.shell {
         Shell::Bash => clap_complete::Shell::Bash,
         Shell::Zsh => clap_complete::Shell::Zsh,
         Shell::Fish => clap_complete::Shell::Fish,
     };
-    clap_complete::generate(shell, &mut crate::Arguments::command(), "cutaway", &mut script);
+    clap_complete::generate(shell, &mut whole, "cutaway", &mut script);
     terminal::print(&String::from_utf8_lossy(&script))
 }
 
 /// Prints a page, or writes them all.
-pub(crate) fn man(arguments: &Man) -> Result<(), Failure> {
-    let mut whole = crate::Arguments::command();
+pub(crate) fn man(arguments: &Man, mut whole: Command) -> Result<(), Failure> {
     // Parts get their full names by this.
     whole.build();
     let parts = || whole.get_subcommands();
@@ -87,7 +87,7 @@ pub(crate) fn man(arguments: &Man) -> Result<(), Failure> {
     let command = match &arguments.command {
         None => &whole,
         Some(name) => parts().find(|part| part.get_name() == name).ok_or_else(|| {
-            let names: Vec<_> = parts().map(clap::Command::get_name).collect();
+            let names: Vec<_> = parts().map(Command::get_name).collect();
             Failure::new(format!("cannot print the page of `{name}`: there is no such part"))
                 .advise(&format!("there are {}", listed(&names)))
         })?,
@@ -96,15 +96,15 @@ pub(crate) fn man(arguments: &Man) -> Result<(), Failure> {
 }
 
 /// `cutaway` or `cutaway-trace`.
-fn title(command: &clap::Command) -> &str {
+fn title(command: &Command) -> &str {
     command.get_display_name().unwrap_or_else(|| command.get_name())
 }
 
 /// A page in the language of troff.
-fn page(command: &clap::Command, whole: &clap::Command) -> Result<String, Failure> {
+fn page(command: &Command, whole: &Command) -> Result<String, Failure> {
     let failed = |error| Failure::system("write the page", &error);
     let made = Page::new(command.clone());
-    // Without a date: it would be that of whoever prints the page.
+    // Without a date: it would be the day on which the page is printed.
     let head = format!(".TH {} 1 \"\" \"cutaway {}\" \"cutaway\"\n", title(command), env!("CARGO_PKG_VERSION"));
     let mut page = head.into_bytes();
     made.render_name_section(&mut page).map_err(failed)?;
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn there_is_a_page_for_each_part() {
-        let mut whole = crate::Arguments::command();
+        let mut whole = <crate::Arguments as clap::CommandFactory>::command();
         whole.build();
         for part in whole.get_subcommands() {
             let page = page(part, &whole).unwrap();

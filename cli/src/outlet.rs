@@ -109,7 +109,7 @@ impl Outlet {
         }
     }
 
-    /// Waits until there is room, or somebody who reads has gone.
+    /// Waits until there is room, or the reader is gone.
     fn wait(&self) -> io::Result<()> {
         let begun = Instant::now();
         let step = Timespec::try_from(LOOK_UP).ok();

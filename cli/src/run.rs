@@ -30,6 +30,7 @@ mod effects;
 mod losses;
 mod mapped;
 mod output;
+mod record_type;
 mod sends;
 mod settings;
 mod skipped;

@@ -126,7 +126,7 @@ fn end_at_once(signal: i32) -> ! {
         let acts: Vec<_> = LAST_ACTS.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
         // What was begun last is undone first.
         acts.iter().rev().for_each(|(_, act)| act());
-        // Nobody waits any more if it took too long.
+        // The waiter may have given up.
         let _ = done.send(());
     };
     if thread::Builder::new().spawn(act).is_ok() {

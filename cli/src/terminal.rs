@@ -1,4 +1,4 @@
-//! The terminal: how wide it is, whether it shows colours, and text from elsewhere made fit for it.
+//! The terminal: its width, whether it shows colors, and foreign text made safe for it.
 
 use std::{
     borrow::Cow,
@@ -8,24 +8,28 @@ use std::{
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
-use crate::{failure::Failure, outlet};
+use crate::{
+    columns::{cut, display_width},
+    failure::Failure,
+    outlet,
+};
 
-/// Columns where nobody says.
+/// Default width in columns.
 const WIDTH: usize = 80;
 
-/// How many columns stdout has: 80 if it is no terminal and COLUMNS does not say otherwise.
+/// Returns the width of stdout in columns: COLUMNS, or that of the terminal, or 80.
 pub(crate) fn width() -> usize {
     let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let asked = || io::stdout().is_terminal().then(crossterm::terminal::size)?.ok().map(|(columns, _)| columns.into());
     told.or_else(asked).filter(|&columns| columns > 0).unwrap_or(WIDTH)
 }
 
-/// Whether stdout shows colours: it is a terminal, and nobody minds (<https://no-color.org>).
+/// Returns whether stdout shows colors: it is a terminal, and NO_COLOR is not set (<https://no-color.org>).
 pub(crate) fn is_coloured() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
-/// Prints results. If nobody reads them any more, the failure says so, and `main` makes nothing of it.
+/// Prints results. If stdout is closed, the error says so, and `main` ignores it.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     match outlet::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::system("write to stdout", &error)),
@@ -34,8 +38,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Replaces what a terminal would obey instead of show. Names come from traced programs, which may have been written by
-/// anybody.
+/// Escapes characters that a terminal obeys instead of showing. Names come from traced programs, which are not trusted.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_command) {
         return Cow::Borrowed(text);
@@ -51,7 +54,7 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(cleaned)
 }
 
-/// The same on one line, wherever it would break.
+/// Like [`clean`], and escapes line feeds.
 pub(crate) fn one_line(text: &str) -> String {
     clean(text).replace('\n', "\\n")
 }
@@ -66,7 +69,7 @@ fn is_command(character: char) -> bool {
         )
 }
 
-/// A value as one line of JSON, without the newline.
+/// Formats a value as one line of JSON, without the line feed.
 ///
 /// What a terminal would obey is written as `\uXXXX`, whether or not stdout is one: JSON allows it of any character,
 /// and readers give the same text back. JSON itself demands it of the characters below U+0020 alone.
@@ -76,7 +79,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// The same, to a writer.
+/// Like [`json`], to a writer.
 pub(crate) fn write_json(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     Ok(value.serialize(&mut Serializer::with_formatter(to, Harmless))?)
 }
@@ -98,35 +101,16 @@ impl Formatter for Harmless {
     }
 }
 
-/// A line that a terminal shows on one line: cut to its width with a mark, if stdout is one.
+/// Cuts a line to the width of the terminal, with a mark, if stdout is one.
 pub(crate) fn fit(line: &str) -> Cow<'_, str> {
     if !io::stdout().is_terminal() {
         return Cow::Borrowed(line);
     }
     let width = width();
-    if line.chars().count() <= width {
+    if display_width(line) <= width {
         return Cow::Borrowed(line);
     }
     Cow::Owned(cut(line, width.saturating_sub(1)) + "…")
-}
-
-/// The first columns of a line, which may hold colours: those take none.
-pub(crate) fn cut(line: &str, columns: usize) -> String {
-    let mut cut = String::with_capacity(line.len());
-    let (mut used, mut in_colour) = (0, false);
-    for character in line.chars() {
-        if character == '\x1b' {
-            in_colour = true;
-        }
-        if in_colour {
-            cut.push(character);
-            in_colour = character != 'm';
-        } else if used < columns {
-            cut.push(character);
-            used += 1;
-        }
-    }
-    cut
 }
 
 #[cfg(test)]
@@ -151,11 +135,5 @@ mod tests {
         assert!(line.contains("\\u007fb\\u0080\\u009b\\u009f\u{a0}ß\\u202e"), "{line}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), value);
         assert_eq!(json(&serde_json::json!({ "a": [1, null, "ß"] })).unwrap(), r#"{"a":[1,null,"ß"]}"#);
-    }
-
-    #[test]
-    fn colours_take_no_columns() {
-        assert_eq!(cut("\x1b[1mabc\x1b[0mdef", 4), "\x1b[1mabc\x1b[0md");
-        assert_eq!(cut("größe", 3), "grö");
     }
 }

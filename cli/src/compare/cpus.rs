@@ -24,9 +24,9 @@ pub(super) fn allow(cpus: &[usize]) -> io::Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
-/// Has this thread, and those that it makes from now on, run before what else wants the same CPU (nice -10): what waits for
-/// a CPU measures the machine's other work, and not the buffers. Takes CAP_SYS_NICE; without it, things are as noisy as
-/// they are.
+/// Has this thread, and those that it makes from now on, run before what else wants the same CPU (nice -10): what waits
+/// for a CPU measures the machine's other work, and not the buffers. Takes CAP_SYS_NICE; without it, things are as
+/// noisy as they are.
 pub(super) fn go_first() {
     const NICE: i32 = -10;
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {

@@ -1,48 +1,40 @@
-//! What an experiment is: a claim, a way to try it, and what came of it.
+//! An experiment: a claim, a function that tests it, and its findings.
 //!
 //! ```text
 //!     Experiment ── run(&Bench) ──▶ Findings: verdict, sentence, tables, plots
 //!                         └───────▶ Obstacle: it cannot be tried here because …
 //! ```
 //!
-//! An experiment measures first and judges afterwards, by a pure function of its figures, so that a test can put broken
-//! figures in and see the verdict turn. Each has a control as well: a variant that is broken on purpose, run on the
-//! real kernel, which must not hold ([`Bench::control`]).
+//! An experiment first measures, then judges by a pure function of its data, so that a test can pass broken data and
+//! see the verdict change. Each experiment has a control: a variant that is broken on purpose, run on the real kernel,
+//! which must not hold ([`Bench::control`]).
 
-use std::{
-    io,
-    sync::atomic::{AtomicBool, Ordering},
-    thread::ScopedJoinHandle,
-    time::Duration,
-};
-
-use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::{
+    bench::{Bench, Effort, Obstacle},
     cpus,
-    figures::{Plot, Table},
-    method::Relation,
+    data::{Plot, Table},
+    stats::Relation,
 };
-use crate::failure::Failure;
 
-/// One of them.
+/// An experiment.
 pub(super) struct Experiment {
     /// Its name on the command line.
     pub(super) name: &'static str,
-    /// What is said to be so.
+    /// The claim that is tested.
     pub(super) claim: &'static str,
     pub(super) run: fn(&Bench<'_>) -> Result<Findings, Obstacle>,
 }
 
 impl Experiment {
-    /// Makes it; once more if the figures contradict each other and there is time for it.
+    /// Runs it, and once more if the data contradict each other and there is time for it.
     pub(super) fn make(&self, bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         let first = (self.run)(bench)?;
         if first.judgement.verdict != Verdict::TooNoisy || bench.effort == Effort::Quick {
             return Ok(first);
         }
-        // Threads and processes inherit where they may run, and this thread has been pinned.
+        // Threads and processes inherit the CPU affinity, and this thread was pinned.
         cpus::allow(&bench.cpus)?;
         let mut second = (self.run)(bench)?;
         second.notes.push("This is a second attempt: the figures of the first contradicted each other.".to_owned());
@@ -50,7 +42,7 @@ impl Experiment {
     }
 }
 
-/// What comes of a claim.
+/// The verdict on a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Verdict {
@@ -61,8 +53,8 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    /// Of a claim that the first is less in each of these comparisons: one in which it is not refutes it, whatever the others
-    /// say; without such a one, rounds that contradict each other leave it open, as does nothing compared.
+    /// Judges the claim that the first arm is less in each comparison. One comparison that says otherwise refutes it.
+    /// Without one, contradicting rounds leave it open, and so does an empty list.
     pub(super) fn if_all_less(comparisons: &[Relation]) -> Self {
         if comparisons.iter().any(|relation| matches!(relation, Relation::Same | Relation::More)) {
             Self::DoesNotHold
@@ -83,7 +75,7 @@ impl Verdict {
     }
 }
 
-/// A verdict and the sentence that gives its figures.
+/// A verdict and the sentence with its numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Judgement {
     pub(super) verdict: Verdict,
@@ -95,137 +87,28 @@ impl Judgement {
         Self { verdict, sentence: sentence.into() }
     }
 
-    /// [`Verdict::Holds`] or [`Verdict::DoesNotHold`].
+    /// Makes a judgement of [`Verdict::Holds`] or [`Verdict::DoesNotHold`].
     pub(super) fn holds(holds: bool, sentence: impl Into<String>) -> Self {
         Self::new(if holds { Verdict::Holds } else { Verdict::DoesNotHold }, sentence)
     }
 }
 
-/// What an experiment brought.
+/// The findings of an experiment.
 #[derive(Debug, Clone)]
 pub(super) struct Findings {
     pub(super) judgement: Judgement,
     pub(super) tables: Vec<Table>,
     pub(super) plots: Vec<Plot>,
-    /// How it was measured, and what is good to know.
+    /// How it was measured, and remarks.
     pub(super) notes: Vec<String>,
-}
-
-/// Why an experiment came to nothing.
-#[derive(Debug)]
-pub(super) enum Obstacle {
-    /// Somebody pressed Ctrl-C.
-    Stopped,
-    /// This machine, kernel or process does not allow it.
-    Because(String),
-}
-
-impl Obstacle {
-    pub(super) fn because(why: impl Into<String>) -> Self {
-        Self::Because(why.into())
-    }
-}
-
-macro_rules! obstacles {
-    ($($error:ty)*) => { $(impl From<$error> for Obstacle {
-        fn from(error: $error) -> Self {
-            Self::Because(Failure::new(error.to_string()).to_string())
-        }
-    })* };
-}
-
-obstacles! { cutaway::Error cutaway::mmap_ring::Error cutaway::perf_reader::Error cutaway_programs::Error io::Error }
-
-/// What a thread of an experiment brought.
-pub(super) fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, Obstacle>>) -> Result<T, Obstacle> {
-    thread.join().unwrap_or_else(|_| Err(Obstacle::because("one of its threads has panicked")))
-}
-
-/// How much to measure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Effort {
-    /// All experiments within a minute on two CPUs.
-    Quick,
-    /// Within ten.
-    Full,
-}
-
-impl Effort {
-    /// Rounds that count.
-    pub(super) fn rounds(self) -> usize {
-        match self {
-            Self::Quick => 8,
-            Self::Full => 11,
-        }
-    }
-
-    /// How long one measurement goes on that goes on.
-    pub(super) fn slice(self) -> Duration {
-        match self {
-            Self::Quick => Duration::from_millis(50),
-            Self::Full => Duration::from_millis(400),
-        }
-    }
-
-    /// One of two numbers.
-    pub(super) fn choose<T>(self, quick: T, full: T) -> T {
-        match self {
-            Self::Quick => quick,
-            Self::Full => full,
-        }
-    }
-}
-
-/// Where experiments are made.
-pub(super) struct Bench<'a> {
-    pub(super) effort: Effort,
-    /// The variant that is broken on purpose.
-    pub(super) control: bool,
-    /// The CPUs that this process may use, ascending; at least one.
-    pub(super) cpus: Vec<usize>,
-    pub(super) bar: &'a ProgressBar,
-    /// Where the bar stood when this experiment began.
-    pub(super) begun: u64,
-    pub(super) stopped: &'a AtomicBool,
-}
-
-impl Bench<'_> {
-    /// An experiment's part of the bar.
-    pub(super) const STEPS: u64 = 100;
-
-    /// So much of the experiment is done.
-    pub(super) fn progress(&self, done: usize, of: usize) {
-        self.bar.set_position(self.begun + Self::STEPS * done as u64 / of.max(1) as u64);
-    }
-
-    /// A small piece of work begins: moves the bar, and ends the experiment if somebody wants to stop.
-    pub(super) fn step(&self) -> Result<(), Obstacle> {
-        self.bar.tick();
-        // ATOMICS: pairs with the store of the thread that listens for signals; nothing else hangs on it.
-        if self.stopped.load(Ordering::Relaxed) { Err(Obstacle::Stopped) } else { Ok(()) }
-    }
-
-    /// Where records are sent from. This thread stays there.
-    pub(super) fn sender_here(&self) -> Result<(), Obstacle> {
-        Ok(cpus::pin(self.sender())?)
-    }
-
-    /// The first CPU.
-    pub(super) fn sender(&self) -> usize {
-        self.cpus.first().copied().unwrap_or(0)
-    }
-
-    /// The CPU where records are read while others are sent: the second.
-    pub(super) fn reader(&self) -> Result<usize, Obstacle> {
-        self.cpus.get(1).copied().ok_or_else(|| {
-            Obstacle::because("this process has one CPU, and it takes two: one that sends, one that reads meanwhile")
-        })
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use indicatif::ProgressBar;
+
     use super::*;
 
     #[test]
@@ -240,7 +123,7 @@ mod tests {
         assert_eq!(Verdict::if_all_less(&[]), Verdict::TooNoisy);
     }
 
-    /// Contradicts itself the first time, never the second.
+    /// Too noisy the first time, never the second.
     fn noisy_once(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         let first = bench.bar.position() == 0;
         bench.bar.inc(1);

@@ -2,7 +2,7 @@
 
 use std::{fs, ops::Range};
 
-use super::experiment::Obstacle;
+use super::bench::Obstacle;
 
 /// The addresses of this process's shared mappings of files whose name has this in it.
 pub(super) fn of(name: &str) -> Result<Vec<Range<usize>>, Obstacle> {

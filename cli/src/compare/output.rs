@@ -5,13 +5,17 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 use super::{
+    data::{Cell, Table},
+    environment::Environment,
     experiment::Verdict,
-    figures::{Cell, Table},
-    machine::Machine,
-    outcome::Outcome,
+    result::ExperimentResult,
     summary::Answer,
 };
-use crate::{Format, outlet, terminal};
+use crate::{
+    args::Format,
+    columns::{display_width, left, right},
+    outlet, terminal,
+};
 
 /// Columns of running text.
 const WIDTH: usize = 100;
@@ -26,8 +30,8 @@ pub(super) struct Output {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum Line<'a> {
-    Machine(&'a Machine),
-    Experiment(&'a Outcome),
+    Machine(&'a Environment),
+    Experiment(&'a ExperimentResult),
     Summary { answers: &'a [Answer] },
 }
 
@@ -36,17 +40,17 @@ impl Output {
         Self { format, coloured: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
     }
 
-    pub(super) fn machine(&self, machine: &Machine) -> io::Result<()> {
+    pub(super) fn environment(&self, environment: &Environment) -> io::Result<()> {
         match self.format {
-            Format::Json => json(&Line::Machine(machine)),
+            Format::Json => json(&Line::Machine(environment)),
             Format::Table => {
                 let mut text = String::new();
-                if machine.control {
+                if environment.control {
                     text.push_str(
                         "A control: every experiment is broken on purpose, and none of them should hold.\n\n",
                     );
                 }
-                for (name, value) in machine.rows() {
+                for (name, value) in environment.rows() {
                     text.push_str(&format!("{name:<14}{value}\n"));
                 }
                 print(&text)
@@ -54,19 +58,19 @@ impl Output {
         }
     }
 
-    pub(super) fn experiment(&self, outcome: &Outcome) -> io::Result<()> {
+    pub(super) fn experiment(&self, outcome: &ExperimentResult) -> io::Result<()> {
         match self.format {
             Format::Json => json(&Line::Experiment(outcome)),
             Format::Table => print(&self.block(outcome)),
         }
     }
 
-    pub(super) fn summary(&self, outcomes: &[Outcome], answers: &[Answer]) -> io::Result<()> {
+    pub(super) fn summary(&self, results: &[ExperimentResult], answers: &[Answer]) -> io::Result<()> {
         match self.format {
             Format::Json => json(&Line::Summary { answers }),
             Format::Table => {
                 let mut text = String::from("\n");
-                for outcome in outcomes {
+                for outcome in results {
                     text.push_str(&format!("{:<18}{}\n", outcome.name, self.verdict(outcome.verdict())));
                 }
                 for (kind, title) in
@@ -87,7 +91,7 @@ impl Output {
         }
     }
 
-    fn block(&self, outcome: &Outcome) -> String {
+    fn block(&self, outcome: &ExperimentResult) -> String {
         let (bold, plain) = if self.coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         let mut text = format!("\n{bold}{}{plain}: {}\n", outcome.name, self.verdict(outcome.verdict()));
         text.push_str(&wrapped(outcome.claim, "  claim  "));
@@ -97,7 +101,7 @@ impl Output {
         }
         for table in &outcome.tables {
             text.push_str(&format!("\n  {}\n", table.title));
-            text.push_str(&columns(table));
+            text.push_str(&in_columns(table));
         }
         text
     }
@@ -114,13 +118,13 @@ impl Output {
 
 /// Running text behind a head, in lines of [`WIDTH`].
 fn wrapped(text: &str, head: &str) -> String {
-    let (mut lines, mut line, mut used) = (String::new(), String::from(head), head.chars().count());
+    let (mut lines, mut line, mut used) = (String::new(), String::from(head), display_width(head));
     for word in terminal::clean(text).split_whitespace() {
-        let length = word.chars().count();
-        if used + length > WIDTH && used > head.chars().count() {
+        let length = display_width(word);
+        if used + length > WIDTH && used > display_width(head) {
             lines.push_str(line.trim_end());
             lines.push('\n');
-            line = " ".repeat(head.chars().count());
+            line = " ".repeat(display_width(head));
             used = line.len();
         }
         line.push_str(word);
@@ -133,7 +137,7 @@ fn wrapped(text: &str, head: &str) -> String {
 }
 
 /// A table in columns as wide as they need to be; numbers to the right, text to the left.
-fn columns(table: &Table) -> String {
+fn in_columns(table: &Table) -> String {
     let heads = [
         table.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>(),
         table.columns.iter().map(|column| column.unit.to_owned()).collect(),
@@ -142,13 +146,13 @@ fn columns(table: &Table) -> String {
         table.rows.iter().map(|row| row.iter().map(|cell| terminal::clean(&cell.display()).into_owned()).collect());
     let lines: Vec<Vec<String>> = heads.into_iter().chain(body).collect();
     let is_text = |column: usize| table.rows.iter().any(|row| matches!(row.get(column), Some(Cell::Text(_))));
-    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|text| text.chars().count()).max();
+    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|text| display_width(text)).max();
     let shapes: Vec<_> = (0..table.columns.len()).map(|column| (width(column).unwrap_or(0), is_text(column))).collect();
     let mut text = String::new();
     for line in &lines {
         let mut row = String::from("   ");
         for (word, &(width, is_text)) in line.iter().zip(&shapes) {
-            row.push_str(&if is_text { format!(" {word:<width$} ") } else { format!(" {word:>width$} ") });
+            row.push_str(&format!(" {} ", if is_text { left(word, width) } else { right(word, width) }));
         }
         if !row.trim().is_empty() {
             text.push_str(row.trim_end());
@@ -187,6 +191,16 @@ mod tests {
         let mut table = Table::new("t", [("way", ""), ("time", "ns")]);
         table.row([Cell::text("ring"), 5.0.into()]);
         table.row([Cell::text("a"), 1234.0.into()]);
-        assert_eq!(columns(&table), "    way    time\n             ns\n    ring      5\n    a     1,234\n");
+        assert_eq!(in_columns(&table), "    way    time\n             ns\n    ring      5\n    a     1,234\n");
+    }
+
+    #[test]
+    fn wide_letters_shift_no_columns() {
+        let mut table = Table::new("t", [("漢字", ""), ("time", "ns")]);
+        table.row([Cell::text("a"), 5.0.into()]);
+        table.row([Cell::text("größe"), 12.0.into()]);
+        assert_eq!(in_columns(&table), "    漢字   time\n             ns\n    a         5\n    größe    12\n");
+        let lines = wrapped(&"漢字漢字 ".repeat(30), "  seen   ");
+        assert!(lines.lines().count() > 2 && lines.lines().all(|line| display_width(line) <= WIDTH), "{lines}");
     }
 }

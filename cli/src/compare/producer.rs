@@ -7,7 +7,7 @@ use cutaway::{
 };
 use cutaway_programs::compare::{Burst, Tally, Way, Work, names};
 
-use super::experiment::{Bench, Obstacle};
+use super::bench::{Bench, Obstacle};
 
 /// `MAX_BPF_STACK`: the largest event that is built on the stack, in bytes.
 pub(super) const STACK: u32 = 512;
@@ -73,7 +73,7 @@ pub(super) enum Buffer {
     Perf(Set),
 }
 
-/// Perf buffers that never wake anybody before half of them is full.
+/// Opens perf buffers that wake no reader before they are half full.
 pub(super) fn silent() -> Options {
     Options::new().wakeup(Wakeup::Events(0))
 }
@@ -118,8 +118,8 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Every way with each of these sizes that it carries, through buffers of so many bytes; a run sends `most` records of a
-    /// size. The control's ring has a record made elsewhere, and copied.
+    /// Every way with each of these sizes that it carries, through buffers of so many bytes; a run sends `most` records
+    /// of a size. The control's ring has a record made elsewhere, and copied.
     pub(super) fn all(
         bench: &Bench<'_>,
         sizes: &[u32],

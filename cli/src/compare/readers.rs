@@ -1,4 +1,4 @@
-//! The ways in which a reader waits for records, each as a loop that ends when somebody says so.
+//! How a reader waits for records: a loop for each kind of wait, which another thread ends.
 
 use std::{
     hint, mem,
@@ -19,7 +19,7 @@ use cutaway::{
 use cutaway_programs::compare::{SHELF_SLOTS, Way, names};
 
 use super::{
-    experiment::{Obstacle, joined},
+    bench::{Obstacle, joined},
     producer::{Producer, perf},
 };
 
@@ -125,7 +125,7 @@ impl Reader {
                 }
             }
             Self::Perf(set, Waiting::Epoll(_)) => {
-                // With a wake-up for every so many samples, the last ones announce themselves to nobody.
+                // With one wake-up for several samples, the last ones cause none.
                 while set.wait(Some(Duration::from_millis(100)))? != perf_reader::Wake::Stopped {
                     drain(set, announced(&mut found, &mut each));
                 }
@@ -153,8 +153,8 @@ impl Reader {
     }
 }
 
-/// Has one thread read while this one sends, then `stop`s the reading, however the sending ended; what was sent, and what
-/// was read.
+/// Has one thread read while this one sends, then `stop`s the reading, however the sending ended; what was sent, and
+/// what was read.
 pub(super) fn meanwhile<S, R: Send>(
     read: impl FnOnce() -> Result<R, Obstacle> + Send,
     send: impl FnOnce() -> Result<S, Obstacle>,

@@ -1,15 +1,17 @@
 //! The report: one HTML file that needs nothing else to be read, no network and no script.
 //!
 //! ```text
-//!     report.rs   where it goes: room is made before anything is measured, and a whole file takes the place of the old one
+//!     report.rs   the file: its room is reserved before anything is measured, and a complete file replaces the old one
 //!       page.rs   the page: summary, experiments, figures as tables
-//!       plot.rs   a plot as SVG: paper, legend, markers and colours
+//!       chart.rs  a plot as SVG
+//!       plot.rs   paper, legend, markers and colors
 //!       lines.rs  lines over two axes
 //!       bars.rs   bars beside their names
 //!       scale.rs  from figures to places on paper
 //! ```
 
 mod bars;
+mod chart;
 mod lines;
 mod page;
 mod plot;
@@ -17,23 +19,23 @@ mod scale;
 
 use std::path::{Path, PathBuf};
 
-use super::{machine::Machine, outcome::Outcome, summary::Answer};
+use super::{environment::Environment, result::ExperimentResult, summary::Answer};
 use crate::{
     failure::Failure,
     output_file::{self, Place, Refused, Unfinished},
 };
 
-/// More than any report has. So much room is taken before anything is measured, so that a full disk shows then.
+/// More bytes than any report has. They are reserved before anything is measured, so that a full disk is noticed then.
 const ROOM: usize = 512 * 1024;
 
-/// A file that will be the report. Unless it gets there, it vanishes.
+/// The file that becomes the report. It vanishes unless it is finished.
 pub(super) struct Draft {
     path: PathBuf,
     file: Unfinished,
 }
 
 impl Draft {
-    /// Makes the file, and room in it.
+    /// Creates the file, and reserves its room.
     pub(super) fn create(path: &Path) -> Result<Self, Failure> {
         let place = Place::of_regular_file(path).map_err(|refused| failure(path, refused))?;
         let file = place.begin().and_then(|mut file| file.reserve(ROOM).map(|()| file));
@@ -41,9 +43,14 @@ impl Draft {
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// Writes the report, whole, and puts it in its place.
-    pub(super) fn finish(self, machine: &Machine, outcomes: &[Outcome], answers: &[Answer]) -> Result<(), Failure> {
-        let page = page::page(machine, outcomes, answers);
+    /// Writes the report and renames it into place.
+    pub(super) fn finish(
+        self,
+        environment: &Environment,
+        results: &[ExperimentResult],
+        answers: &[Answer],
+    ) -> Result<(), Failure> {
+        let page = page::page(environment, results, answers);
         let Self { path, file } = self;
         file.commit(page.as_bytes()).map_err(|error| failure(&path, Refused::System(error)))
     }

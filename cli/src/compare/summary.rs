@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{experiment::Verdict, outcome::Outcome};
+use super::{experiment::Verdict, result::ExperimentResult};
 
 /// One of the seven.
 pub(super) struct Statement {
@@ -71,8 +71,8 @@ pub(super) struct Answer {
 }
 
 /// The statements all of whose experiments were made.
-pub(super) fn answers(outcomes: &[Outcome]) -> Vec<Answer> {
-    let verdict = |name: &&str| outcomes.iter().find(|outcome| outcome.name == *name).map(Outcome::verdict);
+pub(super) fn answers(results: &[ExperimentResult]) -> Vec<Answer> {
+    let verdict = |name: &&str| results.iter().find(|outcome| outcome.name == *name).map(ExperimentResult::verdict);
     let answer = |statement: &Statement| {
         let verdicts: Option<Vec<_>> = statement.experiments.iter().map(verdict).collect();
         Some(Answer {

@@ -12,7 +12,7 @@ use cutaway::{
 };
 use cutaway_programs::getaddrinfo;
 
-use super::Finding;
+use super::finding::Finding;
 
 pub(super) fn findings() -> Vec<Finding> {
     vec![

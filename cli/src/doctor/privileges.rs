@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::Finding;
+use super::finding::Finding;
 
 pub(super) fn findings() -> Vec<Finding> {
     vec![capabilities(), unprivileged(), paranoid(), lockdown(), locked_memory()]

@@ -2,7 +2,7 @@
 
 use cutaway_programs::getaddrinfo::Transport;
 
-use super::Finding;
+use super::finding::Finding;
 
 pub(super) fn findings() -> Vec<Finding> {
     Transport::ALL

@@ -36,7 +36,7 @@ impl Steps {
     pub(crate) fn new() -> Result<Self, Failure> {
         let (sender, lines) = channel();
         let read = move || {
-            // The end of stdin, or nobody who listens, is the end of this.
+            // The end of stdin or a closed stderr ends the steps.
             for line in io::stdin().lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
                     break;
@@ -52,7 +52,7 @@ impl Steps {
     pub(crate) fn next(&mut self, can_go_back: bool, stopped: Option<&AtomicBool>) -> Command {
         if io::stdin().is_terminal() {
             let back = if can_go_back { ", b: the one before" } else { "" };
-            // Without a newline; nobody to tell is no reason to stop.
+            // Without a line feed. A closed stderr is ignored.
             let _ = write!(outlet::stderr(), "Enter: the next picture{back}, q: no more ");
         }
         loop {

@@ -4,7 +4,7 @@ use super::{
     cells::{self, Cell, scaled, stretch},
     picture::{Kind, Picture},
 };
-use crate::terminal::cut;
+use crate::columns::{cut, display_width};
 
 /// Columns below which there is no picture.
 const LEAST: usize = 40;
@@ -112,7 +112,7 @@ fn bracket(start: usize, last: usize, word: &str, columns: usize) -> String {
         1 => "╿".to_owned(),
         length => format!("└{}┘", "─".repeat(length - 2)),
     };
-    let behind = if start + length + word.chars().count() <= columns { word } else { "" };
+    let behind = if start + length + display_width(word) <= columns { word } else { "" };
     format!("{}{bracket}{behind}", " ".repeat(MARGIN + 1 + start))
 }
 
@@ -134,7 +134,7 @@ fn labels(picture: &Picture, columns: usize) -> Option<String> {
         let (start, end) = stretch(picture, record, columns);
         let label = format!("└{}", record.length);
         // With a column of air behind it.
-        if label.chars().count() >= end.saturating_sub(start) {
+        if display_width(&label) >= end.saturating_sub(start) {
             continue;
         }
         any = true;

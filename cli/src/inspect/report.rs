@@ -6,8 +6,8 @@ use cutaway::{Error, ExternFound, FunctionSpec, MapSpec, Object, Pinning, Progra
 use serde::Serialize;
 
 use super::{
-    lacks,
     listing::{self, ByPlace, Row},
+    requirements,
 };
 
 /// The kernel that loading is rehearsed for.
@@ -16,7 +16,7 @@ pub(super) enum Against<'b> {
     /// The running one.
     Running,
     /// The one that these types are from.
-    Given(&'b [u8]),
+    Btf(&'b [u8]),
 }
 
 /// All that is told.
@@ -39,7 +39,7 @@ pub(super) struct Report {
     /// Why loading the object as a whole could not be rehearsed.
     pub(super) failure: Option<String>,
     /// What the running machine would refuse.
-    pub(super) lacks: Vec<String>,
+    pub(super) missing: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -126,7 +126,6 @@ impl Report {
             Err(_) if foreign => (None, None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let relocated = rehearsal.as_ref().map(|rehearsal| rehearsal.relocated.as_slice()).unwrap_or_default();
         let whole = rehearsal.as_ref().map(Whole::of);
         let programs = || object.programs().iter().filter(|spec| chosen.is_empty() || chosen.contains(&spec.name));
         // Those that are not loaded unless asked for are asked for once, all of them together.
@@ -157,57 +156,75 @@ impl Report {
                 }
             }));
         }
-        let found = |place: usize| rehearsal.as_ref()?.externs.get(place);
-        let externs = object.externs().iter().enumerate().map(|(place, known)| Extern {
-            name: known.name.clone(),
-            kind: kind(known.kind),
-            weak: known.weak,
-            found: found(place).map(extern_text),
-        });
-        let sections = object.sections().skip(1).map(|section| Section {
-            name: section.name,
-            size: section.size,
-            executable: section.executable,
-            references: section.references,
-        });
-        let variables = object.variables().iter().map(|variable| Variable {
-            name: variable.name.clone(),
-            section: variable.section.clone(),
-            offset: variable.offset,
-            size: variable.size,
-            type_name: variable.type_name.clone(),
-            constant: variable.constant,
-        });
-        let core = relocated.iter().map(|applied| Core {
-            section: applied.section.to_string(),
-            slot: applied.offset / 8,
-            what: applied.to_string(),
-        });
         Self {
             object: path.to_owned(),
             license: object.license().to_string_lossy().into_owned(),
             byte_order: if cfg!(target_endian = "big") == foreign { "little" } else { "big" },
             foreign,
-            sections: sections.collect(),
+            sections: sections(&object),
             maps: object.maps().iter().map(map).collect(),
-            variables: variables.collect(),
-            externs: externs.collect(),
+            variables: variables(&object),
+            externs: externs(&object, rehearsal.as_ref()),
             programs,
-            core: core.collect(),
+            core: relocations(rehearsal.as_ref()),
             warnings: object.warnings().iter().map(ToString::to_string).collect(),
             failure,
-            lacks: match against {
-                Against::Running if !foreign => lacks::of(&object, chosen),
-                Against::Running | Against::Given(_) => Vec::new(),
+            missing: match against {
+                Against::Running if !foreign => requirements::missing(&object, chosen),
+                Against::Running | Against::Btf(_) => Vec::new(),
             },
         }
     }
 }
 
+fn sections(object: &Object) -> Vec<Section> {
+    // The first section of an ELF file is none.
+    let sections = object.sections().skip(1).map(|section| Section {
+        name: section.name,
+        size: section.size,
+        executable: section.executable,
+        references: section.references,
+    });
+    sections.collect()
+}
+
+fn variables(object: &Object) -> Vec<Variable> {
+    let variables = object.variables().iter().map(|variable| Variable {
+        name: variable.name.clone(),
+        section: variable.section.clone(),
+        offset: variable.offset,
+        size: variable.size,
+        type_name: variable.type_name.clone(),
+        constant: variable.constant,
+    });
+    variables.collect()
+}
+
+fn externs(object: &Object, rehearsal: Option<&Rehearsal>) -> Vec<Extern> {
+    let found = |place: usize| rehearsal?.externs.get(place);
+    let externs = object.externs().iter().enumerate().map(|(place, known)| Extern {
+        name: known.name.clone(),
+        kind: kind(known.kind),
+        weak: known.weak,
+        found: found(place).map(extern_text),
+    });
+    externs.collect()
+}
+
+fn relocations(rehearsal: Option<&Rehearsal>) -> Vec<Core> {
+    let applied = rehearsal.iter().flat_map(|rehearsal| &rehearsal.relocated);
+    let core = applied.map(|applied| Core {
+        section: applied.section.to_string(),
+        slot: applied.offset / 8,
+        what: applied.to_string(),
+    });
+    core.collect()
+}
+
 fn rehearse(object: Object, against: Against<'_>) -> Result<Rehearsal, Error> {
     match against {
         Against::Running => object.rehearse_here(),
-        Against::Given(types) => object.rehearse(types),
+        Against::Btf(types) => object.rehearse(types),
     }
 }
 
@@ -260,7 +277,8 @@ impl<'r> Whole<'r> {
     }
 }
 
-/// One program, as it is in the first of the rehearsals that has it. `why` the object cannot be rehearsed, if it cannot.
+/// One program, as it is in the first of the rehearsals that has it. `why` the object cannot be rehearsed, if it
+/// cannot.
 fn one(
     spec: &ProgramSpec,
     functions: &Functions,

@@ -4,9 +4,12 @@ use std::fmt::{self, Write as _};
 
 use super::{
     listing::Row,
-    report::{Map, Program, Report},
+    report::{Extern, Map, Program, Report, Section, Variable},
 };
-use crate::terminal::one_line;
+use crate::{
+    columns::{display_width, left},
+    terminal::one_line,
+};
 
 /// Writes a line. A name with a newline in it, which a hostile object may have, does not make it two.
 macro_rules! line {
@@ -29,49 +32,15 @@ fn write(report: &Report, to: &mut String) -> fmt::Result {
         writeln!(to, "{}-endian: this machine is not, so it can be looked at here, not loaded", report.byte_order)?;
     }
 
-    heading(to, "sections")?;
-    table(
-        to,
-        report.sections.iter().map(|section| {
-            let size = format!("{} bytes", section.size);
-            let slots = if section.executable { format!("code, {} slots", section.size / 8) } else { String::new() };
-            let references = match section.references {
-                0 => String::new(),
-                1 => "1 reference".to_owned(),
-                many => format!("{many} references"),
-            };
-            vec![section.name.clone(), size, slots, references]
-        }),
-    )?;
-
+    write_sections(to, &report.sections)?;
     if !report.maps.is_empty() {
         heading(to, "maps, as the kernel will be asked for them")?;
         for map in &report.maps {
             write_map(to, map, 2)?;
         }
     }
-    if !report.variables.is_empty() {
-        heading(to, "variables")?;
-        table(
-            to,
-            report.variables.iter().map(|variable| {
-                let place = format!("{}+{}", variable.section, variable.offset);
-                let kind = variable.type_name.clone().unwrap_or_else(|| format!("{} bytes", variable.size));
-                vec![variable.name.clone(), place, kind, if variable.constant { "constant" } else { "" }.to_owned()]
-            }),
-        )?;
-    }
-    if !report.externs.is_empty() {
-        heading(to, "externs")?;
-        table(
-            to,
-            report.externs.iter().map(|known| {
-                let weak = if known.weak { "weak" } else { "" };
-                let found = known.found.clone().unwrap_or_else(|| "not looked for".to_owned());
-                vec![known.name.clone(), known.kind.to_owned(), weak.to_owned(), found]
-            }),
-        )?;
-    }
+    write_variables(to, &report.variables)?;
+    write_externs(to, &report.externs)?;
     if !report.warnings.is_empty() {
         heading(to, "warnings")?;
         for warning in &report.warnings {
@@ -82,13 +51,60 @@ fn write(report: &Report, to: &mut String) -> fmt::Result {
         heading(to, "loading it whole")?;
         line!(to, "  fails: {why}")?;
     }
-    if !report.lacks.is_empty() {
+    if !report.missing.is_empty() {
         heading(to, "what this machine lacks for it")?;
-        for lack in &report.lacks {
-            line!(to, "  {lack}")?;
+        for missing in &report.missing {
+            line!(to, "  {missing}")?;
         }
     }
     report.programs.iter().try_for_each(|program| write_program(to, program))
+}
+
+fn write_sections(to: &mut String, sections: &[Section]) -> fmt::Result {
+    heading(to, "sections")?;
+    table(
+        to,
+        sections.iter().map(|section| {
+            let size = format!("{} bytes", section.size);
+            let slots = if section.executable { format!("code, {} slots", section.size / 8) } else { String::new() };
+            let references = match section.references {
+                0 => String::new(),
+                1 => "1 reference".to_owned(),
+                many => format!("{many} references"),
+            };
+            vec![section.name.clone(), size, slots, references]
+        }),
+    )
+}
+
+fn write_variables(to: &mut String, variables: &[Variable]) -> fmt::Result {
+    if variables.is_empty() {
+        return Ok(());
+    }
+    heading(to, "variables")?;
+    table(
+        to,
+        variables.iter().map(|variable| {
+            let place = format!("{}+{}", variable.section, variable.offset);
+            let kind = variable.type_name.clone().unwrap_or_else(|| format!("{} bytes", variable.size));
+            vec![variable.name.clone(), place, kind, if variable.constant { "constant" } else { "" }.to_owned()]
+        }),
+    )
+}
+
+fn write_externs(to: &mut String, externs: &[Extern]) -> fmt::Result {
+    if externs.is_empty() {
+        return Ok(());
+    }
+    heading(to, "externs")?;
+    table(
+        to,
+        externs.iter().map(|known| {
+            let weak = if known.weak { "weak" } else { "" };
+            let found = known.found.clone().unwrap_or_else(|| "not looked for".to_owned());
+            vec![known.name.clone(), known.kind.to_owned(), weak.to_owned(), found]
+        }),
+    )
 }
 
 fn heading(to: &mut String, text: &str) -> fmt::Result {
@@ -103,14 +119,14 @@ fn table(to: &mut String, rows: impl Iterator<Item = Vec<String>>) -> fmt::Resul
     for row in &rows {
         widths.resize(widths.len().max(row.len()), 0);
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
+            *width = display_width(cell).max(*width);
         }
     }
     for row in &rows {
         let mut line = String::from(" ");
         for (cell, width) in row.iter().zip(&widths) {
             if *width > 0 {
-                write!(line, " {cell:<width$} ")?;
+                write!(line, " {} ", left(cell, *width))?;
             }
         }
         writeln!(to, "{}", line.trim_end())?;
@@ -196,5 +212,13 @@ mod tests {
         table(&mut text, [vec!["a\nb".to_owned(), "c\u{1b}".to_owned()]].into_iter()).unwrap();
         line!(&mut text, "{}: {}", "x\n\nfake", 1).unwrap();
         assert_eq!(text, "  a\\nb  c\\u{1b}\nx\\n\\nfake: 1\n");
+    }
+
+    #[test]
+    fn wide_letters_shift_no_columns() {
+        let mut text = String::new();
+        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
+        table(&mut text, [row(["漢字", "1"]), row(["abc", "2"])].into_iter()).unwrap();
+        assert_eq!(text, "  漢字  1\n  abc   2\n");
     }
 }

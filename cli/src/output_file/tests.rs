@@ -1,9 +1,14 @@
 use std::{
-    fs,
+    ffi::OsStr,
+    fs::{self, File},
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    sync::Arc,
+    thread,
 };
 
-use super::*;
+use rustix::fs::{CWD, FileType, openat};
+
+use super::{unfinished::hidden, *};
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
     let said = |refused: Refused| io::Error::from(refused).to_string();

@@ -1,7 +1,7 @@
-//! The viewer's keys, as a terminal in raw mode sends them.
+//! Keys, as a terminal in raw mode sends them.
 //!
-//! A key is a byte, or a sequence that begins with ESC. A terminal that has gone (its window was closed) can be read at any
-//! time and gives nothing, or EIO: that ends the screen as the key for it does.
+//! A key is a byte, or a sequence that begins with ESC. A terminal that has gone (its window was closed) can be read at
+//! any time and gives nothing, or EIO: that ends the screen as the key for it does.
 
 use std::{
     io::{self, IsTerminal, Stdin},
@@ -13,7 +13,7 @@ use rustix::{
     io::{Errno, read},
 };
 
-/// A key that means something here.
+/// A key that has an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
     /// `q`, Esc, Ctrl-C, or a terminal that is gone.
@@ -33,7 +33,7 @@ pub(crate) enum Key {
     Previous,
 }
 
-/// Waits for keys for so long, and gives those that came.
+/// Waits for keys for at most `timeout`, and returns those that came.
 pub(crate) fn pressed(stdin: &Stdin, timeout: Duration) -> io::Result<Vec<Key>> {
     let mut fds = [PollFd::new(stdin, PollFlags::IN)];
     let timeout = Timespec::try_from(timeout).ok();
@@ -49,12 +49,12 @@ pub(crate) fn pressed(stdin: &Stdin, timeout: Duration) -> io::Result<Vec<Key>> 
     }
 }
 
-/// Whether there is anybody to press them.
+/// Returns whether stdin is a terminal.
 pub(crate) fn are_there() -> bool {
     io::stdin().is_terminal()
 }
 
-/// The keys among what a terminal has sent; whatever else it sends is skipped.
+/// Parses keys from what a terminal sent; anything else is skipped.
 fn keys(mut bytes: &[u8]) -> Vec<Key> {
     let mut keys = Vec::new();
     while let Some((&first, rest)) = bytes.split_first() {

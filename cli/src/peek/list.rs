@@ -1,4 +1,4 @@
-//! Every ring of the machine, and the one that is asked for.
+//! Lists all rings of the machine, and finds the one that the arguments name.
 
 use std::path::Path;
 
@@ -10,11 +10,13 @@ use log::info;
 use serde::Serialize;
 
 use super::{
-    Arguments, Snapshot,
-    ring::{mode, programs},
+    args::Arguments,
+    programs::programs,
+    ring::{Mode, Snapshot},
 };
 use crate::{
-    Format,
+    args::Format,
+    columns::left,
     failure::{Failure, listed, listed_by},
     terminal,
 };
@@ -22,7 +24,7 @@ use crate::{
 /// Bytes of a map's name that the kernel keeps.
 const NAME: usize = 15;
 
-/// The map that the arguments name; `None` if they name none, or a process that holds no ring.
+/// Returns the map that the arguments name; `None` if they name none, or a process that holds no ring.
 pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, Failure> {
     if let Some(id) = arguments.id {
         return Ok(Some(Map::from_id(id)?));
@@ -55,7 +57,7 @@ pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, Failure> {
     only(named, &format!("maps have the name `{kept}`"))
 }
 
-/// The map that is pinned here. Of anything else the kernel says no more than that it is not permitted.
+/// Opens a pinned map. For any other path the kernel answers EPERM alone, so the reason is looked for here.
 fn pinned(path: &Path) -> Result<Map, Failure> {
     /// What statfs(2) calls a BPF file system.
     const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
@@ -72,7 +74,7 @@ fn pinned(path: &Path) -> Result<Map, Failure> {
     })
 }
 
-/// The ring that a process holds; `None` if it holds none.
+/// Returns the ring that a process holds; `None` if it holds none.
 fn of_process(pid: u32) -> Result<Option<Map>, Failure> {
     let mut ids: Vec<u32> = system::holders()?
         .found
@@ -88,19 +90,22 @@ fn of_process(pid: u32) -> Result<Option<Map>, Failure> {
     }
     ids.sort_unstable();
     ids.dedup();
-    // What has gone meanwhile is not held any more.
+    // A map that is gone by now is no longer held.
     let rings = ids
         .into_iter()
         .filter_map(|id| match Map::from_id(id) {
             Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::ENOENT) => None,
             map => Some(map.map_err(Failure::from)),
         })
-        .filter(|map| map.as_ref().map_or(true, |map| mode(map).is_some()))
+        .filter(|map| map.as_ref().map_or(true, |map| Mode::of(map).is_some()))
         .collect::<Result<_, _>>()?;
     only(rings, &format!("rings are held by process {pid}"))
 }
 
-/// The one of them; `None` if there is none. More than one is too many to choose from: `what` they are.
+/// Returns the only map; `None` if there is none.
+///
+/// # Errors
+/// If there are several. `what` describes them.
 fn only(mut maps: Vec<Map>, what: &str) -> Result<Option<Map>, Failure> {
     if maps.len() <= 1 {
         return Ok(maps.pop());
@@ -110,18 +115,18 @@ fn only(mut maps: Vec<Map>, what: &str) -> Result<Option<Map>, Failure> {
         .advise(&format!("choose one by its number: --id {}", listed_by(&ids, " or --id "))))
 }
 
-/// A ring, or what programs find perf buffers in.
+/// Returns whether `map` is a ring or a perf event array.
 fn is_buffer(map: &Map) -> bool {
-    mode(map).is_some() || map.map_type() == MapType::PERF_EVENT_ARRAY
+    Mode::of(map).is_some() || map.map_type() == MapType::PERF_EVENT_ARRAY
 }
 
-/// One line of the list.
+/// A row of the list.
 #[derive(Debug, Serialize)]
 struct Row {
     id: u32,
     name: String,
     mode: &'static str,
-    /// Bytes of data; of a perf event array, how many slots.
+    /// Bytes of data. A perf event array has `slots` instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,7 +140,7 @@ struct Row {
     owners: Vec<Owner>,
     programs: Vec<Program>,
     pins: Vec<String>,
-    /// Why it cannot be looked into.
+    /// Why its pages cannot be mapped.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -155,7 +160,8 @@ struct Program {
 
 /// Lists the rings.
 pub(crate) fn run(format: Format) -> Result<(), Failure> {
-    // Read once for all maps. Who may not look into programs or processes sees the rings all the same.
+    // Read once for all maps. Without the privileges to inspect programs or processes, the rings are listed all the
+    // same.
     let holders = system::holders()?;
     let pins = system::pins()?;
     let programs = programs()?;
@@ -210,7 +216,7 @@ impl Row {
             pins: here.map(|pin| pin.path.to_string_lossy().into_owned()).collect(),
             error: None,
         };
-        match (mode(map), map.peek()) {
+        match (Mode::of(map), map.peek()) {
             (None, _) => row.slots = Some(map.max_entries()),
             (Some(mode), Err(error)) => {
                 row.mode = mode.word();
@@ -261,9 +267,9 @@ fn table(rows: &[Row]) -> String {
     let mut text =
         format!("{bold}{:>6} {:<15} {:<9} {:>10} {:>7}  OWNERS{plain}\n", "ID", "NAME", "MODE", "BYTES", "FILL");
     for row in rows {
-        let name = terminal::one_line(&row.name);
+        let name = left(&terminal::one_line(&row.name), NAME);
         text.push_str(&format!(
-            "{:>6} {name:<15} {:<9} {:>10} {:>7}  {}\n",
+            "{:>6} {name} {:<9} {:>10} {:>7}  {}\n",
             row.id,
             row.mode,
             row.size(),

@@ -12,17 +12,20 @@ mod look;
 mod show;
 
 use self::live::LivePerf;
-pub(crate) use self::look::Look;
 #[cfg(test)]
 pub(crate) use self::look::tests::look;
+pub(crate) use self::{
+    look::Look,
+    show::{json, kept as table},
+};
 use super::{
-    Arguments,
-    live::{self as looks, Live as _},
+    args::Arguments,
     screen,
     types::Types,
+    view::{self, Live as _},
     watch,
 };
-use crate::{Format, diagnostics, draw::Canvas, failure::Failure, terminal};
+use crate::{args::Format, diagnostics, draw::Canvas, failure::Failure, terminal};
 
 /// Looks at the perf buffers of these processes: once, or again and again.
 pub(crate) fn run(pids: &[u32], arguments: &Arguments) -> Result<(), Failure> {
@@ -34,7 +37,7 @@ pub(crate) fn run(pids: &[u32], arguments: &Arguments) -> Result<(), Failure> {
     match (&arguments.draw, arguments.watch) {
         (Some(file), false) => {
             live.leave_out_empty_pictures();
-            looks::draw(&mut live, Canvas::new(file)?, arguments.step)?;
+            view::draw(&mut live, Canvas::new(file)?, arguments.step)?;
             if let left @ 1.. = live.left_out() {
                 let what = if left == 1 { "buffer is" } else { "buffers are" };
                 diagnostics::say(&format!("{left} more {what} empty, and not drawn"));
@@ -51,18 +54,4 @@ pub(crate) fn run(pids: &[u32], arguments: &Arguments) -> Result<(), Failure> {
             }
         }
     }
-}
-
-/// A look that was kept, as text, with at most so many records.
-pub(crate) fn table(look: &Look, most: usize) -> String {
-    show::table(look, most, look.is_decoded(), |record, payload| match &record.value {
-        // The types are not kept, but what was decoded is.
-        Some(value) => value.to_string(),
-        None => super::show::bytes(payload),
-    })
-}
-
-/// The same as a line of JSON.
-pub(crate) fn json(look: &Look) -> Result<String, Failure> {
-    Ok(terminal::json(look)? + "\n")
 }

@@ -16,21 +16,22 @@ use crossterm::{
 
 use super::{
     keys::{self, Key},
-    live::{Live, View},
-    motion::SAMPLE,
+    rates::SAMPLE,
+    view::{Live, View},
     watch,
 };
 use crate::{
+    columns::{cut, display_width},
     failure::Failure,
     outlet,
     signals::{self, LastAct},
-    terminal::{cut, is_coloured},
+    terminal::is_coloured,
 };
 
-/// How often it is asked who has to do with what is shown.
+/// Interval at which processes and programs are looked up.
 const ABOUT: Duration = Duration::from_secs(2);
 
-/// The shortest and the longest time between two looks.
+/// The shortest and the longest time between two snapshots.
 const PACE: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(10)];
 
 /// Bytes of a frame that are written in one go: more than most have.
@@ -47,7 +48,7 @@ struct Screen<'l, L> {
     size: (u16, u16),
 }
 
-/// Shows it until it has been looked at so often, or somebody ends it.
+/// Shows the buffers until `count` snapshots were taken, or a key or signal ends it.
 pub(crate) fn run(live: &mut impl Live, interval: Duration, count: Option<u64>) -> Result<(), Failure> {
     let stopped = watch::stopped()?;
     live.ask_around();
@@ -96,7 +97,7 @@ pub(crate) fn run(live: &mut impl Live, interval: Duration, count: Option<u64>) 
     Ok(())
 }
 
-/// What a key calls for.
+/// The effect of a key.
 enum Obeyed {
     End,
     LookNow,
@@ -164,7 +165,7 @@ impl<L: Live> Screen<'_, L> {
         let picture = if self.view.drawn { "d no picture" } else { "d picture" };
         let buffers = if self.live.buffers() > 1 { "  ←→ buffers" } else { "" };
         let mut keys = format!("q quit  {pause}  s one look  {picture}{kind}{buffers}  ↑↓ records  +- pace");
-        if keys.chars().count() > columns {
+        if display_width(&keys) > columns {
             keys = keys.replace("  ", " ");
         }
         let (inverse, plain) = if is_coloured() { ("\x1b[7m", "\x1b[0m") } else { ("", "") };
@@ -172,7 +173,7 @@ impl<L: Live> Screen<'_, L> {
     }
 }
 
-/// The terminal as it was before, when this is dropped: also by a panic.
+/// Restores the terminal when dropped, also by a panic.
 struct Restored {
     _at_sudden_end: LastAct,
 }
@@ -202,8 +203,8 @@ impl Drop for Restored {
     }
 }
 
-/// Gives the terminal back. It does not wait for one that takes nothing: what it cannot be told is lost, but its modes
-/// are set.
+/// Restores the terminal. It does not wait for a terminal that accepts no output: then escape sequences are lost, but
+/// its modes are set.
 fn restore() {
     let mut orders = Vec::new();
     // Collecting cannot fail, and there is nothing left to do if the terminal is gone.

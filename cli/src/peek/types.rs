@@ -1,8 +1,8 @@
-//! The types of records: found where somebody has described them.
+//! Finds the types of records.
 //!
-//! A ring has no types of its own: the kernel refuses them. But the programs that write into it were mostly loaded with
-//! BTF, in which their structures are, and the kernel keeps that. So a name is looked up in the file that is given, or else
-//! in those programs' types, and in the kernel's own last.
+//! A ring has no types of its own: the kernel refuses them. Most programs that write into it were loaded with BTF,
+//! which describes their structures and which the kernel keeps. A name is looked up in the file from `--btf`, or else
+//! in the BTF of those programs, and then in the kernel's.
 
 use std::path::Path;
 
@@ -12,13 +12,10 @@ use cutaway::{
     system,
 };
 
-use super::{
-    Snapshot,
-    ring::{programs, wants_descriptors},
-};
+use super::programs::{programs, wants_descriptors};
 use crate::{decode, failure::Failure, given::read_whole};
 
-/// The bytes of some BTF, and the number of the wanted type in it.
+/// BTF, and the id of a type in it.
 pub(crate) struct Types {
     section: Vec<u8>,
     id: u32,
@@ -26,7 +23,7 @@ pub(crate) struct Types {
 }
 
 impl Types {
-    /// Finds the type `name` for the records of a ring: that with the number `map`, or any.
+    /// Finds the type `name` for the records of the ring with the id `map`, or of any ring.
     pub(crate) fn find(name: &str, file: Option<&Path>, map: Option<u32>) -> Result<Self, Failure> {
         let name = name.trim();
         if let Some(file) = file {
@@ -42,7 +39,7 @@ impl Types {
             let section = match program.btf.map(system::types) {
                 Some(Ok(section)) => section,
                 Some(Err(error)) if wants_descriptors(&error) => return Err(error.into()),
-                // It has gone meanwhile, or was loaded without types.
+                // It is gone by now, or was loaded without BTF.
                 Some(Err(_)) | None => continue,
             };
             match Self::of(section, name) {
@@ -61,7 +58,7 @@ impl Types {
             .advise("--btf FILE names an object or a file of BTF that has it"))
     }
 
-    /// Looks `name` up; gives the section back if it is not there.
+    /// Looks `name` up. Returns the section as the error if it has no such type.
     fn of(section: Vec<u8>, name: &str) -> Result<Self, Vec<u8>> {
         let found = Btf::parse(&section).ok().and_then(|btf| {
             let ty = decode::find(&btf, name)?;
@@ -73,7 +70,7 @@ impl Types {
         }
     }
 
-    /// A payload on one line; bytes that it has more than its type are counted.
+    /// Formats a payload on one line. Bytes beyond its type are counted.
     pub(crate) fn text(&self, payload: &[u8]) -> String {
         self.with(payload, |value| {
             let more = self.size.map_or(0, |size| payload.len().saturating_sub(size as usize));
@@ -82,7 +79,7 @@ impl Types {
         })
     }
 
-    /// A payload that may have up to 7 bytes of padding behind it.
+    /// Formats a payload that may have up to 7 bytes of padding behind it.
     pub(crate) fn padded(&self, payload: &[u8]) -> String {
         let size = self.size.map_or(0, |size| size as usize);
         let padded = payload.len().checked_sub(size).is_some_and(|more| more < 8) && !self.ends_flexibly();
@@ -93,15 +90,6 @@ impl Types {
         self.with(payload, decode::json)
     }
 
-    /// Decodes what a look has copied.
-    pub(crate) fn decode(&self, look: &mut Snapshot) {
-        for record in &mut look.records {
-            if let Some(payload) = &record.payload {
-                record.value = Some(self.json(payload));
-            }
-        }
-    }
-
     fn with<T>(&self, payload: &[u8], use_it: impl FnOnce(&Value<'_>) -> T) -> T {
         match Btf::parse(&self.section) {
             Ok(btf) => use_it(&btf.value(self.id, payload)),
@@ -110,13 +98,13 @@ impl Types {
         }
     }
 
-    /// Whether its last member takes whatever follows.
+    /// Returns whether its last member is a flexible array.
     fn ends_flexibly(&self) -> bool {
         Btf::parse(&self.section).is_ok_and(|btf| decode::ends_flexibly(&btf, self.id))
     }
 }
 
-/// The BTF of an object, or of a file that is nothing else.
+/// Returns the BTF of an object file, or of a file of raw BTF.
 fn of_file(path: &Path) -> Result<Vec<u8>, Failure> {
     let bytes = read_whole(path, &format!("read the types in {}", path.display()))?;
     if !bytes.starts_with(b"\x7fELF") {

@@ -1,4 +1,4 @@
-//! Look after look, a line each, where there is no terminal to draw a screen on.
+//! Prints a line for each snapshot, where stdout is no terminal to draw a screen on.
 
 use std::{
     io::{self, IsTerminal},
@@ -12,10 +12,10 @@ use std::{
 
 use log::warn;
 
-use super::{Arguments, keys, live::Live, motion::SAMPLE};
-use crate::{Format, draw::Canvas, failure::Failure, signals, terminal};
+use super::{args::Arguments, keys, rates::SAMPLE, view::Live};
+use crate::{args::Format, draw::Canvas, failure::Failure, signals, terminal};
 
-/// Set when it is time to end.
+/// Returns a flag that the first signal sets.
 pub(crate) fn stopped() -> Result<Arc<AtomicBool>, Failure> {
     let stopped = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopped);
@@ -25,7 +25,7 @@ pub(crate) fn stopped() -> Result<Arc<AtomicBool>, Failure> {
     Ok(stopped)
 }
 
-/// Looks until it has looked so often, or somebody ends it.
+/// Takes snapshots until there were `--count` of them, or a signal comes.
 pub(crate) fn run(live: &mut impl Live, arguments: &Arguments, mut canvas: Option<Canvas>) -> Result<(), Failure> {
     if canvas.is_none() && arguments.format == Format::Table {
         unused(arguments);
@@ -79,7 +79,7 @@ pub(crate) fn is_on_screen(arguments: &Arguments) -> Result<bool, Failure> {
     Ok(is_on_screen)
 }
 
-/// Says which options mean nothing to lines without payloads: only on a terminal, or as JSON, are those shown.
+/// Warns of options without effect: lines of a table show no payloads; the screen and JSON do.
 fn unused(arguments: &Arguments) {
     let given = [("--type", arguments.decode_as.is_some()), ("--records", arguments.records.is_some())];
     for (option, _) in given.iter().filter(|(_, given)| *given) {

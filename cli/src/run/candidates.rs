@@ -27,8 +27,8 @@ use cutaway::{
 };
 
 use super::{
+    record_type::{Basis, Choice, Shape},
     sends::Sent,
-    types::{Basis, Choice, Shape},
 };
 
 /// The types that records can be.

@@ -1,7 +1,8 @@
 //! A record as a line: columns for people, JSON for programs, or its bytes.
 //!
-//! If all records are of one structure of numbers and texts, each of its members has a column. Otherwise a line tells the map,
-//! the type and the record as a whole. In JSON each record is an object with the same keys, null where there is nothing to say:
+//! If all records are of one structure of numbers and texts, each of its members has a column. Otherwise a line tells
+//! the map, the type and the record as a whole. In JSON each record is an object with the same keys, null where there
+//! is nothing to say:
 //!
 //! ```text
 //!     map        the map's name
@@ -23,9 +24,11 @@ use serde_json::json;
 use super::{
     Form,
     buffers::Record,
-    types::{Basis, Choice, Records, Shape},
+    record_type::{Basis, Choice, Shape},
+    types::Records,
 };
 use crate::{
+    columns::{display_width, left, right},
     decode,
     outlet::{self, Standard},
     terminal,
@@ -153,7 +156,8 @@ impl<'b> Output<'b> {
 }
 
 impl<'b> Columns<'b> {
-    /// `None` if a record is no structure, or one whose members are no numbers and texts: a column for them would be too wide.
+    /// `None` if a record is no structure, or one whose members are no numbers and texts: a column for them would be
+    /// too wide.
     fn of(shape: Shape<'b>, basis: Basis, cpu: bool) -> Option<Self> {
         let btf = shape.btf;
         btf.resolve(shape.id).filter(|ty| ty.kind() == Kind::Struct)?;
@@ -173,15 +177,16 @@ impl<'b> Columns<'b> {
         }
         for (index, (name, _)) in fields.iter().enumerate() {
             let (width, right) = kinds.get(index).map_or((0, false), |&id| width(btf, id));
-            columns.push(Column { name: name.clone().into_owned(), width: width.max(name.chars().count()), right });
+            columns.push(Column { name: name.clone().into_owned(), width: width.max(display_width(name)), right });
         }
         (!fields.is_empty()).then_some(Self { shape, basis, cpu, columns })
     }
 
-    /// A value that is wider than its column makes that wider for what follows; before the first line, for the names, too.
+    /// A value that is wider than its column makes that wider for what follows; before the first line, for the names,
+    /// too.
     fn widen(&mut self, cells: &[String]) {
         for (column, cell) in self.columns.iter_mut().zip(cells) {
-            column.width = column.width.max(cell.chars().count());
+            column.width = column.width.max(display_width(cell));
         }
     }
 
@@ -192,7 +197,7 @@ impl<'b> Columns<'b> {
                 line.push_str("  ");
             }
             let width = column.width;
-            line.push_str(&if column.right { format!("{cell:>width$}") } else { format!("{cell:<width$}") });
+            line.push_str(&if column.right { right(&cell, width) } else { left(&cell, width) });
         }
         line.truncate(line.trim_end().len());
         line

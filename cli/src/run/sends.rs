@@ -1,7 +1,8 @@
-//! What the programs' instructions say of the records that they send.
+//! Finds the call sites that submit records, and what their arguments say of the records.
 //!
-//! A ring knows no types and a perf buffer no sizes. But whoever calls `bpf_ringbuf_reserve` or `bpf_perf_event_output` has
-//! put the map into one register and the size into another just before, mostly as constants:
+//! A ring knows no types and a perf buffer no sizes. But a program that calls `bpf_ringbuf_reserve` or
+//! `bpf_perf_event_output` has put the map into one register and the size into another just before, mostly as
+//! constants:
 //!
 //! ```text
 //!     r1 = events ll                          which map
@@ -10,36 +11,40 @@
 //!     call bpf_ringbuf_reserve                the line of source, where BTF has it, may name the type
 //! ```
 //!
-//! So registers are followed through each function as long as no other way leads into it: where a jump arrives, all is
-//! forgotten. What cannot be followed so is unknown; nothing is guessed.
+//! So registers are interpreted through each function in straight lines: at the target of a jump all of them become
+//! unknown. Nothing is guessed.
 //!
-//! The same shows with which flags a record is committed to a ring: `BPF_RB_NO_WAKEUP` leaves the reader asleep; and into
-//! which slot of a perf event array it goes: the kernel refuses one whose event counts on another CPU
+//! The same shows the flags with which a record is committed to a ring (`BPF_RB_NO_WAKEUP` leaves the reader asleep),
+//! and the slot of a perf event array: the kernel refuses one whose event counts on another CPU
 //! (`kernel/trace/bpf_trace.c`, `__bpf_perf_event_output`).
+
+mod registers;
 
 use std::collections::HashSet;
 
 use cutaway::{FunctionSpec, Helper, Instruction, Object, instruction::opcode};
 
-/// A call that sends, or reserves what is sent.
+use self::registers::{RegValue, Registers, helper};
+
+/// A call that submits a record, or reserves one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sent {
     /// The map's name.
     pub(super) map: String,
-    /// Bytes; `None` if the program works them out.
+    /// Size in bytes; `None` if it is no constant.
     pub(super) size: Option<u32>,
-    /// The line of source that it comes from; empty if the object does not tell.
+    /// The line of source that it comes from; empty if the object has no line info.
     pub(super) line: String,
-    /// The map whose value is sent, if it was looked up just before.
+    /// The map whose value is submitted, if it was looked up just before.
     pub(super) value_of: Option<String>,
 }
 
 /// A call that commits a record to a ring and leaves the reader asleep, or may.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Quiet {
-    /// The ring's name; `None` if it cannot be told which one.
+    /// The ring's name; `None` if unknown.
     pub(super) map: Option<String>,
-    /// The flags are a constant that has `BPF_RB_NO_WAKEUP`; false if the program works them out.
+    /// The flags are a constant that has `BPF_RB_NO_WAKEUP`; false if they are no constant.
     pub(super) certain: bool,
 }
 
@@ -49,7 +54,7 @@ const NO_WAKEUP: i64 = 1;
 /// `BPF_F_INDEX_MASK`, and its value `BPF_F_CURRENT_CPU`: the lower half of the flags (`include/uapi/linux/bpf.h`).
 const CURRENT_CPU: u32 = u32::MAX;
 
-/// All calls of all functions whose map is known.
+/// Finds the calls of all functions whose map is known.
 pub(super) fn of(object: &Object) -> Sends {
     let mut sends = Sends::default();
     for function in object.functions() {
@@ -58,25 +63,25 @@ pub(super) fn of(object: &Object) -> Sends {
     sends
 }
 
-/// What was found.
+/// The call sites of an object.
 #[derive(Debug, Default)]
 pub(super) struct Sends {
-    /// The calls that send, of which the map is known.
+    /// The calls that submit records, of which the map is known.
     pub(super) sent: Vec<Sent>,
     /// The calls that leave a ring's reader asleep, or may.
     pub(super) quiet: Vec<Quiet>,
-    /// The constant slots of perf event arrays that are sent into, each with the array's name.
+    /// The constant slots of perf event arrays that are used, each with the array's name.
     slots: Vec<(String, u32)>,
 }
 
 impl Sends {
-    /// The slot of the perf event array `map` into which a program sends on whatever CPU it runs; `None` if all send into
-    /// that of their own CPU, or work the slot out.
+    /// Returns the constant slot of the perf event array `map` that a program uses on every CPU; `None` if all use the
+    /// slot of their own CPU, or one that is no constant.
     pub(super) fn slot_on(&self, map: &str) -> Option<u32> {
         self.slots.iter().find(|(name, _)| name == map).map(|(_, slot)| *slot)
     }
 
-    /// A sentence on the calls that leave the reader of the ring `map` asleep; `None` if there is none.
+    /// Returns a sentence on the calls that leave the reader of the ring `map` asleep; `None` if there is none.
     pub(super) fn quiet_on(&self, map: &str) -> Option<&'static str> {
         let mine = || self.quiet.iter().filter(|quiet| quiet.map.as_deref().is_none_or(|name| name == map));
         match (mine().next(), mine().any(|quiet| quiet.certain)) {
@@ -89,44 +94,27 @@ impl Sends {
     }
 }
 
-/// What a register holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Held<'f> {
-    Unknown,
-    Number(i64),
-    /// The address of a map, or of data.
-    Symbol(&'f str),
-    /// A value in the map of this name, if it was found there.
-    Value(&'f str),
-    /// A record reserved in the ring of this name, if there was room.
-    Record(&'f str),
-}
-
-const REGISTERS: usize = 11;
-
 /// `BPF_JMP32 | BPF_JA`, whose distance is the immediate.
 const LONG_JUMP: u8 = opcode::JMP32 | opcode::JA;
-const MOV_IMM: u8 = opcode::MOV | opcode::K;
-const MOV_REG: u8 = opcode::MOV | opcode::X;
 const EXIT: u8 = opcode::JMP | opcode::EXIT;
 
 fn in_function(function: &FunctionSpec, sends: &mut Sends) {
     let code: Vec<(usize, Instruction)> = by_slot(function);
     let arrivals: HashSet<usize> = code.iter().filter_map(|(slot, instruction)| target(*slot, instruction)).collect();
-    let mut registers = [Held::Unknown; REGISTERS];
+    let mut registers = Registers::unknown();
     for (slot, instruction) in &code {
         if arrivals.contains(slot) {
-            registers = [Held::Unknown; REGISTERS];
+            registers = Registers::unknown();
         }
         if let Some(Arguments { map, size, data }) = helper(instruction).and_then(arguments)
-            && let Held::Symbol(map) = held(&registers, map)
+            && let RegValue::Symbol(map) = registers.get(map)
         {
-            let size = match held(&registers, size) {
-                Held::Number(size) => u32::try_from(size).ok(),
+            let size = match registers.get(size) {
+                RegValue::Number(size) => u32::try_from(size).ok(),
                 _ => None,
             };
-            let value_of = match data.map(|data| held(&registers, data)) {
-                Some(Held::Value(map)) => Some(map.to_owned()),
+            let value_of = match data.map(|data| registers.get(data)) {
+                Some(RegValue::Value(map)) => Some(map.to_owned()),
                 _ => None,
             };
             let line = function.lines.iter().rev().find(|line| line.slot <= *slot).map(|line| line.text.clone());
@@ -138,27 +126,27 @@ fn in_function(function: &FunctionSpec, sends: &mut Sends) {
             });
         }
         if let Some((map, flags)) = helper(instruction).and_then(puts_into_a_slot)
-            && let (Held::Symbol(map), Held::Number(flags)) = (held(&registers, map), held(&registers, flags))
+            && let (RegValue::Symbol(map), RegValue::Number(flags)) = (registers.get(map), registers.get(flags))
             && let Ok(slot) = u32::try_from(flags & i64::from(CURRENT_CPU))
             && slot != CURRENT_CPU
         {
             sends.slots.push((map.to_owned(), slot));
         }
         if let Some((ring, flags)) = helper(instruction).and_then(commits) {
-            let map = match held(&registers, ring) {
-                Held::Symbol(map) | Held::Record(map) => Some(map.to_owned()),
+            let map = match registers.get(ring) {
+                RegValue::Symbol(map) | RegValue::Record(map) => Some(map.to_owned()),
                 _ => None,
             };
-            match held(&registers, flags) {
-                Held::Number(flags) if flags & NO_WAKEUP == 0 => {}
-                flags => sends.quiet.push(Quiet { map, certain: matches!(flags, Held::Number(_)) }),
+            match registers.get(flags) {
+                RegValue::Number(flags) if flags & NO_WAKEUP == 0 => {}
+                flags => sends.quiet.push(Quiet { map, certain: matches!(flags, RegValue::Number(_)) }),
             }
         }
-        step(&mut registers, *slot, instruction, function);
+        registers.step(*slot, instruction, function);
     }
 }
 
-/// The instructions by slot, without the second slots of 64-bit loads.
+/// Returns the instructions by slot, without the second slots of 64-bit loads.
 fn by_slot(function: &FunctionSpec) -> Vec<(usize, Instruction)> {
     let mut code = Vec::new();
     let mut slot = 0;
@@ -169,7 +157,7 @@ fn by_slot(function: &FunctionSpec) -> Vec<(usize, Instruction)> {
     code
 }
 
-/// Where a jump leads.
+/// Returns the target of a jump.
 fn target(slot: usize, instruction: &Instruction) -> Option<usize> {
     let distance = match (instruction.code, instruction.class()) {
         (opcode::JMP_CALL | EXIT, _) => return None,
@@ -180,12 +168,7 @@ fn target(slot: usize, instruction: &Instruction) -> Option<usize> {
     (slot + 1).checked_add_signed(distance)
 }
 
-/// The kernel's function that is called by its number.
-fn helper(instruction: &Instruction) -> Option<Helper> {
-    (instruction.is_call() && instruction.src() == 0).then(|| Helper::from_id(instruction.imm)).flatten()
-}
-
-/// The registers in which a helper takes what is to be sent.
+/// The registers that hold the arguments of a helper that submits a record.
 struct Arguments {
     map: u8,
     size: u8,
@@ -206,13 +189,13 @@ fn arguments(helper: Helper) -> Option<Arguments> {
     }
 }
 
-/// The registers in which a helper that sends through a perf event array takes the array, and the flags with the slot.
+/// Returns the registers that hold the perf event array and the flags with the slot.
 fn puts_into_a_slot(helper: Helper) -> Option<(u8, u8)> {
     let sends = matches!(helper, Helper::bpf_perf_event_output | Helper::bpf_skb_output | Helper::bpf_xdp_output);
     sends.then_some((2, 3))
 }
 
-/// The registers in which a helper that commits to a ring takes the record, or the ring, and the flags.
+/// Returns the registers that hold the record or the ring, and the flags, of a helper that commits to a ring.
 fn commits(helper: Helper) -> Option<(u8, u8)> {
     match helper {
         Helper::bpf_ringbuf_output => Some((1, 4)),
@@ -221,61 +204,6 @@ fn commits(helper: Helper) -> Option<(u8, u8)> {
         | Helper::bpf_ringbuf_submit_dynptr
         | Helper::bpf_ringbuf_discard_dynptr => Some((1, 2)),
         _ => None,
-    }
-}
-
-fn held<'f>(registers: &[Held<'f>; REGISTERS], number: u8) -> Held<'f> {
-    registers.get(usize::from(number)).copied().unwrap_or(Held::Unknown)
-}
-
-/// What the instruction makes of the registers.
-fn step<'f>(registers: &mut [Held<'f>; REGISTERS], slot: usize, instruction: &Instruction, function: &'f FunctionSpec) {
-    let (code, dst, src, imm) = (instruction.code, instruction.dst(), instruction.src(), instruction.imm);
-    let operation = code & !0x07;
-    let result = match instruction.class() {
-        opcode::LD if instruction.is_load_imm64() => {
-            let reference = function.references.iter().find(|reference| reference.slot == slot);
-            let high = function.instructions.get(slot + 1).map_or(0, |next| i64::from(next.imm));
-            let number = Held::Number(high << 32 | i64::from(imm.cast_unsigned()));
-            reference.map_or(number, |reference| Held::Symbol(&reference.name))
-        }
-        opcode::LD | opcode::LDX => Held::Unknown,
-        // Both ways of moving, in 64 bits and in 32; with an offset they extend a sign.
-        opcode::ALU64 if operation == MOV_IMM => Held::Number(imm.into()),
-        opcode::ALU if operation == MOV_IMM => Held::Number(imm.cast_unsigned().into()),
-        opcode::ALU64 if operation == MOV_REG && instruction.offset == 0 => held(registers, src),
-        opcode::ALU if operation == MOV_REG && instruction.offset == 0 => match held(registers, src) {
-            Held::Number(number) => Held::Number(number & 0xffff_ffff),
-            _ => Held::Unknown,
-        },
-        opcode::ALU | opcode::ALU64 => Held::Unknown,
-        opcode::JMP if instruction.is_call() => {
-            let result = match (helper(instruction), held(registers, 1)) {
-                (Some(Helper::bpf_map_lookup_elem), Held::Symbol(map)) => Held::Value(map),
-                (Some(Helper::bpf_ringbuf_reserve), Held::Symbol(map)) => Held::Record(map),
-                _ => Held::Unknown,
-            };
-            if let Some(lost) = registers.get_mut(..=5) {
-                lost.fill(Held::Unknown);
-            }
-            if let Some(first) = registers.first_mut() {
-                *first = result;
-            }
-            return;
-        }
-        // An atomic instruction may bring back what was there: in its source, in r0, or, if it only loads, in its destination.
-        opcode::STX => {
-            for number in [src, dst, 0] {
-                if let Some(register) = registers.get_mut(usize::from(number)).filter(|_| code & 0xe0 == 0xc0) {
-                    *register = Held::Unknown;
-                }
-            }
-            return;
-        }
-        _ => return,
-    };
-    if let Some(register) = registers.get_mut(usize::from(dst)) {
-        *register = result;
     }
 }
 
@@ -375,7 +303,7 @@ mod tests {
         // BPF_F_CURRENT_CPU, in 32 bits and with a sign.
         assert_eq!(slot(|asm| asm.mov(W3, -1)), None);
         assert_eq!(slot(|asm| asm.mov(R3, -1)), None);
-        // Worked out: mostly the number of the CPU itself.
+        // No constant: mostly the id of the CPU itself.
         assert_eq!(slot(|asm| asm.load(DW, R3, R10, -8)), None);
     }
 

@@ -119,7 +119,7 @@ impl Skipped {
                     "no program of `{shown}` runs here; {} are skipped, see above",
                     several.len()
                 ));
-                match several.iter().find_map(|one| Failure::advice_on_descriptors(&one.why)) {
+                match several.iter().find_map(|one| Failure::hint_of_quoted(&one.why)) {
                     Some(advice) => failure.advise(advice),
                     None => failure,
                 }

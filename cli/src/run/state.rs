@@ -40,7 +40,8 @@ pub(super) fn variables(loaded: &Loaded, btf: Option<&Btf<'_>>, form: Form) -> R
     Ok(lines)
 }
 
-/// Lines about what the maps of the object hold that hold anything of their own: hashes and arrays, but no data sections.
+/// Lines about what the maps of the object hold that hold anything of their own: hashes and arrays, but no data
+/// sections.
 pub(super) fn maps(
     loaded: &Loaded,
     specs: &[MapSpec],
@@ -69,7 +70,7 @@ fn one(map: &Map, spec: &MapSpec, btf: Option<&Btf<'_>>, form: Form, lines: &mut
     let (mut shown, mut zero) = (0_u64, 0_u64);
     for entries in map.entries() {
         for (key, value) in entries?.iter() {
-            // An array has all its elements from the start: those that nobody has touched are not worth a line.
+            // An array has all its elements from the start: untouched ones are not worth a line.
             if is_array && form == Form::Table && value.iter().all(|&byte| byte == 0) {
                 zero += 1;
                 continue;

@@ -1,8 +1,8 @@
 //! What has come and what was lost: a line on stderr, and with `--summary` the same on stdout, as an object or as
 //! lines.
 //!
-//! Nothing is told as 0 that nobody counted. The kernel counts what a perf buffer has no room for; a ring that is full
-//! is known to the program alone, which may count it or not.
+//! A number that was not counted is never shown as 0. The kernel counts records that a perf buffer has no room for; a
+//! full ring is seen by the program alone, which may count it or not.
 //!
 //! ```text
 //!     {"received": 12, "lost": null, "maps": [{"map": "rb", "kind": "ring", "received": 12, "lost": null, "why": "…"}]}

@@ -14,80 +14,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use cutaway::btf::{Btf, Type, Value};
+use cutaway::btf::Btf;
 
-use super::{candidates::Candidates, sends::Sent};
+use super::{
+    candidates::Candidates,
+    record_type::{Basis, Choice, Shape},
+    sends::Sent,
+};
 use crate::{decode, diagnostics, failure::Failure};
-
-/// A type, ready to read records by.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Shape<'b> {
-    pub(super) btf: &'b Btf<'b>,
-    pub(super) id: u32,
-    /// Bytes; of one that ends flexibly, those before its end.
-    pub(super) size: usize,
-    pub(super) flexible: bool,
-}
-
-impl<'b> Shape<'b> {
-    pub(super) fn new(btf: &'b Btf<'b>, ty: Type<'b>) -> Option<Self> {
-        let size = btf.size_of(ty.id())? as usize;
-        Some(Self { btf, id: ty.id(), size, flexible: decode::ends_flexibly(btf, ty.id()) })
-    }
-
-    pub(super) fn name(&self) -> String {
-        self.btf.ty(self.id).to_string()
-    }
-
-    /// The record's value, and what is left of the record behind it.
-    pub(super) fn read<'a>(&'a self, record: &'a [u8]) -> (Value<'a>, &'a [u8]) {
-        let rest = if self.flexible { &[] } else { record.get(self.size..).unwrap_or_default() };
-        (self.btf.value(self.id, record), rest)
-    }
-}
-
-/// What a record of some length is.
-#[derive(Debug, Clone)]
-pub(super) enum Choice<'b> {
-    Known(Shape<'b>, Basis),
-    /// One of these, and it cannot be told which.
-    Several(Vec<String>),
-    /// Of no type that the object describes.
-    Unknown,
-}
-
-/// How the type of a record is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Basis {
-    /// `--type`
-    Told,
-    /// The line of source that sends the record names it.
-    Named,
-    /// A global pointer to it, which authors declare so that the compiler describes the type.
-    Declared,
-    /// The instructions send the value of a map that has it.
-    Sent,
-    /// It has the record's size, and no other candidate has.
-    Guess,
-}
-
-impl Basis {
-    /// The word for it in JSON.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Told => "told",
-            Self::Named => "named",
-            Self::Declared => "declared",
-            Self::Sent => "sent",
-            Self::Guess => "guess",
-        }
-    }
-
-    /// What to say behind the type's name.
-    pub(super) fn mark(self) -> &'static str {
-        if self == Self::Guess { " (a guess)" } else { "" }
-    }
-}
 
 /// What is known of one map's records.
 #[derive(Debug)]

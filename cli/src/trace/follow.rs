@@ -1,7 +1,7 @@
 //! Following the command's children, if this machine lets us.
 //!
-//! The set of followed processes holds numbers of the initial PID namespace, and begins with this very process: whatever
-//! it starts belongs to it. The program on `task/task_newtask` adds the rest.
+//! The set of followed processes holds numbers of the initial PID namespace, and begins with this very process:
+//! whatever it starts belongs to it. The program on `task/task_newtask` adds the rest.
 
 use std::fs;
 

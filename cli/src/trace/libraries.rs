@@ -17,6 +17,9 @@
 //!     moment.rs     whether a held thread can have called before
 //!     first.rs      runs before ordinary threads to be in time, within limits
 //!     names.rs      which library an event came from
+//!     scope.rs      the processes whose libraries are traced
+//!     probes.rs     the two probes on one file
+//!     libc_name.rs  what C libraries are called
 //! ```
 //!
 //! A probe belongs to a file (its inode), so one attachment serves every process that maps it. What is one file to the
@@ -32,76 +35,31 @@ mod first;
 mod hold;
 mod holder;
 mod known;
+mod libc_name;
 mod maps;
 mod moment;
 mod names;
 mod notice;
+mod probes;
 mod provider;
 mod quick;
+mod scope;
 mod sightings;
 mod watch;
 mod wire;
 
 use std::{
-    fs, io,
+    io,
     sync::Arc,
     thread::{self, JoinHandle},
 };
 
 use cutaway::{Links, Loaded, Uprobe};
-use cutaway_programs::getaddrinfo::{self, names as object};
+use cutaway_programs::getaddrinfo;
 
-use self::{attached::AllAttached, first::First, sightings::Queue, watch::Watch};
-pub(crate) use self::{holder::be_it_if_asked as hold_threads_if_asked, names::Names};
-use crate::{diagnostics, failure::Failure};
-
-/// Whose libraries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Whose {
-    Everybody,
-    /// The followed processes' (the map `followed`).
-    Followed,
-    Process(u32),
-}
-
-/// Whether a process is one of those.
-#[derive(Clone)]
-struct Wanted {
-    loaded: Arc<Loaded>,
-    whose: Whose,
-}
-
-impl Wanted {
-    fn includes(&self, pid: u32) -> bool {
-        match self.whose {
-            Whose::Everybody => true,
-            Whose::Process(only) => pid == only,
-            Whose::Followed => {
-                let find = || self.loaded.map(object::FOLLOWED).and_then(|map| map.lookup(&pid.to_ne_bytes()));
-                let followed = diagnostics::quietly(find);
-                followed.is_ok_and(|found| found.is_some())
-            }
-        }
-    }
-
-    /// Whether the process that has mapped this file was one of those, as far as that is known: one that has ended is
-    /// no longer followed, and whether it was is asked for C libraries alone.
-    fn included(&self, pid: u32, path: &str) -> bool {
-        self.includes(pid) || self.whose == Whose::Followed && looks_like_libc(path) && has_ended(pid)
-    }
-}
-
-/// Whether the process is gone, or just ending, or a zombie.
-fn has_ended(pid: u32) -> bool {
-    /// `PF_EXITING` (`include/linux/sched.h`)
-    const EXITING: u64 = 4;
-    let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else { return true };
-    let stat = String::from_utf8_lossy(&stat);
-    // The name may hold anything; behind it come the state, five numbers, and the flags (proc(5)).
-    let mut fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
-    let is_over = fields.next().is_none_or(|state| matches!(state, "Z" | "X" | ""));
-    is_over || fields.nth(5).and_then(|flags| flags.parse().ok()).is_some_and(|flags: u64| flags & EXITING != 0)
-}
+use self::{attached::AllAttached, probes::both, sightings::Queue, watch::Watch};
+pub(crate) use self::{holder::be_it_if_asked as hold_threads_if_asked, names::Names, scope::Whose};
+use crate::failure::Failure;
 
 /// The attached programs, kept up to date by a thread of its own until [`Libraries::detach`].
 pub(crate) struct Libraries {
@@ -154,48 +112,5 @@ impl Libraries {
 impl Drop for Libraries {
     fn drop(&mut self) {
         self.detach();
-    }
-}
-
-/// Attaches both programs. The return probe comes last and goes first: every call that it sees has passed the entry
-/// probe.
-fn both(loaded: &Loaded, probe: impl Fn(bool) -> Uprobe) -> Result<Links, Failure> {
-    let mut links = Links::default();
-    links.push(probe(false).attach(loaded.program(object::ENTRY)?)?);
-    links.push(probe(true).attach(loaded.program(object::RETURN)?)?);
-    Ok(links)
-}
-
-/// By its name it is a C library: `libc.so.6`, `libc-2.31.so`, `ld-musl-x86_64.so.1`, `libc.musl-x86_64.so.1`.
-fn looks_like_libc(path: &str) -> bool {
-    let name = path.trim_end_matches(" (deleted)").rsplit('/').next().unwrap_or_default();
-    ["libc.so", "libc-", "libc.musl", "ld-musl"].iter().any(|start| name.starts_with(start))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_that_has_ended_is_told_from_one_that_runs() {
-        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
-        assert!(!has_ended(child.id()) && !has_ended(std::process::id()));
-        child.kill().unwrap();
-        let begin = std::time::Instant::now();
-        while !has_ended(child.id()) {
-            assert!(begin.elapsed() < std::time::Duration::from_secs(10), "a zombie has ended");
-        }
-        child.wait().unwrap();
-        assert!(has_ended(child.id()) && has_ended(u32::MAX));
-    }
-
-    #[test]
-    fn c_libraries_are_known_by_their_names() {
-        for path in ["/lib/libc.so.6", "libc-2.31.so", "/x/ld-musl-x86_64.so.1", "/libc.so (deleted)"] {
-            assert!(looks_like_libc(path), "{path}");
-        }
-        for path in ["/lib/libcap.so.2", "/usr/bin/libc/cat", "", "/lib/libcrypto.so"] {
-            assert!(!looks_like_libc(path), "{path}");
-        }
     }
 }

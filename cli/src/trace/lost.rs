@@ -21,8 +21,8 @@ pub(crate) struct Lost {
 impl Lost {
     /// Reads the counters; all programs should be detached.
     ///
-    /// When one process is traced, a return without an entry is some other process's: before Linux 6.12 a return probe for
-    /// one process also runs in others that somebody else probes.
+    /// When one process is traced, a return without an entry is another process's: before Linux 6.12 a return probe for
+    /// one process also runs in others that another tracer probes.
     pub(crate) fn count(loaded: &Loaded, source: &Source, unreadable: u64, pid: Option<u32>) -> Result<Self, Failure> {
         let values = loaded.map(names::LOSSES)?.lookup_per_cpu(&0_u32.to_ne_bytes())?.unwrap_or_default();
         let mut lost = Self { unreadable, ..Self::default() };

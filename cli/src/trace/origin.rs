@@ -1,8 +1,9 @@
 //! Where a call came from: the process's cgroup, and the container that this belongs to.
 //!
 //! The program sends the id of the cgroup in the hierarchy of version 2. Such an id is a file handle (`FILEID_KERNFS`,
-//! `fs/kernfs/mount.c`), so open_by_handle_at(2) finds the directory, and its name is the path. On a machine whose containers
-//! are told apart by cgroups of version 1 that id is the root's; then `/proc/PID/cgroup` is asked, while the process lives.
+//! `fs/kernfs/mount.c`), so open_by_handle_at(2) finds the directory, and its name is the path. On a machine whose
+//! containers are told apart by cgroups of version 1 that id is the root's; then `/proc/PID/cgroup` is asked, while the
+//! process lives.
 #![expect(unsafe_code, reason = "open_by_handle_at(2)")]
 
 use std::{
@@ -21,7 +22,8 @@ pub(crate) struct Cgroups {
     known: HashMap<u64, String>,
     /// Whether the numbers of processes in events are those of `/proc`: not in a PID namespace of this process's own.
     numbered: bool,
-    /// Whether there are hierarchies of version 1, too: a process in the root of version 2 may be in a cgroup of theirs.
+    /// Whether there are hierarchies of version 1, too: a process in the root of version 2 may be in a cgroup of
+    /// theirs.
     several: bool,
 }
 
@@ -48,8 +50,8 @@ impl Cgroups {
         }
     }
 
-    /// The path of the cgroup that has this id (0 if that is unknown); or, while the process lives that made the call at
-    /// `time_ns` of `CLOCK_MONOTONIC`, of the process's.
+    /// The path of the cgroup that has this id (0 if that is unknown); or, while the process lives that made the call
+    /// at `time_ns` of `CLOCK_MONOTONIC`, of the process's.
     pub(crate) fn path(&mut self, id: u64, pid: u32, time_ns: u64) -> Option<String> {
         let by_id = self.by_id(id);
         match by_id.as_deref() {
@@ -74,7 +76,7 @@ impl Cgroups {
     }
 }
 
-/// The root of the hierarchy of version 2: mounted at a usual place, or by a mount of our own that nobody sees.
+/// The root of the hierarchy of version 2: mounted at a usual place, or by a private mount of this process.
 fn root() -> io::Result<OwnedFd> {
     let known = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().find(|folder| {
         // Every directory of this version has the file, and none of version 1.
@@ -139,8 +141,8 @@ fn of_process(pid: u32) -> Option<String> {
     from_list(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cgroup")).ok()?))
 }
 
-/// The path that says most, of lines `ID:CONTROLLERS:PATH`: one of a container, else that of version 2 (the last line), else
-/// the first one that is not the root's.
+/// The path that says most, of lines `ID:CONTROLLERS:PATH`: one of a container, else that of version 2 (the last line),
+/// else the first one that is not the root's.
 fn from_list(list: &str) -> Option<String> {
     let paths: Vec<&str> = list.lines().filter_map(|line| line.splitn(3, ':').nth(2)).collect();
     let second = list.lines().find_map(|line| line.strip_prefix("0::"));
@@ -154,8 +156,8 @@ fn from_list(list: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The container's id in a cgroup's path: the 64 hexadecimal digits that docker, containerd, podman and CRI-O put there in
-/// several ways, or the name behind `lxc.payload.`; the innermost one.
+/// The container's id in a cgroup's path: the 64 hexadecimal digits that docker, containerd, podman and CRI-O put there
+/// in several ways, or the name behind `lxc.payload.`; the innermost one.
 pub(crate) fn container(cgroup: &str) -> Option<String> {
     const DIGITS: usize = 64;
     cgroup.rsplit('/').find_map(|part| {

@@ -7,12 +7,14 @@ use std::{
 };
 
 use cutaway_programs::getaddrinfo::{Address, Lookup, Text, Transport};
+use cutaway_sys::clock::monotonic_ns;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use super::origin::Origin;
 use crate::{
-    Format,
+    args::Format,
+    columns::{cut, left},
     outlet::{self, Standard},
     terminal,
 };
@@ -69,12 +71,10 @@ impl Output {
         let colour = if call.ret == 0 { "" } else { red };
         writeln!(
             self.to,
-            "{:<12} {:>7} {:<15} {:<28} {:<8} {colour}{:<13}{plain_end} {:>10}{}  {}",
+            "{:<12} {:>7} {} {colour}{:<13}{plain_end} {:>10}{}  {}",
             self.clock.local(call.time_ns),
             call.pid,
-            shown(Text::Whole(event.comm)),
-            shown(event.node),
-            shown(event.service),
+            strings(event.comm, event.node, event.service),
             result(call.ret),
             latency(call.latency_ns),
             if self.containers { place(origin) } else { String::new() },
@@ -93,8 +93,7 @@ struct Clock {
 
 impl Clock {
     fn new() -> Self {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        let now = Duration::try_from(now).unwrap_or_default();
+        let now = Duration::from_nanos(monotonic_ns());
         let zero = SystemTime::now().checked_sub(now).unwrap_or(SystemTime::UNIX_EPOCH);
         Self { zero, zone: TimeZone::system() }
     }
@@ -103,6 +102,12 @@ impl Clock {
         let time = self.zero.checked_add(Duration::from_nanos(time_ns)).and_then(|time| Timestamp::try_from(time).ok());
         time.map_or_else(|| "?".to_owned(), |time| self.zone.to_datetime(time).strftime("%H:%M:%S%.3f").to_string())
     }
+}
+
+/// The strings of a row, each in its column.
+fn strings(comm: &[u8], node: Text<'_>, service: Text<'_>) -> String {
+    let [comm, node, service] = [Text::Whole(comm), node, service].map(shown);
+    format!("{} {} {}", left(&comm, 15), left(&node, 28), left(&service, 8))
 }
 
 /// A string for the table: `-` for none, `…` behind one that was cut.
@@ -115,17 +120,18 @@ fn shown(text: Text<'_>) -> String {
     }
 }
 
-/// The container and the library as two columns of the table: `-` for a process in no container, `?` for what is unknown.
+/// The container and the library as two columns of the table: `-` for a process in no container, `?` for what is
+/// unknown.
 fn place(origin: &Origin) -> String {
     /// As much of an id as other tools show.
     const SHORT: usize = 12;
     let container = match (&origin.container, &origin.cgroup) {
-        (Some(container), _) => terminal::one_line(container).chars().take(SHORT).collect(),
+        (Some(container), _) => cut(&terminal::one_line(container), SHORT),
         (None, Some(_)) => "-".to_owned(),
         (None, None) => "?".to_owned(),
     };
     let library = origin.library.as_deref().map_or_else(|| "?".to_owned(), terminal::one_line);
-    format!("  {container:<SHORT$}  {library}")
+    format!("  {}  {library}", left(&container, SHORT))
 }
 
 /// `ok`, or the error by its name in `netdb.h`.
@@ -273,6 +279,7 @@ fn gai_strerror(error: i32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::columns::display_width;
 
     #[test]
     fn latencies_have_three_digits_and_a_unit() {
@@ -304,5 +311,13 @@ mod tests {
         assert_eq!(result(libc::EAI_NONAME), "EAI_NONAME");
         assert_eq!(result(-4711), "error -4711");
         assert_eq!(gai_strerror(libc::EAI_NONAME), "Name or service not known");
+    }
+
+    #[test]
+    fn wide_letters_shift_no_columns() {
+        let row = |comm: &str, host: &str| strings(comm.as_bytes(), Text::Whole(host.as_bytes()), Text::Null);
+        for (comm, host) in [("getent", "localhost"), ("漢字", "例え.テスト"), ("größe", "e\u{301}.example")] {
+            assert_eq!(display_width(&row(comm, host)), 15 + 1 + 28 + 1 + 8, "{comm} {host}");
+        }
     }
 }

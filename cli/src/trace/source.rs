@@ -81,8 +81,8 @@ impl Source {
         Ok(())
     }
 
-    /// Hands every record that is there now to `each`, until that says `false`; gives the number of those that could not be
-    /// read. `size` is a record's length, which a perf buffer does not tell exactly: its records are padded.
+    /// Hands every record that is there now to `each`, until that says `false`; gives the number of those that could
+    /// not be read. `size` is a record's length, which a perf buffer does not tell exactly: its records are padded.
     pub(crate) fn drain(&mut self, size: usize, mut each: impl FnMut(&[u8]) -> bool) -> Result<u64, Failure> {
         let mut unreadable = 0;
         match self {

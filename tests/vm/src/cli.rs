@@ -8,27 +8,28 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::accel::Choice;
 use crate::cache::Cache;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::interrupt;
 use crate::kernel::{MATRIX, Request};
 use crate::libtest::{self, Arguments};
-use crate::matrix::{Job, chain};
+use crate::matrix::Job;
 use crate::plan::{Binary, Plan};
 use crate::progress::{Detail, Screen};
-use crate::qemu::accel::Choice;
 use crate::report::{Matrix, junit, lines, table};
 use crate::run::Limits;
 use crate::suite;
 
 /// Runs test binaries as root on chosen kernels, in throw-away virtual machines.
 ///
-/// Without BINARY: builds the workspace of the current folder and runs its integration tests. With BINARY: runs it, each test in a process of its own
-/// if it holds a test harness, once otherwise. As cargo's runner
-/// (CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="cutaway-vm --kernel 6.1 --") it makes plain `cargo test` run in a guest.
+/// Without BINARY: builds the workspace of the current folder and runs its integration tests. With BINARY: runs it,
+/// each test in a process of its own if it holds a test harness, once otherwise. As cargo's runner
+/// (CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="cutaway-vm --kernel 6.1 --") it makes plain `cargo test` run in a
+/// guest.
 ///
-/// Exit status: 0 if everything passed, 1 if anything failed or could not be done, 2 for wrong usage, 3 if no kernel was named and
-/// none can be had; that of BINARY if it is no test harness and one kernel was chosen.
+/// Exit status: 0 if everything passed, 1 if anything failed or could not be done, 2 for wrong usage, 3 if no kernel
+/// was named and none can be had; that of BINARY if it is no test harness and one kernel was chosen.
 #[derive(Debug, Parser)]
 #[command(name = "cutaway-vm", version, args_override_self = true)]
 pub struct Args {

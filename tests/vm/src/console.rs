@@ -1,7 +1,7 @@
 //! The guest's console, read after its death: which of the kernel's last words say why.
 //!
-//! The outcome of a test never comes from here. That the guest died is known from the result channel, which ended without
-//! `done`; the console only tells the cause.
+//! The outcome of a test never comes from here. That the guest died is known from the result channel, which ended
+//! without `done`; the console only tells the cause.
 
 /// Why a kernel died, in its own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub fn crash(console: &str) -> Option<Crash> {
     Some(Crash { reason, trace })
 }
 
-/// The kernel's warnings (`WARN_ON`), which do not end a guest but which nobody should miss.
+/// The kernel's warnings (`WARN_ON`), which do not end a guest but must be reported.
 pub fn warnings(console: &str) -> impl Iterator<Item = &str> {
     console.lines().filter(|line| line.contains("WARNING: ") && line.contains(" at ")).map(message)
 }

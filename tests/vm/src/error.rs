@@ -87,3 +87,15 @@ impl Error {
 
 /// This crate's results.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Formats an error with its sources, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

@@ -6,7 +6,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Takes over SIGINT, SIGTERM and SIGHUP. A second one ends the process as the first would have.
 pub(crate) fn watch() {
-    // It fails only if somebody else has taken the signals already; then they are theirs to handle.
+    // It fails only if the signals have a handler already; then that one counts.
     let _ = ctrlc::set_handler(|| {
         // ATOMICS: a lone flag that orders nothing else; pairs with the relaxed load in `seen`.
         if INTERRUPTED.swap(true, Ordering::Relaxed) {

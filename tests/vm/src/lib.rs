@@ -14,6 +14,7 @@
 //! cutaway_vm::guest::run_if_init();
 //! ```
 
+mod accel;
 mod cache;
 pub mod cli;
 pub mod console;
@@ -24,21 +25,21 @@ mod interrupt;
 pub mod kernel;
 pub mod libtest;
 mod matrix;
-pub mod needs;
-pub mod parts;
 pub mod plan;
 pub mod prepare;
 mod progress;
+pub mod protocol;
 mod qemu;
 pub mod report;
+pub mod requirements;
 pub mod run;
+pub mod shard;
 pub mod suite;
 mod tool;
 mod version;
-pub mod wire;
 
+pub use accel::{Choice, Decision, decide};
 pub use cache::Cache;
 pub use error::{Error, Result};
-pub use qemu::Machine;
-pub use qemu::accel::{Accelerator, Choice, Decision, decide};
+pub use qemu::{Accelerator, Machine};
 pub use version::Version;

@@ -1,9 +1,9 @@
 //! What the standard test harness prints, and libtest-mimic with it: the stable, human text, for JSON is nightly's.
 //!
-//! The text of a whole run cannot be parsed soundly (a test may print `test x ... ok` itself, and a dead process
-//! prints nothing more), so no whole run is parsed. Each test is a process of its own, `BINARY --exact NAME`: its exit status,
-//! its output and its time belong to it beyond doubt, and of the text only the closing `test result:` line is believed, which must
-//! agree with the exit status.
+//! The text of a whole run cannot be parsed soundly (a test may print `test x ... ok` itself, and a dead process prints
+//! nothing more), so no whole run is parsed. Each test is a process of its own, `BINARY --exact NAME`: its exit status,
+//! its output and its time belong to it beyond doubt, and of the text only the closing `test result:` line is believed,
+//! which must agree with the exit status.
 
 /// A command line that was meant for the harness, taken apart.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -19,7 +19,8 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Takes a harness's command line apart. Options about presentation and threads fall away: every test gets a process.
+    /// Takes a harness's command line apart. Options about presentation and threads fall away: every test gets a
+    /// process.
     #[must_use]
     pub fn parse(line: &[String]) -> Self {
         let mut parsed = Self::default();
@@ -67,7 +68,8 @@ impl Arguments {
         parsed
     }
 
-    /// The command lines that list the chosen tests, one `NAME: test` a line. One for each filter: libtest-mimic takes no more.
+    /// The command lines that list the chosen tests, one `NAME: test` a line. One for each filter: libtest-mimic takes
+    /// no more.
     #[must_use]
     pub fn to_list(&self) -> Vec<Vec<String>> {
         let line = |filter: Option<&String>| {
@@ -112,8 +114,8 @@ pub enum Said {
     Nothing,
 }
 
-/// Reads the closing line of a run of the test `name`, and its own line in front of that, which must agree: a closing line alone may be
-/// another harness's, which the test ran itself.
+/// Reads the closing line of a run of the test `name`, and its own line in front of that, which must agree: a closing
+/// line alone may be another harness's, which the test ran itself.
 #[must_use]
 pub fn said(output: &str, name: &str) -> Said {
     let Some((before, summary)) = output.rfind("test result: ").and_then(|at| output.split_at_checked(at)) else {
@@ -149,8 +151,8 @@ fn verdict<'t>(before: &'t str, name: &str) -> Option<&'t str> {
 
 /// A test's name without the `[KIND] ` that libtest-mimic lists in front of it, and the kind.
 ///
-/// Some binaries put the reason of an ignored test there, decided when they list their tests; the same test must have the same
-/// name on every kernel.
+/// Some binaries put the reason of an ignored test there, decided when they list their tests; the same test must have
+/// the same name on every kernel.
 #[must_use]
 pub fn without_kind(name: &str) -> (&str, Option<&str>) {
     match name.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {

@@ -6,19 +6,20 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use crate::accel::{self, Choice};
 use crate::cache::Cache;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::initramfs::Tree;
 use crate::interrupt;
 use crate::kernel::{self, Kernel, Request};
-use crate::parts::{self, Part};
+
 use crate::plan::Plan;
 use crate::prepare;
 use crate::progress::{Line, Screen};
-use crate::qemu::Machine;
-use crate::qemu::accel::{self, Accelerator, Choice};
+use crate::qemu::{Accelerator, Machine};
 use crate::report::{End, Guest, Matrix, lines};
 use crate::run::{self, Limits, Run};
+use crate::shard::{self, Shard};
 
 /// All that kernels have in common.
 #[derive(Debug)]
@@ -51,7 +52,8 @@ const BARE_MEMORY_MIB: u64 = 96;
 const ROOM_MIB: u64 = 256;
 
 impl Job {
-    /// Runs the tests on every kernel. `named` says that the user chose them, so that one that cannot be had is a failure.
+    /// Runs the tests on every kernel. `named` says that the user chose them, so that one that cannot be had is a
+    /// failure.
     pub(crate) fn run(&mut self, requests: &[Request], named: bool, cache: &Cache, screen: &Screen) -> Result<Matrix> {
         let mut matrix = Matrix::default();
         let mut kernels = VecDeque::new();
@@ -104,7 +106,7 @@ impl Job {
     fn one(&self, name: &str, kernel: &Kernel, accelerator: Accelerator, screen: &Screen) -> Result<Guest> {
         let folder = self.folder.join(name);
         clear(&folder)?;
-        for own in Part::all(self.guests).filter_map(Part::folder) {
+        for own in Shard::all(self.guests).filter_map(Shard::folder) {
             clear(&folder.join(own))?;
         }
         fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
@@ -126,15 +128,15 @@ impl Job {
         };
         let shared = plan.binaries.iter().any(|binary| binary.harness);
         let guests: Result<Vec<Guest>> = std::thread::scope(|scope| {
-            let running: Vec<_> = Part::all(if shared { self.guests } else { 1 })
-                .map(|part| {
+            let running: Vec<_> = Shard::all(if shared { self.guests } else { 1 })
+                .map(|shard| {
                     let (run, line) = (&run, &line);
-                    scope.spawn(move || run_part(run, part, line, screen))
+                    scope.spawn(move || run_shard(run, shard, line, screen))
                 })
                 .collect();
             running.into_iter().map(|guest| guest.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
         });
-        let guest = parts::joined(guests?).ok_or(Error::Interrupted)?;
+        let guest = shard::merge(guests?).ok_or(Error::Interrupted)?;
         line.end(&guest);
         if !self.keep {
             fs::remove_file(&initramfs).map_err(Error::file("remove", &initramfs))?;
@@ -158,7 +160,8 @@ impl Job {
     }
 
     fn memory(&self, files: u64) -> Result<u64> {
-        // The archive and its unpacked files are in memory at once, and the unpacked ones may take half of it (tmpfs's default).
+        // The archive and its unpacked files are in memory at once, and the unpacked ones may take half of it (tmpfs's
+        // default).
         let twice = files.div_ceil(1 << 20) * 2;
         match self.memory_mib {
             Some(memory_mib) if memory_mib < twice + BARE_MEMORY_MIB => {
@@ -170,12 +173,12 @@ impl Job {
     }
 }
 
-/// Runs the guest that has this part of the tests. It is started by the thread that waits for it: QEMU dies with that thread.
-fn run_part(whole: &Run<'_>, part: Part, line: &Line<'_>, screen: &Screen) -> Result<Guest> {
+/// Runs the guest of one shard, on the thread that starts it: QEMU dies with that thread.
+fn run_shard(whole: &Run<'_>, shard: Shard, line: &Line<'_>, screen: &Screen) -> Result<Guest> {
     let mut machine = whole.machine.clone();
     let mut folder = whole.folder.to_path_buf();
-    if let Some(own) = part.folder() {
-        machine.append.push(part.word());
+    if let Some(own) = shard.folder() {
+        machine.append.push(shard.word());
         folder.push(own);
         fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
     }
@@ -189,7 +192,7 @@ fn run_part(whole: &Run<'_>, part: Part, line: &Line<'_>, screen: &Screen) -> Re
         guest = run.guest(&mut |heard| line.hear(&heard))?;
         guest.notes.insert(0, first);
     }
-    Ok(parts::told_apart(guest, part))
+    Ok(shard::label_unknown(guest, shard))
 }
 
 /// The console of a guest that had to be booted twice.
@@ -222,20 +225,8 @@ fn unlike<'n>(name: String, others: impl Iterator<Item = &'n String> + Clone) ->
     (2..).map(|number| format!("{name}-{number}")).find(|name| !taken(name)).unwrap_or(name)
 }
 
-/// An emulator on a busy host may starve one of a guest's CPUs until the other gives up. That says nothing about the tests, of which
-/// none has begun.
+/// An emulator on a busy host may starve one of a guest's CPUs until the other gives up. That says nothing about the
+/// tests, of which none has begun.
 fn died_at_birth(guest: &Guest) -> bool {
     guest.release.is_none() && matches!(guest.end, End::Crashed(_) | End::Hung(_) | End::Broken(_))
-}
-
-/// An error with its sources, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -1,4 +1,5 @@
-//! What every guest's initramfs holds besides the tests: process 1, the plan, and the few files of `/etc` that a C library reads.
+//! What every guest's initramfs holds besides the tests: process 1, the plan, and the few files of `/etc` that a C
+//! library reads.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -19,8 +20,9 @@ const ETC: &[(&str, &str)] = &[
     ("/etc/hostname", "guest\n"),
 ];
 
-/// Files of the host that a guest has where the host has them: services by name, the dynamic loader's cache (it finds libraries in
-/// folders that only the cache knows), the name service's plug-ins (before glibc 2.34 they are libraries of their own).
+/// Files of the host that a guest has where the host has them: services by name, the dynamic loader's cache (it finds
+/// libraries in folders that only the cache knows), the name service's plug-ins (before glibc 2.34 they are libraries
+/// of their own).
 const HOST: &[&str] =
     &["/etc/services", "/etc/protocols", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/gai.conf"];
 
@@ -60,7 +62,8 @@ pub fn base(plan: &Plan, kernel: &Kernel, keep_debug: bool) -> Result<Tree> {
     Ok(tree)
 }
 
-/// `libnss_files.so.2` and `libnss_dns.so.2` beside the C library, where they exist; nothing names them but nsswitch.conf.
+/// `libnss_files.so.2` and `libnss_dns.so.2` beside the C library, where they exist; nothing names them but
+/// nsswitch.conf.
 fn name_service_libraries() -> Vec<PathBuf> {
     ["/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib"]
         .iter()

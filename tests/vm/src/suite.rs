@@ -48,10 +48,11 @@ struct Profile {
     test: bool,
 }
 
-/// Builds the workspace around the current folder; `extra` goes to cargo as it is (`--exclude`, `--release`, `--features`).
+/// Builds the workspace around the current folder; `extra` goes to cargo as it is (`--exclude`, `--release`,
+/// `--features`).
 ///
-/// Of the tests built, the integration tests are gathered, and with `unit_tests` the unit tests too: those know no kernel, and
-/// software emulation makes them slow for nothing.
+/// Of the tests built, the integration tests are gathered, and with `unit_tests` the unit tests too: those know no
+/// kernel, and software emulation makes them slow for nothing.
 ///
 /// # Errors
 /// If cargo is absent or the build fails; its own messages are on stderr by then.
@@ -123,7 +124,8 @@ fn label(artifact: &Artifact) -> String {
     }
 }
 
-/// A package's name in cargo's id: `path+file:///folder/NAME#1.0.0`, or `…#NAME@1.0.0` where the folder has another name.
+/// A package's name in cargo's id: `path+file:///folder/NAME#1.0.0`, or `…#NAME@1.0.0` where the folder has another
+/// name.
 fn package(id: &str) -> &str {
     let (place, end) = id.rsplit_once('#').unwrap_or(("", id));
     match end.split_once('@') {

@@ -12,8 +12,8 @@ use crate::tools::{self, Outcome, Result};
 /// What to measure
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
-    /// All readers of rings, then all of perf buffers, then loading by cutaway and libbpf, each in one process and in turn:
-    /// tables, and dated CSVs in tests/peers/results
+    /// All readers of rings, then all of perf buffers, then loading by cutaway and libbpf, each in one process and in
+    /// turn: tables, and dated CSVs in tests/peers/results
     Peers {
         /// Only this one
         #[arg(value_enum)]

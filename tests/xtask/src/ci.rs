@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    elsewhere, structure,
+    compare_matrix, structure,
     tools::{self, Outcome, Result, cargo},
     vm,
 };
@@ -31,7 +31,7 @@ const CHECKS: &[Check] = &[
     ("sick guests", vm::sick),
     ("readers on few CPUs", vm::few_cpus),
     ("tests on other kernels", vm::matrix),
-    ("comparison on other kernels", elsewhere::compare),
+    ("comparison on other kernels", compare_matrix::compare),
 ];
 
 /// How the README's commands ended that were run before, and are not to be run again.

@@ -2,7 +2,8 @@
 
 mod bench;
 mod ci;
-mod elsewhere;
+mod compare_matrix;
+
 mod mutants;
 mod objects;
 mod plots;
@@ -52,7 +53,8 @@ enum Routine {
     Plots(plots::Arguments),
     /// Runs tests as root on chosen kernels, in throw-away virtual machines
     Vm(vm::Args),
-    /// The comparison on the kernels of the matrix, in throw-away virtual machines: each experiment has to give a verdict
+    /// The comparison on the kernels of the matrix, in throw-away virtual machines: each experiment has to give a
+    /// verdict
     CompareElsewhere,
     /// Weakens each memory ordering of mmap-ring in turn: its model must notice
     Mutants,
@@ -85,7 +87,7 @@ fn main() -> ExitCode {
         Routine::Objects(arguments) => objects::write(&arguments),
         Routine::Book(arguments) => book::write(&arguments),
         Routine::Plots(arguments) => plots::write(&arguments),
-        Routine::CompareElsewhere => elsewhere::compare(),
+        Routine::CompareElsewhere => compare_matrix::compare(),
         Routine::Mutants => mutants::run("mmap-ring", "model"),
         Routine::BrokenObjects { count } => tools::cargo(
             &["test", "-p", "cutaway", "--test", "broken", "--", "--nocapture"],

@@ -11,7 +11,7 @@ use std::{
     process::Command,
 };
 
-use crate::tools::{Outcome, Result};
+use crate::tools::{self, Outcome, Result};
 
 /// Where the protocol is not: its tests, the other side, and the memories, which
 /// have the orderings that they are told.
@@ -30,7 +30,7 @@ struct Mutant {
 /// Tries all mutants of the package in the folder `package` with its tests called
 /// `tests`.
 pub(crate) fn run(package: &str, tests: &str) -> Result {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = tools::root();
     let copy = root.join("target/mutants").join(package);
     copy_workspace(&root, &copy, package).map_err(|error| format!("{}: {error}", copy.display()))?;
     let source = copy.join(package).join("src");

@@ -1,6 +1,10 @@
-//! Running other programs, and what came of it.
+//! Runs other programs, and says how they ended; the repository's root.
 
-use std::{ffi::OsStr, process::Command};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// How a routine ended that did not fail.
 pub enum Outcome {
@@ -12,6 +16,11 @@ pub enum Outcome {
 
 /// A routine's result; the error is one line.
 pub type Result = std::result::Result<Outcome, String>;
+
+/// Returns the repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
 
 /// Runs `cargo` with these arguments and environment, in the workspace.
 ///

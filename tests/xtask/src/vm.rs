@@ -18,7 +18,8 @@ pub(crate) struct Args {
 
 /// What this project's suite needs beside its binaries, and what is no question to a kernel and stays on the host.
 const SUITE: &[&str] = &[
-    // No guests within guests, no routines of the repository, no protocol over a fake kernel, no assembling, no arithmetic on BTF.
+    // No guests within guests, no routines of the repository, no protocol over a fake kernel, no assembling, no
+    // arithmetic on BTF.
     "--exclude=cutaway-vm",
     "--exclude=xtask",
     // What shells and man(1) make of the command, and neither is in the guest.
@@ -34,7 +35,7 @@ const SUITE: &[&str] = &[
     "--skip=no_flipped_bit_makes_parsing_panic",
     "--skip=a_truncated_object_gets_one_sentence_wherever_it_is_cut",
     "--skip=every_object_of_the_corpus_is_told_of",
-    // Measures for minutes, and is run by itself: `elsewhere.rs`.
+    // Measures for minutes, and is run by itself: `compare_matrix.rs`.
     "--exclude=cutaway-cli::compare",
     "--skip=the_help_s_example_works_when_pasted",
     // Questions to kernels that lack what all of these have, or have built in what these have as modules.
@@ -168,7 +169,8 @@ pub(crate) fn no_emulator() -> Option<String> {
 /// Builds the VM command; gives its path.
 fn command() -> Result<PathBuf, String> {
     tools::cargo(&["build", "--quiet", "--package", "cutaway-vm"], &[])?;
-    // Cargo puts both programs into one folder. Not `cargo run`: where the VM command is cargo's runner, that would run it in itself.
+    // Cargo puts both programs into one folder. Not `cargo run`: where the VM command is cargo's runner, that would run
+    // it in itself.
     let me = std::env::current_exe().map_err(|error| format!("cannot find this executable: {error}"))?;
     Ok(me.with_file_name("cutaway-vm"))
 }

@@ -1,5 +1,5 @@
-//! The book says what is true: every listing, output, table and picture in it is made again and compared; every link leads
-//! somewhere. See `src/book/mod.rs`.
+//! The book says what is true: every listing, output, table and picture in it is made again and compared; every link
+//! leads somewhere. See `src/book/mod.rs`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../live/support/requirements.rs"]

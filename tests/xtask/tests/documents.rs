@@ -1,15 +1,9 @@
 //! What the documents say, held against the code; what they show is the business of `book.rs`.
 #![expect(clippy::panic, reason = "a test may")]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
-/// The repository's root.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
+use xtask::tools::root;
 
 fn read(file: &str) -> String {
     fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))

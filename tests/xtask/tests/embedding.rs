@@ -1,5 +1,5 @@
-//! The packages of `tests/embedding`, which know nothing of this workspace but where the loader lies: built as their users would
-//! build them, and run.
+//! The packages of `tests/embedding`, which know nothing of this workspace but where the loader lies: built as their
+//! users would build them, and run.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../live/support/requirements.rs"]
@@ -117,8 +117,8 @@ fn few_crates() -> Result<(), Failed> {
     Ok(())
 }
 
-/// A program that loads an object, attaches it and reads its first event, built for size as `cargo xtask bench loader` does:
-/// what another compiler or another machine makes of it has other sizes, but not by much.
+/// A program that loads an object, attaches it and reads its first event, built for size as `cargo xtask bench loader`
+/// does: what another compiler or another machine makes of it has other sizes, but not by much.
 fn small(object: &str) -> Result<(), Failed> {
     let most = if cfg!(target_arch = "x86_64") { 500_000 } else { 600_000 };
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("small");

@@ -52,7 +52,7 @@ fn the_example() {
     thread::spawn(move || lines.map_while(Result::ok).try_for_each(|text| line.send(text)));
     let until = Instant::now() + Duration::from_secs(30);
     loop {
-        // A name of our own, so that nobody else's call is taken for it.
+        // A name of our own, so that no other process's call is mistaken for it.
         let _ = ("this-example.invalid", 80).to_socket_addrs();
         match lines_seen.recv_timeout(Duration::from_millis(200)) {
             Ok(text) if text.ends_with(" asked for this-example.invalid") => return,

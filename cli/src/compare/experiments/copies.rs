@@ -5,20 +5,21 @@
 //!
 //! The program writes every word of the record in each way, and what differs is where, and what is copied then. The
 //! kernel itself takes the time, around the program and nothing else ([`cutaway::RunStatistics`]): 8 to 32 records a
-//! run, so that reading the clock does not count. The buffer is emptied between runs, and nobody is woken but by a perf
-//! buffer of which half was written, which is rare.
+//! run, so that reading the clock does not count. The buffer is emptied between runs, and the reader is woken only by a
+//! perf buffer that is half full, which is rare.
 
 use cutaway::RunStatistics;
 use cutaway_programs::compare::Way;
 
 use crate::compare::{
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
-    figures::{Axis, Cell, Plot, Point, Table, number},
-    method::{Rounds, interleave, relation},
+    bench::{Bench, Obstacle},
+    data::{Axis, Cell, Plot, Point, Table, number},
+    experiment::{Experiment, Findings, Judgement, Verdict},
     producer::{Lane, NO_WAKEUP},
+    stats::{Rounds, interleave, relation},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "copies",
     claim: "A perf buffer takes a copy of a finished event, in a ring the event is made in its place: that costs the \
             program less, and saves the more the larger the event is.",

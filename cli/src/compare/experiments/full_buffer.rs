@@ -1,21 +1,21 @@
 //! A ring refuses before the work is done, a perf buffer after it.
 //!
-//! Nobody reads. Once the buffer is full, each attempt costs what it costs to find out: in the ring that is the
-//! reservation, in front of the work; in a perf buffer it is the output, behind it. The program counts the records that
-//! it wrote and those that were refused; the reader has its own count of what it will never see, if the buffer keeps
-//! one.
+//! There is no reader. Once the buffer is full, each attempt costs what is done before that is detected: in the ring
+//! the reservation, before the event is built; in a perf buffer the output, after it. The program counts records that
+//! it wrote and records that were refused; the reader has its own count of lost records, if the buffer keeps one.
 
 use cutaway::{RunStatistics, perf_reader::LostSource};
 use cutaway_programs::compare::Way;
 
 use crate::compare::{
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
-    figures::{Axis, Cell, Plot, Point, Table, number},
-    method::{Rounds, interleave, relation},
+    bench::{Bench, Obstacle},
+    data::{Axis, Cell, Plot, Point, Table, number},
+    experiment::{Experiment, Findings, Judgement, Verdict},
     producer::{Buffer, Lane, NO_WAKEUP},
+    stats::{Rounds, interleave, relation},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "full-buffer",
     claim: "A full ring refuses a record before the program has done its work; a full perf buffer refuses it afterwards.",
     run,

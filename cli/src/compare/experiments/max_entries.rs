@@ -9,12 +9,13 @@ use cutaway_programs::compare::{Burst, Way, Work, names};
 use std::os::fd::{AsFd, AsRawFd};
 
 use crate::compare::{
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
-    figures::{Cell, Table, number},
+    bench::{Bench, Obstacle},
+    data::{Cell, Table, number},
+    experiment::{Experiment, Findings, Judgement},
     producer::{Buffer, NO_WAKEUP, Producer, silent},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "max-entries",
     claim: "max_entries counts slots for descriptors in a PERF_EVENT_ARRAY, and bytes in a RINGBUF.",
     run,
@@ -112,7 +113,7 @@ fn judge(figures: &Figures) -> Judgement {
     let sentence = format!(
         "A PERF_EVENT_ARRAY of {} takes events under {}; a RINGBUF of {} is full with {} bytes.",
         number(slots_asked.into()),
-        crate::compare::figures::count(slots.into(), "key"),
+        crate::compare::data::count(slots.into(), "key"),
         number(bytes_asked.into()),
         number(bytes as f64)
     );

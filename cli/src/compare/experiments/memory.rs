@@ -1,6 +1,6 @@
 //! Per-CPU buffers cost CPUs times; one ring is shared.
 //!
-//! How much memory does it take to lose nothing of a burst while nobody reads? The buffer is doubled until a burst
+//! How much memory does it take to lose nothing of a burst while it is not read? The buffer is doubled until a burst
 //! arrives whole: once when one CPU bursts, which can be any of them, once when all do. The memory is what is mapped
 //! then (`/proc/self/maps`): the pages of all CPUs' perf buffers, or those of the ring, whose data is mapped twice and
 //! counted once.
@@ -8,14 +8,15 @@
 use cutaway_programs::compare::{Burst, Way, Work};
 
 use crate::compare::{
+    bench::{Bench, Obstacle},
     cpus,
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
-    figures::{Axis, Cell, Plot, Point, Table, number},
+    data::{Axis, Cell, Plot, Point, Table, number},
+    experiment::{Experiment, Findings, Judgement},
     mappings,
     producer::{Buffer, NO_WAKEUP, Producer, silent},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "memory",
     claim: "For the same burst on one CPU, perf buffers take as many times the memory as there are CPUs; the ring is shared.",
     run,

@@ -24,13 +24,14 @@ use rustix::{
 };
 
 use crate::compare::{
+    bench::{Bench, Obstacle, joined},
     cpus,
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict, joined},
-    figures::{Axis, Cell, Plot, Point, Table},
+    data::{Axis, Cell, Plot, Point, Table},
+    experiment::{Experiment, Findings, Judgement, Verdict},
     producer::{Producer, drain, perf, silent},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "order",
     claim: "Perf buffers keep no order across CPUs: fork, exec and exit of a process arrive shuffled. The ring keeps it.",
     run,
@@ -128,7 +129,8 @@ fn live_and_die(cpus: &[usize], index: usize) -> Result<(), Obstacle> {
     // This program, even if its file has been replaced since.
     let mut command = Command::new("/proc/self/exe");
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // SAFETY: between fork and exec the closure makes one system call, on values that were copied: no lock, no allocation.
+    // SAFETY: between fork and exec the closure makes one system call, on values that were copied: no lock, no
+    // allocation.
     unsafe { command.pre_exec(move || cpus::pin(there)) };
     let mut child = command.spawn()?;
     // It ends where it began, if it has not ended yet.

@@ -1,7 +1,7 @@
 //! What it means for the traced program: microseconds added to a call of `getaddrinfo`.
 //!
-//! The programs of `cutaway trace` hang on the real function of the real C library, for this process alone, while it
-//! asks for a numeric address: the shortest work that the function has, so that what is added is seen best. A reader
+//! The programs of `cutaway trace` are attached to the real function of the C library, for this process alone, which
+//! resolves a numeric address: the shortest work of that function, so that the overhead is seen best. A reader
 //! takes the events from another CPU, in the way that costs the program least: by trailing release from the ring, by
 //! twin events from the perf buffers. Calls are timed a few at a time, and the median of those times counts, so that a
 //! process which takes the CPU away for a moment is left out; and each way gets several turns a round, of which the
@@ -17,14 +17,15 @@ use cutaway::{
 use cutaway_programs::getaddrinfo::{self, Transport};
 
 use crate::compare::{
+    bench::{Bench, Obstacle},
     cpus,
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
-    figures::{Axis, Cell, Plot, Point, Table, number},
-    method::{Rounds, quantile, relation, shortest_of},
+    data::{Axis, Cell, Plot, Point, Table, number},
+    experiment::{Experiment, Findings, Judgement, Verdict},
     readers::meanwhile,
+    stats::{Rounds, quantile, relation, shortest_of},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment =
+pub(super) const EXPERIMENT: Experiment =
     Experiment { name: "real-work", claim: "Tracing a call of getaddrinfo costs it the least through the ring.", run };
 
 const BUFFER: u32 = 1024 * 1024;
@@ -32,8 +33,8 @@ const BUFFER: u32 = 1024 * 1024;
 const MARGIN: f64 = 1.02;
 /// Ways that lose more of their events, in percent, are not compared: what is lost is not paid for.
 const LOST: f64 = 1.0;
-/// Calls of a lap, quick or not: the first ones find a reader that asks to be woken for each event, and only when that has
-/// seen how many there are does it choose what costs the program least. It takes a few hundred calls.
+/// Calls of a lap, quick or not: the first ones find a reader that asks to be woken for each event, and only when that
+/// has seen how many there are does it choose what costs the program least. It takes a few hundred calls.
 const CALLS: u32 = 2_000;
 /// Calls that are timed together.
 const BLOCK: u32 = 20;
@@ -190,7 +191,7 @@ fn ask_once() -> Result<(), Obstacle> {
     if failed != 0 {
         return Err(Obstacle::because(format!("getaddrinfo(\"127.0.0.1\") fails with {failed}")));
     }
-    // SAFETY: the call has succeeded, so this is a list of its making, and nobody else frees it.
+    // SAFETY: the call has succeeded, so it made this list, and nothing else frees it.
     unsafe { libc::freeaddrinfo(answer) };
     Ok(())
 }

@@ -10,13 +10,14 @@ use cutaway::perf_reader::Record;
 use cutaway_programs::compare::{Burst, Way, Work};
 
 use crate::compare::{
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
-    figures::{Cell, Table, number},
+    bench::{Bench, Obstacle},
+    data::{Cell, Table, number},
+    experiment::{Experiment, Findings, Judgement},
     mappings,
     producer::{Buffer, NO_WAKEUP, Producer, silent},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "shared-memory",
     claim: "Both buffers are memory shared with the kernel: a record is read where it lies, without a copy.",
     run,

@@ -8,12 +8,13 @@
 use cutaway_programs::compare::{Burst, Way, Work};
 
 use crate::compare::{
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
-    figures::{Cell, Table, number},
+    bench::{Bench, Obstacle},
+    data::{Cell, Table, number},
+    experiment::{Experiment, Findings, Judgement},
     producer::{ADAPTIVE, Buffer, Producer, STACK, silent},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "stack-limit",
     claim: "An event built on the BPF stack cannot exceed 512 bytes; one built on a heap or in the ring can.",
     run,

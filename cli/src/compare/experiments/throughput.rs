@@ -4,7 +4,7 @@
 //! or into 128 pages of perf buffer a CPU, and reads them
 //!
 //! - **in parallel**: a producer that never pauses, a reader on another CPU, a wake-up whenever the kernel sees fit;
-//! - **back to back**: a batch, then its reading, then the next batch, so that nobody waits for anybody;
+//! - **back to back**: a batch, then its reading, then the next batch, so that neither side waits;
 //! - **sampled**: as in parallel, but with a wake-up for every so many records only;
 //! - **under contention**: several producers, each on a CPU, and one reader.
 //!
@@ -19,15 +19,16 @@ use std::{
 use cutaway_programs::compare::{Burst, Way, Work};
 
 use crate::compare::{
+    bench::{Bench, Effort, Obstacle, joined},
     cpus,
-    experiment::{Bench, Effort, Experiment, Findings, Judgement, Obstacle, Verdict, joined},
-    figures::{Axis, Cell, Plot, Point, Table, number},
-    method::{Rounds, interleave, relation},
+    data::{Axis, Cell, Plot, Point, Table, number},
+    experiment::{Experiment, Findings, Judgement, Verdict},
     producer::{ADAPTIVE, Buffer, FORCE_WAKEUP, NO_WAKEUP, Producer, silent},
     readers::{Reader, Waiting, meanwhile},
+    stats::{Rounds, interleave, relation},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment =
+pub(super) const EXPERIMENT: Experiment =
     Experiment { name: "throughput", claim: "The ring carries more records a second than the perf buffer.", run };
 
 const BUFFER: u32 = 512 * 1024;
@@ -190,7 +191,7 @@ fn flood(bench: &Bench<'_>, mode: Mode, senders: usize, producer: &Producer) -> 
             scope.spawn(move || {
                 cpus::pin(cpu)?;
                 let mut dropped = 0;
-                // ATOMICS: pairs with the store below; nothing else hangs on it.
+                // ATOMICS: pairs with the store below; it publishes nothing else.
                 while !ended.load(Ordering::Relaxed) {
                     dropped += send(producer, mode)?;
                 }

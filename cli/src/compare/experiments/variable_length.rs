@@ -9,12 +9,13 @@ use cutaway::perf_reader::Options;
 use cutaway_programs::compare::{LONGEST, Way, names, varied};
 
 use crate::compare::{
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle},
-    figures::{Axis, Cell, Plot, Point, Table, number},
+    bench::{Bench, Obstacle},
+    data::{Axis, Cell, Plot, Point, Table, number},
+    experiment::{Experiment, Findings, Judgement},
     producer::{Buffer, NO_WAKEUP, Producer},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment =
+pub(super) const EXPERIMENT: Experiment =
     Experiment { name: "variable-length", claim: "Both buffers carry records of varying length.", run };
 
 const BUFFER: u32 = 64 * 1024;

@@ -5,109 +5,30 @@
 //! it took, and how old an event was when it got to see it. The kernel tells what an event costs the program meanwhile:
 //! sending a wake-up is the program's work.
 
+mod arms;
 mod reading;
 
-use std::time::Duration;
-
 use cutaway::RunStatistics;
-use cutaway_programs::compare::Way;
 
+use self::arms::{BUCKETS, IDLE, Seen, Who};
 use crate::compare::{
-    experiment::{Bench, Experiment, Findings, Judgement, Obstacle, Verdict},
-    figures::{Axis, Cell, Plot, Point, Table, number},
-    method::{Rounds, interleave, quantile, relation},
-    readers::Waiting,
+    bench::{Bench, Obstacle},
+    data::{Axis, Cell, Plot, Point, Table, number},
+    experiment::{Experiment, Findings, Judgement, Verdict},
+    stats::{Rounds, interleave, quantile, relation},
 };
 
-pub(in crate::compare) const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "wake-ups",
     claim: "Both buffers wake their reader by epoll, at once and without cost while nothing happens; \
             a map has to be polled, which is late or takes a CPU.",
     run,
 };
 
-/// How often the map is looked at.
-const TIMER: Duration = Duration::from_millis(1);
 /// Events a second.
 const RATES: [u32; 3] = [100, 10_000, 1_000_000];
-/// The rate that the verdict is about: there, waiting is all that a reader does.
-const IDLE: u32 = 100;
 /// How many times the CPU of a reader that sleeps one takes that does not, at least.
 const SPARED: f64 = 10.0;
-
-/// Who reads, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Who {
-    RingEpoll,
-    RingTrailing,
-    RingBusy,
-    PerfEpoll,
-    PerfTwins,
-    PerfBusy,
-    MapTimer,
-}
-
-impl Who {
-    const ALL: [Self; 7] = [
-        Self::RingEpoll,
-        Self::RingTrailing,
-        Self::RingBusy,
-        Self::PerfEpoll,
-        Self::PerfTwins,
-        Self::PerfBusy,
-        Self::MapTimer,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::RingEpoll => "ring, epoll",
-            Self::RingTrailing => "ring, trailing release",
-            Self::RingBusy => "ring, busy polling",
-            Self::PerfEpoll => "perf, epoll",
-            Self::PerfTwins => "perf, twin events",
-            Self::PerfBusy => "perf, busy polling",
-            Self::MapTimer => "map, looked at every ms",
-        }
-    }
-
-    /// `None` for the map, which has no buffer.
-    fn buffer(self, control: bool) -> Option<(Way, Waiting)> {
-        // The control's epoll readers sleep through it.
-        let epoll = if control { Waiting::Timer(5 * TIMER) } else { Waiting::Epoll(1) };
-        Some(match self {
-            Self::RingEpoll => (Way::Reserve, epoll),
-            Self::RingTrailing => (Way::Reserve, Waiting::Quiet),
-            Self::RingBusy => (Way::Reserve, Waiting::Busy),
-            Self::PerfEpoll => (Way::Stack, epoll),
-            Self::PerfTwins => (Way::Stack, Waiting::Quiet),
-            Self::PerfBusy => (Way::Stack, Waiting::Busy),
-            Self::MapTimer => return None,
-        })
-    }
-}
-
-/// Of ages: up to half a minute.
-const BUCKETS: usize = 36;
-
-/// What one measurement found.
-#[derive(Debug, Clone, Default)]
-struct Seen {
-    /// Times that the reader went to sleep and was woken, a second.
-    wake_ups: f64,
-    /// Percent of a CPU.
-    cpu: f64,
-    /// Microseconds.
-    median: f64,
-    late: f64,
-    /// Nanoseconds that an event costs the program.
-    cost: f64,
-    /// Percent of the events.
-    lost: f64,
-    /// Events a second, as they were sent.
-    rate: f64,
-    /// How many events were up to 2^n nanoseconds old.
-    ages: Vec<u64>,
-}
 
 /// One reader at one rate, all rounds.
 #[derive(Debug, Clone)]
@@ -207,8 +128,8 @@ fn ages(figures: &[Figures]) -> Plot {
     }
 }
 
-/// The share of each bucket of [`Seen::ages`] in percent, from the first that is worth drawing to the last, and an empty one
-/// on either side.
+/// The share of each bucket of [`Seen::ages`] in percent, from the first that is worth drawing to the last, and an
+/// empty one on either side.
 fn histogram<'a>(rounds: impl Iterator<Item = &'a [u64]>) -> Vec<Point> {
     /// Percent, of which the eye sees nothing.
     const NOTHING: f64 = 0.5;

@@ -4,7 +4,10 @@ use super::{
     plot::{AXIS, GRID, LETTER, WIDTH, colour, legend, line, text},
     scale::{Scale, label},
 };
-use crate::compare::figures::{Axis, Point, number};
+use crate::{
+    columns::display_width,
+    compare::data::{Axis, Point, number},
+};
 
 const TOP: f64 = 34.0;
 const BAR: f64 = 17.0;
@@ -14,7 +17,7 @@ const RIGHT: f64 = WIDTH - 64.0;
 
 /// The drawing, and its height.
 pub(super) fn draw(axis: &Axis, series: &[String], groups: &[(String, Vec<Option<Point>>)]) -> (String, f64) {
-    let longest = groups.iter().flat_map(|(name, _)| name.lines()).map(|line| line.chars().count()).max().unwrap_or(0);
+    let longest = groups.iter().flat_map(|(name, _)| name.lines()).map(display_width).max().unwrap_or(0);
     let left = longest as f64 * LETTER + 24.0;
     let shown = |series: usize| groups.iter().any(|(_, bars)| matches!(bars.get(series), Some(Some(_))));
     let (top, names) = if series.len() > 1 {

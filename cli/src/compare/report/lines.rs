@@ -4,7 +4,10 @@ use super::{
     plot::{AXIS, FONT, GRID, WIDTH, colour, dash, legend, line, marker, text},
     scale::{Scale, label},
 };
-use crate::compare::figures::{Axis, Point};
+use crate::{
+    columns::display_width,
+    compare::data::{Axis, Point},
+};
 
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = WIDTH - 16.0;
@@ -55,7 +58,7 @@ fn across_ticks(scale: &Scale, values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
     values.sort_by(f64::total_cmp);
     values.dedup();
-    let half = |value: f64| label(value).chars().count() as f64 / 2.0 * DIGIT;
+    let half = |value: f64| display_width(&label(value)) as f64 / 2.0 * DIGIT;
     let mut ticks: Vec<f64> = Vec::new();
     for &value in &values {
         let room = |&last: &f64| scale.place(value) - scale.place(last) > half(last) + half(value) + BETWEEN;

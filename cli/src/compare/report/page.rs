@@ -1,21 +1,21 @@
 //! The page: what came of it first, then each experiment with its plots and its figures.
 
-use super::plot;
+use super::chart;
 use crate::{
     compare::{
+        data::{Cell, Table},
+        environment::Environment,
         experiment::Verdict,
-        figures::{Cell, Table},
-        machine::Machine,
-        outcome::Outcome,
+        result::ExperimentResult,
         summary::Answer,
     },
     draw::escaped,
 };
 
 /// The whole file.
-pub(super) fn page(machine: &Machine, outcomes: &[Outcome], answers: &[Answer]) -> String {
+pub(super) fn page(environment: &Environment, results: &[ExperimentResult], answers: &[Answer]) -> String {
     let mut body = String::from("<h1>Perf buffer and ring buffer, side by side</h1>\n");
-    if machine.control {
+    if environment.control {
         body.push_str("<p class=\"control\">A control: every experiment is broken on purpose, and none of them should hold.</p>\n");
     }
     body.push_str(
@@ -23,9 +23,9 @@ pub(super) fn page(machine: &Machine, outcomes: &[Outcome], answers: &[Answer]) 
          by <code>cutaway compare</code>.</p>\n",
     );
     body.push_str(&seven(answers));
-    body.push_str(&contents(outcomes));
-    body.push_str(&conditions(machine));
-    for outcome in outcomes {
+    body.push_str(&contents(results));
+    body.push_str(&conditions(environment));
+    for outcome in results {
         body.push_str(&section(outcome));
     }
     body.push_str(
@@ -36,7 +36,7 @@ pub(super) fn page(machine: &Machine, outcomes: &[Outcome], answers: &[Answer]) 
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>Perf buffer and ring buffer on {}</title>\n<style>\n{}</style>\n</head>\n<body>\n{body}</body>\n</html>\n",
-        escaped(&machine.kernel),
+        escaped(&environment.kernel),
         include_str!("style.css"),
     )
 }
@@ -65,9 +65,9 @@ fn seven(answers: &[Answer]) -> String {
 }
 
 /// All experiments.
-fn contents(outcomes: &[Outcome]) -> String {
+fn contents(results: &[ExperimentResult]) -> String {
     let mut rows = String::new();
-    for outcome in outcomes {
+    for outcome in results {
         let name = outcome.name;
         rows.push_str(&format!(
             "<tr><td><a href=\"#{name}\">{name}</a></td><td>{}</td><td>{}</td></tr>\n",
@@ -82,15 +82,15 @@ fn contents(outcomes: &[Outcome]) -> String {
 }
 
 /// Where and when.
-fn conditions(machine: &Machine) -> String {
-    let rows = machine.rows().into_iter();
+fn conditions(environment: &Environment) -> String {
+    let rows = environment.rows().into_iter();
     let rows: String = rows
         .map(|(name, value)| format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>\n", escaped(&value)))
         .collect();
     format!("<div class=\"scroll\"><table>\n<caption>Where and when</caption>\n<tbody>\n{rows}</tbody></table></div>\n")
 }
 
-fn section(outcome: &Outcome) -> String {
+fn section(outcome: &ExperimentResult) -> String {
     let name = outcome.name;
     let mut text = format!(
         "<section>\n<h2 id=\"{name}\">{name}</h2>\n<p class=\"claim\">{}</p>\n<p>{}. {}</p>\n",
@@ -99,7 +99,7 @@ fn section(outcome: &Outcome) -> String {
         prose(&outcome.sentence)
     );
     for (index, drawing) in outcome.plots.iter().enumerate() {
-        let svg = plot::svg(&format!("{name}-{}", index + 1), drawing);
+        let svg = chart::svg(&format!("{name}-{}", index + 1), drawing);
         text.push_str(&format!("<figure>\n<figcaption>{}</figcaption>\n{svg}</figure>\n", escaped(drawing.title())));
     }
     for table in &outcome.tables {

@@ -1,13 +1,12 @@
-//! A plot as SVG.
+//! What all plots are drawn with: paper, legend, markers and colors.
 //!
-//! Each drawing stands for itself: its colours and fonts are in it, so that it is the same in the report and alone.
-//! Series differ in colour (a palette that the colour-blind can tell apart: Okabe and Ito, 2008), and in the form of
-//! their markers and dashes as well, so that they differ in print, too.
+//! Each drawing is self-contained: it names its colors and fonts, so that it looks the same in the report and alone.
+//! Series differ in color (a palette for the color-blind: Okabe and Ito, 2008) and in markers and dashes, so that they
+//! differ in print, too.
 
 use std::fmt::Write as _;
 
-use super::{bars, lines};
-use crate::{compare::figures::Plot, draw::escaped};
+use crate::{columns::display_width, draw::escaped};
 
 /// Width of the paper. Small, so that text is large enough on a telephone, where all of it has to be seen at once.
 pub(super) const WIDTH: f64 = 480.0;
@@ -22,20 +21,6 @@ pub(super) const GRID: &str = "#dddddd";
 
 const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07c00", "#56b4e9", "#000000"];
 const DASHES: [&str; 7] = ["", "7 3", "2 3", "9 3 2 3", "5 5", "1 3", "12 4"];
-
-/// The drawing. `id` is its name in the page.
-pub(super) fn svg(id: &str, plot: &Plot) -> String {
-    let (title, (drawing, height)) = match plot {
-        Plot::Lines { title, x, y, series } => (title, lines::draw(x, y, series)),
-        Plot::Bars { title, y, series, groups } => (title, bars::draw(y, series, groups)),
-    };
-    let title = escaped(title);
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" id=\"{id}\" width=\"{WIDTH}\" height=\"{height:.0}\" \
-         viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" aria-label=\"{title}\" font-family=\"system-ui, sans-serif\" font-size=\"{FONT}\" fill=\"{INK}\">\n\
-         <title>{title}</title>\n<rect width=\"{WIDTH}\" height=\"{height:.0}\" fill=\"#ffffff\"/>\n{drawing}</svg>\n"
-    )
-}
 
 pub(super) fn colour(series: usize) -> &'static str {
     COLOURS.get(series % COLOURS.len()).copied().unwrap_or(INK)
@@ -76,8 +61,8 @@ pub(super) fn line(from: (f64, f64), to: (f64, f64), colour: &str) -> String {
     format!("<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{colour}\"/>\n")
 }
 
-/// The series' names beside what stands for them, from `top` on; and where that ends. A series' number is its place among
-/// all of them: those without figures keep theirs, so that a name has one colour in all plots of an experiment.
+/// The series' names beside what stands for them, from `top` on; and where that ends. A series' number is its place
+/// among all of them: those without figures keep theirs, so that a name has one colour in all plots of an experiment.
 pub(super) fn legend<'n>(
     names: impl IntoIterator<Item = (usize, &'n str)>,
     top: f64,
@@ -87,7 +72,7 @@ pub(super) fn legend<'n>(
     const SYMBOL: f64 = 36.0;
     let (mut drawing, mut x, mut y) = (String::new(), 12.0, top);
     for (series, name) in names {
-        let width = SYMBOL + name.chars().count() as f64 * LETTER + 16.0;
+        let width = SYMBOL + display_width(name) as f64 * LETTER + 16.0;
         if x + width > WIDTH && x > 12.0 {
             (x, y) = (12.0, y + ROW);
         }

@@ -1,6 +1,6 @@
 //! From figures to places on paper, and where an axis has its ticks.
 
-use crate::compare::figures::{Axis, number};
+use crate::compare::data::{Axis, number};
 
 /// A stretch of an axis and the stretch of paper that it takes.
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ fn compared(programs: usize) -> u64 {
     let object = Object::parse(&bytes).unwrap();
     let types = object.btf().unwrap();
     COMPARED.set(0);
-    let report = Report::new("many.o", object, Against::Given(&types), &[]);
+    let report = Report::new("many.o", object, Against::Btf(&types), &[]);
     assert_eq!((report.failure, report.core.len()), (None, programs * 100));
     for program in &report.programs {
         assert_eq!((&program.refused, program.linked_slots), (&None, Some(102)));

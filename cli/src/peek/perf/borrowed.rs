@@ -1,8 +1,8 @@
-//! Perf buffers, borrowed from those who own them.
+//! Perf buffers of other processes, borrowed by `pidfd_getfd`.
 //!
-//! A `PERF_EVENT_ARRAY` does not tell which events are in it, and an event does not tell which array it is in: so it is by
-//! process that they are found. Each of its perf events that runs no program is borrowed, and those that have a ring are
-//! looked at. Events that write into the ring of another one are told by the memory that they share.
+//! A `PERF_EVENT_ARRAY` does not say which events are in it, and an event does not say in which array it is. So buffers
+//! are found by process: each of its perf events that runs no program is borrowed, and those with a buffer are mapped.
+//! Events that share a buffer (`PERF_EVENT_IOC_SET_OUTPUT`) are recognized by the memory that they share.
 
 use cutaway::{
     perf_reader::Peek,
@@ -10,7 +10,7 @@ use cutaway::{
 };
 
 use super::{
-    super::motion::{Positions, Watched},
+    super::rates::{Positions, Watched},
     Look, look,
 };
 use crate::{
@@ -18,17 +18,17 @@ use crate::{
     failure::{Failure, listed},
 };
 
-/// A ring of a process, opened.
+/// A perf buffer of a process, mapped.
 pub(super) struct Buffer {
     pub(super) holder: Holder,
     peek: Peek,
-    /// Descriptors whose events write into it as well.
+    /// Fds of the other events that write into it.
     others: Vec<u32>,
-    /// What tells one ring from another.
+    /// The same for all events of one buffer.
     identity: Option<u64>,
 }
 
-/// Borrows what these processes have; `ringless` if it is known that they hold no ring, for which one would look first.
+/// Borrows the perf buffers of these processes. `ringless` says that they are known to hold no ring.
 pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, Failure> {
     let holders = system::holders()?;
     let events: Vec<_> = holders
@@ -71,9 +71,9 @@ pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, Failure>
 }
 
 impl Buffer {
-    /// One look, with at most so many payloads.
+    /// Takes a snapshot with at most `payloads` payloads.
     pub(super) fn look(&self, payloads: usize) -> Look {
-        // An event whose owner has closed it can still be asked.
+        // An event can be read after its owner has closed it.
         let lost = self.peek.lost().ok().flatten();
         Look::of(&self.peek.look(), &self.holder, &self.others, lost, payloads)
     }

@@ -1,40 +1,42 @@
-//! The perf buffers of a process that are looked at again and again.
+//! The perf buffers of a process, watched by repeated snapshots.
 
 use std::time::{Duration, Instant};
 
 use super::{
     super::{
-        live::{Live, View},
-        motion::{self, Found, Motion},
-        show::{bar, bytes, process_state},
+        line::{bar, process_state},
+        payload,
+        rates::{self, Found, Rates},
         types::Types,
+        view::{Live, View},
     },
     borrowed::Buffer,
     look::{self, Look, Record},
     show,
 };
 use crate::{
+    columns::cut,
     draw::{self, Kind, Picture},
     failure::{Failure, listed},
-    terminal::{cut, one_line},
+    terminal::one_line,
 };
 
-/// Some buffers, and how their samples are read.
+/// Perf buffers, and the type of their samples.
 pub(super) struct LivePerf {
     buffers: Vec<One>,
     types: Option<Types>,
-    /// What the processes are doing, in the kernel's word; empty if nobody has asked yet.
+    /// States of the processes, in the kernel's words; empty before [`Live::ask_around`].
     states: Vec<(u32, String)>,
-    /// Pictures of buffers in which nothing waits are left out, if there are others.
+    /// Empty buffers are not drawn if there are others.
     only_full: bool,
 }
 
-/// A buffer, the last look at it, and what has changed since the one before.
+/// A buffer, its last snapshot, and what changed since the one before.
 struct One {
     buffer: Buffer,
     look: Look,
-    motion: Motion,
-    /// What was lost between the last two looks, of what the kernel counts.
+    rates: Rates,
+    /// Records lost between the last two snapshots, as the kernel counts.
     lost_lately: u64,
 }
 
@@ -42,7 +44,7 @@ impl LivePerf {
     pub(super) fn new(buffers: Vec<Buffer>, types: Option<Types>) -> Self {
         let one = |buffer: Buffer| {
             let look = buffer.look(0);
-            One { buffer, look, motion: Motion::default(), lost_lately: 0 }
+            One { buffer, look, rates: Rates::default(), lost_lately: 0 }
         };
         Self { buffers: buffers.into_iter().map(one).collect(), types, states: Vec::new(), only_full: false }
     }
@@ -51,7 +53,7 @@ impl LivePerf {
         self.only_full = true;
     }
 
-    /// How many buffers are not drawn.
+    /// Returns the number of buffers that are not drawn.
     pub(super) fn left_out(&self) -> usize {
         self.buffers.len() - self.drawn().count()
     }
@@ -65,21 +67,21 @@ impl LivePerf {
         })
     }
 
-    /// The last look as text, with at most so many records of each buffer.
+    /// Formats the last snapshot, with at most `most` records of each buffer.
     pub(super) fn tables(&self, most: usize) -> String {
         let decoded = self.is_decoded();
         let table = |one: &One| show::table(&one.look, most, decoded, |record, bytes| self.payload(record, bytes));
         self.buffers.iter().map(table).collect()
     }
 
-    fn payload(&self, record: &Record, payload: &[u8]) -> String {
+    fn payload(&self, record: &Record, bytes: &[u8]) -> String {
         match &self.types {
-            Some(types) if record.kind() == Kind::Sample => types.padded(payload),
-            _ => bytes(payload),
+            Some(types) if record.kind() == Kind::Sample => types.padded(bytes),
+            _ => payload::text(bytes),
         }
     }
 
-    /// Whose they are.
+    /// Formats the owners on one line.
     fn owners(&self) -> String {
         let mut owners: Vec<String> = Vec::new();
         for Look { pid, comm, .. } in self.buffers.iter().map(|one| &one.look) {
@@ -92,22 +94,22 @@ impl LivePerf {
         one_line(&listed(&owners))
     }
 
-    /// A line for each buffer, as many as fit, that of the chosen one among them.
+    /// Formats a line for each buffer, as many as fit, the chosen one among them.
     fn list(&self, view: &View, rows: usize) -> Vec<String> {
         let (bold, _, plain) = view.pens();
         let head = format!("  {:>5}  {:<26}  {:>10}  {:>12}  {:>10}", "FD", "FILL", "WRITTEN", "RECORDS", "LOST");
         let mut lines = vec![format!("{bold}{head}{plain}")];
         let first = (view.chosen + 1).saturating_sub(rows);
         for (index, one) in self.buffers.iter().enumerate().skip(first).take(rows) {
-            let (look, motion) = (&one.look, &one.motion);
+            let (look, rates) = (&one.look, &one.rates);
             let fill = bar(look.fill_bytes, look.bytes, 18);
             let fill = fill.split(',').next().unwrap_or_default();
             lines.push(format!(
                 "{} {:>5}  {fill:<26}  {:>10}  {:>12}  {:>10}",
                 if index == view.chosen { ">" } else { " " },
                 look.fd,
-                view.rate(motion::rate(motion.written)),
-                view.rate(motion::records(motion.written_records)),
+                view.rate(rates::rate(rates.written)),
+                view.rate(rates::records(rates.written_records)),
                 look.lost.map_or_else(|| "-".to_owned(), |lost| lost.to_string())
             ));
         }
@@ -117,13 +119,13 @@ impl LivePerf {
 
 impl Live for LivePerf {
     fn sample(&mut self, now: Instant) {
-        for One { buffer, motion, .. } in &mut self.buffers {
-            motion.sample(buffer, now);
+        for One { buffer, rates, .. } in &mut self.buffers {
+            rates.sample(buffer, now);
         }
     }
 
     fn look(&mut self, payloads: usize, now: Instant) {
-        for One { buffer, look, motion, lost_lately } in &mut self.buffers {
+        for One { buffer, look, rates, lost_lately } in &mut self.buffers {
             let before = look.lost;
             *look = buffer.look(payloads);
             *lost_lately = look.lost.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
@@ -132,7 +134,7 @@ impl Live for LivePerf {
             }
             let positions = look::positions(look.data_tail, look.data_head);
             let records = look.records.len() as u64;
-            motion.look(buffer, Found { positions, fill: look.fill_bytes, bytes: look.bytes, records }, now);
+            rates.look(buffer, Found { positions, fill: look.fill_bytes, bytes: look.bytes, records }, now);
         }
     }
 
@@ -143,7 +145,7 @@ impl Live for LivePerf {
     }
 
     fn json(&self) -> Result<String, Failure> {
-        self.buffers.iter().map(|one| super::json(&one.look)).collect()
+        self.buffers.iter().map(|one| show::json(&one.look)).collect()
     }
 
     fn heading(&self) -> String {
@@ -166,7 +168,7 @@ impl Live for LivePerf {
     }
 
     fn short(&self, since: Duration) -> String {
-        let line = |One { look, motion, .. }: &One| {
+        let line = |One { look, rates, .. }: &One| {
             format!(
                 "{:>8.2} {:>7} {:>5} {:>16} {:>16} {:>5.1} % {:>8} {:>8} {:>10} {:>12} {:>10} {:>12} {:>10}\n",
                 since.as_secs_f64(),
@@ -177,11 +179,11 @@ impl Live for LivePerf {
                 look.fill_bytes as f64 * 100.0 / look.bytes.max(1) as f64,
                 look.records.len(),
                 look.lost.map_or_else(|| "-".to_owned(), |lost| lost.to_string()),
-                motion::rate(motion.written),
-                motion::records(motion.written_records),
-                motion::rate(motion.released),
-                motion::records(motion.released_records),
-                motion.age().unwrap_or_else(|| "-".to_owned())
+                rates::rate(rates.written),
+                rates::records(rates.written_records),
+                rates::rate(rates.released),
+                rates::records(rates.released_records),
+                rates.age().unwrap_or_else(|| "-".to_owned())
             )
         };
         self.buffers.iter().map(line).collect()
@@ -192,7 +194,7 @@ impl Live for LivePerf {
     }
 
     fn lines(&self, view: &View, columns: usize, rows: usize) -> Vec<String> {
-        let Some(One { look, motion, lost_lately, .. }) = self.buffers.get(view.chosen) else { return Vec::new() };
+        let Some(One { look, rates, lost_lately, .. }) = self.buffers.get(view.chosen) else { return Vec::new() };
         let (bold, _, plain) = view.pens();
         let (count, s) = match self.buffers.len() {
             1 => (String::new(), ""),
@@ -203,7 +205,7 @@ impl Live for LivePerf {
         if self.buffers.len() > 1 {
             lines.extend(self.list(view, (rows / 5).max(1)));
         }
-        let age = motion.age().map_or_else(String::new, |age| format!("; the head for {age}"));
+        let age = rates.age().map_or_else(String::new, |age| format!("; the head for {age}"));
         let lately = if *lost_lately > 0 { format!("; {lost_lately} since the last look") } else { String::new() };
         let too = match show::others(look) {
             others if others.is_empty() => String::new(),
@@ -211,23 +213,23 @@ impl Live for LivePerf {
         };
         lines.extend([
             format!("fd {}, {} bytes{too}", look.fd, look.bytes),
-            view.position("data_head", look.data_head, motion.written, motion.written_records, "records written"),
-            view.position("data_tail", look.data_tail, motion.released, motion.released_records, "records released"),
+            view.position("data_head", look.data_head, rates.written, rates.written_records, "records written"),
+            view.position("data_tail", look.data_tail, rates.released, rates.released_records, "records released"),
             format!("fill      {}", bar(look.fill_bytes, look.bytes, (columns / 2).clamp(10, 60))),
-            format!("over time {}", motion.curve(columns.saturating_sub(10))),
+            format!("over time {}", rates.curve(columns.saturating_sub(10))),
             format!("waiting   {}{age}", show::short_counts(look)),
             format!("lost      {}{lately}", show::lost(look)),
         ]);
         lines.extend(look.corrupt.clone());
         if view.drawn {
-            // Without what the lines above say already.
+            // Without the lines that repeat those above.
             lines.extend(draw::text(&look.picture(), columns, view.coloured).into_iter().skip(3));
         }
         if !look.records.is_empty() && lines.len() + 1 < rows {
             lines.push(format!("{bold}{}{plain}", show::head(look, self.is_decoded() && !view.bytes)));
             let room = rows.saturating_sub(lines.len());
-            let payload = |record: &Record, payload: &[u8]| {
-                if view.bytes { bytes(payload) } else { self.payload(record, payload) }
+            let payload = |record: &Record, bytes: &[u8]| {
+                if view.bytes { payload::text(bytes) } else { self.payload(record, bytes) }
             };
             lines.extend(view.scrolled(&look.records, room, |record| show::row(look, record, payload)));
         }

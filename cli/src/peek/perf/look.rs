@@ -1,4 +1,4 @@
-//! One look at a perf buffer: a plain value that can be shown, drawn, kept and read again.
+//! A snapshot of a perf buffer: a plain value that can be shown, drawn, kept and read again.
 
 use cutaway::{
     perf_reader::{Look as Found, Waiting},
@@ -7,8 +7,8 @@ use cutaway::{
 use serde::{Deserialize, Serialize};
 
 use super::super::{
-    motion::Positions,
-    snapshot::{of_hex, to_hex},
+    payload::{of_hex, to_hex},
+    rates::Positions,
     types::Types,
 };
 use crate::{
@@ -20,64 +20,65 @@ use crate::{
 const SAMPLE: u32 = 9;
 const LOST: u32 = 2;
 
-/// A look at a perf buffer. In JSON, its fields are these.
+/// A snapshot of a perf buffer. Its JSON has these fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Look {
     /// `CLOCK_MONOTONIC`.
     pub(crate) time_ns: u64,
-    /// Whose it is.
+    /// Owner of the event.
     pub(crate) pid: u32,
     pub(crate) comm: String,
     pub(crate) fd: u32,
-    /// Events that write into it, too.
+    /// Fds of the other events that write into it.
     pub(crate) shared_by_fds: Vec<u32>,
-    /// Bytes of data: a power of two.
+    /// Size of the data in bytes, a power of two.
     pub(crate) bytes: u64,
     pub(crate) data_head: u64,
     pub(crate) data_tail: u64,
-    /// Bytes that wait, headers included.
+    /// Unread bytes, headers included.
     pub(crate) fill_bytes: u64,
-    /// It is written downward, and overwritten.
+    /// Records are written backward and overwritten (`write_backward`).
     pub(crate) backward: bool,
-    /// What the kernel counted, if its owner had it count.
+    /// Lost records as the kernel counts, if the owner asked for it (`PERF_FORMAT_LOST`).
     pub(crate) lost: Option<u64>,
-    /// Bytes that were given back while they were looked at.
+    /// Bytes that were released while the snapshot was taken.
     pub(crate) released_meanwhile: u64,
-    /// What no kernel writes, if it was found.
+    /// A header that no kernel writes, if one was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) corrupt: Option<String>,
-    /// The records that wait, oldest first; the first ones with payload.
+    /// Unread records, oldest first; the first ones with payload.
     pub(crate) records: Vec<Record>,
 }
 
-/// A record that waits.
+/// An unread record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// Where it begins, in bytes since the buffer was made.
+    /// Position of its header, in bytes since the buffer was created.
     pub(crate) position: u64,
-    /// The same, in the data.
+    /// Offset of its header in the data.
     pub(crate) offset: u64,
-    /// With its header.
+    /// Size with the header.
     pub(crate) bytes: u64,
     /// `sample`, `lost`, or `type N`.
     pub(crate) kind: String,
-    /// It runs over the end of the data.
+    /// It wraps around the end of the data.
     pub(crate) wraps: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) record_time_ns: Option<u64>,
-    /// How many it tells of.
+    /// Lost records that a `PERF_RECORD_LOST` reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lost: Option<u64>,
-    /// Of a sample that holds raw data alone, that, with up to 7 bytes of padding; of anything else all that follows the header.
+    /// The raw data of a sample that holds nothing else, with up to 7 bytes of padding; of any other record, all that
+    /// follows the header.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "to_hex", deserialize_with = "of_hex")]
     pub(crate) payload: Option<Vec<u8>>,
-    /// The raw data by its type.
+    /// The decoded raw data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) value: Option<serde_json::Value>,
 }
 
-/// Where the two sides of a buffer are that has these words. One that is written downward counts down from 0; nothing in it
-/// waits, and nothing is ever released.
+/// Converts `data_tail` and `data_head` to positions. A backward buffer counts down from 0; its records are never
+/// unread, and never released.
 pub(super) fn positions(tail: u64, head: u64) -> Positions {
     if head.cast_signed() < 0 {
         let written = head.wrapping_neg();
@@ -120,7 +121,7 @@ impl Look {
     pub(super) fn of(found: &Found, holder: &Holder, others: &[u32], lost: Option<u64>, payloads: usize) -> Self {
         let records = found.records.iter().enumerate();
         Self {
-            time_ns: crate::monotonic_ns(),
+            time_ns: cutaway_sys::clock::monotonic_ns(),
             pid: holder.pid,
             comm: holder.comm.clone(),
             fd: holder.fd,
@@ -148,17 +149,17 @@ impl Look {
         self.records.iter().any(|record| record.value.is_some())
     }
 
-    /// Where a position lies in the data.
+    /// Returns the offset of a position in the data.
     pub(super) fn offset(&self, position: u64) -> u64 {
         position & self.bytes.wrapping_sub(1)
     }
 
-    /// How many records are of a kind.
+    /// Counts the records of a kind.
     pub(super) fn count(&self, kind: Kind) -> usize {
         self.records.iter().filter(|record| record.kind() == kind).count()
     }
 
-    /// The same, to be drawn.
+    /// Returns the snapshot as a picture.
     pub(crate) fn picture(&self) -> Picture {
         let mark = |letter, name, colour, position| Mark { letter, name, meaning: "", colour, position };
         let mut marks = vec![mark('H', "data_head", "producer", self.data_head)];
@@ -191,7 +192,7 @@ impl Look {
         }
     }
 
-    /// Whether it can be what a look finds: a kept one may have been changed by anybody.
+    /// Returns whether the snapshot is consistent: a kept one may have been edited.
     pub(crate) fn is_sound(&self) -> bool {
         let mut next = 0;
         let oldest = self.data_head.wrapping_sub(self.fill_bytes);

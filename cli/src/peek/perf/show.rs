@@ -1,17 +1,24 @@
-//! A look at a perf buffer, as text.
+//! A snapshot of a perf buffer, as text or JSON.
 
 use std::fmt::Write as _;
 
 use super::{
-    super::show,
+    super::{
+        line::{bar, doubts},
+        payload,
+    },
     look::{Look, Record},
 };
-use crate::{draw::Kind, failure::listed, terminal};
+use crate::{
+    draw::Kind,
+    failure::{Failure, listed},
+    terminal,
+};
 
 /// Columns of the bar that shows how full a buffer is.
 const BAR: usize = 40;
 
-/// All of it, with at most so many records.
+/// Formats a snapshot, with at most `most` records.
 pub(super) fn table(look: &Look, most: usize, decoded: bool, payload: impl Fn(&Record, &[u8]) -> String) -> String {
     let mut text = format!("perf buffer of {}, {} bytes\n", owner(look), look.bytes);
     if !look.shared_by_fds.is_empty() {
@@ -21,10 +28,10 @@ pub(super) fn table(look: &Look, most: usize, decoded: bool, payload: impl Fn(&R
     for (name, position) in [("data_tail", look.data_tail), ("data_head", look.data_head)] {
         let _ = writeln!(text, "  {name:<14} {position:>width$} at offset {:#x}", look.offset(position));
     }
-    let _ = writeln!(text, "  fill           {}", show::bar(look.fill_bytes, look.bytes, BAR));
+    let _ = writeln!(text, "  fill           {}", bar(look.fill_bytes, look.bytes, BAR));
     let _ = writeln!(text, "  waiting        {}", counts(look));
     let _ = writeln!(text, "  lost           {}", lost(look));
-    text += &show::doubts(look.released_meanwhile, look.corrupt.as_deref());
+    text += &doubts(look.released_meanwhile, look.corrupt.as_deref());
     if !look.records.is_empty() {
         let _ = writeln!(text, "\n{}", head(look, decoded));
         for record in look.records.iter().take(most) {
@@ -38,12 +45,26 @@ pub(super) fn table(look: &Look, most: usize, decoded: bool, payload: impl Fn(&R
     text + "\n"
 }
 
-/// Whose it is.
+/// Formats a snapshot that was kept, with at most `most` records.
+pub(crate) fn kept(look: &Look, most: usize) -> String {
+    table(look, most, look.is_decoded(), |record, bytes| match &record.value {
+        // Types are not kept; decoded values are.
+        Some(value) => value.to_string(),
+        None => payload::text(bytes),
+    })
+}
+
+/// Formats a snapshot as a line of JSON.
+pub(crate) fn json(look: &Look) -> Result<String, Failure> {
+    Ok(terminal::json(look)? + "\n")
+}
+
+/// Formats the owner.
 pub(super) fn owner(look: &Look) -> String {
     format!("{} ({}), fd {}", terminal::one_line(&look.comm), look.pid, look.fd)
 }
 
-/// The other events that write into it.
+/// Lists the fds of the other events that write into it.
 pub(super) fn others(look: &Look) -> String {
     if look.shared_by_fds.is_empty() {
         return String::new();
@@ -51,7 +72,7 @@ pub(super) fn others(look: &Look) -> String {
     listed(&look.shared_by_fds.iter().map(u32::to_string).collect::<Vec<_>>())
 }
 
-/// How many records wait, and how many of them are special.
+/// Counts unread records by their kind.
 pub(super) fn counts(look: &Look) -> String {
     if look.backward {
         return "nothing: it is overwritten downward, and read when its owner has paused it".to_owned();
@@ -65,7 +86,7 @@ pub(super) fn counts(look: &Look) -> String {
     )
 }
 
-/// The same where there is less room.
+/// The same, shorter.
 pub(super) fn short_counts(look: &Look) -> String {
     if look.backward {
         return counts(look);
@@ -81,7 +102,7 @@ pub(super) fn short_counts(look: &Look) -> String {
     )
 }
 
-/// How many were lost, and who says so.
+/// Says how many records were lost, and the source of that number.
 pub(super) fn lost(look: &Look) -> String {
     let announced = look.records.iter().filter_map(|record| record.lost).fold(0, u64::saturating_add);
     match look.lost {
@@ -90,13 +111,13 @@ pub(super) fn lost(look: &Look) -> String {
     }
 }
 
-/// What stands above the [`row`]s of a look.
+/// Formats the heading above [`row`]s.
 pub(super) fn head(look: &Look, decoded: bool) -> String {
     let last = if decoded { "VALUE" } else { "PAYLOAD, with its padding" };
     format!("{:>width$} {:>10} {:>7}  {:<10}  {last}", "POSITION", "OFFSET", "BYTES", "KIND", width = digits(look))
 }
 
-/// A record on one line.
+/// Formats a record on one line.
 pub(super) fn row(look: &Look, record: &Record, payload: impl Fn(&Record, &[u8]) -> String) -> String {
     let wraps = if record.wraps { "wraps; " } else { "" };
     let time = record.record_time_ns.map_or_else(String::new, |time| format!("at {time} ns: "));
@@ -115,7 +136,7 @@ pub(super) fn row(look: &Look, record: &Record, payload: impl Fn(&Record, &[u8])
     )
 }
 
-/// Columns of a position.
+/// Returns the width of a position in columns.
 fn digits(look: &Look) -> usize {
     look.data_head.to_string().len().max("POSITION".len())
 }

@@ -1,52 +1,42 @@
-//! A ring that is looked at again and again.
+//! A ring that is watched by repeated snapshots.
 
 use std::time::{Duration, Instant};
 
 use super::{
     super::{
-        Snapshot, Waiting,
-        live::{Live, View},
-        motion::{self, Found, Motion, Positions, Watched},
-        show::{self, About},
+        payload,
+        rates::{self, Found, Positions, Rates},
+        view::{Live, View},
     },
-    Ring,
+    mapped::Ring,
+    show::{self, About},
+    snapshot::{Snapshot, Waiting},
 };
 use crate::{
+    columns::cut,
     draw::{self, Picture},
     failure::Failure,
-    terminal::cut,
 };
 
-/// A ring, the last look at it, and what has changed since the one before.
+/// A ring, its last snapshot, and what changed since the one before.
 pub(crate) struct LiveRing {
     ring: Ring,
-    motion: Motion,
+    rates: Rates,
     look: Snapshot,
-    /// Unless nobody has asked yet.
+    /// `None` before [`Live::ask_around`].
     about: Option<About>,
 }
 
 impl LiveRing {
     pub(crate) fn new(ring: Ring) -> Self {
         let look = ring.look(0);
-        Self { ring, motion: Motion::default(), look, about: None }
-    }
-}
-
-impl Watched for Ring {
-    fn positions(&self) -> Positions {
-        let positions = self.pages.positions();
-        Positions { oldest: self.mode.oldest(&positions), released: positions.consumer, written: positions.producer }
-    }
-
-    fn tally(&self, from: u64, to: u64, most: u64) -> Option<(u64, u64)> {
-        self.pages.tally(from, to, most).map(|tally| (tally.records, tally.bytes))
+        Self { ring, rates: Rates::default(), look, about: None }
     }
 }
 
 impl Live for LiveRing {
     fn sample(&mut self, now: Instant) {
-        self.motion.sample(&self.ring, now);
+        self.rates.sample(&self.ring, now);
     }
 
     fn look(&mut self, payloads: usize, now: Instant) {
@@ -54,11 +44,11 @@ impl Live for LiveRing {
         let look = &self.look;
         let positions = Positions { oldest: look.oldest(), released: look.consumer_pos, written: look.producer_pos };
         let (fill, bytes, records) = (look.fill_bytes, look.bytes, look.waiting());
-        self.motion.look(&self.ring, Found { positions, fill, bytes, records }, now);
+        self.rates.look(&self.ring, Found { positions, fill, bytes, records }, now);
     }
 
     fn ask_around(&mut self) {
-        // The next time may go better; until then what was found before is shown.
+        // The next attempt may succeed; until then the last result is shown.
         if let Ok(about) = About::of(&self.ring) {
             self.about = Some(about);
         }
@@ -86,7 +76,7 @@ impl Live for LiveRing {
     }
 
     fn short(&self, since: Duration) -> String {
-        let (look, motion) = (&self.look, &self.motion);
+        let (look, rates) = (&self.look, &self.rates);
         format!(
             "{:>8.2} {:>16} {:>16} {:>5.1} % {:>8} {:>5} {:>10} {:>12} {:>10} {:>12} {:>10}\n",
             since.as_secs_f64(),
@@ -95,11 +85,11 @@ impl Live for LiveRing {
             look.percent(),
             look.waiting(),
             look.busy,
-            motion::rate(motion.written),
-            motion::records(motion.written_records),
-            motion::rate(motion.released),
-            motion::records(motion.released_records),
-            motion.age().unwrap_or_else(|| "-".to_owned())
+            rates::rate(rates.written),
+            rates::records(rates.written_records),
+            rates::rate(rates.released),
+            rates::records(rates.released_records),
+            rates.age().unwrap_or_else(|| "-".to_owned())
         )
     }
 
@@ -108,9 +98,9 @@ impl Live for LiveRing {
     }
 
     fn lines(&self, view: &View, columns: usize, rows: usize) -> Vec<String> {
-        let (look, motion) = (&self.look, &self.motion);
+        let (look, rates) = (&self.look, &self.rates);
         let (bold, _, plain) = view.pens();
-        let age = motion.age().map_or_else(String::new, |age| format!("; the head for {age}"));
+        let age = rates.age().map_or_else(String::new, |age| format!("; the head for {age}"));
         let (owners, programs) = match &self.about {
             Some(about) => (about.owners(), about.programs()),
             None => Default::default(),
@@ -119,17 +109,17 @@ impl Live for LiveRing {
             view.title(&format!("{} {} `{}`, {} bytes", look.mode.word(), look.id, look.name, look.bytes), columns),
             format!("held by   {owners}"),
             format!("used by   {programs}"),
-            view.position("producer", look.producer_pos, motion.written, motion.written_records, "records written"),
-            view.position("consumer", look.consumer_pos, motion.released, motion.released_records, "records released"),
+            view.position("producer", look.producer_pos, rates.written, rates.written_records, "records written"),
+            view.position("consumer", look.consumer_pos, rates.released, rates.released_records, "records released"),
             format!("fill      {}", show::fill(look, (columns / 2).clamp(10, 60))),
-            format!("over time {}", motion.curve(columns.saturating_sub(10))),
+            format!("over time {}", rates.curve(columns.saturating_sub(10))),
             format!("waiting   {}{age}", show::counts(look)),
             format!("lost      {}", show::lost(look).unwrap_or("known to the process that writes")),
             format!("wake-up   {}", show::wakeup(look).unwrap_or("of a program that drains it")),
         ];
         lines.extend(look.corrupt.clone());
         if view.drawn {
-            // Without what the lines above say already.
+            // Without the lines that repeat those above.
             lines.extend(draw::text(&look.picture(), columns, view.coloured).into_iter().skip(3));
         }
         if !look.records.is_empty() && lines.len() + 1 < rows {
@@ -137,7 +127,7 @@ impl Live for LiveRing {
             lines.push(format!("{bold}{}  {last}{plain}", show::head(look)));
             let room = rows.saturating_sub(lines.len());
             let payload = |_: &Waiting, bytes: &[u8]| {
-                if view.bytes { show::bytes(bytes) } else { self.ring.payload(bytes) }
+                if view.bytes { payload::text(bytes) } else { self.ring.payload(bytes) }
             };
             let line = |record: &Waiting| format!("{}  {}", show::row(look, record), show::content(record, payload));
             lines.extend(view.scrolled(&look.records, room, line));

@@ -11,7 +11,7 @@ use cutaway::{Links, Loaded, Uprobe};
 use cutaway_programs::getaddrinfo;
 use log::{debug, info, warn};
 
-use super::{Names, Whose, both, maps::Mapping, provider::Provider};
+use super::{maps::Mapping, names::Names, probes::both, provider::Provider, scope::Whose};
 use crate::failure::Failure;
 
 /// How long a file stays probed that no process maps any more: short programs come again.

@@ -6,7 +6,6 @@
 
 use std::{
     io,
-    os::fd::OwnedFd,
     sync::{
         Arc,
         mpsc::{self, Sender},
@@ -15,19 +14,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cutaway_sys::stop::Stop;
 use log::{debug, info};
 use rustix::{
-    event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
-    io::{Errno, write},
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
 };
 
 use super::{
-    First, Wanted, Whose,
+    first::First,
     hold::{Held, Holder},
     known::{Familiar, Known},
-    looks_like_libc,
+    libc_name::looks_like_libc,
     maps::Mapping,
     notice::{Notice, Ring},
+    scope::{Wanted, Whose},
     sightings::{Mapper, Queue, Sighting},
 };
 
@@ -44,7 +45,7 @@ pub(crate) struct Common {
 /// The threads; they end when this is dropped.
 pub(crate) struct Catchers {
     threads: Vec<JoinHandle<()>>,
-    stop: Arc<OwnedFd>,
+    stop: Arc<Stop>,
 }
 
 impl Catchers {
@@ -53,7 +54,7 @@ impl Catchers {
         /// There may be many.
         const STACK: usize = 256 << 10;
         const PATIENCE: Duration = Duration::from_secs(1);
-        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let stop = Arc::new(Stop::new()?);
         let mut catchers = Self { threads: Vec::new(), stop: Arc::clone(&stop) };
         let (ready, are_ready) = mpsc::channel();
         for ring in rings {
@@ -74,8 +75,8 @@ impl Catchers {
 
 impl Drop for Catchers {
     fn drop(&mut self) {
-        // The counter of a new eventfd has room for 1; no thread reads it, so that it wakes all of them.
-        let _ = write(&*self.stop, &1_u64.to_ne_bytes());
+        // No thread reads from the pipe, so that one stop wakes all of them.
+        self.stop.stopper().stop();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
@@ -84,7 +85,7 @@ impl Drop for Catchers {
 
 struct Catcher {
     ring: Ring,
-    stop: Arc<OwnedFd>,
+    stop: Arc<Stop>,
     common: Common,
 }
 
@@ -99,8 +100,7 @@ impl Catcher {
         });
         let _ = ready.send(());
         loop {
-            let mut fds =
-                [PollFd::from_borrowed_fd(self.ring.fd(), PollFlags::IN), PollFd::new(&self.stop, PollFlags::IN)];
+            let mut fds = [self.ring.fd(), self.stop.fd()].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
             let waited = poll(&mut fds, None);
             let [notices, stop] = fds.map(|fd| fd.revents());
             first.iter_mut().for_each(First::account);

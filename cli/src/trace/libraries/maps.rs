@@ -2,7 +2,8 @@
 
 use std::{collections::HashMap, fs};
 
-/// A file as the kernel tells it apart from others: device and inode, as `/proc/PID/maps` and `PERF_RECORD_MMAP2` give them.
+/// A file as the kernel tells it apart from others: device and inode, as `/proc/PID/maps` and `PERF_RECORD_MMAP2` give
+/// them.
 ///
 /// On some file systems (btrfs, overlayfs) stat(2) gives another device; so these are compared with each other alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,16 +1,22 @@
 //! Notices as they happen that processes map files to execute them: `PERF_RECORD_MMAP2` of every CPU.
 //!
-//! A software event that counts nothing (`PERF_COUNT_SW_DUMMY`) with the bits `mmap` and `mmap2` has the kernel write one
-//! record for each executable mapping that any process makes, execve(2) included (`kernel/events/core.c`,
+//! A software event that counts nothing (`PERF_COUNT_SW_DUMMY`) with the bits `mmap` and `mmap2` has the kernel write
+//! one record for each executable mapping that any process makes, execve(2) included (`kernel/events/core.c`,
 //! `perf_event_mmap`). That takes no tracefs and no program, and costs nothing while no process maps anything.
 #![expect(unsafe_code, reason = "perf_event_open(2) and its shared pages")]
 
 use std::{
-    fs, io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use cutaway_sys::{
+    cpus,
+    fd::owned,
+    memory, report,
+    report::{check, outcome},
+};
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::maps::{Key, Mapping};
@@ -33,23 +39,6 @@ pub(crate) struct Ring {
     event: OwnedFd,
     pages: MmapRaw,
     page: usize,
-}
-
-/// `0-3,8` as numbers; `None` if it is no such list, or one that no kernel writes.
-fn cpus(list: &str) -> Option<Vec<u32>> {
-    /// Far more than a kernel can be built for: any file system can be mounted there.
-    const MOST: u32 = 1 << 16;
-    let mut cpus = Vec::new();
-    for part in list.trim().split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok().filter(|&last| last < MOST)?);
-        // In order, so that no number comes twice.
-        if cpus.last().is_some_and(|&before| before >= first) {
-            return None;
-        }
-        cpus.extend(first..=last);
-    }
-    Some(cpus)
 }
 
 /// `struct perf_event_attr` up to `config2`.
@@ -79,11 +68,9 @@ const DATA_TAIL: usize = 1032;
 impl Ring {
     /// Opens the records of each CPU that is online. Needs `CAP_PERFMON` (Linux 5.8) or `CAP_SYS_ADMIN`.
     pub(crate) fn open_all() -> io::Result<Vec<Self>> {
-        let online = fs::read_to_string("/sys/devices/system/cpu/online")?;
-        let cpus = cpus(&online).ok_or_else(|| io::Error::other("the list of online CPUs cannot be read"))?;
         // One that went offline since has none.
         let is_gone = |error: &io::Error| error.raw_os_error() == Some(libc::ENODEV);
-        cpus.into_iter().map(Self::open).filter(|ring| !ring.as_ref().is_err_and(is_gone)).collect()
+        cpus::online()?.into_iter().map(Self::open).filter(|ring| !ring.as_ref().is_err_and(is_gone)).collect()
     }
 
     pub(crate) fn cpu(&self) -> u32 {
@@ -112,48 +99,36 @@ impl Ring {
         let value = unsafe {
             libc::syscall(libc::SYS_perf_event_open, &raw const attr, -1_i64, i64::from(cpu), -1_i64, CLOEXEC)
         };
-        let answer = if value < 0 { Err(io::Error::last_os_error()) } else { Ok(value) };
-        log::trace!(
-            target: "syscall",
-            syscall = "perf_event_open",
-            type = "PERF_TYPE_SOFTWARE",
-            config = "PERF_COUNT_SW_DUMMY",
-            size = attr.size,
-            flags_of_attr = "exclude_kernel|exclude_hv|mmap|watermark|mmap2",
-            pid = -1,
-            cpu = cpu,
-            group_fd = -1,
-            flags = "PERF_FLAG_FD_CLOEXEC",
-            answer:% = told(&answer);
-            "has the kernel tell which files are mapped to be executed: a C library that was not in use before"
-        );
-        let fd = RawFd::try_from(answer?).map_err(io::Error::other)?;
+        let answer = check(value);
+        report!("perf_event_open", &answer,
+            "has the kernel tell which files are mapped to be executed: a C library that was not in use before";
+            "type" = "PERF_TYPE_SOFTWARE",
+            "config" = "PERF_COUNT_SW_DUMMY",
+            "size" = attr.size,
+            "flags_of_attr" = "exclude_kernel|exclude_hv|mmap|watermark|mmap2",
+            "pid" = -1,
+            "cpu" = cpu,
+            "group_fd" = -1,
+            "flags" = "PERF_FLAG_FD_CLOEXEC");
         // SAFETY: the kernel has just made this fd for the caller, and nothing else knows it.
-        let event = unsafe { OwnedFd::from_raw_fd(fd) };
-        let page = rustix::param::page_size();
+        let event = unsafe { owned(answer) }?;
+        let page = memory::page_size();
         let pages = MmapOptions::new().len((PAGES + 1) * page).map_raw(&event);
-        log::trace!(
-            target: "syscall",
-            syscall = "mmap",
-            addr = 0,
-            length = (PAGES + 1) * page,
-            prot = "PROT_READ|PROT_WRITE",
-            flags = "MAP_SHARED",
-            fd = event.as_raw_fd(),
-            offset = 0,
-            answer:% = told(&pages.as_ref().map(|pages| pages.as_ptr().addr() as i64).map_err(|error| {
-                io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))
-            }));
-            "maps the buffer into which it writes them"
-        );
+        report!("mmap", &outcome(&pages, |pages| pages.as_ptr().addr() as i64), "maps the buffer into which it writes them";
+            "addr" = 0,
+            "length" = (PAGES + 1) * page,
+            "prot" = "PROT_READ|PROT_WRITE",
+            "flags" = "MAP_SHARED",
+            "fd" = event.as_raw_fd(),
+            "offset" = 0);
         Ok(Self { cpu, event, pages: pages?, page })
     }
 
     /// A position in the control page.
     fn position(&self, offset: usize) -> &AtomicU64 {
         let word = self.pages.as_mut_ptr().wrapping_add(offset).cast::<u64>();
-        // SAFETY: the control page is mapped for as long as `self` lives, both offsets are in it and multiples of 8, and the
-        // kernel reads and writes these words as whole ones.
+        // SAFETY: the control page is mapped for as long as `self` lives, both offsets are in it and multiples of 8,
+        // and the kernel reads and writes these words as whole ones.
         unsafe { AtomicU64::from_ptr(word) }
     }
 
@@ -190,14 +165,6 @@ impl Ring {
         // ATOMICS: pairs with the kernel's load of data_tail before it writes new records: they have been read.
         self.position(DATA_TAIL).store(tail, Ordering::Release);
         notices
-    }
-}
-
-/// An answer as the explanation shows it.
-fn told(answer: &io::Result<i64>) -> String {
-    match answer {
-        Ok(value) => value.to_string(),
-        Err(error) => format!("-1 {}", cutaway::Errno::of(error)),
     }
 }
 
@@ -242,15 +209,6 @@ fn read(record: &[u8]) -> Option<Notice> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lists_of_cpus_are_ranges_and_single_ones() {
-        assert_eq!(cpus("0-2,5\n"), Some(vec![0, 1, 2, 5]));
-        assert_eq!(cpus("0\n"), Some(vec![0]));
-        for other in ["none", "0-4294967295", "0-1,1", "3,0"] {
-            assert_eq!(cpus(other), None, "{other}");
-        }
-    }
 
     #[test]
     fn a_mapping_is_read_from_its_record() {

@@ -14,16 +14,17 @@ use cutaway::Uprobe;
 use cutaway_programs::getaddrinfo;
 
 use super::{
+    libc_name::looks_like_libc,
     maps::Mapping,
     quick::{self, Quick},
 };
 
-/// A function that every C library defines and no library in front of it does: what only wraps `getaddrinfo` calls the C
-/// library's in the end, and its calls would be seen twice.
+/// A function that every C library defines and no library in front of it does: what only wraps `getaddrinfo` calls the
+/// C library's in the end, and its calls would be seen twice.
 const STARTS: [&str; 2] = ["__libc_start_main", "__libc_init"];
 
-/// Bytes of a file whose whole table of symbols is looked through. It is read into memory, and any process can map a file of
-/// any length, which may take no room at all on a disk.
+/// Bytes of a file whose whole table of symbols is looked through. It is read into memory, and any process can map a
+/// file of any length, which may take no room at all on a disk.
 const MOST: u64 = 1 << 30;
 
 /// What a file turned out to be.
@@ -91,7 +92,7 @@ fn judge(file: File, shown: &str) -> Found {
     let native = is_native(&header);
     // One of another class has its tables elsewhere: it takes the long way, if it is a C library by its name.
     let quick = if native { quick::defines(&file, getaddrinfo::FUNCTION) } else { Quick::Unknown };
-    if quick == Quick::No || !native && !super::looks_like_libc(shown) {
+    if quick == Quick::No || !native && !looks_like_libc(shown) {
         return Found::Nothing;
     }
     if file.metadata().map_or(true, |of| of.len() > MOST) {
@@ -124,8 +125,8 @@ fn open(pid: u32, mapping: &Mapping) -> Option<File> {
     })
 }
 
-/// Opens a regular file. A FIFO would block and a device may do something, and what the path leads to is another process's
-/// to change at any moment; so it is held on to before it is looked at, and opened after.
+/// Opens a regular file. A FIFO would block and a device may do something, and what the path leads to is another
+/// process's to change at any moment; so it is held on to before it is looked at, and opened after.
 fn open_regular(path: &str) -> Option<File> {
     let held = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path).ok()?;
     held.metadata().is_ok_and(|of| of.is_file()).then(|| File::open(through(&held)).ok())?
@@ -172,9 +173,9 @@ impl Provider {
 
     /// Whether a probe is on the function in that process: its memory then differs from the file.
     ///
-    /// One file below several overlay file systems has an inode of its own in each, and the kernel puts a probe on the one
-    /// below (`d_real_inode`). If the file of equal [`Marks`] is probed already, and the probe is in this process, too, then
-    /// it is that file.
+    /// One file below several overlay file systems has an inode of its own in each, and the kernel puts a probe on the
+    /// one below (`d_real_inode`). If the file of equal [`Marks`] is probed already, and the probe is in this process,
+    /// too, then it is that file.
     pub(crate) fn is_probed_in(&self, pid: u32, mapping: &Mapping) -> bool {
         let (mut memory, mut file) = ([0; 4], [0; 4]);
         let behind = self.function.checked_sub(mapping.offset).and_then(|behind| mapping.start.checked_add(behind));

@@ -1,6 +1,6 @@
-//! A quick look into an ELF file: whether a function is among its dynamic symbols, by the hash table that the dynamic loader
-//! uses. It takes a dozen small reads, however many symbols the file has: on a machine with large libraries that is the
-//! difference between microseconds and a second.
+//! A quick look into an ELF file: whether a function is among its dynamic symbols, by the hash table that the dynamic
+//! loader uses. It takes a dozen small reads, however many symbols the file has: on a machine with large libraries that
+//! is the difference between microseconds and a second.
 //!
 //! (The tables: `elf(5)`; `DT_GNU_HASH`: glibc's `elf/dl-lookup.c`, `do_lookup_x`.)
 
@@ -17,8 +17,8 @@ pub(crate) enum Quick {
     Unknown,
 }
 
-/// Symbols of one chain of a hash table that are looked at: linkers make chains of a few. A broken table has any number, and
-/// each is a read.
+/// Symbols of one chain of a hash table that are looked at: linkers make chains of a few. A broken table has any
+/// number, and each is a read.
 const CHAIN: u32 = 1 << 12;
 
 /// Looks for `function` in a file of this machine's own class and byte order.

@@ -12,17 +12,19 @@ use cutaway_programs::getaddrinfo;
 use log::{info, warn};
 
 use super::{
-    First, Names, Wanted, Whose,
     attached::AllAttached,
     catch::{Catchers, Common, is_held},
+    first::First,
     hold::Holder,
     holder::{Answer, MOST},
     known::{Known, Verdict},
-    looks_like_libc,
+    libc_name::looks_like_libc,
     maps::{self, Key, Mapping, Processes},
     moment::{self, Moment},
+    names::Names,
     notice::Ring,
     provider::{self, Found},
+    scope::{Wanted, Whose},
     sightings::{Arrived, Mapper, Queue, Sighting},
 };
 use crate::failure::Failure;

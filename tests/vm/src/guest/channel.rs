@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::termios::{self, OptionalActions};
 
-use crate::wire::{self, Message};
+use crate::protocol::{self, Message};
 
 /// The second serial port; the first is the console.
 pub(super) const PATH: &str = "/dev/ttyS1";
@@ -59,7 +59,7 @@ impl Channel {
 
 fn send(port: &Mutex<File>, message: &Message, payload: &[u8]) {
     let mut port = port.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Err(error) = wire::write(&mut *port, message, payload) {
+    if let Err(error) = protocol::write(&mut *port, message, payload) {
         eprintln!("cutaway-vm: cannot write to the result channel: {error}");
     }
 }

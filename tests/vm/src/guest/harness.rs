@@ -7,9 +7,9 @@ use super::channel::Channel;
 use super::leftovers::Sent;
 use super::process::{self, Spec, Told};
 use crate::libtest::{self, Arguments};
-use crate::parts::Part;
 use crate::plan::{Binary, Plan};
-use crate::wire::{Message, Status};
+use crate::protocol::{Message, Status};
+use crate::shard::Shard;
 
 /// The name under which a harness's own failure to list its tests is reported.
 pub(crate) const LISTING: &str = "(list of tests)";
@@ -20,12 +20,12 @@ const PIECE: usize = 16 << 10;
 /// How much of the end is kept of output beyond the limit.
 const TAIL: usize = 16 << 10;
 
-/// Runs what is `part` of binary `index` of the plan.
+/// Runs the tests of `shard` in binary `index` of the plan.
 pub(super) fn run(
     channel: &Channel,
     plan: &Plan,
     index: usize,
-    part: Part,
+    shard: Shard,
     environment: &BTreeMap<String, String>,
     sent: &mut Sent,
 ) {
@@ -35,7 +35,7 @@ pub(super) fn run(
     let runner = Runner { channel, plan, index, binary, environment };
     let arguments = Arguments::parse(&binary.arguments);
     let once = |sent: &mut Sent| {
-        if part.has(index) {
+        if shard.has(index) {
             runner.run("", &binary.arguments, sent);
         }
     };
@@ -48,12 +48,12 @@ pub(super) fn run(
             return once(sent);
         }
         Ok(names) => names,
-        Err(no_list) if part.has(index) => return runner.tell(&no_list),
+        Err(no_list) if shard.has(index) => return runner.tell(&no_list),
         Err(_) => return,
     };
     // Counted from the binary's number on, or the first guest would have the larger half of every binary.
     let names: Vec<String> =
-        (index..).zip(names).filter(|(number, _)| part.has(*number)).map(|(_, name)| name).collect();
+        (index..).zip(names).filter(|(number, _)| shard.has(*number)).map(|(_, name)| name).collect();
     let mut rest = names.as_slice();
     while !rest.is_empty() {
         let (piece, behind) = rest.split_at(fitting(rest));

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::channel::Channel;
 use crate::plan::RESULTS;
-use crate::wire::{Message, PAYLOAD_LIMIT};
+use crate::protocol::{Message, PAYLOAD_LIMIT};
 
 /// What has been sent, so that only new and changed files are sent again.
 #[derive(Default)]

@@ -18,9 +18,9 @@ use std::path::Path;
 
 use channel::Channel;
 
-use crate::parts::Part;
 use crate::plan::{PLAN, Plan, RESULTS};
-use crate::wire::Message;
+use crate::protocol::Message;
+use crate::shard::Shard;
 
 /// Does the work of a guest's process 1 and never returns, if that is what this process is. Otherwise does nothing.
 pub fn run_if_init() {
@@ -70,10 +70,10 @@ fn work(channel: &Channel) -> bool {
         }
     };
     let environment = environment(&plan);
-    let part = Part::of_this_guest();
+    let shard = Shard::of_this_guest();
     let mut leftovers = leftovers::Sent::default();
     for index in 0..plan.binaries.len() {
-        harness::run(channel, &plan, index, part, &environment, &mut leftovers);
+        harness::run(channel, &plan, index, shard, &environment, &mut leftovers);
     }
     true
 }

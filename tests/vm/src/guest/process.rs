@@ -20,7 +20,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, wait};
 
 use super::stacks;
-use crate::wire::Status;
+use crate::protocol::Status;
 
 /// What to run.
 pub(super) struct Spec<'a> {
@@ -71,7 +71,7 @@ fn watched(spec: &Spec<'_>, started: Instant, tell: &mut dyn FnMut(Told<'_>)) ->
     end_all_processes();
     let status = child.wait()?;
     reap();
-    // What was written before the end is in the pipe; nobody is left to write more, save one that cannot be killed.
+    // What was written before the end is in the pipe; only a process that cannot be killed could write more.
     let last = Instant::now() + Duration::from_secs(1);
     while poll_for(&[&output], last)?.first().is_some_and(|ready| *ready) && pass_on(&mut output, tell)? {}
     ended?;
@@ -144,7 +144,8 @@ fn end_all_processes() {
     }
 }
 
-/// Collects the orphans that fell to process 1, and waits for those that are still dying; not for ever, for one may hang in the kernel.
+/// Collects the orphans that fell to process 1, and waits for those that are still dying; not for ever, for one may
+/// hang in the kernel.
 fn reap() {
     let last = Instant::now() + Duration::from_secs(1);
     while Instant::now() < last {

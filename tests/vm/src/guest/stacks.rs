@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-/// More threads than this are not read one by one by anybody.
+/// Threads whose stacks are read, at most.
 const MOST_THREADS: usize = 64;
 
 /// One paragraph for every thread of every process but process 1 and the kernel's own.

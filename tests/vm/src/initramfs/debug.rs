@@ -3,7 +3,8 @@
 
 use object::build::elf::Builder;
 
-/// The executable without its `.debug_*` sections; the same bytes where that cannot be done (a core file, a foreign format).
+/// The executable without its `.debug_*` sections; the same bytes where that cannot be done (a core file, a foreign
+/// format).
 pub(super) fn without(whole: Vec<u8>) -> Vec<u8> {
     rewritten(&whole).unwrap_or(whole)
 }

@@ -1,7 +1,8 @@
 //! The kernels that the archives hold, asked for once in a while and kept.
 //!
-//! apt does the work, pointed away from the machine's own state by options: its lists, caches, preferences and logs
-//! lie in the cache folder, so no root is needed and nothing of the machine's is touched. Signatures and hashes are apt's to check.
+//! apt does the work, pointed away from the machine's own state by options: its lists, caches, preferences and logs lie
+//! in the cache folder, so no root is needed and nothing of the machine's is touched. Signatures and hashes are apt's
+//! to check.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::deb822::paragraphs;
-use super::{Request, sources};
+use super::request::Request;
+use super::sources;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::tool::Tool;
@@ -53,7 +55,8 @@ impl Entry {
 }
 
 impl Catalog {
-    /// The kept catalog, or a new one if that is old, absent or not wanted. One that cannot be renewed is used as it is.
+    /// The kept catalog, or a new one if that is old, absent or not wanted. One that cannot be renewed is used as it
+    /// is.
     pub(super) fn load(cache: &Cache, refresh: bool) -> Result<Self> {
         let kept = cache.load::<Self>(KEPT_AS);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

@@ -12,8 +12,8 @@ use std::process::Stdio;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Kernel;
 use super::catalog::{Catalog, Entry};
+use super::image::Kernel;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::tool::Tool;

@@ -1,5 +1,5 @@
-//! QEMU's monitor (QMP), for the one thing it is needed for: to wake a hanging guest by an NMI, which it answers with a panic
-//! and a trace of what its CPU was doing.
+//! QEMU's monitor (QMP), for the one thing it is needed for: to wake a hanging guest by an NMI, which it answers with a
+//! panic and a trace of what its CPU was doing.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -22,7 +22,7 @@ pub(crate) fn inject_nmi(socket: &Path) -> io::Result<()> {
             if let Some(error) = answer.get("error") {
                 return Err(io::Error::other(error.to_string()));
             }
-            // Anything else is an event, which nobody asked for.
+            // Anything else is an event, which is ignored.
             if answer.get("return").is_some() {
                 break;
             }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::console::Crash;
-use crate::needs;
+use crate::requirements;
 use crate::version::Version;
 
 /// What came of one test.
@@ -41,7 +41,9 @@ impl Outcome {
     #[must_use]
     pub fn judged(self, kernel: Option<Version>) -> Self {
         match (&self, kernel) {
-            (Self::Skipped(reason), Some(kernel)) => needs::judge(reason, kernel).err().map_or(self, Self::Failed),
+            (Self::Skipped(reason), Some(kernel)) => {
+                requirements::judge(reason, kernel).err().map_or(self, Self::Failed)
+            }
             _ => self,
         }
     }

@@ -3,7 +3,7 @@
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, TableComponent, presets};
 
 use super::{Matrix, Outcome, Test};
-use crate::needs;
+use crate::requirements;
 
 /// Draws the table; `colour` for a terminal.
 #[must_use]
@@ -48,7 +48,7 @@ fn cell(test: Option<&Test>) -> Cell {
     let (text, colour) = match &test.outcome {
         Outcome::Passed => (format!("{:.2} s", test.seconds), Color::Green),
         Outcome::Skipped(reason) => {
-            let why = needs::needed_version(reason)
+            let why = requirements::needed_version(reason)
                 .map_or_else(|| "skipped".to_owned(), |version| format!("needs {version}"));
             (why, Color::Yellow)
         }

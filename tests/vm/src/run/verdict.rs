@@ -1,9 +1,9 @@
 //! What a test's end says of it.
 
 use crate::libtest::{self, Said};
-use crate::needs;
+use crate::protocol::Status;
 use crate::report::Outcome;
-use crate::wire::Status;
+use crate::requirements;
 
 /// What a process's end says of its test, or of a plain program, which has no name.
 pub(super) fn outcome(name: Option<&str>, status: Status, output: &str, trace: String, missing: &[String]) -> Outcome {
@@ -22,7 +22,7 @@ pub(super) fn outcome(name: Option<&str>, status: Status, output: &str, trace: S
             (0, Some((_, Said::Failed | Said::Nothing))) => Outcome::Failed(
                 "its process left with status 0 before the harness could say that one test passed".to_owned(),
             ),
-            (_, Some((name, Said::Failed))) => match needs::confessed(output, libtest::without_kind(name).0) {
+            (_, Some((name, Said::Failed))) => match requirements::confessed(output, libtest::without_kind(name).0) {
                 Some(reason) => Outcome::Skipped(reason.to_owned()),
                 None => Outcome::Failed("the harness says FAILED".to_owned()),
             },
@@ -41,7 +41,8 @@ pub(super) fn exit_code(status: Status) -> i32 {
     }
 }
 
-/// The signals that end test processes, by the names of signal(7); signals of this machine and its guests have the same numbers.
+/// The signals that end test processes, by the names of signal(7); signals of this machine and its guests have the same
+/// numbers.
 fn signal_name(signal: i32) -> &'static str {
     match signal {
         libc::SIGILL => "SIGILL",

@@ -226,7 +226,7 @@ fn hang() -> Ran {
     }
 }
 
-/// Spins on every CPU at a priority that leaves nobody else any time, process 1 included.
+/// Spins on every CPU at a priority that leaves no other process any time, process 1 included.
 fn starve() -> Ran {
     fs::write("/proc/sys/kernel/sched_rt_runtime_us", "-1")?;
     println!("about to starve");
@@ -242,7 +242,7 @@ fn starve() -> Ran {
 fn spin() {
     #![expect(unsafe_code, reason = "sched_setscheduler(2) has no safe wrapper here")]
     let parameters = libc::sched_param { sched_priority: 99 };
-    // SAFETY: the pointer is to a live, initialised parameter; 0 means this thread.
+    // SAFETY: the pointer is to a live, initialized parameter; 0 means this thread.
     let answer = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
     assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
     loop {

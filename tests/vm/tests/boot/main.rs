@@ -1,8 +1,8 @@
 //! The command on real guests. One boot by default; the sick guests, which take minutes, on request:
 //! `cargo test -p cutaway-vm --test boot -- --include-ignored`.
 //!
-//! This one binary plays both sides, as the command does: on the host it starts guests, and in a guest (`CUTAWAY_VM` is set) it
-//! is the test binary that they run.
+//! This one binary plays both sides, as the command does: on the host it starts guests, and in a guest (`CUTAWAY_VM` is
+//! set) it is the test binary that they run.
 //!
 //! Without QEMU or without a kernel every test here is ignored, and says why.
 

@@ -1,7 +1,7 @@
 //! Loaders against each other: what it costs to get from an object to its first event, whole processes in turn.
 //!
-//! Each loader has a package of its own, `tests/peers/loader/NAME`, that does the same task and nothing else, so that its
-//! binary, its crates and its build can be compared as well.
+//! Each loader has a package of its own, `tests/peers/loader/NAME`, that does the same task and nothing else, so that
+//! its binary, its crates and its build can be compared as well.
 
 use std::{
     io::{self, Read},

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::root;
+use crate::tools::root;
 
 /// Where they lie: what `cutaway compare --format json` printed.
 const FILE: &str = "docs/compare/figures.jsonl";

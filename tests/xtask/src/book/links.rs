@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::root;
+use crate::tools::root;
 
 /// What is wrong with the links of a page: none, or a line for each.
 pub(super) fn broken(page: &str) -> Result<Vec<String>, String> {

@@ -6,8 +6,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{Block, figures::Figures, page::Maker, root, same};
+use super::{Block, figures::Figures, normalize, page::Maker};
 use crate::tools;
+use crate::tools::root;
 
 /// Where blocks are made: the commands of this repository at hand, and the figures of the comparison.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl Workshop {
                 let made = self.picture(command)?;
                 let file = root().join(&block.page).with_file_name("").join(image);
                 // A picture is left as it is if nothing but what always differs is new in it.
-                if !fs::read_to_string(&file).is_ok_and(|there| same::pictures(&there, &made)) {
+                if !fs::read_to_string(&file).is_ok_and(|there| normalize::pictures(&there, &made)) {
                     fs::write(&file, made).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
                 }
                 Ok(block.text.clone())
@@ -64,7 +65,9 @@ impl Workshop {
             let file = root().join(&block.page).with_file_name("").join(image);
             let there = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
             let made = self.picture(command)?;
-            return Ok((!same::pictures(&there, &made)).then(|| format!("`{command}` draws another {image}: {made}")));
+            return Ok(
+                (!normalize::pictures(&there, &made)).then(|| format!("`{command}` draws another {image}: {made}"))
+            );
         }
         let made = self.make(block)?;
         let same = match &block.maker {
@@ -109,7 +112,7 @@ impl Workshop {
             let command = command.join("\n");
             let printed = self.printed(&command)?;
             made.push_str(&format!("$ {command}\n"));
-            if same::is_elided(&shown) {
+            if normalize::is_elided(&shown) {
                 if !same(&shown, &printed) {
                     return Err(format!(
                         "what `{command}` prints has changed, and only you know what to elide:\n{printed}"
@@ -146,7 +149,7 @@ impl Workshop {
 
 /// How outputs are compared.
 fn compare(any_order: bool) -> fn(&str, &str) -> bool {
-    if any_order { same::shuffled_outputs } else { same::outputs }
+    if any_order { normalize::shuffled_outputs } else { normalize::outputs }
 }
 
 /// Whether a command is not over with these lines: a quote is open, or the last line says so.

@@ -1,12 +1,12 @@
 //! The book in `docs/`, and what it shows: `cargo xtask book` makes every listing, output, table and picture anew.
 //!
 //! ```text
-//!     page.rs     a page: its text, and the blocks in it that something makes
-//!     make.rs     what makes them: a file's lines, a command's output, figures, pictures
-//!     figures.rs  tables and quotes of the comparison, from the figures that lie beside it
-//!     same.rs     whether two outputs are the same, but for what differs from run to run
-//!     links.rs    whether links lead somewhere
-//!     staged.rs   a ring with one of everything in it, to be drawn
+//!     page.rs       a page: its text, and the blocks in it that something makes
+//!     make.rs       what makes them: a file's lines, a command's output, figures, pictures
+//!     figures.rs    tables and quotes of the comparison, from the figures that lie beside it
+//!     normalize.rs  whether two outputs are equal, but for what differs from run to run
+//!     links.rs      whether links lead somewhere
+//!     staged.rs     a ring with one of everything in it, to be drawn
 //! ```
 //!
 //! A comment in front of a block says what makes it:
@@ -16,7 +16,7 @@
 //!     <!-- source: FILE | ITEM | … -->     the items whose first lines begin so
 //!     <!-- run: anyone -->                 the commands of the block, and what they print
 //!     <!-- run: root -->                   the same, for what loads programs
-//!     <!-- run: root | any order -->       the same, where two processes print, and nobody knows which one first
+//!     <!-- run: root | any order -->       the same, where two processes print in any order
 //!     <!-- picture: COMMAND -->            the file of the image below; the command writes it to FILE
 //!     <!-- table: EXPERIMENT | TITLE | LEAVE OUT … -->
 //!     <!-- quote: EXPERIMENT --> and <!-- answers -->
@@ -27,8 +27,8 @@
 mod figures;
 mod links;
 mod make;
+mod normalize;
 mod page;
-mod same;
 mod staged;
 
 use std::{
@@ -40,6 +40,7 @@ use clap::Args;
 
 use self::page::Page;
 pub use self::{make::Workshop, page::Block};
+use crate::tools::root;
 
 /// What to do.
 #[derive(Debug, Args)]
@@ -71,11 +72,6 @@ pub const PAGES: &[&str] = &[
     "docs/9-embedding.md",
     "docs/compare.md",
 ];
-
-/// The repository's root.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
 
 /// What is wrong with the links of a page: none, or a line for each.
 ///

@@ -42,8 +42,8 @@ pub struct Block {
 impl Page {
     /// Reads a page by its path from the root.
     pub(super) fn read(name: &str) -> Result<Self, String> {
-        let text =
-            fs::read_to_string(super::root().join(name)).map_err(|error| format!("cannot read {name}: {error}"))?;
+        let text = fs::read_to_string(crate::tools::root().join(name))
+            .map_err(|error| format!("cannot read {name}: {error}"))?;
         Ok(Self::new(name, &text))
     }
 

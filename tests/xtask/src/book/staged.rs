@@ -1,8 +1,8 @@
-//! A ring with one of everything in it, to be looked at and drawn: committed records of several sizes, a discarded one, one
-//! that is still busy, one behind it, and one that runs over the end.
+//! A ring with one of everything in it, to be looked at and drawn: committed records of several sizes, a discarded one,
+//! one that is still busy, one behind it, and one that runs over the end.
 //!
-//! Nothing about it is drawn by hand: a program reserves the records in the running kernel, and `cutaway peek` takes the look
-//! while one of its runs is in the middle of a record.
+//! Nothing about it is drawn by hand: a program reserves the records in the running kernel, and `cutaway peek` takes
+//! the look while one of its runs is in the middle of a record.
 
 use std::{
     fs, thread,
@@ -12,7 +12,8 @@ use std::{
 use cutaway::{Loaded, Object, Run};
 use cutaway_programs::{btf::Type, prelude::*};
 
-use super::{make::Workshop, root};
+use super::make::Workshop;
+use crate::tools::root;
 
 /// Where the look is kept.
 const FILE: &str = "docs/looks/staged.jsonl";

@@ -8,15 +8,16 @@ use std::{
 };
 
 use cutaway_programs::compare::{Burst, Work, shelf};
+use cutaway_sys::clock::monotonic_ns;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{BUCKETS, IDLE, Seen, TIMER, Who};
+use super::arms::{BUCKETS, IDLE, Seen, TIMER, Who};
 use crate::compare::{
+    bench::{Bench, Obstacle},
     cpus,
-    experiment::{Bench, Obstacle},
-    method::quantile,
     producer::{ADAPTIVE, Producer},
     readers::{Reader, Shelf, meanwhile},
+    stats::quantile,
 };
 
 const BUFFER: u32 = 1024 * 1024;
@@ -90,7 +91,7 @@ fn send(rate: u32, time: Duration, mut burst: impl FnMut(u64) -> Result<(), Obst
         }
         burst(count)?;
         sent += count;
-        // Late is late: nobody catches up by a flood.
+        // A late sender does not catch up by a flood.
         due = (due + interval).max(begun.elapsed());
     }
     Ok(sent)
@@ -117,8 +118,8 @@ impl Watch {
         self.ages.push(now.saturating_sub(made) as f64);
     }
 
-    /// All that a reader can tell. It counts by the time that it took: one that cannot keep up goes on when nothing is sent
-    /// any more.
+    /// All that a reader can tell. It counts by the time that it took: one that cannot keep up goes on when nothing is
+    /// sent any more.
     fn end(mut self) -> Result<Seen, Obstacle> {
         let cpu = cpu_time() - self.cpu;
         let wake_ups = switches()? - self.switches;
@@ -139,10 +140,6 @@ impl Watch {
             ..Seen::default()
         })
     }
-}
-
-fn monotonic_ns() -> u64 {
-    Duration::try_from(clock_gettime(ClockId::Monotonic)).map_or(0, |time| time.as_nanos() as u64)
 }
 
 /// CPU time of this thread.

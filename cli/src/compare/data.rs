@@ -1,10 +1,10 @@
-//! Figures as values: tables and plots, before anybody draws them.
+//! Data as values: tables and plots, before they are formatted.
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use super::method::Rounds;
+use super::stats::Rounds;
 
-/// Figures in rows.
+/// A table.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Table {
     pub(super) title: String,
@@ -12,7 +12,7 @@ pub(super) struct Table {
     pub(super) rows: Vec<Vec<Cell>>,
 }
 
-/// What stands in a column.
+/// Name and unit of a column.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Column {
     pub(super) name: String,
@@ -34,14 +34,14 @@ impl Table {
     }
 }
 
-/// One figure.
+/// A cell of a table.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Cell {
-    /// There is none.
+    /// No value.
     None,
     Text(String),
     Number(f64),
-    /// A median, and the middle half of what was measured.
+    /// A median, and the lower and upper quartile.
     Spread {
         median: f64,
         low: f64,
@@ -83,7 +83,7 @@ impl From<Option<u64>> for Cell {
     }
 }
 
-/// Null, a string, a number, or an object with the numbers `median`, `low` and `high`.
+/// Serializes null, a string, a number, or an object with the numbers `median`, `low` and `high`.
 impl Serialize for Cell {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -105,7 +105,7 @@ impl Serialize for Cell {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Axis {
     pub(super) label: String,
-    /// Whether each step multiplies.
+    /// Whether the scale is logarithmic.
     pub(super) logarithmic: bool,
 }
 
@@ -139,7 +139,7 @@ impl Point {
     }
 }
 
-/// Something to be drawn.
+/// A plot.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(super) enum Plot {
@@ -157,12 +157,12 @@ impl Plot {
     }
 }
 
-/// A number as people read it: three digits or a little more, thousands apart.
+/// Formats a number with three or a little more digits, and thousands separators.
 pub(super) fn number(value: f64) -> String {
     with_places(value, if value.fract() == 0.0 { 0 } else { places(value) })
 }
 
-/// So many digits behind the point make three in all, or a little more.
+/// Returns how many decimal places make three digits in all, or a little more.
 fn places(value: f64) -> usize {
     match value.abs() {
         100.0.. => 0,
@@ -194,14 +194,14 @@ fn with_places(value: f64, places: usize) -> String {
     grouped
 }
 
-/// `1 record`, `2 records`.
+/// Formats a count: `1 record`, `2 records`.
 pub(super) fn count(number_of: u64, what: &str) -> String {
     let plural = if number_of == 1 { "" } else { "s" };
     format!("{} {what}{plural}", number(number_of as f64))
 }
 
 impl Cell {
-    /// As people read it. The spread is half of the distance between the quartiles.
+    /// Formats the cell. The spread is half the distance between the quartiles.
     pub(super) fn display(&self) -> String {
         match self {
             Self::None => "–".to_owned(),

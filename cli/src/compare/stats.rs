@@ -1,24 +1,24 @@
-//! How figures are taken, and when they are good enough to say something.
+//! How data is measured, and when it is good enough for a verdict.
 //!
-//! Machines are shared, clocks change, the scheduler has other things to do. So nothing here trusts one figure:
+//! Machines are shared, clocks change, the scheduler has other work. So no single number is trusted:
 //!
-//! - **In turn.** What is compared is measured in rounds: each arm once, then each arm again, and every round begins
-//!   with another arm. What disturbs the machine for a second disturbs all arms.
-//! - **A warm-up.** The first round (or lap of one) fills caches, and is thrown away.
-//! - **Pinned, and first in line.** Who sends has one CPU, who reads another, and other work waits: see `cpus.rs`.
-//! - **Medians, and their spread**: the middle half of the rounds, from the lower to the upper quartile.
-//! - **Pairs.** Two arms are compared round by round, each figure with the one taken a moment later. One arm is called
-//!   less than the other if it was so, by more than a margin, in at least four rounds of five ([`AGREEMENT`]). If
-//!   neither a difference nor its absence is agreed on, the figures are too noisy, and that is the answer: of a quick
-//!   run at once, of a full one when a second attempt was no better, and a note says which attempt is shown.
+//! - **Interleaved.** Arms are measured in rounds: each arm once a round, and every round begins with another arm. A
+//!   disturbance of a second disturbs all arms.
+//! - **Warm-up.** The first round (or lap) fills caches and is discarded.
+//! - **Pinned, at high priority.** The sender has one CPU, the reader another, and other work waits: see `cpus.rs`.
+//! - **Medians and quartiles.** The spread is the middle half of the rounds.
+//! - **Paired.** Two arms are compared round by round. One arm is less than the other if it is less by more than a
+//!   margin in at least four rounds of five ([`AGREEMENT`]). If neither a difference nor its absence is agreed on, the
+//!   verdict is "too noisy": at once in a quick run, after a second attempt in a full one, and a note says which
+//!   attempt is shown.
 
-use super::experiment::{Bench, Obstacle};
+use super::bench::{Bench, Obstacle};
 
-/// The share of rounds that have to agree: seven of eight, or nine of eleven. Arms that do not differ at all would agree so
-/// much by chance in one case of about thirty.
+/// Share of rounds that have to agree: seven of eight, or nine of eleven. Equal arms agree so much by chance in about
+/// one case of thirty.
 pub(super) const AGREEMENT: f64 = 0.8;
 
-/// One quantity, measured once a round.
+/// A quantity, measured once a round.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Rounds(Vec<f64>);
 
@@ -35,18 +35,18 @@ impl Rounds {
         self.quantile(0.5)
     }
 
-    /// The lower and the upper quartile.
+    /// Returns the lower and the upper quartile.
     pub(super) fn middle_half(&self) -> (f64, f64) {
         (self.quantile(0.25), self.quantile(0.75))
     }
 
-    /// The value below which this share of the values lies, between two of them if need be; NaN without any.
+    /// Returns the value below which this share of the values lies, interpolated; NaN without any.
     fn quantile(&self, share: f64) -> f64 {
         quantile(&mut self.0.clone(), share)
     }
 }
 
-/// As [`Rounds::quantile`], of values in any order, which it sorts.
+/// Returns a quantile of `values`, which it sorts.
 pub(super) fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let place = (values.len().saturating_sub(1)) as f64 * share;
@@ -57,12 +57,12 @@ pub(super) fn quantile(values: &mut [f64], share: f64) -> f64 {
     }
 }
 
-/// What the rounds say of two arms.
+/// How two arms compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Relation {
     /// The first is less.
     Less,
-    /// They differ by no more than the margin.
+    /// They differ by at most the margin.
     Same,
     /// The first is more.
     More,
@@ -96,8 +96,8 @@ pub(super) fn relation(first: &Rounds, second: &Rounds, margin: f64) -> Relation
     }
 }
 
-/// Measures every arm once a round, in turn, each round beginning with another one; gives each arm's results by round,
-/// without those of the warm-up.
+/// Measures every arm once a round, each round beginning with another arm. Returns each arm's results by round, without
+/// the warm-up.
 pub(super) fn interleave<A, T>(
     bench: &Bench<'_>,
     arms: &mut [A],
@@ -106,8 +106,8 @@ pub(super) fn interleave<A, T>(
     in_turn(bench, bench.effort.rounds(), arms, measure)
 }
 
-/// As [`interleave`], of times that are short and a machine that is slow for longer than they last: each round has so
-/// many laps of all arms, and an arm's shortest time counts.
+/// Like [`interleave`], for times shorter than disturbances: each round has `laps` laps of all arms, and the shortest
+/// time of each arm counts.
 pub(super) fn shortest_of<A>(
     bench: &Bench<'_>,
     laps: usize,
@@ -149,7 +149,7 @@ mod tests {
     use indicatif::ProgressBar;
 
     use super::*;
-    use crate::compare::experiment::Effort;
+    use crate::compare::bench::Effort;
 
     #[test]
     fn rounds_hardly_agree_by_chance() {

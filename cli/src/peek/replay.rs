@@ -1,4 +1,4 @@
-//! Looks that were kept in a file: one JSON object a line, as `--format json` prints them.
+//! Snapshots that were kept in a file: one JSON object a line, as `--format json` prints them.
 
 use std::{
     fs::File,
@@ -6,18 +6,28 @@ use std::{
     path::Path,
 };
 
-use super::{Snapshot, perf, show, types::Types};
-use crate::{Format, draw::Picture, failure::Failure, terminal};
+use super::{
+    args::Arguments,
+    perf,
+    ring::{self, Snapshot},
+    types::Types,
+};
+use crate::{
+    args::Format,
+    draw::{Canvas, Command, Picture, Steps},
+    failure::Failure,
+    terminal,
+};
 
-/// Bytes of a file, and of one of its lines: many hours of looks, and a look at more records than a ring of 64 MiB
-/// holds. Devices and pipes may never end.
+/// Largest size of a file and of a line in bytes: many hours of snapshots, and a snapshot of more records than a ring
+/// of 64 MiB holds. Devices and pipes may never end.
 const LONGEST: [u64; 2] = [1 << 30, 256 << 20];
 
-/// The looks of one file, in its order.
+/// The snapshots of a file, in its order.
 #[derive(Debug)]
 pub(crate) struct Recording(Vec<Kept>);
 
-/// A look at a buffer of either kind.
+/// A snapshot of a buffer of either kind.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Kept {
     Ring(Snapshot),
@@ -25,7 +35,7 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
-    /// Reads a line; the error is why it is none.
+    /// Parses a line. The error says why it is no snapshot.
     fn read(line: &str) -> Result<Self, String> {
         let value: serde_json::Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let contradictory = || "its records and positions contradict each other".to_owned();
@@ -45,20 +55,19 @@ impl Kept {
         }
     }
 
-    /// Returns it as it is printed, with an empty line behind a table, which shows the payloads of the first `most`
-    /// records.
+    /// Formats the snapshot, with an empty line behind a table. A table shows the payloads of the first `most` records.
     pub(crate) fn show(&self, format: Format, most: usize) -> Result<String, Failure> {
         Ok(match (self, format) {
-            (Self::Ring(look), Format::Table) => show::table(look, terminal::is_coloured()) + "\n",
+            (Self::Ring(look), Format::Table) => ring::table(look, terminal::is_coloured()) + "\n",
             (Self::Perf(look), Format::Table) => perf::table(look, most),
-            (Self::Ring(look), Format::Json) => show::json(look)?,
+            (Self::Ring(look), Format::Json) => ring::json(look)?,
             (Self::Perf(look), Format::Json) => perf::json(look)?,
         })
     }
 }
 
 impl Recording {
-    /// Reads a file, and checks that each of its looks can be one.
+    /// Reads a file and validates each of its snapshots.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let attempt = format!("read the looks in {}", path.display());
         let file = File::open(path).map_err(|error| Failure::system(&attempt, &error))?;
@@ -99,17 +108,17 @@ impl Recording {
         Ok(Self(looks))
     }
 
-    /// Reads the payloads that were kept as this type, whatever they were read as before.
+    /// Decodes the payloads as this type, which replaces values decoded before.
     pub(crate) fn decode(&mut self, types: &Types) {
         for look in &mut self.0 {
             match look {
-                Kept::Ring(look) => types.decode(look),
+                Kept::Ring(look) => look.decode(types),
                 Kept::Perf(look) => look.decode(types),
             }
         }
     }
 
-    /// Forgets the payloads of all records of a look but the first ones.
+    /// Drops all payloads but those of the first `most` records of each snapshot.
     pub(crate) fn keep_payloads(&mut self, most: usize) {
         let forget = |payload: &mut Option<Vec<u8>>, value: &mut Option<serde_json::Value>| {
             (*payload, *value) = (None, None);
@@ -141,12 +150,47 @@ impl Recording {
     }
 }
 
+/// Shows the snapshots of `file`.
+pub(crate) fn run(file: &Path, arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.decode_as.is_some() && arguments.btf.is_none() {
+        return Err(Failure::usage(
+            "--type needs --btf FILE with --from: the programs that wrote these records may be gone",
+        ));
+    }
+    let mut recording = Recording::read(file)?;
+    let Some(file) = &arguments.draw else {
+        let find = |name: &String| Types::find(name, arguments.btf.as_deref(), None);
+        if let Some(types) = arguments.decode_as.as_ref().map(find).transpose()? {
+            recording.decode(&types);
+        }
+        let most = arguments.records.unwrap_or(usize::MAX);
+        recording.keep_payloads(most);
+        return recording.looks().try_for_each(|look| terminal::print(&look.show(arguments.format, most)?));
+    };
+    let mut canvas = Canvas::new(file)?;
+    let mut steps = arguments.step.then(Steps::new).transpose()?;
+    let mut at = 0;
+    while let Some(look) = recording.look(at) {
+        if !canvas.draw(look.picture())? {
+            break;
+        }
+        // A frame that is drawn into a file stays there, so one can step back in a terminal alone.
+        let back = at > 0 && matches!(canvas, Canvas::Terminal);
+        at = match steps.as_mut().map(|steps| steps.next(back, None)) {
+            Some(Command::End) => break,
+            Some(Command::Back) => at.saturating_sub(1),
+            Some(Command::Next) | None => at + 1,
+        };
+    }
+    canvas.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
 
     use super::{
-        super::{State, snapshot::tests::ring},
+        super::ring::{State, sample},
         *,
     };
 
@@ -159,7 +203,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let kept = [
-            Kept::Ring(ring(4096 * 5 + 3000, &[(40, State::Committed), (900, State::Busy)])),
+            Kept::Ring(sample(4096 * 5 + 3000, &[(40, State::Committed), (900, State::Busy)])),
             Kept::Perf(perf::look(4096 * 5 + 3000, &[2048, 32])),
         ];
         let lines: String = kept.iter().map(|look| look.show(Format::Json, usize::MAX).unwrap() + "\n").collect();
@@ -169,11 +213,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused_in_one_sentence() {
-        let mut look = ring(0, &[(40, State::Committed)]);
+        let mut look = sample(0, &[(40, State::Committed)]);
         look.fill_bytes = 8;
         let mut perf = perf::look(0, &[64]);
         perf.fill_bytes = 8;
-        let mut counts = ring(0, &[(40, State::Committed)]);
+        let mut counts = sample(0, &[(40, State::Committed)]);
         counts.committed = u64::MAX;
         counts.busy = 2;
         let contradicts = [&look, &counts].map(|look| serde_json::to_string(look).unwrap());

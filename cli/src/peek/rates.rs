@@ -1,102 +1,103 @@
-//! What several looks tell that one does not: how fast a buffer is filled and emptied, and how long what waits has waited.
+//! Rates and ages, from several snapshots of a buffer: bytes and records a second, and how long the oldest record has
+//! waited.
 //!
-//! Bytes a second are read off the positions. Records a second are not: somebody has to walk over their headers. Those lie
-//! in the data until the other side comes round, read or not, so the positions are looked at often and what has come since is
-//! counted. If more has come than can be counted between two looks, the rest is taken to be like what was counted, and the
-//! rate is marked as about so much.
+//! Bytes a second follow from the positions. Records a second do not: their headers have to be walked. Headers stay in
+//! the data until the writer comes round, read or not, so the positions are sampled often and the headers since the
+//! last sample are counted. If more records came between two samples than can be counted, the rest is assumed to be
+//! like those that were, and the rate is marked as approximate.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// How often the positions alone are looked at between two looks.
+/// Interval at which the positions are sampled between two snapshots.
 pub(crate) const SAMPLE: Duration = Duration::from_millis(20);
 
-/// How much of the past is kept for the curve of fill over time.
+/// Number of past fills kept for the curve.
 const PAST: usize = 400;
 
-/// Headers that are walked over each time: it takes some ten microseconds.
+/// Headers walked per sample, at most: about ten microseconds.
 const COUNTED: u64 = 4096;
 
-/// Where a buffer's two sides are, in bytes since it was made.
+/// The positions of a buffer's reader and writer, in bytes since it was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Positions {
-    /// Where what waits begins.
+    /// Start of the oldest unread record.
     pub(crate) oldest: u64,
-    /// Up to where the reader has released.
+    /// End of what the reader has released.
     pub(crate) released: u64,
-    /// Up to where records have been written, or are being.
+    /// End of what is written or reserved.
     pub(crate) written: u64,
 }
 
-/// A buffer that can be looked at as often as one likes.
+/// A buffer whose positions can be sampled at any time.
 pub(crate) trait Watched {
     fn positions(&self) -> Positions;
 
-    /// How many records begin between two positions, at most so many of them, and the bytes that these take; `None` if it
-    /// cannot be told any more.
+    /// Counts the records that begin between two positions, up to `most`. Returns their number and the bytes they take;
+    /// `None` if their headers are gone.
     fn tally(&self, from: u64, to: u64, most: u64) -> Option<(u64, u64)>;
 }
 
-/// What a whole look has found.
+/// The facts of a snapshot that rates are computed from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
     pub(crate) positions: Positions,
-    /// Bytes that wait, of so many.
+    /// Unread bytes, and the buffer size.
     pub(crate) fill: u64,
     pub(crate) bytes: u64,
-    /// Records that wait.
+    /// Unread records.
     pub(crate) records: u64,
 }
 
 /// Records a second.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Records {
+pub(crate) struct RecordRate {
     rate: f64,
-    /// Not all of them were counted.
+    /// Not all records were counted.
     guessed: bool,
 }
 
-/// A buffer in motion.
+/// The rates, ages and past fills of one buffer.
 #[derive(Debug, Default)]
-pub(crate) struct Motion {
-    /// When the last look was, and what it found.
+pub(crate) struct Rates {
+    /// Time and facts of the last snapshot.
     last: Option<(Instant, Found)>,
-    /// Bytes a second that were written, and that were released, between the last two looks.
+    /// Bytes a second written and released between the last two snapshots.
     pub(crate) written: f64,
     pub(crate) released: f64,
-    /// The same in records; `None` while nobody knows.
-    pub(crate) written_records: Option<Records>,
-    pub(crate) released_records: Option<Records>,
+    /// The same in records; `None` while unknown.
+    pub(crate) written_records: Option<RecordRate>,
+    pub(crate) released_records: Option<RecordRate>,
     count: Count,
-    /// The position at the head, and since when it stands there.
+    /// Position of the oldest record, and when it was first seen there.
     head: Option<(u64, Instant)>,
-    /// Whether the head was there at the first look already: then it is older than we know.
+    /// Whether that record was there at the first snapshot: then it is older than its measured age.
     older: bool,
-    /// How long the head of the last look had stood there then, and whether it is older than that.
+    /// Age of the oldest record at the last snapshot, and whether it is at least that.
     age: Option<(Duration, bool)>,
-    /// The highest fill since the last look, in bytes.
+    /// The highest fill since the last snapshot, in bytes.
     peak: u64,
-    /// Such peaks as parts of the whole, one for each look, newest last.
+    /// Peaks as fractions of the buffer, one for each snapshot, newest last.
     pub(crate) past: VecDeque<f64>,
 }
 
-/// The records that have come since the last look.
+/// The records written since the last snapshot.
 #[derive(Debug, Default)]
 struct Count {
-    /// Up to where they are counted.
+    /// Position up to which they are counted.
     to: Option<u64>,
     records: f64,
     guessed: bool,
-    /// Some could not even be guessed.
+    /// The number of some is not even estimated.
     unknown: bool,
-    /// Bytes of a record, as last seen.
+    /// Mean bytes of a record, as last seen.
     mean: Option<f64>,
 }
 
-impl Motion {
-    /// Looks at the positions alone, which costs next to nothing, and counts what has come.
+impl Rates {
+    /// Samples the positions, which is cheap, and counts new records.
     pub(crate) fn sample(&mut self, of: &impl Watched, now: Instant) {
         let positions = of.positions();
         self.count.up_to(of, positions.written);
@@ -104,7 +105,7 @@ impl Motion {
         self.stands(positions, now);
     }
 
-    /// Notes since when the head stands where it does.
+    /// Notes when the oldest record was first seen.
     fn stands(&mut self, positions: Positions, now: Instant) {
         if positions.written == positions.oldest {
             self.head = None;
@@ -115,7 +116,7 @@ impl Motion {
         }
     }
 
-    /// Takes a whole look into account.
+    /// Updates the rates by a snapshot.
     pub(crate) fn look(&mut self, of: &impl Watched, found: Found, now: Instant) {
         self.count.up_to(of, found.positions.written);
         self.stands(found.positions, now);
@@ -126,9 +127,9 @@ impl Motion {
             self.written = bytes(found.positions.written, before.positions.written);
             self.released = bytes(found.positions.released, before.positions.released);
             let Count { guessed, unknown, .. } = self.count;
-            let records = |records: f64| (!unknown).then_some(Records { rate: records.max(0.0) / seconds, guessed });
+            let records = |records: f64| (!unknown).then_some(RecordRate { rate: records.max(0.0) / seconds, guessed });
             self.written_records = records(self.count.records);
-            // What was there, and what has come, is there or gone. What is overwritten is gone, too, but was not released.
+            // Old and new records are either unread or gone. Overwritten records are gone, too, but were not released.
             let gone = self.count.records + before.records as f64 - found.records as f64;
             let overwritten = found.positions.oldest != found.positions.released;
             self.released_records = records(gone).filter(|_| !overwritten);
@@ -142,19 +143,19 @@ impl Motion {
         }
     }
 
-    /// How long the oldest record of the last look had been seen to wait; `None` if none did. It grows from look to look only:
-    /// whether a record that was seen a while ago still waits is not known.
+    /// Returns the age of the oldest record at the last snapshot; `None` if there was none. It grows with each snapshot
+    /// only: between two of them it is unknown whether the record is still unread.
     pub(crate) fn age(&self) -> Option<String> {
         let (age, older) = self.age?;
         Some(format!("{}{:.2} s", if older { "≥ " } else { "" }, age.as_secs_f64()))
     }
 
-    /// How full it was, newest at the right end of so many columns.
+    /// Draws past fills in `columns` columns, newest at the right.
     pub(crate) fn curve(&self, columns: usize) -> String {
         const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
         let from = self.past.len().saturating_sub(columns);
         let level = |part: &f64| {
-            // Anything above nothing is seen.
+            // Any fill above 0 is visible.
             let level = (part * 8.0).ceil().clamp(0.0, 8.0) as usize;
             LEVELS.get(level).copied().unwrap_or('█')
         };
@@ -176,7 +177,7 @@ impl Count {
                 self.records += bytes as f64 / mean;
                 self.guessed |= counted != bytes;
             }
-            // More has come than can be told: it is taken to be like what comes now.
+            // More records came than can be counted: they are assumed to be like those that come now.
             _ => match mean_now(of).or(self.mean) {
                 Some(mean) => {
                     self.mean = Some(mean);
@@ -189,7 +190,7 @@ impl Count {
     }
 }
 
-/// Bytes of a record among those that come while this looks, for some ten microseconds at most, or that wait already.
+/// Returns the mean bytes of records that come during this call (at most about ten microseconds), or that are unread.
 fn mean_now(of: &impl Watched) -> Option<f64> {
     const LOOKS: usize = 1000;
     let before = of.positions();
@@ -199,15 +200,15 @@ fn mean_now(of: &impl Watched) -> Option<f64> {
     seen.filter(|&(records, bytes)| records > 0 && bytes > 0).map(|(records, bytes)| bytes as f64 / records as f64)
 }
 
-/// Bytes a second, in three digits.
+/// Formats bytes a second, in three digits.
 pub(crate) fn rate(bytes: f64) -> String {
     let (number, prefix) = scaled(bytes);
     format!("{number} {prefix}B/s")
 }
 
-/// Records a second, in three digits; a dash if nobody knows.
-pub(crate) fn records(rate: Option<Records>) -> String {
-    let Some(Records { rate, guessed }) = rate else { return "-".to_owned() };
+/// Formats records a second, in three digits; a dash if unknown.
+pub(crate) fn records(rate: Option<RecordRate>) -> String {
+    let Some(RecordRate { rate, guessed }) = rate else { return "-".to_owned() };
     let (number, prefix) = scaled(rate);
     format!("{}{number}{}{prefix}/s", if guessed { "≈ " } else { "" }, if prefix.is_empty() { "" } else { " " })
 }
@@ -227,7 +228,7 @@ mod tests {
 
     use super::*;
 
-    /// Records of 32 bytes, of which so many can be told at once.
+    /// A buffer of records of 32 bytes, of which the last `known` bytes can be counted.
     struct Buffer {
         positions: Cell<Positions>,
         known: u64,
@@ -244,41 +245,41 @@ mod tests {
         }
     }
 
-    /// What a second with this many records, and then one with that many, is shown as: written and released.
+    /// The rates shown after two seconds with these numbers of records: written and released.
     fn seconds(known: u64, counts: [(u64, u64); 2]) -> (String, String) {
         let buffer = Buffer { positions: Cell::new(Positions { oldest: 0, released: 0, written: 0 }), known };
-        let (mut motion, mut now) = (Motion::default(), Instant::now());
+        let (mut rates, mut now) = (Rates::default(), Instant::now());
         for (written, released) in [(0, 0)].into_iter().chain(counts) {
             let mut positions = buffer.positions.get();
             positions.written += 32 * written;
             positions.released += 32 * released;
             positions.oldest = positions.released;
             buffer.positions.set(positions);
-            motion.sample(&buffer, now);
+            rates.sample(&buffer, now);
             let fill = positions.written - positions.oldest;
-            motion.look(&buffer, Found { positions, fill, bytes: 1 << 20, records: fill / 32 }, now);
+            rates.look(&buffer, Found { positions, fill, bytes: 1 << 20, records: fill / 32 }, now);
             now += Duration::from_secs(1);
         }
-        (records(motion.written_records), records(motion.released_records))
+        (records(rates.written_records), records(rates.released_records))
     }
 
-    /// What a second look tells, even if the record has gone when it is shown.
+    /// The age stays that of the snapshot, even if the record is gone when it is shown.
     #[test]
     fn an_age_is_that_of_the_look() {
         let waits = Positions { oldest: 0, released: 0, written: 32 };
         let buffer = Buffer { positions: Cell::new(waits), known: u64::MAX };
-        let (mut motion, now) = (Motion::default(), Instant::now());
+        let (mut rates, now) = (Rates::default(), Instant::now());
         let found = Found { positions: waits, fill: 32, bytes: 4096, records: 1 };
         let later = now + Duration::from_secs(2);
-        motion.look(&buffer, found, now);
-        motion.look(&buffer, found, later);
-        assert_eq!(motion.age().as_deref(), Some("≥ 2.00 s"));
+        rates.look(&buffer, found, now);
+        rates.look(&buffer, found, later);
+        assert_eq!(rates.age().as_deref(), Some("≥ 2.00 s"));
         buffer.positions.set(Positions { oldest: 32, released: 32, written: 64 });
-        motion.sample(&buffer, later + Duration::from_secs(1));
-        assert_eq!(motion.age().as_deref(), Some("≥ 2.00 s"), "nobody has looked again");
+        rates.sample(&buffer, later + Duration::from_secs(1));
+        assert_eq!(rates.age().as_deref(), Some("≥ 2.00 s"), "nobody has looked again");
         let found = Found { positions: buffer.positions(), ..found };
-        motion.look(&buffer, found, later + Duration::from_secs(4));
-        assert_eq!(motion.age().as_deref(), Some("3.00 s"));
+        rates.look(&buffer, found, later + Duration::from_secs(4));
+        assert_eq!(rates.age().as_deref(), Some("3.00 s"));
     }
 
     #[test]
@@ -289,10 +290,10 @@ mod tests {
 
     #[test]
     fn or_guessed_and_marked_so() {
-        // More than are walked over, and more than can be told.
+        // More than are walked, and more than can be counted.
         assert_eq!(seconds(u64::MAX, [(1, 1), (10_000, 10_000)]).0, "≈ 10.0 k/s");
         assert_eq!(seconds(3200, [(100, 100), (200, 200)]).1, "≈ 200/s");
-        // Nothing was ever counted: as those that wait, or not at all.
+        // None was ever counted: estimated from unread records, or unknown.
         assert_eq!(seconds(3200, [(90, 90), (190, 100)]).0, "≈ 190/s");
         assert_eq!(seconds(0, [(100, 0), (200, 0)]).0, "-");
     }

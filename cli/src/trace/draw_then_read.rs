@@ -1,7 +1,7 @@
-//! The ring as a picture, before its records are taken out: `trace --draw`.
+//! Draws the ring before its records are read: `trace --draw`.
 //!
-//! The pages are looked at through a bystander's mapping, beside the reader's own: what is drawn is what the reader is about
-//! to find. With `--step` one record is taken for each picture, so that the positions can be watched on their way.
+//! The picture is taken through an observer's mapping, beside the reader's own: it shows what the reader is about to
+//! find. With `--step` one record is read for each picture, so that each move of the positions is seen.
 
 use std::sync::atomic::AtomicBool;
 
@@ -9,13 +9,13 @@ use cutaway::{Loaded, mmap_ring::Peek};
 use cutaway_programs::getaddrinfo::{Transport, names};
 
 use crate::{
-    Format,
+    args::Format,
     draw::{Canvas, Command, Steps},
     failure::Failure,
     peek::{Mode, Snapshot},
 };
 
-/// What is drawn, and where to.
+/// The ring that is drawn, and the canvas.
 pub(crate) struct Drawn {
     pages: Peek,
     id: u32,
@@ -23,14 +23,14 @@ pub(crate) struct Drawn {
     steps: Option<Steps>,
 }
 
-/// How many records to take after a picture.
+/// How many records to read after a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Take {
     /// There was nothing to draw.
     None,
-    /// As many as were drawn, or one, if the viewer goes step by step.
+    /// As many as were drawn; one with `--step`.
     AtMost(u64),
-    /// All that come: there are to be no more pictures.
+    /// All from now on: no more pictures are drawn.
     AllFromNowOn,
 }
 
@@ -55,7 +55,7 @@ impl Drawn {
         Ok(Self { pages: map.peek()?, id: map.id(), canvas: Canvas::new(file)?, steps })
     }
 
-    /// Draws the ring if anything waits in it, and asks how to go on.
+    /// Draws the ring unless it is empty. Returns how many records to read.
     pub(crate) fn look(&mut self, interrupted: &AtomicBool) -> Result<Take, Failure> {
         let look = Snapshot::take(&self.pages, (self.id, names::EVENTS, Mode::Ring), 0);
         if look.fill_bytes == 0 {
@@ -64,7 +64,7 @@ impl Drawn {
         let more = self.canvas.draw(look.picture())?;
         Ok(match &mut self.steps {
             _ if !more => Take::AllFromNowOn,
-            // What has come since gets a picture of its own.
+            // Records that came since get a picture of their own.
             None => Take::AtMost(look.committed),
             Some(steps) => match steps.next(false, Some(interrupted)) {
                 Command::End => Take::AllFromNowOn,
@@ -73,7 +73,7 @@ impl Drawn {
         })
     }
 
-    /// Writes what is written at the end, and says where the pictures are.
+    /// Finishes the canvas, which says where the pictures are.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
         self.canvas.finish()
     }

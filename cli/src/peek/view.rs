@@ -1,91 +1,93 @@
-//! What is looked at again and again, whichever kind of buffer it is: a ring, or the perf buffers of a process.
+//! A buffer of either kind that is watched (a ring, or the perf buffers of a process), and how it is viewed.
 
 use std::time::{Duration, Instant};
 
-use super::motion::{self, Records};
+use super::rates::{self, RecordRate};
 use crate::{
+    columns::display_width,
     draw::{Canvas, Command, Picture, Steps},
     failure::Failure,
 };
 
-/// Something that is looked at again and again.
+/// One or more buffers that are watched by repeated snapshots.
 pub(crate) trait Live {
-    /// Looks at the positions alone, which costs next to nothing.
+    /// Samples the positions, which is cheap.
     fn sample(&mut self, now: Instant);
 
-    /// Looks at all that waits, with at most so many payloads.
+    /// Takes a snapshot, with at most `payloads` payloads.
     fn look(&mut self, payloads: usize, now: Instant);
 
-    /// Asks who has to do with it, which takes a walk over all processes.
+    /// Finds processes and programs that use the buffers: a walk over all processes.
     fn ask_around(&mut self);
 
-    /// What the last look found, as JSON, a line each.
+    /// Formats the last snapshot as JSON, a line for each buffer.
     fn json(&self) -> Result<String, Failure>;
 
-    /// The same in short, a line for each buffer, and what stands above such lines.
+    /// Formats the last snapshot in short, a line for each buffer.
     fn short(&self, since: Duration) -> String;
+    /// Returns the heading above such lines.
     fn heading(&self) -> String;
 
-    /// The same as pictures.
+    /// Draws the last snapshot.
     fn pictures(&self) -> Vec<Picture>;
 
-    /// The same for a screen of so many columns and rows; what is beyond them is cut off.
+    /// Formats the last snapshot for a screen; what is beyond its columns and rows is cut off.
     fn lines(&self, view: &View, columns: usize, rows: usize) -> Vec<String>;
 
-    /// How many buffers it has.
+    /// Returns the number of buffers.
     fn buffers(&self) -> usize {
         1
     }
 
-    /// In which of them most waits: the one that is shown first.
+    /// Returns the index of the fullest buffer, which is shown first.
     fn fullest(&self) -> usize {
         0
     }
 
-    /// How many records one of them has.
+    /// Returns the number of unread records of a buffer.
     fn records(&self, buffer: usize) -> usize;
 
-    /// Whether payloads are shown by their type.
+    /// Returns whether payloads are decoded.
     fn is_decoded(&self) -> bool;
 }
 
-/// What the viewer wants to see, and how.
+/// What the screen shows, as keys have set it.
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) interval: Duration,
     pub(crate) paused: bool,
-    /// The pages as a picture.
+    /// Whether the pages are drawn.
     pub(crate) drawn: bool,
-    /// Payloads as bytes, though their type is known.
+    /// Whether payloads are shown as bytes, although their type is known.
     pub(crate) bytes: bool,
-    /// Records that are scrolled over.
+    /// Records that are scrolled past.
     pub(crate) above: usize,
-    /// Which of several buffers is shown.
+    /// Index of the buffer that is shown.
     pub(crate) chosen: usize,
     pub(crate) coloured: bool,
 }
 
 impl View {
-    /// What is at both ends of the first line.
+    /// Formats the first line: the title at its left end, the state at its right.
     pub(crate) fn title(&self, title: &str, columns: usize) -> String {
         let state = if self.paused { "paused".to_owned() } else { format!("every {} s", self.interval.as_secs_f64()) };
-        let gap = columns.saturating_sub(title.chars().count() + state.chars().count());
+        let gap = columns.saturating_sub(display_width(title) + display_width(&state));
         let (bold, _, plain) = self.pens();
         format!("{bold}{title}{plain}{}{state}", " ".repeat(gap))
     }
 
-    /// Bold, dim, and plain again.
+    /// Returns the escape sequences for bold, dim and plain.
     pub(crate) fn pens(&self) -> (&'static str, &'static str, &'static str) {
         if self.coloured { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") }
     }
 
-    /// A position, and how fast it moves.
-    pub(crate) fn position(&self, name: &str, at: u64, bytes: f64, records: Option<Records>, verb: &str) -> String {
-        let (bytes, records) = (self.rate(motion::rate(bytes)), self.rate(motion::records(records)));
+    /// Formats a position and its rate.
+    pub(crate) fn position(&self, name: &str, at: u64, bytes: f64, records: Option<RecordRate>, verb: &str) -> String {
+        let (bytes, records) = (self.rate(rates::rate(bytes)), self.rate(rates::records(records)));
         format!("{name:<9} {at:>20}  {bytes:>10}  {records:>12} {verb}")
     }
 
-    /// The lines of the records that are not scrolled over, as many as there is room for; the last one tells of those behind.
+    /// Formats the records behind those scrolled past, as many as there is room for; the last line counts the rest.
     pub(crate) fn scrolled<R>(&self, records: &[R], room: usize, line: impl Fn(&R) -> String) -> Vec<String> {
         let (_, dim, plain) = self.pens();
         let mut lines: Vec<_> = records.iter().skip(self.above).take(room).map(line).collect();
@@ -98,13 +100,13 @@ impl View {
         lines
     }
 
-    /// A rate, which a look that stands still has none of.
+    /// Formats a rate; a dash while paused.
     pub(crate) fn rate(&self, rate: String) -> String {
         if self.paused { "-".to_owned() } else { rate }
     }
 }
 
-/// Draws, once or step by step.
+/// Draws the buffers, once or step by step.
 pub(crate) fn draw(live: &mut impl Live, mut canvas: Canvas, step: bool) -> Result<(), Failure> {
     let mut steps = step.then(Steps::new).transpose()?;
     loop {

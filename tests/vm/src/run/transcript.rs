@@ -1,21 +1,22 @@
-//! What a guest has told so far, and the report that it becomes.
+//! The transcript of a guest: its messages so far, and the report made of them.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 use std::time::Instant;
 
-use super::{FILES, Heard, Run, verdict};
+use super::heard::Heard;
+use super::spec::{FILES, Run};
+use super::verdict;
 use crate::console;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::libtest;
-use crate::matrix::chain;
+use crate::protocol::{Message, Status};
 use crate::report::{End, Guest, Outcome, Test};
 use crate::version::Version;
-use crate::wire::{Message, Status};
 
-/// What has been heard so far.
-pub(super) struct Story<'a> {
+/// The messages so far.
+pub(super) struct Transcript<'a> {
     run: &'a Run<'a>,
     started: Instant,
     booted: Option<(String, f64)>,
@@ -35,7 +36,7 @@ struct Current {
     trace: Vec<u8>,
 }
 
-impl<'a> Story<'a> {
+impl<'a> Transcript<'a> {
     pub(super) fn new(run: &'a Run<'a>) -> Self {
         Self {
             run,
@@ -54,7 +55,7 @@ impl<'a> Story<'a> {
         self.booted.is_some()
     }
 
-    /// Whether the guest has said that it has run everything.
+    /// Returns whether the guest has said that it has run everything.
     pub(super) fn is_done(&self) -> bool {
         self.done
     }
@@ -163,38 +164,19 @@ impl<'a> Story<'a> {
                 End::OutOfTime => Outcome::TimedOut(String::from_utf8_lossy(&current.trace).into_owned()),
                 _ => Outcome::Died,
             };
-            self.tests.push(Test {
-                binary: self.label(current.binary),
-                name: libtest::without_kind(&current.name).0.to_owned(),
-                outcome,
-                seconds: 0.0,
-                output: String::from_utf8_lossy(&current.output).into_owned(),
-                dropped: 0,
-            });
+            let output = String::from_utf8_lossy(&current.output).into_owned();
+            let name = libtest::without_kind(&current.name).0.to_owned();
+            self.tests.push(Test { output, ..without_end(self.label(current.binary), name, outcome) });
         }
         for (binary, name) in std::mem::take(&mut self.waiting) {
             let binary = self.label(binary);
-            self.tests.push(Test {
-                binary,
-                name,
-                outcome: Outcome::NotRun,
-                seconds: 0.0,
-                output: String::new(),
-                dropped: 0,
-            });
+            self.tests.push(without_end(binary, name, Outcome::NotRun));
         }
         // Binaries whose turn never came have no listed tests, and must not vanish from the report.
         if end != End::Clean {
             for binary in &self.run.plan.binaries {
                 if !self.tests.iter().any(|test| test.binary == binary.label) {
-                    self.tests.push(Test {
-                        binary: binary.label.clone(),
-                        name: String::new(),
-                        outcome: Outcome::NotRun,
-                        seconds: 0.0,
-                        output: String::new(),
-                        dropped: 0,
-                    });
+                    self.tests.push(without_end(binary.label.clone(), String::new(), Outcome::NotRun));
                 }
             }
         }
@@ -217,4 +199,9 @@ impl<'a> Story<'a> {
             folder: Some(PathBuf::from(self.run.folder)),
         }
     }
+}
+
+/// The result of a test that did not end by itself, or never began.
+fn without_end(binary: String, name: String, outcome: Outcome) -> Test {
+    Test { binary, name, outcome, seconds: 0.0, output: String::new(), dropped: 0 }
 }

@@ -1,27 +1,28 @@
-//! An experiment and what came of it.
+//! The result of an experiment.
 
 use serde::Serialize;
 
 use super::{
-    experiment::{Experiment, Findings, Judgement, Obstacle, Verdict},
-    figures::{Plot, Table},
+    bench::Obstacle,
+    data::{Plot, Table},
+    experiment::{Experiment, Findings, Judgement, Verdict},
 };
 
-/// The same for every experiment, whatever came of it.
+/// The result of an experiment, of the same form also for one that cannot be run.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Outcome {
+pub(super) struct ExperimentResult {
     pub(super) name: &'static str,
     pub(super) claim: &'static str,
     verdict: Verdict,
     pub(super) sentence: String,
     pub(super) notes: Vec<String>,
     pub(super) tables: Vec<Table>,
-    /// The same figures as the tables', ready to be drawn.
+    /// The data of the tables as plots.
     pub(super) plots: Vec<Plot>,
 }
 
-impl Outcome {
-    /// `None` if it was stopped.
+impl ExperimentResult {
+    /// Makes the result of a run; `None` if it was stopped.
     pub(super) fn of(experiment: &Experiment, result: Result<Findings, Obstacle>) -> Option<Self> {
         let findings = match result {
             Ok(findings) => findings,

@@ -3,8 +3,8 @@
 //! A test that cannot run on this kernel says so in one of two ways:
 //! - it is *ignored* with a reason that begins with `needs X.Y` (`#[ignore = "needs 5.15: perf links"]`, or
 //!   `Completion::ignored_with("needs 5.15: perf links")` under libtest-mimic, decided at run time);
-//! - it *fails*, and its panic message begins with `needs X.Y` (`panic!("needs 5.15: perf links")`), which is how a plain
-//!   `#[test]` can decide at run time. Under plain `cargo test` that stays a failure: it never passes silently.
+//! - it *fails*, and its panic message begins with `needs X.Y` (`panic!("needs 5.15: perf links")`), which is how a
+//!   plain `#[test]` can decide at run time. Under plain `cargo test` that stays a failure: it never passes silently.
 //!
 //! Either is a skip on a kernel older than X.Y and a failure on any other: there the feature is present and the
 //! test is wrong about it.
@@ -28,10 +28,11 @@ pub fn needed_version(reason: &str) -> Option<Version> {
     ends.then_some(version)
 }
 
-/// The message that asks for a newer kernel, if that is what the test `name` failed of: the last panic in its output, and its own.
-/// One that the test caught, or that a thread of its own died of, explains no failure that came later.
+/// The message that asks for a newer kernel, if that is what the test `name` failed of: the last panic in its output,
+/// and its own. One that the test caught, or that a thread of its own died of, explains no failure that came later.
 ///
-/// The message is the line after `thread 'NAME' (ID) panicked at FILE:LINE:COLUMN:`, where Rust has printed it since 1.73.
+/// The message is the line after `thread 'NAME' (ID) panicked at FILE:LINE:COLUMN:`, where Rust has printed it since
+/// 1.73.
 #[must_use]
 pub fn confessed<'t>(output: &'t str, name: &str) -> Option<&'t str> {
     const PANICKED: &str = " panicked at ";

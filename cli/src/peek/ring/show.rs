@@ -1,24 +1,28 @@
-//! One look, as text for people or JSON for programs.
+//! A snapshot of a ring, as text for people or JSON for programs.
 
-use std::{fmt::Write as _, fs};
+use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Mode, Snapshot, State, Waiting, ring::Ring};
+use super::{
+    super::{
+        line::{bar, doubts, process_state},
+        payload,
+    },
+    mapped::Ring,
+    snapshot::{Mode, Snapshot, State, Waiting},
+};
 use crate::{
-    Format, decode,
+    args::Format,
     failure::{Failure, listed},
     terminal,
 };
 
-/// Bytes of a payload that are shown on one line.
-const SHOWN: usize = 32;
-
 /// Columns of the bar that shows how full a ring is.
 const BAR: usize = 40;
 
-/// Looks once, and prints.
+/// Takes a snapshot and prints it.
 pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), Failure> {
     let look = ring.full_look();
     let about = About::of(ring)?;
@@ -33,23 +37,23 @@ pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), Failure> {
     })
 }
 
-/// A look that was kept.
+/// Formats a snapshot that was kept.
 pub(crate) fn table(look: &Snapshot, coloured: bool) -> String {
     let decoded = look.records.iter().any(|record| record.value.is_some());
-    // The types are not kept, but what was decoded is.
-    let payload = |record: &Waiting, payload: &[u8]| match &record.value {
+    // Types are not kept; decoded values are.
+    let payload = |record: &Waiting, bytes: &[u8]| match &record.value {
         Some(value) => value.to_string(),
-        None => bytes(payload),
+        None => payload::text(bytes),
     };
     title(look, coloured) + &numbers(look) + &records(look, payload, decoded, coloured)
 }
 
-/// One line of JSON.
+/// Formats a snapshot as a line of JSON.
 pub(crate) fn json(look: &Snapshot) -> Result<String, Failure> {
     json_about(look, None)
 }
 
-/// Who has to do with a ring.
+/// The processes and programs that use a ring.
 #[derive(Debug, Serialize)]
 pub(crate) struct About {
     owners: Vec<Owner>,
@@ -61,7 +65,7 @@ struct Owner {
     pid: u32,
     comm: String,
     fd: u32,
-    /// As `/proc/PID/status` says it: `sleeping`, `stopped`, …
+    /// From `/proc/PID/status`: `sleeping`, `stopped`, …
     state: String,
 }
 
@@ -89,7 +93,7 @@ impl About {
         Ok(Self { owners: owners.collect(), programs: programs.collect() })
     }
 
-    /// The processes, on one line.
+    /// Formats the processes on one line.
     pub(crate) fn owners(&self) -> String {
         if self.owners.is_empty() {
             return "no process".to_owned();
@@ -98,7 +102,7 @@ impl About {
         terminal::one_line(&listed(&self.owners.iter().map(one).collect::<Vec<_>>()))
     }
 
-    /// The programs, on one line.
+    /// Formats the programs on one line.
     pub(crate) fn programs(&self) -> String {
         if self.programs.is_empty() {
             return "no program".to_owned();
@@ -110,16 +114,6 @@ impl About {
     fn lines(&self) -> String {
         format!("  held by        {}\n  used by        {}\n", self.owners(), self.programs())
     }
-}
-
-/// What a process is doing, in the kernel's word; `gone` if it is not there.
-pub(super) fn process_state(pid: u32) -> String {
-    // The name in it may be any bytes.
-    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
-    let status = String::from_utf8_lossy(&status);
-    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
-    let word = state.and_then(|state| state.split(['(', ')']).nth(1));
-    word.unwrap_or("gone").to_owned()
 }
 
 fn json_about(look: &Snapshot, about: Option<&About>) -> Result<String, Failure> {
@@ -143,7 +137,7 @@ fn title(look: &Snapshot, coloured: bool) -> String {
     format!("{bold}{} {} `{name}`{plain}, {} bytes\n", look.mode.word(), look.id, look.bytes)
 }
 
-/// Positions, fill, counts, and whether anybody is woken.
+/// Formats positions, fill, counts, and whether the next record wakes the reader.
 fn numbers(look: &Snapshot) -> String {
     let mut text = String::new();
     let mut position = |name: &str, position: u64, word: &str| {
@@ -170,32 +164,12 @@ fn numbers(look: &Snapshot) -> String {
     text
 }
 
-/// Why a look may not have seen all: a line for each reason.
-pub(crate) fn doubts(released_meanwhile: u64, corrupt: Option<&str>) -> String {
-    let mut text = String::new();
-    if released_meanwhile > 0 {
-        let _ = writeln!(text, "  moving         {released_meanwhile} bytes were released while they were looked at");
-    }
-    if let Some(corrupt) = corrupt {
-        let _ = writeln!(text, "  corrupt        {}", terminal::one_line(corrupt));
-    }
-    text
-}
-
-/// How full a ring is: a bar, percent, bytes.
+/// Formats how full a ring is: a bar, percent, bytes.
 pub(crate) fn fill(look: &Snapshot, width: usize) -> String {
     bar(look.fill_bytes, look.bytes, width)
 }
 
-/// The same of `bytes` bytes, of which `filled` wait.
-pub(crate) fn bar(filled: u64, bytes: u64, width: usize) -> String {
-    let part = filled as f64 / bytes.max(1) as f64;
-    let columns = (part * width as f64).ceil() as usize;
-    let bar: String = (0..width).map(|column| if column < columns { '█' } else { '·' }).collect();
-    format!("{bar} {:.1} %, {filled} bytes", part * 100.0)
-}
-
-/// How many records wait, and how many of them are special.
+/// Counts unread records by their state.
 pub(crate) fn counts(look: &Snapshot) -> String {
     let all = look.waiting();
     format!(
@@ -207,8 +181,8 @@ pub(crate) fn counts(look: &Snapshot) -> String {
     )
 }
 
-/// How many records were lost: nobody but the program knows, which is refused when there is no room. `None` for a ring
-/// that a process writes, which is told the same.
+/// Says that the number of lost records is unknown: the program alone sees that a reservation fails. `None` for a user
+/// ring, whose process sees it.
 pub(crate) fn lost(look: &Snapshot) -> Option<&'static str> {
     match look.mode {
         Mode::Ring => Some("unknown: a ring buffer counts no losses"),
@@ -217,7 +191,8 @@ pub(crate) fn lost(look: &Snapshot) -> Option<&'static str> {
     }
 }
 
-/// Whether a commit wakes the reader, which depends on where that stands (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`).
+/// Says whether the next commit wakes the reader. That depends on the consumer position (`bpf_ringbuf_commit` in
+/// `kernel/bpf/ringbuf.c`).
 pub(crate) fn wakeup(look: &Snapshot) -> Option<&'static str> {
     match (look.mode, look.records.first().map(|record| record.state)) {
         (Mode::User, _) => None,
@@ -253,23 +228,23 @@ fn records(look: &Snapshot, payload: impl Fn(&Waiting, &[u8]) -> String, decoded
     text
 }
 
-/// Columns of a position.
+/// Returns the width of a position in columns.
 fn digits(look: &Snapshot) -> usize {
     look.producer_pos.to_string().len().max("POSITION".len())
 }
 
-/// What stands above the [`row`]s of a look.
+/// Formats the heading above [`row`]s.
 pub(crate) fn head(look: &Snapshot) -> String {
     format!("{:>width$} {:>10} {:>7}  {:<9}", "POSITION", "OFFSET", "LENGTH", "STATE", width = digits(look))
 }
 
-/// A record without its payload.
+/// Formats a record without its payload.
 pub(crate) fn row(look: &Snapshot, record: &Waiting) -> String {
     let (word, width) = (record.state.word(), digits(look));
     format!("{:>width$} {:>#10x} {:>7}  {word:<9}", record.position, record.offset, record.length)
 }
 
-/// What is in a record, on one line.
+/// Formats the payload of a record on one line, or says why there is none.
 pub(crate) fn content(record: &Waiting, payload: impl Fn(&Waiting, &[u8]) -> String) -> String {
     match (&record.payload, record.state) {
         (Some(bytes), _) => terminal::one_line(&payload(record, bytes)),
@@ -277,14 +252,4 @@ pub(crate) fn content(record: &Waiting, payload: impl Fn(&Waiting, &[u8]) -> Str
         (None, State::Discarded) => "(given up)".to_owned(),
         (None, State::Committed) => "(released meanwhile)".to_owned(),
     }
-}
-
-/// The first bytes of a payload, in fours.
-pub(crate) fn bytes(payload: &[u8]) -> String {
-    let shown = payload.get(..SHOWN).unwrap_or(payload);
-    let mut text: Vec<_> = shown.chunks(4).map(decode::hex).collect();
-    if shown.len() < payload.len() {
-        text.push(format!("… {} more", payload.len() - shown.len()));
-    }
-    text.join(" ")
 }

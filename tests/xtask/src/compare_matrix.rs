@@ -1,10 +1,9 @@
-//! The comparison on other kernels: `cutaway compare --quick` in a guest of each, where every experiment has to end in a
-//! verdict.
+//! Runs `cutaway compare --quick` in a guest of each kernel of the matrix. Every experiment has to end in a verdict.
 //!
-//! What takes no clock to judge has to hold there as it does here. What does may be drowned by the emulator: it has to
+//! Claims that do not depend on time have to hold there. Those that do may be disturbed by the emulator; they have to
 //! have been tried.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use serde_json::Value;
 
@@ -13,10 +12,10 @@ use crate::{
     vm,
 };
 
-/// Those whose verdict hangs on time.
+/// Experiments whose verdict depends on time.
 const TIMED: [&str; 5] = ["copies", "full-buffer", "wake-ups", "throughput", "real-work"];
 
-/// Every kernel of the matrix that can be had, one after the other.
+/// Runs the comparison on every available kernel of the matrix, one after the other.
 pub(crate) fn compare() -> Result {
     if let Some(why) = vm::no_emulator() {
         return Ok(Outcome::Skipped(why));
@@ -46,10 +45,10 @@ pub(crate) fn compare() -> Result {
     if complaints.is_empty() { Ok(Outcome::Done) } else { Err(complaints.join("; ")) }
 }
 
-/// What a guest leaves.
+/// The file that a guest leaves.
 const FIGURES: &str = "figures.jsonl";
 
-/// What came of an experiment.
+/// The verdict of an experiment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Verdict {
     name: String,
@@ -63,7 +62,7 @@ impl Verdict {
     }
 }
 
-/// Of each experiment in the lines that `cutaway compare --format json` prints.
+/// Returns the verdict of each experiment in the lines that `cutaway compare --format json` prints.
 fn verdicts(figures: &str) -> std::result::Result<Vec<Verdict>, String> {
     let mut verdicts = Vec::new();
     for line in figures.lines() {
@@ -76,14 +75,14 @@ fn verdicts(figures: &str) -> std::result::Result<Vec<Verdict>, String> {
     Ok(verdicts)
 }
 
-/// The experiments that the book tells of.
+/// Returns the experiments that the book covers.
 fn expected() -> std::result::Result<Vec<String>, String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compare/figures.jsonl");
+    let path = tools::root().join("docs/compare/figures.jsonl");
     let figures = fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     Ok(verdicts(&figures)?.into_iter().map(|verdict| verdict.name).collect())
 }
 
-/// What is wrong with a kernel's verdicts.
+/// Returns what is wrong with a kernel's verdicts.
 fn judge(verdicts: &[Verdict], expected: &[String]) -> Vec<String> {
     let find = |name: &String| verdicts.iter().find(|verdict| verdict.name == *name);
     let complaint = |name: &String| match find(name) {

@@ -1,18 +1,18 @@
-//! Whether two outputs are the same, but for what differs from run to run.
+//! Compares outputs, normalized by what differs from run to run.
 //!
-//! Not compared are: times of day, durations, addresses, the kernel's release, the numbers of processes, CPUs, maps, programs,
-//! events and descriptors, where the C library lies and what is where in it, how far apart columns stand, and where lines are
-//! broken. Everything else is, to the letter. A line that is `…` stands for any lines.
+//! Ignored are: times of day, durations, addresses, the kernel's release, ids of processes, CPUs, maps, programs and
+//! events, fds, the path of the C library and offsets in it, the width of columns, and line breaks. Everything else has
+//! to be equal. A line `…` stands for any lines.
 
 /// A line that stands for those that are not shown.
 const ELLIPSIS: &str = "…";
 
-/// Whether something of an output is left out.
+/// Returns whether an output is elided.
 pub(super) fn is_elided(text: &str) -> bool {
     text.lines().any(|line| line == ELLIPSIS)
 }
 
-/// Whether two outputs are the same; the first may have left something out.
+/// Returns whether two outputs are equal; the first may be elided.
 pub(super) fn outputs(shown: &str, printed: &str) -> bool {
     let printed = steady(printed);
     let mut rest = printed.as_slice();
@@ -36,7 +36,7 @@ pub(super) fn outputs(shown: &str, printed: &str) -> bool {
     rest.is_empty() || open
 }
 
-/// Whether two outputs have the same lines, in whichever order.
+/// Returns whether two outputs have the same lines, in any order.
 pub(super) fn shuffled_outputs(shown: &str, printed: &str) -> bool {
     let lines = |text: &str| {
         let mut lines: Vec<_> = text.lines().map(steady).collect();
@@ -46,12 +46,12 @@ pub(super) fn shuffled_outputs(shown: &str, printed: &str) -> bool {
     lines(shown) == lines(printed)
 }
 
-/// Whether two pictures are: the same numbers differ in them.
+/// Returns whether two pictures are equal: the same numbers differ in them.
 pub(super) fn pictures(one: &str, other: &str) -> bool {
     outputs(one, other)
 }
 
-/// The words of a text, without what always differs.
+/// Returns the words of a text, normalized.
 fn steady(text: &str) -> Vec<String> {
     let is_unit = |word: &str| ["ns", "µs", "ms", "s"].contains(&word.trim_end_matches([',', ')', ':', ';']));
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -94,19 +94,19 @@ fn is_number(word: &str) -> bool {
     word.starts_with(digit) && word.chars().all(|c| digit(c) || c == '.' || c == ',')
 }
 
-/// The operations of `ioctl` whose argument is a descriptor.
+/// The operations of `ioctl` whose argument is an fd.
 fn is_of_a_descriptor(operation: &str) -> bool {
     ["op=PERF_EVENT_IOC_SET_OUTPUT,", "op=PERF_EVENT_IOC_SET_BPF,"].contains(&operation)
 }
 
-/// Words in front of numbers that belong to this run alone.
+/// Words before numbers that differ from run to run.
 fn is_named(word: &str) -> bool {
     // A line may begin with the brackets of a picture.
     let word = word.rsplit(['>', '(', '"', '`']).next().unwrap_or_default();
     ["ring", "map", "fd", "pid", "process", "CPU", "CPUs", "online", "possible", "id"].contains(&word)
 }
 
-/// A word with `N` for each number in it.
+/// Replaces each number in a word by `N`.
 fn masked(word: &str) -> String {
     let mut made = String::new();
     for character in word.chars() {
@@ -119,7 +119,7 @@ fn masked(word: &str) -> String {
     made
 }
 
-/// A word in which what is named `…fd`, `pid` and so on is masked, and so are addresses and what stands in brackets.
+/// Masks the values of `…fd`, `pid` and so on, addresses, and numbers in brackets.
 fn pieces(word: &str) -> String {
     /// Keys whose values belong to this run or machine alone, in `key=value` and in `"key":value`.
     const KEYS: [&str; 11] =

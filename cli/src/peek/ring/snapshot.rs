@@ -1,62 +1,80 @@
-//! One look at a ring: positions and headers as they were found, a plain value that can be shown, drawn, kept and read again.
+//! A snapshot of a ring: positions and headers at one moment. A plain value that can be shown, drawn, kept and read
+//! again.
 
-use cutaway::mmap_ring::{Peek, Place, Positions, Seen};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use cutaway::{
+    Map, MapFlags, MapType,
+    mmap_ring::{Peek, Place, Positions, Seen},
+};
+use cutaway_sys::clock;
+use serde::{Deserialize, Serialize};
 
+use super::super::{
+    payload::{of_hex, to_hex},
+    types::Types,
+};
 use crate::{
-    decode,
     draw::{Block, Kind, Mark, Picture, Word},
     terminal,
 };
 
-/// Headers that one look keeps: a ring of 2 GiB can hold 2^28 records.
+/// Headers that a snapshot keeps, at most: a ring of 2 GiB can hold 2^28 records.
 const MOST_LISTED: usize = 1 << 18;
 
-/// A look at a ring. In JSON, its fields are these.
+/// A snapshot of a ring. Its JSON has these fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
     /// `CLOCK_MONOTONIC`.
     pub(crate) time_ns: u64,
-    /// The kernel's number of the map.
+    /// Id of the map.
     pub(crate) id: u32,
     pub(crate) name: String,
     pub(crate) mode: Mode,
-    /// Bytes of data: a power of two.
+    /// Size of the data in bytes, a power of two.
     pub(crate) bytes: u64,
     pub(crate) consumer_pos: u64,
     pub(crate) producer_pos: u64,
     pub(crate) pending_pos: u64,
     pub(crate) overwrite_pos: u64,
-    /// Bytes that wait, headers included.
+    /// Unread bytes, headers included.
     pub(crate) fill_bytes: u64,
     pub(crate) committed: u64,
     pub(crate) busy: u64,
     pub(crate) discarded: u64,
-    /// Bytes that were released while they were looked at.
+    /// Bytes that were released while the snapshot was taken.
     pub(crate) released_meanwhile: u64,
-    /// What no kernel writes, if it was found.
+    /// A header that no kernel writes, if one was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) corrupt: Option<String>,
-    /// Records that were counted and are not among `records`: there are too many.
+    /// Records that are counted but not in `records`, because there are too many.
     #[serde(default)]
     pub(crate) not_listed: u64,
-    /// The records that wait, oldest first; the first ones with payload.
+    /// Unread records, oldest first; the first ones with payload.
     pub(crate) records: Vec<Waiting>,
 }
 
-/// Who writes and who reads, and what happens when there is no room.
+/// The kind of a ring: who writes, who reads, and what happens if it is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
-    /// Programs write, a process reads; what has no room is refused.
+    /// Programs write, a process reads; a full ring refuses records.
     Ring,
-    /// The same, but what is oldest is overwritten.
+    /// The same, but a full ring overwrites the oldest records.
     Overwrite,
     /// A process writes, programs read.
     User,
 }
 
 impl Mode {
+    /// Returns the kind of ring that `map` is; `None` if it is none.
+    pub(crate) fn of(map: &Map) -> Option<Self> {
+        match map.map_type() {
+            MapType::RINGBUF if map.flags().contains(MapFlags::RB_OVERWRITE) => Some(Self::Overwrite),
+            MapType::RINGBUF => Some(Self::Ring),
+            MapType::USER_RINGBUF => Some(Self::User),
+            _ => None,
+        }
+    }
+
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Ring => "ring",
@@ -65,8 +83,8 @@ impl Mode {
         }
     }
 
-    /// Where what waits begins. Only where records are overwritten is there a position that tells of it: in the page of a user
-    /// ring, its process writes what it likes there.
+    /// Returns the position of the oldest unread record. `overwrite_pos` counts in overwrite mode alone: a user ring's
+    /// process can write anything there.
     pub(crate) fn oldest(self, positions: &Positions) -> u64 {
         match self {
             Self::Overwrite => positions.consumer.max(positions.overwrite),
@@ -75,25 +93,25 @@ impl Mode {
     }
 }
 
-/// A record that waits.
+/// An unread record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Waiting {
-    /// Where its header begins, in bytes since the ring was made.
+    /// Position of its header, in bytes since the ring was created.
     pub(crate) position: u64,
-    /// The same, in the data.
+    /// Offset of its header in the data.
     pub(crate) offset: u64,
     /// Bytes of payload.
     pub(crate) length: u32,
     pub(crate) state: State,
-    /// Only of a committed record, and if it was still there when it had been copied.
+    /// The payload of a committed record, if it was still unread after it was copied.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "to_hex", deserialize_with = "of_hex")]
     pub(crate) payload: Option<Vec<u8>>,
-    /// The payload by its type.
+    /// The decoded payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) value: Option<serde_json::Value>,
 }
 
-/// What a header says.
+/// The state of a record, from its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
@@ -117,14 +135,14 @@ impl State {
 }
 
 impl Waiting {
-    /// Bytes of the ring that it takes: its header, its payload, up to a multiple of 8.
+    /// Returns the bytes that it takes in the ring: header and payload, rounded up to a multiple of 8.
     pub(crate) fn space(&self) -> u64 {
         (u64::from(self.length) + 8).next_multiple_of(8)
     }
 }
 
 impl Snapshot {
-    /// A ring that nothing was ever sent into.
+    /// Returns the snapshot of an empty ring.
     fn new((id, name, mode): (u32, &str, Mode), bytes: u64) -> Self {
         Self {
             time_ns: 0,
@@ -147,11 +165,11 @@ impl Snapshot {
         }
     }
 
-    /// Looks at a ring's positions alone.
+    /// Takes a snapshot of the positions alone.
     pub(crate) fn positions(peek: &Peek, (id, name, mode): (u32, &str, Mode)) -> Self {
         let positions = peek.positions();
         Self {
-            time_ns: crate::monotonic_ns(),
+            time_ns: clock::monotonic_ns(),
             consumer_pos: positions.consumer,
             producer_pos: positions.producer,
             pending_pos: positions.pending,
@@ -161,7 +179,7 @@ impl Snapshot {
         }
     }
 
-    /// Looks at a ring, and copies the payloads of the first `payloads` records.
+    /// Takes a snapshot with the payloads of the first `payloads` records.
     pub(crate) fn take(peek: &Peek, what: (u32, &str, Mode), payloads: usize) -> Self {
         let mut snapshot = Self::positions(peek, what);
         let oldest = snapshot.oldest();
@@ -178,16 +196,25 @@ impl Snapshot {
                     snapshot.corrupt = Some(corrupt.to_string());
                     break;
                 }
-                // What a later version of the library may tell.
+                // Variants that a later version of the library may add.
                 _ => continue,
             };
-            // What came since is for the next look, so that records and positions fit each other.
+            // Later records belong to the next snapshot: records and positions must fit each other.
             if place.position.wrapping_sub(oldest) >= snapshot.fill_bytes {
                 break;
             }
             snapshot.add(peek, place, state, payloads);
         }
         snapshot
+    }
+
+    /// Decodes the payloads that were copied.
+    pub(crate) fn decode(&mut self, types: &Types) {
+        for record in &mut self.records {
+            if let Some(payload) = &record.payload {
+                record.value = Some(types.json(payload));
+            }
+        }
     }
 
     fn count(&mut self, state: State) {
@@ -218,7 +245,7 @@ impl Snapshot {
         });
     }
 
-    /// How many records wait, of whatever state.
+    /// Returns the number of unread records, of any state.
     pub(crate) fn waiting(&self) -> u64 {
         self.committed + self.busy + self.discarded
     }
@@ -228,17 +255,17 @@ impl Snapshot {
         self.producer_pos.wrapping_sub(self.fill_bytes)
     }
 
-    /// Where a position lies in the data.
+    /// Returns the offset of a position in the data.
     pub(crate) fn offset(&self, position: u64) -> u64 {
         position & self.bytes.wrapping_sub(1)
     }
 
-    /// Percent of the ring that wait.
+    /// Returns the fill in percent.
     pub(crate) fn percent(&self) -> f64 {
         self.fill_bytes as f64 * 100.0 / (self.bytes.max(1)) as f64
     }
 
-    /// The same, to be drawn.
+    /// Returns the snapshot as a picture.
     pub(crate) fn picture(&self) -> Picture {
         let (consumer, producer) = match self.mode {
             Mode::Ring | Mode::Overwrite => ("its reader writes", "the kernel writes"),
@@ -257,7 +284,7 @@ impl Snapshot {
         if self.mode == Mode::Overwrite {
             marks.push(mark('O', "overwrite", "", self.overwrite_pos));
         }
-        // An old kernel has none, and then it is 0 for ever.
+        // Older kernels have no such position: it stays 0.
         if self.mode != Mode::User && self.pending_pos != 0 {
             marks.push(mark('B', "pending", "busy at the last reserve", self.pending_pos));
         }
@@ -286,7 +313,7 @@ impl Snapshot {
         }
     }
 
-    /// Whether its counts are those of the records that are listed, and of those that are not.
+    /// Returns whether its counts are those of the records that are listed, and of those that are not.
     fn counts_its_records(&self) -> bool {
         let listed = |state| self.records.iter().filter(|record| record.state == state).count() as u64;
         let counts = [(self.committed, State::Committed), (self.busy, State::Busy), (self.discarded, State::Discarded)];
@@ -296,7 +323,7 @@ impl Snapshot {
             && counts.into_iter().all(|(count, state)| count >= listed(state))
     }
 
-    /// Whether it can be what a look finds: a kept one may have been changed by anybody.
+    /// Returns whether the snapshot is consistent: a kept one may have been edited.
     pub(crate) fn is_sound(&self) -> bool {
         let mut next = None;
         self.bytes.is_power_of_two()
@@ -311,15 +338,6 @@ impl Snapshot {
                 follows && end.is_some_and(|end| end <= self.fill_bytes)
             })
     }
-}
-
-pub(super) fn to_hex<S: Serializer>(payload: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&decode::hex(payload.as_deref().unwrap_or_default()))
-}
-
-pub(super) fn of_hex<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
-    let text = String::deserialize(from)?;
-    decode::from_hex(&text).map(Some).ok_or_else(|| serde::de::Error::custom("a payload that is not hexadecimal"))
 }
 
 #[cfg(test)]

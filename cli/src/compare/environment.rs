@@ -1,15 +1,15 @@
-//! Where and when the figures were taken: they mean nothing without it.
+//! The machine, kernel and date of a measurement, without which its data means nothing.
 
 use std::fs;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::experiment::Effort;
+use super::bench::Effort;
 
-/// The machine, the kernel, the day, and how much was measured.
+/// The machine, the kernel, the date, and how much was measured.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Machine {
+pub(super) struct Environment {
     /// UTC, to the second.
     pub(super) date: String,
     pub(super) cutaway: &'static str,
@@ -19,7 +19,7 @@ pub(super) struct Machine {
     /// CPUs that the process may use.
     pub(super) cpus: usize,
     pub(super) memory_mib: u64,
-    /// How the kernel is set to compile programs: 1 for compiled, 0 for interpreted.
+    /// `net.core.bpf_jit_enable`: 1 if programs are compiled, 0 if they are interpreted.
     pub(super) jit: Option<String>,
     pub(super) effort: Effort,
     pub(super) rounds: usize,
@@ -27,7 +27,7 @@ pub(super) struct Machine {
     pub(super) control: bool,
 }
 
-impl Machine {
+impl Environment {
     pub(super) fn here(effort: Effort, cpus: usize, control: bool) -> Self {
         let system = rustix::system::uname();
         let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
@@ -48,7 +48,7 @@ impl Machine {
         }
     }
 
-    /// What is worth reading, in pairs.
+    /// Returns names and values for display.
     pub(super) fn rows(&self) -> Vec<(&'static str, String)> {
         let jit = match self.jit.as_deref() {
             Some("0") => "off: programs are interpreted",
@@ -64,7 +64,7 @@ impl Machine {
             ("kernel", format!("{} on {}", self.kernel, self.architecture)),
             ("processor", self.processor.clone()),
             ("CPUs", self.cpus.to_string()),
-            ("memory", format!("{} MiB", super::figures::number(self.memory_mib as f64))),
+            ("memory", format!("{} MiB", super::data::number(self.memory_mib as f64))),
             ("JIT compiler", jit.to_owned()),
             ("settings", format!("{effort}: {} rounds of each measurement, and one to warm up", self.rounds)),
             ("cutaway", self.cutaway.to_owned()),
@@ -72,7 +72,7 @@ impl Machine {
     }
 }
 
-/// The value of the first line `name : value`.
+/// Returns the value of the first line `name : value`.
 fn line(file: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let mut pairs = text.lines().filter_map(|line| line.split_once(':'));

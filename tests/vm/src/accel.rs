@@ -1,18 +1,19 @@
-//! Which accelerator works here. That `/dev/kvm` exists, opens and creates machines is no proof: under a hypervisor it may do all of
-//! that and hang in the firmware. So a canary guest is tried, and the answer kept until the machine or QEMU changes.
+//! Finds out which accelerator works here.
+//!
+//! That `/dev/kvm` exists, opens and creates machines is no proof: under a hypervisor it may do all of that and hang in
+//! the firmware. So a canary guest is booted, and the answer is kept until the machine or QEMU changes.
 
-use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ADVICE, Machine, PROGRAM};
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::prepare;
+use crate::qemu::{ADVICE, Accelerator, Machine, PROGRAM};
 use crate::report::End;
 use crate::run::{Limits, Run};
 use crate::tool::Tool;
@@ -20,25 +21,6 @@ use crate::tool::Tool;
 const KEPT_AS: &str = "accelerator.json";
 /// A guest under working KVM is up within two seconds.
 const CANARY_SECONDS: u64 = 15;
-
-/// Who runs the guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Accelerator {
-    /// The CPU itself.
-    Kvm,
-    /// QEMU, in software.
-    Tcg,
-}
-
-impl fmt::Display for Accelerator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
-        })
-    }
-}
 
 /// The user's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

@@ -1,4 +1,5 @@
-//! What the running machine would refuse of an object, found out by asking the kernel, not by version numbers.
+//! What an object requires and the running kernel does not have. The kernel is asked for each feature; no version
+//! number decides.
 
 use std::cell::LazyCell;
 
@@ -8,60 +9,60 @@ use cutaway::{
     features::{self, Support},
 };
 
-/// A sentence for each thing that is missing; `chosen` are the programs that count, all of them if it is empty.
-pub(super) fn of(object: &Object, chosen: &[String]) -> Vec<String> {
-    let mut lacks = Lacks { told: Vec::new(), secret: Vec::new() };
+/// Returns a sentence for each missing feature. Only the programs in `chosen` count; all of them if it is empty.
+pub(super) fn missing(object: &Object, chosen: &[String]) -> Vec<String> {
+    let mut missing = Missing { told: Vec::new(), secret: Vec::new() };
     // Asked once, however many programs there are.
-    let lacks_types = LazyCell::new(|| kernel::Bytes::vmlinux().is_err());
+    let has_no_types = LazyCell::new(|| kernel::Bytes::vmlinux().is_err());
     let maps = || object.maps().iter().filter(|map| map.wanted);
     if maps().any(|map| map.map_type == MapType::RINGBUF) {
-        lacks.ask("ring buffers", features::ring_buffer());
+        missing.ask("ring buffers", features::ring_buffer());
     }
     if maps().any(|map| map.map_type == MapType::PERF_EVENT_ARRAY) {
-        lacks.ask("perf event arrays", features::perf_event_array());
+        missing.ask("perf event arrays", features::perf_event_array());
     }
     let counts = |name: &String| chosen.is_empty() || chosen.contains(name);
     let programs = || object.programs().iter().filter(|program| program.section.wanted && counts(&program.name));
     for program in programs() {
         let section = &program.section;
         match (&section.target, section.program_type) {
-            (Some(Target::KprobeMulti { .. }), _) => lacks.ask("kprobe.multi links", features::kprobe_multi()),
-            (Some(Target::UprobeMulti { .. }), _) => lacks.ask("uprobe.multi links", features::uprobe_multi()),
-            (Some(Target::Usdt { .. }), _) => lacks.ask("cookies of links, for USDT", features::attach_cookie()),
+            (Some(Target::KprobeMulti { .. }), _) => missing.ask("kprobe.multi links", features::kprobe_multi()),
+            (Some(Target::UprobeMulti { .. }), _) => missing.ask("uprobe.multi links", features::uprobe_multi()),
+            (Some(Target::Usdt { .. }), _) => missing.ask("cookies of links, for USDT", features::attach_cookie()),
             (_, ProgramType::KPROBE) if section.expected_attach_type == AttachType::TRACE_KPROBE_MULTI => {
-                lacks.ask("kprobe.multi links", features::kprobe_multi());
+                missing.ask("kprobe.multi links", features::kprobe_multi());
             }
             (_, ProgramType::SCHED_CLS) if is_one(section, [AttachType::TCX_INGRESS, AttachType::TCX_EGRESS]) => {
-                lacks.ask("tcx links", features::tcx_link());
+                missing.ask("tcx links", features::tcx_link());
             }
             (_, ProgramType::SCHED_CLS) if is_one(section, [AttachType::NETKIT_PRIMARY, AttachType::NETKIT_PEER]) => {
-                lacks.ask("netkit links", features::netkit_link());
+                missing.ask("netkit links", features::netkit_link());
             }
-            (Some(Target::Btf { .. }), ProgramType::TRACING | ProgramType::LSM) if *lacks_types => {
+            (Some(Target::Btf { .. }), ProgramType::TRACING | ProgramType::LSM) if *has_no_types => {
                 let types = format!("{}/vmlinux", kernel::DIRECTORY);
-                lacks.tell(format!("the kernel's types ({types}), which `{}` attaches by", program.name));
+                missing.tell(format!("the kernel's types ({types}), which `{}` attaches by", program.name));
             }
             _ => {}
         }
     }
-    if !lacks.secret.is_empty() {
-        let things = lacks.secret.join(", ");
-        lacks.told.push(format!("without privileges it cannot be found out whether this kernel has {things}"));
+    if !missing.secret.is_empty() {
+        let things = missing.secret.join(", ");
+        missing.told.push(format!("without privileges it cannot be found out whether this kernel has {things}"));
     }
-    lacks.told
+    missing.told
 }
 
 fn is_one(section: &Section, types: [AttachType; 2]) -> bool {
     types.contains(&section.expected_attach_type)
 }
 
-struct Lacks {
+struct Missing {
     told: Vec<String>,
     /// What the kernel would not tell this process.
     secret: Vec<&'static str>,
 }
 
-impl Lacks {
+impl Missing {
     fn ask(&mut self, what: &'static str, support: Support) {
         match support {
             Support::Yes => {}

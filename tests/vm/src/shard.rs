@@ -1,28 +1,30 @@
-//! One kernel's tests shared among several guests that run at the same time.
+//! The tests of one kernel, split into shards that several guests run at the same time.
 //!
-//! A guest under software emulation keeps one of the host's CPUs busy, however many it is given. Two guests keep two busy, and each test still has its guest for itself while it runs. All guests boot from one initramfs with one plan; which part is a
-//! guest's own is a word on its kernel's command line, and Linux hands words that it does not know to process 1 as environment.
+//! A guest under software emulation keeps one of the host's CPUs busy, however many it is given. Two guests keep two
+//! busy, and each test still has its guest for itself while it runs. All guests boot from one initramfs with one plan.
+//! A word on the kernel's command line names the guest's shard; Linux passes words that it does not know to process 1
+//! as environment.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::report::{End, Guest, Outcome};
 
-/// Which share of the tests is a guest's: every `of`th, beginning with `index`.
+/// A guest's share of the tests: every `of`th, beginning with `index`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub struct Shard {
     index: usize,
     of: usize,
 }
 
-impl Part {
+impl Shard {
     /// The environment variable of process 1.
     pub(crate) const VARIABLE: &str = "CUTAWAY_VM_PART";
 
     /// Everything.
     pub const WHOLE: Self = Self { index: 0, of: 1 };
 
-    /// All parts of a plan that `of` guests share.
+    /// All shards of a plan that `of` guests share.
     pub(crate) fn all(of: usize) -> impl Iterator<Item = Self> {
         (0..of.max(1)).map(move |index| Self { index, of: of.max(1) })
     }
@@ -49,33 +51,34 @@ impl Part {
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for Shard {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}/{}", self.index, self.of)
     }
 }
 
-impl FromStr for Part {
+impl FromStr for Shard {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (index, of) = text.split_once('/').ok_or(())?;
-        let part = Self { index: index.parse().map_err(drop)?, of: of.parse().map_err(drop)? };
-        if part.index < part.of { Ok(part) } else { Err(()) }
+        let shard = Self { index: index.parse().map_err(drop)?, of: of.parse().map_err(drop)? };
+        if shard.index < shard.of { Ok(shard) } else { Err(()) }
     }
 }
 
-/// Names what is not known of a guest's part: the other guest's rows for the same binary are no answer for it.
-pub(crate) fn told_apart(mut guest: Guest, part: Part) -> Guest {
+/// Labels rows of unknown results with the shard, so that another guest's rows for the same binary do not stand for
+/// them.
+pub(crate) fn label_unknown(mut guest: Guest, shard: Shard) -> Guest {
     let unknown = guest.tests.iter_mut().filter(|test| test.name.is_empty() && test.outcome == Outcome::NotRun);
-    if part.of > 1 {
-        unknown.for_each(|test| test.name = format!("(part {} of {})", part.index + 1, part.of));
+    if shard.of > 1 {
+        unknown.for_each(|test| test.name = format!("(part {} of {})", shard.index + 1, shard.of));
     }
     guest
 }
 
-/// What guests that shared a kernel's tests have to say together. `None` of none.
-pub(crate) fn joined(guests: Vec<Guest>) -> Option<Guest> {
+/// Merges the results of guests that shared a kernel's tests; `None` for no guest.
+pub(crate) fn merge(guests: Vec<Guest>) -> Option<Guest> {
     guests.into_iter().reduce(|mut all, more| {
         if all.succeeded() {
             all.folder = more.folder;
@@ -107,17 +110,17 @@ mod tests {
     #[test]
     fn every_test_is_in_one_part() {
         for of in 1..5 {
-            let parts: Vec<Part> = Part::all(of).collect();
+            let shards: Vec<Shard> = Shard::all(of).collect();
             for number in 0..20 {
-                assert_eq!(parts.iter().filter(|part| part.has(number)).count(), 1);
+                assert_eq!(shards.iter().filter(|shard| shard.has(number)).count(), 1);
             }
-            for part in parts {
-                let word = part.word();
-                assert_eq!(word.split_once('=').unwrap().1.parse(), Ok(part));
+            for shard in shards {
+                let word = shard.word();
+                assert_eq!(word.split_once('=').unwrap().1.parse(), Ok(shard));
             }
         }
         for wrong in ["", "1", "2/2", "0/0", "a/b"] {
-            assert_eq!(wrong.parse::<Part>(), Err(()));
+            assert_eq!(wrong.parse::<Shard>(), Err(()));
         }
     }
 
@@ -127,11 +130,11 @@ mod tests {
         let mut other = guest("6.1", vec![test("b", Outcome::Died), test("", Outcome::NotRun)]);
         other.end = End::OutOfTime;
         other.seconds = 20.0;
-        let other = told_apart(other, Part { index: 1, of: 2 });
-        let all = joined(vec![one, other]).unwrap();
+        let other = label_unknown(other, Shard { index: 1, of: 2 });
+        let all = merge(vec![one, other]).unwrap();
         assert_eq!((all.end, all.seconds), (End::OutOfTime, 20.0));
         let names: Vec<&str> = all.tests.iter().map(|test| test.name.as_str()).collect();
         assert_eq!(names, ["a", "b", "(part 2 of 2)"]);
-        assert_eq!(joined(Vec::new()), None);
+        assert_eq!(merge(Vec::new()), None);
     }
 }

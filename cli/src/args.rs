@@ -1,0 +1,40 @@
+//! Argument values that several commands share.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for people
+    Table,
+    /// One JSON object a line
+    Json,
+}
+
+/// Parses a duration in seconds, fractions allowed. One above a century becomes a century: clocks can be set that far
+/// ahead.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration.min(CENTURY)),
+        _ => Err("not a length of time above 0".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_positive_numbers_of_seconds() {
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        let longest = seconds("1e18").unwrap();
+        assert!(std::time::Instant::now().checked_add(longest * 2).is_some(), "{longest:?}");
+        for nonsense in ["", "0", "-1", "nan", "inf", "1s"] {
+            assert!(seconds(nonsense).is_err(), "{nonsense}");
+        }
+    }
+}

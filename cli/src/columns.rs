@@ -1,0 +1,84 @@
+//! How many columns of a terminal text takes, and text that is padded or cut to columns.
+//!
+//! A wide letter (Chinese, Japanese, Korean, most emoji) takes two columns, a combining mark none (UAX #11). Rust's own
+//! padding counts characters, which shifts what stands behind such letters.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Returns how many columns `text` takes. It holds no escape sequences.
+pub(crate) fn display_width(text: &str) -> usize {
+    text.width()
+}
+
+/// Pads `text` with spaces on its right, up to `width` columns.
+pub(crate) fn left(text: &str, width: usize) -> String {
+    let mut padded = text.to_owned();
+    padded.extend(padding(text, width));
+    padded
+}
+
+/// Pads `text` with spaces on its left, up to `width` columns.
+pub(crate) fn right(text: &str, width: usize) -> String {
+    let mut padded: String = padding(text, width).collect();
+    padded.push_str(text);
+    padded
+}
+
+fn padding(text: &str, width: usize) -> impl Iterator<Item = char> {
+    std::iter::repeat_n(' ', width.saturating_sub(display_width(text)))
+}
+
+/// Returns the first `width` columns of a line, and all its colors, which take none. A wide letter of which only half
+/// has room is left out.
+pub(crate) fn cut(line: &str, width: usize) -> String {
+    let mut cut = String::with_capacity(line.len());
+    let (mut used, mut in_color) = (0, false);
+    for character in line.chars() {
+        if character == '\x1b' {
+            in_color = true;
+        }
+        if in_color {
+            cut.push(character);
+            in_color = character != 'm';
+            continue;
+        }
+        used += character.width().unwrap_or(0);
+        if used <= width {
+            cut.push(character);
+        }
+    }
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_letters_take_two_columns_and_marks_none() {
+        assert_eq!(
+            (display_width("abc"), display_width("größe"), display_width("漢字"), display_width("e\u{301}")),
+            (3, 5, 4, 1)
+        );
+        for text in ["", "ab", "größe", "漢字", "e\u{301}", "🦀", "ｱ"] {
+            assert_eq!((display_width(&left(text, 6)), display_width(&right(text, 6))), (6, 6), "{text}");
+            assert!(left(text, 6).starts_with(text) && right(text, 6).ends_with(text), "{text}");
+        }
+        // Longer text is not cut.
+        assert_eq!((left("漢字漢字", 6).as_str(), right("漢字漢字", 6).as_str()), ("漢字漢字", "漢字漢字"));
+    }
+
+    #[test]
+    fn colors_take_no_columns() {
+        assert_eq!(cut("\x1b[1mabc\x1b[0mdef", 4), "\x1b[1mabc\x1b[0md");
+        assert_eq!(cut("größe", 3), "grö");
+    }
+
+    #[test]
+    fn wide_letter_is_never_cut_in_half() {
+        assert_eq!((cut("a漢字b", 3).as_str(), cut("a漢字b", 4).as_str()), ("a漢", "a漢"));
+        assert_eq!(cut("e\u{301}xy", 2), "e\u{301}x");
+        // Nothing behind a letter that has no room moves up into its place.
+        assert_eq!(cut("漢ab", 1), "");
+    }
+}

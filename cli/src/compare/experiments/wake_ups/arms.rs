@@ -1,0 +1,86 @@
+//! The readers that are compared, and what is measured of one.
+
+use std::time::Duration;
+
+use cutaway_programs::compare::Way;
+
+use crate::compare::readers::Waiting;
+
+/// Interval at which the map is polled.
+pub(super) const TIMER: Duration = Duration::from_millis(1);
+/// Events a second at the rate that the verdict is about: there, the reader mostly waits.
+pub(super) const IDLE: u32 = 100;
+
+/// A reader and how it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    RingEpoll,
+    RingTrailing,
+    RingBusy,
+    PerfEpoll,
+    PerfTwins,
+    PerfBusy,
+    MapTimer,
+}
+
+impl Who {
+    pub(super) const ALL: [Self; 7] = [
+        Self::RingEpoll,
+        Self::RingTrailing,
+        Self::RingBusy,
+        Self::PerfEpoll,
+        Self::PerfTwins,
+        Self::PerfBusy,
+        Self::MapTimer,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::RingEpoll => "ring, epoll",
+            Self::RingTrailing => "ring, trailing release",
+            Self::RingBusy => "ring, busy polling",
+            Self::PerfEpoll => "perf, epoll",
+            Self::PerfTwins => "perf, twin events",
+            Self::PerfBusy => "perf, busy polling",
+            Self::MapTimer => "map, looked at every ms",
+        }
+    }
+
+    /// Returns the buffer and the kind of wait; `None` for the map, which has no buffer.
+    pub(super) fn buffer(self, control: bool) -> Option<(Way, Waiting)> {
+        // The control's epoll readers sleep through it.
+        let epoll = if control { Waiting::Timer(5 * TIMER) } else { Waiting::Epoll(1) };
+        Some(match self {
+            Self::RingEpoll => (Way::Reserve, epoll),
+            Self::RingTrailing => (Way::Reserve, Waiting::Quiet),
+            Self::RingBusy => (Way::Reserve, Waiting::Busy),
+            Self::PerfEpoll => (Way::Stack, epoll),
+            Self::PerfTwins => (Way::Stack, Waiting::Quiet),
+            Self::PerfBusy => (Way::Stack, Waiting::Busy),
+            Self::MapTimer => return None,
+        })
+    }
+}
+
+/// Buckets of ages: up to half a minute.
+pub(super) const BUCKETS: usize = 36;
+
+/// The data of one measurement.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    /// Times that the reader went to sleep and was woken, a second.
+    pub(super) wake_ups: f64,
+    /// Percent of a CPU.
+    pub(super) cpu: f64,
+    /// Microseconds.
+    pub(super) median: f64,
+    pub(super) late: f64,
+    /// Nanoseconds that an event costs the program.
+    pub(super) cost: f64,
+    /// Percent of the events.
+    pub(super) lost: f64,
+    /// Events a second, as they were sent.
+    pub(super) rate: f64,
+    /// How many events were up to 2^n nanoseconds old.
+    pub(super) ages: Vec<u64>,
+}

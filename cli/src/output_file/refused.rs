@@ -1,0 +1,54 @@
+//! Why a path cannot be written to.
+
+use std::{io, path::Path};
+
+use rustix::io::Errno;
+
+use crate::failure::Failure;
+
+/// Why a path cannot be written to.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// A reason of this module's own.
+    Because(&'static str),
+    System(io::Error),
+}
+
+impl From<Errno> for Refused {
+    fn from(error: Errno) -> Self {
+        Self::System(error.into())
+    }
+}
+
+impl From<Refused> for io::Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Because(why) => Self::other(why),
+            Refused::System(error) => error,
+        }
+    }
+}
+
+/// A path that cannot be written to, as a failure of the command: `attempt` is what it was for.
+pub(crate) fn failure(attempt: &str, path: &Path, refused: Refused) -> Failure {
+    let attempt = format!("{attempt} {}", path.display());
+    let error = match refused {
+        Refused::Because(why) => {
+            return Failure::new(format!("cannot {attempt}: {why}"))
+                .advise("name a file that may be replaced, or one that is not there yet");
+        }
+        Refused::System(error) => error,
+    };
+    let failure = Failure::system(&attempt, &error);
+    match error.kind() {
+        io::ErrorKind::NotFound => failure.advise("is there such a folder?"),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            failure.advise("name a file in a folder that can be written to")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            failure.advise("make room, or name a file on another disk")
+        }
+        io::ErrorKind::FileTooLarge => failure.advise("raise `ulimit -f`"),
+        _ => failure,
+    }
+}

@@ -1,0 +1,99 @@
+//! One ring with its pages mapped read-only.
+
+use cutaway::{
+    Map,
+    mmap_ring::Peek,
+    system::{self, Holder, ProgramEntry},
+};
+
+use super::{
+    super::{
+        args::Arguments,
+        payload,
+        programs::programs,
+        rates::{Positions, Watched},
+        types::Types,
+    },
+    snapshot::{Mode, Snapshot},
+};
+use crate::failure::Failure;
+
+/// A ring with its pages mapped. Its fd keeps the map alive if all owners exit.
+pub(crate) struct Ring {
+    map: Map,
+    pages: Peek,
+    mode: Mode,
+    types: Option<Types>,
+    /// Payloads that a snapshot copies.
+    payloads: usize,
+}
+
+impl Ring {
+    pub(crate) fn open(map: Map, arguments: &Arguments) -> Result<Self, Failure> {
+        let pages = map.peek()?;
+        let Some(mode) = Mode::of(&map) else {
+            return Err(Failure::new(format!("the map `{}` is a {}, no ring", map.name(), map.map_type())));
+        };
+        let wanted = arguments.decode_as.as_deref();
+        let types = wanted.map(|name| Types::find(name, arguments.btf.as_deref(), Some(map.id()))).transpose()?;
+        Ok(Self { map, pages, mode, types, payloads: arguments.records() })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.map.id()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.map.name()
+    }
+
+    /// Takes a snapshot with at most `payloads` payloads, decoded if their type is known.
+    pub(crate) fn look(&self, payloads: usize) -> Snapshot {
+        let mut look = Snapshot::take(&self.pages, (self.id(), self.name(), self.mode), payloads);
+        if let Some(types) = &self.types {
+            look.decode(types);
+        }
+        look
+    }
+
+    /// Takes a snapshot with as many payloads as `--records` says.
+    pub(crate) fn full_look(&self) -> Snapshot {
+        self.look(self.payloads)
+    }
+
+    /// Formats a payload on one line.
+    pub(crate) fn payload(&self, bytes: &[u8]) -> String {
+        match &self.types {
+            Some(types) => types.text(bytes),
+            None => payload::text(bytes),
+        }
+    }
+
+    pub(crate) fn is_decoded(&self) -> bool {
+        self.types.is_some()
+    }
+
+    /// Returns the processes that hold the ring, without this one.
+    pub(crate) fn owners(&self) -> Result<Vec<Holder>, Failure> {
+        let holders = system::holders()?;
+        Ok(holders.of_map(self.id()).filter(|holder| holder.pid != std::process::id()).cloned().collect())
+    }
+
+    /// Returns the programs that use the ring.
+    pub(crate) fn programs(&self) -> Result<Vec<ProgramEntry>, Failure> {
+        let mut programs = programs()?;
+        programs.retain(|program| program.maps.contains(&self.id()));
+        Ok(programs)
+    }
+}
+
+impl Watched for Ring {
+    fn positions(&self) -> Positions {
+        let positions = self.pages.positions();
+        Positions { oldest: self.mode.oldest(&positions), released: positions.consumer, written: positions.producer }
+    }
+
+    fn tally(&self, from: u64, to: u64, most: u64) -> Option<(u64, u64)> {
+        self.pages.tally(from, to, most).map(|tally| (tally.records, tally.bytes))
+    }
+}

@@ -1,0 +1,135 @@
+//! Reads events from the buffer and prints them, until it is time to end.
+
+use std::{
+    io,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use cutaway_programs::getaddrinfo::{Lookup, Transport};
+use log::warn;
+
+use super::{
+    draw_then_read::{Drawn, Take},
+    libraries::Names,
+    origin::{Cgroups, Origin, container},
+    output::Output,
+    source::Source,
+};
+use crate::failure::Failure;
+
+/// The state of a trace, and where to stop.
+pub(super) struct Trace<'a> {
+    pub(super) transport: Transport,
+    pub(super) output: Output,
+    pub(super) names: Names,
+    pub(super) cgroups: Cgroups,
+    pub(super) received: u64,
+    /// Records that could not be parsed.
+    pub(super) unreadable: u64,
+    pub(super) most: Option<u64>,
+    pub(super) stopped: &'a AtomicBool,
+    /// Stopped by a signal: then `--step` does not wait either.
+    pub(super) interrupted: &'a AtomicBool,
+    /// Stdout is closed.
+    pub(super) closed: bool,
+    /// The ring is drawn before it is read.
+    pub(super) drawn: Option<Drawn>,
+}
+
+impl Trace<'_> {
+    /// Prints events as they come, until it is time to end.
+    pub(super) fn follow(&mut self, source: &mut Source, deadline: Option<Instant>) -> Result<(), Failure> {
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if self.ended() || left == Some(Duration::ZERO) {
+                return Ok(());
+            }
+            source.wait(left)?;
+            self.drain(source)?;
+        }
+    }
+
+    /// Prints the records that are there now, each batch after its picture if the ring is drawn.
+    pub(super) fn drain(&mut self, source: &mut Source) -> Result<(), Failure> {
+        while let Some(drawn) = &mut self.drawn {
+            match drawn.look(self.interrupted) {
+                Err(failure) if failure.is_unheard() => self.closed = true,
+                Err(failure) => return Err(failure),
+                Ok(Take::None) => return Ok(()),
+                Ok(Take::AtMost(most)) => {
+                    // All were discarded, or the first one is busy.
+                    if most == 0 || self.take(source, most)? == 0 {
+                        break;
+                    }
+                }
+                Ok(Take::AllFromNowOn) => {
+                    drawn.finish()?;
+                    self.drawn = None;
+                }
+            }
+            if self.full() {
+                break;
+            }
+        }
+        self.take(source, u64::MAX).map(drop)
+    }
+
+    /// Prints at most `most` of the records that are there now. Returns their number.
+    fn take(&mut self, source: &mut Source, most: u64) -> Result<u64, Failure> {
+        if self.full() {
+            return Ok(0);
+        }
+        let mut taken = 0;
+        let transport = self.transport;
+        let mut failed = Ok(());
+        let unreadable = source.drain(transport.event_size(), |record| {
+            let printed = match transport.read(record) {
+                Ok(event) => self.print(&event),
+                Err(error) => {
+                    warn!("{error}");
+                    self.unreadable += 1;
+                    Ok(())
+                }
+            };
+            match printed {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
+                Err(error) => failed = Err(Failure::system("write to stdout", &error)),
+            }
+            taken += 1;
+            failed.is_ok() && !self.full() && taken < most
+        })?;
+        self.unreadable += unreadable;
+        failed?;
+        match self.output.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
+            Err(error) => return Err(Failure::system("write to stdout", &error)),
+            Ok(()) => {}
+        }
+        Ok(taken)
+    }
+
+    fn print(&mut self, event: &Lookup<'_>) -> io::Result<()> {
+        self.received += 1;
+        let call = &event.call;
+        let origin = if self.output.tells_origin() {
+            let cgroup = self.cgroups.path(call.cgroup, call.pid, call.time_ns);
+            let container = cgroup.as_deref().and_then(container);
+            Origin { library: self.names.get(call.cookie), cgroup, container }
+        } else {
+            Origin::default()
+        };
+        self.output.event(event, self.transport, origin)
+    }
+
+    /// Returns whether `--count` events were printed, or stdout is closed.
+    fn full(&self) -> bool {
+        self.closed || self.most.is_some_and(|most| self.received >= most)
+    }
+
+    fn ended(&self) -> bool {
+        // ATOMICS: pairs with the store in `stop` of `trace::run`.
+        self.full() || self.stopped.load(Ordering::Relaxed)
+    }
+}

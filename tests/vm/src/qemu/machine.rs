@@ -1,0 +1,108 @@
+//! The hardware of a guest, its files on the host, and the command line that both become.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::accelerator::Accelerator;
+
+/// The emulator for this machine's own architecture: the only one whose guests can run this machine's test binaries.
+pub(crate) const PROGRAM: &str = concat!("qemu-system-", "x86_64");
+/// What to do without it.
+pub(crate) const ADVICE: &str = "install QEMU's system emulator (Debian, Ubuntu: apt-get install qemu-system-x86; Fedora: dnf install qemu-system-x86-core)";
+
+/// All CPUs of a guest take turns on one thread. With a thread for each, a CPU sometimes runs an instruction that
+/// another has just rewritten, and the kernel, which rewrites its code whenever a tracepoint is enabled, crashes
+/// (`Oops: int3`).
+const EMULATION: &str = "tcg,thread=single";
+
+/// The kernel's command line. An oops or lockup panics at once, with its trace on the console, and a panic ends QEMU
+/// (`panic=-1` reboots, `-no-reboot` exits). A throw-away guest does not need the CPU's mitigations, which are slow in
+/// emulation. The emulated TSC is as good as the emulator's own clock; the kernel's watchdog would mark it unstable on
+/// a busy host, and then use a far slower clock, or wait for the other CPUs for ever. Expedited RCU keeps grace periods
+/// short (a probe that is removed, a map that is freed).
+const KERNEL_LINE: &str = "console=ttyS0 panic=-1 oops=panic softlockup_panic=1 unknown_nmi_panic mitigations=off random.trust_cpu=on tsc=reliable rcupdate.rcu_expedited=1";
+
+/// The hardware of a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// CPUs present at boot, from 1.
+    pub cpus: u32,
+    /// CPUs possible (`/sys/devices/system/cpu/possible`), at least `cpus`.
+    pub max_cpus: u32,
+    /// Memory, MiB.
+    pub memory_mib: u64,
+    /// More words for the kernel's command line.
+    pub append: Vec<String>,
+}
+
+/// The files of one guest on the host.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initramfs: PathBuf,
+    pub(crate) console: PathBuf,
+    pub(crate) monitor: PathBuf,
+    /// QEMU's own complaints.
+    pub(crate) complaints: PathBuf,
+}
+
+impl Machine {
+    pub(super) fn arguments(&self, files: &Files, accelerator: Accelerator) -> Vec<OsString> {
+        let mut line = KERNEL_LINE.to_owned();
+        for word in &self.append {
+            line.push(' ');
+            line.push_str(word);
+        }
+        // A comma ends an option's value; QEMU reads two as one.
+        let escaped = |path: &Path| path.display().to_string().replace(',', ",,");
+        let mut all: Vec<OsString> =
+            ["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"].map(OsString::from).into();
+        let mut option = |name: &str, value: OsString| all.extend([OsString::from(name), value]);
+        option("-machine", "pc".into());
+        let accel = match accelerator {
+            Accelerator::Kvm => "kvm",
+            Accelerator::Tcg => EMULATION,
+        };
+        option("-accel", accel.into());
+        option("-cpu", if accelerator == Accelerator::Kvm { "host" } else { "max" }.into());
+        option("-smp", format!("cpus={},maxcpus={}", self.cpus, self.max_cpus.max(self.cpus)).into());
+        option("-m", format!("{}M", self.memory_mib).into());
+        option("-kernel", files.kernel.clone().into());
+        option("-initrd", files.initramfs.clone().into());
+        option("-append", line.into());
+        option("-chardev", format!("file,id=console,path={}", escaped(&files.console)).into());
+        option("-serial", "chardev:console".into());
+        option("-chardev", "stdio,id=results,signal=off".into());
+        option("-serial", "chardev:results".into());
+        option("-qmp", format!("unix:{},server=on,wait=off", escaped(&files.monitor)).into());
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_for_one_guest() {
+        let machine = Machine { cpus: 2, max_cpus: 4, memory_mib: 256, append: vec!["quiet".into()] };
+        let files = Files {
+            kernel: "/k".into(),
+            initramfs: "/i".into(),
+            console: "/a,b/console".into(),
+            monitor: "/m".into(),
+            complaints: "/c".into(),
+        };
+        let line: Vec<String> = machine
+            .arguments(&files, Accelerator::Tcg)
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        let after = |name: &str| line.iter().skip_while(|word| *word != name).nth(1).unwrap();
+        assert_eq!(after("-smp"), "cpus=2,maxcpus=4");
+        assert_eq!(after("-m"), "256M");
+        assert!(after("-append").ends_with(" quiet"));
+        assert!(line.contains(&"file,id=console,path=/a,,b/console".to_owned()));
+        assert!(line.contains(&"-no-reboot".to_owned()));
+    }
+}

@@ -1,0 +1,69 @@
+//! A running QEMU.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+use super::accelerator::Accelerator;
+use super::machine::{ADVICE, Files, Machine, PROGRAM};
+use crate::error::{Error, Result};
+
+/// A running QEMU. It dies with this value, and with this process, however that ends.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+}
+
+impl Running {
+    /// Starts a guest and hands out its result channel.
+    pub(crate) fn start(machine: &Machine, files: &Files, accelerator: Accelerator) -> Result<(Self, ChildStdout)> {
+        let complaints = File::create(&files.complaints).map_err(Error::file("make", &files.complaints))?;
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(machine.arguments(files, accelerator))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(complaints)
+            // Ctrl-C on the terminal is ours to handle: QEMU is not in the terminal's group.
+            .process_group(0);
+        die_with_parent(&mut command);
+        let mut child = command.spawn().map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::NotInstalled { program: PROGRAM.to_owned(), advice: ADVICE },
+            _ => Error::File { attempt: "run", path: PROGRAM.into(), source: error },
+        })?;
+        let channel = child.stdout.take().ok_or_else(|| Error::File {
+            attempt: "read from",
+            path: PROGRAM.into(),
+            source: io::Error::other("its output is not piped"),
+        })?;
+        Ok((Self { child }, channel))
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().map_err(Error::file("wait for", PROGRAM))
+    }
+
+    /// Ends it now.
+    pub(crate) fn kill(&mut self) {
+        // It may have ended by itself in between; either way it is waited for, and no zombie stays.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// `PR_SET_PDEATHSIG`: the kernel kills QEMU if the thread that started it dies, by `kill -9` too.
+fn die_with_parent(command: &mut Command) {
+    #![expect(unsafe_code, reason = "what runs between fork and exec is the caller's promise")]
+    let before_exec = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);
+    // SAFETY: the closure runs in the forked child before exec and only makes one system call (prctl); it allocates
+    // nothing, takes no lock and touches no memory of the parent's, so it is async-signal-safe.
+    unsafe { command.pre_exec(before_exec) };
+}

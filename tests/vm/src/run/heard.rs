@@ -1,0 +1,19 @@
+//! Progress of a running guest.
+
+use crate::report::Test;
+
+/// Progress of a running guest.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Heard<'a> {
+    /// It has booted.
+    Booted,
+    /// This many more tests will run.
+    Listed(usize),
+    /// A test began.
+    Started(&'a str),
+    /// The running test printed this.
+    Output(&'a [u8]),
+    /// A test ended.
+    Ended(&'a Test),
+}

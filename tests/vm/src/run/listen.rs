@@ -1,0 +1,179 @@
+//! Boots a guest, listens to it, and ends it.
+
+use std::fs;
+use std::io::BufReader;
+use std::path::Path;
+use std::process::ChildStdout;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::heard::Heard;
+use super::spec::{COMPLAINTS, CONSOLE, Run};
+use super::transcript::Transcript;
+use crate::console;
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::protocol::{self, Message};
+use crate::qemu::{Files, Running, monitor};
+use crate::report::{End, Guest};
+
+/// A turn of the listening loop takes a tenth of a second. One that takes longer than this means that this process was
+/// stopped.
+const LONG_TURN: Duration = Duration::from_secs(2);
+/// Frames that are buffered, at most; then the guest waits.
+const FRAMES_AHEAD: usize = 64;
+
+impl Run<'_> {
+    /// Runs it. `listen` hears what happens as it happens.
+    ///
+    /// # Errors
+    /// If QEMU cannot be started or the folder not be written. What goes wrong in the guest is in the report.
+    pub fn guest(&self, listen: &mut dyn FnMut(Heard<'_>)) -> Result<Guest> {
+        // Sockets have short names; a results folder may be deep.
+        let sockets = tempfile::tempdir().map_err(Error::file("make", std::env::temp_dir()))?;
+        let files = Files {
+            kernel: self.kernel.image.clone(),
+            initramfs: self.initramfs.to_path_buf(),
+            console: self.folder.join(CONSOLE),
+            monitor: sockets.path().join("qmp"),
+            complaints: self.folder.join(COMPLAINTS),
+        };
+        let started = Instant::now();
+        let (mut qemu, channel) = Running::start(self.machine, &files, self.accelerator)?;
+        let mut transcript = Transcript::new(self);
+        let frames = receive(channel);
+        let end = self.hear(&frames, &files.monitor, &mut transcript, started, listen);
+        let status = wait_a_little(&mut qemu)?;
+        qemu.kill();
+        let console =
+            fs::read(&files.console).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        let complaints = fs::read_to_string(&files.complaints).unwrap_or_default();
+        let end = end.explained(transcript.is_done(), &console, &complaints, status.map(|status| status.to_string()));
+        Ok(transcript.finish(end, &console, started))
+    }
+
+    /// Writes what a guest says into `transcript`, until it ends, hangs, or has no time left.
+    fn hear(
+        &self,
+        frames: &mpsc::Receiver<std::io::Result<(Message, Vec<u8>)>>,
+        monitor_socket: &Path,
+        transcript: &mut Transcript<'_>,
+        started: Instant,
+        listen: &mut dyn FnMut(Heard<'_>),
+    ) -> Ending {
+        // How long this process itself stood still: suspended, stopped, or held up by the reader of what it prints.
+        let mut still = Duration::ZERO;
+        let mut heard_last = started;
+        let mut hanging = None;
+        let mut turn = Instant::now();
+        loop {
+            if turn.elapsed() > LONG_TURN {
+                still += turn.elapsed();
+                heard_last = Instant::now();
+            }
+            turn = Instant::now();
+            if interrupt::seen() {
+                break Ending::Interrupted;
+            }
+            if started.elapsed().saturating_sub(still) > self.limits.whole {
+                break Ending::OutOfTime;
+            }
+            match frames.recv_timeout(Duration::from_millis(100)) {
+                Ok(Ok((message, payload))) => {
+                    heard_last = Instant::now();
+                    hanging = None;
+                    transcript.take(message, &payload, listen);
+                }
+                Ok(Err(error)) => break Ending::Noise(error.to_string()),
+                Err(RecvTimeoutError::Timeout) => {
+                    let patience = if transcript.has_booted() { self.limits.silence } else { self.limits.boot };
+                    match hanging {
+                        None if heard_last.elapsed() > patience => {
+                            // Silent: an NMI makes the guest print on its console where it is, and it gets time for
+                            // that.
+                            hanging = Some(Instant::now());
+                            if let Err(error) = monitor::inject_nmi(monitor_socket) {
+                                transcript.note(format!("the NMI was not sent: {error}"));
+                            }
+                        }
+                        Some(since) if since.elapsed() > Duration::from_secs(10) => break Ending::Hung,
+                        _ => {}
+                    }
+                }
+                // QEMU has ended, or is about to.
+                Err(RecvTimeoutError::Disconnected) => {
+                    break if hanging.is_some() { Ending::Hung } else { Ending::Gone };
+                }
+            }
+        }
+    }
+}
+
+/// Why the loop ended.
+enum Ending {
+    Gone,
+    Hung,
+    OutOfTime,
+    Interrupted,
+    Noise(String),
+}
+
+impl Ending {
+    fn explained(self, done: bool, console: &str, complaints: &str, status: Option<String>) -> End {
+        match self {
+            Self::Interrupted => End::Interrupted,
+            Self::OutOfTime => End::OutOfTime,
+            Self::Noise(error) => End::Broken(error),
+            Self::Hung => End::Hung(console::crash(console)),
+            Self::Gone if done => End::Clean,
+            Self::Gone => match console::crash(console) {
+                Some(crash) => End::Crashed(crash),
+                None if !complaints.trim().is_empty() => {
+                    End::Broken(format!("QEMU said: {}", complaints.lines().next().unwrap_or_default().trim()))
+                }
+                None => {
+                    let status = status.unwrap_or_else(|| "still running".to_owned());
+                    End::Broken(format!(
+                        "the guest ended (QEMU: {status}) without a word; its console ends with:\n{}",
+                        console::tail(console, 20)
+                    ))
+                }
+            },
+        }
+    }
+}
+
+/// Reads frames on a thread of its own, so that a wait for one has a time limit.
+fn receive(channel: ChildStdout) -> mpsc::Receiver<std::io::Result<(Message, Vec<u8>)>> {
+    let (send, receive) = mpsc::sync_channel(FRAMES_AHEAD);
+    std::thread::spawn(move || {
+        let mut channel = BufReader::with_capacity(1 << 16, channel);
+        loop {
+            let frame = match protocol::read(&mut channel) {
+                Ok(Some(frame)) => Ok(frame),
+                Ok(None) => return,
+                Err(error) => Err(error),
+            };
+            let last = frame.is_err();
+            // The listener may have given up on this guest already.
+            if send.send(frame).is_err() || last {
+                return;
+            }
+        }
+    });
+    receive
+}
+
+/// Waits for QEMU to end: a guest that powers off takes a moment after its last message.
+fn wait_a_little(qemu: &mut Running) -> Result<Option<std::process::ExitStatus>> {
+    let limit = Instant::now() + Duration::from_secs(5);
+    loop {
+        if let Some(status) = qemu.ended()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() > limit || interrupt::seen() {
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
