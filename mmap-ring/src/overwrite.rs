@@ -25,12 +25,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::consumer::{Head, Positions, positions};
+use crate::consumer::Head;
 use crate::error::{Corrupt, Error};
 use crate::map::Purpose;
 use crate::memory::mapped::Mapped;
 use crate::memory::{Consume, Data};
 use crate::peek::{Place, copy_payload};
+use crate::positions::{Positions, positions};
 use crate::record::{BUSY, DISCARD, LENGTH, space};
 use crate::wait::watch_ring;
 use crate::wait::{Sleeper, Stopper, Waiter, Wake};

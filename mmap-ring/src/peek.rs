@@ -11,10 +11,10 @@ use std::iter::FusedIterator;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
-use crate::consumer::{Positions, oldest, positions};
 use crate::error::{Corrupt, Error};
 use crate::memory::whole::Whole;
 use crate::memory::{Data, Memory};
+use crate::positions::{Positions, oldest, positions};
 use crate::record::{BUSY, DISCARD, HEADER, LENGTH, space};
 
 /// A bystander of a BPF ring buffer.

@@ -5,11 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use crate::batch::{Batch, Record};
-use crate::consumer::{Consumer, Head, Positions};
+use crate::consumer::{Consumer, Head};
 use crate::error::{Corrupt, Error};
 use crate::map::Purpose;
 use crate::memory::Consume;
 use crate::memory::mapped::Mapped;
+use crate::positions::Positions;
 use crate::wait::watch_ring;
 use crate::wait::{Sleeper, Stopper, Waiter, Wake};
 use cutaway_sys::epoll::{Epoll, Interest};
@@ -248,10 +249,10 @@ impl<M: Consume> Ring<M> {
     /// What happened since the ring was opened.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let standing = self.seat.consumer.standing();
+        let state = self.seat.consumer.state();
         Counters {
-            discarded: standing.discarded,
-            releases: standing.publications,
+            discarded: state.discarded,
+            releases: state.publications,
             sleeps: self.waiter.sleeps(),
             wakeups: self.waiter.wakeups(),
         }

@@ -30,10 +30,11 @@ use std::thread;
 use std::time::Duration;
 
 use crate::batch::Batch;
-use crate::consumer::{Consumer, Head, KEPT_BACK};
+use crate::consumer::{Consumer, Head};
 use crate::error::Error;
 use crate::memory::Consume;
 use crate::ring::Ring;
+use crate::state::KEPT_BACK;
 use crate::wait::Wake;
 
 /// How [`Ring::run`] treats a dense stream.
@@ -133,7 +134,7 @@ impl<M: Consume> Ring<M> {
                 return Ok(None);
             }
             if ring.consumer_mut().head()? == Head::Ready {
-                let before = ring.consumer_mut().standing().read;
+                let before = ring.consumer_mut().state().read;
                 let mut batch = ring.batch()?;
                 let flow = each(&mut batch);
                 drop(batch);
@@ -154,6 +155,6 @@ impl<M: Consume> Ring<M> {
 /// Whether more than one record was passed since `before`, and the last one is kept back: if it is not, the next one sends a
 /// wake-up, and there is nothing to linger for.
 fn is_dense<M: Consume>(consumer: &Consumer<M>, before: u64) -> bool {
-    let standing = consumer.standing();
-    consumer.is_trailing() && standing.read != before && standing.last != before
+    let state = consumer.state();
+    consumer.is_trailing() && state.read != before && state.last != before
 }

@@ -17,6 +17,7 @@ use super::claim::Claim;
 use super::{Consume, Data, Memory, sealed::Sealed};
 use crate::error::{Error, Region, Side};
 use crate::map::Purpose;
+use crate::size::checked;
 
 /// Byte offset of `pending_pos` in the producer's page.
 pub(super) const PENDING: usize = 8;
@@ -212,14 +213,4 @@ pub(super) fn map(fd: BorrowedFd<'_>, region: Region, offset: u64, length: usize
     report!("mmap", &answer, region.why();
         "addr" = 0, "length" = length, "prot" = prot, "flags" = "MAP_SHARED", "fd" = fd.as_raw_fd(), "offset" = offset);
     mapped.map_err(|source| Error::Map { region, bytes: length, source })
-}
-
-/// The size of a ring and of a page, if a ring can have that size.
-pub(crate) fn checked(bytes: u32) -> Result<(usize, usize), Error> {
-    let page = cutaway_sys::memory::page_size();
-    let size = bytes as usize;
-    if !size.is_power_of_two() || !size.is_multiple_of(page) {
-        return Err(Error::Size { bytes: u64::from(bytes), page: page as u64 });
-    }
-    Ok((size, page))
 }

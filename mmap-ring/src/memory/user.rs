@@ -15,10 +15,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use memmap2::MmapRaw;
 
 use super::claim::Claim;
-use super::mapped::{checked, map, read_word};
+use super::mapped::{map, read_word};
 use super::sealed::Sealed;
 use crate::error::{Error, Region, Side};
 use crate::map::Purpose;
+use crate::size::checked;
 
 /// The pages of one user ring, as its producer sees them. Sealed.
 pub trait Produce: Sealed + 'static {

@@ -6,10 +6,11 @@ use std::sync::atomic::{Ordering, fence};
 
 use memmap2::MmapRaw;
 
-use super::mapped::{OVERWRITE, PENDING, Pages, checked, map, read_word};
+use super::mapped::{OVERWRITE, PENDING, Pages, map, read_word};
 use super::{Memory, sealed::Sealed};
 use crate::error::{Error, Region};
 use crate::map::Purpose;
+use crate::size::checked;
 
 /// The pages of a real ring as a bystander maps them.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 
-use crate::consumer::KEPT_BACK;
 use crate::fake::{Commit, Kernel, Reservation};
+use crate::state::KEPT_BACK;
 use crate::{Head, Positions};
 
 /// What one step of a script does.

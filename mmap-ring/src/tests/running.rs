@@ -5,8 +5,8 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
-use crate::consumer::KEPT_BACK;
 use crate::fake::{Commit, Kernel};
+use crate::state::KEPT_BACK;
 use crate::{Pace, Wake};
 
 #[test]
