@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
 use crate::error::{Corrupt, Error};
-use crate::memory::whole::Whole;
+use crate::memory::readonly::Whole;
 use crate::memory::{Data, Memory};
 use crate::positions::{Positions, oldest, positions};
 use crate::record::{BUSY, DISCARD, HEADER, LENGTH, space};

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use crate::corrupt::Corrupt;
 use crate::error::Error;
 use crate::event::{Direction, Event, data_pages};
+use crate::event_array::{Slot, Slots};
 use crate::mapping::Mapping;
 use crate::options::{Options, Wakeup};
-use crate::pace::{Pace, Switch};
 use crate::reader::{Drain, Reader};
 use crate::record::Record;
-use crate::slots::{Slot, Slots};
+use crate::wakeup_mode::{Pace, Switch};
 
 /// The perf buffer of one CPU, opened, mapped and enabled.
 ///
@@ -50,7 +50,7 @@ pub(crate) enum Holder {
     Unknown,
 }
 
-/// A second event that writes into the same ring and wakes nobody: see `stream.rs`.
+/// A second event that writes into the same ring and wakes nobody: see `adaptive_reader.rs`.
 #[derive(Debug)]
 struct Twin {
     event: Event,

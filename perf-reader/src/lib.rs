@@ -106,50 +106,50 @@
 //! CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or `perf_event_paranoid` at 0 or below; and pages beyond `perf_event_mlock_kb` count against
 //! RLIMIT_MEMLOCK. [`Error`] says which of it is missing, and how many pages would fit.
 
-mod borrow;
+mod adaptive_reader;
 mod buffer;
 mod bytes;
 mod corrupt;
 mod cpus;
 mod error;
 mod event;
+mod event_array;
 #[cfg(feature = "fake")]
 pub mod fake;
-mod looks;
+mod idle_poll;
 mod mapping;
 mod memory;
 mod merge;
 mod options;
-mod pace;
+mod overwrite_buffer;
 mod page;
 mod peek;
+mod per_cpu_buffers;
 mod reader;
 mod record;
-mod recorder;
+mod remote_fd;
 mod sample;
-mod set;
-mod slots;
-mod stream;
 mod sys;
 mod wait;
+mod wakeup_mode;
 
+pub use adaptive_reader::Stream;
 pub use buffer::{Buffer, Lost, LostSource};
 pub use bytes::Bytes;
 pub use corrupt::Corrupt;
 pub use cpus::online_cpus;
 pub use cutaway_sys::Errno;
 pub use error::Error;
-pub use looks::LOOK_EVERY;
+pub use event_array::{Slot, Slots};
+pub use idle_poll::LOOK_EVERY;
 pub use mapping::Mapping;
 pub use memory::Memory;
 pub use merge::{Merge, Timed};
 pub use options::{Options, Wakeup};
+pub use overwrite_buffer::{Recorded, Recorder, Snapshot};
 pub use peek::{Look, Peek, Positions, Tally, Waiting};
+pub use per_cpu_buffers::{Changes, Set};
 pub use reader::{Drain, Reader};
 pub use record::{Record, Records};
-pub use recorder::{Recorded, Recorder, Snapshot};
 pub use sample::{MAX_PADDING, Sample, WrongLength};
-pub use set::{Changes, Set};
-pub use slots::{Slot, Slots};
-pub use stream::Stream;
 pub use wait::{Stopper, Wake};

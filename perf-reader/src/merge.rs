@@ -26,10 +26,10 @@ use std::time::Duration;
 use crate::corrupt::Corrupt;
 use crate::error::Error;
 use crate::mapping::Mapping;
+use crate::per_cpu_buffers::Set;
 use crate::reader::Drain;
 use crate::record::{Record, Records};
 use crate::sample::Sample;
-use crate::set::Set;
 
 /// Merges what the CPUs of a [`Set`] wrote into one stream, by time.
 ///

@@ -7,13 +7,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{Ordering, fence};
 
-use crate::borrow;
 use crate::corrupt::Corrupt;
 use crate::error::Error;
 use crate::mapping::Mapping;
 use crate::memory::Memory;
 use crate::page::Page;
 use crate::record::{HEADER, LOST, SAMPLE};
+use crate::remote_fd;
 
 /// A bystander of one CPU's perf buffer.
 #[derive(Debug)]
@@ -137,13 +137,13 @@ impl Peek<Mapping> {
             let attempt = format!("{attempt} {}", what());
             move |error: std::io::Error| Error::system(attempt, &error)
         };
-        let event = borrow::descriptor(pid, fd).map_err(failed("borrowing"))?;
-        borrow::must_be_an_event(event.as_fd()).map_err(failed("looking for a perf event behind"))?;
-        if !borrow::has_ring(event.as_fd()).map_err(failed("asking for the ring behind"))? {
+        let event = remote_fd::descriptor(pid, fd).map_err(failed("borrowing"))?;
+        remote_fd::must_be_an_event(event.as_fd()).map_err(failed("looking for a perf event behind"))?;
+        if !remote_fd::has_ring(event.as_fd()).map_err(failed("asking for the ring behind"))? {
             return Ok(None);
         }
-        let sizes = borrow::mapped_pages(pid).map_err(failed("finding the size of the ring behind"))?;
-        let mapping = match borrow::map(&event, &sizes) {
+        let sizes = remote_fd::mapped_pages(pid).map_err(failed("finding the size of the ring behind"))?;
+        let mapping = match remote_fd::map(&event, &sizes) {
             // It has been redirected, and only the event whose ring it is may be mapped.
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return Ok(None),
             mapping => mapping.map_err(failed("mapping the ring behind"))?,
@@ -161,7 +161,7 @@ impl Peek<Mapping> {
     /// [`Error::System`] if read(2) fails.
     pub fn lost(&self) -> Result<Option<u64>, Error> {
         let Some(event) = &self.event else { return Ok(None) };
-        borrow::lost(event.as_fd())
+        remote_fd::lost(event.as_fd())
             .map_err(|error| Error::system("reading the counts of a borrowed perf event", &error))
     }
 
@@ -170,7 +170,7 @@ impl Peek<Mapping> {
     pub fn ring_identity(&self) -> Option<u64> {
         // A page that was never touched has no frame yet.
         self.page.head();
-        borrow::page_frame(self.page.memory().base())
+        remote_fd::page_frame(self.page.memory().base())
     }
 }
 

@@ -12,7 +12,7 @@ use cutaway_sys::stop::Stop;
 pub use cutaway_sys::{Stopper, Wake};
 
 use crate::error::Error;
-use crate::looks::Looks;
+use crate::idle_poll::Looks;
 
 /// The stop line's name in epoll; events have their CPU's number.
 const STOP: u64 = u64::MAX;

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use cutaway_sys::{report, report::outcome};
 use memmap2::{MmapOptions, MmapRaw};
 
-use super::claim::Claim;
+use super::exclusive::Claim;
 use super::{Consume, Data, Memory, sealed::Sealed};
 use crate::error::{Error, Region, Side};
 use crate::map::Purpose;

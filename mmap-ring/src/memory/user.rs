@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use memmap2::MmapRaw;
 
-use super::claim::Claim;
+use super::exclusive::Claim;
 use super::mapped::{map, read_word};
 use super::sealed::Sealed;
 use crate::error::{Error, Region, Side};

@@ -13,15 +13,15 @@
 //! nothing to filter. What they are to do is in their context, of which the kernel makes the words that a tracepoint's
 //! arguments would be. What they answer is the run's return value.
 
-mod burst;
-mod life;
+mod array_sink;
+mod fixed_size;
 pub mod names;
-mod shelf;
+mod task_event;
 mod transport;
-mod varied;
+mod variable_size;
 
-pub use burst::{Burst, Tally, Work};
-pub use life::{Life, Moment};
-pub use shelf::{SHELF_SLOTS, shelf};
+pub use array_sink::{SHELF_SLOTS, shelf};
+pub use fixed_size::{Burst, Tally, Work};
+pub use task_event::{Life, Moment};
 pub use transport::Way;
-pub use varied::{LONGEST, varied};
+pub use variable_size::{LONGEST, varied};

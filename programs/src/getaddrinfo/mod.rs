@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     entry.rs   on entry    keeps the arguments and the time, by thread and stack frame, in the map `calls`
-//!     answer.rs  on return   finds them again, fills the event: the body that all three ways share
+//!     return_probe.rs  on return   finds them again, fills the event: the body that all three ways share
 //!       stack.rs             … in a struct on the BPF stack, then bpf_perf_event_output copies it
 //!       heap.rs              … in a value of a per-CPU array, then bpf_perf_event_output copies it
 //!       ring.rs              … in a reservation inside the ring itself, then bpf_ringbuf_submit: no copy
@@ -13,7 +13,6 @@
 //!
 //! To see the difference between the ways, read `stack.rs`, `heap.rs` and `ring.rs` side by side: each is a page.
 
-mod answer;
 mod entry;
 mod event;
 mod follow;
@@ -22,6 +21,7 @@ mod losses;
 pub mod names;
 mod object;
 mod registers;
+mod return_probe;
 mod ring;
 mod stack;
 mod target;

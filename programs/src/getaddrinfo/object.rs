@@ -1,6 +1,6 @@
 //! The object of each transport: all programs and maps put together.
 
-use super::{Transport, answer, entry, follow, heap, losses, ring, stack};
+use super::{Transport, entry, follow, heap, losses, return_probe, ring, stack};
 use crate::{Error, ObjectBuilder, source};
 
 impl Transport {
@@ -26,7 +26,7 @@ impl Transport {
         let mut object = ObjectBuilder::new("Dual MIT/GPL");
         for source in [
             source!("object.rs"),
-            answer::SOURCE,
+            return_probe::SOURCE,
             entry::SOURCE,
             follow::SOURCE,
             heap::SOURCE,
@@ -39,19 +39,19 @@ impl Transport {
         let losses = losses::Counters::new(&mut object);
         let followed = follow::programs(&mut object, &losses);
         let calls = entry::program(&mut object, &followed);
-        let origin = answer::Origin::new(&mut object);
+        let origin = return_probe::Origin::new(&mut object);
         match self {
             Self::PerfStack => {
                 let way = stack::Stack::new(&mut object);
-                answer::program(&mut object, &way, calls, &followed, &losses, &origin);
+                return_probe::program(&mut object, &way, calls, &followed, &losses, &origin);
             }
             Self::PerfHeap => {
                 let way = heap::Heap::new(&mut object);
-                answer::program(&mut object, &way, calls, &followed, &losses, &origin);
+                return_probe::program(&mut object, &way, calls, &followed, &losses, &origin);
             }
             Self::Ring => {
                 let way = ring::Ring::new(&mut object);
-                answer::program(&mut object, &way, calls, &followed, &losses, &origin);
+                return_probe::program(&mut object, &way, calls, &followed, &losses, &origin);
             }
         }
         object

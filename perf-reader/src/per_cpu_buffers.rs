@@ -7,10 +7,10 @@ use crate::buffer::{Buffer, Holder, Lost, LostSource};
 use crate::corrupt::Corrupt;
 use crate::cpus::online_cpus;
 use crate::error::Error;
-use crate::looks::Looks;
+use crate::event_array::{Slot, Slots};
+use crate::idle_poll::Looks;
 use crate::options::Options;
 use crate::record::Record;
-use crate::slots::{Slot, Slots};
 use crate::wait::{Stopper, Waiter, Wake};
 
 /// The buffers of all CPUs that are online, by number, holes and all.

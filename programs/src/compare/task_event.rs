@@ -6,7 +6,7 @@
 //! (`include/trace/events/sched.h`: `sched_process_fork(parent, child)`, `sched_process_exec(p, …)`,
 //! `sched_process_exit(p, …)`.)
 
-use super::{Way, burst::buffer, names};
+use super::{Way, fixed_size::buffer, names};
 use crate::prelude::*;
 
 /// What has happened to a process.
@@ -68,7 +68,7 @@ impl Life {
     /// Only if this crate is wrong, which its tests rule out.
     pub fn object() -> Result<Vec<u8>, Error> {
         let mut object = ObjectBuilder::new("Dual MIT/GPL");
-        object.source(source!("life.rs"));
+        object.source(source!("task_event.rs"));
         object.describe::<Self>();
         let ring = object.map(names::RING, buffer(Way::Reserve));
         let perf = [names::PERF, names::MERGED].map(|name| object.map(name, buffer(Way::Heap)));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     find the entry ─▶ begin: room for the event ─▶ fill it ─▶ send ─▶ forget the entry
-//!                        └───────────── a Way's own ──────────────┘
+//!                        └─────────────Transmit's own──────────────┘
 //! ```
 //!
 //! Registers that survive helper calls hold the same things throughout, see [`CONTEXT`] and its neighbours.
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{Bits64, Writable, prelude::*};
 
-pub(super) const SOURCE: crate::Source = source!("answer.rs");
+pub(super) const SOURCE: crate::Source = source!("return_probe.rs");
 
 /// The program's context: `struct pt_regs`.
 pub(super) const CONTEXT: R6 = R6;
@@ -55,7 +55,7 @@ struct AddrInfo {
 }
 
 /// One way to build and send the event.
-pub(super) trait Way {
+pub(super) trait Transmit {
     const LAYOUT: Layout;
 
     /// Makes room: [`EVENT`] is its address afterwards, with its fixed part zeroed. Without room, counts the loss and goes
@@ -113,7 +113,7 @@ impl Layout {
 const _: () = assert!(offset!(Event, call) == 0 && offset!(StackEvent, call) == 0);
 
 /// Adds the program.
-pub(super) fn program<W: Way>(
+pub(super) fn program<W: Transmit>(
     object: &mut ObjectBuilder,
     way: &W,
     calls: MapRef,

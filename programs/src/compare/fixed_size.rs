@@ -76,7 +76,7 @@ impl Burst {
     /// If the size does not suit the work: a word's offset has 16 bits.
     pub fn object(&self) -> Result<Vec<u8>, Error> {
         let mut object = ObjectBuilder::new("Dual MIT/GPL");
-        object.source(source!("burst.rs"));
+        object.source(source!("fixed_size.rs"));
         let way = Sender::new(&mut object, self);
 
         let mut asm = Assembler::new();

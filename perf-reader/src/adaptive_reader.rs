@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 use crate::buffer::Lost;
 use crate::corrupt::Corrupt;
 use crate::error::Error;
+use crate::event_array::Slots;
 use crate::options::Options;
+use crate::per_cpu_buffers::{Changes, Set};
 use crate::record::Record;
-use crate::set::{Changes, Set};
-use crate::slots::Slots;
 use crate::wait::{Stopper, Wake};
 
 /// How often [`Stream::run`] looks for CPUs that came or went.

@@ -20,7 +20,7 @@ const MOST: i32 = 1_000;
 /// Only if this crate is wrong, which its tests rule out.
 pub fn shelf() -> Result<Vec<u8>, Error> {
     let mut object = ObjectBuilder::new("Dual MIT/GPL");
-    object.source(source!("shelf.rs"));
+    object.source(source!("array_sink.rs"));
     let slots = MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(SHELF_SLOTS);
     let slots = object.map(names::SLOTS, slots);
     let next = object.map(names::NEXT, MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(1));

@@ -7,7 +7,7 @@
 //! A reservation has one size, known to the verifier; a record whose length is only known at run time goes through
 //! `bpf_ringbuf_output`, or through a dynptr (5.19).
 
-use super::{Way, burst::buffer, names};
+use super::{Way, fixed_size::buffer, names};
 use crate::prelude::*;
 
 /// The longest record in bytes.
@@ -24,7 +24,7 @@ const STARTS: u32 = 256;
 /// Only if this crate is wrong, which its tests rule out.
 pub fn varied(way: Way) -> Result<Vec<u8>, Error> {
     let mut object = ObjectBuilder::new("Dual MIT/GPL");
-    object.source(source!("varied.rs"));
+    object.source(source!("variable_size.rs"));
     let events = object.map(names::EVENTS, buffer(way));
     let bytes = MapDef::new(MapType::ARRAY).key_size(4).value_size(LONGEST + STARTS).max_entries(1);
     let bytes = object.map(names::BYTES, bytes);
