@@ -28,7 +28,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use cutaway::{Links, Loaded, Object, features};
-use cutaway_programs::getaddrinfo::{self, Lookup, Transport, names};
+use cutaway_programs::getaddrinfo::{self, DecodedEvent, Transport, names};
 use log::{info, warn};
 
 use self::{
@@ -375,7 +375,7 @@ impl Trace<'_> {
         Ok(taken)
     }
 
-    fn print(&mut self, event: &Lookup<'_>) -> io::Result<()> {
+    fn print(&mut self, event: &DecodedEvent<'_>) -> io::Result<()> {
         self.received += 1;
         let call = &event.call;
         let origin = if self.output.tells_origin() {

@@ -100,7 +100,7 @@ impl<M: Consume> Consumer<M> {
     /// consumer first says where it is and then looks for records. Whoever comes
     /// second sees the other: either the record is found here, or the producer
     /// finds the position and sends the wake-up.
-    pub(crate) fn settle(&mut self) -> Result<Head, Corrupt> {
+    pub(crate) fn prepare_wait(&mut self) -> Result<Head, Corrupt> {
         publish(&self.memory, &mut self.state, 0);
         // ATOMICS: pairs with the full barrier of xchg() in bpf_ringbuf_commit.
         // Both sides store, then load what the other stored; with a full fence

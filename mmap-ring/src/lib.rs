@@ -64,7 +64,7 @@
 //! where the consumer stands. Both sides write one word and then read the other's:
 //!
 //! ```text
-//!  consumer ([`Ring::settle`])           producer (bpf_ringbuf_commit)
+//!  consumer ([`Ring::prepare_wait`])           producer (bpf_ringbuf_commit)
 //!  store consumer_pos                    xchg the length word: committed
 //!  full fence                            (xchg is a full barrier)
 //!  load producer_pos and length word     load consumer_pos
@@ -75,13 +75,13 @@
 //! With a full fence on both sides, at least one of them sees what the other
 //! wrote. Without it each can look before its own store is visible: the consumer
 //! sleeps, the producer does not wake it, and the record lies there until another
-//! comes. [`Ring::wait`] does this; [`Ring::settle`] is for those who wait in
+//! comes. [`Ring::wait`] does this; [`Ring::prepare_wait`] is for those who wait in
 //! their own way (epoll, mio, an async runtime: see the examples).
 //!
 //! A commit or discard with `BPF_RB_NO_WAKEUP` wakes nobody, and afterwards the consumer is no longer caught up, so a later
 //! commit without flags does not wake it either. So every wait of this crate looks at its ring at least every
-//! [`LOOK_EVERY`] (90 ms), whatever flags the program uses: [`Ring::wait`], [`Ring::run`], [`Set::wait`], [`OverwriteRing::wait`]
-//! and [`UserRing::reserve_within`]. That is 11 wake-ups a second of an idle reader; `look_every` sets another time, or turns
+//! [`IDLE_POLL_INTERVAL`] (90 ms), whatever flags the program uses: [`Ring::wait`], [`Ring::run`], [`RingSet::wait`], [`OverwriteRing::wait`]
+//! and [`UserRing::reserve_within`]. That is 11 wake-ups a second of an idle reader; `set_idle_poll_interval` sets another time, or turns
 //! it off. A wait of your own needs a time-out of that length, too.
 //!
 //! # Trailing release
@@ -100,7 +100,7 @@
 //! `cons_pos == rec_pos` in `bpf_ringbuf_commit` is then never true, and all but
 //! one record is free. The reader looks again by a timer; when nothing comes, it
 //! publishes its true position and sleeps in the order above. A single event on an
-//! idle stream is not lingered for. [`Pace`] sets the times, or turns it off.
+//! idle stream is not lingered for. [`WakeupPolicy`] sets the times, or turns it off.
 //!
 //! A record is kept back only if it takes at most 1/32 of the ring, and if there is room beside it for another one as
 //! large as the largest that ended a batch so far. So a trailing reader costs the producer at most 1/32 of the ring: it
@@ -118,7 +118,7 @@
 //! | | |
 //! | --- | --- |
 //! | [`Ring`] | the consumer: [batches](Ring::batch), [single records](Ring::record), [waiting](Ring::wait), the [run loop](Ring::run) |
-//! | [`Set`] | several rings in one wait |
+//! | [`RingSet`] | several rings in one wait |
 //! | [`Stopper`] | ends a wait from another thread or a signal handler |
 //! | [`Peek`] | a look at anybody's ring that disturbs nobody |
 //! | [`OverwriteRing`] | a ring that overwrites its oldest records (Linux 6.19) |
@@ -158,17 +158,17 @@ pub use consumer::Head;
 pub use cutaway_sys::Errno;
 pub use error::{Corrupt, Error, Region, Side};
 pub use memory::mapped::{Mapped, Pages};
-pub use memory::readonly::Whole;
+pub use memory::readonly::ReadOnlyMapped;
 pub use memory::user::{Produce, UserMapped};
 pub use memory::{Consume, Data, Memory};
-pub use overwrite::{Losses, OverwriteRing};
-pub use peek::{Peek, Pending, Place, Seen, Tally};
+pub use overwrite::{LossCount, OverwriteRing};
+pub use peek::{Peek, Pending, PendingRecord, RecordCount, RecordHeader};
 pub use positions::Positions;
 pub use ring::{Counters, Ring};
-pub use ring_set::Set;
-pub use run::Pace;
+pub use ring_set::RingSet;
+pub use run::WakeupPolicy;
 pub use user::{Sample, UserRing};
-pub use wait::{LOOK_EVERY, Stopper, Wake};
+pub use wait::{IDLE_POLL_INTERVAL, Stopper, Wake};
 
 #[cfg(test)]
 mod tests;

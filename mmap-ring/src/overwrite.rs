@@ -30,7 +30,7 @@ use crate::error::{Corrupt, Error};
 use crate::map::Purpose;
 use crate::memory::mapped::Mapped;
 use crate::memory::{Consume, Data};
-use crate::peek::{Place, copy_payload};
+use crate::peek::{RecordHeader, copy_payload};
 use crate::positions::{Positions, positions};
 use crate::record::{BUSY, DISCARD, LENGTH, space};
 use crate::wait::watch_ring;
@@ -51,13 +51,13 @@ pub(crate) struct Seat<M> {
     fd: OwnedFd,
     /// Behind the last record that was read or passed over.
     read: u64,
-    losses: Losses,
+    losses: LossCount,
 }
 
 /// What a reader of an overwriting ring did not get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Losses {
+pub struct LossCount {
     /// Times that the reader found itself overtaken.
     pub overtaken: u64,
     /// Bytes of the ring, headers included, that were overwritten before they
@@ -73,7 +73,7 @@ impl OverwriteRing<Mapped> {
     /// `bytes`.
     ///
     /// # Errors
-    /// As [`Ring::open`](crate::Ring::open), but for [`Error::Overwrites`]. A ring
+    /// As [`Ring::open`](crate::Ring::open), but for [`Error::OverwriteMode`]. A ring
     /// made without the flag can be read so, too: it gets full.
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
@@ -105,8 +105,8 @@ impl<M: Consume> OverwriteRing<M> {
     /// Sleeps until there is a record, as [`Ring::wait`](crate::Ring::wait) does.
     ///
     /// The kernel wakes a reader that stands exactly at the record committed. One
-    /// that has been overtaken stands nowhere, and looks again every [`LOOK_EVERY`](crate::LOOK_EVERY) (90 ms) or what
-    /// [`look_every`](Self::look_every) says; for less, let the program force a wake-up (`BPF_RB_FORCE_WAKEUP`) now and then.
+    /// that has been overtaken stands nowhere, and looks again every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms) or what
+    /// [`set_idle_poll_interval`](Self::set_idle_poll_interval) says; for less, let the program force a wake-up (`BPF_RB_FORCE_WAKEUP`) now and then.
     ///
     /// # Errors
     /// As [`Ring::wait`](crate::Ring::wait).
@@ -116,18 +116,18 @@ impl<M: Consume> OverwriteRing<M> {
 
     /// Makes ready for a sleep of one's own making on the ring's descriptor
     /// ([`AsFd`]), and tells what there is to do instead: see
-    /// [`Ring::settle`](crate::Ring::settle).
+    /// [`Ring::prepare_wait`](crate::Ring::prepare_wait).
     ///
     /// # Errors
     /// [`Corrupt`] as for [`record`](Self::record).
-    pub fn settle(&mut self) -> Result<Head, Error> {
-        Ok(self.seat.settle()?)
+    pub fn prepare_wait(&mut self) -> Result<Head, Error> {
+        Ok(self.seat.prepare_wait()?)
     }
 
     /// Sets how long [`wait`](Self::wait) sleeps at most before it looks at the ring by itself: see
-    /// [`Ring::look_every`](crate::Ring::look_every).
-    pub fn look_every(&mut self, time: Option<Duration>) {
-        self.waiter.look_every(time);
+    /// [`Ring::set_idle_poll_interval`](crate::Ring::set_idle_poll_interval).
+    pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
+        self.waiter.set_idle_poll_interval(time);
     }
 
     /// A handle that ends [`wait`](Self::wait) from elsewhere.
@@ -148,7 +148,7 @@ impl<M: Consume> OverwriteRing<M> {
 
     /// What was lost since the ring was opened.
     #[must_use]
-    pub fn losses(&self) -> Losses {
+    pub fn lost(&self) -> LossCount {
         self.seat.losses
     }
 
@@ -176,7 +176,7 @@ pub(crate) enum Took {
 enum Next {
     Nothing(Head),
     Record {
-        place: Place,
+        place: RecordHeader,
         discarded: bool,
     },
     /// The ring moved on while it was looked at.
@@ -185,7 +185,7 @@ enum Next {
 
 impl<M: Consume> Seat<M> {
     pub(crate) fn new(memory: M, fd: OwnedFd) -> Self {
-        Self { read: memory.consumer(), memory, fd, losses: Losses::default() }
+        Self { read: memory.consumer(), memory, fd, losses: LossCount::default() }
     }
 
     pub(crate) fn take(&mut self, copy: &mut Vec<u8>) -> Result<Took, Corrupt> {
@@ -203,7 +203,7 @@ impl<M: Consume> Seat<M> {
         }
         self.read = place.position.wrapping_add(space(place.length));
         // Relaxed: nobody writes because of this position. It only says whether
-        // there is something to wait for, and `settle` fences before a sleep.
+        // there is something to wait for, and `prepare_wait` fences before a sleep.
         self.memory.set_consumer(self.read, Ordering::Relaxed);
         if discarded {
             self.losses.discarded = self.losses.discarded.wrapping_add(1);
@@ -250,7 +250,7 @@ impl<M: Consume> Seat<M> {
             return Err(Corrupt::Length { position, length, available });
         }
         let discarded = word & DISCARD != 0;
-        let place = Place { position, length };
+        let place = RecordHeader { position, length };
         Ok(Next::Record { place, discarded })
     }
 
@@ -288,9 +288,9 @@ impl<M: Consume> Sleeper for Seat<M> {
         })
     }
 
-    fn settle(&mut self) -> Result<Head, Corrupt> {
+    fn prepare_wait(&mut self) -> Result<Head, Corrupt> {
         self.memory.set_consumer(self.read, Ordering::Relaxed);
-        // ATOMICS: as in `Consumer::settle`, with the xchg() in
+        // ATOMICS: as in `Consumer::prepare_wait`, with the xchg() in
         // bpf_ringbuf_commit.
         M::fence(Ordering::SeqCst);
         self.head()
@@ -302,7 +302,7 @@ impl<M: Consume> Sleeper for Seat<M> {
 }
 
 /// The map's descriptor, readable while the ring holds anything that was not
-/// read. Call [`OverwriteRing::settle`] before waiting for it.
+/// read. Call [`OverwriteRing::prepare_wait`] before waiting for it.
 impl<M: Consume> AsFd for OverwriteRing<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.seat.fd.as_fd()
@@ -315,7 +315,7 @@ impl<M: Consume> fmt::Debug for OverwriteRing<M> {
             .field("fd", &self.seat.fd)
             .field("capacity", &self.capacity())
             .field("positions", &self.positions())
-            .field("losses", &self.losses())
+            .field("losses", &self.lost())
             .finish_non_exhaustive()
     }
 }

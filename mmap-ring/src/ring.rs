@@ -34,7 +34,7 @@ use cutaway_sys::epoll::{Epoll, Interest};
 /// the kernel would write over bytes that are still borrowed. So this process
 /// opens a map once at a time, as a `Ring` or as an
 /// [`OverwriteRing`](crate::OverwriteRing): the second is refused
-/// ([`Error::Taken`]) until the first is dropped, by whatever descriptor it comes.
+/// ([`Error::AlreadyOpen`]) until the first is dropped, by whatever descriptor it comes.
 /// Lookers-on ([`Peek`](crate::Peek)) do not count.
 ///
 /// The kernel does not prevent a second consumer, and this crate cannot keep another process from being one: whoever
@@ -59,8 +59,8 @@ impl<M: Consume> Sleeper for Seat<M> {
         self.consumer.head()
     }
 
-    fn settle(&mut self) -> Result<Head, Corrupt> {
-        self.consumer.settle()
+    fn prepare_wait(&mut self) -> Result<Head, Corrupt> {
+        self.consumer.prepare_wait()
     }
 
     fn watch(&self, epoll: &Epoll) -> Result<(), Error> {
@@ -77,15 +77,15 @@ impl Ring<Mapped> {
     /// for reading and writing, and is kept for waiting.
     ///
     /// # Errors
-    /// - [`Error::Size`] if `bytes` is not a power of two and a multiple of the
+    /// - [`Error::InvalidSize`] if `bytes` is not a power of two and a multiple of the
     ///   page size.
-    /// - [`Error::Kind`] if the descriptor is not a map of this type. The kernel is asked: by bpf(2)
+    /// - [`Error::WrongType`] if the descriptor is not a map of this type. The kernel is asked: by bpf(2)
     ///   (`BPF_OBJ_GET_INFO_BY_FD`), or where that is refused by `/proc/thread-self/fdinfo`.
-    /// - [`Error::Unknown`] if neither tells.
-    /// - [`Error::OtherSize`] if the map's `max_entries` is not `bytes`.
-    /// - [`Error::Overwrites`] if it was made with `BPF_F_RB_OVERWRITE`.
+    /// - [`Error::UnknownType`] if neither tells.
+    /// - [`Error::SizeMismatch`] if the map's `max_entries` is not `bytes`.
+    /// - [`Error::OverwriteMode`] if it was made with `BPF_F_RB_OVERWRITE`.
     /// - [`Error::Map`] if the kernel refuses a mapping: EACCES if the descriptor is read-only, EPERM if the map is frozen.
-    /// - [`Error::Taken`] if this process has it open.
+    /// - [`Error::AlreadyOpen`] if this process has it open.
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
         let memory = Mapped::new(fd.as_fd(), Purpose::Lend, bytes)?;
@@ -96,7 +96,7 @@ impl Ring<Mapped> {
     /// spares the question.
     ///
     /// # Errors
-    /// As [`open`](Self::open), but for [`Error::Kind`], [`Error::Unknown`], [`Error::OtherSize`] and [`Error::Overwrites`].
+    /// As [`open`](Self::open), but for [`Error::WrongType`], [`Error::UnknownType`], [`Error::SizeMismatch`] and [`Error::OverwriteMode`].
     ///
     /// # Safety
     /// The kernel has said (`BPF_OBJ_GET_INFO_BY_FD`) that this descriptor is a map of type `BPF_MAP_TYPE_RINGBUF`, that its
@@ -165,7 +165,7 @@ impl<M: Consume> Ring<M> {
     /// A program that commits or discards with `BPF_RB_NO_WAKEUP` leaves a consumer
     /// asleep, and later records without a flag do not wake it either, because it
     /// no longer stands at them. So an empty ring is looked at every 90 milliseconds
-    /// ([`LOOK_EVERY`](crate::LOOK_EVERY), or what [`look_every`](Self::look_every) says): no record waits for longer
+    /// ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or what [`set_idle_poll_interval`](Self::set_idle_poll_interval) says): no record waits for longer
     /// than 100 ms on a machine that is not overloaded, whatever flags its program uses. While such looks find records,
     /// they come sooner, down to every millisecond.
     ///
@@ -180,13 +180,13 @@ impl<M: Consume> Ring<M> {
     }
 
     /// Sets how long [`wait`](Self::wait) and [`run`](Self::run) sleep at most before they look at the ring by themselves,
-    /// rounded up to a millisecond; at first [`LOOK_EVERY`](crate::LOOK_EVERY).
+    /// rounded up to a millisecond; at first [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL).
     ///
     /// `None` turns these looks off and spares an idle reader its 11 wake-ups a second. Then a record that was sent with
     /// `BPF_RB_NO_WAKEUP` waits, and every later one without a flag, until a time-out or a forced wake-up: only for
     /// programs that are known to use no such flag.
-    pub fn look_every(&mut self, time: Option<Duration>) {
-        self.waiter.look_every(time);
+    pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
+        self.waiter.set_idle_poll_interval(time);
     }
 
     /// A handle that ends [`wait`](Self::wait) from another thread or from a
@@ -214,13 +214,13 @@ impl<M: Consume> Ring<M> {
     /// lost, with level- and with edge-triggered waiting.
     ///
     /// A record that is sent without a wake-up (`BPF_RB_NO_WAKEUP`) ends no such sleep if it is edge-triggered; a
-    /// level-triggered one looks only when it begins or is woken. So sleep for at most [`LOOK_EVERY`](crate::LOOK_EVERY) at a time
+    /// level-triggered one looks only when it begins or is woken. So sleep for at most [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) at a time
     /// unless the program is known to use no such flag, then look at the ring, whether or not it was reported.
     ///
     /// # Errors
     /// [`Corrupt`] as for [`batch`](Self::batch).
-    pub fn settle(&mut self) -> Result<Head, Error> {
-        Ok(self.seat.consumer.settle()?)
+    pub fn prepare_wait(&mut self) -> Result<Head, Error> {
+        Ok(self.seat.consumer.prepare_wait()?)
     }
 
     /// What stands at the head of the ring.
@@ -277,7 +277,7 @@ pub struct Counters {
 }
 
 /// The map's descriptor, readable while the ring holds anything that was not
-/// released. Call [`Ring::settle`] before waiting for it.
+/// released. Call [`Ring::prepare_wait`] before waiting for it.
 impl<M: Consume> AsFd for Ring<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.seat.fd.as_fd()

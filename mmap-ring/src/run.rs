@@ -21,7 +21,7 @@
 //! batch so far has room beside it. Meanwhile the loop sleeps on a timer,
 //! a short while at a time, and looks. When it finds nothing a few times, it
 //! stores its true position and goes to sleep as everyone does, in the order
-//! that [`Ring::settle`] explains. A stream whose events come one by one is never
+//! that [`Ring::prepare_wait`] explains. A stream whose events come one by one is never
 //! lingered for, nor is one whose records are too large to be kept back: they are
 //! delivered as fast as by waiting alone.
 
@@ -40,20 +40,20 @@ use crate::wait::Wake;
 /// How [`Ring::run`] treats a dense stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub struct Pace {
+pub struct WakeupPolicy {
     trailing: bool,
     linger: Duration,
-    idle_rounds: u32,
+    idle_polls: u32,
 }
 
-impl Default for Pace {
+impl Default for WakeupPolicy {
     /// Trailing release, 50 microseconds of linger, 2 idle rounds.
     fn default() -> Self {
-        Self { trailing: true, linger: Duration::from_micros(50), idle_rounds: 2 }
+        Self { trailing: true, linger: Duration::from_micros(50), idle_polls: 2 }
     }
 }
 
-impl Pace {
+impl WakeupPolicy {
     /// Without trailing release: the position is always the true one, and the
     /// producer sends a wake-up whenever the reader has caught up with it.
     pub fn immediate() -> Self {
@@ -64,14 +64,14 @@ impl Pace {
     /// record of a dense stream waits, but for what the kernel's timers add: 50
     /// microseconds for an ordinary thread (`PR_SET_TIMERSLACK`). The ring has to
     /// hold what comes in during that time.
-    pub fn linger(self, linger: Duration) -> Self {
+    pub fn poll_interval(self, linger: Duration) -> Self {
         Self { linger, ..self }
     }
 
     /// How many times in a row to linger for nothing before sleeping until the
     /// kernel sends a wake-up.
-    pub fn idle_rounds(self, idle_rounds: u32) -> Self {
-        Self { idle_rounds, ..self }
+    pub fn idle_polls(self, idle_polls: u32) -> Self {
+        Self { idle_polls, ..self }
     }
 }
 
@@ -95,10 +95,10 @@ impl<M: Consume> Ring<M> {
     /// # kernel.output(b"1", Commit::default());
     /// # kernel.output(b"last", Commit::default());
     /// use std::ops::ControlFlow;
-    /// use mmap_ring::Pace;
+    /// use mmap_ring::WakeupPolicy;
     ///
     /// let mut count = 0;
-    /// let last = ring.run(Pace::default(), |batch| {
+    /// let last = ring.run(WakeupPolicy::default(), |batch| {
     ///     for record in batch {
     ///         count += 1;
     ///         if record == b"last" {
@@ -120,7 +120,7 @@ impl<M: Consume> Ring<M> {
     /// published in any case.
     pub fn run<B>(
         &mut self,
-        pace: Pace,
+        pace: WakeupPolicy,
         mut each: impl FnMut(&mut Batch<'_, M>) -> ControlFlow<B>,
     ) -> Result<Option<B>, Error> {
         let keep = if pace.trailing { self.capacity() / KEPT_BACK } else { 0 };
@@ -141,7 +141,7 @@ impl<M: Consume> Ring<M> {
                 if let ControlFlow::Break(value) = flow {
                     return Ok(Some(value));
                 }
-                rounds = if is_dense(ring.consumer_mut(), before) { pace.idle_rounds } else { 0 };
+                rounds = if is_dense(ring.consumer_mut(), before) { pace.idle_polls } else { 0 };
             } else if rounds > 0 {
                 rounds -= 1;
                 thread::sleep(pace.linger);

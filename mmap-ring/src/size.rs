@@ -7,7 +7,7 @@ pub(crate) fn checked(bytes: u32) -> Result<(usize, usize), Error> {
     let page = cutaway_sys::memory::page_size();
     let size = bytes as usize;
     if !size.is_power_of_two() || !size.is_multiple_of(page) {
-        return Err(Error::Size { bytes: u64::from(bytes), page: page as u64 });
+        return Err(Error::InvalidSize { bytes: u64::from(bytes), page: page as u64 });
     }
     Ok((size, page))
 }

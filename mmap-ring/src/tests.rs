@@ -180,7 +180,7 @@ fn a_second_consumer_that_reads_the_same_batch_is_noticed() {
         let expected = Corrupt::Consumer { stored: 0, found };
         let is_expected = |error: Error| matches!(error, Error::Corrupt(corrupt) if corrupt == expected);
         assert!(is_expected(ring.batch().unwrap_err()));
-        assert!(is_expected(ring.settle().unwrap_err()), "and before a sleep");
+        assert!(is_expected(ring.prepare_wait().unwrap_err()), "and before a sleep");
         assert!(is_expected(ring.wait(Some(std::time::Duration::ZERO)).unwrap_err()));
         assert_eq!(ring.counters().releases, 0);
     }

@@ -18,69 +18,69 @@ use std::time::{Duration, Instant};
 use crate::buffer::Lost;
 use crate::corrupt::Corrupt;
 use crate::error::Error;
-use crate::event_array::Slots;
+use crate::event_array::EventArray;
 use crate::options::Options;
-use crate::per_cpu_buffers::{Changes, Set};
+use crate::per_cpu_buffers::{HotplugChanges, PerCpuBuffers};
 use crate::record::Record;
 use crate::wait::{Stopper, Wake};
 
-/// How often [`Stream::run`] looks for CPUs that came or went.
+/// How often [`AdaptiveReader::run`] looks for CPUs that came or went.
 const REFRESH: Duration = Duration::from_secs(1);
 
 /// All CPUs' buffers in their slots, read with wake-ups while they are idle and without while they are busy.
 ///
 /// Delivery of single records is immediate, or within 100 ms if the options ask for fewer wake-ups than one for each
-/// record ([`LOOK_EVERY`](crate::LOOK_EVERY)). A CPU that sends more than 64 within a millisecond is looked at each
+/// record ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)). A CPU that sends more than 64 within a millisecond is looked at each
 /// millisecond instead, and when half of its ring is full, until it has sent fewer than 16 in each of 16 of them (up to
 /// 256, if it keeps coming back within 100 ms). Each CPU is judged by itself.
 ///
 /// ```no_run
 /// # fn slots(cpu: u32, event: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> { Ok(()) }
-/// use perf_reader::{Options, Record, Stream};
+/// use perf_reader::{Options, Record, AdaptiveReader};
 ///
-/// let mut stream = Stream::open(64, &Options::new(), slots)?;
+/// let mut stream = AdaptiveReader::open(64, &Options::new(), slots)?;
 /// let stopper = stream.stopper(); // for another thread, or a signal handler
 /// stream.run(|cpu, record| match record {
 ///     Ok(Record::Sample(sample)) => println!("CPU {cpu}: {:?}", sample.payload(8)),
 ///     Ok(_) => {}
 ///     Err(corrupt) => eprintln!("CPU {cpu}: {corrupt}"),
 /// })?;
-/// println!("lost: {}", stream.lost_total()?.samples);
+/// println!("lost: {}", stream.lost()?.samples);
 /// # Ok::<(), perf_reader::Error>(())
 /// ```
 ///
-/// Costs two events a CPU, one ring each; half of [`run`](Stream::run) is [`wait`](Stream::wait), the other
-/// [`drain`](Stream::drain), for those who have a loop of their own.
+/// Costs two events a CPU, one ring each; half of [`run`](AdaptiveReader::run) is [`wait`](AdaptiveReader::wait), the other
+/// [`drain`](AdaptiveReader::drain), for those who have a loop of their own.
 #[derive(Debug)]
-pub struct Stream<S> {
-    set: Set,
+pub struct AdaptiveReader<S> {
+    set: PerCpuBuffers,
     slots: S,
     switches: u64,
 }
 
-impl<S: Slots> Stream<S> {
+impl<S: EventArray> AdaptiveReader<S> {
     /// Opens a buffer of `pages` data pages, a power of two, on each CPU that is online, and puts it into its slot. The
     /// options' [`wakeup`](Options::wakeup) is taken for idle times.
     ///
     /// # Errors
-    /// As [`Set::open`]; as [`Set::connect`] if a slot cannot be set. CPUs that the map has no slot for are no error:
-    /// see [`Set::without_slot`].
+    /// As [`PerCpuBuffers::open`]; as [`PerCpuBuffers::connect`] if a slot cannot be set. CPUs that the map has no slot for are no error:
+    /// see [`PerCpuBuffers::without_slot`].
     pub fn open(pages: usize, options: &Options, slots: S) -> Result<Self, Error> {
-        let mut set = Set::open_twins(pages, options)?;
+        let mut set = PerCpuBuffers::open_twins(pages, options)?;
         set.connect(&slots)?;
         Ok(Self { set, slots, switches: 0 })
     }
 
-    /// Sleeps until it is time to [`drain`](Stream::drain) ([`Wake::Ready`], although there may be nothing), a [`Stopper`] is
+    /// Sleeps until it is time to [`drain`](AdaptiveReader::drain) ([`Wake::Ready`], although there may be nothing), a [`Stopper`] is
     /// used, or `timeout` is over.
     ///
     /// # Errors
     /// [`Error::System`] if epoll_wait(2) fails.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
-        let Some(look_at) = self.set.quiet_until() else {
+        let Some(next_poll) = self.set.quiet_until() else {
             return self.set.wait(timeout);
         };
-        let look_in = look_at.saturating_duration_since(Instant::now());
+        let look_in = next_poll.saturating_duration_since(Instant::now());
         match timeout {
             Some(timeout) if timeout < look_in => self.set.wait(Some(timeout)),
             _ => Ok(match self.set.wait(Some(look_in))? {
@@ -90,18 +90,18 @@ impl<S: Slots> Stream<S> {
         }
     }
 
-    /// Returns when to [drain](Stream::drain) next even without a wake-up; `None` while each record of each CPU sends
-    /// one. [`wait`](Stream::wait) knows it by itself: this is for those who sleep elsewhere.
-    pub fn look_at(&self) -> Option<Instant> {
-        self.set.quiet_until().into_iter().chain(self.set.look_at()).min()
+    /// Returns when to [drain](AdaptiveReader::drain) next even without a wake-up; `None` while each record of each CPU sends
+    /// one. [`wait`](AdaptiveReader::wait) knows it by itself: this is for those who sleep elsewhere.
+    pub fn next_poll(&self) -> Option<Instant> {
+        self.set.quiet_until().into_iter().chain(self.set.next_poll()).min()
     }
 
-    /// Sets how long a wait sleeps at most before it looks at idle buffers by itself: see [`Set::look_every`].
-    pub fn look_every(&mut self, time: Option<Duration>) {
-        self.set.look_every(time);
+    /// Sets how long a wait sleeps at most before it looks at idle buffers by itself: see [`PerCpuBuffers::set_idle_poll_interval`].
+    pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
+        self.set.set_idle_poll_interval(time);
     }
 
-    /// Hands each record that is there now to `each`, with its CPU's number, as [`Set::drain`] does; then turns wake-ups off or
+    /// Hands each record that is there now to `each`, with its CPU's number, as [`PerCpuBuffers::drain`] does; then turns wake-ups off or
     /// on where that is due.
     ///
     /// # Errors
@@ -127,10 +127,10 @@ impl<S: Slots> Stream<S> {
     }
 
     /// Hands every record of every CPU to `each` as it comes, until a [`Stopper`] is used; then all that is left, and returns.
-    /// Looks once a second for CPUs that came or went: see [`refresh`](Stream::refresh).
+    /// Looks once a second for CPUs that came or went: see [`refresh`](AdaptiveReader::refresh).
     ///
     /// # Errors
-    /// As [`wait`](Stream::wait), [`drain`](Stream::drain) and [`refresh`](Stream::refresh).
+    /// As [`wait`](AdaptiveReader::wait), [`drain`](AdaptiveReader::drain) and [`refresh`](AdaptiveReader::refresh).
     pub fn run(&mut self, mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>)) -> Result<(), Error> {
         let mut refreshed = Instant::now();
         loop {
@@ -146,11 +146,11 @@ impl<S: Slots> Stream<S> {
         }
     }
 
-    /// Opens the buffers of CPUs that came online, and brings back those of CPUs that were away: see [`Set::refresh`].
+    /// Opens the buffers of CPUs that came online, and brings back those of CPUs that were away: see [`PerCpuBuffers::refresh`].
     ///
     /// # Errors
-    /// As [`Set::refresh`].
-    pub fn refresh(&mut self) -> Result<Changes, Error> {
+    /// As [`PerCpuBuffers::refresh`].
+    pub fn refresh(&mut self) -> Result<HotplugChanges, Error> {
         self.set.refresh(&self.slots)
     }
 
@@ -168,21 +168,21 @@ impl<S: Slots> Stream<S> {
     /// Waits again after a stop.
     ///
     /// # Errors
-    /// As [`Set::resume`].
+    /// As [`PerCpuBuffers::resume`].
     pub fn resume(&mut self) -> Result<(), Error> {
         self.set.resume()
     }
 
-    /// How many samples were lost on all CPUs: see [`Set::lost_total`].
+    /// How many samples were lost on all CPUs: see [`PerCpuBuffers::lost`].
     ///
     /// # Errors
     /// [`Error::System`] if read(2) fails.
-    pub fn lost_total(&self) -> Result<Lost, Error> {
-        self.set.lost_total()
+    pub fn lost(&self) -> Result<Lost, Error> {
+        self.set.lost()
     }
 
     /// The buffers behind it.
-    pub fn set(&self) -> &Set {
+    pub fn set(&self) -> &PerCpuBuffers {
         &self.set
     }
 
@@ -192,9 +192,9 @@ impl<S: Slots> Stream<S> {
     }
 }
 
-impl<S> AsFd for Stream<S> {
-    /// As that of [`Set`]; but a busy stream has to be looked at without being told: use [`wait`](Stream::wait), or poll no
-    /// longer than until [`look_at`](Stream::look_at).
+impl<S> AsFd for AdaptiveReader<S> {
+    /// As that of [`PerCpuBuffers`]; but a busy stream has to be looked at without being told: use [`wait`](AdaptiveReader::wait), or poll no
+    /// longer than until [`next_poll`](AdaptiveReader::next_poll).
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.set.as_fd()
     }

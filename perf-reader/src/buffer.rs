@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::corrupt::Corrupt;
 use crate::error::Error;
 use crate::event::{Direction, Event, data_pages};
-use crate::event_array::{Slot, Slots};
+use crate::event_array::{EventArray, Slot};
 use crate::mapping::Mapping;
 use crate::options::{Options, Wakeup};
-use crate::reader::{Drain, Reader};
+use crate::reader::{Batch, Reader};
 use crate::record::Record;
 use crate::wakeup_mode::{Pace, Switch};
 
@@ -144,8 +144,8 @@ impl Buffer {
     }
 
     /// When to look again at the latest, wake-up or not.
-    pub(crate) fn look_at(&self) -> Option<Instant> {
-        self.twin.as_ref()?.pace.look_at()
+    pub(crate) fn next_poll(&self) -> Option<Instant> {
+        self.twin.as_ref()?.pace.next_poll()
     }
 
     /// Hands each record that is there to `each`; whether the slot has to be set, for their number's sake or because it could not
@@ -161,7 +161,7 @@ impl Buffer {
     }
 
     /// Puts its event into the slot.
-    pub(crate) fn connect(&mut self, slots: &impl Slots) -> Result<(), Error> {
+    pub(crate) fn connect(&mut self, slots: &impl EventArray) -> Result<(), Error> {
         let cpu = self.cpu();
         slots.set(cpu, self.in_slot()).map_err(|error| Error::slot(cpu, &error))?;
         self.rival = Rival { can_look: self.holder(slots)? == Holder::Ours, ..Rival::default() };
@@ -170,7 +170,7 @@ impl Buffer {
 
     /// Looks whether another reader has taken the slot, and takes it back if it is empty. Answers what there is to
     /// tell: a slot that is another's is told once.
-    pub(crate) fn look_for_another(&mut self, slots: &impl Slots) -> Result<Option<Holder>, Error> {
+    pub(crate) fn look_for_another(&mut self, slots: &impl EventArray) -> Result<Option<Holder>, Error> {
         if !self.rival.can_look {
             return Ok(None);
         }
@@ -197,11 +197,11 @@ impl Buffer {
     /// Events are told apart by how long they have been enabled, a clock that runs in all of them alike: the one in the
     /// slot is read between two readings of ours, and is ours if it lies between those. Another one would have to be
     /// enabled within the same microseconds.
-    fn holder(&self, slots: &impl Slots) -> Result<Holder, Error> {
+    fn holder(&self, slots: &impl EventArray) -> Result<Holder, Error> {
         let before = self.enabled()?;
         let since = before.into_iter().flatten().min().unwrap_or(0);
         // A CPU that went offline cannot be looked at, and a kernel that does not let us look is no reason to stop.
-        let Ok(Some(slot)) = slots.look(self.cpu(), since) else { return Ok(Holder::Unknown) };
+        let Ok(Some(slot)) = slots.query(self.cpu(), since) else { return Ok(Holder::Unknown) };
         Ok(match slot {
             Slot::Empty => Holder::Nobody,
             Slot::Other => Holder::Another,
@@ -224,7 +224,7 @@ impl Buffer {
     /// Whether its slot was taken by another reader, found out before the waking event is put back there: a reader that
     /// sends nothing any more looks like a calm one, and to put it back would take the slot from the other reader in
     /// turn.
-    pub(crate) fn has_lost_its_slot(&mut self, slots: &impl Slots) -> Result<bool, Error> {
+    pub(crate) fn has_lost_its_slot(&mut self, slots: &impl EventArray) -> Result<bool, Error> {
         let is_loud = self.twin.as_ref().is_some_and(|twin| !twin.pace.is_quiet());
         if !self.rival.is_there && self.rival.can_look && is_loud {
             self.rival.is_there = self.holder(slots)? == Holder::Another;
@@ -243,7 +243,7 @@ impl Buffer {
     #[inline]
     pub(crate) fn drain_each(&mut self, mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>)) -> u64 {
         let cpu = self.cpu();
-        match self.drain() {
+        match self.batch() {
             Ok(drain) => drain.records().fold(0, |records, record| {
                 each(cpu, record);
                 records.wrapping_add(1)
@@ -260,13 +260,13 @@ impl Buffer {
         self.event.cpu()
     }
 
-    /// Opens a drain over the records that are there now: see [`Reader::drain`].
+    /// Opens a drain over the records that are there now: see [`Reader::batch`].
     ///
     /// # Errors
     /// [`Corrupt::Positions`].
     #[inline]
-    pub fn drain(&mut self) -> Result<Drain<'_, Mapping>, Corrupt> {
-        self.reader.drain()
+    pub fn batch(&mut self) -> Result<Batch<'_, Mapping>, Corrupt> {
+        self.reader.batch()
     }
 
     /// The protocol beneath: fill, capacity, and the way on behind a corrupt record.
@@ -325,7 +325,7 @@ impl Buffer {
     ///
     /// # Errors
     /// [`Error::System`] if read(2) fails.
-    pub fn lost_total(&self) -> Result<Lost, Error> {
+    pub fn lost(&self) -> Result<Lost, Error> {
         let twin = match &self.twin {
             Some(twin) => twin.event.lost()?,
             None => Some(0),

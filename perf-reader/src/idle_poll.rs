@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use crate::options::Wakeup;
 
-/// How long a record waits at most before [`Set::wait`](crate::Set::wait) and [`Stream::wait`](crate::Stream::wait)
+/// How long a record waits at most before [`PerCpuBuffers::wait`](crate::PerCpuBuffers::wait) and [`AdaptiveReader::wait`](crate::AdaptiveReader::wait)
 /// find it without a wake-up, unless they are told another time: 90 milliseconds, so that it is read within 100
 /// milliseconds on a machine that is not overloaded.
 ///
 /// They look only where the options ask for fewer wake-ups than one for each record. An idle reader then wakes up 11
 /// times a second, and otherwise not at all.
-pub const LOOK_EVERY: Duration = Duration::from_millis(90);
+pub const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(90);
 
 /// Without any sleep between two looks a wait would never sleep at all.
 const LEAST: Duration = Duration::from_millis(1);
@@ -27,9 +27,9 @@ pub(crate) struct Looks {
 }
 
 impl Looks {
-    /// Looks every [`LOOK_EVERY`] if records can come without a wake-up, otherwise never.
+    /// Looks every [`IDLE_POLL_INTERVAL`] if records can come without a wake-up, otherwise never.
     pub(crate) fn for_wakeup(wakeup: Wakeup) -> Self {
-        let every = (wakeup != Wakeup::Events(1)).then_some(LOOK_EVERY);
+        let every = (wakeup != Wakeup::Events(1)).then_some(IDLE_POLL_INTERVAL);
         Self { every, last: Instant::now() }
     }
 
@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(Looks::for_wakeup(Wakeup::Events(1)).at(), None);
         for wakeup in [Wakeup::Events(0), Wakeup::Events(2), Wakeup::Bytes(0), Wakeup::Bytes(1), Wakeup::Bytes(4096)] {
             let looks = Looks::for_wakeup(wakeup);
-            assert_eq!(looks.at(), Some(looks.last + LOOK_EVERY), "{wakeup:?}");
+            assert_eq!(looks.at(), Some(looks.last + IDLE_POLL_INTERVAL), "{wakeup:?}");
         }
     }
 

@@ -3,14 +3,14 @@
 //! A BPF program sends an event with `bpf_perf_event_output`; the kernel copies it into a ring of the CPU it runs on, and
 //! that ring is mapped into this process. This crate reads it where it lies: no copy, no callback across a language border, no
 //! system call but the one it sleeps in. It needs no bpf(2) and makes none: whoever loads the program puts the
-//! events into its map ([`Slots`]).
+//! events into its map ([`EventArray`]).
 //!
 //! ```no_run
 //! # fn set_slot(cpu: u32, event: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> { Ok(()) }
-//! use perf_reader::{Options, Record, Stream};
+//! use perf_reader::{Options, Record, AdaptiveReader};
 //!
 //! // 64 pages on each CPU, and each CPU's event put under the CPU's number into the program's PERF_EVENT_ARRAY.
-//! let mut stream = Stream::open(64, &Options::new(), set_slot)?;
+//! let mut stream = AdaptiveReader::open(64, &Options::new(), set_slot)?;
 //! stream.run(|cpu, record| match record {
 //!     // The program sends 16 bytes at a time. Only it knows: see `Sample`.
 //!     Ok(Record::Sample(sample)) => match sample.array::<16>() {
@@ -53,11 +53,11 @@
 //! - **Records wrap.** The data is mapped once and not twice, so a record that meets the end goes on at the beginning: [`Bytes`]
 //!   is one slice or two, and copies only when asked to.
 //! - **Readiness is consumed by polling.** It is no state but a message, told once to whoever asks first. Who is woken drains all
-//!   CPUs, fully ([`Set::drain`]).
+//!   CPUs, fully ([`PerCpuBuffers::drain`]).
 //! - **Wake-ups are the reader's choice.** With fewer than one for each record ([`Wakeup`]), the last records of a
-//!   burst send none: every wait looks for them within 100 ms ([`LOOK_EVERY`]).
+//!   burst send none: every wait looks for them within 100 ms ([`IDLE_POLL_INTERVAL`]).
 //! - **Losses are the kernel's to count.** A LOST record stands in front of the next sample that fits; losses at the very end are
-//!   told by [`Buffer::lost_total`] on Linux 6.0 and later, and remain unknown before, unless the program counts what the
+//!   told by [`Buffer::lost`] on Linux 6.0 and later, and remain unknown before, unless the program counts what the
 //!   helper refused.
 //!
 //! # What to beware of
@@ -73,27 +73,27 @@
 //! - **One reader a buffer.** Two would give back each other's records.
 //! - **One reader a map.** A slot holds one event: who opens the same `PERF_EVENT_ARRAY` later (a pinned map, an
 //!   inherited descriptor) takes the slots, and the former reader gets nothing from then on, with no error.
-//!   [`Set::refresh`] notices, where the [`Slots`] can look, and takes back what is empty since the other reader has
+//!   [`PerCpuBuffers::refresh`] notices, where the [`EventArray`] can look, and takes back what is empty since the other reader has
 //!   ended.
 //! - **Fewer slots than CPUs.** Programs on a CPU whose number is not below the map's `max_entries` are refused
-//!   (E2BIG), and nobody counts that: [`Set::without_slot`] names those CPUs.
+//!   (E2BIG), and nobody counts that: [`PerCpuBuffers::without_slot`] names those CPUs.
 //!
 //! # The rooms
 //!
 //! | to | there is |
 //! | --- | --- |
-//! | read all CPUs, immediately when idle and cheaply when busy | [`Stream`] |
-//! | the same with wake-ups every n samples or bytes, or from one's own epoll | [`Set`], [`Wakeup`] |
+//! | read all CPUs, immediately when idle and cheaply when busy | [`AdaptiveReader`] |
+//! | the same with wake-ups every n samples or bytes, or from one's own epoll | [`PerCpuBuffers`], [`Wakeup`] |
 //! | stop it from another thread or a signal handler | [`Stopper`] |
-//! | follow CPUs that come and go | [`Set::refresh`]; a `Stream` does it by itself |
+//! | follow CPUs that come and go | [`PerCpuBuffers::refresh`]; a `AdaptiveReader` does it by itself |
 //! | have the events of all CPUs in the order of time | [`Merge`] |
-//! | keep the newest and look at them when something has happened | [`Recorder`] |
+//! | keep the newest and look at them when something has happened | [`OverwriteBuffer`] |
 //! | read one CPU | [`Buffer`] |
 //! | look at another process's buffer, disturbing nobody | [`Peek`] |
 //! | read pages without a kernel | [`Reader`] over the feature `fake` |
 //!
-//! The way of a record through the code: [`Buffer::open`] makes the ring (`event.rs`, `mapping.rs`), [`Set::wait`] sleeps
-//! (`wait.rs`), [`Reader::drain`] looks at `data_head` once (`page.rs`) and opens a [`Drain`] over what is complete, [`Records`] walks
+//! The way of a record through the code: [`Buffer::open`] makes the ring (`event.rs`, `mapping.rs`), [`PerCpuBuffers::wait`] sleeps
+//! (`wait.rs`), [`Reader::batch`] looks at `data_head` once (`page.rs`) and opens a [`Batch`] over what is complete, [`Records`] walks
 //! over it (`record.rs`), a [`Sample`] borrows from it, and `data_tail` moves when the drain ends: also after an early exit or a panic.
 //!
 //! # Without a kernel
@@ -133,23 +133,23 @@ mod sys;
 mod wait;
 mod wakeup_mode;
 
-pub use adaptive_reader::Stream;
+pub use adaptive_reader::AdaptiveReader;
 pub use buffer::{Buffer, Lost, LostSource};
 pub use bytes::Bytes;
 pub use corrupt::Corrupt;
 pub use cpus::online_cpus;
 pub use cutaway_sys::Errno;
 pub use error::Error;
-pub use event_array::{Slot, Slots};
-pub use idle_poll::LOOK_EVERY;
+pub use event_array::{EventArray, Slot};
+pub use idle_poll::IDLE_POLL_INTERVAL;
 pub use mapping::Mapping;
 pub use memory::Memory;
-pub use merge::{Merge, Timed};
+pub use merge::{Merge, TimedSample};
 pub use options::{Options, Wakeup};
-pub use overwrite_buffer::{Recorded, Recorder, Snapshot};
-pub use peek::{Look, Peek, Positions, Tally, Waiting};
-pub use per_cpu_buffers::{Changes, Set};
-pub use reader::{Drain, Reader};
+pub use overwrite_buffer::{OverwriteBuffer, Snapshot, SnapshotRecords};
+pub use peek::{Peek, PeekSnapshot, PendingRecord, Positions, RecordCount};
+pub use per_cpu_buffers::{HotplugChanges, PerCpuBuffers};
+pub use reader::{Batch, Reader};
 pub use record::{Record, Records};
 pub use sample::{MAX_PADDING, Sample, WrongLength};
 pub use wait::{Stopper, Wake};

@@ -26,12 +26,12 @@ use std::time::Duration;
 use crate::corrupt::Corrupt;
 use crate::error::Error;
 use crate::mapping::Mapping;
-use crate::per_cpu_buffers::Set;
-use crate::reader::Drain;
+use crate::per_cpu_buffers::PerCpuBuffers;
+use crate::reader::Batch;
 use crate::record::{Record, Records};
 use crate::sample::Sample;
 
-/// Merges what the CPUs of a [`Set`] wrote into one stream, by time.
+/// Merges what the CPUs of a [`PerCpuBuffers`] wrote into one stream, by time.
 ///
 /// **Delay**: a sample is handed out by the first [`drain`](Merge::drain) that begins more than [`delay`](Merge::delay) after it was
 /// sent, or earlier if a ring is half full. **Memory**: none but the rings. **Order**: by time, except for the samples
@@ -39,9 +39,9 @@ use crate::sample::Sample;
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use perf_reader::{Merge, Options, Set, Wake};
+/// use perf_reader::{Merge, Options, PerCpuBuffers, Wake};
 ///
-/// let mut set = Set::open(64, &Options::new().timestamps(true))?;
+/// let mut set = PerCpuBuffers::open(64, &Options::new().timestamps(true))?;
 /// let mut merge = Merge::new(Duration::from_millis(5));
 /// loop {
 ///     // A sample that was held back wakes nobody again: wait no longer than the delay.
@@ -65,7 +65,7 @@ pub struct Merge {
 
 /// A sample in the order of time.
 #[derive(Clone, Copy, Debug)]
-pub struct Timed<'d> {
+pub struct TimedSample<'d> {
     /// When it was sent: nanoseconds of CLOCK_MONOTONIC.
     pub time: u64,
     /// The CPU that sent it.
@@ -102,12 +102,12 @@ impl Merge {
     }
 
     /// Hands all samples that were sent up to [`delay`](Merge::delay) ago to `each`, by time; LOST records are counted by the buffers
-    /// ([`Set::lost_total`]). What is younger stays in the rings. Answers how many samples it handed out.
+    /// ([`PerCpuBuffers::lost`]). What is younger stays in the rings. Answers how many samples it handed out.
     ///
     /// # Errors
     /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`Error::System`] if the set was opened without
     /// [`timestamps`](crate::Options::timestamps).
-    pub fn drain(&mut self, set: &mut Set, each: impl FnMut(Timed<'_>)) -> Result<u64, Error> {
+    pub fn drain(&mut self, set: &mut PerCpuBuffers, each: impl FnMut(TimedSample<'_>)) -> Result<u64, Error> {
         let now = cutaway_sys::clock::monotonic_ns();
         let pressed = set.iter().any(|buffer| buffer.reader().fill() > buffer.reader().capacity() as u64 / 2);
         let delay = if pressed { 0 } else { u64::try_from(self.delay.as_nanos()).unwrap_or(u64::MAX) };
@@ -118,11 +118,16 @@ impl Merge {
     ///
     /// # Errors
     /// As [`drain`](Merge::drain).
-    pub fn finish(&mut self, set: &mut Set, each: impl FnMut(Timed<'_>)) -> Result<u64, Error> {
+    pub fn finish(&mut self, set: &mut PerCpuBuffers, each: impl FnMut(TimedSample<'_>)) -> Result<u64, Error> {
         self.up_to(set, u64::MAX, each)
     }
 
-    fn up_to(&mut self, set: &mut Set, horizon: u64, mut each: impl FnMut(Timed<'_>)) -> Result<u64, Error> {
+    fn up_to(
+        &mut self,
+        set: &mut PerCpuBuffers,
+        horizon: u64,
+        mut each: impl FnMut(TimedSample<'_>),
+    ) -> Result<u64, Error> {
         if !set.options().timestamps {
             let error = std::io::Error::from_raw_os_error(libc::EINVAL);
             return Err(Error::system("merging a set that was opened without timestamps", &error));
@@ -136,7 +141,7 @@ impl Merge {
         set.looked();
         for buffer in set.iter_mut() {
             let cpu = buffer.cpu();
-            match buffer.drain() {
+            match buffer.batch() {
                 Ok(drain) => drains.push((cpu, drain)),
                 Err(found) => note(cpu, found),
             }
@@ -154,7 +159,7 @@ impl Merge {
             let late = time < self.newest;
             self.late = self.late.wrapping_add(u64::from(late));
             self.newest = self.newest.max(time);
-            each(Timed { time, cpu: lane.cpu, sample, late });
+            each(TimedSample { time, cpu: lane.cpu, sample, late });
             handed_out = handed_out.wrapping_add(1);
             heads.extend(lane.advance(horizon, &mut note).map(|time| Reverse((time, index))));
         }
@@ -165,7 +170,7 @@ impl Merge {
 }
 
 impl<'d> Lane<'d> {
-    fn new(cpu: u32, drain: &'d Drain<'_, Mapping>) -> Self {
+    fn new(cpu: u32, drain: &'d Batch<'_, Mapping>) -> Self {
         Self { cpu, records: drain.records(), next: None }
     }
 

@@ -31,14 +31,14 @@ use crate::sys;
 /// Programs never find it full. Nobody has to read it, and usually nobody waits for it: with
 /// [`Wakeup::Events(0)`](crate::Wakeup::Events) it wakes only at each half ring.
 #[derive(Debug)]
-pub struct Recorder {
+pub struct OverwriteBuffer {
     /// Unmapped before the event is closed.
     page: Page<Mapping>,
     event: Event,
     timed: bool,
 }
 
-impl Recorder {
+impl OverwriteBuffer {
     /// Opens it on `cpu` with `pages` data pages, a power of two. Needs Linux 4.7 and the privileges of
     /// [`Buffer::open`](crate::Buffer::open).
     ///
@@ -88,12 +88,12 @@ impl Recorder {
     ///
     /// # Errors
     /// [`Error::System`] if read(2) fails.
-    pub fn lost_total(&self) -> Result<Option<u64>, Error> {
+    pub fn lost(&self) -> Result<Option<u64>, Error> {
         self.event.lost()
     }
 }
 
-impl AsFd for Recorder {
+impl AsFd for OverwriteBuffer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
     }
@@ -110,7 +110,7 @@ impl Drop for Paused<'_> {
     }
 }
 
-/// What a [`Recorder`] held when it was paused. The recording goes on when this is dropped.
+/// What a [`OverwriteBuffer`] held when it was paused. The recording goes on when this is dropped.
 #[derive(Debug)]
 #[must_use = "the recording is paused until this is dropped"]
 pub struct Snapshot<'r> {
@@ -120,7 +120,7 @@ pub struct Snapshot<'r> {
 
 impl Snapshot<'_> {
     /// The records, the newest first, back to the oldest that is still whole.
-    pub fn records(&self) -> Recorded<'_> {
+    pub fn records(&self) -> SnapshotRecords<'_> {
         self.recorded.records()
     }
 
@@ -140,20 +140,20 @@ struct Walk<'r> {
 }
 
 impl Walk<'_> {
-    fn records(&self) -> Recorded<'_> {
+    fn records(&self) -> SnapshotRecords<'_> {
         let end = self.bytes.len() as u64;
-        Recorded { records: Records::new(self.bytes, end, self.timed, &self.stand), cut: self.cut }
+        SnapshotRecords { records: Records::new(self.bytes, end, self.timed, &self.stand), cut: self.cut }
     }
 }
 
 /// The records of a [`Snapshot`], the newest first. Their positions count from the newest.
 #[derive(Debug)]
-pub struct Recorded<'s> {
+pub struct SnapshotRecords<'s> {
     records: Records<'s>,
     cut: bool,
 }
 
-impl<'s> Iterator for Recorded<'s> {
+impl<'s> Iterator for SnapshotRecords<'s> {
     type Item = Result<Record<'s>, Corrupt>;
 
     fn next(&mut self) -> Option<Self::Item> {

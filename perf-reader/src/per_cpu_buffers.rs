@@ -7,7 +7,7 @@ use crate::buffer::{Buffer, Holder, Lost, LostSource};
 use crate::corrupt::Corrupt;
 use crate::cpus::online_cpus;
 use crate::error::Error;
-use crate::event_array::{Slot, Slots};
+use crate::event_array::{EventArray, Slot};
 use crate::idle_poll::Looks;
 use crate::options::Options;
 use crate::record::Record;
@@ -20,9 +20,9 @@ use crate::wait::{Stopper, Waiter, Wake};
 /// ```no_run
 /// # fn map_update(key: u32, fd: std::os::fd::BorrowedFd<'_>) {}
 /// use std::os::fd::AsFd;
-/// use perf_reader::{Options, Record, Set, Wake};
+/// use perf_reader::{Options, Record, PerCpuBuffers, Wake};
 ///
-/// let mut set = Set::open(64, &Options::new())?;
+/// let mut set = PerCpuBuffers::open(64, &Options::new())?;
 /// for buffer in set.iter() {
 ///     map_update(buffer.cpu(), buffer.as_fd());
 /// }
@@ -34,11 +34,11 @@ use crate::wait::{Stopper, Waiter, Wake};
 ///         Err(corrupt) => eprintln!("CPU {cpu}: {corrupt}"),
 ///     });
 /// }
-/// println!("lost: {}", set.lost_total()?.samples);
+/// println!("lost: {}", set.lost()?.samples);
 /// # Ok::<(), perf_reader::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Set {
+pub struct PerCpuBuffers {
     /// Ascending by CPU.
     buffers: Vec<Buffer>,
     /// CPUs that have a buffer and were not online when last looked at.
@@ -55,15 +55,15 @@ pub struct Set {
     without_slot: Vec<u32>,
 }
 
-/// What [`Set::refresh`] found.
+/// What [`PerCpuBuffers::refresh`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
+pub struct HotplugChanges {
     /// CPUs that have a buffer now and had none before.
-    pub came: Vec<u32>,
+    pub added: Vec<u32>,
     /// CPUs that were away and are back.
-    pub returned: Vec<u32>,
+    pub restored: Vec<u32>,
     /// CPUs that went offline. What they had written is still there to be drained.
-    pub went: Vec<u32>,
+    pub removed: Vec<u32>,
     /// CPUs in whose slot another reader's event was found, for the first time. What programs send there goes to that
     /// reader.
     pub taken: Vec<u32>,
@@ -72,7 +72,7 @@ pub struct Changes {
     pub regained: Vec<u32>,
 }
 
-impl Set {
+impl PerCpuBuffers {
     /// Opens a buffer of `pages` data pages, a power of two, on each CPU that is online.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl Set {
         Ok(set)
     }
 
-    /// The same on CPUs of your choice, those that are offline left out until [`refresh`](Set::refresh) finds them online.
+    /// The same on CPUs of your choice, those that are offline left out until [`refresh`](PerCpuBuffers::refresh) finds them online.
     ///
     /// # Errors
     /// As [`Buffer::open`], except that [`Error::Offline`] is none.
@@ -156,17 +156,17 @@ impl Set {
     }
 
     /// Puts every buffer into its CPU's slot. The buffers of CPUs that the map has no slot for are closed, with one
-    /// warning for all (crate `log`): see [`without_slot`](Set::without_slot).
+    /// warning for all (crate `log`): see [`without_slot`](PerCpuBuffers::without_slot).
     ///
     /// # Errors
     /// [`Error::System`] with the errno that `slots` answered: E2BIG only if the map has no slot for any of the CPUs.
-    pub fn connect(&mut self, slots: &impl Slots) -> Result<(), Error> {
+    pub fn connect(&mut self, slots: &impl EventArray) -> Result<(), Error> {
         let mut without = Vec::new();
         let mut held = Vec::new();
         let mut first = None;
         for buffer in &mut self.buffers {
             let cpu = buffer.cpu();
-            if let Ok(Some(Slot::Enabled(_) | Slot::Other)) = slots.look(cpu, 0) {
+            if let Ok(Some(Slot::Enabled(_) | Slot::Other)) = slots.query(cpu, 0) {
                 held.push(cpu);
             }
             match buffer.connect(slots) {
@@ -204,7 +204,7 @@ impl Set {
     }
 
     /// The CPUs that the map has no slot for, since its `max_entries` is not above their number. They have no buffer,
-    /// and what programs send there is refused. Known after [`connect`](Set::connect), and [`refresh`](Set::refresh)
+    /// and what programs send there is refused. Known after [`connect`](PerCpuBuffers::connect), and [`refresh`](PerCpuBuffers::refresh)
     /// for a CPU that came later.
     pub fn without_slot(&self) -> &[u32] {
         &self.without_slot
@@ -216,25 +216,25 @@ impl Set {
     /// Until then a program on such a CPU is refused (ENOENT without a buffer, EOPNOTSUPP with one whose event is dead): what
     /// it could not send is known to the program alone. So look often enough for what you do, and have programs count.
     ///
-    /// Also looks whether the slots still hold this set's events, where the [`Slots`] can tell. Those that another
+    /// Also looks whether the slots still hold this set's events, where the [`EventArray`] can tell. Those that another
     /// reader of the map has taken are left to it; those that are empty, since the other reader has ended, are taken
     /// back.
     ///
     /// A CPU whose slot could not be set is as if it had not been looked at: the next refresh tries again. Only the CPUs that the
-    /// set was [opened on](Set::open_on) count, if it was.
+    /// set was [opened on](PerCpuBuffers::open_on) count, if it was.
     ///
     /// # Errors
-    /// [`Error::OnlineCpus`]; as [`Buffer::open`]; and as [`connect`](Set::connect).
-    pub fn refresh(&mut self, slots: &impl Slots) -> Result<Changes, Error> {
+    /// [`Error::OnlineCpus`]; as [`Buffer::open`]; and as [`connect`](PerCpuBuffers::connect).
+    pub fn refresh(&mut self, slots: &impl EventArray) -> Result<HotplugChanges, Error> {
         let online = online_cpus()?;
-        let mut changes = Changes::default();
+        let mut changes = HotplugChanges::default();
         for buffer in &mut self.buffers {
             let cpu = buffer.cpu();
             let away = self.away.iter().position(|&away| away == cpu);
             if online.binary_search(&cpu).is_err() {
                 if away.is_none() {
                     self.away.push(cpu);
-                    changes.went.push(cpu);
+                    changes.removed.push(cpu);
                 }
                 continue;
             }
@@ -251,7 +251,7 @@ impl Set {
                     connect(cpu, successors.as_fd(), slots)?;
                     let former = buffer.take_over(successors);
                     self.waiter.forget(cpu, former.as_fd())?;
-                    changes.returned.push(cpu);
+                    changes.restored.push(cpu);
                 }
                 // Gone again meanwhile.
                 Err(Error::Offline { .. }) => self.away.push(cpu),
@@ -273,14 +273,14 @@ impl Set {
                 result => result?,
             }
             self.add(buffer)?;
-            changes.came.push(cpu);
+            changes.added.push(cpu);
         }
         self.look_for_others(slots, &mut changes)?;
         Ok(changes)
     }
 
     /// Finds slots that another reader has taken, and takes back those that are empty.
-    fn look_for_others(&mut self, slots: &impl Slots, changes: &mut Changes) -> Result<(), Error> {
+    fn look_for_others(&mut self, slots: &impl EventArray, changes: &mut HotplugChanges) -> Result<(), Error> {
         for buffer in &mut self.buffers {
             let cpu = buffer.cpu();
             if self.away.contains(&cpu) {
@@ -297,22 +297,22 @@ impl Set {
 
     /// When a buffer has to be looked at because its quiet event is in the slot.
     pub(crate) fn quiet_until(&self) -> Option<Instant> {
-        self.buffers.iter().filter_map(Buffer::look_at).min()
+        self.buffers.iter().filter_map(Buffer::next_poll).min()
     }
 
-    /// Returns when to [drain](Set::drain) next even without a wake-up; `None` if each record sends one, or looks are
-    /// [turned off](Set::look_every). For those who sleep elsewhere: [`wait`](Set::wait) looks by itself.
-    pub fn look_at(&self) -> Option<Instant> {
+    /// Returns when to [drain](PerCpuBuffers::drain) next even without a wake-up; `None` if each record sends one, or looks are
+    /// [turned off](PerCpuBuffers::set_idle_poll_interval). For those who sleep elsewhere: [`wait`](PerCpuBuffers::wait) looks by itself.
+    pub fn next_poll(&self) -> Option<Instant> {
         self.looks.at()
     }
 
-    /// Sets how long [`wait`](Set::wait) sleeps at most before it looks at the buffers by itself, 1 millisecond or more
-    /// and rounded up to one. At first that is [`LOOK_EVERY`](crate::LOOK_EVERY), or never if each record sends a
+    /// Sets how long [`wait`](PerCpuBuffers::wait) sleeps at most before it looks at the buffers by itself, 1 millisecond or more
+    /// and rounded up to one. At first that is [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or never if each record sends a
     /// wake-up ([`Wakeup::Events(1)`](crate::Wakeup::Events)).
     ///
     /// `None` turns the looks off and spares an idle reader its 11 wake-ups a second. Then the last records of a burst
     /// wait until so many have come that the kernel sends a wake-up, in a quiet buffer for ever: wait with a time-out.
-    pub fn look_every(&mut self, time: Option<Duration>) {
+    pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.looks.set(time);
     }
 
@@ -365,7 +365,7 @@ impl Set {
     /// waits for ever, zero only asks).
     ///
     /// Where records can come without a wake-up, that is with any [`Wakeup`](crate::Wakeup) but one for each record, it
-    /// looks for them every 90 milliseconds ([`LOOK_EVERY`](crate::LOOK_EVERY), or what [`look_every`](Set::look_every)
+    /// looks for them every 90 milliseconds ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or what [`set_idle_poll_interval`](PerCpuBuffers::set_idle_poll_interval)
     /// says) and when `timeout` is over: no record waits for longer than 100 ms on a machine that is not overloaded.
     /// The looks do not end a wait if they find nothing.
     ///
@@ -387,7 +387,7 @@ impl Set {
         self.looks.looked();
         for buffer in &mut self.buffers {
             let cpu = buffer.cpu();
-            match buffer.drain() {
+            match buffer.batch() {
                 Ok(drain) => drain.records().for_each(|record| each(cpu, record)),
                 Err(corrupt) => each(cpu, Err(corrupt)),
             }
@@ -416,10 +416,10 @@ impl Set {
     ///
     /// # Errors
     /// [`Error::System`] if read(2) fails.
-    pub fn lost_total(&self) -> Result<Lost, Error> {
+    pub fn lost(&self) -> Result<Lost, Error> {
         let mut total = Lost { samples: 0, source: LostSource::Kernel };
         for buffer in &self.buffers {
-            let lost = buffer.lost_total()?;
+            let lost = buffer.lost()?;
             total.samples = total.samples.wrapping_add(lost.samples);
             if lost.source == LostSource::Records {
                 total.source = LostSource::Records;
@@ -439,20 +439,20 @@ fn list(cpus: &[u32]) -> String {
     }
 }
 
-fn connect(cpu: u32, event: BorrowedFd<'_>, slots: &impl Slots) -> Result<(), Error> {
+fn connect(cpu: u32, event: BorrowedFd<'_>, slots: &impl EventArray) -> Result<(), Error> {
     slots.set(cpu, event).map_err(|error| Error::slot(cpu, &error))
 }
 
-impl AsFd for Set {
+impl AsFd for PerCpuBuffers {
     /// For one's own poll or epoll: readable when a CPU has records, or after a stop. To ask is to consume, so drain
-    /// all CPUs when it was; [`wait`](Set::wait) would not find it again. Sleep no longer than until
-    /// [`look_at`](Set::look_at), then drain, too.
+    /// all CPUs when it was; [`wait`](PerCpuBuffers::wait) would not find it again. Sleep no longer than until
+    /// [`next_poll`](PerCpuBuffers::next_poll), then drain, too.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.waiter.fd()
     }
 }
 
-impl<'s> IntoIterator for &'s Set {
+impl<'s> IntoIterator for &'s PerCpuBuffers {
     type Item = &'s Buffer;
     type IntoIter = std::slice::Iter<'s, Buffer>;
 
@@ -461,7 +461,7 @@ impl<'s> IntoIterator for &'s Set {
     }
 }
 
-impl<'s> IntoIterator for &'s mut Set {
+impl<'s> IntoIterator for &'s mut PerCpuBuffers {
     type Item = &'s mut Buffer;
     type IntoIter = std::slice::IterMut<'s, Buffer>;
 

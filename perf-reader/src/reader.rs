@@ -34,10 +34,10 @@ impl<M: Memory> Reader<M> {
     /// # Errors
     /// [`Corrupt::Positions`] if `data_head` is further from `data_tail` than the ring is long.
     #[inline]
-    pub fn drain(&mut self) -> Result<Drain<'_, M>, Corrupt> {
+    pub fn batch(&mut self) -> Result<Batch<'_, M>, Corrupt> {
         let tail = self.page.tail();
         let head = self.page.head();
-        Ok(Drain {
+        Ok(Batch {
             page: &self.page,
             bytes: self.page.committed(tail, head)?,
             tail,
@@ -88,7 +88,7 @@ impl<M: Memory> Reader<M> {
 /// ```compile_fail,E0505
 /// # let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
 /// # let mut reader = perf_reader::Reader::new(pages, false)?;
-/// let drain = reader.drain()?;
+/// let drain = reader.batch()?;
 /// let record = drain.records().next();
 /// drop(drain); // error[E0505]: cannot move out of `drain` because it is borrowed
 /// println!("{record:?}");
@@ -100,14 +100,14 @@ impl<M: Memory> Reader<M> {
 /// ```compile_fail,E0499
 /// # let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
 /// # let mut reader = perf_reader::Reader::new(pages, false)?;
-/// let drain = reader.drain()?;
-/// let another = reader.drain()?; // error[E0499]: cannot borrow `reader` as mutable more than once at a time
+/// let drain = reader.batch()?;
+/// let another = reader.batch()?; // error[E0499]: cannot borrow `reader` as mutable more than once at a time
 /// println!("{:?}", drain.records().next());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 #[must_use = "dropping a drain gives back what was read through it"]
-pub struct Drain<'b, M: Memory> {
+pub struct Batch<'b, M: Memory> {
     page: &'b Page<M>,
     /// All of it, from `tail` to `head`.
     bytes: Bytes<'b>,
@@ -119,7 +119,7 @@ pub struct Drain<'b, M: Memory> {
     lost: &'b mut u64,
 }
 
-impl<M: Memory> Drain<'_, M> {
+impl<M: Memory> Batch<'_, M> {
     /// The records from where the last walk over this drain ended.
     #[inline]
     pub fn records(&self) -> Records<'_> {
@@ -140,7 +140,7 @@ impl<M: Memory> Drain<'_, M> {
     }
 }
 
-impl<M: Memory> Drop for Drain<'_, M> {
+impl<M: Memory> Drop for Batch<'_, M> {
     #[inline]
     fn drop(&mut self) {
         let position = self.stand.position.get();
@@ -156,7 +156,7 @@ impl<M: Memory> Drop for Drain<'_, M> {
     }
 }
 
-impl<'d, M: Memory> IntoIterator for &'d Drain<'_, M> {
+impl<'d, M: Memory> IntoIterator for &'d Batch<'_, M> {
     type Item = Result<Record<'d>, Corrupt>;
     type IntoIter = Records<'d>;
 

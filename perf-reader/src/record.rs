@@ -23,14 +23,14 @@ pub(crate) const HEADER: usize = 8;
 
 /// What a buffer holds, one after the other.
 ///
-/// A record borrows from its [`Drain`](crate::Drain): its bytes lie in the ring and stay there until the drain ends.
+/// A record borrows from its [`Batch`](crate::Batch): its bytes lie in the ring and stay there until the drain ends.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Record<'d> {
     /// What a program sent with `bpf_perf_event_output`.
     Sample(Sample<'d>),
     /// So many samples found no room between the record before this one and the one behind it. The kernel can say so only
-    /// when a later record fits: losses at the very end are in [`Buffer::lost_total`](crate::Buffer::lost_total).
+    /// when a later record fits: losses at the very end are in [`Buffer::lost`](crate::Buffer::lost).
     Lost(u64),
 }
 

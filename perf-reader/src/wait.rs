@@ -80,8 +80,8 @@ impl Waiter {
             if self.stop.is_stopped() {
                 return Ok(Wake::Stopped);
             }
-            let look_at = looks.at();
-            let until = deadline.into_iter().chain(look_at).min();
+            let next_poll = looks.at();
+            let until = deadline.into_iter().chain(next_poll).min();
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             self.sleeps = self.sleeps.wrapping_add(1);
             let mut stopped = false;
@@ -100,7 +100,7 @@ impl Waiter {
             }
             // Nothing: the time is up, it is time to look, or a signal came. The end of the time is one to look, too,
             // for waits that are shorter than the time between two looks.
-            if look_at.is_some() {
+            if next_poll.is_some() {
                 // Also if there is something: records that the caller leaves there end no more waits than looks do.
                 looks.looked();
                 if pending() {

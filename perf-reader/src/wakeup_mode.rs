@@ -72,7 +72,7 @@ impl Pace {
     }
 
     /// When to look again at the latest, wake-up or not.
-    pub(crate) fn look_at(&self) -> Option<Instant> {
+    pub(crate) fn next_poll(&self) -> Option<Instant> {
         match self.state {
             State::Loud => None,
             State::Quiet(_) => self.since.checked_add(LINGER),
@@ -99,7 +99,7 @@ impl Pace {
                     return Switch::ToQuiet;
                 }
                 if let State::Settling(looks, from) = self.state
-                    && self.look_at().is_none_or(|look_at| now >= look_at)
+                    && self.next_poll().is_none_or(|next_poll| now >= next_poll)
                 {
                     let looks = looks.saturating_add(1);
                     self.state = if looks < SETTLE.len() { State::Settling(looks, from) } else { State::Loud };
@@ -137,7 +137,7 @@ mod tests {
         // A thousand a second is not busy, however long it lasts.
         for n in 0..1000 {
             assert_eq!(pace.looked(1, start + MS * n), Switch::Stay);
-            assert_eq!(pace.look_at(), None);
+            assert_eq!(pace.next_poll(), None);
         }
         let mut now = start + MS * 1000;
         assert_eq!(pace.looked(63, now), Switch::Stay);
@@ -145,7 +145,7 @@ mod tests {
         now += MS / 2;
         // Quiet lasts as long as there is something.
         for _ in 0..50 {
-            assert_eq!(pace.look_at(), Some(now + MS));
+            assert_eq!(pace.next_poll(), Some(now + MS));
             now += MS;
             assert_eq!(pace.looked(16, now), Switch::Stay);
             assert!(pace.is_quiet());
@@ -161,10 +161,10 @@ mod tests {
         assert_eq!(pace.looked(15, now), Switch::ToLoud);
         let back = now;
         for look in SETTLE {
-            assert_eq!(pace.look_at(), Some(back + look));
+            assert_eq!(pace.next_poll(), Some(back + look));
             assert_eq!(pace.looked(0, back + look), Switch::Stay);
         }
-        assert_eq!(pace.look_at(), None);
+        assert_eq!(pace.next_poll(), None);
         assert_eq!(pace.looked(64, back + MS * 200), Switch::ToQuiet);
     }
 

@@ -1,6 +1,6 @@
 //! One look at a ring: positions and headers as they were found, a plain value that can be shown, drawn, kept and read again.
 
-use cutaway::mmap_ring::{Peek, Place, Positions, Seen};
+use cutaway::mmap_ring::{Peek, PendingRecord, Positions, RecordHeader};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
@@ -167,14 +167,14 @@ impl Snapshot {
         let oldest = snapshot.oldest();
         for seen in peek.pending() {
             let (place, state) = match seen {
-                Seen::Committed(place) => (place, State::Committed),
-                Seen::Discarded(place) => (place, State::Discarded),
-                Seen::Busy(place) => (place, State::Busy),
-                Seen::Overtaken { from, to } => {
+                PendingRecord::Committed(place) => (place, State::Committed),
+                PendingRecord::Discarded(place) => (place, State::Discarded),
+                PendingRecord::Busy(place) => (place, State::Busy),
+                PendingRecord::Overtaken { from, to } => {
                     snapshot.released_meanwhile = snapshot.released_meanwhile.wrapping_add(to.wrapping_sub(from));
                     continue;
                 }
-                Seen::Corrupt(corrupt) => {
+                PendingRecord::Corrupt(corrupt) => {
                     snapshot.corrupt = Some(corrupt.to_string());
                     break;
                 }
@@ -198,7 +198,7 @@ impl Snapshot {
         }
     }
 
-    fn add(&mut self, peek: &Peek, place: Place, state: State, payloads: usize) {
+    fn add(&mut self, peek: &Peek, place: RecordHeader, state: State, payloads: usize) {
         self.count(state);
         if self.records.len() >= MOST_LISTED {
             self.not_listed += 1;

@@ -8,11 +8,11 @@
 //!      of all CPUs) ──┘
 //! ```
 //!
-//! A ring is watched for edges: each settles before the sleep (`Ring::settle`), so that a wake-up is sent for whatever comes
+//! A ring is watched for edges: each settles before the sleep (`Ring::prepare_wait`), so that a wake-up is sent for whatever comes
 //! after it, unless its program sends with `BPF_RB_NO_WAKEUP`. Flags can be worked out by the program, so every ring is
 //! also looked at on a timer: each [`LOOK`] at the latest, and more often, down to [`LOOK_LEAST`], while such looks
 //! find something. A perf buffer's readiness is said once, by its own epoll; and while its CPUs are busy it says
-//! nothing, but wants to be looked at (`Stream::look_at`).
+//! nothing, but wants to be looked at (`AdaptiveReader::next_poll`).
 
 use std::{
     io,
@@ -27,7 +27,7 @@ use std::{
 use cutaway::{
     Errno, Loaded, MapFlags, MapType, PerfEventArray,
     mmap_ring::{self, Head, Ring},
-    perf_reader::{self, Corrupt, LostSource, Options, Stream},
+    perf_reader::{self, AdaptiveReader, Corrupt, LostSource, Options},
 };
 use log::{info, warn};
 use rustix::{
@@ -72,7 +72,7 @@ pub(super) struct Source {
 
 enum Reader {
     Ring(Ring),
-    Perf(Stream<PerfEventArray>),
+    Perf(AdaptiveReader<PerfEventArray>),
 }
 
 /// A record as it lies in the buffer.
@@ -249,7 +249,7 @@ impl Buffers {
         for source in &mut self.sources {
             match &mut source.reader {
                 Reader::Ring(ring) => {
-                    match ring.settle().map_err(|error| of_ring(&source.name, error))? {
+                    match ring.prepare_wait().map_err(|error| of_ring(&source.name, error))? {
                         Head::Ready => return Ok(None),
                         Head::Busy => busy = true,
                         Head::Empty => {}
@@ -258,7 +258,7 @@ impl Buffers {
                 }
                 Reader::Perf(stream) => {
                     shorten(REFRESH);
-                    if let Some(at) = stream.look_at() {
+                    if let Some(at) = stream.next_poll() {
                         shorten(at.saturating_duration_since(Instant::now()));
                     }
                 }
@@ -289,7 +289,7 @@ impl Buffers {
                     drop(records);
                     drop(batch);
                     // Says whether another reader has read the same records, also after the last batch.
-                    ring.settle().map_err(|error| of_ring(&source.name, error))?;
+                    ring.prepare_wait().map_err(|error| of_ring(&source.name, error))?;
                 }
                 Reader::Perf(stream) => {
                     let (mut scratch, mut dead_ends) = (Vec::new(), Vec::new());
@@ -336,7 +336,7 @@ impl Source {
     /// What it had no room for. A ring refuses what has no room before it is sent: that is for its programs to count.
     fn lost(&self) -> Result<Losses, Failure> {
         let Reader::Perf(stream) = &self.reader else { return Ok(Losses::Unknown) };
-        let lost = stream.lost_total().map_err(cutaway::Error::from)?;
+        let lost = stream.lost().map_err(cutaway::Error::from)?;
         Ok(if lost.source != LostSource::Kernel {
             Losses::AtLeast(lost.samples, "before Linux 6.0 the kernel does not tell of the last ones")
         } else if !stream.set().without_slot().is_empty() {

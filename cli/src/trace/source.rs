@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use cutaway::{
     Loaded, PerfEventArray,
     mmap_ring::{self, Ring},
-    perf_reader::{self, Options, Record, Stream},
+    perf_reader::{self, AdaptiveReader, Options, Record},
 };
 use cutaway_programs::getaddrinfo::{Transport, names};
 use log::{info, warn};
@@ -20,7 +20,7 @@ pub(crate) enum Source {
 
 /// The perf buffers of all CPUs.
 pub(crate) struct Buffers {
-    stream: Stream<PerfEventArray>,
+    stream: AdaptiveReader<PerfEventArray>,
     /// When CPUs that came or went were last looked for.
     refreshed: Instant,
 }
@@ -131,6 +131,6 @@ impl Buffers {
 
     /// What the buffer of one CPU had no room for.
     pub(crate) fn lost(&self, cpu: u32) -> Result<u64, perf_reader::Error> {
-        self.stream.set().get(cpu).map_or(Ok(0), |buffer| Ok(buffer.lost_total()?.samples))
+        self.stream.set().get(cpu).map_or(Ok(0), |buffer| Ok(buffer.lost()?.samples))
     }
 }

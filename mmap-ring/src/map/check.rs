@@ -17,13 +17,13 @@ pub(crate) fn check(map: BorrowedFd<'_>, purpose: Purpose, bytes: u32) -> Result
         Ok(facts) if purpose.allows(facts.kind) => facts,
         // It may be the type of a program, which only this text tells from that of a map.
         Ok(facts) => match about(map) {
-            Ok(None) => return Err(Error::Kind { wanted, found: None }),
+            Ok(None) => return Err(Error::WrongType { wanted, found: None }),
             Ok(Some(facts)) => facts,
             Err(_) => facts,
         },
         Err(refused) => match about(map) {
-            Ok(facts) => facts.ok_or(Error::Kind { wanted, found: None })?,
-            Err(proc) => return Err(Error::Unknown { wanted, bpf: refused, proc }),
+            Ok(facts) => facts.ok_or(Error::WrongType { wanted, found: None })?,
+            Err(proc) => return Err(Error::UnknownType { wanted, bpf: refused, proc }),
         },
     };
     judge(facts, purpose, bytes)
@@ -38,13 +38,13 @@ fn about(map: BorrowedFd<'_>) -> io::Result<Option<Facts>> {
 fn judge(facts: Facts, purpose: Purpose, bytes: u32) -> Result<(), Error> {
     let Facts { kind, max_entries, flags } = facts;
     if !purpose.allows(kind) {
-        return Err(Error::Kind { wanted: purpose.wanted(), found: Some(kind) });
+        return Err(Error::WrongType { wanted: purpose.wanted(), found: Some(kind) });
     }
     if max_entries != bytes {
-        return Err(Error::OtherSize { bytes, max_entries });
+        return Err(Error::SizeMismatch { bytes, max_entries });
     }
     if purpose == Purpose::Lend && flags & F_RB_OVERWRITE != 0 {
-        return Err(Error::Overwrites);
+        return Err(Error::OverwriteMode);
     }
     Ok(())
 }
@@ -67,7 +67,7 @@ mod tests {
                 let judged = judge(Facts { kind, max_entries: 4096, flags: 0 }, purpose, 4096);
                 match judged {
                     Ok(()) => assert!(allowed.contains(&purpose), "{kind} {purpose:?}"),
-                    Err(Error::Kind { found, .. }) if found == Some(kind) => {
+                    Err(Error::WrongType { found, .. }) if found == Some(kind) => {
                         assert!(!allowed.contains(&purpose), "{kind} {purpose:?}");
                     }
                     Err(error) => panic!("{kind} {purpose:?}: {error:?}"),
@@ -79,13 +79,13 @@ mod tests {
     #[test]
     fn sizes_and_overwriting_are_judged() {
         let ring = Facts { kind: RINGBUF, max_entries: 8192, flags: F_RB_OVERWRITE };
-        assert!(matches!(judge(ring, Purpose::Lend, 8192), Err(Error::Overwrites)));
+        assert!(matches!(judge(ring, Purpose::Lend, 8192), Err(Error::OverwriteMode)));
         for purpose in [Purpose::Copy, Purpose::Look] {
             assert!(judge(ring, purpose, 8192).is_ok());
             for bytes in [4096, 16384] {
                 let error = judge(ring, purpose, bytes);
                 assert!(
-                    matches!(error, Err(Error::OtherSize { bytes: stated, max_entries: 8192 }) if stated == bytes),
+                    matches!(error, Err(Error::SizeMismatch { bytes: stated, max_entries: 8192 }) if stated == bytes),
                     "{error:?}"
                 );
             }

@@ -57,7 +57,7 @@ impl Mapped {
         // SAFETY: one page of a shared and writable mapping, which is dropped after the claim; the kernel uses the page's
         // first word alone, and so does this type.
         let claim = unsafe { Claim::new(consumer.as_mut_ptr(), page) };
-        let claim = claim.ok_or(Error::Taken { side: Side::Consumer })?;
+        let claim = claim.ok_or(Error::AlreadyOpen { side: Side::Consumer })?;
         Ok(Self { _claim: claim, consumer, rest, page, size: size as u64 })
     }
 

@@ -4,13 +4,13 @@ use std::thread;
 use std::time::Duration;
 
 use crate::fake::{Commit, Heap, Kernel};
-use crate::{Set, Wake};
+use crate::{RingSet, Wake};
 
 const SHORT: Duration = Duration::from_millis(20);
 const LONG: Duration = Duration::from_secs(60);
 
-fn set(rings: usize) -> (Vec<Kernel>, Set<Heap>) {
-    let mut set = Set::new();
+fn set(rings: usize) -> (Vec<Kernel>, RingSet<Heap>) {
+    let mut set = RingSet::new();
     let kernels = (0..rings).map(|index| {
         let (kernel, ring) = Kernel::new(256).unwrap();
         assert_eq!(set.push(ring), index);
@@ -19,7 +19,7 @@ fn set(rings: usize) -> (Vec<Kernel>, Set<Heap>) {
     (kernels.collect(), set)
 }
 
-fn ready(set: &mut Set<Heap>) -> Vec<usize> {
+fn ready(set: &mut RingSet<Heap>) -> Vec<usize> {
     set.ready().map(|(index, _)| index).collect()
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use libtest_mimic::{Completion, Trial};
-use perf_reader::{Merge, Options, Record, Sample, Set, Wakeup, online_cpus};
+use perf_reader::{Merge, Options, PerCpuBuffers, Record, Sample, Wakeup, online_cpus};
 
 use crate::bpf::{Lives, Sender};
 use crate::one_cpu::now;
@@ -110,7 +110,7 @@ fn lives(_: &Sender) -> Completion {
     let count = if crate::soak() { 10_000 } else { 600 };
     // Woken now and then, as readers who care for their CPU are: so that there is something to shuffle.
     let options = Options::new().timestamps(true).wakeup(Wakeup::Events(1000));
-    let mut set = Set::open(64, &options).unwrap();
+    let mut set = PerCpuBuffers::open(64, &options).unwrap();
     set.connect(&|cpu: u32, event: BorrowedFd<'_>| lives.connect(cpu, event)).unwrap();
     let mut merge = Merge::new(Duration::from_millis(20));
     let mut judged = Vec::new();
@@ -146,7 +146,7 @@ fn lives(_: &Sender) -> Completion {
         100.0 * shuffled as f64 / all as f64,
         merge.late(),
     );
-    assert_eq!(set.lost_total().unwrap().samples, 0);
+    assert_eq!(set.lost().unwrap().samples, 0);
     let expected = count as usize * usize::from(STAGES);
     assert_eq!((all, events), (expected, expected));
     assert!(shuffled > 0, "nothing to put in order");
@@ -157,7 +157,7 @@ fn lives(_: &Sender) -> Completion {
 /// All CPUs send at once: whatever comes out is by time, and all of it comes out.
 fn by_time(sender: &Sender) {
     let cpus = online_cpus().unwrap();
-    let mut set = Set::open(16, &Options::new().timestamps(true)).unwrap();
+    let mut set = PerCpuBuffers::open(16, &Options::new().timestamps(true)).unwrap();
     set.connect(&|cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event)).unwrap();
     for &cpu in &cpus {
         sender.payload(cpu, &[]).unwrap();
@@ -180,7 +180,7 @@ fn by_time(sender: &Sender) {
         }
         loop {
             let over = running.load(Ordering::Acquire) == 0;
-            let each = |event: perf_reader::Timed<'_>| {
+            let each = |event: perf_reader::TimedSample<'_>| {
                 received += 1;
                 assert_eq!(event.late, event.time < newest);
                 late += u64::from(event.late);
@@ -204,7 +204,7 @@ fn by_time(sender: &Sender) {
 }
 
 fn without_times(_: &Sender) {
-    let mut set = Set::open(1, &Options::new()).unwrap();
+    let mut set = PerCpuBuffers::open(1, &Options::new()).unwrap();
     let error = Merge::new(Duration::ZERO).drain(&mut set, |_| {}).unwrap_err();
     assert!(error.to_string().contains("without timestamps"), "{error}");
     assert!(set.as_fd().try_clone_to_owned().is_ok());

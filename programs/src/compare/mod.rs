@@ -1,10 +1,10 @@
-//! The programs of `cutaway compare`: the same work, sent in every way.
+//! The programs of `cutaway compare`: the same work, sent by every transport.
 //!
 //! ```text
 //!     burst.rs   so many records of one size, built and sent one after the other       most experiments
-//!     varied.rs  one record of any length, cut from bytes that user space has provided  variable-length
+//!     variable_size.rs  one record of any length, cut from bytes that user space has provided  variable-length
 //!     life.rs    fork, exec and exit of every process, into two kinds of buffer at once order
-//!     shelf.rs   times put into a plain map, which tells nobody                         wake-ups
+//!     array_sink.rs   times put into a plain map, which tells nobody                         wake-ups
 //! ```
 //!
 //! All but `life.rs` are raw tracepoint programs that hang on no tracepoint: user space runs them with
@@ -20,8 +20,8 @@ mod task_event;
 mod transport;
 mod variable_size;
 
-pub use array_sink::{SHELF_SLOTS, shelf};
-pub use fixed_size::{Burst, Tally, Work};
-pub use task_event::{Life, Moment};
-pub use transport::Way;
-pub use variable_size::{LONGEST, varied};
+pub use array_sink::{ARRAY_SINK_SLOTS, array_sink};
+pub use fixed_size::{FixedSize, SendCount, Work};
+pub use task_event::{TaskEvent, TaskEventKind};
+pub use transport::Transport;
+pub use variable_size::{MAX_RECORD, variable_size};

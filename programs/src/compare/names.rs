@@ -12,7 +12,7 @@ pub const RING: &str = "ring";
 pub const PERF: &str = "perf";
 /// The perf buffers of `life.rs`, to be merged by time.
 pub const MERGED: &str = "merged";
-/// The times of `shelf.rs`: an array of `u64`.
+/// The times of `array_sink.rs`: an array of `u64`.
 pub const SLOTS: &str = "slots";
 /// How many times were put there, an array with one `u64`.
 pub const NEXT: &str = "next";

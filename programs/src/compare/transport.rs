@@ -4,7 +4,7 @@ use std::fmt;
 
 /// How a record is built and sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Way {
+pub enum Transport {
     /// Built on the BPF stack, copied by `bpf_perf_event_output`.
     Stack,
     /// Built in a per-CPU value, copied by `bpf_perf_event_output`.
@@ -15,7 +15,7 @@ pub enum Way {
     Output,
 }
 
-impl Way {
+impl Transport {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Stack, Self::Heap, Self::Reserve, Self::Output];
 
@@ -37,7 +37,7 @@ impl Way {
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }

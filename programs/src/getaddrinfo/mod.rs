@@ -27,7 +27,7 @@ mod stack;
 mod target;
 mod transport;
 
-pub use event::{Address, Call, Event, EventError, Lookup, StackEvent, Text};
+pub use event::{Address, DecodedEvent, Event, EventError, EventHeader, StackEvent, Text};
 pub use losses::{Losses, Reason};
 pub use target::{FUNCTION, LIBRARY};
 pub use transport::Transport;

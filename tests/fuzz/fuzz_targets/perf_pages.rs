@@ -72,7 +72,7 @@ fuzz_target!(|case: Case<'_>| {
             }
             Step::Produce(_) => {}
             Step::Drain | Step::AtMost(_) | Step::Declared(_) => {
-                let Ok(drain) = reader.drain() else { continue };
+                let Ok(drain) = reader.batch() else { continue };
                 let most = if let Step::AtMost(most) = step { usize::from(most) } else { usize::MAX };
                 let mut bytes = 0;
                 let mut take = |record: Result<Record<'_>, _>| {

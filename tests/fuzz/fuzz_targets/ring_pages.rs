@@ -74,12 +74,12 @@ fuzz_target!(|case: Case<'_>| {
                     read(&record);
                 }
             }
-            Step::Settle => drop(ring.settle()),
+            Step::Settle => drop(ring.prepare_wait()),
             Step::Peek => {
                 let peek = kernel.peek();
                 let mut payload = Vec::new();
                 for seen in peek.pending() {
-                    if let mmap_ring::Seen::Committed(place) = seen
+                    if let mmap_ring::PendingRecord::Committed(place) = seen
                         && peek.copy(place, &mut payload)
                     {
                         read(&payload);

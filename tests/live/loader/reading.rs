@@ -45,7 +45,7 @@ fn too_few_slots() {
     let online = perf_reader::online_cpus().unwrap();
     assert_eq!(stream.set().without_slot(), online.get(1..).unwrap_or_default());
     assert_eq!(stream.set().len(), 1);
-    assert_eq!(stream.refresh().unwrap(), perf_reader::Changes::default(), "they stay without");
+    assert_eq!(stream.refresh().unwrap(), perf_reader::HotplugChanges::default(), "they stay without");
 }
 
 /// Two descriptors of one map, as two processes have them: the kernel empties the slots when that is closed which
@@ -56,20 +56,20 @@ fn another_reader() {
     let options = perf_reader::Options::new();
     let mut first = map.perf_buffers(1, &options).unwrap();
     let online = perf_reader::online_cpus().unwrap();
-    let none = perf_reader::Changes::default();
+    let none = perf_reader::HotplugChanges::default();
     for _ in 0..3 {
         assert_eq!(first.refresh().unwrap(), none, "its own events are known again");
     }
     let other = cutaway::Map::from_id(map.id()).unwrap();
     let mut second = other.perf_buffers(1, &options).unwrap();
     assert_eq!(second.refresh().unwrap(), none);
-    let taken = perf_reader::Changes { taken: online.clone(), ..none.clone() };
+    let taken = perf_reader::HotplugChanges { taken: online.clone(), ..none.clone() };
     assert_eq!(first.refresh().unwrap(), taken);
     assert_eq!(first.refresh().unwrap(), none, "told once");
     assert_eq!(second.refresh().unwrap(), none, "looking has taken nothing");
     drop((second, other));
     // The descriptors are released behind the system call that closes them.
-    let regained = perf_reader::Changes { regained: online, ..none.clone() };
+    let regained = perf_reader::HotplugChanges { regained: online, ..none.clone() };
     assert_eq!(first.refresh().unwrap(), regained);
     assert_eq!(first.refresh().unwrap(), none);
 }
@@ -84,5 +84,5 @@ fn time_out() {
     let mut buffers = loaded.map(names::EVENTS).unwrap().perf_buffers(1, &perf_reader::Options::new()).unwrap();
     assert_eq!(buffers.wait(wait).unwrap(), perf_reader::Wake::TimedOut);
     buffers.drain(|_, _| panic!("nothing is attached")).unwrap();
-    assert_eq!(buffers.lost_total().unwrap().samples, 0);
+    assert_eq!(buffers.lost().unwrap().samples, 0);
 }

@@ -11,7 +11,7 @@ use std::{ops::ControlFlow, ptr, time::Instant};
 
 use cutaway::{
     Links, Loaded, Object, Uprobe,
-    mmap_ring::Pace,
+    mmap_ring::WakeupPolicy,
     perf_reader::{self, Record},
 };
 use cutaway_programs::getaddrinfo::{self, Transport};
@@ -114,7 +114,7 @@ fn measure(bench: &Bench<'_>, arm: &mut Arm, calls: u32) -> Result<f64, Obstacle
         let stopper = ring.stopper()?;
         let read = || {
             cpus::pin(cpu)?;
-            ring.run(Pace::default(), |batch| {
+            ring.run(WakeupPolicy::default(), |batch| {
                 received += batch.into_iter().count() as u64;
                 ControlFlow::<()>::Continue(())
             })?;
