@@ -340,7 +340,7 @@ mod tests {
                 Some(libc::EACCES),
             ),
             (perf_reader::Error::System { attempt: "x".into(), errno: Errno::new(libc::EMFILE) }, Some(libc::EMFILE)),
-            (perf_reader::Error::Pages { pages: 3 }, None),
+            (perf_reader::Error::InvalidSize { bytes: 3, page: 4096 }, None),
         ] {
             assert_eq!(Error::from(error).errno().map(Errno::raw), errno);
         }

@@ -169,17 +169,17 @@ impl<'b, M: Consume> Records<'b, M> {
     /// borrow. And it lies within the ring: what was available was at most its
     /// size when the batch began, and has become less since.
     #[inline]
-    fn hand_out(&mut self, (length, taken): (u32, u64)) -> &'b [u8] {
+    fn take_record(&mut self, (length, taken): (u32, u64)) -> &'b [u8] {
         // SAFETY: `look` found `8 + length <= taken <= available`, at most the ring's
         // size; it saw no busy bit and synchronised with its going; and the position
         // is not moved past the record before the batch is dropped, after `'b`.
         let payload = unsafe { self.data.payload(self.cursor, length) };
-        self.pass(taken);
+        self.advance(taken);
         payload
     }
 
     #[inline]
-    fn pass(&mut self, taken: u64) {
+    fn advance(&mut self, taken: u64) {
         self.last = self.cursor;
         self.cursor = self.cursor.wrapping_add(taken);
         self.available = self.available.wrapping_sub(taken);
@@ -191,7 +191,7 @@ impl<'b, M: Consume> Records<'b, M> {
         let taken = space(word & LENGTH);
         let discarded = word & !LENGTH == DISCARD && taken <= self.available;
         if discarded {
-            self.pass(taken);
+            self.advance(taken);
             self.state.discarded = self.state.discarded.wrapping_add(1);
         }
         discarded
@@ -204,7 +204,7 @@ impl<'b, M: Consume> Iterator for Records<'b, M> {
     #[inline]
     fn next(&mut self) -> Option<&'b [u8]> {
         let found = self.look()?;
-        Some(self.hand_out(found))
+        Some(self.take_record(found))
     }
 }
 
@@ -243,7 +243,7 @@ impl<'b, M: Consume> Iterator for RecordsWithin<'b, M> {
         }
         self.first = false;
         self.room = self.room.saturating_sub(taken);
-        Some(self.records.hand_out(found))
+        Some(self.records.take_record(found))
     }
 }
 
@@ -272,7 +272,7 @@ impl<'r, M: Consume> Record<'r, M> {
         let mut records = batch.records();
         let (length, taken) = records.look()?;
         let position = records.cursor;
-        records.pass(taken);
+        records.advance(taken);
         drop(records);
         Some(Self { position, length, batch })
     }
@@ -283,7 +283,7 @@ impl<M: Consume> Deref for Record<'_, M> {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: `first` found the record committed, within what was available,
-        // as in `Records::hand_out`. It is released when `self.batch` is dropped,
+        // as in `Records::take_record`. It is released when `self.batch` is dropped,
         // and that cannot be during the borrow of `self`.
         unsafe { self.batch.memory.data().payload(self.position, self.length) }
     }

@@ -155,7 +155,7 @@ mod wait;
 
 pub use batch::{Batch, Record, Records, RecordsWithin};
 pub use consumer::Head;
-pub use cutaway_sys::Errno;
+pub use cutaway_sys::{Errno, IntoControlFlow};
 pub use error::{Corrupt, Error, Region, Side};
 pub use memory::mapped::{Mapped, Pages};
 pub use memory::readonly::ReadOnlyMapped;

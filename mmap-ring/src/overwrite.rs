@@ -39,14 +39,14 @@ use cutaway_sys::epoll::{Epoll, Interest};
 
 /// The reader of a ring that overwrites its oldest records.
 pub struct OverwriteRing<M: Consume = Mapped> {
-    seat: Seat<M>,
+    endpoint: Endpoint<M>,
     waiter: Waiter,
     /// The copy that was handed out last.
     copy: Vec<u8>,
 }
 
 /// The reader and what it waits for: what sleeps, apart from how.
-pub(crate) struct Seat<M> {
+pub(crate) struct Endpoint<M> {
     memory: M,
     fd: OwnedFd,
     /// Behind the last record that was read or passed over.
@@ -84,7 +84,7 @@ impl OverwriteRing<Mapped> {
 
 impl<M: Consume> OverwriteRing<M> {
     pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
-        Self { seat: Seat::new(memory, fd), waiter: Waiter::default(), copy: Vec::new() }
+        Self { endpoint: Endpoint::new(memory, fd), waiter: Waiter::default(), copy: Vec::new() }
     }
 
     /// The oldest record that is whole and was not read before: a copy, which the
@@ -94,10 +94,10 @@ impl<M: Consume> OverwriteRing<M> {
     /// [`Corrupt`] if the ring holds what no kernel writes.
     pub fn record(&mut self) -> Result<Option<&[u8]>, Error> {
         loop {
-            match self.seat.take(&mut self.copy)? {
-                Took::Record => return Ok(Some(&self.copy)),
-                Took::Nothing => return Ok(None),
-                Took::Skipped => {}
+            match self.endpoint.take(&mut self.copy)? {
+                Taken::Record => return Ok(Some(&self.copy)),
+                Taken::Nothing => return Ok(None),
+                Taken::Skipped => {}
             }
         }
     }
@@ -111,7 +111,7 @@ impl<M: Consume> OverwriteRing<M> {
     /// # Errors
     /// As [`Ring::wait`](crate::Ring::wait).
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
-        self.waiter.wait(&mut self.seat, timeout)
+        self.waiter.wait(&mut self.endpoint, timeout)
     }
 
     /// Makes ready for a sleep of one's own making on the ring's descriptor
@@ -121,7 +121,7 @@ impl<M: Consume> OverwriteRing<M> {
     /// # Errors
     /// [`Corrupt`] as for [`record`](Self::record).
     pub fn prepare_wait(&mut self) -> Result<Head, Error> {
-        Ok(self.seat.prepare_wait()?)
+        Ok(self.endpoint.prepare_wait()?)
     }
 
     /// Sets how long [`wait`](Self::wait) sleeps at most before it looks at the ring by itself: see
@@ -149,24 +149,24 @@ impl<M: Consume> OverwriteRing<M> {
     /// What was lost since the ring was opened.
     #[must_use]
     pub fn lost(&self) -> LossCount {
-        self.seat.losses
+        self.endpoint.losses
     }
 
     /// The positions that the ring's pages show.
     #[must_use]
     pub fn positions(&self) -> Positions {
-        positions(&self.seat.memory)
+        positions(&self.endpoint.memory)
     }
 
     /// Size of the ring's data in bytes.
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        self.seat.memory.size()
+        self.endpoint.memory.size()
     }
 }
 
 /// What a look at the ring brought.
-pub(crate) enum Took {
+pub(crate) enum Taken {
     Record,
     Nothing,
     Skipped,
@@ -183,23 +183,23 @@ enum Next {
     Overtaken,
 }
 
-impl<M: Consume> Seat<M> {
+impl<M: Consume> Endpoint<M> {
     pub(crate) fn new(memory: M, fd: OwnedFd) -> Self {
         Self { read: memory.consumer(), memory, fd, losses: LossCount::default() }
     }
 
-    pub(crate) fn take(&mut self, copy: &mut Vec<u8>) -> Result<Took, Corrupt> {
+    pub(crate) fn take(&mut self, copy: &mut Vec<u8>) -> Result<Taken, Corrupt> {
         self.catch_up();
         let (place, discarded) = match self.look()? {
-            Next::Nothing(_) => return Ok(Took::Nothing),
-            Next::Overtaken => return Ok(Took::Skipped),
+            Next::Nothing(_) => return Ok(Taken::Nothing),
+            Next::Overtaken => return Ok(Taken::Skipped),
             Next::Record { place, discarded } => (place, discarded),
         };
         if !discarded {
             copy_payload(&self.memory, place, copy);
         }
         if self.is_overtaken() {
-            return Ok(Took::Skipped);
+            return Ok(Taken::Skipped);
         }
         self.read = place.position.wrapping_add(space(place.length));
         // Relaxed: nobody writes because of this position. It only says whether
@@ -207,9 +207,9 @@ impl<M: Consume> Seat<M> {
         self.memory.set_consumer(self.read, Ordering::Relaxed);
         if discarded {
             self.losses.discarded = self.losses.discarded.wrapping_add(1);
-            return Ok(Took::Skipped);
+            return Ok(Taken::Skipped);
         }
-        Ok(Took::Record)
+        Ok(Taken::Record)
     }
 
     /// Looks at the record at `read`. The answer is consistent, but what it tells
@@ -280,7 +280,7 @@ impl<M: Consume> Seat<M> {
     }
 }
 
-impl<M: Consume> Sleeper for Seat<M> {
+impl<M: Consume> Sleeper for Endpoint<M> {
     fn head(&self) -> Result<Head, Corrupt> {
         Ok(match self.look()? {
             Next::Nothing(head) => head,
@@ -305,14 +305,14 @@ impl<M: Consume> Sleeper for Seat<M> {
 /// read. Call [`OverwriteRing::prepare_wait`] before waiting for it.
 impl<M: Consume> AsFd for OverwriteRing<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.seat.fd.as_fd()
+        self.endpoint.fd.as_fd()
     }
 }
 
 impl<M: Consume> fmt::Debug for OverwriteRing<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OverwriteRing")
-            .field("fd", &self.seat.fd)
+            .field("fd", &self.endpoint.fd)
             .field("capacity", &self.capacity())
             .field("positions", &self.positions())
             .field("losses", &self.lost())

@@ -1,6 +1,7 @@
 //! A ring opened for reading: pages, descriptor, and the way to sleep.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::memory::mapped::Mapped;
 use crate::positions::Positions;
 use crate::wait::watch_ring;
 use crate::wait::{Sleeper, Stopper, Waiter, Wake};
+use cutaway_sys::IntoControlFlow;
 use cutaway_sys::epoll::{Epoll, Interest};
 
 /// The one consumer of a BPF ring buffer.
@@ -43,18 +45,18 @@ use cutaway_sys::epoll::{Epoll, Interest};
 /// ends (what the end finds is the error of the next call) and before it sleeps, never in between; records that both
 /// have read until then are read twice, and a second consumer that has read nothing yet goes unnoticed.
 pub struct Ring<M: Consume = Mapped> {
-    seat: Seat<M>,
+    endpoint: Endpoint<M>,
     waiter: Waiter,
 }
 
 /// A consumer and what it waits for: what sleeps, apart from how.
-struct Seat<M> {
+struct Endpoint<M> {
     consumer: Consumer<M>,
     /// Readable when the producer's position is not the consumer's.
     fd: OwnedFd,
 }
 
-impl<M: Consume> Sleeper for Seat<M> {
+impl<M: Consume> Sleeper for Endpoint<M> {
     fn head(&self) -> Result<Head, Corrupt> {
         self.consumer.head()
     }
@@ -113,20 +115,20 @@ impl Ring<Mapped> {
 impl<M: Consume> Ring<M> {
     /// A ring over any memory, which `fd` is readable for.
     pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
-        Self { seat: Seat { consumer: Consumer::new(memory), fd }, waiter: Waiter::default() }
+        Self { endpoint: Endpoint { consumer: Consumer::new(memory), fd }, waiter: Waiter::default() }
     }
 
     #[cfg(any(test, feature = "fake"))]
     pub(crate) fn memory(&self) -> &M {
-        self.seat.consumer.memory()
+        self.endpoint.consumer.memory()
     }
 
     pub(crate) fn consumer_mut(&mut self) -> &mut Consumer<M> {
-        &mut self.seat.consumer
+        &mut self.endpoint.consumer
     }
 
     pub(crate) fn watch(&self, epoll: &Epoll) -> Result<(), Error> {
-        self.seat.watch(epoll)
+        self.endpoint.watch(epoll)
     }
 
     pub(crate) fn waiter_mut(&mut self) -> &mut Waiter {
@@ -142,7 +144,7 @@ impl<M: Consume> Ring<M> {
     /// [`Corrupt`] if the record at the head or a position is not what a kernel
     /// writes. Nothing is consumed then, and the next call says the same.
     pub fn batch(&mut self) -> Result<Batch<'_, M>, Error> {
-        Ok(self.seat.consumer.batch()?)
+        Ok(self.endpoint.consumer.batch()?)
     }
 
     /// Borrows the oldest record, if it is committed, until the result is
@@ -151,7 +153,31 @@ impl<M: Consume> Ring<M> {
     /// # Errors
     /// As for [`batch`](Self::batch).
     pub fn record(&mut self) -> Result<Option<Record<'_, M>>, Error> {
-        Ok(Record::first(self.seat.consumer.batch()?))
+        Ok(Record::first(self.endpoint.consumer.batch()?))
+    }
+
+    /// Calls `each` with every record that is committed now, oldest first, and releases what was read, in one store.
+    ///
+    /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`. The
+    /// record that it broke at is read; those behind it stay in the ring.
+    ///
+    /// ```
+    /// # use mmap_ring::fake::{Commit, Kernel};
+    /// # let (kernel, mut ring) = Kernel::new(4096)?;
+    /// # kernel.output(b"one", Commit::default());
+    /// ring.drain(|record| println!("{record:?}"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`batch`](Self::batch).
+    pub fn drain<R: IntoControlFlow>(&mut self, mut each: impl FnMut(&[u8]) -> R) -> Result<Option<R::Break>, Error> {
+        for record in &mut self.batch()? {
+            if let ControlFlow::Break(value) = each(record).into_control_flow() {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
     }
 
     /// Sleeps until there is a record to read or skip.
@@ -176,7 +202,7 @@ impl<M: Consume> Ring<M> {
     /// [`Error::System`] if epoll cannot be set up or waited for;
     /// [`Error::Corrupt`] if the ring is.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
-        self.waiter.wait(&mut self.seat, timeout)
+        self.waiter.wait(&mut self.endpoint, timeout)
     }
 
     /// Sets how long [`wait`](Self::wait) and [`run`](Self::run) sleep at most before they look at the ring by themselves,
@@ -220,7 +246,7 @@ impl<M: Consume> Ring<M> {
     /// # Errors
     /// [`Corrupt`] as for [`batch`](Self::batch).
     pub fn prepare_wait(&mut self) -> Result<Head, Error> {
-        Ok(self.seat.consumer.prepare_wait()?)
+        Ok(self.endpoint.consumer.prepare_wait()?)
     }
 
     /// What stands at the head of the ring.
@@ -228,13 +254,13 @@ impl<M: Consume> Ring<M> {
     /// # Errors
     /// [`Corrupt`] as for [`batch`](Self::batch).
     pub fn head(&self) -> Result<Head, Corrupt> {
-        self.seat.consumer.head()
+        self.endpoint.consumer.head()
     }
 
     /// The positions that the ring's pages show.
     #[must_use]
     pub fn positions(&self) -> Positions {
-        self.seat.consumer.positions()
+        self.endpoint.consumer.positions()
     }
 
     /// Size of the ring's data in bytes: the map's `max_entries`.
@@ -243,13 +269,13 @@ impl<M: Consume> Ring<M> {
     /// `capacity - 16` bytes (`__bpf_ringbuf_reserve` in `kernel/bpf/ringbuf.c`).
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        self.seat.consumer.memory().size()
+        self.endpoint.consumer.memory().size()
     }
 
     /// What happened since the ring was opened.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let state = self.seat.consumer.state();
+        let state = self.endpoint.consumer.state();
         Counters {
             discarded: state.discarded,
             releases: state.publications,
@@ -280,14 +306,14 @@ pub struct Counters {
 /// released. Call [`Ring::prepare_wait`] before waiting for it.
 impl<M: Consume> AsFd for Ring<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.seat.fd.as_fd()
+        self.endpoint.fd.as_fd()
     }
 }
 
 impl<M: Consume> fmt::Debug for Ring<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ring")
-            .field("fd", &self.seat.fd)
+            .field("fd", &self.endpoint.fd)
             .field("capacity", &self.capacity())
             .field("positions", &self.positions())
             .finish_non_exhaustive()

@@ -8,6 +8,7 @@ use crate::memory::Consume;
 use crate::memory::mapped::Mapped;
 use crate::ring::Ring;
 use crate::wait::{Sleeper, Stopper, Waiter, Wake};
+use cutaway_sys::IntoControlFlow;
 use cutaway_sys::epoll::Epoll;
 
 /// Rings that are waited for together.
@@ -110,6 +111,28 @@ impl<M: Consume> RingSet<M> {
     pub fn ready(&mut self) -> impl Iterator<Item = (usize, &mut Ring<M>)> {
         let rings = self.rings.0.iter_mut().enumerate();
         rings.filter(|(_, ring)| !matches!(ring.head(), Ok(Head::Empty | Head::Busy)))
+    }
+
+    /// Calls `each` with every record that is committed now and the index of its ring, one ring after another: see
+    /// [`Ring::drain`]. Makes no system call.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`remove`](Self::remove) takes it out.
+    pub fn drain<R: IntoControlFlow>(
+        &mut self,
+        mut each: impl FnMut(usize, &[u8]) -> R,
+    ) -> Result<Option<R::Break>, Error> {
+        let mut corrupt = None;
+        for (index, ring) in self.rings.0.iter_mut().enumerate() {
+            match ring.drain(|record| each(index, record)) {
+                Ok(None) => {}
+                Ok(ended) => return Ok(ended),
+                Err(error) => {
+                    corrupt.get_or_insert(error);
+                }
+            }
+        }
+        corrupt.map_or(Ok(None), Err)
     }
 
     /// The rings, by their indices.

@@ -29,6 +29,8 @@ use std::ops::ControlFlow;
 use std::thread;
 use std::time::Duration;
 
+use cutaway_sys::IntoControlFlow;
+
 use crate::batch::Batch;
 use crate::consumer::{Consumer, Head};
 use crate::error::Error;
@@ -42,14 +44,14 @@ use crate::wait::Wake;
 #[must_use]
 pub struct WakeupPolicy {
     trailing: bool,
-    linger: Duration,
+    poll_interval: Duration,
     idle_polls: u32,
 }
 
 impl Default for WakeupPolicy {
-    /// Trailing release, 50 microseconds of linger, 2 idle rounds.
+    /// Trailing release, 50 microseconds of poll_interval, 2 idle rounds.
     fn default() -> Self {
-        Self { trailing: true, linger: Duration::from_micros(50), idle_polls: 2 }
+        Self { trailing: true, poll_interval: Duration::from_micros(50), idle_polls: 2 }
     }
 }
 
@@ -64,8 +66,8 @@ impl WakeupPolicy {
     /// record of a dense stream waits, but for what the kernel's timers add: 50
     /// microseconds for an ordinary thread (`PR_SET_TIMERSLACK`). The ring has to
     /// hold what comes in during that time.
-    pub fn poll_interval(self, linger: Duration) -> Self {
-        Self { linger, ..self }
+    pub fn poll_interval(self, poll_interval: Duration) -> Self {
+        Self { poll_interval, ..self }
     }
 
     /// How many times in a row to linger for nothing before sleeping until the
@@ -118,12 +120,12 @@ impl<M: Consume> Ring<M> {
     /// # Errors
     /// As [`wait`](Ring::wait) and [`batch`](Ring::batch). The true position is
     /// published in any case.
-    pub fn run<B>(
+    pub fn run<R: IntoControlFlow>(
         &mut self,
-        pace: WakeupPolicy,
-        mut each: impl FnMut(&mut Batch<'_, M>) -> ControlFlow<B>,
-    ) -> Result<Option<B>, Error> {
-        let keep = if pace.trailing { self.capacity() / KEPT_BACK } else { 0 };
+        policy: WakeupPolicy,
+        mut each: impl FnMut(&mut Batch<'_, M>) -> R,
+    ) -> Result<Option<R::Break>, Error> {
+        let keep = if policy.trailing { self.capacity() / KEPT_BACK } else { 0 };
         self.consumer_mut().keep_back(keep);
         let run = Trailing(self);
         let ring = &mut *run.0;
@@ -136,15 +138,15 @@ impl<M: Consume> Ring<M> {
             if ring.consumer_mut().head()? == Head::Ready {
                 let before = ring.consumer_mut().state().read;
                 let mut batch = ring.batch()?;
-                let flow = each(&mut batch);
+                let flow = each(&mut batch).into_control_flow();
                 drop(batch);
                 if let ControlFlow::Break(value) = flow {
                     return Ok(Some(value));
                 }
-                rounds = if is_dense(ring.consumer_mut(), before) { pace.idle_polls } else { 0 };
+                rounds = if is_dense(ring.consumer_mut(), before) { policy.idle_polls } else { 0 };
             } else if rounds > 0 {
                 rounds -= 1;
-                thread::sleep(pace.linger);
+                thread::sleep(policy.poll_interval);
             } else if ring.wait(None)? == Wake::Stopped {
                 return Ok(None);
             }

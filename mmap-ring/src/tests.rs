@@ -13,6 +13,8 @@ mod threads;
 mod user;
 mod waiting;
 
+use std::ops::ControlFlow;
+
 use crate::fake::{Commit, Heap, Kernel};
 use crate::{Corrupt, Error, Head, Ring};
 
@@ -65,6 +67,23 @@ fn leaving_a_batch_early_releases_what_was_handed_out() {
     }
     assert_eq!(ring.positions().consumer, 32);
     assert_eq!(drain(&mut ring), [[2]]);
+}
+
+#[test]
+fn a_drain_ends_where_its_callback_breaks() {
+    let (kernel, mut ring) = Kernel::new(64).unwrap();
+    for byte in 0..3 {
+        kernel.output(&[byte], Commit::default());
+    }
+    let mut seen = Vec::new();
+    let ended = ring.drain(|record| {
+        seen.push(record[0]);
+        if record == [1] { ControlFlow::Break("here") } else { ControlFlow::Continue(()) }
+    });
+    assert_eq!(ended.unwrap(), Some("here"));
+    assert_eq!(ring.positions().consumer, 32, "what was read is released");
+    assert_eq!(ring.drain(|record| seen.push(record[0])).unwrap(), None);
+    assert_eq!(seen, [0, 1, 2]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The run loop: all CPUs, with twin events.
+//! The run loop: all CPUs, with silent events.
 //!
 //! A wake-up costs the program's CPU several microseconds, fifty times what writing the record does, and the kernel sends as
 //! many as the event in the map's slot asks for. A consumer cannot tell it to hold them. But it can own two events a CPU that share
@@ -7,13 +7,16 @@
 //! pays for no wake-ups:
 //!
 //! ```text
-//!                    ┌──► loud event:  wakeup_events = 1 ───┐
+//!                    ┌──► waking event:  wakeup_events = 1 ───┐
 //!  slot of the CPU ──┤                                      ├──► one ring ──► us
-//!                    └──► quiet event: wakeup_events = 0 ───┘ SET_OUTPUT
+//!                    └──► silent event: wakeup_events = 0 ───┘ SET_OUTPUT
 //! ```
 
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
+
+use cutaway_sys::IntoControlFlow;
 
 use crate::buffer::Lost;
 use crate::corrupt::Corrupt;
@@ -38,8 +41,8 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// # fn slots(cpu: u32, event: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> { Ok(()) }
 /// use perf_reader::{Options, Record, AdaptiveReader};
 ///
-/// let mut stream = AdaptiveReader::open(64, &Options::new(), slots)?;
-/// let stopper = stream.stopper(); // for another thread, or a signal handler
+/// let mut stream = AdaptiveReader::open(256 * 1024, &Options::new(), slots)?;
+/// let stopper = stream.stopper()?; // for another thread, or a signal handler
 /// stream.run(|cpu, record| match record {
 ///     Ok(Record::Sample(sample)) => println!("CPU {cpu}: {:?}", sample.payload(8)),
 ///     Ok(_) => {}
@@ -59,14 +62,14 @@ pub struct AdaptiveReader<S> {
 }
 
 impl<S: EventArray> AdaptiveReader<S> {
-    /// Opens a buffer of `pages` data pages, a power of two, on each CPU that is online, and puts it into its slot. The
-    /// options' [`wakeup`](Options::wakeup) is taken for idle times.
+    /// Opens a buffer of `bytes` bytes (a power of two and a multiple of the page size) on each CPU that is online, and puts
+    /// it into its slot. The options' [`wakeup`](Options::wakeup) is taken for idle times.
     ///
     /// # Errors
     /// As [`PerCpuBuffers::open`]; as [`PerCpuBuffers::connect`] if a slot cannot be set. CPUs that the map has no slot for are no error:
     /// see [`PerCpuBuffers::without_slot`].
-    pub fn open(pages: usize, options: &Options, slots: S) -> Result<Self, Error> {
-        let mut set = PerCpuBuffers::open_twins(pages, options)?;
+    pub fn open(bytes: u32, options: &Options, slots: S) -> Result<Self, Error> {
+        let mut set = PerCpuBuffers::open_with_silent_events(bytes, options)?;
         set.connect(&slots)?;
         Ok(Self { set, slots, switches: 0 })
     }
@@ -77,7 +80,7 @@ impl<S: EventArray> AdaptiveReader<S> {
     /// # Errors
     /// [`Error::System`] if epoll_wait(2) fails.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
-        let Some(next_poll) = self.set.quiet_until() else {
+        let Some(next_poll) = self.set.silent_until() else {
             return self.set.wait(timeout);
         };
         let look_in = next_poll.saturating_duration_since(Instant::now());
@@ -93,7 +96,7 @@ impl<S: EventArray> AdaptiveReader<S> {
     /// Returns when to [drain](AdaptiveReader::drain) next even without a wake-up; `None` while each record of each CPU sends
     /// one. [`wait`](AdaptiveReader::wait) knows it by itself: this is for those who sleep elsewhere.
     pub fn next_poll(&self) -> Option<Instant> {
-        self.set.quiet_until().into_iter().chain(self.set.next_poll()).min()
+        self.set.silent_until().into_iter().chain(self.set.next_poll()).min()
     }
 
     /// Sets how long a wait sleeps at most before it looks at idle buffers by itself: see [`PerCpuBuffers::set_idle_poll_interval`].
@@ -101,19 +104,32 @@ impl<S: EventArray> AdaptiveReader<S> {
         self.set.set_idle_poll_interval(time);
     }
 
-    /// Hands each record that is there now to `each`, with its CPU's number, as [`PerCpuBuffers::drain`] does; then turns wake-ups off or
-    /// on where that is due.
+    /// Calls `each` with every record that is there now and its CPU's id, as [`PerCpuBuffers::drain`] does; then turns
+    /// wake-ups off or on where that is due. Returns what `each` broke with, if it did.
     ///
     /// # Errors
     /// [`Error::System`] if a slot cannot be set; it is tried again the next time.
     #[inline]
-    pub fn drain(&mut self, mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>)) -> Result<(), Error> {
+    pub fn drain<R: IntoControlFlow>(
+        &mut self,
+        mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>) -> R,
+    ) -> Result<Option<R::Break>, Error> {
         let now = Instant::now();
         self.set.looked();
         for buffer in self.set.iter_mut() {
             let cpu = buffer.cpu();
-            // After a switch once more: what came in between, through the quiet event, woke nobody.
-            while buffer.drain_and_judge(&mut each, now) {
+            // After a switch once more: what came in between, through the silent event, sent no wake-up.
+            loop {
+                let (slot_is_due, flow) =
+                    buffer.drain_and_adapt(|cpu, record| each(cpu, record).into_control_flow(), now);
+                if let ControlFlow::Break(value) = flow {
+                    // The slot stays due: the next drain writes it.
+                    self.set.ended_early();
+                    return Ok(Some(value));
+                }
+                if !slot_is_due {
+                    break;
+                }
                 if buffer.has_lost_its_slot(&self.slots)? {
                     buffer.is_in_slot();
                     break;
@@ -123,21 +139,27 @@ impl<S: EventArray> AdaptiveReader<S> {
                 self.switches = self.switches.wrapping_add(1);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Hands every record of every CPU to `each` as it comes, until a [`Stopper`] is used; then all that is left, and returns.
-    /// Looks once a second for CPUs that came or went: see [`refresh`](AdaptiveReader::refresh).
+    /// Calls `each` with every record of every CPU as it comes, until it breaks or a [`Stopper`] is used. Returns what it
+    /// broke with, or `None` when stopped, after all that was left was read.
+    ///
+    /// `each` returns nothing, or [`ControlFlow`]. Looks once a second for CPUs that came or went: see
+    /// [`refresh`](AdaptiveReader::refresh).
     ///
     /// # Errors
     /// As [`wait`](AdaptiveReader::wait), [`drain`](AdaptiveReader::drain) and [`refresh`](AdaptiveReader::refresh).
-    pub fn run(&mut self, mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>)) -> Result<(), Error> {
+    pub fn run<R: IntoControlFlow>(
+        &mut self,
+        mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>) -> R,
+    ) -> Result<Option<R::Break>, Error> {
         let mut refreshed = Instant::now();
         loop {
             let wake = self.wait(Some(REFRESH))?;
-            self.drain(&mut each)?;
-            if wake == Wake::Stopped {
-                return Ok(());
+            let ended = self.drain(&mut each)?;
+            if ended.is_some() || wake == Wake::Stopped {
+                return Ok(ended);
             }
             if refreshed.elapsed() >= REFRESH {
                 self.refresh()?;
@@ -160,8 +182,12 @@ impl<S: EventArray> AdaptiveReader<S> {
         Some(self.set.get_mut(cpu)?.reader_mut().skip_to_head())
     }
 
-    /// Something to end waits with, from another thread or a signal handler.
-    pub fn stopper(&self) -> Stopper {
+    /// Returns a handle that ends [`wait`](AdaptiveReader::wait) and [`run`](AdaptiveReader::run) from another thread or from a
+    /// signal handler. All handles of one reader are the same.
+    ///
+    /// # Errors
+    /// As [`PerCpuBuffers::stopper`].
+    pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.set.stopper()
     }
 

@@ -1,17 +1,19 @@
 //! One CPU's buffer: the perf event, its pages, and what the kernel knows of its losses.
 
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use crate::corrupt::Corrupt;
 use crate::error::Error;
-use crate::event::{Direction, Event, data_pages};
+use crate::event::{Direction, Event};
 use crate::event_array::{EventArray, Slot};
 use crate::mapping::Mapping;
 use crate::options::{Options, Wakeup};
 use crate::reader::{Batch, Reader};
 use crate::record::Record;
-use crate::wakeup_mode::{Pace, Switch};
+use crate::size::data_pages;
+use crate::wakeup_mode::{Switch, WakeupMode};
 
 /// The perf buffer of one CPU, opened, mapped and enabled.
 ///
@@ -23,7 +25,7 @@ pub struct Buffer {
     /// Unmapped before the event is closed.
     reader: Reader<Mapping>,
     event: Event,
-    twin: Option<Twin>,
+    silent: Option<SilentEvent>,
     /// What events counted as lost that were replaced since.
     lost_before: u64,
     rival: Rival,
@@ -52,30 +54,30 @@ pub(crate) enum Holder {
 
 /// A second event that writes into the same ring and wakes nobody: see `adaptive_reader.rs`.
 #[derive(Debug)]
-struct Twin {
+struct SilentEvent {
     event: Event,
-    pace: Pace,
+    mode: WakeupMode,
     /// The slot holds the other one of the two, and has to be set.
     slot_is_due: bool,
 }
 
-impl Twin {
+impl SilentEvent {
     fn new(event: Event) -> Self {
-        Self { event, pace: Pace::new(Instant::now()), slot_is_due: false }
+        Self { event, mode: WakeupMode::new(Instant::now()), slot_is_due: false }
     }
 }
 
 /// Events for a buffer whose own died.
 #[derive(Debug)]
-pub(crate) struct Successors {
+pub(crate) struct Replacement {
     /// The one that belongs into the slot, and into epoll.
     event: Event,
-    twin: Option<Event>,
+    silent: Option<Event>,
     /// What the former ones counted as lost.
     lost: u64,
 }
 
-impl AsFd for Successors {
+impl AsFd for Replacement {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
     }
@@ -101,25 +103,26 @@ pub enum LostSource {
 }
 
 impl Buffer {
-    /// Opens the buffer of `cpu` with `pages` data pages, a power of two. One page more is mapped for control.
+    /// Opens the buffer of `cpu` with a ring of `bytes` bytes: a power of two and a multiple of the page size. One page more
+    /// is mapped for control.
     ///
     /// Needs CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or a `perf_event_paranoid` of 0 or less. Needs Linux 4.4.
     ///
     /// # Errors
-    /// [`Error::Pages`], [`Error::Denied`], [`Error::Offline`], [`Error::LockedMemory`], or [`Error::System`] for what
+    /// [`Error::InvalidSize`], [`Error::Denied`], [`Error::Offline`], [`Error::LockedMemory`], or [`Error::System`] for what
     /// else perf_event_open(2), mmap(2) and ioctl(2) answer.
-    pub fn open(cpu: u32, pages: usize, options: &Options) -> Result<Self, Error> {
-        data_pages(pages)?;
+    pub fn open(cpu: u32, bytes: u32, options: &Options) -> Result<Self, Error> {
+        let pages = data_pages(bytes)?;
         let event = Event::open(cpu, options, Direction::Forward)?;
         let mapping = event.map(pages, true)?;
         let reader = Reader::new(mapping, options.timestamps).map_err(|corrupt| Error::Corrupt { cpu, corrupt })?;
         event.enable()?;
-        Ok(Self { reader, event, twin: None, lost_before: 0, rival: Rival::default() })
+        Ok(Self { reader, event, silent: None, lost_before: 0, rival: Rival::default() })
     }
 
     /// Opens a second event beside the first: same CPU, same ring, no wake-ups but at half a ring.
-    pub(crate) fn open_twin(&mut self, options: &Options) -> Result<(), Error> {
-        self.twin = Some(Twin::new(self.open_quiet(options)?));
+    pub(crate) fn open_silent_event(&mut self, options: &Options) -> Result<(), Error> {
+        self.silent = Some(SilentEvent::new(self.open_silent(options)?));
         Ok(())
     }
 
@@ -131,33 +134,37 @@ impl Buffer {
         Ok(event)
     }
 
-    fn open_quiet(&self, options: &Options) -> Result<Event, Error> {
+    fn open_silent(&self, options: &Options) -> Result<Event, Error> {
         self.open_another(&options.clone().wakeup(Wakeup::Events(0)))
     }
 
     /// The event that belongs into the CPU's slot now.
     pub(crate) fn in_slot(&self) -> BorrowedFd<'_> {
-        match &self.twin {
-            Some(twin) if twin.pace.is_quiet() => twin.event.as_fd(),
+        match &self.silent {
+            Some(silent) if silent.mode.is_silent() => silent.event.as_fd(),
             _ => self.event.as_fd(),
         }
     }
 
     /// When to look again at the latest, wake-up or not.
     pub(crate) fn next_poll(&self) -> Option<Instant> {
-        self.twin.as_ref()?.pace.next_poll()
+        self.silent.as_ref()?.mode.next_poll()
     }
 
-    /// Hands each record that is there to `each`; whether the slot has to be set, for their number's sake or because it could not
-    /// be set before.
+    /// Calls `each` with every record that is there, until it breaks. Returns whether the map slot must be rewritten, because
+    /// the rate crossed a threshold or an earlier rewrite failed, and what `each` broke with.
     #[inline]
-    pub(crate) fn drain_and_judge(&mut self, each: impl FnMut(u32, Result<Record<'_>, Corrupt>), now: Instant) -> bool {
-        let records = self.drain_each(each);
-        let Some(twin) = &mut self.twin else {
-            return false;
+    pub(crate) fn drain_and_adapt<B>(
+        &mut self,
+        each: impl FnMut(u32, Result<Record<'_>, Corrupt>) -> ControlFlow<B>,
+        now: Instant,
+    ) -> (bool, ControlFlow<B>) {
+        let (records, flow) = self.drain_each(each);
+        let Some(silent) = &mut self.silent else {
+            return (false, flow);
         };
-        twin.slot_is_due |= twin.pace.looked(records, now) != Switch::Stay;
-        twin.slot_is_due
+        silent.slot_is_due |= silent.mode.looked(records, now) != Switch::Stay;
+        (silent.slot_is_due, flow)
     }
 
     /// Puts its event into the slot.
@@ -170,7 +177,7 @@ impl Buffer {
 
     /// Looks whether another reader has taken the slot, and takes it back if it is empty. Answers what there is to
     /// tell: a slot that is another's is told once.
-    pub(crate) fn look_for_another(&mut self, slots: &impl EventArray) -> Result<Option<Holder>, Error> {
+    pub(crate) fn check_slot(&mut self, slots: &impl EventArray) -> Result<Option<Holder>, Error> {
         if !self.rival.can_look {
             return Ok(None);
         }
@@ -217,16 +224,16 @@ impl Buffer {
 
     /// For how long its events have been enabled, in nanoseconds.
     fn enabled(&self) -> Result<[Option<u64>; 2], Error> {
-        let twin = self.twin.as_ref().map(|twin| twin.event.enabled()).transpose()?;
-        Ok([Some(self.event.enabled()?), twin])
+        let silent = self.silent.as_ref().map(|silent| silent.event.enabled()).transpose()?;
+        Ok([Some(self.event.enabled()?), silent])
     }
 
     /// Whether its slot was taken by another reader, found out before the waking event is put back there: a reader that
     /// sends nothing any more looks like a calm one, and to put it back would take the slot from the other reader in
     /// turn.
     pub(crate) fn has_lost_its_slot(&mut self, slots: &impl EventArray) -> Result<bool, Error> {
-        let is_loud = self.twin.as_ref().is_some_and(|twin| !twin.pace.is_quiet());
-        if !self.rival.is_there && self.rival.can_look && is_loud {
+        let is_waking = self.silent.as_ref().is_some_and(|silent| !silent.mode.is_silent());
+        if !self.rival.is_there && self.rival.can_look && is_waking {
             self.rival.is_there = self.holder(slots)? == Holder::Another;
         }
         Ok(self.rival.is_there)
@@ -234,24 +241,28 @@ impl Buffer {
 
     /// What [`in_slot`](Buffer::in_slot) answers is in the slot.
     pub(crate) fn is_in_slot(&mut self) {
-        if let Some(twin) = &mut self.twin {
-            twin.slot_is_due = false;
+        if let Some(silent) = &mut self.silent {
+            silent.slot_is_due = false;
         }
     }
 
-    /// Hands each record that is there to `each`; answers how many.
+    /// Calls `each` with every record that is there, until it breaks. Returns how many there were, and what it broke with.
     #[inline]
-    pub(crate) fn drain_each(&mut self, mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>)) -> u64 {
+    pub(crate) fn drain_each<B>(
+        &mut self,
+        mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>) -> ControlFlow<B>,
+    ) -> (u64, ControlFlow<B>) {
         let cpu = self.cpu();
         match self.batch() {
-            Ok(drain) => drain.records().fold(0, |records, record| {
-                each(cpu, record);
-                records.wrapping_add(1)
-            }),
-            Err(corrupt) => {
-                each(cpu, Err(corrupt));
-                0
+            Ok(batch) => {
+                let mut records = 0_u64;
+                let flow = batch.records().walk(|record| {
+                    records = records.wrapping_add(1);
+                    each(cpu, record)
+                });
+                (records, flow)
             }
+            Err(corrupt) => (0, each(cpu, Err(corrupt))),
         }
     }
 
@@ -297,25 +308,25 @@ impl Buffer {
     }
 
     /// Opens new events that write into the same ring, so that nothing in there is lost, in place of those that died with
-    /// their CPU. Changes nothing yet: whatever fails before they [take over](Buffer::take_over) can be tried again.
-    pub(crate) fn successors(&self, options: &Options) -> Result<Successors, Error> {
+    /// their CPU. Changes nothing yet: whatever fails before they [take over](Buffer::replace_with) can be tried again.
+    pub(crate) fn replacement(&self, options: &Options) -> Result<Replacement, Error> {
         let event = self.open_another(options)?;
         let mut lost = self.event.lost()?.unwrap_or(0);
-        let twin = match &self.twin {
-            Some(twin) => {
-                lost = lost.wrapping_add(twin.event.lost()?.unwrap_or(0));
-                Some(self.open_quiet(options)?)
+        let silent = match &self.silent {
+            Some(silent) => {
+                lost = lost.wrapping_add(silent.event.lost()?.unwrap_or(0));
+                Some(self.open_silent(options)?)
             }
             None => None,
         };
-        Ok(Successors { event, twin, lost })
+        Ok(Replacement { event, silent, lost })
     }
 
     /// From now on they are this buffer's; the former event is given back.
-    pub(crate) fn take_over(&mut self, successors: Successors) -> Event {
-        let Successors { event, twin, lost } = successors;
+    pub(crate) fn replace_with(&mut self, replacement: Replacement) -> Event {
+        let Replacement { event, silent, lost } = replacement;
         self.lost_before = self.lost_before.wrapping_add(lost);
-        self.twin = twin.map(Twin::new);
+        self.silent = silent.map(SilentEvent::new);
         std::mem::replace(&mut self.event, event)
     }
 
@@ -326,14 +337,14 @@ impl Buffer {
     /// # Errors
     /// [`Error::System`] if read(2) fails.
     pub fn lost(&self) -> Result<Lost, Error> {
-        let twin = match &self.twin {
-            Some(twin) => twin.event.lost()?,
+        let silent = match &self.silent {
+            Some(silent) => silent.event.lost()?,
             None => Some(0),
         };
         // The kernel counts for each event, the LOST records for the ring.
-        Ok(match (self.event.lost()?, twin) {
-            (Some(lost), Some(twin)) => {
-                Lost { samples: self.lost_before.wrapping_add(lost).wrapping_add(twin), source: LostSource::Kernel }
+        Ok(match (self.event.lost()?, silent) {
+            (Some(lost), Some(silent)) => {
+                Lost { samples: self.lost_before.wrapping_add(lost).wrapping_add(silent), source: LostSource::Kernel }
             }
             _ => Lost { samples: self.reader.lost_announced(), source: LostSource::Records },
         })

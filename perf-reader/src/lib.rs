@@ -9,8 +9,8 @@
 //! # fn set_slot(cpu: u32, event: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> { Ok(()) }
 //! use perf_reader::{Options, Record, AdaptiveReader};
 //!
-//! // 64 pages on each CPU, and each CPU's event put under the CPU's number into the program's PERF_EVENT_ARRAY.
-//! let mut stream = AdaptiveReader::open(64, &Options::new(), set_slot)?;
+//! // 256 KiB on each CPU, and each CPU's event put under the CPU's number into the program's PERF_EVENT_ARRAY.
+//! let mut stream = AdaptiveReader::open(256 * 1024, &Options::new(), set_slot)?;
 //! stream.run(|cpu, record| match record {
 //!     // The program sends 16 bytes at a time. Only it knows: see `Sample`.
 //!     Ok(Record::Sample(sample)) => match sample.array::<16>() {
@@ -129,6 +129,7 @@ mod reader;
 mod record;
 mod remote_fd;
 mod sample;
+mod size;
 mod sys;
 mod wait;
 mod wakeup_mode;
@@ -138,7 +139,7 @@ pub use buffer::{Buffer, Lost, LostSource};
 pub use bytes::Bytes;
 pub use corrupt::Corrupt;
 pub use cpus::online_cpus;
-pub use cutaway_sys::Errno;
+pub use cutaway_sys::{Errno, IntoControlFlow};
 pub use error::Error;
 pub use event_array::{EventArray, Slot};
 pub use idle_poll::IDLE_POLL_INTERVAL;

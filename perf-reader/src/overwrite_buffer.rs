@@ -19,11 +19,12 @@ use std::time::Duration;
 use crate::bytes::Bytes;
 use crate::corrupt::Corrupt;
 use crate::error::Error;
-use crate::event::{Direction, Event, data_pages};
+use crate::event::{Direction, Event};
 use crate::mapping::Mapping;
 use crate::options::Options;
 use crate::page::Page;
-use crate::record::{Record, Records, Stand};
+use crate::record::{Cursor, Record, Records};
+use crate::size::data_pages;
 use crate::sys;
 
 /// One CPU's overwritable buffer. Its descriptor goes into the program's map like that of a [`Buffer`](crate::Buffer).
@@ -39,13 +40,13 @@ pub struct OverwriteBuffer {
 }
 
 impl OverwriteBuffer {
-    /// Opens it on `cpu` with `pages` data pages, a power of two. Needs Linux 4.7 and the privileges of
+    /// Opens it on `cpu` with a ring of `bytes` bytes: a power of two and a multiple of the page size. Needs Linux 4.7 and the privileges of
     /// [`Buffer::open`](crate::Buffer::open).
     ///
     /// # Errors
     /// As [`Buffer::open`](crate::Buffer::open).
-    pub fn open(cpu: u32, pages: usize, options: &Options) -> Result<Self, Error> {
-        data_pages(pages)?;
+    pub fn open(cpu: u32, bytes: u32, options: &Options) -> Result<Self, Error> {
+        let pages = data_pages(bytes)?;
         let event = Event::open(cpu, options, Direction::Backward)?;
         let page = Page::new(event.map(pages, false)?).map_err(|corrupt| Error::Corrupt { cpu, corrupt })?;
         event.enable()?;
@@ -80,7 +81,7 @@ impl OverwriteBuffer {
         // stays paused as long as `paused` lives, which the snapshot keeps.
         let recorded = unsafe { self.page.recorded() };
         let (bytes, cut) = recorded.map_err(|corrupt| Error::Corrupt { cpu: self.event.cpu(), corrupt })?;
-        Ok(Snapshot { recorded: Walk { bytes, cut, timed: self.timed, stand: Stand::at(0) }, _paused: paused })
+        Ok(Snapshot { recorded: Walk { bytes, cut, timed: self.timed, cursor: Cursor::at(0) }, _paused: paused })
     }
 
     /// How many samples found no room: those sent during a pause, and those larger than the ring; `None` before Linux 6.0,
@@ -136,13 +137,13 @@ struct Walk<'r> {
     bytes: Bytes<'r>,
     cut: bool,
     timed: bool,
-    stand: Stand,
+    cursor: Cursor,
 }
 
 impl Walk<'_> {
     fn records(&self) -> SnapshotRecords<'_> {
         let end = self.bytes.len() as u64;
-        SnapshotRecords { records: Records::new(self.bytes, end, self.timed, &self.stand), cut: self.cut }
+        SnapshotRecords { records: Records::new(self.bytes, end, self.timed, &self.cursor), cut: self.cut }
     }
 }
 
@@ -176,7 +177,7 @@ mod tests {
         // SAFETY: the fake kernel writes nothing now.
         #[expect(unsafe_code, reason = "the test is its own writer")]
         let (bytes, cut) = unsafe { page.recorded() }.unwrap();
-        let walk = Walk { bytes, cut, timed: false, stand: Stand::at(0) };
+        let walk = Walk { bytes, cut, timed: false, cursor: Cursor::at(0) };
         let numbers = walk.records().map(|record| match record.unwrap() {
             Record::Sample(sample) => {
                 let number: u64 = u64::from_ne_bytes(sample.padded().array(0).unwrap());

@@ -165,7 +165,7 @@ impl Peek<Mapping> {
             .map_err(|error| Error::system("reading the counts of a borrowed perf event", &error))
     }
 
-    /// A number that is the same for events that write into the same ring, as twins do. `None` without CAP_SYS_ADMIN.
+    /// A number that is the same for events that write into the same ring, as a waking and a silent event do. `None` without CAP_SYS_ADMIN.
     #[must_use]
     pub fn ring_identity(&self) -> Option<u64> {
         // A page that was never touched has no frame yet.
@@ -175,7 +175,7 @@ impl Peek<Mapping> {
 }
 
 impl<M: Memory> Peek<M> {
-    /// Looks at pages that have no kernel behind them.
+    /// Observes pages that have no kernel behind them.
     ///
     /// # Errors
     /// [`Corrupt::Layout`] if the control page places the data outside of the memory.
@@ -239,7 +239,7 @@ impl<M: Memory> Peek<M> {
         (self.page.head().wrapping_sub(from) <= size / 2).then_some(tally)
     }
 
-    /// Looks: copies what waits now.
+    /// Copies the unread records as they are now.
     #[must_use]
     pub fn snapshot(&self) -> PeekSnapshot {
         let Positions { tail, head } = self.positions();

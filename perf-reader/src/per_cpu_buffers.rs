@@ -1,14 +1,17 @@
 //! All CPUs' buffers, waited for and drained as one.
 
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
+
+use cutaway_sys::IntoControlFlow;
 
 use crate::buffer::{Buffer, Holder, Lost, LostSource};
 use crate::corrupt::Corrupt;
 use crate::cpus::online_cpus;
 use crate::error::Error;
 use crate::event_array::{EventArray, Slot};
-use crate::idle_poll::Looks;
+use crate::idle_poll::IdlePoll;
 use crate::options::Options;
 use crate::record::Record;
 use crate::wait::{Stopper, Waiter, Wake};
@@ -22,7 +25,7 @@ use crate::wait::{Stopper, Waiter, Wake};
 /// use std::os::fd::AsFd;
 /// use perf_reader::{Options, Record, PerCpuBuffers, Wake};
 ///
-/// let mut set = PerCpuBuffers::open(64, &Options::new())?;
+/// let mut set = PerCpuBuffers::open(256 * 1024, &Options::new())?;
 /// for buffer in set.iter() {
 ///     map_update(buffer.cpu(), buffer.as_fd());
 /// }
@@ -44,15 +47,17 @@ pub struct PerCpuBuffers {
     /// CPUs that have a buffer and were not online when last looked at.
     away: Vec<u32>,
     waiter: Waiter,
-    looks: Looks,
-    pages: usize,
+    idle_poll: IdlePoll,
+    bytes: u32,
     options: Options,
-    /// Whether each buffer gets a quiet twin.
-    twins: bool,
+    /// Whether each buffer gets a silent event.
+    silent_events: bool,
     /// The CPUs of the caller's choice; `None` for all.
     chosen: Option<Vec<u32>>,
     /// CPUs that the map has no slot for. They have no buffer.
     without_slot: Vec<u32>,
+    /// The last drain left records behind.
+    ended_early: bool,
 }
 
 /// What [`PerCpuBuffers::refresh`] found.
@@ -73,12 +78,12 @@ pub struct HotplugChanges {
 }
 
 impl PerCpuBuffers {
-    /// Opens a buffer of `pages` data pages, a power of two, on each CPU that is online.
+    /// Opens a buffer of `bytes` bytes, a power of two and a multiple of the page size, on each CPU that is online.
     ///
     /// # Errors
     /// As [`Buffer::open`], except that a CPU that goes offline meanwhile is left out; and [`Error::OnlineCpus`].
-    pub fn open(pages: usize, options: &Options) -> Result<Self, Error> {
-        let mut set = Self::empty(pages, options)?;
+    pub fn open(bytes: u32, options: &Options) -> Result<Self, Error> {
+        let mut set = Self::empty(bytes, options)?;
         set.add_all(&online_cpus()?)?;
         Ok(set)
     }
@@ -87,33 +92,34 @@ impl PerCpuBuffers {
     ///
     /// # Errors
     /// As [`Buffer::open`], except that [`Error::Offline`] is none.
-    pub fn open_on(cpus: impl IntoIterator<Item = u32>, pages: usize, options: &Options) -> Result<Self, Error> {
-        let mut set = Self::empty(pages, options)?;
+    pub fn open_on(cpus: impl IntoIterator<Item = u32>, bytes: u32, options: &Options) -> Result<Self, Error> {
+        let mut set = Self::empty(bytes, options)?;
         let cpus: Vec<u32> = cpus.into_iter().collect();
         set.add_all(&cpus)?;
         set.chosen = Some(cpus);
         Ok(set)
     }
 
-    /// A buffer with a quiet twin on each CPU that is online.
-    pub(crate) fn open_twins(pages: usize, options: &Options) -> Result<Self, Error> {
-        let mut set = Self::empty(pages, options)?;
-        set.twins = true;
+    /// Opens a buffer with a silent event on each CPU that is online.
+    pub(crate) fn open_with_silent_events(bytes: u32, options: &Options) -> Result<Self, Error> {
+        let mut set = Self::empty(bytes, options)?;
+        set.silent_events = true;
         set.add_all(&online_cpus()?)?;
         Ok(set)
     }
 
-    fn empty(pages: usize, options: &Options) -> Result<Self, Error> {
+    fn empty(bytes: u32, options: &Options) -> Result<Self, Error> {
         Ok(Self {
             buffers: Vec::new(),
             away: Vec::new(),
             waiter: Waiter::new()?,
-            looks: Looks::for_wakeup(options.wakeup),
-            pages,
+            idle_poll: IdlePoll::for_wakeup(options.wakeup),
+            bytes,
             options: options.clone(),
-            twins: false,
+            silent_events: false,
             chosen: None,
             without_slot: Vec::new(),
+            ended_early: false,
         })
     }
 
@@ -128,9 +134,9 @@ impl PerCpuBuffers {
 
     /// A buffer of `cpu`, if that is online.
     fn opened(&self, cpu: u32) -> Result<Option<Buffer>, Error> {
-        let opened = Buffer::open(cpu, self.pages, &self.options).and_then(|mut buffer| {
-            if self.twins {
-                buffer.open_twin(&self.options)?;
+        let opened = Buffer::open(cpu, self.bytes, &self.options).and_then(|mut buffer| {
+            if self.silent_events {
+                buffer.open_silent_event(&self.options)?;
             }
             Ok(buffer)
         });
@@ -243,13 +249,13 @@ impl PerCpuBuffers {
             } else if buffer.is_alive()? {
                 continue;
             }
-            match buffer.successors(&self.options) {
-                Ok(successors) => {
+            match buffer.replacement(&self.options) {
+                Ok(replacement) => {
                     // What can fail comes first: then the buffer's event stays dead, and is found so the next time. Closing the
                     // new one takes it out of epoll.
-                    self.waiter.watch(cpu, successors.as_fd())?;
-                    connect(cpu, successors.as_fd(), slots)?;
-                    let former = buffer.take_over(successors);
+                    self.waiter.watch(cpu, replacement.as_fd())?;
+                    connect(cpu, replacement.as_fd(), slots)?;
+                    let former = buffer.replace_with(replacement);
                     self.waiter.forget(cpu, former.as_fd())?;
                     changes.restored.push(cpu);
                 }
@@ -275,18 +281,18 @@ impl PerCpuBuffers {
             self.add(buffer)?;
             changes.added.push(cpu);
         }
-        self.look_for_others(slots, &mut changes)?;
+        self.check_slots(slots, &mut changes)?;
         Ok(changes)
     }
 
     /// Finds slots that another reader has taken, and takes back those that are empty.
-    fn look_for_others(&mut self, slots: &impl EventArray, changes: &mut HotplugChanges) -> Result<(), Error> {
+    fn check_slots(&mut self, slots: &impl EventArray, changes: &mut HotplugChanges) -> Result<(), Error> {
         for buffer in &mut self.buffers {
             let cpu = buffer.cpu();
             if self.away.contains(&cpu) {
                 continue;
             }
-            match buffer.look_for_another(slots)? {
+            match buffer.check_slot(slots)? {
                 Some(Holder::Another) => changes.taken.push(cpu),
                 Some(Holder::Nobody) => changes.regained.push(cpu),
                 _ => {}
@@ -295,15 +301,15 @@ impl PerCpuBuffers {
         Ok(())
     }
 
-    /// When a buffer has to be looked at because its quiet event is in the slot.
-    pub(crate) fn quiet_until(&self) -> Option<Instant> {
+    /// When a buffer has to be looked at because its silent event is in the slot.
+    pub(crate) fn silent_until(&self) -> Option<Instant> {
         self.buffers.iter().filter_map(Buffer::next_poll).min()
     }
 
-    /// Returns when to [drain](PerCpuBuffers::drain) next even without a wake-up; `None` if each record sends one, or looks are
+    /// Returns when to [drain](PerCpuBuffers::drain) next even without a wake-up; `None` if each record sends one, or polls are
     /// [turned off](PerCpuBuffers::set_idle_poll_interval). For those who sleep elsewhere: [`wait`](PerCpuBuffers::wait) looks by itself.
     pub fn next_poll(&self) -> Option<Instant> {
-        self.looks.at()
+        if self.ended_early { Some(Instant::now()) } else { self.idle_poll.at() }
     }
 
     /// Sets how long [`wait`](PerCpuBuffers::wait) sleeps at most before it looks at the buffers by itself, 1 millisecond or more
@@ -311,15 +317,15 @@ impl PerCpuBuffers {
     /// wake-up ([`Wakeup::Events(1)`](crate::Wakeup::Events)).
     ///
     /// `None` turns the looks off and spares an idle reader its 11 wake-ups a second. Then the last records of a burst
-    /// wait until so many have come that the kernel sends a wake-up, in a quiet buffer for ever: wait with a time-out.
+    /// wait until so many have come that the kernel sends a wake-up, in a buffer that never wakes for ever: wait with a time-out.
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
-        self.looks.set(time);
+        self.idle_poll.set(time);
     }
 
     /// Notes that all buffers are drained now.
     #[inline]
     pub(crate) fn looked(&mut self) {
-        self.looks.looked();
+        self.idle_poll.looked();
     }
 
     fn place(&self, cpu: u32) -> Result<usize, usize> {
@@ -375,27 +381,47 @@ impl PerCpuBuffers {
     /// [`Error::System`] if epoll_wait(2) fails.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         let buffers = &self.buffers;
-        self.waiter.wait(timeout, &mut self.looks, || buffers.iter().any(|buffer| buffer.reader().fill() > 0))
+        let pending = || buffers.iter().any(|buffer| buffer.reader().fill() > 0);
+        if std::mem::take(&mut self.ended_early) && pending() && !self.waiter.is_stopped() {
+            return Ok(Wake::Ready);
+        }
+        self.waiter.wait(timeout, &mut self.idle_poll, pending)
     }
 
-    /// Drains every CPU: each record that is there now goes to `each`, with its CPU's number. All CPUs are looked at, ready
-    /// or not: one is awake anyway, and a look costs one load.
+    /// Calls `each` with every record that is there now and its CPU's id. All CPUs are looked at, ready or not: the process
+    /// is awake anyway, and a look costs one load.
+    ///
+    /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`. The
+    /// record that it broke at is read; those behind it stay, and the next [`wait`](PerCpuBuffers::wait) returns at once.
     ///
     /// Ends however fast programs write. A CPU whose ring is corrupt is left as it is: see [`Corrupt`].
     #[inline]
-    pub fn drain(&mut self, mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>)) {
-        self.looks.looked();
+    pub fn drain<R: IntoControlFlow>(
+        &mut self,
+        mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>) -> R,
+    ) -> Option<R::Break> {
+        self.idle_poll.looked();
         for buffer in &mut self.buffers {
-            let cpu = buffer.cpu();
-            match buffer.batch() {
-                Ok(drain) => drain.records().for_each(|record| each(cpu, record)),
-                Err(corrupt) => each(cpu, Err(corrupt)),
+            let (_, flow) = buffer.drain_each(|cpu, record| each(cpu, record).into_control_flow());
+            if let ControlFlow::Break(value) = flow {
+                self.ended_early = true;
+                return Some(value);
             }
         }
+        None
     }
 
-    /// Something to end waits with, from another thread or a signal handler.
-    pub fn stopper(&self) -> Stopper {
+    /// Notes that a drain ended before all was read: no wake-up tells of what is left.
+    pub(crate) fn ended_early(&mut self) {
+        self.ended_early = true;
+    }
+
+    /// Returns a handle that ends [`wait`](PerCpuBuffers::wait) from another thread or from a signal handler. All handles of
+    /// one set are the same.
+    ///
+    /// # Errors
+    /// [`Error::System`] if no fd is left for its pipe.
+    pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.waiter.stopper()
     }
 

@@ -4,7 +4,7 @@ use crate::bytes::Bytes;
 use crate::corrupt::Corrupt;
 use crate::memory::Memory;
 use crate::page::Page;
-use crate::record::{Record, Records, Stand};
+use crate::record::{Cursor, Record, Records};
 
 /// The reading end of one CPU's perf pages, wherever they live.
 ///
@@ -43,7 +43,7 @@ impl<M: Memory> Reader<M> {
             tail,
             head,
             timed: self.timed,
-            stand: Stand::at(tail),
+            cursor: Cursor::at(tail),
             lost: &mut self.lost,
         })
     }
@@ -114,7 +114,7 @@ pub struct Batch<'b, M: Memory> {
     tail: u64,
     head: u64,
     timed: bool,
-    stand: Stand,
+    cursor: Cursor,
     /// The reader's count of announced losses.
     lost: &'b mut u64,
 }
@@ -123,10 +123,10 @@ impl<M: Memory> Batch<'_, M> {
     /// The records from where the last walk over this drain ended.
     #[inline]
     pub fn records(&self) -> Records<'_> {
-        let read = self.stand.position.get().wrapping_sub(self.tail) as usize;
+        let read = self.cursor.position.get().wrapping_sub(self.tail) as usize;
         // Never the default: a walk ends inside the drain, between two records.
         let rest = self.bytes.slice(read..self.bytes.len()).unwrap_or_default();
-        Records::new(rest, self.head, self.timed, &self.stand)
+        Records::new(rest, self.head, self.timed, &self.cursor)
     }
 
     /// Bytes of records in it, read or not.
@@ -143,7 +143,7 @@ impl<M: Memory> Batch<'_, M> {
 impl<M: Memory> Drop for Batch<'_, M> {
     #[inline]
     fn drop(&mut self) {
-        let position = self.stand.position.get();
+        let position = self.cursor.position.get();
         if position != self.tail {
             #[expect(unsafe_code, reason = "gives bytes back that nobody borrows")]
             // SAFETY: every record borrows from this drain, which ends here and does not use its bytes again, and a reader
@@ -152,7 +152,7 @@ impl<M: Memory> Drop for Batch<'_, M> {
                 self.page.publish(position);
             }
         }
-        *self.lost = self.lost.wrapping_add(self.stand.lost.get());
+        *self.lost = self.lost.wrapping_add(self.cursor.lost.get());
     }
 }
 

@@ -70,7 +70,7 @@ fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         1 => (prop_oneof![Just(1_u32), Just(3), Just(10), Just(77)], 0..40_usize)
             .prop_map(|(kind, len)| Step::Other { kind, len }),
         1 => Just(Step::Read),
-        1 => (0..4_usize).prop_map(Step::ReadSome),
+        1 => (0..4_usize).prop_map(Step::DrainSome),
     ];
     prop::collection::vec(step, 0..most)
 }
@@ -123,7 +123,7 @@ proptest! {
                     prop_assert_eq!(kernel.tail(), kernel.head());
                     count(&seen, &mut received, &mut announced);
                 }
-                Step::ReadSome(most) => {
+                Step::DrainSome(most) => {
                     let expected = naive(&kernel, timed);
                     let drain = reader.batch().unwrap();
                     let mut seen: Vec<Seen> =

@@ -150,7 +150,7 @@ pub(super) fn perf(
 ) -> Result<PerCpuBuffers, Obstacle> {
     use std::os::fd::AsRawFd;
     let events = producer.loaded.map(name)?;
-    let set = PerCpuBuffers::open(bytes / rustix::param::page_size(), options)?;
+    let set = PerCpuBuffers::open(u32::try_from(bytes).unwrap_or(u32::MAX), options)?;
     for buffer in &set {
         let descriptor = std::os::fd::AsFd::as_fd(buffer).as_raw_fd();
         events.update(&buffer.cpu().to_ne_bytes(), &descriptor.to_ne_bytes())?;

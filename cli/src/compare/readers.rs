@@ -76,10 +76,10 @@ impl Reader {
         if way.is_ring() {
             return Ok(Self::Ring(Box::new(events.ring()?), waiting));
         }
-        let pages = bytes / rustix::param::page_size();
+        let size = u32::try_from(bytes).unwrap_or(u32::MAX);
         let events_each = match waiting {
             Waiting::Epoll(events) => events,
-            Waiting::Quiet => return Ok(Self::Twins(events.perf_buffers(pages, &Options::new())?)),
+            Waiting::Quiet => return Ok(Self::Twins(events.perf_buffers(size, &Options::new())?)),
             Waiting::Busy | Waiting::Timer(_) => 0,
         };
         let options = Options::new().wakeup(Wakeup::Events(events_each));
@@ -89,8 +89,8 @@ impl Reader {
     pub(super) fn stop(&mut self) -> Result<Stop, Obstacle> {
         let bell = match self {
             Self::Ring(ring, _) => Bell::Ring(ring.stopper()?),
-            Self::Perf(set, _) => Bell::Perf(set.stopper()),
-            Self::Twins(stream) => Bell::Perf(stream.stopper()),
+            Self::Perf(set, _) => Bell::Perf(set.stopper()?),
+            Self::Twins(stream) => Bell::Perf(stream.stopper()?),
         };
         Ok(Stop { flag: Arc::default(), bell })
     }
@@ -147,7 +147,9 @@ impl Reader {
         match self {
             Self::Ring(ring, _) => (&mut ring.batch()?).into_iter().for_each(each),
             Self::Perf(set, _) => drain(set, each),
-            Self::Twins(stream) => stream.drain(|_, record| sample(record, &mut each))?,
+            Self::Twins(stream) => {
+                stream.drain(|_, record| sample(record, &mut each))?;
+            }
         }
         Ok(())
     }

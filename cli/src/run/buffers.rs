@@ -159,7 +159,7 @@ impl Buffers {
                 }
                 MapType::RINGBUF => Reader::Ring(map.ring()?),
                 MapType::PERF_EVENT_ARRAY => {
-                    Reader::Perf(map.perf_buffers(pages(bytes), &Options::new().timestamps(true))?)
+                    Reader::Perf(map.perf_buffers(rounded(bytes), &Options::new().timestamps(true))?)
                 }
                 _ => continue,
             };
@@ -385,14 +385,14 @@ fn of_ring(name: &str, error: mmap_ring::Error) -> Failure {
     if is_shared { failure.advise("`cutaway peek` lists the processes that hold it") } else { failure }
 }
 
-/// Data pages of so many bytes: a power of two.
-fn pages(bytes: u32) -> usize {
-    let page = rustix::param::page_size();
-    let pages = (bytes as usize).div_ceil(page).next_power_of_two();
-    if pages * page != bytes as usize {
-        info!("each CPU's perf buffer gets {} bytes instead of {bytes}: a power of two of pages", pages * page);
+/// Returns the size of a perf buffer of at least so many bytes: a power of two of pages.
+fn rounded(bytes: u32) -> u32 {
+    let page = rustix::param::page_size() as u32;
+    let size = bytes.max(page).checked_next_power_of_two().unwrap_or(bytes);
+    if size != bytes {
+        info!("each CPU's perf buffer gets {size} bytes instead of {bytes}: a power of two of pages");
     }
-    pages
+    size
 }
 
 /// A call's answer as it is reported.

@@ -52,14 +52,11 @@ impl Source {
             Transport::Ring => Self::Ring(events.ring()?),
             Transport::PerfStack | Transport::PerfHeap => {
                 let page = rustix::param::page_size();
-                let pages = (bytes as usize).div_ceil(page).next_power_of_two();
-                if pages * page != bytes as usize {
-                    info!(
-                        "each CPU's perf buffer gets {} bytes instead of {bytes}: a power of two of pages",
-                        pages * page
-                    );
+                let size = bytes.max(page as u32).checked_next_power_of_two().unwrap_or(bytes);
+                if size != bytes {
+                    info!("each CPU's perf buffer gets {size} bytes instead of {bytes}: a power of two of pages");
                 }
-                let stream = events.perf_buffers(pages, &Options::new())?;
+                let stream = events.perf_buffers(size, &Options::new())?;
                 Self::Perf(Buffers { stream, refreshed: Instant::now() })
             }
         })
@@ -68,7 +65,7 @@ impl Source {
     pub(crate) fn stopper(&mut self) -> Result<Stopper, Failure> {
         Ok(match self {
             Self::Ring(ring) => Stopper::Ring(ring.stopper().map_err(cutaway::Error::from)?),
-            Self::Perf(buffers) => Stopper::Perf(buffers.stream.stopper()),
+            Self::Perf(buffers) => Stopper::Perf(buffers.stream.stopper().map_err(cutaway::Error::from)?),
         })
     }
 

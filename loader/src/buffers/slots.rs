@@ -39,7 +39,7 @@ pub struct PerfEventArray {
 }
 
 impl Map {
-    /// Opens a perf buffer of `pages` data pages (a power of two) on every online CPU and puts it into this map, where
+    /// Opens a perf buffer of `bytes` bytes (a power of two and a multiple of the page size) on every online CPU and puts it into this map, where
     /// `bpf_perf_event_output` finds it. CPUs that the map has no slot for are left out, with a warning
     /// ([`PerCpuBuffers::without_slot`](perf_reader::PerCpuBuffers::without_slot)).
     ///
@@ -51,14 +51,14 @@ impl Map {
     ///
     /// [`Error::Unfit`] if the map is no `PERF_EVENT_ARRAY`; [`Error::Perf`] if a buffer cannot be opened, or the map
     /// does not take it (E2BIG: it has no slot for any of the CPUs).
-    pub fn perf_buffers(&self, pages: usize, options: &Options) -> Result<AdaptiveReader<PerfEventArray>, Error> {
+    pub fn perf_buffers(&self, bytes: u32, options: &Options) -> Result<AdaptiveReader<PerfEventArray>, Error> {
         self.must_be(MapType::PERF_EVENT_ARRAY, "read it as perf buffers")?;
         let why = "gives the reader a descriptor of its own, without which the kernel would empty the slots";
         let array = fd::duplicate(self.as_fd(), why).and_then(Elements::new);
         let elements = array.map_err(|error| self.failed("duplicate the descriptor of", &error))?;
         // Without it all is read as well; only another reader goes unnoticed.
         let look = load_look(self.as_fd()).ok();
-        Ok(AdaptiveReader::open(pages, options, PerfEventArray { elements, look })?)
+        Ok(AdaptiveReader::open(bytes, options, PerfEventArray { elements, look })?)
     }
 }
 

@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 
 use crate::consumer::Consumer;
 use crate::memory::model::{Model, ModelPages};
-use crate::overwrite::{Seat, Took};
+use crate::overwrite::{Endpoint, Taken};
 use crate::record::BUSY;
 use crate::wait::Sleeper;
 use crate::{Head, Peek, PendingRecord, UserRing};
@@ -270,7 +270,7 @@ fn read_overwritten(first: u32, count: u32, size: u64) {
         for number in 0..first {
             overwrite(&pages, number);
         }
-        let mut reader = Seat::new(Model(Arc::clone(&pages)), null());
+        let mut reader = Endpoint::new(Model(Arc::clone(&pages)), null());
         let producer = thread::spawn(move || {
             for number in first..count {
                 overwrite(&pages, number);
@@ -279,13 +279,13 @@ fn read_overwritten(first: u32, count: u32, size: u64) {
         let (mut copy, mut last) = (Vec::new(), None);
         while last != Some(count - 1) {
             match reader.take(&mut copy).unwrap() {
-                Took::Record => {
+                Taken::Record => {
                     let number = u32::from_ne_bytes(copy[..4].try_into().unwrap());
                     assert_eq!(copy[4..], copy[..4], "torn");
                     assert!(last < Some(number));
                     last = Some(number);
                 }
-                Took::Nothing | Took::Skipped => thread::yield_now(),
+                Taken::Nothing | Taken::Skipped => thread::yield_now(),
             }
         }
         producer.join().unwrap();
@@ -306,7 +306,7 @@ fn a_copy_that_was_overwritten_meanwhile_is_thrown_away() {
 fn no_wake_up_of_an_overwriting_ring_is_lost() {
     bounded(|| {
         let pages = Arc::new(ModelPages::new(64));
-        let mut reader = Seat::new(Model(Arc::clone(&pages)), null());
+        let mut reader = Endpoint::new(Model(Arc::clone(&pages)), null());
         let bell = Arc::new(Notify::new());
         let ring = Arc::clone(&bell);
         let producer = thread::spawn(move || {
@@ -324,7 +324,7 @@ fn no_wake_up_of_an_overwriting_ring_is_lost() {
             match reader.prepare_wait().unwrap() {
                 Head::Empty | Head::Busy => bell.wait(),
                 Head::Ready => {
-                    if let Took::Record = reader.take(&mut copy).unwrap() {
+                    if let Taken::Record = reader.take(&mut copy).unwrap() {
                         count += 1;
                     }
                 }

@@ -35,13 +35,13 @@ fn a_trailing_reader_is_never_woken_and_frees_all_but_one_record() {
 
 #[test]
 fn a_run_keeps_at_most_a_thirty_second_of_the_ring_back() {
-    for (pace, kept) in [(WakeupPolicy::default(), [16, 128, 0, 0]), (WakeupPolicy::immediate(), [0; 4])] {
+    for (policy, kept) in [(WakeupPolicy::default(), [16, 128, 0, 0]), (WakeupPolicy::immediate(), [0; 4])] {
         for (length, kept) in [8, 120, 121, 1000].into_iter().zip(kept) {
             let (kernel, mut ring) = Kernel::new(4096).unwrap();
             let send = || (0..2).for_each(|byte| assert!(kernel.output(&vec![byte; length], Commit::Adaptive)));
             send();
             let mut batches = 0;
-            let ended = ring.run(pace, |batch| {
+            let ended = ring.run(policy, |batch| {
                 batches += 1;
                 if batches == 1 {
                     batch.records().for_each(drop);
@@ -51,7 +51,7 @@ fn a_run_keeps_at_most_a_thirty_second_of_the_ring_back() {
                 let positions = kernel.peek().positions();
                 ControlFlow::Break(positions.waiting() - batch.bytes())
             });
-            assert_eq!(ended.unwrap(), Some(kept), "of records of {length} bytes, {pace:?}");
+            assert_eq!(ended.unwrap(), Some(kept), "of records of {length} bytes, {policy:?}");
         }
     }
 }
@@ -59,13 +59,13 @@ fn a_run_keeps_at_most_a_thirty_second_of_the_ring_back() {
 /// Lingering spares wake-ups; where each record sends one, it would only delay them.
 #[test]
 fn records_that_are_not_kept_back_are_not_lingered_for() {
-    let pace = WakeupPolicy::default().poll_interval(Duration::from_secs(60));
+    let policy = WakeupPolicy::default().poll_interval(Duration::from_secs(60));
     let (kernel, mut ring) = Kernel::new(4096).unwrap();
     let send = |length| (0..2).for_each(|_| assert!(kernel.output(&vec![1; length], Commit::Adaptive)));
     send(200);
     let mut batches = 0;
     thread::scope(|scope| {
-        let ended = ring.run(pace, |batch| {
+        let ended = ring.run(policy, |batch| {
             batch.records().for_each(drop);
             batches += 1;
             if batches == 1 {
@@ -157,8 +157,8 @@ fn a_panic_in_a_run_publishes_too() {
     assert_eq!(ring.positions().waiting(), 0, "trailing ended with the run");
 }
 
-/// Every pace, with a producer that pauses now and then for longer than any
-/// linger: each pause is a chance to sleep through the next record.
+/// Every policy, with a producer that pauses now and then for longer than any
+/// poll_interval: each pause is a chance to sleep through the next record.
 #[test]
 fn no_record_of_a_stream_with_pauses_is_slept_through() {
     let total: u32 = if cfg!(miri) { 24 } else { 5_000 };
@@ -168,7 +168,7 @@ fn no_record_of_a_stream_with_pauses_is_slept_through() {
         WakeupPolicy::default().idle_polls(0),
         WakeupPolicy::default().poll_interval(Duration::ZERO).idle_polls(1),
     ];
-    for pace in paces {
+    for policy in paces {
         // Of which 1/32 is the room of two such records.
         let (kernel, mut ring) = Kernel::new(1024).unwrap();
         let mut next = 0;
@@ -183,7 +183,7 @@ fn no_record_of_a_stream_with_pauses_is_slept_through() {
                     }
                 }
             });
-            let ended = ring.run(pace, |batch| {
+            let ended = ring.run(policy, |batch| {
                 for record in batch {
                     assert_eq!(record, u32::to_ne_bytes(next));
                     next += 1;
@@ -197,14 +197,14 @@ fn no_record_of_a_stream_with_pauses_is_slept_through() {
 
 #[test]
 fn a_write_to_the_stopper_stops_a_run_that_never_sleeps() {
-    for pace in [WakeupPolicy::default(), WakeupPolicy::immediate()] {
+    for policy in [WakeupPolicy::default(), WakeupPolicy::immediate()] {
         let (kernel, mut ring) = Kernel::new(256).unwrap();
         let stopper = ring.stopper().unwrap();
         kernel.output(b"x", Commit::Adaptive);
         // As a signal handler would.
         cutaway_sys::fd::write_byte(stopper.as_fd(), "tests").unwrap();
         let mut batches = 0;
-        let ended = ring.run(pace, |batch| {
+        let ended = ring.run(policy, |batch| {
             assert_eq!(batch.records().count(), 1);
             kernel.output(b"x", Commit::Adaptive);
             batches += 1;

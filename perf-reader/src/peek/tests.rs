@@ -55,7 +55,7 @@ impl Staged {
 
 impl Sealed for Staged {}
 
-// SAFETY: as for the pages in it. Nobody writes data while a bystander looks, and only bystanders look.
+// SAFETY: as for the pages in it. Nobody writes data while an observer looks, and only observers look.
 unsafe impl Memory for Staged {
     /// Whoever asks is about to access a word.
     fn base(&self) -> *mut u8 {

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::bytes;
 use libtest_mimic::{Completion, Trial};
 use perf_reader::{
     AdaptiveReader, Buffer, Error, HotplugChanges, Merge, Options, PerCpuBuffers, Record, Wake, online_cpus,
@@ -55,9 +56,9 @@ fn alone(sender: &Sender) -> Completion {
     assert_eq!(online_cpus().unwrap(), [cpu]);
     let slots = |cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event);
     sender.payload(cpu, &[]).unwrap();
-    let mut stream = AdaptiveReader::open(16, &Options::new(), slots).unwrap();
+    let mut stream = AdaptiveReader::open(bytes(16), &Options::new(), slots).unwrap();
     assert_eq!(stream.set().iter().map(|buffer| buffer.cpu()).collect::<Vec<_>>(), [cpu]);
-    let stopper = stream.stopper();
+    let stopper = stream.stopper().unwrap();
     let (sent, refused) = (AtomicU64::new(0), AtomicU64::new(0));
     let (mut last, mut received) = (0, 0);
     std::thread::scope(|scope| {
@@ -89,12 +90,12 @@ fn alone(sender: &Sender) -> Completion {
     drop(away);
     assert_eq!(stream.refresh().unwrap(), HotplugChanges { added: others.to_vec(), ..HotplugChanges::default() });
     drop(stream);
-    let mut set = PerCpuBuffers::open_on([cpu], 4, &Options::new().timestamps(true)).unwrap();
+    let mut set = PerCpuBuffers::open_on([cpu], bytes(4), &Options::new().timestamps(true)).unwrap();
     set.connect(&slots).unwrap();
     sender.send(cpu, 8, 50).unwrap();
     let mut times = Vec::new();
-    let merged = Merge::new(Duration::ZERO).finish(&mut set, |event| times.push(event.time)).unwrap();
-    assert_eq!((merged, times.len()), (50, 50));
+    Merge::new(Duration::ZERO).finish(&mut set, |event| times.push(event.time)).unwrap();
+    assert_eq!(times.len(), 50);
     assert!(times.is_sorted());
     Completion::Completed
 }
@@ -118,16 +119,16 @@ fn possible(sender: &Sender) -> Completion {
     let slots = |cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event);
     let cpus = |set: &PerCpuBuffers| set.iter().map(|buffer| buffer.cpu()).collect::<Vec<_>>();
     assert_eq!(
-        cpus(&PerCpuBuffers::open_on(all.iter().copied(), 1, &Options::new()).unwrap()),
+        cpus(&PerCpuBuffers::open_on(all.iter().copied(), bytes(1), &Options::new()).unwrap()),
         online,
         "asked for them all"
     );
     for &cpu in all.iter().filter(|cpu| !online.contains(cpu)) {
-        let error = Buffer::open(cpu, 1, &Options::new()).unwrap_err();
+        let error = Buffer::open(cpu, bytes(1), &Options::new()).unwrap_err();
         assert!(matches!(error, Error::Offline { cpu: named, .. } if named == cpu), "{error}");
         assert!(sender.send(cpu, 8, 1).is_err(), "nothing runs there");
     }
-    let mut set = PerCpuBuffers::open(2, &Options::new()).unwrap();
+    let mut set = PerCpuBuffers::open(bytes(2), &Options::new()).unwrap();
     assert_eq!(cpus(&set), online);
     set.connect(&slots).unwrap();
     let first = set.iter().next().unwrap().as_fd();

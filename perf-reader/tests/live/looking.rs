@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
+use crate::bytes;
 use libtest_mimic::{Completion, Trial};
 use perf_reader::{Error, Options, OverwriteBuffer, Peek, PerCpuBuffers, Record, Wake};
 
@@ -54,7 +55,7 @@ fn no_event() {
 
 /// Neither records nor the wake-up are taken from the owner; what it has given back is gone.
 fn what_waits(sender: &Sender) {
-    let mut set = PerCpuBuffers::open_on([0], 2, &Options::new()).unwrap();
+    let mut set = PerCpuBuffers::open_on([0], bytes(2), &Options::new()).unwrap();
     sender.payload(0, &[]).unwrap();
     let buffer = set.get(0).unwrap();
     sender.connect(0, buffer.as_fd()).unwrap();
@@ -83,7 +84,7 @@ fn what_waits(sender: &Sender) {
 }
 
 fn recorder(sender: &Sender) {
-    let recorder = OverwriteBuffer::open(0, 1, &Options::new()).unwrap();
+    let recorder = OverwriteBuffer::open(0, bytes(1), &Options::new()).unwrap();
     sender.connect(0, recorder.as_fd()).unwrap();
     sender.payload(0, &[]).unwrap();
     sender.send(0, 8, 1).unwrap();

@@ -1,8 +1,10 @@
 //! One CPU's buffer against the real kernel.
 
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use crate::bytes;
 use libtest_mimic::{Completion, Trial};
 use perf_reader::{
     Buffer, Bytes, Corrupt, IDLE_POLL_INTERVAL, LostSource, Options, OverwriteBuffer, PerCpuBuffers, Record, Snapshot,
@@ -19,6 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         live("times_are_those_of_the_monotonic_clock", times),
         live("wakes_every_n_events", wakes_every_n_events),
         live("wakes_every_n_bytes", wakes_every_n_bytes),
+        live("a_drain_that_ends_early_loses_nothing", ends_early),
         live("records_below_the_threshold_are_found_by_looking", below_the_threshold),
         live("a_record_that_is_not_drained_makes_no_busy_loop", left_where_it_is),
         live("an_idle_reader_looks_only_where_records_can_come_unannounced", idle_looks),
@@ -30,7 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn open(sender: &Sender, pages: usize, options: &Options) -> Buffer {
-    let buffer = Buffer::open(0, pages, options).unwrap();
+    let buffer = Buffer::open(0, bytes(pages), options).unwrap();
     sender.connect(0, buffer.as_fd()).unwrap();
     buffer
 }
@@ -138,7 +141,7 @@ fn times(sender: &Sender) {
 
 /// A set of the one CPU, connected.
 fn set(sender: &Sender, pages: usize, options: &Options) -> PerCpuBuffers {
-    let set = PerCpuBuffers::open_on([0], pages, options).unwrap();
+    let set = PerCpuBuffers::open_on([0], bytes(pages), options).unwrap();
     sender.connect(0, set.get(0).unwrap().as_fd()).unwrap();
     sender.payload(0, &[]).unwrap();
     set
@@ -162,6 +165,30 @@ fn wakes_every_n_events(sender: &Sender) {
         samples += u32::from(matches!(record, Ok(Record::Sample(_))));
     });
     assert_eq!(samples, 30);
+}
+
+/// What a drain leaves is there for the next one, and a wait that comes between returns at once: no wake-up tells of it.
+fn ends_early(sender: &Sender) {
+    let number = |record: Result<Record<'_>, Corrupt>| match record.unwrap() {
+        Record::Sample(sample) => u64::from_ne_bytes(sample.padded().array(0).unwrap()),
+        other => panic!("{other:?}"),
+    };
+    let mut set = set(sender, 8, &Options::new());
+    sender.send(0, 8, 5).unwrap();
+    assert_eq!(set.wait(None).unwrap(), Wake::Ready);
+    let (mut seen, mut left) = (Vec::new(), 2);
+    let ended = set.drain(|_, record| {
+        seen.push(number(record));
+        left -= 1;
+        if left == 0 { ControlFlow::Break("enough") } else { ControlFlow::Continue(()) }
+    });
+    assert_eq!((ended, seen.len()), (Some("enough"), 2));
+    assert!(set.next_poll().unwrap() <= Instant::now());
+    assert_eq!(set.wait(None).unwrap(), Wake::Ready, "three are left");
+    set.drain(|_, record| seen.push(number(record)));
+    let first = seen[0];
+    assert_eq!(seen, (first..first + 5).collect::<Vec<_>>());
+    assert_eq!((set.wait(SOON).unwrap(), set.next_poll()), (Wake::TimedOut, None));
 }
 
 fn wakes_every_n_bytes(sender: &Sender) {
@@ -224,7 +251,7 @@ fn idle_looks(sender: &Sender) {
 
 /// A flight recorder: empty, not full, overwritten; paused while read, with losses told, and going on afterwards.
 fn flight_recorder(sender: &Sender) {
-    let mut recorder = OverwriteBuffer::open(0, 1, &Options::new().wakeup(Wakeup::Events(0))).unwrap();
+    let mut recorder = OverwriteBuffer::open(0, bytes(1), &Options::new().wakeup(Wakeup::Events(0))).unwrap();
     sender.connect(0, recorder.as_fd()).unwrap();
     sender.payload(0, &[]).unwrap();
     fn newest_first(snapshot: &Snapshot<'_>) -> (Vec<u64>, u64) {
@@ -263,7 +290,7 @@ fn flight_recorder(sender: &Sender) {
 
 /// The LOST record of a pause.
 fn losses_of_a_pause(sender: &Sender) {
-    let mut recorder = OverwriteBuffer::open(0, 1, &Options::new()).unwrap();
+    let mut recorder = OverwriteBuffer::open(0, bytes(1), &Options::new()).unwrap();
     sender.connect(0, recorder.as_fd()).unwrap();
     sender.payload(0, &[]).unwrap();
     let snapshot = recorder.pause().unwrap();

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::bytes;
 use libtest_mimic::Trial;
 use perf_reader::{HotplugChanges, Options, PerCpuBuffers, Record, Wake, online_cpus};
 
@@ -22,7 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn open(sender: &Sender, pages: usize) -> PerCpuBuffers {
-    let set = PerCpuBuffers::open(pages, &Options::new()).unwrap();
+    let set = PerCpuBuffers::open(bytes(pages), &Options::new()).unwrap();
     for buffer in &set {
         sender.connect(buffer.cpu(), buffer.as_fd()).unwrap();
         sender.payload(buffer.cpu(), &[]).unwrap();
@@ -55,14 +56,14 @@ fn holes(_: &Sender) {
     let mut cpus = online_cpus().unwrap();
     let last = *cpus.last().unwrap();
     cpus.push(last + 1);
-    let set = PerCpuBuffers::open_on(cpus, 1, &Options::new()).unwrap();
+    let set = PerCpuBuffers::open_on(cpus, bytes(1), &Options::new()).unwrap();
     assert!(set.get(last).is_some());
     assert!(set.get(last + 1).is_none());
 }
 
 /// Looking for CPUs that came finds none but those that were asked for.
 fn choice(sender: &Sender) {
-    let mut set = PerCpuBuffers::open_on([0], 1, &Options::new()).unwrap();
+    let mut set = PerCpuBuffers::open_on([0], bytes(1), &Options::new()).unwrap();
     let slots = |cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event);
     assert_eq!(set.refresh(&slots).unwrap(), HotplugChanges::default());
     assert_eq!(set.iter().map(|buffer| buffer.cpu()).collect::<Vec<_>>(), [0]);
@@ -70,7 +71,7 @@ fn choice(sender: &Sender) {
 
 fn stopper(sender: &Sender) {
     let mut set = open(sender, 1);
-    let stopper = set.stopper();
+    let stopper = set.stopper().unwrap();
     for by_hand in [false, true] {
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -111,7 +112,7 @@ fn nested(sender: &Sender) {
     set.drain(|_, _| samples += 1);
     assert_eq!(samples, 1);
     assert_eq!(poll(&set, 0), 0, "asking consumes");
-    set.stopper().stop();
+    set.stopper().unwrap().stop();
     assert_eq!(poll(&set, 5000), 1);
 }
 

@@ -4,6 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::bytes;
 use libtest_mimic::{Completion, Trial};
 use perf_reader::{AdaptiveReader, Options, Record, online_cpus};
 
@@ -42,8 +43,8 @@ fn soak(sender: &Sender, total: u64, len: fn(u64) -> usize) -> Completion {
         sender.payload(cpu, &[&[0; 8], &payload[8..]].concat()).unwrap();
     }
     let slots = |cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event);
-    let mut stream = AdaptiveReader::open(256, &Options::new(), slots).unwrap();
-    let stopper = stream.stopper();
+    let mut stream = AdaptiveReader::open(bytes(256), &Options::new(), slots).unwrap();
+    let stopper = stream.stopper().unwrap();
     let (sent, refused, running) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(cpus.len() as u64));
     let (mut received, mut bytes, mut announced) = (0_u64, 0_u64, 0);
     let mut last = vec![0; *cpus.last().unwrap() as usize + 1];

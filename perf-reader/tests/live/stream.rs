@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::bytes;
 use libtest_mimic::{Completion, Trial};
 use perf_reader::{
     AdaptiveReader, Corrupt, EventArray, HotplugChanges, IDLE_POLL_INTERVAL, Options, PerCpuBuffers, Record, Slot,
@@ -38,13 +39,13 @@ fn stream(sender: &Sender, pages: usize) -> AdaptiveReader<impl perf_reader::Eve
     for cpu in online_cpus().unwrap() {
         sender.payload(cpu, &[]).unwrap();
     }
-    AdaptiveReader::open(pages, &Options::new(), slots(sender)).unwrap()
+    AdaptiveReader::open(bytes(pages), &Options::new(), slots(sender)).unwrap()
 }
 
 /// Bursts and pauses of all lengths, so that wake-ups go off and on many times: every record arrives or is counted, in order.
 fn busy_and_idle(sender: &Sender) {
     let mut stream = stream(sender, 64);
-    let stopper = stream.stopper();
+    let stopper = stream.stopper().unwrap();
     let cpu = online_cpus().unwrap()[0];
     let (sent, refused) = (AtomicU64::new(0), AtomicU64::new(0));
     let (mut last, mut received) = (0, 0);
@@ -118,7 +119,7 @@ fn single_records(sender: &Sender) {
 fn seldom_woken(sender: &Sender) {
     sender.payload(0, &[]).unwrap();
     let options = Options::new().wakeup(Wakeup::Events(1000));
-    let mut stream = AdaptiveReader::open(8, &options, slots(sender)).unwrap();
+    let mut stream = AdaptiveReader::open(bytes(8), &options, slots(sender)).unwrap();
     for elsewhere in [false, true] {
         sender.send(0, 8, 3).unwrap();
         if elsewhere {
@@ -157,7 +158,7 @@ fn fewer_slots(_: &Sender) {
 
 fn no_slot(_: &Sender) {
     let none = |_: u32, _: BorrowedFd<'_>| Err(std::io::Error::from_raw_os_error(libc::E2BIG));
-    let error = AdaptiveReader::open(1, &Options::new(), none).err().unwrap();
+    let error = AdaptiveReader::open(bytes(1), &Options::new(), none).err().unwrap();
     assert_eq!(error.errno().map(|errno| errno.raw()), Some(libc::E2BIG), "{error}");
 }
 
@@ -197,7 +198,7 @@ fn another_reader(sender: &Sender) {
     }
     let (slot, sets) = (Cell::new(Slot::Empty), Cell::new(0));
     let slots = Contested { sender, slot: &slot, sets: &sets, ours: Instant::now() };
-    let mut stream = AdaptiveReader::open(8, &Options::new(), slots).unwrap();
+    let mut stream = AdaptiveReader::open(bytes(8), &Options::new(), slots).unwrap();
     sender.send(0, 8, 200).unwrap();
     stream.drain(|_, _| {}).unwrap();
     assert_eq!((sets.get(), stream.switches()), (2, 1), "busy: the quiet event is in the slot");
@@ -230,7 +231,7 @@ fn refusing<'s>(sender: &'s Sender, refuse: &'s Cell<bool>) -> impl perf_reader:
 fn refused_slot(sender: &Sender) {
     let refuse = Cell::new(false);
     sender.payload(0, &[]).unwrap();
-    let mut stream = AdaptiveReader::open(8, &Options::new(), refusing(sender, &refuse)).unwrap();
+    let mut stream = AdaptiveReader::open(bytes(8), &Options::new(), refusing(sender, &refuse)).unwrap();
     let mut received = 0;
     sender.send(0, 8, 100).unwrap();
     refuse.set(true);
@@ -250,7 +251,7 @@ fn refused_slot(sender: &Sender) {
 fn corrupt_ring(sender: &Sender) {
     const PAGES: usize = 8;
     sender.payload(0, &[]).unwrap();
-    let mut stream = AdaptiveReader::open(PAGES, &Options::new(), slots(sender)).unwrap();
+    let mut stream = AdaptiveReader::open(bytes(PAGES), &Options::new(), slots(sender)).unwrap();
     sender.send(0, 8, 2).unwrap();
     {
         let event = stream.set().get(0).unwrap().as_fd();
@@ -323,7 +324,7 @@ fn goes_and_comes_back(sender: &Sender) -> Completion {
         sender.payload(cpu, &[]).unwrap();
     }
     let refuse = Cell::new(false);
-    let mut stream = AdaptiveReader::open(8, &Options::new(), refusing(sender, &refuse)).unwrap();
+    let mut stream = AdaptiveReader::open(bytes(8), &Options::new(), refusing(sender, &refuse)).unwrap();
     let nothing = HotplugChanges::default();
     assert_eq!(stream.refresh().unwrap(), nothing);
     let (mut sent, mut received) = (0, 0);
@@ -379,7 +380,7 @@ fn comes(sender: &Sender) -> Completion {
         Err(ignored) => return ignored,
     };
     switch(cpu, false);
-    let mut set = PerCpuBuffers::open(2, &Options::new().wakeup(Wakeup::Events(1))).unwrap();
+    let mut set = PerCpuBuffers::open(bytes(2), &Options::new().wakeup(Wakeup::Events(1))).unwrap();
     set.connect(&slots(sender)).unwrap();
     assert!(set.get(cpu).is_none());
     switch(cpu, true);

@@ -89,7 +89,7 @@ fn slots(max_entries: u32) -> Result<u32, Obstacle> {
     let loaded = load(Transport::Heap, max_entries)?;
     let (online, map) = (cutaway::perf_reader::online_cpus()?, loaded.map(names::EVENTS)?);
     let cpu = online.first().copied().unwrap_or(0);
-    let event = PerfBuffer::open(cpu, 1, &silent())?;
+    let event = PerfBuffer::open(cpu, rustix::param::page_size() as u32, &silent())?;
     let descriptor = event.as_fd().as_raw_fd().to_ne_bytes();
     // A key is only a place in the array here: whose event stands there, the kernel does not ask.
     let taken = |key: &u32| map.update(&key.to_ne_bytes(), &descriptor).is_ok();

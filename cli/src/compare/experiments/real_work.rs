@@ -123,9 +123,8 @@ fn measure(bench: &Bench<'_>, arm: &mut Arm, calls: u32) -> Result<f64, Obstacle
         };
         meanwhile(read, traced, || stopper.stop())?
     } else {
-        let pages = BUFFER as usize / rustix::param::page_size();
-        let mut stream = events.perf_buffers(pages, &perf_reader::Options::new())?;
-        let stopper = stream.stopper();
+        let mut stream = events.perf_buffers(BUFFER, &perf_reader::Options::new())?;
+        let stopper = stream.stopper()?;
         let read = || {
             cpus::pin(cpu)?;
             let mut each = |_, record: Result<Record<'_>, perf_reader::Corrupt>| {
@@ -134,7 +133,8 @@ fn measure(bench: &Bench<'_>, arm: &mut Arm, calls: u32) -> Result<f64, Obstacle
             while stream.wait(None)? != perf_reader::Wake::Stopped {
                 stream.drain(&mut each)?;
             }
-            Ok(stream.drain(each)?)
+            stream.drain(each)?;
+            Ok(())
         };
         meanwhile(read, traced, || stopper.stop())?
     };

@@ -85,11 +85,13 @@ fn look(way: Transport, control: bool) -> Result<Seen, Obstacle> {
                     note([record, &[]]);
                 }
             }
-            Buffer::Perf(set) => set.drain(|_, record| {
-                if let Ok(Record::Sample(sample)) = record {
-                    note(sample.padded().pieces());
-                }
-            }),
+            Buffer::Perf(set) => {
+                set.drain(|_, record| {
+                    if let Ok(Record::Sample(sample)) = record {
+                        note(sample.padded().pieces());
+                    }
+                });
+            }
         }
     }
     Ok(seen)

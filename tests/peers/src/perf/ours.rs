@@ -42,7 +42,7 @@ impl<S: Sink> Peer<S> for Twins<S> {
     const NAME: &'static str = "perf-reader, twin events";
 
     fn open(map: &OwnedFd) -> Self {
-        let stream = AdaptiveReader::open(PAGES, &Options::new(), array(map)).expect("perf buffers");
+        let stream = AdaptiveReader::open(PAGES as u32 * 4096, &Options::new(), array(map)).expect("perf buffers");
         Self { stream, sink: S::default() }
     }
 
@@ -75,7 +75,7 @@ impl<S: Sink> Peer<S> for Immediate<S> {
     const NAME: &'static str = "perf-reader, a wake-up each";
 
     fn open(map: &OwnedFd) -> Self {
-        let mut set = PerCpuBuffers::open(PAGES, &Options::new()).expect("perf buffers");
+        let mut set = PerCpuBuffers::open(PAGES as u32 * 4096, &Options::new()).expect("perf buffers");
         let array = array(map);
         set.connect(&array).expect("slots");
         Self { set, sink: S::default(), _array: array }
