@@ -113,18 +113,41 @@
 //! record is lost, and at most the batch that was open (of a trailing reader: the
 //! last record too) is seen again.
 //!
-//! # What is where
+//! # Overview
 //!
 //! | | |
 //! | --- | --- |
 //! | [`Ring`] | the consumer: [batches](Ring::batch), [single records](Ring::record), [waiting](Ring::wait), the [run loop](Ring::run) |
 //! | [`RingSet`] | several rings in one wait |
 //! | [`Stopper`] | ends a wait from another thread or a signal handler |
-//! | [`Peek`] | a look at anybody's ring that disturbs nobody |
+//! | [`Peek`] | observes any ring, read-only, without disturbing its reader |
 //! | [`OverwriteRing`] | a ring that overwrites its oldest records (Linux 6.19) |
 //! | [`UserRing`] | the other direction: samples for a BPF program (Linux 6.1) |
 //! | [`Memory`] | where the words live: the pages of a ring, or a model of them |
 //! | `fake` | the kernel's side in user space, for tests (feature `fake`) |
+//!
+//! The two readers of this project, side by side:
+//!
+//! | | `mmap_ring` | `perf_reader` |
+//! | --- | --- | --- |
+//! | one buffer | `Ring::open(map, bytes)` | `Buffer::open(cpu, bytes, &options)` |
+//! | several in one wait | `RingSet` | `PerCpuBuffers`, `AdaptiveReader` |
+//! | records, borrowed | `batch()`: one store releases them all | `Buffer::batch()`, likewise |
+//! | a callback for each | `drain(each)` | `drain(each)` |
+//! | wait and read until stopped | `Ring::run(policy, each)` | `AdaptiveReader::run(each)` |
+//! | what a callback returns | nothing, or `ControlFlow` | nothing, or `ControlFlow` |
+//! | wait once | `wait(timeout)` gives `Wake` | `wait(timeout)` gives `Wake` |
+//! | end a wait | `stopper()?`, `resume()` | `stopper()?`, `resume()` |
+//! | sleep elsewhere | `as_fd()`, `prepare_wait()` | `as_fd()`, `next_poll()` |
+//! | records without a wake-up | `set_idle_poll_interval(time)` | `set_idle_poll_interval(time)` |
+//! | sizes | bytes: a power of two of pages | bytes: a power of two of pages |
+//! | losses | counted by the program; `OverwriteRing::lost()` | `lost()` |
+//! | overwriting the oldest | `OverwriteRing` | `OverwriteBuffer` |
+//! | observing | `Peek` | `Peek` |
+//! | errors | `Error::errno()` | `Error::errno()` |
+//!
+//! Readers are `Send`: open one in a thread and read it in another. [`Stopper`] is `Send` and `Sync`. A reader has one user
+//! at a time, which its `&mut` methods say.
 //!
 //! Every system call is reported to the crate `log`, target `syscall`, level
 //! trace.

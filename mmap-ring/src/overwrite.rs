@@ -38,6 +38,7 @@ use crate::wait::{Sleeper, Stopper, Waiter, Wake};
 use cutaway_sys::epoll::{Epoll, Interest};
 
 /// The reader of a ring that overwrites its oldest records.
+#[doc(alias = "BPF_F_RB_OVERWRITE")]
 pub struct OverwriteRing<M: Consume = Mapped> {
     endpoint: Endpoint<M>,
     waiter: Waiter,

@@ -44,6 +44,8 @@ use cutaway_sys::epoll::{Epoll, Interest};
 /// this type did not store is [`Corrupt::Consumer`], before anything more is lent. It looks when a batch begins and
 /// ends (what the end finds is the error of the next call) and before it sleeps, never in between; records that both
 /// have read until then are read twice, and a second consumer that has read nothing yet goes unnoticed.
+#[doc(alias = "BPF_MAP_TYPE_RINGBUF")]
+#[doc(alias = "ring_buffer")]
 pub struct Ring<M: Consume = Mapped> {
     endpoint: Endpoint<M>,
     waiter: Waiter,
@@ -88,6 +90,7 @@ impl Ring<Mapped> {
     /// - [`Error::OverwriteMode`] if it was made with `BPF_F_RB_OVERWRITE`.
     /// - [`Error::Map`] if the kernel refuses a mapping: EACCES if the descriptor is read-only, EPERM if the map is frozen.
     /// - [`Error::AlreadyOpen`] if this process has it open.
+    #[doc(alias = "ring_buffer__new")]
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
         let memory = Mapped::new(fd.as_fd(), Purpose::Lend, bytes)?;
@@ -171,6 +174,7 @@ impl<M: Consume> Ring<M> {
     ///
     /// # Errors
     /// As for [`batch`](Self::batch).
+    #[doc(alias = "ring_buffer__consume")]
     pub fn drain<R: IntoControlFlow>(&mut self, mut each: impl FnMut(&[u8]) -> R) -> Result<Option<R::Break>, Error> {
         for record in &mut self.batch()? {
             if let ControlFlow::Break(value) = each(record).into_control_flow() {
@@ -201,6 +205,7 @@ impl<M: Consume> Ring<M> {
     /// # Errors
     /// [`Error::System`] if epoll cannot be set up or waited for;
     /// [`Error::Corrupt`] if the ring is.
+    #[doc(alias = "ring_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         self.waiter.wait(&mut self.endpoint, timeout)
     }
@@ -258,6 +263,8 @@ impl<M: Consume> Ring<M> {
     }
 
     /// The positions that the ring's pages show.
+    #[doc(alias = "ring__consumer_pos")]
+    #[doc(alias = "ring__producer_pos")]
     #[must_use]
     pub fn positions(&self) -> Positions {
         self.endpoint.consumer.positions()
@@ -267,6 +274,7 @@ impl<M: Consume> Ring<M> {
     ///
     /// The most that it can hold is one byte less, so the longest record has
     /// `capacity - 16` bytes (`__bpf_ringbuf_reserve` in `kernel/bpf/ringbuf.c`).
+    #[doc(alias = "ring__size")]
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.endpoint.consumer.memory().size()

@@ -31,6 +31,7 @@ use cutaway_sys::epoll::Epoll;
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias = "ring_buffer")]
 #[derive(Debug)]
 pub struct RingSet<M: Consume = Mapped> {
     rings: Rings<M>,
@@ -76,6 +77,7 @@ impl<M: Consume> RingSet<M> {
     }
 
     /// Adds a ring and returns its index: 0, 1, 2 and so on.
+    #[doc(alias = "ring_buffer__add")]
     pub fn push(&mut self, ring: Ring<M>) -> usize {
         self.rings.0.push(ring);
         self.waiter.forget();
@@ -101,6 +103,7 @@ impl<M: Consume> RingSet<M> {
     /// # Errors
     /// As [`Ring::wait`], for any of the rings. The others can still be read, and
     /// [`remove`](Self::remove) takes a corrupt one out.
+    #[doc(alias = "ring_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         self.waiter.wait(&mut self.rings, timeout)
     }
@@ -118,6 +121,7 @@ impl<M: Consume> RingSet<M> {
     ///
     /// # Errors
     /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`remove`](Self::remove) takes it out.
+    #[doc(alias = "ring_buffer__consume")]
     pub fn drain<R: IntoControlFlow>(
         &mut self,
         mut each: impl FnMut(usize, &[u8]) -> R,

@@ -120,6 +120,7 @@ impl<M: Consume> Ring<M> {
     /// # Errors
     /// As [`wait`](Ring::wait) and [`batch`](Ring::batch). The true position is
     /// published in any case.
+    #[doc(alias = "ring_buffer__poll")]
     pub fn run<R: IntoControlFlow>(
         &mut self,
         policy: WakeupPolicy,

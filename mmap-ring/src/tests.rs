@@ -24,6 +24,18 @@ fn drain(ring: &mut Ring<Heap>) -> Vec<Vec<u8>> {
     batch.records().map(<[u8]>::to_vec).collect()
 }
 
+/// As the front page says.
+#[test]
+fn readers_are_send_and_stoppers_sync() {
+    fn is_send<T: Send>() {}
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send::<Ring>();
+    is_send::<crate::RingSet>();
+    is_send::<crate::OverwriteRing>();
+    is_send::<crate::UserRing>();
+    is_send_and_sync::<crate::Stopper>();
+}
+
 #[test]
 fn records_of_a_batch_are_all_borrowed_at_once_and_released_together() {
     let (kernel, mut ring) = Kernel::new(64).unwrap();

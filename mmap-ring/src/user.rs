@@ -39,6 +39,8 @@ use cutaway_sys::epoll::{Epoll, Interest};
 /// }
 /// # Ok::<(), mmap_ring::Error>(())
 /// ```
+#[doc(alias = "BPF_MAP_TYPE_USER_RINGBUF")]
+#[doc(alias = "user_ring_buffer")]
 pub struct UserRing<M: Produce = UserMapped> {
     memory: M,
     fd: OwnedFd,
@@ -58,6 +60,7 @@ impl UserRing<UserMapped> {
     /// # Errors
     /// As [`Ring::open`](crate::Ring::open), but for [`Error::OverwriteMode`]: only a map of type `BPF_MAP_TYPE_USER_RINGBUF` is
     /// opened.
+    #[doc(alias = "user_ring_buffer__new")]
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
         let memory = UserMapped::new(fd.as_fd(), bytes)?;
@@ -78,6 +81,7 @@ impl<M: Produce> UserRing<M> {
     /// is the most. [`Corrupt`] if the positions cannot be true: a producer position
     /// that is no multiple of 8, which the kernel would refuse for ever, one that
     /// this producer did not store, or one too far from the consumer's.
+    #[doc(alias = "user_ring_buffer__reserve")]
     pub fn reserve(&mut self, length: u32) -> Result<Option<Sample<'_, M>>, Error> {
         if !self.has_room(length)? {
             return Ok(None);
@@ -93,6 +97,7 @@ impl<M: Produce> UserRing<M> {
     /// # Errors
     /// As [`reserve`](Self::reserve), and [`Error::System`] if epoll cannot be set
     /// up or waited for.
+    #[doc(alias = "user_ring_buffer__reserve_blocking")]
     pub fn reserve_within(&mut self, length: u32, timeout: Option<Duration>) -> Result<Option<Sample<'_, M>>, Error> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         // A wake-up sent after this look is kept by epoll, which has been watching
@@ -196,6 +201,7 @@ pub struct Sample<'r, M: Produce = UserMapped> {
 
 impl<M: Produce> Sample<'_, M> {
     /// Sends the sample: the next drain takes it.
+    #[doc(alias = "user_ring_buffer__submit")]
     pub fn submit(self) {
         let ring = self.ring;
         let position = ring.producer;
@@ -207,6 +213,7 @@ impl<M: Produce> Sample<'_, M> {
     }
 
     /// Gives the sample up, as dropping it does. Costs nothing and takes no room.
+    #[doc(alias = "user_ring_buffer__discard")]
     pub fn discard(self) {}
 }
 

@@ -31,6 +31,7 @@ const SPINS: u32 = 128;
 ///
 /// A program's author may know that each record sends its wake-up. Then [`Ring::set_idle_poll_interval`](crate::Ring::set_idle_poll_interval) turns the
 /// looks off.
+#[doc(alias = "BPF_RB_NO_WAKEUP")]
 pub const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(90);
 /// How soon a ring is looked at whose records come without wake-ups.
 pub(crate) const LOOK_LEAST: Duration = Duration::from_millis(1);

@@ -23,7 +23,8 @@ use crate::corrupt::Corrupt;
 use crate::error::Error;
 use crate::event_array::EventArray;
 use crate::options::Options;
-use crate::per_cpu_buffers::{HotplugChanges, PerCpuBuffers};
+use crate::per_cpu_buffers::PerCpuBuffers;
+use crate::per_cpu_buffers::hotplug::HotplugChanges;
 use crate::record::Record;
 use crate::wait::{Stopper, Wake};
 
@@ -54,6 +55,8 @@ const REFRESH: Duration = Duration::from_secs(1);
 ///
 /// Costs two events a CPU, one ring each; half of [`run`](AdaptiveReader::run) is [`wait`](AdaptiveReader::wait), the other
 /// [`drain`](AdaptiveReader::drain), for those who have a loop of their own.
+#[doc(alias = "BPF_MAP_TYPE_PERF_EVENT_ARRAY")]
+#[doc(alias = "perf_buffer")]
 #[derive(Debug)]
 pub struct AdaptiveReader<S> {
     set: PerCpuBuffers,
@@ -68,6 +71,7 @@ impl<S: EventArray> AdaptiveReader<S> {
     /// # Errors
     /// As [`PerCpuBuffers::open`]; as [`PerCpuBuffers::connect`] if a slot cannot be set. CPUs that the map has no slot for are no error:
     /// see [`PerCpuBuffers::without_slot`].
+    #[doc(alias = "perf_buffer__new")]
     pub fn open(bytes: u32, options: &Options, slots: S) -> Result<Self, Error> {
         let mut set = PerCpuBuffers::open_with_silent_events(bytes, options)?;
         set.connect(&slots)?;
@@ -79,6 +83,7 @@ impl<S: EventArray> AdaptiveReader<S> {
     ///
     /// # Errors
     /// [`Error::System`] if epoll_wait(2) fails.
+    #[doc(alias = "perf_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         let Some(next_poll) = self.set.silent_until() else {
             return self.set.wait(timeout);
@@ -109,6 +114,7 @@ impl<S: EventArray> AdaptiveReader<S> {
     ///
     /// # Errors
     /// [`Error::System`] if a slot cannot be set; it is tried again the next time.
+    #[doc(alias = "perf_buffer__consume")]
     #[inline]
     pub fn drain<R: IntoControlFlow>(
         &mut self,

@@ -20,6 +20,7 @@ use crate::wakeup_mode::{Switch, WakeupMode};
 /// Its descriptor ([`AsFd`]) is what goes into the `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, under the CPU's number as key. Until
 /// it does, programs on this CPU get ENOENT from `bpf_perf_event_output`. The kernel clears the slot when the map's descriptor
 /// that set it is closed: keep that one open.
+#[doc(alias = "PERF_COUNT_SW_BPF_OUTPUT")]
 #[derive(Debug)]
 pub struct Buffer {
     /// Unmapped before the event is closed.
@@ -111,6 +112,7 @@ impl Buffer {
     /// # Errors
     /// [`Error::InvalidSize`], [`Error::Denied`], [`Error::Offline`], [`Error::LockedMemory`], or [`Error::System`] for what
     /// else perf_event_open(2), mmap(2) and ioctl(2) answer.
+    #[doc(alias = "perf_event_open")]
     pub fn open(cpu: u32, bytes: u32, options: &Options) -> Result<Self, Error> {
         let pages = data_pages(bytes)?;
         let event = Event::open(cpu, options, Direction::Forward)?;

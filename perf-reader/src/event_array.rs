@@ -19,6 +19,7 @@ use std::os::fd::BorrowedFd;
 /// ```
 ///
 /// The kernel clears a slot when the map's descriptor that filled it is closed, so a `EventArray` keeps its descriptor open.
+#[doc(alias = "BPF_MAP_TYPE_PERF_EVENT_ARRAY")]
 pub trait EventArray {
     /// Has programs on `cpu` write through `event` from now on: one `BPF_MAP_UPDATE_ELEM`, key `cpu`, value the descriptor.
     ///

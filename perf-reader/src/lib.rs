@@ -78,19 +78,42 @@
 //! - **Fewer slots than CPUs.** Programs on a CPU whose number is not below the map's `max_entries` are refused
 //!   (E2BIG), and nobody counts that: [`PerCpuBuffers::without_slot`] names those CPUs.
 //!
-//! # The rooms
+//! # Overview
 //!
 //! | to | there is |
 //! | --- | --- |
 //! | read all CPUs, immediately when idle and cheaply when busy | [`AdaptiveReader`] |
 //! | the same with wake-ups every n samples or bytes, or from one's own epoll | [`PerCpuBuffers`], [`Wakeup`] |
 //! | stop it from another thread or a signal handler | [`Stopper`] |
-//! | follow CPUs that come and go | [`PerCpuBuffers::refresh`]; a `AdaptiveReader` does it by itself |
+//! | follow CPUs that come and go | [`PerCpuBuffers::refresh`]; an `AdaptiveReader` does it by itself |
 //! | have the events of all CPUs in the order of time | [`Merge`] |
 //! | keep the newest and look at them when something has happened | [`OverwriteBuffer`] |
 //! | read one CPU | [`Buffer`] |
 //! | look at another process's buffer, disturbing nobody | [`Peek`] |
 //! | read pages without a kernel | [`Reader`] over the feature `fake` |
+//!
+//! The two readers of this project, side by side:
+//!
+//! | | `mmap_ring` | `perf_reader` |
+//! | --- | --- | --- |
+//! | one buffer | `Ring::open(map, bytes)` | `Buffer::open(cpu, bytes, &options)` |
+//! | several in one wait | `RingSet` | `PerCpuBuffers`, `AdaptiveReader` |
+//! | records, borrowed | `batch()`: one store releases them all | `Buffer::batch()`, likewise |
+//! | a callback for each | `drain(each)` | `drain(each)` |
+//! | wait and read until stopped | `Ring::run(policy, each)` | `AdaptiveReader::run(each)` |
+//! | what a callback returns | nothing, or `ControlFlow` | nothing, or `ControlFlow` |
+//! | wait once | `wait(timeout)` gives `Wake` | `wait(timeout)` gives `Wake` |
+//! | end a wait | `stopper()?`, `resume()` | `stopper()?`, `resume()` |
+//! | sleep elsewhere | `as_fd()`, `prepare_wait()` | `as_fd()`, `next_poll()` |
+//! | records without a wake-up | `set_idle_poll_interval(time)` | `set_idle_poll_interval(time)` |
+//! | sizes | bytes: a power of two of pages | bytes: a power of two of pages |
+//! | losses | counted by the program; `OverwriteRing::lost()` | `lost()` |
+//! | overwriting the oldest | `OverwriteRing` | `OverwriteBuffer` |
+//! | observing | `Peek` | `Peek` |
+//! | errors | `Error::errno()` | `Error::errno()` |
+//!
+//! Readers are `Send`: open one in a thread and read it in another. [`Stopper`] is `Send` and `Sync`. A reader has one user
+//! at a time, which its `&mut` methods say.
 //!
 //! The way of a record through the code: [`Buffer::open`] makes the ring (`event.rs`, `mapping.rs`), [`PerCpuBuffers::wait`] sleeps
 //! (`wait.rs`), [`Reader::batch`] looks at `data_head` once (`page.rs`) and opens a [`Batch`] over what is complete, [`Records`] walks
@@ -149,7 +172,8 @@ pub use merge::{Merge, TimedSample};
 pub use options::{Options, Wakeup};
 pub use overwrite_buffer::{OverwriteBuffer, Snapshot, SnapshotRecords};
 pub use peek::{Peek, PeekSnapshot, PendingRecord, Positions, RecordCount};
-pub use per_cpu_buffers::{HotplugChanges, PerCpuBuffers};
+pub use per_cpu_buffers::PerCpuBuffers;
+pub use per_cpu_buffers::hotplug::HotplugChanges;
 pub use reader::{Batch, Reader};
 pub use record::{Record, Records};
 pub use sample::{MAX_PADDING, Sample, WrongLength};

@@ -16,8 +16,10 @@ pub enum Wakeup {
     ///
     /// A wake-up costs the program's CPU microseconds: one for each sample bounds a stream at a few hundred thousand a
     /// second. With more than 1, the last few samples of a burst send no wake-up.
+    #[doc(alias = "wakeup_events")]
     Events(u32),
     /// After so many bytes of records, headers and padding included; 0 means half of the ring.
+    #[doc(alias = "wakeup_watermark")]
     Bytes(u32),
 }
 

@@ -31,6 +31,7 @@ use crate::sys;
 ///
 /// Programs never find it full. Nobody has to read it, and usually nobody waits for it: with
 /// [`Wakeup::Events(0)`](crate::Wakeup::Events) it wakes only at each half ring.
+#[doc(alias = "write_backward")]
 #[derive(Debug)]
 pub struct OverwriteBuffer {
     /// Unmapped before the event is closed.

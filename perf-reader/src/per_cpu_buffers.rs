@@ -1,16 +1,18 @@
 //! All CPUs' buffers, waited for and drained as one.
 
+mod connect;
+pub(crate) mod hotplug;
+
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use cutaway_sys::IntoControlFlow;
 
-use crate::buffer::{Buffer, Holder, Lost, LostSource};
+use crate::buffer::{Buffer, Lost, LostSource};
 use crate::corrupt::Corrupt;
 use crate::cpus::online_cpus;
 use crate::error::Error;
-use crate::event_array::{EventArray, Slot};
 use crate::idle_poll::IdlePoll;
 use crate::options::Options;
 use crate::record::Record;
@@ -40,6 +42,8 @@ use crate::wait::{Stopper, Waiter, Wake};
 /// println!("lost: {}", set.lost()?.samples);
 /// # Ok::<(), perf_reader::Error>(())
 /// ```
+#[doc(alias = "BPF_MAP_TYPE_PERF_EVENT_ARRAY")]
+#[doc(alias = "perf_buffer")]
 #[derive(Debug)]
 pub struct PerCpuBuffers {
     /// Ascending by CPU.
@@ -60,28 +64,12 @@ pub struct PerCpuBuffers {
     ended_early: bool,
 }
 
-/// What [`PerCpuBuffers::refresh`] found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HotplugChanges {
-    /// CPUs that have a buffer now and had none before.
-    pub added: Vec<u32>,
-    /// CPUs that were away and are back.
-    pub restored: Vec<u32>,
-    /// CPUs that went offline. What they had written is still there to be drained.
-    pub removed: Vec<u32>,
-    /// CPUs in whose slot another reader's event was found, for the first time. What programs send there goes to that
-    /// reader.
-    pub taken: Vec<u32>,
-    /// CPUs whose slot was empty, as it is after the other reader of the map has ended, and is this set's again. What
-    /// programs sent meanwhile is lost, and counted by the programs alone.
-    pub regained: Vec<u32>,
-}
-
 impl PerCpuBuffers {
     /// Opens a buffer of `bytes` bytes, a power of two and a multiple of the page size, on each CPU that is online.
     ///
     /// # Errors
     /// As [`Buffer::open`], except that a CPU that goes offline meanwhile is left out; and [`Error::OnlineCpus`].
+    #[doc(alias = "perf_buffer__new")]
     pub fn open(bytes: u32, options: &Options) -> Result<Self, Error> {
         let mut set = Self::empty(bytes, options)?;
         set.add_all(&online_cpus()?)?;
@@ -157,146 +145,6 @@ impl PerCpuBuffers {
                 }
             }
             Err(at) => self.buffers.insert(at, buffer),
-        }
-        Ok(())
-    }
-
-    /// Puts every buffer into its CPU's slot. The buffers of CPUs that the map has no slot for are closed, with one
-    /// warning for all (crate `log`): see [`without_slot`](PerCpuBuffers::without_slot).
-    ///
-    /// # Errors
-    /// [`Error::System`] with the errno that `slots` answered: E2BIG only if the map has no slot for any of the CPUs.
-    pub fn connect(&mut self, slots: &impl EventArray) -> Result<(), Error> {
-        let mut without = Vec::new();
-        let mut held = Vec::new();
-        let mut first = None;
-        for buffer in &mut self.buffers {
-            let cpu = buffer.cpu();
-            if let Ok(Some(Slot::Enabled(_) | Slot::Other)) = slots.query(cpu, 0) {
-                held.push(cpu);
-            }
-            match buffer.connect(slots) {
-                Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::E2BIG) => {
-                    without.push(cpu);
-                    first = first.or(Some(error));
-                }
-                result => result?,
-            }
-        }
-        if let Some(error) = first.filter(|_| without.len() == self.buffers.len()) {
-            return Err(error);
-        }
-        if !held.is_empty() {
-            log::warn!(
-                "the map's slots held the events of another reader, on CPU {}: it gets nothing from now on",
-                list(&held)
-            );
-        }
-        self.buffers.retain(|buffer| !without.contains(&buffer.cpu()));
-        self.go_without_slot(&without);
-        Ok(())
-    }
-
-    /// Notes CPUs that have no slot, and warns.
-    fn go_without_slot(&mut self, cpus: &[u32]) {
-        let Some(last) = cpus.iter().max() else { return };
-        log::warn!(
-            "the map has no slot for CPU {}: what programs send there is refused (E2BIG), and not counted; its max_entries must \
-             be {} or more",
-            list(cpus),
-            last.saturating_add(1)
-        );
-        self.without_slot.extend(cpus);
-    }
-
-    /// The CPUs that the map has no slot for, since its `max_entries` is not above their number. They have no buffer,
-    /// and what programs send there is refused. Known after [`connect`](PerCpuBuffers::connect), and [`refresh`](PerCpuBuffers::refresh)
-    /// for a CPU that came later.
-    pub fn without_slot(&self) -> &[u32] {
-        &self.without_slot
-    }
-
-    /// Looks which CPUs are online now. Those that came get a buffer; those that were away and are back, however briefly, get a
-    /// new event that writes into the ring they had, as the kernel does not revive the old one; both are put into their slots.
-    ///
-    /// Until then a program on such a CPU is refused (ENOENT without a buffer, EOPNOTSUPP with one whose event is dead): what
-    /// it could not send is known to the program alone. So look often enough for what you do, and have programs count.
-    ///
-    /// Also looks whether the slots still hold this set's events, where the [`EventArray`] can tell. Those that another
-    /// reader of the map has taken are left to it; those that are empty, since the other reader has ended, are taken
-    /// back.
-    ///
-    /// A CPU whose slot could not be set is as if it had not been looked at: the next refresh tries again. Only the CPUs that the
-    /// set was [opened on](PerCpuBuffers::open_on) count, if it was.
-    ///
-    /// # Errors
-    /// [`Error::OnlineCpus`]; as [`Buffer::open`]; and as [`connect`](PerCpuBuffers::connect).
-    pub fn refresh(&mut self, slots: &impl EventArray) -> Result<HotplugChanges, Error> {
-        let online = online_cpus()?;
-        let mut changes = HotplugChanges::default();
-        for buffer in &mut self.buffers {
-            let cpu = buffer.cpu();
-            let away = self.away.iter().position(|&away| away == cpu);
-            if online.binary_search(&cpu).is_err() {
-                if away.is_none() {
-                    self.away.push(cpu);
-                    changes.removed.push(cpu);
-                }
-                continue;
-            }
-            if let Some(at) = away {
-                self.away.swap_remove(at);
-            } else if buffer.is_alive()? {
-                continue;
-            }
-            match buffer.replacement(&self.options) {
-                Ok(replacement) => {
-                    // What can fail comes first: then the buffer's event stays dead, and is found so the next time. Closing the
-                    // new one takes it out of epoll.
-                    self.waiter.watch(cpu, replacement.as_fd())?;
-                    connect(cpu, replacement.as_fd(), slots)?;
-                    let former = buffer.replace_with(replacement);
-                    self.waiter.forget(cpu, former.as_fd())?;
-                    changes.restored.push(cpu);
-                }
-                // Gone again meanwhile.
-                Err(Error::Offline { .. }) => self.away.push(cpu),
-                Err(error) => return Err(error),
-            }
-        }
-        for cpu in online {
-            let left_out = self.chosen.as_ref().is_some_and(|chosen| !chosen.contains(&cpu));
-            if left_out || self.get(cpu).is_some() || self.without_slot.contains(&cpu) {
-                continue;
-            }
-            let Some(mut buffer) = self.opened(cpu)? else { continue };
-            // First: a buffer whose slot could not be set is none of this set's, and opened anew the next time.
-            match buffer.connect(slots) {
-                Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::E2BIG) => {
-                    self.go_without_slot(&[cpu]);
-                    continue;
-                }
-                result => result?,
-            }
-            self.add(buffer)?;
-            changes.added.push(cpu);
-        }
-        self.check_slots(slots, &mut changes)?;
-        Ok(changes)
-    }
-
-    /// Finds slots that another reader has taken, and takes back those that are empty.
-    fn check_slots(&mut self, slots: &impl EventArray, changes: &mut HotplugChanges) -> Result<(), Error> {
-        for buffer in &mut self.buffers {
-            let cpu = buffer.cpu();
-            if self.away.contains(&cpu) {
-                continue;
-            }
-            match buffer.check_slot(slots)? {
-                Some(Holder::Another) => changes.taken.push(cpu),
-                Some(Holder::Nobody) => changes.regained.push(cpu),
-                _ => {}
-            }
         }
         Ok(())
     }
@@ -379,6 +227,7 @@ impl PerCpuBuffers {
     ///
     /// # Errors
     /// [`Error::System`] if epoll_wait(2) fails.
+    #[doc(alias = "perf_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         let buffers = &self.buffers;
         let pending = || buffers.iter().any(|buffer| buffer.reader().fill() > 0);
@@ -395,6 +244,7 @@ impl PerCpuBuffers {
     /// record that it broke at is read; those behind it stay, and the next [`wait`](PerCpuBuffers::wait) returns at once.
     ///
     /// Ends however fast programs write. A CPU whose ring is corrupt is left as it is: see [`Corrupt`].
+    #[doc(alias = "perf_buffer__consume")]
     #[inline]
     pub fn drain<R: IntoControlFlow>(
         &mut self,
@@ -453,20 +303,6 @@ impl PerCpuBuffers {
         }
         Ok(total)
     }
-}
-
-/// CPUs for a message: `0, 2, 3`, at most 16 of them.
-fn list(cpus: &[u32]) -> String {
-    const SHOWN: usize = 16;
-    let shown: Vec<String> = cpus.iter().take(SHOWN).map(u32::to_string).collect();
-    match cpus.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-fn connect(cpu: u32, event: BorrowedFd<'_>, slots: &impl EventArray) -> Result<(), Error> {
-    slots.set(cpu, event).map_err(|error| Error::slot(cpu, &error))
 }
 
 impl AsFd for PerCpuBuffers {

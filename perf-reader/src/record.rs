@@ -29,9 +29,11 @@ pub(crate) const HEADER: usize = 8;
 #[non_exhaustive]
 pub enum Record<'d> {
     /// What a program sent with `bpf_perf_event_output`.
+    #[doc(alias = "PERF_RECORD_SAMPLE")]
     Sample(Sample<'d>),
     /// So many samples found no room between the record before this one and the one behind it. The kernel can say so only
     /// when a later record fits: losses at the very end are in [`Buffer::lost`](crate::Buffer::lost).
+    #[doc(alias = "PERF_RECORD_LOST")]
     Lost(u64),
 }
 

@@ -498,3 +498,14 @@ fn a_live_producer() {
     assert!(announced <= kernel.lost());
     assert!(received > 0);
 }
+
+/// As the front page says.
+#[test]
+fn readers_are_send_and_stoppers_sync() {
+    fn is_send<T: Send>() {}
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send::<perf_reader::PerCpuBuffers>();
+    is_send::<perf_reader::AdaptiveReader<fn(u32, std::os::fd::BorrowedFd<'_>) -> std::io::Result<()>>>();
+    is_send::<perf_reader::OverwriteBuffer>();
+    is_send_and_sync::<perf_reader::Stopper>();
+}

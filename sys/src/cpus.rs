@@ -5,7 +5,7 @@
 //! gaps.
 //!
 //! A lookup in a per-CPU map writes as many values as there are possible CPUs, and takes no buffer size. So their number
-//! must be the kernel's own word ([`pseudo`](crate::pseudo)), or that lookup could write past its buffer.
+//! must be the kernel's own word ([`pseudo`]), or that lookup could write past its buffer.
 
 use std::{ffi::CStr, io};
 

@@ -7,7 +7,7 @@
 //! | [`program_type`], [`attach_type`] | `enum bpf_prog_type`, `enum bpf_attach_type` | `include/uapi/linux/bpf.h` |
 //! | [`helper`] | ids and names of helper functions | `___BPF_FUNC_MAPPER` |
 //! | [`errno`] | error numbers with names | `include/uapi/asm-generic/errno.h` |
-//! | [`report`] | the one report of a finished system call to the crate `log` | |
+//! | [`report`](mod@report) | the one report of a finished system call to the crate `log` | |
 //! | [`fd`], [`file`](mod@file), [`mount`], [`pseudo`] | file descriptors, files, private mounts, files that only the kernel can have written | `fs/open.c`, `fs/namespace.c` |
 //! | [`cpus`] | online and possible CPUs | `drivers/base/cpu.c` |
 //! | [`epoll`], [`stop`] | waiting for several file descriptors, and ending a wait from elsewhere | `fs/eventpoll.c` |

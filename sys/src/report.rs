@@ -100,6 +100,9 @@ pub fn check(value: impl Into<i64>) -> io::Result<i64> {
 }
 
 /// Copies the outcome of a call that a wrapper of the standard library made, so that it can be reported as well.
+///
+/// # Errors
+/// The error in `result`.
 pub fn outcome<T>(result: &io::Result<T>, value: impl FnOnce(&T) -> i64) -> io::Result<i64> {
     match result {
         Ok(done) => Ok(value(done)),
