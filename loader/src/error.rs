@@ -328,7 +328,7 @@ mod tests {
         ] {
             assert_eq!(Error::from(error).errno().map(Errno::raw), Some(libc::EMFILE));
         }
-        assert_eq!(Error::from(mmap_ring::Error::Overwrites).errno(), None);
+        assert_eq!(Error::from(mmap_ring::Error::OverwriteMode).errno(), None);
     }
 
     #[test]
@@ -340,7 +340,7 @@ mod tests {
                 Some(libc::EACCES),
             ),
             (perf_reader::Error::System { attempt: "x".into(), errno: Errno::new(libc::EMFILE) }, Some(libc::EMFILE)),
-            (perf_reader::Error::Pages { pages: 3 }, None),
+            (perf_reader::Error::InvalidSize { bytes: 3, page: 4096 }, None),
         ] {
             assert_eq!(Error::from(error).errno().map(Errno::raw), errno);
         }
@@ -356,8 +356,8 @@ mod tests {
     #[test]
     #[cfg(feature = "ring")]
     fn what_a_reader_says_stays_as_it_is() {
-        let text = mmap_ring::Error::Overwrites.to_string();
-        let error = Error::from(mmap_ring::Error::Overwrites);
+        let text = mmap_ring::Error::OverwriteMode.to_string();
+        let error = Error::from(mmap_ring::Error::OverwriteMode);
         assert_eq!(error.to_string(), text);
         assert!(std::error::Error::source(&error).is_none());
     }

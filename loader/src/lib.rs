@@ -6,7 +6,7 @@
 //!     bytes ──Object::parse──▶ Object ──load──▶ Loaded ──attach──▶ Link        drop it: detached
 //!                              a plain value     │
 //!                                                └─map("events")─▶ Map ──ring()──▶ mmap_ring::Ring
-//!                                                                      └─perf_buffers()─▶ perf_reader::Stream
+//!                                                                      └─perf_buffers()─▶ perf_reader::AdaptiveReader
 //! ```
 //!
 //! [`Object::parse`] makes no system call. [`Object::load`] makes the maps, links the instructions, and has the verifier

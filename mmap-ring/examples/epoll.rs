@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::thread;
 
 use mmap_ring::fake::{Commit, Kernel};
-use mmap_ring::{Head, LOOK_EVERY};
+use mmap_ring::{Head, IDLE_POLL_INTERVAL};
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     // In place of `Ring::open(map_fd, bytes)`.
@@ -42,9 +42,9 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Nothing may be left when going to sleep, and a busy head is no reason to
         // stay awake: its commit sends a wake-up. The time-out is for commits that
         // send none (BPF_RB_NO_WAKEUP).
-        if received < 1000 && ring.settle()? != Head::Ready {
+        if received < 1000 && ring.prepare_wait()? != Head::Ready {
             // SAFETY: there is room for one event.
-            unsafe { libc::epoll_wait(own, &raw mut event, 1, LOOK_EVERY.as_millis() as i32) };
+            unsafe { libc::epoll_wait(own, &raw mut event, 1, IDLE_POLL_INTERVAL.as_millis() as i32) };
         }
     }
     println!("received {received}");

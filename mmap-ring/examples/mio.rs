@@ -6,7 +6,7 @@ use std::thread;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use mmap_ring::fake::{Commit, Kernel};
-use mmap_ring::{Head, LOOK_EVERY};
+use mmap_ring::{Head, IDLE_POLL_INTERVAL};
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     // In place of `Ring::open(map_fd, bytes)`.
@@ -30,9 +30,9 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
             assert_eq!(record, received.to_ne_bytes());
             received += 1;
         }
-        if received < 1000 && ring.settle()? != Head::Ready {
+        if received < 1000 && ring.prepare_wait()? != Head::Ready {
             // The time-out is for records that are sent without a wake-up (BPF_RB_NO_WAKEUP).
-            poll.poll(&mut events, Some(LOOK_EVERY))?;
+            poll.poll(&mut events, Some(IDLE_POLL_INTERVAL))?;
         }
     }
     println!("received {received}");

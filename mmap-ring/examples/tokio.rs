@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::thread;
 
 use mmap_ring::fake::{Commit, Kernel};
-use mmap_ring::{Head, LOOK_EVERY};
+use mmap_ring::{Head, IDLE_POLL_INTERVAL};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
@@ -36,13 +36,13 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         // Never sleep on a ring that has something: whoever committed it may have
         // seen this consumer behind and sent no wake-up.
-        if received == 1000 || ring.settle()? == Head::Ready {
+        if received == 1000 || ring.prepare_wait()? == Head::Ready {
             continue;
         }
         // tokio keeps the readiness that it was told of until it is cleared; what
         // comes after this returned is told of again. The time-out is for records that
         // are sent without a wake-up (BPF_RB_NO_WAKEUP).
-        if let Ok(ready) = timeout(LOOK_EVERY, readable.readable()).await {
+        if let Ok(ready) = timeout(IDLE_POLL_INTERVAL, readable.readable()).await {
             ready?.clear_ready();
         }
     }

@@ -12,10 +12,10 @@ use std::iter::Take;
 use std::ops::Deref;
 use std::sync::atomic::Ordering;
 
-use crate::consumer::{Standing, publish};
 use crate::memory::mapped::Mapped;
 use crate::memory::{Consume, Data};
 use crate::record::{DISCARD, LENGTH, space};
+use crate::state::{ConsumerState, publish};
 
 /// The records that were committed when [`Ring::batch`](crate::Ring::batch)
 /// looked.
@@ -38,14 +38,14 @@ use crate::record::{DISCARD, LENGTH, space};
 #[must_use = "a batch hands out records only when it is iterated over"]
 pub struct Batch<'r, M: Consume = Mapped> {
     memory: &'r M,
-    standing: &'r mut Standing,
+    state: &'r mut ConsumerState,
     producer: u64,
 }
 
 impl<'r, M: Consume> Batch<'r, M> {
     /// `producer` is a position that was acquired and checked.
-    pub(crate) fn new(memory: &'r M, standing: &'r mut Standing, producer: u64) -> Self {
-        Self { memory, standing, producer }
+    pub(crate) fn new(memory: &'r M, state: &'r mut ConsumerState, producer: u64) -> Self {
+        Self { memory, state, producer }
     }
 
     /// The records, oldest first. As many of them as one likes can be held at a
@@ -59,10 +59,10 @@ impl<'r, M: Consume> Batch<'r, M> {
     pub fn records(&mut self) -> Records<'_, M> {
         Records {
             data: self.memory.data(),
-            cursor: self.standing.read,
-            last: self.standing.last,
-            available: self.producer.wrapping_sub(self.standing.read),
-            standing: self.standing,
+            cursor: self.state.read,
+            last: self.state.last,
+            available: self.producer.wrapping_sub(self.state.read),
+            state: self.state,
         }
     }
 
@@ -86,21 +86,21 @@ impl<'r, M: Consume> Batch<'r, M> {
     /// included.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.producer.wrapping_sub(self.standing.read)
+        self.producer.wrapping_sub(self.state.read)
     }
 }
 
 impl<M: Consume> Drop for Batch<'_, M> {
     #[inline]
     fn drop(&mut self) {
-        publish(self.memory, self.standing, self.standing.keep);
+        publish(self.memory, self.state, self.state.keep);
     }
 }
 
 impl<M: Consume> fmt::Debug for Batch<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch")
-            .field("position", &self.standing.read)
+            .field("position", &self.state.read)
             .field("bytes", &self.bytes())
             .finish_non_exhaustive()
     }
@@ -128,7 +128,7 @@ pub struct Records<'b, M: Consume = Mapped> {
     last: u64,
     /// Bytes from the cursor to the producer.
     available: u64,
-    standing: &'b mut Standing,
+    state: &'b mut ConsumerState,
 }
 
 impl<'b, M: Consume> Records<'b, M> {
@@ -164,22 +164,22 @@ impl<'b, M: Consume> Records<'b, M> {
     /// Hands out the record that [`look`](Self::look) just found at the cursor.
     ///
     /// It stays as it is during `'b`: the consumer position is stored by
-    /// [`publish`] alone, which needs the `Standing` that the batch borrows
+    /// [`publish`] alone, which needs the `ConsumerState` that the batch borrows
     /// mutably, and which the batch calls when it is dropped, after `'b`, its own
     /// borrow. And it lies within the ring: what was available was at most its
     /// size when the batch began, and has become less since.
     #[inline]
-    fn hand_out(&mut self, (length, taken): (u32, u64)) -> &'b [u8] {
+    fn take_record(&mut self, (length, taken): (u32, u64)) -> &'b [u8] {
         // SAFETY: `look` found `8 + length <= taken <= available`, at most the ring's
         // size; it saw no busy bit and synchronised with its going; and the position
         // is not moved past the record before the batch is dropped, after `'b`.
         let payload = unsafe { self.data.payload(self.cursor, length) };
-        self.pass(taken);
+        self.advance(taken);
         payload
     }
 
     #[inline]
-    fn pass(&mut self, taken: u64) {
+    fn advance(&mut self, taken: u64) {
         self.last = self.cursor;
         self.cursor = self.cursor.wrapping_add(taken);
         self.available = self.available.wrapping_sub(taken);
@@ -191,8 +191,8 @@ impl<'b, M: Consume> Records<'b, M> {
         let taken = space(word & LENGTH);
         let discarded = word & !LENGTH == DISCARD && taken <= self.available;
         if discarded {
-            self.pass(taken);
-            self.standing.discarded = self.standing.discarded.wrapping_add(1);
+            self.advance(taken);
+            self.state.discarded = self.state.discarded.wrapping_add(1);
         }
         discarded
     }
@@ -204,15 +204,15 @@ impl<'b, M: Consume> Iterator for Records<'b, M> {
     #[inline]
     fn next(&mut self) -> Option<&'b [u8]> {
         let found = self.look()?;
-        Some(self.hand_out(found))
+        Some(self.take_record(found))
     }
 }
 
 impl<M: Consume> Drop for Records<'_, M> {
     #[inline]
     fn drop(&mut self) {
-        self.standing.read = self.cursor;
-        self.standing.last = self.last;
+        self.state.read = self.cursor;
+        self.state.last = self.last;
     }
 }
 
@@ -243,7 +243,7 @@ impl<'b, M: Consume> Iterator for RecordsWithin<'b, M> {
         }
         self.first = false;
         self.room = self.room.saturating_sub(taken);
-        Some(self.records.hand_out(found))
+        Some(self.records.take_record(found))
     }
 }
 
@@ -272,7 +272,7 @@ impl<'r, M: Consume> Record<'r, M> {
         let mut records = batch.records();
         let (length, taken) = records.look()?;
         let position = records.cursor;
-        records.pass(taken);
+        records.advance(taken);
         drop(records);
         Some(Self { position, length, batch })
     }
@@ -283,7 +283,7 @@ impl<M: Consume> Deref for Record<'_, M> {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: `first` found the record committed, within what was available,
-        // as in `Records::hand_out`. It is released when `self.batch` is dropped,
+        // as in `Records::take_record`. It is released when `self.batch` is dropped,
         // and that cannot be during the borrow of `self`.
         unsafe { self.batch.memory.data().payload(self.position, self.length) }
     }

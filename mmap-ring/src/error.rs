@@ -13,28 +13,28 @@ use cutaway_sys::errno::{ENOTSUPP, Errno};
 #[non_exhaustive]
 pub enum Error {
     /// The stated size cannot be a ring's. Nothing was asked of the kernel.
-    Size {
+    InvalidSize {
         /// The size that was stated, in bytes.
         bytes: u64,
         /// The machine's page size, in bytes.
         page: u64,
     },
     /// The ring has another size than was stated.
-    OtherSize {
+    SizeMismatch {
         /// The size that was stated, in bytes.
         bytes: u32,
         /// The map's `max_entries`: its true size in bytes.
         max_entries: u32,
     },
     /// The descriptor is not a map of the right type.
-    Kind {
+    WrongType {
         /// The kernel's name of the type that it should have.
         wanted: &'static str,
         /// The type that it has, a number of `enum bpf_map_type`; `None` if it is not a BPF map.
         found: Option<u32>,
     },
     /// Neither bpf(2) nor `/proc` tells what the descriptor is. Without knowing it, nothing may be mapped.
-    Unknown {
+    UnknownType {
         /// The kernel's name of the type that it should have.
         wanted: &'static str,
         /// Why bpf(2) did not tell.
@@ -44,13 +44,13 @@ pub enum Error {
     },
     /// This process has the ring open already. A second reader would free what the first one has lent, and a second
     /// producer lend the same bytes. Of other processes nothing is known here.
-    Taken {
+    AlreadyOpen {
         /// What there can be one of.
         side: Side,
     },
     /// The ring overwrites its oldest records (`BPF_F_RB_OVERWRITE`), so none can be lent: it is for an
     /// [`OverwriteRing`](crate::OverwriteRing).
-    Overwrites,
+    OverwriteMode,
     /// The kernel refused to map the ring's pages.
     Map {
         /// Which part of the ring.
@@ -107,7 +107,7 @@ pub enum Region {
     /// The producer's page and the data twice over, to be read.
     Data,
     /// All pages, to be read.
-    Whole,
+    ReadOnly,
     /// The consumer's page of a user ring, to be read.
     UserConsumer,
     /// The producer's page and the data of a user ring twice over, to be read
@@ -128,7 +128,7 @@ impl Region {
             Self::Data => {
                 "maps the producer's page and the data twice in a row, so that a record that wraps reads as one slice"
             }
-            Self::Whole => "maps all pages read-only: a look that cannot disturb anybody",
+            Self::ReadOnly => "maps all pages read-only: a look that cannot disturb anybody",
             Self::UserConsumer => "maps the consumer's page of a user ring, which the kernel writes",
             Self::UserData => "maps the producer's page and the data of a user ring, which user space writes",
         }
@@ -140,7 +140,7 @@ impl fmt::Display for Region {
         f.write_str(match self {
             Self::Consumer => "the consumer's page of a ring",
             Self::Data => "the producer's page and the data of a ring",
-            Self::Whole => "all pages of a ring",
+            Self::ReadOnly => "all pages of a ring",
             Self::UserConsumer => "the consumer's page of a user ring",
             Self::UserData => "the producer's page and the data of a user ring",
         })
@@ -199,11 +199,11 @@ pub enum Corrupt {
 }
 
 impl Error {
-    /// The errno behind it, where there is one. Of [`Error::Unknown`], that of bpf(2).
+    /// The errno behind it, where there is one. Of [`Error::UnknownType`], that of bpf(2).
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
         match self {
-            Self::Map { source, .. } | Self::System { source, .. } | Self::Unknown { bpf: source, .. } => {
+            Self::Map { source, .. } | Self::System { source, .. } | Self::UnknownType { bpf: source, .. } => {
                 source.raw_os_error().map(Errno::new)
             }
             _ => None,
@@ -228,32 +228,32 @@ impl std::error::Error for Corrupt {}
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Size { bytes, page } => write!(
+            Self::InvalidSize { bytes, page } => write!(
                 f,
                 "a ring of {bytes} bytes cannot be: its size is a power of two and a multiple of the page size, {page}; give the max_entries with which the map was made"
             ),
-            Self::OtherSize { bytes, max_entries } => write!(
+            Self::SizeMismatch { bytes, max_entries } => write!(
                 f,
                 "the ring has {max_entries} bytes, not the {bytes} stated for it; give the max_entries with which the map was made"
             ),
-            Self::Kind { wanted, found: Some(found) } => {
+            Self::WrongType { wanted, found: Some(found) } => {
                 write!(f, "the map is of type {found} (enum bpf_map_type), not {wanted}; open one of that type")
             }
-            Self::Kind { wanted, found: None } => {
+            Self::WrongType { wanted, found: None } => {
                 write!(f, "the descriptor is not a BPF map; open one of type {wanted}")
             }
-            Self::Unknown { wanted, bpf, proc } => write!(
+            Self::UnknownType { wanted, bpf, proc } => write!(
                 f,
                 "the kernel does not tell whether the descriptor is a map of type {wanted}: bpf(BPF_OBJ_GET_INFO_BY_FD) failed with {}, \
                  /proc/thread-self/fdinfo with {}; allow one of them (before Linux 5.19, CAP_BPF allows the first)",
                 Errno::of(bpf),
                 Errno::of(proc)
             ),
-            Self::Taken { side } => write!(
+            Self::AlreadyOpen { side } => write!(
                 f,
                 "this process has the ring open already, and it can have one {side} only; use that one, or drop it before opening the ring anew"
             ),
-            Self::Overwrites => f.write_str(
+            Self::OverwriteMode => f.write_str(
                 "the ring overwrites its oldest records (BPF_F_RB_OVERWRITE), so that none can be borrowed; read it with OverwriteRing, which copies them",
             ),
             Self::Map { region, bytes, source } => write!(

@@ -64,7 +64,7 @@
 //! where the consumer stands. Both sides write one word and then read the other's:
 //!
 //! ```text
-//!  consumer ([`Ring::settle`])           producer (bpf_ringbuf_commit)
+//!  consumer ([`Ring::prepare_wait`])           producer (bpf_ringbuf_commit)
 //!  store consumer_pos                    xchg the length word: committed
 //!  full fence                            (xchg is a full barrier)
 //!  load producer_pos and length word     load consumer_pos
@@ -75,13 +75,13 @@
 //! With a full fence on both sides, at least one of them sees what the other
 //! wrote. Without it each can look before its own store is visible: the consumer
 //! sleeps, the producer does not wake it, and the record lies there until another
-//! comes. [`Ring::wait`] does this; [`Ring::settle`] is for those who wait in
+//! comes. [`Ring::wait`] does this; [`Ring::prepare_wait`] is for those who wait in
 //! their own way (epoll, mio, an async runtime: see the examples).
 //!
 //! A commit or discard with `BPF_RB_NO_WAKEUP` wakes nobody, and afterwards the consumer is no longer caught up, so a later
 //! commit without flags does not wake it either. So every wait of this crate looks at its ring at least every
-//! [`LOOK_EVERY`] (90 ms), whatever flags the program uses: [`Ring::wait`], [`Ring::run`], [`Set::wait`], [`OverwriteRing::wait`]
-//! and [`UserRing::reserve_within`]. That is 11 wake-ups a second of an idle reader; `look_every` sets another time, or turns
+//! [`IDLE_POLL_INTERVAL`] (90 ms), whatever flags the program uses: [`Ring::wait`], [`Ring::run`], [`RingSet::wait`], [`OverwriteRing::wait`]
+//! and [`UserRing::reserve_within`]. That is 11 wake-ups a second of an idle reader; `set_idle_poll_interval` sets another time, or turns
 //! it off. A wait of your own needs a time-out of that length, too.
 //!
 //! # Trailing release
@@ -100,7 +100,7 @@
 //! `cons_pos == rec_pos` in `bpf_ringbuf_commit` is then never true, and all but
 //! one record is free. The reader looks again by a timer; when nothing comes, it
 //! publishes its true position and sleeps in the order above. A single event on an
-//! idle stream is not lingered for. [`Pace`] sets the times, or turns it off.
+//! idle stream is not lingered for. [`WakeupPolicy`] sets the times, or turns it off.
 //!
 //! A record is kept back only if it takes at most 1/32 of the ring, and if there is room beside it for another one as
 //! large as the largest that ended a batch so far. So a trailing reader costs the producer at most 1/32 of the ring: it
@@ -113,18 +113,41 @@
 //! record is lost, and at most the batch that was open (of a trailing reader: the
 //! last record too) is seen again.
 //!
-//! # What is where
+//! # Overview
 //!
 //! | | |
 //! | --- | --- |
 //! | [`Ring`] | the consumer: [batches](Ring::batch), [single records](Ring::record), [waiting](Ring::wait), the [run loop](Ring::run) |
-//! | [`Set`] | several rings in one wait |
+//! | [`RingSet`] | several rings in one wait |
 //! | [`Stopper`] | ends a wait from another thread or a signal handler |
-//! | [`Peek`] | a look at anybody's ring that disturbs nobody |
+//! | [`Peek`] | observes any ring, read-only, without disturbing its reader |
 //! | [`OverwriteRing`] | a ring that overwrites its oldest records (Linux 6.19) |
 //! | [`UserRing`] | the other direction: samples for a BPF program (Linux 6.1) |
 //! | [`Memory`] | where the words live: the pages of a ring, or a model of them |
 //! | `fake` | the kernel's side in user space, for tests (feature `fake`) |
+//!
+//! The two readers of this project, side by side:
+//!
+//! | | `mmap_ring` | `perf_reader` |
+//! | --- | --- | --- |
+//! | one buffer | `Ring::open(map, bytes)` | `Buffer::open(cpu, bytes, &options)` |
+//! | several in one wait | `RingSet` | `PerCpuBuffers`, `AdaptiveReader` |
+//! | records, borrowed | `batch()`: one store releases them all | `Buffer::batch()`, likewise |
+//! | a callback for each | `drain(each)` | `drain(each)` |
+//! | wait and read until stopped | `Ring::run(policy, each)` | `AdaptiveReader::run(each)` |
+//! | what a callback returns | nothing, or `ControlFlow` | nothing, or `ControlFlow` |
+//! | wait once | `wait(timeout)` gives `Wake` | `wait(timeout)` gives `Wake` |
+//! | end a wait | `stopper()?`, `resume()` | `stopper()?`, `resume()` |
+//! | sleep elsewhere | `as_fd()`, `prepare_wait()` | `as_fd()`, `next_poll()` |
+//! | records without a wake-up | `set_idle_poll_interval(time)` | `set_idle_poll_interval(time)` |
+//! | sizes | bytes: a power of two of pages | bytes: a power of two of pages |
+//! | losses | counted by the program; `OverwriteRing::lost()` | `lost()` |
+//! | overwriting the oldest | `OverwriteRing` | `OverwriteBuffer` |
+//! | observing | `Peek` | `Peek` |
+//! | errors | `Error::errno()` | `Error::errno()` |
+//!
+//! Readers are `Send`: open one in a thread and read it in another. [`Stopper`] is `Send` and `Sync`. A reader has one user
+//! at a time, which its `&mut` methods say.
 //!
 //! Every system call is reported to the crate `log`, target `syscall`, level
 //! trace.
@@ -143,28 +166,32 @@ mod map;
 mod memory;
 mod overwrite;
 mod peek;
+mod positions;
 mod record;
 mod ring;
+mod ring_set;
 mod run;
-mod set;
+mod size;
+mod state;
 mod user;
 mod wait;
 
 pub use batch::{Batch, Record, Records, RecordsWithin};
-pub use consumer::{Head, Positions};
-pub use cutaway_sys::Errno;
+pub use consumer::Head;
+pub use cutaway_sys::{Errno, IntoControlFlow};
 pub use error::{Corrupt, Error, Region, Side};
 pub use memory::mapped::{Mapped, Pages};
+pub use memory::readonly::ReadOnlyMapped;
 pub use memory::user::{Produce, UserMapped};
-pub use memory::whole::Whole;
 pub use memory::{Consume, Data, Memory};
-pub use overwrite::{Losses, OverwriteRing};
-pub use peek::{Peek, Pending, Place, Seen, Tally};
+pub use overwrite::{LossCount, OverwriteRing};
+pub use peek::{Peek, Pending, PendingRecord, RecordCount, RecordHeader};
+pub use positions::Positions;
 pub use ring::{Counters, Ring};
-pub use run::Pace;
-pub use set::Set;
+pub use ring_set::RingSet;
+pub use run::WakeupPolicy;
 pub use user::{Sample, UserRing};
-pub use wait::{LOOK_EVERY, Stopper, Wake};
+pub use wait::{IDLE_POLL_INTERVAL, Stopper, Wake};
 
 #[cfg(test)]
 mod tests;

@@ -26,14 +26,14 @@
 
 use std::sync::atomic::Ordering;
 
-pub(crate) mod claim;
+pub(crate) mod exclusive;
 #[cfg(any(test, feature = "fake"))]
 pub(crate) mod heap;
 pub(crate) mod mapped;
 #[cfg(all(test, not(miri)))]
 pub(crate) mod model;
+pub(crate) mod readonly;
 pub(crate) mod user;
-pub(crate) mod whole;
 
 pub(crate) mod sealed {
     /// Keeps the memory traits closed.

@@ -25,38 +25,40 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::consumer::{Head, Positions, positions};
+use crate::consumer::Head;
 use crate::error::{Corrupt, Error};
 use crate::map::Purpose;
 use crate::memory::mapped::Mapped;
 use crate::memory::{Consume, Data};
-use crate::peek::{Place, copy_payload};
+use crate::peek::{RecordHeader, copy_payload};
+use crate::positions::{Positions, positions};
 use crate::record::{BUSY, DISCARD, LENGTH, space};
 use crate::wait::watch_ring;
 use crate::wait::{Sleeper, Stopper, Waiter, Wake};
 use cutaway_sys::epoll::{Epoll, Interest};
 
 /// The reader of a ring that overwrites its oldest records.
+#[doc(alias = "BPF_F_RB_OVERWRITE")]
 pub struct OverwriteRing<M: Consume = Mapped> {
-    seat: Seat<M>,
+    endpoint: Endpoint<M>,
     waiter: Waiter,
     /// The copy that was handed out last.
     copy: Vec<u8>,
 }
 
 /// The reader and what it waits for: what sleeps, apart from how.
-pub(crate) struct Seat<M> {
+pub(crate) struct Endpoint<M> {
     memory: M,
     fd: OwnedFd,
     /// Behind the last record that was read or passed over.
     read: u64,
-    losses: Losses,
+    losses: LossCount,
 }
 
 /// What a reader of an overwriting ring did not get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Losses {
+pub struct LossCount {
     /// Times that the reader found itself overtaken.
     pub overtaken: u64,
     /// Bytes of the ring, headers included, that were overwritten before they
@@ -72,7 +74,7 @@ impl OverwriteRing<Mapped> {
     /// `bytes`.
     ///
     /// # Errors
-    /// As [`Ring::open`](crate::Ring::open), but for [`Error::Overwrites`]. A ring
+    /// As [`Ring::open`](crate::Ring::open), but for [`Error::OverwriteMode`]. A ring
     /// made without the flag can be read so, too: it gets full.
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
@@ -83,7 +85,7 @@ impl OverwriteRing<Mapped> {
 
 impl<M: Consume> OverwriteRing<M> {
     pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
-        Self { seat: Seat::new(memory, fd), waiter: Waiter::default(), copy: Vec::new() }
+        Self { endpoint: Endpoint::new(memory, fd), waiter: Waiter::default(), copy: Vec::new() }
     }
 
     /// The oldest record that is whole and was not read before: a copy, which the
@@ -93,10 +95,10 @@ impl<M: Consume> OverwriteRing<M> {
     /// [`Corrupt`] if the ring holds what no kernel writes.
     pub fn record(&mut self) -> Result<Option<&[u8]>, Error> {
         loop {
-            match self.seat.take(&mut self.copy)? {
-                Took::Record => return Ok(Some(&self.copy)),
-                Took::Nothing => return Ok(None),
-                Took::Skipped => {}
+            match self.endpoint.take(&mut self.copy)? {
+                Taken::Record => return Ok(Some(&self.copy)),
+                Taken::Nothing => return Ok(None),
+                Taken::Skipped => {}
             }
         }
     }
@@ -104,29 +106,29 @@ impl<M: Consume> OverwriteRing<M> {
     /// Sleeps until there is a record, as [`Ring::wait`](crate::Ring::wait) does.
     ///
     /// The kernel wakes a reader that stands exactly at the record committed. One
-    /// that has been overtaken stands nowhere, and looks again every [`LOOK_EVERY`](crate::LOOK_EVERY) (90 ms) or what
-    /// [`look_every`](Self::look_every) says; for less, let the program force a wake-up (`BPF_RB_FORCE_WAKEUP`) now and then.
+    /// that has been overtaken stands nowhere, and looks again every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms) or what
+    /// [`set_idle_poll_interval`](Self::set_idle_poll_interval) says; for less, let the program force a wake-up (`BPF_RB_FORCE_WAKEUP`) now and then.
     ///
     /// # Errors
     /// As [`Ring::wait`](crate::Ring::wait).
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
-        self.waiter.wait(&mut self.seat, timeout)
+        self.waiter.wait(&mut self.endpoint, timeout)
     }
 
     /// Makes ready for a sleep of one's own making on the ring's descriptor
     /// ([`AsFd`]), and tells what there is to do instead: see
-    /// [`Ring::settle`](crate::Ring::settle).
+    /// [`Ring::prepare_wait`](crate::Ring::prepare_wait).
     ///
     /// # Errors
     /// [`Corrupt`] as for [`record`](Self::record).
-    pub fn settle(&mut self) -> Result<Head, Error> {
-        Ok(self.seat.settle()?)
+    pub fn prepare_wait(&mut self) -> Result<Head, Error> {
+        Ok(self.endpoint.prepare_wait()?)
     }
 
     /// Sets how long [`wait`](Self::wait) sleeps at most before it looks at the ring by itself: see
-    /// [`Ring::look_every`](crate::Ring::look_every).
-    pub fn look_every(&mut self, time: Option<Duration>) {
-        self.waiter.look_every(time);
+    /// [`Ring::set_idle_poll_interval`](crate::Ring::set_idle_poll_interval).
+    pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
+        self.waiter.set_idle_poll_interval(time);
     }
 
     /// A handle that ends [`wait`](Self::wait) from elsewhere.
@@ -147,25 +149,25 @@ impl<M: Consume> OverwriteRing<M> {
 
     /// What was lost since the ring was opened.
     #[must_use]
-    pub fn losses(&self) -> Losses {
-        self.seat.losses
+    pub fn lost(&self) -> LossCount {
+        self.endpoint.losses
     }
 
     /// The positions that the ring's pages show.
     #[must_use]
     pub fn positions(&self) -> Positions {
-        positions(&self.seat.memory)
+        positions(&self.endpoint.memory)
     }
 
     /// Size of the ring's data in bytes.
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        self.seat.memory.size()
+        self.endpoint.memory.size()
     }
 }
 
 /// What a look at the ring brought.
-pub(crate) enum Took {
+pub(crate) enum Taken {
     Record,
     Nothing,
     Skipped,
@@ -175,40 +177,40 @@ pub(crate) enum Took {
 enum Next {
     Nothing(Head),
     Record {
-        place: Place,
+        place: RecordHeader,
         discarded: bool,
     },
     /// The ring moved on while it was looked at.
     Overtaken,
 }
 
-impl<M: Consume> Seat<M> {
+impl<M: Consume> Endpoint<M> {
     pub(crate) fn new(memory: M, fd: OwnedFd) -> Self {
-        Self { read: memory.consumer(), memory, fd, losses: Losses::default() }
+        Self { read: memory.consumer(), memory, fd, losses: LossCount::default() }
     }
 
-    pub(crate) fn take(&mut self, copy: &mut Vec<u8>) -> Result<Took, Corrupt> {
+    pub(crate) fn take(&mut self, copy: &mut Vec<u8>) -> Result<Taken, Corrupt> {
         self.catch_up();
         let (place, discarded) = match self.look()? {
-            Next::Nothing(_) => return Ok(Took::Nothing),
-            Next::Overtaken => return Ok(Took::Skipped),
+            Next::Nothing(_) => return Ok(Taken::Nothing),
+            Next::Overtaken => return Ok(Taken::Skipped),
             Next::Record { place, discarded } => (place, discarded),
         };
         if !discarded {
             copy_payload(&self.memory, place, copy);
         }
         if self.is_overtaken() {
-            return Ok(Took::Skipped);
+            return Ok(Taken::Skipped);
         }
         self.read = place.position.wrapping_add(space(place.length));
         // Relaxed: nobody writes because of this position. It only says whether
-        // there is something to wait for, and `settle` fences before a sleep.
+        // there is something to wait for, and `prepare_wait` fences before a sleep.
         self.memory.set_consumer(self.read, Ordering::Relaxed);
         if discarded {
             self.losses.discarded = self.losses.discarded.wrapping_add(1);
-            return Ok(Took::Skipped);
+            return Ok(Taken::Skipped);
         }
-        Ok(Took::Record)
+        Ok(Taken::Record)
     }
 
     /// Looks at the record at `read`. The answer is consistent, but what it tells
@@ -249,7 +251,7 @@ impl<M: Consume> Seat<M> {
             return Err(Corrupt::Length { position, length, available });
         }
         let discarded = word & DISCARD != 0;
-        let place = Place { position, length };
+        let place = RecordHeader { position, length };
         Ok(Next::Record { place, discarded })
     }
 
@@ -279,7 +281,7 @@ impl<M: Consume> Seat<M> {
     }
 }
 
-impl<M: Consume> Sleeper for Seat<M> {
+impl<M: Consume> Sleeper for Endpoint<M> {
     fn head(&self) -> Result<Head, Corrupt> {
         Ok(match self.look()? {
             Next::Nothing(head) => head,
@@ -287,9 +289,9 @@ impl<M: Consume> Sleeper for Seat<M> {
         })
     }
 
-    fn settle(&mut self) -> Result<Head, Corrupt> {
+    fn prepare_wait(&mut self) -> Result<Head, Corrupt> {
         self.memory.set_consumer(self.read, Ordering::Relaxed);
-        // ATOMICS: as in `Consumer::settle`, with the xchg() in
+        // ATOMICS: as in `Consumer::prepare_wait`, with the xchg() in
         // bpf_ringbuf_commit.
         M::fence(Ordering::SeqCst);
         self.head()
@@ -301,20 +303,20 @@ impl<M: Consume> Sleeper for Seat<M> {
 }
 
 /// The map's descriptor, readable while the ring holds anything that was not
-/// read. Call [`OverwriteRing::settle`] before waiting for it.
+/// read. Call [`OverwriteRing::prepare_wait`] before waiting for it.
 impl<M: Consume> AsFd for OverwriteRing<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.seat.fd.as_fd()
+        self.endpoint.fd.as_fd()
     }
 }
 
 impl<M: Consume> fmt::Debug for OverwriteRing<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OverwriteRing")
-            .field("fd", &self.seat.fd)
+            .field("fd", &self.endpoint.fd)
             .field("capacity", &self.capacity())
             .field("positions", &self.positions())
-            .field("losses", &self.losses())
+            .field("losses", &self.lost())
             .finish_non_exhaustive()
     }
 }

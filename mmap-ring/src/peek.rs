@@ -11,10 +11,10 @@ use std::iter::FusedIterator;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
-use crate::consumer::{Positions, oldest, positions};
 use crate::error::{Corrupt, Error};
-use crate::memory::whole::Whole;
+use crate::memory::readonly::ReadOnlyMapped;
 use crate::memory::{Data, Memory};
+use crate::positions::{Positions, oldest, positions};
 use crate::record::{BUSY, DISCARD, HEADER, LENGTH, space};
 
 /// A bystander of a BPF ring buffer.
@@ -31,20 +31,20 @@ use crate::record::{BUSY, DISCARD, HEADER, LENGTH, space};
 /// # Ok::<(), mmap_ring::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Peek<M: Memory = Whole> {
+pub struct Peek<M: Memory = ReadOnlyMapped> {
     memory: M,
 }
 
 /// What stands between the consumer and the producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Seen {
+pub enum PendingRecord {
     /// A record that its producer is still writing.
-    Busy(Place),
+    Busy(RecordHeader),
     /// A record that waits to be read.
-    Committed(Place),
+    Committed(RecordHeader),
     /// A record that the consumer will skip.
-    Discarded(Place),
+    Discarded(RecordHeader),
     /// Records were released before they could be looked at.
     Overtaken {
         /// Where the first of them started.
@@ -59,17 +59,17 @@ pub enum Seen {
 /// Where a record lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Place {
+pub struct RecordHeader {
     /// Where its header starts, in bytes since the ring was made.
     pub position: u64,
     /// Length of its payload in bytes.
     pub length: u32,
 }
 
-/// How many records lie in a stretch of a ring. Made by [`Peek::tally`].
+/// How many records lie in a stretch of a ring. Made by [`Peek::count_records`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Tally {
+pub struct RecordCount {
     /// Records of every state.
     pub records: u64,
     /// The bytes that they take, headers included: all of the stretch, or as
@@ -77,7 +77,7 @@ pub struct Tally {
     pub bytes: u64,
 }
 
-impl Peek<Whole> {
+impl Peek<ReadOnlyMapped> {
     /// Maps the ring behind the descriptor of a `BPF_MAP_TYPE_RINGBUF` or `BPF_MAP_TYPE_USER_RINGBUF` map whose
     /// `max_entries` is `bytes`, all of it read-only. The descriptor is not needed
     /// afterwards, but it must have been opened for reading and writing all the same:
@@ -86,9 +86,9 @@ impl Peek<Whole> {
     /// read-only descriptor makes none).
     ///
     /// # Errors
-    /// As [`Ring::open`](crate::Ring::open), but for [`Error::Overwrites`] and [`Error::Taken`].
+    /// As [`Ring::open`](crate::Ring::open), but for [`Error::OverwriteMode`] and [`Error::AlreadyOpen`].
     pub fn open(map: impl AsFd, bytes: u32) -> Result<Self, Error> {
-        Ok(Self::over(Whole::new(map.as_fd(), bytes)?))
+        Ok(Self::over(ReadOnlyMapped::new(map.as_fd(), bytes)?))
     }
 }
 
@@ -137,9 +137,9 @@ impl<M: Memory> Peek<M> {
     /// ring past `from` when the count was done: what lies there may be another
     /// round's.
     #[must_use]
-    pub fn tally(&self, from: u64, to: u64, most: u64) -> Option<Tally> {
+    pub fn count_records(&self, from: u64, to: u64, most: u64) -> Option<RecordCount> {
         let size = self.memory.size();
-        let mut tally = Tally::default();
+        let mut tally = RecordCount::default();
         let all = to.wrapping_sub(from);
         if all > size {
             return None;
@@ -173,7 +173,7 @@ impl<M: Memory> Peek<M> {
     /// showed. False, with `payload` emptied, if the record was released
     /// meanwhile.
     #[must_use]
-    pub fn copy(&self, place: Place, payload: &mut Vec<u8>) -> bool {
+    pub fn copy(&self, place: RecordHeader, payload: &mut Vec<u8>) -> bool {
         payload.clear();
         if space(place.length) > self.memory.size() {
             return false;
@@ -188,7 +188,7 @@ impl<M: Memory> Peek<M> {
 }
 
 /// Copies a payload word by word, whoever may be writing it.
-pub(crate) fn copy_payload<M: Memory>(memory: &M, place: Place, payload: &mut Vec<u8>) {
+pub(crate) fn copy_payload<M: Memory>(memory: &M, place: RecordHeader, payload: &mut Vec<u8>) {
     let data = memory.data();
     payload.clear();
     payload.reserve(place.length.next_multiple_of(4) as usize);
@@ -212,7 +212,7 @@ fn overtaken<M: Memory>(memory: &M, position: u64) -> Option<u64> {
 }
 
 /// Iterator over the headers of a ring. Made by [`Peek::pending`].
-pub struct Pending<'p, M: Memory = Whole> {
+pub struct Pending<'p, M: Memory = ReadOnlyMapped> {
     memory: &'p M,
     cursor: u64,
     producer: u64,
@@ -220,12 +220,12 @@ pub struct Pending<'p, M: Memory = Whole> {
 }
 
 impl<M: Memory> Iterator for Pending<'_, M> {
-    type Item = Seen;
+    type Item = PendingRecord;
 
-    fn next(&mut self) -> Option<Seen> {
+    fn next(&mut self) -> Option<PendingRecord> {
         if let Some(corrupt) = self.corrupt.take() {
             self.cursor = self.producer;
-            return Some(Seen::Corrupt(corrupt));
+            return Some(PendingRecord::Corrupt(corrupt));
         }
         let position = self.cursor;
         let available = self.producer.wrapping_sub(position);
@@ -237,21 +237,21 @@ impl<M: Memory> Iterator for Pending<'_, M> {
             // Beyond the producer of a moment ago there is nothing to tell.
             let left = self.producer.wrapping_sub(to).cast_signed();
             self.cursor = if left < 0 { self.producer } else { to };
-            return Some(Seen::Overtaken { from: position, to });
+            return Some(PendingRecord::Overtaken { from: position, to });
         }
         let length = word & LENGTH;
         if space(length) > available {
             self.cursor = self.producer;
-            return Some(Seen::Corrupt(Corrupt::Length { position, length, available }));
+            return Some(PendingRecord::Corrupt(Corrupt::Length { position, length, available }));
         }
         self.cursor = position.wrapping_add(space(length));
-        let place = Place { position, length };
+        let place = RecordHeader { position, length };
         Some(if word & BUSY != 0 {
-            Seen::Busy(place)
+            PendingRecord::Busy(place)
         } else if word & DISCARD != 0 {
-            Seen::Discarded(place)
+            PendingRecord::Discarded(place)
         } else {
-            Seen::Committed(place)
+            PendingRecord::Committed(place)
         })
     }
 }

@@ -1,17 +1,20 @@
 //! A ring opened for reading: pages, descriptor, and the way to sleep.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use crate::batch::{Batch, Record};
-use crate::consumer::{Consumer, Head, Positions};
+use crate::consumer::{Consumer, Head};
 use crate::error::{Corrupt, Error};
 use crate::map::Purpose;
 use crate::memory::Consume;
 use crate::memory::mapped::Mapped;
+use crate::positions::Positions;
 use crate::wait::watch_ring;
 use crate::wait::{Sleeper, Stopper, Waiter, Wake};
+use cutaway_sys::IntoControlFlow;
 use cutaway_sys::epoll::{Epoll, Interest};
 
 /// The one consumer of a BPF ring buffer.
@@ -33,7 +36,7 @@ use cutaway_sys::epoll::{Epoll, Interest};
 /// the kernel would write over bytes that are still borrowed. So this process
 /// opens a map once at a time, as a `Ring` or as an
 /// [`OverwriteRing`](crate::OverwriteRing): the second is refused
-/// ([`Error::Taken`]) until the first is dropped, by whatever descriptor it comes.
+/// ([`Error::AlreadyOpen`]) until the first is dropped, by whatever descriptor it comes.
 /// Lookers-on ([`Peek`](crate::Peek)) do not count.
 ///
 /// The kernel does not prevent a second consumer, and this crate cannot keep another process from being one: whoever
@@ -41,25 +44,27 @@ use cutaway_sys::epoll::{Epoll, Interest};
 /// this type did not store is [`Corrupt::Consumer`], before anything more is lent. It looks when a batch begins and
 /// ends (what the end finds is the error of the next call) and before it sleeps, never in between; records that both
 /// have read until then are read twice, and a second consumer that has read nothing yet goes unnoticed.
+#[doc(alias = "BPF_MAP_TYPE_RINGBUF")]
+#[doc(alias = "ring_buffer")]
 pub struct Ring<M: Consume = Mapped> {
-    seat: Seat<M>,
+    endpoint: Endpoint<M>,
     waiter: Waiter,
 }
 
 /// A consumer and what it waits for: what sleeps, apart from how.
-struct Seat<M> {
+struct Endpoint<M> {
     consumer: Consumer<M>,
     /// Readable when the producer's position is not the consumer's.
     fd: OwnedFd,
 }
 
-impl<M: Consume> Sleeper for Seat<M> {
+impl<M: Consume> Sleeper for Endpoint<M> {
     fn head(&self) -> Result<Head, Corrupt> {
         self.consumer.head()
     }
 
-    fn settle(&mut self) -> Result<Head, Corrupt> {
-        self.consumer.settle()
+    fn prepare_wait(&mut self) -> Result<Head, Corrupt> {
+        self.consumer.prepare_wait()
     }
 
     fn watch(&self, epoll: &Epoll) -> Result<(), Error> {
@@ -76,15 +81,16 @@ impl Ring<Mapped> {
     /// for reading and writing, and is kept for waiting.
     ///
     /// # Errors
-    /// - [`Error::Size`] if `bytes` is not a power of two and a multiple of the
+    /// - [`Error::InvalidSize`] if `bytes` is not a power of two and a multiple of the
     ///   page size.
-    /// - [`Error::Kind`] if the descriptor is not a map of this type. The kernel is asked: by bpf(2)
+    /// - [`Error::WrongType`] if the descriptor is not a map of this type. The kernel is asked: by bpf(2)
     ///   (`BPF_OBJ_GET_INFO_BY_FD`), or where that is refused by `/proc/thread-self/fdinfo`.
-    /// - [`Error::Unknown`] if neither tells.
-    /// - [`Error::OtherSize`] if the map's `max_entries` is not `bytes`.
-    /// - [`Error::Overwrites`] if it was made with `BPF_F_RB_OVERWRITE`.
+    /// - [`Error::UnknownType`] if neither tells.
+    /// - [`Error::SizeMismatch`] if the map's `max_entries` is not `bytes`.
+    /// - [`Error::OverwriteMode`] if it was made with `BPF_F_RB_OVERWRITE`.
     /// - [`Error::Map`] if the kernel refuses a mapping: EACCES if the descriptor is read-only, EPERM if the map is frozen.
-    /// - [`Error::Taken`] if this process has it open.
+    /// - [`Error::AlreadyOpen`] if this process has it open.
+    #[doc(alias = "ring_buffer__new")]
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
         let memory = Mapped::new(fd.as_fd(), Purpose::Lend, bytes)?;
@@ -95,7 +101,7 @@ impl Ring<Mapped> {
     /// spares the question.
     ///
     /// # Errors
-    /// As [`open`](Self::open), but for [`Error::Kind`], [`Error::Unknown`], [`Error::OtherSize`] and [`Error::Overwrites`].
+    /// As [`open`](Self::open), but for [`Error::WrongType`], [`Error::UnknownType`], [`Error::SizeMismatch`] and [`Error::OverwriteMode`].
     ///
     /// # Safety
     /// The kernel has said (`BPF_OBJ_GET_INFO_BY_FD`) that this descriptor is a map of type `BPF_MAP_TYPE_RINGBUF`, that its
@@ -112,20 +118,20 @@ impl Ring<Mapped> {
 impl<M: Consume> Ring<M> {
     /// A ring over any memory, which `fd` is readable for.
     pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
-        Self { seat: Seat { consumer: Consumer::new(memory), fd }, waiter: Waiter::default() }
+        Self { endpoint: Endpoint { consumer: Consumer::new(memory), fd }, waiter: Waiter::default() }
     }
 
     #[cfg(any(test, feature = "fake"))]
     pub(crate) fn memory(&self) -> &M {
-        self.seat.consumer.memory()
+        self.endpoint.consumer.memory()
     }
 
     pub(crate) fn consumer_mut(&mut self) -> &mut Consumer<M> {
-        &mut self.seat.consumer
+        &mut self.endpoint.consumer
     }
 
     pub(crate) fn watch(&self, epoll: &Epoll) -> Result<(), Error> {
-        self.seat.watch(epoll)
+        self.endpoint.watch(epoll)
     }
 
     pub(crate) fn waiter_mut(&mut self) -> &mut Waiter {
@@ -141,7 +147,7 @@ impl<M: Consume> Ring<M> {
     /// [`Corrupt`] if the record at the head or a position is not what a kernel
     /// writes. Nothing is consumed then, and the next call says the same.
     pub fn batch(&mut self) -> Result<Batch<'_, M>, Error> {
-        Ok(self.seat.consumer.batch()?)
+        Ok(self.endpoint.consumer.batch()?)
     }
 
     /// Borrows the oldest record, if it is committed, until the result is
@@ -150,7 +156,32 @@ impl<M: Consume> Ring<M> {
     /// # Errors
     /// As for [`batch`](Self::batch).
     pub fn record(&mut self) -> Result<Option<Record<'_, M>>, Error> {
-        Ok(Record::first(self.seat.consumer.batch()?))
+        Ok(Record::first(self.endpoint.consumer.batch()?))
+    }
+
+    /// Calls `each` with every record that is committed now, oldest first, and releases what was read, in one store.
+    ///
+    /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`. The
+    /// record that it broke at is read; those behind it stay in the ring.
+    ///
+    /// ```
+    /// # use mmap_ring::fake::{Commit, Kernel};
+    /// # let (kernel, mut ring) = Kernel::new(4096)?;
+    /// # kernel.output(b"one", Commit::default());
+    /// ring.drain(|record| println!("{record:?}"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`batch`](Self::batch).
+    #[doc(alias = "ring_buffer__consume")]
+    pub fn drain<R: IntoControlFlow>(&mut self, mut each: impl FnMut(&[u8]) -> R) -> Result<Option<R::Break>, Error> {
+        for record in &mut self.batch()? {
+            if let ControlFlow::Break(value) = each(record).into_control_flow() {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
     }
 
     /// Sleeps until there is a record to read or skip.
@@ -164,7 +195,7 @@ impl<M: Consume> Ring<M> {
     /// A program that commits or discards with `BPF_RB_NO_WAKEUP` leaves a consumer
     /// asleep, and later records without a flag do not wake it either, because it
     /// no longer stands at them. So an empty ring is looked at every 90 milliseconds
-    /// ([`LOOK_EVERY`](crate::LOOK_EVERY), or what [`look_every`](Self::look_every) says): no record waits for longer
+    /// ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or what [`set_idle_poll_interval`](Self::set_idle_poll_interval) says): no record waits for longer
     /// than 100 ms on a machine that is not overloaded, whatever flags its program uses. While such looks find records,
     /// they come sooner, down to every millisecond.
     ///
@@ -174,18 +205,19 @@ impl<M: Consume> Ring<M> {
     /// # Errors
     /// [`Error::System`] if epoll cannot be set up or waited for;
     /// [`Error::Corrupt`] if the ring is.
+    #[doc(alias = "ring_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
-        self.waiter.wait(&mut self.seat, timeout)
+        self.waiter.wait(&mut self.endpoint, timeout)
     }
 
     /// Sets how long [`wait`](Self::wait) and [`run`](Self::run) sleep at most before they look at the ring by themselves,
-    /// rounded up to a millisecond; at first [`LOOK_EVERY`](crate::LOOK_EVERY).
+    /// rounded up to a millisecond; at first [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL).
     ///
     /// `None` turns these looks off and spares an idle reader its 11 wake-ups a second. Then a record that was sent with
     /// `BPF_RB_NO_WAKEUP` waits, and every later one without a flag, until a time-out or a forced wake-up: only for
     /// programs that are known to use no such flag.
-    pub fn look_every(&mut self, time: Option<Duration>) {
-        self.waiter.look_every(time);
+    pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
+        self.waiter.set_idle_poll_interval(time);
     }
 
     /// A handle that ends [`wait`](Self::wait) from another thread or from a
@@ -213,13 +245,13 @@ impl<M: Consume> Ring<M> {
     /// lost, with level- and with edge-triggered waiting.
     ///
     /// A record that is sent without a wake-up (`BPF_RB_NO_WAKEUP`) ends no such sleep if it is edge-triggered; a
-    /// level-triggered one looks only when it begins or is woken. So sleep for at most [`LOOK_EVERY`](crate::LOOK_EVERY) at a time
+    /// level-triggered one looks only when it begins or is woken. So sleep for at most [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) at a time
     /// unless the program is known to use no such flag, then look at the ring, whether or not it was reported.
     ///
     /// # Errors
     /// [`Corrupt`] as for [`batch`](Self::batch).
-    pub fn settle(&mut self) -> Result<Head, Error> {
-        Ok(self.seat.consumer.settle()?)
+    pub fn prepare_wait(&mut self) -> Result<Head, Error> {
+        Ok(self.endpoint.consumer.prepare_wait()?)
     }
 
     /// What stands at the head of the ring.
@@ -227,31 +259,34 @@ impl<M: Consume> Ring<M> {
     /// # Errors
     /// [`Corrupt`] as for [`batch`](Self::batch).
     pub fn head(&self) -> Result<Head, Corrupt> {
-        self.seat.consumer.head()
+        self.endpoint.consumer.head()
     }
 
     /// The positions that the ring's pages show.
+    #[doc(alias = "ring__consumer_pos")]
+    #[doc(alias = "ring__producer_pos")]
     #[must_use]
     pub fn positions(&self) -> Positions {
-        self.seat.consumer.positions()
+        self.endpoint.consumer.positions()
     }
 
     /// Size of the ring's data in bytes: the map's `max_entries`.
     ///
     /// The most that it can hold is one byte less, so the longest record has
     /// `capacity - 16` bytes (`__bpf_ringbuf_reserve` in `kernel/bpf/ringbuf.c`).
+    #[doc(alias = "ring__size")]
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        self.seat.consumer.memory().size()
+        self.endpoint.consumer.memory().size()
     }
 
     /// What happened since the ring was opened.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let standing = self.seat.consumer.standing();
+        let state = self.endpoint.consumer.state();
         Counters {
-            discarded: standing.discarded,
-            releases: standing.publications,
+            discarded: state.discarded,
+            releases: state.publications,
             sleeps: self.waiter.sleeps(),
             wakeups: self.waiter.wakeups(),
         }
@@ -276,17 +311,17 @@ pub struct Counters {
 }
 
 /// The map's descriptor, readable while the ring holds anything that was not
-/// released. Call [`Ring::settle`] before waiting for it.
+/// released. Call [`Ring::prepare_wait`] before waiting for it.
 impl<M: Consume> AsFd for Ring<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.seat.fd.as_fd()
+        self.endpoint.fd.as_fd()
     }
 }
 
 impl<M: Consume> fmt::Debug for Ring<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ring")
-            .field("fd", &self.seat.fd)
+            .field("fd", &self.endpoint.fd)
             .field("capacity", &self.capacity())
             .field("positions", &self.positions())
             .finish_non_exhaustive()

@@ -21,7 +21,7 @@
 //! batch so far has room beside it. Meanwhile the loop sleeps on a timer,
 //! a short while at a time, and looks. When it finds nothing a few times, it
 //! stores its true position and goes to sleep as everyone does, in the order
-//! that [`Ring::settle`] explains. A stream whose events come one by one is never
+//! that [`Ring::prepare_wait`] explains. A stream whose events come one by one is never
 //! lingered for, nor is one whose records are too large to be kept back: they are
 //! delivered as fast as by waiting alone.
 
@@ -29,30 +29,33 @@ use std::ops::ControlFlow;
 use std::thread;
 use std::time::Duration;
 
+use cutaway_sys::IntoControlFlow;
+
 use crate::batch::Batch;
-use crate::consumer::{Consumer, Head, KEPT_BACK};
+use crate::consumer::{Consumer, Head};
 use crate::error::Error;
 use crate::memory::Consume;
 use crate::ring::Ring;
+use crate::state::KEPT_BACK;
 use crate::wait::Wake;
 
 /// How [`Ring::run`] treats a dense stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub struct Pace {
+pub struct WakeupPolicy {
     trailing: bool,
-    linger: Duration,
-    idle_rounds: u32,
+    poll_interval: Duration,
+    idle_polls: u32,
 }
 
-impl Default for Pace {
-    /// Trailing release, 50 microseconds of linger, 2 idle rounds.
+impl Default for WakeupPolicy {
+    /// Trailing release, 50 microseconds of poll_interval, 2 idle rounds.
     fn default() -> Self {
-        Self { trailing: true, linger: Duration::from_micros(50), idle_rounds: 2 }
+        Self { trailing: true, poll_interval: Duration::from_micros(50), idle_polls: 2 }
     }
 }
 
-impl Pace {
+impl WakeupPolicy {
     /// Without trailing release: the position is always the true one, and the
     /// producer sends a wake-up whenever the reader has caught up with it.
     pub fn immediate() -> Self {
@@ -63,14 +66,14 @@ impl Pace {
     /// record of a dense stream waits, but for what the kernel's timers add: 50
     /// microseconds for an ordinary thread (`PR_SET_TIMERSLACK`). The ring has to
     /// hold what comes in during that time.
-    pub fn linger(self, linger: Duration) -> Self {
-        Self { linger, ..self }
+    pub fn poll_interval(self, poll_interval: Duration) -> Self {
+        Self { poll_interval, ..self }
     }
 
     /// How many times in a row to linger for nothing before sleeping until the
     /// kernel sends a wake-up.
-    pub fn idle_rounds(self, idle_rounds: u32) -> Self {
-        Self { idle_rounds, ..self }
+    pub fn idle_polls(self, idle_polls: u32) -> Self {
+        Self { idle_polls, ..self }
     }
 }
 
@@ -94,10 +97,10 @@ impl<M: Consume> Ring<M> {
     /// # kernel.output(b"1", Commit::default());
     /// # kernel.output(b"last", Commit::default());
     /// use std::ops::ControlFlow;
-    /// use mmap_ring::Pace;
+    /// use mmap_ring::WakeupPolicy;
     ///
     /// let mut count = 0;
-    /// let last = ring.run(Pace::default(), |batch| {
+    /// let last = ring.run(WakeupPolicy::default(), |batch| {
     ///     for record in batch {
     ///         count += 1;
     ///         if record == b"last" {
@@ -117,12 +120,13 @@ impl<M: Consume> Ring<M> {
     /// # Errors
     /// As [`wait`](Ring::wait) and [`batch`](Ring::batch). The true position is
     /// published in any case.
-    pub fn run<B>(
+    #[doc(alias = "ring_buffer__poll")]
+    pub fn run<R: IntoControlFlow>(
         &mut self,
-        pace: Pace,
-        mut each: impl FnMut(&mut Batch<'_, M>) -> ControlFlow<B>,
-    ) -> Result<Option<B>, Error> {
-        let keep = if pace.trailing { self.capacity() / KEPT_BACK } else { 0 };
+        policy: WakeupPolicy,
+        mut each: impl FnMut(&mut Batch<'_, M>) -> R,
+    ) -> Result<Option<R::Break>, Error> {
+        let keep = if policy.trailing { self.capacity() / KEPT_BACK } else { 0 };
         self.consumer_mut().keep_back(keep);
         let run = Trailing(self);
         let ring = &mut *run.0;
@@ -133,17 +137,17 @@ impl<M: Consume> Ring<M> {
                 return Ok(None);
             }
             if ring.consumer_mut().head()? == Head::Ready {
-                let before = ring.consumer_mut().standing().read;
+                let before = ring.consumer_mut().state().read;
                 let mut batch = ring.batch()?;
-                let flow = each(&mut batch);
+                let flow = each(&mut batch).into_control_flow();
                 drop(batch);
                 if let ControlFlow::Break(value) = flow {
                     return Ok(Some(value));
                 }
-                rounds = if is_dense(ring.consumer_mut(), before) { pace.idle_rounds } else { 0 };
+                rounds = if is_dense(ring.consumer_mut(), before) { policy.idle_polls } else { 0 };
             } else if rounds > 0 {
                 rounds -= 1;
-                thread::sleep(pace.linger);
+                thread::sleep(policy.poll_interval);
             } else if ring.wait(None)? == Wake::Stopped {
                 return Ok(None);
             }
@@ -154,6 +158,6 @@ impl<M: Consume> Ring<M> {
 /// Whether more than one record was passed since `before`, and the last one is kept back: if it is not, the next one sends a
 /// wake-up, and there is nothing to linger for.
 fn is_dense<M: Consume>(consumer: &Consumer<M>, before: u64) -> bool {
-    let standing = consumer.standing();
-    consumer.is_trailing() && standing.read != before && standing.last != before
+    let state = consumer.state();
+    consumer.is_trailing() && state.read != before && state.last != before
 }

@@ -13,6 +13,8 @@ mod threads;
 mod user;
 mod waiting;
 
+use std::ops::ControlFlow;
+
 use crate::fake::{Commit, Heap, Kernel};
 use crate::{Corrupt, Error, Head, Ring};
 
@@ -20,6 +22,18 @@ use crate::{Corrupt, Error, Head, Ring};
 fn drain(ring: &mut Ring<Heap>) -> Vec<Vec<u8>> {
     let mut batch = ring.batch().unwrap();
     batch.records().map(<[u8]>::to_vec).collect()
+}
+
+/// As the front page says.
+#[test]
+fn readers_are_send_and_stoppers_sync() {
+    fn is_send<T: Send>() {}
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send::<Ring>();
+    is_send::<crate::RingSet>();
+    is_send::<crate::OverwriteRing>();
+    is_send::<crate::UserRing>();
+    is_send_and_sync::<crate::Stopper>();
 }
 
 #[test]
@@ -65,6 +79,23 @@ fn leaving_a_batch_early_releases_what_was_handed_out() {
     }
     assert_eq!(ring.positions().consumer, 32);
     assert_eq!(drain(&mut ring), [[2]]);
+}
+
+#[test]
+fn a_drain_ends_where_its_callback_breaks() {
+    let (kernel, mut ring) = Kernel::new(64).unwrap();
+    for byte in 0..3 {
+        kernel.output(&[byte], Commit::default());
+    }
+    let mut seen = Vec::new();
+    let ended = ring.drain(|record| {
+        seen.push(record[0]);
+        if record == [1] { ControlFlow::Break("here") } else { ControlFlow::Continue(()) }
+    });
+    assert_eq!(ended.unwrap(), Some("here"));
+    assert_eq!(ring.positions().consumer, 32, "what was read is released");
+    assert_eq!(ring.drain(|record| seen.push(record[0])).unwrap(), None);
+    assert_eq!(seen, [0, 1, 2]);
 }
 
 #[test]
@@ -180,7 +211,7 @@ fn a_second_consumer_that_reads_the_same_batch_is_noticed() {
         let expected = Corrupt::Consumer { stored: 0, found };
         let is_expected = |error: Error| matches!(error, Error::Corrupt(corrupt) if corrupt == expected);
         assert!(is_expected(ring.batch().unwrap_err()));
-        assert!(is_expected(ring.settle().unwrap_err()), "and before a sleep");
+        assert!(is_expected(ring.prepare_wait().unwrap_err()), "and before a sleep");
         assert!(is_expected(ring.wait(Some(std::time::Duration::ZERO)).unwrap_err()));
         assert_eq!(ring.counters().releases, 0);
     }

@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 use crate::error::{Corrupt, Error};
 use crate::memory::user::{Produce, UserMapped};
 use crate::record::{HEADER, LENGTH, space};
-use crate::wait::{LOOK_EVERY, LOOK_LEAST};
+use crate::wait::{IDLE_POLL_INTERVAL, LOOK_LEAST};
 use crate::wait::{new_epoll, sleep, watch_ring};
 use cutaway_sys::epoll::{Epoll, Interest};
 
 /// The one producer of a user ring buffer.
 ///
-/// This process opens a user ring once at a time ([`Error::Taken`]): two would lend
+/// This process opens a user ring once at a time ([`Error::AlreadyOpen`]): two would lend
 /// the same bytes, to be written. Another process has to be kept from producing
 /// as well; that it did is noticed at the next reservation.
 ///
@@ -39,6 +39,8 @@ use cutaway_sys::epoll::{Epoll, Interest};
 /// }
 /// # Ok::<(), mmap_ring::Error>(())
 /// ```
+#[doc(alias = "BPF_MAP_TYPE_USER_RINGBUF")]
+#[doc(alias = "user_ring_buffer")]
 pub struct UserRing<M: Produce = UserMapped> {
     memory: M,
     fd: OwnedFd,
@@ -47,7 +49,7 @@ pub struct UserRing<M: Produce = UserMapped> {
     /// Made by the first wait for room.
     epoll: Option<Epoll>,
     /// How long a wait for room sleeps at most before a look; `None` for ever.
-    look_every: Option<Duration>,
+    set_idle_poll_interval: Option<Duration>,
 }
 
 impl UserRing<UserMapped> {
@@ -56,8 +58,9 @@ impl UserRing<UserMapped> {
     /// producer stopped.
     ///
     /// # Errors
-    /// As [`Ring::open`](crate::Ring::open), but for [`Error::Overwrites`]: only a map of type `BPF_MAP_TYPE_USER_RINGBUF` is
+    /// As [`Ring::open`](crate::Ring::open), but for [`Error::OverwriteMode`]: only a map of type `BPF_MAP_TYPE_USER_RINGBUF` is
     /// opened.
+    #[doc(alias = "user_ring_buffer__new")]
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
         let memory = UserMapped::new(fd.as_fd(), bytes)?;
@@ -67,7 +70,7 @@ impl UserRing<UserMapped> {
 
 impl<M: Produce> UserRing<M> {
     pub(crate) fn over(memory: M, fd: OwnedFd) -> Self {
-        Self { producer: memory.producer(), memory, fd, epoll: None, look_every: Some(LOOK_EVERY) }
+        Self { producer: memory.producer(), memory, fd, epoll: None, set_idle_poll_interval: Some(IDLE_POLL_INTERVAL) }
     }
 
     /// Reserves a sample of `length` bytes; `None` if there is no room now. Its
@@ -78,6 +81,7 @@ impl<M: Produce> UserRing<M> {
     /// is the most. [`Corrupt`] if the positions cannot be true: a producer position
     /// that is no multiple of 8, which the kernel would refuse for ever, one that
     /// this producer did not store, or one too far from the consumer's.
+    #[doc(alias = "user_ring_buffer__reserve")]
     pub fn reserve(&mut self, length: u32) -> Result<Option<Sample<'_, M>>, Error> {
         if !self.has_room(length)? {
             return Ok(None);
@@ -88,11 +92,12 @@ impl<M: Produce> UserRing<M> {
     /// As [`reserve`](Self::reserve), but waits until there is room, at most
     /// `timeout` (for ever if `None`). The kernel tells of room when a drain ends
     /// that took a sample, unless it was called with `BPF_RB_NO_WAKEUP`; so the ring is also looked at every
-    /// [`LOOK_EVERY`] (90 ms), or what [`look_every`](Self::look_every) says.
+    /// [`IDLE_POLL_INTERVAL`] (90 ms), or what [`set_idle_poll_interval`](Self::set_idle_poll_interval) says.
     ///
     /// # Errors
     /// As [`reserve`](Self::reserve), and [`Error::System`] if epoll cannot be set
     /// up or waited for.
+    #[doc(alias = "user_ring_buffer__reserve_blocking")]
     pub fn reserve_within(&mut self, length: u32, timeout: Option<Duration>) -> Result<Option<Sample<'_, M>>, Error> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         // A wake-up sent after this look is kept by epoll, which has been watching
@@ -103,7 +108,7 @@ impl<M: Produce> UserRing<M> {
                 return Ok(None);
             }
             match &self.epoll {
-                Some(epoll) => sleep(epoll, left.into_iter().chain(self.look_every).min(), |_| ())?,
+                Some(epoll) => sleep(epoll, left.into_iter().chain(self.set_idle_poll_interval).min(), |_| ())?,
                 None => {
                     let epoll = new_epoll()?;
                     watch_ring(&epoll, self.fd.as_fd(), Interest::WritableEdge, 0)?;
@@ -115,10 +120,10 @@ impl<M: Produce> UserRing<M> {
     }
 
     /// Sets how long [`reserve_within`](Self::reserve_within) sleeps at most before it looks by itself whether there is room,
-    /// rounded up to a millisecond; at first [`LOOK_EVERY`]. `None` turns these looks off: for programs that are known to
+    /// rounded up to a millisecond; at first [`IDLE_POLL_INTERVAL`]. `None` turns these looks off: for programs that are known to
     /// drain without `BPF_RB_NO_WAKEUP`.
-    pub fn look_every(&mut self, time: Option<Duration>) {
-        self.look_every = time.map(|time| time.max(LOOK_LEAST));
+    pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
+        self.set_idle_poll_interval = time.map(|time| time.max(LOOK_LEAST));
     }
 
     /// Bytes that samples can take now, headers and padding included.
@@ -196,6 +201,7 @@ pub struct Sample<'r, M: Produce = UserMapped> {
 
 impl<M: Produce> Sample<'_, M> {
     /// Sends the sample: the next drain takes it.
+    #[doc(alias = "user_ring_buffer__submit")]
     pub fn submit(self) {
         let ring = self.ring;
         let position = ring.producer;
@@ -207,6 +213,7 @@ impl<M: Produce> Sample<'_, M> {
     }
 
     /// Gives the sample up, as dropping it does. Costs nothing and takes no room.
+    #[doc(alias = "user_ring_buffer__discard")]
     pub fn discard(self) {}
 }
 

@@ -4,8 +4,8 @@
 //! only a wake-up ends a sleep, not the mere fact that the ring holds a record.
 //! That is what lets a consumer sleep behind a record that is reserved and not
 //! yet committed, where a level-triggered wait would return at once, over and
-//! over. It makes the order of things in [`Consumer::settle`](crate::consumer::Consumer::settle) a duty and not a
-//! courtesy: a wake-up that the producer did not send is made up for only by the next look on a timer ([`LOOK_EVERY`]).
+//! over. It makes the order of things in [`Consumer::prepare_wait`](crate::consumer::Consumer::prepare_wait) a duty and not a
+//! courtesy: a wake-up that the producer did not send is made up for only by the next look on a timer ([`IDLE_POLL_INTERVAL`]).
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -29,9 +29,10 @@ const SPINS: u32 = 128;
 /// that a record which was sent without a wake-up (`BPF_RB_NO_WAKEUP`) is read within 100 milliseconds on a machine that is
 /// not overloaded.
 ///
-/// A program's author may know that each record sends its wake-up. Then [`Ring::look_every`](crate::Ring::look_every) turns the
+/// A program's author may know that each record sends its wake-up. Then [`Ring::set_idle_poll_interval`](crate::Ring::set_idle_poll_interval) turns the
 /// looks off.
-pub const LOOK_EVERY: Duration = Duration::from_millis(90);
+#[doc(alias = "BPF_RB_NO_WAKEUP")]
+pub const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(90);
 /// How soon a ring is looked at whose records come without wake-ups.
 pub(crate) const LOOK_LEAST: Duration = Duration::from_millis(1);
 /// The first and the longest sleep behind a busy head that nobody wakes.
@@ -42,8 +43,8 @@ pub(crate) trait Sleeper {
     /// What there is at the head; of several rings, the most there is at any.
     fn head(&self) -> Result<Head, Corrupt>;
 
-    /// Publishes, fences, looks: see [`Consumer::settle`](crate::consumer::Consumer::settle).
-    fn settle(&mut self) -> Result<Head, Corrupt>;
+    /// Publishes, fences, looks: see [`Consumer::prepare_wait`](crate::consumer::Consumer::prepare_wait).
+    fn prepare_wait(&mut self) -> Result<Head, Corrupt>;
 
     /// Adds the descriptors to wait for.
     fn watch(&self, epoll: &Epoll) -> Result<(), Error>;
@@ -56,7 +57,7 @@ pub(crate) struct Waiter {
     epoll: Option<Epoll>,
     stop: Option<Stop>,
     /// How long to sleep at most before a look; `None` for ever.
-    look_every: Option<Duration>,
+    set_idle_poll_interval: Option<Duration>,
     /// The same for the next sleep: shorter while looks find what no wake-up told of.
     look_in: Duration,
     at_once: u32,
@@ -69,8 +70,8 @@ impl Default for Waiter {
         Self {
             epoll: None,
             stop: None,
-            look_every: Some(LOOK_EVERY),
-            look_in: LOOK_EVERY,
+            set_idle_poll_interval: Some(IDLE_POLL_INTERVAL),
+            look_in: IDLE_POLL_INTERVAL,
             at_once: 0,
             sleeps: 0,
             wakeups: 0,
@@ -79,16 +80,16 @@ impl Default for Waiter {
 }
 
 impl Waiter {
-    pub(crate) fn look_every(&mut self, time: Option<Duration>) {
+    pub(crate) fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         // Without any sleep between two looks it would never sleep at all.
-        self.look_every = time.map(|time| time.max(LOOK_LEAST));
-        self.look_in = self.look_every.unwrap_or(LOOK_EVERY);
+        self.set_idle_poll_interval = time.map(|time| time.max(LOOK_LEAST));
+        self.look_in = self.set_idle_poll_interval.unwrap_or(IDLE_POLL_INTERVAL);
     }
 
     /// A sleep in front of an empty ring is over. A program that sends no wake-ups is looked at the more often, the more
     /// its records are found by looking alone, for its ring may be full before the next look.
     fn looked(&mut self, woken: bool, ready: bool) {
-        let Some(every) = self.look_every else { return };
+        let Some(every) = self.set_idle_poll_interval else { return };
         let next = if ready && !woken { LOOK_LEAST.max(self.look_in / 4) } else { self.look_in.saturating_mul(2) };
         self.look_in = next.min(every);
     }
@@ -137,13 +138,13 @@ impl Waiter {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let (mut pause, longest_pause) = BUSY_PAUSE;
         loop {
-            let head = match sleeper.settle()? {
+            let head = match sleeper.prepare_wait()? {
                 Head::Busy => spin(sleeper)?,
                 head => head,
             };
             let limit = match head {
                 Head::Ready => return Ok(Wake::Ready),
-                Head::Empty => self.look_every.and(Some(self.look_in)),
+                Head::Empty => self.set_idle_poll_interval.and(Some(self.look_in)),
                 Head::Busy => {
                     let limit = pause;
                     pause = longest_pause.min(pause * 2);

@@ -32,7 +32,7 @@ fn fill(kernel: &mut Kernel) -> u64 {
 /// The functions under the glass: both add all samples up. By `for_each`:
 #[inline(never)]
 fn drain_and_sum(reader: &mut Reader<Pages>) -> u64 {
-    let drain = reader.drain().unwrap();
+    let drain = reader.batch().unwrap();
     let mut sum = 0_u64;
     drain.records().for_each(|record| {
         if let Ok(Record::Sample(sample)) = record
@@ -47,7 +47,7 @@ fn drain_and_sum(reader: &mut Reader<Pages>) -> u64 {
 /// By `for`:
 #[inline(never)]
 fn loop_and_sum(reader: &mut Reader<Pages>) -> u64 {
-    let drain = reader.drain().unwrap();
+    let drain = reader.batch().unwrap();
     let mut sum = 0_u64;
     for record in &drain {
         if let Ok(Record::Sample(sample)) = record

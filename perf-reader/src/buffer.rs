@@ -1,29 +1,32 @@
 //! One CPU's buffer: the perf event, its pages, and what the kernel knows of its losses.
 
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use crate::corrupt::Corrupt;
 use crate::error::Error;
-use crate::event::{Direction, Event, data_pages};
+use crate::event::{Direction, Event};
+use crate::event_array::{EventArray, Slot};
 use crate::mapping::Mapping;
 use crate::options::{Options, Wakeup};
-use crate::pace::{Pace, Switch};
-use crate::reader::{Drain, Reader};
+use crate::reader::{Batch, Reader};
 use crate::record::Record;
-use crate::slots::{Slot, Slots};
+use crate::size::data_pages;
+use crate::wakeup_mode::{Switch, WakeupMode};
 
 /// The perf buffer of one CPU, opened, mapped and enabled.
 ///
 /// Its descriptor ([`AsFd`]) is what goes into the `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, under the CPU's number as key. Until
 /// it does, programs on this CPU get ENOENT from `bpf_perf_event_output`. The kernel clears the slot when the map's descriptor
 /// that set it is closed: keep that one open.
+#[doc(alias = "PERF_COUNT_SW_BPF_OUTPUT")]
 #[derive(Debug)]
 pub struct Buffer {
     /// Unmapped before the event is closed.
     reader: Reader<Mapping>,
     event: Event,
-    twin: Option<Twin>,
+    silent: Option<SilentEvent>,
     /// What events counted as lost that were replaced since.
     lost_before: u64,
     rival: Rival,
@@ -50,32 +53,32 @@ pub(crate) enum Holder {
     Unknown,
 }
 
-/// A second event that writes into the same ring and wakes nobody: see `stream.rs`.
+/// A second event that writes into the same ring and wakes nobody: see `adaptive_reader.rs`.
 #[derive(Debug)]
-struct Twin {
+struct SilentEvent {
     event: Event,
-    pace: Pace,
+    mode: WakeupMode,
     /// The slot holds the other one of the two, and has to be set.
     slot_is_due: bool,
 }
 
-impl Twin {
+impl SilentEvent {
     fn new(event: Event) -> Self {
-        Self { event, pace: Pace::new(Instant::now()), slot_is_due: false }
+        Self { event, mode: WakeupMode::new(Instant::now()), slot_is_due: false }
     }
 }
 
 /// Events for a buffer whose own died.
 #[derive(Debug)]
-pub(crate) struct Successors {
+pub(crate) struct Replacement {
     /// The one that belongs into the slot, and into epoll.
     event: Event,
-    twin: Option<Event>,
+    silent: Option<Event>,
     /// What the former ones counted as lost.
     lost: u64,
 }
 
-impl AsFd for Successors {
+impl AsFd for Replacement {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
     }
@@ -101,25 +104,27 @@ pub enum LostSource {
 }
 
 impl Buffer {
-    /// Opens the buffer of `cpu` with `pages` data pages, a power of two. One page more is mapped for control.
+    /// Opens the buffer of `cpu` with a ring of `bytes` bytes: a power of two and a multiple of the page size. One page more
+    /// is mapped for control.
     ///
     /// Needs CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or a `perf_event_paranoid` of 0 or less. Needs Linux 4.4.
     ///
     /// # Errors
-    /// [`Error::Pages`], [`Error::Denied`], [`Error::Offline`], [`Error::LockedMemory`], or [`Error::System`] for what
+    /// [`Error::InvalidSize`], [`Error::Denied`], [`Error::Offline`], [`Error::LockedMemory`], or [`Error::System`] for what
     /// else perf_event_open(2), mmap(2) and ioctl(2) answer.
-    pub fn open(cpu: u32, pages: usize, options: &Options) -> Result<Self, Error> {
-        data_pages(pages)?;
+    #[doc(alias = "perf_event_open")]
+    pub fn open(cpu: u32, bytes: u32, options: &Options) -> Result<Self, Error> {
+        let pages = data_pages(bytes)?;
         let event = Event::open(cpu, options, Direction::Forward)?;
         let mapping = event.map(pages, true)?;
         let reader = Reader::new(mapping, options.timestamps).map_err(|corrupt| Error::Corrupt { cpu, corrupt })?;
         event.enable()?;
-        Ok(Self { reader, event, twin: None, lost_before: 0, rival: Rival::default() })
+        Ok(Self { reader, event, silent: None, lost_before: 0, rival: Rival::default() })
     }
 
     /// Opens a second event beside the first: same CPU, same ring, no wake-ups but at half a ring.
-    pub(crate) fn open_twin(&mut self, options: &Options) -> Result<(), Error> {
-        self.twin = Some(Twin::new(self.open_quiet(options)?));
+    pub(crate) fn open_silent_event(&mut self, options: &Options) -> Result<(), Error> {
+        self.silent = Some(SilentEvent::new(self.open_silent(options)?));
         Ok(())
     }
 
@@ -131,37 +136,41 @@ impl Buffer {
         Ok(event)
     }
 
-    fn open_quiet(&self, options: &Options) -> Result<Event, Error> {
+    fn open_silent(&self, options: &Options) -> Result<Event, Error> {
         self.open_another(&options.clone().wakeup(Wakeup::Events(0)))
     }
 
     /// The event that belongs into the CPU's slot now.
     pub(crate) fn in_slot(&self) -> BorrowedFd<'_> {
-        match &self.twin {
-            Some(twin) if twin.pace.is_quiet() => twin.event.as_fd(),
+        match &self.silent {
+            Some(silent) if silent.mode.is_silent() => silent.event.as_fd(),
             _ => self.event.as_fd(),
         }
     }
 
     /// When to look again at the latest, wake-up or not.
-    pub(crate) fn look_at(&self) -> Option<Instant> {
-        self.twin.as_ref()?.pace.look_at()
+    pub(crate) fn next_poll(&self) -> Option<Instant> {
+        self.silent.as_ref()?.mode.next_poll()
     }
 
-    /// Hands each record that is there to `each`; whether the slot has to be set, for their number's sake or because it could not
-    /// be set before.
+    /// Calls `each` with every record that is there, until it breaks. Returns whether the map slot must be rewritten, because
+    /// the rate crossed a threshold or an earlier rewrite failed, and what `each` broke with.
     #[inline]
-    pub(crate) fn drain_and_judge(&mut self, each: impl FnMut(u32, Result<Record<'_>, Corrupt>), now: Instant) -> bool {
-        let records = self.drain_each(each);
-        let Some(twin) = &mut self.twin else {
-            return false;
+    pub(crate) fn drain_and_adapt<B>(
+        &mut self,
+        each: impl FnMut(u32, Result<Record<'_>, Corrupt>) -> ControlFlow<B>,
+        now: Instant,
+    ) -> (bool, ControlFlow<B>) {
+        let (records, flow) = self.drain_each(each);
+        let Some(silent) = &mut self.silent else {
+            return (false, flow);
         };
-        twin.slot_is_due |= twin.pace.looked(records, now) != Switch::Stay;
-        twin.slot_is_due
+        silent.slot_is_due |= silent.mode.looked(records, now) != Switch::Stay;
+        (silent.slot_is_due, flow)
     }
 
     /// Puts its event into the slot.
-    pub(crate) fn connect(&mut self, slots: &impl Slots) -> Result<(), Error> {
+    pub(crate) fn connect(&mut self, slots: &impl EventArray) -> Result<(), Error> {
         let cpu = self.cpu();
         slots.set(cpu, self.in_slot()).map_err(|error| Error::slot(cpu, &error))?;
         self.rival = Rival { can_look: self.holder(slots)? == Holder::Ours, ..Rival::default() };
@@ -170,7 +179,7 @@ impl Buffer {
 
     /// Looks whether another reader has taken the slot, and takes it back if it is empty. Answers what there is to
     /// tell: a slot that is another's is told once.
-    pub(crate) fn look_for_another(&mut self, slots: &impl Slots) -> Result<Option<Holder>, Error> {
+    pub(crate) fn check_slot(&mut self, slots: &impl EventArray) -> Result<Option<Holder>, Error> {
         if !self.rival.can_look {
             return Ok(None);
         }
@@ -197,11 +206,11 @@ impl Buffer {
     /// Events are told apart by how long they have been enabled, a clock that runs in all of them alike: the one in the
     /// slot is read between two readings of ours, and is ours if it lies between those. Another one would have to be
     /// enabled within the same microseconds.
-    fn holder(&self, slots: &impl Slots) -> Result<Holder, Error> {
+    fn holder(&self, slots: &impl EventArray) -> Result<Holder, Error> {
         let before = self.enabled()?;
         let since = before.into_iter().flatten().min().unwrap_or(0);
         // A CPU that went offline cannot be looked at, and a kernel that does not let us look is no reason to stop.
-        let Ok(Some(slot)) = slots.look(self.cpu(), since) else { return Ok(Holder::Unknown) };
+        let Ok(Some(slot)) = slots.query(self.cpu(), since) else { return Ok(Holder::Unknown) };
         Ok(match slot {
             Slot::Empty => Holder::Nobody,
             Slot::Other => Holder::Another,
@@ -217,16 +226,16 @@ impl Buffer {
 
     /// For how long its events have been enabled, in nanoseconds.
     fn enabled(&self) -> Result<[Option<u64>; 2], Error> {
-        let twin = self.twin.as_ref().map(|twin| twin.event.enabled()).transpose()?;
-        Ok([Some(self.event.enabled()?), twin])
+        let silent = self.silent.as_ref().map(|silent| silent.event.enabled()).transpose()?;
+        Ok([Some(self.event.enabled()?), silent])
     }
 
     /// Whether its slot was taken by another reader, found out before the waking event is put back there: a reader that
     /// sends nothing any more looks like a calm one, and to put it back would take the slot from the other reader in
     /// turn.
-    pub(crate) fn has_lost_its_slot(&mut self, slots: &impl Slots) -> Result<bool, Error> {
-        let is_loud = self.twin.as_ref().is_some_and(|twin| !twin.pace.is_quiet());
-        if !self.rival.is_there && self.rival.can_look && is_loud {
+    pub(crate) fn has_lost_its_slot(&mut self, slots: &impl EventArray) -> Result<bool, Error> {
+        let is_waking = self.silent.as_ref().is_some_and(|silent| !silent.mode.is_silent());
+        if !self.rival.is_there && self.rival.can_look && is_waking {
             self.rival.is_there = self.holder(slots)? == Holder::Another;
         }
         Ok(self.rival.is_there)
@@ -234,24 +243,28 @@ impl Buffer {
 
     /// What [`in_slot`](Buffer::in_slot) answers is in the slot.
     pub(crate) fn is_in_slot(&mut self) {
-        if let Some(twin) = &mut self.twin {
-            twin.slot_is_due = false;
+        if let Some(silent) = &mut self.silent {
+            silent.slot_is_due = false;
         }
     }
 
-    /// Hands each record that is there to `each`; answers how many.
+    /// Calls `each` with every record that is there, until it breaks. Returns how many there were, and what it broke with.
     #[inline]
-    pub(crate) fn drain_each(&mut self, mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>)) -> u64 {
+    pub(crate) fn drain_each<B>(
+        &mut self,
+        mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>) -> ControlFlow<B>,
+    ) -> (u64, ControlFlow<B>) {
         let cpu = self.cpu();
-        match self.drain() {
-            Ok(drain) => drain.records().fold(0, |records, record| {
-                each(cpu, record);
-                records.wrapping_add(1)
-            }),
-            Err(corrupt) => {
-                each(cpu, Err(corrupt));
-                0
+        match self.batch() {
+            Ok(batch) => {
+                let mut records = 0_u64;
+                let flow = batch.records().walk(|record| {
+                    records = records.wrapping_add(1);
+                    each(cpu, record)
+                });
+                (records, flow)
             }
+            Err(corrupt) => (0, each(cpu, Err(corrupt))),
         }
     }
 
@@ -260,13 +273,13 @@ impl Buffer {
         self.event.cpu()
     }
 
-    /// Opens a drain over the records that are there now: see [`Reader::drain`].
+    /// Opens a drain over the records that are there now: see [`Reader::batch`].
     ///
     /// # Errors
     /// [`Corrupt::Positions`].
     #[inline]
-    pub fn drain(&mut self) -> Result<Drain<'_, Mapping>, Corrupt> {
-        self.reader.drain()
+    pub fn batch(&mut self) -> Result<Batch<'_, Mapping>, Corrupt> {
+        self.reader.batch()
     }
 
     /// The protocol beneath: fill, capacity, and the way on behind a corrupt record.
@@ -297,25 +310,25 @@ impl Buffer {
     }
 
     /// Opens new events that write into the same ring, so that nothing in there is lost, in place of those that died with
-    /// their CPU. Changes nothing yet: whatever fails before they [take over](Buffer::take_over) can be tried again.
-    pub(crate) fn successors(&self, options: &Options) -> Result<Successors, Error> {
+    /// their CPU. Changes nothing yet: whatever fails before they [take over](Buffer::replace_with) can be tried again.
+    pub(crate) fn replacement(&self, options: &Options) -> Result<Replacement, Error> {
         let event = self.open_another(options)?;
         let mut lost = self.event.lost()?.unwrap_or(0);
-        let twin = match &self.twin {
-            Some(twin) => {
-                lost = lost.wrapping_add(twin.event.lost()?.unwrap_or(0));
-                Some(self.open_quiet(options)?)
+        let silent = match &self.silent {
+            Some(silent) => {
+                lost = lost.wrapping_add(silent.event.lost()?.unwrap_or(0));
+                Some(self.open_silent(options)?)
             }
             None => None,
         };
-        Ok(Successors { event, twin, lost })
+        Ok(Replacement { event, silent, lost })
     }
 
     /// From now on they are this buffer's; the former event is given back.
-    pub(crate) fn take_over(&mut self, successors: Successors) -> Event {
-        let Successors { event, twin, lost } = successors;
+    pub(crate) fn replace_with(&mut self, replacement: Replacement) -> Event {
+        let Replacement { event, silent, lost } = replacement;
         self.lost_before = self.lost_before.wrapping_add(lost);
-        self.twin = twin.map(Twin::new);
+        self.silent = silent.map(SilentEvent::new);
         std::mem::replace(&mut self.event, event)
     }
 
@@ -325,15 +338,15 @@ impl Buffer {
     ///
     /// # Errors
     /// [`Error::System`] if read(2) fails.
-    pub fn lost_total(&self) -> Result<Lost, Error> {
-        let twin = match &self.twin {
-            Some(twin) => twin.event.lost()?,
+    pub fn lost(&self) -> Result<Lost, Error> {
+        let silent = match &self.silent {
+            Some(silent) => silent.event.lost()?,
             None => Some(0),
         };
         // The kernel counts for each event, the LOST records for the ring.
-        Ok(match (self.event.lost()?, twin) {
-            (Some(lost), Some(twin)) => {
-                Lost { samples: self.lost_before.wrapping_add(lost).wrapping_add(twin), source: LostSource::Kernel }
+        Ok(match (self.event.lost()?, silent) {
+            (Some(lost), Some(silent)) => {
+                Lost { samples: self.lost_before.wrapping_add(lost).wrapping_add(silent), source: LostSource::Kernel }
             }
             _ => Lost { samples: self.reader.lost_announced(), source: LostSource::Records },
         })

@@ -20,7 +20,7 @@ pub enum Corrupt {
     },
     /// `data_tail` and `data_head` are further apart than the ring is long, or not at a record's alignment.
     Positions {
-        /// Where we stand.
+        /// Where we cursor.
         tail: u64,
         /// Where the other side says it stands.
         head: u64,

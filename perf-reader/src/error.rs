@@ -6,16 +6,21 @@ use cutaway_sys::Errno;
 
 use crate::corrupt::Corrupt;
 
+/// The largest power of two that a `u32` holds.
+const MAX_SIZE: u64 = 1 << 31;
+
 /// A perf buffer could not be opened, waited for or asked.
 ///
 /// The message says all there is to say; there is no source behind it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The number of data pages is not a power of two.
-    Pages {
-        /// How many were asked for.
-        pages: usize,
+    /// No perf buffer can have the stated size. Nothing was asked of the kernel.
+    InvalidSize {
+        /// The size that was stated, in bytes.
+        bytes: u64,
+        /// The machine's page size, in bytes.
+        page: u64,
     },
     /// perf_event_open(2) was refused for want of privileges.
     Denied {
@@ -37,10 +42,10 @@ pub enum Error {
     LockedMemory {
         /// The CPU's number.
         cpu: u32,
-        /// How many data pages were asked for.
-        pages: usize,
-        /// The largest number of data pages that could be mapped instead, found by trying: a power of two, or 0.
-        fit: usize,
+        /// The size that was asked for, in bytes, without the control page.
+        bytes: u64,
+        /// The largest size in bytes that could be mapped instead, found by trying: a valid one, or 0.
+        fit: u64,
         /// `/proc/sys/kernel/perf_event_mlock_kb`: KiB for each user and online CPU, if it can be read.
         mlock_kb: Option<u64>,
         /// The soft limit of RLIMIT_MEMLOCK, in bytes.
@@ -88,7 +93,7 @@ impl Error {
         match self {
             Self::Denied { errno, .. } | Self::Offline { errno, .. } | Self::System { errno, .. } => Some(*errno),
             Self::LockedMemory { .. } => Some(Errno::new(libc::EPERM)),
-            Self::Pages { .. } | Self::Corrupt { .. } | Self::Foreign { .. } | Self::OnlineCpus { .. } => None,
+            Self::InvalidSize { .. } | Self::Corrupt { .. } | Self::Foreign { .. } | Self::OnlineCpus { .. } => None,
         }
     }
 }
@@ -96,11 +101,16 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pages { pages } => {
-                write!(f, "a perf buffer cannot have {pages} data pages: ask for ")?;
-                match pages.checked_next_power_of_two() {
-                    Some(next) if next > 1 => write!(f, "{} or {next}", next / 2),
-                    _ => f.write_str("a power of two"),
+            Self::InvalidSize { bytes, page } => {
+                write!(
+                    f,
+                    "a perf buffer of {bytes} bytes is impossible: the size must be a power of two and a multiple of the page \
+                     size, {page}; give "
+                )?;
+                match bytes.next_power_of_two() {
+                    next if next <= *page => write!(f, "{page}"),
+                    next if next > MAX_SIZE => write!(f, "{MAX_SIZE}"),
+                    next => write!(f, "{} or {next}", next / 2),
                 }
             }
             Self::Denied { cpu, errno, paranoid } => {
@@ -121,15 +131,15 @@ impl fmt::Display for Error {
                  see /sys/devices/system/cpu/online",
                 errno
             ),
-            Self::LockedMemory { cpu, pages, fit, mlock_kb, memlock } => {
+            Self::LockedMemory { cpu, bytes, fit, mlock_kb, memlock } => {
                 write!(
                     f,
-                    "mapping 1 + {pages} pages of the perf buffer of CPU {cpu} goes beyond the memory this user may lock: \
+                    "mapping the perf buffer of CPU {cpu} ({bytes} bytes) goes beyond the memory this user may lock: \
                      EPERM (Operation not permitted): "
                 )?;
                 match fit {
                     0 => f.write_str("no buffer would fit")?,
-                    fit => write!(f, "{fit} data pages would fit")?,
+                    fit => write!(f, "{fit} bytes would fit")?,
                 }
                 f.write_str("; raise /proc/sys/kernel/perf_event_mlock_kb (")?;
                 match mlock_kb {

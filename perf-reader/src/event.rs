@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::mapping::Mapping;
 use crate::options::{Options, Wakeup};
 use crate::sys::{self, Attr};
-use cutaway_sys::Errno;
+use cutaway_sys::{Errno, memory::page_size};
 
 /// An open event.
 #[derive(Debug)]
@@ -95,19 +95,19 @@ impl Event {
     }
 
     /// Maps its control page and `pages` data pages; on EPERM finds out how many would fit.
-    pub(crate) fn map(&self, pages: usize, writable: bool) -> Result<Mapping, Error> {
-        let data_pages = data_pages(pages)?;
-        Mapping::new(self.fd.as_fd(), data_pages, writable).map_err(|error| {
+    pub(crate) fn map(&self, pages: NonZero<usize>, writable: bool) -> Result<Mapping, Error> {
+        Mapping::new(self.fd.as_fd(), pages, writable).map_err(|error| {
+            let bytes = |pages: usize| pages.saturating_mul(page_size()) as u64;
             if error.raw_os_error() != Some(libc::EPERM) {
                 return Error::system(
-                    format!("mapping 1 + {pages} pages of the perf buffer of CPU {}", self.cpu),
+                    format!("mapping the perf buffer of CPU {} ({} bytes)", self.cpu, bytes(pages.get())),
                     &error,
                 );
             }
             Error::LockedMemory {
                 cpu: self.cpu,
-                pages,
-                fit: self.largest_that_fits(pages, writable),
+                bytes: bytes(pages.get()),
+                fit: bytes(self.largest_that_fits(pages.get(), writable)),
                 mlock_kb: number_in("/proc/sys/kernel/perf_event_mlock_kb"),
                 memlock: sys::memlock_limit(),
             }
@@ -136,11 +136,6 @@ impl AsFd for Event {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-/// `pages` if it is a power of two.
-pub(crate) fn data_pages(pages: usize) -> Result<NonZero<usize>, Error> {
-    NonZero::new(pages).filter(|pages| pages.is_power_of_two()).ok_or(Error::Pages { pages })
 }
 
 fn attr(options: &Options, direction: Direction, read_format: u64) -> Attr {

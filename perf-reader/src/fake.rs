@@ -9,7 +9,7 @@
 //! let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
 //! let mut reader = perf_reader::Reader::new(pages, false)?;
 //! kernel.sample(&42_u64.to_ne_bytes()).unwrap();
-//! for record in &reader.drain()? {
+//! for record in &reader.batch()? {
 //!     if let perf_reader::Record::Sample(sample) = record? {
 //!         assert_eq!(u64::from_ne_bytes(sample.array()?), 42);
 //!     }

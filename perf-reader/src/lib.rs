@@ -3,14 +3,14 @@
 //! A BPF program sends an event with `bpf_perf_event_output`; the kernel copies it into a ring of the CPU it runs on, and
 //! that ring is mapped into this process. This crate reads it where it lies: no copy, no callback across a language border, no
 //! system call but the one it sleeps in. It needs no bpf(2) and makes none: whoever loads the program puts the
-//! events into its map ([`Slots`]).
+//! events into its map ([`EventArray`]).
 //!
 //! ```no_run
 //! # fn set_slot(cpu: u32, event: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> { Ok(()) }
-//! use perf_reader::{Options, Record, Stream};
+//! use perf_reader::{Options, Record, AdaptiveReader};
 //!
-//! // 64 pages on each CPU, and each CPU's event put under the CPU's number into the program's PERF_EVENT_ARRAY.
-//! let mut stream = Stream::open(64, &Options::new(), set_slot)?;
+//! // 256 KiB on each CPU, and each CPU's event put under the CPU's number into the program's PERF_EVENT_ARRAY.
+//! let mut stream = AdaptiveReader::open(256 * 1024, &Options::new(), set_slot)?;
 //! stream.run(|cpu, record| match record {
 //!     // The program sends 16 bytes at a time. Only it knows: see `Sample`.
 //!     Ok(Record::Sample(sample)) => match sample.array::<16>() {
@@ -53,11 +53,11 @@
 //! - **Records wrap.** The data is mapped once and not twice, so a record that meets the end goes on at the beginning: [`Bytes`]
 //!   is one slice or two, and copies only when asked to.
 //! - **Readiness is consumed by polling.** It is no state but a message, told once to whoever asks first. Who is woken drains all
-//!   CPUs, fully ([`Set::drain`]).
+//!   CPUs, fully ([`PerCpuBuffers::drain`]).
 //! - **Wake-ups are the reader's choice.** With fewer than one for each record ([`Wakeup`]), the last records of a
-//!   burst send none: every wait looks for them within 100 ms ([`LOOK_EVERY`]).
+//!   burst send none: every wait looks for them within 100 ms ([`IDLE_POLL_INTERVAL`]).
 //! - **Losses are the kernel's to count.** A LOST record stands in front of the next sample that fits; losses at the very end are
-//!   told by [`Buffer::lost_total`] on Linux 6.0 and later, and remain unknown before, unless the program counts what the
+//!   told by [`Buffer::lost`] on Linux 6.0 and later, and remain unknown before, unless the program counts what the
 //!   helper refused.
 //!
 //! # What to beware of
@@ -73,27 +73,50 @@
 //! - **One reader a buffer.** Two would give back each other's records.
 //! - **One reader a map.** A slot holds one event: who opens the same `PERF_EVENT_ARRAY` later (a pinned map, an
 //!   inherited descriptor) takes the slots, and the former reader gets nothing from then on, with no error.
-//!   [`Set::refresh`] notices, where the [`Slots`] can look, and takes back what is empty since the other reader has
+//!   [`PerCpuBuffers::refresh`] notices, where the [`EventArray`] can look, and takes back what is empty since the other reader has
 //!   ended.
 //! - **Fewer slots than CPUs.** Programs on a CPU whose number is not below the map's `max_entries` are refused
-//!   (E2BIG), and nobody counts that: [`Set::without_slot`] names those CPUs.
+//!   (E2BIG), and nobody counts that: [`PerCpuBuffers::without_slot`] names those CPUs.
 //!
-//! # The rooms
+//! # Overview
 //!
 //! | to | there is |
 //! | --- | --- |
-//! | read all CPUs, immediately when idle and cheaply when busy | [`Stream`] |
-//! | the same with wake-ups every n samples or bytes, or from one's own epoll | [`Set`], [`Wakeup`] |
+//! | read all CPUs, immediately when idle and cheaply when busy | [`AdaptiveReader`] |
+//! | the same with wake-ups every n samples or bytes, or from one's own epoll | [`PerCpuBuffers`], [`Wakeup`] |
 //! | stop it from another thread or a signal handler | [`Stopper`] |
-//! | follow CPUs that come and go | [`Set::refresh`]; a `Stream` does it by itself |
+//! | follow CPUs that come and go | [`PerCpuBuffers::refresh`]; an `AdaptiveReader` does it by itself |
 //! | have the events of all CPUs in the order of time | [`Merge`] |
-//! | keep the newest and look at them when something has happened | [`Recorder`] |
+//! | keep the newest and look at them when something has happened | [`OverwriteBuffer`] |
 //! | read one CPU | [`Buffer`] |
 //! | look at another process's buffer, disturbing nobody | [`Peek`] |
 //! | read pages without a kernel | [`Reader`] over the feature `fake` |
 //!
-//! The way of a record through the code: [`Buffer::open`] makes the ring (`event.rs`, `mapping.rs`), [`Set::wait`] sleeps
-//! (`wait.rs`), [`Reader::drain`] looks at `data_head` once (`page.rs`) and opens a [`Drain`] over what is complete, [`Records`] walks
+//! The two readers of this project, side by side:
+//!
+//! | | `mmap_ring` | `perf_reader` |
+//! | --- | --- | --- |
+//! | one buffer | `Ring::open(map, bytes)` | `Buffer::open(cpu, bytes, &options)` |
+//! | several in one wait | `RingSet` | `PerCpuBuffers`, `AdaptiveReader` |
+//! | records, borrowed | `batch()`: one store releases them all | `Buffer::batch()`, likewise |
+//! | a callback for each | `drain(each)` | `drain(each)` |
+//! | wait and read until stopped | `Ring::run(policy, each)` | `AdaptiveReader::run(each)` |
+//! | what a callback returns | nothing, or `ControlFlow` | nothing, or `ControlFlow` |
+//! | wait once | `wait(timeout)` gives `Wake` | `wait(timeout)` gives `Wake` |
+//! | end a wait | `stopper()?`, `resume()` | `stopper()?`, `resume()` |
+//! | sleep elsewhere | `as_fd()`, `prepare_wait()` | `as_fd()`, `next_poll()` |
+//! | records without a wake-up | `set_idle_poll_interval(time)` | `set_idle_poll_interval(time)` |
+//! | sizes | bytes: a power of two of pages | bytes: a power of two of pages |
+//! | losses | counted by the program; `OverwriteRing::lost()` | `lost()` |
+//! | overwriting the oldest | `OverwriteRing` | `OverwriteBuffer` |
+//! | observing | `Peek` | `Peek` |
+//! | errors | `Error::errno()` | `Error::errno()` |
+//!
+//! Readers are `Send`: open one in a thread and read it in another. [`Stopper`] is `Send` and `Sync`. A reader has one user
+//! at a time, which its `&mut` methods say.
+//!
+//! The way of a record through the code: [`Buffer::open`] makes the ring (`event.rs`, `mapping.rs`), [`PerCpuBuffers::wait`] sleeps
+//! (`wait.rs`), [`Reader::batch`] looks at `data_head` once (`page.rs`) and opens a [`Batch`] over what is complete, [`Records`] walks
 //! over it (`record.rs`), a [`Sample`] borrows from it, and `data_tail` moves when the drain ends: also after an early exit or a panic.
 //!
 //! # Without a kernel
@@ -106,50 +129,52 @@
 //! CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or `perf_event_paranoid` at 0 or below; and pages beyond `perf_event_mlock_kb` count against
 //! RLIMIT_MEMLOCK. [`Error`] says which of it is missing, and how many pages would fit.
 
-mod borrow;
+mod adaptive_reader;
 mod buffer;
 mod bytes;
 mod corrupt;
 mod cpus;
 mod error;
 mod event;
+mod event_array;
 #[cfg(feature = "fake")]
 pub mod fake;
-mod looks;
+mod idle_poll;
 mod mapping;
 mod memory;
 mod merge;
 mod options;
-mod pace;
+mod overwrite_buffer;
 mod page;
 mod peek;
+mod per_cpu_buffers;
 mod reader;
 mod record;
-mod recorder;
+mod remote_fd;
 mod sample;
-mod set;
-mod slots;
-mod stream;
+mod size;
 mod sys;
 mod wait;
+mod wakeup_mode;
 
+pub use adaptive_reader::AdaptiveReader;
 pub use buffer::{Buffer, Lost, LostSource};
 pub use bytes::Bytes;
 pub use corrupt::Corrupt;
 pub use cpus::online_cpus;
-pub use cutaway_sys::Errno;
+pub use cutaway_sys::{Errno, IntoControlFlow};
 pub use error::Error;
-pub use looks::LOOK_EVERY;
+pub use event_array::{EventArray, Slot};
+pub use idle_poll::IDLE_POLL_INTERVAL;
 pub use mapping::Mapping;
 pub use memory::Memory;
-pub use merge::{Merge, Timed};
+pub use merge::{Merge, TimedSample};
 pub use options::{Options, Wakeup};
-pub use peek::{Look, Peek, Positions, Tally, Waiting};
-pub use reader::{Drain, Reader};
+pub use overwrite_buffer::{OverwriteBuffer, Snapshot, SnapshotRecords};
+pub use peek::{Peek, PeekSnapshot, PendingRecord, Positions, RecordCount};
+pub use per_cpu_buffers::PerCpuBuffers;
+pub use per_cpu_buffers::hotplug::HotplugChanges;
+pub use reader::{Batch, Reader};
 pub use record::{Record, Records};
-pub use recorder::{Recorded, Recorder, Snapshot};
 pub use sample::{MAX_PADDING, Sample, WrongLength};
-pub use set::{Changes, Set};
-pub use slots::{Slot, Slots};
-pub use stream::Stream;
 pub use wait::{Stopper, Wake};

@@ -21,17 +21,20 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
 use std::time::Duration;
+
+use cutaway_sys::IntoControlFlow;
 
 use crate::corrupt::Corrupt;
 use crate::error::Error;
 use crate::mapping::Mapping;
-use crate::reader::Drain;
-use crate::record::{Record, Records};
+use crate::per_cpu_buffers::PerCpuBuffers;
+use crate::reader::Batch;
+use crate::record::{Checkpoint, Record, Records};
 use crate::sample::Sample;
-use crate::set::Set;
 
-/// Merges what the CPUs of a [`Set`] wrote into one stream, by time.
+/// Merges what the CPUs of a [`PerCpuBuffers`] wrote into one stream, by time.
 ///
 /// **Delay**: a sample is handed out by the first [`drain`](Merge::drain) that begins more than [`delay`](Merge::delay) after it was
 /// sent, or earlier if a ring is half full. **Memory**: none but the rings. **Order**: by time, except for the samples
@@ -39,9 +42,9 @@ use crate::set::Set;
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use perf_reader::{Merge, Options, Set, Wake};
+/// use perf_reader::{Merge, Options, PerCpuBuffers, Wake};
 ///
-/// let mut set = Set::open(64, &Options::new().timestamps(true))?;
+/// let mut set = PerCpuBuffers::open(256 * 1024, &Options::new().timestamps(true))?;
 /// let mut merge = Merge::new(Duration::from_millis(5));
 /// loop {
 ///     // A sample that was held back wakes nobody again: wait no longer than the delay.
@@ -65,7 +68,7 @@ pub struct Merge {
 
 /// A sample in the order of time.
 #[derive(Clone, Copy, Debug)]
-pub struct Timed<'d> {
+pub struct TimedSample<'d> {
     /// When it was sent: nanoseconds of CLOCK_MONOTONIC.
     pub time: u64,
     /// The CPU that sent it.
@@ -82,6 +85,8 @@ struct Lane<'d> {
     records: Records<'d>,
     /// Its next sample.
     next: Option<Sample<'d>>,
+    /// In front of that.
+    before: Checkpoint<'d>,
 }
 
 impl Merge {
@@ -102,12 +107,19 @@ impl Merge {
     }
 
     /// Hands all samples that were sent up to [`delay`](Merge::delay) ago to `each`, by time; LOST records are counted by the buffers
-    /// ([`Set::lost_total`]). What is younger stays in the rings. Answers how many samples it handed out.
+    /// ([`PerCpuBuffers::lost`]). What is younger stays in the rings.
+    ///
+    /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`. The
+    /// samples not handed out stay in the rings.
     ///
     /// # Errors
     /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`Error::System`] if the set was opened without
     /// [`timestamps`](crate::Options::timestamps).
-    pub fn drain(&mut self, set: &mut Set, each: impl FnMut(Timed<'_>)) -> Result<u64, Error> {
+    pub fn drain<R: IntoControlFlow>(
+        &mut self,
+        set: &mut PerCpuBuffers,
+        each: impl FnMut(TimedSample<'_>) -> R,
+    ) -> Result<Option<R::Break>, Error> {
         let now = cutaway_sys::clock::monotonic_ns();
         let pressed = set.iter().any(|buffer| buffer.reader().fill() > buffer.reader().capacity() as u64 / 2);
         let delay = if pressed { 0 } else { u64::try_from(self.delay.as_nanos()).unwrap_or(u64::MAX) };
@@ -118,11 +130,20 @@ impl Merge {
     ///
     /// # Errors
     /// As [`drain`](Merge::drain).
-    pub fn finish(&mut self, set: &mut Set, each: impl FnMut(Timed<'_>)) -> Result<u64, Error> {
+    pub fn finish<R: IntoControlFlow>(
+        &mut self,
+        set: &mut PerCpuBuffers,
+        each: impl FnMut(TimedSample<'_>) -> R,
+    ) -> Result<Option<R::Break>, Error> {
         self.up_to(set, u64::MAX, each)
     }
 
-    fn up_to(&mut self, set: &mut Set, horizon: u64, mut each: impl FnMut(Timed<'_>)) -> Result<u64, Error> {
+    fn up_to<R: IntoControlFlow>(
+        &mut self,
+        set: &mut PerCpuBuffers,
+        horizon: u64,
+        mut each: impl FnMut(TimedSample<'_>) -> R,
+    ) -> Result<Option<R::Break>, Error> {
         if !set.options().timestamps {
             let error = std::io::Error::from_raw_os_error(libc::EINVAL);
             return Err(Error::system("merging a set that was opened without timestamps", &error));
@@ -136,7 +157,7 @@ impl Merge {
         set.looked();
         for buffer in set.iter_mut() {
             let cpu = buffer.cpu();
-            match buffer.drain() {
+            match buffer.batch() {
                 Ok(drain) => drains.push((cpu, drain)),
                 Err(found) => note(cpu, found),
             }
@@ -147,32 +168,40 @@ impl Merge {
         for (index, lane) in lanes.iter_mut().enumerate() {
             heads.extend(lane.advance(horizon, &mut note).map(|time| Reverse((time, index))));
         }
-        let mut handed_out = 0_u64;
+        let mut ended = None;
         while let Some(Reverse((time, index))) = heads.pop() {
             let Some(lane) = lanes.get_mut(index) else { break };
             let Some(sample) = lane.next.take() else { break };
             let late = time < self.newest;
             self.late = self.late.wrapping_add(u64::from(late));
             self.newest = self.newest.max(time);
-            each(Timed { time, cpu: lane.cpu, sample, late });
-            handed_out = handed_out.wrapping_add(1);
+            if let ControlFlow::Break(value) =
+                each(TimedSample { time, cpu: lane.cpu, sample, late }).into_control_flow()
+            {
+                ended = Some(value);
+                break;
+            }
             heads.extend(lane.advance(horizon, &mut note).map(|time| Reverse((time, index))));
         }
         drop(lanes);
         drop(drains);
-        corrupt.map_or(Ok(handed_out), Err)
+        if ended.is_some() {
+            set.ended_early();
+        }
+        corrupt.map_or(Ok(ended), Err)
     }
 }
 
 impl<'d> Lane<'d> {
-    fn new(cpu: u32, drain: &'d Drain<'_, Mapping>) -> Self {
-        Self { cpu, records: drain.records(), next: None }
+    fn new(cpu: u32, drain: &'d Batch<'_, Mapping>) -> Self {
+        let records = drain.records();
+        Self { cpu, before: records.checkpoint(), records, next: None }
     }
 
     /// Goes on to the next sample that was sent at `horizon` or before; answers when that was.
     fn advance(&mut self, horizon: u64, note: &mut impl FnMut(u32, Corrupt)) -> Option<u64> {
         loop {
-            let here = self.records.mark();
+            let here = self.records.checkpoint();
             match self.records.next()? {
                 Ok(Record::Sample(sample)) => {
                     let time = sample.time()?;
@@ -180,12 +209,21 @@ impl<'d> Lane<'d> {
                         self.records.back_to(here);
                         return None;
                     }
-                    self.next = Some(sample);
+                    (self.next, self.before) = (Some(sample), here);
                     return Some(time);
                 }
                 Ok(Record::Lost(_)) => {}
                 Err(corrupt) => note(self.cpu, corrupt),
             }
+        }
+    }
+}
+
+/// After an early end, or a panic, a sample that was not handed out stays in its ring.
+impl Drop for Lane<'_> {
+    fn drop(&mut self) {
+        if self.next.is_some() {
+            self.records.back_to(self.before);
         }
     }
 }

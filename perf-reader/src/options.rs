@@ -6,8 +6,8 @@
 /// (`ring_buffer_init` in `kernel/events/ring_buffer.c`).
 ///
 /// With anything but [`Events(1)`](Wakeup::Events) records can lie in a buffer without a wake-up.
-/// [`Set::wait`](crate::Set::wait) and [`Stream::wait`](crate::Stream::wait) look for them every
-/// [`LOOK_EVERY`](crate::LOOK_EVERY), which costs an idle reader 11 wake-ups a second; so no record waits for longer
+/// [`PerCpuBuffers::wait`](crate::PerCpuBuffers::wait) and [`AdaptiveReader::wait`](crate::AdaptiveReader::wait) look for them every
+/// [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), which costs an idle reader 11 wake-ups a second; so no record waits for longer
 /// than 100 ms on a machine that is not overloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -16,12 +16,14 @@ pub enum Wakeup {
     ///
     /// A wake-up costs the program's CPU microseconds: one for each sample bounds a stream at a few hundred thousand a
     /// second. With more than 1, the last few samples of a burst send no wake-up.
+    #[doc(alias = "wakeup_events")]
     Events(u32),
     /// After so many bytes of records, headers and padding included; 0 means half of the ring.
+    #[doc(alias = "wakeup_watermark")]
     Bytes(u32),
 }
 
-/// Options of [`Buffer::open`](crate::Buffer::open) and [`Set::open`](crate::Set::open): by default a wake-up for every
+/// Options of [`Buffer::open`](crate::Buffer::open) and [`PerCpuBuffers::open`](crate::PerCpuBuffers::open): by default a wake-up for every
 /// sample, and no times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]

@@ -7,13 +7,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{Ordering, fence};
 
-use crate::borrow;
 use crate::corrupt::Corrupt;
 use crate::error::Error;
 use crate::mapping::Mapping;
 use crate::memory::Memory;
 use crate::page::Page;
 use crate::record::{HEADER, LOST, SAMPLE};
+use crate::remote_fd;
 
 /// A bystander of one CPU's perf buffer.
 #[derive(Debug)]
@@ -33,10 +33,10 @@ pub struct Positions {
     pub head: u64,
 }
 
-/// How many records lie in a stretch of a perf buffer. Made by [`Peek::tally`].
+/// How many records lie in a stretch of a perf buffer. Made by [`Peek::count_records`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Tally {
+pub struct RecordCount {
     /// Records of every kind.
     pub records: u64,
     /// The bytes that they take, headers included: all of the stretch, or as much of it as was counted.
@@ -46,7 +46,7 @@ pub struct Tally {
 /// What one look found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Look {
+pub struct PeekSnapshot {
     /// Where the kernel's next record will begin, in bytes since the buffer was made.
     pub head: u64,
     /// Where its owner's next record begins.
@@ -57,7 +57,7 @@ pub struct Look {
     /// owner's to read, after it has paused the kernel.
     pub backward: bool,
     /// What waits, oldest first.
-    pub records: Vec<Waiting>,
+    pub records: Vec<PendingRecord>,
     /// Bytes that were given back while they were looked at.
     pub released_meanwhile: u64,
     /// What no kernel writes, if it was found; nothing behind it can be told.
@@ -67,7 +67,7 @@ pub struct Look {
 /// A record that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Waiting {
+pub struct PendingRecord {
     /// Where it begins, in bytes since the buffer was made.
     pub position: u64,
     /// `enum perf_event_type`: 9 for a sample, 2 for a count of losses.
@@ -79,7 +79,7 @@ pub struct Waiting {
     pub body: Vec<u8>,
 }
 
-impl Look {
+impl PeekSnapshot {
     /// Bytes that wait.
     #[must_use]
     pub fn fill(&self) -> u64 {
@@ -87,7 +87,7 @@ impl Look {
     }
 }
 
-impl Waiting {
+impl PendingRecord {
     /// Bytes of the ring that it takes, header included.
     #[must_use]
     pub fn space(&self) -> u64 {
@@ -137,13 +137,13 @@ impl Peek<Mapping> {
             let attempt = format!("{attempt} {}", what());
             move |error: std::io::Error| Error::system(attempt, &error)
         };
-        let event = borrow::descriptor(pid, fd).map_err(failed("borrowing"))?;
-        borrow::must_be_an_event(event.as_fd()).map_err(failed("looking for a perf event behind"))?;
-        if !borrow::has_ring(event.as_fd()).map_err(failed("asking for the ring behind"))? {
+        let event = remote_fd::descriptor(pid, fd).map_err(failed("borrowing"))?;
+        remote_fd::must_be_an_event(event.as_fd()).map_err(failed("looking for a perf event behind"))?;
+        if !remote_fd::has_ring(event.as_fd()).map_err(failed("asking for the ring behind"))? {
             return Ok(None);
         }
-        let sizes = borrow::mapped_pages(pid).map_err(failed("finding the size of the ring behind"))?;
-        let mapping = match borrow::map(&event, &sizes) {
+        let sizes = remote_fd::mapped_pages(pid).map_err(failed("finding the size of the ring behind"))?;
+        let mapping = match remote_fd::map(&event, &sizes) {
             // It has been redirected, and only the event whose ring it is may be mapped.
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return Ok(None),
             mapping => mapping.map_err(failed("mapping the ring behind"))?,
@@ -161,21 +161,21 @@ impl Peek<Mapping> {
     /// [`Error::System`] if read(2) fails.
     pub fn lost(&self) -> Result<Option<u64>, Error> {
         let Some(event) = &self.event else { return Ok(None) };
-        borrow::lost(event.as_fd())
+        remote_fd::lost(event.as_fd())
             .map_err(|error| Error::system("reading the counts of a borrowed perf event", &error))
     }
 
-    /// A number that is the same for events that write into the same ring, as twins do. `None` without CAP_SYS_ADMIN.
+    /// A number that is the same for events that write into the same ring, as a waking and a silent event do. `None` without CAP_SYS_ADMIN.
     #[must_use]
     pub fn ring_identity(&self) -> Option<u64> {
         // A page that was never touched has no frame yet.
         self.page.head();
-        borrow::page_frame(self.page.memory().base())
+        remote_fd::page_frame(self.page.memory().base())
     }
 }
 
 impl<M: Memory> Peek<M> {
-    /// Looks at pages that have no kernel behind them.
+    /// Observes pages that have no kernel behind them.
     ///
     /// # Errors
     /// [`Corrupt::Layout`] if the control page places the data outside of the memory.
@@ -210,9 +210,9 @@ impl<M: Memory> Peek<M> {
     /// a buffer that is written downward. A count may be wrong where the records that the kernel writes at one moment take more
     /// than half of the buffer: large samples in a small one.
     #[must_use]
-    pub fn tally(&self, from: u64, to: u64, most: u64) -> Option<Tally> {
+    pub fn count_records(&self, from: u64, to: u64, most: u64) -> Option<RecordCount> {
         let size = self.page.data_size() as u64;
-        let mut tally = Tally::default();
+        let mut tally = RecordCount::default();
         let all = to.wrapping_sub(from);
         if all > size || to.cast_signed() < 0 {
             return None;
@@ -239,14 +239,15 @@ impl<M: Memory> Peek<M> {
         (self.page.head().wrapping_sub(from) <= size / 2).then_some(tally)
     }
 
-    /// Looks: copies what waits now.
+    /// Copies the unread records as they are now.
     #[must_use]
-    pub fn look(&self) -> Look {
+    pub fn snapshot(&self) -> PeekSnapshot {
         let Positions { tail, head } = self.positions();
         let size = self.page.data_size() as u64;
         // It counts down from 0, and no other one ever comes near.
         let backward = head.cast_signed() < 0;
-        let mut look = Look { head, tail, size, backward, records: Vec::new(), released_meanwhile: 0, corrupt: None };
+        let mut look =
+            PeekSnapshot { head, tail, size, backward, records: Vec::new(), released_meanwhile: 0, corrupt: None };
         if backward {
             return look;
         }
@@ -268,7 +269,7 @@ impl<M: Memory> Peek<M> {
 }
 
 /// Takes the records from `bytes`, which begin at the look's tail; those before `left` were given back meanwhile.
-fn walk(look: &mut Look, bytes: &[u8], left: u64) {
+fn walk(look: &mut PeekSnapshot, bytes: &[u8], left: u64) {
     let passed = left.wrapping_sub(look.tail).min(bytes.len() as u64);
     look.released_meanwhile = passed;
     // Owners give back whole records, so that a record begins there.
@@ -282,7 +283,7 @@ fn walk(look: &mut Look, bytes: &[u8], left: u64) {
         };
         let offset = position & look.size.wrapping_sub(1);
         let wraps = offset.wrapping_add(u64::from(size)) > look.size;
-        look.records.push(Waiting { position, kind, wraps, body: body.to_vec() });
+        look.records.push(PendingRecord { position, kind, wraps, body: body.to_vec() });
         position = position.wrapping_add(u64::from(size));
         rest = behind;
     }

@@ -4,7 +4,7 @@ use crate::bytes::Bytes;
 use crate::corrupt::Corrupt;
 use crate::memory::Memory;
 use crate::page::Page;
-use crate::record::{Record, Records, Stand};
+use crate::record::{Cursor, Record, Records};
 
 /// The reading end of one CPU's perf pages, wherever they live.
 ///
@@ -34,16 +34,16 @@ impl<M: Memory> Reader<M> {
     /// # Errors
     /// [`Corrupt::Positions`] if `data_head` is further from `data_tail` than the ring is long.
     #[inline]
-    pub fn drain(&mut self) -> Result<Drain<'_, M>, Corrupt> {
+    pub fn batch(&mut self) -> Result<Batch<'_, M>, Corrupt> {
         let tail = self.page.tail();
         let head = self.page.head();
-        Ok(Drain {
+        Ok(Batch {
             page: &self.page,
             bytes: self.page.committed(tail, head)?,
             tail,
             head,
             timed: self.timed,
-            stand: Stand::at(tail),
+            cursor: Cursor::at(tail),
             lost: &mut self.lost,
         })
     }
@@ -88,7 +88,7 @@ impl<M: Memory> Reader<M> {
 /// ```compile_fail,E0505
 /// # let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
 /// # let mut reader = perf_reader::Reader::new(pages, false)?;
-/// let drain = reader.drain()?;
+/// let drain = reader.batch()?;
 /// let record = drain.records().next();
 /// drop(drain); // error[E0505]: cannot move out of `drain` because it is borrowed
 /// println!("{record:?}");
@@ -100,33 +100,33 @@ impl<M: Memory> Reader<M> {
 /// ```compile_fail,E0499
 /// # let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
 /// # let mut reader = perf_reader::Reader::new(pages, false)?;
-/// let drain = reader.drain()?;
-/// let another = reader.drain()?; // error[E0499]: cannot borrow `reader` as mutable more than once at a time
+/// let drain = reader.batch()?;
+/// let another = reader.batch()?; // error[E0499]: cannot borrow `reader` as mutable more than once at a time
 /// println!("{:?}", drain.records().next());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 #[must_use = "dropping a drain gives back what was read through it"]
-pub struct Drain<'b, M: Memory> {
+pub struct Batch<'b, M: Memory> {
     page: &'b Page<M>,
     /// All of it, from `tail` to `head`.
     bytes: Bytes<'b>,
     tail: u64,
     head: u64,
     timed: bool,
-    stand: Stand,
+    cursor: Cursor,
     /// The reader's count of announced losses.
     lost: &'b mut u64,
 }
 
-impl<M: Memory> Drain<'_, M> {
+impl<M: Memory> Batch<'_, M> {
     /// The records from where the last walk over this drain ended.
     #[inline]
     pub fn records(&self) -> Records<'_> {
-        let read = self.stand.position.get().wrapping_sub(self.tail) as usize;
+        let read = self.cursor.position.get().wrapping_sub(self.tail) as usize;
         // Never the default: a walk ends inside the drain, between two records.
         let rest = self.bytes.slice(read..self.bytes.len()).unwrap_or_default();
-        Records::new(rest, self.head, self.timed, &self.stand)
+        Records::new(rest, self.head, self.timed, &self.cursor)
     }
 
     /// Bytes of records in it, read or not.
@@ -140,10 +140,10 @@ impl<M: Memory> Drain<'_, M> {
     }
 }
 
-impl<M: Memory> Drop for Drain<'_, M> {
+impl<M: Memory> Drop for Batch<'_, M> {
     #[inline]
     fn drop(&mut self) {
-        let position = self.stand.position.get();
+        let position = self.cursor.position.get();
         if position != self.tail {
             #[expect(unsafe_code, reason = "gives bytes back that nobody borrows")]
             // SAFETY: every record borrows from this drain, which ends here and does not use its bytes again, and a reader
@@ -152,11 +152,11 @@ impl<M: Memory> Drop for Drain<'_, M> {
                 self.page.publish(position);
             }
         }
-        *self.lost = self.lost.wrapping_add(self.stand.lost.get());
+        *self.lost = self.lost.wrapping_add(self.cursor.lost.get());
     }
 }
 
-impl<'d, M: Memory> IntoIterator for &'d Drain<'_, M> {
+impl<'d, M: Memory> IntoIterator for &'d Batch<'_, M> {
     type Item = Result<Record<'d>, Corrupt>;
     type IntoIter = Records<'d>;
 

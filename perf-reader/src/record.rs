@@ -9,6 +9,7 @@
 //! (`perf_output_sample` and `__perf_output_begin`, `kernel/events/`; `enum perf_event_type`, `include/uapi/linux/perf_event.h`.)
 
 use std::cell::Cell;
+use std::ops::ControlFlow;
 
 use crate::bytes::Bytes;
 use crate::corrupt::Corrupt;
@@ -23,14 +24,16 @@ pub(crate) const HEADER: usize = 8;
 
 /// What a buffer holds, one after the other.
 ///
-/// A record borrows from its [`Drain`](crate::Drain): its bytes lie in the ring and stay there until the drain ends.
+/// A record borrows from its [`Batch`](crate::Batch): its bytes lie in the ring and stay there until the drain ends.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Record<'d> {
     /// What a program sent with `bpf_perf_event_output`.
+    #[doc(alias = "PERF_RECORD_SAMPLE")]
     Sample(Sample<'d>),
     /// So many samples found no room between the record before this one and the one behind it. The kernel can say so only
-    /// when a later record fits: losses at the very end are in [`Buffer::lost_total`](crate::Buffer::lost_total).
+    /// when a later record fits: losses at the very end are in [`Buffer::lost`](crate::Buffer::lost).
+    #[doc(alias = "PERF_RECORD_LOST")]
     Lost(u64),
 }
 
@@ -43,7 +46,7 @@ pub struct Records<'d> {
     rest: Rest<'d>,
     /// Losses announced before it, since the drain began.
     lost: u64,
-    stand: &'d Stand,
+    cursor: &'d Cursor,
 }
 
 /// What is still to be walked over.
@@ -61,7 +64,7 @@ struct Rest<'d> {
 
 /// A place in a walk.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Mark<'d> {
+pub(crate) struct Checkpoint<'d> {
     rest: Rest<'d>,
     lost: u64,
 }
@@ -69,14 +72,14 @@ pub(crate) struct Mark<'d> {
 /// How far a drain has read. Written once a walk, not once a record, so that the walk stays in registers. Of several walks at
 /// once, the one that ends last tells.
 #[derive(Debug)]
-pub(crate) struct Stand {
+pub(crate) struct Cursor {
     /// Where the next record begins.
     pub(crate) position: Cell<u64>,
     /// Losses announced before it.
     pub(crate) lost: Cell<u64>,
 }
 
-impl Stand {
+impl Cursor {
     pub(crate) fn at(position: u64) -> Self {
         Self { position: Cell::new(position), lost: Cell::new(0) }
     }
@@ -84,19 +87,42 @@ impl Stand {
 
 impl<'d> Records<'d> {
     #[inline]
-    pub(crate) fn new(rest: Bytes<'d>, end: u64, timed: bool, stand: &'d Stand) -> Self {
+    pub(crate) fn new(rest: Bytes<'d>, end: u64, timed: bool, cursor: &'d Cursor) -> Self {
         let [front, back] = rest.pieces();
-        Self { rest: Rest { front, back, end, timed }, lost: stand.lost.get(), stand }
+        Self { rest: Rest { front, back, end, timed }, lost: cursor.lost.get(), cursor }
     }
 
     /// Where the walk stands.
-    pub(crate) fn mark(&self) -> Mark<'d> {
-        Mark { rest: self.rest, lost: self.lost }
+    pub(crate) fn checkpoint(&self) -> Checkpoint<'d> {
+        Checkpoint { rest: self.rest, lost: self.lost }
     }
 
     /// Goes back to where this walk stood, as if the records since had not been looked at.
-    pub(crate) fn back_to(&mut self, mark: Mark<'d>) {
-        Mark { rest: self.rest, lost: self.lost } = mark;
+    pub(crate) fn back_to(&mut self, mark: Checkpoint<'d>) {
+        Checkpoint { rest: self.rest, lost: self.lost } = mark;
+    }
+
+    /// Calls `each` with every record, until it breaks: as fast as `fold`, which cannot end early.
+    #[inline]
+    pub(crate) fn walk<B>(
+        mut self,
+        mut each: impl FnMut(Result<Record<'d>, Corrupt>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        loop {
+            if self.rest.timed {
+                while let Some(sample) = self.short::<24>() {
+                    each(Ok(Record::Sample(sample)))?;
+                }
+            } else {
+                while let Some(sample) = self.short::<16>() {
+                    each(Ok(Record::Sample(sample)))?;
+                }
+            }
+            match self.long() {
+                Some(record) => each(record)?,
+                None => return ControlFlow::Continue(()),
+            }
+        }
     }
 
     /// Where the next record begins, in bytes since the buffer was made.
@@ -171,9 +197,9 @@ impl Drop for Records<'_> {
     /// Tells the drain how far it was read: also when the walk is left early, or by a panic.
     #[inline]
     fn drop(&mut self) {
-        let stand = self.stand;
-        stand.position.set(self.rest.position());
-        stand.lost.set(self.lost);
+        let cursor = self.cursor;
+        cursor.position.set(self.rest.position());
+        cursor.lost.set(self.lost);
     }
 }
 

@@ -12,7 +12,7 @@ use cutaway_sys::stop::Stop;
 pub use cutaway_sys::{Stopper, Wake};
 
 use crate::error::Error;
-use crate::looks::Looks;
+use crate::idle_poll::IdlePoll;
 
 /// The stop line's name in epoll; events have their CPU's number.
 const STOP: u64 = u64::MAX;
@@ -21,7 +21,8 @@ const STOP: u64 = u64::MAX;
 #[derive(Debug)]
 pub(crate) struct Waiter {
     epoll: Epoll,
-    stop: Stop,
+    /// Made with the first stopper.
+    stop: Option<Stop>,
     sleeps: u64,
 }
 
@@ -29,19 +30,26 @@ impl Waiter {
     pub(crate) fn new() -> Result<Self, Error> {
         let epoll = Epoll::new("creates one object to wait on for all CPUs")
             .map_err(|error| Error::system("making an epoll instance", &error))?;
-        let stop = Stop::new().map_err(|error| Error::system("making a pipe to stop by", &error))?;
-        epoll
-            .add(stop.fd(), Interest::Readable, STOP, "lets a stopper end the wait")
-            .map_err(|error| Error::system("watching the pipe to stop by", &error))?;
-        Ok(Self { epoll, stop, sleeps: 0 })
+        Ok(Self { epoll, stop: None, sleeps: 0 })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
     }
 
-    pub(crate) fn stopper(&self) -> Stopper {
-        self.stop.stopper()
+    pub(crate) fn stopper(&mut self) -> Result<Stopper, Error> {
+        if let Some(stop) = &self.stop {
+            return Ok(stop.stopper());
+        }
+        let stop = Stop::new().map_err(|error| Error::system("making a pipe to stop by", &error))?;
+        self.epoll
+            .add(stop.fd(), Interest::Readable, STOP, "lets a stopper end the wait")
+            .map_err(|error| Error::system("watching the pipe to stop by", &error))?;
+        Ok(self.stop.insert(stop).stopper())
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.as_ref().is_some_and(Stop::is_stopped)
     }
 
     pub(crate) fn sleeps(&self) -> u64 {
@@ -63,7 +71,10 @@ impl Waiter {
     }
 
     pub(crate) fn resume(&mut self) -> Result<(), Error> {
-        self.stop.resume().map_err(|error| Error::system("emptying the pipe to stop by", &error))
+        match &mut self.stop {
+            Some(stop) => stop.resume().map_err(|error| Error::system("emptying the pipe to stop by", &error)),
+            None => Ok(()),
+        }
     }
 
     /// Sleeps until there is a wake-up or a stop, the time is up, or a look finds what woke no reader: `pending` tells
@@ -71,17 +82,17 @@ impl Waiter {
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
-        looks: &mut Looks,
+        idle_poll: &mut IdlePoll,
         pending: impl Fn() -> bool,
     ) -> Result<Wake, Error> {
         // A time-out too long for the clock is none.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
-            if self.stop.is_stopped() {
+            if self.is_stopped() {
                 return Ok(Wake::Stopped);
             }
-            let look_at = looks.at();
-            let until = deadline.into_iter().chain(look_at).min();
+            let next_poll = idle_poll.at();
+            let until = deadline.into_iter().chain(next_poll).min();
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             self.sleeps = self.sleeps.wrapping_add(1);
             let mut stopped = false;
@@ -91,18 +102,18 @@ impl Waiter {
                     stopped |= token == STOP;
                 })
                 .map_err(|error| Error::system("waiting for perf events", &error))?;
-            if stopped {
-                self.stop.notice();
+            if stopped && let Some(stop) = &mut self.stop {
+                stop.notice();
                 return Ok(Wake::Stopped);
             }
             if ready > 0 {
                 return Ok(Wake::Ready);
             }
             // Nothing: the time is up, it is time to look, or a signal came. The end of the time is one to look, too,
-            // for waits that are shorter than the time between two looks.
-            if look_at.is_some() {
+            // for waits that are shorter than the time between two polls.
+            if next_poll.is_some() {
                 // Also if there is something: records that the caller leaves there end no more waits than looks do.
-                looks.looked();
+                idle_poll.looked();
                 if pending() {
                     return Ok(Wake::Ready);
                 }

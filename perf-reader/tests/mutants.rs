@@ -91,7 +91,7 @@ const MUTANTS: [Mutant; 10] = [
     },
 ];
 
-/// Orderings that are needed by reasoning alone: their file and line. Without this fence `Peek::tally` could take a head that is
+/// Orderings that are needed by reasoning alone: their file and line. Without this fence `Peek::count_records` could take a head that is
 /// older than the bytes it has read. But half of the buffer lies between the two, and in no run of Miri was a load so late.
 const UNSHOWN: [(&str, &str); 1] = [("src/peek.rs", "fence(Ordering::Acquire);\n        (self.page.head()")];
 

@@ -59,7 +59,7 @@ enum Step {
         kind: u32,
         len: usize,
     },
-    Drain,
+    Read,
     /// Leaves the walk after so many records.
     DrainSome(usize),
 }
@@ -69,7 +69,7 @@ fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         6 => (0..200_usize).prop_map(|len| Step::Sample { len }),
         1 => (prop_oneof![Just(1_u32), Just(3), Just(10), Just(77)], 0..40_usize)
             .prop_map(|(kind, len)| Step::Other { kind, len }),
-        1 => Just(Step::Drain),
+        1 => Just(Step::Read),
         1 => (0..4_usize).prop_map(Step::DrainSome),
     ];
     prop::collection::vec(step, 0..most)
@@ -112,9 +112,9 @@ proptest! {
                 Step::Other { kind, len } => {
                     sent += u64::from(kernel.record(kind, &[&payload(n as u64, len)]).is_err());
                 }
-                Step::Drain => {
+                Step::Read => {
                     let expected = naive(&kernel, timed);
-                    let drain = reader.drain().unwrap();
+                    let drain = reader.batch().unwrap();
                     let seen: Vec<Seen> =
                         drain.records().map(|record| record.unwrap().into()).collect();
                     prop_assert_eq!(kernel.tail(), kernel.head().wrapping_sub(drain.len()), "nothing is given back before the end");
@@ -125,7 +125,7 @@ proptest! {
                 }
                 Step::DrainSome(most) => {
                     let expected = naive(&kernel, timed);
-                    let drain = reader.drain().unwrap();
+                    let drain = reader.batch().unwrap();
                     let mut seen: Vec<Seen> =
                         drain.records().take(most).map(|record| record.unwrap().into()).collect();
                     let rest: Vec<Seen> =
@@ -168,7 +168,7 @@ proptest! {
         unsafe { kernel.set_word(1032, tail) };
         // SAFETY: no drain is open.
         unsafe { kernel.set_head(head) };
-        match reader.drain() {
+        match reader.batch() {
             Ok(drain) => {
                 let bytes: usize = drain.records().map(|record| match record {
                     Ok(Record::Sample(sample)) => sample.padded().to_vec().len(),
@@ -182,7 +182,7 @@ proptest! {
             }
         }
         reader.skip_to_head();
-        prop_assert!(reader.drain().map_or(head % 8 != 0, |drain| drain.is_empty()));
+        prop_assert!(reader.batch().map_or(head % 8 != 0, |drain| drain.is_empty()));
     }
 }
 
@@ -207,7 +207,7 @@ fn wraps_at_every_offset_and_length() {
             let mut reader = Reader::new(pages, false).unwrap();
             let sent = payload(offset, len);
             kernel.sample(&sent).unwrap();
-            let drain = reader.drain().unwrap();
+            let drain = reader.batch().unwrap();
             let Some(Ok(Record::Sample(sample))) = drain.records().next() else {
                 panic!("no sample of {len} bytes at {offset}");
             };
@@ -233,7 +233,7 @@ fn padding_is_stale() {
         let (mut kernel, pages) = perf_buffer(4096);
         let mut reader = Reader::new(pages, false).unwrap();
         kernel.sample(&vec![1; len]).unwrap();
-        let drain = reader.drain().unwrap();
+        let drain = reader.batch().unwrap();
         let Some(Ok(Record::Sample(sample))) = drain.records().next() else {
             panic!("no sample");
         };
@@ -258,12 +258,12 @@ fn head_far_ahead_of_a_lost_tail() {
     unsafe { kernel.set_word(1032, 8) };
     for _ in 0..2 {
         let expected = Corrupt::Positions { tail: 8, head: kernel.head(), data_size: 256 };
-        assert_eq!(reader.drain().unwrap_err(), expected);
+        assert_eq!(reader.batch().unwrap_err(), expected);
     }
     assert_eq!(reader.skip_to_head(), kernel.head() - 8);
     kernel.sample(b"after").unwrap();
     assert_eq!(naive(&kernel, false).len(), 1);
-    assert_eq!(reader.drain().unwrap().records().count(), 1);
+    assert_eq!(reader.batch().unwrap().records().count(), 1);
 }
 
 /// A record that cannot be believed ends the drain in front of it, each time, until it is given up.
@@ -280,7 +280,7 @@ fn a_corrupt_size_ends_the_drain_in_front_of_it() {
         let left = kernel.head() - at;
         let corrupt = Corrupt::Record { at, kind: 9, size, left };
         for firsts in [1, 0, 0] {
-            let drain = reader.drain().unwrap();
+            let drain = reader.batch().unwrap();
             let records: Vec<_> = drain.records().collect();
             let (last, before) = records.split_last().unwrap();
             assert_eq!(before.iter().filter(|record| record.is_ok()).count(), firsts.min(before.len()));
@@ -288,7 +288,7 @@ fn a_corrupt_size_ends_the_drain_in_front_of_it() {
         }
         assert_eq!(kernel.tail(), at);
         assert_eq!(reader.skip_to_head(), left);
-        assert!(reader.drain().unwrap().is_empty());
+        assert!(reader.batch().unwrap().is_empty());
     }
 }
 
@@ -305,7 +305,7 @@ fn a_lying_raw_size_costs_one_record() {
         unsafe { kernel.poke(at + 8, &declared.to_ne_bytes()) };
         kernel.record(9, &[]).unwrap();
         kernel.record(2, &[&[0; 8]]).unwrap();
-        let drain = reader.drain().unwrap();
+        let drain = reader.batch().unwrap();
         let seen: Vec<_> = drain.records().collect();
         assert_eq!(seen[0].as_ref().unwrap_err(), &Corrupt::Content { at, kind: 9, size: 24, declared });
         assert!(matches!(seen[1], Ok(Record::Sample(sample)) if sample.array() == Ok(*b"abcdefgh")));
@@ -353,7 +353,7 @@ fn an_old_kernel_says_nothing_of_the_layout() {
     let mut reader = Reader::new(pages, false).unwrap();
     assert_eq!(reader.capacity(), 512);
     kernel.sample(b"old").unwrap();
-    assert_eq!(reader.drain().unwrap().records().count(), 1);
+    assert_eq!(reader.batch().unwrap().records().count(), 1);
 }
 
 /// The tail moves over what was looked at when a walk is left early, panics included.
@@ -365,14 +365,14 @@ fn a_panic_gives_back_what_was_seen() {
         kernel.sample(&n.to_ne_bytes()).unwrap();
     }
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        for record in &reader.drain().unwrap() {
+        for record in &reader.batch().unwrap() {
             let Ok(Record::Sample(sample)) = record else { panic!("no sample") };
             assert_ne!(sample.array().map(u64::from_ne_bytes), Ok(2), "on purpose");
         }
     }));
     assert!(panicked.is_err());
     assert_eq!(kernel.tail(), 3 * 24);
-    let drain = reader.drain().unwrap();
+    let drain = reader.batch().unwrap();
     let Some(Ok(Record::Sample(sample))) = drain.records().next() else { panic!("no sample") };
     assert_eq!(sample.array().map(u64::from_ne_bytes), Ok(3));
 }
@@ -383,7 +383,7 @@ fn a_forgotten_drain_gives_nothing_back() {
     let (mut kernel, pages) = perf_buffer(64);
     let mut reader = Reader::new(pages, false).unwrap();
     kernel.sample(b"12345678").unwrap();
-    let drain = Box::new(reader.drain().unwrap());
+    let drain = Box::new(reader.batch().unwrap());
     assert_eq!(drain.records().count(), 1);
     // Leaked, and not forgotten, so that Miri does not report the box.
     let drain = Box::leak(drain);
@@ -402,9 +402,9 @@ fn two_walks_at_once_count_a_loss_once() {
     kernel.sample(&[1; 8]).unwrap();
     kernel.sample(&[2; 8]).unwrap();
     assert_eq!(kernel.sample(&[3; 8]), Err(Full));
-    assert_eq!(reader.drain().unwrap().records().count(), 2);
+    assert_eq!(reader.batch().unwrap().records().count(), 2);
     kernel.sample(&[4; 8]).unwrap();
-    let drain = reader.drain().unwrap();
+    let drain = reader.batch().unwrap();
     let (mut one, mut other) = (drain.records(), drain.records());
     assert!(matches!(one.next(), Some(Ok(Record::Lost(1)))));
     assert_eq!(other.by_ref().count(), 2);
@@ -422,7 +422,7 @@ fn samples_are_held_together() {
     for n in 0..20_u64 {
         kernel.sample(&n.to_ne_bytes()).unwrap();
     }
-    let drain = reader.drain().unwrap();
+    let drain = reader.batch().unwrap();
     let samples: Vec<_> = drain
         .records()
         .map(|record| match record {
@@ -470,7 +470,7 @@ fn a_live_producer() {
     let mut ended = false;
     while !ended {
         ended = over.try_recv().is_ok();
-        let drain = reader.drain().unwrap();
+        let drain = reader.batch().unwrap();
         for record in &drain {
             match record.unwrap() {
                 Record::Sample(sample) => {
@@ -497,4 +497,15 @@ fn a_live_producer() {
     assert_eq!(received + kernel.lost(), sends);
     assert!(announced <= kernel.lost());
     assert!(received > 0);
+}
+
+/// As the front page says.
+#[test]
+fn readers_are_send_and_stoppers_sync() {
+    fn is_send<T: Send>() {}
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send::<perf_reader::PerCpuBuffers>();
+    is_send::<perf_reader::AdaptiveReader<fn(u32, std::os::fd::BorrowedFd<'_>) -> std::io::Result<()>>>();
+    is_send::<perf_reader::OverwriteBuffer>();
+    is_send_and_sync::<perf_reader::Stopper>();
 }

@@ -67,7 +67,6 @@ mod error;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub mod getaddrinfo;
 mod handle;
-mod listing;
 mod map;
 mod object;
 mod register;

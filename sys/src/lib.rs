@@ -11,6 +11,7 @@
 //! | [`fd`], [`file`](mod@file), [`mount`], [`pseudo`] | file descriptors, files, private mounts, files that only the kernel can have written | `fs/open.c`, `fs/namespace.c` |
 //! | [`cpus`] | online and possible CPUs | `drivers/base/cpu.c` |
 //! | [`epoll`], [`stop`] | waiting for several file descriptors, and ending a wait from elsewhere | `fs/eventpoll.c` |
+//! | [`flow`] | what a callback of a reader may return | |
 //! | [`memory`], [`clock`] | page size, `CLOCK_MONOTONIC` | |
 //!
 //! The public crates re-export the types that appear in their interfaces. Everything else here serves them and can change
@@ -23,6 +24,7 @@ pub mod epoll;
 pub mod errno;
 pub mod fd;
 pub mod file;
+pub mod flow;
 pub mod helper;
 pub mod instruction;
 pub mod map_flags;
@@ -37,6 +39,7 @@ pub mod stop;
 
 pub use attach_type::AttachType;
 pub use errno::Errno;
+pub use flow::IntoControlFlow;
 pub use helper::Helper;
 pub use instruction::{ByteOrder, Instruction};
 pub use map_flags::MapFlags;

@@ -3,9 +3,9 @@
 use cutaway::{
     Loaded, Object, Program, Run,
     mmap_ring::Ring,
-    perf_reader::{self, Options, Record, Set, Wakeup},
+    perf_reader::{self, Options, PerCpuBuffers, Record, Wakeup},
 };
-use cutaway_programs::compare::{Burst, Tally, Way, Work, names};
+use cutaway_programs::compare::{FixedSize, SendCount, Transport, Work, names};
 
 use super::bench::{Bench, Obstacle};
 
@@ -42,7 +42,7 @@ impl Producer {
         Ok(Self { loaded: object.load()? })
     }
 
-    pub(super) fn burst(burst: &Burst, ring_bytes: u32) -> Result<Self, Obstacle> {
+    pub(super) fn burst(burst: &FixedSize, ring_bytes: u32) -> Result<Self, Obstacle> {
         Self::load(&burst.object()?, ring_bytes)
     }
 
@@ -61,16 +61,16 @@ impl Producer {
         Ok(self.program()?.test_run(&Run { context, ..Run::default() })?.value)
     }
 
-    /// Runs a [`Burst`] of `count` records; `flags` are those of each but the last.
-    pub(super) fn send(&self, count: u64, flags: u64, last_flags: u64) -> Result<Tally, Obstacle> {
-        Ok(Tally::read(self.run(&[count, flags, last_flags])?))
+    /// Runs a [`FixedSize`] of `count` records; `flags` are those of each but the last.
+    pub(super) fn send(&self, count: u64, flags: u64, last_flags: u64) -> Result<SendCount, Obstacle> {
+        Ok(SendCount::read(self.run(&[count, flags, last_flags])?))
     }
 }
 
 /// Where records of a [`Producer`] arrive.
 pub(super) enum Buffer {
     Ring(Ring),
-    Perf(Set),
+    Perf(PerCpuBuffers),
 }
 
 /// Opens perf buffers that wake no reader before they are half full.
@@ -80,7 +80,7 @@ pub(super) fn silent() -> Options {
 
 impl Buffer {
     /// Opens the buffer that `way` sends through; `bytes` are those of one CPU's perf buffer, a power of two of pages.
-    pub(super) fn open(way: Way, producer: &Producer, bytes: usize, options: &Options) -> Result<Self, Obstacle> {
+    pub(super) fn open(way: Transport, producer: &Producer, bytes: usize, options: &Options) -> Result<Self, Obstacle> {
         let events = producer.loaded.map(names::EVENTS)?;
         if way.is_ring() {
             return Ok(Self::Ring(events.ring()?));
@@ -111,7 +111,7 @@ impl Buffer {
 
 /// One way with one size, sent and read by the same thread.
 pub(super) struct Lane {
-    pub(super) way: Way,
+    pub(super) way: Transport,
     pub(super) size: u32,
     pub(super) producer: Producer,
     pub(super) buffer: Buffer,
@@ -128,10 +128,10 @@ impl Lane {
     ) -> Result<Vec<Self>, Obstacle> {
         let mut lanes = Vec::new();
         for &size in sizes {
-            for way in Way::ALL.into_iter().filter(|&way| way != Way::Stack || size <= STACK) {
+            for way in Transport::ALL.into_iter().filter(|&way| way != Transport::Stack || size <= STACK) {
                 bench.step()?;
-                let really = if bench.control && way == Way::Reserve { Way::Output } else { way };
-                let burst = Burst { way: really, size, most: most(size), work: Work::Words, timed: false };
+                let really = if bench.control && way == Transport::Reserve { Transport::Output } else { way };
+                let burst = FixedSize { transport: really, size, most: most(size), work: Work::Words, timed: false };
                 let producer = Producer::burst(&burst, bytes)?;
                 let buffer = Buffer::open(really, &producer, bytes as usize, &silent())?;
                 lanes.push(Self { way, size, producer, buffer });
@@ -142,10 +142,15 @@ impl Lane {
 }
 
 /// Opens perf buffers for the map of this name, which must live at least as long as they are written to.
-pub(super) fn perf(producer: &Producer, name: &str, bytes: usize, options: &Options) -> Result<Set, Obstacle> {
+pub(super) fn perf(
+    producer: &Producer,
+    name: &str,
+    bytes: usize,
+    options: &Options,
+) -> Result<PerCpuBuffers, Obstacle> {
     use std::os::fd::AsRawFd;
     let events = producer.loaded.map(name)?;
-    let set = Set::open(bytes / rustix::param::page_size(), options)?;
+    let set = PerCpuBuffers::open(u32::try_from(bytes).unwrap_or(u32::MAX), options)?;
     for buffer in &set {
         let descriptor = std::os::fd::AsFd::as_fd(buffer).as_raw_fd();
         events.update(&buffer.cpu().to_ne_bytes(), &descriptor.to_ne_bytes())?;
@@ -154,7 +159,7 @@ pub(super) fn perf(producer: &Producer, name: &str, bytes: usize, options: &Opti
 }
 
 /// Reads what is in perf buffers, padding included, CPU by CPU.
-pub(super) fn drain(set: &mut Set, mut each: impl FnMut(u32, &[u8])) -> Result<u64, Obstacle> {
+pub(super) fn drain(set: &mut PerCpuBuffers, mut each: impl FnMut(u32, &[u8])) -> Result<u64, Obstacle> {
     let (mut records, mut scratch, mut corrupt) = (0, Vec::new(), None);
     set.drain(|cpu, record| match record {
         Ok(Record::Sample(sample)) => {

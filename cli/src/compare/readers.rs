@@ -13,10 +13,10 @@ use std::{
 
 use cutaway::{
     PerfEventArray,
-    mmap_ring::{self, Pace, Ring, Wake},
-    perf_reader::{self, Options, Record, Set, Stream, Wakeup},
+    mmap_ring::{self, Ring, Wake, WakeupPolicy},
+    perf_reader::{self, AdaptiveReader, Options, PerCpuBuffers, Record, Wakeup},
 };
-use cutaway_programs::compare::{SHELF_SLOTS, Way, names};
+use cutaway_programs::compare::{ARRAY_SINK_SLOTS, Transport, names};
 
 use super::{
     bench::{Obstacle, joined},
@@ -41,8 +41,8 @@ pub(super) enum Waiting {
 /// An open buffer and how it is waited for.
 pub(super) enum Reader {
     Ring(Box<Ring>, Waiting),
-    Perf(Set, Waiting),
-    Twins(Stream<PerfEventArray>),
+    Perf(PerCpuBuffers, Waiting),
+    Twins(AdaptiveReader<PerfEventArray>),
 }
 
 /// Ends a reader's loop from another thread.
@@ -71,15 +71,15 @@ impl Stop {
 
 impl Reader {
     /// Opens the buffer that `way` sends through; `bytes` are those of one CPU's perf buffer.
-    pub(super) fn open(way: Way, producer: &Producer, bytes: usize, waiting: Waiting) -> Result<Self, Obstacle> {
+    pub(super) fn open(way: Transport, producer: &Producer, bytes: usize, waiting: Waiting) -> Result<Self, Obstacle> {
         let events = producer.loaded().map(names::EVENTS)?;
         if way.is_ring() {
             return Ok(Self::Ring(Box::new(events.ring()?), waiting));
         }
-        let pages = bytes / rustix::param::page_size();
+        let size = u32::try_from(bytes).unwrap_or(u32::MAX);
         let events_each = match waiting {
             Waiting::Epoll(events) => events,
-            Waiting::Quiet => return Ok(Self::Twins(events.perf_buffers(pages, &Options::new())?)),
+            Waiting::Quiet => return Ok(Self::Twins(events.perf_buffers(size, &Options::new())?)),
             Waiting::Busy | Waiting::Timer(_) => 0,
         };
         let options = Options::new().wakeup(Wakeup::Events(events_each));
@@ -89,8 +89,8 @@ impl Reader {
     pub(super) fn stop(&mut self) -> Result<Stop, Obstacle> {
         let bell = match self {
             Self::Ring(ring, _) => Bell::Ring(ring.stopper()?),
-            Self::Perf(set, _) => Bell::Perf(set.stopper()),
-            Self::Twins(stream) => Bell::Perf(stream.stopper()),
+            Self::Perf(set, _) => Bell::Perf(set.stopper()?),
+            Self::Twins(stream) => Bell::Perf(stream.stopper()?),
         };
         Ok(Stop { flag: Arc::default(), bell })
     }
@@ -107,7 +107,7 @@ impl Reader {
         let running = || !stop.flag.load(Ordering::Acquire);
         match self {
             Self::Ring(ring, Waiting::Quiet) => {
-                let flow = ring.run(Pace::default(), |batch| {
+                let flow = ring.run(WakeupPolicy::default(), |batch| {
                     batch.into_iter().for_each(announced(&mut found, &mut each));
                     ControlFlow::<()>::Continue(())
                 });
@@ -147,7 +147,9 @@ impl Reader {
         match self {
             Self::Ring(ring, _) => (&mut ring.batch()?).into_iter().for_each(each),
             Self::Perf(set, _) => drain(set, each),
-            Self::Twins(stream) => stream.drain(|_, record| sample(record, &mut each))?,
+            Self::Twins(stream) => {
+                stream.drain(|_, record| sample(record, &mut each))?;
+            }
         }
         Ok(())
     }
@@ -189,7 +191,7 @@ fn announced(found: &mut impl FnMut(), each: &mut impl FnMut(&[u8])) -> impl FnM
     }
 }
 
-fn drain(set: &mut Set, mut each: impl FnMut(&[u8])) {
+fn drain(set: &mut PerCpuBuffers, mut each: impl FnMut(&[u8])) {
     set.drain(|_, record| sample(record, &mut each));
 }
 
@@ -222,9 +224,9 @@ impl<'p> Shelf<'p> {
             Ok(value.first_chunk().copied().map_or(0, u64::from_ne_bytes))
         };
         let next = word(names::NEXT, 0)?;
-        self.read = self.read.max(next.saturating_sub(SHELF_SLOTS.into()));
+        self.read = self.read.max(next.saturating_sub(ARRAY_SINK_SLOTS.into()));
         while self.read < next {
-            each(word(names::SLOTS, (self.read % u64::from(SHELF_SLOTS)) as u32)?);
+            each(word(names::SLOTS, (self.read % u64::from(ARRAY_SINK_SLOTS)) as u32)?);
             self.read += 1;
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cutaway::{
     Loaded, MapFlags, MapType, PerfEventArray, PollError, Poller, Source as Reader, Stopper, Token, Wake, mmap_ring,
-    perf_reader::{self, Corrupt, LostSource, Options, Stream},
+    perf_reader::{self, AdaptiveReader, Corrupt, LostSource, Options},
 };
 use log::{info, warn};
 
@@ -64,7 +64,7 @@ impl Buffers {
                     buffers.push(map.name(), token, true, kind, None);
                 }
                 MapType::PERF_EVENT_ARRAY => {
-                    let stream = map.perf_buffers(pages(bytes), &Options::new().timestamps(true))?;
+                    let stream = map.perf_buffers(rounded(bytes), &Options::new().timestamps(true))?;
                     let wants_slots = stream.set().without_slot().iter().max().map(|last| last.saturating_add(1));
                     let kind = kind(&stream);
                     let token = buffers.poller.add_perf(stream)?;
@@ -123,7 +123,7 @@ impl Buffers {
                     drop(records);
                     drop(batch);
                     // Says whether another reader has read the same records, also after the last batch.
-                    ring.settle().map_err(|error| of_ring(&source.name, error))?;
+                    ring.prepare_wait().map_err(|error| of_ring(&source.name, error))?;
                 }
                 Some(Reader::Perf(stream)) => {
                     let (mut scratch, mut dead_ends) = (Vec::new(), Vec::new());
@@ -172,8 +172,8 @@ impl Buffers {
 
 impl Source {
     /// Returns what its perf buffers had no room for.
-    fn lost(&self, stream: &Stream<PerfEventArray>) -> Result<Losses, Failure> {
-        let lost = stream.lost_total().map_err(cutaway::Error::from)?;
+    fn lost(&self, stream: &AdaptiveReader<PerfEventArray>) -> Result<Losses, Failure> {
+        let lost = stream.lost().map_err(cutaway::Error::from)?;
         Ok(if lost.source != LostSource::Kernel {
             Losses::AtLeast(lost.samples, "before Linux 6.0 the kernel does not tell of the last ones")
         } else if !stream.set().without_slot().is_empty() {
@@ -206,7 +206,7 @@ impl Source {
     }
 }
 
-fn kind(stream: &Stream<PerfEventArray>) -> String {
+fn kind(stream: &AdaptiveReader<PerfEventArray>) -> String {
     match stream.set().iter().next() {
         Some(buffer) => {
             format!("perf buffer, {} bytes on each of {} CPUs", buffer.reader().capacity(), stream.set().len())
@@ -222,12 +222,12 @@ fn of_ring(name: &str, error: mmap_ring::Error) -> Failure {
     if is_shared { failure.advise("`cutaway peek` lists the processes that hold it") } else { failure }
 }
 
-/// Data pages of so many bytes: a power of two.
-fn pages(bytes: u32) -> usize {
-    let page = rustix::param::page_size();
-    let pages = (bytes as usize).div_ceil(page).next_power_of_two();
-    if pages * page != bytes as usize {
-        info!("each CPU's perf buffer gets {} bytes instead of {bytes}: a power of two of pages", pages * page);
+/// Returns the size of a perf buffer of at least so many bytes: a power of two of pages.
+fn rounded(bytes: u32) -> u32 {
+    let page = rustix::param::page_size() as u32;
+    let size = bytes.max(page).checked_next_power_of_two().unwrap_or(bytes);
+    if size != bytes {
+        info!("each CPU's perf buffer gets {size} bytes instead of {bytes}: a power of two of pages");
     }
-    pages
+    size
 }

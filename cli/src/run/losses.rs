@@ -1,6 +1,6 @@
 //! What is known of losses, and of other readers that get what this one does not.
 
-use cutaway::perf_reader::Changes;
+use cutaway::perf_reader::HotplugChanges;
 use log::warn;
 
 /// Losses, as far as anybody counts them.
@@ -44,7 +44,7 @@ pub(super) struct Rivals {
 
 impl Rivals {
     /// Says once that another reader has taken the slots, and once that they are taken back.
-    pub(super) fn tell(&mut self, map: &str, changes: &Changes) {
+    pub(super) fn tell(&mut self, map: &str, changes: &HotplugChanges) {
         let on = |cpus: &[u32]| {
             let cpus: Vec<_> = cpus.iter().take(8).map(u32::to_string).collect();
             cpus.join(", ")

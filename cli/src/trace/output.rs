@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use cutaway_programs::getaddrinfo::{Address, Lookup, Text, Transport};
+use cutaway_programs::getaddrinfo::{Address, DecodedEvent, Text, Transport};
 use cutaway_sys::clock::monotonic_ns;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
@@ -37,7 +37,7 @@ impl Output {
     }
 
     /// Writes one event's line; it is seen after [`Output::flush`].
-    pub(crate) fn event(&mut self, event: &Lookup<'_>, transport: Transport, origin: Origin) -> io::Result<()> {
+    pub(crate) fn event(&mut self, event: &DecodedEvent<'_>, transport: Transport, origin: Origin) -> io::Result<()> {
         match self.format {
             Format::Table => self.row(event, &origin),
             Format::Json => {
@@ -56,7 +56,7 @@ impl Output {
         self.to.flush()
     }
 
-    fn row(&mut self, event: &Lookup<'_>, origin: &Origin) -> io::Result<()> {
+    fn row(&mut self, event: &DecodedEvent<'_>, origin: &Origin) -> io::Result<()> {
         let (bold, red, plain) = if self.coloured { ("\x1b[1m", "\x1b[31m", "\x1b[0m") } else { ("", "", "") };
         if !self.headed {
             self.headed = true;
@@ -171,7 +171,7 @@ fn latency(nanoseconds: u64) -> String {
 }
 
 /// The addresses that came along, and how many entries the list has if that is more.
-fn addresses(event: &Lookup<'_>) -> String {
+fn addresses(event: &DecodedEvent<'_>) -> String {
     if event.call.addresses == 0 {
         return "-".to_owned();
     }
@@ -223,7 +223,7 @@ struct Json<'a> {
 }
 
 impl<'a> Json<'a> {
-    fn new(event: &Lookup<'_>, transport: Transport, origin: Origin) -> Self {
+    fn new(event: &DecodedEvent<'_>, transport: Transport, origin: Origin) -> Self {
         let call = &event.call;
         let found = |value| (call.addresses > 0).then_some(value);
         let addresses: Vec<_> = call.addresses().map(|address: Address| address.to_string()).collect();
@@ -231,7 +231,7 @@ impl<'a> Json<'a> {
         let names = [("node", event.node), ("service", event.service), ("ai_canonname", event.canonname)];
         let cut = names.iter().filter(|(_, text)| matches!(text, Text::Cut(_))).map(|(name, _)| *name);
         let unreadable = names.iter().filter(|(_, text)| matches!(text, Text::Unreadable(_))).map(|(name, _)| *name);
-        let list = (call.cut & cutaway_programs::getaddrinfo::Call::LIST_CUT != 0).then_some("addresses");
+        let list = (call.cut & cutaway_programs::getaddrinfo::EventHeader::LIST_CUT != 0).then_some("addresses");
         Self {
             time_ns: call.time_ns,
             cpu: call.cpu,

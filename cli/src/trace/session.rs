@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cutaway_programs::getaddrinfo::{Lookup, Transport};
+use cutaway_programs::getaddrinfo::{DecodedEvent, Transport};
 use log::warn;
 
 use super::{
@@ -110,7 +110,7 @@ impl Trace<'_> {
         Ok(taken)
     }
 
-    fn print(&mut self, event: &Lookup<'_>) -> io::Result<()> {
+    fn print(&mut self, event: &DecodedEvent<'_>) -> io::Result<()> {
         self.received += 1;
         let call = &event.call;
         let origin = if self.output.tells_origin() {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use cutaway::{
     Loaded, PerfEventArray,
     mmap_ring::{self, Ring},
-    perf_reader::{self, Options, Record, Stream},
+    perf_reader::{self, AdaptiveReader, Options, Record},
 };
 use cutaway_programs::getaddrinfo::{Transport, names};
 use log::{info, warn};
@@ -20,7 +20,7 @@ pub(crate) enum Source {
 
 /// The perf buffers of all CPUs.
 pub(crate) struct Buffers {
-    stream: Stream<PerfEventArray>,
+    stream: AdaptiveReader<PerfEventArray>,
     /// When CPUs that came or went were last looked for.
     refreshed: Instant,
 }
@@ -52,14 +52,11 @@ impl Source {
             Transport::Ring => Self::Ring(events.ring()?),
             Transport::PerfStack | Transport::PerfHeap => {
                 let page = rustix::param::page_size();
-                let pages = (bytes as usize).div_ceil(page).next_power_of_two();
-                if pages * page != bytes as usize {
-                    info!(
-                        "each CPU's perf buffer gets {} bytes instead of {bytes}: a power of two of pages",
-                        pages * page
-                    );
+                let size = bytes.max(page as u32).checked_next_power_of_two().unwrap_or(bytes);
+                if size != bytes {
+                    info!("each CPU's perf buffer gets {size} bytes instead of {bytes}: a power of two of pages");
                 }
-                let stream = events.perf_buffers(pages, &Options::new())?;
+                let stream = events.perf_buffers(size, &Options::new())?;
                 Self::Perf(Buffers { stream, refreshed: Instant::now() })
             }
         })
@@ -68,7 +65,7 @@ impl Source {
     pub(crate) fn stopper(&mut self) -> Result<Stopper, Failure> {
         Ok(match self {
             Self::Ring(ring) => Stopper::Ring(ring.stopper().map_err(cutaway::Error::from)?),
-            Self::Perf(buffers) => Stopper::Perf(buffers.stream.stopper()),
+            Self::Perf(buffers) => Stopper::Perf(buffers.stream.stopper().map_err(cutaway::Error::from)?),
         })
     }
 
@@ -131,6 +128,6 @@ impl Buffers {
 
     /// What the buffer of one CPU had no room for.
     pub(crate) fn lost(&self, cpu: u32) -> Result<u64, perf_reader::Error> {
-        self.stream.set().get(cpu).map_or(Ok(0), |buffer| Ok(buffer.lost_total()?.samples))
+        self.stream.set().get(cpu).map_or(Ok(0), |buffer| Ok(buffer.lost()?.samples))
     }
 }

@@ -15,8 +15,8 @@ impl Map {
     /// # Errors
     ///
     /// [`Error::Unfit`] if the map is no `RINGBUF`; [`Error::Ring`] if it cannot be mapped, if this process has it open
-    /// ([`Taken`](mmap_ring::Error::Taken)), or if it overwrites its oldest records
-    /// ([`Overwrites`](mmap_ring::Error::Overwrites)).
+    /// ([`AlreadyOpen`](mmap_ring::Error::AlreadyOpen)), or if it overwrites its oldest records
+    /// ([`OverwriteMode`](mmap_ring::Error::OverwriteMode)).
     #[expect(unsafe_code, reason = "vouches for a map that the kernel has told about")]
     pub fn ring(&self) -> Result<mmap_ring::Ring, Error> {
         use std::os::fd::AsFd;
@@ -25,7 +25,7 @@ impl Map {
             fd::duplicate(self.as_fd(), "gives the reader a descriptor of its own: the map may be closed before it")
                 .map_err(|error| self.failed("duplicate the descriptor of", &error))?;
         if self.flags().contains(MapFlags::RB_OVERWRITE) {
-            return Err(mmap_ring::Error::Overwrites.into());
+            return Err(mmap_ring::Error::OverwriteMode.into());
         }
         // SAFETY: `Elements` has asked the kernel what the map is: the type and flags are checked above, the size is its answer.
         // This descriptor is a duplicate of that one, so it is the same map.

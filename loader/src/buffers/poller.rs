@@ -1,7 +1,7 @@
 //! One wait for rings, perf buffers and other file descriptors.
 //!
 //! ```text
-//!     ring ────────────┐ edges: each ring is prepared (`Ring::settle`) before the sleep
+//!     ring ────────────┐ edges: each ring is prepared (`Ring::prepare_wait`) before the sleep
 //!     ring ────────────┤
 //!     perf buffers ────┼──▶ one epoll instance ──▶ the sources that are ready
 //!     (an epoll of all │         ▲
@@ -15,7 +15,7 @@
 //! sent with `BPF_RB_NO_WAKEUP`: for those all rings are looked at on a timer (`timers`).
 //!
 //! **Perf buffers** say once that they are ready (`perf_poll` in `kernel/events/core.c` clears the flag), so this is kept until
-//! the caller has seen it. While their wake-ups are turned off they say when to look next (`Stream::look_at`).
+//! the caller has seen it. While their wake-ups are turned off they say when to look next (`AdaptiveReader::next_poll`).
 
 //!
 //! | file | content |

@@ -16,7 +16,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
-use perf_reader::{Options, Slot, Slots, Stream};
+use perf_reader::{AdaptiveReader, EventArray, Options, Slot};
 
 use cutaway_sys::{AttachType, Instruction, fd};
 
@@ -39,11 +39,11 @@ pub struct PerfEventArray {
 }
 
 impl Map {
-    /// Opens a perf buffer of `pages` data pages (a power of two) on every online CPU and puts it into this map, where
+    /// Opens a perf buffer of `bytes` bytes (a power of two and a multiple of the page size) on every online CPU and puts it into this map, where
     /// `bpf_perf_event_output` finds it. CPUs that the map has no slot for are left out, with a warning
-    /// ([`Set::without_slot`](perf_reader::Set::without_slot)).
+    /// ([`PerCpuBuffers::without_slot`](perf_reader::PerCpuBuffers::without_slot)).
     ///
-    /// On Linux 5.10 and later [`Stream::refresh`] finds out whether another reader has taken the slots. For that it runs a
+    /// On Linux 5.10 and later [`AdaptiveReader::refresh`] finds out whether another reader has taken the slots. For that it runs a
     /// program of some twenty instructions on each CPU, which interrupts whatever runs there for some microseconds, on
     /// isolated CPUs, too.
     ///
@@ -51,23 +51,23 @@ impl Map {
     ///
     /// [`Error::Unfit`] if the map is no `PERF_EVENT_ARRAY`; [`Error::Perf`] if a buffer cannot be opened, or the map
     /// does not take it (E2BIG: it has no slot for any of the CPUs).
-    pub fn perf_buffers(&self, pages: usize, options: &Options) -> Result<Stream<PerfEventArray>, Error> {
+    pub fn perf_buffers(&self, bytes: u32, options: &Options) -> Result<AdaptiveReader<PerfEventArray>, Error> {
         self.must_be(MapType::PERF_EVENT_ARRAY, "read it as perf buffers")?;
         let why = "gives the reader a descriptor of its own, without which the kernel would empty the slots";
         let array = fd::duplicate(self.as_fd(), why).and_then(Elements::new);
         let elements = array.map_err(|error| self.failed("duplicate the descriptor of", &error))?;
         // Without it all is read as well; only another reader goes unnoticed.
         let look = load_look(self.as_fd()).ok();
-        Ok(Stream::open(pages, options, PerfEventArray { elements, look })?)
+        Ok(AdaptiveReader::open(bytes, options, PerfEventArray { elements, look })?)
     }
 }
 
-impl Slots for PerfEventArray {
+impl EventArray for PerfEventArray {
     fn set(&self, cpu: u32, event: BorrowedFd<'_>) -> io::Result<()> {
         self.elements.update(&cpu.to_ne_bytes(), &event.as_raw_fd().to_ne_bytes(), 0)
     }
 
-    fn look(&self, cpu: u32, since: u64) -> io::Result<Option<Slot>> {
+    fn query(&self, cpu: u32, since: u64) -> io::Result<Option<Slot>> {
         let Some(look) = &self.look else { return Ok(None) };
         let why = "looks into the slot of a CPU: another reader may have taken it";
         Ok(match run::prog_test_run_on(look.as_fd(), cpu, &mut [since], why)? {

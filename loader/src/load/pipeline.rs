@@ -197,7 +197,8 @@ impl Object {
     fn usdt_specs(&self, maps: &[Made]) -> Result<Option<Arc<UsdtSpecs>>, Error> {
         let [specs, addresses] = UsdtSpecs::MAPS.map(|name| maps.iter().find(|made| made.map.name() == name));
         let Some(specs) = specs else { return Ok(None) };
-        let pinned = [Some(specs), addresses].into_iter().flatten().any(|made| self.maps[made.index].pinning == Pinning::ByName);
+        let pinned =
+            [Some(specs), addresses].into_iter().flatten().any(|made| self.maps[made.index].pinning == Pinning::ByName);
         let addresses = addresses.map(|made| made.map.again()).transpose()?;
         Ok(Some(Arc::new(UsdtSpecs::new(specs.map.again()?, addresses, pinned))))
     }

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use cutaway_sys::{pseudo, report, report::check};
 
-use super::Facts;
+use super::facts::Facts;
 
 /// `struct bpf_map_info` of `include/uapi/linux/bpf.h`, as far as it is needed; the kernel fills as much as it is told of.
 #[repr(C)]
@@ -71,7 +71,7 @@ mod tests {
         let mut text = [0; 1024];
         let text = fdinfo(file.as_fd(), &mut text).unwrap();
         assert!(text.starts_with("pos:\t0\n"), "{text:?}");
-        assert!(super::super::facts(text).is_none());
+        assert!(super::super::facts::facts(text).is_none());
     }
 
     #[test]

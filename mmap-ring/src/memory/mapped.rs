@@ -13,10 +13,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use cutaway_sys::{report, report::outcome};
 use memmap2::{MmapOptions, MmapRaw};
 
-use super::claim::Claim;
+use super::exclusive::Claim;
 use super::{Consume, Data, Memory, sealed::Sealed};
 use crate::error::{Error, Region, Side};
 use crate::map::Purpose;
+use crate::size::checked;
 
 /// Byte offset of `pending_pos` in the producer's page.
 pub(super) const PENDING: usize = 8;
@@ -56,7 +57,7 @@ impl Mapped {
         // SAFETY: one page of a shared and writable mapping, which is dropped after the claim; the kernel uses the page's
         // first word alone, and so does this type.
         let claim = unsafe { Claim::new(consumer.as_mut_ptr(), page) };
-        let claim = claim.ok_or(Error::Taken { side: Side::Consumer })?;
+        let claim = claim.ok_or(Error::AlreadyOpen { side: Side::Consumer })?;
         Ok(Self { _claim: claim, consumer, rest, page, size: size as u64 })
     }
 
@@ -212,14 +213,4 @@ pub(super) fn map(fd: BorrowedFd<'_>, region: Region, offset: u64, length: usize
     report!("mmap", &answer, region.why();
         "addr" = 0, "length" = length, "prot" = prot, "flags" = "MAP_SHARED", "fd" = fd.as_raw_fd(), "offset" = offset);
     mapped.map_err(|source| Error::Map { region, bytes: length, source })
-}
-
-/// The size of a ring and of a page, if a ring can have that size.
-pub(crate) fn checked(bytes: u32) -> Result<(usize, usize), Error> {
-    let page = cutaway_sys::memory::page_size();
-    let size = bytes as usize;
-    if !size.is_power_of_two() || !size.is_multiple_of(page) {
-        return Err(Error::Size { bytes: u64::from(bytes), page: page as u64 });
-    }
-    Ok((size, page))
 }

@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use memmap2::MmapRaw;
 
-use super::claim::Claim;
-use super::mapped::{checked, map, read_word};
+use super::exclusive::Claim;
+use super::mapped::{map, read_word};
 use super::sealed::Sealed;
 use crate::error::{Error, Region, Side};
 use crate::map::Purpose;
+use crate::size::checked;
 
 /// The pages of one user ring, as its producer sees them. Sealed.
 pub trait Produce: Sealed + 'static {
@@ -72,7 +73,7 @@ impl UserMapped {
         // SAFETY: the producer's page is the first of a shared and writable mapping, which is dropped after the claim. Of a
         // user ring's, the kernel uses the three positions at its start at most, and this type the first.
         let claim = unsafe { Claim::new(rest.as_mut_ptr(), page) };
-        let claim = claim.ok_or(Error::Taken { side: Side::Producer })?;
+        let claim = claim.ok_or(Error::AlreadyOpen { side: Side::Producer })?;
         Ok(Self { _claim: claim, consumer, rest, page, size: size as u64 })
     }
 

@@ -31,7 +31,7 @@ fn positions_that_are_not_multiples_of_eight() {
     let found = corrupt(&mut ring);
     let which = "producer_pos";
     assert_eq!(found, Corrupt::Misaligned { which, position: 17 });
-    assert_eq!(ring.settle().unwrap_err().to_string(), found.to_string());
+    assert_eq!(ring.prepare_wait().unwrap_err().to_string(), found.to_string());
 }
 
 #[test]

@@ -13,10 +13,10 @@ use std::os::fd::OwnedFd;
 
 use crate::consumer::Consumer;
 use crate::memory::model::{Model, ModelPages};
-use crate::overwrite::{Seat, Took};
+use crate::overwrite::{Endpoint, Taken};
 use crate::record::BUSY;
 use crate::wait::Sleeper;
-use crate::{Head, Peek, Seen, UserRing};
+use crate::{Head, Peek, PendingRecord, UserRing};
 
 /// The kernel's side: reserves and commits records of eight bytes.
 struct Kernel {
@@ -117,7 +117,7 @@ fn no_wake_up_is_lost() {
         let producer = thread::spawn(move || (0..2).for_each(|number| kernel.output(number)));
         let mut next = 0;
         while next < 2 {
-            match consumer.settle().unwrap() {
+            match consumer.prepare_wait().unwrap() {
                 // The model reports a deadlock if nobody wakes it.
                 Head::Empty | Head::Busy => bell.wait(),
                 Head::Ready => take(&mut consumer, &mut next),
@@ -137,7 +137,7 @@ fn no_wake_up_is_lost_after_trailing() {
         consumer.keep_back(16);
         take(&mut consumer, &mut next);
         while next < 2 {
-            match consumer.settle().unwrap() {
+            match consumer.prepare_wait().unwrap() {
                 Head::Empty | Head::Busy => bell.wait(),
                 Head::Ready => take(&mut consumer, &mut next),
             }
@@ -187,7 +187,7 @@ fn a_bystander_takes_nothing_for_a_header_that_is_none_yet() {
         let bystander = thread::spawn(move || {
             for seen in peek.pending() {
                 match seen {
-                    Seen::Busy(place) | Seen::Committed(place) => assert_eq!(place.length, 8),
+                    PendingRecord::Busy(place) | PendingRecord::Committed(place) => assert_eq!(place.length, 8),
                     other => panic!("{other:?}"),
                 }
             }
@@ -207,8 +207,8 @@ fn a_bystander_tells_a_header_of_the_next_round_from_its_own() {
         let bystander = thread::spawn(move || {
             for seen in peek.pending() {
                 match seen {
-                    Seen::Busy(place) | Seen::Committed(place) => assert_eq!(place.length, 8),
-                    Seen::Overtaken { from, to } => assert!(from < to),
+                    PendingRecord::Busy(place) | PendingRecord::Committed(place) => assert_eq!(place.length, 8),
+                    PendingRecord::Overtaken { from, to } => assert!(from < to),
                     other => panic!("{other:?}"),
                 }
             }
@@ -229,7 +229,7 @@ fn a_bystander_counts_no_header_of_the_next_round() {
         kernel.output(0);
         take(&mut consumer, &mut 0);
         let bystander = thread::spawn(move || {
-            if let Some(tally) = peek.tally(0, 16, u64::MAX) {
+            if let Some(tally) = peek.count_records(0, 16, u64::MAX) {
                 assert_eq!((tally.records, tally.bytes), (1, 16));
             }
         });
@@ -270,7 +270,7 @@ fn read_overwritten(first: u32, count: u32, size: u64) {
         for number in 0..first {
             overwrite(&pages, number);
         }
-        let mut reader = Seat::new(Model(Arc::clone(&pages)), null());
+        let mut reader = Endpoint::new(Model(Arc::clone(&pages)), null());
         let producer = thread::spawn(move || {
             for number in first..count {
                 overwrite(&pages, number);
@@ -279,13 +279,13 @@ fn read_overwritten(first: u32, count: u32, size: u64) {
         let (mut copy, mut last) = (Vec::new(), None);
         while last != Some(count - 1) {
             match reader.take(&mut copy).unwrap() {
-                Took::Record => {
+                Taken::Record => {
                     let number = u32::from_ne_bytes(copy[..4].try_into().unwrap());
                     assert_eq!(copy[4..], copy[..4], "torn");
                     assert!(last < Some(number));
                     last = Some(number);
                 }
-                Took::Nothing | Took::Skipped => thread::yield_now(),
+                Taken::Nothing | Taken::Skipped => thread::yield_now(),
             }
         }
         producer.join().unwrap();
@@ -306,7 +306,7 @@ fn a_copy_that_was_overwritten_meanwhile_is_thrown_away() {
 fn no_wake_up_of_an_overwriting_ring_is_lost() {
     bounded(|| {
         let pages = Arc::new(ModelPages::new(64));
-        let mut reader = Seat::new(Model(Arc::clone(&pages)), null());
+        let mut reader = Endpoint::new(Model(Arc::clone(&pages)), null());
         let bell = Arc::new(Notify::new());
         let ring = Arc::clone(&bell);
         let producer = thread::spawn(move || {
@@ -321,10 +321,10 @@ fn no_wake_up_of_an_overwriting_ring_is_lost() {
         });
         let (mut copy, mut count) = (Vec::new(), 0);
         while count < 2 {
-            match reader.settle().unwrap() {
+            match reader.prepare_wait().unwrap() {
                 Head::Empty | Head::Busy => bell.wait(),
                 Head::Ready => {
-                    if let Took::Record = reader.take(&mut copy).unwrap() {
+                    if let Taken::Record = reader.take(&mut copy).unwrap() {
                         count += 1;
                     }
                 }

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::fake::{Commit, Heap, Kernel};
-use crate::{Head, OverwriteRing, Seen, Wake};
+use crate::{Head, OverwriteRing, PendingRecord, Wake};
 
 fn drain(ring: &mut OverwriteRing<Heap>) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
@@ -22,11 +22,11 @@ fn the_newest_records_are_kept_whole() {
             assert!(kernel.output(&[byte; 8], Commit::NoWakeup));
         }
         // What is left lies still: the sound snapshot of a stopped ring.
-        let left: Vec<Seen> = kernel.peek().pending().collect();
+        let left: Vec<PendingRecord> = kernel.peek().pending().collect();
         assert_eq!(left.len(), 3, "{left:?}");
         assert_eq!(kernel.peek().positions().waiting(), 48, "what was overwritten does not wait");
         assert_eq!(drain(&mut ring), [[7; 8], [8; 8], [9; 8]]);
-        let losses = ring.losses();
+        let losses = ring.lost();
         assert_eq!((losses.overtaken, losses.bytes), (1, 7 * 16));
         let positions = ring.positions();
         assert_eq!(positions.consumer, positions.producer);
@@ -45,10 +45,10 @@ fn only_an_uncommitted_record_stands_in_the_way() {
     busy.discard(Commit::NoWakeup);
     assert!(kernel.output(&[3; 8], Commit::NoWakeup));
     assert_eq!(drain(&mut ring), [[1; 8], [2; 8], [3; 8]]);
-    assert_eq!(ring.losses().bytes, 16, "the discarded one, overwritten");
+    assert_eq!(ring.lost().bytes, 16, "the discarded one, overwritten");
     kernel.reserve(8).unwrap().discard(Commit::NoWakeup);
     assert!(drain(&mut ring).is_empty());
-    assert_eq!(ring.losses().discarded, 1);
+    assert_eq!(ring.lost().discarded, 1);
 }
 
 #[test]
@@ -73,13 +73,13 @@ fn a_reader_is_woken_and_can_wait() {
 #[test]
 fn who_waits_elsewhere_is_told_when_there_is_no_need() {
     let (kernel, mut ring) = Kernel::overwriting(64, 0).unwrap();
-    assert_eq!(ring.settle().unwrap(), Head::Empty);
+    assert_eq!(ring.prepare_wait().unwrap(), Head::Empty);
     let busy = kernel.reserve(8).unwrap();
-    assert_eq!(ring.settle().unwrap(), Head::Busy);
+    assert_eq!(ring.prepare_wait().unwrap(), Head::Busy);
     assert!(busy.submit(Commit::Adaptive), "the reader stands at this record");
-    assert_eq!(ring.settle().unwrap(), Head::Ready);
+    assert_eq!(ring.prepare_wait().unwrap(), Head::Ready);
     assert_eq!(drain(&mut ring), [[0; 8]]);
-    assert_eq!(ring.settle().unwrap(), Head::Empty);
+    assert_eq!(ring.prepare_wait().unwrap(), Head::Empty);
     assert_eq!(ring.positions().consumer, 16);
 }
 
@@ -115,5 +115,5 @@ fn under_a_live_producer_every_record_is_whole_or_skipped() {
         }
     });
     let sent = ring.positions().producer;
-    assert_eq!(bytes_read + ring.losses().bytes, sent, "read or counted");
+    assert_eq!(bytes_read + ring.lost().bytes, sent, "read or counted");
 }

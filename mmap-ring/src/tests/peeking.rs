@@ -3,10 +3,10 @@
 use std::thread;
 
 use crate::fake::{Commit, Kernel};
-use crate::{Corrupt, Place, Seen};
+use crate::{Corrupt, PendingRecord, RecordHeader};
 
-fn place(position: u64, length: u32) -> Place {
-    Place { position, length }
+fn place(position: u64, length: u32) -> RecordHeader {
+    RecordHeader { position, length }
 }
 
 #[test]
@@ -19,12 +19,12 @@ fn every_state_of_a_record_is_seen_and_nothing_is_consumed() {
     let busy = kernel.reserve(20).unwrap();
     discarded.discard(Commit::Adaptive);
     kernel.output(b"behind", Commit::Adaptive);
-    let seen: Vec<Seen> = peek.pending().collect();
+    let seen: Vec<PendingRecord> = peek.pending().collect();
     let expected = [
-        Seen::Committed(place(0, 4)),
-        Seen::Discarded(place(16, 3)),
-        Seen::Busy(place(32, 20)),
-        Seen::Committed(place(64, 6)),
+        PendingRecord::Committed(place(0, 4)),
+        PendingRecord::Discarded(place(16, 3)),
+        PendingRecord::Busy(place(32, 20)),
+        PendingRecord::Committed(place(64, 6)),
     ];
     assert_eq!(seen, expected);
     let mut payload = Vec::new();
@@ -46,16 +46,16 @@ fn a_walk_that_is_overtaken_says_so_and_goes_on_with_what_is_left() {
     }
     let peek = kernel.peek();
     let mut pending = peek.pending();
-    assert_eq!(pending.next(), Some(Seen::Committed(place(0, 1))));
+    assert_eq!(pending.next(), Some(PendingRecord::Committed(place(0, 1))));
     assert_eq!(ring.batch().unwrap().at_most(3).count(), 3);
-    let overtaken = Seen::Overtaken { from: 16, to: 48 };
+    let overtaken = PendingRecord::Overtaken { from: 16, to: 48 };
     assert_eq!(pending.next(), Some(overtaken));
-    assert_eq!(pending.next(), Some(Seen::Committed(place(48, 1))));
+    assert_eq!(pending.next(), Some(PendingRecord::Committed(place(48, 1))));
     // Beyond everything that the walk was to tell of.
     super::drain(&mut ring);
     kernel.output(b"new", Commit::Adaptive);
     super::drain(&mut ring);
-    let overtaken = Seen::Overtaken { from: 64, to: 112 };
+    let overtaken = PendingRecord::Overtaken { from: 64, to: 112 };
     assert_eq!(pending.next(), Some(overtaken));
     assert_eq!(pending.next(), None);
 }
@@ -70,8 +70,8 @@ fn a_bystander_sees_the_same_wherever_the_positions_are() {
             kernel.output(&[byte], Commit::Adaptive);
         }
         let at = |record: u64| start.wrapping_add(16 * record);
-        let seen: Vec<Seen> = peek.pending().collect();
-        assert_eq!(seen, [0, 1, 2].map(|record| Seen::Committed(place(at(record), 1))), "from {start}");
+        let seen: Vec<PendingRecord> = peek.pending().collect();
+        assert_eq!(seen, [0, 1, 2].map(|record| PendingRecord::Committed(place(at(record), 1))), "from {start}");
         assert_eq!(peek.positions().waiting(), 48);
         let mut payload = Vec::new();
         assert!(peek.copy(place(at(1), 1), &mut payload));
@@ -94,7 +94,7 @@ fn records_are_counted_that_were_released() {
         }
         super::drain(&mut ring);
         let to = peek.positions().producer;
-        let tally = peek.tally(from, to, u64::MAX).unwrap();
+        let tally = peek.count_records(from, to, u64::MAX).unwrap();
         assert_eq!((tally.records, tally.bytes), (round as u64 % 5, to - from));
         from = to;
     }
@@ -103,11 +103,11 @@ fn records_are_counted_that_were_released() {
         kernel.output(&[7], Commit::Adaptive);
     }
     let to = peek.positions().producer;
-    let few = peek.tally(from, to, 3).unwrap();
+    let few = peek.count_records(from, to, 3).unwrap();
     assert_eq!((few.records, few.bytes), (3, 48));
     kernel.output(&[7], Commit::Adaptive);
-    assert_eq!(peek.tally(from, to, u64::MAX), None, "that is more than half of it");
-    assert_eq!((peek.tally(to, from, 1), peek.tally(0, from, 1)), (None, None), "nonsense");
+    assert_eq!(peek.count_records(from, to, u64::MAX), None, "that is more than half of it");
+    assert_eq!((peek.count_records(to, from, 1), peek.count_records(0, from, 1)), (None, None), "nonsense");
 }
 
 #[test]
@@ -120,8 +120,8 @@ fn corrupt_pages_are_told_once() {
         (0, 72, Corrupt::Span { consumer: 0, producer: 72, size: 64 }),
     ] {
         let (kernel, _ring) = Kernel::holding(64, consumer, producer, &header).unwrap();
-        let seen: Vec<Seen> = kernel.peek().pending().collect();
-        assert_eq!(seen, [Seen::Corrupt(expected)]);
+        let seen: Vec<PendingRecord> = kernel.peek().pending().collect();
+        assert_eq!(seen, [PendingRecord::Corrupt(expected)]);
     }
 }
 
@@ -132,7 +132,7 @@ fn what_a_moving_ring_shows_is_true() {
     let kernel = kernel.watched();
     let peek = kernel.peek();
     // Number n has n % 24 bytes, all of them n.
-    let truth = |position_of: &[u64], place: Place, payload: &[u8]| {
+    let truth = |position_of: &[u64], place: RecordHeader, payload: &[u8]| {
         let number = position_of.binary_search(&place.position).expect("a record's start");
         assert_eq!(place.length, number as u32 % 24);
         assert!(payload.iter().all(|byte| *byte == number as u8));
@@ -158,13 +158,13 @@ fn what_a_moving_ring_shows_is_true() {
             assert!(positions.waiting() <= 128, "{positions:?}");
             for seen in peek.pending() {
                 match seen {
-                    Seen::Committed(place) if peek.copy(place, &mut payload) => {
+                    PendingRecord::Committed(place) if peek.copy(place, &mut payload) => {
                         truth(&position_of, place, &payload);
                     }
-                    Seen::Committed(place) | Seen::Busy(place) => {
+                    PendingRecord::Committed(place) | PendingRecord::Busy(place) => {
                         assert!(position_of.binary_search(&place.position).is_ok());
                     }
-                    Seen::Overtaken { from, to } => assert!(from < to),
+                    PendingRecord::Overtaken { from, to } => assert!(from < to),
                     other => panic!("{other:?}"),
                 }
             }

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 
-use crate::consumer::KEPT_BACK;
 use crate::fake::{Commit, Kernel, Reservation};
+use crate::state::KEPT_BACK;
 use crate::{Head, Positions};
 
 /// What one step of a script does.
@@ -197,7 +197,7 @@ fn run(size: u64, start: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
                     Some(State::Busy) => Head::Busy,
                     Some(_) => Head::Ready,
                 };
-                prop_assert_eq!(ring.settle().unwrap(), expected);
+                prop_assert_eq!(ring.prepare_wait().unwrap(), expected);
             }
         }
         let consumer = records.front().map_or(producer, |first| first.position);

@@ -5,9 +5,9 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
-use crate::consumer::KEPT_BACK;
 use crate::fake::{Commit, Kernel};
-use crate::{Pace, Wake};
+use crate::state::KEPT_BACK;
+use crate::{Wake, WakeupPolicy};
 
 #[test]
 fn a_trailing_reader_is_never_woken_and_frees_all_but_one_record() {
@@ -26,7 +26,7 @@ fn a_trailing_reader_is_never_woken_and_frees_all_but_one_record() {
         assert_eq!(ring.positions().waiting(), 16);
     }
     // On the way to sleep it says where it really is.
-    ring.settle().unwrap();
+    ring.prepare_wait().unwrap();
     assert_eq!(ring.positions().waiting(), 0);
     assert!(super::drain(&mut ring).is_empty());
     assert_eq!(ring.positions().waiting(), 0, "and does not go back");
@@ -35,13 +35,13 @@ fn a_trailing_reader_is_never_woken_and_frees_all_but_one_record() {
 
 #[test]
 fn a_run_keeps_at_most_a_thirty_second_of_the_ring_back() {
-    for (pace, kept) in [(Pace::default(), [16, 128, 0, 0]), (Pace::immediate(), [0; 4])] {
+    for (policy, kept) in [(WakeupPolicy::default(), [16, 128, 0, 0]), (WakeupPolicy::immediate(), [0; 4])] {
         for (length, kept) in [8, 120, 121, 1000].into_iter().zip(kept) {
             let (kernel, mut ring) = Kernel::new(4096).unwrap();
             let send = || (0..2).for_each(|byte| assert!(kernel.output(&vec![byte; length], Commit::Adaptive)));
             send();
             let mut batches = 0;
-            let ended = ring.run(pace, |batch| {
+            let ended = ring.run(policy, |batch| {
                 batches += 1;
                 if batches == 1 {
                     batch.records().for_each(drop);
@@ -51,7 +51,7 @@ fn a_run_keeps_at_most_a_thirty_second_of_the_ring_back() {
                 let positions = kernel.peek().positions();
                 ControlFlow::Break(positions.waiting() - batch.bytes())
             });
-            assert_eq!(ended.unwrap(), Some(kept), "of records of {length} bytes, {pace:?}");
+            assert_eq!(ended.unwrap(), Some(kept), "of records of {length} bytes, {policy:?}");
         }
     }
 }
@@ -59,13 +59,13 @@ fn a_run_keeps_at_most_a_thirty_second_of_the_ring_back() {
 /// Lingering spares wake-ups; where each record sends one, it would only delay them.
 #[test]
 fn records_that_are_not_kept_back_are_not_lingered_for() {
-    let pace = Pace::default().linger(Duration::from_secs(60));
+    let policy = WakeupPolicy::default().poll_interval(Duration::from_secs(60));
     let (kernel, mut ring) = Kernel::new(4096).unwrap();
     let send = |length| (0..2).for_each(|_| assert!(kernel.output(&vec![1; length], Commit::Adaptive)));
     send(200);
     let mut batches = 0;
     thread::scope(|scope| {
-        let ended = ring.run(pace, |batch| {
+        let ended = ring.run(policy, |batch| {
             batch.records().for_each(drop);
             batches += 1;
             if batches == 1 {
@@ -98,7 +98,7 @@ fn what_is_kept_back_makes_room_for_another_record_as_large() {
     kernel.output(&[1; 120], Commit::Adaptive);
     assert_eq!(super::drain(&mut ring).len(), 1);
     assert_eq!(ring.positions().waiting(), 128);
-    ring.settle().unwrap();
+    ring.prepare_wait().unwrap();
     assert!(kernel.output(&largest, Commit::Adaptive));
     assert_eq!(super::drain(&mut ring).len(), 1);
     // And now that one comes beside which nothing may.
@@ -128,7 +128,7 @@ fn a_run_publishes_where_it_stopped_reading() {
     for byte in 0..4 {
         kernel.output(&[byte], Commit::Adaptive);
     }
-    let third = ring.run(Pace::default(), |batch| match batch.records().find(|record| *record == [2]) {
+    let third = ring.run(WakeupPolicy::default(), |batch| match batch.records().find(|record| *record == [2]) {
         Some(record) => ControlFlow::Break(record.to_vec()),
         None => ControlFlow::Continue(()),
     });
@@ -144,7 +144,7 @@ fn a_panic_in_a_run_publishes_too() {
         kernel.output(&[byte], Commit::Adaptive);
     }
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let _ = ring.run(Pace::default(), |batch| -> ControlFlow<()> {
+        let _ = ring.run(WakeupPolicy::default(), |batch| -> ControlFlow<()> {
             for record in batch {
                 assert_ne!(record, [1], "on purpose");
             }
@@ -157,18 +157,18 @@ fn a_panic_in_a_run_publishes_too() {
     assert_eq!(ring.positions().waiting(), 0, "trailing ended with the run");
 }
 
-/// Every pace, with a producer that pauses now and then for longer than any
-/// linger: each pause is a chance to sleep through the next record.
+/// Every policy, with a producer that pauses now and then for longer than any
+/// poll_interval: each pause is a chance to sleep through the next record.
 #[test]
 fn no_record_of_a_stream_with_pauses_is_slept_through() {
     let total: u32 = if cfg!(miri) { 24 } else { 5_000 };
     let paces = [
-        Pace::immediate(),
-        Pace::default(),
-        Pace::default().idle_rounds(0),
-        Pace::default().linger(Duration::ZERO).idle_rounds(1),
+        WakeupPolicy::immediate(),
+        WakeupPolicy::default(),
+        WakeupPolicy::default().idle_polls(0),
+        WakeupPolicy::default().poll_interval(Duration::ZERO).idle_polls(1),
     ];
-    for pace in paces {
+    for policy in paces {
         // Of which 1/32 is the room of two such records.
         let (kernel, mut ring) = Kernel::new(1024).unwrap();
         let mut next = 0;
@@ -183,7 +183,7 @@ fn no_record_of_a_stream_with_pauses_is_slept_through() {
                     }
                 }
             });
-            let ended = ring.run(pace, |batch| {
+            let ended = ring.run(policy, |batch| {
                 for record in batch {
                     assert_eq!(record, u32::to_ne_bytes(next));
                     next += 1;
@@ -197,14 +197,14 @@ fn no_record_of_a_stream_with_pauses_is_slept_through() {
 
 #[test]
 fn a_write_to_the_stopper_stops_a_run_that_never_sleeps() {
-    for pace in [Pace::default(), Pace::immediate()] {
+    for policy in [WakeupPolicy::default(), WakeupPolicy::immediate()] {
         let (kernel, mut ring) = Kernel::new(256).unwrap();
         let stopper = ring.stopper().unwrap();
         kernel.output(b"x", Commit::Adaptive);
         // As a signal handler would.
         cutaway_sys::fd::write_byte(stopper.as_fd(), "tests").unwrap();
         let mut batches = 0;
-        let ended = ring.run(pace, |batch| {
+        let ended = ring.run(policy, |batch| {
             assert_eq!(batch.records().count(), 1);
             kernel.output(b"x", Commit::Adaptive);
             batches += 1;
@@ -227,7 +227,7 @@ fn an_idle_run_only_looks_now_and_then_and_can_be_stopped() {
             thread::sleep(Duration::from_millis(100));
             stopper.stop();
         });
-        let ended = ring.run(Pace::default(), |batch| -> ControlFlow<()> {
+        let ended = ring.run(WakeupPolicy::default(), |batch| -> ControlFlow<()> {
             batches += 1;
             batch.records().for_each(drop);
             ControlFlow::Continue(())

@@ -1,16 +1,17 @@
 //! Several rings in one wait.
 
+use std::ops::ControlFlow;
 use std::thread;
 use std::time::Duration;
 
 use crate::fake::{Commit, Heap, Kernel};
-use crate::{Set, Wake};
+use crate::{RingSet, Wake};
 
 const SHORT: Duration = Duration::from_millis(20);
 const LONG: Duration = Duration::from_secs(60);
 
-fn set(rings: usize) -> (Vec<Kernel>, Set<Heap>) {
-    let mut set = Set::new();
+fn set(rings: usize) -> (Vec<Kernel>, RingSet<Heap>) {
+    let mut set = RingSet::new();
     let kernels = (0..rings).map(|index| {
         let (kernel, ring) = Kernel::new(256).unwrap();
         assert_eq!(set.push(ring), index);
@@ -19,8 +20,22 @@ fn set(rings: usize) -> (Vec<Kernel>, Set<Heap>) {
     (kernels.collect(), set)
 }
 
-fn ready(set: &mut Set<Heap>) -> Vec<usize> {
+fn ready(set: &mut RingSet<Heap>) -> Vec<usize> {
     set.ready().map(|(index, _)| index).collect()
+}
+
+#[test]
+fn a_drain_of_a_set_names_each_ring_and_can_end_early() {
+    let (kernels, mut set) = set(3);
+    for index in [0, 2] {
+        kernels[index].output(&[index as u8], Commit::Adaptive);
+    }
+    let mut seen = Vec::new();
+    assert_eq!(set.drain(|index, record| seen.push((index, record.to_vec()))).unwrap(), None);
+    assert_eq!(seen, [(0, vec![0]), (2, vec![2])]);
+    kernels.iter().for_each(|kernel| assert!(kernel.output(b"x", Commit::Adaptive)));
+    assert_eq!(set.drain(|index, _| ControlFlow::Break(index)).unwrap(), Some(0));
+    assert_eq!(ready(&mut set), [1, 2], "the others keep theirs");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::fake::{Commit, Kernel};
-use crate::{Head, LOOK_EVERY, Wake};
+use crate::{Head, IDLE_POLL_INTERVAL, Wake};
 
 const SHORT: Duration = Duration::from_millis(20);
 /// Long enough that no test ends by it on a slow machine.
@@ -79,9 +79,9 @@ fn the_looks_of_a_wait_can_be_set_and_turned_off() {
     // No time at all is the least one, a millisecond.
     let most = time.as_millis() as u64;
     for (every, sleeps) in
-        [(Some(LOOK_EVERY), 3), (Some(SHORT), 10), (Some(Duration::ZERO), most), (Some(LONG), 1), (None, 1)]
+        [(Some(IDLE_POLL_INTERVAL), 3), (Some(SHORT), 10), (Some(Duration::ZERO), most), (Some(LONG), 1), (None, 1)]
     {
-        ring.look_every(every);
+        ring.set_idle_poll_interval(every);
         let before = ring.counters().sleeps;
         assert_eq!(ring.wait(Some(time)).unwrap(), Wake::TimedOut);
         let slept = ring.counters().sleeps - before;
@@ -132,7 +132,7 @@ fn a_busy_head_is_waited_for_without_spinning() {
     assert!(began.elapsed() >= time);
     let sleeps = ring.counters().sleeps;
     assert!((2..200).contains(&sleeps), "slept {sleeps} times");
-    assert_eq!(ring.settle().unwrap(), Head::Busy);
+    assert_eq!(ring.prepare_wait().unwrap(), Head::Busy);
     thread::scope(|scope| {
         scope.spawn(|| {
             thread::sleep(SHORT);

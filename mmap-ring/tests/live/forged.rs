@@ -42,12 +42,12 @@ fn only_a_ring_is_opened_as_a_ring() -> Outcome {
     const RING: u32 = kernel::MAP_TYPE_RINGBUF;
     const USER_RING: u32 = kernel::MAP_TYPE_USER_RINGBUF;
     let ring = open(&create_ring(PAGE)?, PAGE)?;
-    assert!(matches!(ring, [None, None, None, Some(Error::Kind { found: Some(RING), .. })]), "a ring: {ring:?}");
+    assert!(matches!(ring, [None, None, None, Some(Error::WrongType { found: Some(RING), .. })]), "a ring: {ring:?}");
     // From 6.1 on.
     if let Ok(map) = create_map(USER_RING, 0, 0, PAGE, 0) {
         let [ring, overwriting, peek, user] = open(&map, PAGE)?;
         for error in [ring, overwriting] {
-            assert!(matches!(error, Some(Error::Kind { found: Some(USER_RING), .. })), "a user ring: {error:?}");
+            assert!(matches!(error, Some(Error::WrongType { found: Some(USER_RING), .. })), "a user ring: {error:?}");
         }
         assert!(peek.is_none() && user.is_none(), "{peek:?} {user:?}");
     }
@@ -63,7 +63,7 @@ fn only_a_ring_is_opened_as_a_ring() -> Outcome {
     ];
     for map in maps.into_iter().flatten() {
         for error in open(&map, PAGE)? {
-            assert!(matches!(error, Some(Error::Kind { found: Some(_), .. })), "{error:?}");
+            assert!(matches!(error, Some(Error::WrongType { found: Some(_), .. })), "{error:?}");
         }
     }
     let null = File::options().read(true).write(true).open("/dev/null")?;
@@ -77,7 +77,7 @@ fn only_a_ring_is_opened_as_a_ring() -> Outcome {
     ];
     for other in others {
         for error in open(&other, PAGE)? {
-            assert!(matches!(error, Some(Error::Kind { found: None, .. })), "{error:?}");
+            assert!(matches!(error, Some(Error::WrongType { found: None, .. })), "{error:?}");
         }
     }
     Ok(())
@@ -108,7 +108,7 @@ fn an_array_is_refused() -> Outcome {
     }
     update_map(map.as_fd(), 0, &value);
     for error in open(&map, PAGE)? {
-        assert!(matches!(error, Some(Error::Kind { found: Some(kernel::MAP_TYPE_ARRAY), .. })), "{error:?}");
+        assert!(matches!(error, Some(Error::WrongType { found: Some(kernel::MAP_TYPE_ARRAY), .. })), "{error:?}");
     }
     let mut now = vec![1; 4 * page];
     lookup_map(map.as_fd(), 0, &mut now);
@@ -140,19 +140,19 @@ fn where_bpf_is_refused() -> Outcome {
     on_a_thread(move || {
         refuse(&[libc::SYS_bpf])?;
         let opened = open(&ring, PAGE)?;
-        assert!(matches!(opened, [None, None, None, Some(Error::Kind { found: Some(_), .. })]), "{opened:?}");
-        assert!(matches!(Ring::open(ring.try_clone()?, 2 * PAGE), Err(Error::OtherSize { max_entries: PAGE, .. })));
+        assert!(matches!(opened, [None, None, None, Some(Error::WrongType { found: Some(_), .. })]), "{opened:?}");
+        assert!(matches!(Ring::open(ring.try_clone()?, 2 * PAGE), Err(Error::SizeMismatch { max_entries: PAGE, .. })));
         for error in open(&array, PAGE)? {
-            assert!(matches!(error, Some(Error::Kind { found: Some(kernel::MAP_TYPE_ARRAY), .. })), "{error:?}");
+            assert!(matches!(error, Some(Error::WrongType { found: Some(kernel::MAP_TYPE_ARRAY), .. })), "{error:?}");
         }
         let null: OwnedFd = File::open("/dev/null")?.into();
         for error in open(&null, PAGE)? {
-            assert!(matches!(error, Some(Error::Kind { found: None, .. })), "{error:?}");
+            assert!(matches!(error, Some(Error::WrongType { found: None, .. })), "{error:?}");
         }
         // Now nobody tells.
         refuse(&[libc::SYS_openat2])?;
         for error in open(&ring, PAGE)? {
-            let Some(error @ Error::Unknown { .. }) = error else { panic!("{error:?}") };
+            let Some(error @ Error::UnknownType { .. }) = error else { panic!("{error:?}") };
             assert_eq!(error.errno().map(|errno| errno.raw()), Some(libc::EPERM));
             assert!(error.to_string().contains("failed with EPERM"), "{error}");
         }
@@ -171,7 +171,7 @@ fn what_is_mounted_on_proc_is_not_believed() -> Outcome {
         std::fs::write(format!("/proc/thread-self/fdinfo/{}", array.as_raw_fd()), about)?;
         refuse(&[libc::SYS_bpf])?;
         for opened in [Ring::open(array.try_clone()?, PAGE).err(), Peek::open(&array, PAGE).err()] {
-            let Some(error @ Error::Unknown { .. }) = opened else { panic!("{opened:?}") };
+            let Some(error @ Error::UnknownType { .. }) = opened else { panic!("{opened:?}") };
             assert!(error.to_string().contains("fdinfo with ENODEV"), "{error}");
         }
         Ok(())

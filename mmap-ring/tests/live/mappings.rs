@@ -83,7 +83,7 @@ fn what_is_not_a_ring_is_refused_with_advice() -> Outcome {
     };
     for bytes in [0, 1, 4095, 3 * PAGE, 2048] {
         let error = Ring::open(create_ring(PAGE)?, bytes).unwrap_err();
-        assert!(matches!(error, Error::Size { .. }), "{bytes}: {error}");
+        assert!(matches!(error, Error::InvalidSize { .. }), "{bytes}: {error}");
     }
     let smaller = message(create_ring(PAGE)?, 2 * PAGE);
     assert!(smaller.contains("has 4096 bytes, not the 8192 stated"), "{smaller}");
@@ -140,8 +140,9 @@ fn a_ring_is_opened_once_at_a_time() -> Outcome {
     producer.output(0, 3, &[0; 8], ADAPTIVE);
     let mut batch = ring.batch()?;
     let held: Vec<&[u8]> = batch.records().collect();
-    let taken =
-        |opened: Option<Error>| assert!(matches!(opened, Some(Error::Taken { side: Side::Consumer })), "{opened:?}");
+    let taken = |opened: Option<Error>| {
+        assert!(matches!(opened, Some(Error::AlreadyOpen { side: Side::Consumer })), "{opened:?}")
+    };
     taken(Ring::open(map.try_clone()?, PAGE).err());
     taken(OverwriteRing::open(map.try_clone()?, PAGE).err());
     assert_eq!(Peek::open(&map, PAGE)?.pending().count(), 3, "a looker-on does not count");

@@ -54,7 +54,7 @@ fn pattern() -> Vec<u8> {
 }
 
 /// What a reader has seen.
-pub(crate) struct Seen {
+pub(crate) struct PendingRecord {
     pattern: Vec<u8>,
     /// What no number reaches.
     limit: u64,
@@ -66,7 +66,7 @@ pub(crate) struct Seen {
     pub(crate) empty: u64,
 }
 
-impl Seen {
+impl PendingRecord {
     pub(crate) fn new(limit: u64) -> Self {
         Self { pattern: pattern(), limit, due: [0; PRODUCERS as usize], received: 0, bytes: 0, empty: 0 }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mmap_ring::{Error, OverwriteRing, Ring, Wake};
 
 use crate::kernel::{self, MOST, NO_WAKEUP, Producer, create_map};
-use crate::noise::{PRODUCERS, Program, Seen};
+use crate::noise::{PRODUCERS, PendingRecord, Program};
 use crate::{Outcome, PAGE, Test, number};
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -29,7 +29,7 @@ fn keeps_the_newest() -> Outcome {
         next += 1;
     }
     assert_eq!(next, 400);
-    assert_eq!(ring.losses().bytes, (400 - 255) * 16);
+    assert_eq!(ring.lost().bytes, (400 - 255) * 16);
     Ok(())
 }
 
@@ -40,7 +40,7 @@ fn under_live_producers() -> Outcome {
     let map = create_map(kernel::MAP_TYPE_RINGBUF, 0, 0, SIZE, kernel::F_RB_OVERWRITE)?;
     let program = Program::new(&map);
     let mut ring = OverwriteRing::open(map, SIZE)?;
-    let (mut seen, mut taken) = (Seen::new(EACH), 0);
+    let (mut seen, mut taken) = (PendingRecord::new(EACH), 0);
     thread::scope(|scope| {
         let producers: Vec<_> = (0..PRODUCERS)
             .map(|producer| {
@@ -70,7 +70,7 @@ fn under_live_producers() -> Outcome {
             }
         }
     });
-    let (losses, produced) = (ring.losses(), ring.positions().producer);
+    let (losses, produced) = (ring.lost(), ring.positions().producer);
     println!("received {} of {}; {losses:?}", seen.received, PRODUCERS * EACH);
     assert_eq!(taken + losses.bytes, produced);
     assert_eq!(ring.positions().consumer, produced);
@@ -81,7 +81,7 @@ fn under_live_producers() -> Outcome {
 fn nothing_is_borrowed() -> Outcome {
     let map = create_map(kernel::MAP_TYPE_RINGBUF, 0, 0, PAGE, kernel::F_RB_OVERWRITE)?;
     let error = Ring::open(map.try_clone()?, PAGE).err();
-    assert!(matches!(error, Some(Error::Overwrites)), "{error:?}");
+    assert!(matches!(error, Some(Error::OverwriteMode)), "{error:?}");
     assert!(OverwriteRing::open(map, PAGE).is_ok());
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Command, Stdio};
 use std::thread;
 
-use mmap_ring::{Corrupt, Error, Peek, Ring, Seen, Wake};
+use mmap_ring::{Corrupt, Error, Peek, PendingRecord, Ring, Wake};
 
 use crate::kernel::{self, ADAPTIVE, Producer, create_ring};
 use crate::own_mounts::Mounted;
@@ -88,8 +88,8 @@ fn a_bystander_reads_and_does_not_consume() -> Outcome {
     let peek = Peek::open(&map, PAGE)?;
     producer.discard(ADAPTIVE);
     producer.submit(7, ADAPTIVE);
-    let seen: Vec<Seen> = peek.pending().collect();
-    let [Seen::Discarded(_), Seen::Committed(place)] = seen[..] else {
+    let seen: Vec<PendingRecord> = peek.pending().collect();
+    let [PendingRecord::Discarded(_), PendingRecord::Committed(place)] = seen[..] else {
         panic!("{seen:?}");
     };
     assert_eq!((place.position, place.length), (16, 8));

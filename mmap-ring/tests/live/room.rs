@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mmap_ring::{Pace, Peek, Ring, Stopper};
+use mmap_ring::{Peek, Ring, Stopper, WakeupPolicy};
 
 use crate::kernel::insn::{call, exit, jeq_imm, map, mov, mov_imm};
 use crate::kernel::{self, RESERVE, SUBMIT, create_ring, load_program};
@@ -44,7 +44,7 @@ fn sender(ring: &impl AsFd, lengths: &[i32]) -> OwnedFd {
 }
 
 /// How many large records of so many are refused.
-fn refused(pace: Pace, gap: Duration, rounds: u64) -> u64 {
+fn refused(pace: WakeupPolicy, gap: Duration, rounds: u64) -> u64 {
     const PATIENCE: Duration = Duration::from_millis(20);
     let map = create_ring(PAGE).expect("making a ring");
     let peek = Peek::open(&map, PAGE).expect("looking at it");
@@ -107,7 +107,7 @@ fn trailing_refuses_no_large_record() -> Outcome {
         let mut tries = Vec::new();
         let good = (0..3).any(|_| {
             let (trailing, immediate) =
-                (refused(Pace::default(), gap, rounds), refused(Pace::immediate(), gap, rounds));
+                (refused(WakeupPolicy::default(), gap, rounds), refused(WakeupPolicy::immediate(), gap, rounds));
             tries.push((trailing, immediate));
             trailing <= immediate + rounds / 100
         });

@@ -6,10 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Trial};
-use mmap_ring::{Pace, Ring, Stopper};
+use mmap_ring::{Ring, Stopper, WakeupPolicy};
 
 use crate::kernel::{MOST, create_ring};
-use crate::noise::{PRODUCERS, Program, Seen, empty_of};
+use crate::noise::{PRODUCERS, PendingRecord, Program, empty_of};
 use crate::{PAGE, obstacle, test};
 
 /// How many records are sent unless it is said by `MMAP_RING_SOAK_RECORDS`.
@@ -81,7 +81,7 @@ fn soak(total: u64) {
     const PERIOD: Duration = Duration::from_secs(10);
     let map = create_ring(SIZE).expect("making a ring");
     let share = |producer: u64| total / PRODUCERS + u64::from(producer < total % PRODUCERS);
-    let mut seen = Seen::new(share(0));
+    let mut seen = PendingRecord::new(share(0));
     let program = Program::new(&map);
     let mut ring = Ring::open(map, SIZE).expect("opening it");
     let stopper = ring.stopper().expect("a pipe");
@@ -94,7 +94,7 @@ fn soak(total: u64) {
             scope.spawn(move || sent.produce(program, producer, share(producer), stopper));
         }
         let _reader = Reader(&sent);
-        let run = ring.run(Pace::default(), |batch| {
+        let run = ring.run(WakeupPolicy::default(), |batch| {
             batch.records().for_each(|record| seen.record(record));
             if told.elapsed() > PERIOD {
                 told = Instant::now();

@@ -237,7 +237,7 @@ fn a_full_ring_is_waited_for() -> Outcome {
         assert!(sleeper.join().unwrap().expect("a wait"));
     });
     // Without looks, one that is told to wakes, though it takes nothing.
-    ring.look_every(None);
+    ring.set_idle_poll_interval(None);
     fill(&mut ring)?;
     thread::scope(|scope| {
         let sleeper = asleep(scope, || ring.reserve_within(8, Some(LONG)).map(|sample| sample.is_some()));
@@ -311,7 +311,7 @@ fn a_ring_is_opened_once_at_a_time() -> Outcome {
     let map = create_map(kernel::MAP_TYPE_USER_RINGBUF, 0, 0, PAGE, 0)?;
     let ring = UserRing::open(map.try_clone()?, PAGE)?;
     let second = UserRing::open(map.try_clone()?, PAGE).err();
-    assert!(matches!(second, Some(Error::Taken { side: Side::Producer })), "{second:?}");
+    assert!(matches!(second, Some(Error::AlreadyOpen { side: Side::Producer })), "{second:?}");
     drop(ring);
     assert!(UserRing::open(map, PAGE).is_ok());
     Ok(())

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mmap_ring::{Head, LOOK_EVERY, Pace, Ring, Set, Wake};
+use mmap_ring::{Head, IDLE_POLL_INTERVAL, Ring, RingSet, Wake, WakeupPolicy};
 
 use crate::kernel::insn::{call, exit, function, jeq_imm, load, map, mov, mov_imm, store};
 use crate::kernel::{
@@ -54,7 +54,7 @@ fn a_commit_wakes_a_sleeper() -> Outcome {
 fn no_wakeup_leaves_a_sleeper() -> Outcome {
     let (mut ring, producer) = ring(PAGE);
     // Only the kernel ends the sleep.
-    ring.look_every(None);
+    ring.set_idle_poll_interval(None);
     thread::scope(|scope| {
         let sleeper = asleep(scope, || ring.wait(Some(LONG)));
         producer.submit(1, NO_WAKEUP);
@@ -73,7 +73,7 @@ fn no_wakeup_leaves_a_sleeper() -> Outcome {
 
 fn a_discard_without_wakeup() -> Outcome {
     let (mut ring, producer) = ring(PAGE);
-    ring.look_every(None);
+    ring.set_idle_poll_interval(None);
     thread::scope(|scope| {
         let sleeper = asleep(scope, || {
             let began = Instant::now();
@@ -93,12 +93,12 @@ fn a_discard_without_wakeup() -> Outcome {
 /// By each way to wait, with a reader that sleeps already: the program says how old the record was when it came.
 fn without_wakeup() -> Outcome {
     const TRIES: u64 = 10;
-    const ENOUGH: Duration = LOOK_EVERY.saturating_add(Duration::from_millis(10));
+    const ENOUGH: Duration = IDLE_POLL_INTERVAL.saturating_add(Duration::from_millis(10));
     let mut waited = [LONG; 3];
     let (mut single, producer) = ring(PAGE);
     let (mut run, run_producer) = ring(PAGE);
     let (in_set, set_producer) = ring(PAGE);
-    let mut set = Set::new();
+    let mut set = RingSet::new();
     set.push(ring(PAGE).0);
     set.push(in_set);
     // A machine that stands still for a while now and then is given other chances: the shortest time of each counts.
@@ -117,7 +117,7 @@ fn without_wakeup() -> Outcome {
         assert_eq!(numbers(&mut single), [number]);
         thread::scope(|scope| {
             let sleeper = asleep(scope, || {
-                run.run(Pace::default(), |batch| {
+                run.run(WakeupPolicy::default(), |batch| {
                     batch.records().next().map_or(ControlFlow::Continue(()), |_| ControlFlow::Break(()))
                 })
             });
@@ -150,7 +150,7 @@ fn idle() -> Outcome {
     let (mut ring, _producer) = ring(PAGE);
     let time = Duration::from_millis(400);
     // What only the first sleep does: makes its descriptors, and runs code that was not run before.
-    assert_eq!(ring.wait(Some(LOOK_EVERY / 4))?, Wake::TimedOut);
+    assert_eq!(ring.wait(Some(IDLE_POLL_INTERVAL / 4))?, Wake::TimedOut);
     let mut tries = Vec::new();
     for _ in 0..TRIES {
         let (before, began, worked) = (ring.counters().sleeps, Instant::now(), processor_time());
@@ -187,7 +187,7 @@ fn a_consumer_that_is_behind() -> Outcome {
     producer.submit(2, ADAPTIVE);
     assert_eq!(wait(50), 0, "no wake-up for a consumer that is behind");
     assert_eq!(numbers(&mut ring), [1, 2]);
-    assert_eq!(ring.settle()?, Head::Empty);
+    assert_eq!(ring.prepare_wait()?, Head::Empty);
     producer.submit(3, ADAPTIVE);
     assert_eq!(wait(1000), 1, "a wake-up for one that is not");
     // SAFETY: this test's own descriptor.
@@ -244,7 +244,7 @@ fn a_level_triggered_sleeper() -> Outcome {
                 assert_eq!(number(record), next);
                 next += 1;
             }
-            if next < TOTAL && ring.settle().unwrap() != Head::Ready {
+            if next < TOTAL && ring.prepare_wait().unwrap() != Head::Ready {
                 // SAFETY: room for one event.
                 let woken = unsafe { libc::epoll_wait(epoll, &mut event, 1, LONG.as_millis() as i32) };
                 assert_eq!(woken, 1, "a lost wake-up");
@@ -353,7 +353,7 @@ fn processor_time() -> Duration {
 fn a_second_ring_wakes_the_set() -> Outcome {
     let (first, _first_producer) = ring(PAGE);
     let (second, producer) = ring(4 * PAGE);
-    let mut set = Set::new();
+    let mut set = RingSet::new();
     set.push(first);
     set.push(second);
     for number in 0..5 {

@@ -14,17 +14,17 @@ fn what_waits_is_seen_and_stays() {
     let (mut kernel, pages) = perf_buffer(4096);
     let peek = Peek::over(pages.share()).unwrap();
     let mut reader = Reader::new(pages, false).unwrap();
-    assert_eq!((peek.look().fill(), peek.look().records.len()), (0, 0));
+    assert_eq!((peek.snapshot().fill(), peek.snapshot().records.len()), (0, 0));
     kernel.sample(b"one").unwrap();
     kernel.sample(b"another").unwrap();
-    let look = peek.look();
+    let look = peek.snapshot();
     assert_eq!(look.records.len(), 2);
     let payloads: Vec<_> = look.records.iter().map(|record| record.raw().unwrap().1).collect();
     assert!(payloads[0].starts_with(b"one") && payloads[1].starts_with(b"another"));
-    assert_eq!(look.fill(), look.records.iter().map(Waiting::space).sum::<u64>());
-    assert_eq!(look, peek.look());
-    assert_eq!(reader.drain().unwrap().records().count(), 2, "nothing was taken away");
-    assert_eq!(peek.look().fill(), 0);
+    assert_eq!(look.fill(), look.records.iter().map(PendingRecord::space).sum::<u64>());
+    assert_eq!(look, peek.snapshot());
+    assert_eq!(reader.batch().unwrap().records().count(), 2, "nothing was taken away");
+    assert_eq!(peek.snapshot().fill(), 0);
 }
 
 /// `data_tail` and `data_head` at one moment.
@@ -55,7 +55,7 @@ impl Staged {
 
 impl Sealed for Staged {}
 
-// SAFETY: as for the pages in it. Nobody writes data while a bystander looks, and only bystanders look.
+// SAFETY: as for the pages in it. Nobody writes data while an observer looks, and only observers look.
 unsafe impl Memory for Staged {
     /// Whoever asks is about to access a word.
     fn base(&self) -> *mut u8 {
@@ -124,7 +124,7 @@ fn a_look_tells_what_was_there_to_its_end() {
     for given_back in 0..=4_u64 {
         // Head, tail, the data, and the tail again.
         let scenes = vec![(0, head), (0, head), (0, head), (24 * given_back, head)];
-        let look = Staged::peek(pages.share(), scenes).look();
+        let look = Staged::peek(pages.share(), scenes).snapshot();
         assert_eq!((look.tail, look.head, look.released_meanwhile), (0, head, 24 * given_back));
         let positions: Vec<u64> = look.records.iter().map(|record| record.position).collect();
         assert_eq!(positions, Vec::from_iter((given_back..4).map(|number| 24 * number)));
@@ -147,12 +147,12 @@ fn what_a_moving_ring_shows_is_true() {
             for number in 0..RECORDS {
                 let payload = number.to_ne_bytes().repeat(words(number));
                 while kernel.sample(&payload).is_err() {
-                    reader.drain().unwrap().records().for_each(drop);
+                    reader.batch().unwrap().records().for_each(drop);
                 }
             }
         });
         while !owner.is_finished() {
-            let look = peek.look();
+            let look = peek.snapshot();
             assert_eq!(look.corrupt, None, "{look:?}");
             let mut before = None;
             for record in look.records.iter().filter(|record| record.lost().is_none()) {
@@ -186,7 +186,7 @@ fn what_a_moving_ring_counts_is_true() {
     std::thread::scope(|scope| {
         let owner = scope.spawn(move || {
             for number in 0..RECORDS {
-                reader.drain().unwrap().records().for_each(drop);
+                reader.batch().unwrap().records().for_each(drop);
                 kernel.sample(payload(number)).unwrap();
             }
         });
@@ -194,7 +194,7 @@ fn what_a_moving_ring_counts_is_true() {
         while !owner.is_finished() {
             let to = peek.positions().head;
             // Until it may have been written over.
-            while let Some(tally) = peek.tally(from, to, u64::MAX)
+            while let Some(tally) = peek.count_records(from, to, u64::MAX)
                 && !owner.is_finished()
             {
                 assert_eq!((tally.records, tally.bytes), (before(to) - before(from), to - from), "{from} to {to}");
@@ -214,9 +214,9 @@ fn records_are_counted_that_were_given_back() {
         for byte in 0..round % 7 {
             kernel.sample(&[byte; 40]).unwrap();
         }
-        assert_eq!(reader.drain().unwrap().records().count(), usize::from(round % 7));
+        assert_eq!(reader.batch().unwrap().records().count(), usize::from(round % 7));
         let to = peek.positions().head;
-        let tally = peek.tally(from, to, u64::MAX).unwrap();
+        let tally = peek.count_records(from, to, u64::MAX).unwrap();
         assert_eq!((tally.records, tally.bytes), (u64::from(round % 7), to - from));
         from = to;
     }
@@ -226,13 +226,13 @@ fn records_are_counted_that_were_given_back() {
         kernel.sample(&[0; 40]).unwrap();
     }
     let to = peek.positions().head;
-    let few = peek.tally(begin, to, 3).unwrap();
+    let few = peek.count_records(begin, to, 3).unwrap();
     assert_eq!((few.records, few.bytes), (3, (to - begin) / 20 * 3));
     for _ in 0..20 {
         kernel.sample(&[0; 40]).unwrap();
     }
-    assert_eq!(peek.tally(begin, to, u64::MAX), None, "that is more than half of it");
-    assert_eq!((peek.tally(to, begin, 1), peek.tally(0, begin, 1)), (None, None), "nonsense");
+    assert_eq!(peek.count_records(begin, to, u64::MAX), None, "that is more than half of it");
+    assert_eq!((peek.count_records(to, begin, 1), peek.count_records(0, begin, 1)), (None, None), "nonsense");
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn what_was_given_back_meanwhile_is_not_told() {
     for byte in 0..3 {
         kernel.sample(&[byte; 4]).unwrap();
     }
-    let mut look = peek.look();
+    let mut look = peek.snapshot();
     let second = look.records[1].position;
     let mut bytes = vec![0; look.fill() as usize];
     peek.page.copy(look.tail, &mut bytes);
@@ -259,7 +259,7 @@ fn what_was_given_back_meanwhile_is_not_told() {
 
 #[test]
 fn nonsense_is_told_once() {
-    let mut look = Look {
+    let mut look = PeekSnapshot {
         head: 64,
         tail: 0,
         size: 4096,

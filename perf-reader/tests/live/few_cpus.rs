@@ -5,8 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::bytes;
 use libtest_mimic::{Completion, Trial};
-use perf_reader::{Buffer, Changes, Error, Merge, Options, Record, Set, Stream, Wake, online_cpus};
+use perf_reader::{
+    AdaptiveReader, Buffer, Error, HotplugChanges, Merge, Options, PerCpuBuffers, Record, Wake, online_cpus,
+};
 
 use crate::bpf::{Sender, possible_cpus};
 use crate::ignorable;
@@ -53,9 +56,9 @@ fn alone(sender: &Sender) -> Completion {
     assert_eq!(online_cpus().unwrap(), [cpu]);
     let slots = |cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event);
     sender.payload(cpu, &[]).unwrap();
-    let mut stream = Stream::open(16, &Options::new(), slots).unwrap();
+    let mut stream = AdaptiveReader::open(bytes(16), &Options::new(), slots).unwrap();
     assert_eq!(stream.set().iter().map(|buffer| buffer.cpu()).collect::<Vec<_>>(), [cpu]);
-    let stopper = stream.stopper();
+    let stopper = stream.stopper().unwrap();
     let (sent, refused) = (AtomicU64::new(0), AtomicU64::new(0));
     let (mut last, mut received) = (0, 0);
     std::thread::scope(|scope| {
@@ -80,19 +83,19 @@ fn alone(sender: &Sender) -> Completion {
         ran.unwrap();
     });
     assert!(stream.switches() > 0, "busy and idle");
-    assert_eq!(stream.lost_total().unwrap().samples, refused.load(Ordering::Relaxed));
+    assert_eq!(stream.lost().unwrap().samples, refused.load(Ordering::Relaxed));
     assert_eq!(received + refused.into_inner(), sent.into_inner());
-    assert_eq!(stream.refresh().unwrap(), Changes::default());
+    assert_eq!(stream.refresh().unwrap(), HotplugChanges::default());
     // Those that come meanwhile are read, too.
     drop(away);
-    assert_eq!(stream.refresh().unwrap(), Changes { came: others.to_vec(), ..Changes::default() });
+    assert_eq!(stream.refresh().unwrap(), HotplugChanges { added: others.to_vec(), ..HotplugChanges::default() });
     drop(stream);
-    let mut set = Set::open_on([cpu], 4, &Options::new().timestamps(true)).unwrap();
+    let mut set = PerCpuBuffers::open_on([cpu], bytes(4), &Options::new().timestamps(true)).unwrap();
     set.connect(&slots).unwrap();
     sender.send(cpu, 8, 50).unwrap();
     let mut times = Vec::new();
-    let merged = Merge::new(Duration::ZERO).finish(&mut set, |event| times.push(event.time)).unwrap();
-    assert_eq!((merged, times.len()), (50, 50));
+    Merge::new(Duration::ZERO).finish(&mut set, |event| times.push(event.time)).unwrap();
+    assert_eq!(times.len(), 50);
     assert!(times.is_sorted());
     Completion::Completed
 }
@@ -114,14 +117,18 @@ fn possible(sender: &Sender) -> Completion {
         );
     }
     let slots = |cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event);
-    let cpus = |set: &Set| set.iter().map(|buffer| buffer.cpu()).collect::<Vec<_>>();
-    assert_eq!(cpus(&Set::open_on(all.iter().copied(), 1, &Options::new()).unwrap()), online, "asked for them all");
+    let cpus = |set: &PerCpuBuffers| set.iter().map(|buffer| buffer.cpu()).collect::<Vec<_>>();
+    assert_eq!(
+        cpus(&PerCpuBuffers::open_on(all.iter().copied(), bytes(1), &Options::new()).unwrap()),
+        online,
+        "asked for them all"
+    );
     for &cpu in all.iter().filter(|cpu| !online.contains(cpu)) {
-        let error = Buffer::open(cpu, 1, &Options::new()).unwrap_err();
+        let error = Buffer::open(cpu, bytes(1), &Options::new()).unwrap_err();
         assert!(matches!(error, Error::Offline { cpu: named, .. } if named == cpu), "{error}");
         assert!(sender.send(cpu, 8, 1).is_err(), "nothing runs there");
     }
-    let mut set = Set::open(2, &Options::new()).unwrap();
+    let mut set = PerCpuBuffers::open(bytes(2), &Options::new()).unwrap();
     assert_eq!(cpus(&set), online);
     set.connect(&slots).unwrap();
     let first = set.iter().next().unwrap().as_fd();
@@ -138,7 +145,7 @@ fn possible(sender: &Sender) -> Completion {
     });
     let expected: Vec<_> = online.iter().flat_map(|&cpu| (1..=3).map(move |number| (cpu, number))).collect();
     assert_eq!(seen, expected);
-    assert_eq!(set.refresh(&slots).unwrap(), Changes::default());
+    assert_eq!(set.refresh(&slots).unwrap(), HotplugChanges::default());
     drop(away);
     Completion::Completed
 }

@@ -4,8 +4,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
+use crate::bytes;
 use libtest_mimic::{Completion, Trial};
-use perf_reader::{Error, Options, Peek, Record, Recorder, Set, Wake};
+use perf_reader::{Error, Options, OverwriteBuffer, Peek, PerCpuBuffers, Record, Wake};
 
 use crate::bpf::Sender;
 use crate::ignorable;
@@ -32,7 +33,7 @@ fn borrowing(test: impl FnOnce()) -> Completion {
     Completion::Completed
 }
 
-fn look_at(event: &impl AsFd) -> Result<Option<Peek>, Error> {
+fn peek_at(event: &impl AsFd) -> Result<Option<Peek>, Error> {
     Peek::of_process(std::process::id(), event.as_fd().as_raw_fd() as u32)
 }
 
@@ -47,22 +48,22 @@ fn no_event() {
     memory.set_len(1 << 40).unwrap();
     let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     for fd in [memory.into(), socket.into(), OwnedFd::from(std::fs::File::open("/proc/self/exe").unwrap())] {
-        let error = look_at(&fd).unwrap_err();
+        let error = peek_at(&fd).unwrap_err();
         assert_eq!(error.errno().map(|errno| errno.raw()), Some(libc::ENODEV), "{error}");
     }
 }
 
 /// Neither records nor the wake-up are taken from the owner; what it has given back is gone.
 fn what_waits(sender: &Sender) {
-    let mut set = Set::open_on([0], 2, &Options::new()).unwrap();
+    let mut set = PerCpuBuffers::open_on([0], bytes(2), &Options::new()).unwrap();
     sender.payload(0, &[]).unwrap();
     let buffer = set.get(0).unwrap();
     sender.connect(0, buffer.as_fd()).unwrap();
-    let peek = look_at(buffer).unwrap().unwrap();
-    assert_eq!((peek.look().fill(), peek.look().size), (0, 8192));
+    let peek = peek_at(buffer).unwrap().unwrap();
+    assert_eq!((peek.snapshot().fill(), peek.snapshot().size), (0, 8192));
     sender.send(0, 8, 3).unwrap();
     for _ in 0..2 {
-        let look = peek.look();
+        let look = peek.snapshot();
         let numbers: Vec<u64> = look
             .records
             .iter()
@@ -75,19 +76,19 @@ fn what_waits(sender: &Sender) {
     let mut received = 0;
     set.drain(|_, record| received += u32::from(matches!(record, Ok(Record::Sample(_)))));
     assert_eq!(received, 3);
-    let look = peek.look();
+    let look = peek.snapshot();
     assert_eq!((look.tail, look.head, look.records.len()), (72, 72, 0));
     // Its owner goes, and what it had can still be looked at.
     drop(set);
-    assert_eq!(peek.look(), look);
+    assert_eq!(peek.snapshot(), look);
 }
 
 fn recorder(sender: &Sender) {
-    let recorder = Recorder::open(0, 1, &Options::new()).unwrap();
+    let recorder = OverwriteBuffer::open(0, bytes(1), &Options::new()).unwrap();
     sender.connect(0, recorder.as_fd()).unwrap();
     sender.payload(0, &[]).unwrap();
     sender.send(0, 8, 1).unwrap();
-    let look = look_at(&recorder).unwrap().unwrap().look();
+    let look = peek_at(&recorder).unwrap().unwrap().snapshot();
     assert!(look.backward && look.records.is_empty() && look.fill() == 0, "{look:?}");
 }
 
@@ -100,8 +101,8 @@ fn no_ring() {
     assert!(event >= 0, "{}", io::Error::last_os_error());
     // SAFETY: just made, and nobody else's.
     let event = unsafe { OwnedFd::from_raw_fd(event as i32) };
-    assert!(look_at(&event).unwrap().is_none());
-    with_capabilities(!(1 << CAP_IPC_LOCK), || assert!(look_at(&event).unwrap().is_none()));
+    assert!(peek_at(&event).unwrap().is_none());
+    with_capabilities(!(1 << CAP_IPC_LOCK), || assert!(peek_at(&event).unwrap().is_none()));
     let page = 4096;
     // SAFETY: a new mapping, at an address that the kernel chooses.
     let pages = unsafe {

@@ -21,6 +21,11 @@ mod stream;
 
 use bpf::Sender;
 
+/// Bytes of so many pages, on any machine.
+fn bytes(pages: usize) -> u32 {
+    (pages * cutaway_sys::memory::page_size()).try_into().unwrap()
+}
+
 /// A test of this name; ignored when it runs, with the reason, if this process may not load BPF programs.
 fn live(name: &str, test: impl Fn(&Sender) + Send + 'static) -> Trial {
     ignorable(name, move |sender| {

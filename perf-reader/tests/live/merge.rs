@@ -1,14 +1,16 @@
 //! Order across CPUs: the lives of short processes, seen through the scheduler's tracepoints.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::bytes;
 use libtest_mimic::{Completion, Trial};
-use perf_reader::{Merge, Options, Record, Sample, Set, Wakeup, online_cpus};
+use perf_reader::{Merge, Options, PerCpuBuffers, Record, Sample, Wakeup, online_cpus};
 
 use crate::bpf::{Lives, Sender};
 use crate::one_cpu::now;
@@ -17,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         crate::ignorable("merged_lives_are_in_causal_order", lives),
         crate::live("merged_samples_of_all_cpus_are_in_order_of_time", by_time),
+        crate::live("a_merge_that_ends_early_loses_nothing", merge_ends_early),
         crate::live("a_set_without_times_cannot_be_merged", without_times),
     ]
 }
@@ -110,7 +113,7 @@ fn lives(_: &Sender) -> Completion {
     let count = if crate::soak() { 10_000 } else { 600 };
     // Woken now and then, as readers who care for their CPU are: so that there is something to shuffle.
     let options = Options::new().timestamps(true).wakeup(Wakeup::Events(1000));
-    let mut set = Set::open(64, &options).unwrap();
+    let mut set = PerCpuBuffers::open(bytes(64), &options).unwrap();
     set.connect(&|cpu: u32, event: BorrowedFd<'_>| lives.connect(cpu, event)).unwrap();
     let mut merge = Merge::new(Duration::from_millis(20));
     let mut judged = Vec::new();
@@ -132,9 +135,9 @@ fn lives(_: &Sender) -> Completion {
                             seen.event(sample);
                         }
                     }),
-                    (true, false) => drop(merge.drain(&mut set, |event| seen.event(event.sample)).unwrap()),
-                    (true, true) => drop(merge.finish(&mut set, |event| seen.event(event.sample)).unwrap()),
-                }
+                    (true, false) => merge.drain(&mut set, |event| seen.event(event.sample)).unwrap(),
+                    (true, true) => merge.finish(&mut set, |event| seen.event(event.sample)).unwrap(),
+                };
             }
             spawner.join().unwrap()
         });
@@ -146,7 +149,7 @@ fn lives(_: &Sender) -> Completion {
         100.0 * shuffled as f64 / all as f64,
         merge.late(),
     );
-    assert_eq!(set.lost_total().unwrap().samples, 0);
+    assert_eq!(set.lost().unwrap().samples, 0);
     let expected = count as usize * usize::from(STAGES);
     assert_eq!((all, events), (expected, expected));
     assert!(shuffled > 0, "nothing to put in order");
@@ -157,7 +160,7 @@ fn lives(_: &Sender) -> Completion {
 /// All CPUs send at once: whatever comes out is by time, and all of it comes out.
 fn by_time(sender: &Sender) {
     let cpus = online_cpus().unwrap();
-    let mut set = Set::open(16, &Options::new().timestamps(true)).unwrap();
+    let mut set = PerCpuBuffers::open(bytes(16), &Options::new().timestamps(true)).unwrap();
     set.connect(&|cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event)).unwrap();
     for &cpu in &cpus {
         sender.payload(cpu, &[]).unwrap();
@@ -180,7 +183,7 @@ fn by_time(sender: &Sender) {
         }
         loop {
             let over = running.load(Ordering::Acquire) == 0;
-            let each = |event: perf_reader::Timed<'_>| {
+            let each = |event: perf_reader::TimedSample<'_>| {
                 received += 1;
                 assert_eq!(event.late, event.time < newest);
                 late += u64::from(event.late);
@@ -203,8 +206,36 @@ fn by_time(sender: &Sender) {
     assert!(set.iter().all(|buffer| buffer.reader().fill() == 0));
 }
 
+/// A callback that breaks, or panics, takes no sample from any CPU but those that it was given.
+fn merge_ends_early(sender: &Sender) {
+    let cpus = online_cpus().unwrap();
+    let mut set = PerCpuBuffers::open(bytes(16), &Options::new().timestamps(true)).unwrap();
+    set.connect(&|cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event)).unwrap();
+    for &cpu in &cpus {
+        sender.payload(cpu, &[]).unwrap();
+        assert_eq!(sender.send(cpu, 8, 10).unwrap(), 0);
+    }
+    let mut merge = Merge::new(Duration::ZERO);
+    let mut times = Vec::new();
+    let ended = merge.finish(&mut set, |event| {
+        times.push(event.time);
+        ControlFlow::Break(event.cpu)
+    });
+    assert!(cpus.contains(&ended.unwrap().unwrap()));
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        merge.finish(&mut set, |event| {
+            times.push(event.time);
+            assert!(times.len() < 4, "on purpose");
+        })
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(merge.finish(&mut set, |event| times.push(event.time)).unwrap(), None);
+    assert_eq!((times.len(), merge.late()), (10 * cpus.len(), 0));
+    assert!(times.is_sorted());
+}
+
 fn without_times(_: &Sender) {
-    let mut set = Set::open(1, &Options::new()).unwrap();
+    let mut set = PerCpuBuffers::open(bytes(1), &Options::new()).unwrap();
     let error = Merge::new(Duration::ZERO).drain(&mut set, |_| {}).unwrap_err();
     assert!(error.to_string().contains("without timestamps"), "{error}");
     assert!(set.as_fd().try_clone_to_owned().is_ok());

@@ -1,11 +1,14 @@
 //! One CPU's buffer against the real kernel.
 
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use crate::bytes;
 use libtest_mimic::{Completion, Trial};
 use perf_reader::{
-    Buffer, Bytes, Corrupt, LOOK_EVERY, LostSource, Options, Record, Recorder, Set, Snapshot, Wake, Wakeup,
+    Buffer, Bytes, Corrupt, IDLE_POLL_INTERVAL, LostSource, Options, OverwriteBuffer, PerCpuBuffers, Record, Snapshot,
+    Wake, Wakeup,
 };
 
 use crate::bpf::{MAX_COUNT, MAX_PAYLOAD, Sender};
@@ -18,6 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         live("times_are_those_of_the_monotonic_clock", times),
         live("wakes_every_n_events", wakes_every_n_events),
         live("wakes_every_n_bytes", wakes_every_n_bytes),
+        live("a_drain_that_ends_early_loses_nothing", ends_early),
         live("records_below_the_threshold_are_found_by_looking", below_the_threshold),
         live("a_record_that_is_not_drained_makes_no_busy_loop", left_where_it_is),
         live("an_idle_reader_looks_only_where_records_can_come_unannounced", idle_looks),
@@ -29,7 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn open(sender: &Sender, pages: usize, options: &Options) -> Buffer {
-    let buffer = Buffer::open(0, pages, options).unwrap();
+    let buffer = Buffer::open(0, bytes(pages), options).unwrap();
     sender.connect(0, buffer.as_fd()).unwrap();
     buffer
 }
@@ -37,7 +41,7 @@ fn open(sender: &Sender, pages: usize, options: &Options) -> Buffer {
 /// The samples' numbers, and the losses announced between them.
 fn drain(buffer: &mut Buffer) -> (Vec<u64>, u64) {
     let (mut numbers, mut lost) = (Vec::new(), 0);
-    for record in &buffer.drain().unwrap() {
+    for record in &buffer.batch().unwrap() {
         match record.unwrap() {
             Record::Sample(sample) => {
                 numbers.push(u64::from_ne_bytes(sample.padded().array(0).unwrap()));
@@ -58,7 +62,7 @@ fn every_length(sender: &Sender) {
     for len in 8..=2000 {
         assert_eq!(sender.send(0, len, 1).unwrap(), 0);
         number += 1;
-        let drain = buffer.drain().unwrap();
+        let drain = buffer.batch().unwrap();
         let records: Vec<_> = drain.records().collect();
         let [Ok(Record::Sample(sample))] = records[..] else {
             panic!("{records:?}");
@@ -72,7 +76,7 @@ fn every_length(sender: &Sender) {
         assert_eq!(bytes[8..], payload[8..len]);
     }
     assert!(split > 100, "only {split} wrapped");
-    assert_eq!(buffer.lost_total().unwrap().samples, 0);
+    assert_eq!(buffer.lost().unwrap().samples, 0);
 }
 
 /// A ring of one page and nobody reading: what the program was refused is what the reader reports, before anything is
@@ -83,7 +87,7 @@ fn losses(sender: &Sender) -> Completion {
     let refused = sender.send(0, 8, MAX_COUNT).unwrap();
     let fit = 4095 / 24;
     assert_eq!(MAX_COUNT - refused, fit);
-    let lost = buffer.lost_total().unwrap();
+    let lost = buffer.lost().unwrap();
     // The stable releases of 5.10 and 5.15 have it, too.
     if lost.source == LostSource::Records {
         return Completion::ignored_with("needs 6.0: PERF_FORMAT_LOST");
@@ -97,7 +101,7 @@ fn losses(sender: &Sender) -> Completion {
     assert_eq!(numbers, [u64::from(MAX_COUNT) + 1, u64::from(MAX_COUNT) + 2]);
     assert_eq!(announced, u64::from(refused));
     assert_eq!(buffer.reader().lost_announced(), u64::from(refused));
-    assert_eq!(buffer.lost_total().unwrap().samples, u64::from(refused));
+    assert_eq!(buffer.lost().unwrap().samples, u64::from(refused));
     Completion::Completed
 }
 
@@ -116,7 +120,7 @@ fn times(sender: &Sender) {
     for _ in 0..20 {
         sender.send(0, 13, 10).unwrap();
         let after = now();
-        let drain = buffer.drain().unwrap();
+        let drain = buffer.batch().unwrap();
         let times: Vec<u64> = drain
             .records()
             .map(|record| match record.unwrap() {
@@ -136,8 +140,8 @@ fn times(sender: &Sender) {
 }
 
 /// A set of the one CPU, connected.
-fn set(sender: &Sender, pages: usize, options: &Options) -> Set {
-    let set = Set::open_on([0], pages, options).unwrap();
+fn set(sender: &Sender, pages: usize, options: &Options) -> PerCpuBuffers {
+    let set = PerCpuBuffers::open_on([0], bytes(pages), options).unwrap();
     sender.connect(0, set.get(0).unwrap().as_fd()).unwrap();
     sender.payload(0, &[]).unwrap();
     set
@@ -147,7 +151,7 @@ const SOON: Option<Duration> = Some(Duration::from_millis(50));
 
 fn wakes_every_n_events(sender: &Sender) {
     let mut set = set(sender, 8, &Options::new().wakeup(Wakeup::Events(10)));
-    set.look_every(None);
+    set.set_idle_poll_interval(None);
     for _ in 0..3 {
         sender.send(0, 8, 9).unwrap();
         assert_eq!(set.wait(SOON).unwrap(), Wake::TimedOut);
@@ -163,9 +167,33 @@ fn wakes_every_n_events(sender: &Sender) {
     assert_eq!(samples, 30);
 }
 
+/// What a drain leaves is there for the next one, and a wait that comes between returns at once: no wake-up tells of it.
+fn ends_early(sender: &Sender) {
+    let number = |record: Result<Record<'_>, Corrupt>| match record.unwrap() {
+        Record::Sample(sample) => u64::from_ne_bytes(sample.padded().array(0).unwrap()),
+        other => panic!("{other:?}"),
+    };
+    let mut set = set(sender, 8, &Options::new());
+    sender.send(0, 8, 5).unwrap();
+    assert_eq!(set.wait(None).unwrap(), Wake::Ready);
+    let (mut seen, mut left) = (Vec::new(), 2);
+    let ended = set.drain(|_, record| {
+        seen.push(number(record));
+        left -= 1;
+        if left == 0 { ControlFlow::Break("enough") } else { ControlFlow::Continue(()) }
+    });
+    assert_eq!((ended, seen.len()), (Some("enough"), 2));
+    assert!(set.next_poll().unwrap() <= Instant::now());
+    assert_eq!(set.wait(None).unwrap(), Wake::Ready, "three are left");
+    set.drain(|_, record| seen.push(number(record)));
+    let first = seen[0];
+    assert_eq!(seen, (first..first + 5).collect::<Vec<_>>());
+    assert_eq!((set.wait(SOON).unwrap(), set.next_poll()), (Wake::TimedOut, None));
+}
+
 fn wakes_every_n_bytes(sender: &Sender) {
     let mut set = set(sender, 8, &Options::new().wakeup(Wakeup::Bytes(240)));
-    set.look_every(None);
+    set.set_idle_poll_interval(None);
     sender.send(0, 8, 9).unwrap();
     assert_eq!(set.wait(SOON).unwrap(), Wake::TimedOut);
     sender.send(0, 8, 2).unwrap();
@@ -201,7 +229,7 @@ fn left_where_it_is(sender: &Sender) {
     let mut set = set(sender, 8, &Options::new().wakeup(Wakeup::Events(10)));
     sender.send(0, 8, 1).unwrap();
     let (began, mut waits) = (Instant::now(), 0);
-    while began.elapsed() < LOOK_EVERY * 2 {
+    while began.elapsed() < IDLE_POLL_INTERVAL * 2 {
         assert_eq!(set.wait(None).unwrap(), Wake::Ready);
         waits += 1;
     }
@@ -212,18 +240,18 @@ fn left_where_it_is(sender: &Sender) {
 fn idle_looks(sender: &Sender) {
     const IDLE: Duration = Duration::from_millis(400);
     let mut set = set(sender, 8, &Options::new());
-    assert_eq!((set.look_at(), set.wait(Some(IDLE)).unwrap(), set.sleeps()), (None, Wake::TimedOut, 1));
+    assert_eq!((set.next_poll(), set.wait(Some(IDLE)).unwrap(), set.sleeps()), (None, Wake::TimedOut, 1));
     let mut set = self::set(sender, 8, &Options::new().wakeup(Wakeup::Events(10)));
-    assert!(set.look_at().is_some());
+    assert!(set.next_poll().is_some());
     let began = Instant::now();
     assert_eq!(set.wait(Some(IDLE)).unwrap(), Wake::TimedOut);
-    let most = began.elapsed().as_millis() / LOOK_EVERY.as_millis() + 1;
+    let most = began.elapsed().as_millis() / IDLE_POLL_INTERVAL.as_millis() + 1;
     assert!((2..=most).contains(&u128::from(set.sleeps())), "{} sleeps, at most {most}", set.sleeps());
 }
 
 /// A flight recorder: empty, not full, overwritten; paused while read, with losses told, and going on afterwards.
 fn flight_recorder(sender: &Sender) {
-    let mut recorder = Recorder::open(0, 1, &Options::new().wakeup(Wakeup::Events(0))).unwrap();
+    let mut recorder = OverwriteBuffer::open(0, bytes(1), &Options::new().wakeup(Wakeup::Events(0))).unwrap();
     sender.connect(0, recorder.as_fd()).unwrap();
     sender.payload(0, &[]).unwrap();
     fn newest_first(snapshot: &Snapshot<'_>) -> (Vec<u64>, u64) {
@@ -262,7 +290,7 @@ fn flight_recorder(sender: &Sender) {
 
 /// The LOST record of a pause.
 fn losses_of_a_pause(sender: &Sender) {
-    let mut recorder = Recorder::open(0, 1, &Options::new()).unwrap();
+    let mut recorder = OverwriteBuffer::open(0, bytes(1), &Options::new()).unwrap();
     sender.connect(0, recorder.as_fd()).unwrap();
     sender.payload(0, &[]).unwrap();
     let snapshot = recorder.pause().unwrap();
@@ -280,7 +308,7 @@ fn larger_than_the_ring(sender: &Sender) {
     sender.payload(0, &[]).unwrap();
     assert_eq!(sender.send(0, 4096, 3).unwrap(), 3);
     assert_eq!(drain(&mut buffer), (vec![], 0));
-    let lost = buffer.lost_total().unwrap();
+    let lost = buffer.lost().unwrap();
     assert_eq!(lost.samples, if lost.source == LostSource::Kernel { 3 } else { 0 });
     assert_eq!(sender.send(0, 8, 1).unwrap(), 0);
     assert_eq!(drain(&mut buffer), (vec![4], 3));
@@ -299,14 +327,14 @@ fn over_64_kib(sender: &Sender) {
     sender.payload(0, &payload).unwrap();
     for len in [65_000, 65_515, 65_516] {
         assert_eq!(sender.send(0, len, 1).unwrap(), 0);
-        let drain = buffer.drain().unwrap();
+        let drain = buffer.batch().unwrap();
         let records: Vec<_> = drain.records().collect();
         let [Ok(Record::Sample(sample))] = records[..] else { panic!("{records:?}") };
         assert_eq!(sample.payload(len).unwrap().to_contiguous()[8..], payload[8..len]);
     }
     for len in [65_517, 65_524, 65_525, 66_000, 69_999] {
         let refused = sender.send(0, len, 1).unwrap();
-        let drain = buffer.drain().unwrap();
+        let drain = buffer.batch().unwrap();
         let records: Vec<_> = drain.records().collect();
         match records[..] {
             [] => assert!(len <= 65_524 || refused == 1, "{len}"),

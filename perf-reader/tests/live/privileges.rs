@@ -1,5 +1,6 @@
 //! What those get who may not: one clear line each.
 
+use crate::bytes;
 use libtest_mimic::{Completion, Trial};
 use perf_reader::{Buffer, Error, Options};
 
@@ -11,7 +12,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         live("memory_that_may_not_be_locked", locked_memory),
         Trial::ignorable_test("without_privileges", || Ok(without_privileges())),
         live("a_cpu_that_does_not_exist", no_such_cpu),
-        live("pages_that_are_no_power_of_two", no_power_of_two),
+        live("sizes_that_are_no_power_of_two", no_power_of_two),
     ]
 }
 
@@ -49,33 +50,33 @@ fn number(path: &str) -> Option<i64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// Far more pages than a user may lock, without the capability that lifts the limit: the error says how many fit, and they
+/// Far more than a user may lock, without the capability that lifts the limit: the error says how many fit, and they
 /// do.
 fn locked_memory(_: &Sender) {
     with_capabilities(!(1 << CAP_IPC_LOCK), || {
         if number("/proc/sys/kernel/perf_event_paranoid") < Some(0) {
             panic!("a perf_event_paranoid below 0 lifts the limit: set it to 0 or more for this test");
         }
-        let asked = 1 << 18;
+        let asked = 1 << 30;
         let error = Buffer::open(0, asked, &Options::new()).unwrap_err();
-        let Error::LockedMemory { cpu: 0, pages, fit, mlock_kb: Some(_), .. } = error else {
+        let Error::LockedMemory { cpu: 0, bytes, fit, mlock_kb: Some(_), .. } = error else {
             panic!("{error}");
         };
-        assert_eq!(pages, asked);
-        assert!(fit.is_power_of_two() && fit < asked, "{fit}");
+        assert_eq!(bytes, u64::from(asked));
+        assert!(fit.is_power_of_two() && fit < bytes, "{fit}");
         let line = error.to_string();
         for part in [
-            "262144 pages",
+            "1073741824 bytes",
             "CPU 0",
             "EPERM",
-            &format!("{fit} data pages would fit"),
+            &format!("{fit} bytes would fit"),
             "perf_event_mlock_kb",
             "RLIMIT_MEMLOCK",
         ] {
             assert!(line.contains(part), "{part:?} is not in {line:?}");
         }
         assert!(!line.contains('\n'));
-        drop(Buffer::open(0, fit, &Options::new()).unwrap());
+        drop(Buffer::open(0, fit.try_into().unwrap(), &Options::new()).unwrap());
     });
 }
 
@@ -85,7 +86,7 @@ fn without_privileges() -> Completion {
         return Completion::ignored_with("perf_event_paranoid is below 1: everybody may");
     }
     with_capabilities(0, || {
-        let error = Buffer::open(0, 1, &Options::new()).unwrap_err();
+        let error = Buffer::open(0, bytes(1), &Options::new()).unwrap_err();
         assert!(matches!(error, Error::Denied { cpu: 0, .. }), "{error:?}");
         let line = error.to_string();
         for part in ["CPU 0", "EACCES", "CAP_PERFMON", "perf_event_paranoid"] {
@@ -97,15 +98,16 @@ fn without_privileges() -> Completion {
 
 fn no_such_cpu(_: &Sender) {
     for cpu in [100_000, u32::MAX >> 1] {
-        let error = Buffer::open(cpu, 1, &Options::new()).unwrap_err();
+        let error = Buffer::open(cpu, bytes(1), &Options::new()).unwrap_err();
         assert!(matches!(error, Error::Offline { cpu: c, .. } if c == cpu), "{error:?}");
         assert!(error.to_string().contains("is offline or does not exist"), "{error}");
     }
 }
 
 fn no_power_of_two(_: &Sender) {
-    for (pages, advice) in [(0, "a power of two"), (3, "2 or 4"), (1000, "512 or 1024")] {
-        let error = Buffer::open(0, pages, &Options::new()).unwrap_err();
-        assert!(error.to_string().contains(advice), "{error}");
+    for (pages, below, above) in [(3, 2, 4), (1000, 512, 1024)] {
+        let error = Buffer::open(0, bytes(pages), &Options::new()).unwrap_err();
+        let advice = format!("give {} or {}", bytes(below), bytes(above));
+        assert!(error.to_string().ends_with(&advice), "{error}");
     }
 }

@@ -4,8 +4,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::bytes;
 use libtest_mimic::Trial;
-use perf_reader::{Changes, Options, Record, Set, Wake, online_cpus};
+use perf_reader::{HotplugChanges, Options, PerCpuBuffers, Record, Wake, online_cpus};
 
 use crate::bpf::Sender;
 use crate::live;
@@ -21,8 +22,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-fn open(sender: &Sender, pages: usize) -> Set {
-    let set = Set::open(pages, &Options::new()).unwrap();
+fn open(sender: &Sender, pages: usize) -> PerCpuBuffers {
+    let set = PerCpuBuffers::open(bytes(pages), &Options::new()).unwrap();
     for buffer in &set {
         sender.connect(buffer.cpu(), buffer.as_fd()).unwrap();
         sender.payload(buffer.cpu(), &[]).unwrap();
@@ -48,29 +49,29 @@ fn every_cpu(sender: &Sender) {
     });
     let expected: Vec<_> = cpus.iter().flat_map(|&cpu| (1..=3).map(move |n| (cpu, n))).collect();
     assert_eq!(seen, expected);
-    assert_eq!(set.lost_total().unwrap().samples, 0);
+    assert_eq!(set.lost().unwrap().samples, 0);
 }
 
 fn holes(_: &Sender) {
     let mut cpus = online_cpus().unwrap();
     let last = *cpus.last().unwrap();
     cpus.push(last + 1);
-    let set = Set::open_on(cpus, 1, &Options::new()).unwrap();
+    let set = PerCpuBuffers::open_on(cpus, bytes(1), &Options::new()).unwrap();
     assert!(set.get(last).is_some());
     assert!(set.get(last + 1).is_none());
 }
 
 /// Looking for CPUs that came finds none but those that were asked for.
 fn choice(sender: &Sender) {
-    let mut set = Set::open_on([0], 1, &Options::new()).unwrap();
+    let mut set = PerCpuBuffers::open_on([0], bytes(1), &Options::new()).unwrap();
     let slots = |cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event);
-    assert_eq!(set.refresh(&slots).unwrap(), Changes::default());
+    assert_eq!(set.refresh(&slots).unwrap(), HotplugChanges::default());
     assert_eq!(set.iter().map(|buffer| buffer.cpu()).collect::<Vec<_>>(), [0]);
 }
 
 fn stopper(sender: &Sender) {
     let mut set = open(sender, 1);
-    let stopper = set.stopper();
+    let stopper = set.stopper().unwrap();
     for by_hand in [false, true] {
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -99,7 +100,7 @@ fn stopper(sender: &Sender) {
 /// poll(2) on the set answers when a CPU has records, and when it was stopped.
 fn nested(sender: &Sender) {
     let mut set = open(sender, 1);
-    let poll = |set: &Set, timeout| {
+    let poll = |set: &PerCpuBuffers, timeout| {
         let mut fd = libc::pollfd { fd: set.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one live element.
         unsafe { libc::poll(&mut fd, 1, timeout) }
@@ -111,7 +112,7 @@ fn nested(sender: &Sender) {
     set.drain(|_, _| samples += 1);
     assert_eq!(samples, 1);
     assert_eq!(poll(&set, 0), 0, "asking consumes");
-    set.stopper().stop();
+    set.stopper().unwrap().stop();
     assert_eq!(poll(&set, 5000), 1);
 }
 
@@ -160,6 +161,6 @@ fn live_producers(sender: &Sender) {
     let lost = refused.into_inner();
     assert_eq!(received + lost, sent.into_inner());
     assert!(announced <= lost);
-    assert_eq!(set.lost_total().unwrap().samples, lost);
+    assert_eq!(set.lost().unwrap().samples, lost);
     assert!(received > 1000);
 }

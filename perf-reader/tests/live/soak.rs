@@ -4,8 +4,9 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::bytes;
 use libtest_mimic::{Completion, Trial};
-use perf_reader::{Options, Record, Stream, online_cpus};
+use perf_reader::{AdaptiveReader, Options, Record, online_cpus};
 
 use crate::bpf::{MAX_COUNT, Sender};
 
@@ -42,8 +43,8 @@ fn soak(sender: &Sender, total: u64, len: fn(u64) -> usize) -> Completion {
         sender.payload(cpu, &[&[0; 8], &payload[8..]].concat()).unwrap();
     }
     let slots = |cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event);
-    let mut stream = Stream::open(256, &Options::new(), slots).unwrap();
-    let stopper = stream.stopper();
+    let mut stream = AdaptiveReader::open(bytes(256), &Options::new(), slots).unwrap();
+    let stopper = stream.stopper().unwrap();
     let (sent, refused, running) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(cpus.len() as u64));
     let (mut received, mut bytes, mut announced) = (0_u64, 0_u64, 0);
     let mut last = vec![0; *cpus.last().unwrap() as usize + 1];
@@ -94,7 +95,7 @@ fn soak(sender: &Sender, total: u64, len: fn(u64) -> usize) -> Completion {
         began.elapsed().as_secs_f64()
     );
     assert_eq!(received + refused, sent);
-    assert_eq!(stream.lost_total().unwrap().samples, refused);
+    assert_eq!(stream.lost().unwrap().samples, refused);
     assert!(announced <= refused);
     Completion::Completed
 }

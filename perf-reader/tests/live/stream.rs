@@ -5,8 +5,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::bytes;
 use libtest_mimic::{Completion, Trial};
-use perf_reader::{Changes, Corrupt, LOOK_EVERY, Options, Record, Set, Slot, Slots, Stream, Wake, Wakeup, online_cpus};
+use perf_reader::{
+    AdaptiveReader, Corrupt, EventArray, HotplugChanges, IDLE_POLL_INTERVAL, Options, PerCpuBuffers, Record, Slot,
+    Wake, Wakeup, online_cpus,
+};
 
 use crate::bpf::Sender;
 use crate::live;
@@ -27,21 +31,21 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-fn slots(sender: &Sender) -> impl perf_reader::Slots + '_ {
+fn slots(sender: &Sender) -> impl perf_reader::EventArray + '_ {
     |cpu: u32, event: std::os::fd::BorrowedFd<'_>| sender.connect(cpu, event)
 }
 
-fn stream(sender: &Sender, pages: usize) -> Stream<impl perf_reader::Slots + '_> {
+fn stream(sender: &Sender, pages: usize) -> AdaptiveReader<impl perf_reader::EventArray + '_> {
     for cpu in online_cpus().unwrap() {
         sender.payload(cpu, &[]).unwrap();
     }
-    Stream::open(pages, &Options::new(), slots(sender)).unwrap()
+    AdaptiveReader::open(bytes(pages), &Options::new(), slots(sender)).unwrap()
 }
 
 /// Bursts and pauses of all lengths, so that wake-ups go off and on many times: every record arrives or is counted, in order.
 fn busy_and_idle(sender: &Sender) {
     let mut stream = stream(sender, 64);
-    let stopper = stream.stopper();
+    let stopper = stream.stopper().unwrap();
     let cpu = online_cpus().unwrap()[0];
     let (sent, refused) = (AtomicU64::new(0), AtomicU64::new(0));
     let (mut last, mut received) = (0, 0);
@@ -72,7 +76,7 @@ fn busy_and_idle(sender: &Sender) {
             .unwrap();
     });
     assert!(stream.switches() > 0, "{} switches", stream.switches());
-    assert_eq!(stream.lost_total().unwrap().samples, refused.load(Ordering::Relaxed));
+    assert_eq!(stream.lost().unwrap().samples, refused.load(Ordering::Relaxed));
     assert_eq!(received + refused.into_inner(), sent.into_inner());
 }
 
@@ -89,7 +93,7 @@ fn losses(sender: &Sender) {
                 }
             })
             .unwrap();
-        assert_eq!(stream.lost_total().unwrap().samples, refused, "round {round}");
+        assert_eq!(stream.lost().unwrap().samples, refused, "round {round}");
     }
     assert!(stream.switches() > 0);
     assert!(announced > 0 && announced < refused);
@@ -115,12 +119,12 @@ fn single_records(sender: &Sender) {
 fn seldom_woken(sender: &Sender) {
     sender.payload(0, &[]).unwrap();
     let options = Options::new().wakeup(Wakeup::Events(1000));
-    let mut stream = Stream::open(8, &options, slots(sender)).unwrap();
+    let mut stream = AdaptiveReader::open(bytes(8), &options, slots(sender)).unwrap();
     for elsewhere in [false, true] {
         sender.send(0, 8, 3).unwrap();
         if elsewhere {
-            let at = stream.look_at().unwrap();
-            assert!(at <= Instant::now() + LOOK_EVERY);
+            let at = stream.next_poll().unwrap();
+            assert!(at <= Instant::now() + IDLE_POLL_INTERVAL);
             std::thread::sleep(at.saturating_duration_since(Instant::now()));
         } else {
             assert_eq!(stream.wait(None).unwrap(), Wake::Ready);
@@ -128,10 +132,10 @@ fn seldom_woken(sender: &Sender) {
         let mut records = 0;
         stream.drain(|_, _| records += 1).unwrap();
         assert_eq!((records, stream.switches()), (3, 0));
-        assert!(stream.look_at().unwrap() > Instant::now(), "looked");
+        assert!(stream.next_poll().unwrap() > Instant::now(), "looked");
     }
-    stream.look_every(None);
-    assert_eq!(stream.look_at(), None);
+    stream.set_idle_poll_interval(None);
+    assert_eq!(stream.next_poll(), None);
 }
 
 /// A map with one slot: CPU 0 is read, the others are named, once and for all.
@@ -141,7 +145,7 @@ fn fewer_slots(_: &Sender) {
     let mut stream = stream(&sender, 1);
     let others = online.get(1..).unwrap_or_default();
     assert_eq!((stream.set().len(), stream.set().without_slot()), (1, others));
-    assert_eq!(stream.refresh().unwrap(), Changes::default());
+    assert_eq!(stream.refresh().unwrap(), HotplugChanges::default());
     assert_eq!(sender.send(0, 8, 3).unwrap(), 0);
     for &cpu in others {
         assert_eq!(sender.send(cpu, 8, 3).unwrap(), 3, "refused, and counted by the program alone");
@@ -149,12 +153,12 @@ fn fewer_slots(_: &Sender) {
     let mut seen = Vec::new();
     stream.drain(|cpu, _| seen.push(cpu)).unwrap();
     assert_eq!(seen, [0; 3]);
-    assert_eq!(stream.lost_total().unwrap().samples, 0);
+    assert_eq!(stream.lost().unwrap().samples, 0);
 }
 
 fn no_slot(_: &Sender) {
     let none = |_: u32, _: BorrowedFd<'_>| Err(std::io::Error::from_raw_os_error(libc::E2BIG));
-    let error = Stream::open(1, &Options::new(), none).err().unwrap();
+    let error = AdaptiveReader::open(bytes(1), &Options::new(), none).err().unwrap();
     assert_eq!(error.errno().map(|errno| errno.raw()), Some(libc::E2BIG), "{error}");
 }
 
@@ -167,7 +171,7 @@ struct Contested<'s> {
     ours: Instant,
 }
 
-impl Slots for Contested<'_> {
+impl EventArray for Contested<'_> {
     fn set(&self, cpu: u32, event: BorrowedFd<'_>) -> std::io::Result<()> {
         if cpu == 0 {
             self.sets.set(self.sets.get() + 1);
@@ -176,7 +180,7 @@ impl Slots for Contested<'_> {
         self.sender.connect(cpu, event)
     }
 
-    fn look(&self, cpu: u32, since: u64) -> std::io::Result<Option<Slot>> {
+    fn query(&self, cpu: u32, since: u64) -> std::io::Result<Option<Slot>> {
         assert!(since < self.ours.elapsed().as_nanos() as u64);
         Ok((cpu == 0).then(|| match self.slot.get() {
             // Between two readings of ours.
@@ -194,7 +198,7 @@ fn another_reader(sender: &Sender) {
     }
     let (slot, sets) = (Cell::new(Slot::Empty), Cell::new(0));
     let slots = Contested { sender, slot: &slot, sets: &sets, ours: Instant::now() };
-    let mut stream = Stream::open(8, &Options::new(), slots).unwrap();
+    let mut stream = AdaptiveReader::open(bytes(8), &Options::new(), slots).unwrap();
     sender.send(0, 8, 200).unwrap();
     stream.drain(|_, _| {}).unwrap();
     assert_eq!((sets.get(), stream.switches()), (2, 1), "busy: the quiet event is in the slot");
@@ -205,18 +209,18 @@ fn another_reader(sender: &Sender) {
         stream.drain(|_, _| {}).unwrap();
     }
     assert_eq!((sets.get(), stream.switches()), (2, 1), "calm, and left alone");
-    assert_eq!(stream.refresh().unwrap(), Changes { taken: vec![0], ..Changes::default() });
-    assert_eq!(stream.refresh().unwrap(), Changes::default(), "told once");
+    assert_eq!(stream.refresh().unwrap(), HotplugChanges { taken: vec![0], ..HotplugChanges::default() });
+    assert_eq!(stream.refresh().unwrap(), HotplugChanges::default(), "told once");
     slot.set(Slot::Empty);
-    assert_eq!(stream.refresh().unwrap(), Changes { regained: vec![0], ..Changes::default() });
+    assert_eq!(stream.refresh().unwrap(), HotplugChanges { regained: vec![0], ..HotplugChanges::default() });
     assert_eq!(sets.get(), 3);
-    assert_eq!(stream.refresh().unwrap(), Changes::default());
+    assert_eq!(stream.refresh().unwrap(), HotplugChanges::default());
 }
 
 const HOTPLUG: &str = "takes a CPU from everybody on the machine: for a virtual machine, with PERF_READER_HOTPLUG=1";
 
 /// Slots that cannot be set while `refuse` says so.
-fn refusing<'s>(sender: &'s Sender, refuse: &'s Cell<bool>) -> impl perf_reader::Slots + 's {
+fn refusing<'s>(sender: &'s Sender, refuse: &'s Cell<bool>) -> impl perf_reader::EventArray + 's {
     move |cpu: u32, event: BorrowedFd<'_>| match refuse.get() {
         true => Err(std::io::Error::from_raw_os_error(libc::ENOMEM)),
         false => sender.connect(cpu, event),
@@ -227,7 +231,7 @@ fn refusing<'s>(sender: &'s Sender, refuse: &'s Cell<bool>) -> impl perf_reader:
 fn refused_slot(sender: &Sender) {
     let refuse = Cell::new(false);
     sender.payload(0, &[]).unwrap();
-    let mut stream = Stream::open(8, &Options::new(), refusing(sender, &refuse)).unwrap();
+    let mut stream = AdaptiveReader::open(bytes(8), &Options::new(), refusing(sender, &refuse)).unwrap();
     let mut received = 0;
     sender.send(0, 8, 100).unwrap();
     refuse.set(true);
@@ -247,7 +251,7 @@ fn refused_slot(sender: &Sender) {
 fn corrupt_ring(sender: &Sender) {
     const PAGES: usize = 8;
     sender.payload(0, &[]).unwrap();
-    let mut stream = Stream::open(PAGES, &Options::new(), slots(sender)).unwrap();
+    let mut stream = AdaptiveReader::open(bytes(PAGES), &Options::new(), slots(sender)).unwrap();
     sender.send(0, 8, 2).unwrap();
     {
         let event = stream.set().get(0).unwrap().as_fd();
@@ -320,14 +324,14 @@ fn goes_and_comes_back(sender: &Sender) -> Completion {
         sender.payload(cpu, &[]).unwrap();
     }
     let refuse = Cell::new(false);
-    let mut stream = Stream::open(8, &Options::new(), refusing(sender, &refuse)).unwrap();
-    let nothing = Changes::default();
+    let mut stream = AdaptiveReader::open(bytes(8), &Options::new(), refusing(sender, &refuse)).unwrap();
+    let nothing = HotplugChanges::default();
     assert_eq!(stream.refresh().unwrap(), nothing);
     let (mut sent, mut received) = (0, 0);
     for round in 0..5 {
         sent += 10 - sender.send(cpu, 8, 10).unwrap();
         switch(cpu, false);
-        assert_eq!(stream.refresh().unwrap(), Changes { went: vec![cpu], ..Changes::default() });
+        assert_eq!(stream.refresh().unwrap(), HotplugChanges { removed: vec![cpu], ..HotplugChanges::default() });
         assert_eq!(stream.refresh().unwrap(), nothing);
         // Nothing to hear from it, and no busy loop over its hang-up either.
         let began = Instant::now();
@@ -339,7 +343,7 @@ fn goes_and_comes_back(sender: &Sender) -> Completion {
         assert!(wakes < 50, "{wakes} wake-ups");
         switch(cpu, true);
         assert_eq!(sender.send(cpu, 8, 10).unwrap(), 10, "EOPNOTSUPP is for the program to count");
-        let returned = Changes { returned: vec![cpu], ..Changes::default() };
+        let returned = HotplugChanges { restored: vec![cpu], ..HotplugChanges::default() };
         if round == 1 {
             refuse.set(true);
             stream.refresh().unwrap_err();
@@ -376,7 +380,7 @@ fn comes(sender: &Sender) -> Completion {
         Err(ignored) => return ignored,
     };
     switch(cpu, false);
-    let mut set = Set::open(2, &Options::new().wakeup(Wakeup::Events(1))).unwrap();
+    let mut set = PerCpuBuffers::open(bytes(2), &Options::new().wakeup(Wakeup::Events(1))).unwrap();
     set.connect(&slots(sender)).unwrap();
     assert!(set.get(cpu).is_none());
     switch(cpu, true);
@@ -385,8 +389,8 @@ fn comes(sender: &Sender) -> Completion {
     let refuse = Cell::new(true);
     set.refresh(&refusing(sender, &refuse)).unwrap_err();
     refuse.set(false);
-    let came = Changes { came: vec![cpu], ..Changes::default() };
-    assert_eq!(set.refresh(&refusing(sender, &refuse)).unwrap(), came, "tried again");
+    let added = HotplugChanges { added: vec![cpu], ..HotplugChanges::default() };
+    assert_eq!(set.refresh(&refusing(sender, &refuse)).unwrap(), added, "tried again");
     assert_eq!(sender.send(cpu, 8, 5).unwrap(), 0);
     assert_eq!(set.wait(None).unwrap(), Wake::Ready);
     let mut received = 0;

@@ -2,28 +2,11 @@
 
 use cutaway_sys::{ByteOrder, Instruction, instruction::Text};
 
-use super::{Assembler, LabelState, Reference};
+use super::{
+    assembler::{Assembler, LabelState},
+    statement::{Reference, Statement},
+};
 use crate::error::{At, Error};
-
-/// An instruction, what it refers to, and the Rust line it came from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Statement {
-    pub(crate) instruction: Instruction,
-    /// The second slot, with the upper half of a 64-bit immediate.
-    pub(crate) second: Option<Instruction>,
-    pub(crate) reference: Option<Reference>,
-    pub(crate) at: At,
-}
-
-impl Statement {
-    pub(crate) fn slots(&self) -> usize {
-        self.instruction.slots()
-    }
-
-    pub(crate) fn text(&self) -> Text {
-        self.instruction.text(self.second)
-    }
-}
 
 /// A finished function: every jump knows its distance. What only a linker can know, the places of maps, variables and other
 /// functions, is still open.

@@ -29,103 +29,14 @@
 //! The verbs have a file for each family: arithmetic, jumps, memory, atomics.
 
 mod arithmetic;
+mod assembler;
 mod atomic;
 mod code;
 mod jump;
 mod memory;
+mod statement;
 
-use std::panic::Location;
-
+pub use assembler::Assembler;
 pub use code::Code;
-pub(crate) use code::Statement;
 pub use jump::Condition;
-
-use cutaway_sys::Instruction;
-
-use crate::{
-    error::{At, Error},
-    handle::{FunctionRef, Label, MapRef, Owner, VariableRef},
-};
-
-/// Builds one function, instruction by instruction. See the [module's documentation](self).
-#[derive(Debug)]
-#[must_use = "an assembler that is not given to an object, nor finished, does nothing"]
-pub struct Assembler {
-    owner: Owner,
-    statements: Vec<Statement>,
-    labels: Vec<LabelState>,
-    /// The first thing that went wrong, kept until the end.
-    fault: Option<Error>,
-}
-
-/// A label as the assembler keeps it.
-#[derive(Debug)]
-struct LabelState {
-    name: &'static str,
-    created: At,
-    /// Where it is: in front of which statement, and the Rust line that said so.
-    bound: Option<(usize, At)>,
-}
-
-/// What an instruction refers to and can only be filled in when that is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reference {
-    /// A jump whose distance is the 16-bit offset.
-    Jump(Label),
-    /// A jump whose distance is the 32-bit immediate.
-    LongJump(Label),
-    /// The map itself.
-    Map(MapRef),
-    /// The address of a variable.
-    Variable(VariableRef),
-    /// A call of a function.
-    Call(FunctionRef),
-    /// The address of a function.
-    Function(FunctionRef),
-}
-
-impl Default for Assembler {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Assembler {
-    /// An assembler of an empty function.
-    pub fn new() -> Self {
-        Self { owner: Owner::new(), statements: Vec::new(), labels: Vec::new(), fault: None }
-    }
-
-    /// Makes a label. Its name is for listings and errors; it need not be unique.
-    #[track_caller]
-    pub fn label(&mut self, name: &'static str) -> Label {
-        self.labels.push(LabelState { name, created: Location::caller(), bound: None });
-        Label { owner: self.owner, index: self.labels.len() - 1, name }
-    }
-
-    /// Says that `label` is here: in front of the next instruction.
-    #[track_caller]
-    pub fn bind(&mut self, label: Label) {
-        let at = Location::caller();
-        let here = self.statements.len();
-        let own = label.owner == self.owner;
-        let fault = match self.labels.get_mut(label.index).filter(|_| own) {
-            None => Error::ForeignLabel { label: label.name, at },
-            Some(state) => match state.bound {
-                None => return state.bound = Some((here, at)),
-                Some((_, first)) => Error::LabelBoundTwice { label: state.name, first, second: at },
-            },
-        };
-        self.fault.get_or_insert(fault);
-    }
-
-    #[track_caller]
-    fn push(&mut self, instruction: Instruction) {
-        self.push_reference(instruction, None);
-    }
-
-    #[track_caller]
-    fn push_reference(&mut self, instruction: Instruction, reference: Option<Reference>) {
-        self.statements.push(Statement { instruction, second: None, reference, at: Location::caller() });
-    }
-}
+pub(crate) use statement::{Reference, Statement};

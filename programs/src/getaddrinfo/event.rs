@@ -1,6 +1,6 @@
 //! What arrives: the event as it lies in the buffer, and how to read it.
 //!
-//! An event is a [`Call`], of the same layout whichever way it came, and three strings behind it. The ways differ in the
+//! An event is a [`EventHeader`], of the same layout whichever way it came, and three strings behind it. The ways differ in the
 //! room for those strings alone: [`Event`] is what heap and ring carry, [`StackEvent`] is what the BPF stack has room for.
 
 use std::{
@@ -14,7 +14,7 @@ use crate::describe;
 /// One finished call of `getaddrinfo`, but for its strings.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Call {
+pub struct EventHeader {
     /// When it returned, in nanoseconds of `CLOCK_MONOTONIC`.
     pub time_ns: u64,
     /// How long it took, in nanoseconds.
@@ -42,7 +42,7 @@ pub struct Call {
     pub ai_socktype: i32,
     /// `IPPROTO_TCP` and so on.
     pub ai_protocol: i32,
-    /// What could not be carried whole: [`Call::NODE_CUT`] and its neighbours.
+    /// What could not be carried whole: [`EventHeader::NODE_CUT`] and its neighbours.
     //
     // This and the counts below are not at a multiple of 8: on a BPF stack the verifier would know their values and walk the
     // list anew for each one.
@@ -52,13 +52,13 @@ pub struct Call {
     /// The cookie of the link on the return probe, which says whose function it was; 0 if it was not asked for
     /// ([`names::WITH_COOKIE`](super::names::WITH_COOKIE)).
     pub cookie: u32,
-    /// How many of [`Call::addrs`] are filled.
+    /// How many of [`EventHeader::addrs`] are filled.
     pub kept: u16,
-    /// How many entries the list has, counted up to [`Call::MOST_ADDRESSES`].
+    /// How many entries the list has, counted up to [`EventHeader::MOST_ADDRESSES`].
     pub addresses: u16,
     /// Bytes of the first address.
     pub ai_addrlen: u32,
-    /// As [`Call::node_len`].
+    /// As [`EventHeader::node_len`].
     pub service_len: i16,
     /// Likewise.
     pub canonname_len: i16,
@@ -66,7 +66,7 @@ pub struct Call {
     /// socket type, since most lists hold each address once for every type.
     pub addrs: [[u8; 28]; 4],
 }
-describe!(Call {
+describe!(EventHeader {
     time_ns,
     latency_ns,
     cgroup,
@@ -96,7 +96,7 @@ describe!(Call {
 #[derive(Debug, Clone, Copy)]
 pub struct Event {
     /// All but the strings.
-    pub call: Call,
+    pub call: EventHeader,
     /// The host that was asked for.
     pub node: [u8; 256],
     /// The service that was asked for.
@@ -111,7 +111,7 @@ describe!(Event { call, node: char, service: char, canonname: char });
 #[derive(Debug, Clone, Copy)]
 pub struct StackEvent {
     /// All but the strings.
-    pub call: Call,
+    pub call: EventHeader,
     /// The host that was asked for, or its first 119 bytes.
     pub node: [u8; 120],
     /// The service that was asked for, or its first 23 bytes.
@@ -121,14 +121,14 @@ pub struct StackEvent {
 }
 describe!(StackEvent { call, node: char, service: char, canonname: char });
 
-impl Call {
-    /// [`Call::cut`]: the host's name is longer than its room.
+impl EventHeader {
+    /// [`EventHeader::cut`]: the host's name is longer than its room.
     pub const NODE_CUT: u16 = 1;
-    /// [`Call::cut`]: the service's name is longer than its room.
+    /// [`EventHeader::cut`]: the service's name is longer than its room.
     pub const SERVICE_CUT: u16 = 1 << 1;
-    /// [`Call::cut`]: the canonical name is longer than its room.
+    /// [`EventHeader::cut`]: the canonical name is longer than its room.
     pub const CANONNAME_CUT: u16 = 1 << 2;
-    /// [`Call::cut`]: the list is longer than [`Call::MOST_ADDRESSES`], or its memory could not be read.
+    /// [`EventHeader::cut`]: the list is longer than [`EventHeader::MOST_ADDRESSES`], or its memory could not be read.
     pub const LIST_CUT: u16 = 1 << 3;
 
     /// Entries of the list that are counted; the verifier wants an end.
@@ -185,13 +185,13 @@ pub(super) const fn room<T, const N: usize>(_: fn(&T) -> &[u8; N]) -> usize {
 }
 
 // Three long words, eleven words, six half words, a name and four addresses, and nothing between them.
-const _: () = assert!(size_of::<Call>() == 3 * 8 + 11 * 4 + 6 * 2 + 16 + 4 * 28);
+const _: () = assert!(size_of::<EventHeader>() == 3 * 8 + 11 * 4 + 6 * 2 + 16 + 4 * 28);
 
 /// A call with its strings, borrowed from the record that it was read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lookup<'a> {
+pub struct DecodedEvent<'a> {
     /// All but the strings.
-    pub call: Call,
+    pub call: EventHeader,
     /// The thread's name.
     pub comm: &'a [u8],
     /// The host that was asked for.
@@ -247,7 +247,7 @@ impl Transport {
     /// # Errors
     ///
     /// If the record is not [`Transport::event_size`] bytes long.
-    pub fn read(self, record: &[u8]) -> Result<Lookup<'_>, EventError> {
+    pub fn read(self, record: &[u8]) -> Result<DecodedEvent<'_>, EventError> {
         let wrong = EventError { expected: self.event_size(), got: record.len() };
         if record.len() != self.event_size() {
             return Err(wrong);
@@ -266,8 +266,8 @@ impl Transport {
             Self::PerfHeap | Self::Ring => rooms!(Event),
         };
         let mut fields = Fields(record);
-        let call = Call::read(&mut fields).ok_or(wrong)?;
-        let comm = record.get(std::mem::offset_of!(Call, comm)..).unwrap_or_default();
+        let call = EventHeader::read(&mut fields).ok_or(wrong)?;
+        let comm = record.get(std::mem::offset_of!(EventHeader, comm)..).unwrap_or_default();
         let comm = comm.get(..16).unwrap_or_default();
         let mut strings = fields.0;
         let mut text = |room: usize, length: i16, cut: u16| {
@@ -276,12 +276,12 @@ impl Transport {
             Text::new(text, length, call.cut & cut != 0)
         };
         let [node, service, canonname] = rooms;
-        Ok(Lookup {
+        Ok(DecodedEvent {
             call,
             comm: until_nul(comm),
-            node: text(node, call.node_len, Call::NODE_CUT),
-            service: text(service, call.service_len, Call::SERVICE_CUT),
-            canonname: text(canonname, call.canonname_len, Call::CANONNAME_CUT),
+            node: text(node, call.node_len, EventHeader::NODE_CUT),
+            service: text(service, call.service_len, EventHeader::SERVICE_CUT),
+            canonname: text(canonname, call.canonname_len, EventHeader::CANONNAME_CUT),
         })
     }
 }
@@ -371,10 +371,10 @@ mod tests {
     #[test]
     fn every_field_is_read_from_where_the_compiler_put_it() {
         let bytes = Bytes::new(Transport::Ring)
-            .put(offset_of!(Call, latency_ns), &7_u64.to_ne_bytes())
-            .put(offset_of!(Call, comm), b"getent")
-            .put(offset_of!(Call, ret), &(-2_i32).to_ne_bytes())
-            .put(offset_of!(Call, canonname_len), &5_i32.to_ne_bytes())
+            .put(offset_of!(EventHeader, latency_ns), &7_u64.to_ne_bytes())
+            .put(offset_of!(EventHeader, comm), b"getent")
+            .put(offset_of!(EventHeader, ret), &(-2_i32).to_ne_bytes())
+            .put(offset_of!(EventHeader, canonname_len), &5_i32.to_ne_bytes())
             .put(offset_of!(Event, canonname), b"name\0stale")
             .0;
         let event = Transport::Ring.read(&bytes).unwrap();
@@ -386,8 +386,8 @@ mod tests {
     fn a_string_is_null_unreadable_whole_or_cut() {
         let node = |length: i16, cut: u16| {
             let bytes = Bytes::new(Transport::PerfStack)
-                .put(offset_of!(Call, node_len), &length.to_ne_bytes())
-                .put(offset_of!(Call, cut), &cut.to_ne_bytes())
+                .put(offset_of!(EventHeader, node_len), &length.to_ne_bytes())
+                .put(offset_of!(EventHeader, cut), &cut.to_ne_bytes())
                 .put(offset_of!(StackEvent, node), b"host")
                 .0;
             let event = Transport::PerfStack.read(&bytes).unwrap();
@@ -396,7 +396,7 @@ mod tests {
         assert_eq!(node(0, 0), (true, false, None));
         assert_eq!(node(-14, 0), (false, true, None));
         assert_eq!(node(5, 0), (false, false, Some(b"host".to_vec())));
-        assert_eq!(node(120, Call::NODE_CUT), (false, false, Some(b"host".to_vec())));
+        assert_eq!(node(120, EventHeader::NODE_CUT), (false, false, Some(b"host".to_vec())));
     }
 
     #[test]
@@ -407,9 +407,9 @@ mod tests {
         v6[8..10].copy_from_slice(&[0xfe, 0x80]);
         v6[23] = 1;
         v6[24..].copy_from_slice(&3_u32.to_ne_bytes());
-        let addrs = offset_of!(Call, addrs);
+        let addrs = offset_of!(EventHeader, addrs);
         let bytes = Bytes::new(Transport::PerfHeap)
-            .put(offset_of!(Call, kept), &2_u16.to_ne_bytes())
+            .put(offset_of!(EventHeader, kept), &2_u16.to_ne_bytes())
             .put(addrs, &2_u16.to_ne_bytes())
             .put(addrs + 2, &v4[2..])
             .put(addrs + 28, &v6)

@@ -8,8 +8,8 @@
 
 use super::{
     Event, Reason,
-    answer::{EVENT, Layout, SCRATCH, Way},
     losses::Counters,
+    return_probe::{EVENT, Layout, SCRATCH, Transmit},
 };
 use crate::prelude::*;
 
@@ -40,7 +40,7 @@ impl Heap {
     }
 }
 
-impl Way for Heap {
+impl Transmit for Heap {
     const LAYOUT: Layout = Layout::EVENT;
 
     fn begin(&self, asm: &mut Assembler, losses: &Counters, lost: Label) {
@@ -66,7 +66,7 @@ impl Way for Heap {
         losses.count(asm, Reason::Refused);
         asm.jump(lost);
         asm.bind(found);
-        super::answer::zero_fixed_part(asm);
+        super::return_probe::zero_fixed_part(asm);
     }
 
     fn send(&self, asm: &mut Assembler, losses: &Counters) {
@@ -95,7 +95,7 @@ pub(super) fn perf_event_output(asm: &mut Assembler, events: MapRef, size: i32, 
     const ENOSPC: i32 = -28;
     const EOPNOTSUPP: i32 = -95;
     let (sent, full, no_buffer) = (asm.label("sent"), asm.label("full"), asm.label("no_buffer"));
-    asm.mov(R1, super::answer::CONTEXT);
+    asm.mov(R1, super::return_probe::CONTEXT);
     asm.load_map(R2, events);
     asm.mov(W3, -1); // BPF_F_CURRENT_CPU
     asm.mov(R4, EVENT);

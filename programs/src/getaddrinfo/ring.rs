@@ -4,8 +4,8 @@
 
 use super::{
     Event, Reason,
-    answer::{EVENT, Layout, Way},
     losses::Counters,
+    return_probe::{EVENT, Layout, Transmit},
 };
 use crate::prelude::*;
 
@@ -23,7 +23,7 @@ impl Ring {
     }
 }
 
-impl Way for Ring {
+impl Transmit for Ring {
     const LAYOUT: Layout = Layout::EVENT;
 
     fn begin(&self, asm: &mut Assembler, losses: &Counters, lost: Label) {
@@ -37,7 +37,7 @@ impl Way for Ring {
         losses.count(asm, Reason::Full);
         asm.jump(lost);
         asm.bind(reserved);
-        super::answer::zero_fixed_part(asm);
+        super::return_probe::zero_fixed_part(asm);
     }
 
     fn send(&self, asm: &mut Assembler, _: &Counters) {

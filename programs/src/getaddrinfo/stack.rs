@@ -5,9 +5,9 @@
 //! work is done.
 
 use super::{
-    answer::{EVENT, Layout, NOW, SCRATCH, Way},
     heap::perf_event_output,
     losses::Counters,
+    return_probe::{EVENT, Layout, NOW, SCRATCH, Transmit},
 };
 use crate::prelude::*;
 
@@ -24,7 +24,7 @@ impl Stack {
     }
 }
 
-impl Way for Stack {
+impl Transmit for Stack {
     const LAYOUT: Layout = Layout::STACK_EVENT;
 
     fn begin(&self, asm: &mut Assembler, _: &Counters, _: Label) {

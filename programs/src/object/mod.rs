@@ -8,9 +8,10 @@
 mod check;
 mod elf;
 mod lines;
+mod listing;
 mod maps;
 
-use std::{fmt::Write as _, panic::Location};
+use std::panic::Location;
 
 use crate::{
     asm::{Assembler, Code},
@@ -18,7 +19,6 @@ use crate::{
     error::{At, Error},
     handle::{FunctionRef, MapRef, Owner, VariableRef},
     instruction::ByteOrder,
-    listing::Listing,
     map::MapDef,
     source::Source,
     variable::Variable,
@@ -157,45 +157,6 @@ impl ObjectBuilder {
     pub fn write(&self) -> Result<Vec<u8>, Error> {
         self.check()?;
         self.write_elf()
-    }
-
-    /// All functions as text: the Rust lines, the instructions, and what they refer to by name.
-    ///
-    /// # Errors
-    ///
-    /// As [`write`](Self::write).
-    pub fn listing(&self) -> Result<String, Error> {
-        self.check()?;
-        let mut text = String::new();
-        for function in &self.functions {
-            let code = function.item.code.as_ref().map_err(Clone::clone)?;
-            let listing = Listing {
-                section: function.item.section(),
-                name: &function.name,
-                code,
-                sources: &self.sources,
-                names: self,
-            };
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{listing}");
-        }
-        Ok(text)
-    }
-
-    pub(crate) fn name_of(&self, reference: crate::asm::Reference) -> Option<&str> {
-        use crate::asm::Reference::*;
-        match reference {
-            Map(map) => self.maps.get(map.index).map(|map| map.name.as_str()),
-            Variable(variable) => {
-                let variable = self.variables.get(variable.index);
-                variable.map(|variable| variable.name.as_str())
-            }
-            Call(function) | Function(function) => {
-                let function = self.functions.get(function.index);
-                function.map(|function| function.name.as_str())
-            }
-            Jump(_) | LongJump(_) => None,
-        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Instruction, opcode::*};
+use super::{insn::Instruction, opcode::*};
 
 /// Displays an instruction, see [`Instruction::text`].
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,8 @@
 
 use cutaway::{
     btf::{Btf, Ext},
-    core_relo::{self, Code, Instruction, Relocation},
+    Instruction,
+    core_relo::{self, Code, Relocation},
 };
 use libfuzzer_sys::fuzz_target;
 

@@ -1,101 +1,11 @@
-//! Perf pages that hold anything at all, and lie about where: reading them ends, in records or in an error, and never
-//! leaves the pages (the address sanitiser watches).
+//! See `cases/perf_pages.rs`.
 #![no_main]
 
-use arbitrary::Arbitrary;
+#[path = "../cases/perf_pages.rs"]
+mod perf_pages;
+
 use libfuzzer_sys::fuzz_target;
-use perf_reader::fake::perf_buffer_at;
-use perf_reader::{Reader, Record};
 
-/// The pages, and how they are read.
-#[derive(Arbitrary, Debug)]
-struct Case<'a> {
-    log: u8,
-    start: u64,
-    tail: Option<u64>,
-    ahead: u16,
-    layout: Option<(u64, u64)>,
-    timed: bool,
-    /// Headers of records at multiples of 8: where, type, size, raw size.
-    headers: [(u16, u8, u16, u32); 8],
-    data: &'a [u8],
-    steps: [Step; 6],
-}
-
-#[derive(Arbitrary, Clone, Copy, Debug)]
-enum Step {
-    Drain,
-    AtMost(u8),
-    Declared(u16),
-    Skip,
-    Produce(u16),
-}
-
-fuzz_target!(|case: Case<'_>| {
-    let size = 1_u64 << (3 + case.log % 12);
-    let (mut kernel, pages) = perf_buffer_at(size as usize, case.start);
-    let start = kernel.head();
-    // SAFETY: no drain is open.
-    unsafe { kernel.poke(start, &case.data[..case.data.len().min(size as usize)]) };
-    for (at, kind, len, raw_size) in case.headers {
-        let at = start.wrapping_add(u64::from(at) * 8);
-        // Types 0 to 15, of which two are known.
-        let kind = u32::from(kind % 16);
-        // SAFETY: no drain is open.
-        unsafe { kernel.poke(at, &kind.to_ne_bytes()) };
-        // SAFETY: no drain is open.
-        unsafe { kernel.poke(at.wrapping_add(6), &len.to_ne_bytes()) };
-        // SAFETY: no drain is open.
-        unsafe { kernel.poke(at.wrapping_add(if case.timed { 16 } else { 8 }), &raw_size.to_ne_bytes()) };
-    }
-    if let Some(tail) = case.tail {
-        // SAFETY: no drain is open.
-        unsafe { kernel.set_word(1032, tail) };
-    }
-    // SAFETY: no drain is open.
-    unsafe { kernel.set_head(start.wrapping_add(u64::from(case.ahead))) };
-    if let Some((offset, bytes)) = case.layout {
-        // SAFETY: no drain is open, and nothing is produced below while pages lie about their layout.
-        unsafe { kernel.set_word(1040, offset) };
-        // SAFETY: as above.
-        unsafe { kernel.set_word(1048, bytes) };
-    }
-    let Ok(mut reader) = Reader::new(pages, case.timed) else {
-        return;
-    };
-    let mut sum = 0_u64;
-    for step in case.steps {
-        match step {
-            Step::Skip => drop(reader.skip_to_head()),
-            Step::Produce(len) if case.layout.is_none() => {
-                let _ = kernel.sample(&vec![7; usize::from(len)]);
-            }
-            Step::Produce(_) => {}
-            Step::Drain | Step::AtMost(_) | Step::Declared(_) => {
-                let Ok(drain) = reader.drain() else { continue };
-                let most = if let Step::AtMost(most) = step { usize::from(most) } else { usize::MAX };
-                let mut bytes = 0;
-                let mut take = |record: Result<Record<'_>, _>| {
-                    let Ok(Record::Sample(sample)) = record else { return };
-                    let padded = sample.padded();
-                    bytes += padded.len() as u64 + 12;
-                    sum = padded.to_contiguous().iter().fold(sum, |sum, byte| sum.wrapping_add(u64::from(*byte)));
-                    if let Step::Declared(len) = step {
-                        if let Ok(payload) = sample.payload(usize::from(len)) {
-                            assert_eq!(payload.len(), usize::from(len));
-                        }
-                    }
-                };
-                // Both ways to walk: by `for` and by `for_each`.
-                for record in drain.records().take(most) {
-                    take(record);
-                }
-                if most == usize::MAX {
-                    drain.records().for_each(&mut take);
-                }
-                assert!(bytes <= drain.len());
-            }
-        }
-    }
-    std::hint::black_box(sum);
+fuzz_target!(|bytes: &[u8]| {
+    perf_pages::replay(bytes);
 });

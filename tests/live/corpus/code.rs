@@ -118,7 +118,7 @@ fn old(bytes: &[u8]) {
     let mut object = own(parse(bytes));
     object.set_variable("step", &7_u32.to_ne_bytes()).unwrap();
     let loaded = load(object);
-    let mut buffers = loaded.map("events").unwrap().perf_buffers(1, &perf_reader::Options::new()).unwrap();
+    let mut buffers = loaded.map("events").unwrap().perf_buffers(64 * 1024, &perf_reader::Options::new()).unwrap();
     let links = loaded.attach().unwrap();
     system_call();
     drop(links);

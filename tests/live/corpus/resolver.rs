@@ -59,7 +59,7 @@ fn events(loaded: &Loaded, happen: impl FnOnce()) -> Vec<Vec<u8>> {
         let mut batch = ring.batch().unwrap();
         return batch.records().map(|record| record.to_vec()).collect();
     }
-    let mut buffers = map.perf_buffers(8, &perf_reader::Options::new()).unwrap();
+    let mut buffers = map.perf_buffers(8 * 64 * 1024, &perf_reader::Options::new()).unwrap();
     happen();
     let mut events = Vec::new();
     buffers

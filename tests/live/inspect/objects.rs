@@ -8,7 +8,7 @@ use std::{
 };
 
 use cutaway_programs::{
-    compare::{self, Way},
+    compare::{self},
     getaddrinfo::Transport,
 };
 use libtest_mimic::Trial;
@@ -122,8 +122,8 @@ fn other_order() {
 
 fn assembler() {
     let folder = tempfile::tempdir().unwrap();
-    let mut objects = vec![compare::shelf().unwrap(), compare::Life::object().unwrap()];
-    objects.extend(Way::ALL.map(|way| compare::varied(way).unwrap()));
+    let mut objects = vec![compare::array_sink().unwrap(), compare::TaskEvent::object().unwrap()];
+    objects.extend(compare::Transport::ALL.map(|way| compare::variable_size(way).unwrap()));
     objects.extend(
         [Transport::Ring, Transport::PerfHeap, Transport::PerfStack].map(|transport| transport.object().unwrap()),
     );

@@ -34,8 +34,8 @@ fn live(transport: Transport) -> Result<(), Error> {
             ring.batch()?.records().for_each(drop);
         }
         Transport::PerfStack | Transport::PerfHeap => {
-            let mut buffers = events.perf_buffers(1, &Options::new())?;
-            let _stopper = buffers.stopper();
+            let mut buffers = events.perf_buffers(64 * 1024, &Options::new())?;
+            let _stopper = buffers.stopper()?;
             let _entry = probe.attach(loaded.program(names::ENTRY)?)?;
             let _return = probe.clone().on_return(true).attach(loaded.program(names::RETURN)?)?;
             buffers.wait(wait)?;
@@ -90,7 +90,7 @@ fn any_order() {
         let loaded = sample::object("uprobe").load().unwrap();
         let link = probe.attach(loaded.program(sample::names::PROGRAM).unwrap()).unwrap();
         let perf = Object::parse(&Transport::PerfHeap.object().unwrap()).unwrap().load().unwrap();
-        let buffers = perf.map(names::EVENTS).unwrap().perf_buffers(1, &Options::new()).unwrap();
+        let buffers = perf.map(names::EVENTS).unwrap().perf_buffers(64 * 1024, &Options::new()).unwrap();
         let mut parts: [Option<Box<dyn Any>>; 3] =
             [Some(Box::new(link)), Some(Box::new((loaded, perf))), Some(Box::new(buffers))];
         for place in order {

@@ -114,7 +114,7 @@ fn together() {
     let first = poller.add_ring(ring(&loaded, "first")).unwrap();
     let second = poller.add_ring(ring(&loaded, "second")).unwrap();
     let samples = loaded.map("samples").unwrap();
-    let perf = poller.add_perf(samples.perf_buffers(1, &perf_reader::Options::new()).unwrap()).unwrap();
+    let perf = poller.add_perf(samples.perf_buffers(64 * 1024, &perf_reader::Options::new()).unwrap()).unwrap();
     let file = poller.add_fd(&read).unwrap();
     assert_eq!(poller.sources().map(|(token, _)| token).collect::<Vec<_>>(), [first, second, perf, file]);
     assert_eq!(poller.wait(NOW).unwrap(), Wake::TimedOut);
@@ -141,7 +141,7 @@ fn together() {
         all.extend(drain(&mut poller, Some(&mut read)));
     }
     assert_eq!(all, [(first, 2), (second, 1), (perf, 1), (file, 3)]);
-    assert_eq!(poller.take_changes(perf), perf_reader::Changes::default());
+    assert_eq!(poller.take_changes(perf), perf_reader::HotplugChanges::default());
 }
 
 fn stopped() {
@@ -229,7 +229,7 @@ fn below_the_threshold() {
     let loaded = load();
     let mut poller = Poller::new().unwrap();
     let options = perf_reader::Options::new().wakeup(perf_reader::Wakeup::Events(1000));
-    let perf = poller.add_perf(loaded.map("samples").unwrap().perf_buffers(1, &options).unwrap()).unwrap();
+    let perf = poller.add_perf(loaded.map("samples").unwrap().perf_buffers(64 * 1024, &options).unwrap()).unwrap();
     send(&loaded, "samples_once");
     let began = Instant::now();
     let found = loop {
@@ -297,7 +297,7 @@ fn not_drained() {
     let mut poller = Poller::new().unwrap();
     let first = poller.add_ring(ring(&loaded, "first")).unwrap();
     let options = perf_reader::Options::new();
-    let perf = poller.add_perf(loaded.map("samples").unwrap().perf_buffers(1, &options).unwrap()).unwrap();
+    let perf = poller.add_perf(loaded.map("samples").unwrap().perf_buffers(64 * 1024, &options).unwrap()).unwrap();
     // The kernel says only once that a perf buffer has something: the poller remembers it.
     send(&loaded, "samples_once");
     for _ in 0..3 {
@@ -320,7 +320,7 @@ fn no_starvation() {
     let first = poller.add_ring(ring(&loaded, "first")).unwrap();
     let second = poller.add_ring(ring(&loaded, "second")).unwrap();
     let options = perf_reader::Options::new();
-    let perf = poller.add_perf(loaded.map("samples").unwrap().perf_buffers(1, &options).unwrap()).unwrap();
+    let perf = poller.add_perf(loaded.map("samples").unwrap().perf_buffers(64 * 1024, &options).unwrap()).unwrap();
     let file = poller.add_fd(&read).unwrap();
     // Nobody reads this one.
     send(&loaded, "into_first");
@@ -341,7 +341,7 @@ fn closed() {
     let file = poller.add_fd(&read).unwrap();
     let first = poller.add_ring(ring(&loaded, "first")).unwrap();
     let options = perf_reader::Options::new();
-    let perf = poller.add_perf(loaded.map("samples").unwrap().perf_buffers(1, &options).unwrap()).unwrap();
+    let perf = poller.add_perf(loaded.map("samples").unwrap().perf_buffers(64 * 1024, &options).unwrap()).unwrap();
     write.write_all(b"abc").unwrap();
     drop(write);
     // What it holds comes first.

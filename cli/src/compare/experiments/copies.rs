@@ -9,7 +9,7 @@
 //! perf buffer that is half full, which is rare.
 
 use cutaway::RunStatistics;
-use cutaway_programs::compare::Way;
+use cutaway_programs::compare::Transport;
 
 use crate::compare::{
     bench::{Bench, Obstacle},
@@ -38,7 +38,7 @@ const MARGIN: f64 = 1.05;
 /// Nanoseconds a record.
 #[derive(Debug, Clone)]
 struct Cost {
-    way: Way,
+    way: Transport,
     size: u32,
     time: Rounds,
 }
@@ -54,13 +54,13 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         .zip(times)
         .map(|(lane, times)| Cost { way: lane.way, size: lane.size, time: Rounds::new(times) })
         .collect();
-    let columns = [("size", "bytes")].into_iter().chain(Way::ALL.map(|way| (way.name(), "ns a record")));
+    let columns = [("size", "bytes")].into_iter().chain(Transport::ALL.map(|way| (way.name(), "ns a record")));
     let mut table = Table::new("In-kernel time of the program", columns);
     for size in SIZES {
         let of = |way| time(&costs, way, size).map_or(Cell::None, Cell::from);
-        table.row([u64::from(size).into()].into_iter().chain(Way::ALL.map(of)));
+        table.row([u64::from(size).into()].into_iter().chain(Transport::ALL.map(of)));
     }
-    let series = Way::ALL.map(|way| {
+    let series = Transport::ALL.map(|way| {
         let points = costs.iter().filter(|cost| cost.way == way);
         (way.name().to_owned(), points.map(|cost| Point::spread(cost.size.into(), &cost.time)).collect())
     });
@@ -101,39 +101,40 @@ fn measure(lane: &mut Lane, runs: u64) -> Result<f64, Obstacle> {
     Ok((after.time - before.time).as_nanos() as f64 / (runs * records) as f64)
 }
 
-fn time(costs: &[Cost], way: Way, size: u32) -> Option<&Rounds> {
+fn time(costs: &[Cost], way: Transport, size: u32) -> Option<&Rounds> {
     costs.iter().find(|cost| cost.way == way && cost.size == size).map(|cost| &cost.time)
 }
 
 /// Nanoseconds that a record of this size costs less in the ring than from the heap, round by round.
 fn saved(costs: &[Cost], size: u32) -> Rounds {
     let values = |way| time(costs, way, size).map(Rounds::values).unwrap_or_default();
-    Rounds::new(values(Way::Heap).iter().zip(values(Way::Reserve)).map(|(heap, reserve)| heap - reserve))
+    Rounds::new(values(Transport::Heap).iter().zip(values(Transport::Reserve)).map(|(heap, reserve)| heap - reserve))
 }
 
 fn judge(costs: &[Cost]) -> Judgement {
     let mut relations = Vec::new();
     for size in SIZES.into_iter().filter(|&size| size >= LARGE) {
-        let [heap, reserve, output] =
-            [Way::Heap, Way::Reserve, Way::Output].map(|way| time(costs, way, size).cloned().unwrap_or_default());
+        let [heap, reserve, output] = [Transport::Heap, Transport::Reserve, Transport::Output]
+            .map(|way| time(costs, way, size).cloned().unwrap_or_default());
         for copied in [heap, output] {
             relations.push(relation(&reserve, &copied, MARGIN));
         }
     }
     relations.push(relation(&saved(costs, SMALL), &saved(costs, LARGE), MARGIN));
     let median = |way, size| time(costs, way, size).map_or(f64::NAN, Rounds::median);
-    let ratio = |size| median(Way::Reserve, size) / median(Way::Heap, size);
+    let ratio = |size| median(Transport::Reserve, size) / median(Transport::Heap, size);
     let largest = SIZES.into_iter().max().unwrap_or(LARGE);
-    let price = (median(Way::Output, largest) - median(Way::Reserve, largest)) / f64::from(largest) * 1024.0;
+    let price =
+        (median(Transport::Output, largest) - median(Transport::Reserve, largest)) / f64::from(largest) * 1024.0;
     let sentence = format!(
         "A record of {} bytes costs {} ns in the ring and {} ns from the heap through the perf buffer, {} times as much; \
          one of {SMALL} bytes costs {} and {} ns. One copy costs {} ns a KiB.",
         number(largest.into()),
-        number(median(Way::Reserve, largest).round()),
-        number(median(Way::Heap, largest).round()),
+        number(median(Transport::Reserve, largest).round()),
+        number(median(Transport::Heap, largest).round()),
         number(1.0 / ratio(largest)),
-        number(median(Way::Reserve, SMALL).round()),
-        number(median(Way::Heap, SMALL).round()),
+        number(median(Transport::Reserve, SMALL).round()),
+        number(median(Transport::Heap, SMALL).round()),
         number(price),
     );
     Judgement::new(Verdict::if_all_less(&relations), sentence)
@@ -146,10 +147,10 @@ mod tests {
     fn costs(reserve: [f64; 5], copied: [f64; 5]) -> Vec<Cost> {
         // A small record costs little in any way.
         let cost = |way, size| {
-            let times = if way == Way::Reserve { reserve } else { copied };
+            let times = if way == Transport::Reserve { reserve } else { copied };
             Cost { way, size, time: Rounds::new(times.map(|time| if size < LARGE { time / 10.0 } else { time })) }
         };
-        SIZES.into_iter().flat_map(|size| Way::ALL.map(|way| cost(way, size))).collect()
+        SIZES.into_iter().flat_map(|size| Transport::ALL.map(|way| cost(way, size))).collect()
     }
 
     #[test]
@@ -163,7 +164,7 @@ mod tests {
         // As much is saved on every record, whatever its size.
         let mut constant = costs([500.0; 5], [1000.0; 5]);
         for cost in constant.iter_mut().filter(|cost| cost.size < LARGE) {
-            cost.time = Rounds::new(if cost.way == Way::Reserve { [100.0; 5] } else { [600.0; 5] });
+            cost.time = Rounds::new(if cost.way == Transport::Reserve { [100.0; 5] } else { [600.0; 5] });
         }
         assert_eq!(judge(&constant).verdict, Verdict::DoesNotHold);
     }

@@ -5,7 +5,7 @@
 //! it wrote and records that were refused; the reader has its own count of lost records, if the buffer keeps one.
 
 use cutaway::{RunStatistics, perf_reader::LostSource};
-use cutaway_programs::compare::Way;
+use cutaway_programs::compare::Transport;
 
 use crate::compare::{
     bench::{Bench, Obstacle},
@@ -40,7 +40,7 @@ struct Arm {
 /// What is known of one way with one size.
 #[derive(Debug, Clone)]
 struct Figures {
-    way: Way,
+    way: Transport,
     size: u32,
     /// Nanoseconds a record while there is room.
     room: Rounds,
@@ -126,7 +126,7 @@ impl Arm {
     fn reader(&mut self) -> Result<Option<(u64, &'static str)>, Obstacle> {
         let Buffer::Perf(set) = &mut self.lane.buffer else { return Ok(None) };
         set.drain(|_, _| {});
-        let lost = set.lost_total()?;
+        let lost = set.lost()?;
         Ok(Some(match lost.source {
             LostSource::Kernel => (lost.samples, "the kernel's count"),
             _ => (lost.samples, RECORDS_OF_LOSS),
@@ -174,7 +174,7 @@ fn losses(figures: &[Figures]) -> Table {
 fn plot(figures: &[Figures]) -> Plot {
     let mut groups: Vec<(String, Vec<Option<Point>>)> = Vec::new();
     for size in SIZES {
-        for way in Way::ALL {
+        for way in Transport::ALL {
             let Some(figure) = figures.iter().find(|figure| figure.way == way && figure.size == size) else { continue };
             let bars = [&figure.room, &figure.full].map(|rounds| Some(Point::spread(0.0, rounds)));
             groups.push((format!("{way}\n{} bytes", number(size.into())), bars.into()));
@@ -197,14 +197,15 @@ impl Figures {
 
 fn judge(figures: &[Figures]) -> Judgement {
     let of = |way| figures.iter().filter(move |figure| figure.way == way);
-    let ring_first = of(Way::Reserve).all(|figure| figure.worked == 0 && figure.refused > 0);
-    let perf_last =
-        of(Way::Stack).chain(of(Way::Heap)).all(|figure| figure.worked == figure.refused && figure.refused > 0);
-    let times: Vec<_> = of(Way::Reserve).map(|figure| relation(&figure.full, &figure.room, MARGIN)).collect();
+    let ring_first = of(Transport::Reserve).all(|figure| figure.worked == 0 && figure.refused > 0);
+    let perf_last = of(Transport::Stack)
+        .chain(of(Transport::Heap))
+        .all(|figure| figure.worked == figure.refused && figure.refused > 0);
+    let times: Vec<_> = of(Transport::Reserve).map(|figure| relation(&figure.full, &figure.room, MARGIN)).collect();
     let verdict =
         if !ring_first || !perf_last || times.is_empty() { Verdict::DoesNotHold } else { Verdict::if_all_less(&times) };
     let largest = SIZES.into_iter().max().unwrap_or_default();
-    let text = |way: Way| {
+    let text = |way: Transport| {
         let figure = of(way).find(|figure| figure.size == largest);
         figure.map_or_else(String::new, |figure| {
             format!(
@@ -218,8 +219,8 @@ fn judge(figures: &[Figures]) -> Judgement {
     let sentence = format!(
         "With records of {} bytes, a full ring {}; a full perf buffer {}.",
         number(largest.into()),
-        text(Way::Reserve),
-        text(Way::Heap)
+        text(Transport::Reserve),
+        text(Transport::Heap)
     );
     Judgement::new(verdict, sentence)
 }
@@ -229,16 +230,16 @@ mod tests {
     use super::*;
 
     fn figures(ring_full: [f64; 5], ring_worked: u64, perf_worked: u64) -> Vec<Figures> {
-        let figure = |way: Way, size| Figures {
+        let figure = |way: Transport, size| Figures {
             way,
             size,
             room: Rounds::new([100.0; 5]),
-            full: Rounds::new(if way == Way::Reserve { ring_full } else { [90.0; 5] }),
-            worked: if way == Way::Reserve { ring_worked } else { perf_worked },
+            full: Rounds::new(if way == Transport::Reserve { ring_full } else { [90.0; 5] }),
+            worked: if way == Transport::Reserve { ring_worked } else { perf_worked },
             refused: 1000,
             reader: None,
         };
-        SIZES.into_iter().flat_map(|size| Way::ALL.map(|way| figure(way, size))).collect()
+        SIZES.into_iter().flat_map(|size| Transport::ALL.map(|way| figure(way, size))).collect()
     }
 
     #[test]

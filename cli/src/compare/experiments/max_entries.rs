@@ -5,7 +5,7 @@
 //! event under key 0 and none under key 1; a ring of 4,096 takes records until about as many bytes are full.
 
 use cutaway::{MapType, Object, features, perf_reader::Buffer as PerfBuffer};
-use cutaway_programs::compare::{Burst, Way, Work, names};
+use cutaway_programs::compare::{FixedSize, Transport, Work, names};
 use std::os::fd::{AsFd, AsRawFd};
 
 use crate::compare::{
@@ -42,8 +42,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
         [("map", ""), ("asked for", ""), ("the kernel, uncorrected", ""), ("the loader", "")],
     );
     for (kind, way, sizes) in [
-        (MapType::PERF_EVENT_ARRAY, Way::Heap, [0, 1, 2, 1024]),
-        (MapType::RINGBUF, Way::Reserve, [0, 1000, page, 4 * page + 1]),
+        (MapType::PERF_EVENT_ARRAY, Transport::Heap, [0, 1, 2, 1024]),
+        (MapType::RINGBUF, Transport::Reserve, [0, 1000, page, 4 * page + 1]),
     ] {
         for asked in sizes {
             bench.step()?;
@@ -78,8 +78,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     })
 }
 
-fn load(way: Way, max_entries: u32) -> Result<cutaway::Loaded, Obstacle> {
-    let burst = Burst { way, size: RECORD, most: 64, work: Work::Words, timed: false };
+fn load(way: Transport, max_entries: u32) -> Result<cutaway::Loaded, Obstacle> {
+    let burst = FixedSize { transport: way, size: RECORD, most: 64, work: Work::Words, timed: false };
     let mut object = Object::parse(&burst.object()?)?;
     object.map_mut(names::EVENTS)?.max_entries = max_entries;
     Ok(object.load()?)
@@ -87,10 +87,10 @@ fn load(way: Way, max_entries: u32) -> Result<cutaway::Loaded, Obstacle> {
 
 /// How many keys from 0 on an array of so many slots takes an event under.
 fn slots(max_entries: u32) -> Result<u32, Obstacle> {
-    let loaded = load(Way::Heap, max_entries)?;
+    let loaded = load(Transport::Heap, max_entries)?;
     let (online, map) = (cutaway::perf_reader::online_cpus()?, loaded.map(names::EVENTS)?);
     let cpu = online.first().copied().unwrap_or(0);
-    let event = PerfBuffer::open(cpu, 1, &silent())?;
+    let event = PerfBuffer::open(cpu, rustix::param::page_size() as u32, &silent())?;
     let descriptor = event.as_fd().as_raw_fd().to_ne_bytes();
     // A key is only a place in the array here: whose event stands there, the kernel does not ask.
     let taken = |key: &u32| map.update(&key.to_ne_bytes(), &descriptor).is_ok();
@@ -99,8 +99,8 @@ fn slots(max_entries: u32) -> Result<u32, Obstacle> {
 
 /// How many bytes a ring takes, record headers included, until it refuses.
 fn bytes(max_entries: u32) -> Result<u64, Obstacle> {
-    let producer = Producer::from(load(Way::Reserve, max_entries)?);
-    let buffer = Buffer::open(Way::Reserve, &producer, 0, &silent())?;
+    let producer = Producer::from(load(Transport::Reserve, max_entries)?);
+    let buffer = Buffer::open(Transport::Reserve, &producer, 0, &silent())?;
     while producer.send(64, NO_WAKEUP, NO_WAKEUP)?.refused == 0 {}
     let Buffer::Ring(ring) = &buffer else { return Ok(0) };
     Ok(ring.positions().waiting())

@@ -5,7 +5,7 @@
 //! then (`/proc/self/maps`): the pages of all CPUs' perf buffers, or those of the ring, whose data is mapped twice and
 //! counted once.
 
-use cutaway_programs::compare::{Burst, Way, Work};
+use cutaway_programs::compare::{FixedSize, Transport, Work};
 
 use crate::compare::{
     bench::{Bench, Obstacle},
@@ -36,7 +36,7 @@ struct Need {
     bursting: usize,
     /// CPUs there are, each with a perf buffer; this process may be kept from some of them.
     cpus: usize,
-    way: Way,
+    way: Transport,
     /// Bytes of the ring, or of each CPU's perf buffer.
     buffer: usize,
     /// Bytes of all memory that it takes.
@@ -49,7 +49,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     let cpus = cutaway::perf_reader::online_cpus()?.len();
     let mut needs = Vec::new();
     for bursting in [1, all] {
-        for way in [Way::Heap, Way::Reserve] {
+        for way in [Transport::Heap, Transport::Reserve] {
             needs.push(need(bench, way, bursting, cpus)?);
         }
     }
@@ -67,7 +67,9 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     }
     let bar = |bursting: usize| {
         let of = |way| needs.iter().find(|need| need.bursting == bursting && need.way == way);
-        [Way::Heap, Way::Reserve].map(|way| of(way).map(|need| Point::exact(0.0, kib(need.memory as f64)))).into()
+        [Transport::Heap, Transport::Reserve]
+            .map(|way| of(way).map(|need| Point::exact(0.0, kib(need.memory as f64))))
+            .into()
     };
     let plot = Plot::Bars {
         title: "Memory to lose nothing of a burst".to_owned(),
@@ -82,12 +84,12 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
 }
 
 /// The smallest buffer that loses nothing, and what it costs.
-fn need(bench: &Bench<'_>, way: Way, bursting: usize, cpus: usize) -> Result<Need, Obstacle> {
+fn need(bench: &Bench<'_>, way: Transport, bursting: usize, cpus: usize) -> Result<Need, Obstacle> {
     let mut bytes = rustix::param::page_size();
     let largest = largest(bursting);
     while bytes <= largest {
         bench.step()?;
-        let burst = Burst { way, size: SIZE, most: BURST as u32, work: Work::Words, timed: false };
+        let burst = FixedSize { transport: way, size: SIZE, most: BURST as u32, work: Work::Words, timed: false };
         let producer = Producer::burst(&burst, bytes as u32)?;
         let file = if way.is_ring() { "anon_inode:bpf-map" } else { "anon_inode:[perf_event]" };
         let before = mapped(file)?;
@@ -125,10 +127,10 @@ fn mapped(name: &str) -> Result<u64, Obstacle> {
 }
 
 fn judge(needs: &[Need]) -> Judgement {
-    let memory = |bursting: fn(&Need) -> bool, way: Way| {
+    let memory = |bursting: fn(&Need) -> bool, way: Transport| {
         needs.iter().find(|need| bursting(need) && need.way == way).map(|need| need.memory as f64)
     };
-    let pair = |bursting| Some((memory(bursting, Way::Heap)?, memory(bursting, Way::Reserve)?));
+    let pair = |bursting| Some((memory(bursting, Transport::Heap)?, memory(bursting, Transport::Reserve)?));
     let one = pair(|need| need.bursting == 1);
     let all = pair(|need| need.bursting > 1);
     let (Some((perf, ring)), Some((perf_all, ring_all)), Some(first), Some(last)) =
@@ -161,10 +163,10 @@ mod tests {
     fn needs(perf: u64, ring: u64) -> Vec<Need> {
         let need = |bursting, way, memory| Need { bursting, cpus: 4, way, buffer: 32_768, memory };
         vec![
-            need(1, Way::Heap, perf),
-            need(1, Way::Reserve, ring),
-            need(4, Way::Heap, perf),
-            need(4, Way::Reserve, ring * 4),
+            need(1, Transport::Heap, perf),
+            need(1, Transport::Reserve, ring),
+            need(4, Transport::Heap, perf),
+            need(4, Transport::Reserve, ring * 4),
         ]
     }
 

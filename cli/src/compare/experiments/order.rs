@@ -15,9 +15,9 @@ use std::{
 
 use cutaway::{
     mmap_ring::Ring,
-    perf_reader::{Merge, Set},
+    perf_reader::{Merge, PerCpuBuffers},
 };
-use cutaway_programs::compare::{Life, Moment, names};
+use cutaway_programs::compare::{TaskEvent, TaskEventKind, names};
 use rustix::{
     process::Pid,
     thread::{CpuSet, sched_setaffinity},
@@ -64,7 +64,7 @@ struct Figures {
 
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.reader()?; // it takes two CPUs
-    let producer = Producer::load(&Life::object()?, 0)?;
+    let producer = Producer::load(&TaskEvent::object()?, 0)?;
     let mut ring = producer.loaded().map(names::RING)?.ring()?;
     let mut plain = perf(&producer, names::PERF, BUFFER, &silent())?;
     let mut timed = perf(&producer, names::MERGED, BUFFER, &silent().timestamps(true))?;
@@ -92,7 +92,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     drop(links);
     arrivals.finish(&mut timed)?;
 
-    let ours = |lives: &[Life]| told(lives, &name);
+    let ours = |lives: &[TaskEvent]| told(lives, &name);
     let [ring, perf, merged] = [ours(&arrivals.ring), ours(&arrivals.perf), ours(&arrivals.merged)];
     let figures = Figures { processes, ring, perf, merged };
     let rows = [("perf", perf), ("perf, merged by time", merged), ("ring", ring)];
@@ -144,45 +144,51 @@ fn live_and_die(cpus: &[usize], index: usize) -> Result<(), Obstacle> {
 /// What came, in the order in which it came.
 #[derive(Default)]
 struct Arrivals {
-    ring: Vec<Life>,
-    perf: Vec<Life>,
-    merged: Vec<Life>,
+    ring: Vec<TaskEvent>,
+    perf: Vec<TaskEvent>,
+    merged: Vec<TaskEvent>,
     merge: Option<Merge>,
 }
 
 impl Arrivals {
-    fn visit(&mut self, ring: &mut Ring, plain: &mut Set, timed: &mut Set, control: bool) -> Result<(), Obstacle> {
+    fn visit(
+        &mut self,
+        ring: &mut Ring,
+        plain: &mut PerCpuBuffers,
+        timed: &mut PerCpuBuffers,
+        control: bool,
+    ) -> Result<(), Obstacle> {
         let before = self.ring.len();
-        self.ring.extend((&mut ring.batch()?).into_iter().filter_map(Life::read));
+        self.ring.extend((&mut ring.batch()?).into_iter().filter_map(TaskEvent::read));
         // The control's reader shuffles.
         if control && let Some(new) = self.ring.get_mut(before..) {
             new.reverse();
         }
         let perf = &mut self.perf;
-        drain(plain, |_, record| perf.extend(Life::read(record)))?;
+        drain(plain, |_, record| perf.extend(TaskEvent::read(record)))?;
         let (merged, merge) = (&mut self.merged, self.merge.get_or_insert_with(|| Merge::new(DELAY)));
         let mut scratch = Vec::new();
-        merge.drain(timed, |event| merged.extend(Life::read(event.sample.padded().contiguous(&mut scratch))))?;
+        merge.drain(timed, |event| merged.extend(TaskEvent::read(event.sample.padded().contiguous(&mut scratch))))?;
         Ok(())
     }
 
-    fn finish(&mut self, timed: &mut Set) -> Result<(), Obstacle> {
+    fn finish(&mut self, timed: &mut PerCpuBuffers) -> Result<(), Obstacle> {
         let (merged, merge) = (&mut self.merged, self.merge.get_or_insert_with(|| Merge::new(DELAY)));
         let mut scratch = Vec::new();
-        merge.finish(timed, |event| merged.extend(Life::read(event.sample.padded().contiguous(&mut scratch))))?;
+        merge.finish(timed, |event| merged.extend(TaskEvent::read(event.sample.padded().contiguous(&mut scratch))))?;
         Ok(())
     }
 }
 
 /// Counts the processes that a thread of this name made, and what was told of them in the wrong order.
-fn told(arrived: &[Life], parent: &str) -> Told {
+fn told(arrived: &[TaskEvent], parent: &str) -> Told {
     // A task's address is given to a later task again, so which life a moment belongs to is a question of time.
-    let mut by_time: Vec<(usize, &Life)> = arrived.iter().enumerate().collect();
+    let mut by_time: Vec<(usize, &TaskEvent)> = arrived.iter().enumerate().collect();
     by_time.sort_by_key(|(_, life)| (life.time_ns, life.moment));
     let mut open: HashMap<u64, usize> = HashMap::new();
     let mut lives: Vec<Vec<(usize, u32)>> = Vec::new();
     for (place, life) in by_time {
-        if life.moment == Moment::Fork as u32 {
+        if life.moment == TaskEventKind::Fork as u32 {
             let comm = life.comm.split(|&byte| byte == 0).next().unwrap_or_default();
             open.remove(&life.task);
             if comm == parent.as_bytes() {
@@ -194,7 +200,7 @@ fn told(arrived: &[Life], parent: &str) -> Told {
         }
     }
     let mut told = Told::default();
-    for moments in lives.iter_mut().filter(|moments| moments.len() == Moment::ALL.len()) {
+    for moments in lives.iter_mut().filter(|moments| moments.len() == TaskEventKind::ALL.len()) {
         moments.sort_unstable();
         let later = |index: usize| moments.iter().skip(index + 1);
         let pairs =
@@ -227,15 +233,15 @@ fn judge(figures: &Figures) -> Judgement {
 mod tests {
     use super::*;
 
-    fn life(time_ns: u64, task: u64, moment: Moment) -> Life {
+    fn life(time_ns: u64, task: u64, moment: TaskEventKind) -> TaskEvent {
         let mut comm = [0; 16];
         comm[..6].copy_from_slice(b"parent");
-        Life { time_ns, task, moment: moment as u32, cpu: 0, comm }
+        TaskEvent { time_ns, task, moment: moment as u32, cpu: 0, comm }
     }
 
     #[test]
     fn inversions_are_counted_for_each_life() {
-        use Moment::{Exec, Exit, Fork};
+        use TaskEventKind::{Exec, Exit, Fork};
         let right = [life(1, 7, Fork), life(2, 7, Exec), life(3, 7, Exit)];
         assert_eq!(told(&right, "parent"), Told { lives: 1, wrong: 0, inversions: 0 });
         assert_eq!(told(&right, "somebody"), Told::default());

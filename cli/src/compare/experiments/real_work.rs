@@ -11,7 +11,7 @@ use std::{ops::ControlFlow, ptr, time::Instant};
 
 use cutaway::{
     Links, Loaded, Object, Uprobe,
-    mmap_ring::Pace,
+    mmap_ring::WakeupPolicy,
     perf_reader::{self, Record},
 };
 use cutaway_programs::getaddrinfo::{self, Transport};
@@ -115,7 +115,7 @@ fn measure(bench: &Bench<'_>, arm: &mut Arm, calls: u32) -> Result<f64, Obstacle
         let stopper = ring.stopper()?;
         let read = || {
             cpus::pin(cpu)?;
-            ring.run(Pace::default(), |batch| {
+            ring.run(WakeupPolicy::default(), |batch| {
                 received += batch.into_iter().count() as u64;
                 ControlFlow::<()>::Continue(())
             })?;
@@ -124,9 +124,8 @@ fn measure(bench: &Bench<'_>, arm: &mut Arm, calls: u32) -> Result<f64, Obstacle
         };
         meanwhile(read, traced, || stopper.stop())?
     } else {
-        let pages = BUFFER as usize / rustix::param::page_size();
-        let mut stream = events.perf_buffers(pages, &perf_reader::Options::new())?;
-        let stopper = stream.stopper();
+        let mut stream = events.perf_buffers(BUFFER, &perf_reader::Options::new())?;
+        let stopper = stream.stopper()?;
         let read = || {
             cpus::pin(cpu)?;
             let mut each = |_, record: Result<Record<'_>, perf_reader::Corrupt>| {
@@ -135,7 +134,8 @@ fn measure(bench: &Bench<'_>, arm: &mut Arm, calls: u32) -> Result<f64, Obstacle
             while stream.wait(None)? != perf_reader::Wake::Stopped {
                 stream.drain(&mut each)?;
             }
-            Ok(stream.drain(each)?)
+            stream.drain(each)?;
+            Ok(())
         };
         meanwhile(read, traced, || stopper.stop())?
     };

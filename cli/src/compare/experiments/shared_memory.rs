@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use cutaway::perf_reader::Record;
-use cutaway_programs::compare::{Burst, Way, Work};
+use cutaway_programs::compare::{FixedSize, Transport, Work};
 
 use crate::compare::{
     bench::{Bench, Obstacle},
@@ -32,7 +32,7 @@ const RECORDS: u64 = 16;
 /// What was seen of one buffer's records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
-    way: Way,
+    way: Transport,
     records: u64,
     /// Those that lay in the buffer's mapping.
     in_place: u64,
@@ -43,7 +43,7 @@ struct Seen {
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.sender_here()?;
     let mut all = Vec::new();
-    for way in [Way::Heap, Way::Reserve] {
+    for way in [Transport::Heap, Transport::Reserve] {
         bench.step()?;
         all.push(look(way, bench.control)?);
     }
@@ -63,8 +63,8 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     })
 }
 
-fn look(way: Way, control: bool) -> Result<Seen, Obstacle> {
-    let burst = Burst { way, size: SIZE, most: RECORDS as u32, work: Work::Words, timed: false };
+fn look(way: Transport, control: bool) -> Result<Seen, Obstacle> {
+    let burst = FixedSize { transport: way, size: SIZE, most: RECORDS as u32, work: Work::Words, timed: false };
     let producer = Producer::burst(&burst, BUFFER)?;
     let mut buffer = Buffer::open(way, &producer, BUFFER as usize, &silent())?;
     let mappings = mappings::of(if way.is_ring() { "bpf-map" } else { "perf_event" })?;
@@ -86,11 +86,13 @@ fn look(way: Way, control: bool) -> Result<Seen, Obstacle> {
                     note([record, &[]]);
                 }
             }
-            Buffer::Perf(set) => set.drain(|_, record| {
-                if let Ok(Record::Sample(sample)) = record {
-                    note(sample.padded().pieces());
-                }
-            }),
+            Buffer::Perf(set) => {
+                set.drain(|_, record| {
+                    if let Ok(Record::Sample(sample)) = record {
+                        note(sample.padded().pieces());
+                    }
+                });
+            }
         }
     }
     Ok(seen)
@@ -101,7 +103,7 @@ fn contains(mapping: &Range<usize>, piece: &[u8]) -> bool {
     mapping.contains(&start.addr()) && end.addr() <= mapping.end
 }
 
-fn name(way: Way) -> &'static str {
+fn name(way: Transport) -> &'static str {
     if way.is_ring() { "ring" } else { "perf buffer" }
 }
 
@@ -120,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_verdict_turns_with_the_figures() {
-        let seen = |in_place| Seen { way: Way::Heap, records: 10, in_place, in_two: 0 };
+        let seen = |in_place| Seen { way: Transport::Heap, records: 10, in_place, in_two: 0 };
         assert_eq!(judge(&[seen(10), seen(10)]).verdict, Verdict::Holds);
         assert_eq!(judge(&[seen(10), seen(9)]).verdict, Verdict::DoesNotHold);
         assert_eq!(judge(&[seen(10), Seen { records: 0, ..seen(0) }]).verdict, Verdict::DoesNotHold);

@@ -5,7 +5,7 @@
 //! per-CPU value (32 KiB, `PCPU_MIN_UNIT_SIZE`); what stops the ring is its own size, of which a record can have all
 //! but 16 bytes.
 
-use cutaway_programs::compare::{Burst, Way, Work};
+use cutaway_programs::compare::{FixedSize, Transport, Work};
 
 use crate::compare::{
     bench::{Bench, Obstacle},
@@ -24,16 +24,16 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 const BUFFER: u32 = 256 * 1024;
 
 /// The sizes that are tried, in bytes, up to the first that fails.
-const SIZES: [(Way, &[u32]); 3] = [
-    (Way::Stack, &[64, 256, 504, 512, 520, 1024]),
-    (Way::Heap, &[512, 520, 4096, 32_768, 32_776, 65_512]),
-    (Way::Reserve, &[512, 520, 4096, 65_536, BUFFER - 16, BUFFER - 8]),
+const SIZES: [(Transport, &[u32]); 3] = [
+    (Transport::Stack, &[64, 256, 504, 512, 520, 1024]),
+    (Transport::Heap, &[512, 520, 4096, 32_768, 32_776, 65_512]),
+    (Transport::Reserve, &[512, 520, 4096, 65_536, BUFFER - 16, BUFFER - 8]),
 ];
 
 /// What came of one size.
 #[derive(Debug, Clone, PartialEq)]
 struct Attempt {
-    way: Way,
+    way: Transport,
     size: u32,
     /// Why it did not arrive.
     refused: Option<String>,
@@ -70,11 +70,11 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
 }
 
 /// Loads the program and has it send one event; why that failed, if it did.
-fn attempt(way: Way, size: u32, control: bool) -> Result<Option<String>, Obstacle> {
+fn attempt(way: Transport, size: u32, control: bool) -> Result<Option<String>, Obstacle> {
     // The control has the "stack" event on the heap.
-    let really = if control && way == Way::Stack { Way::Heap } else { way };
-    let work = if really == Way::Stack { Work::Words } else { Work::Ends };
-    let object = Burst { way: really, size, most: 1, work, timed: true }.object()?;
+    let really = if control && way == Transport::Stack { Transport::Heap } else { way };
+    let work = if really == Transport::Stack { Work::Words } else { Work::Ends };
+    let object = FixedSize { transport: really, size, most: 1, work, timed: true }.object()?;
     let mut parsed = cutaway::Object::parse(&object)?;
     if really.is_ring() {
         parsed.map_mut(cutaway_programs::compare::names::EVENTS)?.max_entries = BUFFER;
@@ -84,7 +84,7 @@ fn attempt(way: Way, size: u32, control: bool) -> Result<Option<String>, Obstacl
         Err(cutaway::Error::Verifier { sentence, .. }) => {
             return Ok(Some(format!("the verifier refuses it: {sentence}")));
         }
-        Err(cutaway::Error::Kernel { errno, .. }) if really == Way::Heap && size > STACK => {
+        Err(cutaway::Error::Kernel { errno, .. }) if really == Transport::Heap && size > STACK => {
             return Ok(Some(format!("the kernel makes no per-CPU value of that size: {errno}")));
         }
         Err(error) => return Err(error.into()),
@@ -106,8 +106,8 @@ fn judge(attempts: &[Attempt]) -> Judgement {
     let of = |way| attempts.iter().filter(move |attempt| attempt.way == way);
     let largest =
         |way| of(way).filter(|attempt| attempt.refused.is_none()).map(|attempt| attempt.size).max().unwrap_or(0);
-    let refusal = of(Way::Stack).find_map(|attempt| attempt.refused.as_ref().map(|why| (attempt.size, why)));
-    let [stack, heap, ring] = [Way::Stack, Way::Heap, Way::Reserve].map(largest);
+    let refusal = of(Transport::Stack).find_map(|attempt| attempt.refused.as_ref().map(|why| (attempt.size, why)));
+    let [stack, heap, ring] = [Transport::Stack, Transport::Heap, Transport::Reserve].map(largest);
     let sizes = [stack, heap, ring].map(|size| number(size.into()));
     let [stack_text, heap_text, ring_text] = &sizes;
     match refusal {
@@ -134,7 +134,7 @@ mod tests {
             let refused = Some("the verifier refuses it: invalid stack".to_owned());
             [Attempt { way, size, refused: None }, Attempt { way, size: size + 8, refused }]
         };
-        [pair(Way::Stack, stack), pair(Way::Heap, heap), pair(Way::Reserve, ring)].concat()
+        [pair(Transport::Stack, stack), pair(Transport::Heap, heap), pair(Transport::Reserve, ring)].concat()
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cutaway_programs::compare::{Burst, Way, Work};
+use cutaway_programs::compare::{FixedSize, Transport, Work};
 
 use crate::compare::{
     bench::{Bench, Effort, Obstacle, joined},
@@ -56,7 +56,7 @@ enum Mode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Arm {
     mode: Mode,
-    way: Way,
+    way: Transport,
 }
 
 /// What one measurement found.
@@ -79,14 +79,14 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.reader()?; // it takes two CPUs
     let mut arms = Vec::new();
     for mode in [Mode::Parallel, Mode::BackToBack] {
-        arms.extend([Way::Stack, Way::Reserve, Way::Output].map(|way| Arm { mode, way }));
+        arms.extend([Transport::Stack, Transport::Reserve, Transport::Output].map(|way| Arm { mode, way }));
     }
-    arms.extend([Way::Stack, Way::Reserve].map(|way| Arm { mode: Mode::Quiet, way }));
+    arms.extend([Transport::Stack, Transport::Reserve].map(|way| Arm { mode: Mode::Quiet, way }));
     for every in SAMPLED.into_iter().filter(|every| bench.effort == Effort::Full || QUICK.contains(every)) {
-        arms.extend([Way::Stack, Way::Reserve].map(|way| Arm { mode: Mode::Sampled(every), way }));
+        arms.extend([Transport::Stack, Transport::Reserve].map(|way| Arm { mode: Mode::Sampled(every), way }));
     }
     for producers in producers(bench.cpus.len()) {
-        arms.extend([Way::Stack, Way::Reserve].map(|way| Arm { mode: Mode::Contended(producers), way }));
+        arms.extend([Transport::Stack, Transport::Reserve].map(|way| Arm { mode: Mode::Contended(producers), way }));
     }
     let flows = interleave(bench, &mut arms, |&mut arm| measure(bench, arm))?;
     let figures: Vec<_> = arms
@@ -117,10 +117,10 @@ fn producers(cpus: usize) -> Vec<usize> {
 }
 
 fn measure(bench: &Bench<'_>, arm: Arm) -> Result<Flow, Obstacle> {
-    let burst = Burst { way: arm.way, size: 8, most: BATCH as u32, work: Work::Words, timed: false };
+    let burst = FixedSize { transport: arm.way, size: 8, most: BATCH as u32, work: Work::Words, timed: false };
     let producer = Producer::burst(&burst, BUFFER)?;
     // The control's reader of the ring dawdles.
-    let slow = bench.control && arm.way == Way::Reserve;
+    let slow = bench.control && arm.way == Transport::Reserve;
     match arm.mode {
         Mode::BackToBack => {
             bench.sender_here()?;
@@ -131,7 +131,7 @@ fn measure(bench: &Bench<'_>, arm: Arm) -> Result<Flow, Obstacle> {
 }
 
 /// A batch, its reading, a batch, its reading: one thread.
-fn back_to_back(bench: &Bench<'_>, way: Way, producer: &Producer, slow: bool) -> Result<Flow, Obstacle> {
+fn back_to_back(bench: &Bench<'_>, way: Transport, producer: &Producer, slow: bool) -> Result<Flow, Obstacle> {
     let mut buffer = Buffer::open(way, producer, BUFFER as usize, &silent())?;
     let begun = Instant::now();
     let (mut records, mut dropped) = (0, 0);
@@ -146,7 +146,7 @@ fn back_to_back(bench: &Bench<'_>, way: Way, producer: &Producer, slow: bool) ->
 }
 
 /// A reader while producers send.
-fn parallel(bench: &Bench<'_>, mode: Mode, way: Way, producer: &Producer, slow: bool) -> Result<Flow, Obstacle> {
+fn parallel(bench: &Bench<'_>, mode: Mode, way: Transport, producer: &Producer, slow: bool) -> Result<Flow, Obstacle> {
     let waiting = match mode {
         _ if slow => Waiting::Timer(Duration::from_millis(20)),
         Mode::Quiet => Waiting::Quiet,
@@ -230,11 +230,11 @@ fn flow(records: u64, dropped: u64, time: Duration) -> Flow {
     Flow { rate: records as f64 / time.as_secs_f64() / 1e6, dropped: 100.0 * dropped as f64 / sent as f64 }
 }
 
-fn find(figures: &[Figures], mode: Mode, way: Way) -> Option<&Figures> {
+fn find(figures: &[Figures], mode: Mode, way: Transport) -> Option<&Figures> {
     figures.iter().find(|figure| figure.arm == Arm { mode, way })
 }
 
-fn cells(figures: &[Figures], mode: Mode, ways: &[Way]) -> Vec<Cell> {
+fn cells(figures: &[Figures], mode: Mode, ways: &[Transport]) -> Vec<Cell> {
     let of = |&way| {
         let figure = find(figures, mode, way);
         let rate = figure.map_or(Cell::None, |figure| (&figure.rate).into());
@@ -247,7 +247,7 @@ fn cells(figures: &[Figures], mode: Mode, ways: &[Way]) -> Vec<Cell> {
 const RATE: &str = "M records/s";
 
 fn main_table(figures: &[Figures]) -> Table {
-    let ways = [Way::Stack, Way::Reserve, Way::Output];
+    let ways = [Transport::Stack, Transport::Reserve, Transport::Output];
     let columns = ways.iter().flat_map(|way| [(way.name(), RATE), ("dropped", "%")]);
     let mut table = Table::new("One producer", [("", "")].into_iter().chain(columns));
     for (mode, name) in MAIN {
@@ -271,8 +271,9 @@ fn sampled_table(figures: &[Figures]) -> Table {
         ("dropped", "%"),
     ];
     let mut table = Table::new("Sampled", columns);
-    for every in SAMPLED.into_iter().filter(|&every| find(figures, Mode::Sampled(every), Way::Reserve).is_some()) {
-        let row = cells(figures, Mode::Sampled(every), &[Way::Stack, Way::Reserve]);
+    for every in SAMPLED.into_iter().filter(|&every| find(figures, Mode::Sampled(every), Transport::Reserve).is_some())
+    {
+        let row = cells(figures, Mode::Sampled(every), &[Transport::Stack, Transport::Reserve]);
         table.row([u64::from(every).into()].into_iter().chain(row));
     }
     table
@@ -282,9 +283,9 @@ fn contended_table(figures: &[Figures]) -> Table {
     let columns =
         [("producers", ""), ("perf, stack", RATE), ("dropped", "%"), ("ring, reserve", RATE), ("dropped", "%")];
     let mut table = Table::new("Contention", columns);
-    for figure in figures.iter().filter(|figure| figure.arm.way == Way::Reserve) {
+    for figure in figures.iter().filter(|figure| figure.arm.way == Transport::Reserve) {
         if let Mode::Contended(producers) = figure.arm.mode {
-            let row = cells(figures, figure.arm.mode, &[Way::Stack, Way::Reserve]);
+            let row = cells(figures, figure.arm.mode, &[Transport::Stack, Transport::Reserve]);
             table.row([(producers as u64).into()].into_iter().chain(row));
         }
     }
@@ -293,7 +294,7 @@ fn contended_table(figures: &[Figures]) -> Table {
 
 fn main_plot(figures: &[Figures]) -> Plot {
     let bars =
-        |mode| Way::ALL.map(|way| find(figures, mode, way).map(|figure| Point::spread(0.0, &figure.rate))).into();
+        |mode| Transport::ALL.map(|way| find(figures, mode, way).map(|figure| Point::spread(0.0, &figure.rate))).into();
     let mut groups: Vec<(String, Vec<Option<Point>>)> = Vec::new();
     for (mode, name) in [
         (Mode::Parallel, "in parallel"),
@@ -302,7 +303,7 @@ fn main_plot(figures: &[Figures]) -> Plot {
     ] {
         groups.push((name.to_owned(), bars(mode)));
     }
-    for figure in figures.iter().filter(|figure| figure.arm.way == Way::Reserve) {
+    for figure in figures.iter().filter(|figure| figure.arm.way == Transport::Reserve) {
         if let Mode::Contended(producers) = figure.arm.mode {
             groups.push((
                 format!("{} producer{}", producers, if producers == 1 { "" } else { "s" }),
@@ -313,13 +314,13 @@ fn main_plot(figures: &[Figures]) -> Plot {
     Plot::Bars {
         title: "Records read a second".to_owned(),
         y: Axis::linear("million records a second"),
-        series: Way::ALL.map(|way| way.name().to_owned()).into(),
+        series: Transport::ALL.map(|way| way.name().to_owned()).into(),
         groups,
     }
 }
 
 fn sampled_plot(figures: &[Figures]) -> Plot {
-    let series = Way::ALL.map(|way| {
+    let series = Transport::ALL.map(|way| {
         let of = SAMPLED.into_iter().filter_map(|every| Some((every, find(figures, Mode::Sampled(every), way)?)));
         (way.name().to_owned(), of.map(|(every, figure)| Point::spread(every.into(), &figure.rate)).collect())
     });
@@ -334,8 +335,8 @@ fn sampled_plot(figures: &[Figures]) -> Plot {
 fn judge(figures: &[Figures]) -> Judgement {
     let rate = |mode, way| find(figures, mode, way).map(|figure| figure.rate.clone()).unwrap_or_default();
     let modes = [Mode::Parallel, Mode::BackToBack, Mode::Sampled(TYPICAL)];
-    let relations = modes.map(|mode| relation(&rate(mode, Way::Stack), &rate(mode, Way::Reserve), MARGIN));
-    let pair = |mode| [Way::Reserve, Way::Stack].map(|way| number(rate(mode, way).median()));
+    let relations = modes.map(|mode| relation(&rate(mode, Transport::Stack), &rate(mode, Transport::Reserve), MARGIN));
+    let pair = |mode| [Transport::Reserve, Transport::Stack].map(|way| number(rate(mode, way).median()));
     let [[ring, perf], [ring_back, perf_back], [ring_sampled, perf_sampled]] = modes.map(pair);
     let sentence = format!(
         "In parallel, the ring carries {ring} million records a second and the perf buffer {perf}; back to back, {ring_back} \
@@ -349,12 +350,12 @@ mod tests {
     use super::*;
 
     fn figures(perf: [f64; 5], ring: [f64; 5]) -> Vec<Figures> {
-        let figure = |mode, way: Way| {
+        let figure = |mode, way: Transport| {
             let rate = Rounds::new(if way.is_ring() { ring } else { perf });
             Figures { arm: Arm { mode, way }, rate, dropped: Rounds::default() }
         };
         let modes = [Mode::Parallel, Mode::BackToBack, Mode::Sampled(TYPICAL)];
-        modes.into_iter().flat_map(|mode| [Way::Stack, Way::Reserve].map(|way| figure(mode, way))).collect()
+        modes.into_iter().flat_map(|mode| [Transport::Stack, Transport::Reserve].map(|way| figure(mode, way))).collect()
     }
 
     #[test]

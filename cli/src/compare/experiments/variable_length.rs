@@ -6,7 +6,7 @@
 //! buffer's own positions.
 
 use cutaway::perf_reader::Options;
-use cutaway_programs::compare::{LONGEST, Way, names, varied};
+use cutaway_programs::compare::{MAX_RECORD, Transport, names, variable_size};
 
 use crate::compare::{
     bench::{Bench, Obstacle},
@@ -19,12 +19,12 @@ pub(super) const EXPERIMENT: Experiment =
     Experiment { name: "variable-length", claim: "Both buffers carry records of varying length.", run };
 
 const BUFFER: u32 = 64 * 1024;
-const WAYS: [Way; 2] = [Way::Heap, Way::Output];
+const WAYS: [Transport; 2] = [Transport::Heap, Transport::Output];
 
 /// What became of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Parcel {
-    way: Way,
+    way: Transport,
     length: u32,
     /// Every byte arrived, in its place.
     same: bool,
@@ -39,7 +39,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     let bytes = bytes();
     let mut parcels = Vec::new();
     for way in WAYS {
-        let producer = Producer::load(&varied(way)?, BUFFER)?;
+        let producer = Producer::load(&variable_size(way)?, BUFFER)?;
         producer.loaded().map(names::BYTES)?.update(&0_u32.to_ne_bytes(), &bytes)?;
         let mut buffer = Buffer::open(way, &producer, BUFFER as usize, &Options::new())?;
         for (number, length) in lengths().enumerate() {
@@ -72,7 +72,7 @@ fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
 
 /// Every length up to 72 bytes, then fewer.
 fn lengths() -> impl Iterator<Item = u32> {
-    (1..=72).chain((73..LONGEST).step_by(149)).chain([LONGEST])
+    (1..=72).chain((73..MAX_RECORD).step_by(149)).chain([MAX_RECORD])
 }
 
 /// Bytes without a pattern, so that one out of place is seen.
@@ -84,7 +84,7 @@ fn bytes() -> Vec<u8> {
         state ^= state << 5;
         (state >> 24) as u8
     };
-    std::iter::repeat_with(next).take(LONGEST as usize + 256).collect()
+    std::iter::repeat_with(next).take(MAX_RECORD as usize + 256).collect()
 }
 
 /// Bytes between what was read and what was written.
@@ -95,7 +95,7 @@ fn used(buffer: &Buffer) -> u64 {
     }
 }
 
-fn name(way: Way) -> &'static str {
+fn name(way: Transport) -> &'static str {
     if way.is_ring() { "ring" } else { "perf" }
 }
 
@@ -106,7 +106,7 @@ fn table(parcels: &[Parcel]) -> Table {
         let a_byte = move |used: u64| Cell::Number(used as f64 / payload.max(1) as f64);
         used.into_iter().flat_map(move |used| [used.into(), used.map_or(Cell::None, a_byte)])
     };
-    for length in [1, 8, 16, 32, 64, 72, 371, LONGEST] {
+    for length in [1, 8, 16, 32, 64, 72, 371, MAX_RECORD] {
         let of = |way| parcels.iter().find(|parcel| parcel.way == way && parcel.length == length);
         if WAYS.iter().any(|&way| of(way).is_some()) {
             let used = WAYS.map(|way| of(way).map(|parcel| parcel.used));
@@ -131,21 +131,21 @@ fn plot(parcels: &[Parcel]) -> Plot {
 }
 
 fn judge(parcels: &[Parcel]) -> Judgement {
-    let of = |way: Way| parcels.iter().filter(move |parcel| parcel.way == way);
-    let count = |way: Way, what: fn(&Parcel) -> bool| of(way).filter(|parcel| what(parcel)).count();
+    let of = |way: Transport| parcels.iter().filter(move |parcel| parcel.way == way);
+    let count = |way: Transport, what: fn(&Parcel) -> bool| of(way).filter(|parcel| what(parcel)).count();
     let complete = WAYS.into_iter().all(|way| of(way).next().is_some() && of(way).all(|parcel| parcel.same));
-    let used = |way: Way| of(way).find(|parcel| parcel.length == 8).map_or(0, |parcel| parcel.used);
+    let used = |way: Transport| of(way).find(|parcel| parcel.length == 8).map_or(0, |parcel| parcel.used);
     let sentence = format!(
         "Of {} lengths from 1 to {} bytes, {} arrived whole through the perf buffer and {} through the ring. The ring told \
          {} lengths exactly, the perf buffer {}. A record of 8 bytes takes {} bytes of a perf buffer and {} of a ring.",
-        of(Way::Heap).count(),
-        number(LONGEST.into()),
-        count(Way::Heap, |parcel| parcel.same),
-        count(Way::Output, |parcel| parcel.same),
-        count(Way::Output, |parcel| parcel.exact),
-        count(Way::Heap, |parcel| parcel.exact),
-        used(Way::Heap),
-        used(Way::Output),
+        of(Transport::Heap).count(),
+        number(MAX_RECORD.into()),
+        count(Transport::Heap, |parcel| parcel.same),
+        count(Transport::Output, |parcel| parcel.same),
+        count(Transport::Output, |parcel| parcel.exact),
+        count(Transport::Heap, |parcel| parcel.exact),
+        used(Transport::Heap),
+        used(Transport::Output),
     );
     Judgement::holds(complete, sentence)
 }

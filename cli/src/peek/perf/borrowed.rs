@@ -75,7 +75,7 @@ impl Buffer {
     pub(super) fn look(&self, payloads: usize) -> Look {
         // An event can be read after its owner has closed it.
         let lost = self.peek.lost().ok().flatten();
-        Look::of(&self.peek.look(), &self.holder, &self.others, lost, payloads)
+        Look::of(&self.peek.snapshot(), &self.holder, &self.others, lost, payloads)
     }
 }
 
@@ -86,6 +86,6 @@ impl Watched for Buffer {
     }
 
     fn tally(&self, from: u64, to: u64, most: u64) -> Option<(u64, u64)> {
-        self.peek.tally(from, to, most).map(|tally| (tally.records, tally.bytes))
+        self.peek.count_records(from, to, most).map(|tally| (tally.records, tally.bytes))
     }
 }

@@ -1,7 +1,7 @@
 //! A snapshot of a perf buffer: a plain value that can be shown, drawn, kept and read again.
 
 use cutaway::{
-    perf_reader::{Look as Found, Waiting},
+    perf_reader::{PeekSnapshot as Found, PendingRecord},
     system::Holder,
 };
 use serde::{Deserialize, Serialize};
@@ -88,7 +88,7 @@ pub(super) fn positions(tail: u64, head: u64) -> Positions {
 }
 
 impl Record {
-    fn of(record: &Waiting, size: u64, with_payload: bool) -> Self {
+    fn of(record: &PendingRecord, size: u64, with_payload: bool) -> Self {
         let raw = record.raw();
         let payload = || raw.map_or(record.body.as_slice(), |(_, raw)| raw).to_vec();
         Self {

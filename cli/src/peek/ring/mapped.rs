@@ -94,6 +94,6 @@ impl Watched for Ring {
     }
 
     fn tally(&self, from: u64, to: u64, most: u64) -> Option<(u64, u64)> {
-        self.pages.tally(from, to, most).map(|tally| (tally.records, tally.bytes))
+        self.pages.count_records(from, to, most).map(|tally| (tally.records, tally.bytes))
     }
 }

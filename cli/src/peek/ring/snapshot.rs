@@ -3,7 +3,7 @@
 
 use cutaway::{
     Map, MapFlags, MapType,
-    mmap_ring::{Peek, Place, Positions, Seen},
+    mmap_ring::{Peek, PendingRecord, Positions, RecordHeader},
 };
 use cutaway_sys::clock;
 use serde::{Deserialize, Serialize};
@@ -185,14 +185,14 @@ impl Snapshot {
         let oldest = snapshot.oldest();
         for seen in peek.pending() {
             let (place, state) = match seen {
-                Seen::Committed(place) => (place, State::Committed),
-                Seen::Discarded(place) => (place, State::Discarded),
-                Seen::Busy(place) => (place, State::Busy),
-                Seen::Overtaken { from, to } => {
+                PendingRecord::Committed(place) => (place, State::Committed),
+                PendingRecord::Discarded(place) => (place, State::Discarded),
+                PendingRecord::Busy(place) => (place, State::Busy),
+                PendingRecord::Overtaken { from, to } => {
                     snapshot.released_meanwhile = snapshot.released_meanwhile.wrapping_add(to.wrapping_sub(from));
                     continue;
                 }
-                Seen::Corrupt(corrupt) => {
+                PendingRecord::Corrupt(corrupt) => {
                     snapshot.corrupt = Some(corrupt.to_string());
                     break;
                 }
@@ -225,7 +225,7 @@ impl Snapshot {
         }
     }
 
-    fn add(&mut self, peek: &Peek, place: Place, state: State, payloads: usize) {
+    fn add(&mut self, peek: &Peek, place: RecordHeader, state: State, payloads: usize) {
         self.count(state);
         if self.records.len() >= MOST_LISTED {
             self.not_listed += 1;

@@ -8,7 +8,7 @@ use std::{
 #[cfg(feature = "ring")]
 use mmap_ring::Ring;
 #[cfg(feature = "perf")]
-use perf_reader::{Set, Stream};
+use perf_reader::{AdaptiveReader, PerCpuBuffers};
 
 #[cfg(feature = "perf")]
 use super::super::PerfEventArray;
@@ -33,10 +33,10 @@ pub enum Source {
     Ring(Ring),
     /// The perf buffers of a `PERF_EVENT_ARRAY`, which adapt their wake-ups to the load.
     #[cfg(feature = "perf")]
-    Perf(Stream<PerfEventArray>),
+    Perf(AdaptiveReader<PerfEventArray>),
     /// A set of perf buffers.
     #[cfg(feature = "perf")]
-    PerfSet(Set),
+    PerfSet(PerCpuBuffers),
     /// The poller's duplicate of another file descriptor.
     Fd(OwnedFd),
 }
@@ -53,7 +53,7 @@ impl Source {
 
     /// Returns the perf buffers, if it is those of a `PERF_EVENT_ARRAY`.
     #[cfg(feature = "perf")]
-    pub fn as_perf(&mut self) -> Option<&mut Stream<PerfEventArray>> {
+    pub fn as_perf(&mut self) -> Option<&mut AdaptiveReader<PerfEventArray>> {
         match self {
             Self::Perf(stream) => Some(stream),
             _ => None,

@@ -30,7 +30,7 @@ pub(super) const STOP: u64 = u64::MAX;
 ///
 /// let mut poller = Poller::new()?;
 /// poller.add_ring(loaded.map("events")?.ring()?)?;
-/// poller.add_perf(loaded.map("samples")?.perf_buffers(64, &Options::new())?)?;
+/// poller.add_perf(loaded.map("samples")?.perf_buffers(256 * 1024, &Options::new())?)?;
 /// let stopper = poller.stopper(); // for another thread, or a signal handler
 /// # let _ = stopper;
 /// while poller.wait(None)? == Wake::Ready {
@@ -81,7 +81,7 @@ pub(super) struct Entry {
     pub(super) ready: bool,
     /// CPUs that came or went, and other readers, not yet taken by the caller.
     #[cfg(feature = "perf")]
-    pub(super) changes: perf_reader::Changes,
+    pub(super) changes: perf_reader::HotplugChanges,
 }
 
 impl Poller {
@@ -127,18 +127,18 @@ impl Poller {
     ///
     /// As [`add_ring`](Self::add_ring).
     #[cfg(feature = "perf")]
-    pub fn add_perf(&mut self, buffers: perf_reader::Stream<PerfEventArray>) -> Result<Token, Error> {
+    pub fn add_perf(&mut self, buffers: perf_reader::AdaptiveReader<PerfEventArray>) -> Result<Token, Error> {
         self.add(Source::Perf(buffers), Interest::Readable, "asks to be told when a CPU's buffer has something")
     }
 
     /// Adds a set of perf buffers, one for each CPU. CPUs that come online are the caller's to look for
-    /// ([`Set::refresh`](perf_reader::Set::refresh)).
+    /// ([`PerCpuBuffers::refresh`](perf_reader::PerCpuBuffers::refresh)).
     ///
     /// # Errors
     ///
     /// As [`add_ring`](Self::add_ring).
     #[cfg(feature = "perf")]
-    pub fn add_perf_set(&mut self, set: perf_reader::Set) -> Result<Token, Error> {
+    pub fn add_perf_set(&mut self, set: perf_reader::PerCpuBuffers) -> Result<Token, Error> {
         self.add(Source::PerfSet(set), Interest::Readable, "asks to be told when a CPU's buffer has something")
     }
 
@@ -166,7 +166,7 @@ impl Poller {
             source,
             ready: false,
             #[cfg(feature = "perf")]
-            changes: perf_reader::Changes::default(),
+            changes: perf_reader::HotplugChanges::default(),
         });
         Ok(token)
     }
@@ -215,9 +215,9 @@ impl Poller {
 
     /// Takes what is known of CPUs that came or went since the last call, and of other readers of the same map; empty for a
     /// source of another kind. The source is ready when there are such changes. Each wait looks for them, at most once a second: see
-    /// [`Stream::refresh`](perf_reader::Stream::refresh).
+    /// [`AdaptiveReader::refresh`](perf_reader::AdaptiveReader::refresh).
     #[cfg(feature = "perf")]
-    pub fn take_changes(&mut self, token: Token) -> perf_reader::Changes {
+    pub fn take_changes(&mut self, token: Token) -> perf_reader::HotplugChanges {
         let entry = self.index(token).and_then(|index| self.entries.get_mut(index));
         entry.map(|entry| std::mem::take(&mut entry.changes)).unwrap_or_default()
     }

@@ -117,7 +117,7 @@ impl Poller {
                 #[cfg(feature = "ring")]
                 Source::Ring(ring) => {
                     use mmap_ring::Head;
-                    let head = if prepare { ring.settle() } else { ring.head().map_err(mmap_ring::Error::from) };
+                    let head = if prepare { ring.prepare_wait() } else { ring.head().map_err(mmap_ring::Error::from) };
                     let head = head.map_err(|error| PollError::of(entry.token, error))?;
                     entry.ready = head == Head::Ready;
                     look.ring_ready |= entry.ready;
@@ -125,9 +125,9 @@ impl Poller {
                     look.has_rings = true;
                 }
                 #[cfg(feature = "perf")]
-                Source::Perf(buffers) => entry.ready |= buffers.look_at().is_some_and(|at| at <= now),
+                Source::Perf(buffers) => entry.ready |= buffers.next_poll().is_some_and(|at| at <= now),
                 #[cfg(feature = "perf")]
-                Source::PerfSet(set) => entry.ready |= set.look_at().is_some_and(|at| at <= now),
+                Source::PerfSet(set) => entry.ready |= set.next_poll().is_some_and(|at| at <= now),
                 Source::Fd(_) => {}
             }
             look.ready |= entry.ready;
@@ -161,9 +161,9 @@ impl Poller {
             let at = match &entry.source {
                 Source::Perf(buffers) => {
                     shorten(REFRESH);
-                    buffers.look_at()
+                    buffers.next_poll()
                 }
-                Source::PerfSet(set) => set.look_at(),
+                Source::PerfSet(set) => set.next_poll(),
                 _ => continue,
             };
             if let Some(at) = at {
@@ -217,12 +217,12 @@ impl Poller {
             if let Source::Perf(buffers) = &mut entry.source {
                 let new = buffers.refresh().map_err(|error| PollError::of(entry.token, error))?;
                 // The caller may want to know even if no record comes.
-                entry.ready |= new != perf_reader::Changes::default();
+                entry.ready |= new != perf_reader::HotplugChanges::default();
                 let known = &mut entry.changes;
                 for (known, new) in [
-                    (&mut known.came, new.came),
-                    (&mut known.returned, new.returned),
-                    (&mut known.went, new.went),
+                    (&mut known.added, new.added),
+                    (&mut known.restored, new.restored),
+                    (&mut known.removed, new.removed),
                     (&mut known.taken, new.taken),
                     (&mut known.regained, new.regained),
                 ] {

@@ -46,7 +46,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             received += 1;
         }
         // Never sleep on a ring that has something: whoever committed it may have seen this consumer behind.
-        if received < EVENTS && ring.settle()? != Head::Ready {
+        if received < EVENTS && ring.prepare_wait()? != Head::Ready {
             readable.readable().await?.clear_ready();
         }
     }

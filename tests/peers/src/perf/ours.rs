@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use perf_reader::{Corrupt, Options, Record, Set, Slots, Stream};
+use perf_reader::{Corrupt, Options, Record, PerCpuBuffers, EventArray, AdaptiveReader};
 
 use super::producer::set_slot;
 use super::{NAP, PAGES, Peer};
@@ -12,7 +12,7 @@ use crate::ring::Sink;
 /// The slots of an array.
 struct Array(OwnedFd);
 
-impl Slots for Array {
+impl EventArray for Array {
     fn set(&self, cpu: u32, event: BorrowedFd<'_>) -> std::io::Result<()> {
         set_slot(&self.0, cpu, event.as_raw_fd())
     }
@@ -34,7 +34,7 @@ fn take<S: Sink>(sink: &mut S, record: Result<Record<'_>, Corrupt>) {
 
 /// The run loop: twin events.
 pub struct Twins<S> {
-    stream: Stream<Array>,
+    stream: AdaptiveReader<Array>,
     sink: S,
 }
 
@@ -42,7 +42,7 @@ impl<S: Sink> Peer<S> for Twins<S> {
     const NAME: &'static str = "perf-reader, twin events";
 
     fn open(map: &OwnedFd) -> Self {
-        let stream = Stream::open(PAGES, &Options::new(), array(map)).expect("perf buffers");
+        let stream = AdaptiveReader::open(PAGES as u32 * 4096, &Options::new(), array(map)).expect("perf buffers");
         Self { stream, sink: S::default() }
     }
 
@@ -66,7 +66,7 @@ impl<S: Sink> Peer<S> for Twins<S> {
 
 /// The set: every event wakes.
 pub struct Immediate<S> {
-    set: Set,
+    set: PerCpuBuffers,
     sink: S,
     _array: Array,
 }
@@ -75,7 +75,7 @@ impl<S: Sink> Peer<S> for Immediate<S> {
     const NAME: &'static str = "perf-reader, a wake-up each";
 
     fn open(map: &OwnedFd) -> Self {
-        let mut set = Set::open(PAGES, &Options::new()).expect("perf buffers");
+        let mut set = PerCpuBuffers::open(PAGES as u32 * 4096, &Options::new()).expect("perf buffers");
         let array = array(map);
         set.connect(&array).expect("slots");
         Self { set, sink: S::default(), _array: array }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mmap_ring::{Pace, Ring};
+use mmap_ring::{WakeupPolicy, Ring};
 
 use super::{Peer, Sink, own};
 
@@ -18,7 +18,7 @@ pub struct Immediate<S> {
 }
 
 impl<S: Sink> Immediate<S> {
-    fn run(&mut self, pace: Pace, stop: &AtomicBool) {
+    fn run(&mut self, pace: WakeupPolicy, stop: &AtomicBool) {
         let Self { ring, sink } = self;
         let run = ring.run(pace, |batch| {
             for record in batch {
@@ -44,7 +44,7 @@ impl<S: Sink> Peer<S> for Immediate<S> {
     }
 
     fn serve(&mut self, stop: &AtomicBool) {
-        self.run(Pace::immediate(), stop);
+        self.run(WakeupPolicy::immediate(), stop);
     }
 
     fn sink(&mut self) -> &mut S {
@@ -64,7 +64,7 @@ impl<S: Sink> Peer<S> for Trailing<S> {
     }
 
     fn serve(&mut self, stop: &AtomicBool) {
-        self.0.run(Pace::default(), stop);
+        self.0.run(WakeupPolicy::default(), stop);
     }
 
     fn sink(&mut self) -> &mut S {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cutaway_programs::compare::Way;
+use cutaway_programs::compare::Transport;
 
 use crate::compare::readers::Waiting;
 
@@ -47,16 +47,16 @@ impl Who {
     }
 
     /// Returns the buffer and the kind of wait; `None` for the map, which has no buffer.
-    pub(super) fn buffer(self, control: bool) -> Option<(Way, Waiting)> {
+    pub(super) fn buffer(self, control: bool) -> Option<(Transport, Waiting)> {
         // The control's epoll readers sleep through it.
         let epoll = if control { Waiting::Timer(5 * TIMER) } else { Waiting::Epoll(1) };
         Some(match self {
-            Self::RingEpoll => (Way::Reserve, epoll),
-            Self::RingTrailing => (Way::Reserve, Waiting::Quiet),
-            Self::RingBusy => (Way::Reserve, Waiting::Busy),
-            Self::PerfEpoll => (Way::Stack, epoll),
-            Self::PerfTwins => (Way::Stack, Waiting::Quiet),
-            Self::PerfBusy => (Way::Stack, Waiting::Busy),
+            Self::RingEpoll => (Transport::Reserve, epoll),
+            Self::RingTrailing => (Transport::Reserve, Waiting::Quiet),
+            Self::RingBusy => (Transport::Reserve, Waiting::Busy),
+            Self::PerfEpoll => (Transport::Stack, epoll),
+            Self::PerfTwins => (Transport::Stack, Waiting::Quiet),
+            Self::PerfBusy => (Transport::Stack, Waiting::Busy),
             Self::MapTimer => return None,
         })
     }

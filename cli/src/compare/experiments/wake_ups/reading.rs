@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cutaway_programs::compare::{Burst, Work, shelf};
+use cutaway_programs::compare::{FixedSize, Work, array_sink};
 use cutaway_sys::clock::monotonic_ns;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -29,7 +29,7 @@ pub(super) fn measure(bench: &Bench<'_>, who: Who, rate: u32) -> Result<Seen, Ob
     let time = Duration::from_millis(time);
     let (producer, sent, seen) = match who.buffer(bench.control) {
         Some((way, waiting)) => {
-            let burst = Burst { way, size: 8, most: 64, work: Work::Words, timed: true };
+            let burst = FixedSize { transport: way, size: 8, most: 64, work: Work::Words, timed: true };
             let producer = Producer::burst(&burst, BUFFER)?;
             let mut reader = Reader::open(way, &producer, BUFFER as usize, waiting)?;
             let stop = reader.stop()?;
@@ -49,7 +49,7 @@ pub(super) fn measure(bench: &Bench<'_>, who: Who, rate: u32) -> Result<Seen, Ob
             (producer, sent, seen)
         }
         None => {
-            let producer = Producer::load(&shelf()?, 0)?;
+            let producer = Producer::load(&array_sink()?, 0)?;
             let stop = AtomicBool::new(false);
             let read = || {
                 let mut watch = Watch::begin(cpu)?;

@@ -18,15 +18,16 @@ use std::os::fd::BorrowedFd;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// The kernel clears a slot when the map's descriptor that filled it is closed, so a `Slots` keeps its descriptor open.
-pub trait Slots {
+/// The kernel clears a slot when the map's descriptor that filled it is closed, so a `EventArray` keeps its descriptor open.
+#[doc(alias = "BPF_MAP_TYPE_PERF_EVENT_ARRAY")]
+pub trait EventArray {
     /// Has programs on `cpu` write through `event` from now on: one `BPF_MAP_UPDATE_ELEM`, key `cpu`, value the descriptor.
     ///
     /// # Errors
     /// Whatever bpf(2) answers.
     ///
     /// E2BIG for a CPU that has no slot, since the map's `max_entries` is not above its number: see
-    /// [`Set::without_slot`](crate::Set::without_slot).
+    /// [`PerCpuBuffers::without_slot`](crate::PerCpuBuffers::without_slot).
     fn set(&self, cpu: u32, event: BorrowedFd<'_>) -> io::Result<()>;
 
     /// Tells what is in the slot of `cpu`, without changing it. `Ok(None)`, the default, if that cannot be told. The
@@ -38,7 +39,7 @@ pub trait Slots {
     ///
     /// # Errors
     /// Whatever bpf(2) answers.
-    fn look(&self, cpu: u32, since: u64) -> io::Result<Option<Slot>> {
+    fn query(&self, cpu: u32, since: u64) -> io::Result<Option<Slot>> {
         let _ = (cpu, since);
         Ok(None)
     }
@@ -56,7 +57,7 @@ pub enum Slot {
     Other,
 }
 
-impl<F: Fn(u32, BorrowedFd<'_>) -> io::Result<()>> Slots for F {
+impl<F: Fn(u32, BorrowedFd<'_>) -> io::Result<()>> EventArray for F {
     fn set(&self, cpu: u32, event: BorrowedFd<'_>) -> io::Result<()> {
         self(cpu, event)
     }

@@ -19,33 +19,35 @@ use std::time::Duration;
 use crate::bytes::Bytes;
 use crate::corrupt::Corrupt;
 use crate::error::Error;
-use crate::event::{Direction, Event, data_pages};
+use crate::event::{Direction, Event};
 use crate::mapping::Mapping;
 use crate::options::Options;
 use crate::page::Page;
-use crate::record::{Record, Records, Stand};
+use crate::record::{Cursor, Record, Records};
+use crate::size::data_pages;
 use crate::sys;
 
 /// One CPU's overwritable buffer. Its descriptor goes into the program's map like that of a [`Buffer`](crate::Buffer).
 ///
 /// Programs never find it full. Nobody has to read it, and usually nobody waits for it: with
 /// [`Wakeup::Events(0)`](crate::Wakeup::Events) it wakes only at each half ring.
+#[doc(alias = "write_backward")]
 #[derive(Debug)]
-pub struct Recorder {
+pub struct OverwriteBuffer {
     /// Unmapped before the event is closed.
     page: Page<Mapping>,
     event: Event,
     timed: bool,
 }
 
-impl Recorder {
-    /// Opens it on `cpu` with `pages` data pages, a power of two. Needs Linux 4.7 and the privileges of
+impl OverwriteBuffer {
+    /// Opens it on `cpu` with a ring of `bytes` bytes: a power of two and a multiple of the page size. Needs Linux 4.7 and the privileges of
     /// [`Buffer::open`](crate::Buffer::open).
     ///
     /// # Errors
     /// As [`Buffer::open`](crate::Buffer::open).
-    pub fn open(cpu: u32, pages: usize, options: &Options) -> Result<Self, Error> {
-        data_pages(pages)?;
+    pub fn open(cpu: u32, bytes: u32, options: &Options) -> Result<Self, Error> {
+        let pages = data_pages(bytes)?;
         let event = Event::open(cpu, options, Direction::Backward)?;
         let page = Page::new(event.map(pages, false)?).map_err(|corrupt| Error::Corrupt { cpu, corrupt })?;
         event.enable()?;
@@ -80,7 +82,7 @@ impl Recorder {
         // stays paused as long as `paused` lives, which the snapshot keeps.
         let recorded = unsafe { self.page.recorded() };
         let (bytes, cut) = recorded.map_err(|corrupt| Error::Corrupt { cpu: self.event.cpu(), corrupt })?;
-        Ok(Snapshot { recorded: Walk { bytes, cut, timed: self.timed, stand: Stand::at(0) }, _paused: paused })
+        Ok(Snapshot { recorded: Walk { bytes, cut, timed: self.timed, cursor: Cursor::at(0) }, _paused: paused })
     }
 
     /// How many samples found no room: those sent during a pause, and those larger than the ring; `None` before Linux 6.0,
@@ -88,12 +90,12 @@ impl Recorder {
     ///
     /// # Errors
     /// [`Error::System`] if read(2) fails.
-    pub fn lost_total(&self) -> Result<Option<u64>, Error> {
+    pub fn lost(&self) -> Result<Option<u64>, Error> {
         self.event.lost()
     }
 }
 
-impl AsFd for Recorder {
+impl AsFd for OverwriteBuffer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
     }
@@ -110,7 +112,7 @@ impl Drop for Paused<'_> {
     }
 }
 
-/// What a [`Recorder`] held when it was paused. The recording goes on when this is dropped.
+/// What a [`OverwriteBuffer`] held when it was paused. The recording goes on when this is dropped.
 #[derive(Debug)]
 #[must_use = "the recording is paused until this is dropped"]
 pub struct Snapshot<'r> {
@@ -120,7 +122,7 @@ pub struct Snapshot<'r> {
 
 impl Snapshot<'_> {
     /// The records, the newest first, back to the oldest that is still whole.
-    pub fn records(&self) -> Recorded<'_> {
+    pub fn records(&self) -> SnapshotRecords<'_> {
         self.recorded.records()
     }
 
@@ -136,24 +138,24 @@ struct Walk<'r> {
     bytes: Bytes<'r>,
     cut: bool,
     timed: bool,
-    stand: Stand,
+    cursor: Cursor,
 }
 
 impl Walk<'_> {
-    fn records(&self) -> Recorded<'_> {
+    fn records(&self) -> SnapshotRecords<'_> {
         let end = self.bytes.len() as u64;
-        Recorded { records: Records::new(self.bytes, end, self.timed, &self.stand), cut: self.cut }
+        SnapshotRecords { records: Records::new(self.bytes, end, self.timed, &self.cursor), cut: self.cut }
     }
 }
 
 /// The records of a [`Snapshot`], the newest first. Their positions count from the newest.
 #[derive(Debug)]
-pub struct Recorded<'s> {
+pub struct SnapshotRecords<'s> {
     records: Records<'s>,
     cut: bool,
 }
 
-impl<'s> Iterator for Recorded<'s> {
+impl<'s> Iterator for SnapshotRecords<'s> {
     type Item = Result<Record<'s>, Corrupt>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -176,7 +178,7 @@ mod tests {
         // SAFETY: the fake kernel writes nothing now.
         #[expect(unsafe_code, reason = "the test is its own writer")]
         let (bytes, cut) = unsafe { page.recorded() }.unwrap();
-        let walk = Walk { bytes, cut, timed: false, stand: Stand::at(0) };
+        let walk = Walk { bytes, cut, timed: false, cursor: Cursor::at(0) };
         let numbers = walk.records().map(|record| match record.unwrap() {
             Record::Sample(sample) => {
                 let number: u64 = u64::from_ne_bytes(sample.padded().array(0).unwrap());

@@ -9,14 +9,14 @@
 //!     return how many were refused, and how many were worked on
 //! ```
 
-use super::{Way, names};
+use super::{Transport, names};
 use crate::prelude::*;
 
 /// What the program does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Burst {
+pub struct FixedSize {
     /// How records are built and sent.
-    pub way: Way,
+    pub transport: Transport,
     /// Bytes of a record, at least 8.
     pub size: u32,
     /// The most records of one run, at most 1,000: the verifier walks through each of them.
@@ -39,14 +39,14 @@ pub enum Work {
 
 /// What one run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct SendCount {
     /// Records that were written, wherever that was.
     pub worked: u32,
     /// Records that were not sent.
     pub refused: u32,
 }
 
-impl Tally {
+impl SendCount {
     /// From the run's return value.
     #[must_use]
     pub fn read(value: u32) -> Self {
@@ -68,7 +68,7 @@ const COUNT: i16 = 0;
 const FLAGS: i16 = 8;
 const LAST_FLAGS: i16 = 16;
 
-impl Burst {
+impl FixedSize {
     /// The object file with the program and its buffer, whose size user space sets.
     ///
     /// # Errors
@@ -76,8 +76,8 @@ impl Burst {
     /// If the size does not suit the work: a word's offset has 16 bits.
     pub fn object(&self) -> Result<Vec<u8>, Error> {
         let mut object = ObjectBuilder::new("Dual MIT/GPL");
-        object.source(source!("burst.rs"));
-        let way = Sender::new(&mut object, self);
+        object.source(source!("fixed_size.rs"));
+        let transport = Sender::new(&mut object, self);
 
         let mut asm = Assembler::new();
         let (next, refused, sent, done) =
@@ -88,11 +88,11 @@ impl Burst {
         asm.bind(next);
         asm.load(DW, R1, CONTEXT, COUNT);
         asm.jump_if(Ge, NUMBER, R1, done);
-        way.room(&mut asm, refused, done);
+        transport.room(&mut asm, refused, done);
         asm.add(TALLY, 1 << WORKED);
         self.work(&mut asm);
-        way.send(&mut asm);
-        if self.way == Way::Reserve {
+        transport.send(&mut asm);
+        if self.transport == Transport::Reserve {
             asm.jump(sent);
             asm.bind(refused);
             asm.add(TALLY, 1);
@@ -140,9 +140,9 @@ impl Burst {
     }
 }
 
-/// A way with its maps.
+/// A transport with its maps.
 struct Sender {
-    way: Way,
+    transport: Transport,
     size: i32,
     events: MapRef,
     /// For the ways that build the record in a value of a map.
@@ -150,19 +150,19 @@ struct Sender {
 }
 
 impl Sender {
-    fn new(object: &mut ObjectBuilder, burst: &Burst) -> Self {
-        let events = object.map(names::EVENTS, buffer(burst.way));
-        let heap = matches!(burst.way, Way::Heap | Way::Output).then(|| {
+    fn new(object: &mut ObjectBuilder, burst: &FixedSize) -> Self {
+        let events = object.map(names::EVENTS, buffer(burst.transport));
+        let heap = matches!(burst.transport, Transport::Heap | Transport::Output).then(|| {
             let value = MapDef::new(MapType::PERCPU_ARRAY).key_size(4).value_size(burst.size);
             object.map("heap", value.max_entries(1))
         });
-        Self { way: burst.way, size: burst.size.cast_signed(), events, heap }
+        Self { transport: burst.transport, size: burst.size.cast_signed(), events, heap }
     }
 
     /// Makes [`EVENT`] the place where the record is built; goes to `refused` if the buffer says that there is none.
     fn room(&self, asm: &mut Assembler, refused: Label, done: Label) {
-        match (self.way, self.heap) {
-            (Way::Reserve, _) => {
+        match (self.transport, self.heap) {
+            (Transport::Reserve, _) => {
                 asm.load_map(R1, self.events);
                 asm.mov(R2, self.size);
                 asm.mov(R3, 0);
@@ -188,8 +188,8 @@ impl Sender {
 
     /// Sends the record. R0 is negative then if that failed, which after a reservation it cannot.
     fn send(&self, asm: &mut Assembler) {
-        match self.way {
-            Way::Stack | Way::Heap => {
+        match self.transport {
+            Transport::Stack | Transport::Heap => {
                 asm.mov(R1, CONTEXT);
                 asm.load_map(R2, self.events);
                 asm.mov(W3, -1); // BPF_F_CURRENT_CPU
@@ -197,12 +197,12 @@ impl Sender {
                 asm.mov(R5, self.size);
                 asm.call(Helper::bpf_perf_event_output);
             }
-            Way::Reserve => {
+            Transport::Reserve => {
                 flags(asm);
                 asm.mov(R1, EVENT);
                 asm.call(Helper::bpf_ringbuf_submit);
             }
-            Way::Output => {
+            Transport::Output => {
                 flags(asm);
                 asm.mov(R4, R2);
                 asm.load_map(R1, self.events);
@@ -235,9 +235,9 @@ fn flags(asm: &mut Assembler) {
     asm.add(R2, R4);
 }
 
-/// The map that a way sends through; its size is user space's business.
-pub(super) fn buffer(way: Way) -> MapDef {
-    if way.is_ring() {
+/// The map that a transport sends through; its size is user space's business.
+pub(super) fn buffer(transport: Transport) -> MapDef {
+    if transport.is_ring() {
         MapDef::new(MapType::RINGBUF).max_entries(256 * 1024)
     } else {
         MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4).max_entries(0)
@@ -250,9 +250,9 @@ mod tests {
 
     #[test]
     fn every_way_and_size_is_an_object() {
-        for way in Way::ALL {
+        for transport in Transport::ALL {
             for (size, work) in [(8, Work::Words), (13, Work::Words), (16_384, Work::Words), (1 << 20, Work::Ends)] {
-                let burst = Burst { way, size, most: 4, work, timed: size == 8 };
+                let burst = FixedSize { transport, size, most: 4, work, timed: size == 8 };
                 assert_eq!(burst.object().unwrap()[..4], *b"\x7fELF", "{burst:?}");
             }
         }
@@ -260,6 +260,6 @@ mod tests {
 
     #[test]
     fn a_tally_is_two_halves() {
-        assert_eq!(Tally::read(0x0003_0002), Tally { worked: 3, refused: 2 });
+        assert_eq!(SendCount::read(0x0003_0002), SendCount { worked: 3, refused: 2 });
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     find the entry ─▶ begin: room for the event ─▶ fill it ─▶ send ─▶ forget the entry
-//!                        └───────────── a Way's own ──────────────┘
+//!                        └─────────────Transmit's own──────────────┘
 //! ```
 //!
 //! Registers that survive helper calls hold the same things throughout, see [`CONTEXT`] and its neighbours.
@@ -11,7 +11,7 @@
 //! uprobe's program cannot wait for a page.
 
 use super::{
-    Call, Event, Reason, StackEvent,
+    Event, EventHeader, Reason, StackEvent,
     entry::{Arguments, Key},
     follow::Followed,
     losses::Counters,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{Bits64, Writable, prelude::*};
 
-pub(super) const SOURCE: crate::Source = source!("answer.rs");
+pub(super) const SOURCE: crate::Source = source!("return_probe.rs");
 
 /// The program's context: `struct pt_regs`.
 pub(super) const CONTEXT: R6 = R6;
@@ -55,7 +55,7 @@ struct AddrInfo {
 }
 
 /// One way to build and send the event.
-pub(super) trait Way {
+pub(super) trait Transmit {
     const LAYOUT: Layout;
 
     /// Makes room: [`EVENT`] is its address afterwards, with its fixed part zeroed. Without room, counts the loss and goes
@@ -81,7 +81,7 @@ struct Field {
     room: i32,
     /// Where its length goes.
     length: i16,
-    /// Its bit in [`Call::cut`].
+    /// Its bit in [`EventHeader::cut`].
     cut: u16,
 }
 
@@ -98,8 +98,8 @@ macro_rules! layout {
         Field {
             offset: offset!($event, $field),
             room: super::event::room(|event: &$event| &event.$field) as i32,
-            length: offset!(Call, $length),
-            cut: Call::$cut,
+            length: offset!(EventHeader, $length),
+            cut: EventHeader::$cut,
         }
     };
 }
@@ -113,7 +113,7 @@ impl Layout {
 const _: () = assert!(offset!(Event, call) == 0 && offset!(StackEvent, call) == 0);
 
 /// Adds the program.
-pub(super) fn program<W: Way>(
+pub(super) fn program<W: Transmit>(
     object: &mut ObjectBuilder,
     way: &W,
     calls: MapRef,
@@ -175,36 +175,36 @@ fn address(asm: &mut Assembler, dst: impl Writable<Width = Bits64>, offset: i16)
     asm.add(dst, i32::from(offset));
 }
 
-/// Zeroes the event's [`Call`], in memory that may hold an older event. Of a string the first byte is enough.
+/// Zeroes the event's [`EventHeader`], in memory that may hold an older event. Of a string the first byte is enough.
 #[track_caller]
 pub(super) fn zero_fixed_part(asm: &mut Assembler) {
-    for offset in (0..size_of::<Call>() as i16).step_by(8) {
+    for offset in (0..size_of::<EventHeader>() as i16).step_by(8) {
         asm.store(DW, EVENT, offset, 0);
     }
 }
 
 /// The time, the process, the result. Destroys [`NOW`].
 fn who_and_when(asm: &mut Assembler) {
-    asm.store(DW, EVENT, offset!(Call, time_ns), NOW);
+    asm.store(DW, EVENT, offset!(EventHeader, time_ns), NOW);
     asm.load(DW, R1, R10, ARGUMENTS + offset!(Arguments, start_ns));
     asm.sub(NOW, R1);
-    asm.store(DW, EVENT, offset!(Call, latency_ns), NOW);
+    asm.store(DW, EVENT, offset!(EventHeader, latency_ns), NOW);
 
     asm.load(DW, R1, R10, KEY + offset!(Key, pid_tgid));
-    asm.store(W, EVENT, offset!(Call, tid), R1);
+    asm.store(W, EVENT, offset!(EventHeader, tid), R1);
     asm.rsh(R1, 32);
-    asm.store(W, EVENT, offset!(Call, pid), R1);
+    asm.store(W, EVENT, offset!(EventHeader, pid), R1);
     asm.call(Helper::bpf_get_current_uid_gid);
-    asm.store(W, EVENT, offset!(Call, uid), R0);
+    asm.store(W, EVENT, offset!(EventHeader, uid), R0);
     asm.call(Helper::bpf_get_smp_processor_id);
-    asm.store(W, EVENT, offset!(Call, cpu), R0);
+    asm.store(W, EVENT, offset!(EventHeader, cpu), R0);
     asm.mov(R1, EVENT);
-    asm.add(R1, i32::from(offset!(Call, comm)));
+    asm.add(R1, i32::from(offset!(EventHeader, comm)));
     asm.mov(R2, 16);
     asm.call(Helper::bpf_get_current_comm);
 
     asm.load(DW, R1, CONTEXT, REGISTERS.result);
-    asm.store(W, EVENT, offset!(Call, ret), R1);
+    asm.store(W, EVENT, offset!(EventHeader, ret), R1);
 }
 
 /// Which of the things that tell where a call came from are asked for: not every kernel has both helpers, and a branch that a
@@ -228,14 +228,14 @@ impl Origin {
         asm.jump_if(Eq, R1, 0, no_cookie);
         asm.mov(R1, CONTEXT);
         asm.call(Helper::bpf_get_attach_cookie);
-        asm.store(W, EVENT, offset!(Call, cookie), R0);
+        asm.store(W, EVENT, offset!(EventHeader, cookie), R0);
         asm.bind(no_cookie);
 
         asm.load_address(R1, self.with_cgroup, 0);
         asm.load(W, R1, R1, 0);
         asm.jump_if(Eq, R1, 0, no_cgroup);
         asm.call(Helper::bpf_get_current_cgroup_id);
-        asm.store(DW, EVENT, offset!(Call, cgroup), R0);
+        asm.store(DW, EVENT, offset!(EventHeader, cgroup), R0);
         asm.bind(no_cgroup);
     }
 }
@@ -270,12 +270,12 @@ fn string(asm: &mut Assembler, field: &Field) {
     asm.bind(done);
 }
 
-/// Sets a bit of [`Call::cut`].
+/// Sets a bit of [`EventHeader::cut`].
 #[track_caller]
 fn mark(asm: &mut Assembler, bit: u16) {
-    asm.load(H, R1, EVENT, offset!(Call, cut));
+    asm.load(H, R1, EVENT, offset!(EventHeader, cut));
     asm.or(R1, i32::from(bit));
-    asm.store(H, EVENT, offset!(Call, cut), R1);
+    asm.store(H, EVENT, offset!(EventHeader, cut), R1);
 }
 
 /// Walks the list that the call has given, if it has given one. Destroys the arguments.
@@ -285,7 +285,7 @@ fn list(asm: &mut Assembler) {
     asm.load(DW, R3, R10, ARGUMENTS + offset!(Arguments, res));
     asm.mov(SEEN, 0);
     asm.store(DW, R10, CANONNAME, 0);
-    asm.load(W, R1, EVENT, offset!(Call, ret));
+    asm.load(W, R1, EVENT, offset!(EventHeader, ret));
     asm.jump_if(Ne, R1, 0, walked);
     // *res is the first entry.
     address(asm, R1, ADDRINFO);
@@ -296,7 +296,7 @@ fn list(asm: &mut Assembler) {
 
     asm.bind(next);
     asm.jump_if(Eq, POINTER, 0, walked);
-    asm.jump_if(Eq, SEEN, i32::from(Call::MOST_ADDRESSES), broken);
+    asm.jump_if(Eq, SEEN, i32::from(EventHeader::MOST_ADDRESSES), broken);
     address(asm, R1, ADDRINFO);
     asm.mov(R2, size!(AddrInfo));
     asm.mov(R3, POINTER);
@@ -312,19 +312,19 @@ fn list(asm: &mut Assembler) {
     asm.jump(next);
 
     asm.bind(broken);
-    mark(asm, Call::LIST_CUT);
+    mark(asm, EventHeader::LIST_CUT);
     asm.bind(walked);
-    asm.store(H, EVENT, offset!(Call, addresses), SEEN);
+    asm.store(H, EVENT, offset!(EventHeader, addresses), SEEN);
 }
 
 /// Copies what the event tells of the list's first entry.
 fn first_entry(asm: &mut Assembler) {
     for (from, to) in [
-        (offset!(AddrInfo, flags), offset!(Call, ai_flags)),
-        (offset!(AddrInfo, family), offset!(Call, ai_family)),
-        (offset!(AddrInfo, socktype), offset!(Call, ai_socktype)),
-        (offset!(AddrInfo, protocol), offset!(Call, ai_protocol)),
-        (offset!(AddrInfo, addrlen), offset!(Call, ai_addrlen)),
+        (offset!(AddrInfo, flags), offset!(EventHeader, ai_flags)),
+        (offset!(AddrInfo, family), offset!(EventHeader, ai_family)),
+        (offset!(AddrInfo, socktype), offset!(EventHeader, ai_socktype)),
+        (offset!(AddrInfo, protocol), offset!(EventHeader, ai_protocol)),
+        (offset!(AddrInfo, addrlen), offset!(EventHeader, ai_addrlen)),
     ] {
         asm.load(W, R1, R10, ADDRINFO + from);
         asm.store(W, EVENT, to, R1);
@@ -338,13 +338,13 @@ fn keep_address(asm: &mut Assembler, skip: Label) {
     const ROOM: i32 = size!([u8; 28]);
     let short = asm.label("short");
     asm.load(W, R2, R10, ADDRINFO + offset!(AddrInfo, socktype));
-    asm.load(W, R3, EVENT, offset!(Call, ai_socktype));
+    asm.load(W, R3, EVENT, offset!(EventHeader, ai_socktype));
     asm.jump_if(Ne, R2, R3, skip);
-    asm.load(H, R1, EVENT, offset!(Call, kept));
+    asm.load(H, R1, EVENT, offset!(EventHeader, kept));
     asm.jump_if(Gt, R1, 3, skip);
     asm.mul(R1, ROOM);
     asm.add(R1, EVENT);
-    asm.add(R1, i32::from(offset!(Call, addrs)));
+    asm.add(R1, i32::from(offset!(EventHeader, addrs)));
     asm.load(W, R2, R10, ADDRINFO + offset!(AddrInfo, addrlen));
     asm.jump_if(Le, R2, ROOM, short);
     asm.mov(R2, ROOM);
@@ -352,7 +352,7 @@ fn keep_address(asm: &mut Assembler, skip: Label) {
     asm.load(DW, R3, R10, ADDRINFO + offset!(AddrInfo, addr));
     asm.call(Helper::bpf_probe_read_user);
     asm.jump_if(Ne, R0, 0, skip);
-    asm.load(H, R1, EVENT, offset!(Call, kept));
+    asm.load(H, R1, EVENT, offset!(EventHeader, kept));
     asm.add(R1, 1);
-    asm.store(H, EVENT, offset!(Call, kept), R1);
+    asm.store(H, EVENT, offset!(EventHeader, kept), R1);
 }

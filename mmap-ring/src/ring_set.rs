@@ -8,6 +8,7 @@ use crate::memory::Consume;
 use crate::memory::mapped::Mapped;
 use crate::ring::Ring;
 use crate::wait::{Sleeper, Stopper, Waiter, Wake};
+use cutaway_sys::IntoControlFlow;
 use cutaway_sys::epoll::Epoll;
 
 /// Rings that are waited for together.
@@ -16,9 +17,9 @@ use cutaway_sys::epoll::Epoll;
 /// # use mmap_ring::fake::{Commit, Kernel};
 /// # let (first, ring_of_first) = Kernel::new(4096)?;
 /// # let (second, ring_of_second) = Kernel::new(4096)?;
-/// use mmap_ring::{Set, Wake};
+/// use mmap_ring::{RingSet, Wake};
 ///
-/// let mut set = Set::new();
+/// let mut set = RingSet::new();
 /// set.push(ring_of_first);
 /// set.push(ring_of_second);
 /// second.output(b"here", Commit::default());
@@ -30,8 +31,9 @@ use cutaway_sys::epoll::Epoll;
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias = "ring_buffer")]
 #[derive(Debug)]
-pub struct Set<M: Consume = Mapped> {
+pub struct RingSet<M: Consume = Mapped> {
     rings: Rings<M>,
     waiter: Waiter,
 }
@@ -48,10 +50,10 @@ impl<M: Consume> Sleeper for Rings<M> {
         Ok(most)
     }
 
-    fn settle(&mut self) -> Result<Head, Corrupt> {
+    fn prepare_wait(&mut self) -> Result<Head, Corrupt> {
         let mut most = Head::Empty;
         for ring in &mut self.0 {
-            most = most.max(ring.consumer_mut().settle()?);
+            most = most.max(ring.consumer_mut().prepare_wait()?);
         }
         Ok(most)
     }
@@ -61,13 +63,13 @@ impl<M: Consume> Sleeper for Rings<M> {
     }
 }
 
-impl<M: Consume> Default for Set<M> {
+impl<M: Consume> Default for RingSet<M> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<M: Consume> Set<M> {
+impl<M: Consume> RingSet<M> {
     /// No rings yet.
     #[must_use]
     pub fn new() -> Self {
@@ -75,6 +77,7 @@ impl<M: Consume> Set<M> {
     }
 
     /// Adds a ring and returns its index: 0, 1, 2 and so on.
+    #[doc(alias = "ring_buffer__add")]
     pub fn push(&mut self, ring: Ring<M>) -> usize {
         self.rings.0.push(ring);
         self.waiter.forget();
@@ -94,12 +97,13 @@ impl<M: Consume> Set<M> {
 
     /// Sleeps until one of the rings has a record to read or skip: see
     /// [`Ring::wait`]. A ring with a busy head does not keep the others from
-    /// being waited for. All rings are looked at every [`LOOK_EVERY`](crate::LOOK_EVERY) (90 ms) or what
-    /// [`look_every`](Self::look_every) of this set says, for records that were sent without a wake-up.
+    /// being waited for. All rings are looked at every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms) or what
+    /// [`set_idle_poll_interval`](Self::set_idle_poll_interval) of this set says, for records that were sent without a wake-up.
     ///
     /// # Errors
     /// As [`Ring::wait`], for any of the rings. The others can still be read, and
     /// [`remove`](Self::remove) takes a corrupt one out.
+    #[doc(alias = "ring_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         self.waiter.wait(&mut self.rings, timeout)
     }
@@ -110,6 +114,29 @@ impl<M: Consume> Set<M> {
     pub fn ready(&mut self) -> impl Iterator<Item = (usize, &mut Ring<M>)> {
         let rings = self.rings.0.iter_mut().enumerate();
         rings.filter(|(_, ring)| !matches!(ring.head(), Ok(Head::Empty | Head::Busy)))
+    }
+
+    /// Calls `each` with every record that is committed now and the index of its ring, one ring after another: see
+    /// [`Ring::drain`]. Makes no system call.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`remove`](Self::remove) takes it out.
+    #[doc(alias = "ring_buffer__consume")]
+    pub fn drain<R: IntoControlFlow>(
+        &mut self,
+        mut each: impl FnMut(usize, &[u8]) -> R,
+    ) -> Result<Option<R::Break>, Error> {
+        let mut corrupt = None;
+        for (index, ring) in self.rings.0.iter_mut().enumerate() {
+            match ring.drain(|record| each(index, record)) {
+                Ok(None) => {}
+                Ok(ended) => return Ok(ended),
+                Err(error) => {
+                    corrupt.get_or_insert(error);
+                }
+            }
+        }
+        corrupt.map_or(Ok(None), Err)
     }
 
     /// The rings, by their indices.
@@ -126,10 +153,10 @@ impl<M: Consume> Set<M> {
         &mut self.rings.0
     }
 
-    /// Sets how long [`wait`](Self::wait) sleeps at most before it looks at all rings by itself: see [`Ring::look_every`],
+    /// Sets how long [`wait`](Self::wait) sleeps at most before it looks at all rings by itself: see [`Ring::set_idle_poll_interval`],
     /// which for a ring in a set has no effect.
-    pub fn look_every(&mut self, time: Option<Duration>) {
-        self.waiter.look_every(time);
+    pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
+        self.waiter.set_idle_poll_interval(time);
     }
 
     /// A handle that ends [`wait`](Self::wait) from elsewhere.

@@ -10,23 +10,65 @@
 //!
 //! Instructions are numbered by slot, as the verifier numbers them.
 
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Display, Formatter, Write as _};
 
 use cutaway_sys::Helper;
 
+use super::ObjectBuilder;
 use crate::{
     asm::{Code, Reference, Statement},
-    object::ObjectBuilder,
+    error::Error,
     source::Source,
 };
 
+impl ObjectBuilder {
+    /// All functions as text: the Rust lines, the instructions, and what they refer to by name.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn listing(&self) -> Result<String, Error> {
+        self.check()?;
+        let mut text = String::new();
+        for function in &self.functions {
+            let code = function.item.code.as_ref().map_err(Clone::clone)?;
+            let listing = Listing {
+                section: function.item.section(),
+                name: &function.name,
+                code,
+                sources: &self.sources,
+                names: self,
+            };
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{listing}");
+        }
+        Ok(text)
+    }
+
+    fn name_of(&self, reference: crate::asm::Reference) -> Option<&str> {
+        use crate::asm::Reference::*;
+        match reference {
+            Map(map) => self.maps.get(map.index).map(|map| map.name.as_str()),
+            Variable(variable) => {
+                let variable = self.variables.get(variable.index);
+                variable.map(|variable| variable.name.as_str())
+            }
+            Call(function) | Function(function) => {
+                let function = self.functions.get(function.index);
+                function.map(|function| function.name.as_str())
+            }
+            Jump(_) | LongJump(_) => None,
+        }
+    }
+}
+
 /// A function, its sources, and the object that knows the names of what it refers to.
-pub(crate) struct Listing<'a> {
-    pub(crate) section: &'a str,
-    pub(crate) name: &'a str,
-    pub(crate) code: &'a Code,
-    pub(crate) sources: &'a [Source],
-    pub(crate) names: &'a ObjectBuilder,
+struct Listing<'a> {
+    section: &'a str,
+    name: &'a str,
+    code: &'a Code,
+    sources: &'a [Source],
+    names: &'a ObjectBuilder,
 }
 
 impl Display for Listing<'_> {

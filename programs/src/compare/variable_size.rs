@@ -1,32 +1,32 @@
 //! A record of any length, sent from bytes that user space has put into a map.
 //!
 //! ```text
-//!     context: [ how many bytes, 1 to LONGEST | where they begin, 0 to 255 | ring: flags ]
+//!     context: [ how many bytes, 1 to MAX_RECORD | where they begin, 0 to 255 | ring: flags ]
 //! ```
 //!
 //! A reservation has one size, known to the verifier; a record whose length is only known at run time goes through
 //! `bpf_ringbuf_output`, or through a dynptr (5.19).
 
-use super::{Way, burst::buffer, names};
+use super::{Transport, fixed_size::buffer, names};
 use crate::prelude::*;
 
 /// The longest record in bytes.
-pub const LONGEST: u32 = 4096;
+pub const MAX_RECORD: u32 = 4096;
 
 /// Records begin at one of the first bytes.
 const STARTS: u32 = 256;
 
-/// The object file with the program, its buffer, and the bytes, [`LONGEST`] and 256 more, that user space has to
-/// provide. Sends through perf buffers unless `way` is one of the ring's.
+/// The object file with the program, its buffer, and the bytes, [`MAX_RECORD`] and 256 more, that user space has to
+/// provide. Sends through perf buffers unless `transport` is one of the ring's.
 ///
 /// # Errors
 ///
 /// Only if this crate is wrong, which its tests rule out.
-pub fn varied(way: Way) -> Result<Vec<u8>, Error> {
+pub fn variable_size(transport: Transport) -> Result<Vec<u8>, Error> {
     let mut object = ObjectBuilder::new("Dual MIT/GPL");
-    object.source(source!("varied.rs"));
-    let events = object.map(names::EVENTS, buffer(way));
-    let bytes = MapDef::new(MapType::ARRAY).key_size(4).value_size(LONGEST + STARTS).max_entries(1);
+    object.source(source!("variable_size.rs"));
+    let events = object.map(names::EVENTS, buffer(transport));
+    let bytes = MapDef::new(MapType::ARRAY).key_size(4).value_size(MAX_RECORD + STARTS).max_entries(1);
     let bytes = object.map(names::BYTES, bytes);
 
     let mut asm = Assembler::new();
@@ -42,9 +42,9 @@ pub fn varied(way: Way) -> Result<Vec<u8>, Error> {
     asm.and(R8, STARTS.cast_signed() - 1);
     asm.add(R8, R0);
     asm.load(DW, R7, R6, 0);
-    asm.jump_if(Gt, R7, LONGEST.cast_signed(), too_long);
+    asm.jump_if(Gt, R7, MAX_RECORD.cast_signed(), too_long);
     asm.jump_if(Eq, R7, 0, too_long);
-    if way.is_ring() {
+    if transport.is_ring() {
         asm.load_map(R1, events);
         asm.mov(R2, R8);
         asm.mov(R3, R7);

@@ -2,34 +2,34 @@
 //!
 //! With a wake-up for every record, a buffer that wakes no reader is empty. With any other [`Wakeup`] the last records
 //! of a burst stay below the threshold (`perf_output_begin` and `__perf_event_output` in `kernel/events`), and in a
-//! quiet buffer they would wait for ever. So a wait looks by itself, on a timer.
+//! silent buffer they would wait for ever. So a wait looks by itself, on a timer.
 
 use std::time::{Duration, Instant};
 
 use crate::options::Wakeup;
 
-/// How long a record waits at most before [`Set::wait`](crate::Set::wait) and [`Stream::wait`](crate::Stream::wait)
+/// How long a record waits at most before [`PerCpuBuffers::wait`](crate::PerCpuBuffers::wait) and [`AdaptiveReader::wait`](crate::AdaptiveReader::wait)
 /// find it without a wake-up, unless they are told another time: 90 milliseconds, so that it is read within 100
 /// milliseconds on a machine that is not overloaded.
 ///
 /// They look only where the options ask for fewer wake-ups than one for each record. An idle reader then wakes up 11
 /// times a second, and otherwise not at all.
-pub const LOOK_EVERY: Duration = Duration::from_millis(90);
+pub const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(90);
 
 /// Without any sleep between two looks a wait would never sleep at all.
 const LEAST: Duration = Duration::from_millis(1);
 
 /// When to look next.
 #[derive(Debug)]
-pub(crate) struct Looks {
+pub(crate) struct IdlePoll {
     every: Option<Duration>,
     last: Instant,
 }
 
-impl Looks {
-    /// Looks every [`LOOK_EVERY`] if records can come without a wake-up, otherwise never.
+impl IdlePoll {
+    /// Polls every [`IDLE_POLL_INTERVAL`] if records can come without a wake-up, otherwise never.
     pub(crate) fn for_wakeup(wakeup: Wakeup) -> Self {
-        let every = (wakeup != Wakeup::Events(1)).then_some(LOOK_EVERY);
+        let every = (wakeup != Wakeup::Events(1)).then_some(IDLE_POLL_INTERVAL);
         Self { every, last: Instant::now() }
     }
 
@@ -58,26 +58,26 @@ mod tests {
 
     #[test]
     fn only_where_records_can_come_without_a_wake_up() {
-        assert_eq!(Looks::for_wakeup(Wakeup::Events(1)).at(), None);
+        assert_eq!(IdlePoll::for_wakeup(Wakeup::Events(1)).at(), None);
         for wakeup in [Wakeup::Events(0), Wakeup::Events(2), Wakeup::Bytes(0), Wakeup::Bytes(1), Wakeup::Bytes(4096)] {
-            let looks = Looks::for_wakeup(wakeup);
-            assert_eq!(looks.at(), Some(looks.last + LOOK_EVERY), "{wakeup:?}");
+            let idle_poll = IdlePoll::for_wakeup(wakeup);
+            assert_eq!(idle_poll.at(), Some(idle_poll.last + IDLE_POLL_INTERVAL), "{wakeup:?}");
         }
     }
 
     #[test]
     fn a_look_puts_off_the_next() {
-        let mut looks = Looks::for_wakeup(Wakeup::Events(2));
-        let first = looks.at().unwrap();
+        let mut idle_poll = IdlePoll::for_wakeup(Wakeup::Events(2));
+        let first = idle_poll.at().unwrap();
         std::thread::sleep(Duration::from_millis(1));
-        looks.looked();
-        assert!(looks.at().unwrap() > first);
-        looks.set(Some(Duration::ZERO));
-        assert_eq!(looks.at(), Some(looks.last + LEAST));
-        looks.set(None);
-        assert_eq!(looks.at(), None);
+        idle_poll.looked();
+        assert!(idle_poll.at().unwrap() > first);
+        idle_poll.set(Some(Duration::ZERO));
+        assert_eq!(idle_poll.at(), Some(idle_poll.last + LEAST));
+        idle_poll.set(None);
+        assert_eq!(idle_poll.at(), None);
         // A time too long for the clock turns them off as well.
-        looks.set(Some(Duration::MAX));
-        assert_eq!(looks.at(), None);
+        idle_poll.set(Some(Duration::MAX));
+        assert_eq!(idle_poll.at(), None);
     }
 }

@@ -6,13 +6,13 @@
 //! (`include/trace/events/sched.h`: `sched_process_fork(parent, child)`, `sched_process_exec(p, …)`,
 //! `sched_process_exit(p, …)`.)
 
-use super::{Way, burst::buffer, names};
+use super::{Transport, fixed_size::buffer, names};
 use crate::prelude::*;
 
 /// What has happened to a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u32)]
-pub enum Moment {
+pub enum TaskEventKind {
     /// It was made; told on its parent's CPU.
     Fork = 0,
     /// It runs another program from now on.
@@ -21,7 +21,7 @@ pub enum Moment {
     Exit = 2,
 }
 
-impl Moment {
+impl TaskEventKind {
     /// In the order in which a process meets them.
     pub const ALL: [Self; 3] = [Self::Fork, Self::Exec, Self::Exit];
 
@@ -46,21 +46,21 @@ impl Moment {
 /// The event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
-pub struct Life {
+pub struct TaskEvent {
     /// When, in nanoseconds of `CLOCK_MONOTONIC`.
     pub time_ns: u64,
     /// The process: the address of its `struct task_struct`, which a later one may get again.
     pub task: u64,
-    /// What happened: a [`Moment`].
+    /// What happened: a [`TaskEventKind`].
     pub moment: u32,
     /// Where.
     pub cpu: u32,
     /// The name of the thread that ran then: at a fork, the parent's.
     pub comm: [u8; 16],
 }
-describe!(Life { time_ns, task, moment, cpu, comm: char });
+describe!(TaskEvent { time_ns, task, moment, cpu, comm: char });
 
-impl Life {
+impl TaskEvent {
     /// The object file with the three programs, which hang on their tracepoints.
     ///
     /// # Errors
@@ -68,11 +68,11 @@ impl Life {
     /// Only if this crate is wrong, which its tests rule out.
     pub fn object() -> Result<Vec<u8>, Error> {
         let mut object = ObjectBuilder::new("Dual MIT/GPL");
-        object.source(source!("life.rs"));
+        object.source(source!("task_event.rs"));
         object.describe::<Self>();
-        let ring = object.map(names::RING, buffer(Way::Reserve));
-        let perf = [names::PERF, names::MERGED].map(|name| object.map(name, buffer(Way::Heap)));
-        for moment in Moment::ALL {
+        let ring = object.map(names::RING, buffer(Transport::Reserve));
+        let perf = [names::PERF, names::MERGED].map(|name| object.map(name, buffer(Transport::Heap)));
+        for moment in TaskEventKind::ALL {
             let section = format!("raw_tracepoint/{}", moment.tracepoint());
             object.program(&section, moment.tracepoint(), program(moment, ring, perf));
         }
@@ -100,26 +100,26 @@ fn halves([a, b, c, d, e, f, g, h]: [u8; 8]) -> [u32; 2] {
     [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h])]
 }
 
-fn program(moment: Moment, ring: MapRef, perf: [MapRef; 2]) -> Assembler {
-    const EVENT: i16 = -(size_of::<Life>() as i16);
+fn program(moment: TaskEventKind, ring: MapRef, perf: [MapRef; 2]) -> Assembler {
+    const EVENT: i16 = -(size_of::<TaskEvent>() as i16);
     let mut asm = Assembler::new();
     asm.mov(R6, R1);
     asm.call(Helper::bpf_ktime_get_ns);
-    asm.store(DW, R10, EVENT + offset!(Life, time_ns), R0);
+    asm.store(DW, R10, EVENT + offset!(TaskEvent, time_ns), R0);
     asm.load(DW, R1, R6, moment.task());
-    asm.store(DW, R10, EVENT + offset!(Life, task), R1);
-    asm.store(W, R10, EVENT + offset!(Life, moment), moment as i32);
+    asm.store(DW, R10, EVENT + offset!(TaskEvent, task), R1);
+    asm.store(W, R10, EVENT + offset!(TaskEvent, moment), moment as i32);
     asm.call(Helper::bpf_get_smp_processor_id);
-    asm.store(W, R10, EVENT + offset!(Life, cpu), R0);
+    asm.store(W, R10, EVENT + offset!(TaskEvent, cpu), R0);
     asm.mov(R1, R10);
-    asm.add(R1, i32::from(EVENT + offset!(Life, comm)));
+    asm.add(R1, i32::from(EVENT + offset!(TaskEvent, comm)));
     asm.mov(R2, 16);
     asm.call(Helper::bpf_get_current_comm);
 
     asm.load_map(R1, ring);
     asm.mov(R2, R10);
     asm.add(R2, i32::from(EVENT));
-    asm.mov(R3, size!(Life));
+    asm.mov(R3, size!(TaskEvent));
     asm.mov(R4, 0);
     asm.call(Helper::bpf_ringbuf_output);
     for buffers in perf {
@@ -128,7 +128,7 @@ fn program(moment: Moment, ring: MapRef, perf: [MapRef; 2]) -> Assembler {
         asm.mov(W3, -1); // BPF_F_CURRENT_CPU
         asm.mov(R4, R10);
         asm.add(R4, i32::from(EVENT));
-        asm.mov(R5, size!(Life));
+        asm.mov(R5, size!(TaskEvent));
         asm.call(Helper::bpf_perf_event_output);
     }
     asm.mov(R0, 0);

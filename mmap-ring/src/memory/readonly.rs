@@ -6,31 +6,32 @@ use std::sync::atomic::{Ordering, fence};
 
 use memmap2::MmapRaw;
 
-use super::mapped::{OVERWRITE, PENDING, Pages, checked, map, read_word};
+use super::mapped::{OVERWRITE, PENDING, Pages, map, read_word};
 use super::{Memory, sealed::Sealed};
 use crate::error::{Error, Region};
 use crate::map::Purpose;
+use crate::size::checked;
 
 /// The pages of a real ring as a bystander maps them.
 #[derive(Debug)]
-pub struct Whole {
+pub struct ReadOnlyMapped {
     pages: MmapRaw,
     page: usize,
     size: u64,
 }
 
-impl Whole {
+impl ReadOnlyMapped {
     pub(crate) fn new(fd: BorrowedFd<'_>, bytes: u32) -> Result<Self, Error> {
         crate::map::check(fd, Purpose::Look, bytes)?;
         let (size, page) = checked(bytes)?;
-        let pages = map(fd, Region::Whole, 0, 2 * (page + size))?;
+        let pages = map(fd, Region::ReadOnly, 0, 2 * (page + size))?;
         Ok(Self { pages, page, size: size as u64 })
     }
 }
 
-impl Sealed for Whole {}
+impl Sealed for ReadOnlyMapped {}
 
-impl Memory for Whole {
+impl Memory for ReadOnlyMapped {
     type Data<'a> = Pages<'a>;
 
     fn data(&self) -> Pages<'_> {

@@ -8,7 +8,7 @@ use super::names;
 use crate::prelude::*;
 
 /// How many times the map holds before the oldest are written over.
-pub const SHELF_SLOTS: u32 = 1 << 16;
+pub const ARRAY_SINK_SLOTS: u32 = 1 << 16;
 
 /// The most of one run.
 const MOST: i32 = 1_000;
@@ -18,10 +18,10 @@ const MOST: i32 = 1_000;
 /// # Errors
 ///
 /// Only if this crate is wrong, which its tests rule out.
-pub fn shelf() -> Result<Vec<u8>, Error> {
+pub fn array_sink() -> Result<Vec<u8>, Error> {
     let mut object = ObjectBuilder::new("Dual MIT/GPL");
-    object.source(source!("shelf.rs"));
-    let slots = MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(SHELF_SLOTS);
+    object.source(source!("array_sink.rs"));
+    let slots = MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(ARRAY_SINK_SLOTS);
     let slots = object.map(names::SLOTS, slots);
     let next = object.map(names::NEXT, MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(1));
 
@@ -41,7 +41,7 @@ pub fn shelf() -> Result<Vec<u8>, Error> {
     asm.load(DW, R1, R6, 0);
     asm.jump_if(Ge, R9, R1, done);
     asm.load(DW, R1, R7, 0);
-    asm.and(R1, SHELF_SLOTS.cast_signed() - 1);
+    asm.and(R1, ARRAY_SINK_SLOTS.cast_signed() - 1);
     asm.store(W, R10, -4, R1);
     asm.load_map(R1, slots);
     asm.mov(R2, R10);

@@ -1,0 +1,94 @@
+//! Asks the kernel what a descriptor is, and refuses what is not the ring that was stated.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use super::facts::{Facts, facts};
+use super::purpose::{F_RB_OVERWRITE, Purpose};
+use super::sys;
+use crate::error::Error;
+use crate::size::checked;
+
+/// Fails unless `map` is a map that can be opened for `purpose` and has `bytes` bytes of data.
+pub(crate) fn check(map: BorrowedFd<'_>, purpose: Purpose, bytes: u32) -> Result<(), Error> {
+    checked(bytes)?;
+    let wanted = purpose.wanted();
+    let facts = match sys::info(map) {
+        Ok(facts) if purpose.allows(facts.kind) => facts,
+        // It may be the type of a program, which only this text tells from that of a map.
+        Ok(facts) => match about(map) {
+            Ok(None) => return Err(Error::WrongType { wanted, found: None }),
+            Ok(Some(facts)) => facts,
+            Err(_) => facts,
+        },
+        Err(refused) => match about(map) {
+            Ok(facts) => facts.ok_or(Error::WrongType { wanted, found: None })?,
+            Err(proc) => return Err(Error::UnknownType { wanted, bpf: refused, proc }),
+        },
+    };
+    judge(facts, purpose, bytes)
+}
+
+/// What `/proc` says of the map; `None` if it is none.
+fn about(map: BorrowedFd<'_>) -> io::Result<Option<Facts>> {
+    // A map's takes some 200 bytes.
+    sys::fdinfo(map, &mut [0; 4096]).map(facts)
+}
+
+fn judge(facts: Facts, purpose: Purpose, bytes: u32) -> Result<(), Error> {
+    let Facts { kind, max_entries, flags } = facts;
+    if !purpose.allows(kind) {
+        return Err(Error::WrongType { wanted: purpose.wanted(), found: Some(kind) });
+    }
+    if max_entries != bytes {
+        return Err(Error::SizeMismatch { bytes, max_entries });
+    }
+    if purpose == Purpose::Lend && flags & F_RB_OVERWRITE != 0 {
+        return Err(Error::OverwriteMode);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::purpose::{RINGBUF, USER_RINGBUF};
+    use super::*;
+
+    #[test]
+    fn each_purpose_takes_maps_of_its_type_alone() {
+        use Purpose::{Copy, Lend, Look, Produce};
+        for kind in 0..64 {
+            let allowed: &[Purpose] = match kind {
+                RINGBUF => &[Lend, Copy, Look],
+                USER_RINGBUF => &[Produce, Look],
+                _ => &[],
+            };
+            for purpose in [Lend, Copy, Produce, Look] {
+                let judged = judge(Facts { kind, max_entries: 4096, flags: 0 }, purpose, 4096);
+                match judged {
+                    Ok(()) => assert!(allowed.contains(&purpose), "{kind} {purpose:?}"),
+                    Err(Error::WrongType { found, .. }) if found == Some(kind) => {
+                        assert!(!allowed.contains(&purpose), "{kind} {purpose:?}");
+                    }
+                    Err(error) => panic!("{kind} {purpose:?}: {error:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_and_overwriting_are_judged() {
+        let ring = Facts { kind: RINGBUF, max_entries: 8192, flags: F_RB_OVERWRITE };
+        assert!(matches!(judge(ring, Purpose::Lend, 8192), Err(Error::OverwriteMode)));
+        for purpose in [Purpose::Copy, Purpose::Look] {
+            assert!(judge(ring, purpose, 8192).is_ok());
+            for bytes in [4096, 16384] {
+                let error = judge(ring, purpose, bytes);
+                assert!(
+                    matches!(error, Err(Error::SizeMismatch { bytes: stated, max_entries: 8192 }) if stated == bytes),
+                    "{error:?}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! All CPUs' buffers, waited for and drained as one.
+
+mod connect;
+pub(crate) mod hotplug;
+
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use cutaway_sys::IntoControlFlow;
+
+use crate::buffer::{Buffer, Lost, LostSource};
+use crate::corrupt::Corrupt;
+use crate::cpus::online_cpus;
+use crate::error::Error;
+use crate::idle_poll::IdlePoll;
+use crate::options::Options;
+use crate::record::Record;
+use crate::wait::{Stopper, Waiter, Wake};
+
+/// The buffers of all CPUs that are online, by number, holes and all.
+///
+/// Each of them belongs into the `BPF_MAP_TYPE_PERF_EVENT_ARRAY` under its CPU's number: this crate makes no bpf(2) calls.
+///
+/// ```no_run
+/// # fn map_update(key: u32, fd: std::os::fd::BorrowedFd<'_>) {}
+/// use std::os::fd::AsFd;
+/// use perf_reader::{Options, Record, PerCpuBuffers, Wake};
+///
+/// let mut set = PerCpuBuffers::open(256 * 1024, &Options::new())?;
+/// for buffer in set.iter() {
+///     map_update(buffer.cpu(), buffer.as_fd());
+/// }
+/// while set.wait(None)? != Wake::Stopped {
+///     set.drain(|cpu, record| match record {
+///         Ok(Record::Sample(sample)) => println!("CPU {cpu}: {:?}", sample.payload(8)),
+///         Ok(Record::Lost(samples)) => eprintln!("CPU {cpu}: {samples} samples lost"),
+///         Ok(_) => {}
+///         Err(corrupt) => eprintln!("CPU {cpu}: {corrupt}"),
+///     });
+/// }
+/// println!("lost: {}", set.lost()?.samples);
+/// # Ok::<(), perf_reader::Error>(())
+/// ```
+#[doc(alias = "BPF_MAP_TYPE_PERF_EVENT_ARRAY")]
+#[doc(alias = "perf_buffer")]
+#[derive(Debug)]
+pub struct PerCpuBuffers {
+    /// Ascending by CPU.
+    buffers: Vec<Buffer>,
+    /// CPUs that have a buffer and were not online when last looked at.
+    away: Vec<u32>,
+    waiter: Waiter,
+    idle_poll: IdlePoll,
+    bytes: u32,
+    options: Options,
+    /// Whether each buffer gets a silent event.
+    silent_events: bool,
+    /// The CPUs of the caller's choice; `None` for all.
+    chosen: Option<Vec<u32>>,
+    /// CPUs that the map has no slot for. They have no buffer.
+    without_slot: Vec<u32>,
+    /// The last drain left records behind.
+    ended_early: bool,
+}
+
+impl PerCpuBuffers {
+    /// Opens a buffer of `bytes` bytes, a power of two and a multiple of the page size, on each CPU that is online.
+    ///
+    /// # Errors
+    /// As [`Buffer::open`], except that a CPU that goes offline meanwhile is left out; and [`Error::OnlineCpus`].
+    #[doc(alias = "perf_buffer__new")]
+    pub fn open(bytes: u32, options: &Options) -> Result<Self, Error> {
+        let mut set = Self::empty(bytes, options)?;
+        set.add_all(&online_cpus()?)?;
+        Ok(set)
+    }
+
+    /// The same on CPUs of your choice, those that are offline left out until [`refresh`](PerCpuBuffers::refresh) finds them online.
+    ///
+    /// # Errors
+    /// As [`Buffer::open`], except that [`Error::Offline`] is none.
+    pub fn open_on(cpus: impl IntoIterator<Item = u32>, bytes: u32, options: &Options) -> Result<Self, Error> {
+        let mut set = Self::empty(bytes, options)?;
+        let cpus: Vec<u32> = cpus.into_iter().collect();
+        set.add_all(&cpus)?;
+        set.chosen = Some(cpus);
+        Ok(set)
+    }
+
+    /// Opens a buffer with a silent event on each CPU that is online.
+    pub(crate) fn open_with_silent_events(bytes: u32, options: &Options) -> Result<Self, Error> {
+        let mut set = Self::empty(bytes, options)?;
+        set.silent_events = true;
+        set.add_all(&online_cpus()?)?;
+        Ok(set)
+    }
+
+    fn empty(bytes: u32, options: &Options) -> Result<Self, Error> {
+        Ok(Self {
+            buffers: Vec::new(),
+            away: Vec::new(),
+            waiter: Waiter::new()?,
+            idle_poll: IdlePoll::for_wakeup(options.wakeup),
+            bytes,
+            options: options.clone(),
+            silent_events: false,
+            chosen: None,
+            without_slot: Vec::new(),
+            ended_early: false,
+        })
+    }
+
+    fn add_all(&mut self, cpus: &[u32]) -> Result<(), Error> {
+        for &cpu in cpus {
+            if let Some(buffer) = self.opened(cpu)? {
+                self.add(buffer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A buffer of `cpu`, if that is online.
+    fn opened(&self, cpu: u32) -> Result<Option<Buffer>, Error> {
+        let opened = Buffer::open(cpu, self.bytes, &self.options).and_then(|mut buffer| {
+            if self.silent_events {
+                buffer.open_silent_event(&self.options)?;
+            }
+            Ok(buffer)
+        });
+        match opened {
+            Ok(buffer) => Ok(Some(buffer)),
+            Err(Error::Offline { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a buffer in. A former one of its CPU goes.
+    fn add(&mut self, buffer: Buffer) -> Result<(), Error> {
+        self.waiter.watch(buffer.cpu(), buffer.as_fd())?;
+        match self.place(buffer.cpu()) {
+            Ok(at) => {
+                if let Some(place) = self.buffers.get_mut(at) {
+                    *place = buffer;
+                }
+            }
+            Err(at) => self.buffers.insert(at, buffer),
+        }
+        Ok(())
+    }
+
+    /// When a buffer has to be looked at because its silent event is in the slot.
+    pub(crate) fn silent_until(&self) -> Option<Instant> {
+        self.buffers.iter().filter_map(Buffer::next_poll).min()
+    }
+
+    /// Returns when to [drain](PerCpuBuffers::drain) next even without a wake-up; `None` if each record sends one, or polls are
+    /// [turned off](PerCpuBuffers::set_idle_poll_interval). For those who sleep elsewhere: [`wait`](PerCpuBuffers::wait) looks by itself.
+    pub fn next_poll(&self) -> Option<Instant> {
+        if self.ended_early { Some(Instant::now()) } else { self.idle_poll.at() }
+    }
+
+    /// Sets how long [`wait`](PerCpuBuffers::wait) sleeps at most before it looks at the buffers by itself, 1 millisecond or more
+    /// and rounded up to one. At first that is [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or never if each record sends a
+    /// wake-up ([`Wakeup::Events(1)`](crate::Wakeup::Events)).
+    ///
+    /// `None` turns the looks off and spares an idle reader its 11 wake-ups a second. Then the last records of a burst
+    /// wait until so many have come that the kernel sends a wake-up, in a buffer that never wakes for ever: wait with a time-out.
+    pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
+        self.idle_poll.set(time);
+    }
+
+    /// Notes that all buffers are drained now.
+    #[inline]
+    pub(crate) fn looked(&mut self) {
+        self.idle_poll.looked();
+    }
+
+    fn place(&self, cpu: u32) -> Result<usize, usize> {
+        self.buffers.binary_search_by_key(&cpu, Buffer::cpu)
+    }
+
+    /// The buffers, ascending by CPU.
+    pub fn iter(&self) -> std::slice::Iter<'_, Buffer> {
+        self.buffers.iter()
+    }
+
+    /// The buffers, to drain one by one.
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Buffer> {
+        self.buffers.iter_mut()
+    }
+
+    /// The buffer of `cpu`.
+    pub fn get(&self, cpu: u32) -> Option<&Buffer> {
+        self.buffers.get(self.place(cpu).ok()?)
+    }
+
+    /// The buffer of `cpu`, to drain it.
+    pub fn get_mut(&mut self, cpu: u32) -> Option<&mut Buffer> {
+        let at = self.place(cpu).ok()?;
+        self.buffers.get_mut(at)
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// How many CPUs it has.
+    pub fn len(&self) -> usize {
+        self.buffers.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.buffers.is_empty()
+    }
+
+    /// Sleeps until a CPU has records, a [`Stopper`] is used, or `timeout` is over (rounded up to milliseconds; `None`
+    /// waits for ever, zero only asks).
+    ///
+    /// Where records can come without a wake-up, that is with any [`Wakeup`](crate::Wakeup) but one for each record, it
+    /// looks for them every 90 milliseconds ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or what [`set_idle_poll_interval`](PerCpuBuffers::set_idle_poll_interval)
+    /// says) and when `timeout` is over: no record waits for longer than 100 ms on a machine that is not overloaded.
+    /// The looks do not end a wait if they find nothing.
+    ///
+    /// Drain all CPUs afterwards, fully: the kernel does not say twice that there is something.
+    ///
+    /// # Errors
+    /// [`Error::System`] if epoll_wait(2) fails.
+    #[doc(alias = "perf_buffer__poll")]
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
+        let buffers = &self.buffers;
+        let pending = || buffers.iter().any(|buffer| buffer.reader().fill() > 0);
+        if std::mem::take(&mut self.ended_early) && pending() && !self.waiter.is_stopped() {
+            return Ok(Wake::Ready);
+        }
+        self.waiter.wait(timeout, &mut self.idle_poll, pending)
+    }
+
+    /// Calls `each` with every record that is there now and its CPU's id. All CPUs are looked at, ready or not: the process
+    /// is awake anyway, and a look costs one load.
+    ///
+    /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`. The
+    /// record that it broke at is read; those behind it stay, and the next [`wait`](PerCpuBuffers::wait) returns at once.
+    ///
+    /// Ends however fast programs write. A CPU whose ring is corrupt is left as it is: see [`Corrupt`].
+    #[doc(alias = "perf_buffer__consume")]
+    #[inline]
+    pub fn drain<R: IntoControlFlow>(
+        &mut self,
+        mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>) -> R,
+    ) -> Option<R::Break> {
+        self.idle_poll.looked();
+        for buffer in &mut self.buffers {
+            let (_, flow) = buffer.drain_each(|cpu, record| each(cpu, record).into_control_flow());
+            if let ControlFlow::Break(value) = flow {
+                self.ended_early = true;
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// Notes that a drain ended before all was read: no wake-up tells of what is left.
+    pub(crate) fn ended_early(&mut self) {
+        self.ended_early = true;
+    }
+
+    /// Returns a handle that ends [`wait`](PerCpuBuffers::wait) from another thread or from a signal handler. All handles of
+    /// one set are the same.
+    ///
+    /// # Errors
+    /// [`Error::System`] if no fd is left for its pipe.
+    pub fn stopper(&mut self) -> Result<Stopper, Error> {
+        self.waiter.stopper()
+    }
+
+    /// Waits again after a stop.
+    ///
+    /// # Errors
+    /// [`Error::System`] if the pipe behind the stopper cannot be emptied.
+    pub fn resume(&mut self) -> Result<(), Error> {
+        self.waiter.resume()
+    }
+
+    /// How often it went to sleep so far.
+    pub fn sleeps(&self) -> u64 {
+        self.waiter.sleeps()
+    }
+
+    /// How many samples were lost on all CPUs since they were opened; from LOST records if one CPU knows no better.
+    ///
+    /// # Errors
+    /// [`Error::System`] if read(2) fails.
+    pub fn lost(&self) -> Result<Lost, Error> {
+        let mut total = Lost { samples: 0, source: LostSource::Kernel };
+        for buffer in &self.buffers {
+            let lost = buffer.lost()?;
+            total.samples = total.samples.wrapping_add(lost.samples);
+            if lost.source == LostSource::Records {
+                total.source = LostSource::Records;
+            }
+        }
+        Ok(total)
+    }
+}
+
+impl AsFd for PerCpuBuffers {
+    /// For one's own poll or epoll: readable when a CPU has records, or after a stop. To ask is to consume, so drain
+    /// all CPUs when it was; [`wait`](PerCpuBuffers::wait) would not find it again. Sleep no longer than until
+    /// [`next_poll`](PerCpuBuffers::next_poll), then drain, too.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.waiter.fd()
+    }
+}
+
+impl<'s> IntoIterator for &'s PerCpuBuffers {
+    type Item = &'s Buffer;
+    type IntoIter = std::slice::Iter<'s, Buffer>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<'s> IntoIterator for &'s mut PerCpuBuffers {
+    type Item = &'s mut Buffer;
+    type IntoIter = std::slice::IterMut<'s, Buffer>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter_mut()
+    }
+}

@@ -1,0 +1,78 @@
+//! Putting the buffers into the slots of the programs' map.
+
+use std::os::fd::BorrowedFd;
+
+use super::PerCpuBuffers;
+use crate::error::Error;
+use crate::event_array::{EventArray, Slot};
+
+impl PerCpuBuffers {
+    /// Puts every buffer into its CPU's slot. The buffers of CPUs that the map has no slot for are closed, with one
+    /// warning for all (crate `log`): see [`without_slot`](PerCpuBuffers::without_slot).
+    ///
+    /// # Errors
+    /// [`Error::System`] with the errno that `slots` answered: E2BIG only if the map has no slot for any of the CPUs.
+    pub fn connect(&mut self, slots: &impl EventArray) -> Result<(), Error> {
+        let mut without = Vec::new();
+        let mut held = Vec::new();
+        let mut first = None;
+        for buffer in &mut self.buffers {
+            let cpu = buffer.cpu();
+            if let Ok(Some(Slot::Enabled(_) | Slot::Other)) = slots.query(cpu, 0) {
+                held.push(cpu);
+            }
+            match buffer.connect(slots) {
+                Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::E2BIG) => {
+                    without.push(cpu);
+                    first = first.or(Some(error));
+                }
+                result => result?,
+            }
+        }
+        if let Some(error) = first.filter(|_| without.len() == self.buffers.len()) {
+            return Err(error);
+        }
+        if !held.is_empty() {
+            log::warn!(
+                "the map's slots held the events of another reader, on CPU {}: it gets nothing from now on",
+                list(&held)
+            );
+        }
+        self.buffers.retain(|buffer| !without.contains(&buffer.cpu()));
+        self.go_without_slot(&without);
+        Ok(())
+    }
+
+    /// Notes CPUs that have no slot, and warns.
+    pub(super) fn go_without_slot(&mut self, cpus: &[u32]) {
+        let Some(last) = cpus.iter().max() else { return };
+        log::warn!(
+            "the map has no slot for CPU {}: what programs send there is refused (E2BIG), and not counted; its max_entries must \
+             be {} or more",
+            list(cpus),
+            last.saturating_add(1)
+        );
+        self.without_slot.extend(cpus);
+    }
+
+    /// The CPUs that the map has no slot for, since its `max_entries` is not above their number. They have no buffer,
+    /// and what programs send there is refused. Known after [`connect`](PerCpuBuffers::connect), and [`refresh`](PerCpuBuffers::refresh)
+    /// for a CPU that came later.
+    pub fn without_slot(&self) -> &[u32] {
+        &self.without_slot
+    }
+}
+
+pub(super) fn connect(cpu: u32, event: BorrowedFd<'_>, slots: &impl EventArray) -> Result<(), Error> {
+    slots.set(cpu, event).map_err(|error| Error::slot(cpu, &error))
+}
+
+/// CPUs for a message: `0, 2, 3`, at most 16 of them.
+fn list(cpus: &[u32]) -> String {
+    const SHOWN: usize = 16;
+    let shown: Vec<String> = cpus.iter().take(SHOWN).map(u32::to_string).collect();
+    match cpus.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}

@@ -1,0 +1,44 @@
+//! How a record is built and sent.
+
+use std::fmt;
+
+/// How a record is built and sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Built on the BPF stack, copied by `bpf_perf_event_output`.
+    Stack,
+    /// Built in a per-CPU value, copied by `bpf_perf_event_output`.
+    Heap,
+    /// Built inside the ring, between `bpf_ringbuf_reserve` and `bpf_ringbuf_submit`.
+    Reserve,
+    /// Built in a per-CPU value, copied by `bpf_ringbuf_output`.
+    Output,
+}
+
+impl Transport {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Stack, Self::Heap, Self::Reserve, Self::Output];
+
+    /// Whether records go into a ring, or into perf buffers.
+    #[must_use]
+    pub fn is_ring(self) -> bool {
+        matches!(self, Self::Reserve | Self::Output)
+    }
+
+    /// The name in tables and plots.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stack => "perf, stack",
+            Self::Heap => "perf, heap",
+            Self::Reserve => "ring, reserve",
+            Self::Output => "ring, output",
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

@@ -1,0 +1,59 @@
+//! The object of each transport: all programs and maps put together.
+
+use super::{Transport, entry, follow, heap, losses, return_probe, ring, stack};
+use crate::{Error, ObjectBuilder, source};
+
+impl Transport {
+    /// The object file with the programs that send events this way, for this machine's architecture.
+    ///
+    /// # Errors
+    ///
+    /// Only if the programs in this crate are wrong, which its tests rule out.
+    pub fn object(self) -> Result<Vec<u8>, Error> {
+        self.builder().write()
+    }
+
+    /// The programs as text: Rust lines, instructions, names.
+    ///
+    /// # Errors
+    ///
+    /// As [`Transport::object`].
+    pub fn listing(self) -> Result<String, Error> {
+        self.builder().listing()
+    }
+
+    fn builder(self) -> ObjectBuilder {
+        let mut object = ObjectBuilder::new("Dual MIT/GPL");
+        for source in [
+            source!("object.rs"),
+            return_probe::SOURCE,
+            entry::SOURCE,
+            follow::SOURCE,
+            heap::SOURCE,
+            losses::SOURCE,
+            ring::SOURCE,
+            stack::SOURCE,
+        ] {
+            object.source(source);
+        }
+        let losses = losses::Counters::new(&mut object);
+        let followed = follow::programs(&mut object, &losses);
+        let calls = entry::program(&mut object, &followed);
+        let origin = return_probe::Origin::new(&mut object);
+        match self {
+            Self::PerfStack => {
+                let way = stack::Stack::new(&mut object);
+                return_probe::program(&mut object, &way, calls, &followed, &losses, &origin);
+            }
+            Self::PerfHeap => {
+                let way = heap::Heap::new(&mut object);
+                return_probe::program(&mut object, &way, calls, &followed, &losses, &origin);
+            }
+            Self::Ring => {
+                let way = ring::Ring::new(&mut object);
+                return_probe::program(&mut object, &way, calls, &followed, &losses, &origin);
+            }
+        }
+        object
+    }
+}
