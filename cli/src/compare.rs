@@ -54,7 +54,7 @@ use self::{
 };
 use crate::{
     args::Format,
-    failure::{Failure, enough_descriptors},
+    error::{CliError, enough_descriptors},
     signals,
 };
 
@@ -92,14 +92,14 @@ pub(crate) struct Arguments {
 }
 
 /// Runs the experiments and prints the result of each.
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     // The largest experiment holds some tens, and two for each CPU. More than is needed would refuse large machines.
     let all_cpus = std::thread::available_parallelism().map_or(1, usize::from);
     enough_descriptors("compare anything", 48 + 2 * all_cpus)?;
     permitted()?;
     let draft = arguments.report.as_deref().map(Draft::create).transpose()?;
     let effort = if arguments.quick { Effort::Quick } else { Effort::Full };
-    let cpus = cpus::allowed().map_err(|error| Failure::system("tell the CPUs of this process", &error))?;
+    let cpus = cpus::allowed().map_err(|error| CliError::system("tell the CPUs of this process", &error))?;
     let stopped = set_by_signal()?;
     cpus::go_first();
     let chosen: Vec<_> = experiments::ALL
@@ -127,10 +127,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let result = experiment.make(&bench);
         bar.set_position((index as u64 + 1) * Bench::STEPS);
         // Threads and processes that the next one makes inherit where they may run.
-        cpus::allow(&cpus).map_err(|error| Failure::system("go back to all CPUs", &error))?;
+        cpus::allow(&cpus).map_err(|error| CliError::system("go back to all CPUs", &error))?;
         let Some(outcome) = ExperimentResult::of(experiment, result) else {
             bar.finish_and_clear();
-            let stopped = Failure::new(format!("stopped after {} of {} experiments", results.len(), chosen.len()));
+            let stopped = CliError::new(format!("stopped after {} of {} experiments", results.len(), chosen.len()));
             return Err(if draft.is_some() { stopped.advise("no report was written") } else { stopped });
         };
         if !printed(bar.suspend(|| output.experiment(&outcome)))? && draft.is_none() {
@@ -148,29 +148,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Returns a flag that the first signal sets.
-fn set_by_signal() -> Result<Arc<AtomicBool>, Failure> {
+fn set_by_signal() -> Result<Arc<AtomicBool>, CliError> {
     let stopped = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopped);
     // ATOMICS: pairs with the load in `Bench::step`; it publishes nothing else.
     let stop = move || flag.store(true, Ordering::Relaxed);
-    signals::on_stop(stop).map_err(|error| Failure::system("listen for signals", &error))?;
+    signals::on_stop(stop).map_err(|error| CliError::system("listen for signals", &error))?;
     Ok(stopped)
 }
 
 /// Returns whether stdout still has a reader; without one, no more results are needed.
-fn printed(result: io::Result<()>) -> Result<bool, Failure> {
+fn printed(result: io::Result<()>) -> Result<bool, CliError> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(Failure::system("write to stdout", &error)),
+        Err(error) => Err(CliError::system("write to stdout", &error)),
         Ok(()) => Ok(true),
     }
 }
 
 /// Checks that this process may load programs. Maps are not enough: some kernels let every user create them, and
 /// CAP_BPF alone does not allow tracing programs, so the second check loads one.
-fn permitted() -> Result<(), Failure> {
+fn permitted() -> Result<(), CliError> {
     if [features::perf_event_array(), features::attach_cookie()].contains(&Support::NotPermitted) {
-        return Err(Failure::new("cannot compare anything: loading BPF programs is not permitted")
+        return Err(CliError::new("cannot compare anything: loading BPF programs is not permitted")
             .advise("run it as root, or with CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8)"));
     }
     Ok(())

@@ -22,7 +22,7 @@ use env_logger::{Builder, Env, Target};
 use log::{Level, LevelFilter, Record, kv};
 use serde_json::{Map, Value as Json, json};
 
-use crate::{failure::Failure, outlet, terminal};
+use crate::{error::CliError, outlet, terminal};
 
 /// Where system calls are reported.
 const SYSCALL: &str = "syscall";
@@ -95,7 +95,7 @@ pub(crate) fn say(line: &str) {
 }
 
 /// Prints why the command failed.
-pub(crate) fn fail(failure: &Failure) {
+pub(crate) fn fail(failure: &CliError) {
     if let Some(details) = failure.details() {
         log::debug!("the whole log follows\n{details}");
     }

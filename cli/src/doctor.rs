@@ -15,7 +15,7 @@ use clap::Args;
 use self::finding::{Finding, Status};
 use crate::{
     args::Format,
-    failure::{Failure, enough_descriptors},
+    error::{CliError, enough_descriptors},
     terminal,
 };
 
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
 }
 
 /// Runs all checks and prints the findings.
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     // For maps, programs and links, and for each CPU two perf events. More than is needed would refuse large machines.
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     enough_descriptors("examine this machine", 32 + 2 * cpus)?;
@@ -55,14 +55,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn row(finding: &Finding) -> String {
-    let coloured = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let (word, colour) = match finding.status {
+    let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let (word, color) = match finding.status {
         Status::Ok => ("ok", "\x1b[32m"),
         Status::Note => ("note", "\x1b[33m"),
         Status::No => ("no", "\x1b[31m"),
     };
-    let (colour, plain) = if coloured { (colour, "\x1b[0m") } else { ("", "") };
-    let mut row = format!("{colour}{word:<5}{plain} {:<22} {}\n", finding.check, terminal::one_line(&finding.finding));
+    let (color, plain) = if colored { (color, "\x1b[0m") } else { ("", "") };
+    let mut row = format!("{color}{word:<5}{plain} {:<22} {}\n", finding.check, terminal::one_line(&finding.finding));
     if let Some(advice) = &finding.advice {
         row.push_str(&format!("{:29}→ {}\n", "", terminal::one_line(advice)));
     }

@@ -26,7 +26,7 @@ pub(crate) use self::{
 };
 use crate::{
     diagnostics::say,
-    failure::Failure,
+    error::CliError,
     output_file::{self, OutputFile, Refused},
 };
 
@@ -56,7 +56,7 @@ const MOST_FRAMES: usize = 200;
 
 impl Canvas {
     /// What follows `--draw`: a file's name, or nothing for the terminal.
-    pub(crate) fn new(file: &str) -> Result<Self, Failure> {
+    pub(crate) fn new(file: &str) -> Result<Self, CliError> {
         if file.is_empty() {
             return Ok(Self::Terminal);
         }
@@ -67,10 +67,10 @@ impl Canvas {
 
     /// Draws. A file is replaced with each frame, so that all that was drawn is in it however this ends; a device or a
     /// pipe is written to at the end, by [`Canvas::finish`]. `false` if it takes no more.
-    pub(crate) fn draw(&mut self, picture: Picture) -> Result<bool, Failure> {
+    pub(crate) fn draw(&mut self, picture: Picture) -> Result<bool, CliError> {
         match self {
             Self::Terminal => {
-                let lines = text(&picture, crate::terminal::width(), crate::terminal::is_coloured());
+                let lines = text(&picture, crate::terminal::width(), crate::terminal::is_colored());
                 crate::terminal::print(&(lines.join("\n") + "\n\n")).map(|()| true)
             }
             Self::Svg(svg) => {
@@ -84,7 +84,7 @@ impl Canvas {
     }
 
     /// Writes what is written at the end, and tells where the pictures are, if they are not where everybody sees them.
-    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+    pub(crate) fn finish(&mut self) -> Result<(), CliError> {
         let Self::Svg(svg) = self else { return Ok(()) };
         if svg.file.is_stream() && svg.written < svg.frames.len() {
             svg.write()?;
@@ -101,7 +101,7 @@ impl Canvas {
 }
 
 impl Svg {
-    fn write(&mut self) -> Result<(), Failure> {
+    fn write(&mut self) -> Result<(), CliError> {
         let written = self.file.write(svg::document(&self.frames).as_bytes());
         self.failed = written.is_err();
         written.map_err(|error| failure(&self.path, Refused::System(error)))?;
@@ -110,6 +110,6 @@ impl Svg {
     }
 }
 
-fn failure(path: &std::path::Path, refused: Refused) -> Failure {
+fn failure(path: &std::path::Path, refused: Refused) -> CliError {
     output_file::failure("write the picture", path, refused)
 }

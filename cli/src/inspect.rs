@@ -25,8 +25,8 @@ use log::warn;
 use self::report::{Against, Report};
 use crate::{
     args::Format,
-    failure::{Failure, listed},
-    given::{Given, read_whole},
+    error::{CliError, listed},
+    object_arg::{ObjectArg, read_whole},
     terminal,
 };
 
@@ -45,7 +45,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    given: Given,
+    object: ObjectArg,
 
     /// Tells of this program alone (may be given more than once)
     #[arg(long = "program", value_name = "NAME")]
@@ -62,13 +62,13 @@ pub(crate) struct Arguments {
 }
 
 /// Reads, rehearses, and tells.
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (path, object) = arguments.given.read_foreign()?;
+pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
+    let (path, object) = arguments.object.read_foreign()?;
     for name in &arguments.programs {
         let mut names = object.programs().iter().map(|program| program.name.as_str());
         if !names.any(|known| known == name) {
             let names: Vec<_> = object.programs().iter().map(|program| format!("`{}`", program.name)).collect();
-            return Err(Failure::new(format!("`{path}` has no program `{name}`; it has {}", listed(&names))));
+            return Err(CliError::new(format!("`{path}` has no program `{name}`; it has {}", listed(&names))));
         }
     }
     let btf = arguments.btf.as_ref().map(|file| {
@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let types = Object::parse(&bytes).ok().and_then(|object| object.btf()).unwrap_or(bytes);
         match Btf::parse(&types) {
             Ok(_) => Ok(types),
-            Err(why) => Err(Failure::new(format!("`{shown}` holds no BTF that can be read: {why}"))
+            Err(why) => Err(CliError::new(format!("`{shown}` holds no BTF that can be read: {why}"))
                 .advise("give it what a kernel shows as /sys/kernel/btf/vmlinux")),
         }
     });

@@ -6,17 +6,17 @@
 //! (`signals.rs`).
 
 mod args;
+mod child;
 mod columns;
-mod command;
 mod compare;
 mod decode;
 mod diagnostics;
 mod doctor;
 mod draw;
-mod failure;
-mod given;
+mod error;
 mod inspect;
 mod manual;
+mod object_arg;
 mod outlet;
 mod output_file;
 mod peek;
@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use self::{args::seconds, failure::Failure};
+use self::error::CliError;
 
 /// Lays open how events travel from an eBPF program to user space
 #[derive(Debug, Parser)]
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
     };
     if arguments.explain.is_some() && matches!(arguments.command, Command::Completions(_) | Command::Man(_)) {
         let failure =
-            Failure::usage("--explain has no effect here: the command loads, attaches and reads nothing; drop it");
+            CliError::usage("--explain has no effect here: the command loads, attaches and reads nothing; drop it");
         diagnostics::fail(&failure);
         return ExitCode::from(2);
     }
@@ -94,7 +94,7 @@ fn main() -> ExitCode {
     };
     match answer {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) if failure.is_unheard() => ExitCode::SUCCESS,
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             diagnostics::fail(&failure);
             if failure.is_usage() { ExitCode::from(2) } else { ExitCode::FAILURE }

@@ -8,7 +8,7 @@ use clap::{Args, Command, ValueEnum};
 use clap_mangen::Man as Page;
 
 use crate::{
-    failure::{Failure, listed},
+    error::{CliError, listed},
     output_file::{self, OutputFile, Refused},
     terminal,
 };
@@ -57,7 +57,7 @@ pub(crate) struct Man {
 }
 
 /// Prints the script.
-pub(crate) fn completions(arguments: &Completions, mut whole: Command) -> Result<(), Failure> {
+pub(crate) fn completions(arguments: &Completions, mut whole: Command) -> Result<(), CliError> {
     let mut script = Vec::new();
     let shell = match arguments.shell {
         Shell::Bash => clap_complete::Shell::Bash,
@@ -69,12 +69,12 @@ pub(crate) fn completions(arguments: &Completions, mut whole: Command) -> Result
 }
 
 /// Prints a page, or writes them all.
-pub(crate) fn man(arguments: &Man, mut whole: Command) -> Result<(), Failure> {
+pub(crate) fn man(arguments: &Man, mut whole: Command) -> Result<(), CliError> {
     // Parts get their full names by this.
     whole.build();
     let parts = || whole.get_subcommands();
     if let Some(folder) = &arguments.folder {
-        let failed = |what: &str, error| Failure::system(&format!("{what} {}", folder.display()), &error);
+        let failed = |what: &str, error| CliError::system(&format!("{what} {}", folder.display()), &error);
         fs::create_dir_all(folder).map_err(|error| failed("make the folder", error))?;
         for command in std::iter::once(&whole).chain(parts()) {
             let path = folder.join(format!("{}.1", title(command)));
@@ -88,7 +88,7 @@ pub(crate) fn man(arguments: &Man, mut whole: Command) -> Result<(), Failure> {
         None => &whole,
         Some(name) => parts().find(|part| part.get_name() == name).ok_or_else(|| {
             let names: Vec<_> = parts().map(Command::get_name).collect();
-            Failure::new(format!("cannot print the page of `{name}`: there is no such part"))
+            CliError::new(format!("cannot print the page of `{name}`: there is no such part"))
                 .advise(&format!("there are {}", listed(&names)))
         })?,
     };
@@ -101,8 +101,8 @@ fn title(command: &Command) -> &str {
 }
 
 /// A page in the language of troff.
-fn page(command: &Command, whole: &Command) -> Result<String, Failure> {
-    let failed = |error| Failure::system("write the page", &error);
+fn page(command: &Command, whole: &Command) -> Result<String, CliError> {
+    let failed = |error| CliError::system("write the page", &error);
     let made = Page::new(command.clone());
     // Without a date: it would be the day on which the page is printed.
     let head = format!(".TH {} 1 \"\" \"cutaway {}\" \"cutaway\"\n", title(command), env!("CARGO_PKG_VERSION"));

@@ -38,10 +38,10 @@ pub(crate) use self::{
     args::Arguments,
     ring::{Mode, Snapshot},
 };
-use crate::{draw::Canvas, failure::Failure};
+use crate::{draw::Canvas, error::CliError};
 
 /// Shows the buffers that the arguments name, or lists all of them.
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     if let Some(file) = &arguments.from {
         return replay::run(file, arguments);
     }
@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         pids.retain(|pid| *pid != std::process::id());
         pids.dedup();
         if pids.is_empty() {
-            return Err(Failure::new(format!("no process holds the perf event array `{}`", map.name()))
+            return Err(CliError::new(format!("no process holds the perf event array `{}`", map.name()))
                 .advise("its events, if it has any, belong to the process that opened them: --pid PID"));
         }
         return perf::run(&pids, arguments);

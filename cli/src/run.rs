@@ -2,16 +2,16 @@
 //!
 //! ```text
 //!     arguments.rs  the options, as clap reads them
-//!     settings.rs   --set NAME=VALUE: text ──▶ the bytes of a global variable
+//!     globals.rs   --set NAME=VALUE: text ──▶ the bytes of a global variable
 //!     attach.rs     programs ──▶ links, by their sections' names and by the options
-//!     sends.rs      what the programs' instructions say of the records that they send
+//!     submit_sites.rs      what the programs' instructions say of the records that they send
 //!     types.rs      which type a record is: by that, by its length, or by --type
 //!     candidates.rs which types there are to choose from
 //!     buffers.rs    all rings and perf event arrays, in one wait
 //!     losses.rs     what is known of losses and of other readers
 //!     stream.rs     from the first record to the last
 //!     output.rs     record ──▶ line: table, JSON or hex
-//!     state.rs      at the end: variables, and what the maps hold
+//!     dump.rs      at the end: variables, and what the maps hold
 //!     summary.rs    what has come and what was lost
 //!     choices.rs    what the options change in the object before it is loaded
 //!     effects.rs    options that would have no effect
@@ -26,16 +26,16 @@ mod attach;
 mod buffers;
 mod candidates;
 mod choices;
+mod dump;
 mod effects;
+mod globals;
 mod losses;
 mod mapped;
 mod output;
 mod record_type;
-mod sends;
-mod settings;
 mod skipped;
-mod state;
 mod stream;
+mod submit_sites;
 mod summary;
 mod types;
 
@@ -49,18 +49,18 @@ use self::{
     arguments::Form, attach::AttachArgs, buffers::Buffers, candidates::Candidates, skipped::Skipped, stream::Stream,
     types::Records,
 };
-use crate::{command::Process, diagnostics, failure::Failure, signals};
+use crate::{child::Process, diagnostics, error::CliError, signals};
 
 /// Bytes of each CPU's perf buffer unless told otherwise.
 const DEFAULT_BUFFER: u32 = 256 * 1024;
 
 /// Runs until the command ends, a limit is reached, or a signal comes.
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (shown, mut object) = arguments.given.read()?;
+pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
+    let (shown, mut object) = arguments.object.read()?;
     let section = object.btf();
     let own = section.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
     choices::make(&mut object, arguments)?;
-    settings::apply(&mut object, &arguments.settings, own.as_ref())?;
+    globals::apply(&mut object, &arguments.settings, own.as_ref())?;
 
     // Types are found before anything is loaded: a name that is mistaken costs nothing then.
     let names: Vec<String> = object.maps().iter().filter(|map| is_buffer(map)).map(|map| map.name.clone()).collect();
@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let guessed = names.iter().any(|name| !told.contains_key(name));
     let own_types = own.as_ref().filter(|_| guessed);
     let candidates = own_types.map(|btf| Candidates::of(&object, btf)).unwrap_or_default();
-    let sends = sends::of(&object);
+    let sends = submit_sites::of(&object);
     let specs = object.maps().to_vec();
 
     let process = arguments.pid.map(Process::open).transpose()?;
@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut buffers = Buffers::open(&loaded, arguments.buffer.unwrap_or(DEFAULT_BUFFER))?;
     let stop = buffers.stopper();
     let by_signal = stop.clone();
-    signals::on_stop(move || by_signal.stop()).map_err(|error| Failure::system("listen for signals", &error))?;
+    signals::on_stop(move || by_signal.stop()).map_err(|error| CliError::system("listen for signals", &error))?;
     let mut attached = attach::all(&loaded, &AttachArgs::of(arguments));
     let mut skipped = Skipped::of(&loaded, refused, &arguments.programs);
     skipped.add(std::mem::take(&mut attached.skipped));

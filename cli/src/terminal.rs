@@ -10,7 +10,7 @@ use serde_json::ser::{Formatter, Serializer};
 
 use crate::{
     columns::{cut, display_width},
-    failure::Failure,
+    error::CliError,
     outlet,
 };
 
@@ -25,15 +25,15 @@ pub(crate) fn width() -> usize {
 }
 
 /// Returns whether stdout shows colors: it is a terminal, and NO_COLOR is not set (<https://no-color.org>).
-pub(crate) fn is_coloured() -> bool {
+pub(crate) fn is_colored() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// Prints results. If stdout is closed, the error says so, and `main` ignores it.
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
+pub(crate) fn print(text: &str) -> Result<(), CliError> {
     match outlet::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::system("write to stdout", &error)),
-        Err(_) => Err(Failure::unheard()),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::system("write to stdout", &error)),
+        Err(_) => Err(CliError::broken_pipe()),
         Ok(()) => Ok(()),
     }
 }
@@ -73,9 +73,9 @@ fn is_command(character: char) -> bool {
 ///
 /// What a terminal would obey is written as `\uXXXX`, whether or not stdout is one: JSON allows it of any character,
 /// and readers give the same text back. JSON itself demands it of the characters below U+0020 alone.
-pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
+pub(crate) fn json(value: &impl Serialize) -> Result<String, CliError> {
     let mut text = Vec::new();
-    write_json(&mut text, value).map_err(|error| Failure::new(format!("cannot write JSON: {error}")))?;
+    write_json(&mut text, value).map_err(|error| CliError::new(format!("cannot write JSON: {error}")))?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 

@@ -46,14 +46,14 @@ use self::{
     source::Source,
 };
 use crate::{
-    command::{Process, Traced},
+    child::{Child, Process},
     diagnostics,
-    failure::Failure,
+    error::CliError,
     signals,
 };
 
 /// Traces until the command ends, a limit is reached, or a signal comes.
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let transport = arguments.transport.choose(features::ring_buffer);
     let process = arguments.pid.map(Process::open).transpose()?;
     let obstacle = if arguments.command.is_empty() { None } else { follow::obstacle() };
@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let command = match (arguments.command.split_first(), process) {
         (Some((program, rest)), _) => {
             let stdin = if arguments.step { Stdio::null() } else { Stdio::inherit() };
-            let start = || Traced::start(program, rest, stdin, stop);
+            let start = || Child::start(program, rest, stdin, stop);
             Some(follow::from_here(&loaded, follow, start)?)
         }
         (None, Some(process)) => {
@@ -107,7 +107,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let outcome = trace.follow(&mut source, deadline);
 
     // All programs are detached before the summary, which counts all that was sent before.
-    let command = command.map(Traced::end).transpose();
+    let command = command.map(Child::end).transpose();
     libraries.detach();
     drop((libraries, followers));
     let outcome = outcome.and_then(|()| trace.drain(&mut source));
@@ -122,7 +122,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Calls `stop` at the first signal, and sets the flag that it returns.
-fn on_signal(stop: impl Fn() + Send + 'static) -> Result<Arc<AtomicBool>, Failure> {
+fn on_signal(stop: impl Fn() + Send + 'static) -> Result<Arc<AtomicBool>, CliError> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     let by_signal = move || {
@@ -130,7 +130,7 @@ fn on_signal(stop: impl Fn() + Send + 'static) -> Result<Arc<AtomicBool>, Failur
         flag.store(true, Ordering::Relaxed);
         stop();
     };
-    signals::on_stop(by_signal).map_err(|error| Failure::system("listen for signals", &error))?;
+    signals::on_stop(by_signal).map_err(|error| CliError::system("listen for signals", &error))?;
     Ok(interrupted)
 }
 
@@ -140,7 +140,7 @@ fn attach_probes(
     follow: bool,
     loaded: &Arc<Loaded>,
     names: &Names,
-) -> Result<Libraries, Failure> {
+) -> Result<Libraries, CliError> {
     match &arguments.library {
         Some(library) => {
             names.add(0, library);
@@ -155,22 +155,22 @@ fn attach_probes(
 }
 
 /// Does all that tracing does, but does not wait for events.
-pub(crate) fn rehearse(transport: Transport) -> Result<(), Failure> {
+pub(crate) fn rehearse(transport: Transport) -> Result<(), CliError> {
     let bytes = assemble(transport)?;
     let loaded = Object::parse(&bytes)?.load()?;
     let _source = Source::open(transport, &loaded, DEFAULT_BUFFER)?;
     Libraries::named(&loaded, LIBRARY, None).map(drop)
 }
 
-fn assemble(transport: Transport) -> Result<Vec<u8>, Failure> {
-    transport.object().map_err(|error| Failure::new(format!("cannot assemble the programs: {error}")))
+fn assemble(transport: Transport) -> Result<Vec<u8>, CliError> {
+    transport.object().map_err(|error| CliError::new(format!("cannot assemble the programs: {error}")))
 }
 
 /// Loads the programs for this transport, adapted to the arguments. Returns them with the table of libraries by cookie.
 ///
 /// Cookie and cgroup of an event are recorded where the kernel supports it. If the verifier refuses that after all, the
 /// programs are loaded without.
-fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Loaded, Names), Failure> {
+fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Loaded, Names), CliError> {
     let load = |cookie: bool, cgroup: bool| {
         let mut object = Object::parse(&assemble(transport)?)?;
         if transport == Transport::Ring {
@@ -182,7 +182,7 @@ fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Lo
         for name in FOLLOWERS {
             object.program_mut(name)?.section.wanted = follow;
         }
-        Ok::<_, Failure>((object.load()?, Names::new(cookie)))
+        Ok::<_, CliError>((object.load()?, Names::new(cookie)))
     };
     // A library that was named is the only one. Cookies came with links on perf events.
     let cookie = arguments.library.is_none() && features::perf_link().is_yes();
@@ -200,6 +200,6 @@ fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Lo
 const FOLLOWERS: [&str; 2] = [names::FOLLOW, names::UNFOLLOW];
 
 /// Attaches the programs that keep the set of followed processes, if `follow` says so.
-fn attach_followers(loaded: &Loaded, follow: bool) -> Result<Links, Failure> {
+fn attach_followers(loaded: &Loaded, follow: bool) -> Result<Links, CliError> {
     FOLLOWERS.iter().filter(|_| follow).map(|name| Ok(loaded.program(name)?.attach()?)).collect()
 }

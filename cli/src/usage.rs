@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use crate::{diagnostics, failure::Failure, outlet, terminal};
+use crate::{diagnostics, error::CliError, outlet, terminal};
 
 /// Prints help and version on stdout, errors of usage on stderr. Returns the exit status.
 pub(crate) fn print(answer: &clap::Error) -> ExitCode {
@@ -23,7 +23,7 @@ pub(crate) fn print(answer: &clap::Error) -> ExitCode {
     };
     match printed {
         Err(error) if !answer.use_stderr() && error.kind() != ErrorKind::BrokenPipe => {
-            diagnostics::fail(&Failure::system("write to stdout", &error));
+            diagnostics::fail(&CliError::system("write to stdout", &error));
             ExitCode::FAILURE
         }
         // If stderr is closed, there is no place left to report to.

@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::cpus;
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// Why an experiment has no result.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Obstacle {
 macro_rules! obstacles {
     ($($error:ty)*) => { $(impl From<$error> for Obstacle {
         fn from(error: $error) -> Self {
-            Self::Because(Failure::new(error.to_string()).to_string())
+            Self::Because(CliError::new(error.to_string()).to_string())
         }
     })* };
 }

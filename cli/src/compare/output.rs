@@ -23,7 +23,7 @@ const WIDTH: usize = 100;
 /// Prints to stdout, each thing as soon as it is known.
 pub(super) struct Output {
     format: Format,
-    coloured: bool,
+    colored: bool,
 }
 
 /// A line of JSON.
@@ -37,7 +37,7 @@ enum Line<'a> {
 
 impl Output {
     pub(super) fn new(format: Format) -> Self {
-        Self { format, coloured: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
+        Self { format, colored: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
     }
 
     pub(super) fn environment(&self, environment: &Environment) -> io::Result<()> {
@@ -92,7 +92,7 @@ impl Output {
     }
 
     fn block(&self, outcome: &ExperimentResult) -> String {
-        let (bold, plain) = if self.coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        let (bold, plain) = if self.colored { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         let mut text = format!("\n{bold}{}{plain}: {}\n", outcome.name, self.verdict(outcome.verdict()));
         text.push_str(&wrapped(outcome.claim, "  claim  "));
         text.push_str(&wrapped(&outcome.sentence, "  seen   "));
@@ -107,12 +107,12 @@ impl Output {
     }
 
     fn verdict(&self, verdict: Verdict) -> String {
-        let colour = match verdict {
+        let color = match verdict {
             Verdict::Holds => "\x1b[32m",
             Verdict::DoesNotHold => "\x1b[31m",
             Verdict::TooNoisy | Verdict::CannotBeTried => "\x1b[33m",
         };
-        if self.coloured { format!("{colour}{}\x1b[0m", verdict.text()) } else { verdict.text().to_owned() }
+        if self.colored { format!("{color}{}\x1b[0m", verdict.text()) } else { verdict.text().to_owned() }
     }
 }
 

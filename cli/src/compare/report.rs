@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use super::{environment::Environment, result::ExperimentResult, summary::Answer};
 use crate::{
-    failure::Failure,
+    error::CliError,
     output_file::{self, Place, Refused, Unfinished},
 };
 
@@ -36,7 +36,7 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Creates the file, and reserves its room.
-    pub(super) fn create(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn create(path: &Path) -> Result<Self, CliError> {
         let place = Place::of_regular_file(path).map_err(|refused| failure(path, refused))?;
         let file = place.begin().and_then(|mut file| file.reserve(ROOM).map(|()| file));
         let file = file.map_err(|error| failure(path, Refused::System(error)))?;
@@ -49,13 +49,13 @@ impl Draft {
         environment: &Environment,
         results: &[ExperimentResult],
         answers: &[Answer],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CliError> {
         let page = page::page(environment, results, answers);
         let Self { path, file } = self;
         file.commit(page.as_bytes()).map_err(|error| failure(&path, Refused::System(error)))
     }
 }
 
-fn failure(path: &Path, refused: Refused) -> Failure {
+fn failure(path: &Path, refused: Refused) -> CliError {
     output_file::failure("write the report to", path, refused)
 }

@@ -44,8 +44,8 @@ pub(crate) struct Mark {
     pub(crate) name: &'static str,
     /// What it means, if the name does not say it.
     pub(crate) meaning: &'static str,
-    /// In which of the four colours it is drawn.
-    pub(crate) colour: &'static str,
+    /// In which of the four colors it is drawn.
+    pub(crate) color: &'static str,
     pub(crate) position: u64,
 }
 
@@ -108,8 +108,8 @@ impl Kind {
         }
     }
 
-    /// The colour of a terminal.
-    pub(super) fn colour(self) -> &'static str {
+    /// The color of a terminal.
+    pub(super) fn color(self) -> &'static str {
         match self {
             Self::Committed | Self::Sample => "\x1b[32m",
             Self::Discarded | Self::Other => "\x1b[90m",

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{failure::Failure, outlet};
+use crate::{error::CliError, outlet};
 
 /// What the viewer wants to see next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ const LOOK_UP: Duration = Duration::from_millis(50);
 
 impl Steps {
     /// Reads stdin from now on, in a thread of its own, so that a signal ends the waiting.
-    pub(crate) fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, CliError> {
         let (sender, lines) = channel();
         let read = move || {
             // The end of stdin or a closed stderr ends the steps.
@@ -44,7 +44,7 @@ impl Steps {
             }
         };
         let started = thread::Builder::new().name("steps".to_owned()).spawn(read);
-        started.map_err(|error| Failure::system("read stdin", &error))?;
+        started.map_err(|error| CliError::system("read stdin", &error))?;
         Ok(Self { lines })
     }
 

@@ -107,7 +107,7 @@ impl Svg {
             let y = PAGES + 68.0 + 18.0 * index as f64;
             self.line(format_args!(
                 r#"<line class="mark {}" x1="{x:.2}" y1="{:.1}" x2="{x:.2}" y2="{:.1}"/>"#,
-                mark.colour,
+                mark.color,
                 y - 10.0,
                 DATA + BAR
             ));

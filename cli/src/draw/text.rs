@@ -13,9 +13,9 @@ const LEAST: usize = 40;
 const MARGIN: usize = 2;
 
 /// The picture, line by line, at most `width` columns wide.
-pub(crate) fn text(picture: &Picture, width: usize, coloured: bool) -> Vec<String> {
+pub(crate) fn text(picture: &Picture, width: usize, colored: bool) -> Vec<String> {
     let width = width.max(LEAST);
-    let pen = Pen { coloured };
+    let pen = Pen { colored };
     // A border on the left of each view, and one on the right of all.
     let columns = (width - MARGIN - 1 - picture.views()) / picture.views();
     let mut lines = words(picture);
@@ -147,13 +147,13 @@ fn labels(picture: &Picture, columns: usize) -> Option<String> {
 }
 
 struct Pen {
-    coloured: bool,
+    colored: bool,
 }
 
 impl Pen {
     fn paint(&self, cell: Cell, text: &str) -> String {
         match cell {
-            Some(kind) if self.coloured => format!("{}{text}\x1b[0m", kind.colour()),
+            Some(kind) if self.colored => format!("{}{text}\x1b[0m", kind.color()),
             _ => text.to_owned(),
         }
     }
@@ -188,7 +188,7 @@ mod tests {
     }
 
     fn mark(letter: char, name: &'static str, meaning: &'static str, position: u64) -> Mark {
-        Mark { letter, name, meaning, colour: "", position }
+        Mark { letter, name, meaning, color: "", position }
     }
 
     #[test]

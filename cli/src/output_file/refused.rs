@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use rustix::io::Errno;
 
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// Why a path cannot be written to.
 #[derive(Debug)]
@@ -30,16 +30,16 @@ impl From<Refused> for io::Error {
 }
 
 /// A path that cannot be written to, as a failure of the command: `attempt` is what it was for.
-pub(crate) fn failure(attempt: &str, path: &Path, refused: Refused) -> Failure {
+pub(crate) fn failure(attempt: &str, path: &Path, refused: Refused) -> CliError {
     let attempt = format!("{attempt} {}", path.display());
     let error = match refused {
         Refused::Because(why) => {
-            return Failure::new(format!("cannot {attempt}: {why}"))
+            return CliError::new(format!("cannot {attempt}: {why}"))
                 .advise("name a file that may be replaced, or one that is not there yet");
         }
         Refused::System(error) => error,
     };
-    let failure = Failure::system(&attempt, &error);
+    let failure = CliError::system(&attempt, &error);
     match error.kind() {
         io::ErrorKind::NotFound => failure.advise("is there such a folder?"),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {

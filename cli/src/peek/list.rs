@@ -17,7 +17,7 @@ use super::{
 use crate::{
     args::Format,
     columns::left,
-    failure::{Failure, listed, listed_by},
+    error::{CliError, listed, listed_by},
     terminal,
 };
 
@@ -25,7 +25,7 @@ use crate::{
 const NAME: usize = 15;
 
 /// Returns the map that the arguments name; `None` if they name none, or a process that holds no ring.
-pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, Failure> {
+pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, CliError> {
     if let Some(id) = arguments.id {
         return Ok(Some(Map::from_id(id)?));
     }
@@ -51,18 +51,18 @@ pub(crate) fn choose(arguments: &Arguments) -> Result<Option<Map>, Failure> {
         }
     }
     if named.is_empty() {
-        return Err(Failure::new(format!("there is no ring or perf event array of the name `{kept}`"))
+        return Err(CliError::new(format!("there is no ring or perf event array of the name `{kept}`"))
             .advise("`cutaway peek` lists those that there are"));
     }
     only(named, &format!("maps have the name `{kept}`"))
 }
 
 /// Opens a pinned map. For any other path the kernel answers EPERM alone, so the reason is looked for here.
-fn pinned(path: &Path) -> Result<Map, Failure> {
+fn pinned(path: &Path) -> Result<Map, CliError> {
     /// What statfs(2) calls a BPF file system.
     const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
     Map::from_pin(path).map_err(|error| {
-        let failure = Failure::from(error);
+        let failure = CliError::from(error);
         let elsewhere = rustix::fs::statfs(path).is_ok_and(|system| system.f_type as u32 != BPF_FS_MAGIC);
         if elsewhere {
             failure.advise("it is in no BPF file system, and only there is anything pinned: mostly below /sys/fs/bpf")
@@ -75,7 +75,7 @@ fn pinned(path: &Path) -> Result<Map, Failure> {
 }
 
 /// Returns the ring that a process holds; `None` if it holds none.
-fn of_process(pid: u32) -> Result<Option<Map>, Failure> {
+fn of_process(pid: u32) -> Result<Option<Map>, CliError> {
     let mut ids: Vec<u32> = system::holders()?
         .found
         .iter()
@@ -86,7 +86,7 @@ fn of_process(pid: u32) -> Result<Option<Map>, Failure> {
         })
         .collect();
     if ids.is_empty() && !Path::new(&format!("/proc/{pid}")).exists() {
-        return Err(Failure::new(format!("there is no process {pid}")).advise("is it the right one, or has it ended?"));
+        return Err(CliError::new(format!("there is no process {pid}")).advise("is it the right one, or has it ended?"));
     }
     ids.sort_unstable();
     ids.dedup();
@@ -95,7 +95,7 @@ fn of_process(pid: u32) -> Result<Option<Map>, Failure> {
         .into_iter()
         .filter_map(|id| match Map::from_id(id) {
             Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::ENOENT) => None,
-            map => Some(map.map_err(Failure::from)),
+            map => Some(map.map_err(CliError::from)),
         })
         .filter(|map| map.as_ref().map_or(true, |map| Mode::of(map).is_some()))
         .collect::<Result<_, _>>()?;
@@ -106,12 +106,12 @@ fn of_process(pid: u32) -> Result<Option<Map>, Failure> {
 ///
 /// # Errors
 /// If there are several. `what` describes them.
-fn only(mut maps: Vec<Map>, what: &str) -> Result<Option<Map>, Failure> {
+fn only(mut maps: Vec<Map>, what: &str) -> Result<Option<Map>, CliError> {
     if maps.len() <= 1 {
         return Ok(maps.pop());
     }
     let ids: Vec<_> = maps.iter().map(|map| map.id().to_string()).collect();
-    Err(Failure::new(format!("{} {what}", ids.len()))
+    Err(CliError::new(format!("{} {what}", ids.len()))
         .advise(&format!("choose one by its number: --id {}", listed_by(&ids, " or --id "))))
 }
 
@@ -159,7 +159,7 @@ struct Program {
 }
 
 /// Lists the rings.
-pub(crate) fn run(format: Format) -> Result<(), Failure> {
+pub(crate) fn run(format: Format) -> Result<(), CliError> {
     // Read once for all maps. Without the privileges to inspect programs or processes, the rings are listed all the
     // same.
     let holders = system::holders()?;
@@ -263,7 +263,7 @@ impl Row {
 }
 
 fn table(rows: &[Row]) -> String {
-    let (bold, plain) = if terminal::is_coloured() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let (bold, plain) = if terminal::is_colored() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let mut text =
         format!("{bold}{:>6} {:<15} {:<9} {:>10} {:>7}  OWNERS{plain}\n", "ID", "NAME", "MODE", "BYTES", "FILL");
     for row in rows {

@@ -25,10 +25,10 @@ use super::{
     view::{self, Live as _},
     watch,
 };
-use crate::{args::Format, diagnostics, draw::Canvas, failure::Failure, terminal};
+use crate::{args::Format, diagnostics, draw::Canvas, error::CliError, terminal};
 
 /// Looks at the perf buffers of these processes: once, or again and again.
-pub(crate) fn run(pids: &[u32], arguments: &Arguments) -> Result<(), Failure> {
+pub(crate) fn run(pids: &[u32], arguments: &Arguments) -> Result<(), CliError> {
     let types = match &arguments.decode_as {
         Some(name) => Some(Types::find(name, arguments.btf.as_deref(), None)?),
         None => None,

@@ -2,11 +2,11 @@
 
 use cutaway::system::{self, ProgramEntry};
 
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// Returns every program that this process may inspect; none, without the privileges for it: rings are shown all the
 /// same.
-pub(super) fn programs() -> Result<Vec<ProgramEntry>, Failure> {
+pub(super) fn programs() -> Result<Vec<ProgramEntry>, CliError> {
     system::programs()
         .filter_map(|program| match program {
             Err(error) if wants_descriptors(&error) => Some(Err(error.into())),

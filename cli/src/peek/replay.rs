@@ -15,7 +15,7 @@ use super::{
 use crate::{
     args::Format,
     draw::{Canvas, Command, Picture, Steps},
-    failure::Failure,
+    error::CliError,
     terminal,
 };
 
@@ -56,9 +56,9 @@ impl Kept {
     }
 
     /// Formats the snapshot, with an empty line behind a table. A table shows the payloads of the first `most` records.
-    pub(crate) fn show(&self, format: Format, most: usize) -> Result<String, Failure> {
+    pub(crate) fn show(&self, format: Format, most: usize) -> Result<String, CliError> {
         Ok(match (self, format) {
-            (Self::Ring(look), Format::Table) => ring::table(look, terminal::is_coloured()) + "\n",
+            (Self::Ring(look), Format::Table) => ring::table(look, terminal::is_colored()) + "\n",
             (Self::Perf(look), Format::Table) => perf::table(look, most),
             (Self::Ring(look), Format::Json) => ring::json(look)?,
             (Self::Perf(look), Format::Json) => perf::json(look)?,
@@ -68,22 +68,22 @@ impl Kept {
 
 impl Recording {
     /// Reads a file and validates each of its snapshots.
-    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn read(path: &Path) -> Result<Self, CliError> {
         let attempt = format!("read the looks in {}", path.display());
-        let file = File::open(path).map_err(|error| Failure::system(&attempt, &error))?;
+        let file = File::open(path).map_err(|error| CliError::system(&attempt, &error))?;
         Self::read_from(BufReader::new(file), &attempt, LONGEST)
     }
 
-    fn read_from(mut file: impl BufRead, attempt: &str, [all, longest]: [u64; 2]) -> Result<Self, Failure> {
+    fn read_from(mut file: impl BufRead, attempt: &str, [all, longest]: [u64; 2]) -> Result<Self, CliError> {
         let too_long = |index: usize, what: &str, bytes: u64| {
-            Failure::new(format!("cannot {attempt}: at line {index}, {what} has more than {bytes} bytes"))
+            CliError::new(format!("cannot {attempt}: at line {index}, {what} has more than {bytes} bytes"))
                 .advise("are these looks? `head` and `split` make smaller files of long ones")
         };
         let (mut looks, mut bytes, mut read) = (Vec::new(), Vec::new(), 0);
         for index in 1.. {
             bytes.clear();
             let length = file.by_ref().take(longest + 1).read_until(b'\n', &mut bytes);
-            let length = length.map_err(|error| Failure::system(attempt, &error))? as u64;
+            let length = length.map_err(|error| CliError::system(attempt, &error))? as u64;
             read += length;
             match length {
                 0 => break,
@@ -97,13 +97,13 @@ impl Recording {
                 continue;
             }
             let refused = |why: String| {
-                Failure::new(format!("cannot {attempt}: line {index} is no look at a buffer: {why}"))
+                CliError::new(format!("cannot {attempt}: line {index} is no look at a buffer: {why}"))
                     .advise("`cutaway peek --id N --watch --format json` writes such files")
             };
             looks.push(Kept::read(&line).map_err(refused)?);
         }
         if looks.is_empty() {
-            return Err(Failure::new(format!("cannot {attempt}: there are none")));
+            return Err(CliError::new(format!("cannot {attempt}: there are none")));
         }
         Ok(Self(looks))
     }
@@ -151,9 +151,9 @@ impl Recording {
 }
 
 /// Shows the snapshots of `file`.
-pub(crate) fn run(file: &Path, arguments: &Arguments) -> Result<(), Failure> {
+pub(crate) fn run(file: &Path, arguments: &Arguments) -> Result<(), CliError> {
     if arguments.decode_as.is_some() && arguments.btf.is_none() {
-        return Err(Failure::usage(
+        return Err(CliError::usage(
             "--type needs --btf FILE with --from: the programs that wrote these records may be gone",
         ));
     }

@@ -22,10 +22,10 @@ use super::{
 };
 use crate::{
     columns::{cut, display_width},
-    failure::Failure,
+    error::CliError,
     outlet,
     signals::{self, LastAct},
-    terminal::is_coloured,
+    terminal::is_colored,
 };
 
 /// Interval at which processes and programs are looked up.
@@ -49,7 +49,7 @@ struct Screen<'l, L> {
 }
 
 /// Shows the buffers until `count` snapshots were taken, or a key or signal ends it.
-pub(crate) fn run(live: &mut impl Live, interval: Duration, count: Option<u64>) -> Result<(), Failure> {
+pub(crate) fn run(live: &mut impl Live, interval: Duration, count: Option<u64>) -> Result<(), CliError> {
     let stopped = watch::stopped()?;
     live.ask_around();
     let _restored = Restored::enter()?;
@@ -60,12 +60,12 @@ pub(crate) fn run(live: &mut impl Live, interval: Duration, count: Option<u64>) 
         bytes: false,
         above: 0,
         chosen: live.fullest(),
-        coloured: is_coloured(),
+        colored: is_colored(),
     };
     let mut screen = Screen { live, view, size: (0, 0) };
     let stdin = io::stdin();
     let (mut looks, mut next, mut told) = (0, Instant::now(), Instant::now());
-    let failed = |error| Failure::system("drive the terminal", &error);
+    let failed = |error| CliError::system("drive the terminal", &error);
     // ATOMICS: see `watch::stopped`.
     while !stopped.load(Ordering::Relaxed) {
         let now = Instant::now();
@@ -168,7 +168,7 @@ impl<L: Live> Screen<'_, L> {
         if display_width(&keys) > columns {
             keys = keys.replace("  ", " ");
         }
-        let (inverse, plain) = if is_coloured() { ("\x1b[7m", "\x1b[0m") } else { ("", "") };
+        let (inverse, plain) = if is_colored() { ("\x1b[7m", "\x1b[0m") } else { ("", "") };
         format!("{inverse}{}{plain}", cut(&keys, columns))
     }
 }
@@ -179,9 +179,9 @@ struct Restored {
 }
 
 impl Restored {
-    fn enter() -> Result<Self, Failure> {
+    fn enter() -> Result<Self, CliError> {
         let failed =
-            |error| Failure::system("take over the terminal", &error).advise("pipe the output for plain lines");
+            |error| CliError::system("take over the terminal", &error).advise("pipe the output for plain lines");
         terminal::enable_raw_mode().map_err(failed)?;
         let restored = Self { _at_sudden_end: signals::at_sudden_end(restore) };
         // Lines that are too long are cut, not wrapped.

@@ -13,7 +13,7 @@ use cutaway::{
 };
 
 use super::programs::{programs, wants_descriptors};
-use crate::{decode, failure::Failure, given::read_whole};
+use crate::{decode, error::CliError, object_arg::read_whole};
 
 /// BTF, and the id of a type in it.
 pub(crate) struct Types {
@@ -24,15 +24,15 @@ pub(crate) struct Types {
 
 impl Types {
     /// Finds the type `name` for the records of the ring with the id `map`, or of any ring.
-    pub(crate) fn find(name: &str, file: Option<&Path>, map: Option<u32>) -> Result<Self, Failure> {
+    pub(crate) fn find(name: &str, file: Option<&Path>, map: Option<u32>) -> Result<Self, CliError> {
         let name = name.trim();
         if let Some(file) = file {
             let section = of_file(file)?;
             let known = Btf::parse(&section)
-                .map_err(|broken| Failure::new(format!("cannot read the BTF in {}: {broken}", file.display())))?;
+                .map_err(|broken| CliError::new(format!("cannot read the BTF in {}: {broken}", file.display())))?;
             let known = decode::structures(&known);
             return Self::of(section, name)
-                .map_err(|_| Failure::new(format!("{} has no type `{name}`{known}", file.display())));
+                .map_err(|_| CliError::new(format!("{} has no type `{name}`{known}", file.display())));
         }
         let mut looked = Vec::new();
         for program in programs()?.into_iter().filter(|program| map.is_none_or(|map| program.maps.contains(&map))) {
@@ -54,7 +54,7 @@ impl Types {
             Some((_, section)) => Btf::parse(section).map_or_else(|_| String::new(), |btf| decode::structures(&btf)),
             None => "; no program that uses the ring was loaded with types".to_owned(),
         };
-        Err(Failure::new(format!("neither the ring's programs nor the kernel have a type `{name}`{known}"))
+        Err(CliError::new(format!("neither the ring's programs nor the kernel have a type `{name}`{known}"))
             .advise("--btf FILE names an object or a file of BTF that has it"))
     }
 
@@ -105,11 +105,11 @@ impl Types {
 }
 
 /// Returns the BTF of an object file, or of a file of raw BTF.
-fn of_file(path: &Path) -> Result<Vec<u8>, Failure> {
+fn of_file(path: &Path) -> Result<Vec<u8>, CliError> {
     let bytes = read_whole(path, &format!("read the types in {}", path.display()))?;
     if !bytes.starts_with(b"\x7fELF") {
         return Ok(bytes);
     }
-    let none = || Failure::new(format!("the object {} has no types", path.display())).advise("compile it with `-g`");
+    let none = || CliError::new(format!("the object {} has no types", path.display())).advise("compile it with `-g`");
     Object::parse(&bytes)?.btf().ok_or_else(none)
 }

@@ -6,7 +6,7 @@ use super::rates::{self, RecordRate};
 use crate::{
     columns::display_width,
     draw::{Canvas, Command, Picture, Steps},
-    failure::Failure,
+    error::CliError,
 };
 
 /// One or more buffers that are watched by repeated snapshots.
@@ -21,7 +21,7 @@ pub(crate) trait Live {
     fn ask_around(&mut self);
 
     /// Formats the last snapshot as JSON, a line for each buffer.
-    fn json(&self) -> Result<String, Failure>;
+    fn json(&self) -> Result<String, CliError>;
 
     /// Formats the last snapshot in short, a line for each buffer.
     fn short(&self, since: Duration) -> String;
@@ -64,7 +64,7 @@ pub(crate) struct View {
     pub(crate) above: usize,
     /// Index of the buffer that is shown.
     pub(crate) chosen: usize,
-    pub(crate) coloured: bool,
+    pub(crate) colored: bool,
 }
 
 impl View {
@@ -78,7 +78,7 @@ impl View {
 
     /// Returns the escape sequences for bold, dim and plain.
     pub(crate) fn pens(&self) -> (&'static str, &'static str, &'static str) {
-        if self.coloured { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") }
+        if self.colored { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") }
     }
 
     /// Formats a position and its rate.
@@ -107,7 +107,7 @@ impl View {
 }
 
 /// Draws the buffers, once or step by step.
-pub(crate) fn draw(live: &mut impl Live, mut canvas: Canvas, step: bool) -> Result<(), Failure> {
+pub(crate) fn draw(live: &mut impl Live, mut canvas: Canvas, step: bool) -> Result<(), CliError> {
     let mut steps = step.then(Steps::new).transpose()?;
     loop {
         live.look(0, Instant::now());

@@ -13,20 +13,20 @@ use std::{
 use log::warn;
 
 use super::{args::Arguments, keys, rates::SAMPLE, view::Live};
-use crate::{args::Format, draw::Canvas, failure::Failure, signals, terminal};
+use crate::{args::Format, draw::Canvas, error::CliError, signals, terminal};
 
 /// Returns a flag that the first signal sets.
-pub(crate) fn stopped() -> Result<Arc<AtomicBool>, Failure> {
+pub(crate) fn stopped() -> Result<Arc<AtomicBool>, CliError> {
     let stopped = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopped);
     // ATOMICS: nothing but the flag itself passes from thread to thread.
     let stop = move || flag.store(true, Ordering::Relaxed);
-    signals::on_stop(stop).map_err(|error| Failure::system("listen for signals", &error))?;
+    signals::on_stop(stop).map_err(|error| CliError::system("listen for signals", &error))?;
     Ok(stopped)
 }
 
 /// Takes snapshots until there were `--count` of them, or a signal comes.
-pub(crate) fn run(live: &mut impl Live, arguments: &Arguments, mut canvas: Option<Canvas>) -> Result<(), Failure> {
+pub(crate) fn run(live: &mut impl Live, arguments: &Arguments, mut canvas: Option<Canvas>) -> Result<(), CliError> {
     if canvas.is_none() && arguments.format == Format::Table {
         unused(arguments);
     }
@@ -69,10 +69,10 @@ pub(crate) fn run(live: &mut impl Live, arguments: &Arguments, mut canvas: Optio
 ///
 /// # Errors
 /// If the screen has no use for an option: it lists what fits.
-pub(crate) fn is_on_screen(arguments: &Arguments) -> Result<bool, Failure> {
+pub(crate) fn is_on_screen(arguments: &Arguments) -> Result<bool, CliError> {
     let is_on_screen = arguments.format == Format::Table && io::stdout().is_terminal() && keys::are_there();
     if is_on_screen && arguments.records.is_some() {
-        return Err(Failure::usage(
+        return Err(CliError::usage(
             "--records has no effect on the live screen, which lists the records that fit; drop it",
         ));
     }

@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use crate::given::Given;
+use crate::object_arg::ObjectArg;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,7 +21,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    pub(super) given: Given,
+    pub(super) object: ObjectArg,
 
     /// Runs this program alone (may be given more than once), even if its section begins with `?`
     #[arg(long = "program", value_name = "NAME")]
@@ -93,7 +93,7 @@ pub(crate) struct Arguments {
     pub(super) count: Option<u64>,
 
     /// Ends after so many seconds, fractions allowed; a COMMAND that still runs is ended, too
-    #[arg(long, value_name = "SECS", value_parser = crate::seconds)]
+    #[arg(long, value_name = "SECS", value_parser = crate::args::seconds)]
     pub(super) duration: Option<Duration>,
 
     /// Prints the global variables at the end

@@ -12,7 +12,7 @@ use cutaway::{
 use log::{info, warn};
 
 use super::losses::{Losses, Rivals};
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// All that is read.
 pub(super) struct Buffers {
@@ -46,7 +46,7 @@ pub(super) struct Record<'r> {
 
 impl Buffers {
     /// Opens every ring and perf event array; `bytes` are those of one CPU's perf buffer.
-    pub(super) fn open(loaded: &Loaded, bytes: u32) -> Result<Self, Failure> {
+    pub(super) fn open(loaded: &Loaded, bytes: u32) -> Result<Self, CliError> {
         let mut buffers = Self { sources: Vec::new(), poller: Poller::new()? };
         for map in loaded.maps() {
             match map.map_type() {
@@ -91,7 +91,7 @@ impl Buffers {
     }
 
     /// Sleeps until there may be something to read, it is stopped, or the time is up.
-    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Failure> {
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, CliError> {
         let wake = self.poller.wait(timeout).map_err(|error| self.failure(error))?;
         for source in &mut self.sources {
             source.rivals.tell(&source.name, &self.poller.take_changes(source.token));
@@ -100,7 +100,7 @@ impl Buffers {
     }
 
     /// Names the source of an error.
-    fn failure(&self, error: PollError) -> Failure {
+    fn failure(&self, error: PollError) -> CliError {
         let source = self.sources.iter().find(|source| Some(source.token) == error.token);
         match (source, error.error) {
             (Some(source), cutaway::Error::Ring(error)) => of_ring(&source.name, error),
@@ -110,7 +110,7 @@ impl Buffers {
 
     /// Hands every record that is there now to `each`, until that returns false. Returns how many could not be read. Records
     /// after the last one that was wanted stay in a ring; those of a perf buffer are dropped.
-    pub(super) fn drain(&mut self, mut each: impl FnMut(&Record<'_>) -> bool) -> Result<u64, Failure> {
+    pub(super) fn drain(&mut self, mut each: impl FnMut(&Record<'_>) -> bool) -> Result<u64, CliError> {
         let (mut unreadable, mut more) = (0, true);
         for (place, source) in self.sources.iter().enumerate() {
             match self.poller.source_mut(source.token) {
@@ -160,7 +160,7 @@ impl Buffers {
     }
 
     /// Returns what every source had no room for, in their order.
-    pub(super) fn lost(&self) -> Result<Vec<Losses>, Failure> {
+    pub(super) fn lost(&self) -> Result<Vec<Losses>, CliError> {
         let lost = |source: &Source| match self.poller.source(source.token) {
             Some(Reader::Perf(stream)) => source.lost(stream),
             // A ring refuses a record before it is sent: that is for its programs to count.
@@ -172,7 +172,7 @@ impl Buffers {
 
 impl Source {
     /// Returns what its perf buffers had no room for.
-    fn lost(&self, stream: &AdaptiveReader<PerfEventArray>) -> Result<Losses, Failure> {
+    fn lost(&self, stream: &AdaptiveReader<PerfEventArray>) -> Result<Losses, CliError> {
         let lost = stream.lost().map_err(cutaway::Error::from)?;
         Ok(if lost.source != LostSource::Kernel {
             Losses::AtLeast(lost.samples, "before Linux 6.0 the kernel does not tell of the last ones")
@@ -216,9 +216,9 @@ fn kind(stream: &AdaptiveReader<PerfEventArray>) -> String {
 }
 
 /// An error of one of several rings. `cutaway peek` shows who else has it.
-fn of_ring(name: &str, error: mmap_ring::Error) -> Failure {
+fn of_ring(name: &str, error: mmap_ring::Error) -> CliError {
     let is_shared = matches!(error, mmap_ring::Error::Corrupt(mmap_ring::Corrupt::Consumer { .. }));
-    let failure = Failure::new(format!("`{name}`: {}", cutaway::Error::from(error)));
+    let failure = CliError::new(format!("`{name}`: {}", cutaway::Error::from(error)));
     if is_shared { failure.advise("`cutaway peek` lists the processes that hold it") } else { failure }
 }
 

@@ -4,7 +4,7 @@
 //!     named     sizeof(struct event) on the line of source that sends
 //!     declared  const struct event *unused;           a global pointer: the author's answer
 //!     named     the type's name as a word of that line
-//!     sent      the value of a map, found by a lookup  (sends.rs)
+//!     sent      the value of a map, found by a lookup  (submit_sites.rs)
 //!     guess     the only candidate of the record's size; a declared one, too, if that line names another structure
 //! ```
 //!
@@ -28,7 +28,7 @@ use cutaway::{
 
 use super::{
     record_type::{Basis, Choice, Shape},
-    sends::Sent,
+    submit_sites::SubmitSite,
 };
 
 /// The types that records can be.
@@ -97,7 +97,7 @@ impl<'b> Candidates<'b> {
     }
 
     /// What a record of this size is that is sent so.
-    pub(super) fn choose(&self, size: usize, sent: &[&Sent]) -> Choice<'b> {
+    pub(super) fn choose(&self, size: usize, sent: &[&SubmitSite]) -> Choice<'b> {
         let fits: Vec<_> = self.all.iter().filter(|shape| shape.size == size).copied().collect();
         let on_a_line = |rule: fn(&str, &Shape<'_>) -> bool, among: &[Shape<'b>]| {
             let named = among.iter().filter(|shape| sent.iter().any(|sent| rule(&sent.line, shape)));

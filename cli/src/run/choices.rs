@@ -7,14 +7,14 @@ use super::{
     arguments::{Arguments, pairs},
     attach, effects, skipped, types,
 };
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// Changes the object as the options say.
-pub(super) fn make(object: &mut Object, arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn make(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
     effects::once(arguments)?;
     for (name, section) in pairs(&arguments.sections) {
         if let Some(why) = skipped::why_static(object, name) {
-            return Err(Failure::new(format!("cannot run `{name}`: {why}")));
+            return Err(CliError::new(format!("cannot run `{name}`: {why}")));
         }
         object.set_section(name, section)?;
     }
@@ -35,13 +35,13 @@ pub(super) fn make(object: &mut Object, arguments: &Arguments) -> Result<(), Fai
 }
 
 /// Which programs are loaded.
-fn choose(object: &mut Object, arguments: &Arguments) -> Result<(), Failure> {
+fn choose(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
     let all: Vec<String> = object.programs().iter().map(|program| program.name.clone()).collect();
     for name in &arguments.programs {
         if !all.contains(name)
             && let Some(why) = skipped::why_no_program(object, name)
         {
-            return Err(Failure::new(format!("cannot run `{name}`: {why}")));
+            return Err(CliError::new(format!("cannot run `{name}`: {why}")));
         }
         object.program_mut(name)?.section.wanted = true;
     }
@@ -52,7 +52,7 @@ fn choose(object: &mut Object, arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// How large the maps are, and which are pinned.
-fn size(object: &mut Object, arguments: &Arguments) -> Result<(), Failure> {
+fn size(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
     let names: Vec<String> = object.maps().iter().map(|map| map.name.clone()).collect();
     for name in names {
         let map = object.map_mut(&name)?;
@@ -65,13 +65,13 @@ fn size(object: &mut Object, arguments: &Arguments) -> Result<(), Failure> {
     }
     for (name, number) in pairs(&arguments.max_entries) {
         let entries =
-            number.parse().map_err(|_| Failure::usage(format!("--max-entries {name}={number}: no number")))?;
+            number.parse().map_err(|_| CliError::usage(format!("--max-entries {name}={number}: no number")))?;
         object.map_mut(name)?.max_entries = entries;
     }
     let empty: Vec<String> = object.maps().iter().filter(|map| wants_a_size(map)).map(|map| map.name.clone()).collect();
     let Some(first) = empty.first() else { return Ok(()) };
     let all: Vec<String> = empty.iter().map(|name| format!("`{name}`")).collect();
-    Err(Failure::new(format!(
+    Err(CliError::new(format!(
         "cannot create {} {}: max_entries is 0, for user space to set; say how many elements with --max-entries '{first}=N'",
         if all.len() == 1 { "the map" } else { "the maps" },
         types::some(&all, ", ")

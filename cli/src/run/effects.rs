@@ -22,10 +22,10 @@ use super::{
     attach::is_given_a_place,
     types::some,
 };
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// Refuses the first option without effect. The programs that run are chosen, with their targets.
-pub(super) fn check(object: &Object, arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn check(object: &Object, arguments: &Arguments) -> Result<(), CliError> {
     let wanted: Vec<&ProgramSpec> = object.programs().iter().filter(|program| program.section.wanted).collect();
     // Without any program, that is what is told.
     if !wanted.is_empty() {
@@ -35,7 +35,7 @@ pub(super) fn check(object: &Object, arguments: &Arguments) -> Result<(), Failur
 }
 
 /// Refuses a second value for the same name.
-pub(super) fn once(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn once(arguments: &Arguments) -> Result<(), CliError> {
     let options = [
         ("--attach", &arguments.places),
         ("--section", &arguments.sections),
@@ -49,23 +49,23 @@ pub(super) fn once(arguments: &Arguments) -> Result<(), Failure> {
             let name = text.split_once('=').map(|(name, _)| name);
             if !names.insert(name) {
                 let whose = name.map_or_else(|| "all maps".to_owned(), |name| format!("`{name}`"));
-                return Err(Failure::usage(format!("{option} is given twice for {whose}; give it once")));
+                return Err(CliError::usage(format!("{option} is given twice for {whose}; give it once")));
             }
         }
     }
     if arguments.format == Form::Hex && !arguments.types.is_empty() {
-        return Err(Failure::usage("--type has no effect with --format hex, which decodes nothing; drop one of them"));
+        return Err(CliError::usage("--type has no effect with --format hex, which decodes nothing; drop one of them"));
     }
     Ok(())
 }
 
-fn programs(object: &Object, wanted: &[&ProgramSpec], arguments: &Arguments) -> Result<(), Failure> {
+fn programs(object: &Object, wanted: &[&ProgramSpec], arguments: &Arguments) -> Result<(), CliError> {
     for (option, given) in [("--attach", &arguments.places), ("--section", &arguments.sections)] {
         for (name, _) in pairs(given) {
             // One that is not there at all is told as that.
             let is_there = object.programs().iter().any(|program| program.name == name);
             if is_there && !wanted.iter().any(|program| program.name == name) {
-                return Err(Failure::new(format!(
+                return Err(CliError::new(format!(
                     "{option} '{name}=…' has no effect: the program `{name}` is not to run; run it with --program \
                      {name}"
                 )));
@@ -99,7 +99,7 @@ fn programs(object: &Object, wanted: &[&ProgramSpec], arguments: &Arguments) -> 
         return Ok(());
     };
     let names: Vec<String> = wanted.iter().map(|program| format!("`{}`", program.name)).collect();
-    Err(Failure::new(format!(
+    Err(CliError::new(format!(
         "--pid {pid} restricts no program of the object: the kernel attaches programs such as {} to all processes; \
          drop --pid, and let the program compare the process id (bpf_get_current_pid_tgid() >> 32)",
         some(&names, ", ")
@@ -117,11 +117,11 @@ struct OfKinds {
 }
 
 impl OfKinds {
-    fn check(self, wanted: &[&ProgramSpec], arguments: &Arguments) -> Result<(), Failure> {
+    fn check(self, wanted: &[&ProgramSpec], arguments: &Arguments) -> Result<(), CliError> {
         let Self { option, value: Some(value), field, sections } = self else { return Ok(()) };
         let mut takers = wanted.iter().filter(|program| program.takes(field)).peekable();
         if takers.peek().is_none() {
-            return Err(Failure::new(format!(
+            return Err(CliError::new(format!(
                 "{option} {value} has no effect: no program to run takes it; it is for those whose section begins with \
                  one of {sections}; drop it"
             )));
@@ -131,7 +131,7 @@ impl OfKinds {
             is_given_a_place(program) && pairs(&arguments.places).any(|(name, _)| name == program.name)
         };
         if takers.all(has_its_own) {
-            return Err(Failure::new(format!(
+            return Err(CliError::new(format!(
                 "{option} {value} has no effect: each program that takes it has a place of its own (--attach); drop one \
                  of them"
             )));
@@ -140,13 +140,13 @@ impl OfKinds {
     }
 }
 
-fn maps(object: &Object, arguments: &Arguments) -> Result<(), Failure> {
+fn maps(object: &Object, arguments: &Arguments) -> Result<(), CliError> {
     let is_ring = |map: &MapSpec| map.map_type == MapType::RINGBUF;
     let is_perf = |map: &MapSpec| map.map_type == MapType::PERF_EVENT_ARRAY;
     let sized = |map: &MapSpec| pairs(&arguments.max_entries).any(|(name, _)| name == map.name);
     let has = |fits: &dyn Fn(&MapSpec) -> bool| object.maps().iter().any(fits);
     const NO_BUFFER: &str = "the object has no ring buffer and no perf event array";
-    let refuse = |option: String, why: &str| Err(Failure::new(format!("{option} has no effect: {why}; drop it")));
+    let refuse = |option: String, why: &str| Err(CliError::new(format!("{option} has no effect: {why}; drop it")));
     if let Some(bytes) = arguments.buffer {
         if !has(&|map| is_ring(map) || is_perf(map)) {
             return refuse(format!("--buffer {bytes}"), NO_BUFFER);

@@ -38,7 +38,7 @@ use crate::{
 pub(super) struct Output<'b> {
     to: BufWriter<Standard>,
     form: Form,
-    coloured: bool,
+    colored: bool,
     headed: bool,
     /// The one structure that all records are expected to be.
     columns: Option<Columns<'b>>,
@@ -66,8 +66,8 @@ impl<'b> Output<'b> {
             [records] => records.only().and_then(|(shape, basis)| Columns::of(shape, basis, records.is_padded())),
             _ => None,
         };
-        let (to, coloured) = (BufWriter::new(outlet::stdout()), terminal::is_coloured());
-        Self { to, form, coloured, headed: false, columns }
+        let (to, colored) = (BufWriter::new(outlet::stdout()), terminal::is_colored());
+        Self { to, form, colored, headed: false, columns }
     }
 
     /// Writes a line; it is seen after [`Output::flush`].
@@ -145,7 +145,7 @@ impl<'b> Output<'b> {
         self.headed = true;
         let Some(columns) = &self.columns else { return Ok(()) };
         let names = columns.columns.iter().map(|column| column.name.to_uppercase());
-        let (bold, usual) = if self.coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        let (bold, usual) = if self.colored { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         let guess = if columns.basis == Basis::Guess {
             format!("  ({}: a guess)", columns.shape.name())
         } else {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cutaway::{Error, Loaded, Object, Refused};
 
 use super::types::some;
-use crate::{diagnostics, failure::Failure};
+use crate::{diagnostics, error::CliError};
 
 /// Lines that are told of one object.
 const MOST_LINES: usize = 20;
@@ -89,37 +89,37 @@ impl Skipped {
     }
 
     /// Says all of it; it is a failure if nothing else runs.
-    pub(super) fn tell(self, shown: &str, nothing_runs: bool) -> Result<(), Failure> {
+    pub(super) fn tell(self, shown: &str, nothing_runs: bool) -> Result<(), CliError> {
         let lines = lines(&self.each);
         if !nothing_runs {
             for line in lines {
-                diagnostics::say(&format!("cutaway: skipped {}", Failure::new(line)));
+                diagnostics::say(&format!("cutaway: skipped {}", CliError::new(line)));
             }
             return Ok(());
         }
         Err(match self.each.as_slice() {
             [] => {
-                let failure = Failure::new(format!("`{shown}` has no program to run"));
+                let failure = CliError::new(format!("`{shown}` has no program to run"));
                 if self.optional {
                     failure.advise("one whose section begins with `?` is run if it is named: --program NAME")
                 } else {
                     failure
                 }
             }
-            [one] => Failure::new(format!(
+            [one] => CliError::new(format!(
                 "the only program of `{shown}`, `{}`, does not run here: {}",
                 one.name,
                 cut(&one.whole())
             )),
             several => {
                 for line in lines {
-                    diagnostics::say(&format!("cutaway: skipped {}", Failure::new(line)));
+                    diagnostics::say(&format!("cutaway: skipped {}", CliError::new(line)));
                 }
-                let failure = Failure::new(format!(
+                let failure = CliError::new(format!(
                     "no program of `{shown}` runs here; {} are skipped, see above",
                     several.len()
                 ));
-                match several.iter().find_map(|one| Failure::hint_of_quoted(&one.why)) {
+                match several.iter().find_map(|one| CliError::hint_of_quoted(&one.why)) {
                     Some(advice) => failure.advise(advice),
                     None => failure,
                 }

@@ -15,16 +15,16 @@ use super::{
     arguments::{Arguments, Form},
     attach::Attached,
     buffers::{Buffers, Source},
+    dump,
     losses::Losses,
     output::Output,
-    state,
     summary::{Of, Summary},
     types::Records,
 };
 use crate::{
-    command::{Process, Traced},
+    child::{Child, Process},
     diagnostics,
-    failure::Failure,
+    error::CliError,
     terminal,
 };
 
@@ -59,7 +59,7 @@ impl<'a, 'b> Stream<'a, 'b> {
     }
 
     /// Prints the summary to stdout, if that is asked for.
-    pub(super) fn sum_up(&mut self, summary: &Summary<'_>) -> Result<(), Failure> {
+    pub(super) fn sum_up(&mut self, summary: &Summary<'_>) -> Result<(), CliError> {
         if self.arguments.summary {
             let lines = match self.arguments.format {
                 Form::Json => vec![summary.json()],
@@ -78,12 +78,12 @@ impl<'a, 'b> Stream<'a, 'b> {
         buffers: &mut Buffers,
         attached: Attached,
         process: Option<Process>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CliError> {
         let arguments = self.arguments;
         let deadline = arguments.duration.and_then(|duration| Instant::now().checked_add(duration));
         let stop = self.stop.clone();
         let command = match (arguments.command.split_first(), process) {
-            (Some((program, rest)), _) => Some(Traced::start(program, rest, Stdio::inherit(), move || stop.stop())?),
+            (Some((program, rest)), _) => Some(Child::start(program, rest, Stdio::inherit(), move || stop.stop())?),
             (None, Some(process)) => {
                 process.at_end(move || stop.stop())?;
                 None
@@ -96,7 +96,7 @@ impl<'a, 'b> Stream<'a, 'b> {
                 attached.attached.is_empty() && command.is_none() && arguments.pid.is_none() && deadline.is_none();
             if idle { Ok(()) } else { self.follow(buffers, deadline) }
         });
-        let command = command.map(Traced::end).transpose();
+        let command = command.map(Child::end).transpose();
         drop(attached);
         let outcome = outcome.and_then(|()| self.drain(buffers));
         command?;
@@ -104,12 +104,12 @@ impl<'a, 'b> Stream<'a, 'b> {
     }
 
     /// Reads every iterator once: what its program writes is text, or bytes that only it knows.
-    fn iterate(&mut self, attached: &Attached) -> Result<(), Failure> {
+    fn iterate(&mut self, attached: &Attached) -> Result<(), CliError> {
         for (name, link) in &attached.iterators {
             let mut written = Vec::new();
             link.read_iterator()?
                 .read_to_end(&mut written)
-                .map_err(|error| Failure::system(&format!("read the iterator `{name}`"), &error))?;
+                .map_err(|error| CliError::system(&format!("read the iterator `{name}`"), &error))?;
             let text = String::from_utf8_lossy(&written).into_owned();
             for line in text.lines() {
                 let line = match self.arguments.format {
@@ -125,7 +125,7 @@ impl<'a, 'b> Stream<'a, 'b> {
     }
 
     /// Prints records as they come, until it is time to end.
-    fn follow(&mut self, buffers: &mut Buffers, deadline: Option<Instant>) -> Result<(), Failure> {
+    fn follow(&mut self, buffers: &mut Buffers, deadline: Option<Instant>) -> Result<(), CliError> {
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if self.full() || left == Some(Duration::ZERO) || buffers.wait(left)? == Wake::Stopped {
@@ -136,7 +136,7 @@ impl<'a, 'b> Stream<'a, 'b> {
     }
 
     /// Prints what is there now.
-    fn drain(&mut self, buffers: &mut Buffers) -> Result<(), Failure> {
+    fn drain(&mut self, buffers: &mut Buffers) -> Result<(), CliError> {
         if self.full() {
             return Ok(());
         }
@@ -158,20 +158,20 @@ impl<'a, 'b> Stream<'a, 'b> {
     }
 
     /// Variables and maps, if they are asked for.
-    pub(super) fn state(&mut self, loaded: &Loaded, specs: &[MapSpec], btf: Option<&Btf<'_>>) -> Result<(), Failure> {
+    pub(super) fn state(&mut self, loaded: &Loaded, specs: &[MapSpec], btf: Option<&Btf<'_>>) -> Result<(), CliError> {
         let (arguments, mut lines) = (self.arguments, Vec::new());
         if arguments.variables {
-            let told = state::variables(loaded, btf, arguments.format)?;
+            let told = dump::variables(loaded, btf, arguments.format)?;
             if told.is_empty() {
                 diagnostics::say("--variables: the object has no global variables");
             }
             lines.extend(told);
         }
         if arguments.maps {
-            if !specs.iter().any(state::is_shown) {
+            if !specs.iter().any(dump::is_shown) {
                 diagnostics::say("--maps: the object has no hash and no array");
             }
-            lines.extend(state::maps(loaded, specs, btf, arguments.format)?);
+            lines.extend(dump::maps(loaded, specs, btf, arguments.format)?);
         }
         for line in lines {
             let answer = self.output.line(&terminal::clean(&line));
@@ -182,13 +182,13 @@ impl<'a, 'b> Stream<'a, 'b> {
     }
 
     /// A reader who has gone is no failure, but a reason to end.
-    fn heard(&mut self, answer: io::Result<()>) -> Result<(), Failure> {
+    fn heard(&mut self, answer: io::Result<()>) -> Result<(), CliError> {
         match answer {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.closed = true;
                 Ok(())
             }
-            Err(error) => Err(Failure::system("write to stdout", &error)),
+            Err(error) => Err(CliError::system("write to stdout", &error)),
             Ok(()) => Ok(()),
         }
     }

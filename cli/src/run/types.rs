@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!     --type MAP=TYPE                    settles it
-//!     the program reserves 24 bytes      (sends.rs); else the record's own length
+//!     the program reserves 24 bytes      (submit_sites.rs); else the record's own length
 //!       └─ types of 24 bytes             (candidates.rs) one that the author names, else the only one: a guess
 //!            └─ several                  they are told, and the record is shown as hex
 //! ```
@@ -19,9 +19,9 @@ use cutaway::btf::Btf;
 use super::{
     candidates::Candidates,
     record_type::{Basis, Choice, Shape},
-    sends::Sent,
+    submit_sites::SubmitSite,
 };
-use crate::{decode, diagnostics, failure::Failure};
+use crate::{decode, diagnostics, error::CliError};
 
 /// What is known of one map's records.
 #[derive(Debug)]
@@ -49,13 +49,13 @@ impl<'b> Records<'b> {
         map: &str,
         is_padded: bool,
         told: Option<Shape<'b>>,
-        sent: &[Sent],
+        sent: &[SubmitSite],
         candidates: &'b Candidates<'b>,
     ) -> Self {
-        let mine: Vec<&Sent> = sent.iter().filter(|sent| sent.map == map).collect();
+        let mine: Vec<&SubmitSite> = sent.iter().filter(|sent| sent.map == map).collect();
         let sizes: BTreeSet<u32> = mine.iter().filter_map(|sent| sent.size).collect();
         let choice = |size: u32| {
-            let of_size: Vec<&Sent> = mine.iter().copied().filter(|sent| sent.size == Some(size)).collect();
+            let of_size: Vec<&SubmitSite> = mine.iter().copied().filter(|sent| sent.size == Some(size)).collect();
             (size, candidates.choose(size as usize, &of_size))
         };
         Self {
@@ -184,22 +184,22 @@ pub(super) fn told<'b>(
     maps: &[String],
     own: Option<&'b Btf<'b>>,
     kernel: Option<&'b Btf<'b>>,
-) -> Result<BTreeMap<String, Shape<'b>>, Failure> {
+) -> Result<BTreeMap<String, Shape<'b>>, CliError> {
     let mut told = BTreeMap::new();
     for option in options {
         let (map, name) = option.split_once('=').map_or((None, option.as_str()), |(map, name)| (Some(map), name));
         if let Some(map) = map.filter(|map| !maps.iter().any(|known| known == map)) {
             let known: Vec<_> = maps.iter().map(|map| format!("`{map}`")).collect();
-            return Err(Failure::new(format!(
+            return Err(CliError::new(format!(
                 "the object has no ring and no perf event array `{map}`; it has {}",
-                crate::failure::listed(&known)
+                crate::error::listed(&known)
             )));
         }
         let mut shapes =
             [own, kernel].into_iter().flatten().filter_map(|btf| Shape::new(btf, decode::find(btf, name)?));
         let shape = shapes.next().ok_or_else(|| {
             let known = own.map_or_else(|| "; the object describes no types at all".to_owned(), decode::structures);
-            Failure::new(format!("neither the object nor the kernel has a type `{name}`{known}"))
+            CliError::new(format!("neither the object nor the kernel has a type `{name}`{known}"))
         })?;
         match map {
             Some(map) => drop(told.insert(map.to_owned(), shape)),

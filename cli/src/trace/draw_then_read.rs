@@ -11,7 +11,7 @@ use cutaway_programs::getaddrinfo::{Transport, names};
 use crate::{
     args::Format,
     draw::{Canvas, Command, Steps},
-    failure::Failure,
+    error::CliError,
     peek::{Mode, Snapshot},
 };
 
@@ -42,13 +42,13 @@ impl Drawn {
         format: Format,
         transport: Transport,
         loaded: &Loaded,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CliError> {
         if transport != Transport::Ring {
-            return Err(Failure::new(format!("cannot draw {transport} from within: only the ring can be drawn"))
+            return Err(CliError::new(format!("cannot draw {transport} from within: only the ring can be drawn"))
                 .advise("take --transport ring, or draw it from outside by `cutaway peek --pid PID --draw`"));
         }
         if file.is_empty() && format == Format::Json {
-            return Err(Failure::new("cannot draw among lines of JSON").advise("draw into a file: --draw=FILE.svg"));
+            return Err(CliError::new("cannot draw among lines of JSON").advise("draw into a file: --draw=FILE.svg"));
         }
         let map = loaded.map(names::EVENTS)?;
         let steps = step.then(Steps::new).transpose()?;
@@ -56,7 +56,7 @@ impl Drawn {
     }
 
     /// Draws the ring unless it is empty. Returns how many records to read.
-    pub(crate) fn look(&mut self, interrupted: &AtomicBool) -> Result<Take, Failure> {
+    pub(crate) fn look(&mut self, interrupted: &AtomicBool) -> Result<Take, CliError> {
         let look = Snapshot::take(&self.pages, (self.id, names::EVENTS, Mode::Ring), 0);
         if look.fill_bytes == 0 {
             return Ok(Take::None);
@@ -74,7 +74,7 @@ impl Drawn {
     }
 
     /// Finishes the canvas, which says where the pictures are.
-    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+    pub(crate) fn finish(&mut self) -> Result<(), CliError> {
         self.canvas.finish()
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use cutaway::{Loaded, Tracepoint};
 use cutaway_programs::getaddrinfo::names;
 
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// Why the numbers of processes that the kernel uses are not those of `/proc`; `None` if they are.
 pub(super) fn stranger_to_numbers() -> Option<String> {
@@ -40,8 +40,8 @@ pub(crate) fn obstacle() -> Option<String> {
 pub(crate) fn from_here<T>(
     loaded: &Loaded,
     follow: bool,
-    start: impl FnOnce() -> Result<T, Failure>,
-) -> Result<T, Failure> {
+    start: impl FnOnce() -> Result<T, CliError>,
+) -> Result<T, CliError> {
     if !follow {
         return start();
     }

@@ -59,7 +59,7 @@ use cutaway_programs::getaddrinfo;
 
 use self::{attached::AllAttached, probes::both, sightings::Queue, watch::Watch};
 pub(crate) use self::{holder::be_it_if_asked as hold_threads_if_asked, names::Names, scope::Whose};
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// The attached programs, kept up to date by a thread of its own until [`Libraries::detach`].
 pub(crate) struct Libraries {
@@ -75,7 +75,7 @@ struct Watcher {
 
 impl Libraries {
     /// Attaches to the library of this name or path, as the traced process sees it.
-    pub(crate) fn named(loaded: &Loaded, library: &str, pid: Option<u32>) -> Result<Self, Failure> {
+    pub(crate) fn named(loaded: &Loaded, library: &str, pid: Option<u32>) -> Result<Self, CliError> {
         let probe = |on_return| {
             let probe = Uprobe::new(library, getaddrinfo::FUNCTION).on_return(on_return);
             match pid {
@@ -88,14 +88,14 @@ impl Libraries {
 
     /// Attaches to every library in use, and from now on to those that come into use.
     /// `hold` permits it to hold threads, and to run first, so that it is in time.
-    pub(crate) fn in_use(loaded: &Arc<Loaded>, whose: Whose, names: &Names, hold: bool) -> Result<Self, Failure> {
+    pub(crate) fn in_use(loaded: &Arc<Loaded>, whose: Whose, names: &Names, hold: bool) -> Result<Self, CliError> {
         let mut watch = Watch::new(Arc::clone(loaded), whose, names.clone());
         watch.begin(hold)?;
         let queue = watch.queue();
         let thread = thread::Builder::new()
             .name("libraries".to_owned())
             .spawn(move || watch.run())
-            .map_err(|error: io::Error| Failure::system("look for libraries that come into use", &error))?;
+            .map_err(|error: io::Error| CliError::system("look for libraries that come into use", &error))?;
         Ok(Self { named: Links::default(), watcher: Some(Watcher { thread, queue }) })
     }
 

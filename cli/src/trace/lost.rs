@@ -8,7 +8,7 @@ use cutaway::Loaded;
 use cutaway_programs::getaddrinfo::{Losses, names};
 
 use super::source::Source;
-use crate::{diagnostics, failure::Failure};
+use crate::{diagnostics, error::CliError};
 
 /// The losses of all CPUs.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,12 +23,12 @@ impl Lost {
     ///
     /// When one process is traced, a return without an entry is another process's: before Linux 6.12 a return probe for
     /// one process also runs in others that another tracer probes.
-    pub(crate) fn count(loaded: &Loaded, source: &Source, unreadable: u64, pid: Option<u32>) -> Result<Self, Failure> {
+    pub(crate) fn count(loaded: &Loaded, source: &Source, unreadable: u64, pid: Option<u32>) -> Result<Self, CliError> {
         let values = loaded.map(names::LOSSES)?.lookup_per_cpu(&0_u32.to_ne_bytes())?.unwrap_or_default();
         let mut lost = Self { unreadable, ..Self::default() };
         for (cpu, value) in &values {
             let losses =
-                Losses::read(value).ok_or_else(|| Failure::new("the program's counters have an unknown layout"))?;
+                Losses::read(value).ok_or_else(|| CliError::new("the program's counters have an unknown layout"))?;
             let reported = match source {
                 Source::Ring(_) => 0,
                 Source::Perf(buffers) => buffers.lost(*cpu).map_err(cutaway::Error::from)?,

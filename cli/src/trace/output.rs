@@ -27,13 +27,13 @@ pub(crate) struct Output {
     /// The table, too, has where a call came from.
     containers: bool,
     headed: bool,
-    coloured: bool,
+    colored: bool,
 }
 
 impl Output {
     pub(crate) fn new(format: Format, containers: bool) -> Self {
-        let coloured = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { to: BufWriter::new(outlet::stdout()), format, clock: Clock::new(), containers, headed: false, coloured }
+        let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self { to: BufWriter::new(outlet::stdout()), format, clock: Clock::new(), containers, headed: false, colored }
     }
 
     /// Writes one event's line; it is seen after [`Output::flush`].
@@ -57,7 +57,7 @@ impl Output {
     }
 
     fn row(&mut self, event: &DecodedEvent<'_>, origin: &Origin) -> io::Result<()> {
-        let (bold, red, plain) = if self.coloured { ("\x1b[1m", "\x1b[31m", "\x1b[0m") } else { ("", "", "") };
+        let (bold, red, plain) = if self.colored { ("\x1b[1m", "\x1b[31m", "\x1b[0m") } else { ("", "", "") };
         if !self.headed {
             self.headed = true;
             let more = if self.containers { "  CONTAINER     LIBRARY" } else { "" };
@@ -68,10 +68,10 @@ impl Output {
             )?;
         }
         let call = &event.call;
-        let colour = if call.ret == 0 { "" } else { red };
+        let color = if call.ret == 0 { "" } else { red };
         writeln!(
             self.to,
-            "{:<12} {:>7} {} {colour}{:<13}{plain_end} {:>10}{}  {}",
+            "{:<12} {:>7} {} {color}{:<13}{plain_end} {:>10}{}  {}",
             self.clock.local(call.time_ns),
             call.pid,
             strings(event.comm, event.node, event.service),
@@ -79,7 +79,7 @@ impl Output {
             latency(call.latency_ns),
             if self.containers { place(origin) } else { String::new() },
             addresses(event),
-            plain_end = if colour.is_empty() { "" } else { plain },
+            plain_end = if color.is_empty() { "" } else { plain },
         )
     }
 }

@@ -16,7 +16,7 @@ use super::{
     output::Output,
     source::Source,
 };
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// The state of a trace, and where to stop.
 pub(super) struct Trace<'a> {
@@ -39,7 +39,7 @@ pub(super) struct Trace<'a> {
 
 impl Trace<'_> {
     /// Prints events as they come, until it is time to end.
-    pub(super) fn follow(&mut self, source: &mut Source, deadline: Option<Instant>) -> Result<(), Failure> {
+    pub(super) fn follow(&mut self, source: &mut Source, deadline: Option<Instant>) -> Result<(), CliError> {
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if self.ended() || left == Some(Duration::ZERO) {
@@ -51,10 +51,10 @@ impl Trace<'_> {
     }
 
     /// Prints the records that are there now, each batch after its picture if the ring is drawn.
-    pub(super) fn drain(&mut self, source: &mut Source) -> Result<(), Failure> {
+    pub(super) fn drain(&mut self, source: &mut Source) -> Result<(), CliError> {
         while let Some(drawn) = &mut self.drawn {
             match drawn.look(self.interrupted) {
-                Err(failure) if failure.is_unheard() => self.closed = true,
+                Err(failure) if failure.is_broken_pipe() => self.closed = true,
                 Err(failure) => return Err(failure),
                 Ok(Take::None) => return Ok(()),
                 Ok(Take::AtMost(most)) => {
@@ -76,7 +76,7 @@ impl Trace<'_> {
     }
 
     /// Prints at most `most` of the records that are there now. Returns their number.
-    fn take(&mut self, source: &mut Source, most: u64) -> Result<u64, Failure> {
+    fn take(&mut self, source: &mut Source, most: u64) -> Result<u64, CliError> {
         if self.full() {
             return Ok(0);
         }
@@ -95,7 +95,7 @@ impl Trace<'_> {
             match printed {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
-                Err(error) => failed = Err(Failure::system("write to stdout", &error)),
+                Err(error) => failed = Err(CliError::system("write to stdout", &error)),
             }
             taken += 1;
             failed.is_ok() && !self.full() && taken < most
@@ -104,7 +104,7 @@ impl Trace<'_> {
         failed?;
         match self.output.flush() {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
-            Err(error) => return Err(Failure::system("write to stdout", &error)),
+            Err(error) => return Err(CliError::system("write to stdout", &error)),
             Ok(()) => {}
         }
         Ok(taken)

@@ -10,7 +10,7 @@ use cutaway::{
 use cutaway_programs::getaddrinfo::{Transport, names};
 use log::{info, warn};
 
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// An open buffer.
 pub(crate) enum Source {
@@ -46,7 +46,7 @@ impl Stopper {
 
 impl Source {
     /// Opens the buffer that `transport` writes into; `bytes` are those of one CPU's perf buffer.
-    pub(crate) fn open(transport: Transport, loaded: &Loaded, bytes: u32) -> Result<Self, Failure> {
+    pub(crate) fn open(transport: Transport, loaded: &Loaded, bytes: u32) -> Result<Self, CliError> {
         let events = loaded.map(names::EVENTS)?;
         Ok(match transport {
             Transport::Ring => Self::Ring(events.ring()?),
@@ -62,7 +62,7 @@ impl Source {
         })
     }
 
-    pub(crate) fn stopper(&mut self) -> Result<Stopper, Failure> {
+    pub(crate) fn stopper(&mut self) -> Result<Stopper, CliError> {
         Ok(match self {
             Self::Ring(ring) => Stopper::Ring(ring.stopper().map_err(cutaway::Error::from)?),
             Self::Perf(buffers) => Stopper::Perf(buffers.stream.stopper().map_err(cutaway::Error::from)?),
@@ -70,7 +70,7 @@ impl Source {
     }
 
     /// Sleeps until there may be something to read, or the time is up, or it is stopped.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Failure> {
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<(), CliError> {
         match self {
             Self::Ring(ring) => ring.wait(timeout).map(drop).map_err(cutaway::Error::from)?,
             Self::Perf(buffers) => buffers.wait(timeout).map_err(cutaway::Error::from)?,
@@ -80,7 +80,7 @@ impl Source {
 
     /// Hands every record that is there now to `each`, until that says `false`; gives the number of those that could
     /// not be read. `size` is a record's length, which a perf buffer does not tell exactly: its records are padded.
-    pub(crate) fn drain(&mut self, size: usize, mut each: impl FnMut(&[u8]) -> bool) -> Result<u64, Failure> {
+    pub(crate) fn drain(&mut self, size: usize, mut each: impl FnMut(&[u8]) -> bool) -> Result<u64, CliError> {
         let mut unreadable = 0;
         match self {
             Self::Ring(ring) => {

@@ -1,7 +1,7 @@
 //! Bars beside their names, lying, so that names have room; the figure stands at a bar's end.
 
 use super::{
-    plot::{AXIS, GRID, LETTER, WIDTH, colour, legend, line, text},
+    plot::{AXIS, GRID, LETTER, WIDTH, color, legend, line, text},
     scale::{Scale, label},
 };
 use crate::{
@@ -80,12 +80,12 @@ fn drawn(series: usize, point: &Point, y: f64, scale: &Scale) -> String {
 }
 
 fn bar(series: usize, x: f64, y: f64, width: f64, height: f64) -> String {
-    let colour = colour(series);
+    let color = color(series);
     // The second series is pale with a rim, the third is hollow: they differ in print.
-    let fill = if series % 3 == 2 { "#ffffff" } else { colour };
+    let fill = if series % 3 == 2 { "#ffffff" } else { color };
     let opacity = if series % 3 == 1 { "0.55" } else { "1" };
     format!(
         "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{fill}\" \
-         fill-opacity=\"{opacity}\" stroke=\"{colour}\" stroke-width=\"1.5\"/>\n"
+         fill-opacity=\"{opacity}\" stroke=\"{color}\" stroke-width=\"1.5\"/>\n"
     )
 }

@@ -1,7 +1,7 @@
 //! Lines over two axes, with the spread of each point.
 
 use super::{
-    plot::{AXIS, FONT, GRID, WIDTH, colour, dash, legend, line, marker, text},
+    plot::{AXIS, FONT, GRID, WIDTH, color, dash, legend, line, marker, text},
     scale::{Scale, label},
 };
 use crate::{
@@ -77,7 +77,7 @@ fn curve(series: usize, points: &[Point], across: &Scale, up: &Scale) -> String 
         let (x, y) = (across.place(point.x), up.place(point.y));
         path.push_str(&format!("{}{x:.1} {y:.1}", if index == 0 { 'M' } else { 'L' }));
         if point.low < point.high {
-            marks.push_str(&line((x, up.place(point.low)), (x, up.place(point.high)), colour(series)));
+            marks.push_str(&line((x, up.place(point.low)), (x, up.place(point.high)), color(series)));
         }
         if points.len() <= MARKED {
             marks.push_str(&marker(series, x, y));
@@ -87,8 +87,8 @@ fn curve(series: usize, points: &[Point], across: &Scale, up: &Scale) -> String 
 }
 
 fn stroke(series: usize, path: &str) -> String {
-    let (colour, dash) = (colour(series), dash(series));
-    format!("<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.8\" stroke-dasharray=\"{dash}\"/>\n")
+    let (color, dash) = (color(series), dash(series));
+    format!("<path d=\"{path}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"1.8\" stroke-dasharray=\"{dash}\"/>\n")
 }
 
 #[cfg(test)]

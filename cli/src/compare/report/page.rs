@@ -142,7 +142,7 @@ fn figures(table: &Table) -> String {
     )
 }
 
-/// A verdict in words and by a sign, not by colour alone.
+/// A verdict in words and by a sign, not by color alone.
 fn verdict(verdict: Verdict) -> String {
     let (sign, class) = match verdict {
         Verdict::Holds => ("✓", "holds"),

@@ -19,11 +19,11 @@ pub(super) const INK: &str = "#222222";
 pub(super) const AXIS: &str = "#666666";
 pub(super) const GRID: &str = "#dddddd";
 
-const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07c00", "#56b4e9", "#000000"];
+const COLORS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07c00", "#56b4e9", "#000000"];
 const DASHES: [&str; 7] = ["", "7 3", "2 3", "9 3 2 3", "5 5", "1 3", "12 4"];
 
-pub(super) fn colour(series: usize) -> &'static str {
-    COLOURS.get(series % COLOURS.len()).copied().unwrap_or(INK)
+pub(super) fn color(series: usize) -> &'static str {
+    COLORS.get(series % COLORS.len()).copied().unwrap_or(INK)
 }
 
 pub(super) fn dash(series: usize) -> &'static str {
@@ -32,16 +32,16 @@ pub(super) fn dash(series: usize) -> &'static str {
 
 /// A marker of the series' own form.
 pub(super) fn marker(series: usize, x: f64, y: f64) -> String {
-    let colour = colour(series);
+    let color = color(series);
     let polygon = |points: &[(f64, f64)]| {
         let points: Vec<_> = points.iter().map(|(dx, dy)| format!("{:.1},{:.1}", x + dx, y + dy)).collect();
-        format!("<polygon points=\"{}\" fill=\"{colour}\"/>\n", points.join(" "))
+        format!("<polygon points=\"{}\" fill=\"{color}\"/>\n", points.join(" "))
     };
     let stroke = |path: &str| {
-        format!("<path d=\"M{x:.1} {y:.1}{path}\" stroke=\"{colour}\" stroke-width=\"2\" fill=\"none\"/>\n")
+        format!("<path d=\"M{x:.1} {y:.1}{path}\" stroke=\"{color}\" stroke-width=\"2\" fill=\"none\"/>\n")
     };
     match series % 7 {
-        0 => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"/>\n"),
+        0 => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{color}\"/>\n"),
         1 => polygon(&[(-4.0, -4.0), (4.0, -4.0), (4.0, 4.0), (-4.0, 4.0)]),
         2 => polygon(&[(0.0, -5.0), (4.8, 3.5), (-4.8, 3.5)]),
         3 => polygon(&[(0.0, -5.5), (5.5, 0.0), (0.0, 5.5), (-5.5, 0.0)]),
@@ -56,13 +56,13 @@ pub(super) fn text(x: f64, y: f64, anchor: &str, text: &str) -> String {
     format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>\n", escaped(text))
 }
 
-pub(super) fn line(from: (f64, f64), to: (f64, f64), colour: &str) -> String {
+pub(super) fn line(from: (f64, f64), to: (f64, f64), color: &str) -> String {
     let ((x1, y1), (x2, y2)) = (from, to);
-    format!("<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{colour}\"/>\n")
+    format!("<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{color}\"/>\n")
 }
 
 /// The series' names beside what stands for them, from `top` on; and where that ends. A series' number is its place
-/// among all of them: those without figures keep theirs, so that a name has one colour in all plots of an experiment.
+/// among all of them: those without figures keep theirs, so that a name has one color in all plots of an experiment.
 pub(super) fn legend<'n>(
     names: impl IntoIterator<Item = (usize, &'n str)>,
     top: f64,

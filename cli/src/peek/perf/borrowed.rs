@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     diagnostics,
-    failure::{Failure, listed},
+    error::{CliError, listed},
 };
 
 /// A perf buffer of a process, mapped.
@@ -29,7 +29,7 @@ pub(super) struct Buffer {
 }
 
 /// Borrows the perf buffers of these processes. `ringless` says that they are known to hold no ring.
-pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, Failure> {
+pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, CliError> {
     let holders = system::holders()?;
     let events: Vec<_> = holders
         .found
@@ -39,7 +39,7 @@ pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, Failure>
     let who = listed(&pids.iter().map(u32::to_string).collect::<Vec<_>>());
     if events.is_empty() {
         let rings = if ringless { "ring and no " } else { "" };
-        return Err(Failure::new(format!("process {who} has no {rings}perf event that can be seen"))
+        return Err(CliError::new(format!("process {who} has no {rings}perf event that can be seen"))
             .advise("is it the right one, and are you root?"));
     }
     let (mut buffers, mut refused): (Vec<Buffer>, Vec<String>) = (Vec::new(), Vec::new());
@@ -61,7 +61,7 @@ pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, Failure>
     }
     if buffers.is_empty() {
         let why = refused.first().map_or("none of its perf events has a ring", String::as_str);
-        return Err(Failure::new(format!("cannot look at the perf buffers of process {who}: {why}"))
+        return Err(CliError::new(format!("cannot look at the perf buffers of process {who}: {why}"))
             .advise("it takes Linux 5.6 and the right to trace the process"));
     }
     for why in refused {

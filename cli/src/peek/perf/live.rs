@@ -17,7 +17,7 @@ use super::{
 use crate::{
     columns::cut,
     draw::{self, Kind, Picture},
-    failure::{Failure, listed},
+    error::{CliError, listed},
     terminal::one_line,
 };
 
@@ -144,7 +144,7 @@ impl Live for LivePerf {
         self.states = pids.into_iter().map(|pid| (pid, process_state(pid))).collect();
     }
 
-    fn json(&self) -> Result<String, Failure> {
+    fn json(&self) -> Result<String, CliError> {
         self.buffers.iter().map(|one| show::json(&one.look)).collect()
     }
 
@@ -223,7 +223,7 @@ impl Live for LivePerf {
         lines.extend(look.corrupt.clone());
         if view.drawn {
             // Without the lines that repeat those above.
-            lines.extend(draw::text(&look.picture(), columns, view.coloured).into_iter().skip(3));
+            lines.extend(draw::text(&look.picture(), columns, view.colored).into_iter().skip(3));
         }
         if !look.records.is_empty() && lines.len() + 1 < rows {
             lines.push(format!("{bold}{}{plain}", show::head(look, self.is_decoded() && !view.bytes)));

@@ -161,7 +161,7 @@ impl Look {
 
     /// Returns the snapshot as a picture.
     pub(crate) fn picture(&self) -> Picture {
-        let mark = |letter, name, colour, position| Mark { letter, name, meaning: "", colour, position };
+        let mark = |letter, name, color, position| Mark { letter, name, meaning: "", color, position };
         let mut marks = vec![mark('H', "data_head", "producer", self.data_head)];
         if !self.backward {
             marks.insert(0, mark('T', "data_tail", "consumer", self.data_tail));

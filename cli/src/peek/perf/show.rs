@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     draw::Kind,
-    failure::{Failure, listed},
+    error::{CliError, listed},
     terminal,
 };
 
@@ -55,7 +55,7 @@ pub(crate) fn kept(look: &Look, most: usize) -> String {
 }
 
 /// Formats a snapshot as a line of JSON.
-pub(crate) fn json(look: &Look) -> Result<String, Failure> {
+pub(crate) fn json(look: &Look) -> Result<String, CliError> {
     Ok(terminal::json(look)? + "\n")
 }
 

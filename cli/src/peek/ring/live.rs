@@ -15,7 +15,7 @@ use super::{
 use crate::{
     columns::cut,
     draw::{self, Picture},
-    failure::Failure,
+    error::CliError,
 };
 
 /// A ring, its last snapshot, and what changed since the one before.
@@ -54,7 +54,7 @@ impl Live for LiveRing {
         }
     }
 
-    fn json(&self) -> Result<String, Failure> {
+    fn json(&self) -> Result<String, CliError> {
         show::json(&self.look)
     }
 
@@ -120,7 +120,7 @@ impl Live for LiveRing {
         lines.extend(look.corrupt.clone());
         if view.drawn {
             // Without the lines that repeat those above.
-            lines.extend(draw::text(&look.picture(), columns, view.coloured).into_iter().skip(3));
+            lines.extend(draw::text(&look.picture(), columns, view.colored).into_iter().skip(3));
         }
         if !look.records.is_empty() && lines.len() + 1 < rows {
             let last = if self.is_decoded() && !view.bytes { "VALUE" } else { "PAYLOAD" };

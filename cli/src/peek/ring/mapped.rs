@@ -16,7 +16,7 @@ use super::{
     },
     snapshot::{Mode, Snapshot},
 };
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// A ring with its pages mapped. Its fd keeps the map alive if all owners exit.
 pub(crate) struct Ring {
@@ -29,10 +29,10 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    pub(crate) fn open(map: Map, arguments: &Arguments) -> Result<Self, Failure> {
+    pub(crate) fn open(map: Map, arguments: &Arguments) -> Result<Self, CliError> {
         let pages = map.peek()?;
         let Some(mode) = Mode::of(&map) else {
-            return Err(Failure::new(format!("the map `{}` is a {}, no ring", map.name(), map.map_type())));
+            return Err(CliError::new(format!("the map `{}` is a {}, no ring", map.name(), map.map_type())));
         };
         let wanted = arguments.decode_as.as_deref();
         let types = wanted.map(|name| Types::find(name, arguments.btf.as_deref(), Some(map.id()))).transpose()?;
@@ -74,13 +74,13 @@ impl Ring {
     }
 
     /// Returns the processes that hold the ring, without this one.
-    pub(crate) fn owners(&self) -> Result<Vec<Holder>, Failure> {
+    pub(crate) fn owners(&self) -> Result<Vec<Holder>, CliError> {
         let holders = system::holders()?;
         Ok(holders.of_map(self.id()).filter(|holder| holder.pid != std::process::id()).cloned().collect())
     }
 
     /// Returns the programs that use the ring.
-    pub(crate) fn programs(&self) -> Result<Vec<ProgramEntry>, Failure> {
+    pub(crate) fn programs(&self) -> Result<Vec<ProgramEntry>, CliError> {
         let mut programs = programs()?;
         programs.retain(|program| program.maps.contains(&self.id()));
         Ok(programs)

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     args::Format,
-    failure::{Failure, listed},
+    error::{CliError, listed},
     terminal,
 };
 
@@ -23,33 +23,33 @@ use crate::{
 const BAR: usize = 40;
 
 /// Takes a snapshot and prints it.
-pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), Failure> {
+pub(crate) fn once(ring: &Ring, format: Format) -> Result<(), CliError> {
     let look = ring.full_look();
     let about = About::of(ring)?;
     terminal::print(&match format {
         Format::Json => json_about(&look, Some(&about))?,
         Format::Table => {
-            let coloured = terminal::is_coloured();
-            let mut text = title(&look, coloured) + &about.lines() + &numbers(&look);
-            text += &records(&look, |_, payload| ring.payload(payload), ring.is_decoded(), coloured);
+            let colored = terminal::is_colored();
+            let mut text = title(&look, colored) + &about.lines() + &numbers(&look);
+            text += &records(&look, |_, payload| ring.payload(payload), ring.is_decoded(), colored);
             text
         }
     })
 }
 
 /// Formats a snapshot that was kept.
-pub(crate) fn table(look: &Snapshot, coloured: bool) -> String {
+pub(crate) fn table(look: &Snapshot, colored: bool) -> String {
     let decoded = look.records.iter().any(|record| record.value.is_some());
     // Types are not kept; decoded values are.
     let payload = |record: &Waiting, bytes: &[u8]| match &record.value {
         Some(value) => value.to_string(),
         None => payload::text(bytes),
     };
-    title(look, coloured) + &numbers(look) + &records(look, payload, decoded, coloured)
+    title(look, colored) + &numbers(look) + &records(look, payload, decoded, colored)
 }
 
 /// Formats a snapshot as a line of JSON.
-pub(crate) fn json(look: &Snapshot) -> Result<String, Failure> {
+pub(crate) fn json(look: &Snapshot) -> Result<String, CliError> {
     json_about(look, None)
 }
 
@@ -78,7 +78,7 @@ struct Program {
 }
 
 impl About {
-    pub(crate) fn of(ring: &Ring) -> Result<Self, Failure> {
+    pub(crate) fn of(ring: &Ring) -> Result<Self, CliError> {
         let owners = ring.owners()?.into_iter().map(|holder| Owner {
             state: process_state(holder.pid),
             pid: holder.pid,
@@ -116,8 +116,8 @@ impl About {
     }
 }
 
-fn json_about(look: &Snapshot, about: Option<&About>) -> Result<String, Failure> {
-    let failed = |error| Failure::new(format!("cannot write JSON: {error}"));
+fn json_about(look: &Snapshot, about: Option<&About>) -> Result<String, CliError> {
+    let failed = |error| CliError::new(format!("cannot write JSON: {error}"));
     let mut value = serde_json::to_value(look).map_err(failed)?;
     if let Value::Object(fields) = &mut value {
         // As for perf buffers, where the kernel counts.
@@ -131,8 +131,8 @@ fn json_about(look: &Snapshot, about: Option<&About>) -> Result<String, Failure>
     Ok(terminal::json(&value)? + "\n")
 }
 
-fn title(look: &Snapshot, coloured: bool) -> String {
-    let (bold, plain) = if coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+fn title(look: &Snapshot, colored: bool) -> String {
+    let (bold, plain) = if colored { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let name = terminal::one_line(&look.name);
     format!("{bold}{} {} `{name}`{plain}, {} bytes\n", look.mode.word(), look.id, look.bytes)
 }
@@ -206,13 +206,13 @@ pub(crate) fn wakeup(look: &Snapshot) -> Option<&'static str> {
     }
 }
 
-fn records(look: &Snapshot, payload: impl Fn(&Waiting, &[u8]) -> String, decoded: bool, coloured: bool) -> String {
+fn records(look: &Snapshot, payload: impl Fn(&Waiting, &[u8]) -> String, decoded: bool, colored: bool) -> String {
     let shown = look.records.iter().take_while(|record| record.payload.is_some() || record.state != State::Committed);
     let shown: Vec<_> = shown.take(look.records.len()).collect();
     if shown.is_empty() {
         return String::new();
     }
-    let (bold, plain) = if coloured { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let (bold, plain) = if colored { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let last = if decoded { "VALUE" } else { "PAYLOAD" };
     let mut text = format!("\n{bold}{}  {last}{plain}\n", head(look));
     for record in &shown {

@@ -278,7 +278,7 @@ impl Snapshot {
         if self.mode == Mode::Overwrite {
             second.push_str(&format!("  overwrite_pos {}", self.overwrite_pos));
         }
-        let mark = |letter, name, meaning, position| Mark { letter, name, meaning, colour: name, position };
+        let mark = |letter, name, meaning, position| Mark { letter, name, meaning, color: name, position };
         let mut marks =
             vec![mark('C', "consumer", "", self.consumer_pos), mark('P', "producer", "", self.producer_pos)];
         if self.mode == Mode::Overwrite {

@@ -12,7 +12,7 @@ use cutaway_programs::getaddrinfo;
 use log::{debug, info, warn};
 
 use super::{maps::Mapping, names::Names, probes::both, provider::Provider, scope::Whose};
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// How long a file stays probed that no process maps any more: short programs come again.
 const LINGER: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ pub(crate) struct AllAttached {
     files: Vec<Attached>,
     next: u32,
     /// The first file that could not be attached to.
-    pub(crate) failure: Option<Failure>,
+    pub(crate) failure: Option<CliError>,
     /// Threads that detach.
     detaching: Vec<JoinHandle<()>>,
 }

@@ -27,7 +27,7 @@ use super::{
     scope::{Wanted, Whose},
     sightings::{Arrived, Mapper, Queue, Sighting},
 };
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// How often to see to attached files with notices, and how often to look through the processes without.
 const NOTICED: Duration = Duration::from_secs(1);
@@ -82,7 +82,7 @@ impl Watch {
     }
 
     /// Attaches to what is in use now. Notices come first: nothing is missed between the two.
-    pub(crate) fn begin(&mut self, hold: bool) -> Result<(), Failure> {
+    pub(crate) fn begin(&mut self, hold: bool) -> Result<(), CliError> {
         self.notice(hold);
         if self.wanted.whose == Whose::Followed {
             // Nothing is followed yet; most commands use the library that this program uses.
@@ -119,7 +119,7 @@ impl Watch {
             Ok(rings) => rings,
             Err(error) => {
                 self.unheld = Some("mappings are not noticed at once".to_owned());
-                return info!("{late}: {}", Failure::system("open the records of mappings", &error));
+                return info!("{late}: {}", CliError::system("open the records of mappings", &error));
             }
         };
         let cpus: Vec<u32> = rings.iter().map(Ring::cpu).collect();
@@ -127,7 +127,7 @@ impl Watch {
         self.unheld = match &holder {
             None => Some("no thread is held (--no-hold)".to_owned()),
             Some(Err(error)) => {
-                Some(format!("no thread is held: {}", Failure::system("start the process that would do it", error)))
+                Some(format!("no thread is held: {}", CliError::system("start the process that would do it", error)))
             }
             Some(Ok(_)) => None,
         };
@@ -143,7 +143,7 @@ impl Watch {
         match Catchers::start(rings, &common) {
             Ok(catchers) => self.catchers = Some(catchers),
             Err(error) => {
-                info!("{late}: {}", Failure::system("start the threads that read the records of mappings", &error));
+                info!("{late}: {}", CliError::system("start the threads that read the records of mappings", &error));
             }
         }
     }

@@ -28,7 +28,7 @@ use self::registers::{RegValue, Registers, helper};
 
 /// A call that submits a record, or reserves one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Sent {
+pub(super) struct SubmitSite {
     /// The map's name.
     pub(super) map: String,
     /// Size in bytes; `None` if it is no constant.
@@ -55,8 +55,8 @@ const NO_WAKEUP: i64 = 1;
 const CURRENT_CPU: u32 = u32::MAX;
 
 /// Finds the calls of all functions whose map is known.
-pub(super) fn of(object: &Object) -> Sends {
-    let mut sends = Sends::default();
+pub(super) fn of(object: &Object) -> SubmitSites {
+    let mut sends = SubmitSites::default();
     for function in object.functions() {
         in_function(&function, &mut sends);
     }
@@ -65,16 +65,16 @@ pub(super) fn of(object: &Object) -> Sends {
 
 /// The call sites of an object.
 #[derive(Debug, Default)]
-pub(super) struct Sends {
+pub(super) struct SubmitSites {
     /// The calls that submit records, of which the map is known.
-    pub(super) sent: Vec<Sent>,
+    pub(super) sent: Vec<SubmitSite>,
     /// The calls that leave a ring's reader asleep, or may.
     pub(super) quiet: Vec<Quiet>,
     /// The constant slots of perf event arrays that are used, each with the array's name.
     slots: Vec<(String, u32)>,
 }
 
-impl Sends {
+impl SubmitSites {
     /// Returns the constant slot of the perf event array `map` that a program uses on every CPU; `None` if all use the
     /// slot of their own CPU, or one that is no constant.
     pub(super) fn slot_on(&self, map: &str) -> Option<u32> {
@@ -98,7 +98,7 @@ impl Sends {
 const LONG_JUMP: u8 = opcode::JMP32 | opcode::JA;
 const EXIT: u8 = opcode::JMP | opcode::EXIT;
 
-fn in_function(function: &FunctionSpec, sends: &mut Sends) {
+fn in_function(function: &FunctionSpec, sends: &mut SubmitSites) {
     let code: Vec<(usize, Instruction)> = by_slot(function);
     let arrivals: HashSet<usize> = code.iter().filter_map(|(slot, instruction)| target(*slot, instruction)).collect();
     let mut registers = Registers::unknown();
@@ -118,7 +118,7 @@ fn in_function(function: &FunctionSpec, sends: &mut Sends) {
                 _ => None,
             };
             let line = function.lines.iter().rev().find(|line| line.slot <= *slot).map(|line| line.text.clone());
-            sends.sent.push(Sent {
+            sends.sent.push(SubmitSite {
                 map: map.to_owned(),
                 size,
                 line: line.as_deref().unwrap_or_default().to_owned(),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     /// An object whose only program commits a record with these flags.
-    fn quiet(flags: impl FnOnce(&mut Assembler)) -> Sends {
+    fn quiet(flags: impl FnOnce(&mut Assembler)) -> SubmitSites {
         let mut object = ObjectBuilder::new("GPL");
         let ring = object.map("rb", MapDef::new(MapType::RINGBUF).max_entries(4096));
         object.map("other", MapDef::new(MapType::RINGBUF).max_entries(4096));
@@ -332,7 +332,7 @@ mod tests {
         asm.exit();
         object.program("raw_tracepoint/sys_enter", "sends", asm);
         let sent = of(&Object::parse(&object.write().unwrap()).unwrap()).sent;
-        let expected = |sent: &Sent| sent.size == Some(600) && sent.value_of.as_deref() == Some("heap");
+        let expected = |sent: &SubmitSite| sent.size == Some(600) && sent.value_of.as_deref() == Some("heap");
         assert!(matches!(sent.as_slice(), [sent] if sent.map == "events" && expected(sent)), "{sent:?}");
     }
 }

@@ -17,17 +17,17 @@ use cutaway::{
     btf::{Btf, Kind, Type},
 };
 
-use crate::{decode, failure::Failure};
+use crate::{decode, error::CliError};
 
 /// Sets what `options` say.
-pub(super) fn apply(object: &mut Object, options: &[String], btf: Option<&Btf<'_>>) -> Result<(), Failure> {
+pub(super) fn apply(object: &mut Object, options: &[String], btf: Option<&Btf<'_>>) -> Result<(), CliError> {
     for option in options {
         // Wrong usage is found out when the arguments are read.
         let (name, text) = option.split_once('=').unwrap_or((option, ""));
         let found = object.variables().iter().find(|variable| variable.name == name);
         let bytes = match found {
             Some(variable) => bytes(variable, text, btf)
-                .map_err(|why| Failure::new(format!("cannot set the variable {variable} to `{text}`: {why}")))?,
+                .map_err(|why| CliError::new(format!("cannot set the variable {variable} to `{text}`: {why}")))?,
             // It is not there: the loader has the sentence for it.
             None => Vec::new(),
         };
@@ -61,7 +61,7 @@ fn value(btf: &Btf<'_>, ty: Type<'_>, size: usize, text: &str) -> Result<Vec<u8>
                 Some(value) => Ok(lowest(value.value.into(), size)),
                 None => integer(text, size, None).map_err(|_| {
                     let names: Vec<_> = ty.values().map(|value| String::from_utf8_lossy(value.name)).collect();
-                    format!("its values are {}", crate::failure::listed(&names))
+                    format!("its values are {}", crate::error::listed(&names))
                 }),
             }
         }

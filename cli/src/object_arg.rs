@@ -10,11 +10,11 @@ use clap::{Args, ValueEnum};
 use cutaway::{Error, Object};
 use cutaway_programs::getaddrinfo::Transport;
 
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// The arguments that name an object.
 #[derive(Debug, Args)]
-pub(crate) struct Given {
+pub(crate) struct ObjectArg {
     /// The object file, as clang, rustc or this project's assembler writes it
     #[arg(required_unless_present = "built_in", conflicts_with = "built_in")]
     object: Option<PathBuf>,
@@ -35,28 +35,28 @@ enum BuiltIn {
     PerfStack,
 }
 
-impl Given {
+impl ObjectArg {
     /// Reads and parses the object. Returns it with its name for display.
-    pub(crate) fn read(&self) -> Result<(String, Object), Failure> {
+    pub(crate) fn read(&self) -> Result<(String, Object), CliError> {
         self.read_by(Object::parse)
     }
 
     /// Like [`Self::read`], but accepts either byte order.
-    pub(crate) fn read_foreign(&self) -> Result<(String, Object), Failure> {
+    pub(crate) fn read_foreign(&self) -> Result<(String, Object), CliError> {
         self.read_by(Object::parse_foreign)
     }
 
-    fn read_by(&self, parse: fn(&[u8]) -> Result<Object, Error>) -> Result<(String, Object), Failure> {
+    fn read_by(&self, parse: fn(&[u8]) -> Result<Object, Error>) -> Result<(String, Object), CliError> {
         let (shown, bytes) = self.bytes()?;
         let object = parse(&bytes).map_err(|error| match error {
             // Its text begins with the same words.
-            Error::Object { why } => Failure::new(format!("cannot read `{shown}`: {why}")),
-            error => Failure::new(format!("cannot read `{shown}`: {error}")),
+            Error::Object { why } => CliError::new(format!("cannot read `{shown}`: {why}")),
+            error => CliError::new(format!("cannot read `{shown}`: {error}")),
         })?;
         Ok((shown, object))
     }
 
-    fn bytes(&self) -> Result<(String, Vec<u8>), Failure> {
+    fn bytes(&self) -> Result<(String, Vec<u8>), CliError> {
         if let Some(path) = &self.object {
             let shown = path.display().to_string();
             return read_whole(path, &format!("read `{shown}`")).map(|bytes| (shown, bytes));
@@ -66,7 +66,7 @@ impl Given {
             Some(BuiltIn::PerfHeap) => ("perf-heap", Transport::PerfHeap),
             Some(BuiltIn::PerfStack) => ("perf-stack", Transport::PerfStack),
         };
-        let bytes = transport.object().map_err(|error| Failure::new(format!("cannot build the object: {error}")))?;
+        let bytes = transport.object().map_err(|error| CliError::new(format!("cannot build the object: {error}")))?;
         Ok((format!("built-in {name}"), bytes))
     }
 }
@@ -79,13 +79,13 @@ const LONGEST: u64 = 64 << 20;
 const LONGEST_FILE: u64 = 2 << 30;
 
 /// Reads a file that holds an object or BTF. `attempt` says in an error what it was read for.
-pub(crate) fn read_whole(path: &Path, attempt: &str) -> Result<Vec<u8>, Failure> {
-    let failed = |error: std::io::Error| Failure::system(attempt, &error);
+pub(crate) fn read_whole(path: &Path, attempt: &str) -> Result<Vec<u8>, CliError> {
+    let failed = |error: std::io::Error| CliError::system(attempt, &error);
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     let (most, length) = if metadata.is_file() { (LONGEST_FILE, metadata.len()) } else { (LONGEST, 0) };
     let too_long =
-        || Failure::new(format!("cannot {attempt}: it has more than {} MiB, which no object has", most >> 20));
+        || CliError::new(format!("cannot {attempt}: it has more than {} MiB, which no object has", most >> 20));
     if length > most {
         return Err(too_long());
     }

@@ -20,7 +20,7 @@ use rustix::{
 
 use crate::{
     diagnostics,
-    failure::Failure,
+    error::CliError,
     signals::{self, LastAct},
 };
 
@@ -28,7 +28,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A running COMMAND.
-pub(crate) struct Traced {
+pub(crate) struct Child {
     name: OsString,
     child: Running,
     /// Readable when the child has ended. Unlike its number, it means this child for ever.
@@ -36,7 +36,7 @@ pub(crate) struct Traced {
     _at_sudden_end: LastAct,
 }
 
-impl Traced {
+impl Child {
     /// Starts `program`; calls `ended` from another thread when it has ended. What it prints goes to stderr: stdout is
     /// for results.
     pub(crate) fn start(
@@ -44,13 +44,13 @@ impl Traced {
         arguments: &[OsString],
         stdin: Stdio,
         ended: impl FnOnce() + Send + 'static,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CliError> {
         let run = format!("run `{}`", program.display());
-        let failed = |error: io::Error| Failure::system(&run, &error);
+        let failed = |error: io::Error| CliError::system(&run, &error);
         let stdout = io::stderr().as_fd().try_clone_to_owned().map_err(failed)?;
         let child = Command::new(program).args(arguments).stdin(stdin).stdout(Stdio::from(stdout)).spawn().map_err(
             |error| {
-                let failure = Failure::system(&run, &error);
+                let failure = CliError::system(&run, &error);
                 match error.kind() {
                     io::ErrorKind::NotFound => failure.advise("is it in PATH, or is its path right?"),
                     io::ErrorKind::PermissionDenied => failure.advise("is it executable?"),
@@ -74,7 +74,7 @@ impl Traced {
 
     /// Ends the command if it still runs, first politely, and says so if it had not ended well by itself. What the
     /// command has started itself is its own to end.
-    pub(crate) fn end(mut self) -> Result<(), Failure> {
+    pub(crate) fn end(mut self) -> Result<(), CliError> {
         let ours = !wait(&self.pidfd, Some(Duration::ZERO));
         if ours {
             // It may have ended in this moment.
@@ -85,11 +85,14 @@ impl Traced {
             if !wait(&self.pidfd, Some(PATIENCE)) {
                 // It runs as another user now, by a set-user-ID file for instance.
                 self.child.0 = None;
-                return Err(Failure::new(format!("cannot end `{}`: it takes no signals from us", self.name.display())));
+                return Err(CliError::new(format!(
+                    "cannot end `{}`: it takes no signals from us",
+                    self.name.display()
+                )));
             }
         }
         let Some(mut child) = self.child.0.take() else { return Ok(()) };
-        let status = child.wait().map_err(|error| Failure::system("wait for the command", &error))?;
+        let status = child.wait().map_err(|error| CliError::system("wait for the command", &error))?;
         if !status.success() && !ours {
             diagnostics::say(&format!("`{}` {}", self.name.display(), describe(status)));
         }
@@ -127,14 +130,14 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn open(pid: u32) -> Result<Self, Failure> {
-        let pidfd = open_pid(pid).map_err(|error| Failure::system(&format!("find process {pid}"), &error))?;
+    pub(crate) fn open(pid: u32) -> Result<Self, CliError> {
+        let pidfd = open_pid(pid).map_err(|error| CliError::system(&format!("find process {pid}"), &error))?;
         Ok(Self { pid, pidfd })
     }
 
     /// Calls `ended` from another thread when it has ended.
-    pub(crate) fn at_end(self, ended: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-        let failed = |error| Failure::system(&format!("wait for the end of process {}", self.pid), &error);
+    pub(crate) fn at_end(self, ended: impl FnOnce() + Send + 'static) -> Result<(), CliError> {
+        let failed = |error| CliError::system(&format!("wait for the end of process {}", self.pid), &error);
         when_ended(Arc::new(self.pidfd), ended).map_err(failed)
     }
 }

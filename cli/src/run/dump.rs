@@ -13,10 +13,10 @@ use cutaway::{
 use serde_json::{Value as Json, json};
 
 use super::{Form, output::spaced};
-use crate::{decode, failure::Failure, terminal};
+use crate::{decode, error::CliError, terminal};
 
 /// Lines about the variables, section by section.
-pub(super) fn variables(loaded: &Loaded, btf: Option<&Btf<'_>>, form: Form) -> Result<Vec<String>, Failure> {
+pub(super) fn variables(loaded: &Loaded, btf: Option<&Btf<'_>>, form: Form) -> Result<Vec<String>, CliError> {
     let mut lines = Vec::new();
     for variable in loaded.variables() {
         let spec = variable.spec();
@@ -47,7 +47,7 @@ pub(super) fn maps(
     specs: &[MapSpec],
     btf: Option<&Btf<'_>>,
     form: Form,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<String>, CliError> {
     let mut lines = Vec::new();
     for spec in specs.iter().filter(|spec| is_shown(spec)) {
         let Ok(map) = loaded.map(&spec.name) else { continue };
@@ -64,7 +64,7 @@ pub(super) fn is_shown(spec: &MapSpec) -> bool {
     spec.wanted && kinds.contains(&spec.map_type) && !spec.name.starts_with('.')
 }
 
-fn one(map: &Map, spec: &MapSpec, btf: Option<&Btf<'_>>, form: Form, lines: &mut Vec<String>) -> Result<(), Failure> {
+fn one(map: &Map, spec: &MapSpec, btf: Option<&Btf<'_>>, form: Form, lines: &mut Vec<String>) -> Result<(), CliError> {
     let is_array = matches!(spec.map_type, MapType::ARRAY | MapType::PERCPU_ARRAY);
     let title = lines.len();
     let (mut shown, mut zero) = (0_u64, 0_u64);
@@ -92,7 +92,7 @@ fn element(
     btf: Option<&Btf<'_>>,
     form: Form,
     (key, value): (&[u8], &[u8]),
-) -> Result<String, Failure> {
+) -> Result<String, CliError> {
     let read_key = read(btf, spec.key_type(), key);
     let each = if spec.map_type.is_per_cpu() { map.lookup_per_cpu(key)?.unwrap_or_default() } else { Vec::new() };
     let value_of = |bytes: &[u8]| text(read(btf, spec.value_type(), bytes).as_ref(), bytes);

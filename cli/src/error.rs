@@ -6,12 +6,12 @@ use cutaway::Errno;
 
 /// An error that ends a command with status 1 or 2. Displayed as one line.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct CliError {
     line: String,
     /// Details for `RUST_LOG=debug`: the verifier's log.
     details: Option<String>,
     /// Stdout is closed: the command ends without an error message.
-    unheard: bool,
+    broken_pipe: bool,
     /// The command line is wrong in a way that only the command finds out: status 2.
     usage: bool,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Failure {
 /// How many names a line of an error lists.
 const MOST_NAMES: usize = 30;
 
-impl Failure {
+impl CliError {
     pub(crate) fn new(line: impl Into<String>) -> Self {
         let failure = Self::plain(line.into());
         let hint = Self::hint_of_quoted(&failure.line);
@@ -38,7 +38,7 @@ impl Failure {
     }
 
     fn plain(line: String) -> Self {
-        Self { line, details: None, unheard: false, usage: false }
+        Self { line, details: None, broken_pipe: false, usage: false }
     }
 
     /// Adds what to do about an errno, unless the line says so already.
@@ -73,13 +73,13 @@ impl Failure {
     }
 
     /// Makes the error of a closed stdout.
-    pub(crate) fn unheard() -> Self {
-        Self { unheard: true, ..Self::new("stdout is closed: its reader has ended") }
+    pub(crate) fn broken_pipe() -> Self {
+        Self { broken_pipe: true, ..Self::new("stdout is closed: its reader has ended") }
     }
 
     /// Returns whether the command ends because stdout is closed, which is no failure.
-    pub(crate) fn is_unheard(&self) -> bool {
-        self.unheard
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        self.broken_pipe
     }
 
     /// Adds what to do about it.
@@ -101,9 +101,9 @@ impl Failure {
 
 /// Fails if fewer than `count` fds are left. A command that tests one feature after the other would report each of them
 /// as unsupported.
-pub(crate) fn enough_descriptors(attempt: &str, count: usize) -> Result<(), Failure> {
+pub(crate) fn enough_descriptors(attempt: &str, count: usize) -> Result<(), CliError> {
     let taken: Result<Vec<_>, _> = (0..count).map(|_| io::stderr().as_fd().try_clone_to_owned()).collect();
-    taken.map(drop).map_err(|error| Failure::system(attempt, &error))
+    taken.map(drop).map_err(|error| CliError::system(attempt, &error))
 }
 
 /// Lists the first 30 names and the number of the others; `none` for an empty list.
@@ -121,7 +121,7 @@ pub(crate) fn listed_by<S: AsRef<str>>(names: &[S], between: &str) -> String {
     shown.join(between) + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // An error is always one line.
         for (index, part) in self.line.split('\n').map(str::trim).filter(|part| !part.is_empty()).enumerate() {
@@ -134,7 +134,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<cutaway::Error> for Failure {
+impl From<cutaway::Error> for CliError {
     fn from(error: cutaway::Error) -> Self {
         let hint = error.errno().and_then(Errno::hint);
         Self { details: error.verifier_log().map(str::to_owned), ..Self::new(error.to_string()).hint(hint) }
@@ -147,13 +147,13 @@ mod tests {
 
     #[test]
     fn too_many_open_files_say_what_to_raise() {
-        let said = |errno| Failure::system("open it", &io::Error::from_raw_os_error(errno)).to_string();
+        let said = |errno| CliError::system("open it", &io::Error::from_raw_os_error(errno)).to_string();
         assert_eq!(
             said(libc::EMFILE),
             "cannot open it: EMFILE (Too many open files); the process has no file descriptor left: raise `ulimit -n`"
         );
         assert!(said(libc::ENFILE).contains("fs.file-max"));
-        let quoted = Failure::from(cutaway::Error::Library {
+        let quoted = CliError::from(cutaway::Error::Library {
             library: "libc.so.6".to_owned(),
             why: "/proc/self/maps cannot be read: EMFILE (Too many open files)".to_owned(),
         });
