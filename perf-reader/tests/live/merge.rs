@@ -7,17 +7,19 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use libtest_mimic::{Completion, Trial};
+use libtest_mimic::Completion;
 use perf_reader::{Merge, Options, Record, Sample, Set, Wakeup, online_cpus};
 
 use crate::bpf::{Lives, Sender};
+use crate::harness::Test;
+use crate::live;
 use crate::one_cpu::now;
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        crate::ignorable("merged_lives_are_in_causal_order", lives),
-        crate::live("merged_samples_of_all_cpus_are_in_order_of_time", by_time),
-        crate::live("a_set_without_times_cannot_be_merged", without_times),
+        live!(merged_task_events_are_in_causal_order),
+        live!(merged_samples_are_in_time_order),
+        live!(buffers_without_times_cannot_be_merged),
     ]
 }
 
@@ -93,7 +95,7 @@ fn pin(cpu: u32) {
     unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) };
 }
 
-fn lives(_: &Sender) -> Completion {
+fn merged_task_events_are_in_causal_order(_: &Sender) -> Completion {
     if online_cpus().unwrap().len() < 2 {
         return Completion::ignored_with("one CPU keeps its own order");
     }
@@ -155,7 +157,7 @@ fn lives(_: &Sender) -> Completion {
 }
 
 /// All CPUs send at once: whatever comes out is by time, and all of it comes out.
-fn by_time(sender: &Sender) {
+fn merged_samples_are_in_time_order(sender: &Sender) {
     let cpus = online_cpus().unwrap();
     let mut set = Set::open(16, &Options::new().timestamps(true)).unwrap();
     set.connect(&|cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event)).unwrap();
@@ -203,7 +205,7 @@ fn by_time(sender: &Sender) {
     assert!(set.iter().all(|buffer| buffer.reader().fill() == 0));
 }
 
-fn without_times(_: &Sender) {
+fn buffers_without_times_cannot_be_merged(_: &Sender) {
     let mut set = Set::open(1, &Options::new()).unwrap();
     let error = Merge::new(Duration::ZERO).drain(&mut set, |_| {}).unwrap_err();
     assert!(error.to_string().contains("without timestamps"), "{error}");

@@ -2,13 +2,18 @@
 
 use cutaway::{Loaded, Object, Run};
 
-use crate::{Test, lacks, sample, test};
+use crate::{
+    harness::{Test, test},
+    sample, unsupported,
+};
 
-pub(crate) const TESTS: &[Test] = &[
-    test("a_function_of_another_program_is_replaced", lacks::freplace, replaced),
-    test("a_function_is_replaced_by_hand", lacks::freplace, by_hand),
-    test("what_cannot_be_replaced_is_told", lacks::freplace, refused),
-];
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test!(freplace_replaces_a_function).unless(unsupported::freplace),
+        test!(freplace_attaches_by_hand).unless(unsupported::freplace),
+        test!(function_that_cannot_be_replaced_is_refused).unless(unsupported::freplace),
+    ]
+}
 
 fn other() -> Loaded {
     Object::parse(include_bytes!("../../corpus/kinds/freplace.o")).unwrap().load().unwrap()
@@ -23,7 +28,7 @@ fn ask(loaded: &Loaded) -> u32 {
     loaded.program("asks").unwrap().test_run(&run).unwrap().value
 }
 
-fn replaced() {
+fn freplace_replaces_a_function() {
     let other = other();
     assert_eq!(ask(&other), 515);
     let mut object = object();
@@ -35,7 +40,7 @@ fn replaced() {
     assert_eq!(ask(&other), 515);
 }
 
-fn by_hand() {
+fn freplace_attaches_by_hand() {
     let other = other();
     let mut object = object();
     object.program_mut("by_section").unwrap().section.wanted = false;
@@ -52,7 +57,7 @@ fn by_hand() {
     assert_eq!(ask(&other), 515);
 }
 
-fn refused() {
+fn function_that_cannot_be_replaced_is_refused() {
     let other = other();
     let asks = other.program("asks").unwrap();
     let line = object().load().unwrap_err().to_string();

@@ -1,8 +1,10 @@
 //! The README's example, run as it says: `cargo xtask objects`, then `cargo run --example embed`.
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../live/support/harness.rs"]
+#[expect(dead_code, reason = "others use more of it")]
+mod harness;
 #[path = "../../live/support/requirements.rs"]
-#[expect(dead_code, reason = "this test needs one of several things")]
 mod requirements;
 
 use std::{
@@ -15,15 +17,11 @@ use std::{
 };
 
 use cutaway_programs::getaddrinfo::Transport;
-use libtest_mimic::{Arguments, Trial};
-use requirements::{Needs, trial};
+use harness::{Suite, test};
+use requirements::ring;
 
 fn main() {
-    let tests: Vec<Trial> = vec![trial("the_embedding_example_prints_who_asked_for_what", Needs::Ring, || {
-        the_example();
-        Ok(())
-    })];
-    libtest_mimic::run(&Arguments::from_args(), tests).exit();
+    Suite::new([vec![test!(embed_prints_who_asked_for_what).needs(ring)]]).run()
 }
 
 /// The example while it runs; it ends only by being ended.
@@ -36,7 +34,7 @@ impl Drop for Running {
     }
 }
 
-fn the_example() {
+fn embed_prints_who_asked_for_what() {
     let folder = tempfile::tempdir().unwrap();
     let object = folder.path().join("getaddrinfo-ring.o");
     std::fs::write(&object, Transport::Ring.object().unwrap()).unwrap();

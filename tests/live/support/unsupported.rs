@@ -1,10 +1,12 @@
-//! What a kernel may lack, found without the code under test: by its files, its configuration's traces, its version.
+//! What a kernel may not support, each as a function that returns the reason. The answers come from the kernel's files, its
+//! symbols and its version, not from the code under test.
 #![expect(unsafe_code, reason = "asks the kernel itself")]
 
 use std::{fs, path::Path};
 
-use crate::own_mounts;
+use crate::{harness::older_than, own_mounts};
 
+/// For a table whose rows each name what must be supported.
 pub(crate) fn nothing() -> Option<String> {
     None
 }
@@ -36,7 +38,7 @@ pub(crate) fn lsm() -> Option<String> {
     let there = active.trim().split(',').any(|module| module == "bpf");
     let text =
         || format!("the security module bpf is not active here (boot with lsm=…,bpf); active are: {}", active.trim());
-    trampolines().or_else(|| at_least(5, 7, "LSM programs")).or_else(|| (!there).then(text))
+    trampolines().or_else(|| older_than(5, 7, "LSM programs")).or_else(|| (!there).then(text))
 }
 
 /// Links on many functions.
@@ -45,37 +47,37 @@ pub(crate) fn kprobe_multi() -> Option<String> {
         let why = "this kernel has no links on many functions (CONFIG_FPROBE)";
         (!has_symbol("register_fprobe")).then(|| why.to_owned())
     };
-    kprobes().or_else(trampolines).or_else(|| at_least(5, 18, "links on many functions")).or_else(fprobes)
+    kprobes().or_else(trampolines).or_else(|| older_than(5, 18, "links on many functions")).or_else(fprobes)
 }
 
 pub(crate) fn kprobe_session() -> Option<String> {
-    kprobe_multi().or_else(|| at_least(6, 10, "sessions on functions"))
+    kprobe_multi().or_else(|| older_than(6, 10, "sessions on functions"))
 }
 
 pub(crate) fn uprobe_session() -> Option<String> {
-    at_least(6, 13, "sessions on places of a file")
+    older_than(6, 13, "sessions on places of a file")
 }
 
 pub(crate) fn iterators() -> Option<String> {
-    btf().or_else(|| at_least(5, 8, "iterators"))
+    btf().or_else(|| older_than(5, 8, "iterators"))
 }
 
 pub(crate) fn map_iterators() -> Option<String> {
-    btf().or_else(|| at_least(5, 9, "iterators over a map"))
+    btf().or_else(|| older_than(5, 9, "iterators over a map"))
 }
 
 pub(crate) fn one_process_iterators() -> Option<String> {
-    btf().or_else(|| at_least(6, 1, "iterators over one process"))
+    btf().or_else(|| older_than(6, 1, "iterators over one process"))
 }
 
 pub(crate) fn cookies() -> Option<String> {
-    at_least(5, 15, "cookies, which need links on perf events")
+    older_than(5, 15, "cookies, which need links on perf events")
 }
 
 /// The probes of this binary are written in one machine's language, and their program sends by a ring.
 pub(crate) fn usdt() -> Option<String> {
     let other = "the probes of these tests are written for x86-64";
-    (!cfg!(target_arch = "x86_64")).then(|| other.to_owned()).or_else(|| at_least(5, 8, "the ring buffer"))
+    (!cfg!(target_arch = "x86_64")).then(|| other.to_owned()).or_else(|| older_than(5, 8, "the ring buffer"))
 }
 
 pub(crate) fn usdt_cookies() -> Option<String> {
@@ -83,11 +85,11 @@ pub(crate) fn usdt_cookies() -> Option<String> {
 }
 
 pub(crate) fn tracing_cookies() -> Option<String> {
-    trampolines().or_else(|| at_least(5, 19, "cookies on functions"))
+    trampolines().or_else(|| older_than(5, 19, "cookies on functions"))
 }
 
 pub(crate) fn raw_cookies() -> Option<String> {
-    at_least(6, 10, "cookies on raw tracepoints")
+    older_than(6, 10, "cookies on raw tracepoints")
 }
 
 /// Traffic control. It is often in modules, which the kernel loads when they are needed, if they are there.
@@ -99,23 +101,23 @@ pub(crate) fn tc() -> Option<String> {
 }
 
 pub(crate) fn tcx() -> Option<String> {
-    at_least(6, 6, "links for classifiers")
+    older_than(6, 6, "links for classifiers")
 }
 
 pub(crate) fn netfilter() -> Option<String> {
-    at_least(6, 4, "netfilter programs")
+    older_than(6, 4, "netfilter programs")
 }
 
 pub(crate) fn sk_lookup() -> Option<String> {
-    at_least(5, 9, "sk_lookup programs")
+    older_than(5, 9, "sk_lookup programs")
 }
 
 pub(crate) fn syscall_programs() -> Option<String> {
-    at_least(5, 14, "programs of the kind syscall")
+    older_than(5, 14, "programs of the kind syscall")
 }
 
 pub(crate) fn verdicts_alone() -> Option<String> {
-    at_least(5, 13, "a verdict without a parser")
+    older_than(5, 13, "a verdict without a parser")
 }
 
 pub(crate) fn btf() -> Option<String> {
@@ -127,18 +129,18 @@ pub(crate) fn btf() -> Option<String> {
 pub(crate) fn struct_ops() -> Option<String> {
     let tables = "this kernel takes no congestion control from programs (CONFIG_BPF_JIT, CONFIG_DEBUG_INFO_BTF)";
     btf()
-        .or_else(|| at_least(5, 6, "tables of functions"))
+        .or_else(|| older_than(5, 6, "tables of functions"))
         .or_else(|| (!has_symbol("bpf_tcp_ca_reg")).then(|| tables.to_owned()))
 }
 
 pub(crate) fn struct_ops_links() -> Option<String> {
-    struct_ops().or_else(|| at_least(6, 4, "links on tables of functions"))
+    struct_ops().or_else(|| older_than(6, 4, "links on tables of functions"))
 }
 
 pub(crate) fn freplace() -> Option<String> {
     /// `BPF_PROG_TYPE_EXT`
     const EXT: u32 = 28;
-    at_least(5, 7, "replacing functions of programs, with a link").or_else(|| forbidden(EXT))
+    older_than(5, 7, "replacing functions of programs, with a link").or_else(|| forbidden(EXT))
 }
 
 /// Kinds of program that this kernel's guards let nobody load, root included.
@@ -168,13 +170,4 @@ pub(crate) fn cgroups() -> Option<String> {
 pub(crate) fn has_symbol(name: &str) -> bool {
     let symbols = fs::read_to_string("/proc/kallsyms").unwrap();
     symbols.lines().any(|line| line.split_whitespace().nth(2) == Some(name))
-}
-
-/// A kernel of this version or newer. A distribution may have brought a feature to an older one; then less is tested there
-/// than could be.
-pub(crate) fn at_least(major: u32, minor: u32, what: &str) -> Option<String> {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap());
-    let version = (numbers.next().unwrap(), numbers.next().unwrap());
-    (version < (major, minor)).then(|| format!("needs {major}.{minor}: {what}"))
 }
