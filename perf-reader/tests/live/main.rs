@@ -1,13 +1,7 @@
 //! On the live kernel, with privileges. Where they are missing, each test is reported as ignored, with the reason.
 
 #![expect(unsafe_code, reason = "bpf(2) by hand, and privileges taken from a thread")]
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../../tests/live/support/harness.rs"]
 #[expect(dead_code, reason = "others use more of it")]

@@ -44,13 +44,15 @@ fn main() {
     // The loader opens tracefs itself where it is not mounted.
     own_mounts::enter(&[own_mounts::BPFFS]);
     // Those of a contained process may be paths that are not UTF-8.
-    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    match arguments.first() {
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next() {
         Some(first) if first == WAIT => {
             std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
             return;
         }
-        Some(first) if first == containers::CONTAINED => return containers::be_contained(&arguments[1..]),
+        Some(first) if first == containers::CONTAINED => {
+            return containers::be_contained(&arguments.collect::<Vec<_>>());
+        }
         _ => {}
     }
     let tables = [

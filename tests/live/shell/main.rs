@@ -1,12 +1,6 @@
 //! What the shell and man(1) make of this command: scripts that complete its words, and its pages. Each is tried in the
 //! program that it is for; where that is missing, the test is ignored.
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../support/binary.rs"]
 #[expect(dead_code, reason = "others use more of it")]

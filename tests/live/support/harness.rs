@@ -210,16 +210,16 @@ fn in_turn<T>(alone: bool, run: impl FnOnce() -> T) -> T {
 /// Returns why a test of `feature` is ignored, on a kernel older than `major.minor`. A distribution may have backported the
 /// feature; such a kernel is tested less than it could be.
 pub(crate) fn older_than(major: u32, minor: u32, feature: &str) -> Option<String> {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("reading the kernel's release");
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
-    let version = numbers.next().zip(numbers.next()).expect("two numbers");
+    let version = numbers.next().zip(numbers.next()).unwrap();
     (version < (major, minor)).then(|| format!("needs {major}.{minor}: {feature}"))
 }
 
 /// Returns the open fds of this process: number and target.
 pub(crate) fn open_fds() -> Vec<(String, String)> {
     let mut open: Vec<_> = fs::read_dir("/proc/self/fd")
-        .expect("reading /proc/self/fd")
+        .unwrap()
         .filter_map(|entry| {
             // The fd of the directory itself is closed before its target is read.
             let entry = entry.ok()?;
