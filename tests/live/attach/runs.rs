@@ -62,11 +62,11 @@ fn kprobe_program_cannot_be_test_run() {
 }
 
 fn raw_tracepoints() -> Option<String> {
-    older_than(5, 10, "running programs of the kind raw_tp without an event")
+    older_than(5, 10, "test runs of raw_tp programs without an event")
 }
 
 fn lookups() -> Option<String> {
-    older_than(5, 13, "running programs of the kind sk_lookup without an event")
+    older_than(5, 13, "test runs of sk_lookup programs without an event")
 }
 
 fn repeats(section: &str) {

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "calls the functions that are probed")]
 
 use std::{
+    path::PathBuf,
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -110,11 +111,20 @@ fn library_is_found_in_another_process() {
     assert!(line.contains("/proc/2147483632/maps"), "{line}");
 }
 
+/// A directory that is removed when this is dropped, if the test has not done so.
+struct Directory(PathBuf);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// A process keeps the file that it runs, though the name leads to another one now.
 fn replaced_library_is_still_found() {
-    let folder = std::env::temp_dir().join(format!("cutaway-replaced-{}", own()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let program = folder.join("mine");
+    let directory = Directory(std::env::temp_dir().join(format!("cutaway-replaced-{}", own())));
+    std::fs::create_dir_all(&directory.0).unwrap();
+    let program = directory.0.join("mine");
     std::fs::copy("/proc/self/exe", &program).unwrap();
     let start = || Command::new(&program).arg(crate::WAIT).stdin(Stdio::piped()).spawn();
     let (mut child, begin) = (start(), Instant::now());
@@ -124,7 +134,7 @@ fn replaced_library_is_still_found() {
         child = start();
     }
     let mut child = child.unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::remove_dir_all(&directory.0).unwrap();
     // execve(2) lets go of its parent before it maps the new program.
     let locate = || Uprobe::at_byte("mine", 0).seen_by(child.id()).locate();
     let (mut found, begin) = (locate(), Instant::now());

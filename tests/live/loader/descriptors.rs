@@ -7,8 +7,7 @@ use cutaway_programs::getaddrinfo::{FUNCTION, LIBRARY, Transport, names};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    harness::open_fds,
-    harness::{Test, test},
+    harness::{Test, open_fds, test},
     requirements::root,
     sample,
     transports::{self, transports},

@@ -109,9 +109,8 @@ fn library_is_found_in_the_process() {
 /// A path is ours; a process in another root has another file there.
 fn file_not_mapped_by_the_process_is_named() {
     let file = Mapped::write("own.so", &crafted().write());
-    let folder = file.path().with_extension("folder");
-    fs::create_dir(&folder).unwrap();
-    let other = folder.join(file.name());
+    let directory = tempfile::tempdir().unwrap();
+    let other = directory.path().join(file.name());
     fs::copy(file.path(), &other).unwrap();
     let own = std::process::id().to_string();
     let warned = |path: &std::path::Path| {
@@ -122,9 +121,7 @@ fn file_not_mapped_by_the_process_is_named() {
         assert!(ended.stderr.contains(&format!("at {}:f)", path.display())), "{ended:?}");
         ended.stderr.contains("so no probe there is hit; it has mapped ")
     };
-    let answers = (warned(&other), warned(file.path()));
-    fs::remove_dir_all(&folder).unwrap();
-    assert_eq!(answers, (true, false));
+    assert_eq!((warned(&other), warned(file.path())), (true, false));
 }
 
 /// Functions at `CODE` and each 16 bytes behind it.

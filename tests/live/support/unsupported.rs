@@ -19,8 +19,8 @@ pub(crate) fn kprobes() -> Option<String> {
 
 /// Calls patched into functions: fentry and its relatives need the function tracer.
 pub(crate) fn trampolines() -> Option<String> {
-    // What the tracer can patch is listed here. Without dynamic patching there is no such file; where it is forbidden, the
-    // file cannot be opened.
+    // The file lists what the tracer can patch. It is missing without dynamic patching, and cannot be opened where that is
+    // forbidden.
     let list = own_mounts::Mounted::new("tracefs")
         .map(|mounted| fs::File::open(mounted.path().join("available_filter_functions")));
     list.flatten()
@@ -30,32 +30,32 @@ pub(crate) fn trampolines() -> Option<String> {
 
 /// LSM programs: the security module `bpf` must be among the active ones.
 pub(crate) fn lsm() -> Option<String> {
-    let folder = Path::new("/sys/kernel/security");
-    if folder.exists() && !folder.join("lsm").exists() {
-        own_mounts::mount("securityfs", folder);
+    let directory = Path::new("/sys/kernel/security");
+    if directory.exists() && !directory.join("lsm").exists() {
+        own_mounts::mount("securityfs", directory);
     }
-    let active = fs::read_to_string(folder.join("lsm")).unwrap_or_default();
+    let active = fs::read_to_string(directory.join("lsm")).unwrap_or_default();
     let there = active.trim().split(',').any(|module| module == "bpf");
     let text =
         || format!("the security module bpf is not active here (boot with lsm=…,bpf); active are: {}", active.trim());
     trampolines().or_else(|| older_than(5, 7, "LSM programs")).or_else(|| (!there).then(text))
 }
 
-/// Links on many functions.
+/// Kprobe multi links.
 pub(crate) fn kprobe_multi() -> Option<String> {
     let fprobes = || {
-        let why = "this kernel has no links on many functions (CONFIG_FPROBE)";
+        let why = "this kernel has no kprobe multi links (CONFIG_FPROBE)";
         (!has_symbol("register_fprobe")).then(|| why.to_owned())
     };
-    kprobes().or_else(trampolines).or_else(|| older_than(5, 18, "links on many functions")).or_else(fprobes)
+    kprobes().or_else(trampolines).or_else(|| older_than(5, 18, "kprobe multi links")).or_else(fprobes)
 }
 
 pub(crate) fn kprobe_session() -> Option<String> {
-    kprobe_multi().or_else(|| older_than(6, 10, "sessions on functions"))
+    kprobe_multi().or_else(|| older_than(6, 10, "kprobe sessions"))
 }
 
 pub(crate) fn uprobe_session() -> Option<String> {
-    older_than(6, 13, "sessions on places of a file")
+    older_than(6, 13, "uprobe sessions")
 }
 
 pub(crate) fn iterators() -> Option<String> {
@@ -113,7 +113,7 @@ pub(crate) fn sk_lookup() -> Option<String> {
 }
 
 pub(crate) fn syscall_programs() -> Option<String> {
-    older_than(5, 14, "programs of the kind syscall")
+    older_than(5, 14, "programs of type syscall")
 }
 
 pub(crate) fn verdicts_alone() -> Option<String> {
@@ -125,16 +125,16 @@ pub(crate) fn btf() -> Option<String> {
     (!there).then(|| "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".to_owned())
 }
 
-/// Tables of functions. A kernel may be built without those of TCP.
+/// struct_ops maps. A kernel may be built without those of TCP.
 pub(crate) fn struct_ops() -> Option<String> {
-    let tables = "this kernel takes no congestion control from programs (CONFIG_BPF_JIT, CONFIG_DEBUG_INFO_BTF)";
+    let reason = "this kernel takes no congestion control from programs (CONFIG_BPF_JIT, CONFIG_DEBUG_INFO_BTF)";
     btf()
-        .or_else(|| older_than(5, 6, "tables of functions"))
-        .or_else(|| (!has_symbol("bpf_tcp_ca_reg")).then(|| tables.to_owned()))
+        .or_else(|| older_than(5, 6, "struct_ops maps"))
+        .or_else(|| (!has_symbol("bpf_tcp_ca_reg")).then(|| reason.to_owned()))
 }
 
 pub(crate) fn struct_ops_links() -> Option<String> {
-    struct_ops().or_else(|| older_than(6, 4, "links on tables of functions"))
+    struct_ops().or_else(|| older_than(6, 4, "links on struct_ops maps"))
 }
 
 pub(crate) fn freplace() -> Option<String> {
@@ -143,7 +143,7 @@ pub(crate) fn freplace() -> Option<String> {
     older_than(5, 7, "replacing functions of programs, with a link").or_else(|| forbidden(EXT))
 }
 
-/// Kinds of program that this kernel's guards let nobody load, root included.
+/// Returns why a program type cannot be loaded even by root: a security module forbids it.
 fn forbidden(program_type: u32) -> Option<String> {
     /// `BPF_PROG_LOAD`
     const LOAD: libc::c_long = 5;
@@ -157,16 +157,16 @@ fn forbidden(program_type: u32) -> Option<String> {
     let error = std::io::Error::last_os_error();
     // The kernel would refuse so little in other words.
     (answer < 0 && error.raw_os_error() == Some(libc::EPERM))
-        .then(|| format!("programs of the kind {program_type} may not be loaded here, by anybody: {error}"))
+        .then(|| format!("a security module forbids programs of type {program_type}: {error}"))
 }
 
-/// Cgroups of version 2, which the guest may have to mount.
+/// Cgroups of version 2; they need not be mounted.
 pub(crate) fn cgroups() -> Option<String> {
     let known = fs::read_to_string("/proc/filesystems").unwrap().contains("cgroup2");
     (!known).then(|| "this kernel has no cgroups of version 2".to_owned())
 }
 
-/// Whether a function was built into the kernel.
+/// Returns whether a function is built into the kernel.
 pub(crate) fn has_symbol(name: &str) -> bool {
     let symbols = fs::read_to_string("/proc/kallsyms").unwrap();
     symbols.lines().any(|line| line.split_whitespace().nth(2) == Some(name))

@@ -11,6 +11,8 @@ use std::{
     os::unix::{ffi::OsStrExt, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
@@ -21,7 +23,7 @@ use crate::{
     binary::{self, Running},
     harness::{Test, test},
     own_mounts,
-    patience::wait_until,
+    patience::{PATIENCE, wait_until},
     requirements::ring,
     roots::{Asker, IN_ROOT, Root, Way, enter},
 };
@@ -230,26 +232,39 @@ fn deleted_library_is_detached() -> Option<String> {
     None
 }
 
+/// A cgroup, removed when this is dropped: a process that was killed leaves it a little later.
+struct Cgroup(PathBuf);
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while fs::remove_dir(&self.0).is_err() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
 fn call_is_shown_with_its_container() -> Option<String> {
     let root = Root::new("127.0.5.1", Way::Pivot);
-    let tree = tempfile::tempdir().unwrap();
-    if let Err(error) = own_mounts::try_mount("cgroup2", tree.path(), "") {
-        return Some(format!("this kernel has no cgroups of version 2: {error}"));
-    }
+    let tree = match own_mounts::Mounted::new("cgroup2") {
+        Ok(tree) => tree,
+        Err(error) => return Some(format!("this kernel has no cgroups of version 2: {error}")),
+    };
     let id = format!("{:064x}", std::process::id());
     let name = format!("docker-{id}.scope");
-    let cgroup = tree.path().join(&name);
-    fs::create_dir(&cgroup).unwrap();
+    let cgroup = Cgroup(tree.path().join(&name));
+    fs::create_dir(&cgroup.0).unwrap();
     let mut asker = root.start();
     asker.ask(1);
     let tracer = tracer(&[]);
-    fs::write(cgroup.join("cgroup.procs"), asker.0.id().to_string()).unwrap();
+    fs::write(cgroup.0.join("cgroup.procs"), asker.0.id().to_string()).unwrap();
     asker.ask(2);
     // Its events are printed while the cgroup is there.
     tracer.stdout_line("an event", |line| line.contains("127.0.5.1"));
     drop(asker);
     let events = end(tracer, &[&root.node]);
-    wait_until("the cgroup is empty", || fs::remove_dir(&cgroup).ok());
+    drop(cgroup);
+    assert!(!tree.path().join(&name).exists(), "the cgroup is empty");
     check(&events[0], 2, "/libc.so.6");
     for event in &events[0] {
         assert_eq!((event["container"].as_str(), event["cgroup"].as_str()), (Some(&*id), Some(&*format!("/{name}"))));
