@@ -12,6 +12,48 @@
 //! [`Object::parse`] makes no system call. [`Object::load`] makes the maps, links the instructions, and has the verifier
 //! check them. A [`Link`] keeps a program attached and detaches it when dropped.
 //!
+//! # Coming from libbpf, aya or cilium/ebpf
+//!
+//! The same tasks there: libbpf 1.7, aya 0.14, cilium/ebpf 0.18. A dash means that there is no function for it.
+//!
+//! | task | here | libbpf | aya | cilium/ebpf |
+//! | --- | --- | --- | --- | --- |
+//! | read an object, without a system call | [`Object::parse`] | `bpf_object__open_mem` | — | `LoadCollectionSpecFromReader` |
+//! | load it: maps and programs | [`Object::load`] | `bpf_object__load` | `Ebpf::load`, and `load` of each program | `NewCollection` |
+//! | set a global variable before loading | [`Object::set_variable`] | `bpf_map__set_initial_value` (the section) | `EbpfLoader::override_global` | `VariableSpec.Set` |
+//! | read or write it while programs run | [`Loaded::variable`], [`Variable::read`], [`Variable::write`] | `bpf_map__initial_value` (the section) | `Ebpf::map` (the section, as an `Array`) | `Variable.Get`, `Variable.Set` |
+//! | leave a program out | [`Section::wanted`] | `bpf_program__set_autoload` | — | delete it from `CollectionSpec.Programs` |
+//! | choose the program's type | [`Object::set_type`] | `bpf_program__set_type`, `bpf_program__set_expected_attach_type` | — | `ProgramSpec.Type`, `ProgramSpec.AttachType` |
+//! | choose the BTF target | [`ProgramSpec::aim`] | `bpf_program__set_attach_target` | argument of `FEntry::load` and its like | `ProgramSpec.AttachTo` |
+//! | change the size of a map | [`Object::map_mut`], [`MapSpec::max_entries`] | `bpf_map__set_max_entries` | `EbpfLoader::map_max_entries` | `MapSpec.MaxEntries` |
+//! | pin maps by name below a directory | [`Object::set_pins`] | `bpf_object_open_opts.pin_root_path` | `EbpfLoader::default_map_pin_directory` | `MapOptions.PinPath` |
+//! | pin a map, open a pinned one | [`Map::pin`], [`Map::from_pin`] | `bpf_map__pin`, `bpf_obj_get` | `MapData::pin`, `MapData::from_pin` | `Map.Pin`, `LoadPinnedMap` |
+//! | find a map or a program | [`Loaded::map`], [`Loaded::program`] | `bpf_object__find_map_by_name`, `bpf_object__find_program_by_name` | `Ebpf::map`, `Ebpf::program` | `Collection.Maps`, `Collection.Programs` |
+//! | read, set and delete an element | [`Map::lookup`], [`Map::update`], [`Map::delete`] | `bpf_map__lookup_elem`, `bpf_map__update_elem`, `bpf_map__delete_elem` | `HashMap::get`, `HashMap::insert`, `HashMap::remove` | `Map.Lookup`, `Map.Put`, `Map.Delete` |
+//! | read or drain all elements in batches | [`Map::entries`], [`Map::take_entries`] | `bpf_map_lookup_batch`, `bpf_map_lookup_and_delete_batch` | — | `Map.BatchLookup`, `Map.BatchLookupAndDelete` |
+//! | set or delete many elements | [`Map::update_all`], [`Map::delete_all`] | `bpf_map_update_batch`, `bpf_map_delete_batch` | — | `Map.BatchUpdate`, `Map.BatchDelete` |
+//! | read a ring buffer | [`Map::ring`] | `ring_buffer__new` | `RingBuf` | `ringbuf.NewReader` |
+//! | read perf buffers | [`Map::perf_buffers`] | `perf_buffer__new` | `PerfEventArray::open`, for each CPU | `perf.NewReader` |
+//! | attach a program by its section's name | [`Program::attach`] | `bpf_program__attach` | — | — |
+//! | attach all programs | [`Loaded::attach`] | `bpf_object__attach_skeleton` | — | — |
+//! | attach to a function of the kernel | [`Kprobe`], [`KprobeMulti`] | `bpf_program__attach_kprobe_opts`, `bpf_program__attach_kprobe_multi_opts` | `KProbe::attach` | `link.Kprobe`, `link.KprobeMulti` |
+//! | attach to a function of a file | [`Uprobe`], [`UprobeMulti`] | `bpf_program__attach_uprobe_opts`, `bpf_program__attach_uprobe_multi` | `UProbe::attach` | `Executable.Uprobe`, `Executable.UprobeMulti` |
+//! | attach to a USDT probe | [`Usdt`] | `bpf_program__attach_usdt` | — | — |
+//! | attach to a tracepoint | [`Tracepoint`], [`RawTracepoint`] | `bpf_program__attach_tracepoint`, `bpf_program__attach_raw_tracepoint` | `TracePoint::attach`, `RawTracePoint::attach` | `link.Tracepoint`, `link.AttachRawTracepoint` |
+//! | attach `fentry`, `fexit`, `lsm` | [`Tracing`] | `bpf_program__attach_trace`, `bpf_program__attach_lsm` | `FEntry::attach`, `FExit::attach`, `Lsm::attach` | `link.AttachTracing`, `link.AttachLSM` |
+//! | attach and read an iterator | [`Iter`], [`Link::read_iterator`] | `bpf_program__attach_iter`, `bpf_iter_create` | `Iter::attach`, `IterLink::into_file` | `link.AttachIter`, `Iter.Open` |
+//! | attach to a network interface | [`Xdp`], [`Tcx`], [`Tc`] | `bpf_program__attach_xdp`, `bpf_program__attach_tcx`, `bpf_tc_attach` | `Xdp::attach`, `SchedClassifier::attach` | `link.AttachXDP`, `link.AttachTCX` |
+//! | attach to a cgroup | [`Cgroup`] | `bpf_program__attach_cgroup` | `CgroupSkb::attach` and its like | `link.AttachCgroup` |
+//! | keep a link: pin it, open it again | [`Link::pin`], [`Link::from_pin`] | `bpf_link__pin`, `bpf_link__open` | `FdLink::pin`, `PinnedLink::from_pin` | `Link.Pin`, `link.LoadPinnedLink` |
+//! | run a program once | [`Program::test_run`] | `bpf_prog_test_run_opts` | — | `Program.Run` |
+//! | read the verifier's log | [`Error::verifier_log`] | `bpf_program__log_buf` | `ProgramError::LoadError` | `VerifierError` |
+//! | ask what the kernel supports | [`features`] | `libbpf_probe_bpf_map_type` and its like | `sys::is_map_supported` and its like | package `features` |
+//! | list all maps of the machine | [`system::maps`] | `bpf_map_get_next_id` | `maps::loaded_maps` | `MapGetNextID` |
+//!
+//! The repository has a short program for each of six of them: load, attach and read a ring (`loader/examples/ring.rs`), set
+//! a global variable (`global.rs`), pin and reuse a map (`pin.rs`), attach a uprobe by hand (`uprobe.rs`), read perf buffers
+//! (`perf.rs`), batch operations (`batch.rs`).
+//!
 //! # Features
 //!
 //! All but `debugdata` are on by default. That one and two others bring a crate each, the rest only code. A small program leaves out what its objects do not

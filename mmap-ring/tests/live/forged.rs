@@ -10,16 +10,17 @@ use std::thread;
 
 use mmap_ring::{Error, OverwriteRing, Peek, Ring, UserRing};
 
+use crate::harness::{Test, test};
 use crate::kernel::insn::{exit, mov_imm};
 use crate::kernel::{self, F_MMAPABLE, create_map, create_ring, load_program, lookup_map, update_map};
-use crate::{Outcome, PAGE, Test, own_mounts, test};
+use crate::{Outcome, PAGE, own_mounts};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        test("only_a_ring_is_opened_as_a_ring", only_a_ring_is_opened_as_a_ring),
-        test("a_forged_ring_in_an_array_is_refused_and_left_as_it_is", an_array_is_refused),
-        test("where_bpf_is_refused_proc_tells_what_a_ring_is", where_bpf_is_refused),
-        test("what_is_mounted_on_proc_is_not_believed", what_is_mounted_on_proc_is_not_believed),
+        test!(only_a_ring_is_opened_as_a_ring),
+        test!(forged_ring_in_an_array_is_refused),
+        test!(ring_is_recognized_by_proc_where_bpf_is_refused),
+        test!(file_system_mounted_on_proc_is_ignored),
     ]
 }
 
@@ -97,7 +98,7 @@ fn memory(bytes: u64) -> io::Result<File> {
 }
 
 /// Four pages that hold what a ring with one record would.
-fn an_array_is_refused() -> Outcome {
+fn forged_ring_in_an_array_is_refused() -> Outcome {
     let page = PAGE as usize;
     let map = create_map(kernel::MAP_TYPE_ARRAY, 4, 4 * PAGE, 1, F_MMAPABLE)?;
     let mut value = vec![0; 4 * page];
@@ -135,7 +136,7 @@ fn refuse(calls: &[libc::c_long]) -> io::Result<()> {
     if alone < 0 || filtered < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-fn where_bpf_is_refused() -> Outcome {
+fn ring_is_recognized_by_proc_where_bpf_is_refused() -> Outcome {
     let (ring, array) = (create_ring(PAGE)?, create_map(kernel::MAP_TYPE_ARRAY, 4, 4 * PAGE, 1, F_MMAPABLE)?);
     on_a_thread(move || {
         refuse(&[libc::SYS_bpf])?;
@@ -161,7 +162,7 @@ fn where_bpf_is_refused() -> Outcome {
 }
 
 /// A thread whose `/proc` is a directory that says of its descriptor what the test wants.
-fn what_is_mounted_on_proc_is_not_believed() -> Outcome {
+fn file_system_mounted_on_proc_is_ignored() -> Outcome {
     let array = create_map(kernel::MAP_TYPE_ARRAY, 4, 4 * PAGE, 1, F_MMAPABLE)?;
     on_a_thread(move || {
         own_mounts::of_this_thread()?;

@@ -22,6 +22,9 @@ mod soak;
 mod user_ring;
 mod waking;
 
+#[path = "../../../tests/live/support/harness.rs"]
+#[expect(dead_code, reason = "others use more of it")]
+mod harness;
 #[path = "../../../tests/live/support/own_mounts.rs"]
 #[expect(dead_code, reason = "others mount more")]
 mod own_mounts;
@@ -30,8 +33,9 @@ use std::sync::mpsc;
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
+use harness::Suite;
 use kernel::{Producer, create_ring};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::Failed;
 use mmap_ring::Ring;
 
 const PAGE: u32 = 4096;
@@ -40,59 +44,41 @@ const LONG: Duration = Duration::from_secs(60);
 
 type Outcome = Result<(), Failed>;
 
-/// A test, and the kernel that it needs.
-struct Test {
-    name: &'static str,
-    since: (u32, u32),
-    what: &'static str,
-    /// How many CPUs; more than one must be real, as it is for measuring what they do.
-    cpus: usize,
-    run: fn() -> Outcome,
-}
-
-/// One that needs what they all do.
-fn test(name: &'static str, run: fn() -> Outcome) -> Test {
-    Test { name, since: (5, 10), what: "raw tracepoints that are run on request", cpus: 1, run }
-}
-
 fn main() {
     own_mounts::enter(&[own_mounts::BPFFS]);
-    let arguments = Arguments::from_args();
     kernel::lift_memlock();
-    let rooms = [
-        forged::tests,
-        mappings::tests,
-        records::tests,
-        waking::tests,
-        pinned::tests,
-        room::tests,
-        user_ring::tests,
-        overwriting::tests,
+    let tables = [
+        forged::tests(),
+        mappings::tests(),
+        records::tests(),
+        waking::tests(),
+        pinned::tests(),
+        room::tests(),
+        user_ring::tests(),
+        overwriting::tests(),
+        soak::tests(),
     ];
-    let trials = rooms.into_iter().flat_map(|room| room()).map(|test| {
-        Trial::ignorable_test(test.name, move || match obstacle(&test) {
-            Some(reason) => Ok(Completion::ignored_with(reason)),
-            None => (test.run)().map(|()| Completion::Completed),
-        })
+    // After its own requirements, so that a test names the newest feature that it needs.
+    let tables = tables.map(|tests| {
+        let tests = tests.into_iter();
+        tests.map(|test| test.since(5, 10, "raw tracepoints that are run on request").needs(privileges)).collect()
     });
-    libtest_mimic::run(&arguments, trials.chain([soak::trial()]).collect()).exit();
+    Suite::new(tables).run()
 }
 
-/// Why a test cannot run here. A kernel that is new enough and refuses is for the test to fail with.
-fn obstacle(test: &Test) -> Option<String> {
-    let (major, minor) = test.since;
-    if kernel::version() < test.since {
-        return Some(format!("needs {major}.{minor}: {}", test.what));
-    }
-    if thread::available_parallelism().map_or(1, usize::from) < test.cpus {
-        return Some(format!("needs {} CPUs", test.cpus));
-    }
-    let emulated = std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|cpus| cpus.contains("QEMU TCG"));
-    if emulated && test.cpus > 1 {
-        return Some("needs real CPUs: emulated ones seem to work when they wait".to_owned());
-    }
+/// Returns why maps cannot be created here. A refusal for another reason is for the test to fail with.
+fn privileges() -> Option<String> {
     let refused = create_ring(PAGE).err()?.raw_os_error() == Some(libc::EPERM);
     refused.then(|| "needs root, or CAP_BPF and CAP_PERFMON".to_owned())
+}
+
+/// Returns why two threads cannot run at the same time here.
+fn two_cpus() -> Option<String> {
+    if thread::available_parallelism().map_or(1, usize::from) < 2 {
+        return Some("needs 2 CPUs".to_owned());
+    }
+    let emulated = std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|cpus| cpus.contains("QEMU TCG"));
+    emulated.then(|| "needs real CPUs: emulated ones seem to work when they wait".to_owned())
 }
 
 /// A ring of the kernel's, its reader and its producer.

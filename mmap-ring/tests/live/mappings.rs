@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use mmap_ring::{Error, OverwriteRing, Peek, Ring, Side};
 
+use crate::harness::{Test, test};
 use crate::kernel::{self, ADAPTIVE, Producer, create_map, create_ring};
-use crate::{Outcome, PAGE, Test, numbers, test};
+use crate::{Outcome, PAGE, numbers};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        test("mappings_are_allowed_page_by_page", mappings_are_allowed_page_by_page),
-        test("what_is_not_a_ring_is_refused_with_advice", what_is_not_a_ring_is_refused_with_advice),
-        test("closing_a_ring_leaves_no_descriptor", closing_leaves_no_descriptor),
-        test("a_ring_is_opened_once_at_a_time", a_ring_is_opened_once_at_a_time),
+        test!(mappings_are_allowed_page_by_page),
+        test!(fd_that_is_no_ring_is_refused_with_advice),
+        test!(closing_a_ring_leaves_no_fd),
+        test!(ring_is_opened_once_at_a_time),
     ]
 }
 
@@ -76,7 +77,7 @@ fn mappings_are_allowed_page_by_page() -> Outcome {
     Ok(())
 }
 
-fn what_is_not_a_ring_is_refused_with_advice() -> Outcome {
+fn fd_that_is_no_ring_is_refused_with_advice() -> Outcome {
     let message = |map: OwnedFd, bytes| match Ring::open(map, bytes) {
         Err(error) => error.to_string(),
         Ok(ring) => panic!("opened {ring:?}"),
@@ -98,11 +99,11 @@ fn what_is_not_a_ring_is_refused_with_advice() -> Outcome {
 
 /// Counts in a process of its own: other tests open and close descriptors
 /// meanwhile.
-fn closing_leaves_no_descriptor() -> Outcome {
+fn closing_a_ring_leaves_no_fd() -> Outcome {
     const ALONE: &str = "MMAP_RING_ALONE";
     if std::env::var_os(ALONE).is_none() {
         let output = Command::new(std::env::current_exe()?)
-            .args(["--exact", "closing_a_ring_leaves_no_descriptor", "--include-ignored"])
+            .args(["--exact", "closing_a_ring_leaves_no_fd", "--include-ignored"])
             .env(ALONE, "1")
             .output()?;
         let stdout = String::from_utf8_lossy(&output.stdout);
@@ -133,7 +134,7 @@ fn closing_leaves_no_descriptor() -> Outcome {
 }
 
 /// Safe code must not get at two readers of one ring, by whatever descriptor: one would free what the other has lent.
-fn a_ring_is_opened_once_at_a_time() -> Outcome {
+fn ring_is_opened_once_at_a_time() -> Outcome {
     let map = create_ring(PAGE)?;
     let producer = Producer::new(&map);
     let mut ring = Ring::open(map.try_clone()?, PAGE)?;

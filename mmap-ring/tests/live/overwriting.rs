@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use mmap_ring::{Error, OverwriteRing, Ring, Wake};
 
+use crate::harness::{Test, test};
 use crate::kernel::{self, MOST, NO_WAKEUP, Producer, create_map};
 use crate::noise::{PRODUCERS, PendingRecord, Program};
-use crate::{Outcome, PAGE, Test, number};
+use crate::{Outcome, PAGE, number};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let test = |name, run| Test { name, since: (6, 19), what: "rings that overwrite", cpus: 1, run };
-    vec![
-        test("an_overwriting_ring_keeps_the_newest", keeps_the_newest),
-        test("an_overwriting_ring_is_read_under_live_producers", under_live_producers),
-        test("nothing_is_borrowed_from_an_overwriting_ring", nothing_is_borrowed),
-    ]
+    let tests = [
+        test!(overwriting_ring_keeps_the_newest),
+        test!(overwriting_ring_is_read_under_live_producers),
+        test!(overwriting_ring_lends_nothing),
+    ];
+    tests.map(|test| test.since(6, 19, "rings that overwrite")).into()
 }
 
-fn keeps_the_newest() -> Outcome {
+fn overwriting_ring_keeps_the_newest() -> Outcome {
     let map = create_map(kernel::MAP_TYPE_RINGBUF, 0, 0, PAGE, kernel::F_RB_OVERWRITE)?;
     let producer = Producer::new(&map);
     let mut ring = OverwriteRing::open(map, PAGE)?;
@@ -34,7 +35,7 @@ fn keeps_the_newest() -> Outcome {
 }
 
 /// Each record comes whole or not at all, and what did not come is counted to the byte.
-fn under_live_producers() -> Outcome {
+fn overwriting_ring_is_read_under_live_producers() -> Outcome {
     const EACH: u64 = 100_000;
     const SIZE: u32 = 8 * PAGE;
     let map = create_map(kernel::MAP_TYPE_RINGBUF, 0, 0, SIZE, kernel::F_RB_OVERWRITE)?;
@@ -78,7 +79,7 @@ fn under_live_producers() -> Outcome {
     Ok(())
 }
 
-fn nothing_is_borrowed() -> Outcome {
+fn overwriting_ring_lends_nothing() -> Outcome {
     let map = create_map(kernel::MAP_TYPE_RINGBUF, 0, 0, PAGE, kernel::F_RB_OVERWRITE)?;
     let error = Ring::open(map.try_clone()?, PAGE).err();
     assert!(matches!(error, Some(Error::OverwriteMode)), "{error:?}");

@@ -8,15 +8,16 @@ use std::thread;
 
 use mmap_ring::{Corrupt, Error, Peek, PendingRecord, Ring, Wake};
 
+use crate::harness::{Test, test};
 use crate::kernel::{self, ADAPTIVE, Producer, create_ring};
 use crate::own_mounts::Mounted;
-use crate::{LONG, Outcome, PAGE, Test, number, numbers, test};
+use crate::{LONG, Outcome, PAGE, number, numbers};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        test("a_reader_killed_in_mid_batch_loses_nothing", a_killed_reader_loses_nothing),
-        test("a_bystander_reads_and_does_not_consume", a_bystander_reads_and_does_not_consume),
-        test("two_readers_of_a_pinned_ring_notice_each_other", two_readers_notice_each_other),
+        test!(reader_killed_in_mid_batch_loses_nothing),
+        test!(observer_does_not_consume),
+        test!(two_readers_of_a_pinned_ring_notice_each_other),
     ]
 }
 
@@ -44,7 +45,7 @@ fn pin(fd: BorrowedFd<'_>, pins: &Mounted) -> CString {
 
 /// The reader is another process, which says when it holds a batch and is then
 /// killed.
-fn a_killed_reader_loses_nothing() -> Outcome {
+fn reader_killed_in_mid_batch_loses_nothing() -> Outcome {
     if let Some(ring) = given() {
         let mut ring = ring?;
         assert_eq!(ring.batch()?.at_most(3).count(), 3);
@@ -59,7 +60,7 @@ fn a_killed_reader_loses_nothing() -> Outcome {
     let pins = Mounted::new("bpf")?;
     let pin = pin(map.as_fd(), &pins);
     producer.output(0, 10, &[0; 8], ADAPTIVE);
-    let mut reader = elsewhere("a_reader_killed_in_mid_batch_loses_nothing", &pin)?.stderr(Stdio::piped()).spawn()?;
+    let mut reader = elsewhere("reader_killed_in_mid_batch_loses_nothing", &pin)?.stderr(Stdio::piped()).spawn()?;
     let lines = BufReader::new(reader.stderr.take().expect("piped")).lines();
     let held = lines.map_while(Result::ok).any(|line| line == "holding");
     reader.kill()?;
@@ -73,7 +74,7 @@ fn a_killed_reader_loses_nothing() -> Outcome {
     Ok(())
 }
 
-fn a_bystander_reads_and_does_not_consume() -> Outcome {
+fn observer_does_not_consume() -> Outcome {
     let map = create_ring(PAGE)?;
     let producer = Producer::new(&map);
     let pins = Mounted::new("bpf")?;
@@ -104,7 +105,7 @@ fn a_bystander_reads_and_does_not_consume() -> Outcome {
 
 /// Another process reads the ring between two batches of this one, in the middle of one, and while this one sleeps.
 /// Each time this one says so, and never takes the ring back.
-fn two_readers_notice_each_other() -> Outcome {
+fn two_readers_of_a_pinned_ring_notice_each_other() -> Outcome {
     const NAME: &str = "two_readers_of_a_pinned_ring_notice_each_other";
     if let Some(ring) = given() {
         let mut ring = ring?;

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use mmap_ring::{Head, Ring};
 
+use crate::harness::{Test, test};
 use crate::kernel::{ADAPTIVE, LONGEST, MOST, Producer, create_ring};
-use crate::{Outcome, PAGE, Test, number, numbers, ring, test};
+use crate::{Outcome, PAGE, number, numbers, ring};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        test("sizes_from_one_page_to_64_mib", sizes_from_one_page_to_64_mib),
-        test("the_longest_record_fits_and_one_byte_more_does_not", the_longest_record_fits),
-        test("every_length_comes_back_as_it_was_sent", every_length_comes_back),
-        test("discards_are_skipped_and_counted", discards_are_skipped_and_counted),
-        test("a_full_ring_refuses_and_reading_makes_room", a_full_ring_refuses),
-        test("a_reopened_ring_goes_on_where_it_was", a_reopened_ring_goes_on),
-        test("order_is_kept_for_each_of_several_producers", order_is_kept),
+        test!(sizes_from_one_page_to_64_mib),
+        test!(longest_record_fits_and_one_byte_more_does_not),
+        test!(every_length_comes_back_as_it_was_sent),
+        test!(discards_are_skipped_and_counted),
+        test!(full_ring_refuses_and_reading_makes_room),
+        test!(reopened_ring_continues_where_it_was),
+        test!(order_is_kept_for_each_of_several_producers),
     ]
 }
 
@@ -41,7 +42,7 @@ fn sizes_from_one_page_to_64_mib() -> Outcome {
     Ok(())
 }
 
-fn the_longest_record_fits() -> Outcome {
+fn longest_record_fits_and_one_byte_more_does_not() -> Outcome {
     let (mut ring, producer) = ring(PAGE);
     let longest = vec![7; PAGE as usize - 16];
     for number in 0..3 {
@@ -55,7 +56,7 @@ fn the_longest_record_fits() -> Outcome {
     Ok(())
 }
 
-fn every_length_comes_back() -> Outcome {
+fn every_length_comes_back_as_it_was_sent() -> Outcome {
     let (mut ring, producer) = ring(2 * PAGE);
     for length in 0..=LONGEST {
         let payload: Vec<u8> = (0..length).map(|at| (at * 31 + length) as u8).collect();
@@ -82,7 +83,7 @@ fn discards_are_skipped_and_counted() -> Outcome {
     Ok(())
 }
 
-fn a_full_ring_refuses() -> Outcome {
+fn full_ring_refuses_and_reading_makes_room() -> Outcome {
     let (mut ring, producer) = ring(PAGE);
     // 16 bytes each; the last of 256 would fill the ring to the brim.
     assert_eq!(producer.output(0, 300, &[0; 8], ADAPTIVE), 300 - 255);
@@ -93,7 +94,7 @@ fn a_full_ring_refuses() -> Outcome {
     Ok(())
 }
 
-fn a_reopened_ring_goes_on() -> Outcome {
+fn reopened_ring_continues_where_it_was() -> Outcome {
     let map = create_ring(PAGE)?;
     let producer = Producer::new(&map);
     let mut first = Ring::open(map.try_clone()?, PAGE)?;
@@ -105,7 +106,7 @@ fn a_reopened_ring_goes_on() -> Outcome {
     Ok(())
 }
 
-fn order_is_kept() -> Outcome {
+fn order_is_kept_for_each_of_several_producers() -> Outcome {
     const EACH: u64 = 50_000;
     const PRODUCERS: u64 = 3;
     let (mut ring, producer) = ring(16 * PAGE);

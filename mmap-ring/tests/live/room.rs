@@ -14,18 +14,13 @@ use std::time::{Duration, Instant};
 
 use mmap_ring::{Peek, Ring, Stopper, WakeupPolicy};
 
+use crate::harness::{Test, test};
 use crate::kernel::insn::{call, exit, jeq_imm, map, mov, mov_imm};
 use crate::kernel::{self, RESERVE, SUBMIT, create_ring, load_program};
-use crate::{LONG, Outcome, PAGE, Test};
+use crate::{LONG, Outcome, PAGE, two_cpus};
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![Test {
-        name: "trailing_release_refuses_no_large_record",
-        since: (5, 10),
-        what: "raw tracepoints that are run on request",
-        cpus: 2,
-        run: trailing_refuses_no_large_record,
-    }]
+    vec![test!(trailing_release_refuses_no_large_record).needs(two_cpus)]
 }
 
 /// A program that sends records of these lengths, and returns 1 if one was refused.
@@ -100,7 +95,7 @@ impl Drop for Stop {
 }
 
 /// Within 1 % of a reader that keeps nothing back, at each gap.
-fn trailing_refuses_no_large_record() -> Outcome {
+fn trailing_release_refuses_no_large_record() -> Outcome {
     let rounds = std::env::var("MMAP_RING_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(100);
     for gap in [0, 20, 100, 400].map(Duration::from_micros) {
         // A reader that its CPU is taken from at the wrong moment refuses by no fault of its own.

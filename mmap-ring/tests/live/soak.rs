@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use libtest_mimic::{Completion, Trial};
 use mmap_ring::{Ring, Stopper, WakeupPolicy};
 
+use crate::harness::{Test, test};
 use crate::kernel::{MOST, create_ring};
 use crate::noise::{PRODUCERS, PendingRecord, Program, empty_of};
-use crate::{PAGE, obstacle, test};
+use crate::{Outcome, PAGE};
 
 /// How many records are sent unless it is said by `MMAP_RING_SOAK_RECORDS`.
 const RECORDS: u64 = 200_000_000;
@@ -58,22 +58,21 @@ impl Sent {
     }
 }
 
-pub(crate) fn trial() -> Trial {
-    const NAME: &str = "soak_of_random_lengths_from_several_producers";
-    Trial::ignorable_test(NAME, || {
-        if std::env::var_os("MMAP_RING_SOAK").is_none() {
-            return Ok(Completion::ignored_with("takes minutes: with MMAP_RING_SOAK=1, in a release build"));
-        }
-        if let Some(reason) = obstacle(&test(NAME, || Ok(()))) {
-            return Ok(Completion::ignored_with(reason));
-        }
-        let records = match std::env::var("MMAP_RING_SOAK_RECORDS") {
-            Ok(number) => number.parse().map_err(|error| format!("MMAP_RING_SOAK_RECORDS={number}: {error}"))?,
-            Err(_) => RECORDS,
-        };
-        soak(records);
-        Ok(Completion::Completed)
-    })
+pub(crate) fn tests() -> Vec<Test> {
+    let asked = || {
+        let reason = "takes minutes: with MMAP_RING_SOAK=1, in a release build";
+        std::env::var_os("MMAP_RING_SOAK").is_none().then(|| reason.to_owned())
+    };
+    vec![test!(soak_of_random_lengths_from_several_producers).needs(asked)]
+}
+
+fn soak_of_random_lengths_from_several_producers() -> Outcome {
+    let records = match std::env::var("MMAP_RING_SOAK_RECORDS") {
+        Ok(number) => number.parse().map_err(|error| format!("MMAP_RING_SOAK_RECORDS={number}: {error}"))?,
+        Err(_) => RECORDS,
+    };
+    soak(records);
+    Ok(())
 }
 
 /// The soak itself, with a line every ten seconds.

@@ -17,21 +17,22 @@ use std::time::{Duration, Instant};
 
 use mmap_ring::{Error, Side, UserRing};
 
+use crate::harness::{Test, test};
 use crate::kernel::insn::{
     add_imm, call, exit, function, jeq_imm, jgt_imm, jne_imm, load, map, mov, mov_imm, store, store_u32,
 };
 use crate::kernel::{self, FORCE_WAKEUP, LOOKUP, NO_WAKEUP, create_map, load_with_callback, lookup_map, update_map};
-use crate::{LONG, Outcome, PAGE, SHORT, Test, asleep, number};
+use crate::{LONG, Outcome, PAGE, SHORT, asleep, number};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let test = |name, run| Test { name, since: (6, 1), what: "the user ring buffer", cpus: 1, run };
-    vec![
-        test("a_program_is_given_what_was_submitted_and_nothing_else", what_was_submitted),
-        test("a_full_user_ring_is_waited_for", a_full_ring_is_waited_for),
-        test("a_user_ring_is_filled_and_drained_at_once", at_once),
-        test("a_reopened_user_ring_goes_on_where_it_was", a_reopened_ring_goes_on),
-        test("a_user_ring_is_opened_once_at_a_time", a_ring_is_opened_once_at_a_time),
-    ]
+    let tests = [
+        test!(program_gets_exactly_what_was_submitted),
+        test!(full_user_ring_is_waited_for),
+        test!(user_ring_is_filled_while_drained),
+        test!(reopened_user_ring_continues_where_it_was),
+        test!(user_ring_is_opened_once_at_a_time),
+    ];
+    tests.map(|test| test.since(6, 1, "the user ring buffer")).into()
 }
 
 const DYNPTR_READ: i32 = 201;
@@ -168,7 +169,7 @@ fn sample(number: u64) -> Vec<u8> {
     [number, length].iter().flat_map(|word| word.to_ne_bytes()).chain(bytes).collect()
 }
 
-fn what_was_submitted() -> Outcome {
+fn program_gets_exactly_what_was_submitted() -> Outcome {
     let map = create_map(kernel::MAP_TYPE_USER_RINGBUF, 0, 0, 2 * PAGE, 0)?;
     let drain = Drain::new(&map);
     let mut ring = UserRing::open(map, 2 * PAGE)?;
@@ -198,7 +199,7 @@ fn what_was_submitted() -> Outcome {
     Ok(())
 }
 
-fn a_full_ring_is_waited_for() -> Outcome {
+fn full_user_ring_is_waited_for() -> Outcome {
     let map = create_map(kernel::MAP_TYPE_USER_RINGBUF, 0, 0, PAGE, 0)?;
     let drain = Drain::new(&map);
     let mut ring = UserRing::open(map, PAGE)?;
@@ -259,7 +260,7 @@ fn has_room(ring: &UserRing) -> bool {
     poll.revents & libc::POLLOUT != 0
 }
 
-fn at_once() -> Outcome {
+fn user_ring_is_filled_while_drained() -> Outcome {
     const TOTAL: u64 = 20_000;
     let map = create_map(kernel::MAP_TYPE_USER_RINGBUF, 0, 0, PAGE, 0)?;
     let drain = Drain::new(&map);
@@ -286,7 +287,7 @@ fn at_once() -> Outcome {
     Ok(())
 }
 
-fn a_reopened_ring_goes_on() -> Outcome {
+fn reopened_user_ring_continues_where_it_was() -> Outcome {
     let map = create_map(kernel::MAP_TYPE_USER_RINGBUF, 0, 0, PAGE, 0)?;
     let drain = Drain::new(&map);
     let mut expected = Vec::new();
@@ -307,7 +308,7 @@ fn a_reopened_ring_goes_on() -> Outcome {
 }
 
 /// Two producers would lend the same bytes twice, to be written.
-fn a_ring_is_opened_once_at_a_time() -> Outcome {
+fn user_ring_is_opened_once_at_a_time() -> Outcome {
     let map = create_map(kernel::MAP_TYPE_USER_RINGBUF, 0, 0, PAGE, 0)?;
     let ring = UserRing::open(map.try_clone()?, PAGE)?;
     let second = UserRing::open(map.try_clone()?, PAGE).err();

@@ -8,34 +8,29 @@ use std::time::{Duration, Instant};
 
 use mmap_ring::{Head, IDLE_POLL_INTERVAL, Ring, RingSet, Wake, WakeupPolicy};
 
+use crate::harness::{Test, test};
 use crate::kernel::insn::{call, exit, function, jeq_imm, load, map, mov, mov_imm, store};
 use crate::kernel::{
     self, ADAPTIVE, FORCE_WAKEUP, NO_WAKEUP, Producer, RESERVE, SUBMIT, create_ring, load_with_callback,
 };
-use crate::{LONG, Outcome, PAGE, SHORT, Test, asleep, number, numbers, ring, test};
+use crate::{LONG, Outcome, PAGE, SHORT, asleep, number, numbers, ring, two_cpus};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        test("a_commit_wakes_a_sleeper", a_commit_wakes_a_sleeper),
-        test("no_wakeup_leaves_a_sleeper_and_force_wakes_it", no_wakeup_leaves_a_sleeper),
-        test("a_discard_without_wakeup_strands_a_waiter", a_discard_without_wakeup),
-        test("a_record_without_wakeup_waits_no_longer_than_a_look", without_wakeup),
-        test("an_idle_reader_takes_next_to_nothing_of_a_cpu", idle),
-        test("a_consumer_that_is_behind_is_not_woken", a_consumer_that_is_behind),
-        test("a_sleeping_reader_loses_nothing", a_sleeping_reader_loses_nothing),
-        test("a_level_triggered_sleeper_loses_nothing", a_level_triggered_sleeper),
-        test("a_second_ring_wakes_the_set", a_second_ring_wakes_the_set),
-        Test {
-            name: "a_busy_record_at_the_head_of_a_queue_lets_its_reader_sleep",
-            since: (5, 17),
-            what: "bpf_loop",
-            cpus: 2,
-            run: a_busy_record_at_the_head,
-        },
+        test!(commit_wakes_a_sleeper),
+        test!(no_wakeup_leaves_a_sleeper_and_force_wakes_it),
+        test!(discard_without_wakeup_strands_a_waiter),
+        test!(record_without_wakeup_waits_one_poll_interval),
+        test!(idle_reader_uses_almost_no_cpu),
+        test!(consumer_that_is_behind_is_not_woken),
+        test!(sleeping_reader_loses_nothing),
+        test!(level_triggered_sleeper_loses_nothing),
+        test!(second_ring_wakes_the_set),
+        test!(busy_record_at_the_head_lets_the_reader_sleep).since(5, 17, "bpf_loop").needs(two_cpus),
     ]
 }
 
-fn a_commit_wakes_a_sleeper() -> Outcome {
+fn commit_wakes_a_sleeper() -> Outcome {
     let (mut ring, producer) = ring(PAGE);
     for number in 0..20 {
         thread::scope(|scope| {
@@ -51,7 +46,7 @@ fn a_commit_wakes_a_sleeper() -> Outcome {
     Ok(())
 }
 
-fn no_wakeup_leaves_a_sleeper() -> Outcome {
+fn no_wakeup_leaves_a_sleeper_and_force_wakes_it() -> Outcome {
     let (mut ring, producer) = ring(PAGE);
     // Only the kernel ends the sleep.
     ring.set_idle_poll_interval(None);
@@ -71,7 +66,7 @@ fn no_wakeup_leaves_a_sleeper() -> Outcome {
     Ok(())
 }
 
-fn a_discard_without_wakeup() -> Outcome {
+fn discard_without_wakeup_strands_a_waiter() -> Outcome {
     let (mut ring, producer) = ring(PAGE);
     ring.set_idle_poll_interval(None);
     thread::scope(|scope| {
@@ -91,7 +86,7 @@ fn a_discard_without_wakeup() -> Outcome {
 }
 
 /// By each way to wait, with a reader that sleeps already: the program says how old the record was when it came.
-fn without_wakeup() -> Outcome {
+fn record_without_wakeup_waits_one_poll_interval() -> Outcome {
     const TRIES: u64 = 10;
     const ENOUGH: Duration = IDLE_POLL_INTERVAL.saturating_add(Duration::from_millis(10));
     let mut waited = [LONG; 3];
@@ -143,7 +138,7 @@ fn without_wakeup() -> Outcome {
 
 /// What the looks cost a reader whose ring stays empty: about as much as so many sleeps of a thread that looks at
 /// nothing. How much time that is depends on the machine: an emulated one takes milliseconds for a sleep.
-fn idle() -> Outcome {
+fn idle_reader_uses_almost_no_cpu() -> Outcome {
     /// A thread that sleeps shares a loaded machine's CPU with interrupts; a reader that is busy is so every time.
     const TRIES: u32 = 5;
     const TIMES: u32 = 8;
@@ -170,7 +165,7 @@ fn idle() -> Outcome {
     Err(format!("(sleeps, work, work of plain sleeps) of a reader that is idle: {tries:?}").into())
 }
 
-fn a_consumer_that_is_behind() -> Outcome {
+fn consumer_that_is_behind_is_not_woken() -> Outcome {
     let (mut ring, producer) = ring(PAGE);
     producer.submit(1, ADAPTIVE);
     // An edge-triggered waiter of one's own that does not drain.
@@ -195,7 +190,7 @@ fn a_consumer_that_is_behind() -> Outcome {
     Ok(())
 }
 
-fn a_sleeping_reader_loses_nothing() -> Outcome {
+fn sleeping_reader_loses_nothing() -> Outcome {
     const TOTAL: u64 = 100_000;
     let (mut ring, producer) = ring(PAGE);
     thread::scope(|scope| {
@@ -221,7 +216,7 @@ fn a_sleeping_reader_loses_nothing() -> Outcome {
 }
 
 /// An epoll of one's own that asks for the level: it has to be woken, too, or the level is never looked at.
-fn a_level_triggered_sleeper() -> Outcome {
+fn level_triggered_sleeper_loses_nothing() -> Outcome {
     const TOTAL: u64 = 50_000;
     let (mut ring, producer) = ring(PAGE);
     // SAFETY: takes no memory.
@@ -306,7 +301,7 @@ impl Dawdler {
 
 /// On a machine that is busy with other things the two may not meet, so they try several times; a reader that spins fails
 /// every time.
-fn a_busy_record_at_the_head() -> Outcome {
+fn busy_record_at_the_head_lets_the_reader_sleep() -> Outcome {
     const TRIES: u32 = 30;
     // Some 100 ms, and the most that there may be.
     const NUMBERS: u64 = 1 << 23;
@@ -350,7 +345,7 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-fn a_second_ring_wakes_the_set() -> Outcome {
+fn second_ring_wakes_the_set() -> Outcome {
     let (first, _first_producer) = ring(PAGE);
     let (second, producer) = ring(4 * PAGE);
     let mut set = RingSet::new();

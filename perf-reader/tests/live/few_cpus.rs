@@ -5,21 +5,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::bytes;
-use libtest_mimic::{Completion, Trial};
+use libtest_mimic::Completion;
 use perf_reader::{
     AdaptiveReader, Buffer, Error, HotplugChanges, Merge, Options, PerCpuBuffers, Record, Wake, online_cpus,
 };
 
 use crate::bpf::{Sender, possible_cpus};
-use crate::ignorable;
+use crate::harness::Test;
 use crate::stream::{online_file, switch};
+use crate::{bytes, live};
 
-pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        ignorable("a_machine_of_one_cpu_is_read_like_any_other", alone),
-        ignorable("cpus_that_are_possible_and_not_online_have_slots_and_no_buffers", possible),
-    ]
+pub(crate) fn tests() -> Vec<Test> {
+    vec![live!(machine_of_one_cpu_is_read), live!(offline_cpus_have_slots_and_no_buffers)]
 }
 
 /// CPUs that are offline as long as this lives.
@@ -46,7 +43,7 @@ impl Drop for Away<'_> {
 
 /// Program and reader take turns on the one CPU: whatever is sent in bursts and after pauses is read or counted, and merging
 /// one lane is in order.
-fn alone(sender: &Sender) -> Completion {
+fn machine_of_one_cpu_is_read(sender: &Sender) -> Completion {
     let cpus = online_cpus().unwrap();
     let (&cpu, others) = cpus.split_first().unwrap();
     let away = Away::take(others);
@@ -102,7 +99,7 @@ fn alone(sender: &Sender) -> Completion {
 
 /// The map has a slot for each CPU that may come; those that are not there have no buffer, and are no error but for who asks
 /// for them by number.
-fn possible(sender: &Sender) -> Completion {
+fn offline_cpus_have_slots_and_no_buffers(sender: &Sender) -> Completion {
     let all: Vec<u32> = (0..possible_cpus()).collect();
     let before = online_cpus().unwrap();
     let last = before.last_chunk::<1>().filter(|_| before.len() > 1);

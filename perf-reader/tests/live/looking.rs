@@ -4,33 +4,32 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use crate::bytes;
-use libtest_mimic::{Completion, Trial};
 use perf_reader::{Error, Options, OverwriteBuffer, Peek, PerCpuBuffers, Record, Wake};
 
 use crate::bpf::Sender;
-use crate::ignorable;
+use crate::harness::Test;
 use crate::privileges::{CAP_IPC_LOCK, with_capabilities};
+use crate::{bytes, live};
 
-pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        ignorable("a_bystander_sees_what_waits_and_takes_nothing", |sender| borrowing(|| what_waits(sender))),
-        ignorable("a_bystander_tells_a_recorder_from_a_buffer", |sender| borrowing(|| recorder(sender))),
-        ignorable("a_bystander_makes_no_ring_where_there_is_none", |_| borrowing(no_ring)),
-        ignorable("a_bystander_maps_nothing_but_perf_events", |_| borrowing(no_event)),
-    ]
+pub(crate) fn tests() -> Vec<Test> {
+    let tests = [
+        live!(observer_sees_pending_records_and_consumes_none),
+        live!(observer_distinguishes_overwrite_buffers),
+        live!(observer_creates_no_ring),
+        live!(observer_maps_only_perf_events),
+    ];
+    tests.map(|test| test.unless(no_pidfd_getfd)).into()
 }
 
-/// Descriptors are borrowed since Linux 5.6.
-fn borrowing(test: impl FnOnce()) -> Completion {
-    // Of a process that there is not.
+/// Fds of other processes are borrowed since Linux 5.6.
+fn no_pidfd_getfd() -> Option<String> {
+    // Of a process that does not exist.
     let error = Peek::of_process(u32::MAX >> 1, 0).unwrap_err();
     if error.errno().map(|errno| errno.raw()) == Some(libc::ENOSYS) {
-        return Completion::ignored_with("needs 5.6: pidfd_getfd(2)");
+        return Some("needs 5.6: pidfd_getfd(2)".to_owned());
     }
     assert_eq!(error.errno().map(|errno| errno.raw()), Some(libc::ESRCH), "{error}");
-    test();
-    Completion::Completed
+    None
 }
 
 fn peek_at(event: &impl AsFd) -> Result<Option<Peek>, Error> {
@@ -38,7 +37,7 @@ fn peek_at(event: &impl AsFd) -> Result<Option<Peek>, Error> {
 }
 
 /// A file that says in its first page that it is a ring can be made shorter at any time, and then whoever looks at it dies.
-fn no_event() {
+fn observer_maps_only_perf_events(_: &Sender) {
     // SAFETY: the name is a C string.
     let fd = unsafe { libc::memfd_create(c"anon_inode:[perf_event]".as_ptr(), libc::MFD_CLOEXEC) };
     assert!(fd >= 0, "{}", io::Error::last_os_error());
@@ -54,7 +53,7 @@ fn no_event() {
 }
 
 /// Neither records nor the wake-up are taken from the owner; what it has given back is gone.
-fn what_waits(sender: &Sender) {
+fn observer_sees_pending_records_and_consumes_none(sender: &Sender) {
     let mut set = PerCpuBuffers::open_on([0], bytes(2), &Options::new()).unwrap();
     sender.payload(0, &[]).unwrap();
     let buffer = set.get(0).unwrap();
@@ -83,7 +82,7 @@ fn what_waits(sender: &Sender) {
     assert_eq!(peek.snapshot(), look);
 }
 
-fn recorder(sender: &Sender) {
+fn observer_distinguishes_overwrite_buffers(sender: &Sender) {
     let recorder = OverwriteBuffer::open(0, bytes(1), &Options::new()).unwrap();
     sender.connect(0, recorder.as_fd()).unwrap();
     sender.payload(0, &[]).unwrap();
@@ -93,7 +92,7 @@ fn recorder(sender: &Sender) {
 }
 
 /// An event without a ring has none afterwards either, and to be told so takes no right to lock memory.
-fn no_ring() {
+fn observer_creates_no_ring(_: &Sender) {
     // type SOFTWARE and size 64, config CPU_CLOCK, and nothing else.
     let attr = [1_u64 | 64 << 32, 0, 0, 0, 0, 1, 0, 0];
     // SAFETY: the attribute is as long as it says.

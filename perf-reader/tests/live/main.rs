@@ -1,13 +1,17 @@
 //! On the live kernel, with privileges. Where they are missing, each test is reported as ignored, with the reason.
 
 #![expect(unsafe_code, reason = "bpf(2) by hand, and privileges taken from a thread")]
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../../tests/live/support/harness.rs"]
+#[expect(dead_code, reason = "others use more of it")]
+mod harness;
 #[path = "../../../tests/live/support/own_mounts.rs"]
 #[expect(dead_code, reason = "others mount more")]
 mod own_mounts;
 
-use libtest_mimic::{Arguments, Completion, Trial};
+use harness::{Outcome, Suite, open_fds};
+use libtest_mimic::{Completion, Failed};
 
 mod bpf;
 mod few_cpus;
@@ -21,28 +25,28 @@ mod stream;
 
 use bpf::Sender;
 
-/// Bytes of so many pages, on any machine.
+/// Returns the size of so many pages, in bytes.
 fn bytes(pages: usize) -> u32 {
     (pages * cutaway_sys::memory::page_size()).try_into().unwrap()
 }
 
-/// A test of this name; ignored when it runs, with the reason, if this process may not load BPF programs.
-fn live(name: &str, test: impl Fn(&Sender) + Send + 'static) -> Trial {
-    ignorable(name, move |sender| {
-        test(sender);
-        Completion::Completed
-    })
+/// Makes a test that is named like its function, which gets a [`Sender`].
+macro_rules! live {
+    ($function:ident) => {
+        $crate::harness::Test::new(stringify!($function), || $crate::with_sender($function))
+    };
 }
+pub(crate) use live;
 
-/// The same, which may find more reasons to be ignored.
-fn ignorable(name: &str, test: impl Fn(&Sender) -> Completion + Send + 'static) -> Trial {
-    Trial::ignorable_test(name, move || match Sender::new() {
-        Ok(sender) => Ok(test(&sender)),
+/// Runs a test; ignores it, with the reason, if this process may not load BPF programs.
+fn with_sender<T: Outcome>(test: fn(&Sender) -> T) -> Result<Completion, Failed> {
+    match Sender::new() {
+        Ok(sender) => test(&sender).completion(),
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             Ok(Completion::ignored_with("needs root, or CAP_BPF and CAP_PERFMON"))
         }
         Err(error) => Err(format!("loading the sending program: {error}").into()),
-    })
+    }
 }
 
 /// Before Linux 5.11 maps and programs count as locked memory: lets this process lock 256 MiB, where it may say so.
@@ -63,26 +67,19 @@ fn soak() -> bool {
     std::env::var_os("PERF_READER_SOAK").is_some()
 }
 
-/// Descriptors this process has open.
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
 fn main() {
     own_mounts::enter(&[("tracefs", "/sys/kernel/tracing")]);
     lift_memlock();
-    let before = descriptors();
-    let trials = [
-        one_cpu::trials(),
-        several_cpus::trials(),
-        few_cpus::trials(),
-        looking::trials(),
-        stream::trials(),
-        merge::trials(),
-        soak::trials(),
-        privileges::trials(),
+    let before = open_fds();
+    let tables = [
+        one_cpu::tests(),
+        several_cpus::tests(),
+        few_cpus::tests(),
+        looking::tests(),
+        stream::tests(),
+        merge::tests(),
+        soak::tests(),
+        privileges::tests(),
     ];
-    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect());
-    assert_eq!(descriptors(), before, "descriptors leak");
-    conclusion.exit();
+    Suite::new(tables).run_then(|| assert_eq!(open_fds(), before, "fds leak"))
 }

@@ -8,19 +8,20 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::bytes;
-use libtest_mimic::{Completion, Trial};
+use libtest_mimic::Completion;
 use perf_reader::{Merge, Options, PerCpuBuffers, Record, Sample, Wakeup, online_cpus};
 
 use crate::bpf::{Lives, Sender};
+use crate::harness::Test;
 use crate::one_cpu::now;
+use crate::{bytes, live};
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        crate::ignorable("merged_lives_are_in_causal_order", lives),
-        crate::live("merged_samples_of_all_cpus_are_in_order_of_time", by_time),
-        crate::live("a_merge_that_ends_early_loses_nothing", merge_ends_early),
-        crate::live("a_set_without_times_cannot_be_merged", without_times),
+        live!(merged_task_events_are_in_causal_order),
+        live!(merged_samples_are_in_time_order),
+        live!(merge_that_ends_early_loses_nothing),
+        live!(buffers_without_times_cannot_be_merged),
     ]
 }
 
@@ -96,7 +97,7 @@ fn pin(cpu: u32) {
     unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) };
 }
 
-fn lives(_: &Sender) -> Completion {
+fn merged_task_events_are_in_causal_order(_: &Sender) -> Completion {
     if online_cpus().unwrap().len() < 2 {
         return Completion::ignored_with("one CPU keeps its own order");
     }
@@ -158,7 +159,7 @@ fn lives(_: &Sender) -> Completion {
 }
 
 /// All CPUs send at once: whatever comes out is by time, and all of it comes out.
-fn by_time(sender: &Sender) {
+fn merged_samples_are_in_time_order(sender: &Sender) {
     let cpus = online_cpus().unwrap();
     let mut set = PerCpuBuffers::open(bytes(16), &Options::new().timestamps(true)).unwrap();
     set.connect(&|cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event)).unwrap();
@@ -207,7 +208,7 @@ fn by_time(sender: &Sender) {
 }
 
 /// A callback that breaks, or panics, takes no sample from any CPU but those that it was given.
-fn merge_ends_early(sender: &Sender) {
+fn merge_that_ends_early_loses_nothing(sender: &Sender) {
     let cpus = online_cpus().unwrap();
     let mut set = PerCpuBuffers::open(bytes(16), &Options::new().timestamps(true)).unwrap();
     set.connect(&|cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event)).unwrap();
@@ -234,7 +235,7 @@ fn merge_ends_early(sender: &Sender) {
     assert!(times.is_sorted());
 }
 
-fn without_times(_: &Sender) {
+fn buffers_without_times_cannot_be_merged(_: &Sender) {
     let mut set = PerCpuBuffers::open(bytes(1), &Options::new()).unwrap();
     let error = Merge::new(Duration::ZERO).drain(&mut set, |_| {}).unwrap_err();
     assert!(error.to_string().contains("without timestamps"), "{error}");

@@ -4,31 +4,31 @@ use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use crate::bytes;
-use libtest_mimic::{Completion, Trial};
+use libtest_mimic::Completion;
 use perf_reader::{
     Buffer, Bytes, Corrupt, IDLE_POLL_INTERVAL, LostSource, Options, OverwriteBuffer, PerCpuBuffers, Record, Snapshot,
     Wake, Wakeup,
 };
 
 use crate::bpf::{MAX_COUNT, MAX_PAYLOAD, Sender};
-use crate::{ignorable, live};
+use crate::harness::Test;
+use crate::{bytes, live};
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        live("every_length_arrives_whole", every_length),
-        ignorable("losses_are_exact_to_the_end", losses),
-        live("times_are_those_of_the_monotonic_clock", times),
-        live("wakes_every_n_events", wakes_every_n_events),
-        live("wakes_every_n_bytes", wakes_every_n_bytes),
-        live("a_drain_that_ends_early_loses_nothing", ends_early),
-        live("records_below_the_threshold_are_found_by_looking", below_the_threshold),
-        live("a_record_that_is_not_drained_makes_no_busy_loop", left_where_it_is),
-        live("an_idle_reader_looks_only_where_records_can_come_unannounced", idle_looks),
-        live("a_flight_recorder_keeps_the_newest", flight_recorder),
-        live("a_pause_tells_its_losses", losses_of_a_pause),
-        live("a_record_larger_than_the_ring_is_refused", larger_than_the_ring),
-        live("payloads_up_to_and_over_64_kib", over_64_kib),
+        live!(every_length_arrives_whole),
+        live!(losses_are_exact),
+        live!(times_are_monotonic_clock_times),
+        live!(wakes_every_n_events),
+        live!(wakes_every_n_bytes),
+        live!(drain_that_ends_early_loses_nothing),
+        live!(records_below_the_threshold_are_polled),
+        live!(undrained_record_makes_no_busy_loop),
+        live!(idle_reader_polls_only_without_wakeups),
+        live!(overwrite_buffer_keeps_the_newest),
+        live!(pause_reports_its_losses),
+        live!(record_larger_than_the_ring_is_refused),
+        live!(payloads_up_to_and_over_64_kib),
     ]
 }
 
@@ -54,7 +54,7 @@ fn drain(buffer: &mut Buffer) -> (Vec<u64>, u64) {
 }
 
 /// Payloads of every length wrap at every place of a ring of one page, and none of their bytes differs.
-fn every_length(sender: &Sender) {
+fn every_length_arrives_whole(sender: &Sender) {
     let mut buffer = open(sender, 1, &Options::new());
     let payload: Vec<u8> = (0..2000_u32).map(|i| (i * 7) as u8).collect();
     sender.payload(0, &[&[0; 8], &payload[8..]].concat()).unwrap();
@@ -81,7 +81,7 @@ fn every_length(sender: &Sender) {
 
 /// A ring of one page and nobody reading: what the program was refused is what the reader reports, before anything is
 /// read and after, and the LOST record stands where the losses were.
-fn losses(sender: &Sender) -> Completion {
+fn losses_are_exact(sender: &Sender) -> Completion {
     let mut buffer = open(sender, 1, &Options::new());
     sender.payload(0, &[]).unwrap();
     let refused = sender.send(0, 8, MAX_COUNT).unwrap();
@@ -113,7 +113,7 @@ pub(crate) fn now() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-fn times(sender: &Sender) {
+fn times_are_monotonic_clock_times(sender: &Sender) {
     let mut buffer = open(sender, 4, &Options::new().timestamps(true));
     sender.payload(0, &[]).unwrap();
     let mut before = now();
@@ -167,8 +167,22 @@ fn wakes_every_n_events(sender: &Sender) {
     assert_eq!(samples, 30);
 }
 
+fn wakes_every_n_bytes(sender: &Sender) {
+    let mut set = set(sender, 8, &Options::new().wakeup(Wakeup::Bytes(240)));
+    set.set_idle_poll_interval(None);
+    sender.send(0, 8, 9).unwrap();
+    assert_eq!(set.wait(SOON).unwrap(), Wake::TimedOut);
+    sender.send(0, 8, 2).unwrap();
+    assert_eq!(set.wait(None).unwrap(), Wake::Ready);
+}
+
+/// Ways to be woken that announce no single record of 24 bytes in a ring of 8 pages. The last one announces none at
+/// all: a ring that is not read never gets more than a ring ahead.
+const SELDOM: [Wakeup; 5] =
+    [Wakeup::Events(10), Wakeup::Events(0), Wakeup::Bytes(0), Wakeup::Bytes(4096), Wakeup::Bytes(8 * 4096)];
+
 /// What a drain leaves is there for the next one, and a wait that comes between returns at once: no wake-up tells of it.
-fn ends_early(sender: &Sender) {
+fn drain_that_ends_early_loses_nothing(sender: &Sender) {
     let number = |record: Result<Record<'_>, Corrupt>| match record.unwrap() {
         Record::Sample(sample) => u64::from_ne_bytes(sample.padded().array(0).unwrap()),
         other => panic!("{other:?}"),
@@ -191,23 +205,9 @@ fn ends_early(sender: &Sender) {
     assert_eq!((set.wait(SOON).unwrap(), set.next_poll()), (Wake::TimedOut, None));
 }
 
-fn wakes_every_n_bytes(sender: &Sender) {
-    let mut set = set(sender, 8, &Options::new().wakeup(Wakeup::Bytes(240)));
-    set.set_idle_poll_interval(None);
-    sender.send(0, 8, 9).unwrap();
-    assert_eq!(set.wait(SOON).unwrap(), Wake::TimedOut);
-    sender.send(0, 8, 2).unwrap();
-    assert_eq!(set.wait(None).unwrap(), Wake::Ready);
-}
-
-/// Ways to be woken that announce no single record of 24 bytes in a ring of 8 pages. The last one announces none at
-/// all: a ring that is not read never gets more than a ring ahead.
-const SELDOM: [Wakeup; 5] =
-    [Wakeup::Events(10), Wakeup::Events(0), Wakeup::Bytes(0), Wakeup::Bytes(4096), Wakeup::Bytes(8 * 4096)];
-
 /// A few records, and then none: a wait without end returns all the same, and so does one that is shorter than the time
 /// between two looks, and one that begins with the records there.
-fn below_the_threshold(sender: &Sender) {
+fn records_below_the_threshold_are_polled(sender: &Sender) {
     for wakeup in SELDOM {
         let mut set = set(sender, 8, &Options::new().wakeup(wakeup));
         for timeout in [None, Some(Duration::from_millis(5)), Some(Duration::ZERO)] {
@@ -225,7 +225,7 @@ fn below_the_threshold(sender: &Sender) {
 }
 
 /// A record that the caller leaves where it is makes no busy loop.
-fn left_where_it_is(sender: &Sender) {
+fn undrained_record_makes_no_busy_loop(sender: &Sender) {
     let mut set = set(sender, 8, &Options::new().wakeup(Wakeup::Events(10)));
     sender.send(0, 8, 1).unwrap();
     let (began, mut waits) = (Instant::now(), 0);
@@ -237,7 +237,7 @@ fn left_where_it_is(sender: &Sender) {
 }
 
 /// What an idle reader pays: a sleep for each look, or one in all.
-fn idle_looks(sender: &Sender) {
+fn idle_reader_polls_only_without_wakeups(sender: &Sender) {
     const IDLE: Duration = Duration::from_millis(400);
     let mut set = set(sender, 8, &Options::new());
     assert_eq!((set.next_poll(), set.wait(Some(IDLE)).unwrap(), set.sleeps()), (None, Wake::TimedOut, 1));
@@ -250,7 +250,7 @@ fn idle_looks(sender: &Sender) {
 }
 
 /// A flight recorder: empty, not full, overwritten; paused while read, with losses told, and going on afterwards.
-fn flight_recorder(sender: &Sender) {
+fn overwrite_buffer_keeps_the_newest(sender: &Sender) {
     let mut recorder = OverwriteBuffer::open(0, bytes(1), &Options::new().wakeup(Wakeup::Events(0))).unwrap();
     sender.connect(0, recorder.as_fd()).unwrap();
     sender.payload(0, &[]).unwrap();
@@ -289,7 +289,7 @@ fn flight_recorder(sender: &Sender) {
 }
 
 /// The LOST record of a pause.
-fn losses_of_a_pause(sender: &Sender) {
+fn pause_reports_its_losses(sender: &Sender) {
     let mut recorder = OverwriteBuffer::open(0, bytes(1), &Options::new()).unwrap();
     sender.connect(0, recorder.as_fd()).unwrap();
     sender.payload(0, &[]).unwrap();
@@ -303,7 +303,7 @@ fn losses_of_a_pause(sender: &Sender) {
 }
 
 /// A record that is larger than the ring never arrives, however empty that is: refused, and counted as lost.
-fn larger_than_the_ring(sender: &Sender) {
+fn record_larger_than_the_ring_is_refused(sender: &Sender) {
     let mut buffer = open(sender, 1, &Options::new());
     sender.payload(0, &[]).unwrap();
     assert_eq!(sender.send(0, 4096, 3).unwrap(), 3);
@@ -321,7 +321,7 @@ fn larger_than_the_ring(sender: &Sender) {
 
 /// Up to 65,516 bytes arrive whole. What is longer wraps the kernel's 16-bit size, and the program is told that all is well:
 /// eight lengths vanish altogether, of the others a stump arrives that is seen to be none. See the crate's front page.
-fn over_64_kib(sender: &Sender) {
+fn payloads_up_to_and_over_64_kib(sender: &Sender) {
     let mut buffer = open(sender, 64, &Options::new());
     let payload: Vec<u8> = (0..MAX_PAYLOAD).map(|i| (i / 8) as u8).collect();
     sender.payload(0, &payload).unwrap();

@@ -1,18 +1,18 @@
 //! What those get who may not: one clear line each.
 
-use crate::bytes;
-use libtest_mimic::{Completion, Trial};
+use libtest_mimic::Completion;
 use perf_reader::{Buffer, Error, Options};
 
 use crate::bpf::Sender;
-use crate::live;
+use crate::harness::{Test, test};
+use crate::{bytes, live};
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        live("memory_that_may_not_be_locked", locked_memory),
-        Trial::ignorable_test("without_privileges", || Ok(without_privileges())),
-        live("a_cpu_that_does_not_exist", no_such_cpu),
-        live("sizes_that_are_no_power_of_two", no_power_of_two),
+        live!(memlock_limit_is_an_error),
+        test!(missing_privileges_are_an_error),
+        live!(missing_cpu_is_an_error),
+        live!(size_must_be_a_power_of_two_of_pages),
     ]
 }
 
@@ -52,7 +52,7 @@ fn number(path: &str) -> Option<i64> {
 
 /// Far more than a user may lock, without the capability that lifts the limit: the error says how many fit, and they
 /// do.
-fn locked_memory(_: &Sender) {
+fn memlock_limit_is_an_error(_: &Sender) {
     with_capabilities(!(1 << CAP_IPC_LOCK), || {
         if number("/proc/sys/kernel/perf_event_paranoid") < Some(0) {
             panic!("a perf_event_paranoid below 0 lifts the limit: set it to 0 or more for this test");
@@ -81,7 +81,7 @@ fn locked_memory(_: &Sender) {
 }
 
 /// Needs none itself, but a kernel that asks for some.
-fn without_privileges() -> Completion {
+fn missing_privileges_are_an_error() -> Completion {
     if number("/proc/sys/kernel/perf_event_paranoid") < Some(1) {
         return Completion::ignored_with("perf_event_paranoid is below 1: everybody may");
     }
@@ -96,7 +96,7 @@ fn without_privileges() -> Completion {
     Completion::Completed
 }
 
-fn no_such_cpu(_: &Sender) {
+fn missing_cpu_is_an_error(_: &Sender) {
     for cpu in [100_000, u32::MAX >> 1] {
         let error = Buffer::open(cpu, bytes(1), &Options::new()).unwrap_err();
         assert!(matches!(error, Error::Offline { cpu: c, .. } if c == cpu), "{error:?}");
@@ -104,7 +104,7 @@ fn no_such_cpu(_: &Sender) {
     }
 }
 
-fn no_power_of_two(_: &Sender) {
+fn size_must_be_a_power_of_two_of_pages(_: &Sender) {
     for (pages, below, above) in [(3, 2, 4), (1000, 512, 1024)] {
         let error = Buffer::open(0, bytes(pages), &Options::new()).unwrap_err();
         let advice = format!("give {} or {}", bytes(below), bytes(above));

@@ -4,21 +4,20 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::bytes;
-use libtest_mimic::Trial;
 use perf_reader::{HotplugChanges, Options, PerCpuBuffers, Record, Wake, online_cpus};
 
 use crate::bpf::Sender;
-use crate::live;
+use crate::harness::Test;
+use crate::{bytes, live};
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        live("every_online_cpu_is_seen_after_one_wait", every_cpu),
-        live("cpus_that_do_not_exist_are_left_out", holes),
-        live("a_set_keeps_to_the_cpus_of_its_choice", choice),
-        live("a_stopper_ends_a_wait", stopper),
-        live("ones_own_epoll_can_hold_the_set", nested),
-        live("live_producers_on_every_cpu", live_producers),
+        live!(every_online_cpu_is_read_after_one_wait),
+        live!(missing_cpus_are_skipped),
+        live!(set_reads_only_the_chosen_cpus),
+        live!(stopper_ends_a_wait),
+        live!(set_is_polled_by_the_callers_epoll),
+        live!(producers_on_every_cpu_lose_nothing),
     ]
 }
 
@@ -31,7 +30,7 @@ fn open(sender: &Sender, pages: usize) -> PerCpuBuffers {
     set
 }
 
-fn every_cpu(sender: &Sender) {
+fn every_online_cpu_is_read_after_one_wait(sender: &Sender) {
     let mut set = open(sender, 2);
     let cpus = online_cpus().unwrap();
     assert_eq!(set.iter().map(|buffer| buffer.cpu()).collect::<Vec<_>>(), cpus);
@@ -52,7 +51,7 @@ fn every_cpu(sender: &Sender) {
     assert_eq!(set.lost().unwrap().samples, 0);
 }
 
-fn holes(_: &Sender) {
+fn missing_cpus_are_skipped(_: &Sender) {
     let mut cpus = online_cpus().unwrap();
     let last = *cpus.last().unwrap();
     cpus.push(last + 1);
@@ -62,14 +61,14 @@ fn holes(_: &Sender) {
 }
 
 /// Looking for CPUs that came finds none but those that were asked for.
-fn choice(sender: &Sender) {
+fn set_reads_only_the_chosen_cpus(sender: &Sender) {
     let mut set = PerCpuBuffers::open_on([0], bytes(1), &Options::new()).unwrap();
     let slots = |cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event);
     assert_eq!(set.refresh(&slots).unwrap(), HotplugChanges::default());
     assert_eq!(set.iter().map(|buffer| buffer.cpu()).collect::<Vec<_>>(), [0]);
 }
 
-fn stopper(sender: &Sender) {
+fn stopper_ends_a_wait(sender: &Sender) {
     let mut set = open(sender, 1);
     let stopper = set.stopper().unwrap();
     for by_hand in [false, true] {
@@ -98,7 +97,7 @@ fn stopper(sender: &Sender) {
 }
 
 /// poll(2) on the set answers when a CPU has records, and when it was stopped.
-fn nested(sender: &Sender) {
+fn set_is_polled_by_the_callers_epoll(sender: &Sender) {
     let mut set = open(sender, 1);
     let poll = |set: &PerCpuBuffers, timeout| {
         let mut fd = libc::pollfd { fd: set.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -117,7 +116,7 @@ fn nested(sender: &Sender) {
 }
 
 /// A thread a CPU sends without pause while the set is drained: received and lost are what was sent, in order on each CPU.
-fn live_producers(sender: &Sender) {
+fn producers_on_every_cpu_lose_nothing(sender: &Sender) {
     let mut set = open(sender, 4);
     let cpus = online_cpus().unwrap();
     let until = Instant::now() + Duration::from_millis(1500);

@@ -4,19 +4,26 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::bytes;
-use libtest_mimic::{Completion, Trial};
 use perf_reader::{AdaptiveReader, Options, Record, online_cpus};
 
 use crate::bpf::{MAX_COUNT, Sender};
+use crate::harness::Test;
+use crate::{bytes, live};
 
-pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        crate::ignorable("soak_of_short_samples", |sender| soak(sender, 100_000_000, |_| 8)),
-        crate::ignorable("soak_of_long_samples", |sender| {
-            soak(sender, 5_000_000, |random| 8 + (random % 59_993) as usize)
-        }),
-    ]
+pub(crate) fn tests() -> Vec<Test> {
+    let asked = || {
+        let reason = "takes minutes: with PERF_READER_SOAK=1, in a release build";
+        (!crate::soak()).then(|| reason.to_owned())
+    };
+    [live!(soak_of_short_samples), live!(soak_of_long_samples)].map(|test| test.needs(asked)).into()
+}
+
+fn soak_of_short_samples(sender: &Sender) {
+    soak(sender, 100_000_000, |_| 8);
+}
+
+fn soak_of_long_samples(sender: &Sender) {
+    soak(sender, 5_000_000, |random| 8 + (random % 59_993) as usize);
 }
 
 /// xorshift64*.
@@ -33,10 +40,7 @@ impl Random {
 
 /// A thread for each CPU sends until `total` samples went out in all; received and lost are what was sent, every byte is
 /// right, and order is kept on each CPU.
-fn soak(sender: &Sender, total: u64, len: fn(u64) -> usize) -> Completion {
-    if !crate::soak() {
-        return Completion::ignored_with("takes minutes: with PERF_READER_SOAK=1, in a release build");
-    }
+fn soak(sender: &Sender, total: u64, len: fn(u64) -> usize) {
     let payload: Vec<u8> = (0..60_000_u32).map(|i| (i * 7 + i / 256) as u8).collect();
     let cpus = online_cpus().unwrap();
     for &cpu in &cpus {
@@ -97,5 +101,4 @@ fn soak(sender: &Sender, total: u64, len: fn(u64) -> usize) -> Completion {
     assert_eq!(received + refused, sent);
     assert_eq!(stream.lost().unwrap().samples, refused);
     assert!(announced <= refused);
-    Completion::Completed
 }

@@ -5,29 +5,29 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::bytes;
-use libtest_mimic::{Completion, Trial};
+use libtest_mimic::Completion;
 use perf_reader::{
     AdaptiveReader, Corrupt, EventArray, HotplugChanges, IDLE_POLL_INTERVAL, Options, PerCpuBuffers, Record, Slot,
     Wake, Wakeup, online_cpus,
 };
 
 use crate::bpf::Sender;
-use crate::live;
+use crate::harness::Test;
+use crate::{bytes, live};
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        live("twins_lose_nothing_busy_or_idle", busy_and_idle),
-        live("twins_count_losses_together", losses),
-        live("twins_deliver_single_records_at_once", single_records),
-        live("twins_deliver_what_sends_no_wake_up", seldom_woken),
-        live("cpus_without_a_slot_are_left_out", fewer_slots),
-        live("without_any_slot_it_is_an_error", no_slot),
-        live("a_slot_that_another_reader_holds_is_not_set", another_reader),
-        live("a_slot_that_could_not_be_set_is_set_the_next_time", refused_slot),
-        live("a_corrupt_ring_is_given_up_and_read_on", corrupt_ring),
-        crate::ignorable("a_cpu_goes_and_comes_back", goes_and_comes_back),
-        crate::ignorable("a_cpu_comes_that_was_not_there", comes),
+        live!(stream_loses_nothing_busy_or_idle),
+        live!(stream_counts_losses_of_both_events),
+        live!(stream_delivers_single_records_at_once),
+        live!(stream_delivers_records_without_wakeup),
+        live!(cpus_without_a_slot_are_skipped),
+        live!(missing_slots_are_an_error),
+        live!(slot_of_another_reader_is_not_set),
+        live!(slot_that_failed_is_set_the_next_time),
+        live!(corrupt_ring_is_skipped_and_read_on),
+        live!(cpu_goes_offline_and_comes_back),
+        live!(cpu_comes_online),
     ]
 }
 
@@ -43,7 +43,7 @@ fn stream(sender: &Sender, pages: usize) -> AdaptiveReader<impl perf_reader::Eve
 }
 
 /// Bursts and pauses of all lengths, so that wake-ups go off and on many times: every record arrives or is counted, in order.
-fn busy_and_idle(sender: &Sender) {
+fn stream_loses_nothing_busy_or_idle(sender: &Sender) {
     let mut stream = stream(sender, 64);
     let stopper = stream.stopper().unwrap();
     let cpu = online_cpus().unwrap()[0];
@@ -81,7 +81,7 @@ fn busy_and_idle(sender: &Sender) {
 }
 
 /// Losses through the loud event and through the quiet one, in one ring.
-fn losses(sender: &Sender) {
+fn stream_counts_losses_of_both_events(sender: &Sender) {
     let mut stream = stream(sender, 1);
     let (mut refused, mut announced) = (0, 0);
     for round in 0..20 {
@@ -100,7 +100,7 @@ fn losses(sender: &Sender) {
 }
 
 /// No later than a plain set delivers them.
-fn single_records(sender: &Sender) {
+fn stream_delivers_single_records_at_once(sender: &Sender) {
     let mut stream = stream(sender, 8);
     for _ in 0..50 {
         std::thread::sleep(Duration::from_millis(2));
@@ -116,7 +116,7 @@ fn single_records(sender: &Sender) {
 
 /// A stream that is idle and asks for few wake-ups: what sends none is found by looking, also by those who sleep
 /// elsewhere.
-fn seldom_woken(sender: &Sender) {
+fn stream_delivers_records_without_wakeup(sender: &Sender) {
     sender.payload(0, &[]).unwrap();
     let options = Options::new().wakeup(Wakeup::Events(1000));
     let mut stream = AdaptiveReader::open(bytes(8), &options, slots(sender)).unwrap();
@@ -139,7 +139,7 @@ fn seldom_woken(sender: &Sender) {
 }
 
 /// A map with one slot: CPU 0 is read, the others are named, once and for all.
-fn fewer_slots(_: &Sender) {
+fn cpus_without_a_slot_are_skipped(_: &Sender) {
     let sender = Sender::with_slots(1).unwrap();
     let online = online_cpus().unwrap();
     let mut stream = stream(&sender, 1);
@@ -156,7 +156,7 @@ fn fewer_slots(_: &Sender) {
     assert_eq!(stream.lost().unwrap().samples, 0);
 }
 
-fn no_slot(_: &Sender) {
+fn missing_slots_are_an_error(_: &Sender) {
     let none = |_: u32, _: BorrowedFd<'_>| Err(std::io::Error::from_raw_os_error(libc::E2BIG));
     let error = AdaptiveReader::open(bytes(1), &Options::new(), none).err().unwrap();
     assert_eq!(error.errno().map(|errno| errno.raw()), Some(libc::E2BIG), "{error}");
@@ -192,7 +192,7 @@ impl EventArray for Contested<'_> {
 
 /// What sends nothing any more looks calm. The waking event is not put back then: it would take the slot from the other
 /// reader.
-fn another_reader(sender: &Sender) {
+fn slot_of_another_reader_is_not_set(sender: &Sender) {
     for cpu in online_cpus().unwrap() {
         sender.payload(cpu, &[]).unwrap();
     }
@@ -228,7 +228,7 @@ fn refusing<'s>(sender: &'s Sender, refuse: &'s Cell<bool>) -> impl perf_reader:
 }
 
 /// A switch that failed is made up for, and what was sent meanwhile is read.
-fn refused_slot(sender: &Sender) {
+fn slot_that_failed_is_set_the_next_time(sender: &Sender) {
     let refuse = Cell::new(false);
     sender.payload(0, &[]).unwrap();
     let mut stream = AdaptiveReader::open(bytes(8), &Options::new(), refusing(sender, &refuse)).unwrap();
@@ -248,7 +248,7 @@ fn refused_slot(sender: &Sender) {
 
 /// What stands where a header should stops its CPU, and only until the reader gives up what is there. Nobody but the kernel can write
 /// data, so it is `data_tail` that lies: it stands in the middle of a record.
-fn corrupt_ring(sender: &Sender) {
+fn corrupt_ring_is_skipped_and_read_on(sender: &Sender) {
     const PAGES: usize = 8;
     sender.payload(0, &[]).unwrap();
     let mut stream = AdaptiveReader::open(bytes(PAGES), &Options::new(), slots(sender)).unwrap();
@@ -315,7 +315,7 @@ pub(crate) fn switch(cpu: u32, online: bool) {
 
 /// A CPU goes while records flow and comes back: what it wrote before is read, what it writes afterwards too, and what it could
 /// not write in between its program was told.
-fn goes_and_comes_back(sender: &Sender) -> Completion {
+fn cpu_goes_offline_and_comes_back(sender: &Sender) -> Completion {
     let cpu = match victim() {
         Ok(cpu) => cpu,
         Err(ignored) => return ignored,
@@ -374,7 +374,7 @@ fn count(from: u32, cpu: u32, record: Record<'_>) -> u32 {
 }
 
 /// A CPU that was offline when the set was opened.
-fn comes(sender: &Sender) -> Completion {
+fn cpu_comes_online(sender: &Sender) -> Completion {
     let cpu = match victim() {
         Ok(cpu) => cpu,
         Err(ignored) => return ignored,

@@ -9,23 +9,50 @@ use std::{
 use cutaway::{Cgroup, features};
 
 use crate::{
-    Test, lacks, network, own_mounts,
+    harness::{Test, test},
+    network, own_mounts,
     sample::{self, Also, runs},
-    test,
+    unsupported,
 };
 
-pub(crate) const TESTS: &[Test] = &[
-    test("a_cgroup_s_packets_are_seen_and_dropped", lacks::cgroups, packets),
-    test("a_cgroup_s_sockets_are_seen", lacks::cgroups, || seen("cgroup/sock_create", 1)),
-    test("a_cgroup_s_binds_are_seen", lacks::cgroups, || seen("cgroup/bind4", 1)),
-    test("a_cgroup_s_sends_are_seen", lacks::cgroups, || seen("cgroup/sendmsg4", 1)),
-    test("a_cgroup_s_socket_options_are_seen", lacks::cgroups, || seen("cgroup/setsockopt", 1)),
-    test("a_cgroup_s_sysctls_are_seen", lacks::cgroups, || seen("cgroup/sysctl", 1)),
-    test("a_cgroup_s_devices_are_seen", lacks::cgroups, || seen("cgroup/dev", 1)),
-    test("several_programs_rule_a_cgroup", lacks::cgroups, several),
-    test("a_cgroup_takes_sockops", lacks::cgroups, sockops),
-    test("what_is_no_cgroup_is_told", lacks::nothing, no_cgroup),
-];
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test!(cgroup_skb_program_sees_and_drops_packets).unless(unsupported::cgroups),
+        test!(cgroup_sock_program_sees_sockets).unless(unsupported::cgroups),
+        test!(cgroup_bind_program_sees_binds).unless(unsupported::cgroups),
+        test!(cgroup_sendmsg_program_sees_sends).unless(unsupported::cgroups),
+        test!(cgroup_setsockopt_program_sees_options).unless(unsupported::cgroups),
+        test!(cgroup_sysctl_program_sees_sysctls).unless(unsupported::cgroups),
+        test!(cgroup_dev_program_sees_devices).unless(unsupported::cgroups),
+        test!(several_programs_attach_to_a_cgroup).unless(unsupported::cgroups),
+        test!(sockops_attaches_to_a_cgroup).unless(unsupported::cgroups),
+        test!(path_that_is_no_cgroup_is_refused),
+    ]
+}
+
+fn cgroup_sock_program_sees_sockets() {
+    seen("cgroup/sock_create", 1);
+}
+
+fn cgroup_bind_program_sees_binds() {
+    seen("cgroup/bind4", 1);
+}
+
+fn cgroup_sendmsg_program_sees_sends() {
+    seen("cgroup/sendmsg4", 1);
+}
+
+fn cgroup_setsockopt_program_sees_options() {
+    seen("cgroup/setsockopt", 1);
+}
+
+fn cgroup_sysctl_program_sees_sysctls() {
+    seen("cgroup/sysctl", 1);
+}
+
+fn cgroup_dev_program_sees_devices() {
+    seen("cgroup/dev", 1);
+}
 
 /// A cgroup with this process in it.
 pub(crate) struct Own(PathBuf);
@@ -76,7 +103,7 @@ fn root() -> PathBuf {
     })
 }
 
-fn packets() {
+fn cgroup_skb_program_sees_and_drops_packets() {
     network::leave();
     let own = Own::new();
     for section in ["cgroup_skb/egress", "cgroup_skb/ingress"] {
@@ -119,7 +146,7 @@ fn seen(section: &str, answer: i32) {
     assert_eq!(runs(&loaded), during);
 }
 
-fn several() {
+fn several_programs_attach_to_a_cgroup() {
     network::leave();
     let own = Own::new();
     let loaded = sample::answering("cgroup/sock_create", 1).unwrap();
@@ -135,7 +162,7 @@ fn several() {
     drop(second);
 }
 
-fn sockops() {
+fn sockops_attaches_to_a_cgroup() {
     network::leave();
     let own = Own::new();
     let loaded = sample::object("sockops", 1, Also::Nothing).load().unwrap();
@@ -147,7 +174,7 @@ fn sockops() {
     drop(link);
 }
 
-fn no_cgroup() {
+fn path_that_is_no_cgroup_is_refused() {
     let loaded = sample::answering("cgroup_skb/egress", 1).unwrap();
     let folder = File::open("/tmp").unwrap();
     let line = Cgroup::new(&folder).attach(loaded.program("count").unwrap()).unwrap_err().to_string();

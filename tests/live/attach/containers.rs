@@ -17,26 +17,27 @@ use std::{
 use cutaway::{Uprobe, UprobeMulti, Usdt, features};
 
 use crate::{
-    Test,
     crafted::{CODE, Crafted, DATA, FUNC, GLOBAL, LOCAL, NOTE, NOTYPE, probe as note},
+    harness::{Test, test},
     mapped::{self, Mapped, no_code},
     sample::{self, Also, load, runs},
-    test,
 };
 
-pub(crate) const TESTS: &[Test] = &[
-    test("path_into_a_pivoted_root_is_kept", no_code, pivoted_path),
-    test("name_is_found_in_a_pivoted_root", no_code, pivoted_name),
-    test("name_is_found_in_a_chroot", no_code, chroot_name),
-    test("name_of_bytes_is_found", no_code, strange_name),
-    test("unmapped_library_is_found_in_the_process_s_folders", no_code, not_mapped),
-    test("magic_links_are_given_to_the_kernel", no_code, magic_links),
-    test("ambiguous_function_is_chosen_by_address", no_code, ambiguous),
-    test("symbol_with_colons_is_split_by_its_file", no_code, colons),
-    test("probe_outside_of_code_is_refused", no_code, outside),
-    test("function_of_a_stripped_file_is_probed", no_code, stripped),
-    test("thread_is_told_from_its_process", no_code, thread_of),
-];
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test!(path_into_a_pivoted_root_is_kept).unless(no_code),
+        test!(name_is_found_in_a_pivoted_root).unless(no_code),
+        test!(name_is_found_in_a_chroot).unless(no_code),
+        test!(name_of_bytes_is_found).unless(no_code),
+        test!(unmapped_library_is_found_in_the_process_directories).unless(no_code),
+        test!(magic_links_are_passed_to_the_kernel).unless(no_code),
+        test!(ambiguous_function_is_chosen_by_address).unless(no_code),
+        test!(symbol_with_colons_is_split_by_its_file).unless(no_code),
+        test!(probe_outside_of_code_is_refused).unless(no_code),
+        test!(function_of_a_stripped_file_is_probed).unless(no_code),
+        test!(thread_is_distinguished_from_its_process).unless(no_code),
+    ]
+}
 
 /// The argument that makes this binary map a file in a root of its own: how, the root, the file's path there.
 pub(crate) const CONTAINED: &str = "contained";
@@ -147,7 +148,7 @@ fn hits(contained: &mut Contained, probe: &Uprobe) -> u64 {
 }
 
 /// Another file has the same path in our own root.
-fn pivoted_path() {
+fn path_into_a_pivoted_root_is_kept() {
     let decoy = Mapped::write("decoy.so", &plain());
     let path = decoy.path().as_os_str().as_bytes();
     let mut contained = Contained::start("pivot", path);
@@ -168,12 +169,12 @@ fn pivoted_path() {
     assert_eq!(hits(&mut contained, &Uprobe::new(decoy.path(), "f")), 0);
 }
 
-fn pivoted_name() {
+fn name_is_found_in_a_pivoted_root() {
     named("pivot");
 }
 
 /// What a process in a chroot has mapped is listed by a path that counts from our root.
-fn chroot_name() {
+fn name_is_found_in_a_chroot() {
     named("chroot");
 }
 
@@ -199,7 +200,7 @@ fn named(how: &str) {
 }
 
 /// A name is bytes: blanks, a newline, and what is no text at all.
-fn strange_name() {
+fn name_of_bytes_is_found() {
     let mut contained = Contained::start("chroot", b"/a b\nc\\012d (deleted)\xff.so");
     let probe = Uprobe::new(OsStr::from_bytes(b"a b\nc\\012d (deleted)\xff.so"), "f").seen_by(contained.pid());
     let listed = fs::metadata(probe.locate().unwrap().0).unwrap().ino();
@@ -209,7 +210,7 @@ fn strange_name() {
 }
 
 /// In a folder of the process's own root, by the folder of the machine.
-fn not_mapped() {
+fn unmapped_library_is_found_in_the_process_directories() {
     let contained = Contained::start("pivot", b"/usr/lib/first.so");
     fs::create_dir_all(contained.root.join("usr/lib/x86_64-linux-gnu")).unwrap();
     fs::create_dir_all(contained.root.join("usr/lib/aarch64-linux-gnu")).unwrap();
@@ -231,7 +232,7 @@ fn not_mapped() {
     assert!(line.contains("has mapped no such file") && line.contains("/lib64"), "{line}");
 }
 
-fn magic_links() {
+fn magic_links_are_passed_to_the_kernel() {
     let file = Mapped::write("magic.so", &plain());
     let open = File::open(file.path()).unwrap();
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
@@ -253,7 +254,7 @@ fn magic_links() {
 }
 
 /// Two static functions of one name, and a global one that has a static namesake.
-fn ambiguous() {
+fn ambiguous_function_is_chosen_by_address() {
     let symbols = vec![
         ("f", LOCAL, FUNC, CODE, 2),
         ("f", LOCAL, FUNC, CODE + 0x10, 2),
@@ -276,7 +277,7 @@ fn ambiguous() {
     }
 }
 
-fn colons() {
+fn symbol_with_colons_is_split_by_its_file() {
     let symbols = vec![("type:.eq.T", LOCAL, FUNC, CODE, 2), ("a::b", LOCAL, FUNC, CODE + 0x10, 2)];
     let sections = vec![(".note.stapsdt", NOTE, note(CODE + 0x20, "n:m", ""))];
     let file = Mapped::write("go:x", &Crafted { symbols, sections, ..Crafted::default() }.write());
@@ -299,7 +300,7 @@ fn colons() {
 }
 
 /// Data, a file without its code, and bytes behind a function's end.
-fn outside() {
+fn probe_outside_of_code_is_refused() {
     let symbols = vec![F, ("__data_start", GLOBAL, NOTYPE, DATA, 0)];
     let whole = Crafted { symbols, ..Crafted::default() };
     let file = Mapped::write("outside.so", &whole.write());
@@ -333,7 +334,7 @@ fn outside() {
 }
 
 /// Its symbols are in another file, which it names.
-fn stripped() {
+fn function_of_a_stripped_file_is_probed() {
     let identified = |crafted: Crafted<'static>| {
         let mut crafted = crafted;
         crafted.sections.push((".note.gnu.build-id", NOTE, crate::crafted::note("GNU", 3, b"cutaway-")));
@@ -358,7 +359,7 @@ fn stripped() {
     }
 }
 
-fn thread_of() {
+fn thread_is_distinguished_from_its_process() {
     let file = Mapped::write("thread.so", &plain());
     let loaded = load("uprobe.multi");
     let program = loaded.program("count").unwrap();

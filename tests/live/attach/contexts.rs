@@ -11,35 +11,36 @@ use std::{
 use cutaway::{AttachContext, AttachField, Error, Link, Loaded, Netfilter, NetfilterHook, PerfEvent, Program, XdpMode};
 
 use crate::{
-    Test,
     cgroups::Own,
+    harness::{Test, test},
     kernel::{read, wait, writing},
-    lacks,
     network::{self, LO},
     sample::{self, Also, load, runs},
     sockets::with_sockets,
-    test,
+    unsupported,
     user::call,
 };
 
-pub(crate) const TESTS: &[Test] = &[
-    test("target_process_and_cookie_of_a_uprobe_are_set", lacks::cookies, uprobe),
-    test("uprobe_of_another_process_is_not_hit", lacks::nothing, other_process),
-    test("many_places_share_a_cookie", lacks::cookies, multi),
-    test("target_of_a_raw_tracepoint_is_set", lacks::nothing, raw_tracepoint),
-    test("interface_is_named_or_numbered", lacks::nothing, xdp),
-    test("classifier_is_attached_by_the_way_that_the_kernel_has", lacks::tc, classifier),
-    test("cgroup_is_opened_or_given", lacks::cgroups, cgroup),
-    test("perf_event_has_a_frequency", lacks::nothing, perf_event),
-    test("socket_is_given", lacks::nothing, socket),
-    test("socket_map_is_given", lacks::nothing, sockmap),
-    test("network_namespace_is_opened_or_given", lacks::sk_lookup, netns),
-    test("netfilter_hook_is_given", lacks::netfilter, netfilter),
-    test("iterator_over_a_map_is_given_its_map", lacks::iterators, map_iterator),
-    test("iterator_over_tasks_is_given_a_process", lacks::iterators, task_iterator),
-    test("missing_setting_is_named", lacks::nothing, missing),
-    test("setting_without_effect_is_refused", lacks::nothing, unused),
-];
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test!(uprobe_takes_target_process_and_cookie).unless(unsupported::cookies),
+        test!(uprobe_of_another_process_is_not_hit),
+        test!(uprobe_multi_sets_one_cookie).unless(unsupported::cookies),
+        test!(raw_tracepoint_takes_a_target),
+        test!(interface_is_taken_by_name_or_index),
+        test!(classifier_is_attached_by_tcx_or_netlink).unless(unsupported::tc),
+        test!(cgroup_is_taken_by_path_or_fd).unless(unsupported::cgroups),
+        test!(perf_event_takes_a_frequency),
+        test!(socket_filter_takes_a_socket),
+        test!(sockmap_program_takes_its_map),
+        test!(network_namespace_is_taken_by_path_or_fd).unless(unsupported::sk_lookup),
+        test!(netfilter_program_takes_a_hook).unless(unsupported::netfilter),
+        test!(map_iterator_takes_its_map).unless(unsupported::iterators),
+        test!(task_iterator_takes_a_process).unless(unsupported::iterators),
+        test!(missing_setting_is_named),
+        test!(setting_without_effect_is_refused),
+    ]
+}
 
 fn count(loaded: &Loaded) -> &Program {
     loaded.program("count").unwrap()
@@ -59,7 +60,7 @@ fn context() -> AttachContext<'static> {
     AttachContext::new()
 }
 
-fn uprobe() {
+fn uprobe_takes_target_process_and_cookie() {
     let loaded = sample::object("uprobe", 0, Also::NotesCookie).load().unwrap();
     let context = context().target("libc.so.6:a64l").pid(std::process::id()).cookie(3 << 33);
     let link = attach(&loaded, &context);
@@ -76,7 +77,7 @@ fn uprobe() {
     assert!(line.contains("no_such_function"), "{line}");
 }
 
-fn other_process() {
+fn uprobe_of_another_process_is_not_hit() {
     let loaded = load("uprobe/libc.so.6:a64l");
     // This binary once more, which waits for the end of its input.
     let mut other = Command::new(std::env::current_exe().unwrap());
@@ -89,7 +90,7 @@ fn other_process() {
     assert_eq!(runs(&loaded), 0);
 }
 
-fn multi() {
+fn uprobe_multi_sets_one_cookie() {
     let loaded = sample::object("uprobe.multi/libc.so.6:a64*", 0, Also::NotesCookie).load().unwrap();
     let link = attach(&loaded, &context().pid(std::process::id()).cookie(77));
     call();
@@ -97,14 +98,14 @@ fn multi() {
     assert_eq!((runs(&loaded), sample::cookie(&loaded)), (1, 77));
 }
 
-fn raw_tracepoint() {
+fn raw_tracepoint_takes_a_target() {
     let loaded = load("raw_tracepoint");
     let link = attach(&loaded, &context().target("sys_enter"));
     wait(&loaded);
     drop(link);
 }
 
-fn xdp() {
+fn interface_is_taken_by_name_or_index() {
     const XDP_DROP: i32 = 1;
     network::leave();
     let loaded = sample::answering("xdp", XDP_DROP).unwrap();
@@ -118,7 +119,7 @@ fn xdp() {
     assert!(line.contains("find the network device `absent`"), "{line}");
 }
 
-fn classifier() {
+fn classifier_is_attached_by_tcx_or_netlink() {
     const TC_ACT_SHOT: i32 = 2;
     network::leave();
     for section in ["tc", "tc/ingress", "tc/egress", "classifier"] {
@@ -130,7 +131,7 @@ fn classifier() {
     }
 }
 
-fn cgroup() {
+fn cgroup_is_taken_by_path_or_fd() {
     let own = Own::new();
     let directory = File::open(own.path()).unwrap();
     let loaded = sample::answering("cgroup/sock_create", 1).unwrap();
@@ -147,7 +148,7 @@ fn cgroup() {
     assert!(line.starts_with("cannot open the cgroup /absent: ENOENT"), "{line}");
 }
 
-fn perf_event() {
+fn perf_event_takes_a_frequency() {
     let loaded = load("perf_event");
     for context in [
         context().frequency(997),
@@ -163,7 +164,7 @@ fn perf_event() {
     }
 }
 
-fn socket() {
+fn socket_filter_takes_a_socket() {
     network::leave();
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
     let loaded = sample::answering("socket", 0).unwrap();
@@ -173,7 +174,7 @@ fn socket() {
     assert!(network::send_to(&receiver));
 }
 
-fn sockmap() {
+fn sockmap_program_takes_its_map() {
     let loaded = with_sockets("sk_msg", 1);
     let link = attach(&loaded, &AttachContext::new().sockmap(loaded.map("sockets").unwrap()));
     assert!(link.as_link_fd().is_none());
@@ -181,7 +182,7 @@ fn sockmap() {
     assert!(line.contains("attach the program `count` to the socket map"), "{line}");
 }
 
-fn netns() {
+fn network_namespace_is_taken_by_path_or_fd() {
     network::leave();
     let loaded = sample::answering("sk_lookup", 1).unwrap();
     let own = File::open("/proc/thread-self/ns/net").unwrap();
@@ -194,7 +195,7 @@ fn netns() {
     }
 }
 
-fn netfilter() {
+fn netfilter_program_takes_a_hook() {
     network::leave();
     let loaded = sample::answering("netfilter", 0).unwrap();
     let link = attach(&loaded, &context().netfilter(Netfilter::ipv4(NetfilterHook::LocalIn)));
@@ -203,7 +204,7 @@ fn netfilter() {
     assert!(network::send_to_self());
 }
 
-fn map_iterator() {
+fn map_iterator_takes_its_map() {
     let loaded = writing("iter/bpf_map_elem");
     let map = loaded.map("some").unwrap();
     map.update(&1_u32.to_ne_bytes(), &1_u64.to_ne_bytes()).unwrap();
@@ -219,7 +220,7 @@ fn map_iterator() {
     assert!(line.contains("AttachContext::map"), "{line}");
 }
 
-fn task_iterator() {
+fn task_iterator_takes_a_process() {
     let loaded = writing("iter/task");
     let program = loaded.program("write").unwrap();
     let link = match program.attach_with(&context().pid(std::process::id())) {
@@ -246,7 +247,7 @@ fn task_iterator() {
 }
 
 /// Each program says which setting it needs, and the error names it.
-fn missing() {
+fn missing_setting_is_named() {
     for (section, field) in [
         ("xdp", AttachField::Interface),
         ("tc", AttachField::Interface),
@@ -271,7 +272,7 @@ fn missing() {
     }
 }
 
-fn unused() {
+fn setting_without_effect_is_refused() {
     let null = File::open("/dev/null").unwrap();
     let settings = [
         (AttachField::Target, AttachContext::new().target("a:b")),

@@ -3,26 +3,44 @@
 use cutaway::{Error, Link, Loaded, Tc, Tcx, Xdp, XdpMode, features};
 
 use crate::{
-    Test, lacks,
+    harness::{Test, test},
     network::{self, LO},
     sample::{self, runs},
-    test,
+    unsupported,
 };
 
-pub(crate) const TESTS: &[Test] = &[
-    test("an_xdp_program_sees_and_drops_packets", lacks::nothing, xdp),
-    test("an_xdp_program_needs_no_link", lacks::nothing, xdp_by_netlink),
-    test("a_second_xdp_program_is_refused", lacks::nothing, second_xdp),
-    test("a_filter_of_tc_sees_what_comes_in", lacks::tc, || tc(Tc::ingress)),
-    test("a_filter_of_tc_sees_what_goes_out", lacks::tc, || tc(Tc::egress)),
-    test("a_filter_of_tc_keeps_to_its_priority", lacks::tc, tc_priority),
-    test("a_link_on_a_device_sees_what_comes_in", lacks::tcx, || tcx(Tcx::ingress)),
-    test("a_link_on_a_device_sees_what_goes_out", lacks::tcx, || tcx(Tcx::egress)),
-    test("links_on_devices_are_missed_by_name", without_tcx, no_tcx),
-    test("devices_that_are_none_are_told", lacks::nothing, no_device),
-    test("devices_that_are_none_are_told_by_tc", lacks::tc, no_device_tc),
-    test("devices_have_names", lacks::nothing, names),
-];
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test!(xdp_sees_and_drops_packets),
+        test!(xdp_attaches_without_a_link),
+        test!(second_xdp_program_is_refused),
+        test!(tc_filter_sees_ingress).unless(unsupported::tc),
+        test!(tc_filter_sees_egress).unless(unsupported::tc),
+        test!(tc_filter_has_its_priority).unless(unsupported::tc),
+        test!(tcx_sees_ingress).unless(unsupported::tcx),
+        test!(tcx_sees_egress).unless(unsupported::tcx),
+        test!(missing_tcx_is_named).unless(without_tcx),
+        test!(missing_device_is_refused),
+        test!(missing_device_is_refused_by_tc).unless(unsupported::tc),
+        test!(devices_have_names),
+    ]
+}
+
+fn tc_filter_sees_ingress() {
+    tc(Tc::ingress);
+}
+
+fn tc_filter_sees_egress() {
+    tc(Tc::egress);
+}
+
+fn tcx_sees_ingress() {
+    tcx(Tcx::ingress);
+}
+
+fn tcx_sees_egress() {
+    tcx(Tcx::egress);
+}
 
 const XDP_DROP: i32 = 1;
 const XDP_PASS: i32 = 2;
@@ -33,7 +51,7 @@ fn load(section: &str, answer: i32) -> Loaded {
     sample::answering(section, answer).unwrap()
 }
 
-fn xdp() {
+fn xdp_sees_and_drops_packets() {
     network::leave();
     assert!(network::send_to_self());
     let (passing, dropping) = (load("xdp", XDP_PASS), load("xdp", XDP_DROP));
@@ -49,7 +67,7 @@ fn xdp() {
     assert_eq!(runs(&passing), seen);
 }
 
-fn xdp_by_netlink() {
+fn xdp_attaches_without_a_link() {
     network::leave();
     let (passing, dropping) = (load("xdp", XDP_PASS), load("xdp", XDP_DROP));
     let generic = Xdp::new(LO).mode(XdpMode::Generic).by_netlink();
@@ -72,7 +90,7 @@ fn refused(answer: Result<Link, Error>) -> String {
     line
 }
 
-fn second_xdp() {
+fn second_xdp_program_is_refused() {
     network::leave();
     let loaded = load("xdp", XDP_PASS);
     let link = Xdp::new(LO).attach(loaded.program("count").unwrap()).unwrap();
@@ -97,7 +115,7 @@ fn tc(place: fn(u32) -> Tc) {
     assert_eq!(runs(&passing), seen);
 }
 
-fn tc_priority() {
+fn tc_filter_has_its_priority() {
     network::leave();
     let (first, second) = (load("tc", TC_ACT_SHOT), load("tc", TC_ACT_OK));
     let links = [
@@ -128,16 +146,16 @@ fn tcx(place: fn(u32) -> Tcx) {
 }
 
 fn without_tcx() -> Option<String> {
-    lacks::tcx().is_none().then(|| "this kernel has links for classifiers".to_owned())
+    unsupported::tcx().is_none().then(|| "this kernel has links for classifiers".to_owned())
 }
 
-fn no_tcx() {
+fn missing_tcx_is_named() {
     let loaded = load("tc", TC_ACT_OK);
     let line = refused(Tcx::ingress(LO).attach(loaded.program("count").unwrap()));
     assert!(line.contains("needs Linux 6.6") && line.contains("attach it with `Tc`"), "{line}");
 }
 
-fn no_device() {
+fn missing_device_is_refused() {
     let loaded = load("xdp", XDP_PASS);
     let line = refused(Xdp::new(9999).attach(loaded.program("count").unwrap()));
     assert!(line.contains("no such network device"), "{line}");
@@ -145,13 +163,13 @@ fn no_device() {
     assert!(line.contains("of the kind SCHED_CLS; XDP is needed"), "{line}");
 }
 
-fn no_device_tc() {
+fn missing_device_is_refused_by_tc() {
     let loaded = load("tc", TC_ACT_OK);
     let line = refused(Tc::ingress(9999).attach(loaded.program("count").unwrap()));
     assert!(line.contains("no such network device"), "{line}");
 }
 
-fn names() {
+fn devices_have_names() {
     assert_eq!(cutaway::interface_index("lo").unwrap(), LO);
     let line = cutaway::interface_index("nothing0").unwrap_err().to_string();
     assert!(line.contains("`nothing0`"), "{line}");

@@ -8,50 +8,90 @@ use cutaway::{
 use cutaway_programs::prelude::*;
 
 use crate::{
-    Test, lacks,
+    harness::{Test, test},
     sample::{self, Also, load, runs},
-    test,
+    unsupported,
 };
 
-pub(crate) const TESTS: &[Test] = &[
-    test("a_kprobe_runs_until_it_is_dropped", lacks::kprobes, || by_section("kprobe/__x64_sys_getpgid")),
-    test("a_kretprobe_runs_until_it_is_dropped", lacks::kprobes, || by_section("kretprobe/__x64_sys_getpgid")),
-    test("a_kprobe_inside_a_function_runs", lacks::kprobes, kprobe_inside),
-    test("a_kprobe_has_a_cookie", || lacks::kprobes().or_else(lacks::cookies), kprobe_cookie),
-    test("a_kprobe_on_no_function_is_refused", lacks::kprobes, no_kprobe),
-    test("missing_kprobes_are_one_reason", without_kprobes, missed_kprobes),
-    test("a_ksyscall_finds_the_function_of_a_system_call", lacks::kprobes, || by_section("ksyscall/getpgid")),
-    test("a_kretsyscall_finds_it_too", lacks::kprobes, || by_section("kretsyscall/getpgid")),
-    test("a_ksyscall_that_is_none_is_refused", lacks::kprobes, no_ksyscall),
-    test("many_functions_hang_on_one_link", lacks::kprobe_multi, kprobe_multi),
-    test("many_functions_have_a_perf_event_each_elsewhere", without_kprobe_multi, kprobe_each),
-    test("many_functions_return", lacks::kprobe_multi, || by_section("kretprobe.multi/__x64_sys_getpg?d")),
-    test("a_session_runs_on_entry_and_on_return", lacks::kprobe_session, kprobe_session),
-    test("a_tracepoint_runs_until_it_is_dropped", lacks::nothing, || {
-        by_section("tracepoint/syscalls/sys_enter_getpgid")
-    }),
-    test("a_tracepoint_has_a_cookie", lacks::cookies, tracepoint_cookie),
-    test("a_raw_tracepoint_runs_until_it_is_dropped", lacks::nothing, || by_section("raw_tp/sys_enter")),
-    test("a_writable_raw_tracepoint_loads", lacks::nothing, raw_writable),
-    test("a_raw_tracepoint_has_a_cookie", lacks::raw_cookies, raw_cookie),
-    test("a_raw_tracepoint_that_is_none_is_refused", lacks::nothing, no_raw_tracepoint),
-    test("a_tracepoint_that_is_none_is_refused", lacks::nothing, no_tracepoint),
-    test("a_tracepoint_with_types_runs_until_it_is_dropped", lacks::btf, || by_section("tp_btf/sys_enter")),
-    test("a_function_is_entered", lacks::trampolines, || by_section("fentry/__x64_sys_getpgid")),
-    test("a_function_is_left", lacks::trampolines, || by_section("fexit/__x64_sys_getpgid")),
-    test("a_function_s_result_is_replaced", lacks::trampolines, fmod_ret),
-    test("a_function_has_a_cookie", lacks::tracing_cookies, tracing_cookie),
-    test("functions_that_cannot_be_patched_are_told", without_trampolines, no_trampoline),
-    test("a_hook_of_the_security_modules_runs", lacks::lsm, lsm),
-    test("what_btf_does_not_have_is_told", lacks::btf, not_in_btf),
-    test("a_program_without_its_place_is_not_loaded", lacks::btf, no_place),
-    test("an_iterator_is_read_any_number_of_times", lacks::iterators, iterator),
-    test("an_iterator_walks_over_one_map", lacks::map_iterators, map_iterator),
-    test("an_iterator_walks_over_one_process", lacks::one_process_iterators, process_iterator),
-    test("the_clock_of_every_cpu_runs_a_program", lacks::nothing, clock),
-    test("the_clock_of_one_process_runs_a_program", lacks::nothing, clock_of_process),
-    test("programs_of_the_wrong_kind_are_told", lacks::nothing, wrong_kind),
-];
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test!(kprobe_runs_until_dropped).unless(unsupported::kprobes),
+        test!(kretprobe_runs_until_dropped).unless(unsupported::kprobes),
+        test!(kprobe_inside_a_function_runs).unless(unsupported::kprobes),
+        test!(kprobe_has_a_cookie).unless(unsupported::kprobes).unless(unsupported::cookies),
+        test!(kprobe_on_a_missing_function_is_refused).unless(unsupported::kprobes),
+        test!(missing_kprobes_are_one_reason).unless(without_kprobes),
+        test!(ksyscall_finds_the_function).unless(unsupported::kprobes),
+        test!(kretsyscall_finds_the_function).unless(unsupported::kprobes),
+        test!(missing_ksyscall_is_refused).unless(unsupported::kprobes),
+        test!(kprobe_multi_attaches_with_one_link).unless(unsupported::kprobe_multi),
+        test!(kprobe_multi_falls_back_to_perf_events).unless(without_kprobe_multi),
+        test!(kretprobe_multi_runs_on_return).unless(unsupported::kprobe_multi),
+        test!(kprobe_session_runs_on_entry_and_return).unless(unsupported::kprobe_session),
+        test!(tracepoint_runs_until_dropped),
+        test!(tracepoint_has_a_cookie).unless(unsupported::cookies),
+        test!(raw_tracepoint_runs_until_dropped),
+        test!(writable_raw_tracepoint_loads),
+        test!(raw_tracepoint_has_a_cookie).unless(unsupported::raw_cookies),
+        test!(missing_raw_tracepoint_is_refused),
+        test!(missing_tracepoint_is_refused),
+        test!(tp_btf_runs_until_dropped).unless(unsupported::btf),
+        test!(fentry_runs_until_dropped).unless(unsupported::trampolines),
+        test!(fexit_runs_until_dropped).unless(unsupported::trampolines),
+        test!(fmod_ret_replaces_the_return_value).unless(unsupported::trampolines),
+        test!(fentry_has_a_cookie).unless(unsupported::tracing_cookies),
+        test!(missing_trampolines_are_named).unless(without_trampolines),
+        test!(lsm_hook_runs).unless(unsupported::lsm),
+        test!(name_missing_in_btf_is_refused).unless(unsupported::btf),
+        test!(program_without_its_target_is_not_loaded).unless(unsupported::btf),
+        test!(iterator_is_read_many_times).unless(unsupported::iterators),
+        test!(iterator_walks_over_one_map).unless(unsupported::map_iterators),
+        test!(iterator_walks_over_one_process).unless(unsupported::one_process_iterators),
+        test!(cpu_clock_runs_on_every_cpu),
+        test!(cpu_clock_runs_for_one_process),
+        test!(wrong_program_type_is_refused),
+    ]
+}
+
+fn kprobe_runs_until_dropped() {
+    by_section("kprobe/__x64_sys_getpgid");
+}
+
+fn kretprobe_runs_until_dropped() {
+    by_section("kretprobe/__x64_sys_getpgid");
+}
+
+fn ksyscall_finds_the_function() {
+    by_section("ksyscall/getpgid");
+}
+
+fn kretsyscall_finds_the_function() {
+    by_section("kretsyscall/getpgid");
+}
+
+fn kretprobe_multi_runs_on_return() {
+    by_section("kretprobe.multi/__x64_sys_getpg?d");
+}
+
+fn tracepoint_runs_until_dropped() {
+    by_section("tracepoint/syscalls/sys_enter_getpgid");
+}
+
+fn raw_tracepoint_runs_until_dropped() {
+    by_section("raw_tp/sys_enter");
+}
+
+fn tp_btf_runs_until_dropped() {
+    by_section("tp_btf/sys_enter");
+}
+
+fn fentry_runs_until_dropped() {
+    by_section("fentry/__x64_sys_getpgid");
+}
+
+fn fexit_runs_until_dropped() {
+    by_section("fexit/__x64_sys_getpgid");
+}
 
 /// A system call that nobody makes by accident.
 fn call() {
@@ -78,7 +118,7 @@ fn runs_until_dropped(loaded: &Loaded, link: Link) {
     assert_eq!(runs(loaded), after, "it runs no longer");
 }
 
-fn kprobe_inside() {
+fn kprobe_inside_a_function_runs() {
     let loaded = load("kprobe");
     // Instructions of a function begin at few offsets; the first one that the kernel takes will do.
     let probe = |offset| Kprobe::new("__x64_sys_getpgid").offset(offset).attach(loaded.program("count").unwrap());
@@ -86,7 +126,7 @@ fn kprobe_inside() {
     runs_until_dropped(&loaded, link);
 }
 
-fn kprobe_cookie() {
+fn kprobe_has_a_cookie() {
     let loaded = sample::object("kprobe", 0, Also::NotesCookie).load().unwrap();
     let link = Kprobe::new("__x64_sys_getpgid").cookie(7 << 40).attach(loaded.program("count").unwrap()).unwrap();
     runs_until_dropped(&loaded, link);
@@ -99,30 +139,30 @@ fn refused(answer: Result<Link, Error>) -> String {
     line
 }
 
-fn no_kprobe() {
+fn kprobe_on_a_missing_function_is_refused() {
     let loaded = load("kprobe");
     let line = refused(Kprobe::new("no_such_function").attach(loaded.program("count").unwrap()));
     assert!(line.contains("the kernel's `no_such_function`") && line.contains("has no such function"), "{line}");
 }
 
 fn without_kprobes() -> Option<String> {
-    lacks::kprobes().is_none().then(|| "this kernel has kprobes".to_owned())
+    unsupported::kprobes().is_none().then(|| "this kernel has kprobes".to_owned())
 }
 
-fn missed_kprobes() {
+fn missing_kprobes_are_one_reason() {
     let loaded = load("kprobe/do_exit");
     let line = refused(loaded.program("count").unwrap().attach());
     // Without the function's name: it is one reason for all programs.
     assert!(line.contains("CONFIG_KPROBE_EVENTS") && line.contains("ENOENT") && !line.contains("do_exit"), "{line}");
 }
 
-fn no_ksyscall() {
+fn missing_ksyscall_is_refused() {
     let loaded = load("ksyscall");
     let line = refused(Ksyscall::new("no_such_call").attach(loaded.program("count").unwrap()));
     assert!(line.contains("no_such_call") && line.contains("has no such system call"), "{line}");
 }
 
-fn kprobe_multi() {
+fn kprobe_multi_attaches_with_one_link() {
     let loaded = sample::object("kprobe.multi/__x64_sys_getp*", 0, Also::NotesCookie).load().unwrap();
     let functions = KprobeMulti::new("__x64_sys_getp*").functions().unwrap();
     assert!(functions.len() > 2 && functions.iter().all(|name| name.starts_with("__x64_sys_getp")), "{functions:?}");
@@ -135,12 +175,12 @@ fn kprobe_multi() {
 }
 
 fn without_kprobe_multi() -> Option<String> {
-    lacks::kprobes()
-        .or_else(lacks::trampolines)
-        .or_else(|| lacks::kprobe_multi().is_none().then(|| "this kernel has links on many functions".to_owned()))
+    unsupported::kprobes()
+        .or_else(unsupported::trampolines)
+        .or_else(|| unsupported::kprobe_multi().is_none().then(|| "this kernel has links on many functions".to_owned()))
 }
 
-fn kprobe_each() {
+fn kprobe_multi_falls_back_to_perf_events() {
     let loaded = sample::object("kprobe.multi/__x64_sys_getpg?d", 0, Also::OnlyThisProcess).load().unwrap();
     let link = loaded.program("count").unwrap().attach().unwrap();
     assert!(link.as_link_fd().is_none());
@@ -148,7 +188,7 @@ fn kprobe_each() {
     runs_until_dropped(&loaded, link);
 }
 
-fn kprobe_session() {
+fn kprobe_session_runs_on_entry_and_return() {
     let loaded = load("kprobe.session/__x64_sys_getpgid");
     let link = loaded.program("count").unwrap().attach().unwrap();
     let before = runs(&loaded);
@@ -157,14 +197,14 @@ fn kprobe_session() {
     drop(link);
 }
 
-fn tracepoint_cookie() {
+fn tracepoint_has_a_cookie() {
     let loaded = sample::object("tracepoint", 0, Also::NotesCookie).load().unwrap();
     let link = Tracepoint::new("syscalls", "sys_enter_getpgid").cookie(5).attach(loaded.program("count").unwrap());
     runs_until_dropped(&loaded, link.unwrap());
     assert_eq!(sample::cookie(&loaded), 5);
 }
 
-fn raw_writable() {
+fn writable_raw_tracepoint_loads() {
     let loaded = load("raw_tp.w/sys_enter");
     // Few tracepoints lend memory to write to; this program writes none, and so may hang on any.
     let link = loaded.program("count").unwrap().attach().unwrap();
@@ -173,7 +213,7 @@ fn raw_writable() {
     drop(link);
 }
 
-fn raw_cookie() {
+fn raw_tracepoint_has_a_cookie() {
     let loaded = sample::object("raw_tp", 0, Also::NotesCookie).load().unwrap();
     let link = RawTracepoint::new("sys_enter").cookie(11).attach(loaded.program("count").unwrap()).unwrap();
     call();
@@ -182,20 +222,20 @@ fn raw_cookie() {
     assert_eq!(sample::cookie(&loaded), 11);
 }
 
-fn no_raw_tracepoint() {
+fn missing_raw_tracepoint_is_refused() {
     let loaded = load("raw_tp");
     let line = refused(RawTracepoint::new("no_such_tracepoint").attach(loaded.program("count").unwrap()));
     assert!(line.contains("ENOENT") && line.contains("no such tracepoint"), "{line}");
 }
 
-fn no_tracepoint() {
+fn missing_tracepoint_is_refused() {
     let loaded = load("tracepoint");
     let line = refused(Tracepoint::new("syscalls", "sys_enter_nothing").attach(loaded.program("count").unwrap()));
     assert!(line.contains("ENOENT") && line.ends_with("the kernel has no such tracepoint"), "{line}");
 }
 
 /// Only functions that are made for it can be answered by a program.
-fn fmod_ret() {
+fn fmod_ret_replaces_the_return_value() {
     let loaded = sample::answering("fmod_ret/security_file_mprotect", 0);
     let loaded = match loaded {
         Ok(loaded) => loaded,
@@ -207,7 +247,7 @@ fn fmod_ret() {
     assert!(runs(&loaded) > 0, "a thread's stack has a guard page");
 }
 
-fn tracing_cookie() {
+fn fentry_has_a_cookie() {
     let loaded = sample::object("fentry/__x64_sys_getpgid", 0, Also::NotesCookie).load().unwrap();
     let link = Tracing::new().cookie(1 << 50).attach(loaded.program("count").unwrap()).unwrap();
     runs_until_dropped(&loaded, link);
@@ -215,10 +255,11 @@ fn tracing_cookie() {
 }
 
 fn without_trampolines() -> Option<String> {
-    lacks::btf().or_else(|| lacks::trampolines().is_none().then(|| "this kernel can patch functions".to_owned()))
+    unsupported::btf()
+        .or_else(|| unsupported::trampolines().is_none().then(|| "this kernel can patch functions".to_owned()))
 }
 
-fn no_trampoline() {
+fn missing_trampolines_are_named() {
     let loaded = match sample::answering("fentry/__x64_sys_getpgid", 0) {
         Ok(loaded) => loaded,
         // Some kernels say so while loading.
@@ -228,7 +269,7 @@ fn no_trampoline() {
     assert!(line.contains("attach the program `count` to the kernel's `__x64_sys_getpgid`"), "{line}");
 }
 
-fn lsm() {
+fn lsm_hook_runs() {
     let loaded = load("lsm/file_mprotect");
     let link = loaded.program("count").unwrap().attach().unwrap();
     thread::spawn(|| ()).join().unwrap();
@@ -237,7 +278,7 @@ fn lsm() {
     drop(link);
 }
 
-fn not_in_btf() {
+fn name_missing_in_btf_is_refused() {
     for (section, part) in [
         ("fentry/no_such_function", "has a function `no_such_function`"),
         ("tp_btf/no_such_tracepoint", "has a type `btf_trace_no_such_tracepoint`"),
@@ -249,7 +290,7 @@ fn not_in_btf() {
     }
 }
 
-fn no_place() {
+fn program_without_its_target_is_not_loaded() {
     let line = sample::answering("fentry", 0).unwrap_err().to_string();
     assert!(line.contains("does not name what it attaches to"), "{line}");
     let line = sample::answering("freplace/f", 0).unwrap_err().to_string();
@@ -297,7 +338,7 @@ pub(crate) fn read(link: &Link) -> usize {
     text.len()
 }
 
-fn iterator() {
+fn iterator_is_read_many_times() {
     let loaded = writing("iter/task");
     let link = loaded.program("write").unwrap().attach().unwrap();
     for _ in 0..3 {
@@ -310,7 +351,7 @@ fn iterator() {
     assert!(line.contains("read the link of `count`") && line.contains("is it the link of an iterator"), "{line}");
 }
 
-fn map_iterator() {
+fn iterator_walks_over_one_map() {
     // `iter/bpf_map_elem` is given its key behind the map: meta, map, key, value.
     let loaded = writing("iter/bpf_map_elem");
     let map = loaded.map("some").unwrap();
@@ -324,7 +365,7 @@ fn map_iterator() {
     assert!(line.contains("a map, which must be given"), "{line}");
 }
 
-fn process_iterator() {
+fn iterator_walks_over_one_process() {
     let loaded = writing("iter/task");
     let link = Iter::process(std::process::id()).attach(loaded.program("write").unwrap()).unwrap();
     assert_eq!(read(&link), 1, "this test has one thread");
@@ -332,7 +373,7 @@ fn process_iterator() {
     assert_eq!(read(&link), 1);
 }
 
-fn clock() {
+fn cpu_clock_runs_on_every_cpu() {
     let loaded = load("perf_event");
     let link = PerfEvent::cpu_clock().frequency(200).attach(loaded.program("count").unwrap()).unwrap();
     assert!(!link.each().is_empty(), "a link for each CPU");
@@ -343,7 +384,7 @@ fn clock() {
     assert_eq!(runs(&loaded), after);
 }
 
-fn clock_of_process() {
+fn cpu_clock_runs_for_one_process() {
     let loaded = load("perf_event");
     let clock = PerfEvent::cpu_clock().period(1_000_000).pid(std::process::id());
     let link = clock.attach(loaded.program("count").unwrap()).unwrap();
@@ -359,7 +400,7 @@ pub(crate) fn wait(loaded: &Loaded) {
     }
 }
 
-fn wrong_kind() {
+fn wrong_program_type_is_refused() {
     let loaded = load("socket");
     let program = loaded.program("count").unwrap();
     for answer in [

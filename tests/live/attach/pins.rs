@@ -9,18 +9,20 @@ use std::{
 use cutaway::{Link, Object, RawTracepoint, SocketFilter, Uprobe, features};
 
 use crate::{
-    Test, lacks, own_mounts,
+    harness::{Test, test},
+    own_mounts,
     sample::{self, Also, load, runs},
-    test,
 };
 
-pub(crate) const TESTS: &[Test] = &[
-    test("a_pinned_link_stays_without_us", lacks::nothing, pinned),
-    test("a_pin_cannot_be_made_twice", lacks::nothing, twice),
-    test("a_program_is_pinned_without_being_attached", lacks::nothing, program),
-    test("what_is_pinned_and_no_link_is_told", lacks::nothing, no_link),
-    test("what_has_no_link_cannot_be_pinned", lacks::nothing, unpinnable),
-];
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test!(pinned_link_outlives_the_process),
+        test!(pin_path_is_not_reused),
+        test!(program_is_pinned_without_being_attached),
+        test!(pin_that_is_no_link_is_refused),
+        test!(attachment_without_a_link_cannot_be_pinned),
+    ]
+}
 
 /// A name of this test's own, removed at its end.
 struct Name(PathBuf);
@@ -51,7 +53,7 @@ fn counting() -> Object {
     sample::object("raw_tp/sys_enter", 0, Also::OnlyThisProcess)
 }
 
-fn program() {
+fn program_is_pinned_without_being_attached() {
     let name = Name::new("program");
     let loaded = load("lwt_xmit");
     let program = loaded.program("count").unwrap();
@@ -66,7 +68,7 @@ fn program() {
     assert!(line.contains("is no link"), "{line}");
 }
 
-fn pinned() {
+fn pinned_link_outlives_the_process() {
     let loaded = counting().load().unwrap();
     let name = Name::new("pinned");
     let link = loaded.program("count").unwrap().attach().unwrap();
@@ -95,7 +97,7 @@ fn pinned() {
     assert!(line.contains("ENOENT") && line.contains("cutaway-pinned"), "{line}");
 }
 
-fn twice() {
+fn pin_path_is_not_reused() {
     let loaded = counting().load().unwrap();
     let name = Name::new("twice");
     let link = loaded.program("count").unwrap().attach().unwrap();
@@ -106,7 +108,7 @@ fn twice() {
     assert!(line.contains("BPF file system"), "{line}");
 }
 
-fn no_link() {
+fn pin_that_is_no_link_is_refused() {
     let loaded = load("raw_tp");
     let name = Name::new("map");
     loaded.map("seen").unwrap().pin(&name.0).unwrap();
@@ -114,7 +116,7 @@ fn no_link() {
     assert!(line.contains("is no link"), "{line}");
 }
 
-fn unpinnable() {
+fn attachment_without_a_link_cannot_be_pinned() {
     let loaded = load("socket");
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let link = SocketFilter::new(&socket).attach(loaded.program("count").unwrap()).unwrap();

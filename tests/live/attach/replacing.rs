@@ -2,14 +2,19 @@
 
 use cutaway::{LoadOptions, Loaded, Object, Program, Run};
 
-use crate::{Test, lacks, sample, test};
+use crate::{
+    harness::{Test, test},
+    sample, unsupported,
+};
 
-pub(crate) const TESTS: &[Test] = &[
-    test("a_function_of_another_program_is_replaced", lacks::freplace, replaced),
-    test("a_function_is_replaced_by_hand", lacks::freplace, by_hand),
-    test("what_cannot_be_replaced_is_told", lacks::freplace, refused),
-    test("replacement_by_a_program_of_another_type_is_refused", lacks::nothing, other_types),
-];
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test!(freplace_replaces_a_function).unless(unsupported::freplace),
+        test!(freplace_attaches_by_hand).unless(unsupported::freplace),
+        test!(function_that_cannot_be_replaced_is_refused).unless(unsupported::freplace),
+        test!(replacement_by_another_program_type_is_refused),
+    ]
+}
 
 fn other() -> Loaded {
     Object::parse(include_bytes!("../../corpus/kinds/freplace.o")).unwrap().load().unwrap()
@@ -24,7 +29,7 @@ fn ask(loaded: &Loaded) -> u32 {
     loaded.program("asks").unwrap().test_run(&run).unwrap().value
 }
 
-fn replaced() {
+fn freplace_replaces_a_function() {
     let other = other();
     assert_eq!(ask(&other), 515);
     let loaded = object().load_with(&replacing("by_section", other.program("asks").unwrap(), None)).unwrap();
@@ -41,7 +46,7 @@ fn replacing<'p>(name: &str, program: &'p Program, function: Option<&str>) -> Lo
     options
 }
 
-fn by_hand() {
+fn freplace_attaches_by_hand() {
     let other = other();
     let asks = other.program("asks").unwrap();
     let mut object = object();
@@ -57,7 +62,7 @@ fn by_hand() {
     assert_eq!(ask(&other), 515);
 }
 
-fn refused() {
+fn function_that_cannot_be_replaced_is_refused() {
     let other = other();
     let asks = other.program("asks").unwrap();
     let refusal = |object: Object, name: &str, function: &str| {
@@ -78,7 +83,7 @@ fn refused() {
     assert_eq!((loaded.programs().count(), refused.len()), (0, 1), "{refused:?}");
 }
 
-fn other_types() {
+fn replacement_by_another_program_type_is_refused() {
     let other = sample::load("xdp");
     let asks = other.programs().next().unwrap();
     let refusal =

@@ -3,18 +3,31 @@
 use cutaway::Run;
 use cutaway_programs::prelude::*;
 
-use crate::{Test, lacks, sample, test};
+use crate::{
+    harness::{Test, older_than, test},
+    sample, unsupported,
+};
 
-pub(crate) const TESTS: &[Test] = &[
-    test("an_xdp_program_runs_on_a_packet", lacks::nothing, xdp),
-    test("a_syscall_program_runs_on_its_context", lacks::syscall_programs, syscall),
-    test("a_kprobe_s_program_cannot_be_run", lacks::nothing, kprobe),
-    test("syscall_program_takes_repeat_1_and_no_more", lacks::syscall_programs, || repeats("syscall")),
-    test("raw_tracepoint_program_takes_repeat_1_and_no_more", raw_tracepoints, || repeats("raw_tp/sys_enter")),
-    test("sk_lookup_program_takes_a_context_and_no_packet", lookups, lookup),
-];
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test!(xdp_program_runs_on_a_packet),
+        test!(syscall_program_runs_on_its_context).unless(unsupported::syscall_programs),
+        test!(kprobe_program_cannot_be_test_run),
+        test!(syscall_program_takes_repeat_1_and_no_more).unless(unsupported::syscall_programs),
+        test!(raw_tracepoint_program_takes_repeat_1_and_no_more).unless(raw_tracepoints),
+        test!(sk_lookup_program_takes_a_context_and_no_packet).unless(lookups),
+    ]
+}
 
-fn xdp() {
+fn syscall_program_takes_repeat_1_and_no_more() {
+    repeats("syscall");
+}
+
+fn raw_tracepoint_program_takes_repeat_1_and_no_more() {
+    repeats("raw_tp/sys_enter");
+}
+
+fn xdp_program_runs_on_a_packet() {
     let loaded = sample::answering("xdp", 2).unwrap();
     let packet = vec![7; 64];
     let outcome = loaded.program("count").unwrap().test_run(&Run { data: packet.clone(), repeat: 5, ..Run::default() });
@@ -27,7 +40,7 @@ fn xdp() {
 }
 
 /// Doubles the number that it is given.
-fn syscall() {
+fn syscall_program_runs_on_its_context() {
     let mut object = ObjectBuilder::new("GPL");
     let mut asm = Assembler::new();
     asm.load(DW, R2, R1, 0);
@@ -42,18 +55,18 @@ fn syscall() {
     assert_eq!((outcome.value, outcome.context), (17, 42_u64.to_ne_bytes().to_vec()));
 }
 
-fn kprobe() {
+fn kprobe_program_cannot_be_test_run() {
     let loaded = sample::load("kprobe");
     let line = loaded.program("count").unwrap().test_run(&Run::default()).unwrap_err().to_string();
     assert!(line.contains("run the program `count` (KPROBE)"), "{line}");
 }
 
 fn raw_tracepoints() -> Option<String> {
-    lacks::at_least(5, 10, "running programs of the kind raw_tp without an event")
+    older_than(5, 10, "test runs of raw_tp programs without an event")
 }
 
 fn lookups() -> Option<String> {
-    lacks::at_least(5, 13, "running programs of the kind sk_lookup without an event")
+    older_than(5, 13, "test runs of sk_lookup programs without an event")
 }
 
 fn repeats(section: &str) {
@@ -72,7 +85,7 @@ fn repeats(section: &str) {
     assert_eq!(sample::runs(&loaded), 2);
 }
 
-fn lookup() {
+fn sk_lookup_program_takes_a_context_and_no_packet() {
     let loaded = sample::answering("sk_lookup", 1).unwrap();
     let program = loaded.program("count").unwrap();
     let line = program.test_run(&Run::default()).unwrap_err().to_string();

@@ -11,24 +11,27 @@ use cutaway::{Loaded, Netfilter, NetfilterHook, Netns, Object, SocketFilter, Soc
 use cutaway_programs::prelude::*;
 
 use crate::{
-    Test, lacks, network,
+    harness::{Test, test},
+    network,
     sample::{self, runs},
-    test,
+    unsupported,
 };
 
-pub(crate) const TESTS: &[Test] = &[
-    test("a_socket_s_filter_lets_pass_or_not", lacks::nothing, filter),
-    test("a_group_of_sockets_has_a_program", lacks::nothing, reuseport),
-    test("a_verdict_sees_what_a_socket_receives", lacks::verdicts_alone, verdict),
-    test("a_message_program_sees_what_a_socket_sends", lacks::nothing, message),
-    test("a_verdict_without_its_kind_is_told", lacks::nothing, plain_sk_skb),
-    test("a_lookup_for_a_socket_is_seen", lacks::sk_lookup, lookup),
-    test("a_network_namespace_has_one_flow_dissector", lacks::sk_lookup, dissector),
-    test("a_hook_of_netfilter_sees_and_drops_packets", lacks::netfilter, netfilter),
-    test("what_is_no_socket_is_told", lacks::nothing, no_socket),
-];
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test!(socket_filter_accepts_and_drops),
+        test!(reuseport_program_selects_a_socket),
+        test!(sk_skb_verdict_sees_received_data).unless(unsupported::verdicts_alone),
+        test!(sk_msg_sees_sent_data),
+        test!(sk_skb_without_attach_type_is_refused),
+        test!(sk_lookup_sees_a_lookup).unless(unsupported::sk_lookup),
+        test!(flow_dissector_is_one_a_namespace).unless(unsupported::sk_lookup),
+        test!(netfilter_sees_and_drops_packets).unless(unsupported::netfilter),
+        test!(fd_that_is_no_socket_is_refused),
+    ]
+}
 
-fn filter() {
+fn socket_filter_accepts_and_drops() {
     network::leave();
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (all, none) = (sample::answering("socket", -1).unwrap(), sample::answering("socket", 0).unwrap());
@@ -44,7 +47,7 @@ fn filter() {
     assert_eq!((runs(&all), runs(&none)), (1, 1));
 }
 
-fn reuseport() {
+fn reuseport_program_selects_a_socket() {
     network::leave();
     let socket = network::bound_in_a_group();
     let loaded = sample::answering("sk_reuseport", 1).unwrap();
@@ -92,7 +95,7 @@ fn put(loaded: &Loaded, socket: &TcpStream) {
 
 const SK_PASS: i32 = 1;
 
-fn verdict() {
+fn sk_skb_verdict_sees_received_data() {
     network::leave();
     let loaded = with_sockets("sk_skb/verdict", SK_PASS);
     let link = Sockmap::new(loaded.map("sockets").unwrap()).attach(loaded.program("count").unwrap()).unwrap();
@@ -109,7 +112,7 @@ fn verdict() {
     drop(link);
 }
 
-fn message() {
+fn sk_msg_sees_sent_data() {
     network::leave();
     let loaded = with_sockets("sk_msg", SK_PASS);
     let link = Sockmap::new(loaded.map("sockets").unwrap()).attach(loaded.program("count").unwrap()).unwrap();
@@ -122,7 +125,7 @@ fn message() {
     drop(link);
 }
 
-fn plain_sk_skb() {
+fn sk_skb_without_attach_type_is_refused() {
     let loaded = with_sockets("sk_skb", SK_PASS);
     let answer = Sockmap::new(loaded.map("sockets").unwrap()).attach(loaded.program("count").unwrap());
     let line = answer.unwrap_err().to_string();
@@ -133,7 +136,7 @@ fn namespace() -> File {
     File::open("/proc/thread-self/ns/net").unwrap()
 }
 
-fn lookup() {
+fn sk_lookup_sees_a_lookup() {
     network::leave();
     let (passing, dropping) =
         (sample::answering("sk_lookup", SK_PASS).unwrap(), sample::answering("sk_lookup", 0).unwrap());
@@ -147,7 +150,7 @@ fn lookup() {
     assert!(network::send_to_self());
 }
 
-fn dissector() {
+fn flow_dissector_is_one_a_namespace() {
     network::leave();
     let loaded = sample::answering("flow_dissector", 0).unwrap();
     let link = Netns::new(&namespace()).attach(loaded.program("count").unwrap()).unwrap();
@@ -157,7 +160,7 @@ fn dissector() {
     drop(Netns::new(&namespace()).attach(loaded.program("count").unwrap()).unwrap());
 }
 
-fn netfilter() {
+fn netfilter_sees_and_drops_packets() {
     network::leave();
     let (accepting, dropping) =
         (sample::answering("netfilter", 1).unwrap(), sample::answering("netfilter", 0).unwrap());
@@ -174,7 +177,7 @@ fn netfilter() {
     assert!(network::send_to_self());
 }
 
-fn no_socket() {
+fn fd_that_is_no_socket_is_refused() {
     let loaded = sample::answering("socket", 0).unwrap();
     let file = File::open("/dev/null").unwrap();
     let line = SocketFilter::new(&file).attach(loaded.program("count").unwrap()).unwrap_err().to_string();

@@ -11,14 +11,19 @@ use std::{
 
 use cutaway::{Loaded, Object};
 
-use crate::{Test, lacks, network, test};
+use crate::{
+    harness::{Test, test},
+    network, unsupported,
+};
 
-pub(crate) const TESTS: &[Test] = &[
-    test("a_table_of_functions_is_in_use_until_dropped", lacks::struct_ops, plain),
-    test("a_table_of_functions_hangs_on_a_link", lacks::struct_ops_links, linked),
-    test("a_table_that_this_kernel_cannot_fit_is_told", lacks::struct_ops, unfit),
-    test("what_is_no_table_is_told", lacks::struct_ops, no_table),
-];
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test!(struct_ops_map_is_registered_until_dropped).unless(unsupported::struct_ops),
+        test!(struct_ops_map_attaches_with_a_link).unless(unsupported::struct_ops_links),
+        test!(struct_ops_map_that_does_not_fit_is_refused).unless(unsupported::struct_ops),
+        test!(map_that_is_no_struct_ops_map_is_refused).unless(unsupported::struct_ops),
+    ]
+}
 
 /// The object with a name of this process's own for the table.
 fn object(bytes: &[u8]) -> Object {
@@ -73,7 +78,7 @@ fn calls(loaded: &Loaded) -> u64 {
     u64::from_ne_bytes(value.try_into().unwrap())
 }
 
-fn plain() {
+fn struct_ops_map_is_registered_until_dropped() {
     network::leave();
     let loaded = object(PLAIN).load().unwrap();
     assert!(loaded.program("unused").is_err(), "it is in no table");
@@ -92,7 +97,7 @@ fn plain() {
     assert!(!available());
 }
 
-fn linked() {
+fn struct_ops_map_attaches_with_a_link() {
     network::leave();
     let loaded = object(LINKED).load().unwrap();
     for round in 1..=2 {
@@ -108,7 +113,7 @@ fn linked() {
     assert!(line.contains("it is part of a struct_ops map"), "{line}");
 }
 
-fn unfit() {
+fn struct_ops_map_that_does_not_fit_is_refused() {
     let mut object = object(PLAIN);
     object.map_mut("unwanted").unwrap().wanted = true;
     let line = object.load().unwrap_err().to_string();
@@ -126,7 +131,7 @@ fn unfit() {
     assert!(line.contains("no tables of the kind `struct xcp_congestion_ops`"), "{line}");
 }
 
-fn no_table() {
+fn map_that_is_no_struct_ops_map_is_refused() {
     let loaded = object(PLAIN).load().unwrap();
     let line = loaded.map(".bss").unwrap().attach().unwrap_err().to_string();
     assert!(line.contains("it is of the kind ARRAY, and no table"), "{line}");

@@ -14,28 +14,29 @@ use std::{
 use cutaway::{Link, Loaded, Object, Pinning, Uprobe, Usdt, features};
 
 use crate::{
-    Test,
     crafted::{CODE, Crafted, DATA, LOCAL, NOTE, OBJECT, probe as note},
-    lacks,
+    harness::{Test, test},
     mapped::Mapped,
     pins::file_system,
     sample::{self, Also, load, runs},
-    test,
+    unsupported,
 };
 
-pub(crate) const TESTS: &[Test] = &[
-    test("a_usdt_probe_tells_its_arguments", lacks::usdt, arguments),
-    test("a_usdt_probe_in_two_places_is_probed_in_both", lacks::usdt, two_places),
-    test("a_usdt_probe_knows_whether_anybody_listens", lacks::usdt, semaphore),
-    test("a_usdt_probe_is_attached_by_its_section", lacks::usdt, by_section),
-    test("a_usdt_probe_is_attached_in_one_process", lacks::usdt, one_process),
-    test("a_usdt_probe_works_without_cookies", lacks::usdt, by_address),
-    test("usdt_probes_give_their_descriptions_back", lacks::usdt, descriptions),
-    test("usdt_descriptions_that_others_may_have_are_refused", lacks::usdt, pinned),
-    test("usdt_probes_that_are_not_there_are_told", lacks::usdt, not_there),
-    test("a_usdt_argument_of_an_ambiguous_name_is_unreadable", lacks::usdt, ambiguous),
-    test("a_program_without_libbpf_s_maps_gets_registers_and_cookie", lacks::usdt_cookies, plain),
-];
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test!(usdt_probe_reads_its_arguments).unless(unsupported::usdt),
+        test!(usdt_probe_attaches_at_every_location).unless(unsupported::usdt),
+        test!(usdt_semaphore_counts_attachments).unless(unsupported::usdt),
+        test!(usdt_probe_is_attached_by_its_section).unless(unsupported::usdt),
+        test!(usdt_probe_is_attached_in_one_process).unless(unsupported::usdt),
+        test!(usdt_probe_works_without_cookies).unless(unsupported::usdt),
+        test!(usdt_specs_are_released).unless(unsupported::usdt),
+        test!(pinned_usdt_specs_are_refused).unless(unsupported::usdt),
+        test!(missing_usdt_probe_is_refused).unless(unsupported::usdt),
+        test!(usdt_argument_with_an_ambiguous_symbol_is_unreadable).unless(unsupported::usdt),
+        test!(usdt_without_libbpf_maps_gets_registers_and_cookie).unless(unsupported::usdt_cookies),
+    ]
+}
 
 /// Puts a probe here: its name, its semaphore's symbol or 0, its arguments, what they stand for.
 macro_rules! probe {
@@ -159,7 +160,7 @@ fn events(loaded: &Loaded) -> Vec<Event> {
     events.collect()
 }
 
-fn arguments() {
+fn usdt_probe_reads_its_arguments() {
     let loaded = listening();
     let link = attach(&loaded, &own("many").cookie(5 << 40));
     let text = *b"\x01\x02\x03\x04\x05\xfa\x07\x08";
@@ -181,7 +182,7 @@ fn arguments() {
     }
 }
 
-fn two_places() {
+fn usdt_probe_attaches_at_every_location() {
     let (_, places) = own("twice").locate().unwrap();
     assert_eq!(places.len(), 2, "{places:?}");
     let loaded = listening();
@@ -203,7 +204,7 @@ impl Drop for Pins {
     }
 }
 
-fn pinned() {
+fn pinned_usdt_specs_are_refused() {
     let pins = Pins(file_system().join(format!("cutaway-usdt-{}", std::process::id())));
     fs::create_dir(&pins.0).unwrap();
     // Whoever makes the map and whoever finds it there: neither knows what the other writes into it.
@@ -217,7 +218,7 @@ fn pinned() {
     }
 }
 
-fn semaphore() {
+fn usdt_semaphore_counts_attachments() {
     let (_, places) = own("counted").locate().unwrap();
     assert!(places[0].semaphore.is_some(), "{places:?}");
     assert_eq!(LISTENERS.load(Relaxed), 0);
@@ -233,7 +234,7 @@ fn semaphore() {
     assert_eq!(events(&loaded.0).len(), 2);
 }
 
-fn by_section() {
+fn usdt_probe_is_attached_by_its_section() {
     let own = std::env::current_exe().unwrap();
     let loaded =
         sample::object(&format!("usdt/{}:cutaway:twice", own.display()), 0, Also::OnlyThisProcess).load().unwrap();
@@ -252,7 +253,7 @@ fn by_section() {
     assert_eq!(runs(&loaded), 1);
 }
 
-fn one_process() {
+fn usdt_probe_is_attached_in_one_process() {
     let loaded = listening();
     let mut other = Command::new("/proc/self/exe").arg(crate::WAIT).stdin(Stdio::piped()).spawn().unwrap();
     let link = attach(&loaded, &Usdt::new("/proc/self/exe", "cutaway", "twice").pid(other.id()));
@@ -264,7 +265,7 @@ fn one_process() {
 }
 
 /// As on a kernel before 5.15, where the probe's address leads to its description.
-fn by_address() {
+fn usdt_probe_works_without_cookies() {
     if features::perf_link().is_yes() {
         // Nobody fills the other map here; that its program finds nothing shows that it is not the wrong one.
         let mut object = object();
@@ -286,7 +287,7 @@ fn by_address() {
     assert_eq!(events(&loaded.0).len(), 1);
 }
 
-fn descriptions() {
+fn usdt_specs_are_released() {
     let loaded = listening();
     // The map has four entries. Equal descriptions share one.
     let same: Vec<_> = (0..8).map(|_| attach(&loaded, &own("many"))).collect();
@@ -313,7 +314,7 @@ fn descriptions() {
     drop((same, links));
 }
 
-fn not_there() {
+fn missing_usdt_probe_is_refused() {
     let line = own("nothing").locate().unwrap_err().to_string();
     for part in ["`cutaway:nothing`", "no such probe; it has `cutaway:counted`", "`cutaway:many`, `cutaway:twice`"] {
         assert!(line.contains(part), "{line}");
@@ -328,7 +329,7 @@ fn not_there() {
 }
 
 /// Two files' static variables of one name: which is meant is not in the file.
-fn ambiguous() {
+fn usdt_argument_with_an_ambiguous_symbol_is_unreadable() {
     if cfg!(not(target_arch = "x86_64")) {
         return;
     }
@@ -352,7 +353,7 @@ fn ambiguous() {
     assert_eq!(events[0].errors, [0, -i64::from(libc::EINVAL), 0]);
 }
 
-fn plain() {
+fn usdt_without_libbpf_maps_gets_registers_and_cookie() {
     let loaded = sample::object("usdt", 0, Also::NotesCookie).load().unwrap();
     let link = own("twice").cookie(11).attach(loaded.program("count").unwrap()).unwrap();
     first();

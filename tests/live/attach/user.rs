@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "calls the functions that are probed")]
 
 use std::{
+    path::PathBuf,
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -10,23 +11,25 @@ use std::{
 use cutaway::{Link, Loaded, Uprobe, UprobeMulti, features};
 
 use crate::{
-    Test, lacks,
+    harness::{Test, test},
     sample::{self, Also, load, runs},
-    test,
+    unsupported,
 };
 
-pub(crate) const TESTS: &[Test] = &[
-    test("a_function_is_found_by_symbol_address_and_byte", lacks::nothing, three_ways),
-    test("a_uprobe_has_a_cookie", lacks::cookies, cookie),
-    test("a_library_is_found_as_another_process_sees_it", lacks::nothing, seen_by),
-    test("a_library_that_was_replaced_is_still_found", lacks::nothing, replaced),
-    test("many_functions_of_a_file_are_probed_at_once", lacks::nothing, multi),
-    test("many_functions_of_a_file_return", lacks::nothing, multi_return),
-    test("many_functions_of_one_process_are_probed", lacks::nothing, multi_pid),
-    test("many_places_have_cookies", lacks::cookies, multi_cookies),
-    test("a_session_runs_on_a_function_s_entry_and_return", lacks::uprobe_session, session),
-    test("patterns_that_fit_nothing_are_told", lacks::nothing, nothing_fits),
-];
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test!(uprobe_by_symbol_address_and_file_offset),
+        test!(uprobe_has_a_cookie).unless(unsupported::cookies),
+        test!(library_is_found_in_another_process),
+        test!(replaced_library_is_still_found),
+        test!(uprobe_multi_attaches_by_pattern),
+        test!(uretprobe_multi_runs_on_return),
+        test!(uprobe_multi_is_limited_to_a_process),
+        test!(uprobe_multi_has_cookies).unless(unsupported::cookies),
+        test!(uprobe_session_runs_on_entry_and_return).unless(unsupported::uprobe_session),
+        test!(pattern_without_a_match_is_refused),
+    ]
+}
 
 /// Functions of the C library that nobody calls by accident, called.
 pub(crate) fn call() {
@@ -50,7 +53,7 @@ fn own() -> u32 {
     std::process::id()
 }
 
-fn three_ways() {
+fn uprobe_by_symbol_address_and_file_offset() {
     let loaded = load("uprobe");
     let (path, byte) = Uprobe::new("libc.so.6", "a64l").locate().unwrap();
     let path = path.to_str().unwrap();
@@ -81,7 +84,7 @@ fn address_of_a64l() -> u64 {
     here - info.dli_fbase.addr() as u64
 }
 
-fn cookie() {
+fn uprobe_has_a_cookie() {
     let loaded = sample::object("uprobe", 0, Also::NotesCookie).load().unwrap();
     let link = attach(&loaded, &Uprobe::new("libc.so.6", "a64l").pid(own()).cookie(3 << 33));
     call();
@@ -89,7 +92,7 @@ fn cookie() {
     assert_eq!(sample::cookie(&loaded), 3 << 33);
 }
 
-fn seen_by() {
+fn library_is_found_in_another_process() {
     let loaded = load("uprobe");
     let link = attach(&loaded, &Uprobe::new("libc.so.6", "a64l").seen_by(own()).pid(own()));
     call();
@@ -108,11 +111,20 @@ fn seen_by() {
     assert!(line.contains("/proc/2147483632/maps"), "{line}");
 }
 
+/// A directory that is removed when this is dropped, if the test has not done so.
+struct Directory(PathBuf);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// A process keeps the file that it runs, though the name leads to another one now.
-fn replaced() {
-    let folder = std::env::temp_dir().join(format!("cutaway-replaced-{}", own()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let program = folder.join("mine");
+fn replaced_library_is_still_found() {
+    let directory = Directory(std::env::temp_dir().join(format!("cutaway-replaced-{}", own())));
+    std::fs::create_dir_all(&directory.0).unwrap();
+    let program = directory.0.join("mine");
     std::fs::copy("/proc/self/exe", &program).unwrap();
     let start = || Command::new(&program).arg(crate::WAIT).stdin(Stdio::piped()).spawn();
     let (mut child, begin) = (start(), Instant::now());
@@ -122,7 +134,7 @@ fn replaced() {
         child = start();
     }
     let mut child = child.unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::remove_dir_all(&directory.0).unwrap();
     // execve(2) lets go of its parent before it maps the new program.
     let locate = || Uprobe::at_byte("mine", 0).seen_by(child.id()).locate();
     let (mut found, begin) = (locate(), Instant::now());
@@ -136,7 +148,7 @@ fn replaced() {
     assert!(path.to_str().unwrap().contains("/map_files/"), "{}", path.display());
 }
 
-fn multi() {
+fn uprobe_multi_attaches_by_pattern() {
     let loaded = sample::object("uprobe.multi/libc.so.6:?64?", 0, Also::OnlyThisProcess).load().unwrap();
     let (_, places) = UprobeMulti::new("libc.so.6", "?64?").locate().unwrap();
     assert!(places.len() >= 2, "a64l and l64a: {places:?}");
@@ -150,7 +162,7 @@ fn multi() {
     assert_eq!(runs(&loaded), 2);
 }
 
-fn multi_return() {
+fn uretprobe_multi_runs_on_return() {
     let loaded = sample::object("uretprobe.multi/libc.so.6:a64l", 0, Also::OnlyThisProcess).load().unwrap();
     let link = loaded.program("count").unwrap().attach().unwrap();
     call();
@@ -158,7 +170,7 @@ fn multi_return() {
     drop(link);
 }
 
-fn multi_pid() {
+fn uprobe_multi_is_limited_to_a_process() {
     let loaded = load("uprobe.multi");
     let program = loaded.program("count").unwrap();
     let probes = UprobeMulti::new("libc.so.6", "?64?").pid(own());
@@ -179,7 +191,7 @@ fn multi_pid() {
     assert!(other.wait().unwrap().success());
 }
 
-fn multi_cookies() {
+fn uprobe_multi_has_cookies() {
     let loaded = sample::object("uprobe.multi", 0, Also::NotesCookie).load().unwrap();
     let program = loaded.program("count").unwrap();
     let (path, byte) = Uprobe::new("libc.so.6", "l64a").locate().unwrap();
@@ -192,7 +204,7 @@ fn multi_cookies() {
     assert!(line.contains("2 cookies are given"), "{line}");
 }
 
-fn session() {
+fn uprobe_session_runs_on_entry_and_return() {
     let loaded = sample::object("uprobe.session/libc.so.6:a64l", 0, Also::OnlyThisProcess).load().unwrap();
     let link = loaded.program("count").unwrap().attach().unwrap();
     call();
@@ -200,7 +212,7 @@ fn session() {
     drop(link);
 }
 
-fn nothing_fits() {
+fn pattern_without_a_match_is_refused() {
     let line = UprobeMulti::new("libc.so.6", "no_such_*").locate().unwrap_err().to_string();
     assert!(line.contains("`no_such_*`") && line.contains("no function that fits"), "{line}");
 }

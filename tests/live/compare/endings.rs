@@ -9,7 +9,6 @@ use std::{
     process::Command,
 };
 
-use libtest_mimic::Trial;
 use rustix::{
     process::Signal,
     thread::{CpuSet, sched_setaffinity},
@@ -18,26 +17,28 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
+    MEASURES,
     binary::{self, Running, command},
     experiments::{ALL, lines},
+    harness::{Test, test},
     patience::wait_until,
-    requirements::Needs,
-    stalled, trial, turn,
+    requirements::{ring, root},
+    stalled,
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("a_user_without_privileges_compares_nothing", Needs::Root, no_privileges),
-        trial("the_right_to_make_maps_is_not_enough", Needs::Root, maps_alone),
-        trial("on_one_cpu_the_reason_is_given", Needs::Ring, one_cpu),
-        trial("a_signal_ends_it_at_once_and_without_a_report", Needs::Ring, interrupted),
-        trial("signals_end_a_comparison_whose_stdout_is_not_read", Needs::Ring, stalled),
-        trial("a_reader_that_has_gone_ends_it", Needs::Ring, broken_pipe),
-        trial("the_seven_are_answered_by_name", Needs::Ring, seven),
+        test!(compare_without_privileges_is_refused).needs(root),
+        test!(right_to_create_maps_is_not_enough).needs(root),
+        test!(one_cpu_is_named_as_the_reason).needs(ring).alone(MEASURES),
+        test!(signal_ends_compare_without_a_report).needs(ring).alone(MEASURES),
+        test!(signals_end_compare_whose_stdout_is_not_read).needs(ring).alone(MEASURES),
+        test!(closed_stdout_ends_compare).needs(ring).alone(MEASURES),
+        test!(claims_are_listed_by_name).needs(ring).alone(MEASURES),
     ]
 }
 
-fn no_privileges() {
+fn compare_without_privileges_is_refused() {
     const NOBODY: u32 = 65534;
     // Nobody may not be allowed to look into the folder where the binary lies.
     let folder = TempDir::new().unwrap();
@@ -54,7 +55,7 @@ fn no_privileges() {
 
 /// Root in a container that has `CAP_BPF` and no more.
 #[expect(unsafe_code, reason = "runs a function between fork and exec")]
-fn maps_alone() {
+fn right_to_create_maps_is_not_enough() {
     /// What loading a program that traces takes; the first includes the second (`include/uapi/linux/capability.h`).
     const CAP_SYS_ADMIN: libc::c_ulong = 21;
     const CAP_PERFMON: libc::c_ulong = 38;
@@ -78,7 +79,7 @@ fn maps_alone() {
 
 /// Whoever has one CPU is told so by each experiment that takes two; the others are made.
 #[expect(unsafe_code, reason = "runs a function between fork and exec")]
-fn one_cpu() {
+fn one_cpu_is_named_as_the_reason() {
     let mut command = command(["compare", "--quick", "--format", "json"]);
     for quick in ALL.iter().filter(|experiment| experiment.two_cpus || experiment.name == "stack-limit") {
         command.args(["--only", quick.name]);
@@ -103,9 +104,8 @@ fn one_cpu() {
     }
 }
 
-fn interrupted() {
+fn signal_ends_compare_without_a_report() {
     let folder = TempDir::new().unwrap();
-    let _turn = turn();
     let mut command = command(["compare", "--only", "copies", "--only", "throughput", "--report"]);
     let running = Running::start(command.arg(folder.path().join("report.html")));
     running.stdout_line("it has begun", |line| line.starts_with("kernel"));
@@ -117,9 +117,8 @@ fn interrupted() {
 }
 
 /// Once in an orderly way, twice at once; neither leaves anything of the report.
-fn stalled() {
+fn signals_end_compare_whose_stdout_is_not_read() {
     let folder = TempDir::new().unwrap();
-    let _turn = turn();
     for twice in [false, true] {
         let (_reader, writer) = stalled::pipe();
         let mut command = command(["compare", "--quick", "--only", "stack-limit", "--format", "json", "--report"]);
@@ -141,8 +140,7 @@ fn stalled() {
     }
 }
 
-fn broken_pipe() {
-    let _turn = turn();
+fn closed_stdout_ends_compare() {
     let mut command = command(["compare", "--quick", "--only", "stack-limit", "--only", "max-entries"]);
     let (read, write) = std::io::pipe().unwrap();
     drop(read);
@@ -152,7 +150,7 @@ fn broken_pipe() {
 }
 
 /// What can be answered quickly is; what was not tried is left out.
-fn seven() {
+fn claims_are_listed_by_name() {
     let lines = lines("--only shared-memory --only variable-length --only stack-limit");
     let summary = lines.last().unwrap();
     let answers = summary["answers"].as_array().unwrap();

@@ -1,16 +1,16 @@
 //! Every experiment gives a verdict with figures; broken on purpose, it gives another.
 
-use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::{
+    MEASURES,
     binary::{Running, command},
     cpus,
-    requirements::Needs,
-    trial, turn,
+    harness::{Test, test},
+    requirements::ring,
 };
 
-/// An experiment, and what its verdict hangs on.
+/// An experiment, and what its verdict depends on.
 pub(crate) struct Experiment {
     pub(crate) name: &'static str,
     /// On time: the machine's noise can drown it.
@@ -37,15 +37,12 @@ pub(crate) const ALL: [Experiment; 11] = [
     experiment("real-work", true, true),
 ];
 
-pub(crate) fn trials() -> Vec<Trial> {
-    let mut trials = vec![trial("the_help_names_every_experiment", Needs::Nothing, help)];
-    for Experiment { name, .. } in &ALL {
-        let test = format!("{}_gives_a_verdict", name.replace('-', "_"));
-        trials.push(trial(test, Needs::Ring, || verdict(name)));
-        let test = format!("{}_turns_round_when_broken", name.replace('-', "_"));
-        trials.push(trial(test, Needs::Ring, || control(name)));
-    }
-    trials
+pub(crate) fn tests() -> Vec<Test> {
+    let names = || ALL.iter().map(|experiment| (experiment.name.replace('-', "_"), experiment.name));
+    let measuring = test!(experiment_gives_a_verdict, names()).chain(test!(broken_experiment_gives_another, names()));
+    let mut tests: Vec<_> = measuring.map(|test| test.needs(ring).alone(MEASURES)).collect();
+    tests.push(test!(help_names_every_experiment));
+    tests
 }
 
 fn find(name: &str) -> &'static Experiment {
@@ -54,7 +51,6 @@ fn find(name: &str) -> &'static Experiment {
 
 /// The lines that one experiment prints: the machine, the experiment, the summary.
 pub(crate) fn lines(words: &str) -> Vec<Value> {
-    let _turn = turn();
     let words = format!("compare --quick --format json {words}");
     let ended = Running::start(&mut command(words.split_whitespace())).end();
     assert!(ended.status.success(), "{ended:?}");
@@ -69,7 +65,7 @@ fn one(words: &str) -> Value {
     lines[1].clone()
 }
 
-fn verdict(name: &'static str) {
+fn experiment_gives_a_verdict(name: &'static str) {
     let outcome = one(&format!("--only {name}"));
     let (verdict, sentence) = (outcome["verdict"].as_str().unwrap(), outcome["sentence"].as_str().unwrap());
     assert!(sentence.len() > 30 && sentence.ends_with('.'), "{sentence}");
@@ -109,7 +105,7 @@ fn figures(outcome: &Value) {
     }
 }
 
-fn control(name: &'static str) {
+fn broken_experiment_gives_another(name: &'static str) {
     let outcome = one(&format!("--control --only {name}"));
     let verdict = outcome["verdict"].as_str().unwrap();
     let Experiment { timed, two_cpus, .. } = *find(name);
@@ -122,7 +118,7 @@ fn control(name: &'static str) {
     }
 }
 
-fn help() {
+fn help_names_every_experiment() {
     let ended = Running::start(&mut command(["compare", "--help"])).end();
     assert!(ended.status.success(), "{ended:?}");
     for Experiment { name, .. } in &ALL {

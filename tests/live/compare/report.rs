@@ -6,25 +6,25 @@ use std::{
     path::Path,
 };
 
-use libtest_mimic::Trial;
 use tempfile::TempDir;
 
 use crate::{
+    MEASURES,
     binary::{Running, command},
-    requirements::Needs,
-    trial, turn,
+    harness::{Test, test},
+    requirements::{ring, root},
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("the_report_stands_for_itself", Needs::Ring, whole),
-        trial("older_report_is_replaced_and_keeps_its_mode", Needs::Ring, replaced),
-        trial("report_does_not_follow_a_link", Needs::Root, link),
-        trial("a_report_on_a_full_disk", Needs::Root, full),
-        trial("a_report_in_a_read_only_folder", Needs::Root, read_only),
-        trial("a_report_where_there_is_no_folder", Needs::Root, nowhere),
-        trial("a_report_that_is_no_file", Needs::Root, device),
-        trial("a_report_whose_name_is_none", Needs::Root, nameless),
+        test!(report_is_self_contained).needs(ring).alone(MEASURES),
+        test!(existing_report_is_replaced_and_keeps_its_mode).needs(ring).alone(MEASURES),
+        test!(report_does_not_follow_a_link).needs(root),
+        test!(report_on_a_full_disk_is_an_error).needs(root),
+        test!(report_in_a_read_only_directory_is_an_error).needs(root),
+        test!(report_in_a_missing_directory_is_an_error).needs(root),
+        test!(report_to_a_device).needs(root),
+        test!(report_path_without_a_file_name_is_an_error).needs(root),
     ]
 }
 
@@ -49,10 +49,9 @@ fn names(folder: &Path) -> Vec<String> {
     names.collect()
 }
 
-fn whole() {
+fn report_is_self_contained() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("report.html");
-    let _turn = turn();
     let ended = compare(&path).end();
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(names(folder.path()), ["report.html"]);
@@ -95,13 +94,12 @@ fn balanced(page: &str) {
     assert!(open.is_empty(), "{open:?}");
 }
 
-fn replaced() {
+fn existing_report_is_replaced_and_keeps_its_mode() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("report.html");
     fs::write(&path, "old").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     std::os::unix::fs::chown(&path, Some(12), Some(34)).unwrap();
-    let _turn = turn();
     assert!(compare(&path).end().status.success());
     assert!(fs::read_to_string(&path).unwrap().starts_with("<!DOCTYPE html>"));
     let there = fs::metadata(&path).unwrap();
@@ -109,7 +107,7 @@ fn replaced() {
     assert_eq!(names(folder.path()), ["report.html"]);
 }
 
-fn link() {
+fn report_does_not_follow_a_link() {
     let folder = TempDir::new().unwrap();
     let (there, link) = (folder.path().join("there.html"), folder.path().join("link.html"));
     fs::write(&there, "old").unwrap();
@@ -119,7 +117,7 @@ fn link() {
     assert_eq!(fs::read_to_string(&there).unwrap(), "old");
 }
 
-fn full() {
+fn report_on_a_full_disk_is_an_error() {
     let disk = Disk::new(c"size=64k", 0);
     let report = disk.folder.path().join("report.html");
     refused(&report, &["cannot write the report to ", "report.html", "ENOSPC", "make room"]);
@@ -131,7 +129,7 @@ fn full() {
     assert_eq!(names(disk.folder.path()), ["report.html"]);
 }
 
-fn read_only() {
+fn report_in_a_read_only_directory_is_an_error() {
     let disk = Disk::new(c"", libc::MS_RDONLY);
     refused(&disk.folder.path().join("report.html"), &["EROFS", "a folder that can be written to"]);
     // The same where one stands, and for a name without a folder.
@@ -143,18 +141,18 @@ fn read_only() {
     assert!(Running::start(none.current_dir(disk.folder.path())).end().status.success());
 }
 
-fn nowhere() {
+fn report_in_a_missing_directory_is_an_error() {
     refused(Path::new("/no/such/folder/report.html"), &["ENOENT", "is there such a folder?"]);
 }
 
-fn device() {
+fn report_to_a_device() {
     refused(Path::new("/dev/null"), &["/dev/null", "it is no file"]);
     assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
     refused(Path::new("/tmp"), &["/tmp", "it is no file"]);
 }
 
 /// What could not become a file when all is measured is refused before.
-fn nameless() {
+fn report_path_without_a_file_name_is_an_error() {
     let folder = TempDir::new().unwrap();
     refused(&folder.path().join("new/"), &["new/", "it names no file"]);
     let link = folder.path().join("link.html");

@@ -1,18 +1,15 @@
 //! Wrong usage ends with status 2.
 
-use libtest_mimic::Trial;
-
 use crate::{
     binary::{Running, command},
-    requirements::Needs,
-    trial,
+    harness::{Test, test},
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("wrong_usage_ends_with_status_2", Needs::Nothing, wrong)]
+pub(crate) fn tests() -> Vec<Test> {
+    vec![test!(wrong_usage_ends_with_status_2)]
 }
 
-fn wrong() {
+fn wrong_usage_ends_with_status_2() {
     for (words, blamed) in [
         ("compare --only", "--only"),
         ("compare --only everything", "everything"),

@@ -1,55 +1,63 @@
 //! Code that refers to code and to data in every way, made by several compilers and tools.
 
 use cutaway::{Loaded, Object, Run, Uprobe, perf_reader};
-use libtest_mimic::Trial;
 
-use crate::{counter, lacks, load, object, parse, system_call, trial};
+use crate::{
+    counter,
+    harness::{Test, test},
+    load, object, parse, ring, system_call, unsupported,
+};
 
 /// What the parts of `code.h` add up to, a digit each.
 const SUM: u64 = 1_234_567_890;
 
-fn ring() -> Option<String> {
-    lacks::at_least(5, 8, "the ring buffer")
-}
-
-pub(crate) fn tests() -> Vec<Trial> {
-    let sums = [
+pub(crate) fn tests() -> Vec<Test> {
+    let objects = [
         ("code", object!("code"), SUM),
         ("code_v1", object!("code_v1"), SUM),
         ("code_v2", object!("code_v2"), SUM),
         ("code_of_an_older_compiler", object!("code_old"), SUM),
-        ("code_little_optimised", object!("code_O1"), SUM),
+        ("code_little_optimized", object!("code_O1"), SUM),
         ("code_stripped", object!("code_stripped"), SUM),
         ("code_linked_by_bpftool", object!("code_linked"), SUM),
         ("two_objects_linked_by_bpftool", object!("halves"), 1041),
     ];
-    let mut tests: Vec<_> =
-        sums.into_iter().map(|(name, bytes, sum)| trial(name, ring, move || adds_up(bytes, sum))).collect();
+    let objects = objects.map(|(label, bytes, sum)| (label, (bytes, sum)));
+    let legacy = [
+        ("maps", object!("legacy")),
+        ("maps_without_btf", object!("legacy_no_btf")),
+        ("maps_stripped", object!("legacy_stripped")),
+    ];
+    let mut tests: Vec<_> = test!(program_adds_up, objects, |_| ring()).collect();
+    tests.extend(test!(legacy_object_loads, legacy));
     tests.extend([
-        trial(
-            "code_v4",
-            || lacks::at_least(6, 6, "instructions of the fourth generation"),
-            || {
-                adds_up(object!("code_v4"), SUM);
-            },
-        ),
-        trial("callbacks", || lacks::at_least(5, 17, "bpf_loop"), || adds_up(object!("callbacks"), 510)),
-        trial("an_exception_ends_in_the_function_that_is_named", exceptions, exception),
-        trial("an_exception_on_a_uprobe_keeps_its_own_stack_or_is_refused", exceptions, thrown_on_a_call),
-        trial("old_maps", lacks::nothing, || old(object!("legacy"))),
-        trial("old_maps_without_btf", lacks::nothing, || old(object!("legacy_no_btf"))),
-        trial("old_maps_stripped", lacks::nothing, || old(object!("legacy_stripped"))),
-        trial("the_other_byte_order_is_refused", lacks::nothing, big),
+        test!(code_v4).since(6, 6, "instructions of the fourth generation"),
+        test!(callbacks_are_called).since(5, 17, "bpf_loop"),
+        test!(exception_ends_in_its_callback).unless(exceptions),
+        test!(exception_on_a_uprobe_keeps_its_stack_or_is_refused).unless(exceptions),
+        test!(foreign_byte_order_is_refused),
     ]);
     tests
 }
 
-fn exceptions() -> Option<String> {
-    let why = "this kernel has no exceptions (6.7)";
-    (!lacks::has_symbol("bpf_throw")).then(|| why.to_owned())
+fn program_adds_up((bytes, sum): (&[u8], u64)) {
+    adds_up(bytes, sum);
 }
 
-fn exception() {
+fn code_v4() {
+    adds_up(object!("code_v4"), SUM);
+}
+
+fn callbacks_are_called() {
+    adds_up(object!("callbacks"), 510);
+}
+
+fn exceptions() -> Option<String> {
+    let why = "this kernel has no exceptions (6.7)";
+    (!unsupported::has_symbol("bpf_throw")).then(|| why.to_owned())
+}
+
+fn exception_ends_in_its_callback() {
     let loaded = load(parse(object!("exceptions")));
     let outcome = loaded.program("throws").unwrap().test_run(&Run::default()).unwrap();
     // What is thrown, and what was counted on the way: the first and the innermost function, the last one, and no more.
@@ -60,7 +68,7 @@ fn exception() {
 /// What keeps a uprobe's program off a stack that it would share with itself is a tail call in front of it, and exceptions do not
 /// go with tail calls everywhere. No kernel up to 6.18 lets such a program throw; one that does must let it keep its stack.
 #[expect(unsafe_code, reason = "calls the function that is probed")]
-fn thrown_on_a_call() {
+fn exception_on_a_uprobe_keeps_its_stack_or_is_refused() {
     unsafe extern "C" {
         /// A function of the C library that no other test calls.
         fn memfrob(bytes: *mut libc::c_void, count: usize) -> *mut libc::c_void;
@@ -114,7 +122,7 @@ fn sent(loaded: &Loaded) -> u64 {
     first
 }
 
-fn old(bytes: &[u8]) {
+fn legacy_object_loads(bytes: &[u8]) {
     let mut object = own(parse(bytes));
     object.set_variable("step", &7_u32.to_ne_bytes()).unwrap();
     let loaded = load(object);
@@ -136,7 +144,7 @@ fn old(bytes: &[u8]) {
     assert!(events.contains(&7), "{events:?}");
 }
 
-fn big() {
+fn foreign_byte_order_is_refused() {
     let refused = |line: String| assert!(line.contains("its byte order is not this machine's"), "{line}");
     refused(Object::parse(object!("code_eb")).unwrap_err().to_string());
     let foreign = Object::parse_foreign(object!("code_eb")).unwrap();

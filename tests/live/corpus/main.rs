@@ -1,5 +1,5 @@
-//! Objects of every kind that compilers make, on the running kernel: each loads, attaches and delivers, or is refused with the
-//! sentence that is expected, or is ignored here by the name of what the kernel lacks.
+//! Objects of every kind that compilers make, on the running kernel: each loads, attaches and sends records, or is refused with
+//! the expected message. A test is ignored with the name of what the kernel does not support.
 //!
 //! The objects are those of `tests/corpus/kinds`, beside their sources.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -9,18 +9,20 @@ mod maps;
 mod resolver;
 mod sections;
 
-#[path = "../attach/lacks.rs"]
-#[expect(dead_code, reason = "these tests need other things")]
-mod lacks;
+#[path = "../support/harness.rs"]
+#[expect(dead_code, reason = "others use more of it")]
+mod harness;
 #[path = "../support/own_mounts.rs"]
 mod own_mounts;
 #[path = "../support/requirements.rs"]
 #[expect(dead_code, reason = "these tests need other things")]
 mod requirements;
+#[path = "../support/unsupported.rs"]
+#[expect(dead_code, reason = "these tests need other things")]
+mod unsupported;
 
 use cutaway::{Loaded, Object};
-use libtest_mimic::{Arguments, Completion, Trial};
-use requirements::Needs;
+use harness::{Suite, older_than};
 
 /// The bytes of an object.
 macro_rules! object {
@@ -30,25 +32,15 @@ macro_rules! object {
 }
 pub(crate) use object;
 
-/// A test, ignored if something is lacking.
-pub(crate) fn trial(
-    name: impl Into<String>,
-    lacks: fn() -> Option<String>,
-    run: impl FnOnce() + Send + 'static,
-) -> Trial {
-    Trial::ignorable_test(name, move || match Needs::Root.obstacle().or_else(lacks) {
-        Some(reason) => Ok(Completion::ignored_with(reason)),
-        None => {
-            run();
-            Ok(Completion::Completed)
-        }
-    })
-}
-
 fn main() {
     own_mounts::enter(&[own_mounts::BPFFS]);
-    let tests = [sections::tests(), maps::tests(), code::tests(), resolver::tests()];
-    libtest_mimic::run(&Arguments::from_args(), tests.into_iter().flatten().collect()).exit();
+    let tables = [sections::tests(), maps::tests(), code::tests(), resolver::tests()];
+    Suite::new(tables).all_need(requirements::root).run()
+}
+
+/// Returns why rings are not supported.
+pub(crate) fn ring() -> Option<String> {
+    older_than(5, 8, "the ring buffer")
 }
 
 pub(crate) fn parse(bytes: &[u8]) -> Object {

@@ -1,94 +1,113 @@
 //! Maps of every kind, made and used.
 
 use cutaway::{MapFlags, MapSpec, MapType, Object, Run};
-use libtest_mimic::Trial;
 
-use crate::{lacks, load, object, parse, system_call, trial};
+use crate::{
+    harness::{Test, older_than, test},
+    load, object, parse, system_call, unsupported,
+};
 
 struct Row(&'static str, fn() -> Option<String>, MapType);
 
 use MapType as T;
 
 const ROWS: &[Row] = &[
-    Row("hash", lacks::nothing, T::HASH),
-    Row("hash_lazy", lacks::nothing, T::HASH),
-    Row("array", lacks::nothing, T::ARRAY),
-    Row("prog_array", lacks::nothing, T::PROG_ARRAY),
-    Row("perf_event_array", lacks::nothing, T::PERF_EVENT_ARRAY),
-    Row("percpu_hash", lacks::nothing, T::PERCPU_HASH),
-    Row("percpu_array", lacks::nothing, T::PERCPU_ARRAY),
-    Row("stack_trace", lacks::nothing, T::STACK_TRACE),
-    Row("cgroup_array", lacks::nothing, T::CGROUP_ARRAY),
-    Row("lru_hash", lacks::nothing, T::LRU_HASH),
-    Row("lru_percpu_hash", lacks::nothing, T::LRU_PERCPU_HASH),
-    Row("lpm_trie", lacks::nothing, T::LPM_TRIE),
-    Row("devmap", lacks::nothing, T::DEVMAP),
-    Row("devmap_hash", lacks::nothing, T::DEVMAP_HASH),
-    Row("sockmap", lacks::nothing, T::SOCKMAP),
-    Row("sockhash", lacks::nothing, T::SOCKHASH),
-    Row("cpumap", lacks::nothing, T::CPUMAP),
+    Row("hash", unsupported::nothing, T::HASH),
+    Row("hash_lazy", unsupported::nothing, T::HASH),
+    Row("array", unsupported::nothing, T::ARRAY),
+    Row("prog_array", unsupported::nothing, T::PROG_ARRAY),
+    Row("perf_event_array", unsupported::nothing, T::PERF_EVENT_ARRAY),
+    Row("percpu_hash", unsupported::nothing, T::PERCPU_HASH),
+    Row("percpu_array", unsupported::nothing, T::PERCPU_ARRAY),
+    Row("stack_trace", unsupported::nothing, T::STACK_TRACE),
+    Row("cgroup_array", unsupported::nothing, T::CGROUP_ARRAY),
+    Row("lru_hash", unsupported::nothing, T::LRU_HASH),
+    Row("lru_percpu_hash", unsupported::nothing, T::LRU_PERCPU_HASH),
+    Row("lpm_trie", unsupported::nothing, T::LPM_TRIE),
+    Row("devmap", unsupported::nothing, T::DEVMAP),
+    Row("devmap_hash", unsupported::nothing, T::DEVMAP_HASH),
+    Row("sockmap", unsupported::nothing, T::SOCKMAP),
+    Row("sockhash", unsupported::nothing, T::SOCKHASH),
+    Row("cpumap", unsupported::nothing, T::CPUMAP),
     Row("xskmap", xsk, T::XSKMAP),
-    Row("cgroup_storage", lacks::nothing, T::CGROUP_STORAGE),
-    Row("percpu_cgroup_storage", lacks::nothing, T::PERCPU_CGROUP_STORAGE),
-    Row("reuseport_sockarray", lacks::nothing, T::REUSEPORT_SOCKARRAY),
-    Row("sk_storage", lacks::nothing, T::SK_STORAGE),
+    Row("cgroup_storage", unsupported::nothing, T::CGROUP_STORAGE),
+    Row("percpu_cgroup_storage", unsupported::nothing, T::PERCPU_CGROUP_STORAGE),
+    Row("reuseport_sockarray", unsupported::nothing, T::REUSEPORT_SOCKARRAY),
+    Row("sk_storage", unsupported::nothing, T::SK_STORAGE),
     Row("inode_storage", inode_storage, T::INODE_STORAGE),
-    Row("task_storage", || lacks::at_least(5, 11, "storage of tasks"), T::TASK_STORAGE),
-    Row("cgrp_storage", || lacks::at_least(6, 2, "storage of cgroups"), T::CGRP_STORAGE),
-    Row("queue", lacks::nothing, T::QUEUE),
-    Row("stack", lacks::nothing, T::STACK),
+    Row("task_storage", || older_than(5, 11, "storage of tasks"), T::TASK_STORAGE),
+    Row("cgrp_storage", || older_than(6, 2, "storage of cgroups"), T::CGRP_STORAGE),
+    Row("queue", unsupported::nothing, T::QUEUE),
+    Row("stack", unsupported::nothing, T::STACK),
     Row("ringbuf", ring, T::RINGBUF),
-    Row("user_ringbuf", || lacks::at_least(6, 1, "rings that user space fills"), T::USER_RINGBUF),
-    Row("bloom_filter", || lacks::at_least(5, 16, "bloom filters"), T::BLOOM_FILTER),
-    Row("arena", || lacks::at_least(6, 9, "arenas"), T::ARENA),
-    Row("array_of_maps", lacks::nothing, T::ARRAY_OF_MAPS),
-    Row("hash_of_maps", lacks::nothing, T::HASH_OF_MAPS),
-    Row("sized", lacks::nothing, T::HASH),
+    Row("user_ringbuf", || older_than(6, 1, "rings that user space fills"), T::USER_RINGBUF),
+    Row("bloom_filter", || older_than(5, 16, "bloom filters"), T::BLOOM_FILTER),
+    Row("arena", || older_than(6, 9, "arenas"), T::ARENA),
+    Row("array_of_maps", unsupported::nothing, T::ARRAY_OF_MAPS),
+    Row("hash_of_maps", unsupported::nothing, T::HASH_OF_MAPS),
+    Row("sized", unsupported::nothing, T::HASH),
 ];
 
 fn ring() -> Option<String> {
-    lacks::at_least(5, 8, "the ring buffer")
+    older_than(5, 8, "the ring buffer")
 }
 
 /// Sockets that get whole packets.
 fn xsk() -> Option<String> {
-    (!lacks::has_symbol("xsk_map_alloc")).then(|| "this kernel has no such sockets (CONFIG_XDP_SOCKETS)".to_owned())
+    (!unsupported::has_symbol("xsk_map_alloc"))
+        .then(|| "this kernel has no such sockets (CONFIG_XDP_SOCKETS)".to_owned())
 }
 
 /// Storage in files' inodes, which comes with LSM programs.
 fn inode_storage() -> Option<String> {
     let why = "this kernel has no storage in inodes (CONFIG_BPF_LSM)";
-    lacks::at_least(5, 10, "storage in inodes")
-        .or_else(|| (!lacks::has_symbol("inode_storage_map_alloc")).then(|| why.to_owned()))
+    older_than(5, 10, "storage in inodes")
+        .or_else(|| (!unsupported::has_symbol("inode_storage_map_alloc")).then(|| why.to_owned()))
 }
 
-pub(crate) fn tests() -> Vec<Trial> {
-    let rows =
-        ROWS.iter().map(|Row(name, lacks, map_type)| trial(format!("map_{name}"), *lacks, || made(name, *map_type)));
-    let used = [
-        trial("maps_are_used_by_programs", ring, || used(object!("uses"))),
-        trial("maps_are_used_by_programs_of_an_older_compiler", ring, || used(object!("uses_old"))),
-        trial("a_kind_of_map_that_nobody_knows_is_told", lacks::nothing, unknown),
-        trial("an_arena_is_at_the_same_addresses_for_both", arena_programs, arena),
-        trial("variables_in_an_arena_are_set_and_read", arena_programs, || arena_variables(|_| {})),
-        trial("variables_in_an_arena_at_a_given_address", arena_programs, || {
-            arena_variables(|arena| arena.map_extra = 1 << 44);
-        }),
-        trial("variables_in_an_arena_that_is_larger_than_offsets", arena_programs, || {
-            arena_variables(|arena| arena.max_entries = 1 << 20);
-        }),
-        trial("an_arena_that_cannot_have_its_variables_is_refused", lacks::nothing, arena_refused),
-    ];
-    rows.chain(used).collect()
+pub(crate) fn tests() -> Vec<Test> {
+    let rows = ROWS.iter().map(|row| (row.0, row));
+    let mut tests: Vec<_> = test!(map_is_created, rows, |row: &Row| (row.1)()).collect();
+    tests.extend([
+        test!(maps_are_used_by_programs).unless(ring),
+        test!(maps_are_used_by_programs_of_an_older_compiler).unless(ring),
+        test!(unknown_map_type_is_refused),
+        test!(arena_has_the_same_addresses_on_both_sides).unless(arena_programs),
+        test!(variables_in_an_arena_are_set_and_read).unless(arena_programs),
+        test!(variables_in_an_arena_at_a_given_address).unless(arena_programs),
+        test!(variables_in_an_arena_larger_than_any_offset).unless(arena_programs),
+        test!(arena_without_room_for_its_variables_is_refused),
+    ]);
+    tests
+}
+
+fn maps_are_used_by_programs() {
+    used(object!("uses"));
+}
+
+fn maps_are_used_by_programs_of_an_older_compiler() {
+    used(object!("uses_old"));
+}
+
+fn variables_in_an_arena_are_set_and_read() {
+    arena_variables(|_| {});
+}
+
+fn variables_in_an_arena_at_a_given_address() {
+    arena_variables(|arena| arena.map_extra = 1 << 44);
+}
+
+fn variables_in_an_arena_larger_than_any_offset() {
+    arena_variables(|arena| arena.max_entries = 1 << 20);
 }
 
 fn arena_programs() -> Option<String> {
     let why = "this kernel has no arenas for programs (6.9, and a compiler for them)";
-    (!lacks::has_symbol("bpf_arena_alloc_pages")).then(|| why.to_owned())
+    (!unsupported::has_symbol("bpf_arena_alloc_pages")).then(|| why.to_owned())
 }
 
 #[expect(unsafe_code, reason = "reads where a program has written")]
-fn arena() {
+fn arena_has_the_same_addresses_on_both_sides() {
     let loaded = load(parse(object!("arena")));
     let outcome = loaded.program("allocates").unwrap().test_run(&Run::default()).unwrap();
     assert_eq!(outcome.value, 0);
@@ -126,13 +145,13 @@ fn arena_variables(change: impl Fn(&mut MapSpec)) {
     assert_eq!(loaded.variables().count(), 4);
 }
 
-fn arena_refused() {
+fn arena_without_room_for_its_variables_is_refused() {
     let refusal = |change: &dyn Fn(&mut MapSpec)| {
         let mut object = parse(object!("arena_globals"));
         change(object.map_mut("arena").unwrap());
         object.load().unwrap_err().to_string()
     };
-    if lacks::at_least(6, 9, "arenas").is_none() {
+    if older_than(6, 9, "arenas").is_none() {
         let line = refusal(&|arena| arena.max_entries = 2);
         assert!(line.contains("it has 2 pages, and its global variables take 3"), "{line}");
         let line = refusal(&|arena| arena.map_flags |= MapFlags::from_bits_retain(1 << 17));
@@ -159,7 +178,7 @@ fn only(name: &str) -> Object {
     object
 }
 
-fn made(name: &str, map_type: MapType) {
+fn map_is_created(&Row(name, _, map_type): &Row) {
     let object = only(name);
     let spec = object.maps().iter().find(|map| map.name == name).unwrap().clone();
     let loaded = load(object);
@@ -179,7 +198,7 @@ fn made(name: &str, map_type: MapType) {
     }
 }
 
-fn unknown() {
+fn unknown_map_type_is_refused() {
     let line = only("nobody_knows").load().unwrap_err().to_string();
     assert!(line.contains("create the map `nobody_knows` (map type 99"), "{line}");
 }

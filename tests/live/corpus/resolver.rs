@@ -3,19 +3,20 @@
 use std::net::ToSocketAddrs;
 
 use cutaway::{Loaded, perf_reader};
-use libtest_mimic::Trial;
 
-use crate::{lacks, load, object, parse, trial};
+use crate::{
+    harness::{Test, test},
+    load, object, parse, ring,
+};
 
-pub(crate) fn tests() -> Vec<Trial> {
-    let ring = || lacks::at_least(5, 8, "the ring buffer");
-    vec![
-        trial("getaddrinfo_from_the_stack", lacks::nothing, || answered(object!("getaddrinfo_stack"))),
-        trial("getaddrinfo_from_a_heap", lacks::nothing, || answered(object!("getaddrinfo_heap"))),
-        trial("getaddrinfo_in_a_ring", ring, || answered(object!("getaddrinfo_ring"))),
-        trial("getaddrinfo_of_an_older_compiler", ring, || answered(object!("getaddrinfo_ring_old"))),
-        trial("getaddrinfo_stripped", ring, || answered(object!("getaddrinfo_ring_stripped"))),
-    ]
+pub(crate) fn tests() -> Vec<Test> {
+    let perf = [("from_the_stack", object!("getaddrinfo_stack")), ("from_a_heap", object!("getaddrinfo_heap"))];
+    let rings = [
+        ("in_a_ring", object!("getaddrinfo_ring")),
+        ("of_an_older_compiler", object!("getaddrinfo_ring_old")),
+        ("stripped", object!("getaddrinfo_ring_stripped")),
+    ];
+    test!(getaddrinfo_result_arrives, perf).chain(test!(getaddrinfo_result_arrives, rings, |_| ring())).collect()
 }
 
 /// What the event begins with, and where the address is in it.
@@ -28,7 +29,7 @@ fn word(event: &[u8], at: usize) -> u32 {
     u32::from_ne_bytes(*event[at..].first_chunk().unwrap())
 }
 
-fn answered(bytes: &[u8]) {
+fn getaddrinfo_result_arrives(bytes: &[u8]) {
     let loaded = load(parse(bytes));
     let mut events = events(&loaded, || {
         let links = loaded.attach().unwrap();

@@ -4,9 +4,12 @@
 use std::{io::Read, thread};
 
 use cutaway::Run;
-use libtest_mimic::Trial;
 
-use crate::{counter, lacks, load, object, parse, system_call, trial};
+use crate::{
+    counter,
+    harness::{Test, older_than, test},
+    load, object, parse, system_call, unsupported,
+};
 
 /// What comes of a program once it is loaded.
 #[derive(Clone, Copy)]
@@ -41,102 +44,102 @@ const LIRC: Then = Lacking(&Hand("`Lirc`"), "lirc", "lirc_prog_attach");
 struct Row(&'static str, fn() -> Option<String>, Then);
 
 const ROWS: &[Row] = &[
-    Row("socket", lacks::nothing, Hand("`SocketFilter`")),
-    Row("socket_named", lacks::nothing, Hand("`SocketFilter`")),
-    Row("reuseport", lacks::nothing, Hand("`SocketFilter`")),
-    Row("reuseport_migrate", || lacks::at_least(5, 14, "moving sockets"), Hand("`SocketFilter`")),
-    Row("kprobe", lacks::kprobes, Runs),
-    Row("kprobe_offset", lacks::kprobes, Runs),
-    Row("kretprobe", lacks::kprobes, Runs),
-    Row("uprobe", lacks::nothing, Runs),
-    Row("uprobe_offset", lacks::nothing, Runs),
-    Row("uprobe_path", lacks::nothing, Attaches),
+    Row("socket", unsupported::nothing, Hand("`SocketFilter`")),
+    Row("socket_named", unsupported::nothing, Hand("`SocketFilter`")),
+    Row("reuseport", unsupported::nothing, Hand("`SocketFilter`")),
+    Row("reuseport_migrate", || older_than(5, 14, "moving sockets"), Hand("`SocketFilter`")),
+    Row("kprobe", unsupported::kprobes, Runs),
+    Row("kprobe_offset", unsupported::kprobes, Runs),
+    Row("kretprobe", unsupported::kprobes, Runs),
+    Row("uprobe", unsupported::nothing, Runs),
+    Row("uprobe_offset", unsupported::nothing, Runs),
+    Row("uprobe_path", unsupported::nothing, Attaches),
     Row("uprobe_sleeps", sleeping_uprobes, Runs),
-    Row("uprobe_bare", lacks::nothing, Hand("its name does not say where")),
-    Row("uretprobe", lacks::nothing, Runs),
+    Row("uprobe_bare", unsupported::nothing, Hand("its name does not say where")),
+    Row("uretprobe", unsupported::nothing, Runs),
     Row("uretprobe_sleeps", sleeping_uprobes, Runs),
-    Row("uretprobe_no_library", lacks::nothing, Hand("there is no colon")),
-    Row("kprobe_multi", lacks::kprobes, Runs),
-    Row("kretprobe_multi", lacks::kprobes, Runs),
-    Row("kprobe_session", lacks::kprobe_session, Runs),
-    Row("uprobe_multi", lacks::nothing, Runs),
+    Row("uretprobe_no_library", unsupported::nothing, Hand("there is no colon")),
+    Row("kprobe_multi", unsupported::kprobes, Runs),
+    Row("kretprobe_multi", unsupported::kprobes, Runs),
+    Row("kprobe_session", unsupported::kprobe_session, Runs),
+    Row("uprobe_multi", unsupported::nothing, Runs),
     Row("uprobe_multi_sleeps", sleeping_uprobes, Runs),
-    Row("uretprobe_multi", lacks::nothing, Runs),
+    Row("uretprobe_multi", unsupported::nothing, Runs),
     Row("uretprobe_multi_sleeps", sleeping_uprobes, Runs),
-    Row("uprobe_session", lacks::uprobe_session, Runs),
-    Row("uprobe_session_sleeps", lacks::uprobe_session, Runs),
-    Row("ksyscall", lacks::kprobes, Runs),
-    Row("kretsyscall", lacks::kprobes, Runs),
-    Row("usdt", lacks::nothing, Hand("its name does not say where")),
+    Row("uprobe_session", unsupported::uprobe_session, Runs),
+    Row("uprobe_session_sleeps", unsupported::uprobe_session, Runs),
+    Row("ksyscall", unsupported::kprobes, Runs),
+    Row("kretsyscall", unsupported::kprobes, Runs),
+    Row("usdt", unsupported::nothing, Hand("its name does not say where")),
     Row("usdt_sleeps", sleeping_uprobes, Hand("its name does not say where")),
-    Row("tc", lacks::nothing, Hand("`Tc` or `Tcx`")),
-    Row("tc_ingress", lacks::nothing, Hand("`Tc` or `Tcx`")),
-    Row("tc_egress", lacks::nothing, Hand("`Tc` or `Tcx`")),
-    Row("tcx_ingress", lacks::nothing, Hand("`Tc` or `Tcx`")),
-    Row("tcx_egress", lacks::nothing, Hand("`Tc` or `Tcx`")),
-    Row("netkit_primary", lacks::nothing, Hand("`Tc` or `Tcx`")),
-    Row("netkit_peer", lacks::nothing, Hand("`Tc` or `Tcx`")),
-    Row("classifier", lacks::nothing, Hand("`Tc` or `Tcx`")),
-    Row("action", lacks::nothing, Hand("object-pinned")),
-    Row("tracepoint", lacks::nothing, Runs),
-    Row("tp", lacks::nothing, Runs),
-    Row("tp_no_category", lacks::nothing, Hand("CATEGORY/NAME")),
-    Row("raw_tracepoint", lacks::nothing, Runs),
-    Row("raw_tp", lacks::nothing, Runs),
-    Row("raw_tracepoint_writes", lacks::nothing, Runs),
-    Row("raw_tp_writes", lacks::nothing, Runs),
-    Row("tp_btf", lacks::btf, Runs),
-    Row("fentry", lacks::trampolines, Runs),
-    Row("fentry_sleeps", lacks::trampolines, SLEEPING_FUNCTION),
-    Row("fexit", lacks::trampolines, Runs),
-    Row("fexit_sleeps", lacks::trampolines, SLEEPING_FUNCTION),
-    Row("fmod_ret", lacks::trampolines, Runs),
-    Row("freplace", lacks::nothing, Refused("say of which one, with `LoadOptions::replace`")),
-    Row("lsm", lacks::lsm, Runs),
-    Row("lsm_sleeps", lacks::lsm, Runs),
-    Row("lsm_cgroup", || lacks::lsm().or_else(|| lacks::at_least(6, 0, "LSM on cgroups")), Hand("`Cgroup`")),
-    Row("iter", lacks::iterators, IsRead),
-    Row("iter_sleeps", || lacks::at_least(6, 1, "iterators that sleep"), IsRead),
-    Row("syscall", lacks::syscall_programs, IsRun),
-    Row("xdp", lacks::nothing, Hand("`Xdp`")),
-    Row("xdp_named", lacks::nothing, Hand("`Xdp`")),
-    Row("xdp_fragments", || lacks::at_least(5, 18, "packets in fragments"), Hand("`Xdp`")),
-    Row("xdp_devmap", || lacks::at_least(5, 8, "programs in device maps"), Hand("`Xdp`")),
-    Row("xdp_devmap_fragments", || lacks::at_least(5, 18, "packets in fragments"), Hand("`Xdp`")),
-    Row("xdp_cpumap", || lacks::at_least(5, 9, "programs in CPU maps"), Hand("`Xdp`")),
-    Row("xdp_cpumap_fragments", || lacks::at_least(5, 18, "packets in fragments"), Hand("`Xdp`")),
-    Row("perf_event", lacks::nothing, Hand("`PerfEvent`")),
-    Row("lwt_in", lacks::nothing, Hand("ip route")),
-    Row("lwt_out", lacks::nothing, Hand("ip route")),
-    Row("lwt_xmit", lacks::nothing, Hand("ip route")),
+    Row("tc", unsupported::nothing, Hand("`Tc` or `Tcx`")),
+    Row("tc_ingress", unsupported::nothing, Hand("`Tc` or `Tcx`")),
+    Row("tc_egress", unsupported::nothing, Hand("`Tc` or `Tcx`")),
+    Row("tcx_ingress", unsupported::nothing, Hand("`Tc` or `Tcx`")),
+    Row("tcx_egress", unsupported::nothing, Hand("`Tc` or `Tcx`")),
+    Row("netkit_primary", unsupported::nothing, Hand("`Tc` or `Tcx`")),
+    Row("netkit_peer", unsupported::nothing, Hand("`Tc` or `Tcx`")),
+    Row("classifier", unsupported::nothing, Hand("`Tc` or `Tcx`")),
+    Row("action", unsupported::nothing, Hand("object-pinned")),
+    Row("tracepoint", unsupported::nothing, Runs),
+    Row("tp", unsupported::nothing, Runs),
+    Row("tp_no_category", unsupported::nothing, Hand("CATEGORY/NAME")),
+    Row("raw_tracepoint", unsupported::nothing, Runs),
+    Row("raw_tp", unsupported::nothing, Runs),
+    Row("raw_tracepoint_writes", unsupported::nothing, Runs),
+    Row("raw_tp_writes", unsupported::nothing, Runs),
+    Row("tp_btf", unsupported::btf, Runs),
+    Row("fentry", unsupported::trampolines, Runs),
+    Row("fentry_sleeps", unsupported::trampolines, SLEEPING_FUNCTION),
+    Row("fexit", unsupported::trampolines, Runs),
+    Row("fexit_sleeps", unsupported::trampolines, SLEEPING_FUNCTION),
+    Row("fmod_ret", unsupported::trampolines, Runs),
+    Row("freplace", unsupported::nothing, Refused("say of which one, with `LoadOptions::replace`")),
+    Row("lsm", unsupported::lsm, Runs),
+    Row("lsm_sleeps", unsupported::lsm, Runs),
+    Row("lsm_cgroup", || unsupported::lsm().or_else(|| older_than(6, 0, "LSM on cgroups")), Hand("`Cgroup`")),
+    Row("iter", unsupported::iterators, IsRead),
+    Row("iter_sleeps", || older_than(6, 1, "iterators that sleep"), IsRead),
+    Row("syscall", unsupported::syscall_programs, IsRun),
+    Row("xdp", unsupported::nothing, Hand("`Xdp`")),
+    Row("xdp_named", unsupported::nothing, Hand("`Xdp`")),
+    Row("xdp_fragments", || older_than(5, 18, "packets in fragments"), Hand("`Xdp`")),
+    Row("xdp_devmap", || older_than(5, 8, "programs in device maps"), Hand("`Xdp`")),
+    Row("xdp_devmap_fragments", || older_than(5, 18, "packets in fragments"), Hand("`Xdp`")),
+    Row("xdp_cpumap", || older_than(5, 9, "programs in CPU maps"), Hand("`Xdp`")),
+    Row("xdp_cpumap_fragments", || older_than(5, 18, "packets in fragments"), Hand("`Xdp`")),
+    Row("perf_event", unsupported::nothing, Hand("`PerfEvent`")),
+    Row("lwt_in", unsupported::nothing, Hand("ip route")),
+    Row("lwt_out", unsupported::nothing, Hand("ip route")),
+    Row("lwt_xmit", unsupported::nothing, Hand("ip route")),
     Row("lwt_seg6local", seg6, Hand("ip route")),
-    Row("sockops", lacks::nothing, Hand("`Cgroup`")),
-    Row("sk_skb", lacks::nothing, Hand("`Sockmap`")),
-    Row("sk_skb_parser", lacks::nothing, Hand("`Sockmap`")),
-    Row("sk_skb_stream_verdict", lacks::nothing, Hand("`Sockmap`")),
-    Row("sk_skb_verdict", lacks::verdicts_alone, Hand("`Sockmap`")),
-    Row("sk_msg", lacks::nothing, Hand("`Sockmap`")),
-    Row("sk_lookup", lacks::sk_lookup, Hand("`Netns`")),
-    Row("lirc", lacks::nothing, LIRC),
-    Row("flow_dissector", lacks::nothing, Hand("`Netns`")),
-    Row("cgroup_skb_ingress", lacks::nothing, Hand("`Cgroup`")),
-    Row("cgroup_skb_egress", lacks::nothing, Hand("`Cgroup`")),
-    Row("cgroup_skb", lacks::nothing, Hand("`Cgroup`")),
-    Row("cgroup_sock_create", lacks::nothing, Hand("`Cgroup`")),
-    Row("cgroup_sock_release", || lacks::at_least(5, 9, "the end of sockets"), Hand("`Cgroup`")),
-    Row("cgroup_sock", lacks::nothing, Hand("`Cgroup`")),
-    Row("cgroup_post_bind4", lacks::nothing, Hand("`Cgroup`")),
-    Row("cgroup_post_bind6", lacks::nothing, Hand("`Cgroup`")),
-    Row("cgroup_bind4", lacks::nothing, Hand("`Cgroup`")),
-    Row("cgroup_bind6", lacks::nothing, Hand("`Cgroup`")),
-    Row("cgroup_connect4", lacks::nothing, Hand("`Cgroup`")),
-    Row("cgroup_connect6", lacks::nothing, Hand("`Cgroup`")),
+    Row("sockops", unsupported::nothing, Hand("`Cgroup`")),
+    Row("sk_skb", unsupported::nothing, Hand("`Sockmap`")),
+    Row("sk_skb_parser", unsupported::nothing, Hand("`Sockmap`")),
+    Row("sk_skb_stream_verdict", unsupported::nothing, Hand("`Sockmap`")),
+    Row("sk_skb_verdict", unsupported::verdicts_alone, Hand("`Sockmap`")),
+    Row("sk_msg", unsupported::nothing, Hand("`Sockmap`")),
+    Row("sk_lookup", unsupported::sk_lookup, Hand("`Netns`")),
+    Row("lirc", unsupported::nothing, LIRC),
+    Row("flow_dissector", unsupported::nothing, Hand("`Netns`")),
+    Row("cgroup_skb_ingress", unsupported::nothing, Hand("`Cgroup`")),
+    Row("cgroup_skb_egress", unsupported::nothing, Hand("`Cgroup`")),
+    Row("cgroup_skb", unsupported::nothing, Hand("`Cgroup`")),
+    Row("cgroup_sock_create", unsupported::nothing, Hand("`Cgroup`")),
+    Row("cgroup_sock_release", || older_than(5, 9, "the end of sockets"), Hand("`Cgroup`")),
+    Row("cgroup_sock", unsupported::nothing, Hand("`Cgroup`")),
+    Row("cgroup_post_bind4", unsupported::nothing, Hand("`Cgroup`")),
+    Row("cgroup_post_bind6", unsupported::nothing, Hand("`Cgroup`")),
+    Row("cgroup_bind4", unsupported::nothing, Hand("`Cgroup`")),
+    Row("cgroup_bind6", unsupported::nothing, Hand("`Cgroup`")),
+    Row("cgroup_connect4", unsupported::nothing, Hand("`Cgroup`")),
+    Row("cgroup_connect6", unsupported::nothing, Hand("`Cgroup`")),
     Row("cgroup_connect_unix", unix, Hand("`Cgroup`")),
-    Row("cgroup_sendmsg4", lacks::nothing, Hand("`Cgroup`")),
-    Row("cgroup_sendmsg6", lacks::nothing, Hand("`Cgroup`")),
+    Row("cgroup_sendmsg4", unsupported::nothing, Hand("`Cgroup`")),
+    Row("cgroup_sendmsg6", unsupported::nothing, Hand("`Cgroup`")),
     Row("cgroup_sendmsg_unix", unix, Hand("`Cgroup`")),
-    Row("cgroup_recvmsg4", lacks::nothing, Hand("`Cgroup`")),
-    Row("cgroup_recvmsg6", lacks::nothing, Hand("`Cgroup`")),
+    Row("cgroup_recvmsg4", unsupported::nothing, Hand("`Cgroup`")),
+    Row("cgroup_recvmsg6", unsupported::nothing, Hand("`Cgroup`")),
     Row("cgroup_recvmsg_unix", unix, Hand("`Cgroup`")),
     Row("cgroup_getpeername4", names_of_sockets, Hand("`Cgroup`")),
     Row("cgroup_getpeername6", names_of_sockets, Hand("`Cgroup`")),
@@ -144,45 +147,48 @@ const ROWS: &[Row] = &[
     Row("cgroup_getsockname4", names_of_sockets, Hand("`Cgroup`")),
     Row("cgroup_getsockname6", names_of_sockets, Hand("`Cgroup`")),
     Row("cgroup_getsockname_unix", unix, Hand("`Cgroup`")),
-    Row("cgroup_sysctl", lacks::nothing, Hand("`Cgroup`")),
-    Row("cgroup_getsockopt", lacks::nothing, Hand("`Cgroup`")),
-    Row("cgroup_setsockopt", lacks::nothing, Hand("`Cgroup`")),
-    Row("cgroup_dev", lacks::nothing, Hand("`Cgroup`")),
-    Row("netfilter", lacks::netfilter, Hand("`Netfilter`")),
-    Row("nobody_knows", lacks::nothing, SetAside("its name begins with no kind of program")),
+    Row("cgroup_sysctl", unsupported::nothing, Hand("`Cgroup`")),
+    Row("cgroup_getsockopt", unsupported::nothing, Hand("`Cgroup`")),
+    Row("cgroup_setsockopt", unsupported::nothing, Hand("`Cgroup`")),
+    Row("cgroup_dev", unsupported::nothing, Hand("`Cgroup`")),
+    Row("netfilter", unsupported::netfilter, Hand("`Netfilter`")),
+    Row("nobody_knows", unsupported::nothing, SetAside("its name begins with no kind of program")),
 ];
 
 fn sleeping_uprobes() -> Option<String> {
-    lacks::at_least(6, 0, "uprobes whose programs sleep")
+    older_than(6, 0, "uprobes whose programs sleep")
 }
 
 fn unix() -> Option<String> {
-    lacks::at_least(6, 7, "cgroups on unix sockets")
+    older_than(6, 7, "cgroups on unix sockets")
 }
 
 fn names_of_sockets() -> Option<String> {
-    lacks::at_least(5, 8, "names of sockets")
+    older_than(5, 8, "names of sockets")
 }
 
 /// Programs at the segments of a route.
 fn seg6() -> Option<String> {
     let why = "this kernel has no programs at the segments of routes (CONFIG_IPV6_SEG6_BPF)";
-    (!lacks::has_symbol("bpf_lwt_seg6_action")).then(|| why.to_owned())
+    (!unsupported::has_symbol("bpf_lwt_seg6_action")).then(|| why.to_owned())
 }
 
-pub(crate) fn tests() -> Vec<Trial> {
-    let rows = ROWS.iter().map(|Row(program, lacks, then)| {
-        trial(format!("section_of_{program}"), *lacks, || run(object!("sections"), program, *then))
-    });
+pub(crate) fn tests() -> Vec<Test> {
+    let rows = ROWS.iter().map(|row| (row.0, row));
     // Without debugging information nothing is missing.
-    let stripped = ROWS.iter().filter(|Row(_, _, then)| matches!(then, Runs | Lacking(Runs, ..))).map(
-        |Row(program, lacks, then)| {
-            trial(format!("stripped_section_of_{program}"), *lacks, || {
-                run(object!("sections_stripped"), program, *then)
-            })
-        },
-    );
-    rows.chain(stripped).chain([trial("every_section_has_a_row", lacks::nothing, complete)]).collect()
+    let stripped = rows.clone().filter(|(_, Row(_, _, then))| matches!(then, Runs | Lacking(Runs, ..)));
+    let mut tests: Vec<_> = test!(section, rows, |row: &Row| (row.1)()).collect();
+    tests.extend(test!(section_of_a_stripped_object, stripped, |row: &Row| (row.1)()));
+    tests.push(test!(every_section_has_a_row));
+    tests
+}
+
+fn section(Row(program, _, then): &Row) {
+    run(object!("sections"), program, *then);
+}
+
+fn section_of_a_stripped_object(Row(program, _, then): &Row) {
+    run(object!("sections_stripped"), program, *then);
 }
 
 fn run(bytes: &[u8], program: &str, then: Then) {
@@ -203,7 +209,7 @@ fn run(bytes: &[u8], program: &str, then: Then) {
             Ok(loaded) => (*then, loaded),
             Err(error) => {
                 let line = error.to_string();
-                return assert!(line.contains(why) && !lacks::has_symbol(function), "{line}");
+                return assert!(line.contains(why) && !unsupported::has_symbol(function), "{line}");
             }
         },
         then => (then, load(object)),
@@ -252,7 +258,7 @@ fn happen() {
     assert!(std::fs::File::open("/proc/self/status").is_ok());
 }
 
-fn complete() {
+fn every_section_has_a_row() {
     let object = parse(object!("sections"));
     let names = object.programs().iter().map(|program| program.name.as_str());
     let mut names: Vec<_> = names.chain(object.set_aside().iter().map(|aside| aside.name.as_str())).collect();

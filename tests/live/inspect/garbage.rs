@@ -2,19 +2,21 @@
 
 use std::{fs, path::PathBuf};
 
-use libtest_mimic::Trial;
+use crate::{
+    corpus,
+    harness::{Test, test},
+    inspect,
+};
 
-use crate::{corpus, inspect, requirements::Needs, trial};
-
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("garbage_gets_one_clear_sentence", Needs::Nothing, garbage),
-        trial("a_truncated_object_gets_one_sentence_wherever_it_is_cut", Needs::Nothing, truncated),
-        trial("wrong_usage_of_inspect_ends_with_status_2", Needs::Nothing, wrong),
+        test!(garbage_gets_one_clear_sentence),
+        test!(truncated_object_gets_one_sentence),
+        test!(wrong_usage_of_inspect_ends_with_status_2),
     ]
 }
 
-fn garbage() {
+fn garbage_gets_one_clear_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
@@ -48,7 +50,7 @@ fn garbage() {
     }
 }
 
-fn truncated() {
+fn truncated_object_gets_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let whole = fs::read(corpus("kinds/one_ring.o")).unwrap();
     let path = folder.path().join("cut.o");
@@ -58,7 +60,7 @@ fn truncated() {
     }
 }
 
-fn wrong() {
+fn wrong_usage_of_inspect_ends_with_status_2() {
     for words in ["", "object.o --built-in ring", "--built-in paper", "--built-in ring --format xml"] {
         let ended = inspect(words.split_whitespace());
         assert_eq!(ended.status.code(), Some(2), "{words}: {ended:?}");

@@ -15,6 +15,9 @@ mod objects;
 #[path = "../support/binary.rs"]
 #[expect(dead_code, reason = "shared with tests that do more with it")]
 mod binary;
+#[path = "../support/harness.rs"]
+#[expect(dead_code, reason = "others use more of it")]
+mod harness;
 #[path = "../support/many_core.rs"]
 mod many_core;
 #[path = "../support/patience.rs"]
@@ -25,21 +28,12 @@ mod requirements;
 
 use std::{ffi::OsStr, path::PathBuf};
 
-use libtest_mimic::{Arguments, Trial};
-use requirements::Needs;
+use harness::Suite;
 use serde_json::Value;
 
 fn main() {
-    let trials = [objects::trials(), garbage::trials()];
-    libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
-}
-
-/// A test that fails by panicking.
-fn trial(name: &str, needs: Needs, test: impl FnOnce() + Send + 'static) -> Trial {
-    requirements::trial(name, needs, move || {
-        test();
-        Ok(())
-    })
+    let tables = [objects::tests(), garbage::tests()];
+    Suite::new(tables).run()
 }
 
 /// Runs `cutaway inspect` with these arguments to its end.

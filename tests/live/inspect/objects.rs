@@ -11,23 +11,27 @@ use cutaway_programs::{
     compare::{self},
     getaddrinfo::Transport,
 };
-use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::{binary, corpus, inspect, many_core, report, requirements::Needs, trial};
+use crate::{
+    binary, corpus,
+    harness::{Test, test},
+    inspect, many_core, report,
+    requirements::root,
+};
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("every_object_of_the_corpus_is_told_of", Needs::Nothing, whole_corpus),
-        trial("every_object_of_the_assembler_is_told_of", Needs::Nothing, assembler),
-        trial("sizes_are_those_that_the_kernel_is_asked_for", Needs::Nothing, sizes),
-        trial("many_relocations_are_told_of_each_at_its_instruction", Needs::Nothing, many_relocations),
-        trial("instructions_are_shown_before_and_after", Needs::Nothing, instructions),
-        trial("against_its_own_types_core_changes_nothing", Needs::Nothing, own_types),
-        trial("externs_are_found_or_said_to_be_missing", Needs::Nothing, externs),
-        trial("the_other_byte_order_is_told_of_as_this_one", Needs::Nothing, other_order),
-        trial("nobody_needs_privileges_to_inspect", Needs::Root, nobody),
-        trial("the_help_s_example_of_inspect_works_when_pasted", Needs::Nothing, example),
+        test!(every_corpus_object_is_inspected),
+        test!(every_assembled_object_is_inspected),
+        test!(sizes_are_those_sent_to_the_kernel),
+        test!(relocations_are_shown_at_their_instructions),
+        test!(instructions_are_shown_before_and_after),
+        test!(core_against_own_types_changes_nothing),
+        test!(externs_are_found_or_named_as_missing),
+        test!(foreign_byte_order_is_inspected_alike),
+        test!(inspect_needs_no_privileges).needs(root),
+        test!(help_example_of_inspect_works),
     ]
 }
 
@@ -40,7 +44,7 @@ fn objects(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// As many as once took half a minute. Against its own types, which have what it asks for.
-fn many_relocations() {
+fn relocations_are_shown_at_their_instructions() {
     const PROGRAMS: usize = 85;
     const RECORDS: usize = 350;
     let folder = tempfile::tempdir().unwrap();
@@ -63,7 +67,7 @@ fn many_relocations() {
     );
 }
 
-fn whole_corpus() {
+fn every_corpus_object_is_inspected() {
     let objects = objects(&corpus(""));
     assert!(objects.len() > 50, "{}", objects.len());
     let mut refused = 0;
@@ -92,7 +96,7 @@ fn whole_corpus() {
 
 /// What is told of a program does not depend on the byte order for which it was compiled. Those of this machine's are linked
 /// as well.
-fn other_order() {
+fn foreign_byte_order_is_inspected_alike() {
     for name in ["code", "legacy", "core_reads", "struct_ops"] {
         let told = ["", "_eb"].map(|form| report([corpus(&format!("kinds/{name}{form}.o"))]));
         let [own, foreign] = &told;
@@ -120,7 +124,7 @@ fn other_order() {
     }
 }
 
-fn assembler() {
+fn every_assembled_object_is_inspected() {
     let folder = tempfile::tempdir().unwrap();
     let mut objects = vec![compare::array_sink().unwrap(), compare::TaskEvent::object().unwrap()];
     objects.extend(compare::Transport::ALL.map(|way| compare::variable_size(way).unwrap()));
@@ -140,7 +144,7 @@ fn assembler() {
     }
 }
 
-fn sizes() {
+fn sizes_are_those_sent_to_the_kernel() {
     let told = report(["--built-in", "perf-heap"]);
     let events = told["maps"].as_array().unwrap().iter().find(|map| map["type"] == "PERF_EVENT_ARRAY").unwrap();
     let cpus = cutaway::Object::parse(&Transport::PerfHeap.object().unwrap()).unwrap();
@@ -159,7 +163,7 @@ fn sizes() {
     assert!(ring.corrected().is_err());
 }
 
-fn instructions() {
+fn instructions_are_shown_before_and_after() {
     let ended = inspect(["--built-in", "ring", "--program", "follow_fork"]);
     assert!(ended.status.success(), "{ended:?}");
     let lines: Vec<_> = ended.stdout.lines().collect();
@@ -174,7 +178,7 @@ fn instructions() {
     assert!(!ended.stdout.contains("uretprobe/libc.so.6:getaddrinfo: "), "one program was asked for");
 }
 
-fn own_types() {
+fn core_against_own_types_changes_nothing() {
     let mut relocations = 0;
     // How a bit field is loaded is settled by the loader, whatever its compiler chose.
     let has_bit_fields = |path: &&PathBuf| path.ends_with("bitfields.o") || path.ends_with("live.o");
@@ -195,7 +199,7 @@ fn own_types() {
     assert!(relocations > 10, "{relocations}");
 }
 
-fn externs() {
+fn externs_are_found_or_named_as_missing() {
     let told = report([corpus("externs/ksyms_missing.o")]);
     let externs = told["externs"].as_array().unwrap();
     let found = |name: &str| externs.iter().find(|known| known["name"] == name).unwrap()["found"].as_str().unwrap();
@@ -204,7 +208,7 @@ fn externs() {
     assert!(refused["refused"].as_str().unwrap().contains("cutaway_has_no_such_function"));
 }
 
-fn nobody() {
+fn inspect_needs_no_privileges() {
     const NOBODY: u32 = 65534;
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("cutaway");
@@ -220,7 +224,7 @@ fn nobody() {
 }
 
 /// The last example of `cutaway inspect --help`, pasted into a shell.
-fn example() {
+fn help_example_of_inspect_works() {
     let help = inspect(["--help"]).stdout;
     let (_, script) = help.split_once("itself loads:\n").unwrap();
     let path = format!("{}:{}", binary::path().parent().unwrap().display(), std::env::var("PATH").unwrap());

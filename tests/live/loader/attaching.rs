@@ -6,30 +6,32 @@ use std::process::{Command, Stdio};
 use cutaway::{AttachType, Error, Link, Loaded, Object, ProgramType, RawTracepoint, Tracepoint, Uprobe, features};
 
 use crate::{
-    Test, corpus, journal,
-    requirements::Needs,
+    corpus,
+    harness::{Test, test},
+    journal,
+    requirements::root,
     sample::{self, names},
 };
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        Test::new("a_link_that_is_dropped_detaches", Needs::Root, dropped),
-        Test::new("a_link_that_is_forgotten_stays", Needs::Root, forgotten),
-        Test::new("several_links_of_one_program_count_each", Needs::Root, several),
-        Test::new("a_program_outlives_what_it_was_loaded_with", Needs::Root, outlives),
-        Test::new("a_section_that_says_where_attaches_there", Needs::Root, by_section),
-        Test::new("a_program_is_what_it_is_said_to_be", Needs::Root, by_type),
-        Test::new("a_return_probe_runs_on_return", Needs::Root, on_return),
-        Test::new("another_process_is_not_probed", Needs::Root, another_process),
-        Test::new("constants_reach_the_program", Needs::Root, constants),
-        Test::new("a_link_is_a_link_where_the_kernel_has_them", Needs::Root, kind_of_link),
-        Test::new("functions_that_cannot_be_probed_are_told_apart", Needs::Root, symbols),
-        Test::new("places_that_are_none_are_told", Needs::Root, places),
-        Test::new("context_beyond_the_record_is_told", Needs::Root, beyond_the_record),
-        Test::new("when_one_of_several_cannot_be_attached_none_is", Needs::Root, all_or_none),
-        Test::new("skipped_programs_are_named_with_their_reasons", Needs::Root, skipped),
-        Test::new("object_whose_programs_are_all_skipped_says_so", Needs::Root, all_skipped),
-        Test::new("warnings_are_logged_once", Needs::Root, warned),
+        test!(dropped_link_detaches).needs(root),
+        test!(forgotten_link_stays_attached).needs(root),
+        test!(links_of_one_program_count_separately).needs(root),
+        test!(program_outlives_its_object).needs(root),
+        test!(program_attaches_by_its_section).needs(root),
+        test!(program_type_is_set_by_hand).needs(root),
+        test!(return_probe_runs_on_return).needs(root),
+        test!(another_process_is_not_probed).needs(root),
+        test!(constants_reach_the_program).needs(root),
+        test!(attachment_is_a_link_where_supported).needs(root),
+        test!(functions_that_cannot_be_probed_are_distinguished).needs(root),
+        test!(invalid_offset_is_refused).needs(root),
+        test!(context_access_beyond_the_record_is_explained).needs(root),
+        test!(one_failed_attachment_detaches_all).needs(root),
+        test!(skipped_programs_are_named_with_their_reasons).needs(root),
+        test!(all_programs_skipped_is_an_error).needs(root),
+        test!(warnings_are_logged_once).needs(root),
     ]
 }
 
@@ -55,7 +57,7 @@ fn attach(loaded: &Loaded, probe: &Uprobe) -> Link {
     probe.attach(loaded.program(names::PROGRAM).unwrap()).unwrap()
 }
 
-fn dropped() {
+fn dropped_link_detaches() {
     let loaded = load("uprobe");
     call();
     assert_eq!(sample::runs(&loaded), 0);
@@ -71,7 +73,7 @@ fn dropped() {
 }
 
 /// It stays until the process ends, with its descriptors; so that part runs in a process of its own.
-fn forgotten() {
+fn forgotten_link_stays_attached() {
     const CHILD: &str = "CUTAWAY_TEST_FORGETS";
     if std::env::var_os(CHILD).is_some() {
         let loaded = load("uprobe");
@@ -83,7 +85,7 @@ fn forgotten() {
         std::process::exit(0);
     }
     let output = Command::new(std::env::current_exe().unwrap())
-        .args([crate::ALONE, "a_link_that_is_forgotten_stays"])
+        .args([crate::harness::ISOLATED, "forgotten_link_stays_attached"])
         .env(CHILD, "1")
         .output()
         .unwrap();
@@ -91,7 +93,7 @@ fn forgotten() {
 }
 
 /// Its section's name says nothing; whoever loads it knows.
-fn by_type() {
+fn program_type_is_set_by_hand() {
     let mut object = sample::object("mine/anything");
     let section = &object.set_aside()[0];
     assert_eq!((section.name.as_str(), object.programs().len()), ("count", 0));
@@ -119,7 +121,7 @@ fn by_type() {
     drop(link);
 }
 
-fn several() {
+fn links_of_one_program_count_separately() {
     let loaded = load("uprobe");
     let links = [attach(&loaded, &probe_here()), attach(&loaded, &probe_here()), attach(&loaded, &probe_here())];
     call();
@@ -129,7 +131,7 @@ fn several() {
     assert_eq!(sample::runs(&loaded), 3);
 }
 
-fn outlives() {
+fn program_outlives_its_object() {
     use std::os::fd::AsFd;
     let loaded = load("uprobe");
     let link = attach(&loaded, &probe_here());
@@ -141,7 +143,7 @@ fn outlives() {
     drop(runs);
 }
 
-fn by_section() {
+fn program_attaches_by_its_section() {
     let loaded = load("uprobe/libc.so.6:a64l");
     let links = loaded.attach().unwrap();
     assert_eq!(links.iter().count(), 1);
@@ -167,7 +169,7 @@ fn by_section() {
     assert!(error.contains("attach the program by hand, with `SocketFilter`"), "{error}");
 }
 
-fn on_return() {
+fn return_probe_runs_on_return() {
     let loaded = load("uretprobe");
     let link = attach(&loaded, &probe_here().on_return(true));
     for calls in 1..=5 {
@@ -179,7 +181,7 @@ fn on_return() {
     assert_eq!(sample::runs(&loaded), 5);
 }
 
-fn another_process() {
+fn another_process_is_not_probed() {
     let loaded = load("uprobe");
     let mut process = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let link = attach(&loaded, &Uprobe::new("libc.so.6", "a64l").pid(process.id()));
@@ -190,7 +192,7 @@ fn another_process() {
     assert!(process.wait().unwrap().success(), "it lives on");
 }
 
-fn constants() {
+fn constants_reach_the_program() {
     let mut object = sample::object("uprobe");
     object.set_variable(names::STEP, &1000_u64.to_ne_bytes()).unwrap();
     object.set_variable(names::OFFSET, &1_u64.to_ne_bytes()).unwrap();
@@ -203,7 +205,7 @@ fn constants() {
     assert_eq!(sample::runs(&loaded), 2006);
 }
 
-fn kind_of_link() {
+fn attachment_is_a_link_where_supported() {
     use std::os::fd::AsRawFd;
     let loaded = load("uprobe");
     let link = attach(&loaded, &probe_here());
@@ -232,7 +234,7 @@ fn refused(loaded: &Loaded, probe: &Uprobe) -> String {
     line
 }
 
-fn symbols() {
+fn functions_that_cannot_be_probed_are_distinguished() {
     let loaded = load("uprobe");
     let own = std::env::current_exe().unwrap();
     let own = own.to_str().unwrap();
@@ -252,7 +254,7 @@ fn symbols() {
     }
 }
 
-fn places() {
+fn invalid_offset_is_refused() {
     let loaded = load("uprobe");
     let line = refused(&loaded, &probe_here().offset(u64::MAX));
     assert!(line.contains("reaches beyond any file"), "{line}");
@@ -271,7 +273,7 @@ fn places() {
     assert!(line.contains("attach the program `count`") && line.contains("EINVAL"), "{line}");
 }
 
-fn beyond_the_record() {
+fn context_access_beyond_the_record_is_explained() {
     use cutaway_programs::prelude::*;
     let mut object = ObjectBuilder::new("GPL");
     let mut asm = Assembler::new();
@@ -284,7 +286,7 @@ fn beyond_the_record() {
     assert!(line.contains("EACCES") && line.contains("events/sched/sched_process_exec/format"), "{line}");
 }
 
-fn all_or_none() {
+fn one_failed_attachment_detaches_all() {
     use cutaway_programs::prelude::*;
     let mut object = ObjectBuilder::new("GPL");
     for (section, name) in [("uprobe/libc.so.6:a64l", "first"), ("uprobe/libc.so.6:no_such_function", "second")] {
@@ -294,16 +296,16 @@ fn all_or_none() {
         object.program(section, name, asm);
     }
     let loaded = Object::parse(&object.write().unwrap()).unwrap().load().unwrap();
-    let before = crate::open::descriptors();
+    let before = crate::harness::open_fds();
     assert!(matches!(loaded.attach().unwrap_err(), cutaway::Error::Symbol { .. }));
-    assert_eq!(crate::open::descriptors(), before, "the first one is detached again");
+    assert_eq!(crate::harness::open_fds(), before, "the first one is detached again");
 }
 
 fn faulty(name: &str) -> Object {
     Object::parse(&corpus::read("faults", name)).unwrap()
 }
 
-fn skipped() {
+fn skipped_programs_are_named_with_their_reasons() {
     let mut object = faulty("unknown_sections.o");
     // One that is attached by hand.
     object.set_type("in_foo", ProgramType::RAW_TRACEPOINT, AttachType::default()).unwrap();
@@ -330,7 +332,7 @@ fn skipped() {
     assert!(name == "in_foo" && why.contains("does not say where"), "{not_attached:?}");
 }
 
-fn all_skipped() {
+fn all_programs_skipped_is_an_error() {
     let mut object = faulty("unknown_sections.o");
     object.program_mut("runs").unwrap().section.wanted = false;
     let loaded = object.load().unwrap();
@@ -354,7 +356,7 @@ fn all_skipped() {
     assert!(loaded.program("count").unwrap_err().to_string().contains(&refused[0].why.to_string()));
 }
 
-fn warned() {
+fn warnings_are_logged_once() {
     drop(faulty("pointers.o").load().unwrap());
     let warnings = journal::messages(log::Level::Warn);
     for part in ["`.data`", "`.rodata`", "the license is a pointer"] {

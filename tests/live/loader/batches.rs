@@ -5,21 +5,24 @@ use std::collections::BTreeMap;
 use cutaway::{Entries, Error, Loaded, Map, Object};
 use cutaway_programs::{MapDef, MapType as Kind, ObjectBuilder};
 
-use crate::{Test, journal, requirements::Needs};
+use crate::{
+    harness::{Test, test},
+    journal,
+    requirements::root,
+};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        Test::new("elements_are_given_many_at_a_time", Needs::Root, given),
-        Test::new("elements_are_given_one_by_one_elsewhere", Needs::Root, one_by_one)
-            .since("5.4", "maps of devices by hash"),
-        Test::new("a_bucket_that_does_not_fit_is_given_whole", Needs::Root, buckets),
-        Test::new("what_is_taken_is_gone", Needs::Root, taken),
-        Test::new("many_elements_are_set_and_removed", Needs::Root, set_and_removed),
-        Test::new("a_batch_that_ends_early_says_how_far_it_came", Needs::Root, ends_early),
-        Test::new("arrays_have_elements_too", Needs::Root, arrays),
-        Test::new("every_cpu_s_value_is_set", Needs::Root, per_cpu),
-        Test::new("queues_and_stacks_give_their_values", Needs::Root, queues).since("4.20", "queues and stacks"),
-        Test::new("sizes_and_flags_are_changed_before_loading", Needs::Root, changed),
+        test!(elements_are_read_in_batches).needs(root),
+        test!(elements_are_read_one_by_one_without_batches).since(5, 4, "maps of devices by hash").needs(root),
+        test!(bucket_larger_than_the_batch_is_read_whole).needs(root),
+        test!(drained_elements_are_deleted).needs(root),
+        test!(elements_are_updated_and_deleted_in_batches).needs(root),
+        test!(failed_batch_reports_its_progress).needs(root),
+        test!(arrays_are_read_in_batches).needs(root),
+        test!(per_cpu_values_are_set_in_batches).needs(root),
+        test!(queues_and_stacks_are_drained).since(4, 20, "queues and stacks").needs(root),
+        test!(sizes_and_flags_are_changed_before_loading).needs(root),
     ]
 }
 
@@ -69,7 +72,7 @@ fn commands(since: usize) -> Vec<String> {
     calls[since..].iter().filter_map(|call| pair("cmd", &call.pairs)).collect()
 }
 
-fn given() {
+fn elements_are_read_in_batches() {
     for kind in [Kind::HASH, Kind::LRU_HASH] {
         let loaded = hash(kind, 4000);
         let map = loaded.map("map").unwrap();
@@ -85,7 +88,7 @@ fn given() {
     }
 }
 
-fn one_by_one() {
+fn elements_are_read_one_by_one_without_batches() {
     let loaded = with_map(MapDef::new(Kind::DEVMAP_HASH).key_size(4).value_size(4).max_entries(64));
     let map = loaded.map("map").unwrap();
     let loopback = 1_u32.to_ne_bytes();
@@ -105,7 +108,7 @@ fn one_by_one() {
 }
 
 /// Two hundred elements in a hash with two buckets.
-fn buckets() {
+fn bucket_larger_than_the_batch_is_read_whole() {
     let loaded = with_map(MapDef::new(Kind::HASH).key_size(4).value_size(8).max_entries(2));
     let map = loaded.map("map").unwrap();
     let elements = fill(map, 2);
@@ -118,7 +121,7 @@ fn buckets() {
     assert_eq!(collected(map.entries().at_most(1)), owned(&elements));
 }
 
-fn taken() {
+fn drained_elements_are_deleted() {
     for kind in [Kind::HASH, Kind::LRU_HASH] {
         let loaded = hash(kind, 4000);
         let map = loaded.map("map").unwrap();
@@ -144,7 +147,7 @@ fn taken() {
     assert_eq!(map.lookup_and_delete(&[32, 0, 0, 0, 10, 0, 0, 1]).unwrap(), None);
 }
 
-fn set_and_removed() {
+fn elements_are_updated_and_deleted_in_batches() {
     let loaded = hash(Kind::HASH, 100);
     let map = loaded.map("map").unwrap();
     let elements = fill(map, 100);
@@ -167,7 +170,7 @@ fn set_and_removed() {
     }
 }
 
-fn ends_early() {
+fn failed_batch_reports_its_progress() {
     let loaded = hash(Kind::HASH, 10);
     let map = loaded.map("map").unwrap();
     let elements = elements(20);
@@ -179,7 +182,7 @@ fn ends_early() {
     assert_eq!(map.keys().count(), 10);
 }
 
-fn arrays() {
+fn arrays_are_read_in_batches() {
     let loaded = with_map(MapDef::new(Kind::ARRAY).key_size(4).value_size(8).max_entries(1000));
     let map = loaded.map("map").unwrap();
     let elements = fill(map, 1000);
@@ -191,7 +194,7 @@ fn arrays() {
     assert!(error.contains("remove a key from the map `map` (ARRAY): EINVAL"), "{error}");
 }
 
-fn per_cpu() {
+fn per_cpu_values_are_set_in_batches() {
     // One that forgets what is used least does so long before it is full.
     for (kind, entries) in [(Kind::PERCPU_HASH, 300), (Kind::PERCPU_ARRAY, 300), (Kind::LRU_PERCPU_HASH, 4000)] {
         let loaded = with_map(MapDef::new(kind).key_size(4).value_size(12).max_entries(entries));
@@ -218,7 +221,7 @@ fn per_cpu() {
     assert!(error.contains("it is a HASH, which has one value for all CPUs"), "{error}");
 }
 
-fn queues() {
+fn queues_and_stacks_are_drained() {
     for (kind, order) in [(Kind::QUEUE, [1, 2, 3]), (Kind::STACK, [3, 2, 1])] {
         let loaded = with_map(MapDef::new(kind).value_size(4).max_entries(4));
         let map = loaded.map("map").unwrap();
@@ -233,7 +236,7 @@ fn queues() {
     }
 }
 
-fn changed() {
+fn sizes_and_flags_are_changed_before_loading() {
     let mut object = ObjectBuilder::new("GPL");
     object.map("map", MapDef::new(Kind::HASH).key_size(4).value_size(8).max_entries(1));
     let mut object = Object::parse(&object.write().unwrap()).unwrap();

@@ -6,13 +6,17 @@ use cutaway::{Error, Object, Uprobe, perf_reader::Options};
 use cutaway_programs::getaddrinfo::{FUNCTION, LIBRARY, Transport, names};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{Test, open::descriptors as open_descriptors, requirements::Needs, sample};
+use crate::{
+    harness::{Test, open_fds, test},
+    requirements::root,
+    sample,
+    transports::{self, transports},
+};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let needs = |transport| if transport == Transport::Ring { Needs::Ring } else { Needs::Root };
-    let mut tests: Vec<_> = Test::each_way("a_whole_life_leaves_no_descriptor", needs, whole_life).collect();
-    tests.extend(Test::each_way("whichever_descriptor_is_one_too_many_none_leaks", needs, one_too_many));
-    tests.push(Test::new("closing_is_in_any_order", Needs::Root, any_order));
+    let mut tests: Vec<_> = test!(load_and_attach_leave_no_fd_open, transports(), transports::missing).collect();
+    tests.extend(test!(failure_at_any_fd_limit_leaks_none, transports(), transports::missing));
+    tests.push(test!(loaded_parts_close_in_any_order).needs(root));
     tests
 }
 
@@ -45,19 +49,19 @@ fn live(transport: Transport) -> Result<(), Error> {
     loaded.map(names::LOSSES)?.lookup_per_cpu(&0_u32.to_ne_bytes()).map(drop)
 }
 
-fn whole_life(transport: Transport) {
-    let before = open_descriptors();
+fn load_and_attach_leave_no_fd_open(transport: Transport) {
+    let before = open_fds();
     for _ in 0..3 {
         live(transport).unwrap();
-        assert_eq!(open_descriptors(), before);
+        assert_eq!(open_fds(), before);
     }
 }
 
 /// With room for ever more descriptors, it fails at every place where one is made, until it does not fail.
-fn one_too_many(transport: Transport) {
+fn failure_at_any_fd_limit_leaks_none(transport: Transport) {
     // What the kernel can do is asked once and not under this limit.
     live(transport).unwrap();
-    let before = open_descriptors();
+    let before = open_fds();
     let usual = getrlimit(Resource::Nofile);
     let mut failures = Vec::new();
     let mut room = 0;
@@ -66,7 +70,7 @@ fn one_too_many(transport: Transport) {
         setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum: usual.maximum }).unwrap();
         let answer = live(transport);
         setrlimit(Resource::Nofile, usual).unwrap();
-        assert_eq!(open_descriptors(), before, "with room for {room}: {answer:?}");
+        assert_eq!(open_fds(), before, "with room for {room}: {answer:?}");
         match answer {
             Ok(()) => break,
             Err(error) => failures.push(error.to_string()),
@@ -83,8 +87,8 @@ fn one_too_many(transport: Transport) {
 }
 
 /// Links, programs, maps and readers hold each other in the kernel; here each can go first.
-fn any_order() {
-    let before = open_descriptors();
+fn loaded_parts_close_in_any_order() {
+    let before = open_fds();
     let probe = Uprobe::new("libc.so.6", "a64l");
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let loaded = sample::object("uprobe").load().unwrap();
@@ -97,6 +101,6 @@ fn any_order() {
             parts[place] = None;
         }
         drop(parts);
-        assert_eq!(open_descriptors(), before, "{order:?}");
+        assert_eq!(open_fds(), before, "{order:?}");
     }
 }

@@ -7,33 +7,29 @@ use cutaway::{Error, ExternKind, Object, Run, features};
 
 use log::Level;
 
-use crate::{Test, corpus, journal, requirements::Needs};
+use crate::{
+    corpus,
+    harness::{Test, test},
+    journal,
+    requirements::root,
+};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        Test::new("externs_are_listed", Needs::Nothing, listed),
-        Test::new("constants_take_what_the_configuration_says", Needs::Root, constants)
-            .since("5.14", "programs of the kind syscall"),
-        Test::new("constants_take_what_the_kernel_says_of_itself", Needs::Root, kernels_own)
-            .since("5.14", "programs of the kind syscall"),
-        Test::new("features_of_the_kernel_are_asked_once", Needs::Root, features)
-            .since("5.14", "programs of the kind syscall"),
-        Test::new("a_constant_that_does_not_fit_is_told_with_its_text", Needs::Root, unfit)
-            .since("5.14", "programs of the kind syscall"),
-        Test::new("a_missing_constant_is_missed_by_the_program_that_uses_it", Needs::Root, missing_constant)
-            .since("5.14", "programs of the kind syscall"),
-        Test::new("addresses_in_the_kernel_are_found", Needs::Root, addresses)
-            .since("5.10", "raw tracepoints that can be run"),
-        Test::new("variables_of_the_kernel_are_found", Needs::Root, variables)
-            .since("5.11", "variables in the kernel's BTF"),
-        Test::new("what_the_kernel_does_not_have_is_told_by_name", Needs::Root, missing_symbols)
-            .since("6.2", "functions of the kernel that every program may call"),
-        Test::new("functions_of_the_kernel_are_called", Needs::Root, functions)
-            .since("6.2", "functions of the kernel that every program may call"),
-        Test::new("a_weak_function_that_is_missing_must_not_be_reached", Needs::Root, reached)
-            .since("6.2", "functions of the kernel that every program may call"),
-        Test::new("the_kernels_types_are_read_once", Needs::Root, read_once)
-            .since("6.2", "functions of the kernel that every program may call"),
+        test!(externs_are_listed),
+        test!(kconfig_constants_have_the_configured_values).since(5, 14, "programs of type syscall").needs(root),
+        test!(kconfig_constants_have_the_kernel_version).since(5, 14, "programs of type syscall").needs(root),
+        test!(kernel_features_are_probed_once).since(5, 14, "programs of type syscall").needs(root),
+        test!(kconfig_value_that_does_not_fit_is_refused).since(5, 14, "programs of type syscall").needs(root),
+        test!(missing_kconfig_value_fails_its_program).since(5, 14, "programs of type syscall").needs(root),
+        test!(ksym_addresses_are_resolved).since(5, 10, "raw tracepoints that can be run").needs(root),
+        test!(ksym_variables_are_resolved).since(5, 11, "variables in the kernel's BTF").needs(root),
+        test!(missing_ksyms_are_named).since(6, 2, "functions of the kernel that every program may call").needs(root),
+        test!(kfuncs_are_called).since(6, 2, "functions of the kernel that every program may call").needs(root),
+        test!(missing_weak_kfunc_must_not_be_reached)
+            .since(6, 2, "functions of the kernel that every program may call")
+            .needs(root),
+        test!(kernel_btf_is_read_once).since(6, 2, "functions of the kernel that every program may call").needs(root),
     ]
 }
 
@@ -53,7 +49,7 @@ fn run(object: Object) -> Vec<u64> {
     out.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect()
 }
 
-fn listed() {
+fn externs_are_listed() {
     let object = object("ksyms.o");
     let mut externs: Vec<_> =
         object.externs().iter().map(|known| (known.name.as_str(), known.kind, known.weak)).collect();
@@ -91,7 +87,7 @@ fn release() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap().trim_end().to_owned()
 }
 
-fn constants() {
+fn kconfig_constants_have_the_configured_values() {
     let mut object = object("kconfig.o");
     object.set_kconfig(CONFIGURATION);
     let out = run(object);
@@ -110,7 +106,7 @@ fn constants() {
     assert_eq!(out[24..28], [b'a', b'b', b'c', 0].map(u64::from));
 }
 
-fn kernels_own() {
+fn kconfig_constants_have_the_kernel_version() {
     let out = run(object("kconfig_kernel.o"));
     let text = std::fs::read_to_string(format!("/boot/config-{}", release())).unwrap_or_else(|_| {
         let output = Command::new("zcat").arg("/proc/config.gz").output().unwrap();
@@ -122,7 +118,7 @@ fn kernels_own() {
 }
 
 /// Of the second object, the kernel is asked nothing that the first one has found.
-fn features() {
+fn kernel_features_are_probed_once() {
     let wrapped = cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "s390x"));
     let mut opened = Vec::new();
     for _ in 0..2 {
@@ -138,7 +134,7 @@ fn features() {
     assert!(!wrapped || opened[0] == opened[1], "files opened by the first object, and by both: {opened:?}");
 }
 
-fn unfit() {
+fn kconfig_value_that_does_not_fit_is_refused() {
     for (line, text) in [
         ("CONFIG_SMALL=256", "the kernel's configuration has 256, which does not fit into a char"),
         ("CONFIG_BPF_SYSCALL=m", "has m, which does not fit into a bool"),
@@ -156,7 +152,7 @@ fn unfit() {
     }
 }
 
-fn missing_constant() {
+fn missing_kconfig_value_fails_its_program() {
     let error = object("kconfig_missing.o").load().unwrap_err().to_string();
     assert_eq!(
         error,
@@ -170,7 +166,7 @@ fn missing_constant() {
     assert_eq!(loaded.program("does_not").unwrap().test_run(&Run::default()).unwrap().value, 7);
 }
 
-fn addresses() {
+fn ksym_addresses_are_resolved() {
     let out = run(object("ksyms.o"));
     assert_eq!(out[3], 0, "weak, and there is no such variable");
     let line = symbol("bpf_get_current_pid_tgid").unwrap();
@@ -184,7 +180,7 @@ fn symbol(name: &str) -> Option<String> {
     kallsyms.lines().find(|line| line.split_whitespace().nth(2) == Some(name)).map(str::to_owned)
 }
 
-fn variables() {
+fn ksym_variables_are_resolved() {
     let mut object = object("ksyms.o");
     object.program_mut("addresses").unwrap().section.wanted = false;
     object.program_mut("variables").unwrap().section.wanted = true;
@@ -200,7 +196,7 @@ fn variables() {
     );
 }
 
-fn missing_symbols() {
+fn missing_ksyms_are_named() {
     for (program, why) in [
         (
             "variable",
@@ -230,11 +226,11 @@ fn missing_symbols() {
     object("ksyms_missing.o").load().unwrap();
 }
 
-fn functions() {
+fn kfuncs_are_called() {
     assert_eq!(run(object("kfuncs.o"))[..5], [1, 3, 1, 0, 0]);
 }
 
-fn reached() {
+fn missing_weak_kfunc_must_not_be_reached() {
     let mut object = object("kfuncs.o");
     object.program_mut("reaches").unwrap().section.wanted = true;
     let error = object.load().unwrap_err();
@@ -245,7 +241,7 @@ fn reached() {
 }
 
 /// CO-RE, functions and a program that hangs on a tracepoint's type: one look serves them all.
-fn read_once() {
+fn kernel_btf_is_read_once() {
     let loaded = object("all_types.o").load().unwrap();
     assert_eq!(loaded.programs().count(), 1);
     let opened = journal::system_calls();

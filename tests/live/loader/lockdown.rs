@@ -3,13 +3,16 @@
 use cutaway::Object;
 use cutaway_programs::prelude::*;
 
-use crate::{Test, requirements::Needs};
+use crate::{
+    harness::{Test, test},
+    requirements::root,
+};
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![Test::new("a_helper_that_lockdown_forbids_is_told_so", Needs::Root, helper)]
+    vec![test!(helper_forbidden_by_lockdown_is_explained).needs(root)]
 }
 
-fn helper() {
+fn helper_forbidden_by_lockdown_is_explained() {
     let mut object = ObjectBuilder::new("GPL");
     let mut asm = Assembler::new();
     asm.mov(R1, 0);

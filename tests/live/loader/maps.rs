@@ -7,27 +7,28 @@ use cutaway_programs::{MapDef, MapType as Kind, ObjectBuilder};
 use log::Level;
 
 use crate::{
-    Test, journal,
-    requirements::Needs,
+    harness::{Test, test},
+    journal,
+    requirements::{ring, root},
     sample::{self, names},
 };
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        Test::new("perf_event_arrays_get_a_slot_for_each_possible_cpu", Needs::Root, perf_event_arrays),
-        Test::new("rings_get_a_power_of_two_of_pages", Needs::Ring, rings),
-        Test::new("elements_come_and_go", Needs::Root, elements),
-        Test::new("a_full_hash_says_so", Needs::Root, full_hash),
-        Test::new("per_cpu_values_are_apart", Needs::Root, per_cpu),
-        Test::new("wrong_lengths_are_refused_before_the_kernel_sees_them", Needs::Root, wrong_lengths),
-        Test::new("constants_are_frozen_and_variables_are_not", Needs::Root, variables),
-        Test::new("a_map_is_what_the_kernel_says", Needs::Root, descriptions),
-        Test::new("a_kind_of_map_that_no_kernel_has", Needs::Root, unknown_kind),
-        Test::new("names_that_are_not_there_are_told_with_those_that_are", Needs::Root, unknown_names),
-        Test::new("a_pinned_map_is_used_again_if_it_is_the_same", Needs::Root, pinned).since("5.16", "bloom filters"),
-        Test::new("a_pin_does_not_lead_out_of_its_folder", Needs::Root, pinned_elsewhere),
-        Test::new("keys_end_once", Needs::Root, keys_end),
-        Test::new("description_that_no_kernel_takes_is_explained", Needs::Root, faults),
+        test!(perf_event_arrays_get_a_slot_for_each_possible_cpu).needs(root),
+        test!(rings_get_a_power_of_two_of_pages).needs(ring),
+        test!(elements_are_updated_and_deleted).needs(root),
+        test!(full_hash_map_is_an_error).needs(root),
+        test!(per_cpu_values_are_separate).needs(root),
+        test!(wrong_lengths_are_refused_before_the_kernel_sees_them).needs(root),
+        test!(constants_are_frozen_and_variables_are_not).needs(root),
+        test!(map_info_matches_the_kernel).needs(root),
+        test!(map_type_of_no_kernel_is_refused).needs(root),
+        test!(unknown_name_lists_the_known_ones).needs(root),
+        test!(pinned_map_is_reused_if_it_matches).since(5, 16, "bloom filters").needs(root),
+        test!(pin_stays_in_its_directory).needs(root),
+        test!(keys_end_once).needs(root),
+        test!(map_spec_refused_by_every_kernel_is_explained).needs(root),
     ]
 }
 
@@ -48,7 +49,7 @@ fn with_map(definition: MapDef) -> Object {
     Object::parse(&object.write().unwrap()).unwrap()
 }
 
-fn perf_event_arrays() {
+fn perf_event_arrays_get_a_slot_for_each_possible_cpu() {
     let possible = possible_cpus() as u32;
     for (asked, given) in [(0, possible), (1, 1), (possible, possible), (possible + 1, possible), (u32::MAX, possible)]
     {
@@ -70,7 +71,7 @@ fn perf_event_arrays() {
     assert_eq!(loaded.map("events").unwrap().max_entries(), possible);
 }
 
-fn rings() {
+fn rings_get_a_power_of_two_of_pages() {
     // SAFETY of the arithmetic below: pages are a power of two themselves.
     let page = cutaway_page_size();
     for (asked, given) in [
@@ -111,7 +112,7 @@ fn keys(map: &Map) -> Vec<u32> {
     keys
 }
 
-fn elements() {
+fn elements_are_updated_and_deleted() {
     let loaded = sample::object("uprobe").load().unwrap();
     let hash = loaded.map("hash").unwrap();
     assert_eq!((hash.key_size(), hash.value_size(), keys(hash)), (4, 12, vec![]));
@@ -138,7 +139,7 @@ fn elements() {
     assert!(array.update(&key(4), &[0; 8]).unwrap_err().to_string().contains("E2BIG"));
 }
 
-fn full_hash() {
+fn full_hash_map_is_an_error() {
     let loaded = sample::object("uprobe").load().unwrap();
     let hash = loaded.map("hash").unwrap();
     let mut kept = 0;
@@ -154,7 +155,7 @@ fn full_hash() {
     hash.update(&0_u32.to_ne_bytes(), &[1; 12]).unwrap();
 }
 
-fn per_cpu() {
+fn per_cpu_values_are_separate() {
     let loaded = sample::object("uprobe").load().unwrap();
     let map = loaded.map("per_cpu").unwrap();
     let cpus = possible_cpus();
@@ -178,7 +179,7 @@ fn per_cpu() {
     assert!(error.to_string().contains("it is a HASH, which has one value for all CPUs"), "{error}");
 }
 
-fn wrong_lengths() {
+fn wrong_lengths_are_refused_before_the_kernel_sees_them() {
     let loaded = sample::object("uprobe").load().unwrap();
     let made = journal::system_calls().len();
     for (name, value_size) in [("hash", 12), ("per_cpu", 12), ("per_cpu", 16), (names::RUNS, 8)] {
@@ -203,7 +204,7 @@ fn wrong_lengths() {
     assert_eq!(journal::system_calls().len(), made, "none of it reached the kernel");
 }
 
-fn variables() {
+fn constants_are_frozen_and_variables_are_not() {
     let mut object = sample::object("uprobe");
     object.set_variable(names::STEP, &100_u64.to_ne_bytes()).unwrap();
     object.set_variable(names::OFFSET, &7_u64.to_ne_bytes()).unwrap();
@@ -224,7 +225,7 @@ fn variables() {
     zeroes.update(&key, &vec![0; zeroes.value_size()]).unwrap();
 }
 
-fn descriptions() {
+fn map_info_matches_the_kernel() {
     let loaded = sample::object("uprobe").load().unwrap();
     let names: Vec<_> = loaded.maps().map(Map::name).collect();
     assert_eq!(names, [".bss", ".rodata", "hash", "per_cpu", "runs"]);
@@ -239,7 +240,7 @@ fn descriptions() {
     }
 }
 
-fn unknown_kind() {
+fn map_type_of_no_kernel_is_refused() {
     let mut object = with_map(MapDef::new(Kind::HASH).key_size(4).value_size(4).max_entries(1));
     object.map_mut("events").unwrap().map_type = MapType(4711);
     let error = object.load().unwrap_err();
@@ -251,7 +252,7 @@ fn unknown_kind() {
     assert!(object.load().unwrap_err().to_string().contains("EINVAL"));
 }
 
-fn unknown_names() {
+fn unknown_name_lists_the_known_ones() {
     let mut object = sample::object("uprobe");
     let known = "`.bss`, `.rodata`";
     let error = object.map_mut("nothing").unwrap_err().to_string();
@@ -281,7 +282,7 @@ impl Drop for Pins {
 }
 
 /// Every part of the description counts, and is named if it differs.
-fn pinned() {
+fn pinned_map_is_reused_if_it_matches() {
     type Change = dyn Fn(&mut cutaway::MapSpec);
     let pins = Pins::new("same");
     let load = |change: &Change| {
@@ -309,7 +310,7 @@ fn pinned() {
     }
 }
 
-fn pinned_elsewhere() {
+fn pin_stays_in_its_directory() {
     let pins = Pins::new("inside");
     let mut object = with_map(MapDef::new(Kind::HASH).key_size(4).value_size(4).max_entries(8));
     object.set_pins(&pins.0);
@@ -323,7 +324,7 @@ fn pinned_elsewhere() {
     assert!(!is_there, "it was made all the same");
 }
 
-fn keys_end() {
+fn keys_end_once() {
     let loaded = with_map(MapDef::new(Kind::HASH).key_size(4).value_size(4).max_entries(8)).load().unwrap();
     let map = loaded.map("events").unwrap();
     map.update(&[1; 4], &[0; 4]).unwrap();
@@ -336,7 +337,7 @@ fn keys_end() {
     assert!(keys.next().is_none(), "what comes later is for the next walk");
 }
 
-fn faults() {
+fn map_spec_refused_by_every_kernel_is_explained() {
     let hash = || MapDef::new(Kind::HASH).key::<u32>().value::<u64>();
     let array = || MapDef::new(Kind::ARRAY).key::<u32>().value::<u64>().max_entries(1);
     for (definition, part) in [

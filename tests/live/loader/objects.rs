@@ -6,33 +6,32 @@ use std::time::{Duration, Instant};
 use cutaway::{Error, Object, Run};
 use cutaway_programs::{getaddrinfo::Transport, prelude::*};
 
-use crate::{Test, many_core, requirements::Needs};
+use crate::{
+    harness::{Test, test},
+    many_core,
+    requirements::root,
+    transports::{self, transports},
+};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let anybody = |_| Needs::Nothing;
-    let needs = |transport| if transport == Transport::Ring { Needs::Ring } else { Needs::Root };
-    let mut tests: Vec<_> = Test::each_way("every_truncation_is_an_error", anybody, truncated).collect();
-    tests.extend(Test::each_way("no_flipped_bit_makes_parsing_panic", anybody, flipped));
-    tests.extend(Test::each_way("no_flipped_bit_makes_loading_panic", needs, flipped_and_loaded));
-    tests.push(Test::new("what_is_no_object_is_an_error", Needs::Nothing, nonsense));
-    tests.push(
-        Test::new("many_relocations_are_loaded", Needs::Root, many_relocations).since("5.4", "BTF of the kernel"),
-    );
-    tests.push(
-        Test::new("many_zeroes_are_loaded", Needs::Root, many_zeroes).since("5.14", "programs of the kind syscall"),
-    );
+    let mut tests: Vec<_> = test!(every_truncation_is_an_error, transports()).collect();
+    tests.extend(test!(no_flipped_bit_makes_parsing_panic, transports()));
+    tests.extend(test!(no_flipped_bit_makes_loading_panic, transports(), transports::missing));
+    tests.push(test!(file_that_is_no_object_is_an_error));
+    tests.push(test!(many_relocations_are_loaded).since(5, 4, "BTF of the kernel").needs(root));
+    tests.push(test!(many_zeroes_are_loaded).since(5, 14, "programs of type syscall").needs(root));
     tests
 }
 
 /// More than an allowance against broken objects once let pass. The kernel has no such members: all are 0.
-fn many_relocations() {
+fn many_relocations_are_loaded() {
     let object = Object::parse(&many_core::object(170, 350)).unwrap();
     let loaded = object.load().unwrap();
     assert_eq!(loaded.programs().count(), 170);
 }
 
 /// More bytes of `.bss` than an allowance once let pass, and a value set at their end.
-fn many_zeroes() {
+fn many_zeroes_are_loaded() {
     const SIZE: usize = 70_000_000;
     let mut object = ObjectBuilder::new("GPL");
     let zeroes = object.variable(".bss", "zeroes", Variable::zeroed::<[u8; SIZE]>());
@@ -68,7 +67,7 @@ fn parse(bytes: &[u8], what: impl Fn() -> String) -> Result<Object, Error> {
 }
 
 /// An ELF file ends with its table of sections, so each cut takes something that is needed.
-fn truncated(transport: Transport) {
+fn every_truncation_is_an_error(transport: Transport) {
     let bytes = transport.object().unwrap();
     for length in 0..bytes.len() {
         let answer = parse(&bytes[..length], || format!("the first {length} of {} bytes", bytes.len()));
@@ -90,7 +89,7 @@ fn flip(bytes: &[u8], (place, bit): (usize, u32)) -> Vec<u8> {
     flipped
 }
 
-fn flipped(transport: Transport) {
+fn no_flipped_bit_makes_parsing_panic(transport: Transport) {
     let bytes = transport.object().unwrap();
     let mut refused = 0;
     for place in flips(&bytes, 5) {
@@ -105,7 +104,7 @@ const LOADING: Duration = Duration::from_secs(2);
 
 /// What still parses is given to the kernel, which may think of it what it likes; but with the maps as they were, since a
 /// flipped size could ask for all the memory there is.
-fn flipped_and_loaded(transport: Transport) {
+fn no_flipped_bit_makes_loading_panic(transport: Transport) {
     let bytes = transport.object().unwrap();
     let sizes = |object: &Object| -> Vec<_> {
         object
@@ -145,7 +144,7 @@ fn spread<T: Copy>(all: Vec<T>) -> impl Iterator<Item = T> {
     (0..all.len()).map(move |step| all[step * STRIDE % all.len()])
 }
 
-fn nonsense() {
+fn file_that_is_no_object_is_an_error() {
     let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
     let text = b"#!/bin/sh\necho no object\n".to_vec();
     let mut magic = b"\x7fELF".to_vec();

@@ -13,25 +13,30 @@ use std::{
 use cutaway::{Loaded, Object, Poller, Run, Source, Token, Wake, perf_reader};
 use cutaway_programs::prelude::*;
 
-use crate::{Test, requirements::Needs};
+use crate::{
+    harness::{Test, test},
+    requirements,
+};
 
 pub(crate) fn tests() -> Vec<Test> {
-    const SINCE: (&str, &str) = ("5.10", "running programs on raw tracepoints without an event");
-    let test = |name, run: fn()| Test::new(name, Needs::Ring, run).since(SINCE.0, SINCE.1);
-    vec![
-        test("two_rings_perf_buffers_and_a_pipe_are_waited_for_together", together),
-        test("stop_from_another_thread_ends_the_wait", stopped),
-        test("stop_by_the_file_descriptor_ends_a_wait_that_never_sleeps", stopped_while_busy),
-        test("deadline_ends_the_wait_in_time", deadline),
-        test("record_without_a_wake_up_is_found_on_the_timer", without_wake_up),
-        test("perf_records_below_the_threshold_are_found_on_the_timer", below_the_threshold),
-        test("ring_that_is_filled_while_a_wait_begins_wakes_it", race),
-        test("source_that_is_removed_is_not_waited_for", removed),
-        test("ready_source_that_is_not_drained_keeps_the_wait_from_sleeping", not_drained),
-        test("ring_that_is_always_ready_starves_no_other_source", no_starvation),
-        test("closed_pipe_is_an_error_with_its_token", closed),
-        test("second_consumer_is_an_error_with_the_ring_s_token", second_consumer),
-    ]
+    let tests = [
+        test!(rings_perf_buffers_and_a_pipe_share_one_wait),
+        test!(stop_from_another_thread_ends_the_wait),
+        test!(stop_by_its_fd_ends_a_wait_that_never_sleeps),
+        test!(deadline_ends_the_wait_in_time),
+        test!(record_without_wakeup_is_found_by_the_timer),
+        test!(perf_records_below_the_threshold_are_found_by_the_timer),
+        test!(record_sent_while_a_wait_begins_wakes_it),
+        test!(removed_source_is_not_waited_for),
+        test!(undrained_source_keeps_the_wait_from_sleeping),
+        test!(ring_that_is_always_ready_starves_no_other_source),
+        test!(closed_pipe_is_an_error_with_its_token),
+        test!(second_consumer_is_an_error_with_the_token),
+    ];
+    let since = |test: Test| {
+        test.needs(requirements::ring).since(5, 10, "running programs on raw tracepoints without an event")
+    };
+    tests.map(since).into()
 }
 
 const LONG: Option<Duration> = Some(Duration::from_secs(10));
@@ -107,7 +112,7 @@ fn drain(poller: &mut Poller, pipe: Option<&mut PipeReader>) -> Vec<(Token, usiz
     drained.collect()
 }
 
-fn together() {
+fn rings_perf_buffers_and_a_pipe_share_one_wait() {
     let loaded = load();
     let (mut read, mut write) = pipe().unwrap();
     let mut poller = Poller::new().unwrap();
@@ -144,7 +149,7 @@ fn together() {
     assert_eq!(poller.take_changes(perf), perf_reader::HotplugChanges::default());
 }
 
-fn stopped() {
+fn stop_from_another_thread_ends_the_wait() {
     let loaded = load();
     let mut poller = Poller::new().unwrap();
     poller.add_ring(ring(&loaded, "first")).unwrap();
@@ -165,7 +170,7 @@ fn stopped() {
 }
 
 /// As a signal handler stops it: by write(2).
-fn stopped_while_busy() {
+fn stop_by_its_fd_ends_a_wait_that_never_sleeps() {
     let loaded = load();
     let mut poller = Poller::new().unwrap();
     poller.add_ring(ring(&loaded, "first")).unwrap();
@@ -177,7 +182,7 @@ fn stopped_while_busy() {
     assert!(waits.is_some());
 }
 
-fn deadline() {
+fn deadline_ends_the_wait_in_time() {
     let loaded = load();
     let mut poller = Poller::new().unwrap();
     poller.add_ring(ring(&loaded, "first")).unwrap();
@@ -195,7 +200,7 @@ fn deadline() {
     assert_eq!(poller.wait(Some(Duration::MAX)).unwrap(), Wake::Ready);
 }
 
-fn without_wake_up() {
+fn record_without_wakeup_is_found_by_the_timer() {
     let loaded = load();
     let mut poller = Poller::new().unwrap();
     let first = poller.add_ring(ring(&loaded, "first")).unwrap();
@@ -225,7 +230,7 @@ fn without_wake_up() {
     });
 }
 
-fn below_the_threshold() {
+fn perf_records_below_the_threshold_are_found_by_the_timer() {
     let loaded = load();
     let mut poller = Poller::new().unwrap();
     let options = perf_reader::Options::new().wakeup(perf_reader::Wakeup::Events(1000));
@@ -245,7 +250,7 @@ fn below_the_threshold() {
 
 /// The other thread sends its record as soon as it is asked to, which is when this one begins to wait. Without a timer that
 /// would make up for it, a wake-up that is lost would cost the whole time-out.
-fn race() {
+fn record_sent_while_a_wait_begins_wakes_it() {
     const ROUNDS: usize = 3000;
     let loaded = load();
     let mut poller = Poller::new().unwrap();
@@ -270,7 +275,7 @@ fn race() {
     });
 }
 
-fn removed() {
+fn removed_source_is_not_waited_for() {
     let loaded = load();
     let mut poller = Poller::new().unwrap();
     let first = poller.add_ring(ring(&loaded, "first")).unwrap();
@@ -292,7 +297,7 @@ fn removed() {
     assert_eq!(drain(&mut poller, None), [(again, 1)]);
 }
 
-fn not_drained() {
+fn undrained_source_keeps_the_wait_from_sleeping() {
     let loaded = load();
     let mut poller = Poller::new().unwrap();
     let first = poller.add_ring(ring(&loaded, "first")).unwrap();
@@ -313,7 +318,7 @@ fn not_drained() {
     assert_eq!(poller.wait(NOW).unwrap(), Wake::TimedOut);
 }
 
-fn no_starvation() {
+fn ring_that_is_always_ready_starves_no_other_source() {
     let loaded = load();
     let (mut read, mut write) = pipe().unwrap();
     let mut poller = Poller::new().unwrap();
@@ -334,7 +339,7 @@ fn no_starvation() {
     assert_eq!(read.read(&mut [0; 8]).unwrap(), 3);
 }
 
-fn closed() {
+fn closed_pipe_is_an_error_with_its_token() {
     let loaded = load();
     let (mut read, mut write) = pipe().unwrap();
     let mut poller = Poller::new().unwrap();
@@ -367,7 +372,7 @@ fn closed() {
     assert_eq!(error.errno().map(cutaway::Errno::raw), Some(libc::EPERM), "{error}");
 }
 
-fn second_consumer() {
+fn second_consumer_is_an_error_with_the_token() {
     let loaded = load();
     let mut poller = Poller::new().unwrap();
     let first = poller.add_ring(ring(&loaded, "first")).unwrap();

@@ -14,20 +14,25 @@ use rustix::{
     },
 };
 
-use crate::{Test, attaching, corpus, requirements::Needs, sample};
+use crate::{
+    attaching, corpus,
+    harness::{Test, test},
+    requirements::root,
+    sample,
+};
 
 pub(crate) fn tests() -> Vec<Test> {
     let what = "CAP_BPF and CAP_PERFMON";
     vec![
-        Test::new("cap_bpf_and_cap_perfmon_suffice_to_trace", Needs::Root, suffice).since("5.8", what),
-        Test::new("cap_bpf_and_cap_perfmon_suffice_for_the_kernels_types", Needs::Root, types).since("6.2", what),
-        Test::new("probes_on_links_take_no_more", Needs::Root, probes).since("6.6", "links on many uprobes"),
-        Test::new("without_cap_perfmon_it_is_named", Needs::Root, without_perfmon).since("5.8", what),
-        Test::new("without_cap_bpf_it_is_named", Needs::Root, without_bpf).since("5.8", what),
-        Test::new("without_any_both_are_named", Needs::Root, without_any).since("5.8", what),
-        Test::new("without_cap_net_admin_it_is_named", Needs::Root, without_net_admin).since("5.8", what),
-        Test::new("addresses_that_are_hidden_are_told_so", Needs::Root, hidden).since("5.8", what),
-        Test::new("a_frozen_map_is_no_question_of_privileges", Needs::Root, frozen),
+        test!(cap_bpf_and_cap_perfmon_suffice_to_trace).since(5, 8, what).needs(root),
+        test!(cap_bpf_and_cap_perfmon_suffice_for_the_kernels_types).since(6, 2, what).needs(root),
+        test!(probes_by_links_need_no_more_capabilities).since(6, 6, "links on many uprobes").needs(root),
+        test!(missing_cap_perfmon_is_named).since(5, 8, what).needs(root),
+        test!(missing_cap_bpf_is_named).since(5, 8, what).needs(root),
+        test!(missing_capabilities_are_both_named).since(5, 8, what).needs(root),
+        test!(missing_cap_net_admin_is_named).since(5, 8, what).needs(root),
+        test!(hidden_addresses_are_explained).since(5, 8, what).needs(root),
+        test!(frozen_map_is_not_blamed_on_privileges).needs(root),
     ]
 }
 
@@ -47,7 +52,7 @@ fn keep(capabilities: Set) {
     assert!(status.contains(&format!("CapEff:\t{:016x}", capabilities.bits())), "{status}");
 }
 
-fn suffice() {
+fn cap_bpf_and_cap_perfmon_suffice_to_trace() {
     keep(Set::BPF | Set::PERFMON);
     let loaded = sample::object("raw_tracepoint/sys_enter").load().unwrap();
     let link = loaded.program(sample::names::PROGRAM).unwrap().attach().unwrap();
@@ -60,7 +65,7 @@ fn suffice() {
     loaded.map("events").unwrap().ring().unwrap();
 }
 
-fn probes() {
+fn probes_by_links_need_no_more_capabilities() {
     keep(Set::BPF | Set::PERFMON);
     let loaded = sample::object("uprobe.multi/libc.so.6:a64l").load().unwrap();
     let link = loaded.program(sample::names::PROGRAM).unwrap().attach().unwrap();
@@ -86,7 +91,7 @@ fn probes() {
     }
 }
 
-fn types() {
+fn cap_bpf_and_cap_perfmon_suffice_for_the_kernels_types() {
     keep(Set::BPF | Set::PERFMON);
     let loaded = Object::parse(&corpus::read("externs", "all_types.o")).unwrap().load().unwrap();
     drop(loaded.program("types").unwrap().attach().unwrap());
@@ -99,27 +104,27 @@ fn refusal(section: &str) -> String {
     error.to_string()
 }
 
-fn without_perfmon() {
+fn missing_cap_perfmon_is_named() {
     keep(Set::BPF);
     let error = refusal("uprobe");
     assert!(error.contains("cannot load the program `count` (KPROBE): EPERM"), "{error}");
     assert!(error.contains("this process lacks CAP_PERFMON: run it as root, or with CAP_PERFMON"), "{error}");
 }
 
-fn without_bpf() {
+fn missing_cap_bpf_is_named() {
     keep(Set::PERFMON);
     let error = refusal("uprobe");
     // Where the administrator allows it, anybody makes maps; programs on probes take it always.
     assert!(error.contains("EPERM") && error.contains("this process lacks CAP_BPF: run it as root"), "{error}");
 }
 
-fn without_any() {
+fn missing_capabilities_are_both_named() {
     keep(Set::empty());
     let error = refusal("uprobe");
     assert!(error.contains("this process lacks CAP_BPF"), "{error}");
 }
 
-fn without_net_admin() {
+fn missing_cap_net_admin_is_named() {
     keep(Set::BPF | Set::PERFMON);
     let error = refusal("xdp");
     assert!(error.contains("cannot load the program `count` (XDP): EPERM"), "{error}");
@@ -131,7 +136,7 @@ fn without_net_admin() {
     assert!(error.contains("`sockets` (SOCKMAP") && error.contains("lacks CAP_NET_ADMIN"), "{error}");
 }
 
-fn hidden() {
+fn hidden_addresses_are_explained() {
     keep(Set::BPF | Set::PERFMON);
     let error = Object::parse(&corpus::read("externs", "ksyms.o")).unwrap().load();
     let shown = fs::read_to_string("/proc/kallsyms").unwrap().lines().any(|line| !line.starts_with("0000000000000000"));
@@ -147,7 +152,7 @@ fn hidden() {
     }
 }
 
-fn frozen() {
+fn frozen_map_is_not_blamed_on_privileges() {
     let loaded = sample::object("uprobe").load().unwrap();
     let constants = loaded.map(".rodata").unwrap();
     let error = constants.update(&[0; 4], &vec![0; constants.value_size()]).unwrap_err().to_string();

@@ -6,15 +6,19 @@ use cutaway_programs::{
     prelude::*,
 };
 
-use crate::{Test, requirements::Needs};
+use crate::{
+    harness::{Test, test},
+    requirements::{ring, root},
+};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        Test::new("the_wrong_reader_for_a_map_is_refused", Needs::Ring, wrong_reader),
-        Test::new("an_array_with_too_few_slots_is_read_as_far_as_it_goes", Needs::Root, too_few_slots),
-        Test::new("another_reader_of_an_array_is_noticed_and_its_end", Needs::Root, another_reader)
-            .since("5.10", "running a program on a CPU of one's choice"),
-        Test::new("without_records_readers_time_out", Needs::Ring, time_out),
+        test!(wrong_reader_for_a_map_is_refused).needs(ring),
+        test!(array_with_too_few_slots_is_read_partly).needs(root),
+        test!(second_reader_of_an_array_is_noticed)
+            .since(5, 10, "running a program on a CPU of one's choice")
+            .needs(root),
+        test!(readers_without_records_time_out).needs(ring),
     ]
 }
 
@@ -22,7 +26,7 @@ fn load(transport: Transport) -> cutaway::Loaded {
     Object::parse(&transport.object().unwrap()).unwrap().load().unwrap()
 }
 
-fn wrong_reader() {
+fn wrong_reader_for_a_map_is_refused() {
     let ring = load(Transport::Ring);
     let perf = load(Transport::PerfHeap);
     let options = perf_reader::Options::new();
@@ -37,7 +41,7 @@ fn wrong_reader() {
     assert!(error.contains("look up a key in the map `events` (RINGBUF)") && error.contains("ENOTSUPP"), "{error}");
 }
 
-fn too_few_slots() {
+fn array_with_too_few_slots_is_read_partly() {
     let mut object = ObjectBuilder::new("GPL");
     object.map("events", MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4).max_entries(1));
     let loaded = Object::parse(&object.write().unwrap()).unwrap().load().unwrap();
@@ -50,7 +54,7 @@ fn too_few_slots() {
 
 /// Two descriptors of one map, as two processes have them: the kernel empties the slots when that is closed which
 /// filled them.
-fn another_reader() {
+fn second_reader_of_an_array_is_noticed() {
     let loaded = load(Transport::PerfHeap);
     let map = loaded.map(names::EVENTS).unwrap();
     let options = perf_reader::Options::new();
@@ -74,7 +78,7 @@ fn another_reader() {
     assert_eq!(first.refresh().unwrap(), none);
 }
 
-fn time_out() {
+fn readers_without_records_time_out() {
     let wait = Some(std::time::Duration::from_millis(1));
     let loaded = load(Transport::Ring);
     let mut ring = loaded.map(names::EVENTS).unwrap().ring().unwrap();

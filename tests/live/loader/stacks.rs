@@ -5,10 +5,14 @@ use std::thread;
 use cutaway::{Object, Uprobe};
 use cutaway_programs::prelude::*;
 
-use crate::{Test, attaching::call, requirements::Needs};
+use crate::{
+    attaching::call,
+    harness::{Test, test},
+    requirements::root,
+};
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![Test::new("threads_of_one_program_keep_their_stacks", Needs::Root, threads)]
+    vec![test!(threads_of_one_program_keep_their_stacks).needs(root)]
 }
 
 /// How much stack the program uses: kernels give programs with 64 bytes and more a stack for each CPU.
@@ -57,7 +61,7 @@ fn object() -> Object {
     Object::parse(&object.write().unwrap()).unwrap()
 }
 
-fn threads() {
+fn threads_of_one_program_keep_their_stacks() {
     const THREADS: u64 = 8;
     const CALLS: u64 = 500;
     let loaded = object().load().unwrap();

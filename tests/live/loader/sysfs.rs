@@ -7,7 +7,11 @@ use std::{ffi::CString, fs, io, path::Path};
 use cutaway::{Error, Loaded, Map, Object};
 use cutaway_programs::{MapDef, MapType as Kind, ObjectBuilder};
 
-use crate::{Test, maps::possible_cpus, requirements::Needs};
+use crate::{
+    harness::{Test, test},
+    maps::possible_cpus,
+    requirements::root,
+};
 
 /// The list that memory depends on.
 const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
@@ -17,15 +21,15 @@ const SIZE: usize = 512;
 
 pub(crate) fn tests() -> Vec<Test> {
     let what = "file systems without a mount, and opening within a mount";
-    let test = |name, run: fn()| Test::new(name, Needs::Root, run).since("5.6", what);
-    vec![
-        test("a_file_over_the_possible_cpus_is_not_believed", a_file),
-        test("a_file_of_sysfs_over_the_possible_cpus_is_not_believed", another_file_of_sysfs),
-        test("another_file_system_on_sys_is_not_believed", another_file_system),
-        test("a_folder_of_sysfs_on_sys_is_not_believed", a_folder_of_sysfs),
-        test("without_the_kernel_s_word_a_per_cpu_map_is_refused", refused),
-        test("without_sysfs_everything_is_as_ever", without_sysfs),
-    ]
+    let tests = [
+        test!(file_mounted_over_possible_cpus_is_ignored),
+        test!(sysfs_file_mounted_over_possible_cpus_is_ignored),
+        test!(other_file_system_on_sys_is_ignored),
+        test!(sysfs_directory_mounted_on_sys_is_ignored),
+        test!(per_cpu_map_without_known_cpus_is_refused),
+        test!(missing_sysfs_changes_nothing),
+    ];
+    tests.map(|test| test.since(5, 6, what).needs(root)).into()
 }
 
 fn call(source: &Path, target: &str, kind: &str, flags: libc::c_ulong) {
@@ -88,7 +92,7 @@ fn elements_are_whole(cpus: usize) {
     }
 }
 
-fn a_file() {
+fn file_mounted_over_possible_cpus_is_ignored() {
     let cpus = possible_cpus();
     unshare();
     memory_on("/tmp", "list");
@@ -98,7 +102,7 @@ fn a_file() {
 }
 
 /// `kernel_max` is a single number, and so a list of one CPU.
-fn another_file_of_sysfs() {
+fn sysfs_file_mounted_over_possible_cpus_is_ignored() {
     let cpus = possible_cpus();
     unshare();
     cover(Path::new("/sys/devices/system/cpu/kernel_max"));
@@ -106,7 +110,7 @@ fn another_file_of_sysfs() {
     elements_are_whole(cpus);
 }
 
-fn another_file_system() {
+fn other_file_system_on_sys_is_ignored() {
     let cpus = possible_cpus();
     unshare();
     memory_on("/sys", "devices/system/cpu/possible");
@@ -114,14 +118,14 @@ fn another_file_system() {
 }
 
 /// It is of sysfs, and not its root.
-fn a_folder_of_sysfs() {
+fn sysfs_directory_mounted_on_sys_is_ignored() {
     let cpus = possible_cpus();
     unshare();
     call(Path::new("/sys/devices"), "/sys", "none", libc::MS_BIND);
     elements_are_whole(cpus);
 }
 
-fn without_sysfs() {
+fn missing_sysfs_changes_nothing() {
     let cpus = possible_cpus();
     unshare();
     call(Path::new("none"), "/sys", "tmpfs", 0);
@@ -129,7 +133,7 @@ fn without_sysfs() {
 }
 
 /// Where a sysfs of one's own is refused, too (as without CAP_SYS_ADMIN), the map is.
-fn refused() {
+fn per_cpu_map_without_known_cpus_is_refused() {
     unshare();
     memory_on("/tmp", "list");
     cover(Path::new("/tmp/list"));

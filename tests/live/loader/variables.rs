@@ -4,20 +4,25 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use cutaway::{Error, Loaded, Object, Run};
 
-use crate::{Test, corpus, journal, requirements::Needs};
+use crate::{
+    corpus,
+    harness::{Test, test},
+    journal,
+    requirements::root,
+};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let what = "programs of the kind syscall";
+    let what = "programs of type syscall";
     vec![
-        Test::new("variables_are_listed_with_type_and_section", Needs::Nothing, listed),
-        Test::new("variables_without_types_are_listed_by_size", Needs::Nothing, without_types),
-        Test::new("a_value_that_does_not_suit_is_told_with_the_variable_s_type", Needs::Nothing, unfit),
-        Test::new("what_is_set_before_loading_is_what_programs_see", Needs::Root, set).since("5.14", what),
-        Test::new("what_is_written_while_programs_run_is_what_they_see", Needs::Root, written).since("5.14", what),
-        Test::new("constants_are_read_and_not_written", Needs::Root, constants).since("5.14", what),
-        Test::new("writing_one_variable_leaves_the_others_alone", Needs::Root, apart).since("5.14", what),
-        Test::new("a_section_is_mapped_once", Needs::Root, mapped_once).since("5.14", what),
-        Test::new("two_sections_of_one_name_are_apart", Needs::Root, one_name).since("5.14", what),
+        test!(variables_are_listed_with_type_and_section),
+        test!(variables_without_types_are_listed_by_size),
+        test!(value_of_the_wrong_type_is_refused),
+        test!(programs_see_values_set_before_loading).since(5, 14, what).needs(root),
+        test!(programs_see_values_written_while_running).since(5, 14, what).needs(root),
+        test!(constants_are_read_and_not_written).since(5, 14, what).needs(root),
+        test!(writing_a_variable_leaves_the_others_unchanged).since(5, 14, what).needs(root),
+        test!(section_is_mapped_once).since(5, 14, what).needs(root),
+        test!(sections_of_the_same_name_are_separate).since(5, 14, what).needs(root),
     ]
 }
 
@@ -25,7 +30,7 @@ fn object(name: &str) -> Object {
     Object::parse(&corpus::read("data", name)).unwrap()
 }
 
-fn listed() {
+fn variables_are_listed_with_type_and_section() {
     let object = object("variables.o");
     let mut all: Vec<_> = object.variables().iter().collect();
     all.sort_by_key(|known| &known.name);
@@ -51,7 +56,7 @@ fn listed() {
     );
 }
 
-fn without_types() {
+fn variables_without_types_are_listed_by_size() {
     let mut object = object("variables_without_btf.o");
     let find =
         |object: &Object, name: &str| object.variables().iter().find(|known| known.name == name).unwrap().clone();
@@ -62,7 +67,7 @@ fn without_types() {
     assert_eq!(error, "cannot set the variable `offset` (4 bytes in .data): it has 4 bytes, and 8 are given");
 }
 
-fn unfit() {
+fn value_of_the_wrong_type_is_refused() {
     let mut object = object("variables.o");
     let refused = |answer: Result<(), Error>, expected: &str| {
         let error = answer.unwrap_err();
@@ -102,7 +107,7 @@ fn run(loaded: &Loaded) -> u32 {
     loaded.program("add").unwrap().test_run(&Run::default()).unwrap().value
 }
 
-fn set() {
+fn programs_see_values_set_before_loading() {
     for name in ["variables.o", "variables_without_btf.o"] {
         let mut object = object(name);
         object.set_variable("limit", &1000_u32).unwrap();
@@ -125,7 +130,7 @@ fn set() {
     }
 }
 
-fn written() {
+fn programs_see_values_written_while_running() {
     let loaded = object("variables.o").load().unwrap();
     assert_eq!(run(&loaded), 1, "not enabled");
     let variable = |name: &str| loaded.variable(name).unwrap();
@@ -158,7 +163,7 @@ fn written() {
     assert_eq!(loaded.variables().count(), 14);
 }
 
-fn constants() {
+fn constants_are_read_and_not_written() {
     let mut object = object("variables.o");
     object.set_variable("limit", &77_u32).unwrap();
     let loaded = object.load().unwrap();
@@ -175,7 +180,7 @@ fn constants() {
 }
 
 /// A program counts in one variable while we write its neighbours: no count is lost.
-fn apart() {
+fn writing_a_variable_leaves_the_others_unchanged() {
     const RUNS: u64 = 20_000;
     let loaded = object("variables.o").load().unwrap();
     loaded.variable("enabled").unwrap().write(&true).unwrap();
@@ -201,7 +206,7 @@ fn apart() {
     assert_eq!(loaded.variable("counter").unwrap().read::<u64>().unwrap(), RUNS);
 }
 
-fn mapped_once() {
+fn section_is_mapped_once() {
     let loaded = object("variables.o").load().unwrap();
     let before = journal::system_calls().len();
     for _ in 0..3 {
@@ -217,7 +222,7 @@ fn mapped_once() {
 }
 
 /// The second section `.data` is a map like the first, and who looks at the name alone takes one for the other.
-fn one_name() {
+fn sections_of_the_same_name_are_separate() {
     let mut bytes = corpus::read("data", "variables_without_btf.o");
     let name = b"\0.data.tuning\0";
     let place = bytes.windows(name.len()).position(|window| window == name).unwrap();

@@ -3,22 +3,26 @@
 use cutaway::{Errno, Error, Object};
 use cutaway_programs::prelude::*;
 
-use crate::{Test, journal, requirements::Needs};
+use crate::{
+    harness::{Test, test},
+    journal,
+    requirements::root,
+};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        Test::new("an_event_of_512_bytes_on_the_stack_is_accepted", Needs::Root, fits),
-        Test::new("an_event_of_more_than_512_bytes_on_the_stack_is_refused", Needs::Root, too_large),
-        Test::new("sending_more_than_is_on_the_stack_is_refused", Needs::Root, sends_too_much),
-        Test::new("a_result_without_a_value_is_refused", Needs::Root, no_result),
-        Test::new("a_long_log_is_read_whole", Needs::Root, long_log),
-        Test::new("refused_program_is_walked_twice", Needs::Root, twice),
-        Test::new("refused_probe_is_walked_twice", Needs::Root, probe_twice),
-        Test::new("program_that_is_too_large_is_walked_once", Needs::Root, once),
-        Test::new("program_that_is_accepted_is_walked_once", Needs::Root, accepted),
-        Test::new("cut_log_keeps_errno_and_sentence", Needs::Root, cut_log),
-        Test::new("license_explains_a_refusal", Needs::Root, license),
-        Test::new("unknown_helper_is_explained", Needs::Root, unknown_helper),
+        test!(stack_event_of_512_bytes_is_accepted).needs(root),
+        test!(stack_event_above_512_bytes_is_refused).needs(root),
+        test!(output_beyond_the_stack_is_refused).needs(root),
+        test!(unset_return_value_is_refused).needs(root),
+        test!(long_log_is_read_whole).needs(root),
+        test!(refused_program_is_verified_twice).needs(root),
+        test!(refused_probe_is_verified_twice).needs(root),
+        test!(too_large_program_is_verified_once).needs(root),
+        test!(accepted_program_is_verified_once).needs(root),
+        test!(cut_log_keeps_errno_and_sentence).needs(root),
+        test!(license_explains_a_refusal).needs(root),
+        test!(unknown_helper_is_explained).needs(root),
     ]
 }
 
@@ -61,11 +65,11 @@ fn refusal(object: Object) -> (String, String) {
     (sentence.clone(), log.clone())
 }
 
-fn fits() {
+fn stack_event_of_512_bytes_is_accepted() {
     object(512, 512).load().unwrap();
 }
 
-fn too_large() {
+fn stack_event_above_512_bytes_is_refused() {
     let (sentence, log) = refusal(object(520, 520));
     // `invalid stack off=-520 size=8` before Linux 5.12, `invalid write to stack R10 off=-520 size=8` since.
     assert!(sentence.starts_with("invalid ") && sentence.contains("stack"), "{sentence}");
@@ -73,7 +77,7 @@ fn too_large() {
     assert!(log.contains("; asm.store(DW, R10, offset, 0); // build the event on the stack"), "{log}");
 }
 
-fn sends_too_much() {
+fn output_beyond_the_stack_is_refused() {
     let (sentence, log) = refusal(object(520, 512));
     // Before Linux 5.12 `invalid stack type R4 off=-520 access_size=520`, later `invalid … access to stack R4 off=-520 size=520`.
     assert!(sentence.starts_with("invalid ") && sentence.contains("stack"), "{sentence}");
@@ -81,7 +85,7 @@ fn sends_too_much() {
     assert!(log.contains("; asm.call(Helper::bpf_perf_event_output); // copy it from there"), "{log}");
 }
 
-fn no_result() {
+fn unset_return_value_is_refused() {
     let mut object = ObjectBuilder::new("GPL");
     let mut asm = Assembler::new();
     asm.exit();
@@ -91,7 +95,7 @@ fn no_result() {
 }
 
 /// Many thousand instructions before the wrong one: the log does not fit the first buffer.
-fn long_log() {
+fn long_log_is_read_whole() {
     let mut object = ObjectBuilder::new("GPL");
     let mut asm = Assembler::new();
     for number in 0..3000 {
@@ -132,7 +136,7 @@ fn errno(error: &Error) -> i32 {
     error.errno().map_or(0, Errno::raw)
 }
 
-fn twice() {
+fn refused_program_is_verified_twice() {
     let error = small("raw_tp/sys_enter", "GPL", |_| {}).load().unwrap_err();
     assert_eq!(errno(&error), libc::EACCES);
     assert!(answers().iter().all(|answer| answer.contains("EACCES")) && answers().len() == 2, "{:?}", answers());
@@ -140,7 +144,7 @@ fn twice() {
 
 /// Programs on probes are loaded behind a front that keeps their stack their own, and refused as their author wrote
 /// them.
-fn probe_twice() {
+fn refused_probe_is_verified_twice() {
     let error = small("uprobe", "GPL", |_| {}).load().unwrap_err();
     assert_eq!(errno(&error), libc::EACCES);
     assert!(error.to_string().contains("R0 !read_ok (instruction 0: exit"), "{error}");
@@ -149,7 +153,7 @@ fn probe_twice() {
 
 /// A loop of more than a million steps. Its body is long, since some verifiers (6.12) compare each turn with all before
 /// it.
-fn once() {
+fn too_large_program_is_verified_once() {
     const BODY: i32 = 1000;
     for section in ["raw_tp/sys_enter", "uprobe"] {
         let before = answers().len();
@@ -171,7 +175,7 @@ fn once() {
     }
 }
 
-fn accepted() {
+fn accepted_program_is_verified_once() {
     let loaded = small("uprobe", "GPL", |asm| {
         asm.mov(R0, 0);
     });
@@ -181,7 +185,7 @@ fn accepted() {
 
 /// The log of the walk has more than 16 MiB: its second load may fail otherwise (ENOSPC), which is not why it is
 /// refused.
-fn cut_log() {
+fn cut_log_keeps_errno_and_sentence() {
     let object = small("raw_tp/sys_enter", "GPL", |asm| {
         let again = asm.label("again");
         asm.mov(R6, R1);
@@ -206,7 +210,7 @@ fn cut_log() {
     }
 }
 
-fn license() {
+fn license_explains_a_refusal() {
     for (license, part) in
         [("GPLv2", "does not take the license `GPLv2` for GPL: write `GPL`"), ("", "the section `license` is empty")]
     {
@@ -228,7 +232,7 @@ fn license() {
     .unwrap();
 }
 
-fn unknown_helper() {
+fn unknown_helper_is_explained() {
     // A helper that this type of program does not have.
     let object = small("socket", "GPL", |asm| {
         asm.mov(R2, 0);

@@ -2,23 +2,22 @@
 
 use std::fs;
 
-use libtest_mimic::Trial;
 use tempfile::TempDir;
 
 use crate::{
     binary::{Ended, Running, command},
+    harness::{Test, test},
     owner::{self, Kind, Owner, SPACE},
     peek,
-    requirements::Needs,
-    trial,
+    requirements::ring,
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("a_live_ring_is_drawn_step_by_step", Needs::Ring, live),
-        trial("what_was_kept_is_drawn_and_shown_again", Needs::Ring, kept),
-        trial("an_svg_has_every_record", Needs::Ring, svg),
-        trial("a_file_that_is_no_recording_is_refused", Needs::Nothing, nonsense),
+        test!(live_ring_is_drawn_step_by_step).needs(ring),
+        test!(recording_is_drawn_and_shown_again).needs(ring),
+        test!(svg_has_every_record).needs(ring),
+        test!(file_that_is_no_recording_is_refused),
     ]
 }
 
@@ -29,7 +28,7 @@ fn with_stdin(words: &str, stdin: &str) -> Ended {
     running.end()
 }
 
-fn live() {
+fn live_ring_is_drawn_step_by_step() {
     let mut owner = Owner::start(Kind::Ring, "draw_live", rustix::param::page_size() as u32);
     let words = format!("peek --id {} --draw --step", owner.id);
     let mut running = Running::start(&mut command(words.split_whitespace()));
@@ -46,7 +45,7 @@ fn live() {
     assert!(ended.stdout.contains("░"), "discarded ones are marked: {}", ended.stdout);
 }
 
-fn kept() {
+fn recording_is_drawn_and_shown_again() {
     let mut owner = Owner::start(Kind::Ring, "draw_kept", rustix::param::page_size() as u32);
     let folder = TempDir::new().unwrap();
     let mut text = String::new();
@@ -75,7 +74,7 @@ fn kept() {
     assert_eq!(with_stdin(&format!("--from {file} --format json"), "").stdout, again);
 }
 
-fn svg() {
+fn svg_has_every_record() {
     let mut owner = Owner::start(Kind::Ring, "draw_svg", rustix::param::page_size() as u32);
     owner.produce(30);
     let folder = TempDir::new().unwrap();
@@ -96,7 +95,7 @@ fn svg() {
     assert!(text.starts_with("<svg") && text.ends_with("</svg>\n"));
 }
 
-fn nonsense() {
+fn file_that_is_no_recording_is_refused() {
     let folder = TempDir::new().unwrap();
     for (text, part) in [("", "there are none"), ("what?\n", "line 1 is no look"), ("{\"id\": 1}\n", "line 1")] {
         let file = owner::file(folder.path(), "nonsense", text.as_bytes());

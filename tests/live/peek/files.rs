@@ -9,23 +9,22 @@ use std::{
     thread,
 };
 
-use libtest_mimic::Trial;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
 use crate::{
     binary::{self, Ended, Running},
-    requirements::Needs,
-    trial,
+    harness::{Test, test},
+    requirements::root,
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("picture_replaces_a_file_and_keeps_its_mode", Needs::Nothing, replaced),
-        trial("picture_follows_no_link", Needs::Nothing, link),
-        trial("picture_that_has_no_room_leaves_the_old_one", Needs::Nothing, no_room),
-        trial("pictures_go_to_stdout_devices_and_fifos", Needs::Nothing, streams),
-        trial("picture_does_not_replace_a_stranger_s_file_in_a_shared_directory", Needs::Root, stranger),
+        test!(picture_replaces_a_file_and_keeps_its_mode),
+        test!(picture_does_not_follow_a_link),
+        test!(picture_on_a_full_disk_leaves_the_old_one),
+        test!(pictures_go_to_stdout_devices_and_fifos),
+        test!(picture_does_not_replace_another_users_file).needs(root),
     ]
 }
 
@@ -55,7 +54,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-fn replaced() {
+fn picture_replaces_a_file_and_keeps_its_mode() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("picture.svg");
     let ended = draw(folder.path(), &path);
@@ -71,7 +70,7 @@ fn replaced() {
     assert_eq!(names(folder.path()), ["looks.jsonl", "picture.svg"]);
 }
 
-fn link() {
+fn picture_does_not_follow_a_link() {
     let folder = TempDir::new().unwrap();
     let (there, link) = (folder.path().join("there"), folder.path().join("link"));
     fs::write(&there, "untouched").unwrap();
@@ -86,7 +85,7 @@ fn link() {
     assert_eq!(names(folder.path()), ["looks.jsonl", "there"]);
 }
 
-fn no_room() {
+fn picture_on_a_full_disk_leaves_the_old_one() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("picture.svg");
     fs::write(&path, "old").unwrap();
@@ -101,7 +100,7 @@ fn no_room() {
     assert_eq!(names(folder.path()), ["looks.jsonl", "picture.svg"]);
 }
 
-fn streams() {
+fn pictures_go_to_stdout_devices_and_fifos() {
     let folder = TempDir::new().unwrap();
     let ended = draw(folder.path(), Path::new("/dev/stdout"));
     assert!(ended.status.success() && is_whole(&ended.stdout), "{ended:?}");
@@ -127,7 +126,7 @@ fn streams() {
     }
 }
 
-fn stranger() {
+fn picture_does_not_replace_another_users_file() {
     let folder = TempDir::new().unwrap();
     let shared = folder.path().join("shared");
     fs::create_dir(&shared).unwrap();

@@ -3,19 +3,23 @@
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, path::PathBuf};
 
-use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{owner::Owner, peek, requirements::Needs, trial};
+use crate::{
+    harness::{Test, test},
+    owner::Owner,
+    peek,
+    requirements::ring,
+};
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("kept_looks_obey_records_and_type", Needs::Ring, options),
-        trial("kept_looks_are_read_as_bytes", Needs::Nothing, bytes),
-        trial("controls_in_names_are_escaped_in_text_and_json", Needs::Nothing, controls),
-        trial("endless_file_of_looks_is_refused", Needs::Nothing, endless),
-        trial("process_of_any_name_is_told_with_its_state", Needs::Ring, process),
+        test!(replay_obeys_records_and_type).needs(ring),
+        test!(recording_is_read_as_bytes),
+        test!(controls_in_names_are_escaped_in_text_and_json),
+        test!(endless_recording_is_refused),
+        test!(process_of_any_name_is_shown_with_its_state).needs(ring),
     ]
 }
 
@@ -38,7 +42,7 @@ fn kept(folder: &TempDir, name: &[u8]) -> PathBuf {
     path
 }
 
-fn options() {
+fn replay_obeys_records_and_type() {
     let folder = TempDir::new().unwrap();
     let path = kept(&folder, b"events");
     let path = path.display();
@@ -67,7 +71,7 @@ fn options() {
     assert!(ended.stderr.contains("--btf"), "{ended:?}");
 }
 
-fn bytes() {
+fn recording_is_read_as_bytes() {
     let folder = TempDir::new().unwrap();
     let path = kept(&folder, b"a\xff\xfe\xc3b");
     let ended = peek(&format!("--from {}", path.display()));
@@ -76,7 +80,7 @@ fn bytes() {
     assert!(peek(&format!("--from {}", path.display())).complaint().contains("line 1 is no look"));
 }
 
-fn controls() {
+fn controls_in_names_are_escaped_in_text_and_json() {
     let name = "\u{7f}\u{80}\u{9b}31m\u{9f}\u{202e}";
     let folder = TempDir::new().unwrap();
     let path = kept(&folder, name.as_bytes());
@@ -91,12 +95,12 @@ fn controls() {
     }
 }
 
-fn endless() {
+fn endless_recording_is_refused() {
     let ended = peek("--from /dev/zero");
     assert!(ended.complaint().contains("at line 1, it has more than"), "{ended:?}");
 }
 
-fn process() {
+fn process_of_any_name_is_shown_with_its_state() {
     let folder = TempDir::new().unwrap();
     let owner = Owner::by_path(&folder.path().join(OsStr::from_bytes(b"\xff\xfe\n\x1b[31m")), "peek_any_name");
     let text = peek(&format!("--id {}", owner.id)).stdout;

@@ -16,18 +16,19 @@
 mod drawing;
 mod files;
 mod kept;
-mod looking;
 mod owner;
 mod perf;
 mod screen;
+mod snapshot;
 mod terminal;
 mod usage;
 
 #[path = "../support/binary.rs"]
 #[expect(dead_code, reason = "others use more of it")]
 mod binary;
-#[path = "../support/ignorable.rs"]
-mod ignorable;
+#[path = "../support/harness.rs"]
+#[expect(dead_code, reason = "others use more of it")]
+mod harness;
 #[path = "../support/own_mounts.rs"]
 #[expect(dead_code, reason = "others mount more")]
 mod own_mounts;
@@ -38,32 +39,21 @@ mod pseudo_terminal;
 #[path = "../support/requirements.rs"]
 mod requirements;
 
-use ignorable::ignorable;
-use libtest_mimic::{Arguments, Trial};
-use requirements::Needs;
+use harness::Suite;
 
 fn main() {
     own_mounts::enter(&[own_mounts::BPFFS]);
     owner::be_one_if_asked();
-    let arguments = Arguments::from_args();
-    let trials = [
-        looking::trials(),
-        drawing::trials(),
-        screen::trials(),
-        perf::trials(),
-        usage::trials(),
-        kept::trials(),
-        files::trials(),
+    let tables = [
+        snapshot::tests(),
+        drawing::tests(),
+        screen::tests(),
+        perf::tests(),
+        usage::tests(),
+        kept::tests(),
+        files::tests(),
     ];
-    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
-}
-
-/// A test that fails by panicking.
-fn trial(name: impl Into<String>, needs: Needs, test: impl FnOnce() + Send + 'static) -> Trial {
-    requirements::trial(name, needs, move || {
-        test();
-        Ok(())
-    })
+    Suite::new(tables).run()
 }
 
 /// Runs `cutaway peek` with these words to its end.

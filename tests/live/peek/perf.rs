@@ -1,6 +1,5 @@
 //! The perf buffers of another process.
 
-use libtest_mimic::Trial;
 use rustix::{
     io::Errno,
     process::{PidfdFlags, PidfdGetfdFlags, Signal, getpid, pidfd_getfd, pidfd_open},
@@ -9,22 +8,23 @@ use serde_json::Value;
 
 use crate::{
     binary::{Running, command},
-    ignorable, looks,
+    harness::{Test, test},
+    looks,
     owner::{Kind, Owner},
     peek,
-    requirements::Needs,
+    requirements::root,
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn()); 6] = [
-        ("a_borrowed_perf_buffer_shows_what_waits_and_keeps_it", what_waits),
-        ("an_event_without_a_ring_is_given_none", spare),
-        ("a_perf_buffer_under_load_loses_nothing_to_a_look", under_load),
-        ("a_process_without_perf_buffers_is_refused_with_a_reason", refused),
-        ("a_perf_buffer_is_drawn_and_kept", drawn),
-        ("perf_buffers_are_watched_line_by_line", lines),
+pub(crate) fn tests() -> Vec<Test> {
+    let tests = [
+        test!(perf_snapshot_shows_pending_and_consumes_nothing),
+        test!(perf_event_without_a_ring_gets_none),
+        test!(perf_snapshots_under_load_lose_nothing),
+        test!(process_without_perf_buffers_is_refused),
+        test!(perf_buffer_is_drawn_and_recorded),
+        test!(perf_buffers_are_watched_line_by_line),
     ];
-    tests.map(|(name, test)| ignorable(name, || Needs::Root.obstacle().or_else(no_borrowing), test)).into()
+    tests.map(|test| test.needs(root).unless(no_borrowing)).into()
 }
 
 /// Why no descriptor can be borrowed here; `None` if one can.
@@ -37,7 +37,7 @@ pub(crate) fn no_borrowing() -> Option<String> {
 /// Bytes of a sample of 16 bytes: header, size, payload, rounded up to 8.
 const SAMPLE: u64 = 32;
 
-fn what_waits() {
+fn perf_snapshot_shows_pending_and_consumes_nothing() {
     let page = rustix::param::page_size() as u64;
     let mut owner = Owner::start(Kind::Perf, "peek_perf", page as u32);
     owner.produce(20);
@@ -95,7 +95,7 @@ fn what_waits() {
 }
 
 /// Mapping an event makes its ring: whoever looks must not do it in the owner's stead.
-fn spare() {
+fn perf_event_without_a_ring_gets_none() {
     let mut owner = Owner::start(Kind::Perf, "peek_spare", rustix::param::page_size() as u32);
     let words = format!("peek --pid {} --watch --interval 0.01 --format json", owner.pid());
     let watcher = Running::start(&mut command(words.split_whitespace()));
@@ -110,7 +110,7 @@ fn spare() {
     assert_eq!(found.len(), 2, "now it has one: {found:?}");
 }
 
-fn under_load() {
+fn perf_snapshots_under_load_lose_nothing() {
     let mut owner = Owner::start(Kind::Perf, "peek_perf_load", 4 * rustix::param::page_size() as u32);
     owner.begin_load(4);
     let words = format!("peek --pid {} --watch --interval 0.01 --format json", owner.pid());
@@ -132,14 +132,14 @@ fn under_load() {
     }
 }
 
-fn refused() {
+fn process_without_perf_buffers_is_refused() {
     let ended = peek(&format!("--pid {}", std::process::id()));
     assert!(ended.complaint().contains("has no ring and no perf event"), "{ended:?}");
     let ended = peek("--pid 2147483647");
     assert!(ended.complaint().contains("there is no process 2147483647; is it the right one"), "{ended:?}");
 }
 
-fn drawn() {
+fn perf_buffer_is_drawn_and_recorded() {
     let page = rustix::param::page_size() as u64;
     let mut owner = Owner::start(Kind::Perf, "peek_drawn", page as u32);
     owner.map();
@@ -186,7 +186,7 @@ fn comm(pid: u32) -> String {
 }
 
 /// Where stdout is no terminal, a line for each buffer and each look, whose rates add up to what was sent.
-fn lines() {
+fn perf_buffers_are_watched_line_by_line() {
     let mut owner = Owner::start(Kind::Perf, "peek_lines", 1 << 16);
     owner.map();
     let words = format!("peek --pid {} --watch --interval 0.2 --count 8", owner.pid());

@@ -1,42 +1,44 @@
 //! The live screen in a real terminal.
 
-use libtest_mimic::Trial;
 use rustix::process::Signal;
 
 use crate::{
-    ignorable,
+    harness::{Test, test},
     owner::{Kind, Owner, SPACE},
     patience::wait_until,
     perf::no_borrowing,
-    requirements::Needs,
+    requirements::{ring, root},
     terminal::Terminal,
-    trial,
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     const SIZES: [(u16, u16); 5] = [(80, 24), (120, 40), (200, 50), (60, 15), (40, 10)];
-    let name = |what, (columns, rows): (u16, u16)| format!("the_screen{what}_fits_{columns}_by_{rows}");
-    let rings = SIZES.map(|size| trial(name("", size), Needs::Ring, move || ring_fits(size)));
-    let perf = SIZES.map(|size| perf_trial(name("_of_perf_buffers", size), move || perf_fits(size)));
-    let others = [
-        trial("keys_do_what_the_screen_says", Needs::Ring, keys),
-        trial("a_screen_follows_its_terminal_s_size", Needs::Ring, resized),
-        trial("a_screen_outlives_the_owner", Needs::Ring, orphaned),
-        trial("a_screen_ends_with_its_terminal", Needs::Ring, closed),
-        trial("second_signal_gives_the_terminal_back", Needs::Ring, two_signals),
-        trial("records_a_second_of_a_ring_are_shown", Needs::Ring, || rates(Kind::Ring)),
-        perf_trial("keys_choose_among_perf_buffers", perf_keys),
-        perf_trial("records_a_second_of_a_perf_buffer_are_shown", || rates(Kind::Perf)),
-    ];
-    rings.into_iter().chain(perf).chain(others).collect()
+    let sizes = SIZES.map(|(columns, rows)| (format!("{columns}_by_{rows}"), (columns, rows)));
+    let mut tests: Vec<_> = test!(screen_of_a_ring_fits, sizes.clone()).map(|test| test.needs(ring)).collect();
+    tests.extend([
+        test!(keys_do_what_the_screen_says).needs(ring),
+        test!(screen_follows_the_terminal_size).needs(ring),
+        test!(screen_outlives_the_owner).needs(ring),
+        test!(screen_ends_with_its_terminal).needs(ring),
+        test!(second_signal_gives_the_terminal_back).needs(ring),
+        test!(record_rate_of_a_ring_is_shown).needs(ring),
+    ]);
+    let others = [test!(keys_select_a_perf_buffer), test!(record_rate_of_a_perf_buffer_is_shown)];
+    let perf = test!(screen_of_perf_buffers_fits, sizes).chain(others);
+    tests.extend(perf.map(|test| test.needs(root).unless(no_borrowing)));
+    tests
 }
 
-fn perf_trial(name: impl Into<String>, test: impl FnOnce() + Send + 'static) -> Trial {
-    ignorable(name, || Needs::Root.obstacle().or_else(no_borrowing), test)
+fn record_rate_of_a_ring_is_shown() {
+    rates(Kind::Ring);
+}
+
+fn record_rate_of_a_perf_buffer_is_shown() {
+    rates(Kind::Perf);
 }
 
 /// The terminal takes nothing, so the screen hangs in the middle of a frame.
-fn two_signals() {
+fn second_signal_gives_the_terminal_back() {
     let owner = owner();
     let terminal = Terminal::start(&format!("--id {}", owner.id), 200, 50);
     terminal.shows("q quit");
@@ -71,7 +73,7 @@ fn fits((columns, rows): (u16, u16), words: &str, title: &str, parts: &[&str]) {
     terminal.ends();
 }
 
-fn ring_fits(size: (u16, u16)) {
+fn screen_of_a_ring_fits(size: (u16, u16)) {
     let owner = owner();
     fits(
         size,
@@ -89,7 +91,7 @@ fn ring_fits(size: (u16, u16)) {
     );
 }
 
-fn keys() {
+fn keys_do_what_the_screen_says() {
     let mut owner = owner();
     let mut terminal = Terminal::start(&format!("--id {}", owner.id), 100, 40);
     terminal.shows("d no picture");
@@ -125,7 +127,7 @@ fn keys() {
     terminal.ends();
 }
 
-fn resized() {
+fn screen_follows_the_terminal_size() {
     let owner = owner();
     let mut terminal = Terminal::start(&format!("--id {}", owner.id), 80, 24);
     terminal.shows("q quit");
@@ -139,7 +141,7 @@ fn resized() {
     terminal.ends();
 }
 
-fn orphaned() {
+fn screen_outlives_the_owner() {
     let owner = owner();
     let mut terminal = Terminal::start(&format!("--id {}", owner.id), 80, 24);
     terminal.shows(&format!("({}, fd", owner.pid()));
@@ -151,7 +153,7 @@ fn orphaned() {
 }
 
 /// The window is closed: nobody is left to press a key, and nothing must go on turning.
-fn closed() {
+fn screen_ends_with_its_terminal() {
     let owner = owner();
     let terminal = Terminal::start(&format!("--id {}", owner.id), 80, 24);
     terminal.shows("q quit");
@@ -166,7 +168,7 @@ fn perf_owner() -> Owner {
     owner
 }
 
-fn perf_fits(size: (u16, u16)) {
+fn screen_of_perf_buffers_fits(size: (u16, u16)) {
     let owner = perf_owner();
     fits(
         size,
@@ -188,7 +190,7 @@ fn perf_fits(size: (u16, u16)) {
     );
 }
 
-fn perf_keys() {
+fn keys_select_a_perf_buffer() {
     let mut owner = perf_owner();
     let mut terminal = Terminal::start(&format!("--pid {}", owner.pid()), 100, 40);
     terminal.shows("←→ buffers");

@@ -2,26 +2,23 @@
 
 use std::process::Command;
 
-use libtest_mimic::Trial;
-
 use crate::{
     binary::{self, Running},
-    ignorable,
+    harness::{Test, test},
     owner::{Kind, Owner},
     peek,
-    requirements::Needs,
-    trial,
+    requirements::ring,
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("wrong_usage_of_peek_ends_with_status_2", Needs::Nothing, wrong),
-        trial("a_ring_that_is_not_there_is_said_so_in_one_line", Needs::Ring, not_there),
-        ignorable("the_help_s_example_works_when_pasted", || Needs::Ring.obstacle().or_else(no_getent), example),
+        test!(wrong_usage_of_peek_ends_with_status_2),
+        test!(missing_ring_is_an_error).needs(ring),
+        test!(help_example_of_peek_works).needs(ring).unless(no_getent),
     ]
 }
 
-fn wrong() {
+fn wrong_usage_of_peek_ends_with_status_2() {
     for words in [
         "--watch",
         "--draw",
@@ -56,7 +53,7 @@ fn wrong() {
     }
 }
 
-fn not_there() {
+fn missing_ring_is_an_error() {
     for (words, part) in [
         ("--id 4294967295", "ENOENT"),
         ("--name no_such_ring", "`cutaway peek` lists those that there are"),
@@ -92,7 +89,7 @@ pub(crate) fn in_path(name: &str) -> bool {
 }
 
 /// The last example of `cutaway peek --help`, pasted into a shell.
-fn example() {
+fn help_example_of_peek_works() {
     let help = peek("--help").stdout;
     let (_, script) = help.split_once("all in one:\n").expect("an example");
     let folder = binary::path().parent().unwrap().to_owned();

@@ -1,14 +1,17 @@
 //! The objects of `tests/corpus/kinds`: other compilers, older ones, without BTF, linked; what they send is known.
 
-use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::{requirements::Needs, run, run_own, trial};
+use crate::{
+    harness::{Test, test},
+    requirements::{ring, root},
+    run, run_own,
+};
 
 /// What the parts of `code.h` add up to, a digit each.
 const SUM: u64 = 1_234_567_890;
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     let sums = [
         ("code", SUM),
         ("code_v1", SUM),
@@ -19,54 +22,48 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("code_linked", SUM),
         ("halves", 1041),
     ];
-    let mut trials: Vec<_> = sums
-        .into_iter()
-        .map(|(name, sum)| trial(format!("kinds_{name}"), Needs::Ring, move || same(name, sum)))
-        .collect();
-    trials.extend(["legacy", "legacy_no_btf", "legacy_stripped"].map(|name| {
-        trial(format!("kinds_{name}"), Needs::Root, move || {
-            let ran = run_own(&format!("kinds/{name}"), &["--type", "u64", "--set", "step=7"], 4);
-            let expected = [7, 14, 21, 28].map(|value| ("events".to_owned(), json!(value)));
-            // One CPU after the other, if the process moves between them.
-            let mut values = ran.values();
-            values.sort_by_key(|(_, value)| value.as_u64());
-            assert_eq!(values, expected);
-        })
-    }));
-    trials.extend(["uses", "uses_old"].map(|name| {
-        trial(format!("kinds_{name}"), Needs::Ring, move || {
-            let ran = run_own(&format!("kinds/{name}"), &["--program", "uses", "--program", "tail"], 1);
-            // Each bit is a map that works: 0x7ff and 49, as a structure that the object does not describe. Before that comes
-            // what the other program sends while the first one has not run yet.
-            let works = "ff070000000000003100000000000000";
-            let lines = ran.lines();
-            assert!(lines.iter().any(|line| line["hex"] == works), "{lines:?}");
-        })
-    }));
-    trials.extend(
-        ["getaddrinfo_stack", "getaddrinfo_heap"]
-            .map(|name| trial(format!("kinds_{name}"), Needs::Root, move || resolves(name))),
-    );
-    trials.extend(
-        ["getaddrinfo_ring", "getaddrinfo_ring_old", "getaddrinfo_ring_stripped"]
-            .map(|name| trial(format!("kinds_{name}"), Needs::Ring, move || resolves(name))),
-    );
-    trials.extend([
-        trial("kinds_one_ring", Needs::Ring, one_ring),
-        trial("kinds_pinned_is_not_pinned_unasked", Needs::Ring, pinned),
-    ]);
-    trials
+    let named = |name: &'static str| (name, name);
+    let legacy = ["legacy", "legacy_no_btf", "legacy_stripped"].map(named);
+    let uses = ["uses", "uses_old"].map(named);
+    let perf = ["getaddrinfo_stack", "getaddrinfo_heap"].map(named);
+    let rings = ["getaddrinfo_ring", "getaddrinfo_ring_old", "getaddrinfo_ring_stripped"].map(named);
+    let mut tests: Vec<_> =
+        test!(code_sends_its_sum, sums.map(|(name, sum)| (name, (name, sum))), |_| ring()).collect();
+    tests.extend(test!(legacy_maps_send, legacy, |_| root()));
+    tests.extend(test!(maps_work_for_programs, uses, |_| ring()));
+    tests.extend(test!(getaddrinfo_is_printed, perf, |_| root()));
+    tests.extend(test!(getaddrinfo_is_printed, rings, |_| ring()));
+    tests.extend([test!(one_ring_is_counted).needs(ring), test!(maps_are_not_pinned_unless_asked).needs(ring)]);
+    tests
+}
+
+fn legacy_maps_send(name: &str) {
+    let ran = run_own(&format!("kinds/{name}"), &["--type", "u64", "--set", "step=7"], 4);
+    let expected = [7, 14, 21, 28].map(|value| ("events".to_owned(), json!(value)));
+    // One CPU after the other, if the process moves between them.
+    let mut values = ran.values();
+    values.sort_by_key(|(_, value)| value.as_u64());
+    assert_eq!(values, expected);
+}
+
+fn maps_work_for_programs(name: &str) {
+    let ran = run_own(&format!("kinds/{name}"), &["--program", "uses", "--program", "tail"], 1);
+    // Each bit is a map that works: 0x7ff and 49, as a structure that the object does not describe. Before that comes what
+    // the other program sends while the first one has not run yet.
+    let works = "ff070000000000003100000000000000";
+    let lines = ran.lines();
+    assert!(lines.iter().any(|line| line["hex"] == works), "{lines:?}");
 }
 
 /// A program on every system call, which always sends the same.
-fn same(name: &str, sum: u64) {
+fn code_sends_its_sum((name, sum): (&str, u64)) {
     let ran = run_own(&format!("kinds/{name}"), &["--type", "events=u64"], 20);
     let values = ran.values();
     assert!(values.len() >= 20, "{values:?}");
     assert!(values.iter().all(|(_, value)| *value == json!(sum)), "{values:?}");
 }
 
-fn one_ring() {
+fn one_ring_is_counted() {
     let ran = run_own("kinds/one_ring", &["--type", "u64", "--maps"], 10);
     let times: Vec<_> = ran.values().iter().map(|(_, value)| value.as_u64().unwrap()).collect();
     assert_eq!(times.len(), 10);
@@ -74,15 +71,15 @@ fn one_ring() {
     assert_eq!(ran.lines().last(), Some(&json!({ "map": "calls", "key": 0, "value": 10 })));
 }
 
-fn pinned() {
+fn maps_are_not_pinned_unless_asked() {
     let ran = run_own("kinds/pinned", &["--type", "u64", "--set", "step=3"], 3);
     let expected = [3, 6, 9].map(|value| ("events".to_owned(), json!(value)));
     assert_eq!(ran.values(), expected);
-    assert!(!std::path::Path::new("/sys/fs/bpf/total").exists(), "whoever looks at an object leaves nothing behind");
+    assert!(!std::path::Path::new("/sys/fs/bpf/total").exists(), "a run pins nothing unless asked");
 }
 
 /// What `getaddrinfo` answers in the sender, where the probes are.
-fn resolves(name: &str) {
+fn getaddrinfo_is_printed(name: &str) {
     // Others look up names, too.
     let ran = run(&format!("kinds/{name}"), 0);
     let lines = ran.lines();

@@ -10,29 +10,27 @@ use std::{
     thread,
 };
 
-use libtest_mimic::Trial;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open};
 use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity};
 
 use crate::{
     binary::{self, Running},
-    ignorable, lacks,
-    requirements::Needs,
+    harness::{Test, test},
+    requirements::root,
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
-    let lacks = || Needs::Root.obstacle().or_else(|| lacks::at_least(5, 6, "borrowing a descriptor"));
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        ignorable("positions_that_no_kernel_writes_are_given_up_and_what_comes_later_is_read", lacks, positions),
-        ignorable("a_record_that_no_kernel_writes_is_given_up_and_what_comes_later_is_read", lacks, record),
+        test!(corrupt_positions_are_skipped_and_later_records_read).needs(root).since(5, 6, "borrowing a descriptor"),
+        test!(corrupt_record_is_skipped_and_later_ones_read).needs(root).since(5, 6, "borrowing a descriptor"),
     ]
 }
 
-fn positions() {
+fn corrupt_positions_are_skipped_and_later_records_read() {
     given_up(Pages::misplace_tail, "something else writes into the control page");
 }
 
-fn record() {
+fn corrupt_record_is_skipped_and_later_ones_read() {
     given_up(Pages::misplace_tail_within, "claims 0 bytes");
 }
 

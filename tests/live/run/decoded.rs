@@ -1,28 +1,31 @@
 //! Records of every kind of type, from `tests/corpus/events`: what is printed is what the sources say they send.
 
-use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::{ignorable, lacks, requirements::Needs, run_own, trial};
+use crate::{
+    harness::{Test, older_than, test},
+    requirements::{ring, root},
+    run_own,
+};
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("integers_of_all_widths_and_signs", Needs::Ring, integers),
-        trial("enumerations_by_name_bits_and_number", Needs::Ring, enums),
-        trial("structures_in_structures", Needs::Ring, nested),
-        trial("arrays_bytes_and_text", Needs::Ring, arrays),
-        trial("bit_fields", Needs::Ring, bitfields),
-        trial("unions_in_all_their_readings", Needs::Ring, unions),
-        trial("floats_and_a_structure_named_by_typedef", Needs::Ring, floats),
-        ignorable("a_perf_buffer_and_a_ring_in_one_wait", || Needs::Ring.obstacle().or_else(no_atomics), both),
-        trial("a_large_event_from_a_heap", Needs::Root, heap),
-        trial("several_rings_in_one_wait", Needs::Ring, several),
-        trial("one_ring_with_records_of_several_lengths", Needs::Ring, lengths),
-        trial("what_is_ambiguous_is_hex_and_the_candidates_are_told", Needs::Ring, ambiguous),
-        trial("a_type_is_told_by_the_line_of_source", Needs::Ring, named),
-        trial("a_type_can_be_told_for_all_maps_or_for_one", Needs::Ring, told),
-        trial("hex_shows_every_byte", Needs::Ring, hex),
-        trial("a_table_has_a_column_for_each_member", Needs::Ring, table),
+        test!(integers_of_all_widths_are_decoded).needs(ring),
+        test!(enums_are_decoded).needs(ring),
+        test!(nested_structs_are_decoded).needs(ring),
+        test!(arrays_and_text_are_decoded).needs(ring),
+        test!(bit_fields_are_decoded).needs(ring),
+        test!(unions_are_decoded).needs(ring),
+        test!(floats_and_typedefs_are_decoded).needs(ring),
+        test!(perf_buffer_and_ring_are_polled_together).needs(ring).unless(no_atomics),
+        test!(large_event_from_a_heap_is_decoded).needs(root),
+        test!(several_rings_are_polled_together).needs(ring),
+        test!(ring_with_records_of_several_lengths).needs(ring),
+        test!(ambiguous_type_is_hex_with_candidates).needs(ring),
+        test!(type_is_inferred_from_the_source_line).needs(ring),
+        test!(type_option_for_all_maps_or_one).needs(ring),
+        test!(hex_shows_every_byte).needs(ring),
+        test!(table_has_a_column_for_each_member).needs(ring),
     ]
 }
 
@@ -40,7 +43,7 @@ fn thrice(object: &str, expected: Value) {
     assert_eq!(values, vec![expected; 3]);
 }
 
-fn integers() {
+fn integers_of_all_widths_are_decoded() {
     thrice(
         "integers",
         json!({
@@ -51,7 +54,7 @@ fn integers() {
     );
 }
 
-fn enums() {
+fn enums_are_decoded() {
     thrice(
         "enums",
         json!({
@@ -61,7 +64,7 @@ fn enums() {
     );
 }
 
-fn nested() {
+fn nested_structs_are_decoded() {
     thrice(
         "nested",
         json!({
@@ -73,7 +76,7 @@ fn nested() {
     );
 }
 
-fn arrays() {
+fn arrays_and_text_are_decoded() {
     let ran = run_own("events/arrays", &[], 1);
     let values = ran.values();
     let mut expected = json!({
@@ -86,7 +89,7 @@ fn arrays() {
     assert_eq!(values, [("events".to_owned(), expected)]);
 }
 
-fn bitfields() {
+fn bit_fields_are_decoded() {
     thrice(
         "bitfields",
         json!({
@@ -96,7 +99,7 @@ fn bitfields() {
     );
 }
 
-fn unions() {
+fn unions_are_decoded() {
     thrice(
         "unions",
         json!({
@@ -106,16 +109,16 @@ fn unions() {
     );
 }
 
-fn floats() {
+fn floats_and_typedefs_are_decoded() {
     thrice("floats", json!({ "ratio": 1.5, "missing": "NaN", "amount": -2.0 }));
 }
 
 /// What adds to a variable and gives the old value.
 pub(crate) fn no_atomics() -> Option<String> {
-    lacks::at_least(5, 12, "instructions that fetch and add")
+    older_than(5, 12, "instructions that fetch and add")
 }
 
-fn both() {
+fn perf_buffer_and_ring_are_polled_together() {
     const CALLS: u32 = 200;
     let ran = run_own("events/both", &[], CALLS);
     let values = ran.values();
@@ -139,14 +142,14 @@ fn both() {
     }
 }
 
-fn heap() {
+fn large_event_from_a_heap_is_decoded() {
     let ran = run_own("events/heap", &[], 2);
     let text: String = (0..599_u32).map(|i| char::from(b'a' + (i % 26) as u8)).collect();
     let expected = json!({ "pid": ran.pid, "length": 599, "text": text, "end": 42 });
     assert_eq!(ran.values(), vec![("events".to_owned(), expected); 2]);
 }
 
-fn several() {
+fn several_rings_are_polled_together() {
     let ran = run_own("events/several", &[], 5);
     let values = ran.values();
     assert_eq!(values.len(), 15);
@@ -162,7 +165,7 @@ fn several() {
     assert!(ran.ended.stderr.contains("`unused` (ring, 65536 bytes)"), "{}", ran.ended.stderr);
 }
 
-fn lengths() {
+fn ring_with_records_of_several_lengths() {
     let ran = run_own("events/lengths", &[], 2);
     let once = [
         json!({ "pid": 1, "parent": 2 }),
@@ -175,7 +178,7 @@ fn lengths() {
     assert_eq!(types[..3], [json!("struct started"), json!("struct ended"), json!("struct message")]);
 }
 
-fn ambiguous() {
+fn ambiguous_type_is_hex_with_candidates() {
     let ran = run_own("events/ambiguous", &[], 1);
     let line = &ran.lines()[0];
     assert_eq!((&line["value"], &line["type"]), (&Value::Null, &Value::Null));
@@ -184,12 +187,12 @@ fn ambiguous() {
     assert!(ran.ended.stderr.contains(told), "{}", ran.ended.stderr);
 }
 
-fn named() {
+fn type_is_inferred_from_the_source_line() {
     let ran = run_own("events/named", &[], 1);
     assert_eq!(ran.values(), [("events".to_owned(), json!({ "first": 1, "second": 2 }))]);
 }
 
-fn told() {
+fn type_option_for_all_maps_or_one() {
     for option in ["events=struct other", "struct other", "other"] {
         let ran = run_own("events/ambiguous", &["--type", option], 1);
         assert_eq!(ran.values(), [("events".to_owned(), json!({ "only": 0x2_0000_0001_u64 }))], "{option}");
@@ -203,7 +206,7 @@ fn told() {
     assert_eq!(ran.values()[0].1, json!({ "pid": 1, "status": 2, "time": null }));
 }
 
-fn hex() {
+fn hex_shows_every_byte() {
     let ran = run_own("events/several", &["--format", "hex", "--program", "sends"], 1);
     ran.ended.received();
     for line in ["opened    16  030000002f646576 2f6e756c6c000000", "closed     4  03000000"] {
@@ -211,7 +214,7 @@ fn hex() {
     }
 }
 
-fn table() {
+fn table_has_a_column_for_each_member() {
     let ran = run_own("events/integers", &["--format", "table"], 2);
     ran.ended.received();
     let lines: Vec<_> = ran.ended.stdout.lines().collect();

@@ -2,25 +2,24 @@
 //! not.
 
 use cutaway_programs::prelude::*;
-use libtest_mimic::Trial;
 
 use crate::{
     binary::{self, Ended, Running},
     corpus,
+    harness::{Test, test},
     honest::object,
-    requirements::Needs,
-    trial,
+    requirements::{ring, root},
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("option_without_effect_is_refused", Needs::Nothing, refused),
-        trial("option_that_is_given_twice_for_one_name_is_refused", Needs::Nothing, twice),
-        trial("option_without_effect_in_an_object_without_buffers_is_refused", Needs::Nothing, without_buffers),
-        trial("object_without_buffers_says_so_and_not_lost_0", Needs::Root, says_so),
-        trial("type_with_the_name_of_a_map_is_looked_for", Needs::Root, name_of_a_map),
-        trial("summary_as_text_has_a_line_for_each_map", Needs::Ring, each_map),
-        trial("option_with_effect_on_some_of_several_is_taken", Needs::Root, some),
+        test!(option_without_effect_is_refused),
+        test!(option_given_twice_for_one_name_is_refused),
+        test!(option_without_effect_without_buffers_is_refused),
+        test!(object_without_buffers_reports_no_lost_count).needs(root),
+        test!(type_with_the_name_of_a_map_is_found).needs(root),
+        test!(summary_as_text_has_a_line_for_each_map).needs(ring),
+        test!(option_with_effect_on_some_programs_is_accepted).needs(root),
     ]
 }
 
@@ -36,7 +35,7 @@ fn is_refused(ended: &Ended, words: &[&str], part: &str) {
     assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""), "{words:?}");
 }
 
-fn refused() {
+fn option_without_effect_is_refused() {
     const INTERFACES: &str = "xdp, tc, tcx, classifier, netkit";
     for (object, words, part) in [
         ("events/named", &["--interface", "lo"][..], INTERFACES),
@@ -58,7 +57,7 @@ fn refused() {
     }
 }
 
-fn twice() {
+fn option_given_twice_for_one_name_is_refused() {
     for words in [
         ["--attach", "sends=syscalls/a", "--attach", "sends=syscalls/b"],
         ["--section", "sends=xdp", "--section", "sends=tc"],
@@ -85,7 +84,7 @@ fn silent() -> tempfile::NamedTempFile {
     })
 }
 
-fn without_buffers() {
+fn option_without_effect_without_buffers_is_refused() {
     let file = silent();
     let run = |words: &[&str]| Running::start(binary::command(["run"]).arg(file.path()).args(words)).end();
     for words in [["--buffer", "4096"], ["--type", "u64"], ["--count", "1"]] {
@@ -93,7 +92,7 @@ fn without_buffers() {
     }
 }
 
-fn says_so() {
+fn object_without_buffers_reports_no_lost_count() {
     let file = silent();
     let words = ["run", "--duration", "0.1", "--summary", "--format", "json", "--variables", "--maps"];
     let ended = Running::start(binary::command(words).arg(file.path())).end();
@@ -107,12 +106,12 @@ fn says_so() {
 }
 
 /// It is not taken for a map that has a type of its own.
-fn name_of_a_map() {
+fn type_with_the_name_of_a_map_is_found() {
     let ended = run("events/named", &["--type", "events"]);
     assert!(ended.complaint().starts_with("neither the object nor the kernel has a type `events`"), "{ended:?}");
 }
 
-fn each_map() {
+fn summary_as_text_has_a_line_for_each_map() {
     let ended = run("events/named", &["--duration", "0.1", "--summary", "--program", "sends"]);
     assert!(ended.status.success(), "{ended:?}");
     let lines: Vec<&str> = ended.stdout.lines().rev().take(2).collect();
@@ -121,7 +120,7 @@ fn each_map() {
 }
 
 /// Beside programs that it does not apply to.
-fn some() {
+fn option_with_effect_on_some_programs_is_accepted() {
     let words = ["--interface", "lo", "--program", "packets", "--program", "runs", "--duration", "0.1"];
     let ended = run("events/chooses", &words);
     assert!(ended.status.success() && !ended.stderr.contains("no effect"), "{ended:?}");

@@ -2,27 +2,26 @@
 
 use std::{process::Stdio, time::Duration};
 
-use libtest_mimic::Trial;
 use rustix::process::Signal;
 
 use crate::{
     binary::{self, Running},
-    corpus, ignorable,
+    corpus,
+    harness::{Test, test},
     kernel_objects::Held,
-    requirements::Needs,
+    requirements::{ring, root},
     sender::Sender,
-    trial,
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("a_command_ends_the_run_and_prints_to_stderr", Needs::Ring, command),
-        trial("so_many_records_are_enough", Needs::Ring, count),
-        trial("so_many_seconds_are_enough", Needs::Ring, duration),
-        trial("a_signal_ends_it_and_nothing_stays", Needs::Ring, signal),
-        trial("without_a_reader_it_ends_well", Needs::Ring, closed),
-        trial("what_a_perf_buffer_has_no_room_for_is_counted", Needs::Root, losses),
-        ignorable("the_help_s_example_of_run_works_when_pasted", || Needs::Ring.obstacle().or_else(no_getent), example),
+        test!(end_of_the_command_ends_run).needs(ring),
+        test!(count_ends_run).needs(ring),
+        test!(duration_ends_run).needs(ring),
+        test!(signal_ends_run_and_detaches).needs(ring),
+        test!(closed_stdout_ends_run).needs(ring),
+        test!(overflow_of_a_perf_buffer_is_counted).needs(root),
+        test!(help_example_of_run_works).needs(ring).unless(no_getent),
     ]
 }
 
@@ -35,7 +34,7 @@ fn started(words: &str) -> Running {
     running
 }
 
-fn command() {
+fn end_of_the_command_ends_run() {
     let mut command = binary::command(["run", "--type", "u64"]);
     command.arg(corpus("kinds/one_ring")).args(["--", "echo", "from the command"]);
     let ended = Running::start(&mut command).end();
@@ -48,7 +47,7 @@ fn command() {
     assert_eq!(ended.status.code(), Some(1));
 }
 
-fn count() {
+fn count_ends_run() {
     let running = started("--count 7 --format json");
     let mut sender = Sender::start(100);
     sender.go();
@@ -57,14 +56,14 @@ fn count() {
     assert_eq!(ended.stdout.lines().count(), 7);
 }
 
-fn duration() {
+fn duration_ends_run() {
     let began = std::time::Instant::now();
     let ended = started("--duration 0.3").end();
     ended.received();
     assert!(began.elapsed() >= Duration::from_millis(300));
 }
 
-fn signal() {
+fn signal_ends_run_and_detaches() {
     for signal in [Signal::INT, Signal::TERM] {
         let running = started("--format json");
         let held = Held::by(running.pid());
@@ -75,7 +74,7 @@ fn signal() {
     }
 }
 
-fn closed() {
+fn closed_stdout_ends_run() {
     let mut command = binary::command(["run", "--type", "u64"]);
     command.arg(corpus("kinds/one_ring"));
     // A pipe whose reader is gone.
@@ -91,7 +90,7 @@ fn closed() {
 }
 
 /// Whoever is stopped while a page fills loses what does not fit, and knows how much.
-fn losses() {
+fn overflow_of_a_perf_buffer_is_counted() {
     const CALLS: u32 = 5000;
     let mut sender = Sender::start(CALLS);
     let own = format!("own={}", sender.pid());
@@ -120,7 +119,7 @@ fn no_getent() -> Option<String> {
 }
 
 /// The last example of `cutaway run --help`, pasted into a shell.
-fn example() {
+fn help_example_of_run_works() {
     let help = Running::start(&mut binary::command(["run", "--help"])).end().stdout;
     let (_, script) = help.split_once("as root:\n").unwrap();
     let path = format!("{}:{}", binary::path().parent().unwrap().display(), std::env::var("PATH").unwrap());

@@ -1,25 +1,28 @@
-//! `--explain` of a run: every call is told, whatever is attached and however many buffers there are.
+//! `--explain` of a run logs every system call, whatever is attached and however many buffers there are.
 
-use libtest_mimic::Trial;
+use crate::{
+    binary, corpus,
+    decoded::no_atomics,
+    explained,
+    harness::{Test, test},
+    requirements::ring,
+    supervisor, unsupported,
+};
 
-use crate::{binary, corpus, decoded::no_atomics, explained, ignorable, lacks, requirements::Needs, supervisor};
-
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     // A ring and perf buffers; several rings; raw tracepoints; uprobes; a program that is run; one that is refused.
-    ["events/both", "events/several", "kinds/code", "kinds/getaddrinfo_ring", "data/variables", "events/chooses"]
-        .map(|object| {
-            let name = format!("explain_leaves_no_call_of_{}_out", object.replace('/', "_"));
-            let lacks = match object {
-                "data/variables" => lacks::syscall_programs,
-                "events/both" => no_atomics,
-                _ => lacks::nothing,
-            };
-            ignorable(name, move || Needs::Ring.obstacle().or_else(lacks), move || complete(object))
-        })
-        .into()
+    let objects =
+        ["events/both", "events/several", "kinds/code", "kinds/getaddrinfo_ring", "data/variables", "events/chooses"];
+    let objects = objects.map(|object| (object.replace('/', "_"), object));
+    let unsupported = |object| match object {
+        "data/variables" => unsupported::syscall_programs(),
+        "events/both" => no_atomics(),
+        _ => None,
+    };
+    test!(explain_logs_every_call_of, objects, unsupported).map(|test| test.needs(ring)).collect()
 }
 
-fn complete(object: &'static str) {
+fn explain_logs_every_call_of(object: &str) {
     let mut command = binary::command(["--explain=json", "run", "--variables"]);
     command.arg(corpus(object)).args(["--", "true"]);
     let (ended, seen) = supervisor::watch(command, &explained::WATCHED, |_| None);

@@ -4,7 +4,6 @@
 use std::{path::Path, thread};
 
 use cutaway_programs::prelude::*;
-use libtest_mimic::Trial;
 use rustix::thread::{CpuSet, gettid, sched_setaffinity};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -12,30 +11,29 @@ use tempfile::NamedTempFile;
 use crate::{
     Ran,
     binary::{self, Ended, Running},
-    ignorable,
-    requirements::Needs,
+    harness::{Test, test},
+    requirements::{ring, root},
     run_own,
     sender::Sender,
-    trial,
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("losses_of_a_ring_are_unknown", Needs::Ring, unknown_losses),
-        trial("losses_of_a_perf_buffer_are_counted", Needs::Root, counted_losses),
-        trial("a_record_that_wakes_no_reader_is_read_in_time", Needs::Ring, no_wakeup),
-        ignorable("a_cpu_without_a_slot_is_named", || Needs::Root.obstacle().or_else(one_cpu), too_few_slots),
-        trial("guesses_are_called_guesses", Needs::Ring, guesses),
-        trial("a_guess_is_called_one_in_a_table", Needs::Ring, guess_in_a_table),
-        trial("records_are_bounded_in_breadth", Needs::Ring, wide),
-        trial("a_static_function_is_named_with_the_reason", Needs::Root, hidden),
-        trial("a_section_can_be_given_on_the_command_line", Needs::Ring, given_section),
-        trial("a_map_without_a_size_is_given_one", Needs::Root, without_size),
-        trial("an_unknown_way_of_pinning_is_told_by_number", Needs::Nothing, unknown_pinning),
-        trial("a_process_that_is_not_heeded_is_refused_or_told", Needs::Root, not_heeded),
-        trial("a_map_of_rings_that_is_empty_is_told", Needs::Ring, no_rings_inside),
-        trial("the_author_s_answer_holds_for_longer_records", Needs::Ring, flexible),
-        trial("what_is_sent_into_another_cpu_s_slot_is_not_counted", Needs::Root, one_slot),
+        test!(losses_of_a_ring_are_unknown).needs(ring),
+        test!(losses_of_a_perf_buffer_are_counted).needs(root),
+        test!(record_without_wakeup_is_read_in_time).needs(ring),
+        test!(cpu_without_a_slot_is_named).needs(root).unless(one_cpu),
+        test!(guessed_type_is_called_a_guess).needs(ring),
+        test!(guessed_type_is_called_a_guess_in_a_table).needs(ring),
+        test!(record_width_is_bounded).needs(ring),
+        test!(static_function_is_refused_with_the_reason).needs(root),
+        test!(section_option_sets_the_section).needs(ring),
+        test!(map_without_a_size_gets_one).needs(root),
+        test!(unknown_pinning_mode_is_shown_by_number),
+        test!(pid_without_effect_is_refused_or_named).needs(root),
+        test!(empty_map_of_rings_is_named).needs(ring),
+        test!(type_option_holds_for_longer_records).needs(ring),
+        test!(output_to_another_cpus_slot_is_not_counted).needs(root),
     ]
 }
 
@@ -44,7 +42,7 @@ fn last(ran: &Ended) -> Value {
     serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap()
 }
 
-fn unknown_losses() {
+fn losses_of_a_ring_are_unknown() {
     let ran = run_own("events/named", &["--summary"], 3);
     assert!(ran.ended.status.success());
     let why = "a ring buffer counts no losses";
@@ -55,7 +53,7 @@ fn unknown_losses() {
     assert_eq!(last(&ran.ended), json!({ "received": 3, "lost": null, "unreadable": 0, "maps": [of_ring] }));
 }
 
-fn counted_losses() {
+fn losses_of_a_perf_buffer_are_counted() {
     let ran = run_own("events/heap", &["--summary"], 3);
     assert_eq!(ran.ended.stderr.lines().last(), Some("received 3, lost 0"), "{:?}", ran.ended);
     let summary = last(&ran.ended);
@@ -82,7 +80,7 @@ fn started(object: &Path, words: &[&str]) -> Running {
 const GETPGID: &str = "tracepoint/syscalls/sys_enter_getpgid";
 
 /// Every record is sent with `BPF_RB_NO_WAKEUP`: without a look at the ring nothing would be read before the end.
-fn no_wakeup() {
+fn record_without_wakeup_is_read_in_time() {
     let file = object(|object| {
         let ring = object.map("events", MapDef::new(MapType::RINGBUF).max_entries(4096));
         let mut asm = Assembler::new();
@@ -119,7 +117,7 @@ fn one_cpu() -> Option<String> {
 }
 
 /// One slot, for CPU 0: its records are read, and the other CPUs are named.
-fn too_few_slots() {
+fn cpu_without_a_slot_is_named() {
     let file = object(|object| {
         let definition = MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4).max_entries(1);
         let events = object.map("events", definition);
@@ -162,7 +160,7 @@ fn of_map<'l>(lines: &'l [Value], map: &str) -> &'l Value {
     lines.iter().find(|line| line["map"] == map).unwrap_or_else(|| panic!("{map}: {lines:?}"))
 }
 
-fn guesses() {
+fn guessed_type_is_called_a_guess() {
     let ran = run_own("events/guesses", &[], 1);
     let lines = ran.lines();
     // The key of another map is no candidate.
@@ -180,7 +178,7 @@ fn guesses() {
     said("records of 24 bytes are struct report\n");
 }
 
-fn guess_in_a_table() {
+fn guessed_type_is_called_a_guess_in_a_table() {
     let ran = run_own("events/guesses", &["--format", "table"], 1);
     let said = |part: &str| assert!(ran.ended.stdout.contains(part), "{}", ran.ended.stdout);
     said("guessed  struct pair (a guess) {first: 1, second: 2}");
@@ -218,7 +216,7 @@ struct Pair {
 cutaway_programs::describe!(Pair { first, second });
 
 /// 2^24 members in no byte: read up to a bound, and the rest is told as omitted.
-fn wide() {
+fn record_width_is_bounded() {
     let ran = run_own("events/wide", &[], 2);
     let lines = ran.lines();
     assert_eq!(lines.len(), 2);
@@ -235,7 +233,7 @@ fn run(object: &str, words: &[&str]) -> Ended {
     Running::start(binary::command(["run"]).arg(crate::corpus(object)).args(words)).end()
 }
 
-fn hidden() {
+fn static_function_is_refused_with_the_reason() {
     let why = "it is static, and programs must be global: drop `static`";
     let ended = run("events/kindless", &["--program", "hidden"]);
     assert!(ended.complaint().contains(why), "{ended:?}");
@@ -248,7 +246,7 @@ fn hidden() {
     assert!(!ended.stderr.contains('?'), "no section begins with it: {ended:?}");
 }
 
-fn given_section() {
+fn section_option_sets_the_section() {
     let ended = run("events/kindless", &["--program", "named"]);
     let complaint = ended.complaint();
     assert!(
@@ -265,7 +263,7 @@ fn given_section() {
     assert_eq!(ran.values(), vec![("events".to_owned(), json!({ "who": 5 })); 2]);
 }
 
-fn without_size() {
+fn map_without_a_size_gets_one() {
     let file = object(|object| {
         let table = object.map("table", MapDef::new(MapType::HASH).key::<u32>().value::<u64>().max_entries(0));
         let mut asm = Assembler::new();
@@ -293,7 +291,7 @@ fn without_size() {
 }
 
 /// No ring is in the map of maps, so there is nothing to read.
-fn no_rings_inside() {
+fn empty_map_of_rings_is_named() {
     let file = object(|object| {
         let ring = MapDef::new(MapType::RINGBUF).max_entries(4096);
         let definition = MapDef::new(MapType::HASH_OF_MAPS).key::<u32>().value_size(4).max_entries(2).holding(ring);
@@ -309,7 +307,7 @@ fn no_rings_inside() {
 }
 
 /// The array whose length is the number, in BTF: no name, `BTF_KIND_ARRAY`, no size, two types, and the length.
-fn unknown_pinning() {
+fn unknown_pinning_mode_is_shown_by_number() {
     let mut bytes = std::fs::read(crate::corpus("events/pins")).unwrap();
     let is_one = |words: &[u8]| words[..12] == [0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0] && words[20..24] == [1, 0, 0, 0];
     let windows: Vec<usize> = (0..bytes.len() - 24).filter(|&at| is_one(&bytes[at..at + 24])).collect();
@@ -322,7 +320,7 @@ fn unknown_pinning() {
 }
 
 /// Only probes, perf events and iterators over tasks can be restricted to a process.
-fn not_heeded() {
+fn pid_without_effect_is_refused_or_named() {
     let own = std::process::id().to_string();
     let run = |words: &[&str]| run("kinds/sections", &[&["--pid", &own], words].concat());
     let ended = run(&["--program", "tracepoint", "--program", "raw_tp"]);
@@ -338,7 +336,7 @@ fn not_heeded() {
 }
 
 /// The author's answer holds for a longer record if the type ends flexibly.
-fn flexible() {
+fn type_option_holds_for_longer_records() {
     let ran = run_own("events/flexible", &[], 1);
     let lines = ran.lines();
     let told: Vec<_> = lines.iter().map(|line| (line["type"].as_str(), line["type_is"].as_str())).collect();
@@ -354,7 +352,7 @@ fn flexible() {
 }
 
 /// Slot 0 from whatever CPU: the kernel refuses it elsewhere, and counts nothing.
-fn one_slot() {
+fn output_to_another_cpus_slot_is_not_counted() {
     let file = object(|object| {
         let definition = MapDef::new(MapType::PERF_EVENT_ARRAY).key_size(4).value_size(4);
         let events = object.map("events", definition);

@@ -4,6 +4,7 @@
 //! given, so they all run in parallel.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod attach_args;
 mod compiled;
 mod damage;
 mod decoded;
@@ -12,7 +13,6 @@ mod endings;
 mod explain;
 mod honest;
 mod pinned;
-mod places;
 mod refusals;
 mod sender;
 mod state;
@@ -25,13 +25,11 @@ mod binary;
 mod crafted;
 #[path = "../support/explained.rs"]
 mod explained;
-#[path = "../support/ignorable.rs"]
-mod ignorable;
+#[path = "../support/harness.rs"]
+#[expect(dead_code, reason = "others use more of it")]
+mod harness;
 #[path = "../support/kernel_objects.rs"]
 mod kernel_objects;
-#[path = "../attach/lacks.rs"]
-#[expect(dead_code, reason = "these tests need other things")]
-mod lacks;
 #[path = "../support/mapped.rs"]
 mod mapped;
 #[path = "../attach/network.rs"]
@@ -46,40 +44,33 @@ mod requirements;
 #[path = "../support/supervisor.rs"]
 #[expect(dead_code, reason = "others use more of it")]
 mod supervisor;
+#[path = "../support/unsupported.rs"]
+#[expect(dead_code, reason = "these tests need other things")]
+mod unsupported;
 
 use std::path::PathBuf;
 
-use ignorable::ignorable;
-use libtest_mimic::{Arguments, Trial};
-use requirements::Needs;
+use harness::Suite;
 use sender::Sender;
 use serde_json::Value;
 
 fn main() {
     sender::be_one_if_asked();
     own_mounts::enter(&[own_mounts::BPFFS]);
-    let trials = [
-        decoded::trials(),
-        compiled::trials(),
-        state::trials(),
-        endings::trials(),
-        refusals::trials(),
-        explain::trials(),
-        places::trials(),
-        damage::trials(),
-        honest::trials(),
-        pinned::trials(),
-        effects::trials(),
+    let tables = [
+        decoded::tests(),
+        compiled::tests(),
+        state::tests(),
+        endings::tests(),
+        refusals::tests(),
+        explain::tests(),
+        attach_args::tests(),
+        damage::tests(),
+        honest::tests(),
+        pinned::tests(),
+        effects::tests(),
     ];
-    libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
-}
-
-/// A test that fails by panicking.
-fn trial(name: impl Into<String>, needs: Needs, test: impl FnOnce() + Send + 'static) -> Trial {
-    requirements::trial(name, needs, move || {
-        test();
-        Ok(())
-    })
+    Suite::new(tables).run()
 }
 
 /// An object of the corpus.

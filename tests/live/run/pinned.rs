@@ -7,22 +7,23 @@ use std::{
 };
 
 use cutaway_programs::prelude::*;
-use libtest_mimic::Trial;
 
 use crate::{
     binary::{self, Running},
-    ignorable, lacks, own_mounts,
+    harness::{Test, test},
+    own_mounts,
     patience::wait_until,
-    requirements::Needs,
-    trial,
+    requirements::{ring, root},
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
-    let lacks =
-        || Needs::Root.obstacle().or_else(|| lacks::at_least(5, 10, "running a program on a CPU of one's choice"));
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        ignorable("two_readers_of_one_perf_event_array_notice_each_other", lacks, two_readers),
-        trial("one_of_two_readers_of_one_ring_says_so_and_ends", Needs::Ring, two_readers_of_a_ring),
+        test!(two_readers_of_one_perf_event_array_notice_each_other).needs(root).since(
+            5,
+            10,
+            "running a program on a CPU of one's choice",
+        ),
+        test!(second_reader_of_a_ring_ends_with_an_error).needs(ring),
     ]
 }
 
@@ -50,7 +51,7 @@ fn started(object: &Path, pins: &Path) -> Running {
     running
 }
 
-fn two_readers() {
+fn two_readers_of_one_perf_event_array_notice_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let pins = Pins::new("perf");
     let object = folder.path().join("pinned.o");
@@ -81,7 +82,7 @@ fn two_readers() {
 
 /// Both are woken by each record, and each record is read by one of them or both: whichever finds that the other has
 /// read says so.
-fn two_readers_of_a_ring() {
+fn second_reader_of_a_ring_ends_with_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let pins = Pins::new("ring");
     let object = folder.path().join("pinned.o");

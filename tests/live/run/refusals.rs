@@ -9,31 +9,31 @@ use std::{
 };
 
 use cutaway_programs::prelude::*;
-use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::{
     binary::{self, Running},
     corpus,
+    harness::{Test, test},
     honest::object,
     own_mounts,
-    requirements::Needs,
-    run_own, trial,
+    requirements::{ring, root},
+    run_own,
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("wrong_usage_of_run_ends_with_status_2", Needs::Nothing, wrong),
-        trial("garbage_is_not_run", Needs::Nothing, garbage),
-        trial("names_that_are_not_there_are_said_before_loading", Needs::Nothing, absent),
-        trial("nobody_s_privileges_are_not_enough", Needs::Root, nobody),
-        trial("one_program_that_cannot_run_does_not_keep_the_others", Needs::Ring, aside),
-        trial("programs_can_be_chosen_and_given_a_place", Needs::Ring, chosen),
-        trial("without_any_program_there_is_nothing_to_run", Needs::Root, none),
-        trial("without_types_records_are_hex", Needs::Root, without_types),
-        trial("static_program_is_named_with_its_reason", Needs::Root, static_program),
-        trial("program_of_an_unknown_section_is_told_its_section", Needs::Nothing, unknown_section),
-        trial("lack_of_probes_is_told_once_for_all_programs", Needs::Root, without_probes),
+        test!(wrong_usage_of_run_ends_with_status_2),
+        test!(garbage_is_not_run),
+        test!(unknown_names_are_refused_before_loading),
+        test!(run_without_privileges_is_refused).needs(root),
+        test!(refused_program_does_not_stop_the_others).needs(ring),
+        test!(programs_are_selected_and_given_targets).needs(ring),
+        test!(object_without_programs_is_refused).needs(root),
+        test!(without_types_records_are_hex).needs(root),
+        test!(static_program_is_named_with_its_reason).needs(root),
+        test!(program_of_an_unknown_section_is_named),
+        test!(missing_kprobes_are_reported_once).needs(root),
     ]
 }
 
@@ -41,7 +41,7 @@ fn run(words: &[&str], object: &str) -> binary::Ended {
     Running::start(binary::command(["run"]).arg(corpus(object)).args(words)).end()
 }
 
-fn wrong() {
+fn wrong_usage_of_run_ends_with_status_2() {
     for words in [
         vec!["--set", "novalue"],
         vec!["--attach", "=lo"],
@@ -60,7 +60,7 @@ fn wrong() {
     assert_eq!(Running::start(&mut binary::command(["run"])).end().status.code(), Some(2));
 }
 
-fn garbage() {
+fn garbage_is_not_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("garbage.o");
     for (bytes, part) in [(&b""[..], "64-bit ELF"), (b"int main(void) { return 0; }\n", "64-bit ELF")] {
@@ -73,7 +73,7 @@ fn garbage() {
     assert!(ended.complaint().contains("ENOENT"), "{ended:?}");
 }
 
-fn absent() {
+fn unknown_names_are_refused_before_loading() {
     for (words, part) in [
         (["--type", "events=struct absent"], "has a type `struct absent`; its structures are one, other"),
         (["--type", "absent=struct one"], "no perf event array `absent`; it has `events`"),
@@ -86,7 +86,7 @@ fn absent() {
     }
 }
 
-fn nobody() {
+fn run_without_privileges_is_refused() {
     const NOBODY: u32 = 65534;
     let folder = tempfile::tempdir().unwrap();
     let (copy, object) = (folder.path().join("cutaway"), folder.path().join("one_ring.o"));
@@ -102,7 +102,7 @@ fn nobody() {
     assert!(complaint.contains("EPERM") && complaint.contains("CAP_BPF"), "{ended:?}");
 }
 
-fn aside() {
+fn refused_program_does_not_stop_the_others() {
     let ran = run_own("events/chooses", &["--type", "event"], 2);
     let values = ran.values();
     assert!(!values.is_empty() && values.iter().all(|(_, value)| *value == json!({ "who": 1, "what": ran.pid })));
@@ -115,7 +115,7 @@ fn aside() {
     assert!(!ran.ended.stderr.contains("optional"));
 }
 
-fn chosen() {
+fn programs_are_selected_and_given_targets() {
     let words = ["--program", "optional", "--program", "placeless", "--attach", "placeless=syscalls/sys_enter_getpgid"];
     let ran = run_own("events/chooses", &words, 3);
     let mut who: Vec<_> = ran.values().iter().map(|(_, value)| value["who"].as_u64().unwrap()).collect();
@@ -123,7 +123,7 @@ fn chosen() {
     assert_eq!(who, [2, 2, 2, 3, 3, 3]);
 }
 
-fn none() {
+fn object_without_programs_is_refused() {
     let ended = run(&["--program", "wild"], "events/chooses");
     let complaint = ended.complaint();
     assert!(complaint.contains("`wild`, does not run here: the verifier refuses"), "{complaint}");
@@ -134,7 +134,7 @@ fn none() {
     assert!(last.ends_with(advice), "{last}");
 }
 
-fn without_types() {
+fn without_types_records_are_hex() {
     let ran = run_own("kinds/legacy_no_btf", &[], 1);
     let line = &ran.lines()[0];
     // The program's instructions tell the length; the padding is no part of it.
@@ -142,7 +142,7 @@ fn without_types() {
     assert!(ran.ended.stderr.contains("of no type that the object describes"), "{}", ran.ended.stderr);
 }
 
-fn static_program() {
+fn static_program_is_named_with_its_reason() {
     let ended = run(&["--duration", "0.1"], "faults/static_programs");
     assert!(ended.status.success(), "{ended:?}");
     let lines: Vec<_> = ended.stderr.lines().filter(|line| line.contains("`forgotten`")).collect();
@@ -150,14 +150,14 @@ fn static_program() {
     assert!(line.ends_with("it is static, and programs must be global: drop `static`"), "{line}");
 }
 
-fn unknown_section() {
+fn program_of_an_unknown_section_is_named() {
     let ended = run(&["--program", "in_foo"], "faults/unknown_sections");
     let complaint = ended.complaint();
     assert!(complaint.contains("cannot run `in_foo`: its section `foo` names no kind of program"), "{complaint}");
 }
 
 /// As in a kernel that was built without them: their PMUs are missing from sysfs.
-fn without_probes() {
+fn missing_kprobes_are_reported_once() {
     let file = object(|object| {
         for (section, name) in [("kprobe/one", "a"), ("kprobe/two", "b"), ("kretprobe/three", "c")] {
             let mut asm = Assembler::new();

@@ -1,21 +1,21 @@
 //! What is told at the end: variables and maps; and values that are set before.
 
-use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::{binary, corpus, ignorable, lacks, requirements::Needs, run_own, trial};
+use crate::{
+    binary, corpus,
+    harness::{Test, test},
+    requirements::root,
+    run_own, unsupported,
+};
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("variables_are_told_by_name_and_type", Needs::Root, variables),
-        trial("what_maps_hold_is_told_decoded", Needs::Root, maps),
-        trial("a_table_of_what_is_left", Needs::Root, table),
-        ignorable(
-            "a_program_that_hangs_on_nothing_is_run_once",
-            || Needs::Root.obstacle().or_else(lacks::syscall_programs),
-            syscall,
-        ),
-        trial("a_value_that_does_not_fit_is_refused_before_loading", Needs::Nothing, unfit),
+        test!(variables_are_printed_by_name_and_type).needs(root),
+        test!(map_elements_are_printed_decoded).needs(root),
+        test!(final_state_is_a_table).needs(root),
+        test!(program_without_attachment_is_test_run_once).needs(root).unless(unsupported::syscall_programs),
+        test!(value_that_does_not_fit_is_refused_before_loading),
     ]
 }
 
@@ -23,7 +23,7 @@ fn variable<'l>(lines: &'l [Value], name: &str) -> &'l Value {
     lines.iter().find(|line| line["variable"] == name).unwrap_or_else(|| panic!("{name}: {lines:?}"))
 }
 
-fn variables() {
+fn variables_are_printed_by_name_and_type() {
     let words = ["--variables", "--set", "step=0x10", "--set", "favourite=BLUE", "--set", "label=set"];
     let ran = run_own("events/tables", &words, 5);
     let lines = ran.lines();
@@ -40,7 +40,7 @@ fn variables() {
     assert_eq!(ran.ended.outcome(), (0, None));
 }
 
-fn maps() {
+fn map_elements_are_printed_decoded() {
     let ran = run_own("events/tables", &["--maps"], 2);
     let lines = ran.lines();
     let of = |name: &str| lines.iter().filter(|line| line["map"] == name).collect::<Vec<_>>();
@@ -56,7 +56,7 @@ fn maps() {
     assert_eq!(of("sized"), [&json!({ "map": "sized", "key": "0102", "value": "010203" })]);
 }
 
-fn table() {
+fn final_state_is_a_table() {
     let ran = run_own("events/tables", &["--maps", "--variables", "--format", "table"], 1);
     ran.ended.received();
     let key = format!("  {{pid: {}, colour: BLUE}} = {{calls: 3, who: \"nobody\"}}", ran.pid);
@@ -72,7 +72,7 @@ fn table() {
     }
 }
 
-fn syscall() {
+fn program_without_attachment_is_test_run_once() {
     let mut command =
         binary::command(["run", "--set", "enabled=true", "--set", "limit=100", "--variables", "--format", "json"]);
     command.arg(corpus("data/variables"));
@@ -86,7 +86,7 @@ fn syscall() {
     assert_eq!(variable(&lines, "pair")["value"], json!({ "one": 1, "other": 0 }));
 }
 
-fn unfit() {
+fn value_that_does_not_fit_is_refused_before_loading() {
     for (setting, part) in [
         ("step=-1", "unsigned integer of 4 bytes"),
         ("favourite=PURPLE", "RED, GREEN, BLUE"),

@@ -5,6 +5,9 @@
 #[path = "../support/binary.rs"]
 #[expect(dead_code, reason = "others use more of it")]
 mod binary;
+#[path = "../support/harness.rs"]
+#[expect(dead_code, reason = "others use more of it")]
+mod harness;
 mod keyboard;
 #[path = "../support/patience.rs"]
 mod patience;
@@ -21,89 +24,88 @@ use std::{
 };
 
 use binary::Running;
-use libtest_mimic::{Arguments, Completion, Trial};
+use harness::{Suite, test};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 fn main() {
-    let trials = vec![
-        trial("bash_completes_when_tab_is_pressed", "bash", tab),
-        trial("bash_completes_options_and_their_values", "bash", bash),
-        trial("zsh_takes_its_script", "zsh", zsh),
-        trial("fish_completes", "fish", fish),
-        trial("pages_render_without_a_warning_by_groff", "groff", groff),
-        trial("pages_render_without_an_error_by_mandoc", "mandoc", mandoc),
-        trial("every_page_is_found_by_man", "man", man),
-        Trial::test("what_has_no_page_is_said_so_in_one_line", || {
-            let ended = Running::start(&mut binary::command(["man", "frobnicate"])).end();
-            assert!(ended.complaint().contains("trace, "), "{ended:?}");
-            Ok(())
-        }),
-        Trial::test("what_cannot_be_written_is_said_so_of_help_too", || {
-            for words in [["peek", "--help"].as_slice(), &["--version"], &["man"], &["completions", "bash"]] {
-                let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-                let ended = Running::start_without_stdout(binary::command(words).stdout(full)).end();
-                assert_eq!(ended.complaint(), "cannot write to stdout: ENOSPC (No space left on device)", "{words:?}");
-            }
-            Ok(())
-        }),
-        Trial::test("first_signal_ends_what_has_nothing_to_detach", || {
-            for words in [["completions", "bash"].as_slice(), &["man"], &["--help"], &["inspect", "--built-in", "ring"]]
-            {
-                let (_reader, writer) = stalled::pipe();
-                let running = Running::start_without_stdout(binary::command(words).stdout(writer));
-                let writes = [libc::SYS_write, libc::SYS_poll, libc::SYS_ppoll];
-                patience::wait_until("it waits for its reader", || running.is_in(&writes).then_some(()));
-                running.send(Signal::TERM);
-                assert_eq!(running.end().status.signal(), Some(Signal::TERM.as_raw()), "{words:?}");
-            }
-            Ok(())
-        }),
-        Trial::test("nothing_that_was_typed_is_obeyed_by_a_terminal", || {
-            let (outer, inner) = pseudo_terminal::open();
-            let mut command = binary::command(["peek", "--id", "\u{1b}]0;title\u{7}\u{9b}31m"]);
-            let mut child = command.stdin(inner()).stdout(inner()).stderr(inner()).spawn().unwrap();
-            drop(command);
-            let mut shown = Vec::new();
-            let mut part = [0; 4096];
-            // It ends with EIO once nobody has the other end.
-            while let Ok(length @ 1..) = (&outer).read(&mut part) {
-                shown.extend_from_slice(&part[..length]);
-            }
-            assert_eq!(child.wait().unwrap().code(), Some(2));
-            let shown = String::from_utf8(shown).unwrap();
-            assert!(shown.contains("invalid value"), "{shown}");
-            assert!(shown.chars().all(|shown| !shown.is_control() || matches!(shown, '\n' | '\r')), "{shown:?}");
-            Ok(())
-        }),
-        Trial::test("pages_replace_older_ones_and_follow_no_link", || {
-            let folder = TempDir::new().unwrap();
-            let (page, link) = (folder.path().join("cutaway.1"), folder.path().join("cutaway-trace.1"));
-            fs::write(&page, "old").unwrap();
-            printed(&["man", "--folder", folder.path().to_str().unwrap()]);
-            assert!(fs::read_to_string(&page).unwrap().starts_with(".TH cutaway"));
-            fs::remove_file(&link).unwrap();
-            fs::write(folder.path().join("there"), "untouched").unwrap();
-            std::os::unix::fs::symlink("there", &link).unwrap();
-            let ended = Running::start(binary::command(["man", "--folder"]).arg(folder.path())).end();
-            assert!(ended.complaint().contains("cutaway-trace.1: it is a symbolic link"), "{ended:?}");
-            assert_eq!(fs::read_to_string(folder.path().join("there")).unwrap(), "untouched");
-            Ok(())
-        }),
+    let tests = vec![
+        test!(bash_completes_when_tab_is_pressed).needs(|| missing("bash")),
+        test!(bash_completes_options_and_their_values).needs(|| missing("bash")),
+        test!(zsh_loads_its_script).needs(|| missing("zsh")),
+        test!(fish_completes).needs(|| missing("fish")),
+        test!(pages_render_without_a_warning_by_groff).needs(|| missing("groff")),
+        test!(pages_render_without_an_error_by_mandoc).needs(|| missing("mandoc")),
+        test!(every_page_is_found_by_man).needs(|| missing("man")),
+        test!(missing_page_is_an_error),
+        test!(failed_write_is_an_error_of_help_too),
+        test!(first_signal_ends_commands_that_attach_nothing),
+        test!(typed_control_characters_are_escaped),
+        test!(pages_replace_older_ones_and_follow_no_link),
     ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    Suite::new([tests]).run()
 }
 
-/// A test that needs a program.
-fn trial(name: &str, needs: &'static str, test: fn()) -> Trial {
-    Trial::ignorable_test(name, move || {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        if !std::env::split_paths(&path).any(|folder| folder.join(needs).is_file()) {
-            return Ok(Completion::ignored_with(format!("needs {needs}, which is not installed here")));
-        }
-        test();
-        Ok(Completion::Completed)
-    })
+fn missing_page_is_an_error() {
+    let ended = Running::start(&mut binary::command(["man", "frobnicate"])).end();
+    assert!(ended.complaint().contains("trace, "), "{ended:?}");
+}
+
+fn failed_write_is_an_error_of_help_too() {
+    for words in [["peek", "--help"].as_slice(), &["--version"], &["man"], &["completions", "bash"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let ended = Running::start_without_stdout(binary::command(words).stdout(full)).end();
+        assert_eq!(ended.complaint(), "cannot write to stdout: ENOSPC (No space left on device)", "{words:?}");
+    }
+}
+
+fn first_signal_ends_commands_that_attach_nothing() {
+    for words in [["completions", "bash"].as_slice(), &["man"], &["--help"], &["inspect", "--built-in", "ring"]] {
+        let (_reader, writer) = stalled::pipe();
+        let running = Running::start_without_stdout(binary::command(words).stdout(writer));
+        let writes = [libc::SYS_write, libc::SYS_poll, libc::SYS_ppoll];
+        patience::wait_until("it waits for its reader", || running.is_in(&writes).then_some(()));
+        running.send(Signal::TERM);
+        assert_eq!(running.end().status.signal(), Some(Signal::TERM.as_raw()), "{words:?}");
+    }
+}
+
+fn typed_control_characters_are_escaped() {
+    let (outer, inner) = pseudo_terminal::open();
+    let mut command = binary::command(["peek", "--id", "\u{1b}]0;title\u{7}\u{9b}31m"]);
+    let mut child = command.stdin(inner()).stdout(inner()).stderr(inner()).spawn().unwrap();
+    drop(command);
+    let mut shown = Vec::new();
+    let mut part = [0; 4096];
+    // It ends with EIO once nobody has the other end.
+    while let Ok(length @ 1..) = (&outer).read(&mut part) {
+        shown.extend_from_slice(&part[..length]);
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains("invalid value"), "{shown}");
+    assert!(shown.chars().all(|shown| !shown.is_control() || matches!(shown, '\n' | '\r')), "{shown:?}");
+}
+
+fn pages_replace_older_ones_and_follow_no_link() {
+    let folder = TempDir::new().unwrap();
+    let (page, link) = (folder.path().join("cutaway.1"), folder.path().join("cutaway-trace.1"));
+    fs::write(&page, "old").unwrap();
+    printed(&["man", "--folder", folder.path().to_str().unwrap()]);
+    assert!(fs::read_to_string(&page).unwrap().starts_with(".TH cutaway"));
+    fs::remove_file(&link).unwrap();
+    fs::write(folder.path().join("there"), "untouched").unwrap();
+    std::os::unix::fs::symlink("there", &link).unwrap();
+    let ended = Running::start(binary::command(["man", "--folder"]).arg(folder.path())).end();
+    assert!(ended.complaint().contains("cutaway-trace.1: it is a symbolic link"), "{ended:?}");
+    assert_eq!(fs::read_to_string(folder.path().join("there")).unwrap(), "untouched");
+}
+
+/// Returns why a test cannot run without a program.
+fn missing(program: &str) -> Option<String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    (!found).then(|| format!("needs {program}, which is not installed here"))
 }
 
 /// What `cutaway` prints with these words.
@@ -129,7 +131,7 @@ fn run(command: &mut Command) -> String {
     text
 }
 
-fn tab() {
+fn bash_completes_when_tab_is_pressed() {
     let folder = script("bash", "cutaway");
     let mut bash = Command::new("bash");
     bash.args(["--norc", "--noprofile", "-i"]).env("PS1", "ready> ").env("TERM", "dumb").env_remove("PROMPT_COMMAND");
@@ -143,7 +145,7 @@ fn tab() {
     bash.shows("cutaway trace --transport ");
 }
 
-fn bash() {
+fn bash_completes_options_and_their_values() {
     let folder = script("bash", "cutaway");
     let answer = |words: &str| {
         let script = format!(
@@ -163,7 +165,7 @@ fn bash() {
     }
 }
 
-fn zsh() {
+fn zsh_loads_its_script() {
     let folder = script("zsh", "_cutaway");
     let script = format!(
         "fpath=({} $fpath); autoload -U compinit; compinit -u -d {}/dump; print $_comps[cutaway]; autoload +X _cutaway",
@@ -173,7 +175,7 @@ fn zsh() {
     assert_eq!(run(Command::new("zsh").args(["-f", "-c", &script])), "_cutaway\n");
 }
 
-fn fish() {
+fn fish_completes() {
     let folder = script("fish", "cutaway.fish");
     let script = format!("source {}/cutaway.fish; complete -C 'cutaway tr'", folder.path().display());
     let answer = run(Command::new("fish").args(["--no-config", "-c", &script]).env("HOME", folder.path()));
@@ -190,7 +192,7 @@ fn pages() -> (TempDir, Vec<std::path::PathBuf>) {
     (folder, pages)
 }
 
-fn groff() {
+fn pages_render_without_a_warning_by_groff() {
     for page in pages().1 {
         let warned = Command::new("groff").args(["-man", "-Tutf8", "-ww"]).arg(&page).output().unwrap().stderr;
         assert_eq!(String::from_utf8_lossy(&warned), "", "{}", page.display());
@@ -209,7 +211,7 @@ fn groff() {
     );
 }
 
-fn mandoc() {
+fn pages_render_without_an_error_by_mandoc() {
     for page in pages().1 {
         // What it merely dislikes is how clap_mangen sets its paragraphs, and that there is no date.
         let text = run(Command::new("mandoc").args(["-T", "lint", "-W", "error"]).arg(&page));
@@ -217,7 +219,7 @@ fn mandoc() {
     }
 }
 
-fn man() {
+fn every_page_is_found_by_man() {
     let (folder, pages) = pages();
     for page in &pages {
         let name = page.file_stem().unwrap();

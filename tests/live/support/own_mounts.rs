@@ -1,5 +1,5 @@
-//! A mount namespace of the test's own: what is mounted there is seen by this process and its children alone, and gone with
-//! them. So the tests need nothing mounted beforehand, and leave nothing mounted.
+//! A private mount namespace for the tests. Only this process and its children see what is mounted there, and it ends with
+//! them: the tests need nothing mounted beforehand, and leave nothing mounted.
 #![expect(unsafe_code, reason = "unshare(2) and mount(2)")]
 
 use std::{
@@ -11,9 +11,9 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// Enters one, with these file systems at these places unless something of that kind is there already. To be called first
-/// thing in `main`: only what has one thread can take all of itself along. Without the right to do so nothing changes, and
-/// the tests say what they lack.
+/// Enters a private namespace and mounts these file systems, as pairs of type and directory, where they are not mounted
+/// already. `main` calls it first, because unshare(2) moves only the calling thread. Without the privilege nothing changes,
+/// and the tests say what they need.
 pub(crate) fn enter(file_systems: &[(&str, &str)]) {
     if of_this_thread().is_err() {
         return;
@@ -30,7 +30,7 @@ pub(crate) fn enter(file_systems: &[(&str, &str)]) {
     }
 }
 
-/// Makes a mount namespace for this thread: only it and its children see what it mounts from now on.
+/// Makes a private mount namespace for this thread: only it and its children see what it mounts from now on.
 pub(crate) fn of_this_thread() -> io::Result<()> {
     // SAFETY: takes flags, and changes which mounts this thread sees.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
@@ -43,16 +43,16 @@ pub(crate) fn of_this_thread() -> io::Result<()> {
     Ok(())
 }
 
-/// Where pins are made.
+/// The BPF file system, in which maps, programs and links are pinned.
 pub(crate) const BPFFS: (&str, &str) = ("bpf", "/sys/fs/bpf");
 
-/// Mounts a file system of this kind.
+/// Mounts a file system of this type.
 pub(crate) fn mount(kind: &str, folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     try_mount(kind, folder, "").unwrap();
 }
 
-/// Mounts a file system of this kind with these options.
+/// Mounts a file system of this type with these options.
 pub(crate) fn try_mount(kind: &str, folder: &Path, options: &str) -> io::Result<()> {
     let kind = CString::new(kind).unwrap();
     let options = CString::new(options).unwrap();
@@ -62,7 +62,7 @@ pub(crate) fn try_mount(kind: &str, folder: &Path, options: &str) -> io::Result<
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A file system on a directory of its own, both gone when this is dropped.
+/// A file system on a directory of its own. Dropping it removes both.
 pub(crate) struct Mounted(PathBuf);
 
 impl Mounted {

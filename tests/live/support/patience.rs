@@ -1,14 +1,14 @@
-//! Waiting for something that must happen, but not for ever.
+//! Waits with a limit for what must happen.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-/// How long anything may take; emulated machines are slow.
+/// The limit; emulated machines are slow.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until `look` finds something.
+/// Calls `look` until it returns something. Panics after [`PATIENCE`].
 pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {

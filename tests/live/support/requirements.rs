@@ -1,53 +1,27 @@
-//! What a test needs of the machine, and the words by which it says that it cannot run here.
+//! What a test needs of the machine, each as a function that returns why it is missing.
 //!
 //! A test that cannot run is reported as ignored when its turn comes, with the reason. `needs X.Y: …` names a kernel
-//! version, and whoever runs the tests on several kernels can check that claim; `needs root: …` names privileges.
+//! version, which a run on several kernels can check; `needs root: …` names privileges.
 
 use cutaway::features::{self, Support};
-use libtest_mimic::{Completion, Failed, Trial};
 
-/// What a test may need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Needs {
-    /// Nothing that not everybody has.
-    Nothing,
-    /// The right to load programs and attach them anywhere.
-    Root,
-    /// That, and ring buffers.
-    Ring,
+/// Needs the right to load programs and attach them anywhere.
+pub(crate) fn root() -> Option<String> {
+    let reason = "needs root: it loads BPF programs and attaches them for all processes";
+    (!privileged()).then(|| reason.to_owned())
 }
 
-impl Needs {
-    /// Why a test that needs this cannot run here; `None` if it can.
-    pub(crate) fn obstacle(self) -> Option<String> {
-        if self == Self::Nothing {
-            return None;
-        }
-        if !privileged() {
-            return Some("needs root: it loads BPF programs and attaches them for all processes".to_owned());
-        }
-        match (self, features::ring_buffer()) {
-            (Self::Ring, Support::Needs(version)) => Some(format!("needs {version}: the ring buffer")),
-            _ => None,
-        }
-    }
-}
-
-/// A test of this name, ignored with the reason if what it needs is not there.
-pub(crate) fn trial(
-    name: impl Into<String>,
-    needs: Needs,
-    test: impl FnOnce() -> Result<(), Failed> + Send + 'static,
-) -> Trial {
-    Trial::ignorable_test(name, move || match needs.obstacle() {
-        Some(reason) => Ok(Completion::ignored_with(reason)),
-        None => test().map(|()| Completion::Completed),
+/// Needs that right, and ring buffers.
+pub(crate) fn ring() -> Option<String> {
+    root().or_else(|| match features::ring_buffer() {
+        Support::Needs(version) => Some(format!("needs {version}: the ring buffer")),
+        _ => None,
     })
 }
 
-/// Whether this process is root with root's capabilities; a container's root may have few.
+/// Returns whether this process has `CAP_SYS_ADMIN`, which a container's root may lack.
 fn privileged() -> bool {
-    /// `CAP_SYS_ADMIN`, which includes what later got capabilities of its own.
+    /// It includes what later got capabilities of its own.
     const CAP_SYS_ADMIN: u32 = 21;
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();

@@ -8,28 +8,26 @@ use std::{
     process::Command,
 };
 
-use libtest_mimic::Trial;
-
 use crate::{
     binary::{self, Running, command},
-    each_way,
-    requirements::Needs,
-    trial,
+    harness::{Test, test},
+    requirements::root,
+    transports::{self, transports},
 };
 use cutaway_programs::getaddrinfo::Transport;
 
-pub(crate) fn trials() -> Vec<Trial> {
-    let mut trials = vec![
-        trial("a_library_that_is_nowhere", Needs::Root, no_such_library),
-        trial("a_library_that_is_no_library", Needs::Root, no_library),
-        trial("a_library_without_the_function", Needs::Root, no_such_function),
-        trial("a_library_that_only_imports_the_function", Needs::Root, only_imported),
-        trial("a_command_that_does_not_exist", Needs::Root, no_such_command),
-        trial("a_command_that_cannot_be_run", Needs::Root, no_command),
-        trial("a_process_that_does_not_exist", Needs::Root, no_such_process),
+pub(crate) fn tests() -> Vec<Test> {
+    let mut tests = vec![
+        test!(missing_library_is_an_error).needs(root),
+        test!(file_that_is_no_library_is_an_error).needs(root),
+        test!(library_without_the_function_is_an_error).needs(root),
+        test!(library_that_imports_the_function_is_an_error).needs(root),
+        test!(missing_command_is_an_error).needs(root),
+        test!(command_that_cannot_be_run_is_an_error).needs(root),
+        test!(missing_process_is_an_error).needs(root),
     ];
-    trials.extend(each_way("a_user_without_privileges", no_privileges));
-    trials
+    tests.extend(test!(missing_privileges_are_an_error, transports(), transports::missing));
+    tests
 }
 
 /// What it complains about; each of these parts must be in it.
@@ -52,13 +50,13 @@ fn library(path: &str, parts: &[&str]) {
     complaint(["trace", "--library", path, "--", "true"], parts);
 }
 
-fn no_such_library() {
+fn missing_library_is_an_error() {
     library("libnothing.so.9", &["cannot find the library `libnothing.so.9`", "/etc/ld.so.cache", "give its path"]);
     library("/no/such/library.so", &["cannot find the library `/no/such/library.so`", "no such file", "existing file"]);
     library("", &["its name is empty"]);
 }
 
-fn no_library() {
+fn file_that_is_no_library_is_an_error() {
     library("/proc/self/cmdline", &["cannot attach to `getaddrinfo`", "it is no ELF file"]);
     library("/", &["cannot attach to `getaddrinfo` in /", "it is not a file"]);
     library("/dev/zero", &["cannot attach to `getaddrinfo` in /dev/zero", "it is not a file"]);
@@ -79,14 +77,14 @@ fn loaded_library(name: &str) -> PathBuf {
         .unwrap()
 }
 
-fn no_such_function() {
+fn library_without_the_function_is_an_error() {
     let path = loaded_library("libgcc_s.so");
     let file = path.to_str().unwrap();
     library(file, &["cannot attach to `getaddrinfo`", file, "the file has no such function", "nm -D"]);
     library("libgcc_s.so.1", &["the file has no such function"]);
 }
 
-fn only_imported() {
+fn library_that_imports_the_function_is_an_error() {
     let own = std::env::current_exe().unwrap();
     library(
         own.to_str().unwrap(),
@@ -94,13 +92,13 @@ fn only_imported() {
     );
 }
 
-fn no_such_command() {
+fn missing_command_is_an_error() {
     for name in ["no-such-command", "/no/such/command"] {
         complaint(["trace", "--", name], &[&format!("cannot run `{name}`: ENOENT"), "is it in PATH"]);
     }
 }
 
-fn no_command() {
+fn command_that_cannot_be_run_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("data");
     fs::write(&file, "data").unwrap();
@@ -111,7 +109,7 @@ fn no_command() {
     complaint(["trace", "--", file], &["cannot run", file, "ENOEXEC"]);
 }
 
-fn no_such_process() {
+fn missing_process_is_an_error() {
     // One that has just ended; its number is not given to another for a long time.
     let mut process =
         Command::new(binary::path()).arg("--version").stdout(std::process::Stdio::null()).spawn().unwrap();
@@ -120,7 +118,7 @@ fn no_such_process() {
     complaint(["trace", "--pid", &pid], &["find process", "ESRCH", &pid]);
 }
 
-fn no_privileges(transport: Transport) {
+fn missing_privileges_are_an_error(transport: Transport) {
     const NOBODY: u32 = 65_534;
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();

@@ -1,24 +1,23 @@
 //! Every call arrives, once, as it was.
 
 use cutaway_programs::getaddrinfo::Transport;
-use libtest_mimic::Trial;
 
 use crate::{
     binary::{Running, trace},
     child::{Job, Question},
-    each_way,
     events::{self, Event},
-    requirements::Needs,
-    trial,
+    harness::{Test, test},
+    requirements::{ring, root},
+    transports::{self, transports},
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
-    let mut trials: Vec<_> = each_way("a_thousand_calls_arrive", thousand).collect();
-    trials.extend(each_way("a_thousand_calls_of_eight_threads_arrive", eight_threads));
-    trials.extend(each_way("another_users_calls_carry_his_number", another_user));
-    trials.push(trial("all_three_ways_tell_the_same", Needs::Ring, all_agree));
-    trials.push(trial("the_table_has_a_head_and_a_line_for_each_call", Needs::Root, table));
-    trials
+pub(crate) fn tests() -> Vec<Test> {
+    let mut tests: Vec<_> = test!(thousand_calls_arrive, transports(), transports::missing).collect();
+    tests.extend(test!(calls_of_eight_threads_arrive, transports(), transports::missing));
+    tests.extend(test!(calls_of_another_user_carry_the_uid, transports(), transports::missing));
+    tests.push(test!(transports_agree).needs(ring));
+    tests.push(test!(table_has_a_header_and_a_line_for_each_call).needs(root));
+    tests
 }
 
 /// Room for everything at once: these tests are about what arrives, not about how fast the reader is.
@@ -87,7 +86,7 @@ fn run(transport: Transport, change: impl FnOnce(Job) -> Job, uid: u32) -> Vec<E
     events
 }
 
-fn thousand(transport: Transport) {
+fn thousand_calls_arrive(transport: Transport) {
     let events = run(transport, |job| job, 0);
     assert!(events.iter().all(|event| event.pid == event.tid));
     // By hand, against being wrong about both sides.
@@ -106,7 +105,7 @@ fn thousand(transport: Transport) {
     assert_eq!(of("fe80::1%1").ai_addr.as_deref(), Some("fe80::1%1"));
 }
 
-fn eight_threads(transport: Transport) {
+fn calls_of_eight_threads_arrive(transport: Transport) {
     let events = run(transport, |job| job.threads(8), 0);
     for number in 0..8 {
         let comm = format!("asker-{number}");
@@ -114,13 +113,13 @@ fn eight_threads(transport: Transport) {
     }
 }
 
-fn another_user(transport: Transport) {
+fn calls_of_another_user_carry_the_uid(transport: Transport) {
     const NOBODY: u32 = 65_534;
     run(transport, |job| job.uid(NOBODY), NOBODY);
 }
 
 /// One child asks once, with all three tracers watching; names fit everywhere.
-fn all_agree() {
+fn transports_agree() {
     let (questions, _): (Vec<_>, Vec<_>) = thousand_questions().into_iter().unzip();
     let [stack, heap, ring] = Transport::ALL;
     let job = Job::new(questions);
@@ -160,7 +159,7 @@ fn all_agree() {
     assert_eq!(heap, ring);
 }
 
-fn table() {
+fn table_has_a_header_and_a_line_for_each_call() {
     let job = Job::new([Question::new("localhost").service("80"), Question::hopeless("\u{1b}[2J\n")]);
     let ended = Running::start(&mut trace("--format table", job.command_line())).end();
     assert_eq!(ended.success(), (2, 0));

@@ -11,39 +11,35 @@ use std::{
     os::unix::{ffi::OsStrExt, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
+    thread,
+    time::{Duration, Instant},
 };
 
-use libtest_mimic::{Completion, Trial};
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
     asker,
     binary::{self, Running},
+    harness::{Test, test},
     own_mounts,
-    patience::wait_until,
-    requirements::Needs,
+    patience::{PATIENCE, wait_until},
+    requirements::ring,
     roots::{Asker, IN_ROOT, Root, Way, enter},
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("every_c_library_in_use_is_traced", every_library),
-        trial("a_command_in_another_root_is_traced_from_its_first_call_on", command_in_another_root),
-        trial("one_file_in_two_overlays_is_traced_once", overlays),
-        trial("a_library_that_vanished_is_let_go", vanished),
-        trial("a_call_is_told_with_its_container", container),
-        trial("a_named_library_is_the_only_one", named),
-        trial("without_tracefs_the_command_alone_is_followed", nothing_mounted),
-        trial("a_thousand_processes_are_looked_through_soon", thousand),
-    ]
-}
-
-pub(crate) fn trial(name: &str, test: fn() -> Option<String>) -> Trial {
-    Trial::ignorable_test(name, move || match Needs::Ring.obstacle().or_else(asker::obstacle).or_else(test) {
-        Some(reason) => Ok(Completion::ignored_with(reason)),
-        None => Ok(Completion::Completed),
-    })
+pub(crate) fn tests() -> Vec<Test> {
+    let tests = [
+        test!(every_c_library_in_use_is_traced),
+        test!(command_in_another_root_is_traced_from_its_first_call),
+        test!(one_file_in_two_overlays_is_traced_once),
+        test!(deleted_library_is_detached),
+        test!(call_is_shown_with_its_container),
+        test!(library_option_limits_the_trace),
+        test!(missing_tracefs_limits_the_trace_to_the_command),
+        test!(thousand_processes_are_searched_quickly),
+    ];
+    tests.map(|test| test.needs(ring).needs(asker::obstacle)).into()
 }
 
 /// A tracer of every process that has looked through them all.
@@ -110,7 +106,7 @@ fn check(events: &[Value], times: usize, library: &str) {
     }
 }
 
-fn every_library() -> Option<String> {
+fn every_c_library_in_use_is_traced() -> Option<String> {
     in_time_or_told(try_every_library)
 }
 
@@ -146,7 +142,7 @@ fn try_every_library() -> Result<Option<String>, String> {
     })
 }
 
-fn command_in_another_root() -> Option<String> {
+fn command_in_another_root_is_traced_from_its_first_call() -> Option<String> {
     // A thread is held whatever its library is called.
     for (way, library) in [(Way::Chroot, "libc.so.6"), (Way::Pivot, "libc.so.6"), (Way::Chroot, "names.so")] {
         in_time_or_told(|| {
@@ -173,7 +169,7 @@ fn command_in_another_root() -> Option<String> {
 }
 
 /// Two containers of one image: to the kernel's mappings two files, to its probes one.
-fn overlays() -> Option<String> {
+fn one_file_in_two_overlays_is_traced_once() -> Option<String> {
     let image = Root::new("127.0.3.1", Way::Chroot);
     let tops = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let roots: Vec<PathBuf> = tops.iter().map(|top| top.path().join("merged")).collect();
@@ -217,7 +213,7 @@ fn overlays() -> Option<String> {
     None
 }
 
-fn vanished() -> Option<String> {
+fn deleted_library_is_detached() -> Option<String> {
     let root = Root::new("127.0.4.1", Way::Pivot);
     let mut asker = root.start();
     asker.ask(1);
@@ -240,26 +236,39 @@ fn vanished() -> Option<String> {
     None
 }
 
-fn container() -> Option<String> {
-    let root = Root::new("127.0.5.1", Way::Pivot);
-    let tree = tempfile::tempdir().unwrap();
-    if let Err(error) = own_mounts::try_mount("cgroup2", tree.path(), "") {
-        return Some(format!("this kernel has no cgroups of version 2: {error}"));
+/// A cgroup, removed when this is dropped: a process that was killed leaves it a little later.
+struct Cgroup(PathBuf);
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while fs::remove_dir(&self.0).is_err() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(2));
+        }
     }
+}
+
+fn call_is_shown_with_its_container() -> Option<String> {
+    let root = Root::new("127.0.5.1", Way::Pivot);
+    let tree = match own_mounts::Mounted::new("cgroup2") {
+        Ok(tree) => tree,
+        Err(error) => return Some(format!("this kernel has no cgroups of version 2: {error}")),
+    };
     let id = format!("{:064x}", std::process::id());
     let name = format!("docker-{id}.scope");
-    let cgroup = tree.path().join(&name);
-    fs::create_dir(&cgroup).unwrap();
+    let cgroup = Cgroup(tree.path().join(&name));
+    fs::create_dir(&cgroup.0).unwrap();
     let mut asker = root.start();
     asker.ask(1);
     let tracer = tracer(&[]);
-    fs::write(cgroup.join("cgroup.procs"), asker.0.id().to_string()).unwrap();
+    fs::write(cgroup.0.join("cgroup.procs"), asker.0.id().to_string()).unwrap();
     asker.ask(2);
     // Its events are printed while the cgroup is there.
     tracer.stdout_line("an event", |line| line.contains("127.0.5.1"));
     drop(asker);
     let events = end(tracer, &[&root.node]);
-    wait_until("the cgroup is empty", || fs::remove_dir(&cgroup).ok());
+    drop(cgroup);
+    assert!(!tree.path().join(&name).exists(), "the cgroup is empty");
     check(&events[0], 2, "/libc.so.6");
     for event in &events[0] {
         assert_eq!((event["container"].as_str(), event["cgroup"].as_str()), (Some(&*id), Some(&*format!("/{name}"))));
@@ -267,7 +276,7 @@ fn container() -> Option<String> {
     None
 }
 
-fn named() -> Option<String> {
+fn library_option_limits_the_trace() -> Option<String> {
     let roots = [Root::new("127.0.6.1", Way::Pivot), Root::new("127.0.6.2", Way::Chroot)];
     let [mut one, mut other] = [roots[0].start(), roots[1].start()];
     one.ask(1);
@@ -286,7 +295,7 @@ fn named() -> Option<String> {
     None
 }
 
-fn nothing_mounted() -> Option<String> {
+fn missing_tracefs_limits_the_trace_to_the_command() -> Option<String> {
     use crate::child::{Job, Question};
     let job = Job::new([Question::hopeless("bare")]);
     let mut command = binary::command(["trace", "--format", "json", "--"]);
@@ -312,7 +321,7 @@ fn nothing_mounted() -> Option<String> {
 }
 
 /// What it costs to find the libraries on a full machine; run with `--nocapture`, it prints the figure.
-fn thousand() -> Option<String> {
+fn thousand_processes_are_searched_quickly() -> Option<String> {
     const MANY: usize = 1_000;
     struct Crowd(Vec<libc::pid_t>);
     impl Drop for Crowd {

@@ -3,24 +3,23 @@
 use std::fs;
 
 use cutaway_programs::getaddrinfo::Event;
-use libtest_mimic::Trial;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::{
     binary::{Ended, Running, trace},
     child::{Job, Question},
-    requirements::Needs,
-    trial,
+    harness::{Test, test},
+    requirements::ring,
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("every_event_is_in_a_picture_before_it_is_printed", Needs::Ring, all),
-        trial("a_step_takes_one_record", Needs::Ring, steps),
-        trial("a_signal_ends_a_viewer_s_pause", Needs::Ring, interrupted),
-        trial("an_svg_is_drawn_beside_json", Needs::Ring, svg),
-        trial("what_cannot_be_drawn_is_refused", Needs::Ring, refused),
+        test!(event_is_drawn_before_it_is_printed).needs(ring),
+        test!(step_takes_one_record).needs(ring),
+        test!(signal_ends_a_pause_of_the_viewer).needs(ring),
+        test!(svg_is_drawn_beside_json).needs(ring),
+        test!(undrawable_transport_is_refused).needs(ring),
     ]
 }
 
@@ -37,7 +36,7 @@ fn waiting(ended: &Ended) -> Vec<usize> {
     lines.map(|line| line.split(' ').find_map(|word| word.parse().ok()).unwrap()).collect()
 }
 
-fn all() {
+fn event_is_drawn_before_it_is_printed() {
     let ended = Running::start(&mut trace("--draw", questions(5).command_line())).end();
     assert_eq!(ended.success(), (5, 0));
     let drawn: usize = waiting(&ended).iter().sum();
@@ -49,7 +48,7 @@ fn all() {
 }
 
 /// Seven records wait when the reader looks for the first time; each step takes one, until the viewer has seen enough.
-fn steps() {
+fn step_takes_one_record() {
     let job = questions(7).wait().pinned();
     let mut running = Running::start(&mut trace("--draw --step", job.command_line()));
     running.write("\n\n\nq\n");
@@ -70,7 +69,7 @@ fn steps() {
     }
 }
 
-fn interrupted() {
+fn signal_ends_a_pause_of_the_viewer() {
     let job = questions(3);
     let running = Running::start(&mut trace("--draw --step", job.command_line()));
     running.stdout_line("the first picture", |line| line.contains("committed"));
@@ -78,7 +77,7 @@ fn interrupted() {
     assert_eq!(running.end().success(), (3, 0));
 }
 
-fn svg() {
+fn svg_is_drawn_beside_json() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("ring.svg");
     let words = format!("--format json --draw={}", file.display());
@@ -97,7 +96,7 @@ fn svg() {
     assert!(ended.stderr.contains("nothing was drawn") && !none.exists(), "{ended:?}");
 }
 
-fn refused() {
+fn undrawable_transport_is_refused() {
     for (words, part) in
         [("--draw --transport perf-heap", "--transport ring"), ("--draw --format json", "--draw=FILE.svg")]
     {

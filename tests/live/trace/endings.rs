@@ -7,31 +7,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libtest_mimic::Trial;
 use rustix::process::Signal;
 
 use crate::{
     binary::{Running, command, trace},
     child::{Job, Question},
-    each_way, events,
-    requirements::Needs,
-    trial,
+    events,
+    harness::{Test, test},
+    requirements::root,
+    transports::{self, transports},
 };
 use cutaway_programs::getaddrinfo::Transport;
 
-pub(crate) fn trials() -> Vec<Trial> {
-    let mut trials: Vec<_> = each_way("count_ends_after_so_many_events", count).collect();
-    trials.extend(each_way("a_signal_ends_trace_and_command", signals));
-    trials.extend([
-        trial("count_needs_no_command", Needs::Root, count_without_command),
-        trial("duration_ends_in_time", Needs::Root, duration),
-        trial("duration_ends_a_command_that_lasts_longer", Needs::Root, duration_with_command),
-        trial("a_command_that_ignores_sigterm_is_killed", Needs::Root, stubborn_command),
-        trial("the_commands_output_goes_to_stderr", Needs::Root, commands_output),
-        trial("a_closed_stdout_ends_it_quietly", Needs::Root, closed_stdout),
-        trial("a_full_stdout_is_an_error", Needs::Root, full_stdout),
+pub(crate) fn tests() -> Vec<Test> {
+    let mut tests: Vec<_> = test!(count_ends_trace, transports(), transports::missing).collect();
+    tests.extend(test!(signal_ends_trace_and_command, transports(), transports::missing));
+    tests.extend([
+        test!(count_needs_no_command).needs(root),
+        test!(duration_ends_trace).needs(root),
+        test!(duration_ends_a_command_that_lasts_longer).needs(root),
+        test!(command_that_ignores_sigterm_is_killed).needs(root),
+        test!(command_output_goes_to_stderr).needs(root),
+        test!(closed_stdout_ends_trace_quietly).needs(root),
+        test!(full_stdout_is_an_error).needs(root),
     ]);
-    trials
+    tests
 }
 
 fn beacon() -> Question {
@@ -55,7 +55,7 @@ pub(crate) fn has_ended(pid: u32) -> bool {
     matches!(state, None | Some('Z' | 'X'))
 }
 
-fn count(transport: Transport) {
+fn count_ends_trace(transport: Transport) {
     let job = Job::new((0..50).map(|number| Question::hopeless(&number.to_string()))).pinned();
     let words = format!("--format json --count 3 --transport {transport}");
     let ended = Running::start(&mut trace(&words, job.command_line())).end();
@@ -64,7 +64,7 @@ fn count(transport: Transport) {
     assert_eq!(nodes, ["0", "1", "2"]);
 }
 
-fn count_without_command() {
+fn count_needs_no_command() {
     let job = busy_child();
     let process = Running::start(&mut job.command());
     let ended = Running::start(&mut command(["trace", "--count", "2", "--format", "json"])).end();
@@ -73,7 +73,7 @@ fn count_without_command() {
     assert!(process.end().status.success());
 }
 
-fn duration() {
+fn duration_ends_trace() {
     let start = Instant::now();
     let ended = Running::start(&mut command(["trace", "--duration", "0.7", "--format", "json"])).end();
     let took = start.elapsed();
@@ -81,7 +81,7 @@ fn duration() {
     assert!(took >= Duration::from_millis(700), "{took:?}");
 }
 
-fn duration_with_command() {
+fn duration_ends_a_command_that_lasts_longer() {
     let job = busy_child();
     let running = Running::start(&mut trace("--duration 0.7 --format json", job.command_line()));
     let pid = job.ready();
@@ -94,7 +94,7 @@ fn duration_with_command() {
     assert!(received > 0);
 }
 
-fn signals(transport: Transport) {
+fn signal_ends_trace_and_command(transport: Transport) {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let job = busy_child();
         let running = Running::start(&mut trace(&format!("--format json --transport {transport}"), job.command_line()));
@@ -111,7 +111,7 @@ fn signals(transport: Transport) {
     }
 }
 
-fn stubborn_command() {
+fn command_that_ignores_sigterm_is_killed() {
     let script = "trap '' TERM; echo deaf; while :; do read line || sleep 1; done";
     let running = Running::start(&mut trace("--format json", ["sh", "-c", script].map(Into::into)));
     running.stderr_line("the shell ignores SIGTERM", |line| line == "deaf");
@@ -120,7 +120,7 @@ fn stubborn_command() {
     assert_eq!(ended.success(), (0, 0));
 }
 
-fn commands_output() {
+fn command_output_goes_to_stderr() {
     let script = "echo from stdout; echo from stderr >&2";
     let ended = Running::start(&mut trace("--format json", ["sh", "-c", script].map(Into::into))).end();
     assert_eq!(ended.success(), (0, 0));
@@ -128,7 +128,7 @@ fn commands_output() {
     assert_eq!(ended.stderr, "from stdout\nfrom stderr\nreceived 0, lost 0\n");
 }
 
-fn closed_stdout() {
+fn closed_stdout_ends_trace_quietly() {
     let job = busy_child();
     let (reader, writer) = std::io::pipe().unwrap();
     let mut command = trace("--format json", job.command_line());
@@ -145,7 +145,7 @@ fn closed_stdout() {
     assert_eq!(ended.stderr.lines().count(), 1, "not a word about it: {}", ended.stderr);
 }
 
-fn full_stdout() {
+fn full_stdout_is_an_error() {
     let job = busy_child();
     let full = File::options().write(true).open("/dev/full").unwrap();
     let running = Running::start_without_stdout(trace("--format json", job.command_line()).stdout(Stdio::from(full)));

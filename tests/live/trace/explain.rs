@@ -1,20 +1,21 @@
 //! `--explain` tells every system call by which programs and buffers come to be, in the order in which they are made.
 
 use cutaway_programs::getaddrinfo::Transport;
-use libtest_mimic::Trial;
 
 use crate::{
     binary::{Running, command},
     child::{Job, Question},
-    each_way, events, explained,
+    events, explained,
+    harness::{Test, test},
     patience::wait_until,
     supervisor,
+    transports::{self, transports},
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
-    let mut trials: Vec<_> = each_way("explain_tells_the_story_in_order", story).collect();
-    trials.extend(each_way("explain_leaves_no_call_out", complete));
-    trials
+pub(crate) fn tests() -> Vec<Test> {
+    let mut tests: Vec<_> = test!(explain_logs_calls_in_order, transports(), transports::missing).collect();
+    tests.extend(test!(explain_logs_every_call, transports(), transports::missing));
+    tests
 }
 
 /// What epoll_wait(3) is to the kernel.
@@ -53,7 +54,7 @@ fn told(stderr: &str) -> Vec<Told<'_>> {
         .collect()
 }
 
-fn story(transport: Transport) {
+fn explain_logs_calls_in_order(transport: Transport) {
     let job = Job::new([Question::new("127.0.0.1")]).wait();
     let mut running = Running::start(&mut explained(transport, &job));
     job.ready();
@@ -103,7 +104,7 @@ fn story(transport: Transport) {
 }
 
 /// What was told is what was done, compared with what seccomp(2) saw.
-fn complete(transport: Transport) {
+fn explain_logs_every_call(transport: Transport) {
     let job = Job::new([Question::new("127.0.0.1")]);
     let mut command = command(["--explain=json", "trace", "--format", "json", "--transport", transport.name(), "--"]);
     command.args(job.command_line());

@@ -5,29 +5,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libtest_mimic::Trial;
 use memmap2::MmapOptions;
 use rustix::process::Signal;
 
 use crate::{
+    asker,
     binary::{self, Running},
-    containers::{LOST_RECORDS, end, end_with_warnings, in_time_or_told, told as missed, tracer, trial},
+    containers::{LOST_RECORDS, end, end_with_warnings, in_time_or_told, told as missed, tracer},
     endings::has_ended,
+    harness::{Test, test},
     patience::wait_until,
+    requirements::ring,
     roots::{Asker, IN_ROOT, Root, Way},
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("a_held_thread_goes_on_when_its_tracer_is_killed", killed),
-        trial("a_held_thread_goes_on_when_its_tracer_is_stopped", stopped),
-        trial("the_process_that_holds_threads_ends_with_its_tracer", ended),
-        trial("ten_new_libraries_at_once_are_traced_from_their_first_calls_on", ten_at_once),
-        trial("calls_that_may_have_been_missed_are_told", told),
-        trial("lost_records_of_mappings_are_told", lost),
-        trial("without_holding_no_thread_stands_still_or_runs_first", without),
-        trial("missed_calls_of_a_command_that_has_ended_are_told", short),
-    ]
+pub(crate) fn tests() -> Vec<Test> {
+    let tests = [
+        test!(held_thread_continues_when_the_tracer_is_killed),
+        test!(held_thread_continues_when_the_tracer_is_stopped),
+        test!(holder_process_ends_with_the_tracer),
+        test!(ten_new_libraries_are_traced_from_their_first_calls),
+        test!(calls_that_may_be_missed_are_reported),
+        test!(lost_records_of_mappings_are_reported),
+        test!(no_thread_is_held_without_holding),
+        test!(missed_calls_of_an_ended_command_are_reported),
+    ];
+    tests.map(|test| test.needs(ring).needs(asker::obstacle)).into()
 }
 
 /// Whether the process that holds threads for the tracer holds this one now.
@@ -63,7 +66,7 @@ fn not_held() -> String {
     format!("in {TIMES} tries the thread was held by other tests' tracers, or not at all")
 }
 
-fn killed() -> Option<String> {
+fn held_thread_continues_when_the_tracer_is_killed() -> Option<String> {
     let Some((tracer, mut asker, _root)) = (0..TIMES).find_map(|_| held("127.0.6.1")) else { return Some(not_held()) };
     let holder = children(tracer.pid());
     assert_eq!(holder.len(), 1, "{holder:?}");
@@ -85,7 +88,7 @@ fn children(pid: u32) -> Vec<u32> {
     children
 }
 
-fn stopped() -> Option<String> {
+fn held_thread_continues_when_the_tracer_is_stopped() -> Option<String> {
     let Some((tracer, mut asker, _root)) = (0..TIMES).find_map(|_| held("127.0.6.3")) else { return Some(not_held()) };
     tracer.stop();
     let begin = Instant::now();
@@ -97,7 +100,7 @@ fn stopped() -> Option<String> {
     None
 }
 
-fn ended() -> Option<String> {
+fn holder_process_ends_with_the_tracer() -> Option<String> {
     let tracer = tracer(&[]);
     let holder = children(tracer.pid());
     assert_eq!(holder.len(), 1, "{holder:?}");
@@ -112,7 +115,7 @@ fn ended() -> Option<String> {
     None
 }
 
-fn ten_at_once() -> Option<String> {
+fn ten_new_libraries_are_traced_from_their_first_calls() -> Option<String> {
     in_time_or_told(try_ten_at_once);
     None
 }
@@ -142,7 +145,7 @@ fn try_ten_at_once() -> Result<(), String> {
     Ok(())
 }
 
-fn told() -> Option<String> {
+fn calls_that_may_be_missed_are_reported() -> Option<String> {
     // No thread is held for a file of this name unless its process was asked for.
     let root = Root::named("127.0.6.4", Way::Chroot, "names.so");
     let tracer = tracer(&[]);
@@ -158,7 +161,7 @@ fn told() -> Option<String> {
 }
 
 #[expect(unsafe_code, reason = "mmap(2) of a file")]
-fn lost() -> Option<String> {
+fn lost_records_of_mappings_are_reported() -> Option<String> {
     /// Bytes of records for which a tracer has room (`cli/src/trace/libraries/notice.rs`): 32 pages.
     const ROOM: usize = 32 * 4096;
     /// A record holds the path, so that a few hundred of them fill the room, and other tests' tracers have little to read.
@@ -191,7 +194,7 @@ fn lost() -> Option<String> {
     None
 }
 
-fn without() -> Option<String> {
+fn no_thread_is_held_without_holding() -> Option<String> {
     let tracer = tracer(&["--no-hold"]);
     let root = Root::new("127.0.6.2", Way::Chroot);
     let mut asker = root.start();
@@ -214,7 +217,7 @@ fn without() -> Option<String> {
     None
 }
 
-fn short() -> Option<String> {
+fn missed_calls_of_an_ended_command_are_reported() -> Option<String> {
     let root = Root::new("127.0.6.5", Way::Chroot);
     let mut command = binary::command(["trace", "--no-hold", "--"]);
     command.arg(std::env::current_exe().unwrap()).arg(IN_ROOT).arg(root.path()).arg("chroot");

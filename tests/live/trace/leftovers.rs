@@ -15,29 +15,36 @@ use std::{
     ptr,
 };
 
-use libtest_mimic::Trial;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::{
     binary::{self, Running},
     child::{Job, Question},
-    each_way,
+    harness::{Test, test},
     kernel_objects::Held,
     patience::wait_until,
-    requirements::Needs,
-    trial,
+    requirements::root,
+    transports::{self, transports},
 };
 use cutaway_programs::getaddrinfo::Transport;
 
-pub(crate) fn trials() -> Vec<Trial> {
-    let mut trials: Vec<_> = each_way("nothing_is_left_after_sigkill", |way| after(way, Signal::KILL)).collect();
-    trials.extend(each_way("nothing_is_left_after_ctrl_c", |way| after(way, Signal::INT)));
-    trials.extend([
-        trial("nothing_is_left_after_the_commands_end", Needs::Root, after_the_command),
-        trial("nothing_is_left_after_a_failure", Needs::Root, after_a_failure),
+pub(crate) fn tests() -> Vec<Test> {
+    let mut tests: Vec<_> = test!(nothing_is_left_after_sigkill, transports(), transports::missing).collect();
+    tests.extend(test!(nothing_is_left_after_ctrl_c, transports(), transports::missing));
+    tests.extend([
+        test!(nothing_is_left_after_the_commands_end).needs(root),
+        test!(nothing_is_left_after_a_failure).needs(root),
     ]);
-    trials
+    tests
+}
+
+fn nothing_is_left_after_sigkill(transport: Transport) {
+    after(transport, Signal::KILL);
+}
+
+fn nothing_is_left_after_ctrl_c(transport: Transport) {
+    after(transport, Signal::INT);
 }
 
 /// How many bytes of the function are looked at; no breakpoint is longer.
@@ -135,7 +142,7 @@ fn after(transport: Transport, signal: Signal) {
     watched.wait_until_untouched();
 }
 
-fn after_the_command() {
+fn nothing_is_left_after_the_commands_end() {
     let watched = Watched::new();
     let job = Job::new([Question::hopeless("traced")]).wait();
     let mut command = watched.tracer("perf-heap");
@@ -152,7 +159,7 @@ fn after_the_command() {
 }
 
 /// One that fails after everything is attached, and one that fails in the middle of it.
-fn after_a_failure() {
+fn nothing_is_left_after_a_failure() {
     let watched = Watched::new();
     let mut missing = watched.tracer("perf-heap");
     let ended = Running::start(missing.args(["--", "/no/such/command"])).end();

@@ -2,17 +2,16 @@
 
 use std::{fs, process::Command};
 
-use libtest_mimic::Trial;
 use tempfile::TempDir;
 
 use crate::{
     binary::{self, Running},
-    requirements::Needs,
-    trial,
+    harness::{Test, test},
+    requirements::ring,
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("too_few_descriptors_are_told_with_what_to_raise", Needs::Ring, descriptors)]
+pub(crate) fn tests() -> Vec<Test> {
+    vec![test!(low_fd_limit_is_explained).needs(ring)]
 }
 
 /// `cutaway` with at most so many descriptors.
@@ -23,7 +22,7 @@ fn limited(descriptors: usize, words: &str) -> Command {
     command
 }
 
-fn descriptors() {
+fn low_fd_limit_is_explained() {
     let folder = TempDir::new().unwrap();
     let pages = folder.path().join("pages");
     for (words, enough) in [

@@ -1,19 +1,20 @@
 //! A reader that does not read loses events, and knows how many: calls are received plus lost, to the last one.
 
 use cutaway_programs::getaddrinfo::{Event, StackEvent, Transport};
-use libtest_mimic::Trial;
 use rustix::process::Signal;
 
 use crate::{
     binary::{Running, trace},
     child::{Job, Question},
-    each_way, events,
+    events,
+    harness::{Test, test},
+    transports::{self, transports},
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
-    let mut trials: Vec<_> = each_way("a_stopped_reader_loses_all_but_what_fits_a_page", one_page).collect();
-    trials.extend(each_way("losses_in_the_middle_are_counted_once", in_the_middle));
-    trials
+pub(crate) fn tests() -> Vec<Test> {
+    let mut tests: Vec<_> = test!(stopped_reader_keeps_what_fits_a_page, transports(), transports::missing).collect();
+    tests.extend(test!(losses_are_counted_once, transports(), transports::missing));
+    tests
 }
 
 const CALLS: u64 = 200;
@@ -39,7 +40,7 @@ fn fitting(transport: Transport) -> u64 {
 }
 
 /// The reader is stopped for the whole of the child's life, which is spent on one CPU and so in one buffer.
-fn one_page(transport: Transport) {
+fn stopped_reader_keeps_what_fits_a_page(transport: Transport) {
     let job = Job::new(questions()).wait().pinned();
     let mut running = Running::start(&mut trace(&words(transport), job.command_line()));
     let pid = job.ready();
@@ -58,7 +59,7 @@ fn one_page(transport: Transport) {
 
 /// Eight threads on all CPUs while the reader is stopped, and a few calls after it has gone on: a perf buffer announces its
 /// losses in front of those.
-fn in_the_middle(transport: Transport) {
+fn losses_are_counted_once(transport: Transport) {
     let (many, few) = (Job::new(questions()).wait().threads(8), Job::new(questions().take(3)).wait());
     let script = "\"$1\" \"$2\" \"$3\"; \"$4\" \"$5\" \"$6\"";
     let mut line: Vec<std::ffi::OsString> = ["sh", "-c", script, "sh"].map(Into::into).into();

@@ -1,17 +1,17 @@
 //! Names at the edges of their room: whole up to the last byte, then cut and marked.
 
 use cutaway_programs::getaddrinfo::Transport;
-use libtest_mimic::Trial;
 
 use crate::{
     binary::{Running, trace},
     child::{Job, Question},
-    each_way,
     events::{self, Event},
+    harness::{Test, test},
+    transports::{self, transports},
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
-    each_way("long_names_are_cut_to_the_byte_and_marked", cut).collect()
+pub(crate) fn tests() -> Vec<Test> {
+    test!(long_names_are_cut_to_the_byte_and_marked, transports(), transports::missing).collect()
 }
 
 /// A node of this length that is no address.
@@ -35,7 +35,7 @@ fn text(length: usize) -> String {
     ('a'..='z').cycle().take(length).collect()
 }
 
-fn cut(transport: Transport) {
+fn long_names_are_cut_to_the_byte_and_marked(transport: Transport) {
     let lengths = [1, 22, 23, 24, 25, 54, 55, 56, 57, 118, 119, 120, 121, 254, 255, 256, 257, 300, 1000];
     let questions = lengths.into_iter().flat_map(|length| [node(length), service(length)]);
     let canonnames = lengths.into_iter().filter(|&length| length > 9).map(canonname);

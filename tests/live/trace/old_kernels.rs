@@ -1,26 +1,24 @@
 //! Kernels that lack something, played by refusing what they would refuse: the way around it is taken, or the one line says
 //! what is missing.
 
-use libtest_mimic::Trial;
-
 use crate::{
     binary::{Ended, trace},
     child::{Job, Question},
     events,
-    requirements::Needs,
+    harness::{Test, test},
+    requirements::root,
     supervisor::{self, Call},
-    trial,
 };
 use cutaway_programs::getaddrinfo::Transport;
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("without_ring_buffers_auto_takes_perf_heap", Needs::Root, no_ring),
-        trial("without_ring_buffers_asking_for_one_is_an_error", Needs::Root, no_ring_but_asked),
-        trial("without_perf_links_the_old_way_attaches", Needs::Root, no_links),
-        trial("without_btf_everything_still_works", Needs::Root, no_btf),
-        trial("a_sandbox_without_bpf_is_told", Needs::Root, no_bpf),
-        trial("perf_events_that_are_forbidden_are_told", Needs::Root, no_perf_events),
+        test!(auto_takes_perf_heap_without_ring_buffers).needs(root),
+        test!(ring_transport_without_ring_buffers_is_an_error).needs(root),
+        test!(uprobes_attach_without_perf_links).needs(root),
+        test!(trace_works_without_btf).needs(root),
+        test!(forbidden_bpf_is_explained).needs(root),
+        test!(forbidden_perf_events_are_explained).needs(root),
     ]
 }
 
@@ -55,13 +53,13 @@ fn no_ring_buffers(call: &Call) -> Option<i32> {
     (call.is_bpf(MAP_CREATE) && call.word(0) == Some(RINGBUF)).then_some(libc::EINVAL)
 }
 
-fn no_ring() {
+fn auto_takes_perf_heap_without_ring_buffers() {
     let ended = works("--format json", Transport::PerfHeap, no_ring_buffers);
     assert_eq!(ended.stderr.lines().count(), 1, "nobody asked for the ring: {}", ended.stderr);
     works("--format json --transport auto", Transport::PerfHeap, no_ring_buffers);
 }
 
-fn no_ring_but_asked() {
+fn ring_transport_without_ring_buffers_is_an_error() {
     let (ended, ..) = run("--format json --transport ring", no_ring_buffers);
     let line = ended.complaint();
     for part in ["cannot create the map `events`", "RINGBUF", "EINVAL", "Linux 5.8"] {
@@ -70,7 +68,7 @@ fn no_ring_but_asked() {
 }
 
 /// Before 5.15: EINVAL for this type of link, whatever else is in it.
-fn no_links() {
+fn uprobes_attach_without_perf_links() {
     let refuse = |call: &Call| call.is_bpf(LINK_CREATE).then_some(libc::EINVAL);
     for transport in [Transport::PerfStack, Transport::PerfHeap] {
         works(&format!("--format json --transport {transport}"), transport, refuse);
@@ -78,13 +76,13 @@ fn no_links() {
 }
 
 /// A kernel built without BTF, or with less of it than anybody expects.
-fn no_btf() {
+fn trace_works_without_btf() {
     let refuse = |call: &Call| call.is_bpf(BTF_LOAD).then_some(libc::EINVAL);
     let ended = works("--format json --transport perf-heap", Transport::PerfHeap, refuse);
     assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
 }
 
-fn no_bpf() {
+fn forbidden_bpf_is_explained() {
     for (errno, name) in [(libc::ENOSYS, "ENOSYS"), (libc::EPERM, "EPERM")] {
         let (ended, ..) = run("--transport perf-heap", |call| (call.number == libc::SYS_bpf).then_some(errno));
         assert!(ended.complaint().contains(name), "{ended:?}");
@@ -92,7 +90,7 @@ fn no_bpf() {
     }
 }
 
-fn no_perf_events() {
+fn forbidden_perf_events_are_explained() {
     let (ended, ..) =
         run("--transport perf-heap", |call| (call.number == libc::SYS_perf_event_open).then_some(libc::EACCES));
     assert!(ended.complaint().contains("EACCES"), "{ended:?}");

@@ -1,25 +1,24 @@
 //! Whose calls are shown: the command's and its descendants', or one process's, and nobody else's.
 
-use libtest_mimic::Trial;
 use rustix::process::Signal;
 
 use crate::{
     binary::{Running, command, trace},
     child::{Job, Question},
     events,
-    requirements::Needs,
-    trial,
+    harness::{Test, test},
+    requirements::root,
 };
 use cutaway_programs::getaddrinfo::Transport;
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("what_a_shell_starts_is_followed", Needs::Root, shell),
-        trial("strangers_are_not_followed", Needs::Root, strangers),
-        trial("one_process_alone_can_be_traced_to_its_end", Needs::Root, by_pid),
-        trial("a_process_outlives_its_tracer", Needs::Root, let_go),
-        trial("tracers_of_different_processes_do_not_meet", Needs::Root, two_tracers),
-        trial("a_command_that_fails_is_told_and_is_no_failure_of_ours", Needs::Root, failing_command),
+        test!(children_of_a_shell_are_followed).needs(root),
+        test!(other_processes_are_not_followed).needs(root),
+        test!(one_process_is_traced_to_its_end).needs(root),
+        test!(process_outlives_its_tracer).needs(root),
+        test!(tracers_of_different_processes_are_independent).needs(root),
+        test!(failing_command_is_reported_and_no_failure).needs(root),
     ]
 }
 
@@ -35,7 +34,7 @@ fn words(job: &Job) -> String {
     line.iter().map(|word| format!("'{}'", word.to_str().unwrap())).collect::<Vec<_>>().join(" ")
 }
 
-fn shell() {
+fn children_of_a_shell_are_followed() {
     let [first, second, third] = ["first", "second", "third"].map(|name| Job::new(questions(&[name, name])).threads(2));
     // A child, a grandchild in the background, and one that has taken the shell's own place.
     let script = format!("{}; ({} & wait); exec {}", words(&first), words(&second), words(&third));
@@ -49,7 +48,7 @@ fn shell() {
     }
 }
 
-fn strangers() {
+fn other_processes_are_not_followed() {
     let ours = Job::new(questions(&["ours"; 10])).wait();
     let mut running = Running::start(&mut trace(HEAP, ours.command_line()));
     let pid = ours.ready();
@@ -83,7 +82,7 @@ fn check_traced(job: &Job, tracer: Running) {
     events::check(&events, &job.answers(), job.ready(), 0, Transport::PerfHeap);
 }
 
-fn by_pid() {
+fn one_process_is_traced_to_its_end() {
     let (job, mut process, tracer) = traced_process("ours");
     assert!(Job::new(questions(&["stranger"])).command().status().unwrap().success());
     Question::hopeless("tester").ask();
@@ -93,7 +92,7 @@ fn by_pid() {
     check_traced(&job, tracer);
 }
 
-fn let_go() {
+fn process_outlives_its_tracer() {
     let (job, mut process, tracer) = traced_process("ours");
     tracer.send(Signal::INT);
     let ended = tracer.end();
@@ -107,7 +106,7 @@ fn let_go() {
 
 /// Two processes with a tracer each, on one function of one library. Before Linux 6.12 a return probe for one process also runs
 /// in another that somebody else probes; that must neither be shown nor counted.
-fn two_tracers() {
+fn tracers_of_different_processes_are_independent() {
     let both = ["first", "second"].map(traced_process);
     let both = both.map(|(job, mut process, tracer)| {
         process.go();
@@ -119,7 +118,7 @@ fn two_tracers() {
     }
 }
 
-fn failing_command() {
+fn failing_command_is_reported_and_no_failure() {
     let job = Job::new(questions(&["a", "b"])).exit(7);
     let ended = Running::start(&mut trace(HEAP, job.command_line())).end();
     assert_eq!(ended.success(), (2, 0));

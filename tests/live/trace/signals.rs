@@ -8,24 +8,24 @@ use std::{
     time::Duration,
 };
 
-use libtest_mimic::Trial;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     binary::{self, Running, trace},
     child::{Job, Question},
     endings::assert_ended,
+    harness::{Test, test},
     patience::wait_until,
-    requirements::Needs,
-    stalled, trial,
+    requirements::ring,
+    stalled,
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("first_signal_ends_trace_whose_stdout_is_not_read", Needs::Ring, first),
-        trial("second_signal_ends_trace_by_that_signal", Needs::Ring, second),
-        trial("second_signal_ends_trace_whose_stderr_is_not_read", Needs::Ring, stalled_stderr),
-        trial("ignored_signals_stay_ignored", Needs::Ring, ignored),
+        test!(first_signal_ends_trace_whose_stdout_is_not_read).needs(ring),
+        test!(second_signal_ends_trace_by_that_signal).needs(ring),
+        test!(second_signal_ends_trace_whose_stderr_is_not_read).needs(ring),
+        test!(ignored_signals_stay_ignored).needs(ring),
     ]
 }
 
@@ -52,7 +52,7 @@ fn blocked(pid: u32) {
     });
 }
 
-fn first() {
+fn first_signal_ends_trace_whose_stdout_is_not_read() {
     let (_job, child, running, _reader) = stalled_trace();
     running.send(Signal::INT);
     let ended = running.end();
@@ -62,7 +62,7 @@ fn first() {
     assert_ended(child);
 }
 
-fn second() {
+fn second_signal_ends_trace_by_that_signal() {
     for (one, two) in [(Signal::INT, Signal::INT), (Signal::TERM, Signal::HUP), (Signal::HUP, Signal::TERM)] {
         let (_job, child, running, _reader) = stalled_trace();
         running.send(one);
@@ -75,7 +75,7 @@ fn second() {
     }
 }
 
-fn stalled_stderr() {
+fn second_signal_ends_trace_whose_stderr_is_not_read() {
     let ((_out, stdout), (_err, stderr)) = (stalled::pipe(), stalled::pipe());
     let mut command = binary::command(["--explain", "trace", "--duration", "60"]);
     let mut child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().unwrap();
@@ -90,7 +90,7 @@ fn stalled_stderr() {
 }
 
 /// As nohup(1) starts its command, and a shell one in the background.
-fn ignored() {
+fn ignored_signals_stay_ignored() {
     let mut command = Command::new("sh");
     let script = r#"trap '' HUP INT; exec "$0" "$@""#;
     command.args(["-c", script]).arg(binary::path()).args(["trace", "--format", "json"]).env_remove("RUST_LOG");

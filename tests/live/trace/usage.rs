@@ -1,21 +1,15 @@
 //! Wrong usage ends with status 2 and says on stderr how it is meant; asking for help is not wrong.
 
-use libtest_mimic::Trial;
-
 use crate::{
     binary::{Running, command},
-    requirements::Needs,
-    trial,
+    harness::{Test, test},
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        trial("wrong_usage_ends_with_status_2", Needs::Nothing, wrong),
-        trial("help_and_version_are_results", Needs::Nothing, help),
-    ]
+pub(crate) fn tests() -> Vec<Test> {
+    vec![test!(wrong_usage_ends_with_status_2), test!(help_and_version_go_to_stdout)]
 }
 
-fn wrong() {
+fn wrong_usage_ends_with_status_2() {
     for (words, blamed) in [
         ("", "Usage"),
         ("frobnicate", "frobnicate"),
@@ -46,7 +40,7 @@ fn wrong() {
     }
 }
 
-fn help() {
+fn help_and_version_go_to_stdout() {
     for (words, part) in [("--help", "trace"), ("trace --help", "--transport"), ("--version", "cutaway ")] {
         let ended = Running::start(&mut command(words.split_whitespace())).end();
         assert!(ended.status.success(), "{words}: {ended:?}");

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../live/support/requirements.rs"]
-#[expect(dead_code, reason = "these tests need one of several things")]
 mod requirements;
 
 #[path = "../../live/support/own_mounts.rs"]
@@ -13,7 +12,6 @@ mod own_mounts;
 use std::{process::Command, sync::Arc};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use requirements::Needs;
 use xtask::book::{self, Block, PAGES, Workshop};
 
 fn main() {
@@ -60,7 +58,7 @@ fn blocks() -> Result<Vec<Trial>, String> {
 
 /// Why an output of the book cannot be had here; `None` if it can.
 fn obstacle(root: bool, block: &Block) -> Option<String> {
-    if root && let Some(why) = Needs::Ring.obstacle() {
+    if root && let Some(why) = requirements::ring() {
         return Some(why);
     }
     if std::env::consts::ARCH != "x86_64" {

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../live/support/requirements.rs"]
-#[expect(dead_code, reason = "these tests need one of several things")]
 mod requirements;
 
 #[path = "../../live/support/own_mounts.rs"]
@@ -17,7 +16,7 @@ use std::{
 };
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use requirements::Needs;
+use requirements::ring;
 
 fn main() {
     own_mounts::enter(&[own_mounts::BPFFS]);
@@ -25,14 +24,14 @@ fn main() {
     let (one_ring, pinned) = (object("one_ring.o"), object("pinned.o"));
     let (again, third) = (one_ring.clone(), one_ring.clone());
     let tests = vec![
-        built("counts_embeds_the_loader", Needs::Ring, move || run("counts", &[&one_ring], "5 calls")),
-        built("streams_embeds_the_loader", Needs::Ring, move || run("streams", &[&again], "20 events")),
-        built("stays_embeds_the_loader", Needs::Ring, move || {
+        built("counts_embeds_the_loader", ring, move || run("counts", &[&one_ring], "5 calls")),
+        built("streams_embeds_the_loader", ring, move || run("streams", &[&again], "20 events")),
+        built("stays_embeds_the_loader", ring, move || {
             let pins = Pins::new();
             run("stays", &[&pinned, pins.0.to_str().unwrap()], "30 events, 101010 in all")
         }),
-        built("twenty_crates_are_enough", Needs::Nothing, few_crates),
-        built("half_a_megabyte_is_enough", Needs::Ring, move || small(&third)),
+        built("twenty_crates_are_enough", || None, few_crates),
+        built("half_a_megabyte_is_enough", ring, move || small(&third)),
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }
@@ -50,9 +49,13 @@ fn cargo(arguments: &[&str]) -> Command {
 }
 
 /// A test of these packages, ignored where their crates cannot be had.
-fn built(name: &str, needs: Needs, test: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Trial {
+fn built(
+    name: &str,
+    missing: fn() -> Option<String>,
+    test: impl FnOnce() -> Result<(), Failed> + Send + 'static,
+) -> Trial {
     Trial::ignorable_test(name, move || {
-        if let Some(reason) = needs.obstacle() {
+        if let Some(reason) = missing() {
             return Ok(Completion::ignored_with(reason));
         }
         let fetched = cargo(&["fetch", "--locked", "--quiet"]).output()?;

@@ -1,10 +1,12 @@
-//! What a kernel may lack, found without the code under test: by its files, its configuration's traces, its version.
+//! What a kernel may not support, each as a function that returns the reason. The answers come from the kernel's files, its
+//! symbols and its version, not from the code under test.
 #![expect(unsafe_code, reason = "asks the kernel itself")]
 
 use std::{fs, path::Path};
 
-use crate::own_mounts;
+use crate::{harness::older_than, own_mounts};
 
+/// For a table whose rows each name what must be supported.
 pub(crate) fn nothing() -> Option<String> {
     None
 }
@@ -17,8 +19,8 @@ pub(crate) fn kprobes() -> Option<String> {
 
 /// Calls patched into functions: fentry and its relatives need the function tracer.
 pub(crate) fn trampolines() -> Option<String> {
-    // What the tracer can patch is listed here. Without dynamic patching there is no such file; where it is forbidden, the
-    // file cannot be opened.
+    // The file lists what the tracer can patch. It is missing without dynamic patching, and cannot be opened where that is
+    // forbidden.
     let list = own_mounts::Mounted::new("tracefs")
         .map(|mounted| fs::File::open(mounted.path().join("available_filter_functions")));
     list.flatten()
@@ -28,54 +30,54 @@ pub(crate) fn trampolines() -> Option<String> {
 
 /// LSM programs: the security module `bpf` must be among the active ones.
 pub(crate) fn lsm() -> Option<String> {
-    let folder = Path::new("/sys/kernel/security");
-    if folder.exists() && !folder.join("lsm").exists() {
-        own_mounts::mount("securityfs", folder);
+    let directory = Path::new("/sys/kernel/security");
+    if directory.exists() && !directory.join("lsm").exists() {
+        own_mounts::mount("securityfs", directory);
     }
-    let active = fs::read_to_string(folder.join("lsm")).unwrap_or_default();
+    let active = fs::read_to_string(directory.join("lsm")).unwrap_or_default();
     let there = active.trim().split(',').any(|module| module == "bpf");
     let text =
         || format!("the security module bpf is not active here (boot with lsm=…,bpf); active are: {}", active.trim());
-    trampolines().or_else(|| at_least(5, 7, "LSM programs")).or_else(|| (!there).then(text))
+    trampolines().or_else(|| older_than(5, 7, "LSM programs")).or_else(|| (!there).then(text))
 }
 
-/// Links on many functions.
+/// Kprobe multi links.
 pub(crate) fn kprobe_multi() -> Option<String> {
     let fprobes = || {
-        let why = "this kernel has no links on many functions (CONFIG_FPROBE)";
+        let why = "this kernel has no kprobe multi links (CONFIG_FPROBE)";
         (!has_symbol("register_fprobe")).then(|| why.to_owned())
     };
-    kprobes().or_else(trampolines).or_else(|| at_least(5, 18, "links on many functions")).or_else(fprobes)
+    kprobes().or_else(trampolines).or_else(|| older_than(5, 18, "kprobe multi links")).or_else(fprobes)
 }
 
 pub(crate) fn kprobe_session() -> Option<String> {
-    kprobe_multi().or_else(|| at_least(6, 10, "sessions on functions"))
+    kprobe_multi().or_else(|| older_than(6, 10, "kprobe sessions"))
 }
 
 pub(crate) fn uprobe_session() -> Option<String> {
-    at_least(6, 13, "sessions on places of a file")
+    older_than(6, 13, "uprobe sessions")
 }
 
 pub(crate) fn iterators() -> Option<String> {
-    btf().or_else(|| at_least(5, 8, "iterators"))
+    btf().or_else(|| older_than(5, 8, "iterators"))
 }
 
 pub(crate) fn map_iterators() -> Option<String> {
-    btf().or_else(|| at_least(5, 9, "iterators over a map"))
+    btf().or_else(|| older_than(5, 9, "iterators over a map"))
 }
 
 pub(crate) fn one_process_iterators() -> Option<String> {
-    btf().or_else(|| at_least(6, 1, "iterators over one process"))
+    btf().or_else(|| older_than(6, 1, "iterators over one process"))
 }
 
 pub(crate) fn cookies() -> Option<String> {
-    at_least(5, 15, "cookies, which need links on perf events")
+    older_than(5, 15, "cookies, which need links on perf events")
 }
 
 /// The probes of this binary are written in one machine's language, and their program sends by a ring.
 pub(crate) fn usdt() -> Option<String> {
     let other = "the probes of these tests are written for x86-64";
-    (!cfg!(target_arch = "x86_64")).then(|| other.to_owned()).or_else(|| at_least(5, 8, "the ring buffer"))
+    (!cfg!(target_arch = "x86_64")).then(|| other.to_owned()).or_else(|| older_than(5, 8, "the ring buffer"))
 }
 
 pub(crate) fn usdt_cookies() -> Option<String> {
@@ -83,11 +85,11 @@ pub(crate) fn usdt_cookies() -> Option<String> {
 }
 
 pub(crate) fn tracing_cookies() -> Option<String> {
-    trampolines().or_else(|| at_least(5, 19, "cookies on functions"))
+    trampolines().or_else(|| older_than(5, 19, "cookies on functions"))
 }
 
 pub(crate) fn raw_cookies() -> Option<String> {
-    at_least(6, 10, "cookies on raw tracepoints")
+    older_than(6, 10, "cookies on raw tracepoints")
 }
 
 /// Traffic control. It is often in modules, which the kernel loads when they are needed, if they are there.
@@ -99,23 +101,23 @@ pub(crate) fn tc() -> Option<String> {
 }
 
 pub(crate) fn tcx() -> Option<String> {
-    at_least(6, 6, "links for classifiers")
+    older_than(6, 6, "links for classifiers")
 }
 
 pub(crate) fn netfilter() -> Option<String> {
-    at_least(6, 4, "netfilter programs")
+    older_than(6, 4, "netfilter programs")
 }
 
 pub(crate) fn sk_lookup() -> Option<String> {
-    at_least(5, 9, "sk_lookup programs")
+    older_than(5, 9, "sk_lookup programs")
 }
 
 pub(crate) fn syscall_programs() -> Option<String> {
-    at_least(5, 14, "programs of the kind syscall")
+    older_than(5, 14, "programs of type syscall")
 }
 
 pub(crate) fn verdicts_alone() -> Option<String> {
-    at_least(5, 13, "a verdict without a parser")
+    older_than(5, 13, "a verdict without a parser")
 }
 
 pub(crate) fn btf() -> Option<String> {
@@ -123,25 +125,25 @@ pub(crate) fn btf() -> Option<String> {
     (!there).then(|| "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)".to_owned())
 }
 
-/// Tables of functions. A kernel may be built without those of TCP.
+/// struct_ops maps. A kernel may be built without those of TCP.
 pub(crate) fn struct_ops() -> Option<String> {
-    let tables = "this kernel takes no congestion control from programs (CONFIG_BPF_JIT, CONFIG_DEBUG_INFO_BTF)";
+    let reason = "this kernel takes no congestion control from programs (CONFIG_BPF_JIT, CONFIG_DEBUG_INFO_BTF)";
     btf()
-        .or_else(|| at_least(5, 6, "tables of functions"))
-        .or_else(|| (!has_symbol("bpf_tcp_ca_reg")).then(|| tables.to_owned()))
+        .or_else(|| older_than(5, 6, "struct_ops maps"))
+        .or_else(|| (!has_symbol("bpf_tcp_ca_reg")).then(|| reason.to_owned()))
 }
 
 pub(crate) fn struct_ops_links() -> Option<String> {
-    struct_ops().or_else(|| at_least(6, 4, "links on tables of functions"))
+    struct_ops().or_else(|| older_than(6, 4, "links on struct_ops maps"))
 }
 
 pub(crate) fn freplace() -> Option<String> {
     /// `BPF_PROG_TYPE_EXT`
     const EXT: u32 = 28;
-    at_least(5, 7, "replacing functions of programs, with a link").or_else(|| forbidden(EXT))
+    older_than(5, 7, "replacing functions of programs, with a link").or_else(|| forbidden(EXT))
 }
 
-/// Kinds of program that this kernel's guards let nobody load, root included.
+/// Returns why a program type cannot be loaded even by root: a security module forbids it.
 fn forbidden(program_type: u32) -> Option<String> {
     /// `BPF_PROG_LOAD`
     const LOAD: libc::c_long = 5;
@@ -155,26 +157,17 @@ fn forbidden(program_type: u32) -> Option<String> {
     let error = std::io::Error::last_os_error();
     // The kernel would refuse so little in other words.
     (answer < 0 && error.raw_os_error() == Some(libc::EPERM))
-        .then(|| format!("programs of the kind {program_type} may not be loaded here, by anybody: {error}"))
+        .then(|| format!("a security module forbids programs of type {program_type}: {error}"))
 }
 
-/// Cgroups of version 2, which the guest may have to mount.
+/// Cgroups of version 2; they need not be mounted.
 pub(crate) fn cgroups() -> Option<String> {
     let known = fs::read_to_string("/proc/filesystems").unwrap().contains("cgroup2");
     (!known).then(|| "this kernel has no cgroups of version 2".to_owned())
 }
 
-/// Whether a function was built into the kernel.
+/// Returns whether a function is built into the kernel.
 pub(crate) fn has_symbol(name: &str) -> bool {
     let symbols = fs::read_to_string("/proc/kallsyms").unwrap();
     symbols.lines().any(|line| line.split_whitespace().nth(2) == Some(name))
-}
-
-/// A kernel of this version or newer. A distribution may have brought a feature to an older one; then less is tested there
-/// than could be.
-pub(crate) fn at_least(major: u32, minor: u32, what: &str) -> Option<String> {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap());
-    let version = (numbers.next().unwrap(), numbers.next().unwrap());
-    (version < (major, minor)).then(|| format!("needs {major}.{minor}: {what}"))
 }

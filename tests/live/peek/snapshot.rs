@@ -1,4 +1,4 @@
-//! What a look tells is true, and nobody notices it.
+//! Snapshots show what is in a ring, and its owner does not notice them.
 
 use std::{
     fs,
@@ -7,19 +7,18 @@ use std::{
 };
 
 use cutaway::Map;
-use libtest_mimic::Trial;
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
     binary::{Running, command},
-    ignorable, looks, own_mounts,
+    harness::{Test, test},
+    looks, own_mounts,
     owner::{self, Kind, Owner, PAYLOAD, SPACE, UserRing},
     patience::wait_until,
     peek,
-    requirements::Needs,
-    trial,
+    requirements::ring,
     usage::in_path,
 };
 
@@ -28,29 +27,31 @@ fn page() -> u32 {
     rustix::param::page_size() as u32
 }
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("the_list_has_ring_owner_program_and_pin", Needs::Ring, list),
-        trial("a_stopped_owner_s_ring_shows_its_true_fill", Needs::Ring, || {
-            stopped(Owner::start(Kind::Ring, "peek_stopped", page()));
-        }),
-        trial("ten_seconds_of_looking_take_nothing_away", Needs::Ring, || {
-            under_load(Owner::start(Kind::Ring, "peek_load", 4 * page()));
-        }),
-        ignorable(
-            "the_same_of_a_ring_of_another_language",
-            || Needs::Ring.obstacle().or_else(no_python),
-            || {
-                stopped(Owner::foreign("peek_stopped_py", page()));
-                under_load(Owner::foreign("peek_load_py", 4 * page()));
-            },
-        ),
-        trial("an_owner_that_is_killed_leaves_its_records_in_sight", Needs::Ring, killed),
-        trial("records_that_wrap_are_seen_whole", Needs::Ring, wraps),
-        trial("payloads_are_decoded_by_their_type", Needs::Ring, decoded),
-        ignorable("every_state_of_a_record_is_told", || Needs::Ring.obstacle().or_else(no_user_rings), states),
-        trial("an_overfull_ring_is_full_and_no_more", Needs::Ring, full),
+        test!(list_has_ring_owner_program_and_pin).needs(ring),
+        test!(stopped_owner_leaves_the_true_fill).needs(ring),
+        test!(snapshots_under_load_consume_nothing).needs(ring),
+        test!(snapshots_of_a_python_ring_consume_nothing).needs(ring).unless(no_python),
+        test!(killed_owner_leaves_its_records_visible).needs(ring),
+        test!(records_that_wrap_are_shown_whole).needs(ring),
+        test!(payloads_are_decoded_by_their_type).needs(ring),
+        test!(every_record_state_is_shown).needs(ring).unless(no_user_rings),
+        test!(overfull_ring_is_shown_as_full).needs(ring),
     ]
+}
+
+fn stopped_owner_leaves_the_true_fill() {
+    stopped(Owner::start(Kind::Ring, "peek_stopped", page()));
+}
+
+fn snapshots_under_load_consume_nothing() {
+    under_load(Owner::start(Kind::Ring, "peek_load", 4 * page()));
+}
+
+fn snapshots_of_a_python_ring_consume_nothing() {
+    stopped(Owner::foreign("peek_stopped_py", page()));
+    under_load(Owner::foreign("peek_load_py", 4 * page()));
 }
 
 fn number(value: &Value, field: &str) -> u64 {
@@ -71,7 +72,7 @@ fn numbers(look: &Value) -> Vec<u64> {
         .collect()
 }
 
-fn list() {
+fn list_has_ring_owner_program_and_pin() {
     let owner = Owner::start(Kind::Ring, "peek_listed", page());
     let pin = Pin::new("peek-listed");
     Map::from_id(owner.id).unwrap().pin(&pin.0).unwrap();
@@ -190,7 +191,7 @@ fn under_load(mut owner: Owner) {
     assert!(drawn.stdout.contains("page 1"), "{}", drawn.stdout);
 }
 
-fn killed() {
+fn killed_owner_leaves_its_records_visible() {
     let mut owner = Owner::start(Kind::Ring, "peek_orphan", page());
     owner.produce(30);
     let id = owner.id;
@@ -220,9 +221,14 @@ fn killed() {
     });
 }
 
-fn wraps() {
+fn records_that_wrap_are_shown_whole() {
     let mut owner = Owner::start(Kind::Ring, "peek_wraps", page());
-    let mut next = 0;
+    let size = u64::from(page());
+    // Up to just before the end of the ring, however large a page is: the first step wraps.
+    let mut next = size / SPACE - 3;
+    owner.produce(next);
+    assert_eq!(owner.consume().gaps, 0);
+    let (mut wrapped, mut across_the_end) = (0, 0);
     // Steps that do not divide the ring, so that records lie across its end in many ways.
     for step in [100, 61, 150, 7, 120, 33] {
         owner.produce(step);
@@ -231,17 +237,20 @@ fn wraps() {
         assert_eq!(numbers(look), (next..next + step).filter(|number| number % 10 != 9).collect::<Vec<_>>());
         let offsets: Vec<_> =
             look["records"].as_array().unwrap().iter().map(|record| number(record, "offset")).collect();
-        assert!(offsets.iter().all(|offset| *offset < u64::from(page()) && offset.is_multiple_of(8)));
+        assert!(offsets.iter().all(|offset| *offset < size && offset.is_multiple_of(8)));
         let picture = peek(&format!("--id {} --draw", owner.id)).stdout;
         let wraps = offsets.windows(2).any(|pair| pair[1] < pair[0]);
         assert!(picture.contains(&format!("{} bytes, {step} record", step * SPACE)), "{picture}");
         assert!(!wraps || picture.contains('┘'), "{picture}");
+        wrapped += u32::from(wraps);
+        across_the_end += offsets.iter().filter(|offset| *offset + SPACE > size).count();
         next += step;
         assert_eq!(owner.consume().gaps, 0);
     }
+    assert!(wrapped > 0 && across_the_end > 0, "{wrapped} snapshots wrap, {across_the_end} records cross the end");
 }
 
-fn decoded() {
+fn payloads_are_decoded_by_their_type() {
     let mut owner = Owner::start(Kind::Ring, "peek_typed", page());
     owner.produce(12);
     let folder = TempDir::new().unwrap();
@@ -267,7 +276,7 @@ fn no_user_rings() -> Option<String> {
     UserRing::new("peek_tried").is_none().then(|| "needs 6.1: user rings".to_owned())
 }
 
-fn states() {
+fn every_record_state_is_shown() {
     let ring = UserRing::new("peek_states").expect("user rings");
     let look = &looks(&format!("--id {}", ring.id()))[0];
     assert_eq!(look["mode"], "user");
@@ -282,7 +291,7 @@ fn states() {
     assert!(rows.iter().any(|row| row["name"] == "peek_states" && row["mode"] == "user ring"));
 }
 
-fn full() {
+fn overfull_ring_is_shown_as_full() {
     let mut owner = Owner::start(Kind::Ring, "peek_full", page());
     owner.produce(10_000);
     let look = &looks(&format!("--id {} --records 0", owner.id))[0];

@@ -1,8 +1,7 @@
-//! Programs whose sections do not say where: options do. In a network of the test's own, where there is one.
+//! Programs whose sections name no target get it from options. Tests of interfaces have a network namespace of their own.
 
 use std::{fs, path::PathBuf, thread};
 
-use libtest_mimic::Trial;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -10,39 +9,55 @@ use crate::{
     binary::{self, Running},
     corpus,
     crafted::{CODE, Crafted, DATA, FUNC, LOCAL, NOTYPE},
-    ignorable, lacks,
+    harness::{Test, test},
     mapped::{Mapped, no_code},
     network,
-    requirements::Needs,
-    trial,
+    requirements::{ring, root},
+    unsupported,
 };
 
-pub(crate) fn trials() -> Vec<Trial> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
-        trial("xdp_on_an_interface", Needs::Ring, || alone(xdp)),
-        ignorable(
-            "a_classifier_on_an_interface",
-            || Needs::Root.obstacle().or_else(no_classifiers),
-            || alone(classifier),
-        ),
-        trial("a_perf_event_needs_no_place", Needs::Root, perf_event),
-        trial("a_uprobe_is_given_its_function", Needs::Root, uprobe),
-        ignorable("library_is_found_as_the_process_sees_it", || Needs::Root.obstacle().or_else(no_code), seen_by),
-        ignorable("file_that_the_process_has_not_mapped_is_told", || Needs::Root.obstacle().or_else(no_code), unmapped),
-        ignorable("symbols_with_colons_and_addresses_are_taken", || Needs::Root.obstacle().or_else(no_code), symbols),
-        trial("targets_that_are_no_code_are_refused", Needs::Root, refused),
-        ignorable("an_iterator_is_read_once", || Needs::Root.obstacle().or_else(lacks::iterators), iterator),
-        ignorable("a_program_on_a_cgroup", || Needs::Root.obstacle().or_else(no_cgroup), cgroup),
+        test!(xdp_attaches_to_an_interface).needs(ring),
+        test!(classifier_attaches_to_an_interface).needs(root).unless(no_classifiers),
+        test!(perf_event_needs_no_target).needs(root),
+        test!(uprobe_target_is_given).needs(root),
+        test!(library_is_found_in_the_process).needs(root).unless(no_code),
+        test!(file_not_mapped_by_the_process_is_named).needs(root).unless(no_code),
+        test!(symbols_with_colons_and_addresses_are_taken).needs(root).unless(no_code),
+        test!(targets_outside_of_code_are_refused).needs(root),
+        test!(iterator_is_read_once).needs(root).unless(unsupported::iterators),
+        test!(program_attaches_to_a_cgroup).needs(root).unless(no_cgroup),
     ]
+}
+
+fn xdp_attaches_to_an_interface() {
+    in_own_network(|| {
+        let running = start("events/chooses", "packets", &["--interface", "lo", "--count", "1"]);
+        assert!(network::send_to_self(), "XDP_PASS");
+        let ended = running.end();
+        assert!(ended.received() == 1 && ended.stdout.contains(r#""who":4"#), "{ended:?}");
+        let mut command = binary::command(["run", "--interface", "absent", "--program", "packets"]);
+        let ended = Running::start(command.arg(corpus("events/chooses"))).end();
+        assert!(ended.complaint().contains("find the network device `absent`"), "{ended:?}");
+    });
+}
+
+fn classifier_attaches_to_an_interface() {
+    in_own_network(|| {
+        let running = start("kinds/sections", "tc_ingress", &["--interface", "lo", "--duration", "1"]);
+        assert!(network::send_to_self(), "TC_ACT_OK");
+        assert!(seen(&running.end()) > 0);
+    });
 }
 
 /// By links where the kernel has them, by traffic control elsewhere.
 fn no_classifiers() -> Option<String> {
-    lacks::tcx().and_then(|_| lacks::tc())
+    unsupported::tcx().and_then(|_| unsupported::tc())
 }
 
 /// Runs a test in a thread that has left the machine's network.
-fn alone(test: fn()) {
+fn in_own_network(test: fn()) {
     let left = move || {
         network::leave();
         test();
@@ -66,28 +81,12 @@ fn seen(ended: &binary::Ended) -> u64 {
     lines.filter(|line| line["variable"] == "seen").map(|line| line["value"].as_u64().unwrap()).sum()
 }
 
-fn xdp() {
-    let running = start("events/chooses", "packets", &["--interface", "lo", "--count", "1"]);
-    assert!(network::send_to_self(), "XDP_PASS");
-    let ended = running.end();
-    assert!(ended.received() == 1 && ended.stdout.contains(r#""who":4"#), "{ended:?}");
-    let mut command = binary::command(["run", "--interface", "absent", "--program", "packets"]);
-    let ended = Running::start(command.arg(corpus("events/chooses"))).end();
-    assert!(ended.complaint().contains("find the network device `absent`"), "{ended:?}");
-}
-
-fn classifier() {
-    let running = start("kinds/sections", "tc_ingress", &["--interface", "lo", "--duration", "1"]);
-    assert!(network::send_to_self(), "TC_ACT_OK");
-    assert!(seen(&running.end()) > 0);
-}
-
-fn perf_event() {
+fn perf_event_needs_no_target() {
     let running = start("kinds/sections", "perf_event", &["--frequency", "997", "--duration", "1"]);
     assert!(seen(&running.end()) > 0);
 }
 
-fn uprobe() {
+fn uprobe_target_is_given() {
     let words = ["--attach", "uprobe_bare=libc.so.6:a64l", "--duration", "0.1"];
     start("kinds/sections", "uprobe_bare", &words).end().received();
     let words = ["run", "--program", "uprobe_bare", "--attach", "uprobe_bare=libc.so.6:no_such_function"];
@@ -96,7 +95,7 @@ fn uprobe() {
 }
 
 /// By a name that is nowhere but among what that process has mapped.
-fn seen_by() {
+fn library_is_found_in_the_process() {
     let file = Mapped::write("seen.so", &crafted().write());
     let (own, target) = (std::process::id().to_string(), format!("uprobe_bare={}:f", file.name()));
     let running = start("kinds/sections", "uprobe_bare", &["--pid", &own, "--attach", &target]);
@@ -108,11 +107,10 @@ fn seen_by() {
 }
 
 /// A path is ours; a process in another root has another file there.
-fn unmapped() {
+fn file_not_mapped_by_the_process_is_named() {
     let file = Mapped::write("own.so", &crafted().write());
-    let folder = file.path().with_extension("folder");
-    fs::create_dir(&folder).unwrap();
-    let other = folder.join(file.name());
+    let directory = tempfile::tempdir().unwrap();
+    let other = directory.path().join(file.name());
     fs::copy(file.path(), &other).unwrap();
     let own = std::process::id().to_string();
     let warned = |path: &std::path::Path| {
@@ -123,9 +121,7 @@ fn unmapped() {
         assert!(ended.stderr.contains(&format!("at {}:f)", path.display())), "{ended:?}");
         ended.stderr.contains("so no probe there is hit; it has mapped ")
     };
-    let answers = (warned(&other), warned(file.path()));
-    fs::remove_dir_all(&folder).unwrap();
-    assert_eq!(answers, (true, false));
+    assert_eq!((warned(&other), warned(file.path())), (true, false));
 }
 
 /// Functions at `CODE` and each 16 bytes behind it.
@@ -135,7 +131,7 @@ fn crafted() -> Crafted<'static> {
     Crafted { symbols, ..Crafted::default() }
 }
 
-fn symbols() {
+fn symbols_with_colons_and_addresses_are_taken() {
     let file = Mapped::write("symbols.so", &crafted().write());
     for (symbol, index) in [("type:.eq.T", 3), ("twice@0x11020", 2), ("0x11010", 1)] {
         let target = format!("uprobe_bare={}:{symbol}", file.path().display());
@@ -146,7 +142,7 @@ fn symbols() {
     }
 }
 
-fn refused() {
+fn targets_outside_of_code_are_refused() {
     let mut data = crafted();
     data.symbols.push(("__data_start", LOCAL, NOTYPE, DATA, 0));
     let whole = Mapped::write("refused.so", &data.write());
@@ -168,7 +164,7 @@ fn told(target: &str, part: &str) {
     assert!(ended.stderr.contains(part) && ended.status.code() == Some(1), "{ended:?}");
 }
 
-fn iterator() {
+fn iterator_is_read_once() {
     let mut command = binary::command(["run", "--format", "json", "--variables", "--program", "iter"]);
     let ended = Running::start(command.arg(corpus("kinds/sections"))).end();
     assert!(seen(&ended) > 1, "this process, and the end: {ended:?}");
@@ -185,7 +181,7 @@ fn no_cgroup() -> Option<String> {
     cgroup2().is_none().then(|| "needs a cgroup2 file system that is mounted".to_owned())
 }
 
-fn cgroup() {
+fn program_attaches_to_a_cgroup() {
     let folder = cgroup2().unwrap();
     let words = ["--cgroup", folder.to_str().unwrap(), "--duration", "1"];
     let running = start("kinds/sections", "cgroup_sock_create", &words);

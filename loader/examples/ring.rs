@@ -1,0 +1,16 @@
+//! Loads an object, attaches its programs, and reads the records of its ring: who executes a file.
+
+use cutaway::{Object, mmap_ring::Wake};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let path = std::env::args().nth(1).ok_or("usage: ring OBJECT")?;
+    let loaded = Object::parse(&std::fs::read(path)?)?.load()?;
+    let _links = loaded.attach()?; // as the section names say; detached when dropped
+    let mut ring = loaded.map("events")?.ring()?;
+    while ring.wait(None)? == Wake::Ready {
+        for record in &mut ring.batch()? {
+            println!("PID {}", u32::from_ne_bytes(record.as_ref().try_into()?));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! The examples of the loader, built and run as an embedder would. Their objects are assembled here.
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../../live/support/harness.rs"]
+#[expect(dead_code, reason = "others use more of it")]
+mod harness;
+#[path = "../../live/support/own_mounts.rs"]
+#[expect(dead_code, reason = "others mount more")]
+mod own_mounts;
+#[path = "../../live/support/requirements.rs"]
+mod requirements;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::ToSocketAddrs,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{LazyLock, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use cutaway_programs::{getaddrinfo::Transport, prelude::*};
+use harness::{Suite, test};
+use own_mounts::Mounted;
+use requirements::{ring, root};
+use tempfile::TempDir;
+
+fn main() {
+    own_mounts::enter(&[]);
+    let tests = vec![
+        test!(embed_prints_who_asked_for_what).needs(ring),
+        test!(ring_prints_who_executes_a_file).needs(ring),
+        test!(perf_prints_who_executes_a_file).needs(root),
+        test!(global_sets_the_step).needs(root),
+        test!(pin_keeps_its_count).needs(root),
+        test!(uprobe_counts_one_call).needs(root),
+        test!(batch_adds_up_squares).needs(root),
+    ];
+    Suite::new([tests]).run()
+}
+
+/// An object in a file, and the command that runs an example with it.
+struct Example {
+    command: Command,
+    _directory: TempDir,
+}
+
+impl Example {
+    fn new(name: &str, object: &[u8]) -> Self {
+        static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
+            let build = ["build", "--quiet", "--package", "cutaway", "--examples"];
+            assert!(Command::new(env!("CARGO")).args(build).status().unwrap().success());
+            // target/debug/deps/THIS beside target/debug/examples
+            let own = std::env::current_exe().unwrap();
+            own.ancestors().nth(2).expect("a test is in deps").join("examples")
+        });
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("object.o");
+        fs::write(&path, object).unwrap();
+        let mut command = Command::new(BUILT.join(name));
+        command.arg(path).stdout(Stdio::piped());
+        Self { command, _directory: directory }
+    }
+
+    /// Runs it to its end, and returns the one line that it prints.
+    fn line(&mut self) -> String {
+        let output = self.command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut lines = text.lines();
+        match (lines.next(), lines.next()) {
+            (Some(line), None) => line.to_owned(),
+            _ => panic!("not one line: {text:?}"),
+        }
+    }
+
+    /// Runs it until it prints the line that `cause` returns. It runs the cause again and again: the example may not have
+    /// attached its programs yet.
+    fn prints(&mut self, mut cause: impl FnMut() -> String) {
+        let mut child = Running(self.command.spawn().unwrap());
+        let lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+        let (sender, printed) = mpsc::channel();
+        thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut expected = Vec::new();
+        while Instant::now() < deadline {
+            expected.push(cause());
+            while let Ok(line) = printed.recv_timeout(Duration::from_millis(200)) {
+                if expected.contains(&line) {
+                    return;
+                }
+            }
+        }
+        panic!("none of these lines was printed: {expected:?}");
+    }
+}
+
+/// An example that ends only by being killed.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn embed_prints_who_asked_for_what() {
+    Example::new("embed", &Transport::Ring.object().unwrap()).prints(|| {
+        // A name that no other process asks for. The program sees the name of the thread.
+        let _ = ("this-example.invalid", 80).to_socket_addrs();
+        let thread = fs::read_to_string("/proc/thread-self/comm").unwrap();
+        format!("{} asked for this-example.invalid", thread.trim_end())
+    });
+}
+
+fn ring_prints_who_executes_a_file() {
+    Example::new("ring", &sends(MapType::RINGBUF)).prints(executes_a_file);
+}
+
+fn perf_prints_who_executes_a_file() {
+    Example::new("perf", &sends(MapType::PERF_EVENT_ARRAY)).prints(executes_a_file);
+}
+
+fn executes_a_file() -> String {
+    let mut child = Command::new("true").spawn().unwrap();
+    assert!(child.wait().unwrap().success());
+    format!("PID {}", child.id())
+}
+
+/// An object whose program sends the PID of each process that executes a file.
+fn sends(transport: MapType) -> Vec<u8> {
+    let mut object = ObjectBuilder::new("GPL");
+    let events = match transport {
+        MapType::RINGBUF => MapDef::new(transport).max_entries(1 << 16),
+        _ => MapDef::new(transport).key_size(4).value_size(4),
+    };
+    let events = object.map("events", events);
+    let mut asm = Assembler::new();
+    asm.mov(R6, R1);
+    asm.call(Helper::bpf_get_current_pid_tgid);
+    asm.rsh(R0, 32);
+    asm.store(W, R10, -4, R0);
+    if transport == MapType::RINGBUF {
+        asm.load_map(R1, events);
+        asm.mov(R2, R10);
+        asm.add(R2, -4);
+        asm.mov(R3, 4);
+        asm.mov(R4, 0);
+        asm.call(Helper::bpf_ringbuf_output);
+    } else {
+        asm.mov(R1, R6);
+        asm.load_map(R2, events);
+        asm.mov(W3, -1); // BPF_F_CURRENT_CPU
+        asm.mov(R4, R10);
+        asm.add(R4, -4);
+        asm.mov(R5, 4);
+        asm.call(Helper::bpf_perf_event_output);
+    }
+    asm.mov(R0, 0);
+    asm.exit();
+    object.program("raw_tp/sched_process_exec", "send", asm);
+    object.write().unwrap()
+}
+
+/// An object whose program adds `step` to `total` each time it runs.
+fn adds(section: &str) -> Vec<u8> {
+    let mut object = ObjectBuilder::new("GPL");
+    let step = object.variable(".rodata", "step", Variable::new(1_u64));
+    let total = object.variable(".bss", "total", Variable::zeroed::<u64>());
+    let mut asm = Assembler::new();
+    asm.load_address(R1, step, 0);
+    asm.load(DW, R1, R1, 0);
+    asm.load_address(R2, total, 0);
+    asm.atomic_add(DW, R2, 0, R1);
+    asm.mov(R0, 0);
+    asm.exit();
+    object.program(section, "count", asm);
+    object.write().unwrap()
+}
+
+fn global_sets_the_step() {
+    let line = Example::new("global", &adds("raw_tp/sys_enter")).line();
+    let total: u64 = line.strip_prefix("total = ").unwrap().parse().unwrap();
+    assert!(total > 0 && total.is_multiple_of(7), "{line}");
+}
+
+fn uprobe_counts_one_call() {
+    assert_eq!(Example::new("uprobe", &adds("uprobe")).line(), "getaddrinfo was called 1 times");
+}
+
+fn pin_keeps_its_count() {
+    let pins = Mounted::new("bpf").unwrap();
+    let mut object = ObjectBuilder::new("GPL");
+    let calls = MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(1).pinned_by_name();
+    let calls = object.map("calls", calls);
+    let mut asm = Assembler::new();
+    let done = asm.label("done");
+    asm.store(W, R10, -4, 0);
+    asm.load_map(R1, calls);
+    asm.mov(R2, R10);
+    asm.add(R2, -4);
+    asm.call(Helper::bpf_map_lookup_elem);
+    asm.jump_if(Eq, R0, 0, done);
+    asm.mov(R1, 1);
+    asm.atomic_add(DW, R0, 0, R1);
+    asm.bind(done);
+    asm.mov(R0, 0);
+    asm.exit();
+    object.program("raw_tp/sys_enter", "count", asm);
+    let mut example = Example::new("pin", &object.write().unwrap());
+    example.command.arg(pins.path());
+    let mut before = || {
+        let line = example.line();
+        line.strip_suffix(" system calls before").unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(before(), 0, "the map is new");
+    let second = before();
+    assert!(second > 0, "the map is reused");
+    assert!(before() > second);
+}
+
+fn batch_adds_up_squares() {
+    let mut object = ObjectBuilder::new("GPL");
+    object.map("squares", MapDef::new(MapType::HASH).key::<u32>().value::<u64>().max_entries(1000));
+    let sum: u64 = (500..1000).map(|n| n * n).sum();
+    let line = Example::new("batch", &object.write().unwrap()).line();
+    assert_eq!(line, format!("the squares of 500 to 999 add up to {sum}"));
+}
