@@ -43,7 +43,7 @@ impl ObjectArg {
 
     /// Like [`Self::read`], but accepts either byte order.
     pub(crate) fn read_foreign(&self) -> Result<(String, Object), CliError> {
-        self.read_by(Object::parse_foreign)
+        self.read_by(Object::parse_any_endian)
     }
 
     fn read_by(&self, parse: fn(&[u8]) -> Result<Object, Error>) -> Result<(String, Object), CliError> {

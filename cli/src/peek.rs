@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         };
     };
     if map.map_type() == MapType::PERF_EVENT_ARRAY {
-        let holders = system::holders()?;
+        let holders = system::open_fds()?;
         let mut pids: Vec<u32> = holders.of_map(map.id()).map(|holder| holder.pid).collect();
         pids.retain(|pid| *pid != std::process::id());
         pids.dedup();

@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let specs = object.maps().to_vec();
 
     let process = arguments.pid.map(Process::open).transpose()?;
-    let (loaded, refused) = object.load_what_runs()?;
+    let (loaded, refused) = object.load_partial()?;
     let mut buffers = Buffers::open(&loaded, arguments.buffer.unwrap_or(DEFAULT_BUFFER))?;
     let stop = buffers.stopper();
     let by_signal = stop.clone();
@@ -111,7 +111,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
             ));
         }
     }
-    for map in specs.iter().filter(|map| map.inner.as_deref().is_some_and(is_buffer) && map.values.is_empty()) {
+    for map in specs.iter().filter(|map| map.inner.as_deref().is_some_and(is_buffer) && map.initial_entries.is_empty())
+    {
         diagnostics::say(&format!(
             "`{}`: the buffers that it will hold are put into it by user space: this command puts none, and reads none",
             map.name

@@ -180,7 +180,7 @@ fn load(transport: Transport, arguments: &Arguments, follow: bool) -> Result<(Lo
         object.set_variable(names::WITH_COOKIE, &u32::from(cookie))?;
         object.set_variable(names::WITH_CGROUP, &u32::from(cgroup))?;
         for name in FOLLOWERS {
-            object.program_mut(name)?.section.wanted = follow;
+            object.program_mut(name)?.section.autoload = follow;
         }
         Ok::<_, CliError>((object.load()?, Names::new(cookie)))
     };

@@ -18,7 +18,7 @@ use crate::{
 /// What loading would hand to the kernel.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Rehearsal {
+pub struct DryRun {
     /// The object's BTF, completed; `None` if it has none.
     pub btf: Option<Vec<u8>>,
     /// The same for the first kernel that had BTF, which knew few kinds of type.
@@ -30,25 +30,25 @@ pub struct Rehearsal {
     /// What was found for each of [`Object::externs`], in that order.
     pub externs: Vec<ExternFound>,
     /// The programs that would be loaded.
-    pub programs: Vec<Rehearsed>,
+    pub programs: Vec<LinkedProgram>,
 }
 
 /// One program, linked.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Rehearsed {
+pub struct LinkedProgram {
     /// The function's name in the source.
     pub name: String,
     /// Its instructions, with those of the functions that it calls behind them; or why it cannot be linked.
     pub instructions: Result<Vec<Instruction>, Error>,
     /// Where in the file they come from: the program first, then what it calls, in order. Empty if it cannot be linked.
-    pub parts: Vec<Part>,
+    pub subprogs: Vec<Subprog>,
 }
 
 /// A function within a linked program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Part {
+pub struct Subprog {
     /// Slots from the program's start to its first instruction.
     pub start: usize,
     /// The place in [`Object::functions`].
@@ -63,9 +63,8 @@ impl Object {
     /// # Errors
     ///
     /// As [`Object::load`], as far as no kernel is needed to find out.
-    #[doc(alias = "dry_run")]
-    pub fn rehearse(&self, kernel: &[u8]) -> Result<Rehearsal, Error> {
-        self.rehearse_on(Types::Given(kernel))
+    pub fn dry_run(&self, kernel: &[u8]) -> Result<DryRun, Error> {
+        self.dry_run_on(Types::Given(kernel))
     }
 
     /// Works out what [`Object::load`] would hand to the running kernel. It reads what everybody may read, the kernel's
@@ -75,12 +74,11 @@ impl Object {
     /// # Errors
     ///
     /// As [`Object::load`], as far as that is found out without making maps and programs.
-    #[doc(alias = "dry_run")]
-    pub fn rehearse_here(&self) -> Result<Rehearsal, Error> {
-        self.rehearse_on(Types::Running)
+    pub fn dry_run_on_host(&self) -> Result<DryRun, Error> {
+        self.dry_run_on(Types::Running)
     }
 
-    fn rehearse_on(&self, types: Types<'_>) -> Result<Rehearsal, Error> {
+    fn dry_run_on(&self, types: Types<'_>) -> Result<DryRun, Error> {
         let btf = self.completed_btf()?;
         let btf_of_old = match &btf {
             None => None,
@@ -101,22 +99,22 @@ impl Object {
             let linked = plan.resolved.targets.refusal(program).map_or(Ok(()), Err);
             let linked = linked.and_then(|()| plan.link(&addresses, program)).and_then(|linked| {
                 room = room.checked_sub(linked.instructions.len()).ok_or_else(too_many)?;
-                let parts = linked.functions.iter().map(|(key, start)| {
+                let subprogs = linked.functions.iter().map(|(key, start)| {
                     let function = self.function_table().position(key);
                     let function = function.ok_or_else(|| Error::bug("a linked function is not the object's"))?;
-                    Ok(Part { start: *start, function })
+                    Ok(Subprog { start: *start, function })
                 });
-                Ok((parts.collect::<Result<_, Error>>()?, linked.instructions))
+                Ok((subprogs.collect::<Result<_, Error>>()?, linked.instructions))
             });
-            let (parts, instructions) = match linked {
-                Ok((parts, instructions)) => (parts, Ok(instructions)),
+            let (subprogs, instructions) = match linked {
+                Ok((subprogs, instructions)) => (subprogs, Ok(instructions)),
                 Err(why) => (Vec::new(), Err(why)),
             };
-            Rehearsed { name: program.name.clone(), parts, instructions }
+            LinkedProgram { name: program.name.clone(), subprogs, instructions }
         });
         let programs = programs.collect();
         let externs = self.externs().iter().map(|known| externs::found(known, &plan.resolved.externs)).collect();
-        Ok(Rehearsal { btf, btf_of_old, maps, relocated: plan.resolved.applied, externs, programs })
+        Ok(DryRun { btf, btf_of_old, maps, relocated: plan.resolved.applied, externs, programs })
     }
 }
 
@@ -146,7 +144,7 @@ mod tests {
             let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
             let before = format!("{object:?}");
             // Its own types in the place of a kernel's: CO-RE finds all that it looks for.
-            let Ok(rehearsal) = object.rehearse(&object.btf().unwrap()) else { continue };
+            let Ok(rehearsal) = object.dry_run(&object.btf().unwrap()) else { continue };
             let is_change = |applied: &&Applied| matches!(applied.outcome, Outcome::Changed { .. });
             changed += rehearsal.relocated.iter().filter(is_change).count();
             assert_eq!(format!("{object:?}"), before, "{name}");

@@ -37,7 +37,7 @@ impl Elf {
     }
 
     /// Returns whether it is for machines of the other byte order.
-    pub(crate) fn is_foreign(&self) -> bool {
+    pub(crate) fn is_foreign_endian(&self) -> bool {
         self.0.foreign
     }
 

@@ -29,13 +29,13 @@ pub enum Error {
     },
 
     /// A system call failed.
-    Kernel {
+    Syscall {
         /// What was attempted, on what, e.g. ``create the map `events` (RINGBUF, 4096 bytes)``.
-        attempt: String,
+        operation: String,
         /// The kernel's answer.
         errno: Errno,
         /// What to do about it, where that is known.
-        advice: Option<String>,
+        hint: Option<String>,
     },
 
     /// The verifier refused a program.
@@ -90,9 +90,9 @@ pub enum Error {
     },
 
     /// Something that is asked for cannot be done with this map or program.
-    Unfit {
+    Invalid {
         /// What was attempted, on what.
-        attempt: String,
+        operation: String,
         /// Why it makes no sense.
         why: String,
     },
@@ -103,7 +103,7 @@ impl Error {
     pub(crate) fn kernel(attempt: impl Into<String>, error: &io::Error) -> Self {
         let errno = Errno::of(error);
         let advice = match errno.raw() {
-            0 => return Self::Unfit { attempt: attempt.into(), why: error.to_string() },
+            0 => return Self::Invalid { operation: attempt.into(), why: error.to_string() },
             libc::EPERM | libc::EACCES => privileges::advice(privileges::USUAL),
             libc::EMFILE => Some(TOO_MANY_OPEN.to_owned()),
             libc::ENFILE => Some(TOO_MANY_OPEN_IN_SYSTEM.to_owned()),
@@ -111,7 +111,7 @@ impl Error {
             libc::ENOMEM => Some("the kernel has no memory for it: make it smaller".to_owned()),
             _ => None,
         };
-        Self::Kernel { attempt: attempt.into(), errno, advice }
+        Self::Syscall { operation: attempt.into(), errno, hint: advice }
     }
 
     /// Returns the kernel's answer, if this error comes from a system call: a failed one of this crate's or of a
@@ -119,7 +119,7 @@ impl Error {
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
         match self {
-            Self::Kernel { errno, .. } | Self::Verifier { errno, .. } => Some(*errno),
+            Self::Syscall { errno, .. } | Self::Verifier { errno, .. } => Some(*errno),
             #[cfg(feature = "ring")]
             Self::Ring(error) => error.errno(),
             #[cfg(feature = "perf")]
@@ -140,12 +140,12 @@ impl Error {
     /// Something that this build of the crate cannot do, since it was built without `feature`.
     pub(crate) fn left_out(attempt: String, feature: &str) -> Self {
         let why = format!("this program was built without the feature `{feature}` of the crate cutaway: enable it");
-        Self::Unfit { attempt, why }
+        Self::Invalid { operation: attempt, why }
     }
 
     /// If it is a refusal for want of privileges: says which of these are missing, or what else stands in the way.
     pub(crate) fn wanting(mut self, wanted: &[Capability]) -> Self {
-        if let Self::Kernel { errno, advice, .. } = &mut self
+        if let Self::Syscall { errno, hint: advice, .. } = &mut self
             && matches!(errno.raw(), libc::EPERM | libc::EACCES)
         {
             *advice = privileges::advice(wanted);
@@ -163,7 +163,7 @@ impl Error {
 
     /// Replaces the advice.
     pub(crate) fn advise(mut self, new: &str) -> Self {
-        if let Self::Kernel { advice, .. } = &mut self {
+        if let Self::Syscall { hint: advice, .. } = &mut self {
             *advice = Some(new.to_owned());
         }
         self
@@ -177,8 +177,10 @@ impl fmt::Display for Error {
             Self::NoSuchName { what, name, available } => {
                 write!(f, "the object has no {what} `{name}`; it has {available}")
             }
-            Self::Kernel { attempt, errno, advice: None } => write!(f, "cannot {attempt}: {errno}"),
-            Self::Kernel { attempt, errno, advice: Some(advice) } => write!(f, "cannot {attempt}: {errno}; {advice}"),
+            Self::Syscall { operation: attempt, errno, hint: None } => write!(f, "cannot {attempt}: {errno}"),
+            Self::Syscall { operation: attempt, errno, hint: Some(advice) } => {
+                write!(f, "cannot {attempt}: {errno}; {advice}")
+            }
             Self::Verifier { program, sentence, at, .. } => {
                 write!(f, "the verifier refuses the program `{program}`: {sentence}")?;
                 at.as_ref().map_or(Ok(()), |at| write!(f, " ({at})"))
@@ -196,7 +198,7 @@ impl fmt::Display for Error {
             #[cfg(feature = "perf")]
             Self::Perf(error) => error.fmt(f),
             Self::Bug { what, at } => write!(f, "bug in the crate cutaway ({at}): {what}; please report it"),
-            Self::Unfit { attempt, why } => {
+            Self::Invalid { operation: attempt, why } => {
                 write!(f, "cannot {attempt}: {why}")?;
                 advise_on_descriptors(f, why)
             }
@@ -254,7 +256,7 @@ mod tests {
 
     #[test]
     fn texts_are_one_line_that_says_what_on_what_why_and_what_to_do() {
-        let unfit = Error::Unfit { attempt: "attach `p`".into(), why: "it is no probe".into() };
+        let unfit = Error::Invalid { operation: "attach `p`".into(), why: "it is no probe".into() };
         let advised = Error::kernel("create the map `m`", &io::Error::from_raw_os_error(libc::ENOMEM));
         let plain = Error::kernel("create the map `m`", &io::Error::from_raw_os_error(libc::E2BIG));
         let verifier = |at: Option<&str>| Error::Verifier {
@@ -291,7 +293,7 @@ mod tests {
             assert!(std::error::Error::source(&error).is_none(), "{text}");
             let errno = error.errno().map(Errno::raw);
             match &error {
-                Error::Kernel { .. } => assert!(matches!(errno, Some(libc::ENOMEM | libc::E2BIG)), "{text}"),
+                Error::Syscall { .. } => assert!(matches!(errno, Some(libc::ENOMEM | libc::E2BIG)), "{text}"),
                 Error::Verifier { .. } => assert_eq!(errno, Some(libc::EACCES), "{text}"),
                 _ => assert_eq!(errno, None, "{text}"),
             }
@@ -305,8 +307,8 @@ mod tests {
         let quoted = Error::Symbol { symbol: "f".into(), library: "x".into(), why: why() };
         for error in [
             Error::Library { library: "libx.so".into(), why: why() },
-            Error::Unfit { attempt: "attach `p`".into(), why: why() },
-            Error::Unfit { attempt: "attach `p`".into(), why: quoted.to_string() },
+            Error::Invalid { operation: "attach `p`".into(), why: why() },
+            Error::Invalid { operation: "attach `p`".into(), why: quoted.to_string() },
             quoted,
             Error::kernel("open it", &io::Error::from_raw_os_error(libc::EMFILE)),
         ] {

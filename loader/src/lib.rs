@@ -23,15 +23,15 @@
 //! | set a global variable before loading | [`Object::set_variable`] | `bpf_map__set_initial_value` (the section) | `EbpfLoader::override_global` | `VariableSpec.Set` |
 //! | read or write it while programs run | [`Loaded::variable`], [`Variable::read`], [`Variable::write`] | `bpf_map__initial_value` (the section) | `Ebpf::map` (the section, as an `Array`) | `Variable.Get`, `Variable.Set` |
 //! | leave a program out | [`Section::wanted`] | `bpf_program__set_autoload` | — | delete it from `CollectionSpec.Programs` |
-//! | choose the program's type | [`Object::set_type`] | `bpf_program__set_type`, `bpf_program__set_expected_attach_type` | — | `ProgramSpec.Type`, `ProgramSpec.AttachType` |
-//! | choose the BTF target | [`ProgramSpec::aim`] | `bpf_program__set_attach_target` | argument of `FEntry::load` and its like | `ProgramSpec.AttachTo` |
+//! | choose the program's type | [`Object::set_program_type`] | `bpf_program__set_type`, `bpf_program__set_expected_attach_type` | — | `ProgramSpec.Type`, `ProgramSpec.AttachType` |
+//! | choose the BTF target | [`ProgramSpec::set_attach_target`] | `bpf_program__set_attach_target` | argument of `FEntry::load` and its like | `ProgramSpec.AttachTo` |
 //! | change the size of a map | [`Object::map_mut`], [`MapSpec::max_entries`] | `bpf_map__set_max_entries` | `EbpfLoader::map_max_entries` | `MapSpec.MaxEntries` |
-//! | pin maps by name below a directory | [`Object::set_pins`] | `bpf_object_open_opts.pin_root_path` | `EbpfLoader::default_map_pin_directory` | `MapOptions.PinPath` |
+//! | pin maps by name below a directory | [`Object::set_pin_root`] | `bpf_object_open_opts.pin_root_path` | `EbpfLoader::default_map_pin_directory` | `MapOptions.PinPath` |
 //! | pin a map, open a pinned one | [`Map::pin`], [`Map::from_pin`] | `bpf_map__pin`, `bpf_obj_get` | `MapData::pin`, `MapData::from_pin` | `Map.Pin`, `LoadPinnedMap` |
 //! | find a map or a program | [`Loaded::map`], [`Loaded::program`] | `bpf_object__find_map_by_name`, `bpf_object__find_program_by_name` | `Ebpf::map`, `Ebpf::program` | `Collection.Maps`, `Collection.Programs` |
 //! | read, set and delete an element | [`Map::lookup`], [`Map::update`], [`Map::delete`] | `bpf_map__lookup_elem`, `bpf_map__update_elem`, `bpf_map__delete_elem` | `HashMap::get`, `HashMap::insert`, `HashMap::remove` | `Map.Lookup`, `Map.Put`, `Map.Delete` |
-//! | read or drain all elements in batches | [`Map::entries`], [`Map::take_entries`] | `bpf_map_lookup_batch`, `bpf_map_lookup_and_delete_batch` | — | `Map.BatchLookup`, `Map.BatchLookupAndDelete` |
-//! | set or delete many elements | [`Map::update_all`], [`Map::delete_all`] | `bpf_map_update_batch`, `bpf_map_delete_batch` | — | `Map.BatchUpdate`, `Map.BatchDelete` |
+//! | read or drain all elements in batches | [`Map::entries`], [`Map::drain_entries`] | `bpf_map_lookup_batch`, `bpf_map_lookup_and_delete_batch` | — | `Map.BatchLookup`, `Map.BatchLookupAndDelete` |
+//! | set or delete many elements | [`Map::update_batch`], [`Map::delete_batch`] | `bpf_map_update_batch`, `bpf_map_delete_batch` | — | `Map.BatchUpdate`, `Map.BatchDelete` |
 //! | read a ring buffer | [`Map::ring`] | `ring_buffer__new` | `RingBuf` | `ringbuf.NewReader` |
 //! | read perf buffers | [`Map::perf_buffers`] | `perf_buffer__new` | `PerfEventArray::open`, for each CPU | `perf.NewReader` |
 //! | attach a program by its section's name | [`Program::attach`] | `bpf_program__attach` | — | — |
@@ -77,7 +77,7 @@
 //! | `cgroup` | attaching to cgroups: `Cgroup` |
 //! | `lirc` | attaching to infrared receivers: `Lirc` |
 //! | `advice` | longer reasons for refusals (privileges, license, helpers, sizes of maps), and [`Object::warnings`] |
-//! | `census` | who is there: maps, programs, their holders and pins: the module `census`, `Map::from_id` |
+//! | `system` | who is there: maps, programs, their holders and pins: the module `system`, `Map::from_id` |
 //!
 //! Every system call is reported to the crate `log` at level `trace` under the target `syscall`, with its arguments by
 //! the kernel's names as key-values and the reason for it as the message.
@@ -108,7 +108,7 @@ mod program;
 mod resolve;
 mod sorted;
 mod sys;
-#[cfg(feature = "census")]
+#[cfg(feature = "system")]
 pub mod system;
 mod text;
 mod variable;
@@ -122,15 +122,15 @@ pub use buffers::PerfEventArray;
 pub use buffers::{PollError, Poller, Source, Token};
 #[cfg(any(feature = "ring", feature = "perf"))]
 pub use cutaway_sys::{Stopper, Wake};
-pub use dry_run::{Part, Rehearsal, Rehearsed};
+pub use dry_run::{DryRun, LinkedProgram, Subprog};
 pub use error::Error;
-pub use load::{LoadOptions, Loaded, Refused};
+pub use load::{FailedProgram, LoadOptions, Loaded};
 pub use map::{Batches, Entries, Map, PerCpu};
 pub use object::{
-    Extern, ExternKind, Form, FunctionSpec, Line, MapSpec, Object, Pinning, Plain, ProgramSpec, Reference, Section,
-    SectionSpec, Skipped, Target, Value, VariableSpec, Warning,
+    Extern, ExternKind, FromBytes, FunctionSpec, Line, MapSpec, Object, Pinning, ProgramSpec, Reference, ScalarKind,
+    Section, SectionSpec, Skipped, Target, ToBytes, VariableSpec, Warning,
 };
-pub use program::{Outcome, Program, Run, RunStatistics, Runs};
+pub use program::{Program, ProgramStats, StatsGuard, TestRun, TestRunResult};
 pub use resolve::{core_relo, externs::ExternFound};
 pub use variable::Variable;
 

@@ -355,7 +355,7 @@ impl<'a> Linker<'a> {
     #[cold]
     #[inline(never)]
     fn unfit(&self, why: String) -> Error {
-        Error::Unfit { attempt: format!("load the program `{}`", self.program), why }
+        Error::Invalid { operation: format!("load the program `{}`", self.program), why }
     }
 
     #[cold]

@@ -21,4 +21,4 @@ mod pipeline;
 mod plan;
 
 pub(crate) use self::plan::Plan;
-pub use self::{loaded::Loaded, options::LoadOptions, pipeline::Refused};
+pub use self::{loaded::Loaded, options::LoadOptions, pipeline::FailedProgram};

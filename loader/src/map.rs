@@ -9,7 +9,7 @@
 //! | `by_id` | maps of others, by their id |
 
 mod batch;
-#[cfg(feature = "census")]
+#[cfg(feature = "system")]
 mod by_id;
 mod create;
 mod handle;

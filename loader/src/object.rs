@@ -55,7 +55,7 @@ pub use self::{
     section::Section,
     specs::{MapSpec, Pinning, ProgramSpec, Skipped},
     target::Target,
-    value::{Form, Plain, Value},
+    value::{FromBytes, ScalarKind, ToBytes},
     variable::VariableSpec,
     warnings::Warning,
 };

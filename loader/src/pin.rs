@@ -23,7 +23,7 @@ pub(crate) fn open(path: &Path, attempt: String, why: &str) -> Result<OwnedFd, E
 
 fn c_path(path: &Path, attempt: &str) -> Result<CString, Error> {
     CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| Error::Unfit { attempt: attempt.to_owned(), why: "its path holds a NUL byte".to_owned() })
+        .map_err(|_| Error::Invalid { operation: attempt.to_owned(), why: "its path holds a NUL byte".to_owned() })
 }
 
 fn refused(attempt: String, error: &std::io::Error) -> Error {

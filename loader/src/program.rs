@@ -27,6 +27,6 @@ pub(crate) use self::shared::Shared;
 pub(crate) use self::usdt_specs::{Taken, UsdtSpecs};
 pub use self::{
     loaded::Program,
-    run::{Outcome, Run},
-    statistics::{RunStatistics, Runs},
+    run::{TestRun, TestRunResult},
+    statistics::{ProgramStats, StatsGuard},
 };

@@ -76,7 +76,7 @@ pub(crate) fn resolve(object: &Object, types: Types<'_>) -> Result<Resolved, Err
     let tables = Tables::of(object.maps(), object.programs(), &btf);
     let mut code = Code::of(object.elf(), object.function_table());
     let candidates = core_relo::wanted(&btf, &relocations, &code);
-    let is_used = |program: &&ProgramSpec| program.section.wanted && !tables.leaves_out(program);
+    let is_used = |program: &&ProgramSpec| program.section.autoload && !tables.leaves_out(program);
     let targets = Targets::of_all(object.programs().iter().filter(is_used));
     let seekers = (candidates, targets, Ksyms::of(object.externs()), tables);
     types.search(seekers, |(candidates, mut targets, ksyms, tables), sources| {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     maps()  programs()           the kernel's numbers, one after the other            CAP_SYS_ADMIN
-//!     holders()   /proc/PID/fd     a process with a descriptor of a map or perf event   the right to trace it
+//!     open_fds()  /proc/PID/fd     a process with a descriptor of a map or perf event   the right to trace it
 //!     pins()      bpf file systems a file that keeps a map alive                        the right to read the file
 //! ```
 //!
@@ -15,7 +15,7 @@ mod pins;
 use std::os::fd::AsFd;
 
 pub use self::{
-    holders::{Held, Holder, Holders, holders},
+    holders::{FdKind, FdOwner, OpenFds, open_fds},
     pins::{Pin, pins},
 };
 use crate::{
@@ -52,7 +52,7 @@ pub struct ProgramEntry {
 ///
 /// # Errors
 ///
-/// An item is [`Error::Kernel`] if the kernel refuses (EPERM without privileges); the walk ends there.
+/// An item is [`Error::Syscall`] if the kernel refuses (EPERM without privileges); the walk ends there.
 #[doc(alias("BPF_MAP_GET_NEXT_ID", "bpf_map_get_next_id"))]
 pub fn maps() -> impl Iterator<Item = Result<Map, Error>> {
     walk(Kind::Map, "walk over the maps of this machine").filter_map(|id| match id.and_then(Map::from_id) {
@@ -97,9 +97,9 @@ fn program(id: u32) -> Result<ProgramEntry, Error> {
 ///
 /// # Errors
 ///
-/// [`Error::Kernel`]: ENOENT if there is no such BTF any more, EPERM without privileges.
+/// [`Error::Syscall`]: ENOENT if there is no such BTF any more, EPERM without privileges.
 #[doc(alias("BPF_BTF_GET_FD_BY_ID", "bpf_btf_get_fd_by_id"))]
-pub fn types(id: u32) -> Result<Vec<u8>, Error> {
+pub fn btf_by_id(id: u32) -> Result<Vec<u8>, Error> {
     btf::bytes(id).map_err(|error| Error::kernel(format!("read the BTF with the number {id}"), &error))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Map,
-    object::{Plain, Value, VariableSpec, unfit},
+    object::{FromBytes, ToBytes, VariableSpec, unfit},
 };
 
 /// A global variable of a loaded object, where programs see it.
@@ -37,11 +37,11 @@ impl<'l> Variable<'l> {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if a `T` is of another size than the variable or, where the object's types tell, of another sign or
-    /// kind, or if the bytes there are no value of it (2 is no `bool`); [`Error::Kernel`] if the section cannot be mapped.
-    pub fn read<T: Plain>(&self) -> Result<T, Error> {
+    /// [`Error::Invalid`] if a `T` is of another size than the variable or, where the object's types tell, of another sign or
+    /// kind, or if the bytes there are no value of it (2 is no `bool`); [`Error::Syscall`] if the section cannot be mapped.
+    pub fn read<T: FromBytes>(&self) -> Result<T, Error> {
         let bytes = self.bytes()?;
-        if let Some(why) = self.spec.objection(T::FORM, bytes.len()) {
+        if let Some(why) = self.spec.objection(T::KIND, bytes.len()) {
             return Err(unfit("read", self.spec, why.replace("given", "wanted")));
         }
         T::from_bytes(&bytes).ok_or_else(|| {
@@ -53,7 +53,7 @@ impl<'l> Variable<'l> {
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`] if the section cannot be mapped or looked up.
+    /// [`Error::Syscall`] if the section cannot be mapped or looked up.
     pub fn bytes(&self) -> Result<Vec<u8>, Error> {
         let (offset, size) = (self.spec.offset as usize, self.spec.size as usize);
         if self.spec.constant {
@@ -72,14 +72,14 @@ impl<'l> Variable<'l> {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if it is a constant, or `value` does not suit it ([`Variable::read`]); [`Error::Kernel`] if the
+    /// [`Error::Invalid`] if it is a constant, or `value` does not suit it ([`Variable::read`]); [`Error::Syscall`] if the
     /// section cannot be mapped.
-    pub fn write<T: Value + ?Sized>(&self, value: &T) -> Result<(), Error> {
+    pub fn write<T: ToBytes + ?Sized>(&self, value: &T) -> Result<(), Error> {
         if self.spec.constant {
             return Err(unfit("write", self.spec, "its section is frozen since the object was loaded"));
         }
         let bytes = value.bytes();
-        if let Some(why) = self.spec.objection(T::FORM, bytes.len()) {
+        if let Some(why) = self.spec.objection(T::KIND, bytes.len()) {
             return Err(unfit("write", self.spec, why));
         }
         match self.map.memory()?.write(self.map.base() + self.spec.offset as usize, &bytes) {

@@ -1,7 +1,7 @@
 //! A program of `cutaway_programs::compare` in the kernel, its buffer open, and a way to run it.
 
 use cutaway::{
-    Loaded, Object, Program, Run,
+    Loaded, Object, Program, TestRun,
     mmap_ring::Ring,
     perf_reader::{self, Options, PerCpuBuffers, Record, Wakeup},
 };
@@ -58,7 +58,7 @@ impl Producer {
     /// as the program looks at.
     pub(super) fn run(&self, context: &[u64]) -> Result<u32, Obstacle> {
         let context = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        Ok(self.program()?.test_run(&Run { context, ..Run::default() })?.value)
+        Ok(self.program()?.test_run(&TestRun { context, ..TestRun::default() })?.value)
     }
 
     /// Runs a [`FixedSize`] of `count` records; `flags` are those of each but the last.

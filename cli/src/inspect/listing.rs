@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use cutaway::{FunctionSpec, Helper, Instruction, Line, MapSpec, Part, core_relo::Applied, instruction::opcode};
+use cutaway::{FunctionSpec, Helper, Instruction, Line, MapSpec, Subprog, core_relo::Applied, instruction::opcode};
 use serde::Serialize;
 
 /// One line of a listing.
@@ -76,14 +76,14 @@ pub(super) fn unlinked(function: &FunctionSpec) -> Vec<Row> {
 /// A program with the functions that it calls.
 pub(super) fn linked(
     instructions: &[Instruction],
-    parts: &[Part],
+    subprogs: &[Subprog],
     functions: &[FunctionSpec],
     maps: &[MapSpec],
     core: &ByPlace<'_>,
 ) -> Vec<Row> {
     let mut rows = Vec::new();
-    let names = Names { parts, functions, maps };
-    for (number, part) in parts.iter().enumerate() {
+    let names = Names { subprogs, functions, maps };
+    for (number, part) in subprogs.iter().enumerate() {
         let Some(function) = functions.get(part.function) else { continue };
         if number > 0 {
             rows.push(Row::Function { name: function.name.clone(), section: function.section.clone() });
@@ -143,7 +143,7 @@ fn helper(instruction: Instruction) -> Option<&'static str> {
 
 /// Names for what linking puts into instructions.
 struct Names<'a> {
-    parts: &'a [Part],
+    subprogs: &'a [Subprog],
     functions: &'a [FunctionSpec],
     maps: &'a [MapSpec],
 }
@@ -181,9 +181,9 @@ impl Names<'_> {
     fn function(&self, slot: usize, distance: i32) -> &str {
         let target = (slot + 1).checked_add_signed(distance as isize);
         // Parts stand one behind the other.
-        let place = target.and_then(|target| self.parts.binary_search_by_key(&target, |part| part.start).ok());
+        let place = target.and_then(|target| self.subprogs.binary_search_by_key(&target, |part| part.start).ok());
         place
-            .and_then(|place| self.parts.get(place))
+            .and_then(|place| self.subprogs.get(place))
             .and_then(|part| self.functions.get(part.function))
             .map_or("?", |function| &function.name)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use cutaway::{Error, ExternFound, FunctionSpec, MapSpec, Object, Pinning, ProgramSpec, Rehearsal, Rehearsed};
+use cutaway::{DryRun, Error, ExternFound, FunctionSpec, LinkedProgram, MapSpec, Object, Pinning, ProgramSpec};
 use serde::Serialize;
 
 use super::{
@@ -120,7 +120,7 @@ pub(super) struct Core {
 impl Report {
     pub(super) fn new(path: &str, object: Object, against: Against<'_>, chosen: &[String]) -> Self {
         let functions = Functions::of(&object);
-        let foreign = object.is_foreign();
+        let foreign = object.is_foreign_endian();
         let (rehearsal, failure) = match rehearse(object.clone(), against) {
             Ok(rehearsal) => (Some(rehearsal), None),
             Err(_) if foreign => (None, None),
@@ -141,7 +141,7 @@ impl Report {
         let rehearsed = [whole.as_ref(), others.as_ref()];
         let mut programs: Vec<_> = programs().map(|spec| one(spec, &functions, rehearsed, why)).collect();
         if chosen.is_empty() {
-            programs.extend(object.set_aside().iter().map(|aside| {
+            programs.extend(object.unknown_programs().iter().map(|aside| {
                 let function = functions.named(&aside.name);
                 Program {
                     name: aside.name.clone(),
@@ -200,7 +200,7 @@ fn variables(object: &Object) -> Vec<Variable> {
     variables.collect()
 }
 
-fn externs(object: &Object, rehearsal: Option<&Rehearsal>) -> Vec<Extern> {
+fn externs(object: &Object, rehearsal: Option<&DryRun>) -> Vec<Extern> {
     let found = |place: usize| rehearsal?.externs.get(place);
     let externs = object.externs().iter().enumerate().map(|(place, known)| Extern {
         name: known.name.clone(),
@@ -211,7 +211,7 @@ fn externs(object: &Object, rehearsal: Option<&Rehearsal>) -> Vec<Extern> {
     externs.collect()
 }
 
-fn relocations(rehearsal: Option<&Rehearsal>) -> Vec<Core> {
+fn relocations(rehearsal: Option<&DryRun>) -> Vec<Core> {
     let applied = rehearsal.iter().flat_map(|rehearsal| &rehearsal.relocated);
     let core = applied.map(|applied| Core {
         section: applied.section.to_string(),
@@ -221,10 +221,10 @@ fn relocations(rehearsal: Option<&Rehearsal>) -> Vec<Core> {
     core.collect()
 }
 
-fn rehearse(object: Object, against: Against<'_>) -> Result<Rehearsal, Error> {
+fn rehearse(object: Object, against: Against<'_>) -> Result<DryRun, Error> {
     match against {
-        Against::Running => object.rehearse_here(),
-        Against::Btf(types) => object.rehearse(types),
+        Against::Running => object.dry_run_on_host(),
+        Against::Btf(types) => object.dry_run(types),
     }
 }
 
@@ -258,13 +258,13 @@ impl Functions {
 
 /// A rehearsal, with what listings look for in it found by name and place.
 struct Whole<'r> {
-    rehearsal: &'r Rehearsal,
-    programs: HashMap<&'r str, &'r Rehearsed>,
+    rehearsal: &'r DryRun,
+    programs: HashMap<&'r str, &'r LinkedProgram>,
     core: ByPlace<'r>,
 }
 
 impl<'r> Whole<'r> {
-    fn of(rehearsal: &'r Rehearsal) -> Self {
+    fn of(rehearsal: &'r DryRun) -> Self {
         let mut programs = HashMap::new();
         for rehearsed in &rehearsal.programs {
             programs.entry(rehearsed.name.as_str()).or_insert(rehearsed);
@@ -272,7 +272,7 @@ impl<'r> Whole<'r> {
         Self { rehearsal, programs, core: ByPlace::of(&rehearsal.relocated) }
     }
 
-    fn find(&self, spec: &ProgramSpec) -> Option<&'r Rehearsed> {
+    fn find(&self, spec: &ProgramSpec) -> Option<&'r LinkedProgram> {
         self.programs.get(spec.name.as_str()).copied()
     }
 }
@@ -291,7 +291,7 @@ fn one(
         section: spec.section_name.clone(),
         program_type: spec.section.program_type.to_string(),
         sleepable: spec.section.sleepable,
-        optional: !spec.section.wanted,
+        optional: !spec.section.autoload,
         slots: own.map_or(0, |function| function.instructions.len()),
         linked_slots: None,
         refused: None,
@@ -302,7 +302,7 @@ fn one(
         Some((whole, rehearsed, Ok(instructions))) => {
             program.linked_slots = Some(instructions.len());
             let maps = &whole.rehearsal.maps;
-            program.listing = listing::linked(instructions, &rehearsed.parts, &functions.all, maps, &whole.core);
+            program.listing = listing::linked(instructions, &rehearsed.subprogs, &functions.all, maps, &whole.core);
         }
         Some((_, _, Err(why))) => program.refused = Some(why.to_string()),
         None => program.refused = why.cloned(),
@@ -317,13 +317,13 @@ fn one(
 fn all(object: &Object) -> Object {
     let mut all = object.clone();
     for program in all.programs_mut() {
-        program.section.wanted = true;
+        program.section.autoload = true;
     }
     all
 }
 
 fn map(spec: &MapSpec) -> Map {
-    let (made, refused) = match spec.corrected() {
+    let (made, refused) = match spec.normalized() {
         Ok(made) => (made, None),
         Err(why) => (spec.clone(), Some(why.to_string())),
     };
@@ -338,8 +338,8 @@ fn map(spec: &MapSpec) -> Map {
         flags: spec.map_flags.iter_names().map(|(name, _)| name.to_owned()).collect(),
         pinned: spec.pinning == Pinning::ByName,
         inner: spec.inner.as_deref().map(|inner| Box::new(map(inner))),
-        values: spec.values.clone(),
-        optional: !spec.wanted,
+        values: spec.initial_entries.clone(),
+        optional: !spec.autocreate,
         refused,
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn missing(object: &Object, chosen: &[String]) -> Vec<String> {
     let mut missing = Missing { told: Vec::new(), secret: Vec::new() };
     // Asked once, however many programs there are.
     let has_no_types = LazyCell::new(|| kernel::Bytes::vmlinux().is_err());
-    let maps = || object.maps().iter().filter(|map| map.wanted);
+    let maps = || object.maps().iter().filter(|map| map.autocreate);
     if maps().any(|map| map.map_type == MapType::RINGBUF) {
         missing.ask("ring buffers", features::ring_buffer());
     }
@@ -22,7 +22,7 @@ pub(super) fn missing(object: &Object, chosen: &[String]) -> Vec<String> {
         missing.ask("perf event arrays", features::perf_event_array());
     }
     let counts = |name: &String| chosen.is_empty() || chosen.contains(name);
-    let programs = || object.programs().iter().filter(|program| program.section.wanted && counts(&program.name));
+    let programs = || object.programs().iter().filter(|program| program.section.autoload && counts(&program.name));
     for program in programs() {
         let section = &program.section;
         match (&section.target, section.program_type) {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cutaway::{
     Map, MapType,
-    system::{self, Held, Holders, Pin, ProgramEntry},
+    system::{self, FdKind, OpenFds, Pin, ProgramEntry},
 };
 use log::info;
 use serde::Serialize;
@@ -76,12 +76,12 @@ fn pinned(path: &Path) -> Result<Map, CliError> {
 
 /// Returns the ring that a process holds; `None` if it holds none.
 fn of_process(pid: u32) -> Result<Option<Map>, CliError> {
-    let mut ids: Vec<u32> = system::holders()?
+    let mut ids: Vec<u32> = system::open_fds()?
         .found
         .iter()
         .filter(|holder| holder.pid == pid)
-        .filter_map(|holder| match holder.held {
-            Held::Map(id) => Some(id),
+        .filter_map(|holder| match holder.kind {
+            FdKind::Map(id) => Some(id),
             _ => None,
         })
         .collect();
@@ -162,7 +162,7 @@ struct Program {
 pub(crate) fn run(format: Format) -> Result<(), CliError> {
     // Read once for all maps. Without the privileges to inspect programs or processes, the rings are listed all the
     // same.
-    let holders = system::holders()?;
+    let holders = system::open_fds()?;
     let pins = system::pins()?;
     let programs = programs()?;
     let mut rows = Vec::new();
@@ -192,7 +192,7 @@ pub(crate) fn run(format: Format) -> Result<(), CliError> {
 }
 
 impl Row {
-    fn new(map: &Map, holders: &Holders, pins: &[Pin], programs: &[ProgramEntry]) -> Self {
+    fn new(map: &Map, holders: &OpenFds, pins: &[Pin], programs: &[ProgramEntry]) -> Self {
         let mut owners: Vec<Owner> = Vec::new();
         for holder in holders.of_map(map.id()).filter(|holder| holder.pid != std::process::id()) {
             match owners.last_mut().filter(|owner| owner.pid == holder.pid) {

@@ -36,7 +36,7 @@ impl Types {
         }
         let mut looked = Vec::new();
         for program in programs()?.into_iter().filter(|program| map.is_none_or(|map| program.maps.contains(&map))) {
-            let section = match program.btf.map(system::types) {
+            let section = match program.btf.map(system::btf_by_id) {
                 Some(Ok(section)) => section,
                 Some(Err(error)) if wants_descriptors(&error) => return Err(error.into()),
                 // It is gone by now, or was loaded without BTF.

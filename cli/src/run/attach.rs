@@ -16,8 +16,8 @@
 use std::{collections::BTreeMap, path::Path};
 
 use cutaway::{
-    AttachContext, AttachField, AttachType, Link, Links, Loaded, MapType, Program, ProgramSpec, ProgramType as T, Run,
-    Target,
+    AttachContext, AttachField, AttachType, Link, Links, Loaded, MapType, Program, ProgramSpec, ProgramType as T,
+    Target, TestRun,
 };
 
 use super::{
@@ -117,7 +117,7 @@ impl Attached {
     fn add(&mut self, program: &Program, arguments: &AttachArgs<'_>) {
         let (name, spec) = (program.name().to_owned(), program.spec());
         if spec.section.program_type == T::SYSCALL {
-            match program.test_run(&Run::default()) {
+            match program.test_run(&TestRun::default()) {
                 Ok(outcome) => self.ran.push((name, outcome.value)),
                 Err(why) => self.skipped.push((name, why.to_string())),
             }

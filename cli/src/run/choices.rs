@@ -22,14 +22,14 @@ pub(super) fn make(object: &mut Object, arguments: &Arguments) -> Result<(), Cli
     for (name, target) in pairs(&arguments.places) {
         let program = object.program_mut(name)?;
         if !attach::is_given_a_place(program) {
-            program.aim(target)?;
+            program.set_attach_target(target)?;
         }
     }
     // The targets of programs are known now.
     effects::check(object, arguments)?;
     size(object, arguments)?;
     if let Some(folder) = &arguments.pins {
-        object.set_pins(folder);
+        object.set_pin_root(folder);
     }
     Ok(())
 }
@@ -43,10 +43,10 @@ fn choose(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
         {
             return Err(CliError::new(format!("cannot run `{name}`: {why}")));
         }
-        object.program_mut(name)?.section.wanted = true;
+        object.program_mut(name)?.section.autoload = true;
     }
     for name in all.iter().filter(|name| !arguments.programs.is_empty() && !arguments.programs.contains(name)) {
-        object.program_mut(name)?.section.wanted = false;
+        object.program_mut(name)?.section.autoload = false;
     }
     Ok(())
 }
@@ -107,5 +107,5 @@ fn wants_a_size(map: &MapSpec) -> bool {
         T::BLOOM_FILTER,
         T::ARENA,
     ];
-    map.wanted && map.max_entries == 0 && COUNTED.contains(&map.map_type)
+    map.autocreate && map.max_entries == 0 && COUNTED.contains(&map.map_type)
 }

@@ -61,7 +61,7 @@ pub(super) fn is_shown(spec: &MapSpec) -> bool {
     type T = MapType;
     let kinds = [T::HASH, T::ARRAY, T::PERCPU_HASH, T::PERCPU_ARRAY, T::LRU_HASH, T::LRU_PERCPU_HASH, T::LPM_TRIE];
     // A data section's name begins with a dot, which no variable's does.
-    spec.wanted && kinds.contains(&spec.map_type) && !spec.name.starts_with('.')
+    spec.autocreate && kinds.contains(&spec.map_type) && !spec.name.starts_with('.')
 }
 
 fn one(map: &Map, spec: &MapSpec, btf: Option<&Btf<'_>>, form: Form, lines: &mut Vec<String>) -> Result<(), CliError> {

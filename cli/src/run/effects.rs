@@ -26,7 +26,7 @@ use crate::error::CliError;
 
 /// Refuses the first option without effect. The programs that run are chosen, with their targets.
 pub(super) fn check(object: &Object, arguments: &Arguments) -> Result<(), CliError> {
-    let wanted: Vec<&ProgramSpec> = object.programs().iter().filter(|program| program.section.wanted).collect();
+    let wanted: Vec<&ProgramSpec> = object.programs().iter().filter(|program| program.section.autoload).collect();
     // Without any program, that is what is told.
     if !wanted.is_empty() {
         programs(object, &wanted, arguments)?;

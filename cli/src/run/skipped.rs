@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cutaway::{Error, Loaded, Object, Refused};
+use cutaway::{Error, FailedProgram, Loaded, Object};
 
 use super::types::some;
 use crate::{diagnostics, error::CliError};
@@ -27,7 +27,7 @@ impl One {
     }
 
     /// Takes a refusal apart, so that equal ones of several programs are found.
-    fn refused(refused: Refused) -> Self {
+    fn refused(refused: FailedProgram) -> Self {
         match refused.why {
             Error::Verifier { sentence, at, .. } => {
                 // A license is the object's, wherever the first call is that needs another one.
@@ -58,7 +58,7 @@ pub(super) struct Skipped {
 
 impl Skipped {
     /// Takes the reasons why programs of the object were not loaded, for those that `--program` chooses.
-    pub(super) fn of(loaded: &Loaded, refused: Vec<Refused>, chosen: &[String]) -> Self {
+    pub(super) fn of(loaded: &Loaded, refused: Vec<FailedProgram>, chosen: &[String]) -> Self {
         let mut all = Self::default();
         let is_refused = |name: &str| refused.iter().any(|refused| refused.name == name);
         let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|chosen| chosen == name);
@@ -72,7 +72,7 @@ impl Skipped {
                 all.optional |= !skipped.section_name.is_empty();
             } else {
                 // The loader names its function; here is an option for it.
-                let why = skipped.why.replace("`Object::set_type`", "--section 'NAME=SECTION'");
+                let why = skipped.why.replace("`Object::set_program_type`", "--section 'NAME=SECTION'");
                 all.each.push(One::new(skipped.name.clone(), why));
             }
         }

@@ -76,10 +76,10 @@ struct Watcher {
 impl Libraries {
     /// Attaches to the library of this name or path, as the traced process sees it.
     pub(crate) fn named(loaded: &Loaded, library: &str, pid: Option<u32>) -> Result<Self, CliError> {
-        let probe = |on_return| {
-            let probe = Uprobe::new(library, getaddrinfo::FUNCTION).on_return(on_return);
+        let probe = |retprobe| {
+            let probe = Uprobe::new(library, getaddrinfo::FUNCTION).retprobe(retprobe);
             match pid {
-                Some(pid) => probe.seen_by(pid).pid(pid),
+                Some(pid) => probe.resolve_in_process(pid).pid(pid),
                 None => probe,
             }
         };

@@ -58,7 +58,7 @@ fn split_by(text: &str, parts: usize, is_there: &dyn Fn(&str) -> bool) -> Result
 /// Whether a text is the path of a file, or the name of one that is found.
 fn is_there(file: &str, pid: Option<u32>) -> bool {
     let mut library = Library::new(file);
-    library.seen_by = pid.filter(|_| !file.contains('/'));
+    library.resolve_in_process = pid.filter(|_| !file.contains('/'));
     library.find().is_ok_and(|path| path.is_file())
 }
 
@@ -71,8 +71,8 @@ mod tests {
         Section::named(name).unwrap().target
     }
 
-    fn probe(library: &str, symbol: &str, offset: u64, on_return: bool) -> Option<Target> {
-        Some(Target::Uprobe { library: library.into(), symbol: symbol.into(), offset, on_return })
+    fn probe(library: &str, symbol: &str, offset: u64, retprobe: bool) -> Option<Target> {
+        Some(Target::Uprobe { library: library.into(), symbol: symbol.into(), offset, retprobe })
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         let again = |kind: &str, rest: &str| target(&format!("{kind}/{own}:{rest}")).unwrap().by_files(None).unwrap();
         assert_eq!(Some(again("uretprobe", "type:.eq.T")), probe(&own, "type:.eq.T", 0, true));
         assert_eq!(Some(again("uprobe", "type:.eq.T+8")), probe(&own, "type:.eq.T", 8, false));
-        let multi = Target::UprobeMulti { library: own.clone(), pattern: "a:*".into(), on_return: false };
+        let multi = Target::UprobeMulti { library: own.clone(), pattern: "a:*".into(), retprobe: false };
         assert_eq!(again("uprobe.multi", "a:*"), multi);
         let usdt = Target::Usdt { library: own.clone(), provider: "p".into(), name: "n:m".into() };
         assert_eq!(again("usdt", "p:n:m"), usdt);

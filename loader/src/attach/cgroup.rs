@@ -40,7 +40,7 @@ impl<'fd> Cgroup<'fd> {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses: EBADF if the descriptor is
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EBADF if the descriptor is
     /// not that of a cgroup of version 2.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         use ProgramType as T;

@@ -168,7 +168,7 @@ impl<'fd> AttachContext<'fd> {
     /// `libc.so.6:getaddrinfo` for a section `uprobe`, `syscalls/sys_enter_getpgid` for a section `tracepoint`.
     ///
     /// For kprobes, uprobes, USDT probes and tracepoints. A program of a section such as `fentry` is verified for its target:
-    /// set it before loading, with [`ProgramSpec::aim`](crate::ProgramSpec::aim).
+    /// set it before loading, with [`ProgramSpec::set_attach_target`](crate::ProgramSpec::set_attach_target).
     #[doc(alias("bpf_program__attach_uprobe", "bpf_program__attach_kprobe", "bpf_program__attach_tracepoint"))]
     #[must_use]
     pub fn target(mut self, target: &str) -> Self {

@@ -26,7 +26,7 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the name does not say where, or names a place that this loader cannot attach to, or one for which
+    /// [`Error::Invalid`] if the name does not say where, or names a place that this loader cannot attach to, or one for which
     /// this crate's feature is disabled; otherwise as the type that attaches programs of this kind, e.g.
     /// [`Uprobe::attach`](crate::Uprobe::attach).
     #[doc(alias = "bpf_program__attach")]
@@ -38,7 +38,7 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// As [`Program::attach`]. [`Error::Unfit`] also if the program needs a setting that `context` lacks
+    /// As [`Program::attach`]. [`Error::Invalid`] also if the program needs a setting that `context` lacks
     /// ([`ProgramSpec::needs`](crate::ProgramSpec::needs)), or `context` has one that this program does not take
     /// ([`ProgramSpec::takes`](crate::ProgramSpec::takes)); the error names the setting.
     #[doc(alias("bpf_program__attach_opts", "BPF_LINK_CREATE", "BPF_PROG_ATTACH", "BPF_RAW_TRACEPOINT_OPEN"))]
@@ -47,7 +47,7 @@ impl Program {
         let mut target = section.target.clone();
         if let Some(text) = context.target.as_deref().filter(|_| takes(section, None, AttachField::Target)) {
             let mut spec = self.spec().clone();
-            spec.aim(text)?;
+            spec.set_attach_target(text)?;
             target = spec.section.target;
         }
         if let Some(field) = context.given().find(|&field| !takes(section, target.as_ref(), field)) {
@@ -56,7 +56,7 @@ impl Program {
                     "`{field}` has no effect on it: {}",
                     match (field, &target) {
                         (AttachField::Target, Some(Target::Btf { .. })) =>
-                            "it is verified for its target, which is set before loading, by `ProgramSpec::aim`"
+                            "it is verified for its target, which is set before loading, by `ProgramSpec::set_attach_target`"
                                 .to_owned(),
                         _ => format!(
                             "the kernel takes no such setting for a program of its kind ({})",
@@ -76,10 +76,10 @@ impl Program {
         let target = target.as_ref();
         match target {
             #[cfg(feature = "uprobe")]
-            Some(Target::Uprobe { library, symbol, offset, on_return }) => {
-                let mut probe = Uprobe::new(library, symbol).offset(*offset).on_return(*on_return);
+            Some(Target::Uprobe { library, symbol, offset, retprobe }) => {
+                let mut probe = Uprobe::new(library, symbol).offset(*offset).retprobe(*retprobe);
                 if let Some(pid) = context.looks_up_as(library) {
-                    probe = probe.seen_by(pid);
+                    probe = probe.resolve_in_process(pid);
                 }
                 if let Some(pid) = context.pid {
                     probe = probe.pid(pid);
@@ -87,10 +87,10 @@ impl Program {
                 probe.cookie(context.cookie_or_none()).attach(self)
             }
             #[cfg(feature = "uprobe")]
-            Some(Target::UprobeMulti { library, pattern, on_return }) => {
-                let mut probe = UprobeMulti::new(library, pattern).on_return(*on_return);
+            Some(Target::UprobeMulti { library, pattern, retprobe }) => {
+                let mut probe = UprobeMulti::new(library, pattern).retprobe(*retprobe);
                 if let Some(pid) = context.looks_up_as(library) {
-                    probe = probe.seen_by(pid);
+                    probe = probe.resolve_in_process(pid);
                 }
                 if let Some(pid) = context.pid {
                     probe = probe.pid(pid);
@@ -101,7 +101,7 @@ impl Program {
             Some(Target::Usdt { library, provider, name }) => {
                 let mut probe = super::Usdt::new(library, provider, name);
                 if let Some(pid) = context.looks_up_as(library) {
-                    probe = probe.seen_by(pid);
+                    probe = probe.resolve_in_process(pid);
                 }
                 if let Some(pid) = context.pid {
                     probe = probe.pid(pid);
@@ -109,18 +109,18 @@ impl Program {
                 probe.cookie(context.cookie_or_none()).attach(self)
             }
             #[cfg(feature = "kprobe")]
-            Some(Target::Kprobe { function, offset, on_return }) => {
-                let probe = Kprobe::new(function).offset(*offset).on_return(*on_return);
+            Some(Target::Kprobe { function, offset, retprobe }) => {
+                let probe = Kprobe::new(function).offset(*offset).retprobe(*retprobe);
                 probe.cookie(context.cookie_or_none()).attach(self)
             }
             #[cfg(feature = "kprobe")]
-            Some(Target::KprobeMulti { pattern, on_return }) => {
-                let probe = KprobeMulti::new(pattern).on_return(*on_return);
+            Some(Target::KprobeMulti { pattern, retprobe }) => {
+                let probe = KprobeMulti::new(pattern).retprobe(*retprobe);
                 probe.cookie(context.cookie_or_none()).attach(self)
             }
             #[cfg(feature = "kprobe")]
-            Some(Target::Ksyscall { name, on_return }) => {
-                Ksyscall::new(name).on_return(*on_return).cookie(context.cookie_or_none()).attach(self)
+            Some(Target::Ksyscall { name, retprobe }) => {
+                Ksyscall::new(name).retprobe(*retprobe).cookie(context.cookie_or_none()).attach(self)
             }
             #[cfg(feature = "tracepoint")]
             Some(Target::Tracepoint { category, name }) => {
@@ -272,6 +272,6 @@ impl Program {
     }
 
     fn unattachable(&self, why: &str) -> Error {
-        Error::Unfit { attempt: self.by_section(), why: why.to_owned() }
+        Error::Invalid { operation: self.by_section(), why: why.to_owned() }
     }
 }

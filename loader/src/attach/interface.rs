@@ -6,13 +6,13 @@ use crate::{Error, sys::process};
 ///
 /// # Errors
 ///
-/// [`Error::Unfit`] if there is no such device.
+/// [`Error::Invalid`] if there is no such device.
 ///
 /// Needs this crate's feature `network`.
 #[doc(alias("if_nametoindex", "ifindex"))]
 pub fn interface_index(name: &str) -> Result<u32, Error> {
-    process::interface_index(name).ok_or_else(|| Error::Unfit {
-        attempt: format!("find the network device `{name}`"),
+    process::interface_index(name).ok_or_else(|| Error::Invalid {
+        operation: format!("find the network device `{name}`"),
         why: "there is none of that name (`ip link` lists them)".to_owned(),
     })
 }

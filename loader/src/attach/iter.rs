@@ -79,7 +79,7 @@ impl<'fd> Iter<'fd> {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses: EINVAL if the program
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EINVAL if the program
     /// iterates over something that this does not fit, or nothing is named and something must be.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = match &program.spec().section.target {

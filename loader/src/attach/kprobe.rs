@@ -23,7 +23,7 @@ use crate::{
 pub struct Kprobe {
     function: String,
     offset: u64,
-    on_return: bool,
+    retprobe: bool,
     cookie: u64,
 }
 
@@ -31,7 +31,7 @@ impl Kprobe {
     /// The entry of `function`, as `/proc/kallsyms` lists it.
     #[must_use]
     pub fn new(function: &str) -> Self {
-        Self { function: function.to_owned(), offset: 0, on_return: false, cookie: 0 }
+        Self { function: function.to_owned(), offset: 0, retprobe: false, cookie: 0 }
     }
 
     /// Attaches `offset` bytes behind the function's start, where an instruction must begin. Not for return probes.
@@ -43,8 +43,8 @@ impl Kprobe {
 
     /// Attaches to the function's return instead of its entry.
     #[must_use]
-    pub fn on_return(mut self, on_return: bool) -> Self {
-        self.on_return = on_return;
+    pub fn retprobe(mut self, retprobe: bool) -> Self {
+        self.retprobe = retprobe;
         self
     }
 
@@ -59,24 +59,25 @@ impl Kprobe {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the kernel has no kprobes; [`Error::Kernel`] if it refuses: ENOENT if it has no such function,
+    /// [`Error::Invalid`] if the kernel has no kprobes; [`Error::Syscall`] if it refuses: ENOENT if it has no such function,
     /// EADDRNOTAVAIL if it has several (Linux 6.6), EINVAL if that one may not be probed.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
-        let what = format!("{}the kernel's `{}`", if self.on_return { "the return of " } else { "" }, self.function);
+        let what = format!("{}the kernel's `{}`", if self.retprobe { "the return of " } else { "" }, self.function);
         let attempt = || format!("put a probe on {what}");
-        let unfit = |why: String| Error::Unfit { attempt: attempt(), why };
+        let unfit = |why: String| Error::Invalid { operation: attempt(), why };
         let pmu = Pmu::kprobe().map_err(|error| match error.raw_os_error() {
             Some(_) => Error::kernel(attempt(), &error),
             // The same for every function: the programs of an object share this reason.
-            None => {
-                Error::Unfit { attempt: "put a probe on a function of the kernel".to_owned(), why: error.to_string() }
-            }
+            None => Error::Invalid {
+                operation: "put a probe on a function of the kernel".to_owned(),
+                why: error.to_string(),
+            },
         })?;
         let function =
             CString::new(self.function.as_str()).map_err(|_| unfit("its name holds a NUL byte".to_owned()))?;
         let probe = Event::Kprobe {
             event_type: pmu.event_type,
-            config: pmu.config(self.on_return),
+            config: pmu.config(self.retprobe),
             function: &function,
             offset: self.offset,
         };
@@ -107,7 +108,7 @@ impl Kprobe {
 #[derive(Debug, Clone)]
 pub struct Ksyscall {
     name: String,
-    on_return: bool,
+    retprobe: bool,
     cookie: u64,
 }
 
@@ -133,13 +134,13 @@ impl Ksyscall {
     /// the caller's registers.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), on_return: false, cookie: 0 }
+        Self { name: name.to_owned(), retprobe: false, cookie: 0 }
     }
 
     /// Attaches to its return instead of its entry.
     #[must_use]
-    pub fn on_return(mut self, on_return: bool) -> Self {
-        self.on_return = on_return;
+    pub fn retprobe(mut self, retprobe: bool) -> Self {
+        self.retprobe = retprobe;
         self
     }
 
@@ -158,7 +159,7 @@ impl Ksyscall {
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let mut last = None;
         for prefix in PREFIXES {
-            let kprobe = Kprobe::new(&format!("{prefix}{}", self.name)).on_return(self.on_return).cookie(self.cookie);
+            let kprobe = Kprobe::new(&format!("{prefix}{}", self.name)).retprobe(self.retprobe).cookie(self.cookie);
             match kprobe.attach(program) {
                 Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::ENOENT) => {
                     // The first one is what they will want to read about.

@@ -28,7 +28,7 @@ use crate::{Error, Program, sys::link};
 #[derive(Debug, Clone)]
 pub struct KprobeMulti {
     pattern: String,
-    on_return: bool,
+    retprobe: bool,
     cookie: u64,
 }
 
@@ -36,13 +36,13 @@ impl KprobeMulti {
     /// The functions whose names `pattern` describes: `*` stands for any text, `?` for one character.
     #[must_use]
     pub fn new(pattern: &str) -> Self {
-        Self { pattern: pattern.to_owned(), on_return: false, cookie: 0 }
+        Self { pattern: pattern.to_owned(), retprobe: false, cookie: 0 }
     }
 
     /// Attaches to the functions' returns instead of their entries.
     #[must_use]
-    pub fn on_return(mut self, on_return: bool) -> Self {
-        self.on_return = on_return;
+    pub fn retprobe(mut self, retprobe: bool) -> Self {
+        self.retprobe = retprobe;
         self
     }
 
@@ -57,12 +57,12 @@ impl KprobeMulti {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if there is none, or tracefs cannot be read.
+    /// [`Error::Invalid`] if there is none, or tracefs cannot be read.
     pub fn functions(&self) -> Result<Vec<String>, Error> {
         if !pattern::is_one(&self.pattern) {
             return Ok(vec![self.pattern.clone()]);
         }
-        let unfit = |why| Error::Unfit { attempt: format!("find the kernel's functions `{}`", self.pattern), why };
+        let unfit = |why| Error::Invalid { operation: format!("find the kernel's functions `{}`", self.pattern), why };
         let found = available(&self.pattern).map_err(|error| unfit(error.to_string()))?;
         if found.is_empty() {
             return Err(unfit("it has none of such a name that can be traced".to_owned()));
@@ -74,12 +74,12 @@ impl KprobeMulti {
     ///
     /// # Errors
     ///
-    /// As [`KprobeMulti::functions`]; [`Error::Kernel`] if the kernel refuses, with ESRCH if there is no such function.
+    /// As [`KprobeMulti::functions`]; [`Error::Syscall`] if the kernel refuses, with ESRCH if there is no such function.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let functions = self.functions()?;
         let what = format!(
             "{}{} of the kernel's functions `{}`",
-            if self.on_return { "the returns of " } else { "" },
+            if self.retprobe { "the returns of " } else { "" },
             functions.len(),
             self.pattern
         );
@@ -88,14 +88,14 @@ impl KprobeMulti {
             debug!("`{}` is attached to {what} by a perf event each", program.name());
             let each = functions
                 .iter()
-                .map(|function| Kprobe::new(function).on_return(self.on_return).cookie(self.cookie).attach(program));
+                .map(|function| Kprobe::new(function).retprobe(self.retprobe).cookie(self.cookie).attach(program));
             return Ok(Link::several(program, &what, each.collect::<Result<_, _>>()?));
         }
         let names: Vec<CString> = functions.into_iter().filter_map(|name| CString::new(name).ok()).collect();
         let names: Vec<_> = names.iter().map(CString::as_c_str).collect();
         let cookies = if self.cookie == 0 { Vec::new() } else { vec![self.cookie; names.len()] };
         let why = "ties the program to all these functions at once";
-        link::create_kprobe_multi(program.as_fd(), kind, self.on_return, &names, &cookies, why)
+        link::create_kprobe_multi(program.as_fd(), kind, self.retprobe, &names, &cookies, why)
             .map(|link| Link::kernels(program, &what, link))
             .map_err(|error| {
                 let plain = failed(program, &what, &error);

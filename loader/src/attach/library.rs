@@ -28,16 +28,16 @@ use crate::{Errno, Error};
 pub(crate) struct Library {
     pub(crate) name: OsString,
     /// Whose view of the file system, and whose mapped files; `None` is our own.
-    pub(crate) seen_by: Option<u32>,
+    pub(crate) resolve_in_process: Option<u32>,
 }
 
 impl Library {
     pub(crate) fn new(name: impl AsRef<OsStr>) -> Self {
-        Self { name: name.as_ref().to_owned(), seen_by: None }
+        Self { name: name.as_ref().to_owned(), resolve_in_process: None }
     }
 
     pub(crate) fn find(&self) -> Result<PathBuf, Error> {
-        match self.seen_by {
+        match self.resolve_in_process {
             None => find(&self.name),
             Some(pid) => process::find(pid, &self.name),
         }

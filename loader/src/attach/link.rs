@@ -115,8 +115,8 @@ impl Link {
             }
             answer => {
                 if cookie != 0 {
-                    return Err(Error::Unfit {
-                        attempt: format!("attach the program `{}` with a cookie", program.name()),
+                    return Err(Error::Invalid {
+                        operation: format!("attach the program `{}` with a cookie", program.name()),
                         why: format!("cookies need links on perf events, and those are {answer}"),
                     });
                 }
@@ -146,7 +146,7 @@ impl Link {
 
     /// The perf event that alone keeps the program attached, on kernels without links on perf events (before 5.15).
     #[must_use]
-    pub fn as_event_fd(&self) -> Option<BorrowedFd<'_>> {
+    pub fn as_perf_event_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.held {
             Held::Event(event) => Some(event.as_fd()),
             _ => None,
@@ -154,7 +154,7 @@ impl Link {
     }
 
     /// The links that this one consists of, if the program hangs on several places by one each; none otherwise.
-    pub fn each(&self) -> &[Self] {
+    pub fn parts(&self) -> &[Self] {
         // Whoever looks at them may pin them.
         self.keep_needs();
         match &self.held {
@@ -175,7 +175,7 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the program was not attached by a single link of the kernel's; [`Error::Kernel`] if the kernel
+    /// [`Error::Invalid`] if the program was not attached by a single link of the kernel's; [`Error::Syscall`] if the kernel
     /// refuses: EEXIST if the name is taken, EINVAL or EPERM if the path is in no BPF file system.
     #[doc(alias("bpf_link__pin", "BPF_OBJ_PIN"))]
     pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
@@ -189,7 +189,7 @@ impl Link {
                 }
                 _ => "the kernel has no link for it, and nothing else can be pinned",
             };
-            return Err(Error::Unfit { attempt, why: why.to_owned() });
+            return Err(Error::Invalid { operation: attempt, why: why.to_owned() });
         };
         pin::pin(link, path, attempt, "gives the link a name that keeps it alive without us")?;
         self.keep_needs();
@@ -206,7 +206,7 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`] if there is nothing (ENOENT) or it may not be opened; [`Error::Unfit`] if it is no link.
+    /// [`Error::Syscall`] if there is nothing (ENOENT) or it may not be opened; [`Error::Invalid`] if it is no link.
     #[doc(alias("bpf_link__open", "BPF_OBJ_GET"))]
     pub fn from_pin(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
@@ -215,7 +215,7 @@ impl Link {
         // The command opens maps and programs as well.
         let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", link.as_raw_fd()));
         if about.is_ok_and(|about| !about.contains("link_type:")) {
-            return Err(Error::Unfit { attempt, why: "what is pinned there is no link".to_owned() });
+            return Err(Error::Invalid { operation: attempt, why: "what is pinned there is no link".to_owned() });
         }
         Ok(Self::of(format!("the link of {}", path.display()), Held::Link { link, _event: None }))
     }
@@ -225,12 +225,12 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if this is no link of the kernel's; [`Error::Kernel`] with EINVAL if it is one, of something else.
+    /// [`Error::Invalid`] if this is no link of the kernel's; [`Error::Syscall`] with EINVAL if it is one, of something else.
     #[doc(alias("BPF_ITER_CREATE", "bpf_iter_create"))]
     pub fn read_iterator(&self) -> Result<File, Error> {
         let attempt = format!("read {}", self.what);
         let Some(link) = self.as_link_fd() else {
-            return Err(Error::Unfit { attempt, why: "it is no iterator".to_owned() });
+            return Err(Error::Invalid { operation: attempt, why: "it is no iterator".to_owned() });
         };
         link::iter_create(link, "starts one reading of the iterator").map(File::from).map_err(|error| {
             let plain = Error::kernel(attempt, &error);
@@ -255,8 +255,8 @@ impl Program {
             return Ok(());
         }
         let needed = kinds.iter().map(ToString::to_string).reduce(|all, kind| format!("{all} or {kind}"));
-        Err(Error::Unfit {
-            attempt: format!("attach the program `{}` to {what}", self.name()),
+        Err(Error::Invalid {
+            operation: format!("attach the program `{}` to {what}", self.name()),
             why: format!("it is a program of the kind {kind}; {} is needed", needed.unwrap_or_default()),
         })
     }

@@ -30,7 +30,7 @@ impl<'fd> Lirc<'fd> {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses: EINVAL if it is no
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EINVAL if it is no
     /// receiver, EEXIST if the program hangs there already.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = "the infrared receiver";

@@ -11,7 +11,7 @@ impl Loaded {
     ///
     /// # Errors
     ///
-    /// The first failure; what was attached before it is detached again. [`Error::Unfit`] if nothing can be attached
+    /// The first failure; what was attached before it is detached again. [`Error::Invalid`] if nothing can be attached
     /// though the object has programs.
     pub fn attach(&self) -> Result<Links, Error> {
         let mut links = Links::default();
@@ -42,8 +42,8 @@ impl Loaded {
             None if links.skipped().is_empty() => {}
             None => {
                 let why = listed(&mut links.skipped().iter().map(ToString::to_string));
-                return Err(Error::Unfit {
-                    attempt: "attach the object's programs".to_owned(),
+                return Err(Error::Invalid {
+                    operation: "attach the object's programs".to_owned(),
                     why: format!("none is loaded: {why}"),
                 });
             }

@@ -69,7 +69,7 @@ impl Netfilter {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses: EBUSY if the priority is
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EBUSY if the priority is
     /// taken.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("netfilter's hook {:?}", self.hook);

@@ -31,7 +31,7 @@ impl<'fd> Netns<'fd> {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses: EINVAL if the descriptor
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EINVAL if the descriptor
     /// is not that of a network namespace, EEXIST or E2BIG if there are programs already.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = "the network namespace";

@@ -94,7 +94,7 @@ impl PerfEvent {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses: ENOENT or EOPNOTSUPP if
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: ENOENT or EOPNOTSUPP if
     /// the machine has no such counter.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the event {}:{}", self.event_type, self.config);
@@ -102,8 +102,8 @@ impl PerfEvent {
         if let Some(scope) = self.scope {
             return self.one(program, scope, &what);
         }
-        let cpus = cpus::online().map_err(|error| Error::Unfit {
-            attempt: format!("attach the program `{}` to {what} on all CPUs", program.name()),
+        let cpus = cpus::online().map_err(|error| Error::Invalid {
+            operation: format!("attach the program `{}` to {what} on all CPUs", program.name()),
             why: error.to_string(),
         })?;
         debug!("`{}` is attached to {what} by an event on each of {} CPUs", program.name(), cpus.len());

@@ -25,8 +25,8 @@ impl Pmu {
     }
 
     /// `config` of a probe on entry or on return.
-    pub(super) fn config(&self, on_return: bool) -> u64 {
-        u64::from(on_return) << self.retprobe_bit
+    pub(super) fn config(&self, retprobe: bool) -> u64 {
+        u64::from(retprobe) << self.retprobe_bit
     }
 
     fn read(name: &str, option: &str) -> io::Result<Self> {

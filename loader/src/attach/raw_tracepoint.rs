@@ -38,13 +38,13 @@ impl RawTracepoint {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses: ENOENT if it has no such
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: ENOENT if it has no such
     /// tracepoint.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the raw tracepoint {}", self.name);
         program.must_be(&[ProgramType::RAW_TRACEPOINT, ProgramType::RAW_TRACEPOINT_WRITABLE], &what)?;
-        let name = CString::new(self.name.as_str()).map_err(|_| Error::Unfit {
-            attempt: format!("attach the program `{}`", program.name()),
+        let name = CString::new(self.name.as_str()).map_err(|_| Error::Invalid {
+            operation: format!("attach the program `{}`", program.name()),
             why: "the tracepoint's name holds a NUL byte".to_owned(),
         })?;
         let why = "ties the program to the tracepoint; closing the descriptor unties it";

@@ -40,7 +40,7 @@ impl<'fd> SocketFilter<'fd> {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses: ENOTSOCK if it is no
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: ENOTSOCK if it is no
     /// socket.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = "the socket";

@@ -34,8 +34,8 @@ impl<'fd> Sockmap<'fd> {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the program is of another kind, or its section does not say which of the four it is;
-    /// [`Error::Kernel`] if the kernel refuses: EOPNOTSUPP if the map is of another kind.
+    /// [`Error::Invalid`] if the program is of another kind, or its section does not say which of the four it is;
+    /// [`Error::Syscall`] if the kernel refuses: EOPNOTSUPP if the map is of another kind.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = "the socket map";
         program.must_be(&[ProgramType::SK_SKB, ProgramType::SK_MSG], what)?;
@@ -43,7 +43,7 @@ impl<'fd> Sockmap<'fd> {
         if attach_type == AttachType::default() {
             let attempt = format!("attach the program `{}` to {what}", program.name());
             let why = "its section does not say whether it is a parser or a verdict: name it `sk_skb/stream_parser` or `sk_skb/stream_verdict`";
-            return Err(Error::Unfit { attempt, why: why.to_owned() });
+            return Err(Error::Invalid { operation: attempt, why: why.to_owned() });
         }
         fd::duplicate(self.map, "keeps a descriptor of its own, to detach by")
             .and_then(|map| ByCommand::attach(program, map, attach_type, 0, what))

@@ -21,14 +21,14 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the map is no such table; [`Error::Kernel`] if the kernel refuses: EEXIST if there is one of its
+    /// [`Error::Invalid`] if the map is no such table; [`Error::Syscall`] if the kernel refuses: EEXIST if there is one of its
     /// name, EINVAL if a function or value is missing that this kind of table must have.
     #[doc(alias = "bpf_map__attach_struct_ops")]
     pub fn attach(&self) -> Result<Link, Error> {
         let attempt = || format!("give the table `{}` to the kernel", self.name());
         let Some(table) = self.table() else {
             let why = format!("it is of the kind {}, and no table of functions of an object", self.map_type());
-            return Err(Error::Unfit { attempt: attempt(), why });
+            return Err(Error::Invalid { operation: attempt(), why });
         };
         let refused = |error: &std::io::Error| {
             let plain = Error::kernel(attempt(), error);

@@ -70,7 +70,7 @@ impl Tc {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses: ENODEV if there is no such
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: ENODEV if there is no such
     /// device, ENOENT or EOPNOTSUPP if it was built without traffic control.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the network device {} (tc)", self.ifindex);

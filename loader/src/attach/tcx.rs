@@ -62,7 +62,7 @@ impl Tcx {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the program is of another kind, or the kernel has no such links; [`Error::Kernel`] if it refuses:
+    /// [`Error::Invalid`] if the program is of another kind, or the kernel has no such links; [`Error::Syscall`] if it refuses:
     /// ENODEV if there is no such device.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (place, answer) = match self.kind {
@@ -73,8 +73,8 @@ impl Tcx {
         program.must_be(&[ProgramType::SCHED_CLS], &what)?;
         if answer != Support::Yes {
             let advice = if place == "tcx" { "; attach it with `Tc`, as every kernel can" } else { "" };
-            return Err(Error::Unfit {
-                attempt: format!("attach the program `{}` to {what}", program.name()),
+            return Err(Error::Invalid {
+                operation: format!("attach the program `{}` to {what}", program.name()),
                 why: format!("{place} links are {answer}{advice}"),
             });
         }

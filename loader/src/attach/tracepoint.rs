@@ -37,7 +37,7 @@ impl Tracepoint {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if there is no such tracepoint, or tracefs cannot be read; [`Error::Kernel`] if the kernel
+    /// [`Error::Invalid`] if there is no such tracepoint, or tracefs cannot be read; [`Error::Syscall`] if the kernel
     /// refuses: EACCES, too, if the program reads its context beyond the end of the tracepoint's record.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the tracepoint {}/{}", self.category, self.name);
@@ -50,7 +50,7 @@ impl Tracepoint {
         .map_err(|error| Error::kernel(format!("open {what}"), &error))?;
         Link::on_event(program, event, self.cookie, &what).map_err(|error| match error {
             // The verifier does not know which tracepoint; `perf_event_set_bpf_prog` refuses when it is attached.
-            Error::Kernel { errno, advice: None, .. } if cfg!(feature = "advice") && errno.raw() == libc::EACCES => {
+            Error::Syscall { errno, hint: None, .. } if cfg!(feature = "advice") && errno.raw() == libc::EACCES => {
                 error.advise(&format!(
                     "it reads its context beyond the end of this tracepoint's record, whose layout is in the file \
                      events/{}/{}/format of tracefs",
@@ -66,11 +66,11 @@ impl Tracepoint {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if there is no such tracepoint, or tracefs cannot be read: it is neither mounted nor can it be opened
+    /// [`Error::Invalid`] if there is no such tracepoint, or tracefs cannot be read: it is neither mounted nor can it be opened
     /// without being mounted (Linux 5.2, `CAP_SYS_ADMIN`).
     pub fn format(&self) -> Result<String, Error> {
-        self.read("format", "reads the layout of the tracepoint's record").map_err(|error| Error::Unfit {
-            attempt: format!("read the layout of the tracepoint {}/{}", self.category, self.name),
+        self.read("format", "reads the layout of the tracepoint's record").map_err(|error| Error::Invalid {
+            operation: format!("read the layout of the tracepoint {}/{}", self.category, self.name),
             why: error.to_string(),
         })
     }

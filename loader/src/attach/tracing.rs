@@ -40,7 +40,7 @@ impl Tracing {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses.
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let section = &program.spec().section;
         let what = match &section.target {

@@ -24,7 +24,7 @@ use crate::{
 /// ```no_run
 /// # fn main() -> Result<(), cutaway::Error> {
 /// # let loaded = cutaway::Object::parse(&[])?.load()?;
-/// let link = cutaway::Uprobe::new("libc.so.6", "getaddrinfo").on_return(true).pid(4321).attach(loaded.program("exit")?)?;
+/// let link = cutaway::Uprobe::new("libc.so.6", "getaddrinfo").retprobe(true).pid(4321).attach(loaded.program("exit")?)?;
 /// # Ok(())
 /// # }
 /// ```
@@ -36,10 +36,10 @@ pub struct Uprobe {
     file: Library,
     place: Place,
     offset: u64,
-    on_return: bool,
+    retprobe: bool,
     pid: Option<u32>,
     cookie: u64,
-    listeners: u32,
+    ref_ctr_offset: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ impl Uprobe {
     /// `library` is a path, or a name without a slash, which is looked up as the dynamic loader would. A path is given to the
     /// kernel as it is, so it may lead through `/proc/PID/root`, `/proc/PID/map_files` or `/proc/self/fd`. `symbol` may be
     /// versioned (`getaddrinfo@GLIBC_2.2.5`); without a version the default one is meant. Several functions of one name are
-    /// told apart by their addresses: `name@0x1234`, or `0x1234` alone, as [`Uprobe::at_address`] takes it. If exactly one of
+    /// told apart by their addresses: `name@0x1234`, or `0x1234` alone, as [`Uprobe::at_virtual_address`] takes it. If exactly one of
     /// them is global, its name alone means it.
     ///
     /// The symbols of a stripped file are looked for in its `.gnu_debugdata` (feature `debugdata`), by its build id below
@@ -64,7 +64,7 @@ impl Uprobe {
     #[must_use]
     pub fn new(library: impl AsRef<OsStr>, symbol: &str) -> Self {
         match symbol::address(symbol) {
-            Some(address) => Self::at_address(library, address),
+            Some(address) => Self::at_virtual_address(library, address),
             None => Self::at(library, Place::Symbol(symbol.to_owned())),
         }
     }
@@ -72,26 +72,26 @@ impl Uprobe {
     /// The instruction at `address`, as the file itself counts addresses (`nm`, `objdump -d`): those of a process less where
     /// the file is mapped in it.
     #[must_use]
-    pub fn at_address(library: impl AsRef<OsStr>, address: u64) -> Self {
+    pub fn at_virtual_address(library: impl AsRef<OsStr>, address: u64) -> Self {
         Self::at(library, Place::Address(address))
     }
 
     /// The instruction at `byte` of the file, counted from its start.
     #[must_use]
-    pub fn at_byte(library: impl AsRef<OsStr>, byte: u64) -> Self {
+    pub fn at_file_offset(library: impl AsRef<OsStr>, byte: u64) -> Self {
         Self::at(library, Place::Byte(byte))
     }
 
     fn at(library: impl AsRef<OsStr>, place: Place) -> Self {
-        Self { file: Library::new(library), place, offset: 0, on_return: false, pid: None, cookie: 0, listeners: 0 }
+        Self { file: Library::new(library), place, offset: 0, retprobe: false, pid: None, cookie: 0, ref_ctr_offset: 0 }
     }
 
     /// Looks the library up as the process `pid` sees it: a name without a slash among the files that it has mapped, a path
     /// in its own file system (which in a container is another one). A name that it has not mapped is looked up as its own
     /// dynamic loader would. Says nothing about who is probed: see [`Uprobe::pid`].
     #[must_use]
-    pub fn seen_by(mut self, pid: u32) -> Self {
-        self.file.seen_by = Some(pid);
+    pub fn resolve_in_process(mut self, pid: u32) -> Self {
+        self.file.resolve_in_process = Some(pid);
         self
     }
 
@@ -105,8 +105,8 @@ impl Uprobe {
 
     /// Attaches to the function's return instead of its entry.
     #[must_use]
-    pub fn on_return(mut self, on_return: bool) -> Self {
-        self.on_return = on_return;
+    pub fn retprobe(mut self, retprobe: bool) -> Self {
+        self.retprobe = retprobe;
         self
     }
 
@@ -129,10 +129,9 @@ impl Uprobe {
 
     /// Where in the file the 16-bit counter lies that tells the probed program how many listen at this place; the kernel
     /// keeps it up to date (`ref_ctr_offset`, Linux 4.20). Programs with statically defined tracepoints have such counters.
-    #[doc(alias = "ref_ctr_offset")]
     #[must_use]
-    pub fn listeners(mut self, byte: u32) -> Self {
-        self.listeners = byte;
+    pub fn ref_ctr_offset(mut self, byte: u32) -> Self {
+        self.ref_ctr_offset = byte;
         self
     }
 
@@ -143,7 +142,7 @@ impl Uprobe {
     ///
     /// [`Error::Library`] if there is no such file. [`Error::Symbol`] if there is no such function in it, or several, or the
     /// place is no code of the file: it is in no executable segment, or the file is a `.debug` file, an object file, a core
-    /// dump or for another machine. Only [`Uprobe::attach`] looks at the place of an [`Uprobe::at_byte`].
+    /// dump or for another machine. Only [`Uprobe::attach`] looks at the place of an [`Uprobe::at_file_offset`].
     pub fn locate(&self) -> Result<(PathBuf, u64), Error> {
         if let (Place::Byte(byte), 0) = (&self.place, self.offset) {
             return Ok((self.file.find()?, *byte));
@@ -168,7 +167,7 @@ impl Uprobe {
         match &self.place {
             Place::Symbol(name) => {
                 // The probe would replace what is no return address.
-                if self.on_return && self.offset != 0 {
+                if self.retprobe && self.offset != 0 {
                     return Err("a return probe takes no offset: it belongs to the function's entry".to_owned());
                 }
                 let image = binary.image()?;
@@ -195,7 +194,7 @@ impl Uprobe {
     ///
     /// # Errors
     ///
-    /// As [`Uprobe::locate`]; [`Error::Symbol`] also if a byte is in no executable segment of its ELF file; [`Error::Kernel`] if
+    /// As [`Uprobe::locate`]; [`Error::Symbol`] also if a byte is in no executable segment of its ELF file; [`Error::Syscall`] if
     /// the kernel refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (binary, byte) = self.open()?;
@@ -215,19 +214,21 @@ impl Uprobe {
     pub(super) fn attach_at(&self, program: &Program, binary: &Binary, byte: u64) -> Result<Link, Error> {
         let path = &binary.path;
         let what =
-            format!("{}`{}` in {}", if self.on_return { "the return of " } else { "" }, self.place, path.display());
+            format!("{}`{}` in {}", if self.retprobe { "the return of " } else { "" }, self.place, path.display());
         let attempt = || format!("put a probe on {what}");
 
         let pmu = Pmu::uprobe().map_err(|error| match error.raw_os_error() {
             Some(_) => Error::kernel(attempt(), &error),
             // The same for every function and file: the programs of an object share this reason.
-            None => Error::Unfit { attempt: "put a probe on a function of a file".to_owned(), why: error.to_string() },
+            None => {
+                Error::Invalid { operation: "put a probe on a function of a file".to_owned(), why: error.to_string() }
+            }
         })?;
         let c_path = CString::new(path.as_os_str().as_bytes())
-            .map_err(|_| Error::Unfit { attempt: attempt(), why: "its path holds a NUL byte".to_owned() })?;
+            .map_err(|_| Error::Invalid { operation: attempt(), why: "its path holds a NUL byte".to_owned() })?;
         /// `PERF_UPROBE_REF_CTR_OFFSET_SHIFT`: the upper half of `config`.
         const LISTENERS_SHIFT: u32 = 32;
-        let config = pmu.config(self.on_return) | u64::from(self.listeners) << LISTENERS_SHIFT;
+        let config = pmu.config(self.retprobe) | u64::from(self.ref_ctr_offset) << LISTENERS_SHIFT;
         let probe = Event::Uprobe { event_type: pmu.event_type, config, path: &c_path, offset: byte };
         let why = "puts the probe on a byte of the file, as an event that a program can hang on";
         let event = perf_event::open(probe, self.pid.map_or(Scope::Everybody, Scope::Process), why)

@@ -31,12 +31,12 @@ use crate::{
 pub struct UprobeMulti {
     file: Library,
     which: Which,
-    on_return: bool,
+    retprobe: bool,
     pid: Option<u32>,
     cookies: Vec<u64>,
     /// For all places without one of their own.
     cookie: u64,
-    listeners: Vec<u64>,
+    ref_ctr_offset: Vec<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -64,25 +64,25 @@ impl UprobeMulti {
         Self {
             file: Library::new(library),
             which,
-            on_return: false,
+            retprobe: false,
             pid: None,
             cookies: Vec::new(),
             cookie: 0,
-            listeners: Vec::new(),
+            ref_ctr_offset: Vec::new(),
         }
     }
 
-    /// As [`Uprobe::seen_by`].
+    /// As [`Uprobe::resolve_in_process`].
     #[must_use]
-    pub fn seen_by(mut self, pid: u32) -> Self {
-        self.file.seen_by = Some(pid);
+    pub fn resolve_in_process(mut self, pid: u32) -> Self {
+        self.file.resolve_in_process = Some(pid);
         self
     }
 
     /// Attaches to the functions' returns instead of their entries.
     #[must_use]
-    pub fn on_return(mut self, on_return: bool) -> Self {
-        self.on_return = on_return;
+    pub fn retprobe(mut self, retprobe: bool) -> Self {
+        self.retprobe = retprobe;
         self
     }
 
@@ -109,10 +109,10 @@ impl UprobeMulti {
     }
 
     /// Where in the file the 16-bit counters lie that tell the probed program how many listen, one for each place in the order
-    /// of [`UprobeMulti::locate`]; 0 for a place without one. See [`Uprobe::listeners`].
+    /// of [`UprobeMulti::locate`]; 0 for a place without one. See [`Uprobe::ref_ctr_offset`].
     #[must_use]
-    pub fn listeners(mut self, bytes: &[u64]) -> Self {
-        self.listeners = bytes.to_vec();
+    pub fn ref_ctr_offset(mut self, bytes: &[u64]) -> Self {
+        self.ref_ctr_offset = bytes.to_vec();
         self
     }
 
@@ -147,13 +147,13 @@ impl UprobeMulti {
     ///
     /// # Errors
     ///
-    /// As [`UprobeMulti::locate`]; [`Error::Unfit`] if there are more or fewer cookies or counters than places; [`Error::Kernel`] if the
+    /// As [`UprobeMulti::locate`]; [`Error::Invalid`] if there are more or fewer cookies or counters than places; [`Error::Syscall`] if the
     /// kernel refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (binary, places) = self.open()?;
         let what = format!(
             "{}{} places in {}",
-            if self.on_return { "the returns of " } else { "" },
+            if self.retprobe { "the returns of " } else { "" },
             places.len(),
             binary.path.display()
         );
@@ -184,8 +184,8 @@ impl UprobeMulti {
 
     fn attach_all(&self, program: &Program, binary: &Binary, places: &[u64], what: &str) -> Result<Link, Error> {
         let attempt = || format!("put probes on {what}");
-        let unfit = |why: String| Error::Unfit { attempt: attempt(), why };
-        for (name, given) in [("cookies", &self.cookies), ("counters", &self.listeners)] {
+        let unfit = |why: String| Error::Invalid { operation: attempt(), why };
+        for (name, given) in [("cookies", &self.cookies), ("counters", &self.ref_ctr_offset)] {
             if !given.is_empty() && given.len() != places.len() {
                 return Err(unfit(format!("{} {name} are given", given.len())));
             }
@@ -202,9 +202,9 @@ impl UprobeMulti {
             .map_err(|_| unfit("its path holds a NUL byte".to_owned()))?;
         let same = if self.cookie == 0 { Vec::new() } else { vec![self.cookie; places.len()] };
         let cookies = if self.cookies.is_empty() { &same } else { &self.cookies };
-        let places = Places { path: &c_path, offsets: places, ref_ctr_offsets: &self.listeners, cookies };
+        let places = Places { path: &c_path, offsets: places, ref_ctr_offsets: &self.ref_ctr_offset, cookies };
         let why = "puts probes on all these bytes of the file, and ties the program to them";
-        link::create_uprobe_multi(program.as_fd(), kind, self.on_return, places, self.pid.unwrap_or(0), why)
+        link::create_uprobe_multi(program.as_fd(), kind, self.retprobe, places, self.pid.unwrap_or(0), why)
             .map(|link| Link::kernels(program, what, link))
             .map_err(|error| match (error.raw_os_error(), kind) {
                 (Some(libc::EINVAL), AttachType::TRACE_UPROBE_SESSION) => {
@@ -216,11 +216,13 @@ impl UprobeMulti {
 
     fn each(&self, program: &Program, binary: &Binary, places: &[u64], what: &str) -> Result<Link, Error> {
         debug!("`{}` is attached to {what} by a perf event each", program.name());
-        let unfit = |why: &str| Error::Unfit { attempt: format!("put probes on {what}"), why: why.to_owned() };
+        let unfit = |why: &str| Error::Invalid { operation: format!("put probes on {what}"), why: why.to_owned() };
         let each = places.iter().enumerate().map(|(index, &byte)| {
-            let listeners = self.listeners.get(index).copied().unwrap_or(0);
-            let listeners = u32::try_from(listeners).map_err(|_| unfit("its counter lies beyond 4 GiB of the file"))?;
-            let mut probe = Uprobe::at_byte(&binary.path, byte).on_return(self.on_return).listeners(listeners);
+            let ref_ctr_offset = self.ref_ctr_offset.get(index).copied().unwrap_or(0);
+            let ref_ctr_offset =
+                u32::try_from(ref_ctr_offset).map_err(|_| unfit("its counter lies beyond 4 GiB of the file"))?;
+            let mut probe =
+                Uprobe::at_file_offset(&binary.path, byte).retprobe(self.retprobe).ref_ctr_offset(ref_ctr_offset);
             if let Some(pid) = self.pid {
                 probe = probe.pid(pid);
             }

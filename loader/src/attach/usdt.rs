@@ -76,10 +76,10 @@ impl Usdt {
         Self { file: Library::new(library), provider: provider.to_owned(), name: name.to_owned(), pid: None, cookie: 0 }
     }
 
-    /// As [`Uprobe::seen_by`](crate::Uprobe::seen_by).
+    /// As [`Uprobe::resolve_in_process`](crate::Uprobe::resolve_in_process).
     #[must_use]
-    pub fn seen_by(mut self, pid: u32) -> Self {
-        self.file.seen_by = Some(pid);
+    pub fn resolve_in_process(mut self, pid: u32) -> Self {
+        self.file.resolve_in_process = Some(pid);
         self
     }
 
@@ -150,8 +150,8 @@ impl Usdt {
     ///
     /// # Errors
     ///
-    /// As [`Usdt::locate`]; [`Error::Unfit`] if the program is of another kind, its object's map of descriptions has no room
-    /// for more or is pinned by name; [`Error::Kernel`] if the kernel
+    /// As [`Usdt::locate`]; [`Error::Invalid`] if the program is of another kind, its object's map of descriptions has no room
+    /// for more or is pinned by name; [`Error::Syscall`] if the kernel
     /// refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (binary, notes) = self.notes()?;
@@ -159,9 +159,9 @@ impl Usdt {
         program.must_be(&[ProgramType::KPROBE], &what)?;
         let bytes: Vec<_> = notes.iter().map(|note| note.byte).collect();
         let semaphores: Vec<_> = notes.iter().map(|note| note.semaphore.unwrap_or(0)).collect();
-        let mut probes = UprobeMulti::at_bytes(&self.file.name, &bytes).on_return(false);
+        let mut probes = UprobeMulti::at_bytes(&self.file.name, &bytes).retprobe(false);
         if semaphores.iter().any(|&semaphore| semaphore != 0) {
-            probes = probes.listeners(&semaphores);
+            probes = probes.ref_ctr_offset(&semaphores);
         }
         if let Some(pid) = self.pid {
             probes = probes.pid(pid);
@@ -196,7 +196,7 @@ impl Usdt {
 
     /// Where the places are in memory.
     fn addresses(&self, path: &Path, notes: &[Note], what: &str) -> Result<Vec<u64>, Error> {
-        let unfit = |why: String| Error::Unfit { attempt: format!("put probes on {what}"), why };
+        let unfit = |why: String| Error::Invalid { operation: format!("put probes on {what}"), why };
         if let Some(fixed) = notes.iter().map(|note| note.fixed).collect() {
             return Ok(fixed);
         }

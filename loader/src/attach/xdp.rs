@@ -83,7 +83,7 @@ impl Xdp {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the program is of another kind; [`Error::Kernel`] if the kernel refuses: EBUSY or EEXIST if the
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EBUSY or EEXIST if the
     /// device has a program, EINVAL if there is no such device, EOPNOTSUPP if the driver has no XDP.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the network device {} (XDP)", self.ifindex);

@@ -14,7 +14,7 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the map is no `RINGBUF`; [`Error::Ring`] if it cannot be mapped, if this process has it open
+    /// [`Error::Invalid`] if the map is no `RINGBUF`; [`Error::Ring`] if it cannot be mapped, if this process has it open
     /// ([`AlreadyOpen`](mmap_ring::Error::AlreadyOpen)), or if it overwrites its oldest records
     /// ([`OverwriteMode`](mmap_ring::Error::OverwriteMode)).
     #[expect(unsafe_code, reason = "vouches for a map that the kernel has told about")]
@@ -36,7 +36,7 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the map is no ring; [`Error::Ring`] if it cannot be mapped.
+    /// [`Error::Invalid`] if the map is no ring; [`Error::Ring`] if it cannot be mapped.
     pub fn peek(&self) -> Result<mmap_ring::Peek, Error> {
         if !self.map_type().is_ring() {
             self.must_be(MapType::RINGBUF, "look at it as a ring buffer")?;
@@ -51,8 +51,8 @@ impl Map {
         if self.map_type() == wanted {
             return Ok(());
         }
-        Err(Error::Unfit {
-            attempt: format!("open the map `{}` to {attempt}", self.name()),
+        Err(Error::Invalid {
+            operation: format!("open the map `{}` to {attempt}", self.name()),
             why: format!("it is a {}, not a {wanted}", self.map_type()),
         })
     }

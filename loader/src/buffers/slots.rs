@@ -49,7 +49,7 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the map is no `PERF_EVENT_ARRAY`; [`Error::Perf`] if a buffer cannot be opened, or the map
+    /// [`Error::Invalid`] if the map is no `PERF_EVENT_ARRAY`; [`Error::Perf`] if a buffer cannot be opened, or the map
     /// does not take it (E2BIG: it has no slot for any of the CPUs).
     pub fn perf_buffers(&self, bytes: u32, options: &Options) -> Result<AdaptiveReader<PerfEventArray>, Error> {
         self.must_be(MapType::PERF_EVENT_ARRAY, "read it as perf buffers")?;

@@ -31,7 +31,9 @@ impl Loaded {
     pub(super) fn fill(&self, skipped: &[String]) -> Result<(), Error> {
         for Made { index, map } in &self.maps {
             let spec = &self.specs[*index];
-            for (key, name) in spec.values.iter().filter(|(_, name)| spec.inner.is_some() || !skipped.contains(name)) {
+            for (key, name) in
+                spec.initial_entries.iter().filter(|(_, name)| spec.inner.is_some() || !skipped.contains(name))
+            {
                 let held = match spec.inner {
                     Some(_) => self.map(name)?.as_fd(),
                     None => self.program(name)?.as_fd(),
@@ -56,7 +58,7 @@ impl Loaded {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`], with the names that are there; [`Error::Unfit`], with the reason, if it is in
+    /// [`Error::NoSuchName`], with the names that are there; [`Error::Invalid`], with the reason, if it is in
     /// [`Loaded::skipped`].
     #[doc(alias = "bpf_object__find_program_by_name")]
     pub fn program(&self, name: &str) -> Result<&Program, Error> {
@@ -71,7 +73,7 @@ impl Loaded {
     }
 
     /// Returns what of the object is not loaded, and why: programs that cannot be loaded, that are not wanted, or that
-    /// were refused by [`Object::load_what_runs`]; and `struct_ops` maps that are not wanted.
+    /// were refused by [`Object::load_partial`]; and `struct_ops` maps that are not wanted.
     #[must_use]
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped

@@ -48,7 +48,7 @@ impl<'p> LoadOptions<'p> {
     /// [`Program`](crate::Program) or any other program that is loaded; without a function's name the one that the section
     /// names (`freplace/FUNCTION`). Of several calls with the same `name` the last counts. Linux 5.6.
     ///
-    /// Loading fails with [`Error::NoSuchName`] if the object has no program `name`, and with [`Error::Unfit`] if that is of
+    /// Loading fails with [`Error::NoSuchName`] if the object has no program `name`, and with [`Error::Invalid`] if that is of
     /// another type than `EXT`, or `program` has no such function or no BTF.
     ///
     /// ```no_run
@@ -117,7 +117,7 @@ impl<'p> Replacement<'p> {
         };
         let name = self.function.as_deref().or(named).unwrap_or_default().to_owned();
         let attempt = format!("replace the function `{name}` by the program `{}`", spec.name);
-        let unfit = |why: String| Error::Unfit { attempt: attempt.clone(), why };
+        let unfit = |why: String| Error::Invalid { operation: attempt.clone(), why };
         if spec.section.program_type != ProgramType::EXT {
             return Err(unfit(format!("it is a program of the type {}; EXT is needed", spec.section.program_type)));
         }

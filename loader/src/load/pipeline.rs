@@ -24,10 +24,10 @@ use crate::{
 #[cfg(feature = "usdt")]
 use crate::{Pinning, program::UsdtSpecs};
 
-/// A program that was refused while the rest of its object is loaded: see [`Object::load_what_runs`].
+/// A program that was refused while the rest of its object is loaded: see [`Object::load_partial`].
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Refused {
+pub struct FailedProgram {
     /// The function's name in the source.
     pub name: String,
     /// The section's name.
@@ -38,11 +38,11 @@ pub struct Refused {
 
 impl Object {
     /// Creates the maps, links the instructions and has the verifier check every program. Attaches nothing. Programs that
-    /// cannot be loaded ([`Object::set_aside`]) or are not wanted are in [`Loaded::skipped`], with the reason.
+    /// cannot be loaded ([`Object::unknown_programs`]) or are not wanted are in [`Loaded::skipped`], with the reason.
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`] if a map or program cannot be created, [`Error::Verifier`] if the verifier refuses a program, with
+    /// [`Error::Syscall`] if a map or program cannot be created, [`Error::Verifier`] if the verifier refuses a program, with
     /// the reason and the log; [`Error::Object`] if the instructions refer to something that is not there. Everything
     /// created so far is closed then.
     #[doc(alias("bpf_object__load", "BPF_PROG_LOAD", "BPF_MAP_CREATE", "NewCollection"))]
@@ -80,16 +80,16 @@ impl Object {
     ///
     /// As [`Object::load`], for what is not a single program's: maps, BTF, what all programs share, and a disabled feature
     /// of this crate.
-    pub fn load_what_runs(self) -> Result<(Loaded, Vec<Refused>), Error> {
+    pub fn load_partial(self) -> Result<(Loaded, Vec<FailedProgram>), Error> {
         self.load_partial_with(&LoadOptions::new())
     }
 
-    /// Loads as [`Object::load_what_runs`] does, with what `options` add to the object.
+    /// Loads as [`Object::load_partial`] does, with what `options` add to the object.
     ///
     /// # Errors
     ///
-    /// As [`Object::load_what_runs`], and [`Error::NoSuchName`] if the options name a program that the object does not have.
-    pub fn load_partial_with(self, options: &LoadOptions<'_>) -> Result<(Loaded, Vec<Refused>), Error> {
+    /// As [`Object::load_partial`], and [`Error::NoSuchName`] if the options name a program that the object does not have.
+    pub fn load_partial_with(self, options: &LoadOptions<'_>) -> Result<(Loaded, Vec<FailedProgram>), Error> {
         let mut refused = Vec::new();
         let loaded = self.load_but(options, &mut |program| {
             refused.push(program);
@@ -102,7 +102,7 @@ impl Object {
     fn load_but(
         self,
         options: &LoadOptions<'_>,
-        refuse: &mut dyn FnMut(Refused) -> Result<(), Error>,
+        refuse: &mut dyn FnMut(FailedProgram) -> Result<(), Error>,
     ) -> Result<Loaded, Error> {
         self.check_features()?;
         options.check(&self)?;
@@ -134,7 +134,7 @@ impl Object {
                     let Skipped { name, section_name, .. } = Skipped::new(&spec.name, &spec.section_name, "");
                     left_out.push(name.clone());
                     skipped.push(Skipped::new(&name, &section_name, &why.to_string()));
-                    refuse(Refused { name, section_name, why })?;
+                    refuse(FailedProgram { name, section_name, why })?;
                 }
             }
         }

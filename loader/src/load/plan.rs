@@ -1,4 +1,4 @@
-//! The steps of loading that need no object in the kernel, as [`Object::load`] and [`Object::rehearse`] both take them:
+//! The steps of loading that need no object in the kernel, as [`Object::load`] and [`Object::dry_run`] both take them:
 //! resolution against a kernel's types, which maps and programs are wanted, and linking.
 
 use std::borrow::Cow;
@@ -26,25 +26,25 @@ impl<'o> Plan<'o> {
 
     /// Returns the maps to create, in the object's order: each with its index, and as the kernel is asked for it.
     pub(crate) fn maps(&self) -> impl Iterator<Item = (usize, Cow<'o, MapSpec>)> {
-        let wanted = self.object.maps().iter().enumerate().filter(|(_, spec)| spec.wanted);
+        let wanted = self.object.maps().iter().enumerate().filter(|(_, spec)| spec.autocreate);
         wanted.map(|(index, spec)| (index, self.resolved.completed(index, spec)))
     }
 
     /// Returns the programs to load, in the object's order.
     pub(crate) fn programs(&self) -> impl Iterator<Item = &'o ProgramSpec> {
-        self.object.programs().iter().filter(|program| program.section.wanted && !self.is_unused(program))
+        self.object.programs().iter().filter(|program| program.section.autoload && !self.is_unused(program))
     }
 
     /// Returns what is not loaded whatever the kernel answers, and why.
     pub(crate) fn skipped(&self) -> Vec<Skipped> {
-        let mut skipped = self.object.set_aside().to_vec();
+        let mut skipped = self.object.unknown_programs().to_vec();
         let program = |program: &ProgramSpec, why: &str| Skipped::new(&program.name, &program.section_name, why);
-        skipped.extend(self.object.programs().iter().filter(|program| !program.section.wanted).map(|unwanted| {
+        skipped.extend(self.object.programs().iter().filter(|program| !program.section.autoload).map(|unwanted| {
             let is_optional = unwanted.section_name.starts_with('?');
             program(unwanted, if is_optional { Skipped::OPTIONAL } else { Skipped::UNWANTED })
         }));
         let why = "its section begins with `?`, or `MapSpec::wanted` is false";
-        let maps = self.object.maps().iter().filter(|map| !map.wanted);
+        let maps = self.object.maps().iter().filter(|map| !map.autocreate);
         skipped.extend(maps.map(|map| Skipped::new(&map.name, "", why)));
         if cfg!(feature = "struct-ops") {
             let unused = self.object.programs().iter().filter(|program| self.is_unused(program));

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!     entries()        position ──▶ kernel ──▶ keys, values and the next position …  until ENOENT
-//!     take_entries()   the same; each returned element is deleted from the map
-//!     update_all(), delete_all()       all in one call
+//!     drain_entries()   the same; each returned element is deleted from the map
+//!     update_batch(), delete_batch()       all in one call
 //! ```
 //!
 //! Where the kernel has no such command for a type of map, the same is done one element at a time, and the log says so. A
@@ -194,7 +194,7 @@ impl Map {
     /// Like [`Map::entries`], but each returned element is deleted from the map: `BPF_MAP_LOOKUP_AND_DELETE_BATCH` (hashes;
     /// Linux 5.6), or [`Map::lookup_and_delete`] one by one. Elements after the last call of `next` stay in the map.
     #[doc(alias("BPF_MAP_LOOKUP_AND_DELETE_BATCH", "bpf_map_lookup_and_delete_batch"))]
-    pub fn take_entries(&self) -> Batches<'_> {
+    pub fn drain_entries(&self) -> Batches<'_> {
         self.batches(true)
     }
 
@@ -217,7 +217,7 @@ impl Map {
     ///
     /// As [`Map::update`]; the error says how many have been set before it.
     #[doc(alias("BPF_MAP_UPDATE_BATCH", "bpf_map_update_batch"))]
-    pub fn update_all<'e>(&self, entries: impl IntoIterator<Item = (&'e [u8], &'e [u8])>) -> Result<(), Error> {
+    pub fn update_batch<'e>(&self, entries: impl IntoIterator<Item = (&'e [u8], &'e [u8])>) -> Result<(), Error> {
         let mut all = self.entries_of(0);
         for (key, value) in entries {
             self.elements.check_lengths(key, value).map_err(|error| self.failed("set values in", &error))?;
@@ -248,7 +248,7 @@ impl Map {
     ///
     /// As [`Map::delete`]; some may have been removed before it.
     #[doc(alias("BPF_MAP_DELETE_BATCH", "bpf_map_delete_batch"))]
-    pub fn delete_all<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>) -> Result<usize, Error> {
+    pub fn delete_batch<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>) -> Result<usize, Error> {
         let mut all = Vec::new();
         for key in keys {
             self.elements.check_key(key).map_err(|error| self.failed("remove keys from", &error))?;
@@ -303,10 +303,12 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if the map is not per-CPU, or a CPU has no value or one of a wrong length; else as [`Map::update`].
+    /// [`Error::Invalid`] if the map is not per-CPU, or a CPU has no value or one of a wrong length; else as [`Map::update`].
     pub fn update_per_cpu(&self, key: &[u8], values: &PerCpu) -> Result<(), Error> {
-        let unfit =
-            |why: String| Error::Unfit { attempt: format!("set a value for each CPU in the map `{}`", self.name), why };
+        let unfit = |why: String| Error::Invalid {
+            operation: format!("set a value for each CPU in the map `{}`", self.name),
+            why,
+        };
         if !self.map_type().is_per_cpu() {
             return Err(unfit(format!("it is a {}, which has one value for all CPUs", self.map_type())));
         }

@@ -8,11 +8,11 @@ impl Map {
     ///
     /// Needs CAP_SYS_ADMIN, and Linux 4.13.
     ///
-    /// Needs this crate's feature `census`.
+    /// Needs this crate's feature `system`.
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`]: ENOENT if there is no such map (any more), EPERM without privileges.
+    /// [`Error::Syscall`]: ENOENT if there is no such map (any more), EPERM without privileges.
     #[doc(alias("BPF_MAP_GET_FD_BY_ID", "bpf_map_get_fd_by_id"))]
     pub fn from_id(id: u32) -> Result<Self, Error> {
         let map = ids::open(ids::Kind::Map, id, "opens a map by its number, whoever made it").map_err(|error| {

@@ -38,15 +38,15 @@ impl Map {
         let mut attr = corrected(spec)?;
         let holds_maps = matches!(spec.map_type, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS);
         if cfg!(feature = "advice") && holds_maps && spec.inner.is_none() {
-            return Err(Error::Unfit {
-                attempt: attempt(spec, &attr),
+            return Err(Error::Invalid {
+                operation: attempt(spec, &attr),
                 why: "a map of maps needs a pattern of the maps that it holds: `__array(values, struct …)`, or `MapSpec::inner`"
                     .to_owned(),
             });
         }
         if cfg!(feature = "struct-ops") && btf.is_none() && struct_ops.is_some() {
-            return Err(Error::Unfit {
-                attempt: attempt(spec, &attr),
+            return Err(Error::Invalid {
+                operation: attempt(spec, &attr),
                 why: "its type is in the object's BTF, which the kernel did not take".to_owned(),
             });
         }
@@ -103,7 +103,8 @@ impl Map {
         let page = page_size();
         let length = (spec.max_entries as usize).saturating_mul(page);
         if let Some((_, size)) = spec.globals {
-            let unfit = |why: String| Error::Unfit { attempt: format!("create the map `{}` (ARENA)", spec.name), why };
+            let unfit =
+                |why: String| Error::Invalid { operation: format!("create the map `{}` (ARENA)", spec.name), why };
             if size as usize > length {
                 let pages = (size as usize).div_ceil(page);
                 return Err(unfit(format!("it has {} pages, and its global variables take {pages}", spec.max_entries)));
@@ -152,8 +153,8 @@ impl MapSpec {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] for a ring of more than 2 GiB; [`Error::Kernel`] if the possible CPUs cannot be counted.
-    pub fn corrected(&self) -> Result<Self, Error> {
+    /// [`Error::Invalid`] for a ring of more than 2 GiB; [`Error::Syscall`] if the possible CPUs cannot be counted.
+    pub fn normalized(&self) -> Result<Self, Error> {
         let MapCreate { key_size, value_size, max_entries, .. } = corrected(self)?;
         Ok(Self { key_size, value_size, max_entries, ..self.clone() })
     }
@@ -189,8 +190,8 @@ fn max_entries(spec: &MapSpec) -> Result<u32, Error> {
         if asked == 0 || asked > possible { possible } else { asked }
     } else if spec.map_type.is_ring() {
         let page = page_size() as u32;
-        asked.max(page).checked_next_power_of_two().ok_or_else(|| Error::Unfit {
-            attempt: format!("create the ring `{}` of {asked} bytes", spec.name),
+        asked.max(page).checked_next_power_of_two().ok_or_else(|| Error::Invalid {
+            operation: format!("create the ring `{}` of {asked} bytes", spec.name),
             why: "the largest ring is 2147483648 bytes".to_owned(),
         })?
     } else {

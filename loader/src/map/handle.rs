@@ -89,8 +89,8 @@ impl Map {
             return Ok(memory);
         }
         if self.map_type() == MapType::ARENA {
-            return Err(Error::Unfit {
-                attempt: format!("look into the arena `{}`", self.name),
+            return Err(Error::Invalid {
+                operation: format!("look into the arena `{}`", self.name),
                 why: "another process created and mapped it: map it at the same address (mmap(2))".to_owned(),
             });
         }
@@ -175,11 +175,11 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// As [`Map::lookup`]; [`Error::Unfit`] if the map is not per-CPU.
+    /// As [`Map::lookup`]; [`Error::Invalid`] if the map is not per-CPU.
     pub fn lookup_per_cpu(&self, key: &[u8]) -> Result<Option<PerCpu>, Error> {
         if !self.map_type().is_per_cpu() {
-            return Err(Error::Unfit {
-                attempt: format!("look up a value for each CPU in the map `{}`", self.name),
+            return Err(Error::Invalid {
+                operation: format!("look up a value for each CPU in the map `{}`", self.name),
                 why: format!("it is a {}, which has one value for all CPUs", self.map_type()),
             });
         }

@@ -21,8 +21,8 @@ impl Map {
         }
         // A name that came with the object must not lead out of the directory.
         if spec.name.contains('/') {
-            return Err(Error::Unfit {
-                attempt: format!("pin the map `{}` by its name", spec.name),
+            return Err(Error::Invalid {
+                operation: format!("pin the map `{}` by its name", spec.name),
                 why: "a file's name holds no slash".to_owned(),
             });
         }
@@ -51,7 +51,7 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`]: ENOENT if nothing is pinned there, EPERM without privileges or if it is no map.
+    /// [`Error::Syscall`]: ENOENT if nothing is pinned there, EPERM without privileges or if it is no map.
     #[doc(alias("BPF_OBJ_GET", "bpf_obj_get"))]
     pub fn from_pin(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
@@ -64,7 +64,7 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`]: EEXIST if there is such a file, EPERM or EINVAL if the directory is in no BPF
+    /// [`Error::Syscall`]: EEXIST if there is such a file, EPERM or EINVAL if the directory is in no BPF
     /// file system.
     #[doc(alias("BPF_OBJ_PIN", "bpf_map__pin"))]
     pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
@@ -88,8 +88,8 @@ impl Map {
         ];
         match parts.into_iter().find(|(_, there, wanted)| there != wanted) {
             None => Ok(()),
-            Some((part, there, wanted)) => Err(Error::Unfit {
-                attempt: format!("use the pinned map {} as `{}`", path.display(), spec.name),
+            Some((part, there, wanted)) => Err(Error::Invalid {
+                operation: format!("use the pinned map {} as `{}`", path.display(), spec.name),
                 why: format!("{part} there is {there}, and the object says {wanted}; remove the pin, or pin elsewhere"),
             }),
         }

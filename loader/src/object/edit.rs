@@ -9,7 +9,7 @@ use super::{
     parse::Object,
     section::Section,
     specs::{Contents, MapSpec, ProgramSpec},
-    value::Value,
+    value::ToBytes,
     variable,
 };
 use crate::{Error, ProgramType, text::no_such};
@@ -24,12 +24,12 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`] if there is no such program; [`Error::Unfit`], with the reason, if it is one of
-    /// [`Object::set_aside`].
+    /// [`Error::NoSuchName`] if there is no such program; [`Error::Invalid`], with the reason, if it is one of
+    /// [`Object::unknown_programs`].
     #[doc(alias = "bpf_object__find_program_by_name")]
     pub fn program_mut(&mut self, name: &str) -> Result<&mut ProgramSpec, Error> {
         let Some(index) = self.programs.iter().position(|program| program.name == name) else {
-            if let Some(skipped) = self.set_aside.iter().find(|skipped| skipped.name == name) {
+            if let Some(skipped) = self.unknown_programs.iter().find(|skipped| skipped.name == name) {
                 return Err(skipped.error("choose"));
             }
             return Err(no_such("program", name, self.programs.iter().map(|program| program.name.as_str())));
@@ -45,7 +45,7 @@ impl Object {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use cutaway::{AttachType, Object, ProgramType, Uprobe};
     /// let mut object = Object::parse(&std::fs::read("probes.o")?)?;
-    /// object.set_type("on_malloc", ProgramType::KPROBE, AttachType::default())?; // SEC("my_probes")
+    /// object.set_program_type("on_malloc", ProgramType::KPROBE, AttachType::default())?; // SEC("my_probes")
     /// let loaded = object.load()?;
     /// let link = Uprobe::new("libc.so.6", "malloc").attach(loaded.program("on_malloc")?)?;
     /// # Ok(())
@@ -56,7 +56,7 @@ impl Object {
     ///
     /// [`Error::NoSuchName`] if the object has no function of that name that is visible outside its file.
     #[doc(alias("bpf_program__set_type", "bpf_program__set_expected_attach_type"))]
-    pub fn set_type(
+    pub fn set_program_type(
         &mut self,
         name: &str,
         program_type: ProgramType,
@@ -72,7 +72,7 @@ impl Object {
             let names = self.functions.iter().filter(|(_, function)| function.global);
             return Err(no_such("function", name, names.map(|(_, function)| function.name.as_str())));
         };
-        self.set_aside.retain(|aside| aside.name != name);
+        self.unknown_programs.retain(|aside| aside.name != name);
         let place = self.programs.partition_point(|program| program.entry < entry);
         self.programs.insert(
             place,
@@ -87,21 +87,21 @@ impl Object {
     }
 
     /// Sets the program type and the attach target of the function `name`, in the form of a section's name:
-    /// `tracepoint/syscalls/sys_enter_openat`, `kprobe/do_unlinkat`, `xdp`. As [`Object::set_type`] otherwise.
+    /// `tracepoint/syscalls/sys_enter_openat`, `kprobe/do_unlinkat`, `xdp`. As [`Object::set_program_type`] otherwise.
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if `section` names no kind of program; [`Error::NoSuchName`] if the object has no function of
+    /// [`Error::Invalid`] if `section` names no kind of program; [`Error::NoSuchName`] if the object has no function of
     /// that name that is visible outside its file.
     #[doc(alias("SEC", "bpf_program__section_name"))]
     pub fn set_section(&mut self, name: &str, section: &str) -> Result<&mut ProgramSpec, Error> {
-        let read = Section::read(section).map_err(|why| Error::Unfit {
-            attempt: format!("take the function `{name}` for a program of the section `{section}`"),
+        let read = Section::read(section).map_err(|why| Error::Invalid {
+            operation: format!("take the function `{name}` for a program of the section `{section}`"),
             why: why.to_string(),
         })?;
-        let program = self.set_type(name, read.program_type, read.expected_attach_type)?;
+        let program = self.set_program_type(name, read.program_type, read.expected_attach_type)?;
         section.clone_into(&mut program.section_name);
-        program.section = Section { wanted: true, ..read };
+        program.section = Section { autoload: true, ..read };
         Ok(program)
     }
 
@@ -120,7 +120,7 @@ impl Object {
 
     /// Sets the directory for maps that are pinned by name; `/sys/fs/bpf` otherwise. It must exist, on a bpf file system.
     #[doc(alias("pin_root_path", "LIBBPF_PIN_BY_NAME"))]
-    pub fn set_pins(&mut self, folder: impl AsRef<Path>) {
+    pub fn set_pin_root(&mut self, folder: impl AsRef<Path>) {
         self.pins = folder.as_ref().to_owned();
     }
 
@@ -139,16 +139,16 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`] if the object has no variable of that name; [`Error::Unfit`] if `value` has another length, or
+    /// [`Error::NoSuchName`] if the object has no variable of that name; [`Error::Invalid`] if `value` has another length, or
     /// is of another sign or kind than the object's types tell; the error names the variable, its type and its section.
     #[doc(alias("bpf_map__set_initial_value", "RewriteConstants", "set_global"))]
-    pub fn set_variable<T: Value + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
+    pub fn set_variable<T: ToBytes + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
         let Some(spec) = self.variables.iter().find(|known| known.name == name) else {
             return Err(no_such("variable", name, self.variables.iter().map(|known| known.name.as_str())));
         };
         let unfit = |why: String| variable::unfit("set", spec, why);
         let value = value.bytes();
-        if let Some(why) = spec.objection(T::FORM, value.len()) {
+        if let Some(why) = spec.objection(T::KIND, value.len()) {
             return Err(unfit(why));
         }
         if spec.section == KCONFIG {

@@ -10,7 +10,7 @@ fn parse(name: &str) -> Result<Object, Error> {
 
 /// Why the object cannot be read, or its first program not be linked.
 fn refusal(name: &str) -> String {
-    let rehearsed = parse(name).and_then(|object| object.rehearse(&[]));
+    let rehearsed = parse(name).and_then(|object| object.dry_run(&[]));
     let mut programs = match rehearsed {
         Ok(rehearsal) => rehearsal.programs.into_iter(),
         Err(error) => return error.to_string(),
@@ -40,7 +40,7 @@ fn static_program_is_skipped_and_static_function_is_not() {
     let object = parse("static_programs").unwrap();
     let programs: Vec<_> = object.programs().iter().map(|program| program.name.as_str()).collect();
     assert_eq!(programs, ["runs"]);
-    let [skipped] = object.set_aside() else { panic!("{:?}", object.set_aside()) };
+    let [skipped] = object.unknown_programs() else { panic!("{:?}", object.unknown_programs()) };
     assert_eq!((skipped.name.as_str(), skipped.section_name.as_str()), ("forgotten", "raw_tp/sys_enter"));
     assert_eq!(skipped.to_string(), "`forgotten`: it is static, and programs must be global: drop `static`");
 }
@@ -57,7 +57,7 @@ fn program_of_an_unknown_section_is_said_to_be_there() {
     assert!(line.contains("SEC(\"kprobe/TARGET\")"), "{line}");
     let line = object.program_mut("nowhere").unwrap_err().to_string();
     assert!(line.contains("has no program `nowhere`"), "{line}");
-    object.set_type("in_foo", ProgramType::RAW_TRACEPOINT, crate::AttachType::default()).unwrap();
+    object.set_program_type("in_foo", ProgramType::RAW_TRACEPOINT, crate::AttachType::default()).unwrap();
     assert!(object.program_mut("in_foo").is_ok());
 }
 

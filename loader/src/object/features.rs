@@ -16,11 +16,11 @@ impl Object {
         if !READS_EXTERNS && let Some(first) = self.externs.first() {
             return Err(Error::left_out(format!("find `{}` in the kernel", first.name), "externs"));
         }
-        let tables = self.maps.iter().find(|map| map.wanted && map.map_type == MapType::STRUCT_OPS);
+        let tables = self.maps.iter().find(|map| map.autocreate && map.map_type == MapType::STRUCT_OPS);
         if !READS_STRUCT_OPS && let Some(table) = tables {
             return Err(Error::left_out(format!("make the map `{}` (STRUCT_OPS)", table.name), "struct-ops"));
         }
-        for program in self.programs.iter().filter(|program| program.section.wanted) {
+        for program in self.programs.iter().filter(|program| program.section.autoload) {
             let feature = match program.section.program_type {
                 ProgramType::TRACING | ProgramType::LSM | ProgramType::EXT if !cfg!(feature = "tracing") => "tracing",
                 ProgramType::STRUCT_OPS if !cfg!(feature = "struct-ops") => "struct-ops",
@@ -41,7 +41,7 @@ mod tests {
     fn refusal(object: &str) -> String {
         let path = format!("{}/../tests/corpus/{object}", env!("CARGO_MANIFEST_DIR"));
         let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
-        object.rehearse(&[]).err().map_or_else(String::new, |error| error.to_string())
+        object.dry_run(&[]).err().map_or_else(String::new, |error| error.to_string())
     }
 
     // `cargo xtask minimal` runs this without any.

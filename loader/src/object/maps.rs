@@ -167,7 +167,7 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
                 addresses = addresses
                     .checked_sub(1)
                     .ok_or_else(|| broken(format_args!("the map `{name}` lies where others do")))?;
-                map.values.push((((offset - start) / 8) as u32, target.name.clone()));
+                map.initial_entries.push((((offset - start) / 8) as u32, target.name.clone()));
             }
         }
         maps.push(map);

@@ -50,7 +50,7 @@ pub struct Object {
     pub(crate) variables: Vec<VariableSpec>,
     pub(crate) maps: Vec<MapSpec>,
     pub(crate) programs: Vec<ProgramSpec>,
-    pub(super) set_aside: Vec<Skipped>,
+    pub(super) unknown_programs: Vec<Skipped>,
     pub(super) warnings: Vec<Warning>,
     /// Why the kernel does not take the license for GPL.
     pub(crate) license_fault: Option<String>,
@@ -66,7 +66,7 @@ impl Object {
     /// # Errors
     ///
     /// [`Error::Object`] if the file is truncated, malformed, or for another machine or byte order. A program that cannot be
-    /// loaded is no error: see [`Object::set_aside`].
+    /// loaded is no error: see [`Object::unknown_programs`].
     #[doc(alias("bpf_object__open", "bpf_object__open_mem", "LoadCollectionSpec"))]
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let elf = Elf::read(bytes)?;
@@ -81,14 +81,14 @@ impl Object {
     /// # Errors
     ///
     /// As [`Object::parse`], but for the byte order.
-    pub fn parse_foreign(bytes: &[u8]) -> Result<Self, Error> {
+    pub fn parse_any_endian(bytes: &[u8]) -> Result<Self, Error> {
         Elf::read(bytes).and_then(Self::of)
     }
 
-    /// Returns whether the object is foreign-endian: see [`Object::parse_foreign`].
+    /// Returns whether the object is foreign-endian: see [`Object::parse_any_endian`].
     #[must_use]
-    pub fn is_foreign(&self) -> bool {
-        self.elf.is_foreign()
+    pub fn is_foreign_endian(&self) -> bool {
+        self.elf.is_foreign_endian()
     }
 
     fn of(elf: Elf) -> Result<Self, Error> {
@@ -108,7 +108,7 @@ impl Object {
         let maps = maps::read(&elf, btf.as_ref(), &externs, &mut warnings)?;
         let variables = variable::read(&elf, btf.as_ref(), &externs);
         let functions = function::read(&elf, &infos, btf.as_ref())?;
-        let (programs, set_aside) = programs(&elf, &functions);
+        let (programs, unknown_programs) = programs(&elf, &functions);
         Ok(Self {
             license_fault: license::fault_of(&elf, &license),
             license,
@@ -121,7 +121,7 @@ impl Object {
             variables,
             maps,
             programs,
-            set_aside,
+            unknown_programs,
             warnings,
             pins: PathBuf::from(PINS),
         })
@@ -142,11 +142,11 @@ impl Object {
     }
 
     /// Returns the programs that cannot be loaded, each with the reason: their section names no kind of program, or
-    /// they are `static`. The rest of the object can; and so can the former, once [`Object::set_type`] says what they
+    /// they are `static`. The rest of the object can; and so can the former, once [`Object::set_program_type`] says what they
     /// are.
     #[must_use]
-    pub fn set_aside(&self) -> &[Skipped] {
-        &self.set_aside
+    pub fn unknown_programs(&self) -> &[Skipped] {
+        &self.unknown_programs
     }
 
     /// Returns the global variables, section by section: those of `.data`, `.rodata`, `.bss` and their siblings (`.data.tuning`), and
@@ -231,7 +231,7 @@ impl Object {
 /// program.
 fn programs(elf: &Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Skipped>) {
     const STATIC: &str = "it is static, and programs must be global: drop `static`";
-    let (mut programs, mut set_aside) = (Vec::new(), Vec::new());
+    let (mut programs, mut unknown_programs) = (Vec::new(), Vec::new());
     let mut called = None;
     for &(entry, ref function) in functions.iter() {
         let section = elf.section(entry.0);
@@ -261,9 +261,9 @@ fn programs(elf: &Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Skipped>
             }
             Err(why) => format!("section `{section_name}`: {why}; and {STATIC}"),
         };
-        set_aside.push(Skipped { name, section_name, why });
+        unknown_programs.push(Skipped { name, section_name, why });
     }
-    (programs, set_aside)
+    (programs, unknown_programs)
 }
 
 #[cold]

@@ -36,8 +36,8 @@ pub struct Section {
     #[doc(alias = "BPF_F_XDP_HAS_FRAGS")]
     pub fragments: bool,
     /// Loaded unless the name begins with `?`.
-    #[doc(alias("autoload", "bpf_program__set_autoload"))]
-    pub wanted: bool,
+    #[doc(alias = "bpf_program__set_autoload")]
+    pub autoload: bool,
     /// Where to attach it, if the name says so.
     pub target: Option<Target>,
 }
@@ -175,7 +175,7 @@ impl Section {
 
     /// Reads a section's name.
     pub(crate) fn read(name: &str) -> Result<Self, UnknownKind> {
-        let (name, wanted) = match name.strip_prefix('?') {
+        let (name, autoload) = match name.strip_prefix('?') {
             Some(name) => (name, false),
             None => (name, true),
         };
@@ -196,14 +196,14 @@ impl Section {
             expected_attach_type: *expected_attach_type,
             sleepable,
             fragments,
-            wanted,
+            autoload,
             target,
         })
     }
 
     /// Returns the section of a program whose type is set by the caller, without a target.
     pub(super) fn of(program_type: ProgramType, expected_attach_type: AttachType) -> Self {
-        Self { program_type, expected_attach_type, sleepable: false, fragments: false, wanted: true, target: None }
+        Self { program_type, expected_attach_type, sleepable: false, fragments: false, autoload: true, target: None }
     }
 
     /// Reads a target that stands behind the slash of no section's name, as if it stood behind that of `name`.
@@ -221,7 +221,7 @@ impl Section {
 /// What to do about a section whose name begins with no kind.
 pub(super) fn remedy(name: &str) -> String {
     if !cfg!(feature = "advice") {
-        return "say what it is with `Object::set_type`".to_owned();
+        return "say what it is with `Object::set_program_type`".to_owned();
     }
     let name = name.trim_start_matches('?');
     let meant = WORDS.split_ascii_whitespace().filter(|word| {
@@ -230,7 +230,9 @@ pub(super) fn remedy(name: &str) -> String {
     });
     match meant.max_by_key(|word| word.len()) {
         Some(word) => format!("a slash separates kind and target: SEC(\"{word}/TARGET\")"),
-        None => "give it one, as SEC(\"kprobe/FUNCTION\"), or say what it is with `Object::set_type`".to_owned(),
+        None => {
+            "give it one, as SEC(\"kprobe/FUNCTION\"), or say what it is with `Object::set_program_type`".to_owned()
+        }
     }
 }
 
@@ -291,8 +293,8 @@ mod tests {
         assert!(Section::read("fentry.s/f").unwrap().sleepable);
         assert!(Section::read("syscall").unwrap().sleepable);
         assert!(Section::read("xdp.frags").unwrap().fragments);
-        assert!(!Section::read("?kprobe/f").unwrap().wanted);
-        assert!(Section::read("kprobe/f").unwrap().wanted);
+        assert!(!Section::read("?kprobe/f").unwrap().autoload);
+        assert!(Section::read("kprobe/f").unwrap().autoload);
         assert!(Section::read("uretprobe.multi.s/l:f").unwrap().sleepable);
     }
 
@@ -307,7 +309,7 @@ mod tests {
             assert!(remedy(name).ends_with(kind), "{}", remedy(name));
         }
         for name in ["foo", "prog", "kprobes"] {
-            assert!(remedy(name).contains("Object::set_type"), "{}", remedy(name));
+            assert!(remedy(name).contains("Object::set_program_type"), "{}", remedy(name));
         }
     }
 

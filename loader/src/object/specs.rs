@@ -19,8 +19,8 @@ pub struct MapSpec {
     pub name: String,
     /// Whether it is created; false for a struct_ops map whose section begins with `?`. A program that uses a map that is not
     /// created cannot be loaded.
-    #[doc(alias("autocreate", "bpf_map__set_autocreate"))]
-    pub wanted: bool,
+    #[doc(alias = "bpf_map__set_autocreate")]
+    pub autocreate: bool,
     /// The kind of map.
     #[doc(alias = "bpf_map__set_type")]
     pub map_type: MapType,
@@ -46,7 +46,7 @@ pub struct MapSpec {
     pub inner: Option<Box<MapSpec>>,
     /// What it holds from the start: keys, and names of maps or programs.
     #[doc(alias = "init_slots")]
-    pub values: Vec<(u32, String)>,
+    pub initial_entries: Vec<(u32, String)>,
     pub(crate) btf_key_type_id: u32,
     pub(crate) btf_value_type_id: u32,
     /// Contents to be written before any program runs: global data.
@@ -177,7 +177,7 @@ impl MapSpec {
     pub(super) fn new(name: &str, map_type: MapType, place: Place) -> Self {
         Self {
             name: name.to_owned(),
-            wanted: true,
+            autocreate: true,
             map_type,
             key_size: 0,
             value_size: 0,
@@ -187,7 +187,7 @@ impl MapSpec {
             numa_node: 0,
             pinning: Pinning::None,
             inner: None,
-            values: Vec::new(),
+            initial_entries: Vec::new(),
             btf_key_type_id: 0,
             btf_value_type_id: 0,
             contents: None,
@@ -236,13 +236,13 @@ impl Skipped {
         self.section_name.is_empty() || matches!(self.why.as_str(), Self::OPTIONAL | Self::UNWANTED)
     }
 
-    pub(crate) const OPTIONAL: &str = "its section begins with `?`: it is loaded if `section.wanted` is set to true";
-    pub(crate) const UNWANTED: &str = "`section.wanted` is false";
+    pub(crate) const OPTIONAL: &str = "its section begins with `?`: it is loaded if `section.autoload` is set to true";
+    pub(crate) const UNWANTED: &str = "`section.autoload` is false";
 
     /// The error for a use of it.
     pub(crate) fn error(&self, attempt: &str) -> Error {
         let what = if self.section_name.is_empty() { "map" } else { "program" };
-        Error::Unfit { attempt: format!("{attempt} the {what} `{}`", self.name), why: self.why.clone() }
+        Error::Invalid { operation: format!("{attempt} the {what} `{}`", self.name), why: self.why.clone() }
     }
 }
 
@@ -258,12 +258,12 @@ impl ProgramSpec {
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if `target` is not of that form, or programs of this type are attached to nothing that has a name (those
+    /// [`Error::Invalid`] if `target` is not of that form, or programs of this type are attached to nothing that has a name (those
     /// on network devices, cgroups, sockets).
-    #[doc(alias("bpf_program__set_attach_target", "set_attach_target"))]
-    pub fn aim(&mut self, target: &str) -> Result<(), Error> {
-        let found = Section::read_target(&self.section_name, target).map_err(|why| Error::Unfit {
-            attempt: format!("attach the program `{}` (section `{}`) to `{target}`", self.name, self.section_name),
+    #[doc(alias = "bpf_program__set_attach_target")]
+    pub fn set_attach_target(&mut self, target: &str) -> Result<(), Error> {
+        let found = Section::read_target(&self.section_name, target).map_err(|why| Error::Invalid {
+            operation: format!("attach the program `{}` (section `{}`) to `{target}`", self.name, self.section_name),
             why: why.to_string(),
         })?;
         self.section.target = Some(found);

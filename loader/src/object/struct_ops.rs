@@ -50,7 +50,7 @@ pub(super) fn read(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
                 })
             };
             let mut map = MapSpec::new(&symbol.name, MapType::STRUCT_OPS, Place::Symbol(number));
-            map.wanted = !section.name.starts_with('?');
+            map.autocreate = !section.name.starts_with('?');
             if READS_STRUCT_OPS {
                 let table = table();
                 let table =

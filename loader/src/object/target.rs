@@ -58,7 +58,7 @@ pub enum Target {
         /// Bytes from the function's start.
         offset: u64,
         /// On return instead of on entry.
-        on_return: bool,
+        retprobe: bool,
     },
     /// All user-space functions that a pattern fits.
     UprobeMulti {
@@ -67,7 +67,7 @@ pub enum Target {
         /// The functions: `*` stands for anything, `?` for one character.
         pattern: String,
         /// On return instead of on entry.
-        on_return: bool,
+        retprobe: bool,
     },
     /// A statically defined tracepoint of a user-space program.
     Usdt {
@@ -85,21 +85,21 @@ pub enum Target {
         /// Bytes from its start.
         offset: u64,
         /// On return instead of on entry.
-        on_return: bool,
+        retprobe: bool,
     },
     /// All functions of the kernel that a pattern fits.
     KprobeMulti {
         /// The functions: `*` stands for anything, `?` for one character.
         pattern: String,
         /// On return instead of on entry.
-        on_return: bool,
+        retprobe: bool,
     },
     /// A system call.
     Ksyscall {
         /// Its name, without prefix.
         name: String,
         /// On return instead of on entry.
-        on_return: bool,
+        retprobe: bool,
     },
     /// A tracepoint of the kernel.
     Tracepoint {
@@ -151,15 +151,15 @@ impl Target {
     fn place(reading: Reading, rest: &str) -> Result<Option<Self>, &'static str> {
         Ok(Some(match reading {
             Reading::Nothing => return Ok(None),
-            Reading::Uprobe(on_return) => uprobe(rest, on_return)?,
-            Reading::UprobeMulti(on_return) => {
+            Reading::Uprobe(retprobe) => uprobe(rest, retprobe)?,
+            Reading::UprobeMulti(retprobe) => {
                 let (library, pattern) = in_library(rest)?;
-                Self::UprobeMulti { library, pattern, on_return }
+                Self::UprobeMulti { library, pattern, retprobe }
             }
             Reading::Usdt => usdt(rest)?,
-            Reading::Kprobe(on_return) => kprobe(rest, on_return)?,
-            Reading::KprobeMulti(on_return) => Self::KprobeMulti { pattern: rest.to_owned(), on_return },
-            Reading::Ksyscall(on_return) => Self::Ksyscall { name: rest.to_owned(), on_return },
+            Reading::Kprobe(retprobe) => kprobe(rest, retprobe)?,
+            Reading::KprobeMulti(retprobe) => Self::KprobeMulti { pattern: rest.to_owned(), retprobe },
+            Reading::Ksyscall(retprobe) => Self::Ksyscall { name: rest.to_owned(), retprobe },
             Reading::Tracepoint => tracepoint(rest)?,
             Reading::RawTracepoint => Self::RawTracepoint { name: rest.to_owned() },
             Reading::BtfName => Self::Btf { name: rest.to_owned() },
@@ -187,19 +187,19 @@ pub(crate) fn splits(text: &str) -> impl Iterator<Item = (&str, &str)> {
     sides.filter(|(first, second)| !first.is_empty() && !second.is_empty())
 }
 
-fn uprobe(rest: &str, on_return: bool) -> Result<Target, &'static str> {
+fn uprobe(rest: &str, retprobe: bool) -> Result<Target, &'static str> {
     let (library, function) = in_library(rest)?;
-    let (symbol, offset) = with_offset(&function, on_return)?;
-    Ok(Target::Uprobe { library, symbol, offset, on_return })
+    let (symbol, offset) = with_offset(&function, retprobe)?;
+    Ok(Target::Uprobe { library, symbol, offset, retprobe })
 }
 
-fn kprobe(rest: &str, on_return: bool) -> Result<Target, &'static str> {
-    let (function, offset) = with_offset(rest, on_return)?;
-    Ok(Target::Kprobe { function, offset, on_return })
+fn kprobe(rest: &str, retprobe: bool) -> Result<Target, &'static str> {
+    let (function, offset) = with_offset(rest, retprobe)?;
+    Ok(Target::Kprobe { function, offset, retprobe })
 }
 
 /// `SYMBOL[+OFFSET]`
-fn with_offset(function: &str, on_return: bool) -> Result<(String, u64), &'static str> {
+fn with_offset(function: &str, retprobe: bool) -> Result<(String, u64), &'static str> {
     let (symbol, offset) = match function.rsplit_once('+') {
         Some((symbol, offset)) => (symbol, number(offset).ok_or("its offset is not a number")?),
         None => (function, 0),
@@ -207,7 +207,7 @@ fn with_offset(function: &str, on_return: bool) -> Result<(String, u64), &'stati
     if symbol.is_empty() {
         return Err("its target names no function");
     }
-    if on_return && offset != 0 {
+    if retprobe && offset != 0 {
         return Err("a return probe takes no offset: it attaches to the function's entry");
     }
     Ok((symbol.to_owned(), offset))
@@ -221,11 +221,11 @@ fn number(text: &str) -> Option<u64> {
 }
 
 fn usdt(rest: &str) -> Result<Target, &'static str> {
-    const FORM: &str = "its target is LIBRARY:PROVIDER:NAME";
-    let (rest, name) = rest.rsplit_once(':').ok_or(FORM)?;
-    let (library, provider) = rest.rsplit_once(':').ok_or(FORM)?;
+    const KIND: &str = "its target is LIBRARY:PROVIDER:NAME";
+    let (rest, name) = rest.rsplit_once(':').ok_or(KIND)?;
+    let (library, provider) = rest.rsplit_once(':').ok_or(KIND)?;
     if library.is_empty() || provider.is_empty() || name.is_empty() {
-        return Err(FORM);
+        return Err(KIND);
     }
     Ok(Target::Usdt { library: library.to_owned(), provider: provider.to_owned(), name: name.to_owned() })
 }
@@ -247,8 +247,8 @@ mod tests {
         Section::read(name).unwrap().target
     }
 
-    fn probe(library: &str, symbol: &str, offset: u64, on_return: bool) -> Option<Target> {
-        Some(Target::Uprobe { library: library.into(), symbol: symbol.into(), offset, on_return })
+    fn probe(library: &str, symbol: &str, offset: u64, retprobe: bool) -> Option<Target> {
+        Some(Target::Uprobe { library: library.into(), symbol: symbol.into(), offset, retprobe })
     }
 
     #[test]
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(target("tp/task/task_newtask"), tracepoint);
         let usdt = Target::Usdt { library: "/bin/x".into(), provider: "p".into(), name: "n".into() };
         assert_eq!(target("usdt//bin/x:p:n"), Some(usdt));
-        let kprobe = Target::Kprobe { function: "do_exit".into(), offset: 4, on_return: false };
+        let kprobe = Target::Kprobe { function: "do_exit".into(), offset: 4, retprobe: false };
         assert_eq!(target("kprobe/do_exit+4"), Some(kprobe));
         assert_eq!(target("fentry/do_exit"), Some(Target::Btf { name: "do_exit".into() }));
         assert_eq!(target("socket/mine"), Some(Target::Label("mine".into())));

@@ -10,7 +10,7 @@ use crate::btf::{self, Btf, Type};
 /// What a value looks like in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Form {
+pub enum ScalarKind {
     /// Bytes that mean whatever the variable means by them.
     Bytes,
     /// Unsigned integers of so many bytes.
@@ -25,11 +25,11 @@ pub enum Form {
 
 /// What a global variable can be set to: numbers, truth values, arrays of them, and bytes.
 ///
-/// For a structure of one's own it can be implemented, with [`Form::Bytes`] and the bytes that the structure has in C.
+/// For a structure of one's own it can be implemented, with [`ScalarKind::Bytes`] and the bytes that the structure has in C.
 #[doc(alias = "Pod")]
-pub trait Value {
+pub trait ToBytes {
     /// What is held against the variable's type; for an array, the form of its elements.
-    const FORM: Form;
+    const KIND: ScalarKind;
 
     /// The value as it is in memory, in this machine's byte order.
     fn bytes(&self) -> Cow<'_, [u8]>;
@@ -37,22 +37,22 @@ pub trait Value {
 
 /// What a global variable can be read as.
 #[doc(alias = "Pod")]
-pub trait Plain: Value + Sized {
+pub trait FromBytes: ToBytes + Sized {
     /// The value that these bytes are; `None` if they are none, or too many or too few.
     fn from_bytes(bytes: &[u8]) -> Option<Self>;
 }
 
 macro_rules! numbers {
     ($($form:ident: $($number:ty)*;)*) => {$($(
-        impl Value for $number {
-            const FORM: Form = Form::$form(size_of::<$number>() as u32);
+        impl ToBytes for $number {
+            const KIND: ScalarKind = ScalarKind::$form(size_of::<$number>() as u32);
 
             fn bytes(&self) -> Cow<'_, [u8]> {
                 Cow::Owned(self.to_ne_bytes().to_vec())
             }
         }
 
-        impl Plain for $number {
+        impl FromBytes for $number {
             fn from_bytes(bytes: &[u8]) -> Option<Self> {
                 Some(Self::from_ne_bytes(bytes.try_into().ok()?))
             }
@@ -66,15 +66,15 @@ numbers! {
     Float: f32 f64;
 }
 
-impl Value for bool {
-    const FORM: Form = Form::Bool;
+impl ToBytes for bool {
+    const KIND: ScalarKind = ScalarKind::Bool;
 
     fn bytes(&self) -> Cow<'_, [u8]> {
         Cow::Owned(vec![u8::from(*self)])
     }
 }
 
-impl Plain for bool {
+impl FromBytes for bool {
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0] => Some(false),
@@ -84,17 +84,17 @@ impl Plain for bool {
     }
 }
 
-impl Value for [u8] {
-    const FORM: Form = Form::Bytes;
+impl ToBytes for [u8] {
+    const KIND: ScalarKind = ScalarKind::Bytes;
 
     fn bytes(&self) -> Cow<'_, [u8]> {
         Cow::Borrowed(self)
     }
 }
 
-impl<T: Value, const N: usize> Value for [T; N] {
-    const FORM: Form = match T::FORM {
-        Form::Unsigned(1) => Form::Bytes,
+impl<T: ToBytes, const N: usize> ToBytes for [T; N] {
+    const KIND: ScalarKind = match T::KIND {
+        ScalarKind::Unsigned(1) => ScalarKind::Bytes,
         form => form,
     };
 
@@ -103,7 +103,7 @@ impl<T: Value, const N: usize> Value for [T; N] {
     }
 }
 
-impl<T: Plain, const N: usize> Plain for [T; N] {
+impl<T: FromBytes, const N: usize> FromBytes for [T; N] {
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let size = bytes.len().checked_div(N)?;
         let values: Option<Vec<T>> = bytes.chunks(size.max(1)).map(T::from_bytes).collect();
@@ -152,13 +152,13 @@ impl Kind {
     }
 
     /// What is wrong with a value of this form there.
-    pub(super) fn objection(self, form: Form) -> Option<String> {
+    pub(super) fn objection(self, form: ScalarKind) -> Option<String> {
         let sign = |signed: bool| if signed { "a signed" } else { "an unsigned" };
         let integer = match form {
-            Form::Bytes => return None,
-            Form::Unsigned(size) => Some((size, false)),
-            Form::Signed(size) => Some((size, true)),
-            Form::Bool | Form::Float(_) => None,
+            ScalarKind::Bytes => return None,
+            ScalarKind::Unsigned(size) => Some((size, false)),
+            ScalarKind::Signed(size) => Some((size, true)),
+            ScalarKind::Bool | ScalarKind::Float(_) => None,
         };
         match (self, form, integer) {
             (Self::Int { signed: Some(theirs), .. }, _, Some((_, ours))) if ours != theirs => {
@@ -167,12 +167,12 @@ impl Kind {
             (Self::Int { size: theirs, .. } | Self::Pointer { size: theirs }, _, Some((ours, _))) if ours != theirs => {
                 Some(format!("its elements have {theirs} bytes each, and those given {ours}"))
             }
-            (Self::Float { size: theirs }, Form::Float(ours), _) if ours != theirs => {
+            (Self::Float { size: theirs }, ScalarKind::Float(ours), _) if ours != theirs => {
                 Some(format!("its elements have {theirs} bytes each, and those given {ours}"))
             }
             (Self::Int { .. } | Self::Pointer { .. }, _, Some(_))
-            | (Self::Bool, Form::Bool, _)
-            | (Self::Float { .. }, Form::Float(_), _) => None,
+            | (Self::Bool, ScalarKind::Bool, _)
+            | (Self::Float { .. }, ScalarKind::Float(_), _) => None,
             (Self::Int { .. }, ..) => Some("it is an integer: give it one of the same size".to_owned()),
             (Self::Bool, ..) => Some("it is a truth value: give it a `bool`".to_owned()),
             (Self::Float { .. }, ..) => Some("it is a floating point number: give it one of the same size".to_owned()),
@@ -249,27 +249,27 @@ mod tests {
     fn numbers_suit_variables_of_their_width_and_sign() {
         let int = |size, signed| Kind::Int { size, signed };
         for (kind, form, suits) in [
-            (int(4, Some(true)), i32::FORM, true),
-            (int(4, Some(true)), u32::FORM, false),
-            (int(8, Some(false)), u64::FORM, true),
-            (int(8, Some(false)), i64::FORM, false),
-            (int(1, None), i8::FORM, true),
-            (int(1, None), u8::FORM, true),
-            (int(8, Some(false)), <[u32; 2]>::FORM, false),
-            (int(8, Some(false)), <[u8; 8]>::FORM, true),
-            (int(8, Some(false)), <[u8]>::FORM, true),
-            (int(8, Some(false)), f64::FORM, false),
-            (int(1, Some(false)), bool::FORM, false),
-            (Kind::Bool, bool::FORM, true),
-            (Kind::Bool, u8::FORM, false),
-            (Kind::Bool, <[u8; 1]>::FORM, true),
-            (Kind::Float { size: 8 }, f64::FORM, true),
-            (Kind::Float { size: 8 }, <[f32; 2]>::FORM, false),
-            (Kind::Float { size: 8 }, u64::FORM, false),
-            (Kind::Pointer { size: 8 }, u64::FORM, true),
-            (Kind::Pointer { size: 8 }, f64::FORM, false),
-            (Kind::Composite, u64::FORM, false),
-            (Kind::Composite, <[u8; 8]>::FORM, true),
+            (int(4, Some(true)), i32::KIND, true),
+            (int(4, Some(true)), u32::KIND, false),
+            (int(8, Some(false)), u64::KIND, true),
+            (int(8, Some(false)), i64::KIND, false),
+            (int(1, None), i8::KIND, true),
+            (int(1, None), u8::KIND, true),
+            (int(8, Some(false)), <[u32; 2]>::KIND, false),
+            (int(8, Some(false)), <[u8; 8]>::KIND, true),
+            (int(8, Some(false)), <[u8]>::KIND, true),
+            (int(8, Some(false)), f64::KIND, false),
+            (int(1, Some(false)), bool::KIND, false),
+            (Kind::Bool, bool::KIND, true),
+            (Kind::Bool, u8::KIND, false),
+            (Kind::Bool, <[u8; 1]>::KIND, true),
+            (Kind::Float { size: 8 }, f64::KIND, true),
+            (Kind::Float { size: 8 }, <[f32; 2]>::KIND, false),
+            (Kind::Float { size: 8 }, u64::KIND, false),
+            (Kind::Pointer { size: 8 }, u64::KIND, true),
+            (Kind::Pointer { size: 8 }, f64::KIND, false),
+            (Kind::Composite, u64::KIND, false),
+            (Kind::Composite, <[u8; 8]>::KIND, true),
         ] {
             assert_eq!(kind.objection(form).is_none(), suits, "{kind:?}, {form:?}");
         }

@@ -16,7 +16,7 @@ use std::fmt;
 
 use super::{
     externs::{self, Extern, KCONFIG},
-    value::{self, Form},
+    value::{self, ScalarKind},
 };
 use crate::{
     Error,
@@ -52,7 +52,7 @@ pub struct VariableSpec {
 
 impl VariableSpec {
     /// What is wrong with putting a value of this form and length there.
-    pub(crate) fn objection(&self, form: Form, length: usize) -> Option<String> {
+    pub(crate) fn objection(&self, form: ScalarKind, length: usize) -> Option<String> {
         if self.size as usize != length {
             return Some(format!("it has {} bytes, and {length} are given", self.size));
         }
@@ -116,5 +116,5 @@ fn type_of(listed: &Sorted<&[u8], Type<'_>>, name: &str) -> Option<u32> {
 
 /// The error for a variable that cannot be set or read so.
 pub(crate) fn unfit(what: &str, variable: &VariableSpec, why: impl Into<String>) -> Error {
-    Error::Unfit { attempt: format!("{what} the variable {variable}"), why: why.into() }
+    Error::Invalid { operation: format!("{what} the variable {variable}"), why: why.into() }
 }

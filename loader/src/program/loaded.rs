@@ -55,7 +55,7 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`] if the kernel refuses: EEXIST if the name is taken, EINVAL or EPERM if the path is in no BPF file
+    /// [`Error::Syscall`] if the kernel refuses: EEXIST if the name is taken, EINVAL or EPERM if the path is in no BPF file
     /// system.
     #[doc(alias("bpf_program__pin", "BPF_OBJ_PIN"))]
     pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {

@@ -56,8 +56,8 @@ pub(super) fn may_do_without(spec: &ProgramSpec, refusal: &Error) -> Result<(), 
         warn!("`{}` may share its stack with itself, if this kernel interrupts it in the middle", spec.name);
         return Ok(());
     }
-    Err(Error::Unfit {
-        attempt: format!("load the program `{}` ({})", spec.name, spec.section.program_type),
+    Err(Error::Invalid {
+        operation: format!("load the program `{}` ({})", spec.name, spec.section.program_type),
         why: format!(
             "this kernel may interrupt it and run it for another thread on the same stack, so that the values of one call become \
              those of the other; what this loader does against that is refused here ({refusal}): let the program make a tail \

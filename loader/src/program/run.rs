@@ -9,7 +9,7 @@ use crate::{Error, Program, ProgramType, sys::run};
 
 /// What a program is run on. Linux 4.12; with a context 5.2, programs of the kind `syscall` 5.14.
 #[derive(Debug, Clone, Default)]
-pub struct Run {
+pub struct TestRun {
     /// The packet, for kinds that work on one; the kernel wants at least an Ethernet header of 14 bytes.
     pub data: Vec<u8>,
     /// The program's argument as the kernel wants it from user space (`struct __sk_buff`, `struct xdp_md`, or for `syscall`
@@ -23,7 +23,7 @@ pub struct Run {
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Outcome {
+pub struct TestRunResult {
     /// The program's answer, that of the last run.
     pub value: u32,
     /// What became of the packet.
@@ -36,21 +36,21 @@ pub struct Outcome {
 }
 
 impl Program {
-    /// Runs the program now (`kernel/bpf/syscall.c`, `net/bpf/test_run.c`).
+    /// ProgramStats the program now (`kernel/bpf/syscall.c`, `net/bpf/test_run.c`).
     ///
     /// # Errors
     ///
-    /// [`Error::Unfit`] if programs of this kind take no packet, no context, or are run once only; [`Error::Kernel`]
+    /// [`Error::Invalid`] if programs of this kind take no packet, no context, or are run once only; [`Error::Syscall`]
     /// if the kernel refuses: ENOTSUPP or EINVAL if programs of this kind cannot be run so, EINVAL if the data or the
     /// context does not suit.
-    pub fn test_run(&self, run: &Run) -> Result<Outcome, Error> {
+    pub fn test_run(&self, run: &TestRun) -> Result<TestRunResult, Error> {
         /// Programs may make a packet longer; more than this they cannot.
         const ROOM: usize = 4096;
         let kind = self.spec().section.program_type;
         let attempt = || format!("run the program `{}` ({kind})", self.name());
         let takes = Takes::of(kind);
         if let Some(why) = takes.objection(run) {
-            return Err(Error::Unfit { attempt: attempt(), why: why.to_owned() });
+            return Err(Error::Invalid { operation: attempt(), why: why.to_owned() });
         }
         let packets = !run.data.is_empty();
         let mut data = vec![0; if packets { run.data.len() + ROOM } else { 0 }];
@@ -73,7 +73,7 @@ impl Program {
                 }
             })?;
         data.truncate(if packets { ran.data_len } else { 0 });
-        Ok(Outcome {
+        Ok(TestRunResult {
             value: ran.retval,
             data,
             context: if takes.in_place { context } else { context_out },
@@ -111,7 +111,7 @@ impl Takes {
         }
     }
 
-    fn objection(&self, run: &Run) -> Option<&'static str> {
+    fn objection(&self, run: &TestRun) -> Option<&'static str> {
         if self.once && run.repeat > 1 {
             return Some("the kernel runs programs of this kind once a call: make several calls");
         }
@@ -155,10 +155,10 @@ mod tests {
     #[test]
     fn what_a_kind_does_not_take_is_refused() {
         use ProgramType as T;
-        let packet = Run { data: vec![0; 14], ..Run::default() };
-        let context = Run { context: vec![0; 8], ..Run::default() };
-        let once = Run { repeat: 1, ..Run::default() };
-        let twice = Run { repeat: 2, ..Run::default() };
+        let packet = TestRun { data: vec![0; 14], ..TestRun::default() };
+        let context = TestRun { context: vec![0; 8], ..TestRun::default() };
+        let once = TestRun { repeat: 1, ..TestRun::default() };
+        let twice = TestRun { repeat: 2, ..TestRun::default() };
         for (kind, takes) in [
             // A packet, a context, once, twice.
             (T::SYSCALL, [false, true, true, false]),

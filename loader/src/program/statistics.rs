@@ -14,14 +14,14 @@ use crate::{Error, Program, sys::statistics};
 /// The kernel counts runs and their time, for all programs, as long as this lives. Linux 5.8.
 #[derive(Debug)]
 #[must_use = "dropping it stops the counting"]
-pub struct RunStatistics(OwnedFd);
+pub struct StatsGuard(OwnedFd);
 
-impl RunStatistics {
+impl StatsGuard {
     /// Has the kernel count. Several may ask at once; it counts until the last one stops.
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`]: EPERM without CAP_SYS_ADMIN; EINVAL before Linux 5.8.
+    /// [`Error::Syscall`]: EPERM without CAP_SYS_ADMIN; EINVAL before Linux 5.8.
     pub fn enable() -> Result<Self, Error> {
         let why = "has the kernel count the runs of programs and the time they take";
         statistics::enable(why).map(Self).map_err(|error| {
@@ -35,7 +35,7 @@ impl RunStatistics {
     }
 }
 
-impl AsFd for RunStatistics {
+impl AsFd for StatsGuard {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -43,7 +43,7 @@ impl AsFd for RunStatistics {
 
 /// A program's runs so far, of those that were counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Runs {
+pub struct ProgramStats {
     /// How many.
     pub count: u64,
     /// The time spent in them, on all CPUs together. Interrupts that came meanwhile are part of it.
@@ -51,14 +51,14 @@ pub struct Runs {
 }
 
 impl Program {
-    /// What the kernel has counted of this program's runs while there was a [`RunStatistics`]. Linux 5.1.
+    /// What the kernel has counted of this program's runs while there was a [`StatsGuard`]. Linux 5.1.
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`] if the kernel does not tell.
-    pub fn runs(&self) -> Result<Runs, Error> {
+    /// [`Error::Syscall`] if the kernel does not tell.
+    pub fn runs(&self) -> Result<ProgramStats, Error> {
         let info = statistics::prog_statistics(self.as_fd(), "asks how often the program ran, and how long")
             .map_err(|error| Error::kernel(format!("ask how often the program `{}` ran", self.name()), &error))?;
-        Ok(Runs { count: info.run_cnt, time: Duration::from_nanos(info.run_time_ns) })
+        Ok(ProgramStats { count: info.run_cnt, time: Duration::from_nanos(info.run_time_ns) })
     }
 }

@@ -120,7 +120,7 @@ impl UsdtSpecs {
     }
 
     pub(crate) fn unfit(&self, why: String) -> Error {
-        Error::Unfit { attempt: "tell the program where a probe's arguments are".to_owned(), why }
+        Error::Invalid { operation: "tell the program where a probe's arguments are".to_owned(), why }
     }
 }
 

@@ -123,7 +123,7 @@ impl Tables {
     /// Lists the struct_ops maps that are created.
     pub(crate) fn of(maps: &[MapSpec], programs: &[ProgramSpec], own: &Btf<'_>) -> Self {
         let tables = || maps.iter().enumerate().filter_map(|(map, spec)| Some((map, spec.struct_ops.as_ref()?)));
-        let in_use = || tables().filter(|(map, _)| maps.get(*map).is_some_and(|spec| spec.wanted));
+        let in_use = || tables().filter(|(map, _)| maps.get(*map).is_some_and(|spec| spec.autocreate));
         let wanted = in_use().map(|(map, table)| {
             let name = own.ty(table.type_id).name().into_owned();
             let table = name.split("___").next().unwrap_or_default().to_owned();
@@ -132,7 +132,9 @@ impl Tables {
         // A program that no map uses cannot be loaded: the verifier would not know what it is.
         let is_used = |start| in_use().any(|(_, table)| table.programs.iter().any(|(_, known)| *known == start));
         let programs = programs.iter().filter(|program| {
-            program.section.program_type == ProgramType::STRUCT_OPS && program.section.wanted && !is_used(program.entry)
+            program.section.program_type == ProgramType::STRUCT_OPS
+                && program.section.autoload
+                && !is_used(program.entry)
         });
         Self { wanted: wanted.collect(), unused: programs.map(|program| program.entry).collect() }
     }
@@ -155,7 +157,7 @@ impl Tables {
             let map = maps.get(wanted.map).ok_or_else(|| Error::bug("a struct_ops map is gone while it is fitted"))?;
             let table = map.struct_ops.as_ref();
             let table = table.ok_or_else(|| Error::bug("a struct_ops map has lost its table"))?;
-            let unfit = |why| Error::Unfit { attempt: format!("make the map `{}` (STRUCT_OPS)", map.name), why };
+            let unfit = |why| Error::Invalid { operation: format!("make the map `{}` (STRUCT_OPS)", map.name), why };
             let sources = sources.clone().map_err(|Absent(why)| unfit(format!("its type is the kernel's: {why}")))?;
             let found = match wanted.found {
                 None => None,
@@ -354,12 +356,12 @@ mod tests {
     fn program_where_no_member_starts_is_refused() {
         let path = format!("{}/../tests/corpus/kinds/struct_ops.o", env!("CARGO_MANIFEST_DIR"));
         let mut object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
-        let fitted = object.rehearse(&kernel()).unwrap();
+        let fitted = object.dry_run(&kernel()).unwrap();
         assert!(fitted.maps.iter().any(|map| map.name == "table" && map.value_size == 56));
         let table = object.map_mut("table").unwrap().struct_ops.as_mut().unwrap();
         let start = table.programs[0].1;
         table.programs.push((3, start));
-        let line = object.rehearse(&kernel()).unwrap_err().to_string();
+        let line = object.dry_run(&kernel()).unwrap_err().to_string();
         assert!(line.contains("`table`") && line.contains("not the start of a member"), "{line}");
     }
 }

@@ -136,15 +136,15 @@ impl Targets {
         let section = &program.section;
         let Some(mine) = Wanted::by(program) else {
             return match section.program_type {
-                ProgramType::TRACING | ProgramType::LSM => Err(Error::Unfit {
-                    attempt: format!("load the program `{}` ({})", program.name, section.program_type),
+                ProgramType::TRACING | ProgramType::LSM => Err(Error::Invalid {
+                    operation: format!("load the program `{}` ({})", program.name, section.program_type),
                     why: format!(
                         "its section `{}` does not name what it attaches to: set `section.target` before loading",
                         program.section_name
                     ),
                 }),
-                ProgramType::EXT => Err(Error::Unfit {
-                    attempt: format!("load the program `{}` ({})", program.name, section.program_type),
+                ProgramType::EXT => Err(Error::Invalid {
+                    operation: format!("load the program `{}` ({})", program.name, section.program_type),
                     why: "it replaces a function of another program: say of which one, with `LoadOptions::replace`"
                         .to_owned(),
                 }),
@@ -154,8 +154,8 @@ impl Targets {
         let found = self.place(mine.kind, &mine.name).and_then(|place| self.wanted.get(place));
         match found.and_then(|wanted| wanted.found.as_ref()) {
             Some(found) => found.opened(&mine),
-            None => Err(Error::Unfit {
-                attempt: format!("load the program `{}` (`{}`)", program.name, program.section_name),
+            None => Err(Error::Invalid {
+                operation: format!("load the program `{}` (`{}`)", program.name, program.section_name),
                 why: match &self.absent {
                     Some(absent) => format!("it needs the kernel's BTF: {absent}"),
                     None => format!("neither the kernel's BTF nor its modules' has {mine}"),

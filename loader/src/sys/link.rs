@@ -111,7 +111,7 @@ pub(crate) fn create_iter(program: BorrowedFd<'_>, info: Option<IterInfo>, why: 
 pub(crate) fn create_kprobe_multi(
     program: BorrowedFd<'_>,
     attach_type: AttachType,
-    on_return: bool,
+    retprobe: bool,
     functions: &[&CStr],
     cookies: &[u64],
     why: &str,
@@ -121,7 +121,7 @@ pub(crate) fn create_kprobe_multi(
     let mut attr = LinkCreateKprobeMulti {
         prog_fd: number(program),
         attach_type,
-        kprobe_multi_flags: u32::from(on_return),
+        kprobe_multi_flags: u32::from(retprobe),
         cnt: length(names.len())?,
         syms: Pointer::to(&names),
         cookies: Pointer::to(cookies),
@@ -161,7 +161,7 @@ pub(crate) struct Places<'a> {
 pub(crate) fn create_uprobe_multi(
     program: BorrowedFd<'_>,
     attach_type: AttachType,
-    on_return: bool,
+    retprobe: bool,
     places: Places<'_>,
     pid: u32,
     why: &str,
@@ -176,7 +176,7 @@ pub(crate) fn create_uprobe_multi(
         ref_ctr_offsets: Pointer::to(places.ref_ctr_offsets),
         cookies: Pointer::to(places.cookies),
         cnt: length(places.offsets.len())?,
-        uprobe_multi_flags: u32::from(on_return),
+        uprobe_multi_flags: u32::from(retprobe),
         pid,
         ..Default::default()
     };

@@ -15,7 +15,7 @@ use crate::{Error, sys::ids};
 /// A descriptor in some process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Holder {
+pub struct FdOwner {
     /// The process, as this process's PID namespace numbers it.
     pub pid: u32,
     /// Its name, as it says itself: up to 15 bytes, any bytes.
@@ -23,20 +23,20 @@ pub struct Holder {
     /// The descriptor's number there.
     pub fd: u32,
     /// What it is.
-    pub held: Held,
+    pub kind: FdKind,
 }
 
 /// What a descriptor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Held {
+pub enum FdKind {
     /// A map, by the kernel's number.
     Map(u32),
     /// A perf event: a probe, a counter, or the buffer of one CPU.
     PerfEvent,
 }
 
-impl Holder {
+impl FdOwner {
     /// For a perf event: whether it runs a program. One that does is a probe; those that perf buffers are made of do not.
     /// `None` if the kernel does not say (it wants CAP_SYS_ADMIN and Linux 4.18), or the descriptor is gone.
     #[must_use]
@@ -50,20 +50,20 @@ impl Holder {
     }
 }
 
-/// What [`holders`] found.
+/// What [`open_fds`] found.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
-pub struct Holders {
+pub struct OpenFds {
     /// Ordered by process and descriptor.
-    pub found: Vec<Holder>,
+    pub found: Vec<FdOwner>,
     /// Processes that this process may not look into.
     pub hidden: u32,
 }
 
-impl Holders {
+impl OpenFds {
     /// Those who hold this map.
-    pub fn of_map(&self, id: u32) -> impl Iterator<Item = &Holder> {
-        self.found.iter().filter(move |holder| holder.held == Held::Map(id))
+    pub fn of_map(&self, id: u32) -> impl Iterator<Item = &FdOwner> {
+        self.found.iter().filter(move |holder| holder.kind == FdKind::Map(id))
     }
 }
 
@@ -71,15 +71,15 @@ impl Holders {
 ///
 /// # Errors
 ///
-/// [`Error::Unfit`] or [`Error::Kernel`] if `/proc` cannot be read. A process that goes away meanwhile is left out; one
-/// that is not to be looked into (ptrace(2) says whose are) is counted in [`Holders::hidden`]. EMFILE or ENFILE if
+/// [`Error::Invalid`] or [`Error::Syscall`] if `/proc` cannot be read. A process that goes away meanwhile is left out; one
+/// that is not to be looked into (ptrace(2) says whose are) is counted in [`OpenFds::hidden`]. EMFILE or ENFILE if
 /// there is no descriptor left to look with: then the list would be short.
 #[doc(alias = "BPF_TASK_FD_QUERY")]
-pub fn holders() -> Result<Holders, Error> {
+pub fn open_fds() -> Result<OpenFds, Error> {
     let processes = fs::read_dir("/proc").map_err(|error| Error::kernel("list the processes in /proc", &error))?;
     let mut pids: Vec<u32> = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     pids.sort_unstable();
-    let mut holders = Holders::default();
+    let mut holders = OpenFds::default();
     for pid in pids {
         match of_process(pid, &mut holders.found) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -95,7 +95,7 @@ pub fn holders() -> Result<Holders, Error> {
     Ok(holders)
 }
 
-fn of_process(pid: u32, found: &mut Vec<Holder>) -> io::Result<()> {
+fn of_process(pid: u32, found: &mut Vec<FdOwner>) -> io::Result<()> {
     let directory = format!("/proc/{pid}/fd");
     let mut fds: Vec<u32> =
         fs::read_dir(&directory)?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
@@ -104,14 +104,14 @@ fn of_process(pid: u32, found: &mut Vec<Holder>) -> io::Result<()> {
     for fd in fds {
         // Closed meanwhile.
         let Ok(link) = fs::read_link(format!("{directory}/{fd}")) else { continue };
-        let held = if link == Path::new("anon_inode:bpf-map") {
+        let kind = if link == Path::new("anon_inode:bpf-map") {
             match map_id(&format!("/proc/{pid}/fdinfo/{fd}")) {
-                Ok(Some(id)) => Held::Map(id),
+                Ok(Some(id)) => FdKind::Map(id),
                 Err(error) if wants_descriptors(&error) => return Err(error),
                 Ok(None) | Err(_) => continue,
             }
         } else if link == Path::new("anon_inode:[perf_event]") {
-            Held::PerfEvent
+            FdKind::PerfEvent
         } else {
             continue;
         };
@@ -119,7 +119,7 @@ fn of_process(pid: u32, found: &mut Vec<Holder>) -> io::Result<()> {
             let comm = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
             String::from_utf8_lossy(&comm).trim_end_matches('\n').to_owned()
         });
-        found.push(Holder { pid, comm: comm.clone(), fd, held });
+        found.push(FdOwner { pid, comm: comm.clone(), fd, kind });
     }
     Ok(())
 }

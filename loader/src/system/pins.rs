@@ -31,7 +31,7 @@ pub struct Pin {
 ///
 /// # Errors
 ///
-/// [`Error::Kernel`] if the mounts cannot be read. EMFILE if no descriptor is left to open a file: then the list would
+/// [`Error::Syscall`] if the mounts cannot be read. EMFILE if no descriptor is left to open a file: then the list would
 /// be short.
 #[doc(alias("BPF_OBJ_GET", "bpffs"))]
 pub fn pins() -> Result<Vec<Pin>, Error> {

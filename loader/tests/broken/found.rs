@@ -101,7 +101,7 @@ pub(crate) fn zeroes_cost_nothing_however_many() {
     assert_eq!([".bss", ".bss.more", ".rodata.none"].map(size), [70_000_000, u32::MAX, u32::MAX]);
     object.set_variable("events", &7_u64).unwrap();
     assert!(object.set_variable("events", &[7_u64; 2]).is_err());
-    assert!(object.clone().rehearse(&crate::kernel()).is_ok());
+    assert!(object.clone().dry_run(&crate::kernel()).is_ok());
     assert!(memory::peak() - before < 8 << 20, "{} bytes", memory::peak() - before);
 
     let bytes = with_nobits(Transport::Ring.object().unwrap(), &[(b".bss", most + 1)]);
@@ -196,7 +196,7 @@ pub(crate) fn functions_outside_of_code_are_none() {
     let before = memory::reset();
     let object = Object::parse(&bytes).unwrap();
     assert!(memory::peak() - before < 16 << 20, "{} bytes", memory::peak() - before);
-    assert_eq!((object.programs().len(), object.set_aside().len()), (1, 0));
+    assert_eq!((object.programs().len(), object.unknown_programs().len()), (1, 0));
 }
 
 /// Thousands of tables, all of them the same.
@@ -249,7 +249,7 @@ pub(crate) fn programs_that_share_their_code_are_not_kept_without_end() {
     });
     let object = Object::parse(&bytes).unwrap();
     let before = memory::reset();
-    let rehearsal = object.rehearse(&[]).unwrap();
+    let rehearsal = object.dry_run(&[]).unwrap();
     assert!(memory::peak() - before < 100 << 20, "{} bytes", memory::peak() - before);
     let kept = rehearsal.programs.iter().filter(|program| program.instructions.is_ok()).count();
     assert!((1_000..PROGRAMS).contains(&kept), "{kept} of {PROGRAMS}");

@@ -89,7 +89,7 @@ fn run(numbers: impl Iterator<Item = u64>, mut damage: impl FnMut(u64) -> (Vec<u
         assert!(time <= LONGEST, "mutant {number} ({what}) takes {time:?}");
         figures.tried += 1;
         figures.parsed += u64::from(came >= Came::Parsed);
-        figures.rehearsed += u64::from(came == Came::Rehearsed);
+        figures.rehearsed += u64::from(came == Came::LinkedProgram);
         figures.slowest = figures.slowest.max((time, number));
         figures.largest = figures.largest.max((peak, number));
     }

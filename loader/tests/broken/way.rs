@@ -1,18 +1,18 @@
 //! The way of an object from the bytes of a file to the first system call, everything on it looked at and changed.
 
-use cutaway::{Form, Object, btf::Btf};
+use cutaway::{Object, ScalarKind, btf::Btf};
 
 /// How far a mutant came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Came {
     Refused,
     Parsed,
-    Rehearsed,
+    LinkedProgram,
 }
 
 /// Everything between the bytes of a file and the first system call.
 pub(crate) fn everything(bytes: &[u8], kernel: &[u8]) -> Came {
-    let mut object = match Object::parse_foreign(bytes) {
+    let mut object = match Object::parse_any_endian(bytes) {
         Ok(object) => object,
         Err(error) => {
             let line = error.to_string();
@@ -20,7 +20,7 @@ pub(crate) fn everything(bytes: &[u8], kernel: &[u8]) -> Came {
             return Came::Refused;
         }
     };
-    let _ = format!("{:?} {:?} {:?}", object.maps(), object.programs(), object.set_aside());
+    let _ = format!("{:?} {:?} {:?}", object.maps(), object.programs(), object.unknown_programs());
     let _ = format!("{:?} {:?}", object.externs(), object.license());
     for variable in object.variables().to_vec() {
         let _ = variable.to_string();
@@ -35,10 +35,10 @@ pub(crate) fn everything(bytes: &[u8], kernel: &[u8]) -> Came {
         object.map_mut(&name).unwrap().max_entries = 1;
     }
     for name in object.programs().iter().map(|program| program.name.clone()).collect::<Vec<_>>() {
-        object.program_mut(&name).unwrap().section.wanted = true;
+        object.program_mut(&name).unwrap().section.autoload = true;
     }
     object.set_kconfig("CONFIG_HZ=250\nCONFIG_BPF_SYSCALL=y\nCONFIG_TEXT=\"text\"\nCONFIG_T_MODULE=m\n");
-    match object.rehearse(kernel) {
+    match object.dry_run(kernel) {
         Ok(rehearsal) => {
             for relocated in &rehearsal.relocated {
                 let _ = relocated.to_string();
@@ -49,7 +49,7 @@ pub(crate) fn everything(bytes: &[u8], kernel: &[u8]) -> Came {
             for btf in [&rehearsal.btf, &rehearsal.btf_of_old].into_iter().flatten() {
                 let _ = Btf::parse(btf).map(|btf| btf.types().count());
             }
-            Came::Rehearsed
+            Came::LinkedProgram
         }
         Err(error) => {
             assert!(!error.to_string().is_empty());
@@ -61,8 +61,8 @@ pub(crate) fn everything(bytes: &[u8], kernel: &[u8]) -> Came {
 /// A value of a user's own.
 struct Own;
 
-impl cutaway::Value for Own {
-    const FORM: Form = Form::Bytes;
+impl cutaway::ToBytes for Own {
+    const KIND: ScalarKind = ScalarKind::Bytes;
 
     fn bytes(&self) -> std::borrow::Cow<'_, [u8]> {
         std::borrow::Cow::Borrowed(&[1, 2, 3])

@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 /// The section `.BTF` of an object that has the types of a small kernel.
 static KERNEL: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let object = cutaway::Object::parse(include_bytes!("../../corpus/core/target.o")).expect("an object");
-    object.rehearse(&[]).expect("an object that wants nothing").btf.expect("types")
+    object.dry_run(&[]).expect("an object that wants nothing").btf.expect("types")
 });
 
 fuzz_target!(|bytes: &[u8]| {

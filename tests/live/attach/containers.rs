@@ -157,7 +157,7 @@ fn path_into_a_pivoted_root_is_kept() {
     assert_eq!(probe.locate().unwrap().0, Path::new(&inside));
     assert_eq!(hits(&mut contained, &probe), 1);
     let pid = contained.pid();
-    assert_eq!(hits(&mut contained, &Uprobe::new(decoy.path(), "f").seen_by(pid)), 1);
+    assert_eq!(hits(&mut contained, &Uprobe::new(decoy.path(), "f").resolve_in_process(pid)), 1);
     // Through a section's name.
     let loaded = load(&format!("uprobe/{inside}:f"));
     let link = loaded.program("count").unwrap().attach().unwrap();
@@ -182,13 +182,13 @@ fn named(how: &str) {
     let name = format!("named-{}.so", std::process::id());
     let mut contained = Contained::start(how, format!("/lib/{name}").as_bytes());
     let inside = contained.root.join("lib").join(&name);
-    let probe = Uprobe::new(&name, "f").seen_by(contained.pid());
+    let probe = Uprobe::new(&name, "f").resolve_in_process(contained.pid());
     let found = |probe: &Uprobe| fs::metadata(probe.locate().unwrap().0).unwrap().ino();
     assert_eq!(found(&probe), fs::metadata(&inside).unwrap().ino());
     assert_eq!(hits(&mut contained, &probe), 1);
     let pid = contained.pid();
     assert_eq!(hits(&mut contained, &probe.clone().pid(pid)), 1);
-    let many = UprobeMulti::new(&name, "f*").seen_by(contained.pid());
+    let many = UprobeMulti::new(&name, "f*").resolve_in_process(contained.pid());
     assert_eq!(many.locate().unwrap().1, [CODE - crate::crafted::SHIFT]);
     // A new file took its name: the process has the old one.
     let inode = found(&probe);
@@ -202,7 +202,8 @@ fn named(how: &str) {
 /// A name is bytes: blanks, a newline, and what is no text at all.
 fn name_of_bytes_is_found() {
     let mut contained = Contained::start("chroot", b"/a b\nc\\012d (deleted)\xff.so");
-    let probe = Uprobe::new(OsStr::from_bytes(b"a b\nc\\012d (deleted)\xff.so"), "f").seen_by(contained.pid());
+    let probe =
+        Uprobe::new(OsStr::from_bytes(b"a b\nc\\012d (deleted)\xff.so"), "f").resolve_in_process(contained.pid());
     let listed = fs::metadata(probe.locate().unwrap().0).unwrap().ino();
     assert_eq!(hits(&mut contained, &probe), 1);
     let mut files = fs::read_dir(&contained.root).unwrap();
@@ -224,11 +225,11 @@ fn unmapped_library_is_found_in_the_process_directories() {
     fs::write(&file, plain()).unwrap();
     std::os::unix::fs::symlink("libsecond.so.2.1", contained.root.join(folder).join("libsecond.so.2")).unwrap();
     for name in ["libsecond.so.2", "libsecond"] {
-        let (path, _) = Uprobe::new(name, "f").seen_by(contained.pid()).locate().unwrap();
+        let (path, _) = Uprobe::new(name, "f").resolve_in_process(contained.pid()).locate().unwrap();
         assert!(path.starts_with(format!("/proc/{}/root/usr/lib", contained.pid())), "{}", path.display());
         assert_eq!(fs::metadata(path).unwrap().ino(), fs::metadata(&file).unwrap().ino());
     }
-    let line = Uprobe::new("libthird.so", "f").seen_by(contained.pid()).locate().unwrap_err().to_string();
+    let line = Uprobe::new("libthird.so", "f").resolve_in_process(contained.pid()).locate().unwrap_err().to_string();
     assert!(line.contains("has mapped no such file") && line.contains("/lib64"), "{line}");
 }
 
@@ -312,14 +313,14 @@ fn probe_outside_of_code_is_refused() {
     let path = file.path();
     for (refused, part) in [
         (Uprobe::new(path, "__data_start").attach(one), "no executable segment"),
-        (Uprobe::at_address(path, DATA + 4).attach(one), "no executable segment"),
-        (Uprobe::at_byte(path, 0x2000).attach(one), "no executable segment"),
-        (Uprobe::at_byte(path, 1 << 40).attach(one), "ends before"),
+        (Uprobe::at_virtual_address(path, DATA + 4).attach(one), "no executable segment"),
+        (Uprobe::at_file_offset(path, 0x2000).attach(one), "no executable segment"),
+        (Uprobe::at_file_offset(path, 1 << 40).attach(one), "ends before"),
         (Uprobe::new(path, "f").offset(2).attach(one), "beyond its end: it has 0x2 bytes"),
-        (Uprobe::new(path, "f").offset(1).on_return(true).attach(one), "takes no offset"),
+        (Uprobe::new(path, "f").offset(1).retprobe(true).attach(one), "takes no offset"),
         (UprobeMulti::at_bytes(path, &[0x1000, 0x2000]).attach(many), "`byte 0x2000`"),
         (Uprobe::new(debug.path(), "f").attach(one), "SHT_NOBITS"),
-        (Uprobe::at_byte(debug.path(), 0x1000).attach(one), "SHT_NOBITS"),
+        (Uprobe::at_file_offset(debug.path(), 0x1000).attach(one), "SHT_NOBITS"),
         (UprobeMulti::new(debug.path(), "f*").attach(many), "SHT_NOBITS"),
         (Usdt::new(debug.path(), "p", "n").attach(one), "SHT_NOBITS"),
         (Uprobe::new(object.path(), "f").attach(one), "ET_REL"),

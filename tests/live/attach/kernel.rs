@@ -184,7 +184,7 @@ fn kprobe_multi_falls_back_to_perf_events() {
     let loaded = sample::object("kprobe.multi/__x64_sys_getpg?d", 0, Also::OnlyThisProcess).load().unwrap();
     let link = loaded.program("count").unwrap().attach().unwrap();
     assert!(link.as_link_fd().is_none());
-    assert_eq!(link.each().len(), 1);
+    assert_eq!(link.parts().len(), 1);
     runs_until_dropped(&loaded, link);
 }
 
@@ -376,7 +376,7 @@ fn iterator_walks_over_one_process() {
 fn cpu_clock_runs_on_every_cpu() {
     let loaded = load("perf_event");
     let link = PerfEvent::cpu_clock().frequency(200).attach(loaded.program("count").unwrap()).unwrap();
-    assert!(!link.each().is_empty(), "a link for each CPU");
+    assert!(!link.parts().is_empty(), "a link for each CPU");
     wait(&loaded);
     drop(link);
     let after = runs(&loaded);
@@ -388,7 +388,7 @@ fn cpu_clock_runs_for_one_process() {
     let loaded = load("perf_event");
     let clock = PerfEvent::cpu_clock().period(1_000_000).pid(std::process::id());
     let link = clock.attach(loaded.program("count").unwrap()).unwrap();
-    assert!(link.each().is_empty());
+    assert!(link.parts().is_empty());
     wait(&loaded);
     drop(link);
 }

@@ -1,6 +1,6 @@
 //! Programs that replace functions of other programs.
 
-use cutaway::{LoadOptions, Loaded, Object, Program, Run};
+use cutaway::{LoadOptions, Loaded, Object, Program, TestRun};
 
 use crate::{
     harness::{Test, test},
@@ -25,7 +25,7 @@ fn object() -> Object {
 }
 
 fn ask(loaded: &Loaded) -> u32 {
-    let run = Run { data: vec![0; 64], ..Run::default() };
+    let run = TestRun { data: vec![0; 64], ..TestRun::default() };
     loaded.program("asks").unwrap().test_run(&run).unwrap().value
 }
 
@@ -50,8 +50,8 @@ fn freplace_attaches_by_hand() {
     let other = other();
     let asks = other.program("asks").unwrap();
     let mut object = object();
-    object.program_mut("by_section").unwrap().section.wanted = false;
-    object.program_mut("by_hand").unwrap().section.wanted = true;
+    object.program_mut("by_section").unwrap().section.autoload = false;
+    object.program_mut("by_hand").unwrap().section.autoload = true;
     let line = object.clone().load_with(&replacing("by_hand", asks, None)).unwrap_err().to_string();
     assert!(line.contains("neither its section `?freplace` nor `LoadOptions::replace` names one"), "{line}");
     let loaded = object.load_with(&replacing("by_hand", asks, Some("answer"))).unwrap();

@@ -125,8 +125,8 @@ fn suitable() -> (Object, &'static str) {
     if features::perf_link().is_yes() {
         return (object, "by_cookie");
     }
-    object.program_mut("by_cookie").unwrap().section.wanted = false;
-    object.program_mut("by_address").unwrap().section.wanted = true;
+    object.program_mut("by_cookie").unwrap().section.autoload = false;
+    object.program_mut("by_address").unwrap().section.autoload = true;
     (object, "by_address")
 }
 
@@ -210,7 +210,7 @@ fn pinned_usdt_specs_are_refused() {
     // Whoever makes the map and whoever finds it there: neither knows what the other writes into it.
     for _ in 0..2 {
         let (mut object, name) = suitable();
-        object.set_pins(&pins.0);
+        object.set_pin_root(&pins.0);
         object.map_mut("__bpf_usdt_specs").unwrap().pinning = Pinning::ByName;
         let loaded = object.load().unwrap();
         let error = own("twice").attach(loaded.program(name).unwrap()).unwrap_err().to_string();
@@ -269,7 +269,7 @@ fn usdt_probe_works_without_cookies() {
     if features::perf_link().is_yes() {
         // Nobody fills the other map here; that its program finds nothing shows that it is not the wrong one.
         let mut object = object();
-        object.program_mut("by_address").unwrap().section.wanted = true;
+        object.program_mut("by_address").unwrap().section.autoload = true;
         let loaded = object.load().unwrap();
         let link = own("twice").attach(loaded.program("by_address").unwrap()).unwrap();
         first();
@@ -361,5 +361,5 @@ fn usdt_without_libbpf_maps_gets_registers_and_cookie() {
     assert_eq!((runs(&loaded), sample::cookie(&loaded)), (1, 11));
     // The place itself can be had, too.
     let (path, places) = own("twice").locate().unwrap();
-    assert!(Uprobe::at_byte(path.to_str().unwrap(), places[0].byte).locate().is_ok());
+    assert!(Uprobe::at_file_offset(path.to_str().unwrap(), places[0].byte).locate().is_ok());
 }

@@ -58,7 +58,9 @@ fn uprobe_by_symbol_address_and_file_offset() {
     let (path, byte) = Uprobe::new("libc.so.6", "a64l").locate().unwrap();
     let path = path.to_str().unwrap();
     let address = address_of_a64l();
-    for probe in [Uprobe::new(path, "a64l"), Uprobe::at_byte(path, byte), Uprobe::at_address(path, address)] {
+    for probe in
+        [Uprobe::new(path, "a64l"), Uprobe::at_file_offset(path, byte), Uprobe::at_virtual_address(path, address)]
+    {
         assert_eq!(probe.locate().unwrap().1, byte);
         let before = runs(&loaded);
         let link = attach(&loaded, &probe.pid(own()));
@@ -68,7 +70,7 @@ fn uprobe_by_symbol_address_and_file_offset() {
         call();
         assert_eq!(runs(&loaded), before + 1);
     }
-    let line = Uprobe::at_address(path, u64::MAX).locate().unwrap_err().to_string();
+    let line = Uprobe::at_virtual_address(path, u64::MAX).locate().unwrap_err().to_string();
     assert!(line.contains("0xffffffffffffffff") && line.contains("no segment"), "{line}");
 }
 
@@ -94,20 +96,20 @@ fn uprobe_has_a_cookie() {
 
 fn library_is_found_in_another_process() {
     let loaded = load("uprobe");
-    let link = attach(&loaded, &Uprobe::new("libc.so.6", "a64l").seen_by(own()).pid(own()));
+    let link = attach(&loaded, &Uprobe::new("libc.so.6", "a64l").resolve_in_process(own()).pid(own()));
     call();
     assert_eq!(runs(&loaded), 1);
     drop(link);
     let (path, _) = Uprobe::new("libc.so.6", "a64l").locate().unwrap();
-    let probe = Uprobe::new(path.to_str().unwrap(), "a64l").seen_by(own()).pid(own());
+    let probe = Uprobe::new(path.to_str().unwrap(), "a64l").resolve_in_process(own()).pid(own());
     assert!(probe.locate().unwrap().0.starts_with("/proc"));
     let link = attach(&loaded, &probe);
     call();
     assert_eq!(runs(&loaded), 2);
     drop(link);
-    let line = Uprobe::new("libnothing.so", "a64l").seen_by(own()).locate().unwrap_err().to_string();
+    let line = Uprobe::new("libnothing.so", "a64l").resolve_in_process(own()).locate().unwrap_err().to_string();
     assert!(line.contains("has mapped no such file"), "{line}");
-    let line = Uprobe::new("libc.so.6", "a64l").seen_by(0x7fff_fff0).locate().unwrap_err().to_string();
+    let line = Uprobe::new("libc.so.6", "a64l").resolve_in_process(0x7fff_fff0).locate().unwrap_err().to_string();
     assert!(line.contains("/proc/2147483632/maps"), "{line}");
 }
 
@@ -136,7 +138,7 @@ fn replaced_library_is_still_found() {
     let mut child = child.unwrap();
     std::fs::remove_dir_all(&directory.0).unwrap();
     // execve(2) lets go of its parent before it maps the new program.
-    let locate = || Uprobe::at_byte("mine", 0).seen_by(child.id()).locate();
+    let locate = || Uprobe::at_file_offset("mine", 0).resolve_in_process(child.id()).locate();
     let (mut found, begin) = (locate(), Instant::now());
     while found.is_err() && begin.elapsed() < Duration::from_secs(10) {
         thread::sleep(Duration::from_millis(10));
@@ -154,7 +156,7 @@ fn uprobe_multi_attaches_by_pattern() {
     assert!(places.len() >= 2, "a64l and l64a: {places:?}");
     let link = loaded.program("count").unwrap().attach().unwrap();
     assert_eq!(link.as_link_fd().is_some(), features::uprobe_multi().is_yes());
-    assert_eq!(link.each().len(), if features::uprobe_multi().is_yes() { 0 } else { places.len() });
+    assert_eq!(link.parts().len(), if features::uprobe_multi().is_yes() { 0 } else { places.len() });
     call();
     assert_eq!(runs(&loaded), 2);
     drop(link);

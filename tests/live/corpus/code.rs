@@ -1,6 +1,6 @@
 //! Code that refers to code and to data in every way, made by several compilers and tools.
 
-use cutaway::{Loaded, Object, Run, Uprobe, perf_reader};
+use cutaway::{Loaded, Object, TestRun, Uprobe, perf_reader};
 
 use crate::{
     counter,
@@ -59,7 +59,7 @@ fn exceptions() -> Option<String> {
 
 fn exception_ends_in_its_callback() {
     let loaded = load(parse(object!("exceptions")));
-    let outcome = loaded.program("throws").unwrap().test_run(&Run::default()).unwrap();
+    let outcome = loaded.program("throws").unwrap().test_run(&TestRun::default()).unwrap();
     // What is thrown, and what was counted on the way: the first and the innermost function, the last one, and no more.
     assert_eq!(outcome.value, 100 + 1 + 2 + 4);
     assert_eq!(counter(&loaded), 1 + 2 + 4);
@@ -74,8 +74,8 @@ fn exception_on_a_uprobe_keeps_its_stack_or_is_refused() {
         fn memfrob(bytes: *mut libc::c_void, count: usize) -> *mut libc::c_void;
     }
     let mut object = parse(object!("exceptions"));
-    object.program_mut("throws").unwrap().section.wanted = false;
-    object.program_mut("throws_on_a_call").unwrap().section.wanted = true;
+    object.program_mut("throws").unwrap().section.autoload = false;
+    object.program_mut("throws_on_a_call").unwrap().section.autoload = true;
     let loaded = match object.load() {
         Ok(loaded) => loaded,
         Err(error) => {
@@ -147,8 +147,8 @@ fn legacy_object_loads(bytes: &[u8]) {
 fn foreign_byte_order_is_refused() {
     let refused = |line: String| assert!(line.contains("its byte order is not this machine's"), "{line}");
     refused(Object::parse(object!("code_eb")).unwrap_err().to_string());
-    let foreign = Object::parse_foreign(object!("code_eb")).unwrap();
-    assert!(foreign.is_foreign() && !Object::parse_foreign(object!("code")).unwrap().is_foreign());
+    let foreign = Object::parse_any_endian(object!("code_eb")).unwrap();
+    assert!(foreign.is_foreign_endian() && !Object::parse_any_endian(object!("code")).unwrap().is_foreign_endian());
     refused(foreign.clone().load().unwrap_err().to_string());
-    refused(foreign.load_what_runs().unwrap_err().to_string());
+    refused(foreign.load_partial().unwrap_err().to_string());
 }

@@ -1,6 +1,6 @@
 //! Maps of every kind, made and used.
 
-use cutaway::{MapFlags, MapSpec, MapType, Object, Run};
+use cutaway::{MapFlags, MapSpec, MapType, Object, TestRun};
 
 use crate::{
     harness::{Test, older_than, test},
@@ -109,7 +109,7 @@ fn arena_programs() -> Option<String> {
 #[expect(unsafe_code, reason = "reads where a program has written")]
 fn arena_has_the_same_addresses_on_both_sides() {
     let loaded = load(parse(object!("arena")));
-    let outcome = loaded.program("allocates").unwrap().test_run(&Run::default()).unwrap();
+    let outcome = loaded.program("allocates").unwrap().test_run(&TestRun::default()).unwrap();
     assert_eq!(outcome.value, 0);
     let pointer = loaded.variable("allocated").unwrap().bytes().unwrap();
     let page = usize::from_ne_bytes(pointer.try_into().unwrap());
@@ -130,7 +130,7 @@ fn arena_variables(change: impl Fn(&mut MapSpec)) {
     let loaded = load(object);
     let variable = |name: &str| loaded.variable(name).unwrap();
     assert_eq!(variable("runs").read::<u64>().unwrap(), 60);
-    let run = || loaded.program("links").unwrap().test_run(&Run::default()).unwrap().value;
+    let run = || loaded.program("links").unwrap().test_run(&TestRun::default()).unwrap().value;
     assert_eq!(run(), 7, "what the second node has from the start");
     assert_eq!(variable("runs").read::<u64>().unwrap(), 62);
     variable("runs").write(&100_u64).unwrap();
@@ -173,7 +173,7 @@ fn only(name: &str) -> Object {
     let mut object = parse(object!("maps"));
     let names: Vec<_> = object.maps().iter().map(|map| map.name.clone()).collect();
     for other in names {
-        object.map_mut(&other).unwrap().wanted = other == name || other == "inner" && name.ends_with("_of_maps");
+        object.map_mut(&other).unwrap().autocreate = other == name || other == "inner" && name.ends_with("_of_maps");
     }
     object
 }

@@ -3,7 +3,7 @@
 
 use std::{io::Read, thread};
 
-use cutaway::Run;
+use cutaway::TestRun;
 
 use crate::{
     counter,
@@ -194,12 +194,12 @@ fn section_of_a_stripped_object(Row(program, _, then): &Row) {
 fn run(bytes: &[u8], program: &str, then: Then) {
     let mut object = parse(bytes);
     if let SetAside(why) = then {
-        let aside = object.set_aside();
+        let aside = object.unknown_programs();
         let found = aside.iter().find(|aside| aside.name == program).unwrap_or_else(|| panic!("{aside:?}"));
         return assert!(found.why.contains(why), "{}", found.why);
     }
-    assert!(object.programs().iter().all(|program| !program.section.wanted), "each begins with `?`");
-    object.program_mut(program).unwrap().section.wanted = true;
+    assert!(object.programs().iter().all(|program| !program.section.autoload), "each begins with `?`");
+    object.program_mut(program).unwrap().section.autoload = true;
     if let Refused(why) = then {
         let line = object.load().unwrap_err().to_string();
         return assert!(line.contains(why), "{line}");
@@ -236,7 +236,7 @@ fn run(bytes: &[u8], program: &str, then: Then) {
             assert!(counter(&loaded) > 1, "this process, and the end");
         }
         IsRun => {
-            program.test_run(&Run::default()).unwrap();
+            program.test_run(&TestRun::default()).unwrap();
             assert_eq!(counter(&loaded), 1);
         }
         Refused(_) | SetAside(_) | Lacking(..) => {}
@@ -261,7 +261,7 @@ fn happen() {
 fn every_section_has_a_row() {
     let object = parse(object!("sections"));
     let names = object.programs().iter().map(|program| program.name.as_str());
-    let mut names: Vec<_> = names.chain(object.set_aside().iter().map(|aside| aside.name.as_str())).collect();
+    let mut names: Vec<_> = names.chain(object.unknown_programs().iter().map(|aside| aside.name.as_str())).collect();
     let mut rows: Vec<_> = ROWS.iter().map(|Row(program, ..)| *program).collect();
     names.sort_unstable();
     rows.sort_unstable();

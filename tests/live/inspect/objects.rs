@@ -81,11 +81,11 @@ fn every_corpus_object_is_inspected() {
         }
         assert!(ended.status.success(), "{}: {ended:?}", path.display());
         assert!(!ended.stdout.contains("<cut off>") && !ended.stdout.contains("map[?]"), "{}", path.display());
-        let object = cutaway::Object::parse_foreign(&fs::read(path).unwrap()).unwrap();
+        let object = cutaway::Object::parse_any_endian(&fs::read(path).unwrap()).unwrap();
         let told = report([path]);
         assert_eq!(told["maps"].as_array().unwrap().len(), object.maps().len(), "{}", path.display());
         let programs = told["programs"].as_array().unwrap();
-        assert_eq!(programs.len(), object.programs().len() + object.set_aside().len(), "{}", path.display());
+        assert_eq!(programs.len(), object.programs().len() + object.unknown_programs().len(), "{}", path.display());
         assert!(programs.iter().all(|program| program["listing"] != Value::Array(Vec::new())), "{}", path.display());
         let warnings = told["warnings"].as_array().unwrap();
         assert_eq!(warnings.len(), object.warnings().len(), "{}", path.display());
@@ -148,7 +148,7 @@ fn sizes_are_those_sent_to_the_kernel() {
     let told = report(["--built-in", "perf-heap"]);
     let events = told["maps"].as_array().unwrap().iter().find(|map| map["type"] == "PERF_EVENT_ARRAY").unwrap();
     let cpus = cutaway::Object::parse(&Transport::PerfHeap.object().unwrap()).unwrap();
-    let corrected = cpus.maps().iter().find(|map| map.name == events["name"]).unwrap().corrected().unwrap();
+    let corrected = cpus.maps().iter().find(|map| map.name == events["name"]).unwrap().normalized().unwrap();
     assert_eq!(events["asked"], 0);
     assert_eq!(events["max_entries"], corrected.max_entries);
     assert!(corrected.max_entries > 0);
@@ -157,10 +157,10 @@ fn sizes_are_those_sent_to_the_kernel() {
     for (asked, made) in [(0, 4096), (4097, 8192), (65536, 65536)] {
         ring.max_entries = asked;
         let page = rustix::param::page_size() as u32;
-        assert_eq!(ring.corrected().unwrap().max_entries, made.max(page));
+        assert_eq!(ring.normalized().unwrap().max_entries, made.max(page));
     }
     ring.max_entries = u32::MAX;
-    assert!(ring.corrected().is_err());
+    assert!(ring.normalized().is_err());
 }
 
 fn instructions_are_shown_before_and_after() {

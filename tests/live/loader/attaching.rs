@@ -95,13 +95,13 @@ fn forgotten_link_stays_attached() {
 /// Its section's name says nothing; whoever loads it knows.
 fn program_type_is_set_by_hand() {
     let mut object = sample::object("mine/anything");
-    let section = &object.set_aside()[0];
+    let section = &object.unknown_programs()[0];
     assert_eq!((section.name.as_str(), object.programs().len()), ("count", 0));
-    let error = object.set_type("nothing", ProgramType::KPROBE, AttachType::default()).unwrap_err().to_string();
+    let error = object.set_program_type("nothing", ProgramType::KPROBE, AttachType::default()).unwrap_err().to_string();
     assert_eq!(error, "the object has no function `nothing`; it has `count`");
-    let spec = object.set_type("count", ProgramType::KPROBE, AttachType::default()).unwrap();
+    let spec = object.set_program_type("count", ProgramType::KPROBE, AttachType::default()).unwrap();
     assert_eq!((spec.section_name.as_str(), spec.section.target.clone()), ("mine/anything", None));
-    assert_eq!((object.set_aside().len(), object.programs().len()), (0, 1));
+    assert_eq!((object.unknown_programs().len(), object.programs().len()), (0, 1));
     let loaded = object.load().unwrap();
     let error = loaded.attach().unwrap_err().to_string();
     assert!(error.contains("attach the program by hand"), "{error}");
@@ -112,7 +112,7 @@ fn program_type_is_set_by_hand() {
 
     // A program whose section says something else.
     let mut object = sample::object("uprobe");
-    object.set_type("count", ProgramType::RAW_TRACEPOINT, AttachType::default()).unwrap();
+    object.set_program_type("count", ProgramType::RAW_TRACEPOINT, AttachType::default()).unwrap();
     let loaded = object.load().unwrap();
     let link = RawTracepoint::new("sys_enter").attach(loaded.program("count").unwrap()).unwrap();
     let before = sample::runs(&loaded);
@@ -171,7 +171,7 @@ fn program_attaches_by_its_section() {
 
 fn return_probe_runs_on_return() {
     let loaded = load("uretprobe");
-    let link = attach(&loaded, &probe_here().on_return(true));
+    let link = attach(&loaded, &probe_here().retprobe(true));
     for calls in 1..=5 {
         call();
         assert_eq!(sample::runs(&loaded), calls);
@@ -219,7 +219,7 @@ fn attachment_is_a_link_where_supported() {
         assert!(error.is_ok(), "{error:?}");
     } else {
         assert!(link.as_link_fd().is_none());
-        assert!(name(link.as_event_fd().unwrap()).contains("perf_event"));
+        assert!(name(link.as_perf_event_fd().unwrap()).contains("perf_event"));
         let error = probe_here().cookie(7).attach(loaded.program(names::PROGRAM).unwrap()).unwrap_err();
         assert!(error.to_string().contains("needs Linux 5.15"), "{error}");
     }
@@ -266,7 +266,7 @@ fn invalid_offset_is_refused() {
     let loaded = load("tracepoint");
     let program = loaded.program(names::PROGRAM).unwrap();
     let error = Tracepoint::new("task", "no_such_tracepoint").attach(program).unwrap_err();
-    assert!(matches!(error, Error::Unfit { .. }));
+    assert!(matches!(error, Error::Invalid { .. }));
     assert!(error.to_string().contains("the tracepoint task/no_such_tracepoint"), "{error}");
     // A program of another kind than the place wants.
     let line = refused(&loaded, &probe_here());
@@ -308,7 +308,7 @@ fn faulty(name: &str) -> Object {
 fn skipped_programs_are_named_with_their_reasons() {
     let mut object = faulty("unknown_sections.o");
     // One that is attached by hand.
-    object.set_type("in_foo", ProgramType::RAW_TRACEPOINT, AttachType::default()).unwrap();
+    object.set_program_type("in_foo", ProgramType::RAW_TRACEPOINT, AttachType::default()).unwrap();
     let loaded = object.load().unwrap();
     let loads: Vec<_> = loaded.programs().map(cutaway::Program::name).collect();
     assert_eq!(loads, ["in_foo", "runs"]);
@@ -334,7 +334,7 @@ fn skipped_programs_are_named_with_their_reasons() {
 
 fn all_programs_skipped_is_an_error() {
     let mut object = faulty("unknown_sections.o");
-    object.program_mut("runs").unwrap().section.wanted = false;
+    object.program_mut("runs").unwrap().section.autoload = false;
     let loaded = object.load().unwrap();
     assert_eq!((loaded.programs().count(), loaded.skipped().len()), (0, 4));
     let warnings = journal::messages(log::Level::Warn);
@@ -343,14 +343,14 @@ fn all_programs_skipped_is_an_error() {
         "{warnings:?}"
     );
     let line = loaded.attach().unwrap_err().to_string();
-    assert!(line.contains("none is loaded") && line.contains("`runs`: `section.wanted` is false"), "{line}");
+    assert!(line.contains("none is loaded") && line.contains("`runs`: `section.autoload` is false"), "{line}");
 
     // What the kernel refuses is skipped, too, if that is asked for.
-    let (loaded, refused) = faulty("pointers.o").load_what_runs().unwrap();
+    let (loaded, refused) = faulty("pointers.o").load_partial().unwrap();
     assert_eq!((loaded.skipped().len(), refused.len()), (0, 0));
     let mut object = sample::object("uprobe/libc.so.6:a64l");
-    object.set_type("count", ProgramType::TRACING, AttachType::TRACE_FENTRY).unwrap();
-    let (loaded, refused) = object.load_what_runs().unwrap();
+    object.set_program_type("count", ProgramType::TRACING, AttachType::TRACE_FENTRY).unwrap();
+    let (loaded, refused) = object.load_partial().unwrap();
     assert_eq!((loaded.skipped().len(), refused.len()), (1, 1));
     assert_eq!(loaded.skipped()[0].why, refused[0].why.to_string());
     assert!(loaded.program("count").unwrap_err().to_string().contains(&refused[0].why.to_string()));

@@ -43,7 +43,7 @@ fn elements(count: u32) -> Vec<([u8; 4], [u8; 8])> {
 
 fn fill(map: &Map, count: u32) -> Vec<([u8; 4], [u8; 8])> {
     let elements = elements(count);
-    map.update_all(elements.iter().map(|(key, value)| (&key[..], &value[..]))).unwrap();
+    map.update_batch(elements.iter().map(|(key, value)| (&key[..], &value[..]))).unwrap();
     elements
 }
 
@@ -94,16 +94,16 @@ fn elements_are_read_one_by_one_without_batches() {
     let loopback = 1_u32.to_ne_bytes();
     let keys: Vec<_> = (0..50_u32).map(u32::to_ne_bytes).collect();
     let before = journal::system_calls().len();
-    map.update_all(keys.iter().map(|key| (&key[..], &loopback[..]))).unwrap();
+    map.update_batch(keys.iter().map(|key| (&key[..], &loopback[..]))).unwrap();
     let given = commands(before);
     assert_eq!(given.iter().filter(|command| *command == "BPF_MAP_UPDATE_ELEM").count(), 50, "{given:?}");
     let all: BTreeMap<_, _> = keys.iter().map(|key| (key.to_vec(), loopback.to_vec())).collect();
     assert_eq!(collected(map.entries()), all);
     assert_eq!(collected(map.entries().at_most(7)), all);
     assert_eq!(map.entries().at_most(7).map(|entries| entries.unwrap().len()).max(), Some(7));
-    assert_eq!(map.delete_all(keys[..20].iter().map(|key| &key[..])).unwrap(), 20);
-    assert_eq!(map.delete_all(keys[..25].iter().map(|key| &key[..])).unwrap(), 5);
-    assert_eq!(collected(map.take_entries().at_most(10)).len(), 25);
+    assert_eq!(map.delete_batch(keys[..20].iter().map(|key| &key[..])).unwrap(), 20);
+    assert_eq!(map.delete_batch(keys[..25].iter().map(|key| &key[..])).unwrap(), 5);
+    assert_eq!(collected(map.drain_entries().at_most(10)).len(), 25);
     assert_eq!(map.entries().count(), 0);
 }
 
@@ -126,11 +126,11 @@ fn drained_elements_are_deleted() {
         let loaded = hash(kind, 4000);
         let map = loaded.map("map").unwrap();
         let elements = fill(map, 500);
-        assert_eq!(collected(map.take_entries()), owned(&elements));
+        assert_eq!(collected(map.drain_entries()), owned(&elements));
         assert_eq!(map.keys().count(), 0);
         fill(map, 500);
         // What is not asked for stays.
-        let first = map.take_entries().at_most(50).next().unwrap().unwrap().len();
+        let first = map.drain_entries().at_most(50).next().unwrap().unwrap().len();
         assert!((1..=50).contains(&first));
         assert_eq!(map.keys().count(), 500 - first);
     }
@@ -142,7 +142,7 @@ fn drained_elements_are_deleted() {
     for number in 0..10_u8 {
         map.update(&[32, 0, 0, 0, 10, 0, 0, number], &[number; 4]).unwrap();
     }
-    assert_eq!(collected(map.take_entries().at_most(3)).len(), 10);
+    assert_eq!(collected(map.drain_entries().at_most(3)).len(), 10);
     assert_eq!(map.keys().count(), 0);
     assert_eq!(map.lookup_and_delete(&[32, 0, 0, 0, 10, 0, 0, 1]).unwrap(), None);
 }
@@ -151,19 +151,19 @@ fn elements_are_updated_and_deleted_in_batches() {
     let loaded = hash(Kind::HASH, 100);
     let map = loaded.map("map").unwrap();
     let elements = fill(map, 100);
-    assert_eq!(map.delete_all(elements.iter().step_by(2).map(|(key, _)| &key[..])).unwrap(), 50);
+    assert_eq!(map.delete_batch(elements.iter().step_by(2).map(|(key, _)| &key[..])).unwrap(), 50);
     // Those that are gone are passed over, wherever they are.
-    assert_eq!(map.delete_all(elements.iter().take(90).map(|(key, _)| &key[..])).unwrap(), 45);
+    assert_eq!(map.delete_batch(elements.iter().take(90).map(|(key, _)| &key[..])).unwrap(), 45);
     assert_eq!(map.keys().count(), 5);
-    assert_eq!(map.delete_all([]).unwrap(), 0);
-    map.update_all([]).unwrap();
+    assert_eq!(map.delete_batch([]).unwrap(), 0);
+    map.update_batch([]).unwrap();
     let last = elements[99];
     assert_eq!(map.lookup_and_delete(&last.0).unwrap(), Some(last.1.to_vec()));
     assert_eq!(map.lookup_and_delete(&last.0).unwrap(), None);
     for error in [
-        map.update_all([(&[1_u8, 2, 3][..], &[0_u8; 8][..])]).unwrap_err(),
-        map.update_all([(&[0_u8; 4][..], &[0_u8; 7][..])]).unwrap_err(),
-        map.delete_all([&[0_u8; 5][..]]).unwrap_err(),
+        map.update_batch([(&[1_u8, 2, 3][..], &[0_u8; 8][..])]).unwrap_err(),
+        map.update_batch([(&[0_u8; 4][..], &[0_u8; 7][..])]).unwrap_err(),
+        map.delete_batch([&[0_u8; 5][..]]).unwrap_err(),
         map.lookup_and_delete(&[0; 3]).unwrap_err(),
     ] {
         assert!(error.to_string().contains("keys of 4 bytes and values of 8"), "{error}");
@@ -174,7 +174,7 @@ fn failed_batch_reports_its_progress() {
     let loaded = hash(Kind::HASH, 10);
     let map = loaded.map("map").unwrap();
     let elements = elements(20);
-    let error = map.update_all(elements.iter().map(|(key, value)| (&key[..], &value[..]))).unwrap_err();
+    let error = map.update_batch(elements.iter().map(|(key, value)| (&key[..], &value[..]))).unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot set more than 10 of 20 values in the map `map` (HASH): E2BIG (Argument list too long)"
@@ -188,9 +188,9 @@ fn arrays_are_read_in_batches() {
     let elements = fill(map, 1000);
     assert_eq!(collected(map.entries()), owned(&elements));
     assert_eq!(collected(map.entries().at_most(64)), owned(&elements));
-    let error = map.take_entries().next().unwrap().unwrap_err().to_string();
+    let error = map.drain_entries().next().unwrap().unwrap_err().to_string();
     assert!(error.contains("the map `map` (ARRAY): EINVAL"), "{error}");
-    let error = map.delete_all([&[0_u8; 4][..]]).unwrap_err().to_string();
+    let error = map.delete_batch([&[0_u8; 4][..]]).unwrap_err().to_string();
     assert!(error.contains("remove a key from the map `map` (ARRAY): EINVAL"), "{error}");
 }
 

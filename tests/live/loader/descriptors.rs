@@ -33,7 +33,7 @@ fn live(transport: Transport) -> Result<(), Error> {
             let mut ring = events.ring()?;
             let _stopper = ring.stopper()?;
             let _entry = probe.attach(loaded.program(names::ENTRY)?)?;
-            let _return = probe.clone().on_return(true).attach(loaded.program(names::RETURN)?)?;
+            let _return = probe.clone().retprobe(true).attach(loaded.program(names::RETURN)?)?;
             ring.wait(wait)?;
             ring.batch()?.records().for_each(drop);
         }
@@ -41,7 +41,7 @@ fn live(transport: Transport) -> Result<(), Error> {
             let mut buffers = events.perf_buffers(64 * 1024, &Options::new())?;
             let _stopper = buffers.stopper()?;
             let _entry = probe.attach(loaded.program(names::ENTRY)?)?;
-            let _return = probe.clone().on_return(true).attach(loaded.program(names::RETURN)?)?;
+            let _return = probe.clone().retprobe(true).attach(loaded.program(names::RETURN)?)?;
             buffers.wait(wait)?;
             buffers.drain(|_, _| {})?;
         }

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use cutaway::{Error, ExternKind, Object, Run, features};
+use cutaway::{Error, ExternKind, Object, TestRun, features};
 
 use log::Level;
 
@@ -44,7 +44,7 @@ fn run(object: Object) -> Vec<u64> {
     let told = journal::messages(Level::Debug);
     assert!(!told.iter().any(|message| message.contains("the object's BTF")), "{told:?}");
     let program = loaded.programs().next().unwrap();
-    program.test_run(&Run::default()).unwrap();
+    program.test_run(&TestRun::default()).unwrap();
     let out = loaded.map(".bss").unwrap().lookup(&[0; 4]).unwrap().unwrap();
     out.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect()
 }
@@ -145,7 +145,7 @@ fn kconfig_value_that_does_not_fit_is_refused() {
         object.set_kconfig(format!("{line}\n{CONFIGURATION}"));
         let error = object.load().unwrap_err();
         let name = line.split('=').next().unwrap();
-        assert!(matches!(error, Error::Unfit { .. }), "{error:?}");
+        assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
         let start = format!("cannot load the program `constants`: it needs the kernel's constant `{name}`: ");
         let line = error.to_string();
         assert!(line.starts_with(&start) && line.contains(text), "{line}");
@@ -160,10 +160,10 @@ fn missing_kconfig_value_fails_its_program() {
          kernel's configuration does not set it"
     );
     let mut object = object("kconfig_missing.o");
-    object.program_mut("needs").unwrap().section.wanted = false;
-    object.program_mut("does_not").unwrap().section.wanted = true;
+    object.program_mut("needs").unwrap().section.autoload = false;
+    object.program_mut("does_not").unwrap().section.autoload = true;
     let loaded = object.load().unwrap();
-    assert_eq!(loaded.program("does_not").unwrap().test_run(&Run::default()).unwrap().value, 7);
+    assert_eq!(loaded.program("does_not").unwrap().test_run(&TestRun::default()).unwrap().value, 7);
 }
 
 fn ksym_addresses_are_resolved() {
@@ -182,8 +182,8 @@ fn symbol(name: &str) -> Option<String> {
 
 fn ksym_variables_are_resolved() {
     let mut object = object("ksyms.o");
-    object.program_mut("addresses").unwrap().section.wanted = false;
-    object.program_mut("variables").unwrap().section.wanted = true;
+    object.program_mut("addresses").unwrap().section.autoload = false;
+    object.program_mut("variables").unwrap().section.autoload = true;
     if symbol("runqueues").is_some() {
         assert_eq!(run(object)[..3], [1, 1, 0], "this CPU's, the first CPU's, no CPU's");
         return;
@@ -217,7 +217,7 @@ fn missing_ksyms_are_named() {
         ),
     ] {
         let mut object = object("ksyms_missing.o");
-        object.program_mut(program).unwrap().section.wanted = true;
+        object.program_mut(program).unwrap().section.autoload = true;
         let error = object.load().unwrap_err().to_string();
         let expected = format!("cannot load the program `{program}`: it needs {why}");
         assert!(error.starts_with(&expected), "{error}");
@@ -232,7 +232,7 @@ fn kfuncs_are_called() {
 
 fn missing_weak_kfunc_must_not_be_reached() {
     let mut object = object("kfuncs.o");
-    object.program_mut("reaches").unwrap().section.wanted = true;
+    object.program_mut("reaches").unwrap().section.autoload = true;
     let error = object.load().unwrap_err();
     let expected = "the verifier refuses the program `reaches`: it calls the kernel's function \
                     `cutaway_has_no_such_function`, which this kernel does not have (instruction ";

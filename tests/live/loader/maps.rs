@@ -175,7 +175,7 @@ fn per_cpu_values_are_separate() {
 
     let hash = loaded.map("hash").unwrap();
     let error = hash.lookup_per_cpu(&key).unwrap_err();
-    assert!(matches!(error, Error::Unfit { .. }));
+    assert!(matches!(error, Error::Invalid { .. }));
     assert!(error.to_string().contains("it is a HASH, which has one value for all CPUs"), "{error}");
 }
 
@@ -191,14 +191,14 @@ fn wrong_lengths_are_refused_before_the_kernel_sees_them() {
                 map.delete(&vec![0; key_size]).map(drop).unwrap_err(),
                 map.update(&vec![0; key_size], &vec![0; right]).unwrap_err(),
             ] {
-                assert!(matches!(error, Error::Unfit { .. }), "{error:?}");
+                assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
                 let sizes = format!("keys of 4 bytes and values of {right}; {key_size} and");
                 assert!(error.to_string().contains(&sizes), "{error}");
             }
         }
         for wrong in [0, 1, value_size - 1, right + 1, right + 8].into_iter().filter(|&wrong| wrong != right) {
             let error = map.update(&[0; 4], &vec![0; wrong]).unwrap_err();
-            assert!(matches!(error, Error::Unfit { .. }), "{error:?}");
+            assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
         }
     }
     assert_eq!(journal::system_calls().len(), made, "none of it reached the kernel");
@@ -287,7 +287,7 @@ fn pinned_map_is_reused_if_it_matches() {
     let pins = Pins::new("same");
     let load = |change: &Change| {
         let mut object = with_map(MapDef::new(Kind::HASH).key_size(4).value_size(4).max_entries(8));
-        object.set_pins(&pins.0);
+        object.set_pin_root(&pins.0);
         let spec = object.map_mut("events").unwrap();
         (spec.map_type, spec.key_size, spec.map_extra) = (MapType::BLOOM_FILTER, 0, 3);
         spec.pinning = cutaway::Pinning::ByName;
@@ -313,7 +313,7 @@ fn pinned_map_is_reused_if_it_matches() {
 fn pin_stays_in_its_directory() {
     let pins = Pins::new("inside");
     let mut object = with_map(MapDef::new(Kind::HASH).key_size(4).value_size(4).max_entries(8));
-    object.set_pins(&pins.0);
+    object.set_pin_root(&pins.0);
     let spec = object.map_mut("events").unwrap();
     (spec.name, spec.pinning) = (format!("../cutaway-outside-{}", std::process::id()), cutaway::Pinning::ByName);
     let outside = pins.0.join(&spec.name);

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use cutaway::{Error, Object, Run};
+use cutaway::{Error, Object, TestRun};
 use cutaway_programs::{getaddrinfo::Transport, prelude::*};
 
 use crate::{
@@ -51,7 +51,7 @@ fn many_zeroes_are_loaded() {
     assert_eq!(map.value_size(), 70_000_008);
     assert_eq!(loaded.variable("last").unwrap().read::<u64>().unwrap(), 7);
     let program = loaded.program("copies").unwrap();
-    program.test_run(&Run::default()).unwrap();
+    program.test_run(&TestRun::default()).unwrap();
     assert!(loaded.variable("zeroes").unwrap().bytes().unwrap().starts_with(&7_u64.to_ne_bytes()));
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cutaway::{Loaded, Object, Poller, Run, Source, Token, Wake, perf_reader};
+use cutaway::{Loaded, Object, Poller, Source, TestRun, Token, Wake, perf_reader};
 use cutaway_programs::prelude::*;
 
 use crate::{
@@ -81,7 +81,7 @@ fn load() -> Loaded {
 }
 
 fn send(loaded: &Loaded, program: &str) {
-    let sent = loaded.program(program).unwrap().test_run(&Run::default());
+    let sent = loaded.program(program).unwrap().test_run(&TestRun::default());
     assert_eq!(sent.unwrap().value, 0, "{program}");
 }
 

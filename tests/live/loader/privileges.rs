@@ -100,7 +100,7 @@ fn cap_bpf_and_cap_perfmon_suffice_for_the_kernels_types() {
 /// The error of loading a program of this kind.
 fn refusal(section: &str) -> String {
     let error = sample::object(section).load().unwrap_err();
-    assert!(matches!(error, Error::Kernel { .. }), "{error:?}");
+    assert!(matches!(error, Error::Syscall { .. }), "{error:?}");
     error.to_string()
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use cutaway::{Error, Loaded, Object, Run};
+use cutaway::{Error, Loaded, Object, TestRun};
 
 use crate::{
     corpus,
@@ -71,7 +71,7 @@ fn value_of_the_wrong_type_is_refused() {
     let mut object = object("variables.o");
     let refused = |answer: Result<(), Error>, expected: &str| {
         let error = answer.unwrap_err();
-        assert!(matches!(error, Error::Unfit { .. }), "{error:?}");
+        assert!(matches!(error, Error::Invalid { .. }), "{error:?}");
         assert_eq!(error.to_string(), format!("cannot set the variable {expected}"));
     };
     refused(
@@ -104,7 +104,7 @@ fn value_of_the_wrong_type_is_refused() {
 }
 
 fn run(loaded: &Loaded) -> u32 {
-    loaded.program("add").unwrap().test_run(&Run::default()).unwrap().value
+    loaded.program("add").unwrap().test_run(&TestRun::default()).unwrap().value
 }
 
 fn programs_see_values_set_before_loading() {

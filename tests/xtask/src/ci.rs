@@ -121,7 +121,7 @@ pub(crate) fn minimal() -> Result {
         "network",
         "cgroup",
         "lirc",
-        "census",
+        "system",
         "advice",
     ];
     for features in [""].into_iter().chain(FEATURES) {

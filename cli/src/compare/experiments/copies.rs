@@ -4,11 +4,11 @@
 //! buffer. In a ring the event is made where it will be read, so both are one.
 //!
 //! The program writes every word of the record in each way, and what differs is where, and what is copied then. The
-//! kernel itself takes the time, around the program and nothing else ([`cutaway::RunStatistics`]): 8 to 32 records a
+//! kernel itself takes the time, around the program and nothing else ([`cutaway::StatsGuard`]): 8 to 32 records a
 //! run, so that reading the clock does not count. The buffer is emptied between runs, and the reader is woken only by a
 //! perf buffer that is half full, which is rare.
 
-use cutaway::RunStatistics;
+use cutaway::StatsGuard;
 use cutaway_programs::compare::Transport;
 
 use crate::compare::{
@@ -45,7 +45,7 @@ struct Cost {
 
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.sender_here()?;
-    let _statistics = RunStatistics::enable()?;
+    let _statistics = StatsGuard::enable()?;
     let mut lanes = Lane::all(bench, &SIZES, most, BUFFER)?;
     let runs = bench.effort.choose(24, 100);
     let times = interleave(bench, &mut lanes, |lane| measure(lane, runs))?;

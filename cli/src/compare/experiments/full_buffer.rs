@@ -4,7 +4,7 @@
 //! the reservation, before the event is built; in a perf buffer the output, after it. The program counts records that
 //! it wrote and records that were refused; the reader has its own count of lost records, if the buffer keeps one.
 
-use cutaway::{RunStatistics, perf_reader::LostSource};
+use cutaway::{StatsGuard, perf_reader::LostSource};
 use cutaway_programs::compare::Transport;
 
 use crate::compare::{
@@ -55,7 +55,7 @@ struct Figures {
 
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.sender_here()?;
-    let _statistics = RunStatistics::enable()?;
+    let _statistics = StatsGuard::enable()?;
     let lanes = Lane::all(bench, &SIZES, |_| RECORDS as u32, BUFFER)?;
     let mut arms: Vec<_> = lanes.into_iter().map(|lane| Arm { lane, worked: 0, refused: 0 }).collect();
     let runs = bench.effort.choose(50, 200);
@@ -109,7 +109,8 @@ impl Arm {
         }
         let end = self.lane.producer.program()?.runs()?;
         let records = (runs * RECORDS) as f64;
-        let a_record = |from: cutaway::Runs, to: cutaway::Runs| (to.time - from.time).as_nanos() as f64 / records;
+        let a_record =
+            |from: cutaway::ProgramStats, to: cutaway::ProgramStats| (to.time - from.time).as_nanos() as f64 / records;
         Ok((a_record(start, drained), a_record(filled, end)))
     }
 

@@ -151,7 +151,7 @@ fn load(transport: Transport) -> Result<Loaded, Obstacle> {
         object.map_mut(names::EVENTS)?.max_entries = BUFFER;
     }
     for name in [names::FOLLOW, names::UNFOLLOW] {
-        object.program_mut(name)?.section.wanted = false;
+        object.program_mut(name)?.section.autoload = false;
     }
     Ok(object.load()?)
 }
@@ -160,8 +160,8 @@ fn load(transport: Transport) -> Result<Loaded, Obstacle> {
 fn attach(loaded: &Loaded) -> Result<Links, Obstacle> {
     use getaddrinfo::{FUNCTION, LIBRARY, names};
     let mut links = Links::default();
-    for (name, on_return) in [(names::ENTRY, false), (names::RETURN, true)] {
-        let probe = Uprobe::new(LIBRARY, FUNCTION).on_return(on_return).pid(std::process::id());
+    for (name, retprobe) in [(names::ENTRY, false), (names::RETURN, true)] {
+        let probe = Uprobe::new(LIBRARY, FUNCTION).retprobe(retprobe).pid(std::process::id());
         links.push(probe.attach(loaded.program(name)?)?);
     }
     Ok(links)

@@ -84,7 +84,7 @@ fn attempt(way: Transport, size: u32, control: bool) -> Result<Option<String>, O
         Err(cutaway::Error::Verifier { sentence, .. }) => {
             return Ok(Some(format!("the verifier refuses it: {sentence}")));
         }
-        Err(cutaway::Error::Kernel { errno, .. }) if really == Transport::Heap && size > STACK => {
+        Err(cutaway::Error::Syscall { errno, .. }) if really == Transport::Heap && size > STACK => {
             return Ok(Some(format!("the kernel makes no per-CPU value of that size: {errno}")));
         }
         Err(error) => return Err(error.into()),

@@ -8,7 +8,7 @@
 mod arms;
 mod reading;
 
-use cutaway::RunStatistics;
+use cutaway::StatsGuard;
 
 use self::arms::{BUCKETS, IDLE, Seen, Who};
 use crate::compare::{
@@ -47,7 +47,7 @@ impl Figures {
 fn run(bench: &Bench<'_>) -> Result<Findings, Obstacle> {
     bench.reader()?; // it takes two CPUs
     bench.sender_here()?;
-    let _statistics = RunStatistics::enable()?;
+    let _statistics = StatsGuard::enable()?;
     let mut arms: Vec<(Who, u32)> = RATES.iter().flat_map(|&rate| Who::ALL.map(|who| (who, rate))).collect();
     let seen = interleave(bench, &mut arms, |&mut (who, rate)| reading::measure(bench, who, rate))?;
     let figures: Vec<_> = arms.iter().zip(seen).map(|(&(who, rate), seen)| Figures { who, rate, seen }).collect();

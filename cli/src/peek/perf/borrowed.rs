@@ -6,7 +6,7 @@
 
 use cutaway::{
     perf_reader::Peek,
-    system::{self, Held, Holder},
+    system::{self, FdKind, FdOwner},
 };
 
 use super::{
@@ -20,7 +20,7 @@ use crate::{
 
 /// A perf buffer of a process, mapped.
 pub(super) struct Buffer {
-    pub(super) holder: Holder,
+    pub(super) holder: FdOwner,
     peek: Peek,
     /// Fds of the other events that write into it.
     others: Vec<u32>,
@@ -30,11 +30,11 @@ pub(super) struct Buffer {
 
 /// Borrows the perf buffers of these processes. `ringless` says that they are known to hold no ring.
 pub(super) fn open(pids: &[u32], ringless: bool) -> Result<Vec<Buffer>, CliError> {
-    let holders = system::holders()?;
+    let holders = system::open_fds()?;
     let events: Vec<_> = holders
         .found
         .into_iter()
-        .filter(|holder| pids.contains(&holder.pid) && holder.held == Held::PerfEvent)
+        .filter(|holder| pids.contains(&holder.pid) && holder.kind == FdKind::PerfEvent)
         .collect();
     let who = listed(&pids.iter().map(u32::to_string).collect::<Vec<_>>());
     if events.is_empty() {

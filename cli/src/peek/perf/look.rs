@@ -2,7 +2,7 @@
 
 use cutaway::{
     perf_reader::{PeekSnapshot as Found, PendingRecord},
-    system::Holder,
+    system::FdOwner,
 };
 use serde::{Deserialize, Serialize};
 
@@ -118,7 +118,7 @@ impl Record {
 }
 
 impl Look {
-    pub(super) fn of(found: &Found, holder: &Holder, others: &[u32], lost: Option<u64>, payloads: usize) -> Self {
+    pub(super) fn of(found: &Found, holder: &FdOwner, others: &[u32], lost: Option<u64>, payloads: usize) -> Self {
         let records = found.records.iter().enumerate();
         Self {
             time_ns: cutaway_sys::clock::monotonic_ns(),

@@ -3,7 +3,7 @@
 use cutaway::{
     Map,
     mmap_ring::Peek,
-    system::{self, Holder, ProgramEntry},
+    system::{self, FdOwner, ProgramEntry},
 };
 
 use super::{
@@ -74,8 +74,8 @@ impl Ring {
     }
 
     /// Returns the processes that hold the ring, without this one.
-    pub(crate) fn owners(&self) -> Result<Vec<Holder>, CliError> {
-        let holders = system::holders()?;
+    pub(crate) fn owners(&self) -> Result<Vec<FdOwner>, CliError> {
+        let holders = system::open_fds()?;
         Ok(holders.of_map(self.id()).filter(|holder| holder.pid != std::process::id()).cloned().collect())
     }
 

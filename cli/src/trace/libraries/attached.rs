@@ -95,8 +95,8 @@ impl AllAttached {
         let path = provider.path();
         let cookie = if self.names.by_cookie() { u64::from(id) } else { 0 };
         let links = |path: &str| {
-            both(&self.loaded, |on_return| {
-                let probe = Uprobe::new(path, getaddrinfo::FUNCTION).on_return(on_return).cookie(cookie);
+            both(&self.loaded, |retprobe| {
+                let probe = Uprobe::new(path, getaddrinfo::FUNCTION).retprobe(retprobe).cookie(cookie);
                 match self.whose {
                     Whose::Process(pid) => probe.pid(pid),
                     Whose::Everybody | Whose::Followed => probe,

@@ -89,7 +89,7 @@ impl Poller {
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`]: EMFILE or ENFILE if there are too many open files.
+    /// [`Error::Syscall`]: EMFILE or ENFILE if there are too many open files.
     pub fn new() -> Result<Self, Error> {
         let failed = |error| Error::kernel("create a poller", &error);
         let epoll = Epoll::new("creates one object to wait on for all sources and the stop").map_err(failed)?;
@@ -111,7 +111,7 @@ impl Poller {
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`] if it cannot be watched: ENOSPC at the limit `fs.epoll.max_user_watches`, ENOMEM. The ring is closed
+    /// [`Error::Syscall`] if it cannot be watched: ENOSPC at the limit `fs.epoll.max_user_watches`, ENOMEM. The ring is closed
     /// then.
     #[cfg(feature = "ring")]
     pub fn add_ring(&mut self, ring: mmap_ring::Ring) -> Result<Token, Error> {
@@ -233,7 +233,7 @@ impl Poller {
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`] if the stopper's pipe cannot be read.
+    /// [`Error::Syscall`] if the stopper's pipe cannot be read.
     pub fn resume(&mut self) -> Result<(), Error> {
         self.stop.resume().map_err(|error| Error::kernel("wait again after a stop", &error))
     }

@@ -201,7 +201,7 @@ impl Poller {
             None => Ok(count != 0),
             Some(token) => {
                 let why = "it is closed at its other end, or has an error: remove it (`Poller::remove`)".to_owned();
-                Err(PollError::of(token, Error::Unfit { attempt: "wait for a file descriptor".to_owned(), why }))
+                Err(PollError::of(token, Error::Invalid { operation: "wait for a file descriptor".to_owned(), why }))
             }
         }
     }

@@ -95,7 +95,7 @@ impl One<'_> {
             Ok((new, resize)) => {
                 let expected = ours.certain.then_some(Expected { value: ours.value, low_half: ours.low_half });
                 match patch::patch(first, next, Change { expected, new, resize })? {
-                    Patched::Unfit(why) => why.into(),
+                    Patched::Invalid(why) => why.into(),
                     Patched::Changed(pair, before) => {
                         return Ok(done(pair, Outcome::Changed { before, after: new, target: found }));
                     }

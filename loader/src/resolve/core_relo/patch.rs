@@ -68,7 +68,7 @@ pub(super) enum Patched {
     /// The instruction with the new value in it, and the value it had.
     Changed(Pair, u64),
     /// This instruction cannot hold the new value: poison it.
-    Unfit(String),
+    Invalid(String),
 }
 
 /// Exchanges the value. `next` is the instruction behind `first`, if there is one.
@@ -102,7 +102,7 @@ pub(super) fn patch(first: Instruction, next: Option<Instruction>, change: Chang
         ));
     }
     if !holds {
-        return Ok(Patched::Unfit(format!("the instruction cannot hold {}", change.new)));
+        return Ok(Patched::Invalid(format!("the instruction cannot hold {}", change.new)));
     }
     let pair = match first.class() {
         opcode::ALU | opcode::ALU64 => (first.with_imm(change.new as i32), None),
@@ -112,7 +112,7 @@ pub(super) fn patch(first: Instruction, next: Option<Instruction>, change: Chang
         }
         _ => match resized(first.code, change.resize) {
             Ok(code) => (first.with_code_and_offset(code, change.new as i16), None),
-            Err(why) => return Ok(Patched::Unfit(why)),
+            Err(why) => return Ok(Patched::Invalid(why)),
         },
     };
     Ok(Patched::Changed(pair, before))
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_an_instruction_cannot_hold_is_unfit() {
-        let unfit = |first, new| matches!(patch(first, None, change(4, new)), Ok(Patched::Unfit(_)));
+        let unfit = |first, new| matches!(patch(first, None, change(4, new)), Ok(Patched::Invalid(_)));
         let (load, add, add32) = (instruction(0x61, 4, 0), instruction(0x07, 0, 4), instruction(0x04, 0, 4));
         assert!(!unfit(load, 0x7fff) && unfit(load, 0x8000));
         assert!(!unfit(add, 0x7fff_ffff) && unfit(add, 0x8000_0000) && !unfit(add, -5_i64 as u64));

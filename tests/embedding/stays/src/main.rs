@@ -21,7 +21,7 @@ struct Version {
 
 fn start(bytes: &[u8], pins: &Path, step: u64) -> Result<Version, cutaway::Error> {
     let mut object = Object::parse(bytes)?;
-    object.set_pins(pins);
+    object.set_pin_root(pins);
     object.set_variable("own", &std::process::id().to_ne_bytes())?;
     object.set_variable("step", &step.to_ne_bytes())?;
     let loaded = object.load()?;

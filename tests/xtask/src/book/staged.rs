@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cutaway::{Loaded, Object, Run};
+use cutaway::{Loaded, Object, TestRun};
 use cutaway_programs::{btf::Type, prelude::*};
 
 use super::make::Workshop;
@@ -77,7 +77,7 @@ pub(super) fn record(workshop: &Workshop) -> Result<(), String> {
 fn send(loaded: &Loaded, size: u32, number: u64, fate: Fate, turns: u64) -> Result<(), String> {
     let context = [number, turns, u64::from(matches!(fate, Fate::Discarded))];
     let context = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    let run = Run { context, ..Run::default() };
+    let run = TestRun { context, ..TestRun::default() };
     let sent = loaded.program(&name(size)).and_then(|program| program.test_run(&run));
     match sent.map_err(|error| format!("cannot send a record of {size} bytes: {error}"))?.value {
         0 => Ok(()),
