@@ -57,7 +57,7 @@ impl fmt::Display for Errno {
         }
         let text = io::Error::from_raw_os_error(self.0).to_string();
         // std appends "(os error N)"; the name says the same, better.
-        let sentence = text.split(" (os error").next().unwrap_or(&text);
+        let sentence = text.strip_suffix(&format!(" (os error {})", self.0)).unwrap_or(&text);
         match self.name() {
             Some(name) => write!(f, "{name} ({sentence})"),
             None => write!(f, "errno {} ({sentence})", self.0),

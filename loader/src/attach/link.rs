@@ -183,7 +183,7 @@ impl Link {
         let attempt = format!("pin {} at {}", self.what, path.display());
         let Some(link) = self.as_link_fd() else {
             let why = match &self.held {
-                Held::Several(_) => "it is attached to several places by a link each: pin those, `Link::each`",
+                Held::Several(_) => "it is attached to several places by a link each: pin those, `Link::parts`",
                 Held::Event(_) => {
                     "this kernel has no links on perf events (Linux 5.15), and nothing else can be pinned"
                 }
@@ -191,7 +191,8 @@ impl Link {
             };
             return Err(Error::Invalid { operation: attempt, why: why.to_owned() });
         };
-        pin::pin(link, path, attempt, "gives the link a name that keeps it alive without us")?;
+        pin::pin(link, path, "gives the link a name that keeps it alive without this process")
+            .map_err(|error| pin::failed(attempt, &error))?;
         self.keep_needs();
         Ok(())
     }
@@ -211,7 +212,8 @@ impl Link {
     pub fn from_pin(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let attempt = format!("open the link pinned at {}", path.display());
-        let link = pin::open(path, attempt.clone(), "opens the link that is pinned there")?;
+        let link = pin::open(path, "opens the link that is pinned there")
+            .map_err(|error| pin::failed(attempt.clone(), &error))?;
         // The command opens maps and programs as well.
         let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", link.as_raw_fd()));
         if about.is_ok_and(|about| !about.contains("link_type:")) {

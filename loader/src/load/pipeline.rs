@@ -1,8 +1,11 @@
 //! Loads an object: each step of the order that [`super`] gives.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 #[cfg(feature = "usdt")]
 use std::sync::Arc;
+use std::{
+    mem,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
 
 use log::{debug, warn};
 
@@ -11,6 +14,8 @@ use super::{
     options::LoadOptions,
     plan::Plan,
 };
+#[cfg(feature = "struct-ops")]
+use crate::elf::Start;
 use crate::{
     Errno, Error, Map, Object, Program, Skipped, Warning,
     btf::{Btf, sanitize, visitor::Types},
@@ -57,7 +62,7 @@ impl Object {
     /// As [`Object::load`], and those of the options.
     #[doc(alias("bpf_object__load", "NewCollectionWithOptions"))]
     pub fn load_with(self, options: &LoadOptions<'_>) -> Result<Loaded, Error> {
-        let loaded = self.load_but(options, &mut |refused| Err(refused.why))?;
+        let loaded = self.load_but(options, None)?;
         if !cfg!(feature = "advice") {
             return Ok(loaded);
         }
@@ -90,31 +95,31 @@ impl Object {
     ///
     /// As [`Object::load_partial`], and [`Error::NoSuchName`] if the options name a program that the object does not have.
     pub fn load_partial_with(self, options: &LoadOptions<'_>) -> Result<(Loaded, Vec<FailedProgram>), Error> {
-        let mut refused = Vec::new();
-        let loaded = self.load_but(options, &mut |program| {
-            refused.push(program);
-            Ok(())
-        })?;
-        Ok((loaded, refused))
+        let mut failed = Vec::new();
+        let loaded = self.load_but(options, Some(&mut failed))?;
+        Ok((loaded, failed))
     }
 
-    /// Loads; `refuse` is given each program that cannot be loaded, and ends loading by an error.
+    /// Loads. A program that cannot be loaded is added to `failed`; without that it ends loading.
     fn load_but(
-        self,
+        mut self,
         options: &LoadOptions<'_>,
-        refuse: &mut dyn FnMut(FailedProgram) -> Result<(), Error>,
+        mut failed: Option<&mut Vec<FailedProgram>>,
     ) -> Result<Loaded, Error> {
         self.check_features()?;
         options.check(&self)?;
         self.warn(&|warning| !matches!(warning, Warning::License { .. }));
         let btf = self.load_btf()?;
         let plan = Plan::of(&self, Types::Running)?;
-        let mut skipped = plan.skipped();
+        let mut skipped = plan.skipped(&self);
+        #[cfg(feature = "struct-ops")]
+        let mut planned: Vec<_> = plan.programs(&self).map(|program| program.entry).collect();
+        let specs = mem::take(&mut self.programs);
         let mut maps = self.create_maps(&plan, btf.as_ref().map(AsFd::as_fd))?;
         let addresses = link::addresses(maps.iter().map(|made| (&self.maps[made.index], made.map.as_fd().as_raw_fd())));
         let shared = Shared {
             license: self.license(),
-            license_fault: self.license_fault.clone(),
+            license_fault: self.license_fault.as_deref(),
             kernel_version: self.kernel_version,
             resolved: &plan.resolved,
             btf: btf.as_ref().map(AsFd::as_fd),
@@ -122,29 +127,35 @@ impl Object {
             usdt: self.usdt_specs(&maps)?,
         };
         let (mut programs, mut left_out) = (Vec::new(), Vec::new());
-        for spec in plan.programs() {
-            let mut own = spec.clone();
-            let loaded = options.target(&mut own).and_then(|replaced| {
-                let linked = plan.link(&addresses, spec)?;
-                Program::load(own, &linked, &shared, replaced)
+        for mut spec in specs.into_iter().filter(|program| plan.has(program)) {
+            let (name, section_name) = (spec.name.clone(), spec.section_name.clone());
+            #[cfg(feature = "struct-ops")]
+            let entry = spec.entry;
+            let loaded = options.target(&mut spec).and_then(|replaced| {
+                let linked = link::link(&self, &plan.resolved, &addresses, &spec)?;
+                Program::load(spec, &linked, &shared, replaced)
             });
             match loaded {
                 Ok(program) => programs.push(program),
                 Err(why) => {
-                    let Skipped { name, section_name, .. } = Skipped::new(&spec.name, &spec.section_name, "");
+                    #[cfg(feature = "struct-ops")]
+                    planned.retain(|planned| *planned != entry);
+                    let Some(failed) = &mut failed else { return Err(why) };
                     left_out.push(name.clone());
                     skipped.push(Skipped::new(&name, &section_name, &why.to_string()));
-                    refuse(FailedProgram { name, section_name, why })?;
+                    failed.push(FailedProgram { name, section_name, why });
                 }
             }
         }
-        // Not beside a refusal that says the same.
-        let fault = self.license_fault.as_deref().unwrap_or_default();
-        if !skipped.iter().any(|skipped| skipped.why.contains(fault)) {
-            self.warn(&|warning| matches!(warning, Warning::License { .. }));
+        if cfg!(feature = "advice") {
+            // Not beside a refusal that says the same.
+            let fault = self.license_fault.as_deref().unwrap_or_default();
+            if !skipped.iter().any(|skipped| skipped.why.contains(fault)) {
+                self.warn(&|warning| matches!(warning, Warning::License { .. }));
+            }
         }
         #[cfg(feature = "struct-ops")]
-        complete_tables(&mut maps, &plan, &programs, &left_out)?;
+        complete_tables(&mut maps, &plan, &planned, &programs)?;
         sort(&mut maps, |one, other| one.map.name().cmp(other.map.name()));
         let loaded = Loaded { maps, specs: self.maps, programs, variables: self.variables, skipped };
         loaded.fill(&left_out)?;
@@ -159,9 +170,9 @@ impl Object {
     }
 
     /// Creates the maps, in the order of their descriptions.
-    fn create_maps(&self, plan: &Plan<'_>, btf: Option<BorrowedFd<'_>>) -> Result<Vec<Made>, Error> {
+    fn create_maps(&self, plan: &Plan, btf: Option<BorrowedFd<'_>>) -> Result<Vec<Made>, Error> {
         let mut maps = Vec::new();
-        for (index, spec) in plan.maps() {
+        for (index, spec) in plan.maps(self) {
             let map = Map::make(&spec, plan.resolved.struct_ops.map(index), &self.pins, btf)?;
             maps.push(Made { index, map });
         }
@@ -211,17 +222,16 @@ fn load_btf(bytes: &[u8]) -> Result<OwnedFd, String> {
 
 /// Puts the file descriptors of programs into the values of struct_ops maps.
 #[cfg(feature = "struct-ops")]
-fn complete_tables(maps: &mut [Made], plan: &Plan<'_>, programs: &[Program], refused: &[String]) -> Result<(), Error> {
+fn complete_tables(maps: &mut [Made], plan: &Plan, planned: &[Start], programs: &[Program]) -> Result<(), Error> {
     let fd = |start| {
         if let Some(program) = programs.iter().find(|program| program.spec().entry == start) {
             return Ok(Some(program.as_fd().as_raw_fd()));
         }
-        match plan.programs().find(|program| program.entry == start) {
-            // It is not wanted, or reported as refused.
-            None => Ok(None),
-            Some(program) if refused.contains(&program.name) => Ok(None),
-            Some(_) => Err(Error::bug("a program of a struct_ops map was not loaded")),
+        // `planned` are those to be loaded but for those that were reported as refused; the others are not wanted.
+        if planned.contains(&start) {
+            return Err(Error::bug("a program of a struct_ops map was not loaded"));
         }
+        Ok(None)
     };
     for made in maps {
         // Maps of other types.

@@ -1,12 +1,13 @@
 //! Pinned maps: a name in a BPF file system keeps a map alive and lets other processes find it.
 
 use std::{
+    io,
     os::fd::{AsFd, BorrowedFd},
     path::Path,
 };
 
 use super::{Map, create::corrected};
-use crate::{Errno, Error, MapFlags, MapSpec, MapType, Pinning, pin, resolve::struct_ops::Fitted};
+use crate::{Error, MapFlags, MapSpec, MapType, Pinning, pin, resolve::struct_ops::Fitted};
 
 impl Map {
     /// Creates the map that `spec` describes. If it is to be pinned by name and such a pin is there, opens that one.
@@ -28,21 +29,21 @@ impl Map {
         }
         let path = pins.join(&spec.name);
         loop {
-            let attempt = format!("reuse the pinned map {}", path.display());
-            match pin::open(&path, attempt, "looks for a map that was pinned before") {
+            match pin::open(&path, "looks for a map that was pinned before") {
                 Ok(map) => {
                     let map = Self::wrap(spec.name.clone(), map)?;
                     map.must_fit(spec, &path)?;
                     return Ok(map);
                 }
-                Err(error) if is(&error, libc::ENOENT) => {}
-                Err(error) => return Err(error),
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+                Err(error) => return Err(pin::failed(format!("reuse the pinned map {}", path.display()), &error)),
             }
             let map = Self::create(spec, struct_ops, btf)?;
-            match map.pin(&path) {
+            match pin::pin(map.as_fd(), &path, PINS) {
                 // Another process has just pinned its map there: use that one.
-                Err(error) if is(&error, libc::EEXIST) => {}
-                answer => return answer.map(|()| map),
+                Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
+                Err(error) => return Err(map.not_pinned(&path, &error)),
+                Ok(()) => return Ok(map),
             }
         }
     }
@@ -55,7 +56,8 @@ impl Map {
     #[doc(alias("BPF_OBJ_GET", "bpf_obj_get"))]
     pub fn from_pin(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let map = pin::open(path, format!("open the map pinned at {}", path.display()), "opens a pinned map")?;
+        let map = pin::open(path, "opens a pinned map")
+            .map_err(|error| pin::failed(format!("open the map pinned at {}", path.display()), &error))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Self::wrap(name, map)
     }
@@ -69,8 +71,11 @@ impl Map {
     #[doc(alias("BPF_OBJ_PIN", "bpf_map__pin"))]
     pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
-        let attempt = format!("pin the map `{}` at {}", self.name(), path.display());
-        pin::pin(self.as_fd(), path, attempt, "gives the map a name that outlives this process")
+        pin::pin(self.as_fd(), path, PINS).map_err(|error| self.not_pinned(path, &error))
+    }
+
+    fn not_pinned(&self, path: &Path, error: &io::Error) -> Error {
+        pin::failed(format!("pin the map `{}` at {}", self.name(), path.display()), error)
     }
 
     /// Checks every part of the description: a map of another one would give nonsense without an error.
@@ -96,6 +101,4 @@ impl Map {
     }
 }
 
-fn is(error: &Error, errno: i32) -> bool {
-    error.errno().map(Errno::raw) == Some(errno)
-}
+const PINS: &str = "gives the map a name that outlives this process";

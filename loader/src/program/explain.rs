@@ -23,7 +23,7 @@ pub(super) fn worded(sentence: &str, shared: &Shared<'_>) -> String {
         return told;
     }
     if is_about_the_license(sentence)
-        && let Some(fault) = &shared.license_fault
+        && let Some(fault) = shared.license_fault
     {
         // Without its end, which says what the fault says: that the program is not GPL-compatible.
         return format!("{}: {fault}", told.split(" from non-GPL").next().unwrap_or(&told));

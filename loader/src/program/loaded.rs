@@ -59,13 +59,9 @@ impl Program {
     /// system.
     #[doc(alias("bpf_program__pin", "BPF_OBJ_PIN"))]
     pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let attempt = format!("pin the program `{}` at {}", self.name(), path.as_ref().display());
-        pin::pin(
-            self.program.as_fd(),
-            path.as_ref(),
-            attempt,
-            "gives the program a name that keeps it alive without us",
-        )
+        let path = path.as_ref();
+        pin::pin(self.program.as_fd(), path, "gives the program a name that keeps it alive without this process")
+            .map_err(|error| pin::failed(format!("pin the program `{}` at {}", self.name(), path.display()), &error))
     }
 
     /// Returns the description in the object.

@@ -12,7 +12,7 @@ use crate::resolve::Resolved;
 pub(crate) struct Shared<'a> {
     pub(crate) license: &'a CStr,
     /// Why the kernel does not take the license for GPL-compatible, to explain a refusal for it.
-    pub(crate) license_fault: Option<String>,
+    pub(crate) license_fault: Option<&'a str>,
     pub(crate) kernel_version: u32,
     /// What this kernel's types say of the object.
     pub(crate) resolved: &'a Resolved,

@@ -90,7 +90,7 @@ pub(super) fn place(log: &str) -> Option<String> {
     Some(shown(all.as_bytes()).into_owned())
 }
 
-/// A line of source, and behind the last ` @ ` its file. (A search for one letter is less code than one for three.)
+/// A line of source, and behind the last ` @ ` its file. (As [`split`] does it.)
 fn with_file(source: &str) -> Option<(&str, &str)> {
     source.rmatch_indices('@').find_map(|(at, _)| {
         let (line, file) = (source.get(..at)?, source.get(at + 1..)?);
@@ -100,8 +100,8 @@ fn with_file(source: &str) -> Option<(&str, &str)> {
 
 /// `12: (85) call bpf_perf_event_output#25 ; R0=scalar()`: the number, and what is between its code and the state behind it.
 fn instruction(line: &str) -> Option<(&str, &str)> {
-    let (number, rest) = line.split_once(": (")?;
-    let (_, text) = rest.split_once(") ")?;
+    let (number, rest) = split(line, ':')?;
+    let (_, text) = split(rest.strip_prefix('(')?, ')')?;
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     let text = behind_a_step(line).and_then(|reason| text.strip_suffix(reason)).unwrap_or(text);
     is_number.then(|| (number, text.split_once(';').map_or(text, |(text, _)| text).trim_ascii()))
@@ -112,53 +112,47 @@ const REPORT: &str = "Verification failed: ";
 
 /// A step of the walk.
 fn is_walk(line: &str) -> bool {
-    let numbered = line.split_once(": ").is_some_and(|(number, rest)| {
+    let numbered = split(line, ':').is_some_and(|(number, rest)| {
         number.bytes().all(|byte| byte.is_ascii_digit()) && (rest.starts_with('(') || is_state(rest))
     });
-    line.starts_with(';')
-        || numbered
-        || is_state(line)
-        || line.starts_with("from ")
-        || line.starts_with("last_idx ")
-        || line.starts_with("regs=")
-        || line.starts_with("parent ")
-        || line.starts_with("mark_precise: ")
-        || line.starts_with("cur state: ")
-        || line.starts_with("old state: ")
-        || is_heading(line)
+    numbered || is_state(line) || begins_with(line, WALK) || is_heading(line)
+}
+
+/// What lines of the walk begin with, and the headings in front of a function's, one behind the other. (A list of texts is
+/// four times as large: each has an address, and a relocation for that.)
+const WALK: &str = ";|from |last_idx |regs=|parent |mark_precise: |cur state: |old state: |func#|Func#|Validating |caller:\
+                    |callee:|Live regs before insn|reg type unsupported";
+
+fn begins_with(line: &str, starts: &str) -> bool {
+    starts.split('|').any(|start| line.starts_with(start))
+}
+
+/// Splits at the first `end`, behind which a space has to be. (A search for one letter is less code than one for two.)
+fn split(text: &str, end: char) -> Option<(&str, &str)> {
+    let (before, behind) = text.split_once(end)?;
+    Some((before, behind.strip_prefix(' ')?))
 }
 
 /// `R1=ctx(off=0) R10=fp0`, older `R1_w=…`, or `frame1: R1=…`.
 fn is_state(line: &str) -> bool {
-    let state = line.strip_prefix("frame").and_then(|rest| rest.split_once(": ")).map_or(line, |(_, state)| state);
-    state.strip_prefix('R').is_some_and(|rest| {
-        let name: String = rest.chars().take_while(|&c| c != '=').collect();
-        name.len() < rest.len()
-            && name.starts_with(|c: char| c.is_ascii_digit())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    let state = line.strip_prefix("frame").and_then(|rest| split(rest, ':')).map_or(line, |(_, state)| state);
+    state.strip_prefix('R').and_then(|rest| rest.split_once('=')).is_some_and(|(name, _)| {
+        name.starts_with(|c: char| c.is_ascii_digit()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     })
 }
 
-/// Lines in front of a function's walk.
+/// The heading of every program whose argument has no size, accepted or not.
 fn is_heading(line: &str) -> bool {
-    line.starts_with("func#")
-        || line.starts_with("Func#")
-        || line.starts_with("Validating ")
-        || line == "caller:"
-        || line == "callee:"
-        || line.starts_with("Live regs before insn")
-        || line.starts_with("reg type unsupported")
-        // Said of every program whose argument has no size, accepted or not.
-        || line.strip_prefix("arg#").is_some_and(|rest| {
-            rest.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(" reference type('")
-        })
+    line.strip_prefix("arg#")
+        .is_some_and(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(" reference type('"))
 }
+
+const STATISTICS: &str =
+    "processed |verification time |stack depth |max_states_per_insn |insns processed |total_states ";
 
 /// Lines behind the reason.
 fn is_statistics(line: &str) -> bool {
-    ["processed ", "verification time ", "stack depth ", "max_states_per_insn ", "insns processed ", "total_states "]
-        .iter()
-        .any(|start| line.starts_with(start))
+    begins_with(line, STATISTICS)
         // Since 7.3, for each function: `subprog 0 (main) main insns_self 3 insns_total 3 stack 0`.
         || (line.starts_with("subprog ") && line.contains(" insns_self "))
 }

@@ -87,7 +87,7 @@ impl Refusal {
         let mut at = if is_whole { verifier::place(&log) } else { None };
         if is_about_the_license(found) {
             // The call alone: the line of source is not at fault.
-            at = at.map(|at| at.split("; ").next().unwrap_or_default().to_owned());
+            at = at.map(|at| at.split(';').next().unwrap_or_default().to_owned());
         }
         let told = worded(found, shared);
         if !is_whole && overflows {

@@ -57,7 +57,7 @@ fn missing_ring_is_an_error() {
     for (words, part) in [
         ("--id 4294967295", "ENOENT"),
         ("--name no_such_ring", "`cutaway peek` lists those that there are"),
-        ("--pin /sys/fs/bpf/no-such-pin", "cannot open the pinned map"),
+        ("--pin /sys/fs/bpf/no-such-pin", "cannot open the map pinned at /sys/fs/bpf/no-such-pin: ENOENT"),
         ("--pin /proc/version", "it is in no BPF file system"),
         ("--pin /sys/fs/bpf", "it is a folder"),
     ] {

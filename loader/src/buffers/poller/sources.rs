@@ -37,11 +37,13 @@ pub(super) const STOP: u64 = u64::MAX;
 ///     for (_token, source) in poller.ready() {
 ///         match source {
 ///             Source::Ring(ring) => ring.batch()?.records().for_each(|record| println!("{record:?}")),
-///             Source::Perf(buffers) => buffers.drain(|cpu, record| {
-///                 if let Ok(Record::Sample(sample)) = record {
-///                     println!("CPU {cpu}: {:?}", sample.payload(8));
-///                 }
-///             })?,
+///             Source::Perf(buffers) => {
+///                 buffers.drain(|cpu, record| {
+///                     if let Ok(Record::Sample(sample)) = record {
+///                         println!("CPU {cpu}: {:?}", sample.payload(8));
+///                     }
+///                 })?;
+///             }
 ///             _ => {}
 ///         }
 ///     }
