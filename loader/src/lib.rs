@@ -22,7 +22,7 @@
 //! | load it: maps and programs | [`Object::load`] | `bpf_object__load` | `Ebpf::load`, and `load` of each program | `NewCollection` |
 //! | set a global variable before loading | [`Object::set_variable`] | `bpf_map__set_initial_value` (the section) | `EbpfLoader::override_global` | `VariableSpec.Set` |
 //! | read or write it while programs run | [`Loaded::variable`], [`Variable::read`], [`Variable::write`] | `bpf_map__initial_value` (the section) | `Ebpf::map` (the section, as an `Array`) | `Variable.Get`, `Variable.Set` |
-//! | leave a program out | [`Section::wanted`] | `bpf_program__set_autoload` | — | delete it from `CollectionSpec.Programs` |
+//! | leave a program out | [`Section::autoload`] | `bpf_program__set_autoload` | — | delete it from `CollectionSpec.Programs` |
 //! | choose the program's type | [`Object::set_program_type`] | `bpf_program__set_type`, `bpf_program__set_expected_attach_type` | — | `ProgramSpec.Type`, `ProgramSpec.AttachType` |
 //! | choose the BTF target | [`ProgramSpec::set_attach_target`] | `bpf_program__set_attach_target` | argument of `FEntry::load` and its like | `ProgramSpec.AttachTo` |
 //! | change the size of a map | [`Object::map_mut`], [`MapSpec::max_entries`] | `bpf_map__set_max_entries` | `EbpfLoader::map_max_entries` | `MapSpec.MaxEntries` |
@@ -34,7 +34,9 @@
 //! | set or delete many elements | [`Map::update_batch`], [`Map::delete_batch`] | `bpf_map_update_batch`, `bpf_map_delete_batch` | — | `Map.BatchUpdate`, `Map.BatchDelete` |
 //! | read a ring buffer | [`Map::ring`] | `ring_buffer__new` | `RingBuf` | `ringbuf.NewReader` |
 //! | read perf buffers | [`Map::perf_buffers`] | `perf_buffer__new` | `PerfEventArray::open`, for each CPU | `perf.NewReader` |
+//! | wait for rings, perf buffers and other files at once | [`Poller`] | `ring_buffer__add`: rings alone | — | — |
 //! | attach a program by its section's name | [`Program::attach`] | `bpf_program__attach` | — | — |
+//! | attach with what the section does not say: process, interface, cgroup, cookie | [`Program::attach_with`] | an `opts` structure for each kind of program | arguments of each type's `attach` | options of each function of `link` |
 //! | attach all programs | [`Loaded::attach`] | `bpf_object__attach_skeleton` | — | — |
 //! | attach to a function of the kernel | [`Kprobe`], [`KprobeMulti`] | `bpf_program__attach_kprobe_opts`, `bpf_program__attach_kprobe_multi_opts` | `KProbe::attach` | `link.Kprobe`, `link.KprobeMulti` |
 //! | attach to a function of a file | [`Uprobe`], [`UprobeMulti`] | `bpf_program__attach_uprobe_opts`, `bpf_program__attach_uprobe_multi` | `UProbe::attach` | `Executable.Uprobe`, `Executable.UprobeMulti` |
@@ -56,8 +58,9 @@
 //!
 //! # Features
 //!
-//! All but `debugdata` are on by default. That one and two others bring a crate each, the rest only code. A small program leaves out what its objects do not
-//! need, which makes its build shorter, too; an object that needs it after all is refused with an error that names the feature.
+//! All but `debugdata` are on by default. `ring`, `perf` and `debugdata` bring a crate each, the others only code. A small
+//! program leaves out what its objects do not need, which makes its build shorter, too; an object that needs a feature that
+//! is left out is refused with an error that names it.
 //!
 //! | feature | for |
 //! | --- | --- |
@@ -65,8 +68,8 @@
 //! | `perf` | reading perf buffers: the crate `perf_reader`, and `PerfEventArray` |
 //! | `core-relo` | objects with CO-RE relocations |
 //! | `externs` | objects with externs: `__kconfig`, `__ksym` |
-//! | `struct-ops` | tables of functions for the kernel: `Map::attach` |
-//! | `tracing` | what hangs on a name in the kernel's BTF: `fentry`, `fexit`, `tp_btf`, `lsm`, `iter`, `freplace`: `Tracing`, `Iter`, `LoadOptions::replace` |
+//! | `struct-ops` | struct_ops maps: `Map::attach` |
+//! | `tracing` | programs attached by a name in the kernel's BTF: `fentry`, `fexit`, `tp_btf`, `lsm`, `iter`, `freplace`: `Tracing`, `Iter`, `LoadOptions::replace` |
 //! | `uprobe` | attaching to functions of programs and libraries: `Uprobe`, `UprobeMulti` |
 //! | `usdt` | attaching to statically defined tracepoints of programs: `Usdt`; implies `uprobe` |
 //! | `debugdata` | the symbols that a stripped file carries compressed (`.gnu_debugdata`), by the crate `lzma-rust2`; implies `uprobe`; not on by default |
@@ -77,7 +80,7 @@
 //! | `cgroup` | attaching to cgroups: `Cgroup` |
 //! | `lirc` | attaching to infrared receivers: `Lirc` |
 //! | `advice` | longer reasons for refusals (privileges, license, helpers, sizes of maps), and [`Object::warnings`] |
-//! | `system` | who is there: maps, programs, their holders and pins: the module `system`, `Map::from_id` |
+//! | `system` | all maps and programs of the machine, their owners and pins: the module `system`, `Map::from_id` |
 //!
 //! Every system call is reported to the crate `log` at level `trace` under the target `syscall`, with its arguments by
 //! the kernel's names as key-values and the reason for it as the message.
