@@ -47,7 +47,7 @@
 //! | attach to a network interface | [`Xdp`], [`Tcx`], [`Tc`] | `bpf_program__attach_xdp`, `bpf_program__attach_tcx`, `bpf_tc_attach` | `Xdp::attach`, `SchedClassifier::attach` | `link.AttachXDP`, `link.AttachTCX` |
 //! | attach to a cgroup | [`Cgroup`] | `bpf_program__attach_cgroup` | `CgroupSkb::attach` and its like | `link.AttachCgroup` |
 //! | keep a link: pin it, open it again | [`Link::pin`], [`Link::from_pin`] | `bpf_link__pin`, `bpf_link__open` | `FdLink::pin`, `PinnedLink::from_pin` | `Link.Pin`, `link.LoadPinnedLink` |
-//! | run a program once | [`Program::test_run`] | `bpf_prog_test_run_opts` | — | `Program.Run` |
+//! | run a program once | [`Program::test_run`] | `bpf_prog_test_run_opts` | `TestRun::test_run` | `Program.Run` |
 //! | read the verifier's log | [`Error::verifier_log`] | `bpf_program__log_buf` | `ProgramError::LoadError` | `VerifierError` |
 //! | ask what the kernel supports | [`features`] | `libbpf_probe_bpf_map_type` and its like | `sys::is_map_supported` and its like | package `features` |
 //! | list all maps of the machine | [`system::maps`] | `bpf_map_get_next_id` | `maps::loaded_maps` | `MapGetNextID` |
