@@ -27,10 +27,30 @@ fn every_place_that_the_architecture_names_is_there() {
     assert!(places > 15, "only {places} places found: has the page's form changed?");
 }
 
+/// The stages of `ARCHITECTURE.md` are those that `cargo xtask structure` checks, row by row.
+#[test]
+fn stages_of_the_architecture_are_those_that_are_checked() {
+    let code = read("tests/xtask/src/structure.rs");
+    let (_, stages) = code.split_once("const STAGES: ").unwrap();
+    let (stages, _) = stages.split_once("\n];").unwrap();
+    let rows = stages.lines().filter(|line| line.trim_start().starts_with("&["));
+    let checked: Vec<Vec<_>> =
+        rows.map(|row| row.split('"').skip(1).step_by(2).map(|name| format!("loader/src/{name}.rs")).collect()).collect();
+    let page = read("ARCHITECTURE.md");
+    let (_, table) = page.split_once("### The loader's stages").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    let first = table.lines().filter_map(|row| row.strip_prefix("| `")?.split(" | ").next());
+    let told: Vec<Vec<_>> =
+        first.map(|cell| cell.split('`').filter(|name| name.ends_with(".rs")).map(str::to_owned).collect()).collect();
+    assert!(checked.len() > 5, "only {} rows found: has the form of STAGES changed?", checked.len());
+    assert_eq!(told, checked);
+}
+
 #[test]
 fn every_package_of_the_readme_s_table_is_there() {
     let readme = read("README.md");
     for (folder, package) in [
+        ("sys", "cutaway-sys"),
         ("mmap-ring", "mmap-ring"),
         ("perf-reader", "perf-reader"),
         ("programs", "cutaway-programs"),
