@@ -7,7 +7,7 @@ use cutaway::perf_reader::{Options, Record};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: perf OBJECT")?;
     let loaded = Object::parse(&std::fs::read(path)?)?.load()?;
-    let mut events = loaded.map("events")?.perf_buffers(16, &Options::new())?; // 16 pages for each CPU
+    let mut events = loaded.map("events")?.perf_buffers(64 * 1024, &Options::new())?; // bytes for each CPU
     let _links = loaded.attach()?;
     events.run(|cpu, record| match record {
         Ok(Record::Sample(sample)) if let Ok(pid) = sample.array() => println!("PID {}", u32::from_ne_bytes(pid)),
