@@ -1,5 +1,5 @@
 //! What the documents say, held against the code; what they show is the business of `book.rs`.
-#![expect(clippy::panic, reason = "a test may")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may")]
 
 use std::{collections::HashSet, fs, path::Path};
 
