@@ -122,7 +122,7 @@ pub(crate) fn set_output(event: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Re
         libc::_IO(u32::from(b'$'), 5),
         other.as_raw_fd() as c_ulong,
         "SET_OUTPUT",
-        "has this event write into the ring of the other one, its silent",
+        "has this event write into the ring of the other one",
     )
 }
 

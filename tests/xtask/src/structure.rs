@@ -47,7 +47,7 @@ const STAGES: &[&[&str]] = &[
     &["link"],
     &["map", "program"],
     // Readers of maps, and every map and program of the machine.
-    &["variable", "buffers", "poller", "system"],
+    &["variable", "buffers", "system"],
     &["load", "dry_run"],
     &["attach"],
 ];

@@ -1,7 +1,7 @@
 //! What the documents say, held against the code; what they show is the business of `book.rs`.
-#![expect(clippy::panic, reason = "a test may")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may")]
 
-use std::fs;
+use std::{collections::HashSet, fs, path::Path};
 
 use xtask::tools::root;
 
@@ -27,10 +27,67 @@ fn every_place_that_the_architecture_names_is_there() {
     assert!(places > 15, "only {places} places found: has the page's form changed?");
 }
 
+/// The stages of `ARCHITECTURE.md` are those that `cargo xtask structure` checks, row by row.
+#[test]
+fn stages_of_the_architecture_are_those_that_are_checked() {
+    let code = read("tests/xtask/src/structure.rs");
+    let (_, stages) = code.split_once("const STAGES: ").unwrap();
+    let (stages, _) = stages.split_once("\n];").unwrap();
+    let rows = stages.lines().filter(|line| line.trim_start().starts_with("&[\""));
+    let checked: Vec<Vec<_>> = rows
+        .map(|row| row.split('"').skip(1).step_by(2).map(|name| format!("loader/src/{name}.rs")).collect())
+        .collect();
+    let page = read("ARCHITECTURE.md");
+    let (_, table) = page.split_once("### The loader's stages").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    let first = table.lines().filter_map(|row| row.strip_prefix("| `")?.split(" | ").next());
+    let told: Vec<Vec<_>> =
+        first.map(|cell| cell.split('`').filter(|name| name.ends_with(".rs")).map(str::to_owned).collect()).collect();
+    assert!(checked.len() > 5, "only {} rows found: has the form of STAGES changed?", checked.len());
+    assert_eq!(told, checked);
+}
+
+/// Every name of the column "is" in the changelog's table of renamings is in the code of its crate.
+#[test]
+fn every_new_name_of_the_changelog_is_there() {
+    let page = read("CHANGELOG.md");
+    let (_, table) = page.split_once("### Renamed").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap_or((table, ""));
+    let mut names = 0;
+    for row in table.lines() {
+        let ["", krate, was, is, ""] = row.split('|').map(str::trim).collect::<Vec<_>>()[..] else { continue };
+        let folders = match krate {
+            "cutaway" => &["loader/src", "sys/src"] as &[_],
+            "mmap-ring" => &["mmap-ring/src"],
+            "perf-reader" => &["perf-reader/src"],
+            "cutaway-programs" => &["programs/src"],
+            "both readers" => &["mmap-ring/src", "perf-reader/src"],
+            _ => continue,
+        };
+        let code = folders.iter().map(|folder| code(&root().join(folder))).collect::<String>();
+        let words: HashSet<_> = code.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        for name in is.split('`').skip(1).step_by(2).flat_map(|name| name.split("::")) {
+            assert!(words.contains(name), "CHANGELOG.md: {was} is said to be `{name}`, which is not in {krate}");
+            names += 1;
+        }
+    }
+    assert!(names > 50, "only {names} names found: has the table's form changed?");
+}
+
+/// The code of all files below a directory.
+fn code(directory: &Path) -> String {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    entries
+        .map(|entry| entry.unwrap().path())
+        .map(|path| if path.is_dir() { code(&path) } else { fs::read_to_string(&path).unwrap() })
+        .collect()
+}
+
 #[test]
 fn every_package_of_the_readme_s_table_is_there() {
     let readme = read("README.md");
     for (folder, package) in [
+        ("sys", "cutaway-sys"),
         ("mmap-ring", "mmap-ring"),
         ("perf-reader", "perf-reader"),
         ("programs", "cutaway-programs"),

@@ -33,6 +33,8 @@ fn main() {
         test!(embed_prints_who_asked_for_what).needs(ring),
         test!(ring_prints_who_executes_a_file).needs(ring),
         test!(perf_prints_who_executes_a_file).needs(root),
+        test!(poller_reads_a_ring).needs(ring),
+        test!(poller_reads_perf_buffers).needs(root),
         test!(global_sets_the_step).needs(root),
         test!(pin_keeps_its_count).needs(root),
         test!(uprobe_counts_one_call).needs(root),
@@ -122,6 +124,14 @@ fn ring_prints_who_executes_a_file() {
 
 fn perf_prints_who_executes_a_file() {
     Example::new("perf", &sends(MapType::PERF_EVENT_ARRAY)).prints(executes_a_file);
+}
+
+fn poller_reads_a_ring() {
+    Example::new("poller", &sends(MapType::RINGBUF)).prints(executes_a_file);
+}
+
+fn poller_reads_perf_buffers() {
+    Example::new("poller", &sends(MapType::PERF_EVENT_ARRAY)).prints(executes_a_file);
 }
 
 fn executes_a_file() -> String {
