@@ -7,7 +7,7 @@
 //! 3. maps, because instructions embed their file descriptors;
 //! 4. each program, linked and verified.
 //!
-//! On any failure everything created so far is closed.
+//! On any failure everything created so far is closed, and new pins are removed.
 //!
 //! ```text
 //!     options.rs    what loading needs beyond the object

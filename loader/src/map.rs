@@ -15,6 +15,7 @@ mod create;
 mod handle;
 mod pin;
 
+pub(crate) use self::pin::NewPins;
 pub use self::{
     batch::{Batches, Entries},
     handle::{Map, PerCpu},

@@ -49,7 +49,7 @@ impl<'p> LoadOptions<'p> {
     /// names (`freplace/FUNCTION`). Of several calls with the same `name` the last counts. Linux 5.6.
     ///
     /// Loading fails with [`Error::NoSuchName`] if the object has no program `name`, and with [`Error::Invalid`] if that is of
-    /// another type than `EXT`, or `program` has no such function or no BTF.
+    /// another type than `EXT` or is not to be loaded, or if `program` has no such function or no BTF.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -71,15 +71,24 @@ impl<'p> LoadOptions<'p> {
         self
     }
 
-    /// Checks that the object has every program that is named.
+    /// Checks that every program that is named is there, is loaded, and can replace a function.
     #[cfg_attr(not(feature = "tracing"), expect(clippy::unused_self, reason = "nothing can be set"))]
     pub(super) fn check(&self, object: &Object) -> Result<(), Error> {
         #[cfg(feature = "tracing")]
         for replacement in &self.replacements {
-            let mut names = object.programs().iter().map(|program| program.name.as_str());
-            if !names.any(|name| name == replacement.name) {
+            let Some(program) = object.programs().iter().find(|program| program.name == replacement.name) else {
                 let names = object.programs().iter().map(|program| program.name.as_str());
                 return Err(no_such("program", &replacement.name, names));
+            };
+            let unfit = |why: String| {
+                Err(Error::Invalid { operation: format!("replace a function by the program `{}`", program.name), why })
+            };
+            let (program_type, autoload) = (program.section.program_type, program.section.autoload);
+            if program_type != ProgramType::EXT {
+                return unfit(format!("it is a program of the type {program_type}; EXT is needed"));
+            }
+            if !autoload {
+                return unfit("it is not loaded: set its `section.autoload` to true".to_owned());
             }
         }
         #[cfg(not(feature = "tracing"))]
@@ -118,9 +127,6 @@ impl<'p> Replacement<'p> {
         let name = self.function.as_deref().or(named).unwrap_or_default().to_owned();
         let attempt = format!("replace the function `{name}` by the program `{}`", spec.name);
         let unfit = |why: String| Error::Invalid { operation: attempt.clone(), why };
-        if spec.section.program_type != ProgramType::EXT {
-            return Err(unfit(format!("it is a program of the type {}; EXT is needed", spec.section.program_type)));
-        }
         if name.is_empty() {
             return Err(unfit(format!(
                 "neither its section `{}` nor `LoadOptions::replace` names one",

@@ -21,6 +21,7 @@ use crate::{
     btf::{Btf, sanitize, visitor::Types},
     features::{self, Support},
     link,
+    map::NewPins,
     program::Shared,
     sorted::sort,
     sys::{bpf, memlock::charged},
@@ -49,7 +50,7 @@ impl Object {
     ///
     /// [`Error::Syscall`] if a map or program cannot be created, [`Error::Verifier`] if the verifier refuses a program, with
     /// the reason and the log; [`Error::Object`] if the instructions refer to something that is not there. Everything
-    /// created so far is closed then.
+    /// created so far is closed then, and the pins that this call made are removed.
     #[doc(alias("bpf_object__load", "BPF_PROG_LOAD", "BPF_MAP_CREATE", "NewCollection"))]
     pub fn load(self) -> Result<Loaded, Error> {
         self.load_with(&LoadOptions::new())
@@ -115,7 +116,8 @@ impl Object {
         #[cfg(feature = "struct-ops")]
         let mut planned: Vec<_> = plan.programs(&self).map(|program| program.entry).collect();
         let specs = mem::take(&mut self.programs);
-        let mut maps = self.create_maps(&plan, btf.as_ref().map(AsFd::as_fd))?;
+        let mut new_pins = NewPins::default();
+        let mut maps = self.create_maps(&plan, btf.as_ref().map(AsFd::as_fd), &mut new_pins)?;
         let addresses = link::addresses(maps.iter().map(|made| (&self.maps[made.index], made.map.as_fd().as_raw_fd())));
         let shared = Shared {
             license: self.license(),
@@ -159,6 +161,7 @@ impl Object {
         sort(&mut maps, |one, other| one.map.name().cmp(other.map.name()));
         let loaded = Loaded { maps, specs: self.maps, programs, variables: self.variables, skipped };
         loaded.fill(&left_out)?;
+        new_pins.keep();
         Ok(loaded)
     }
 
@@ -170,10 +173,15 @@ impl Object {
     }
 
     /// Creates the maps, in the order of their descriptions.
-    fn create_maps(&self, plan: &Plan, btf: Option<BorrowedFd<'_>>) -> Result<Vec<Made>, Error> {
+    fn create_maps(
+        &self,
+        plan: &Plan,
+        btf: Option<BorrowedFd<'_>>,
+        new_pins: &mut NewPins,
+    ) -> Result<Vec<Made>, Error> {
         let mut maps = Vec::new();
         for (index, spec) in plan.maps(self) {
-            let map = Map::make(&spec, plan.resolved.struct_ops.map(index), &self.pins, btf)?;
+            let map = Map::make(&spec, plan.resolved.struct_ops.map(index), &self.pins, btf, new_pins)?;
             maps.push(Made { index, map });
         }
         Ok(maps)

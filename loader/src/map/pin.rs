@@ -1,22 +1,28 @@
 //! Pinned maps: a name in a BPF file system keeps a map alive and lets other processes find it.
 
 use std::{
-    io,
+    fs, io,
     os::fd::{AsFd, BorrowedFd},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
+use log::warn;
+
 use super::{Map, create::corrected};
-use crate::{Error, MapFlags, MapSpec, MapType, Pinning, pin, resolve::struct_ops::Fitted};
+use crate::{Errno, Error, MapFlags, MapSpec, MapType, Pinning, pin, resolve::struct_ops::Fitted};
 
 impl Map {
-    /// Creates the map that `spec` describes. If it is to be pinned by name and such a pin is there, opens that one.
+    /// Creates the map that `spec` describes. If it is to be pinned by name and such a pin is there, opens that one; if there
+    /// is none, pins the map and adds the pin to `new_pins`.
     pub(crate) fn make(
         spec: &MapSpec,
         struct_ops: Option<&Fitted>,
         pins: &Path,
         btf: Option<BorrowedFd<'_>>,
+        new_pins: &mut NewPins,
     ) -> Result<Self, Error> {
+        /// Of a race with processes that pin and unpin there. A symbolic link that leads nowhere looks like one for ever.
+        const ROUNDS: u32 = 100;
         if spec.pinning == Pinning::None {
             return Self::create(spec, struct_ops, btf);
         }
@@ -28,6 +34,7 @@ impl Map {
             });
         }
         let path = pins.join(&spec.name);
+        let mut round = 1;
         loop {
             match pin::open(&path, "looks for a map that was pinned before") {
                 Ok(map) => {
@@ -41,9 +48,12 @@ impl Map {
             let map = Self::create(spec, struct_ops, btf)?;
             match pin::pin(map.as_fd(), &path, PINS) {
                 // Another process has just pinned its map there: use that one.
-                Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
+                Err(error) if error.raw_os_error() == Some(libc::EEXIST) && round < ROUNDS => round += 1,
                 Err(error) => return Err(map.not_pinned(&path, &error)),
-                Ok(()) => return Ok(map),
+                Ok(()) => {
+                    new_pins.0.push(path);
+                    return Ok(map);
+                }
             }
         }
     }
@@ -97,6 +107,27 @@ impl Map {
                 operation: format!("use the pinned map {} as `{}`", path.display(), spec.name),
                 why: format!("{part} there is {there}, and the object says {wanted}; remove the pin, or pin elsewhere"),
             }),
+        }
+    }
+}
+
+/// The pins that one load has made. They are removed when this is dropped, unless the load succeeds ([`NewPins::keep`]).
+#[derive(Debug, Default)]
+pub(crate) struct NewPins(Vec<PathBuf>);
+
+impl NewPins {
+    /// Lets the pins stay.
+    pub(crate) fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for NewPins {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            if let Err(error) = fs::remove_file(path) {
+                warn!("cannot remove the pin {} of a load that failed: {}", path.display(), Errno::of(&error));
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use cutaway::{Error, Map, MapType, Object};
-use cutaway_programs::{MapDef, MapType as Kind, ObjectBuilder};
+use cutaway_programs::{Assembler, MapDef, MapType as Kind, ObjectBuilder, R0};
 use log::Level;
 
 use crate::{
@@ -27,6 +27,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(unknown_name_lists_the_known_ones).needs(root),
         test!(pinned_map_is_reused_if_it_matches).since(5, 16, "bloom filters").needs(root),
         test!(pin_stays_in_its_directory).needs(root),
+        test!(failed_load_removes_the_pins_that_it_made).needs(root),
+        test!(dangling_symbolic_link_is_no_pin).needs(root),
         test!(keys_end_once).needs(root),
         test!(map_spec_refused_by_every_kernel_is_explained).needs(root),
     ]
@@ -322,6 +324,55 @@ fn pin_stays_in_its_directory() {
     let error = answer.unwrap_err().to_string();
     assert!(error.contains("a file's name holds no slash"), "{error}");
     assert!(!is_there, "it was made all the same");
+}
+
+/// A pin that was there before stays.
+fn failed_load_removes_the_pins_that_it_made() {
+    let pins = Pins::new("failed");
+    let load = |is_valid: bool, entries: [u32; 2]| {
+        let mut object = ObjectBuilder::new("GPL");
+        for (name, entries) in ["one", "two"].into_iter().zip(entries) {
+            object.map(name, MapDef::new(Kind::HASH).key_size(4).value_size(4).max_entries(entries));
+        }
+        let mut asm = Assembler::new();
+        if is_valid {
+            asm.mov(R0, 0);
+        }
+        asm.exit();
+        object.program("raw_tracepoint", "bad", asm);
+        let mut object = Object::parse(&object.write().unwrap()).unwrap();
+        object.set_pin_root(&pins.0);
+        for name in ["one", "two"] {
+            object.map_mut(name).unwrap().pinning = cutaway::Pinning::ByName;
+        }
+        object.load()
+    };
+    let there = || {
+        let mut names: Vec<_> = fs::read_dir(&pins.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert!(matches!(load(false, [8, 8]).unwrap_err(), Error::Verifier { .. }));
+    assert_eq!(there(), [""; 0]);
+    drop(load(true, [8, 8]).unwrap());
+    assert_eq!(there(), ["one", "two"]);
+    assert!(matches!(load(false, [8, 8]).unwrap_err(), Error::Verifier { .. }));
+    assert_eq!(there(), ["one", "two"]);
+    // The first map is new, and the second does not fit its pin.
+    fs::remove_file(pins.0.join("one")).unwrap();
+    assert!(load(true, [8, 9]).unwrap_err().to_string().contains("max_entries there is 8"));
+    assert_eq!(there(), ["two"]);
+}
+
+/// The kernel does not find what such a link leads to, and does not pin in its place.
+fn dangling_symbolic_link_is_no_pin() {
+    let pins = Pins::new("dangling");
+    std::os::unix::fs::symlink(pins.0.join("nothing"), pins.0.join("events")).unwrap();
+    let mut object = with_map(MapDef::new(Kind::HASH).key_size(4).value_size(4).max_entries(8));
+    object.set_pin_root(&pins.0);
+    object.map_mut("events").unwrap().pinning = cutaway::Pinning::ByName;
+    let error = object.load().unwrap_err().to_string();
+    assert!(error.contains("EEXIST") && error.contains("the name is taken"), "{error}");
 }
 
 fn keys_end_once() {
