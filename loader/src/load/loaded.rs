@@ -26,11 +26,18 @@ pub(super) struct Made {
     pub(super) map: Map,
 }
 
+impl Made {
+    /// Returns its description among those of the object.
+    pub(super) fn spec<'s>(&self, specs: &'s [MapSpec]) -> Result<&'s MapSpec, Error> {
+        specs.get(self.index).ok_or_else(|| Error::bug("a map was created without a description"))
+    }
+}
+
 impl Loaded {
     /// Writes the initial entries of maps of maps and of programs; entries of programs that were skipped stay empty.
     pub(super) fn fill(&self, skipped: &[String]) -> Result<(), Error> {
-        for Made { index, map } in &self.maps {
-            let spec = &self.specs[*index];
+        for made in &self.maps {
+            let spec = made.spec(&self.specs)?;
             for (key, name) in
                 spec.initial_entries.iter().filter(|(_, name)| spec.inner.is_some() || !skipped.contains(name))
             {
@@ -38,7 +45,7 @@ impl Loaded {
                     Some(_) => self.map(name)?.as_fd(),
                     None => self.program(name)?.as_fd(),
                 };
-                map.update(&key.to_ne_bytes(), &held.as_raw_fd().to_ne_bytes())?;
+                made.map.update(&key.to_ne_bytes(), &held.as_raw_fd().to_ne_bytes())?;
             }
         }
         Ok(())
@@ -94,7 +101,8 @@ impl Loaded {
 
     /// The map that a variable lies in.
     fn holder(&self, spec: &VariableSpec) -> Option<&Map> {
-        self.maps.iter().find(|made| self.specs[made.index].data() == spec.place).map(|made| &made.map)
+        let holds = |made: &&Made| made.spec(&self.specs).is_ok_and(|map| map.data() == spec.place);
+        self.maps.iter().find(holds).map(|made| &made.map)
     }
 
     /// All global variables, section by section.

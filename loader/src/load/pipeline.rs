@@ -111,7 +111,8 @@ impl Object {
         let plan = Plan::of(&self, Types::Running)?;
         let mut skipped = plan.skipped();
         let mut maps = self.create_maps(&plan, btf.as_ref().map(AsFd::as_fd))?;
-        let addresses = link::addresses(maps.iter().map(|made| (&self.maps[made.index], made.map.as_fd().as_raw_fd())));
+        let described = maps.iter().map(|made| Ok((made.spec(&self.maps)?, made.map.as_fd().as_raw_fd())));
+        let addresses = link::addresses(described.collect::<Result<Vec<_>, Error>>()?.into_iter());
         let shared = Shared {
             license: self.license(),
             license_fault: self.license_fault.clone(),
@@ -197,8 +198,8 @@ impl Object {
     fn usdt_specs(&self, maps: &[Made]) -> Result<Option<Arc<UsdtSpecs>>, Error> {
         let [specs, addresses] = UsdtSpecs::MAPS.map(|name| maps.iter().find(|made| made.map.name() == name));
         let Some(specs) = specs else { return Ok(None) };
-        let pinned =
-            [Some(specs), addresses].into_iter().flatten().any(|made| self.maps[made.index].pinning == Pinning::ByName);
+        let is_pinned = |made: &Made| made.spec(&self.maps).is_ok_and(|spec| spec.pinning == Pinning::ByName);
+        let pinned = is_pinned(specs) || addresses.is_some_and(is_pinned);
         let addresses = addresses.map(|made| made.map.again()).transpose()?;
         Ok(Some(Arc::new(UsdtSpecs::new(specs.map.again()?, addresses, pinned))))
     }
