@@ -80,7 +80,7 @@ impl Loaded {
     }
 
     /// Returns what of the object is not loaded, and why: programs that cannot be loaded, that are not wanted, or that
-    /// were refused by [`Object::load_partial`]; and `struct_ops` maps that are not wanted.
+    /// were refused by [`Object::load_partial`](crate::Object::load_partial); and `struct_ops` maps that are not wanted.
     #[must_use]
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped

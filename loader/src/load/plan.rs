@@ -43,7 +43,7 @@ impl<'o> Plan<'o> {
             let is_optional = unwanted.section_name.starts_with('?');
             program(unwanted, if is_optional { Skipped::OPTIONAL } else { Skipped::UNWANTED })
         }));
-        let why = "its section begins with `?`, or `MapSpec::wanted` is false";
+        let why = "its section begins with `?`, or `MapSpec::autocreate` is false";
         let maps = self.object.maps().iter().filter(|map| !map.autocreate);
         skipped.extend(maps.map(|map| Skipped::new(&map.name, "", why)));
         if cfg!(feature = "struct-ops") {
