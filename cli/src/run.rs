@@ -30,7 +30,6 @@ mod dump;
 mod effects;
 mod globals;
 mod losses;
-mod mapped;
 mod output;
 mod record_type;
 mod skipped;

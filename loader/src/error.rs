@@ -105,11 +105,9 @@ impl Error {
         let advice = match errno.raw() {
             0 => return Self::Invalid { operation: attempt.into(), why: error.to_string() },
             libc::EPERM | libc::EACCES => privileges::advice(privileges::USUAL),
-            libc::EMFILE => Some(TOO_MANY_OPEN.to_owned()),
-            libc::ENFILE => Some(TOO_MANY_OPEN_IN_SYSTEM.to_owned()),
             libc::ENOSYS => Some("this kernel, or the container's seccomp filter, has no such system call".to_owned()),
             libc::ENOMEM => Some("the kernel has no memory for it: make it smaller".to_owned()),
-            _ => None,
+            _ => errno.hint().map(str::to_owned),
         };
         Self::Syscall { operation: attempt.into(), errno, hint: advice }
     }
@@ -212,16 +210,16 @@ fn advise_on_descriptors(f: &mut fmt::Formatter<'_>, why: &str) -> fmt::Result {
     if !cfg!(feature = "advice") {
         return Ok(());
     }
-    for (errno, advice) in [("EMFILE", TOO_MANY_OPEN), ("ENFILE", TOO_MANY_OPEN_IN_SYSTEM)] {
-        if why.contains(errno) && !why.contains(advice) {
-            write!(f, "; {advice}")?;
+    for errno in [libc::EMFILE, libc::ENFILE].map(Errno::new) {
+        if let (Some(name), Some(hint)) = (errno.name(), errno.hint())
+            && why.contains(name)
+            && !why.contains(hint)
+        {
+            write!(f, "; {hint}")?;
         }
     }
     Ok(())
 }
-
-const TOO_MANY_OPEN: &str = "the process has too many open files: raise `ulimit -n`";
-const TOO_MANY_OPEN_IN_SYSTEM: &str = "the system has too many open files: raise fs.file-max";
 
 impl std::error::Error for Error {
     /// A reader's error is displayed as it is, so its source is this one's.
@@ -315,7 +313,7 @@ mod tests {
             assert_eq!(error.to_string().matches("raise `ulimit -n`").count(), 1, "{error}");
         }
         let error = Error::Library { library: "l".into(), why: "ENFILE (Too many open files in system)".into() };
-        assert!(error.to_string().ends_with("; the system has too many open files: raise fs.file-max"), "{error}");
+        assert!(error.to_string().ends_with("; the system has no file descriptor left: raise fs.file-max"), "{error}");
         let error = Error::Library { library: "l".into(), why: "ENOENT (No such file or directory)".into() };
         assert!(error.to_string().ends_with("ENOENT (No such file or directory)"), "{error}");
     }

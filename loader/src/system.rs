@@ -42,7 +42,7 @@ pub struct ProgramEntry {
     pub uid: u32,
     /// The numbers of the maps that its instructions refer to.
     pub maps: Vec<u32>,
-    /// The number of the types that it was loaded with ([`types`]); `None` if without. Linux 5.0.
+    /// The id of the BTF that it was loaded with ([`btf_by_id`]); `None` without BTF. Linux 5.0.
     pub btf: Option<u32>,
 }
 

@@ -11,8 +11,8 @@ use crate::cpus::online_cpus;
 use crate::error::Error;
 use crate::mapping::Mapping;
 use crate::options::{Options, Wakeup};
-use crate::sys::{self, Attr};
-use cutaway_sys::{Errno, memory::page_size};
+use crate::sys;
+use cutaway_sys::{Errno, PerfEventAttr, memory::page_size};
 
 /// An open event.
 #[derive(Debug)]
@@ -33,13 +33,13 @@ pub(crate) enum Direction {
 impl Event {
     /// Opens it, disabled. Whether the kernel knows `PERF_FORMAT_LOST` is found by asking for it.
     pub(crate) fn open(cpu: u32, options: &Options, direction: Direction) -> Result<Self, Error> {
-        let first = sys::perf_event_open(
+        let first = sys::open_event(
             &attr(options, direction, sys::FORMAT_LOST),
             cpu,
             "opens the event through which programs on this CPU write, and has the kernel count what finds no room",
         );
         let opened = match first {
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => sys::perf_event_open(
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => sys::open_event(
                 &attr(options, direction, 0),
                 cpu,
                 "tries again without PERF_FORMAT_LOST, which kernels before 6.0 do not know",
@@ -138,23 +138,22 @@ impl AsFd for Event {
     }
 }
 
-fn attr(options: &Options, direction: Direction, read_format: u64) -> Attr {
+fn attr(options: &Options, direction: Direction, read_format: u64) -> PerfEventAttr {
     let (watermark, wakeup) = match options.wakeup {
         Wakeup::Events(n) => (0, n),
-        Wakeup::Bytes(n) => (sys::FLAG_WATERMARK, n),
+        Wakeup::Bytes(n) => (PerfEventAttr::WATERMARK, n),
     };
-    let (sample_time, clock) = if options.timestamps { (sys::SAMPLE_TIME, sys::FLAG_USE_CLOCKID) } else { (0, 0) };
-    let backward = if direction == Direction::Backward { sys::FLAG_WRITE_BACKWARD } else { 0 };
-    Attr {
-        kind: sys::TYPE_SOFTWARE,
-        size: sys::ATTR_SIZE,
+    let (sample_time, clock) = if options.timestamps { (sys::SAMPLE_TIME, PerfEventAttr::USE_CLOCKID) } else { (0, 0) };
+    let backward = if direction == Direction::Backward { PerfEventAttr::WRITE_BACKWARD } else { 0 };
+    PerfEventAttr {
+        event_type: PerfEventAttr::TYPE_SOFTWARE,
         config: sys::COUNT_SW_BPF_OUTPUT,
         sample_type: sys::SAMPLE_RAW | sample_time,
         read_format: sys::FORMAT_TIMES | read_format,
-        flags: sys::FLAG_DISABLED | watermark | clock | backward,
+        flags: PerfEventAttr::DISABLED | watermark | clock | backward,
         wakeup,
         clockid: if options.timestamps { libc::CLOCK_MONOTONIC } else { 0 },
-        ..Attr::default()
+        ..PerfEventAttr::new()
     }
 }
 

@@ -9,69 +9,21 @@ use std::ffi::{c_int, c_ulong};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use cutaway_sys::{fd::owned, report, report::check};
+use cutaway_sys::{PerfEventAttr, fd::owned, perf_event::perf_event_open, report, report::check};
 
-/// `struct perf_event_attr` as of Linux 3.7 (`PERF_ATTR_SIZE_VER3`, 96 bytes), whose tail holds the clock since 4.1.
-///
-/// The kernel reads as many bytes as `size` says and takes the rest for zero, so the oldest form that has what is needed
-/// works everywhere (`include/uapi/linux/perf_event.h`).
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Attr {
-    pub(crate) kind: u32,
-    pub(crate) size: u32,
-    pub(crate) config: u64,
-    pub(crate) sample_period: u64,
-    pub(crate) sample_type: u64,
-    pub(crate) read_format: u64,
-    pub(crate) flags: u64,
-    /// `wakeup_events`, or `wakeup_watermark` under [`FLAG_WATERMARK`].
-    pub(crate) wakeup: u32,
-    pub(crate) bp_type: u32,
-    pub(crate) config1: u64,
-    pub(crate) config2: u64,
-    pub(crate) branch_sample_type: u64,
-    pub(crate) sample_regs_user: u64,
-    pub(crate) sample_stack_user: u32,
-    pub(crate) clockid: i32,
-}
-
-pub(crate) const ATTR_SIZE: u32 = 96;
-const _: () = assert!(size_of::<Attr>() == ATTR_SIZE as usize);
-
-pub(crate) const TYPE_SOFTWARE: u32 = 1;
 pub(crate) const COUNT_SW_BPF_OUTPUT: u64 = 10;
 pub(crate) const SAMPLE_TIME: u64 = 1 << 2;
 pub(crate) const SAMPLE_RAW: u64 = 1 << 10;
 /// `PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING`.
 pub(crate) const FORMAT_TIMES: u64 = 1 << 0 | 1 << 1;
 pub(crate) const FORMAT_LOST: u64 = 1 << 4;
-pub(crate) const FLAG_DISABLED: u64 = bit(0);
-pub(crate) const FLAG_WATERMARK: u64 = bit(14);
-pub(crate) const FLAG_USE_CLOCKID: u64 = bit(25);
-pub(crate) const FLAG_WRITE_BACKWARD: u64 = bit(27);
-
-const FLAG_FD_CLOEXEC: c_ulong = 1 << 3;
-
-/// The n-th one-bit field of the C struct: counted from the other end on big-endian machines.
-const fn bit(n: u32) -> u64 {
-    if cfg!(target_endian = "little") { 1 << n } else { 1 << (63 - n) }
-}
 
 /// Opens a perf event on `cpu`, for all processes.
-pub(crate) fn perf_event_open(attr: &Attr, cpu: u32, why: &str) -> io::Result<OwnedFd> {
-    // SAFETY: `attr` is a live struct whose `size` says how long it is; the kernel only reads it, or writes its own
-    // size back into it on E2BIG, which the copy below bears.
-    let answer = check(unsafe {
-        libc::syscall(
-            libc::SYS_perf_event_open,
-            &mut { *attr },
-            -1 as libc::pid_t,
-            cpu as c_int,
-            -1 as c_int,
-            FLAG_FD_CLOEXEC,
-        )
-    });
+pub(crate) fn open_event(attr: &PerfEventAttr, cpu: u32, why: &str) -> io::Result<OwnedFd> {
+    // No CPU has such an id: the kernel refuses it as it refuses any other that there is not.
+    let cpu = i32::try_from(cpu).unwrap_or(i32::MAX);
+    // SAFETY: every `attr` of this crate has the struct's size, and holds no address.
+    let answer = unsafe { perf_event_open(attr, -1, cpu) };
     let is_set = |flag: u64| u32::from(attr.flags & flag != 0);
     report!("perf_event_open", &answer, why;
         "type" = "PERF_TYPE_SOFTWARE",
@@ -85,12 +37,12 @@ pub(crate) fn perf_event_open(attr: &Attr, cpu: u32, why: &str) -> io::Result<Ow
         } else {
             "PERF_FORMAT_TOTAL_TIME_ENABLED|PERF_FORMAT_TOTAL_TIME_RUNNING|PERF_FORMAT_LOST"
         },
-        "disabled" = is_set(FLAG_DISABLED),
-        "watermark" = is_set(FLAG_WATERMARK),
-        "use_clockid" = is_set(FLAG_USE_CLOCKID),
-        "write_backward" = is_set(FLAG_WRITE_BACKWARD),
+        "disabled" = is_set(PerfEventAttr::DISABLED),
+        "watermark" = is_set(PerfEventAttr::WATERMARK),
+        "use_clockid" = is_set(PerfEventAttr::USE_CLOCKID),
+        "write_backward" = is_set(PerfEventAttr::WRITE_BACKWARD),
         "wakeup" = attr.wakeup,
-        "clockid" = if attr.flags & FLAG_USE_CLOCKID == 0 { "0" } else { "CLOCK_MONOTONIC" },
+        "clockid" = if attr.flags & PerfEventAttr::USE_CLOCKID == 0 { "0" } else { "CLOCK_MONOTONIC" },
         "pid" = -1,
         "cpu" = cpu,
         "group_fd" = -1,

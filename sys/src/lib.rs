@@ -11,6 +11,7 @@
 //! | [`fd`], [`file`](mod@file), [`mount`], [`pseudo`] | file descriptors, files, private mounts, files that only the kernel can have written | `fs/open.c`, `fs/namespace.c` |
 //! | [`cpus`] | online and possible CPUs | `drivers/base/cpu.c` |
 //! | [`epoll`], [`stop`] | waiting for several file descriptors, and ending a wait from elsewhere | `fs/eventpoll.c` |
+//! | [`perf_event`] | `struct perf_event_attr`, perf_event_open(2) | `kernel/events/core.c` |
 //! | [`flow`] | what a callback of a reader may return | |
 //! | [`memory`], [`clock`] | page size, `CLOCK_MONOTONIC` | |
 //!
@@ -32,6 +33,7 @@ pub mod map_type;
 pub mod memory;
 pub mod mount;
 pub mod names;
+pub mod perf_event;
 pub mod program_type;
 pub mod pseudo;
 pub mod report;
@@ -44,5 +46,6 @@ pub use helper::Helper;
 pub use instruction::{ByteOrder, Instruction};
 pub use map_flags::MapFlags;
 pub use map_type::MapType;
+pub use perf_event::PerfEventAttr;
 pub use program_type::ProgramType;
 pub use stop::{Stopper, Wake};

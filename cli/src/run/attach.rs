@@ -13,7 +13,7 @@
 //! first: TARGET is the interface, the path, or what follows the slash in `SEC("type/TARGET")`. With `--pid` a library's bare
 //! name is looked up as the process sees it; a path is this command's.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use cutaway::{
     AttachContext, AttachField, AttachType, Link, Links, Loaded, MapType, Program, ProgramSpec, ProgramType as T,
@@ -22,7 +22,6 @@ use cutaway::{
 
 use super::{
     arguments::{Arguments, pairs},
-    mapped,
     types::some,
 };
 use crate::diagnostics;
@@ -130,11 +129,6 @@ impl Attached {
                 return;
             }
         };
-        if let (Some(pid), Some(library)) = (arguments.pid, library(spec))
-            && library.contains('/')
-        {
-            mapped::warn_if_not(pid, Path::new(&library));
-        }
         if arguments.pid.is_some() && !spec.takes(AttachField::Pid) {
             self.unrestricted.push(format!("`{name}`"));
         }
@@ -183,16 +177,6 @@ pub(super) fn is_given_a_place(program: &ProgramSpec) -> bool {
 fn is_iterator(program: &ProgramSpec) -> bool {
     let section = &program.section;
     section.program_type == T::TRACING && section.expected_attach_type == AttachType::TRACE_ITER
-}
-
-/// Returns the file or library of a probe.
-fn library(program: &ProgramSpec) -> Option<String> {
-    match program.section.target.as_ref()?.by_files(None).ok()? {
-        Target::Uprobe { library, .. } | Target::UprobeMulti { library, .. } | Target::Usdt { library, .. } => {
-            Some(library)
-        }
-        _ => None,
-    }
 }
 
 /// Returns what to give the command for a program that it lacks something for, or that it cannot attach at all. `None` if the

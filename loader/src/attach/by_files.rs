@@ -37,6 +37,16 @@ impl Target {
         }
         Ok(new)
     }
+
+    /// Returns the file or library that a probe is in.
+    pub(super) fn library(&self) -> Option<&str> {
+        match self {
+            Self::Uprobe { library, .. } | Self::UprobeMulti { library, .. } | Self::Usdt { library, .. } => {
+                Some(library)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Splits a text whose rest has at least so many parts.

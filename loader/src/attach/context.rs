@@ -305,7 +305,8 @@ impl<'fd> AttachContext<'fd> {
     /// Attaches for this process alone, with all its threads. For uprobes, USDT probes, perf events, and iterators over tasks
     /// (Linux 6.1). The kernel attaches programs of other types to all processes.
     ///
-    /// The bare name of a library is looked up as this process sees it; a path is the caller's.
+    /// The bare name of a library is looked up as this process sees it; a path is the caller's. A warning is logged if the
+    /// process has not mapped that file: a process in a container has another file of the same path.
     #[must_use]
     pub fn pid(mut self, pid: u32) -> Self {
         self.pid = Some(pid);

@@ -1,5 +1,8 @@
 //! From a program to where it is attached: by its section, and by what an [`AttachContext`] adds.
 
+#[cfg(feature = "uprobe")]
+use std::path::Path;
+
 use super::{
     Link,
     context::{AttachContext, AttachField},
@@ -13,10 +16,10 @@ use super::{cgroup::Cgroup, needs::is_of_a_cgroup};
 use super::{iter::Iter, needs::is_iterator, tracing::Tracing};
 #[cfg(feature = "kprobe")]
 use super::{kprobe::Kprobe, kprobe::Ksyscall, kprobe_multi::KprobeMulti};
+#[cfg(feature = "uprobe")]
+use super::{process, uprobe::Uprobe, uprobe_multi::UprobeMulti};
 #[cfg(feature = "tracepoint")]
 use super::{raw_tracepoint::RawTracepoint, tracepoint::Tracepoint};
-#[cfg(feature = "uprobe")]
-use super::{uprobe::Uprobe, uprobe_multi::UprobeMulti};
 #[cfg(any(feature = "network", feature = "tracing"))]
 use crate::ProgramType;
 use crate::{Error, Program, object::Target};
@@ -74,6 +77,17 @@ impl Program {
         let target = target.map(|target| target.by_files(context.pid)).transpose()?;
         #[cfg(feature = "uprobe")]
         let target = target.as_ref();
+        let link = self.attach_at(target, context)?;
+        #[cfg(feature = "uprobe")]
+        if let (Some(pid), Some(library)) = (context.pid, target.and_then(Target::library))
+            && context.looks_up_as(library).is_none()
+        {
+            process::warn_if_unmapped(pid, Path::new(library));
+        }
+        Ok(link)
+    }
+
+    fn attach_at(&self, target: Option<&Target>, context: &AttachContext<'_>) -> Result<Link, Error> {
         match target {
             #[cfg(feature = "uprobe")]
             Some(Target::Uprobe { library, symbol, offset, retprobe }) => {

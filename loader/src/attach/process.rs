@@ -57,14 +57,14 @@ fn by_path(pid: u32, library: &Path) -> Result<PathBuf, String> {
     let path = resolve(&root, library).ok_or("its path leads in circles")?;
     match fs::metadata(&path) {
         Ok(file) if file.is_file() => {
-            warn_if_unmapped(pid, &path, &file);
+            warn_if_not_mapped(pid, &path, &file);
             Ok(path)
         }
         Ok(_) => Err(format!("for the process {pid} that is no regular file")),
         // A root folder without procfs: only our own path can be meant.
         Err(_) if magic(library.strip_prefix("/").unwrap_or(library)) => match fs::metadata(library) {
             Ok(file) if file.is_file() => {
-                warn_if_unmapped(pid, library, &file);
+                warn_if_not_mapped(pid, library, &file);
                 Ok(library.to_owned())
             }
             _ => Err(format!("neither the process {pid} nor this one has such a file")),
@@ -80,22 +80,34 @@ fn by_path(pid: u32, library: &Path) -> Result<PathBuf, String> {
     }
 }
 
-/// Warns if the process has mapped files, and not this one: it was replaced since, or is loaded later, or never.
-fn warn_if_unmapped(pid: u32, path: &Path, file: &fs::Metadata) {
+/// Warns if the process has mapped files, but not the one at this path of the caller's, which in another root directory is
+/// another file. It may be mapped later.
+pub(super) fn warn_if_unmapped(pid: u32, path: &Path) {
+    if let Ok(file) = fs::metadata(path) {
+        warn_if_not_mapped(pid, path, &file);
+    }
+}
+
+fn warn_if_not_mapped(pid: u32, path: &Path, file: &fs::Metadata) {
     let Ok((task, maps)) = maps(pid) else { return };
     let is_it = |mapping: &Mapping<'_>| {
         // Some file systems show another inode there than to stat(2).
         mapping.inode == file.ino()
             || fs::metadata(mapping.link(task)).is_ok_and(|it| (it.dev(), it.ino()) == (file.dev(), file.ino()))
     };
-    if !mappings(&maps).any(|mapping| is_it(&mapping)) {
-        let name = path.file_name().unwrap_or_default().display();
-        warn!(
-            "process {pid} has not mapped {} so far, so no probe there is hit; the name alone, `{name}`, is looked up \
-             among what it has mapped",
-            path.display()
-        );
+    let mut all = mappings(&maps).peekable();
+    if all.peek().is_none() || all.any(|mapping| is_it(&mapping)) {
+        return;
     }
+    let name = path.file_name().unwrap_or_default();
+    let advice = match mapped(&maps, name).next() {
+        Some(other) => {
+            let other = String::from_utf8_lossy(other.path);
+            format!("it has mapped {other}: to attach there, give the name alone, `{}`", name.display())
+        }
+        None => format!("the name alone, `{}`, is looked up among what it has mapped", name.display()),
+    };
+    warn!("process {pid} has not mapped {} so far, so no probe there is hit; {advice}", path.display());
 }
 
 /// What a process has mapped, and the thread that was asked: one that still runs if the first thread has ended.

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use crate::{Error, Map, MapSpec, Program, Skipped, Variable, VariableSpec, text::no_such};
+use crate::{Error, Map, MapSpec, Program, Skipped, Variable, VariableSpec, elf::Place, text::no_such};
 
 /// An object's maps and programs in the kernel. Dropping it closes them; what somebody else holds (a link, a pin) stays.
 #[derive(Debug)]
@@ -12,8 +12,6 @@ pub struct Loaded {
     pub(super) maps: Vec<Made>,
     /// In the file's order.
     pub(super) programs: Vec<Program>,
-    /// The descriptions of all maps of the object.
-    pub(super) specs: Vec<MapSpec>,
     pub(super) variables: Vec<VariableSpec>,
     pub(super) skipped: Vec<Skipped>,
 }
@@ -21,16 +19,18 @@ pub struct Loaded {
 /// A map in the kernel.
 #[derive(Debug)]
 pub(super) struct Made {
-    /// The index of its description in [`Loaded::specs`].
+    /// The index of its description in the object.
     pub(super) index: usize,
+    /// Where in the file its contents lie.
+    pub(super) data: Place,
     pub(super) map: Map,
 }
 
 impl Loaded {
-    /// Writes the initial entries of maps of maps and of programs; entries of programs that were skipped stay empty.
-    pub(super) fn fill(&self, skipped: &[String]) -> Result<(), Error> {
-        for Made { index, map } in &self.maps {
-            let spec = &self.specs[*index];
+    /// Writes the initial entries of maps of maps and of programs, while the maps are in the order of their descriptions;
+    /// entries of programs that were skipped stay empty.
+    pub(super) fn fill(&self, specs: &[MapSpec], skipped: &[String]) -> Result<(), Error> {
+        for (spec, made) in specs.iter().filter(|spec| spec.autocreate).zip(&self.maps) {
             for (key, name) in
                 spec.initial_entries.iter().filter(|(_, name)| spec.inner.is_some() || !skipped.contains(name))
             {
@@ -38,7 +38,7 @@ impl Loaded {
                     Some(_) => self.map(name)?.as_fd(),
                     None => self.program(name)?.as_fd(),
                 };
-                map.update(&key.to_ne_bytes(), &held.as_raw_fd().to_ne_bytes())?;
+                made.map.update(&key.to_ne_bytes(), &held.as_raw_fd().to_ne_bytes())?;
             }
         }
         Ok(())
@@ -73,7 +73,7 @@ impl Loaded {
     }
 
     /// Returns what of the object is not loaded, and why: programs that cannot be loaded, that are not wanted, or that
-    /// were refused by [`Object::load_partial`]; and `struct_ops` maps that are not wanted.
+    /// were refused by [`Object::load_partial`](crate::Object::load_partial); and `struct_ops` maps that are not wanted.
     #[must_use]
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
@@ -94,7 +94,7 @@ impl Loaded {
 
     /// The map that a variable lies in.
     fn holder(&self, spec: &VariableSpec) -> Option<&Map> {
-        self.maps.iter().find(|made| self.specs[made.index].data() == spec.place).map(|made| &made.map)
+        self.maps.iter().find(|made| made.data == spec.place).map(|made| &made.map)
     }
 
     /// All global variables, section by section.

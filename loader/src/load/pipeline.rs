@@ -117,8 +117,10 @@ impl Object {
         let mut planned: Vec<_> = plan.programs(&self).map(|program| program.entry).collect();
         let specs = mem::take(&mut self.programs);
         let mut new_pins = NewPins::default();
+        #[cfg_attr(not(feature = "struct-ops"), expect(unused_mut, reason = "struct_ops maps get their value later"))]
         let mut maps = self.create_maps(&plan, btf.as_ref().map(AsFd::as_fd), &mut new_pins)?;
-        let addresses = link::addresses(maps.iter().map(|made| (&self.maps[made.index], made.map.as_fd().as_raw_fd())));
+        let described = self.maps.iter().filter(|spec| spec.autocreate);
+        let addresses = link::addresses(described.zip(maps.iter().map(|made| made.map.as_fd().as_raw_fd())));
         let shared = Shared {
             license: self.license(),
             license_fault: self.license_fault.as_deref(),
@@ -158,9 +160,9 @@ impl Object {
         }
         #[cfg(feature = "struct-ops")]
         complete_tables(&mut maps, &plan, &planned, &programs)?;
-        sort(&mut maps, |one, other| one.map.name().cmp(other.map.name()));
-        let loaded = Loaded { maps, specs: self.maps, programs, variables: self.variables, skipped };
-        loaded.fill(&left_out)?;
+        let mut loaded = Loaded { maps, programs, variables: self.variables, skipped };
+        loaded.fill(&self.maps, &left_out)?;
+        sort(&mut loaded.maps, |one, other| one.map.name().cmp(other.map.name()));
         new_pins.keep();
         Ok(loaded)
     }
@@ -182,7 +184,7 @@ impl Object {
         let mut maps = Vec::new();
         for (index, spec) in plan.maps(self) {
             let map = Map::make(&spec, plan.resolved.struct_ops.map(index), &self.pins, btf, new_pins)?;
-            maps.push(Made { index, map });
+            maps.push(Made { index, data: spec.data(), map });
         }
         Ok(maps)
     }
@@ -216,8 +218,8 @@ impl Object {
     fn usdt_specs(&self, maps: &[Made]) -> Result<Option<Arc<UsdtSpecs>>, Error> {
         let [specs, addresses] = UsdtSpecs::MAPS.map(|name| maps.iter().find(|made| made.map.name() == name));
         let Some(specs) = specs else { return Ok(None) };
-        let pinned =
-            [Some(specs), addresses].into_iter().flatten().any(|made| self.maps[made.index].pinning == Pinning::ByName);
+        let mut of_usdt = self.maps.iter().filter(|spec| UsdtSpecs::MAPS.contains(&spec.name.as_str()));
+        let pinned = of_usdt.any(|spec| spec.pinning == Pinning::ByName);
         let addresses = addresses.map(|made| made.map.again()).transpose()?;
         Ok(Some(Arc::new(UsdtSpecs::new(specs.map.again()?, addresses, pinned))))
     }

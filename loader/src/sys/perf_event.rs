@@ -7,32 +7,16 @@
 use std::{
     ffi::CStr,
     io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
 };
 
-use cutaway_sys::report::{check, report};
-
+use cutaway_sys::{
+    PerfEventAttr,
+    fd::owned,
+    perf_event::perf_event_open,
+    report::{check, report},
+};
 use log::kv;
-
-/// `struct perf_event_attr` up to `config2`: the 72 bytes of `PERF_ATTR_SIZE_VER1`, which every kernel since 2.6.33
-/// knows.
-#[derive(Default)]
-#[repr(C)]
-struct Attr {
-    event_type: u32,
-    size: u32,
-    config: u64,
-    sample_period: u64,
-    sample_type: u64,
-    read_format: u64,
-    flags: u64,
-    wakeup_events: u32,
-    bp_type: u32,
-    config1: u64,
-    config2: u64,
-}
-
-const _: () = assert!(size_of::<Attr>() == 72);
 
 /// What to hang on, in the words of `struct perf_event_attr`.
 #[derive(Debug, Clone, Copy)]
@@ -70,10 +54,7 @@ pub(crate) enum Scope {
 
 /// Opens an event.
 pub(crate) fn open(event: Event<'_>, scope: Scope, why: &str) -> io::Result<OwnedFd> {
-    /// The bit `freq` among the flags.
-    const FREQ: u64 = 1 << 10;
-    const PERF_TYPE_TRACEPOINT: u32 = 2;
-    let mut attr = Attr { size: size_of::<Attr>() as u32, ..Attr::default() };
+    let mut attr = PerfEventAttr::new();
     match event {
         Event::Uprobe { event_type, config, path, offset } => {
             attr.event_type = event_type;
@@ -93,11 +74,11 @@ pub(crate) fn open(event: Event<'_>, scope: Scope, why: &str) -> io::Result<Owne
             // One field, two meanings.
             (attr.sample_period, attr.flags) = match sampling {
                 Sampling::Period(events) => (events, 0),
-                Sampling::Frequency(hertz) => (hertz, FREQ),
+                Sampling::Frequency(hertz) => (hertz, PerfEventAttr::FREQ),
             };
         }
         Event::Tracepoint { id } => {
-            attr.event_type = PERF_TYPE_TRACEPOINT;
+            attr.event_type = PerfEventAttr::TYPE_TRACEPOINT;
             attr.config = id;
             // Kernels want a period for a tracepoint, though no sample is ever taken.
             attr.sample_period = 1;
@@ -106,23 +87,26 @@ pub(crate) fn open(event: Event<'_>, scope: Scope, why: &str) -> io::Result<Owne
     let (pid, cpu) = match scope {
         // The CPU is a formality, the program runs on every one.
         Scope::Everybody => (-1, 0),
-        Scope::Process(pid) => (i64::from(pid), -1_i64),
-        Scope::Cpu(cpu) => (-1, i64::from(cpu)),
+        Scope::Process(pid) => (number(pid), -1),
+        Scope::Cpu(cpu) => (-1, number(cpu)),
     };
-    // SAFETY: `attr` is alive, initialised and `attr.size` bytes long; what is behind `config1` is a C string borrowed for
-    // the call, and the kernel copies it.
-    let value = unsafe { libc::syscall(libc::SYS_perf_event_open, &raw const attr, pid, cpu, -1_i64, FD_CLOEXEC) };
-    let answer = check(value);
+    // SAFETY: the size is the struct's; the address in `config1` is that of a C string borrowed for the call.
+    let answer = unsafe { perf_event_open(&attr, pid, cpu) };
     report("perf_event_open", &Arguments { event, pid, cpu }, &answer, why);
-    let fd = RawFd::try_from(answer?).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows of it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    // SAFETY: the kernel has just created this fd for the caller.
+    unsafe { owned(answer) }
+}
+
+/// Returns the id of a process or CPU as the kernel takes it. None is greater than `i32::MAX`, nor as great: the kernel refuses
+/// that as it refuses any other that does not exist.
+fn number(id: u32) -> i32 {
+    i32::try_from(id).unwrap_or(i32::MAX)
 }
 
 struct Arguments<'a> {
     event: Event<'a>,
-    pid: i64,
-    cpu: i64,
+    pid: i32,
+    cpu: i32,
 }
 
 impl kv::Source for Arguments<'_> {
@@ -143,7 +127,7 @@ impl kv::Source for Arguments<'_> {
             }
             Event::Counter { event_type, config, sampling } => {
                 match (event_type, config) {
-                    (&PERF_TYPE_SOFTWARE, 0) => {
+                    (&PerfEventAttr::TYPE_SOFTWARE, 0) => {
                         pair("type", kv::Value::from("PERF_TYPE_SOFTWARE"))?;
                         pair("config", kv::Value::from("PERF_COUNT_SW_CPU_CLOCK"))?;
                     }
@@ -166,7 +150,7 @@ impl kv::Source for Arguments<'_> {
                 pair("sample_period", kv::Value::from(1))?;
             }
         }
-        pair("size", kv::Value::from(size_of::<Attr>()))?;
+        pair("size", kv::Value::from(PerfEventAttr::SIZE))?;
         pair("pid", kv::Value::from(self.pid))?;
         pair("cpu", kv::Value::from(self.cpu))?;
         pair("group_fd", kv::Value::from(-1))?;
@@ -184,9 +168,6 @@ pub(crate) fn enable(event: BorrowedFd<'_>, why: &str) -> io::Result<()> {
     ioctl(event, libc::c_ulong::from(ENABLE), "PERF_EVENT_IOC_ENABLE", 0, why)
 }
 
-const PERF_TYPE_SOFTWARE: u32 = 1;
-/// `PERF_FLAG_FD_CLOEXEC`
-const FD_CLOEXEC: libc::c_long = 8;
 /// `PERF_EVENT_IOC_ENABLE`: `_IO('$', 0)`, the same on all that this crate runs on but MIPS, PowerPC and SPARC.
 const ENABLE: u32 = 0x2400;
 /// `PERF_EVENT_IOC_SET_BPF`: `_IOW('$', 8, __u32)`, likewise.

@@ -41,6 +41,8 @@ pub(crate) const FORCE_WAKEUP: u64 = 2;
 /// The most bytes of a record of [`Producer::output`].
 pub(crate) const LONGEST: usize = 4096;
 
+/// bpf(2) with an attribute of 64-bit words. These tests have a call of their own, since the reader is tested without the
+/// loader.
 fn bpf(command: i64, attr: &mut [u64]) -> io::Result<i64> {
     let size = size_of_val(attr);
     // SAFETY: `attr` is zero-padded kernel ABI of the stated size; the pointers in

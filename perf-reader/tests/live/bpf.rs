@@ -31,7 +31,8 @@ pub(crate) const MAX_PAYLOAD: usize = 70_000;
 /// The most sends in one run.
 pub(crate) const MAX_COUNT: u32 = 511;
 
-/// bpf(2) with an attribute of 32-bit words.
+/// bpf(2) with an attribute of 32-bit words. These tests have a call of their own, since the reader is tested without the
+/// loader.
 fn bpf(command: c_int, attr: &mut [u32]) -> io::Result<c_long> {
     // SAFETY: the attribute is as long as we say, writable, and every pointer in it is to live memory.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), size_of_val(attr) as u32) };
@@ -204,11 +205,9 @@ fn attach(id: u64, program: &OwnedFd) -> io::Result<OwnedFd> {
     Ok(event)
 }
 
-/// How many CPUs this machine may ever have.
+/// Returns how many slots an array with one for each possible CPU has.
 pub(crate) fn possible_cpus() -> u32 {
-    let list = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap();
-    let last = list.trim().rsplit(['-', ',']).next().unwrap();
-    last.parse::<u32>().unwrap() + 1
+    cutaway_sys::cpus::array_len().unwrap()
 }
 
 /// `{u8 code, u4 dst, u4 src, s16 offset, s32 immediate}` as a word.

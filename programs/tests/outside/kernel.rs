@@ -62,6 +62,8 @@ fn attr() -> bpf_attr {
     unsafe { mem::zeroed() }
 }
 
+/// bpf(2). These tests have a call of their own, since they ask the kernel about programs that no loader of this project has
+/// touched.
 fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i32> {
     // SAFETY: `attr` is the kernel's to read and write for its own size, and whatever it points to is kept by the caller.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, command as u32, &raw mut *attr, size_of::<bpf_attr>()) };

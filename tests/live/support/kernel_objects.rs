@@ -51,7 +51,7 @@ impl Held {
     }
 }
 
-/// Opens an object by its number.
+/// Opens an object by its id. With a call of its own: what the tests find left over must not depend on the loader.
 fn open(kind: Kind, number: u32) -> io::Result<OwnedFd> {
     // The number, where to go on, and flags.
     let attr = [number, 0, 0];

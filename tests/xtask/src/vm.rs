@@ -115,25 +115,28 @@ pub(crate) fn matrix() -> tools::Result {
     on_all_kernels(&suite().iter().map(String::as_str).collect::<Vec<_>>())
 }
 
+/// What of the suite is not about the readers, or needs two CPUs that work at the same time.
+const READERS: &[&str] = &[
+    "--exclude=cutaway",
+    "--exclude=cutaway-cli",
+    "--exclude=cutaway-programs",
+    "--exclude=cutaway-vm",
+    "--exclude=xtask",
+    "--exclude=mmap-ring::examples",
+    "--exclude=perf-reader::protocol",
+    "--exclude=perf-reader::mutants",
+    "--skip=soak_of_",
+    "--skip=merged_task_events_are_in_causal_order",
+    "--skip=busy_record_at_the_head_lets_the_reader_sleep",
+    "--skip=trailing_release_refuses_no_large_record",
+];
+
+/// The one CPU of a machine cannot be taken away.
+const ONE: &[&str] =
+    &["--cpus=1", "--skip=cpu_goes_offline", "--skip=cpu_comes_online", "--skip=offline_cpus_have_slots"];
+
 /// Both readers on machines of one CPU, and on machines that may have more CPUs than they have.
 pub(crate) fn few_cpus() -> tools::Result {
-    const READERS: &[&str] = &[
-        "--exclude=cutaway",
-        "--exclude=cutaway-cli",
-        "--exclude=cutaway-programs",
-        "--exclude=cutaway-vm",
-        "--exclude=xtask",
-        "--exclude=mmap-ring::examples",
-        "--exclude=perf-reader::protocol",
-        "--exclude=perf-reader::mutants",
-        "--skip=soak_of_",
-        "--skip=merged_task_events_are_in_causal_order",
-        "--skip=busy_record_at_the_head_lets_the_reader_sleep",
-        "--skip=trailing_release_refuses_no_large_record",
-    ];
-    // The one CPU of a machine cannot be taken away.
-    const ONE: &[&str] =
-        &["--cpus=1", "--skip=cpu_goes_offline", "--skip=cpu_comes_online", "--skip=offline_cpus_have_slots"];
     const MORE_TO_COME: &[&str] = &["--cpus=2", "--max-cpus=4", "--env=PERF_READER_HOTPLUG=1"];
     if let Some(why) = no_emulator() {
         return Ok(Outcome::Skipped(why));
@@ -181,4 +184,70 @@ fn command() -> Result<PathBuf, String> {
 fn refuse(why: &str) -> ExitCode {
     eprintln!("xtask: {why}");
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the text of all tests' sources: those beside their packages, and those in `tests/live`.
+    fn sources() -> String {
+        fn read(folder: &Path, text: &mut String) {
+            for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                let path = entry.path();
+                if path.is_dir() {
+                    read(&path, text);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    text.push_str(&std::fs::read_to_string(path).unwrap());
+                }
+            }
+        }
+        let mut text = String::new();
+        for folder in ["tests/live", "loader/tests", "mmap-ring/tests", "perf-reader/tests", "programs/tests"] {
+            read(&tools::root().join(folder), &mut text);
+        }
+        text
+    }
+
+    /// Returns whether a test's name begins so: a function's, or the label of tests that are made in a loop.
+    fn is_a_test(name: &str, sources: &str) -> bool {
+        let tool = name.trim_end_matches('_');
+        [format!("fn {name}"), format!("\"{name}"), format!("\"{tool}\"")].iter().any(|text| sources.contains(text))
+    }
+
+    /// Returns whether a package has such a test binary.
+    fn is_a_binary(package: &str, binary: &str) -> bool {
+        let manifests = ["cli", "loader", "mmap-ring", "perf-reader", "programs", "sys", "tests/vm", "tests/xtask"];
+        manifests.iter().any(|folder| {
+            let folder = tools::root().join(folder);
+            let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+            let declared =
+                manifest.split("[[test]]").skip(1).any(|test| test.contains(&format!("name = \"{binary}\"")));
+            let tests = folder.join("tests");
+            manifest.contains(&format!("\nname = \"{package}\"\n"))
+                && (binary.is_empty()
+                    || declared
+                    || tests.join(format!("{binary}.rs")).exists()
+                    || tests.join(binary).join("main.rs").exists())
+        })
+    }
+
+    /// A name that leaves nothing out belongs to a test that was renamed, and now runs where it must not.
+    #[test]
+    fn every_left_out_test_exists() {
+        let sources = sources();
+        let words = SUITE.iter().chain(READERS).chain(ONE);
+        let missing: Vec<_> = words
+            .filter(|word| match (word.strip_prefix("--skip="), word.strip_prefix("--exclude=")) {
+                (Some(name), _) => !is_a_test(name, &sources),
+                (_, Some(name)) => {
+                    let (package, binary) = name.split_once("::").unwrap_or((name, ""));
+                    !is_a_binary(package, binary)
+                }
+                _ => false,
+            })
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert!(!is_a_test("renamed_since", &sources) && !is_a_binary("cutaway", "renamed"));
+    }
 }

@@ -11,12 +11,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use cutaway_sys::{
-    cpus,
-    fd::owned,
-    memory, report,
-    report::{check, outcome},
-};
+use cutaway_sys::{PerfEventAttr, cpus, fd::owned, memory, perf_event::perf_event_open, report, report::outcome};
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::maps::{Key, Mapping};
@@ -41,25 +36,12 @@ pub(crate) struct Ring {
     page: usize,
 }
 
-/// `struct perf_event_attr` up to `config2`.
-#[derive(Default)]
-#[repr(C)]
-struct Attr {
-    event_type: u32,
-    size: u32,
-    config: u64,
-    sample_period: u64,
-    sample_type: u64,
-    read_format: u64,
-    flags: u64,
-    wakeup_watermark: u32,
-    bp_type: u32,
-    config1: u64,
-    config2: u64,
-}
-
-/// Bits of `flags`: `exclude_kernel`, `exclude_hv`, `mmap`, `watermark`, `mmap2`.
-const FLAGS: u64 = 1 << 5 | 1 << 6 | 1 << 8 | 1 << 14 | 1 << 23;
+/// What is recorded: executable mappings of processes, with a wake-up for each record.
+const FLAGS: u64 = PerfEventAttr::EXCLUDE_KERNEL
+    | PerfEventAttr::EXCLUDE_HV
+    | PerfEventAttr::MMAP
+    | PerfEventAttr::WATERMARK
+    | PerfEventAttr::MMAP2;
 
 /// Offsets into `struct perf_event_mmap_page`.
 const DATA_HEAD: usize = 1024;
@@ -83,23 +65,17 @@ impl Ring {
     }
 
     fn open(cpu: u32) -> io::Result<Self> {
-        /// `PERF_TYPE_SOFTWARE`, `PERF_COUNT_SW_DUMMY`
-        const SOFTWARE: (u32, u64) = (1, 9);
-        /// `PERF_FLAG_FD_CLOEXEC`
-        const CLOEXEC: libc::c_long = 8;
-        let attr = Attr {
-            event_type: SOFTWARE.0,
-            size: size_of::<Attr>() as u32,
-            config: SOFTWARE.1,
+        /// `PERF_COUNT_SW_DUMMY`
+        const DUMMY: u64 = 9;
+        let attr = PerfEventAttr {
+            event_type: PerfEventAttr::TYPE_SOFTWARE,
+            config: DUMMY,
             flags: FLAGS,
-            wakeup_watermark: 1,
-            ..Attr::default()
+            wakeup: 1,
+            ..PerfEventAttr::new()
         };
-        // SAFETY: `attr` is alive, initialized and `attr.size` bytes long, and holds no address.
-        let value = unsafe {
-            libc::syscall(libc::SYS_perf_event_open, &raw const attr, -1_i64, i64::from(cpu), -1_i64, CLOEXEC)
-        };
-        let answer = check(value);
+        // SAFETY: the size is the struct's, and it holds no address.
+        let answer = unsafe { perf_event_open(&attr, -1, i32::try_from(cpu).unwrap_or(i32::MAX)) };
         report!("perf_event_open", &answer,
             "has the kernel tell which files are mapped to be executed: a C library that was not in use before";
             "type" = "PERF_TYPE_SOFTWARE",

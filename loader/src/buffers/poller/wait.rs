@@ -29,7 +29,7 @@ struct Look {
 }
 
 impl Poller {
-    /// Sleeps until a source is [`ready`](Self::ready), a [`Stopper`] is used, or `timeout` is over (rounded up to
+    /// Sleeps until a source is [`ready`](Self::ready), a [`Stopper`](crate::Stopper) is used, or `timeout` is over (rounded up to
     /// milliseconds; `None` waits without limit, zero only asks). Returns at once if a source is ready.
     ///
     /// [`Wake::Stopped`] comes first; sources may be ready all the same. After [`Wake::Ready`] a perf buffer may turn out to

@@ -19,8 +19,8 @@ pub use request::{MATRIX, Request};
 /// Finds or fetches a kernel.
 ///
 /// # Errors
-/// [`Error::NoKernel`] if this machine's package sources have none such; [`Error::Unusable`] for an image that is no
-/// kernel.
+/// [`Error::NoKernel`](crate::Error::NoKernel) if this machine's package sources have none such;
+/// [`Error::Unusable`](crate::Error::Unusable) for an image that is no kernel.
 pub fn obtain(request: &Request, cache: &Cache, refresh: bool) -> Result<Kernel> {
     match request {
         Request::Image(path) => image::by_path(path),
