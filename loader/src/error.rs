@@ -85,7 +85,7 @@ pub enum Error {
     Bug {
         /// Which rule.
         what: &'static str,
-        /// Where in this crate's source, as `FILE:LINE:COLUMN`.
+        /// Where in this crate's source, as `FILE:LINE:COLUMN`; without the feature `advice` the crate's version.
         at: String,
     },
 
@@ -151,12 +151,14 @@ impl Error {
         self
     }
 
-    /// What this crate takes for certain is not so.
-    #[track_caller]
+    /// What this crate takes for certain is not so. (A build without `advice` keeps no places: they are a kilobyte.)
+    #[cfg_attr(feature = "advice", track_caller)]
     #[cold]
     #[inline(never)]
     pub(crate) fn bug(what: &'static str) -> Self {
-        Self::Bug { what, at: std::panic::Location::caller().to_string() }
+        let advice = cfg!(feature = "advice");
+        let at = if advice { std::panic::Location::caller().to_string() } else { env!("CARGO_PKG_VERSION").to_owned() };
+        Self::Bug { what, at }
     }
 
     /// Replaces the advice.
@@ -349,7 +351,8 @@ mod tests {
     #[test]
     fn bug_names_its_place() {
         let text = Error::bug("a map is gone").to_string();
-        assert!(text.starts_with("bug in the crate cutaway (") && text.contains("error.rs:"), "{text}");
+        let place = if cfg!(feature = "advice") { "error.rs:" } else { env!("CARGO_PKG_VERSION") };
+        assert!(text.starts_with("bug in the crate cutaway (") && text.contains(place), "{text}");
         assert!(text.ends_with("): a map is gone; please report it"), "{text}");
     }
 
