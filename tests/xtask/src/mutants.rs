@@ -60,12 +60,17 @@ pub(crate) fn run(package: &str, tests: &str) -> Result {
     Err(format!("{package}: no test notices {survivors} of {} weakened orderings", mutants.len()))
 }
 
-/// The package alone, in a workspace with the same dependencies.
+/// What both readers are built on.
+const GROUND: &str = "sys";
+
+/// The package and its ground alone, in a workspace with the same dependencies.
 fn copy_workspace(root: &Path, copy: &Path, package: &str) -> std::io::Result<()> {
     if copy.exists() {
         fs::remove_dir_all(copy)?;
     }
-    copy_folder(&root.join(package), &copy.join(package))?;
+    for folder in [package, GROUND] {
+        copy_folder(&root.join(folder), &copy.join(folder))?;
+    }
     for file in ["Cargo.lock", "clippy.toml"] {
         fs::copy(root.join(file), copy.join(file))?;
     }
@@ -73,7 +78,7 @@ fn copy_workspace(root: &Path, copy: &Path, package: &str) -> std::io::Result<()
         .lines()
         .filter(|line| !line.starts_with("default-members"))
         .map(|line| match line.starts_with("members") {
-            true => format!("members = [\"{package}\"]"),
+            true => format!("members = [\"{package}\", \"{GROUND}\"]"),
             false => line.to_owned(),
         })
         .collect();
@@ -143,8 +148,9 @@ fn passes(copy: &Path, package: &str, tests: &str) -> std::result::Result<bool, 
         .output()
         .map_err(|error| format!("cargo cannot be run: {error}"))?;
     let errors = String::from_utf8_lossy(&output.stderr);
-    if errors.contains("could not compile") {
-        return Err(format!("a mutant does not compile:\n{errors}"));
+    // Cargo's status is 101 for this, too, as for a test that fails.
+    if ["could not compile", "failed to load", "failed to parse"].iter().any(|failure| errors.contains(failure)) {
+        return Err(format!("it cannot be built:\n{errors}"));
     }
     Ok(output.status.success())
 }
