@@ -1,4 +1,4 @@
-//! A rehearsal: what loading would hand to a kernel, worked out without one.
+//! A dry run: works out what loading would pass to the kernel, without a system call.
 //!
 //! Everything between the file and the system calls happens here as it does in [`Object::load`]: the object's BTF is
 //! completed, instructions are adapted to a kernel's types, externs are found in them, and each program is linked with what
@@ -144,9 +144,9 @@ mod tests {
             let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
             let before = format!("{object:?}");
             // Its own types in the place of a kernel's: CO-RE finds all that it looks for.
-            let Ok(rehearsal) = object.dry_run(&object.btf().unwrap()) else { continue };
+            let Ok(dry_run) = object.dry_run(&object.btf().unwrap()) else { continue };
             let is_change = |applied: &&Applied| matches!(applied.outcome, Outcome::Changed { .. });
-            changed += rehearsal.relocated.iter().filter(is_change).count();
+            changed += dry_run.relocated.iter().filter(is_change).count();
             assert_eq!(format!("{object:?}"), before, "{name}");
         }
         assert!(changed > 0 || !cfg!(feature = "core-relo"));

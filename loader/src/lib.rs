@@ -22,7 +22,7 @@
 //! | load it: maps and programs | [`Object::load`] | `bpf_object__load` | `Ebpf::load`, and `load` of each program | `NewCollection` |
 //! | set a global variable before loading | [`Object::set_variable`] | `bpf_map__set_initial_value` (the section) | `EbpfLoader::override_global` | `VariableSpec.Set` |
 //! | read or write it while programs run | [`Loaded::variable`], [`Variable::read`], [`Variable::write`] | `bpf_map__initial_value` (the section) | `Ebpf::map` (the section, as an `Array`) | `Variable.Get`, `Variable.Set` |
-//! | leave a program out | [`Section::wanted`] | `bpf_program__set_autoload` | — | delete it from `CollectionSpec.Programs` |
+//! | leave a program out | [`Section::autoload`] | `bpf_program__set_autoload` | — | delete it from `CollectionSpec.Programs` |
 //! | choose the program's type | [`Object::set_program_type`] | `bpf_program__set_type`, `bpf_program__set_expected_attach_type` | — | `ProgramSpec.Type`, `ProgramSpec.AttachType` |
 //! | choose the BTF target | [`ProgramSpec::set_attach_target`] | `bpf_program__set_attach_target` | argument of `FEntry::load` and its like | `ProgramSpec.AttachTo` |
 //! | change the size of a map | [`Object::map_mut`], [`MapSpec::max_entries`] | `bpf_map__set_max_entries` | `EbpfLoader::map_max_entries` | `MapSpec.MaxEntries` |

@@ -61,11 +61,11 @@ pub enum Error {
         source: io::Error,
     },
     /// A system call failed.
-    System {
+    Syscall {
         /// The system call's name.
         call: &'static str,
         /// What it was made for.
-        attempt: &'static str,
+        operation: &'static str,
         /// What the kernel answered.
         source: io::Error,
     },
@@ -203,7 +203,7 @@ impl Error {
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
         match self {
-            Self::Map { source, .. } | Self::System { source, .. } | Self::UnknownType { bpf: source, .. } => {
+            Self::Map { source, .. } | Self::Syscall { source, .. } | Self::UnknownType { bpf: source, .. } => {
                 source.raw_os_error().map(Errno::new)
             }
             _ => None,
@@ -212,8 +212,8 @@ impl Error {
 }
 
 /// Makes the error of a failed system call.
-pub(crate) fn system(call: &'static str, attempt: &'static str) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error::System { call, attempt, source }
+pub(crate) fn system(call: &'static str, operation: &'static str) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Syscall { call, operation, source }
 }
 
 impl From<Corrupt> for Error {
@@ -262,8 +262,8 @@ impl fmt::Display for Error {
                 Errno::of(source),
                 map_advice(*region, source)
             ),
-            Self::System { call, attempt, source } => {
-                write!(f, "{call}, to {attempt}, failed with {}: {}", Errno::of(source), system_advice(source))
+            Self::Syscall { call, operation, source } => {
+                write!(f, "{call}, to {operation}, failed with {}: {}", Errno::of(source), system_advice(source))
             }
             Self::TooLong { length, most } => write!(
                 f,

@@ -203,7 +203,7 @@ impl<M: Consume> Ring<M> {
     /// a wait.
     ///
     /// # Errors
-    /// [`Error::System`] if epoll cannot be set up or waited for;
+    /// [`Error::Syscall`] if epoll cannot be set up or waited for;
     /// [`Error::Corrupt`] if the ring is.
     #[doc(alias = "ring_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
@@ -224,7 +224,7 @@ impl<M: Consume> Ring<M> {
     /// signal handler. All handles of one ring are the same.
     ///
     /// # Errors
-    /// [`Error::System`] if there is no descriptor left for its pipe.
+    /// [`Error::Syscall`] if there is no descriptor left for its pipe.
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.waiter.stopper()
     }
@@ -232,7 +232,7 @@ impl<M: Consume> Ring<M> {
     /// Takes back all [stops](Stopper::stop) so far: waiting waits again.
     ///
     /// # Errors
-    /// [`Error::System`] if the stopper's pipe cannot be read.
+    /// [`Error::Syscall`] if the stopper's pipe cannot be read.
     pub fn resume(&mut self) -> Result<(), Error> {
         self.waiter.resume()
     }

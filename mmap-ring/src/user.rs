@@ -95,7 +95,7 @@ impl<M: Produce> UserRing<M> {
     /// [`IDLE_POLL_INTERVAL`] (90 ms), or what [`set_idle_poll_interval`](Self::set_idle_poll_interval) says.
     ///
     /// # Errors
-    /// As [`reserve`](Self::reserve), and [`Error::System`] if epoll cannot be set
+    /// As [`reserve`](Self::reserve), and [`Error::Syscall`] if epoll cannot be set
     /// up or waited for.
     #[doc(alias = "user_ring_buffer__reserve_blocking")]
     pub fn reserve_within(&mut self, length: u32, timeout: Option<Duration>) -> Result<Option<Sample<'_, M>>, Error> {

@@ -110,7 +110,7 @@ impl Buffer {
     /// Needs CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or a `perf_event_paranoid` of 0 or less. Needs Linux 4.4.
     ///
     /// # Errors
-    /// [`Error::InvalidSize`], [`Error::Denied`], [`Error::Offline`], [`Error::LockedMemory`], or [`Error::System`] for what
+    /// [`Error::InvalidSize`], [`Error::Denied`], [`Error::Offline`], [`Error::LockedMemory`], or [`Error::Syscall`] for what
     /// else perf_event_open(2), mmap(2) and ioctl(2) answer.
     #[doc(alias = "perf_event_open")]
     pub fn open(cpu: u32, bytes: u32, options: &Options) -> Result<Self, Error> {
@@ -337,7 +337,7 @@ impl Buffer {
     /// The kernel's answer holds at this moment; that of the LOST records as far as they were read.
     ///
     /// # Errors
-    /// [`Error::System`] if read(2) fails.
+    /// [`Error::Syscall`] if read(2) fails.
     pub fn lost(&self) -> Result<Lost, Error> {
         let silent = match &self.silent {
             Some(silent) => silent.event.lost()?,

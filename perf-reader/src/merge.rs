@@ -113,7 +113,7 @@ impl Merge {
     /// samples not handed out stay in the rings.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`Error::System`] if the set was opened without
+    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`Error::Syscall`] if the set was opened without
     /// [`timestamps`](crate::Options::timestamps).
     pub fn drain<R: IntoControlFlow>(
         &mut self,

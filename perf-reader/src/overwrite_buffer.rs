@@ -65,7 +65,7 @@ impl OverwriteBuffer {
     /// [`Record::Lost`] with their number.
     ///
     /// # Errors
-    /// [`Error::System`] if ioctl(2) fails; [`Error::Corrupt`] if `data_head` is at no record's alignment.
+    /// [`Error::Syscall`] if ioctl(2) fails; [`Error::Corrupt`] if `data_head` is at no record's alignment.
     pub fn pause(&mut self) -> Result<Snapshot<'_>, Error> {
         /// Where no grace period can be had (ENOSYS, or EINVAL with `nohz_full`): far longer than the helper runs, which it does
         /// in one go. There, time is what the borrowing below rests upon.
@@ -89,7 +89,7 @@ impl OverwriteBuffer {
     /// where the kernel does not say.
     ///
     /// # Errors
-    /// [`Error::System`] if read(2) fails.
+    /// [`Error::Syscall`] if read(2) fails.
     pub fn lost(&self) -> Result<Option<u64>, Error> {
         self.event.lost()
     }

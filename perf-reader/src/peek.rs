@@ -128,14 +128,14 @@ impl Peek<Mapping> {
     /// Needs Linux 5.6 and the right to trace the process (CAP_SYS_PTRACE, or the same user).
     ///
     /// # Errors
-    /// [`Error::System`]: EPERM without that right, ENOSYS before 5.6, ESRCH or EBADF if process or descriptor is gone,
+    /// [`Error::Syscall`]: EPERM without that right, ENOSYS before 5.6, ESRCH or EBADF if process or descriptor is gone,
     /// ENODEV if the descriptor is not a perf event,
     /// EINVAL if the ring has a size that no mapping of that process has: it was mapped by another one.
     pub fn of_process(pid: u32, fd: u32) -> Result<Option<Self>, Error> {
         let what = || format!("descriptor {fd} of process {pid}");
-        let failed = |attempt: &str| {
-            let attempt = format!("{attempt} {}", what());
-            move |error: std::io::Error| Error::system(attempt, &error)
+        let failed = |operation: &str| {
+            let operation = format!("{operation} {}", what());
+            move |error: std::io::Error| Error::system(operation, &error)
         };
         let event = remote_fd::descriptor(pid, fd).map_err(failed("borrowing"))?;
         remote_fd::must_be_an_event(event.as_fd()).map_err(failed("looking for a perf event behind"))?;
@@ -158,7 +158,7 @@ impl Peek<Mapping> {
     /// (`PERF_FORMAT_LOST`, Linux 6.0), or not in a way that can be told from outside.
     ///
     /// # Errors
-    /// [`Error::System`] if read(2) fails.
+    /// [`Error::Syscall`] if read(2) fails.
     pub fn lost(&self) -> Result<Option<u64>, Error> {
         let Some(event) = &self.event else { return Ok(None) };
         remote_fd::lost(event.as_fd())

@@ -17,7 +17,7 @@ use cutaway_sys::AttachType;
 use super::{Link, Uprobe, image::Binary, library::Library, pattern, symbol, uprobe::refused};
 use crate::{
     Error, Program, features,
-    sys::link::{self, Places},
+    sys::link::{self, UprobeOffsets},
 };
 
 /// All functions of a library or executable that a pattern fits, or a list of places.
@@ -56,7 +56,7 @@ impl UprobeMulti {
 
     /// The instructions at these bytes of the file, counted from its start.
     #[must_use]
-    pub fn at_bytes(library: impl AsRef<OsStr>, bytes: &[u64]) -> Self {
+    pub fn at_file_offsets(library: impl AsRef<OsStr>, bytes: &[u64]) -> Self {
         Self::at(library, Which::Bytes(bytes.to_vec()))
     }
 
@@ -202,7 +202,7 @@ impl UprobeMulti {
             .map_err(|_| unfit("its path holds a NUL byte".to_owned()))?;
         let same = if self.cookie == 0 { Vec::new() } else { vec![self.cookie; places.len()] };
         let cookies = if self.cookies.is_empty() { &same } else { &self.cookies };
-        let places = Places { path: &c_path, offsets: places, ref_ctr_offsets: &self.ref_ctr_offset, cookies };
+        let places = UprobeOffsets { path: &c_path, offsets: places, ref_ctr_offsets: &self.ref_ctr_offset, cookies };
         let why = "puts probes on all these bytes of the file, and ties the program to them";
         link::create_uprobe_multi(program.as_fd(), kind, self.retprobe, places, self.pid.unwrap_or(0), why)
             .map(|link| Link::kernels(program, what, link))

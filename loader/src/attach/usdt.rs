@@ -55,7 +55,7 @@ pub struct Usdt {
 /// Needs this crate's feature `usdt`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct UsdtPlace {
+pub struct UsdtLocation {
     /// The group that the probe belongs to.
     pub provider: String,
     /// Its name in the group.
@@ -102,9 +102,9 @@ impl Usdt {
     /// # Errors
     ///
     /// [`Error::Library`] if there is no such file, [`Error::Symbol`] if it has no such probe.
-    pub fn locate(&self) -> Result<(PathBuf, Vec<UsdtPlace>), Error> {
+    pub fn locate(&self) -> Result<(PathBuf, Vec<UsdtLocation>), Error> {
         let (binary, notes) = self.notes()?;
-        Ok((binary.path, notes.into_iter().map(UsdtPlace::from).collect()))
+        Ok((binary.path, notes.into_iter().map(UsdtLocation::from).collect()))
     }
 
     /// All probes of a file, in its order.
@@ -112,9 +112,9 @@ impl Usdt {
     /// # Errors
     ///
     /// [`Error::Library`] if there is no such file.
-    pub fn all(library: impl AsRef<OsStr>) -> Result<Vec<UsdtPlace>, Error> {
+    pub fn all(library: impl AsRef<OsStr>) -> Result<Vec<UsdtLocation>, Error> {
         let binary = Binary::open(Library::new(library).find()?, None)?;
-        Ok(notes::read(&binary, &|_, _| true)?.into_iter().map(UsdtPlace::from).collect())
+        Ok(notes::read(&binary, &|_, _| true)?.into_iter().map(UsdtLocation::from).collect())
     }
 
     fn notes(&self) -> Result<(Binary, Vec<Note>), Error> {
@@ -159,7 +159,7 @@ impl Usdt {
         program.must_be(&[ProgramType::KPROBE], &what)?;
         let bytes: Vec<_> = notes.iter().map(|note| note.byte).collect();
         let semaphores: Vec<_> = notes.iter().map(|note| note.semaphore.unwrap_or(0)).collect();
-        let mut probes = UprobeMulti::at_bytes(&self.file.name, &bytes).retprobe(false);
+        let mut probes = UprobeMulti::at_file_offsets(&self.file.name, &bytes).retprobe(false);
         if semaphores.iter().any(|&semaphore| semaphore != 0) {
             probes = probes.ref_ctr_offset(&semaphores);
         }
@@ -221,7 +221,7 @@ impl std::fmt::Display for Usdt {
     }
 }
 
-impl From<Note> for UsdtPlace {
+impl From<Note> for UsdtLocation {
     fn from(note: Note) -> Self {
         let Note { provider, name, byte, semaphore, text, .. } = note;
         Self { provider, name, byte, semaphore, arguments: text }

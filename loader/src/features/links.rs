@@ -15,7 +15,7 @@ use cutaway_sys::AttachType;
 use super::support::{Support, kept, nothing, support};
 use crate::{
     ProgramType,
-    sys::link::{self, Places, Target},
+    sys::link::{self, UprobeOffsets, Target},
 };
 
 /// Puts a question with a program of this kind: `missing` is what a kernel says that knows such links.
@@ -87,7 +87,7 @@ pub fn uprobe_multi_pid() -> Support {
 fn uprobes_in_a_folder(pid: u32, missing: i32, since: &'static str, why: &str) -> Support {
     let kind = AttachType::TRACE_UPROBE_MULTI;
     ask(ProgramType::KPROBE, kind, missing, since, |program| {
-        let places = Places { path: c"/", offsets: &[0], ref_ctr_offsets: &[], cookies: &[] };
+        let places = UprobeOffsets { path: c"/", offsets: &[0], ref_ctr_offsets: &[], cookies: &[] };
         link::create_uprobe_multi(program, kind, false, places, pid, why)
     })
 }

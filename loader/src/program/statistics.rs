@@ -56,7 +56,7 @@ impl Program {
     /// # Errors
     ///
     /// [`Error::Syscall`] if the kernel does not tell.
-    pub fn runs(&self) -> Result<ProgramStats, Error> {
+    pub fn stats(&self) -> Result<ProgramStats, Error> {
         let info = statistics::prog_statistics(self.as_fd(), "asks how often the program ran, and how long")
             .map_err(|error| Error::kernel(format!("ask how often the program `{}` ran", self.name()), &error))?;
         Ok(ProgramStats { count: info.run_cnt, time: Duration::from_nanos(info.run_time_ns) })

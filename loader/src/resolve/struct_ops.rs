@@ -20,8 +20,8 @@ use std::{os::fd::OwnedFd, sync::Arc};
 use crate::{
     Error, MapSpec, ProgramSpec, ProgramType,
     btf::{
-        self, Btf, Kind, Names, Seen, Type,
-        visitor::{Absent, Seeker, Sources},
+        self, Btf, Kind, Names, TypeHeader, Type,
+        visitor::{Absent, Visitor, Sources},
     },
     elf::Start,
     object::Table,
@@ -187,7 +187,7 @@ impl Tables {
     }
 }
 
-impl Seeker for Tables {
+impl Visitor for Tables {
     fn is_idle(&self) -> bool {
         self.wanted.is_empty()
     }
@@ -196,11 +196,11 @@ impl Seeker for Tables {
         self.wanted.iter().any(|wanted| wanted.found.is_none())
     }
 
-    fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
+    fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool {
         let mut any = false;
-        for wanted in self.wanted.iter_mut().filter(|wanted| seen.kind == Kind::Struct && wanted.found.is_none()) {
-            if names.is(seen.name, wanted.around.as_bytes()) {
-                wanted.found = Some((source, seen.id));
+        for wanted in self.wanted.iter_mut().filter(|wanted| ty.kind == Kind::Struct && wanted.found.is_none()) {
+            if names.is(ty.name, wanted.around.as_bytes()) {
+                wanted.found = Some((source, ty.id));
                 any = true;
             }
         }

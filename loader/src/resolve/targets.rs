@@ -14,8 +14,8 @@ use std::{
 use crate::{
     AttachType, Error, ProgramType, Target,
     btf::{
-        Kind, Names, Seen, shown,
-        visitor::{Absent, Beginnings, Seeker, Sources},
+        Kind, Names, TypeHeader, shown,
+        visitor::{Absent, Beginnings, Visitor, Sources},
     },
     object::ProgramSpec,
     sorted::sort,
@@ -58,7 +58,7 @@ struct Unopened {
     error: io::Error,
 }
 
-impl Seeker for Targets {
+impl Visitor for Targets {
     fn is_idle(&self) -> bool {
         self.wanted.is_empty()
     }
@@ -68,16 +68,16 @@ impl Seeker for Targets {
     }
 
     /// Takes down the number of a type that is wanted. Of several of one name the first counts.
-    fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
+    fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool {
         let is_sought =
-            matches!(seen.kind, Kind::Func | Kind::Typedef) && self.beginnings.may_be(names.from(seen.name));
+            matches!(ty.kind, Kind::Func | Kind::Typedef) && self.beginnings.may_be(names.from(ty.name));
         if !is_sought || self.missing == 0 {
             return false;
         }
-        let wanted = self.place(seen.kind, names.at(seen.name)).and_then(|place| self.wanted.get_mut(place));
+        let wanted = self.place(ty.kind, names.at(ty.name)).and_then(|place| self.wanted.get_mut(place));
         match wanted {
             Some(wanted) if wanted.found.is_none() => {
-                wanted.found = Some(Found { source, id: seen.id, module: None });
+                wanted.found = Some(Found { source, id: ty.id, module: None });
                 self.missing -= 1;
                 true
             }

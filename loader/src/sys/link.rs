@@ -148,7 +148,7 @@ pub(crate) fn create_kprobe_multi_nowhere(program: BorrowedFd<'_>, why: &str) ->
 
 /// Where in a file many probes are to be.
 #[derive(Clone, Copy)]
-pub(crate) struct Places<'a> {
+pub(crate) struct UprobeOffsets<'a> {
     pub(crate) path: &'a CStr,
     pub(crate) offsets: &'a [u64],
     /// Where in the file the counters lie that tell a program somebody listens; empty, or as many as offsets.
@@ -162,7 +162,7 @@ pub(crate) fn create_uprobe_multi(
     program: BorrowedFd<'_>,
     attach_type: AttachType,
     retprobe: bool,
-    places: Places<'_>,
+    places: UprobeOffsets<'_>,
     pid: u32,
     why: &str,
 ) -> io::Result<OwnedFd> {

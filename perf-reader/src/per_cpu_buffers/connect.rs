@@ -11,7 +11,7 @@ impl PerCpuBuffers {
     /// warning for all (crate `log`): see [`without_slot`](PerCpuBuffers::without_slot).
     ///
     /// # Errors
-    /// [`Error::System`] with the errno that `slots` answered: E2BIG only if the map has no slot for any of the CPUs.
+    /// [`Error::Syscall`] with the errno that `slots` answered: E2BIG only if the map has no slot for any of the CPUs.
     pub fn connect(&mut self, slots: &impl EventArray) -> Result<(), Error> {
         let mut without = Vec::new();
         let mut held = Vec::new();

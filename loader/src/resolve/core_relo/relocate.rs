@@ -10,7 +10,7 @@ use super::{
 };
 use crate::btf::{
     Btf,
-    visitor::{Absent, Seeker, Source, Sources, Types},
+    visitor::{Absent, Visitor, Source, Sources, Types},
 };
 
 /// Access to instructions, by section and offset.
