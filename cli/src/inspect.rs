@@ -86,9 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let against = btf.as_deref().map_or(Against::Running, Against::Btf);
     let report = Report::new(&path, object, against, &arguments.programs);
     if report.foreign && arguments.btf.is_some() {
-        warn!(
-            "--btf has no effect: the object is for machines of the other byte order, so there is no dry run"
-        );
+        warn!("--btf has no effect: the object is for machines of the other byte order, so there is no dry run");
     }
     terminal::print(&match arguments.format {
         Format::Table => terminal::clean(&show::text(&report)).into_owned(),

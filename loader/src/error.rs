@@ -341,7 +341,10 @@ mod tests {
                 perf_reader::Error::Denied { cpu: 0, errno: Errno::new(libc::EACCES), paranoid: None },
                 Some(libc::EACCES),
             ),
-            (perf_reader::Error::Syscall { operation: "x".into(), errno: Errno::new(libc::EMFILE) }, Some(libc::EMFILE)),
+            (
+                perf_reader::Error::Syscall { operation: "x".into(), errno: Errno::new(libc::EMFILE) },
+                Some(libc::EMFILE),
+            ),
             (perf_reader::Error::InvalidSize { bytes: 3, page: 4096 }, None),
         ] {
             assert_eq!(Error::from(error).errno().map(Errno::raw), errno);

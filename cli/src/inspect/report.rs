@@ -279,12 +279,7 @@ impl<'r> Whole<'r> {
 
 /// One program, as it is in the first dry run that has it. `why` is the reason if the object
 /// cannot be linked at all.
-fn one(
-    spec: &ProgramSpec,
-    functions: &Functions,
-    dry_runs: [Option<&Whole<'_>>; 2],
-    why: Option<&String>,
-) -> Program {
+fn one(spec: &ProgramSpec, functions: &Functions, dry_runs: [Option<&Whole<'_>>; 2], why: Option<&String>) -> Program {
     let own = functions.of_program(spec);
     let mut program = Program {
         name: spec.name.clone(),

@@ -30,7 +30,12 @@ pub(super) struct Walked {
 
 /// Walks over `types`. Their numbers begin at `first`; a name may be anywhere below `strings_end`. Each type is shown to
 /// `visit` as it comes by.
-pub(super) fn walk(types: &[u8], first: u32, strings_end: u32, mut visit: impl FnMut(TypeHeader)) -> Result<Walked, Broken> {
+pub(super) fn walk(
+    types: &[u8],
+    first: u32,
+    strings_end: u32,
+    mut visit: impl FnMut(TypeHeader),
+) -> Result<Walked, Broken> {
     // A type takes 12 bytes or more, in the kernel's BTF 28 on average; what is too much is given back below.
     let mut offsets = Vec::with_capacity(types.len() / 24 + 1);
     let mut highest = Highest { name: 0, id: 0 };

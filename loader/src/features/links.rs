@@ -15,7 +15,7 @@ use cutaway_sys::AttachType;
 use super::support::{Support, kept, nothing, support};
 use crate::{
     ProgramType,
-    sys::link::{self, UprobeOffsets, Target},
+    sys::link::{self, Target, UprobeOffsets},
 };
 
 /// Puts a question with a program of this kind: `missing` is what a kernel says that knows such links.

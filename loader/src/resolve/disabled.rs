@@ -5,7 +5,7 @@ use crate::{
     Error,
     btf::{
         Btf, Names, TypeHeader,
-        visitor::{Visitor, Sources, Types},
+        visitor::{Sources, Types, Visitor},
     },
     object::Extern,
 };

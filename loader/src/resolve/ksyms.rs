@@ -11,7 +11,7 @@ use crate::{
     Error,
     btf::{
         Btf, Kind, Names, TypeHeader,
-        visitor::{Absent, Beginnings, Visitor, Source, Sources},
+        visitor::{Absent, Beginnings, Source, Sources, Visitor},
     },
     object::{Extern, ExternKind},
     privileges::Capability,

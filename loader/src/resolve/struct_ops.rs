@@ -20,8 +20,8 @@ use std::{os::fd::OwnedFd, sync::Arc};
 use crate::{
     Error, MapSpec, ProgramSpec, ProgramType,
     btf::{
-        self, Btf, Kind, Names, TypeHeader, Type,
-        visitor::{Absent, Visitor, Sources},
+        self, Btf, Kind, Names, Type, TypeHeader,
+        visitor::{Absent, Sources, Visitor},
     },
     elf::Start,
     object::Table,

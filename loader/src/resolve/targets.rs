@@ -15,7 +15,7 @@ use crate::{
     AttachType, Error, ProgramType, Target,
     btf::{
         Kind, Names, TypeHeader, shown,
-        visitor::{Absent, Beginnings, Visitor, Sources},
+        visitor::{Absent, Beginnings, Sources, Visitor},
     },
     object::ProgramSpec,
     sorted::sort,
@@ -69,8 +69,7 @@ impl Visitor for Targets {
 
     /// Takes down the number of a type that is wanted. Of several of one name the first counts.
     fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool {
-        let is_sought =
-            matches!(ty.kind, Kind::Func | Kind::Typedef) && self.beginnings.may_be(names.from(ty.name));
+        let is_sought = matches!(ty.kind, Kind::Func | Kind::Typedef) && self.beginnings.may_be(names.from(ty.name));
         if !is_sought || self.missing == 0 {
             return false;
         }

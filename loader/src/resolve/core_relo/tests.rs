@@ -13,7 +13,7 @@ use super::{
 use crate::btf::{
     Btf, Kind,
     tests::Builder,
-    visitor::{Visitor, Source},
+    visitor::{Source, Visitor},
 };
 
 #[test]
