@@ -65,8 +65,8 @@
 //! | `perf` | reading perf buffers: the crate `perf_reader`, and `PerfEventArray` |
 //! | `core-relo` | objects with CO-RE relocations |
 //! | `externs` | objects with externs: `__kconfig`, `__ksym` |
-//! | `struct-ops` | tables of functions for the kernel: `Map::attach` |
-//! | `tracing` | what hangs on a name in the kernel's BTF: `fentry`, `fexit`, `tp_btf`, `lsm`, `iter`, `freplace`: `Tracing`, `Iter`, `LoadOptions::replace` |
+//! | `struct-ops` | struct_ops maps: `Map::attach` |
+//! | `tracing` | programs that are attached to a name in the kernel's BTF: `fentry`, `fexit`, `tp_btf`, `lsm`, `iter`, `freplace`: `Tracing`, `Iter`, `LoadOptions::replace` |
 //! | `uprobe` | attaching to functions of programs and libraries: `Uprobe`, `UprobeMulti` |
 //! | `usdt` | attaching to statically defined tracepoints of programs: `Usdt`; implies `uprobe` |
 //! | `debugdata` | the symbols that a stripped file carries compressed (`.gnu_debugdata`), by the crate `lzma-rust2`; implies `uprobe`; not on by default |

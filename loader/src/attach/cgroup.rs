@@ -1,8 +1,8 @@
 //! Cgroups: programs that decide what the processes in a cgroup may do, and see what they send and receive.
 //!
-//! A program hangs on a cgroup of version 2 and rules over all below it. The descriptor is that of its folder, opened like
-//! any other. A link (5.7) goes with its last descriptor; before, `BPF_PROG_ATTACH` left the program there until the cgroup
-//! was removed or somebody detached it. (`kernel/bpf/cgroup.c`.)
+//! A program is attached to a cgroup of version 2 and applies to all cgroups below it. The fd is that of the cgroup's
+//! directory, opened like any other. A link (5.7) ends with its last fd; before, `BPF_PROG_ATTACH` left the program
+//! attached until the cgroup was removed or the program was detached. (`kernel/bpf/cgroup.c`.)
 
 use std::{
     io,

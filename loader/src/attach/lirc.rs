@@ -1,7 +1,7 @@
 //! Infrared receivers: programs that decode what a remote control sends.
 //!
-//! A receiver (`/dev/lirc0`) gives each pulse and pause of the light to its programs, which put together keys of them. Up to 64
-//! hang on one receiver, by `BPF_PROG_ATTACH`. (`drivers/media/rc/bpf-lirc.c`, Linux 4.18.)
+//! A receiver (`/dev/lirc0`) passes each pulse and pause of the light to its programs, which assemble keys from them. Up to
+//! 64 can be attached to one receiver, by `BPF_PROG_ATTACH`. (`drivers/media/rc/bpf-lirc.c`, Linux 4.18.)
 
 use std::os::fd::{AsFd, BorrowedFd};
 

@@ -85,7 +85,10 @@ impl Deref for Bytes {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    file::open(path, "the kernel's types: CO-RE adapts the program to them, and programs hang on what they name")
+    file::open(
+        path,
+        "the kernel's types: CO-RE adapts the program to them, and programs are attached to what they name",
+    )
 }
 
 /// Reads a whole file of about `length` bytes.

@@ -37,7 +37,7 @@ pub struct Type<'b> {
 pub struct Member<'b> {
     /// Empty for an unnamed structure or union, whose members count as those of the one around it.
     pub name: &'b [u8],
-    /// The number of its type.
+    /// The id of its type.
     pub type_id: u32,
     /// Bits from the start of the structure.
     pub bit_offset: u32,
@@ -62,7 +62,7 @@ pub struct EnumValue<'b> {
 pub struct Param<'b> {
     /// Empty if the prototype does not name it.
     pub name: &'b [u8],
-    /// The number of its type; 0 in the last place stands for `...`.
+    /// The id of its type; 0 for the last parameter stands for `...`.
     pub type_id: u32,
 }
 
@@ -70,7 +70,7 @@ pub struct Param<'b> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SectionVar {
-    /// The number of the [`Kind::Var`], or of the [`Kind::Func`] among externs.
+    /// The id of the [`Kind::Var`], or of the [`Kind::Func`] among externs.
     pub type_id: u32,
     /// Bytes from the section's start; compilers leave 0 here and mean the symbol's.
     pub offset: u32,
@@ -152,7 +152,7 @@ impl<'b> Type<'b> {
         }
     }
 
-    /// The number of the type that it refers to: what a pointer points to, a typedef names, a variable is of, a function
+    /// Returns the id of the type that it refers to: what a pointer points to, a typedef names, a variable is of, a function
     /// has for its prototype, a prototype returns. 0 (`void`) for a kind that refers to nothing.
     #[must_use]
     pub fn referred(self) -> u32 {

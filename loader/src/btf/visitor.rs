@@ -1,12 +1,12 @@
-//! One look at the kernel's types, for all who want something of them.
+//! One pass over the kernel's BTF, shared by all visitors.
 //!
-//! CO-RE relocation looks for structures, programs for the functions they hang on, externs for variables and functions,
-//! tables of functions for the kernel's. To walk over the kernel's 130,000 types costs the most of what loading costs, so it
-//! is done once for all of them together, and not at all if nobody wants anything. Modules are asked for what the kernel
-//! itself does not have.
+//! CO-RE relocation looks for structures, programs for the functions they are attached to, externs for variables and
+//! functions, struct_ops maps for the kernel's structures. The walk over the kernel's 130,000 types is the largest part of
+//! the time that loading takes. So it is done once for all visitors, and not at all if they look for nothing. Only what
+//! vmlinux does not have is looked for in modules.
 //!
-//! What is found is a number, which counts in one [`Source`]. The sources are lent for as long as somebody compares types in
-//! them, and forgotten then: an index of half a megabyte, and a mapping that costs nothing.
+//! A visitor finds type ids, each valid in one [`Source`]. The sources are borrowed while types in them are compared, and
+//! dropped afterwards: an index of half a megabyte, and a mapping that costs nothing.
 
 use std::fmt;
 
@@ -20,13 +20,13 @@ pub(crate) struct Source<'t> {
     pub(crate) btf: &'t Btf<'t>,
 }
 
-/// Somebody who looks for types.
+/// Looks for types by name.
 pub(crate) trait Visitor {
-    /// Nothing is looked for.
+    /// Returns whether it looks for nothing.
     fn is_idle(&self) -> bool;
-    /// Something has not been found yet.
+    /// Returns whether something has not been found yet.
     fn is_missing_some(&self) -> bool;
-    /// Looks at a type of a source as the walk comes by; tells whether it is one that was looked for.
+    /// Visits a type of a source during the walk; returns whether it is one that it looks for.
     fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool;
 }
 
@@ -81,7 +81,7 @@ impl<A: Visitor, B: Visitor, C: Visitor, D: Visitor> Visitor for (A, B, C, D) {
     }
 }
 
-/// Why there are no types to look at.
+/// Why there is no BTF to walk over.
 #[derive(Debug, Clone)]
 pub(crate) struct Absent(pub(crate) String);
 
@@ -91,20 +91,20 @@ impl fmt::Display for Absent {
     }
 }
 
-/// What was looked at: nothing if nothing was looked for, else at least the kernel's own types; or why they cannot be had.
+/// The BTF that was walked over: none if the visitors look for nothing, else at least that of vmlinux; or why there is none.
 pub(crate) type Sources<'s, 't> = Result<&'s [Source<'t>], Absent>;
 
-/// Where to look.
+/// Which BTF to walk over.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Types<'a> {
     /// The running kernel and its modules.
     Running,
-    /// These bytes, in the kernel's place.
+    /// These bytes, instead of the kernel's.
     Given(&'a [u8]),
 }
 
 impl Types<'_> {
-    /// Looks, and lends `then` the sources in which something was found.
+    /// Walks over the types, and lends `then` the sources in which something was found.
     pub(crate) fn search<S: Visitor, T>(self, mut visitor: S, then: impl FnOnce(S, Sources<'_, '_>) -> T) -> T {
         if visitor.is_idle() {
             return then(visitor, Ok(&[]));

@@ -71,7 +71,7 @@ pub(super) fn walk(
     Ok(Walked { offsets })
 }
 
-/// The highest offset of a name, and the highest number of a type, that anything refers to.
+/// The highest offset of a name, and the highest type id, that anything refers to.
 struct Highest {
     name: u32,
     id: u32,

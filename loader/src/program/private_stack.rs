@@ -43,7 +43,7 @@ pub(super) fn kept(program_type: ProgramType, linked: &Linked) -> Option<Linked>
 
 /// For a program that was refused behind the front, by `refusal`, and is taken without it: whether it may run like that.
 pub(super) fn may_do_without(spec: &ProgramSpec, refusal: &Error) -> Result<(), Error> {
-    // What hangs on a kprobe is never interrupted by itself.
+    // A kprobe program is never interrupted by itself.
     if !["uprobe", "uretprobe", "usdt"].iter().any(|kind| spec.section_name.trim_start_matches('?').starts_with(kind)) {
         return Ok(());
     }

@@ -102,7 +102,7 @@ impl Takes {
             T::SYSCALL | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE => {
                 Self { once: true, packet: false, in_place: true, ..any }
             }
-            // The kernel calls functions of its own that such programs hang on, and ignores all that it is given.
+            // The kernel calls functions of its own that such programs are attached to, and ignores all input.
             T::TRACING => Self { once: true, packet: false, context: false, in_place: true, ..any },
             // The arguments are the context.
             T::STRUCT_OPS => Self { once: true, packet: false, in_place: true, ..any },

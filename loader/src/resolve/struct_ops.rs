@@ -1,13 +1,13 @@
-//! `struct_ops`: programs in the place of the kernel's own functions.
+//! `struct_ops`: programs instead of functions of the kernel.
 //!
-//! Some parts of the kernel are called through a table of functions, such as TCP's congestion control. A map of the kind
-//! `STRUCT_OPS` is such a table made of programs. The kernel wraps the table into a structure of its own, by whose name the
-//! kinds of table that it takes are known:
+//! The kernel calls some of its parts through a structure of function pointers, such as TCP's congestion control. A map of
+//! type `STRUCT_OPS` is such a structure made of programs. The kernel wraps it into a structure of its own, whose name says
+//! which kinds of struct_ops map it supports:
 //!
 //! ```text
 //!     struct bpf_struct_ops_tcp_congestion_ops
 //!         common   who uses it, in which state
-//!         data     struct tcp_congestion_ops      the table; where it has functions, programs' descriptors
+//!         data     struct tcp_congestion_ops      with the programs' fds in place of function pointers
 //! ```
 //!
 //! The object has its own idea of the table's structure, often with few of the members and in another order. So before

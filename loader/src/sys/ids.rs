@@ -52,7 +52,7 @@ pub(crate) fn open(kind: Kind, id: u32, why: &str) -> io::Result<OwnedFd> {
     unsafe { bpf_fd(command, &mut attr, why) }
 }
 
-/// What the kernel knows of a program, and the numbers of the maps that it uses.
+/// Returns the kernel's information on a program, and the ids of the maps that it uses.
 pub(crate) fn program_info(program: BorrowedFd<'_>) -> io::Result<(ProgInfo, Vec<u32>)> {
     let mut maps = Vec::new();
     loop {

@@ -34,7 +34,7 @@ struct Attr {
 
 const _: () = assert!(size_of::<Attr>() == 72);
 
-/// What to hang on, in the words of `struct perf_event_attr`.
+/// What to open as an event, in the words of `struct perf_event_attr`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Event<'a> {
     /// The dynamic PMU `uprobe`: `event_type` as sysfs says, `config` with the return-probe bit set or not, and in its

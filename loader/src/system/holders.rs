@@ -1,8 +1,8 @@
-//! Which process holds a map or a perf event: read from `/proc`, where each descriptor says what it is.
+//! Finds the processes that hold a map or a perf event, by their fds in `/proc`.
 //!
 //! `/proc/PID/fd/N` is a link that names the kind (`anon_inode:bpf-map`, `anon_inode:[perf_event]`), and
-//! `/proc/PID/fdinfo/N` has a map's number (`map_id`, Linux 4.13; `bpf_map_show_fdinfo` in `kernel/bpf/syscall.c`). A map
-//! that is mapped into a process whose descriptor is closed is not found this way, nor is one that only programs use.
+//! `/proc/PID/fdinfo/N` has a map's id (`map_id`, Linux 4.13; `bpf_map_show_fdinfo` in `kernel/bpf/syscall.c`). A map
+//! that is mapped into a process whose fd is closed is not found this way, nor is one that only programs use.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use std::{
 
 use crate::{Error, sys::ids};
 
-/// A descriptor in some process.
+/// An fd of a map or perf event in a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FdOwner {
@@ -20,17 +20,17 @@ pub struct FdOwner {
     pub pid: u32,
     /// Its name, as it says itself: up to 15 bytes, any bytes.
     pub comm: String,
-    /// The descriptor's number there.
+    /// The number of the fd there.
     pub fd: u32,
     /// What it is.
     pub kind: FdKind,
 }
 
-/// What a descriptor is.
+/// The kind of object that an fd refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FdKind {
-    /// A map, by the kernel's number.
+    /// A map, by its id.
     Map(u32),
     /// A perf event: a probe, a counter, or the buffer of one CPU.
     PerfEvent,
@@ -38,7 +38,7 @@ pub enum FdKind {
 
 impl FdOwner {
     /// For a perf event: whether it runs a program. One that does is a probe; those that perf buffers are made of do not.
-    /// `None` if the kernel does not say (it wants CAP_SYS_ADMIN and Linux 4.18), or the descriptor is gone.
+    /// `None` if the kernel does not say (it wants CAP_SYS_ADMIN and Linux 4.18), or the fd is gone.
     #[must_use]
     pub fn runs_a_program(&self) -> Option<bool> {
         match ids::program_of_event(self.pid, self.fd) {
@@ -54,7 +54,7 @@ impl FdOwner {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct OpenFds {
-    /// Ordered by process and descriptor.
+    /// Ordered by process and fd.
     pub found: Vec<FdOwner>,
     /// Processes that this process may not look into.
     pub hidden: u32,
@@ -124,7 +124,7 @@ fn of_process(pid: u32, found: &mut Vec<FdOwner>) -> io::Result<()> {
     Ok(())
 }
 
-/// The number of the map behind a descriptor; `None` if it is no map.
+/// Returns the id of the map behind an fd; `None` if it is no map.
 pub(super) fn map_id(fdinfo: &str) -> io::Result<Option<u32>> {
     /// A map's takes some hundred bytes. That of another kind of descriptor (an inotify instance) has a line for each
     /// thing watched.

@@ -17,13 +17,13 @@ use std::{
 use super::holders::{map_id, wants_descriptors};
 use crate::{Error, sys::bpf};
 
-/// A map's name in a bpf file system.
+/// A pinned map: a file of a bpf file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pin {
     /// The file.
     pub path: PathBuf,
-    /// The kernel's number of the map.
+    /// The map id.
     pub map: u32,
 }
 
@@ -31,7 +31,7 @@ pub struct Pin {
 ///
 /// # Errors
 ///
-/// [`Error::Syscall`] if the mounts cannot be read. EMFILE if no descriptor is left to open a file: then the list would
+/// [`Error::Syscall`] if the mounts cannot be read. EMFILE if no fd is left to open a file: then the list would
 /// be short.
 #[doc(alias("BPF_OBJ_GET", "bpffs"))]
 pub fn pins() -> Result<Vec<Pin>, Error> {

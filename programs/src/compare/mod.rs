@@ -7,7 +7,7 @@
 //!     array_sink.rs   times put into a plain map, which tells nobody                         wake-ups
 //! ```
 //!
-//! All but `life.rs` are raw tracepoint programs that hang on no tracepoint: user space runs them with
+//! All but `task_event.rs` are raw tracepoint programs that are attached to no tracepoint: user space runs them with
 //! `BPF_PROG_TEST_RUN` (Linux 5.10 for this kind), on the CPU of the thread that asks. So a record is made when the
 //! experiment wants one, where it wants it, and by nobody else: there is no breakpoint, no other process's event, and
 //! nothing to filter. What they are to do is in their context, of which the kernel makes the words that a tracepoint's

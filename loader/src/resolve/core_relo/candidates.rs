@@ -22,7 +22,7 @@ pub(super) struct Candidate {
 /// The types that an object asks for, and what has been found for each.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates<'l> {
-    /// By the number of the type in the object's BTF.
+    /// By the type id in the object's BTF.
     wanted: Sorted<u32, Wanted>,
     /// What is looked for, by name without flavour, and for each name by kind: all flavours of a type have the same.
     named: Sorted<(&'l [u8], Kind), Vec<Candidate>>,
