@@ -129,6 +129,7 @@ impl Error {
     }
 
     /// The verifier's whole log, if this error comes from it.
+    #[doc(alias("bpf_program__log_buf", "VerifierError", "log_buf"))]
     #[must_use]
     pub fn verifier_log(&self) -> Option<&str> {
         match self {
@@ -187,11 +188,11 @@ impl fmt::Display for Error {
             }
             Self::Library { library, why } => {
                 write!(f, "cannot find the library `{library}`: {why}")?;
-                advise_on_descriptors(f, why)
+                advise_on_fds(f, why)
             }
             Self::Symbol { symbol, library, why } => {
                 write!(f, "cannot attach to `{symbol}` in {library}: {why}")?;
-                advise_on_descriptors(f, why)
+                advise_on_fds(f, why)
             }
             #[cfg(feature = "ring")]
             Self::Ring(error) => error.fmt(f),
@@ -200,7 +201,7 @@ impl fmt::Display for Error {
             Self::Bug { what, at } => write!(f, "bug in the crate cutaway ({at}): {what}; please report it"),
             Self::Invalid { operation, why } => {
                 write!(f, "cannot {operation}: {why}")?;
-                advise_on_descriptors(f, why)
+                advise_on_fds(f, why)
             }
         }
     }
@@ -208,7 +209,7 @@ impl fmt::Display for Error {
 
 /// Adds what to do if a reason quotes an error for want of file descriptors. Those reasons are text, and may quote it
 /// from further down.
-fn advise_on_descriptors(f: &mut fmt::Formatter<'_>, why: &str) -> fmt::Result {
+fn advise_on_fds(f: &mut fmt::Formatter<'_>, why: &str) -> fmt::Result {
     if !cfg!(feature = "advice") {
         return Ok(());
     }

@@ -162,7 +162,7 @@ impl<M: Consume> RingSet<M> {
     /// A handle that ends [`wait`](Self::wait) from elsewhere.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if there is no descriptor left for its pipe.
+    /// [`Error::Syscall`] if there is no fd left for its pipe.
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.waiter.stopper()
     }

@@ -17,8 +17,8 @@ use crate::wakeup_mode::{Switch, WakeupMode};
 
 /// The perf buffer of one CPU, opened, mapped and enabled.
 ///
-/// Its descriptor ([`AsFd`]) is what goes into the `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, under the CPU's number as key. Until
-/// it does, programs on this CPU get ENOENT from `bpf_perf_event_output`. The kernel clears the slot when the map's descriptor
+/// Its fd ([`AsFd`]) is what goes into the `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, under the CPU's number as key. Until
+/// it does, programs on this CPU get ENOENT from `bpf_perf_event_output`. The kernel clears the slot when the map's fd
 /// that set it is closed: keep that one open.
 #[doc(alias = "PERF_COUNT_SW_BPF_OUTPUT")]
 #[derive(Debug)]
@@ -85,6 +85,7 @@ impl AsFd for Replacement {
 }
 
 /// How many samples were lost, and who says so.
+#[doc(alias("PERF_RECORD_LOST", "PERF_FORMAT_LOST"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// Samples that found no room.
@@ -277,6 +278,7 @@ impl Buffer {
     ///
     /// # Errors
     /// [`Corrupt::Positions`].
+    #[doc(alias = "perf_buffer__consume_buffer")]
     #[inline]
     pub fn batch(&mut self) -> Result<Batch<'_, Mapping>, Corrupt> {
         self.reader.batch()

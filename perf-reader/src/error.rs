@@ -58,9 +58,9 @@ pub enum Error {
         /// What is wrong with them.
         corrupt: Corrupt,
     },
-    /// What the kernel mapped for a borrowed descriptor are not perf pages.
+    /// What the kernel mapped for a borrowed fd are not perf pages.
     Foreign {
-        /// Whose descriptor it is.
+        /// Whose fd it is.
         what: String,
         /// What is wrong with the pages.
         corrupt: Corrupt,

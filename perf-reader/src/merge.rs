@@ -58,6 +58,7 @@ use crate::sample::Sample;
 /// println!("{} came too late to be in order", merge.late());
 /// # Ok::<(), perf_reader::Error>(())
 /// ```
+#[doc(alias = "ordered_events")]
 #[derive(Debug)]
 pub struct Merge {
     delay: Duration,

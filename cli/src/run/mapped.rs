@@ -27,7 +27,7 @@ pub(super) fn warn_if_not(pid: u32, file: &Path) {
         return;
     }
     let other = of_that_name.map_or_else(String::new, |path| {
-        format!("; it has mapped {}: to attach there, give the name without a folder", path.display())
+        format!("; it has mapped {}: to attach there, give the name without a directory", path.display())
     });
     warn!("process {pid} has not mapped {} so far, so no probe there is hit{other}", file.display());
 }

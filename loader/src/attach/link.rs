@@ -4,8 +4,8 @@
 //!
 //! | way | what holds the program | gone with the process | pins |
 //! | --- | --- | --- | --- |
-//! | a link | the link's descriptor | yes | yes |
-//! | a perf event (before 5.15) | the event's descriptor | yes | no |
+//! | a link | the link's fd | yes | yes |
+//! | a perf event (before 5.15) | the event's fd | yes | no |
 //! | several of these, one for each place or CPU | all of them | yes | no |
 //! | a call that attaches, and another that detaches | what it is attached to | no | no |
 

@@ -35,7 +35,7 @@ impl<'fd> Lirc<'fd> {
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = "the infrared receiver";
         program.must_be(&[ProgramType::LIRC_MODE2], what)?;
-        fd::duplicate(self.receiver, "keeps a descriptor of its own, to detach by")
+        fd::duplicate(self.receiver, "keeps an fd of its own, to detach by")
             .and_then(|receiver| ByCommand::attach(program, receiver, AttachType::LIRC_MODE2, 0, what))
             .map(|call| Link::by_call(program, what, "BPF_PROG_ATTACH", call))
             .map_err(|error| match error.raw_os_error() {

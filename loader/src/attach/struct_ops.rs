@@ -42,7 +42,7 @@ impl Map {
         };
         let what = format!("the table `{}`", self.name());
         if !table.by_link {
-            // The map's own descriptor may be gone when the table is taken back.
+            // The map's own fd may be gone when the table is taken back.
             let map = self.again()?;
             self.write_table(table).map_err(|error| refused(&error))?;
             debug!("{what} is in use, without a link");

@@ -71,12 +71,14 @@ impl Uprobe {
 
     /// The instruction at `address`, as the file itself counts addresses (`nm`, `objdump -d`): those of a process less where
     /// the file is mapped in it.
+    #[doc(alias("from_virtual_address", "UprobeOptions.Address"))]
     #[must_use]
     pub fn at_virtual_address(library: impl AsRef<OsStr>, address: u64) -> Self {
         Self::at(library, Location::VirtualAddress(address))
     }
 
     /// The instruction at `byte` of the file, counted from its start.
+    #[doc(alias = "AbsoluteOffset")]
     #[must_use]
     pub fn at_file_offset(library: impl AsRef<OsStr>, file_offset: u64) -> Self {
         Self::at(library, Location::FileOffset(file_offset))
@@ -105,6 +107,7 @@ impl Uprobe {
 
     /// Attaches `offset` bytes behind the function's start, where an instruction must begin. Beyond the function's end, as
     /// far as its symbol tells it, is an error, and so is any offset for a return probe on a symbol.
+    #[doc(alias = "func_offset")]
     #[must_use]
     pub fn offset(mut self, offset: u64) -> Self {
         self.offset = offset;
@@ -112,6 +115,7 @@ impl Uprobe {
     }
 
     /// Attaches to the function's return instead of its entry.
+    #[doc(alias = "uretprobe")]
     #[must_use]
     pub fn retprobe(mut self, retprobe: bool) -> Self {
         self.retprobe = retprobe;
@@ -137,6 +141,7 @@ impl Uprobe {
 
     /// Sets the file offset of the 16-bit counter that tells the probed program how many probes are attached here; the kernel
     /// keeps it up to date (`ref_ctr_offset`, Linux 4.20). Programs with statically defined tracepoints have such counters.
+    #[doc(alias("RefCtrOffset", "semaphore"))]
     #[must_use]
     pub fn ref_ctr_offset(mut self, file_offset: u32) -> Self {
         self.ref_ctr_offset = file_offset;
@@ -204,6 +209,7 @@ impl Uprobe {
     ///
     /// As [`Uprobe::locate`]; [`Error::Symbol`] also if a byte is in no executable segment of its ELF file; [`Error::Syscall`] if
     /// the kernel refuses.
+    #[doc(alias = "bpf_program__attach_uprobe_opts")]
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (binary, file_offset) = self.open()?;
         if let Location::FileOffset(_) = self.location {

@@ -1,7 +1,7 @@
 //! One link on many locations of one file.
 //!
 //! One link (`BPF_TRACE_UPROBE_MULTI`, 6.6) puts a probe on thousands of functions without a perf event for each, and no
-//! descriptor but its own (`kernel/trace/bpf_trace.c`). A program of the section `uprobe.session` (6.13) runs on entry and on
+//! fd but its own (`kernel/trace/bpf_trace.c`). A program of the section `uprobe.session` (6.13) runs on entry and on
 //! return, and its answer on entry says whether it wants to see the return.
 
 use std::{

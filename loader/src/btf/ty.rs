@@ -19,6 +19,7 @@ pub(super) struct Context<'a> {
 /// A type: a few words copied out, and a view of the rest.
 ///
 /// What a kind does not have is empty, 0 or `None`: asking an integer for its members is no error.
+#[doc(alias = "btf_type")]
 #[derive(Debug, Clone, Copy)]
 pub struct Type<'b> {
     pub(super) context: &'b Context<'b>,
@@ -32,6 +33,7 @@ pub struct Type<'b> {
 }
 
 /// A member of a structure or union.
+#[doc(alias = "btf_member")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Member<'b> {
@@ -46,6 +48,7 @@ pub struct Member<'b> {
 }
 
 /// An enumerator.
+#[doc(alias("btf_enum", "btf_enum64"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EnumValue<'b> {
@@ -57,6 +60,7 @@ pub struct EnumValue<'b> {
 }
 
 /// A parameter of a function.
+#[doc(alias = "btf_param")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Param<'b> {
@@ -67,6 +71,7 @@ pub struct Param<'b> {
 }
 
 /// A variable in a section of data.
+#[doc(alias = "btf_var_secinfo")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SectionVar {
@@ -79,6 +84,7 @@ pub struct SectionVar {
 }
 
 /// An array of one dimension.
+#[doc(alias = "btf_array")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Array {
@@ -284,6 +290,7 @@ impl<'b> Type<'b> {
     }
 
     /// A function's or variable's linkage: 0 static, 1 global, 2 extern. Others are nonsense, and possible.
+    #[doc(alias("btf_var", "btf_func_linkage"))]
     #[must_use]
     pub fn linkage(self) -> u32 {
         match self.kind {
@@ -294,6 +301,7 @@ impl<'b> Type<'b> {
     }
 
     /// What a declaration tag is on: the place of a member or parameter, or `None` for the declaration as a whole.
+    #[doc(alias("btf_decl_tag", "component_idx"))]
     #[must_use]
     pub fn component(self) -> Option<u32> {
         let component = word(self.added, 0);

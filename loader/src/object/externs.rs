@@ -26,6 +26,7 @@ use crate::{
 };
 
 /// What a program takes from the kernel by name.
+#[doc(alias("__ksym", "__kconfig", "extern_desc"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Extern {

@@ -75,10 +75,10 @@ fn preemption() -> String {
 #[cfg(feature = "uprobe")]
 fn unmounted_preemption() -> io::Result<String> {
     use std::{io::Read, os::fd::AsFd};
-    let folder = mount::private(c"debugfs", "opens debugfs, which is not mounted, by a mount of our own")?;
+    let directory = mount::private(c"debugfs", "opens debugfs, which is not mounted, by a mount of our own")?;
     let mut text = String::new();
     let why = "asks whether this kernel interrupts programs";
-    mount::open_below(folder.as_fd(), c"sched/preempt", why)?.read_to_string(&mut text)?;
+    mount::open_below(directory.as_fd(), c"sched/preempt", why)?.read_to_string(&mut text)?;
     Ok(text)
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct Fitted {
     pub(crate) module: Option<Arc<OwnedFd>>,
     /// The map's value, without programs.
     value: Vec<u8>,
-    /// Where in it a program's descriptor goes.
+    /// Where in it a program's fd goes.
     programs: Vec<(usize, Start)>,
     pub(crate) by_link: bool,
 }

@@ -31,7 +31,7 @@ pub(crate) enum Target<'a> {
     Fd(BorrowedFd<'a>),
     /// A network device.
     Device(u32),
-    /// -1, nobody's descriptor, to ask a question with.
+    /// -1, nobody's fd, to ask a question with.
     Nowhere,
 }
 
@@ -212,7 +212,7 @@ pub(crate) fn create_netfilter(
     unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
 }
 
-/// Starts one reading of an iterator (5.8): a descriptor to read(2) from.
+/// Starts one reading of an iterator (5.8): an fd to read(2) from.
 pub(crate) fn iter_create(link: BorrowedFd<'_>, why: &str) -> io::Result<OwnedFd> {
     let mut attr = IterCreate { link_fd: number(link), flags: 0 };
     // SAFETY: `IterCreate` holds no address.

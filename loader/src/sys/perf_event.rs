@@ -1,6 +1,6 @@
 //! perf_event_open(2) as a place to hang a program on: probes and tracepoints.
 //!
-//! A probe made this way lives as long as its descriptor, without a name in tracefs, and is gone when the process dies.
+//! A probe made this way lives as long as its fd, without a name in tracefs, and is gone when the process dies.
 //! (The other use of perf events, as a buffer, belongs to the crate perf-reader.)
 #![expect(unsafe_code, reason = "the system calls themselves")]
 
@@ -115,7 +115,7 @@ pub(crate) fn open(event: Event<'_>, scope: Scope, why: &str) -> io::Result<Owne
     let answer = check(value);
     report("perf_event_open", &Arguments { event, pid, cpu }, &answer, why);
     let fd = RawFd::try_from(answer?).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows of it.
+    // SAFETY: the kernel has just made this fd for us, and nobody else knows of it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 

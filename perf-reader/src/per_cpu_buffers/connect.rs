@@ -12,6 +12,7 @@ impl PerCpuBuffers {
     ///
     /// # Errors
     /// [`Error::Syscall`] with the errno that `slots` answered: E2BIG only if the map has no slot for any of the CPUs.
+    #[doc(alias("bpf_map_update_elem", "BPF_MAP_UPDATE_ELEM"))]
     pub fn connect(&mut self, slots: &impl EventArray) -> Result<(), Error> {
         let mut without = Vec::new();
         let mut held = Vec::new();
