@@ -202,7 +202,7 @@ pub(crate) fn functions_outside_of_code_are_none() {
 /// Thousands of tables, all of them the same.
 pub(crate) fn tables_that_lie_on_each_other_are_refused() {
     let bytes = with_symbols(corpus("struct_ops.o"), "table", 20_000, |_, _| {});
-    assert!(refusal(&bytes).contains("its table of functions `table` is broken"), "{}", refusal(&bytes));
+    assert!(refusal(&bytes).contains("its struct_ops map `table` is broken"), "{}", refusal(&bytes));
 }
 
 /// Thousands of maps that hold the same others.
