@@ -54,7 +54,7 @@ use self::{
 };
 use crate::{
     args::Format,
-    error::{CliError, enough_descriptors},
+    error::{CliError, enough_fds},
     signals,
 };
 
@@ -95,7 +95,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     // The largest experiment holds some tens, and two for each CPU. More than is needed would refuse large machines.
     let all_cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    enough_descriptors("compare anything", 48 + 2 * all_cpus)?;
+    enough_fds("compare anything", 48 + 2 * all_cpus)?;
     permitted()?;
     let draft = arguments.report.as_deref().map(Draft::create).transpose()?;
     let effort = if arguments.quick { Effort::Quick } else { Effort::Full };

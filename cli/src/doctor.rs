@@ -15,7 +15,7 @@ use clap::Args;
 use self::finding::{Finding, Status};
 use crate::{
     args::Format,
-    error::{CliError, enough_descriptors},
+    error::{CliError, enough_fds},
     terminal,
 };
 
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     // For maps, programs and links, and for each CPU two perf events. More than is needed would refuse large machines.
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    enough_descriptors("examine this machine", 32 + 2 * cpus)?;
+    enough_fds("examine this machine", 32 + 2 * cpus)?;
     let mut findings = machine::findings();
     findings.extend(privileges::findings());
     findings.extend(transports::findings());

@@ -101,7 +101,7 @@ impl CliError {
 
 /// Fails if fewer than `count` fds are left. A command that tests one feature after the other would report each of them
 /// as unsupported.
-pub(crate) fn enough_descriptors(attempt: &str, count: usize) -> Result<(), CliError> {
+pub(crate) fn enough_fds(attempt: &str, count: usize) -> Result<(), CliError> {
     let taken: Result<Vec<_>, _> = (0..count).map(|_| io::stderr().as_fd().try_clone_to_owned()).collect();
     taken.map(drop).map_err(|error| CliError::system(attempt, &error))
 }

@@ -7,9 +7,9 @@
 //!     show.rs          the report as text
 //! ```
 //!
-//! Nothing is loaded and no privileges are needed: loading is *rehearsed*, against the running kernel's types or those
+//! Nothing is loaded and no privileges are needed: a *dry run* links the programs against the running kernel's types or those
 //! of a file. What cannot be worked out here is said beside what can. An object for machines of the other byte order is
-//! told of without a rehearsal.
+//! described without a dry run.
 
 mod listing;
 mod report;
@@ -61,7 +61,7 @@ pub(crate) struct Arguments {
     format: Format,
 }
 
-/// Reads, rehearses, and tells.
+/// Reads the object, links it in a dry run, and prints the report.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let (path, object) = arguments.object.read_foreign()?;
     for name in &arguments.programs {
@@ -86,9 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let against = btf.as_deref().map_or(Against::Running, Against::Btf);
     let report = Report::new(&path, object, against, &arguments.programs);
     if report.foreign && arguments.btf.is_some() {
-        warn!(
-            "--btf has no effect: the object is for machines of the other byte order, and loading it is not rehearsed"
-        );
+        warn!("--btf has no effect: the object is for machines of the other byte order, so there is no dry run");
     }
     terminal::print(&match arguments.format {
         Format::Table => terminal::clean(&show::text(&report)).into_owned(),

@@ -51,7 +51,7 @@ pub(crate) struct Man {
     #[arg(conflicts_with = "folder")]
     command: Option<String>,
 
-    /// Writes all pages into this folder instead, each into a file of its own; made if it is not there
+    /// Writes all pages into this directory instead, each into a file of its own; made if it is not there
     #[arg(long)]
     folder: Option<PathBuf>,
 }
@@ -75,7 +75,7 @@ pub(crate) fn man(arguments: &Man, mut whole: Command) -> Result<(), CliError> {
     let parts = || whole.get_subcommands();
     if let Some(folder) = &arguments.folder {
         let failed = |what: &str, error| CliError::system(&format!("{what} {}", folder.display()), &error);
-        fs::create_dir_all(folder).map_err(|error| failed("make the folder", error))?;
+        fs::create_dir_all(folder).map_err(|error| failed("make the directory", error))?;
         for command in std::iter::once(&whole).chain(parts()) {
             let path = folder.join(format!("{}.1", title(command)));
             let refused = |refused| output_file::failure("write the page", &path, refused);

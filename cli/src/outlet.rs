@@ -6,7 +6,7 @@
 //!
 //! Whether a write blocks is a property of the open file description, which is shared with other processes. So a pipe
 //! or terminal is opened once more through `/proc/self/fd`, which makes a description of its own, and that one does not
-//! block. Where this is not possible (no /proc, no permission, no descriptor left) the outlet writes at most [`CHUNK`]
+//! block. Where this is not possible (no /proc, no permission, no fd left) the outlet writes at most [`CHUNK`]
 //! bytes once poll(2) says that there is room, which does not block either on a pipe with one writer.
 
 use std::{
@@ -57,7 +57,7 @@ enum Way {
 }
 
 impl Outlet {
-    /// An outlet to what `fd` stands for; gives `None` for a descriptor that is not open.
+    /// An outlet to what `fd` stands for; gives `None` for an fd that is not open.
     pub(crate) fn shared(fd: BorrowedFd<'_>) -> Option<Self> {
         let kind = FileType::from_raw_mode(rustix::fs::fstat(fd).ok()?.st_mode);
         let again = || reopen(fd, OFlags::NONBLOCK).ok();
@@ -138,7 +138,7 @@ impl Write for &Outlet {
     }
 }
 
-/// Opens what a descriptor of this process stands for once more, for writing.
+/// Opens what an fd of this process stands for once more, for writing.
 pub(crate) fn reopen(fd: BorrowedFd<'_>, flags: OFlags) -> io::Result<OwnedFd> {
     use std::os::fd::AsRawFd;
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
@@ -168,7 +168,7 @@ pub(crate) struct Standard {
     fallback: Fallback,
 }
 
-/// std's own stream, for the case that no descriptor is left for an outlet.
+/// std's own stream, for the case that no fd is left for an outlet.
 #[derive(Debug, Clone, Copy)]
 enum Fallback {
     Stdout,

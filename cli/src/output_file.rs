@@ -50,7 +50,7 @@ pub(crate) enum OutputFile {
     Stream(Stream),
 }
 
-/// A device, a FIFO, or a descriptor that is open already.
+/// A device, a FIFO, or an fd that is open already.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Standard(Standard),
@@ -85,7 +85,7 @@ impl OutputFile {
     }
 }
 
-/// The descriptor of this process that such a path names.
+/// The fd of this process that such a path names.
 fn own_descriptor(path: &Path) -> Option<i32> {
     match path.to_str()? {
         "/dev/stdout" => Some(1),

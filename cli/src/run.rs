@@ -19,7 +19,7 @@
 //! ```
 //!
 //! One program that cannot run here does not keep the rest from running. Maps that an object wants to be pinned are not, unless
-//! a folder is given: whoever runs an object to look at it must not read another process's events away.
+//! a directory is given: whoever runs an object to look at it must not read another process's events away.
 
 mod arguments;
 mod attach;

@@ -154,8 +154,8 @@ fn attach_probes(
     }
 }
 
-/// Does all that tracing does, but does not wait for events.
-pub(crate) fn rehearse(transport: Transport) -> Result<(), CliError> {
+/// Loads and attaches everything that tracing needs, then detaches it without waiting for events.
+pub(crate) fn try_transport(transport: Transport) -> Result<(), CliError> {
     let bytes = assemble(transport)?;
     let loaded = Object::parse(&bytes)?.load()?;
     let _source = Source::open(transport, &loaded, DEFAULT_BUFFER)?;

@@ -122,7 +122,7 @@ pub use self::lirc::Lirc;
 #[cfg(feature = "perf-event")]
 pub use self::perf_event::PerfEvent;
 #[cfg(feature = "usdt")]
-pub use self::usdt::{Usdt, UsdtPlace};
+pub use self::usdt::{Usdt, UsdtLocation};
 pub use self::{
     context::{AttachContext, AttachField},
     link::Link,

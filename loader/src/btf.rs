@@ -53,5 +53,5 @@ pub use self::{
 };
 pub(crate) use self::{
     names::{Names, shown},
-    walk::Seen,
+    walk::TypeHeader,
 };

@@ -1,8 +1,8 @@
-//! A rehearsal: what loading would hand to a kernel, worked out without one.
+//! A dry run: works out what loading would pass to the kernel, without a system call.
 //!
 //! Everything between the file and the system calls happens here as it does in [`Object::load`]: the object's BTF is
 //! completed, instructions are adapted to a kernel's types, externs are found in them, and each program is linked with what
-//! it calls. The kernel's types come as bytes, so that it can be any kernel's, or are those of the running one; descriptors
+//! it calls. The kernel's types come as bytes, so that it can be any kernel's, or are those of the running one; fds
 //! of maps are made up.
 
 use cutaway_sys::Instruction;
@@ -23,7 +23,7 @@ pub struct DryRun {
     pub btf: Option<Vec<u8>>,
     /// The same for the first kernel that had BTF, which knew few kinds of type.
     pub btf_of_old: Option<Vec<u8>>,
-    /// The maps in the order in which they stand for descriptors: the first is 1.
+    /// The maps in the order in which they stand for fds: the first is 1.
     pub maps: Vec<MapSpec>,
     /// What CO-RE has made of the instructions.
     pub relocated: Vec<Applied>,
@@ -46,6 +46,7 @@ pub struct LinkedProgram {
 }
 
 /// A function within a linked program.
+#[doc(alias = "bpf_prog_info")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Subprog {
@@ -145,9 +146,9 @@ mod tests {
             let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
             let before = format!("{object:?}");
             // Its own types in the place of a kernel's: CO-RE finds all that it looks for.
-            let Ok(rehearsal) = object.dry_run(&object.btf().unwrap()) else { continue };
+            let Ok(dry_run) = object.dry_run(&object.btf().unwrap()) else { continue };
             let is_change = |applied: &&Applied| matches!(applied.outcome, Outcome::Changed { .. });
-            changed += rehearsal.relocated.iter().filter(is_change).count();
+            changed += dry_run.relocated.iter().filter(is_change).count();
             assert_eq!(format!("{object:?}"), before, "{name}");
         }
         assert!(changed > 0 || !cfg!(feature = "core-relo"));

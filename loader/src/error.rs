@@ -100,16 +100,16 @@ pub enum Error {
 
 impl Error {
     /// A failed system call, with the advice that its errno calls for.
-    pub(crate) fn kernel(attempt: impl Into<String>, error: &io::Error) -> Self {
+    pub(crate) fn kernel(operation: impl Into<String>, error: &io::Error) -> Self {
         let errno = Errno::of(error);
-        let advice = match errno.raw() {
-            0 => return Self::Invalid { operation: attempt.into(), why: error.to_string() },
+        let hint = match errno.raw() {
+            0 => return Self::Invalid { operation: operation.into(), why: error.to_string() },
             libc::EPERM | libc::EACCES => privileges::advice(privileges::USUAL),
             libc::ENOSYS => Some("this kernel, or the container's seccomp filter, has no such system call".to_owned()),
             libc::ENOMEM => Some("the kernel has no memory for it: make it smaller".to_owned()),
             _ => errno.hint().map(str::to_owned),
         };
-        Self::Syscall { operation: attempt.into(), errno, hint: advice }
+        Self::Syscall { operation: operation.into(), errno, hint }
     }
 
     /// Returns the kernel's answer, if this error comes from a system call: a failed one of this crate's or of a
@@ -127,6 +127,7 @@ impl Error {
     }
 
     /// The verifier's whole log, if this error comes from it.
+    #[doc(alias("bpf_program__log_buf", "VerifierError", "log_buf"))]
     #[must_use]
     pub fn verifier_log(&self) -> Option<&str> {
         match self {
@@ -136,17 +137,17 @@ impl Error {
     }
 
     /// Something that this build of the crate cannot do, since it was built without `feature`.
-    pub(crate) fn left_out(attempt: String, feature: &str) -> Self {
+    pub(crate) fn left_out(operation: String, feature: &str) -> Self {
         let why = format!("this program was built without the feature `{feature}` of the crate cutaway: enable it");
-        Self::Invalid { operation: attempt, why }
+        Self::Invalid { operation, why }
     }
 
     /// If it is a refusal for want of privileges: says which of these are missing, or what else stands in the way.
     pub(crate) fn wanting(mut self, wanted: &[Capability]) -> Self {
-        if let Self::Syscall { errno, hint: advice, .. } = &mut self
+        if let Self::Syscall { errno, hint, .. } = &mut self
             && matches!(errno.raw(), libc::EPERM | libc::EACCES)
         {
-            *advice = privileges::advice(wanted);
+            *hint = privileges::advice(wanted);
         }
         self
     }
@@ -163,8 +164,8 @@ impl Error {
 
     /// Replaces the advice.
     pub(crate) fn advise(mut self, new: &str) -> Self {
-        if let Self::Syscall { hint: advice, .. } = &mut self {
-            *advice = Some(new.to_owned());
+        if let Self::Syscall { hint, .. } = &mut self {
+            *hint = Some(new.to_owned());
         }
         self
     }
@@ -177,9 +178,9 @@ impl fmt::Display for Error {
             Self::NoSuchName { what, name, available } => {
                 write!(f, "the object has no {what} `{name}`; it has {available}")
             }
-            Self::Syscall { operation: attempt, errno, hint: None } => write!(f, "cannot {attempt}: {errno}"),
-            Self::Syscall { operation: attempt, errno, hint: Some(advice) } => {
-                write!(f, "cannot {attempt}: {errno}; {advice}")
+            Self::Syscall { operation, errno, hint: None } => write!(f, "cannot {operation}: {errno}"),
+            Self::Syscall { operation, errno, hint: Some(hint) } => {
+                write!(f, "cannot {operation}: {errno}; {hint}")
             }
             Self::Verifier { program, sentence, at, .. } => {
                 write!(f, "the verifier refuses the program `{program}`: {sentence}")?;
@@ -187,20 +188,20 @@ impl fmt::Display for Error {
             }
             Self::Library { library, why } => {
                 write!(f, "cannot find the library `{library}`: {why}")?;
-                advise_on_descriptors(f, why)
+                advise_on_fds(f, why)
             }
             Self::Symbol { symbol, library, why } => {
                 write!(f, "cannot attach to `{symbol}` in {library}: {why}")?;
-                advise_on_descriptors(f, why)
+                advise_on_fds(f, why)
             }
             #[cfg(feature = "ring")]
             Self::Ring(error) => error.fmt(f),
             #[cfg(feature = "perf")]
             Self::Perf(error) => error.fmt(f),
             Self::Bug { what, at } => write!(f, "bug in the crate cutaway ({at}): {what}; please report it"),
-            Self::Invalid { operation: attempt, why } => {
-                write!(f, "cannot {attempt}: {why}")?;
-                advise_on_descriptors(f, why)
+            Self::Invalid { operation, why } => {
+                write!(f, "cannot {operation}: {why}")?;
+                advise_on_fds(f, why)
             }
         }
     }
@@ -208,7 +209,7 @@ impl fmt::Display for Error {
 
 /// Adds what to do if a reason quotes an error for want of file descriptors. Those reasons are text, and may quote it
 /// from further down.
-fn advise_on_descriptors(f: &mut fmt::Formatter<'_>, why: &str) -> fmt::Result {
+fn advise_on_fds(f: &mut fmt::Formatter<'_>, why: &str) -> fmt::Result {
     if !cfg!(feature = "advice") {
         return Ok(());
     }
@@ -325,7 +326,7 @@ mod tests {
     fn errno_of_a_ring_is_answered() {
         let refused = || io::Error::from_raw_os_error(libc::EMFILE);
         for error in [
-            mmap_ring::Error::System { call: "epoll_create1", attempt: "wait", source: refused() },
+            mmap_ring::Error::Syscall { call: "epoll_create1", operation: "wait", source: refused() },
             mmap_ring::Error::Map { region: mmap_ring::Region::Data, bytes: 4096, source: refused() },
         ] {
             assert_eq!(Error::from(error).errno().map(Errno::raw), Some(libc::EMFILE));
@@ -341,7 +342,10 @@ mod tests {
                 perf_reader::Error::Denied { cpu: 0, errno: Errno::new(libc::EACCES), paranoid: None },
                 Some(libc::EACCES),
             ),
-            (perf_reader::Error::System { attempt: "x".into(), errno: Errno::new(libc::EMFILE) }, Some(libc::EMFILE)),
+            (
+                perf_reader::Error::Syscall { operation: "x".into(), errno: Errno::new(libc::EMFILE) },
+                Some(libc::EMFILE),
+            ),
             (perf_reader::Error::InvalidSize { bytes: 3, page: 4096 }, None),
         ] {
             assert_eq!(Error::from(error).errno().map(Errno::raw), errno);

@@ -48,7 +48,7 @@ pub(crate) struct Linked {
     pub(crate) functions: Vec<(Start, usize)>,
 }
 
-/// What stands for such a place in the kernel: a map's descriptor, and bytes from the start of its values to where the section
+/// What stands for such a place in the kernel: a map's fd, and bytes from the start of its values to where the section
 /// begins, which is 0 but in arenas.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Address {

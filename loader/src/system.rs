@@ -1,13 +1,13 @@
-//! Who is there: the maps and programs of the whole machine, whoever made them, who holds them, and where they are pinned.
+//! Lists the maps and programs of the whole machine, the processes that hold them, and their pins.
 //!
 //! ```text
-//!     maps()  programs()           the kernel's numbers, one after the other            CAP_SYS_ADMIN
-//!     open_fds()  /proc/PID/fd     a process with a descriptor of a map or perf event   the right to trace it
+//!     maps()  programs()           by id, in ascending order                            CAP_SYS_ADMIN
+//!     open_fds()  /proc/PID/fd     a process with an fd of a map or perf event          the right to trace it
 //!     pins()      bpf file systems a file that keeps a map alive                        the right to read the file
 //! ```
 //!
-//! Looking changes nothing: a descriptor that is opened keeps its object alive while it is open, and that is all. What is
-//! told is a moment: objects come and go while the kernel is asked for them, so whatever has gone meanwhile is left out.
+//! Listing changes nothing, except that an open fd keeps its object alive. The list is a snapshot: objects come and go
+//! while the kernel is asked for them, so those that are gone meanwhile are left out.
 
 mod holders;
 mod pins;
@@ -32,7 +32,7 @@ use crate::{
 #[non_exhaustive]
 #[doc(alias = "bpf_prog_info")]
 pub struct ProgramEntry {
-    /// The kernel's number of it.
+    /// The program id.
     pub id: u32,
     /// The first 15 bytes of its name; may be empty.
     pub name: String,
@@ -40,15 +40,15 @@ pub struct ProgramEntry {
     pub program_type: ProgramType,
     /// The user who loaded it.
     pub uid: u32,
-    /// The numbers of the maps that its instructions refer to.
+    /// The ids of the maps that its instructions refer to.
     pub maps: Vec<u32>,
     /// The id of the BTF that it was loaded with ([`btf_by_id`]); `None` without BTF. Linux 5.0.
     pub btf: Option<u32>,
 }
 
-/// Every map on the machine, in the order of their numbers, each opened.
+/// Opens every map on the machine, in the order of their ids.
 ///
-/// Needs CAP_SYS_ADMIN, and Linux 4.13. Keep only what is needed: each map is a descriptor.
+/// Needs CAP_SYS_ADMIN, and Linux 4.13. Keep only what is needed: each map is an open fd.
 ///
 /// # Errors
 ///

@@ -39,6 +39,7 @@ impl<'l> Variable<'l> {
     ///
     /// [`Error::Invalid`] if a `T` is of another size than the variable or, where the object's types tell, of another sign or
     /// kind, or if the bytes there are no value of it (2 is no `bool`); [`Error::Syscall`] if the section cannot be mapped.
+    #[doc(alias("bpf_map__initial_value", "Variable.Get"))]
     pub fn read<T: FromBytes>(&self) -> Result<T, Error> {
         let bytes = self.bytes()?;
         if let Some(why) = self.spec.objection(T::KIND, bytes.len()) {
@@ -74,6 +75,7 @@ impl<'l> Variable<'l> {
     ///
     /// [`Error::Invalid`] if it is a constant, or `value` does not suit it ([`Variable::read`]); [`Error::Syscall`] if the
     /// section cannot be mapped.
+    #[doc(alias = "Variable.Set")]
     pub fn write<T: ToBytes + ?Sized>(&self, value: &T) -> Result<(), Error> {
         if self.spec.constant {
             return Err(unfit("write", self.spec, "its section is frozen since the object was loaded"));

@@ -258,6 +258,7 @@ impl<M: Consume> fmt::Debug for RecordsWithin<'_, M> {
 ///
 /// A batch costs one store for many records, this one store for each: take it
 /// where one record at a time is what the surrounding code wants.
+#[doc(alias = "BPF_RINGBUF_HDR_SZ")]
 #[must_use = "the record is released when this is dropped"]
 pub struct Record<'r, M: Consume = Mapped> {
     // Not a slice: it would dangle while the drop of the batch releases it.

@@ -1,6 +1,6 @@
 //! Where a consumer stands, and how it goes to sleep.
 //!
-//! This is the protocol's state without any descriptor: [`Ring`](crate::Ring)
+//! This is the protocol's state without any fd: [`Ring`](crate::Ring)
 //! adds the waiting.
 
 use std::sync::atomic::Ordering;

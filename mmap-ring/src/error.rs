@@ -26,14 +26,14 @@ pub enum Error {
         /// The map's `max_entries`: its true size in bytes.
         max_entries: u32,
     },
-    /// The descriptor is not a map of the right type.
+    /// The fd is not a map of the right type.
     WrongType {
         /// The kernel's name of the type that it should have.
         wanted: &'static str,
         /// The type that it has, a number of `enum bpf_map_type`; `None` if it is not a BPF map.
         found: Option<u32>,
     },
-    /// Neither bpf(2) nor `/proc` tells what the descriptor is. Without knowing it, nothing may be mapped.
+    /// Neither bpf(2) nor `/proc` tells what the fd is. Without knowing it, nothing may be mapped.
     UnknownType {
         /// The kernel's name of the type that it should have.
         wanted: &'static str,
@@ -61,11 +61,11 @@ pub enum Error {
         source: io::Error,
     },
     /// A system call failed.
-    System {
+    Syscall {
         /// The system call's name.
         call: &'static str,
         /// What it was made for.
-        attempt: &'static str,
+        operation: &'static str,
         /// What the kernel answered.
         source: io::Error,
     },
@@ -203,7 +203,7 @@ impl Error {
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
         match self {
-            Self::Map { source, .. } | Self::System { source, .. } | Self::UnknownType { bpf: source, .. } => {
+            Self::Map { source, .. } | Self::Syscall { source, .. } | Self::UnknownType { bpf: source, .. } => {
                 source.raw_os_error().map(Errno::new)
             }
             _ => None,
@@ -212,8 +212,8 @@ impl Error {
 }
 
 /// Makes the error of a failed system call.
-pub(crate) fn system(call: &'static str, attempt: &'static str) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error::System { call, attempt, source }
+pub(crate) fn system(call: &'static str, operation: &'static str) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Syscall { call, operation, source }
 }
 
 impl From<Corrupt> for Error {
@@ -240,11 +240,11 @@ impl fmt::Display for Error {
                 write!(f, "the map is of type {found} (enum bpf_map_type), not {wanted}; open one of that type")
             }
             Self::WrongType { wanted, found: None } => {
-                write!(f, "the descriptor is not a BPF map; open one of type {wanted}")
+                write!(f, "the fd is not a BPF map; open one of type {wanted}")
             }
             Self::UnknownType { wanted, bpf, proc } => write!(
                 f,
-                "the kernel does not tell whether the descriptor is a map of type {wanted}: bpf(BPF_OBJ_GET_INFO_BY_FD) failed with {}, \
+                "the kernel does not tell whether the fd is a map of type {wanted}: bpf(BPF_OBJ_GET_INFO_BY_FD) failed with {}, \
                  /proc/thread-self/fdinfo with {}; allow one of them (before Linux 5.19, CAP_BPF allows the first)",
                 Errno::of(bpf),
                 Errno::of(proc)
@@ -262,8 +262,8 @@ impl fmt::Display for Error {
                 Errno::of(source),
                 map_advice(*region, source)
             ),
-            Self::System { call, attempt, source } => {
-                write!(f, "{call}, to {attempt}, failed with {}: {}", Errno::of(source), system_advice(source))
+            Self::Syscall { call, operation, source } => {
+                write!(f, "{call}, to {operation}, failed with {}: {}", Errno::of(source), system_advice(source))
             }
             Self::TooLong { length, most } => write!(
                 f,
@@ -306,29 +306,29 @@ impl fmt::Display for Corrupt {
 /// and `ringbuf_map_mmap_kern` in `kernel/bpf/ringbuf.c`).
 fn map_advice(region: Region, error: &io::Error) -> &'static str {
     match error.raw_os_error() {
-        Some(libc::EBADF) => "the descriptor is not open",
-        // Of a read-only descriptor, the kernel takes VM_SHARED away, and then wants it.
+        Some(libc::EBADF) => "the fd is not open",
+        // Of a read-only fd, the kernel takes VM_SHARED away, and then wants it.
         Some(libc::EINVAL) if !region.is_written() => {
-            "the descriptor was opened read-only; open the map for reading and writing"
+            "the fd was opened read-only; open the map for reading and writing"
         }
         Some(libc::EPERM) => "the map is frozen (BPF_MAP_FREEZE), so that user space may not write to it",
         Some(libc::ENODEV | ENOTSUPP) => {
-            "the descriptor is not a map that can be mapped; open one of type BPF_MAP_TYPE_RINGBUF (Linux 5.8)"
+            "the fd is not a map that can be mapped; open one of type BPF_MAP_TYPE_RINGBUF (Linux 5.8)"
         }
-        Some(libc::EACCES) => "the descriptor was opened read-only; open the map for reading and writing",
+        Some(libc::EACCES) => "the fd was opened read-only; open the map for reading and writing",
         Some(libc::ENOMEM) => "there is no address space left, or a limit on it is reached (ulimit -v)",
-        _ => "the descriptor is not a map of type BPF_MAP_TYPE_RINGBUF (Linux 5.8)",
+        _ => "the fd is not a map of type BPF_MAP_TYPE_RINGBUF (Linux 5.8)",
     }
 }
 
 fn system_advice(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
-        Some(libc::EMFILE) => "the process has no descriptor left; raise `ulimit -n`",
-        Some(libc::ENFILE) => "the system has no descriptor left; raise fs.file-max",
+        Some(libc::EMFILE) => "the process has no fd left; raise `ulimit -n`",
+        Some(libc::ENFILE) => "the system has no fd left; raise fs.file-max",
         Some(libc::ENOSPC) => "the user watches too much; raise fs.epoll.max_user_watches",
         Some(libc::ENOMEM) => "the kernel has no memory left",
-        Some(libc::EPERM) => "the descriptor cannot be waited for; is it a ring?",
-        Some(libc::EBADF) => "the descriptor is not open",
+        Some(libc::EPERM) => "the fd cannot be waited for; is it a ring?",
+        Some(libc::EBADF) => "the fd is not open",
         _ => "the kernel gives no reason that this library knows",
     }
 }

@@ -70,7 +70,7 @@ impl Kernel {
     /// An empty ring of `size` bytes, its producer and its consumer.
     ///
     /// # Errors
-    /// If there is no descriptor left for the eventfd that wakes the consumer.
+    /// If there is no fd left for the eventfd that wakes the consumer.
     ///
     /// # Panics
     /// If `size` is not a power of two from 8 to 1 GiB.

@@ -3,7 +3,7 @@
 //!
 //! A BPF program hands records to user space through memory that both share. The
 //! kernel's side of the agreement is `kernel/bpf/ringbuf.c`; this crate is the
-//! other side, on nothing but the map's descriptor and size. That the descriptor is a ring's is asked of the kernel.
+//! other side, on nothing but the map's fd and size. That the fd is a ring's is asked of the kernel.
 //!
 //! ```no_run
 //! # fn map_fd() -> std::os::fd::OwnedFd { unimplemented!() }

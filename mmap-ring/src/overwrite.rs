@@ -69,13 +69,14 @@ pub struct LossCount {
 }
 
 impl OverwriteRing<Mapped> {
-    /// Maps the ring behind the descriptor of a `BPF_MAP_TYPE_RINGBUF` map that
+    /// Maps the ring behind the fd of a `BPF_MAP_TYPE_RINGBUF` map that
     /// was made with `BPF_F_RB_OVERWRITE` (Linux 6.19) and whose `max_entries` is
     /// `bytes`.
     ///
     /// # Errors
     /// As [`Ring::open`](crate::Ring::open), but for [`Error::OverwriteMode`]. A ring
     /// made without the flag can be read so, too: it gets full.
+    #[doc(alias = "BPF_F_RB_OVERWRITE")]
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
         let memory = Mapped::new(fd.as_fd(), Purpose::Copy, bytes)?;
@@ -115,7 +116,7 @@ impl<M: Consume> OverwriteRing<M> {
         self.waiter.wait(&mut self.endpoint, timeout)
     }
 
-    /// Makes ready for a sleep of one's own making on the ring's descriptor
+    /// Makes ready for a sleep of one's own making on the ring's fd
     /// ([`AsFd`]), and tells what there is to do instead: see
     /// [`Ring::prepare_wait`](crate::Ring::prepare_wait).
     ///
@@ -134,7 +135,7 @@ impl<M: Consume> OverwriteRing<M> {
     /// A handle that ends [`wait`](Self::wait) from elsewhere.
     ///
     /// # Errors
-    /// [`Error::System`] if there is no descriptor left for its pipe.
+    /// [`Error::Syscall`] if there is no fd left for its pipe.
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.waiter.stopper()
     }
@@ -142,7 +143,7 @@ impl<M: Consume> OverwriteRing<M> {
     /// Takes back all [stops](Stopper::stop) so far.
     ///
     /// # Errors
-    /// [`Error::System`] if the stopper's pipe cannot be read.
+    /// [`Error::Syscall`] if the stopper's pipe cannot be read.
     pub fn resume(&mut self) -> Result<(), Error> {
         self.waiter.resume()
     }
@@ -302,7 +303,7 @@ impl<M: Consume> Sleeper for Endpoint<M> {
     }
 }
 
-/// The map's descriptor, readable while the ring holds anything that was not
+/// The map's fd, readable while the ring holds anything that was not
 /// read. Call [`OverwriteRing::prepare_wait`] before waiting for it.
 impl<M: Consume> AsFd for OverwriteRing<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {

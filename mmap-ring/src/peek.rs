@@ -30,12 +30,14 @@ use crate::record::{BUSY, DISCARD, HEADER, LENGTH, space};
 /// }
 /// # Ok::<(), mmap_ring::Error>(())
 /// ```
+#[doc(alias("ring__consumer_pos", "ring__producer_pos"))]
 #[derive(Debug)]
 pub struct Peek<M: Memory = ReadOnlyMapped> {
     memory: M,
 }
 
 /// What stands between the consumer and the producer.
+#[doc(alias("BPF_RINGBUF_BUSY_BIT", "BPF_RINGBUF_DISCARD_BIT"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PendingRecord {
@@ -57,6 +59,7 @@ pub enum PendingRecord {
 }
 
 /// Where a record lies.
+#[doc(alias = "bpf_ringbuf_hdr")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordHeader {
@@ -78,12 +81,12 @@ pub struct RecordCount {
 }
 
 impl Peek<ReadOnlyMapped> {
-    /// Maps the ring behind the descriptor of a `BPF_MAP_TYPE_RINGBUF` or `BPF_MAP_TYPE_USER_RINGBUF` map whose
-    /// `max_entries` is `bytes`, all of it read-only. The descriptor is not needed
+    /// Maps the ring behind the fd of a `BPF_MAP_TYPE_RINGBUF` or `BPF_MAP_TYPE_USER_RINGBUF` map whose
+    /// `max_entries` is `bytes`, all of it read-only. The fd is not needed
     /// afterwards, but it must have been opened for reading and writing all the same:
     /// the kernel maps no ring through one that was opened with `BPF_F_RDONLY`
     /// (`bpf_map_mmap` in `kernel/bpf/syscall.c` wants a shared mapping, and a
-    /// read-only descriptor makes none).
+    /// read-only fd makes none).
     ///
     /// # Errors
     /// As [`Ring::open`](crate::Ring::open), but for [`Error::OverwriteMode`] and [`Error::AlreadyOpen`].

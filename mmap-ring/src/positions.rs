@@ -6,6 +6,7 @@ use crate::memory::Memory;
 
 /// The positions of a ring, as its pages show them at one moment or close to
 /// it. All are bytes since the ring was made.
+#[doc(alias("ring__consumer_pos", "ring__producer_pos", "BPF_RB_CONS_POS", "BPF_RB_PROD_POS"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Positions {
@@ -26,6 +27,7 @@ pub struct Positions {
 impl Positions {
     /// Bytes of the ring, headers included, that were not released yet, nor
     /// overwritten: at most its size.
+    #[doc(alias("ring__avail_data_size", "BPF_RB_AVAIL_DATA"))]
     #[must_use]
     pub fn waiting(&self) -> u64 {
         self.producer.wrapping_sub(oldest(self.consumer, self.overwrite))

@@ -1,4 +1,4 @@
-//! A ring opened for reading: pages, descriptor, and the way to sleep.
+//! A ring opened for reading: pages, fd, and the way to sleep.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -36,7 +36,7 @@ use cutaway_sys::epoll::{Epoll, Interest};
 /// the kernel would write over bytes that are still borrowed. So this process
 /// opens a map once at a time, as a `Ring` or as an
 /// [`OverwriteRing`](crate::OverwriteRing): the second is refused
-/// ([`Error::AlreadyOpen`]) until the first is dropped, by whatever descriptor it comes.
+/// ([`Error::AlreadyOpen`]) until the first is dropped, by whatever fd it comes.
 /// Lookers-on ([`Peek`](crate::Peek)) do not count.
 ///
 /// The kernel does not prevent a second consumer, and this crate cannot keep another process from being one: whoever
@@ -73,22 +73,22 @@ impl<M: Consume> Sleeper for Endpoint<M> {
 }
 
 impl Ring<Mapped> {
-    /// Maps the ring behind the descriptor of a `BPF_MAP_TYPE_RINGBUF` map
+    /// Maps the ring behind the fd of a `BPF_MAP_TYPE_RINGBUF` map
     /// (Linux 5.8) whose `max_entries` is `bytes`.
     ///
     /// Reading goes on at the position where the last consumer of the map
-    /// stopped; see [`Positions::consumer`]. The descriptor must have been opened
+    /// stopped; see [`Positions::consumer`]. The fd must have been opened
     /// for reading and writing, and is kept for waiting.
     ///
     /// # Errors
     /// - [`Error::InvalidSize`] if `bytes` is not a power of two and a multiple of the
     ///   page size.
-    /// - [`Error::WrongType`] if the descriptor is not a map of this type. The kernel is asked: by bpf(2)
+    /// - [`Error::WrongType`] if the fd is not a map of this type. The kernel is asked: by bpf(2)
     ///   (`BPF_OBJ_GET_INFO_BY_FD`), or where that is refused by `/proc/thread-self/fdinfo`.
     /// - [`Error::UnknownType`] if neither tells.
     /// - [`Error::SizeMismatch`] if the map's `max_entries` is not `bytes`.
     /// - [`Error::OverwriteMode`] if it was made with `BPF_F_RB_OVERWRITE`.
-    /// - [`Error::Map`] if the kernel refuses a mapping: EACCES if the descriptor is read-only, EPERM if the map is frozen.
+    /// - [`Error::Map`] if the kernel refuses a mapping: EACCES if the fd is read-only, EPERM if the map is frozen.
     /// - [`Error::AlreadyOpen`] if this process has it open.
     #[doc(alias = "ring_buffer__new")]
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
@@ -104,7 +104,7 @@ impl Ring<Mapped> {
     /// As [`open`](Self::open), but for [`Error::WrongType`], [`Error::UnknownType`], [`Error::SizeMismatch`] and [`Error::OverwriteMode`].
     ///
     /// # Safety
-    /// The kernel has said (`BPF_OBJ_GET_INFO_BY_FD`) that this descriptor is a map of type `BPF_MAP_TYPE_RINGBUF`, that its
+    /// The kernel has said (`BPF_OBJ_GET_INFO_BY_FD`) that this fd is a map of type `BPF_MAP_TYPE_RINGBUF`, that its
     /// `max_entries` is `bytes`, and that its `map_flags` do not have `BPF_F_RB_OVERWRITE`.
     #[expect(unsafe_code, reason = "the caller vouches for the map")]
     pub unsafe fn open_unchecked(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
@@ -155,6 +155,7 @@ impl<M: Consume> Ring<M> {
     ///
     /// # Errors
     /// As for [`batch`](Self::batch).
+    #[doc(alias = "ring__consume")]
     pub fn record(&mut self) -> Result<Option<Record<'_, M>>, Error> {
         Ok(Record::first(self.endpoint.consumer.batch()?))
     }
@@ -203,7 +204,7 @@ impl<M: Consume> Ring<M> {
     /// a wait.
     ///
     /// # Errors
-    /// [`Error::System`] if epoll cannot be set up or waited for;
+    /// [`Error::Syscall`] if epoll cannot be set up or waited for;
     /// [`Error::Corrupt`] if the ring is.
     #[doc(alias = "ring_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
@@ -224,7 +225,7 @@ impl<M: Consume> Ring<M> {
     /// signal handler. All handles of one ring are the same.
     ///
     /// # Errors
-    /// [`Error::System`] if there is no descriptor left for its pipe.
+    /// [`Error::Syscall`] if there is no fd left for its pipe.
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.waiter.stopper()
     }
@@ -232,7 +233,7 @@ impl<M: Consume> Ring<M> {
     /// Takes back all [stops](Stopper::stop) so far: waiting waits again.
     ///
     /// # Errors
-    /// [`Error::System`] if the stopper's pipe cannot be read.
+    /// [`Error::Syscall`] if the stopper's pipe cannot be read.
     pub fn resume(&mut self) -> Result<(), Error> {
         self.waiter.resume()
     }
@@ -240,7 +241,7 @@ impl<M: Consume> Ring<M> {
     /// Makes ready for a sleep of one's own making (epoll, mio, an async
     /// runtime), and tells what there is to do instead of sleeping.
     ///
-    /// Sleep on the ring's descriptor ([`AsFd`]) only when this says
+    /// Sleep on the ring's fd ([`AsFd`]) only when this says
     /// [`Head::Empty`], or [`Head::Busy`] for a short while. Then no wake-up is
     /// lost, with level- and with edge-triggered waiting.
     ///
@@ -250,6 +251,7 @@ impl<M: Consume> Ring<M> {
     ///
     /// # Errors
     /// [`Corrupt`] as for [`batch`](Self::batch).
+    #[doc(alias = "enable_notification")]
     pub fn prepare_wait(&mut self) -> Result<Head, Error> {
         Ok(self.endpoint.consumer.prepare_wait()?)
     }
@@ -310,7 +312,7 @@ pub struct Counters {
     pub wakeups: u64,
 }
 
-/// The map's descriptor, readable while the ring holds anything that was not
+/// The map's fd, readable while the ring holds anything that was not
 /// released. Call [`Ring::prepare_wait`] before waiting for it.
 impl<M: Consume> AsFd for Ring<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {

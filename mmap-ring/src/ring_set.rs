@@ -162,7 +162,7 @@ impl<M: Consume> RingSet<M> {
     /// A handle that ends [`wait`](Self::wait) from elsewhere.
     ///
     /// # Errors
-    /// [`Error::System`] if there is no descriptor left for its pipe.
+    /// [`Error::Syscall`] if there is no fd left for its pipe.
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.waiter.stopper()
     }
@@ -170,7 +170,7 @@ impl<M: Consume> RingSet<M> {
     /// Takes back all [stops](Stopper::stop) so far.
     ///
     /// # Errors
-    /// [`Error::System`] if the stopper's pipe cannot be read.
+    /// [`Error::Syscall`] if the stopper's pipe cannot be read.
     pub fn resume(&mut self) -> Result<(), Error> {
         self.waiter.resume()
     }

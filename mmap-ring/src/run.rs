@@ -40,6 +40,7 @@ use crate::state::KEPT_BACK;
 use crate::wait::Wake;
 
 /// How [`Ring::run`] treats a dense stream.
+#[doc(alias("BPF_RB_NO_WAKEUP", "BPF_RB_FORCE_WAKEUP"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct WakeupPolicy {

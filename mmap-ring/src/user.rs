@@ -53,7 +53,7 @@ pub struct UserRing<M: Produce = UserMapped> {
 }
 
 impl UserRing<UserMapped> {
-    /// Maps the ring behind the descriptor of a `BPF_MAP_TYPE_USER_RINGBUF` map
+    /// Maps the ring behind the fd of a `BPF_MAP_TYPE_USER_RINGBUF` map
     /// (Linux 6.1) whose `max_entries` is `bytes`. Producing goes on where the last
     /// producer stopped.
     ///
@@ -95,7 +95,7 @@ impl<M: Produce> UserRing<M> {
     /// [`IDLE_POLL_INTERVAL`] (90 ms), or what [`set_idle_poll_interval`](Self::set_idle_poll_interval) says.
     ///
     /// # Errors
-    /// As [`reserve`](Self::reserve), and [`Error::System`] if epoll cannot be set
+    /// As [`reserve`](Self::reserve), and [`Error::Syscall`] if epoll cannot be set
     /// up or waited for.
     #[doc(alias = "user_ring_buffer__reserve_blocking")]
     pub fn reserve_within(&mut self, length: u32, timeout: Option<Duration>) -> Result<Option<Sample<'_, M>>, Error> {
@@ -133,6 +133,7 @@ impl<M: Produce> UserRing<M> {
     }
 
     /// Size of the ring's data in bytes: the map's `max_entries`.
+    #[doc(alias = "BPF_RB_RING_SIZE")]
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.memory.size()
@@ -174,7 +175,7 @@ impl<M: Produce> UserRing<M> {
     }
 }
 
-/// The map's descriptor, writable while the ring has room.
+/// The map's fd, writable while the ring has room.
 impl<M: Produce> AsFd for UserRing<M> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -193,6 +194,7 @@ impl<M: Produce> fmt::Debug for UserRing<M> {
 
 /// A sample that is being written. Given up if it is dropped: the kernel never
 /// sees it.
+#[doc(alias = "user_ring_buffer__reserve")]
 #[must_use = "a sample is sent by `submit`"]
 pub struct Sample<'r, M: Produce = UserMapped> {
     ring: &'r mut UserRing<M>,

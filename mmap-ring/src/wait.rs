@@ -20,7 +20,7 @@ pub use cutaway_sys::{Stopper, Wake};
 /// The stopper's name in epoll; rings have their index.
 const STOP: u64 = u64::MAX;
 /// After so many looks that led to no sleep, ask whether a stop came in by the
-/// stopper's descriptor.
+/// stopper's fd.
 const ASK_EVERY: u32 = 64;
 /// How often to look at a busy head before sleeping behind it: most producers
 /// take well under a microsecond.
@@ -46,7 +46,7 @@ pub(crate) trait Sleeper {
     /// Publishes, fences, looks: see [`Consumer::prepare_wait`](crate::consumer::Consumer::prepare_wait).
     fn prepare_wait(&mut self) -> Result<Head, Corrupt>;
 
-    /// Adds the descriptors to wait for.
+    /// Adds the fds to wait for.
     fn watch(&self, epoll: &Epoll) -> Result<(), Error>;
 }
 
@@ -174,7 +174,7 @@ impl Waiter {
     }
 
     /// Whether there was a stop, for those that do not sleep: a ring that always has records never does, so a stop that came by
-    /// the descriptor alone has to be asked for, now and then.
+    /// the fd alone has to be asked for, now and then.
     pub(crate) fn is_stopped_meanwhile(&mut self) -> Result<bool, Error> {
         self.at_once = self.at_once.wrapping_add(1);
         if self.at_once.is_multiple_of(ASK_EVERY)

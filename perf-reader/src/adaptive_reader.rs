@@ -82,7 +82,7 @@ impl<S: EventArray> AdaptiveReader<S> {
     /// used, or `timeout` is over.
     ///
     /// # Errors
-    /// [`Error::System`] if epoll_wait(2) fails.
+    /// [`Error::Syscall`] if epoll_wait(2) fails.
     #[doc(alias = "perf_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         let Some(next_poll) = self.set.silent_until() else {
@@ -113,7 +113,7 @@ impl<S: EventArray> AdaptiveReader<S> {
     /// wake-ups off or on where that is due. Returns what `each` broke with, if it did.
     ///
     /// # Errors
-    /// [`Error::System`] if a slot cannot be set; it is tried again the next time.
+    /// [`Error::Syscall`] if a slot cannot be set; it is tried again the next time.
     #[doc(alias = "perf_buffer__consume")]
     #[inline]
     pub fn drain<R: IntoControlFlow>(
@@ -208,7 +208,7 @@ impl<S: EventArray> AdaptiveReader<S> {
     /// How many samples were lost on all CPUs: see [`PerCpuBuffers::lost`].
     ///
     /// # Errors
-    /// [`Error::System`] if read(2) fails.
+    /// [`Error::Syscall`] if read(2) fails.
     pub fn lost(&self) -> Result<Lost, Error> {
         self.set.lost()
     }

@@ -17,8 +17,8 @@ use crate::wakeup_mode::{Switch, WakeupMode};
 
 /// The perf buffer of one CPU, opened, mapped and enabled.
 ///
-/// Its descriptor ([`AsFd`]) is what goes into the `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, under the CPU's number as key. Until
-/// it does, programs on this CPU get ENOENT from `bpf_perf_event_output`. The kernel clears the slot when the map's descriptor
+/// Its fd ([`AsFd`]) is what goes into the `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, under the CPU's number as key. Until
+/// it does, programs on this CPU get ENOENT from `bpf_perf_event_output`. The kernel clears the slot when the map's fd
 /// that set it is closed: keep that one open.
 #[doc(alias = "PERF_COUNT_SW_BPF_OUTPUT")]
 #[derive(Debug)]
@@ -85,6 +85,7 @@ impl AsFd for Replacement {
 }
 
 /// How many samples were lost, and who says so.
+#[doc(alias("PERF_RECORD_LOST", "PERF_FORMAT_LOST"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// Samples that found no room.
@@ -110,7 +111,7 @@ impl Buffer {
     /// Needs CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or a `perf_event_paranoid` of 0 or less. Needs Linux 4.4.
     ///
     /// # Errors
-    /// [`Error::InvalidSize`], [`Error::Denied`], [`Error::Offline`], [`Error::LockedMemory`], or [`Error::System`] for what
+    /// [`Error::InvalidSize`], [`Error::Denied`], [`Error::Offline`], [`Error::LockedMemory`], or [`Error::Syscall`] for what
     /// else perf_event_open(2), mmap(2) and ioctl(2) answer.
     #[doc(alias = "perf_event_open")]
     pub fn open(cpu: u32, bytes: u32, options: &Options) -> Result<Self, Error> {
@@ -277,6 +278,7 @@ impl Buffer {
     ///
     /// # Errors
     /// [`Corrupt::Positions`].
+    #[doc(alias = "perf_buffer__consume_buffer")]
     #[inline]
     pub fn batch(&mut self) -> Result<Batch<'_, Mapping>, Corrupt> {
         self.reader.batch()
@@ -337,7 +339,7 @@ impl Buffer {
     /// The kernel's answer holds at this moment; that of the LOST records as far as they were read.
     ///
     /// # Errors
-    /// [`Error::System`] if read(2) fails.
+    /// [`Error::Syscall`] if read(2) fails.
     pub fn lost(&self) -> Result<Lost, Error> {
         let silent = match &self.silent {
             Some(silent) => silent.event.lost()?,

@@ -8,7 +8,7 @@ use crate::error::Error;
 ///
 /// # Errors
 /// [`Error::OnlineCpus`] if the kernel's own `/sys/devices/system/cpu/online` cannot be read or is not a list of CPUs;
-/// [`Error::System`] with EMFILE or ENFILE if no fd is left to read it.
+/// [`Error::Syscall`] with EMFILE or ENFILE if no fd is left to read it.
 pub fn online_cpus() -> Result<Vec<u32>, Error> {
     cpus::online().map_err(|error| match is_out_of_fds(&error) {
         true => Error::system("reading /sys/devices/system/cpu/online", &error),

@@ -58,9 +58,9 @@ pub enum Error {
         /// What is wrong with them.
         corrupt: Corrupt,
     },
-    /// What the kernel mapped for a borrowed descriptor are not perf pages.
+    /// What the kernel mapped for a borrowed fd are not perf pages.
     Foreign {
-        /// Whose descriptor it is.
+        /// Whose fd it is.
         what: String,
         /// What is wrong with the pages.
         corrupt: Corrupt,
@@ -71,17 +71,17 @@ pub enum Error {
         reason: String,
     },
     /// Any other failure of a system call.
-    System {
+    Syscall {
         /// What was attempted, on what.
-        attempt: String,
+        operation: String,
         /// The errno.
         errno: Errno,
     },
 }
 
 impl Error {
-    pub(crate) fn system(attempt: impl Into<String>, error: &io::Error) -> Self {
-        Self::System { attempt: attempt.into(), errno: Errno::new(error.raw_os_error().unwrap_or(libc::EIO)) }
+    pub(crate) fn system(operation: impl Into<String>, error: &io::Error) -> Self {
+        Self::Syscall { operation: operation.into(), errno: Errno::new(error.raw_os_error().unwrap_or(libc::EIO)) }
     }
 
     pub(crate) fn slot(cpu: u32, error: &io::Error) -> Self {
@@ -91,7 +91,7 @@ impl Error {
     /// The errno behind it, where there is one.
     pub fn errno(&self) -> Option<Errno> {
         match self {
-            Self::Denied { errno, .. } | Self::Offline { errno, .. } | Self::System { errno, .. } => Some(*errno),
+            Self::Denied { errno, .. } | Self::Offline { errno, .. } | Self::Syscall { errno, .. } => Some(*errno),
             Self::LockedMemory { .. } => Some(Errno::new(libc::EPERM)),
             Self::InvalidSize { .. } | Self::Corrupt { .. } | Self::Foreign { .. } | Self::OnlineCpus { .. } => None,
         }
@@ -158,8 +158,8 @@ impl fmt::Display for Error {
             Self::OnlineCpus { reason } => {
                 write!(f, "the list of online CPUs cannot be used: {reason}")
             }
-            Self::System { attempt, errno } => {
-                write!(f, "{attempt} failed: {errno}")?;
+            Self::Syscall { operation, errno } => {
+                write!(f, "{operation} failed: {errno}")?;
                 match errno.hint() {
                     Some(hint) => write!(f, "; {hint}"),
                     None => Ok(()),

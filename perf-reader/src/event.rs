@@ -90,8 +90,8 @@ impl Event {
         Ok(self.counts("asking for the time of")?.enabled)
     }
 
-    fn counts(&self, attempt: &str) -> Result<sys::Counts, Error> {
-        sys::read_counts(self.fd.as_fd()).map_err(|error| self.failed(attempt, &error))
+    fn counts(&self, operation: &str) -> Result<sys::Counts, Error> {
+        sys::read_counts(self.fd.as_fd()).map_err(|error| self.failed(operation, &error))
     }
 
     /// Maps its control page and `pages` data pages; on EPERM finds out how many would fit.
@@ -127,8 +127,8 @@ impl Event {
         fit
     }
 
-    fn failed(&self, attempt: &str, error: &io::Error) -> Error {
-        Error::system(format!("{attempt} the perf event of CPU {}", self.cpu), error)
+    fn failed(&self, operation: &str, error: &io::Error) -> Error {
+        Error::system(format!("{operation} the perf event of CPU {}", self.cpu), error)
     }
 }
 

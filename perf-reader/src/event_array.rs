@@ -18,10 +18,10 @@ use std::os::fd::BorrowedFd;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// The kernel clears a slot when the map's descriptor that filled it is closed, so a `EventArray` keeps its descriptor open.
+/// The kernel clears a slot when the map's fd that filled it is closed, so a `EventArray` keeps its fd open.
 #[doc(alias = "BPF_MAP_TYPE_PERF_EVENT_ARRAY")]
 pub trait EventArray {
-    /// Has programs on `cpu` write through `event` from now on: one `BPF_MAP_UPDATE_ELEM`, key `cpu`, value the descriptor.
+    /// Has programs on `cpu` write through `event` from now on: one `BPF_MAP_UPDATE_ELEM`, key `cpu`, value the fd.
     ///
     /// # Errors
     /// Whatever bpf(2) answers.
@@ -46,6 +46,7 @@ pub trait EventArray {
 }
 
 /// What is in a slot.
+#[doc(alias = "PERF_EVENT_ARRAY")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slot {
     /// No event.

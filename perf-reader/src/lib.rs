@@ -72,7 +72,7 @@
 //!   empty it is. They count as lost. A sample of `n` bytes takes `n + 12` (20 with a time), rounded up to 8: ask for enough pages.
 //! - **One reader a buffer.** Two would give back each other's records.
 //! - **One reader a map.** A slot holds one event: who opens the same `PERF_EVENT_ARRAY` later (a pinned map, an
-//!   inherited descriptor) takes the slots, and the former reader gets nothing from then on, with no error.
+//!   inherited fd) takes the slots, and the former reader gets nothing from then on, with no error.
 //!   [`PerCpuBuffers::refresh`] notices, where the [`EventArray`] can look, and takes back what is empty since the other reader has
 //!   ended.
 //! - **Fewer slots than CPUs.** Programs on a CPU whose number is not below the map's `max_entries` are refused

@@ -13,6 +13,7 @@ use crate::memory::{Memory, Sealed};
 ///
 /// Read and write, the kernel stops at records that were not read; read-only, it overwrites them
 /// (`kernel/events/core.c`, `perf_mmap`).
+#[doc(alias = "perf_event_mmap_page")]
 pub struct Mapping {
     pages: MmapRaw,
     page_size: usize,

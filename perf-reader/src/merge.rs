@@ -58,6 +58,7 @@ use crate::sample::Sample;
 /// println!("{} came too late to be in order", merge.late());
 /// # Ok::<(), perf_reader::Error>(())
 /// ```
+#[doc(alias = "ordered_events")]
 #[derive(Debug)]
 pub struct Merge {
     delay: Duration,
@@ -113,7 +114,7 @@ impl Merge {
     /// samples not handed out stay in the rings.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`Error::System`] if the set was opened without
+    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`Error::Syscall`] if the set was opened without
     /// [`timestamps`](crate::Options::timestamps).
     pub fn drain<R: IntoControlFlow>(
         &mut self,

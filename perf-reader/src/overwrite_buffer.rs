@@ -27,7 +27,7 @@ use crate::record::{Cursor, Record, Records};
 use crate::size::data_pages;
 use crate::sys;
 
-/// One CPU's overwritable buffer. Its descriptor goes into the program's map like that of a [`Buffer`](crate::Buffer).
+/// One CPU's overwritable buffer. Its fd goes into the program's map like that of a [`Buffer`](crate::Buffer).
 ///
 /// Programs never find it full. Nobody has to read it, and usually nobody waits for it: with
 /// [`Wakeup::Events(0)`](crate::Wakeup::Events) it wakes only at each half ring.
@@ -46,6 +46,7 @@ impl OverwriteBuffer {
     ///
     /// # Errors
     /// As [`Buffer::open`](crate::Buffer::open).
+    #[doc(alias = "write_backward")]
     pub fn open(cpu: u32, bytes: u32, options: &Options) -> Result<Self, Error> {
         let pages = data_pages(bytes)?;
         let event = Event::open(cpu, options, Direction::Backward)?;
@@ -65,7 +66,8 @@ impl OverwriteBuffer {
     /// [`Record::Lost`] with their number.
     ///
     /// # Errors
-    /// [`Error::System`] if ioctl(2) fails; [`Error::Corrupt`] if `data_head` is at no record's alignment.
+    /// [`Error::Syscall`] if ioctl(2) fails; [`Error::Corrupt`] if `data_head` is at no record's alignment.
+    #[doc(alias("PERF_EVENT_IOC_PAUSE_OUTPUT", "Reader.Pause"))]
     pub fn pause(&mut self) -> Result<Snapshot<'_>, Error> {
         /// Where no grace period can be had (ENOSYS, or EINVAL with `nohz_full`): far longer than the helper runs, which it does
         /// in one go. There, time is what the borrowing below rests upon.
@@ -89,7 +91,7 @@ impl OverwriteBuffer {
     /// where the kernel does not say.
     ///
     /// # Errors
-    /// [`Error::System`] if read(2) fails.
+    /// [`Error::Syscall`] if read(2) fails.
     pub fn lost(&self) -> Result<Option<u64>, Error> {
         self.event.lost()
     }

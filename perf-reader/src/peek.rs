@@ -24,6 +24,7 @@ pub struct Peek<M = Mapping> {
 }
 
 /// Where a perf buffer's two sides are.
+#[doc(alias("data_head", "data_tail"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Positions {
@@ -118,7 +119,7 @@ impl PendingRecord {
 }
 
 impl Peek<Mapping> {
-    /// Borrows the perf event that process `pid` has as descriptor `fd`, and maps its ring read-only. `None` if it has none, or
+    /// Borrows the perf event that process `pid` has as fd `fd`, and maps its ring read-only. `None` if it has none, or
     /// writes into that of another event and the kernel says so (from about 6.18 on; older ones map the same ring then).
     ///
     /// Its owner may die meanwhile: event and ring live on until this is dropped. An owner that redirects this very event
@@ -128,16 +129,17 @@ impl Peek<Mapping> {
     /// Needs Linux 5.6 and the right to trace the process (CAP_SYS_PTRACE, or the same user).
     ///
     /// # Errors
-    /// [`Error::System`]: EPERM without that right, ENOSYS before 5.6, ESRCH or EBADF if process or descriptor is gone,
-    /// ENODEV if the descriptor is not a perf event,
+    /// [`Error::Syscall`]: EPERM without that right, ENOSYS before 5.6, ESRCH or EBADF if process or fd is gone,
+    /// ENODEV if the fd is not a perf event,
     /// EINVAL if the ring has a size that no mapping of that process has: it was mapped by another one.
+    #[doc(alias = "pidfd_getfd")]
     pub fn of_process(pid: u32, fd: u32) -> Result<Option<Self>, Error> {
-        let what = || format!("descriptor {fd} of process {pid}");
-        let failed = |attempt: &str| {
-            let attempt = format!("{attempt} {}", what());
-            move |error: std::io::Error| Error::system(attempt, &error)
+        let what = || format!("fd {fd} of process {pid}");
+        let failed = |operation: &str| {
+            let operation = format!("{operation} {}", what());
+            move |error: std::io::Error| Error::system(operation, &error)
         };
-        let event = remote_fd::descriptor(pid, fd).map_err(failed("borrowing"))?;
+        let event = remote_fd::duplicate(pid, fd).map_err(failed("borrowing"))?;
         remote_fd::must_be_an_event(event.as_fd()).map_err(failed("looking for a perf event behind"))?;
         if !remote_fd::has_ring(event.as_fd()).map_err(failed("asking for the ring behind"))? {
             return Ok(None);
@@ -158,7 +160,7 @@ impl Peek<Mapping> {
     /// (`PERF_FORMAT_LOST`, Linux 6.0), or not in a way that can be told from outside.
     ///
     /// # Errors
-    /// [`Error::System`] if read(2) fails.
+    /// [`Error::Syscall`] if read(2) fails.
     pub fn lost(&self) -> Result<Option<u64>, Error> {
         let Some(event) = &self.event else { return Ok(None) };
         remote_fd::lost(event.as_fd())

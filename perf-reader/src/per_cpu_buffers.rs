@@ -226,7 +226,7 @@ impl PerCpuBuffers {
     /// Drain all CPUs afterwards, fully: the kernel does not say twice that there is something.
     ///
     /// # Errors
-    /// [`Error::System`] if epoll_wait(2) fails.
+    /// [`Error::Syscall`] if epoll_wait(2) fails.
     #[doc(alias = "perf_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         let buffers = &self.buffers;
@@ -270,7 +270,7 @@ impl PerCpuBuffers {
     /// one set are the same.
     ///
     /// # Errors
-    /// [`Error::System`] if no fd is left for its pipe.
+    /// [`Error::Syscall`] if no fd is left for its pipe.
     pub fn stopper(&mut self) -> Result<Stopper, Error> {
         self.waiter.stopper()
     }
@@ -278,7 +278,7 @@ impl PerCpuBuffers {
     /// Waits again after a stop.
     ///
     /// # Errors
-    /// [`Error::System`] if the pipe behind the stopper cannot be emptied.
+    /// [`Error::Syscall`] if the pipe behind the stopper cannot be emptied.
     pub fn resume(&mut self) -> Result<(), Error> {
         self.waiter.resume()
     }
@@ -291,7 +291,7 @@ impl PerCpuBuffers {
     /// How many samples were lost on all CPUs since they were opened; from LOST records if one CPU knows no better.
     ///
     /// # Errors
-    /// [`Error::System`] if read(2) fails.
+    /// [`Error::Syscall`] if read(2) fails.
     pub fn lost(&self) -> Result<Lost, Error> {
         let mut total = Lost { samples: 0, source: LostSource::Kernel };
         for buffer in &self.buffers {

@@ -10,6 +10,7 @@ use crate::record::{Cursor, Record, Records};
 ///
 /// [`Buffer`](crate::Buffer) is this over pages of the kernel. There must be one reader of a buffer only: two would give back each
 /// other's records.
+#[doc(alias = "perf_event_mmap_page")]
 #[derive(Debug)]
 pub struct Reader<M> {
     page: Page<M>,

@@ -1,8 +1,8 @@
 //! A perf event of another process, borrowed.
 //!
 //! ```text
-//!     pidfd_open(pid)          a descriptor of the process           Linux 5.3
-//!     pidfd_getfd(pidfd, fd)   a duplicate of its descriptor         Linux 5.6, the right to trace it (ptrace(2))
+//!     pidfd_open(pid)          an fd of the process           Linux 5.3
+//!     pidfd_getfd(pidfd, fd)   a duplicate of its fd         Linux 5.6, the right to trace it (ptrace(2))
 //!     readlink                 is it a perf event?                   by the name of its link in /proc
 //!     mmap                     the same ring, read-only              with exactly as many pages as its owner mapped
 //! ```
@@ -12,7 +12,7 @@
 //! ring there the answer is EINVAL, since its size is another; without, ENOMEM, since none so large can be made, or EPERM
 //! before that is tried, since so much memory may not be locked without CAP_IPC_LOCK
 //! (`perf_mmap` in `kernel/events/core.c`, `rb_alloc` in `kernel/events/ring_buffer.c`).
-#![expect(unsafe_code, reason = "system calls that take and answer raw descriptors")]
+#![expect(unsafe_code, reason = "system calls that take and answer raw fds")]
 
 use std::ffi::{c_int, c_uint};
 use std::fs;
@@ -24,8 +24,8 @@ use cutaway_sys::{fd::owned, memory::page_size, report, report::check};
 
 use crate::mapping::Mapping;
 
-/// A duplicate of descriptor `fd` of process `pid`.
-pub(crate) fn descriptor(pid: u32, fd: u32) -> io::Result<OwnedFd> {
+/// A duplicate of fd `fd` of process `pid`.
+pub(crate) fn duplicate(pid: u32, fd: u32) -> io::Result<OwnedFd> {
     let pid = c_int::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
     // SAFETY: two numbers.
     let answer = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0 as c_uint) });
@@ -34,7 +34,7 @@ pub(crate) fn descriptor(pid: u32, fd: u32) -> io::Result<OwnedFd> {
         "flags" = 0);
     // SAFETY: the kernel has just created this fd for the caller.
     let process = unsafe { owned(answer) }?;
-    // SAFETY: three numbers, the first an open descriptor.
+    // SAFETY: three numbers, the first an open fd.
     let answer = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0 as c_uint) });
     report!("pidfd_getfd", &answer, "borrows the perf event of another process, which keeps its own";
         "pidfd" = process.as_raw_fd(),
@@ -44,7 +44,7 @@ pub(crate) fn descriptor(pid: u32, fd: u32) -> io::Result<OwnedFd> {
     unsafe { owned(answer) }
 }
 
-/// Fails unless the descriptor is a perf event. A file can be mapped as well, of any size, and its owner can make it shorter: then
+/// Fails unless the fd is a perf event. A file can be mapped as well, of any size, and its owner can make it shorter: then
 /// a look at the mapping would be the last one of this process (SIGBUS).
 ///
 /// The kernel names links by itself; a file of whatever name has a path there, which begins with a slash.

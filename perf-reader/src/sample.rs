@@ -14,6 +14,7 @@ pub const MAX_PADDING: usize = 7;
 /// Printing those is printing garbage, so no method here calls them payload: [`payload`](Sample::payload),
 /// [`payload_by`](Sample::payload_by) and [`array`](Sample::array) take the length from where it is known, the program,
 /// and check it against the record; [`padded`](Sample::padded) says in its name what it answers.
+#[doc(alias("PERF_RECORD_SAMPLE", "PERF_SAMPLE_RAW"))]
 #[derive(Clone, Copy, Debug)]
 pub struct Sample<'d> {
     pub(crate) padded: Bytes<'d>,

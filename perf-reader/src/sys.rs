@@ -3,7 +3,7 @@
 //! `perf_event_open`, `ioctl`, `read`, `epoll_*` and a pipe: nothing else leaves this crate but `mmap`, which
 //! `mapping.rs` does. The log's target is `syscall`, its level trace.
 
-#![expect(unsafe_code, reason = "system calls take raw pointers and answer raw descriptors")]
+#![expect(unsafe_code, reason = "system calls take raw pointers and answer raw fds")]
 
 use std::ffi::{c_int, c_ulong};
 use std::io;

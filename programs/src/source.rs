@@ -22,7 +22,7 @@ impl Source {
     }
 }
 
-/// The [`Source`] of the module that it is written in. Its argument is the file's own name, without folders, as
+/// The [`Source`] of the module that it is written in. Its argument is the file's own name, without directories, as
 /// `include_str!` needs it.
 ///
 /// ```text

@@ -152,8 +152,8 @@ pub(super) fn perf(
     let events = producer.loaded.map(name)?;
     let set = PerCpuBuffers::open(u32::try_from(bytes).unwrap_or(u32::MAX), options)?;
     for buffer in &set {
-        let descriptor = std::os::fd::AsFd::as_fd(buffer).as_raw_fd();
-        events.update(&buffer.cpu().to_ne_bytes(), &descriptor.to_ne_bytes())?;
+        let fd = std::os::fd::AsFd::as_fd(buffer).as_raw_fd();
+        events.update(&buffer.cpu().to_ne_bytes(), &fd.to_ne_bytes())?;
     }
     Ok(set)
 }

@@ -62,7 +62,7 @@ fn feature(check: &'static str, support: Support, otherwise: &str) -> Finding {
     match support {
         Support::Yes => Finding::ok(check, "yes"),
         Support::Needs(_) => Finding::note(check, support.to_string(), otherwise),
-        Support::Unknown => Finding::note(check, support.to_string(), "try again with more descriptors or memory"),
+        Support::Unknown => Finding::note(check, support.to_string(), "try again with more fds or memory"),
         Support::NotPermitted => Finding::no(
             check,
             support.to_string(),

@@ -12,7 +12,7 @@ pub(super) fn findings() -> Vec<Finding> {
                 Transport::PerfHeap => "trace by perf-heap",
                 Transport::Ring => "trace by ring",
             };
-            match crate::trace::rehearse(transport) {
+            match crate::trace::try_transport(transport) {
                 Ok(()) => Finding::ok(check, "loads, attaches and detaches"),
                 Err(failure) => {
                     let text = failure.to_string();

@@ -149,7 +149,7 @@ struct Names<'a> {
 }
 
 impl Names<'_> {
-    /// The instruction as the kernel gets it: descriptors are shown as the map that they stand for.
+    /// The instruction as the kernel gets it: fds are shown as the map that they stand for.
     fn after(&self, code: &[Instruction], slot: usize) -> Option<String> {
         let instruction = *code.get(slot)?;
         let next = code.get(slot + 1).copied();
@@ -171,7 +171,7 @@ impl Names<'_> {
         })
     }
 
-    /// The map whose stand-in for a descriptor this is.
+    /// The map whose stand-in for an fd this is.
     fn map(&self, number: i32) -> &str {
         let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
         place.and_then(|place| self.maps.get(place)).map_or("?", |map| &map.name)

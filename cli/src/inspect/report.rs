@@ -10,7 +10,7 @@ use super::{
     requirements,
 };
 
-/// The kernel that loading is rehearsed for.
+/// The kernel that the dry run is for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Against<'b> {
     /// The running one.
@@ -36,7 +36,7 @@ pub(super) struct Report {
     pub(super) core: Vec<Core>,
     /// What loads and will not do what its author expects.
     pub(super) warnings: Vec<String>,
-    /// Why loading the object as a whole could not be rehearsed.
+    /// Why the object as a whole cannot be linked.
     pub(super) failure: Option<String>,
     /// What the running machine would refuse.
     pub(super) missing: Vec<String>,
@@ -87,7 +87,7 @@ pub(super) struct Extern {
     pub(super) name: String,
     pub(super) kind: &'static str,
     pub(super) weak: bool,
-    /// What it is here; `None` if the rehearsal did not get so far.
+    /// What it is here; `None` if the dry run did not get so far.
     pub(super) found: Option<String>,
 }
 
@@ -121,16 +121,16 @@ impl Report {
     pub(super) fn new(path: &str, object: Object, against: Against<'_>, chosen: &[String]) -> Self {
         let functions = Functions::of(&object);
         let foreign = object.is_foreign_endian();
-        let (rehearsal, failure) = match rehearse(object.clone(), against) {
-            Ok(rehearsal) => (Some(rehearsal), None),
+        let (dry_run, failure) = match dry_run_against(object.clone(), against) {
+            Ok(dry_run) => (Some(dry_run), None),
             Err(_) if foreign => (None, None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let whole = rehearsal.as_ref().map(Whole::of);
+        let whole = dry_run.as_ref().map(Whole::of);
         let programs = || object.programs().iter().filter(|spec| chosen.is_empty() || chosen.contains(&spec.name));
         // Those that are not loaded unless asked for are asked for once, all of them together.
         let is_left_out = |spec: &ProgramSpec| whole.as_ref().is_some_and(|whole| whole.find(spec).is_none());
-        let others = programs().any(is_left_out).then(|| rehearse(all(&object), against));
+        let others = programs().any(is_left_out).then(|| dry_run_against(all(&object), against));
         let (others, other_failure) = match others.transpose() {
             Ok(others) => (others, None),
             Err(error) => (None, Some(error.to_string())),
@@ -138,8 +138,8 @@ impl Report {
         let others = others.as_ref().map(Whole::of);
         // What is wrong with the object as a whole is wrong with each of its programs.
         let why = failure.as_ref().or(other_failure.as_ref());
-        let rehearsed = [whole.as_ref(), others.as_ref()];
-        let mut programs: Vec<_> = programs().map(|spec| one(spec, &functions, rehearsed, why)).collect();
+        let dry_runs = [whole.as_ref(), others.as_ref()];
+        let mut programs: Vec<_> = programs().map(|spec| one(spec, &functions, dry_runs, why)).collect();
         if chosen.is_empty() {
             programs.extend(object.unknown_programs().iter().map(|aside| {
                 let function = functions.named(&aside.name);
@@ -164,9 +164,9 @@ impl Report {
             sections: sections(&object),
             maps: object.maps().iter().map(map).collect(),
             variables: variables(&object),
-            externs: externs(&object, rehearsal.as_ref()),
+            externs: externs(&object, dry_run.as_ref()),
             programs,
-            core: relocations(rehearsal.as_ref()),
+            core: relocations(dry_run.as_ref()),
             warnings: object.warnings().iter().map(ToString::to_string).collect(),
             failure,
             missing: match against {
@@ -200,8 +200,8 @@ fn variables(object: &Object) -> Vec<Variable> {
     variables.collect()
 }
 
-fn externs(object: &Object, rehearsal: Option<&DryRun>) -> Vec<Extern> {
-    let found = |place: usize| rehearsal?.externs.get(place);
+fn externs(object: &Object, dry_run: Option<&DryRun>) -> Vec<Extern> {
+    let found = |place: usize| dry_run?.externs.get(place);
     let externs = object.externs().iter().enumerate().map(|(place, known)| Extern {
         name: known.name.clone(),
         kind: kind(known.kind),
@@ -211,8 +211,8 @@ fn externs(object: &Object, rehearsal: Option<&DryRun>) -> Vec<Extern> {
     externs.collect()
 }
 
-fn relocations(rehearsal: Option<&DryRun>) -> Vec<Core> {
-    let applied = rehearsal.iter().flat_map(|rehearsal| &rehearsal.relocated);
+fn relocations(dry_run: Option<&DryRun>) -> Vec<Core> {
+    let applied = dry_run.iter().flat_map(|dry_run| &dry_run.relocated);
     let core = applied.map(|applied| Core {
         section: applied.section.to_string(),
         slot: applied.offset / 8,
@@ -221,7 +221,7 @@ fn relocations(rehearsal: Option<&DryRun>) -> Vec<Core> {
     core.collect()
 }
 
-fn rehearse(object: Object, against: Against<'_>) -> Result<DryRun, Error> {
+fn dry_run_against(object: Object, against: Against<'_>) -> Result<DryRun, Error> {
     match against {
         Against::Running => object.dry_run_on_host(),
         Against::Btf(types) => object.dry_run(types),
@@ -256,20 +256,20 @@ impl Functions {
     }
 }
 
-/// A rehearsal, with what listings look for in it found by name and place.
+/// A dry run, with its programs indexed by name and its relocations by offset.
 struct Whole<'r> {
-    rehearsal: &'r DryRun,
+    dry_run: &'r DryRun,
     programs: HashMap<&'r str, &'r LinkedProgram>,
     core: ByPlace<'r>,
 }
 
 impl<'r> Whole<'r> {
-    fn of(rehearsal: &'r DryRun) -> Self {
+    fn of(dry_run: &'r DryRun) -> Self {
         let mut programs = HashMap::new();
-        for rehearsed in &rehearsal.programs {
-            programs.entry(rehearsed.name.as_str()).or_insert(rehearsed);
+        for linked in &dry_run.programs {
+            programs.entry(linked.name.as_str()).or_insert(linked);
         }
-        Self { rehearsal, programs, core: ByPlace::of(&rehearsal.relocated) }
+        Self { dry_run, programs, core: ByPlace::of(&dry_run.relocated) }
     }
 
     fn find(&self, spec: &ProgramSpec) -> Option<&'r LinkedProgram> {
@@ -277,14 +277,9 @@ impl<'r> Whole<'r> {
     }
 }
 
-/// One program, as it is in the first of the rehearsals that has it. `why` the object cannot be rehearsed, if it
-/// cannot.
-fn one(
-    spec: &ProgramSpec,
-    functions: &Functions,
-    rehearsals: [Option<&Whole<'_>>; 2],
-    why: Option<&String>,
-) -> Program {
+/// One program, as it is in the first dry run that has it. `why` is the reason if the object
+/// cannot be linked at all.
+fn one(spec: &ProgramSpec, functions: &Functions, dry_runs: [Option<&Whole<'_>>; 2], why: Option<&String>) -> Program {
     let own = functions.of_program(spec);
     let mut program = Program {
         name: spec.name.clone(),
@@ -297,12 +292,12 @@ fn one(
         refused: None,
         listing: Vec::new(),
     };
-    let found = rehearsals.into_iter().flatten().find_map(|whole| Some((whole, whole.find(spec)?)));
-    match found.map(|(whole, rehearsed)| (whole, rehearsed, &rehearsed.instructions)) {
-        Some((whole, rehearsed, Ok(instructions))) => {
+    let found = dry_runs.into_iter().flatten().find_map(|whole| Some((whole, whole.find(spec)?)));
+    match found.map(|(whole, linked)| (whole, linked, &linked.instructions)) {
+        Some((whole, linked, Ok(instructions))) => {
             program.linked_slots = Some(instructions.len());
-            let maps = &whole.rehearsal.maps;
-            program.listing = listing::linked(instructions, &rehearsed.subprogs, &functions.all, maps, &whole.core);
+            let maps = &whole.dry_run.maps;
+            program.listing = listing::linked(instructions, &linked.subprogs, &functions.all, maps, &whole.core);
         }
         Some((_, _, Err(why))) => program.refused = Some(why.to_string()),
         None => program.refused = why.cloned(),

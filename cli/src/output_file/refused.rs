@@ -41,9 +41,9 @@ pub(crate) fn failure(attempt: &str, path: &Path, refused: Refused) -> CliError 
     };
     let failure = CliError::system(&attempt, &error);
     match error.kind() {
-        io::ErrorKind::NotFound => failure.advise("is there such a folder?"),
+        io::ErrorKind::NotFound => failure.advise("is there such a directory?"),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            failure.advise("name a file in a folder that can be written to")
+            failure.advise("name a file in a directory that can be written to")
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             failure.advise("make room, or name a file on another disk")

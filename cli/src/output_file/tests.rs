@@ -15,15 +15,15 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     OutputFile::open(path).map_err(said)?.write(text.as_bytes()).map_err(|error| error.to_string())
 }
 
-fn names(folder: &Path) -> Vec<String> {
-    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+fn names(directory: &Path) -> Vec<String> {
+    let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.collect()
 }
 
 #[test]
 fn new_file_gets_usual_mode_and_replaced_file_keeps_its_own() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("file");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
     write(&path, "first").unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode(&path) & !0o022, 0o644);
@@ -35,13 +35,13 @@ fn new_file_gets_usual_mode_and_replaced_file_keeps_its_own() {
         write(&path, "third").unwrap();
         assert_eq!((mode(&path), fs::read_to_string(&path).unwrap().as_str()), (kept, "third"));
     }
-    assert_eq!(names(folder.path()), ["file"]);
+    assert_eq!(names(directory.path()), ["file"]);
 }
 
 #[test]
 fn link_is_neither_followed_nor_replaced() {
-    let folder = tempfile::tempdir().unwrap();
-    let (there, path) = (folder.path().join("there"), folder.path().join("link"));
+    let directory = tempfile::tempdir().unwrap();
+    let (there, path) = (directory.path().join("there"), directory.path().join("link"));
     fs::write(&there, "untouched").unwrap();
     for (target, why) in [("there", "not followed"), ("nowhere", "leads nowhere"), (".", "not followed")] {
         symlink(target, &path).unwrap();
@@ -50,13 +50,13 @@ fn link_is_neither_followed_nor_replaced() {
         fs::remove_file(&path).unwrap();
     }
     assert_eq!(fs::read_to_string(there).unwrap(), "untouched");
-    assert!(!folder.path().join("nowhere").exists());
+    assert!(!directory.path().join("nowhere").exists());
 }
 
 #[test]
 fn link_that_comes_meanwhile_is_not_followed() {
-    let folder = tempfile::tempdir().unwrap();
-    let (there, path) = (folder.path().join("there"), folder.path().join("file"));
+    let directory = tempfile::tempdir().unwrap();
+    let (there, path) = (directory.path().join("there"), directory.path().join("file"));
     fs::write(&there, "untouched").unwrap();
     let unfinished = Place::of_regular_file(&path).unwrap().begin().unwrap();
     symlink("there", &path).unwrap();
@@ -68,8 +68,8 @@ fn link_that_comes_meanwhile_is_not_followed() {
 
 #[test]
 fn devices_and_fifos_are_written_to_and_stay() {
-    let folder = tempfile::tempdir().unwrap();
-    let fifo = folder.path().join("fifo");
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
     rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
     let reader = {
         let fifo = fifo.clone();
@@ -84,20 +84,20 @@ fn devices_and_fifos_are_written_to_and_stay() {
 
 #[test]
 fn what_is_no_file_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let socket = folder.path().join("socket");
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    for path in [folder.path(), &socket, Path::new("/"), Path::new("/tmp/"), Path::new("..")] {
+    for path in [directory.path(), &socket, Path::new("/"), Path::new("/tmp/"), Path::new("..")] {
         assert!(write(path, "x").is_err(), "{}", path.display());
     }
-    assert_eq!(write(&folder.path().join("new/"), "x").unwrap_err(), "it names no file");
-    assert!(write(&folder.path().join("no/file"), "x").unwrap_err().contains("No such file"));
+    assert_eq!(write(&directory.path().join("new/"), "x").unwrap_err(), "it names no file");
+    assert!(write(&directory.path().join("no/file"), "x").unwrap_err().contains("No such file"));
 }
 
 #[test]
 fn unfinished_files_leave_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("file");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
     fs::write(&path, "old").unwrap();
     let place = Place::of_regular_file(&path).unwrap();
     let mut unfinished = place.begin().unwrap();
@@ -117,12 +117,12 @@ fn unfinished_files_leave_nothing() {
         }
     };
     let unfinished = named();
-    assert_eq!(names(folder.path()).len(), 2);
+    assert_eq!(names(directory.path()).len(), 2);
     drop(unfinished);
-    assert_eq!(names(folder.path()), ["file"]);
+    assert_eq!(names(directory.path()), ["file"]);
     assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     named().commit(b"new").unwrap();
-    assert_eq!(names(folder.path()), ["file"]);
+    assert_eq!(names(directory.path()), ["file"]);
     assert_eq!(fs::read_to_string(&path).unwrap(), "new");
 }
 

@@ -67,7 +67,7 @@ fn pinned(path: &Path) -> Result<Map, CliError> {
         if elsewhere {
             failure.advise("it is in no BPF file system, and only there is anything pinned: mostly below /sys/fs/bpf")
         } else if path.is_dir() {
-            failure.advise("it is a folder: name a pin that is in it")
+            failure.advise("it is a directory: name a pin that is in it")
         } else {
             failure
         }

@@ -12,7 +12,7 @@ use cutaway::{
     system,
 };
 
-use super::programs::{programs, wants_descriptors};
+use super::programs::{programs, wants_fds};
 use crate::{decode, error::CliError, object_arg::read_whole};
 
 /// BTF, and the id of a type in it.
@@ -38,7 +38,7 @@ impl Types {
         for program in programs()?.into_iter().filter(|program| map.is_none_or(|map| program.maps.contains(&map))) {
             let section = match program.btf.map(system::btf_by_id) {
                 Some(Ok(section)) => section,
-                Some(Err(error)) if wants_descriptors(&error) => return Err(error.into()),
+                Some(Err(error)) if wants_fds(&error) => return Err(error.into()),
                 // It is gone by now, or was loaded without BTF.
                 Some(Err(_)) | None => continue,
             };

@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME")]
     pub(super) interface: Option<String>,
 
-    /// The folder of the cgroup for programs on cgroups
+    /// The directory of the cgroup for programs on cgroups
     #[arg(long, value_name = "PATH")]
     pub(super) cgroup: Option<String>,
 
@@ -84,7 +84,7 @@ pub(crate) struct Arguments {
     #[arg(long = "max-entries", value_name = "MAP=N", value_parser = entries)]
     pub(super) max_entries: Vec<String>,
 
-    /// Pins and shares the maps that the object wants pinned in this folder of a BPF file system; without it none is pinned
+    /// Pins and shares the maps that the object wants pinned in this directory of a BPF file system; without it none is pinned
     #[arg(long, value_name = "FOLDER")]
     pub(super) pins: Option<PathBuf>,
 

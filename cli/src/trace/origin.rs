@@ -78,12 +78,12 @@ impl Cgroups {
 
 /// The root of the hierarchy of version 2: mounted at a usual place, or by a private mount of this process.
 fn root() -> io::Result<OwnedFd> {
-    let known = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().find(|folder| {
+    let known = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().find(|directory| {
         // Every directory of this version has the file, and none of version 1.
-        fs::exists(format!("{folder}/cgroup.controllers")).unwrap_or(false)
+        fs::exists(format!("{directory}/cgroup.controllers")).unwrap_or(false)
     });
-    if let Some(folder) = known {
-        return File::open(folder).map(OwnedFd::from);
+    if let Some(directory) = known {
+        return File::open(directory).map(OwnedFd::from);
     }
     mount::private(
         c"cgroup2",
@@ -110,9 +110,9 @@ fn find(root: BorrowedFd<'_>, id: u64) -> io::Result<String> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the kernel has just made this fd for the caller, and nothing else knows it.
-    let folder = unsafe { OwnedFd::from_raw_fd(fd) };
+    let directory = unsafe { OwnedFd::from_raw_fd(fd) };
     let name = |fd: BorrowedFd<'_>| fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
-    let (top, path) = (name(root)?, name(folder.as_fd())?);
+    let (top, path) = (name(root)?, name(directory.as_fd())?);
     let below = path.strip_prefix(&top).map_err(|_| io::Error::from(io::ErrorKind::NotFound))?;
     Ok(format!("/{}", below.display()))
 }

@@ -1,8 +1,8 @@
 //! Cgroups: programs that decide what the processes in a cgroup may do, and see what they send and receive.
 //!
-//! A program hangs on a cgroup of version 2 and rules over all below it. The descriptor is that of its folder, opened like
-//! any other. A link (5.7) goes with its last descriptor; before, `BPF_PROG_ATTACH` left the program there until the cgroup
-//! was removed or somebody detached it. (`kernel/bpf/cgroup.c`.)
+//! A program is attached to a cgroup of version 2 and applies to all cgroups below it. The fd is that of the cgroup's
+//! directory, opened like any other. A link (5.7) ends with its last fd; before, `BPF_PROG_ATTACH` left the program
+//! attached until the cgroup was removed or the program was detached. (`kernel/bpf/cgroup.c`.)
 
 use std::{
     io,
@@ -30,7 +30,7 @@ pub struct Cgroup<'fd> {
 }
 
 impl<'fd> Cgroup<'fd> {
-    /// The cgroup whose folder this is, e.g. `File::open("/sys/fs/cgroup/unified/mine")`.
+    /// The cgroup whose directory this is, e.g. `File::open("/sys/fs/cgroup/unified/mine")`.
     #[must_use]
     pub fn new(cgroup: &'fd impl AsFd) -> Self {
         Self { cgroup: cgroup.as_fd() }
@@ -40,7 +40,7 @@ impl<'fd> Cgroup<'fd> {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EBADF if the descriptor is
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EBADF if the fd is
     /// not that of a cgroup of version 2.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         use ProgramType as T;
@@ -60,7 +60,7 @@ impl<'fd> Cgroup<'fd> {
         let refused = |error: io::Error| {
             let plain = failed(program, what, &error);
             match error.raw_os_error() {
-                Some(libc::EBADF) => plain.advise("the descriptor is not that of a cgroup of version 2"),
+                Some(libc::EBADF) => plain.advise("the fd is not that of a cgroup of version 2"),
                 Some(libc::EPERM) => plain.advise(
                     "run it as root, or with CAP_BPF and CAP_NET_ADMIN; or a cgroup above has a program that forbids it",
                 ),
@@ -78,7 +78,7 @@ impl<'fd> Cgroup<'fd> {
                 /// `BPF_F_ALLOW_MULTI`, which links always have.
                 const BESIDE_OTHERS: u32 = 2;
                 let cgroup: OwnedFd =
-                    fd::duplicate(self.cgroup, "keeps a descriptor of its own, to detach by").map_err(refused)?;
+                    fd::duplicate(self.cgroup, "keeps an fd of its own, to detach by").map_err(refused)?;
                 let call = ByCommand::attach(program, cgroup, attach_type, BESIDE_OTHERS, what).map_err(refused)?;
                 Ok(Link::by_call(program, what, &format!("BPF_PROG_ATTACH; links on cgroups: {answer}"), call))
             }

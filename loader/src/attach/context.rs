@@ -180,6 +180,7 @@ impl<'fd> AttachContext<'fd> {
     ///
     /// A program of a section `tc` or `tcx` is attached by a link where the kernel has such links (Linux 6.6), otherwise by a
     /// filter of traffic control. One whose section does not say the direction is attached to what the device receives.
+    #[doc(alias = "ifindex")]
     #[cfg(feature = "network")]
     #[must_use]
     pub fn interface(mut self, name: &str) -> Self {
@@ -207,6 +208,7 @@ impl<'fd> AttachContext<'fd> {
 
     /// Attaches to the cgroup of version 2 whose directory this is. For the sections `cgroup…`, `sockops` and `lsm_cgroup`;
     /// an `iter/cgroup` walks from there.
+    #[doc(alias = "bpf_program__attach_cgroup")]
     #[cfg(any(feature = "cgroup", feature = "tracing"))]
     #[must_use]
     pub fn cgroup(mut self, directory: &'fd impl AsFd) -> Self {
@@ -223,6 +225,7 @@ impl<'fd> AttachContext<'fd> {
     }
 
     /// Attaches to the network namespace whose file this is. For the sections `sk_lookup` and `flow_dissector`.
+    #[doc(alias = "bpf_program__attach_netns")]
     #[cfg(feature = "network")]
     #[must_use]
     pub fn netns(mut self, namespace: &'fd impl AsFd) -> Self {
@@ -286,6 +289,7 @@ impl<'fd> AttachContext<'fd> {
     /// Runs the program about `hertz` times a second on the clock of each CPU. For the section `perf_event`.
     ///
     /// The kernel's limit is in `/proc/sys/kernel/perf_event_max_sample_rate`.
+    #[doc(alias = "sample_freq")]
     #[cfg(feature = "perf-event")]
     #[must_use]
     pub fn frequency(self, hertz: u64) -> Self {

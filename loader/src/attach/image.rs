@@ -76,9 +76,9 @@ impl Binary {
 
     /// Checks that the byte belongs to code, if the file is ELF. The kernel takes others, too, and programs have their own
     /// ways to run them.
-    pub(super) fn check_byte(&self, byte: u64) -> Result<(), String> {
+    pub(super) fn check_file_offset(&self, byte: u64) -> Result<(), String> {
         match Tables::read(Data::new(Box::new(&self.file))) {
-            Some(tables) => Image::of(self, tables)?.check_byte(byte),
+            Some(tables) => Image::of(self, tables)?.check_file_offset(byte),
             None => Ok(()),
         }
     }
@@ -153,7 +153,7 @@ impl<'b> Image<'b> {
     }
 
     /// Checks that the byte at this offset of the file belongs to code.
-    pub(super) fn check_byte(&self, byte: u64) -> Result<(), String> {
+    pub(super) fn check_file_offset(&self, byte: u64) -> Result<(), String> {
         let mut code = self.head.segments.iter().filter(|segment| segment.executable);
         let inside =
             code.any(|segment| byte.checked_sub(segment.offset).is_some_and(|inside| inside < segment.in_file));
@@ -264,15 +264,15 @@ pub(super) mod tests {
         let kept = Kept::new(&Crafted::default());
         let binary = kept.binary();
         for byte in [0x1000, 0x1fff] {
-            binary.check_byte(byte).unwrap();
+            binary.check_file_offset(byte).unwrap();
         }
         for (byte, part) in [(0, "no executable segment"), (0x2000, "no executable segment"), (1 << 40, "ends before")]
         {
-            let line = binary.check_byte(byte).unwrap_err();
+            let line = binary.check_file_offset(byte).unwrap_err();
             assert!(line.contains(part), "{byte:#x}: {line}");
         }
         // A text without a loader is for others to judge.
-        Binary::open(PathBuf::from("/etc/passwd"), None).unwrap().check_byte(1).unwrap();
+        Binary::open(PathBuf::from("/etc/passwd"), None).unwrap().check_file_offset(1).unwrap();
         // A debug file whose sections do not say so.
         let cut = Kept::new(&Crafted { cut: Some(0x1008), ..Crafted::default() });
         let head = cut.binary().image().unwrap().head.clone();

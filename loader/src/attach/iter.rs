@@ -1,6 +1,6 @@
 //! Iterators: programs that the kernel calls once for each of its objects, and whose output is read like a file.
 //!
-//! The link says over what to iterate; each descriptor made from it ([`Link::read_iterator`]) is one walk, driven by
+//! The link says over what to iterate; each fd made from it ([`Link::read_iterator`]) is one walk, driven by
 //! read(2). A pinned link is a file that anybody may `cat`. (`kernel/bpf/bpf_iter.c`, Linux 5.8.)
 
 use std::os::fd::{AsFd, BorrowedFd};

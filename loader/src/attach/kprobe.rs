@@ -1,7 +1,7 @@
 //! Kprobes: a breakpoint, or a call patched in, on a function of the kernel.
 //!
 //! The kernel looks the function up in its own symbols. On the function's first byte it usually needs no breakpoint, since
-//! compilers leave room for a call there. A return probe hangs on the entry, too: when hit it replaces the return address.
+//! compilers leave room for a call there. A return probe is attached to the entry, too: when hit it replaces the return address.
 //! (`kernel/kprobes.c`, `kernel/trace/trace_kprobe.c`.)
 //!
 //! System calls have functions of their own, whose names differ from one kind of machine to another, because a wrapper takes
@@ -81,7 +81,7 @@ impl Kprobe {
             function: &function,
             offset: self.offset,
         };
-        let why = "puts the probe on a function of the kernel, as an event that a program can hang on";
+        let why = "puts the probe on a function of the kernel, as an event that a program can be attached to";
         let event = perf_event::open(probe, Scope::Everybody, why).map_err(|error| self.refused(attempt(), &error))?;
         Link::on_event(program, event, self.cookie, &what)
     }

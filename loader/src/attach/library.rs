@@ -2,10 +2,10 @@
 //!
 //! A name with a slash is a path, and is kept as it is. One without is looked for, in this order:
 //! 1. among the files mapped into this very process: whatever the dynamic loader chose is right by definition;
-//! 2. in the folders of `LD_LIBRARY_PATH`;
+//! 2. in the directories of `LD_LIBRARY_PATH`;
 //! 3. in `/etc/ld.so.cache`, which `ldconfig` keeps (`ld.so(8)`);
-//! 4. in the loader's default folders, those of the machine (`/lib/x86_64-linux-gnu`) first;
-//! 5. if it has no `.so`, in the folders of `PATH`, as the shell would: an executable can be probed as well.
+//! 4. in the loader's default directories, those of the machine (`/lib/x86_64-linux-gnu`) first;
+//! 5. if it has no `.so`, in the directories of `PATH`, as the shell would: an executable can be probed as well.
 //!
 //! A name without `.so`, such as `libc`, means its first version found. The file system, the variables and the machine are
 //! those of a [`View`]: this process's or another's.

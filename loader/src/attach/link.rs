@@ -4,8 +4,8 @@
 //!
 //! | way | what holds the program | gone with the process | pins |
 //! | --- | --- | --- | --- |
-//! | a link | the link's descriptor | yes | yes |
-//! | a perf event (before 5.15) | the event's descriptor | yes | no |
+//! | a link | the link's fd | yes | yes |
+//! | a perf event (before 5.15) | the event's fd | yes | no |
 //! | several of these, one for each place or CPU | all of them | yes | no |
 //! | a call that attaches, and another that detaches | what it is attached to | no | no |
 
@@ -25,8 +25,8 @@ use crate::{
     sys::{link, perf_event},
 };
 
-/// A program attached to something. Dropping it detaches; so does the end of the process, however it comes, unless the
-/// program hangs on something that has no links (see the types that attach).
+/// Keeps a program attached. Dropping it detaches; so does the end of the process, however it comes, unless the
+/// program is attached to something that has no links (see the types that attach).
 #[doc(alias("bpf_link", "BPF_LINK_CREATE"))]
 #[must_use = "dropping a link detaches the program"]
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub struct Link {
 enum Held {
     /// The kernel's link, with the perf event that it ties the program to, if it is one.
     Link { link: OwnedFd, _event: Option<OwnedFd> },
-    /// The perf event that the program hangs on.
+    /// The perf event that the program is attached to.
     Event(OwnedFd),
     /// A program in several places.
     Several(Stack),
@@ -153,7 +153,8 @@ impl Link {
         }
     }
 
-    /// The links that this one consists of, if the program hangs on several places by one each; none otherwise.
+    /// Returns the links that this one consists of, if the program is attached to several targets by one link each; none
+    /// otherwise.
     pub fn parts(&self) -> &[Self] {
         // Whoever looks at them may pin them.
         self.keep_needs();

@@ -7,6 +7,7 @@ use crate::Skipped;
 ///
 /// That is more than tidy. If a program on a function's return counts on what one on its entry has left, it is attached
 /// after that one, and has to go before it.
+#[doc(alias = "bpf_object_skeleton")]
 #[must_use = "dropping links detaches the programs"]
 #[derive(Debug, Default)]
 pub struct Links {

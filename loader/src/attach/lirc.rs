@@ -1,7 +1,7 @@
 //! Infrared receivers: programs that decode what a remote control sends.
 //!
-//! A receiver (`/dev/lirc0`) gives each pulse and pause of the light to its programs, which put together keys of them. Up to 64
-//! hang on one receiver, by `BPF_PROG_ATTACH`. (`drivers/media/rc/bpf-lirc.c`, Linux 4.18.)
+//! A receiver (`/dev/lirc0`) passes each pulse and pause of the light to its programs, which assemble keys from them. Up to
+//! 64 can be attached to one receiver, by `BPF_PROG_ATTACH`. (`drivers/media/rc/bpf-lirc.c`, Linux 4.18.)
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -35,7 +35,7 @@ impl<'fd> Lirc<'fd> {
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = "the infrared receiver";
         program.must_be(&[ProgramType::LIRC_MODE2], what)?;
-        fd::duplicate(self.receiver, "keeps a descriptor of its own, to detach by")
+        fd::duplicate(self.receiver, "keeps an fd of its own, to detach by")
             .and_then(|receiver| ByCommand::attach(program, receiver, AttachType::LIRC_MODE2, 0, what))
             .map(|call| Link::by_call(program, what, "BPF_PROG_ATTACH", call))
             .map_err(|error| match error.raw_os_error() {

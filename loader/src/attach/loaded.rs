@@ -13,6 +13,7 @@ impl Loaded {
     ///
     /// The first failure; what was attached before it is detached again. [`Error::Invalid`] if nothing can be attached
     /// though the object has programs.
+    #[doc(alias = "bpf_object__attach_skeleton")]
     pub fn attach(&self) -> Result<Links, Error> {
         let mut links = Links::default();
         for skipped in self.skipped() {

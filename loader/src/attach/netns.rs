@@ -31,7 +31,7 @@ impl<'fd> Netns<'fd> {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EINVAL if the descriptor
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EINVAL if the fd
     /// is not that of a network namespace, EEXIST or E2BIG if there are programs already.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = "the network namespace";
@@ -44,7 +44,7 @@ impl<'fd> Netns<'fd> {
                 let plain = failed(program, what, &error);
                 match error.raw_os_error() {
                     Some(libc::EINVAL | libc::EBADF) => {
-                        plain.advise("is the descriptor that of a network namespace, and this Linux 5.8 or newer?")
+                        plain.advise("is the fd that of a network namespace, and this Linux 5.8 or newer?")
                     }
                     Some(libc::EEXIST) => plain.advise("it has a program of this kind already"),
                     _ => plain,

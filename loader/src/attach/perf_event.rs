@@ -117,7 +117,7 @@ impl PerfEvent {
 
     fn one(&self, program: &Program, scope: Scope, what: &str) -> Result<Link, Error> {
         let event = Event::Counter { event_type: self.event_type, config: self.config, sampling: self.sampling };
-        let why = "starts a counter that a program can hang on";
+        let why = "starts a counter that a program can be attached to";
         let event = perf_event::open(event, scope, why).map_err(|error| {
             let plain = Error::kernel(format!("open {what}"), &error);
             match error.raw_os_error() {

@@ -30,19 +30,19 @@ impl Pmu {
     }
 
     fn read(name: &str, option: &str) -> io::Result<Self> {
-        let folder = format!("/sys/bus/event_source/devices/{name}");
+        let directory = format!("/sys/bus/event_source/devices/{name}");
         let read = |name: &str| {
             let why = "asks how the kernel numbers such events here, which no header tells";
-            file::text(&Path::new(&folder).join(name), why).map_err(|error| {
+            file::text(&Path::new(&directory).join(name), why).map_err(|error| {
                 if is_out_of_fds(&error) {
                     return error;
                 }
                 let reason = error.raw_os_error().map_or_else(|| error.to_string(), |_| Errno::of(&error).to_string());
-                let why = format!("cannot read {folder}/{name}: {reason}; does this kernel have {option}?");
+                let why = format!("cannot read {directory}/{name}: {reason}; does this kernel have {option}?");
                 io::Error::new(error.kind(), why)
             })
         };
-        let nonsense = |file: &str, text: &str| io::Error::other(format!("{folder}/{file} holds {text:?}"));
+        let nonsense = |file: &str, text: &str| io::Error::other(format!("{directory}/{file} holds {text:?}"));
         let event_type = read("type")?;
         let retprobe = read("format/retprobe")?;
         Ok(Self {

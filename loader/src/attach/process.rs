@@ -61,7 +61,7 @@ fn by_path(pid: u32, library: &Path) -> Result<PathBuf, String> {
             Ok(path)
         }
         Ok(_) => Err(format!("for the process {pid} that is no regular file")),
-        // A root folder without procfs: only our own path can be meant.
+        // A root directory without procfs: only our own path can be meant.
         Err(_) if magic(library.strip_prefix("/").unwrap_or(library)) => match fs::metadata(library) {
             Ok(file) if file.is_file() => {
                 warn_if_not_mapped(pid, library, &file);

@@ -28,7 +28,7 @@ impl ByCommand {
         what: &str,
     ) -> io::Result<Self> {
         // Both are needed once more to detach.
-        let fd = fd::duplicate(program.as_fd(), "keeps a descriptor of its own, to detach by")?;
+        let fd = fd::duplicate(program.as_fd(), "keeps an fd of its own, to detach by")?;
         link::prog_attach(
             program.as_fd(),
             target.as_fd(),

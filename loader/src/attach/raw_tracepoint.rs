@@ -1,7 +1,7 @@
 //! Raw tracepoints: the kernel's tracepoints without perf events between.
 //!
 //! A program on an ordinary tracepoint gets the record that is written for tracefs. A raw one gets the tracepoint's own
-//! arguments and costs less, since no record is made. Attaching names the tracepoint; the descriptor that
+//! arguments and costs less, since no record is made. Attaching names the tracepoint; the fd that
 //! `BPF_RAW_TRACEPOINT_OPEN` answers with (4.17) keeps it attached, and is a link since 5.7. (`kernel/trace/bpf_trace.c`.)
 
 use std::{ffi::CString, os::fd::AsFd};
@@ -47,7 +47,7 @@ impl RawTracepoint {
             operation: format!("attach the program `{}`", program.name()),
             why: "the tracepoint's name holds a NUL byte".to_owned(),
         })?;
-        let why = "ties the program to the tracepoint; closing the descriptor unties it";
+        let why = "ties the program to the tracepoint; closing the fd unties it";
         link::raw_tracepoint_open(program.as_fd(), Some(&name), self.cookie, why)
             .map(|link| Link::kernels(program, &what, link))
             .map_err(|error| {

@@ -95,14 +95,15 @@ mod tests {
 
     #[test]
     fn links_are_followed_below_the_root() {
-        let folder = std::env::temp_dir().join(format!("cutaway-root-{}", std::process::id()));
-        fs::create_dir_all(folder.join("usr/lib")).unwrap();
+        let directory = std::env::temp_dir().join(format!("cutaway-root-{}", std::process::id()));
+        fs::create_dir_all(directory.join("usr/lib")).unwrap();
         for (target, link) in [("/usr/lib", "lib"), ("../../../../lib/x", "usr/lib/y"), ("circle", "circle")] {
-            std::os::unix::fs::symlink(target, folder.join(link)).unwrap();
+            std::os::unix::fs::symlink(target, directory.join(link)).unwrap();
         }
-        let answers = ["/lib/x", "lib/y", "../../usr/lib/./x", "/circle"].map(|path| resolve(&folder, Path::new(path)));
-        fs::remove_dir_all(&folder).unwrap();
-        let x = folder.join("usr/lib/x");
+        let answers =
+            ["/lib/x", "lib/y", "../../usr/lib/./x", "/circle"].map(|path| resolve(&directory, Path::new(path)));
+        fs::remove_dir_all(&directory).unwrap();
+        let x = directory.join("usr/lib/x");
         assert_eq!(answers, [Some(x.clone()), Some(x.clone()), Some(x), None]);
     }
 

@@ -50,7 +50,7 @@ impl<'fd> SocketFilter<'fd> {
             _ => Request::SO_ATTACH_BPF,
         };
         let attach = || {
-            const WHY: &str = "keeps a descriptor of its own, to detach by";
+            const WHY: &str = "keeps an fd of its own, to detach by";
             let attached = (fd::duplicate(self.socket, WHY)?, fd::duplicate(program.as_fd(), WHY)?);
             socket::set(self.socket, request, program.as_fd(), "gives the program to the socket")?;
             Ok(attached)

@@ -45,7 +45,7 @@ impl<'fd> Sockmap<'fd> {
             let why = "its section does not say whether it is a parser or a verdict: name it `sk_skb/stream_parser` or `sk_skb/stream_verdict`";
             return Err(Error::Invalid { operation: attempt, why: why.to_owned() });
         }
-        fd::duplicate(self.map, "keeps a descriptor of its own, to detach by")
+        fd::duplicate(self.map, "keeps an fd of its own, to detach by")
             .and_then(|map| ByCommand::attach(program, map, attach_type, 0, what))
             .map(|call| Link::by_call(program, what, "BPF_PROG_ATTACH", call))
             .map_err(|error| failed(program, what, &error))

@@ -51,15 +51,17 @@ impl<'b> Elsewhere<'b> {
         }
         if let Some((name, crc)) = link(image) {
             all.told.push(format!("its .gnu_debuglink names `{name}`"));
-            let folders = path.parent().map(|folder| {
+            let directories = path.parent().map(|directory| {
                 vec![
-                    folder.to_owned(),
-                    folder.join(".debug"),
-                    Path::new("/usr/lib/debug").join(folder.strip_prefix("/").unwrap_or(folder)),
+                    directory.to_owned(),
+                    directory.join(".debug"),
+                    Path::new("/usr/lib/debug").join(directory.strip_prefix("/").unwrap_or(directory)),
                 ]
             });
-            let reached = folders.unwrap_or_default().into_iter();
-            tried.extend(reached.filter_map(|folder| Some((root::resolve(&root, &folder.join(&name))?, Some(crc)))));
+            let reached = directories.unwrap_or_default().into_iter();
+            tried.extend(
+                reached.filter_map(|directory| Some((root::resolve(&root, &directory.join(&name))?, Some(crc)))),
+            );
         }
         let debug =
             tried.iter().find_map(|(path, crc)| Some((path.display().to_string(), debug_file(path, id, *crc)?)));
@@ -82,7 +84,7 @@ impl<'b> Elsewhere<'b> {
     }
 }
 
-/// The root folder of the process whose file it is, and the path below it.
+/// The root directory of the process whose file it is, and the path below it.
 fn root_and_path(path: &Path) -> (PathBuf, PathBuf) {
     let mut parts = path.strip_prefix("/proc").unwrap_or(Path::new("")).components();
     let mut next = || parts.next().map(|part| part.as_os_str());
@@ -93,7 +95,7 @@ fn root_and_path(path: &Path) -> (PathBuf, PathBuf) {
         (Some(pid), Some("map_files" | "exe" | "fd")) => {
             (Path::new("/proc").join(pid).join("root"), fs::read_link(path).unwrap_or_default())
         }
-        // A link of a library's name leads to a folder that may be another one.
+        // A link of a library's name leads to a directory that may be another one.
         _ => (PathBuf::from("/"), fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())),
     }
 }

@@ -1,7 +1,7 @@
-//! Tables of functions: a map of the kind `STRUCT_OPS` takes its place in the kernel.
+//! Attaches struct_ops maps.
 //!
-//! Writing the table into its map checks it. A map that was made for links waits for one (`BPF_LINK_CREATE`, Linux 6.4); any
-//! other is in use from then on (5.6), until its only element is deleted. (`kernel/bpf/bpf_struct_ops.c`.)
+//! Writing the value into the map has the kernel check it. A map with `BPF_F_LINK` then waits for a link
+//! (`BPF_LINK_CREATE`, Linux 6.4); any other is in use from then on (5.6), until its only element is deleted. (`kernel/bpf/bpf_struct_ops.c`.)
 
 use std::os::fd::AsFd;
 
@@ -13,21 +13,21 @@ use super::{Link, detach::Detach};
 use crate::{Error, Map, sys::link};
 
 impl Map {
-    /// Gives a table of functions to the kernel, for maps of the sections `.struct_ops` (Linux 5.6) and `.struct_ops.link`
-    /// (6.4). [`Loaded::attach`](crate::Loaded::attach) does so for all of an object's.
+    /// Attaches a struct_ops map, of the section `.struct_ops` (Linux 5.6) or `.struct_ops.link` (6.4).
+    /// [`Loaded::attach`](crate::Loaded::attach) does so for all struct_ops maps of an object.
     ///
-    /// Without a link the table stays in use if the process dies without dropping the [`Link`] while somebody else holds the
-    /// map.
+    /// A map of `.struct_ops` has no link: it stays in use if the process dies without dropping the [`Link`] while another
+    /// process holds the map.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the map is no such table; [`Error::Syscall`] if the kernel refuses: EEXIST if there is one of its
-    /// name, EINVAL if a function or value is missing that this kind of table must have.
+    /// [`Error::Invalid`] if the map is no struct_ops map of an object; [`Error::Syscall`] if the kernel refuses: EEXIST if
+    /// there is one of its name, EINVAL if a function or value is missing that this kind of struct_ops must have.
     #[doc(alias = "bpf_map__attach_struct_ops")]
     pub fn attach(&self) -> Result<Link, Error> {
         let attempt = || format!("give the table `{}` to the kernel", self.name());
         let Some(table) = self.table() else {
-            let why = format!("it is of the kind {}, and no table of functions of an object", self.map_type());
+            let why = format!("it is of type {}, and no struct_ops map of an object", self.map_type());
             return Err(Error::Invalid { operation: attempt(), why });
         };
         let refused = |error: &std::io::Error| {
@@ -42,7 +42,7 @@ impl Map {
         };
         let what = format!("the table `{}`", self.name());
         if !table.by_link {
-            // The map's own descriptor may be gone when the table is taken back.
+            // The map's own fd may be gone when the table is taken back.
             let map = self.again()?;
             self.write_table(table).map_err(|error| refused(&error))?;
             debug!("{what} is in use, without a link");

@@ -279,7 +279,7 @@ mod tests {
                 damaged[at] = value;
                 std::fs::write(&kept.0, &damaged).unwrap();
                 let binary = kept.binary();
-                let _ = binary.check_byte(CODE);
+                let _ = binary.check_file_offset(CODE);
                 let Ok(image) = binary.image() else { continue };
                 for name in ["function", "absent"] {
                     let _ = symbol::find(&image, name);

@@ -55,10 +55,10 @@ impl Tracefs {
     /// Opens a file by its path below the root of tracefs.
     pub(super) fn file(&self, path: &str, why: &str) -> io::Result<File> {
         let opened = match self {
-            Self::Mounted(folder) => file::open(format!("{folder}/{path}").as_ref(), why),
-            Self::Private(folder) => CString::new(path)
+            Self::Mounted(directory) => file::open(format!("{directory}/{path}").as_ref(), why),
+            Self::Private(directory) => CString::new(path)
                 .map_err(io::Error::from)
-                .and_then(|path| mount::open_below(folder.as_fd(), &path, why)),
+                .and_then(|path| mount::open_below(directory.as_fd(), &path, why)),
         };
         let failed = |error: io::Error| {
             if is_out_of_fds(&error) {

@@ -45,7 +45,7 @@ impl Tracepoint {
         let event = perf_event::open(
             Event::Tracepoint { id },
             Scope::Everybody,
-            "opens the tracepoint as an event that a program can hang on",
+            "opens the tracepoint as an event that a program can be attached to",
         )
         .map_err(|error| Error::kernel(format!("open {what}"), &error))?;
         Link::on_event(program, event, self.cookie, &what).map_err(|error| match error {

@@ -1,10 +1,10 @@
-//! Programs that were loaded for their place: `tp_btf`, `fentry`, `fexit`, `fmod_ret`, `lsm`, `freplace`.
+//! Programs that are loaded for their attach target: `tp_btf`, `fentry`, `fexit`, `fmod_ret`, `lsm`, `freplace`.
 //!
-//! The verifier had to know the function they hang on, since it checks what they do with its typed arguments; so the place
-//! was named when they were loaded (`attach_btf_id`), and attaching names nothing any more. Where a function is concerned
+//! The verifier must know the function they are attached to, since it checks how they use its typed arguments. So the
+//! target is given when they are loaded (`attach_btf_id`), and attaching needs no target. For a function of the kernel,
 //! the kernel patches a call to a *trampoline* into its first bytes, which runs the programs and, if need be, the function
-//! itself (`kernel/bpf/trampoline.c`); in a BPF program, a jump to the one that replaces it. `BPF_RAW_TRACEPOINT_OPEN` without a name does it; only a cookie needs
-//! `BPF_LINK_CREATE`.
+//! itself (`kernel/bpf/trampoline.c`); for a BPF program, a jump to its replacement. `BPF_RAW_TRACEPOINT_OPEN` without a
+//! name attaches; only a cookie needs `BPF_LINK_CREATE`.
 
 use std::os::fd::AsFd;
 
@@ -65,7 +65,7 @@ impl Tracing {
                     plain.advise("this kernel cannot patch functions for BPF programs: it needs CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, on arm64 Linux 6.0")
                 }
                 Some(libc::EBUSY) => plain.advise("something else is already patched into the function"),
-                Some(libc::E2BIG) => plain.advise("too many programs hang on that function"),
+                Some(libc::E2BIG) => plain.advise("too many programs are attached to that function"),
                 _ => plain,
             }
         })

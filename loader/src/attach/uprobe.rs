@@ -34,7 +34,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Uprobe {
     file: Library,
-    place: Place,
+    location: Location,
     offset: u64,
     retprobe: bool,
     pid: Option<u32>,
@@ -43,11 +43,11 @@ pub struct Uprobe {
 }
 
 #[derive(Debug, Clone)]
-enum Place {
+enum Location {
     Symbol(String),
-    Address(u64),
-    /// Bytes from the file's start.
-    Byte(u64),
+    VirtualAddress(u64),
+    /// Bytes from the start of the file.
+    FileOffset(u64),
 }
 
 impl Uprobe {
@@ -65,25 +65,35 @@ impl Uprobe {
     pub fn new(library: impl AsRef<OsStr>, symbol: &str) -> Self {
         match symbol::address(symbol) {
             Some(address) => Self::at_virtual_address(library, address),
-            None => Self::at(library, Place::Symbol(symbol.to_owned())),
+            None => Self::at(library, Location::Symbol(symbol.to_owned())),
         }
     }
 
     /// The instruction at `address`, as the file itself counts addresses (`nm`, `objdump -d`): those of a process less where
     /// the file is mapped in it.
+    #[doc(alias("from_virtual_address", "UprobeOptions.Address"))]
     #[must_use]
     pub fn at_virtual_address(library: impl AsRef<OsStr>, address: u64) -> Self {
-        Self::at(library, Place::Address(address))
+        Self::at(library, Location::VirtualAddress(address))
     }
 
     /// The instruction at `byte` of the file, counted from its start.
+    #[doc(alias = "AbsoluteOffset")]
     #[must_use]
-    pub fn at_file_offset(library: impl AsRef<OsStr>, byte: u64) -> Self {
-        Self::at(library, Place::Byte(byte))
+    pub fn at_file_offset(library: impl AsRef<OsStr>, file_offset: u64) -> Self {
+        Self::at(library, Location::FileOffset(file_offset))
     }
 
-    fn at(library: impl AsRef<OsStr>, place: Place) -> Self {
-        Self { file: Library::new(library), place, offset: 0, retprobe: false, pid: None, cookie: 0, ref_ctr_offset: 0 }
+    fn at(library: impl AsRef<OsStr>, location: Location) -> Self {
+        Self {
+            file: Library::new(library),
+            location,
+            offset: 0,
+            retprobe: false,
+            pid: None,
+            cookie: 0,
+            ref_ctr_offset: 0,
+        }
     }
 
     /// Looks the library up as the process `pid` sees it: a name without a slash among the files that it has mapped, a path
@@ -97,6 +107,7 @@ impl Uprobe {
 
     /// Attaches `offset` bytes behind the function's start, where an instruction must begin. Beyond the function's end, as
     /// far as its symbol tells it, is an error, and so is any offset for a return probe on a symbol.
+    #[doc(alias = "func_offset")]
     #[must_use]
     pub fn offset(mut self, offset: u64) -> Self {
         self.offset = offset;
@@ -104,6 +115,7 @@ impl Uprobe {
     }
 
     /// Attaches to the function's return instead of its entry.
+    #[doc(alias = "uretprobe")]
     #[must_use]
     pub fn retprobe(mut self, retprobe: bool) -> Self {
         self.retprobe = retprobe;
@@ -127,66 +139,67 @@ impl Uprobe {
         self
     }
 
-    /// Where in the file the 16-bit counter lies that tells the probed program how many listen at this place; the kernel
+    /// Sets the file offset of the 16-bit counter that tells the probed program how many probes are attached here; the kernel
     /// keeps it up to date (`ref_ctr_offset`, Linux 4.20). Programs with statically defined tracepoints have such counters.
+    #[doc(alias("RefCtrOffset", "semaphore"))]
     #[must_use]
-    pub fn ref_ctr_offset(mut self, byte: u32) -> Self {
-        self.ref_ctr_offset = byte;
+    pub fn ref_ctr_offset(mut self, file_offset: u32) -> Self {
+        self.ref_ctr_offset = file_offset;
         self
     }
 
-    /// The file and the place in it, in bytes from its start, where the probe will be. Needs no privileges, unless the
+    /// Returns the file, and the offset in it, in bytes, where the probe will be. Needs no privileges, unless the
     /// library is looked up as somebody else sees it.
     ///
     /// # Errors
     ///
     /// [`Error::Library`] if there is no such file. [`Error::Symbol`] if there is no such function in it, or several, or the
-    /// place is no code of the file: it is in no executable segment, or the file is a `.debug` file, an object file, a core
-    /// dump or for another machine. Only [`Uprobe::attach`] looks at the place of an [`Uprobe::at_file_offset`].
+    /// offset is no code of the file: it is in no executable segment, or the file is a `.debug` file, an object file, a core
+    /// dump or for another machine. Only [`Uprobe::attach`] checks the offset of an [`Uprobe::at_file_offset`].
     pub fn locate(&self) -> Result<(PathBuf, u64), Error> {
-        if let (Place::Byte(byte), 0) = (&self.place, self.offset) {
-            return Ok((self.file.find()?, *byte));
+        if let (Location::FileOffset(file_offset), 0) = (&self.location, self.offset) {
+            return Ok((self.file.find()?, *file_offset));
         }
-        let (binary, byte) = self.open()?;
-        Ok((binary.path, byte))
+        let (binary, file_offset) = self.open()?;
+        Ok((binary.path, file_offset))
     }
 
-    /// The file, and the place in it.
+    /// Returns the file, and the offset in it.
     fn open(&self) -> Result<(Binary, u64), Error> {
-        let binary = Binary::open(self.file.find()?, Some(&self.place))?;
-        let byte = self.byte_in(&binary).map_err(|why| Error::Symbol {
-            symbol: self.place.to_string(),
+        let binary = Binary::open(self.file.find()?, Some(&self.location))?;
+        let file_offset = self.file_offset_in(&binary).map_err(|why| Error::Symbol {
+            symbol: self.location.to_string(),
             library: binary.path.display().to_string(),
             why,
         })?;
-        Ok((binary, byte))
+        Ok((binary, file_offset))
     }
 
-    fn byte_in(&self, binary: &Binary) -> Result<u64, String> {
+    fn file_offset_in(&self, binary: &Binary) -> Result<u64, String> {
         let beyond = || format!("the offset {:#x} reaches beyond any file", self.offset);
-        match &self.place {
-            Place::Symbol(name) => {
+        match &self.location {
+            Location::Symbol(name) => {
                 // The probe would replace what is no return address.
                 if self.retprobe && self.offset != 0 {
                     return Err("a return probe takes no offset: it belongs to the function's entry".to_owned());
                 }
                 let image = binary.image()?;
                 let function = symbol::find(&image, name)?;
-                let byte = function.file_offset.checked_add(self.offset).ok_or_else(beyond)?;
+                let file_offset = function.file_offset.checked_add(self.offset).ok_or_else(beyond)?;
                 if function.size != 0 && self.offset >= function.size {
                     return Err(format!(
                         "the offset {:#x} is beyond its end: it has {:#x} bytes",
                         self.offset, function.size
                     ));
                 }
-                image.check_byte(byte)?;
-                Ok(byte)
+                image.check_file_offset(file_offset)?;
+                Ok(file_offset)
             }
-            Place::Address(address) => {
+            Location::VirtualAddress(address) => {
                 let address = address.checked_add(self.offset).ok_or_else(beyond)?;
                 binary.image()?.head.code(address)
             }
-            Place::Byte(byte) => byte.checked_add(self.offset).ok_or_else(beyond),
+            Location::FileOffset(file_offset) => file_offset.checked_add(self.offset).ok_or_else(beyond),
         }
     }
 
@@ -196,25 +209,26 @@ impl Uprobe {
     ///
     /// As [`Uprobe::locate`]; [`Error::Symbol`] also if a byte is in no executable segment of its ELF file; [`Error::Syscall`] if
     /// the kernel refuses.
+    #[doc(alias = "bpf_program__attach_uprobe_opts")]
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
-        let (binary, byte) = self.open()?;
-        if let Place::Byte(_) = self.place {
-            binary.check_byte(byte).map_err(|why| Error::Symbol {
-                symbol: format!("byte {byte:#x}"),
+        let (binary, file_offset) = self.open()?;
+        if let Location::FileOffset(_) = self.location {
+            binary.check_file_offset(file_offset).map_err(|why| Error::Symbol {
+                symbol: format!("file offset {file_offset:#x}"),
                 library: binary.path.display().to_string(),
                 why,
             })?;
         }
-        let link = self.attach_at(program, &binary, byte)?;
+        let link = self.attach_at(program, &binary, file_offset)?;
         binary.is_what_was_attached()?;
         Ok(link)
     }
 
     /// Attaches `program` to this byte of the file.
-    pub(super) fn attach_at(&self, program: &Program, binary: &Binary, byte: u64) -> Result<Link, Error> {
+    pub(super) fn attach_at(&self, program: &Program, binary: &Binary, file_offset: u64) -> Result<Link, Error> {
         let path = &binary.path;
         let what =
-            format!("{}`{}` in {}", if self.retprobe { "the return of " } else { "" }, self.place, path.display());
+            format!("{}`{}` in {}", if self.retprobe { "the return of " } else { "" }, self.location, path.display());
         let attempt = || format!("put a probe on {what}");
 
         let pmu = Pmu::uprobe().map_err(|error| match error.raw_os_error() {
@@ -229,20 +243,20 @@ impl Uprobe {
         /// `PERF_UPROBE_REF_CTR_OFFSET_SHIFT`: the upper half of `config`.
         const LISTENERS_SHIFT: u32 = 32;
         let config = pmu.config(self.retprobe) | u64::from(self.ref_ctr_offset) << LISTENERS_SHIFT;
-        let probe = Event::Uprobe { event_type: pmu.event_type, config, path: &c_path, offset: byte };
-        let why = "puts the probe on a byte of the file, as an event that a program can hang on";
+        let probe = Event::Uprobe { event_type: pmu.event_type, config, path: &c_path, offset: file_offset };
+        let why = "puts the probe at an offset of the file, as an event that a program can be attached to";
         let event = perf_event::open(probe, self.pid.map_or(Scope::Everybody, Scope::Process), why)
             .map_err(|error| refused(attempt(), &error, self.pid))?;
         Link::on_event(program, event, self.cookie, &what)
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for Location {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Symbol(name) => f.write_str(name),
-            Self::Address(address) => write!(f, "{address:#x}"),
-            Self::Byte(byte) => write!(f, "byte {byte:#x}"),
+            Self::VirtualAddress(address) => write!(f, "{address:#x}"),
+            Self::FileOffset(file_offset) => write!(f, "file offset {file_offset:#x}"),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Many places of one file at once.
+//! One link on many locations of one file.
 //!
 //! One link (`BPF_TRACE_UPROBE_MULTI`, 6.6) puts a probe on thousands of functions without a perf event for each, and no
-//! descriptor but its own (`kernel/trace/bpf_trace.c`). A program of the section `uprobe.session` (6.13) runs on entry and on
+//! fd but its own (`kernel/trace/bpf_trace.c`). A program of the section `uprobe.session` (6.13) runs on entry and on
 //! return, and its answer on entry says whether it wants to see the return.
 
 use std::{
@@ -17,13 +17,13 @@ use cutaway_sys::AttachType;
 use super::{Link, Uprobe, image::Binary, library::Library, pattern, symbol, uprobe::refused};
 use crate::{
     Error, Program, features,
-    sys::link::{self, Places},
+    sys::link::{self, UprobeOffsets},
 };
 
-/// All functions of a library or executable that a pattern fits, or a list of places.
+/// All functions of a library or executable that match a pattern, or a list of file offsets.
 ///
 /// The program's section is `uprobe.multi`, `uretprobe.multi` or `uprobe.session`. On kernels without such links it costs a
-/// perf event for each place.
+/// perf event for each location.
 ///
 /// Needs this crate's feature `uprobe`.
 #[doc(alias("bpf_program__attach_uprobe_multi", "BPF_TRACE_UPROBE_MULTI"))]
@@ -34,15 +34,15 @@ pub struct UprobeMulti {
     retprobe: bool,
     pid: Option<u32>,
     cookies: Vec<u64>,
-    /// For all places without one of their own.
+    /// For all locations without a cookie of their own.
     cookie: u64,
-    ref_ctr_offset: Vec<u64>,
+    ref_ctr_offsets: Vec<u64>,
 }
 
 #[derive(Debug, Clone)]
 enum Which {
     Pattern(String),
-    Bytes(Vec<u64>),
+    Offsets(Vec<u64>),
 }
 
 impl UprobeMulti {
@@ -54,10 +54,10 @@ impl UprobeMulti {
         Self::at(library, Which::Pattern(pattern.to_owned()))
     }
 
-    /// The instructions at these bytes of the file, counted from its start.
+    /// Attaches at these file offsets, in bytes from the start of the file.
     #[must_use]
-    pub fn at_bytes(library: impl AsRef<OsStr>, bytes: &[u64]) -> Self {
-        Self::at(library, Which::Bytes(bytes.to_vec()))
+    pub fn at_file_offsets(library: impl AsRef<OsStr>, offsets: &[u64]) -> Self {
+        Self::at(library, Which::Offsets(offsets.to_vec()))
     }
 
     fn at(library: impl AsRef<OsStr>, which: Which) -> Self {
@@ -68,7 +68,7 @@ impl UprobeMulti {
             pid: None,
             cookies: Vec::new(),
             cookie: 0,
-            ref_ctr_offset: Vec::new(),
+            ref_ctr_offsets: Vec::new(),
         }
     }
 
@@ -93,14 +93,14 @@ impl UprobeMulti {
         self
     }
 
-    /// A number that the program reads with `bpf_get_attach_cookie`, the same for every place.
+    /// A number that the program reads with `bpf_get_attach_cookie`, the same for every location.
     #[must_use]
     pub fn cookie(mut self, cookie: u64) -> Self {
         self.cookie = cookie;
         self
     }
 
-    /// Numbers that the program reads with `bpf_get_attach_cookie`, one for each place in the order of
+    /// Numbers that the program reads with `bpf_get_attach_cookie`, one for each location in the order of
     /// [`UprobeMulti::locate`].
     #[must_use]
     pub fn cookies(mut self, cookies: &[u64]) -> Self {
@@ -108,103 +108,103 @@ impl UprobeMulti {
         self
     }
 
-    /// Where in the file the 16-bit counters lie that tell the probed program how many listen, one for each place in the order
-    /// of [`UprobeMulti::locate`]; 0 for a place without one. See [`Uprobe::ref_ctr_offset`].
+    /// Where in the file the 16-bit counters lie that tell the probed program how many probes are attached, one for each location in the order
+    /// of [`UprobeMulti::locate`]; 0 for a location without one. See [`Uprobe::ref_ctr_offset`].
     #[must_use]
-    pub fn ref_ctr_offset(mut self, bytes: &[u64]) -> Self {
-        self.ref_ctr_offset = bytes.to_vec();
+    pub fn ref_ctr_offsets(mut self, offsets: &[u64]) -> Self {
+        self.ref_ctr_offsets = offsets.to_vec();
         self
     }
 
-    /// The file and the places in it, in bytes from its start: ascending for a pattern, as given for a list.
+    /// Returns the file and the offsets in it, in bytes: ascending for a pattern, in the given order for a list.
     ///
     /// # Errors
     ///
     /// [`Error::Library`] if there is no such file, [`Error::Symbol`] if nothing in it fits, or it has no code that can run here.
     pub fn locate(&self) -> Result<(PathBuf, Vec<u64>), Error> {
-        let (binary, places) = self.open()?;
-        Ok((binary.path, places))
+        let (binary, offsets) = self.open()?;
+        Ok((binary.path, offsets))
     }
 
     fn open(&self) -> Result<(Binary, Vec<u64>), Error> {
         let symbol: Option<&dyn std::fmt::Display> = match &self.which {
             Which::Pattern(name) => Some(name),
-            Which::Bytes(_) => None,
+            Which::Offsets(_) => None,
         };
         let binary = Binary::open(self.file.find()?, symbol)?;
-        let places = match &self.which {
-            Which::Bytes(bytes) => bytes.clone(),
-            Which::Pattern(name) => places(&binary, name).map_err(|why| Error::Symbol {
+        let offsets = match &self.which {
+            Which::Offsets(offsets) => offsets.clone(),
+            Which::Pattern(name) => function_offsets(&binary, name).map_err(|why| Error::Symbol {
                 symbol: name.clone(),
                 library: binary.path.display().to_string(),
                 why,
             })?,
         };
-        Ok((binary, places))
+        Ok((binary, offsets))
     }
 
-    /// Attaches `program`: by one link if it was loaded for that, by a perf event for each place on older kernels.
+    /// Attaches `program`: by one link if it was loaded for that, by a perf event for each location on older kernels.
     ///
     /// # Errors
     ///
-    /// As [`UprobeMulti::locate`]; [`Error::Invalid`] if there are more or fewer cookies or counters than places; [`Error::Syscall`] if the
+    /// As [`UprobeMulti::locate`]; [`Error::Invalid`] if there are more or fewer cookies or counters than offsets; [`Error::Syscall`] if the
     /// kernel refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
-        let (binary, places) = self.open()?;
+        let (binary, offsets) = self.open()?;
         let what = format!(
-            "{}{} places in {}",
+            "{}{} locations in {}",
             if self.retprobe { "the returns of " } else { "" },
-            places.len(),
+            offsets.len(),
             binary.path.display()
         );
-        if let Which::Bytes(bytes) = &self.which {
-            for &byte in bytes {
-                binary.check_byte(byte).map_err(|why| Error::Symbol {
-                    symbol: format!("byte {byte:#x}"),
+        if let Which::Offsets(offsets) = &self.which {
+            for &file_offset in offsets {
+                binary.check_file_offset(file_offset).map_err(|why| Error::Symbol {
+                    symbol: format!("file offset {file_offset:#x}"),
                     library: binary.path.display().to_string(),
                     why,
                 })?;
             }
         }
-        self.attach_at(program, &binary, &places, &what)
+        self.attach_at(program, &binary, &offsets, &what)
     }
 
-    /// Attaches `program` to these bytes of the file.
+    /// Attaches `program` at these file offsets.
     pub(super) fn attach_at(
         &self,
         program: &Program,
         binary: &Binary,
-        places: &[u64],
+        offsets: &[u64],
         what: &str,
     ) -> Result<Link, Error> {
-        let link = self.attach_all(program, binary, places, what)?;
+        let link = self.attach_all(program, binary, offsets, what)?;
         binary.is_what_was_attached()?;
         Ok(link)
     }
 
-    fn attach_all(&self, program: &Program, binary: &Binary, places: &[u64], what: &str) -> Result<Link, Error> {
+    fn attach_all(&self, program: &Program, binary: &Binary, offsets: &[u64], what: &str) -> Result<Link, Error> {
         let attempt = || format!("put probes on {what}");
         let unfit = |why: String| Error::Invalid { operation: attempt(), why };
-        for (name, given) in [("cookies", &self.cookies), ("counters", &self.ref_ctr_offset)] {
-            if !given.is_empty() && given.len() != places.len() {
+        for (name, given) in [("cookies", &self.cookies), ("counters", &self.ref_ctr_offsets)] {
+            if !given.is_empty() && given.len() != offsets.len() {
                 return Err(unfit(format!("{} {name} are given", given.len())));
             }
         }
         let kind = program.spec().section.expected_attach_type;
         if !matches!(kind, AttachType::TRACE_UPROBE_MULTI | AttachType::TRACE_UPROBE_SESSION) {
-            return self.each(program, binary, places, what);
+            return self.each(program, binary, offsets, what);
         }
         if self.pid.is_some() && !features::uprobe_multi_pid().is_yes() {
-            let why = format!("one process for many places at once is {}", features::uprobe_multi_pid());
+            let why = format!("one process for many locations at once is {}", features::uprobe_multi_pid());
             return Err(unfit(why));
         }
         let c_path = CString::new(binary.path.as_os_str().as_bytes())
             .map_err(|_| unfit("its path holds a NUL byte".to_owned()))?;
-        let same = if self.cookie == 0 { Vec::new() } else { vec![self.cookie; places.len()] };
+        let same = if self.cookie == 0 { Vec::new() } else { vec![self.cookie; offsets.len()] };
         let cookies = if self.cookies.is_empty() { &same } else { &self.cookies };
-        let places = Places { path: &c_path, offsets: places, ref_ctr_offsets: &self.ref_ctr_offset, cookies };
-        let why = "puts probes on all these bytes of the file, and ties the program to them";
-        link::create_uprobe_multi(program.as_fd(), kind, self.retprobe, places, self.pid.unwrap_or(0), why)
+        let locations = UprobeOffsets { path: &c_path, offsets, ref_ctr_offsets: &self.ref_ctr_offsets, cookies };
+        let why = "puts probes at all these offsets of the file, and attaches the program to them";
+        link::create_uprobe_multi(program.as_fd(), kind, self.retprobe, locations, self.pid.unwrap_or(0), why)
             .map(|link| Link::kernels(program, what, link))
             .map_err(|error| match (error.raw_os_error(), kind) {
                 (Some(libc::EINVAL), AttachType::TRACE_UPROBE_SESSION) => {
@@ -214,26 +214,31 @@ impl UprobeMulti {
             })
     }
 
-    fn each(&self, program: &Program, binary: &Binary, places: &[u64], what: &str) -> Result<Link, Error> {
+    fn each(&self, program: &Program, binary: &Binary, offsets: &[u64], what: &str) -> Result<Link, Error> {
         debug!("`{}` is attached to {what} by a perf event each", program.name());
         let unfit = |why: &str| Error::Invalid { operation: format!("put probes on {what}"), why: why.to_owned() };
-        let each = places.iter().enumerate().map(|(index, &byte)| {
-            let ref_ctr_offset = self.ref_ctr_offset.get(index).copied().unwrap_or(0);
+        let each = offsets.iter().enumerate().map(|(index, &file_offset)| {
+            let ref_ctr_offset = self.ref_ctr_offsets.get(index).copied().unwrap_or(0);
             let ref_ctr_offset =
                 u32::try_from(ref_ctr_offset).map_err(|_| unfit("its counter lies beyond 4 GiB of the file"))?;
-            let mut probe =
-                Uprobe::at_file_offset(&binary.path, byte).retprobe(self.retprobe).ref_ctr_offset(ref_ctr_offset);
+            let mut probe = Uprobe::at_file_offset(&binary.path, file_offset)
+                .retprobe(self.retprobe)
+                .ref_ctr_offset(ref_ctr_offset);
             if let Some(pid) = self.pid {
                 probe = probe.pid(pid);
             }
-            probe.cookie(self.cookies.get(index).copied().unwrap_or(self.cookie)).attach_at(program, binary, byte)
+            probe.cookie(self.cookies.get(index).copied().unwrap_or(self.cookie)).attach_at(
+                program,
+                binary,
+                file_offset,
+            )
         });
         Ok(Link::several(program, what, each.collect::<Result<_, _>>()?))
     }
 }
 
 /// The bytes of the file where the functions start that a pattern or a symbol names.
-fn places(binary: &Binary, name: &str) -> Result<Vec<u64>, String> {
+fn function_offsets(binary: &Binary, name: &str) -> Result<Vec<u64>, String> {
     let image = binary.image()?;
     if pattern::is_one(name) {
         return Ok(symbol::matching(&image, name)?.into_keys().collect());

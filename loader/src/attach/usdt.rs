@@ -3,7 +3,7 @@
 //! In the code such a probe is one `nop`, and a note in the file tells where it is, what it is called, and where its arguments
 //! are found when it is hit ([`notes`]). A uprobe on the `nop` does the rest; the program that runs there finds the arguments by
 //! a description that is written into a map of its object ([`specs`]). The compiler may have put one probe into several
-//! places, by inlining, each with its arguments somewhere else: all of them are probed.
+//! locations, by inlining, each with its arguments somewhere else: all of them are probed.
 
 mod arguments;
 mod notes;
@@ -20,7 +20,7 @@ use std::{
 
 use log::{debug, warn};
 
-use self::{arguments::Place, notes::Note};
+use self::{arguments::ArgLocation, notes::Note};
 use super::{Link, UprobeMulti, image::Binary, library::Library, maps};
 use crate::{Error, Program, ProgramType, features, program::UsdtSpecs};
 
@@ -50,19 +50,19 @@ pub struct Usdt {
     cookie: u64,
 }
 
-/// One place where a probe is.
+/// One location of a probe.
 ///
 /// Needs this crate's feature `usdt`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct UsdtPlace {
+pub struct UsdtLocation {
     /// The group that the probe belongs to.
     pub provider: String,
     /// Its name in the group.
     pub name: String,
     /// Bytes from the start of the file to the instruction that is probed.
-    pub byte: u64,
-    /// Bytes from the start of the file to the 16-bit counter of those who listen, if there is one.
+    pub offset: u64,
+    /// Bytes from the start of the file to the 16-bit semaphore, which counts the attached probes, if there is one.
     pub semaphore: Option<u64>,
     /// Where the arguments are, in the assembler's words: `-4@%edi 8@-16(%rbp)`.
     pub arguments: String,
@@ -102,9 +102,9 @@ impl Usdt {
     /// # Errors
     ///
     /// [`Error::Library`] if there is no such file, [`Error::Symbol`] if it has no such probe.
-    pub fn locate(&self) -> Result<(PathBuf, Vec<UsdtPlace>), Error> {
+    pub fn locate(&self) -> Result<(PathBuf, Vec<UsdtLocation>), Error> {
         let (binary, notes) = self.notes()?;
-        Ok((binary.path, notes.into_iter().map(UsdtPlace::from).collect()))
+        Ok((binary.path, notes.into_iter().map(UsdtLocation::from).collect()))
     }
 
     /// All probes of a file, in its order.
@@ -112,9 +112,9 @@ impl Usdt {
     /// # Errors
     ///
     /// [`Error::Library`] if there is no such file.
-    pub fn all(library: impl AsRef<OsStr>) -> Result<Vec<UsdtPlace>, Error> {
+    pub fn all(library: impl AsRef<OsStr>) -> Result<Vec<UsdtLocation>, Error> {
         let binary = Binary::open(Library::new(library).find()?, None)?;
-        Ok(notes::read(&binary, &|_, _| true)?.into_iter().map(UsdtPlace::from).collect())
+        Ok(notes::read(&binary, &|_, _| true)?.into_iter().map(UsdtLocation::from).collect())
     }
 
     fn notes(&self) -> Result<(Binary, Vec<Note>), Error> {
@@ -146,7 +146,7 @@ impl Usdt {
         Error::Symbol { symbol: self.to_string(), library: binary.path.display().to_string(), why }
     }
 
-    /// Attaches `program` to all places of the probe.
+    /// Attaches `program` to all locations of the probe.
     ///
     /// # Errors
     ///
@@ -157,28 +157,28 @@ impl Usdt {
         let (binary, notes) = self.notes()?;
         let what = format!("the probe `{self}` in {}", binary.path.display());
         program.must_be(&[ProgramType::KPROBE], &what)?;
-        let bytes: Vec<_> = notes.iter().map(|note| note.byte).collect();
+        let offsets: Vec<_> = notes.iter().map(|note| note.offset).collect();
         let semaphores: Vec<_> = notes.iter().map(|note| note.semaphore.unwrap_or(0)).collect();
-        let mut probes = UprobeMulti::at_bytes(&self.file.name, &bytes).retprobe(false);
+        let mut probes = UprobeMulti::at_file_offsets(&self.file.name, &offsets).retprobe(false);
         if semaphores.iter().any(|&semaphore| semaphore != 0) {
-            probes = probes.ref_ctr_offset(&semaphores);
+            probes = probes.ref_ctr_offsets(&semaphores);
         }
         if let Some(pid) = self.pid {
             probes = probes.pid(pid);
         }
         let Some(specs) = program.usdt() else {
             if self.cookie != 0 {
-                probes = probes.cookies(&vec![self.cookie; bytes.len()]);
+                probes = probes.cookies(&vec![self.cookie; offsets.len()]);
             }
             debug!(
                 "`{}` is told nothing about arguments: its object has no map `{}`",
                 program.name(),
                 UsdtSpecs::MAPS[0]
             );
-            return probes.attach_at(program, &binary, &bytes, &what);
+            return probes.attach_at(program, &binary, &offsets, &what);
         };
         for (note, argument) in notes.iter().flat_map(|note| note.arguments.iter().map(move |it| (note, it))) {
-            if argument.place == Place::Unreadable {
+            if argument.location == ArgLocation::Unreadable {
                 let why: Vec<_> = note.doubts.iter().map(|why| format!(": {why}")).collect();
                 warn!("an argument of {what} cannot be read by programs: `{}`{}", note.text, why.concat());
             }
@@ -191,10 +191,10 @@ impl Usdt {
             let addresses = self.addresses(&binary.path, &notes, &what)?;
             taken.at_addresses(&addresses, &numbers)?;
         }
-        Ok(probes.attach_at(program, &binary, &bytes, &what)?.holding(taken))
+        Ok(probes.attach_at(program, &binary, &offsets, &what)?.holding(taken))
     }
 
-    /// Where the places are in memory.
+    /// Returns the addresses of the locations in memory.
     fn addresses(&self, path: &Path, notes: &[Note], what: &str) -> Result<Vec<u64>, Error> {
         let unfit = |why: String| Error::Invalid { operation: format!("put probes on {what}"), why };
         if let Some(fixed) = notes.iter().map(|note| note.fixed).collect() {
@@ -210,7 +210,7 @@ impl Usdt {
         let text = fs::read(&maps).map_err(|error| Error::kernel(format!("read {maps}"), &error))?;
         let inode =
             fs::metadata(path).map_err(|error| Error::kernel(format!("look at {}", path.display()), &error))?.ino();
-        let addresses: Option<_> = notes.iter().map(|note| mapped_at(&text, inode, note.byte)).collect();
+        let addresses: Option<_> = notes.iter().map(|note| mapped_at(&text, inode, note.offset)).collect();
         addresses.ok_or_else(|| unfit(format!("the process {pid} has not mapped that file")))
     }
 }
@@ -221,10 +221,10 @@ impl std::fmt::Display for Usdt {
     }
 }
 
-impl From<Note> for UsdtPlace {
+impl From<Note> for UsdtLocation {
     fn from(note: Note) -> Self {
-        let Note { provider, name, byte, semaphore, text, .. } = note;
-        Self { provider, name, byte, semaphore, arguments: text }
+        let Note { provider, name, offset, semaphore, text, .. } = note;
+        Self { provider, name, offset, semaphore, arguments: text }
     }
 }
 

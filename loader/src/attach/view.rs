@@ -50,7 +50,7 @@ const DELETED: &[u8] = b" (deleted)";
 /// A file system to search, as a process sees it, and what its dynamic loader goes by.
 #[derive(Debug)]
 pub(super) struct View {
-    /// The process's root folder; `None` is our own.
+    /// The process's root directory; `None` is our own.
     root: Option<PathBuf>,
     /// `LD_LIBRARY_PATH`
     libraries: Vec<PathBuf>,
@@ -65,11 +65,11 @@ type Header = [u8; 20];
 
 impl View {
     pub(super) fn own() -> Self {
-        let folders = |name| env::var_os(name).iter().flat_map(env::split_paths).collect();
+        let directories = |name| env::var_os(name).iter().flat_map(env::split_paths).collect();
         Self {
             root: None,
-            libraries: folders("LD_LIBRARY_PATH"),
-            programs: folders("PATH"),
+            libraries: directories("LD_LIBRARY_PATH"),
+            programs: directories("PATH"),
             header: header(Path::new("/proc/self/exe")),
         }
     }
@@ -77,44 +77,44 @@ impl View {
     /// The view of another process, as it was started.
     pub(super) fn of(pid: u32) -> Self {
         let variables = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let folders = |name: &[u8]| {
+        let directories = |name: &[u8]| {
             let mut variables = variables.split(|&byte| byte == 0);
             let value = variables.find_map(|variable| variable.strip_prefix(name)?.strip_prefix(b"="));
             // Where it was when it took them, nothing tells.
-            let folders = env::split_paths(OsStr::from_bytes(value.unwrap_or_default()));
-            folders.filter(|folder| folder.is_absolute()).collect()
+            let directories = env::split_paths(OsStr::from_bytes(value.unwrap_or_default()));
+            directories.filter(|directory| directory.is_absolute()).collect()
         };
         Self {
             root: Some(PathBuf::from(format!("/proc/{pid}/root"))),
-            libraries: folders(b"LD_LIBRARY_PATH"),
-            programs: folders(b"PATH"),
+            libraries: directories(b"LD_LIBRARY_PATH"),
+            programs: directories(b"PATH"),
             header: header(Path::new(&format!("/proc/{pid}/exe"))),
         }
     }
 
     /// Looks everywhere but among mapped files.
     pub(super) fn search(&self, library: &OsStr) -> Option<PathBuf> {
-        self.in_folders(&self.libraries, library)
+        self.in_directories(&self.libraries, library)
             .or_else(|| self.in_cache(library))
-            .or_else(|| self.in_folders(&self.defaults(), library))
+            .or_else(|| self.in_directories(&self.defaults(), library))
             .or_else(|| {
                 let is_program = !library.as_bytes().windows(3).any(|part| part == b".so");
                 let mut programs = self.programs.iter().filter(|_| is_program);
-                programs.find_map(|folder| self.file(&folder.join(library)))
+                programs.find_map(|directory| self.file(&directory.join(library)))
             })
     }
 
     /// Where [`View::search`] looks, for an error.
     pub(super) fn places(&self) -> String {
-        let folders: Vec<_> = self.defaults().iter().map(|folder| folder.display().to_string()).collect();
-        format!("in LD_LIBRARY_PATH, in {CACHE}, in {}, or in PATH", folders.join(", "))
+        let directories: Vec<_> = self.defaults().iter().map(|directory| directory.display().to_string()).collect();
+        format!("in LD_LIBRARY_PATH, in {CACHE}, in {}, or in PATH", directories.join(", "))
     }
 
-    /// The dynamic loader's own folders.
+    /// The dynamic loader's own directories.
     fn defaults(&self) -> Vec<PathBuf> {
         let machine = self.header.as_ref().and_then(multiarch);
         let of_machine =
-            machine.iter().flat_map(|name| ["/lib", "/usr/lib"].map(|folder| Path::new(folder).join(name)));
+            machine.iter().flat_map(|name| ["/lib", "/usr/lib"].map(|directory| Path::new(directory).join(name)));
         of_machine.chain(DEFAULT.map(PathBuf::from)).collect()
     }
 
@@ -126,7 +126,7 @@ impl View {
         }
     }
 
-    /// A file of the process's class and machine: folders and caches have those of other ones, too.
+    /// A file of the process's class and machine: directories and caches have those of other ones, too.
     fn file(&self, path: &Path) -> Option<PathBuf> {
         let path = self.reach(path)?;
         let found = header(&path)?;
@@ -134,13 +134,13 @@ impl View {
         self.header.as_ref().is_none_or(same).then_some(path)
     }
 
-    fn in_folders(&self, folders: &[PathBuf], library: &OsStr) -> Option<PathBuf> {
-        folders.iter().find_map(|folder| self.file(&folder.join(library))).or_else(|| {
-            // Only a name without a version needs the folder's list. Its entries are links: each is reached by its path.
-            folders.iter().find_map(|folder| {
-                let files = fs::read_dir(self.reach(folder)?).ok()?.flatten();
+    fn in_directories(&self, directories: &[PathBuf], library: &OsStr) -> Option<PathBuf> {
+        directories.iter().find_map(|directory| self.file(&directory.join(library))).or_else(|| {
+            // Only a name without a version needs the directory's list. Its entries are links: each is reached by its path.
+            directories.iter().find_map(|directory| {
+                let files = fs::read_dir(self.reach(directory)?).ok()?.flatten();
                 let files = files.filter(|file| answers(file.file_name().as_bytes(), library));
-                files.filter_map(|file| self.file(&folder.join(file.file_name()))).min()
+                files.filter_map(|file| self.file(&directory.join(file.file_name()))).min()
             })
         })
     }

@@ -73,6 +73,7 @@ impl Xdp {
 
     /// Attaches without a link, by rtnetlink (4.8), as kernels before 5.9 must: others can then replace the program
     /// (`ip link set … xdp`), and it outlives the process unless the [`Link`] is dropped.
+    #[doc(alias("bpf_xdp_attach", "IFLA_XDP"))]
     #[must_use]
     pub fn by_netlink(mut self) -> Self {
         self.by_netlink = true;
@@ -107,7 +108,7 @@ impl Xdp {
     fn without_link(&self, program: &Program, what: &str) -> Result<Link, Error> {
         let flags = self.mode as u32;
         let attach = || {
-            let held = fd::duplicate(program.as_fd(), "keeps a descriptor of its own, to detach by")?;
+            let held = fd::duplicate(program.as_fd(), "keeps an fd of its own, to detach by")?;
             let message = message(self.ifindex, program.as_fd().as_raw_fd(), XDP_FLAGS_UPDATE_IF_NOEXIST | flags, None);
             message.send("gives the program to the network device, if it has none")?;
             Ok(ByNetlink { ifindex: self.ifindex, flags, program: held, what: what.to_owned() })

@@ -39,6 +39,7 @@ impl Bytes {
     ///
     /// `NotFound` if the kernel was built without `CONFIG_DEBUG_INFO_BTF`, or before 5.4; whatever else open(2) and
     /// read(2) say.
+    #[doc(alias("btf__load_vmlinux_btf", "LoadKernelSpec"))]
     pub fn vmlinux() -> io::Result<Self> {
         let path = Path::new(DIRECTORY).join("vmlinux");
         let file = open(&path)?;
@@ -54,6 +55,7 @@ impl Bytes {
     /// # Errors
     ///
     /// `NotFound` if no such module is loaded, or was built without BTF.
+    #[doc(alias = "btf__load_module_btf")]
     pub fn module(name: &str) -> io::Result<Self> {
         let file = open(&Path::new(DIRECTORY).join(name))?;
         let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
@@ -85,7 +87,10 @@ impl Deref for Bytes {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    file::open(path, "the kernel's types: CO-RE adapts the program to them, and programs hang on what they name")
+    file::open(
+        path,
+        "the kernel's types: CO-RE adapts the program to them, and programs are attached to what they name",
+    )
 }
 
 /// Reads a whole file of about `length` bytes.
@@ -103,7 +108,7 @@ fn read(mut file: File, length: usize) -> io::Result<Vec<u8>> {
 fn is_sysfs(file: &File) -> io::Result<bool> {
     const SYSFS_MAGIC: libc::c_long = 0x6265_6572;
     let mut status = std::mem::MaybeUninit::<libc::statfs>::zeroed();
-    // SAFETY: `status` is writable and as large as the call wants it; the descriptor is open.
+    // SAFETY: `status` is writable and as large as the call wants it; the fd is open.
     let value = unsafe { libc::fstatfs(file.as_raw_fd(), status.as_mut_ptr()) };
     // SAFETY: zeroes are a valid `statfs`, and the kernel has written over them no more than valid values.
     let status = unsafe { status.assume_init() };
@@ -132,7 +137,7 @@ impl Mapping {
         if !is_sysfs(file)? {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        // SAFETY: asks for a new mapping anywhere, so no memory that is in use is touched; a wrong length or descriptor
+        // SAFETY: asks for a new mapping anywhere, so no memory that is in use is touched; a wrong length or fd
         // is an error of the call's.
         let start = unsafe {
             libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0)

@@ -56,7 +56,7 @@ pub(super) struct Layout {
     pub(super) fixed: u8,
     /// Bytes for each entry.
     pub(super) entry: u8,
-    /// The last of the 12 bytes' three words is the number of a type, not a size.
+    /// The last of the 12 bytes' three words is the id of a type, not a size.
     pub(super) refers: bool,
 }
 

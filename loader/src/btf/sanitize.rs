@@ -151,8 +151,8 @@ mod tests {
 
     fn objects() -> impl Iterator<Item = (String, Vec<u8>)> {
         let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus");
-        let folders = std::fs::read_dir(corpus).unwrap();
-        let files = folders.flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap());
+        let directories = std::fs::read_dir(corpus).unwrap();
+        let files = directories.flat_map(|directory| std::fs::read_dir(directory.unwrap().path()).unwrap());
         files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "o")).filter_map(
             |path| {
                 use object::read::elf::{ElfFile64, FileHeader as _};

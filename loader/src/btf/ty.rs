@@ -19,6 +19,7 @@ pub(super) struct Context<'a> {
 /// A type: a few words copied out, and a view of the rest.
 ///
 /// What a kind does not have is empty, 0 or `None`: asking an integer for its members is no error.
+#[doc(alias = "btf_type")]
 #[derive(Debug, Clone, Copy)]
 pub struct Type<'b> {
     pub(super) context: &'b Context<'b>,
@@ -32,12 +33,13 @@ pub struct Type<'b> {
 }
 
 /// A member of a structure or union.
+#[doc(alias = "btf_member")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Member<'b> {
     /// Empty for an unnamed structure or union, whose members count as those of the one around it.
     pub name: &'b [u8],
-    /// The number of its type.
+    /// The id of its type.
     pub type_id: u32,
     /// Bits from the start of the structure.
     pub bit_offset: u32,
@@ -46,6 +48,7 @@ pub struct Member<'b> {
 }
 
 /// An enumerator.
+#[doc(alias("btf_enum", "btf_enum64"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EnumValue<'b> {
@@ -57,20 +60,22 @@ pub struct EnumValue<'b> {
 }
 
 /// A parameter of a function.
+#[doc(alias = "btf_param")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Param<'b> {
     /// Empty if the prototype does not name it.
     pub name: &'b [u8],
-    /// The number of its type; 0 in the last place stands for `...`.
+    /// The id of its type; 0 for the last parameter stands for `...`.
     pub type_id: u32,
 }
 
 /// A variable in a section of data.
+#[doc(alias = "btf_var_secinfo")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SectionVar {
-    /// The number of the [`Kind::Var`], or of the [`Kind::Func`] among externs.
+    /// The id of the [`Kind::Var`], or of the [`Kind::Func`] among externs.
     pub type_id: u32,
     /// Bytes from the section's start; compilers leave 0 here and mean the symbol's.
     pub offset: u32,
@@ -79,6 +84,7 @@ pub struct SectionVar {
 }
 
 /// An array of one dimension.
+#[doc(alias = "btf_array")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Array {
@@ -152,7 +158,7 @@ impl<'b> Type<'b> {
         }
     }
 
-    /// The number of the type that it refers to: what a pointer points to, a typedef names, a variable is of, a function
+    /// Returns the id of the type that it refers to: what a pointer points to, a typedef names, a variable is of, a function
     /// has for its prototype, a prototype returns. 0 (`void`) for a kind that refers to nothing.
     #[must_use]
     pub fn referred(self) -> u32 {
@@ -284,6 +290,7 @@ impl<'b> Type<'b> {
     }
 
     /// A function's or variable's linkage: 0 static, 1 global, 2 extern. Others are nonsense, and possible.
+    #[doc(alias("btf_var", "btf_func_linkage"))]
     #[must_use]
     pub fn linkage(self) -> u32 {
         match self.kind {
@@ -294,6 +301,7 @@ impl<'b> Type<'b> {
     }
 
     /// What a declaration tag is on: the place of a member or parameter, or `None` for the declaration as a whole.
+    #[doc(alias("btf_decl_tag", "component_idx"))]
     #[must_use]
     pub fn component(self) -> Option<u32> {
         let component = word(self.added, 0);

@@ -7,7 +7,7 @@ use super::{
     kind::{Kind, Layout},
     names::Names,
     ty::{Context, Type},
-    walk::{Seen, Walked, walk},
+    walk::{TypeHeader, Walked, walk},
 };
 use crate::sorted::Sorted;
 
@@ -72,11 +72,11 @@ impl<'a> Btf<'a> {
         Self::parse_watching(bytes, base, |_, _| {})
     }
 
-    /// Parses, and shows each type to `see` in the same pass, with the strings.
+    /// Parses, and shows each type to `visit` in the same pass, with the strings.
     pub(crate) fn parse_watching(
         bytes: &'a [u8],
         base: Option<&'a Btf<'a>>,
-        mut see: impl FnMut(Names<'a>, Seen),
+        mut visit: impl FnMut(Names<'a>, TypeHeader),
     ) -> Result<Self, Broken> {
         const HEADER: usize = 24;
         let header = Header::read(bytes, HEADER)?;
@@ -92,12 +92,12 @@ impl<'a> Btf<'a> {
             u32::try_from(names.len()).map_err(|_| Broken("its strings take more than 4 GiB".to_owned()))?;
         let first = base.map_or(1, Btf::end);
         let (mut long, mut tells_signs) = (None, false);
-        let Walked { offsets } = walk(types, first, strings_end, |seen| {
-            if seen.kind == Kind::Int && long.is_none() && is_long(names.at(seen.name)) {
-                long = Some(seen.size);
+        let Walked { offsets } = walk(types, first, strings_end, |ty| {
+            if ty.kind == Kind::Int && long.is_none() && is_long(names.at(ty.name)) {
+                long = Some(ty.size);
             }
-            tells_signs |= seen.flag && matches!(seen.kind, Kind::Enum | Kind::Enum64);
-            see(names, seen);
+            tells_signs |= ty.flag && matches!(ty.kind, Kind::Enum | Kind::Enum64);
+            visit(names, ty);
         })?;
         let pointer_size = match (base, long) {
             (Some(base), _) => base.pointer_size,
@@ -108,11 +108,11 @@ impl<'a> Btf<'a> {
         Ok(Self { types, offsets, context: Context { names, tells_signs }, base, pointer_size })
     }
 
-    /// Shows each type to `see` as [`parse_watching`](Self::parse_watching) does.
-    pub(crate) fn watch(&self, mut see: impl FnMut(Names<'_>, Seen)) {
+    /// Shows each type to `visit` as [`parse_watching`](Self::parse_watching) does.
+    pub(crate) fn watch(&self, mut visit: impl FnMut(Names<'_>, TypeHeader)) {
         for ty in self.types() {
             let Type { id, kind, name, info, size_or_type, .. } = ty;
-            see(self.context.names, Seen { id, kind, name, size: size_or_type, flag: info >> 31 == 1 });
+            visit(self.context.names, TypeHeader { id, kind, name, size: size_or_type, flag: info >> 31 == 1 });
         }
     }
 

@@ -1,16 +1,16 @@
-//! One look at the kernel's types, for all who want something of them.
+//! One pass over the kernel's BTF, shared by all visitors.
 //!
-//! CO-RE relocation looks for structures, programs for the functions they hang on, externs for variables and functions,
-//! tables of functions for the kernel's. To walk over the kernel's 130,000 types costs the most of what loading costs, so it
-//! is done once for all of them together, and not at all if nobody wants anything. Modules are asked for what the kernel
-//! itself does not have.
+//! CO-RE relocation looks for structures, programs for the functions they are attached to, externs for variables and
+//! functions, struct_ops maps for the kernel's structures. The walk over the kernel's 130,000 types is the largest part of
+//! the time that loading takes. So it is done once for all visitors, and not at all if they look for nothing. Only what
+//! vmlinux does not have is looked for in modules.
 //!
-//! What is found is a number, which counts in one [`Source`]. The sources are lent for as long as somebody compares types in
-//! them, and forgotten then: an index of half a megabyte, and a mapping that costs nothing.
+//! A visitor finds type ids, each valid in one [`Source`]. The sources are borrowed while types in them are compared, and
+//! dropped afterwards: an index of half a megabyte, and a mapping that costs nothing.
 
 use std::fmt;
 
-use super::{error::Broken, kernel, names::Names, view::Btf, walk::Seen};
+use super::{error::Broken, kernel, names::Names, view::Btf, walk::TypeHeader};
 use crate::Error;
 
 /// BTF in which something was found: the first is the kernel's own, those behind it are modules'.
@@ -20,14 +20,14 @@ pub(crate) struct Source<'t> {
     pub(crate) btf: &'t Btf<'t>,
 }
 
-/// Somebody who looks for types.
-pub(crate) trait Seeker {
-    /// Nothing is looked for.
+/// Looks for types by name.
+pub(crate) trait Visitor {
+    /// Returns whether it looks for nothing.
     fn is_idle(&self) -> bool;
-    /// Something has not been found yet.
+    /// Returns whether something has not been found yet.
     fn is_missing_some(&self) -> bool;
-    /// Looks at a type of a source as the walk comes by; tells whether it is one that was looked for.
-    fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool;
+    /// Visits a type of a source during the walk; returns whether it is one that it looks for.
+    fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool;
 }
 
 /// The beginnings of names that are looked for: three bytes of a name decide about nearly all of the kernel's, so that a
@@ -63,7 +63,7 @@ impl Beginnings {
     }
 }
 
-impl<A: Seeker, B: Seeker, C: Seeker, D: Seeker> Seeker for (A, B, C, D) {
+impl<A: Visitor, B: Visitor, C: Visitor, D: Visitor> Visitor for (A, B, C, D) {
     fn is_idle(&self) -> bool {
         self.0.is_idle() && self.1.is_idle() && self.2.is_idle() && self.3.is_idle()
     }
@@ -72,16 +72,16 @@ impl<A: Seeker, B: Seeker, C: Seeker, D: Seeker> Seeker for (A, B, C, D) {
         self.0.is_missing_some() || self.1.is_missing_some() || self.2.is_missing_some() || self.3.is_missing_some()
     }
 
-    fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
+    fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool {
         // Each of them must have a look.
-        self.0.see(source, names, seen)
-            | self.1.see(source, names, seen)
-            | self.2.see(source, names, seen)
-            | self.3.see(source, names, seen)
+        self.0.visit(source, names, ty)
+            | self.1.visit(source, names, ty)
+            | self.2.visit(source, names, ty)
+            | self.3.visit(source, names, ty)
     }
 }
 
-/// Why there are no types to look at.
+/// Why there is no BTF to walk over.
 #[derive(Debug, Clone)]
 pub(crate) struct Absent(pub(crate) String);
 
@@ -91,36 +91,36 @@ impl fmt::Display for Absent {
     }
 }
 
-/// What was looked at: nothing if nothing was looked for, else at least the kernel's own types; or why they cannot be had.
+/// The BTF that was walked over: none if the visitors look for nothing, else at least that of vmlinux; or why there is none.
 pub(crate) type Sources<'s, 't> = Result<&'s [Source<'t>], Absent>;
 
-/// Where to look.
+/// Which BTF to walk over.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Types<'a> {
     /// The running kernel and its modules.
     Running,
-    /// These bytes, in the kernel's place.
+    /// These bytes, instead of the kernel's.
     Given(&'a [u8]),
 }
 
 impl Types<'_> {
-    /// Looks, and lends `then` the sources in which something was found.
-    pub(crate) fn search<S: Seeker, T>(self, mut seeker: S, then: impl FnOnce(S, Sources<'_, '_>) -> T) -> T {
-        if seeker.is_idle() {
-            return then(seeker, Ok(&[]));
+    /// Walks over the types, and lends `then` the sources in which something was found.
+    pub(crate) fn search<S: Visitor, T>(self, mut visitor: S, then: impl FnOnce(S, Sources<'_, '_>) -> T) -> T {
+        if visitor.is_idle() {
+            return then(visitor, Ok(&[]));
         }
         match self {
-            Self::Given(bytes) => match base(bytes, &mut seeker) {
-                Ok(btf) => then(seeker, Ok(&[Source { name: "vmlinux", btf: &btf }])),
-                Err(absent) => then(seeker, Err(absent)),
+            Self::Given(bytes) => match base(bytes, &mut visitor) {
+                Ok(btf) => then(visitor, Ok(&[Source { name: "vmlinux", btf: &btf }])),
+                Err(absent) => then(visitor, Err(absent)),
             },
             Self::Running => match kernel::Bytes::vmlinux() {
-                Ok(bytes) => match base(&bytes, &mut seeker) {
-                    Ok(base) => with_modules(&base, seeker, then),
-                    Err(absent) => then(seeker, Err(absent)),
+                Ok(bytes) => match base(&bytes, &mut visitor) {
+                    Ok(base) => with_modules(&base, visitor, then),
+                    Err(absent) => then(visitor, Err(absent)),
                 },
                 Err(error) => then(
-                    seeker,
+                    visitor,
                     Err(Absent(format!(
                         "{}/vmlinux cannot be read: {error}; a kernel has it if it was built with CONFIG_DEBUG_INFO_BTF \
                          (Linux 5.4)",
@@ -133,19 +133,19 @@ impl Types<'_> {
 }
 
 /// Walks over the kernel's own types.
-fn base<'b>(bytes: &'b [u8], seeker: &mut impl Seeker) -> Result<Btf<'b>, Absent> {
-    let base = Btf::parse_watching(bytes, None, |names, seen| {
-        seeker.see(0, names, seen);
+fn base<'b>(bytes: &'b [u8], visitor: &mut impl Visitor) -> Result<Btf<'b>, Absent> {
+    let base = Btf::parse_watching(bytes, None, |names, ty| {
+        visitor.visit(0, names, ty);
     });
     base.map_err(|Broken(why)| Absent(format!("it is broken: {why}")))
 }
 
 /// Goes through the modules as long as something is missing.
-fn with_modules<S: Seeker, T>(base: &Btf<'_>, mut seeker: S, then: impl FnOnce(S, Sources<'_, '_>) -> T) -> T {
+fn with_modules<S: Visitor, T>(base: &Btf<'_>, mut visitor: S, then: impl FnOnce(S, Sources<'_, '_>) -> T) -> T {
     let mut kept = Vec::new();
-    if seeker.is_missing_some() {
+    if visitor.is_missing_some() {
         for name in kernel::modules() {
-            if !seeker.is_missing_some() {
+            if !visitor.is_missing_some() {
                 break;
             }
             // A module may go away while we look, and one of another build may not fit: both have no say.
@@ -154,7 +154,7 @@ fn with_modules<S: Seeker, T>(base: &Btf<'_>, mut seeker: S, then: impl FnOnce(S
                 Err(error) => log::debug!("the BTF of the module {name} is passed over: {error}"),
                 Ok(btf) => {
                     let mut any = false;
-                    btf.watch(|names, seen| any |= seeker.see(kept.len() + 1, names, seen));
+                    btf.watch(|names, ty| any |= visitor.visit(kept.len() + 1, names, ty));
                     if any {
                         kept.push((name, bytes));
                     }
@@ -167,9 +167,9 @@ fn with_modules<S: Seeker, T>(base: &Btf<'_>, mut seeker: S, then: impl FnOnce(S
     let parsed = kept.iter().map(|(name, bytes)| Btf::parse_split(bytes, base).map(|btf| (name, btf)));
     let parsed: Vec<_> = match parsed.collect::<Result<_, _>>() {
         Ok(parsed) => parsed,
-        Err(_) => return then(seeker, Err(Absent(Error::bug("a module's BTF has changed in memory").to_string()))),
+        Err(_) => return then(visitor, Err(Absent(Error::bug("a module's BTF has changed in memory").to_string()))),
     };
     let mut sources = vec![Source { name: "vmlinux", btf: base }];
     sources.extend(parsed.iter().map(|(name, btf)| Source { name, btf }));
-    then(seeker, Ok(&sources))
+    then(visitor, Ok(&sources))
 }

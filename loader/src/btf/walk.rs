@@ -12,7 +12,7 @@ use super::{
 
 /// A type as the walk shows it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen {
+pub(crate) struct TypeHeader {
     pub(crate) id: u32,
     pub(crate) kind: Kind,
     /// Offset of its name.
@@ -29,8 +29,13 @@ pub(super) struct Walked {
 }
 
 /// Walks over `types`. Their numbers begin at `first`; a name may be anywhere below `strings_end`. Each type is shown to
-/// `see` as it comes by.
-pub(super) fn walk(types: &[u8], first: u32, strings_end: u32, mut see: impl FnMut(Seen)) -> Result<Walked, Broken> {
+/// `visit` as it comes by.
+pub(super) fn walk(
+    types: &[u8],
+    first: u32,
+    strings_end: u32,
+    mut visit: impl FnMut(TypeHeader),
+) -> Result<Walked, Broken> {
     // A type takes 12 bytes or more, in the kernel's BTF 28 on average; what is too much is given back below.
     let mut offsets = Vec::with_capacity(types.len() / 24 + 1);
     let mut highest = Highest { name: 0, id: 0 };
@@ -53,7 +58,7 @@ pub(super) fn walk(types: &[u8], first: u32, strings_end: u32, mut see: impl FnM
         if !added.is_empty() {
             highest.added(layout.kind, added);
         }
-        see(Seen { id, kind: layout.kind, name, size: reference, flag: info >> 31 == 1 });
+        visit(TypeHeader { id, kind: layout.kind, name, size: reference, flag: info >> 31 == 1 });
         rest = next;
     }
     let end = first + offsets.len() as u32;
@@ -66,7 +71,7 @@ pub(super) fn walk(types: &[u8], first: u32, strings_end: u32, mut see: impl FnM
     Ok(Walked { offsets })
 }
 
-/// The highest offset of a name, and the highest number of a type, that anything refers to.
+/// The highest offset of a name, and the highest type id, that anything refers to.
 struct Highest {
     name: u32,
     id: u32,

@@ -10,25 +10,25 @@ use crate::MapFlags;
 
 #[cfg(feature = "ring")]
 impl Map {
-    /// Opens the ring for reading, from where its last reader stopped. Linux 5.8. The ring keeps a descriptor of its own.
+    /// Opens the ring for reading, from where its last reader stopped. Linux 5.8. The ring keeps an fd of its own.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] if the map is no `RINGBUF`; [`Error::Ring`] if it cannot be mapped, if this process has it open
     /// ([`AlreadyOpen`](mmap_ring::Error::AlreadyOpen)), or if it overwrites its oldest records
     /// ([`OverwriteMode`](mmap_ring::Error::OverwriteMode)).
+    #[doc(alias("ring_buffer__new", "ringbuf.NewReader", "BPF_MAP_TYPE_RINGBUF"))]
     #[expect(unsafe_code, reason = "vouches for a map that the kernel has told about")]
     pub fn ring(&self) -> Result<mmap_ring::Ring, Error> {
         use std::os::fd::AsFd;
         self.must_be(MapType::RINGBUF, "read it as a ring buffer")?;
-        let fd =
-            fd::duplicate(self.as_fd(), "gives the reader a descriptor of its own: the map may be closed before it")
-                .map_err(|error| self.failed("duplicate the descriptor of", &error))?;
+        let fd = fd::duplicate(self.as_fd(), "gives the reader an fd of its own: the map may be closed before it")
+            .map_err(|error| self.failed("duplicate the fd of", &error))?;
         if self.flags().contains(MapFlags::RB_OVERWRITE) {
             return Err(mmap_ring::Error::OverwriteMode.into());
         }
         // SAFETY: `Elements` has asked the kernel what the map is: the type and flags are checked above, the size is its answer.
-        // This descriptor is a duplicate of that one, so it is the same map.
+        // This fd is a duplicate of that one, so it is the same map.
         Ok(unsafe { mmap_ring::Ring::open_unchecked(fd, self.max_entries()) }?)
     }
 

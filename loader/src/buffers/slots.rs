@@ -29,8 +29,9 @@ use crate::{
     },
 };
 
-/// A `PERF_EVENT_ARRAY` as the place where programs look for perf buffers. A slot is emptied when the descriptor that
+/// A `PERF_EVENT_ARRAY` as the place where programs look for perf buffers. A slot is emptied when the fd that
 /// filled it is closed, so this holds one.
+#[doc(alias("perf_buffer", "BPF_MAP_TYPE_PERF_EVENT_ARRAY"))]
 #[derive(Debug)]
 pub struct PerfEventArray {
     elements: Elements,
@@ -51,11 +52,12 @@ impl Map {
     ///
     /// [`Error::Invalid`] if the map is no `PERF_EVENT_ARRAY`; [`Error::Perf`] if a buffer cannot be opened, or the map
     /// does not take it (E2BIG: it has no slot for any of the CPUs).
+    #[doc(alias("perf_buffer__new", "perf.NewReader"))]
     pub fn perf_buffers(&self, bytes: u32, options: &Options) -> Result<AdaptiveReader<PerfEventArray>, Error> {
         self.must_be(MapType::PERF_EVENT_ARRAY, "read it as perf buffers")?;
-        let why = "gives the reader a descriptor of its own, without which the kernel would empty the slots";
+        let why = "gives the reader an fd of its own, without which the kernel would empty the slots";
         let array = fd::duplicate(self.as_fd(), why).and_then(Elements::new);
-        let elements = array.map_err(|error| self.failed("duplicate the descriptor of", &error))?;
+        let elements = array.map_err(|error| self.failed("duplicate the fd of", &error))?;
         // Without it all is read as well; only another reader goes unnoticed.
         let look = load_look(self.as_fd()).ok();
         Ok(AdaptiveReader::open(bytes, options, PerfEventArray { elements, look })?)

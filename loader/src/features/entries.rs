@@ -21,6 +21,7 @@ use crate::{
 ///
 /// The kernel's answer: EINVAL for a size that this kind of map does not have, EPERM without privileges, E2BIG or
 /// ENOMEM for one that is too large.
+#[doc(alias = "libbpf_probe_bpf_map_type")]
 pub fn max_entries(map_type: MapType, max_entries: u32) -> Result<u32, Errno> {
     let size = if map_type.is_ring() { 0 } else { 4 };
     let attr = MapCreate {

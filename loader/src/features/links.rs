@@ -15,7 +15,7 @@ use cutaway_sys::AttachType;
 use super::support::{Support, kept, nothing, support};
 use crate::{
     ProgramType,
-    sys::link::{self, Places, Target},
+    sys::link::{self, Target, UprobeOffsets},
 };
 
 /// Puts a question with a program of this kind: `missing` is what a kernel says that knows such links.
@@ -65,29 +65,30 @@ pub fn kprobe_multi() -> Support {
 pub fn uprobe_multi() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || {
-        let why = "asks whether this kernel has links on many places of a file; EBADF, for a folder, means yes";
-        uprobes_in_a_folder(0, libc::EBADF, "6.6", why)
+        let why = "asks whether this kernel has links on many places of a file; EBADF, for a directory, means yes";
+        uprobes_in_a_directory(0, libc::EBADF, "6.6", why)
     })
 }
 
 /// Whether such links can be for one process. The first ones took its number for that of a thread; those that know better
 /// refuse a number below 0.
+#[doc(alias = "FEAT_UPROBE_MULTI_LINK")]
 #[must_use]
 pub fn uprobe_multi_pid() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || match uprobe_multi() {
         Support::Yes => {
             let why = "asks whether such links tell processes from threads; EINVAL, for no process, means yes";
-            uprobes_in_a_folder(u32::MAX, libc::EINVAL, "6.10", why)
+            uprobes_in_a_directory(u32::MAX, libc::EINVAL, "6.10", why)
         }
         answer => answer,
     })
 }
 
-fn uprobes_in_a_folder(pid: u32, missing: i32, since: &'static str, why: &str) -> Support {
+fn uprobes_in_a_directory(pid: u32, missing: i32, since: &'static str, why: &str) -> Support {
     let kind = AttachType::TRACE_UPROBE_MULTI;
     ask(ProgramType::KPROBE, kind, missing, since, |program| {
-        let places = Places { path: c"/", offsets: &[0], ref_ctr_offsets: &[], cookies: &[] };
+        let places = UprobeOffsets { path: c"/", offsets: &[0], ref_ctr_offsets: &[], cookies: &[] };
         link::create_uprobe_multi(program, kind, false, places, pid, why)
     })
 }

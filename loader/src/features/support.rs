@@ -13,6 +13,7 @@ use crate::{
 };
 
 /// Whether the kernel has a feature.
+#[doc(alias("libbpf_probe_bpf_prog_type", "ErrNotSupported"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
     /// It has the feature.

@@ -74,7 +74,7 @@ fn functions_of_a_module_are_called_by_number_and_place_of_the_module() {
     assert!(loads.iter().all(|load| *load == (opcode::PSEUDO_BTF_ID, 7, modules[1])), "{loads:?}");
 }
 
-/// A descriptor, or a place in a list of them, would be one of ours.
+/// An fd, or a place in a list of them, would be one of ours.
 #[test]
 fn numbers_that_the_object_brings_along_are_refused() {
     let path = format!("{}/../tests/corpus/kinds/one_ring.o", env!("CARGO_MANIFEST_DIR"));

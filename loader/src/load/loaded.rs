@@ -98,16 +98,19 @@ impl Loaded {
     }
 
     /// All global variables, section by section.
+    #[doc(alias = "CollectionSpec.Variables")]
     pub fn variables(&self) -> impl Iterator<Item = Variable<'_>> {
         self.variables.iter().filter_map(|spec| Some(Variable::new(spec, self.holder(spec)?)))
     }
 
     /// All maps, by name.
+    #[doc(alias("bpf_object__next_map", "bpf_object__for_each_map"))]
     pub fn maps(&self) -> impl Iterator<Item = &Map> {
         self.maps.iter().map(|made| &made.map)
     }
 
     /// All programs, in the file's order.
+    #[doc(alias("bpf_object__next_program", "bpf_object__for_each_program"))]
     pub fn programs(&self) -> impl Iterator<Item = &Program> {
         self.programs.iter()
     }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What loading needs beyond the object, for [`Object::load_with`]. The object itself is a plain value and holds no file
-/// descriptor.
+/// fd.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions<'p> {
     #[cfg(feature = "tracing")]

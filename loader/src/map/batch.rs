@@ -304,6 +304,7 @@ impl Map {
     /// # Errors
     ///
     /// [`Error::Invalid`] if the map is not per-CPU, or a CPU has no value or one of a wrong length; else as [`Map::update`].
+    #[doc(alias("bpf_map_update_elem", "BPF_MAP_UPDATE_ELEM"))]
     pub fn update_per_cpu(&self, key: &[u8], values: &PerCpu) -> Result<(), Error> {
         let unfit = |why: String| Error::Invalid {
             operation: format!("set a value for each CPU in the map `{}`", self.name),

@@ -154,6 +154,7 @@ impl MapSpec {
     /// # Errors
     ///
     /// [`Error::Invalid`] for a ring of more than 2 GiB; [`Error::Syscall`] if the possible CPUs cannot be counted.
+    #[doc(alias = "adjust_ringbuf_sz")]
     pub fn normalized(&self) -> Result<Self, Error> {
         let MapCreate { key_size, value_size, max_entries, .. } = corrected(self)?;
         Ok(Self { key_size, value_size, max_entries, ..self.clone() })

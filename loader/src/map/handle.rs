@@ -36,6 +36,7 @@ pub(crate) struct Table {
 }
 
 /// A value for each possible CPU, with the CPU's number.
+#[doc(alias("PerCpuValues", "BPF_MAP_TYPE_PERCPU_ARRAY"))]
 pub type PerCpu = Vec<(u32, Vec<u8>)>;
 
 impl Map {
@@ -78,8 +79,8 @@ impl Map {
 
     /// Opens another file descriptor of the same map.
     pub(crate) fn again(&self) -> Result<Self, Error> {
-        let fd = fd::duplicate(self.as_fd(), "takes another descriptor of the map, for programs on USDT")
-            .map_err(|error| self.failed("open another descriptor of", &error))?;
+        let fd = fd::duplicate(self.as_fd(), "takes another fd of the map, for programs on USDT")
+            .map_err(|error| self.failed("open another fd of", &error))?;
         Self::wrap(self.name.clone(), fd)
     }
 
@@ -176,6 +177,7 @@ impl Map {
     /// # Errors
     ///
     /// As [`Map::lookup`]; [`Error::Invalid`] if the map is not per-CPU.
+    #[doc(alias("bpf_map_lookup_elem", "BPF_MAP_LOOKUP_ELEM"))]
     pub fn lookup_per_cpu(&self, key: &[u8]) -> Result<Option<PerCpu>, Error> {
         if !self.map_type().is_per_cpu() {
             return Err(Error::Invalid {

@@ -71,7 +71,7 @@ struct Draft<'b> {
     btf: &'b Btf<'b>,
     types: Vec<u8>,
     strings: Vec<u8>,
-    /// One above the highest number of a type, those added here included.
+    /// One above the highest type id, including types added here.
     end: u32,
     /// The name that parameters without one get.
     no_name: Option<u32>,

@@ -120,8 +120,8 @@ impl Object {
 
     /// Sets the directory for maps that are pinned by name; `/sys/fs/bpf` otherwise. It must exist, on a bpf file system.
     #[doc(alias("pin_root_path", "LIBBPF_PIN_BY_NAME"))]
-    pub fn set_pin_root(&mut self, folder: impl AsRef<Path>) {
-        self.pins = folder.as_ref().to_owned();
+    pub fn set_pin_root(&mut self, directory: impl AsRef<Path>) {
+        self.pins = directory.as_ref().to_owned();
     }
 
     /// Sets a global variable before loading. One in `.rodata` cannot be set later: the verifier takes its value for a

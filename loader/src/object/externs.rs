@@ -26,6 +26,7 @@ use crate::{
 };
 
 /// What a program takes from the kernel by name.
+#[doc(alias("__ksym", "__kconfig", "extern_desc"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Extern {
@@ -35,9 +36,9 @@ pub struct Extern {
     pub weak: bool,
     /// What it is.
     pub kind: ExternKind,
-    /// Its place in the symbol table.
+    /// Its index in the symbol table.
     pub(crate) symbol: SymbolIndex,
-    /// The number of its type in the object's BTF: of a variable's type without `const` and its like, of a function's
+    /// The id of its type in the object's BTF: of a variable's type without `const` and its like, of a function's
     /// prototype.
     pub(crate) type_id: u32,
     /// Where in the section `.kconfig` it lies, and how it is written there.

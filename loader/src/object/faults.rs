@@ -10,9 +10,9 @@ fn parse(name: &str) -> Result<Object, Error> {
 
 /// Why the object cannot be read, or its first program not be linked.
 fn refusal(name: &str) -> String {
-    let rehearsed = parse(name).and_then(|object| object.dry_run(&[]));
-    let mut programs = match rehearsed {
-        Ok(rehearsal) => rehearsal.programs.into_iter(),
+    let linked = parse(name).and_then(|object| object.dry_run(&[]));
+    let mut programs = match linked {
+        Ok(dry_run) => dry_run.programs.into_iter(),
         Err(error) => return error.to_string(),
     };
     programs.find_map(|program| program.instructions.err()).map_or_else(String::new, |error| error.to_string())

@@ -23,6 +23,7 @@ pub struct SectionSpec {
 }
 
 /// A function as the file holds it: no reference is resolved.
+#[doc(alias = "bpf_program__insns")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FunctionSpec {

@@ -76,7 +76,7 @@ impl Object {
 
     /// Reads an object file of either byte order, to be inspected. Instructions, types and maps of a foreign-endian one are
     /// byte-swapped, while the contents of its variables stay as they are in the file. It can neither be loaded nor
-    /// rehearsed.
+    /// linked in a dry run.
     ///
     /// # Errors
     ///

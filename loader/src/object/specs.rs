@@ -72,6 +72,7 @@ pub(crate) struct Table {
 }
 
 /// Whether a map is pinned, as libbpf's `LIBBPF_PIN_…` say.
+#[doc(alias("LIBBPF_PIN_BY_NAME", "PinByName"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pinning {
     /// It is not pinned (`LIBBPF_PIN_NONE`).
@@ -145,12 +146,14 @@ impl Contents {
 
 impl MapSpec {
     /// Returns the BTF id of its keys' type in [`Object::btf`](super::Object::btf); `None` if the object does not tell.
+    #[doc(alias("bpf_map__btf_key_type_id", "btf_key_type_id"))]
     #[must_use]
     pub fn key_type(&self) -> Option<u32> {
         (self.btf_key_type_id != 0).then_some(self.btf_key_type_id)
     }
 
     /// Returns the BTF id of its values' type in [`Object::btf`](super::Object::btf); `None` if the object does not tell.
+    #[doc(alias("bpf_map__btf_value_type_id", "btf_value_type_id"))]
     #[must_use]
     pub fn value_type(&self) -> Option<u32> {
         (self.btf_value_type_id != 0).then_some(self.btf_value_type_id)

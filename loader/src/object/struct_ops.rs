@@ -1,6 +1,6 @@
-//! What an object says about `struct_ops`: tables of functions for the kernel to call.
+//! Reads the struct_ops maps of an object: structures of functions for the kernel to call.
 //!
-//! A variable in the section `.struct_ops` or `.struct_ops.link` is such a table. Its type is a structure that the kernel
+//! A variable in the section `.struct_ops` or `.struct_ops.link` is a struct_ops map. Its type is a structure that the kernel
 //! knows, too (`struct tcp_congestion_ops`); its bytes are initial values; and where it starts with a function's address there
 //! is a relocation, which leads to a program of the section `struct_ops/…`.
 
@@ -53,8 +53,7 @@ pub(super) fn read(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
             map.autocreate = !section.name.starts_with('?');
             if READS_STRUCT_OPS {
                 let table = table();
-                let table =
-                    table.ok_or_else(|| broken(format!("its table of functions `{}` is broken", symbol.name)))?;
+                let table = table.ok_or_else(|| broken(format!("its struct_ops map `{}` is broken", symbol.name)))?;
                 map.struct_ops = Some(Box::new(table));
                 (map.key_size, map.value_size, map.max_entries) = (4, size_of_table(btf, &map), 1);
             }

@@ -45,6 +45,7 @@ pub(super) enum Reading {
 }
 
 /// A place to attach to, as a section's name gives it.
+#[doc(alias("attach_btf_id", "attach_prog_fd"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Target {
@@ -103,7 +104,7 @@ pub enum Target {
     },
     /// A tracepoint of the kernel.
     Tracepoint {
-        /// The folder under `events` in tracefs, e.g. `task`.
+        /// The directory under `events` in tracefs, e.g. `task`.
         category: String,
         /// The tracepoint, e.g. `task_newtask`.
         name: String,

@@ -40,7 +40,7 @@ pub struct VariableSpec {
     pub size: u32,
     /// Its type as C would write it; `None` if the object does not tell.
     pub type_name: Option<String>,
-    /// The number of its type in [`Object::btf`](crate::Object::btf); `None` if the object does not tell.
+    /// The id of its type in [`Object::btf`](crate::Object::btf); `None` if the object does not tell.
     pub type_id: Option<u32>,
     /// It lies in a section that is frozen when the object is loaded.
     pub constant: bool,

@@ -43,7 +43,7 @@ pub(super) fn kept(program_type: ProgramType, linked: &Linked) -> Option<Linked>
 
 /// For a program that was refused behind the front, by `refusal`, and is taken without it: whether it may run like that.
 pub(super) fn may_do_without(spec: &ProgramSpec, refusal: &Error) -> Result<(), Error> {
-    // What hangs on a kprobe is never interrupted by itself.
+    // A kprobe program is never interrupted by itself.
     if !["uprobe", "uretprobe", "usdt"].iter().any(|kind| spec.section_name.trim_start_matches('?').starts_with(kind)) {
         return Ok(());
     }
@@ -75,10 +75,10 @@ fn preemption() -> String {
 #[cfg(feature = "uprobe")]
 fn unmounted_preemption() -> io::Result<String> {
     use std::{io::Read, os::fd::AsFd};
-    let folder = mount::private(c"debugfs", "opens debugfs, which is not mounted, by a mount of our own")?;
+    let directory = mount::private(c"debugfs", "opens debugfs, which is not mounted, by a mount of our own")?;
     let mut text = String::new();
     let why = "asks whether this kernel interrupts programs";
-    mount::open_below(folder.as_fd(), c"sched/preempt", why)?.read_to_string(&mut text)?;
+    mount::open_below(directory.as_fd(), c"sched/preempt", why)?.read_to_string(&mut text)?;
     Ok(text)
 }
 

@@ -8,6 +8,7 @@ use std::{os::fd::AsFd, time::Duration};
 use crate::{Error, Program, ProgramType, sys::run};
 
 /// What a program is run on. Linux 4.12; with a context 5.2, programs of the kind `syscall` 5.14.
+#[doc(alias("bpf_test_run_opts", "BPF_PROG_TEST_RUN", "RunOptions"))]
 #[derive(Debug, Clone, Default)]
 pub struct TestRun {
     /// The packet, for kinds that work on one; the kernel wants at least an Ethernet header of 14 bytes.
@@ -21,6 +22,7 @@ pub struct TestRun {
 }
 
 /// What came of it.
+#[doc(alias = "bpf_test_run_opts")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TestRunResult {
@@ -43,6 +45,7 @@ impl Program {
     /// [`Error::Invalid`] if programs of this kind take no packet, no context, or are run once only; [`Error::Syscall`]
     /// if the kernel refuses: ENOTSUPP or EINVAL if programs of this kind cannot be run so, EINVAL if the data or the
     /// context does not suit.
+    #[doc(alias("bpf_prog_test_run_opts", "BPF_PROG_TEST_RUN", "BPF_PROG_RUN"))]
     pub fn test_run(&self, run: &TestRun) -> Result<TestRunResult, Error> {
         /// Programs may make a packet longer; more than this they cannot.
         const ROOM: usize = 4096;
@@ -102,7 +105,7 @@ impl Takes {
             T::SYSCALL | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE => {
                 Self { once: true, packet: false, in_place: true, ..any }
             }
-            // The kernel calls functions of its own that such programs hang on, and ignores all that it is given.
+            // The kernel calls functions of its own that such programs are attached to, and ignores all input.
             T::TRACING => Self { once: true, packet: false, context: false, in_place: true, ..any },
             // The arguments are the context.
             T::STRUCT_OPS => Self { once: true, packet: false, in_place: true, ..any },

@@ -2,7 +2,7 @@
 //!
 //! While somebody asks for it, the kernel reads its clock before and after each run of each program, on whatever CPU,
 //! and adds up (`bpf_prog_run` in `include/linux/filter.h`). That costs every program on the machine some tens of
-//! nanoseconds a run, so the asking has an end: it is a descriptor, and closing it stops the counting.
+//! nanoseconds a run, so the asking has an end: it is an fd, and closing it stops the counting.
 
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -12,6 +12,7 @@ use std::{
 use crate::{Error, Program, sys::statistics};
 
 /// The kernel counts runs and their time, for all programs, as long as this lives. Linux 5.8.
+#[doc(alias("bpf_enable_stats", "BPF_ENABLE_STATS", "EnableStats"))]
 #[derive(Debug)]
 #[must_use = "dropping it stops the counting"]
 pub struct StatsGuard(OwnedFd);
@@ -22,6 +23,7 @@ impl StatsGuard {
     /// # Errors
     ///
     /// [`Error::Syscall`]: EPERM without CAP_SYS_ADMIN; EINVAL before Linux 5.8.
+    #[doc(alias("bpf_enable_stats", "BPF_ENABLE_STATS"))]
     pub fn enable() -> Result<Self, Error> {
         let why = "has the kernel count the runs of programs and the time they take";
         statistics::enable(why).map(Self).map_err(|error| {
@@ -42,6 +44,7 @@ impl AsFd for StatsGuard {
 }
 
 /// A program's runs so far, of those that were counted.
+#[doc(alias("run_cnt", "run_time_ns", "bpf_prog_info"))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProgramStats {
     /// How many.
@@ -56,7 +59,8 @@ impl Program {
     /// # Errors
     ///
     /// [`Error::Syscall`] if the kernel does not tell.
-    pub fn runs(&self) -> Result<ProgramStats, Error> {
+    #[doc(alias("run_cnt", "run_time_ns", "BPF_OBJ_GET_INFO_BY_FD"))]
+    pub fn stats(&self) -> Result<ProgramStats, Error> {
         let info = statistics::prog_statistics(self.as_fd(), "asks how often the program ran, and how long")
             .map_err(|error| Error::kernel(format!("ask how often the program `{}` ran", self.name()), &error))?;
         Ok(ProgramStats { count: info.run_cnt, time: Duration::from_nanos(info.run_time_ns) })

@@ -4,8 +4,8 @@ use super::externs::Externs;
 use crate::{
     Error,
     btf::{
-        Btf, Names, Seen,
-        visitor::{Seeker, Sources, Types},
+        Btf, Names, TypeHeader,
+        visitor::{Sources, Types, Visitor},
     },
     object::Extern,
 };
@@ -20,7 +20,7 @@ impl Ksyms {
     }
 }
 
-impl Seeker for Ksyms {
+impl Visitor for Ksyms {
     fn is_idle(&self) -> bool {
         true
     }
@@ -29,7 +29,7 @@ impl Seeker for Ksyms {
         false
     }
 
-    fn see(&mut self, _: usize, _: Names<'_>, _: Seen) -> bool {
+    fn visit(&mut self, _: usize, _: Names<'_>, _: TypeHeader) -> bool {
         false
     }
 }

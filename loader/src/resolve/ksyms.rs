@@ -10,8 +10,8 @@ use super::{
 use crate::{
     Error,
     btf::{
-        Btf, Kind, Names, Seen,
-        visitor::{Absent, Beginnings, Seeker, Source, Sources},
+        Btf, Kind, Names, TypeHeader,
+        visitor::{Absent, Beginnings, Source, Sources, Visitor},
     },
     object::{Extern, ExternKind},
     privileges::Capability,
@@ -123,7 +123,7 @@ impl Wanted<'_> {
     }
 }
 
-impl Seeker for Ksyms<'_> {
+impl Visitor for Ksyms<'_> {
     fn is_idle(&self) -> bool {
         self.wanted.is_empty()
     }
@@ -132,16 +132,16 @@ impl Seeker for Ksyms<'_> {
         self.missing != 0
     }
 
-    fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
-        let is_sought = matches!(seen.kind, Kind::Var | Kind::Func) && self.beginnings.may_be(names.from(seen.name));
+    fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool {
+        let is_sought = matches!(ty.kind, Kind::Var | Kind::Func) && self.beginnings.may_be(names.from(ty.name));
         if !is_sought || self.missing == 0 {
             return false;
         }
-        let key = (seen.kind, names.at(seen.name));
+        let key = (ty.kind, names.at(ty.name));
         let mut any = false;
         for (_, place) in self.by_name.from(&key).iter().take_while(|(known, _)| *known == key) {
             if let Some(wanted) = self.wanted.get_mut(*place).filter(|wanted| wanted.found.is_none()) {
-                wanted.found = Some((source, seen.id));
+                wanted.found = Some((source, ty.id));
                 self.missing -= 1;
                 any = true;
             }

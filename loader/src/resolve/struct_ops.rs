@@ -1,13 +1,13 @@
-//! `struct_ops`: programs in the place of the kernel's own functions.
+//! `struct_ops`: programs instead of functions of the kernel.
 //!
-//! Some parts of the kernel are called through a table of functions, such as TCP's congestion control. A map of the kind
-//! `STRUCT_OPS` is such a table made of programs. The kernel wraps the table into a structure of its own, by whose name the
-//! kinds of table that it takes are known:
+//! The kernel calls some of its parts through a structure of function pointers, such as TCP's congestion control. A map of
+//! type `STRUCT_OPS` is such a structure made of programs. The kernel wraps it into a structure of its own, whose name says
+//! which kinds of struct_ops map it supports:
 //!
 //! ```text
 //!     struct bpf_struct_ops_tcp_congestion_ops
 //!         common   who uses it, in which state
-//!         data     struct tcp_congestion_ops      the table; where it has functions, programs' descriptors
+//!         data     struct tcp_congestion_ops      with the programs' fds in place of function pointers
 //! ```
 //!
 //! The object has its own idea of the table's structure, often with few of the members and in another order. So before
@@ -20,8 +20,8 @@ use std::{os::fd::OwnedFd, sync::Arc};
 use crate::{
     Error, MapSpec, ProgramSpec, ProgramType,
     btf::{
-        self, Btf, Kind, Names, Seen, Type,
-        visitor::{Absent, Seeker, Sources},
+        self, Btf, Kind, Names, Type, TypeHeader,
+        visitor::{Absent, Sources, Visitor},
     },
     elf::Start,
     object::Table,
@@ -37,7 +37,7 @@ pub(crate) struct Fitted {
     pub(crate) module: Option<Arc<OwnedFd>>,
     /// The map's value, without programs.
     value: Vec<u8>,
-    /// Where in it a program's descriptor goes.
+    /// Where in it a program's fd goes.
     programs: Vec<(usize, Start)>,
     pub(crate) by_link: bool,
 }
@@ -187,7 +187,7 @@ impl Tables {
     }
 }
 
-impl Seeker for Tables {
+impl Visitor for Tables {
     fn is_idle(&self) -> bool {
         self.wanted.is_empty()
     }
@@ -196,11 +196,11 @@ impl Seeker for Tables {
         self.wanted.iter().any(|wanted| wanted.found.is_none())
     }
 
-    fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
+    fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool {
         let mut any = false;
-        for wanted in self.wanted.iter_mut().filter(|wanted| seen.kind == Kind::Struct && wanted.found.is_none()) {
-            if names.is(seen.name, wanted.around.as_bytes()) {
-                wanted.found = Some((source, seen.id));
+        for wanted in self.wanted.iter_mut().filter(|wanted| ty.kind == Kind::Struct && wanted.found.is_none()) {
+            if names.is(ty.name, wanted.around.as_bytes()) {
+                wanted.found = Some((source, ty.id));
                 any = true;
             }
         }

@@ -1,10 +1,10 @@
-//! Programs that hang on something by its number in the kernel's BTF: functions, hooks, iterators, tracepoints with types.
+//! Finds the BTF ids of attach targets (`attach_btf_id`): functions, LSM hooks, iterators, tracepoints with types.
 //!
-//! The number must be known when the program is loaded, since the verifier checks the program against the function's own
-//! parameters. The kernel marks what a program may hang on by a prefix of the name: a hook's function is `bpf_lsm_NAME`, an
-//! iterator's `bpf_iter_NAME`, a tracepoint is the type `btf_trace_NAME`; functions have their own names. One walk over the
-//! kernel's types finds all that an object asks for; only what it leaves open is looked for in the modules' types, whose
-//! numbers count on from the kernel's.
+//! The id must be known when the program is loaded, since the verifier checks the program against the function's
+//! parameters. The kernel marks attach targets by a prefix of the name: an LSM hook's function is `bpf_lsm_NAME`, an
+//! iterator's `bpf_iter_NAME`, a tracepoint is the type `btf_trace_NAME`; functions have their own names. One walk over
+//! the kernel's types finds all targets of an object; only those not found there are looked for in the types of modules,
+//! whose ids continue those of the kernel.
 
 use std::{
     fmt, io,
@@ -14,15 +14,15 @@ use std::{
 use crate::{
     AttachType, Error, ProgramType, Target,
     btf::{
-        Kind, Names, Seen, shown,
-        visitor::{Absent, Beginnings, Seeker, Sources},
+        Kind, Names, TypeHeader, shown,
+        visitor::{Absent, Beginnings, Sources, Visitor},
     },
     object::ProgramSpec,
     sorted::sort,
     sys::{bpf::BtfTarget, btf},
 };
 
-/// What the programs of an object hang on in BTF.
+/// The BTF types that the programs of an object are attached to.
 #[derive(Debug, Default)]
 pub(crate) struct Targets {
     /// By name; each once.
@@ -58,7 +58,7 @@ struct Unopened {
     error: io::Error,
 }
 
-impl Seeker for Targets {
+impl Visitor for Targets {
     fn is_idle(&self) -> bool {
         self.wanted.is_empty()
     }
@@ -67,17 +67,16 @@ impl Seeker for Targets {
         self.missing != 0
     }
 
-    /// Takes down the number of a type that is wanted. Of several of one name the first counts.
-    fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
-        let is_sought =
-            matches!(seen.kind, Kind::Func | Kind::Typedef) && self.beginnings.may_be(names.from(seen.name));
+    /// Records the id of a type that is a target. Of several types of one name, the first counts.
+    fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool {
+        let is_sought = matches!(ty.kind, Kind::Func | Kind::Typedef) && self.beginnings.may_be(names.from(ty.name));
         if !is_sought || self.missing == 0 {
             return false;
         }
-        let wanted = self.place(seen.kind, names.at(seen.name)).and_then(|place| self.wanted.get_mut(place));
+        let wanted = self.place(ty.kind, names.at(ty.name)).and_then(|place| self.wanted.get_mut(place));
         match wanted {
             Some(wanted) if wanted.found.is_none() => {
-                wanted.found = Some(Found { source, id: seen.id, module: None });
+                wanted.found = Some(Found { source, id: ty.id, module: None });
                 self.missing -= 1;
                 true
             }
@@ -87,7 +86,7 @@ impl Seeker for Targets {
 }
 
 impl Targets {
-    /// What these programs hang on, still to be found.
+    /// Collects the attach targets of these programs, still to be found.
     pub(crate) fn of_all<'s>(programs: impl Iterator<Item = &'s ProgramSpec>) -> Self {
         let mut wanted: Vec<_> = programs.filter_map(Wanted::by).collect();
         sort(&mut wanted, |one, other| one.key().cmp(&other.key()));
@@ -131,7 +130,7 @@ impl Targets {
         found.opened(&wanted).err()
     }
 
-    /// What this program hangs on; nothing for most kinds.
+    /// Returns the attach target of this program; `None` for most kinds.
     pub(crate) fn of<'t>(&'t self, program: &'t ProgramSpec) -> Result<BtfTarget<'t>, Error> {
         let section = &program.section;
         let Some(mine) = Wanted::by(program) else {

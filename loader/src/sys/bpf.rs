@@ -1,7 +1,7 @@
 //! bpf(2): the one call, and a safe function for each command the loader uses.
 //!
 //! The call takes addresses and believes them, so it is unsafe; each command's function builds its structure from
-//! slices and descriptors that are alive during the call and lengths that are theirs. Map elements, whose lengths only
+//! slices and fds that are alive during the call and lengths that are theirs. Map elements, whose lengths only
 //! the kernel knows, are in [`elements`](super::elements).
 #![expect(unsafe_code, reason = "the system call itself")]
 
@@ -95,11 +95,11 @@ fn reported(arguments: &Arguments<'_>, value: libc::c_long, why: &str) -> io::Re
     answer
 }
 
-/// As [`bpf`], for the commands that answer with a descriptor.
+/// As [`bpf`], for the commands that answer with an fd.
 ///
 /// # Safety
 ///
-/// As for [`bpf`]; `command` must be one that answers with a new descriptor.
+/// As for [`bpf`]; `command` must be one that answers with a new fd.
 pub(super) unsafe fn bpf_fd<A: Attr>(command: Command, attr: &mut A, why: &str) -> io::Result<OwnedFd> {
     // SAFETY: handed on to the caller.
     unsafe { bpf_fd_telling(command, attr, &[], why) }
@@ -118,8 +118,8 @@ pub(super) unsafe fn bpf_fd_telling<A: Attr>(
 ) -> io::Result<OwnedFd> {
     // SAFETY: handed on to the caller.
     let answer = unsafe { bpf_telling(command, attr, told, why) };
-    // SAFETY: the answer of a command that answers with a new descriptor.
-    unsafe { descriptor(answer) }
+    // SAFETY: the answer of a command that answers with a new fd.
+    unsafe { owned_fd(answer) }
 }
 
 /// Owns the file descriptor that the kernel has returned.
@@ -127,7 +127,7 @@ pub(super) unsafe fn bpf_fd_telling<A: Attr>(
 /// # Safety
 ///
 /// If `answer` is `Ok`, it must be a valid fd that nothing else owns.
-unsafe fn descriptor(answer: io::Result<i64>) -> io::Result<OwnedFd> {
+unsafe fn owned_fd(answer: io::Result<i64>) -> io::Result<OwnedFd> {
     let fd = RawFd::try_from(answer?).map_err(io::Error::other)?;
     // SAFETY: handed on to the caller.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -154,7 +154,7 @@ impl fmt::Display for Command {
     }
 }
 
-/// A descriptor as `bpf_attr` holds it.
+/// An fd as `bpf_attr` holds it.
 pub(crate) fn number(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd().cast_unsigned()
 }
@@ -194,7 +194,7 @@ pub(crate) fn obj_pin(path: &CStr, object: BorrowedFd<'_>, why: &str) -> io::Res
 /// Opens an object by its name in a bpf file system.
 pub(crate) fn obj_get(path: &CStr, why: &str) -> io::Result<OwnedFd> {
     let mut attr = Obj { pathname: Pointer::to(path.to_bytes_with_nul()), ..Default::default() };
-    // SAFETY: as in `obj_pin`; the answer is a new descriptor.
+    // SAFETY: as in `obj_pin`; the answer is a new fd.
     unsafe { bpf_fd_telling(Command::OBJ_GET, &mut attr, &[("pathname", &Text(path))], why) }
 }
 
@@ -286,7 +286,7 @@ pub(crate) fn prog_load(program: &Program<'_>, level: LogLevel, log: &mut [u8], 
         attr.line_info_cnt = length(info.line_info.len())?;
     }
     // SAFETY: every address is a slice borrowed for the call, every count its own length and every record size that of
-    // its elements; the license ends with its NUL; the list of descriptors is as long as the highest place in it that
+    // its elements; the license ends with its NUL; the list of fds is as long as the highest place in it that
     // an instruction names, which `link` has taken from the same list; the kernel writes into `log` alone, at most `log_size` bytes.
     unsafe { bpf_fd_telling(Command::PROG_LOAD, &mut attr, &[("license", &Text(program.license))], why) }
 }

@@ -29,7 +29,7 @@ pub(crate) enum BatchCommand {
     Delete,
 }
 
-/// A map's descriptor with the lengths that the kernel uses for its elements.
+/// A map's fd with the lengths that the kernel uses for its elements.
 #[derive(Debug)]
 pub(crate) struct Elements {
     map: OwnedFd,

@@ -1,7 +1,7 @@
 //! bpf(2), the commands that find objects by their numbers, whoever made them.
 //!
 //! The kernel numbers every map, program and BTF when it is made and uses no number twice while it runs. From a number to
-//! the next higher one, from a number to a descriptor: that is all there is, and it is enough to see everything on the
+//! the next higher one, from a number to an fd: that is all there is, and it is enough to see everything on the
 //! machine. Both want CAP_SYS_ADMIN. (`bpf_obj_get_next_id` and `bpf_map_get_fd_by_id` in `kernel/bpf/syscall.c`,
 //! Linux 4.13.)
 #![expect(unsafe_code, reason = "hands addresses to bpf(2)")]
@@ -48,11 +48,11 @@ pub(crate) fn open(kind: Kind, id: u32, why: &str) -> io::Result<OwnedFd> {
         Kind::Btf => Command::BTF_GET_FD_BY_ID,
     };
     let mut attr = GetId { id, ..GetId::default() };
-    // SAFETY: `GetId` holds no address; the answer is a new descriptor.
+    // SAFETY: `GetId` holds no address; the answer is a new fd.
     unsafe { bpf_fd(command, &mut attr, why) }
 }
 
-/// What the kernel knows of a program, and the numbers of the maps that it uses.
+/// Returns the kernel's information on a program, and the ids of the maps that it uses.
 pub(crate) fn program_info(program: BorrowedFd<'_>) -> io::Result<(ProgInfo, Vec<u32>)> {
     let mut maps = Vec::new();
     loop {

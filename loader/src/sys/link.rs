@@ -1,9 +1,9 @@
 //! bpf(2), the commands that attach: `BPF_LINK_CREATE` and what there was before it.
 //!
-//! A *link* is a kernel object that holds a program and what it hangs on together; its descriptor is ours, and closing the
-//! last one, or removing the last pin, detaches. Before there were links (5.7 for the first kinds), a program was attached
-//! by one command and had to be detached by another (`BPF_PROG_ATTACH`, `BPF_PROG_DETACH`), or hung on a descriptor of
-//! some other kind (`BPF_RAW_TRACEPOINT_OPEN`, which later came to answer with a link).
+//! A *link* is a kernel object that connects a program and its attach target. User space holds an fd of it; closing the
+//! last fd, or removing the last pin, detaches. Before there were links (5.7 for the first kinds), a program was attached
+//! by one command and had to be detached by another (`BPF_PROG_ATTACH`, `BPF_PROG_DETACH`), or was attached to an fd of
+//! some other kind (`BPF_RAW_TRACEPOINT_OPEN`, which returns a link on newer kernels).
 //! (`kernel/bpf/syscall.c`, `link_create`.)
 #![expect(unsafe_code, reason = "hands addresses to bpf(2)")]
 
@@ -31,7 +31,7 @@ pub(crate) enum Target<'a> {
     Fd(BorrowedFd<'a>),
     /// A network device.
     Device(u32),
-    /// -1, nobody's descriptor, to ask a question with.
+    /// -1, nobody's fd, to ask a question with.
     Nowhere,
 }
 
@@ -146,23 +146,23 @@ pub(crate) fn create_kprobe_multi_nowhere(program: BorrowedFd<'_>, why: &str) ->
     unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
 }
 
-/// Where in a file many probes are to be.
+/// The locations in a file for many probes.
 #[derive(Clone, Copy)]
-pub(crate) struct Places<'a> {
+pub(crate) struct UprobeOffsets<'a> {
     pub(crate) path: &'a CStr,
     pub(crate) offsets: &'a [u64],
-    /// Where in the file the counters lie that tell a program somebody listens; empty, or as many as offsets.
+    /// File offsets of the semaphores, which count the attached probes; empty, or as many as offsets.
     pub(crate) ref_ctr_offsets: &'a [u64],
     /// Empty, or as many as offsets.
     pub(crate) cookies: &'a [u64],
 }
 
-/// Ties a program to many places of one file (6.6), in one process or in all.
+/// Attaches a program to many locations of one file (6.6), in one process or in all.
 pub(crate) fn create_uprobe_multi(
     program: BorrowedFd<'_>,
     attach_type: AttachType,
     retprobe: bool,
-    places: Places<'_>,
+    places: UprobeOffsets<'_>,
     pid: u32,
     why: &str,
 ) -> io::Result<OwnedFd> {
@@ -212,7 +212,7 @@ pub(crate) fn create_netfilter(
     unsafe { bpf_fd(Command::LINK_CREATE, &mut attr, why) }
 }
 
-/// Starts one reading of an iterator (5.8): a descriptor to read(2) from.
+/// Starts one reading of an iterator (5.8): an fd to read(2) from.
 pub(crate) fn iter_create(link: BorrowedFd<'_>, why: &str) -> io::Result<OwnedFd> {
     let mut attr = IterCreate { link_fd: number(link), flags: 0 };
     // SAFETY: `IterCreate` holds no address.

@@ -45,7 +45,7 @@ impl Shared {
             _ => (libc::MAP_FIXED_NOREPLACE, "MAP_SHARED|MAP_FIXED_NOREPLACE"),
         };
         // SAFETY: asks for a new mapping anywhere, or where there is none yet (`MAP_FIXED_NOREPLACE`), so no memory that is in
-        // use is touched; a wrong length or descriptor is an error of the call's.
+        // use is touched; a wrong length or fd is an error of the call's.
         let start = unsafe {
             libc::mmap(
                 std::ptr::without_provenance_mut(address as usize),

@@ -1,6 +1,6 @@
 //! perf_event_open(2) as a place to hang a program on: probes and tracepoints.
 //!
-//! A probe made this way lives as long as its descriptor, without a name in tracefs, and is gone when the process dies.
+//! A probe made this way lives as long as its fd, without a name in tracefs, and is gone when the process dies.
 //! (The other use of perf events, as a buffer, belongs to the crate perf-reader.)
 #![expect(unsafe_code, reason = "the system calls themselves")]
 
@@ -18,7 +18,7 @@ use cutaway_sys::{
 };
 use log::kv;
 
-/// What to hang on, in the words of `struct perf_event_attr`.
+/// What to open as an event, in the words of `struct perf_event_attr`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Event<'a> {
     /// The dynamic PMU `uprobe`: `event_type` as sysfs says, `config` with the return-probe bit set or not, and in its

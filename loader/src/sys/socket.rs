@@ -1,4 +1,4 @@
-//! setsockopt(2), for programs that hang on one socket.
+//! setsockopt(2), for programs that are attached to one socket.
 #![expect(unsafe_code, reason = "the system call itself")]
 
 use std::{

@@ -11,11 +11,11 @@ use super::{
     bpf::{Command, bpf, bpf_fd, number},
 };
 
-/// Turns statistics on for as long as the descriptor is open (5.8).
+/// Turns statistics on for as long as the fd is open (5.8).
 pub(crate) fn enable(why: &str) -> io::Result<OwnedFd> {
     /// `BPF_STATS_RUN_TIME`
     const RUN_TIME: u32 = 0;
-    // SAFETY: `EnableStats` holds no address; the answer is a new descriptor.
+    // SAFETY: `EnableStats` holds no address; the answer is a new fd.
     unsafe { bpf_fd(Command::ENABLE_STATS, &mut EnableStats { stats_type: RUN_TIME }, why) }
 }
 

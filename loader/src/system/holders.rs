@@ -1,8 +1,8 @@
-//! Which process holds a map or a perf event: read from `/proc`, where each descriptor says what it is.
+//! Finds the processes that hold a map or a perf event, by their fds in `/proc`.
 //!
 //! `/proc/PID/fd/N` is a link that names the kind (`anon_inode:bpf-map`, `anon_inode:[perf_event]`), and
-//! `/proc/PID/fdinfo/N` has a map's number (`map_id`, Linux 4.13; `bpf_map_show_fdinfo` in `kernel/bpf/syscall.c`). A map
-//! that is mapped into a process whose descriptor is closed is not found this way, nor is one that only programs use.
+//! `/proc/PID/fdinfo/N` has a map's id (`map_id`, Linux 4.13; `bpf_map_show_fdinfo` in `kernel/bpf/syscall.c`). A map
+//! that is mapped into a process whose fd is closed is not found this way, nor is one that only programs use.
 
 use std::{
     fs,
@@ -12,7 +12,8 @@ use std::{
 
 use crate::{Error, sys::ids};
 
-/// A descriptor in some process.
+/// An fd of a map or perf event in a process.
+#[doc(alias("BPF_TASK_FD_QUERY", "bpf_task_fd_query"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FdOwner {
@@ -20,17 +21,17 @@ pub struct FdOwner {
     pub pid: u32,
     /// Its name, as it says itself: up to 15 bytes, any bytes.
     pub comm: String,
-    /// The descriptor's number there.
+    /// The number of the fd there.
     pub fd: u32,
     /// What it is.
     pub kind: FdKind,
 }
 
-/// What a descriptor is.
+/// The kind of object that an fd refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FdKind {
-    /// A map, by the kernel's number.
+    /// A map, by its id.
     Map(u32),
     /// A perf event: a probe, a counter, or the buffer of one CPU.
     PerfEvent,
@@ -38,7 +39,8 @@ pub enum FdKind {
 
 impl FdOwner {
     /// For a perf event: whether it runs a program. One that does is a probe; those that perf buffers are made of do not.
-    /// `None` if the kernel does not say (it wants CAP_SYS_ADMIN and Linux 4.18), or the descriptor is gone.
+    /// `None` if the kernel does not say (it wants CAP_SYS_ADMIN and Linux 4.18), or the fd is gone.
+    #[doc(alias("BPF_TASK_FD_QUERY", "bpf_task_fd_query"))]
     #[must_use]
     pub fn runs_a_program(&self) -> Option<bool> {
         match ids::program_of_event(self.pid, self.fd) {
@@ -54,7 +56,7 @@ impl FdOwner {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct OpenFds {
-    /// Ordered by process and descriptor.
+    /// Ordered by process and fd.
     pub found: Vec<FdOwner>,
     /// Processes that this process may not look into.
     pub hidden: u32,
@@ -73,7 +75,7 @@ impl OpenFds {
 ///
 /// [`Error::Invalid`] or [`Error::Syscall`] if `/proc` cannot be read. A process that goes away meanwhile is left out; one
 /// that is not to be looked into (ptrace(2) says whose are) is counted in [`OpenFds::hidden`]. EMFILE or ENFILE if
-/// there is no descriptor left to look with: then the list would be short.
+/// there is no fd left to look with: then the list would be short.
 #[doc(alias = "BPF_TASK_FD_QUERY")]
 pub fn open_fds() -> Result<OpenFds, Error> {
     let processes = fs::read_dir("/proc").map_err(|error| Error::kernel("list the processes in /proc", &error))?;
@@ -85,8 +87,8 @@ pub fn open_fds() -> Result<OpenFds, Error> {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 holders.hidden = holders.hidden.saturating_add(1);
             }
-            Err(error) if wants_descriptors(&error) => {
-                return Err(Error::kernel(format!("look at the descriptors of process {pid}"), &error));
+            Err(error) if wants_fds(&error) => {
+                return Err(Error::kernel(format!("look at the fds of process {pid}"), &error));
             }
             // It has ended.
             Ok(()) | Err(_) => {}
@@ -107,7 +109,7 @@ fn of_process(pid: u32, found: &mut Vec<FdOwner>) -> io::Result<()> {
         let kind = if link == Path::new("anon_inode:bpf-map") {
             match map_id(&format!("/proc/{pid}/fdinfo/{fd}")) {
                 Ok(Some(id)) => FdKind::Map(id),
-                Err(error) if wants_descriptors(&error) => return Err(error),
+                Err(error) if wants_fds(&error) => return Err(error),
                 Ok(None) | Err(_) => continue,
             }
         } else if link == Path::new("anon_inode:[perf_event]") {
@@ -124,9 +126,9 @@ fn of_process(pid: u32, found: &mut Vec<FdOwner>) -> io::Result<()> {
     Ok(())
 }
 
-/// The number of the map behind a descriptor; `None` if it is no map.
+/// Returns the id of the map behind an fd; `None` if it is no map.
 pub(super) fn map_id(fdinfo: &str) -> io::Result<Option<u32>> {
-    /// A map's takes some hundred bytes. That of another kind of descriptor (an inotify instance) has a line for each
+    /// A map's takes some hundred bytes. That of another kind of fd (an inotify instance) has a line for each
     /// thing watched.
     const LONGEST: u64 = 64 << 10;
     let mut text = Vec::new();
@@ -135,7 +137,7 @@ pub(super) fn map_id(fdinfo: &str) -> io::Result<Option<u32>> {
     Ok(text.lines().find_map(|line| line.strip_prefix("map_id:")).and_then(|id| id.trim().parse().ok()))
 }
 
-/// Whether this process or the machine has no descriptor left: what was looked at may be there all the same.
-pub(super) fn wants_descriptors(error: &io::Error) -> bool {
+/// Whether this process or the machine has no fd left: what was looked at may be there all the same.
+pub(super) fn wants_fds(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }

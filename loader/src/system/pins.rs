@@ -1,6 +1,6 @@
 //! Where maps are pinned: every file of every bpf file system that this process sees.
 //!
-//! A file there does not say what it is, so each is opened as BPF_OBJ_GET opens it, and the descriptor tells. Mounts of
+//! A file there does not say what it is, so each is opened as BPF_OBJ_GET opens it, and the fd tells. Mounts of
 //! other mount namespaces are out of sight, and pins in them, too.
 
 use std::{
@@ -14,16 +14,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::holders::{map_id, wants_descriptors};
+use super::holders::{map_id, wants_fds};
 use crate::{Error, sys::bpf};
 
-/// A map's name in a bpf file system.
+/// A pinned map: a file of a bpf file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pin {
     /// The file.
     pub path: PathBuf,
-    /// The kernel's number of the map.
+    /// The map id.
     pub map: u32,
 }
 
@@ -31,7 +31,7 @@ pub struct Pin {
 ///
 /// # Errors
 ///
-/// [`Error::Syscall`] if the mounts cannot be read. EMFILE if no descriptor is left to open a file: then the list would
+/// [`Error::Syscall`] if the mounts cannot be read. EMFILE if no fd is left to open a file: then the list would
 /// be short.
 #[doc(alias("BPF_OBJ_GET", "bpffs"))]
 pub fn pins() -> Result<Vec<Pin>, Error> {
@@ -54,7 +54,7 @@ fn walk(mount: PathBuf, pins: &mut Vec<Pin>) -> Result<(), Error> {
     while let Some(directory) = directories.pop() {
         let entries = match fs::read_dir(&directory) {
             Ok(entries) => entries,
-            Err(error) if wants_descriptors(&error) => return Err(failed(&directory, error)),
+            Err(error) if wants_fds(&error) => return Err(failed(&directory, error)),
             // It has gone, or is not to be read.
             Err(_) => continue,
         };
@@ -65,7 +65,7 @@ fn walk(mount: PathBuf, pins: &mut Vec<Pin>) -> Result<(), Error> {
             } else if kind.is_file() {
                 let path = entry.path();
                 match pin(path.clone()) {
-                    Err(error) if wants_descriptors(&error) => return Err(failed(&path, error)),
+                    Err(error) if wants_fds(&error) => return Err(failed(&path, error)),
                     pin => pins.extend(pin.ok().flatten()),
                 }
             }

@@ -202,7 +202,7 @@ pub(crate) fn functions_outside_of_code_are_none() {
 /// Thousands of tables, all of them the same.
 pub(crate) fn tables_that_lie_on_each_other_are_refused() {
     let bytes = with_symbols(corpus("struct_ops.o"), "table", 20_000, |_, _| {});
-    assert!(refusal(&bytes).contains("its table of functions `table` is broken"), "{}", refusal(&bytes));
+    assert!(refusal(&bytes).contains("its struct_ops map `table` is broken"), "{}", refusal(&bytes));
 }
 
 /// Thousands of maps that hold the same others.
@@ -249,10 +249,10 @@ pub(crate) fn programs_that_share_their_code_are_not_kept_without_end() {
     });
     let object = Object::parse(&bytes).unwrap();
     let before = memory::reset();
-    let rehearsal = object.dry_run(&[]).unwrap();
+    let dry_run = object.dry_run(&[]).unwrap();
     assert!(memory::peak() - before < 100 << 20, "{} bytes", memory::peak() - before);
-    let kept = rehearsal.programs.iter().filter(|program| program.instructions.is_ok()).count();
+    let kept = dry_run.programs.iter().filter(|program| program.instructions.is_ok()).count();
     assert!((1_000..PROGRAMS).contains(&kept), "{kept} of {PROGRAMS}");
-    let refused = rehearsal.programs.iter().find_map(|program| program.instructions.as_ref().err()).unwrap();
+    let refused = dry_run.programs.iter().find_map(|program| program.instructions.as_ref().err()).unwrap();
     assert!(refused.to_string().contains("too many to keep"), "{refused}");
 }

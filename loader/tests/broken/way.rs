@@ -39,14 +39,14 @@ pub(crate) fn everything(bytes: &[u8], kernel: &[u8]) -> Came {
     }
     object.set_kconfig("CONFIG_HZ=250\nCONFIG_BPF_SYSCALL=y\nCONFIG_TEXT=\"text\"\nCONFIG_T_MODULE=m\n");
     match object.dry_run(kernel) {
-        Ok(rehearsal) => {
-            for relocated in &rehearsal.relocated {
+        Ok(dry_run) => {
+            for relocated in &dry_run.relocated {
                 let _ = relocated.to_string();
             }
-            for program in &rehearsal.programs {
+            for program in &dry_run.programs {
                 let _ = program.instructions.as_ref().map(Vec::len).map_err(ToString::to_string);
             }
-            for btf in [&rehearsal.btf, &rehearsal.btf_of_old].into_iter().flatten() {
+            for btf in [&dry_run.btf, &dry_run.btf_of_old].into_iter().flatten() {
                 let _ = Btf::parse(btf).map(|btf| btf.types().count());
             }
             Came::LinkedProgram

@@ -25,7 +25,7 @@ impl Drainer {
     /// consumer and its producer.
     ///
     /// # Errors
-    /// If there is no descriptor left for the eventfd that wakes the producer.
+    /// If there is no fd left for the eventfd that wakes the producer.
     ///
     /// # Panics
     /// If `size` is not a power of two from 8 to 1 GiB.

@@ -1,4 +1,4 @@
-//! Asks the kernel what a descriptor is, and refuses what is not the ring that was stated.
+//! Asks the kernel what an fd is, and refuses what is not the ring that was stated.
 
 use std::io;
 use std::os::fd::BorrowedFd;

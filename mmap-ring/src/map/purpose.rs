@@ -7,7 +7,7 @@ pub(super) const USER_RINGBUF: u32 = 31;
 /// `BPF_F_RB_OVERWRITE` (Linux 6.19).
 pub(super) const F_RB_OVERWRITE: u32 = 1 << 19;
 
-/// What a descriptor is opened as.
+/// What an fd is opened as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// A ring whose records are lent.

@@ -1,5 +1,5 @@
 //! The two questions, as system calls, each reported to the log when it is made.
-#![expect(unsafe_code, reason = "system calls and the descriptors they return")]
+#![expect(unsafe_code, reason = "system calls and the fds they return")]
 
 use std::ffi::CString;
 use std::io::{self, Read};
@@ -48,7 +48,7 @@ pub(super) fn info(map: BorrowedFd<'_>) -> io::Result<Facts> {
     Ok(Facts { kind, max_entries, flags })
 }
 
-/// What `/proc` says of the descriptor, read into `text`. It must be the kernel's own: `/proc` is procfs, and nothing is mounted
+/// What `/proc` says of the fd, read into `text`. It must be the kernel's own: `/proc` is procfs, and nothing is mounted
 /// over the file or a directory above it, for that could say anything.
 pub(super) fn fdinfo<'t>(fd: BorrowedFd<'_>, text: &'t mut [u8]) -> io::Result<&'t str> {
     let path = CString::new(format!("thread-self/fdinfo/{}", fd.as_raw_fd())).map_err(io::Error::other)?;

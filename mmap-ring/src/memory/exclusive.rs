@@ -6,7 +6,7 @@
 //! twice, to be written. So a map is claimed when it is opened and given back when its pages are unmapped, and whoever comes
 //! second is refused.
 //!
-//! Which map a descriptor stands for, bpf(2) could tell, and /proc where there is one that may be read. The memory itself
+//! Which map an fd stands for, bpf(2) could tell, and /proc where there is one that may be read. The memory itself
 //! always can: the page that holds this side's position is user space's to write, and the kernel reads its first word and
 //! no other (`struct bpf_ringbuf` in `kernel/bpf/ringbuf.c`). So a word of the page that nobody uses is written through the
 //! new mapping, and whoever finds it changed through an older one has the same page in hand:
@@ -150,7 +150,7 @@ mod tests {
         assert!(first.claim.is_some());
         assert!(map(&one).claim.is_none(), "the same page");
         assert!(map(&other).claim.is_some(), "another page");
-        assert!(map(&one.try_clone().unwrap()).claim.is_none(), "by another descriptor");
+        assert!(map(&one.try_clone().unwrap()).claim.is_none(), "by another fd");
         drop(first);
         let again = map(&one);
         assert!(again.claim.is_some(), "given back");

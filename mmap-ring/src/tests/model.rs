@@ -72,7 +72,7 @@ fn ring(size: u64) -> (Kernel, Consumer<Model>, Arc<Notify>) {
     (kernel, Consumer::new(Model(pages)), bell)
 }
 
-/// A descriptor for what is never waited for.
+/// An fd for what is never waited for.
 fn null() -> OwnedFd {
     File::open("/dev/null").unwrap().into()
 }

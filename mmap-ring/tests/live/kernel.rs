@@ -1,6 +1,6 @@
 //! A ring in the running kernel and programs that produce into it.
 //!
-//! The programs are raw tracepoints that hang on nothing: `BPF_PROG_TEST_RUN` runs them when asked (Linux 5.10), so a test
+//! The programs are raw tracepoint programs that are attached to nothing: `BPF_PROG_TEST_RUN` runs them when asked (Linux 5.10), so a test
 //! decides what is produced, when, and on which thread. What they are told is their context, what they answer is their
 //! result. They are put together here, instruction by instruction; the crate under test knows nothing of bpf(2).
 #![expect(unsafe_code, reason = "bpf(2) and the descriptors it returns")]

@@ -111,7 +111,7 @@ fn asleep<'s, T: Send + 's>(scope: &'s Scope<'s, '_>, wait: impl FnOnce() -> T +
     sleeper
 }
 
-/// The kernel's number of the calling thread.
+/// The thread id of the caller.
 #[expect(unsafe_code, reason = "a system call without a wrapper here")]
 fn this_thread() -> i32 {
     // SAFETY: takes no memory.

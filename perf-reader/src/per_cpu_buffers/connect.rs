@@ -11,7 +11,8 @@ impl PerCpuBuffers {
     /// warning for all (crate `log`): see [`without_slot`](PerCpuBuffers::without_slot).
     ///
     /// # Errors
-    /// [`Error::System`] with the errno that `slots` answered: E2BIG only if the map has no slot for any of the CPUs.
+    /// [`Error::Syscall`] with the errno that `slots` answered: E2BIG only if the map has no slot for any of the CPUs.
+    #[doc(alias("bpf_map_update_elem", "BPF_MAP_UPDATE_ELEM"))]
     pub fn connect(&mut self, slots: &impl EventArray) -> Result<(), Error> {
         let mut without = Vec::new();
         let mut held = Vec::new();

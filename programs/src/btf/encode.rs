@@ -102,7 +102,7 @@ impl BtfWriter {
         offset
     }
 
-    /// The number of a type, which is written with all that it mentions unless it was before.
+    /// Returns the id of a type, and writes it and the types it refers to unless they were written before.
     pub(crate) fn add(&mut self, kind: &Type) -> u32 {
         if let Type::Void = kind {
             return 0;

@@ -15,7 +15,7 @@
 
 use super::encode::{BtfWriter, MAGIC};
 
-/// A function: its first byte in the section, and the number of its type.
+/// A function: its offset in the section, and the id of its type.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FunctionInfo {
     pub(crate) offset: u32,

@@ -1,13 +1,13 @@
 //! The programs of `cutaway compare`: the same work, sent by every transport.
 //!
 //! ```text
-//!     burst.rs   so many records of one size, built and sent one after the other       most experiments
+//!     fixed_size.rs     a number of records of one size, built and sent one after the other   most experiments
 //!     variable_size.rs  one record of any length, cut from bytes that user space has provided  variable-length
-//!     life.rs    fork, exec and exit of every process, into two kinds of buffer at once order
-//!     array_sink.rs   times put into a plain map, which tells nobody                         wake-ups
+//!     task_event.rs     fork, exec and exit of every process, into two kinds of buffer        order
+//!     array_sink.rs     times written to an array map, which user space has to poll           wake-ups
 //! ```
 //!
-//! All but `life.rs` are raw tracepoint programs that hang on no tracepoint: user space runs them with
+//! All but `task_event.rs` are raw tracepoint programs that are attached to no tracepoint: user space runs them with
 //! `BPF_PROG_TEST_RUN` (Linux 5.10 for this kind), on the CPU of the thread that asks. So a record is made when the
 //! experiment wants one, where it wants it, and by nobody else: there is no breakpoint, no other process's event, and
 //! nothing to filter. What they are to do is in their context, of which the kernel makes the words that a tracepoint's

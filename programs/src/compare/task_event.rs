@@ -61,7 +61,7 @@ pub struct TaskEvent {
 describe!(TaskEvent { time_ns, task, moment, cpu, comm: char });
 
 impl TaskEvent {
-    /// The object file with the three programs, which hang on their tracepoints.
+    /// The object file with the three programs, which are to be attached to their tracepoints.
     ///
     /// # Errors
     ///

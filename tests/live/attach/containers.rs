@@ -318,7 +318,7 @@ fn probe_outside_of_code_is_refused() {
         (Uprobe::at_file_offset(path, 1 << 40).attach(one), "ends before"),
         (Uprobe::new(path, "f").offset(2).attach(one), "beyond its end: it has 0x2 bytes"),
         (Uprobe::new(path, "f").offset(1).retprobe(true).attach(one), "takes no offset"),
-        (UprobeMulti::at_bytes(path, &[0x1000, 0x2000]).attach(many), "`byte 0x2000`"),
+        (UprobeMulti::at_file_offsets(path, &[0x1000, 0x2000]).attach(many), "`file offset 0x2000`"),
         (Uprobe::new(debug.path(), "f").attach(one), "SHT_NOBITS"),
         (Uprobe::at_file_offset(debug.path(), 0x1000).attach(one), "SHT_NOBITS"),
         (UprobeMulti::new(debug.path(), "f*").attach(many), "SHT_NOBITS"),

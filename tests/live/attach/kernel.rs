@@ -206,7 +206,7 @@ fn tracepoint_has_a_cookie() {
 
 fn writable_raw_tracepoint_loads() {
     let loaded = load("raw_tp.w/sys_enter");
-    // Few tracepoints lend memory to write to; this program writes none, and so may hang on any.
+    // Few tracepoints lend memory to write to; this program writes none, and so may be attached to any.
     let link = loaded.program("count").unwrap().attach().unwrap();
     call();
     assert!(runs(&loaded) > 0);

@@ -361,5 +361,5 @@ fn usdt_without_libbpf_maps_gets_registers_and_cookie() {
     assert_eq!((runs(&loaded), sample::cookie(&loaded)), (1, 11));
     // The place itself can be had, too.
     let (path, places) = own("twice").locate().unwrap();
-    assert!(Uprobe::at_file_offset(path.to_str().unwrap(), places[0].byte).locate().is_ok());
+    assert!(Uprobe::at_file_offset(path.to_str().unwrap(), places[0].offset).locate().is_ok());
 }

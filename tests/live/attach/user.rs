@@ -198,11 +198,11 @@ fn uprobe_multi_has_cookies() {
     let program = loaded.program("count").unwrap();
     let (path, byte) = Uprobe::new("libc.so.6", "l64a").locate().unwrap();
     let path = path.to_str().unwrap();
-    let link = UprobeMulti::at_bytes(path, &[byte]).cookies(&[77]).attach(program).unwrap();
+    let link = UprobeMulti::at_file_offsets(path, &[byte]).cookies(&[77]).attach(program).unwrap();
     call();
     drop(link);
     assert_eq!(sample::cookie(&loaded), 77);
-    let line = UprobeMulti::at_bytes(path, &[byte]).cookies(&[1, 2]).attach(program).unwrap_err().to_string();
+    let line = UprobeMulti::at_file_offsets(path, &[byte]).cookies(&[1, 2]).attach(program).unwrap_err().to_string();
     assert!(line.contains("2 cookies are given"), "{line}");
 }
 

@@ -131,7 +131,7 @@ fn report_on_a_full_disk_is_an_error() {
 
 fn report_in_a_read_only_directory_is_an_error() {
     let disk = Disk::new(c"", libc::MS_RDONLY);
-    refused(&disk.folder.path().join("report.html"), &["EROFS", "a folder that can be written to"]);
+    refused(&disk.folder.path().join("report.html"), &["EROFS", "a directory that can be written to"]);
     // The same where one stands, and for a name without a folder.
     let mut here = command(["compare", "--quick", "--only", "stack-limit", "--report", "report.html"]);
     let ended = Running::start(here.current_dir(disk.folder.path())).end();
@@ -142,7 +142,7 @@ fn report_in_a_read_only_directory_is_an_error() {
 }
 
 fn report_in_a_missing_directory_is_an_error() {
-    refused(Path::new("/no/such/folder/report.html"), &["ENOENT", "is there such a folder?"]);
+    refused(Path::new("/no/such/folder/report.html"), &["ENOENT", "is there such a directory?"]);
 }
 
 fn report_to_a_device() {

@@ -26,7 +26,7 @@ enum Then {
     Refused(&'static str),
     /// It is set aside while the rest is loaded, for this reason.
     SetAside(&'static str),
-    /// It hangs on nothing, and is run by us.
+    /// It is attached to nothing; the test runs it.
     IsRun,
     /// That, or it is not loaded for this reason by a kernel that lacks this function.
     Lacking(&'static Then, &'static str, &'static str),

@@ -240,7 +240,7 @@ fn missing_weak_kfunc_must_not_be_reached() {
     assert!(error.verifier_log().unwrap().contains("unknown#"));
 }
 
-/// CO-RE, functions and a program that hangs on a tracepoint's type: one look serves them all.
+/// CO-RE, functions and a program that is attached to a tracepoint's type: one look serves them all.
 fn kernel_btf_is_read_once() {
     let loaded = object("all_types.o").load().unwrap();
     assert_eq!(loaded.programs().count(), 1);

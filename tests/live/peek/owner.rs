@@ -56,7 +56,7 @@ pub(crate) enum Kind {
 /// An owner, seen from the test.
 pub(crate) struct Owner {
     process: Running,
-    /// The kernel's number of its map.
+    /// The map id.
     pub(crate) id: u32,
     /// How many answers it has given.
     answers: usize,

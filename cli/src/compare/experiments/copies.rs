@@ -89,7 +89,7 @@ fn most(size: u32) -> u32 {
 /// Nanoseconds a record, over so many runs.
 fn measure(lane: &mut Lane, runs: u64) -> Result<f64, Obstacle> {
     let records = u64::from(most(lane.size));
-    let before = lane.producer.program()?.runs()?;
+    let before = lane.producer.program()?.stats()?;
     for _ in 0..runs {
         let tally = lane.producer.send(records, NO_WAKEUP, NO_WAKEUP)?;
         let received = lane.buffer.skip()?;
@@ -97,7 +97,7 @@ fn measure(lane: &mut Lane, runs: u64) -> Result<f64, Obstacle> {
             return Err(Obstacle::because(format!("of {records} records only {received} arrived")));
         }
     }
-    let after = lane.producer.program()?.runs()?;
+    let after = lane.producer.program()?.stats()?;
     Ok((after.time - before.time).as_nanos() as f64 / (runs * records) as f64)
 }
 

@@ -93,7 +93,7 @@ impl Arm {
     fn measure(&mut self, runs: u64) -> Result<(f64, f64), Obstacle> {
         let Lane { producer, buffer, .. } = &mut self.lane;
         buffer.skip()?;
-        let start = producer.program()?.runs()?;
+        let start = producer.program()?.stats()?;
         for _ in 0..runs {
             let tally = producer.send(RECORDS, NO_WAKEUP, NO_WAKEUP)?;
             buffer.skip()?;
@@ -101,13 +101,13 @@ impl Arm {
                 return Err(Obstacle::because("an empty buffer refused a record"));
             }
         }
-        let drained = producer.program()?.runs()?;
+        let drained = producer.program()?.stats()?;
         while self.fill()? < RECORDS {}
-        let filled = self.lane.producer.program()?.runs()?;
+        let filled = self.lane.producer.program()?.stats()?;
         for _ in 0..runs {
             self.fill()?;
         }
-        let end = self.lane.producer.program()?.runs()?;
+        let end = self.lane.producer.program()?.stats()?;
         let records = (runs * RECORDS) as f64;
         let a_record =
             |from: cutaway::ProgramStats, to: cutaway::ProgramStats| (to.time - from.time).as_nanos() as f64 / records;

@@ -17,7 +17,7 @@ use crate::compare::{
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
     name: "max-entries",
-    claim: "max_entries counts slots for descriptors in a PERF_EVENT_ARRAY, and bytes in a RINGBUF.",
+    claim: "max_entries counts slots for fds in a PERF_EVENT_ARRAY, and bytes in a RINGBUF.",
     run,
 };
 
@@ -91,9 +91,9 @@ fn slots(max_entries: u32) -> Result<u32, Obstacle> {
     let (online, map) = (cutaway::perf_reader::online_cpus()?, loaded.map(names::EVENTS)?);
     let cpu = online.first().copied().unwrap_or(0);
     let event = PerfBuffer::open(cpu, rustix::param::page_size() as u32, &silent())?;
-    let descriptor = event.as_fd().as_raw_fd().to_ne_bytes();
+    let fd = event.as_fd().as_raw_fd().to_ne_bytes();
     // A key is only a place in the array here: whose event stands there, the kernel does not ask.
-    let taken = |key: &u32| map.update(&key.to_ne_bytes(), &descriptor).is_ok();
+    let taken = |key: &u32| map.update(&key.to_ne_bytes(), &fd).is_ok();
     Ok((0..64).take_while(taken).count() as u32)
 }
 

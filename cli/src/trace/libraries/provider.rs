@@ -198,13 +198,13 @@ mod tests {
 
     #[test]
     fn nothing_but_regular_files_is_opened() {
-        let folder = tempfile::tempdir().unwrap();
-        let fifo = folder.path().join("libc.so.6");
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("libc.so.6");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         // To open it for reading would block.
         assert!(open_regular(fifo.to_str().unwrap()).is_none());
         assert!(open_regular("/dev/null").is_none());
-        assert!(open_regular(folder.path().to_str().unwrap()).is_none());
+        assert!(open_regular(directory.path().to_str().unwrap()).is_none());
         assert!(open_regular("/proc/self/exe").is_some());
     }
 

@@ -9,14 +9,14 @@
 //! ```
 //!
 //! What is written is whatever the compiler put into an `asm` statement, so there is more to be met than can be read: floating
-//! point registers, segments. Such an argument is [`Place::Unreadable`], and its neighbours are none the worse for it.
+//! point registers, segments. Such an argument is [`ArgLocation::Unreadable`], and its neighbours are none the worse for it.
 
 use super::registers;
 
 /// One argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Argument {
-    pub(super) place: Place,
+    pub(super) location: ArgLocation,
     /// Bytes.
     pub(super) size: u8,
     pub(super) signed: bool,
@@ -24,7 +24,7 @@ pub(super) struct Argument {
 
 /// Where its value is. Registers are given by where they lie in `struct pt_regs`, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ArgLocation {
     Constant(i64),
     Register(u16),
     /// In memory, at the sum of a register, this distance, and perhaps another register times a power of two.
@@ -70,7 +70,7 @@ fn split(text: &str) -> Vec<&str> {
 }
 
 fn argument(machine: Machine, text: &str, from_here: &dyn Fn(&str) -> Option<i64>) -> Argument {
-    let unreadable = Argument { place: Place::Unreadable, size: 8, signed: false };
+    let unreadable = Argument { location: ArgLocation::Unreadable, size: 8, signed: false };
     // Without a size it is a whole word.
     let (size, operand) = text.split_once('@').unwrap_or(("8", text));
     let (size, signed) = match size {
@@ -80,24 +80,24 @@ fn argument(machine: Machine, text: &str, from_here: &dyn Fn(&str) -> Option<i64
             _ => return unreadable,
         },
     };
-    let place = match machine {
+    let location = match machine {
         Machine::X86 => x86(operand, from_here),
         Machine::Arm64 => arm64(operand),
         Machine::Other => None,
     };
-    match (place, size.parse()) {
-        (Some(place), Ok(size)) => Argument { place, size, signed },
+    match (location, size.parse()) {
+        (Some(location), Ok(size)) => Argument { location, size, signed },
         _ => unreadable,
     }
 }
 
 /// `$CONSTANT`, `%REGISTER`, `[DISTANCE](%BASE[,%INDEX[,SCALE]])`
-fn x86(operand: &str, from_here: &dyn Fn(&str) -> Option<i64>) -> Option<Place> {
+fn x86(operand: &str, from_here: &dyn Fn(&str) -> Option<i64>) -> Option<ArgLocation> {
     if let Some(constant) = operand.strip_prefix('$') {
-        return number(constant).map(Place::Constant);
+        return number(constant).map(ArgLocation::Constant);
     }
     if let Some(register) = operand.strip_prefix('%') {
-        return registers::x86(register).map(Place::Register);
+        return registers::x86(register).map(ArgLocation::Register);
     }
     let (distance, registers) = operand.strip_suffix(')')?.split_once('(')?;
     let mut registers = registers.split(',').map(str::trim);
@@ -118,7 +118,7 @@ fn x86(operand: &str, from_here: &dyn Fn(&str) -> Option<i64>) -> Option<Place> 
         (_, "") => 0,
         (_, distance) => number(distance)?,
     };
-    Some(Place::Memory { base: registers::x86(base)?, distance, index })
+    Some(ArgLocation::Memory { base: registers::x86(base)?, distance, index })
 }
 
 /// `SYMBOL`, `SYMBOL+NUMBER`, `NUMBER+SYMBOL`
@@ -133,9 +133,9 @@ fn with_symbol(text: &str, from_here: &dyn Fn(&str) -> Option<i64>) -> Option<i6
 }
 
 /// `CONSTANT`, `REGISTER`, `[REGISTER[, DISTANCE]]`
-fn arm64(operand: &str) -> Option<Place> {
+fn arm64(operand: &str) -> Option<ArgLocation> {
     if let "xzr" | "wzr" = operand {
-        return Some(Place::Constant(0));
+        return Some(ArgLocation::Constant(0));
     }
     if let Some(inside) = operand.strip_prefix('[') {
         let inside = inside.strip_suffix(']')?;
@@ -143,9 +143,9 @@ fn arm64(operand: &str) -> Option<Place> {
             Some((base, distance)) => (base.trim(), number(distance.trim())?),
             None => (inside, 0),
         };
-        return Some(Place::Memory { base: registers::arm64(base)?, distance, index: None });
+        return Some(ArgLocation::Memory { base: registers::arm64(base)?, distance, index: None });
     }
-    registers::arm64(operand).map(Place::Register).or_else(|| number(operand).map(Place::Constant))
+    registers::arm64(operand).map(ArgLocation::Register).or_else(|| number(operand).map(ArgLocation::Constant))
 }
 
 /// Decimal or hexadecimal, of either sign. A number beyond the signed ones is meant as its bits.
@@ -177,8 +177,8 @@ mod tests {
         read(Machine::X86, text, &|symbol| (symbol == "counter").then_some(0x200))
     }
 
-    fn argument(size: u8, signed: bool, place: Place) -> Argument {
-        Argument { place, size, signed }
+    fn argument(size: u8, signed: bool, location: ArgLocation) -> Argument {
+        Argument { location, size, signed }
     }
 
     const RAX: u16 = 80;
@@ -191,32 +191,32 @@ mod tests {
         assert_eq!(
             x86("-4@-1204(%rbp) 8@%rax 1@$10 -8@$-9 2@(%rax) 4@8(%rbp,%rax,4) 8@(%rbp, %rax)"),
             [
-                argument(4, true, Place::Memory { base: RBP, distance: -1204, index: None }),
-                argument(8, false, Place::Register(RAX)),
-                argument(1, false, Place::Constant(10)),
-                argument(8, true, Place::Constant(-9)),
-                argument(2, false, Place::Memory { base: RAX, distance: 0, index: None }),
-                argument(4, false, Place::Memory { base: RBP, distance: 8, index: Some((RAX, 2)) }),
-                argument(8, false, Place::Memory { base: RBP, distance: 0, index: Some((RAX, 0)) }),
+                argument(4, true, ArgLocation::Memory { base: RBP, distance: -1204, index: None }),
+                argument(8, false, ArgLocation::Register(RAX)),
+                argument(1, false, ArgLocation::Constant(10)),
+                argument(8, true, ArgLocation::Constant(-9)),
+                argument(2, false, ArgLocation::Memory { base: RAX, distance: 0, index: None }),
+                argument(4, false, ArgLocation::Memory { base: RBP, distance: 8, index: Some((RAX, 2)) }),
+                argument(8, false, ArgLocation::Memory { base: RBP, distance: 0, index: Some((RAX, 0)) }),
             ]
         );
         let arm64 = read(Machine::Arm64, "-4@[sp, 60] 8@x0 1@10 8@[x29] 4@wzr 8@[x1,-0x10]", &|_| None);
         assert_eq!(
             arm64,
             [
-                argument(4, true, Place::Memory { base: 248, distance: 60, index: None }),
-                argument(8, false, Place::Register(0)),
-                argument(1, false, Place::Constant(10)),
-                argument(8, false, Place::Memory { base: 232, distance: 0, index: None }),
-                argument(4, false, Place::Constant(0)),
-                argument(8, false, Place::Memory { base: 8, distance: -16, index: None }),
+                argument(4, true, ArgLocation::Memory { base: 248, distance: 60, index: None }),
+                argument(8, false, ArgLocation::Register(0)),
+                argument(1, false, ArgLocation::Constant(10)),
+                argument(8, false, ArgLocation::Memory { base: 232, distance: 0, index: None }),
+                argument(4, false, ArgLocation::Constant(0)),
+                argument(8, false, ArgLocation::Memory { base: 8, distance: -16, index: None }),
             ]
         );
     }
 
     #[test]
     fn variables_are_found_by_their_distance() {
-        let at = |distance| [argument(4, false, Place::Memory { base: RIP, distance, index: None })];
+        let at = |distance| [argument(4, false, ArgLocation::Memory { base: RIP, distance, index: None })];
         assert_eq!(x86("4@counter(%rip)"), at(0x200));
         assert_eq!(x86("4@counter+8(%rip)"), at(0x208));
         assert_eq!(x86("4@counter-8(%rip)"), at(0x1f8));
@@ -244,11 +244,11 @@ mod tests {
         ] {
             let arguments = x86(&format!("{text} 8@%rax"));
             assert_eq!(arguments.len(), 2, "{text}");
-            assert_eq!(arguments[0].place, Place::Unreadable, "{text}");
-            assert_eq!(arguments[1].place, Place::Register(RAX), "{text}");
+            assert_eq!(arguments[0].location, ArgLocation::Unreadable, "{text}");
+            assert_eq!(arguments[1].location, ArgLocation::Register(RAX), "{text}");
         }
-        assert_eq!(read(Machine::Other, "8@r1", &|_| None)[0].place, Place::Unreadable);
-        assert_eq!(x86("8@$0xffffffffffffffff")[0].place, Place::Constant(-1));
-        assert_eq!(x86("8@$99999999999999999999")[0].place, Place::Unreadable);
+        assert_eq!(read(Machine::Other, "8@r1", &|_| None)[0].location, ArgLocation::Unreadable);
+        assert_eq!(x86("8@$0xffffffffffffffff")[0].location, ArgLocation::Constant(-1));
+        assert_eq!(x86("8@$99999999999999999999")[0].location, ArgLocation::Unreadable);
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct Note {
     /// Why variables that the arguments name are not taken for any.
     pub(super) doubts: Vec<String>,
     /// Where the `nop` is: bytes from the start of the file.
-    pub(super) byte: u64,
+    pub(super) offset: u64,
     /// Where it is in memory, if the file is of the kind that always lies at the same place.
     pub(super) fixed: Option<u64>,
     /// Where the semaphore is: bytes from the start of the file.
@@ -130,7 +130,7 @@ impl<'f, 'b> File<'f, 'b> {
         let location = raw.location.wrapping_add(moved);
         let probe = || format!("its probe `{}:{}`", raw.provider, raw.name);
         let head = &self.image.head;
-        let byte = head
+        let offset = head
             .code(location)
             .map_err(|why| format!("{} is at {location:#x}, where no code of the file is: {why}", probe()))?;
         let semaphore = match raw.semaphore {
@@ -171,7 +171,7 @@ impl<'f, 'b> File<'f, 'b> {
             text: raw.arguments.to_owned(),
             arguments,
             doubts: doubts.into_inner(),
-            byte,
+            offset,
             fixed: (head.kind == elf::ET_EXEC).then_some(location),
             semaphore,
         })
@@ -239,7 +239,7 @@ mod tests {
             CODE, Crafted, DATA, FUNC, GLOBAL, IFUNC, LOCAL, NOTE, NOTYPE, OBJECT, Symbol, TLS, own_machine, probe,
         },
         image::tests::Kept,
-        usdt::arguments::Place,
+        usdt::arguments::ArgLocation,
     };
 
     /// The distance of the argument `4@counter(%rip)` in a file of x86 with these symbols, and what is said of it.
@@ -249,8 +249,8 @@ mod tests {
         let kept = Kept::new(&Crafted { symbols, dynamic, sections, ..Crafted::default() });
         let notes = read(&kept.binary(), &|_, _| true).unwrap();
         let note = &notes[0];
-        let distance = match note.arguments[0].place {
-            Place::Memory { distance, .. } => Some(distance),
+        let distance = match note.arguments[0].location {
+            ArgLocation::Memory { distance, .. } => Some(distance),
             _ => None,
         };
         (distance, note.doubts.concat())

@@ -6,7 +6,7 @@
 //!     arg_cnt   i16
 //! ```
 
-use super::arguments::{Argument, Place};
+use super::arguments::{ArgLocation, Argument};
 use crate::{
     Error,
     program::{Taken, UsdtSpecs},
@@ -56,18 +56,18 @@ fn argument(argument: &Argument) -> [u8; ARGUMENT] {
     const MEMORY_INDEXED: u32 = 3;
     /// `bpf_usdt_arg()` returns EINVAL.
     const NONE: u32 = 0xff;
-    let (value, how, register) = match argument.place {
-        Place::Constant(value) => (value, CONSTANT, 0),
-        Place::Register(register) => (0, REGISTER, register),
-        Place::Memory { base, distance, index: None } => (distance, MEMORY, base),
-        Place::Memory { base, distance, index: Some((index, power)) } => {
+    let (value, how, register) = match argument.location {
+        ArgLocation::Constant(value) => (value, CONSTANT, 0),
+        ArgLocation::Register(register) => (0, REGISTER, register),
+        ArgLocation::Memory { base, distance, index: None } => (distance, MEMORY, base),
+        ArgLocation::Memory { base, distance, index: Some((index, power)) } => {
             let how = match cfg!(target_endian = "little") {
                 true => MEMORY_INDEXED | u32::from(index) << 8 | u32::from(power) << 20,
                 false => MEMORY_INDEXED | u32::from(power) << 8 | u32::from(index) << 12,
             };
             (distance, how, base)
         }
-        Place::Unreadable => (0, NONE, 0),
+        ArgLocation::Unreadable => (0, NONE, 0),
     };
     let mut bytes = [0; ARGUMENT];
     let shift = 64 - argument.size * 8;
@@ -85,14 +85,14 @@ mod tests {
     #[test]
     #[cfg(target_endian = "little")]
     fn arguments_have_libbpfs_form() {
-        let memory = Place::Memory { base: 0x20, distance: -2, index: Some((0x50, 3)) };
+        let memory = ArgLocation::Memory { base: 0x20, distance: -2, index: Some((0x50, 3)) };
         assert_eq!(
-            argument(&Argument { place: memory, size: 4, signed: true }),
+            argument(&Argument { location: memory, size: 4, signed: true }),
             [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 3, 0x50, 0x30, 0, 0x20, 0, 1, 32]
         );
-        let constant = Argument { place: Place::Constant(7), size: 8, signed: false };
+        let constant = Argument { location: ArgLocation::Constant(7), size: 8, signed: false };
         assert_eq!(argument(&constant), [7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let register = Argument { place: Place::Register(0x50), size: 1, signed: false };
+        let register = Argument { location: ArgLocation::Register(0x50), size: 1, signed: false };
         assert_eq!(argument(&register), [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x50, 0, 0, 56]);
     }
 }

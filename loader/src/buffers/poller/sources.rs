@@ -115,6 +115,7 @@ impl Poller {
     ///
     /// [`Error::Syscall`] if it cannot be watched: ENOSPC at the limit `fs.epoll.max_user_watches`, ENOMEM. The ring is closed
     /// then.
+    #[doc(alias = "ring_buffer__add")]
     #[cfg(feature = "ring")]
     pub fn add_ring(&mut self, ring: mmap_ring::Ring) -> Result<Token, Error> {
         self.add(Source::Ring(ring), Interest::ReadableEdge, "asks to be told of the ring's wake-ups")
@@ -128,6 +129,7 @@ impl Poller {
     /// # Errors
     ///
     /// As [`add_ring`](Self::add_ring).
+    #[doc(alias = "perf_buffer__new")]
     #[cfg(feature = "perf")]
     pub fn add_perf(&mut self, buffers: perf_reader::AdaptiveReader<PerfEventArray>) -> Result<Token, Error> {
         self.add(Source::Perf(buffers), Interest::Readable, "asks to be told when a CPU's buffer has something")
@@ -151,8 +153,9 @@ impl Poller {
     /// # Errors
     ///
     /// As [`add_ring`](Self::add_ring); EPERM if it cannot be waited for, as a regular file; EMFILE.
+    #[doc(alias = "epoll_ctl")]
     pub fn add_fd(&mut self, fd: &impl AsFd) -> Result<Token, Error> {
-        let own = fd::duplicate(fd.as_fd(), "keeps a descriptor of its own: the caller may close theirs")
+        let own = fd::duplicate(fd.as_fd(), "keeps an fd of its own: the caller may close theirs")
             .map_err(|error| Error::kernel("duplicate a file descriptor to wait for", &error))?;
         self.add(Source::Fd(own), Interest::Readable, "asks to be told when it is readable")
     }
@@ -225,7 +228,7 @@ impl Poller {
     }
 
     /// Returns a handle that ends waits, from another thread ([`Stopper::stop`]) or a signal handler (write(2) to its file
-    /// descriptor).
+    /// fd).
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         self.stop.stopper()

@@ -41,6 +41,7 @@ impl Poller {
     /// well; perf buffers whose CPUs cannot be looked for; a file descriptor that is closed at its other end and has nothing
     /// more to read, or has an error. The wait fails in this way until that source is [removed](Self::remove); no event of
     /// another source is lost by it. Without a token if epoll_wait(2) fails.
+    #[doc(alias("ring_buffer__poll", "perf_buffer__poll", "epoll_wait"))]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, PollError> {
         // A time too long for the clock is none.
         self.wait_for(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
@@ -96,7 +97,7 @@ impl Poller {
     }
 
     /// Returns whether a stop is known. A poller whose sources are always ready never sleeps, so a stop that came by the file
-    /// descriptor alone is asked for now and then.
+    /// fd alone is asked for now and then.
     fn is_stopped(&mut self, slept: bool) -> Result<bool, PollError> {
         if !slept {
             self.at_once = self.at_once.wrapping_add(1);

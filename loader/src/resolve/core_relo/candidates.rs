@@ -6,8 +6,8 @@
 use super::flavour::essential;
 use crate::{
     btf::{
-        Btf, Kind, Names, Seen,
-        visitor::{Beginnings, Seeker},
+        Btf, Kind, Names, TypeHeader,
+        visitor::{Beginnings, Visitor},
     },
     sorted::{Sorted, sort},
 };
@@ -22,7 +22,7 @@ pub(super) struct Candidate {
 /// The types that an object asks for, and what has been found for each.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates<'l> {
-    /// By the number of the type in the object's BTF.
+    /// By the type id in the object's BTF.
     wanted: Sorted<u32, Wanted>,
     /// What is looked for, by name without flavour, and for each name by kind: all flavours of a type have the same.
     named: Sorted<(&'l [u8], Kind), Vec<Candidate>>,
@@ -93,7 +93,7 @@ impl<'l> Candidates<'l> {
     }
 }
 
-impl Seeker for Candidates<'_> {
+impl Visitor for Candidates<'_> {
     fn is_idle(&self) -> bool {
         self.wanted.is_empty()
     }
@@ -102,18 +102,18 @@ impl Seeker for Candidates<'_> {
         self.named.iter().any(|(_, found)| found.is_empty())
     }
 
-    fn see(&mut self, source: usize, names: Names<'_>, seen: Seen) -> bool {
-        if self.kinds & bit(seen.kind) == 0 || !self.beginnings.may_be(names.from(seen.name)) {
+    fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool {
+        if self.kinds & bit(ty.kind) == 0 || !self.beginnings.may_be(names.from(ty.name)) {
             return false;
         }
-        let kind = if seen.kind.is_enum() { Kind::Enum } else { seen.kind };
-        let Some(place) = self.named.position(&(essential(names.at(seen.name)), kind)) else { return false };
+        let kind = if ty.kind.is_enum() { Kind::Enum } else { ty.kind };
+        let Some(place) = self.named.position(&(essential(names.at(ty.name)), kind)) else { return false };
         let Some(found) = self.named.at_mut(place) else { return false };
         // Modules are asked only for what the kernel itself does not have.
         if found.first().is_some_and(|first| first.source == 0 && source != 0) {
             return false;
         }
-        found.push(Candidate { source, id: seen.id });
+        found.push(Candidate { source, id: ty.id });
         true
     }
 }

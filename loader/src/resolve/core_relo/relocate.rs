@@ -10,7 +10,7 @@ use super::{
 };
 use crate::btf::{
     Btf,
-    visitor::{Absent, Seeker, Source, Sources, Types},
+    visitor::{Absent, Source, Sources, Types, Visitor},
 };
 
 /// Access to instructions, by section and offset.

@@ -13,7 +13,7 @@ use super::{
 use crate::btf::{
     Btf, Kind,
     tests::Builder,
-    visitor::{Seeker, Source},
+    visitor::{Source, Visitor},
 };
 
 #[test]
@@ -79,8 +79,8 @@ fn steps(types: u32, times: u32) -> u64 {
         relocations.push(Relocation { section: "s", offset: number * 8, type_id, access, kind });
     }
     let mut candidates = Candidates::wanted(&local, relocations.iter().map(|relocation| relocation.type_id));
-    let target = Btf::parse_watching(&target, None, |names, seen| {
-        candidates.see(0, names, seen);
+    let target = Btf::parse_watching(&target, None, |names, ty| {
+        candidates.visit(0, names, ty);
     })
     .unwrap();
     let sources = [Source { name: "vmlinux", btf: &target }];
@@ -128,8 +128,8 @@ fn what_is_built_to_take_long_is_refused() {
     let btf = Btf::parse(&bytes).unwrap();
     let relocation = Relocation { section: "s", offset: 0, type_id: 3, access, kind: 8 };
     let mut candidates = Candidates::wanted(&btf, [3].into_iter());
-    btf.watch(|names, seen| {
-        candidates.see(0, names, seen);
+    btf.watch(|names, ty| {
+        candidates.visit(0, names, ty);
     });
     let sources = [Source { name: "vmlinux", btf: &btf }];
     let why = apply_with(&btf, &[relocation], &sources, &mut candidates, &mut Ones, &mut Known::of(1)).unwrap_err();

@@ -78,7 +78,7 @@ impl Field for u32 {
         let key = kv::Key::from_str(name);
         match symbols::of(name, *self) {
             Some(known) => to.visit_pair(key, kv::Value::from(known)),
-            // A descriptor that is none.
+            // An fd that is none.
             None if name.ends_with("_fd") => to.visit_pair(key, kv::Value::from(self.cast_signed())),
             None => to.visit_pair(key, kv::Value::from(*self)),
         }

@@ -29,7 +29,7 @@ impl Sender {
         Self { map, state, program }
     }
 
-    /// The kernel's number of the map.
+    /// The map id.
     pub(super) fn id(&self) -> u32 {
         map_id(self.map.as_fd())
     }

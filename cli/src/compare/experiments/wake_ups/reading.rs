@@ -68,7 +68,7 @@ pub(super) fn measure(bench: &Bench<'_>, who: Who, rate: u32) -> Result<Seen, Ob
             (producer, sent, seen)
         }
     };
-    let in_program = producer.program()?.runs()?.time.as_nanos() as f64;
+    let in_program = producer.program()?.stats()?.time.as_nanos() as f64;
     let received = seen.ages.iter().sum::<u64>() as f64;
     let (rate, sent) = (sent as f64 / time.as_secs_f64(), sent.max(1) as f64);
     Ok(Seen { cost: in_program / sent, lost: 100.0 * (1.0 - received / sent), rate, ..seen })
