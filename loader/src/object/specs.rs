@@ -210,7 +210,7 @@ pub struct ProgramSpec {
     pub name: String,
     /// The section's name, e.g. `uprobe/libc.so.6:getaddrinfo`.
     pub section_name: String,
-    /// What that name says. [`Section::wanted`] may be changed before loading.
+    /// What that name says. [`Section::autoload`] may be changed before loading.
     pub section: Section,
     pub(crate) entry: Start,
 }
@@ -232,8 +232,8 @@ impl Skipped {
         Self { name: name.to_owned(), section_name: section_name.to_owned(), why: why.to_owned() }
     }
 
-    /// Returns whether it is loaded if only it is asked for: its section begins with `?`, or [`Section::wanted`] or
-    /// [`MapSpec::wanted`] is false.
+    /// Returns whether it is loaded if only it is asked for: its section begins with `?`, or [`Section::autoload`] or
+    /// [`MapSpec::autocreate`] is false.
     #[must_use]
     pub fn is_optional(&self) -> bool {
         self.section_name.is_empty() || matches!(self.why.as_str(), Self::OPTIONAL | Self::UNWANTED)
