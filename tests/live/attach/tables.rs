@@ -134,5 +134,5 @@ fn struct_ops_map_that_does_not_fit_is_refused() {
 fn map_that_is_no_struct_ops_map_is_refused() {
     let loaded = object(PLAIN).load().unwrap();
     let line = loaded.map(".bss").unwrap().attach().unwrap_err().to_string();
-    assert!(line.contains("it is of the kind ARRAY, and no table"), "{line}");
+    assert!(line.contains("it is of type ARRAY, and no struct_ops map"), "{line}");
 }
