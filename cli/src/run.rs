@@ -1,30 +1,30 @@
 //! `cutaway run`: any object, running: loaded, attached, and its events as they come.
 //!
 //! ```text
-//!     arguments.rs  the options, as clap reads them
-//!     globals.rs   --set NAME=VALUE: text ──▶ the bytes of a global variable
-//!     attach.rs     programs ──▶ links, by their sections' names and by the options
-//!     submit_sites.rs      what the programs' instructions say of the records that they send
-//!     types.rs      which type a record is: by that, by its length, or by --type
-//!     candidates.rs which types there are to choose from
-//!     buffers.rs    all rings and perf event arrays, in one wait
-//!     losses.rs     what is known of losses and of other readers
-//!     stream.rs     from the first record to the last
-//!     output.rs     record ──▶ line: table, JSON or hex
-//!     dump.rs      at the end: variables, and what the maps hold
-//!     summary.rs    what has come and what was lost
-//!     choices.rs    what the options change in the object before it is loaded
-//!     effects.rs    options that would have no effect
-//!     skipped.rs    the programs that do not run, each with the reason
+//!     arguments.rs        the options, as clap reads them
+//!     globals.rs          --set NAME=VALUE: text ──▶ the bytes of a global variable
+//!     choices.rs          what the options change in the object before it is loaded
+//!     effects.rs          options that would have no effect
+//!     attach.rs           programs ──▶ links, by their sections' names and by the options
+//!     skipped.rs          the programs that do not run, each with the reason
+//!     record_type.rs      which type a record is: by the instructions, by its length, or by --type
+//!     submit_sites.rs     what the programs' instructions say of the records that they send
+//!     type_candidates.rs  which types there are to choose from, and the choice
+//!     type_choice.rs      the type that was found, and how it is known
+//!     buffers.rs          all rings and perf event arrays, in one wait
+//!     losses.rs           what is known of losses and of other readers
+//!     stream.rs           from the first record to the last
+//!     output.rs           record ──▶ line: table, JSON or hex
+//!     dump.rs             at the end: variables, and what the maps hold
+//!     summary.rs          what has come and what was lost
 //! ```
 //!
 //! One program that cannot run here does not keep the rest from running. Maps that an object wants to be pinned are not, unless
-//! a directory is given: whoever runs an object to look at it must not read another process's events away.
+//! a directory is given: a run that only looks at an object must not consume another process's events.
 
 mod arguments;
 mod attach;
 mod buffers;
-mod candidates;
 mod choices;
 mod dump;
 mod effects;
@@ -36,7 +36,8 @@ mod skipped;
 mod stream;
 mod submit_sites;
 mod summary;
-mod types;
+mod type_candidates;
+mod type_choice;
 
 use cutaway::{
     MapSpec, MapType,
@@ -45,8 +46,8 @@ use cutaway::{
 
 pub(crate) use self::arguments::Arguments;
 use self::{
-    arguments::Form, attach::AttachArgs, buffers::Buffers, candidates::Candidates, skipped::Skipped, stream::Stream,
-    types::Records,
+    arguments::Form, attach::AttachArgs, buffers::Buffers, record_type::Records, skipped::Skipped, stream::Stream,
+    type_candidates::Candidates,
 };
 use crate::{child::Process, diagnostics, error::CliError, signals};
 
@@ -64,9 +65,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     // Types are found before anything is loaded: a name that is mistaken costs nothing then.
     let names: Vec<String> = object.maps().iter().filter(|map| is_buffer(map)).map(|map| map.name.clone()).collect();
     let kernel =
-        types::asks_the_kernel(&arguments.types, own.as_ref()).then(|| kernel::Bytes::vmlinux().ok()).flatten();
+        record_type::asks_the_kernel(&arguments.types, own.as_ref()).then(|| kernel::Bytes::vmlinux().ok()).flatten();
     let kernel = kernel.as_deref().and_then(|bytes| Btf::parse(bytes).ok());
-    let told = types::told(&arguments.types, &names, own.as_ref(), kernel.as_ref())?;
+    let told = record_type::told(&arguments.types, &names, own.as_ref(), kernel.as_ref())?;
     let guessed = names.iter().any(|name| !told.contains_key(name));
     let own_types = own.as_ref().filter(|_| guessed);
     let candidates = own_types.map(|btf| Candidates::of(&object, btf)).unwrap_or_default();

@@ -1,15 +1,18 @@
 //! The object file as a plain value: what it describes, before any kernel has seen it.
 //!
 //! ```text
-//!     parse.rs        Object: bytes ─▶ description, and what the caller can change in it
-//!     section.rs      SEC("…"): program type, attach type, flags        target.rs   its suffix: what to attach to
-//!     specs.rs        maps and programs                                 maps.rs     map definitions, in three forms
-//!     function.rs     functions                                         btf_ext.rs  func_info, line_info
-//!     variable.rs     global variables                                  value.rs    Rust values for them
-//!     externs.rs      what the kernel has to provide                    kconfig.rs  constants of its configuration
-//!     struct_ops.rs   struct_ops maps                                   btf.rs      .BTF, completed for the kernel
-//!     introspect.rs   sections and functions, for tools                 warnings.rs what its author cannot have meant
-//!     features.rs     what a build without some cargo features refuses
+//!     parse.rs            Object: bytes ─▶ description
+//!     edit.rs             what the caller sets in it before loading: variables, types, maps, programs
+//!     program_section.rs  SEC("…"): program type, attach type, flags
+//!     target.rs           SEC("…/target"): what to attach to
+//!     specs.rs            maps and programs            maps.rs      map definitions, in three forms
+//!     function.rs         functions                    btf_ext.rs   func_info, line_info
+//!     variable.rs         global variables             value.rs     Rust values for them
+//!     externs.rs          what the kernel provides     kconfig.rs   constants of its configuration
+//!     struct_ops.rs       struct_ops maps              btf.rs       .BTF, completed for the kernel
+//!     license.rs          the license                  warnings.rs  what its author cannot have meant
+//!     introspect.rs       sections and functions, for tools
+//!     cargo_features.rs   what a build without some cargo features refuses
 //! ```
 //!
 //! [`Object::parse`] makes no system call and gives the same result on every machine. No file descriptor is in it, and no
@@ -17,12 +20,12 @@
 
 mod btf;
 mod btf_ext;
+mod cargo_features;
 mod edit;
 mod externs;
 #[cfg(test)]
 #[cfg(feature = "advice")]
 mod faults;
-mod features;
 mod function;
 mod introspect;
 #[cfg(feature = "externs")]
@@ -30,7 +33,7 @@ mod kconfig;
 mod license;
 mod maps;
 mod parse;
-mod section;
+mod program_section;
 mod specs;
 mod struct_ops;
 mod target;
@@ -52,7 +55,7 @@ pub use self::{
     externs::{Extern, ExternKind},
     introspect::{FunctionSpec, Line, Reference, SectionSpec},
     parse::Object,
-    section::Section,
+    program_section::Section,
     specs::{MapSpec, Pinning, ProgramSpec, Skipped},
     target::Target,
     value::{FromBytes, ScalarKind, ToBytes},

@@ -10,6 +10,7 @@
 pub(crate) mod attr;
 pub(crate) mod bpf;
 pub(crate) mod btf;
+pub(crate) mod constant_names;
 pub(crate) mod elements;
 pub(crate) mod func_info;
 pub(crate) mod ids;
@@ -24,4 +25,3 @@ pub(crate) mod run;
 #[cfg(feature = "network")]
 pub(crate) mod socket;
 pub(crate) mod statistics;
-pub(crate) mod symbols;

@@ -1,4 +1,4 @@
-//! Variables while programs run.
+//! Global variables while programs run. (Before loading they are set in `object/edit.rs`.)
 
 use crate::{
     Error, Map,

@@ -14,8 +14,8 @@ use std::sync::atomic::Ordering;
 
 use crate::memory::mapped::Mapped;
 use crate::memory::{Consume, Data};
+use crate::publish::{ConsumerState, publish};
 use crate::record::{DISCARD, LENGTH, space};
-use crate::state::{ConsumerState, publish};
 
 /// The records that were committed when [`Ring::batch`](crate::Ring::batch)
 /// looked.

@@ -1,4 +1,4 @@
-//! Where a consumer stands, and how it goes to sleep.
+//! How a consumer takes records and goes to sleep. Its position is published in `publish.rs`.
 //!
 //! This is the protocol's state without any fd: [`Ring`](crate::Ring)
 //! adds the waiting.
@@ -9,8 +9,8 @@ use crate::batch::Batch;
 use crate::error::Corrupt;
 use crate::memory::{Consume, Data};
 use crate::positions::{Positions, positions};
+use crate::publish::{ConsumerState, publish};
 use crate::record::{BUSY, LENGTH, space};
-use crate::state::{ConsumerState, publish};
 
 /// A consumer of the ring in `memory`.
 #[derive(Debug)]

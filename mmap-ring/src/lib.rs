@@ -167,12 +167,12 @@ mod memory;
 mod overwrite;
 mod peek;
 mod positions;
+mod publish;
 mod record;
 mod ring;
 mod ring_set;
 mod run;
 mod size;
-mod state;
 mod user;
 mod wait;
 

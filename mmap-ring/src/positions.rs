@@ -1,4 +1,4 @@
-//! The positions of a ring, read from its pages so that they agree.
+//! The positions of a ring, read from its pages so that they agree. (A consumer's is published in `publish.rs`.)
 
 use std::sync::atomic::Ordering;
 

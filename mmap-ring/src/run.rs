@@ -35,8 +35,8 @@ use crate::batch::Batch;
 use crate::consumer::{Consumer, Head};
 use crate::error::Error;
 use crate::memory::Consume;
+use crate::publish::KEPT_BACK;
 use crate::ring::Ring;
-use crate::state::KEPT_BACK;
 use crate::wait::Wake;
 
 /// How [`Ring::run`] treats a dense stream.

@@ -7,10 +7,12 @@
 //! pays for no wake-ups:
 //!
 //! ```text
-//!                    ┌──► waking event:  wakeup_events = 1 ───┐
-//!  slot of the CPU ──┤                                      ├──► one ring ──► us
+//!                    ┌──► waking event: wakeup_events = 1 ───┐
+//!  slot of the CPU ──┤                                       ├──► one ring ──► reader
 //!                    └──► silent event: wakeup_events = 0 ───┘ SET_OUTPUT
 //! ```
+//!
+//! When the reader changes from one to the other is decided in `wakeup_policy.rs`.
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};

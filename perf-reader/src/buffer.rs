@@ -13,7 +13,7 @@ use crate::options::{Options, Wakeup};
 use crate::reader::{Batch, Reader};
 use crate::record::Record;
 use crate::size::data_pages;
-use crate::wakeup_mode::{Switch, WakeupMode};
+use crate::wakeup_policy::{Switch, WakeupMode};
 
 /// The perf buffer of one CPU, opened, mapped and enabled.
 ///

@@ -1,4 +1,5 @@
-//! Looking for records that the kernel announces to no reader.
+//! Polls for records that the kernel announces to no reader. (Whether a busy reader sleeps or polls is decided in
+//! `wakeup_policy.rs`.)
 //!
 //! With a wake-up for every record, a buffer that wakes no reader is empty. With any other [`Wakeup`] the last records
 //! of a burst stay below the threshold (`perf_output_begin` and `__perf_event_output` in `kernel/events`), and in a

@@ -155,7 +155,7 @@ mod sample;
 mod size;
 mod sys;
 mod wait;
-mod wakeup_mode;
+mod wakeup_policy;
 
 pub use adaptive_reader::AdaptiveReader;
 pub use buffer::{Buffer, Lost, LostSource};

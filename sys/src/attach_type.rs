@@ -1,4 +1,5 @@
-//! `enum bpf_attach_type`, with the kernel's names.
+//! `enum bpf_attach_type`, with the kernel's names. Which one a program gets is chosen by its section's name, in the loader's
+//! `object/program_section.rs`.
 
 use std::fmt;
 

@@ -22,7 +22,7 @@ use cutaway::{
 
 use super::{
     arguments::{Arguments, pairs},
-    types::some,
+    record_type::some,
 };
 use crate::diagnostics;
 

@@ -5,7 +5,7 @@ use cutaway::{MapSpec, MapType, Object, Pinning};
 
 use super::{
     arguments::{Arguments, pairs},
-    attach, effects, skipped, types,
+    attach, effects, record_type, skipped,
 };
 use crate::error::CliError;
 
@@ -74,7 +74,7 @@ fn size(object: &mut Object, arguments: &Arguments) -> Result<(), CliError> {
     Err(CliError::new(format!(
         "cannot create {} {}: max_entries is 0, for user space to set; say how many elements with --max-entries '{first}=N'",
         if all.len() == 1 { "the map" } else { "the maps" },
-        types::some(&all, ", ")
+        record_type::some(&all, ", ")
     )))
 }
 

@@ -20,7 +20,7 @@ use cutaway::{AttachField, MapFlags, MapSpec, MapType, Object, Pinning, ProgramS
 use super::{
     arguments::{Arguments, Form, pairs},
     attach::is_given_a_place,
-    types::some,
+    record_type::some,
 };
 use crate::error::CliError;
 

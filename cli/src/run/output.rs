@@ -10,7 +10,7 @@
 //!     time_ns    when, CLOCK_MONOTONIC       }
 //!     size       bytes, padding included
 //!     type       the type by which it was read
-//!     type_is    how the type is known: "told", "named", "declared", "sent", or only a "guess" by its size (types.rs)
+//!     type_is    how the type is known: "told", "named", "declared", "sent", or only a "guess" by its size (record_type.rs)
 //!     value      what was read
 //!     omitted    true if the value has more members than are read of one record (`Btf::value`)
 //!     hex        all bytes, if no type is known; or those behind the type's end
@@ -24,8 +24,8 @@ use serde_json::json;
 use super::{
     Form,
     buffers::Record,
-    record_type::{Basis, Choice, Shape},
-    types::Records,
+    record_type::Records,
+    type_choice::{Basis, Choice, Shape},
 };
 use crate::{
     columns::{display_width, left, right},

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cutaway::{Error, FailedProgram, Loaded, Object};
 
-use super::types::some;
+use super::record_type::some;
 use crate::{diagnostics, error::CliError};
 
 /// Lines that are told of one object.

@@ -18,8 +18,8 @@ use super::{
     dump,
     losses::Losses,
     output::Output,
+    record_type::Records,
     summary::{Of, Summary},
-    types::Records,
 };
 use crate::{
     child::{Child, Process},

@@ -15,9 +15,9 @@ use crate::{
     sys::{
         attr::{MapCreate, Name},
         bpf::{self, number},
+        constant_names::MapFlagBits,
         memlock::charged,
         mmap::Shared,
-        symbols::MapFlagBits,
     },
 };
 

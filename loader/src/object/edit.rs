@@ -7,7 +7,7 @@ use cutaway_sys::AttachType;
 use super::{
     externs::KCONFIG,
     parse::Object,
-    section::Section,
+    program_section::Section,
     specs::{Contents, MapSpec, ProgramSpec},
     value::ToBytes,
     variable,

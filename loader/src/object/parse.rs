@@ -11,7 +11,7 @@ use super::{
     externs::{self, Extern},
     function::{self, Functions},
     license, maps,
-    section::{self, Section},
+    program_section::{self, Section},
     specs::{MapSpec, ProgramSpec, Skipped},
     variable::{self, VariableSpec},
     warnings::{self, Warning},
@@ -257,7 +257,7 @@ fn programs(elf: &Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Skipped>
             Ok(_) => STATIC.to_owned(),
             Err(_) if elf.is_referred_to(entry.0) => continue,
             Err(why) if function.global => {
-                format!("section `{section_name}`: {why}; {}", section::remedy(&section_name))
+                format!("section `{section_name}`: {why}; {}", program_section::remedy(&section_name))
             }
             Err(why) => format!("section `{section_name}`: {why}; and {STATIC}"),
         };

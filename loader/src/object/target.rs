@@ -242,7 +242,7 @@ fn tracepoint(rest: &str) -> Result<Target, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::section::Section, *};
+    use super::{super::program_section::Section, *};
 
     fn target(name: &str) -> Option<Target> {
         Section::read(name).unwrap().target

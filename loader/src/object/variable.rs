@@ -1,4 +1,5 @@
-//! Global variables: described by the object, set before loading, read and written while programs run.
+//! Global variables: described by the object, set before loading (`edit.rs`), read and written while programs run
+//! (`../variable.rs`).
 //!
 //! ```text
 //!     const volatile int step = 1;     .rodata     set before loading; then frozen, and a constant to the verifier

@@ -22,11 +22,11 @@
 //! Types and instructions go in, instructions and a report come out. [`relocate_for_kernel`] reads the running kernel's BTF,
 //! and its modules' if a type is missing.
 
+mod apply;
 mod candidates;
 mod compatible;
 pub(crate) mod flavour;
 mod matching;
-mod one;
 mod patch;
 mod record;
 mod relocate;

@@ -19,8 +19,8 @@ use cutaway_sys::{
 };
 
 use super::attr::{Attr, BtfLoad, MapCreate, MapInfo, Name, Obj, ObjGetInfo, Pointer, ProgLoad};
+use super::constant_names::{Behind, ProgFlagBits, Text, Told};
 use super::func_info::{bpf_func_info, bpf_line_info};
-use super::symbols::{Behind, ProgFlagBits, Text, Told};
 use crate::ProgramType;
 
 /// `enum bpf_cmd`, as far as the loader uses it.

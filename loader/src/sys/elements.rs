@@ -17,7 +17,7 @@ use cutaway_sys::cpus;
 use super::{
     attr::{MapBatch, MapElem, MapInfo, Pointer},
     bpf::{self, Command, bpf_telling, number},
-    symbols::{Hex, Told},
+    constant_names::{Hex, Told},
 };
 
 /// What to do with many elements.

@@ -21,7 +21,7 @@ use super::{
         LinkCreateTracing, LinkCreateUprobeMulti, Pointer, ProgAttach, RawTracepointOpen,
     },
     bpf::{Command, bpf, bpf_fd, bpf_fd_telling, length, number},
-    symbols::{Shown, Text, Told},
+    constant_names::{Shown, Text, Told},
 };
 
 /// Where a link without further words leads.

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use crate::fake::{Commit, Kernel, Reservation};
-use crate::state::KEPT_BACK;
+use crate::publish::KEPT_BACK;
 use crate::{Head, Positions};
 
 /// What one step of a script does.

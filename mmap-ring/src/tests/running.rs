@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::fake::{Commit, Kernel};
-use crate::state::KEPT_BACK;
+use crate::publish::KEPT_BACK;
 use crate::{Wake, WakeupPolicy};
 
 #[test]

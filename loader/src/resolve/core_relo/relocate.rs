@@ -3,8 +3,8 @@
 use cutaway_sys::Instruction;
 
 use super::{
+    apply::{Known, One},
     candidates::Candidates,
-    one::{Known, One},
     record::{Relocation, RelocationKind},
     report::{Applied, Error},
 };

@@ -4,8 +4,8 @@ use cutaway_sys::Instruction;
 
 use super::{
     Code, Error, Outcome, Relocation, RelocationKind,
+    apply::Known,
     candidates::Candidates,
-    one::Known,
     relocate::apply_with,
     spec::Spec,
     value::{Access, Value},

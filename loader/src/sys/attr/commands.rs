@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     MapType, ProgramType,
-    sys::symbols::{MapFlagBits, ProgFlagBits},
+    sys::constant_names::{MapFlagBits, ProgFlagBits},
 };
 
 attr! {

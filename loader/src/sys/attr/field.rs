@@ -6,7 +6,7 @@ use log::kv;
 
 use crate::{
     AttachType, MapType, ProgramType,
-    sys::symbols::{self, MapFlagBits, ProgFlagBits},
+    sys::constant_names::{self, MapFlagBits, ProgFlagBits},
 };
 
 /// A user-space address as the kernel wants it in `bpf_attr`: 64 bits wide everywhere (`__aligned_u64`).
@@ -76,7 +76,7 @@ impl Field for u32 {
 
     fn visit<'kvs>(&'kvs self, name: &'static str, to: &mut dyn kv::VisitSource<'kvs>) -> Result<(), kv::Error> {
         let key = kv::Key::from_str(name);
-        match symbols::of(name, *self) {
+        match constant_names::of(name, *self) {
             Some(known) => to.visit_pair(key, kv::Value::from(known)),
             // An fd that is none.
             None if name.ends_with("_fd") => to.visit_pair(key, kv::Value::from(self.cast_signed())),

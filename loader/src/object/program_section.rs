@@ -8,6 +8,9 @@
 //!      └──────────────── not loaded unless asked for
 //! ```
 //!
+//! `program/load.rs` changes the attach type of two kinds later: struct_ops programs get the index of their member, and probes
+//! with many targets none where the kernel has no such links.
+//!
 //! The numbers are those of `enum bpf_attach_type` in `include/uapi/linux/bpf.h`; the names are what compilers' output is
 //! full of.
 

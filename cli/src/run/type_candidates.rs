@@ -27,8 +27,8 @@ use cutaway::{
 };
 
 use super::{
-    record_type::{Basis, Choice, Shape},
     submit_sites::SubmitSite,
+    type_choice::{Basis, Choice, Shape},
 };
 
 /// The types that records can be.
