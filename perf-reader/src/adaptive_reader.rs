@@ -121,7 +121,7 @@ impl<S: EventArray> AdaptiveReader<S> {
         mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>) -> R,
     ) -> Result<Option<R::Break>, Error> {
         let now = Instant::now();
-        self.set.looked();
+        self.set.begin_drain();
         for buffer in self.set.iter_mut() {
             let cpu = buffer.cpu();
             // After a switch once more: what came in between, through the silent event, sent no wake-up.
@@ -130,7 +130,6 @@ impl<S: EventArray> AdaptiveReader<S> {
                     buffer.drain_and_adapt(|cpu, record| each(cpu, record).into_control_flow(), now);
                 if let ControlFlow::Break(value) = flow {
                     // The slot stays due: the next drain writes it.
-                    self.set.ended_early();
                     return Ok(Some(value));
                 }
                 if !slot_is_due {
@@ -145,6 +144,7 @@ impl<S: EventArray> AdaptiveReader<S> {
                 self.switches = self.switches.wrapping_add(1);
             }
         }
+        self.set.finished();
         Ok(None)
     }
 

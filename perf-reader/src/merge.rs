@@ -154,7 +154,7 @@ impl Merge {
         };
         // All heads are looked at before anything is handed out.
         let mut drains = Vec::new();
-        set.looked();
+        set.begin_drain();
         for buffer in set.iter_mut() {
             let cpu = buffer.cpu();
             match buffer.batch() {
@@ -185,8 +185,8 @@ impl Merge {
         }
         drop(lanes);
         drop(drains);
-        if ended.is_some() {
-            set.ended_early();
+        if ended.is_none() {
+            set.finished();
         }
         corrupt.map_or(Ok(ended), Err)
     }

@@ -60,8 +60,9 @@ pub struct PerCpuBuffers {
     chosen: Option<Vec<u32>>,
     /// CPUs that the map has no slot for. They have no buffer.
     without_slot: Vec<u32>,
-    /// The last drain left records behind.
-    ended_early: bool,
+    /// A wake-up may have been consumed without all records being read: a drain is going on, broke, failed or panicked, or
+    /// a stop ended a wait. Nothing else tells of these records.
+    unfinished: bool,
 }
 
 impl PerCpuBuffers {
@@ -107,7 +108,7 @@ impl PerCpuBuffers {
             silent_events: false,
             chosen: None,
             without_slot: Vec::new(),
-            ended_early: false,
+            unfinished: false,
         })
     }
 
@@ -155,9 +156,15 @@ impl PerCpuBuffers {
     }
 
     /// Returns when to [drain](PerCpuBuffers::drain) next even without a wake-up; `None` if each record sends one, or polls are
-    /// [turned off](PerCpuBuffers::set_idle_poll_interval). For those who sleep elsewhere: [`wait`](PerCpuBuffers::wait) looks by itself.
+    /// [turned off](PerCpuBuffers::set_idle_poll_interval). The time is over if the last drain ended early and left records. For
+    /// those who sleep elsewhere: [`wait`](PerCpuBuffers::wait) looks by itself.
     pub fn next_poll(&self) -> Option<Instant> {
-        if self.ended_early { Some(Instant::now()) } else { self.idle_poll.at() }
+        if self.unfinished && self.has_records() { Some(self.idle_poll.last()) } else { self.idle_poll.at() }
+    }
+
+    /// Returns whether a buffer has something to read.
+    fn has_records(&self) -> bool {
+        self.buffers.iter().any(|buffer| buffer.reader().fill() > 0)
     }
 
     /// Sets how long [`wait`](PerCpuBuffers::wait) sleeps at most before it looks at the buffers by itself, 1 millisecond or more
@@ -170,10 +177,17 @@ impl PerCpuBuffers {
         self.idle_poll.set(time);
     }
 
-    /// Notes that all buffers are drained now.
+    /// Notes that a drain of all buffers begins. It counts as ended early until [`Self::finished`].
     #[inline]
-    pub(crate) fn looked(&mut self) {
+    pub(crate) fn begin_drain(&mut self) {
         self.idle_poll.looked();
+        self.unfinished = true;
+    }
+
+    /// Notes that the drain has read all buffers to their ends.
+    #[inline]
+    pub(crate) fn finished(&mut self) {
+        self.unfinished = false;
     }
 
     fn place(&self, cpu: u32) -> Result<usize, usize> {
@@ -231,7 +245,7 @@ impl PerCpuBuffers {
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
         let buffers = &self.buffers;
         let pending = || buffers.iter().any(|buffer| buffer.reader().fill() > 0);
-        if std::mem::take(&mut self.ended_early) && pending() && !self.waiter.is_stopped() {
+        if std::mem::take(&mut self.unfinished) && pending() && !self.waiter.is_stopped() {
             return Ok(Wake::Ready);
         }
         self.waiter.wait(timeout, &mut self.idle_poll, pending)
@@ -250,20 +264,15 @@ impl PerCpuBuffers {
         &mut self,
         mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>) -> R,
     ) -> Option<R::Break> {
-        self.idle_poll.looked();
+        self.begin_drain();
         for buffer in &mut self.buffers {
             let (_, flow) = buffer.drain_each(|cpu, record| each(cpu, record).into_control_flow());
             if let ControlFlow::Break(value) = flow {
-                self.ended_early = true;
                 return Some(value);
             }
         }
+        self.finished();
         None
-    }
-
-    /// Notes that a drain ended before all was read: no wake-up tells of what is left.
-    pub(crate) fn ended_early(&mut self) {
-        self.ended_early = true;
     }
 
     /// Returns a handle that ends [`wait`](PerCpuBuffers::wait) from another thread or from a signal handler. All handles of

@@ -22,6 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
         live!(wakes_every_n_events),
         live!(wakes_every_n_bytes),
         live!(drain_that_ends_early_loses_nothing),
+        live!(next_poll_is_over_after_a_drain_that_ended_early),
         live!(records_below_the_threshold_are_polled),
         live!(undrained_record_makes_no_busy_loop),
         live!(idle_reader_polls_only_without_wakeups),
@@ -203,6 +204,39 @@ fn drain_that_ends_early_loses_nothing(sender: &Sender) {
     let first = seen[0];
     assert_eq!(seen, (first..first + 5).collect::<Vec<_>>());
     assert_eq!((set.wait(SOON).unwrap(), set.next_poll()), (Wake::TimedOut, None));
+}
+
+/// For those who sleep by [`AsFd`] and `next_poll`: the time is over while records are left, and only then, without a wait.
+fn next_poll_is_over_after_a_drain_that_ended_early(sender: &Sender) {
+    let mut set = set(sender, 8, &Options::new());
+    for read_by_hand in [false, true] {
+        sender.send(0, 8, 5).unwrap();
+        let mut seen = 0;
+        let mut one = |_, _: Result<Record<'_>, Corrupt>| {
+            seen += 1;
+            ControlFlow::Break(())
+        };
+        for left in (1..5).rev() {
+            assert_eq!(set.drain(&mut one), Some(()));
+            // As a loop of one's own does: the time is asked for after it was taken.
+            let now = Instant::now();
+            assert!(set.next_poll().is_some_and(|at| at <= now), "{left} are left");
+        }
+        if read_by_hand {
+            assert_eq!(set.iter_mut().map(|buffer| drain(buffer).0.len()).sum::<usize>(), 1);
+        } else {
+            assert_eq!(set.drain(|_, _| ()), None);
+        }
+        assert_eq!(set.next_poll(), None, "nothing is left");
+        assert_eq!(seen, 4);
+    }
+    // A drain that panics leaves records as well.
+    sender.send(0, 8, 2).unwrap();
+    let panicking =
+        std::panic::AssertUnwindSafe(|| set.drain(|_, _| -> () { std::panic::resume_unwind(Box::new(())) }));
+    assert!(std::panic::catch_unwind(panicking).is_err());
+    assert!(set.next_poll().is_some());
+    assert_eq!(set.wait(SOON).unwrap(), Wake::Ready);
 }
 
 /// A few records, and then none: a wait without end returns all the same, and so does one that is shorter than the time

@@ -4,7 +4,8 @@
 
 use std::{
     io::{PipeReader, PipeWriter, Read, Write, pipe},
-    os::fd::AsFd,
+    ops::ControlFlow,
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -29,6 +30,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(record_sent_while_a_wait_begins_wakes_it),
         test!(removed_source_is_not_waited_for),
         test!(undrained_source_keeps_the_wait_from_sleeping),
+        test!(drain_that_breaks_keeps_the_wait_from_sleeping),
         test!(ring_that_is_always_ready_starves_no_other_source),
         test!(closed_pipe_is_an_error_with_its_token),
         test!(second_consumer_is_an_error_with_the_token),
@@ -87,6 +89,18 @@ fn send(loaded: &Loaded, program: &str) {
 
 fn ring(loaded: &Loaded, name: &str) -> cutaway::mmap_ring::Ring {
     loaded.map(name).unwrap().ring().unwrap()
+}
+
+/// Returns a set of perf buffers that the map `samples` sends into.
+fn perf_set(loaded: &Loaded, options: &perf_reader::Options) -> perf_reader::PerCpuBuffers {
+    let mut set = perf_reader::PerCpuBuffers::open(64 * 1024, options).unwrap();
+    let map = loaded.map("samples").unwrap();
+    let slot = |cpu: u32, event: BorrowedFd<'_>| {
+        let set = map.update(&cpu.to_ne_bytes(), &event.as_raw_fd().to_ne_bytes());
+        set.map_err(|error| std::io::Error::other(error.to_string()))
+    };
+    set.connect(&slot).unwrap();
+    set
 }
 
 /// Reads all that is ready; returns how many records or bytes each source had.
@@ -318,6 +332,38 @@ fn undrained_source_keeps_the_wait_from_sleeping() {
     assert_eq!(poller.wait(NOW).unwrap(), Wake::TimedOut);
 }
 
+/// A drain that breaks after each record: every wait returns at once while records are left, and none does afterwards.
+fn drain_that_breaks_keeps_the_wait_from_sleeping() {
+    let loaded = load();
+    let samples = loaded.map("samples").unwrap();
+    let options = perf_reader::Options::new();
+    for is_set in [false, true] {
+        let mut poller = Poller::new().unwrap();
+        let token = if is_set {
+            poller.add_perf_set(perf_set(&loaded, &options)).unwrap()
+        } else {
+            poller.add_perf(samples.perf_buffers(64 * 1024, &options).unwrap()).unwrap()
+        };
+        (0..5).for_each(|_| send(&loaded, "samples_once"));
+        for record in 0..5 {
+            assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready, "record {record}");
+            let broke = poller.ready().map(|(_, source)| match source {
+                Source::Perf(buffers) => buffers.drain(|_, _| ControlFlow::Break(())).unwrap(),
+                Source::PerfSet(set) => set.drain(|_, _| ControlFlow::Break(())),
+                _ => None,
+            });
+            assert_eq!(broke.collect::<Vec<_>>(), [Some(())], "record {record}");
+        }
+        let next_poll = match poller.source(token).unwrap() {
+            Source::Perf(buffers) => buffers.next_poll(),
+            Source::PerfSet(set) => set.next_poll(),
+            _ => panic!("perf buffers"),
+        };
+        assert_eq!(next_poll, None);
+        assert_eq!(poller.wait(Some(Duration::from_millis(20))).unwrap(), Wake::TimedOut);
+    }
+}
+
 fn ring_that_is_always_ready_starves_no_other_source() {
     let loaded = load();
     let (mut read, mut write) = pipe().unwrap();
@@ -391,10 +437,7 @@ fn second_consumer_is_an_error_with_the_token() {
 /// Stores a consumer position into the ring `first`.
 #[expect(unsafe_code, reason = "maps the consumer's page as another process would")]
 fn move_consumer(loaded: &Loaded, position: u64) {
-    use std::{
-        os::fd::AsRawFd,
-        sync::atomic::{AtomicU64, Ordering},
-    };
+    use std::sync::atomic::{AtomicU64, Ordering};
     let fd = loaded.map("first").unwrap().as_fd().as_raw_fd();
     let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
     // SAFETY: a new mapping, at an address of the kernel's choice.
