@@ -31,6 +31,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(removed_source_is_not_waited_for),
         test!(undrained_source_keeps_the_wait_from_sleeping),
         test!(drain_that_breaks_keeps_the_wait_from_sleeping),
+        test!(perf_records_of_before_the_add_are_found),
         test!(ring_that_is_always_ready_starves_no_other_source),
         test!(closed_pipe_is_an_error_with_its_token),
         test!(second_consumer_is_an_error_with_the_token),
@@ -362,6 +363,35 @@ fn drain_that_breaks_keeps_the_wait_from_sleeping() {
         assert_eq!(next_poll, None);
         assert_eq!(poller.wait(Some(Duration::from_millis(20))).unwrap(), Wake::TimedOut);
     }
+}
+
+/// To add a source is to ask it, which consumes the wake-up of a record that is there already.
+fn perf_records_of_before_the_add_are_found() {
+    let loaded = load();
+    let options = perf_reader::Options::new();
+    let mut poller = Poller::new().unwrap();
+    let buffers = loaded.map("samples").unwrap().perf_buffers(64 * 1024, &options).unwrap();
+    send(&loaded, "samples_once");
+    let perf = poller.add_perf(buffers).unwrap();
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+    assert_eq!(drain(&mut poller, None), [(perf, 1)]);
+    // The same when it is taken out and comes back, told of the record or not.
+    for waits in [0, 1] {
+        let perf = poller.sources().map(|(token, _)| token).next().unwrap();
+        send(&loaded, "samples_once");
+        (0..waits).for_each(|_| assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready));
+        let Some(Source::Perf(buffers)) = poller.remove(perf) else { panic!("perf buffers") };
+        let again = poller.add_perf(buffers).unwrap();
+        assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+        assert_eq!(drain(&mut poller, None), [(again, 1)]);
+    }
+    assert_eq!(poller.wait(NOW).unwrap(), Wake::TimedOut);
+    let mut poller = Poller::new().unwrap();
+    let set = perf_set(&loaded, &options);
+    send(&loaded, "samples_once");
+    let set = poller.add_perf_set(set).unwrap();
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+    assert_eq!(drain(&mut poller, None), [(set, 1)]);
 }
 
 fn ring_that_is_always_ready_starves_no_other_source() {

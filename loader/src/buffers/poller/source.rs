@@ -61,6 +61,23 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Returns whether perf buffers have something to read; false for other sources, of which the kernel can be asked again.
+    pub(super) fn has_perf_records(&self) -> bool {
+        #[cfg(feature = "perf")]
+        {
+            let set = match self {
+                Self::Perf(buffers) => buffers.set(),
+                Self::PerfSet(set) => set,
+                _ => return false,
+            };
+            set.iter().any(|buffer| buffer.reader().fill() > 0)
+        }
+        #[cfg(not(feature = "perf"))]
+        false
+    }
+}
+
 impl AsFd for Source {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {

@@ -163,10 +163,13 @@ impl Poller {
             .add(source.as_fd(), interest, token.0, why)
             .map_err(|error| Error::kernel("add a source to a poller", &error))?;
         self.next += 1;
+        // Adding a perf source polls its events, which consumes a wake-up of before. Its record can be seen by now: the kernel
+        // moves `data_head` before it sends the wake-up (`perf_output_put_handle` in `kernel/events/ring_buffer.c`).
+        let ready = source.has_perf_records();
         self.entries.push(Entry {
             token,
             source,
-            ready: false,
+            ready,
             #[cfg(feature = "perf")]
             changes: perf_reader::HotplugChanges::default(),
         });
@@ -174,6 +177,8 @@ impl Poller {
     }
 
     /// Takes a source out, e.g. one that is broken; `None` if there is none of this token.
+    ///
+    /// Drain perf buffers before their own next wait: the kernel does not tell them again what it has told the poller.
     pub fn remove(&mut self, token: Token) -> Option<Source> {
         let source = self.entries.remove(self.index(token)?).source;
         // The kernel forgets a closed file by itself. This one may live on, with the caller.

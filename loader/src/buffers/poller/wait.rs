@@ -139,12 +139,7 @@ impl Poller {
         if look.ready {
             // As long as one source is always ready there is no sleep, so nothing tells of these.
             for entry in &mut self.entries {
-                let set = match &entry.source {
-                    Source::Perf(buffers) => buffers.set(),
-                    Source::PerfSet(set) => set,
-                    _ => continue,
-                };
-                entry.ready |= set.iter().any(|buffer| buffer.reader().fill() > 0);
+                entry.ready |= entry.source.has_perf_records();
             }
         }
         Ok(look)
