@@ -122,7 +122,7 @@ impl<S: EventArray> AdaptiveReader<S> {
     ) -> Result<Option<R::Break>, Error> {
         let now = Instant::now();
         self.set.begin_drain();
-        for buffer in self.set.iter_mut() {
+        for buffer in self.set.buffers_mut() {
             let cpu = buffer.cpu();
             // After a switch once more: what came in between, through the silent event, sent no wake-up.
             loop {

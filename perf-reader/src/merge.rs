@@ -155,7 +155,7 @@ impl Merge {
         // All heads are looked at before anything is handed out.
         let mut drains = Vec::new();
         set.begin_drain();
-        for buffer in set.iter_mut() {
+        for buffer in set.buffers_mut() {
             let cpu = buffer.cpu();
             match buffer.batch() {
                 Ok(drain) => drains.push((cpu, drain)),

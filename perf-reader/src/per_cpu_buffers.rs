@@ -158,8 +158,16 @@ impl PerCpuBuffers {
     /// Returns when to [drain](PerCpuBuffers::drain) next even without a wake-up; `None` if each record sends one, or polls are
     /// [turned off](PerCpuBuffers::set_idle_poll_interval). The time is over if the last drain ended early and left records. For
     /// those who sleep elsewhere: [`wait`](PerCpuBuffers::wait) looks by itself.
+    ///
+    /// A [drain](PerCpuBuffers::drain) puts off the next poll, and so does [`iter_mut`](PerCpuBuffers::iter_mut). If you read by
+    /// [`get_mut`](PerCpuBuffers::get_mut), call [`note_poll`](PerCpuBuffers::note_poll) when the time is over.
     pub fn next_poll(&self) -> Option<Instant> {
         if self.unfinished && self.has_records() { Some(self.idle_poll.last()) } else { self.idle_poll.at() }
+    }
+
+    /// Notes that the caller looks at all buffers now: the [next poll](PerCpuBuffers::next_poll) is due an interval later.
+    pub fn note_poll(&mut self) {
+        self.idle_poll.looked();
     }
 
     /// Returns whether a buffer has something to read.
@@ -199,8 +207,15 @@ impl PerCpuBuffers {
         self.buffers.iter()
     }
 
-    /// The buffers, to drain one by one.
+    /// Walks the buffers, to drain one by one; [notes a poll](PerCpuBuffers::note_poll).
     pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Buffer> {
+        self.note_poll();
+        self.buffers.iter_mut()
+    }
+
+    /// Walks the buffers in a drain that has begun.
+    #[inline]
+    pub(crate) fn buffers_mut(&mut self) -> std::slice::IterMut<'_, Buffer> {
         self.buffers.iter_mut()
     }
 

@@ -32,6 +32,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(undrained_source_keeps_the_wait_from_sleeping),
         test!(drain_that_breaks_keeps_the_wait_from_sleeping),
         test!(perf_records_of_before_the_add_are_found),
+        test!(idle_perf_set_without_wakeups_makes_no_busy_loop),
         test!(ring_that_is_always_ready_starves_no_other_source),
         test!(closed_pipe_is_an_error_with_its_token),
         test!(second_consumer_is_an_error_with_the_token),
@@ -392,6 +393,44 @@ fn perf_records_of_before_the_add_are_found() {
     let set = poller.add_perf_set(set).unwrap();
     assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
     assert_eq!(drain(&mut poller, None), [(set, 1)]);
+}
+
+/// The poller polls such a set on its timer, however the caller reads it.
+fn idle_perf_set_without_wakeups_makes_no_busy_loop() {
+    const IDLE: Duration = Duration::from_millis(250);
+    let loaded = load();
+    let options = perf_reader::Options::new().wakeup(perf_reader::Wakeup::Events(10));
+    let mut poller = Poller::new().unwrap();
+    let token = poller.add_perf_set(perf_set(&loaded, &options)).unwrap();
+    for by_cpu in [false, true] {
+        send(&loaded, "samples_once");
+        let (mut waits, mut records, began) = (0, 0, Instant::now());
+        while began.elapsed() < IDLE {
+            let wake = poller.wait(Some(IDLE)).unwrap();
+            waits += 1;
+            for (_, source) in poller.ready().filter(|_| wake == Wake::Ready) {
+                let Source::PerfSet(set) = source else { panic!("a set") };
+                if by_cpu {
+                    for cpu in perf_reader::online_cpus().unwrap() {
+                        records += set.get_mut(cpu).unwrap().batch().unwrap().records().count();
+                    }
+                } else {
+                    records += set.iter_mut().map(|buffer| buffer.batch().unwrap().records().count()).sum::<usize>();
+                }
+            }
+        }
+        assert_eq!(records, 1);
+        assert!(waits <= 6, "{waits} waits in {:?}", began.elapsed());
+    }
+    // A source that nobody reads is told of once for each time that it is returned.
+    send(&loaded, "samples_once");
+    let (mut waits, began) = (0, Instant::now());
+    while began.elapsed() < IDLE {
+        poller.wait(Some(IDLE)).unwrap();
+        assert!(poller.source_mut(token).is_some());
+        waits += 1;
+    }
+    assert!(waits <= 6, "{waits} waits in {:?}", began.elapsed());
 }
 
 fn ring_that_is_always_ready_starves_no_other_source() {

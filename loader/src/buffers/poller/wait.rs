@@ -127,7 +127,13 @@ impl Poller {
                 #[cfg(feature = "perf")]
                 Source::Perf(buffers) => entry.ready |= buffers.next_poll().is_some_and(|at| at <= now),
                 #[cfg(feature = "perf")]
-                Source::PerfSet(set) => entry.ready |= set.next_poll().is_some_and(|at| at <= now),
+                Source::PerfSet(set) => {
+                    if set.next_poll().is_some_and(|at| at <= now) {
+                        // The caller may read it in a way that does not note the poll, and would then be told at once again.
+                        set.note_poll();
+                        entry.ready |= entry.source.has_perf_records();
+                    }
+                }
                 Source::Fd(_) => {}
             }
             look.ready |= entry.ready;
