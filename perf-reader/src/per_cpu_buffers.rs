@@ -258,11 +258,11 @@ impl PerCpuBuffers {
     /// [`Error::System`] if epoll_wait(2) fails.
     #[doc(alias = "perf_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
+        if std::mem::take(&mut self.unfinished) && self.has_records() {
+            return Ok(if self.waiter.is_stopped_meanwhile()? { Wake::Stopped } else { Wake::Ready });
+        }
         let buffers = &self.buffers;
         let pending = || buffers.iter().any(|buffer| buffer.reader().fill() > 0);
-        if std::mem::take(&mut self.unfinished) && pending() && !self.waiter.is_stopped() {
-            return Ok(Wake::Ready);
-        }
         self.waiter.wait(timeout, &mut self.idle_poll, pending)
     }
 

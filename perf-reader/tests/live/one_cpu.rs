@@ -1,5 +1,6 @@
 //! One CPU's buffer against the real kernel.
 
+use std::io::{PipeWriter, Write};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
         live!(wakes_every_n_bytes),
         live!(drain_that_ends_early_loses_nothing),
         live!(next_poll_is_over_after_a_drain_that_ended_early),
+        live!(stop_by_its_fd_ends_waits_between_drains_that_end_early),
         live!(records_below_the_threshold_are_polled),
         live!(undrained_record_makes_no_busy_loop),
         live!(idle_reader_polls_only_without_wakeups),
@@ -237,6 +239,19 @@ fn next_poll_is_over_after_a_drain_that_ended_early(sender: &Sender) {
     assert!(std::panic::catch_unwind(panicking).is_err());
     assert!(set.next_poll().is_some());
     assert_eq!(set.wait(SOON).unwrap(), Wake::Ready);
+}
+
+/// As a signal handler stops it: by write(2). Each drain leaves records, so no wait sleeps.
+fn stop_by_its_fd_ends_waits_between_drains_that_end_early(sender: &Sender) {
+    let mut set = set(sender, 8, &Options::new());
+    let mut line = PipeWriter::from(set.stopper().unwrap().as_fd().try_clone_to_owned().unwrap());
+    sender.send(0, 8, 200).unwrap();
+    line.write_all(b"x").unwrap();
+    let waits = (0..199).position(|_| {
+        assert_eq!(set.drain(|_, _| ControlFlow::Break(())), Some(()));
+        set.wait(None).unwrap() == Wake::Stopped
+    });
+    assert!(waits.is_some_and(|waits| waits <= 64), "{waits:?}");
 }
 
 /// A few records, and then none: a wait without end returns all the same, and so does one that is shorter than the time
