@@ -258,12 +258,18 @@ impl PerCpuBuffers {
     /// [`Error::System`] if epoll_wait(2) fails.
     #[doc(alias = "perf_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
-        if std::mem::take(&mut self.unfinished) && self.has_records() {
-            return Ok(if self.waiter.is_stopped_meanwhile()? { Wake::Stopped } else { Wake::Ready });
+        if self.unfinished && self.has_records() {
+            if self.waiter.is_stopped_meanwhile()? {
+                // The records are told of after the stop.
+                return Ok(Wake::Stopped);
+            }
+            self.unfinished = false;
+            return Ok(Wake::Ready);
         }
         let buffers = &self.buffers;
         let pending = || buffers.iter().any(|buffer| buffer.reader().fill() > 0);
-        self.waiter.wait(timeout, &mut self.idle_poll, pending)
+        self.unfinished = false;
+        self.waiter.wait(timeout, &mut self.idle_poll, &mut self.unfinished, pending)
     }
 
     /// Calls `each` with every record that is there now and its CPU's id. All CPUs are looked at, ready or not: the process

@@ -95,11 +95,12 @@ impl Waiter {
     }
 
     /// Sleeps until there is a wake-up or a stop, the time is up, or a look finds what woke no reader: `pending` tells
-    /// whether there are records.
+    /// whether there are records. Sets `untold` if a stop hides a wake-up, which the kernel does not send again.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
         idle_poll: &mut IdlePoll,
+        untold: &mut bool,
         pending: impl Fn() -> bool,
     ) -> Result<Wake, Error> {
         // A time-out too long for the clock is none.
@@ -121,6 +122,7 @@ impl Waiter {
                 .map_err(|error| Error::system("waiting for perf events", &error))?;
             if stopped && let Some(stop) = &mut self.stop {
                 stop.notice();
+                *untold = ready > 1;
                 return Ok(Wake::Stopped);
             }
             if ready > 0 {

@@ -25,6 +25,7 @@ pub(crate) fn tests() -> Vec<Test> {
         live!(drain_that_ends_early_loses_nothing),
         live!(next_poll_is_over_after_a_drain_that_ended_early),
         live!(stop_by_its_fd_ends_waits_between_drains_that_end_early),
+        live!(records_are_told_of_after_a_stop),
         live!(records_below_the_threshold_are_polled),
         live!(undrained_record_makes_no_busy_loop),
         live!(idle_reader_polls_only_without_wakeups),
@@ -252,6 +253,33 @@ fn stop_by_its_fd_ends_waits_between_drains_that_end_early(sender: &Sender) {
         set.wait(None).unwrap() == Wake::Stopped
     });
     assert!(waits.is_some_and(|waits| waits <= 64), "{waits:?}");
+}
+
+/// A stop that comes together with records, or between a drain that ends early and the next wait, does not hide them.
+fn records_are_told_of_after_a_stop(sender: &Sender) {
+    let mut set = set(sender, 8, &Options::new());
+    let stopper = set.stopper().unwrap();
+    let line = stopper.as_fd().try_clone_to_owned().unwrap();
+    for by_fd in [false, true] {
+        let stop = || {
+            if by_fd { PipeWriter::from(line.try_clone().unwrap()).write_all(b"x").unwrap() } else { stopper.stop() }
+        };
+        sender.send(0, 8, 200).unwrap();
+        stop();
+        assert_eq!(set.wait(None).unwrap(), Wake::Stopped);
+        set.resume().unwrap();
+        assert_eq!(set.wait(SOON).unwrap(), Wake::Ready, "200 records, stopped by its fd: {by_fd}");
+        assert_eq!(set.drain(|_, _| ControlFlow::Break(())), Some(()));
+        stop();
+        while set.wait(SOON).unwrap() == Wake::Ready {
+            assert_eq!(set.drain(|_, _| ControlFlow::Break(())), Some(()));
+        }
+        assert_eq!(set.wait(SOON).unwrap(), Wake::Stopped);
+        set.resume().unwrap();
+        assert_eq!(set.wait(SOON).unwrap(), Wake::Ready, "some are left, stopped by its fd: {by_fd}");
+        set.drain(|_, _| ());
+        assert_eq!(set.wait(Some(Duration::ZERO)).unwrap(), Wake::TimedOut);
+    }
 }
 
 /// A few records, and then none: a wait without end returns all the same, and so does one that is shorter than the time
