@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::event_array::EventArray;
 use crate::options::Options;
 use crate::per_cpu_buffers::PerCpuBuffers;
-use crate::per_cpu_buffers::hotplug::HotplugChanges;
+use crate::per_cpu_buffers::changes::HotplugChanges;
 use crate::record::Record;
 use crate::wait::{Stopper, Wake};
 

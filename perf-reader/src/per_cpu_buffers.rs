@@ -1,7 +1,8 @@
 //! All CPUs' buffers, waited for and drained as one.
 
+pub(crate) mod changes;
 mod connect;
-pub(crate) mod hotplug;
+mod hotplug;
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,6 +16,7 @@ use crate::cpus::online_cpus;
 use crate::error::Error;
 use crate::idle_poll::IdlePoll;
 use crate::options::Options;
+use crate::per_cpu_buffers::changes::HotplugChanges;
 use crate::record::Record;
 use crate::wait::{Stopper, Waiter, Wake};
 
@@ -50,6 +52,8 @@ pub struct PerCpuBuffers {
     buffers: Vec<Buffer>,
     /// CPUs that have a buffer and were not online when last looked at.
     away: Vec<u32>,
+    /// What a refresh that failed has found.
+    changes: HotplugChanges,
     waiter: Waiter,
     idle_poll: IdlePoll,
     bytes: u32,
@@ -101,6 +105,7 @@ impl PerCpuBuffers {
         Ok(Self {
             buffers: Vec::new(),
             away: Vec::new(),
+            changes: HotplugChanges::default(),
             waiter: Waiter::new()?,
             idle_poll: IdlePoll::for_wakeup(options.wakeup),
             bytes,

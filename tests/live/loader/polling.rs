@@ -35,6 +35,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(idle_perf_set_without_wakeups_makes_no_busy_loop),
         test!(ring_that_is_always_ready_starves_no_other_source),
         test!(closed_pipe_is_an_error_with_its_token),
+        test!(refresh_that_fails_starves_no_other_source),
         test!(second_consumer_is_an_error_with_the_token),
     ];
     let since = |test: Test| {
@@ -485,6 +486,41 @@ fn closed_pipe_is_an_error_with_its_token() {
     let regular = std::fs::File::open("/proc/self/exe").unwrap();
     let error = poller.add_fd(&regular).unwrap_err();
     assert_eq!(error.errno().map(cutaway::Errno::raw), Some(libc::EPERM), "{error}");
+}
+
+/// The slots of both maps are emptied, and one map takes no new events. Takes a second: that is when slots are looked at.
+fn refresh_that_fails_starves_no_other_source() {
+    let (frozen, other) = (load(), load());
+    let options = perf_reader::Options::new();
+    let cpus = perf_reader::online_cpus().unwrap();
+    let mut poller = Poller::new().unwrap();
+    let [failing, good] = [&frozen, &other].map(|loaded| {
+        let samples = loaded.map("samples").unwrap();
+        let token = poller.add_perf(samples.perf_buffers(64 * 1024, &options).unwrap()).unwrap();
+        cpus.iter().for_each(|cpu| assert!(samples.delete(&cpu.to_ne_bytes()).unwrap()));
+        token
+    });
+    freeze(&frozen);
+    let error = poller.wait(LONG).unwrap_err();
+    assert_eq!(error.token, Some(failing), "{error}");
+    // The other one has its slots again, and is ready for that.
+    assert_eq!(poller.wait(NOW).unwrap(), Wake::Ready);
+    assert_eq!(drain(&mut poller, None), [(good, 0)]);
+    let changes = perf_reader::HotplugChanges { regained: cpus, ..Default::default() };
+    assert_eq!(poller.take_changes(good), changes);
+    send(&other, "samples_once");
+    assert_eq!(poller.wait(NOW).unwrap(), Wake::Ready);
+    assert_eq!(drain(&mut poller, None), [(good, 1)]);
+}
+
+/// Makes the map `samples` refuse changes by user space.
+#[expect(unsafe_code, reason = "no function of the loader freezes a map of the caller's choice")]
+fn freeze(loaded: &Loaded) {
+    const MAP_FREEZE: libc::c_int = 22;
+    let attr = [loaded.map("samples").unwrap().as_fd().as_raw_fd()];
+    // SAFETY: the attribute is alive, and as long as stated.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, MAP_FREEZE, attr.as_ptr(), size_of_val(&attr)) };
+    assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
 }
 
 fn second_consumer_is_an_error_with_the_token() {

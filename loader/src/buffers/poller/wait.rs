@@ -38,9 +38,10 @@ impl Poller {
     /// # Errors
     ///
     /// [`PollError`] with the token of the source that is broken: a ring that is corrupt or that another process reads as
-    /// well; perf buffers whose CPUs cannot be looked for; a file descriptor that is closed at its other end and has nothing
-    /// more to read, or has an error. The wait fails in this way until that source is [removed](Self::remove); no event of
-    /// another source is lost by it. Without a token if epoll_wait(2) fails.
+    /// well; a file descriptor that is closed at its other end and has nothing more to read, or has an error. The wait fails in
+    /// this way until that source is [removed](Self::remove). Perf buffers whose CPUs or slots cannot be looked after
+    /// ([`AdaptiveReader::refresh`](perf_reader::AdaptiveReader::refresh)) make a wait fail at most once a second, and can be
+    /// read all the same. No event of another source is lost. Without a token if epoll_wait(2) fails.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, PollError> {
         // A time too long for the clock is none.
         self.wait_for(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
@@ -207,16 +208,23 @@ impl Poller {
         }
     }
 
-    /// Looks for CPUs that came or went, once a second.
+    /// Looks for CPUs that came or went, once a second, in all perf buffers. Returns the first error afterwards.
     #[cfg(feature = "perf")]
     fn refresh(&mut self) -> Result<(), PollError> {
         if self.refreshed.elapsed() < REFRESH {
             return Ok(());
         }
         self.refreshed = Instant::now();
+        let mut failed = None;
         for entry in &mut self.entries {
             if let Source::Perf(buffers) = &mut entry.source {
-                let new = buffers.refresh().map_err(|error| PollError::of(entry.token, error))?;
+                let new = match buffers.refresh() {
+                    Ok(new) => new,
+                    Err(error) => {
+                        failed.get_or_insert(PollError::of(entry.token, error));
+                        continue;
+                    }
+                };
                 // The caller may want to know even if no record comes.
                 entry.ready |= new != perf_reader::HotplugChanges::default();
                 let known = &mut entry.changes;
@@ -236,7 +244,7 @@ impl Poller {
                 }
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 }
 
