@@ -29,6 +29,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(perf_records_below_the_threshold_are_found_by_the_timer),
         test!(record_sent_while_a_wait_begins_wakes_it),
         test!(removed_source_is_not_waited_for),
+        test!(token_of_another_poller_is_unknown),
+        test!(exchanged_source_makes_no_busy_loop),
         test!(undrained_source_keeps_the_wait_from_sleeping),
         test!(drain_that_breaks_keeps_the_wait_from_sleeping),
         test!(perf_records_of_before_the_add_are_found),
@@ -312,6 +314,48 @@ fn removed_source_is_not_waited_for() {
     send(&loaded, "into_first");
     assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
     assert_eq!(drain(&mut poller, None), [(again, 1)]);
+}
+
+fn token_of_another_poller_is_unknown() {
+    let (read, _write) = pipe().unwrap();
+    let (mut one, mut other) = (Poller::new().unwrap(), Poller::new().unwrap());
+    let token = one.add_fd(&read).unwrap();
+    let others = other.add_fd(&read).unwrap();
+    assert_ne!(token, others);
+    assert!(other.source(token).is_none() && other.source_mut(token).is_none() && other.remove(token).is_none());
+    assert!(other.take_changes(token) == perf_reader::HotplugChanges::default());
+    assert!(one.source(token).is_some() && other.remove(others).is_some());
+}
+
+/// The former file of a source stays readable, and watched: the caller has its descriptor.
+fn exchanged_source_makes_no_busy_loop() {
+    const IDLE: Duration = Duration::from_millis(200);
+    let ((read, mut write), (empty, mut into_empty)) = (pipe().unwrap(), pipe().unwrap());
+    let (mut poller, mut another) = (Poller::new().unwrap(), Poller::new().unwrap());
+    let token = poller.add_fd(&read).unwrap();
+    let of_another = another.add_fd(&empty).unwrap();
+    std::mem::swap(poller.source_mut(token).unwrap(), another.source_mut(of_another).unwrap());
+    drop(poller.remove(token));
+    write.write_all(b"abc").unwrap();
+    let before = cpu_time();
+    assert_eq!(poller.wait(Some(IDLE)).unwrap(), Wake::TimedOut);
+    assert!(cpu_time() - before < IDLE / 2, "{:?}", cpu_time() - before);
+    // Other sources are watched as before.
+    let token = poller.add_fd(&empty).unwrap();
+    into_empty.write_all(b"abc").unwrap();
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+    assert_eq!(poller.ready().map(|(token, _)| token).collect::<Vec<_>>(), [token]);
+    poller.stopper().stop();
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Stopped);
+}
+
+/// Returns for how long this thread has run.
+#[expect(unsafe_code, reason = "asks a clock")]
+fn cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the struct is alive and writable.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) }, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn undrained_source_keeps_the_wait_from_sleeping() {

@@ -178,7 +178,7 @@ impl Poller {
     /// Sleeps, and marks the sources that epoll reports. Returns whether it reported any.
     fn sleep(&mut self, limit: Option<Duration>) -> Result<bool, PollError> {
         let Self { epoll, stop, entries, .. } = self;
-        let mut broken = None;
+        let (mut broken, mut unknown) = (None, 0);
         let report = |event: Event| {
             if event.token == STOP {
                 stop.notice();
@@ -186,7 +186,10 @@ impl Poller {
             }
             let token = Token(event.token);
             let index = entries.binary_search_by_key(&token, |entry| entry.token);
-            let Some(entry) = index.ok().and_then(|index| entries.get_mut(index)) else { return };
+            let Some(entry) = index.ok().and_then(|index| entries.get_mut(index)) else {
+                unknown += 1;
+                return;
+            };
             match &entry.source {
                 // What stands at its head says whether it is ready: this may be an edge of long ago.
                 #[cfg(feature = "ring")]
@@ -199,8 +202,12 @@ impl Poller {
         };
         let why = "sleeps until a source has something, or it is time to look";
         let count = epoll.wait_events(limit, why, report).map_err(|error| failed("wait for sources", &error))?;
+        if unknown != 0 {
+            // It would end every sleep from now on.
+            self.watch_anew().map_err(|error| failed("wait for sources, one of which was exchanged", &error))?;
+        }
         match broken {
-            None => Ok(count != 0),
+            None => Ok(count > unknown),
             Some(token) => {
                 let why = "it is closed at its other end, or has an error: remove it (`Poller::remove`)".to_owned();
                 Err(PollError::of(token, Error::Invalid { operation: "wait for a file descriptor".to_owned(), why }))
