@@ -113,7 +113,7 @@ impl<S: EventArray> AdaptiveReader<S> {
     /// wake-ups off or on where that is due. Returns what `each` broke with, if it did.
     ///
     /// # Errors
-    /// [`Error::System`] if a slot cannot be set; it is tried again the next time.
+    /// [`Error::System`] if a slot cannot be set; it is tried again the next time. The next drain begins with the CPU behind it.
     #[doc(alias = "perf_buffer__consume")]
     #[inline]
     pub fn drain<R: IntoControlFlow>(
@@ -121,8 +121,8 @@ impl<S: EventArray> AdaptiveReader<S> {
         mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>) -> R,
     ) -> Result<Option<R::Break>, Error> {
         let now = Instant::now();
-        self.set.begin_drain();
-        for buffer in self.set.buffers_mut() {
+        for index in self.set.begin_drain() {
+            let Some(buffer) = self.set.at(index) else { break };
             let cpu = buffer.cpu();
             // After a switch once more: what came in between, through the silent event, sent no wake-up.
             loop {
@@ -130,6 +130,7 @@ impl<S: EventArray> AdaptiveReader<S> {
                     buffer.drain_and_adapt(|cpu, record| each(cpu, record).into_control_flow(), now);
                 if let ControlFlow::Break(value) = flow {
                     // The slot stays due: the next drain writes it.
+                    self.set.broke_at(index);
                     return Ok(Some(value));
                 }
                 if !slot_is_due {
@@ -139,7 +140,10 @@ impl<S: EventArray> AdaptiveReader<S> {
                     buffer.is_in_slot();
                     break;
                 }
-                self.slots.set(cpu, buffer.in_slot()).map_err(|error| Error::slot(cpu, &error))?;
+                if let Err(error) = self.slots.set(cpu, buffer.in_slot()) {
+                    self.set.broke_at(index);
+                    return Err(Error::slot(cpu, &error));
+                }
                 buffer.is_in_slot();
                 self.switches = self.switches.wrapping_add(1);
             }

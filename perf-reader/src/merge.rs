@@ -157,7 +157,8 @@ impl Merge {
         };
         // All heads are looked at before anything is handed out.
         let mut drains = Vec::new();
-        set.begin_drain();
+        // Their order does not matter: records are handed out by time.
+        let _ = set.begin_drain();
         for buffer in set.buffers_mut() {
             let cpu = buffer.cpu();
             match buffer.batch() {

@@ -67,6 +67,8 @@ pub struct PerCpuBuffers {
     /// A wake-up may have been consumed without all records being read: a drain is going on, broke, failed or panicked, or
     /// a stop ended a wait. Nothing else tells of these records.
     unfinished: bool,
+    /// The index of the buffer that the next drain begins with: the one behind that at which the last drain broke.
+    first: usize,
 }
 
 impl PerCpuBuffers {
@@ -114,6 +116,7 @@ impl PerCpuBuffers {
             chosen: None,
             without_slot: Vec::new(),
             unfinished: false,
+            first: 0,
         })
     }
 
@@ -190,17 +193,34 @@ impl PerCpuBuffers {
         self.idle_poll.set(time);
     }
 
-    /// Notes that a drain of all buffers begins. It counts as ended early until [`Self::finished`].
+    /// Notes that a drain of all buffers begins. It counts as ended early until [`Self::finished`]. Returns the indices of the
+    /// buffers in the order in which to drain them.
     #[inline]
-    pub(crate) fn begin_drain(&mut self) {
+    pub(crate) fn begin_drain(&mut self) -> impl Iterator<Item = usize> + use<> {
         self.idle_poll.looked();
         self.unfinished = true;
+        let all = self.buffers.len();
+        let first = self.first.min(all);
+        (first..all).chain(0..first)
+    }
+
+    /// Returns the buffer at an index.
+    #[inline]
+    pub(crate) fn at(&mut self, index: usize) -> Option<&mut Buffer> {
+        self.buffers.get_mut(index)
+    }
+
+    /// Notes that the drain broke at the buffer of this index. The next one begins behind it, so that a CPU which is always busy
+    /// does not keep the others from being read.
+    pub(crate) fn broke_at(&mut self, index: usize) {
+        self.first = index.saturating_add(1);
     }
 
     /// Notes that the drain has read all buffers to their ends.
     #[inline]
     pub(crate) fn finished(&mut self) {
         self.unfinished = false;
+        self.first = 0;
     }
 
     fn place(&self, cpu: u32) -> Result<usize, usize> {
@@ -281,7 +301,8 @@ impl PerCpuBuffers {
     /// is awake anyway, and a look costs one load.
     ///
     /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`. The
-    /// record that it broke at is read; those behind it stay, and the next [`wait`](PerCpuBuffers::wait) returns at once.
+    /// record that it broke at is read; those behind it stay, and the next [`wait`](PerCpuBuffers::wait) returns at once. The next
+    /// drain begins with the CPU behind the one that it broke at.
     ///
     /// Ends however fast programs write. A CPU whose ring is corrupt is left as it is: see [`Corrupt`].
     #[doc(alias = "perf_buffer__consume")]
@@ -290,10 +311,11 @@ impl PerCpuBuffers {
         &mut self,
         mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>) -> R,
     ) -> Option<R::Break> {
-        self.begin_drain();
-        for buffer in &mut self.buffers {
+        for index in self.begin_drain() {
+            let Some(buffer) = self.buffers.get_mut(index) else { break };
             let (_, flow) = buffer.drain_each(|cpu, record| each(cpu, record).into_control_flow());
             if let ControlFlow::Break(value) = flow {
+                self.broke_at(index);
                 return Some(value);
             }
         }
