@@ -339,7 +339,8 @@ fn exchanged_source_makes_no_busy_loop() {
     write.write_all(b"abc").unwrap();
     let before = cpu_time();
     assert_eq!(poller.wait(Some(IDLE)).unwrap(), Wake::TimedOut);
-    assert!(cpu_time() - before < IDLE / 2, "{:?}", cpu_time() - before);
+    let ran = cpu_time() - before;
+    assert!(ran < IDLE / 20, "the wait ran for {ran:?}");
     // Other sources are watched as before.
     let token = poller.add_fd(&empty).unwrap();
     into_empty.write_all(b"abc").unwrap();
