@@ -121,8 +121,8 @@ impl<M: Consume> RingSet<M> {
     /// Calls `each` with every record that is committed now and the index of its ring, one ring after another: see
     /// [`Ring::drain`]. Makes no system call.
     ///
-    /// If `each` breaks, the next drain begins with the ring behind the one that it broke at, so that a ring which is always busy
-    /// does not keep the others from being read.
+    /// If `each` breaks, the next drain begins with the ring behind the one that it broke at, so that a ring which is
+    /// always busy does not keep the others from being read.
     ///
     /// # Errors
     /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`remove`](Self::remove) takes it out.

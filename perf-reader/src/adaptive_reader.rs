@@ -113,7 +113,8 @@ impl<S: EventArray> AdaptiveReader<S> {
     /// wake-ups off or on where that is due. Returns what `each` broke with, if it did.
     ///
     /// # Errors
-    /// [`Error::System`] if a slot cannot be set; it is tried again the next time. The next drain begins with the CPU behind it.
+    /// [`Error::System`] if a slot cannot be set; it is tried again the next time. The next drain begins with the CPU
+    /// behind it.
     #[doc(alias = "perf_buffer__consume")]
     #[inline]
     pub fn drain<R: IntoControlFlow>(

@@ -115,9 +115,8 @@ impl Merge {
     /// samples not handed out stay in the rings.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read (if `each` breaks, the next drain returns it);
-    /// [`Error::System`] if the set was opened without
-    /// [`timestamps`](crate::Options::timestamps).
+    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read (if `each` breaks, the next drain
+    /// returns it); [`Error::System`] if the set was opened without [`timestamps`](crate::Options::timestamps).
     pub fn drain<R: IntoControlFlow>(
         &mut self,
         set: &mut PerCpuBuffers,
@@ -190,7 +189,8 @@ impl Merge {
         drop(lanes);
         drop(drains);
         if ended.is_some() {
-            // The value that it broke with must not get lost. A ring that cannot be read is found again, other records are not.
+            // The value that it broke with must not get lost. A ring that cannot be read is found again, other records
+            // are not.
             self.corrupt =
                 corrupt.filter(|found| matches!(found, Error::Corrupt { corrupt: Corrupt::Content { .. }, .. }));
             return Ok(ended);

@@ -64,8 +64,8 @@ pub struct PerCpuBuffers {
     chosen: Option<Vec<u32>>,
     /// CPUs that the map has no slot for. They have no buffer.
     without_slot: Vec<u32>,
-    /// A wake-up may have been consumed without all records being read: a drain is going on, broke, failed or panicked, or
-    /// a stop ended a wait. Nothing else tells of these records.
+    /// A wake-up may have been consumed without all records being read: a drain is going on, broke, failed or panicked,
+    /// or a stop ended a wait. Nothing else tells of these records.
     unfinished: bool,
     /// The index of the buffer that the next drain begins with: the one behind that at which the last drain broke.
     first: usize,
@@ -163,17 +163,19 @@ impl PerCpuBuffers {
         self.buffers.iter().filter_map(Buffer::next_poll).min()
     }
 
-    /// Returns when to [drain](PerCpuBuffers::drain) next even without a wake-up; `None` if each record sends one, or polls are
-    /// [turned off](PerCpuBuffers::set_idle_poll_interval). The time is over if the last drain ended early and left records. For
-    /// those who sleep elsewhere: [`wait`](PerCpuBuffers::wait) looks by itself.
+    /// Returns when to [drain](PerCpuBuffers::drain) next even without a wake-up; `None` if each record sends one, or
+    /// polls are [turned off](PerCpuBuffers::set_idle_poll_interval). The time is over if the last drain ended early
+    /// and left records. For those who sleep elsewhere: [`wait`](PerCpuBuffers::wait) looks by itself.
     ///
-    /// A [drain](PerCpuBuffers::drain) puts off the next poll, and so does [`iter_mut`](PerCpuBuffers::iter_mut). If you read by
-    /// [`get_mut`](PerCpuBuffers::get_mut), call [`note_poll`](PerCpuBuffers::note_poll) when the time is over.
+    /// A [drain](PerCpuBuffers::drain) puts off the next poll, and so does [`iter_mut`](PerCpuBuffers::iter_mut). If
+    /// you read by [`get_mut`](PerCpuBuffers::get_mut), call [`note_poll`](PerCpuBuffers::note_poll) when the time is
+    /// over.
     pub fn next_poll(&self) -> Option<Instant> {
         if self.unfinished && self.has_records() { Some(self.idle_poll.last()) } else { self.idle_poll.at() }
     }
 
-    /// Notes that the caller looks at all buffers now: the [next poll](PerCpuBuffers::next_poll) is due an interval later.
+    /// Notes that the caller looks at all buffers now: the [next poll](PerCpuBuffers::next_poll) is due an interval
+    /// later.
     pub fn note_poll(&mut self) {
         self.idle_poll.looked();
     }
@@ -193,8 +195,8 @@ impl PerCpuBuffers {
         self.idle_poll.set(time);
     }
 
-    /// Notes that a drain of all buffers begins. It counts as ended early until [`Self::finished`]. Returns the indices of the
-    /// buffers in the order in which to drain them.
+    /// Notes that a drain of all buffers begins. It counts as ended early until [`Self::finished`]. Returns the indices
+    /// of the buffers in the order in which to drain them.
     #[inline]
     pub(crate) fn begin_drain(&mut self) -> impl Iterator<Item = usize> + use<> {
         self.idle_poll.looked();
@@ -210,8 +212,8 @@ impl PerCpuBuffers {
         self.buffers.get_mut(index)
     }
 
-    /// Notes that the drain broke at the buffer of this index. The next one begins behind it, so that a CPU which is always busy
-    /// does not keep the others from being read.
+    /// Notes that the drain broke at the buffer of this index. The next one begins behind it, so that a CPU which is
+    /// always busy does not keep the others from being read.
     pub(crate) fn broke_at(&mut self, index: usize) {
         self.first = index.saturating_add(1);
     }
@@ -300,9 +302,10 @@ impl PerCpuBuffers {
     /// Calls `each` with every record that is there now and its CPU's id. All CPUs are looked at, ready or not: the process
     /// is awake anyway, and a look costs one load.
     ///
-    /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`. The
-    /// record that it broke at is read; those behind it stay, and the next [`wait`](PerCpuBuffers::wait) returns at once. The next
-    /// drain begins with the CPU behind the one that it broke at.
+    /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns
+    /// `Some(value)`. The record that it broke at is read; those behind it stay, and the next
+    /// [`wait`](PerCpuBuffers::wait) returns at once. The next drain begins with the CPU behind the one that it broke
+    /// at.
     ///
     /// Ends however fast programs write. A CPU whose ring is corrupt is left as it is: see [`Corrupt`].
     #[doc(alias = "perf_buffer__consume")]

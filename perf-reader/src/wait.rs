@@ -57,8 +57,8 @@ impl Waiter {
         self.stop.as_ref().is_some_and(Stop::is_stopped)
     }
 
-    /// Returns whether there was a stop, for a wait that does not sleep. A reader that is always busy never does, so a stop that
-    /// came by the descriptor alone has to be asked for, now and then.
+    /// Returns whether there was a stop, for a wait that does not sleep. A reader that is always busy never does, so a
+    /// stop that came by the descriptor alone has to be asked for, now and then.
     pub(crate) fn is_stopped_meanwhile(&mut self) -> Result<bool, Error> {
         self.at_once = self.at_once.wrapping_add(1);
         if self.at_once.is_multiple_of(ASK_EVERY)

@@ -74,8 +74,8 @@ impl PerCpuBuffers {
         }
         match buffer.replacement(&self.options) {
             Ok(replacement) => {
-                // What can fail comes first: then the buffer's event stays dead, and is found so the next time. Closing the
-                // new one takes it out of epoll.
+                // What can fail comes first: then the buffer's event stays dead, and is found so the next time. Closing
+                // the new one takes it out of epoll.
                 self.waiter.watch(cpu, replacement.as_fd()).map_err(of_cpu)?;
                 connect(cpu, replacement.as_fd(), slots).map_err(of_cpu)?;
                 let former = buffer.replace_with(replacement);
@@ -111,8 +111,8 @@ impl PerCpuBuffers {
         Ok(())
     }
 
-    /// Finds slots that another reader has taken, and takes back those that are empty. Leaves out CPUs whose events may be
-    /// dead: their slots would seem to be another reader's.
+    /// Finds slots that another reader has taken, and takes back those that are empty. Leaves out CPUs whose events may
+    /// be dead: their slots would seem to be another reader's.
     fn check_slots(&mut self, slots: &impl EventArray, failures: &mut Failures, changes: &mut HotplugChanges) {
         for buffer in &mut self.buffers {
             let cpu = buffer.cpu();

@@ -209,7 +209,8 @@ fn drain_that_ends_early_loses_nothing(sender: &Sender) {
     assert_eq!((set.wait(SOON).unwrap(), set.next_poll()), (Wake::TimedOut, None));
 }
 
-/// For those who sleep by [`AsFd`] and `next_poll`: the time is over while records are left, and only then, without a wait.
+/// For those who sleep by [`AsFd`] and `next_poll`: the time is over while records are left, and only then, without a
+/// wait.
 fn next_poll_is_over_after_a_drain_that_ended_early(sender: &Sender) {
     let mut set = set(sender, 8, &Options::new());
     for read_by_hand in [false, true] {

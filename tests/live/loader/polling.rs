@@ -533,7 +533,8 @@ fn closed_pipe_is_an_error_with_its_token() {
     assert_eq!(error.errno().map(cutaway::Errno::raw), Some(libc::EPERM), "{error}");
 }
 
-/// The slots of both maps are emptied, and one map takes no new events. Takes a second: that is when slots are looked at.
+/// The slots of both maps are emptied, and one map takes no new events. Takes a second: that is when slots are looked
+/// at.
 fn refresh_that_fails_starves_no_other_source() {
     let (frozen, other) = (load(), load());
     let options = perf_reader::Options::new();

@@ -86,7 +86,8 @@ impl Source {
         }
     }
 
-    /// Returns whether perf buffers have something to read; false for other sources, of which the kernel can be asked again.
+    /// Returns whether perf buffers have something to read; false for other sources, of which the kernel can be asked
+    /// again.
     pub(super) fn has_perf_records(&self) -> bool {
         #[cfg(feature = "perf")]
         {

@@ -160,8 +160,9 @@ impl Poller {
         self.epoll
             .add(source.as_fd(), interest, token.0, why)
             .map_err(|error| Error::kernel("add a source to a poller", &error))?;
-        // Adding a perf source polls its events, which consumes a wake-up of before. Its record can be seen by now: the kernel
-        // moves `data_head` before it sends the wake-up (`perf_output_put_handle` in `kernel/events/ring_buffer.c`).
+        // Adding a perf source polls its events, which consumes a wake-up of before. Its record can be seen by now: the
+        // kernel moves `data_head` before it sends the wake-up (`perf_output_put_handle` in
+        // `kernel/events/ring_buffer.c`).
         let ready = source.has_perf_records();
         self.entries.push(Entry {
             token,
@@ -173,8 +174,8 @@ impl Poller {
         Ok(token)
     }
 
-    /// Watches all sources anew. A source whose file descriptor the caller has exchanged leaves the former one watched, which
-    /// nothing but this ends: the kernel knows a watched file by its descriptor, and that may be closed.
+    /// Watches all sources anew. A source whose file descriptor the caller has exchanged leaves the former one watched,
+    /// which nothing but this ends: the kernel knows a watched file by its descriptor, and that may be closed.
     pub(super) fn watch_anew(&mut self) -> io::Result<()> {
         let epoll = watching(&self.stop)?;
         for entry in &mut self.entries {
@@ -225,9 +226,9 @@ impl Poller {
         self.entries.binary_search_by_key(&token, |entry| entry.token).ok()
     }
 
-    /// Walks the sources that the last wait found ready, in the order of their adding. Each one that is returned counts as
-    /// drained: read all that it has, since the kernel does not say twice that a perf buffer has something. Leave it where it is:
-    /// see [`source_mut`](Self::source_mut).
+    /// Walks the sources that the last wait found ready, in the order of their adding. Each one that is returned counts
+    /// as drained: read all that it has, since the kernel does not say twice that a perf buffer has something. Leave it
+    /// where it is: see [`source_mut`](Self::source_mut).
     pub fn ready(&mut self) -> impl Iterator<Item = (Token, &mut Source)> {
         self.entries
             .iter_mut()

@@ -29,19 +29,20 @@ struct Look {
 }
 
 impl Poller {
-    /// Sleeps until a source is [`ready`](Self::ready), a [`Stopper`] is used, or `timeout` is over (rounded up to
-    /// milliseconds; `None` waits without limit, zero only asks). Returns at once if a source is ready.
+    /// Sleeps until a source is [`ready`](Self::ready), a [`Stopper`](crate::Stopper) is used, or `timeout` is over
+    /// (rounded up to milliseconds; `None` waits without limit, zero only asks). Returns at once if a source is ready.
     ///
     /// [`Wake::Stopped`] comes first; sources may be ready all the same. After [`Wake::Ready`] a perf buffer may turn out to
     /// have nothing.
     ///
     /// # Errors
     ///
-    /// [`PollError`] with the token of the source that is broken: a ring that is corrupt or that another process reads as
-    /// well; a file descriptor that is closed at its other end and has nothing more to read, or has an error. The wait fails in
-    /// this way until that source is [removed](Self::remove). Perf buffers whose CPUs or slots cannot be looked after
-    /// ([`AdaptiveReader::refresh`](perf_reader::AdaptiveReader::refresh)) make a wait fail at most once a second, and can be
-    /// read all the same. No event of another source is lost. Without a token if epoll_wait(2) fails.
+    /// [`PollError`] with the token of the source that is broken: a ring that is corrupt or that another process reads
+    /// as well; a file descriptor that is closed at its other end and has nothing more to read, or has an error. The
+    /// wait fails in this way until that source is [removed](Self::remove). Perf buffers whose CPUs or slots cannot be
+    /// looked after ([`AdaptiveReader::refresh`](perf_reader::AdaptiveReader::refresh)) make a wait fail at most once a
+    /// second, and can be read all the same. No event of another source is lost. Without a token if epoll_wait(2)
+    /// fails.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, PollError> {
         // A time too long for the clock is none.
         self.wait_for(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
@@ -130,7 +131,8 @@ impl Poller {
                 #[cfg(feature = "perf")]
                 Source::PerfSet(set) => {
                     if set.next_poll().is_some_and(|at| at <= now) {
-                        // The caller may read it in a way that does not note the poll, and would then be told at once again.
+                        // The caller may read it in a way that does not note the poll, and would then be told at once
+                        // again.
                         set.note_poll();
                         entry.ready |= entry.source.has_perf_records();
                     }
