@@ -36,6 +36,8 @@ use cutaway_sys::epoll::Epoll;
 pub struct RingSet<M: Consume = Mapped> {
     rings: Rings<M>,
     waiter: Waiter,
+    /// The index of the ring that the next drain begins with: the one behind that at which the last drain broke.
+    first: usize,
 }
 
 #[derive(Debug)]
@@ -73,7 +75,7 @@ impl<M: Consume> RingSet<M> {
     /// No rings yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { rings: Rings(Vec::new()), waiter: Waiter::default() }
+        Self { rings: Rings(Vec::new()), waiter: Waiter::default(), first: 0 }
     }
 
     /// Adds a ring and returns its index: 0, 1, 2 and so on.
@@ -119,6 +121,9 @@ impl<M: Consume> RingSet<M> {
     /// Calls `each` with every record that is committed now and the index of its ring, one ring after another: see
     /// [`Ring::drain`]. Makes no system call.
     ///
+    /// If `each` breaks, the next drain begins with the ring behind the one that it broke at, so that a ring which is
+    /// always busy does not keep the others from being read.
+    ///
     /// # Errors
     /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`remove`](Self::remove) takes it out.
     #[doc(alias = "ring_buffer__consume")]
@@ -127,10 +132,16 @@ impl<M: Consume> RingSet<M> {
         mut each: impl FnMut(usize, &[u8]) -> R,
     ) -> Result<Option<R::Break>, Error> {
         let mut corrupt = None;
-        for (index, ring) in self.rings.0.iter_mut().enumerate() {
+        let all = self.rings.0.len();
+        let first = std::mem::take(&mut self.first).min(all);
+        for index in (first..all).chain(0..first) {
+            let Some(ring) = self.rings.0.get_mut(index) else { break };
             match ring.drain(|record| each(index, record)) {
                 Ok(None) => {}
-                Ok(ended) => return Ok(ended),
+                Ok(ended) => {
+                    self.first = index.saturating_add(1);
+                    return Ok(ended);
+                }
                 Err(error) => {
                     corrupt.get_or_insert(error);
                 }

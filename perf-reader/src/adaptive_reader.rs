@@ -26,7 +26,7 @@ use crate::error::Error;
 use crate::event_array::EventArray;
 use crate::options::Options;
 use crate::per_cpu_buffers::PerCpuBuffers;
-use crate::per_cpu_buffers::hotplug::HotplugChanges;
+use crate::per_cpu_buffers::changes::HotplugChanges;
 use crate::record::Record;
 use crate::wait::{Stopper, Wake};
 
@@ -115,7 +115,8 @@ impl<S: EventArray> AdaptiveReader<S> {
     /// wake-ups off or on where that is due. Returns what `each` broke with, if it did.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if a slot cannot be set; it is tried again the next time.
+    /// [`Error::Syscall`] if a slot cannot be set; it is tried again the next time. The next drain begins with the CPU
+    /// behind it.
     #[doc(alias = "perf_buffer__consume")]
     #[inline]
     pub fn drain<R: IntoControlFlow>(
@@ -123,8 +124,8 @@ impl<S: EventArray> AdaptiveReader<S> {
         mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>) -> R,
     ) -> Result<Option<R::Break>, Error> {
         let now = Instant::now();
-        self.set.looked();
-        for buffer in self.set.iter_mut() {
+        for index in self.set.begin_drain() {
+            let Some(buffer) = self.set.at(index) else { break };
             let cpu = buffer.cpu();
             // After a switch once more: what came in between, through the silent event, sent no wake-up.
             loop {
@@ -132,7 +133,7 @@ impl<S: EventArray> AdaptiveReader<S> {
                     buffer.drain_and_adapt(|cpu, record| each(cpu, record).into_control_flow(), now);
                 if let ControlFlow::Break(value) = flow {
                     // The slot stays due: the next drain writes it.
-                    self.set.ended_early();
+                    self.set.broke_at(index);
                     return Ok(Some(value));
                 }
                 if !slot_is_due {
@@ -142,11 +143,15 @@ impl<S: EventArray> AdaptiveReader<S> {
                     buffer.is_in_slot();
                     break;
                 }
-                self.slots.set(cpu, buffer.in_slot()).map_err(|error| Error::slot(cpu, &error))?;
+                if let Err(error) = self.slots.set(cpu, buffer.in_slot()) {
+                    self.set.broke_at(index);
+                    return Err(Error::slot(cpu, &error));
+                }
                 buffer.is_in_slot();
                 self.switches = self.switches.wrapping_add(1);
             }
         }
+        self.set.finished();
         Ok(None)
     }
 

@@ -47,6 +47,11 @@ impl IdlePoll {
         }
     }
 
+    /// Returns a time that is over, for what has to be read at once.
+    pub(crate) fn last(&self) -> Instant {
+        self.last
+    }
+
     /// Returns the time of the next look; `None` if looks are turned off.
     pub(crate) fn at(&self) -> Option<Instant> {
         self.last.checked_add(self.every?)

@@ -173,7 +173,7 @@ pub use options::{Options, Wakeup};
 pub use overwrite_buffer::{OverwriteBuffer, Snapshot, SnapshotRecords};
 pub use peek::{Peek, PeekSnapshot, PendingRecord, Positions, RecordCount};
 pub use per_cpu_buffers::PerCpuBuffers;
-pub use per_cpu_buffers::hotplug::HotplugChanges;
+pub use per_cpu_buffers::changes::HotplugChanges;
 pub use reader::{Batch, Reader};
 pub use record::{Record, Records};
 pub use sample::{MAX_PADDING, Sample, WrongLength};

@@ -65,6 +65,8 @@ pub struct Merge {
     /// The time of the last sample handed out.
     newest: u64,
     late: u64,
+    /// A corrupt record that was read by a drain which ended early, to be returned by the next one.
+    corrupt: Option<Error>,
 }
 
 /// A sample in the order of time.
@@ -94,7 +96,7 @@ impl Merge {
     /// A merge that waits for samples up to `delay` after they were stamped. A few milliseconds are ample on an idle machine; on
     /// a virtual one, as much as its CPUs are taken away.
     pub fn new(delay: Duration) -> Self {
-        Self { delay, newest: 0, late: 0 }
+        Self { delay, newest: 0, late: 0, corrupt: None }
     }
 
     /// How long samples are held back.
@@ -114,8 +116,8 @@ impl Merge {
     /// samples not handed out stay in the rings.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`Error::Syscall`] if the set was opened without
-    /// [`timestamps`](crate::Options::timestamps).
+    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read (if `each` breaks, the next drain
+    /// returns it); [`Error::Syscall`] if the set was opened without [`timestamps`](crate::Options::timestamps).
     pub fn drain<R: IntoControlFlow>(
         &mut self,
         set: &mut PerCpuBuffers,
@@ -149,14 +151,15 @@ impl Merge {
             let error = std::io::Error::from_raw_os_error(libc::EINVAL);
             return Err(Error::system("merging a set that was opened without timestamps", &error));
         }
-        let mut corrupt = None;
+        let mut corrupt = self.corrupt.take();
         let mut note = |cpu, found: Corrupt| {
             corrupt.get_or_insert(Error::Corrupt { cpu, corrupt: found });
         };
         // All heads are looked at before anything is handed out.
         let mut drains = Vec::new();
-        set.looked();
-        for buffer in set.iter_mut() {
+        // Their order does not matter: records are handed out by time.
+        let _ = set.begin_drain();
+        for buffer in set.buffers_mut() {
             let cpu = buffer.cpu();
             match buffer.batch() {
                 Ok(drain) => drains.push((cpu, drain)),
@@ -187,9 +190,14 @@ impl Merge {
         drop(lanes);
         drop(drains);
         if ended.is_some() {
-            set.ended_early();
+            // The value that it broke with must not get lost. A ring that cannot be read is found again, other records
+            // are not.
+            self.corrupt =
+                corrupt.filter(|found| matches!(found, Error::Corrupt { corrupt: Corrupt::Content { .. }, .. }));
+            return Ok(ended);
         }
-        corrupt.map_or(Ok(ended), Err)
+        set.finished();
+        corrupt.map_or(Ok(None), Err)
     }
 }
 

@@ -1,7 +1,8 @@
 //! All CPUs' buffers, waited for and drained as one.
 
+pub(crate) mod changes;
 mod connect;
-pub(crate) mod hotplug;
+mod hotplug;
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,6 +16,7 @@ use crate::cpus::online_cpus;
 use crate::error::Error;
 use crate::idle_poll::IdlePoll;
 use crate::options::Options;
+use crate::per_cpu_buffers::changes::HotplugChanges;
 use crate::record::Record;
 use crate::wait::{Stopper, Waiter, Wake};
 
@@ -50,6 +52,8 @@ pub struct PerCpuBuffers {
     buffers: Vec<Buffer>,
     /// CPUs that have a buffer and were not online when last looked at.
     away: Vec<u32>,
+    /// What a refresh that failed has found.
+    changes: HotplugChanges,
     waiter: Waiter,
     idle_poll: IdlePoll,
     bytes: u32,
@@ -60,8 +64,11 @@ pub struct PerCpuBuffers {
     chosen: Option<Vec<u32>>,
     /// CPUs that the map has no slot for. They have no buffer.
     without_slot: Vec<u32>,
-    /// The last drain left records behind.
-    ended_early: bool,
+    /// A wake-up may have been consumed without all records being read: a drain is going on, broke, failed or panicked,
+    /// or a stop ended a wait. Nothing else tells of these records.
+    unfinished: bool,
+    /// The index of the buffer that the next drain begins with: the one behind that at which the last drain broke.
+    first: usize,
 }
 
 impl PerCpuBuffers {
@@ -100,6 +107,7 @@ impl PerCpuBuffers {
         Ok(Self {
             buffers: Vec::new(),
             away: Vec::new(),
+            changes: HotplugChanges::default(),
             waiter: Waiter::new()?,
             idle_poll: IdlePoll::for_wakeup(options.wakeup),
             bytes,
@@ -107,7 +115,8 @@ impl PerCpuBuffers {
             silent_events: false,
             chosen: None,
             without_slot: Vec::new(),
-            ended_early: false,
+            unfinished: false,
+            first: 0,
         })
     }
 
@@ -154,10 +163,26 @@ impl PerCpuBuffers {
         self.buffers.iter().filter_map(Buffer::next_poll).min()
     }
 
-    /// Returns when to [drain](PerCpuBuffers::drain) next even without a wake-up; `None` if each record sends one, or polls are
-    /// [turned off](PerCpuBuffers::set_idle_poll_interval). For those who sleep elsewhere: [`wait`](PerCpuBuffers::wait) looks by itself.
+    /// Returns when to [drain](PerCpuBuffers::drain) next even without a wake-up; `None` if each record sends one, or
+    /// polls are [turned off](PerCpuBuffers::set_idle_poll_interval). The time is over if the last drain ended early
+    /// and left records. For those who sleep elsewhere: [`wait`](PerCpuBuffers::wait) looks by itself.
+    ///
+    /// A [drain](PerCpuBuffers::drain) puts off the next poll, and so does [`iter_mut`](PerCpuBuffers::iter_mut). If
+    /// you read by [`get_mut`](PerCpuBuffers::get_mut), call [`note_poll`](PerCpuBuffers::note_poll) when the time is
+    /// over.
     pub fn next_poll(&self) -> Option<Instant> {
-        if self.ended_early { Some(Instant::now()) } else { self.idle_poll.at() }
+        if self.unfinished && self.has_records() { Some(self.idle_poll.last()) } else { self.idle_poll.at() }
+    }
+
+    /// Notes that the caller looks at all buffers now: the [next poll](PerCpuBuffers::next_poll) is due an interval
+    /// later.
+    pub fn note_poll(&mut self) {
+        self.idle_poll.looked();
+    }
+
+    /// Returns whether a buffer has something to read.
+    fn has_records(&self) -> bool {
+        self.buffers.iter().any(|buffer| buffer.reader().fill() > 0)
     }
 
     /// Sets how long [`wait`](PerCpuBuffers::wait) sleeps at most before it looks at the buffers by itself, 1 millisecond or more
@@ -170,10 +195,34 @@ impl PerCpuBuffers {
         self.idle_poll.set(time);
     }
 
-    /// Notes that all buffers are drained now.
+    /// Notes that a drain of all buffers begins. It counts as ended early until [`Self::finished`]. Returns the indices
+    /// of the buffers in the order in which to drain them.
     #[inline]
-    pub(crate) fn looked(&mut self) {
+    pub(crate) fn begin_drain(&mut self) -> impl Iterator<Item = usize> + use<> {
         self.idle_poll.looked();
+        self.unfinished = true;
+        let all = self.buffers.len();
+        let first = self.first.min(all);
+        (first..all).chain(0..first)
+    }
+
+    /// Returns the buffer at an index.
+    #[inline]
+    pub(crate) fn at(&mut self, index: usize) -> Option<&mut Buffer> {
+        self.buffers.get_mut(index)
+    }
+
+    /// Notes that the drain broke at the buffer of this index. The next one begins behind it, so that a CPU which is
+    /// always busy does not keep the others from being read.
+    pub(crate) fn broke_at(&mut self, index: usize) {
+        self.first = index.saturating_add(1);
+    }
+
+    /// Notes that the drain has read all buffers to their ends.
+    #[inline]
+    pub(crate) fn finished(&mut self) {
+        self.unfinished = false;
+        self.first = 0;
     }
 
     fn place(&self, cpu: u32) -> Result<usize, usize> {
@@ -185,8 +234,15 @@ impl PerCpuBuffers {
         self.buffers.iter()
     }
 
-    /// The buffers, to drain one by one.
+    /// Walks the buffers, to drain one by one; [notes a poll](PerCpuBuffers::note_poll).
     pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Buffer> {
+        self.note_poll();
+        self.buffers.iter_mut()
+    }
+
+    /// Walks the buffers in a drain that has begun.
+    #[inline]
+    pub(crate) fn buffers_mut(&mut self) -> std::slice::IterMut<'_, Buffer> {
         self.buffers.iter_mut()
     }
 
@@ -229,19 +285,27 @@ impl PerCpuBuffers {
     /// [`Error::Syscall`] if epoll_wait(2) fails.
     #[doc(alias = "perf_buffer__poll")]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
-        let buffers = &self.buffers;
-        let pending = || buffers.iter().any(|buffer| buffer.reader().fill() > 0);
-        if std::mem::take(&mut self.ended_early) && pending() && !self.waiter.is_stopped() {
+        if self.unfinished && self.has_records() {
+            if self.waiter.is_stopped_meanwhile()? {
+                // The records are told of after the stop.
+                return Ok(Wake::Stopped);
+            }
+            self.unfinished = false;
             return Ok(Wake::Ready);
         }
-        self.waiter.wait(timeout, &mut self.idle_poll, pending)
+        let buffers = &self.buffers;
+        let pending = || buffers.iter().any(|buffer| buffer.reader().fill() > 0);
+        self.unfinished = false;
+        self.waiter.wait(timeout, &mut self.idle_poll, &mut self.unfinished, pending)
     }
 
     /// Calls `each` with every record that is there now and its CPU's id. All CPUs are looked at, ready or not: the process
     /// is awake anyway, and a look costs one load.
     ///
-    /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`. The
-    /// record that it broke at is read; those behind it stay, and the next [`wait`](PerCpuBuffers::wait) returns at once.
+    /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns
+    /// `Some(value)`. The record that it broke at is read; those behind it stay, and the next
+    /// [`wait`](PerCpuBuffers::wait) returns at once. The next drain begins with the CPU behind the one that it broke
+    /// at.
     ///
     /// Ends however fast programs write. A CPU whose ring is corrupt is left as it is: see [`Corrupt`].
     #[doc(alias = "perf_buffer__consume")]
@@ -250,20 +314,16 @@ impl PerCpuBuffers {
         &mut self,
         mut each: impl FnMut(u32, Result<Record<'_>, Corrupt>) -> R,
     ) -> Option<R::Break> {
-        self.idle_poll.looked();
-        for buffer in &mut self.buffers {
+        for index in self.begin_drain() {
+            let Some(buffer) = self.buffers.get_mut(index) else { break };
             let (_, flow) = buffer.drain_each(|cpu, record| each(cpu, record).into_control_flow());
             if let ControlFlow::Break(value) = flow {
-                self.ended_early = true;
+                self.broke_at(index);
                 return Some(value);
             }
         }
+        self.finished();
         None
-    }
-
-    /// Notes that a drain ended before all was read: no wake-up tells of what is left.
-    pub(crate) fn ended_early(&mut self) {
-        self.ended_early = true;
     }
 
     /// Returns a handle that ends [`wait`](PerCpuBuffers::wait) from another thread or from a signal handler. All handles of

@@ -17,12 +17,17 @@ use crate::idle_poll::IdlePoll;
 /// The stop line's name in epoll; events have their CPU's number.
 const STOP: u64 = u64::MAX;
 
+/// After so many waits that led to no sleep, ask whether a stop came by the stopper's descriptor.
+const ASK_EVERY: u32 = 64;
+
 /// What a set sleeps on.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     epoll: Epoll,
     /// Made with the first stopper.
     stop: Option<Stop>,
+    /// Waits that led to no sleep.
+    at_once: u32,
     sleeps: u64,
 }
 
@@ -30,7 +35,7 @@ impl Waiter {
     pub(crate) fn new() -> Result<Self, Error> {
         let epoll = Epoll::new("creates one object to wait on for all CPUs")
             .map_err(|error| Error::system("making an epoll instance", &error))?;
-        Ok(Self { epoll, stop: None, sleeps: 0 })
+        Ok(Self { epoll, stop: None, at_once: 0, sleeps: 0 })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -50,6 +55,18 @@ impl Waiter {
 
     pub(crate) fn is_stopped(&self) -> bool {
         self.stop.as_ref().is_some_and(Stop::is_stopped)
+    }
+
+    /// Returns whether there was a stop, for a wait that does not sleep. A reader that is always busy never does, so a
+    /// stop that came by the descriptor alone has to be asked for, now and then.
+    pub(crate) fn is_stopped_meanwhile(&mut self) -> Result<bool, Error> {
+        self.at_once = self.at_once.wrapping_add(1);
+        if self.at_once.is_multiple_of(ASK_EVERY)
+            && let Some(stop) = &mut self.stop
+        {
+            stop.poll().map_err(|error| Error::system("asking the pipe for a stop", &error))?;
+        }
+        Ok(self.is_stopped())
     }
 
     pub(crate) fn sleeps(&self) -> u64 {
@@ -78,11 +95,12 @@ impl Waiter {
     }
 
     /// Sleeps until there is a wake-up or a stop, the time is up, or a look finds what woke no reader: `pending` tells
-    /// whether there are records.
+    /// whether there are records. Sets `untold` if a stop hides a wake-up, which the kernel does not send again.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
         idle_poll: &mut IdlePoll,
+        untold: &mut bool,
         pending: impl Fn() -> bool,
     ) -> Result<Wake, Error> {
         // A time-out too long for the clock is none.
@@ -104,6 +122,7 @@ impl Waiter {
                 .map_err(|error| Error::system("waiting for perf events", &error))?;
             if stopped && let Some(stop) = &mut self.stop {
                 stop.notice();
+                *untold = ready > 1;
                 return Ok(Wake::Stopped);
             }
             if ready > 0 {

@@ -39,6 +39,31 @@ fn a_drain_of_a_set_names_each_ring_and_can_end_early() {
 }
 
 #[test]
+fn a_drain_that_breaks_at_a_busy_ring_is_followed_by_one_of_the_next() {
+    let (kernels, mut set) = set(3);
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        // Ring 0 is never empty.
+        (0..3).for_each(|_| assert!(kernels[0].output(b"x", Commit::Adaptive)));
+        if seen.is_empty() {
+            kernels[1].output(b"x", Commit::Adaptive);
+            kernels[2].output(b"x", Commit::Adaptive);
+        }
+        seen.extend(set.drain(|index, _| ControlFlow::Break(index)).unwrap());
+    }
+    assert_eq!(seen, [0, 1, 2, 0, 0]);
+    // A complete drain is in order again, and so is one of fewer rings.
+    kernels[2].output(b"x", Commit::Adaptive);
+    set.drain(|_, _| ()).unwrap();
+    kernels[1].output(b"x", Commit::Adaptive);
+    kernels[2].output(b"x", Commit::Adaptive);
+    assert_eq!(set.drain(|index, _| ControlFlow::Break(index)).unwrap(), Some(1));
+    assert!(set.remove(2).is_some() && set.remove(1).is_some());
+    kernels[0].output(b"x", Commit::Adaptive);
+    assert_eq!(set.drain(|index, _| ControlFlow::Break(index)).unwrap(), Some(0));
+}
+
+#[test]
 fn a_wait_tells_which_rings_are_ready() {
     let (kernels, mut set) = set(3);
     assert_eq!(set.wait(Some(SHORT)).unwrap(), Wake::TimedOut);

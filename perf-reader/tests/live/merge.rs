@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use libtest_mimic::Completion;
-use perf_reader::{Merge, Options, PerCpuBuffers, Record, Sample, Wakeup, online_cpus};
+use perf_reader::{Corrupt, Error, Merge, Options, PerCpuBuffers, Record, Sample, Wakeup, online_cpus};
 
 use crate::bpf::{Lives, Sender};
 use crate::harness::Test;
@@ -21,6 +21,7 @@ pub(crate) fn tests() -> Vec<Test> {
         live!(merged_task_events_are_in_causal_order),
         live!(merged_samples_are_in_time_order),
         live!(merge_that_ends_early_loses_nothing),
+        live!(corrupt_record_does_not_hide_what_a_merge_broke_with),
         live!(buffers_without_times_cannot_be_merged),
     ]
 }
@@ -233,6 +234,24 @@ fn merge_that_ends_early_loses_nothing(sender: &Sender) {
     assert_eq!(merge.finish(&mut set, |event| times.push(event.time)).unwrap(), None);
     assert_eq!((times.len(), merge.late()), (10 * cpus.len(), 0));
     assert!(times.is_sorted());
+}
+
+/// A payload whose length wraps the kernel's 16 bits leaves a record that is corrupt, and can be read over.
+fn corrupt_record_does_not_hide_what_a_merge_broke_with(sender: &Sender) {
+    let mut set = PerCpuBuffers::open_on([0], bytes(64), &Options::new().timestamps(true)).unwrap();
+    set.connect(&|cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event)).unwrap();
+    sender.payload(0, &[]).unwrap();
+    assert_eq!(sender.send(0, 66_000, 1).unwrap(), 0);
+    assert_eq!(sender.send(0, 8, 3).unwrap(), 0);
+    let mut merge = Merge::new(Duration::ZERO);
+    assert_eq!(merge.finish(&mut set, |_| ControlFlow::Break("one")).unwrap(), Some("one"));
+    assert_eq!(merge.drain(&mut set, |_| ControlFlow::Break("two")).unwrap(), Some("two"));
+    // Then it is returned, once, after the others were read.
+    let mut others = 0;
+    let error = merge.finish(&mut set, |_| others += 1).unwrap_err();
+    assert!(matches!(error, Error::Corrupt { cpu: 0, corrupt: Corrupt::Content { .. } }), "{error}");
+    assert_eq!(others, 1);
+    assert_eq!(merge.finish(&mut set, |_| ()).unwrap(), None);
 }
 
 fn buffers_without_times_cannot_be_merged(_: &Sender) {

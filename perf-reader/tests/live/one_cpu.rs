@@ -1,5 +1,6 @@
 //! One CPU's buffer against the real kernel.
 
+use std::io::{PipeWriter, Write};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -22,6 +23,9 @@ pub(crate) fn tests() -> Vec<Test> {
         live!(wakes_every_n_events),
         live!(wakes_every_n_bytes),
         live!(drain_that_ends_early_loses_nothing),
+        live!(next_poll_is_over_after_a_drain_that_ended_early),
+        live!(stop_by_its_fd_ends_waits_between_drains_that_end_early),
+        live!(records_are_told_of_after_a_stop),
         live!(records_below_the_threshold_are_polled),
         live!(undrained_record_makes_no_busy_loop),
         live!(idle_reader_polls_only_without_wakeups),
@@ -203,6 +207,80 @@ fn drain_that_ends_early_loses_nothing(sender: &Sender) {
     let first = seen[0];
     assert_eq!(seen, (first..first + 5).collect::<Vec<_>>());
     assert_eq!((set.wait(SOON).unwrap(), set.next_poll()), (Wake::TimedOut, None));
+}
+
+/// For those who sleep by [`AsFd`] and `next_poll`: the time is over while records are left, and only then, without a
+/// wait.
+fn next_poll_is_over_after_a_drain_that_ended_early(sender: &Sender) {
+    let mut set = set(sender, 8, &Options::new());
+    for read_by_hand in [false, true] {
+        sender.send(0, 8, 5).unwrap();
+        let mut seen = 0;
+        let mut one = |_, _: Result<Record<'_>, Corrupt>| {
+            seen += 1;
+            ControlFlow::Break(())
+        };
+        for left in (1..5).rev() {
+            assert_eq!(set.drain(&mut one), Some(()));
+            // As a loop of one's own does: the time is asked for after it was taken.
+            let now = Instant::now();
+            assert!(set.next_poll().is_some_and(|at| at <= now), "{left} are left");
+        }
+        if read_by_hand {
+            assert_eq!(set.iter_mut().map(|buffer| drain(buffer).0.len()).sum::<usize>(), 1);
+        } else {
+            assert_eq!(set.drain(|_, _| ()), None);
+        }
+        assert_eq!(set.next_poll(), None, "nothing is left");
+        assert_eq!(seen, 4);
+    }
+    // A drain that panics leaves records as well.
+    sender.send(0, 8, 2).unwrap();
+    let panicking =
+        std::panic::AssertUnwindSafe(|| set.drain(|_, _| -> () { std::panic::resume_unwind(Box::new(())) }));
+    assert!(std::panic::catch_unwind(panicking).is_err());
+    assert!(set.next_poll().is_some());
+    assert_eq!(set.wait(SOON).unwrap(), Wake::Ready);
+}
+
+/// As a signal handler stops it: by write(2). Each drain leaves records, so no wait sleeps.
+fn stop_by_its_fd_ends_waits_between_drains_that_end_early(sender: &Sender) {
+    let mut set = set(sender, 8, &Options::new());
+    let mut line = PipeWriter::from(set.stopper().unwrap().as_fd().try_clone_to_owned().unwrap());
+    sender.send(0, 8, 200).unwrap();
+    line.write_all(b"x").unwrap();
+    let waits = (0..199).position(|_| {
+        assert_eq!(set.drain(|_, _| ControlFlow::Break(())), Some(()));
+        set.wait(None).unwrap() == Wake::Stopped
+    });
+    assert!(waits.is_some_and(|waits| waits <= 64), "{waits:?}");
+}
+
+/// A stop that comes together with records, or between a drain that ends early and the next wait, does not hide them.
+fn records_are_told_of_after_a_stop(sender: &Sender) {
+    let mut set = set(sender, 8, &Options::new());
+    let stopper = set.stopper().unwrap();
+    let line = stopper.as_fd().try_clone_to_owned().unwrap();
+    for by_fd in [false, true] {
+        let stop = || {
+            if by_fd { PipeWriter::from(line.try_clone().unwrap()).write_all(b"x").unwrap() } else { stopper.stop() }
+        };
+        sender.send(0, 8, 200).unwrap();
+        stop();
+        assert_eq!(set.wait(None).unwrap(), Wake::Stopped);
+        set.resume().unwrap();
+        assert_eq!(set.wait(SOON).unwrap(), Wake::Ready, "200 records, stopped by its fd: {by_fd}");
+        assert_eq!(set.drain(|_, _| ControlFlow::Break(())), Some(()));
+        stop();
+        while set.wait(SOON).unwrap() == Wake::Ready {
+            assert_eq!(set.drain(|_, _| ControlFlow::Break(())), Some(()));
+        }
+        assert_eq!(set.wait(SOON).unwrap(), Wake::Stopped);
+        set.resume().unwrap();
+        assert_eq!(set.wait(SOON).unwrap(), Wake::Ready, "some are left, stopped by its fd: {by_fd}");
+        set.drain(|_, _| ());
+        assert_eq!(set.wait(Some(Duration::ZERO)).unwrap(), Wake::TimedOut);
+    }
 }
 
 /// A few records, and then none: a wait without end returns all the same, and so does one that is shorter than the time

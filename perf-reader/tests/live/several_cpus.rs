@@ -1,10 +1,12 @@
 //! The set of all CPUs' buffers against the real kernel.
 
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use perf_reader::{HotplugChanges, Options, PerCpuBuffers, Record, Wake, online_cpus};
+use libtest_mimic::Completion;
+use perf_reader::{AdaptiveReader, HotplugChanges, Options, PerCpuBuffers, Record, Wake, online_cpus};
 
 use crate::bpf::Sender;
 use crate::harness::Test;
@@ -13,6 +15,7 @@ use crate::{bytes, live};
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         live!(every_online_cpu_is_read_after_one_wait),
+        live!(busy_cpu_does_not_keep_a_drain_that_breaks_from_the_others),
         live!(missing_cpus_are_skipped),
         live!(set_reads_only_the_chosen_cpus),
         live!(stopper_ends_a_wait),
@@ -49,6 +52,36 @@ fn every_online_cpu_is_read_after_one_wait(sender: &Sender) {
     let expected: Vec<_> = cpus.iter().flat_map(|&cpu| (1..=3).map(move |n| (cpu, n))).collect();
     assert_eq!(seen, expected);
     assert_eq!(set.lost().unwrap().samples, 0);
+}
+
+/// Each drain breaks at its first record, and one CPU always has more.
+fn busy_cpu_does_not_keep_a_drain_that_breaks_from_the_others(sender: &Sender) -> Completion {
+    let cpus = online_cpus().unwrap();
+    let [busy, ref others @ ..] = cpus[..] else { unreachable!("this runs on a CPU") };
+    if others.is_empty() {
+        return Completion::ignored_with("needs two CPUs");
+    }
+    let mut set = open(sender, 2);
+    let slots = |cpu: u32, event: BorrowedFd<'_>| sender.connect(cpu, event);
+    let read = |drain: &mut dyn FnMut() -> Option<u32>| {
+        let mut seen = Vec::new();
+        others.iter().for_each(|&cpu| assert_eq!(sender.send(cpu, 8, 1).unwrap(), 0));
+        for _ in &cpus {
+            assert_eq!(sender.send(busy, 8, 2).unwrap(), 0);
+            seen.extend(drain());
+        }
+        assert_eq!(seen, cpus);
+    };
+    read(&mut || set.drain(|cpu, _| ControlFlow::Break(cpu)));
+    let mut stream = AdaptiveReader::open(bytes(2), &Options::new(), slots).unwrap();
+    read(&mut || stream.drain(|cpu, _| ControlFlow::Break(cpu)).unwrap());
+    // A complete drain begins at the beginning.
+    let mut seen = Vec::new();
+    stream.drain(|_, _| ()).unwrap();
+    cpus.iter().for_each(|&cpu| assert_eq!(sender.send(cpu, 8, 1).unwrap(), 0));
+    stream.drain(|cpu, _| seen.push(cpu)).unwrap();
+    assert_eq!(seen, cpus);
+    Completion::Completed
 }
 
 fn missing_cpus_are_skipped(_: &Sender) {

@@ -24,6 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
         live!(cpus_without_a_slot_are_skipped),
         live!(missing_slots_are_an_error),
         live!(slot_of_another_reader_is_not_set),
+        live!(refresh_that_fails_on_one_cpu_looks_at_the_others),
         live!(slot_that_failed_is_set_the_next_time),
         live!(corrupt_ring_is_skipped_and_read_on),
         live!(cpu_goes_offline_and_comes_back),
@@ -225,6 +226,49 @@ fn refusing<'s>(sender: &'s Sender, refuse: &'s Cell<bool>) -> impl perf_reader:
         true => Err(std::io::Error::from_raw_os_error(libc::ENOMEM)),
         false => sender.connect(cpu, event),
     }
+}
+
+/// Slots that are found empty, and cannot be set again on one CPU.
+struct Emptied<'s> {
+    is_empty: &'s Cell<bool>,
+    refused: &'s Cell<Option<u32>>,
+}
+
+impl EventArray for Emptied<'_> {
+    fn set(&self, cpu: u32, _: BorrowedFd<'_>) -> std::io::Result<()> {
+        match self.refused.get() {
+            Some(refused) if refused == cpu => Err(std::io::Error::from_raw_os_error(libc::ENOMEM)),
+            _ => Ok(()),
+        }
+    }
+
+    fn query(&self, _: u32, since: u64) -> std::io::Result<Option<Slot>> {
+        Ok(Some(if self.is_empty.get() { Slot::Empty } else { Slot::Enabled(since) }))
+    }
+}
+
+/// What it finds on the other CPUs is told by the next one that succeeds.
+fn refresh_that_fails_on_one_cpu_looks_at_the_others(_: &Sender) -> Completion {
+    let cpus = online_cpus().unwrap();
+    let [first, .., last] = cpus[..] else { return Completion::ignored_with("needs two CPUs") };
+    for failing in [first, last] {
+        let (is_empty, refused) = (Cell::new(false), Cell::new(None));
+        let slots = Emptied { is_empty: &is_empty, refused: &refused };
+        let mut set = PerCpuBuffers::open(bytes(1), &Options::new()).unwrap();
+        set.connect(&slots).unwrap();
+        assert_eq!(set.refresh(&slots).unwrap(), HotplugChanges::default());
+        is_empty.set(true);
+        refused.set(Some(failing));
+        for _ in 0..2 {
+            let error = set.refresh(&slots).unwrap_err();
+            assert!(error.to_string().contains("into its slot"), "{error}");
+        }
+        is_empty.set(false);
+        let regained = cpus.iter().copied().filter(|&cpu| cpu != failing).collect();
+        assert_eq!(set.refresh(&slots).unwrap(), HotplugChanges { regained, ..HotplugChanges::default() });
+        assert_eq!(set.refresh(&slots).unwrap(), HotplugChanges::default(), "told once");
+    }
+    Completion::Completed
 }
 
 /// A switch that failed is made up for, and what was sent meanwhile is read.

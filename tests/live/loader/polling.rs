@@ -4,7 +4,8 @@
 
 use std::{
     io::{PipeReader, PipeWriter, Read, Write, pipe},
-    os::fd::AsFd,
+    ops::ControlFlow,
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -28,9 +29,15 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(perf_records_below_the_threshold_are_found_by_the_timer),
         test!(record_sent_while_a_wait_begins_wakes_it),
         test!(removed_source_is_not_waited_for),
+        test!(token_of_another_poller_is_unknown),
+        test!(exchanged_source_makes_no_busy_loop),
         test!(undrained_source_keeps_the_wait_from_sleeping),
+        test!(drain_that_breaks_keeps_the_wait_from_sleeping),
+        test!(perf_records_of_before_the_add_are_found),
+        test!(idle_perf_set_without_wakeups_makes_no_busy_loop),
         test!(ring_that_is_always_ready_starves_no_other_source),
         test!(closed_pipe_is_an_error_with_its_token),
+        test!(refresh_that_fails_starves_no_other_source),
         test!(second_consumer_is_an_error_with_the_token),
     ];
     let since = |test: Test| {
@@ -87,6 +94,18 @@ fn send(loaded: &Loaded, program: &str) {
 
 fn ring(loaded: &Loaded, name: &str) -> cutaway::mmap_ring::Ring {
     loaded.map(name).unwrap().ring().unwrap()
+}
+
+/// Returns a set of perf buffers that the map `samples` sends into.
+fn perf_set(loaded: &Loaded, options: &perf_reader::Options) -> perf_reader::PerCpuBuffers {
+    let mut set = perf_reader::PerCpuBuffers::open(64 * 1024, options).unwrap();
+    let map = loaded.map("samples").unwrap();
+    let slot = |cpu: u32, event: BorrowedFd<'_>| {
+        let set = map.update(&cpu.to_ne_bytes(), &event.as_raw_fd().to_ne_bytes());
+        set.map_err(|error| std::io::Error::other(error.to_string()))
+    };
+    set.connect(&slot).unwrap();
+    set
 }
 
 /// Reads all that is ready; returns how many records or bytes each source had.
@@ -297,6 +316,49 @@ fn removed_source_is_not_waited_for() {
     assert_eq!(drain(&mut poller, None), [(again, 1)]);
 }
 
+fn token_of_another_poller_is_unknown() {
+    let (read, _write) = pipe().unwrap();
+    let (mut one, mut other) = (Poller::new().unwrap(), Poller::new().unwrap());
+    let token = one.add_fd(&read).unwrap();
+    let others = other.add_fd(&read).unwrap();
+    assert_ne!(token, others);
+    assert!(other.source(token).is_none() && other.source_mut(token).is_none() && other.remove(token).is_none());
+    assert!(other.take_changes(token) == perf_reader::HotplugChanges::default());
+    assert!(one.source(token).is_some() && other.remove(others).is_some());
+}
+
+/// The former file of a source stays readable, and watched: the caller has its descriptor.
+fn exchanged_source_makes_no_busy_loop() {
+    const IDLE: Duration = Duration::from_millis(200);
+    let ((read, mut write), (empty, mut into_empty)) = (pipe().unwrap(), pipe().unwrap());
+    let (mut poller, mut another) = (Poller::new().unwrap(), Poller::new().unwrap());
+    let token = poller.add_fd(&read).unwrap();
+    let of_another = another.add_fd(&empty).unwrap();
+    std::mem::swap(poller.source_mut(token).unwrap(), another.source_mut(of_another).unwrap());
+    drop(poller.remove(token));
+    write.write_all(b"abc").unwrap();
+    let before = cpu_time();
+    assert_eq!(poller.wait(Some(IDLE)).unwrap(), Wake::TimedOut);
+    let ran = cpu_time() - before;
+    assert!(ran < IDLE / 20, "the wait ran for {ran:?}");
+    // Other sources are watched as before.
+    let token = poller.add_fd(&empty).unwrap();
+    into_empty.write_all(b"abc").unwrap();
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+    assert_eq!(poller.ready().map(|(token, _)| token).collect::<Vec<_>>(), [token]);
+    poller.stopper().stop();
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Stopped);
+}
+
+/// Returns for how long this thread has run.
+#[expect(unsafe_code, reason = "asks a clock")]
+fn cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the struct is alive and writable.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) }, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 fn undrained_source_keeps_the_wait_from_sleeping() {
     let loaded = load();
     let mut poller = Poller::new().unwrap();
@@ -316,6 +378,105 @@ fn undrained_source_keeps_the_wait_from_sleeping() {
     }
     assert_eq!(drain(&mut poller, None), [(first, 1)]);
     assert_eq!(poller.wait(NOW).unwrap(), Wake::TimedOut);
+}
+
+/// A drain that breaks after each record: every wait returns at once while records are left, and none does afterwards.
+fn drain_that_breaks_keeps_the_wait_from_sleeping() {
+    let loaded = load();
+    let samples = loaded.map("samples").unwrap();
+    let options = perf_reader::Options::new();
+    for is_set in [false, true] {
+        let mut poller = Poller::new().unwrap();
+        let token = if is_set {
+            poller.add_perf_set(perf_set(&loaded, &options)).unwrap()
+        } else {
+            poller.add_perf(samples.perf_buffers(64 * 1024, &options).unwrap()).unwrap()
+        };
+        (0..5).for_each(|_| send(&loaded, "samples_once"));
+        for record in 0..5 {
+            assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready, "record {record}");
+            let broke = poller.ready().map(|(_, source)| match source {
+                Source::Perf(buffers) => buffers.drain(|_, _| ControlFlow::Break(())).unwrap(),
+                Source::PerfSet(set) => set.drain(|_, _| ControlFlow::Break(())),
+                _ => None,
+            });
+            assert_eq!(broke.collect::<Vec<_>>(), [Some(())], "record {record}");
+        }
+        let next_poll = match poller.source(token).unwrap() {
+            Source::Perf(buffers) => buffers.next_poll(),
+            Source::PerfSet(set) => set.next_poll(),
+            _ => panic!("perf buffers"),
+        };
+        assert_eq!(next_poll, None);
+        assert_eq!(poller.wait(Some(Duration::from_millis(20))).unwrap(), Wake::TimedOut);
+    }
+}
+
+/// To add a source is to ask it, which consumes the wake-up of a record that is there already.
+fn perf_records_of_before_the_add_are_found() {
+    let loaded = load();
+    let options = perf_reader::Options::new();
+    let mut poller = Poller::new().unwrap();
+    let buffers = loaded.map("samples").unwrap().perf_buffers(64 * 1024, &options).unwrap();
+    send(&loaded, "samples_once");
+    let perf = poller.add_perf(buffers).unwrap();
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+    assert_eq!(drain(&mut poller, None), [(perf, 1)]);
+    // The same when it is taken out and comes back, told of the record or not.
+    for waits in [0, 1] {
+        let perf = poller.sources().map(|(token, _)| token).next().unwrap();
+        send(&loaded, "samples_once");
+        (0..waits).for_each(|_| assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready));
+        let Some(Source::Perf(buffers)) = poller.remove(perf) else { panic!("perf buffers") };
+        let again = poller.add_perf(buffers).unwrap();
+        assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+        assert_eq!(drain(&mut poller, None), [(again, 1)]);
+    }
+    assert_eq!(poller.wait(NOW).unwrap(), Wake::TimedOut);
+    let mut poller = Poller::new().unwrap();
+    let set = perf_set(&loaded, &options);
+    send(&loaded, "samples_once");
+    let set = poller.add_perf_set(set).unwrap();
+    assert_eq!(poller.wait(LONG).unwrap(), Wake::Ready);
+    assert_eq!(drain(&mut poller, None), [(set, 1)]);
+}
+
+/// The poller polls such a set on its timer, however the caller reads it.
+fn idle_perf_set_without_wakeups_makes_no_busy_loop() {
+    const IDLE: Duration = Duration::from_millis(250);
+    let loaded = load();
+    let options = perf_reader::Options::new().wakeup(perf_reader::Wakeup::Events(10));
+    let mut poller = Poller::new().unwrap();
+    let token = poller.add_perf_set(perf_set(&loaded, &options)).unwrap();
+    for by_cpu in [false, true] {
+        send(&loaded, "samples_once");
+        let (mut waits, mut records, began) = (0, 0, Instant::now());
+        while began.elapsed() < IDLE {
+            let wake = poller.wait(Some(IDLE)).unwrap();
+            waits += 1;
+            for (_, source) in poller.ready().filter(|_| wake == Wake::Ready) {
+                let Source::PerfSet(set) = source else { panic!("a set") };
+                if by_cpu {
+                    for cpu in perf_reader::online_cpus().unwrap() {
+                        records += set.get_mut(cpu).unwrap().batch().unwrap().records().count();
+                    }
+                } else {
+                    records += set.iter_mut().map(|buffer| buffer.batch().unwrap().records().count()).sum::<usize>();
+                }
+            }
+        }
+        assert_eq!(records, 1);
+        assert!(waits <= 6, "{waits} waits in {:?}", began.elapsed());
+    }
+    // A source that nobody reads is told of once for each time that it is returned.
+    send(&loaded, "samples_once");
+    let (mut waits, began) = (0, Instant::now());
+    while began.elapsed() < IDLE {
+        poller.wait(Some(IDLE)).unwrap();
+        assert!(poller.source_mut(token).is_some());
+        waits += 1;
+    }
+    assert!(waits <= 6, "{waits} waits in {:?}", began.elapsed());
 }
 
 fn ring_that_is_always_ready_starves_no_other_source() {
@@ -372,6 +533,42 @@ fn closed_pipe_is_an_error_with_its_token() {
     assert_eq!(error.errno().map(cutaway::Errno::raw), Some(libc::EPERM), "{error}");
 }
 
+/// The slots of both maps are emptied, and one map takes no new events. Takes a second: that is when slots are looked
+/// at.
+fn refresh_that_fails_starves_no_other_source() {
+    let (frozen, other) = (load(), load());
+    let options = perf_reader::Options::new();
+    let cpus = perf_reader::online_cpus().unwrap();
+    let mut poller = Poller::new().unwrap();
+    let [failing, good] = [&frozen, &other].map(|loaded| {
+        let samples = loaded.map("samples").unwrap();
+        let token = poller.add_perf(samples.perf_buffers(64 * 1024, &options).unwrap()).unwrap();
+        cpus.iter().for_each(|cpu| assert!(samples.delete(&cpu.to_ne_bytes()).unwrap()));
+        token
+    });
+    freeze(&frozen);
+    let error = poller.wait(LONG).unwrap_err();
+    assert_eq!(error.token, Some(failing), "{error}");
+    // The other one has its slots again, and is ready for that.
+    assert_eq!(poller.wait(NOW).unwrap(), Wake::Ready);
+    assert_eq!(drain(&mut poller, None), [(good, 0)]);
+    let changes = perf_reader::HotplugChanges { regained: cpus, ..Default::default() };
+    assert_eq!(poller.take_changes(good), changes);
+    send(&other, "samples_once");
+    assert_eq!(poller.wait(NOW).unwrap(), Wake::Ready);
+    assert_eq!(drain(&mut poller, None), [(good, 1)]);
+}
+
+/// Makes the map `samples` refuse changes by user space.
+#[expect(unsafe_code, reason = "no function of the loader freezes a map of the caller's choice")]
+fn freeze(loaded: &Loaded) {
+    const MAP_FREEZE: libc::c_int = 22;
+    let attr = [loaded.map("samples").unwrap().as_fd().as_raw_fd()];
+    // SAFETY: the attribute is alive, and as long as stated.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, MAP_FREEZE, attr.as_ptr(), size_of_val(&attr)) };
+    assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
+}
+
 fn second_consumer_is_an_error_with_the_token() {
     let loaded = load();
     let mut poller = Poller::new().unwrap();
@@ -391,10 +588,7 @@ fn second_consumer_is_an_error_with_the_token() {
 /// Stores a consumer position into the ring `first`.
 #[expect(unsafe_code, reason = "maps the consumer's page as another process would")]
 fn move_consumer(loaded: &Loaded, position: u64) {
-    use std::{
-        os::fd::AsRawFd,
-        sync::atomic::{AtomicU64, Ordering},
-    };
+    use std::sync::atomic::{AtomicU64, Ordering};
     let fd = loaded.map("first").unwrap().as_fd().as_raw_fd();
     let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
     // SAFETY: a new mapping, at an address of the kernel's choice.

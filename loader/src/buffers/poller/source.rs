@@ -3,8 +3,10 @@
 use std::{
     fmt,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
+use cutaway_sys::epoll::Interest;
 #[cfg(feature = "ring")]
 use mmap_ring::Ring;
 #[cfg(feature = "perf")]
@@ -14,9 +16,18 @@ use perf_reader::{AdaptiveReader, PerCpuBuffers};
 use super::super::PerfEventArray;
 use crate::Error;
 
-/// Names a source of a [`Poller`](super::Poller). A token is never given twice by the same poller.
+/// Names a source of a [`Poller`](super::Poller). Each token is given once in a process: other pollers do not know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub(super) u64);
+
+impl Token {
+    /// Returns a token that is greater than all before it.
+    pub(super) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        // ATOMICS: a counter: pairs with nothing but itself, and publishes nothing.
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,6 +69,37 @@ impl Source {
             Self::Perf(stream) => Some(stream),
             _ => None,
         }
+    }
+}
+
+impl Source {
+    /// Returns what its file descriptor is watched for, and why.
+    pub(super) fn interest(&self) -> (Interest, &'static str) {
+        match self {
+            #[cfg(feature = "ring")]
+            Self::Ring(_) => (Interest::ReadableEdge, "asks to be told of the ring's wake-ups"),
+            #[cfg(feature = "perf")]
+            Self::Perf(_) | Self::PerfSet(_) => {
+                (Interest::Readable, "asks to be told when a CPU's buffer has something")
+            }
+            Self::Fd(_) => (Interest::Readable, "asks to be told when it is readable"),
+        }
+    }
+
+    /// Returns whether perf buffers have something to read; false for other sources, of which the kernel can be asked
+    /// again.
+    pub(super) fn has_perf_records(&self) -> bool {
+        #[cfg(feature = "perf")]
+        {
+            let set = match self {
+                Self::Perf(buffers) => buffers.set(),
+                Self::PerfSet(set) => set,
+                _ => return false,
+            };
+            set.iter().any(|buffer| buffer.reader().fill() > 0)
+        }
+        #[cfg(not(feature = "perf"))]
+        false
     }
 }
 

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "perf")]
 use std::time::Instant;
-use std::{os::fd::AsFd, time::Duration};
+use std::{io, os::fd::AsFd, time::Duration};
 
 use cutaway_sys::{
     epoll::{Epoll, Interest},
@@ -67,7 +67,6 @@ pub struct Poller {
     pub(super) stop: Stop,
     /// Ascending by token.
     pub(super) entries: Vec<Entry>,
-    next: u64,
     pub(super) timers: Timers,
     /// Waits that led to no sleep.
     pub(super) at_once: u32,
@@ -94,14 +93,12 @@ impl Poller {
     /// [`Error::Syscall`]: EMFILE or ENFILE if there are too many open files.
     pub fn new() -> Result<Self, Error> {
         let failed = |error| Error::kernel("create a poller", &error);
-        let epoll = Epoll::new("creates one object to wait on for all sources and the stop").map_err(failed)?;
         let stop = Stop::new().map_err(failed)?;
-        epoll.add(stop.fd(), Interest::Readable, STOP, "lets a stopper end the wait").map_err(failed)?;
+        let epoll = watching(&stop).map_err(failed)?;
         Ok(Self {
             epoll,
             stop,
             entries: Vec::new(),
-            next: 0,
             timers: Timers::new(),
             at_once: 0,
             #[cfg(feature = "perf")]
@@ -118,7 +115,7 @@ impl Poller {
     #[doc(alias = "ring_buffer__add")]
     #[cfg(feature = "ring")]
     pub fn add_ring(&mut self, ring: mmap_ring::Ring) -> Result<Token, Error> {
-        self.add(Source::Ring(ring), Interest::ReadableEdge, "asks to be told of the ring's wake-ups")
+        self.add(Source::Ring(ring))
     }
 
     /// Adds the perf buffers of a `PERF_EVENT_ARRAY`. CPUs that come online are looked for once a second: see
@@ -132,7 +129,7 @@ impl Poller {
     #[doc(alias = "perf_buffer__new")]
     #[cfg(feature = "perf")]
     pub fn add_perf(&mut self, buffers: perf_reader::AdaptiveReader<PerfEventArray>) -> Result<Token, Error> {
-        self.add(Source::Perf(buffers), Interest::Readable, "asks to be told when a CPU's buffer has something")
+        self.add(Source::Perf(buffers))
     }
 
     /// Adds a set of perf buffers, one for each CPU. CPUs that come online are the caller's to look for
@@ -143,7 +140,7 @@ impl Poller {
     /// As [`add_ring`](Self::add_ring).
     #[cfg(feature = "perf")]
     pub fn add_perf_set(&mut self, set: perf_reader::PerCpuBuffers) -> Result<Token, Error> {
-        self.add(Source::PerfSet(set), Interest::Readable, "asks to be told when a CPU's buffer has something")
+        self.add(Source::PerfSet(set))
     }
 
     /// Adds another file descriptor: a pipe, a socket, a pidfd, a timerfd. It is ready as long as it is readable.
@@ -157,26 +154,45 @@ impl Poller {
     pub fn add_fd(&mut self, fd: &impl AsFd) -> Result<Token, Error> {
         let own = fd::duplicate(fd.as_fd(), "keeps an fd of its own: the caller may close theirs")
             .map_err(|error| Error::kernel("duplicate a file descriptor to wait for", &error))?;
-        self.add(Source::Fd(own), Interest::Readable, "asks to be told when it is readable")
+        self.add(Source::Fd(own))
     }
 
-    fn add(&mut self, source: Source, interest: Interest, why: &str) -> Result<Token, Error> {
-        let token = Token(self.next);
+    fn add(&mut self, source: Source) -> Result<Token, Error> {
+        let token = Token::next();
+        let (interest, why) = source.interest();
         self.epoll
             .add(source.as_fd(), interest, token.0, why)
             .map_err(|error| Error::kernel("add a source to a poller", &error))?;
-        self.next += 1;
+        // Adding a perf source polls its events, which consumes a wake-up of before. Its record can be seen by now: the
+        // kernel moves `data_head` before it sends the wake-up (`perf_output_put_handle` in
+        // `kernel/events/ring_buffer.c`).
+        let ready = source.has_perf_records();
         self.entries.push(Entry {
             token,
             source,
-            ready: false,
+            ready,
             #[cfg(feature = "perf")]
             changes: perf_reader::HotplugChanges::default(),
         });
         Ok(token)
     }
 
+    /// Watches all sources anew. A source whose file descriptor the caller has exchanged leaves the former one watched,
+    /// which nothing but this ends: the kernel knows a watched file by its descriptor, and that may be closed.
+    pub(super) fn watch_anew(&mut self) -> io::Result<()> {
+        let epoll = watching(&self.stop)?;
+        for entry in &mut self.entries {
+            let (interest, why) = entry.source.interest();
+            epoll.add(entry.source.as_fd(), interest, entry.token.0, why)?;
+            entry.ready |= entry.source.has_perf_records();
+        }
+        self.epoll = epoll;
+        Ok(())
+    }
+
     /// Takes a source out, e.g. one that is broken; `None` if there is none of this token.
+    ///
+    /// Drain perf buffers before their own next wait: the kernel does not tell them again what it has told the poller.
     pub fn remove(&mut self, token: Token) -> Option<Source> {
         let source = self.entries.remove(self.index(token)?).source;
         // The kernel forgets a closed file by itself. This one may live on, with the caller.
@@ -194,6 +210,9 @@ impl Poller {
 
     /// Returns a source to drain it, ready or not; `None` if there is none of this token. It counts as drained: see
     /// [`ready`](Self::ready).
+    ///
+    /// Read from it, and leave it where it is: a source that is put in its place (by [`std::mem::replace`] or
+    /// [`std::mem::swap`]) is not watched. For that there are [`remove`](Self::remove) and the functions that add.
     pub fn source_mut(&mut self, token: Token) -> Option<&mut Source> {
         let index = self.index(token)?;
         let entry = self.entries.get_mut(index)?;
@@ -210,8 +229,9 @@ impl Poller {
         self.entries.binary_search_by_key(&token, |entry| entry.token).ok()
     }
 
-    /// Walks the sources that the last wait found ready, in the order of their adding. Each one that is returned counts as
-    /// drained: read all that it has, since the kernel does not say twice that a perf buffer has something.
+    /// Walks the sources that the last wait found ready, in the order of their adding. Each one that is returned counts
+    /// as drained: read all that it has, since the kernel does not say twice that a perf buffer has something. Leave it
+    /// where it is: see [`source_mut`](Self::source_mut).
     pub fn ready(&mut self) -> impl Iterator<Item = (Token, &mut Source)> {
         self.entries
             .iter_mut()
@@ -251,6 +271,13 @@ impl Poller {
     pub fn poll_interval(&mut self, interval: Option<Duration>) {
         self.timers.set_interval(interval);
     }
+}
+
+/// Creates an epoll instance that watches for a stop.
+fn watching(stop: &Stop) -> io::Result<Epoll> {
+    let epoll = Epoll::new("creates one object to wait on for all sources and the stop")?;
+    epoll.add(stop.fd(), Interest::Readable, STOP, "lets a stopper end the wait")?;
+    Ok(epoll)
 }
 
 #[cfg(test)]

@@ -29,18 +29,20 @@ struct Look {
 }
 
 impl Poller {
-    /// Sleeps until a source is [`ready`](Self::ready), a [`Stopper`](crate::Stopper) is used, or `timeout` is over (rounded up to
-    /// milliseconds; `None` waits without limit, zero only asks). Returns at once if a source is ready.
+    /// Sleeps until a source is [`ready`](Self::ready), a [`Stopper`](crate::Stopper) is used, or `timeout` is over
+    /// (rounded up to milliseconds; `None` waits without limit, zero only asks). Returns at once if a source is ready.
     ///
     /// [`Wake::Stopped`] comes first; sources may be ready all the same. After [`Wake::Ready`] a perf buffer may turn out to
     /// have nothing.
     ///
     /// # Errors
     ///
-    /// [`PollError`] with the token of the source that is broken: a ring that is corrupt or that another process reads as
-    /// well; perf buffers whose CPUs cannot be looked for; a file descriptor that is closed at its other end and has nothing
-    /// more to read, or has an error. The wait fails in this way until that source is [removed](Self::remove); no event of
-    /// another source is lost by it. Without a token if epoll_wait(2) fails.
+    /// [`PollError`] with the token of the source that is broken: a ring that is corrupt or that another process reads
+    /// as well; a file descriptor that is closed at its other end and has nothing more to read, or has an error. The
+    /// wait fails in this way until that source is [removed](Self::remove). Perf buffers whose CPUs or slots cannot be
+    /// looked after ([`AdaptiveReader::refresh`](perf_reader::AdaptiveReader::refresh)) make a wait fail at most once a
+    /// second, and can be read all the same. No event of another source is lost. Without a token if epoll_wait(2)
+    /// fails.
     #[doc(alias("ring_buffer__poll", "perf_buffer__poll", "epoll_wait"))]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, PollError> {
         // A time too long for the clock is none.
@@ -128,7 +130,14 @@ impl Poller {
                 #[cfg(feature = "perf")]
                 Source::Perf(buffers) => entry.ready |= buffers.next_poll().is_some_and(|at| at <= now),
                 #[cfg(feature = "perf")]
-                Source::PerfSet(set) => entry.ready |= set.next_poll().is_some_and(|at| at <= now),
+                Source::PerfSet(set) => {
+                    if set.next_poll().is_some_and(|at| at <= now) {
+                        // The caller may read it in a way that does not note the poll, and would then be told at once
+                        // again.
+                        set.note_poll();
+                        entry.ready |= entry.source.has_perf_records();
+                    }
+                }
                 Source::Fd(_) => {}
             }
             look.ready |= entry.ready;
@@ -140,12 +149,7 @@ impl Poller {
         if look.ready {
             // As long as one source is always ready there is no sleep, so nothing tells of these.
             for entry in &mut self.entries {
-                let set = match &entry.source {
-                    Source::Perf(buffers) => buffers.set(),
-                    Source::PerfSet(set) => set,
-                    _ => continue,
-                };
-                entry.ready |= set.iter().any(|buffer| buffer.reader().fill() > 0);
+                entry.ready |= entry.source.has_perf_records();
             }
         }
         Ok(look)
@@ -177,7 +181,7 @@ impl Poller {
     /// Sleeps, and marks the sources that epoll reports. Returns whether it reported any.
     fn sleep(&mut self, limit: Option<Duration>) -> Result<bool, PollError> {
         let Self { epoll, stop, entries, .. } = self;
-        let mut broken = None;
+        let (mut broken, mut unknown) = (None, 0);
         let report = |event: Event| {
             if event.token == STOP {
                 stop.notice();
@@ -185,7 +189,10 @@ impl Poller {
             }
             let token = Token(event.token);
             let index = entries.binary_search_by_key(&token, |entry| entry.token);
-            let Some(entry) = index.ok().and_then(|index| entries.get_mut(index)) else { return };
+            let Some(entry) = index.ok().and_then(|index| entries.get_mut(index)) else {
+                unknown += 1;
+                return;
+            };
             match &entry.source {
                 // What stands at its head says whether it is ready: this may be an edge of long ago.
                 #[cfg(feature = "ring")]
@@ -198,8 +205,12 @@ impl Poller {
         };
         let why = "sleeps until a source has something, or it is time to look";
         let count = epoll.wait_events(limit, why, report).map_err(|error| failed("wait for sources", &error))?;
+        if unknown != 0 {
+            // It would end every sleep from now on.
+            self.watch_anew().map_err(|error| failed("wait for sources, one of which was exchanged", &error))?;
+        }
         match broken {
-            None => Ok(count != 0),
+            None => Ok(count > unknown),
             Some(token) => {
                 let why = "it is closed at its other end, or has an error: remove it (`Poller::remove`)".to_owned();
                 Err(PollError::of(token, Error::Invalid { operation: "wait for a file descriptor".to_owned(), why }))
@@ -207,16 +218,23 @@ impl Poller {
         }
     }
 
-    /// Looks for CPUs that came or went, once a second.
+    /// Looks for CPUs that came or went, once a second, in all perf buffers. Returns the first error afterwards.
     #[cfg(feature = "perf")]
     fn refresh(&mut self) -> Result<(), PollError> {
         if self.refreshed.elapsed() < REFRESH {
             return Ok(());
         }
         self.refreshed = Instant::now();
+        let mut failed = None;
         for entry in &mut self.entries {
             if let Source::Perf(buffers) = &mut entry.source {
-                let new = buffers.refresh().map_err(|error| PollError::of(entry.token, error))?;
+                let new = match buffers.refresh() {
+                    Ok(new) => new,
+                    Err(error) => {
+                        failed.get_or_insert(PollError::of(entry.token, error));
+                        continue;
+                    }
+                };
                 // The caller may want to know even if no record comes.
                 entry.ready |= new != perf_reader::HotplugChanges::default();
                 let known = &mut entry.changes;
@@ -236,7 +254,7 @@ impl Poller {
                 }
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 }
 
