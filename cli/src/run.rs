@@ -46,7 +46,14 @@ use cutaway::{
 
 pub(crate) use self::arguments::Arguments;
 use self::{
-    arguments::Form, attach::AttachArgs, buffers::Buffers, record_type::Records, skipped::Skipped, stream::Stream,
+    arguments::Form,
+    attach::AttachArgs,
+    buffers::{Buffers, Source},
+    losses::Losses,
+    record_type::Records,
+    skipped::Skipped,
+    stream::Stream,
+    submit_sites::SubmitSites,
     type_candidates::Candidates,
 };
 use crate::{child::Process, diagnostics, error::CliError, signals};
@@ -90,7 +97,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         Records::new(&source.name, source.is_padded(), told, &sends.sent, &candidates)
     });
     let records: Vec<_> = records.collect();
-    for (source, records) in buffers.sources().iter().zip(&records) {
+    describe(buffers.sources(), &records, &sends);
+    warn_of_inner_buffers(&specs);
+    attached.tell();
+    let mut stream = Stream::new(arguments, &records, stop);
+    let outcome = stream.whole(&mut buffers, attached, process);
+    let outcome = outcome.and_then(|()| stream.state(&loaded, &specs, own.as_ref()));
+    let lost = losses(&buffers, &sends)?;
+    let summary = stream.summary(buffers.sources(), &lost);
+    let outcome = outcome.and_then(|()| stream.sum_up(&summary));
+    let (line, without_room) = (summary.text(), summary.without_room());
+    drop((buffers, loaded));
+    if without_room > 0 {
+        diagnostics::say(&format!(
+            "{without_room} lost for want of room in a perf buffer: make it larger with --buffer"
+        ));
+    }
+    diagnostics::say(&line);
+    outcome
+}
+
+/// Says how the records of each buffer are read, and which settings and programs make that late or incomplete.
+fn describe(sources: &[Source], records: &[Records<'_>], sends: &SubmitSites) {
+    for (source, records) in sources.iter().zip(records) {
         let mut of = format!("`{}` ({})", source.name, source.kind());
         for sentence in records.sentences() {
             diagnostics::say(&format!("{of}: {sentence}"));
@@ -111,6 +140,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
             ));
         }
     }
+}
+
+/// Warns of maps that hold buffers which the object does not put there.
+fn warn_of_inner_buffers(specs: &[MapSpec]) {
     for map in specs.iter().filter(|map| map.inner.as_deref().is_some_and(is_buffer) && map.initial_entries.is_empty())
     {
         diagnostics::say(&format!(
@@ -118,27 +151,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
             map.name
         ));
     }
-    attached.tell();
-    let mut stream = Stream::new(arguments, &records, stop);
-    let outcome = stream.whole(&mut buffers, attached, process);
-    let outcome = outcome.and_then(|()| stream.state(&loaded, &specs, own.as_ref()));
+}
+
+/// Returns the lost records of each buffer; their number is in doubt where the kernel refuses records uncounted.
+fn losses(buffers: &Buffers, sends: &SubmitSites) -> Result<Vec<Losses>, CliError> {
     let mut lost = buffers.lost()?;
     for (source, lost) in buffers.sources().iter().zip(&mut lost) {
         if sends.slot_on(&source.name).is_some() {
             *lost = lost.in_doubt("what a program sends into the slot of another CPU is refused, and not counted");
         }
     }
-    let summary = stream.summary(buffers.sources(), &lost);
-    let outcome = outcome.and_then(|()| stream.sum_up(&summary));
-    let (line, without_room) = (summary.text(), summary.without_room());
-    drop((buffers, loaded));
-    if without_room > 0 {
-        diagnostics::say(&format!(
-            "{without_room} lost for want of room in a perf buffer: make it larger with --buffer"
-        ));
-    }
-    diagnostics::say(&line);
-    outcome
+    Ok(lost)
 }
 
 fn is_buffer(map: &MapSpec) -> bool {

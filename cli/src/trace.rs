@@ -91,18 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
         closed: false,
         drawn,
     };
-    let command = match (arguments.command.split_first(), process) {
-        (Some((program, rest)), _) => {
-            let stdin = if arguments.step { Stdio::null() } else { Stdio::inherit() };
-            let start = || Child::start(program, rest, stdin, stop);
-            Some(follow::from_here(&loaded, follow, start)?)
-        }
-        (None, Some(process)) => {
-            process.at_end(stop)?;
-            None
-        }
-        (None, None) => None,
-    };
+    let command = start_command(arguments, &loaded, follow, process, stop)?;
     let deadline = arguments.duration.and_then(|duration| Instant::now().checked_add(duration));
     let outcome = trace.follow(&mut source, deadline);
 
@@ -119,6 +108,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     diagnostics::say(&format!("received {}, lost {}", trace.received, lost.total()));
     command?;
     outcome.and(drawn)
+}
+
+/// Starts the command, if the arguments name one. Its end, or that of the process, calls `stop`.
+fn start_command(
+    arguments: &Arguments,
+    loaded: &Loaded,
+    follow: bool,
+    process: Option<Process>,
+    stop: impl FnOnce() + Send + 'static,
+) -> Result<Option<Child>, CliError> {
+    match (arguments.command.split_first(), process) {
+        (Some((program, rest)), _) => {
+            let stdin = if arguments.step { Stdio::null() } else { Stdio::inherit() };
+            let start = || Child::start(program, rest, stdin, stop);
+            follow::from_here(loaded, follow, start).map(Some)
+        }
+        (None, Some(process)) => process.at_end(stop).map(|()| None),
+        (None, None) => Ok(None),
+    }
 }
 
 /// Calls `stop` at the first signal, and sets the flag that it returns.

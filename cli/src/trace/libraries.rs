@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!     watch.rs      the thread that examines files, attaches, and keeps up with what comes and goes
+//!                   (watch/missed.rs: warns of calls that may have been missed)
 //!     maps.rs       which files the processes have mapped to execute them: /proc/PID/maps
 //!     notice.rs     which files they map from now on: PERF_RECORD_MMAP2
 //!     catch.rs      a thread for each CPU that reads those notices, in time

@@ -24,6 +24,21 @@ use super::{raw_tracepoint::RawTracepoint, tracepoint::Tracepoint};
 use crate::ProgramType;
 use crate::{Error, Program, object::Target};
 
+/// Applies the context's process to a builder of probes in user space: it resolves the library and restricts the probe.
+#[cfg(feature = "uprobe")]
+macro_rules! in_process {
+    ($probe:expr, $library:expr, $context:expr) => {{
+        let mut probe = $probe;
+        if let Some(pid) = $context.looks_up_as($library) {
+            probe = probe.resolve_in_process(pid);
+        }
+        if let Some(pid) = $context.pid {
+            probe = probe.pid(pid);
+        }
+        probe
+    }};
+}
+
 impl Program {
     /// Attaches the program where its section's name says: [`Program::attach_with`] without any setting.
     ///
@@ -91,36 +106,18 @@ impl Program {
         match target {
             #[cfg(feature = "uprobe")]
             Some(Target::Uprobe { library, symbol, offset, retprobe }) => {
-                let mut probe = Uprobe::new(library, symbol).offset(*offset).retprobe(*retprobe);
-                if let Some(pid) = context.looks_up_as(library) {
-                    probe = probe.resolve_in_process(pid);
-                }
-                if let Some(pid) = context.pid {
-                    probe = probe.pid(pid);
-                }
-                probe.cookie(context.cookie_or_none()).attach(self)
+                let probe = Uprobe::new(library, symbol).offset(*offset).retprobe(*retprobe);
+                in_process!(probe, library, context).cookie(context.cookie_or_none()).attach(self)
             }
             #[cfg(feature = "uprobe")]
             Some(Target::UprobeMulti { library, pattern, retprobe }) => {
-                let mut probe = UprobeMulti::new(library, pattern).retprobe(*retprobe);
-                if let Some(pid) = context.looks_up_as(library) {
-                    probe = probe.resolve_in_process(pid);
-                }
-                if let Some(pid) = context.pid {
-                    probe = probe.pid(pid);
-                }
-                probe.cookie(context.cookie_or_none()).attach(self)
+                let probe = UprobeMulti::new(library, pattern).retprobe(*retprobe);
+                in_process!(probe, library, context).cookie(context.cookie_or_none()).attach(self)
             }
             #[cfg(feature = "usdt")]
             Some(Target::Usdt { library, provider, name }) => {
-                let mut probe = super::Usdt::new(library, provider, name);
-                if let Some(pid) = context.looks_up_as(library) {
-                    probe = probe.resolve_in_process(pid);
-                }
-                if let Some(pid) = context.pid {
-                    probe = probe.pid(pid);
-                }
-                probe.cookie(context.cookie_or_none()).attach(self)
+                let probe = super::Usdt::new(library, provider, name);
+                in_process!(probe, library, context).cookie(context.cookie_or_none()).attach(self)
             }
             #[cfg(feature = "kprobe")]
             Some(Target::Kprobe { function, offset, retprobe }) => {

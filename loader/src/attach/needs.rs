@@ -112,7 +112,20 @@ pub(super) fn takes(section: &Section, target: Option<&Target>, field: AttachFie
     }
 }
 
-/// What to do with a program whose section does not say where to attach it, and the feature for it, if this build lacks that.
+/// The advice for a program that takes a setting: the setting's name, and the types that attach such a program by hand.
+macro_rules! unplaced {
+    ($setting:literal, $types:literal) => {
+        say(concat!(
+            "its name does not say where: set `AttachContext::",
+            $setting,
+            "`, or attach the program by hand, with ",
+            $types
+        ))
+    };
+}
+
+/// Returns the feature that attaches such a program, if this build lacks it, and what to do with a program whose section
+/// does not say where to attach it.
 pub(super) fn by_hand(kind: ProgramType) -> (Option<&'static str>, &'static str) {
     use ProgramType as T;
     let network = (!cfg!(feature = "network")).then_some("network");
@@ -123,46 +136,13 @@ pub(super) fn by_hand(kind: ProgramType) -> (Option<&'static str>, &'static str)
     // One of the two would do.
     let probe = (!cfg!(any(feature = "uprobe", feature = "kprobe"))).then_some("uprobe");
     match kind {
-        T::XDP => (
-            network,
-            say(
-                "its name does not say where: set `AttachContext::interface`, or attach the program by hand, with `Xdp`",
-            ),
-        ),
-        T::SCHED_CLS => (
-            network,
-            say(
-                "its name does not say where: set `AttachContext::interface`, or attach the program by hand, with `Tc` or `Tcx`",
-            ),
-        ),
-        T::PERF_EVENT => (
-            perf_event,
-            say(
-                "its name does not say where: set `AttachContext::frequency`, or attach the program by hand, with `PerfEvent`",
-            ),
-        ),
-        T::SOCKET_FILTER | T::SK_REUSEPORT => (
-            network,
-            say(
-                "its name does not say where: set `AttachContext::socket`, or attach the program by hand, with `SocketFilter`",
-            ),
-        ),
-        T::SK_SKB | T::SK_MSG => (
-            network,
-            say(
-                "its name does not say where: set `AttachContext::sockmap`, or attach the program by hand, with `Sockmap`",
-            ),
-        ),
-        T::SK_LOOKUP | T::FLOW_DISSECTOR => (
-            network,
-            say("its name does not say where: set `AttachContext::netns`, or attach the program by hand, with `Netns`"),
-        ),
-        T::NETFILTER => (
-            network,
-            say(
-                "its name does not say where: set `AttachContext::netfilter`, or attach the program by hand, with `Netfilter`",
-            ),
-        ),
+        T::XDP => (network, unplaced!("interface", "`Xdp`")),
+        T::SCHED_CLS => (network, unplaced!("interface", "`Tc` or `Tcx`")),
+        T::PERF_EVENT => (perf_event, unplaced!("frequency", "`PerfEvent`")),
+        T::SOCKET_FILTER | T::SK_REUSEPORT => (network, unplaced!("socket", "`SocketFilter`")),
+        T::SK_SKB | T::SK_MSG => (network, unplaced!("sockmap", "`Sockmap`")),
+        T::SK_LOOKUP | T::FLOW_DISSECTOR => (network, unplaced!("netns", "`Netns`")),
+        T::NETFILTER => (network, unplaced!("netfilter", "`Netfilter`")),
         T::CGROUP_SKB
         | T::CGROUP_SOCK
         | T::CGROUP_SOCK_ADDR
@@ -170,12 +150,7 @@ pub(super) fn by_hand(kind: ProgramType) -> (Option<&'static str>, &'static str)
         | T::CGROUP_SYSCTL
         | T::CGROUP_SOCKOPT
         | T::SOCK_OPS
-        | T::LSM => (
-            cgroup,
-            say(
-                "its name does not say where: set `AttachContext::cgroup`, or attach the program by hand, with `Cgroup`",
-            ),
-        ),
+        | T::LSM => (cgroup, unplaced!("cgroup", "`Cgroup`")),
         T::SYSCALL => (None, say("it is attached to nothing: run it, with `Program::test_run`")),
         T::STRUCT_OPS => (None, say("it is part of a struct_ops map: register that, with `Map::attach`")),
         T::SCHED_ACT => (
@@ -185,10 +160,7 @@ pub(super) fn by_hand(kind: ProgramType) -> (Option<&'static str>, &'static str)
         T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL => {
             (None, say("it belongs to a route: pin it, with `Program::pin`, for `ip route … encap bpf … pinned`"))
         }
-        T::LIRC_MODE2 => (
-            lirc,
-            say("its name does not say where: set `AttachContext::lirc`, or attach the program by hand, with `Lirc`"),
-        ),
+        T::LIRC_MODE2 => (lirc, unplaced!("lirc", "`Lirc`")),
         T::TRACEPOINT | T::RAW_TRACEPOINT | T::RAW_TRACEPOINT_WRITABLE => (tracepoint, BY_HAND),
         T::KPROBE => (probe, BY_HAND),
         _ => (None, BY_HAND),

@@ -224,6 +224,26 @@ struct Wrapper<'b> {
     offset: usize,
 }
 
+impl Wrapper<'_> {
+    /// Returns the offset in bytes of a member of the table from the wrapping structure's start.
+    fn place(&self, member: &btf::Member<'_>) -> usize {
+        self.offset + member.bit_offset as usize / 8
+    }
+
+    /// Returns a value of zeroes, without programs.
+    fn without_members(&self, by_link: bool, module: Option<Arc<OwnedFd>>) -> Result<Fitted, String> {
+        /// The kernel's own have a few hundred bytes.
+        const LARGEST: u32 = 1 << 20;
+        let (around, size) = (&self.around, self.around.size());
+        if size > LARGEST {
+            return Err(format!("this kernel's `struct {}` claims {size} bytes", around.name()));
+        }
+        let value = vec![0; size as usize];
+        Ok(Fitted { value_type_id: around.id(), module, value, programs: Vec::new(), by_link })
+    }
+}
+
+/// Builds the kernel's value from the object's table, and notes in `members` which members its programs are.
 fn fit_one(
     table: &Table,
     own: &Btf<'_>,
@@ -232,18 +252,7 @@ fn fit_one(
     module: Option<Arc<OwnedFd>>,
     members: &mut Vec<(Start, Member)>,
 ) -> Result<Fitted, String> {
-    /// The kernel's own have a few hundred bytes.
-    const LARGEST: u32 = 1 << 20;
-    if kernel.around.size() > LARGEST {
-        return Err(format!("this kernel's `struct {}` claims {} bytes", kernel.around.name(), kernel.around.size()));
-    }
-    let mut fitted = Fitted {
-        value_type_id: kernel.around.id(),
-        module,
-        value: vec![0; kernel.around.size() as usize],
-        programs: Vec::new(),
-        by_link: table.by_link,
-    };
+    let mut fitted = kernel.without_members(table.by_link, module)?;
     let mut placed = 0;
     for member in own.ty(table.type_id).members() {
         let name = String::from_utf8_lossy(member.name).into_owned();
@@ -262,13 +271,13 @@ fn fit_one(
         if member.bits != 0 || there.bits != 0 {
             return Err(format!("its member `{name}` is a bit field"));
         }
-        let to = kernel.offset + there.bit_offset as usize / 8;
         if let Some(start) = program {
             if !is_function(kernel.btf, there.type_id) {
                 return Err(format!("its member `{name}` holds a program, and is no function in this kernel"));
             }
             let member = Member { structure: kernel.table.id(), index: number as u32, module: fitted.module.clone() };
             tell(programs, start, member, &name, members)?;
+            let to = kernel.place(&there);
             if fitted.value.get(to..to + 8).is_none() {
                 return Err(format!("its member `{name}` lies outside"));
             }
@@ -276,17 +285,12 @@ fn fit_one(
             placed += 1;
             continue;
         }
-        if value.iter().all(|&byte| byte == 0) {
-            continue;
+        // The kernel's value starts as zeroes.
+        if value.iter().any(|&byte| byte != 0) {
+            let is_pointer = own.resolve(member.type_id).is_none_or(|ty| ty.kind() == Kind::Ptr);
+            copy_value(&mut fitted.value, &kernel, &there, value, is_pointer)
+                .map_err(|why| format!("its member `{name}` {why}"))?;
         }
-        if kernel.btf.size_of(there.type_id) != Some(size as u32) {
-            return Err(format!("its member `{name}` has {size} bytes, and another size in this kernel"));
-        }
-        if own.resolve(member.type_id).is_none_or(|ty| ty.kind() == Kind::Ptr) {
-            return Err(format!("its member `{name}` is a pointer to something that is no program"));
-        }
-        let place = fitted.value.get_mut(to..to + size).ok_or_else(|| format!("its member `{name}` lies outside"))?;
-        place.copy_from_slice(value);
     }
     if placed != table.programs.len() {
         return Err("it holds a program in a place that is not the start of a member".to_owned());
@@ -294,7 +298,26 @@ fn fit_one(
     Ok(fitted)
 }
 
-/// A pointer to a function.
+/// Copies the value of a member that is not a program to where the kernel has that member.
+fn copy_value(
+    all: &mut [u8],
+    kernel: &Wrapper<'_>,
+    there: &btf::Member<'_>,
+    value: &[u8],
+    is_pointer: bool,
+) -> Result<(), String> {
+    let (to, size) = (kernel.place(there), value.len());
+    if kernel.btf.size_of(there.type_id) != Some(size as u32) {
+        return Err(format!("has {size} bytes, and another size in this kernel"));
+    }
+    if is_pointer {
+        return Err("is a pointer to something that is no program".to_owned());
+    }
+    all.get_mut(to..to + size).ok_or("lies outside")?.copy_from_slice(value);
+    Ok(())
+}
+
+/// Returns whether a type is a pointer to a function.
 fn is_function(btf: &Btf<'_>, id: u32) -> bool {
     let pointer = btf.resolve(id).filter(|ty| ty.kind() == Kind::Ptr);
     pointer.and_then(|ty| btf.resolve(ty.referred())).is_some_and(|ty| ty.kind() == Kind::FuncProto)

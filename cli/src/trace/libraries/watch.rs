@@ -1,9 +1,10 @@
 //! Finds C libraries in use, attaches to them, and keeps up with those that come and go.
 
+mod missed;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -13,14 +14,12 @@ use log::{info, warn};
 
 use super::{
     attached::AllAttached,
-    catch::{Catchers, Common, is_held},
+    catch::{Catchers, Common},
     first::First,
     hold::Holder,
-    holder::{Answer, MOST},
     known::{Known, Verdict},
     libc_name::looks_like_libc,
     maps::{self, Key, Mapping, Processes},
-    moment::{self, Moment},
     names::Names,
     notice::Ring,
     provider::{self, Found},
@@ -290,16 +289,24 @@ impl Watch {
             _ => examine(),
         };
         let nothing = marks.map(|marks| Verdict::Nothing(marks, thread.map(|thread| thread.generation)));
-        let verdict = match found {
+        if let Some(verdict) = self.act_on(found, nothing, pid, mapping, thread) {
+            self.known.insert(mapping.key, verdict);
+        }
+    }
+
+    /// Attaches to what a file was found to be, or says why not. Returns the verdict on the file, `nothing` if it is not
+    /// attached; `None` if the file is to be examined again.
+    fn act_on(
+        &mut self,
+        found: Found,
+        nothing: Option<Verdict>,
+        pid: u32,
+        mapping: &Mapping,
+        thread: Option<&Mapper>,
+    ) -> Option<Verdict> {
+        match found {
             Found::Gone => {
-                if thread.is_some_and(|thread| !self.is_before(thread.at)) && looks_like_libc(&mapping.path) {
-                    warn!(
-                        "calls of getaddrinfo in {} by {} may be missed: the file could not be opened before the \
-                         process ended, or may not be",
-                        mapping.path,
-                        name_of(pid)
-                    );
-                }
+                self.tell_if_gone(pid, mapping, thread);
                 None
             }
             Found::Nothing => nothing,
@@ -309,7 +316,7 @@ impl Watch {
             }
             Found::Provider(provider) => {
                 let same = self.attached.same(&provider, pid, mapping);
-                match same.or_else(|| self.attached.attach(provider, Some(user))) {
+                match same.or_else(|| self.attached.attach(provider, Some((pid, mapping.start, mapping.end)))) {
                     Some(id) => {
                         self.tell_if_missed(id, same.is_none(), pid, mapping, thread);
                         Some(Verdict::Attached(id))
@@ -317,39 +324,6 @@ impl Watch {
                     None => nothing,
                 }
             }
-        };
-        if let Some(verdict) = verdict {
-            self.known.insert(mapping.key, verdict);
-        }
-    }
-
-    /// Warns if the process may have called the function before the probes were there, and its calls are wanted.
-    /// `is_new` says that they were put there for this mapping.
-    fn tell_if_missed(&self, id: u32, is_new: bool, pid: u32, mapping: &Mapping, thread: Option<&Mapper>) {
-        let Some((since, path)) = self.attached.since(id) else { return };
-        let is_in_time = thread.map_or(!is_new, |thread| thread.at > since);
-        if self.is_before(since) || is_in_time {
-            return;
-        }
-        let is_wanted = pid != std::process::id() && self.is_wanted(pid, thread);
-        let Some(why) = self.why_missed(is_wanted, mapping, thread).filter(|_| is_wanted) else { return };
-        let after = match thread {
-            Some(thread) => format!("{:.1} ms after it had mapped the file", (since - thread.at).as_secs_f64() * 1e3),
-            None => "some time after it had mapped the file".to_owned(),
-        };
-        let process = name_of(pid);
-        warn!("calls of getaddrinfo in {path} by {process} may be missed: it is traced from {after}: {why}");
-    }
-
-    /// Warns of a C library that comes too late to be looked at, if its thread has gone on meanwhile.
-    fn tell_if_late(&self, Sighting { pid, mapping, thread }: &Sighting) {
-        let is_new = thread.held.is_none() && self.known.get(mapping.key).is_none() && looks_like_libc(&mapping.path);
-        if is_new && !self.is_before(thread.at) && *pid != std::process::id() && self.is_wanted(*pid, Some(thread)) {
-            warn!(
-                "calls of getaddrinfo in {} by {} may be missed: the trace ended before the file could be looked at",
-                mapping.path,
-                name_of(*pid)
-            );
         }
     }
 
@@ -363,46 +337,5 @@ impl Watch {
     /// Whether that was before the trace began.
     fn is_before(&self, moment: Instant) -> bool {
         self.began.is_none_or(|began| moment <= began)
-    }
-
-    /// Why a thread may have called it meanwhile; `None` if it cannot have.
-    fn why_missed(&self, is_wanted: bool, mapping: &Mapping, thread: Option<&Mapper>) -> Option<String> {
-        /// How often to look whether the thread has come to stand still, and how long between two looks.
-        const LOOKS: (u32, Duration) = (40, Duration::from_millis(1));
-        let unheld = || self.unheld.clone();
-        let Some(thread) = thread else { return unheld().or(Some("no notice of it came".to_owned())) };
-        let Some(held) = &thread.held else {
-            let name = || "without COMMAND or --pid no thread is held for a file of such a name".to_owned();
-            let many = || "too many threads were held, or the process that holds them has ended".to_owned();
-            return unheld()
-                .or_else(|| Some(if is_held(self.wanted.whose, is_wanted, mapping) { many() } else { name() }));
-        };
-        let answer = held.last_answer();
-        if answer == Some(Answer::TooLong) {
-            return Some(format!("the thread was held for {MOST:?}, which was not enough"));
-        }
-        let mut looks = (0..LOOKS.0).map(|_| match moment::of(thread.tid, mapping) {
-            Moment::Running => {
-                thread::sleep(LOOKS.1);
-                Moment::Running
-            }
-            moment => moment,
-        });
-        match looks.find(|moment| *moment != Moment::Running) {
-            Some(Moment::Mapping) => None,
-            // It was killed, or never held.
-            Some(Moment::Gone) if answer == Some(Answer::Held) => None,
-            _ if matches!(answer, Some(Answer::No)) => Some("the thread could not be held".to_owned()),
-            _ if answer == Some(Answer::Waiting) => Some("another tracer has the thread".to_owned()),
-            _ => Some("the thread went on before it could be held".to_owned()),
-        }
-    }
-}
-
-/// Names a process. The kernel gives those of PID namespaces that this one does not see the number 0.
-fn name_of(pid: u32) -> String {
-    match pid {
-        0 => "a process outside of this PID namespace".to_owned(),
-        pid => format!("process {pid}"),
     }
 }

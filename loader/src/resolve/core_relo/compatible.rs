@@ -145,15 +145,7 @@ impl Compatible<'_, '_, '_> {
             match kind {
                 Kind::Void => return Ok(their_kind == Kind::Void),
                 Kind::Enum | Kind::Enum64 => return self.enums_match(ours, theirs),
-                Kind::Fwd => {
-                    let union = ours.is_forward_union();
-                    return Ok(match their_kind {
-                        Kind::Fwd => union == theirs.is_forward_union(),
-                        Kind::Struct => behind_pointer && !union,
-                        Kind::Union => behind_pointer && union,
-                        _ => false,
-                    });
-                }
+                Kind::Fwd => return Ok(forward_matches(ours, theirs, behind_pointer)),
                 Kind::Struct | Kind::Union if behind_pointer => {
                     let declared = their_kind == Kind::Fwd && theirs.is_forward_union() == (kind == Kind::Union);
                     return Ok(kind == their_kind || declared);
@@ -227,6 +219,18 @@ impl Compatible<'_, '_, '_> {
             }
         }
         Ok(true)
+    }
+}
+
+/// Whether the program's forward declaration stands for this type of the kernel. Behind a pointer the kernel may have the
+/// full type.
+fn forward_matches(ours: Type<'_>, theirs: Type<'_>, behind_pointer: bool) -> bool {
+    let union = ours.is_forward_union();
+    match theirs.kind() {
+        Kind::Fwd => union == theirs.is_forward_union(),
+        Kind::Struct => behind_pointer && !union,
+        Kind::Union => behind_pointer && union,
+        _ => false,
     }
 }
 
