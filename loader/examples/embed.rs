@@ -1,6 +1,6 @@
 //! Loads an object, attaches its programs, and reads one ring: all that an embedder needs.
 
-use cutaway::{Object, mmap_ring::Wake};
+use cutaway::{Object, Wake};
 use cutaway_programs::getaddrinfo::Transport;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

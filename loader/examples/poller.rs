@@ -1,5 +1,8 @@
 //! Loads an object, attaches its programs, and reads the records of all its rings and perf buffers in one wait: who executes
 //! a file.
+//!
+//! The object, for example `example-ring.o` or `example-perf.o` of `cargo xtask objects`, has records that are a PID of 4 bytes.
+//! The end of standard input stops it.
 
 use cutaway::perf_reader::{Options, Record};
 use cutaway::{MapType, Object, Poller, Source, Wake};
@@ -16,6 +19,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let _links = loaded.attach()?;
+    let stopper = poller.stopper(); // a signal handler may write to its fd instead
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        stopper.stop();
+    });
     while poller.wait(None)? == Wake::Ready {
         for (_token, source) in poller.ready() {
             match source {

@@ -1,6 +1,8 @@
 //! Loads an object, attaches its programs, and reads the records of its ring: who executes a file.
+//!
+//! The object, for example `example-ring.o` of `cargo xtask objects`, has a ring `events` whose records are a PID of 4 bytes.
 
-use cutaway::{Object, mmap_ring::Wake};
+use cutaway::{Object, Wake};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: ring OBJECT")?;

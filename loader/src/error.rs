@@ -7,8 +7,8 @@ use crate::{
     privileges::{self, Capability},
 };
 
-/// Why an object could not be read, loaded or attached. Its display is one line, fit to be shown to whoever ran the
-/// program; nothing it says is repeated by a source.
+/// Why an object could not be read, loaded or attached. Its display is one line for the user of the program;
+/// a source repeats nothing of it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -18,9 +18,9 @@ pub enum Error {
         why: String,
     },
 
-    /// A map or program was asked for by a name that the object does not have.
+    /// The object has no map, program, variable or function of that name.
     NoSuchName {
-        /// `map` or `program`.
+        /// `map`, `program`, `variable` or `function`.
         what: &'static str,
         /// The name that was asked for.
         name: String,

@@ -43,10 +43,10 @@ impl<'l> Variable<'l> {
     pub fn read<T: FromBytes>(&self) -> Result<T, Error> {
         let bytes = self.bytes()?;
         if let Some(why) = self.spec.objection(T::KIND, bytes.len()) {
-            return Err(unfit("read", self.spec, why.replace("given", "wanted")));
+            return Err(unfit("read", self.spec, why.replace("given", "requested")));
         }
         T::from_bytes(&bytes).ok_or_else(|| {
-            unfit("read", self.spec, format!("its bytes {bytes:02x?} are no value of the type that is wanted"))
+            unfit("read", self.spec, format!("its bytes {bytes:02x?} are no value of the requested type"))
         })
     }
 

@@ -29,14 +29,14 @@ pub enum Error {
     /// The fd is not a map of the right type.
     WrongType {
         /// The kernel's name of the type that it should have.
-        wanted: &'static str,
+        expected: &'static str,
         /// The type that it has, a number of `enum bpf_map_type`; `None` if it is not a BPF map.
         found: Option<u32>,
     },
     /// Neither bpf(2) nor `/proc` tells what the fd is. Without knowing it, nothing may be mapped.
     UnknownType {
         /// The kernel's name of the type that it should have.
-        wanted: &'static str,
+        expected: &'static str,
         /// Why bpf(2) did not tell.
         bpf: io::Error,
         /// Why `/proc` did not tell.
@@ -236,15 +236,15 @@ impl fmt::Display for Error {
                 f,
                 "the ring has {max_entries} bytes, not the {bytes} stated for it; give the max_entries with which the map was made"
             ),
-            Self::WrongType { wanted, found: Some(found) } => {
-                write!(f, "the map is of type {found} (enum bpf_map_type), not {wanted}; open one of that type")
+            Self::WrongType { expected, found: Some(found) } => {
+                write!(f, "the map is of type {found} (enum bpf_map_type), not {expected}; open one of that type")
             }
-            Self::WrongType { wanted, found: None } => {
-                write!(f, "the fd is not a BPF map; open one of type {wanted}")
+            Self::WrongType { expected, found: None } => {
+                write!(f, "the fd is not a BPF map; open one of type {expected}")
             }
-            Self::UnknownType { wanted, bpf, proc } => write!(
+            Self::UnknownType { expected, bpf, proc } => write!(
                 f,
-                "the kernel does not tell whether the fd is a map of type {wanted}: bpf(BPF_OBJ_GET_INFO_BY_FD) failed with {}, \
+                "the kernel does not tell whether the fd is a map of type {expected}: bpf(BPF_OBJ_GET_INFO_BY_FD) failed with {}, \
                  /proc/thread-self/fdinfo with {}; allow one of them (before Linux 5.19, CAP_BPF allows the first)",
                 Errno::of(bpf),
                 Errno::of(proc)
@@ -258,12 +258,12 @@ impl fmt::Display for Error {
             ),
             Self::Map { region, bytes, source } => write!(
                 f,
-                "mapping {region} ({bytes} bytes) failed with {}: {}",
+                "cannot map {region} ({bytes} bytes): {}; {}",
                 Errno::of(source),
                 map_advice(*region, source)
             ),
             Self::Syscall { call, operation, source } => {
-                write!(f, "{call}, to {operation}, failed with {}: {}", Errno::of(source), system_advice(source))
+                write!(f, "cannot {operation} ({call}): {}; {}", Errno::of(source), system_advice(source))
             }
             Self::TooLong { length, most } => write!(
                 f,

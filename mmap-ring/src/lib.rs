@@ -1,5 +1,4 @@
-//! The BPF ring buffer, read from its own mapped pages: faster than by any other
-//! reader, and in the open.
+//! Reads BPF ring buffers from their own mapped pages.
 //!
 //! A BPF program hands records to user space through memory that both share. The
 //! kernel's side of the agreement is `kernel/bpf/ringbuf.c`; this crate is the
@@ -61,7 +60,7 @@
 //! # The sleep race
 //!
 //! After a commit the kernel wakes the consumer only if the record lies exactly
-//! where the consumer stands. Both sides write one word and then read the other's:
+//! at `consumer_pos`. Both sides write one word and then read the other's:
 //!
 //! ```text
 //!  consumer ([`Ring::prepare_wait`])           producer (bpf_ringbuf_commit)
@@ -78,7 +77,7 @@
 //! comes. [`Ring::wait`] does this; [`Ring::prepare_wait`] is for those who wait in
 //! their own way (epoll, mio, an async runtime: see the examples).
 //!
-//! A commit or discard with `BPF_RB_NO_WAKEUP` wakes nobody, and afterwards the consumer is no longer caught up, so a later
+//! A commit or discard with `BPF_RB_NO_WAKEUP` sends no wake-up, and afterwards the consumer is no longer caught up, so a later
 //! commit without flags does not wake it either. So every wait of this crate looks at its ring at least every
 //! [`IDLE_POLL_INTERVAL`] (90 ms), whatever flags the program uses: [`Ring::wait`], [`Ring::run`], [`RingSet::wait`], [`OverwriteRing::wait`]
 //! and [`UserRing::reserve_within`]. That is 11 wake-ups a second of an idle reader; `set_idle_poll_interval` sets another time, or turns
@@ -88,8 +87,8 @@
 //!
 //! The same rule makes a fast reader slow: always caught up, it is sent a wake-up
 //! for nearly every record, and it is the producer who pays. While records come
-//! thick and fast, [`Ring::run`] therefore says that it stands at the *start* of
-//! the last record it read:
+//! thick and fast, [`Ring::run`] therefore publishes the *start* of the last record
+//! it read:
 //!
 //! ```text
 //!                                      published    read up to here

@@ -194,8 +194,8 @@ impl<M: Consume> Ring<M> {
     /// then every 16 milliseconds.
     ///
     /// A program that commits or discards with `BPF_RB_NO_WAKEUP` leaves a consumer
-    /// asleep, and later records without a flag do not wake it either, because it
-    /// no longer stands at them. So an empty ring is looked at every 90 milliseconds
+    /// asleep, and later records without a flag do not wake it either, because
+    /// `consumer_pos` is behind them. So an empty ring is looked at every 90 milliseconds
     /// ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or what [`set_idle_poll_interval`](Self::set_idle_poll_interval) says): no record waits for longer
     /// than 100 ms on a machine that is not overloaded, whatever flags its program uses. While such looks find records,
     /// they come sooner, down to every millisecond.

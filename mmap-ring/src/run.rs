@@ -50,7 +50,7 @@ pub struct WakeupPolicy {
 }
 
 impl Default for WakeupPolicy {
-    /// Trailing release, 50 microseconds of poll_interval, 2 idle rounds.
+    /// Trailing release, a poll interval of 50 µs, 2 idle polls.
     fn default() -> Self {
         Self { trailing: true, poll_interval: Duration::from_micros(50), idle_polls: 2 }
     }

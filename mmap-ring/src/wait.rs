@@ -29,7 +29,7 @@ const SPINS: u32 = 128;
 /// that a record which was sent without a wake-up (`BPF_RB_NO_WAKEUP`) is read within 100 milliseconds on a machine that is
 /// not overloaded.
 ///
-/// A program's author may know that each record sends its wake-up. Then [`Ring::set_idle_poll_interval`](crate::Ring::set_idle_poll_interval) turns the
+/// A program's author may know that each record sends its wake-up. Then [`Ring::idle_poll_interval`](crate::Ring::idle_poll_interval) turns the
 /// looks off.
 #[doc(alias = "BPF_RB_NO_WAKEUP")]
 pub const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(90);
@@ -57,7 +57,7 @@ pub(crate) struct Waiter {
     epoll: Option<Epoll>,
     stop: Option<Stop>,
     /// How long to sleep at most before a look; `None` for ever.
-    set_idle_poll_interval: Option<Duration>,
+    idle_poll_interval: Option<Duration>,
     /// The same for the next sleep: shorter while looks find what no wake-up told of.
     look_in: Duration,
     at_once: u32,
@@ -70,7 +70,7 @@ impl Default for Waiter {
         Self {
             epoll: None,
             stop: None,
-            set_idle_poll_interval: Some(IDLE_POLL_INTERVAL),
+            idle_poll_interval: Some(IDLE_POLL_INTERVAL),
             look_in: IDLE_POLL_INTERVAL,
             at_once: 0,
             sleeps: 0,
@@ -82,14 +82,14 @@ impl Default for Waiter {
 impl Waiter {
     pub(crate) fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         // Without any sleep between two looks it would never sleep at all.
-        self.set_idle_poll_interval = time.map(|time| time.max(LOOK_LEAST));
-        self.look_in = self.set_idle_poll_interval.unwrap_or(IDLE_POLL_INTERVAL);
+        self.idle_poll_interval = time.map(|time| time.max(LOOK_LEAST));
+        self.look_in = self.idle_poll_interval.unwrap_or(IDLE_POLL_INTERVAL);
     }
 
     /// A sleep in front of an empty ring is over. A program that sends no wake-ups is looked at the more often, the more
     /// its records are found by looking alone, for its ring may be full before the next look.
     fn looked(&mut self, woken: bool, ready: bool) {
-        let Some(every) = self.set_idle_poll_interval else { return };
+        let Some(every) = self.idle_poll_interval else { return };
         let next = if ready && !woken { LOOK_LEAST.max(self.look_in / 4) } else { self.look_in.saturating_mul(2) };
         self.look_in = next.min(every);
     }
@@ -144,7 +144,7 @@ impl Waiter {
             };
             let limit = match head {
                 Head::Ready => return Ok(Wake::Ready),
-                Head::Empty => self.set_idle_poll_interval.and(Some(self.look_in)),
+                Head::Empty => self.idle_poll_interval.and(Some(self.look_in)),
                 Head::Busy => {
                     let limit = pause;
                     pause = longest_pause.min(pause * 2);

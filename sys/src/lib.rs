@@ -1,4 +1,4 @@
-//! Shared ground of the crates of cutaway: the kernel's BPF vocabulary, and the few system calls that all of them make.
+//! Definitions shared by the crates of cutaway: the kernel's BPF names and types, and the few system calls that all of them make.
 //!
 //! | module | content | kernel source |
 //! | --- | --- | --- |
@@ -12,6 +12,7 @@
 //! | [`cpus`] | online and possible CPUs | `drivers/base/cpu.c` |
 //! | [`epoll`], [`stop`] | waiting for several file descriptors, and ending a wait from elsewhere | `fs/eventpoll.c` |
 //! | [`perf_event`] | `struct perf_event_attr`, perf_event_open(2) | `kernel/events/core.c` |
+//! | [`names`] | lists of names as one text, which need no relocations | |
 //! | [`flow`] | what a callback of a reader may return | |
 //! | [`memory`], [`clock`] | page size, `CLOCK_MONOTONIC` | |
 //!

@@ -215,14 +215,14 @@ fn missing(program: &ProgramSpec, arguments: &AttachArgs<'_>) -> Option<String> 
         Some(AttachField::Map) => {
             "it iterates over the elements of a map, and this command has no option that names one".to_owned()
         }
-        Some(_) => format!("this command cannot attach programs of the kind {}", program.section.program_type),
+        Some(_) => format!("this command cannot attach programs of the type {}", program.section.program_type),
         None => match program.section.program_type {
             T::LWT_IN | T::LWT_OUT | T::LWT_XMIT | T::LWT_SEG6LOCAL => {
                 "programs of this kind belong to a route: attach them with `ip route`".to_owned()
             }
             T::SCHED_ACT => "programs of this kind belong to a filter: attach them with `tc`".to_owned(),
             kind if matches!(program.section.target, None | Some(Target::Label(_))) && kind != T::EXT => {
-                format!("this command cannot attach programs of the kind {kind}")
+                format!("this command cannot attach programs of the type {kind}")
             }
             _ => return None,
         },

@@ -204,7 +204,7 @@ impl Link {
         }
     }
 
-    /// The link that somebody has pinned at `path`. Dropping it does not detach as long as the pin is there.
+    /// Opens the link that is pinned at `path`. Dropping it does not detach as long as the pin is there.
     ///
     /// # Errors
     ///
@@ -260,7 +260,7 @@ impl Program {
         let needed = kinds.iter().map(ToString::to_string).reduce(|all, kind| format!("{all} or {kind}"));
         Err(Error::Invalid {
             operation: format!("attach the program `{}` to {what}", self.name()),
-            why: format!("it is a program of the kind {kind}; {} is needed", needed.unwrap_or_default()),
+            why: format!("it is a program of the type {kind}; {} is needed", needed.unwrap_or_default()),
         })
     }
 }

@@ -51,7 +51,7 @@ impl Links {
         self.links.0.is_empty()
     }
 
-    /// Leaves all programs attached until the process ends.
+    /// Leaves all programs attached until the process ends, or longer where the kernel has no link ([`Link::forget`]).
     pub fn forget(mut self) {
         self.links.0.drain(..).for_each(Link::forget);
     }

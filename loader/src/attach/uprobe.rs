@@ -77,7 +77,7 @@ impl Uprobe {
         Self::at(library, Location::VirtualAddress(address))
     }
 
-    /// The instruction at `byte` of the file, counted from its start.
+    /// Attaches to the instruction at `file_offset`, in bytes from the start of the file.
     #[doc(alias = "AbsoluteOffset")]
     #[must_use]
     pub fn at_file_offset(library: impl AsRef<OsStr>, file_offset: u64) -> Self {

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use crate::{Error, Map, MapSpec, Program, Skipped, Variable, VariableSpec, elf::Place, text::no_such};
 
-/// An object's maps and programs in the kernel. Dropping it closes them; what somebody else holds (a link, a pin) stays.
+/// An object's maps and programs in the kernel. Dropping it closes them; what a link or a pin refers to stays.
 #[derive(Debug)]
 #[doc(alias("bpf_object", "Collection", "Ebpf"))]
 pub struct Loaded {
@@ -72,8 +72,8 @@ impl Loaded {
         })
     }
 
-    /// Returns what of the object is not loaded, and why: programs that cannot be loaded, that are not wanted, or that
-    /// were refused by [`Object::load_partial`](crate::Object::load_partial); and `struct_ops` maps that are not wanted.
+    /// Returns what of the object is not loaded, and why: programs that cannot be loaded, whose `autoload` is false, or
+    /// that [`Object::load_partial`](crate::Object::load_partial) could not load; and `struct_ops` maps whose `autocreate` is false.
     #[must_use]
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped

@@ -44,7 +44,7 @@ pub struct FailedProgram {
 
 impl Object {
     /// Creates the maps, links the instructions and has the verifier check every program. Attaches nothing. Programs that
-    /// cannot be loaded ([`Object::unknown_programs`]) or are not wanted are in [`Loaded::skipped`], with the reason.
+    /// cannot be loaded ([`Object::unknown_programs`]) or are not to be loaded (`autoload`) are in [`Loaded::skipped`], with the reason.
     ///
     /// # Errors
     ///

@@ -266,7 +266,7 @@ fn fault(spec: &MapSpec, attr: &MapCreate) -> Option<String> {
     // Of a kind that is unknown here nothing is known.
     kind.name()?;
     if is_storage && attr.max_entries != 0 {
-        return Some(format!("a map of the kind {kind} has no max_entries: leave it 0"));
+        return Some(format!("a map of the type {kind} has no max_entries: leave it 0"));
     }
     if attr.max_entries == 0 && !is_storage && kind != T::STRUCT_OPS {
         return Some(format!(
@@ -274,22 +274,22 @@ fn fault(spec: &MapSpec, attr: &MapCreate) -> Option<String> {
         ));
     }
     if (has_index || is_local) && attr.key_size != 4 {
-        return Some(format!("its key has {} bytes, and that of a map of the kind {kind} has 4", attr.key_size));
+        return Some(format!("its key has {} bytes, and that of a map of the type {kind} has 4", attr.key_size));
     }
     if attr.key_size == 0 && !has_no_key {
         return Some("its key has no size: `__type(key, …)` or `__uint(key_size, …)`".to_owned());
     }
     if attr.key_size != 0 && has_no_key {
-        return Some(format!("its key has {} bytes, and a map of the kind {kind} has none", attr.key_size));
+        return Some(format!("its key has {} bytes, and a map of the type {kind} has none", attr.key_size));
     }
     if attr.value_size == 0 && !has_no_value {
         return Some("its value has no size: `__type(value, …)` or `__uint(value_size, …)`".to_owned());
     }
     if holds_fds && attr.value_size != 4 {
-        return Some(format!("its value has {} bytes, and that of a map of the kind {kind} has 4", attr.value_size));
+        return Some(format!("its value has {} bytes, and that of a map of the type {kind} has 4", attr.value_size));
     }
     if (is_local || kind == T::LPM_TRIE) && !spec.map_flags.contains(MapFlags::NO_PREALLOC) {
-        return Some(format!("a map of the kind {kind} is made with the flag BPF_F_NO_PREALLOC"));
+        return Some(format!("a map of the type {kind} is made with the flag BPF_F_NO_PREALLOC"));
     }
     None
 }

@@ -163,7 +163,8 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// If `key` is not [`Map::key_size`] bytes long, or the kernel refuses (rings have no elements, for example).
+    /// [`Error::Syscall`] if `key` is not [`Map::key_size`] bytes long (EINVAL, found before the kernel is asked), or if the kernel
+    /// refuses (rings have no elements, for example).
     #[doc(alias("BPF_MAP_LOOKUP_ELEM", "bpf_map__lookup_elem", "bpf_map_lookup_elem"))]
     pub fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let mut value = vec![0; self.value_size()];

@@ -94,18 +94,20 @@ impl Map {
         // The kernel adds this flag by itself.
         let added = if spec.map_type == MapType::DEVMAP { MapFlags::RDONLY_PROG.bits() } else { 0 };
         let parts = [
-            ("the kind", info.map_type.0.into(), attr.map_type.0.into()),
+            ("the map type", info.map_type.0.into(), attr.map_type.0.into()),
             ("the key size", info.key_size.into(), attr.key_size.into()),
             ("the value size", info.value_size.into(), attr.value_size.into()),
             ("max_entries", info.max_entries.into(), attr.max_entries.into()),
             ("map_flags", (info.map_flags & !added).into(), (attr.map_flags.0 & !added).into()),
             ("map_extra", info.map_extra, attr.map_extra),
         ];
-        match parts.into_iter().find(|(_, there, wanted)| there != wanted) {
+        match parts.into_iter().find(|(_, there, described)| there != described) {
             None => Ok(()),
-            Some((part, there, wanted)) => Err(Error::Invalid {
+            Some((part, there, described)) => Err(Error::Invalid {
                 operation: format!("use the pinned map {} as `{}`", path.display(), spec.name),
-                why: format!("{part} there is {there}, and the object says {wanted}; remove the pin, or pin elsewhere"),
+                why: format!(
+                    "{part} there is {there}, and the object says {described}; remove the pin, or pin elsewhere"
+                ),
             }),
         }
     }

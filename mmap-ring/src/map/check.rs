@@ -17,13 +17,13 @@ pub(crate) fn check(map: BorrowedFd<'_>, purpose: Purpose, bytes: u32) -> Result
         Ok(facts) if purpose.allows(facts.kind) => facts,
         // It may be the type of a program, which only this text tells from that of a map.
         Ok(facts) => match about(map) {
-            Ok(None) => return Err(Error::WrongType { wanted, found: None }),
+            Ok(None) => return Err(Error::WrongType { expected: wanted, found: None }),
             Ok(Some(facts)) => facts,
             Err(_) => facts,
         },
         Err(refused) => match about(map) {
-            Ok(facts) => facts.ok_or(Error::WrongType { wanted, found: None })?,
-            Err(proc) => return Err(Error::UnknownType { wanted, bpf: refused, proc }),
+            Ok(facts) => facts.ok_or(Error::WrongType { expected: wanted, found: None })?,
+            Err(proc) => return Err(Error::UnknownType { expected: wanted, bpf: refused, proc }),
         },
     };
     judge(facts, purpose, bytes)
@@ -38,7 +38,7 @@ fn about(map: BorrowedFd<'_>) -> io::Result<Option<Facts>> {
 fn judge(facts: Facts, purpose: Purpose, bytes: u32) -> Result<(), Error> {
     let Facts { kind, max_entries, flags } = facts;
     if !purpose.allows(kind) {
-        return Err(Error::WrongType { wanted: purpose.wanted(), found: Some(kind) });
+        return Err(Error::WrongType { expected: purpose.wanted(), found: Some(kind) });
     }
     if max_entries != bytes {
         return Err(Error::SizeMismatch { bytes, max_entries });

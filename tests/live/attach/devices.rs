@@ -160,7 +160,7 @@ fn missing_device_is_refused() {
     let line = refused(Xdp::new(9999).attach(loaded.program("count").unwrap()));
     assert!(line.contains("no such network device"), "{line}");
     let line = refused(Xdp::new(LO).attach(load("tc", TC_ACT_OK).program("count").unwrap()));
-    assert!(line.contains("of the kind SCHED_CLS; XDP is needed"), "{line}");
+    assert!(line.contains("of the type SCHED_CLS; XDP is needed"), "{line}");
 }
 
 fn missing_device_is_refused_by_tc() {

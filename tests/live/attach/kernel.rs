@@ -410,7 +410,7 @@ fn wrong_program_type_is_refused() {
         Iter::new().attach(program),
     ] {
         let line = refused(answer);
-        assert!(line.contains("it is a program of the kind SOCKET_FILTER"), "{line}");
+        assert!(line.contains("it is a program of the type SOCKET_FILTER"), "{line}");
     }
     let line = refused(program.attach());
     assert!(line.contains("attach the program by hand, with `SocketFilter`"), "{line}");

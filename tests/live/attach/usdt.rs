@@ -325,7 +325,7 @@ fn missing_usdt_probe_is_refused() {
     }
     let loaded = load("socket");
     let line = own("twice").attach(loaded.program("count").unwrap()).unwrap_err().to_string();
-    assert!(line.contains("it is a program of the kind SOCKET_FILTER; KPROBE is needed"), "{line}");
+    assert!(line.contains("it is a program of the type SOCKET_FILTER; KPROBE is needed"), "{line}");
 }
 
 /// Two files' static variables of one name: which is meant is not in the file.

@@ -294,7 +294,7 @@ fn pinned_map_is_reused_if_it_matches() {
     let first = load(&|_| {}).unwrap();
     assert_eq!(load(&|_| {}).unwrap().map("events").unwrap().id(), first.map("events").unwrap().id());
     let differences: [(&str, &Change); 6] = [
-        ("the kind there is 30, and the object says 22", &|spec| spec.map_type = MapType::QUEUE),
+        ("the map type there is 30, and the object says 22", &|spec| spec.map_type = MapType::QUEUE),
         ("the key size there is 0, and the object says 4", &|spec| spec.key_size = 4),
         ("the value size there is 4, and the object says 8", &|spec| spec.value_size = 8),
         ("max_entries there is 8, and the object says 9", &|spec| spec.max_entries = 9),
@@ -393,7 +393,7 @@ fn map_spec_refused_by_every_kernel_is_explained() {
         ),
         (
             MapDef::new(Kind::ARRAY).key::<u64>().value::<u64>().max_entries(1),
-            "its key has 8 bytes, and that of a map of the kind ARRAY has 4",
+            "its key has 8 bytes, and that of a map of the type ARRAY has 4",
         ),
         (MapDef::new(Kind::HASH).value::<u64>().max_entries(1), "its key has no size"),
         (MapDef::new(Kind::HASH).key::<u64>().max_entries(1), "its value has no size"),
@@ -409,7 +409,7 @@ fn map_spec_refused_by_every_kernel_is_explained() {
         ),
         (
             MapDef::new(Kind::QUEUE).key::<u32>().value::<u64>().max_entries(1),
-            "its key has 4 bytes, and a map of the kind QUEUE has none",
+            "its key has 4 bytes, and a map of the type QUEUE has none",
         ),
         (
             MapDef::new(Kind::HASH_OF_MAPS).key::<u32>().holding(array()).max_entries(1),

@@ -1,17 +1,18 @@
-//! The built-in programs, for other tools to look at.
+//! The built-in programs, for other tools to look at, and the objects of the loader's examples.
 
 use std::{fs, path::PathBuf};
 
 use clap::Args;
 use cutaway_programs::getaddrinfo;
+use xtask::examples;
 
 use crate::tools::{Outcome, Result};
 
 /// Where to write.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The folder; made if it is not there
-    folder: PathBuf,
+    /// The directory; created if it does not exist
+    directory: PathBuf,
 }
 
 /// Which one.
@@ -21,13 +22,20 @@ pub(crate) struct Transport {
     transport: getaddrinfo::Transport,
 }
 
-/// Writes every built-in program as `NAME.o`.
+/// Writes every built-in program as `getaddrinfo-TRANSPORT.o`, and the object of each example as `example-NAME.o`.
 pub(crate) fn write(arguments: &Arguments) -> Result {
-    let folder = &arguments.folder;
-    fs::create_dir_all(folder).map_err(|error| format!("cannot make the folder {}: {error}", folder.display()))?;
+    let directory = &arguments.directory;
+    fs::create_dir_all(directory)
+        .map_err(|error| format!("cannot create the directory {}: {error}", directory.display()))?;
+    let mut objects = Vec::new();
     for transport in getaddrinfo::Transport::ALL {
-        let path = folder.join(format!("getaddrinfo-{transport}.o"));
         let object = transport.object().map_err(|error| format!("cannot assemble {transport}: {error}"))?;
+        objects.push((format!("getaddrinfo-{transport}.o"), object));
+    }
+    let examples = examples::objects().map_err(|error| format!("cannot assemble an example: {error}"))?;
+    objects.extend(examples.into_iter().map(|(name, object)| (format!("example-{name}.o"), object)));
+    for (name, object) in objects {
+        let path = directory.join(name);
         fs::write(&path, &object).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         println!("{} ({} bytes)", path.display(), object.len());
     }

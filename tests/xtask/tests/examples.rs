@@ -1,4 +1,4 @@
-//! The examples of the loader, built and run as an embedder would. Their objects are assembled here.
+//! The examples of the loader, built and run as an embedder would. Their objects are those of `cargo xtask objects`.
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../live/support/harness.rs"]
@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cutaway_programs::{getaddrinfo::Transport, prelude::*};
+use cutaway_programs::getaddrinfo::Transport;
 use harness::{Suite, test};
 use own_mounts::Mounted;
 use requirements::{ring, root};
@@ -50,7 +50,14 @@ struct Example {
 }
 
 impl Example {
-    fn new(name: &str, object: &[u8]) -> Self {
+    /// Returns the example `name` with the object that `cargo xtask objects` writes as `example-OBJECT.o`.
+    fn new(name: &str, object: &str) -> Self {
+        let objects = xtask::examples::objects().unwrap();
+        let found = objects.iter().find(|known| known.0 == object).expect("the name of an object");
+        Self::with(name, &found.1)
+    }
+
+    fn with(name: &str, object: &[u8]) -> Self {
         static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
             let build = ["build", "--quiet", "--package", "cutaway", "--examples"];
             assert!(Command::new(env!("CARGO")).args(build).status().unwrap().success());
@@ -62,7 +69,7 @@ impl Example {
         let path = directory.path().join("object.o");
         fs::write(&path, object).unwrap();
         let mut command = Command::new(BUILT.join(name));
-        command.arg(path).stdout(Stdio::piped());
+        command.arg(path).stdin(Stdio::piped()).stdout(Stdio::piped());
         Self { command, _directory: directory }
     }
 
@@ -110,7 +117,7 @@ impl Drop for Running {
 }
 
 fn embed_prints_who_asked_for_what() {
-    Example::new("embed", &Transport::Ring.object().unwrap()).prints(|| {
+    Example::with("embed", &Transport::Ring.object().unwrap()).prints(|| {
         // A name that no other process asks for. The program sees the name of the thread.
         let _ = ("this-example.invalid", 80).to_socket_addrs();
         let thread = fs::read_to_string("/proc/thread-self/comm").unwrap();
@@ -119,19 +126,19 @@ fn embed_prints_who_asked_for_what() {
 }
 
 fn ring_prints_who_executes_a_file() {
-    Example::new("ring", &sends(MapType::RINGBUF)).prints(executes_a_file);
+    Example::new("ring", "ring").prints(executes_a_file);
 }
 
 fn perf_prints_who_executes_a_file() {
-    Example::new("perf", &sends(MapType::PERF_EVENT_ARRAY)).prints(executes_a_file);
+    Example::new("perf", "perf").prints(executes_a_file);
 }
 
 fn poller_reads_a_ring() {
-    Example::new("poller", &sends(MapType::RINGBUF)).prints(executes_a_file);
+    Example::new("poller", "ring").prints(executes_a_file);
 }
 
 fn poller_reads_perf_buffers() {
-    Example::new("poller", &sends(MapType::PERF_EVENT_ARRAY)).prints(executes_a_file);
+    Example::new("poller", "perf").prints(executes_a_file);
 }
 
 fn executes_a_file() -> String {
@@ -140,87 +147,19 @@ fn executes_a_file() -> String {
     format!("PID {}", child.id())
 }
 
-/// An object whose program sends the PID of each process that executes a file.
-fn sends(transport: MapType) -> Vec<u8> {
-    let mut object = ObjectBuilder::new("GPL");
-    let events = match transport {
-        MapType::RINGBUF => MapDef::new(transport).max_entries(1 << 16),
-        _ => MapDef::new(transport).key_size(4).value_size(4),
-    };
-    let events = object.map("events", events);
-    let mut asm = Assembler::new();
-    asm.mov(R6, R1);
-    asm.call(Helper::bpf_get_current_pid_tgid);
-    asm.rsh(R0, 32);
-    asm.store(W, R10, -4, R0);
-    if transport == MapType::RINGBUF {
-        asm.load_map(R1, events);
-        asm.mov(R2, R10);
-        asm.add(R2, -4);
-        asm.mov(R3, 4);
-        asm.mov(R4, 0);
-        asm.call(Helper::bpf_ringbuf_output);
-    } else {
-        asm.mov(R1, R6);
-        asm.load_map(R2, events);
-        asm.mov(W3, -1); // BPF_F_CURRENT_CPU
-        asm.mov(R4, R10);
-        asm.add(R4, -4);
-        asm.mov(R5, 4);
-        asm.call(Helper::bpf_perf_event_output);
-    }
-    asm.mov(R0, 0);
-    asm.exit();
-    object.program("raw_tp/sched_process_exec", "send", asm);
-    object.write().unwrap()
-}
-
-/// An object whose program adds `step` to `total` each time it runs.
-fn adds(section: &str) -> Vec<u8> {
-    let mut object = ObjectBuilder::new("GPL");
-    let step = object.variable(".rodata", "step", Variable::new(1_u64));
-    let total = object.variable(".bss", "total", Variable::zeroed::<u64>());
-    let mut asm = Assembler::new();
-    asm.load_address(R1, step, 0);
-    asm.load(DW, R1, R1, 0);
-    asm.load_address(R2, total, 0);
-    asm.atomic_add(DW, R2, 0, R1);
-    asm.mov(R0, 0);
-    asm.exit();
-    object.program(section, "count", asm);
-    object.write().unwrap()
-}
-
 fn global_sets_the_step() {
-    let line = Example::new("global", &adds("raw_tp/sys_enter")).line();
+    let line = Example::new("global", "global").line();
     let total: u64 = line.strip_prefix("total = ").unwrap().parse().unwrap();
     assert!(total > 0 && total.is_multiple_of(7), "{line}");
 }
 
 fn uprobe_counts_one_call() {
-    assert_eq!(Example::new("uprobe", &adds("uprobe")).line(), "getaddrinfo was called 1 times");
+    assert_eq!(Example::new("uprobe", "uprobe").line(), "getaddrinfo was called 1 times");
 }
 
 fn pin_keeps_its_count() {
     let pins = Mounted::new("bpf").unwrap();
-    let mut object = ObjectBuilder::new("GPL");
-    let calls = MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(1).pinned_by_name();
-    let calls = object.map("calls", calls);
-    let mut asm = Assembler::new();
-    let done = asm.label("done");
-    asm.store(W, R10, -4, 0);
-    asm.load_map(R1, calls);
-    asm.mov(R2, R10);
-    asm.add(R2, -4);
-    asm.call(Helper::bpf_map_lookup_elem);
-    asm.jump_if(Eq, R0, 0, done);
-    asm.mov(R1, 1);
-    asm.atomic_add(DW, R0, 0, R1);
-    asm.bind(done);
-    asm.mov(R0, 0);
-    asm.exit();
-    object.program("raw_tp/sys_enter", "count", asm);
-    let mut example = Example::new("pin", &object.write().unwrap());
+    let mut example = Example::new("pin", "pin");
     example.command.arg(pins.path());
     let mut before = || {
         let line = example.line();
@@ -233,9 +172,7 @@ fn pin_keeps_its_count() {
 }
 
 fn batch_adds_up_squares() {
-    let mut object = ObjectBuilder::new("GPL");
-    object.map("squares", MapDef::new(MapType::HASH).key::<u32>().value::<u64>().max_entries(1000));
     let sum: u64 = (500..1000).map(|n| n * n).sum();
-    let line = Example::new("batch", &object.write().unwrap()).line();
+    let line = Example::new("batch", "batch").line();
     assert_eq!(line, format!("the squares of 500 to 999 add up to {sum}"));
 }

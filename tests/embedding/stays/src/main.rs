@@ -22,8 +22,8 @@ struct Version {
 fn start(bytes: &[u8], pins: &Path, step: u64) -> Result<Version, cutaway::Error> {
     let mut object = Object::parse(bytes)?;
     object.set_pin_root(pins);
-    object.set_variable("own", &std::process::id().to_ne_bytes())?;
-    object.set_variable("step", &step.to_ne_bytes())?;
+    object.set_variable("own", &std::process::id())?;
+    object.set_variable("step", &step)?;
     let loaded = object.load()?;
     Ok(Version { _links: loaded.attach()?, loaded })
 }

@@ -20,7 +20,7 @@ unsafe extern "C" {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: streams OBJECT")?;
     let mut object = Object::parse(&std::fs::read(path)?)?;
-    object.set_variable("own", &std::process::id().to_ne_bytes())?;
+    object.set_variable("own", &std::process::id())?;
     let loaded = object.load()?;
     let _links = loaded.attach()?;
     let mut ring = loaded.map("events")?.ring()?;
