@@ -133,14 +133,16 @@
 //! | several in one wait | `RingSet` | `PerCpuBuffers`, `AdaptiveReader` |
 //! | records, borrowed | `batch()`: one store releases them all | `Buffer::batch()`, likewise |
 //! | a callback for each | `drain(each)` | `drain(each)` |
-//! | wait and read until stopped | `Ring::run(policy, each)` | `AdaptiveReader::run(each)` |
+//! | wait and read until stopped | `Ring::run(policy, each)`: `each` gets a batch | `AdaptiveReader::run(each)`: `each` gets a CPU and a record |
+//! | what a stop leaves | records stay in the ring | `AdaptiveReader::run` reads them: the buffer ends with its reader |
 //! | what a callback returns | nothing, or `ControlFlow` | nothing, or `ControlFlow` |
 //! | wait once | `wait(timeout)` gives `Wake` | `wait(timeout)` gives `Wake` |
 //! | end a wait | `stopper()?`, `resume()` | `stopper()?`, `resume()` |
 //! | sleep elsewhere | `as_fd()`, `prepare_wait()` | `as_fd()`, `next_poll()` |
-//! | records without a wake-up | `set_idle_poll_interval(time)` | `set_idle_poll_interval(time)` |
+//! | records without a wake-up | `set_idle_poll_interval(time)` | the same; only with another `Wakeup` than `Events(1)` |
+//! | a corrupt buffer | an error | `batch()`: an error; `drain(each)`: `each` gets it, and the other CPUs are read |
 //! | sizes | bytes: a power of two of pages | bytes: a power of two of pages |
-//! | losses | counted by the program; `OverwriteRing::lost()` | `lost()` |
+//! | losses | counted by the program; `OverwriteRing::lost()`: a `LossCount` | `lost()`: a `Lost`; `OverwriteBuffer::lost()`: a count |
 //! | overwriting the oldest | `OverwriteRing` | `OverwriteBuffer` |
 //! | observing | `Peek` | `Peek` |
 //! | errors | `Error::errno()` | `Error::errno()` |

@@ -274,7 +274,7 @@ impl Buffer {
         self.event.cpu()
     }
 
-    /// Opens a drain over the records that are there now: see [`Reader::batch`].
+    /// Opens a batch of the records that are there now: see [`Reader::batch`].
     ///
     /// # Errors
     /// [`Corrupt::Positions`].

@@ -20,15 +20,15 @@ pub enum Corrupt {
     },
     /// `data_tail` and `data_head` are further apart than the ring is long, or not at a record's alignment.
     Positions {
-        /// Where we cursor.
+        /// The reader's `data_tail`.
         tail: u64,
-        /// Where the other side says it stands.
+        /// The kernel's `data_head`.
         head: u64,
         /// Bytes in the ring.
         data_size: u64,
     },
     /// A record whose size is below 8, no multiple of 8, or reaches beyond `data_head`. What follows cannot be found:
-    /// the drain ends in front of it, now and whenever it is tried again, until
+    /// the batch ends in front of it, now and whenever it is tried again, until
     /// [`skip_to_head`](crate::Reader::skip_to_head) gives it up.
     Record {
         /// Its position in bytes since the buffer was made.
@@ -41,7 +41,7 @@ pub enum Corrupt {
         left: u64,
     },
     /// A record whose content does not fit its own size: a sample that declares more bytes than it has, or a short
-    /// LOST record. Its size is credible, so the drain goes on behind it.
+    /// LOST record. Its size is credible, so the batch goes on behind it.
     Content {
         /// Its position in bytes since the buffer was made.
         at: u64,

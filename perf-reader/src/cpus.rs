@@ -11,7 +11,7 @@ use crate::error::Error;
 /// [`Error::Syscall`] with EMFILE or ENFILE if no fd is left to read it.
 pub fn online_cpus() -> Result<Vec<u32>, Error> {
     cpus::online().map_err(|error| match is_out_of_fds(&error) {
-        true => Error::system("reading /sys/devices/system/cpu/online", &error),
+        true => Error::system("read /sys/devices/system/cpu/online", &error),
         false => Error::OnlineCpus { reason: error.to_string() },
     })
 }

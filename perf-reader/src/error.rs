@@ -85,7 +85,7 @@ impl Error {
     }
 
     pub(crate) fn slot(cpu: u32, error: &io::Error) -> Self {
-        Self::system(format!("putting the perf event of CPU {cpu} into its slot of the map"), error)
+        Self::system(format!("put the perf event of CPU {cpu} into its slot of the map"), error)
     }
 
     /// The errno behind it, where there is one.
@@ -159,7 +159,7 @@ impl fmt::Display for Error {
                 write!(f, "the list of online CPUs cannot be used: {reason}")
             }
             Self::Syscall { operation, errno } => {
-                write!(f, "{operation} failed: {errno}")?;
+                write!(f, "cannot {operation}: {errno}")?;
                 match errno.hint() {
                     Some(hint) => write!(f, "; {hint}"),
                     None => Ok(()),

@@ -58,20 +58,19 @@ impl Event {
 
     /// Lets programs write through it: on its CPU, and only while that is online.
     pub(crate) fn enable(&self) -> Result<(), Error> {
-        sys::enable(self.fd.as_fd()).map_err(|error| self.failed("enabling", &error))
+        sys::enable(self.fd.as_fd()).map_err(|error| self.failed("enable", &error))
     }
 
     /// Has it write into the ring of `other`, an event of the same CPU and clock.
     pub(crate) fn redirect_to(&self, other: &Self) -> Result<(), Error> {
         sys::set_output(self.fd.as_fd(), other.fd.as_fd())
-            .map_err(|error| self.failed("redirecting the output of", &error))
+            .map_err(|error| self.failed("redirect the output of", &error))
     }
 
     /// Stops the kernel from writing into its ring, or lets it go on. Linux 4.7.
     pub(crate) fn pause(&self, pause: bool) -> Result<(), Error> {
-        sys::pause_output(self.fd.as_fd(), pause).map_err(|error| {
-            self.failed(if pause { "pausing the output of" } else { "resuming the output of" }, &error)
-        })
+        sys::pause_output(self.fd.as_fd(), pause)
+            .map_err(|error| self.failed(if pause { "pause the output of" } else { "resume the output of" }, &error))
     }
 
     /// How many samples written through it found no room; `None` if this kernel does not count them.
@@ -168,7 +167,7 @@ fn refused(cpu: u32, error: &io::Error) -> Error {
         Some(errno @ libc::EINVAL) if online_cpus().is_ok_and(|online| !online.contains(&cpu)) => {
             Error::Offline { cpu, errno: Errno::new(errno) }
         }
-        _ => Error::system(format!("perf_event_open of a BPF output event on CPU {cpu}"), error),
+        _ => Error::system(format!("open a BPF output event on CPU {cpu} (perf_event_open)"), error),
     }
 }
 

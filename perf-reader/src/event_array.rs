@@ -18,7 +18,7 @@ use std::os::fd::BorrowedFd;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// The kernel clears a slot when the map's fd that filled it is closed, so a `EventArray` keeps its fd open.
+/// The kernel clears a slot when the map's fd that filled it is closed, so an `EventArray` keeps its fd open.
 #[doc(alias = "BPF_MAP_TYPE_PERF_EVENT_ARRAY")]
 pub trait EventArray {
     /// Has programs on `cpu` write through `event` from now on: one `BPF_MAP_UPDATE_ELEM`, key `cpu`, value the fd.

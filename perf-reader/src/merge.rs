@@ -149,7 +149,7 @@ impl Merge {
     ) -> Result<Option<R::Break>, Error> {
         if !set.options().timestamps {
             let error = std::io::Error::from_raw_os_error(libc::EINVAL);
-            return Err(Error::system("merging a set that was opened without timestamps", &error));
+            return Err(Error::system("merge a set that was opened without timestamps", &error));
         }
         let mut corrupt = self.corrupt.take();
         let mut note = |cpu, found: Corrupt| {

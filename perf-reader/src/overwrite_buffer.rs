@@ -114,7 +114,7 @@ impl Drop for Paused<'_> {
     }
 }
 
-/// What a [`OverwriteBuffer`] held when it was paused. The recording goes on when this is dropped.
+/// What an [`OverwriteBuffer`] held when it was paused. The recording goes on when this is dropped.
 #[derive(Debug)]
 #[must_use = "the recording is paused until this is dropped"]
 pub struct Snapshot<'r> {

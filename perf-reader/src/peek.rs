@@ -139,16 +139,16 @@ impl Peek<Mapping> {
             let operation = format!("{operation} {}", what());
             move |error: std::io::Error| Error::system(operation, &error)
         };
-        let event = remote_fd::duplicate(pid, fd).map_err(failed("borrowing"))?;
-        remote_fd::must_be_an_event(event.as_fd()).map_err(failed("looking for a perf event behind"))?;
-        if !remote_fd::has_ring(event.as_fd()).map_err(failed("asking for the ring behind"))? {
+        let event = remote_fd::duplicate(pid, fd).map_err(failed("borrow"))?;
+        remote_fd::must_be_an_event(event.as_fd()).map_err(failed("look for a perf event behind"))?;
+        if !remote_fd::has_ring(event.as_fd()).map_err(failed("ask for the ring behind"))? {
             return Ok(None);
         }
-        let sizes = remote_fd::mapped_pages(pid).map_err(failed("finding the size of the ring behind"))?;
+        let sizes = remote_fd::mapped_pages(pid).map_err(failed("find the size of the ring behind"))?;
         let mapping = match remote_fd::map(&event, &sizes) {
             // It has been redirected, and only the event whose ring it is may be mapped.
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return Ok(None),
-            mapping => mapping.map_err(failed("mapping the ring behind"))?,
+            mapping => mapping.map_err(failed("map the ring behind"))?,
         };
         match Page::new(mapping) {
             Ok(page) => Ok(Some(Self { page, event: Some(event) })),
@@ -164,7 +164,7 @@ impl Peek<Mapping> {
     pub fn lost(&self) -> Result<Option<u64>, Error> {
         let Some(event) = &self.event else { return Ok(None) };
         remote_fd::lost(event.as_fd())
-            .map_err(|error| Error::system("reading the counts of a borrowed perf event", &error))
+            .map_err(|error| Error::system("read the counts of a borrowed perf event", &error))
     }
 
     /// A number that is the same for events that write into the same ring, as a waking and a silent event do. `None` without CAP_SYS_ADMIN.

@@ -29,8 +29,8 @@ impl<M: Memory> Reader<M> {
         Ok(Self { page: Page::new(memory)?, timed, lost: 0 })
     }
 
-    /// Opens a drain over the records that are complete at this moment. Those that come later are for the next drain, so
-    /// a drain ends however fast a program writes.
+    /// Opens a batch of the records that are complete at this moment. Those that come later are for the next batch, so
+    /// a batch ends however fast a program writes.
     ///
     /// # Errors
     /// [`Corrupt::Positions`] if `data_head` is further from `data_tail` than the ring is long.
@@ -70,7 +70,7 @@ impl<M: Memory> Reader<M> {
         let head = self.page.head();
         let skipped = head.wrapping_sub(self.page.tail());
         #[expect(unsafe_code, reason = "gives bytes back that nobody borrows")]
-        // SAFETY: the committed bytes of this page are used by drains and what borrows from them, and a drain borrows `self`
+        // SAFETY: the committed bytes of this page are used by batches and what borrows from them, and a batch borrows `self`
         // mutably.
         unsafe {
             self.page.publish(head);
@@ -79,35 +79,35 @@ impl<M: Memory> Reader<M> {
     }
 }
 
-/// The records that were complete when the drain was opened, held until it ends.
+/// The records that were complete when the batch was opened, held until it ends.
 ///
 /// Any number of samples can be borrowed from it at once. When it is dropped, `data_tail` moves over all that was walked
-/// over, once: also after an early exit or a panic. What was not walked over stays for the next drain.
+/// over, once: also after an early exit or a panic. What was not walked over stays for the next batch.
 ///
-/// A sample cannot outlive its drain, as its memory does not:
+/// A sample cannot outlive its batch, as its memory does not:
 ///
 /// ```compile_fail,E0505
 /// # let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
 /// # let mut reader = perf_reader::Reader::new(pages, false)?;
-/// let drain = reader.batch()?;
-/// let record = drain.records().next();
-/// drop(drain); // error[E0505]: cannot move out of `drain` because it is borrowed
+/// let batch = reader.batch()?;
+/// let record = batch.records().next();
+/// drop(batch); // error[E0505]: cannot move out of `batch` because it is borrowed
 /// println!("{record:?}");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// and while a drain is open, no other can be opened:
+/// and while a batch is open, no other can be opened:
 ///
 /// ```compile_fail,E0499
 /// # let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
 /// # let mut reader = perf_reader::Reader::new(pages, false)?;
-/// let drain = reader.batch()?;
+/// let batch = reader.batch()?;
 /// let another = reader.batch()?; // error[E0499]: cannot borrow `reader` as mutable more than once at a time
-/// println!("{:?}", drain.records().next());
+/// println!("{:?}", batch.records().next());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-#[must_use = "dropping a drain gives back what was read through it"]
+#[must_use = "dropping a batch releases what was read through it"]
 pub struct Batch<'b, M: Memory> {
     page: &'b Page<M>,
     /// All of it, from `tail` to `head`.
@@ -121,11 +121,11 @@ pub struct Batch<'b, M: Memory> {
 }
 
 impl<M: Memory> Batch<'_, M> {
-    /// The records from where the last walk over this drain ended.
+    /// The records from where the last walk over this batch ended.
     #[inline]
     pub fn records(&self) -> Records<'_> {
         let read = self.cursor.position.get().wrapping_sub(self.tail) as usize;
-        // Never the default: a walk ends inside the drain, between two records.
+        // Never the default: a walk ends inside the batch, between two records.
         let rest = self.bytes.slice(read..self.bytes.len()).unwrap_or_default();
         Records::new(rest, self.head, self.timed, &self.cursor)
     }
@@ -147,8 +147,8 @@ impl<M: Memory> Drop for Batch<'_, M> {
         let position = self.cursor.position.get();
         if position != self.tail {
             #[expect(unsafe_code, reason = "gives bytes back that nobody borrows")]
-            // SAFETY: every record borrows from this drain, which ends here and does not use its bytes again, and a reader
-            // has one drain at a time.
+            // SAFETY: every record borrows from this batch, which ends here and does not use its bytes again, and a reader
+            // has one batch at a time.
             unsafe {
                 self.page.publish(position);
             }

@@ -24,7 +24,7 @@ pub(crate) const HEADER: usize = 8;
 
 /// What a buffer holds, one after the other.
 ///
-/// A record borrows from its [`Batch`](crate::Batch): its bytes lie in the ring and stay there until the drain ends.
+/// A record borrows from its [`Batch`](crate::Batch): its bytes lie in the ring and stay there until the batch is dropped.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Record<'d> {
@@ -37,14 +37,14 @@ pub enum Record<'d> {
     Lost(u64),
 }
 
-/// The records of a drain, in the order in which their CPU wrote them.
+/// The records of a batch, in the order in which their CPU wrote them.
 ///
 /// Kinds other than the two are skipped by their size. After [`Corrupt::Record`] there is no next record; after
 /// [`Corrupt::Content`] there is.
 #[derive(Debug)]
 pub struct Records<'d> {
     rest: Rest<'d>,
-    /// Losses announced before it, since the drain began.
+    /// Losses announced before it, since the batch began.
     lost: u64,
     cursor: &'d Cursor,
 }
@@ -69,7 +69,7 @@ pub(crate) struct Checkpoint<'d> {
     lost: u64,
 }
 
-/// How far a drain has read. Written once a walk, not once a record, so that the walk stays in registers. Of several walks at
+/// How far a batch was read. Written once a walk, not once a record, so that the walk stays in registers. Of several walks at
 /// once, the one that ends last tells.
 #[derive(Debug)]
 pub(crate) struct Cursor {
@@ -171,7 +171,7 @@ impl<'d> Iterator for Records<'d> {
 
 /// Nearly all records are samples that do not wrap. Those take the short way, a few comparisons and no call; the rest
 /// takes the long way, which also tells what is wrong. The two agree where both apply, but for a size that is no multiple of 8 and
-/// has a raw size to match, which no kernel writes: the short way spares itself the question, and the next drain is told by its
+/// has a raw size to match, which no kernel writes: the short way spares itself the question, and the next batch is told by its
 /// position.
 impl<'d> Records<'d> {
     #[inline(always)]
@@ -194,7 +194,7 @@ impl<'d> Records<'d> {
 }
 
 impl Drop for Records<'_> {
-    /// Tells the drain how far it was read: also when the walk is left early, or by a panic.
+    /// Tells the batch how far it was read: also when the walk is left early, or by a panic.
     #[inline]
     fn drop(&mut self) {
         let cursor = self.cursor;

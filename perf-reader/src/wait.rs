@@ -34,7 +34,7 @@ pub(crate) struct Waiter {
 impl Waiter {
     pub(crate) fn new() -> Result<Self, Error> {
         let epoll = Epoll::new("creates one object to wait on for all CPUs")
-            .map_err(|error| Error::system("making an epoll instance", &error))?;
+            .map_err(|error| Error::system("create an epoll instance", &error))?;
         Ok(Self { epoll, stop: None, at_once: 0, sleeps: 0 })
     }
 
@@ -46,10 +46,10 @@ impl Waiter {
         if let Some(stop) = &self.stop {
             return Ok(stop.stopper());
         }
-        let stop = Stop::new().map_err(|error| Error::system("making a pipe to stop by", &error))?;
+        let stop = Stop::new().map_err(|error| Error::system("create a pipe to stop by", &error))?;
         self.epoll
             .add(stop.fd(), Interest::Readable, STOP, "lets a stopper end the wait")
-            .map_err(|error| Error::system("watching the pipe to stop by", &error))?;
+            .map_err(|error| Error::system("watch the pipe to stop by", &error))?;
         Ok(self.stop.insert(stop).stopper())
     }
 
@@ -64,7 +64,7 @@ impl Waiter {
         if self.at_once.is_multiple_of(ASK_EVERY)
             && let Some(stop) = &mut self.stop
         {
-            stop.poll().map_err(|error| Error::system("asking the pipe for a stop", &error))?;
+            stop.poll().map_err(|error| Error::system("ask the pipe for a stop", &error))?;
         }
         Ok(self.is_stopped())
     }
@@ -77,19 +77,19 @@ impl Waiter {
     pub(crate) fn watch(&self, cpu: u32, event: BorrowedFd<'_>) -> Result<(), Error> {
         self.epoll
             .add(event, Interest::Readable, u64::from(cpu), "watches one CPU's buffer")
-            .map_err(|error| Error::system(format!("watching the perf event of CPU {cpu}"), &error))
+            .map_err(|error| Error::system(format!("watch the perf event of CPU {cpu}"), &error))
     }
 
     /// Does not watch it any more.
     pub(crate) fn forget(&self, cpu: u32, event: BorrowedFd<'_>) -> Result<(), Error> {
         self.epoll
             .delete(event, "forgets an event that died with its CPU")
-            .map_err(|error| Error::system(format!("no longer watching the former perf event of CPU {cpu}"), &error))
+            .map_err(|error| Error::system(format!("stop watching the former perf event of CPU {cpu}"), &error))
     }
 
     pub(crate) fn resume(&mut self) -> Result<(), Error> {
         match &mut self.stop {
-            Some(stop) => stop.resume().map_err(|error| Error::system("emptying the pipe to stop by", &error)),
+            Some(stop) => stop.resume().map_err(|error| Error::system("empty the pipe to stop by", &error)),
             None => Ok(()),
         }
     }
@@ -119,7 +119,7 @@ impl Waiter {
                 .wait(left, "sleeps until a CPU has records; asking consumes a perf event's readiness", |token| {
                     stopped |= token == STOP;
                 })
-                .map_err(|error| Error::system("waiting for perf events", &error))?;
+                .map_err(|error| Error::system("wait for perf events", &error))?;
             if stopped && let Some(stop) = &mut self.stop {
                 stop.notice();
                 *untold = ready > 1;

@@ -236,7 +236,7 @@ fn record_without_wakeup_is_found_by_the_timer() {
     });
     assert_eq!(drain(&mut poller, None), [(first, 1)]);
     // Without the timer it is found when the wait ends for another reason.
-    poller.poll_interval(None);
+    poller.set_idle_poll_interval(None);
     assert_eq!(poller.wait(NOW).unwrap(), Wake::TimedOut);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -274,7 +274,7 @@ fn record_sent_while_a_wait_begins_wakes_it() {
     let loaded = load();
     let mut poller = Poller::new().unwrap();
     let first = poller.add_ring(ring(&loaded, "first")).unwrap();
-    poller.poll_interval(None);
+    poller.set_idle_poll_interval(None);
     let (ask, asked) = mpsc::channel::<usize>();
     thread::scope(|scope| {
         let loaded = &loaded;

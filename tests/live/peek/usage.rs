@@ -59,7 +59,7 @@ fn missing_ring_is_an_error() {
         ("--name no_such_ring", "`cutaway peek` lists those that there are"),
         ("--pin /sys/fs/bpf/no-such-pin", "cannot open the map pinned at /sys/fs/bpf/no-such-pin: ENOENT"),
         ("--pin /proc/version", "it is in no BPF file system"),
-        ("--pin /sys/fs/bpf", "it is a folder"),
+        ("--pin /sys/fs/bpf", "it is a directory"),
     ] {
         let ended = peek(words);
         assert!(ended.complaint().contains(part), "{words}: {ended:?}");

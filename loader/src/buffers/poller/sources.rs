@@ -54,7 +54,7 @@ pub(super) const STOP: u64 = u64::MAX;
 ///
 /// The caller drains each source that is [`ready`](Self::ready). A source that is not drained keeps the next wait from
 /// sleeping. A record that is sent without a wake-up (`BPF_RB_NO_WAKEUP`, or perf options that ask for few wake-ups) is found
-/// within 100 ms on a machine that is not overloaded ([`poll_interval`](Self::poll_interval)).
+/// within 100 ms on a machine that is not overloaded ([`set_idle_poll_interval`](Self::set_idle_poll_interval)).
 ///
 /// `Send`, and not `Sync`: one thread waits; others end the wait by a [`Stopper`]. Costs an epoll instance and a pipe. Rings
 /// need Linux 5.8.
@@ -268,7 +268,7 @@ impl Poller {
     ///
     /// `None` turns the looks off and spares an idle reader its 11 wake-ups a second. Then a record that was sent with
     /// `BPF_RB_NO_WAKEUP` waits, and every later one without a flag, until something else ends the wait.
-    pub fn poll_interval(&mut self, interval: Option<Duration>) {
+    pub fn set_idle_poll_interval(&mut self, interval: Option<Duration>) {
         self.timers.set_interval(interval);
     }
 }
