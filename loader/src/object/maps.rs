@@ -232,19 +232,16 @@ fn definition_of(name: &str, place: Place, definition: Type<'_>, btf: &Btf<'_>) 
         }
     }
     map.map_flags = MapFlags::from_bits_retain(flags);
-    map.pinning = pinning_of(name, pinning)?;
+    map.pinning = match pinning {
+        0 => Pinning::None,
+        1 => Pinning::ByName,
+        value => {
+            return Err(broken(format_args!(
+                "the map `{name}` asks for pinning {value}; there are 0 (LIBBPF_PIN_NONE) and 1 (LIBBPF_PIN_BY_NAME)"
+            )));
+        }
+    };
     Ok(map)
-}
-
-/// Returns what the number of `__uint(pinning, …)` stands for (`enum libbpf_pin_type`).
-fn pinning_of(name: &str, value: u32) -> Result<Pinning, Error> {
-    match value {
-        0 => Ok(Pinning::None),
-        1 => Ok(Pinning::ByName),
-        value => Err(broken(format_args!(
-            "the map `{name}` asks for pinning {value}; there are 0 (LIBBPF_PIN_NONE) and 1 (LIBBPF_PIN_BY_NAME)"
-        ))),
-    }
 }
 
 /// A size, which two fields may tell: `__uint(key_size, 4)` and `__type(key, int)`.
