@@ -13,6 +13,7 @@ use log::{info, warn};
 use crate::error::CliError;
 
 /// An open buffer.
+#[expect(clippy::large_enum_variant, reason = "there is one, for the whole run")]
 pub(crate) enum Source {
     Ring(Ring),
     Perf(Buffers),
