@@ -29,7 +29,7 @@ const SPINS: u32 = 128;
 /// that a record which was sent without a wake-up (`BPF_RB_NO_WAKEUP`) is read within 100 milliseconds on a machine that is
 /// not overloaded.
 ///
-/// A program's author may know that each record sends its wake-up. Then [`Ring::set_idle_poll_interval`](crate::Ring::idle_poll_interval) turns the
+/// A program's author may know that each record sends its wake-up. Then [`Ring::set_idle_poll_interval`](crate::Ring::set_idle_poll_interval) turns the
 /// looks off.
 #[doc(alias = "BPF_RB_NO_WAKEUP")]
 pub const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(90);
