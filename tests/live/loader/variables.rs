@@ -155,7 +155,7 @@ fn programs_see_values_written_while_running() {
     let error = variable("offset").read::<i64>().unwrap_err().to_string();
     assert_eq!(
         error,
-        "cannot read the variable `offset` (int, in .data): its elements have 4 bytes each, and those wanted 8"
+        "cannot read the variable `offset` (int, in .data): its elements have 4 bytes each, and those requested 8"
     );
     variable("enabled").write(&[2_u8]).unwrap();
     let error = variable("enabled").read::<bool>().unwrap_err().to_string();
