@@ -45,7 +45,7 @@ enum Routine {
     Minimal,
     /// The fuzz targets, checked; skipped where their crates or a C++ compiler are not to be had
     Fuzz,
-    /// Writes every built-in program and the examples' objects into a directory
+    /// Writes every built-in program, and the objects of the loader's examples, into a directory
     Objects(objects::Arguments),
     /// Makes the listings, outputs, tables and pictures of the book in docs/ anew
     Book(book::Arguments),
