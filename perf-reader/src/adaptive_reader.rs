@@ -139,9 +139,16 @@ impl<S: EventArray> AdaptiveReader<S> {
                 if !slot_is_due {
                     break;
                 }
-                if buffer.has_lost_its_slot(&self.slots)? {
-                    buffer.is_in_slot();
-                    break;
+                match buffer.has_lost_its_slot(&self.slots) {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        buffer.is_in_slot();
+                        break;
+                    }
+                    Err(error) => {
+                        self.set.broke_at(index);
+                        return Err(error);
+                    }
                 }
                 if let Err(error) = self.slots.set(cpu, buffer.in_slot()) {
                     self.set.broke_at(index);
@@ -187,6 +194,11 @@ impl<S: EventArray> AdaptiveReader<S> {
     /// As [`PerCpuBuffers::refresh`].
     pub fn refresh(&mut self) -> Result<HotplugChanges, Error> {
         self.set.refresh(&self.slots)
+    }
+
+    /// Returns the changes that refreshes found which failed: see [`PerCpuBuffers::take_changes`].
+    pub fn take_changes(&mut self) -> HotplugChanges {
+        self.set.take_changes()
     }
 
     /// Gives up all that is in the ring of `cpu`, unread, and answers how many bytes that were; `None` if there is no buffer of that

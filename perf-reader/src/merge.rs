@@ -151,7 +151,7 @@ impl Merge {
             let error = std::io::Error::from_raw_os_error(libc::EINVAL);
             return Err(Error::system("merge a set that was opened without timestamps", &error));
         }
-        let mut corrupt = self.corrupt.take();
+        let corrupt = &mut self.corrupt;
         let mut note = |cpu, found: Corrupt| {
             corrupt.get_or_insert(Error::Corrupt { cpu, corrupt: found });
         };
@@ -192,12 +192,11 @@ impl Merge {
         if ended.is_some() {
             // The value that it broke with must not get lost. A ring that cannot be read is found again, other records
             // are not.
-            self.corrupt =
-                corrupt.filter(|found| matches!(found, Error::Corrupt { corrupt: Corrupt::Content { .. }, .. }));
+            self.corrupt.take_if(|found| !matches!(found, Error::Corrupt { corrupt: Corrupt::Content { .. }, .. }));
             return Ok(ended);
         }
         set.finished();
-        corrupt.map_or(Ok(None), Err)
+        self.corrupt.take().map_or(Ok(None), Err)
     }
 }
 

@@ -147,6 +147,8 @@ impl PerCpuBuffers {
     /// Takes a buffer in. A former one of its CPU goes.
     fn add(&mut self, buffer: Buffer) -> Result<(), Error> {
         self.waiter.watch(buffer.cpu(), buffer.as_fd())?;
+        // Adding an event to epoll polls it, which takes the wake-up of what came before.
+        self.unfinished |= buffer.reader().fill() > 0;
         match self.place(buffer.cpu()) {
             Ok(at) => {
                 if let Some(place) = self.buffers.get_mut(at) {
@@ -175,9 +177,10 @@ impl PerCpuBuffers {
     }
 
     /// Notes that the caller looks at all buffers now: the [next poll](PerCpuBuffers::next_poll) is due an interval
-    /// later.
+    /// later, also if the last drain ended early: read all of them to their ends.
     pub fn note_poll(&mut self) {
         self.idle_poll.looked();
+        self.unfinished = false;
     }
 
     /// Returns whether a buffer has something to read.

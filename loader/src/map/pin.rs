@@ -34,7 +34,7 @@ impl Map {
             });
         }
         let path = pins.join(&spec.name);
-        let mut round = 1;
+        let (mut created, mut round) = (None, 1);
         loop {
             match pin::open(&path, "looks for a map that was pinned before") {
                 Ok(map) => {
@@ -45,10 +45,15 @@ impl Map {
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
                 Err(error) => return Err(pin::failed(format!("reuse the pinned map {}", path.display()), &error)),
             }
-            let map = Self::create(spec, struct_ops, btf)?;
+            let map = match created.take() {
+                Some(map) => map,
+                None => Self::create(spec, struct_ops, btf)?,
+            };
             match pin::pin(map.as_fd(), &path, PINS) {
                 // Another process has just pinned its map there: use that one.
-                Err(error) if error.raw_os_error() == Some(libc::EEXIST) && round < ROUNDS => round += 1,
+                Err(error) if error.raw_os_error() == Some(libc::EEXIST) && round < ROUNDS => {
+                    (created, round) = (Some(map), round + 1);
+                }
                 Err(error) => return Err(map.not_pinned(&path, &error)),
                 Ok(()) => {
                     new_pins.0.push(path);

@@ -27,7 +27,8 @@ impl PerCpuBuffers {
     /// set was [opened on](PerCpuBuffers::open_on) count, if it was.
     ///
     /// # Errors
-    /// The first one, after all CPUs were looked at; the changes are returned by the next refresh that succeeds.
+    /// The first one, after all CPUs were looked at; the changes are returned by the next refresh that succeeds, or by
+    /// [`take_changes`](PerCpuBuffers::take_changes).
     /// [`Error::OnlineCpus`]; as [`Buffer::open`](crate::Buffer::open); and as [`connect`](PerCpuBuffers::connect).
     pub fn refresh(&mut self, slots: &impl EventArray) -> Result<HotplugChanges, Error> {
         let online = online_cpus()?;
@@ -46,6 +47,11 @@ impl PerCpuBuffers {
                 Err(error)
             }
         }
+    }
+
+    /// Returns the changes that refreshes found which failed, since the last one that succeeded.
+    pub fn take_changes(&mut self) -> HotplugChanges {
+        std::mem::take(&mut self.changes)
     }
 
     /// Gives the buffer at `index` a new event if its CPU is back. Returns an error with the CPU.
@@ -67,10 +73,12 @@ impl PerCpuBuffers {
             }
             return Ok(());
         }
-        if let Some(at) = away {
-            self.away.swap_remove(at);
-        } else if buffer.is_alive().map_err(of_cpu)? {
-            return Ok(());
+        if away.is_none() {
+            if buffer.is_alive().map_err(of_cpu)? {
+                return Ok(());
+            }
+            // Asking a dead event takes 100 ms: not again if what follows fails.
+            self.away.push(cpu);
         }
         match buffer.replacement(&self.options) {
             Ok(replacement) => {
@@ -79,14 +87,14 @@ impl PerCpuBuffers {
                 self.waiter.watch(cpu, replacement.as_fd()).map_err(of_cpu)?;
                 connect(cpu, replacement.as_fd(), slots).map_err(of_cpu)?;
                 let former = buffer.replace_with(replacement);
+                // Adding the new event to epoll polled the ring, which takes the wake-up of what came before.
+                self.unfinished |= buffer.reader().fill() > 0;
+                self.away.retain(|&away| away != cpu);
                 note(&mut changes.restored, cpu);
                 self.waiter.forget(cpu, former.as_fd()).map_err(of_cpu)
             }
             // Gone again meanwhile.
-            Err(Error::Offline { .. }) => {
-                self.away.push(cpu);
-                Ok(())
-            }
+            Err(Error::Offline { .. }) => Ok(()),
             Err(error) => Err(of_cpu(error)),
         }
     }

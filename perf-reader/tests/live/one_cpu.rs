@@ -234,6 +234,11 @@ fn next_poll_is_over_after_a_drain_that_ended_early(sender: &Sender) {
         assert_eq!(set.next_poll(), None, "nothing is left");
         assert_eq!(seen, 4);
     }
+    // A reader that looks at each buffer itself may leave what it likes.
+    sender.send(0, 8, 2).unwrap();
+    assert_eq!(set.drain(|_, _| ControlFlow::Break(())), Some(()));
+    assert_eq!((set.iter_mut().count(), set.next_poll()), (1, None));
+    set.drain(|_, _| ());
     // A drain that panics leaves records as well.
     sender.send(0, 8, 2).unwrap();
     let panicking =

@@ -232,7 +232,7 @@ impl Poller {
                     Ok(new) => new,
                     Err(error) => {
                         failed.get_or_insert(PollError::of(entry.token, error));
-                        continue;
+                        buffers.take_changes()
                     }
                 };
                 // The caller may want to know even if no record comes.
