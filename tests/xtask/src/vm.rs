@@ -44,6 +44,7 @@ const SUITE: &[&str] = &[
     "--skip=missing_trampolines_are_named",
     "--skip=missing_kprobes_are_one_reason",
     "--skip=tc_filter_",
+    "--skip=classifier_is_attached_by_tcx_or_netlink",
     "--skip=missing_device_is_refused_by_tc",
     "--skip=one_file_in_two_overlays_is_traced_once",
     // Hours of an emulator's time.
