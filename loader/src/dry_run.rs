@@ -52,7 +52,7 @@ pub struct LinkedProgram {
 pub struct Subprog {
     /// Slots from the program's start to its first instruction.
     pub start: usize,
-    /// The place in [`Object::functions`].
+    /// The index in [`Object::functions`].
     pub function: usize,
 }
 
@@ -145,7 +145,7 @@ mod tests {
             let path = format!("{}/../tests/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
             let object = Object::parse(&std::fs::read(path).unwrap()).unwrap();
             let before = format!("{object:?}");
-            // Its own types in the place of a kernel's: CO-RE finds all that it looks for.
+            // Its own types instead of a kernel's: CO-RE finds all that it looks for.
             let Ok(dry_run) = object.dry_run(&object.btf().unwrap()) else { continue };
             let is_change = |applied: &&Applied| matches!(applied.outcome, Outcome::Changed { .. });
             changed += dry_run.relocated.iter().filter(is_change).count();

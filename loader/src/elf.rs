@@ -3,7 +3,7 @@
 //! ```text
 //!     file.rs        bytes ─▶ sections, symbols, relocations: all bounds and structure are checked there
 //!     section.rs     sections, and what their names say
-//!     symbol.rs      symbols, and the places that they stand for
+//!     symbol.rs      symbols, and the locations that they stand for
 //!     byteswap.rs    objects of the other byte order
 //! ```
 //!
@@ -22,7 +22,7 @@ use self::file::Parts;
 pub(crate) use self::{
     index::{SectionIndex, SymbolIndex},
     section::{ARENA, Section, describes_maps, is_struct_ops},
-    symbol::{Place, Start, Symbol},
+    symbol::{Location, Start, Symbol},
 };
 use crate::Error;
 

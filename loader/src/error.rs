@@ -152,7 +152,7 @@ impl Error {
         self
     }
 
-    /// What this crate takes for certain is not so. (A build without `advice` keeps no places: they are a kilobyte.)
+    /// What this crate takes for certain is not so. (A build without `advice` keeps no locations: they are a kilobyte.)
     #[cfg_attr(feature = "advice", track_caller)]
     #[cold]
     #[inline(never)]
@@ -353,10 +353,10 @@ mod tests {
     }
 
     #[test]
-    fn bug_names_its_place() {
+    fn bug_names_its_location() {
         let text = Error::bug("a map is gone").to_string();
-        let place = if cfg!(feature = "advice") { "error.rs:" } else { env!("CARGO_PKG_VERSION") };
-        assert!(text.starts_with("bug in the crate cutaway (") && text.contains(place), "{text}");
+        let location = if cfg!(feature = "advice") { "error.rs:" } else { env!("CARGO_PKG_VERSION") };
+        assert!(text.starts_with("bug in the crate cutaway (") && text.contains(location), "{text}");
         assert!(text.ends_with("): a map is gone; please report it"), "{text}");
     }
 

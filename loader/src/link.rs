@@ -27,7 +27,7 @@ use cutaway_sys::{Instruction, instruction::opcode};
 
 use crate::{
     Error,
-    elf::{Elf, Place, SectionIndex, Start, Symbol, SymbolIndex, describes_maps},
+    elf::{Elf, Location, SectionIndex, Start, Symbol, SymbolIndex, describes_maps},
     gate::READS_EXTERNS,
     object::{Functions, MapSpec, Object, ProgramSpec},
     resolve::{Resolved, externs::Value},
@@ -44,11 +44,11 @@ pub(crate) struct Linked {
     pub(crate) instructions: Vec<Instruction>,
     pub(crate) func_info: Vec<bpf_func_info>,
     pub(crate) line_info: Vec<bpf_line_info>,
-    /// The program and the functions behind it, each with the place of its first instruction.
+    /// The program and the functions behind it, each with the index of its first instruction.
     pub(crate) functions: Vec<(Start, usize)>,
 }
 
-/// What stands for such a place in the kernel: a map's fd, and bytes from the start of its values to where the section
+/// What stands for such a location in the kernel: a map's fd, and bytes from the start of its values to where the section
 /// begins, which is 0 but in arenas.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Address {
@@ -59,10 +59,10 @@ pub(crate) struct Address {
 const BEYOND: &str = "an instruction of a linked program is missing";
 
 /// Returns where maps and their contents lie in the file, from the descriptions of maps and their fds.
-pub(crate) fn addresses<'s>(maps: impl Iterator<Item = (&'s MapSpec, i32)>) -> Sorted<Place, Address> {
+pub(crate) fn addresses<'s>(maps: impl Iterator<Item = (&'s MapSpec, i32)>) -> Sorted<Location, Address> {
     let mut addresses = Vec::new();
     for (spec, fd) in maps {
-        addresses.push((spec.place, Address { fd, base: 0 }));
+        addresses.push((spec.location, Address { fd, base: 0 }));
         if spec.globals.is_some() {
             addresses.push((spec.data(), Address { fd, base: spec.base() }));
         }
@@ -74,7 +74,7 @@ pub(crate) fn addresses<'s>(maps: impl Iterator<Item = (&'s MapSpec, i32)>) -> S
 pub(crate) fn link(
     object: &Object,
     resolved: &Resolved,
-    maps: &Sorted<Place, Address>,
+    maps: &Sorted<Location, Address>,
     program: &ProgramSpec,
 ) -> Result<Linked, Error> {
     let (elf, functions, entry) = (object.elf(), object.function_table(), program.entry);
@@ -114,11 +114,11 @@ pub(crate) fn link(
 struct Linker<'a> {
     elf: &'a Elf,
     functions: &'a Functions,
-    maps: &'a Sorted<Place, Address>,
+    maps: &'a Sorted<Location, Address>,
     resolved: &'a Resolved,
     program: &'a str,
     linked: Linked,
-    /// By a function's place in the list: where it starts, in instructions, if it is already appended.
+    /// By a function's index in the list: where it starts, in instructions, if it is already appended.
     starts: Vec<Option<usize>>,
     /// Appended, but their references are resolved only up to an instruction: each is called by the one before it.
     open: Vec<(Start, usize)>,
@@ -127,8 +127,8 @@ struct Linker<'a> {
 impl<'a> Linker<'a> {
     /// Appends the function at `key` unless it is there already; gives where it starts.
     fn append(&mut self, key: Start) -> Result<usize, Error> {
-        let place = self.functions.position(&key);
-        let known = place.and_then(|place| Some((self.functions.at(place)?, self.starts.get_mut(place)?)));
+        let index = self.functions.position(&key);
+        let known = index.and_then(|index| Some((self.functions.at(index)?, self.starts.get_mut(index)?)));
         let Some((function, known)) = known else {
             let (section, address) = key;
             return Err(
@@ -144,7 +144,7 @@ impl<'a> Linker<'a> {
                 "has, with what it calls, more than {MOST} instructions, and no kernel takes more"
             )));
         }
-        let relocated = place.and_then(|place| self.resolved.relocated.instructions(place));
+        let relocated = index.and_then(|index| self.resolved.relocated.instructions(index));
         self.linked.instructions.extend_from_slice(relocated.unwrap_or(&function.instructions));
         *known = Some(start);
         self.linked.functions.push((key, start));
@@ -161,8 +161,8 @@ impl<'a> Linker<'a> {
     /// Resolves the references of one appended function from an instruction on, up to the first that brings another function
     /// along: that comes before the rest.
     fn resolve(&mut self, key: Start, from: usize) -> Result<(), Error> {
-        let place = self.functions.position(&key);
-        let known = place.and_then(|place| Some((self.functions.at(place)?, (*self.starts.get(place)?)?)));
+        let known = self.functions.position(&key);
+        let known = known.and_then(|index| Some((self.functions.at(index)?, (*self.starts.get(index)?)?)));
         let Some((function, start)) = known else {
             return Err(Error::bug("a function that is to be linked was not appended"));
         };
@@ -230,7 +230,7 @@ impl<'a> Linker<'a> {
         self.linked.instructions.get_mut(at).ok_or_else(|| Error::bug(BEYOND))
     }
 
-    /// A 64-bit load of a map, of a place in a data section, or of a function's address (for callbacks).
+    /// A 64-bit load of a map, of a location in a data section, or of a function's address (for callbacks).
     fn load(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol, insn: Instruction) -> Result<(), Error> {
         let section = match symbol.section {
             Some(section) => section,
@@ -241,15 +241,15 @@ impl<'a> Linker<'a> {
             let target = self.append(self.callee(symbol, i64::from(insn.imm) / 8)?)?;
             return self.set(at, opcode::PSEUDO_FUNC, distance(at, target), 0);
         }
-        if let Some(map) = self.maps.get(&Place::Symbol(number)) {
+        if let Some(map) = self.maps.get(&Location::Symbol(number)) {
             return self.set(at, opcode::PSEUDO_MAP_FD, map.fd, 0);
         }
-        if let Some(&Address { fd, base }) = self.maps.get(&Place::Section(section)) {
-            let place = (u64::from(base) + symbol.address).wrapping_add_signed(i64::from(insn.imm));
-            let place = i32::try_from(place).map_err(|_| {
-                self.broken(format_args!("refers to a place beyond 2 GiB in the section of `{}`", symbol.name))
+        if let Some(&Address { fd, base }) = self.maps.get(&Location::Section(section)) {
+            let offset = (u64::from(base) + symbol.address).wrapping_add_signed(i64::from(insn.imm));
+            let offset = i32::try_from(offset).map_err(|_| {
+                self.broken(format_args!("refers to an offset beyond 2 GiB in the section of `{}`", symbol.name))
             })?;
-            return self.set(at, opcode::PSEUDO_MAP_VALUE, fd, place);
+            return self.set(at, opcode::PSEUDO_MAP_VALUE, fd, offset);
         }
         Err(self.misplaced(section, symbol, i64::from(insn.imm)))
     }
@@ -289,12 +289,12 @@ impl<'a> Linker<'a> {
             &Value::Place(offset) => {
                 let map = self
                     .maps
-                    .get(&Place::Kconfig)
+                    .get(&Location::Kconfig)
                     .ok_or_else(|| Error::bug("a constant of the kernel's configuration has no map"))?;
                 self.set(at, opcode::PSEUDO_MAP_VALUE, map.fd, insn.imm.wrapping_add_unsigned(offset))
             }
             &Value::Type { id, module } => {
-                let module = match module.map(|place| self.resolved.externs.modules.get(place)) {
+                let module = match module.map(|index| self.resolved.externs.modules.get(index)) {
                     // The kernel's own types.
                     None => 0,
                     Some(Some(module)) => module.as_raw_fd(),
@@ -312,10 +312,10 @@ impl<'a> Linker<'a> {
 
     /// A call of a function of the kernel's.
     fn call_kernel(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol) -> Result<(), Error> {
-        let (source, id, place) = match self.external(number, symbol, "calls")? {
-            // The place in the list of modules' BTF that goes with the program; 0 there is the kernel itself.
+        let (source, id, index) = match self.external(number, symbol, "calls")? {
+            // The index in the list of modules' BTF that goes with the program; 0 there is the kernel itself.
             &Value::Type { id, module } => {
-                (opcode::PSEUDO_KFUNC_CALL, id.cast_signed(), module.map_or(0, |place| place + 1))
+                (opcode::PSEUDO_KFUNC_CALL, id.cast_signed(), module.map_or(0, |index| index + 1))
             }
             &Value::Missing { call } => (0, call, 0),
             Value::Refused(why) => return Err(self.unfit(why.clone())),
@@ -323,11 +323,11 @@ impl<'a> Linker<'a> {
                 return Err(self.broken(format_args!("calls `{}`, which is no function", symbol.name)));
             }
         };
-        let place =
-            i16::try_from(place).map_err(|_| self.broken(format_args!("calls functions of too many modules")))?;
+        let index =
+            i16::try_from(index).map_err(|_| self.broken(format_args!("calls functions of too many modules")))?;
         let insn = self.instruction(at)?;
         insn.set_src(source);
-        (insn.imm, insn.offset) = (id, place);
+        (insn.imm, insn.offset) = (id, index);
         Ok(())
     }
 

@@ -46,7 +46,7 @@ pub(crate) use self::externs::config_size;
 #[cfg(feature = "uprobe")]
 pub(crate) use self::target::splits;
 pub(crate) use self::{
-    externs::config_place,
+    externs::config_location,
     function::Functions,
     specs::{Contents, Table},
     variable::unfit,

@@ -36,7 +36,7 @@ use self::{
 use crate::{
     Error,
     btf::{Btf, Ext, visitor::Types},
-    elf::Place,
+    elf::Location,
     gate::{READS_STRUCT_OPS, SEARCHES_BTF},
     object::{MapSpec, Object, ProgramSpec},
 };
@@ -100,7 +100,7 @@ impl Resolved {
         if let Some(fitted) = self.struct_ops.map(index).filter(|_| cfg!(feature = "struct-ops")) {
             spec.to_mut().value_size = fitted.size();
         }
-        if cfg!(feature = "externs") && spec.place == Place::Kconfig {
+        if cfg!(feature = "externs") && spec.location == Location::Kconfig {
             spec.to_mut().contents.clone_from(&self.externs.config);
         }
         spec

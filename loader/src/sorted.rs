@@ -2,8 +2,8 @@
 //!
 //! What an object holds is small: tens of symbols, hundreds of relocations. Nothing is gained there by a hash table, and each
 //! kind of table would bring two to four kilobytes of machine code along, and each sort three to eight, for its own types.
-//! Here they are vectors that are sorted once and searched by halving, and one sort is there for all: it sorts places, by asking
-//! for the order of two, and does not know what lies there.
+//! Here they are vectors that are sorted once and searched by halving, and one sort is there for all: it sorts indices, by
+//! asking for the order of two, and does not know what lies there.
 
 use std::{borrow::Borrow, cmp::Ordering, mem};
 
@@ -37,33 +37,33 @@ impl<K: Ord, V> Sorted<K, V> {
     where
         K: Borrow<Q>,
     {
-        let place = self.place_up_to(key)?;
-        self.0.get(place).is_some_and(|(known, _)| known.borrow() == key).then_some(place)
+        let index = self.index_up_to(key)?;
+        self.0.get(index).is_some_and(|(known, _)| known.borrow() == key).then_some(index)
     }
 
     pub(crate) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
-        self.position(key).and_then(|place| self.at(place))
+        self.position(key).and_then(|index| self.at(index))
     }
 
     pub(crate) fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
     {
-        let place = self.position(key)?;
-        self.at_mut(place)
+        let index = self.position(key)?;
+        self.at_mut(index)
     }
 
-    /// The value at a place that [`Sorted::position`] has given.
-    pub(crate) fn at(&self, place: usize) -> Option<&V> {
-        self.0.get(place).map(|(_, value)| value)
+    /// The value at an index that [`Sorted::position`] has given.
+    pub(crate) fn at(&self, index: usize) -> Option<&V> {
+        self.0.get(index).map(|(_, value)| value)
     }
 
     /// The same, to be changed.
-    pub(crate) fn at_mut(&mut self, place: usize) -> Option<&mut V> {
-        self.0.get_mut(place).map(|(_, value)| value)
+    pub(crate) fn at_mut(&mut self, index: usize) -> Option<&mut V> {
+        self.0.get_mut(index).map(|(_, value)| value)
     }
 
     /// Those from `first` on, in the order of their keys.
@@ -71,21 +71,21 @@ impl<K: Ord, V> Sorted<K, V> {
     where
         K: Borrow<Q>,
     {
-        let place = self.0.partition_point(|(known, _)| known.borrow() < first);
-        self.0.get(place..).unwrap_or_default()
+        let index = self.0.partition_point(|(known, _)| known.borrow() < first);
+        self.0.get(index..).unwrap_or_default()
     }
 
-    /// The place of the last one whose key is not above `key`.
-    pub(crate) fn place_up_to<Q: Ord + ?Sized>(&self, key: &Q) -> Option<usize>
+    /// The index of the last one whose key is not above `key`.
+    pub(crate) fn index_up_to<Q: Ord + ?Sized>(&self, key: &Q) -> Option<usize>
     where
         K: Borrow<Q>,
     {
         self.0.partition_point(|(known, _)| known.borrow() <= key).checked_sub(1)
     }
 
-    /// The key and value at a place.
-    pub(crate) fn pair(&self, place: usize) -> Option<&(K, V)> {
-        self.0.get(place)
+    /// The key and value at an index.
+    pub(crate) fn pair(&self, index: usize) -> Option<&(K, V)> {
+        self.0.get(index)
     }
 
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
@@ -108,28 +108,28 @@ impl<K: Ord, V> Sorted<K, V> {
 
 /// Sorts; what is equal stays in its order.
 pub(crate) fn sort<T>(items: &mut [T], order: impl Fn(&T, &T) -> Ordering) {
-    let places = places(items.len(), &|one, other| match (items.get(one), items.get(other)) {
+    let indices = indices(items.len(), &|one, other| match (items.get(one), items.get(other)) {
         (Some(one), Some(other)) => order(one, other),
         _ => Ordering::Equal,
     });
-    bring(places, &mut |one, other| items.swap(one, other));
+    bring(indices, &mut |one, other| items.swap(one, other));
 }
 
-/// The places below `count` in the order that `order` gives what lies there; none if it lies there in order already, as nearly
-/// everything does that compilers write.
+/// The indices below `count` in the order that `order` gives what lies there; none if it lies there in order already, as
+/// nearly everything does that compilers write.
 ///
-/// Runs of one place are merged to runs of two, these to runs of four, and so on. The library's sorts are quicker, and twenty
-/// times as much code.
+/// Runs of one index are merged to runs of two, these to runs of four, and so on. The library's sorts are quicker, and
+/// twenty times as much code.
 #[inline(never)]
-fn places(count: usize, order: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
-    if (1..count).all(|place| order(place - 1, place).is_le()) {
+fn indices(count: usize, order: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
+    if (1..count).all(|index| order(index - 1, index).is_le()) {
         return Vec::new();
     }
-    let mut places: Vec<_> = (0..count).collect();
+    let mut indices: Vec<_> = (0..count).collect();
     let mut run = 1;
     while run < count {
         let mut merged = Vec::with_capacity(count);
-        for runs in places.chunks(run * 2) {
+        for runs in indices.chunks(run * 2) {
             let (mut left, mut right) = runs.split_at(run.min(runs.len()));
             while let ([one, ones @ ..], [other, others @ ..]) = (left, right) {
                 if order(*one, *other).is_le() {
@@ -143,22 +143,23 @@ fn places(count: usize, order: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> 
             merged.extend_from_slice(left);
             merged.extend_from_slice(right);
         }
-        places = merged;
+        indices = merged;
         run *= 2;
     }
-    places
+    indices
 }
 
-/// Brings to each place what lies at the one that the list has for it, circle by circle: what is not wanted at a place is
+/// Brings to each index what lies at the one that the list has for it, circle by circle: what is not wanted at an index is
 /// swapped to where the next comes from.
 #[inline(never)]
-fn bring(mut places: Vec<usize>, swap: &mut dyn FnMut(usize, usize)) {
-    for start in 0..places.len() {
-        let mut place = start;
-        while let Some(from) = places.get_mut(place).map(|from| mem::replace(from, place)).filter(|&from| from != start)
+fn bring(mut indices: Vec<usize>, swap: &mut dyn FnMut(usize, usize)) {
+    for start in 0..indices.len() {
+        let mut index = start;
+        while let Some(from) =
+            indices.get_mut(index).map(|from| mem::replace(from, index)).filter(|&from| from != start)
         {
-            swap(place, from);
-            place = from;
+            swap(index, from);
+            index = from;
         }
     }
 }
@@ -177,7 +178,7 @@ mod tests {
         assert_eq!((sorted.position(&3), sorted.position(&0)), (Some(5), None));
         assert_eq!(sorted.from(&2), [(2, 'b'), (3, 'c'), (3, 'd')]);
         assert_eq!(
-            (sorted.place_up_to(&7).and_then(|place| sorted.pair(place)), sorted.place_up_to(&0)),
+            (sorted.index_up_to(&7).and_then(|index| sorted.pair(index)), sorted.index_up_to(&0)),
             (Some(&(3, 'd')), None)
         );
     }

@@ -249,10 +249,10 @@ fn holds_data(section: &Section) -> bool {
 /// A function may have several names. But many that lie one upon the other could ask for any amount of memory.
 fn not_one_upon_the_other(sections: &[Section], symbols: &[Symbol]) -> Result<(), Error> {
     let mut functions: Vec<_> = symbols.iter().filter(|symbol| symbol.is_function).collect();
-    let place = |symbol: &Symbol| (symbol.section, symbol.address);
-    sort(&mut functions, |one, other| (place(one), other.size).cmp(&(place(other), one.size)));
-    // Of several names for one place, the one that claims most counts.
-    functions.dedup_by(|one, before| place(one) == place(before));
+    let location = |symbol: &Symbol| (symbol.section, symbol.address);
+    sort(&mut functions, |one, other| (location(one), other.size).cmp(&(location(other), one.size)));
+    // Of several names for one location, the one that claims most counts.
+    functions.dedup_by(|one, before| location(one) == location(before));
     let room: u64 = sections.iter().filter(|section| section.is_code()).map(|section| section.size).sum();
     let mut code = 0;
     for function in functions {

@@ -1,4 +1,4 @@
-//! Symbols of an object file, and the places that they stand for.
+//! Symbols of an object file, and the locations that they stand for.
 
 use super::index::{SectionIndex, SymbolIndex};
 use crate::sorted::Sorted;
@@ -9,7 +9,7 @@ pub(crate) type Start = (SectionIndex, u64);
 
 /// Where a map's definition lies in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Place {
+pub(crate) enum Location {
     /// A symbol, by its index in the symbol table.
     Symbol(SymbolIndex),
     /// A whole data section.

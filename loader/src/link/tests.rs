@@ -6,7 +6,7 @@ use super::*;
 use crate::{Extern, Object, resolve::externs::Externs};
 
 /// Where the maps of an object lie, if they have these fds.
-fn addresses(object: &Object, fds: impl Iterator<Item = i32>) -> Sorted<Place, Address> {
+fn addresses(object: &Object, fds: impl Iterator<Item = i32>) -> Sorted<Location, Address> {
     super::addresses(object.maps().iter().zip(fds))
 }
 
@@ -59,7 +59,7 @@ fn functions_of_the_kernel_are_called_by_their_number() {
 }
 
 #[test]
-fn functions_of_a_module_are_called_by_number_and_place_of_the_module() {
+fn functions_of_a_module_are_called_by_number_and_index_of_the_module() {
     let (instructions, modules) = linked(2, |name| match name {
         "bpf_rcu_read_lock" => Value::Type { id: 5, module: None },
         "bpf_rcu_read_unlock" => Value::Type { id: 6, module: Some(0) },
@@ -74,7 +74,7 @@ fn functions_of_a_module_are_called_by_number_and_place_of_the_module() {
     assert!(loads.iter().all(|load| *load == (opcode::PSEUDO_BTF_ID, 7, modules[1])), "{loads:?}");
 }
 
-/// An fd, or a place in a list of them, would be one of ours.
+/// An fd, or an index into a list of them, would be one of ours.
 #[test]
 fn numbers_that_the_object_brings_along_are_refused() {
     let path = format!("{}/../tests/corpus/kinds/one_ring.o", env!("CARGO_MANIFEST_DIR"));

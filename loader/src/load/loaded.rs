@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use crate::{Error, Map, MapSpec, Program, Skipped, Variable, VariableSpec, elf::Place, text::no_such};
+use crate::{Error, Map, MapSpec, Program, Skipped, Variable, VariableSpec, elf::Location, text::no_such};
 
 /// An object's maps and programs in the kernel. Dropping it closes them; what a link or a pin refers to stays.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Made {
     /// The index of its description in the object.
     pub(super) index: usize,
     /// Where in the file its contents lie.
-    pub(super) data: Place,
+    pub(super) data: Location,
     pub(super) map: Map,
 }
 
@@ -94,7 +94,7 @@ impl Loaded {
 
     /// The map that a variable lies in.
     fn holder(&self, spec: &VariableSpec) -> Option<&Map> {
-        self.maps.iter().find(|made| made.data == spec.place).map(|made| &made.map)
+        self.maps.iter().find(|made| made.data == spec.location).map(|made| &made.map)
     }
 
     /// All global variables, section by section.

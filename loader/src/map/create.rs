@@ -118,8 +118,8 @@ impl Map {
         let memory = Shared::of(self.as_fd(), length, spec.map_extra).map_err(|error| self.failed("map", &error))?;
         if let Some((_, size)) = spec.globals {
             self.base = spec.base() as usize;
-            for place in (0..size as usize).step_by(page) {
-                memory.write(self.base + place, &[0]);
+            for offset in (0..size as usize).step_by(page) {
+                memory.write(self.base + offset, &[0]);
             }
             if let Some(contents) = &spec.contents {
                 contents.parts(&mut |offset, part| {

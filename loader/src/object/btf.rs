@@ -66,7 +66,7 @@ pub(super) fn completed(elf: &Elf, externs: &[Extern]) -> Result<Option<Vec<u8>>
 
 const OUTSIDE: &str = "what is to be completed lies outside the object's BTF";
 
-/// The BTF while it is being changed. All places are in bytes from the first type's start.
+/// The BTF while it is being changed. All offsets are in bytes from the first type's start.
 struct Draft<'b> {
     btf: &'b Btf<'b>,
     types: Vec<u8>,
@@ -238,10 +238,10 @@ impl<'b> Draft<'b> {
             }
             self.set(ty, 4, FUNC | GLOBAL);
             let prototype = self.btf.ty(ty.referred());
-            for (place, param) in prototype.params().enumerate() {
+            for (index, param) in prototype.params().enumerate() {
                 if param.name.is_empty() && param.type_id != 0 {
                     let name = self.no_name();
-                    self.set(prototype, HEAD + place * 8, name);
+                    self.set(prototype, HEAD + index * 8, name);
                 }
             }
         }
@@ -272,7 +272,7 @@ mod tests {
         let section = btf.find(Kind::Datasec, name).unwrap();
         let entries = section.section_vars().map(|entry| {
             let ty = btf.ty(entry.type_id);
-            assert!(btf.size_of(ty.id()).is_some_and(|size| size <= entry.size), "{ty} is larger than its place");
+            assert!(btf.size_of(ty.id()).is_some_and(|size| size <= entry.size), "{ty} is larger than its entry");
             (ty.name().into_owned(), ty.kind(), entry.offset, entry.size)
         });
         (section.size(), entries.collect())
@@ -300,8 +300,8 @@ mod tests {
         ] {
             let (size, mut entries) = section(object, ".ksyms");
             assert_eq!((size, entries.len()), (16, 4), "{object}");
-            for (place, (_, kind, offset, bytes)) in entries.iter().enumerate() {
-                assert_eq!((*kind, *offset, *bytes), (Kind::Var, place as u32 * 4, 4));
+            for (index, (_, kind, offset, bytes)) in entries.iter().enumerate() {
+                assert_eq!((*kind, *offset, *bytes), (Kind::Var, index as u32 * 4, 4));
             }
             entries.retain(|(name, ..)| names.contains(&name.as_str()));
             assert_eq!(entries.len(), names.len(), "{object}");

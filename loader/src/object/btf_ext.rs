@@ -67,9 +67,9 @@ fn between<T>(
     end: Start,
     offset: impl Fn(&T) -> u32,
 ) -> impl Iterator<Item = &T> {
-    let place = |(section, record): &(SectionIndex, T)| (*section, u64::from(offset(record)));
-    let first = records.partition_point(|record| place(record) < start);
+    let location = |(section, record): &(SectionIndex, T)| (*section, u64::from(offset(record)));
+    let first = records.partition_point(|record| location(record) < start);
     let rest = records.get(first..).unwrap_or_default();
-    let count = rest.partition_point(|record| place(record) < end);
+    let count = rest.partition_point(|record| location(record) < end);
     rest.iter().take(count).map(|(_, record)| record)
 }

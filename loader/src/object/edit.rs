@@ -73,9 +73,9 @@ impl Object {
             return Err(no_such("function", name, names.map(|(_, function)| function.name.as_str())));
         };
         self.unknown_programs.retain(|aside| aside.name != name);
-        let place = self.programs.partition_point(|program| program.entry < entry);
+        let index = self.programs.partition_point(|program| program.entry < entry);
         self.programs.insert(
-            place,
+            index,
             ProgramSpec {
                 name: name.to_owned(),
                 section_name: self.elf.section(entry.0).name.clone(),
@@ -83,7 +83,7 @@ impl Object {
                 entry,
             },
         );
-        self.programs.get_mut(place).ok_or_else(vanished)
+        self.programs.get_mut(index).ok_or_else(vanished)
     }
 
     /// Sets the program type and the attach target of the function `name`, in the form of a section's name:
@@ -154,7 +154,7 @@ impl Object {
         if spec.section == KCONFIG {
             return Err(unfit("the kernel's configuration gives its value: see `Object::set_kconfig`".to_owned()));
         }
-        let map = self.maps.iter_mut().find(|map| map.data() == spec.place);
+        let map = self.maps.iter_mut().find(|map| map.data() == spec.location);
         let map = map.ok_or_else(|| unfit("its section is empty".to_owned()))?;
         let size = map.globals.map_or(map.value_size, |(_, size)| size) as usize;
         let offset = spec.offset as usize;

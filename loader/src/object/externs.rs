@@ -78,19 +78,19 @@ pub(crate) const KSYMS: &str = ".ksyms";
 
 /// How many bytes the section of constants has; 0 if there is none.
 pub(crate) fn config_size(externs: &[Extern]) -> u32 {
-    externs.iter().filter_map(config_place).map(|(offset, size)| offset.saturating_add(size)).max().unwrap_or(0)
+    externs.iter().filter_map(config_location).map(|(offset, size)| offset.saturating_add(size)).max().unwrap_or(0)
 }
 
 /// Where in the section of constants this one lies, and how many bytes it has, if it is a constant.
-pub(crate) fn config_place(known: &Extern) -> Option<(u32, u32)> {
-    known.slot.as_ref().map(Slot::place)
+pub(crate) fn config_location(known: &Extern) -> Option<(u32, u32)> {
+    known.slot.as_ref().map(Slot::location)
 }
 
 /// Where in the section of constants each of them lies, by name.
 pub(crate) fn config_offsets(externs: &[Extern]) -> Sorted<&[u8], u32> {
     // Of several of one name the first counts, and the table finds the last.
     let externs = externs.iter().rev();
-    Sorted::of(externs.filter_map(|known| Some((known.name.as_bytes(), config_place(known)?.0))))
+    Sorted::of(externs.filter_map(|known| Some((known.name.as_bytes(), config_location(known)?.0))))
 }
 
 #[cfg(feature = "externs")]
@@ -148,7 +148,7 @@ pub(crate) enum Slot {}
 
 #[cfg(not(feature = "externs"))]
 impl Slot {
-    pub(crate) fn place(&self) -> (u32, u32) {
+    pub(crate) fn location(&self) -> (u32, u32) {
         match *self {}
     }
 }

@@ -81,7 +81,7 @@ impl Object {
         })
     }
 
-    /// The functions, programs among them, by section and place in it.
+    /// The functions, programs among them, by section and offset in it.
     pub fn functions(&self) -> impl Iterator<Item = FunctionSpec> {
         let btf = btf::read(self.elf.contents(".BTF")).unwrap_or_else(|_| Btf::none());
         // Many instructions come from one line, and a line can be long.

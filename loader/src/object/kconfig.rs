@@ -34,7 +34,7 @@ enum Form {
 const LONGEST: u32 = 1 << 20;
 
 impl Slot {
-    /// How a constant of this type is written; its place comes later.
+    /// How a constant of this type is written; its offset comes later.
     pub(crate) fn of(btf: &Btf<'_>, ty: Type<'_>) -> Option<Self> {
         let is_char = |ty: Type<'_>| ty.size() == 1 && ty.int().is_some_and(|int| !int.bool);
         let (form, size) = match ty.kind() {
@@ -60,7 +60,7 @@ impl Slot {
     }
 
     /// Where it lies, and how many bytes it has.
-    pub(crate) fn place(&self) -> (u32, u32) {
+    pub(crate) fn location(&self) -> (u32, u32) {
         (self.offset, self.size)
     }
 

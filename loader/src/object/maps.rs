@@ -24,7 +24,7 @@ use super::{
 use crate::{
     Error, MapFlags, MapType,
     btf::{Btf, Kind, Type, shown},
-    elf::{ARENA, Elf, Place, Section, is_struct_ops},
+    elf::{ARENA, Elf, Location, Section, is_struct_ops},
     gate::READS_EXTERNS,
 };
 
@@ -80,7 +80,7 @@ fn data(elf: &Elf, btf: Option<&Btf<'_>>) -> Vec<MapSpec> {
         if !section.is_data() || section.size == 0 {
             continue;
         }
-        let mut map = MapSpec::new(&section.name, MapType::ARRAY, Place::Section(index));
+        let mut map = MapSpec::new(&section.name, MapType::ARRAY, Location::Section(index));
         (map.key_size, map.value_size, map.max_entries) = (4, section.size as u32, 1);
         map.map_flags = if constant { MapFlags::RDONLY_PROG } else { MapFlags::MMAPABLE };
         // .bss is what a new map holds anyway: zeroes.
@@ -97,7 +97,7 @@ fn data(elf: &Elf, btf: Option<&Btf<'_>>) -> Vec<MapSpec> {
 /// The constants of the kernel's configuration, whose values are known once there is a kernel.
 fn kconfig(btf: Option<&Btf<'_>>, externs: &[Extern]) -> Option<MapSpec> {
     let size = externs::config_size(externs);
-    let mut map = MapSpec::new(KCONFIG, MapType::ARRAY, Place::Kconfig);
+    let mut map = MapSpec::new(KCONFIG, MapType::ARRAY, Location::Kconfig);
     (map.key_size, map.value_size, map.max_entries) = (4, size, 1);
     map.map_flags = MapFlags::RDONLY_PROG;
     map.btf_value_type_id = btf.and_then(|btf| btf.find(Kind::Datasec, KCONFIG)).map_or(0, Type::id);
@@ -121,7 +121,7 @@ fn old(elf: &Elf, warnings: &mut Vec<Warning>) -> Result<Vec<MapSpec>, Error> {
             };
             let [map_type, key_size, value_size, max_entries, flags] =
                 [map_type, key_size, value_size, max_entries, flags].map(|word| u32::from_ne_bytes(*word));
-            let mut map = MapSpec::new(&symbol.name, MapType(map_type), Place::Symbol(number));
+            let mut map = MapSpec::new(&symbol.name, MapType(map_type), Location::Symbol(number));
             (map.key_size, map.value_size, map.max_entries) = (key_size, value_size, max_entries);
             map.map_flags = MapFlags::from_bits_retain(flags);
             // iproute2 and bcc put other things behind the five; one of them is whether to pin.
@@ -159,7 +159,7 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
                      and its object is compiled with `-g`"
                 ))
             })?;
-        let mut map = definition_of(name, Place::Symbol(number), definition, btf)?;
+        let mut map = definition_of(name, Location::Symbol(number), definition, btf)?;
         if let Some(values) = definition.members().find(|member| member.name == b"values") {
             let start = symbol.address.saturating_add(u64::from(values.bit_offset / 8));
             let held = elf.references_in(section, start..symbol.address + symbol.size);
@@ -179,8 +179,8 @@ fn described_by_types(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
 }
 
 /// One map from the members of the structure that describes it.
-fn definition_of(name: &str, place: Place, definition: Type<'_>, btf: &Btf<'_>) -> Result<MapSpec, Error> {
-    let mut map = MapSpec::new(name, MapType(0), place);
+fn definition_of(name: &str, location: Location, definition: Type<'_>, btf: &Btf<'_>) -> Result<MapSpec, Error> {
+    let mut map = MapSpec::new(name, MapType(0), location);
     let (mut flags, mut pinning) = (0, 0);
     for member in definition.members() {
         let (field, id) = (shown(member.name), member.type_id);
@@ -211,10 +211,10 @@ fn definition_of(name: &str, place: Place, definition: Type<'_>, btf: &Btf<'_>) 
                 let held = held(btf, id).ok_or_else(nonsense)?;
                 map.value_size = agreed(name, "value", map.value_size, 4)?;
                 if held.kind().is_composite() {
-                    if place == Place::Nowhere {
+                    if location == Location::Nowhere {
                         return Err(broken(format_args!("the map `{name}` holds maps that hold maps")));
                     }
-                    map.inner = Some(Box::new(definition_of(name, Place::Nowhere, held, btf)?));
+                    map.inner = Some(Box::new(definition_of(name, Location::Nowhere, held, btf)?));
                 }
                 continue;
             }

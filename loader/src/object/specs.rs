@@ -7,7 +7,7 @@ use cutaway_sys::memory::page_size;
 use super::Section;
 use crate::{
     Error, MapFlags, MapType,
-    elf::{Place, SectionIndex, Start},
+    elf::{Location, SectionIndex, Start},
 };
 
 /// A map as the object describes it. The public fields may be changed before loading.
@@ -51,7 +51,7 @@ pub struct MapSpec {
     pub(crate) btf_value_type_id: u32,
     /// Contents to be written before any program runs: global data.
     pub(crate) contents: Option<Contents>,
-    pub(crate) place: Place,
+    pub(crate) location: Location,
     /// For an arena: the section of the global variables that lie in it, and their bytes.
     pub(crate) globals: Option<(SectionIndex, u32)>,
     /// For a struct_ops map: what the object says of it.
@@ -136,8 +136,8 @@ impl Contents {
             if end > whole.len() {
                 whole.resize(end, 0);
             }
-            if let Some(place) = whole.get_mut(offset..end) {
-                place.copy_from_slice(part);
+            if let Some(into) = whole.get_mut(offset..end) {
+                into.copy_from_slice(part);
             }
         });
         Cow::Owned(whole)
@@ -160,8 +160,8 @@ impl MapSpec {
     }
 
     /// Where in the file its contents lie, if it has any from there.
-    pub(crate) fn data(&self) -> Place {
-        self.globals.map_or(self.place, |(section, _)| Place::Section(section))
+    pub(crate) fn data(&self) -> Location {
+        self.globals.map_or(self.location, |(section, _)| Location::Section(section))
     }
 
     /// Returns how many bytes lie between the start of an arena and its global variables. Globals go at the end of the arena,
@@ -177,7 +177,7 @@ impl MapSpec {
         if whole > MOST { 0 } else { whole.saturating_sub(size.next_multiple_of(page)) as u32 }
     }
 
-    pub(super) fn new(name: &str, map_type: MapType, place: Place) -> Self {
+    pub(super) fn new(name: &str, map_type: MapType, location: Location) -> Self {
         Self {
             name: name.to_owned(),
             autocreate: true,
@@ -194,7 +194,7 @@ impl MapSpec {
             btf_key_type_id: 0,
             btf_value_type_id: 0,
             contents: None,
-            place,
+            location,
             globals: None,
             struct_ops: None,
         }

@@ -8,7 +8,7 @@ use super::specs::{MapSpec, Table};
 use crate::{
     Error, MapType,
     btf::{Btf, Kind, Type},
-    elf::{Elf, Place},
+    elf::{Elf, Location},
     gate::READS_STRUCT_OPS,
 };
 
@@ -49,7 +49,7 @@ pub(super) fn read(elf: &Elf, btf: &Btf<'_>) -> Result<Vec<MapSpec>, Error> {
                     bytes,
                 })
             };
-            let mut map = MapSpec::new(&symbol.name, MapType::STRUCT_OPS, Place::Symbol(number));
+            let mut map = MapSpec::new(&symbol.name, MapType::STRUCT_OPS, Location::Symbol(number));
             map.autocreate = !section.name.starts_with('?');
             if READS_STRUCT_OPS {
                 let table = table();

@@ -44,7 +44,7 @@ pub(super) enum Reading {
     Label,
 }
 
-/// A place to attach to, as a section's name gives it.
+/// An attach point, as a section's name gives it.
 #[doc(alias("attach_btf_id", "attach_prog_fd"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -121,8 +121,8 @@ pub enum Target {
     },
     /// A remark: this kind of program is attached by hand.
     Label(String),
-    /// No place of its kind, such as `uretprobe/readline`, which names no library. Real objects have such sections: the
-    /// program is loaded like any other, and attached by hand.
+    /// No attach point of its kind, such as `uretprobe/readline`, which names no library. Real objects have such sections:
+    /// the program is loaded like any other, and attached by hand.
     Unreadable {
         /// What follows the kind.
         text: String,
@@ -132,7 +132,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// The feature of this crate by which programs are attached to such a place.
+    /// The feature of this crate by which programs are attached to such a target.
     #[cfg(not(all(feature = "kprobe", feature = "tracepoint", feature = "tracing", feature = "usdt")))]
     pub(crate) fn feature(&self) -> &'static str {
         match self {
@@ -146,10 +146,10 @@ impl Target {
 
     /// Reads what follows the slash behind the kind; `None` if it says nothing.
     pub(super) fn read(reading: Reading, rest: &str) -> Option<Self> {
-        Self::place(reading, rest).unwrap_or_else(|why| Some(Self::Unreadable { text: rest.to_owned(), why }))
+        Self::attach_point(reading, rest).unwrap_or_else(|why| Some(Self::Unreadable { text: rest.to_owned(), why }))
     }
 
-    fn place(reading: Reading, rest: &str) -> Result<Option<Self>, &'static str> {
+    fn attach_point(reading: Reading, rest: &str) -> Result<Option<Self>, &'static str> {
         Ok(Some(match reading {
             Reading::Nothing => return Ok(None),
             Reading::Uprobe(retprobe) => uprobe(rest, retprobe)?,

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     Error,
     btf::{Btf, Kind, Type},
-    elf::{Elf, Place},
+    elf::{Elf, Location},
     gate::READS_EXTERNS,
     sorted::Sorted,
 };
@@ -45,8 +45,8 @@ pub struct VariableSpec {
     pub type_id: Option<u32>,
     /// It lies in a section that is frozen when the object is loaded.
     pub constant: bool,
-    /// The place in the file of the section that it lies in.
-    pub(crate) place: Place,
+    /// The location in the file of the section that it lies in.
+    pub(crate) location: Location,
     /// What can be held against a value that is to be put there.
     kind: Option<value::Kind>,
 }
@@ -86,7 +86,7 @@ pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Vec<
                 type_name: ty.map(|(btf, id)| value::c_name(btf, id)),
                 type_id: ty.map(|(_, id)| id),
                 constant: section.name.starts_with(".rodata"),
-                place: Place::Section(index),
+                location: Location::Section(index),
                 kind: ty.and_then(|(btf, id)| value::Kind::of(btf, id)),
             });
         }
@@ -94,8 +94,8 @@ pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Vec<
     let Some(btf) = btf.filter(|_| READS_EXTERNS) else { return variables };
     let types = btf.listed(KCONFIG);
     for known in externs {
-        let place = externs::config_place(known).zip(type_of(&types, &known.name));
-        variables.extend(place.map(|((offset, size), id)| VariableSpec {
+        let location = externs::config_location(known).zip(type_of(&types, &known.name));
+        variables.extend(location.map(|((offset, size), id)| VariableSpec {
             name: known.name.clone(),
             section: KCONFIG.to_owned(),
             offset,
@@ -103,7 +103,7 @@ pub(crate) fn read(elf: &Elf, btf: Option<&Btf<'_>>, externs: &[Extern]) -> Vec<
             type_name: Some(value::c_name(btf, id)),
             type_id: Some(id),
             constant: true,
-            place: Place::Kconfig,
+            location: Location::Kconfig,
             kind: value::Kind::of(btf, id),
         }));
     }

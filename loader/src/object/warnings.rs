@@ -44,7 +44,7 @@ impl fmt::Display for Warning {
                 write!(
                     f,
                     "addresses in section `{section}` cannot be filled in, programs read 0 or an offset there: {names}; use \
-                     arrays (`char name[8]`) in the place of pointers"
+                     arrays (`char name[8]`) instead of pointers"
                 )
             }
             Self::License { why } => write!(f, "{why}; programs cannot call GPL-only helpers"),
@@ -72,9 +72,9 @@ pub(super) fn of(elf: &Elf, license: &CStr) -> Vec<Warning> {
 
 /// Finds the variables that hold addresses.
 fn addresses(elf: &Elf) -> Vec<Warning> {
-    let place = |symbol: &Symbol| (symbol.section, symbol.address);
+    let location = |symbol: &Symbol| (symbol.section, symbol.address);
     let mut known: Vec<_> = elf.variables().collect();
-    sort(&mut known, |one, other| place(one).cmp(&place(other)));
+    sort(&mut known, |one, other| location(one).cmp(&location(other)));
     // Both ascend, so that one pass finds the variable of each address.
     let mut known = known.into_iter().peekable();
     let mut warnings: Vec<Warning> = Vec::new();
@@ -88,7 +88,7 @@ fn addresses(elf: &Elf) -> Vec<Warning> {
         while known.peek().is_some_and(|symbol| ends(symbol) <= (Some(index), offset)) {
             known.next();
         }
-        let name = match known.peek().filter(|symbol| place(symbol) <= (Some(index), offset)) {
+        let name = match known.peek().filter(|symbol| location(symbol) <= (Some(index), offset)) {
             Some(symbol) => symbol.name.clone(),
             None => format!("+{offset}"),
         };

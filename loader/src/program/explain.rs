@@ -49,12 +49,12 @@ fn helper(sentence: &str) -> Option<String> {
     let is_unknown = sentence.starts_with("invalid func ") || sentence.starts_with("unknown func ");
     let (before, number) = sentence.rsplit_once('#').filter(|_| is_unknown)?;
     let number: usize = number.trim().parse().ok()?;
-    let place = number.checked_sub(FIRST)?;
+    let index = number.checked_sub(FIRST)?;
     // Larger ones stand for something that is missing, and mean nothing to who reads this.
     if (LAST + 1..=MOST).contains(&number) {
         return Some(format!("no kernel has a helper {number}; the last is {LAST}"));
     }
-    let name = nth(NAMES, place)?;
+    let name = nth(NAMES, index)?;
     let since = SINCE.iter().rev().find(|(first, _)| *first <= number).map(|(_, version)| version)?;
     let name = if before.ends_with(name) { "it".to_owned() } else { format!("helper {number} is {name}; it") };
     Some(format!("{name} exists since Linux {since}, and not for every type of program"))
@@ -120,8 +120,8 @@ mod tests {
     #[test]
     fn helpers_stand_at_their_numbers() {
         for helper in cutaway_programs::Helper::ALL {
-            let place = (*helper as usize).checked_sub(FIRST);
-            assert_eq!(place.and_then(|place| nth(NAMES, place)), place.map(|_| helper.name()), "{helper:?}");
+            let index = (*helper as usize).checked_sub(FIRST);
+            assert_eq!(index.and_then(|index| nth(NAMES, index)), index.map(|_| helper.name()), "{helper:?}");
         }
         assert_eq!((nth(NAMES, LAST - FIRST).is_some(), nth(NAMES, LAST + 1 - FIRST)), (true, None));
     }

@@ -86,7 +86,7 @@ fn one_by_one_where_need_be(spec: &mut ProgramSpec) {
         _ => return,
     };
     if !answer.is_yes() {
-        debug!("`{}` is loaded as an ordinary probe: links on many places at once are {answer}", spec.name);
+        debug!("`{}` is loaded as an ordinary probe: links on many attach points at once are {answer}", spec.name);
         *kind = AttachType::default();
     }
 }

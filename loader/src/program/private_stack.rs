@@ -107,11 +107,11 @@ fn behind_a_tail_call(linked: &Linked) -> Linked {
     // What says where the program itself starts says so of the front; distances between instructions stay what they are.
     let infos = kept.func_info.iter_mut().map(|info| &mut info.insn_off);
     let lines = kept.line_info.iter_mut().map(|info| &mut info.insn_off);
-    for place in infos.chain(lines).filter(|place| **place != 0) {
-        *place += FRONT.len() as u32;
+    for index in infos.chain(lines).filter(|index| **index != 0) {
+        *index += FRONT.len() as u32;
     }
-    for (_, place) in kept.functions.iter_mut().filter(|(_, place)| *place != 0) {
-        *place += FRONT.len();
+    for (_, index) in kept.functions.iter_mut().filter(|(_, index)| *index != 0) {
+        *index += FRONT.len();
     }
     kept
 }

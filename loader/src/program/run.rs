@@ -92,7 +92,7 @@ struct Takes {
     once: bool,
     packet: bool,
     context: bool,
-    /// It writes the context back to where it read it, if at all; others have a second place for it.
+    /// It writes the context back to where it read it, if at all; others have a second buffer for it.
     in_place: bool,
 }
 

@@ -1,9 +1,9 @@
 //! The maps by which libbpf's `usdt.bpf.h` tells programs where the arguments of a probe are.
 //!
 //! An object that includes that header brings two maps. `__bpf_usdt_specs` is an array of `struct __bpf_usdt_spec`, one for
-//! each way in which the arguments of some place are found. A program that is hit looks for the index of its spec: in its
-//! attach cookie where the kernel has cookies (Linux 5.15), otherwise in the hash `__bpf_usdt_ip_to_spec_id`, by the address
-//! that it was hit at.
+//! each way in which the arguments of some probe site are found. A program that is hit looks for the index of its spec: in
+//! its attach cookie where the kernel has cookies (Linux 5.15), otherwise in the hash `__bpf_usdt_ip_to_spec_id`, by the
+//! address that it was hit at.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -25,7 +25,7 @@ pub(crate) struct UsdtSpecs {
     slots: Mutex<Slots>,
 }
 
-/// The entries in use. Places with equal specs, cookie included, share one.
+/// The entries in use. Probe sites with equal specs, cookie included, share one.
 #[derive(Debug, Default)]
 struct Slots {
     taken: HashMap<Vec<u8>, Slot>,
@@ -63,7 +63,7 @@ impl UsdtSpecs {
         &self.specs
     }
 
-    /// Writes an encoded spec for each place. Returns their indices, and what keeps them in use.
+    /// Writes an encoded spec for each probe site. Returns their indices, and what keeps them in use.
     pub(crate) fn describe(
         self: &Arc<Self>,
         descriptions: impl Iterator<Item = Result<Vec<u8>, Error>>,

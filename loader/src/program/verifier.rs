@@ -71,15 +71,15 @@ const TOO_LARGE: &str = "BPF program is too large";
 
 /// Where the walk ended, as `instruction 12: call 25; send.c:31: bpf_perf_event_output(…)`; `None` if the log does not tell.
 /// What source there is, and the name of its file (since Linux 6.10), is what the program was compiled from.
-pub(super) fn place(log: &str) -> Option<String> {
-    let (mut source, mut place) = (None, None);
+pub(super) fn location(log: &str) -> Option<String> {
+    let (mut source, mut location) = (None, None);
     for line in log.lines().map(str::trim_ascii).take_while(|line| !line.starts_with(REPORT)) {
         match line.strip_prefix("; ") {
             Some(text) => source = Some(text),
-            None => place = instruction(line).map(|found| (found, source)).or(place),
+            None => location = instruction(line).map(|found| (found, source)).or(location),
         }
     }
-    let ((number, text), source) = place?;
+    let ((number, text), source) = location?;
     let (between, file, line) = match source.map(|source| with_file(source).unwrap_or((source, ""))) {
         Some((line, "")) => ("; ", "", line),
         Some((line, file)) => ("; ", file, line),
@@ -159,7 +159,7 @@ fn is_statistics(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{place, sentence};
+    use super::{location, sentence};
 
     #[test]
     fn the_walk_ends_at_an_instruction_and_its_line() {
@@ -178,10 +178,10 @@ mod tests {
                 "instruction 7: exit; \u{fffd}[31m",
             ),
         ] {
-            assert_eq!(place(&log).as_deref(), Some(expected), "{log}");
+            assert_eq!(location(&log).as_deref(), Some(expected), "{log}");
         }
-        assert_eq!(place("back-edge from insn 0 to 0\nprocessed 0 insns\n"), None);
-        assert_eq!(place(""), None);
+        assert_eq!(location("back-edge from insn 0 to 0\nprocessed 0 insns\n"), None);
+        assert_eq!(location(""), None);
         let statistics = "processed 3 insns\nsubprog 0 (send) main insns_self 3 insns_total 3 stack 0\n";
         assert_eq!((sentence(statistics), sentence(&format!("R0\n{statistics}"))), (None, Some("R0")));
     }
@@ -237,7 +237,7 @@ mod tests {
         ] {
             let log = format!("3: (b7) r0 = 0 ; R0=0\n{step}{reason}\nprocessed 5 insns (limit 1000000)\n");
             assert_eq!(sentence(&log), Some(reason), "{log}");
-            assert_eq!(place(&log), Some(format!("instruction 4: {text}")), "{log}");
+            assert_eq!(location(&log), Some(format!("instruction 4: {text}")), "{log}");
         }
         for step in [
             "4: (85) call bpf_loop#181   ; R0=scalar()",

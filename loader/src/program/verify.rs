@@ -3,7 +3,7 @@
 //! The first load asks for the reason and statistics alone (`BPF_LOG_STATS`, Linux 5.2), which costs nothing and fits
 //! a small buffer: the sentence is known whatever the log of the whole walk would be cut off at. Only a refusal is
 //! walked once more, with each step in the log, to tell where the walk ended. A program of more than a million steps
-//! is not: its second walk would take as long as the first, and the place where the count ran out says nothing.
+//! is not: its second walk would take as long as the first, and the location where the count ran out says nothing.
 //!
 //! Since Linux 6.4 a log that does not fit loses its beginning and the kernel says ENOSPC; before, it loses its end.
 //! The errno of the first load is the verifier's own, and the one that is reported. (`kernel/bpf/log.c`,
@@ -84,7 +84,7 @@ impl Refusal {
             return Err(refused(program, &self.error));
         };
         let is_whole = own.is_some();
-        let mut at = if is_whole { verifier::place(&log) } else { None };
+        let mut at = if is_whole { verifier::location(&log) } else { None };
         if is_about_the_license(found) {
             // The call alone: the line of source is not at fault.
             at = at.map(|at| at.split(';').next().unwrap_or_default().to_owned());

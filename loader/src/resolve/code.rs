@@ -54,7 +54,7 @@ impl<'o> Code<'o> {
     /// Finds the index of the function that an instruction is in, and the instruction's index in that.
     fn find(&self, section: &str, offset: u32) -> Option<(usize, usize)> {
         let section = *self.sections.get(section)?;
-        let function = self.functions.place_up_to(&(section, u64::from(offset)))?;
+        let function = self.functions.index_up_to(&(section, u64::from(offset)))?;
         let (start, _) = self.functions.pair(function)?;
         if start.0 != section {
             return None;

@@ -6,7 +6,7 @@ use crate::{
     Error,
     elf::SymbolIndex,
     gate::READS_EXTERNS,
-    object::{Contents, Extern, config_place},
+    object::{Contents, Extern, config_location},
 };
 
 /// What stands for an extern in the instructions.
@@ -68,7 +68,7 @@ pub(crate) fn found(known: &Extern, externs: &Externs) -> ExternFound {
     let bug = |what| ExternFound::Refused(Error::bug(what).to_string());
     match externs.value(known.symbol) {
         Some(Value::Place(_)) => {
-            let place = config_place(known).map(|(offset, size)| (offset as usize, size as usize));
+            let place = config_location(known).map(|(offset, size)| (offset as usize, size as usize));
             let contents = externs.config.as_ref().map(|contents| contents.whole(0)).unwrap_or_default();
             let bytes = place.and_then(|(offset, size)| contents.get(offset..)?.get(..size));
             bytes.map_or_else(
