@@ -1,6 +1,6 @@
 //! Attaching: a program starts to run when something happens.
 //!
-//! Most files are one kind of place to attach to, with a type that names a place of that kind. Each ends in a [`Link`].
+//! Most files are one kind of attach point, with a type that names one. Each ends in a [`Link`].
 //! [`Program::attach_with`](crate::Program::attach_with) (`dispatch`) chooses among them by the program's section, with what
 //! an [`AttachContext`] adds; `needs` says which settings a program takes and needs.
 //!

@@ -44,7 +44,7 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the name does not say where, or names a place that this loader cannot attach to, or one for which
+    /// [`Error::Invalid`] if the name does not say where, or names a target that this loader cannot attach to, or one for which
     /// this crate's feature is disabled; otherwise as the type that attaches programs of this kind, e.g.
     /// [`Uprobe::attach`](crate::Uprobe::attach).
     #[doc(alias = "bpf_program__attach")]
@@ -186,7 +186,7 @@ impl Program {
         Err(Error::left_out(self.by_section(), "tracing"))
     }
 
-    /// Attaches a program whose section says what kind of place it is, and not which.
+    /// Attaches a program whose section says what kind of target it has, and not which one.
     #[cfg_attr(
         not(any(feature = "network", feature = "cgroup", feature = "perf-event", feature = "lirc")),
         expect(unused_variables, reason = "each setting is a feature's")

@@ -47,7 +47,7 @@ impl Binary {
         if !fs::metadata(&path).map_err(unreadable)?.is_file() {
             return Err(failed("it is not a file".to_owned()));
         }
-        let why = "reads the symbols of a program or library: at which byte of the file a place begins";
+        let why = "reads the symbols of a program or library: at which byte of the file a function or probe is";
         let file = file::open_without_waiting(&path, why).map_err(unreadable)?;
         let found = file.metadata().map_err(unreadable)?;
         // Between the look and the opening it may have become a pipe.

@@ -59,7 +59,7 @@ pub(crate) fn find(library: &OsStr) -> Result<PathBuf, Error> {
         };
     }
     let maps = match fs::read(MAPS) {
-        // Without procfs there are the other places.
+        // Without procfs there are the other locations.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         answer => answer.map_err(|error| failed(format!("{MAPS} cannot be read: {}", Errno::of(&error))))?,
     };
@@ -71,7 +71,7 @@ pub(crate) fn find(library: &OsStr) -> Result<PathBuf, Error> {
         .find(|path| path.is_file())
         .or_else(|| view.search(library))
         .ok_or_else(|| {
-            failed(format!("it is not among this process's libraries, nor {}; give its path instead", view.places()))
+            failed(format!("it is not among this process's libraries, nor {}; give its path instead", view.locations()))
         })
 }
 

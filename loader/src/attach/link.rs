@@ -6,7 +6,7 @@
 //! | --- | --- | --- | --- |
 //! | a link | the link's fd | yes | yes |
 //! | a perf event (before 5.15) | the event's fd | yes | no |
-//! | several of these, one for each place or CPU | all of them | yes | no |
+//! | several of these, one for each site or CPU | all of them | yes | no |
 //! | a call that attaches, and another that detaches | what it is attached to | no | no |
 
 use std::{
@@ -44,7 +44,7 @@ enum Held {
     Link { link: OwnedFd, _event: Option<OwnedFd> },
     /// The perf event that the program is attached to.
     Event(OwnedFd),
-    /// A program in several places.
+    /// A program at several sites.
     Several(Stack),
     /// Dropping this makes the call that detaches.
     Call { _detach: Box<dyn Detach> },
@@ -92,7 +92,7 @@ impl Link {
         Self::of(named(program, what), Held::Link { link, _event: None })
     }
 
-    /// A program in several places.
+    /// A program at several sites.
     pub(super) fn several(program: &Program, what: &str, links: Stack) -> Self {
         Self::of(named(program, what), Held::Several(links))
     }
@@ -184,7 +184,7 @@ impl Link {
         let attempt = format!("pin {} at {}", self.what, path.display());
         let Some(link) = self.as_link_fd() else {
             let why = match &self.held {
-                Held::Several(_) => "it is attached to several places by a link each: pin those, `Link::parts`",
+                Held::Several(_) => "it is attached to several sites by a link each: pin those, `Link::parts`",
                 Held::Event(_) => {
                     "this kernel has no links on perf events (Linux 5.15), and nothing else can be pinned"
                 }

@@ -1,4 +1,4 @@
-//! netfilter: a program at one of the five places where the kernel's packet filter looks at a packet (6.4).
+//! netfilter: a program at one of the five hooks where the kernel's packet filter looks at a packet (6.4).
 //!
 //! Several may be attached to one hook; the priority orders them among each other and the filter's own tables.
 //! (`net/netfilter/nf_bpf_link.c`.)

@@ -41,9 +41,9 @@ pub(super) fn find(pid: u32, library: &OsStr) -> Result<PathBuf, Error> {
         return reach(task, &first).map_err(failed);
     }
     let view = View::of(pid);
-    let found = view
-        .search(library)
-        .ok_or_else(|| failed(format!("the process {pid} has mapped no such file, and has none {}", view.places())))?;
+    let found = view.search(library).ok_or_else(|| {
+        failed(format!("the process {pid} has mapped no such file, and has none {}", view.locations()))
+    })?;
     info!("the process {pid} has not mapped {} so far", found.display());
     Ok(found)
 }

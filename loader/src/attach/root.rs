@@ -55,7 +55,7 @@ pub(super) fn resolve(root: &Path, path: &Path) -> Option<PathBuf> {
     let mut walked = PathBuf::new();
     while let Some(part) = rest.pop() {
         if part == Path::new("..") {
-            // What is above the place that a magic link leads to, the kernel knows.
+            // What is above the location that a magic link leads to, the kernel knows.
             if ends_magically(&walked) || walked.ends_with("..") {
                 walked.push("..");
             } else {

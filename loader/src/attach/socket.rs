@@ -36,7 +36,7 @@ impl<'fd> SocketFilter<'fd> {
         Self { socket: socket.as_fd() }
     }
 
-    /// Attaches `program`, in the place of the one that is there.
+    /// Attaches `program` instead of the one that is there.
     ///
     /// # Errors
     ///

@@ -30,7 +30,7 @@ impl<'fd> Sockmap<'fd> {
         Self { map: map.as_fd() }
     }
 
-    /// Attaches `program`, in the place of one of its kind that is there.
+    /// Attaches `program` instead of one of its kind that is there.
     ///
     /// # Errors
     ///

@@ -25,7 +25,7 @@ use super::{
 
 /// What is known of a stripped file's symbols.
 pub(super) struct Elsewhere<'b> {
-    /// Where they were found, each with its place.
+    /// The tables that were found, each with its location.
     pub(super) found: Vec<(String, Tables<'b>)>,
     /// What the file says of them, for an error.
     told: Vec<String>,
@@ -76,7 +76,7 @@ impl<'b> Elsewhere<'b> {
     /// Why a name cannot be found in a file without a full table of symbols.
     pub(super) fn explain(&self) -> String {
         let mut told = self.told.clone();
-        told.extend(self.found.iter().map(|(place, _)| format!("{place} has no such function either")));
+        told.extend(self.found.iter().map(|(location, _)| format!("{location} has no such function either")));
         let told = if told.is_empty() { String::new() } else { format!(": {}", told.join("; ")) };
         format!(
             "the file has no such function among those that it exports (`nm -D` lists them), and is stripped (no .symtab){told}; give the function's address instead"
@@ -157,7 +157,7 @@ fn crc_of(file: File) -> Option<u32> {
         table
     };
     let mut file = file;
-    // The table's reader shares its place in the file.
+    // The table's reader shares the file's offset.
     std::io::Seek::rewind(&mut file).ok()?;
     let mut buffer = vec![0; 1 << 16];
     let mut crc = u32::MAX;

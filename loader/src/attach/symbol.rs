@@ -36,10 +36,10 @@ pub(super) fn find(image: &Image<'_>, symbol: &str) -> Result<Function, String> 
     let full = seen.look(&image.tables, &wanted)?;
     if seen.found.is_empty() && !full && !seen.knows_why() {
         let elsewhere = Elsewhere::look(image);
-        for (place, tables) in &elsewhere.found {
+        for (location, tables) in &elsewhere.found {
             // A debug file that is broken is as good as none.
             if seen.look(tables, &wanted).is_ok() && !seen.found.is_empty() {
-                info!("`{symbol}` is in {place}, not in the file itself, which is stripped");
+                info!("`{symbol}` is in {location}, not in the file itself, which is stripped");
                 break;
             }
         }
@@ -73,9 +73,9 @@ pub(super) fn matching(image: &Image<'_>, pattern: &str) -> Result<BTreeMap<u64,
         return Err("the file has no function that fits".to_owned());
     }
     let elsewhere = Elsewhere::look(image);
-    let found = elsewhere.found.iter().find_map(|(place, tables)| {
+    let found = elsewhere.found.iter().find_map(|(location, tables)| {
         let (found, _) = look(tables).ok().filter(|(found, _)| !found.is_empty())?;
-        info!("functions that fit `{pattern}` are in {place}, not in the file itself, which is stripped");
+        info!("functions that fit `{pattern}` are in {location}, not in the file itself, which is stripped");
         Some(found)
     });
     found.ok_or_else(|| format!("the file has no function that fits; {}", elsewhere.explain()))

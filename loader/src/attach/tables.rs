@@ -308,13 +308,13 @@ mod tests {
         let all = count(&bytes).unwrap();
         assert!(all >= 200, "{all}");
         // Let all symbols begin one byte behind each other in the long name.
-        let places: Vec<usize> = (0..bytes.len() - 24)
+        let offsets: Vec<usize> = (0..bytes.len() - 24)
             .filter(|&at| bytes[at + 4] == GLOBAL << 4 | FUNC && bytes[at + 8..at + 16] == CODE.to_ne_bytes())
             .collect();
-        assert_eq!(places.len(), 200);
+        assert_eq!(offsets.len(), 200);
         let name = |bytes: &[u8], at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap());
-        let start = places.iter().map(|&at| name(&bytes, at)).max().unwrap();
-        for (number, &at) in places.iter().enumerate() {
+        let start = offsets.iter().map(|&at| name(&bytes, at)).max().unwrap();
+        for (number, &at) in offsets.iter().enumerate() {
             bytes[at..at + 4].copy_from_slice(&(start + number as u32).to_ne_bytes());
         }
         assert!(count(&bytes).unwrap_err().contains("as long as nearly all of them"));

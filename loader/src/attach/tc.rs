@@ -59,7 +59,7 @@ impl Tc {
         Self { ifindex, parent: 0xffff_fff3, priority: 0 }
     }
 
-    /// Its place among the filters: lower numbers come first. Without one, the kernel chooses a place before all others.
+    /// Its position among the filters: lower numbers come first. Without one, the kernel chooses one before all others.
     #[must_use]
     pub fn priority(mut self, priority: u16) -> Self {
         self.priority = priority;

@@ -65,17 +65,17 @@ impl Tcx {
     /// [`Error::Invalid`] if the program is of another kind, or the kernel has no such links; [`Error::Syscall`] if it refuses:
     /// ENODEV if there is no such device.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
-        let (place, answer) = match self.kind {
+        let (attach_point, answer) = match self.kind {
             Kind::Ingress | Kind::Egress => ("tcx", features::tcx_link()),
             Kind::Primary | Kind::Peer => ("netkit", features::netkit_link()),
         };
-        let what = format!("the network device {} ({place})", self.ifindex);
+        let what = format!("the network device {} ({attach_point})", self.ifindex);
         program.must_be(&[ProgramType::SCHED_CLS], &what)?;
         if answer != Support::Yes {
-            let advice = if place == "tcx" { "; attach it with `Tc`, as every kernel can" } else { "" };
+            let advice = if attach_point == "tcx" { "; attach it with `Tc`, as every kernel can" } else { "" };
             return Err(Error::Invalid {
                 operation: format!("attach the program `{}` to {what}", program.name()),
-                why: format!("{place} links are {answer}{advice}"),
+                why: format!("{attach_point} links are {answer}{advice}"),
             });
         }
         let why = "appends the program to the device's list; closing the link removes it";
@@ -85,7 +85,7 @@ impl Tcx {
                 let plain = failed(program, &what, &error);
                 match error.raw_os_error() {
                     Some(libc::ENODEV) => plain.advise("there is no such network device"),
-                    Some(libc::ENXIO | libc::EACCES) if place == "netkit" => {
+                    Some(libc::ENXIO | libc::EACCES) if attach_point == "netkit" => {
                         plain.advise("it is no primary netkit device")
                     }
                     _ => plain,

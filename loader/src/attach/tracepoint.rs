@@ -1,4 +1,4 @@
-//! Tracepoints: places in the kernel with a name and a fixed record, listed in tracefs.
+//! Tracepoints: sites in the kernel with a name and a fixed record, listed in tracefs.
 
 use std::io;
 

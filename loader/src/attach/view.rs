@@ -105,7 +105,7 @@ impl View {
     }
 
     /// Where [`View::search`] looks, for an error.
-    pub(super) fn places(&self) -> String {
+    pub(super) fn locations(&self) -> String {
         let directories: Vec<_> = self.defaults().iter().map(|directory| directory.display().to_string()).collect();
         format!("in LD_LIBRARY_PATH, in {CACHE}, in {}, or in PATH", directories.join(", "))
     }
@@ -206,7 +206,7 @@ mod tests {
             header[18] = machine;
             let view = View { root: None, libraries: vec![], programs: vec![], header: Some(header) };
             assert_eq!(view.defaults()[..2], [Path::new("/lib").join(name), Path::new("/usr/lib").join(name)]);
-            assert!(view.places().contains(&format!("/usr/lib/{name}, /lib64")), "{}", view.places());
+            assert!(view.locations().contains(&format!("/usr/lib/{name}, /lib64")), "{}", view.locations());
         }
         header[4..6].copy_from_slice(&[2, 2]);
         header[18..].copy_from_slice(&[0, 22]);

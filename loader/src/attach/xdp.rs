@@ -1,7 +1,7 @@
 //! XDP: a program on a network device, before a packet becomes a packet to the rest of the kernel.
 //!
 //! In *driver* mode the device's driver runs the program on the received frame; in *generic* mode the network stack does,
-//! later and slower, but for any device. A link (5.9) owns its place: nobody else's program replaces it. Before there were
+//! later and slower, but for any device. A link (5.9) owns its attach point: nobody else's program replaces it. Before there were
 //! links, a message to rtnetlink put a program there, where it stays until another message takes it away. (`net/core/dev.c`.)
 
 use std::{
@@ -139,7 +139,7 @@ const IFLA_XDP_EXPECTED_FD: u16 = 8;
 const XDP_FLAGS_UPDATE_IF_NOEXIST: u32 = 1;
 const XDP_FLAGS_REPLACE: u32 = 1 << 4;
 
-/// Puts a program, or none for -1, on a device; in the place of `expected` if that is given.
+/// Puts a program, or none for -1, on a device, instead of `expected` if that is given.
 fn message(ifindex: u32, program: i32, flags: u32, expected: Option<i32>) -> Message {
     // `struct ifinfomsg`: family and kind, index, flags, which of them to change.
     let mut message = Message::new(RTM_SETLINK, 0, &[0, ifindex, 0, 0]);

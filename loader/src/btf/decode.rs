@@ -37,7 +37,7 @@ impl Btf<'_> {
     /// Reads `bytes` as a value of the type `id`. Bytes behind its end are left out; a flexible array at its end takes them
     /// ([`Btf::ends_flexibly`]), and any other array without elements is empty.
     ///
-    /// Never fails: see [`Value`] for what stands in the place of what cannot be read. Reads at most 1,024 values and 8
+    /// Never fails: see [`Value`] for what is given instead of what cannot be read. Reads at most 1,024 values and 8
     /// more for each byte, and never more than 65,536: members, elements, and the structures around them. What follows
     /// is [`Value::Omitted`]. Structures in structures are read 64 deep.
     #[must_use]
@@ -67,12 +67,12 @@ fn ends_flexibly(btf: &Btf<'_>, id: u32, depth: u32, left: &mut u32) -> bool {
     }
     ty.members()
         .enumerate()
-        .any(|(place, member)| is_last(ty, place) && ends_flexibly(btf, member.type_id, depth.saturating_add(1), left))
+        .any(|(index, member)| is_last(ty, index) && ends_flexibly(btf, member.type_id, depth.saturating_add(1), left))
 }
 
-/// Whether no other member of a structure or union lies behind the one of this place.
-fn is_last(ty: Type<'_>, place: usize) -> bool {
-    ty.kind() == Kind::Union || place + 1 == ty.len() as usize
+/// Whether no other member of a structure or union lies behind the one of this index.
+fn is_last(ty: Type<'_>, index: usize) -> bool {
+    ty.kind() == Kind::Union || index + 1 == ty.len() as usize
 }
 
 struct Reading<'a> {
@@ -255,11 +255,11 @@ fn until_nul(bytes: &[u8]) -> &[u8] {
 
 /// At most 16 bytes in this machine's order, as a number.
 fn word(bytes: &[u8]) -> u128 {
-    let place = |(value, byte): (u128, &u8)| value << 8 | u128::from(*byte);
+    let append = |(value, byte): (u128, &u8)| value << 8 | u128::from(*byte);
     if cfg!(target_endian = "little") {
-        bytes.iter().rev().fold(0, |value, byte| place((value, byte)))
+        bytes.iter().rev().fold(0, |value, byte| append((value, byte)))
     } else {
-        bytes.iter().fold(0, |value, byte| place((value, byte)))
+        bytes.iter().fold(0, |value, byte| append((value, byte)))
     }
 }
 

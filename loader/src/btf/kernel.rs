@@ -104,7 +104,7 @@ fn read(mut file: File, length: usize) -> io::Result<Vec<u8>> {
     answer.map(|_| bytes)
 }
 
-/// Whether the file is the kernel's own, not one mounted in its place.
+/// Whether the file is the kernel's own, not one mounted over it.
 fn is_sysfs(file: &File) -> io::Result<bool> {
     const SYSFS_MAGIC: libc::c_long = 0x6265_6572;
     let mut status = std::mem::MaybeUninit::<libc::statfs>::zeroed();

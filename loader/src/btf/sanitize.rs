@@ -73,9 +73,9 @@ pub(crate) fn rewrite(bytes: &mut [u8], btf: &Btf<'_>, kinds: Kinds) -> Result<(
                 words.set(0, 0);
                 // Structures are at least as large as C's smallest.
                 words.set(2, ty.size().max(1));
-                for (place, entry) in ty.section_vars().enumerate() {
+                for (index, entry) in ty.section_vars().enumerate() {
                     // A member: name, type, offset in bits.
-                    let first = 3 + place * 3;
+                    let first = 3 + index * 3;
                     words.set(first, btf.ty(entry.type_id).name);
                     words.set(first + 1, entry.type_id);
                     words.set(first + 2, entry.offset.saturating_mul(8));
@@ -93,9 +93,9 @@ pub(crate) fn rewrite(bytes: &mut [u8], btf: &Btf<'_>, kinds: Kinds) -> Result<(
             Kind::Enum64 if !kinds.enum64 => {
                 words.info(Kind::Union, ty.len());
                 // Name, low half, high half become a member's name, type and offset.
-                for place in 0..ty.len() as usize {
-                    words.set(3 + place * 3 + 1, byte);
-                    words.set(3 + place * 3 + 2, 0);
+                for index in 0..ty.len() as usize {
+                    words.set(3 + index * 3 + 1, byte);
+                    words.set(3 + index * 3 + 2, 0);
                 }
             }
             _ => {}
@@ -125,8 +125,8 @@ struct Words<'b> {
 }
 
 impl Words<'_> {
-    fn set(&mut self, place: usize, value: u32) {
-        let at = self.at + place * 4;
+    fn set(&mut self, index: usize, value: u32) {
+        let at = self.at + index * 4;
         match self.bytes.get_mut(at..at + 4) {
             Some(word) => word.copy_from_slice(&value.to_ne_bytes()),
             None => self.outside = true,
@@ -184,8 +184,8 @@ mod tests {
                 if old.kind() == Kind::Datasec {
                     seen += 1;
                     assert_eq!((new.kind(), new.members().len()), (Kind::Struct, old.section_vars().len()));
-                    let mut places = new.members().zip(old.section_vars());
-                    assert!(places.all(|(member, entry)| member.bit_offset == entry.offset * 8));
+                    let mut pairs = new.members().zip(old.section_vars());
+                    assert!(pairs.all(|(member, entry)| member.bit_offset == entry.offset * 8));
                 }
             }
         }

@@ -242,7 +242,7 @@ impl<'b> Type<'b> {
         records(added).map(move |record| self.read_member(record))
     }
 
-    /// The member of this place, counted from 0.
+    /// The member of this index, counted from 0.
     #[must_use]
     pub fn member(self, index: u32) -> Option<Member<'b>> {
         let record = record(self.added, index).filter(|_| self.kind.is_composite())?;
@@ -259,7 +259,7 @@ impl<'b> Type<'b> {
         (0..if self.kind.is_enum() { self.len() } else { 0 }).filter_map(move |index| self.value(index))
     }
 
-    /// The enumerator of this place, counted from 0.
+    /// The enumerator of this index, counted from 0.
     #[must_use]
     pub fn value(self, index: u32) -> Option<EnumValue<'b>> {
         let (name, value) = match self.kind {
@@ -300,7 +300,7 @@ impl<'b> Type<'b> {
         }
     }
 
-    /// What a declaration tag is on: the place of a member or parameter, or `None` for the declaration as a whole.
+    /// What a declaration tag is on: the index of a member or parameter, or `None` for the declaration as a whole.
     #[doc(alias("btf_decl_tag", "component_idx"))]
     #[must_use]
     pub fn component(self) -> Option<u32> {

@@ -1,4 +1,4 @@
-//! A `PERF_EVENT_ARRAY` as the place where programs look for perf buffers: its slots are filled, and looked into.
+//! A `PERF_EVENT_ARRAY` as the map where programs look for perf buffers: its slots are filled, and looked into.
 //!
 //! No command of bpf(2) reads a slot. A program on its CPU can (`bpf_perf_event_read_value` in
 //! `kernel/trace/bpf_trace.c`), and reading disturbs nobody, so a tiny one is run for it:
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// A `PERF_EVENT_ARRAY` as the place where programs look for perf buffers. A slot is emptied when the fd that
+/// A `PERF_EVENT_ARRAY` as the map where programs look for perf buffers. A slot is emptied when the fd that
 /// filled it is closed, so this holds one.
 #[doc(alias("perf_buffer", "BPF_MAP_TYPE_PERF_EVENT_ARRAY"))]
 #[derive(Debug)]

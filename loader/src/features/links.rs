@@ -1,6 +1,6 @@
 //! Which kinds of link this kernel has.
 //!
-//! Each question is a link to a place that cannot be. A kernel that knows such links looks for the place and does not find
+//! Each question is a link to a target that cannot be. A kernel that knows such links looks for the target and does not find
 //! it; one that does not know them refuses the attach type before that, with EINVAL, or E2BIG for fields that it never heard
 //! of. Nothing is ever created. (`kernel/bpf/syscall.c`, `link_create`.)
 
@@ -59,13 +59,13 @@ pub fn kprobe_multi() -> Support {
     })
 }
 
-/// Links on many places of a file at once.
+/// Links on many locations of a file at once.
 #[must_use]
 #[doc(alias = "BPF_TRACE_UPROBE_MULTI")]
 pub fn uprobe_multi() -> Support {
     static ANSWER: OnceLock<Support> = OnceLock::new();
     kept(&ANSWER, || {
-        let why = "asks whether this kernel has links on many places of a file; EBADF, for a directory, means yes";
+        let why = "asks whether this kernel has links on many locations of a file; EBADF, for a directory, means yes";
         uprobes_in_a_directory(0, libc::EBADF, "6.6", why)
     })
 }
@@ -88,8 +88,8 @@ pub fn uprobe_multi_pid() -> Support {
 fn uprobes_in_a_directory(pid: u32, missing: i32, since: &'static str, why: &str) -> Support {
     let kind = AttachType::TRACE_UPROBE_MULTI;
     ask(ProgramType::KPROBE, kind, missing, since, |program| {
-        let places = UprobeOffsets { path: c"/", offsets: &[0], ref_ctr_offsets: &[], cookies: &[] };
-        link::create_uprobe_multi(program, kind, false, places, pid, why)
+        let locations = UprobeOffsets { path: c"/", offsets: &[0], ref_ctr_offsets: &[], cookies: &[] };
+        link::create_uprobe_multi(program, kind, false, locations, pid, why)
     })
 }
 

@@ -12,9 +12,9 @@ use crate::{
 /// What stands for an extern in the instructions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// A place in the section `.kconfig`.
+    /// An offset in the section `.kconfig`.
     Place(u32),
-    /// The number of a variable or function in BTF: the kernel's, or that of the module with this place in
+    /// The number of a variable or function in BTF: the kernel's, or that of the module with this index in
     /// [`Externs::modules`].
     Type { id: u32, module: Option<usize> },
     /// An address.
@@ -49,7 +49,7 @@ pub enum ExternFound {
 /// The externs of an object as this kernel has them.
 #[derive(Debug, Default)]
 pub(crate) struct Externs {
-    /// By place in the symbol table; in the order of their coming until all of them have been found.
+    /// By index in the symbol table; in the order of their coming until all of them have been found.
     values: Vec<(SymbolIndex, Value)>,
     /// What is in the section `.kconfig`.
     pub(crate) config: Option<Contents>,
@@ -72,7 +72,7 @@ pub(crate) fn found(known: &Extern, externs: &Externs) -> ExternFound {
             let contents = externs.config.as_ref().map(|contents| contents.whole(0)).unwrap_or_default();
             let bytes = place.and_then(|(offset, size)| contents.get(offset..)?.get(..size));
             bytes.map_or_else(
-                || bug("a constant has no place in .kconfig"),
+                || bug("a constant has no location in .kconfig"),
                 |bytes| ExternFound::Constant(bytes.to_vec()),
             )
         }
@@ -99,10 +99,10 @@ impl Externs {
         resolved
     }
 
-    /// What stands for the symbol of this place; `None` if it is no extern.
+    /// What stands for the symbol of this index; `None` if it is no extern.
     pub(crate) fn value(&self, symbol: SymbolIndex) -> Option<&Value> {
-        let place = self.values.binary_search_by_key(&symbol, |(known, _)| *known).ok()?;
-        self.values.get(place).map(|(_, value)| value)
+        let index = self.values.binary_search_by_key(&symbol, |(known, _)| *known).ok()?;
+        self.values.get(index).map(|(_, value)| value)
     }
 
     /// Sorts what was found, once there is no more to come.

@@ -47,7 +47,7 @@ pub(super) fn unpack(
         let fresh = text.get(shown..end).unwrap_or_default();
         match status {
             TINFLStatus::HasMoreOutput => {
-                let whole = fresh.iter().rposition(|&byte| byte == b'\n').map_or(0, |place| place + 1);
+                let whole = fresh.iter().rposition(|&byte| byte == b'\n').map_or(0, |index| index + 1);
                 if see(fresh.get(..whole).unwrap_or_default()).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
@@ -204,10 +204,10 @@ mod tests {
         for length in (0..packed.len()).step_by(97).chain([packed.len() - 1, packed.len() - 8]) {
             assert!(gunzip(&packed[..length], 1 << 20).is_err(), "{length} bytes of it");
         }
-        for place in (10..packed.len()).step_by(31).chain(packed.len() - 8..packed.len()) {
+        for offset in (10..packed.len()).step_by(31).chain(packed.len() - 8..packed.len()) {
             let mut broken = packed.clone();
-            broken[place] ^= 1 << (place % 8);
-            assert!(gunzip(&broken, 1 << 20).is_err(), "byte {place}");
+            broken[offset] ^= 1 << (offset % 8);
+            assert!(gunzip(&broken, 1 << 20).is_err(), "byte {offset}");
         }
     }
 

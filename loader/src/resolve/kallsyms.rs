@@ -32,7 +32,7 @@ pub(super) struct Symbols {
 enum Found {
     Nowhere,
     At(u64),
-    /// At several places.
+    /// At several addresses.
     Ambiguous(u64, u64),
 }
 

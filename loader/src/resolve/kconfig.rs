@@ -86,8 +86,8 @@ pub(super) fn fill(externs: &[Extern], own: &str, running: bool, found_all: &mut
         };
         let value = match found {
             Ok(Ok(bytes)) => match section.get_mut(slot.offset as usize..slot.end() as usize) {
-                Some(place) if place.len() == bytes.len() => {
-                    place.copy_from_slice(&bytes);
+                Some(into) if into.len() == bytes.len() => {
+                    into.copy_from_slice(&bytes);
                     Value::Place(slot.offset)
                 }
                 _ => Value::Refused(Error::bug("a constant lies outside .kconfig").to_string()),
@@ -183,9 +183,9 @@ impl<'n> Values<'n> {
             if self.lengths & bit(name) == 0 {
                 continue;
             }
-            if let Some(place @ None) = self.found.get_mut(name) {
+            if let Some(found @ None) = self.found.get_mut(name) {
                 let value = value.strip_prefix(b"=").unwrap_or(value).trim_ascii();
-                *place = Some(String::from_utf8_lossy(value).into_owned());
+                *found = Some(String::from_utf8_lossy(value).into_owned());
                 self.missing -= 1;
             }
         }

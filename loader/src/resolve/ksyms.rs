@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Ksyms<'e> {
     wanted: Vec<Wanted<'e>>,
-    /// Their places in that list, by kind and name.
+    /// Their indices in that list, by kind and name.
     by_name: Sorted<(Kind, &'e [u8]), usize>,
     beginnings: Beginnings,
     /// How many have not been found yet.
@@ -52,7 +52,7 @@ impl<'e> Ksyms<'e> {
             Some(Wanted { known, kind, name: essential(known.name.as_bytes()), found: None })
         });
         let wanted: Vec<_> = wanted.collect();
-        let by_name = wanted.iter().enumerate().map(|(place, wanted)| ((wanted.kind, wanted.name), place));
+        let by_name = wanted.iter().enumerate().map(|(index, wanted)| ((wanted.kind, wanted.name), index));
         let mut beginnings = Beginnings::default();
         for wanted in &wanted {
             beginnings.add(wanted.name);
@@ -63,7 +63,7 @@ impl<'e> Ksyms<'e> {
     /// After the search: compares what was found, and opens the modules that have it.
     pub(super) fn settle(self, local: &Btf<'_>, sources: Sources<'_, '_>, resolved: &mut Externs) -> Result<(), Error> {
         let mut steps = Steps::of(self.wanted.len());
-        // By place in `sources`: the place in `resolved.modules`.
+        // By index in `sources`: the index in `resolved.modules`.
         let mut opened = Vec::<(usize, usize)>::new();
         for wanted in self.wanted {
             let value = match (&sources, wanted.found) {
@@ -72,12 +72,12 @@ impl<'e> Ksyms<'e> {
                     "neither the kernel's BTF nor its modules' has a {} of this name",
                     wanted.known.kind.text()
                 )),
-                (Ok(sources), Some((place, id))) => wanted.fits(local, sources, (place, id), &mut steps),
+                (Ok(sources), Some((index, id))) => wanted.fits(local, sources, (index, id), &mut steps),
             };
             let value = match value {
                 Ok((0, id, _)) => Ok(Value::Type { id, module: None }),
                 Ok((source, id, name)) => {
-                    let known = opened.iter().find(|(place, _)| *place == source).map(|(_, module)| *module);
+                    let known = opened.iter().find(|(index, _)| *index == source).map(|(_, module)| *module);
                     let module = match known {
                         Some(module) => module,
                         None => {
@@ -107,16 +107,16 @@ impl Wanted<'_> {
         &self,
         local: &Btf<'_>,
         sources: &'s [Source<'_>],
-        (place, id): (usize, u32),
+        (index, id): (usize, u32),
         steps: &mut Steps,
     ) -> Result<(usize, u32, &'s str), String> {
-        let source = sources.get(place).ok_or_else(|| Error::bug("an extern has no source").to_string())?;
+        let source = sources.get(index).ok_or_else(|| Error::bug("an extern has no source").to_string())?;
         let theirs = source.btf.resolve(source.btf.ty(id).referred()).ok_or("its type leads in a circle")?;
         // A structure that the program has only declared is as good as any: it cannot look into it.
         let ours = local.ty(self.known.type_id);
         let declared = ours.kind() == Kind::Fwd && theirs.kind().is_composite();
         if declared || is_same_shape((local, ours.id()), (source.btf, theirs.id()), steps)? {
-            return Ok((place, id, source.name));
+            return Ok((index, id, source.name));
         }
         let what = if self.kind == Kind::Func { "other parameters or another result" } else { "another type" };
         Err(format!("in {} it has {what} than in the program (type {id} there)", source.name))
@@ -139,8 +139,8 @@ impl Visitor for Ksyms<'_> {
         }
         let key = (ty.kind, names.at(ty.name));
         let mut any = false;
-        for (_, place) in self.by_name.from(&key).iter().take_while(|(known, _)| *known == key) {
-            if let Some(wanted) = self.wanted.get_mut(*place).filter(|wanted| wanted.found.is_none()) {
+        for (_, index) in self.by_name.from(&key).iter().take_while(|(known, _)| *known == key) {
+            if let Some(wanted) = self.wanted.get_mut(*index).filter(|wanted| wanted.found.is_none()) {
                 wanted.found = Some((source, ty.id));
                 self.missing -= 1;
                 any = true;

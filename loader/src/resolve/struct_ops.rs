@@ -7,11 +7,11 @@
 //! ```text
 //!     struct bpf_struct_ops_tcp_congestion_ops
 //!         common   who uses it, in which state
-//!         data     struct tcp_congestion_ops      with the programs' fds in place of function pointers
+//!         data     struct tcp_congestion_ops      with the programs' fds instead of function pointers
 //! ```
 //!
 //! The object has its own idea of the table's structure, often with few of the members and in another order. So before
-//! loading each member is looked for by name in the kernel's, and moved to its place there. A program is loaded for the
+//! loading each member is looked for by name in the kernel's, and moved to its offset there. A program is loaded for the
 //! structure and the number of the member that it will be (`attach_btf_id`, `expected_attach_type`), since the verifier
 //! checks it against that member's prototype. (`kernel/bpf/bpf_struct_ops.c`, Linux 5.6; links 6.4; modules 6.9.)
 
@@ -110,7 +110,7 @@ pub(crate) struct Tables {
 
 #[derive(Debug)]
 struct Wanted {
-    /// The map's place in the list.
+    /// The map's index in the list.
     map: usize,
     /// The table's structure, and the one around it.
     table: String,
@@ -161,17 +161,17 @@ impl Tables {
             let sources = sources.clone().map_err(|Absent(why)| unfit(format!("its type is the kernel's: {why}")))?;
             let found = match wanted.found {
                 None => None,
-                Some((place, id)) => {
-                    let source = sources.get(place).ok_or_else(|| Error::bug("a struct_ops type has no source"))?;
-                    Some((place, source, id))
+                Some((index, id)) => {
+                    let source = sources.get(index).ok_or_else(|| Error::bug("a struct_ops type has no source"))?;
+                    Some((index, source, id))
                 }
             };
-            let fitted = found.and_then(|(place, source, id)| Some((place, source, wrapper(source.btf, id)?)));
-            let Some((place, source, wrapper)) = fitted else {
+            let fitted = found.and_then(|(index, source, id)| Some((index, source, wrapper(source.btf, id)?)));
+            let Some((index, source, wrapper)) = fitted else {
                 let table = wanted.table;
                 return Err(unfit(format!("this kernel takes no tables of the kind `struct {table}` from programs")));
             };
-            let module = match place {
+            let module = match index {
                 0 => None,
                 _ => Some(Arc::new(of_module(source.name).map_err(|error| {
                     Error::kernel(
@@ -226,7 +226,7 @@ struct Wrapper<'b> {
 
 impl Wrapper<'_> {
     /// Returns the offset in bytes of a member of the table from the wrapping structure's start.
-    fn place(&self, member: &btf::Member<'_>) -> usize {
+    fn offset_of(&self, member: &btf::Member<'_>) -> usize {
         self.offset + member.bit_offset as usize / 8
     }
 
@@ -277,7 +277,7 @@ fn fit_one(
             }
             let member = Member { structure: kernel.table.id(), index: number as u32, module: fitted.module.clone() };
             tell(programs, start, member, &name, members)?;
-            let to = kernel.place(&there);
+            let to = kernel.offset_of(&there);
             if fitted.value.get(to..to + 8).is_none() {
                 return Err(format!("its member `{name}` lies outside"));
             }
@@ -293,7 +293,7 @@ fn fit_one(
         }
     }
     if placed != table.programs.len() {
-        return Err("it holds a program in a place that is not the start of a member".to_owned());
+        return Err("it holds a program at an offset that is not the start of a member".to_owned());
     }
     Ok(fitted)
 }
@@ -306,7 +306,7 @@ fn copy_value(
     value: &[u8],
     is_pointer: bool,
 ) -> Result<(), String> {
-    let (to, size) = (kernel.place(there), value.len());
+    let (to, size) = (kernel.offset_of(there), value.len());
     if kernel.btf.size_of(there.type_id) != Some(size as u32) {
         return Err(format!("has {size} bytes, and another size in this kernel"));
     }

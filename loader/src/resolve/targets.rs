@@ -44,7 +44,7 @@ struct Wanted {
 
 #[derive(Debug)]
 struct Found {
-    /// The place in the list of sources; 0 is the kernel itself.
+    /// The index in the list of sources; 0 is the kernel itself.
     source: usize,
     id: u32,
     /// The BTF of the module that the number counts in, or why it cannot be opened; `None` for the kernel's own.
@@ -73,7 +73,7 @@ impl Visitor for Targets {
         if !is_sought || self.missing == 0 {
             return false;
         }
-        let wanted = self.place(ty.kind, names.at(ty.name)).and_then(|place| self.wanted.get_mut(place));
+        let wanted = self.index(ty.kind, names.at(ty.name)).and_then(|index| self.wanted.get_mut(index));
         match wanted {
             Some(wanted) if wanted.found.is_none() => {
                 wanted.found = Some(Found { source, id: ty.id, module: None });
@@ -98,10 +98,10 @@ impl Targets {
         Self { missing: wanted.len(), wanted, beginnings, absent: None }
     }
 
-    /// The place of the one of this kind and name.
-    fn place(&self, kind: Kind, name: &[u8]) -> Option<usize> {
-        let place = self.wanted.partition_point(|wanted| wanted.key() < (name, kind));
-        self.wanted.get(place).is_some_and(|wanted| wanted.key() == (name, kind)).then_some(place)
+    /// The index of the one of this kind and name.
+    fn index(&self, kind: Kind, name: &[u8]) -> Option<usize> {
+        let index = self.wanted.partition_point(|wanted| wanted.key() < (name, kind));
+        self.wanted.get(index).is_some_and(|wanted| wanted.key() == (name, kind)).then_some(index)
     }
 
     /// After the search: opens the modules that something was found in. A module that cannot be opened is the error of the
@@ -126,7 +126,7 @@ impl Targets {
     /// Why this program cannot be loaded, if a module's BTF cannot be opened.
     pub(crate) fn refusal(&self, program: &ProgramSpec) -> Option<Error> {
         let wanted = Wanted::by(program)?;
-        let found = self.place(wanted.kind, &wanted.name).and_then(|place| self.wanted.get(place)?.found.as_ref())?;
+        let found = self.index(wanted.kind, &wanted.name).and_then(|index| self.wanted.get(index)?.found.as_ref())?;
         found.opened(&wanted).err()
     }
 
@@ -150,7 +150,7 @@ impl Targets {
                 _ => Ok(BtfTarget::default()),
             };
         };
-        let found = self.place(mine.kind, &mine.name).and_then(|place| self.wanted.get(place));
+        let found = self.index(mine.kind, &mine.name).and_then(|index| self.wanted.get(index));
         match found.and_then(|wanted| wanted.found.as_ref()) {
             Some(found) => found.opened(&mine),
             None => Err(Error::Invalid {

@@ -70,7 +70,7 @@ pub(super) unsafe fn bpf<A: Attr>(command: Command, attr: &mut A, why: &str) -> 
     unsafe { bpf_telling(command, attr, &[], why) }
 }
 
-/// As [`bpf`], reporting what is behind some of the addresses in their place.
+/// As [`bpf`], reporting what is behind some of the addresses instead of these.
 ///
 /// # Safety
 ///
@@ -105,7 +105,7 @@ pub(super) unsafe fn bpf_fd<A: Attr>(command: Command, attr: &mut A, why: &str) 
     unsafe { bpf_fd_telling(command, attr, &[], why) }
 }
 
-/// As [`bpf_fd`], reporting what is behind some of the addresses in their place.
+/// As [`bpf_fd`], reporting what is behind some of the addresses instead of these.
 ///
 /// # Safety
 ///
@@ -286,7 +286,7 @@ pub(crate) fn prog_load(program: &Program<'_>, level: LogLevel, log: &mut [u8], 
         attr.line_info_cnt = length(info.line_info.len())?;
     }
     // SAFETY: every address is a slice borrowed for the call, every count its own length and every record size that of
-    // its elements; the license ends with its NUL; the list of fds is as long as the highest place in it that
+    // its elements; the license ends with its NUL; the list of fds is as long as the highest index in it that
     // an instruction names, which `link` has taken from the same list; the kernel writes into `log` alone, at most `log_size` bytes.
     unsafe { bpf_fd_telling(Command::PROG_LOAD, &mut attr, &[("license", &Text(program.license))], why) }
 }

@@ -2,8 +2,8 @@
 //!
 //! Which names a number can have depends on the field that it is in; the kernel uses few names twice.
 //!
-//! Lists of names are one text each: in a table of strings each would take 40 bytes beside its letters, for its place and length
-//! and for what tells the dynamic loader to put the place right.
+//! Lists of names are one text each: in a table of strings each would take 40 bytes beside its letters, for its address and length
+//! and for what tells the dynamic loader to put the address right.
 
 use std::{
     ffi::{CStr, OsStr},
@@ -79,7 +79,7 @@ const PROG_FLAGS: &str = "\
     BPF_F_STRICT_ALIGNMENT BPF_F_ANY_ALIGNMENT BPF_F_TEST_RND_HI32 BPF_F_TEST_STATE_FREQ BPF_F_SLEEPABLE \
     BPF_F_XDP_HAS_FRAGS - BPF_F_TEST_REG_INVARIANTS";
 
-/// What is shown in the place of an address, by the field that holds it: the string or the bytes that are there.
+/// What is shown instead of an address, by the field that holds it: the string or the bytes that are there.
 pub(super) type Told<'a> = &'a [(&'static str, &'a dyn fmt::Display)];
 
 /// Bytes in hexadecimal, the first of many.
@@ -114,7 +114,7 @@ impl<T: fmt::Debug> fmt::Display for Shown<T> {
     }
 }
 
-/// Hands fields on, with what is behind addresses in their place.
+/// Hands fields on, with what is behind addresses instead of these.
 pub(super) struct Behind<'a, 'kvs> {
     pub(super) told: Told<'kvs>,
     pub(super) visitor: &'a mut dyn kv::VisitSource<'kvs>,

@@ -162,25 +162,25 @@ pub(crate) fn create_uprobe_multi(
     program: BorrowedFd<'_>,
     attach_type: AttachType,
     retprobe: bool,
-    places: UprobeOffsets<'_>,
+    locations: UprobeOffsets<'_>,
     pid: u32,
     why: &str,
 ) -> io::Result<OwnedFd> {
-    check_cookies(places.offsets.len(), places.cookies)?;
-    check_cookies(places.offsets.len(), places.ref_ctr_offsets)?;
+    check_cookies(locations.offsets.len(), locations.cookies)?;
+    check_cookies(locations.offsets.len(), locations.ref_ctr_offsets)?;
     let mut attr = LinkCreateUprobeMulti {
         prog_fd: number(program),
         attach_type,
-        path: Pointer::to(places.path.to_bytes_with_nul()),
-        offsets: Pointer::to(places.offsets),
-        ref_ctr_offsets: Pointer::to(places.ref_ctr_offsets),
-        cookies: Pointer::to(places.cookies),
-        cnt: length(places.offsets.len())?,
+        path: Pointer::to(locations.path.to_bytes_with_nul()),
+        offsets: Pointer::to(locations.offsets),
+        ref_ctr_offsets: Pointer::to(locations.ref_ctr_offsets),
+        cookies: Pointer::to(locations.cookies),
+        cnt: length(locations.offsets.len())?,
         uprobe_multi_flags: u32::from(retprobe),
         pid,
         ..Default::default()
     };
-    let told: Told<'_> = &[("path", &Text(places.path)), ("offsets", &Shown(places.offsets))];
+    let told: Told<'_> = &[("path", &Text(locations.path)), ("offsets", &Shown(locations.offsets))];
     // SAFETY: all addresses are borrowed for the call: a C string, and slices that are empty or have `cnt` values.
     unsafe { bpf_fd_telling(Command::LINK_CREATE, &mut attr, told, why) }
 }

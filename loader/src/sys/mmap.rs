@@ -85,7 +85,7 @@ impl Shared {
 
     /// Copies `into.len()` bytes at `offset` out; `false` if there are not as many.
     pub(crate) fn read(&self, offset: usize, into: &mut [u8]) -> bool {
-        self.visit(offset, into.len(), |place, word| {
+        self.visit(offset, into.len(), |start, word| {
             // ATOMICS: pairs with whatever a program writes by an atomic instruction, which is a full barrier in the kernel's
             // model: what it wrote before that is seen after this.
             let value = match word {
@@ -95,7 +95,7 @@ impl Shared {
                 Word::U64(word) => word.load(Acquire),
             };
             let size = word.size();
-            if let Some(bytes) = into.get_mut(place..place + size) {
+            if let Some(bytes) = into.get_mut(start..start + size) {
                 bytes.copy_from_slice(lowest(&value.to_ne_bytes(), size));
             }
         })
@@ -103,10 +103,10 @@ impl Shared {
 
     /// Copies bytes to `offset`; `false` if there is no room for them.
     pub(crate) fn write(&self, offset: usize, from: &[u8]) -> bool {
-        self.visit(offset, from.len(), |place, word| {
+        self.visit(offset, from.len(), |start, word| {
             let size = word.size();
             let mut bytes = [0; 8];
-            if let Some(from) = from.get(place..place + size) {
+            if let Some(from) = from.get(start..start + size) {
                 lowest_mut(&mut bytes, size).copy_from_slice(from);
             }
             let value = u64::from_ne_bytes(bytes);
@@ -125,9 +125,9 @@ impl Shared {
         if offset.checked_add(length).is_none_or(|end| end > self.length) {
             return false;
         }
-        let mut place = 0;
-        while place < length {
-            let (at, left) = (offset + place, length - place);
+        let mut done = 0;
+        while done < length {
+            let (at, left) = (offset + done, length - done);
             let size = widest(at, left);
             // SAFETY: `at` is below `length`, the number of bytes that are mapped.
             let pointer = unsafe { self.start.as_ptr().add(at) };
@@ -144,8 +144,8 @@ impl Shared {
                 // SAFETY: see above.
                 _ => Word::U8(unsafe { AtomicU8::from_ptr(pointer) }),
             };
-            see(place, word);
-            place += size;
+            see(done, word);
+            done += size;
         }
         true
     }

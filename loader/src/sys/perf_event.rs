@@ -1,4 +1,4 @@
-//! perf_event_open(2) as a place to hang a program on: probes and tracepoints.
+//! perf_event_open(2) as an attach point of programs: probes and tracepoints.
 //!
 //! A probe made this way lives as long as its fd, without a name in tracefs, and is gone when the process dies.
 //! (The other use of perf events, as a buffer, belongs to the crate perf-reader.)

@@ -62,13 +62,13 @@ pub(crate) fn kernel_version() -> io::Result<u32> {
 /// `6.1.115-1` as a number.
 fn version_code(text: &str) -> Option<u32> {
     let mut numbers = [None::<u32>; 3];
-    let mut place = 0;
+    let mut index = 0;
     for byte in text.bytes() {
-        match (byte, numbers.get_mut(place)) {
+        match (byte, numbers.get_mut(index)) {
             (b'0'..=b'9', Some(number)) => {
                 *number = Some(number.unwrap_or(0).saturating_mul(10).saturating_add(u32::from(byte - b'0')));
             }
-            (b'.', Some(Some(_))) => place += 1,
+            (b'.', Some(Some(_))) => index += 1,
             _ => break,
         }
     }

@@ -29,7 +29,7 @@ use crate::{
     attach::image::{Binary, Image},
 };
 
-/// One place where a probe is.
+/// One site of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Note {
     pub(super) provider: String,
@@ -41,7 +41,7 @@ pub(super) struct Note {
     pub(super) doubts: Vec<String>,
     /// Where the `nop` is: bytes from the start of the file.
     pub(super) offset: u64,
-    /// Where it is in memory, if the file is of the kind that always lies at the same place.
+    /// Where it is in memory, if the file is of the kind that always lies at the same address.
     pub(super) fixed: Option<u64>,
     /// Where the semaphore is: bytes from the start of the file.
     pub(super) semaphore: Option<u64>,
@@ -101,7 +101,7 @@ enum Variable {
     At(u64),
     /// Different things. Which of them the probe's author meant is not in the file.
     Several(Vec<u64>),
-    /// Nothing that is at one place in memory: a variable of each thread, a number.
+    /// Nothing that is at one address in memory: a variable of each thread, a number.
     Nowhere,
 }
 
@@ -118,13 +118,13 @@ impl<'f, 'b> File<'f, 'b> {
         for note in tables.notes(".note.stapsdt", "stapsdt", NT_STAPSDT)? {
             let raw = Raw::read(note, tables.wide, endian).ok_or("a note of its section .note.stapsdt is broken")?;
             if wanted(raw.provider, raw.name) {
-                found.push(self.place(&raw, base)?);
+                found.push(self.note(&raw, base)?);
             }
         }
         Ok(found)
     }
 
-    fn place(&self, raw: &Raw<'_>, base: Option<u64>) -> Result<Note, String> {
+    fn note(&self, raw: &Raw<'_>, base: Option<u64>) -> Result<Note, String> {
         // A file without that section was not moved by anybody who would keep it right.
         let moved = base.map_or(0, |base| base.wrapping_sub(raw.base));
         let location = raw.location.wrapping_add(moved);
@@ -154,7 +154,7 @@ impl<'f, 'b> File<'f, 'b> {
                         list.join(", ")
                     )
                 }
-                Some(Variable::Nowhere) => format!("`{name}` is not at one place in memory"),
+                Some(Variable::Nowhere) => format!("`{name}` is not at one address in memory"),
                 None if full => format!("the file has no variable `{name}`"),
                 None => format!("the file is stripped (no .symtab), and exports no variable `{name}`"),
             };
@@ -274,7 +274,7 @@ mod tests {
         found(&[own], &[]);
         found(&[own], &[own]);
         found(&[], &[own]);
-        // Two names of one place, without a size, imported besides, without a type.
+        // Two names of one address, without a size, imported besides, without a type.
         found(&[own, ("counter", GLOBAL, OBJECT, DATA + 8, 0)], &[("counter", GLOBAL, OBJECT, 0, 0)]);
         found(&[("counter", GLOBAL, NOTYPE, DATA + 8, 0)], &[]);
         // What old programs are linked with has another name in the code.
@@ -318,7 +318,7 @@ mod tests {
         for (symbols, dynamic, part) in [
             (vec![other], vec![], "the file has no variable `counter`"),
             (vec![], vec![other], "stripped (no .symtab), and exports no variable `counter`"),
-            (vec![("counter", LOCAL, TLS, 8, 4)], vec![], "`counter` is not at one place"),
+            (vec![("counter", LOCAL, TLS, 8, 4)], vec![], "`counter` is not at one address"),
         ] {
             let (distance, doubt) = counter(&symbols, &dynamic);
             assert!(distance.is_none() && doubt.contains(part), "{doubt}");

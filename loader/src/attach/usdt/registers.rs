@@ -31,23 +31,23 @@ const X86: [[&str; 4]; 21] = [
 
 /// Bytes from the start of x86's `pt_regs` to this register, named without its `%`.
 pub(super) fn x86(name: &str) -> Option<u16> {
-    let place = X86.iter().position(|names| !name.is_empty() && names.contains(&name))?;
-    u16::try_from(place * 8).ok()
+    let index = X86.iter().position(|names| !name.is_empty() && names.contains(&name))?;
+    u16::try_from(index * 8).ok()
 }
 
 /// Bytes from the start of arm64's `pt_regs` to this register.
 pub(super) fn arm64(name: &str) -> Option<u16> {
     /// Behind `x0` to `x30`.
     const SP: u16 = 31;
-    let place = match name {
+    let index = match name {
         "sp" => SP,
         _ => {
             let number = name.strip_prefix(['x', 'w'])?;
             // Written as the assembler does, without signs and leading zeroes.
-            (0..SP).find(|place| place.to_string() == number)?
+            (0..SP).find(|index| index.to_string() == number)?
         }
     };
-    Some(place * 8)
+    Some(index * 8)
 }
 
 #[cfg(test)]
@@ -56,13 +56,13 @@ mod tests {
 
     #[test]
     fn every_part_of_a_register_lies_where_the_whole_does() {
-        for (name, place) in
+        for (name, offset) in
             [("r15", 0), ("ebp", 32), ("rax", 80), ("al", 80), ("dil", 112), ("rip", 128), ("rsp", 152)]
         {
-            assert_eq!(x86(name), Some(place), "{name}");
+            assert_eq!(x86(name), Some(offset), "{name}");
         }
-        for (name, place) in [("x0", 0), ("w29", 232), ("x30", 240), ("sp", 248)] {
-            assert_eq!(arm64(name), Some(place), "{name}");
+        for (name, offset) in [("x0", 0), ("w29", 232), ("x30", 240), ("sp", 248)] {
+            assert_eq!(arm64(name), Some(offset), "{name}");
         }
         // The second byte of a register, and what does not exist.
         for name in ["", "ah", "xmm0", "rzx", "st(0)", "fs"] {

@@ -25,7 +25,7 @@ impl Detach for Taken {
     }
 }
 
-/// Encodes the arguments of one place, with the caller's cookie, as a value of the map `__bpf_usdt_specs`.
+/// Encodes the arguments of one site, with the caller's cookie, as a value of the map `__bpf_usdt_specs`.
 pub(super) fn encode(specs: &UsdtSpecs, arguments: &[Argument], cookie: u64) -> Result<Vec<u8>, Error> {
     let size = specs.map().value_size();
     let room = size.checked_sub(BEHIND).filter(|room| room.is_multiple_of(ARGUMENT)).map(|room| room / ARGUMENT);

@@ -211,7 +211,7 @@ impl Poller {
     /// Returns a source to drain it, ready or not; `None` if there is none of this token. It counts as drained: see
     /// [`ready`](Self::ready).
     ///
-    /// Read from it, and leave it where it is: a source that is put in its place (by [`std::mem::replace`] or
+    /// Read from it, and leave it where it is: a source that is put there instead (by [`std::mem::replace`] or
     /// [`std::mem::swap`]) is not watched. For that there are [`remove`](Self::remove) and the functions that add.
     pub fn source_mut(&mut self, token: Token) -> Option<&mut Source> {
         let index = self.index(token)?;

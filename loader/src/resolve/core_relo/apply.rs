@@ -64,7 +64,7 @@ pub(super) struct One<'r> {
 type Answer = Result<(u64, Resize), Arc<str>>;
 
 impl One<'_> {
-    /// Gives the instruction as it is to be, and what was done to it. `number` is the place of that in the whole list.
+    /// Gives the instruction as it is to be, and what was done to it. `number` is the index of that in the whole list.
     pub(super) fn apply(
         &mut self,
         candidates: &mut Candidates<'_>,

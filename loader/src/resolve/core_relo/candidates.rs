@@ -33,7 +33,7 @@ pub(crate) struct Candidates<'l> {
 
 #[derive(Debug)]
 struct Wanted {
-    /// Its place in the list of names.
+    /// Its index in the list of names.
     named: usize,
     /// Those of the candidates that have had what relocations asked for; `None` as long as all have.
     kept: Option<Vec<Candidate>>,
@@ -107,8 +107,8 @@ impl Visitor for Candidates<'_> {
             return false;
         }
         let kind = if ty.kind.is_enum() { Kind::Enum } else { ty.kind };
-        let Some(place) = self.named.position(&(essential(names.at(ty.name)), kind)) else { return false };
-        let Some(found) = self.named.at_mut(place) else { return false };
+        let Some(index) = self.named.position(&(essential(names.at(ty.name)), kind)) else { return false };
+        let Some(found) = self.named.at_mut(index) else { return false };
         // Modules are asked only for what the kernel itself does not have.
         if found.first().is_some_and(|first| first.source == 0 && source != 0) {
             return false;

@@ -2,8 +2,8 @@
 
 /// A name without its flavour. The three underscores must stand between characters that are none.
 pub(crate) fn essential(name: &[u8]) -> &[u8] {
-    let place = name.windows(5).rposition(|five| matches!(five, [x, b'_', b'_', b'_', y] if *x != b'_' && *y != b'_'));
-    place.and_then(|place| name.get(..=place)).unwrap_or(name)
+    let index = name.windows(5).rposition(|five| matches!(five, [x, b'_', b'_', b'_', y] if *x != b'_' && *y != b'_'));
+    index.and_then(|index| name.get(..=index)).unwrap_or(name)
 }
 
 /// Whether two names are the same but for the flavours.

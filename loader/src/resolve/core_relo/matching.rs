@@ -48,7 +48,7 @@ fn follow_enumerator<'b>(local: &Spec<'_>, spec: &mut Spec<'b>, steps: &mut Step
 
 fn follow_field<'b>(local: &Spec<'_>, spec: &mut Spec<'b>, steps: &mut Steps) -> Result<bool, Stop> {
     let mut id = spec.root;
-    for (place, step) in local.steps.iter().enumerate() {
+    for (index, step) in local.steps.iter().enumerate() {
         let ty = spec.btf.resolve(id).ok_or(Stop::Circle)?;
         if let Some(name) = step.name {
             let ours = local.btf.ty(step.type_id).member(step.index);
@@ -60,7 +60,7 @@ fn follow_field<'b>(local: &Spec<'_>, spec: &mut Spec<'b>, steps: &mut Steps) ->
             }
         } else {
             // The first is the structure itself, taken for an element already.
-            if place > 0 {
+            if index > 0 {
                 match spec.element_of(ty, step.index) {
                     Some(element) if ty.kind() == Kind::Array => id = element,
                     _ => return Ok(false),

@@ -14,7 +14,7 @@
 
 use cutaway_sys::{Instruction, instruction::opcode};
 
-/// The number of the first function that does not exist: "bad relo". The relocation's place in the list of what was
+/// The number of the first function that does not exist: "bad relo". The relocation's index in the list of what was
 /// applied is added to it.
 pub(super) const POISON: i32 = 0x0bad_2310;
 
@@ -59,7 +59,7 @@ pub(super) enum Resize {
     Impossible { from: u32, to: u32 },
 }
 
-/// An instruction and, if it takes two places, its second half.
+/// An instruction and, if it takes two slots, its second half.
 pub(super) type Pair = (Instruction, Option<Instruction>);
 
 /// What came of it.

@@ -143,11 +143,11 @@ impl fmt::Display for Spec<'_> {
     /// As C would write it: `struct task_struct.pid`, `struct s[2].a[3].b`, `enum e::VALUE`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.btf.ty(self.root))?;
-        for (place, step) in self.steps.iter().enumerate() {
+        for (index, step) in self.steps.iter().enumerate() {
             match step.name {
                 Some(name) if self.subject == Subject::Enumerator => write!(f, "::{}", shown(name))?,
                 Some(name) => write!(f, ".{}", shown(name))?,
-                None if place > 0 || step.index > 0 => write!(f, "[{}]", step.index)?,
+                None if index > 0 || step.index > 0 => write!(f, "[{}]", step.index)?,
                 None => {}
             }
         }

@@ -52,8 +52,8 @@ fn structures(types: u32, flavour: &str, members: u32) -> (Vec<u8>, Vec<u32>) {
     for number in 0..types {
         let mut added = Vec::new();
         // What is asked for stands at the end.
-        for (place, member) in (0..members).rev().enumerate() {
-            added.extend([built.name(&format!("member_{member}")), 1, place as u32 * 32]);
+        for (index, member) in (0..members).rev().enumerate() {
+            added.extend([built.name(&format!("member_{member}")), 1, index as u32 * 32]);
         }
         built.ty(
             &format!("s{}", flavour.replace('#', &number.to_string())),

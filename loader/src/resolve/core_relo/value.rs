@@ -55,7 +55,7 @@ impl Value {
         }
     }
 
-    /// What takes the place of a type or field that is not there; `None` if nothing can.
+    /// What stands for a type or field that is not there; `None` if nothing can.
     pub(super) fn absent(kind: RelocationKind) -> Option<u64> {
         use RelocationKind as Is;
         let has_answer = matches!(

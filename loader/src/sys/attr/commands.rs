@@ -147,7 +147,7 @@ attr! {
         cookies: Pointer,
     }
 
-    /// `BPF_LINK_CREATE` for many places of one file (`BPF_TRACE_UPROBE_MULTI`)
+    /// `BPF_LINK_CREATE` for many locations of one file (`BPF_TRACE_UPROBE_MULTI`)
     struct LinkCreateUprobeMulti {
         prog_fd: u32,
         target_fd: u32,
