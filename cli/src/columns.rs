@@ -78,7 +78,7 @@ mod tests {
     fn wide_letter_is_never_cut_in_half() {
         assert_eq!((cut("a漢字b", 3).as_str(), cut("a漢字b", 4).as_str()), ("a漢", "a漢"));
         assert_eq!(cut("e\u{301}xy", 2), "e\u{301}x");
-        // Nothing behind a letter that has no room moves up into its place.
+        // Nothing behind a letter that has no room moves up into its columns.
         assert_eq!(cut("漢ab", 1), "");
     }
 }

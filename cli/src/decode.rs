@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_has_a_place_in_json() {
+    fn every_value_has_a_form_in_json() {
         let value = Value::Struct(vec![
             ("n".into(), Value::Unsigned(u128::MAX)),
             ("i".into(), Value::Signed(-1)),

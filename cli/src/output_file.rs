@@ -18,7 +18,7 @@
 //! open(2) refuses it to `O_CREAT` with `fs.protected_regular` and `fs.protected_fifos` (`may_create_in_sticky` in
 //! `fs/namei.c`).
 
-mod place;
+mod location;
 mod refused;
 mod unfinished;
 
@@ -33,9 +33,9 @@ use rustix::{
     io::Errno,
 };
 
-use self::place::is_regular;
+use self::location::is_regular;
 pub(crate) use self::{
-    place::Place,
+    location::Location,
     refused::{Refused, failure},
     unfinished::Unfinished,
 };
@@ -45,7 +45,7 @@ use crate::outlet::{self, Outlet, Standard};
 #[derive(Debug)]
 pub(crate) enum OutputFile {
     /// Each write replaces the whole file.
-    Replaced(Place),
+    Replaced(Location),
     /// Each write follows the one before.
     Stream(Stream),
 }
@@ -63,17 +63,17 @@ impl OutputFile {
         if let Some(fd) = own_descriptor(path) {
             return Ok(Self::Stream(own_stream(fd)?));
         }
-        let place = Place::new(path)?;
-        match place.existing()? {
-            Some(there) if !is_regular(&there) => Ok(Self::Stream(Stream::Opened(place.open_stream(&there)?))),
-            _ => Ok(Self::Replaced(place)),
+        let location = Location::new(path)?;
+        match location.existing()? {
+            Some(there) if !is_regular(&there) => Ok(Self::Stream(Stream::Opened(location.open_stream(&there)?))),
+            _ => Ok(Self::Replaced(location)),
         }
     }
 
     /// Writes these bytes: as the whole file, or behind what was written before.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::Replaced(place) => place.begin()?.commit(bytes),
+            Self::Replaced(location) => location.begin()?.commit(bytes),
             Self::Stream(Stream::Standard(standard)) => standard.write_all(bytes),
             Self::Stream(Stream::Opened(outlet)) => (&*outlet).write_all(bytes),
         }

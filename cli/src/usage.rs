@@ -1,4 +1,4 @@
-//! Prints what clap answers in place of a command: help and version, or an error of usage.
+//! Prints what clap answers instead of a command: help and version, or an error of usage.
 
 use std::{
     ffi::OsString,
@@ -26,7 +26,7 @@ pub(crate) fn print(answer: &clap::Error) -> ExitCode {
             diagnostics::fail(&CliError::system("write to stdout", &error));
             ExitCode::FAILURE
         }
-        // If stderr is closed, there is no place left to report to.
+        // If stderr is closed, there is nowhere left to report to.
         _ => u8::try_from(answer.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
     }
 }

@@ -178,7 +178,7 @@ pub(crate) enum Taken {
 enum Next {
     Nothing(Head),
     Record {
-        place: RecordHeader,
+        header: RecordHeader,
         discarded: bool,
     },
     /// The ring moved on while it was looked at.
@@ -192,18 +192,18 @@ impl<M: Consume> Endpoint<M> {
 
     pub(crate) fn take(&mut self, copy: &mut Vec<u8>) -> Result<Taken, Corrupt> {
         self.catch_up();
-        let (place, discarded) = match self.look()? {
+        let (header, discarded) = match self.look()? {
             Next::Nothing(_) => return Ok(Taken::Nothing),
             Next::Overtaken => return Ok(Taken::Skipped),
-            Next::Record { place, discarded } => (place, discarded),
+            Next::Record { header, discarded } => (header, discarded),
         };
         if !discarded {
-            copy_payload(&self.memory, place, copy);
+            copy_payload(&self.memory, header, copy);
         }
         if self.is_overtaken() {
             return Ok(Taken::Skipped);
         }
-        self.read = place.position.wrapping_add(space(place.length));
+        self.read = header.position.wrapping_add(space(header.length));
         // Relaxed: nobody writes because of this position. It only says whether
         // there is something to wait for, and `prepare_wait` fences before a sleep.
         self.memory.set_consumer(self.read, Ordering::Relaxed);
@@ -252,8 +252,8 @@ impl<M: Consume> Endpoint<M> {
             return Err(Corrupt::Length { position, length, available });
         }
         let discarded = word & DISCARD != 0;
-        let place = RecordHeader { position, length };
-        Ok(Next::Record { place, discarded })
+        let header = RecordHeader { position, length };
+        Ok(Next::Record { header, discarded })
     }
 
     /// Whether what was read at `read` up to now may have been overwritten.

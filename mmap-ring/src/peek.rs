@@ -176,13 +176,13 @@ impl<M: Memory> Peek<M> {
     /// showed. False, with `payload` emptied, if the record was released
     /// meanwhile.
     #[must_use]
-    pub fn copy(&self, place: RecordHeader, payload: &mut Vec<u8>) -> bool {
+    pub fn copy(&self, header: RecordHeader, payload: &mut Vec<u8>) -> bool {
         payload.clear();
-        if space(place.length) > self.memory.size() {
+        if space(header.length) > self.memory.size() {
             return false;
         }
-        copy_payload(&self.memory, place, payload);
-        let kept = overtaken(&self.memory, place.position).is_none();
+        copy_payload(&self.memory, header, payload);
+        let kept = overtaken(&self.memory, header.position).is_none();
         if !kept {
             payload.clear();
         }
@@ -191,16 +191,16 @@ impl<M: Memory> Peek<M> {
 }
 
 /// Copies a payload word by word, whoever may be writing it.
-pub(crate) fn copy_payload<M: Memory>(memory: &M, place: RecordHeader, payload: &mut Vec<u8>) {
+pub(crate) fn copy_payload<M: Memory>(memory: &M, header: RecordHeader, payload: &mut Vec<u8>) {
     let data = memory.data();
     payload.clear();
-    payload.reserve(place.length.next_multiple_of(4) as usize);
-    let start = place.position.wrapping_add(HEADER);
-    for at in (0..u64::from(place.length)).step_by(4) {
+    payload.reserve(header.length.next_multiple_of(4) as usize);
+    let start = header.position.wrapping_add(HEADER);
+    for at in (0..u64::from(header.length)).step_by(4) {
         let word = data.word(start.wrapping_add(at));
         payload.extend_from_slice(&word.to_ne_bytes());
     }
-    payload.truncate(place.length as usize);
+    payload.truncate(header.length as usize);
 }
 
 /// Where the oldest whole record starts now, if that is behind `position`.
@@ -248,13 +248,13 @@ impl<M: Memory> Iterator for Pending<'_, M> {
             return Some(PendingRecord::Corrupt(Corrupt::Length { position, length, available }));
         }
         self.cursor = position.wrapping_add(space(length));
-        let place = RecordHeader { position, length };
+        let header = RecordHeader { position, length };
         Some(if word & BUSY != 0 {
-            PendingRecord::Busy(place)
+            PendingRecord::Busy(header)
         } else if word & DISCARD != 0 {
-            PendingRecord::Discarded(place)
+            PendingRecord::Discarded(header)
         } else {
-            PendingRecord::Committed(place)
+            PendingRecord::Committed(header)
         })
     }
 }

@@ -156,8 +156,8 @@ impl<M: Consume> RingSet<M> {
         &self.rings.0
     }
 
-    /// The rings, by their indices, to read from. A ring that is put in another
-    /// one's place (by [`std::mem::swap`]) wakes nobody: [`remove`](Self::remove) and
+    /// The rings, by their indices, to read from. A ring that is put in instead
+    /// of another one (by [`std::mem::swap`]) wakes nobody: [`remove`](Self::remove) and
     /// [`push`](Self::push).
     #[must_use]
     pub fn rings_mut(&mut self) -> &mut [Ring<M>] {

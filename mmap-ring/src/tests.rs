@@ -196,7 +196,7 @@ fn a_second_consumer_is_noticed() {
     assert!(matches!(error, Error::Corrupt(Corrupt::Consumer { stored: 0, found: 16 })), "{error}");
 }
 
-/// One wake-up wakes two processes: both begin a batch at the same place, and would store the same position at its end.
+/// One wake-up wakes two processes: both begin a batch at the same position, and would store the same one at its end.
 #[test]
 fn a_second_consumer_that_reads_the_same_batch_is_noticed() {
     // As far as this one, further, and a page that was written to by chance.

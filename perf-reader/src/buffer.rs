@@ -311,8 +311,8 @@ impl Buffer {
         Ok(false)
     }
 
-    /// Opens new events that write into the same ring, so that nothing in there is lost, in place of those that died with
-    /// their CPU. Changes nothing yet: whatever fails before they [take over](Buffer::replace_with) can be tried again.
+    /// Opens new events for those that died with their CPU. They write into the same ring, so that nothing in there is
+    /// lost. Changes nothing yet: whatever fails before they [take over](Buffer::replace_with) can be tried again.
     pub(crate) fn replacement(&self, options: &Options) -> Result<Replacement, Error> {
         let event = self.open_another(options)?;
         let mut lost = self.event.lost()?.unwrap_or(0);

@@ -173,7 +173,7 @@ impl<M: Memory> Page<M> {
     ///
     /// # Safety
     /// Nobody writes them while they are used.
-    #[expect(unsafe_code, reason = "the one place where shared memory becomes readable bytes")]
+    #[expect(unsafe_code, reason = "the one function where shared memory becomes readable bytes")]
     unsafe fn bytes(&self, at: u64, len: usize) -> Bytes<'_> {
         let size = self.data_size;
         debug_assert!(len <= size);

@@ -231,7 +231,7 @@ impl<M: Memory> Peek<M> {
             tally.bytes = tally.bytes.wrapping_add(space);
         }
         // ATOMICS: keeps the load of `data_head` behind those of the headers. The other side is `kernel/events/ring_buffer.c`:
-        // `__perf_output_begin` takes a record's place, the record is written, and `perf_output_put_handle` moves `data_head`
+        // `__perf_output_begin` reserves a record's space, the record is written, and `perf_output_put_handle` moves `data_head`
         // over it, behind smp_wmb(), which pairs with this fence: whoever sees bytes of a record sees every head that was
         // stored before the smp_wmb() in front of it. So the head is seen late by what is being written, a record and those
         // that interrupted it, and by what was written just before, if the CPU lets stores pass each other. As long as these

@@ -149,10 +149,10 @@ impl PerCpuBuffers {
         self.waiter.watch(buffer.cpu(), buffer.as_fd())?;
         // Adding an event to epoll polls it, which takes the wake-up of what came before.
         self.unfinished |= buffer.reader().fill() > 0;
-        match self.place(buffer.cpu()) {
+        match self.index_of(buffer.cpu()) {
             Ok(at) => {
-                if let Some(place) = self.buffers.get_mut(at) {
-                    *place = buffer;
+                if let Some(slot) = self.buffers.get_mut(at) {
+                    *slot = buffer;
                 }
             }
             Err(at) => self.buffers.insert(at, buffer),
@@ -228,7 +228,7 @@ impl PerCpuBuffers {
         self.first = 0;
     }
 
-    fn place(&self, cpu: u32) -> Result<usize, usize> {
+    fn index_of(&self, cpu: u32) -> Result<usize, usize> {
         self.buffers.binary_search_by_key(&cpu, Buffer::cpu)
     }
 
@@ -251,12 +251,12 @@ impl PerCpuBuffers {
 
     /// The buffer of `cpu`.
     pub fn get(&self, cpu: u32) -> Option<&Buffer> {
-        self.buffers.get(self.place(cpu).ok()?)
+        self.buffers.get(self.index_of(cpu).ok()?)
     }
 
     /// The buffer of `cpu`, to drain it.
     pub fn get_mut(&mut self, cpu: u32) -> Option<&mut Buffer> {
-        let at = self.place(cpu).ok()?;
+        let at = self.index_of(cpu).ok()?;
         self.buffers.get_mut(at)
     }
 

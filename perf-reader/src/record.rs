@@ -62,7 +62,7 @@ struct Rest<'d> {
     timed: bool,
 }
 
-/// A place in a walk.
+/// A position in a walk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Checkpoint<'d> {
     rest: Rest<'d>,

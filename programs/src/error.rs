@@ -21,7 +21,7 @@ pub enum Error {
         /// The Rust line of the first jump to it, or of its making if there is no jump.
         at: At,
     },
-    /// A label was bound in two places.
+    /// A label was bound twice.
     LabelBoundTwice {
         /// The label's name.
         label: &'static str,
@@ -121,7 +121,7 @@ impl Display for Error {
             }
             Self::LabelBoundTwice { label, first, second } => write!(
                 f,
-                "label `{label}`, bound at {first}, is bound again at {second}: a label is one place, make two"
+                "label `{label}`, bound at {first}, is bound again at {second}: a label is one location, make two"
             ),
             Self::ForeignLabel { label, at } => {
                 write!(

@@ -1,6 +1,6 @@
 //! Handles: what the builders hand out to stand for a label, a map, a variable or a function.
 //!
-//! A handle is a place in the list of the builder that made it, together with that builder's identity, so that a handle
+//! A handle is an index into the list of the builder that made it, together with that builder's identity, so that a handle
 //! brought to another builder is noticed instead of silently meaning something else there.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ impl Owner {
     }
 }
 
-/// A place in a function that a jump can go to. Made by [`Assembler::label`](crate::Assembler::label) of the same
+/// A location in a function that a jump can go to. Made by [`Assembler::label`](crate::Assembler::label) of the same
 /// assembler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label {

@@ -7,7 +7,7 @@
 //!       plot.rs   paper, legend, markers and colors
 //!       lines.rs  lines over two axes
 //!       bars.rs   bars beside their names
-//!       scale.rs  from figures to places on paper
+//!       scale.rs  from figures to coordinates on paper
 //! ```
 
 mod bars;
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use super::{environment::Environment, result::ExperimentResult, summary::Answer};
 use crate::{
     error::CliError,
-    output_file::{self, Place, Refused, Unfinished},
+    output_file::{self, Location, Refused, Unfinished},
 };
 
 /// More bytes than any report has. They are reserved before anything is measured, so that a full disk is noticed then.
@@ -37,8 +37,8 @@ pub(super) struct Draft {
 impl Draft {
     /// Creates the file, and reserves its room.
     pub(super) fn create(path: &Path) -> Result<Self, CliError> {
-        let place = Place::of_regular_file(path).map_err(|refused| failure(path, refused))?;
-        let file = place.begin().and_then(|mut file| file.reserve(ROOM).map(|()| file));
+        let location = Location::of_regular_file(path).map_err(|refused| failure(path, refused))?;
+        let file = location.begin().and_then(|mut file| file.reserve(ROOM).map(|()| file));
         let file = file.map_err(|error| failure(path, Refused::System(error)))?;
         Ok(Self { path: path.to_owned(), file })
     }

@@ -49,10 +49,10 @@ impl Rounds {
 /// Returns a quantile of `values`, which it sorts.
 pub(super) fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
-    let place = (values.len().saturating_sub(1)) as f64 * share;
-    let (below, above) = (values.get(place.floor() as usize), values.get(place.ceil() as usize));
+    let index = (values.len().saturating_sub(1)) as f64 * share;
+    let (below, above) = (values.get(index.floor() as usize), values.get(index.ceil() as usize));
     match (below, above) {
-        (Some(below), Some(above)) => below + (above - below) * place.fract(),
+        (Some(below), Some(above)) => below + (above - below) * index.fract(),
         _ => f64::NAN,
     }
 }

@@ -115,13 +115,13 @@ fn bpffs() -> Finding {
     // Paths in it may be any bytes.
     let mounts = fs::read("/proc/self/mounts").unwrap_or_default();
     let mounts = String::from_utf8_lossy(&mounts);
-    let place = mounts.lines().find_map(|line| {
+    let mount_point = mounts.lines().find_map(|line| {
         let mut words = line.split_whitespace();
-        let (place, kind) = (words.nth(1)?, words.next()?);
-        (kind == "bpf").then_some(place)
+        let (mount_point, kind) = (words.nth(1)?, words.next()?);
+        (kind == "bpf").then_some(mount_point)
     });
-    match place {
-        Some(place) => Finding::ok("bpffs", format!("mounted on {place}")),
+    match mount_point {
+        Some(mount_point) => Finding::ok("bpffs", format!("mounted on {mount_point}")),
         None => Finding::note("bpffs", "not mounted", "nothing can be pinned; mount -t bpf bpf /sys/fs/bpf"),
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Picture {
 /// Words of a page, and who writes them.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Word {
-    pub(crate) place: &'static str,
+    pub(crate) location: &'static str,
     pub(crate) who: &'static str,
     pub(crate) text: String,
 }
@@ -61,7 +61,7 @@ pub(crate) struct Block {
     pub(crate) kind: Kind,
 }
 
-/// What a record is. Where several share a place in a picture, the last of these is seen.
+/// What a record is. Where several share a cell of a picture, the last of these is seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Committed,

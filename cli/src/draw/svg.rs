@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!     page 0   page 1                                        positions as numbers
-//!        ▼C        ▼P                                        positions as places
+//!        ▼C        ▼P                                        positions as marks
 //!     │ the data          │ the same pages again  │          every record, in both views; a perf buffer has one, twice as wide
 //!        └── what waits ──┘
 //!     │ what waits, enlarged                      │          every record, its header darker
@@ -92,7 +92,7 @@ impl Svg {
     fn words(&mut self, frame: &Picture) {
         for (word, (x, width)) in frame.words.iter().zip([(MARGIN, 360.0), (MARGIN + 370.0, INNER - 370.0)]) {
             self.line(format_args!(r#"<rect class="page" x="{x}" y="{PAGES}" width="{width}" height="46"/>"#));
-            self.text(x + 8.0, PAGES + 17.0, "small", &format!("{}, {}", word.place, word.who));
+            self.text(x + 8.0, PAGES + 17.0, "small", &format!("{}, {}", word.location, word.who));
             self.text(x + 8.0, PAGES + 36.0, "", &word.text.replace("  ", "   "));
         }
     }

@@ -44,7 +44,7 @@ pub(crate) fn text(picture: &Picture, width: usize, colored: bool) -> Vec<String
 fn words(picture: &Picture) -> Vec<String> {
     let name = picture.name.as_ref().map_or_else(String::new, |name| format!(" `{name}`"));
     let mut lines = vec![format!("{}{name}, {} bytes", picture.what, picture.bytes)];
-    lines.extend(picture.words.iter().map(|word| format!("  {}  {:<18}  {}", word.place, word.who, word.text)));
+    lines.extend(picture.words.iter().map(|word| format!("  {}  {:<18}  {}", word.location, word.who, word.text)));
     lines
 }
 
@@ -68,11 +68,11 @@ fn marks(picture: &Picture, columns: usize, width: usize) -> Vec<String> {
     let mut names = Vec::new();
     for mark in &picture.marks {
         let column = scaled(picture.offset(mark.position), picture.bytes, columns);
-        let place = line.get_mut(MARGIN + 1 + column);
-        match place {
+        let cell = line.get_mut(MARGIN + 1 + column);
+        match cell {
             // Two positions in one column share a star, and the names say it.
-            Some(place) if *place != ' ' => *place = '*',
-            Some(place) => *place = mark.letter,
+            Some(cell) if *cell != ' ' => *cell = '*',
+            Some(cell) => *cell = mark.letter,
             None => {}
         }
         names.push(format!("{} {}", mark.letter, if mark.meaning.is_empty() { mark.name } else { mark.meaning }));
@@ -138,8 +138,8 @@ fn labels(picture: &Picture, columns: usize) -> Option<String> {
             continue;
         }
         any = true;
-        for (place, character) in line.iter_mut().skip(start).zip(label.chars()) {
-            *place = character;
+        for (cell, character) in line.iter_mut().skip(start).zip(label.chars()) {
+            *cell = character;
         }
     }
     let line: String = line.into_iter().collect();
@@ -183,8 +183,8 @@ mod tests {
         *,
     };
 
-    fn word(place: &'static str, who: &'static str, text: &str) -> Word {
-        Word { place, who, text: text.to_owned() }
+    fn word(location: &'static str, who: &'static str, text: &str) -> Word {
+        Word { location, who, text: text.to_owned() }
     }
 
     fn mark(letter: char, name: &'static str, meaning: &'static str, position: u64) -> Mark {

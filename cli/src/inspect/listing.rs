@@ -29,9 +29,9 @@ pub(super) enum Row {
 
 /// CO-RE relocations by section, and in each by offset: listings ask about every instruction.
 #[derive(Debug, Default)]
-pub(super) struct ByPlace<'r>(HashMap<&'r str, Vec<&'r Applied>>);
+pub(super) struct ByLocation<'r>(HashMap<&'r str, Vec<&'r Applied>>);
 
-impl<'r> ByPlace<'r> {
+impl<'r> ByLocation<'r> {
     pub(super) fn of(applied: &'r [Applied]) -> Self {
         let mut sections: HashMap<&str, Vec<_>> = HashMap::new();
         for applied in applied {
@@ -52,12 +52,12 @@ impl<'r> ByPlace<'r> {
 
 /// The one of the instruction at `offset`.
 fn at<'r>(applied: &[&'r Applied], offset: u64) -> Option<&'r Applied> {
-    let place = applied.partition_point(|applied| {
+    let index = applied.partition_point(|applied| {
         #[cfg(test)]
         tests::COMPARED.with(|compared| compared.set(compared.get() + 1));
         u64::from(applied.offset) < offset
     });
-    applied.get(place).copied().filter(|applied| u64::from(applied.offset) == offset)
+    applied.get(index).copied().filter(|applied| u64::from(applied.offset) == offset)
 }
 
 /// A function as it is in the file.
@@ -79,7 +79,7 @@ pub(super) fn linked(
     subprogs: &[Subprog],
     functions: &[FunctionSpec],
     maps: &[MapSpec],
-    core: &ByPlace<'_>,
+    core: &ByLocation<'_>,
 ) -> Vec<Row> {
     let mut rows = Vec::new();
     let names = Names { subprogs, functions, maps };
@@ -89,20 +89,20 @@ pub(super) fn linked(
             rows.push(Row::Function { name: function.name.clone(), section: function.section.clone() });
         }
         let applied = core.section(&function.section);
-        let mut place = 0;
-        while place < function.instructions.len() {
-            source(function, place, &mut rows);
-            let slot = part.start + place;
-            let (before, slots) = before(function, place);
+        let mut index = 0;
+        while index < function.instructions.len() {
+            source(function, index, &mut rows);
+            let slot = part.start + index;
+            let (before, slots) = before(function, index);
             let pair = |code: &[Instruction], at: usize| {
                 (code.get(at).copied(), (slots == 2).then(|| code.get(at + 1).copied()))
             };
-            let changed = pair(instructions, slot) != pair(&function.instructions, place);
+            let changed = pair(instructions, slot) != pair(&function.instructions, index);
             let after = changed.then(|| names.after(instructions, slot)).flatten();
-            let offset = function.offset + place as u64 * 8;
+            let offset = function.offset + index as u64 * 8;
             let core = at(applied, offset).map(ToString::to_string);
             rows.push(Row::Instruction { slot, before, after, core });
-            place += slots;
+            index += slots;
         }
     }
     rows
@@ -110,9 +110,9 @@ pub(super) fn linked(
 
 /// The line of source that begins at this slot, if one does that is not already there.
 fn source(function: &FunctionSpec, slot: usize, rows: &mut Vec<Row>) {
-    let place = function.lines.partition_point(|line| line.slot < slot);
-    let Some(line) = function.lines.get(place).filter(|line| line.slot == slot && line.line > 0) else { return };
-    let previous = place.checked_sub(1).and_then(|place| function.lines.get(place));
+    let index = function.lines.partition_point(|line| line.slot < slot);
+    let Some(line) = function.lines.get(index).filter(|line| line.slot == slot && line.line > 0) else { return };
+    let previous = index.checked_sub(1).and_then(|index| function.lines.get(index));
     if previous.is_some_and(|previous| (&previous.file, previous.line) == (&line.file, line.line)) {
         return;
     }
@@ -125,8 +125,8 @@ fn before(function: &FunctionSpec, slot: usize) -> (String, usize) {
     let Some(instruction) = function.instructions.get(slot) else { return ("<cut off>".to_owned(), 1) };
     let shown = instruction.text(function.instructions.get(slot + 1).copied());
     // Ascending by slot.
-    let place = function.references.partition_point(|reference| reference.slot < slot);
-    let reference = function.references.get(place).filter(|reference| reference.slot == slot);
+    let index = function.references.partition_point(|reference| reference.slot < slot);
+    let reference = function.references.get(index).filter(|reference| reference.slot == slot);
     let name = reference.map(|reference| reference.name.as_str()).or_else(|| helper(*instruction));
     let text = match name {
         Some(name) => format!("{shown} <{name}>"),
@@ -173,17 +173,17 @@ impl Names<'_> {
 
     /// The map whose stand-in for an fd this is.
     fn map(&self, number: i32) -> &str {
-        let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
-        place.and_then(|place| self.maps.get(place)).map_or("?", |map| &map.name)
+        let index = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        index.and_then(|index| self.maps.get(index)).map_or("?", |map| &map.name)
     }
 
     /// The function at this distance from the slot behind an instruction.
     fn function(&self, slot: usize, distance: i32) -> &str {
         let target = (slot + 1).checked_add_signed(distance as isize);
         // Parts stand one behind the other.
-        let place = target.and_then(|target| self.subprogs.binary_search_by_key(&target, |part| part.start).ok());
-        place
-            .and_then(|place| self.subprogs.get(place))
+        let index = target.and_then(|target| self.subprogs.binary_search_by_key(&target, |part| part.start).ok());
+        index
+            .and_then(|index| self.subprogs.get(index))
             .and_then(|part| self.functions.get(part.function))
             .map_or("?", |function| &function.name)
     }

@@ -6,7 +6,7 @@ use cutaway::{DryRun, Error, ExternFound, FunctionSpec, LinkedProgram, MapSpec, 
 use serde::Serialize;
 
 use super::{
-    listing::{self, ByPlace, Row},
+    listing::{self, ByLocation, Row},
     requirements,
 };
 
@@ -201,12 +201,12 @@ fn variables(object: &Object) -> Vec<Variable> {
 }
 
 fn externs(object: &Object, dry_run: Option<&DryRun>) -> Vec<Extern> {
-    let found = |place: usize| dry_run?.externs.get(place);
-    let externs = object.externs().iter().enumerate().map(|(place, known)| Extern {
+    let found = |index: usize| dry_run?.externs.get(index);
+    let externs = object.externs().iter().enumerate().map(|(index, known)| Extern {
         name: known.name.clone(),
         kind: kind(known.kind),
         weak: known.weak,
-        found: found(place).map(extern_text),
+        found: found(index).map(extern_text),
     });
     externs.collect()
 }
@@ -240,9 +240,9 @@ impl Functions {
     fn of(object: &Object) -> Self {
         let all: Vec<_> = object.functions().collect();
         let (mut by_name, mut by_section) = (HashMap::new(), HashMap::new());
-        for (place, function) in all.iter().enumerate() {
-            by_name.entry(function.name.clone()).or_insert(place);
-            by_section.entry((function.section.clone(), function.name.clone())).or_insert(place);
+        for (index, function) in all.iter().enumerate() {
+            by_name.entry(function.name.clone()).or_insert(index);
+            by_section.entry((function.section.clone(), function.name.clone())).or_insert(index);
         }
         Self { all, by_name, by_section }
     }
@@ -260,7 +260,7 @@ impl Functions {
 struct Whole<'r> {
     dry_run: &'r DryRun,
     programs: HashMap<&'r str, &'r LinkedProgram>,
-    core: ByPlace<'r>,
+    core: ByLocation<'r>,
 }
 
 impl<'r> Whole<'r> {
@@ -269,7 +269,7 @@ impl<'r> Whole<'r> {
         for linked in &dry_run.programs {
             programs.entry(linked.name.as_str()).or_insert(linked);
         }
-        Self { dry_run, programs, core: ByPlace::of(&dry_run.relocated) }
+        Self { dry_run, programs, core: ByLocation::of(&dry_run.relocated) }
     }
 
     fn find(&self, spec: &ProgramSpec) -> Option<&'r LinkedProgram> {

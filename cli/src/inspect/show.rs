@@ -85,9 +85,9 @@ fn write_variables(to: &mut String, variables: &[Variable]) -> fmt::Result {
     table(
         to,
         variables.iter().map(|variable| {
-            let place = format!("{}+{}", variable.section, variable.offset);
+            let location = format!("{}+{}", variable.section, variable.offset);
             let kind = variable.type_name.clone().unwrap_or_else(|| format!("{} bytes", variable.size));
-            vec![variable.name.clone(), place, kind, if variable.constant { "constant" } else { "" }.to_owned()]
+            vec![variable.name.clone(), location, kind, if variable.constant { "constant" } else { "" }.to_owned()]
         }),
     )
 }

@@ -58,7 +58,7 @@ fn link_that_comes_meanwhile_is_not_followed() {
     let directory = tempfile::tempdir().unwrap();
     let (there, path) = (directory.path().join("there"), directory.path().join("file"));
     fs::write(&there, "untouched").unwrap();
-    let unfinished = Place::of_regular_file(&path).unwrap().begin().unwrap();
+    let unfinished = Location::of_regular_file(&path).unwrap().begin().unwrap();
     symlink("there", &path).unwrap();
     unfinished.commit(b"new").unwrap();
     assert_eq!(fs::read_to_string(there).unwrap(), "untouched");
@@ -99,21 +99,21 @@ fn unfinished_files_leave_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     fs::write(&path, "old").unwrap();
-    let place = Place::of_regular_file(&path).unwrap();
-    let mut unfinished = place.begin().unwrap();
+    let location = Location::of_regular_file(&path).unwrap();
+    let mut unfinished = location.begin().unwrap();
     unfinished.reserve(4096).unwrap();
     drop(unfinished);
     // The same where files need a name.
     let named = || {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let make = |name: &OsStr| openat(&place.directory, name, flags, Mode::from_raw_mode(0o600));
-        let (fd, name) = hidden(&place.directory, make).unwrap();
+        let make = |name: &OsStr| openat(&location.directory, name, flags, Mode::from_raw_mode(0o600));
+        let (fd, name) = hidden(&location.directory, make).unwrap();
         Unfinished {
             file: File::from(fd),
             name: Some(name),
-            kept: place.existing().unwrap(),
-            directory: Arc::clone(&place.directory),
-            target: place.name.clone(),
+            kept: location.existing().unwrap(),
+            directory: Arc::clone(&location.directory),
+            target: location.name.clone(),
         }
     };
     let unfinished = named();

@@ -42,9 +42,9 @@ pub(super) struct Hidden {
 
 impl Hidden {
     fn new(directory: &Arc<OwnedFd>, name: OsString) -> Self {
-        let (place, there) = (Arc::clone(directory), name.clone());
+        let (parent, there) = (Arc::clone(directory), name.clone());
         let act = signals::at_sudden_end(move || {
-            let _ = unlinkat(&place, &there, AtFlags::empty());
+            let _ = unlinkat(&parent, &there, AtFlags::empty());
         });
         Self { directory: Arc::clone(directory), name, _at_sudden_end: act }
     }

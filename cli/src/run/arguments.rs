@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// --pid as that process sees it. A text with several colons is split behind the longest file that is there, so symbols
     /// may have colons.
     #[arg(long = "attach", value_name = "NAME=TARGET", value_parser = pair)]
-    pub(super) places: Vec<String>,
+    pub(super) targets: Vec<String>,
 
     /// Take a function for a program of this section
     ///

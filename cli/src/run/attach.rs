@@ -47,26 +47,26 @@ impl<'a> AttachArgs<'a> {
             cgroup: arguments.cgroup.as_deref(),
             frequency: arguments.frequency,
             pid: arguments.pid,
-            each: pairs(&arguments.places).collect(),
+            each: pairs(&arguments.targets).collect(),
         }
     }
 
     /// Returns the settings for one program. Options that it does not take are for others.
     fn context(&self, program: &ProgramSpec) -> AttachContext<'static> {
-        let place = self.each.get(program.name.as_str()).copied().filter(|_| is_given_a_place(program));
+        let attach_point = self.each.get(program.name.as_str()).copied().filter(|_| is_given_an_attach_point(program));
         let mut context = AttachContext::new();
         match program.needs() {
             Some(AttachField::Interface) => {
-                if let Some(name) = place.or(self.interface) {
+                if let Some(name) = attach_point.or(self.interface) {
                     context = context.interface(name);
                 }
             }
             Some(AttachField::Cgroup) => {
-                if let Some(path) = place.or(self.cgroup) {
+                if let Some(path) = attach_point.or(self.cgroup) {
                     context = context.cgroup_path(path);
                 }
             }
-            Some(AttachField::Netns) => context = context.netns_path(place.unwrap_or("/proc/self/ns/net")),
+            Some(AttachField::Netns) => context = context.netns_path(attach_point.unwrap_or("/proc/self/ns/net")),
             Some(AttachField::PerfEvent) => context = context.frequency(self.frequency.unwrap_or(FREQUENCY)),
             _ => {}
         }
@@ -83,7 +83,7 @@ pub(super) struct Attached {
     pub(super) links: Links,
     /// Iterators run when they are read.
     pub(super) iterators: Vec<(String, Link)>,
-    /// The programs that wait for something to happen, with their places.
+    /// The programs that wait for something to happen, with their attach points.
     pub(super) attached: Vec<String>,
     /// Programs that ran and are done, with their return values.
     pub(super) ran: Vec<(String, u32)>,
@@ -169,7 +169,7 @@ impl Attached {
 
 /// Returns whether `--attach` gives a program of this type the name of a device or a path, and not a target of its
 /// section's.
-pub(super) fn is_given_a_place(program: &ProgramSpec) -> bool {
+pub(super) fn is_given_an_attach_point(program: &ProgramSpec) -> bool {
     use AttachField as F;
     matches!(program.needs(), Some(F::Interface | F::Cgroup | F::Netns)) && !is_iterator(program)
 }

@@ -35,7 +35,7 @@ pub(super) struct Source {
 
 /// A record as it lies in the buffer.
 pub(super) struct Record<'r> {
-    /// The place of its source.
+    /// The index of its source.
     pub(super) source: usize,
     /// The CPU that sent it, if it comes from a perf buffer.
     pub(super) cpu: Option<u32>,
@@ -112,13 +112,13 @@ impl Buffers {
     /// after the last one that was wanted stay in a ring; those of a perf buffer are dropped.
     pub(super) fn drain(&mut self, mut each: impl FnMut(&Record<'_>) -> bool) -> Result<u64, CliError> {
         let (mut unreadable, mut more) = (0, true);
-        for (place, source) in self.sources.iter().enumerate() {
+        for (index, source) in self.sources.iter().enumerate() {
             match self.poller.source_mut(source.token) {
                 Some(Reader::Ring(ring)) => {
                     let mut batch = ring.batch().map_err(|error| of_ring(&source.name, error))?;
                     let mut records = batch.records();
                     while more && let Some(bytes) = records.next() {
-                        more = each(&Record { source: place, cpu: None, time_ns: None, bytes });
+                        more = each(&Record { source: index, cpu: None, time_ns: None, bytes });
                     }
                     drop(records);
                     drop(batch);
@@ -131,11 +131,11 @@ impl Buffers {
                         _ if !more => {}
                         Ok(perf_reader::Record::Sample(sample)) => {
                             let bytes = sample.padded().contiguous(&mut scratch);
-                            more = each(&Record { source: place, cpu: Some(cpu), time_ns: sample.time(), bytes });
+                            more = each(&Record { source: index, cpu: Some(cpu), time_ns: sample.time(), bytes });
                         }
                         // Losses are counted at the end.
                         Ok(_) => {}
-                        // A drain that changes its pace looks at such a place once more.
+                        // A drain that changes its pace looks at such a record once more.
                         Err(_) if dead_ends.contains(&cpu) => {}
                         Err(corrupt) => {
                             warn!("`{}`, CPU {cpu}: {corrupt}", source.name);
@@ -146,7 +146,7 @@ impl Buffers {
                         }
                     });
                     drained.map_err(cutaway::Error::from)?;
-                    // Records after such a place cannot be found; those that are sent from now on can.
+                    // Records behind a corrupt one cannot be found; those that are sent from now on can.
                     for cpu in dead_ends {
                         stream.skip_to_head(cpu);
                         warn!("`{}`, CPU {cpu}: what waits there is given up, to go on behind it", source.name);

@@ -19,9 +19,9 @@ pub(super) fn make(object: &mut Object, arguments: &Arguments) -> Result<(), Cli
         object.set_section(name, section)?;
     }
     choose(object, arguments)?;
-    for (name, target) in pairs(&arguments.places) {
+    for (name, target) in pairs(&arguments.targets) {
         let program = object.program_mut(name)?;
-        if !attach::is_given_a_place(program) {
+        if !attach::is_given_an_attach_point(program) {
             program.set_attach_target(target)?;
         }
     }

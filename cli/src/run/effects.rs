@@ -19,7 +19,7 @@ use cutaway::{AttachField, MapFlags, MapSpec, MapType, Object, Pinning, ProgramS
 
 use super::{
     arguments::{Arguments, Form, pairs},
-    attach::is_given_a_place,
+    attach::is_given_an_attach_point,
     record_type::some,
 };
 use crate::error::CliError;
@@ -37,7 +37,7 @@ pub(super) fn check(object: &Object, arguments: &Arguments) -> Result<(), CliErr
 /// Refuses a second value for the same name.
 pub(super) fn once(arguments: &Arguments) -> Result<(), CliError> {
     let options = [
-        ("--attach", &arguments.places),
+        ("--attach", &arguments.targets),
         ("--section", &arguments.sections),
         ("--set", &arguments.settings),
         ("--max-entries", &arguments.max_entries),
@@ -60,7 +60,7 @@ pub(super) fn once(arguments: &Arguments) -> Result<(), CliError> {
 }
 
 fn programs(object: &Object, wanted: &[&ProgramSpec], arguments: &Arguments) -> Result<(), CliError> {
-    for (option, given) in [("--attach", &arguments.places), ("--section", &arguments.sections)] {
+    for (option, given) in [("--attach", &arguments.targets), ("--section", &arguments.sections)] {
         for (name, _) in pairs(given) {
             // One that is not there at all is told as that.
             let is_there = object.programs().iter().any(|program| program.name == name);
@@ -128,11 +128,11 @@ impl OfKinds {
         }
         // --attach comes first.
         let has_its_own = |program: &&ProgramSpec| {
-            is_given_a_place(program) && pairs(&arguments.places).any(|(name, _)| name == program.name)
+            is_given_an_attach_point(program) && pairs(&arguments.targets).any(|(name, _)| name == program.name)
         };
         if takers.all(has_its_own) {
             return Err(CliError::new(format!(
-                "{option} {value} has no effect: each program that takes it has a place of its own (--attach); drop one \
+                "{option} {value} has no effect: each program that takes it has a target of its own (--attach); drop one \
                  of them"
             )));
         }

@@ -76,7 +76,7 @@ impl Cgroups {
     }
 }
 
-/// The root of the hierarchy of version 2: mounted at a usual place, or by a private mount of this process.
+/// The root of the hierarchy of version 2: mounted at a usual path, or by a private mount of this process.
 fn root() -> io::Result<OwnedFd> {
     let known = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().find(|directory| {
         // Every directory of this version has the file, and none of version 1.

@@ -77,7 +77,7 @@ impl Output {
             strings(event.comm, event.node, event.service),
             result(call.ret),
             latency(call.latency_ns),
-            if self.containers { place(origin) } else { String::new() },
+            if self.containers { location(origin) } else { String::new() },
             addresses(event),
             plain_end = if color.is_empty() { "" } else { plain },
         )
@@ -122,7 +122,7 @@ fn shown(text: Text<'_>) -> String {
 
 /// The container and the library as two columns of the table: `-` for a process in no container, `?` for what is
 /// unknown.
-fn place(origin: &Origin) -> String {
+fn location(origin: &Origin) -> String {
     /// As much of an id as other tools show.
     const SHORT: usize = 12;
     let container = match (&origin.container, &origin.cgroup) {
@@ -298,12 +298,12 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_place_is_told_from_none() {
+    fn an_unknown_location_is_told_from_none() {
         let known = Origin { library: Some("/l".into()), cgroup: Some("/".into()), container: None };
-        assert_eq!(place(&known), "  -             /l");
-        assert_eq!(place(&Origin::default()), "  ?             ?");
+        assert_eq!(location(&known), "  -             /l");
+        assert_eq!(location(&Origin::default()), "  ?             ?");
         let container = Some("0123456789abcdef".to_owned());
-        assert_eq!(place(&Origin { container, ..known }), "  0123456789ab  /l");
+        assert_eq!(location(&Origin { container, ..known }), "  0123456789ab  /l");
     }
 
     #[test]

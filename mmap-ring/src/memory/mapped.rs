@@ -4,7 +4,7 @@
 //! page may be written, everything behind it only read. The kernel refuses a
 //! writable mapping that reaches past the first page with EPERM
 //! (`ringbuf_map_mmap_kern` in `kernel/bpf/ringbuf.c`).
-#![expect(unsafe_code, reason = "the one place where the addresses of a mapped ring are followed")]
+#![expect(unsafe_code, reason = "the one module where the addresses of a mapped ring are followed")]
 
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd};

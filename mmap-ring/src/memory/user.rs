@@ -7,7 +7,7 @@
 //!  2 pages        the data                              read and write
 //!  2 pages + size the same data pages once more         read and write
 //! ```
-#![expect(unsafe_code, reason = "the one place where the addresses of a mapped user ring are followed")]
+#![expect(unsafe_code, reason = "the one module where the addresses of a mapped user ring are followed")]
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};

@@ -187,7 +187,7 @@ fn a_bystander_takes_nothing_for_a_header_that_is_none_yet() {
         let bystander = thread::spawn(move || {
             for seen in peek.pending() {
                 match seen {
-                    PendingRecord::Busy(place) | PendingRecord::Committed(place) => assert_eq!(place.length, 8),
+                    PendingRecord::Busy(header) | PendingRecord::Committed(header) => assert_eq!(header.length, 8),
                     other => panic!("{other:?}"),
                 }
             }
@@ -207,7 +207,7 @@ fn a_bystander_tells_a_header_of_the_next_round_from_its_own() {
         let bystander = thread::spawn(move || {
             for seen in peek.pending() {
                 match seen {
-                    PendingRecord::Busy(place) | PendingRecord::Committed(place) => assert_eq!(place.length, 8),
+                    PendingRecord::Busy(header) | PendingRecord::Committed(header) => assert_eq!(header.length, 8),
                     PendingRecord::Overtaken { from, to } => assert!(from < to),
                     other => panic!("{other:?}"),
                 }

@@ -5,7 +5,7 @@ use std::thread;
 use crate::fake::{Commit, Kernel};
 use crate::{Corrupt, PendingRecord, RecordHeader};
 
-fn place(position: u64, length: u32) -> RecordHeader {
+fn header(position: u64, length: u32) -> RecordHeader {
     RecordHeader { position, length }
 }
 
@@ -21,19 +21,19 @@ fn every_state_of_a_record_is_seen_and_nothing_is_consumed() {
     kernel.output(b"behind", Commit::Adaptive);
     let seen: Vec<PendingRecord> = peek.pending().collect();
     let expected = [
-        PendingRecord::Committed(place(0, 4)),
-        PendingRecord::Discarded(place(16, 3)),
-        PendingRecord::Busy(place(32, 20)),
-        PendingRecord::Committed(place(64, 6)),
+        PendingRecord::Committed(header(0, 4)),
+        PendingRecord::Discarded(header(16, 3)),
+        PendingRecord::Busy(header(32, 20)),
+        PendingRecord::Committed(header(64, 6)),
     ];
     assert_eq!(seen, expected);
     let mut payload = Vec::new();
-    assert!(peek.copy(place(64, 6), &mut payload));
+    assert!(peek.copy(header(64, 6), &mut payload));
     assert_eq!(payload, b"behind");
     assert_eq!(peek.positions(), ring.positions());
     assert_eq!(peek.capacity(), 256);
     assert_eq!(super::drain(&mut ring), [b"read"]);
-    assert!(!peek.copy(place(0, 4), &mut payload), "released");
+    assert!(!peek.copy(header(0, 4), &mut payload), "released");
     assert!(payload.is_empty());
     drop(busy);
 }
@@ -46,11 +46,11 @@ fn a_walk_that_is_overtaken_says_so_and_goes_on_with_what_is_left() {
     }
     let peek = kernel.peek();
     let mut pending = peek.pending();
-    assert_eq!(pending.next(), Some(PendingRecord::Committed(place(0, 1))));
+    assert_eq!(pending.next(), Some(PendingRecord::Committed(header(0, 1))));
     assert_eq!(ring.batch().unwrap().at_most(3).count(), 3);
     let overtaken = PendingRecord::Overtaken { from: 16, to: 48 };
     assert_eq!(pending.next(), Some(overtaken));
-    assert_eq!(pending.next(), Some(PendingRecord::Committed(place(48, 1))));
+    assert_eq!(pending.next(), Some(PendingRecord::Committed(header(48, 1))));
     // Beyond everything that the walk was to tell of.
     super::drain(&mut ring);
     kernel.output(b"new", Commit::Adaptive);
@@ -71,13 +71,13 @@ fn a_bystander_sees_the_same_wherever_the_positions_are() {
         }
         let at = |record: u64| start.wrapping_add(16 * record);
         let seen: Vec<PendingRecord> = peek.pending().collect();
-        assert_eq!(seen, [0, 1, 2].map(|record| PendingRecord::Committed(place(at(record), 1))), "from {start}");
+        assert_eq!(seen, [0, 1, 2].map(|record| PendingRecord::Committed(header(at(record), 1))), "from {start}");
         assert_eq!(peek.positions().waiting(), 48);
         let mut payload = Vec::new();
-        assert!(peek.copy(place(at(1), 1), &mut payload));
+        assert!(peek.copy(header(at(1), 1), &mut payload));
         assert_eq!(payload, [1]);
         assert_eq!(ring.batch().unwrap().at_most(2).count(), 2);
-        assert!(!peek.copy(place(at(1), 1), &mut payload), "released");
+        assert!(!peek.copy(header(at(1), 1), &mut payload), "released");
         assert_eq!(peek.pending().count(), 1);
         assert_eq!(peek.positions(), ring.positions());
     }
@@ -132,9 +132,9 @@ fn what_a_moving_ring_shows_is_true() {
     let kernel = kernel.watched();
     let peek = kernel.peek();
     // Number n has n % 24 bytes, all of them n.
-    let truth = |position_of: &[u64], place: RecordHeader, payload: &[u8]| {
-        let number = position_of.binary_search(&place.position).expect("a record's start");
-        assert_eq!(place.length, number as u32 % 24);
+    let truth = |position_of: &[u64], header: RecordHeader, payload: &[u8]| {
+        let number = position_of.binary_search(&header.position).expect("a record's start");
+        assert_eq!(header.length, number as u32 % 24);
         assert!(payload.iter().all(|byte| *byte == number as u8));
     };
     let mut position_of = Vec::new();
@@ -158,11 +158,11 @@ fn what_a_moving_ring_shows_is_true() {
             assert!(positions.waiting() <= 128, "{positions:?}");
             for seen in peek.pending() {
                 match seen {
-                    PendingRecord::Committed(place) if peek.copy(place, &mut payload) => {
-                        truth(&position_of, place, &payload);
+                    PendingRecord::Committed(header) if peek.copy(header, &mut payload) => {
+                        truth(&position_of, header, &payload);
                     }
-                    PendingRecord::Committed(place) | PendingRecord::Busy(place) => {
-                        assert!(position_of.binary_search(&place.position).is_ok());
+                    PendingRecord::Committed(header) | PendingRecord::Busy(header) => {
+                        assert!(position_of.binary_search(&header.position).is_ok());
                     }
                     PendingRecord::Overtaken { from, to } => assert!(from < to),
                     other => panic!("{other:?}"),

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::error::{At, Error};
 
-/// A finished function: every jump knows its distance. What only a linker can know, the places of maps, variables and other
+/// A finished function: every jump knows its distance. What only a linker can know, the addresses of maps, variables and other
 /// functions, is still open.
 #[derive(Clone, Debug)]
 pub struct Code {

@@ -68,7 +68,7 @@ impl Assembler {
     /// The address of a global variable, `offset` bytes into it. Needs Linux 5.2.
     #[track_caller]
     pub fn load_address(&mut self, dst: impl Writable<Width = Bits64>, variable: VariableRef, offset: u32) {
-        // The loader adds the variable's own place in its section to what the first slot holds.
+        // The loader adds the variable's own offset in its section to what the first slot holds.
         self.wide(dst, u64::from(offset), Some(Reference::Variable(variable)));
     }
 

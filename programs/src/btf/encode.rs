@@ -86,7 +86,7 @@ impl BtfWriter {
         self.order
     }
 
-    /// The place of a string, which is written once only.
+    /// The offset of a string, which is written once only.
     pub(crate) fn string(&mut self, text: &str) -> u32 {
         if text.is_empty() {
             return 0;

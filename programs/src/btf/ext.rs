@@ -57,8 +57,8 @@ pub(crate) fn encode(btf: &BtfWriter, sections: &[SectionInfo]) -> Vec<u8> {
         lines.extend([section.name, section.lines.len() as u32]);
         for info in &section.lines {
             // 22 bits of line, 10 bits of column.
-            let place = info.line << 10 | info.column.min(0x3ff);
-            lines.extend([info.offset, info.file, info.text, place]);
+            let line_col = info.line << 10 | info.column.min(0x3ff);
+            lines.extend([info.offset, info.file, info.text, line_col]);
         }
     }
 

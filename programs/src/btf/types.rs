@@ -20,7 +20,7 @@ pub enum Type {
     Array(Box<Type>, u32),
     /// Members one after another.
     Struct(Composite),
-    /// Members in the same place.
+    /// Members at the same offset.
     Union(Composite),
     /// Names for numbers.
     Enum {

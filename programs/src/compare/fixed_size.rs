@@ -159,7 +159,7 @@ impl Sender {
         Self { transport: burst.transport, size: burst.size.cast_signed(), events, heap }
     }
 
-    /// Makes [`EVENT`] the place where the record is built; goes to `refused` if the buffer says that there is none.
+    /// Makes [`EVENT`] the address where the record is built; goes to `refused` if the buffer says that there is none.
     fn room(&self, asm: &mut Assembler, refused: Label, done: Label) {
         match (self.transport, self.heap) {
             (Transport::Reserve, _) => {

@@ -32,7 +32,7 @@ const POINTER: R9 = R9;
 pub(super) const NOW: R9 = R9;
 
 /// The stack below the frame pointer: the key; the call's [`Arguments`], and when they are done with, one `struct
-/// addrinfo` in the same place; the first one's `ai_canonname`.
+/// addrinfo` at the same offset; the first one's `ai_canonname`.
 const KEY: i16 = -(size_of::<Key>() as i16);
 const ADDRINFO: i16 = KEY - size_of::<AddrInfo>() as i16;
 const ARGUMENTS: i16 = ADDRINFO;
@@ -74,7 +74,7 @@ pub(super) struct Layout {
     canonname: Field,
 }
 
-/// A string's place in the event, and the room there.
+/// A string's offset in the event, and the room there.
 struct Field {
     offset: i16,
     /// In bytes, with the closing NUL.

@@ -32,7 +32,7 @@ use crate::{
     error::Error,
 };
 
-/// The file while it grows. The symbols are made first, in the order in which handles count; each gets its place when its
+/// The file while it grows. The symbols are made first, in the order in which handles count; each gets its location when its
 /// section is written.
 struct ElfWriter<'a> {
     builder: &'a ObjectBuilder,
@@ -73,7 +73,7 @@ impl ObjectBuilder {
     }
 }
 
-/// A symbol without a place yet.
+/// A symbol without a location yet.
 fn symbol(name: &str, kind: SymbolKind, linkage: Linkage) -> Symbol {
     Symbol {
         name: name.as_bytes().to_vec(),
@@ -107,7 +107,7 @@ impl ElfWriter<'_> {
         self.file.add_section(segment, name.as_bytes().to_vec(), kind)
     }
 
-    /// Writes all functions, `.text` first, so that what a program calls has its place before the program.
+    /// Writes all functions, `.text` first, so that what a program calls has its location before the program.
     fn functions(&mut self) -> Result<Vec<SectionInfo>, Error> {
         let functions = &self.builder.functions;
         let mut names = sections(functions.iter().map(|function| function.item.section()));

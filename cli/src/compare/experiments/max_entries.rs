@@ -92,7 +92,7 @@ fn slots(max_entries: u32) -> Result<u32, Obstacle> {
     let cpu = online.first().copied().unwrap_or(0);
     let event = PerfBuffer::open(cpu, rustix::param::page_size() as u32, &silent())?;
     let fd = event.as_fd().as_raw_fd().to_ne_bytes();
-    // A key is only a place in the array here: whose event stands there, the kernel does not ask.
+    // A key is only an index into the array here: whose event stands there, the kernel does not ask.
     let taken = |key: &u32| map.update(&key.to_ne_bytes(), &fd).is_ok();
     Ok((0..64).take_while(taken).count() as u32)
 }

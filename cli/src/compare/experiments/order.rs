@@ -187,16 +187,16 @@ fn told(arrived: &[TaskEvent], parent: &str) -> Told {
     by_time.sort_by_key(|(_, life)| (life.time_ns, life.moment));
     let mut open: HashMap<u64, usize> = HashMap::new();
     let mut lives: Vec<Vec<(usize, u32)>> = Vec::new();
-    for (place, life) in by_time {
+    for (arrival, life) in by_time {
         if life.moment == TaskEventKind::Fork as u32 {
             let comm = life.comm.split(|&byte| byte == 0).next().unwrap_or_default();
             open.remove(&life.task);
             if comm == parent.as_bytes() {
                 open.insert(life.task, lives.len());
-                lives.push(vec![(place, life.moment)]);
+                lives.push(vec![(arrival, life.moment)]);
             }
         } else if let Some(moments) = open.get(&life.task).and_then(|&index| lives.get_mut(index)) {
-            moments.push((place, life.moment));
+            moments.push((arrival, life.moment));
         }
     }
     let mut told = Told::default();

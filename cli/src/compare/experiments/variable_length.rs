@@ -1,6 +1,6 @@
 //! Both carry records of varying length.
 //!
-//! Records of many lengths, each cut from another place of a map that user space has filled, are sent one by one and
+//! Records of many lengths, each cut at another offset from a map that user space has filled, are sent one by one and
 //! compared byte by byte with what should have come. Both buffers round a record up to a multiple of 8; a ring keeps
 //! the length beside it, a perf buffer keeps the rounded one. How much of the buffer a record takes is read off the
 //! buffer's own positions.
@@ -26,7 +26,7 @@ const WAYS: [Transport; 2] = [Transport::Heap, Transport::Output];
 struct Parcel {
     way: Transport,
     length: u32,
-    /// Every byte arrived, in its place.
+    /// Every byte arrived, at its offset.
     same: bool,
     /// The buffer told the length as it was.
     exact: bool,

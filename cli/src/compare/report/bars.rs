@@ -35,22 +35,22 @@ pub(super) fn draw(axis: &Axis, series: &[String], groups: &[(String, Vec<Option
     let mut drawing = names;
     drawing.push_str(&text(12.0, 18.0, "start", &axis.label));
     for tick in scale.ticks() {
-        let place = scale.place(tick);
-        drawing.push_str(&line((place, top), (place, bottom), GRID));
-        drawing.push_str(&text(place, bottom + 18.0, "middle", &label(tick)));
+        let x = scale.coordinate(tick);
+        drawing.push_str(&line((x, top), (x, bottom), GRID));
+        drawing.push_str(&text(x, bottom + 18.0, "middle", &label(tick)));
     }
     let mut y = top + GAP / 2.0;
     for (name, bars) in groups {
         let rows = height(name, bars) as f64 * BAR;
         let lines = name.lines().count() as f64;
         for (index, part) in name.lines().enumerate() {
-            let place = y + rows / 2.0 + (index as f64 - (lines - 1.0) / 2.0) * (BAR - 1.0) + 4.5;
-            drawing.push_str(&text(left - 10.0, place, "end", part));
+            let baseline = y + rows / 2.0 + (index as f64 - (lines - 1.0) / 2.0) * (BAR - 1.0) + 4.5;
+            drawing.push_str(&text(left - 10.0, baseline, "end", part));
         }
-        let mut place = y + (rows - bars.iter().flatten().count() as f64 * BAR) / 2.0;
+        let mut bar_top = y + (rows - bars.iter().flatten().count() as f64 * BAR) / 2.0;
         for (index, point) in bars.iter().enumerate().filter_map(|(index, point)| Some((index, point.as_ref()?))) {
-            drawing.push_str(&drawn(index, point, place, &scale));
-            place += BAR;
+            drawing.push_str(&drawn(index, point, bar_top, &scale));
+            bar_top += BAR;
         }
         y += rows + GAP;
     }
@@ -65,13 +65,13 @@ fn height(name: &str, bars: &[Option<Point>]) -> usize {
 
 /// A bar, the spread of its end, and the figure.
 fn drawn(series: usize, point: &Point, y: f64, scale: &Scale) -> String {
-    let (from, to) = (scale.place(0.0), scale.place(point.y));
+    let (from, to) = (scale.coordinate(0.0), scale.coordinate(point.y));
     // Nothing is drawn as nothing.
     let mut drawing =
         if point.y == 0.0 { String::new() } else { bar(series, from, y + 2.0, (to - from).max(1.0), BAR - 4.0) };
     let mut end = to;
     if point.low < point.high {
-        let (low, high) = (scale.place(point.low), scale.place(point.high));
+        let (low, high) = (scale.coordinate(point.low), scale.coordinate(point.high));
         drawing.push_str(&line((low, y + BAR / 2.0), (high, y + BAR / 2.0), "#000000"));
         end = end.max(high);
     }

@@ -24,14 +24,14 @@ pub(super) fn draw(x: &Axis, y: &Axis, series: &[(String, Vec<Point>)]) -> (Stri
     let mut drawing = String::new();
 
     for tick in up.ticks() {
-        let place = up.place(tick);
-        drawing.push_str(&line((LEFT, place), (RIGHT, place), GRID));
-        drawing.push_str(&text(LEFT - 6.0, place + 4.5, "end", &label(tick)));
+        let at = up.coordinate(tick);
+        drawing.push_str(&line((LEFT, at), (RIGHT, at), GRID));
+        drawing.push_str(&text(LEFT - 6.0, at + 4.5, "end", &label(tick)));
     }
     for tick in across_ticks(&across, points().map(|point| point.x)) {
-        let place = across.place(tick);
-        drawing.push_str(&line((place, BOTTOM), (place, BOTTOM + 5.0), AXIS));
-        drawing.push_str(&text(place, BOTTOM + 20.0, "middle", &label(tick)));
+        let at = across.coordinate(tick);
+        drawing.push_str(&line((at, BOTTOM), (at, BOTTOM + 5.0), AXIS));
+        drawing.push_str(&text(at, BOTTOM + 20.0, "middle", &label(tick)));
     }
     drawing.push_str(&line((LEFT, BOTTOM), (RIGHT, BOTTOM), AXIS));
     drawing.push_str(&text(12.0, 18.0, "start", &y.label));
@@ -61,7 +61,7 @@ fn across_ticks(scale: &Scale, values: impl Iterator<Item = f64>) -> Vec<f64> {
     let half = |value: f64| display_width(&label(value)) as f64 / 2.0 * DIGIT;
     let mut ticks: Vec<f64> = Vec::new();
     for &value in &values {
-        let room = |&last: &f64| scale.place(value) - scale.place(last) > half(last) + half(value) + BETWEEN;
+        let room = |&last: &f64| scale.coordinate(value) - scale.coordinate(last) > half(last) + half(value) + BETWEEN;
         if ticks.last().is_none_or(room) {
             ticks.push(value);
         }
@@ -74,10 +74,10 @@ fn curve(series: usize, points: &[Point], across: &Scale, up: &Scale) -> String 
     let mut path = String::new();
     let mut marks = String::new();
     for (index, point) in points.iter().enumerate() {
-        let (x, y) = (across.place(point.x), up.place(point.y));
+        let (x, y) = (across.coordinate(point.x), up.coordinate(point.y));
         path.push_str(&format!("{}{x:.1} {y:.1}", if index == 0 { 'M' } else { 'L' }));
         if point.low < point.high {
-            marks.push_str(&line((x, up.place(point.low)), (x, up.place(point.high)), color(series)));
+            marks.push_str(&line((x, up.coordinate(point.low)), (x, up.coordinate(point.high)), color(series)));
         }
         if points.len() <= MARKED {
             marks.push_str(&marker(series, x, y));

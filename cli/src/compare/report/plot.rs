@@ -51,7 +51,7 @@ pub(super) fn marker(series: usize, x: f64, y: f64) -> String {
     }
 }
 
-/// Text at a place; `anchor` is `start`, `middle` or `end`.
+/// Text at a point; `anchor` is `start`, `middle` or `end`.
 pub(super) fn text(x: f64, y: f64, anchor: &str, text: &str) -> String {
     format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>\n", escaped(text))
 }
@@ -61,7 +61,7 @@ pub(super) fn line(from: (f64, f64), to: (f64, f64), color: &str) -> String {
     format!("<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{color}\"/>\n")
 }
 
-/// The series' names beside what stands for them, from `top` on; and where that ends. A series' number is its place
+/// The series' names beside what stands for them, from `top` on; and where that ends. A series' number is its index
 /// among all of them: those without figures keep theirs, so that a name has one color in all plots of an experiment.
 pub(super) fn legend<'n>(
     names: impl IntoIterator<Item = (usize, &'n str)>,

@@ -1,4 +1,4 @@
-//! From figures to places on paper, and where an axis has its ticks.
+//! From figures to coordinates on paper, and where an axis has its ticks.
 
 use crate::compare::data::{Axis, number};
 
@@ -30,7 +30,7 @@ impl Scale {
     }
 
     /// Where a value is; what lies beyond an end is put there.
-    pub(super) fn place(&self, value: f64) -> f64 {
+    pub(super) fn coordinate(&self, value: f64) -> f64 {
         let bend = |value: f64| if self.logarithmic { value.max(f64::MIN_POSITIVE).log10() } else { value };
         let share = (bend(value) - bend(self.from)) / (bend(self.to) - bend(self.from));
         self.start + share.clamp(0.0, 1.0) * (self.end - self.start)
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn a_linear_scale_begins_at_zero_and_has_round_ticks() {
         let scale = Scale::over(&Axis::linear(""), [7.0, 93.0].into_iter(), 0.0, 100.0);
-        assert_eq!((scale.place(0.0), scale.place(100.0)), (0.0, 100.0));
+        assert_eq!((scale.coordinate(0.0), scale.coordinate(100.0)), (0.0, 100.0));
         assert_eq!(scale.ticks(), [0.0, 25.0, 50.0, 75.0, 100.0]);
     }
 
@@ -98,13 +98,16 @@ mod tests {
     fn a_logarithmic_scale_has_decades() {
         let scale = Scale::over(&Axis::logarithmic(""), [1.0, 1000.0].into_iter(), 0.0, 100.0);
         assert_eq!(scale.ticks(), [1.0, 10.0, 100.0, 1000.0]);
-        assert!((scale.place(10.0) - scale.place(1.0) - scale.place(100.0) + scale.place(10.0)).abs() < 1e-9);
+        assert!(
+            (scale.coordinate(10.0) - scale.coordinate(1.0) - scale.coordinate(100.0) + scale.coordinate(10.0)).abs()
+                < 1e-9
+        );
         // Two decades and a half would have two ticks.
         let scale = Scale::over(&Axis::logarithmic(""), [0.12, 33.0].into_iter(), 0.0, 100.0);
         assert_eq!(scale.ticks().iter().map(|&tick| label(tick)).collect::<Vec<_>>(), ["0.3", "1", "3", "10", "30"]);
         // Nothing to show, nothing to fear.
         let empty = Scale::over(&Axis::logarithmic(""), [f64::NAN, 0.0].into_iter(), 0.0, 100.0);
-        assert!(empty.place(0.0).is_finite() && empty.ticks().len() > 1);
+        assert!(empty.coordinate(0.0).is_finite() && empty.ticks().len() > 1);
     }
 
     #[test]

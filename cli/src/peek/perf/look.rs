@@ -166,7 +166,7 @@ impl Look {
         if !self.backward {
             marks.insert(0, mark('T', "data_tail", "consumer", self.data_tail));
         }
-        let word = |place, who, name, position| Word { place, who, text: format!("{name} {position}") };
+        let word = |location, who, name, position| Word { location, who, text: format!("{name} {position}") };
         let block = |record: &Record| Block {
             position: record.position,
             space: record.bytes,

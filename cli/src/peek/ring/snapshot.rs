@@ -184,10 +184,10 @@ impl Snapshot {
         let mut snapshot = Self::positions(peek, what);
         let oldest = snapshot.oldest();
         for seen in peek.pending() {
-            let (place, state) = match seen {
-                PendingRecord::Committed(place) => (place, State::Committed),
-                PendingRecord::Discarded(place) => (place, State::Discarded),
-                PendingRecord::Busy(place) => (place, State::Busy),
+            let (header, state) = match seen {
+                PendingRecord::Committed(header) => (header, State::Committed),
+                PendingRecord::Discarded(header) => (header, State::Discarded),
+                PendingRecord::Busy(header) => (header, State::Busy),
                 PendingRecord::Overtaken { from, to } => {
                     snapshot.released_meanwhile = snapshot.released_meanwhile.wrapping_add(to.wrapping_sub(from));
                     continue;
@@ -200,10 +200,10 @@ impl Snapshot {
                 _ => continue,
             };
             // Later records belong to the next snapshot: records and positions must fit each other.
-            if place.position.wrapping_sub(oldest) >= snapshot.fill_bytes {
+            if header.position.wrapping_sub(oldest) >= snapshot.fill_bytes {
                 break;
             }
-            snapshot.add(peek, place, state, payloads);
+            snapshot.add(peek, header, state, payloads);
         }
         snapshot
     }
@@ -225,7 +225,7 @@ impl Snapshot {
         }
     }
 
-    fn add(&mut self, peek: &Peek, place: RecordHeader, state: State, payloads: usize) {
+    fn add(&mut self, peek: &Peek, header: RecordHeader, state: State, payloads: usize) {
         self.count(state);
         if self.records.len() >= MOST_LISTED {
             self.not_listed += 1;
@@ -233,12 +233,12 @@ impl Snapshot {
         }
         let mut payload = Vec::new();
         let wanted = state == State::Committed && self.records.len() < payloads;
-        let payload = (wanted && peek.copy(place, &mut payload)).then_some(payload);
-        let offset = place.position & self.bytes.wrapping_sub(1);
+        let payload = (wanted && peek.copy(header, &mut payload)).then_some(payload);
+        let offset = header.position & self.bytes.wrapping_sub(1);
         self.records.push(Waiting {
-            position: place.position,
+            position: header.position,
             offset,
-            length: place.length,
+            length: header.length,
             state,
             payload,
             value: None,
@@ -301,8 +301,8 @@ impl Snapshot {
             bytes: self.bytes,
             twice: true,
             words: vec![
-                Word { place: "page 0", who: consumer, text: format!("consumer_pos {}", self.consumer_pos) },
-                Word { place: "page 1", who: producer, text: second },
+                Word { location: "page 0", who: consumer, text: format!("consumer_pos {}", self.consumer_pos) },
+                Word { location: "page 1", who: producer, text: second },
             ],
             marks,
             oldest: self.oldest(),

@@ -115,7 +115,7 @@ fn marks(pid: u32) -> Vec<String> {
     /// `starttime`, `vsize`, `startcode`: the 22nd, 23rd and 26th field.
     const WANTED: [usize; 3] = [22, 23, 26];
     let fields: Vec<_> = fields.split_whitespace().collect();
-    WANTED.iter().filter_map(|place| fields.get(place - 3)).map(|&field| field.to_owned()).collect()
+    WANTED.iter().filter_map(|number| fields.get(number - 3)).map(|&field| field.to_owned()).collect()
 }
 
 #[cfg(test)]

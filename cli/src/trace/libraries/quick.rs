@@ -67,17 +67,17 @@ fn look(file: &File, function: &str) -> Option<Quick> {
     for number in 0..(size / 16).min(MOST) {
         let at = start.checked_add(number * 16)?;
         let value = long(file, at.checked_add(8)?)?;
-        let place = || {
+        let offset = || {
             let segment = segments.iter().find(|one| value >= one.address && value - one.address < one.size)?;
             segment.offset.checked_add(value - segment.address)
         };
         match long(file, at)? {
             0 => break,
             DT_NEEDED => needs_others = true,
-            DT_HASH => old = place(),
-            DT_GNU_HASH => gnu = place(),
-            DT_STRTAB => strings = place(),
-            DT_SYMTAB => symbols = place(),
+            DT_HASH => old = offset(),
+            DT_GNU_HASH => gnu = offset(),
+            DT_STRTAB => strings = offset(),
+            DT_SYMTAB => symbols = offset(),
             _ => {}
         }
     }

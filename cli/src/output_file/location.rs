@@ -24,12 +24,12 @@ use crate::{outlet::Outlet, signals};
 
 /// A name in a directory.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub(super) directory: Arc<OwnedFd>,
     pub(super) name: OsString,
 }
 
-impl Place {
+impl Location {
     /// Opens the directory that holds the name.
     pub(super) fn new(path: &Path) -> Result<Self, Refused> {
         let nameless = path.as_os_str().as_bytes().ends_with(b"/") || path.as_os_str().as_bytes().ends_with(b"/.");
@@ -42,12 +42,12 @@ impl Place {
         Ok(Self { directory: Arc::new(directory), name: name.to_owned() })
     }
 
-    /// Returns the place of a regular file, which may exist or not; anything else is refused.
+    /// Returns the location of a regular file, which may exist or not; anything else is refused.
     pub(crate) fn of_regular_file(path: &Path) -> Result<Self, Refused> {
-        let place = Self::new(path)?;
-        match place.existing()? {
+        let location = Self::new(path)?;
+        match location.existing()? {
             Some(there) if !is_regular(&there) => Err(Refused::Because("it is no file")),
-            _ => Ok(place),
+            _ => Ok(location),
         }
     }
 
