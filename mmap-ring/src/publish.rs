@@ -1,4 +1,5 @@
-//! What a consumer remembers between two batches, and the store that releases records.
+//! What a consumer remembers between two batches, and the store of its position that releases records. (A ring that overwrites has
+//! nothing to release; `overwrite.rs` stores the position itself.)
 
 use std::sync::atomic::Ordering;
 

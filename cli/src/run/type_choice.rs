@@ -1,4 +1,4 @@
-//! The type of a record, and how it is known.
+//! The type of a record, and how it is known: the result of `record_type.rs`, which takes it from `type_candidates.rs`.
 
 use cutaway::btf::{Btf, Type, Value};
 

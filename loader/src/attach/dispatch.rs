@@ -1,4 +1,5 @@
-//! From a program to where it is attached: by its section, and by what an [`AttachContext`] adds.
+//! From a program to where it is attached: by its section, and by what an [`AttachContext`] adds. (Its attach type was chosen
+//! in `object/program_section.rs`.)
 
 #[cfg(feature = "uprobe")]
 use std::path::Path;
