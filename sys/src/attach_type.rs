@@ -1,9 +1,7 @@
 //! `enum bpf_attach_type`, with the kernel's names. Which one a program gets is chosen by its section's name, in the loader's
 //! `object/program_section.rs`.
 
-use std::fmt;
-
-use crate::names::nth;
+use crate::names::{nth, shown_by_name};
 
 /// An attach type: a number of `enum bpf_attach_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name without
 /// its prefix, e.g. `TRACE_FENTRY`.
@@ -102,20 +100,7 @@ attach_types! {
     58 TRACE_FSESSION "BPF_TRACE_FSESSION",
 }
 
-impl fmt::Display for AttachType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "attach type {}", self.0),
-        }
-    }
-}
-
-impl fmt::Debug for AttachType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+shown_by_name!(AttachType, "attach type");
 
 #[cfg(test)]
 mod tests {

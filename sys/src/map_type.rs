@@ -1,8 +1,6 @@
 //! `enum bpf_map_type`, with the kernel's names and the version that added each type.
 
-use std::fmt;
-
-use crate::names::nth;
+use crate::names::{nth, shown_by_name};
 
 /// A map type: a number of `enum bpf_map_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name without its
 /// prefix, e.g. `RINGBUF`.
@@ -115,20 +113,7 @@ impl MapType {
     }
 }
 
-impl fmt::Display for MapType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "map type {}", self.0),
-        }
-    }
-}
-
-impl fmt::Debug for MapType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+shown_by_name!(MapType, "map type");
 
 #[cfg(test)]
 mod tests {

@@ -8,3 +8,24 @@
 pub fn nth(names: &'static str, index: usize) -> Option<&'static str> {
     names.split_ascii_whitespace().nth(index).filter(|&name| name != "-")
 }
+
+/// Displays a newtype over a number of one of the kernel's enumerations by its name, or as `$what NUMBER` without one.
+macro_rules! shown_by_name {
+    ($type:ident, $what:literal) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match self.name() {
+                    Some(name) => f.write_str(name),
+                    None => write!(f, concat!($what, " {}"), self.0),
+                }
+            }
+        }
+
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+pub(crate) use shown_by_name;

@@ -1,8 +1,6 @@
 //! `enum bpf_prog_type`, with the kernel's names.
 
-use std::fmt;
-
-use crate::names::nth;
+use crate::names::{nth, shown_by_name};
 
 /// A program type: a number of `enum bpf_prog_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name without
 /// its prefix, e.g. `KPROBE` (the type of uprobe programs as well).
@@ -67,20 +65,7 @@ program_types! {
     32 NETFILTER "BPF_PROG_TYPE_NETFILTER",
 }
 
-impl fmt::Display for ProgramType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "program type {}", self.0),
-        }
-    }
-}
-
-impl fmt::Debug for ProgramType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+shown_by_name!(ProgramType, "program type");
 
 #[cfg(test)]
 mod tests {
