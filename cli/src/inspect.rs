@@ -7,9 +7,9 @@
 //!     show.rs          the report as text
 //! ```
 //!
-//! Nothing is loaded and no privileges are needed: a *dry run* links the programs against the running kernel's types or those
-//! of a file. What cannot be worked out here is said beside what can. An object for machines of the other byte order is
-//! described without a dry run.
+//! Nothing is loaded and no privileges are needed: a *dry run* links the programs against the running kernel's types or
+//! those of a file. What cannot be worked out here is said beside what can. An object for machines of the other byte
+//! order is described without a dry run.
 
 mod listing;
 mod report;

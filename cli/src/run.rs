@@ -19,8 +19,8 @@
 //!     summary.rs          what has come and what was lost
 //! ```
 //!
-//! One program that cannot run here does not keep the rest from running. Maps that an object wants to be pinned are not, unless
-//! a directory is given: a run that only looks at an object must not consume another process's events.
+//! One program that cannot run here does not keep the rest from running. Maps that an object wants to be pinned are
+//! not, unless a directory is given: a run that only looks at an object must not consume another process's events.
 
 mod arguments;
 mod attach;

@@ -1,6 +1,7 @@
 //! Sets a global variable before loading, and reads another one while the program runs.
 //!
-//! The object, for example `example-global.o` of `cargo xtask objects`, has the variables `step` in `.rodata` and `total` in `.bss`, 8 bytes each.
+//! The object, for example `example-global.o` of `cargo xtask objects`, has the variables `step` in `.rodata` and
+//! `total` in `.bss`, 8 bytes each.
 
 use cutaway::Object;
 

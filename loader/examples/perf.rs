@@ -1,7 +1,8 @@
-//! Loads an object, attaches its programs, and reads the records of its perf buffers, one buffer for each CPU: who executes
-//! a file.
+//! Loads an object, attaches its programs, and reads the records of its perf buffers, one buffer for each CPU: who
+//! executes a file.
 //!
-//! The object, for example `example-perf.o` of `cargo xtask objects`, has a perf event array `events` whose records are a PID of 4 bytes.
+//! The object, for example `example-perf.o` of `cargo xtask objects`, has a perf event array `events` whose records are
+//! a PID of 4 bytes.
 
 use cutaway::Object;
 use cutaway::perf_reader::{Options, Record};

@@ -1,6 +1,7 @@
 //! Pins a map in a BPF file system, or reuses the map that is pinned there: its count survives this process.
 //!
-//! The object, for example `example-pin.o` of `cargo xtask objects`, has an array `calls` of one count of 8 bytes, pinned by name.
+//! The object, for example `example-pin.o` of `cargo xtask objects`, has an array `calls` of one count of 8 bytes,
+//! pinned by name.
 
 use cutaway::Object;
 

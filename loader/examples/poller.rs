@@ -1,8 +1,8 @@
-//! Loads an object, attaches its programs, and reads the records of all its rings and perf buffers in one wait: who executes
-//! a file.
+//! Loads an object, attaches its programs, and reads the records of all its rings and perf buffers in one wait: who
+//! executes a file.
 //!
-//! The object, for example `example-ring.o` or `example-perf.o` of `cargo xtask objects`, has records that are a PID of 4 bytes.
-//! The end of standard input stops it.
+//! The object, for example `example-ring.o` or `example-perf.o` of `cargo xtask objects`, has records that are a PID of
+//! 4 bytes. The end of standard input stops it.
 
 use cutaway::perf_reader::{Options, Record};
 use cutaway::{MapType, Object, Poller, Source, Wake};

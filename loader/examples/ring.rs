@@ -1,6 +1,7 @@
 //! Loads an object, attaches its programs, and reads the records of its ring: who executes a file.
 //!
-//! The object, for example `example-ring.o` of `cargo xtask objects`, has a ring `events` whose records are a PID of 4 bytes.
+//! The object, for example `example-ring.o` of `cargo xtask objects`, has a ring `events` whose records are a PID of 4
+//! bytes.
 
 use cutaway::{Object, Wake};
 

@@ -1,6 +1,7 @@
 //! Attaches a program to a function of a library by hand: its section names no function.
 //!
-//! The object, for example `example-uprobe.o` of `cargo xtask objects`, has a program `count` in the section `uprobe` and a variable `total` of 8 bytes.
+//! The object, for example `example-uprobe.o` of `cargo xtask objects`, has a program `count` in the section `uprobe`
+//! and a variable `total` of 8 bytes.
 
 use std::net::ToSocketAddrs;
 

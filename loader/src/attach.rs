@@ -1,8 +1,8 @@
 //! Attaching: a program starts to run when something happens.
 //!
 //! Most files are one kind of attach point, with a type that names one. Each ends in a [`Link`].
-//! [`Program::attach_with`](crate::Program::attach_with) (`dispatch`) chooses among them by the program's section, with what
-//! an [`AttachContext`] adds; `needs` says which settings a program takes and needs.
+//! [`Program::attach_with`](crate::Program::attach_with) (`dispatch`) chooses among them by the program's section, with
+//! what an [`AttachContext`] adds; `needs` says which settings a program takes and needs.
 //!
 //! | the section begins with | attached by |
 //! | --- | --- |

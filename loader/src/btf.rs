@@ -7,10 +7,10 @@
 //!     strings   \0 int \0 task_struct \0 pid \0 …  a name is an offset into them
 //! ```
 //!
-//! A type is known by its id. Id 0, `void`, is not in the file. [`Btf`] is a view: it borrows the bytes and owns an index
-//! of where each type begins. [`Btf::parse`] checks every length, every name offset and every type id once, so that reading
-//! cannot fail or panic. It does not rule out types that contain themselves, or structures whose members lie outside:
-//! every walk from type to type is bounded.
+//! A type is known by its id. Id 0, `void`, is not in the file. [`Btf`] is a view: it borrows the bytes and owns an
+//! index of where each type begins. [`Btf::parse`] checks every length, every name offset and every type id once, so
+//! that reading cannot fail or panic. It does not rule out types that contain themselves, or structures whose members
+//! lie outside: every walk from type to type is bounded.
 //!
 //! Modules' BTF is *split*: its types and strings continue those of the kernel ([`Btf::parse_split`]).
 //!

@@ -1,7 +1,7 @@
 //! From a map to the reader of what comes out of it.
 //!
-//! The readers know no maps and no bpf(2): one takes a file descriptor to map, the other opens perf events, which are put
-//! into an array here.
+//! The readers know no maps and no bpf(2): one takes a file descriptor to map, the other opens perf events, which are
+//! put into an array here.
 //!
 //! | file | content |
 //! | --- | --- |

@@ -1,9 +1,9 @@
 //! A dry run: works out what loading would pass to the kernel, without a system call.
 //!
 //! Everything between the file and the system calls happens here as it does in [`Object::load`]: the object's BTF is
-//! completed, instructions are adapted to a kernel's types, externs are found in them, and each program is linked with what
-//! it calls. The kernel's types come as bytes, so that it can be any kernel's, or are those of the running one; fds
-//! of maps are made up.
+//! completed, instructions are adapted to a kernel's types, externs are found in them, and each program is linked with
+//! what it calls. The kernel's types come as bytes, so that it can be any kernel's, or are those of the running one;
+//! fds of maps are made up.
 
 use cutaway_sys::Instruction;
 
@@ -57,8 +57,8 @@ pub struct Subprog {
 }
 
 impl Object {
-    /// Works out what [`Object::load`] would hand to a kernel whose BTF is `kernel`, without asking any kernel. Constants of
-    /// the kernel's configuration are those of [`Object::set_kconfig`]; modules and addresses are unknown
+    /// Works out what [`Object::load`] would hand to a kernel whose BTF is `kernel`, without asking any kernel.
+    /// Constants of the kernel's configuration are those of [`Object::set_kconfig`]; modules and addresses are unknown
     /// here.
     ///
     /// # Errors
@@ -69,8 +69,8 @@ impl Object {
     }
 
     /// Works out what [`Object::load`] would hand to the running kernel. It reads what everybody may read, the kernel's
-    /// types (Linux 5.4), its configuration and its symbols, and needs no privileges; without them addresses may be hidden and
-    /// modules' types out of reach, and the answer says so. Nothing is loaded.
+    /// types (Linux 5.4), its configuration and its symbols, and needs no privileges; without them addresses may be
+    /// hidden and modules' types out of reach, and the answer says so. Nothing is loaded.
     ///
     /// # Errors
     ///
@@ -95,8 +95,8 @@ impl Object {
         let addresses = link::addresses(maps.iter().zip(1..));
         let mut room = MOST;
         let programs = plan.programs(self).map(|program| {
-            // A module's BTF that cannot be opened. Whether a kernel has the target at all is not asked: modules of a kernel
-            // that is given as bytes are unknown.
+            // A module's BTF that cannot be opened. Whether a kernel has the target at all is not asked: modules of a
+            // kernel that is given as bytes are unknown.
             let linked = plan.resolved.targets.refusal(program).map_or(Ok(()), Err);
             let linked =
                 linked.and_then(|()| link::link(self, &plan.resolved, &addresses, program)).and_then(|linked| {
@@ -120,8 +120,8 @@ impl Object {
     }
 }
 
-/// Slots of eight bytes in all programs together. Each has what it calls behind it, so a small file could ask for any amount of
-/// memory; loading forgets each before the next.
+/// Slots of eight bytes in all programs together. Each has what it calls behind it, so a small file could ask for any
+/// amount of memory; loading forgets each before the next.
 const MOST: usize = 8 << 20;
 
 fn too_many() -> Error {

@@ -7,8 +7,8 @@
 //!     byteswap.rs    objects of the other byte order
 //! ```
 //!
-//! What a section *means* is decided by later stages, which rely on what is established here: each section lies within the
-//! file, each symbol within its section, each relocation on an instruction of the section that it changes.
+//! What a section *means* is decided by later stages, which rely on what is established here: each section lies within
+//! the file, each symbol within its section, each relocation on an instruction of the section that it changes.
 
 mod byteswap;
 mod file;
@@ -127,8 +127,8 @@ impl Elf {
         inside.map(|((_, offset), symbol)| (*offset, self.symbol(*symbol)))
     }
 
-    /// Returns where sections of variables, and that of the license, hold addresses, which nothing fills in: section, and
-    /// bytes from its start; ascending.
+    /// Returns where sections of variables, and that of the license, hold addresses, which nothing fills in: section,
+    /// and bytes from its start; ascending.
     pub(crate) fn addresses(&self) -> &[(SectionIndex, u64)] {
         &self.0.addresses
     }

@@ -44,8 +44,8 @@ pub enum Error {
         program: String,
         /// The line of the log that says why.
         sentence: String,
-        /// Where it got to: the instruction, counted from the program's start, and if the object was compiled with it the line
-        /// of source, with its file since Linux 6.10; `None` if what is wrong is no single instruction's.
+        /// Where it got to: the instruction, counted from the program's start, and if the object was compiled with it
+        /// the line of source, with its file since Linux 6.10; `None` if what is wrong is no single instruction's.
         at: Option<String>,
         /// The kernel's answer to the first load.
         errno: Errno,

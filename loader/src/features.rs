@@ -58,7 +58,8 @@ pub fn perf_event_array() -> Support {
     })
 }
 
-/// `bpf_get_attach_cookie`, which gives a program the number that it was attached with: by loading a program that calls it.
+/// `bpf_get_attach_cookie`, which gives a program the number that it was attached with: by loading a program that calls
+/// it.
 #[must_use]
 #[doc(alias("bpf_get_attach_cookie", "libbpf_probe_bpf_helper"))]
 pub fn attach_cookie() -> Support {

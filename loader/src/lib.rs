@@ -9,8 +9,8 @@
 //!                                                                      └─perf_buffers()─▶ perf_reader::AdaptiveReader
 //! ```
 //!
-//! [`Object::parse`] makes no system call. [`Object::load`] makes the maps, links the instructions, and has the verifier
-//! check them. A [`Link`] keeps a program attached and detaches it when dropped.
+//! [`Object::parse`] makes no system call. [`Object::load`] makes the maps, links the instructions, and has the
+//! verifier check them. A [`Link`] keeps a program attached and detaches it when dropped.
 //!
 //! # Coming from libbpf, aya or cilium/ebpf
 //!
@@ -52,15 +52,15 @@
 //! | ask what the kernel supports | [`features`] | `libbpf_probe_bpf_map_type` and its like | `sys::is_map_supported` and its like | package `features` |
 //! | list all maps of the machine | [`system::maps`] | `bpf_map_get_next_id` | `maps::loaded_maps` | `MapGetNextID` |
 //!
-//! The repository has a short program for each of six of them: load, attach and read a ring (`loader/examples/ring.rs`), set
-//! a global variable (`global.rs`), pin and reuse a map (`pin.rs`), attach a uprobe by hand (`uprobe.rs`), read perf buffers
-//! (`perf.rs`), batch operations (`batch.rs`).
+//! The repository has a short program for each of six of them: load, attach and read a ring
+//! (`loader/examples/ring.rs`), set a global variable (`global.rs`), pin and reuse a map (`pin.rs`), attach a uprobe by
+//! hand (`uprobe.rs`), read perf buffers (`perf.rs`), batch operations (`batch.rs`).
 //!
 //! # Features
 //!
-//! All but `debugdata` are on by default. `ring`, `perf` and `debugdata` bring a crate each, the others only code. A small
-//! program leaves out what its objects do not need, which makes its build shorter, too; an object that needs a feature that
-//! is left out is refused with an error that names it.
+//! All but `debugdata` are on by default. `ring`, `perf` and `debugdata` bring a crate each, the others only code. A
+//! small program leaves out what its objects do not need, which makes its build shorter, too; an object that needs a
+//! feature that is left out is refused with an error that names it.
 //!
 //! | feature | for |
 //! | --- | --- |
@@ -85,8 +85,8 @@
 //! Every system call is reported to the crate `log` at level `trace` under the target `syscall`, with its arguments by
 //! the kernel's names as key-values and the reason for it as the message.
 //!
-//! The repository's book walks through these calls one after the other (`docs/7-loading-by-hand.md`), and through programs
-//! that embed this crate (`docs/9-embedding.md`).
+//! The repository's book walks through these calls one after the other (`docs/7-loading-by-hand.md`), and through
+//! programs that embed this crate (`docs/9-embedding.md`).
 //!
 //! Linux 5.5 is the oldest kernel that this crate is written for; what needs a newer one says so.
 

@@ -1,25 +1,26 @@
-//! Links a program: it and the functions that it calls become one sequence of instructions, with the fds of maps in place.
+//! Links a program: it and the functions that it calls become one sequence of instructions, with the fds of maps in
+//! place.
 //!
-//! **Maps.** `r1 = events ll` is a 16-byte load whose relocation names a symbol. If the symbol is a map, the load's source
-//! register becomes `BPF_PSEUDO_MAP_FD` and its immediate the fd. If the symbol lies in a data section, the source register
-//! becomes `BPF_PSEUDO_MAP_VALUE`; the first half holds the fd of the one-element map of that section, the second half the
-//! offset in it.
+//! **Maps.** `r1 = events ll` is a 16-byte load whose relocation names a symbol. If the symbol is a map, the load's
+//! source register becomes `BPF_PSEUDO_MAP_FD` and its immediate the fd. If the symbol lies in a data section, the
+//! source register becomes `BPF_PSEUDO_MAP_VALUE`; the first half holds the fd of the one-element map of that section,
+//! the second half the offset in it.
 //!
-//! **Functions.** The kernel has no linker: a program contains all that it calls. Every function reached is appended once, and
-//! each call's immediate becomes the distance, in instructions, from the one after the call. A function is known by its
-//! section *and* address, because two text sections both start at address 0. Each function follows the one that calls it first
-//! and all that its earlier calls appended. That is libbpf's order: the kernel computes a program's tag from its instructions,
-//! so the same object has the same tags with either loader.
+//! **Functions.** The kernel has no linker: a program contains all that it calls. Every function reached is appended
+//! once, and each call's immediate becomes the distance, in instructions, from the one after the call. A function is
+//! known by its section *and* address, because two text sections both start at address 0. Each function follows the one
+//! that calls it first and all that its earlier calls appended. That is libbpf's order: the kernel computes a program's
+//! tag from its instructions, so the same object has the same tags with either loader.
 //!
 //! **Exception callbacks.** `bpf_throw()` ends in a function that the program names by a tag in BTF,
 //! `exception_callback:NAME`; it comes last.
 //!
-//! **Externs.** A symbol that the file does not define is an extern ([`crate::resolve::externs`]): a constant becomes an offset
-//! in the map `.kconfig`, a variable `BPF_PSEUDO_BTF_ID` with its BTF id in the kernel, an address that address, and a call
-//! `BPF_PSEUDO_KFUNC_CALL` with the function's BTF id.
+//! **Externs.** A symbol that the file does not define is an extern ([`crate::resolve::externs`]): a constant becomes
+//! an offset in the map `.kconfig`, a variable `BPF_PSEUDO_BTF_ID` with its BTF id in the kernel, an address that
+//! address, and a call `BPF_PSEUDO_KFUNC_CALL` with the function's BTF id.
 //!
-//! **Nothing else.** An instruction that has such a source register already, without a relocation, would name an fd of this
-//! process, or an index outside the array of fds that goes with the program: it is refused.
+//! **Nothing else.** An instruction that has such a source register already, without a relocation, would name an fd of
+//! this process, or an index outside the array of fds that goes with the program: it is refused.
 
 use std::{fmt, os::fd::AsRawFd};
 
@@ -48,8 +49,8 @@ pub(crate) struct Linked {
     pub(crate) functions: Vec<(Start, usize)>,
 }
 
-/// What stands for such a location in the kernel: a map's fd, and bytes from the start of its values to where the section
-/// begins, which is 0 but in arenas.
+/// What stands for such a location in the kernel: a map's fd, and bytes from the start of its values to where the
+/// section begins, which is 0 but in arenas.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Address {
     pub(crate) fd: i32,
@@ -158,8 +159,8 @@ impl<'a> Linker<'a> {
         Ok(start as usize)
     }
 
-    /// Resolves the references of one appended function from an instruction on, up to the first that brings another function
-    /// along: that comes before the rest.
+    /// Resolves the references of one appended function from an instruction on, up to the first that brings another
+    /// function along: that comes before the rest.
     fn resolve(&mut self, key: Start, from: usize) -> Result<(), Error> {
         let known = self.functions.position(&key);
         let known = known.and_then(|index| Some((self.functions.at(index)?, (*self.starts.get(index)?)?)));
@@ -211,8 +212,8 @@ impl<'a> Linker<'a> {
         Ok(())
     }
 
-    /// The function that is `instructions` behind a symbol: none if the symbol is the function's own, as many as there are
-    /// before it if the symbol stands for its section.
+    /// The function that is `instructions` behind a symbol: none if the symbol is the function's own, as many as there
+    /// are before it if the symbol stands for its section.
     fn callee(&self, symbol: &Symbol, instructions: i64) -> Result<Start, Error> {
         let Some(section) = symbol.section else { return Err(self.undefined("calls", symbol)) };
         Ok((section, symbol.address.wrapping_add_signed(instructions * 8)))

@@ -3,7 +3,8 @@
 //! Load order (each step needs the one before):
 //!
 //! 1. the object's BTF, because maps and programs refer to its type ids;
-//! 2. one pass over the kernel's BTF for CO-RE, attach targets, ksyms and struct_ops, skipped if nothing needs it ([`plan`]);
+//! 2. one pass over the kernel's BTF for CO-RE, attach targets, ksyms and struct_ops, skipped if nothing needs it
+//!    ([`plan`]);
 //! 3. maps, because instructions embed their file descriptors;
 //! 4. each program, linked and verified.
 //!

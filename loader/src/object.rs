@@ -15,8 +15,8 @@
 //!     cargo_features.rs   what a build without some cargo features refuses
 //! ```
 //!
-//! [`Object::parse`] makes no system call and gives the same result on every machine. No file descriptor is in it, and no
-//! later stage changes it.
+//! [`Object::parse`] makes no system call and gives the same result on every machine. No file descriptor is in it, and
+//! no later stage changes it.
 
 mod btf;
 mod btf_ext;

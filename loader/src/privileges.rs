@@ -1,12 +1,12 @@
 //! Why the kernel says EPERM or EACCES, found out after it has said so.
 //!
-//! The errno alone tells little: a capability may be missing, and which one depends on what was asked for; the kernel may be
-//! locked down, which even root's capabilities do not change; they may be those of a user namespace, which do not count; a
-//! container's seccomp filter may answer in the kernel's place. What this process has is in `/proc/self/status`, in the order
-//! of likelihood the rest is looked at.
+//! The errno alone tells little: a capability may be missing, and which one depends on what was asked for; the kernel
+//! may be locked down, which even root's capabilities do not change; they may be those of a user namespace, which do
+//! not count; a container's seccomp filter may answer in the kernel's place. What this process has is in
+//! `/proc/self/status`, in the order of likelihood the rest is looked at.
 //!
-//! Which capability is asked for is in `kernel/bpf/syscall.c` (`bpf_prog_load`, `map_create`) and `kernel/events/core.c`.
-//! `CAP_SYS_ADMIN` includes all of them, and is the only one before Linux 5.8.
+//! Which capability is asked for is in `kernel/bpf/syscall.c` (`bpf_prog_load`, `map_create`) and
+//! `kernel/events/core.c`. `CAP_SYS_ADMIN` includes all of them, and is the only one before Linux 5.8.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! Resolves what an object wants of a kernel: one pass over the kernel's BTF for CO-RE relocations, attach targets, kernel
-//! symbols and struct_ops types, then the kernel's configuration and addresses.
+//! Resolves what an object wants of a kernel: one pass over the kernel's BTF for CO-RE relocations, attach targets,
+//! kernel symbols and struct_ops types, then the kernel's configuration and addresses.
 //!
 //! The kernel is the running one or any other whose BTF is given. The object is not changed; no map and no program is
 //! created.
@@ -108,9 +108,9 @@ impl Resolved {
 }
 
 #[cfg(feature = "externs")]
-/// Finds the values of all of them: `ksyms` has been through the kernel's types, `local` are the object's own, and `config`
-/// is what the user says about the kernel's configuration, which counts before what the kernel says. If the `types` are not
-/// those of the running kernel, it is not asked about anything else either.
+/// Finds the values of all of them: `ksyms` has been through the kernel's types, `local` are the object's own, and
+/// `config` is what the user says about the kernel's configuration, which counts before what the kernel says. If the
+/// `types` are not those of the running kernel, it is not asked about anything else either.
 fn resolve_externs(
     externs: &[Extern],
     ksyms: Ksyms<'_>,

@@ -1,9 +1,9 @@
 //! Tables that are built once and then only read, in little machine code.
 //!
-//! What an object holds is small: tens of symbols, hundreds of relocations. Nothing is gained there by a hash table, and each
-//! kind of table would bring two to four kilobytes of machine code along, and each sort three to eight, for its own types.
-//! Here they are vectors that are sorted once and searched by halving, and one sort is there for all: it sorts indices, by
-//! asking for the order of two, and does not know what lies there.
+//! What an object holds is small: tens of symbols, hundreds of relocations. Nothing is gained there by a hash table,
+//! and each kind of table would bring two to four kilobytes of machine code along, and each sort three to eight, for
+//! its own types. Here they are vectors that are sorted once and searched by halving, and one sort is there for all: it
+//! sorts indices, by asking for the order of two, and does not know what lies there.
 
 use std::{borrow::Borrow, cmp::Ordering, mem};
 
@@ -115,8 +115,8 @@ pub(crate) fn sort<T>(items: &mut [T], order: impl Fn(&T, &T) -> Ordering) {
     bring(indices, &mut |one, other| items.swap(one, other));
 }
 
-/// The indices below `count` in the order that `order` gives what lies there; none if it lies there in order already, as
-/// nearly everything does that compilers write.
+/// The indices below `count` in the order that `order` gives what lies there; none if it lies there in order already,
+/// as nearly everything does that compilers write.
 ///
 /// Runs of one index are merged to runs of two, these to runs of four, and so on. The library's sorts are quicker, and
 /// twenty times as much code.
@@ -149,8 +149,8 @@ fn indices(count: usize, order: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize>
     indices
 }
 
-/// Brings to each index what lies at the one that the list has for it, circle by circle: what is not wanted at an index is
-/// swapped to where the next comes from.
+/// Brings to each index what lies at the one that the list has for it, circle by circle: what is not wanted at an index
+/// is swapped to where the next comes from.
 #[inline(never)]
 fn bring(mut indices: Vec<usize>, swap: &mut dyn FnMut(usize, usize)) {
     for start in 0..indices.len() {

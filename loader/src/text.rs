@@ -4,8 +4,8 @@ use std::iter;
 
 use crate::Error;
 
-/// Bytes of the longest name that is read from an object. Many names can share bytes of the file, so that long ones could
-/// ask for any amount of memory.
+/// Bytes of the longest name that is read from an object. Many names can share bytes of the file, so that long ones
+/// could ask for any amount of memory.
 pub(crate) const MAX_NAME: usize = 4096;
 
 /// Makes the error for a name that the object does not have, with the names that it has.

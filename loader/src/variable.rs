@@ -9,10 +9,10 @@ use crate::{
 ///
 /// What lies in `.data` or `.bss` is mapped: reading and writing it takes no system call, but for the first time in a
 /// section. A value of up to 8 bytes that is aligned as C aligns it is read and written whole. A longer one is read and
-/// written 8 bytes at a time: a program that does the same at the same moment can see, or leave, a mixture of old and new.
-/// Who cannot have that reads a counter before and after, takes a map with `bpf_spin_lock`, or does it while no program is
-/// attached. A program's atomic instructions are ordered with these reads and writes: what it wrote before it set a flag is
-/// seen by whoever has read the flag.
+/// written 8 bytes at a time: a program that does the same at the same moment can see, or leave, a mixture of old and
+/// new. Who cannot have that reads a counter before and after, takes a map with `bpf_spin_lock`, or does it while no
+/// program is attached. A program's atomic instructions are ordered with these reads and writes: what it wrote before
+/// it set a flag is seen by whoever has read the flag.
 ///
 /// Constants (`.rodata`, `.kconfig`) are read by a lookup, and never change.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +37,9 @@ impl<'l> Variable<'l> {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if a `T` is of another size than the variable or, where the object's types tell, of another sign or
-    /// kind, or if the bytes there are no value of it (2 is no `bool`); [`Error::Syscall`] if the section cannot be mapped.
+    /// [`Error::Invalid`] if a `T` is of another size than the variable or, where the object's types tell, of another
+    /// sign or kind, or if the bytes there are no value of it (2 is no `bool`); [`Error::Syscall`] if the section
+    /// cannot be mapped.
     #[doc(alias("bpf_map__initial_value", "Variable.Get"))]
     pub fn read<T: FromBytes>(&self) -> Result<T, Error> {
         let bytes = self.bytes()?;
@@ -73,8 +74,8 @@ impl<'l> Variable<'l> {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if it is a constant, or `value` does not suit it ([`Variable::read`]); [`Error::Syscall`] if the
-    /// section cannot be mapped.
+    /// [`Error::Invalid`] if it is a constant, or `value` does not suit it ([`Variable::read`]); [`Error::Syscall`] if
+    /// the section cannot be mapped.
     #[doc(alias = "Variable.Set")]
     pub fn write<T: ToBytes + ?Sized>(&self, value: &T) -> Result<(), Error> {
         if self.spec.constant {

@@ -77,11 +77,12 @@
 //! comes. [`Ring::wait`] does this; [`Ring::prepare_wait`] is for those who wait in
 //! their own way (epoll, mio, an async runtime: see the examples).
 //!
-//! A commit or discard with `BPF_RB_NO_WAKEUP` sends no wake-up, and afterwards the consumer is no longer caught up, so a later
-//! commit without flags does not wake it either. So every wait of this crate looks at its ring at least every
-//! [`IDLE_POLL_INTERVAL`] (90 ms), whatever flags the program uses: [`Ring::wait`], [`Ring::run`], [`RingSet::wait`], [`OverwriteRing::wait`]
-//! and [`UserRing::reserve_within`]. That is 11 wake-ups a second of an idle reader; `set_idle_poll_interval` sets another time, or turns
-//! it off. A wait of your own needs a time-out of that length, too.
+//! A commit or discard with `BPF_RB_NO_WAKEUP` sends no wake-up, and afterwards the consumer is no longer caught up, so
+//! a later commit without flags does not wake it either. So every wait of this crate looks at its ring at least every
+//! [`IDLE_POLL_INTERVAL`] (90 ms), whatever flags the program uses: [`Ring::wait`], [`Ring::run`], [`RingSet::wait`],
+//! [`OverwriteRing::wait`] and [`UserRing::reserve_within`]. That is 11 wake-ups a second of an idle reader;
+//! `set_idle_poll_interval` sets another time, or turns it off. A wait of your own needs a time-out of that length,
+//! too.
 //!
 //! # Trailing release
 //!
@@ -147,8 +148,8 @@
 //! | observing | `Peek` | `Peek` |
 //! | errors | `Error::errno()` | `Error::errno()` |
 //!
-//! Readers are `Send`: open one in a thread and read it in another. [`Stopper`] is `Send` and `Sync`. A reader has one user
-//! at a time, which its `&mut` methods say.
+//! Readers are `Send`: open one in a thread and read it in another. [`Stopper`] is `Send` and `Sync`. A reader has one
+//! user at a time, which its `&mut` methods say.
 //!
 //! Every system call is reported to the crate `log`, target `syscall`, level
 //! trace.

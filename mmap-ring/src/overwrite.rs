@@ -107,8 +107,9 @@ impl<M: Consume> OverwriteRing<M> {
     /// Sleeps until there is a record, as [`Ring::wait`](crate::Ring::wait) does.
     ///
     /// The kernel wakes a reader whose position is the committed record's. That of a
-    /// reader that was overtaken is no record's, so it polls every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms) or what
-    /// [`set_idle_poll_interval`](Self::set_idle_poll_interval) says; for less, let the program force a wake-up (`BPF_RB_FORCE_WAKEUP`) now and then.
+    /// reader that was overtaken is no record's, so it polls every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)
+    /// (90 ms) or what [`set_idle_poll_interval`](Self::set_idle_poll_interval) says; for less, let the program force a
+    /// wake-up (`BPF_RB_FORCE_WAKEUP`) now and then.
     ///
     /// # Errors
     /// As [`Ring::wait`](crate::Ring::wait).

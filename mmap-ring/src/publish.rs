@@ -1,5 +1,5 @@
-//! What a consumer remembers between two batches, and the store of its position that releases records. (A ring that overwrites has
-//! nothing to release; `overwrite.rs` stores the position itself.)
+//! What a consumer remembers between two batches, and the store of its position that releases records. (A ring that
+//! overwrites has nothing to release; `overwrite.rs` stores the position itself.)
 
 use std::sync::atomic::Ordering;
 
@@ -38,15 +38,16 @@ pub(crate) const KEPT_BACK: u64 = 32;
 pub(crate) fn publish<M: Consume>(memory: &M, state: &mut ConsumerState, keep: u64) {
     let kept = state.read.wrapping_sub(state.last);
     state.largest = state.largest.max(kept);
-    // A program that sent a record so large may send another one, for which there must be room beside what is kept back.
-    // `__bpf_ringbuf_reserve` leaves one byte of the ring free.
+    // A program that sent a record so large may send another one, for which there must be room beside what is kept
+    // back. `__bpf_ringbuf_reserve` leaves one byte of the ring free.
     if kept > keep || kept.saturating_add(state.largest) >= memory.size() {
         // The position never goes back to the last record's start afterwards.
         state.last = state.read;
     }
     let position = state.last;
     // ATOMICS: the load orders nothing; it pairs with the store of another consumer, which may still come between this
-    // load and the store below. If that one stores the same position in these nanoseconds, neither notices the other here.
+    // load and the store below. If that one stores the same position in these nanoseconds, neither notices the other
+    // here.
     if position != state.published && memory.consumer() == state.published {
         state.published = position;
         state.publications = state.publications.wrapping_add(1);

@@ -97,11 +97,12 @@ impl Ring<Mapped> {
         Ok(Self::over(memory, fd))
     }
 
-    /// As [`open`](Self::open), for those who have asked the kernel themselves what the map is, as a loader does that made it:
-    /// spares the question.
+    /// As [`open`](Self::open), for those who have asked the kernel themselves what the map is, as a loader does that
+    /// made it: spares the question.
     ///
     /// # Errors
-    /// As [`open`](Self::open), but for [`Error::WrongType`], [`Error::UnknownType`], [`Error::SizeMismatch`] and [`Error::OverwriteMode`].
+    /// As [`open`](Self::open), but for [`Error::WrongType`], [`Error::UnknownType`], [`Error::SizeMismatch`] and
+    /// [`Error::OverwriteMode`].
     ///
     /// # Safety
     /// The kernel has said (`BPF_OBJ_GET_INFO_BY_FD`) that this fd is a map of type `BPF_MAP_TYPE_RINGBUF`, that its
@@ -162,8 +163,8 @@ impl<M: Consume> Ring<M> {
 
     /// Calls `each` with every record that is committed now, oldest first, and releases what was read, in one store.
     ///
-    /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`. The
-    /// record that it broke at is read; those behind it stay in the ring.
+    /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns
+    /// `Some(value)`. The record that it broke at is read; those behind it stay in the ring.
     ///
     /// ```
     /// # use mmap_ring::fake::{Commit, Kernel};
@@ -196,9 +197,10 @@ impl<M: Consume> Ring<M> {
     /// A program that commits or discards with `BPF_RB_NO_WAKEUP` leaves a consumer
     /// asleep, and later records without a flag do not wake it either, because
     /// `consumer_pos` is behind them. So an empty ring is looked at every 90 milliseconds
-    /// ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or what [`set_idle_poll_interval`](Self::set_idle_poll_interval) says): no record waits for longer
-    /// than 100 ms on a machine that is not overloaded, whatever flags its program uses. While such looks find records,
-    /// they come sooner, down to every millisecond.
+    /// ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or what
+    /// [`set_idle_poll_interval`](Self::set_idle_poll_interval) says): no record waits for longer than 100 ms on a
+    /// machine that is not overloaded, whatever flags its program uses. While such looks find records, they come
+    /// sooner, down to every millisecond.
     ///
     /// `timeout` is rounded up to a millisecond; `None` is for ever. The looks do not end
     /// a wait.
@@ -211,12 +213,12 @@ impl<M: Consume> Ring<M> {
         self.waiter.wait(&mut self.endpoint, timeout)
     }
 
-    /// Sets how long [`wait`](Self::wait) and [`run`](Self::run) sleep at most before they look at the ring by themselves,
-    /// rounded up to a millisecond; at first [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL).
+    /// Sets how long [`wait`](Self::wait) and [`run`](Self::run) sleep at most before they look at the ring by
+    /// themselves, rounded up to a millisecond; at first [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL).
     ///
-    /// `None` turns these looks off and spares an idle reader its 11 wake-ups a second. Then a record that was sent with
-    /// `BPF_RB_NO_WAKEUP` waits, and every later one without a flag, until a time-out or a forced wake-up: only for
-    /// programs that are known to use no such flag.
+    /// `None` turns these looks off and spares an idle reader its 11 wake-ups a second. Then a record that was sent
+    /// with `BPF_RB_NO_WAKEUP` waits, and every later one without a flag, until a time-out or a forced wake-up: only
+    /// for programs that are known to use no such flag.
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.waiter.set_idle_poll_interval(time);
     }
@@ -246,8 +248,9 @@ impl<M: Consume> Ring<M> {
     /// lost, with level- and with edge-triggered waiting.
     ///
     /// A record that is sent without a wake-up (`BPF_RB_NO_WAKEUP`) ends no such sleep if it is edge-triggered; a
-    /// level-triggered one looks only when it begins or is woken. So sleep for at most [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) at a time
-    /// unless the program is known to use no such flag, then look at the ring, whether or not it was reported.
+    /// level-triggered one looks only when it begins or is woken. So sleep for at most
+    /// [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) at a time unless the program is known to use no such flag,
+    /// then look at the ring, whether or not it was reported.
     ///
     /// # Errors
     /// [`Corrupt`] as for [`batch`](Self::batch).

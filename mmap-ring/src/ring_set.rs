@@ -99,8 +99,9 @@ impl<M: Consume> RingSet<M> {
 
     /// Sleeps until one of the rings has a record to read or skip: see
     /// [`Ring::wait`]. A ring with a busy head does not keep the others from
-    /// being waited for. All rings are looked at every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms) or what
-    /// [`set_idle_poll_interval`](Self::set_idle_poll_interval) of this set says, for records that were sent without a wake-up.
+    /// being waited for. All rings are looked at every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL) (90 ms) or
+    /// what [`set_idle_poll_interval`](Self::set_idle_poll_interval) of this set says, for records that were sent
+    /// without a wake-up.
     ///
     /// # Errors
     /// As [`Ring::wait`], for any of the rings. The others can still be read, and
@@ -125,7 +126,8 @@ impl<M: Consume> RingSet<M> {
     /// always busy does not keep the others from being read.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`remove`](Self::remove) takes it out.
+    /// [`Error::Corrupt`] for the first corrupt ring, after the others were read; [`remove`](Self::remove) takes it
+    /// out.
     #[doc(alias = "ring_buffer__consume")]
     pub fn drain<R: IntoControlFlow>(
         &mut self,
@@ -164,8 +166,8 @@ impl<M: Consume> RingSet<M> {
         &mut self.rings.0
     }
 
-    /// Sets how long [`wait`](Self::wait) sleeps at most before it looks at all rings by itself: see [`Ring::set_idle_poll_interval`],
-    /// which for a ring in a set has no effect.
+    /// Sets how long [`wait`](Self::wait) sleeps at most before it looks at all rings by itself: see
+    /// [`Ring::set_idle_poll_interval`], which for a ring in a set has no effect.
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.waiter.set_idle_poll_interval(time);
     }

@@ -156,8 +156,8 @@ impl<M: Consume> Ring<M> {
     }
 }
 
-/// Whether more than one record was passed since `before`, and the last one is kept back: if it is not, the next one sends a
-/// wake-up, and there is nothing to linger for.
+/// Whether more than one record was passed since `before`, and the last one is kept back: if it is not, the next one
+/// sends a wake-up, and there is nothing to linger for.
 fn is_dense<M: Consume>(consumer: &Consumer<M>, before: u64) -> bool {
     let state = consumer.state();
     consumer.is_trailing() && state.read != before && state.last != before

@@ -58,8 +58,8 @@ impl UserRing<UserMapped> {
     /// producer stopped.
     ///
     /// # Errors
-    /// As [`Ring::open`](crate::Ring::open), but for [`Error::OverwriteMode`]: only a map of type `BPF_MAP_TYPE_USER_RINGBUF` is
-    /// opened.
+    /// As [`Ring::open`](crate::Ring::open), but for [`Error::OverwriteMode`]: only a map of type
+    /// `BPF_MAP_TYPE_USER_RINGBUF` is opened.
     #[doc(alias = "user_ring_buffer__new")]
     pub fn open(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
@@ -119,9 +119,9 @@ impl<M: Produce> UserRing<M> {
         Ok(Some(Sample { ring: self, length }))
     }
 
-    /// Sets how long [`reserve_within`](Self::reserve_within) sleeps at most before it looks by itself whether there is room,
-    /// rounded up to a millisecond; at first [`IDLE_POLL_INTERVAL`]. `None` turns these looks off: for programs that are known to
-    /// drain without `BPF_RB_NO_WAKEUP`.
+    /// Sets how long [`reserve_within`](Self::reserve_within) sleeps at most before it looks by itself whether there is
+    /// room, rounded up to a millisecond; at first [`IDLE_POLL_INTERVAL`]. `None` turns these looks off: for programs
+    /// that are known to drain without `BPF_RB_NO_WAKEUP`.
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.set_idle_poll_interval = time.map(|time| time.max(LOOK_LEAST));
     }

@@ -4,8 +4,9 @@
 //! only a wake-up ends a sleep, not the mere fact that the ring holds a record.
 //! That is what lets a consumer sleep behind a record that is reserved and not
 //! yet committed, where a level-triggered wait would return at once, over and
-//! over. It makes the order of things in [`Consumer::prepare_wait`](crate::consumer::Consumer::prepare_wait) a duty and not a
-//! courtesy: a wake-up that the producer did not send is made up for only by the next look on a timer ([`IDLE_POLL_INTERVAL`]).
+//! over. It makes the order of things in [`Consumer::prepare_wait`](crate::consumer::Consumer::prepare_wait) a duty and
+//! not a courtesy: a wake-up that the producer did not send is made up for only by the next look on a timer
+//! ([`IDLE_POLL_INTERVAL`]).
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -25,12 +26,12 @@ const ASK_EVERY: u32 = 64;
 /// How often to look at a busy head before sleeping behind it: most producers
 /// take well under a microsecond.
 const SPINS: u32 = 128;
-/// How long a wait sleeps at most before it looks at its ring by itself, unless it is told another time: 90 milliseconds, so
-/// that a record which was sent without a wake-up (`BPF_RB_NO_WAKEUP`) is read within 100 milliseconds on a machine that is
-/// not overloaded.
+/// How long a wait sleeps at most before it looks at its ring by itself, unless it is told another time: 90
+/// milliseconds, so that a record which was sent without a wake-up (`BPF_RB_NO_WAKEUP`) is read within 100 milliseconds
+/// on a machine that is not overloaded.
 ///
-/// A program's author may know that each record sends its wake-up. Then [`Ring::set_idle_poll_interval`](crate::Ring::set_idle_poll_interval) turns the
-/// looks off.
+/// A program's author may know that each record sends its wake-up. Then
+/// [`Ring::set_idle_poll_interval`](crate::Ring::set_idle_poll_interval) turns the looks off.
 #[doc(alias = "BPF_RB_NO_WAKEUP")]
 pub const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(90);
 /// How soon a ring is looked at whose records come without wake-ups.
@@ -86,8 +87,8 @@ impl Waiter {
         self.look_in = self.idle_poll_interval.unwrap_or(IDLE_POLL_INTERVAL);
     }
 
-    /// A sleep in front of an empty ring is over. A program that sends no wake-ups is looked at the more often, the more
-    /// its records are found by looking alone, for its ring may be full before the next look.
+    /// A sleep in front of an empty ring is over. A program that sends no wake-ups is looked at the more often, the
+    /// more its records are found by looking alone, for its ring may be full before the next look.
     fn looked(&mut self, woken: bool, ready: bool) {
         let Some(every) = self.idle_poll_interval else { return };
         let next = if ready && !woken { LOOK_LEAST.max(self.look_in / 4) } else { self.look_in.saturating_mul(2) };
@@ -173,8 +174,8 @@ impl Waiter {
         self.stop.as_ref().is_some_and(Stop::is_stopped)
     }
 
-    /// Whether there was a stop, for those that do not sleep: a ring that always has records never does, so a stop that came by
-    /// the fd alone has to be asked for, now and then.
+    /// Whether there was a stop, for those that do not sleep: a ring that always has records never does, so a stop that
+    /// came by the fd alone has to be asked for, now and then.
     pub(crate) fn is_stopped_meanwhile(&mut self) -> Result<bool, Error> {
         self.at_once = self.at_once.wrapping_add(1);
         if self.at_once.is_multiple_of(ASK_EVERY)

@@ -1,10 +1,10 @@
 //! The run loop: all CPUs, with silent events.
 //!
-//! A wake-up costs the program's CPU several microseconds, fifty times what writing the record does, and the kernel sends as
-//! many as the event in the map's slot asks for. A consumer cannot tell it to hold them. But it can own two events a CPU that share
-//! one ring, one that wakes for each record and one that never does (its output is redirected into the ring of the first), and
-//! decide by the slot through which of them programs write. So an idle stream is delivered at once, and a busy one
-//! pays for no wake-ups:
+//! A wake-up costs the program's CPU several microseconds, fifty times what writing the record does, and the kernel
+//! sends as many as the event in the map's slot asks for. A consumer cannot tell it to hold them. But it can own two
+//! events a CPU that share one ring, one that wakes for each record and one that never does (its output is redirected
+//! into the ring of the first), and decide by the slot through which of them programs write. So an idle stream is
+//! delivered at once, and a busy one pays for no wake-ups:
 //!
 //! ```text
 //!                    ┌──► waking event: wakeup_events = 1 ───┐
@@ -36,9 +36,9 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// All CPUs' buffers in their slots, read with wake-ups while they are idle and without while they are busy.
 ///
 /// Delivery of single records is immediate, or within 100 ms if the options ask for fewer wake-ups than one for each
-/// record ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)). A CPU that sends more than 64 within a millisecond is looked at each
-/// millisecond instead, and when half of its ring is full, until it has sent fewer than 16 in each of 16 of them (up to
-/// 256, if it keeps coming back within 100 ms). Each CPU is judged by itself.
+/// record ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)). A CPU that sends more than 64 within a millisecond is
+/// looked at each millisecond instead, and when half of its ring is full, until it has sent fewer than 16 in each of 16
+/// of them (up to 256, if it keeps coming back within 100 ms). Each CPU is judged by itself.
 ///
 /// ```no_run
 /// # fn slots(cpu: u32, event: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> { Ok(()) }
@@ -55,8 +55,8 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// # Ok::<(), perf_reader::Error>(())
 /// ```
 ///
-/// Costs two events a CPU, one ring each; half of [`run`](AdaptiveReader::run) is [`wait`](AdaptiveReader::wait), the other
-/// [`drain`](AdaptiveReader::drain), for those who have a loop of their own.
+/// Costs two events a CPU, one ring each; half of [`run`](AdaptiveReader::run) is [`wait`](AdaptiveReader::wait), the
+/// other [`drain`](AdaptiveReader::drain), for those who have a loop of their own.
 #[doc(alias = "BPF_MAP_TYPE_PERF_EVENT_ARRAY")]
 #[doc(alias = "perf_buffer")]
 #[derive(Debug)]
@@ -67,12 +67,12 @@ pub struct AdaptiveReader<S> {
 }
 
 impl<S: EventArray> AdaptiveReader<S> {
-    /// Opens a buffer of `bytes` bytes (a power of two and a multiple of the page size) on each CPU that is online, and puts
-    /// it into its slot. The options' [`wakeup`](Options::wakeup) is taken for idle times.
+    /// Opens a buffer of `bytes` bytes (a power of two and a multiple of the page size) on each CPU that is online, and
+    /// puts it into its slot. The options' [`wakeup`](Options::wakeup) is taken for idle times.
     ///
     /// # Errors
-    /// As [`PerCpuBuffers::open`]; as [`PerCpuBuffers::connect`] if a slot cannot be set. CPUs that the map has no slot for are no error:
-    /// see [`PerCpuBuffers::without_slot`].
+    /// As [`PerCpuBuffers::open`]; as [`PerCpuBuffers::connect`] if a slot cannot be set. CPUs that the map has no slot
+    /// for are no error: see [`PerCpuBuffers::without_slot`].
     #[doc(alias = "perf_buffer__new")]
     pub fn open(bytes: u32, options: &Options, slots: S) -> Result<Self, Error> {
         let mut set = PerCpuBuffers::open_with_silent_events(bytes, options)?;
@@ -80,8 +80,8 @@ impl<S: EventArray> AdaptiveReader<S> {
         Ok(Self { set, slots, switches: 0 })
     }
 
-    /// Sleeps until it is time to [`drain`](AdaptiveReader::drain) ([`Wake::Ready`], although there may be nothing), a [`Stopper`] is
-    /// used, or `timeout` is over.
+    /// Sleeps until it is time to [`drain`](AdaptiveReader::drain) ([`Wake::Ready`], although there may be nothing), a
+    /// [`Stopper`] is used, or `timeout` is over.
     ///
     /// # Errors
     /// [`Error::Syscall`] if epoll_wait(2) fails.
@@ -100,13 +100,14 @@ impl<S: EventArray> AdaptiveReader<S> {
         }
     }
 
-    /// Returns when to [drain](AdaptiveReader::drain) next even without a wake-up; `None` while each record of each CPU sends
-    /// one. [`wait`](AdaptiveReader::wait) knows it by itself: this is for those who sleep elsewhere.
+    /// Returns when to [drain](AdaptiveReader::drain) next even without a wake-up; `None` while each record of each CPU
+    /// sends one. [`wait`](AdaptiveReader::wait) knows it by itself: this is for those who sleep elsewhere.
     pub fn next_poll(&self) -> Option<Instant> {
         self.set.silent_until().into_iter().chain(self.set.next_poll()).min()
     }
 
-    /// Sets how long a wait sleeps at most before it looks at idle buffers by itself: see [`PerCpuBuffers::set_idle_poll_interval`].
+    /// Sets how long a wait sleeps at most before it looks at idle buffers by itself: see
+    /// [`PerCpuBuffers::set_idle_poll_interval`].
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.set.set_idle_poll_interval(time);
     }
@@ -162,8 +163,8 @@ impl<S: EventArray> AdaptiveReader<S> {
         Ok(None)
     }
 
-    /// Calls `each` with every record of every CPU as it comes, until it breaks or a [`Stopper`] is used. Returns what it
-    /// broke with, or `None` when stopped, after all that was left was read.
+    /// Calls `each` with every record of every CPU as it comes, until it breaks or a [`Stopper`] is used. Returns what
+    /// it broke with, or `None` when stopped, after all that was left was read.
     ///
     /// `each` returns nothing, or [`ControlFlow`]. Looks once a second for CPUs that came or went: see
     /// [`refresh`](AdaptiveReader::refresh).
@@ -188,7 +189,8 @@ impl<S: EventArray> AdaptiveReader<S> {
         }
     }
 
-    /// Opens the buffers of CPUs that came online, and brings back those of CPUs that were away: see [`PerCpuBuffers::refresh`].
+    /// Opens the buffers of CPUs that came online, and brings back those of CPUs that were away: see
+    /// [`PerCpuBuffers::refresh`].
     ///
     /// # Errors
     /// As [`PerCpuBuffers::refresh`].
@@ -201,14 +203,15 @@ impl<S: EventArray> AdaptiveReader<S> {
         self.set.take_changes()
     }
 
-    /// Gives up all that is in the ring of `cpu`, unread, and answers how many bytes that were; `None` if there is no buffer of that
-    /// CPU. The way on after [`Corrupt::Record`] and [`Corrupt::Positions`], with which every drain of that CPU ends otherwise.
+    /// Gives up all that is in the ring of `cpu`, unread, and answers how many bytes that were; `None` if there is no
+    /// buffer of that CPU. The way on after [`Corrupt::Record`] and [`Corrupt::Positions`], with which every drain of
+    /// that CPU ends otherwise.
     pub fn skip_to_head(&mut self, cpu: u32) -> Option<u64> {
         Some(self.set.get_mut(cpu)?.reader_mut().skip_to_head())
     }
 
-    /// Returns a handle that ends [`wait`](AdaptiveReader::wait) and [`run`](AdaptiveReader::run) from another thread or from a
-    /// signal handler. All handles of one reader are the same.
+    /// Returns a handle that ends [`wait`](AdaptiveReader::wait) and [`run`](AdaptiveReader::run) from another thread
+    /// or from a signal handler. All handles of one reader are the same.
     ///
     /// # Errors
     /// As [`PerCpuBuffers::stopper`].
@@ -244,8 +247,8 @@ impl<S: EventArray> AdaptiveReader<S> {
 }
 
 impl<S> AsFd for AdaptiveReader<S> {
-    /// As that of [`PerCpuBuffers`]; but a busy stream has to be looked at without being told: use [`wait`](AdaptiveReader::wait), or poll no
-    /// longer than until [`next_poll`](AdaptiveReader::next_poll).
+    /// As that of [`PerCpuBuffers`]; but a busy stream has to be looked at without being told: use
+    /// [`wait`](AdaptiveReader::wait), or poll no longer than until [`next_poll`](AdaptiveReader::next_poll).
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.set.as_fd()
     }

@@ -105,14 +105,14 @@ pub enum LostSource {
 }
 
 impl Buffer {
-    /// Opens the buffer of `cpu` with a ring of `bytes` bytes: a power of two and a multiple of the page size. One page more
-    /// is mapped for control.
+    /// Opens the buffer of `cpu` with a ring of `bytes` bytes: a power of two and a multiple of the page size. One page
+    /// more is mapped for control.
     ///
     /// Needs CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or a `perf_event_paranoid` of 0 or less. Needs Linux 4.4.
     ///
     /// # Errors
-    /// [`Error::InvalidSize`], [`Error::Denied`], [`Error::Offline`], [`Error::LockedMemory`], or [`Error::Syscall`] for what
-    /// else perf_event_open(2), mmap(2) and ioctl(2) answer.
+    /// [`Error::InvalidSize`], [`Error::Denied`], [`Error::Offline`], [`Error::LockedMemory`], or [`Error::Syscall`]
+    /// for what else perf_event_open(2), mmap(2) and ioctl(2) answer.
     #[doc(alias = "perf_event_open")]
     pub fn open(cpu: u32, bytes: u32, options: &Options) -> Result<Self, Error> {
         let pages = data_pages(bytes)?;
@@ -154,8 +154,8 @@ impl Buffer {
         self.silent.as_ref()?.mode.next_poll()
     }
 
-    /// Calls `each` with every record that is there, until it breaks. Returns whether the map slot must be rewritten, because
-    /// the rate crossed a threshold or an earlier rewrite failed, and what `each` broke with.
+    /// Calls `each` with every record that is there, until it breaks. Returns whether the map slot must be rewritten,
+    /// because the rate crossed a threshold or an earlier rewrite failed, and what `each` broke with.
     #[inline]
     pub(crate) fn drain_and_adapt<B>(
         &mut self,
@@ -249,7 +249,8 @@ impl Buffer {
         }
     }
 
-    /// Calls `each` with every record that is there, until it breaks. Returns how many there were, and what it broke with.
+    /// Calls `each` with every record that is there, until it breaks. Returns how many there were, and what it broke
+    /// with.
     #[inline]
     pub(crate) fn drain_each<B>(
         &mut self,
@@ -296,8 +297,8 @@ impl Buffer {
 
     /// Whether its event is active: false since its CPU went offline, also when that is back.
     pub(crate) fn is_alive(&self) -> Result<bool, Error> {
-        /// Where the kernel's clock is that of the timer interrupt, it stands still for 10 ms, in a guest for longer. To be
-        /// wrong costs two new events and loses nothing.
+        /// Where the kernel's clock is that of the timer interrupt, it stands still for 10 ms, in a guest for longer.
+        /// To be wrong costs two new events and loses nothing.
         const LOOKS: u32 = 100;
         const PAUSE: Duration = Duration::from_millis(1);
         // The clock of an active event runs.

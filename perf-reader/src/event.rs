@@ -78,8 +78,9 @@ impl Event {
         Ok(self.counts("asking for the losses of")?.lost)
     }
 
-    /// How many nanoseconds it was active so far. An event whose CPU went offline stays dead when that comes back, whatever
-    /// is asked of it (its context has forgotten it, `perf_event_exit_cpu_context`), and this is the only sign.
+    /// How many nanoseconds it was active so far. An event whose CPU went offline stays dead when that comes back,
+    /// whatever is asked of it (its context has forgotten it, `perf_event_exit_cpu_context`), and this is the only
+    /// sign.
     pub(crate) fn running(&self) -> Result<u64, Error> {
         Ok(self.counts("asking for the time of")?.running)
     }

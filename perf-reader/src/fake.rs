@@ -1,9 +1,9 @@
 //! Perf pages on the heap, with a producer that plays the kernel (feature `fake`).
 //!
-//! [`Kernel`] follows `__perf_output_begin` and `perf_output_sample`: it stops at what was not read, keeps one byte free,
-//! counts losses and announces them in front of the next record that fits, wraps records in their middle, and leaves the
-//! padding as it was. It runs in any thread and under Miri, which sees every byte it writes. And it can do what no
-//! kernel should: [`poke`](Kernel::poke) writes anything anywhere.
+//! [`Kernel`] follows `__perf_output_begin` and `perf_output_sample`: it stops at what was not read, keeps one byte
+//! free, counts losses and announces them in front of the next record that fits, wraps records in their middle, and
+//! leaves the padding as it was. It runs in any thread and under Miri, which sees every byte it writes. And it can do
+//! what no kernel should: [`poke`](Kernel::poke) writes anything anywhere.
 //!
 //! ```
 //! let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
@@ -35,8 +35,8 @@ const PAGE: usize = 4096;
 /// What a fresh data area is filled with, so that padding shows what stale memory it is.
 pub const STALE: u8 = 0xa5;
 
-/// A perf buffer of `data_size` bytes, a power of two of at least 8 (smaller ones are rounded up): its producer, and the
-/// pages for a [`Reader`](crate::Reader).
+/// A perf buffer of `data_size` bytes, a power of two of at least 8 (smaller ones are rounded up): its producer, and
+/// the pages for a [`Reader`](crate::Reader).
 pub fn perf_buffer(data_size: usize) -> (Kernel, Pages) {
     perf_buffer_at(data_size, 0)
 }
@@ -204,8 +204,8 @@ impl Kernel {
     /// Writes a record of any kind, its body given in parts; padded to 8 bytes with what was there.
     ///
     /// # Errors
-    /// [`Full`] if there is no room, or if the record has more than 65,528 bytes, whose size the real kernel would write
-    /// wrapped; it then counts as a lost sample.
+    /// [`Full`] if there is no room, or if the record has more than 65,528 bytes, whose size the real kernel would
+    /// write wrapped; it then counts as a lost sample.
     pub fn record(&mut self, kind: u32, body: &[&[u8]]) -> Result<(), Full> {
         let body_len: usize = body.iter().map(|part| part.len()).sum();
         let size = HEADER.wrapping_add(body_len).next_multiple_of(8) as u64;
@@ -282,12 +282,12 @@ impl Kernel {
         self.heap.word(DATA_HEAD).store(head, Ordering::Release);
     }
 
-    /// Writes `word` over `data_tail`, `data_offset` or `data_size`: byte 1032, 1040 or 1048 of the control page; others
-    /// are ignored.
+    /// Writes `word` over `data_tail`, `data_offset` or `data_size`: byte 1032, 1040 or 1048 of the control page;
+    /// others are ignored.
     ///
     /// # Safety
-    /// No drain of the reader is open; and if a [`Reader`](crate::Reader) is made of pages that lie about their layout, no record is
-    /// written while one of its drains is.
+    /// No drain of the reader is open; and if a [`Reader`](crate::Reader) is made of pages that lie about their layout,
+    /// no record is written while one of its drains is.
     pub unsafe fn set_word(&mut self, byte: usize, word: u64) {
         if matches!(byte, DATA_TAIL | DATA_OFFSET | DATA_SIZE) {
             self.heap.word(byte).store(word, Ordering::Release);
@@ -355,8 +355,9 @@ impl Kernel {
         for (to, from) in whole.iter_mut().skip(within).zip(bytes) {
             *to = *from;
         }
-        // Release, where the kernel has plain stores behind a branch on what it has loaded (`__perf_output_begin`): whoever looks
-        // on and sees this word sees the `data_tail` that made room for it, too. Rust knows no such order by a branch.
+        // Release, where the kernel has plain stores behind a branch on what it has loaded (`__perf_output_begin`):
+        // whoever looks on and sees this word sees the `data_tail` that made room for it, too. Rust knows no such order
+        // by a branch.
         word.store(u64::from_ne_bytes(whole), Ordering::Release);
     }
 }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::options::Wakeup;
 
-/// How long a record waits at most before [`PerCpuBuffers::wait`](crate::PerCpuBuffers::wait) and [`AdaptiveReader::wait`](crate::AdaptiveReader::wait)
-/// find it without a wake-up, unless they are told another time: 90 milliseconds, so that it is read within 100
-/// milliseconds on a machine that is not overloaded.
+/// How long a record waits at most before [`PerCpuBuffers::wait`](crate::PerCpuBuffers::wait) and
+/// [`AdaptiveReader::wait`](crate::AdaptiveReader::wait) find it without a wake-up, unless they are told another time:
+/// 90 milliseconds, so that it is read within 100 milliseconds on a machine that is not overloaded.
 ///
 /// They look only where the options ask for fewer wake-ups than one for each record. An idle reader then wakes up 11
 /// times a second, and otherwise not at all.

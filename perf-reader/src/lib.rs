@@ -1,9 +1,9 @@
 //! BPF perf buffers, read from their own mapped pages.
 //!
-//! A BPF program sends an event with `bpf_perf_event_output`; the kernel copies it into a ring of the CPU it runs on, and
-//! that ring is mapped into this process. This crate reads it where it lies: no copy, no callback across a language border, no
-//! system call but the one it sleeps in. It needs no bpf(2) and makes none: whoever loads the program puts the
-//! events into its map ([`EventArray`]).
+//! A BPF program sends an event with `bpf_perf_event_output`; the kernel copies it into a ring of the CPU it runs on,
+//! and that ring is mapped into this process. This crate reads it where it lies: no copy, no callback across a language
+//! border, no system call but the one it sleeps in. It needs no bpf(2) and makes none: whoever loads the program puts
+//! the events into its map ([`EventArray`]).
 //!
 //! ```no_run
 //! # fn set_slot(cpu: u32, event: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> { Ok(()) }
@@ -40,41 +40,42 @@
 //!   head, we write tail
 //! ```
 //!
-//! Both positions count bytes since the buffer was made and only grow; masked with the data area's size they are offsets in it. The
-//! kernel writes a record behind `data_head` and moves that; we read up to it and move `data_tail`. When what lies
-//! between leaves no room, the kernel drops the sample and counts it.
+//! Both positions count bytes since the buffer was made and only grow; masked with the data area's size they are
+//! offsets in it. The kernel writes a record behind `data_head` and moves that; we read up to it and move `data_tail`.
+//! When what lies between leaves no room, the kernel drops the sample and counts it.
 //!
 //! A record is `{u32 type, u16 misc, u16 size}` and a body, a multiple of 8 bytes in all. Whoever knows the BPF ring
 //! buffer finds five differences:
 //!
-//! - **No busy bit.** A CPU writes into its own ring only, strictly nested, and moves `data_head` behind complete records.
-//!   No writer waits for a slower one. The price is one ring for each CPU: order holds on one, and across them there is none
-//!   but what [`Merge`] restores.
-//! - **Records wrap.** The data is mapped once and not twice, so a record that meets the end goes on at the beginning: [`Bytes`]
-//!   is one slice or two, and copies only when asked to.
-//! - **Readiness is consumed by polling.** It is no state but a message, reported once, to the first poll. A reader that is woken drains all
-//!   CPUs, fully ([`PerCpuBuffers::drain`]).
+//! - **No busy bit.** A CPU writes into its own ring only, strictly nested, and moves `data_head` behind complete
+//!   records. No writer waits for a slower one. The price is one ring for each CPU: order holds on one, and across them
+//!   there is none but what [`Merge`] restores.
+//! - **Records wrap.** The data is mapped once and not twice, so a record that meets the end goes on at the beginning:
+//!   [`Bytes`] is one slice or two, and copies only when asked to.
+//! - **Readiness is consumed by polling.** It is no state but a message, reported once, to the first poll. A reader
+//!   that is woken drains all CPUs, fully ([`PerCpuBuffers::drain`]).
 //! - **Wake-ups are the reader's choice.** With fewer than one for each record ([`Wakeup`]), the last records of a
 //!   burst send none: every wait looks for them within 100 ms ([`IDLE_POLL_INTERVAL`]).
-//! - **Losses are the kernel's to count.** A LOST record stands in front of the next sample that fits; losses at the very end are
-//!   told by [`Buffer::lost`] on Linux 6.0 and later, and remain unknown before, unless the program counts what the
-//!   helper refused.
+//! - **Losses are the kernel's to count.** A LOST record stands in front of the next sample that fits; losses at the
+//!   very end are told by [`Buffer::lost`] on Linux 6.0 and later, and remain unknown before, unless the program counts
+//!   what the helper refused.
 //!
 //! # What to beware of
 //!
-//! - **Padding.** The size that the kernel reports counts up to 7 bytes of stale memory behind the payload. [`Sample`] offers no
-//!   payload without a length from the program.
-//! - **Payloads over 65,516 bytes.** The record's size has 16 bits and wraps, and the helper tells the program that all is well.
-//!   Those of 65,517 to 65,524 bytes are dropped and not counted. Longer ones leave a part, which is reported
-//!   as [`Corrupt::Content`], and have been written over whatever lay behind `data_head`, unread records included if the ring was nearly full. Send
-//!   less.
-//! - **Records larger than the ring**, or than what one free byte and a LOST record of 24 bytes leave of it, are refused each time, however
-//!   empty it is. They count as lost. A sample of `n` bytes takes `n + 12` (20 with a time), rounded up to 8: choose the size accordingly.
+//! - **Padding.** The size that the kernel reports counts up to 7 bytes of stale memory behind the payload. [`Sample`]
+//!   offers no payload without a length from the program.
+//! - **Payloads over 65,516 bytes.** The record's size has 16 bits and wraps, and the helper tells the program that all
+//!   is well. Those of 65,517 to 65,524 bytes are dropped and not counted. Longer ones leave a part, which is reported
+//!   as [`Corrupt::Content`], and have been written over whatever lay behind `data_head`, unread records included if
+//!   the ring was nearly full. Send less.
+//! - **Records larger than the ring**, or than what one free byte and a LOST record of 24 bytes leave of it, are
+//!   refused each time, however empty it is. They count as lost. A sample of `n` bytes takes `n + 12` (20 with a time),
+//!   rounded up to 8: choose the size accordingly.
 //! - **One reader a buffer.** Two would give back each other's records.
 //! - **One reader a map.** A slot holds one event: who opens the same `PERF_EVENT_ARRAY` later (a pinned map, an
 //!   inherited fd) takes the slots, and the former reader gets nothing from then on, with no error.
-//!   [`PerCpuBuffers::refresh`] notices, where the [`EventArray`] can look, and takes back what is empty since the other reader has
-//!   ended.
+//!   [`PerCpuBuffers::refresh`] notices, where the [`EventArray`] can look, and takes back what is empty since the
+//!   other reader has ended.
 //! - **Fewer slots than CPUs.** Programs on a CPU whose number is not below the map's `max_entries` are refused
 //!   (E2BIG), and the kernel does not count it: [`PerCpuBuffers::without_slot`] names those CPUs.
 //!
@@ -114,12 +115,13 @@
 //! | observing | `Peek` | `Peek` |
 //! | errors | `Error::errno()` | `Error::errno()` |
 //!
-//! Readers are `Send`: open one in a thread and read it in another. [`Stopper`] is `Send` and `Sync`. A reader has one user
-//! at a time, which its `&mut` methods say.
+//! Readers are `Send`: open one in a thread and read it in another. [`Stopper`] is `Send` and `Sync`. A reader has one
+//! user at a time, which its `&mut` methods say.
 //!
-//! The path of a record through the code: [`Buffer::open`] makes the ring (`event.rs`, `mapping.rs`), [`PerCpuBuffers::wait`] sleeps
-//! (`wait.rs`), [`Reader::batch`] looks at `data_head` once (`page.rs`) and opens a [`Batch`] over what is complete, [`Records`] walks
-//! over it (`record.rs`), a [`Sample`] borrows from it, and `data_tail` moves when the batch is dropped: also after an early exit or a panic.
+//! The path of a record through the code: [`Buffer::open`] makes the ring (`event.rs`, `mapping.rs`),
+//! [`PerCpuBuffers::wait`] sleeps (`wait.rs`), [`Reader::batch`] looks at `data_head` once (`page.rs`) and opens a
+//! [`Batch`] over what is complete, [`Records`] walks over it (`record.rs`), a [`Sample`] borrows from it, and
+//! `data_tail` moves when the batch is dropped: also after an early exit or a panic.
 //!
 //! # Without a kernel
 //!
@@ -128,8 +130,8 @@
 //!
 //! # Privileges
 //!
-//! CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or `perf_event_paranoid` at 0 or below; and pages beyond `perf_event_mlock_kb` count against
-//! RLIMIT_MEMLOCK. [`Error`] says which of it is missing, and which size would fit.
+//! CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), or `perf_event_paranoid` at 0 or below; and pages beyond
+//! `perf_event_mlock_kb` count against RLIMIT_MEMLOCK. [`Error`] says which of it is missing, and which size would fit.
 
 mod adaptive_reader;
 mod buffer;

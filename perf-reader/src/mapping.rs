@@ -81,9 +81,9 @@ impl Sealed for Mapping {}
 // SAFETY: mmap answered a page-aligned address of `len` readable bytes, and `MmapRaw` keeps them mapped at that address
 // until it is dropped. `data_tail` is writable when the mapping is. The kernel is the other side: it moves `data_head`
 // last (`perf_output_put_handle`), accesses both words whole, and with a writable mapping writes no data that lies
-// between `data_tail` and `data_head` (`ring_buffer_has_space`, `kernel/events/ring_buffer.c`). The exception is a fault of
-// the kernel's that no reader can see coming: a payload of more than 65,516 bytes, which is written over more than was
-// reserved for it (see "What to beware of" on the crate's front page).
+// between `data_tail` and `data_head` (`ring_buffer_has_space`, `kernel/events/ring_buffer.c`). The exception is a
+// fault of the kernel's that no reader can see coming: a payload of more than 65,516 bytes, which is written over more
+// than was reserved for it (see "What to beware of" on the crate's front page).
 unsafe impl Memory for Mapping {
     fn base(&self) -> *mut u8 {
         self.pages.as_mut_ptr()

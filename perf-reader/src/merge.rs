@@ -1,8 +1,8 @@
 //! Order across CPUs: the records of all of them by time.
 //!
-//! Each CPU writes its own ring, so what one does and another answers lies in two rings, and reading one after the other shuffles
-//! it: exit before fork. With [`timestamps`](crate::Options::timestamps) every sample says when it was sent, by a clock that all CPUs
-//! share, and a merge puts them in order. Two things stand in its way:
+//! Each CPU writes its own ring, so what one does and another answers lies in two rings, and reading one after the
+//! other shuffles it: exit before fork. With [`timestamps`](crate::Options::timestamps) every sample says when it was
+//! sent, by a clock that all CPUs share, and a merge puts them in order. Two things stand in its way:
 //!
 //! ```text
 //!  CPU 0   ──10──14──────20──│            merged up to the horizon: 10 11 12 14 16
@@ -12,10 +12,11 @@
 //!                     horizon = now - delay
 //! ```
 //!
-//! - A sample is stamped before it is visible. So nothing younger than [`delay`](Merge::delay) is handed out: what was being written
-//!   when we looked has that long to appear. The helper takes microseconds; a hypervisor or an interrupt can make it longer.
-//! - What is held back needs room. It stays where it is, in the rings, so the merge needs no memory of its own; but when a ring is
-//!   half full, order gives way to not losing anything, and the horizon moves up to now.
+//! - A sample is stamped before it is visible. So nothing younger than [`delay`](Merge::delay) is handed out: what was
+//!   being written when we looked has that long to appear. The helper takes microseconds; a hypervisor or an interrupt
+//!   can make it longer.
+//! - What is held back needs room. It stays where it is, in the rings, so the merge needs no memory of its own; but
+//!   when a ring is half full, order gives way to not losing anything, and the horizon moves up to now.
 //!
 //! What comes too late all the same is handed out at once, marked, and counted.
 
@@ -36,9 +37,9 @@ use crate::sample::Sample;
 
 /// Merges what the CPUs of a [`PerCpuBuffers`] wrote into one stream, by time.
 ///
-/// **Delay**: a sample is handed out by the first [`drain`](Merge::drain) that begins more than [`delay`](Merge::delay) after it was
-/// sent, or earlier if a ring is half full. **Memory**: none but the rings. **Order**: by time, except for the samples
-/// counted by [`late`](Merge::late); on each CPU always the order of writing.
+/// **Delay**: a sample is handed out by the first [`drain`](Merge::drain) that begins more than [`delay`](Merge::delay)
+/// after it was sent, or earlier if a ring is half full. **Memory**: none but the rings. **Order**: by time, except for
+/// the samples counted by [`late`](Merge::late); on each CPU always the order of writing.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -93,8 +94,8 @@ struct Lane<'d> {
 }
 
 impl Merge {
-    /// A merge that waits for samples up to `delay` after they were stamped. A few milliseconds are ample on an idle machine; on
-    /// a virtual one, as much as its CPUs are taken away.
+    /// A merge that waits for samples up to `delay` after they were stamped. A few milliseconds are ample on an idle
+    /// machine; on a virtual one, as much as its CPUs are taken away.
     pub fn new(delay: Duration) -> Self {
         Self { delay, newest: 0, late: 0, corrupt: None }
     }
@@ -109,11 +110,11 @@ impl Merge {
         self.late
     }
 
-    /// Hands all samples that were sent up to [`delay`](Merge::delay) ago to `each`, by time; LOST records are counted by the buffers
-    /// ([`PerCpuBuffers::lost`]). What is younger stays in the rings.
+    /// Hands all samples that were sent up to [`delay`](Merge::delay) ago to `each`, by time; LOST records are counted
+    /// by the buffers ([`PerCpuBuffers::lost`]). What is younger stays in the rings.
     ///
-    /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`. The
-    /// samples not handed out stay in the rings.
+    /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns
+    /// `Some(value)`. The samples not handed out stay in the rings.
     ///
     /// # Errors
     /// [`Error::Corrupt`] for the first corrupt ring, after the others were read (if `each` breaks, the next drain

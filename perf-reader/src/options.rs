@@ -6,9 +6,9 @@
 /// (`ring_buffer_init` in `kernel/events/ring_buffer.c`).
 ///
 /// With anything but [`Events(1)`](Wakeup::Events) records can lie in a buffer without a wake-up.
-/// [`PerCpuBuffers::wait`](crate::PerCpuBuffers::wait) and [`AdaptiveReader::wait`](crate::AdaptiveReader::wait) look for them every
-/// [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), which costs an idle reader 11 wake-ups a second; so no record waits for longer
-/// than 100 ms on a machine that is not overloaded.
+/// [`PerCpuBuffers::wait`](crate::PerCpuBuffers::wait) and [`AdaptiveReader::wait`](crate::AdaptiveReader::wait) look
+/// for them every [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), which costs an idle reader 11 wake-ups a second;
+/// so no record waits for longer than 100 ms on a machine that is not overloaded.
 #[doc(alias("wakeup_events", "wakeup_watermark"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -24,8 +24,8 @@ pub enum Wakeup {
     Bytes(u32),
 }
 
-/// Options of [`Buffer::open`](crate::Buffer::open) and [`PerCpuBuffers::open`](crate::PerCpuBuffers::open): by default a wake-up for every
-/// sample, and no times.
+/// Options of [`Buffer::open`](crate::Buffer::open) and [`PerCpuBuffers::open`](crate::PerCpuBuffers::open): by default
+/// a wake-up for every sample, and no times.
 #[doc(alias("perf_buffer_opts", "perf_event_attr", "ReaderOptions"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -46,8 +46,8 @@ impl Options {
         self
     }
 
-    /// Whether each sample carries the time it was sent, in nanoseconds of CLOCK_MONOTONIC: 8 bytes more a record. Needs
-    /// Linux 4.1.
+    /// Whether each sample carries the time it was sent, in nanoseconds of CLOCK_MONOTONIC: 8 bytes more a record.
+    /// Needs Linux 4.1.
     #[doc(alias = "PERF_SAMPLE_TIME")]
     pub fn timestamps(mut self, timestamps: bool) -> Self {
         self.timestamps = timestamps;

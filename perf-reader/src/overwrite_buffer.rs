@@ -1,4 +1,5 @@
-//! The flight recorder: a ring that keeps the newest records and overwrites the oldest, read when something has happened.
+//! The flight recorder: a ring that keeps the newest records and overwrites the oldest, read when something has
+//! happened.
 //!
 //! ```text
 //!             data_head, moving down
@@ -8,9 +9,9 @@
 //!  └──────────────┴────────┴────────┴────────┴─────────┘
 //! ```
 //!
-//! `write_backward` (Linux 4.7) makes the kernel put each record in front of the one before, so that `data_head` is always the
-//! beginning of the newest; the mapping is read-only, so that it does not ask whether anybody has read the oldest
-//! (`__perf_output_begin`, `kernel/events/ring_buffer.c`). Such a ring can only be read while nobody writes:
+//! `write_backward` (Linux 4.7) makes the kernel put each record in front of the one before, so that `data_head` is
+//! always the beginning of the newest; the mapping is read-only, so that it does not ask whether anybody has read the
+//! oldest (`__perf_output_begin`, `kernel/events/ring_buffer.c`). Such a ring can only be read while nobody writes:
 //! `PERF_EVENT_IOC_PAUSE_OUTPUT` stops new writers, a grace period lets those that had begun finish.
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -41,8 +42,8 @@ pub struct OverwriteBuffer {
 }
 
 impl OverwriteBuffer {
-    /// Opens it on `cpu` with a ring of `bytes` bytes: a power of two and a multiple of the page size. Needs Linux 4.7 and the privileges of
-    /// [`Buffer::open`](crate::Buffer::open).
+    /// Opens it on `cpu` with a ring of `bytes` bytes: a power of two and a multiple of the page size. Needs Linux 4.7
+    /// and the privileges of [`Buffer::open`](crate::Buffer::open).
     ///
     /// # Errors
     /// As [`Buffer::open`](crate::Buffer::open).
@@ -69,8 +70,8 @@ impl OverwriteBuffer {
     /// [`Error::Syscall`] if ioctl(2) fails; [`Error::Corrupt`] if `data_head` is at no record's alignment.
     #[doc(alias("PERF_EVENT_IOC_PAUSE_OUTPUT", "Reader.Pause"))]
     pub fn pause(&mut self) -> Result<Snapshot<'_>, Error> {
-        /// Where no grace period can be had (ENOSYS, or EINVAL with `nohz_full`): far longer than the helper runs, which it does
-        /// in one go. There, time is what the borrowing below rests upon.
+        /// Where no grace period can be had (ENOSYS, or EINVAL with `nohz_full`): far longer than the helper runs,
+        /// which it does in one go. There, time is what the borrowing below rests upon.
         const LONG: Duration = Duration::from_millis(20);
         self.event.pause(true)?;
         // From here on, dropping it resumes.
@@ -80,15 +81,15 @@ impl OverwriteBuffer {
         }
         #[expect(unsafe_code, reason = "nobody writes into a ring that is paused")]
         // SAFETY: new writers find the ring paused. Those that had begun are within an RCU read-side section
-        // (`__perf_output_begin` to `perf_output_end`), and the grace period, or the time taken for one, ended after they did. It
-        // stays paused as long as `paused` lives, which the snapshot keeps.
+        // (`__perf_output_begin` to `perf_output_end`), and the grace period, or the time taken for one, ended after
+        // they did. It stays paused as long as `paused` lives, which the snapshot keeps.
         let recorded = unsafe { self.page.recorded() };
         let (bytes, cut) = recorded.map_err(|corrupt| Error::Corrupt { cpu: self.event.cpu(), corrupt })?;
         Ok(Snapshot { recorded: Walk { bytes, cut, timed: self.timed, cursor: Cursor::at(0) }, _paused: paused })
     }
 
-    /// How many samples found no room: those sent during a pause, and those larger than the ring; `None` before Linux 6.0,
-    /// where the kernel does not say.
+    /// How many samples found no room: those sent during a pause, and those larger than the ring; `None` before Linux
+    /// 6.0, where the kernel does not say.
     ///
     /// # Errors
     /// [`Error::Syscall`] if read(2) fails.

@@ -89,9 +89,9 @@ impl<M: Memory> Page<M> {
     /// Where the kernel's next record will begin; everything before it is complete and visible.
     pub(crate) fn head(&self) -> u64 {
         let head = self.word(DATA_HEAD).load(Ordering::Relaxed);
-        // ATOMICS: pairs with the kernel's `smp_wmb()` before it stores `data_head` (`perf_output_put_handle`): who sees
-        // the new head sees the records before it. A fence behind a relaxed load instead of an acquiring load, as the
-        // pages may be mapped read-only, and there std vouches for nothing more than relaxed loads.
+        // ATOMICS: pairs with the kernel's `smp_wmb()` before it stores `data_head` (`perf_output_put_handle`): who
+        // sees the new head sees the records before it. A fence behind a relaxed load instead of an acquiring load, as
+        // the pages may be mapped read-only, and there std vouches for nothing more than relaxed loads.
         fence(Ordering::Acquire);
         head
     }
@@ -101,7 +101,8 @@ impl<M: Memory> Page<M> {
         self.word(DATA_TAIL).load(Ordering::Relaxed)
     }
 
-    /// Gives everything before `tail` back to the kernel. Without effect on read-only memory, where the kernel does not ask.
+    /// Gives everything before `tail` back to the kernel. Without effect on read-only memory, where the kernel does not
+    /// ask.
     ///
     /// # Safety
     /// No [`committed`](Page::committed) bytes before `tail` are used afterwards.
@@ -110,8 +111,8 @@ impl<M: Memory> Page<M> {
         if !self.memory.writable() {
             return;
         }
-        // ATOMICS: pairs with the control dependency that the kernel has between reading `data_tail` and writing data over
-        // what was given back (`__perf_output_begin`): every read of a record happens before its bytes are reused.
+        // ATOMICS: pairs with the control dependency that the kernel has between reading `data_tail` and writing data
+        // over what was given back (`__perf_output_begin`): every read of a record happens before its bytes are reused.
         // A full fence, once a drain, as the kernel's description of this protocol asks for.
         fence(Ordering::SeqCst);
         self.word(DATA_TAIL).store(tail, Ordering::Relaxed);
@@ -124,13 +125,14 @@ impl<M: Memory> Page<M> {
             return Err(Corrupt::Positions { tail, head, data_size: self.data_size as u64 });
         }
         #[expect(unsafe_code, reason = "the positions vouch for what lies between them")]
-        // SAFETY: between `data_tail` and a `data_head` that we have seen the other side does not write (`tail` is not before
-        // `data_tail`), and who moves `data_tail`, with `publish`, vouches that these bytes are not used afterwards.
+        // SAFETY: between `data_tail` and a `data_head` that we have seen the other side does not write (`tail` is not
+        // before `data_tail`), and who moves `data_tail`, with `publish`, vouches that these bytes are not used
+        // afterwards.
         Ok(unsafe { self.bytes(tail, len as usize) })
     }
 
-    /// What a ring that is written downward holds: from the newest record, at `data_head`, upward; and whether the oldest
-    /// one may be cut off.
+    /// What a ring that is written downward holds: from the newest record, at `data_head`, upward; and whether the
+    /// oldest one may be cut off.
     ///
     /// # Safety
     /// The other side is paused while the bytes are used, and those who were writing when it was have finished.
@@ -158,8 +160,9 @@ impl<M: Memory> Page<M> {
             let index = position as usize & self.data_size.wrapping_sub(8);
             // SAFETY: a multiple of 8 below the area's size, so the word lies inside.
             let word = unsafe { data.add(index) };
-            // SAFETY: aligned, as page and area are; readable for as long as `self` lives. The other side may be writing it,
-            // which is why it is loaded atomically; nothing is stored through the reference, so read-only memory bears it.
+            // SAFETY: aligned, as page and area are; readable for as long as `self` lives. The other side may be
+            // writing it, which is why it is loaded atomically; nothing is stored through the reference, so read-only
+            // memory bears it.
             let word = unsafe { &*word.cast::<AtomicU64>() };
             let bytes = word.load(Ordering::Relaxed).to_ne_bytes();
             for (to, from) in chunk.iter_mut().zip(bytes) {

@@ -1,8 +1,8 @@
 //! A look at the perf buffer of another process, disturbing nobody.
 //!
-//! A bystander maps the ring read-only, stores no `data_tail` and never polls the event, since that would take a wake-up
-//! away from its owner. The ring moves on meanwhile: what was copied is true only if `data_tail`, looked at once more,
-//! has not passed it.
+//! A bystander maps the ring read-only, stores no `data_tail` and never polls the event, since that would take a
+//! wake-up away from its owner. The ring moves on meanwhile: what was copied is true only if `data_tail`, looked at
+//! once more, has not passed it.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{Ordering, fence};
@@ -54,8 +54,8 @@ pub struct PeekSnapshot {
     pub tail: u64,
     /// Bytes of the ring.
     pub size: u64,
-    /// The ring is written downward (`write_backward`): `head` counts down from 0, and nothing waits; its records are its
-    /// owner's to read, after it has paused the kernel.
+    /// The ring is written downward (`write_backward`): `head` counts down from 0, and nothing waits; its records are
+    /// its owner's to read, after it has paused the kernel.
     pub backward: bool,
     /// What waits, oldest first.
     pub records: Vec<PendingRecord>,
@@ -75,8 +75,8 @@ pub struct PendingRecord {
     pub kind: u32,
     /// Whether it runs over the ring's end.
     pub wraps: bool,
-    /// All that follows its header of 8 bytes. What is in a sample depends on how its owner opened the event; one of a BPF
-    /// program alone begins with the payload's length and ends with up to 7 bytes of padding.
+    /// All that follows its header of 8 bytes. What is in a sample depends on how its owner opened the event; one of a
+    /// BPF program alone begins with the payload's length and ends with up to 7 bytes of padding.
     pub body: Vec<u8>,
 }
 
@@ -102,8 +102,8 @@ impl PendingRecord {
         (self.kind == LOST).then_some(count)
     }
 
-    /// Of a sample that holds nothing but raw data, or a time in front of it: the time, and the data with its padding. Which
-    /// of the two it is shows in the length that the data has in front.
+    /// Of a sample that holds nothing but raw data, or a time in front of it: the time, and the data with its padding.
+    /// Which of the two it is shows in the length that the data has in front.
     #[must_use]
     pub fn raw(&self) -> Option<(Option<u64>, &[u8])> {
         if self.kind != SAMPLE {
@@ -120,11 +120,12 @@ impl PendingRecord {
 
 impl Peek<Mapping> {
     /// Borrows the perf event that process `pid` has as fd `fd`, and maps its ring read-only. `None` if it has none, or
-    /// writes into that of another event and the kernel says so (from about 6.18 on; older ones map the same ring then).
+    /// writes into that of another event and the kernel says so (from about 6.18 on; older ones map the same ring
+    /// then).
     ///
-    /// Its owner may die meanwhile: event and ring live on until this is dropped. An owner that redirects this very event
-    /// into another ring (`PERF_EVENT_IOC_SET_OUTPUT`) while it is mapped here gets EINVAL, so be brief with those that were
-    /// just opened.
+    /// Its owner may die meanwhile: event and ring live on until this is dropped. An owner that redirects this very
+    /// event into another ring (`PERF_EVENT_IOC_SET_OUTPUT`) while it is mapped here gets EINVAL, so be brief with
+    /// those that were just opened.
     ///
     /// Needs Linux 5.6 and the right to trace the process (CAP_SYS_PTRACE, or the same user).
     ///
@@ -167,7 +168,8 @@ impl Peek<Mapping> {
             .map_err(|error| Error::system("read the counts of a borrowed perf event", &error))
     }
 
-    /// A number that is the same for events that write into the same ring, as a waking and a silent event do. `None` without CAP_SYS_ADMIN.
+    /// A number that is the same for events that write into the same ring, as a waking and a silent event do. `None`
+    /// without CAP_SYS_ADMIN.
     #[must_use]
     pub fn ring_identity(&self) -> Option<u64> {
         // A page that was never touched has no frame yet.
@@ -186,11 +188,12 @@ impl<M: Memory> Peek<M> {
         Ok(Self { page: Page::new(memory)?, event: None })
     }
 
-    /// `data_tail` and `data_head`, as they may have been at one moment, however long whoever looks was kept from it in between.
+    /// `data_tail` and `data_head`, as they may have been at one moment, however long whoever looks was kept from it in
+    /// between.
     #[must_use]
     pub fn positions(&self) -> Positions {
-        // It is acquired: the kernel had read a `data_tail` that is at most the ring's size behind before it stored this head
-        // (`__perf_output_begin`), and whatever is loaded from now on is no older than that.
+        // It is acquired: the kernel had read a `data_tail` that is at most the ring's size behind before it stored
+        // this head (`__perf_output_begin`), and whatever is loaded from now on is no older than that.
         let before = self.page.head();
         let tail = self.page.tail();
         if tail.wrapping_sub(before).cast_signed() <= 0 {
@@ -204,13 +207,13 @@ impl<M: Memory> Peek<M> {
         Positions { tail, head: if sound { tail } else { after } }
     }
 
-    /// Counts the records from position `from`, where one must begin, to position `to`, where `data_head` was: also those that
-    /// were given back already, for they stay until the kernel comes round. It stops after `most`.
+    /// Counts the records from position `from`, where one must begin, to position `to`, where `data_head` was: also
+    /// those that were given back already, for they stay until the kernel comes round. It stops after `most`.
     ///
-    /// This is how somebody who looks now and then tells records a second, which no position shows. `None` if `data_head` had
-    /// come further than half the buffer past `from` when the count was done, as what lies there may be another round's; and of
-    /// a buffer that is written downward. A count may be wrong where the records that the kernel writes at one moment take more
-    /// than half of the buffer: large samples in a small one.
+    /// This is how somebody who looks now and then tells records a second, which no position shows. `None` if
+    /// `data_head` had come further than half the buffer past `from` when the count was done, as what lies there may be
+    /// another round's; and of a buffer that is written downward. A count may be wrong where the records that the
+    /// kernel writes at one moment take more than half of the buffer: large samples in a small one.
     #[must_use]
     pub fn count_records(&self, from: u64, to: u64, most: u64) -> Option<RecordCount> {
         let size = self.page.data_size() as u64;
@@ -230,13 +233,14 @@ impl<M: Memory> Peek<M> {
             tally.records = tally.records.wrapping_add(1);
             tally.bytes = tally.bytes.wrapping_add(space);
         }
-        // ATOMICS: keeps the load of `data_head` behind those of the headers. The other side is `kernel/events/ring_buffer.c`:
-        // `__perf_output_begin` reserves a record's space, the record is written, and `perf_output_put_handle` moves `data_head`
-        // over it, behind smp_wmb(), which pairs with this fence: whoever sees bytes of a record sees every head that was
-        // stored before the smp_wmb() in front of it. So the head is seen late by what is being written, a record and those
-        // that interrupted it, and by what was written just before, if the CPU lets stores pass each other. As long as these
-        // take no more than half of the buffer, a head that has not come further than the other half tells that none of them
-        // reached `from`. A record has at most 64 KiB: in buffers of a few times that, a count may be wrong.
+        // ATOMICS: keeps the load of `data_head` behind those of the headers. The other side is
+        // `kernel/events/ring_buffer.c`: `__perf_output_begin` reserves a record's space, the record is written, and
+        // `perf_output_put_handle` moves `data_head` over it, behind smp_wmb(), which pairs with this fence: whoever
+        // sees bytes of a record sees every head that was stored before the smp_wmb() in front of it. So the head is
+        // seen late by what is being written, a record and those that interrupted it, and by what was written just
+        // before, if the CPU lets stores pass each other. As long as these take no more than half of the buffer, a head
+        // that has not come further than the other half tells that none of them reached `from`. A record has at most 64
+        // KiB: in buffers of a few times that, a count may be wrong.
         fence(Ordering::Acquire);
         (self.page.head().wrapping_sub(from) <= size / 2).then_some(tally)
     }
@@ -260,9 +264,10 @@ impl<M: Memory> Peek<M> {
         }
         let mut bytes = vec![0; ahead as usize];
         self.page.copy(tail, &mut bytes);
-        // ATOMICS: the kernel had read a `data_tail` behind these bytes before it wrote over them (`__perf_output_begin`: only if
-        // there is room are they written, a control dependency). Having read any byte that it wrote so, the load behind this
-        // fence sees that `data_tail` or a later one, on CPUs whose stores reach all others at once (x86, Armv8, RISC-V).
+        // ATOMICS: the kernel had read a `data_tail` behind these bytes before it wrote over them
+        // (`__perf_output_begin`: only if there is room are they written, a control dependency). Having read any byte
+        // that it wrote so, the load behind this fence sees that `data_tail` or a later one, on CPUs whose stores reach
+        // all others at once (x86, Armv8, RISC-V).
         fence(Ordering::Acquire);
         let left = self.page.tail();
         walk(&mut look, &bytes, left);

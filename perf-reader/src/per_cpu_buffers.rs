@@ -22,7 +22,8 @@ use crate::wait::{Stopper, Waiter, Wake};
 
 /// The buffers of all CPUs that are online, by number, holes and all.
 ///
-/// Each of them belongs into the `BPF_MAP_TYPE_PERF_EVENT_ARRAY` under its CPU's number: this crate makes no bpf(2) calls.
+/// Each of them belongs into the `BPF_MAP_TYPE_PERF_EVENT_ARRAY` under its CPU's number: this crate makes no bpf(2)
+/// calls.
 ///
 /// ```no_run
 /// # fn map_update(key: u32, fd: std::os::fd::BorrowedFd<'_>) {}
@@ -83,7 +84,8 @@ impl PerCpuBuffers {
         Ok(set)
     }
 
-    /// The same on CPUs of your choice, those that are offline left out until [`refresh`](PerCpuBuffers::refresh) finds them online.
+    /// The same on CPUs of your choice, those that are offline left out until [`refresh`](PerCpuBuffers::refresh) finds
+    /// them online.
     ///
     /// # Errors
     /// As [`Buffer::open`], except that [`Error::Offline`] is none.
@@ -188,12 +190,13 @@ impl PerCpuBuffers {
         self.buffers.iter().any(|buffer| buffer.reader().fill() > 0)
     }
 
-    /// Sets how long [`wait`](PerCpuBuffers::wait) sleeps at most before it looks at the buffers by itself, 1 millisecond or more
-    /// and rounded up to one. At first that is [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or never if each record sends a
-    /// wake-up ([`Wakeup::Events(1)`](crate::Wakeup::Events)).
+    /// Sets how long [`wait`](PerCpuBuffers::wait) sleeps at most before it looks at the buffers by itself, 1
+    /// millisecond or more and rounded up to one. At first that is [`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL),
+    /// or never if each record sends a wake-up ([`Wakeup::Events(1)`](crate::Wakeup::Events)).
     ///
     /// `None` turns the looks off and spares an idle reader its 11 wake-ups a second. Then the last records of a burst
-    /// wait until so many have come that the kernel sends a wake-up, in a buffer that never wakes for ever: wait with a time-out.
+    /// wait until so many have come that the kernel sends a wake-up, in a buffer that never wakes for ever: wait with a
+    /// time-out.
     pub fn set_idle_poll_interval(&mut self, time: Option<Duration>) {
         self.idle_poll.set(time);
     }
@@ -278,9 +281,10 @@ impl PerCpuBuffers {
     /// waits for ever, zero only asks).
     ///
     /// Where records can come without a wake-up, that is with any [`Wakeup`](crate::Wakeup) but one for each record, it
-    /// looks for them every 90 milliseconds ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or what [`set_idle_poll_interval`](PerCpuBuffers::set_idle_poll_interval)
-    /// says) and when `timeout` is over: no record waits for longer than 100 ms on a machine that is not overloaded.
-    /// The looks do not end a wait if they find nothing.
+    /// looks for them every 90 milliseconds ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL), or what
+    /// [`set_idle_poll_interval`](PerCpuBuffers::set_idle_poll_interval) says) and when `timeout` is over: no record
+    /// waits for longer than 100 ms on a machine that is not overloaded. The looks do not end a wait if they find
+    /// nothing.
     ///
     /// Drain all CPUs afterwards, fully: the kernel does not say twice that there is something.
     ///
@@ -302,8 +306,8 @@ impl PerCpuBuffers {
         self.waiter.wait(timeout, &mut self.idle_poll, &mut self.unfinished, pending)
     }
 
-    /// Calls `each` with every record that is there now and its CPU's id. All CPUs are looked at, ready or not: the process
-    /// is awake anyway, and a look costs one load.
+    /// Calls `each` with every record that is there now and its CPU's id. All CPUs are looked at, ready or not: the
+    /// process is awake anyway, and a look costs one load.
     ///
     /// `each` returns nothing, or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns
     /// `Some(value)`. The record that it broke at is read; those behind it stay, and the next
@@ -329,8 +333,8 @@ impl PerCpuBuffers {
         None
     }
 
-    /// Returns a handle that ends [`wait`](PerCpuBuffers::wait) from another thread or from a signal handler. All handles of
-    /// one set are the same.
+    /// Returns a handle that ends [`wait`](PerCpuBuffers::wait) from another thread or from a signal handler. All
+    /// handles of one set are the same.
     ///
     /// # Errors
     /// [`Error::Syscall`] if no fd is left for its pipe.

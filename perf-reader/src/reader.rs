@@ -8,8 +8,8 @@ use crate::record::{Cursor, Record, Records};
 
 /// The reading end of one CPU's perf pages, wherever they live.
 ///
-/// [`Buffer`](crate::Buffer) is this over pages of the kernel. There must be one reader of a buffer only: two would give back each
-/// other's records.
+/// [`Buffer`](crate::Buffer) is this over pages of the kernel. There must be one reader of a buffer only: two would
+/// give back each other's records.
 #[doc(alias = "perf_event_mmap_page")]
 #[derive(Debug)]
 pub struct Reader<M> {
@@ -64,14 +64,14 @@ impl<M: Memory> Reader<M> {
         self.lost
     }
 
-    /// Gives up all that is in the ring, unread, and answers how many bytes that were, or, of positions that contradict each
-    /// other, how far the one is from the other: the way on after [`Corrupt::Record`] or [`Corrupt::Positions`].
+    /// Gives up all that is in the ring, unread, and answers how many bytes that were, or, of positions that contradict
+    /// each other, how far the one is from the other: the way on after [`Corrupt::Record`] or [`Corrupt::Positions`].
     pub fn skip_to_head(&mut self) -> u64 {
         let head = self.page.head();
         let skipped = head.wrapping_sub(self.page.tail());
         #[expect(unsafe_code, reason = "gives bytes back that nobody borrows")]
-        // SAFETY: the committed bytes of this page are used by batches and what borrows from them, and a batch borrows `self`
-        // mutably.
+        // SAFETY: the committed bytes of this page are used by batches and what borrows from them, and a batch borrows
+        // `self` mutably.
         unsafe {
             self.page.publish(head);
         }
@@ -81,8 +81,8 @@ impl<M: Memory> Reader<M> {
 
 /// The records that were complete when the batch was opened, held until it ends.
 ///
-/// Any number of samples can be borrowed from it at once. When it is dropped, `data_tail` moves over all that was walked
-/// over, once: also after an early exit or a panic. What was not walked over stays for the next batch.
+/// Any number of samples can be borrowed from it at once. When it is dropped, `data_tail` moves over all that was
+/// walked over, once: also after an early exit or a panic. What was not walked over stays for the next batch.
 ///
 /// A sample cannot outlive its batch, as its memory does not:
 ///
@@ -147,8 +147,8 @@ impl<M: Memory> Drop for Batch<'_, M> {
         let position = self.cursor.position.get();
         if position != self.tail {
             #[expect(unsafe_code, reason = "gives bytes back that nobody borrows")]
-            // SAFETY: every record borrows from this batch, which ends here and does not use its bytes again, and a reader
-            // has one batch at a time.
+            // SAFETY: every record borrows from this batch, which ends here and does not use its bytes again, and a
+            // reader has one batch at a time.
             unsafe {
                 self.page.publish(position);
             }

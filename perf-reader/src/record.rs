@@ -6,7 +6,8 @@
 //! LOST   (2):  u64 id     u64 lost       how many samples found no room before this record
 //! ```
 //!
-//! (`perf_output_sample` and `__perf_output_begin`, `kernel/events/`; `enum perf_event_type`, `include/uapi/linux/perf_event.h`.)
+//! (`perf_output_sample` and `__perf_output_begin`, `kernel/events/`; `enum perf_event_type`,
+//! `include/uapi/linux/perf_event.h`.)
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -24,15 +25,16 @@ pub(crate) const HEADER: usize = 8;
 
 /// What a buffer holds, one after the other.
 ///
-/// A record borrows from its [`Batch`](crate::Batch): its bytes lie in the ring and stay there until the batch is dropped.
+/// A record borrows from its [`Batch`](crate::Batch): its bytes lie in the ring and stay there until the batch is
+/// dropped.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Record<'d> {
     /// What a program sent with `bpf_perf_event_output`.
     #[doc(alias = "PERF_RECORD_SAMPLE")]
     Sample(Sample<'d>),
-    /// So many samples found no room between the record before this one and the one behind it. The kernel can say so only
-    /// when a later record fits: losses at the very end are in [`Buffer::lost`](crate::Buffer::lost).
+    /// So many samples found no room between the record before this one and the one behind it. The kernel can say so
+    /// only when a later record fits: losses at the very end are in [`Buffer::lost`](crate::Buffer::lost).
     #[doc(alias = "PERF_RECORD_LOST")]
     Lost(u64),
 }
@@ -69,8 +71,8 @@ pub(crate) struct Checkpoint<'d> {
     lost: u64,
 }
 
-/// How far a batch was read. Written once a walk, not once a record, so that the walk stays in registers. Of several walks at
-/// once, the one that ends last tells.
+/// How far a batch was read. Written once a walk, not once a record, so that the walk stays in registers. Of several
+/// walks at once, the one that ends last tells.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     /// Where the next record begins.
@@ -143,8 +145,8 @@ impl<'d> Iterator for Records<'d> {
         }
     }
 
-    /// What `for_each` and its like do: the fastest way to walk, as whoever takes the records is compiled into the short way,
-    /// where nothing wraps and nothing is wrong.
+    /// What `for_each` and its like do: the fastest way to walk, as whoever takes the records is compiled into the
+    /// short way, where nothing wraps and nothing is wrong.
     #[inline]
     fn fold<B, F>(mut self, init: B, mut f: F) -> B
     where
@@ -170,9 +172,9 @@ impl<'d> Iterator for Records<'d> {
 }
 
 /// Nearly all records are samples that do not wrap. Those take the short way, a few comparisons and no call; the rest
-/// takes the long way, which also tells what is wrong. The two agree where both apply, but for a size that is no multiple of 8 and
-/// has a raw size to match, which no kernel writes: the short way spares itself the question, and the next batch is told by its
-/// position.
+/// takes the long way, which also tells what is wrong. The two agree where both apply, but for a size that is no
+/// multiple of 8 and has a raw size to match, which no kernel writes: the short way spares itself the question, and the
+/// next batch is told by its position.
 impl<'d> Records<'d> {
     #[inline(always)]
     fn short<const FIXED: usize>(&mut self) -> Option<Sample<'d>> {

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Mapping an event that has no ring would *make* one, a read-only one even, and its owner could not map its own any
-//! more. So the kernel is asked first in a way that cannot succeed: for so many pages that no ring can have them. With a
-//! ring there the answer is EINVAL, since its size is another; without, ENOMEM, since none so large can be made, or EPERM
-//! before that is tried, since so much memory may not be locked without CAP_IPC_LOCK
+//! more. So the kernel is asked first in a way that cannot succeed: for so many pages that no ring can have them. With
+//! a ring there the answer is EINVAL, since its size is another; without, ENOMEM, since none so large can be made, or
+//! EPERM before that is tried, since so much memory may not be locked without CAP_IPC_LOCK
 //! (`perf_mmap` in `kernel/events/core.c`, `rb_alloc` in `kernel/events/ring_buffer.c`).
 #![expect(unsafe_code, reason = "system calls that take and answer raw fds")]
 
@@ -44,8 +44,8 @@ pub(crate) fn duplicate(pid: u32, fd: u32) -> io::Result<OwnedFd> {
     unsafe { owned(answer) }
 }
 
-/// Fails unless the fd is a perf event. A file can be mapped as well, of any size, and its owner can make it shorter: then
-/// a look at the mapping would be the last one of this process (SIGBUS).
+/// Fails unless the fd is a perf event. A file can be mapped as well, of any size, and its owner can make it shorter:
+/// then a look at the mapping would be the last one of this process (SIGBUS).
 ///
 /// The kernel names links by itself; a file of whatever name has a path there, which begins with a slash.
 pub(crate) fn must_be_an_event(fd: BorrowedFd<'_>) -> io::Result<()> {
@@ -113,9 +113,9 @@ fn id(event: BorrowedFd<'_>) -> io::Result<u64> {
 
 /// What the kernel counted as lost, if the event's owner asked it to count.
 ///
-/// read(2) gives `{value, time_enabled, time_running, id, lost}` without those that were not asked for, and does not say
-/// which. The value of a BPF output event is 0. Four words that do not end with the event's id must end with its losses,
-/// and so must five; of fewer it cannot be said.
+/// read(2) gives `{value, time_enabled, time_running, id, lost}` without those that were not asked for, and does not
+/// say which. The value of a BPF output event is 0. Four words that do not end with the event's id must end with its
+/// losses, and so must five; of fewer it cannot be said.
 pub(crate) fn lost(event: BorrowedFd<'_>) -> io::Result<Option<u64>> {
     let mut words = [0_u64; 8];
     // SAFETY: the buffer is `size_of_val` bytes long, and any bytes are valid words.

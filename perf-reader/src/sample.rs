@@ -10,8 +10,8 @@ pub const MAX_PADDING: usize = 7;
 /// What a program sent with one `bpf_perf_event_output`, where it lies in the ring.
 ///
 /// The kernel does not keep how many bytes the program sent. It rounds the record up to 8 bytes, and `raw_size` counts
-/// the padding too (`perf_prepare_sample`): an 8-byte payload reports 12 bytes, of which 4 are whatever was in the ring before.
-/// Printing those is printing garbage, so no method here calls them payload: [`payload`](Sample::payload),
+/// the padding too (`perf_prepare_sample`): an 8-byte payload reports 12 bytes, of which 4 are whatever was in the ring
+/// before. Printing those is printing garbage, so no method here calls them payload: [`payload`](Sample::payload),
 /// [`payload_by`](Sample::payload_by) and [`array`](Sample::array) take the length from where it is known, the program,
 /// and check it against the record; [`padded`](Sample::padded) says in its name what it answers.
 #[doc(alias("PERF_RECORD_SAMPLE", "PERF_SAMPLE_RAW"))]
@@ -77,8 +77,8 @@ impl<'d> Sample<'d> {
         self.payload(N)?.array(0).ok_or(WrongLength { declared: N, padded: self.padded.len() })
     }
 
-    /// When it was sent, in nanoseconds of CLOCK_MONOTONIC, which is also `bpf_ktime_get_ns`; `None` unless the buffer was
-    /// opened with [`timestamps`](crate::Options::timestamps).
+    /// When it was sent, in nanoseconds of CLOCK_MONOTONIC, which is also `bpf_ktime_get_ns`; `None` unless the buffer
+    /// was opened with [`timestamps`](crate::Options::timestamps).
     #[inline]
     pub fn time(&self) -> Option<u64> {
         self.time

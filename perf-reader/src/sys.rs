@@ -116,8 +116,8 @@ pub(crate) fn read_counts(event: BorrowedFd<'_>) -> io::Result<Counts> {
     }
 }
 
-/// `MEMBARRIER_CMD_GLOBAL` (Linux 4.3): returns after a grace period, so after everything that ran with preemption disabled
-/// when it was called.
+/// `MEMBARRIER_CMD_GLOBAL` (Linux 4.3): returns after a grace period, so after everything that ran with preemption
+/// disabled when it was called.
 pub(crate) fn membarrier_global() -> io::Result<()> {
     const GLOBAL: c_int = 1;
     // SAFETY: no memory is involved.

@@ -8,9 +8,9 @@
 //!        └───────────────────────────────────── Settling, looked at after 1, 10 and 100 ms more
 //! ```
 //!
-//! A program that has fetched the silent event from its slot just before the slot was switched back still writes through
-//! it, without a wake-up. It is a matter of microseconds (the helper runs to its end with preemption disabled), or of
-//! as long as a hypervisor takes the CPU away in their middle: hence the polls while settling.
+//! A program that has fetched the silent event from its slot just before the slot was switched back still writes
+//! through it, without a wake-up. It is a matter of microseconds (the helper runs to its end with preemption disabled),
+//! or of as long as a hypervisor takes the CPU away in their middle: hence the polls while settling.
 
 use std::time::{Duration, Instant};
 
@@ -20,11 +20,11 @@ const LINGER: Duration = Duration::from_millis(1);
 const BUSY: u64 = 64;
 /// So few are better announced one by one.
 const CALM: u64 = 16;
-/// So many calm polls in a row end the silence: longer than a scheduler's time slice, so that a program which was merely
-/// preempted does not come back to a waking event.
+/// So many calm polls in a row end the silence: longer than a scheduler's time slice, so that a program which was
+/// merely preempted does not come back to a waking event.
 const CALM_LOOKS: u32 = 16;
-/// The most that it takes: each time that a CPU is busy again while settling, the silence was ended too early, and the next one
-/// lasts twice as long.
+/// The most that it takes: each time that a CPU is busy again while settling, the silence was ended too early, and the
+/// next one lasts twice as long.
 const MOST_CALM_LOOKS: u32 = 256;
 /// When to look after the waking event is back in its slot.
 const SETTLE: [Duration; 3] = [Duration::from_millis(1), Duration::from_millis(10), Duration::from_millis(100)];

@@ -1,5 +1,5 @@
-//! Each memory ordering weakened, one at a time, and what a bystander loads in another order: a test under Miri must notice, or
-//! the ordering is not known to be needed.
+//! Each memory ordering weakened, one at a time, and what a bystander loads in another order: a test under Miri must
+//! notice, or the ordering is not known to be needed.
 //!
 //! ```text
 //! PERF_READER_MUTANTS=1 cargo test -p perf-reader --test mutants
@@ -91,8 +91,9 @@ const MUTANTS: [Mutant; 10] = [
     },
 ];
 
-/// Orderings that are needed by reasoning alone: their file and line. Without this fence `Peek::count_records` could take a head that is
-/// older than the bytes it has read. But half of the buffer lies between the two, and in no run of Miri was a load so late.
+/// Orderings that are needed by reasoning alone: their file and line. Without this fence `Peek::count_records` could
+/// take a head that is older than the bytes it has read. But half of the buffer lies between the two, and in no run of
+/// Miri was a load so late.
 const UNSHOWN: [(&str, &str); 1] = [("src/peek.rs", "fence(Ordering::Acquire);\n        (self.page.head()")];
 
 /// A package of its own: the same code and the same test, without the workspace.

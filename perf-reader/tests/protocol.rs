@@ -443,8 +443,8 @@ fn samples_are_held_together() {
     assert_eq!(sum, 190);
 }
 
-/// A producer in a thread of its own that never waits, a reader that drains: nothing is torn, everything is accounted for, in
-/// order. Under Miri this is what tells apart the orderings that are needed from those that are there.
+/// A producer in a thread of its own that never waits, a reader that drains: nothing is torn, everything is accounted
+/// for, in order. Under Miri this is what tells apart the orderings that are needed from those that are there.
 #[test]
 fn a_live_producer() {
     let sends: u64 = if cfg!(miri) { 200 } else { 2_000_000 };

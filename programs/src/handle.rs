@@ -1,7 +1,7 @@
 //! Handles: what the builders hand out to stand for a label, a map, a variable or a function.
 //!
-//! A handle is an index into the list of the builder that made it, together with that builder's identity, so that a handle
-//! brought to another builder is noticed instead of silently meaning something else there.
+//! A handle is an index into the list of the builder that made it, together with that builder's identity, so that a
+//! handle brought to another builder is noticed instead of silently meaning something else there.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

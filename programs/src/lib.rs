@@ -1,7 +1,7 @@
 //! A typed eBPF assembler that writes real object files, and the programs that cutaway ships.
 //!
-//! A BPF program written with it reads like a commented assembly listing with Rust names, and comes out as the same kind of
-//! ELF object that clang makes: any loader takes it, and the kernel's verifier quotes its Rust lines.
+//! A BPF program written with it reads like a commented assembly listing with Rust names, and comes out as the same
+//! kind of ELF object that clang makes: any loader takes it, and the kernel's verifier quotes its Rust lines.
 //!
 //! ```
 //! use cutaway_programs::prelude::*;

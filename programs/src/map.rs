@@ -1,7 +1,7 @@
 //! Maps, described.
 //!
-//! A [`MapDef`] says what `bpf(BPF_MAP_CREATE)` will be asked for. The object carries it in the section `.maps` as libbpf
-//! has it: not as data but as a type, a struct whose members' types spell the numbers. Every loader reads that.
+//! A [`MapDef`] says what `bpf(BPF_MAP_CREATE)` will be asked for. The object carries it in the section `.maps` as
+//! libbpf has it: not as data but as a type, a struct whose members' types spell the numbers. Every loader reads that.
 //!
 //! ```
 //! use cutaway_programs::{MapDef, MapType};
@@ -75,8 +75,8 @@ impl MapDef {
         self
     }
 
-    /// How many entries at most; bytes for a ring, slots for a perf event array. 0 may be given, and left to the loader to
-    /// replace.
+    /// How many entries at most; bytes for a ring, slots for a perf event array. 0 may be given, and left to the loader
+    /// to replace.
     pub fn max_entries(mut self, entries: u32) -> Self {
         self.max_entries = Some(entries);
         self
@@ -94,7 +94,8 @@ impl MapDef {
         self
     }
 
-    /// Asks the loader to pin the map under its name, and to use the one that is pinned there already: `LIBBPF_PIN_BY_NAME`.
+    /// Asks the loader to pin the map under its name, and to use the one that is pinned there already:
+    /// `LIBBPF_PIN_BY_NAME`.
     pub fn pinned_by_name(mut self) -> Self {
         self.pinned_by_name = true;
         self

@@ -1,8 +1,9 @@
 //! The registers, each a type of its own.
 //!
-//! An eBPF program has ten 64-bit registers and a frame pointer. [`R0`] to [`R9`] name them whole, [`W0`] to [`W9`] name
-//! their lower halves; writing a lower half clears the upper one. [`R10`] points one byte past the top of the program's
-//! 512-byte stack frame and cannot be written: it is a [`Register`], but not [`Writable`], so an attempt does not compile.
+//! An eBPF program has ten 64-bit registers and a frame pointer. [`R0`] to [`R9`] name them whole, [`W0`] to [`W9`]
+//! name their lower halves; writing a lower half clears the upper one. [`R10`] points one byte past the top of the
+//! program's 512-byte stack frame and cannot be written: it is a [`Register`], but not [`Writable`], so an attempt does
+//! not compile.
 //!
 //! | register | role in the calling convention |
 //! | --- | --- |
@@ -72,8 +73,8 @@ pub trait Register: Sealed + Copy {
 /// A register that can be written: all but [`R10`].
 pub trait Writable: Register {}
 
-/// What the second operand of an instruction can be: a register as wide as the first, or an `i32`, which is sign-extended to
-/// that width. An `i16` will do, too, so that an [`offset!`](crate::offset) can be added.
+/// What the second operand of an instruction can be: a register as wide as the first, or an `i32`, which is
+/// sign-extended to that width. An `i16` will do, too, so that an [`offset!`](crate::offset) can be added.
 pub trait Operand<W: Width>: Sealed {
     #[doc(hidden)]
     fn value(self) -> Value;

@@ -1,7 +1,7 @@
 //! Access sizes, each a type: how many bytes one instruction moves between a register and memory.
 //!
-//! Not every instruction takes every size; a trait for each family says which do, so that a sign-extending load of eight
-//! bytes or an atomic addition of one does not compile:
+//! Not every instruction takes every size; a trait for each family says which do, so that a sign-extending load of
+//! eight bytes or an atomic addition of one does not compile:
 //!
 //! ```
 //! # use cutaway_programs::prelude::*;

@@ -1,9 +1,9 @@
 //! The Rust source of a program, so that line information can carry its text.
 //!
-//! The kernel's verifier quotes the source line in front of the instructions that came from it. It takes the text from the
-//! program's BTF, not from any file, so the object has to bring it: a module that builds programs hands its own source to
-//! the [`ObjectBuilder`](crate::ObjectBuilder) with [`source!`](crate::source). Without it, the instruction's own text
-//! stands in for the line.
+//! The kernel's verifier quotes the source line in front of the instructions that came from it. It takes the text from
+//! the program's BTF, not from any file, so the object has to bring it: a module that builds programs hands its own
+//! source to the [`ObjectBuilder`](crate::ObjectBuilder) with [`source!`](crate::source). Without it, the instruction's
+//! own text stands in for the line.
 
 /// A file of Rust source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

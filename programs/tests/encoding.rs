@@ -60,7 +60,8 @@ fn every_form_is_decoded_to_itself() {
 #[test]
 fn the_table_knows_every_verb() {
     let verbs: std::collections::HashSet<_> = forms().filter_map(|form| form.verb.split('(').next()).collect();
-    // 14 of two operands, neg, mov_sx, 3 swaps; 3 of memory and a wide load; 10 atomics and 2 that order; 5 of control flow.
+    // 14 of two operands, neg, mov_sx, 3 swaps; 3 of memory and a wide load; 10 atomics and 2 that order; 5 of control
+    // flow.
     assert_eq!(verbs.len(), 14 + 5 + 4 + 12 + 5);
     for isa in [Isa::V3, Isa::V4, Isa::Acquire] {
         assert!(forms().any(|form| form.isa == isa));

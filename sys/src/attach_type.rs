@@ -1,10 +1,10 @@
-//! `enum bpf_attach_type`, with the kernel's names. Which one a program gets is chosen by its section's name, in the loader's
-//! `object/program_section.rs`.
+//! `enum bpf_attach_type`, with the kernel's names. Which one a program gets is chosen by its section's name, in the
+//! loader's `object/program_section.rs`.
 
 use crate::names::{nth, shown_by_name};
 
-/// An attach type: a number of `enum bpf_attach_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name without
-/// its prefix, e.g. `TRACE_FENTRY`.
+/// An attach type: a number of `enum bpf_attach_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name
+/// without its prefix, e.g. `TRACE_FENTRY`.
 ///
 /// Any number is allowed: a newer kernel can have types that this crate has no name for. 0, the default, is
 /// `CGROUP_INET_INGRESS`; the kernel ignores it where a program type has no attach types.

@@ -1,11 +1,11 @@
 //! Which CPUs there are.
 //!
-//! *Possible* CPUs are those that the kernel has reserved memory for, online or not: per-CPU maps hold one value for each,
-//! and a `PERF_EVENT_ARRAY` one slot. *Online* CPUs run now, and a perf event can be opened on them alone. Ids can have
-//! gaps.
+//! *Possible* CPUs are those that the kernel has reserved memory for, online or not: per-CPU maps hold one value for
+//! each, and a `PERF_EVENT_ARRAY` one slot. *Online* CPUs run now, and a perf event can be opened on them alone. Ids
+//! can have gaps.
 //!
-//! A lookup in a per-CPU map writes as many values as there are possible CPUs, and takes no buffer size. So their number
-//! must be the kernel's own word ([`pseudo`]), or that lookup could write past its buffer.
+//! A lookup in a per-CPU map writes as many values as there are possible CPUs, and takes no buffer size. So their
+//! number must be the kernel's own word ([`pseudo`]), or that lookup could write past its buffer.
 
 use std::{ffi::CStr, io};
 
@@ -21,8 +21,8 @@ pub fn possible() -> io::Result<Vec<u32>> {
 
 /// Returns the ids of the online CPUs, ascending.
 ///
-/// No memory of this process depends on it. So where the kernel's own file cannot be read, the text of whatever is mounted
-/// there is used: in a container with LXCFS, the CPUs of the container.
+/// No memory of this process depends on it. So where the kernel's own file cannot be read, the text of whatever is
+/// mounted there is used: in a container with LXCFS, the CPUs of the container.
 ///
 /// # Errors
 /// If `/sys/devices/system/cpu/online` cannot be read or is not a list of CPUs.
@@ -32,8 +32,8 @@ pub fn online() -> io::Result<Vec<u32>> {
 
 /// Returns how many entries an array needs whose index is a CPU's id: one more than the highest possible id.
 ///
-/// No memory of this process depends on it. So where the kernel's own file cannot be read, the text of whatever is mounted
-/// there is used. An entry that is missing for that reason is an error when it is set.
+/// No memory of this process depends on it. So where the kernel's own file cannot be read, the text of whatever is
+/// mounted there is used. An entry that is missing for that reason is an error when it is set.
 ///
 /// # Errors
 /// If `/sys/devices/system/cpu/possible` cannot be read or is not a list of CPUs.
@@ -59,8 +59,8 @@ fn list(path: &CStr) -> io::Result<Vec<u32>> {
     parse(&text).ok_or_else(|| refused(&"it is not a list of CPUs"))
 }
 
-/// Parses a list of CPUs such as `0-3,8,10-11` (`cpumap_print_to_pagebuf`), with or without a line feed. `None` unless all
-/// of the text is an ascending list.
+/// Parses a list of CPUs such as `0-3,8,10-11` (`cpumap_print_to_pagebuf`), with or without a line feed. `None` unless
+/// all of the text is an ascending list.
 #[must_use]
 pub fn parse(text: &str) -> Option<Vec<u32>> {
     /// Far above the kernel's `NR_CPUS`: a longer list is no machine's, and must not fill memory.

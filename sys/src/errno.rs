@@ -28,8 +28,8 @@ impl Errno {
         self.0
     }
 
-    /// Returns the name; `None` for a number that bpf(2), perf_event_open(2), mmap(2) and the other calls of these crates do
-    /// not return.
+    /// Returns the name; `None` for a number that bpf(2), perf_event_open(2), mmap(2) and the other calls of these
+    /// crates do not return.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
         if self.0 == ENOTSUPP {
@@ -65,8 +65,8 @@ impl fmt::Display for Errno {
     }
 }
 
-/// Returns whether no file descriptor is left, for this process (EMFILE) or for the machine (ENFILE). Callers pass such an
-/// error on unchanged, whatever they tried to open: its number says what to do ([`Errno::hint`]).
+/// Returns whether no file descriptor is left, for this process (EMFILE) or for the machine (ENFILE). Callers pass such
+/// an error on unchanged, whatever they tried to open: its number says what to do ([`Errno::hint`]).
 #[must_use]
 pub fn is_out_of_fds(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))

@@ -17,8 +17,8 @@ pub fn open(path: &Path, why: &str) -> io::Result<File> {
     report_opened(path, File::open(path), "O_RDONLY|O_CLOEXEC", why)
 }
 
-/// Opens for reading a file that an untrusted user can replace at any time. A pipe does not block the caller, who has to
-/// check what kind of file it is.
+/// Opens for reading a file that an untrusted user can replace at any time. A pipe does not block the caller, who has
+/// to check what kind of file it is.
 ///
 /// # Errors
 /// Those of open(2).

@@ -1,7 +1,7 @@
 //! The kernel's helper functions, by id and name.
 //!
-//! The list is stable and closed: newer functions are kfuncs. The verifier refuses a program that calls a helper which the
-//! kernel or the program type does not have.
+//! The list is stable and closed: newer functions are kfuncs. The verifier refuses a program that calls a helper which
+//! the kernel or the program type does not have.
 //!
 //! Kernel: `include/uapi/linux/bpf.h` (`___BPF_FUNC_MAPPER`).
 

@@ -1,4 +1,5 @@
-//! Definitions shared by the crates of cutaway: the kernel's BPF names and types, and the few system calls that all of them make.
+//! Definitions shared by the crates of cutaway: the kernel's BPF names and types, and the few system calls that all of
+//! them make.
 //!
 //! | module | content | kernel source |
 //! | --- | --- | --- |
@@ -16,8 +17,8 @@
 //! | [`flow`] | what a callback of a reader may return | |
 //! | [`memory`], [`clock`] | page size, `CLOCK_MONOTONIC` | |
 //!
-//! The public crates re-export the types that appear in their interfaces. Everything else here serves them and can change
-//! with any version: depend on `cutaway`, `mmap-ring` or `perf-reader` instead.
+//! The public crates re-export the types that appear in their interfaces. Everything else here serves them and can
+//! change with any version: depend on `cutaway`, `mmap-ring` or `perf-reader` instead.
 
 pub mod attach_type;
 pub mod clock;

@@ -1,8 +1,8 @@
 //! `BPF_F_…`: flags of `BPF_MAP_CREATE`.
 
 bitflags::bitflags! {
-    /// Flags of `BPF_MAP_CREATE`, by the kernel's names without `BPF_F_` (`include/uapi/linux/bpf.h`). Bits without a name
-    /// here are kept.
+    /// Flags of `BPF_MAP_CREATE`, by the kernel's names without `BPF_F_` (`include/uapi/linux/bpf.h`). Bits without a
+    /// name here are kept.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     pub struct MapFlags: u32 {
         /// Allocates a hash's elements when they are inserted.

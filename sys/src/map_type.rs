@@ -2,8 +2,8 @@
 
 use crate::names::{nth, shown_by_name};
 
-/// A map type: a number of `enum bpf_map_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name without its
-/// prefix, e.g. `RINGBUF`.
+/// A map type: a number of `enum bpf_map_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name without
+/// its prefix, e.g. `RINGBUF`.
 ///
 /// Any number is allowed: a newer kernel can have types that this crate has no name for.
 #[doc(alias = "bpf_map_type")]

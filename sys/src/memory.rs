@@ -6,6 +6,7 @@
 pub fn page_size() -> usize {
     // SAFETY: takes and returns a number.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    // It cannot fail on Linux. If it did, mmap(2) would refuse offsets that are multiples of the smallest page size alone.
+    // It cannot fail on Linux. If it did, mmap(2) would refuse offsets that are multiples of the smallest page size
+    // alone.
     usize::try_from(size).unwrap_or(4096)
 }

@@ -7,8 +7,8 @@ use crate::report::check;
 
 /// `struct perf_event_attr` as of Linux 3.7 (`PERF_ATTR_SIZE_VER3`), whose tail holds the clock since 4.1.
 ///
-/// The kernel reads as many bytes as `size` says and takes the rest for zero. So the oldest form that has all fields in use
-/// works on every kernel that has BPF.
+/// The kernel reads as many bytes as `size` says and takes the rest for zero. So the oldest form that has all fields in
+/// use works on every kernel that has BPF.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct PerfEventAttr {
@@ -114,12 +114,12 @@ const fn bit(n: u32) -> u64 {
 /// `pid` and `cpu` are -1 for all processes and all CPUs; the kernel refuses both at once.
 ///
 /// # Errors
-/// Those of perf_event_open(2): EACCES or EPERM without privileges, EINVAL for a combination that this kernel does not know,
-/// ENODEV for a CPU that is offline, EMFILE.
+/// Those of perf_event_open(2): EACCES or EPERM without privileges, EINVAL for a combination that this kernel does not
+/// know, ENODEV for a CPU that is offline, EMFILE.
 ///
 /// # Safety
-/// `attr.size` is at most [`PerfEventAttr::SIZE`]. An address in `config1` or `config2` is that of a C string that lives
-/// during the call.
+/// `attr.size` is at most [`PerfEventAttr::SIZE`]. An address in `config1` or `config2` is that of a C string that
+/// lives during the call.
 pub unsafe fn perf_event_open(attr: &PerfEventAttr, pid: i32, cpu: i32) -> io::Result<i64> {
     /// `PERF_FLAG_FD_CLOEXEC`
     const FD_CLOEXEC: libc::c_ulong = 1 << 3;

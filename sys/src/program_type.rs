@@ -2,8 +2,8 @@
 
 use crate::names::{nth, shown_by_name};
 
-/// A program type: a number of `enum bpf_prog_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name without
-/// its prefix, e.g. `KPROBE` (the type of uprobe programs as well).
+/// A program type: a number of `enum bpf_prog_type` in `include/uapi/linux/bpf.h`. Displayed by the kernel's name
+/// without its prefix, e.g. `KPROBE` (the type of uprobe programs as well).
 ///
 /// Any number is allowed: a newer kernel can have types that this crate has no name for.
 #[doc(alias = "bpf_prog_type")]

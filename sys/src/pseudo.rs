@@ -1,9 +1,9 @@
 //! Opens files of sysfs and procfs that only the kernel can have written.
 //!
-//! Memory safety rests on a few of these files: the number of possible CPUs is how many values the kernel writes at once,
-//! and a map's type and flags decide whether its pages can be mapped as a ring. Any file can be bind-mounted over one of
-//! them, and containers do so (LXCFS shows a container's own CPUs). So the mount point must be the root of the real file
-//! system, and no mount or link may lie on the way from there:
+//! Memory safety rests on a few of these files: the number of possible CPUs is how many values the kernel writes at
+//! once, and a map's type and flags decide whether its pages can be mapped as a ring. Any file can be bind-mounted over
+//! one of them, and containers do so (LXCFS shows a container's own CPUs). So the mount point must be the root of the
+//! real file system, and no mount or link may lie on the way from there:
 //!
 //! ```text
 //!   /sys, /proc       is it the root of that file system? by magic number and inode (1 for both)

@@ -1,8 +1,8 @@
 //! Reports finished system calls to the crate `log`: target `syscall`, level `trace`.
 //!
-//! The record's key-values are `syscall` (the call's name), then the arguments by the kernel's names, then `answer` (the
-//! return value, of mmap(2) in hexadecimal, or `-1` and the errno's name). Its message says why the call was made. `cutaway --explain` prints these
-//! records; it has no other source.
+//! The record's key-values are `syscall` (the call's name), then the arguments by the kernel's names, then `answer`
+//! (the return value, of mmap(2) in hexadecimal, or `-1` and the errno's name). Its message says why the call was made.
+//! `cutaway --explain` prints these records; it has no other source.
 
 use std::{fmt, io};
 

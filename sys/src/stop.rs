@@ -27,9 +27,9 @@ pub enum Wake {
 
 /// Ends the waits of the reader that made it, from any thread, now and until the reader is resumed.
 ///
-/// [`stop`](Self::stop) never blocks. For signal handlers there is the writing end of a pipe ([`AsFd`]): write(2) of any
-/// bytes to it does the same, and is async-signal-safe. A reader that is always busy notices such a write after at most 64
-/// waits, and a call of `stop` at the next one. `Send` and `Sync`; clones stop the same reader.
+/// [`stop`](Self::stop) never blocks. For signal handlers there is the writing end of a pipe ([`AsFd`]): write(2) of
+/// any bytes to it does the same, and is async-signal-safe. A reader that is always busy notices such a write after at
+/// most 64 waits, and a call of `stop` at the next one. `Send` and `Sync`; clones stop the same reader.
 #[derive(Clone, Debug)]
 pub struct Stopper(Arc<Line>);
 
@@ -37,8 +37,8 @@ pub struct Stopper(Arc<Line>);
 struct Line {
     /// Set by `stop`. It only spares system calls: the pipe is what ends a sleep.
     stopped: AtomicBool,
-    /// Kept by the stopper as well. So a stopper that outlives its reader never writes into a pipe without a reading end,
-    /// which would raise SIGPIPE.
+    /// Kept by the stopper as well. So a stopper that outlives its reader never writes into a pipe without a reading
+    /// end, which would raise SIGPIPE.
     read: OwnedFd,
     write: OwnedFd,
 }

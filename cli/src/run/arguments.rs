@@ -30,10 +30,10 @@ pub(crate) struct Arguments {
     /// Where to attach a program: what would stand behind the slash of its section's name, an interface, or a path
     ///
     /// For uprobes TARGET is LIBRARY:SYMBOL, LIBRARY:SYMBOL+OFFSET, LIBRARY:ADDRESS (hexadecimal, as nm prints it), or
-    /// LIBRARY:SYMBOL@ADDRESS for one of several functions of the same name; for USDT probes LIBRARY:PROVIDER:NAME. LIBRARY
-    /// is a path, which is given to the kernel as it is, or a name, which is looked up as the dynamic loader would, with
-    /// --pid as that process sees it. A text with several colons is split behind the longest file that is there, so symbols
-    /// may have colons.
+    /// LIBRARY:SYMBOL@ADDRESS for one of several functions of the same name; for USDT probes LIBRARY:PROVIDER:NAME.
+    /// LIBRARY is a path, which is given to the kernel as it is, or a name, which is looked up as the dynamic loader
+    /// would, with --pid as that process sees it. A text with several colons is split behind the longest file that is
+    /// there, so symbols may have colons.
     #[arg(long = "attach", value_name = "NAME=TARGET", value_parser = pair)]
     pub(super) targets: Vec<String>,
 
@@ -63,7 +63,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     pub(super) pid: Option<u32>,
 
-    /// Gives a global variable a value before the object is loaded: 42, 0xff, text, true, an enumerator, 1,2,3, hex:0a0b
+    /// Gives a global variable a value before the object is loaded: 42, 0xff, text, true, an enumerator, 1,2,3,
+    /// hex:0a0b
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     pub(super) settings: Vec<String>,
 
@@ -84,7 +85,8 @@ pub(crate) struct Arguments {
     #[arg(long = "max-entries", value_name = "MAP=N", value_parser = entries)]
     pub(super) max_entries: Vec<String>,
 
-    /// Pins and shares the maps that the object wants pinned in this directory of a BPF file system; without it none is pinned
+    /// Pins and shares the maps that the object wants pinned in this directory of a BPF file system; without it none is
+    /// pinned
     #[arg(long, value_name = "FOLDER")]
     pub(super) pins: Option<PathBuf>,
 

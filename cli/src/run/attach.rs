@@ -9,9 +9,10 @@
 //! | `uprobe` and its like without a target | `--attach NAME=TARGET` |
 //! | `syscall` | nothing: it attaches to nothing, and is run once |
 //!
-//! How a program is attached is the loader's part (`Program::attach_with`). For the program NAME, `--attach NAME=TARGET` comes
-//! first: TARGET is the interface, the path, or what follows the slash in `SEC("type/TARGET")`. With `--pid` a library's bare
-//! name is looked up as the process sees it; a path is this command's.
+//! How a program is attached is the loader's part (`Program::attach_with`). For the program NAME,
+//! `--attach NAME=TARGET` comes first: TARGET is the interface, the path, or what follows the slash in
+//! `SEC("type/TARGET")`. With `--pid` a library's bare name is looked up as the process sees it; a path is this
+//! command's.
 
 use std::collections::BTreeMap;
 
@@ -179,8 +180,8 @@ fn is_iterator(program: &ProgramSpec) -> bool {
     section.program_type == T::TRACING && section.expected_attach_type == AttachType::TRACE_ITER
 }
 
-/// Returns what to give the command for a program that it lacks something for, or that it cannot attach at all. `None` if the
-/// program was given all that it needs, so that the loader's error is the reason.
+/// Returns what to give the command for a program that it lacks something for, or that it cannot attach at all. `None`
+/// if the program was given all that it needs, so that the loader's error is the reason.
 fn missing(program: &ProgramSpec, arguments: &AttachArgs<'_>) -> Option<String> {
     let name = &program.name;
     let is_told = arguments.each.contains_key(name.as_str());

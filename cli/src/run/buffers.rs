@@ -1,7 +1,8 @@
 //! All rings and perf event arrays of an object, in one wait: the loader's `Poller`.
 //!
-//! Each time that something is ready, every source is drained, in the order of the maps: a source that is always ready keeps
-//! no other from being read. Rings are also looked at on a timer, since a program can send with `BPF_RB_NO_WAKEUP`.
+//! Each time that something is ready, every source is drained, in the order of the maps: a source that is always ready
+//! keeps no other from being read. Rings are also looked at on a timer, since a program can send with
+//! `BPF_RB_NO_WAKEUP`.
 
 use std::time::Duration;
 
@@ -108,8 +109,8 @@ impl Buffers {
         }
     }
 
-    /// Hands every record that is there now to `each`, until that returns false. Returns how many could not be read. Records
-    /// after the last one that was wanted stay in a ring; those of a perf buffer are dropped.
+    /// Hands every record that is there now to `each`, until that returns false. Returns how many could not be read.
+    /// Records after the last one that was wanted stay in a ring; those of a perf buffer are dropped.
     pub(super) fn drain(&mut self, mut each: impl FnMut(&Record<'_>) -> bool) -> Result<u64, CliError> {
         let (mut unreadable, mut more) = (0, true);
         for (index, source) in self.sources.iter().enumerate() {

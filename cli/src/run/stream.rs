@@ -1,7 +1,7 @@
 //! From the first record to the last: what comes is printed, until it is time to end.
 //!
-//! Time to end it is when the command or the process ends, when so many records have come or so much time has passed, when a
-//! signal comes, and when nobody reads stdout any more.
+//! Time to end it is when the command or the process ends, when so many records have come or so much time has passed,
+//! when a signal comes, and when nobody reads stdout any more.
 
 use std::{
     io::{self, Read},
@@ -71,8 +71,8 @@ impl<'a, 'b> Stream<'a, 'b> {
         Ok(())
     }
 
-    /// From the first record to the last: what is attached is detached when it is time to end, and what was sent until then is
-    /// printed.
+    /// From the first record to the last: what is attached is detached when it is time to end, and what was sent until
+    /// then is printed.
     pub(super) fn whole(
         &mut self,
         buffers: &mut Buffers,

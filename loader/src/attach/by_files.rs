@@ -1,7 +1,7 @@
 //! Splits the target of a uprobe or USDT probe into file and symbol by the files that exist.
 //!
-//! Paths and symbols may both contain colons. An object is parsed without looking at any file ([`Target`]), so the split is
-//! repeated here, before a program is attached.
+//! Paths and symbols may both contain colons. An object is parsed without looking at any file ([`Target`]), so the
+//! split is repeated here, before a program is attached.
 
 use super::Library;
 use crate::{
@@ -11,8 +11,8 @@ use crate::{
 
 impl Target {
     /// Splits the text of a uprobe's or USDT probe's target by which file is there: before the colon stands the longest
-    /// text that is the path of a file, or the name of one that is found, by the process `pid` if one is given. Other targets,
-    /// and texts with no more colons than they need, stay as they are.
+    /// text that is the path of a file, or the name of one that is found, by the process `pid` if one is given. Other
+    /// targets, and texts with no more colons than they need, stay as they are.
     ///
     /// # Errors
     ///

@@ -40,8 +40,8 @@ impl<'fd> Cgroup<'fd> {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EBADF if the fd is
-    /// not that of a cgroup of version 2.
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EBADF if the fd
+    /// is not that of a cgroup of version 2.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         use ProgramType as T;
         let kinds = [

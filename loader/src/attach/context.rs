@@ -16,8 +16,8 @@ use crate::Error;
 
 /// Where and how to attach a program, as far as its section does not say: [`Program::attach_with`].
 ///
-/// Each setting is for some types of programs ([`ProgramSpec::takes`]); a setting that the program does not take is an error,
-/// so that none is without effect. [`ProgramSpec::needs`] tells which one a program cannot do without.
+/// Each setting is for some types of programs ([`ProgramSpec::takes`]); a setting that the program does not take is an
+/// error, so that none is without effect. [`ProgramSpec::needs`] tells which one a program cannot do without.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), cutaway::Error> {
@@ -167,8 +167,8 @@ impl<'fd> AttachContext<'fd> {
     /// Attaches to `target` instead of what the section names, in the words of `SEC("type/TARGET")`:
     /// `libc.so.6:getaddrinfo` for a section `uprobe`, `syscalls/sys_enter_getpgid` for a section `tracepoint`.
     ///
-    /// For kprobes, uprobes, USDT probes and tracepoints. A program of a section such as `fentry` is verified for its target:
-    /// set it before loading, with [`ProgramSpec::set_attach_target`](crate::ProgramSpec::set_attach_target).
+    /// For kprobes, uprobes, USDT probes and tracepoints. A program of a section such as `fentry` is verified for its
+    /// target: set it before loading, with [`ProgramSpec::set_attach_target`](crate::ProgramSpec::set_attach_target).
     #[doc(alias("bpf_program__attach_uprobe", "bpf_program__attach_kprobe", "bpf_program__attach_tracepoint"))]
     #[must_use]
     pub fn target(mut self, target: &str) -> Self {
@@ -178,8 +178,9 @@ impl<'fd> AttachContext<'fd> {
 
     /// Attaches to the network device `name` in this process's network namespace. For XDP, tc, tcx and netkit programs.
     ///
-    /// A program of a section `tc` or `tcx` is attached by a link where the kernel has such links (Linux 6.6), otherwise by a
-    /// filter of traffic control. One whose section does not say the direction is attached to what the device receives.
+    /// A program of a section `tc` or `tcx` is attached by a link where the kernel has such links (Linux 6.6),
+    /// otherwise by a filter of traffic control. One whose section does not say the direction is attached to what the
+    /// device receives.
     #[doc(alias = "ifindex")]
     #[cfg(feature = "network")]
     #[must_use]
@@ -206,8 +207,8 @@ impl<'fd> AttachContext<'fd> {
         self
     }
 
-    /// Attaches to the cgroup of version 2 whose directory this is. For the sections `cgroup…`, `sockops` and `lsm_cgroup`;
-    /// an `iter/cgroup` walks from there.
+    /// Attaches to the cgroup of version 2 whose directory this is. For the sections `cgroup…`, `sockops` and
+    /// `lsm_cgroup`; an `iter/cgroup` walks from there.
     #[doc(alias = "bpf_program__attach_cgroup")]
     #[cfg(any(feature = "cgroup", feature = "tracing"))]
     #[must_use]
@@ -306,11 +307,11 @@ impl<'fd> AttachContext<'fd> {
         self
     }
 
-    /// Attaches for this process alone, with all its threads. For uprobes, USDT probes, perf events, and iterators over tasks
-    /// (Linux 6.1). The kernel attaches programs of other types to all processes.
+    /// Attaches for this process alone, with all its threads. For uprobes, USDT probes, perf events, and iterators over
+    /// tasks (Linux 6.1). The kernel attaches programs of other types to all processes.
     ///
-    /// The bare name of a library is looked up as this process sees it; a path is the caller's. A warning is logged if the
-    /// process has not mapped that file: a process in a container has another file of the same path.
+    /// The bare name of a library is looked up as this process sees it; a path is the caller's. A warning is logged if
+    /// the process has not mapped that file: a process in a container has another file of the same path.
     #[must_use]
     pub fn pid(mut self, pid: u32) -> Self {
         self.pid = Some(pid);

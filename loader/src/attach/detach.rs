@@ -1,4 +1,5 @@
-//! What detaches a program where the kernel has no link for it: another call, made when the [`Link`](super::Link) is dropped.
+//! What detaches a program where the kernel has no link for it: another call, made when the [`Link`](super::Link) is
+//! dropped.
 
 use std::fmt::Debug;
 

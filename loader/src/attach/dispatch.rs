@@ -1,5 +1,5 @@
-//! From a program to where it is attached: by its section, and by what an [`AttachContext`] adds. (Its attach type was chosen
-//! in `object/program_section.rs`.)
+//! From a program to where it is attached: by its section, and by what an [`AttachContext`] adds. (Its attach type was
+//! chosen in `object/program_section.rs`.)
 
 #[cfg(feature = "uprobe")]
 use std::path::Path;
@@ -45,8 +45,8 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the name does not say where, or names a target that this loader cannot attach to, or one for which
-    /// this crate's feature is disabled; otherwise as the type that attaches programs of this kind, e.g.
+    /// [`Error::Invalid`] if the name does not say where, or names a target that this loader cannot attach to, or one
+    /// for which this crate's feature is disabled; otherwise as the type that attaches programs of this kind, e.g.
     /// [`Uprobe::attach`](crate::Uprobe::attach).
     #[doc(alias = "bpf_program__attach")]
     pub fn attach(&self) -> Result<Link, Error> {

@@ -1,8 +1,9 @@
 //! A program or library as the kernel puts probes into it: opened once, so that what is read is what is attached to.
 //!
-//! The kernel takes a path and an offset in the file, and asks no more than that the file is a regular one: a probe outside the
-//! code is accepted and never hit, and one in the middle of data that is mapped as code changes it (`kernel/events/uprobes.c`).
-//! So it is looked at here whether the file is one that processes run, and whether the byte belongs to its code.
+//! The kernel takes a path and an offset in the file, and asks no more than that the file is a regular one: a probe
+//! outside the code is accepted and never hit, and one in the middle of data that is mapped as code changes it
+//! (`kernel/events/uprobes.c`). So it is looked at here whether the file is one that processes run, and whether the
+//! byte belongs to its code.
 
 use std::{
     fmt::Display,
@@ -26,7 +27,8 @@ pub(super) struct Binary {
     identity: Identity,
 }
 
-/// What changes if a path leads to another file, or the file gets other contents: device, inode, bytes, time of the last write.
+/// What changes if a path leads to another file, or the file gets other contents: device, inode, bytes, time of the
+/// last write.
 type Identity = (u64, u64, u64, i64, i64);
 
 fn identity(file: &Metadata) -> Identity {
@@ -74,8 +76,8 @@ impl Binary {
         Image::of(self, tables)
     }
 
-    /// Checks that the byte belongs to code, if the file is ELF. The kernel takes others, too, and programs have their own
-    /// ways to run them.
+    /// Checks that the byte belongs to code, if the file is ELF. The kernel takes others, too, and programs have their
+    /// own ways to run them.
     pub(super) fn check_file_offset(&self, byte: u64) -> Result<(), String> {
         match Tables::read(Data::new(Box::new(&self.file))) {
             Some(tables) => Image::of(self, tables)?.check_file_offset(byte),

@@ -79,8 +79,8 @@ impl<'fd> Iter<'fd> {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EINVAL if the program
-    /// iterates over something that this does not fit, or nothing is named and something must be.
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EINVAL if the
+    /// program iterates over something that this does not fit, or nothing is named and something must be.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = match &program.spec().section.target {
             Some(Target::Btf { name }) => format!("the iterator `{name}`"),

@@ -1,11 +1,12 @@
 //! Kprobes: a breakpoint, or a call patched in, on a function of the kernel.
 //!
-//! The kernel looks the function up in its own symbols. On the function's first byte it usually needs no breakpoint, since
-//! compilers leave room for a call there. A return probe is attached to the entry, too: when hit it replaces the return address.
-//! (`kernel/kprobes.c`, `kernel/trace/trace_kprobe.c`.)
+//! The kernel looks the function up in its own symbols. On the function's first byte it usually needs no breakpoint,
+//! since compilers leave room for a call there. A return probe is attached to the entry, too: when hit it replaces the
+//! return address. (`kernel/kprobes.c`, `kernel/trace/trace_kprobe.c`.)
 //!
-//! System calls have functions of their own, whose names differ from one kind of machine to another, because a wrapper takes
-//! the arguments out of the saved registers (`arch/x86/include/asm/syscall_wrapper.h`): [`Ksyscall`] knows the names.
+//! System calls have functions of their own, whose names differ from one kind of machine to another, because a wrapper
+//! takes the arguments out of the saved registers (`arch/x86/include/asm/syscall_wrapper.h`): [`Ksyscall`] knows the
+//! names.
 
 use std::{ffi::CString, io};
 
@@ -59,8 +60,8 @@ impl Kprobe {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the kernel has no kprobes; [`Error::Syscall`] if it refuses: ENOENT if it has no such function,
-    /// EADDRNOTAVAIL if it has several (Linux 6.6), EINVAL if that one may not be probed.
+    /// [`Error::Invalid`] if the kernel has no kprobes; [`Error::Syscall`] if it refuses: ENOENT if it has no such
+    /// function, EADDRNOTAVAIL if it has several (Linux 6.6), EINVAL if that one may not be probed.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("{}the kernel's `{}`", if self.retprobe { "the return of " } else { "" }, self.function);
         let attempt = || format!("put a probe on {what}");
@@ -130,8 +131,8 @@ const PREFIXES: [&str; 3] = [
 impl Ksyscall {
     /// The entry of the system call `name`, e.g. `openat`.
     ///
-    /// Where the kernel wraps system calls (x86-64, arm64, s390x, since 4.17), the program's first argument is a pointer to
-    /// the caller's registers.
+    /// Where the kernel wraps system calls (x86-64, arm64, s390x, since 4.17), the program's first argument is a
+    /// pointer to the caller's registers.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), retprobe: false, cookie: 0 }

@@ -1,8 +1,9 @@
 //! Many functions of the kernel at once.
 //!
-//! One link (`BPF_TRACE_KPROBE_MULTI`, 5.18) patches thousands of functions in milliseconds, because the function tracer does
-//! it in one go for all (`kernel/trace/bpf_trace.c`, `kernel/trace/fprobe.c`). Without it each function costs a perf event.
-//! Only functions that the tracer can patch take part: tracefs lists them in `available_filter_functions`.
+//! One link (`BPF_TRACE_KPROBE_MULTI`, 5.18) patches thousands of functions in milliseconds, because the function
+//! tracer does it in one go for all (`kernel/trace/bpf_trace.c`, `kernel/trace/fprobe.c`). Without it each function
+//! costs a perf event. Only functions that the tracer can patch take part: tracefs lists them in
+//! `available_filter_functions`.
 
 use std::{
     collections::BTreeSet,
@@ -20,8 +21,8 @@ use crate::{Error, Program, sys::link};
 
 /// All functions of the kernel that a pattern fits.
 ///
-/// The program's section is `kprobe.multi`, `kretprobe.multi`, or `kprobe.session` (Linux 6.10), which runs on entry and on
-/// return.
+/// The program's section is `kprobe.multi`, `kretprobe.multi`, or `kprobe.session` (Linux 6.10), which runs on entry
+/// and on return.
 ///
 /// Needs this crate's feature `kprobe`.
 #[doc(alias("bpf_program__attach_kprobe_multi_opts", "BPF_TRACE_KPROBE_MULTI"))]
@@ -70,11 +71,13 @@ impl KprobeMulti {
         Ok(found)
     }
 
-    /// Attaches `program`: by one link where it was loaded for that, by a perf event for each function on older kernels.
+    /// Attaches `program`: by one link where it was loaded for that, by a perf event for each function on older
+    /// kernels.
     ///
     /// # Errors
     ///
-    /// As [`KprobeMulti::functions`]; [`Error::Syscall`] if the kernel refuses, with ESRCH if there is no such function.
+    /// As [`KprobeMulti::functions`]; [`Error::Syscall`] if the kernel refuses, with ESRCH if there is no such
+    /// function.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let functions = self.functions()?;
         let what = format!(

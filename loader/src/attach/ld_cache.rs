@@ -1,8 +1,8 @@
 //! Reads `/etc/ld.so.cache`, in which `ldconfig` lists the libraries of a file system (`ld.so(8)`).
 
-/// The entries of a loader cache, names with paths. Format of `glibc-ld.so.cache1.1` (glibc 2.2, alone in the file since
-/// 2.32): 48 bytes of header with the count at 20, then 24 bytes an entry: flags, name, path (both offsets into the
-/// file), OS version, hardware capabilities. An entry that needs special hardware is passed over.
+/// The entries of a loader cache, names with paths. Format of `glibc-ld.so.cache1.1` (glibc 2.2, alone in the file
+/// since 2.32): 48 bytes of header with the count at 20, then 24 bytes an entry: flags, name, path (both offsets into
+/// the file), OS version, hardware capabilities. An entry that needs special hardware is passed over.
 pub(super) fn entries(cache: &[u8]) -> impl Iterator<Item = (&str, &str)> {
     const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
     const HEADER: usize = 48;

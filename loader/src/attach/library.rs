@@ -7,8 +7,8 @@
 //! 4. in the loader's default directories, those of the machine (`/lib/x86_64-linux-gnu`) first;
 //! 5. if it has no `.so`, in the directories of `PATH`, as the shell would: an executable can be probed as well.
 //!
-//! A name without `.so`, such as `libc`, means its first version found. The file system, the variables and the machine are
-//! those of a [`View`]: this process's or another's.
+//! A name without `.so`, such as `libc`, means its first version found. The file system, the variables and the machine
+//! are those of a [`View`]: this process's or another's.
 
 use std::{
     ffi::{OsStr, OsString},

@@ -153,8 +153,8 @@ impl Link {
         }
     }
 
-    /// Returns the links that this one consists of, if the program is attached to several targets by one link each; none
-    /// otherwise.
+    /// Returns the links that this one consists of, if the program is attached to several targets by one link each;
+    /// none otherwise.
     pub fn parts(&self) -> &[Self] {
         // Whoever looks at them may pin them.
         self.keep_needs();
@@ -164,8 +164,8 @@ impl Link {
         }
     }
 
-    /// Leaves the program attached until the process ends, however it ends; where the kernel has no link for this kind of
-    /// program, even longer.
+    /// Leaves the program attached until the process ends, however it ends; where the kernel has no link for this kind
+    /// of program, even longer.
     #[doc(alias = "bpf_link__disconnect")]
     pub fn forget(self) {
         std::mem::forget(self);
@@ -176,8 +176,8 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program was not attached by a single link of the kernel's; [`Error::Syscall`] if the kernel
-    /// refuses: EEXIST if the name is taken, EINVAL or EPERM if the path is in no BPF file system.
+    /// [`Error::Invalid`] if the program was not attached by a single link of the kernel's; [`Error::Syscall`] if the
+    /// kernel refuses: EEXIST if the name is taken, EINVAL or EPERM if the path is in no BPF file system.
     #[doc(alias("bpf_link__pin", "BPF_OBJ_PIN"))]
     pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
@@ -223,12 +223,13 @@ impl Link {
         Ok(Self::of(format!("the link of {}", path.display()), Held::Link { link, _event: None }))
     }
 
-    /// Starts one reading of an iterator (Linux 5.8), if this is a link of one: the kernel walks, the program writes, and
-    /// what it writes is read here as text or bytes.
+    /// Starts one reading of an iterator (Linux 5.8), if this is a link of one: the kernel walks, the program writes,
+    /// and what it writes is read here as text or bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if this is no link of the kernel's; [`Error::Syscall`] with EINVAL if it is one, of something else.
+    /// [`Error::Invalid`] if this is no link of the kernel's; [`Error::Syscall`] with EINVAL if it is one, of something
+    /// else.
     #[doc(alias("BPF_ITER_CREATE", "bpf_iter_create"))]
     pub fn read_iterator(&self) -> Result<File, Error> {
         let attempt = format!("read {}", self.what);

@@ -1,7 +1,7 @@
 //! Infrared receivers: programs that decode what a remote control sends.
 //!
-//! A receiver (`/dev/lirc0`) passes each pulse and pause of the light to its programs, which assemble keys from them. Up to
-//! 64 can be attached to one receiver, by `BPF_PROG_ATTACH`. (`drivers/media/rc/bpf-lirc.c`, Linux 4.18.)
+//! A receiver (`/dev/lirc0`) passes each pulse and pause of the light to its programs, which assemble keys from them.
+//! Up to 64 can be attached to one receiver, by `BPF_PROG_ATTACH`. (`drivers/media/rc/bpf-lirc.c`, Linux 4.18.)
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -10,7 +10,8 @@ use cutaway_sys::fd;
 use super::{Link, link::failed, prog_attach::ByCommand};
 use crate::{AttachType, Error, Program, ProgramType};
 
-/// A receiver to attach to, for the section `lirc_mode2`. The program stays if the process dies without dropping the [`Link`].
+/// A receiver to attach to, for the section `lirc_mode2`. The program stays if the process dies without dropping the
+/// [`Link`].
 ///
 /// Needs this crate's feature `lirc`.
 #[doc(alias = "BPF_LIRC_MODE2")]
@@ -30,8 +31,8 @@ impl<'fd> Lirc<'fd> {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EINVAL if it is no
-    /// receiver, EEXIST if the program hangs there already.
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EINVAL if it is
+    /// no receiver, EEXIST if the program hangs there already.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = "the infrared receiver";
         program.must_be(&[ProgramType::LIRC_MODE2], what)?;

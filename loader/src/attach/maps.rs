@@ -4,7 +4,8 @@
 //!     start-end permissions offset device inode      path
 //! ```
 //!
-//! Paths are bytes. The kernel writes a newline in one as `\012` and escapes nothing else, so such a text has several readings.
+//! Paths are bytes. The kernel writes a newline in one as `\012` and escapes nothing else, so such a text has several
+//! readings.
 
 use std::{
     ffi::{OsStr, OsString},

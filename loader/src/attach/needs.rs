@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl ProgramSpec {
-    /// Returns the setting that [`Program::attach_with`](crate::Program::attach_with) needs for this program besides its
-    /// section; `None` if the section says where to attach it, or it is attached to nothing.
+    /// Returns the setting that [`Program::attach_with`](crate::Program::attach_with) needs for this program besides
+    /// its section; `None` if the section says where to attach it, or it is attached to nothing.
     #[must_use]
     pub fn needs(&self) -> Option<AttachField> {
         needs(&self.section, self.section.target.as_ref())
@@ -124,8 +124,8 @@ macro_rules! unplaced {
     };
 }
 
-/// Returns the feature that attaches such a program, if this build lacks it, and what to do with a program whose section
-/// does not say where to attach it.
+/// Returns the feature that attaches such a program, if this build lacks it, and what to do with a program whose
+/// section does not say where to attach it.
 pub(super) fn by_hand(kind: ProgramType) -> (Option<&'static str>, &'static str) {
     use ProgramType as T;
     let network = (!cfg!(feature = "network")).then_some("network");
@@ -176,8 +176,8 @@ const BY_HAND: &str = "its name does not say where: attach the program by hand";
 const MAP: &str = "it iterates over the elements of a map: set `AttachContext::map`, or attach it with `Iter::map`";
 const CGROUPS: &str = "it iterates over cgroups: set `AttachContext::cgroup`, or attach it with `Iter::cgroup`";
 
-/// Returns why the section is not enough to attach the program, and the feature for it, if this build lacks that; `None` if
-/// it is enough.
+/// Returns why the section is not enough to attach the program, and the feature for it, if this build lacks that;
+/// `None` if it is enough.
 pub(super) fn obstacle(section: &Section, target: Option<&Target>) -> Option<(Option<&'static str>, &'static str)> {
     match target {
         Some(Target::Unreadable { why, .. }) => Some((by_hand(section.program_type).0, why)),

@@ -50,15 +50,16 @@ impl Netfilter {
         Self { family: 10, ..Self::ipv4(hook) }
     }
 
-    /// Lower numbers come first; the filter's own tables are at 0. The least and the greatest are not allowed, and each number
-    /// is taken once a hook. -1 if not given.
+    /// Lower numbers come first; the filter's own tables are at 0. The least and the greatest are not allowed, and each
+    /// number is taken once a hook. -1 if not given.
     #[must_use]
     pub fn priority(mut self, priority: i32) -> Self {
         self.priority = priority;
         self
     }
 
-    /// Has the kernel put fragments together first (`BPF_F_NETFILTER_IP_DEFRAG`, Linux 6.6); the priority must be above -400.
+    /// Has the kernel put fragments together first (`BPF_F_NETFILTER_IP_DEFRAG`, Linux 6.6); the priority must be above
+    /// -400.
     #[must_use]
     pub fn defragment(mut self, defragment: bool) -> Self {
         self.flags = u32::from(defragment);
@@ -69,8 +70,8 @@ impl Netfilter {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EBUSY if the priority is
-    /// taken.
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EBUSY if the
+    /// priority is taken.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("netfilter's hook {:?}", self.hook);
         program.must_be(&[ProgramType::NETFILTER], &what)?;

@@ -1,7 +1,7 @@
 //! Network namespaces: programs that find the socket for a packet, or take its headers apart.
 //!
-//! `sk_lookup` (5.9) runs when a packet for a local socket looks for one; `flow_dissector` tells the rest of the kernel where a
-//! packet's headers are. Both belong to a network namespace, by a link (5.8). (`kernel/bpf/net_namespace.c`.)
+//! `sk_lookup` (5.9) runs when a packet for a local socket looks for one; `flow_dissector` tells the rest of the kernel
+//! where a packet's headers are. Both belong to a network namespace, by a link (5.8). (`kernel/bpf/net_namespace.c`.)
 
 use std::os::fd::{AsFd, BorrowedFd};
 

@@ -1,7 +1,8 @@
 //! Perf events: a program that runs whenever a counter overflows, which is how profilers sample.
 //!
-//! A counter counts on one CPU (or in one process), so a machine-wide program needs an event on each CPU that is online.
-//! The software clock exists everywhere, hardware counters only where the machine lends them. (`kernel/events/core.c`.)
+//! A counter counts on one CPU (or in one process), so a machine-wide program needs an event on each CPU that is
+//! online. The software clock exists everywhere, hardware counters only where the machine lends them.
+//! (`kernel/events/core.c`.)
 
 use log::debug;
 
@@ -35,13 +36,15 @@ pub struct PerfEvent {
 }
 
 impl PerfEvent {
-    /// The event `config` of the PMU `event_type`, as `perf_event_open(2)` and sysfs number them, sampled 49 times a second.
+    /// The event `config` of the PMU `event_type`, as `perf_event_open(2)` and sysfs number them, sampled 49 times a
+    /// second.
     #[must_use]
     pub fn new(event_type: u32, config: u64) -> Self {
         Self { event_type, config, sampling: Sampling::Frequency(49), scope: None, cookie: 0 }
     }
 
-    /// The CPU's time, running or idle, by the kernel's own clock (`PERF_COUNT_SW_CPU_CLOCK`): needs no hardware counter.
+    /// The CPU's time, running or idle, by the kernel's own clock (`PERF_COUNT_SW_CPU_CLOCK`): needs no hardware
+    /// counter.
     #[must_use]
     pub fn cpu_clock() -> Self {
         const PERF_TYPE_SOFTWARE: u32 = 1;
@@ -94,8 +97,8 @@ impl PerfEvent {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: ENOENT or EOPNOTSUPP if
-    /// the machine has no such counter.
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: ENOENT or
+    /// EOPNOTSUPP if the machine has no such counter.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the event {}:{}", self.event_type, self.config);
         program.must_be(&[ProgramType::PERF_EVENT], &what)?;

@@ -1,9 +1,9 @@
 //! Files as another process sees them.
 //!
-//! A process in a container has another root directory (see `root.rs`). `/proc/PID/maps` lists what a process has mapped by
-//! paths from the reader's root (`d_path`), which need not be the process's. So a file is taken by such a path only if it is
-//! the mapped one, and by its link in `/proc/PID/map_files` otherwise. That link works even if the file was deleted or
-//! replaced.
+//! A process in a container has another root directory (see `root.rs`). `/proc/PID/maps` lists what a process has
+//! mapped by paths from the reader's root (`d_path`), which need not be the process's. So a file is taken by such a
+//! path only if it is the mapped one, and by its link in `/proc/PID/map_files` otherwise. That link works even if the
+//! file was deleted or replaced.
 
 use std::{
     ffi::OsStr,
@@ -21,7 +21,8 @@ use super::{
 };
 use crate::{Errno, Error};
 
-/// The file that `library` names for the process `pid`: a path in its file system, or the name of something it has mapped.
+/// The file that `library` names for the process `pid`: a path in its file system, or the name of something it has
+/// mapped.
 pub(super) fn find(pid: u32, library: &OsStr) -> Result<PathBuf, Error> {
     let failed = |why: String| Error::Library { library: library.to_string_lossy().into_owned(), why };
     if library.is_empty() {
@@ -80,8 +81,8 @@ fn by_path(pid: u32, library: &Path) -> Result<PathBuf, String> {
     }
 }
 
-/// Warns if the process has mapped files, but not the one at this path of the caller's, which in another root directory is
-/// another file. It may be mapped later.
+/// Warns if the process has mapped files, but not the one at this path of the caller's, which in another root directory
+/// is another file. It may be mapped later.
 pub(super) fn warn_if_unmapped(pid: u32, path: &Path) {
     if let Ok(file) = fs::metadata(path) {
         warn_if_not_mapped(pid, path, &file);
@@ -143,7 +144,8 @@ fn unreadable(pid: u32, path: &Path, error: &io::Error) -> String {
     format!("{} cannot be read: {errno}{advice}", path.display())
 }
 
-/// A path by which we reach a mapped file: below the process's root, below ours (if it is in a chroot), or the mapping's link.
+/// A path by which we reach a mapped file: below the process's root, below ours (if it is in a chroot), or the
+/// mapping's link.
 fn reach(pid: u32, mapping: &Mapping<'_>) -> Result<PathBuf, String> {
     let link = mapping.link(pid);
     let mapped = fs::metadata(&link);

@@ -2,7 +2,8 @@
 //!
 //! A program on an ordinary tracepoint gets the record that is written for tracefs. A raw one gets the tracepoint's own
 //! arguments and costs less, since no record is made. Attaching names the tracepoint; the fd that
-//! `BPF_RAW_TRACEPOINT_OPEN` answers with (4.17) keeps it attached, and is a link since 5.7. (`kernel/trace/bpf_trace.c`.)
+//! `BPF_RAW_TRACEPOINT_OPEN` answers with (4.17) keeps it attached, and is a link since 5.7.
+//! (`kernel/trace/bpf_trace.c`.)
 
 use std::{ffi::CString, os::fd::AsFd};
 
@@ -20,8 +21,8 @@ pub struct RawTracepoint {
 }
 
 impl RawTracepoint {
-    /// The tracepoint `name`, without its category, e.g. `sched_switch`; `sys_enter` and `sys_exit` are those of all system
-    /// calls.
+    /// The tracepoint `name`, without its category, e.g. `sched_switch`; `sys_enter` and `sys_exit` are those of all
+    /// system calls.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), cookie: 0 }
@@ -38,8 +39,8 @@ impl RawTracepoint {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: ENOENT if it has no such
-    /// tracepoint.
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: ENOENT if it has
+    /// no such tracepoint.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the raw tracepoint {}", self.name);
         program.must_be(&[ProgramType::RAW_TRACEPOINT, ProgramType::RAW_TRACEPOINT_WRITABLE], &what)?;

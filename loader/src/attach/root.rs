@@ -1,7 +1,8 @@
 //! Paths below the root directory of another process.
 //!
-//! `/proc/PID/root` leads there. The kernel would follow a symbolic link with an absolute path from *our* root, so links are
-//! followed here. Magic links (`/proc/PID/root`, `fd/N`) have no text that says where they lead: they are left to the kernel.
+//! `/proc/PID/root` leads there. The kernel would follow a symbolic link with an absolute path from *our* root, so
+//! links are followed here. Magic links (`/proc/PID/root`, `fd/N`) have no text that says where they lead: they are
+//! left to the kernel.
 
 use std::{
     fs,

@@ -1,8 +1,8 @@
 //! Sockets: a program that decides which packets a socket gets, or which socket of a group gets a packet.
 //!
-//! A filter's answer is how many bytes of the packet to keep, 0 for none. `SO_ATTACH_BPF` (3.19) gives the program to the
-//! socket, which has room for one. A group of sockets on one port (`SO_REUSEPORT`) takes a program that chooses among them
-//! (`SO_ATTACH_REUSEPORT_EBPF`, 4.5). (`net/core/filter.c`.)
+//! A filter's answer is how many bytes of the packet to keep, 0 for none. `SO_ATTACH_BPF` (3.19) gives the program to
+//! the socket, which has room for one. A group of sockets on one port (`SO_REUSEPORT`) takes a program that chooses
+//! among them (`SO_ATTACH_REUSEPORT_EBPF`, 4.5). (`net/core/filter.c`.)
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -40,8 +40,8 @@ impl<'fd> SocketFilter<'fd> {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: ENOTSOCK if it is no
-    /// socket.
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: ENOTSOCK if it
+    /// is no socket.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = "the socket";
         program.must_be(&[ProgramType::SOCKET_FILTER, ProgramType::SK_REUSEPORT], what)?;

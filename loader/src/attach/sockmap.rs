@@ -1,8 +1,8 @@
 //! Socket maps: programs that run on the data of every socket in a map.
 //!
-//! A stream *parser* says how long the next message is, a *verdict* where a message goes (to another socket of the map, say),
-//! and a *message* program the same for what a socket is told to send. They belong to the map, a `SOCKMAP` or `SOCKHASH`, and
-//! are attached by `BPF_PROG_ATTACH`. (`net/core/sock_map.c`.)
+//! A stream *parser* says how long the next message is, a *verdict* where a message goes (to another socket of the map,
+//! say), and a *message* program the same for what a socket is told to send. They belong to the map, a `SOCKMAP` or
+//! `SOCKHASH`, and are attached by `BPF_PROG_ATTACH`. (`net/core/sock_map.c`.)
 
 use std::os::fd::{AsFd, BorrowedFd};
 

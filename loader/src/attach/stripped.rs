@@ -6,8 +6,8 @@
 //! | `.note.gnu.build-id` | in `/usr/lib/debug/.build-id/XX/YYYY.debug` |
 //! | `.gnu_debuglink` | in a file of that name, beside it, in `.debug` there, or below `/usr/lib/debug` |
 //!
-//! Folders are those of the file's own root, as far as its path tells (`/proc/PID/root/…`). A debug file is believed if its
-//! build id is the same; without one, if its CRC is what the link says.
+//! Folders are those of the file's own root, as far as its path tells (`/proc/PID/root/…`). A debug file is believed if
+//! its build id is the same; without one, if its CRC is what the link says.
 
 use std::{
     fs::{self, File},

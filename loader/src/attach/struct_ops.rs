@@ -1,7 +1,8 @@
 //! Attaches struct_ops maps.
 //!
 //! Writing the value into the map has the kernel check it. A map with `BPF_F_LINK` then waits for a link
-//! (`BPF_LINK_CREATE`, Linux 6.4); any other is in use from then on (5.6), until its only element is deleted. (`kernel/bpf/bpf_struct_ops.c`.)
+//! (`BPF_LINK_CREATE`, Linux 6.4); any other is in use from then on (5.6), until its only element is deleted.
+//! (`kernel/bpf/bpf_struct_ops.c`.)
 
 use std::os::fd::AsFd;
 
@@ -16,13 +17,14 @@ impl Map {
     /// Attaches a struct_ops map, of the section `.struct_ops` (Linux 5.6) or `.struct_ops.link` (6.4).
     /// [`Loaded::attach`](crate::Loaded::attach) does so for all struct_ops maps of an object.
     ///
-    /// A map of `.struct_ops` has no link: it stays in use if the process dies without dropping the [`Link`] while another
-    /// process holds the map.
+    /// A map of `.struct_ops` has no link: it stays in use if the process dies without dropping the [`Link`] while
+    /// another process holds the map.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the map is no struct_ops map of an object; [`Error::Syscall`] if the kernel refuses: EEXIST if
-    /// there is one of its name, EINVAL if a function or value is missing that this kind of struct_ops must have.
+    /// [`Error::Invalid`] if the map is no struct_ops map of an object; [`Error::Syscall`] if the kernel refuses:
+    /// EEXIST if there is one of its name, EINVAL if a function or value is missing that this kind of struct_ops must
+    /// have.
     #[doc(alias = "bpf_map__attach_struct_ops")]
     pub fn attach(&self) -> Result<Link, Error> {
         let attempt = || format!("give the table `{}` to the kernel", self.name());

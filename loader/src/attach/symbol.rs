@@ -1,9 +1,10 @@
 //! From a function's name to the byte of the file where its code starts.
 //!
-//! A name can stand for several definitions, one for each version that old programs were linked with; the default one is
-//! meant unless a version is given. Two files of source can each have a static function of one name: then there is no answer
-//! but an address, unless one of them is global. Two kinds of symbol look like functions and are not: an *import* is defined in
-//! some other file, and an *IFUNC* is a resolver that the dynamic loader runs once to choose among several functions.
+//! A name can stand for several definitions, one for each version that old programs were linked with; the default one
+//! is meant unless a version is given. Two files of source can each have a static function of one name: then there is
+//! no answer but an address, unless one of them is global. Two kinds of symbol look like functions and are not: an
+//! *import* is defined in some other file, and an *IFUNC* is a resolver that the dynamic loader runs once to choose
+//! among several functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -167,8 +167,8 @@ impl<'b> Tables<'b> {
         U32::from_bytes(bytes).get(if self.little_endian() { Endianness::Little } else { Endianness::Big })
     }
 
-    /// Shows each symbol, those of the dynamic loader's table first, and says whether there is the full table: a stripped
-    /// file has none.
+    /// Shows each symbol, those of the dynamic loader's table first, and says whether there is the full table: a
+    /// stripped file has none.
     pub(super) fn symbols(&self, visit: &mut dyn FnMut(&Symbol<'_>)) -> Result<bool, String> {
         fn read<'d, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
             data: R,
@@ -186,8 +186,8 @@ impl<'b> Tables<'b> {
                 // All names at once: they are read one by one otherwise.
                 let names = sections.section(symbols.string_section()).and_then(|names| names.data(endian, data));
                 let names = names.map_err(broken)?;
-                // Names may end in one another, and symbols share them; but a table whose every name goes on to its end would
-                // take a time that grows with its square.
+                // Names may end in one another, and symbols share them; but a table whose every name goes on to its end
+                // would take a time that grows with its square.
                 let mut left = (names.len() as u64).saturating_mul(64);
                 for (index, symbol) in symbols.enumerate() {
                     let at = symbol.st_name(endian);

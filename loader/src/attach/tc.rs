@@ -1,9 +1,9 @@
 //! tc: a program as a classifier of the kernel's traffic control, the way that every kernel has.
 //!
-//! Packets pass `clsact`, a queueing discipline that queues nothing and only holds filters: on their way in *ingress*, on
-//! their way out *egress*. A filter of the kind `bpf` in *direct action* mode is a program whose return value is the verdict.
-//! Disciplines and filters are made by rtnetlink messages (`net/sched/cls_bpf.c`, `net/sched/sch_ingress.c`); there is no
-//! link, so a filter outlives its process. From 6.6 on [`Tcx`](super::Tcx) does the same with one.
+//! Packets pass `clsact`, a queueing discipline that queues nothing and only holds filters: on their way in *ingress*,
+//! on their way out *egress*. A filter of the kind `bpf` in *direct action* mode is a program whose return value is the
+//! verdict. Disciplines and filters are made by rtnetlink messages (`net/sched/cls_bpf.c`, `net/sched/sch_ingress.c`);
+//! there is no link, so a filter outlives its process. From 6.6 on [`Tcx`](super::Tcx) does the same with one.
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -33,8 +33,8 @@ const CLSACT_HANDLE: u32 = 0xffff_0000;
 
 /// A network device to attach a classifier to, by traffic control. Linux 4.5.
 ///
-/// The filter stays if the process dies without dropping the [`Link`]. The discipline `clsact` is made if it is not there,
-/// and left, since others may have come to use it.
+/// The filter stays if the process dies without dropping the [`Link`]. The discipline `clsact` is made if it is not
+/// there, and left, since others may have come to use it.
 ///
 /// Needs this crate's feature `network`.
 #[doc(alias("bpf_tc_attach", "bpf_tc_hook_create"))]
@@ -70,8 +70,8 @@ impl Tc {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: ENODEV if there is no such
-    /// device, ENOENT or EOPNOTSUPP if it was built without traffic control.
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: ENODEV if there
+    /// is no such device, ENOENT or EOPNOTSUPP if it was built without traffic control.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the network device {} (tc)", self.ifindex);
         program.must_be(&[ProgramType::SCHED_CLS], &what)?;

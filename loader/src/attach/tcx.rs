@@ -1,8 +1,8 @@
 //! tcx and netkit: classifiers by links.
 //!
-//! Since 6.6 a network device has a list of programs of its own, before the filters of traffic control; a link appends to it
-//! (`kernel/bpf/tcx.c`). netkit devices (6.7) come in pairs, and run programs where one hands a packet to the other
-//! (`drivers/net/netkit.c`).
+//! Since 6.6 a network device has a list of programs of its own, before the filters of traffic control; a link appends
+//! to it (`kernel/bpf/tcx.c`). netkit devices (6.7) come in pairs, and run programs where one hands a packet to the
+//! other (`drivers/net/netkit.c`).
 
 use std::os::fd::AsFd;
 
@@ -62,8 +62,8 @@ impl Tcx {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind, or the kernel has no such links; [`Error::Syscall`] if it refuses:
-    /// ENODEV if there is no such device.
+    /// [`Error::Invalid`] if the program is of another kind, or the kernel has no such links; [`Error::Syscall`] if it
+    /// refuses: ENODEV if there is no such device.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (attach_point, answer) = match self.kind {
             Kind::Ingress | Kind::Egress => ("tcx", features::tcx_link()),

@@ -1,7 +1,7 @@
 //! tracefs: the files in which the kernel lists what of it can be traced.
 //!
-//! Where it is mounted at a usual path it is read there. Otherwise it is opened by a private mount that no other process
-//! sees ([`mount::private`], Linux 5.2). Either way nothing is written to it.
+//! Where it is mounted at a usual path it is read there. Otherwise it is opened by a private mount that no other
+//! process sees ([`mount::private`], Linux 5.2). Either way nothing is written to it.
 
 use std::{
     ffi::CString,

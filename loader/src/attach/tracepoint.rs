@@ -61,13 +61,13 @@ impl Tracepoint {
         })
     }
 
-    /// Returns the layout of the tracepoint's record, which is a program's context: a line for each field, with its offset and
-    /// size in bytes (`events/CATEGORY/NAME/format` in tracefs).
+    /// Returns the layout of the tracepoint's record, which is a program's context: a line for each field, with its
+    /// offset and size in bytes (`events/CATEGORY/NAME/format` in tracefs).
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if there is no such tracepoint, or tracefs cannot be read: it is neither mounted nor can it be opened
-    /// without being mounted (Linux 5.2, `CAP_SYS_ADMIN`).
+    /// [`Error::Invalid`] if there is no such tracepoint, or tracefs cannot be read: it is neither mounted nor can it
+    /// be opened without being mounted (Linux 5.2, `CAP_SYS_ADMIN`).
     pub fn format(&self) -> Result<String, Error> {
         self.read("format", "reads the layout of the tracepoint's record").map_err(|error| Error::Invalid {
             operation: format!("read the layout of the tracepoint {}/{}", self.category, self.name),

@@ -2,9 +2,9 @@
 //!
 //! The verifier must know the function they are attached to, since it checks how they use its typed arguments. So the
 //! target is given when they are loaded (`attach_btf_id`), and attaching needs no target. For a function of the kernel,
-//! the kernel patches a call to a *trampoline* into its first bytes, which runs the programs and, if need be, the function
-//! itself (`kernel/bpf/trampoline.c`); for a BPF program, a jump to its replacement. `BPF_RAW_TRACEPOINT_OPEN` without a
-//! name attaches; only a cookie needs `BPF_LINK_CREATE`.
+//! the kernel patches a call to a *trampoline* into its first bytes, which runs the programs and, if need be, the
+//! function itself (`kernel/bpf/trampoline.c`); for a BPF program, a jump to its replacement. `BPF_RAW_TRACEPOINT_OPEN`
+//! without a name attaches; only a cookie needs `BPF_LINK_CREATE`.
 
 use std::os::fd::AsFd;
 
@@ -13,7 +13,8 @@ use cutaway_sys::AttachType;
 use super::{Link, link::failed};
 use crate::{Error, Program, ProgramType, Target, sys::link};
 
-/// Attaches a program to what it was loaded for. Linux 5.5; `fmod_ret` and `lsm` 5.7, on arm64 all that patch functions 6.0.
+/// Attaches a program to what it was loaded for. Linux 5.5; `fmod_ret` and `lsm` 5.7, on arm64 all that patch functions
+/// 6.0.
 ///
 /// Needs this crate's feature `tracing`.
 #[doc(alias("bpf_program__attach_trace", "bpf_program__attach_lsm", "bpf_program__attach_freplace"))]

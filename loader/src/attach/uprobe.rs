@@ -53,14 +53,14 @@ enum Location {
 impl Uprobe {
     /// The entry of `symbol` in `library`.
     ///
-    /// `library` is a path, or a name without a slash, which is looked up as the dynamic loader would. A path is given to the
-    /// kernel as it is, so it may lead through `/proc/PID/root`, `/proc/PID/map_files` or `/proc/self/fd`. `symbol` may be
-    /// versioned (`getaddrinfo@GLIBC_2.2.5`); without a version the default one is meant. Several functions of one name are
-    /// told apart by their addresses: `name@0x1234`, or `0x1234` alone, as [`Uprobe::at_virtual_address`] takes it. If exactly one of
-    /// them is global, its name alone means it.
+    /// `library` is a path, or a name without a slash, which is looked up as the dynamic loader would. A path is given
+    /// to the kernel as it is, so it may lead through `/proc/PID/root`, `/proc/PID/map_files` or `/proc/self/fd`.
+    /// `symbol` may be versioned (`getaddrinfo@GLIBC_2.2.5`); without a version the default one is meant. Several
+    /// functions of one name are told apart by their addresses: `name@0x1234`, or `0x1234` alone, as
+    /// [`Uprobe::at_virtual_address`] takes it. If exactly one of them is global, its name alone means it.
     ///
-    /// The symbols of a stripped file are looked for in its `.gnu_debugdata` (feature `debugdata`), by its build id below
-    /// `/usr/lib/debug`, and by its `.gnu_debuglink`.
+    /// The symbols of a stripped file are looked for in its `.gnu_debugdata` (feature `debugdata`), by its build id
+    /// below `/usr/lib/debug`, and by its `.gnu_debuglink`.
     #[must_use]
     pub fn new(library: impl AsRef<OsStr>, symbol: &str) -> Self {
         match symbol::address(symbol) {
@@ -69,8 +69,8 @@ impl Uprobe {
         }
     }
 
-    /// The instruction at `address`, as the file itself counts addresses (`nm`, `objdump -d`): those of a process less where
-    /// the file is mapped in it.
+    /// The instruction at `address`, as the file itself counts addresses (`nm`, `objdump -d`): those of a process less
+    /// where the file is mapped in it.
     #[doc(alias("from_virtual_address", "UprobeOptions.Address"))]
     #[must_use]
     pub fn at_virtual_address(library: impl AsRef<OsStr>, address: u64) -> Self {
@@ -96,17 +96,17 @@ impl Uprobe {
         }
     }
 
-    /// Looks the library up as the process `pid` sees it: a name without a slash among the files that it has mapped, a path
-    /// in its own file system (which in a container is another one). A name that it has not mapped is looked up as its own
-    /// dynamic loader would. Says nothing about who is probed: see [`Uprobe::pid`].
+    /// Looks the library up as the process `pid` sees it: a name without a slash among the files that it has mapped, a
+    /// path in its own file system (which in a container is another one). A name that it has not mapped is looked up as
+    /// its own dynamic loader would. Says nothing about who is probed: see [`Uprobe::pid`].
     #[must_use]
     pub fn resolve_in_process(mut self, pid: u32) -> Self {
         self.file.resolve_in_process = Some(pid);
         self
     }
 
-    /// Attaches `offset` bytes behind the function's start, where an instruction must begin. Beyond the function's end, as
-    /// far as its symbol tells it, is an error, and so is any offset for a return probe on a symbol.
+    /// Attaches `offset` bytes behind the function's start, where an instruction must begin. Beyond the function's end,
+    /// as far as its symbol tells it, is an error, and so is any offset for a return probe on a symbol.
     #[doc(alias = "func_offset")]
     #[must_use]
     pub fn offset(mut self, offset: u64) -> Self {
@@ -139,8 +139,9 @@ impl Uprobe {
         self
     }
 
-    /// Sets the file offset of the 16-bit counter that tells the probed program how many probes are attached here; the kernel
-    /// keeps it up to date (`ref_ctr_offset`, Linux 4.20). Programs with statically defined tracepoints have such counters.
+    /// Sets the file offset of the 16-bit counter that tells the probed program how many probes are attached here; the
+    /// kernel keeps it up to date (`ref_ctr_offset`, Linux 4.20). Programs with statically defined tracepoints have
+    /// such counters.
     #[doc(alias("RefCtrOffset", "semaphore"))]
     #[must_use]
     pub fn ref_ctr_offset(mut self, file_offset: u32) -> Self {
@@ -153,9 +154,10 @@ impl Uprobe {
     ///
     /// # Errors
     ///
-    /// [`Error::Library`] if there is no such file. [`Error::Symbol`] if there is no such function in it, or several, or the
-    /// offset is no code of the file: it is in no executable segment, or the file is a `.debug` file, an object file, a core
-    /// dump or for another machine. Only [`Uprobe::attach`] checks the offset of an [`Uprobe::at_file_offset`].
+    /// [`Error::Library`] if there is no such file. [`Error::Symbol`] if there is no such function in it, or several,
+    /// or the offset is no code of the file: it is in no executable segment, or the file is a `.debug` file, an object
+    /// file, a core dump or for another machine. Only [`Uprobe::attach`] checks the offset of an
+    /// [`Uprobe::at_file_offset`].
     pub fn locate(&self) -> Result<(PathBuf, u64), Error> {
         if let (Location::FileOffset(file_offset), 0) = (&self.location, self.offset) {
             return Ok((self.file.find()?, *file_offset));
@@ -207,8 +209,8 @@ impl Uprobe {
     ///
     /// # Errors
     ///
-    /// As [`Uprobe::locate`]; [`Error::Symbol`] also if a byte is in no executable segment of its ELF file; [`Error::Syscall`] if
-    /// the kernel refuses.
+    /// As [`Uprobe::locate`]; [`Error::Symbol`] also if a byte is in no executable segment of its ELF file;
+    /// [`Error::Syscall`] if the kernel refuses.
     #[doc(alias = "bpf_program__attach_uprobe_opts")]
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (binary, file_offset) = self.open()?;

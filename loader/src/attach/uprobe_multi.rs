@@ -1,8 +1,8 @@
 //! One link on many locations of one file.
 //!
-//! One link (`BPF_TRACE_UPROBE_MULTI`, 6.6) puts a probe on thousands of functions without a perf event for each, and no
-//! fd but its own (`kernel/trace/bpf_trace.c`). A program of the section `uprobe.session` (6.13) runs on entry and on
-//! return, and its answer on entry says whether it wants to see the return.
+//! One link (`BPF_TRACE_UPROBE_MULTI`, 6.6) puts a probe on thousands of functions without a perf event for each, and
+//! no fd but its own (`kernel/trace/bpf_trace.c`). A program of the section `uprobe.session` (6.13) runs on entry and
+//! on return, and its answer on entry says whether it wants to see the return.
 
 use std::{
     ffi::{CString, OsStr},
@@ -22,8 +22,8 @@ use crate::{
 
 /// All functions of a library or executable that match a pattern, or a list of file offsets.
 ///
-/// The program's section is `uprobe.multi`, `uretprobe.multi` or `uprobe.session`. On kernels without such links it costs a
-/// perf event for each location.
+/// The program's section is `uprobe.multi`, `uretprobe.multi` or `uprobe.session`. On kernels without such links it
+/// costs a perf event for each location.
 ///
 /// Needs this crate's feature `uprobe`.
 #[doc(alias("bpf_program__attach_uprobe_multi", "BPF_TRACE_UPROBE_MULTI"))]
@@ -46,9 +46,9 @@ enum Which {
 }
 
 impl UprobeMulti {
-    /// The functions of `library` whose names `pattern` describes: `*` stands for any text, `?` for one character. A pattern
-    /// without either is a symbol as [`Uprobe::new`] takes it. What a stripped file has elsewhere is looked at if nothing in
-    /// the file itself fits.
+    /// The functions of `library` whose names `pattern` describes: `*` stands for any text, `?` for one character. A
+    /// pattern without either is a symbol as [`Uprobe::new`] takes it. What a stripped file has elsewhere is looked at
+    /// if nothing in the file itself fits.
     #[must_use]
     pub fn new(library: impl AsRef<OsStr>, pattern: &str) -> Self {
         Self::at(library, Which::Pattern(pattern.to_owned()))
@@ -108,8 +108,9 @@ impl UprobeMulti {
         self
     }
 
-    /// Where in the file the 16-bit counters lie that tell the probed program how many probes are attached, one for each location in the order
-    /// of [`UprobeMulti::locate`]; 0 for a location without one. See [`Uprobe::ref_ctr_offset`].
+    /// Where in the file the 16-bit counters lie that tell the probed program how many probes are attached, one for
+    /// each location in the order of [`UprobeMulti::locate`]; 0 for a location without one. See
+    /// [`Uprobe::ref_ctr_offset`].
     #[must_use]
     pub fn ref_ctr_offsets(mut self, offsets: &[u64]) -> Self {
         self.ref_ctr_offsets = offsets.to_vec();
@@ -120,7 +121,8 @@ impl UprobeMulti {
     ///
     /// # Errors
     ///
-    /// [`Error::Library`] if there is no such file, [`Error::Symbol`] if nothing in it fits, or it has no code that can run here.
+    /// [`Error::Library`] if there is no such file, [`Error::Symbol`] if nothing in it fits, or it has no code that can
+    /// run here.
     pub fn locate(&self) -> Result<(PathBuf, Vec<u64>), Error> {
         let (binary, offsets) = self.open()?;
         Ok((binary.path, offsets))
@@ -147,8 +149,8 @@ impl UprobeMulti {
     ///
     /// # Errors
     ///
-    /// As [`UprobeMulti::locate`]; [`Error::Invalid`] if there are more or fewer cookies or counters than offsets; [`Error::Syscall`] if the
-    /// kernel refuses.
+    /// As [`UprobeMulti::locate`]; [`Error::Invalid`] if there are more or fewer cookies or counters than offsets;
+    /// [`Error::Syscall`] if the kernel refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (binary, offsets) = self.open()?;
         let what = format!(

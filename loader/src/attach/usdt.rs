@@ -1,9 +1,9 @@
 //! USDT: tracepoints that a program's author has put into its source.
 //!
-//! In the code such a probe is one `nop`, and a note in the file tells where it is, what it is called, and where its arguments
-//! are found when it is hit ([`notes`]). A uprobe on the `nop` does the rest; the program that runs there finds the arguments by
-//! a description that is written into a map of its object ([`specs`]). The compiler may have put one probe into several
-//! locations, by inlining, each with its arguments somewhere else: all of them are probed.
+//! In the code such a probe is one `nop`, and a note in the file tells where it is, what it is called, and where its
+//! arguments are found when it is hit ([`notes`]). A uprobe on the `nop` does the rest; the program that runs there
+//! finds the arguments by a description that is written into a map of its object ([`specs`]). The compiler may have put
+//! one probe into several locations, by inlining, each with its arguments somewhere else: all of them are probed.
 
 mod arguments;
 mod notes;
@@ -28,8 +28,8 @@ use crate::{Error, Program, ProgramType, features, program::UsdtSpecs};
 /// Linux 5.15; older ones if the probe is in one process, or in an executable that is always at the same address.
 ///
 /// A program of the section `usdt` reads arguments and cookie by `bpf_usdt_arg` and `bpf_usdt_cookie` of libbpf's
-/// `usdt.bpf.h`. An object without that header's maps can be attached as well: its program gets the registers, and the cookie
-/// by `bpf_get_attach_cookie`.
+/// `usdt.bpf.h`. An object without that header's maps can be attached as well: its program gets the registers, and the
+/// cookie by `bpf_get_attach_cookie`.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), cutaway::Error> {
@@ -69,8 +69,8 @@ pub struct UsdtLocation {
 }
 
 impl Usdt {
-    /// The probe `provider:name` in `library`, a path, or a name without a slash, which is looked up as the dynamic loader
-    /// would, or the shell.
+    /// The probe `provider:name` in `library`, a path, or a name without a slash, which is looked up as the dynamic
+    /// loader would, or the shell.
     #[must_use]
     pub fn new(library: impl AsRef<OsStr>, provider: &str, name: &str) -> Self {
         Self { file: Library::new(library), provider: provider.to_owned(), name: name.to_owned(), pid: None, cookie: 0 }
@@ -97,7 +97,8 @@ impl Usdt {
         self
     }
 
-    /// The file, and where in it the probe is. Needs no privileges, unless the library is looked up as somebody else sees it.
+    /// The file, and where in it the probe is. Needs no privileges, unless the library is looked up as somebody else
+    /// sees it.
     ///
     /// # Errors
     ///
@@ -150,8 +151,8 @@ impl Usdt {
     ///
     /// # Errors
     ///
-    /// As [`Usdt::locate`]; [`Error::Invalid`] if the program is of another kind, its object's map of descriptions has no room
-    /// for more or is pinned by name; [`Error::Syscall`] if the kernel
+    /// As [`Usdt::locate`]; [`Error::Invalid`] if the program is of another kind, its object's map of descriptions has
+    /// no room for more or is pinned by name; [`Error::Syscall`] if the kernel
     /// refuses.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let (binary, notes) = self.notes()?;

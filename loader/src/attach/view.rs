@@ -136,7 +136,8 @@ impl View {
 
     fn in_directories(&self, directories: &[PathBuf], library: &OsStr) -> Option<PathBuf> {
         directories.iter().find_map(|directory| self.file(&directory.join(library))).or_else(|| {
-            // Only a name without a version needs the directory's list. Its entries are links: each is reached by its path.
+            // Only a name without a version needs the directory's list. Its entries are links: each is reached by its
+            // path.
             directories.iter().find_map(|directory| {
                 let files = fs::read_dir(self.reach(directory)?).ok()?.flatten();
                 let files = files.filter(|file| answers(file.file_name().as_bytes(), library));

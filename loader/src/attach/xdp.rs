@@ -1,8 +1,9 @@
 //! XDP: a program on a network device, before a packet becomes a packet to the rest of the kernel.
 //!
-//! In *driver* mode the device's driver runs the program on the received frame; in *generic* mode the network stack does,
-//! later and slower, but for any device. A link (5.9) owns its attach point: nobody else's program replaces it. Before there were
-//! links, a message to rtnetlink put a program there, where it stays until another message takes it away. (`net/core/dev.c`.)
+//! In *driver* mode the device's driver runs the program on the received frame; in *generic* mode the network stack
+//! does, later and slower, but for any device. A link (5.9) owns its attach point: nobody else's program replaces it.
+//! Before there were links, a message to rtnetlink put a program there, where it stays until another message takes it
+//! away. (`net/core/dev.c`.)
 
 use std::{
     io,
@@ -27,8 +28,8 @@ use crate::{
     },
 };
 
-/// A network device to attach an XDP program to. By a link, Linux 5.9; on older ones by rtnetlink, where the program stays if
-/// the process dies without dropping the [`Link`].
+/// A network device to attach an XDP program to. By a link, Linux 5.9; on older ones by rtnetlink, where the program
+/// stays if the process dies without dropping the [`Link`].
 ///
 /// Needs this crate's feature `network`.
 #[doc(alias("bpf_program__attach_xdp", "bpf_xdp_attach"))]
@@ -84,8 +85,8 @@ impl Xdp {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EBUSY or EEXIST if the
-    /// device has a program, EINVAL if there is no such device, EOPNOTSUPP if the driver has no XDP.
+    /// [`Error::Invalid`] if the program is of another kind; [`Error::Syscall`] if the kernel refuses: EBUSY or EEXIST
+    /// if the device has a program, EINVAL if there is no such device, EOPNOTSUPP if the driver has no XDP.
     pub fn attach(&self, program: &Program) -> Result<Link, Error> {
         let what = format!("the network device {} (XDP)", self.ifindex);
         program.must_be(&[ProgramType::XDP], &what)?;

@@ -34,8 +34,8 @@ const EACH: u32 = 8;
 const MOST: u32 = 1 << 16;
 
 impl Btf<'_> {
-    /// Reads `bytes` as a value of the type `id`. Bytes behind its end are left out; a flexible array at its end takes them
-    /// ([`Btf::ends_flexibly`]), and any other array without elements is empty.
+    /// Reads `bytes` as a value of the type `id`. Bytes behind its end are left out; a flexible array at its end takes
+    /// them ([`Btf::ends_flexibly`]), and any other array without elements is empty.
     ///
     /// Never fails: see [`Value`] for what is given instead of what cannot be read. Reads at most 1,024 values and 8
     /// more for each byte, and never more than 65,536: members, elements, and the structures around them. What follows
@@ -48,9 +48,10 @@ impl Btf<'_> {
         Reading { btf: self, bytes, left }.value(id, Place { at: 0, depth: 0, is_last: true })
     }
 
-    /// Returns whether a value of the type `id` ends with a flexible array, which takes whatever bytes follow: an array that
-    /// is declared with no elements and is the type itself, the last member of a structure, or any member of a union. The
-    /// structure or union counts only where nothing follows it: itself the last member, and no element of an array.
+    /// Returns whether a value of the type `id` ends with a flexible array, which takes whatever bytes follow: an array
+    /// that is declared with no elements and is the type itself, the last member of a structure, or any member of a
+    /// union. The structure or union counts only where nothing follows it: itself the last member, and no element of an
+    /// array.
     #[must_use]
     pub fn ends_flexibly(&self, id: u32) -> bool {
         let mut left = MOST;

@@ -7,8 +7,9 @@
 //!              section's name │ count │ …
 //! ```
 //!
-//! Each record begins with the offset, in bytes, of the instruction it is about. The compiler says how long a record is;
-//! a newer one may make it longer, and what is behind the part that we know is passed over. (The format is libbpf's.)
+//! Each record begins with the offset, in bytes, of the instruction it is about. The compiler says how long a record
+//! is; a newer one may make it longer, and what is behind the part that we know is passed over. (The format is
+//! libbpf's.)
 
 use super::{bytes::word, error::Broken, header::Header, view::Btf};
 

@@ -1,8 +1,8 @@
 //! The running kernel's BTF, and that of its modules, from `/sys/kernel/btf`.
 //!
-//! `vmlinux` there is the kernel's own section `.BTF`, some 5 MB that never change while it runs. Since Linux 6.16 it can
-//! be mapped (`kernel/bpf/sysfs_btf.c`), which costs neither a copy nor memory of one's own; before, it is read. Modules'
-//! files are small, and read.
+//! `vmlinux` there is the kernel's own section `.BTF`, some 5 MB that never change while it runs. Since Linux 6.16 it
+//! can be mapped (`kernel/bpf/sysfs_btf.c`), which costs neither a copy nor memory of one's own; before, it is read.
+//! Modules' files are small, and read.
 #![expect(unsafe_code, reason = "mmap(2) and munmap(2)")]
 
 use std::{
@@ -154,10 +154,10 @@ impl Mapping {
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: `start` is the start of a mapping of `length` bytes, readable until this value is dropped. Behind it is
-        // the kernel's section `.BTF`, which lies in its read-only data and is as long as the file says: mapping more
-        // would have failed, and the bytes up to the end of the last page are part of the mapping too. Nobody writes to
-        // it: neither the kernel, nor we through a mapping without PROT_WRITE.
+        // SAFETY: `start` is the start of a mapping of `length` bytes, readable until this value is dropped. Behind it
+        // is the kernel's section `.BTF`, which lies in its read-only data and is as long as the file says: mapping
+        // more would have failed, and the bytes up to the end of the last page are part of the mapping too. Nobody
+        // writes to it: neither the kernel, nor we through a mapping without PROT_WRITE.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }

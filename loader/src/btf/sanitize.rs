@@ -1,7 +1,8 @@
 //! Rewrites BTF for kernels that do not know all of its kinds (libbpf's `bpf_object__sanitize_btf`).
 //!
-//! A kernel refuses all of an object's BTF for one kind that it does not know. Types are known by id, so none can be removed:
-//! each of an unknown kind becomes one of an older kind of the same length. What is lost is what such a kernel could not use.
+//! A kernel refuses all of an object's BTF for one kind that it does not know. Types are known by id, so none can be
+//! removed: each of an unknown kind becomes one of an older kind of the same length. What is lost is what such a kernel
+//! could not use.
 //!
 //! | kind | Linux | becomes |
 //! | --- | --- | --- |

@@ -54,8 +54,8 @@ pub struct Member<'b> {
 pub struct EnumValue<'b> {
     /// Its name.
     pub name: &'b [u8],
-    /// Its value; one of 32 bits extended by its sign if the enumeration is signed ([`Type::is_signed`]), by 0 if not. BTF
-    /// tells signs since Linux 6.0: where no enumeration is said to be signed, all are taken for it.
+    /// Its value; one of 32 bits extended by its sign if the enumeration is signed ([`Type::is_signed`]), by 0 if not.
+    /// BTF tells signs since Linux 6.0: where no enumeration is said to be signed, all are taken for it.
     pub value: u64,
 }
 
@@ -92,7 +92,8 @@ pub struct Array {
     pub element: u32,
     /// The number of its index's type.
     pub index: u32,
-    /// How many elements; 0 for a flexible array, and for one that is empty ([`Btf::ends_flexibly`](super::Btf::ends_flexibly)).
+    /// How many elements; 0 for a flexible array, and for one that is empty
+    /// ([`Btf::ends_flexibly`](super::Btf::ends_flexibly)).
     pub len: u32,
 }
 
@@ -158,8 +159,8 @@ impl<'b> Type<'b> {
         }
     }
 
-    /// Returns the id of the type that it refers to: what a pointer points to, a typedef names, a variable is of, a function
-    /// has for its prototype, a prototype returns. 0 (`void`) for a kind that refers to nothing.
+    /// Returns the id of the type that it refers to: what a pointer points to, a typedef names, a variable is of, a
+    /// function has for its prototype, a prototype returns. 0 (`void`) for a kind that refers to nothing.
     #[must_use]
     pub fn referred(self) -> u32 {
         match self.kind {

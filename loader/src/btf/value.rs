@@ -4,8 +4,8 @@ use std::{borrow::Cow, fmt};
 
 /// Bytes read as a value.
 ///
-/// `Display` writes it on one line, in the manner of a Rust literal. Text in it comes from the bytes: whoever shows it on a
-/// terminal must expect control characters to be escaped here already, and nothing else to be changed.
+/// `Display` writes it on one line, in the manner of a Rust literal. Text in it comes from the bytes: whoever shows it
+/// on a terminal must expect control characters to be escaped here already, and nothing else to be changed.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {
@@ -33,8 +33,9 @@ pub enum Value<'a> {
     Struct(Vec<(Cow<'a, str>, Value<'a>)>),
     /// The bytes end before it.
     Missing,
-    /// Not read: the value has too many parts (see [`Btf::value`](super::Btf::value)). At the end of a [`Struct`](Self::Struct), under the
-    /// name `…`, and at the end of an [`Array`](Self::Array), it stands for all members or elements that follow.
+    /// Not read: the value has too many parts (see [`Btf::value`](super::Btf::value)). At the end of a
+    /// [`Struct`](Self::Struct), under the name `…`, and at the end of an [`Array`](Self::Array), it stands for all
+    /// members or elements that follow.
     Omitted,
 }
 

@@ -127,8 +127,8 @@ impl<'a> Btf<'a> {
         self.base.map_or(1, Btf::end)
     }
 
-    /// Returns where the type with this id begins, in bytes from the start of the first type; `None` if it is `void`, the
-    /// base's, or no type.
+    /// Returns where the type with this id begins, in bytes from the start of the first type; `None` if it is `void`,
+    /// the base's, or no type.
     pub(crate) fn position(&self, id: u32) -> Option<usize> {
         let index = id.wrapping_sub(self.first()) as usize;
         self.offsets.get(index).map(|&offset| offset as usize)
@@ -163,8 +163,8 @@ impl<'a> Btf<'a> {
         }
     }
 
-    /// Returns the string at this offset, up to its NUL or 4096 bytes; empty if there is none. Compilers write UTF-8, which
-    /// is not checked.
+    /// Returns the string at this offset, up to its NUL or 4096 bytes; empty if there is none. Compilers write UTF-8,
+    /// which is not checked.
     #[must_use]
     #[doc(alias = "btf__name_by_offset")]
     pub fn string(&self, offset: u32) -> &'a [u8] {
@@ -196,8 +196,8 @@ impl<'a> Btf<'a> {
         None
     }
 
-    /// Returns the size of a value of this type in bytes; `None` for a type without a size (`void`, a function), for a circle,
-    /// and for 4 GiB or more.
+    /// Returns the size of a value of this type in bytes; `None` for a type without a size (`void`, a function), for a
+    /// circle, and for 4 GiB or more.
     #[must_use]
     #[doc(alias = "btf__resolve_size")]
     pub fn size_of(&self, id: u32) -> Option<u32> {
@@ -222,8 +222,8 @@ impl<'a> Btf<'a> {
         None
     }
 
-    /// Finds the first type of this kind and name. Looks at all types: for many names, iterate over [`types`](Self::types)
-    /// once.
+    /// Finds the first type of this kind and name. Looks at all types: for many names, iterate over
+    /// [`types`](Self::types) once.
     #[must_use]
     #[doc(alias = "btf__find_by_name_kind")]
     pub fn find(&self, kind: Kind, name: &str) -> Option<Type<'_>> {

@@ -1,12 +1,12 @@
 //! One pass over the kernel's BTF, shared by all visitors.
 //!
 //! CO-RE relocation looks for structures, programs for the functions they are attached to, externs for variables and
-//! functions, struct_ops maps for the kernel's structures. The walk over the kernel's 130,000 types is the largest part of
-//! the time that loading takes. So it is done once for all visitors, and not at all if they look for nothing. Only what
-//! vmlinux does not have is looked for in modules.
+//! functions, struct_ops maps for the kernel's structures. The walk over the kernel's 130,000 types is the largest part
+//! of the time that loading takes. So it is done once for all visitors, and not at all if they look for nothing. Only
+//! what vmlinux does not have is looked for in modules.
 //!
-//! A visitor finds type ids, each valid in one [`Source`]. The sources are borrowed while types in them are compared, and
-//! dropped afterwards: an index of half a megabyte, and a mapping that costs nothing.
+//! A visitor finds type ids, each valid in one [`Source`]. The sources are borrowed while types in them are compared,
+//! and dropped afterwards: an index of half a megabyte, and a mapping that costs nothing.
 
 use std::fmt;
 
@@ -30,8 +30,8 @@ pub(crate) trait Visitor {
     fn visit(&mut self, source: usize, names: Names<'_>, ty: TypeHeader) -> bool;
 }
 
-/// The beginnings of names that are looked for: three bytes of a name decide about nearly all of the kernel's, so that a
-/// name is read to its end only where it may be one of those that are wanted.
+/// The beginnings of names that are looked for: three bytes of a name decide about nearly all of the kernel's, so that
+/// a name is read to its end only where it may be one of those that are wanted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Beginnings([u64; 16]);
 
@@ -91,7 +91,8 @@ impl fmt::Display for Absent {
     }
 }
 
-/// The BTF that was walked over: none if the visitors look for nothing, else at least that of vmlinux; or why there is none.
+/// The BTF that was walked over: none if the visitors look for nothing, else at least that of vmlinux; or why there is
+/// none.
 pub(crate) type Sources<'s, 't> = Result<&'s [Source<'t>], Absent>;
 
 /// Which BTF to walk over.
@@ -162,8 +163,8 @@ fn with_modules<S: Visitor, T>(base: &Btf<'_>, mut visitor: S, then: impl FnOnce
             }
         }
     }
-    // Parsed once more, because a view cannot be kept beside the bytes that it borrows. The index of each is the one that it
-    // was seen with.
+    // Parsed once more, because a view cannot be kept beside the bytes that it borrows. The index of each is the one
+    // that it was seen with.
     let parsed = kept.iter().map(|(name, bytes)| Btf::parse_split(bytes, base).map(|btf| (name, btf)));
     let parsed: Vec<_> = match parsed.collect::<Result<_, _>>() {
         Ok(parsed) => parsed,

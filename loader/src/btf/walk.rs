@@ -28,8 +28,8 @@ pub(super) struct Walked {
     pub(super) offsets: Vec<u32>,
 }
 
-/// Walks over `types`. Their numbers begin at `first`; a name may be anywhere below `strings_end`. Each type is shown to
-/// `visit` as it comes by.
+/// Walks over `types`. Their numbers begin at `first`; a name may be anywhere below `strings_end`. Each type is shown
+/// to `visit` as it comes by.
 pub(super) fn walk(
     types: &[u8],
     first: u32,

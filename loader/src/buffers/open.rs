@@ -14,8 +14,8 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the map is no `RINGBUF`; [`Error::Ring`] if it cannot be mapped, if this process has it open
-    /// ([`AlreadyOpen`](mmap_ring::Error::AlreadyOpen)), or if it overwrites its oldest records
+    /// [`Error::Invalid`] if the map is no `RINGBUF`; [`Error::Ring`] if it cannot be mapped, if this process has it
+    /// open ([`AlreadyOpen`](mmap_ring::Error::AlreadyOpen)), or if it overwrites its oldest records
     /// ([`OverwriteMode`](mmap_ring::Error::OverwriteMode)).
     #[doc(alias("ring_buffer__new", "ringbuf.NewReader", "BPF_MAP_TYPE_RINGBUF"))]
     #[expect(unsafe_code, reason = "vouches for a map that the kernel has told about")]
@@ -27,8 +27,8 @@ impl Map {
         if self.flags().contains(MapFlags::RB_OVERWRITE) {
             return Err(mmap_ring::Error::OverwriteMode.into());
         }
-        // SAFETY: `Elements` has asked the kernel what the map is: the type and flags are checked above, the size is its answer.
-        // This fd is a duplicate of that one, so it is the same map.
+        // SAFETY: `Elements` has asked the kernel what the map is: the type and flags are checked above, the size is
+        // its answer. This fd is a duplicate of that one, so it is the same map.
         Ok(unsafe { mmap_ring::Ring::open_unchecked(fd, self.max_entries()) }?)
     }
 

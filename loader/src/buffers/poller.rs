@@ -9,13 +9,14 @@
 //!     pipe, socket … ──┘
 //! ```
 //!
-//! **The sleep race.** A ring's producer sends a wake-up only if the consumer position says that the consumer has read all
-//! before the record (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`). So each ring publishes its position, fences and looks
-//! once more before the sleep: what comes later sends a wake-up, an edge that epoll keeps. The exception are records that are
-//! sent with `BPF_RB_NO_WAKEUP`: for those all rings are looked at on a timer (`timers`).
+//! **The sleep race.** A ring's producer sends a wake-up only if the consumer position says that the consumer has read
+//! all before the record (`bpf_ringbuf_commit` in `kernel/bpf/ringbuf.c`). So each ring publishes its position, fences
+//! and looks once more before the sleep: what comes later sends a wake-up, an edge that epoll keeps. The exception are
+//! records that are sent with `BPF_RB_NO_WAKEUP`: for those all rings are looked at on a timer (`timers`).
 //!
-//! **Perf buffers** say once that they are ready (`perf_poll` in `kernel/events/core.c` clears the flag), so this is kept until
-//! the caller has seen it. While their wake-ups are turned off they say when to look next (`AdaptiveReader::next_poll`).
+//! **Perf buffers** say once that they are ready (`perf_poll` in `kernel/events/core.c` clears the flag), so this is
+//! kept until the caller has seen it. While their wake-ups are turned off they say when to look next
+//! (`AdaptiveReader::next_poll`).
 
 //!
 //! | file | content |

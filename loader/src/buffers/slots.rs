@@ -40,13 +40,13 @@ pub struct PerfEventArray {
 }
 
 impl Map {
-    /// Opens a perf buffer of `bytes` bytes (a power of two and a multiple of the page size) on every online CPU and puts it into this map, where
-    /// `bpf_perf_event_output` finds it. CPUs that the map has no slot for are left out, with a warning
-    /// ([`PerCpuBuffers::without_slot`](perf_reader::PerCpuBuffers::without_slot)).
+    /// Opens a perf buffer of `bytes` bytes (a power of two and a multiple of the page size) on every online CPU and
+    /// puts it into this map, where `bpf_perf_event_output` finds it. CPUs that the map has no slot for are left out,
+    /// with a warning ([`PerCpuBuffers::without_slot`](perf_reader::PerCpuBuffers::without_slot)).
     ///
-    /// On Linux 5.10 and later [`AdaptiveReader::refresh`] finds out whether another reader has taken the slots. For that it runs a
-    /// program of some twenty instructions on each CPU, which interrupts whatever runs there for some microseconds, on
-    /// isolated CPUs, too.
+    /// On Linux 5.10 and later [`AdaptiveReader::refresh`] finds out whether another reader has taken the slots. For
+    /// that it runs a program of some twenty instructions on each CPU, which interrupts whatever runs there for some
+    /// microseconds, on isolated CPUs, too.
     ///
     /// # Errors
     ///

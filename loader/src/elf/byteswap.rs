@@ -1,7 +1,8 @@
 //! Byte-swaps an object for machines of the other byte order while it is read, so that it can be inspected.
 //!
-//! Swapped are *instructions* (the two register fields, offset, immediate), *BTF* and `.BTF.ext` (words of four bytes after a
-//! magic of two bytes and two single bytes; not the names), and words that describe maps or that a relocation changes.
+//! Swapped are *instructions* (the two register fields, offset, immediate), *BTF* and `.BTF.ext` (words of four bytes
+//! after a magic of two bytes and two single bytes; not the names), and words that describe maps or that a relocation
+//! changes.
 //!
 //! Data sections are not swapped: that would need their BTF types, and inspection does not read the values.
 

@@ -264,8 +264,8 @@ fn not_one_upon_the_other(sections: &[Section], symbols: &[Symbol]) -> Result<()
     Ok(())
 }
 
-/// A name that can be shown: it will be part of errors, which are one line. Many names can lie in the same bytes, so that long
-/// ones could ask for any amount of memory.
+/// A name that can be shown: it will be part of errors, which are one line. Many names can lie in the same bytes, so
+/// that long ones could ask for any amount of memory.
 fn text(name: &[u8], whose: impl Fn() -> String) -> Result<&str, Error> {
     let refused = |why| Err(broken(format_args!("the name of {} {why}", whose())));
     if name.len() > MAX_NAME {

@@ -7,8 +7,8 @@ pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) executable: bool,
     pub(crate) size: u64,
-    /// What is in it, if that matters: code, BTF, maps and data. A section without contents in the file has none, however
-    /// large it is: it is all zeroes.
+    /// What is in it, if that matters: code, BTF, maps and data. A section without contents in the file has none,
+    /// however large it is: it is all zeroes.
     pub(crate) bytes: Option<Arc<[u8]>>,
 }
 

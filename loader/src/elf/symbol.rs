@@ -3,8 +3,8 @@
 use super::index::{SectionIndex, SymbolIndex};
 use crate::sorted::Sorted;
 
-/// Where a function starts: its section, and bytes from that section's start. Two text sections both start at address 0,
-/// so neither is enough alone.
+/// Where a function starts: its section, and bytes from that section's start. Two text sections both start at address
+/// 0, so neither is enough alone.
 pub(crate) type Start = (SectionIndex, u64);
 
 /// Where a map's definition lies in the file.

@@ -1,8 +1,8 @@
 //! Which kinds of link this kernel has.
 //!
-//! Each question is a link to a target that cannot be. A kernel that knows such links looks for the target and does not find
-//! it; one that does not know them refuses the attach type before that, with EINVAL, or E2BIG for fields that it never heard
-//! of. Nothing is ever created. (`kernel/bpf/syscall.c`, `link_create`.)
+//! Each question is a link to a target that cannot be. A kernel that knows such links looks for the target and does not
+//! find it; one that does not know them refuses the attach type before that, with EINVAL, or E2BIG for fields that it
+//! never heard of. Nothing is ever created. (`kernel/bpf/syscall.c`, `link_create`.)
 
 use std::{
     io,
@@ -70,8 +70,8 @@ pub fn uprobe_multi() -> Support {
     })
 }
 
-/// Whether such links can be for one process. The first ones took its number for that of a thread; those that know better
-/// refuse a number below 0.
+/// Whether such links can be for one process. The first ones took its number for that of a thread; those that know
+/// better refuse a number below 0.
 #[doc(alias = "FEAT_UPROBE_MULTI_LINK")]
 #[must_use]
 pub fn uprobe_multi_pid() -> Support {

@@ -27,8 +27,8 @@ pub(super) struct Made {
 }
 
 impl Loaded {
-    /// Writes the initial entries of maps of maps and of programs, while the maps are in the order of their descriptions;
-    /// entries of programs that were skipped stay empty.
+    /// Writes the initial entries of maps of maps and of programs, while the maps are in the order of their
+    /// descriptions; entries of programs that were skipped stay empty.
     pub(super) fn fill(&self, specs: &[MapSpec], skipped: &[String]) -> Result<(), Error> {
         for (spec, made) in specs.iter().filter(|spec| spec.autocreate).zip(&self.maps) {
             for (key, name) in
@@ -73,7 +73,8 @@ impl Loaded {
     }
 
     /// Returns what of the object is not loaded, and why: programs that cannot be loaded, whose `autoload` is false, or
-    /// that [`Object::load_partial`](crate::Object::load_partial) could not load; and `struct_ops` maps whose `autocreate` is false.
+    /// that [`Object::load_partial`](crate::Object::load_partial) could not load; and `struct_ops` maps whose
+    /// `autocreate` is false.
     #[must_use]
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped

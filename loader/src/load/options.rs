@@ -1,8 +1,8 @@
 //! What loading needs beyond the object: file descriptors of programs that are in the kernel already.
 //!
-//! A program of the type `BPF_PROG_TYPE_EXT` (Linux 5.6) replaces a function of a program in the kernel. It is loaded for the
-//! BTF id that the function has in that program's own BTF: the verifier checks that both take and return the same types. Only
-//! global functions can be replaced, because callers of a static one were verified together with it.
+//! A program of the type `BPF_PROG_TYPE_EXT` (Linux 5.6) replaces a function of a program in the kernel. It is loaded
+//! for the BTF id that the function has in that program's own BTF: the verifier checks that both take and return the
+//! same types. Only global functions can be replaced, because callers of a static one were verified together with it.
 //! (`kernel/bpf/verifier.c`, `check_attach_btf_id`.)
 
 #[cfg(feature = "tracing")]
@@ -18,8 +18,8 @@ use crate::{
     text::no_such,
 };
 
-/// What loading needs beyond the object, for [`Object::load_with`]. The object itself is a plain value and holds no file
-/// fd.
+/// What loading needs beyond the object, for [`Object::load_with`]. The object itself is a plain value and holds no
+/// file fd.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions<'p> {
     #[cfg(feature = "tracing")]
@@ -44,12 +44,12 @@ impl<'p> LoadOptions<'p> {
         Self::default()
     }
 
-    /// Sets the function that the object's program `name`, of a section `freplace`, replaces: `function` of `program`, a
-    /// [`Program`](crate::Program) or any other program that is loaded; without a function's name the one that the section
-    /// names (`freplace/FUNCTION`). Of several calls with the same `name` the last counts. Linux 5.6.
+    /// Sets the function that the object's program `name`, of a section `freplace`, replaces: `function` of `program`,
+    /// a [`Program`](crate::Program) or any other program that is loaded; without a function's name the one that the
+    /// section names (`freplace/FUNCTION`). Of several calls with the same `name` the last counts. Linux 5.6.
     ///
-    /// Loading fails with [`Error::NoSuchName`] if the object has no program `name`, and with [`Error::Invalid`] if that is of
-    /// another type than `EXT` or is not to be loaded, or if `program` has no such function or no BTF.
+    /// Loading fails with [`Error::NoSuchName`] if the object has no program `name`, and with [`Error::Invalid`] if
+    /// that is of another type than `EXT` or is not to be loaded, or if `program` has no such function or no BTF.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -43,14 +43,15 @@ pub struct FailedProgram {
 }
 
 impl Object {
-    /// Creates the maps, links the instructions and has the verifier check every program. Attaches nothing. Programs that
-    /// cannot be loaded ([`Object::unknown_programs`]) or are not to be loaded (`autoload`) are in [`Loaded::skipped`], with the reason.
+    /// Creates the maps, links the instructions and has the verifier check every program. Attaches nothing. Programs
+    /// that cannot be loaded ([`Object::unknown_programs`]) or are not to be loaded (`autoload`) are in
+    /// [`Loaded::skipped`], with the reason.
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`] if a map or program cannot be created, [`Error::Verifier`] if the verifier refuses a program, with
-    /// the reason and the log; [`Error::Object`] if the instructions refer to something that is not there. Everything
-    /// created so far is closed then, and the pins that this call made are removed.
+    /// [`Error::Syscall`] if a map or program cannot be created, [`Error::Verifier`] if the verifier refuses a program,
+    /// with the reason and the log; [`Error::Object`] if the instructions refer to something that is not there.
+    /// Everything created so far is closed then, and the pins that this call made are removed.
     #[doc(alias("bpf_object__load", "BPF_PROG_LOAD", "BPF_MAP_CREATE", "NewCollection"))]
     pub fn load(self) -> Result<Loaded, Error> {
         self.load_with(&LoadOptions::new())
@@ -79,13 +80,13 @@ impl Object {
         Ok(loaded)
     }
 
-    /// Loads as [`Object::load`] does, but skips a program that cannot be loaded and goes on. Tail calls of it fail: its
-    /// slots in a `PROG_ARRAY` stay empty.
+    /// Loads as [`Object::load`] does, but skips a program that cannot be loaded and goes on. Tail calls of it fail:
+    /// its slots in a `PROG_ARRAY` stay empty.
     ///
     /// # Errors
     ///
-    /// As [`Object::load`], for what is not a single program's: maps, BTF, what all programs share, and a disabled feature
-    /// of this crate.
+    /// As [`Object::load`], for what is not a single program's: maps, BTF, what all programs share, and a disabled
+    /// feature of this crate.
     pub fn load_partial(self) -> Result<(Loaded, Vec<FailedProgram>), Error> {
         self.load_partial_with(&LoadOptions::new())
     }
@@ -94,7 +95,8 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// As [`Object::load_partial`], and [`Error::NoSuchName`] if the options name a program that the object does not have.
+    /// As [`Object::load_partial`], and [`Error::NoSuchName`] if the options name a program that the object does not
+    /// have.
     pub fn load_partial_with(self, options: &LoadOptions<'_>) -> Result<(Loaded, Vec<FailedProgram>), Error> {
         let mut failed = Vec::new();
         let loaded = self.load_but(options, Some(&mut failed))?;

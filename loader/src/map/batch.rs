@@ -7,9 +7,9 @@
 //!     update_batch(), delete_batch()       all in one call
 //! ```
 //!
-//! Where the kernel has no such command for a type of map, the same is done one element at a time, and the log says so. A
-//! position is opaque: for hashes it is the index of a bucket, and the kernel returns buckets whole. Other processes and
-//! programs change the map meanwhile, so the result is no snapshot.
+//! Where the kernel has no such command for a type of map, the same is done one element at a time, and the log says so.
+//! A position is opaque: for hashes it is the index of a bucket, and the kernel returns buckets whole. Other processes
+//! and programs change the map meanwhile, so the result is no snapshot.
 
 use std::{io, slice::ChunksExact};
 
@@ -75,8 +75,8 @@ enum State {
 }
 
 impl Batches<'_> {
-    /// Returns at most `count` elements at a time, if the kernel's buckets allow it. Without this call a piece has about
-    /// 256 KiB.
+    /// Returns at most `count` elements at a time, if the kernel's buckets allow it. Without this call a piece has
+    /// about 256 KiB.
     pub fn at_most(self, count: usize) -> Self {
         Self { count: count.clamp(1, 1 << 20), ..self }
     }
@@ -172,8 +172,8 @@ impl Iterator for Batches<'_> {
 }
 
 impl Map {
-    /// Walks all elements, many at a time: `BPF_MAP_LOOKUP_BATCH` (Linux 5.6, for per-CPU arrays 5.13), or one by one where the
-    /// kernel has no such command.
+    /// Walks all elements, many at a time: `BPF_MAP_LOOKUP_BATCH` (Linux 5.6, for per-CPU arrays 5.13), or one by one
+    /// where the kernel has no such command.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), cutaway::Error> {
@@ -191,8 +191,9 @@ impl Map {
         self.batches(false)
     }
 
-    /// Like [`Map::entries`], but each returned element is deleted from the map: `BPF_MAP_LOOKUP_AND_DELETE_BATCH` (hashes;
-    /// Linux 5.6), or [`Map::lookup_and_delete`] one by one. Elements after the last call of `next` stay in the map.
+    /// Like [`Map::entries`], but each returned element is deleted from the map: `BPF_MAP_LOOKUP_AND_DELETE_BATCH`
+    /// (hashes; Linux 5.6), or [`Map::lookup_and_delete`] one by one. Elements after the last call of `next` stay in
+    /// the map.
     #[doc(alias("BPF_MAP_LOOKUP_AND_DELETE_BATCH", "bpf_map_lookup_and_delete_batch"))]
     pub fn drain_entries(&self) -> Batches<'_> {
         self.batches(true)
@@ -210,8 +211,8 @@ impl Map {
         Entries { keys: vec![0; count * key_size], values: vec![0; count * value_size], key_size, value_size }
     }
 
-    /// Sets the values of many keys, whether they were there before or not: `BPF_MAP_UPDATE_BATCH` (Linux 5.6), or one by
-    /// one.
+    /// Sets the values of many keys, whether they were there before or not: `BPF_MAP_UPDATE_BATCH` (Linux 5.6), or one
+    /// by one.
     ///
     /// # Errors
     ///
@@ -242,7 +243,8 @@ impl Map {
         Ok(())
     }
 
-    /// Removes many keys and returns how many of them were there: `BPF_MAP_DELETE_BATCH` (hashes; Linux 5.6), or one by one.
+    /// Removes many keys and returns how many of them were there: `BPF_MAP_DELETE_BATCH` (hashes; Linux 5.6), or one by
+    /// one.
     ///
     /// # Errors
     ///
@@ -278,9 +280,9 @@ impl Map {
         Ok(removed)
     }
 
-    /// Removes `key` and returns the value that it had; `None` if it was not there. Of a queue or stack, with an empty key,
-    /// it returns the next value (Linux 4.20). For hashes it is one step since 5.14; before that, a change between look-up and removal
-    /// is lost.
+    /// Removes `key` and returns the value that it had; `None` if it was not there. Of a queue or stack, with an empty
+    /// key, it returns the next value (Linux 4.20). For hashes it is one step since 5.14; before that, a change between
+    /// look-up and removal is lost.
     ///
     /// # Errors
     ///
@@ -303,7 +305,8 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if the map is not per-CPU, or a CPU has no value or one of a wrong length; else as [`Map::update`].
+    /// [`Error::Invalid`] if the map is not per-CPU, or a CPU has no value or one of a wrong length; else as
+    /// [`Map::update`].
     #[doc(alias("bpf_map_update_elem", "BPF_MAP_UPDATE_ELEM"))]
     pub fn update_per_cpu(&self, key: &[u8], values: &PerCpu) -> Result<(), Error> {
         let unfit = |why: String| Error::Invalid {

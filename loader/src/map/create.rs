@@ -93,9 +93,9 @@ impl Map {
         Ok(map)
     }
 
-    /// The verifier must know at which address an arena lies in user space: the description names it, or the first mapping
-    /// decides. Global variables are written into its pages, which makes the kernel allocate them: a program that gets there
-    /// first would find none, and its writes would be lost.
+    /// The verifier must know at which address an arena lies in user space: the description names it, or the first
+    /// mapping decides. Global variables are written into its pages, which makes the kernel allocate them: a program
+    /// that gets there first would find none, and its writes would be lost.
     fn settle_arena(&mut self, spec: &MapSpec) -> Result<(), Error> {
         if spec.map_extra != 0 && spec.globals.is_none() {
             return Ok(());
@@ -148,8 +148,8 @@ impl Map {
 }
 
 impl MapSpec {
-    /// The description with the sizes that loading asks the kernel for: those of rings and perf event arrays are corrected.
-    /// How many CPUs are possible is asked of the machine; no map is made.
+    /// The description with the sizes that loading asks the kernel for: those of rings and perf event arrays are
+    /// corrected. How many CPUs are possible is asked of the machine; no map is made.
     ///
     /// # Errors
     ///

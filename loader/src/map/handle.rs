@@ -144,8 +144,8 @@ impl Map {
         self.elements.info().key_size as usize
     }
 
-    /// Returns the size in bytes of what [`Map::lookup`] returns. For a per-CPU map that is a value for each possible CPU,
-    /// each padded to a multiple of 8 bytes.
+    /// Returns the size in bytes of what [`Map::lookup`] returns. For a per-CPU map that is a value for each possible
+    /// CPU, each padded to a multiple of 8 bytes.
     #[doc(alias = "bpf_map__value_size")]
     #[must_use]
     pub fn value_size(&self) -> usize {
@@ -163,8 +163,8 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`] if `key` is not [`Map::key_size`] bytes long (EINVAL, found before the kernel is asked), or if the kernel
-    /// refuses (rings have no elements, for example).
+    /// [`Error::Syscall`] if `key` is not [`Map::key_size`] bytes long (EINVAL, found before the kernel is asked), or
+    /// if the kernel refuses (rings have no elements, for example).
     #[doc(alias("BPF_MAP_LOOKUP_ELEM", "bpf_map__lookup_elem", "bpf_map_lookup_elem"))]
     pub fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let mut value = vec![0; self.value_size()];
@@ -172,8 +172,8 @@ impl Map {
         Ok(found.then_some(value))
     }
 
-    /// Returns the values of `key` in a per-CPU map, with the numbers of the possible CPUs, ascending; `None` if there is no
-    /// such key.
+    /// Returns the values of `key` in a per-CPU map, with the numbers of the possible CPUs, ascending; `None` if there
+    /// is no such key.
     ///
     /// # Errors
     ///
@@ -196,8 +196,8 @@ impl Map {
     ///
     /// # Errors
     ///
-    /// If `key` or `value` is not [`Map::key_size`] or [`Map::value_size`] bytes long, or the kernel refuses (the map is
-    /// full: E2BIG; it is frozen: EPERM).
+    /// If `key` or `value` is not [`Map::key_size`] or [`Map::value_size`] bytes long, or the kernel refuses (the map
+    /// is full: E2BIG; it is frozen: EPERM).
     #[doc(alias("BPF_MAP_UPDATE_ELEM", "bpf_map__update_elem", "bpf_map_update_elem"))]
     pub fn update(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         self.elements.update(key, value, 0).map_err(|error| self.failed("set a value in", &error))
@@ -213,8 +213,8 @@ impl Map {
         self.elements.delete(key).map_err(|error| self.failed("remove a key from", &error))
     }
 
-    /// Walks the keys, in the kernel's order. Keys that are added or removed meanwhile may be missed or, if the kernel starts
-    /// over because the last key is gone, returned twice.
+    /// Walks the keys, in the kernel's order. Keys that are added or removed meanwhile may be missed or, if the kernel
+    /// starts over because the last key is gone, returned twice.
     #[doc(alias("BPF_MAP_GET_NEXT_KEY", "bpf_map__get_next_key", "bpf_map_get_next_key"))]
     pub fn keys(&self) -> impl Iterator<Item = Result<Vec<u8>, Error>> {
         let mut last: Option<Vec<u8>> = None;

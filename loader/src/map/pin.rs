@@ -12,8 +12,8 @@ use super::{Map, create::corrected};
 use crate::{Errno, Error, MapFlags, MapSpec, MapType, Pinning, pin, resolve::struct_ops::Fitted};
 
 impl Map {
-    /// Creates the map that `spec` describes. If it is to be pinned by name and such a pin is there, opens that one; if there
-    /// is none, pins the map and adds the pin to `new_pins`.
+    /// Creates the map that `spec` describes. If it is to be pinned by name and such a pin is there, opens that one; if
+    /// there is none, pins the map and adds the pin to `new_pins`.
     pub(crate) fn make(
         spec: &MapSpec,
         struct_ops: Option<&Fitted>,
@@ -21,7 +21,8 @@ impl Map {
         btf: Option<BorrowedFd<'_>>,
         new_pins: &mut NewPins,
     ) -> Result<Self, Error> {
-        /// Of a race with processes that pin and unpin there. A symbolic link that leads nowhere looks like one for ever.
+        /// Of a race with processes that pin and unpin there. A symbolic link that leads nowhere looks like one for
+        /// ever.
         const ROUNDS: u32 = 100;
         if spec.pinning == Pinning::None {
             return Self::create(spec, struct_ops, btf);
@@ -118,7 +119,8 @@ impl Map {
     }
 }
 
-/// The pins that one load has made. They are removed when this is dropped, unless the load succeeds ([`NewPins::keep`]).
+/// The pins that one load has made. They are removed when this is dropped, unless the load succeeds
+/// ([`NewPins::keep`]).
 #[derive(Debug, Default)]
 pub(crate) struct NewPins(Vec<PathBuf>);
 

@@ -2,13 +2,14 @@
 //!
 //! Compilers leave open what is the linker's to know, and the kernel wants it told:
 //!
-//! - a `DATASEC` says 0 for its size and for the offset of each variable: they are written in, from the sections and symbols,
-//!   and the variables sorted by them;
+//! - a `DATASEC` says 0 for its size and for the offset of each variable: they are written in, from the sections and
+//!   symbols, and the variables sorted by them;
 //! - the section `.kconfig`, which exists in BTF alone, is laid out as its map will be;
 //! - a function that is hidden is said to be static: the verifier then follows calls of it with what it knows of their
 //!   arguments, as it does for static ones, where a global function would have to do with their types;
-//! - externs are of a linkage that the kernel knows nothing of. They are said to be defined here; those of `.ksyms`, which
-//!   nothing is going to look at, are integers in a row, and functions there, which a section cannot hold, one variable.
+//! - externs are of a linkage that the kernel knows nothing of. They are said to be defined here; those of `.ksyms`,
+//!   which nothing is going to look at, are integers in a row, and functions there, which a section cannot hold, one
+//!   variable.
 
 use super::externs::{self, Extern};
 use crate::{
@@ -146,8 +147,8 @@ impl<'b> Draft<'b> {
         self.set(section, 8, size);
     }
 
-    /// Sets the offset of each variable that `offset` knows, and sorts all of them by it. A variable without a symbol keeps
-    /// its offset.
+    /// Sets the offset of each variable that `offset` knows, and sorts all of them by it. A variable without a symbol
+    /// keeps its offset.
     fn placed(&mut self, section: Type<'_>, offset: &dyn Fn(&[u8]) -> Option<u32>) {
         for (index, variable) in section.section_vars().enumerate() {
             if let Some(offset) = offset(self.btf.ty(variable.type_id).name_bytes()) {

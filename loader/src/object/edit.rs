@@ -38,8 +38,8 @@ impl Object {
     }
 
     /// Sets the program type of the function `name`: one whose section names no program type, one that was taken for a
-    /// subprogram, or a program of another type. It is then loaded with `expected_attach_type` (0 for types that have none),
-    /// and attached by hand.
+    /// subprogram, or a program of another type. It is then loaded with `expected_attach_type` (0 for types that have
+    /// none), and attached by hand.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -118,7 +118,8 @@ impl Object {
         self.maps.get_mut(index).ok_or_else(vanished)
     }
 
-    /// Sets the directory for maps that are pinned by name; `/sys/fs/bpf` otherwise. It must exist, on a bpf file system.
+    /// Sets the directory for maps that are pinned by name; `/sys/fs/bpf` otherwise. It must exist, on a bpf file
+    /// system.
     #[doc(alias("pin_root_path", "LIBBPF_PIN_BY_NAME"))]
     pub fn set_pin_root(&mut self, directory: impl AsRef<Path>) {
         self.pins = directory.as_ref().to_owned();
@@ -139,8 +140,9 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchName`] if the object has no variable of that name; [`Error::Invalid`] if `value` has another length, or
-    /// is of another sign or kind than the object's types tell; the error names the variable, its type and its section.
+    /// [`Error::NoSuchName`] if the object has no variable of that name; [`Error::Invalid`] if `value` has another
+    /// length, or is of another sign or kind than the object's types tell; the error names the variable, its type and
+    /// its section.
     #[doc(alias("bpf_map__set_initial_value", "RewriteConstants", "set_global"))]
     pub fn set_variable<T: ToBytes + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
         let Some(spec) = self.variables.iter().find(|known| known.name == name) else {
@@ -165,8 +167,8 @@ impl Object {
         Ok(())
     }
 
-    /// Sets the kernel's configuration, in lines of the form `CONFIG_HZ=250`. They override the running kernel's, which is
-    /// still read for what they do not name.
+    /// Sets the kernel's configuration, in lines of the form `CONFIG_HZ=250`. They override the running kernel's, which
+    /// is still read for what they do not name.
     #[doc(alias("bpf_object_open_opts", "kconfig"))]
     pub fn set_kconfig(&mut self, lines: impl Into<String>) {
         self.kconfig = lines.into();

@@ -8,9 +8,10 @@
 //!     struct task_struct *bpf_task_acquire(…) __ksym;            a function of the kernel's                    resolve/ksyms.rs
 //! ```
 //!
-//! The file says of each that it is undefined, and its BTF says what it should be: it is listed in the section `.kconfig` or
-//! `.ksyms`, which exist in BTF alone. One that is *weak* may be missing: it is then 0, and a call of it is refused only
-//! where the program can reach it. One that is not is missed by the program that uses it, when that is linked.
+//! The file says of each that it is undefined, and its BTF says what it should be: it is listed in the section
+//! `.kconfig` or `.ksyms`, which exist in BTF alone. One that is *weak* may be missing: it is then 0, and a call of it
+//! is refused only where the program can reach it. One that is not is missed by the program that uses it, when that is
+//! linked.
 //!
 //! The rules are libbpf's (`tools/lib/bpf/libbpf.c`), since programs rely on them.
 

@@ -28,7 +28,8 @@ pub(crate) struct Function {
 /// All functions of the object, by where they start.
 pub(crate) type Functions = Sorted<Start, Function>;
 
-/// All functions of the object. Where several symbols name the same location, the first global one counts, else the first.
+/// All functions of the object. Where several symbols name the same location, the first global one counts, else the
+/// first.
 pub(super) fn read(elf: &Elf, infos: &Infos, btf: Option<&Btf<'_>>) -> Result<Functions, Error> {
     let mut starts = Vec::new();
     for symbol in elf.functions() {

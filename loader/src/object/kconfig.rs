@@ -1,5 +1,5 @@
-//! Constants of the kernel's configuration as an object declares them: type, offset in the section `.kconfig`, and how a
-//! value is written there.
+//! Constants of the kernel's configuration as an object declares them: type, offset in the section `.kconfig`, and how
+//! a value is written there.
 
 use crate::{
     Error,

@@ -1,14 +1,14 @@
 //! Map descriptions, in the three forms that objects have them.
 //!
-//! **Data sections** (`.data`, `.rodata`, `.bss` and their siblings) each become an array with one element, the section,
-//! which is frozen if it holds constants, and otherwise can be mapped.
+//! **Data sections** (`.data`, `.rodata`, `.bss` and their siblings) each become an array with one element, the
+//! section, which is frozen if it holds constants, and otherwise can be mapped.
 //!
 //! **`.kconfig`**, which exists in BTF alone, becomes another: constants of the kernel's configuration.
 //!
-//! **`.maps`** holds no data worth reading: the description is in the *types* of its variables, since those survive what
-//! compilers do to data. `__uint(max_entries, 64)` is a pointer to an array of 64 ints, `__ulong(map_extra, 5)` an
-//! enumeration whose only value is 5, `__type(key, u32)` a pointer to the type, `__array(values, …)` an array of pointers
-//! to what the map holds. Addresses that the variable starts with (`.values = { &inner }`) are relocations.
+//! **`.maps`** holds no data worth reading: the description is in the *types* of its variables, since those survive
+//! what compilers do to data. `__uint(max_entries, 64)` is a pointer to an array of 64 ints, `__ulong(map_extra, 5)` an
+//! enumeration whose only value is 5, `__type(key, u32)` a pointer to the type, `__array(values, …)` an array of
+//! pointers to what the map holds. Addresses that the variable starts with (`.values = { &inner }`) are relocations.
 //!
 //! **`.addr_space.1`** holds global variables that lie in the object's one arena.
 //!

@@ -65,8 +65,8 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`Error::Object`] if the file is truncated, malformed, or for another machine or byte order. A program that cannot be
-    /// loaded is no error: see [`Object::unknown_programs`].
+    /// [`Error::Object`] if the file is truncated, malformed, or for another machine or byte order. A program that
+    /// cannot be loaded is no error: see [`Object::unknown_programs`].
     #[doc(alias("bpf_object__open", "bpf_object__open_mem", "LoadCollectionSpec"))]
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let elf = Elf::read(bytes)?;
@@ -74,8 +74,8 @@ impl Object {
         Self::of(elf)
     }
 
-    /// Reads an object file of either byte order, to be inspected. Instructions, types and maps of a foreign-endian one are
-    /// byte-swapped, while the contents of its variables stay as they are in the file. It can neither be loaded nor
+    /// Reads an object file of either byte order, to be inspected. Instructions, types and maps of a foreign-endian one
+    /// are byte-swapped, while the contents of its variables stay as they are in the file. It can neither be loaded nor
     /// linked in a dry run.
     ///
     /// # Errors
@@ -142,22 +142,22 @@ impl Object {
     }
 
     /// Returns the programs that cannot be loaded, each with the reason: their section names no kind of program, or
-    /// they are `static`. The rest of the object can; and so can the former, once [`Object::set_program_type`] says what they
-    /// are.
+    /// they are `static`. The rest of the object can; and so can the former, once [`Object::set_program_type`] says
+    /// what they are.
     #[must_use]
     pub fn unknown_programs(&self) -> &[Skipped] {
         &self.unknown_programs
     }
 
-    /// Returns the global variables, section by section: those of `.data`, `.rodata`, `.bss` and their siblings (`.data.tuning`), and
-    /// the constants of the kernel's configuration.
+    /// Returns the global variables, section by section: those of `.data`, `.rodata`, `.bss` and their siblings
+    /// (`.data.tuning`), and the constants of the kernel's configuration.
     #[must_use]
     pub fn variables(&self) -> &[VariableSpec] {
         &self.variables
     }
 
-    /// Returns the license that the kernel is told; empty if the object has none. Programs that call GPL-only helpers need a
-    /// compatible one.
+    /// Returns the license that the kernel is told; empty if the object has none. Programs that call GPL-only helpers
+    /// need a compatible one.
     #[must_use]
     #[doc(alias = "LICENSE")]
     pub fn license(&self) -> &CStr {
@@ -171,8 +171,8 @@ impl Object {
         &self.externs
     }
 
-    /// Returns what in the object is not as its author can have meant it. [`Object::load`] logs each at level `warn`. Without
-    /// this crate's feature `advice` nothing is looked for.
+    /// Returns what in the object is not as its author can have meant it. [`Object::load`] logs each at level `warn`.
+    /// Without this crate's feature `advice` nothing is looked for.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
@@ -209,8 +209,8 @@ impl Object {
         self.core.then(|| self.elf.contents(".BTF.ext"))
     }
 
-    /// Returns the object's BTF with what only the linker knows: sizes of data sections, and offsets of variables in them.
-    /// `None` if it has no types.
+    /// Returns the object's BTF with what only the linker knows: sizes of data sections, and offsets of variables in
+    /// them. `None` if it has no types.
     #[must_use]
     #[doc(alias("bpf_object__btf", "btf__raw_data"))]
     pub fn btf(&self) -> Option<Vec<u8>> {
@@ -226,9 +226,9 @@ impl Object {
     }
 }
 
-/// Which functions are programs: the global ones outside `.text`. In a section whose name says nothing, they are functions
-/// that programs call, or programs that cannot be loaded. A static function that none refers to was meant to be a
-/// program.
+/// Which functions are programs: the global ones outside `.text`. In a section whose name says nothing, they are
+/// functions that programs call, or programs that cannot be loaded. A static function that none refers to was meant to
+/// be a program.
 fn programs(elf: &Elf, functions: &Functions) -> (Vec<ProgramSpec>, Vec<Skipped>) {
     const STATIC: &str = "it is static, and programs must be global: drop `static`";
     let (mut programs, mut unknown_programs) = (Vec::new(), Vec::new());

@@ -8,11 +8,11 @@
 //!      └──────────────── not loaded unless asked for
 //! ```
 //!
-//! `program/load.rs` changes the attach type of two kinds later: struct_ops programs get the index of their member, and probes
-//! with many targets none where the kernel has no such links.
+//! `program/load.rs` changes the attach type of two kinds later: struct_ops programs get the index of their member, and
+//! probes with many targets none where the kernel has no such links.
 //!
-//! The numbers are those of `enum bpf_attach_type` in `include/uapi/linux/bpf.h`; the names are what compilers' output is
-//! full of.
+//! The numbers are those of `enum bpf_attach_type` in `include/uapi/linux/bpf.h`; the names are what compilers' output
+//! is full of.
 
 use std::fmt;
 
@@ -72,8 +72,8 @@ macro_rules! kinds {
     };
 }
 
-// Every kind, by name, type, attach type, and how the rest of the name is read. A name with a slash comes before the one that
-// it begins with.
+// Every kind, by name, type, attach type, and how the rest of the name is read. A name with a slash comes before the
+// one that it begins with.
 kinds! {
     "socket" T::SOCKET_FILTER, NONE, R::Label;
     "sk_reuseport/migrate" T::SK_REUSEPORT, A::SK_REUSEPORT_SELECT_OR_MIGRATE, R::Label;
@@ -246,8 +246,8 @@ fn kind(name: &str) -> Result<(&'static Kind, &str, Option<&str>), UnknownKind> 
     found.ok_or(UnknownKind)
 }
 
-/// Splits a name behind a kind's word: the suffix (`.s`, `.frags` or none), and what follows the slash. `xdp.frags/devmap`
-/// has its suffix behind the first part of the word.
+/// Splits a name behind a kind's word: the suffix (`.s`, `.frags` or none), and what follows the slash.
+/// `xdp.frags/devmap` has its suffix behind the first part of the word.
 fn split<'n>(name: &'n str, word: &str) -> Option<(&'n str, Option<&'n str>)> {
     let (first, second) = word.split_once('/').map_or((word, None), |(first, second)| (first, Some(second)));
     let behind = name.strip_prefix(first)?;

@@ -17,8 +17,8 @@ use crate::{
 pub struct MapSpec {
     /// The variable's name in the source, or the section's for global data (`.rodata`).
     pub name: String,
-    /// Whether it is created; false for a struct_ops map whose section begins with `?`. A program that uses a map that is not
-    /// created cannot be loaded.
+    /// Whether it is created; false for a struct_ops map whose section begins with `?`. A program that uses a map that
+    /// is not created cannot be loaded.
     #[doc(alias = "bpf_map__set_autocreate")]
     pub autocreate: bool,
     /// The kind of map.
@@ -29,8 +29,9 @@ pub struct MapSpec {
     /// Bytes of a value, on one CPU for a per-CPU map.
     #[doc(alias = "bpf_map__set_value_size")]
     pub value_size: u32,
-    /// Elements; bytes for a ring, slots for file descriptors in a `PERF_EVENT_ARRAY`. Loading corrects the last two: a ring
-    /// gets the next power of two of pages, and a `PERF_EVENT_ARRAY` with 0 or too many slots one for each possible CPU.
+    /// Elements; bytes for a ring, slots for file descriptors in a `PERF_EVENT_ARRAY`. Loading corrects the last two: a
+    /// ring gets the next power of two of pages, and a `PERF_EVENT_ARRAY` with 0 or too many slots one for each
+    /// possible CPU.
     #[doc(alias = "bpf_map__set_max_entries")]
     pub max_entries: u32,
     /// How it is to be made.
@@ -77,8 +78,8 @@ pub(crate) struct Table {
 pub enum Pinning {
     /// It is not pinned (`LIBBPF_PIN_NONE`).
     None,
-    /// It is pinned by its name in the directory for pins, or reused if it is there already and has the same description
-    /// (`LIBBPF_PIN_BY_NAME`).
+    /// It is pinned by its name in the directory for pins, or reused if it is there already and has the same
+    /// description (`LIBBPF_PIN_BY_NAME`).
     #[doc(alias = "LIBBPF_PIN_BY_NAME")]
     ByName,
 }
@@ -115,7 +116,8 @@ impl Contents {
         self.bytes.is_empty() && self.set.is_empty()
     }
 
-    /// Shows the bytes that are not zeroes to `see`, part by part, with where they are. A later part counts before an earlier.
+    /// Shows the bytes that are not zeroes to `see`, part by part, with where they are. A later part counts before an
+    /// earlier.
     pub(crate) fn parts(&self, see: &mut dyn FnMut(usize, &[u8])) {
         see(0, &self.bytes);
         for (offset, value) in &self.set {
@@ -152,7 +154,8 @@ impl MapSpec {
         (self.btf_key_type_id != 0).then_some(self.btf_key_type_id)
     }
 
-    /// Returns the BTF id of its values' type in [`Object::btf`](super::Object::btf); `None` if the object does not tell.
+    /// Returns the BTF id of its values' type in [`Object::btf`](super::Object::btf); `None` if the object does not
+    /// tell.
     #[doc(alias("bpf_map__btf_value_type_id", "btf_value_type_id"))]
     #[must_use]
     pub fn value_type(&self) -> Option<u32> {
@@ -164,10 +167,10 @@ impl MapSpec {
         self.globals.map_or(self.location, |(section, _)| Location::Section(section))
     }
 
-    /// Returns how many bytes lie between the start of an arena and its global variables. Globals go at the end of the arena,
-    /// so no global is at offset 0 (programs treat that pointer as NULL) and low page numbers stay free. Arenas above
-    /// `BPF_MAX_VAR_OFF` (1 << 29) place them at the start instead, because the verifier rejects larger offsets before Linux
-    /// 7.0.
+    /// Returns how many bytes lie between the start of an arena and its global variables. Globals go at the end of the
+    /// arena, so no global is at offset 0 (programs treat that pointer as NULL) and low page numbers stay free. Arenas
+    /// above `BPF_MAX_VAR_OFF` (1 << 29) place them at the start instead, because the verifier rejects larger offsets
+    /// before Linux 7.0.
     pub(crate) fn base(&self) -> u32 {
         /// `BPF_MAX_VAR_OFF`
         const MOST: u64 = 1 << 29;
@@ -261,8 +264,8 @@ impl ProgramSpec {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if `target` is not of that form, or programs of this type are attached to nothing that has a name (those
-    /// on network devices, cgroups, sockets).
+    /// [`Error::Invalid`] if `target` is not of that form, or programs of this type are attached to nothing that has a
+    /// name (those on network devices, cgroups, sockets).
     #[doc(alias = "bpf_program__set_attach_target")]
     pub fn set_attach_target(&mut self, target: &str) -> Result<(), Error> {
         let found = Section::read_target(&self.section_name, target).map_err(|why| Error::Invalid {

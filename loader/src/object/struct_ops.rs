@@ -1,8 +1,8 @@
 //! Reads the struct_ops maps of an object: structures of functions for the kernel to call.
 //!
-//! A variable in the section `.struct_ops` or `.struct_ops.link` is a struct_ops map. Its type is a structure that the kernel
-//! knows, too (`struct tcp_congestion_ops`); its bytes are initial values; and where it starts with a function's address there
-//! is a relocation, which leads to a program of the section `struct_ops/…`.
+//! A variable in the section `.struct_ops` or `.struct_ops.link` is a struct_ops map. Its type is a structure that the
+//! kernel knows, too (`struct tcp_congestion_ops`); its bytes are initial values; and where it starts with a function's
+//! address there is a relocation, which leads to a program of the section `struct_ops/…`.
 
 use super::specs::{MapSpec, Table};
 use crate::{

@@ -13,9 +13,9 @@
 //!     fentry/f, lsm/hook, iter/task     something that the kernel's BTF knows
 //! ```
 //!
-//! Symbols have colons (`type:.eq.T`, `a::b`), and so may paths. A text with several is split at the last colon that is no part
-//! of a `::`, for want of anything better: reading an object gives the same answer on every machine. Before a program is
-//! attached, [`Target::by_files`] splits it again, by which file is there.
+//! Symbols have colons (`type:.eq.T`, `a::b`), and so may paths. A text with several is split at the last colon that is
+//! no part of a `::`, for want of anything better: reading an object gives the same answer on every machine. Before a
+//! program is attached, [`Target::by_files`] splits it again, by which file is there.
 
 /// How the text behind a kind's name is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,8 +121,8 @@ pub enum Target {
     },
     /// A remark: this kind of program is attached by hand.
     Label(String),
-    /// No attach point of its kind, such as `uretprobe/readline`, which names no library. Real objects have such sections:
-    /// the program is loaded like any other, and attached by hand.
+    /// No attach point of its kind, such as `uretprobe/readline`, which names no library. Real objects have such
+    /// sections: the program is loaded like any other, and attached by hand.
     Unreadable {
         /// What follows the kind.
         text: String,

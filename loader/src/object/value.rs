@@ -1,7 +1,7 @@
 //! Values: what a variable is set to and read as, and whether that suits its type.
 //!
-//! The object's BTF says of each variable what it is. A Rust number suits a variable of the same width and, where BTF tells,
-//! the same sign; plain bytes suit everything that has as many of them.
+//! The object's BTF says of each variable what it is. A Rust number suits a variable of the same width and, where BTF
+//! tells, the same sign; plain bytes suit everything that has as many of them.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,8 @@ pub enum ScalarKind {
 
 /// What a global variable can be set to: numbers, truth values, arrays of them, and bytes.
 ///
-/// For a structure of one's own it can be implemented, with [`ScalarKind::Bytes`] and the bytes that the structure has in C.
+/// For a structure of one's own it can be implemented, with [`ScalarKind::Bytes`] and the bytes that the structure has
+/// in C.
 #[doc(alias = "Pod")]
 pub trait ToBytes {
     /// What is held against the variable's type; for an array, the form of its elements.

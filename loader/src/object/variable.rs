@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A section becomes an array with one element, which holds all its variables. To set one of them by an update of that
-//! element would set the others to what they were a moment ago, and so undo what programs have done to them. So the sections
-//! that can change are mapped ([`Variable`]), and each variable is written where it is.
+//! element would set the others to what they were a moment ago, and so undo what programs have done to them. So the
+//! sections that can change are mapped ([`Variable`]), and each variable is written where it is.
 
 use std::fmt;
 
@@ -33,7 +33,8 @@ use crate::{
 pub struct VariableSpec {
     /// Its name in the source; of a static variable in a function, the function's name and a dot stand before it.
     pub name: String,
-    /// The section that it lies in, which is also the name of the map; in `.addr_space.1` the map is the object's arena.
+    /// The section that it lies in, which is also the name of the map; in `.addr_space.1` the map is the object's
+    /// arena.
     pub section: String,
     /// Bytes from the section's start.
     pub offset: u32,

@@ -74,8 +74,8 @@ impl Program {
     }
 }
 
-/// Chooses how a program is attached to many functions: by one link, for which it must be loaded, or on kernels without such
-/// links as an ordinary probe, by a perf event for each function.
+/// Chooses how a program is attached to many functions: by one link, for which it must be loaded, or on kernels without
+/// such links as an ordinary probe, by a perf event for each function.
 fn one_by_one_where_need_be(spec: &mut ProgramSpec) {
     let kind = &mut spec.section.expected_attach_type;
     let answer = match *kind {

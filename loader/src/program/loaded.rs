@@ -50,13 +50,13 @@ impl Program {
         self.usdt.as_ref()
     }
 
-    /// Pins the program in a BPF file system, such as `/sys/fs/bpf/NAME`, where other programs (`tc`, `ip route`) find it. It
-    /// stays in the kernel as long as the file does.
+    /// Pins the program in a BPF file system, such as `/sys/fs/bpf/NAME`, where other programs (`tc`, `ip route`) find
+    /// it. It stays in the kernel as long as the file does.
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`] if the kernel refuses: EEXIST if the name is taken, EINVAL or EPERM if the path is in no BPF file
-    /// system.
+    /// [`Error::Syscall`] if the kernel refuses: EEXIST if the name is taken, EINVAL or EPERM if the path is in no BPF
+    /// file system.
     #[doc(alias("bpf_program__pin", "BPF_OBJ_PIN"))]
     pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();

@@ -1,12 +1,13 @@
 //! Keeps a uprobe's program off the stack that it would share with itself.
 //!
-//! Since Linux 6.13 the x86 JIT (arm64's since 6.17) gives a program of this type, if it uses 64 bytes of stack or more, a stack
-//! of its own for each CPU, counting on it that such a program never runs twice at once on one CPU. That is true of kprobes. A
-//! uprobe's program can be preempted, and another thread then runs the same program on the same stack: keys and arguments of one
-//! call become those of another, without an error. On a preemptible 7.3 with eight threads it is one call in fifty.
+//! Since Linux 6.13 the x86 JIT (arm64's since 6.17) gives a program of this type, if it uses 64 bytes of stack or
+//! more, a stack of its own for each CPU, counting on it that such a program never runs twice at once on one CPU. That
+//! is true of kprobes. A uprobe's program can be preempted, and another thread then runs the same program on the same
+//! stack: keys and arguments of one call become those of another, without an error. On a preemptible 7.3 with eight
+//! threads it is one call in fifty.
 //!
-//! Programs with tail calls get no such stack (`check_max_stack_depth` in kernel/bpf/verifier.c), and the kernel looks for them
-//! before it throws out what cannot be reached. So there is one in front that cannot be:
+//! Programs with tail calls get no such stack (`check_max_stack_depth` in kernel/bpf/verifier.c), and the kernel looks
+//! for them before it throws out what cannot be reached. So there is one in front that cannot be:
 //!
 //! ```text
 //!     r5 = 0
@@ -15,12 +16,14 @@
 //!     …                      the program
 //! ```
 //!
-//! The verifier never walks the call and removes it; what is left of this in the machine code is one instruction. Register 5 is
-//! the one that a program is least likely to read by mistake before it writes it, which the verifier cannot notice any more.
+//! The verifier never walks the call and removes it; what is left of this in the machine code is one instruction.
+//! Register 5 is the one that a program is least likely to read by mistake before it writes it, which the verifier
+//! cannot notice any more.
 //!
-//! There may be programs that the verifier takes as they are and refuses behind this front. (None is known: exceptions, which do
-//! not go with tail calls everywhere, cannot be thrown from a probe.) Where the kernel is known to interrupt them they are refused,
-//! since one that mixes up its calls is worse than none; anywhere else they are loaded as they are.
+//! There may be programs that the verifier takes as they are and refuses behind this front. (None is known: exceptions,
+//! which do not go with tail calls everywhere, cannot be thrown from a probe.) Where the kernel is known to interrupt
+//! them they are refused, since one that mixes up its calls is worse than none; anywhere else they are loaded as they
+//! are.
 
 use std::{fs, io};
 
@@ -41,7 +44,8 @@ pub(super) fn kept(program_type: ProgramType, linked: &Linked) -> Option<Linked>
     shares.then(|| behind_a_tail_call(linked))
 }
 
-/// For a program that was refused behind the front, by `refusal`, and is taken without it: whether it may run like that.
+/// For a program that was refused behind the front, by `refusal`, and is taken without it: whether it may run like
+/// that.
 pub(super) fn may_do_without(spec: &ProgramSpec, refusal: &Error) -> Result<(), Error> {
     // A kprobe program is never interrupted by itself.
     if !["uprobe", "uretprobe", "usdt"].iter().any(|kind| spec.section_name.trim_start_matches('?').starts_with(kind)) {
@@ -88,8 +92,8 @@ fn unmounted_preemption() -> io::Result<String> {
     Err(io::ErrorKind::NotFound.into())
 }
 
-/// Whether the kernel is known to interrupt a program in the middle for another thread. `kernel` is what `uname -v` prints;
-/// `setting` says for those that can do both what they do, e.g. `none voluntary (full) lazy`.
+/// Whether the kernel is known to interrupt a program in the middle for another thread. `kernel` is what `uname -v`
+/// prints; `setting` says for those that can do both what they do, e.g. `none voluntary (full) lazy`.
 fn is_preemptible(kernel: &str, setting: &str) -> bool {
     let chosen = setting.contains("(full)") || setting.contains("(lazy)");
     kernel.contains("PREEMPT") && (chosen || !kernel.contains("PREEMPT_DYNAMIC"))
@@ -104,7 +108,8 @@ fn behind_a_tail_call(linked: &Linked) -> Linked {
     instructions.extend_from_slice(&linked.instructions);
     let (func_info, line_info) = (linked.func_info.clone(), linked.line_info.clone());
     let mut kept = Linked { instructions, func_info, line_info, functions: linked.functions.clone() };
-    // What says where the program itself starts says so of the front; distances between instructions stay what they are.
+    // What says where the program itself starts says so of the front; distances between instructions stay what they
+    // are.
     let infos = kept.func_info.iter_mut().map(|info| &mut info.insn_off);
     let lines = kept.line_info.iter_mut().map(|info| &mut info.insn_off);
     for index in infos.chain(lines).filter(|index| **index != 0) {

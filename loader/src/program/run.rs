@@ -1,7 +1,7 @@
 //! Running a program without an event: `BPF_PROG_TEST_RUN`.
 //!
-//! For a program of the kind `syscall` it is the only way to run. For those on packets it is a test: the packet is given, and
-//! the verdict and what became of the packet come back. (`net/bpf/test_run.c`, `kernel/bpf/syscall.c`.)
+//! For a program of the kind `syscall` it is the only way to run. For those on packets it is a test: the packet is
+//! given, and the verdict and what became of the packet come back. (`net/bpf/test_run.c`, `kernel/bpf/syscall.c`.)
 
 use std::{os::fd::AsFd, time::Duration};
 
@@ -13,8 +13,8 @@ use crate::{Error, Program, ProgramType, sys::run};
 pub struct TestRun {
     /// The packet, for kinds that work on one; the kernel wants at least an Ethernet header of 14 bytes.
     pub data: Vec<u8>,
-    /// The program's argument as the kernel wants it from user space (`struct __sk_buff`, `struct xdp_md`, or for `syscall`
-    /// programs whatever they read); empty for none.
+    /// The program's argument as the kernel wants it from user space (`struct __sk_buff`, `struct xdp_md`, or for
+    /// `syscall` programs whatever they read); empty for none.
     pub context: Vec<u8>,
     /// How often to run it; 0 and 1 mean once. More than once works for programs on packets, and those of the kinds
     /// `sk_lookup`, `flow_dissector` and `netfilter`.

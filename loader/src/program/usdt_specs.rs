@@ -1,9 +1,9 @@
 //! The maps by which libbpf's `usdt.bpf.h` tells programs where the arguments of a probe are.
 //!
-//! An object that includes that header brings two maps. `__bpf_usdt_specs` is an array of `struct __bpf_usdt_spec`, one for
-//! each way in which the arguments of some probe site are found. A program that is hit looks for the index of its spec: in
-//! its attach cookie where the kernel has cookies (Linux 5.15), otherwise in the hash `__bpf_usdt_ip_to_spec_id`, by the
-//! address that it was hit at.
+//! An object that includes that header brings two maps. `__bpf_usdt_specs` is an array of `struct __bpf_usdt_spec`, one
+//! for each way in which the arguments of some probe site are found. A program that is hit looks for the index of its
+//! spec: in its attach cookie where the kernel has cookies (Linux 5.15), otherwise in the hash
+//! `__bpf_usdt_ip_to_spec_id`, by the address that it was hit at.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

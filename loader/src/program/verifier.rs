@@ -8,9 +8,9 @@
 //! Since Linux 7.3 some reasons are followed by a report in many lines, headed `Verification failed: `, which explains
 //! and suggests. The reason is still what stands in front of it; the report is for those who ask for the log.
 //!
-//! Where the walk ended is the last instruction in front of the reason, and the last line of source in front of that: the
-//! kernel prints a line when it gets to another one. What is not about an instruction (a program that is too large, a jump out of
-//! it) is said before the walk, or after it, when the log has been emptied.
+//! Where the walk ended is the last instruction in front of the reason, and the last line of source in front of that:
+//! the kernel prints a line when it gets to another one. What is not about an instruction (a program that is too large,
+//! a jump out of it) is said before the walk, or after it, when the log has been emptied.
 
 use crate::btf::shown;
 
@@ -69,8 +69,8 @@ pub(super) fn is_too_large(sentence: &str) -> bool {
 
 const TOO_LARGE: &str = "BPF program is too large";
 
-/// Where the walk ended, as `instruction 12: call 25; send.c:31: bpf_perf_event_output(…)`; `None` if the log does not tell.
-/// What source there is, and the name of its file (since Linux 6.10), is what the program was compiled from.
+/// Where the walk ended, as `instruction 12: call 25; send.c:31: bpf_perf_event_output(…)`; `None` if the log does not
+/// tell. What source there is, and the name of its file (since Linux 6.10), is what the program was compiled from.
 pub(super) fn location(log: &str) -> Option<String> {
     let (mut source, mut location) = (None, None);
     for line in log.lines().map(str::trim_ascii).take_while(|line| !line.starts_with(REPORT)) {
@@ -98,7 +98,8 @@ fn with_file(source: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// `12: (85) call bpf_perf_event_output#25 ; R0=scalar()`: the number, and what is between its code and the state behind it.
+/// `12: (85) call bpf_perf_event_output#25 ; R0=scalar()`: the number, and what is between its code and the state
+/// behind it.
 fn instruction(line: &str) -> Option<(&str, &str)> {
     let (number, rest) = split(line, ':')?;
     let (_, text) = split(rest.strip_prefix('(')?, ')')?;
@@ -118,8 +119,8 @@ fn is_walk(line: &str) -> bool {
     numbered || is_state(line) || begins_with(line, WALK) || is_heading(line)
 }
 
-/// What lines of the walk begin with, and the headings in front of a function's, one behind the other. (A list of texts is
-/// four times as large: each has an address, and a relocation for that.)
+/// What lines of the walk begin with, and the headings in front of a function's, one behind the other. (A list of texts
+/// is four times as large: each has an address, and a relocation for that.)
 const WALK: &str = ";|from |last_idx |regs=|parent |mark_precise: |cur state: |old state: |func#|Func#|Validating |caller:\
                     |callee:|Live regs before insn|reg type unsupported";
 

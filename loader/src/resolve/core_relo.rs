@@ -1,8 +1,9 @@
 //! Applies CO-RE relocations ("compile once, run everywhere"): instructions adapted to the kernel's structures.
 //!
-//! A program reads `task->pid`. Its compiler took the offset of `pid` from some kernel's header; this kernel's BTF has the
-//! offset in *this* kernel. For each instruction that depends on such a value the compiler leaves a record: the instruction,
-//! the type, the access string (`0:17`: member 17), and the kind of value: offset, size, or whether the field exists.
+//! A program reads `task->pid`. Its compiler took the offset of `pid` from some kernel's header; this kernel's BTF has
+//! the offset in *this* kernel. For each instruction that depends on such a value the compiler leaves a record: the
+//! instruction, the type, the access string (`0:17`: member 17), and the kind of value: offset, size, or whether the
+//! field exists.
 //!
 //! ```text
 //!     record ─▶ way through the program's types ─▶ names on the way          spec
@@ -14,13 +15,13 @@
 //!                          instruction: old value ─▶ new value               patch
 //! ```
 //!
-//! Several types of the kernel can have the name, because it is compiled file by file. All candidates on which the access
-//! exists must give the same value, or the relocation fails. If no candidate matches: an existence relocation yields 0; any
-//! other kind *poisons* the instruction, so that the verifier rejects the program only if it can reach it ([`unresolved`]
-//! then says why).
+//! Several types of the kernel can have the name, because it is compiled file by file. All candidates on which the
+//! access exists must give the same value, or the relocation fails. If no candidate matches: an existence relocation
+//! yields 0; any other kind *poisons* the instruction, so that the verifier rejects the program only if it can reach it
+//! ([`unresolved`] then says why).
 //!
-//! Types and instructions go in, instructions and a report come out. [`relocate_for_kernel`] reads the running kernel's BTF,
-//! and its modules' if a type is missing.
+//! Types and instructions go in, instructions and a report come out. [`relocate_for_kernel`] reads the running kernel's
+//! BTF, and its modules' if a type is missing.
 
 mod apply;
 mod candidates;

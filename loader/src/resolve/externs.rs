@@ -59,8 +59,8 @@ pub(crate) struct Externs {
     missing: Vec<String>,
 }
 
-/// The number of the first function that does not exist, for calls of weak externs: "bad extern". What CO-RE uses for the
-/// same purpose lies far below.
+/// The number of the first function that does not exist, for calls of weak externs: "bad extern". What CO-RE uses for
+/// the same purpose lies far below.
 const NO_SUCH_FUNCTION: i32 = 0x7bad_0000;
 
 /// Returns what was found for an extern.

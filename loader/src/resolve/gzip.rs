@@ -1,7 +1,7 @@
 //! gzip files (RFC 1952), unpacked piece by piece: `/proc/config.gz`.
 //!
-//! The crate `miniz_oxide` unpacks what is in them (DEFLATE, RFC 1951); header, length and checksum are read here. Whoever has
-//! found all that is wanted ends the reading early, and then neither length nor checksum is looked at.
+//! The crate `miniz_oxide` unpacks what is in them (DEFLATE, RFC 1951); header, length and checksum are read here.
+//! Whoever has found all that is wanted ends the reading early, and then neither length nor checksum is looked at.
 
 use std::ops::ControlFlow;
 
@@ -18,13 +18,13 @@ const PIECE: usize = 16 << 10;
 
 const CUT_OFF: &str = "it is cut off";
 
-/// Unpacks a gzip file, and shows `see` each piece, which ends where a line does (but for the last one), until that breaks.
-/// Says whether it came to the end.
+/// Unpacks a gzip file, and shows `see` each piece, which ends where a line does (but for the last one), until that
+/// breaks. Says whether it came to the end.
 ///
 /// # Errors
 ///
-/// What is wrong with the file: it is none of gzip's, cut off, damaged, or what is in it takes more than `most` bytes. What was
-/// shown before is not to be believed then.
+/// What is wrong with the file: it is none of gzip's, cut off, damaged, or what is in it takes more than `most` bytes.
+/// What was shown before is not to be believed then.
 pub(super) fn unpack(
     file: &[u8],
     most: usize,

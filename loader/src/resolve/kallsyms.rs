@@ -1,8 +1,8 @@
 //! Addresses in the kernel, by name: `/proc/kallsyms`.
 //!
-//! A line is `ffffffff81000000 T _stext`, for a module's symbol with `[module]` behind it. There are some 200,000 of them, so
-//! they are read once, a line at a time, and only if somebody asks. Whoever lacks CAP_SYSLOG sees every address as 0
-//! (`kptr_restrict`), and so may everybody; then none is believed.
+//! A line is `ffffffff81000000 T _stext`, for a module's symbol with `[module]` behind it. There are some 200,000 of
+//! them, so they are read once, a line at a time, and only if somebody asks. Whoever lacks CAP_SYSLOG sees every
+//! address as 0 (`kptr_restrict`), and so may everybody; then none is believed.
 
 use std::{
     collections::BTreeMap,
@@ -36,7 +36,8 @@ enum Found {
     Ambiguous(u64, u64),
 }
 
-/// Finds the symbols that these externs need; does not touch the file if none does, or if it is another kernel's that count.
+/// Finds the symbols that these externs need; does not touch the file if none does, or if it is another kernel's that
+/// count.
 pub(super) fn find(externs: &[Extern], running: bool) -> Symbols {
     let wanted = externs.iter().filter(|known| known.kind == ExternKind::Address).map(|known| known.name.as_str());
     if running {

@@ -8,9 +8,10 @@
 //!     extern int LINUX_KERNEL_VERSION __kconfig;      asked of the kernel itself, as are the other two LINUX_…
 //! ```
 //!
-//! All of them lie side by side in one section, which becomes an array that is frozen, so that the verifier leaves out what
-//! the configuration makes unreachable. The text is that of `/proc/config.gz`, or else of `/boot/config-RELEASE`; what is
-//! not in it, because it is not set or the kernel has no such choice, is 0 if the extern is weak, and missed if it is not.
+//! All of them lie side by side in one section, which becomes an array that is frozen, so that the verifier leaves out
+//! what the configuration makes unreachable. The text is that of `/proc/config.gz`, or else of `/boot/config-RELEASE`;
+//! what is not in it, because it is not set or the kernel has no such choice, is 0 if the extern is weak, and missed if
+//! it is not.
 
 use std::{
     io::Read,
@@ -50,8 +51,8 @@ const WRAPPED: &[&str] = if cfg!(target_arch = "x86_64") {
     &[]
 };
 
-/// Writes the section of constants. `own` is what the user says, and counts before what the kernel says, which is only asked if
-/// it is the one that is `running`.
+/// Writes the section of constants. `own` is what the user says, and counts before what the kernel says, which is only
+/// asked if it is the one that is `running`.
 pub(super) fn fill(externs: &[Extern], own: &str, running: bool, found_all: &mut Externs) {
     let slots = || externs.iter().filter_map(|known| Some((known, known.slot.as_ref()?)));
     let size = config_size(externs) as usize;
@@ -167,8 +168,8 @@ impl<'n> Values<'n> {
         self.found.get(name.as_bytes()).map(Option::as_deref)
     }
 
-    /// Takes those values from whole lines that have none yet, and breaks off when all have one. Of two lines for one name the
-    /// first counts.
+    /// Takes those values from whole lines that have none yet, and breaks off when all have one. Of two lines for one
+    /// name the first counts.
     fn take(&mut self, lines: &[u8]) -> ControlFlow<()> {
         for line in lines.split(|&byte| byte == b'\n') {
             if self.is_complete() {

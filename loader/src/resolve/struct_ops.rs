@@ -1,8 +1,8 @@
 //! `struct_ops`: programs instead of functions of the kernel.
 //!
-//! The kernel calls some of its parts through a structure of function pointers, such as TCP's congestion control. A map of
-//! type `STRUCT_OPS` is such a structure made of programs. The kernel wraps it into a structure of its own, whose name says
-//! which kinds of struct_ops map it supports:
+//! The kernel calls some of its parts through a structure of function pointers, such as TCP's congestion control. A map
+//! of type `STRUCT_OPS` is such a structure made of programs. The kernel wraps it into a structure of its own, whose
+//! name says which kinds of struct_ops map it supports:
 //!
 //! ```text
 //!     struct bpf_struct_ops_tcp_congestion_ops
@@ -11,9 +11,10 @@
 //! ```
 //!
 //! The object has its own idea of the table's structure, often with few of the members and in another order. So before
-//! loading each member is looked for by name in the kernel's, and moved to its offset there. A program is loaded for the
-//! structure and the number of the member that it will be (`attach_btf_id`, `expected_attach_type`), since the verifier
-//! checks it against that member's prototype. (`kernel/bpf/bpf_struct_ops.c`, Linux 5.6; links 6.4; modules 6.9.)
+//! loading each member is looked for by name in the kernel's, and moved to its offset there. A program is loaded for
+//! the structure and the number of the member that it will be (`attach_btf_id`, `expected_attach_type`), since the
+//! verifier checks it against that member's prototype. (`kernel/bpf/bpf_struct_ops.c`, Linux 5.6; links 6.4; modules
+//! 6.9.)
 
 use std::{os::fd::OwnedFd, sync::Arc};
 
@@ -87,8 +88,8 @@ impl Fitted {
         self.value.len() as u32
     }
 
-    /// Returns the map's value with the fds of its programs, as wide as the kernel's pointers. A member whose program is not
-    /// loaded, for which `fd` returns `None`, stays 0: a function that the struct_ops map does not implement.
+    /// Returns the map's value with the fds of its programs, as wide as the kernel's pointers. A member whose program
+    /// is not loaded, for which `fd` returns `None`, stays 0: a function that the struct_ops map does not implement.
     pub(crate) fn value(&self, fd: impl Fn(Start) -> Result<Option<i32>, Error>) -> Result<Vec<u8>, Error> {
         let mut value = self.value.clone();
         for &(offset, start) in &self.programs {

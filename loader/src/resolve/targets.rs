@@ -3,8 +3,8 @@
 //! The id must be known when the program is loaded, since the verifier checks the program against the function's
 //! parameters. The kernel marks attach targets by a prefix of the name: an LSM hook's function is `bpf_lsm_NAME`, an
 //! iterator's `bpf_iter_NAME`, a tracepoint is the type `btf_trace_NAME`; functions have their own names. One walk over
-//! the kernel's types finds all targets of an object; only those not found there are looked for in the types of modules,
-//! whose ids continue those of the kernel.
+//! the kernel's types finds all targets of an object; only those not found there are looked for in the types of
+//! modules, whose ids continue those of the kernel.
 
 use std::{
     fmt, io,
@@ -104,8 +104,8 @@ impl Targets {
         self.wanted.get(index).is_some_and(|wanted| wanted.key() == (name, kind)).then_some(index)
     }
 
-    /// After the search: opens the modules that something was found in. A module that cannot be opened is the error of the
-    /// programs that need it, not of the others.
+    /// After the search: opens the modules that something was found in. A module that cannot be opened is the error of
+    /// the programs that need it, not of the others.
     pub(crate) fn settle(&mut self, sources: Sources<'_, '_>) -> Result<(), Error> {
         let sources = match sources {
             Ok(sources) => sources,

@@ -287,7 +287,8 @@ pub(crate) fn prog_load(program: &Program<'_>, level: LogLevel, log: &mut [u8], 
     }
     // SAFETY: every address is a slice borrowed for the call, every count its own length and every record size that of
     // its elements; the license ends with its NUL; the list of fds is as long as the highest index in it that
-    // an instruction names, which `link` has taken from the same list; the kernel writes into `log` alone, at most `log_size` bytes.
+    // an instruction names, which `link` has taken from the same list; the kernel writes into `log` alone, at most
+    // `log_size` bytes.
     unsafe { bpf_fd_telling(Command::PROG_LOAD, &mut attr, &[("license", &Text(program.license))], why) }
 }
 

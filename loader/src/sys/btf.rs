@@ -1,7 +1,7 @@
 //! bpf(2), the commands that find the BTF of a module in the kernel.
 //!
-//! The kernel numbers all BTF that is loaded; that of modules has the module's name. There is no way from the name to the
-//! number but to ask for each. (`kernel/bpf/btf.c`, Linux 5.11.)
+//! The kernel numbers all BTF that is loaded; that of modules has the module's name. There is no way from the name to
+//! the number but to ask for each. (`kernel/bpf/btf.c`, Linux 5.11.)
 #![expect(unsafe_code, reason = "hands addresses to bpf(2)")]
 
 use std::{
@@ -65,8 +65,8 @@ pub(crate) fn bytes(id: u32) -> io::Result<Vec<u8>> {
             info_len: size_of::<BtfInfo>() as u32,
             info: Pointer::to_mut(&mut info),
         };
-        // SAFETY: the kernel writes at most `info_len` bytes into `info`, and `btf_size` bytes where `btf` points; both are
-        // borrowed mutably for the call.
+        // SAFETY: the kernel writes at most `info_len` bytes into `info`, and `btf_size` bytes where `btf` points; both
+        // are borrowed mutably for the call.
         unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "asks how long these types are, then for the types") }?;
         let [info] = info;
         let length = info.btf_size as usize;

@@ -2,8 +2,8 @@
 //!
 //! Which names a number can have depends on the field that it is in; the kernel uses few names twice.
 //!
-//! Lists of names are one text each: in a table of strings each would take 40 bytes beside its letters, for its address and length
-//! and for what tells the dynamic loader to put the address right.
+//! Lists of names are one text each: in a table of strings each would take 40 bytes beside its letters, for its address
+//! and length and for what tells the dynamic loader to put the address right.
 
 use std::{
     ffi::{CStr, OsStr},
@@ -15,7 +15,8 @@ use cutaway_sys::names::nth;
 
 use log::kv;
 
-/// The name of a number in the field of this name; `None` for a plain number, or one that nobody knew when this was written.
+/// The name of a number in the field of this name; `None` for a plain number, or one that nobody knew when this was
+/// written.
 pub(super) fn of(field: &str, number: u32) -> Option<&'static str> {
     let names = match (field, number) {
         ("attach_flags", 2) => return Some("BPF_F_ALLOW_MULTI"),
@@ -100,7 +101,8 @@ pub(super) struct Text<'a>(pub(super) &'a CStr);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // As strings of the operating system's are shown; a C string's own way would be two kilobytes more of machine code.
+        // As strings of the operating system's are shown; a C string's own way would be two kilobytes more of machine
+        // code.
         fmt::Debug::fmt(OsStr::from_bytes(self.0.to_bytes()), f)
     }
 }

@@ -1,10 +1,11 @@
 //! The elements of one map: look up, update, delete, walk, one or many at a time.
 //!
-//! For these commands the kernel takes the lengths of key and value from the map, not from the caller, so a wrong length
-//! here would make it read or write foreign memory. [`Elements`] therefore asks the kernel what the map is before it
-//! lets anybody touch an element, and checks every slice against that answer. Of a per-CPU map that is not enough: the
-//! kernel copies a value for each possible CPU (`bpf_map_value_size` in `kernel/bpf/syscall.c`), and how many these are it
-//! says in sysfs alone. And of a kind of map that this crate does not know, nobody can say how much it copies.
+//! For these commands the kernel takes the lengths of key and value from the map, not from the caller, so a wrong
+//! length here would make it read or write foreign memory. [`Elements`] therefore asks the kernel what the map is
+//! before it lets anybody touch an element, and checks every slice against that answer. Of a per-CPU map that is not
+//! enough: the kernel copies a value for each possible CPU (`bpf_map_value_size` in `kernel/bpf/syscall.c`), and how
+//! many these are it says in sysfs alone. And of a kind of map that this crate does not know, nobody can say how much
+//! it copies.
 #![expect(unsafe_code, reason = "hands addresses of keys and values to bpf(2)")]
 
 use std::{
@@ -140,8 +141,8 @@ impl Elements {
         found(unsafe { bpf::bpf(Command::MAP_LOOKUP_AND_DELETE_ELEM, &mut attr, "takes one value out of a map") })
     }
 
-    /// Does `command` on up to `count` elements. `position` is where an earlier call has stopped, `next` gets where this one
-    /// does; those that only take keys or elements need neither.
+    /// Does `command` on up to `count` elements. `position` is where an earlier call has stopped, `next` gets where
+    /// this one does; those that only take keys or elements need neither.
     ///
     /// Gives how many elements were done, and the error that stopped it, if any: ENOENT behind the last one.
     pub(crate) fn batch(
@@ -182,8 +183,9 @@ impl Elements {
             map_fd: number(self.map.as_fd()),
             ..Default::default()
         };
-        // SAFETY: `fits` has compared the slices with `count` and the lengths that the kernel uses for this map; a position
-        // takes the bytes of a key, or of a u32 in hashes. All are borrowed for the call, mutably where it writes.
+        // SAFETY: `fits` has compared the slices with `count` and the lengths that the kernel uses for this map; a
+        // position takes the bytes of a key, or of a u32 in hashes. All are borrowed for the call, mutably where it
+        // writes.
         let error = unsafe { bpf::bpf(code, &mut attr, why) }.err();
         // Before it has looked at the map the kernel leaves `count` as it was.
         let stopped = error.as_ref().and_then(io::Error::raw_os_error);

@@ -1,7 +1,7 @@
 //! bpf(2), the commands that find objects by their numbers, whoever made them.
 //!
-//! The kernel numbers every map, program and BTF when it is made and uses no number twice while it runs. From a number to
-//! the next higher one, from a number to an fd: that is all there is, and it is enough to see everything on the
+//! The kernel numbers every map, program and BTF when it is made and uses no number twice while it runs. From a number
+//! to the next higher one, from a number to an fd: that is all there is, and it is enough to see everything on the
 //! machine. Both want CAP_SYS_ADMIN. (`bpf_obj_get_next_id` and `bpf_map_get_fd_by_id` in `kernel/bpf/syscall.c`,
 //! Linux 4.13.)
 #![expect(unsafe_code, reason = "hands addresses to bpf(2)")]
@@ -63,8 +63,8 @@ pub(crate) fn program_info(program: BorrowedFd<'_>) -> io::Result<(ProgInfo, Vec
             info_len: size_of::<ProgInfo>() as u32,
             info: Pointer::to_mut(&mut info),
         };
-        // SAFETY: the kernel writes at most `info_len` bytes into `info`, and at most `nr_map_ids` numbers where `map_ids`
-        // points; both are borrowed mutably for the call. All other lengths in `info` are 0.
+        // SAFETY: the kernel writes at most `info_len` bytes into `info`, and at most `nr_map_ids` numbers where
+        // `map_ids` points; both are borrowed mutably for the call. All other lengths in `info` are 0.
         unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, "asks what a program is and which maps it uses") }?;
         let [info] = info;
         let count = info.nr_map_ids as usize;

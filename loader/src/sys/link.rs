@@ -1,9 +1,9 @@
 //! bpf(2), the commands that attach: `BPF_LINK_CREATE` and what there was before it.
 //!
 //! A *link* is a kernel object that connects a program and its attach target. User space holds an fd of it; closing the
-//! last fd, or removing the last pin, detaches. Before there were links (5.7 for the first kinds), a program was attached
-//! by one command and had to be detached by another (`BPF_PROG_ATTACH`, `BPF_PROG_DETACH`), or was attached to an fd of
-//! some other kind (`BPF_RAW_TRACEPOINT_OPEN`, which returns a link on newer kernels).
+//! last fd, or removing the last pin, detaches. Before there were links (5.7 for the first kinds), a program was
+//! attached by one command and had to be detached by another (`BPF_PROG_ATTACH`, `BPF_PROG_DETACH`), or was attached to
+//! an fd of some other kind (`BPF_RAW_TRACEPOINT_OPEN`, which returns a link on newer kernels).
 //! (`kernel/bpf/syscall.c`, `link_create`.)
 #![expect(unsafe_code, reason = "hands addresses to bpf(2)")]
 
@@ -128,7 +128,8 @@ pub(crate) fn create_kprobe_multi(
         ..Default::default()
     };
     let told: Told<'_> = &[("syms", &Shown(functions))];
-    // SAFETY: `syms` has `cnt` addresses of C strings that are borrowed for the call, and `cookies` none or as many values.
+    // SAFETY: `syms` has `cnt` addresses of C strings that are borrowed for the call, and `cookies` none or as many
+    // values.
     unsafe { bpf_fd_telling(Command::LINK_CREATE, &mut attr, told, why) }
 }
 

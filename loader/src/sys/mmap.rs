@@ -1,9 +1,9 @@
-//! Memory that this process and programs in the kernel both read and write: an array map, mapped (`BPF_F_MMAPABLE`, 5.5), or
-//! an arena (6.9).
+//! Memory that this process and programs in the kernel both read and write: an array map, mapped (`BPF_F_MMAPABLE`,
+//! 5.5), or an arena (6.9).
 //!
-//! Somebody may write while we read, so there is never a slice over this memory: it is copied, a word at a time, by atomic
-//! loads and stores. The widest word that is aligned and fits is taken, so a variable that a program reads by one
-//! instruction is written by one.
+//! Somebody may write while we read, so there is never a slice over this memory: it is copied, a word at a time, by
+//! atomic loads and stores. The widest word that is aligned and fits is taken, so a variable that a program reads by
+//! one instruction is written by one.
 #![expect(unsafe_code, reason = "mmap(2), munmap(2), and pointers into the mapping")]
 
 use std::{
@@ -44,8 +44,8 @@ impl Shared {
             0 => (0, "MAP_SHARED"),
             _ => (libc::MAP_FIXED_NOREPLACE, "MAP_SHARED|MAP_FIXED_NOREPLACE"),
         };
-        // SAFETY: asks for a new mapping anywhere, or where there is none yet (`MAP_FIXED_NOREPLACE`), so no memory that is in
-        // use is touched; a wrong length or fd is an error of the call's.
+        // SAFETY: asks for a new mapping anywhere, or where there is none yet (`MAP_FIXED_NOREPLACE`), so no memory
+        // that is in use is touched; a wrong length or fd is an error of the call's.
         let start = unsafe {
             libc::mmap(
                 std::ptr::without_provenance_mut(address as usize),
@@ -86,8 +86,8 @@ impl Shared {
     /// Copies `into.len()` bytes at `offset` out; `false` if there are not as many.
     pub(crate) fn read(&self, offset: usize, into: &mut [u8]) -> bool {
         self.visit(offset, into.len(), |start, word| {
-            // ATOMICS: pairs with whatever a program writes by an atomic instruction, which is a full barrier in the kernel's
-            // model: what it wrote before that is seen after this.
+            // ATOMICS: pairs with whatever a program writes by an atomic instruction, which is a full barrier in the
+            // kernel's model: what it wrote before that is seen after this.
             let value = match word {
                 Word::U8(word) => u64::from(word.load(Acquire)),
                 Word::U16(word) => u64::from(word.load(Acquire)),

@@ -5,8 +5,8 @@
 //!                                                            an attribute: len u16 │ type u16 │ value, padded to 4
 //! ```
 //!
-//! A request is answered by an acknowledgement, a message of the type `NLMSG_ERROR` whose error is 0; with `NLM_F_ECHO` the
-//! kernel first sends what it has made of the request, with the numbers that it chose.
+//! A request is answered by an acknowledgement, a message of the type `NLMSG_ERROR` whose error is 0; with `NLM_F_ECHO`
+//! the kernel first sends what it has made of the request, with the numbers that it chose.
 #![expect(unsafe_code, reason = "the system calls themselves")]
 
 use std::{

@@ -97,8 +97,8 @@ pub(crate) fn open(event: Event<'_>, scope: Scope, why: &str) -> io::Result<Owne
     unsafe { owned(answer) }
 }
 
-/// Returns the id of a process or CPU as the kernel takes it. None is greater than `i32::MAX`, nor as great: the kernel refuses
-/// that as it refuses any other that does not exist.
+/// Returns the id of a process or CPU as the kernel takes it. None is greater than `i32::MAX`, nor as great: the kernel
+/// refuses that as it refuses any other that does not exist.
 fn number(id: u32) -> i32 {
     i32::try_from(id).unwrap_or(i32::MAX)
 }

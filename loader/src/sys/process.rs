@@ -46,7 +46,8 @@ pub(crate) fn build() -> io::Result<String> {
     uname().map(|name| text(&name.version))
 }
 
-/// The kernel's version as `LINUX_VERSION_CODE` has it: a byte for each of the three numbers, the last one ending at 255.
+/// The kernel's version as `LINUX_VERSION_CODE` has it: a byte for each of the three numbers, the last one ending at
+/// 255.
 ///
 /// Distributions that keep the first release's name for later ones tell the true one elsewhere: Ubuntu in
 /// `/proc/version_signature`, Debian in what `uname -v` prints.

@@ -27,8 +27,8 @@ pub(crate) fn prog_statistics(program: BorrowedFd<'_>, why: &str) -> io::Result<
         info_len: size_of::<ProgStatistics>() as u32,
         info: Pointer::to_mut(&mut info),
     };
-    // SAFETY: the kernel writes at most `info_len` bytes, the size of `info`, which is plain integers. It takes the lists
-    // that `info` can ask for by address and length from there, too: all zero, none is asked for.
+    // SAFETY: the kernel writes at most `info_len` bytes, the size of `info`, which is plain integers. It takes the
+    // lists that `info` can ask for by address and length from there, too: all zero, none is asked for.
     unsafe { bpf(Command::OBJ_GET_INFO_BY_FD, &mut attr, why) }?;
     let [info] = info;
     Ok(info)

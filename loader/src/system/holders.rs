@@ -38,8 +38,8 @@ pub enum FdKind {
 }
 
 impl FdOwner {
-    /// For a perf event: whether it runs a program. One that does is a probe; those that perf buffers are made of do not.
-    /// `None` if the kernel does not say (it wants CAP_SYS_ADMIN and Linux 4.18), or the fd is gone.
+    /// For a perf event: whether it runs a program. One that does is a probe; those that perf buffers are made of do
+    /// not. `None` if the kernel does not say (it wants CAP_SYS_ADMIN and Linux 4.18), or the fd is gone.
     #[doc(alias("BPF_TASK_FD_QUERY", "bpf_task_fd_query"))]
     #[must_use]
     pub fn runs_a_program(&self) -> Option<bool> {
@@ -73,8 +73,8 @@ impl OpenFds {
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] or [`Error::Syscall`] if `/proc` cannot be read. A process that goes away meanwhile is left out; one
-/// that is not to be looked into (ptrace(2) says whose are) is counted in [`OpenFds::hidden`]. EMFILE or ENFILE if
+/// [`Error::Invalid`] or [`Error::Syscall`] if `/proc` cannot be read. A process that goes away meanwhile is left out;
+/// one that is not to be looked into (ptrace(2) says whose are) is counted in [`OpenFds::hidden`]. EMFILE or ENFILE if
 /// there is no fd left to look with: then the list would be short.
 #[doc(alias = "BPF_TASK_FD_QUERY")]
 pub fn open_fds() -> Result<OpenFds, Error> {

@@ -1,8 +1,8 @@
-//! Broken objects: real ones, damaged in many ways, go through everything that happens before the first system call. Whatever
-//! comes, the answer is an object or one sentence, soon, and in little memory.
+//! Broken objects: real ones, damaged in many ways, go through everything that happens before the first system call.
+//! Whatever comes, the answer is an object or one sentence, soon, and in little memory.
 //!
-//! Mutant number N is the same on every machine. `CUTAWAY_MUTANTS` says how many are tried (20,000 otherwise; `cargo xtask
-//! broken-objects` tries 2,000,000), `CUTAWAY_MUTANT` names a single one.
+//! Mutant number N is the same on every machine. `CUTAWAY_MUTANTS` says how many are tried (20,000 otherwise;
+//! `cargo xtask broken-objects` tries 2,000,000), `CUTAWAY_MUTANT` names a single one.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -1,7 +1,7 @@
 //! CO-RE relocation of real objects: what comes of it must be what libbpf makes of the same object.
 //!
-//! The objects of `tests/corpus/core` ask, one kind and oddity each, about the types of a small kernel (`target.o` there);
-//! libbpf's answers are kept beside them. Where we differ on purpose, [`DIFFERENT`] says how and why.
+//! The objects of `tests/corpus/core` ask, one kind and oddity each, about the types of a small kernel (`target.o`
+//! there); libbpf's answers are kept beside them. Where we differ on purpose, [`DIFFERENT`] says how and why.
 
 #[cfg(test)]
 mod mutants;

@@ -9,7 +9,8 @@ use cutaway_sys::{pseudo, report, report::check};
 
 use super::facts::Facts;
 
-/// `struct bpf_map_info` of `include/uapi/linux/bpf.h`, as far as it is needed; the kernel fills as much as it is told of.
+/// `struct bpf_map_info` of `include/uapi/linux/bpf.h`, as far as it is needed; the kernel fills as much as it is told
+/// of.
 #[repr(C)]
 #[derive(Default)]
 struct MapInfo {
@@ -37,8 +38,8 @@ pub(super) fn info(map: BorrowedFd<'_>) -> io::Result<Facts> {
     let size = size_of::<GetInfo>() as u32;
     let address = (&raw mut info).expose_provenance() as u64;
     let mut attr = GetInfo { bpf_fd: map.as_raw_fd().cast_unsigned(), info_len: length, info: address };
-    // SAFETY: `attr` is `size` bytes long; the kernel writes at most `info_len` bytes to `info`, which is as long, lives
-    // during the call and may hold any bytes.
+    // SAFETY: `attr` is `size` bytes long; the kernel writes at most `info_len` bytes to `info`, which is as long,
+    // lives during the call and may hold any bytes.
     let asked = unsafe { libc::syscall(libc::SYS_bpf, OBJ_GET_INFO_BY_FD, &raw mut attr, size) };
     let asked = check(asked);
     report!("bpf", &asked, "asks the kernel what the fd is: only of a ring may a record be borrowed";
@@ -48,8 +49,8 @@ pub(super) fn info(map: BorrowedFd<'_>) -> io::Result<Facts> {
     Ok(Facts { kind, max_entries, flags })
 }
 
-/// What `/proc` says of the fd, read into `text`. It must be the kernel's own: `/proc` is procfs, and nothing is mounted
-/// over the file or a directory above it, for that could say anything.
+/// What `/proc` says of the fd, read into `text`. It must be the kernel's own: `/proc` is procfs, and nothing is
+/// mounted over the file or a directory above it, for that could say anything.
 pub(super) fn fdinfo<'t>(fd: BorrowedFd<'_>, text: &'t mut [u8]) -> io::Result<&'t str> {
     let path = CString::new(format!("thread-self/fdinfo/{}", fd.as_raw_fd())).map_err(io::Error::other)?;
     let mut file = pseudo::open_proc(&path, "asks /proc what the fd is")?;

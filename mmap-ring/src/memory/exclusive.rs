@@ -2,14 +2,14 @@
 //!
 //! A record is lent as a slice because nothing writes there while it is held, and that is so because nobody but its
 //! reader moves the consumer position. A second reader of the same map would: it frees what the first one has lent, the
-//! kernel writes there, and a `&[u8]` changes under its holder. Two producers of a user ring would even lend the same bytes
-//! twice, to be written. So a map is claimed when it is opened and given back when its pages are unmapped, and whoever comes
-//! second is refused.
+//! kernel writes there, and a `&[u8]` changes under its holder. Two producers of a user ring would even lend the same
+//! bytes twice, to be written. So a map is claimed when it is opened and given back when its pages are unmapped, and
+//! whoever comes second is refused.
 //!
 //! Which map an fd stands for, bpf(2) could tell, and /proc where there is one that may be read. The memory itself
-//! always can: the page that holds this side's position is user space's to write, and the kernel reads its first word and
-//! no other (`struct bpf_ringbuf` in `kernel/bpf/ringbuf.c`). So a word of the page that nobody uses is written through the
-//! new mapping, and whoever finds it changed through an older one has the same page in hand:
+//! always can: the page that holds this side's position is user space's to write, and the kernel reads its first word
+//! and no other (`struct bpf_ringbuf` in `kernel/bpf/ringbuf.c`). So a word of the page that nobody uses is written
+//! through the new mapping, and whoever finds it changed through an older one has the same page in hand:
 //!
 //! ```text
 //!    a mapping of long ago ──┐  ┌──────────────────────────────┬───────┐
@@ -38,8 +38,9 @@ unsafe impl Send for Probe {}
 
 impl Probe {
     fn word(&self) -> &AtomicU64 {
-        // SAFETY: a probe is made by `Claim::new` of the last word of a mapped, writable page, and is forgotten before that
-        // is unmapped. Whoever maps the page too, the kernel included, accesses this word atomically or not at all.
+        // SAFETY: a probe is made by `Claim::new` of the last word of a mapped, writable page, and is forgotten before
+        // that is unmapped. Whoever maps the page too, the kernel included, accesses this word atomically or not at
+        // all.
         unsafe { AtomicU64::from_ptr(self.0) }
     }
 
@@ -49,9 +50,9 @@ impl Probe {
         let before = self.word().load(Ordering::Relaxed);
         let among = loop {
             self.word().store(token, Ordering::SeqCst);
-            // ATOMICS: to the compiler these are words that have nothing to do with each other. The fences keep the loads
-            // between the store and its confirmation; that they see it, if the page is the same, is the coherence of memory,
-            // which knows no addresses but physical ones.
+            // ATOMICS: to the compiler these are words that have nothing to do with each other. The fences keep the
+            // loads between the store and its confirmation; that they see it, if the page is the same, is the coherence
+            // of memory, which knows no addresses but physical ones.
             fence(Ordering::SeqCst);
             let among = others.iter().any(|other| other.word().load(Ordering::SeqCst) == token);
             fence(Ordering::SeqCst);
@@ -65,8 +66,8 @@ impl Probe {
     }
 }
 
-/// A number above 0 that no other process takes at this moment. (`std::hash::RandomState` gives such a number, too, and brings
-/// two kilobytes of machine code along.)
+/// A number above 0 that no other process takes at this moment. (`std::hash::RandomState` gives such a number, too, and
+/// brings two kilobytes of machine code along.)
 fn token() -> u64 {
     let mut token = 0_u64;
     let length = size_of::<u64>();
@@ -90,8 +91,8 @@ impl Claim {
     /// Claims the page of `length` bytes at `page`; `None` if it is claimed.
     ///
     /// # Safety
-    /// The page is mapped, shared and writable, at an address that is a multiple of its length, until the claim is dropped, and
-    /// nobody uses its last eight bytes for anything else.
+    /// The page is mapped, shared and writable, at an address that is a multiple of its length, until the claim is
+    /// dropped, and nobody uses its last eight bytes for anything else.
     pub(super) unsafe fn new(page: *mut u8, length: usize) -> Option<Self> {
         let probe = Probe(page.wrapping_add(length.saturating_sub(size_of::<u64>())).cast());
         let mut claimed = claimed();

@@ -54,8 +54,8 @@ impl Mapped {
         let (size, page) = checked(bytes)?;
         let consumer = map(fd, Region::Consumer, 0, page)?;
         let rest = map(fd, Region::Data, page as u64, page + 2 * size)?;
-        // SAFETY: one page of a shared and writable mapping, which is dropped after the claim; the kernel uses the page's
-        // first word alone, and so does this type.
+        // SAFETY: one page of a shared and writable mapping, which is dropped after the claim; the kernel uses the
+        // page's first word alone, and so does this type.
         let claim = unsafe { Claim::new(consumer.as_mut_ptr(), page) };
         let claim = claim.ok_or(Error::AlreadyOpen { side: Side::Consumer })?;
         Ok(Self { _claim: claim, consumer, rest, page, size: size as u64 })

@@ -70,8 +70,8 @@ impl UserMapped {
         let (size, page) = checked(bytes)?;
         let consumer = map(fd, Region::UserConsumer, 0, page)?;
         let rest = map(fd, Region::UserData, page as u64, page + 2 * size)?;
-        // SAFETY: the producer's page is the first of a shared and writable mapping, which is dropped after the claim. Of a
-        // user ring's, the kernel uses the three positions at its start at most, and this type the first.
+        // SAFETY: the producer's page is the first of a shared and writable mapping, which is dropped after the claim.
+        // Of a user ring's, the kernel uses the three positions at its start at most, and this type the first.
         let claim = unsafe { Claim::new(rest.as_mut_ptr(), page) };
         let claim = claim.ok_or(Error::AlreadyOpen { side: Side::Producer })?;
         Ok(Self { _claim: claim, consumer, rest, page, size: size as u64 })

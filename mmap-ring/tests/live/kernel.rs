@@ -1,8 +1,9 @@
 //! A ring in the running kernel and programs that produce into it.
 //!
-//! The programs are raw tracepoint programs that are attached to nothing: `BPF_PROG_TEST_RUN` runs them when asked (Linux 5.10), so a test
-//! decides what is produced, when, and on which thread. What they are told is their context, what they answer is their
-//! result. They are put together here, instruction by instruction; the crate under test knows nothing of bpf(2).
+//! The programs are raw tracepoint programs that are attached to nothing: `BPF_PROG_TEST_RUN` runs them when asked
+//! (Linux 5.10), so a test decides what is produced, when, and on which thread. What they are told is their context,
+//! what they answer is their result. They are put together here, instruction by instruction; the crate under test knows
+//! nothing of bpf(2).
 #![expect(unsafe_code, reason = "bpf(2) and the descriptors it returns")]
 
 use std::io;
@@ -41,8 +42,8 @@ pub(crate) const FORCE_WAKEUP: u64 = 2;
 /// The most bytes of a record of [`Producer::output`].
 pub(crate) const LONGEST: usize = 4096;
 
-/// bpf(2) with an attribute of 64-bit words. These tests have a call of their own, since the reader is tested without the
-/// loader.
+/// bpf(2) with an attribute of 64-bit words. These tests have a call of their own, since the reader is tested without
+/// the loader.
 fn bpf(command: i64, attr: &mut [u64]) -> io::Result<i64> {
     let size = size_of_val(attr);
     // SAFETY: `attr` is zero-padded kernel ABI of the stated size; the pointers in
@@ -168,8 +169,8 @@ impl Producer {
         let payloads = create_map(MAP_TYPE_ARRAY, 4, LONGEST as u32, SLOTS, 0).expect("an array");
         let [payloads_low, payloads_high] = map(payloads.as_fd());
         let [map_low, map_high] = map(ring);
-        // The context: u64 count, size, flags; the number of the first record, of which and its own place in the run each
-        // payload starts with the sum; the slot where the payload lies. The result is how many failed, kept on
+        // The context: u64 count, size, flags; the number of the first record, of which and its own place in the run
+        // each payload starts with the sum; the slot where the payload lies. The result is how many failed, kept on
         // the stack, where the verifier must not know that they are 0 at first: it would count along.
         let output = [
             mov(6, 1),

@@ -1,7 +1,7 @@
 //! The reader on rings of the running kernel.
 //!
-//! Needs the right to make BPF maps and load programs, and [`kernel::Producer`] needs Linux 5.10. Where either is missing,
-//! tests are listed as ignored with the reason.
+//! Needs the right to make BPF maps and load programs, and [`kernel::Producer`] needs Linux 5.10. Where either is
+//! missing, tests are listed as ignored with the reason.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -88,8 +88,8 @@ fn ring(bytes: u32) -> (Ring, Producer) {
     (Ring::open(map, bytes).expect("opening it"), producer)
 }
 
-/// Starts something that waits, and returns when it sleeps in epoll_wait(2), or has ended: on a machine that stands still now and
-/// then, no length of time says so.
+/// Starts something that waits, and returns when it sleeps in epoll_wait(2), or has ended: on a machine that stands
+/// still now and then, no length of time says so.
 fn asleep<'s, T: Send + 's>(scope: &'s Scope<'s, '_>, wait: impl FnOnce() -> T + Send + 's) -> ScopedJoinHandle<'s, T> {
     let (tell, told) = mpsc::channel();
     let sleeper = scope.spawn(move || {

@@ -1,5 +1,5 @@
-//! Records that cannot be taken for one another: every byte of one follows from its number, so a reader knows all of them
-//! without being told.
+//! Records that cannot be taken for one another: every byte of one follows from its number, so a reader knows all of
+//! them without being told.
 //!
 //! ```text
 //!  length and place   by a multiplicative hash of the head
@@ -7,10 +7,10 @@
 //!  bytes 8 to end     pattern[place + 8 ..], where `pattern` is noise that both sides have
 //! ```
 //!
-//! A producer is a program that puts the head into its own copy of the pattern, lets `bpf_ringbuf_output` copy the record
-//! out of it, and mends the pattern: one copy for a record, and one comparison of long runs of bytes for the reader.
-//! Records shorter than eight bytes show as much of the head as there is room for. Those of length 0 cannot say whose they
-//! are; they are counted.
+//! A producer is a program that puts the head into its own copy of the pattern, lets `bpf_ringbuf_output` copy the
+//! record out of it, and mends the pattern: one copy for a record, and one comparison of long runs of bytes for the
+//! reader. Records shorter than eight bytes show as much of the head as there is room for. Those of length 0 cannot say
+//! whose they are; they are counted.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -121,8 +121,8 @@ impl Program {
         let [patterns_low, patterns_high] = map(patterns.as_fd());
         let [ring_low, ring_high] = map(ring.as_fd());
         let [factor_low, factor_high] = load_imm64(1, FACTOR);
-        // The context: u64 count, number of the first record, producer. r6 is the context, r7 the pattern, r8 the head, r9 how
-        // many were sent, which is the result.
+        // The context: u64 count, number of the first record, producer. r6 is the context, r7 the pattern, r8 the head,
+        // r9 how many were sent, which is the result.
         let program = load_program(&[
             mov(6, 1),
             mov_imm(9, 0),

@@ -37,8 +37,8 @@ impl Drop for Reader<'_> {
 }
 
 impl Sent {
-    /// Sends `total` records of one producer. A full ring ends a run of the program, and then it waits a moment: failing is
-    /// quick, and would be all that it does.
+    /// Sends `total` records of one producer. A full ring ends a run of the program, and then it waits a moment:
+    /// failing is quick, and would be all that it does.
     fn produce(&self, program: &Program, producer: u64, total: u64, stopper: &Stopper) {
         let mut next = 0;
         while next < total && !self.over.load(Ordering::Relaxed) {

@@ -299,8 +299,8 @@ impl Dawdler {
     }
 }
 
-/// On a machine that is busy with other things the two may not meet, so they try several times; a reader that spins fails
-/// every time.
+/// On a machine that is busy with other things the two may not meet, so they try several times; a reader that spins
+/// fails every time.
 fn busy_record_at_the_head_lets_the_reader_sleep() -> Outcome {
     const TRIES: u32 = 30;
     // Some 100 ms, and the most that there may be.

@@ -132,8 +132,8 @@ fn a_look_tells_what_was_there_to_its_end() {
     }
 }
 
-/// Kernel and owner at work in another thread: every record that is told of was there, whole. Under Miri this is what the
-/// fences are known to be needed by.
+/// Kernel and owner at work in another thread: every record that is told of was there, whole. Under Miri this is what
+/// the fences are known to be needed by.
 #[test]
 fn what_a_moving_ring_shows_is_true() {
     const RECORDS: u64 = if cfg!(miri) { 60 } else { 100_000 };
@@ -168,7 +168,8 @@ fn what_a_moving_ring_shows_is_true() {
     });
 }
 
-/// Kernel and owner at work in another thread, who write one record over two and two over one: what is counted was there.
+/// Kernel and owner at work in another thread, who write one record over two and two over one: what is counted was
+/// there.
 #[test]
 fn what_a_moving_ring_counts_is_true() {
     const RECORDS: usize = if cfg!(miri) { 200 } else { 100_000 };

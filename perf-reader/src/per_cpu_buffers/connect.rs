@@ -57,8 +57,8 @@ impl PerCpuBuffers {
     }
 
     /// The CPUs that the map has no slot for, since its `max_entries` is not above their number. They have no buffer,
-    /// and what programs send there is refused. Known after [`connect`](PerCpuBuffers::connect), and [`refresh`](PerCpuBuffers::refresh)
-    /// for a CPU that came later.
+    /// and what programs send there is refused. Known after [`connect`](PerCpuBuffers::connect), and
+    /// [`refresh`](PerCpuBuffers::refresh) for a CPU that came later.
     pub fn without_slot(&self) -> &[u32] {
         &self.without_slot
     }

@@ -13,18 +13,20 @@ use crate::error::Error;
 use crate::event_array::EventArray;
 
 impl PerCpuBuffers {
-    /// Looks which CPUs are online now. Those that came get a buffer; those that were away and are back, however briefly, get a
-    /// new event that writes into the ring they had, as the kernel does not revive the old one; both are put into their slots.
+    /// Looks which CPUs are online now. Those that came get a buffer; those that were away and are back, however
+    /// briefly, get a new event that writes into the ring they had, as the kernel does not revive the old one; both are
+    /// put into their slots.
     ///
-    /// Until then a program on such a CPU is refused (ENOENT without a buffer, EOPNOTSUPP with one whose event is dead): what
-    /// it could not send is known to the program alone. So look often enough for what you do, and have programs count.
+    /// Until then a program on such a CPU is refused (ENOENT without a buffer, EOPNOTSUPP with one whose event is
+    /// dead): what it could not send is known to the program alone. So look often enough for what you do, and have
+    /// programs count.
     ///
     /// Also looks whether the slots still hold this set's events, where the [`EventArray`] can tell. Those that another
     /// reader of the map has taken are left to it; those that are empty, since the other reader has ended, are taken
     /// back.
     ///
-    /// A CPU whose slot could not be set is as if it had not been looked at: the next refresh tries again. Only the CPUs that the
-    /// set was [opened on](PerCpuBuffers::open_on) count, if it was.
+    /// A CPU whose slot could not be set is as if it had not been looked at: the next refresh tries again. Only the
+    /// CPUs that the set was [opened on](PerCpuBuffers::open_on) count, if it was.
     ///
     /// # Errors
     /// The first one, after all CPUs were looked at; the changes are returned by the next refresh that succeeds, or by

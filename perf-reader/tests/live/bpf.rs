@@ -31,8 +31,8 @@ pub(crate) const MAX_PAYLOAD: usize = 70_000;
 /// The most sends in one run.
 pub(crate) const MAX_COUNT: u32 = 511;
 
-/// bpf(2) with an attribute of 32-bit words. These tests have a call of their own, since the reader is tested without the
-/// loader.
+/// bpf(2) with an attribute of 32-bit words. These tests have a call of their own, since the reader is tested without
+/// the loader.
 fn bpf(command: c_int, attr: &mut [u32]) -> io::Result<c_long> {
     // SAFETY: the attribute is as long as we say, writable, and every pointer in it is to live memory.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), size_of_val(attr) as u32) };
@@ -131,8 +131,8 @@ impl Sender {
     }
 }
 
-/// Programs on the scheduler's tracepoints that send `{u32 pid, u32 stage}` when a process is forked (stage 0), executes
-/// another program (1) and exits (2).
+/// Programs on the scheduler's tracepoints that send `{u32 pid, u32 stage}` when a process is forked (stage 0),
+/// executes another program (1) and exits (2).
 pub(crate) struct Lives {
     events: OwnedFd,
     _links: Vec<(OwnedFd, OwnedFd)>,

@@ -1,5 +1,5 @@
-//! Machines of one CPU, and machines that may have more than they have. Where this one is neither, and its CPUs may be taken
-//! away (`PERF_READER_HOTPLUG`), it is made so for as long as a test takes.
+//! Machines of one CPU, and machines that may have more than they have. Where this one is neither, and its CPUs may be
+//! taken away (`PERF_READER_HOTPLUG`), it is made so for as long as a test takes.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,8 +41,8 @@ impl Drop for Away<'_> {
     }
 }
 
-/// Program and reader take turns on the one CPU: whatever is sent in bursts and after pauses is read or counted, and merging
-/// one lane is in order.
+/// Program and reader take turns on the one CPU: whatever is sent in bursts and after pauses is read or counted, and
+/// merging one lane is in order.
 fn machine_of_one_cpu_is_read(sender: &Sender) -> Completion {
     let cpus = online_cpus().unwrap();
     let (&cpu, others) = cpus.split_first().unwrap();
@@ -97,8 +97,8 @@ fn machine_of_one_cpu_is_read(sender: &Sender) -> Completion {
     Completion::Completed
 }
 
-/// The map has a slot for each CPU that may come; those that are not there have no buffer, and are no error but for who asks
-/// for them by number.
+/// The map has a slot for each CPU that may come; those that are not there have no buffer, and are no error but for who
+/// asks for them by number.
 fn offline_cpus_have_slots_and_no_buffers(sender: &Sender) -> Completion {
     let all: Vec<u32> = (0..possible_cpus()).collect();
     let before = online_cpus().unwrap();

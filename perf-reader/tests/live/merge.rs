@@ -47,7 +47,8 @@ impl Seen {
         self.0.push((sample.time().unwrap(), u32::from_ne_bytes([a, b, c, d]), stage));
     }
 
-    /// Of the events of these processes: how many there are, and how many came when another one of the same process was due.
+    /// Of the events of these processes: how many there are, and how many came when another one of the same process was
+    /// due.
     fn judge(&self, processes: &[Process]) -> (usize, usize) {
         let mut lives: HashMap<u32, Vec<(&Process, u8)>> = HashMap::new();
         for process in processes {

@@ -185,7 +185,8 @@ fn wakes_every_n_bytes(sender: &Sender) {
 const SELDOM: [Wakeup; 5] =
     [Wakeup::Events(10), Wakeup::Events(0), Wakeup::Bytes(0), Wakeup::Bytes(4096), Wakeup::Bytes(8 * 4096)];
 
-/// What a drain leaves is there for the next one, and a wait that comes between returns at once: no wake-up tells of it.
+/// What a drain leaves is there for the next one, and a wait that comes between returns at once: no wake-up tells of
+/// it.
 fn drain_that_ends_early_loses_nothing(sender: &Sender) {
     let number = |record: Result<Record<'_>, Corrupt>| match record.unwrap() {
         Record::Sample(sample) => u64::from_ne_bytes(sample.padded().array(0).unwrap()),
@@ -402,8 +403,9 @@ fn record_larger_than_the_ring_is_refused(sender: &Sender) {
     assert_eq!(sender.send(0, largest + 1, 1).unwrap(), 1);
 }
 
-/// Up to 65,516 bytes arrive whole. What is longer wraps the kernel's 16-bit size, and the program is told that all is well:
-/// eight lengths vanish altogether, of the others a stump arrives that is seen to be none. See the crate's front page.
+/// Up to 65,516 bytes arrive whole. What is longer wraps the kernel's 16-bit size, and the program is told that all is
+/// well: eight lengths vanish altogether, of the others a stump arrives that is seen to be none. See the crate's front
+/// page.
 fn payloads_up_to_and_over_64_kib(sender: &Sender) {
     let mut buffer = open(sender, 64, &Options::new());
     let payload: Vec<u8> = (0..MAX_PAYLOAD).map(|i| (i / 8) as u8).collect();

@@ -148,7 +148,8 @@ fn set_is_polled_by_the_callers_epoll(sender: &Sender) {
     assert_eq!(poll(&set, 5000), 1);
 }
 
-/// A thread a CPU sends without pause while the set is drained: received and lost are what was sent, in order on each CPU.
+/// A thread a CPU sends without pause while the set is drained: received and lost are what was sent, in order on each
+/// CPU.
 fn producers_on_every_cpu_lose_nothing(sender: &Sender) {
     let mut set = open(sender, 4);
     let cpus = online_cpus().unwrap();

@@ -38,8 +38,8 @@ impl Random {
     }
 }
 
-/// A thread for each CPU sends until `total` samples went out in all; received and lost are what was sent, every byte is
-/// right, and order is kept on each CPU.
+/// A thread for each CPU sends until `total` samples went out in all; received and lost are what was sent, every byte
+/// is right, and order is kept on each CPU.
 fn soak(sender: &Sender, total: u64, len: fn(u64) -> usize) {
     let payload: Vec<u8> = (0..60_000_u32).map(|i| (i * 7 + i / 256) as u8).collect();
     let cpus = online_cpus().unwrap();

@@ -43,7 +43,8 @@ fn stream(sender: &Sender, pages: usize) -> AdaptiveReader<impl perf_reader::Eve
     AdaptiveReader::open(bytes(pages), &Options::new(), slots(sender)).unwrap()
 }
 
-/// Bursts and pauses of all lengths, so that wake-ups go off and on many times: every record arrives or is counted, in order.
+/// Bursts and pauses of all lengths, so that wake-ups go off and on many times: every record arrives or is counted, in
+/// order.
 fn stream_loses_nothing_busy_or_idle(sender: &Sender) {
     let mut stream = stream(sender, 64);
     let stopper = stream.stopper().unwrap();
@@ -290,8 +291,8 @@ fn slot_that_failed_is_set_the_next_time(sender: &Sender) {
     assert_eq!((stream.switches(), received), (1, 102));
 }
 
-/// What stands where a header should stops its CPU, and only until the reader gives up what is there. Nobody but the kernel can write
-/// data, so it is `data_tail` that lies: it stands in the middle of a record.
+/// What stands where a header should stops its CPU, and only until the reader gives up what is there. Nobody but the
+/// kernel can write data, so it is `data_tail` that lies: it stands in the middle of a record.
 fn corrupt_ring_is_skipped_and_read_on(sender: &Sender) {
     const PAGES: usize = 8;
     sender.payload(0, &[]).unwrap();
@@ -357,8 +358,8 @@ pub(crate) fn switch(cpu: u32, online: bool) {
     std::fs::write(online_file(cpu), if online { "1" } else { "0" }).unwrap();
 }
 
-/// A CPU goes while records flow and comes back: what it wrote before is read, what it writes afterwards too, and what it could
-/// not write in between its program was told.
+/// A CPU goes while records flow and comes back: what it wrote before is read, what it writes afterwards too, and what
+/// it could not write in between its program was told.
 fn cpu_goes_offline_and_comes_back(sender: &Sender) -> Completion {
     let cpu = match victim() {
         Ok(cpu) => cpu,

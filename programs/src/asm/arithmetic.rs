@@ -32,7 +32,8 @@ binary! {
     sub SUB 0;
     /// `dst *= src`
     mul MUL 0;
-    /// `dst /= src`, unsigned. Dividing by a register that holds 0 gives 0; by an immediate 0 is refused by the verifier.
+    /// `dst /= src`, unsigned. Dividing by a register that holds 0 gives 0; by an immediate 0 is refused by the
+    /// verifier.
     div DIV 0;
     /// `dst /= src`, signed: `s/=`. Needs Linux 6.6.
     sdiv DIV 1;
@@ -81,8 +82,8 @@ impl Assembler {
         self.swap(ALU | END | X, size, dst);
     }
 
-    /// `dst = le16 dst` and so on: between the machine's byte order and little-endian. A swap on a big-endian machine; on
-    /// either, the bytes above the size are cleared.
+    /// `dst = le16 dst` and so on: between the machine's byte order and little-endian. A swap on a big-endian machine;
+    /// on either, the bytes above the size are cleared.
     #[track_caller]
     pub fn le(&mut self, size: impl Swaps, dst: impl Writable<Width = Bits64>) {
         self.swap(ALU | END | K, size, dst);

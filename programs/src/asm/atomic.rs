@@ -1,7 +1,8 @@
 //! Atomics: read, change and write memory in one step.
 //!
 //! All but the plain forms need Linux 5.12; [`load_acquire`](Assembler::load_acquire) and
-//! [`store_release`](Assembler::store_release) need Linux 6.15. Only the forms that return a value order other accesses.
+//! [`store_release`](Assembler::store_release) need Linux 6.15. Only the forms that return a value order other
+//! accesses.
 
 use cutaway_sys::{Instruction, instruction::opcode::*};
 

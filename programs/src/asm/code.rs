@@ -8,8 +8,8 @@ use super::{
 };
 use crate::error::{At, Error};
 
-/// A finished function: every jump knows its distance. What only a linker can know, the addresses of maps, variables and other
-/// functions, is still open.
+/// A finished function: every jump knows its distance. What only a linker can know, the addresses of maps, variables
+/// and other functions, is still open.
 #[derive(Clone, Debug)]
 pub struct Code {
     statements: Vec<Statement>,
@@ -65,8 +65,8 @@ impl Assembler {
     ///
     /// # Errors
     ///
-    /// [`Error::LabelUnbound`], [`Error::LabelBoundTwice`], [`Error::ForeignLabel`] and [`Error::JumpTooFar`]; each names the
-    /// label and the Rust line.
+    /// [`Error::LabelUnbound`], [`Error::LabelBoundTwice`], [`Error::ForeignLabel`] and [`Error::JumpTooFar`]; each
+    /// names the label and the Rust line.
     pub fn finish(self) -> Result<Code, Error> {
         let Self { owner, mut statements, labels, fault } = self;
         if let Some(fault) = fault {

@@ -52,8 +52,8 @@ impl Assembler {
         self.push_reference(instruction, Some(Reference::LongJump(label)));
     }
 
-    /// `if left == right goto label`, and the other [conditions](Condition). Compares whole registers or lower halves, by
-    /// the type of its operands.
+    /// `if left == right goto label`, and the other [conditions](Condition). Compares whole registers or lower halves,
+    /// by the type of its operands.
     #[track_caller]
     pub fn jump_if<L: Register>(&mut self, condition: Condition, left: L, right: impl Operand<L::Width>, label: Label) {
         let _ = left;

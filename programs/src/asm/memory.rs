@@ -91,8 +91,8 @@ impl Assembler {
     }
 }
 
-/// The offset of a field in bytes, as [`Assembler::load`] and [`Assembler::store`] take it. Fields of fields may be named:
-/// `offset!(Event, head.pid)`. An offset beyond 32,767 does not compile.
+/// The offset of a field in bytes, as [`Assembler::load`] and [`Assembler::store`] take it. Fields of fields may be
+/// named: `offset!(Event, head.pid)`. An offset beyond 32,767 does not compile.
 ///
 /// ```
 /// #[repr(C)]

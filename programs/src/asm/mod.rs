@@ -22,9 +22,9 @@
 //! ```
 //!
 //! The destination comes first, as in LLVM's text, and what an instruction cannot express does not compile: writing
-//! [`R10`](crate::R10), mixing a whole register with half of one, sign-extending eight bytes. What can only be known at the
-//! end, such as where a label is, is checked by [`Assembler::finish`]. Every verb notes the Rust line that called it: errors
-//! name it, and so does the kernel's verifier when it explains a rejected program.
+//! [`R10`](crate::R10), mixing a whole register with half of one, sign-extending eight bytes. What can only be known at
+//! the end, such as where a label is, is checked by [`Assembler::finish`]. Every verb notes the Rust line that called
+//! it: errors name it, and so does the kernel's verifier when it explains a rejected program.
 //!
 //! The verbs have a file for each family: arithmetic, jumps, memory, atomics.
 

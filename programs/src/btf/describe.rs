@@ -5,8 +5,8 @@
 use super::{Encoding, Type};
 use crate::instruction::ByteOrder;
 
-/// A Rust type that BTF can describe, laid out as C lays it out. Implemented for integers, `bool`, pointers and arrays; for
-/// a `#[repr(C)]` struct by [`describe!`](crate::describe).
+/// A Rust type that BTF can describe, laid out as C lays it out. Implemented for integers, `bool`, pointers and arrays;
+/// for a `#[repr(C)]` struct by [`describe!`](crate::describe).
 pub trait Describe {
     /// Its description.
     fn describe() -> Type;
@@ -101,8 +101,8 @@ pub fn of_text<S, const N: usize>(_: fn(&S) -> &[u8; N]) -> Type {
     Type::array(Type::char(), N as u32)
 }
 
-/// Describes a `#[repr(C)]` struct by the names of its fields. Their types and offsets are the compiler's own; a field left
-/// out does not compile. Bytes that hold text are marked `: char`, and tools print them as text.
+/// Describes a `#[repr(C)]` struct by the names of its fields. Their types and offsets are the compiler's own; a field
+/// left out does not compile. Bytes that hold text are marked `: char`, and tools print them as text.
 ///
 /// ```
 /// use cutaway_programs::{btf::Describe, describe};

@@ -7,8 +7,8 @@
 //! └────────┴───────────────────────────────────────┴──────────────────────┘
 //! ```
 //!
-//! A type is written after the types that it mentions, and once only: equal types have one number. The same calls in the
-//! same order give the same bytes.
+//! A type is written after the types that it mentions, and once only: equal types have one number. The same calls in
+//! the same order give the same bytes.
 
 use std::collections::HashMap;
 

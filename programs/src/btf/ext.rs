@@ -10,8 +10,9 @@
 //! └────────┴───────────────────────────────────┴───────────────────────────────────┘
 //! ```
 //!
-//! Offsets count bytes from the start of the section. File names and the lines' text are strings of `.BTF`. The third part
-//! of the header, relocations against the kernel's own types, is empty: these programs read none of the kernel's structs.
+//! Offsets count bytes from the start of the section. File names and the lines' text are strings of `.BTF`. The third
+//! part of the header, relocations against the kernel's own types, is empty: these programs read none of the kernel's
+//! structs.
 
 use super::encode::{BtfWriter, MAGIC};
 

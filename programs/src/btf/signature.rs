@@ -32,8 +32,8 @@ impl Signature {
         self
     }
 
-    /// What programs look like: `int program(unsigned long long *ctx)`. The kernel knows the context's true type from the
-    /// program's own.
+    /// What programs look like: `int program(unsigned long long *ctx)`. The kernel knows the context's true type from
+    /// the program's own.
     pub(crate) fn program() -> Self {
         Self::returning(i32::describe()).takes("ctx", Type::pointer(u64::describe()))
     }

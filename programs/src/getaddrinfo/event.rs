@@ -1,7 +1,8 @@
 //! What arrives: the event as it lies in the buffer, and how to read it.
 //!
-//! An event is a [`EventHeader`], of the same layout whichever way it came, and three strings behind it. The ways differ in the
-//! room for those strings alone: [`Event`] is what heap and ring carry, [`StackEvent`] is what the BPF stack has room for.
+//! An event is a [`EventHeader`], of the same layout whichever way it came, and three strings behind it. The ways
+//! differ in the room for those strings alone: [`Event`] is what heap and ring carry, [`StackEvent`] is what the BPF
+//! stack has room for.
 
 use std::{
     fmt,
@@ -44,8 +45,8 @@ pub struct EventHeader {
     pub ai_protocol: i32,
     /// What could not be carried whole: [`EventHeader::NODE_CUT`] and its neighbours.
     //
-    // This and the counts below are not at a multiple of 8: on a BPF stack the verifier would know their values and walk the
-    // list anew for each one.
+    // This and the counts below are not at a multiple of 8: on a BPF stack the verifier would know their values and
+    // walk the list anew for each one.
     pub cut: u16,
     /// Bytes of the string with its NUL; 0 for a null pointer; a negative errno if it could not be read.
     pub node_len: i16,

@@ -1,8 +1,9 @@
 //! Following a process and all that descend from it.
 //!
-//! Which processes belong to a command is known only where they are made. The tracepoint `task/task_newtask` runs in the
-//! parent when a task is created: the child belongs if the parent does. It leaves the set when its first thread ends; and a
-//! new process that does *not* belong is removed, in case its number belonged to one that did and whose end was missed.
+//! Which processes belong to a command is known only where they are made. The tracepoint `task/task_newtask` runs in
+//! the parent when a task is created: the child belongs if the parent does. It leaves the set when its first thread
+//! ends; and a new process that does *not* belong is removed, in case its number belonged to one that did and whose end
+//! was missed.
 //!
 //! (A process whose first thread ends before the others is rare, and no longer followed from then on.)
 

@@ -1,10 +1,11 @@
-//! The second way: build the event in a value of a per-CPU array, the "heap", have it copied into the CPU's perf buffer.
+//! The second way: build the event in a value of a per-CPU array, the "heap", have it copied into the CPU's perf
+//! buffer.
 //!
 //! That escapes the 512 bytes and nothing else: there are still two copies, and still no word about room until the end.
 //!
 //! It has a trap of its own. Since Linux 6.0 a uprobe's program can be preempted, by another task that runs the same
-//! program on the same CPU and would build its event in the same value, on top of the first. So the array has a few values,
-//! each with a counter of those who want it, and a program takes one that nobody else wants.
+//! program on the same CPU and would build its event in the same value, on top of the first. So the array has a few
+//! values, each with a counter of those who want it, and a program takes one that nobody else wants.
 
 use super::{
     Event, Reason,

@@ -1,7 +1,7 @@
 //! Counting what could not be sent.
 //!
-//! The kernel counts no failed reservations of a ring, and tells of a full perf buffer only when there is room again. The
-//! program itself knows at once, and why; so it counts, for each CPU, in the one value of a per-CPU array.
+//! The kernel counts no failed reservations of a ring, and tells of a full perf buffer only when there is room again.
+//! The program itself knows at once, and why; so it counts, for each CPU, in the one value of a per-CPU array.
 
 use crate::{Assembler, FunctionRef, prelude::*};
 

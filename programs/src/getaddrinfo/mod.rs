@@ -1,4 +1,5 @@
-//! The program under study: it is attached to `getaddrinfo` and sends one event for each call, by one of three transports.
+//! The program under study: it is attached to `getaddrinfo` and sends one event for each call, by one of three
+//! transports.
 //!
 //! ```text
 //!     entry.rs   on entry    keeps the arguments and the time, by thread and stack frame, in the map `calls`

@@ -1,4 +1,5 @@
-//! Where the traced function's arguments and result are: `struct pt_regs`, which a uprobe's program gets as its context.
+//! Where the traced function's arguments and result are: `struct pt_regs`, which a uprobe's program gets as its
+//! context.
 //!
 //! It is the machine's own, so an object is for one architecture. (`arch/*/include/asm/ptrace.h`)
 

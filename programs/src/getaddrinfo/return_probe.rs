@@ -58,8 +58,8 @@ struct AddrInfo {
 pub(super) trait Transmit {
     const LAYOUT: Layout;
 
-    /// Makes room: [`EVENT`] is its address afterwards, with its fixed part zeroed. Without room, counts the loss and goes
-    /// to `lost`. Must leave [`CONTEXT`] and [`NOW`] alone.
+    /// Makes room: [`EVENT`] is its address afterwards, with its fixed part zeroed. Without room, counts the loss and
+    /// goes to `lost`. Must leave [`CONTEXT`] and [`NOW`] alone.
     fn begin(&self, asm: &mut Assembler, losses: &Counters, lost: Label);
 
     /// Sends what is at [`EVENT`], and counts if that fails. Needs [`CONTEXT`]; may destroy all but R10.
@@ -207,8 +207,8 @@ fn who_and_when(asm: &mut Assembler) {
     asm.store(W, EVENT, offset!(EventHeader, ret), R1);
 }
 
-/// Which of the things that tell where a call came from are asked for: not every kernel has both helpers, and a branch that a
-/// constant rules out is not verified.
+/// Which of the things that tell where a call came from are asked for: not every kernel has both helpers, and a branch
+/// that a constant rules out is not verified.
 pub(super) struct Origin {
     with_cookie: VariableRef,
     with_cgroup: VariableRef,

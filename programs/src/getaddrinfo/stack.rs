@@ -1,8 +1,8 @@
 //! The first way: build the event on the BPF stack, have it copied into the CPU's perf buffer.
 //!
-//! The stack has 512 bytes for everything, and not a byte of what is sent may be uninitialised. So the event is small, long
-//! names are cut, and all of it is zeroed first. Whether there is room for it is found out at the very end, when all the
-//! work is done.
+//! The stack has 512 bytes for everything, and not a byte of what is sent may be uninitialised. So the event is small,
+//! long names are cut, and all of it is zeroed first. Whether there is room for it is found out at the very end, when
+//! all the work is done.
 
 use super::{
     heap::perf_event_output,
@@ -29,8 +29,9 @@ impl Transmit for Stack {
 
     fn begin(&self, asm: &mut Assembler, _: &Counters, _: Label) {
         const START: i16 = SCRATCH - Stack::LAYOUT.size as i16;
-        // A zero of which the verifier does not know that it is one. Of an event whose first state it knows byte by byte it would
-        // follow each change through all rounds of the list: on Linux 5.10 a quarter of a million instructions instead of 21,000.
+        // A zero of which the verifier does not know that it is one. Of an event whose first state it knows byte by
+        // byte it would follow each change through all rounds of the list: on Linux 5.10 a quarter of a million
+        // instructions instead of 21,000.
         asm.mov(R1, NOW);
         asm.sub(R1, NOW);
         for offset in (START..SCRATCH).step_by(8) {

@@ -10,8 +10,8 @@
 //! .rel*                    where instructions refer to symbols
 //! ```
 //!
-//! Two relocations are in use: `R_BPF_64_64` for the load of a map's, variable's or function's address, `R_BPF_64_32` for a
-//! call. What they add to is in the instruction itself.
+//! Two relocations are in use: `R_BPF_64_64` for the load of a map's, variable's or function's address, `R_BPF_64_32`
+//! for a call. What they add to is in the instruction itself.
 //!
 //! Kernel: `Documentation/bpf/llvm_reloc.rst`.
 
@@ -32,8 +32,8 @@ use crate::{
     error::Error,
 };
 
-/// The file while it grows. The symbols are made first, in the order in which handles count; each gets its location when its
-/// section is written.
+/// The file while it grows. The symbols are made first, in the order in which handles count; each gets its location
+/// when its section is written.
 struct ElfWriter<'a> {
     builder: &'a ObjectBuilder,
     file: Object<'static>,

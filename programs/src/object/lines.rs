@@ -8,8 +8,8 @@ use crate::{
     source::Source,
 };
 
-/// The line information of a function that starts `offset` bytes into its section: a record wherever the line changes, and
-/// one for its first instruction, which the kernel insists on.
+/// The line information of a function that starts `offset` bytes into its section: a record wherever the line changes,
+/// and one for its first instruction, which the kernel insists on.
 pub(super) fn lines(btf: &mut BtfWriter, sources: &[Source], code: &Code, offset: u32) -> Vec<LineInfo> {
     let mut lines: Vec<LineInfo> = Vec::new();
     for (slot, statement) in code.statements() {

@@ -1,9 +1,9 @@
 //! The object: programs, functions, maps and variables under one licence, written as an ELF file.
 //!
-//! [`ObjectBuilder`] collects them and hands out handles for instructions to refer to. Writing it down is in three rooms:
-//! `elf.rs` lays out sections, symbols and relocations, `maps.rs` spells maps as types, `lines.rs` tells the instructions'
-//! Rust lines. What goes in is checked when it is written, so that building needs no error handling line by line; the first
-//! thing wrong is reported with the Rust line that did it.
+//! [`ObjectBuilder`] collects them and hands out handles for instructions to refer to. Writing it down is in three
+//! rooms: `elf.rs` lays out sections, symbols and relocations, `maps.rs` spells maps as types, `lines.rs` tells the
+//! instructions' Rust lines. What goes in is checked when it is written, so that building needs no error handling line
+//! by line; the first thing wrong is reported with the Rust line that did it.
 
 mod check;
 mod elf;
@@ -65,8 +65,8 @@ struct Function {
 }
 
 impl ObjectBuilder {
-    /// An empty object under this licence: `GPL` or `Dual MIT/GPL` for instance, as helpers that are reserved to the GPL
-    /// need, `bpf_probe_read_user` and `bpf_perf_event_output` among them. In the byte order of this machine.
+    /// An empty object under this licence: `GPL` or `Dual MIT/GPL` for instance, as helpers that are reserved to the
+    /// GPL need, `bpf_probe_read_user` and `bpf_perf_event_output` among them. In the byte order of this machine.
     pub fn new(license: &str) -> Self {
         Self {
             owner: Owner::new(),
@@ -86,8 +86,8 @@ impl ObjectBuilder {
         self
     }
 
-    /// Adds the source of a module that builds programs: `object.source(source!("leave.rs"))`. The verifier then quotes its
-    /// lines, and so do listings.
+    /// Adds the source of a module that builds programs: `object.source(source!("leave.rs"))`. The verifier then quotes
+    /// its lines, and so do listings.
     pub fn source(&mut self, source: Source) {
         self.sources.push(source);
     }
@@ -99,9 +99,9 @@ impl ObjectBuilder {
         MapRef { owner: self.owner, index: self.maps.len() - 1 }
     }
 
-    /// Adds a global variable to a section: `.rodata` for what user space sets before loading and the verifier then takes as
-    /// constant, `.data` or `.bss` (all zeroes) for what may change; a suffix such as `.data.counters` makes a section, and
-    /// so a map, of its own. Needs Linux 5.2.
+    /// Adds a global variable to a section: `.rodata` for what user space sets before loading and the verifier then
+    /// takes as constant, `.data` or `.bss` (all zeroes) for what may change; a suffix such as `.data.counters` makes a
+    /// section, and so a map, of its own. Needs Linux 5.2.
     #[track_caller]
     pub fn variable(&mut self, section: &str, name: &str, variable: Variable) -> VariableRef {
         let section = section.to_owned();
@@ -109,7 +109,8 @@ impl ObjectBuilder {
         VariableRef { owner: self.owner, index: self.variables.len() - 1 }
     }
 
-    /// Adds a type that no map or variable has, so that tools find it: an event that is sent through a ring, for instance.
+    /// Adds a type that no map or variable has, so that tools find it: an event that is sent through a ring, for
+    /// instance.
     pub fn describe<T: Describe>(&mut self) {
         self.types.push(T::describe());
     }
@@ -122,8 +123,8 @@ impl ObjectBuilder {
         self.add(program, name, signature, Linkage::Global, code);
     }
 
-    /// Adds a function that programs and other functions call with [`Assembler::call_function`]. It is verified anew for
-    /// each caller, with what is known of the arguments there. Needs Linux 4.16.
+    /// Adds a function that programs and other functions call with [`Assembler::call_function`]. It is verified anew
+    /// for each caller, with what is known of the arguments there. Needs Linux 4.16.
     #[track_caller]
     pub fn function(&mut self, name: &str, signature: Signature, code: Assembler) -> FunctionRef {
         self.add(None, name, signature, Linkage::Static, code)

@@ -1,7 +1,7 @@
 //! Every form of every instruction: the verb, its text, and its bytes in both orders.
 //!
-//! Text and bytes are LLVM's: the text was given to LLVM 22's assembler, for `bpfel` and `bpfeb`, and the bytes are what it
-//! answered. Jumps go five slots forwards.
+//! Text and bytes are LLVM's: the text was given to LLVM 22's assembler, for `bpfel` and `bpfeb`, and the bytes are
+//! what it answered. Jumps go five slots forwards.
 
 use cutaway_programs::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Programs that check instructions against Rust's own arithmetic, to be run by the kernel.
 //!
-//! The operands go through the context, zero though they are there, so that the verifier cannot work the answers out and
-//! leave nothing for the CPU to do.
+//! The operands go through the context, zero though they are there, so that the verifier cannot work the answers out
+//! and leave nothing for the CPU to do.
 
 use cutaway_programs::prelude::*;
 

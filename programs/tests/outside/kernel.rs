@@ -1,5 +1,5 @@
-//! The running kernel: it must accept the types, the function and line information as they are, quote the Rust lines, and
-//! run every instruction to the result that it is documented to have.
+//! The running kernel: it must accept the types, the function and line information as they are, quote the Rust lines,
+//! and run every instruction to the result that it is documented to have.
 #![expect(unsafe_code, reason = "bpf(2) is called directly")]
 
 use std::{
@@ -62,10 +62,11 @@ fn attr() -> bpf_attr {
     unsafe { mem::zeroed() }
 }
 
-/// bpf(2). These tests have a call of their own, since they ask the kernel about programs that no loader of this project has
-/// touched.
+/// bpf(2). These tests have a call of their own, since they ask the kernel about programs that no loader of this
+/// project has touched.
 fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i32> {
-    // SAFETY: `attr` is the kernel's to read and write for its own size, and whatever it points to is kept by the caller.
+    // SAFETY: `attr` is the kernel's to read and write for its own size, and whatever it points to is kept by the
+    // caller.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, command as u32, &raw mut *attr, size_of::<bpf_attr>()) };
     if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer as i32) }
 }

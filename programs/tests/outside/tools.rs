@@ -141,8 +141,8 @@ fn without_target(text: &str) -> &str {
     }
 }
 
-/// The newest instructions that this version of LLVM was tried with; an older one misreads newer instructions instead of
-/// calling them unknown.
+/// The newest instructions that this version of LLVM was tried with; an older one misreads newer instructions instead
+/// of calling them unknown.
 fn isa(tool: &str) -> Isa {
     let version = version(tool).unwrap_or_default();
     let number = version.split("LLVM version ").nth(1).and_then(|rest| rest.split('.').next());
@@ -158,8 +158,9 @@ fn is_access(text: &str) -> bool {
     text.contains(" = *(") || text.starts_with("*(")
 }
 
-/// LLVM has two dialects: with `alu32` the narrow atomics name the lower half of a register, as we do; and so do the narrow
-/// loads and stores, where we name the whole register, as LLVM does without `alu32` and the kernel's verifier always does.
+/// LLVM has two dialects: with `alu32` the narrow atomics name the lower half of a register, as we do; and so do the
+/// narrow loads and stores, where we name the whole register, as LLVM does without `alu32` and the kernel's verifier
+/// always does.
 fn prints_the_same_text(tool: &str) -> Result<(), Failed> {
     let isa = isa(tool);
     let big = every_form(isa).byte_order(ByteOrder::Big);
@@ -295,8 +296,8 @@ impl Drop for Pins {
     }
 }
 
-/// libbpf makes the maps, links and loads the programs, and the kernel verifies them with function and line information.
-/// The programs' names and the verifier's log.
+/// libbpf makes the maps, links and loads the programs, and the kernel verifies them with function and line
+/// information. The programs' names and the verifier's log.
 fn load_all(elf: &[u8]) -> Result<(Vec<String>, String), Failed> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! Text of an instruction, exactly as `llvm-objdump` prints it.
 //!
-//! LLVM's syntax reads like C: `r1 += r2`, `w1 = 5`, `r1 = *(u32 *)(r2 + 8)`, `if r1 == 0 goto +5`. An instruction that LLVM
-//! does not know is `<unknown>`.
+//! LLVM's syntax reads like C: `r1 += r2`, `w1 = 5`, `r1 = *(u32 *)(r2 + 8)`, `if r1 == 0 goto +5`. An instruction that
+//! LLVM does not know is `<unknown>`.
 
 use std::fmt::{self, Display, Formatter};
 

@@ -81,7 +81,8 @@ impl Instruction {
         self.code == opcode::JMP_CALL
     }
 
-    /// Returns how many slots the instruction that begins here takes: 2 for the load of a 64-bit immediate, otherwise 1.
+    /// Returns how many slots the instruction that begins here takes: 2 for the load of a 64-bit immediate, otherwise
+    /// 1.
     #[must_use]
     pub const fn slots(self) -> usize {
         if self.is_load_imm64() { 2 } else { 1 }

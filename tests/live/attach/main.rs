@@ -1,7 +1,7 @@
 //! Attaching, kind by kind, on the running kernel: each attaches, runs, detaches on drop, and leaves nothing behind.
 //!
-//! Each test runs in a process of its own, which is this binary once more. What the kernel does not support is the reason
-//! to ignore a test (`unsupported.rs`).
+//! Each test runs in a process of its own, which is this binary once more. What the kernel does not support is the
+//! reason to ignore a test (`unsupported.rs`).
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cgroups;

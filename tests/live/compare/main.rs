@@ -1,7 +1,7 @@
 //! `cutaway compare` from end to end: every experiment on the running kernel, and every experiment broken on purpose.
 //!
-//! Tests that measure time run alone, so that the load of one is not noise in another. The noise of the machine remains: a
-//! verdict that depends on time may be "too noisy", but never the wrong one.
+//! Tests that measure time run alone, so that the load of one is not noise in another. The noise of the machine
+//! remains: a verdict that depends on time may be "too noisy", but never the wrong one.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod endings;

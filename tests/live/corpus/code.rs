@@ -65,8 +65,9 @@ fn exception_ends_in_its_callback() {
     assert_eq!(counter(&loaded), 1 + 2 + 4);
 }
 
-/// What keeps a uprobe's program off a stack that it would share with itself is a tail call in front of it, and exceptions do not
-/// go with tail calls everywhere. No kernel up to 6.18 lets such a program throw; one that does must let it keep its stack.
+/// What keeps a uprobe's program off a stack that it would share with itself is a tail call in front of it, and
+/// exceptions do not go with tail calls everywhere. No kernel up to 6.18 lets such a program throw; one that does must
+/// let it keep its stack.
 #[expect(unsafe_code, reason = "calls the function that is probed")]
 fn exception_on_a_uprobe_keeps_its_stack_or_is_refused() {
     unsafe extern "C" {

@@ -1,5 +1,5 @@
-//! Objects of every kind that compilers make, on the running kernel: each loads, attaches and sends records, or is refused with
-//! the expected message. A test is ignored with the name of what the kernel does not support.
+//! Objects of every kind that compilers make, on the running kernel: each loads, attaches and sends records, or is
+//! refused with the expected message. A test is ignored with the name of what the kernel does not support.
 //!
 //! The objects are those of `tests/corpus/kinds`, beside their sources.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]

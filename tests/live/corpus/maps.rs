@@ -115,7 +115,8 @@ fn arena_has_the_same_addresses_on_both_sides() {
     let page = usize::from_ne_bytes(pointer.try_into().unwrap());
     let arena = loaded.map("arena").unwrap().arena().unwrap();
     assert!(arena.contains(&page) && arena.contains(&(page + 4095)), "{page:#x} in {arena:x?}");
-    // SAFETY: the page is within the arena, which stays mapped as long as `loaded` lives, and the program has allocated it.
+    // SAFETY: the page is within the arena, which stays mapped as long as `loaded` lives, and the program has allocated
+    // it.
     assert_eq!(unsafe { std::ptr::with_exposed_provenance::<u64>(page).wrapping_add(3).read_volatile() }, 42);
     assert!(loaded.map(".bss").unwrap().arena().is_none());
 }

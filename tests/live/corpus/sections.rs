@@ -34,8 +34,9 @@ enum Then {
 
 use Then::{Attaches, Hand, IsRead, IsRun, Lacking, Refused, Runs, SetAside};
 
-/// Of the kernel's functions, only those may have programs that sleep into which errors can be injected, system calls among them.
-/// Few distributions build that (CONFIG_FUNCTION_ERROR_INJECTION), and newer kernels take system calls without it.
+/// Of the kernel's functions, only those may have programs that sleep into which errors can be injected, system calls
+/// among them. Few distributions build that (CONFIG_FUNCTION_ERROR_INJECTION), and newer kernels take system calls
+/// without it.
 const SLEEPING_FUNCTION: Then = Lacking(&Runs, "is not sleepable", "within_error_injection_list");
 
 /// Infrared receivers have programs by CONFIG_BPF_LIRC_MODE2.

@@ -94,8 +94,8 @@ fn every_corpus_object_is_inspected() {
     assert_eq!(refused, 5);
 }
 
-/// What is told of a program does not depend on the byte order for which it was compiled. Those of this machine's are linked
-/// as well.
+/// What is told of a program does not depend on the byte order for which it was compiled. Those of this machine's are
+/// linked as well.
 fn foreign_byte_order_is_inspected_alike() {
     for name in ["code", "legacy", "core_reads", "struct_ops"] {
         let told = ["", "_eb"].map(|form| report([corpus(&format!("kinds/{name}{form}.o"))]));

@@ -1,5 +1,5 @@
-//! Externs: constants of the kernel's configuration, and its variables, addresses and functions. The objects are clang's, in
-//! `tests/corpus/externs`.
+//! Externs: constants of the kernel's configuration, and its variables, addresses and functions. The objects are
+//! clang's, in `tests/corpus/externs`.
 
 use std::process::Command;
 

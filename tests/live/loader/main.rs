@@ -1,7 +1,7 @@
 //! The crate `cutaway` on the running kernel.
 //!
-//! Each test runs in a process of its own, which is this binary once more: fds, limits, the logger and cached kernel features
-//! belong to a process.
+//! Each test runs in a process of its own, which is this binary once more: fds, limits, the logger and cached kernel
+//! features belong to a process.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,

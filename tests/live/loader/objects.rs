@@ -102,8 +102,8 @@ fn no_flipped_bit_makes_parsing_panic(transport: Transport) {
 /// How long an object's mutants are loaded; a machine that emulates does not get through all of them.
 const LOADING: Duration = Duration::from_secs(2);
 
-/// What still parses is given to the kernel, which may think of it what it likes; but with the maps as they were, since a
-/// flipped size could ask for all the memory there is.
+/// What still parses is given to the kernel, which may think of it what it likes; but with the maps as they were, since
+/// a flipped size could ask for all the memory there is.
 fn no_flipped_bit_makes_loading_panic(transport: Transport) {
     let bytes = transport.object().unwrap();
     let sizes = |object: &Object| -> Vec<_> {

@@ -243,8 +243,8 @@ fn record_without_wakeup_is_found_by_the_timer() {
     });
 }
 
-/// The other thread sends its record as soon as it is asked to, which is when this one begins to wait. Without a timer that
-/// would make up for it, a wake-up that is lost would cost the whole time-out.
+/// The other thread sends its record as soon as it is asked to, which is when this one begins to wait. Without a timer
+/// that would make up for it, a wake-up that is lost would cost the whole time-out.
 fn record_sent_while_a_wait_begins_wakes_it() {
     const ROUNDS: usize = 3000;
     let loaded = load();
@@ -435,7 +435,8 @@ fn move_consumer(loaded: &Loaded, position: u64) {
     // SAFETY: a new mapping, at an address of the kernel's choice.
     let page = unsafe { libc::mmap(std::ptr::null_mut(), 4096, access, shared, fd, 0) };
     assert_ne!(page, libc::MAP_FAILED);
-    // SAFETY: the mapping begins with the consumer position, is aligned to a page, and lives until the end of the function.
+    // SAFETY: the mapping begins with the consumer position, is aligned to a page, and lives until the end of the
+    // function.
     let consumer = unsafe { AtomicU64::from_ptr(page.cast()) };
     consumer.store(position, Ordering::Release);
     // SAFETY: the mapping of above, to which no reference is used any more.

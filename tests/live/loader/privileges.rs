@@ -1,6 +1,7 @@
 //! What the loader can do with a few capabilities, and what it says when one is missing.
 //!
-//! Each test runs in a process of its own, and gives up its privileges there: it becomes nobody, and keeps these capabilities.
+//! Each test runs in a process of its own, and gives up its privileges there: it becomes nobody, and keeps these
+//! capabilities.
 
 use std::fs;
 

@@ -10,8 +10,8 @@ pub(crate) mod names {
     pub(crate) const OFFSET: &str = "offset";
 }
 
-/// The object, with the program in this section. Each run adds the constant `step` (1) and the variable `offset` (0) to the
-/// first value of the array `runs`.
+/// The object, with the program in this section. Each run adds the constant `step` (1) and the variable `offset` (0) to
+/// the first value of the array `runs`.
 pub(crate) fn object(section: &str) -> Object {
     let mut object = ObjectBuilder::new("GPL");
     let runs = object.map(names::RUNS, MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(4));

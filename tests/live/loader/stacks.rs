@@ -18,8 +18,8 @@ pub(crate) fn tests() -> Vec<Test> {
 /// How much stack the program uses: kernels give programs with 64 bytes and more a stack for each CPU.
 const STACK: i16 = 256;
 
-/// Fills its stack with the number of its thread, stays a while, and counts in `runs[0]` that it ran and in `runs[1]` that it
-/// found another number there.
+/// Fills its stack with the number of its thread, stays a while, and counts in `runs[0]` that it ran and in `runs[1]`
+/// that it found another number there.
 fn object() -> Object {
     let mut object = ObjectBuilder::new("GPL");
     let runs = object.map("runs", MapDef::new(MapType::ARRAY).key::<u32>().value::<u64>().max_entries(2));

@@ -1,5 +1,5 @@
-//! How many CPUs are possible is the kernel's word, whatever is mounted over sysfs: it fills as many values of a per-CPU map,
-//! and a list that names fewer would have it write over memory of this process.
+//! How many CPUs are possible is the kernel's word, whatever is mounted over sysfs: it fills as many values of a
+//! per-CPU map, and a list that names fewer would have it write over memory of this process.
 #![expect(unsafe_code, reason = "unshare(2), mount(2) and prctl(2)")]
 
 use std::{ffi::CString, fs, io, path::Path};

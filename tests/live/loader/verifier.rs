@@ -79,7 +79,8 @@ fn stack_event_above_512_bytes_is_refused() {
 
 fn output_beyond_the_stack_is_refused() {
     let (sentence, log) = refusal(object(520, 512));
-    // Before Linux 5.12 `invalid stack type R4 off=-520 access_size=520`, later `invalid … access to stack R4 off=-520 size=520`.
+    // Before Linux 5.12 `invalid stack type R4 off=-520 access_size=520`, later
+    // `invalid … access to stack R4 off=-520 size=520`.
     assert!(sentence.starts_with("invalid ") && sentence.contains("stack"), "{sentence}");
     assert!(sentence.contains("R4 off=-520") && sentence.contains("size=520"), "{sentence}");
     assert!(log.contains("; asm.call(Helper::bpf_perf_event_output); // copy it from there"), "{log}");

@@ -1,8 +1,8 @@
 //! `cutaway peek` from end to end: the binary, and rings that belong to somebody else.
 //!
-//! The owner of a ring is this binary once more (`owner.rs`), or a program in Python (`owner/foreign.py`), which makes its maps
-//! and programs by bare system calls and reads its ring by its own few lines: none of this workspace's libraries is between it
-//! and the kernel. It numbers what it sends, and so knows whether anything was taken from it.
+//! The owner of a ring is this binary once more (`owner.rs`), or a program in Python (`owner/foreign.py`), which makes
+//! its maps and programs by bare system calls and reads its ring by its own few lines: none of this workspace's
+//! libraries is between it and the kernel. It numbers what it sends, and so knows whether anything was taken from it.
 //!
 //! Needs root.
 #![expect(

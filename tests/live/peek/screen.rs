@@ -52,8 +52,8 @@ fn owner() -> Owner {
     owner
 }
 
-/// What is looked at by these words fits a terminal of this size, under this title; where it is not narrow, all of `parts` are
-/// there.
+/// What is looked at by these words fits a terminal of this size, under this title; where it is not narrow, all of
+/// `parts` are there.
 fn fits((columns, rows): (u16, u16), words: &str, title: &str, parts: &[&str]) {
     let mut terminal = Terminal::start(words, columns, rows);
     let text = terminal.shows("q quit");

@@ -1,4 +1,5 @@
-//! Programs whose sections name no target get it from options. Tests of interfaces have a network namespace of their own.
+//! Programs whose sections name no target get it from options. Tests of interfaces have a network namespace of their
+//! own.
 
 use std::{fs, path::PathBuf, thread};
 

@@ -48,8 +48,8 @@ fn legacy_maps_send(name: &str) {
 
 fn maps_work_for_programs(name: &str) {
     let ran = run_own(&format!("kinds/{name}"), &["--program", "uses", "--program", "tail"], 1);
-    // Each bit is a map that works: 0x7ff and 49, as a structure that the object does not describe. Before that comes what
-    // the other program sends while the first one has not run yet.
+    // Each bit is a map that works: 0x7ff and 49, as a structure that the object does not describe. Before that comes
+    // what the other program sends while the first one has not run yet.
     let works = "ff070000000000003100000000000000";
     let lines = ran.lines();
     assert!(lines.iter().any(|line| line["hex"] == works), "{lines:?}");

@@ -100,7 +100,8 @@ impl Pages {
         true
     }
 
-    /// Puts `data_tail` into a record that waits, where the bytes read as the header of one without any; `false` if there is none.
+    /// Puts `data_tail` into a record that waits, where the bytes read as the header of one without any; `false` if
+    /// there is none.
     fn misplace_tail_within(&self) -> bool {
         let (head, tail) = (self.word(1024).load(Ordering::Acquire), self.tail().load(Ordering::Relaxed));
         let place = (tail + 8..head).step_by(8).find(|&place| self.length_at(place) == 0);
@@ -111,8 +112,8 @@ impl Pages {
     fn length_at(&self, place: u64) -> u16 {
         let page = rustix::param::page_size();
         let length = self.0.wrapping_byte_add(page + place as usize % page + 6).cast::<u16>();
-        // SAFETY: records begin at multiples of eight bytes, so this lies within the second page, and the kernel writes nothing
-        // there between tail and head.
+        // SAFETY: records begin at multiples of eight bytes, so this lies within the second page, and the kernel writes
+        // nothing there between tail and head.
         unsafe { length.read() }
     }
 

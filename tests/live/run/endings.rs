@@ -1,4 +1,5 @@
-//! How a run ends: with its command, after so many records or seconds, by a signal, without a reader; and nothing is left.
+//! How a run ends: with its command, after so many records or seconds, by a signal, without a reader; and nothing is
+//! left.
 
 use std::{process::Stdio, time::Duration};
 

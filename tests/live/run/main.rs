@@ -1,7 +1,8 @@
-//! `cutaway run` from end to end: objects of the corpus, a process that makes their programs send, and what comes of it.
+//! `cutaway run` from end to end: objects of the corpus, a process that makes their programs send, and what comes of
+//! it.
 //!
-//! Needs root, but for wrong usage and garbage. Each test has a process of its own (`sender.rs`), whose number its object is
-//! given, so they all run in parallel.
+//! Needs root, but for wrong usage and garbage. Each test has a process of its own (`sender.rs`), whose number its
+//! object is given, so they all run in parallel.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod attach_args;

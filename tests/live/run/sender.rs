@@ -1,4 +1,5 @@
-//! A process that asks for its process group a number of times, for which programs of the corpus wait, and for an address.
+//! A process that asks for its process group a number of times, for which programs of the corpus wait, and for an
+//! address.
 //!
 //! It is the test's own binary once more: it waits for a line on its stdin, does what it was told, and ends.
 

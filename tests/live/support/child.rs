@@ -1,5 +1,5 @@
-//! The traced process: the test's own binary once more, which asks `getaddrinfo` what it is told to ask and writes down what
-//! it was answered, so that every event can be compared with what really happened.
+//! The traced process: the test's own binary once more, which asks `getaddrinfo` what it is told to ask and writes down
+//! what it was answered, so that every event can be compared with what really happened.
 //!
 //! ```text
 //!     test                                     child

@@ -91,8 +91,8 @@ fn rooms(transport: Transport) -> [usize; 3] {
     }
 }
 
-/// The event that has to arrive for an answer. Times and CPU, which only the kernel knows, are taken from `event`, after a
-/// look at them.
+/// The event that has to arrive for an answer. Times and CPU, which only the kernel knows, are taken from `event`,
+/// after a look at them.
 pub(crate) fn expected(answer: &Answer, event: &Event, pid: u32, uid: u32, transport: Transport) -> Event {
     let began = event.time_ns.checked_sub(event.latency_ns);
     assert!(
@@ -166,8 +166,8 @@ fn error_text(ret: i32) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Compares events with what the process `pid` was answered: the same number, each the right one, in order for each thread
-/// on each CPU.
+/// Compares events with what the process `pid` was answered: the same number, each the right one, in order for each
+/// thread on each CPU.
 pub(crate) fn check(events: &[Event], answers: &[Answer], pid: u32, uid: u32, transport: Transport) {
     assert_eq!(events.len(), answers.len(), "events and calls");
     let mut places = BTreeMap::<_, u64>::new();

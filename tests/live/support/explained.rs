@@ -1,5 +1,5 @@
-//! `--explain=json` held against what was really called: each call that makes, opens, maps or watches something was told, in its
-//! place, with the arguments that it had.
+//! `--explain=json` held against what was really called: each call that makes, opens, maps or watches something was
+//! told, in its place, with the arguments that it had.
 
 use serde_json::Value;
 

@@ -1,11 +1,12 @@
 //! The harness of all live suites, on top of libtest-mimic.
 //!
-//! A suite is a table with a row for each test: `test!(pinned_map_is_reused).needs(root)`. The name of the function is the
-//! name of the test, so grep finds a failing test. The row says what the test needs. A test that cannot run is reported as
-//! ignored when its turn comes, with the reason. A reason `needs X.Y: …` names a kernel version, and the VM matrix checks it.
+//! A suite is a table with a row for each test: `test!(pinned_map_is_reused).needs(root)`. The name of the function is
+//! the name of the test, so grep finds a failing test. The row says what the test needs. A test that cannot run is
+//! reported as ignored when its turn comes, with the reason. A reason `needs X.Y: …` names a kernel version, and the VM
+//! matrix checks it.
 //!
-//! Tests run in parallel, except those whose row says [`Test::alone`] and why. A test fails by panicking, so it cleans up by
-//! guards: values whose `Drop` detaches, unpins, unmounts or kills.
+//! Tests run in parallel, except those whose row says [`Test::alone`] and why. A test fails by panicking, so it cleans
+//! up by guards: values whose `Drop` detaches, unpins, unmounts or kills.
 
 use std::{
     collections::HashSet,
@@ -21,8 +22,8 @@ pub(crate) const ISOLATED: &str = "isolated";
 
 /// Makes a test that is named like its function.
 ///
-/// With a second argument, which lists pairs `(label, value)`: makes a test for each pair, named `function::label`, that calls
-/// the function with the value. A third argument returns why the test of a value cannot run here.
+/// With a second argument, which lists pairs `(label, value)`: makes a test for each pair, named `function::label`,
+/// that calls the function with the value. A third argument returns why the test of a value cannot run here.
 macro_rules! test {
     ($function:ident) => {
         $crate::harness::Test::new(stringify!($function), $function)
@@ -54,7 +55,8 @@ impl Test {
         Self { name: name.into(), obstacles: Vec::new(), alone: false, run }
     }
 
-    /// Ignores the test where `missing` returns a reason: a privilege, a tool or a setting is missing. The first reason counts.
+    /// Ignores the test where `missing` returns a reason: a privilege, a tool or a setting is missing. The first reason
+    /// counts.
     pub(crate) fn needs(mut self, missing: impl Fn() -> Option<String> + Send + 'static) -> Self {
         self.obstacles.push(Box::new(missing));
         self
@@ -166,8 +168,9 @@ impl Suite {
         self.run_with(Test::run, check)
     }
 
-    /// Runs each test in a process of its own, which is this binary once more: fds, limits, the logger and cached kernel
-    /// features belong to a process. The process calls `prepare` first, and must end with as many open fds as it had then.
+    /// Runs each test in a process of its own, which is this binary once more: fds, limits, the logger and cached
+    /// kernel features belong to a process. The process calls `prepare` first, and must end with as many open fds as it
+    /// had then.
     pub(crate) fn run_isolated(self, prepare: fn()) -> ! {
         let mut arguments = std::env::args_os().skip(1);
         if arguments.next().is_none_or(|argument| argument != ISOLATED) {
@@ -207,8 +210,8 @@ fn in_turn<T>(alone: bool, run: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Returns why a test of `feature` is ignored, on a kernel older than `major.minor`. A distribution may have backported the
-/// feature; such a kernel is tested less than it could be.
+/// Returns why a test of `feature` is ignored, on a kernel older than `major.minor`. A distribution may have backported
+/// the feature; such a kernel is tested less than it could be.
 pub(crate) fn older_than(major: u32, minor: u32, feature: &str) -> Option<String> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());

@@ -8,8 +8,8 @@ const SECTION: &str = "raw_tp/sys_enter";
 /// Members of each structure.
 const MEMBERS: usize = 10;
 
-/// An object of `programs` programs, each of which asks by `records` relocations whether there are members of flavours of
-/// `struct task_struct`, each of another one. The kernel's has none of them.
+/// An object of `programs` programs, each of which asks by `records` relocations whether there are members of flavours
+/// of `struct task_struct`, each of another one. The kernel's has none of them.
 pub(crate) fn object(programs: usize, records: usize) -> Vec<u8> {
     let mut object = ObjectBuilder::new("GPL");
     for number in 0..programs {

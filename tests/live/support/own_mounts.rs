@@ -1,5 +1,5 @@
-//! A private mount namespace for the tests. Only this process and its children see what is mounted there, and it ends with
-//! them: the tests need nothing mounted beforehand, and leave nothing mounted.
+//! A private mount namespace for the tests. Only this process and its children see what is mounted there, and it ends
+//! with them: the tests need nothing mounted beforehand, and leave nothing mounted.
 #![expect(unsafe_code, reason = "unshare(2) and mount(2)")]
 
 use std::{
@@ -12,8 +12,8 @@ use std::{
 };
 
 /// Enters a private namespace and mounts these file systems, as pairs of type and directory, where they are not mounted
-/// already. `main` calls it first, because unshare(2) moves only the calling thread. Without the privilege nothing changes,
-/// and the tests say what they need.
+/// already. `main` calls it first, because unshare(2) moves only the calling thread. Without the privilege nothing
+/// changes, and the tests say what they need.
 pub(crate) fn enter(file_systems: &[(&str, &str)]) {
     if of_this_thread().is_err() {
         return;

@@ -1,5 +1,6 @@
-//! A kernel that is older than it is: bpf(2) and perf_event_open(2) of a process are first shown to us, and some of them
-//! never reach the kernel but fail as they would have failed on another one. And whatever other calls somebody wants to see.
+//! A kernel that is older than it is: bpf(2) and perf_event_open(2) of a process are first shown to us, and some of
+//! them never reach the kernel but fail as they would have failed on another one. And whatever other calls somebody
+//! wants to see.
 //!
 //! This is seccomp's user notification (`seccomp_unotify(2)`, Linux 5.5). A filter belongs to a thread and to what that
 //! thread starts: so a thread is made that installs it, starts the process, and ends.

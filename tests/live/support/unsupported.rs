@@ -1,5 +1,5 @@
-//! What a kernel may not support, each as a function that returns the reason. The answers come from the kernel's files, its
-//! symbols and its version, not from the code under test.
+//! What a kernel may not support, each as a function that returns the reason. The answers come from the kernel's files,
+//! its symbols and its version, not from the code under test.
 #![expect(unsafe_code, reason = "asks the kernel itself")]
 
 use std::{fs, path::Path};
@@ -19,8 +19,8 @@ pub(crate) fn kprobes() -> Option<String> {
 
 /// Calls patched into functions: fentry and its relatives need the function tracer.
 pub(crate) fn trampolines() -> Option<String> {
-    // The file lists what the tracer can patch. It is missing without dynamic patching, and cannot be opened where that is
-    // forbidden.
+    // The file lists what the tracer can patch. It is missing without dynamic patching, and cannot be opened where that
+    // is forbidden.
     let list = own_mounts::Mounted::new("tracefs")
         .map(|mounted| fs::File::open(mounted.path().join("available_filter_functions")));
     list.flatten()

@@ -1,8 +1,8 @@
-//! A program that calls `getaddrinfo` once for each byte on its stdin, and answers each with a byte when the call is done. It
-//! is written here byte by byte, so that it runs with any C library and needs no compiler.
+//! A program that calls `getaddrinfo` once for each byte on its stdin, and answers each with a byte when the call is
+//! done. It is written here byte by byte, so that it runs with any C library and needs no compiler.
 //!
-//! What a C program has in front of `main` is missing: both glibc's and musl's dynamic loader leave the library in a state
-//! in which a numeric host can be looked up.
+//! What a C program has in front of `main` is missing: both glibc's and musl's dynamic loader leave the library in a
+//! state in which a numeric host can be looked up.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 

@@ -78,8 +78,8 @@ pub(crate) fn told(stderr: &str, which: &str) -> Option<String> {
 }
 
 /// Tries a few times what a machine can fail to do in time whose CPUs are taken away from it; each time the tracer must
-/// have warned that it was too late (`Err`). Missed calls without a warning fail the test at once. After a flood of mappings
-/// a tracer runs at ordinary priority for 5 seconds, in which each attempt can be too late.
+/// have warned that it was too late (`Err`). Missed calls without a warning fail the test at once. After a flood of
+/// mappings a tracer runs at ordinary priority for 5 seconds, in which each attempt can be too late.
 pub(crate) fn in_time_or_told<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
     let mut told = Vec::new();
     while told.len() < 6 {

@@ -164,7 +164,8 @@ fn calls_that_may_be_missed_are_reported() -> Option<String> {
 fn lost_records_of_mappings_are_reported() -> Option<String> {
     /// Bytes of records for which a tracer has room (`cli/src/trace/libraries/notice.rs`): 32 pages.
     const ROOM: usize = 32 * 4096;
-    /// A record holds the path, so that a few hundred of them fill the room, and other tests' tracers have little to read.
+    /// A record holds the path, so that a few hundred of them fill the room, and other tests' tracers have little to
+    /// read.
     const LONG: usize = 2_000;
     let folder = tempfile::tempdir().unwrap();
     let mut path = folder.path().to_owned();

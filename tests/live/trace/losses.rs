@@ -57,8 +57,8 @@ fn stopped_reader_keeps_what_fits_a_page(transport: Transport) {
     assert!(ended.stderr.lines().any(|line| line == reason), "{}", ended.stderr);
 }
 
-/// Eight threads on all CPUs while the reader is stopped, and a few calls after it has gone on: a perf buffer announces its
-/// losses in front of those.
+/// Eight threads on all CPUs while the reader is stopped, and a few calls after it has gone on: a perf buffer announces
+/// its losses in front of those.
 fn losses_are_counted_once(transport: Transport) {
     let (many, few) = (Job::new(questions()).wait().threads(8), Job::new(questions().take(3)).wait());
     let script = "\"$1\" \"$2\" \"$3\"; \"$4\" \"$5\" \"$6\"";

@@ -1,7 +1,8 @@
-//! `cutaway trace` from end to end: the binary, the running kernel, the real C library, and a child that knows what it asked.
+//! `cutaway trace` from end to end: the binary, the running kernel, the real C library, and a child that knows what it
+//! asked.
 //!
-//! Needs root. Each test starts its own `cutaway` and its own child, and looks at those alone, so they all run in parallel;
-//! any number of tracers may attach to one function.
+//! Needs root. Each test starts its own `cutaway` and its own child, and looks at those alone, so they all run in
+//! parallel; any number of tracers may attach to one function.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -1,5 +1,5 @@
-//! Kernels that lack something, played by refusing what they would refuse: the way around it is taken, or the one line says
-//! what is missing.
+//! Kernels that lack something, played by refusing what they would refuse: the way around it is taken, or the one line
+//! says what is missing.
 
 use crate::{
     binary::{Ended, trace},

@@ -104,8 +104,8 @@ fn process_outlives_its_tracer() {
     assert_eq!(job.answers().len(), 10);
 }
 
-/// Two processes with a tracer each, on one function of one library. Before Linux 6.12 a return probe for one process also runs
-/// in another that somebody else probes; that must neither be shown nor counted.
+/// Two processes with a tracer each, on one function of one library. Before Linux 6.12 a return probe for one process
+/// also runs in another that somebody else probes; that must neither be shown nor counted.
 fn tracers_of_different_processes_are_independent() {
     let both = ["first", "second"].map(traced_process);
     let both = both.map(|(job, mut process, tracer)| {

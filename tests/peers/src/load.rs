@@ -36,7 +36,8 @@ impl Peer {
         }
     }
 
-    /// Opens and loads the object in this file; gives the milliseconds that it takes. What was loaded is closed afterwards.
+    /// Opens and loads the object in this file; gives the milliseconds that it takes. What was loaded is closed
+    /// afterwards.
     fn load(self, path: &Path) -> f64 {
         match self {
             Self::Cutaway => {

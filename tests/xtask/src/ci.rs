@@ -41,7 +41,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "STATUS")]
     traced: Option<u8>,
 
-    /// The exit status of `cargo test --workspace`, run before on the bare machine: here only the tests run that want a tool
+    /// The exit status of `cargo test --workspace`, run before on the bare machine: here only the tests run that want a
+    /// tool
     #[arg(long, value_name = "STATUS")]
     tested: Option<u8>,
 }
@@ -96,8 +97,9 @@ pub(crate) fn test() -> Result {
     cargo(&["test", "--workspace"], &[])
 }
 
-/// The tests that are ignored where a tool is not installed: disassemblers and `bpftool` on the objects, musl's library in a
-/// process that is traced. Of the whole workspace: its dependencies' features are then those that the suite was built with.
+/// The tests that are ignored where a tool is not installed: disassemblers and `bpftool` on the objects, musl's library
+/// in a process that is traced. Of the whole workspace: its dependencies' features are then those that the suite was
+/// built with.
 fn test_with_tools() -> Result {
     cargo(&["test", "--workspace", "--test", "outside"], &[])?;
     cargo(&["test", "--workspace", "--test", "trace", "--", "every_c_library_in_use"], &[])

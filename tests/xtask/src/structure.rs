@@ -28,9 +28,9 @@ const ROOTS: &[&str] = &[
 
 /// The loader's stages in order. A file or folder imports only what stands in its own row or in a row above.
 ///
-/// Data walks down the rows: bytes become sections (`elf`), an object that is a plain value (`object`), what a kernel says of
-/// it (`resolve`), instructions (`link`). From `map` and `program` on there are objects in the kernel, each of which can do
-/// without the rows below; `load` makes them in order, `attach` takes what is loaded.
+/// Data walks down the rows: bytes become sections (`elf`), an object that is a plain value (`object`), what a kernel
+/// says of it (`resolve`), instructions (`link`). From `map` and `program` on there are objects in the kernel, each of
+/// which can do without the rows below; `load` makes them in order, `attach` takes what is loaded.
 const STAGES: &[&[&str]] = &[
     &["privileges", "sorted", "gate"],
     &["error"],

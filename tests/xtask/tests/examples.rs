@@ -85,8 +85,8 @@ impl Example {
         }
     }
 
-    /// Runs it until it prints the line that `cause` returns. It runs the cause again and again: the example may not have
-    /// attached its programs yet.
+    /// Runs it until it prints the line that `cause` returns. It runs the cause again and again: the example may not
+    /// have attached its programs yet.
     fn prints(&mut self, mut cause: impl FnMut() -> String) {
         let mut child = Running(self.command.spawn().unwrap());
         let lines = BufReader::new(child.0.stdout.take().unwrap()).lines();

@@ -201,8 +201,8 @@ impl Watch {
         false
     }
 
-    /// Notes that records were lost, so that all processes are looked through; warns of it once. Processes that have ended
-    /// by then cannot be found.
+    /// Notes that records were lost, so that all processes are looked through; warns of it once. Processes that have
+    /// ended by then cannot be found.
     fn see_to_losses(&mut self, arrived: &Arrived) {
         self.dropped |= arrived.dropped;
         if arrived.dropped && self.began.is_some() && !std::mem::replace(&mut self.told_of_losses, true) {
@@ -294,8 +294,8 @@ impl Watch {
         }
     }
 
-    /// Attaches to what a file was found to be, or says why not. Returns the verdict on the file, `nothing` if it is not
-    /// attached; `None` if the file is to be examined again.
+    /// Attaches to what a file was found to be, or says why not. Returns the verdict on the file, `nothing` if it is
+    /// not attached; `None` if the file is to be examined again.
     fn act_on(
         &mut self,
         found: Found,

@@ -8,8 +8,9 @@
 //!      └ signed
 //! ```
 //!
-//! What is written is whatever the compiler put into an `asm` statement, so there is more to be met than can be read: floating
-//! point registers, segments. Such an argument is [`ArgLocation::Unreadable`], and its neighbours are none the worse for it.
+//! What is written is whatever the compiler put into an `asm` statement, so there is more to be met than can be read:
+//! floating point registers, segments. Such an argument is [`ArgLocation::Unreadable`], and its neighbours are none the
+//! worse for it.
 
 use super::registers;
 
@@ -44,8 +45,8 @@ pub(super) enum Machine {
     Other,
 }
 
-/// Reads all arguments. `from_here` gives the distance from the probe to a variable of the file, by its symbol: code that may
-/// lie anywhere names a variable by how far away it is.
+/// Reads all arguments. `from_here` gives the distance from the probe to a variable of the file, by its symbol: code
+/// that may lie anywhere names a variable by how far away it is.
 pub(super) fn read(machine: Machine, text: &str, from_here: &dyn Fn(&str) -> Option<i64>) -> Vec<Argument> {
     split(text).into_iter().map(|text| argument(machine, text, from_here)).collect()
 }

@@ -1,7 +1,7 @@
 //! The notes that a program carries about its probes.
 //!
-//! `DTRACE_PROBE(provider, name, …)` leaves one `nop` in the code and a note in the section `.note.stapsdt`, which is never
-//! loaded into memory:
+//! `DTRACE_PROBE(provider, name, …)` leaves one `nop` in the code and a note in the section `.note.stapsdt`, which is
+//! never loaded into memory:
 //!
 //! ```text
 //!     owner "stapsdt", type 3
@@ -11,10 +11,10 @@
 //!     provider \0 name \0 arguments \0
 //! ```
 //!
-//! A tool that moves the program's segments around after linking (prelink) does not know of the addresses in the notes. It
-//! does move the section `.stapsdt.base`, whose address at linking time the note remembers: the difference goes on top of
-//! both others. The semaphore is a 16-bit counter of those who listen; a program that finds it 0 spares itself the trouble of
-//! working out the arguments.
+//! A tool that moves the program's segments around after linking (prelink) does not know of the addresses in the notes.
+//! It does move the section `.stapsdt.base`, whose address at linking time the note remembers: the difference goes on
+//! top of both others. The semaphore is a 16-bit counter of those who listen; a program that finds it 0 spares itself
+//! the trouble of working out the arguments.
 
 use std::{
     cell::{OnceCell, RefCell},

@@ -1,7 +1,7 @@
 //! Where the registers of a probed thread lie in the structure that its programs are given, `struct pt_regs`.
 //!
-//! Compilers name a register by the part of it that they mean (`%al`, `%eax`, `%rax`; `w0`, `x0`); the structure holds the
-//! whole. (`arch/x86/include/asm/ptrace.h`, `arch/arm64/include/uapi/asm/ptrace.h`: the first fields never change.)
+//! Compilers name a register by the part of it that they mean (`%al`, `%eax`, `%rax`; `w0`, `x0`); the structure holds
+//! the whole. (`arch/x86/include/asm/ptrace.h`, `arch/arm64/include/uapi/asm/ptrace.h`: the first fields never change.)
 
 /// Of the x86: by the names for 64, 32, 16 and 8 bits, in the structure's order.
 const X86: [[&str; 4]; 21] = [

@@ -47,8 +47,9 @@ pub(super) fn encode(specs: &UsdtSpecs, arguments: &[Argument], cookie: u64) -> 
     Ok(bytes)
 }
 
-/// Encodes `struct __bpf_usdt_arg_spec`. Since libbpf 1.7 the 32-bit `arg_type` word holds `arg_type:8`, `idx_reg_off:12` and
-/// `scale_bitshift:4`. Older headers read the whole word as `arg_type`, do not recognize it, and `bpf_usdt_arg()` fails.
+/// Encodes `struct __bpf_usdt_arg_spec`. Since libbpf 1.7 the 32-bit `arg_type` word holds `arg_type:8`,
+/// `idx_reg_off:12` and `scale_bitshift:4`. Older headers read the whole word as `arg_type`, do not recognize it, and
+/// `bpf_usdt_arg()` fails.
 fn argument(argument: &Argument) -> [u8; ARGUMENT] {
     const CONSTANT: u32 = 0;
     const REGISTER: u32 = 1;

@@ -53,11 +53,11 @@ pub(super) const STOP: u64 = u64::MAX;
 /// ```
 ///
 /// The caller drains each source that is [`ready`](Self::ready). A source that is not drained keeps the next wait from
-/// sleeping. A record that is sent without a wake-up (`BPF_RB_NO_WAKEUP`, or perf options that ask for few wake-ups) is found
-/// within 100 ms on a machine that is not overloaded ([`set_idle_poll_interval`](Self::set_idle_poll_interval)).
+/// sleeping. A record that is sent without a wake-up (`BPF_RB_NO_WAKEUP`, or perf options that ask for few wake-ups) is
+/// found within 100 ms on a machine that is not overloaded ([`set_idle_poll_interval`](Self::set_idle_poll_interval)).
 ///
-/// `Send`, and not `Sync`: one thread waits; others end the wait by a [`Stopper`]. Costs an epoll instance and a pipe. Rings
-/// need Linux 5.8.
+/// `Send`, and not `Sync`: one thread waits; others end the wait by a [`Stopper`]. Costs an epoll instance and a pipe.
+/// Rings need Linux 5.8.
 ///
 /// Needs this crate's feature `ring` or `perf`.
 #[doc(alias("ring_buffer__new", "ring_buffer__add", "ring_buffer__poll", "perf_buffer__poll", "epoll"))]
@@ -110,8 +110,8 @@ impl Poller {
     ///
     /// # Errors
     ///
-    /// [`Error::Syscall`] if it cannot be watched: ENOSPC at the limit `fs.epoll.max_user_watches`, ENOMEM. The ring is closed
-    /// then.
+    /// [`Error::Syscall`] if it cannot be watched: ENOSPC at the limit `fs.epoll.max_user_watches`, ENOMEM. The ring is
+    /// closed then.
     #[doc(alias = "ring_buffer__add")]
     #[cfg(feature = "ring")]
     pub fn add_ring(&mut self, ring: mmap_ring::Ring) -> Result<Token, Error> {
@@ -238,17 +238,17 @@ impl Poller {
             .filter_map(|entry| std::mem::take(&mut entry.ready).then_some((entry.token, &mut entry.source)))
     }
 
-    /// Takes what is known of CPUs that came or went since the last call, and of other readers of the same map; empty for a
-    /// source of another kind. The source is ready when there are such changes. Each wait looks for them, at most once a second: see
-    /// [`AdaptiveReader::refresh`](perf_reader::AdaptiveReader::refresh).
+    /// Takes what is known of CPUs that came or went since the last call, and of other readers of the same map; empty
+    /// for a source of another kind. The source is ready when there are such changes. Each wait looks for them, at most
+    /// once a second: see [`AdaptiveReader::refresh`](perf_reader::AdaptiveReader::refresh).
     #[cfg(feature = "perf")]
     pub fn take_changes(&mut self, token: Token) -> perf_reader::HotplugChanges {
         let entry = self.index(token).and_then(|index| self.entries.get_mut(index));
         entry.map(|entry| std::mem::take(&mut entry.changes)).unwrap_or_default()
     }
 
-    /// Returns a handle that ends waits, from another thread ([`Stopper::stop`]) or a signal handler (write(2) to its file
-    /// fd).
+    /// Returns a handle that ends waits, from another thread ([`Stopper::stop`]) or a signal handler (write(2) to its
+    /// file fd).
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         self.stop.stopper()

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// How long a record that sent no wake-up waits at most: 90 milliseconds, so that it is read within 100 milliseconds on a
-/// machine that is not overloaded.
+/// How long a record that sent no wake-up waits at most: 90 milliseconds, so that it is read within 100 milliseconds on
+/// a machine that is not overloaded.
 const POLL_INTERVAL: Duration = Duration::from_millis(90);
 /// The shortest time between two looks: without any sleep between them a wait would never sleep.
 const LEAST: Duration = Duration::from_millis(1);
-/// The first and the longest sleep behind a record that is reserved and not committed. Its commit sends a wake-up unless the
-/// program says otherwise.
+/// The first and the longest sleep behind a record that is reserved and not committed. Its commit sends a wake-up
+/// unless the program says otherwise.
 const BUSY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
 
 #[derive(Debug)]
@@ -36,8 +36,8 @@ impl Timers {
         self.timed_out = !woken;
     }
 
-    /// Notes that the rings have been looked at. A ring that is found ready without a wake-up may be full before the next
-    /// look, so that comes sooner.
+    /// Notes that the rings have been looked at. A ring that is found ready without a wake-up may be full before the
+    /// next look, so that comes sooner.
     pub(super) fn looked(&mut self, ready: bool) {
         if !std::mem::take(&mut self.timed_out) {
             return;
@@ -46,7 +46,8 @@ impl Timers {
         self.next = next.min(self.interval.unwrap_or(POLL_INTERVAL));
     }
 
-    /// Returns how long rings may be slept for at most. `busy`: a record at the head of one is reserved and not committed.
+    /// Returns how long rings may be slept for at most. `busy`: a record at the head of one is reserved and not
+    /// committed.
     pub(super) fn limit(&mut self, busy: bool) -> Option<Duration> {
         let look = self.interval.map(|_| self.next);
         if !busy {

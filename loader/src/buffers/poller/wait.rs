@@ -32,8 +32,8 @@ impl Poller {
     /// Sleeps until a source is [`ready`](Self::ready), a [`Stopper`](crate::Stopper) is used, or `timeout` is over
     /// (rounded up to milliseconds; `None` waits without limit, zero only asks). Returns at once if a source is ready.
     ///
-    /// [`Wake::Stopped`] comes first; sources may be ready all the same. After [`Wake::Ready`] a perf buffer may turn out to
-    /// have nothing.
+    /// [`Wake::Stopped`] comes first; sources may be ready all the same. After [`Wake::Ready`] a perf buffer may turn
+    /// out to have nothing.
     ///
     /// # Errors
     ///
@@ -98,8 +98,8 @@ impl Poller {
         }
     }
 
-    /// Returns whether a stop is known. A poller whose sources are always ready never sleeps, so a stop that came by the file
-    /// fd alone is asked for now and then.
+    /// Returns whether a stop is known. A poller whose sources are always ready never sleeps, so a stop that came by
+    /// the file fd alone is asked for now and then.
     fn is_stopped(&mut self, slept: bool) -> Result<bool, PollError> {
         if !slept {
             self.at_once = self.at_once.wrapping_add(1);
@@ -110,7 +110,8 @@ impl Poller {
         Ok(self.stop.is_stopped())
     }
 
-    /// Looks at all sources without a system call, and marks those that are ready. `prepare`: makes each ready for a sleep.
+    /// Looks at all sources without a system call, and marks those that are ready. `prepare`: makes each ready for a
+    /// sleep.
     fn look(&mut self, prepare: bool) -> Result<Look, PollError> {
         let mut look = Look::default();
         #[cfg(feature = "perf")]

@@ -1,7 +1,7 @@
 //! Which of the kernel's types are meant: all that have the same name, flavours aside, and are of the same kind.
 //!
-//! An object asks for a handful of names, the kernel has a hundred thousand types. So the names are collected first, and
-//! each type is held against them in the one walk that reads the kernel's BTF anyway.
+//! An object asks for a handful of names, the kernel has a hundred thousand types. So the names are collected first,
+//! and each type is held against them in the one walk that reads the kernel's BTF anyway.
 
 use super::flavour::essential;
 use crate::{

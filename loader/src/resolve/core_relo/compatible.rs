@@ -222,8 +222,8 @@ impl Compatible<'_, '_, '_> {
     }
 }
 
-/// Whether the program's forward declaration stands for this type of the kernel. Behind a pointer the kernel may have the
-/// full type.
+/// Whether the program's forward declaration stands for this type of the kernel. Behind a pointer the kernel may have
+/// the full type.
 fn forward_matches(ours: Type<'_>, theirs: Type<'_>, behind_pointer: bool) -> bool {
     let union = ours.is_forward_union();
     match theirs.kind() {

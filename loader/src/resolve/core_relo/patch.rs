@@ -7,10 +7,10 @@
 //!     *(T *)(rX + off) = …          what the program knew, T changes with it
 //! ```
 //!
-//! An instruction that cannot be made right is *poisoned*: it becomes a call of a function that does not exist. Code that
-//! has first asked whether the field exists never reaches it, and the verifier, which knows that, does not mind it. In
-//! code that does reach it, the verifier complains about the call by its number, and the number tells which relocation
-//! it was.
+//! An instruction that cannot be made right is *poisoned*: it becomes a call of a function that does not exist. Code
+//! that has first asked whether the field exists never reaches it, and the verifier, which knows that, does not mind
+//! it. In code that does reach it, the verifier complains about the call by its number, and the number tells which
+//! relocation it was.
 
 use cutaway_sys::{Instruction, instruction::opcode};
 

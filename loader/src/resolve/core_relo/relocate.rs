@@ -25,8 +25,8 @@ pub trait Code {
 ///
 /// # Errors
 ///
-/// [`Error::Target`] if `target` is broken, else [`Error::Relocation`] for the first relocation that fails. Instructions
-/// may have been changed already then, and are not to be loaded.
+/// [`Error::Target`] if `target` is broken, else [`Error::Relocation`] for the first relocation that fails.
+/// Instructions may have been changed already then, and are not to be loaded.
 #[doc(alias("bpf_core_apply_relo", "bpf_core_apply"))]
 pub fn relocate(
     local: &Btf<'_>,

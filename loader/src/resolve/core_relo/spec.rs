@@ -1,8 +1,8 @@
 //! What a relocation is about, found in the program's own types: an access string read step by step.
 //!
-//! `0:1:2:3` on `struct sample *s` is `&s[0]`, then member 1, of that member 2, of that element 3. Numbers mean something
-//! only in the program's own BTF; what is looked for in the kernel's are the *names* passed on the way. Steps through
-//! unnamed structures have none, and are left out: the kernel may nest otherwise.
+//! `0:1:2:3` on `struct sample *s` is `&s[0]`, then member 1, of that member 2, of that element 3. Numbers mean
+//! something only in the program's own BTF; what is looked for in the kernel's are the *names* passed on the way. Steps
+//! through unnamed structures have none, and are left out: the kernel may nest otherwise.
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
 //! How long a search may go on, and how much text may come of it.
 //!
 //! Types refer to each other, so a search through them can be made to branch at every level. For all relocations of an
-//! object together there is one allowance. It grows with the object: what has been found for a type and an access string is
-//! remembered, so the work depends on how many different questions there are, and each adds what the largest structures of
-//! a kernel take (some 300 members). An object of a few bytes is refused far below a second.
+//! object together there is one allowance. It grows with the object: what has been found for a type and an access
+//! string is remembered, so the work depends on how many different questions there are, and each adds what the largest
+//! structures of a kernel take (some 300 members). An object of a few bytes is refused far below a second.
 
 /// What ends a search without an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,8 @@ pub(crate) struct Steps {
 const BASE: u64 = 20_000_000;
 /// What each question adds.
 const EACH: u64 = 2048;
-/// Bytes of text for each object, and for each record: a name has at most 4096 bytes, but all names may be in the same bytes.
+/// Bytes of text for each object, and for each record: a name has at most 4096 bytes, but all names may be in the same
+/// bytes.
 const TEXT: u64 = 128 << 20;
 const TEXT_EACH: u64 = 256;
 

@@ -43,8 +43,8 @@ impl Code for Ones {
     fn write(&mut self, _: &str, _: u32, _: Instruction) {}
 }
 
-/// `types` structures of ten integers each, as a program has them (flavours of one) or as a kernel has it, and the access
-/// strings of the members.
+/// `types` structures of ten integers each, as a program has them (flavours of one) or as a kernel has it, and the
+/// access strings of the members.
 fn structures(types: u32, flavour: &str, members: u32) -> (Vec<u8>, Vec<u32>) {
     let mut built = Builder::new();
     let accesses = (0..10).map(|member| built.name(&format!("0:{member}"))).collect();
@@ -66,8 +66,8 @@ fn structures(types: u32, flavour: &str, members: u32) -> (Vec<u8>, Vec<u32>) {
     (built.bytes(), accesses)
 }
 
-/// Asks `times` for each of ten members of each of so many flavours of one structure, which the kernel has with 100 members;
-/// gives the steps that it takes.
+/// Asks `times` for each of ten members of each of so many flavours of one structure, which the kernel has with 100
+/// members; gives the steps that it takes.
 fn steps(types: u32, times: u32) -> u64 {
     let (local, accesses) = structures(types, "___#", 10);
     let (target, _) = structures(1, "", 100);

@@ -1,7 +1,7 @@
 //! What a relocation asks for, worked out of a way through types: an offset, a size, a shift, a value.
 //!
-//! It is worked out twice, for the program's own types and for the kernel's. The first is what the compiler has put into
-//! the instruction, and must be there; the second is what goes in.
+//! It is worked out twice, for the program's own types and for the kernel's. The first is what the compiler has put
+//! into the instruction, and must be there; the second is what goes in.
 
 use super::{
     record::RelocationKind,

@@ -77,7 +77,8 @@ attr! {
         line_info: Pointer,
         line_info_cnt: u32,
         attach_btf_id: u32,
-        /// The program to be replaced, or the BTF of the module that `attach_btf_id` belongs to; 0 for the kernel's own.
+        /// The program to be replaced, or the BTF of the module that `attach_btf_id` belongs to; 0 for the kernel's
+        /// own.
         attach_btf_obj_fd: u32,
         core_relo_cnt: u32,
         /// File descriptors that instructions name by their index here: BTF of modules (5.14).

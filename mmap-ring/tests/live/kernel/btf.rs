@@ -1,5 +1,5 @@
-//! Types for a program with a callback. The verifier asks for them: no function that it does not know to be static may be
-//! called back (`check_ld_imm` in `kernel/bpf/verifier.c`).
+//! Types for a program with a callback. The verifier asks for them: no function that it does not know to be static may
+//! be called back (`check_ld_imm` in `kernel/bpf/verifier.c`).
 
 /// The program's number among the types, and the callback's.
 pub(crate) const PROGRAM: u32 = 4;

@@ -1,5 +1,5 @@
-//! Replaces its object by the next version without losing an event or a count: the maps are pinned, and so both versions have
-//! the same ones.
+//! Replaces its object by the next version without losing an event or a count: the maps are pinned, and so both
+//! versions have the same ones.
 //!
 //! `stays OBJECT FOLDER`, where OBJECT is `pinned.o`, and FOLDER one in a BPF file system.
 

@@ -1,4 +1,5 @@
-//! What is owned: a ring, a perf buffer, a user ring; each with a reader or a writer of a few lines, by the protocol's steps.
+//! What is owned: a ring, a perf buffer, a user ring; each with a reader or a writer of a few lines, by the protocol's
+//! steps.
 
 use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
@@ -152,7 +153,8 @@ impl Owned for Perf {
     }
 }
 
-/// A user ring of this process, whose producer page is ours to write: a record in each state, as a program never leaves them.
+/// A user ring of this process, whose producer page is ours to write: a record in each state, as a program never leaves
+/// them.
 pub(crate) struct UserRing {
     pub(crate) map: OwnedFd,
 }

@@ -46,7 +46,8 @@ pub(super) const PERF_EVENT_ARRAY: u32 = 4;
 pub(super) const RINGBUF: u32 = 27;
 pub(super) const USER_RINGBUF: u32 = 31;
 
-/// bpf(2), without the loader: the owner stands for other people's programs. With an attribute of 128 bytes, made of 32-bit words at these offsets and of addresses at those.
+/// bpf(2), without the loader: the owner stands for other people's programs. With an attribute of 128 bytes, made of
+/// 32-bit words at these offsets and of addresses at those.
 fn bpf(command: u32, words: &[(usize, u32)], addresses: &[(usize, u64)]) -> io::Result<i64> {
     let mut attr = [0_u64; 16];
     let bytes: &mut [u8; 128] = {

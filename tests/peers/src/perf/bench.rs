@@ -1,4 +1,5 @@
-//! The measurements, as those of the ring: all consumers in turn, several rounds, and what counts is the ratio within one run.
+//! The measurements, as those of the ring: all consumers in turn, several rounds, and what counts is the ratio within
+//! one run.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,7 +56,8 @@ fn kernel() -> (OwnedFd, Producer) {
     (array, producer)
 }
 
-/// M records a second, and the share of those sent that was lost: a producer on CPU 0 that never pauses, a consumer on CPU 1.
+/// M records a second, and the share of those sent that was lost: a producer on CPU 0 that never pauses, a consumer on
+/// CPU 1.
 fn stream<P: Peer<Sum> + Send>(effort: Effort, count: u64) -> [f64; 2] {
     let (array, producer) = kernel();
     let stop = AtomicBool::new(false);
@@ -83,7 +85,8 @@ fn stream<P: Peer<Sum> + Send>(effort: Effort, count: u64) -> [f64; 2] {
     [received as f64 / seconds / 1e6, 100.0 * lost as f64 / sent as f64]
 }
 
-/// How old single events are when they arrive, at 1,000 a second: microseconds at the median and at the 99th percentile.
+/// How old single events are when they arrive, at 1,000 a second: microseconds at the median and at the 99th
+/// percentile.
 fn delivery<P: Peer<Ages> + Send>(effort: Effort) -> [f64; 2] {
     let (array, producer) = kernel();
     let stop = AtomicBool::new(false);

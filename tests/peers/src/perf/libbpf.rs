@@ -1,4 +1,5 @@
-//! libbpf's `perf_buffer`, through its C interface: as it comes, with the raw callback, and told to wake every 500 events.
+//! libbpf's `perf_buffer`, through its C interface: as it comes, with the raw callback, and told to wake every 500
+//! events.
 
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, OwnedFd};

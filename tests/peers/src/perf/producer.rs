@@ -1,5 +1,5 @@
-//! The kernel's side: an array of perf events, and one program that sends through it when asked (`BPF_PROG_RUN`), so that
-//! every consumer meets exactly the same producer.
+//! The kernel's side: an array of perf events, and one program that sends through it when asked (`BPF_PROG_RUN`), so
+//! that every consumer meets exactly the same producer.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -49,8 +49,9 @@ fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
     u64::from(imm as u32) << 32 | u64::from(off as u16) << 16 | u64::from(dst | src << 4) << 8 | u64::from(code)
 }
 
-/// A program that sends `count` records of eight bytes through the slot of the CPU it runs on, each with the time of its
-/// making (CLOCK_MONOTONIC) if asked for one record, with a running number otherwise. Returns how many found no room.
+/// A program that sends `count` records of eight bytes through the slot of the CPU it runs on, each with the time of
+/// its making (CLOCK_MONOTONIC) if asked for one record, with a running number otherwise. Returns how many found no
+/// room.
 pub struct Producer(OwnedFd);
 
 impl Producer {

@@ -1,8 +1,8 @@
 //! The imports between the files of a crate.
 //!
-//! Reads the files from the crate's root on, follows `mod` declarations, and resolves every path that begins with `crate`,
-//! `self`, `super` or a module's name, through `use` declarations, to the file that defines the item. Items under
-//! `#[cfg(test)]` do not count.
+//! Reads the files from the crate's root on, follows `mod` declarations, and resolves every path that begins with
+//! `crate`, `self`, `super` or a module's name, through `use` declarations, to the file that defines the item. Items
+//! under `#[cfg(test)]` do not count.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
