@@ -81,7 +81,7 @@ thread_local! {
 }
 
 /// Asks the kernel something without telling of it: what is asked over and over while a command waits for something
-/// else, and is none of loading, attaching and reading.
+/// else, and is not loading, attaching or reading.
 pub(crate) fn quietly<T>(ask: impl FnOnce() -> T) -> T {
     let before = QUIET.replace(true);
     let answer = ask();

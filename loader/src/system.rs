@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Listing changes nothing, except that an open fd keeps its object alive. The list is a snapshot: objects come and go
-//! while the kernel is asked for them, so those that are gone meanwhile are left out.
+//! while the kernel is asked for them, so those that end meanwhile are skipped.
 
 mod holders;
 mod pins;

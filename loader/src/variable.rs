@@ -12,7 +12,7 @@ use crate::{
 /// written 8 bytes at a time: a program that does the same at the same moment can see, or leave, a mixture of old and
 /// new. Who cannot have that reads a counter before and after, takes a map with `bpf_spin_lock`, or does it while no
 /// program is attached. A program's atomic instructions are ordered with these reads and writes: what it wrote before
-/// it set a flag is seen by whoever has read the flag.
+/// it set a flag is seen by a thread that has read the flag.
 ///
 /// Constants (`.rodata`, `.kconfig`) are read by a lookup, and never change.
 #[derive(Debug, Clone, Copy)]

@@ -35,12 +35,12 @@ impl Positions {
 }
 
 /// The positions that the pages show: as they may have been at one moment,
-/// however long whoever looks was kept from looking in between.
+/// however long the observer was interrupted in between.
 pub(crate) fn positions<M: Memory>(memory: &M) -> Positions {
     let before = memory.producer();
     // ATOMICS: acquires smp_store_release(&rb->producer_pos) in
     // __bpf_ringbuf_reserve, which had seen so much released that no more than
-    // the ring's size lies between: so does whoever loads behind this fence. And
+    // the ring's size lies between: so does a load behind this fence. And
     // headers up to this position carry at least the busy bit.
     M::fence(Ordering::Acquire);
     let consumer = memory.consumer();

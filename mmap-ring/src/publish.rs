@@ -52,7 +52,7 @@ pub(crate) fn publish<M: Consume>(memory: &M, state: &mut ConsumerState, keep: u
         state.published = position;
         state.publications = state.publications.wrapping_add(1);
         // ATOMICS: pairs with smp_load_acquire(&rb->consumer_pos) in
-        // __bpf_ringbuf_reserve: whoever sees the new position and writes over
+        // __bpf_ringbuf_reserve: a producer that sees the new position and writes over
         // the records before it comes after all that was read from them.
         memory.set_consumer(position, Ordering::Release);
     }

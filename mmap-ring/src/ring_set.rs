@@ -159,7 +159,7 @@ impl<M: Consume> RingSet<M> {
     }
 
     /// The rings, by their indices, to read from. A ring that is put in instead
-    /// of another one (by [`std::mem::swap`]) wakes nobody: [`remove`](Self::remove) and
+    /// of another one (by [`std::mem::swap`]) sends no wake-up: [`remove`](Self::remove) and
     /// [`push`](Self::push).
     #[must_use]
     pub fn rings_mut(&mut self) -> &mut [Ring<M>] {

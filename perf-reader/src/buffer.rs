@@ -53,7 +53,7 @@ pub(crate) enum Holder {
     Unknown,
 }
 
-/// A second event that writes into the same ring and wakes nobody: see `adaptive_reader.rs`.
+/// A second event that writes into the same ring and sends no wake-up: see `adaptive_reader.rs`.
 #[derive(Debug)]
 struct SilentEvent {
     event: Event,

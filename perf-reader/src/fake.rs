@@ -356,7 +356,7 @@ impl Kernel {
             *to = *from;
         }
         // Release, where the kernel has plain stores behind a branch on what it has loaded (`__perf_output_begin`):
-        // whoever looks on and sees this word sees the `data_tail` that made room for it, too. Rust knows no such order
+        // an observer that sees this word sees the `data_tail` that made room for it, too. Rust knows no such order
         // by a branch.
         word.store(u64::from_ne_bytes(whole), Ordering::Release);
     }

@@ -2,7 +2,7 @@
 //!
 //! A BPF program sends an event with `bpf_perf_event_output`; the kernel copies it into a ring of the CPU it runs on,
 //! and that ring is mapped into this process. This crate reads it where it lies: no copy, no callback across a language
-//! border, no system call but the one it sleeps in. It needs no bpf(2) and makes none: whoever loads the program puts
+//! border, no system call but the one it sleeps in. It needs no bpf(2) and makes none: the program's loader puts
 //! the events into its map ([`EventArray`]).
 //!
 //! ```no_run

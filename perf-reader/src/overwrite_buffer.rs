@@ -11,8 +11,8 @@
 //!
 //! `write_backward` (Linux 4.7) makes the kernel put each record in front of the one before, so that `data_head` is
 //! always the beginning of the newest; the mapping is read-only, so that it does not ask whether anybody has read the
-//! oldest (`__perf_output_begin`, `kernel/events/ring_buffer.c`). Such a ring can only be read while nobody writes:
-//! `PERF_EVENT_IOC_PAUSE_OUTPUT` stops new writers, a grace period lets those that had begun finish.
+//! oldest (`__perf_output_begin`, `kernel/events/ring_buffer.c`). Such a ring can only be read while nothing is
+//! written: `PERF_EVENT_IOC_PAUSE_OUTPUT` stops new writers, a grace period lets those that had begun finish.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;

@@ -188,7 +188,7 @@ impl<M: Memory> Peek<M> {
         Ok(Self { page: Page::new(memory)?, event: None })
     }
 
-    /// `data_tail` and `data_head`, as they may have been at one moment, however long whoever looks was kept from it in
+    /// `data_tail` and `data_head`, as they may have been at one moment, however long the observer was interrupted in
     /// between.
     #[must_use]
     pub fn positions(&self) -> Positions {
@@ -235,12 +235,12 @@ impl<M: Memory> Peek<M> {
         }
         // ATOMICS: keeps the load of `data_head` behind those of the headers. The other side is
         // `kernel/events/ring_buffer.c`: `__perf_output_begin` reserves a record's space, the record is written, and
-        // `perf_output_put_handle` moves `data_head` over it, behind smp_wmb(), which pairs with this fence: whoever
-        // sees bytes of a record sees every head that was stored before the smp_wmb() in front of it. So the head is
-        // seen late by what is being written, a record and those that interrupted it, and by what was written just
-        // before, if the CPU lets stores pass each other. As long as these take no more than half of the buffer, a head
-        // that has not come further than the other half tells that none of them reached `from`. A record has at most 64
-        // KiB: in buffers of a few times that, a count may be wrong.
+        // `perf_output_put_handle` moves `data_head` over it, behind smp_wmb(), which pairs with this fence: an
+        // observer that sees bytes of a record sees every head that was stored before the smp_wmb() in front of it. So
+        // the head is seen late by what is being written, a record and those that interrupted it, and by what was
+        // written just before, if the CPU lets stores pass each other. As long as these take no more than half of the
+        // buffer, a head that has not come further than the other half tells that none of them reached `from`. A record
+        // has at most 64 KiB: in buffers of a few times that, a count may be wrong.
         fence(Ordering::Acquire);
         (self.page.head().wrapping_sub(from) <= size / 2).then_some(tally)
     }

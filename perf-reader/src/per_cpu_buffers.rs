@@ -76,7 +76,7 @@ impl PerCpuBuffers {
     /// Opens a buffer of `bytes` bytes, a power of two and a multiple of the page size, on each CPU that is online.
     ///
     /// # Errors
-    /// As [`Buffer::open`], except that a CPU that goes offline meanwhile is left out; and [`Error::OnlineCpus`].
+    /// As [`Buffer::open`], except that a CPU that goes offline meanwhile is skipped; and [`Error::OnlineCpus`].
     #[doc(alias = "perf_buffer__new")]
     pub fn open(bytes: u32, options: &Options) -> Result<Self, Error> {
         let mut set = Self::empty(bytes, options)?;
@@ -88,7 +88,7 @@ impl PerCpuBuffers {
     /// them online.
     ///
     /// # Errors
-    /// As [`Buffer::open`], except that [`Error::Offline`] is none.
+    /// As [`Buffer::open`], except that an offline CPU is not an error ([`Error::Offline`]).
     pub fn open_on(cpus: impl IntoIterator<Item = u32>, bytes: u32, options: &Options) -> Result<Self, Error> {
         let mut set = Self::empty(bytes, options)?;
         let cpus: Vec<u32> = cpus.into_iter().collect();

@@ -145,8 +145,8 @@ impl<'d> Iterator for Records<'d> {
         }
     }
 
-    /// What `for_each` and its like do: the fastest way to walk, as whoever takes the records is compiled into the
-    /// short way, where nothing wraps and nothing is wrong.
+    /// What `for_each` and its like do: the fastest way to walk, as the code that takes the records is compiled into
+    /// the short way, where nothing wraps and nothing is wrong.
     #[inline]
     fn fold<B, F>(mut self, init: B, mut f: F) -> B
     where

@@ -1,7 +1,7 @@
 //! Sleeping until a CPU has records, and being stopped meanwhile.
 //!
 //! One epoll instance watches the perf events of all CPUs. Their readiness is not a state but a message: the kernel
-//! keeps one flag a ring, sets it with each wake-up and clears it whenever anybody polls (`perf_poll`). So whoever was
+//! keeps one flag a ring, sets it with each wake-up and clears it at each poll (`perf_poll`). So a reader that was
 //! told must drain fully, and what is told is said once, also to a second epoll that this one is nested in.
 
 use std::os::fd::{AsFd, BorrowedFd};

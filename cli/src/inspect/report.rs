@@ -178,7 +178,7 @@ impl Report {
 }
 
 fn sections(object: &Object) -> Vec<Section> {
-    // The first section of an ELF file is none.
+    // The first section of an ELF file is a null entry.
     let sections = object.sections().skip(1).map(|section| Section {
         name: section.name,
         size: section.size,

@@ -1,7 +1,7 @@
 //! From the first record to the last: what comes is printed, until it is time to end.
 //!
 //! Time to end it is when the command or the process ends, when so many records have come or so much time has passed,
-//! when a signal comes, and when nobody reads stdout any more.
+//! when a signal comes, and when stdout is closed.
 
 use std::{
     io::{self, Read},

@@ -13,6 +13,6 @@ use crate::{Error, sys::process};
 pub fn interface_index(name: &str) -> Result<u32, Error> {
     process::interface_index(name).ok_or_else(|| Error::Invalid {
         operation: format!("find the network device `{name}`"),
-        why: "there is none of that name (`ip link` lists them)".to_owned(),
+        why: "there is no device of that name (`ip link` lists them)".to_owned(),
     })
 }

@@ -1,7 +1,7 @@
 //! XDP: a program on a network device, before a packet becomes a packet to the rest of the kernel.
 //!
 //! In *driver* mode the device's driver runs the program on the received frame; in *generic* mode the network stack
-//! does, later and slower, but for any device. A link (5.9) owns its attach point: nobody else's program replaces it.
+//! does, later and slower, but for any device. A link (5.9) owns its attach point: no other program replaces it.
 //! Before there were links, a message to rtnetlink put a program there, where it stays until another message takes it
 //! away. (`net/core/dev.c`.)
 

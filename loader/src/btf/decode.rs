@@ -21,7 +21,7 @@ use super::{
     view::Btf,
 };
 
-/// Structures in structures beyond which nobody goes: more is a circle.
+/// Structures in structures beyond which none is real: more is a circle.
 const DEEPEST: u32 = 64;
 
 /// Values that a record may have however few bytes it has: empty structures, and the readings of unions.
@@ -34,7 +34,7 @@ const EACH: u32 = 8;
 const MOST: u32 = 1 << 16;
 
 impl Btf<'_> {
-    /// Reads `bytes` as a value of the type `id`. Bytes behind its end are left out; a flexible array at its end takes
+    /// Reads `bytes` as a value of the type `id`. Bytes behind its end are ignored; a flexible array at its end takes
     /// them ([`Btf::ends_flexibly`]), and any other array without elements is empty.
     ///
     /// Never fails: see [`Value`] for what is given instead of what cannot be read. Reads at most 1,024 values and 8

@@ -4,8 +4,8 @@ use std::{borrow::Cow, fmt};
 
 /// Bytes read as a value.
 ///
-/// `Display` writes it on one line, in the manner of a Rust literal. Text in it comes from the bytes: whoever shows it
-/// on a terminal must expect control characters to be escaped here already, and nothing else to be changed.
+/// `Display` writes it on one line, in the manner of a Rust literal. Text in it comes from the bytes: a caller that
+/// shows it on a terminal must expect control characters to be escaped here already, and nothing else to be changed.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {

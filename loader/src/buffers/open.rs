@@ -32,7 +32,7 @@ impl Map {
         Ok(unsafe { mmap_ring::Ring::open_unchecked(fd, self.max_entries()) }?)
     }
 
-    /// Maps the ring, or user ring, read-only, to look at it without disturbing whoever reads it. Linux 5.8.
+    /// Maps the ring, or user ring, read-only, to look at it without disturbing its reader. Linux 5.8.
     ///
     /// # Errors
     ///

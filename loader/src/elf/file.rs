@@ -211,7 +211,7 @@ impl File<'_> {
                 continue;
             }
             if !needs_relocations(target) {
-                // BTF and debug information have relocations too; nobody needs them.
+                // BTF and debug information have relocations too; they are not needed.
                 continue;
             }
             for entry in entries {

@@ -100,7 +100,7 @@ impl Slot {
     pub(crate) fn number(&self, number: i128) -> Option<Vec<u8>> {
         let bits = self.size * 8;
         let fits = match self.form {
-            // The sign of all 64 bits is nobody's business: the configuration writes addresses, too.
+            // The sign of all 64 bits does not matter: the configuration writes addresses, too.
             Form::Integer { .. } if bits == 64 => (-(1 << 63)..1 << 64).contains(&number),
             Form::Integer { signed: true } => (-(1 << (bits - 1))..1 << (bits - 1)).contains(&number),
             Form::Integer { signed: false } | Form::Tristate | Form::Bool => (0..1 << bits).contains(&number),

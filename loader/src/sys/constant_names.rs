@@ -15,7 +15,7 @@ use cutaway_sys::names::nth;
 
 use log::kv;
 
-/// The name of a number in the field of this name; `None` for a plain number, or one that nobody knew when this was
+/// The name of a number in the field of this name; `None` for a plain number, or one that was unknown when this was
 /// written.
 pub(super) fn of(field: &str, number: u32) -> Option<&'static str> {
     let names = match (field, number) {

@@ -4,7 +4,7 @@
 //! length here would make it read or write foreign memory. [`Elements`] therefore asks the kernel what the map is
 //! before it lets anybody touch an element, and checks every slice against that answer. Of a per-CPU map that is not
 //! enough: the kernel copies a value for each possible CPU (`bpf_map_value_size` in `kernel/bpf/syscall.c`), and how
-//! many these are it says in sysfs alone. And of a kind of map that this crate does not know, nobody can say how much
+//! many these are it says in sysfs alone. And of a kind of map that this crate does not know, it is unknown how much
 //! it copies.
 #![expect(unsafe_code, reason = "hands addresses of keys and values to bpf(2)")]
 

@@ -31,7 +31,7 @@ pub(crate) enum Target<'a> {
     Fd(BorrowedFd<'a>),
     /// A network device.
     Device(u32),
-    /// -1, nobody's fd, to ask a question with.
+    /// -1, which is no fd, to ask a question with.
     Nowhere,
 }
 

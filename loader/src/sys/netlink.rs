@@ -152,7 +152,7 @@ fn socket() -> io::Result<OwnedFd> {
     ];
     report("socket", &arguments.as_slice(), &answer, "opens a way to talk about network devices");
     answer?;
-    // SAFETY: the kernel has just made this fd for us, and nobody else knows of it.
+    // SAFETY: the kernel has just created this fd for the caller, and nothing else in this process owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(value) })
 }
 

@@ -73,7 +73,7 @@ impl OpenFds {
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] or [`Error::Syscall`] if `/proc` cannot be read. A process that goes away meanwhile is left out;
+/// [`Error::Invalid`] or [`Error::Syscall`] if `/proc` cannot be read. A process that ends meanwhile is skipped;
 /// one that is not to be looked into (ptrace(2) says whose are) is counted in [`OpenFds::hidden`]. EMFILE or ENFILE if
 /// there is no fd left to look with: then the list would be short.
 #[doc(alias = "BPF_TASK_FD_QUERY")]

@@ -1,6 +1,6 @@
 //! Damage: what is done to an object's bytes.
 //!
-//! Most bytes of an object matter to nobody, so most of the damage is aimed: at the header, at the table of sections,
+//! Most bytes of an object do not matter, so most of the damage is aimed: at the header, at the table of sections,
 //! at symbols, relocations, instructions and BTF, a word at a time and with values that mean something there: small
 //! numbers, which are indexes and sizes, huge ones, and words from elsewhere in the file.
 

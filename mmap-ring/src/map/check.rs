@@ -29,7 +29,7 @@ pub(crate) fn check(map: BorrowedFd<'_>, purpose: Purpose, bytes: u32) -> Result
     judge(facts, purpose, bytes)
 }
 
-/// What `/proc` says of the map; `None` if it is none.
+/// What `/proc` says of the map; `None` if the fd is not a map.
 fn about(map: BorrowedFd<'_>) -> io::Result<Option<Facts>> {
     // A map's takes some 200 bytes.
     sys::fdinfo(map, &mut [0; 4096]).map(facts)

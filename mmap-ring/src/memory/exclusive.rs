@@ -4,12 +4,12 @@
 //! reader moves the consumer position. A second reader of the same map would: it frees what the first one has lent, the
 //! kernel writes there, and a `&[u8]` changes under its holder. Two producers of a user ring would even lend the same
 //! bytes twice, to be written. So a map is claimed when it is opened and given back when its pages are unmapped, and
-//! whoever comes second is refused.
+//! the second one is refused.
 //!
 //! Which map an fd stands for, bpf(2) could tell, and /proc where there is one that may be read. The memory itself
 //! always can: the page that holds this side's position is user space's to write, and the kernel reads its first word
-//! and no other (`struct bpf_ringbuf` in `kernel/bpf/ringbuf.c`). So a word of the page that nobody uses is written
-//! through the new mapping, and whoever finds it changed through an older one has the same page in hand:
+//! and no other (`struct bpf_ringbuf` in `kernel/bpf/ringbuf.c`). So a word of the page that is not used is written
+//! through the new mapping, and a mapping that shows the change is of the same page:
 //!
 //! ```text
 //!    a mapping of long ago ──┐  ┌──────────────────────────────┬───────┐
@@ -92,7 +92,7 @@ impl Claim {
     ///
     /// # Safety
     /// The page is mapped, shared and writable, at an address that is a multiple of its length, until the claim is
-    /// dropped, and nobody uses its last eight bytes for anything else.
+    /// dropped, and its last eight bytes are not used for anything else.
     pub(super) unsafe fn new(page: *mut u8, length: usize) -> Option<Self> {
         let probe = Probe(page.wrapping_add(length.saturating_sub(size_of::<u64>())).cast());
         let mut claimed = claimed();

@@ -108,7 +108,7 @@ impl PerCpuBuffers {
             return Ok(());
         }
         let Some(mut buffer) = self.opened(cpu)? else { return Ok(()) };
-        // First: a buffer whose slot could not be set is none of this set's, and opened anew the next time.
+        // First: a buffer whose slot could not be set is not in this set, and is opened anew the next time.
         match buffer.connect(slots) {
             Err(error) if error.errno().is_some_and(|errno| errno.raw() == libc::E2BIG) => {
                 self.go_without_slot(&[cpu]);

@@ -36,8 +36,8 @@ fn peek_at(event: &impl AsFd) -> Result<Option<Peek>, Error> {
     Peek::of_process(std::process::id(), event.as_fd().as_raw_fd() as u32)
 }
 
-/// A file that says in its first page that it is a ring can be made shorter at any time, and then whoever looks at it
-/// dies.
+/// A file that says in its first page that it is a ring can be made shorter at any time, and then a process that reads
+/// it dies.
 fn observer_maps_only_perf_events(_: &Sender) {
     // SAFETY: the name is a C string.
     let fd = unsafe { libc::memfd_create(c"anon_inode:[perf_event]".as_ptr(), libc::MFD_CLOEXEC) };

@@ -5,7 +5,7 @@
 //!
 //! It has a trap of its own. Since Linux 6.0 a uprobe's program can be preempted, by another task that runs the same
 //! program on the same CPU and would build its event in the same value, on top of the first. So the array has a few
-//! values, each with a counter of those who want it, and a program takes one that nobody else wants.
+//! values, each with a counter of those who want it, and a program takes one that no other thread wants.
 
 use super::{
     Event, Reason,

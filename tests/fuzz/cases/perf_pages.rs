@@ -101,7 +101,7 @@ fn run(case: Case<'_>) {
     std::hint::black_box(sum);
 }
 
-/// Decodes an input and runs it. Returns whether it is a case: too few bytes are none.
+/// Decodes an input and runs it. Returns whether it is a case: too few bytes are not a case.
 pub(crate) fn replay(bytes: &[u8]) -> bool {
     let case = Case::arbitrary_take_rest(Unstructured::new(bytes));
     case.map(run).is_ok()

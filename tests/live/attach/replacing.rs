@@ -90,7 +90,7 @@ fn replacement_by_another_program_type_is_refused() {
         |object: Object, name: &str| object.load_with(&replacing(name, asks, Some("answer"))).unwrap_err().to_string();
     let line = refusal(object(), "by_nobody");
     assert!(line.contains("the object has no program `by_nobody`; it has `by_section`, `by_hand`"), "{line}");
-    // `?freplace`, which nobody has asked for.
+    // `?freplace`, whose `autoload` is false.
     let line = refusal(object(), "by_hand");
     assert!(line.contains("it is not loaded: set its `section.autoload` to true"), "{line}");
     let line = refusal(sample::object("xdp", 0, sample::Also::Nothing), "count");

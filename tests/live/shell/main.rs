@@ -77,7 +77,7 @@ fn typed_control_characters_are_escaped() {
     drop(command);
     let mut shown = Vec::new();
     let mut part = [0; 4096];
-    // It ends with EIO once nobody has the other end.
+    // It ends with EIO once the other end is closed.
     while let Ok(length @ 1..) = (&outer).read(&mut part) {
         shown.extend_from_slice(&part[..length]);
     }

@@ -33,8 +33,8 @@ pub(crate) fn start(mut command: Command) -> Child {
     command.spawn().unwrap()
 }
 
-/// Hands what is shown to `take`, in a thread of its own, until that says `false` or nobody holds the inner end any
-/// more.
+/// Hands what is shown to `take`, in a thread of its own, until that returns `false` or no process holds the inner end
+/// any more.
 pub(crate) fn read(outer: &File, mut take: impl FnMut(&[u8]) -> bool + Send + 'static) {
     let mut outer = outer.try_clone().unwrap();
     thread::spawn(move || {

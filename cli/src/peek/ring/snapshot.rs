@@ -65,7 +65,7 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    /// Returns the kind of ring that `map` is; `None` if it is none.
+    /// Returns the kind of ring that `map` is; `None` if it is not a ring.
     pub(crate) fn of(map: &Map) -> Option<Self> {
         match map.map_type() {
             MapType::RINGBUF if map.flags().contains(MapFlags::RB_OVERWRITE) => Some(Self::Overwrite),

@@ -190,7 +190,7 @@ impl Poller {
         Ok(())
     }
 
-    /// Takes a source out, e.g. one that is broken; `None` if there is none of this token.
+    /// Takes a source out, e.g. one that is broken; `None` if no source has this token.
     ///
     /// Drain perf buffers before their own next wait: the kernel does not tell them again what it has told the poller.
     pub fn remove(&mut self, token: Token) -> Option<Source> {
@@ -202,13 +202,13 @@ impl Poller {
         Some(source)
     }
 
-    /// Returns a source; `None` if there is none of this token.
+    /// Returns a source; `None` if no source has this token.
     #[must_use]
     pub fn source(&self, token: Token) -> Option<&Source> {
         Some(&self.entries.get(self.index(token)?)?.source)
     }
 
-    /// Returns a source to drain it, ready or not; `None` if there is none of this token. It counts as drained: see
+    /// Returns a source to drain it, ready or not; `None` if no source has this token. It counts as drained: see
     /// [`ready`](Self::ready).
     ///
     /// Read from it, and leave it where it is: a source that is put there instead (by [`std::mem::replace`] or

@@ -45,7 +45,7 @@ impl Poller {
     /// fails.
     #[doc(alias("ring_buffer__poll", "perf_buffer__poll", "epoll_wait"))]
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, PollError> {
-        // A time too long for the clock is none.
+        // A time too long for the clock is no limit.
         self.wait_for(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
 

@@ -78,7 +78,7 @@ impl Field for u32 {
         let key = kv::Key::from_str(name);
         match constant_names::of(name, *self) {
             Some(known) => to.visit_pair(key, kv::Value::from(known)),
-            // An fd that is none.
+            // A number that is not an open fd.
             None if name.ends_with("_fd") => to.visit_pair(key, kv::Value::from(self.cast_signed())),
             None => to.visit_pair(key, kv::Value::from(*self)),
         }

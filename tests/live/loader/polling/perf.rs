@@ -128,7 +128,7 @@ pub(super) fn idle_perf_set_without_wakeups_makes_no_busy_loop() {
         assert_eq!(records, 1);
         assert!(waits <= 6, "{waits} waits in {:?}", began.elapsed());
     }
-    // A source that nobody reads is told of once for each time that it is returned.
+    // A source that is not read is reported once for each time that it is returned.
     send(&loaded, "samples_once");
     let (mut waits, began) = (0, Instant::now());
     while began.elapsed() < IDLE {
