@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
+use cutaway_sys::memory::page_size;
+use log::info;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -22,6 +24,16 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
         Ok(duration) if !duration.is_zero() => Ok(duration.min(CENTURY)),
         _ => Err("not a length of time above 0".to_owned()),
     }
+}
+
+/// Returns the size of a perf buffer of at least so many bytes: a power of two of pages.
+pub(crate) fn perf_buffer_size(bytes: u32) -> u32 {
+    let page = page_size() as u32;
+    let size = bytes.max(page).checked_next_power_of_two().unwrap_or(bytes);
+    if size != bytes {
+        info!("each CPU's perf buffer gets {size} bytes instead of {bytes}: a power of two of pages");
+    }
+    size
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ impl Sealed for Pages {}
 
 // SAFETY: the allocation is page-aligned, `len` bytes long and stays until the last `Arc` is gone. Both words are
 // accessed atomically. `Kernel` writes data only outside of `data_tail .. data_head` and publishes `data_head` last,
-// unless `poke` is told to lie, which it may while no drain is open.
+// unless `poke` is told to lie, which it may while no batch is open.
 unsafe impl Memory for Pages {
     fn base(&self) -> *mut u8 {
         self.0.base
@@ -276,7 +276,7 @@ impl Kernel {
     /// Moves `data_head` without writing anything.
     ///
     /// # Safety
-    /// No drain of the reader is open.
+    /// No batch of the reader is open.
     pub unsafe fn set_head(&mut self, head: u64) {
         self.head = head;
         self.heap.word(DATA_HEAD).store(head, Ordering::Release);
@@ -286,8 +286,8 @@ impl Kernel {
     /// others are ignored.
     ///
     /// # Safety
-    /// No drain of the reader is open; and if a [`Reader`](crate::Reader) is made of pages that lie about their layout,
-    /// no record is written while one of its drains is.
+    /// No batch of the reader is open; and if a [`Reader`](crate::Reader) is made of pages that lie about their layout,
+    /// no record is written while one of its batches is.
     pub unsafe fn set_word(&mut self, byte: usize, word: u64) {
         if matches!(byte, DATA_TAIL | DATA_OFFSET | DATA_SIZE) {
             self.heap.word(byte).store(word, Ordering::Release);
@@ -297,7 +297,7 @@ impl Kernel {
     /// Writes anything anywhere into the data area, from `position` on, wrapping.
     ///
     /// # Safety
-    /// No drain of the reader is open.
+    /// No batch of the reader is open.
     pub unsafe fn poke(&mut self, position: u64, bytes: &[u8]) {
         self.write(position.wrapping_sub(self.head), bytes);
     }

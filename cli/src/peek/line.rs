@@ -24,12 +24,17 @@ pub(super) fn doubts(released_meanwhile: u64, corrupt: Option<&str>) -> String {
     text
 }
 
-/// Returns the state of a process in the kernel's word (`/proc/PID/status`); `gone` if there is no such process.
+/// Returns the state of a process in the kernel's word (`/proc/PID/status`); `gone` if there is no such process, `unknown`
+/// if the file cannot be read.
 pub(super) fn process_state(pid: u32) -> String {
     // The name in it may be any bytes.
-    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = match fs::read(format!("/proc/{pid}/status")) {
+        Ok(status) => status,
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => return "gone".to_owned(),
+        Err(_) => return "unknown".to_owned(),
+    };
     let status = String::from_utf8_lossy(&status);
     let state = status.lines().find_map(|line| line.strip_prefix("State:"));
     let word = state.and_then(|state| state.split(['(', ')']).nth(1));
-    word.unwrap_or("gone").to_owned()
+    word.unwrap_or("unknown").to_owned()
 }

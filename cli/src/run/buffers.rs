@@ -10,10 +10,10 @@ use cutaway::{
     Loaded, MapFlags, MapType, PerfEventArray, PollError, Poller, Source as Reader, Stopper, Token, Wake, mmap_ring,
     perf_reader::{self, AdaptiveReader, Corrupt, LostSource, Options},
 };
-use log::{info, warn};
+use log::warn;
 
 use super::losses::{Losses, Rivals};
-use crate::error::CliError;
+use crate::{args::perf_buffer_size, error::CliError};
 
 /// All that is read.
 pub(super) struct Buffers {
@@ -65,7 +65,7 @@ impl Buffers {
                     buffers.push(map.name(), token, true, kind, None);
                 }
                 MapType::PERF_EVENT_ARRAY => {
-                    let stream = map.perf_buffers(rounded(bytes), &Options::new().timestamps(true))?;
+                    let stream = map.perf_buffers(perf_buffer_size(bytes), &Options::new().timestamps(true))?;
                     let wants_slots = stream.set().without_slot().iter().max().map(|last| last.saturating_add(1));
                     let kind = kind(&stream);
                     let token = buffers.poller.add_perf(stream)?;
@@ -221,14 +221,4 @@ fn of_ring(name: &str, error: mmap_ring::Error) -> CliError {
     let is_shared = matches!(error, mmap_ring::Error::Corrupt(mmap_ring::Corrupt::Consumer { .. }));
     let failure = CliError::new(format!("`{name}`: {}", cutaway::Error::from(error)));
     if is_shared { failure.advise("`cutaway peek` lists the processes that hold it") } else { failure }
-}
-
-/// Returns the size of a perf buffer of at least so many bytes: a power of two of pages.
-fn rounded(bytes: u32) -> u32 {
-    let page = rustix::param::page_size() as u32;
-    let size = bytes.max(page).checked_next_power_of_two().unwrap_or(bytes);
-    if size != bytes {
-        info!("each CPU's perf buffer gets {size} bytes instead of {bytes}: a power of two of pages");
-    }
-    size
 }

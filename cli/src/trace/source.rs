@@ -8,9 +8,9 @@ use cutaway::{
     perf_reader::{self, AdaptiveReader, Options, Record},
 };
 use cutaway_programs::getaddrinfo::{Transport, names};
-use log::{info, warn};
+use log::warn;
 
-use crate::error::CliError;
+use crate::{args::perf_buffer_size, error::CliError};
 
 /// An open buffer.
 #[expect(clippy::large_enum_variant, reason = "there is one, for the whole run")]
@@ -52,12 +52,7 @@ impl Source {
         Ok(match transport {
             Transport::Ring => Self::Ring(events.ring()?),
             Transport::PerfStack | Transport::PerfHeap => {
-                let page = rustix::param::page_size();
-                let size = bytes.max(page as u32).checked_next_power_of_two().unwrap_or(bytes);
-                if size != bytes {
-                    info!("each CPU's perf buffer gets {size} bytes instead of {bytes}: a power of two of pages");
-                }
-                let stream = events.perf_buffers(size, &Options::new())?;
+                let stream = events.perf_buffers(perf_buffer_size(bytes), &Options::new())?;
                 Self::Perf(Buffers { stream, refreshed: Instant::now() })
             }
         })

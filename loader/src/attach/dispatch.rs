@@ -143,7 +143,7 @@ impl Program {
                 RawTracepoint::new(name).cookie(context.cookie_or_none()).attach(self)
             }
             Some(Target::Btf { .. }) => self.attach_by_btf(target, context),
-            // `ProgramSpec::replace` said what it replaces.
+            // `LoadOptions::replace` said what it replaces.
             #[cfg(feature = "tracing")]
             None if self.spec().section.program_type == ProgramType::EXT => self.attach_by_btf(target, context),
             Some(Target::Label(_)) | None => self.attach_by_type(target, context),

@@ -186,7 +186,7 @@ pub(super) fn obstacle(section: &Section, target: Option<&Target>) -> Option<(Op
             _ => Some((None, MAP)),
         },
         Some(Target::Btf { .. }) if is_lsm_cgroup(section) => Some(by_hand(section.program_type)),
-        // `ProgramSpec::replace` said what it replaces.
+        // `LoadOptions::replace` said what it replaces.
         None if section.program_type == ProgramType::EXT => None,
         Some(Target::Label(_)) | None => Some(by_hand(section.program_type)),
         Some(_) => None,

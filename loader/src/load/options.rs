@@ -1,4 +1,5 @@
-//! What loading needs beyond the object: file descriptors of programs that are in the kernel already.
+//! What loading needs beyond the object: where maps are pinned, and file descriptors of programs that are in the kernel
+//! already.
 //!
 //! A program of the type `BPF_PROG_TYPE_EXT` (Linux 5.6) replaces a function of a program in the kernel. It is loaded
 //! for the BTF id that the function has in that program's own BTF: the verifier checks that both take and return the
@@ -7,7 +8,11 @@
 
 #[cfg(feature = "tracing")]
 use std::os::fd::AsFd;
-use std::{marker::PhantomData, os::fd::BorrowedFd};
+use std::{
+    marker::PhantomData,
+    os::fd::BorrowedFd,
+    path::{Path, PathBuf},
+};
 
 use crate::{Error, Object, ProgramSpec, sys::bpf::BtfTarget};
 #[cfg(feature = "tracing")]
@@ -19,9 +24,10 @@ use crate::{
 };
 
 /// What loading needs beyond the object, for [`Object::load_with`]. The object itself is a plain value and holds no
-/// file fd.
+/// file descriptor.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions<'p> {
+    pin_root: Option<PathBuf>,
     #[cfg(feature = "tracing")]
     replacements: Vec<Replacement<'p>>,
     lifetime: PhantomData<BorrowedFd<'p>>,
@@ -42,6 +48,19 @@ impl<'p> LoadOptions<'p> {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Sets the directory for maps that are pinned by name, for this load; [`Object::set_pin_root`] sets it in the object. It
+    /// must exist, in a BPF file system.
+    #[doc(alias("pin_root_path", "MapOptions.PinPath", "default_map_pin_directory"))]
+    pub fn pin_root(&mut self, directory: impl AsRef<Path>) -> &mut Self {
+        self.pin_root = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// Returns the directory for maps that are pinned by name; `otherwise` if these options have none.
+    pub(super) fn pins<'s>(&'s self, otherwise: &'s Path) -> &'s Path {
+        self.pin_root.as_deref().unwrap_or(otherwise)
     }
 
     /// Sets the function that the object's program `name`, of a section `freplace`, replaces: `function` of `program`,

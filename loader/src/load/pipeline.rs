@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::{
     mem,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    path::Path,
 };
 
 use log::{debug, warn};
@@ -120,7 +121,8 @@ impl Object {
         let specs = mem::take(&mut self.programs);
         let mut new_pins = NewPins::default();
         #[cfg_attr(not(feature = "struct-ops"), expect(unused_mut, reason = "struct_ops maps get their value later"))]
-        let mut maps = self.create_maps(&plan, btf.as_ref().map(AsFd::as_fd), &mut new_pins)?;
+        let mut maps =
+            self.create_maps(&plan, options.pins(&self.pins), btf.as_ref().map(AsFd::as_fd), &mut new_pins)?;
         let described = self.maps.iter().filter(|spec| spec.autocreate);
         let addresses = link::addresses(described.zip(maps.iter().map(|made| made.map.as_fd().as_raw_fd())));
         let shared = Shared {
@@ -180,12 +182,13 @@ impl Object {
     fn create_maps(
         &self,
         plan: &Plan,
+        pins: &Path,
         btf: Option<BorrowedFd<'_>>,
         new_pins: &mut NewPins,
     ) -> Result<Vec<Made>, Error> {
         let mut maps = Vec::new();
         for (index, spec) in plan.maps(self) {
-            let map = Map::make(&spec, plan.resolved.struct_ops.map(index), &self.pins, btf, new_pins)?;
+            let map = Map::make(&spec, plan.resolved.struct_ops.map(index), pins, btf, new_pins)?;
             maps.push(Made { index, data: spec.data(), map });
         }
         Ok(maps)

@@ -66,7 +66,7 @@ use Reading as R;
 
 macro_rules! kinds {
     ($($word:literal $program_type:path, $attach_type:expr, $reading:expr;)*) => {
-        /// The words, one behind the other (see `sys/names.rs`), and what each means.
+        /// The words, one behind the other (see `cutaway_sys::names`), and what each means.
         const WORDS: &str = concat!($($word, " ",)*);
         const KINDS: &[Kind] = &[$(Kind($program_type, $attach_type, $reading)),*];
     };

@@ -54,7 +54,7 @@ fn pattern() -> Vec<u8> {
 }
 
 /// What a reader has seen.
-pub(crate) struct PendingRecord {
+pub(crate) struct Received {
     pattern: Vec<u8>,
     /// What no number reaches.
     limit: u64,
@@ -66,7 +66,7 @@ pub(crate) struct PendingRecord {
     pub(crate) empty: u64,
 }
 
-impl PendingRecord {
+impl Received {
     pub(crate) fn new(limit: u64) -> Self {
         Self { pattern: pattern(), limit, due: [0; PRODUCERS as usize], received: 0, bytes: 0, empty: 0 }
     }

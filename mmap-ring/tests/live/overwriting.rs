@@ -7,7 +7,7 @@ use mmap_ring::{Error, OverwriteRing, Ring, Wake};
 
 use crate::harness::{Test, test};
 use crate::kernel::{self, MOST, NO_WAKEUP, Producer, create_map};
-use crate::noise::{PRODUCERS, PendingRecord, Program};
+use crate::noise::{PRODUCERS, Program, Received};
 use crate::{Outcome, PAGE, number};
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -41,7 +41,7 @@ fn overwriting_ring_is_read_under_live_producers() -> Outcome {
     let map = create_map(kernel::MAP_TYPE_RINGBUF, 0, 0, SIZE, kernel::F_RB_OVERWRITE)?;
     let program = Program::new(&map);
     let mut ring = OverwriteRing::open(map, SIZE)?;
-    let (mut seen, mut taken) = (PendingRecord::new(EACH), 0);
+    let (mut seen, mut taken) = (Received::new(EACH), 0);
     thread::scope(|scope| {
         let producers: Vec<_> = (0..PRODUCERS)
             .map(|producer| {

@@ -9,7 +9,7 @@ use mmap_ring::{Ring, Stopper, WakeupPolicy};
 
 use crate::harness::{Test, test};
 use crate::kernel::{MOST, create_ring};
-use crate::noise::{PRODUCERS, PendingRecord, Program, empty_of};
+use crate::noise::{PRODUCERS, Program, Received, empty_of};
 use crate::{Outcome, PAGE};
 
 /// How many records are sent unless it is said by `MMAP_RING_SOAK_RECORDS`.
@@ -80,7 +80,7 @@ fn soak(total: u64) {
     const PERIOD: Duration = Duration::from_secs(10);
     let map = create_ring(SIZE).expect("making a ring");
     let share = |producer: u64| total / PRODUCERS + u64::from(producer < total % PRODUCERS);
-    let mut seen = PendingRecord::new(share(0));
+    let mut seen = Received::new(share(0));
     let program = Program::new(&map);
     let mut ring = Ring::open(map, SIZE).expect("opening it");
     let stopper = ring.stopper().expect("a pipe");

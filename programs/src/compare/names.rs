@@ -6,11 +6,11 @@ pub const PROGRAM: &str = "send";
 pub const EVENTS: &str = "events";
 /// What records are cut from: an array with one value.
 pub const BYTES: &str = "bytes";
-/// The ring of `life.rs`.
+/// The ring of `task_event.rs`.
 pub const RING: &str = "ring";
-/// The perf buffers of `life.rs`, to be read as they come.
+/// The perf buffers of `task_event.rs`, to be read as they come.
 pub const PERF: &str = "perf";
-/// The perf buffers of `life.rs`, to be merged by time.
+/// The perf buffers of `task_event.rs`, to be merged by time.
 pub const MERGED: &str = "merged";
 /// The times of `array_sink.rs`: an array of `u64`.
 pub const SLOTS: &str = "slots";

@@ -1,7 +1,7 @@
 //! Perf pages that hold anything at all, and lie about where: reading them ends, in records or in an error, and never
 //! leaves the pages (the address sanitiser watches).
 //!
-//! Shared by the fuzz target and the test that replays the corpus.
+//! Shared by the fuzz target and the test that runs it on generated inputs.
 
 use arbitrary::{Arbitrary, Unstructured};
 use perf_reader::fake::perf_buffer_at;
@@ -24,7 +24,7 @@ struct Case<'a> {
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Step {
-    Drain,
+    Batch,
     AtMost(u8),
     Declared(u16),
     Skip,
@@ -36,27 +36,27 @@ fn run(case: Case<'_>) {
     let size = 1_u64 << (3 + case.log % 12);
     let (mut kernel, pages) = perf_buffer_at(size as usize, case.start);
     let start = kernel.head();
-    // SAFETY: no drain is open.
+    // SAFETY: no batch is open.
     unsafe { kernel.poke(start, case.data.get(..size as usize).unwrap_or(case.data)) };
     for (at, kind, len, raw_size) in case.headers {
         let at = start.wrapping_add(u64::from(at) * 8);
         // Types 0 to 15, of which two are known.
         let kind = u32::from(kind % 16);
-        // SAFETY: no drain is open.
+        // SAFETY: no batch is open.
         unsafe { kernel.poke(at, &kind.to_ne_bytes()) };
-        // SAFETY: no drain is open.
+        // SAFETY: no batch is open.
         unsafe { kernel.poke(at.wrapping_add(6), &len.to_ne_bytes()) };
-        // SAFETY: no drain is open.
+        // SAFETY: no batch is open.
         unsafe { kernel.poke(at.wrapping_add(if case.timed { 16 } else { 8 }), &raw_size.to_ne_bytes()) };
     }
     if let Some(tail) = case.tail {
-        // SAFETY: no drain is open.
+        // SAFETY: no batch is open.
         unsafe { kernel.set_word(1032, tail) };
     }
-    // SAFETY: no drain is open.
+    // SAFETY: no batch is open.
     unsafe { kernel.set_head(start.wrapping_add(u64::from(case.ahead))) };
     if let Some((offset, bytes)) = case.layout {
-        // SAFETY: no drain is open, and nothing is produced below while pages lie about their layout.
+        // SAFETY: no batch is open, and nothing is produced below while pages lie about their layout.
         unsafe { kernel.set_word(1040, offset) };
         // SAFETY: as above.
         unsafe { kernel.set_word(1048, bytes) };
@@ -72,7 +72,7 @@ fn run(case: Case<'_>) {
                 let _ = kernel.sample(&vec![7; usize::from(len)]);
             }
             Step::Produce(_) => {}
-            Step::Drain | Step::AtMost(_) | Step::Declared(_) => {
+            Step::Batch | Step::AtMost(_) | Step::Declared(_) => {
                 let Ok(drain) = reader.batch() else { continue };
                 let most = if let Step::AtMost(most) = step { usize::from(most) } else { usize::MAX };
                 let mut bytes = 0;

@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::{Read, Write},
     net::UdpSocket,
     process::{Command, Stdio},
     sync::Barrier,
@@ -16,7 +17,7 @@ use crate::{
     kernel::{read, wait, writing},
     network::{self, LO},
     sample::{self, Also, load, runs},
-    sockets::with_sockets,
+    sockets::{SK_PASS, pair, put, with_sockets},
     unsupported,
     user::call,
 };
@@ -35,8 +36,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(sockmap_program_takes_its_map),
         test!(network_namespace_is_taken_by_path_or_fd).unless(unsupported::sk_lookup),
         test!(netfilter_program_takes_a_hook).unless(unsupported::netfilter),
-        test!(map_iterator_takes_its_map).unless(unsupported::iterators),
-        test!(task_iterator_takes_a_process).unless(unsupported::iterators),
+        test!(map_iterator_takes_its_map).unless(unsupported::map_iterators),
+        test!(task_iterator_takes_a_process).unless(unsupported::one_process_iterators),
         test!(missing_setting_is_named),
         test!(setting_without_effect_is_refused),
     ]
@@ -175,9 +176,15 @@ fn socket_filter_takes_a_socket() {
 }
 
 fn sockmap_program_takes_its_map() {
-    let loaded = with_sockets("sk_msg", 1);
+    network::leave();
+    let loaded = with_sockets("sk_msg", SK_PASS);
     let link = attach(&loaded, &AttachContext::new().sockmap(loaded.map("sockets").unwrap()));
     assert!(link.as_link_fd().is_none());
+    let (mut near, mut far) = pair();
+    put(&loaded, &near);
+    near.write_all(b"words").unwrap();
+    far.read_exact(&mut [0; 5]).unwrap();
+    assert!(runs(&loaded) > 0);
     let line = refused(count(&loaded).attach_with(&AttachContext::new().sockmap(loaded.map("seen").unwrap())));
     assert!(line.contains("attach the program `count` to the socket map"), "{line}");
 }
@@ -222,13 +229,7 @@ fn map_iterator_takes_its_map() {
 
 fn task_iterator_takes_a_process() {
     let loaded = writing("iter/task");
-    let program = loaded.program("write").unwrap();
-    let link = match program.attach_with(&context().pid(std::process::id())) {
-        Ok(link) => link,
-        // Before Linux 6.1.
-        Err(error) if error.to_string().contains("needs Linux 6.1") => return,
-        Err(error) => panic!("{error}"),
-    };
+    let link = loaded.program("write").unwrap().attach_with(&context().pid(std::process::id())).unwrap();
     let alone = read(&link);
     let (threads, both) = (Barrier::new(3), Barrier::new(3));
     let three = thread::scope(|scope| {
@@ -289,11 +290,16 @@ fn setting_without_effect_is_refused() {
         (AttachField::Pid, AttachContext::new().pid(1)),
         (AttachField::Cookie, AttachContext::new().cookie(0)),
     ];
-    for section in ["xdp", "socket", "raw_tracepoint/sys_enter"] {
+    for (section, taken) in [
+        ("xdp", &[AttachField::Interface, AttachField::XdpMode] as &[_]),
+        ("socket", &[AttachField::Socket]),
+        ("raw_tracepoint/sys_enter", &[AttachField::Target, AttachField::Cookie]),
+    ] {
         let loaded = load(section);
         let program = count(&loaded);
         for (field, context) in &settings {
-            if program.spec().takes(*field) {
+            assert_eq!(program.spec().takes(*field), taken.contains(field), "{section}: {field}");
+            if taken.contains(field) {
                 continue;
             }
             let line = refused(program.attach_with(context));

@@ -82,18 +82,18 @@ pub(crate) fn with_sockets(section: &str, answer: i32) -> Loaded {
     Object::parse(&object.write().unwrap()).unwrap().load().unwrap()
 }
 
-fn pair() -> (TcpStream, TcpStream) {
+pub(crate) fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     (near, listener.accept().unwrap().0)
 }
 
-fn put(loaded: &Loaded, socket: &TcpStream) {
+pub(crate) fn put(loaded: &Loaded, socket: &TcpStream) {
     let sockets = loaded.map("sockets").unwrap();
     sockets.update(&0_u32.to_ne_bytes(), &socket.as_raw_fd().to_ne_bytes()).unwrap();
 }
 
-const SK_PASS: i32 = 1;
+pub(crate) const SK_PASS: i32 = 1;
 
 fn sk_skb_verdict_sees_received_data() {
     network::leave();

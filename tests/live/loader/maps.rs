@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use cutaway::{Error, Map, MapType, Object};
+use cutaway::{Error, LoadOptions, Map, MapType, Object};
 use cutaway_programs::{Assembler, MapDef, MapType as Kind, ObjectBuilder, R0};
 use log::Level;
 
@@ -27,6 +27,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test!(unknown_name_lists_the_known_ones).needs(root),
         test!(pinned_map_is_reused_if_it_matches).since(5, 16, "bloom filters").needs(root),
         test!(pin_stays_in_its_directory).needs(root),
+        test!(pin_root_of_the_options_comes_first).needs(root),
         test!(failed_load_removes_the_pins_that_it_made).needs(root),
         test!(dangling_symbolic_link_is_no_pin).needs(root),
         test!(keys_end_once).needs(root),
@@ -319,6 +320,19 @@ fn pin_stays_in_its_directory() {
     let error = answer.unwrap_err().to_string();
     assert!(error.contains("a file's name holds no slash"), "{error}");
     assert!(!is_there, "it was made all the same");
+}
+
+fn pin_root_of_the_options_comes_first() {
+    let (of_the_object, of_the_options) = (Pins::new("object"), Pins::new("options"));
+    let mut object = with_map(MapDef::new(Kind::HASH).key_size(4).value_size(4).max_entries(8));
+    object.set_pin_root(&of_the_object.0);
+    object.map_mut("events").unwrap().pinning = cutaway::Pinning::ByName;
+    let ids = |loaded: cutaway::Loaded| loaded.map("events").unwrap().id();
+    let first = ids(object.clone().load_with(LoadOptions::new().pin_root(&of_the_options.0)).unwrap());
+    assert!(!of_the_object.0.join("events").exists());
+    assert_eq!(Map::from_pin(of_the_options.0.join("events")).unwrap().id(), first);
+    assert_ne!(ids(object.load().unwrap()), first);
+    assert!(of_the_object.0.join("events").exists());
 }
 
 /// A pin that was there before stays.

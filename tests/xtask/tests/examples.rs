@@ -16,7 +16,10 @@ use std::{
     net::ToSocketAddrs,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::{LazyLock, mpsc},
+    sync::{
+        LazyLock,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -96,13 +99,16 @@ impl Example {
         let mut expected = Vec::new();
         while Instant::now() < deadline {
             expected.push(cause());
-            while let Ok(line) = printed.recv_timeout(Duration::from_millis(200)) {
-                if expected.contains(&line) {
-                    return;
+            loop {
+                match printed.recv_timeout(Duration::from_millis(200)) {
+                    Ok(line) if expected.contains(&line) => return,
+                    Ok(_) => {}
+                    Err(RecvTimeoutError::Timeout) => break,
+                    Err(RecvTimeoutError::Disconnected) => panic!("it ended: {:?}", child.0.wait()),
                 }
             }
         }
-        panic!("none of these lines was printed: {expected:?}");
+        panic!("none of {} lines was printed, such as {:?}", expected.len(), expected.first());
     }
 }
 

@@ -134,7 +134,9 @@ fn judge(parcels: &[Parcel]) -> Judgement {
     let of = |way: Transport| parcels.iter().filter(move |parcel| parcel.way == way);
     let count = |way: Transport, what: fn(&Parcel) -> bool| of(way).filter(|parcel| what(parcel)).count();
     let complete = WAYS.into_iter().all(|way| of(way).next().is_some() && of(way).all(|parcel| parcel.same));
-    let used = |way: Transport| of(way).find(|parcel| parcel.length == 8).map_or(0, |parcel| parcel.used);
+    let used = |way: Transport| {
+        of(way).find(|parcel| parcel.length == 8).map_or_else(|| "unknown".to_owned(), |parcel| parcel.used.to_string())
+    };
     let sentence = format!(
         "Of {} lengths from 1 to {} bytes, {} arrived whole through the perf buffer and {} through the ring. The ring told \
          {} lengths exactly, the perf buffer {}. A record of 8 bytes takes {} bytes of a perf buffer and {} of a ring.",
