@@ -10,7 +10,7 @@ use cutaway_sys::Instruction;
 use crate::{
     Error, ExternFound, MapSpec, Object,
     btf::{Btf, sanitize, visitor::Types},
-    link,
+    link::ObjectLinker,
     load::Plan,
     resolve::{core_relo::Applied, externs},
 };
@@ -92,22 +92,21 @@ impl Object {
         };
         let plan = Plan::of(self, types)?;
         let maps: Vec<_> = plan.maps(self).map(|(_, spec)| spec.into_owned()).collect();
-        let addresses = link::addresses(maps.iter().zip(1..));
+        let mut linker = ObjectLinker::new(self, &plan.resolved, maps.iter().zip(1..));
         let mut room = MOST;
         let programs = plan.programs(self).map(|program| {
             // A module's BTF that cannot be opened. Whether a kernel has the target at all is not asked: modules of a
             // kernel that is given as bytes are unknown.
             let linked = plan.resolved.targets.refusal(program).map_or(Ok(()), Err);
-            let linked =
-                linked.and_then(|()| link::link(self, &plan.resolved, &addresses, program)).and_then(|linked| {
-                    room = room.checked_sub(linked.instructions.len()).ok_or_else(too_many)?;
-                    let subprogs = linked.functions.iter().map(|(key, start)| {
-                        let function = self.function_table().position(key);
-                        let function = function.ok_or_else(|| Error::bug("a linked function is not the object's"))?;
-                        Ok(Subprog { start: *start, function })
-                    });
-                    Ok((subprogs.collect::<Result<_, Error>>()?, linked.instructions))
+            let linked = linked.and_then(|()| linker.link(program)).and_then(|linked| {
+                room = room.checked_sub(linked.instructions.len()).ok_or_else(too_many)?;
+                let subprogs = linked.functions.iter().map(|(key, start)| {
+                    let function = self.function_table().position(key);
+                    let function = function.ok_or_else(|| Error::bug("a linked function is not the object's"))?;
+                    Ok(Subprog { start: *start, function })
                 });
+                Ok((subprogs.collect::<Result<_, Error>>()?, linked.instructions))
+            });
             let (subprogs, instructions) = match linked {
                 Ok((subprogs, instructions)) => (subprogs, Ok(instructions)),
                 Err(why) => (Vec::new(), Err(why)),

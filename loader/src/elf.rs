@@ -5,12 +5,15 @@
 //!     section.rs     sections, and what their names say
 //!     symbol.rs      symbols, and the locations that they stand for
 //!     byteswap.rs    objects of the other byte order
+//!     described.rs   sections and variables that another reader has found
 //! ```
 //!
 //! What a section *means* is decided by later stages, which rely on what is established here: each section lies within
 //! the file, each symbol within its section, each relocation on an instruction of the section that it changes.
 
 mod byteswap;
+#[cfg(feature = "aya-obj")]
+mod described;
 mod file;
 mod index;
 mod section;

@@ -108,6 +108,8 @@ mod object;
 mod pin;
 mod privileges;
 mod program;
+#[cfg(feature = "aya-obj")]
+mod readers;
 mod resolve;
 mod sorted;
 mod sys;
@@ -129,14 +131,20 @@ pub use dry_run::{DryRun, LinkedProgram, Subprog};
 pub use error::Error;
 pub use load::{FailedProgram, LoadOptions, Loaded};
 pub use map::{Batches, Entries, Map, PerCpu};
+#[cfg(feature = "aya-obj")]
+pub use object::ObjectReader;
 pub use object::{
     Extern, ExternKind, FromBytes, FunctionSpec, Line, MapSpec, Object, Pinning, ProgramSpec, Reference, ScalarKind,
     Section, SectionSpec, Skipped, Target, ToBytes, VariableSpec, Warning,
 };
 pub use program::{Program, ProgramStats, StatsGuard, TestRun, TestRunResult};
+#[cfg(feature = "aya-obj")]
+pub use readers::{ReaderComparison, compare_readers};
 pub use resolve::{core_relo, externs::ExternFound};
 pub use variable::Variable;
 
+#[cfg(feature = "aya-obj")]
+pub use aya_obj;
 #[cfg(feature = "ring")]
 pub use mmap_ring;
 #[cfg(feature = "perf")]

@@ -13,11 +13,14 @@
 //!     license.rs          the license                  warnings.rs  what its author cannot have meant
 //!     introspect.rs       sections and functions, for tools
 //!     cargo_features.rs   what a build without some cargo features refuses
+//!     aya.rs              objects that the crate aya-obj has read
 //! ```
 //!
 //! [`Object::parse`] makes no system call and gives the same result on every machine. No file descriptor is in it, and
 //! no later stage changes it.
 
+#[cfg(feature = "aya-obj")]
+pub(crate) mod aya;
 mod btf;
 mod btf_ext;
 mod cargo_features;
@@ -41,6 +44,8 @@ mod value;
 mod variable;
 mod warnings;
 
+#[cfg(feature = "aya-obj")]
+pub use self::aya::ObjectReader;
 #[cfg(feature = "externs")]
 pub(crate) use self::externs::config_size;
 #[cfg(feature = "uprobe")]

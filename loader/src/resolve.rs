@@ -4,6 +4,8 @@
 //! The kernel is the running one or any other whose BTF is given. The object is not changed; no map and no program is
 //! created.
 
+#[cfg(feature = "aya-obj")]
+mod aya;
 mod code;
 pub mod core_relo;
 #[cfg(not(feature = "externs"))]
@@ -58,13 +60,22 @@ pub(crate) struct Resolved {
     pub(crate) targets: Targets,
     pub(crate) externs: Externs,
     pub(crate) struct_ops: StructOps,
+    /// The object with the instructions that aya-obj's CO-RE relocation gives, if aya-obj has read it.
+    #[cfg(feature = "aya-obj")]
+    pub(crate) aya: Option<Box<aya_obj::Object>>,
 }
 
 /// Finds in `types` what the object wants of the kernel.
 pub(crate) fn resolve(object: &Object, types: Types<'_>) -> Result<Resolved, Error> {
     object.check_features()?;
+    #[cfg(feature = "aya-obj")]
+    let aya = aya::relocated(object, types)?;
     if !SEARCHES_BTF {
-        return Ok(Resolved::default());
+        return Ok(Resolved {
+            #[cfg(feature = "aya-obj")]
+            aya,
+            ..Resolved::default()
+        });
     }
     let btf = object.own_btf()?.unwrap_or_else(Btf::none);
     let broken = |why: String| Error::Object { why };
@@ -88,7 +99,15 @@ pub(crate) fn resolve(object: &Object, types: Types<'_>) -> Result<Resolved, Err
             .map_err(|error| broken(error.to_string()))?;
         targets.settle(sources.clone())?;
         let externs = resolve_externs(object.externs(), ksyms, &btf, sources, object.kconfig(), types)?;
-        Ok(Resolved { applied, relocated: code.into_relocated()?, targets, externs, struct_ops })
+        Ok(Resolved {
+            applied,
+            relocated: code.into_relocated()?,
+            targets,
+            externs,
+            struct_ops,
+            #[cfg(feature = "aya-obj")]
+            aya,
+        })
     })
 }
 

@@ -6,6 +6,14 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SectionIndex(pub(super) usize);
 
+#[cfg(feature = "aya-obj")]
+impl SectionIndex {
+    /// Returns the section's number in the file.
+    pub(crate) const fn number(self) -> usize {
+        self.0
+    }
+}
+
 #[cfg(test)]
 impl SectionIndex {
     /// Returns an index for tests that have no file.

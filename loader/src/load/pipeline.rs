@@ -21,7 +21,7 @@ use crate::{
     Errno, Error, Map, Object, Program, Skipped, Warning,
     btf::{Btf, sanitize, visitor::Types},
     features::{self, Support},
-    link,
+    link::ObjectLinker,
     map::NewPins,
     program::Shared,
     sorted::sort,
@@ -124,7 +124,8 @@ impl Object {
         let mut maps =
             self.create_maps(&plan, options.pins(&self.pins), btf.as_ref().map(AsFd::as_fd), &mut new_pins)?;
         let described = self.maps.iter().filter(|spec| spec.autocreate);
-        let addresses = link::addresses(described.zip(maps.iter().map(|made| made.map.as_fd().as_raw_fd())));
+        let fds = maps.iter().map(|made| made.map.as_fd().as_raw_fd());
+        let mut linker = ObjectLinker::new(&self, &plan.resolved, described.zip(fds));
         let shared = Shared {
             license: self.license(),
             license_fault: self.license_fault.as_deref(),
@@ -140,7 +141,7 @@ impl Object {
             #[cfg(feature = "struct-ops")]
             let entry = spec.entry;
             let loaded = options.target(&mut spec).and_then(|replaced| {
-                let linked = link::link(&self, &plan.resolved, &addresses, &spec)?;
+                let linked = linker.link(&spec)?;
                 Program::load(spec, &linked, &shared, replaced)
             });
             match loaded {

@@ -29,6 +29,12 @@ pub(super) fn fault_of(elf: &Elf, license: &CStr) -> Option<String> {
     fault(elf.position(b"license").is_some(), has_pointer(elf), license)
 }
 
+/// Returns why the kernel does not take the license of an object without its file for GPL; `None` if it does.
+#[cfg(feature = "aya-obj")]
+pub(super) fn fault_of_text(license: &CStr) -> Option<String> {
+    if cfg!(feature = "advice") { fault(true, false, license) } else { None }
+}
+
 /// Returns why the kernel does not take a license for GPL (`include/linux/license.h`).
 fn fault(is_there: bool, is_pointer: bool, license: &CStr) -> Option<String> {
     const TAKEN: [&str; 6] =

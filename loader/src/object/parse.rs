@@ -5,6 +5,8 @@ use std::{
     path::PathBuf,
 };
 
+#[cfg(feature = "aya-obj")]
+use super::aya::AyaObject;
 use super::{
     btf,
     btf_ext::Infos,
@@ -55,10 +57,13 @@ pub struct Object {
     /// Why the kernel does not take the license for GPL.
     pub(crate) license_fault: Option<String>,
     pub(crate) pins: PathBuf,
+    /// What aya-obj has read, if it has read the object.
+    #[cfg(feature = "aya-obj")]
+    pub(crate) aya: Option<Box<AyaObject>>,
 }
 
 /// Where maps are pinned by name unless told otherwise, as libbpf does.
-const PINS: &str = "/sys/fs/bpf";
+pub(super) const PINS: &str = "/sys/fs/bpf";
 
 impl Object {
     /// Reads an object file as clang, rustc or this project's assembler writes it. Makes no system call.
@@ -124,6 +129,8 @@ impl Object {
             unknown_programs,
             warnings,
             pins: PathBuf::from(PINS),
+            #[cfg(feature = "aya-obj")]
+            aya: None,
         })
     }
 
@@ -222,6 +229,10 @@ impl Object {
 
     /// Returns the object's BTF as [`Object::btf`] does.
     pub(crate) fn completed_btf(&self) -> Result<Option<Vec<u8>>, Error> {
+        #[cfg(feature = "aya-obj")]
+        if let Some(aya) = &self.aya {
+            return Ok(aya.types.as_deref().map(<[u8]>::to_vec));
+        }
         btf::completed(&self.elf, &self.externs)
     }
 }

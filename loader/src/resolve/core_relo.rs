@@ -39,6 +39,8 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "aya-obj")]
+pub(crate) use self::patch::is_poison;
 pub(crate) use self::relocate::{apply, wanted};
 #[cfg(feature = "externs")]
 pub(crate) use self::{compatible::is_same_shape, steps::Steps};

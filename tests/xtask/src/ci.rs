@@ -107,7 +107,8 @@ fn test_with_tools() -> Result {
 
 /// Each feature by itself, and none, must build and be free of warnings.
 pub(crate) fn minimal() -> Result {
-    const FEATURES: [&str; 17] = [
+    const FEATURES: [&str; 18] = [
+        "aya-obj",
         "ring",
         "perf",
         "core-relo",

@@ -46,6 +46,8 @@ const STAGES: &[&[&str]] = &[
     // Readers of maps, and every map and program of the machine.
     &["variable", "buffers", "system"],
     &["load", "dry_run"],
+    // What two readers of objects make of one.
+    &["readers"],
     &["attach"],
 ];
 

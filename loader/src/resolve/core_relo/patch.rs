@@ -118,6 +118,14 @@ pub(super) fn patch(first: Instruction, next: Option<Instruction>, change: Chang
     Ok(Patched::Changed(pair, before))
 }
 
+/// Returns whether an instruction is poisoned, by this crate or by aya-obj, which adds no index.
+#[cfg(feature = "aya-obj")]
+pub(crate) fn is_poison(insn: Instruction) -> bool {
+    /// More relocations than any object has.
+    const MOST: i32 = 1 << 20;
+    insn.is_call() && insn.src() == 0 && (POISON..POISON + MOST).contains(&insn.imm)
+}
+
 /// The instruction turned into one that the verifier refuses where it is reached, both halves if it has two.
 pub(super) fn poison(first: Instruction, number: usize) -> Pair {
     let number = i32::try_from(number).unwrap_or(0);

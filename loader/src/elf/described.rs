@@ -1,0 +1,49 @@
+//! Sections and variables that another reader has found, in the form of a file's.
+
+use super::{
+    Elf,
+    file::Parts,
+    index::SectionIndex,
+    section::Section,
+    symbol::{Relocations, Symbol},
+};
+
+impl Elf {
+    /// Makes a file of these sections, without symbols and relocations.
+    pub(crate) fn described(sections: Vec<Section>) -> Self {
+        Self(Parts {
+            sections,
+            symbols: Vec::new(),
+            relocations: Relocations::of(Vec::new()),
+            addresses: Vec::new(),
+            foreign: false,
+        })
+    }
+
+    /// Adds a global variable: `size` bytes at `address` in the section.
+    pub(crate) fn describe_variable(&mut self, name: String, section: SectionIndex, address: u64, size: u64) {
+        self.0.symbols.push(Symbol {
+            name,
+            section: Some(section),
+            address,
+            size,
+            global: true,
+            weak: false,
+            hidden: false,
+            is_import: false,
+            is_variable: true,
+            is_function: false,
+            is_section: false,
+        });
+    }
+
+    /// Returns the index of section number `number`; `None` if there is no such section.
+    pub(crate) fn section_index(&self, number: usize) -> Option<SectionIndex> {
+        (number < self.0.sections.len()).then_some(SectionIndex(number))
+    }
+
+    /// Returns all symbols of a section, also those without a name and the one that stands for the section.
+    pub(crate) fn all_symbols_in(&self, section: SectionIndex) -> impl Iterator<Item = &Symbol> {
+        self.0.symbols.iter().filter(move |symbol| symbol.section == Some(section))
+    }
+}

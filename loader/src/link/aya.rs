@@ -1,0 +1,117 @@
+//! Linking by aya-obj, of an object that aya-obj has read: `relocate_maps` for all functions at once, then
+//! `relocate_calls` for each program.
+//!
+//! aya-obj 0.3.0 leaves `func_info` and `line_info` of a linked program at wrong instructions if a function's lines do
+//! not begin at its first one; and it does not say which functions it appended. So each function is given a `func_info`
+//! record with its own number before linking, which comes back with the instruction that it starts at, and both infos
+//! are then made from the functions.
+//!
+//! aya-obj remembers appended functions by their address alone, so of two functions at one address of two sections it
+//! appends the first that is called, for both. Each function gets an address of its own, which is used for nothing else.
+//! `relocate_calls` also links programs in no fixed order, and takes a linked program for a function that another one
+//! calls: here each is linked by itself, and put back as it was.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::CString,
+};
+
+use aya_obj::{Map, ProgramSection, generated::bpf_func_info as AyaFuncInfo};
+
+use super::linked::{Linked, MOST};
+use crate::{
+    Error,
+    elf::Start,
+    object::{
+        Object, ProgramSpec,
+        aya::{AyaObject, chain, guarded, instruction},
+    },
+    sys::func_info::{bpf_func_info, bpf_line_info},
+};
+
+/// An object whose references to maps are resolved.
+pub(super) struct AyaLinker {
+    object: aya_obj::Object,
+    /// The functions by number, as they are marked.
+    starts: Vec<Start>,
+    text_sections: HashSet<usize>,
+}
+
+impl AyaLinker {
+    /// Puts the fds of maps into the instructions of `relocated`.
+    pub(super) fn new(
+        mut object: aya_obj::Object,
+        aya: &AyaObject,
+        own: &Object,
+        fds: &[(&str, i32)],
+    ) -> Result<Self, Error> {
+        let created: HashMap<&str, i32> = fds.iter().copied().collect();
+        let maps = aya.maps.iter().filter_map(|(name, map)| Some((name.as_str(), *created.get(name.as_str())?, map)));
+        let maps: Vec<(&str, i32, &Map)> = maps.collect();
+        let text_sections: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
+        let resolved =
+            guarded("relocate references to maps", 0, || object.relocate_maps(maps.into_iter(), &text_sections))?;
+        resolved.map_err(|error| Error::Object {
+            why: format!("aya-obj cannot relocate references to maps: {}", chain(&error)),
+        })?;
+        let mut starts = Vec::new();
+        for (number, (&(section, address), function)) in object.functions.iter_mut().enumerate() {
+            let start = own.elf().section_index(section).map(|section| (section, address));
+            starts.push(start.ok_or_else(|| Error::bug("a function that aya-obj has read is in no section"))?);
+            if aya.is_mended {
+                function.address = number as u64;
+            }
+            function.func_info.func_info = vec![AyaFuncInfo { insn_off: 0, type_id: number as u32 }];
+            function.line_info.line_info.clear();
+        }
+        Ok(Self { object, starts, text_sections })
+    }
+
+    /// Links a program.
+    pub(super) fn link(&mut self, own: &Object, program: &ProgramSpec) -> Result<Linked, Error> {
+        let failed =
+            |why: String| Error::Object { why: format!("aya-obj cannot link the program `{}`: {why}", program.name) };
+        let key = (program.entry.0.number(), program.entry.1);
+        let unlinked = self.object.functions.get(&key).cloned();
+        let unlinked = unlinked.ok_or_else(|| failed("it has read no such function".to_owned()))?;
+        // Only its location counts here.
+        let entry = aya_obj::Program {
+            license: CString::default(),
+            kernel_version: None,
+            section: ProgramSection::SocketFilter,
+            section_index: key.0,
+            address: key.1,
+        };
+        self.object.programs = HashMap::from([(program.name.clone(), entry)]);
+        let Self { object, text_sections, .. } = self;
+        let depth = object.functions.len();
+        let called = guarded("link a program", depth, || object.relocate_calls(text_sections))
+            .map_err(|error| failed(error.to_string()))?;
+        let linked = self.object.functions.insert(key, unlinked);
+        called.map_err(|error| failed(chain(&error)))?;
+        let linked = linked.ok_or_else(|| failed("it has linked no such function".to_owned()))?;
+        if linked.instructions.len() > MOST {
+            return Err(failed(format!("it has more than {MOST} instructions, and no kernel takes more")));
+        }
+        let mut result = Linked {
+            instructions: linked.instructions.iter().map(instruction).collect(),
+            func_info: Vec::new(),
+            line_info: Vec::new(),
+            functions: Vec::new(),
+        };
+        for mark in &linked.func_info.func_info {
+            let start =
+                *self.starts.get(mark.type_id as usize).ok_or_else(|| Error::bug("aya-obj has made up a mark"))?;
+            let function = own.function_table().get(&start);
+            let function =
+                function.ok_or_else(|| Error::bug("a function that aya-obj has read is not the object's"))?;
+            let at = mark.insn_off;
+            result.functions.push((start, at as usize));
+            let infos = function.func_info.iter();
+            result.func_info.extend(infos.map(|info| bpf_func_info { insn_off: at + info.insn_off, ..*info }));
+            let lines = function.line_info.iter();
+            result.line_info.extend(lines.map(|info| bpf_line_info { insn_off: at + info.insn_off, ..*info }));
+        }
+        Ok(result)
+    }
+}

@@ -1,0 +1,21 @@
+//! A linked program, as it is given to the verifier.
+
+use cutaway_sys::Instruction;
+
+use crate::{
+    elf::Start,
+    sys::func_info::{bpf_func_info, bpf_line_info},
+};
+
+/// `BPF_COMPLEXITY_LIMIT_INSNS`: a longer program is refused before the verifier looks at it.
+pub(super) const MOST: usize = 1_000_000;
+
+/// One program, ready for the verifier.
+#[derive(Debug, Clone)]
+pub(crate) struct Linked {
+    pub(crate) instructions: Vec<Instruction>,
+    pub(crate) func_info: Vec<bpf_func_info>,
+    pub(crate) line_info: Vec<bpf_line_info>,
+    /// The program and the functions behind it, each with the index of its first instruction.
+    pub(crate) functions: Vec<(Start, usize)>,
+}

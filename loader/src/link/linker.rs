@@ -1,0 +1,363 @@
+//! Links a program: it and the functions that it calls become one sequence of instructions, with the fds of maps in
+//! place.
+//!
+//! **Maps.** `r1 = events ll` is a 16-byte load whose relocation names a symbol. If the symbol is a map, the load's
+//! source register becomes `BPF_PSEUDO_MAP_FD` and its immediate the fd. If the symbol lies in a data section, the
+//! source register becomes `BPF_PSEUDO_MAP_VALUE`; the first half holds the fd of the one-element map of that section,
+//! the second half the offset in it.
+//!
+//! **Functions.** The kernel has no linker: a program contains all that it calls. Every function reached is appended
+//! once, and each call's immediate becomes the distance, in instructions, from the one after the call. A function is
+//! known by its section *and* address, because two text sections both start at address 0. Each function follows the one
+//! that calls it first and all that its earlier calls appended. That is libbpf's order: the kernel computes a program's
+//! tag from its instructions, so the same object has the same tags with either loader.
+//!
+//! **Exception callbacks.** `bpf_throw()` ends in a function that the program names by a tag in BTF,
+//! `exception_callback:NAME`; it comes last.
+//!
+//! **Externs.** A symbol that the file does not define is an extern ([`crate::resolve::externs`]): a constant becomes
+//! an offset in the map `.kconfig`, a variable `BPF_PSEUDO_BTF_ID` with its BTF id in the kernel, an address that
+//! address, and a call `BPF_PSEUDO_KFUNC_CALL` with the function's BTF id.
+//!
+//! **Nothing else.** An instruction that has such a source register already, without a relocation, would name an fd of
+//! this process, or an index outside the array of fds that goes with the program: it is refused.
+
+use std::{fmt, os::fd::AsRawFd};
+
+use cutaway_sys::{Instruction, instruction::opcode};
+
+use super::linked::{Linked, MOST};
+use crate::{
+    Error,
+    elf::{Elf, Location, SectionIndex, Start, Symbol, SymbolIndex, describes_maps},
+    gate::READS_EXTERNS,
+    object::{Functions, MapSpec, Object, ProgramSpec},
+    resolve::{Resolved, externs::Value},
+    sorted::Sorted,
+    sys::func_info::{bpf_func_info, bpf_line_info},
+};
+
+/// What stands for such a location in the kernel: a map's fd, and bytes from the start of its values to where the
+/// section begins, which is 0 but in arenas.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Address {
+    pub(crate) fd: i32,
+    pub(crate) base: u32,
+}
+
+const BEYOND: &str = "an instruction of a linked program is missing";
+
+/// Returns where maps and their contents lie in the file, from the descriptions of maps and their fds.
+pub(super) fn addresses<'s>(maps: impl Iterator<Item = (&'s MapSpec, i32)>) -> Sorted<Location, Address> {
+    let mut addresses = Vec::new();
+    for (spec, fd) in maps {
+        addresses.push((spec.location, Address { fd, base: 0 }));
+        if spec.globals.is_some() {
+            addresses.push((spec.data(), Address { fd, base: spec.base() }));
+        }
+    }
+    Sorted::of(addresses)
+}
+
+/// Links a program of an object that this crate's reader has read.
+pub(super) fn link(
+    object: &Object,
+    resolved: &Resolved,
+    maps: &Sorted<Location, Address>,
+    program: &ProgramSpec,
+) -> Result<Linked, Error> {
+    let (elf, functions, entry) = (object.elf(), object.function_table(), program.entry);
+    let mut linker = Linker {
+        elf,
+        functions,
+        maps,
+        resolved,
+        program: &program.name,
+        linked: Linked {
+            instructions: Vec::new(),
+            func_info: Vec::new(),
+            line_info: Vec::new(),
+            functions: Vec::new(),
+        },
+        starts: vec![None; functions.len()],
+        open: Vec::new(),
+    };
+    let callback = match functions.get(&entry).and_then(|function| function.exception_callback.as_ref()) {
+        Some(Ok(callback)) => Some(*callback),
+        Some(Err(name)) => {
+            return Err(linker.broken(format_args!(
+                "ends its exceptions in `{name}`, and there is no global function of this name"
+            )));
+        }
+        None => None,
+    };
+    for root in [Some(entry), callback].into_iter().flatten() {
+        linker.append(root)?;
+        while let Some((function, index)) = linker.open.pop() {
+            linker.resolve(function, index)?;
+        }
+    }
+    Ok(linker.linked)
+}
+
+struct Linker<'a> {
+    elf: &'a Elf,
+    functions: &'a Functions,
+    maps: &'a Sorted<Location, Address>,
+    resolved: &'a Resolved,
+    program: &'a str,
+    linked: Linked,
+    /// By a function's index in the list: where it starts, in instructions, if it is already appended.
+    starts: Vec<Option<usize>>,
+    /// Appended, but their references are resolved only up to an instruction: each is called by the one before it.
+    open: Vec<(Start, usize)>,
+}
+
+impl<'a> Linker<'a> {
+    /// Appends the function at `key` unless it is there already; gives where it starts.
+    fn append(&mut self, key: Start) -> Result<usize, Error> {
+        let index = self.functions.position(&key);
+        let known = index.and_then(|index| Some((self.functions.at(index)?, self.starts.get_mut(index)?)));
+        let Some((function, known)) = known else {
+            let (section, address) = key;
+            return Err(
+                self.broken(format_args!("calls address {address:#x} of section {section}, where no function starts"))
+            );
+        };
+        if let Some(start) = *known {
+            return Ok(start);
+        }
+        let start = self.linked.instructions.len();
+        if start + function.instructions.len() > MOST {
+            return Err(self.broken(format_args!(
+                "has, with what it calls, more than {MOST} instructions, and no kernel takes more"
+            )));
+        }
+        let relocated = index.and_then(|index| self.resolved.relocated.instructions(index));
+        self.linked.instructions.extend_from_slice(relocated.unwrap_or(&function.instructions));
+        *known = Some(start);
+        self.linked.functions.push((key, start));
+        self.open.push((key, 0));
+
+        let start = start as u32;
+        let functions = function.func_info.iter();
+        self.linked.func_info.extend(functions.map(|info| bpf_func_info { insn_off: start + info.insn_off, ..*info }));
+        let lines = function.line_info.iter();
+        self.linked.line_info.extend(lines.map(|info| bpf_line_info { insn_off: start + info.insn_off, ..*info }));
+        Ok(start as usize)
+    }
+
+    /// Resolves the references of one appended function from an instruction on, up to the first that brings another
+    /// function along: that comes before the rest.
+    fn resolve(&mut self, key: Start, from: usize) -> Result<(), Error> {
+        let known = self.functions.position(&key);
+        let known = known.and_then(|index| Some((self.functions.at(index)?, (*self.starts.get(index)?)?)));
+        let Some((function, start)) = known else {
+            return Err(Error::bug("a function that is to be linked was not appended"));
+        };
+        let mut index = from;
+        let depth = self.open.len();
+        while index < function.instructions.len() {
+            let Some(&insn) = self.linked.instructions.get(start + index) else {
+                return Err(Error::bug(BEYOND));
+            };
+            let offset = key.1 + index as u64 * 8;
+            let reference = self.elf.reference(key.0, offset);
+            match (insn.code, reference) {
+                (opcode::JMP_CALL, Some((number, symbol))) if READS_EXTERNS && symbol.section.is_none() => {
+                    self.call_kernel(start + index, number, symbol)?;
+                }
+                (opcode::JMP_CALL, Some((_, symbol))) => {
+                    let callee = self.callee(symbol, i64::from(insn.imm) + 1)?;
+                    self.call(start + index, callee)?;
+                }
+                (opcode::JMP_CALL, None) if insn.src() == opcode::PSEUDO_CALL => {
+                    // The compiler knew the distance already: caller and callee share a section.
+                    let callee = offset.wrapping_add_signed((i64::from(insn.imm) + 1) * 8);
+                    self.call(start + index, (key.0, callee))?;
+                }
+                (opcode::LD_IMM64, Some((number, symbol))) => self.load(start + index, number, symbol, insn)?,
+                (_, Some((_, symbol))) => {
+                    return Err(self.broken(format_args!(
+                        "refers to `{}` in an instruction that can refer to nothing",
+                        symbol.name
+                    )));
+                }
+                (opcode::JMP_CALL | opcode::LD_IMM64, None) if insn.src() != 0 => {
+                    return Err(self.broken(format_args!(
+                        "is broken: instruction {index} has a pseudo source register (BPF_PSEUDO_*) but no relocation; such \
+                         values are valid only in the process that wrote them"
+                    )));
+                }
+                (_, None) => {}
+            }
+            index += if insn.code == opcode::LD_IMM64 { 2 } else { 1 };
+            if self.open.len() > depth {
+                self.open.insert(depth, (key, index));
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The function that is `instructions` behind a symbol: none if the symbol is the function's own, as many as there
+    /// are before it if the symbol stands for its section.
+    fn callee(&self, symbol: &Symbol, instructions: i64) -> Result<Start, Error> {
+        let Some(section) = symbol.section else { return Err(self.undefined("calls", symbol)) };
+        Ok((section, symbol.address.wrapping_add_signed(instructions * 8)))
+    }
+
+    fn call(&mut self, at: usize, callee: Start) -> Result<(), Error> {
+        let target = self.append(callee)?;
+        let insn = self.instruction(at)?;
+        insn.set_src(opcode::PSEUDO_CALL);
+        insn.imm = distance(at, target);
+        Ok(())
+    }
+
+    fn instruction(&mut self, at: usize) -> Result<&mut Instruction, Error> {
+        self.linked.instructions.get_mut(at).ok_or_else(|| Error::bug(BEYOND))
+    }
+
+    /// A 64-bit load of a map, of a location in a data section, or of a function's address (for callbacks).
+    fn load(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol, insn: Instruction) -> Result<(), Error> {
+        let section = match symbol.section {
+            Some(section) => section,
+            None if READS_EXTERNS => return self.load_extern(at, number, symbol, insn),
+            None => return Err(self.undefined("refers to", symbol)),
+        };
+        if self.elf.section(section).executable {
+            let target = self.append(self.callee(symbol, i64::from(insn.imm) / 8)?)?;
+            return self.set(at, opcode::PSEUDO_FUNC, distance(at, target), 0);
+        }
+        if let Some(map) = self.maps.get(&Location::Symbol(number)) {
+            return self.set(at, opcode::PSEUDO_MAP_FD, map.fd, 0);
+        }
+        if let Some(&Address { fd, base }) = self.maps.get(&Location::Section(section)) {
+            let offset = (u64::from(base) + symbol.address).wrapping_add_signed(i64::from(insn.imm));
+            let offset = i32::try_from(offset).map_err(|_| {
+                self.broken(format_args!("refers to an offset beyond 2 GiB in the section of `{}`", symbol.name))
+            })?;
+            return self.set(at, opcode::PSEUDO_MAP_VALUE, fd, offset);
+        }
+        Err(self.misplaced(section, symbol, i64::from(insn.imm)))
+    }
+
+    /// The error for a reference to something that is neither a map nor data nor a function.
+    fn misplaced(&self, index: SectionIndex, symbol: &Symbol, behind: i64) -> Error {
+        let section = &self.elf.section(index).name;
+        if !cfg!(feature = "advice") {
+            return self
+                .broken(format_args!("refers to something in section `{section}`, which is neither a map nor data"));
+        }
+        let address = symbol.address.wrapping_add_signed(if symbol.is_section { behind } else { 0 });
+        let mut there = self.elf.symbols_in(index);
+        let named = there
+            .find(|(_, there)| address.checked_sub(there.address).is_some_and(|inside| inside < there.size.max(1)));
+        let what = match named {
+            Some((_, named)) if !symbol.is_section => format!("`{}` in section `{section}`", named.name),
+            Some((_, named)) => format!("`{}` (section `{section}`, offset {address})", named.name),
+            None => format!("section `{section}`, offset {address}, where no symbol is"),
+        };
+        let is_map = section == ".maps" || describes_maps(section);
+        let text = match named {
+            Some((_, named)) if is_map && !named.global => {
+                format!("refers to the map {what}, which is static: maps must be global, so drop `static`")
+            }
+            _ if is_map => format!("refers to {what}, which is no map that this object describes"),
+            _ => format!(
+                "refers to {what}, which is neither a map nor data nor a function: variables must lie in .data, .rodata or .bss"
+            ),
+        };
+        self.broken(format_args!("{text}"))
+    }
+
+    /// A 64-bit load of what the kernel has.
+    fn load_extern(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol, insn: Instruction) -> Result<(), Error> {
+        match self.external(number, symbol, "refers to")? {
+            &Value::Place(offset) => {
+                let map = self
+                    .maps
+                    .get(&Location::Kconfig)
+                    .ok_or_else(|| Error::bug("a constant of the kernel's configuration has no map"))?;
+                self.set(at, opcode::PSEUDO_MAP_VALUE, map.fd, insn.imm.wrapping_add_unsigned(offset))
+            }
+            &Value::Type { id, module } => {
+                let module = match module.map(|index| self.resolved.externs.modules.get(index)) {
+                    // The kernel's own types.
+                    None => 0,
+                    Some(Some(module)) => module.as_raw_fd(),
+                    Some(None) => {
+                        return Err(Error::bug("a variable was found in a module that is not open"));
+                    }
+                };
+                self.set(at, opcode::PSEUDO_BTF_ID, id.cast_signed(), module)
+            }
+            &Value::Address(address) => self.set(at, 0, address as i32, (address >> 32) as i32),
+            Value::Missing { .. } => self.set(at, 0, 0, 0),
+            Value::Refused(why) => Err(self.unfit(why.clone())),
+        }
+    }
+
+    /// A call of a function of the kernel's.
+    fn call_kernel(&mut self, at: usize, number: SymbolIndex, symbol: &Symbol) -> Result<(), Error> {
+        let (source, id, index) = match self.external(number, symbol, "calls")? {
+            // The index in the list of modules' BTF that goes with the program; 0 there is the kernel itself.
+            &Value::Type { id, module } => {
+                (opcode::PSEUDO_KFUNC_CALL, id.cast_signed(), module.map_or(0, |index| index + 1))
+            }
+            &Value::Missing { call } => (0, call, 0),
+            Value::Refused(why) => return Err(self.unfit(why.clone())),
+            Value::Place(_) | Value::Address(_) => {
+                return Err(self.broken(format_args!("calls `{}`, which is no function", symbol.name)));
+            }
+        };
+        let index =
+            i16::try_from(index).map_err(|_| self.broken(format_args!("calls functions of too many modules")))?;
+        let insn = self.instruction(at)?;
+        insn.set_src(source);
+        (insn.imm, insn.offset) = (id, index);
+        Ok(())
+    }
+
+    fn external(&self, number: SymbolIndex, symbol: &Symbol, does: &str) -> Result<&'a Value, Error> {
+        self.resolved.externs.value(number).ok_or_else(|| self.undefined(does, symbol))
+    }
+
+    fn undefined(&self, does: &str, symbol: &Symbol) -> Error {
+        self.broken(format_args!("{does} `{}`, which this object does not define", symbol.name))
+    }
+
+    /// Sets both halves of a 64-bit load.
+    fn set(&mut self, at: usize, source: u8, low: i32, high: i32) -> Result<(), Error> {
+        match self.linked.instructions.get_mut(at..at + 2) {
+            Some([first, second]) => {
+                first.set_src(source);
+                first.imm = low;
+                second.imm = high;
+                Ok(())
+            }
+            _ => Err(self.broken(format_args!("ends in the middle of a 64-bit load"))),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unfit(&self, why: String) -> Error {
+        Error::Invalid { operation: format!("load the program `{}`", self.program), why }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn broken(&self, why: fmt::Arguments<'_>) -> Error {
+        Error::Object { why: format!("program `{}` {why}", self.program) }
+    }
+}
+
+/// What a call's immediate says: instructions from the one after the call.
+fn distance(from: usize, to: usize) -> i32 {
+    (to as i64 - from as i64 - 1) as i32
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! Links the programs of one object, by the reader that has read it.
+
+#[cfg(feature = "aya-obj")]
+use super::aya::AyaLinker;
+use super::{
+    linked::Linked,
+    linker::{Address, addresses, link},
+};
+use crate::{
+    Error,
+    elf::Location,
+    object::{MapSpec, Object, ProgramSpec},
+    resolve::Resolved,
+    sorted::Sorted,
+};
+
+/// Links the programs of an object.
+pub(crate) struct ObjectLinker<'a> {
+    object: &'a Object,
+    resolved: &'a Resolved,
+    addresses: Sorted<Location, Address>,
+    #[cfg(feature = "aya-obj")]
+    fds: Vec<(&'a str, i32)>,
+    /// If aya-obj has read the object, from the first program on.
+    #[cfg(feature = "aya-obj")]
+    aya: Option<AyaLinker>,
+}
+
+impl<'a> ObjectLinker<'a> {
+    /// Prepares linking against these maps, each with its fd.
+    pub(crate) fn new(
+        object: &'a Object,
+        resolved: &'a Resolved,
+        maps: impl Iterator<Item = (&'a MapSpec, i32)> + Clone,
+    ) -> Self {
+        Self {
+            object,
+            resolved,
+            #[cfg(feature = "aya-obj")]
+            fds: maps.clone().map(|(spec, fd)| (spec.name.as_str(), fd)).collect(),
+            #[cfg(feature = "aya-obj")]
+            aya: None,
+            addresses: addresses(maps),
+        }
+    }
+
+    /// Links a program: its instructions as the kernel takes them, with those of the functions that it calls.
+    pub(crate) fn link(&mut self, program: &ProgramSpec) -> Result<Linked, Error> {
+        #[cfg(feature = "aya-obj")]
+        if let (Some(aya), Some(relocated)) = (&self.object.aya, &self.resolved.aya) {
+            let linker = match &mut self.aya {
+                Some(linker) => linker,
+                none => none.insert(AyaLinker::new((**relocated).clone(), aya, self.object, &self.fds)?),
+            };
+            return linker.link(self.object, program);
+        }
+        link(self.object, self.resolved, &self.addresses, program)
+    }
+}

@@ -1,0 +1,30 @@
+//! Objects that the crate aya-obj has read.
+//!
+//! ```text
+//!     bytes ──admit.rs──▶ aya_obj::Object::parse ──▶ aya_obj::Object ──adopt.rs──▶ Object
+//!             what aya-obj must not be given            section.rs: its kinds of program
+//!                                                       mend.rs: what it leaves out or gets wrong
+//! ```
+//!
+//! `read.rs` has these steps, `held.rs` what is kept of aya-obj's value. The [`Object`](super::Object) that comes out has aya-obj's maps, programs, functions and types in the form of this loader's own.
+//! Relocation and linking go on with aya-obj's own value, which the object keeps ([`AyaObject`]).
+//!
+//! aya-obj 0.3.0 panics on many damaged files, and reads some numbers straight into Rust enums, which is undefined
+//! behavior if the number is none of theirs. So a file is parsed by this loader's reader first, and `admit.rs` refuses
+//! what would go wrong; a panic is caught and becomes an error (`guard.rs`).
+
+mod admit;
+mod adopt;
+mod guard;
+mod held;
+mod mend;
+mod read;
+mod section;
+
+pub use self::held::ObjectReader;
+pub(crate) use self::{
+    adopt::instruction,
+    guard::{chain, guarded},
+    held::AyaObject,
+    read::unmended,
+};

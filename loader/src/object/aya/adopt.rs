@@ -1,0 +1,270 @@
+//! Takes over what aya-obj has read: its maps, programs, functions and types, in the form of this crate's reader.
+
+use std::{collections::HashMap, mem, path::PathBuf, sync::Arc};
+
+use aya_obj::{EbpfSectionKind, Map, btf::BtfFeatures, generated::bpf_insn, maps::PinningType};
+
+use super::{
+    guard::{chain, guarded},
+    held::AyaObject,
+    section,
+};
+use crate::{
+    Error, Instruction, MapFlags, MapType,
+    btf::{Btf, Kind, Type},
+    elf::{Elf, Location, Section, SectionIndex},
+    object::{
+        Object, Pinning, btf,
+        function::{Function, Functions},
+        license,
+        parse::PINS,
+        program_section,
+        specs::{Contents, MapSpec, ProgramSpec},
+        variable,
+    },
+    sorted::Sorted,
+    sys::func_info::{bpf_func_info, bpf_line_info},
+};
+
+/// The highest section number that is believed of an object that comes without its file.
+const MOST_SECTIONS: usize = 1 << 16;
+
+/// Makes an object of what aya-obj has read. `own` is what this crate's reader has made of the file, if there is one.
+pub(super) fn adopt(mut read: aya_obj::Object, own: Option<Object>) -> Result<Object, Error> {
+    let is_foreign = matches!(read.endianness, object::Endianness::Big) != cfg!(target_endian = "big");
+    if is_foreign {
+        return Err(broken("its byte order is not this machine's"));
+    }
+    let types = completed(&mut read)?;
+    let btf = types.as_deref().map(btf::read).transpose()?;
+    let external = btf.as_ref().and_then(|btf| btf.types().find(|ty| ty.linkage() == EXTERN));
+    if let Some(external) = external {
+        return Err(broken(format!("aya-obj does not resolve externs, such as `{}`", external.name())));
+    }
+    let maps = mem::take(&mut read.maps);
+    let elf = match &own {
+        Some(own) => own.elf.clone(),
+        None => described(&read, &maps, types.as_deref(), btf.as_ref())?,
+    };
+    let functions = functions(&read, &elf, own.as_ref(), btf.as_ref())?;
+    let programs = programs(&read, &elf, own.as_ref())?;
+    let (maps, kept) = self::maps(maps, &elf, btf.as_ref())?;
+    let variables = match &own {
+        Some(own) => own.variables.clone(),
+        None => variable::read(&elf, btf.as_ref(), &[]),
+    };
+    let license = own.as_ref().map_or_else(|| read.license.clone(), |own| own.license.clone());
+    let license_fault = match &own {
+        Some(own) => own.license_fault.clone(),
+        None => license::fault_of_text(&license),
+    };
+    let (warnings, unknown_programs) = own.map(|own| (own.warnings, own.unknown_programs)).unwrap_or_default();
+    Ok(Object {
+        elf,
+        license,
+        license_fault,
+        kernel_version: read.kernel_version.unwrap_or(0),
+        core: false,
+        functions,
+        externs: Vec::new(),
+        kconfig: String::new(),
+        variables,
+        maps,
+        programs,
+        unknown_programs,
+        warnings,
+        pins: PathBuf::from(PINS),
+        aya: Some(Box::new(AyaObject { object: read, maps: kept, types: types.map(Arc::from), is_mended: false })),
+    })
+}
+
+/// `BTF_VAR_GLOBAL_EXTERN`, `BTF_FUNC_EXTERN`
+const EXTERN: u32 = 2;
+
+/// Has aya-obj complete the object's BTF for a kernel that knows all kinds of type; returns it. Older kernels get what
+/// this crate makes of it.
+fn completed(read: &mut aya_obj::Object) -> Result<Option<Vec<u8>>, Error> {
+    let all = BtfFeatures::new(true, true, true, true, true, true, true, true);
+    guarded("complete the object's BTF", 0, || {
+        let fixed = read.fixup_and_sanitize_btf(&all);
+        let fixed = fixed.map_err(|error| broken(format!("aya-obj cannot complete its BTF: {}", chain(&error))))?;
+        Ok(fixed.map(aya_obj::btf::Btf::to_bytes))
+    })?
+}
+
+/// Describes the sections and variables of an object that comes without its file.
+fn described(
+    read: &aya_obj::Object,
+    maps: &HashMap<String, Map>,
+    types: Option<&[u8]>,
+    btf: Option<&Btf<'_>>,
+) -> Result<Elf, Error> {
+    let numbers = read.functions.keys().map(|(section, _)| *section).chain(maps.values().map(Map::section_index));
+    let count = numbers.max().unwrap_or(0).saturating_add(1);
+    if count > MOST_SECTIONS {
+        return Err(broken(format!("it has a section number {}, above {MOST_SECTIONS}", count - 1)));
+    }
+    let none = Section { name: String::new(), executable: false, size: 0, bytes: None };
+    let mut sections = vec![none.clone(); count];
+    for &(number, _) in read.functions.keys() {
+        let Some(section) = sections.get_mut(number) else { continue };
+        let mut programs = read.programs.values().filter(|program| program.section_index == number);
+        let word = programs.next().map_or(".text", |program| section::read(&program.section).1);
+        (section.name, section.executable) = (word.to_owned(), true);
+    }
+    for (name, map) in maps.iter().filter(|(_, map)| is_data(map)) {
+        if let Some(section) = sections.get_mut(map.section_index()) {
+            (section.name, section.size) = (name.clone(), u64::from(map.value_size()));
+        }
+    }
+    sections.push(Section { name: ".BTF".to_owned(), bytes: types.map(Arc::from), ..none });
+    let mut elf = Elf::described(sections);
+    let Some(btf) = btf else { return Ok(elf) };
+    for (name, map) in maps.iter().filter(|(_, map)| is_data(map)) {
+        let section = btf.find(Kind::Datasec, name);
+        let (Some(section), Some(index)) = (section, elf.section_index(map.section_index())) else { continue };
+        let mut variables: Vec<_> = section.section_vars().collect();
+        variables.sort_unstable_by_key(|variable| variable.offset);
+        for variable in variables {
+            let ty = btf.ty(variable.type_id);
+            let end = variable.offset.checked_add(variable.size);
+            if ty.kind() == Kind::Var && end.is_some_and(|end| end <= map.value_size()) {
+                elf.describe_variable(ty.name().into_owned(), index, variable.offset.into(), variable.size.into());
+            }
+        }
+    }
+    Ok(elf)
+}
+
+/// Returns whether the map is a data section: `.data`, `.rodata`, `.bss` and their siblings.
+fn is_data(map: &Map) -> bool {
+    matches!(map.section_kind(), EbpfSectionKind::Data | EbpfSectionKind::Rodata | EbpfSectionKind::Bss)
+}
+
+fn functions(
+    read: &aya_obj::Object,
+    elf: &Elf,
+    own: Option<&Object>,
+    btf: Option<&Btf<'_>>,
+) -> Result<Functions, Error> {
+    let mut functions = Vec::new();
+    for (&(number, address), function) in &read.functions {
+        let section = index(elf, number)?;
+        let is_program = read.programs.values().any(|program| program.function_key() == (number, address));
+        // aya-obj counts those of programs from the program's start, the others from the section's.
+        let start = if is_program { 0 } else { (function.section_offset / Instruction::SIZE) as u32 };
+        let func_info: Vec<_> = function
+            .func_info
+            .func_info
+            .iter()
+            .take(1)
+            .map(|info| bpf_func_info { insn_off: 0, type_id: info.type_id })
+            .collect();
+        let line_info = function.line_info.line_info.iter().filter_map(|info| {
+            let insn_off = info.insn_off.checked_sub(start)?;
+            let (file_name_off, line_off, line_col) = (info.file_name_off, info.line_off, info.line_col);
+            Some(bpf_line_info { insn_off, file_name_off, line_off, line_col })
+        });
+        let line_info = line_info.collect();
+        let global = match own.map(|own| own.functions.get(&(section, address))) {
+            Some(known) => known.is_some_and(|known| known.global),
+            None => is_program && !is_static(btf, &func_info),
+        };
+        let name = function.name.clone();
+        let instructions = function.instructions.iter().map(instruction).collect();
+        let function = Function { name, global, instructions, func_info, line_info, exception_callback: None };
+        functions.push(((section, address), function));
+    }
+    Ok(Sorted::of(functions))
+}
+
+/// Returns whether the object's types say that the function is static.
+fn is_static(btf: Option<&Btf<'_>>, func_info: &[bpf_func_info]) -> bool {
+    let ty = btf.zip(func_info.first()).map(|(btf, info)| btf.ty(info.type_id));
+    ty.is_some_and(|ty| ty.kind() == Kind::Func && ty.linkage() == 0)
+}
+
+/// Converts an instruction.
+pub(crate) fn instruction(insn: &bpf_insn) -> Instruction {
+    Instruction::new(insn.code, insn.dst_reg(), insn.src_reg(), insn.off, insn.imm)
+}
+
+/// The programs, by section and address: aya-obj keeps them in no order.
+fn programs(read: &aya_obj::Object, elf: &Elf, own: Option<&Object>) -> Result<Vec<ProgramSpec>, Error> {
+    let mut programs = Vec::new();
+    for (name, program) in &read.programs {
+        let entry = (index(elf, program.section_index)?, program.address);
+        let section_name = elf.section(entry.0).name.clone();
+        let (mut section, _) = section::read(&program.section);
+        if own.is_some()
+            && let Ok(named) = program_section::Section::read(&section_name)
+        {
+            section.target = named.target;
+        }
+        programs.push(ProgramSpec { name: name.clone(), section_name, section, entry });
+    }
+    programs.sort_unstable_by_key(|program| program.entry);
+    Ok(programs)
+}
+
+/// The descriptions of the maps, data first, each group in the order of the file; and the maps as linking takes them.
+#[expect(clippy::type_complexity, reason = "two lists of the same maps")]
+fn maps(
+    read: HashMap<String, Map>,
+    elf: &Elf,
+    btf: Option<&Btf<'_>>,
+) -> Result<(Vec<MapSpec>, Vec<(String, Map)>), Error> {
+    let mut read: Vec<_> = read.into_iter().collect();
+    let order = |map: &Map| (!is_data(map), map.section_index(), map.symbol_index());
+    read.sort_unstable_by(|(one_name, one), (other_name, other)| {
+        (order(one), one_name).cmp(&(order(other), other_name))
+    });
+    let (mut specs, mut kept) = (Vec::new(), Vec::new());
+    for (name, mut map) in read {
+        let data = mem::take(map.data_mut());
+        if !data.is_empty() {
+            map.data_mut().push(0);
+        }
+        if !is_data(&map) {
+            specs.push(spec(&name, &map, Location::Nowhere));
+        } else if map.value_size() != 0 {
+            let mut spec = spec(&name, &map, Location::Section(index(elf, map.section_index())?));
+            let constant = map.section_kind() == EbpfSectionKind::Rodata;
+            // As this crate makes maps of data: see `maps.rs`.
+            spec.map_flags |= if constant { MapFlags::RDONLY_PROG } else { MapFlags::MMAPABLE };
+            spec.btf_value_type_id = btf.and_then(|btf| btf.find(Kind::Datasec, &name)).map_or(0, Type::id);
+            let is_zero = data.iter().all(|&byte| byte == 0);
+            let bytes = if is_zero && map.section_kind() == EbpfSectionKind::Bss { Vec::new() } else { data };
+            spec.contents = Some(Contents::new(Arc::from(bytes), constant));
+            specs.push(spec);
+        }
+        kept.push((name, map));
+    }
+    Ok((specs, kept))
+}
+
+/// The description of a map.
+fn spec(name: &str, map: &Map, location: Location) -> MapSpec {
+    let mut spec = MapSpec::new(name, MapType(map.map_type()), location);
+    (spec.key_size, spec.value_size, spec.max_entries) = (map.key_size(), map.value_size(), map.max_entries());
+    spec.map_flags = MapFlags::from_bits_retain(map.map_flags());
+    spec.map_extra = map.map_extra();
+    spec.pinning = match map.pinning() {
+        PinningType::None => Pinning::None,
+        PinningType::ByName => Pinning::ByName,
+    };
+    if let Map::Btf(map) = map {
+        (spec.btf_key_type_id, spec.btf_value_type_id) = (map.def.btf_key_type_id, map.def.btf_value_type_id);
+    }
+    spec.inner = map.inner().map(|inner| Box::new(self::spec(name, &inner, Location::Nowhere)));
+    spec
+}
+
+fn index(elf: &Elf, number: usize) -> Result<SectionIndex, Error> {
+    elf.section_index(number).ok_or_else(|| broken(format!("it has no section {number}, which aya-obj refers to")))
+}
+
+#[cold]
+fn broken(why: impl Into<String>) -> Error {
+    Error::Object { why: why.into() }
+}

@@ -1,0 +1,91 @@
+//! Calls of aya-obj whose panics become errors.
+
+use std::{
+    any::Any,
+    cell::Cell,
+    panic::{self, AssertUnwindSafe},
+    thread,
+};
+
+use crate::Error;
+
+thread_local! {
+    /// Whether this thread is inside such a call.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Returns whether this thread is inside a call of aya-obj.
+pub(crate) fn is_catching_panics() -> bool {
+    INSIDE.get()
+}
+
+/// Functions that aya-obj may link one inside the other on the caller's stack.
+const FEW: usize = 64;
+/// Bytes of stack for each function beyond, measured at below 1 KiB in a build without optimization.
+const STACK: usize = 4096;
+
+/// Calls aya-obj. `depth` is how often the call may recurse: above a limit it gets a thread of its own, with the stack
+/// that it needs.
+///
+/// # Errors
+///
+/// [`Error::Object`] if it panics.
+pub(crate) fn guarded<T: Send>(attempt: &str, depth: usize, call: impl FnOnce() -> T + Send) -> Result<T, Error> {
+    let inside = || {
+        let before = INSIDE.replace(true);
+        // What the call was changing is dropped with the error.
+        let result = panic::catch_unwind(AssertUnwindSafe(call));
+        INSIDE.set(before);
+        result
+    };
+    let result = if depth <= FEW {
+        inside()
+    } else {
+        thread::scope(|scope| {
+            let stack = (1 << 20) + depth.saturating_mul(STACK);
+            let thread = thread::Builder::new().stack_size(stack).spawn_scoped(scope, inside);
+            match thread {
+                Ok(thread) => thread.join().and_then(|result| result),
+                Err(error) => Err(Box::new(format!("no thread for it: {error}")) as Box<dyn Any + Send>),
+            }
+        })
+    };
+    result.map_err(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        // One line, and short: the message can quote the file.
+        let said: String = said.lines().next().unwrap_or_default().chars().take(160).collect();
+        Error::Object { why: format!("aya-obj cannot {attempt}: it panics ({said})") }
+    })
+}
+
+/// Returns an error with its sources, each after a colon.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let said = source.to_string();
+        // Some errors print their source, too.
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = source.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panics_become_errors_on_either_stack() {
+        for depth in [0, FEW + 1] {
+            assert_eq!(guarded("count", depth, || 1).unwrap(), 1);
+            let error = guarded("count", depth, || -> u32 { panic!("no {}", "number") }).unwrap_err();
+            assert!(error.to_string().ends_with("aya-obj cannot count: it panics (no number)"), "{error}");
+        }
+        assert!(!is_catching_panics());
+        assert!(guarded("ask", 0, is_catching_panics).unwrap());
+    }
+}

@@ -1,0 +1,90 @@
+//! Reads an object by aya-obj, or takes over one that the caller has read.
+
+use super::{
+    admit::admit,
+    adopt::adopt,
+    guard::{chain, guarded},
+    held::ObjectReader,
+    mend::mend,
+};
+use crate::{Error, object::Object};
+
+impl Object {
+    /// Parses an object file by the chosen reader.
+    ///
+    /// With [`ObjectReader::AyaObj`] this crate's reader parses the file first, and refuses what aya-obj would misread;
+    /// then aya-obj parses it, and its maps, programs, types, CO-RE relocation and linking are used. Attach targets and
+    /// the license come from the file, since aya-obj does not keep them; what else aya-obj leaves out or gets wrong is
+    /// mended and logged at level `warn`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Object`] as for [`Object::parse`]; with [`ObjectReader::AyaObj`] also if aya-obj refuses the file or
+    /// panics on it. A panic can be caught only where panics unwind (not with `panic = "abort"`).
+    pub fn parse_with(reader: ObjectReader, bytes: &[u8]) -> Result<Self, Error> {
+        let own = Self::parse(bytes)?;
+        if reader == ObjectReader::Cutaway {
+            return Ok(own);
+        }
+        let mut object = unmended(own.clone(), bytes)?;
+        for fault in mend(&mut object, Some(&own)) {
+            log::warn!("aya-obj {fault}");
+        }
+        Ok(object)
+    }
+
+    /// Takes over an object that the caller has parsed by aya-obj, with all that the caller has changed in it. Makes no
+    /// system call.
+    ///
+    /// aya-obj does not keep section names. So a program has no attach target: it is set by
+    /// [`ProgramSpec::set_attach_target`](crate::ProgramSpec::set_attach_target) or given while attaching. Without BTF
+    /// the object has no [`Object::variables`], and functions that are no programs count as static.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let parsed = cutaway::aya_obj::Object::parse(&std::fs::read("program.o")?)?;
+    /// let loaded = cutaway::Object::from_aya(parsed)?.load()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Object`] if the object is for machines of the other byte order, if it has externs, which aya-obj does
+    /// not resolve, or if aya-obj cannot complete its BTF.
+    pub fn from_aya(parsed: aya_obj::Object) -> Result<Self, Error> {
+        let mut object = adopt(parsed, None)?;
+        for fault in mend(&mut object, None) {
+            log::warn!("aya-obj {fault}");
+        }
+        Ok(object)
+    }
+
+    /// Returns which reader has read the object.
+    #[must_use]
+    pub fn reader(&self) -> ObjectReader {
+        match self.aya {
+            Some(_) => ObjectReader::AyaObj,
+            None => ObjectReader::Cutaway,
+        }
+    }
+}
+
+impl TryFrom<aya_obj::Object> for Object {
+    type Error = Error;
+
+    fn try_from(parsed: aya_obj::Object) -> Result<Self, Error> {
+        Self::from_aya(parsed)
+    }
+}
+
+/// Parses the file by aya-obj, if it can be given to it. `own` is what this crate's reader has made of the file.
+/// Nothing is mended.
+pub(crate) fn unmended(own: Object, bytes: &[u8]) -> Result<Object, Error> {
+    admit(&own)?;
+    let parsed = guarded("parse the object", 0, || aya_obj::Object::parse(bytes))?;
+    let parsed = parsed.map_err(|error| Error::Object { why: format!("aya-obj refuses it: {}", chain(&error)) })?;
+    let (programs, maps) = (parsed.programs.len(), parsed.maps.len());
+    log::info!("aya-obj has read the object: {programs} programs, {maps} maps");
+    adopt(parsed, Some(own))
+}
