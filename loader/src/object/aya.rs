@@ -23,8 +23,9 @@ mod section;
 
 pub use self::held::ObjectReader;
 pub(crate) use self::{
+    admit::misreading,
     adopt::instruction,
     guard::{chain, guarded},
     held::AyaObject,
-    read::unmended,
+    read::{REFUSES, unmended},
 };
