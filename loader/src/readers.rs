@@ -7,7 +7,7 @@ use std::ops::Deref;
 
 use crate::{
     Errno, Error, Instruction, LinkedProgram, MapSpec, Object, ProgramSpec,
-    btf::kernel,
+    btf::{Btf, Kind, kernel},
     instruction::opcode,
     object::aya::{REFUSES, misreading, unmended},
     resolve::core_relo::is_poison,
@@ -118,6 +118,7 @@ fn compare<K: Deref<Target = [u8]>>(
         Err(error) => return refused(&error),
     };
     let difference = instructions((&own.programs, &own.maps), (&aya.programs, &aya.maps));
+    let difference = difference.or_else(|| types(own.btf.as_deref(), aya.btf.as_deref()));
     difference.unwrap_or_else(|| match own.programs.into_iter().find_map(|program| program.instructions.err()) {
         Some(error) => ReaderComparison::Unlinked { why: sentence(&error) },
         None => ReaderComparison::Same,
@@ -207,6 +208,25 @@ fn programs(own: &[ProgramSpec], aya: &[ProgramSpec]) -> Option<String> {
         };
         let (own, aya) = (kind(own), kind(&aya));
         (own != aya).then(|| format!("the program `{}` is {aya} by aya-obj, and {own} here", one.name))
+    })
+}
+
+/// The first function whose linkage differs in the BTF that loading passes to the kernel. A hidden function is static
+/// to this crate, and global to aya-obj: the verifier checks it by itself, and does not take it for a callback.
+fn types(own: Option<&[u8]>, aya: Option<&[u8]>) -> Option<ReaderComparison> {
+    let [own, aya] = [Btf::parse(own?).ok()?, Btf::parse(aya?).ok()?];
+    own.types().filter(|ty| ty.kind() == Kind::Func).find_map(|ty| {
+        let other = aya.ty(ty.id());
+        if other.kind() != ty.kind() || other.name() != ty.name() || other.linkage() == ty.linkage() {
+            return None;
+        }
+        let [ours, theirs] = [ty.linkage(), other.linkage()].map(|linkage| match linkage {
+            0 => "static",
+            1 => "global",
+            _ => "extern",
+        });
+        let what = format!("the function `{}` is {theirs} in the types of aya-obj, and {ours} here", ty.name());
+        Some(ReaderComparison::Different { what })
     })
 }
 
