@@ -17,8 +17,10 @@ and linking are its own; the rest of loading is the same.
 trace reads its built-in programs by aya-obj; run and inspect read by
 cutaway. With --reader aya-obj they refuse an object that aya-obj
 would misread. Values that aya-obj omits or gets wrong are corrected,
-each with a warning. For an object with CO-RE relocations aya-obj
-parses all of the kernel's BTF, which takes 25 to 60 ms.";
+each with a warning. inspect compares both readers in any case.
+
+For an object with CO-RE relocations aya-obj parses all of the
+kernel's BTF, which takes 25 to 60 ms.";
 
 /// The version of aya-obj, as Cargo.lock has it.
 pub(crate) const AYA_OBJ: &str = "aya-obj 0.3.0";

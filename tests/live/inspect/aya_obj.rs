@@ -16,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
     let mut tests = vec![
         test!(line_says_whether_readers_agree),
         test!(wrong_value_size_is_a_difference),
+        test!(mislinked_call_is_a_difference),
         test!(hidden_callback_is_a_difference),
         test!(report_by_aya_obj_is_the_same),
         test!(relocations_by_aya_obj_are_unknown),
@@ -28,7 +29,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests
 }
 
-/// The line about aya-obj, with its continuation lines joined.
+/// Returns the line about aya-obj, with its continuation lines joined.
 fn line(ended: &Ended) -> String {
     assert!(ended.status.success(), "{ended:?}");
     let lines = ended.stdout.lines().skip_while(|line| !line.starts_with("aya-obj 0.3.0  "));
@@ -38,7 +39,7 @@ fn line(ended: &Ended) -> String {
     lines.join(" ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What JSON says of it, without the fields that are null.
+/// Returns the fields of `aya_obj` in the JSON that are not null.
 fn field(told: &Value) -> Value {
     let all = told["aya_obj"].as_object().unwrap();
     let names: Vec<_> = all.keys().map(String::as_str).collect();
@@ -107,6 +108,24 @@ fn wrong_value_size_is_a_difference() {
     let [corrected, differs] = ended.stderr.lines().collect::<Vec<_>>()[..] else { panic!("{ended:?}") };
     assert_eq!(corrected, "cutaway: warn: aya-obj says that the value of the map `table` has 64 bytes: it has 256");
     assert_eq!(differs, format!("cutaway: warn: aya-obj reads `{}` differently: {difference}", path.display()));
+}
+
+/// aya-obj confuses functions at one address of two sections, here `.text.first` and `.text.second`.
+fn mislinked_call_is_a_difference() {
+    let mut bytes = fs::read(corpus("kinds/code.o")).unwrap();
+    // aya-obj refuses a section of functions with another name.
+    let (from, to) = (b"elsewhere\0", b".text.els\0");
+    while let Some(at) = bytes.windows(from.len()).position(|window| window == from) {
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("code.o");
+    fs::write(&path, bytes).unwrap();
+    let said = line(&inspect([&path]));
+    let (at, code) = said.split_once(" of the program `adds` is `call ").unwrap_or_else(|| panic!("{said}"));
+    assert!(at.starts_with("aya-obj 0.3.0 reads it differently: instruction "), "{said}");
+    let (aya, own) = code.split_once("` by aya-obj, and `call ").unwrap_or_else(|| panic!("{said}"));
+    assert_ne!(Some(aya), own.strip_suffix("` here"), "{said}");
 }
 
 /// The verifier takes static functions alone for callbacks.

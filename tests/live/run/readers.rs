@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     Ran,
     binary::{self, Ended, Running},
-    corpus,
+    compiled, corpus,
     harness::{Test, test},
     own_mounts,
     requirements::{ring, root},
@@ -53,6 +53,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests.extend(test!(readers_deliver_the_same_records, PERF.map(named), |_| root()));
     tests.extend([
         test!(relocations_of_aya_obj_find_the_fields).needs(ring).unless(unsupported::btf),
+        test!(functions_at_one_address_are_not_confused).needs(ring),
         test!(object_read_by_aya_obj_is_pinned).needs(ring),
         test!(uprobe_read_by_aya_obj_is_given_its_target).needs(root),
         test!(chosen_program_alone_is_loaded).needs(root),
@@ -76,6 +77,7 @@ fn normal(value: &Value, pid: u32) -> Value {
     }
 }
 
+/// Returns the records of a run, in an order that does not depend on the CPU.
 fn lines(ran: &Ran) -> Vec<Value> {
     let lines = ran.lines();
     // Values of a per-CPU map depend on the CPU, too.
@@ -110,6 +112,23 @@ fn relocations_of_aya_obj_find_the_fields() {
     let hex = |line: &str| serde_json::from_str::<Value>(line).unwrap()["hex"].as_str().unwrap().to_owned();
     let is_own = |line: &str| hex(line).get(48..56) == Some(digits.as_str());
     assert!(ended.stdout.lines().any(is_own), "{digits}: {ended:?}");
+}
+
+/// By itself aya-obj confuses functions at one address of two sections, here `.text.first` and `.text.second`.
+fn functions_at_one_address_are_not_confused() {
+    let mut bytes = fs::read(corpus("kinds/code")).unwrap();
+    // aya-obj refuses a section of functions with another name.
+    let (from, to) = (b"elsewhere\0", b".text.els\0");
+    while let Some(at) = bytes.windows(from.len()).position(|window| window == from) {
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("code");
+    fs::write(path.with_extension("o"), bytes).unwrap();
+    let ran = run_own(path.to_str().unwrap(), &["--reader", "aya-obj", "--type", "events=u64"], 20);
+    let values = ran.values();
+    assert!(values.len() >= 20 && values.iter().all(|(_, value)| *value == json!(compiled::SUM)), "{values:?}");
+    assert!(ran.ended.stderr.contains("differently: instruction "), "{:?}", ran.ended);
 }
 
 /// A directory for pins, removed with the value.

@@ -30,7 +30,8 @@ fn aya_obj_reads_unless_told_otherwise() {
     }
 }
 
-/// Each `bpf(2)` by which BTF, maps and programs come to be, without addresses and without the answer.
+/// Returns the arguments of each `bpf(2)` that loads BTF, creates a map, loads a program or attaches it, without
+/// addresses.
 fn loading(transport: Transport, reader: &str) -> Vec<Value> {
     let job = Job::new([Question::new("127.0.0.1")]);
     let words = ["--explain=json", "trace", "--format", "json", "--reader", reader, "--transport", transport.name()];
