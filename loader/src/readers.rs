@@ -9,7 +9,7 @@ use crate::{
     Errno, Error, Instruction, LinkedProgram, MapSpec, Object, ProgramSpec,
     btf::{Btf, Kind, kernel},
     instruction::opcode,
-    object::aya::{REFUSES, misreading, unmended},
+    object::aya::{REFUSES, fault_on, unmended},
     resolve::core_relo::is_poison,
 };
 
@@ -24,10 +24,10 @@ pub enum ReaderComparison {
         /// Why, in a sentence without a capital.
         why: String,
     },
-    /// aya-obj must not be given the object: it has undefined behavior on it, or silently reads or links something
-    /// else.
-    Misread {
-        /// The fault, in a sentence without a capital whose subject is aya-obj.
+    /// aya-obj must not be given the object: it has undefined behavior on it, takes too much time or memory for it, or
+    /// silently reads or links something else.
+    Withheld {
+        /// The fault, as the predicate of a sentence about aya-obj: `does not resolve externs, such as …`.
         why: String,
     },
     /// aya-obj gives the same maps and programs, and the same instructions as far as they were compared: this crate
@@ -95,8 +95,8 @@ fn compare<K: Deref<Target = [u8]>>(
     bytes: &[u8],
     kernel: impl FnOnce() -> Result<K, Error>,
 ) -> ReaderComparison {
-    if let Some(fault) = misreading(own) {
-        return ReaderComparison::Misread { why: format!("aya-obj {fault}") };
+    if let Some(fault) = fault_on(own) {
+        return ReaderComparison::Withheld { why: fault };
     }
     let aya = match unmended(own.clone(), bytes) {
         Ok(aya) => aya,

@@ -9,13 +9,13 @@ use crate::object_reader::AYA_OBJ;
 /// What aya-obj makes of the object, for aya users. At most one of the reasons is there, and none if both readers agree.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct AyaObj {
-    /// `true` for the same maps, programs and instructions; `false` if aya-obj refuses the object, would misread it or
-    /// reads it differently; `null` if that is unknown.
+    /// `true` for the same maps, programs and instructions; `false` if aya-obj refuses the object, must not be
+    /// given it or reads it differently; `null` if that is unknown.
     pub(super) agrees: Option<bool>,
     /// Why aya-obj refuses the object.
     pub(super) refused: Option<String>,
-    /// What aya-obj would do wrong without an error. The object is not given to it.
-    pub(super) misread: Option<String>,
+    /// What aya-obj would do wrong without an error, so that the object is not given to it. Its subject is aya-obj.
+    pub(super) withheld: Option<String>,
     /// The first difference.
     pub(super) difference: Option<String>,
     /// Why it is unknown whether they agree.
@@ -43,7 +43,7 @@ impl AyaObj {
     pub(super) fn sentence(&self) -> String {
         let reasons = [
             ("aya would refuse this: ", &self.refused),
-            ("aya would misread this: ", &self.misread),
+            ("must not be given this: it ", &self.withheld),
             ("reads it differently: ", &self.difference),
             ("unknown: ", &self.unknown),
         ];
@@ -63,7 +63,7 @@ impl From<ReaderComparison> for AyaObj {
         match compared {
             C::Same => Self { agrees: Some(true), ..Self::default() },
             C::Refused { why } => Self { agrees: Some(false), refused: Some(why), ..Self::default() },
-            C::Misread { why } => Self { agrees: Some(false), misread: Some(why), ..Self::default() },
+            C::Withheld { why } => Self { agrees: Some(false), withheld: Some(why), ..Self::default() },
             C::Different { what } => Self { agrees: Some(false), difference: Some(what), ..Self::default() },
             C::Unlinked { why } => {
                 let why = format!("maps and programs are the same, not all instructions are compared: {why}");

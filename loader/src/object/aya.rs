@@ -23,7 +23,7 @@ mod section;
 
 pub use self::held::ObjectReader;
 pub(crate) use self::{
-    admit::misreading,
+    admit::fault_on,
     adopt::instruction,
     guard::{chain, guarded},
     held::AyaObject,

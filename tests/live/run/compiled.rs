@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What the parts of `code.h` add up to, a digit each.
-pub(crate) const SUM: u64 = 1_234_567_890;
+const SUM: u64 = 1_234_567_890;
 
 pub(crate) fn tests() -> Vec<Test> {
     let sums = [

@@ -14,7 +14,7 @@ const MOST: u64 = i32::MAX as u64;
 
 /// Refuses an object that aya-obj must not be given. `own` is what this crate's reader has made of the file.
 pub(super) fn admit(own: &Object) -> Result<(), Error> {
-    match misreading(own) {
+    match fault_on(own) {
         Some(why) => Err(Error::Object { why: format!("it is not given to aya-obj, which {why}") }),
         None => Ok(()),
     }
@@ -22,7 +22,7 @@ pub(super) fn admit(own: &Object) -> Result<(), Error> {
 
 /// Returns what aya-obj would do wrong with the object, as the predicate of a sentence about aya-obj; `None` if it can
 /// be given to it.
-pub(crate) fn misreading(own: &Object) -> Option<String> {
+pub(crate) fn fault_on(own: &Object) -> Option<String> {
     externs(own)
         .or_else(|| legacy_maps(&own.elf))
         .or_else(|| zeroes(&own.elf))
