@@ -208,7 +208,7 @@ const FOLLOWERS: [(&str, [&str; 2]); 2] =
 /// Attaches the programs that keep the set of followed processes, if `follow` says so.
 fn attach_followers(loaded: &Loaded, follow: bool) -> Result<Links, CliError> {
     let attach = |(name, [category, event]): &(&str, [&str; 2])| {
-        Ok(Tracepoint::new(*category, *event).attach(loaded.program(name)?)?)
+        Ok(Tracepoint::new(category, event).attach(loaded.program(name)?)?)
     };
     FOLLOWERS.iter().filter(|_| follow).map(attach).collect()
 }
