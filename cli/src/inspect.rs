@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
     });
     let btf = btf.transpose()?;
     let against = btf.as_deref().map_or(Against::Running, Against::Btf);
-    let aya_obj = AyaObj::compare(&bytes, &object, against);
+    let aya_obj = AyaObj::compare(&bytes, &object, btf.as_deref());
     if let (Reader::AyaObj, Some(difference)) = (arguments.reader, &aya_obj.difference) {
         warn!("aya-obj reads `{path}` differently: {difference}");
     }

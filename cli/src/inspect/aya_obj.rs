@@ -3,7 +3,6 @@
 use cutaway::{Object, ReaderComparison, compare_readers, compare_readers_on_host};
 use serde::Serialize;
 
-use super::report::Against;
 use crate::object_reader::AYA_OBJ;
 
 /// What aya-obj makes of the object, for aya users. At most one of the reasons is there, and none if both readers agree.
@@ -23,15 +22,16 @@ pub(super) struct AyaObj {
 }
 
 impl AyaObj {
-    /// Compares both readers. The kernel's BTF is read only if the object has CO-RE relocations.
-    pub(super) fn compare(bytes: &[u8], object: &Object, against: Against<'_>) -> Self {
+    /// Compares both readers. `types` is the BTF of the kernel that CO-RE relocations are applied for; without it, the
+    /// running kernel's is read if the object has CO-RE relocations.
+    pub(super) fn compare(bytes: &[u8], object: &Object, types: Option<&[u8]>) -> Self {
         if object.is_foreign_endian() {
             let why = "its byte order is not this machine's, so the readers are not compared";
             return Self { unknown: Some(why.to_owned()), ..Self::default() };
         }
-        let compared = match against {
-            Against::Running => compare_readers_on_host(bytes),
-            Against::Btf(types) => compare_readers(bytes, types),
+        let compared = match types {
+            None => compare_readers_on_host(bytes),
+            Some(types) => compare_readers(bytes, types),
         };
         match compared {
             Ok(compared) => compared.into(),
@@ -48,7 +48,11 @@ impl AyaObj {
             ("unknown: ", &self.unknown),
         ];
         let found = reasons.into_iter().find_map(|(what, why)| Some(format!("{what}{}", why.as_ref()?)));
-        found.unwrap_or_else(|| "reads it the same: maps, programs, instructions".to_owned())
+        match (found, self.agrees) {
+            (Some(found), _) => found,
+            (None, Some(true)) => "reads it the same: maps, programs, instructions".to_owned(),
+            (None, _) => "unknown: the readers are not compared".to_owned(),
+        }
     }
 
     /// The head of the line with the sentence.
