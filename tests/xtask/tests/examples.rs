@@ -36,6 +36,7 @@ fn main() {
         test!(embed_prints_who_asked_for_what).needs(ring),
         test!(ring_prints_who_executes_a_file).needs(ring),
         test!(perf_prints_who_executes_a_file).needs(root),
+        test!(from_aya_prints_who_executes_a_file).needs(ring),
         test!(poller_reads_a_ring).needs(ring),
         test!(poller_reads_perf_buffers).needs(root),
         test!(global_sets_the_step).needs(root),
@@ -62,7 +63,9 @@ impl Example {
 
     fn with(name: &str, object: &[u8]) -> Self {
         static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
-            let build = ["build", "--quiet", "--package", "cutaway", "--examples"];
+            // With the features that the command asks for, as in the workspace: the library is built once.
+            let features = "aya-obj,debugdata";
+            let build = ["build", "--quiet", "--package", "cutaway", "--features", features, "--examples"];
             assert!(Command::new(env!("CARGO")).args(build).status().unwrap().success());
             // target/debug/deps/THIS beside target/debug/examples
             let own = std::env::current_exe().unwrap();
@@ -137,6 +140,10 @@ fn ring_prints_who_executes_a_file() {
 
 fn perf_prints_who_executes_a_file() {
     Example::new("perf", "perf").prints(executes_a_file);
+}
+
+fn from_aya_prints_who_executes_a_file() {
+    Example::new("from_aya", "ring").prints(executes_a_file);
 }
 
 fn poller_reads_a_ring() {

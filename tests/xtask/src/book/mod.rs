@@ -70,6 +70,7 @@ pub const PAGES: &[&str] = &[
     "docs/7-loading-by-hand.md",
     "docs/8-testing.md",
     "docs/9-embedding.md",
+    "docs/10-two-readers.md",
     "docs/compare.md",
 ];
 
