@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -30,6 +31,7 @@ fn page() -> u32 {
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test!(list_has_ring_owner_program_and_pin).needs(ring),
+        test!(programs_that_cannot_be_inspected_are_unknown).needs(ring),
         test!(stopped_owner_leaves_the_true_fill).needs(ring),
         test!(snapshots_under_load_consume_nothing).needs(ring),
         test!(snapshots_of_a_python_ring_consume_nothing).needs(ring).unless(no_python),
@@ -300,6 +302,35 @@ fn overfull_ring_is_shown_as_full() {
     assert_eq!(number(look, "committed") + number(look, "discarded"), most);
     let read = owner.consume();
     assert_eq!((read.gaps, read.lost), (0, 10_000 - most));
+}
+
+/// Without CAP_SYS_ADMIN a pinned ring can be opened, and programs cannot.
+#[expect(unsafe_code, reason = "runs a function between fork and exec")]
+fn programs_that_cannot_be_inspected_are_unknown() {
+    const CAP_SYS_ADMIN: libc::c_ulong = 21;
+    let owner = Owner::start(Kind::Ring, "peek_unknown", page());
+    let pin = Pin::new("peek-unknown");
+    Map::from_id(owner.id).unwrap().pin(&pin.0).unwrap();
+    let without = |words: &[&str]| {
+        let mut command = command(["peek".as_ref(), "--pin".as_ref(), pin.0.as_os_str()]);
+        command.args(words);
+        let drop = || {
+            // SAFETY: async-signal-safe: a system call on numbers.
+            match unsafe { libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_ADMIN, 0, 0, 0) } {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        };
+        // SAFETY: `drop` makes a system call and allocates nothing.
+        unsafe { command.pre_exec(drop) };
+        let ended = Running::start(&mut command).end();
+        assert!(ended.status.success(), "{ended:?}");
+        ended.stdout
+    };
+    let text = without(&[]);
+    assert!(text.contains("\n  used by        unknown: programs cannot be inspected (CAP_SYS_ADMIN)\n"), "{text}");
+    let json: Value = serde_json::from_str(&without(&["--format", "json"])).unwrap();
+    assert_eq!(json["programs"], Value::Null);
 }
 
 /// A name of this test's own in a BPF file system, removed at its end.
