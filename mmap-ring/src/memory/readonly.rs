@@ -22,7 +22,7 @@ pub struct ReadOnlyMapped {
 
 impl ReadOnlyMapped {
     pub(crate) fn new(fd: BorrowedFd<'_>, bytes: u32) -> Result<Self, Error> {
-        crate::map::check(fd, Purpose::Look, bytes)?;
+        crate::map::check(fd, Purpose::Observe, bytes)?;
         let (size, page) = checked(bytes)?;
         let pages = map(fd, Region::ReadOnly, 0, 2 * (page + size))?;
         Ok(Self { pages, page, size: size as u64 })
