@@ -157,8 +157,8 @@ impl<M: Consume> Ring<M> {
         Ok(Record::first(self.endpoint.consumer.batch()?))
     }
 
-    /// Calls `each` with every record that is committed now, oldest first. Releases all records that were read in one
-    /// store.
+    /// Calls `each` with every record that is committed now, oldest first. Then releases, in one store, all records
+    /// that were read.
     ///
     /// `each` returns `()` or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`.
     /// The record that `each` broke at counts as read; later records stay in the ring.
