@@ -28,7 +28,7 @@ enum Step {
     AtMost(usize),
     AtMostBytes(u64),
     One,
-    Settle,
+    PrepareWait,
 }
 
 /// A record of the naive reader.
@@ -72,7 +72,7 @@ fn step(longest: u32) -> impl Strategy<Value = Step> {
         1 => (0..4_usize).prop_map(Step::AtMost),
         1 => (0..200_u64).prop_map(Step::AtMostBytes),
         1 => Just(Step::One),
-        1 => Just(Step::Settle),
+        1 => Just(Step::PrepareWait),
     ]
 }
 
@@ -188,7 +188,7 @@ fn run(size: u64, start: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 let got = ring.record().unwrap();
                 prop_assert_eq!(got.as_deref(), expected.first().map(Vec::as_slice));
             }
-            Step::Settle => {
+            Step::PrepareWait => {
                 let expected = match records.front().map(|first| &first.state) {
                     None => Head::Empty,
                     Some(State::Busy) => Head::Busy,
