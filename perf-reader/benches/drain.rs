@@ -33,9 +33,9 @@ fn fill(kernel: &mut Kernel) -> u64 {
 /// Adds up all samples, by `for_each`. One of the two measured functions.
 #[inline(never)]
 fn drain_and_sum(reader: &mut Reader<Pages>) -> u64 {
-    let drain = reader.batch().unwrap();
+    let batch = reader.batch().unwrap();
     let mut sum = 0_u64;
-    drain.records().for_each(|record| {
+    batch.records().for_each(|record| {
         if let Ok(Record::Sample(sample)) = record
             && let Ok(payload) = sample.array()
         {
@@ -48,9 +48,9 @@ fn drain_and_sum(reader: &mut Reader<Pages>) -> u64 {
 /// Adds up all samples, by `for`. The other measured function.
 #[inline(never)]
 fn loop_and_sum(reader: &mut Reader<Pages>) -> u64 {
-    let drain = reader.batch().unwrap();
+    let batch = reader.batch().unwrap();
     let mut sum = 0_u64;
-    for record in &drain {
+    for record in &batch {
         if let Ok(Record::Sample(sample)) = record
             && let Ok(payload) = sample.array()
         {

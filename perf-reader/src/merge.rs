@@ -158,17 +158,17 @@ impl Merge {
             corrupt.get_or_insert(Error::Corrupt { cpu, corrupt: found });
         };
         // All heads are loaded before any sample is handed out.
-        let mut drains = Vec::new();
+        let mut batches = Vec::new();
         // Their order does not matter: records are handed out by time.
         let _ = set.begin_drain();
         for buffer in set.buffers_mut() {
             let cpu = buffer.cpu();
             match buffer.batch() {
-                Ok(drain) => drains.push((cpu, drain)),
+                Ok(batch) => batches.push((cpu, batch)),
                 Err(found) => note(cpu, found),
             }
         }
-        let mut lanes: Vec<Lane<'_>> = drains.iter().map(|(cpu, drain)| Lane::new(*cpu, drain)).collect();
+        let mut lanes: Vec<Lane<'_>> = batches.iter().map(|(cpu, batch)| Lane::new(*cpu, batch)).collect();
         // The next time of each lane, the earliest on top.
         let mut heads = BinaryHeap::with_capacity(lanes.len());
         for (index, lane) in lanes.iter_mut().enumerate() {
@@ -190,7 +190,7 @@ impl Merge {
             heads.extend(lane.advance(horizon, &mut note).map(|time| Reverse((time, index))));
         }
         drop(lanes);
-        drop(drains);
+        drop(batches);
         if ended.is_some() {
             // The value that `each` broke with must not get lost, so the error waits. The next drain finds an
             // unreadable ring again, but not a record with corrupt content, so only that error is kept.
@@ -203,8 +203,8 @@ impl Merge {
 }
 
 impl<'d> Lane<'d> {
-    fn new(cpu: u32, drain: &'d Batch<'_, Mapping>) -> Self {
-        let records = drain.records();
+    fn new(cpu: u32, batch: &'d Batch<'_, Mapping>) -> Self {
+        let records = batch.records();
         Self { cpu, before: records.checkpoint(), records, next: None }
     }
 

@@ -50,8 +50,8 @@ impl<'d> Sample<'d> {
     /// # let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);
     /// # let mut reader = perf_reader::Reader::new(pages, false)?;
     /// # kernel.sample(b"\x06\0\0\0ab").unwrap();
-    /// # let drain = reader.batch()?;
-    /// # let Some(Ok(perf_reader::Record::Sample(sample))) = drain.records().next() else { panic!() };
+    /// # let batch = reader.batch()?;
+    /// # let Some(Ok(perf_reader::Record::Sample(sample))) = batch.records().next() else { panic!() };
     /// // The event begins with a u32 that counts its bytes, itself included.
     /// let payload = sample.payload_by(|padded| Some(u32::from_ne_bytes(padded.array(0)?) as usize))?;
     /// # assert!(payload == *b"\x06\0\0\0ab".as_slice());
