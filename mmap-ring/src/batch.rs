@@ -22,7 +22,8 @@ use crate::record::{DISCARD, LENGTH, space};
 /// `return` or a panic, the next batch begins with the first record that was not handed out. A batch that is forgotten
 /// ([`std::mem::forget`]) releases nothing; the next batch releases its records.
 ///
-/// A record cannot outlive its batch:
+/// A batch is neither `Send` nor `Sync`; its records are slices, which other threads can borrow. A record cannot
+/// outlive its batch:
 ///
 /// ```compile_fail,E0505
 /// # fn f(ring: &mut mmap_ring::Ring) -> Result<(), mmap_ring::Error> {

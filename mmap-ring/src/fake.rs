@@ -57,7 +57,7 @@ pub struct Kernel {
     bell: OwnedFd,
     /// `rb->overwrite_mode`.
     overwrites: bool,
-    /// Whether payloads are written atomically, for readers that read them at the same time.
+    /// Whether payloads are written atomically, for readers that read them during the write.
     atomic: bool,
 }
 

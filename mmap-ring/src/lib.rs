@@ -57,8 +57,8 @@
 //!
 //! # The sleep race
 //!
-//! After a commit the kernel wakes the consumer only if the record lies exactly
-//! at `consumer_pos`. Both sides write one word and then read the other's:
+//! After a commit the kernel wakes the consumer only if the record is exactly at `consumer_pos`. Both sides write one
+//! word and then read the other's:
 //!
 //! ```text
 //!  consumer ([`Ring::prepare_wait`])           producer (bpf_ringbuf_commit)
@@ -144,7 +144,8 @@
 //! | errors | `Error::errno()` | `Error::errno()` |
 //!
 //! Readers are `Send`: one thread can open a reader, and another thread read with it. [`Stopper`] is `Send` and `Sync`.
-//! A reader has one user at a time: its methods take `&mut self`.
+//! A reader has one user at a time: its methods take `&mut self`, and it is not `Sync`. A [`Batch`] stays in its
+//! thread, but its records can be lent to others. [`Peek`] is `Send` and `Sync`.
 //!
 //! Every system call is reported to the crate `log`, target `syscall`, level
 //! trace.

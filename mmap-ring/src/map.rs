@@ -11,9 +11,10 @@
 //! ```
 //!
 //! If neither succeeds, the fd is refused: a guess would be unsound. The fd is borrowed from this check to the last
-//! mapping, so it refers to the same map all the time. bpf(2) answers for BPF programs, links and BTF as well, in
-//! another layout. Of all these only a map can be mapped (`bpf_map_fops` is the only one of their file operations with
-//! an `mmap`). So if such an fd passes the check by accident, its mmap(2) fails with ENODEV right afterwards.
+//! mapping, so it refers to the same map all the time. `BPF_OBJ_GET_INFO_BY_FD` also succeeds for BPF programs, links
+//! and BTF, with another layout. Of all these only a map can be mapped (`bpf_map_fops` is the only one of their file
+//! operations with an `mmap`). So if such an fd passes the check by accident, its mmap(2) fails with ENODEV right
+//! afterwards.
 
 mod check;
 mod facts;

@@ -93,7 +93,7 @@ pub trait Data<'a>: sealed::Sealed + Copy {
     /// memory model defines what a load of eight bytes sees of a store of four.
     fn word(self, position: u64) -> u32;
 
-    /// Borrows the `length` bytes behind the header at `position`.
+    /// Borrows the `length` bytes after the header at `position`.
     ///
     /// # Safety
     /// - `8 + length` is at most the size of the ring.

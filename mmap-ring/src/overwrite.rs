@@ -8,9 +8,9 @@
 //! afterwards:
 //!
 //! ```text
-//!   1. load producer_pos (acquire), then overwrite_pos; go there if behind it
+//!   1. load producer_pos (acquire), then overwrite_pos; move there if behind it
 //!   2. load the header, copy the payload
-//!   3. fence, load overwrite_pos again: passed? throw the copy away, begin anew
+//!   3. fence, load overwrite_pos again: passed? discard the copy, begin again
 //! ```
 //!
 //! This is sound where the kernel's store of `overwrite_pos` becomes visible before its later writes to the freed
@@ -35,7 +35,7 @@ use crate::wait::watch_ring;
 use crate::wait::{Sleeper, Stopper, Waiter, Wake};
 use cutaway_sys::epoll::{Epoll, Interest};
 
-/// The reader of a ring that overwrites its oldest records.
+/// The reader of a ring that overwrites its oldest records. `Send`, not `Sync`.
 #[doc(alias = "BPF_F_RB_OVERWRITE")]
 pub struct OverwriteRing<M: Consume = Mapped> {
     endpoint: Endpoint<M>,
@@ -67,8 +67,8 @@ pub struct LossCount {
 }
 
 impl OverwriteRing<Mapped> {
-    /// Maps the ring behind the fd of a `BPF_MAP_TYPE_RINGBUF` map that was created with `BPF_F_RB_OVERWRITE` (Linux
-    /// 6.19) and whose `max_entries` is `bytes`.
+    /// Maps the ring of a `BPF_MAP_TYPE_RINGBUF` map that was created with `BPF_F_RB_OVERWRITE` (Linux 6.19). `map` is
+    /// its fd, and `bytes` its `max_entries`.
     ///
     /// # Errors
     /// As [`Ring::open`](crate::Ring::open), except [`Error::OverwriteMode`]. A ring that was created without the flag
@@ -256,7 +256,7 @@ impl<M: Consume> Endpoint<M> {
     fn is_overtaken(&self) -> bool {
         // ATOMICS: the kernel stores overwrite_pos before it writes over the bytes that this frees
         // (__bpf_ringbuf_reserve, on machines that keep stores in order). A reader that has read any byte written there
-        // sees the store behind this fence.
+        // sees the store after this fence.
         M::fence(Ordering::Acquire);
         self.ahead() > 0
     }

@@ -16,7 +16,7 @@ use crate::memory::{Data, Memory};
 use crate::positions::{Positions, oldest, positions};
 use crate::record::{BUSY, DISCARD, HEADER, LENGTH, space};
 
-/// A read-only observer of a BPF ring buffer.
+/// A read-only observer of a BPF ring buffer. `Send` and `Sync`.
 ///
 /// ```no_run
 /// # fn map_fd() -> std::os::fd::OwnedFd { unimplemented!() }
@@ -79,9 +79,9 @@ pub struct RecordCount {
 }
 
 impl Peek<ReadOnlyMapped> {
-    /// Maps the ring behind the fd of a `BPF_MAP_TYPE_RINGBUF` or `BPF_MAP_TYPE_USER_RINGBUF` map whose `max_entries`
-    /// is `bytes`, all of it read-only. The fd is not needed afterwards. It must still be open for reading and writing:
-    /// the kernel maps no ring through an fd that was opened with `BPF_F_RDONLY` (`bpf_map_mmap` in
+    /// Maps all pages of the ring of a `BPF_MAP_TYPE_RINGBUF` or `BPF_MAP_TYPE_USER_RINGBUF` map read-only. `map` is
+    /// its fd, and `bytes` its `max_entries`. The fd is not needed afterwards. It must still be open for reading and
+    /// writing: the kernel maps no ring through an fd that was opened with `BPF_F_RDONLY` (`bpf_map_mmap` in
     /// `kernel/bpf/syscall.c` requires a shared mapping, and a read-only fd makes none).
     ///
     /// # Errors
@@ -149,7 +149,7 @@ impl<M: Memory> Peek<M> {
             tally.records = tally.records.wrapping_add(1);
             tally.bytes = tally.bytes.wrapping_add(space);
         }
-        // ATOMICS: keeps the load of producer_pos behind those of the headers; the other side is __bpf_ringbuf_reserve
+        // ATOMICS: keeps the load of producer_pos after those of the headers; the other side is __bpf_ringbuf_reserve
         // (`kernel/bpf/ringbuf.c`). Under the ring's lock it writes a header at the position, then moves the position
         // over the record (smp_store_release); the program fills the record afterwards. So a header is written over
         // another one only when the position is a ring's size past that: this load sees it. A payload is written over
@@ -194,7 +194,7 @@ pub(crate) fn copy_payload<M: Memory>(memory: &M, header: RecordHeader, payload:
 /// `position` before this call are invalid.
 fn overtaken<M: Memory>(memory: &M, position: u64) -> Option<u64> {
     // ATOMICS: a producer that wrote over the record had acquired the consumer position that freed it
-    // (__bpf_ringbuf_reserve). If one of its bytes was read here, the load behind this fence sees that position or a
+    // (__bpf_ringbuf_reserve). If one of its bytes was read here, the load after this fence sees that position or a
     // later one.
     M::fence(Ordering::Acquire);
     let oldest = oldest(memory.consumer(), memory.overwrite());

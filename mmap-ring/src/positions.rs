@@ -36,10 +36,9 @@ impl Positions {
 /// interrupted between the loads.
 pub(crate) fn positions<M: Memory>(memory: &M) -> Positions {
     let before = memory.producer();
-    // ATOMICS: acquires smp_store_release(&rb->producer_pos) in
-    // __bpf_ringbuf_reserve, which had seen so much released that no more than
-    // the ring's size lies between: so does a load behind this fence. And
-    // headers up to this position carry at least the busy bit.
+    // ATOMICS: acquires smp_store_release(&rb->producer_pos) in __bpf_ringbuf_reserve. That had seen a consumer
+    // position at most the ring's size behind, and so does a load after this fence. And headers up to this position
+    // carry at least the busy bit.
     M::fence(Ordering::Acquire);
     let consumer = memory.consumer();
     let overwrite = memory.overwrite();
@@ -49,8 +48,8 @@ pub(crate) fn positions<M: Memory>(memory: &M) -> Positions {
         before
     } else {
         // The consumer passed `before` meanwhile, so the producer had passed it even earlier.
-        // ATOMICS: acquires the consumer's own release store of consumer_pos: it
-        // had seen a producer that is not behind it, and so does the load below.
+        // ATOMICS: acquires the consumer's own release store of consumer_pos. The consumer had seen a producer position
+        // that is not behind it, and so does the load below.
         M::fence(Ordering::Acquire);
         let after = memory.producer();
         if later(after, oldest) == after { oldest } else { after }

@@ -14,13 +14,14 @@ pub(crate) struct ConsumerState {
     pub(crate) last: u64,
     /// The position that was last stored to `consumer_pos`.
     pub(crate) published: u64,
-    /// How many bytes a batch may keep back when it is dropped, publishing `last` instead of `read` (trailing release).
+    /// The number of bytes that a batch may keep back when it is dropped, by publishing `last` instead of `read`
+    /// (trailing release).
     pub(crate) keep: u64,
     /// The largest number of bytes of the ring that the last record of any batch took so far.
     pub(crate) largest: u64,
-    /// How many records were skipped because their producer discarded them.
+    /// The number of records that were skipped because their producer discarded them.
     pub(crate) discarded: u64,
-    /// How many times `consumer_pos` was stored.
+    /// The number of times that `consumer_pos` was stored.
     pub(crate) publications: u64,
 }
 

@@ -17,7 +17,7 @@ use crate::wait::{Sleeper, Stopper, Waiter, Wake};
 use cutaway_sys::IntoControlFlow;
 use cutaway_sys::epoll::{Epoll, Interest};
 
-/// The one consumer of a BPF ring buffer.
+/// The only consumer of a BPF ring buffer. `Send`, not `Sync`.
 ///
 /// ```no_run
 /// # fn map_fd() -> std::os::fd::OwnedFd { unimplemented!() }
@@ -72,16 +72,15 @@ impl<M: Consume> Sleeper for Endpoint<M> {
 }
 
 impl Ring<Mapped> {
-    /// Maps the ring behind the fd of a `BPF_MAP_TYPE_RINGBUF` map
-    /// (Linux 5.8) whose `max_entries` is `bytes`.
+    /// Maps the ring of a `BPF_MAP_TYPE_RINGBUF` map (Linux 5.8). `map` is its fd, and `bytes` its `max_entries`.
     ///
     /// Reading continues at the position where the last consumer of the map stopped; see [`Positions::consumer`]. The
     /// fd must be open for reading and writing. The ring keeps it for waiting.
     ///
     /// # Errors
     /// - [`Error::InvalidSize`] if `bytes` is not a power of two or not a multiple of the page size.
-    /// - [`Error::WrongType`] if the fd is not a map of this type, by the kernel's answer to bpf(2)
-    ///   (`BPF_OBJ_GET_INFO_BY_FD`) or, if that is refused, by `/proc/thread-self/fdinfo`.
+    /// - [`Error::WrongType`] if the fd is not a map of this type, according to bpf(2) (`BPF_OBJ_GET_INFO_BY_FD`) or,
+    ///   if that is refused, `/proc/thread-self/fdinfo`.
     /// - [`Error::UnknownType`] if neither of them can be read.
     /// - [`Error::SizeMismatch`] if the map's `max_entries` is not `bytes`.
     /// - [`Error::OverwriteMode`] if the map was created with `BPF_F_RB_OVERWRITE`.
@@ -234,7 +233,7 @@ impl<M: Consume> Ring<M> {
     }
 
     /// Prepares for a sleep that the caller does by other means (epoll, mio, an async runtime). Returns the state of
-    /// the head, which tells the caller whether to sleep.
+    /// the head, which decides whether to sleep.
     ///
     /// Sleep on the ring's fd ([`AsFd`]) only if this returns [`Head::Empty`], or for a short time if it returns
     /// [`Head::Busy`]. Then no wake-up is lost, with level- and with edge-triggered waiting.

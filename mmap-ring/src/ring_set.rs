@@ -11,7 +11,7 @@ use crate::wait::{Sleeper, Stopper, Waiter, Wake};
 use cutaway_sys::IntoControlFlow;
 use cutaway_sys::epoll::Epoll;
 
-/// Several rings that are waited for together.
+/// Several rings that are waited for together. `Send`, not `Sync`.
 ///
 /// ```
 /// # use mmap_ring::fake::{Commit, Kernel};

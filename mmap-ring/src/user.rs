@@ -19,7 +19,7 @@ use crate::wait::{IDLE_POLL_INTERVAL, MIN_POLL_INTERVAL};
 use crate::wait::{new_epoll, sleep, watch_ring};
 use cutaway_sys::epoll::{Epoll, Interest};
 
-/// The one producer of a user ring buffer.
+/// The only producer of a user ring buffer. `Send`, not `Sync`.
 ///
 /// This process can open a user ring once at a time ([`Error::AlreadyOpen`]): two producers would lend the same bytes
 /// for writing. Other processes must be kept from producing as well. The next reservation notices if one did.
@@ -44,12 +44,12 @@ pub struct UserRing<M: Produce = UserMapped> {
     producer: u64,
     /// Created by the first wait for room.
     epoll: Option<Epoll>,
-    /// How long a wait for room sleeps at most before a poll; `None` is forever.
+    /// The time that a wait for room sleeps at most before a poll; `None` is forever.
     idle_poll_interval: Option<Duration>,
 }
 
 impl UserRing<UserMapped> {
-    /// Maps the ring behind the fd of a `BPF_MAP_TYPE_USER_RINGBUF` map (Linux 6.1) whose `max_entries` is `bytes`.
+    /// Maps the ring of a `BPF_MAP_TYPE_USER_RINGBUF` map (Linux 6.1). `map` is its fd, and `bytes` its `max_entries`.
     /// Producing continues where the last producer stopped.
     ///
     /// # Errors
@@ -200,8 +200,8 @@ impl<M: Produce> Sample<'_, M> {
         let position = ring.producer;
         ring.memory.set_header(position, self.length);
         ring.producer = position.wrapping_add(space(self.length));
-        // ATOMICS: pairs with smp_load_acquire(&rb->producer_pos) in __bpf_user_ringbuf_peek: a kernel that sees the
-        // position sees header and payload.
+        // ATOMICS: pairs with smp_load_acquire(&rb->producer_pos) in __bpf_user_ringbuf_peek: if the kernel sees the
+        // position, it sees header and payload.
         ring.memory.set_producer(ring.producer, Ordering::Release);
     }
 

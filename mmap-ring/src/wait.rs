@@ -1,7 +1,7 @@
 //! Sleeps until a ring has a record, or a [`Stopper`] is used.
 //!
 //! One epoll instance watches the ring and the stopper's pipe, edge-triggered: only a wake-up ends a sleep, not the
-//! presence of a record. So a consumer can sleep behind a record that is reserved and not yet committed, where a
+//! presence of a record. So a consumer can sleep at a record that is reserved and not yet committed, where a
 //! level-triggered wait would return at once, over and over. The order of
 //! [`Consumer::prepare_wait`](crate::consumer::Consumer::prepare_wait) is therefore required: if the producer does not
 //! send a wake-up, only the next poll on a timer finds the record ([`IDLE_POLL_INTERVAL`]).
@@ -20,7 +20,7 @@ pub use cutaway_sys::{Stopper, Wake};
 const STOP: u64 = u64::MAX;
 /// After this many waits that did not sleep, check whether the stopper's pipe holds a stop.
 const ASK_EVERY: u32 = 64;
-/// How many times to check a busy head before sleeping behind it: most producers take well under a microsecond.
+/// The number of checks of a busy head before a sleep: most producers take well under a microsecond.
 const SPINS: u32 = 128;
 /// The time that a wait sleeps at most before it polls its ring, by default: 90 milliseconds. So a record that was sent
 /// without a wake-up (`BPF_RB_NO_WAKEUP`) is read within 100 milliseconds on a machine that is not overloaded.
@@ -31,7 +31,7 @@ const SPINS: u32 = 128;
 pub const IDLE_POLL_INTERVAL: Duration = Duration::from_millis(90);
 /// The shortest interval between polls, for a ring whose records come without wake-ups.
 pub(crate) const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
-/// The first and the longest sleep behind a busy head whose commit sends no wake-up.
+/// The first and the longest sleep at a busy head, in case its commit sends no wake-up.
 const BUSY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
 
 /// The target of a sleep: one ring or several.
@@ -53,7 +53,7 @@ pub(crate) struct Waiter {
     /// Created by the first sleep, which adds the rings.
     epoll: Option<Epoll>,
     stop: Option<Stop>,
-    /// How long to sleep at most before a poll; `None` is forever.
+    /// The time to sleep at most before a poll; `None` is forever.
     idle_poll_interval: Option<Duration>,
     /// The same for the next sleep: shorter while polls find records that sent no wake-up.
     next_poll_interval: Duration,

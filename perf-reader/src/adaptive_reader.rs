@@ -34,6 +34,7 @@ use crate::wait::{Stopper, Wake};
 const REFRESH: Duration = Duration::from_secs(1);
 
 /// The buffers of all CPUs in their slots, read with wake-ups while they are idle and without while they are busy.
+/// `Send` and `Sync` if `S` is.
 ///
 /// Single records are delivered at once, or within 100 ms if the options request fewer wake-ups than one for each
 /// record ([`IDLE_POLL_INTERVAL`](crate::IDLE_POLL_INTERVAL)). A CPU that sends 64 records within a millisecond is

@@ -15,7 +15,7 @@ use crate::record::Record;
 use crate::size::data_pages;
 use crate::wakeup_policy::{Switch, WakeupMode};
 
-/// The perf buffer of one CPU, opened, mapped and enabled.
+/// The perf buffer of one CPU, opened, mapped and enabled. `Send` and `Sync`.
 ///
 /// Its fd ([`AsFd`]) belongs in the `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, with the CPU's id as key. Until it is there,
 /// `bpf_perf_event_output` fails with ENOENT on this CPU. The kernel clears the slot when the map fd that set it is

@@ -154,7 +154,7 @@ impl fmt::Display for Error {
                 f.write_str("), or run with CAP_IPC_LOCK")
             }
             Self::Corrupt { cpu, corrupt } => write!(f, "the perf buffer of CPU {cpu}: {corrupt}"),
-            Self::Foreign { what, corrupt } => write!(f, "the perf buffer behind {what}: {corrupt}"),
+            Self::Foreign { what, corrupt } => write!(f, "the perf buffer of {what}: {corrupt}"),
             Self::OnlineCpus { reason } => {
                 write!(f, "the list of online CPUs cannot be used: {reason}")
             }

@@ -240,7 +240,7 @@ impl Kernel {
         }
         self.body(kind, size, body);
         self.head = self.head.wrapping_add(size);
-        // ATOMICS: pairs with the reader's fence behind its load of `data_head`: a reader that sees the position sees
+        // ATOMICS: pairs with the reader's fence after its load of `data_head`: a reader that sees the position sees
         // the record.
         self.heap.word(DATA_HEAD).store(self.head, Ordering::Release);
         Ok(())

@@ -34,10 +34,10 @@
 //! │ 1024  data_head  ──┼──┼────────────────────────────────────┐                     │
 //! │ 1032  data_tail  ──┼──┼──────────┐                         │                     │
 //! │ 1040  data_offset  │  │          ▼                         ▼                     │
-//! │ 1048  data_size    │  │ given    │ SAMPLE │ LOST │ SAMPLE │ the next record      │
-//! └────────────────────┘  │ back     │   ours to read         │ begins here          │
+//! │ 1048  data_size    │  │ free     │ SAMPLE │ LOST │ SAMPLE │ the next record      │
+//! └────────────────────┘  │          │   not yet read         │ begins here          │
 //!   the kernel writes     └──────────────────────────────────────────────────────────┘
-//!   head, we write tail
+//!   head, the reader tail
 //! ```
 //!
 //! Both positions count bytes since the buffer was created, and only grow. Masked with the data area's size minus one,
@@ -117,7 +117,8 @@
 //! | errors | `Error::errno()` | `Error::errno()` |
 //!
 //! Readers are `Send`: one thread can open a reader, and another thread read with it. [`Stopper`] is `Send` and `Sync`.
-//! A reader has one user at a time: its methods take `&mut self`.
+//! A reader has one user at a time: the methods that read take `&mut self`. A [`Batch`] is `Send`, not `Sync`;
+//! [`Records`] stay in their thread. A [`Sample`] is `Send` and `Sync`.
 //!
 //! The path of a record through the code: [`Buffer::open`] creates the ring (`event.rs`, `mapping.rs`).
 //! [`PerCpuBuffers::wait`] sleeps (`wait.rs`). [`Reader::batch`] loads `data_head` once (`page.rs`) and opens a

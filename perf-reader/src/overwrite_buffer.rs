@@ -28,7 +28,8 @@ use crate::record::{Cursor, Record, Records};
 use crate::size::data_pages;
 use crate::sys;
 
-/// One CPU's overwritable buffer. Its fd goes into the program's map like that of a [`Buffer`](crate::Buffer).
+/// One CPU's overwritable buffer. Its fd goes into the program's map like that of a [`Buffer`](crate::Buffer). `Send`
+/// and `Sync`.
 ///
 /// Programs never find it full. It need not be read, and usually no reader waits for it: with
 /// [`Wakeup::Events(0)`](crate::Wakeup::Events) it sends a wake-up only at each half of the ring.
@@ -115,7 +116,8 @@ impl Drop for Paused<'_> {
     }
 }
 
-/// The content of an [`OverwriteBuffer`] that is paused. The recording resumes when this is dropped.
+/// The content of an [`OverwriteBuffer`] that is paused. The recording resumes when this is dropped. `Send`, not
+/// `Sync`.
 #[derive(Debug)]
 #[must_use = "the recording is paused until this is dropped"]
 pub struct Snapshot<'r> {

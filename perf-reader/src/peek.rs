@@ -15,7 +15,7 @@ use crate::page::Page;
 use crate::record::{HEADER, LOST, SAMPLE};
 use crate::remote_fd;
 
-/// A read-only observer of one CPU's perf buffer.
+/// A read-only observer of one CPU's perf buffer. `Send` and `Sync`.
 #[derive(Debug)]
 pub struct Peek<M = Mapping> {
     page: Page<M>,
@@ -142,15 +142,15 @@ impl Peek<Mapping> {
             move |error: std::io::Error| Error::system(operation, &error)
         };
         let event = remote_fd::duplicate(pid, fd).map_err(failed("borrow"))?;
-        remote_fd::must_be_an_event(event.as_fd()).map_err(failed("find a perf event behind"))?;
-        if !remote_fd::has_ring(event.as_fd()).map_err(failed("check for a ring behind"))? {
+        remote_fd::must_be_an_event(event.as_fd()).map_err(failed("find a perf event in"))?;
+        if !remote_fd::has_ring(event.as_fd()).map_err(failed("check for a ring of"))? {
             return Ok(None);
         }
-        let sizes = remote_fd::mapped_pages(pid).map_err(failed("find the size of the ring behind"))?;
+        let sizes = remote_fd::mapped_pages(pid).map_err(failed("find the size of the ring of"))?;
         let mapping = match remote_fd::map(&event, &sizes) {
             // The event has been redirected, and only the event that owns the ring may be mapped.
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return Ok(None),
-            mapping => mapping.map_err(failed("map the ring behind"))?,
+            mapping => mapping.map_err(failed("map the ring of"))?,
         };
         match Page::new(mapping) {
             Ok(page) => Ok(Some(Self { page, event: Some(event) })),
@@ -236,10 +236,10 @@ impl<M: Memory> Peek<M> {
             tally.records = tally.records.wrapping_add(1);
             tally.bytes = tally.bytes.wrapping_add(space);
         }
-        // ATOMICS: keeps the load of `data_head` behind those of the headers. The other side is
+        // ATOMICS: keeps the load of `data_head` after those of the headers. The other side is
         // `kernel/events/ring_buffer.c`: `__perf_output_begin` reserves a record's space, the record is written, and
-        // `perf_output_put_handle` moves `data_head` over it, behind smp_wmb(), which pairs with this fence: an
-        // observer that sees bytes of a record sees every head that was stored before the smp_wmb() in front of it. So
+        // `perf_output_put_handle` moves `data_head` over it, after smp_wmb(), which pairs with this fence: an observer
+        // that sees bytes of a record sees every head that was stored before the last smp_wmb() before that record. So
         // the head that the observer sees may lag behind by the records that are being written, a record and those that
         // interrupted it, and, if the CPU reorders stores, by the record written just before. As long as these take no
         // more than half of the buffer, a head that is at most half of the buffer past `from` shows that none of them
@@ -269,7 +269,7 @@ impl<M: Memory> Peek<M> {
         self.page.copy(tail, &mut bytes);
         // ATOMICS: before the kernel wrote over these bytes, it had read a `data_tail` behind them
         // (`__perf_output_begin`: it writes only if there is room, a control dependency). If this copy has read any
-        // byte that the kernel wrote so, the load behind this fence sees that `data_tail` or a later one, on CPUs whose
+        // byte that the kernel wrote so, the load after this fence sees that `data_tail` or a later one, on CPUs whose
         // stores reach all others at once (x86, Armv8, RISC-V).
         fence(Ordering::Acquire);
         let left = self.page.tail();

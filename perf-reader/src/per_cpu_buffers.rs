@@ -20,7 +20,7 @@ use crate::per_cpu_buffers::changes::HotplugChanges;
 use crate::record::Record;
 use crate::wait::{Stopper, Waiter, Wake};
 
-/// The buffers of all CPUs that are online, ascending by id. The ids can have gaps.
+/// The buffers of all CPUs that are online, ascending by id. The ids can have gaps. `Send` and `Sync`.
 ///
 /// The caller puts each of them into the `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, with its CPU's id as key: this crate makes no
 /// bpf(2) calls.
@@ -344,7 +344,7 @@ impl PerCpuBuffers {
     /// Cancels all stops so far, so that the next wait waits again.
     ///
     /// # Errors
-    /// [`Error::Syscall`] if the pipe behind the stopper cannot be emptied.
+    /// [`Error::Syscall`] if the stopper's pipe cannot be emptied.
     pub fn resume(&mut self) -> Result<(), Error> {
         self.waiter.resume()
     }

@@ -71,8 +71,8 @@ pub(crate) struct Checkpoint<'d> {
     lost: u64,
 }
 
-/// How far a batch was read. It is written once per walk, not once per record, so that the walk stays in registers. If
-/// several walks overlap, the one that ends last determines it.
+/// The position up to which a batch was read. It is written once per walk, not once per record, so that the walk stays
+/// in registers. If several walks overlap, it is that of the walk that ends last.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     /// The position of the next record.
@@ -145,8 +145,8 @@ impl<'d> Iterator for Records<'d> {
         }
     }
 
-    /// `for_each` and similar methods use this. It is the fastest walk, because the code that takes the records is
-    /// compiled into the fast path, where no record wraps and none is corrupt.
+    /// Walks over the remaining records, for `for_each` and similar methods. It is the fastest walk, because the code
+    /// that takes the records is compiled into the fast path, where no record wraps and none is corrupt.
     #[inline]
     fn fold<B, F>(mut self, init: B, mut f: F) -> B
     where
@@ -212,8 +212,8 @@ impl<'d> Rest<'d> {
         self.end.wrapping_sub(len as u64)
     }
 
-    /// The fast path. Returns the sample at the start of the front and the bytes after it, if that sample is whole and
-    /// valid. `FIXED` is the minimum size of such a record: all bytes before `raw_size`, plus 8.
+    /// Returns the sample at the start of the front and the bytes after it, if that sample is whole and valid: the fast
+    /// path. `FIXED` is the minimum size of such a record: all bytes before `raw_size`, plus 8.
     #[inline(always)]
     fn whole_sample<const FIXED: usize>(&self) -> Option<(Sample<'d>, &'d [u8])> {
         let raw_at = const { FIXED - 8 };
@@ -234,7 +234,7 @@ impl<'d> Rest<'d> {
         Some((sample, front))
     }
 
-    /// The slow path. Returns the next record that is not skipped, of any kind, and the rest after it.
+    /// Returns the next record that is not skipped, of any kind, and the rest after it: the slow path.
     #[inline(never)]
     fn any_record(mut self) -> (Self, Option<Result<Record<'d>, Corrupt>>) {
         loop {

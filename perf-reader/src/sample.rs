@@ -7,7 +7,7 @@ use crate::bytes::Bytes;
 /// The maximum number of bytes of stale memory that the kernel leaves after a payload.
 pub const MAX_PADDING: usize = 7;
 
-/// The data that a program sent with one `bpf_perf_event_output`, in place in the ring.
+/// The data that a program sent with one `bpf_perf_event_output`, in place in the ring. `Send` and `Sync`.
 ///
 /// The kernel does not keep the number of bytes that the program sent. It rounds the record up to 8 bytes, and
 /// `raw_size` counts the padding too (`perf_prepare_sample`): an 8-byte payload reports 12 bytes, of which 4 are stale

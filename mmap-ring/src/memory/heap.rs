@@ -131,7 +131,7 @@ impl HeapPages {
         }
     }
 
-    /// Copies the payload behind the header at `position`, starting in the first view.
+    /// Copies the payload after the header at `position`, starting in the first view.
     ///
     /// # Safety
     /// `8 + length` is at most the size and nothing writes these bytes now.

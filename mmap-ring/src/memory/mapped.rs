@@ -36,7 +36,7 @@ pub struct Mapped {
 }
 
 impl Mapped {
-    /// Maps the ring behind `fd`, whose data is `bytes` bytes.
+    /// Maps the ring of the map `fd`, whose data is `bytes` bytes.
     pub(crate) fn new(fd: BorrowedFd<'_>, purpose: Purpose, bytes: u32) -> Result<Self, Error> {
         crate::map::check(fd, purpose, bytes)?;
         // SAFETY: `check` has just found that it is a ring.
@@ -130,6 +130,8 @@ unsafe impl Send for Pages<'_> {}
 unsafe impl Sync for Pages<'_> {}
 
 impl Pages<'_> {
+    /// Creates a handle on the pages.
+    ///
     /// # Safety
     /// `start` is aligned to 8 and valid for reads of `2 * size` bytes for the lifetime of the result; `size` is a
     /// power of two of at least 8. All writes there follow the ring's protocol.

@@ -48,7 +48,7 @@ impl ModelPages {
         ((position & (self.size() - 1)) / 8) as usize
     }
 
-    /// Writes the payload behind the header at `position`, as a BPF program does.
+    /// Writes the payload after the header at `position`, as a BPF program does.
     pub(crate) fn write_payload(&self, position: u64, payload: [u8; 8]) {
         let cell = &self.payloads[self.index(position + 8)];
         // SAFETY: the model fails if another thread uses the cell.
@@ -57,7 +57,7 @@ impl ModelPages {
 }
 
 impl ModelPages {
-    /// Reads the payload behind the header at `position`, as the kernel does.
+    /// Reads the payload after the header at `position`, as the kernel does.
     pub(crate) fn read_payload(&self, position: u64) -> [u8; 8] {
         let cell = &self.payloads[self.index(position + 8)];
         // SAFETY: the model fails if another thread writes the cell.

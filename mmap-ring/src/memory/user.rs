@@ -39,7 +39,7 @@ pub trait Produce: Sealed + 'static {
     /// is rounded down to a multiple of 8.
     fn set_header(&self, position: u64, word: u32);
 
-    /// Borrows the `length` bytes behind the header at `position` for writing.
+    /// Borrows the `length` bytes after the header at `position` for writing.
     ///
     /// # Safety
     /// - `8 + length` is at most the size of the ring.

@@ -97,7 +97,7 @@ fn memory(bytes: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// An array of four pages with the content of a ring that holds one record.
+/// Tests an array of four pages with the content of a ring that holds one record.
 fn forged_ring_in_an_array_is_refused() -> Outcome {
     let page = PAGE as usize;
     let map = create_map(kernel::MAP_TYPE_ARRAY, 4, 4 * PAGE, 1, F_MMAPABLE)?;

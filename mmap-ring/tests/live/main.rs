@@ -91,12 +91,12 @@ fn ring(bytes: u32) -> (Ring, Producer) {
 /// Runs `wait` on a new thread. Returns when that thread sleeps in epoll_wait(2) or has ended. No delay of fixed length
 /// ensures this on a machine that stalls now and then.
 fn asleep<'s, T: Send + 's>(scope: &'s Scope<'s, '_>, wait: impl FnOnce() -> T + Send + 's) -> ScopedJoinHandle<'s, T> {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let sleeper = scope.spawn(move || {
-        tell.send(this_thread()).expect("the test is still there");
+        sender.send(this_thread()).expect("the test still waits");
         wait()
     });
-    let thread = told.recv().expect("a thread that runs");
+    let thread = receiver.recv().expect("a thread that runs");
     // The file holds the number of the system call that the thread is blocked in and its arguments, otherwise
     // "running".
     let blocked = format!("/proc/self/task/{thread}/syscall");

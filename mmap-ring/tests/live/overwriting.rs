@@ -50,7 +50,7 @@ fn overwriting_ring_is_read_under_live_producers() -> Outcome {
                     let mut next = 0;
                     while next < EACH {
                         let count = MOST.min(EACH - next);
-                        // A failure means that an uncommitted record of another producer was in its way.
+                        // A send fails only at an uncommitted record of another producer.
                         let sent = program.send(producer, next, count);
                         next += sent + u64::from(sent < count);
                         thread::sleep(Duration::from_micros(100 * (next % 3)));

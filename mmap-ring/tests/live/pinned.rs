@@ -24,14 +24,14 @@ pub(crate) fn tests() -> Vec<Test> {
 /// The environment variable that holds the pin path for a test in a separate process.
 const PINNED: &str = "MMAP_RING_PINNED";
 
-/// Opens the pinned ring in a process that [`elsewhere`] started; `None` in any other.
-fn given() -> Option<io::Result<Ring>> {
+/// Opens the pinned ring in a process that [`in_another_process`] started; `None` in any other.
+fn open_pinned() -> Option<io::Result<Ring>> {
     let path = CString::new(std::env::var(PINNED).ok()?).ok()?;
     Some(kernel::get_pinned(&path, false).and_then(|map| Ring::open(map, PAGE).map_err(io::Error::other)))
 }
 
 /// Returns a command that runs this test in a separate process, which opens the ring by its pin.
-fn elsewhere(test: &str, pin: &CStr) -> io::Result<Command> {
+fn in_another_process(test: &str, pin: &CStr) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--exact", test]).env(PINNED, pin.to_str().unwrap()).stdout(Stdio::null());
     Ok(command)
@@ -45,7 +45,7 @@ fn pin(fd: BorrowedFd<'_>, pins: &Mounted) -> CString {
 
 /// The reader is another process. It reports that it holds a batch, and is then killed.
 fn reader_killed_in_mid_batch_loses_nothing() -> Outcome {
-    if let Some(ring) = given() {
+    if let Some(ring) = open_pinned() {
         let mut ring = ring?;
         assert_eq!(ring.batch()?.at_most(3).count(), 3);
         let mut batch = ring.batch()?;
@@ -59,7 +59,8 @@ fn reader_killed_in_mid_batch_loses_nothing() -> Outcome {
     let pins = Mounted::new("bpf")?;
     let pin = pin(map.as_fd(), &pins);
     producer.output(0, 10, &[0; 8], ADAPTIVE);
-    let mut reader = elsewhere("reader_killed_in_mid_batch_loses_nothing", &pin)?.stderr(Stdio::piped()).spawn()?;
+    let mut reader =
+        in_another_process("reader_killed_in_mid_batch_loses_nothing", &pin)?.stderr(Stdio::piped()).spawn()?;
     let lines = BufReader::new(reader.stderr.take().expect("piped")).lines();
     let held = lines.map_while(Result::ok).any(|line| line == "holding");
     reader.kill()?;
@@ -105,7 +106,7 @@ fn observer_does_not_consume() -> Outcome {
 /// Each time this reader returns the error, and never stores its own position again.
 fn two_readers_of_a_pinned_ring_notice_each_other() -> Outcome {
     const NAME: &str = "two_readers_of_a_pinned_ring_notice_each_other";
-    if let Some(ring) = given() {
+    if let Some(ring) = open_pinned() {
         let mut ring = ring?;
         assert_eq!(ring.wait(Some(LONG))?, Wake::Ready);
         let read = numbers(&mut ring).len();
@@ -122,7 +123,7 @@ fn two_readers_of_a_pinned_ring_notice_each_other() -> Outcome {
     let producer = Producer::new(&map);
     let pins = Mounted::new("bpf")?;
     let pin = pin(map.as_fd(), &pins);
-    let another_reads = || elsewhere(NAME, &pin).and_then(|mut command| command.status());
+    let another_reads = || in_another_process(NAME, &pin).and_then(|mut command| command.status());
     let reopen = || io::Result::Ok(Ring::open(kernel::get_pinned(&pin, false)?, PAGE).expect("opening it"));
 
     let mut ring = reopen()?;

@@ -25,7 +25,7 @@ pub(crate) fn tests() -> Vec<Test> {
         live!(drain_that_ends_early_loses_nothing),
         live!(next_poll_is_over_after_a_drain_that_ended_early),
         live!(stop_by_its_fd_ends_waits_between_drains_that_end_early),
-        live!(records_are_told_of_after_a_stop),
+        live!(records_are_reported_after_a_stop),
         live!(records_below_the_threshold_are_polled),
         live!(undrained_record_makes_no_busy_loop),
         live!(idle_reader_polls_only_without_wakeups),
@@ -263,7 +263,7 @@ fn stop_by_its_fd_ends_waits_between_drains_that_end_early(sender: &Sender) {
 }
 
 /// A stop does not hide records that come at the same time, or that a drain has left before the next wait.
-fn records_are_told_of_after_a_stop(sender: &Sender) {
+fn records_are_reported_after_a_stop(sender: &Sender) {
     let mut set = set(sender, 8, &Options::new());
     let stopper = set.stopper().unwrap();
     let pipe = stopper.as_fd().try_clone_to_owned().unwrap();
@@ -373,7 +373,7 @@ fn overwrite_buffer_keeps_the_newest(sender: &Sender) {
     assert!(numbers.len() > 100 && numbers[0] == newest + 10 && numbers.is_sorted_by(|a, b| *a == b + 1));
 }
 
-/// The LOST record of a pause.
+/// A LOST record announces the losses of a pause.
 fn pause_reports_its_losses(sender: &Sender) {
     let mut recorder = OverwriteBuffer::open(0, bytes(1), &Options::new()).unwrap();
     sender.connect(0, recorder.as_fd()).unwrap();

@@ -417,7 +417,7 @@ fn count(from: u32, cpu: u32, record: Record<'_>) -> u32 {
     u32::from(matches!(record, Record::Sample(_)))
 }
 
-/// A CPU that was offline when the set was opened.
+/// A CPU that was offline when the set was opened gets a buffer once it is online.
 fn cpu_comes_online(sender: &Sender) -> Completion {
     let cpu = match victim() {
         Ok(cpu) => cpu,

@@ -99,7 +99,7 @@ pub(crate) fn jge(dst: u8, src: u8, off: i16) -> u64 {
 pub(crate) fn load_imm64(dst: u8, imm: u64) -> [u64; 2] {
     [insn(0x18, dst, 0, 0, imm as i32), insn(0, 0, 0, 0, (imm >> 32) as i32)]
 }
-/// r1 = the map behind `fd`
+/// r1 = the map of `fd`
 pub(crate) fn map(fd: BorrowedFd<'_>) -> [u64; 2] {
     [insn(0x18, 1, 1, 0, fd.as_raw_fd()), 0]
 }
