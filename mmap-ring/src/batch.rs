@@ -163,8 +163,8 @@ impl<'b, M: Consume> Records<'b, M> {
     #[inline]
     fn take_record(&mut self, (length, taken): (u32, u64)) -> &'b [u8] {
         // SAFETY: `find_next` found `8 + length <= taken <= available`, at most the ring's size; it saw no busy bit and
-        // synchronised with its going; and the position is not moved past the record before the batch is dropped, after
-        // `'b`.
+        // synchronized with the commit that cleared it; and the position is not moved past the record before the batch
+        // is dropped, after `'b`.
         let payload = unsafe { self.data.payload(self.cursor, length) };
         self.advance(taken);
         payload

@@ -53,7 +53,7 @@ pub(crate) struct Endpoint<M> {
     losses: LossCount,
 }
 
-/// Records that the reader of an overwriting ring did not get.
+/// The losses of the reader of an overwriting ring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LossCount {

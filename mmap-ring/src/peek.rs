@@ -1,4 +1,4 @@
-//! Observes another process's ring without disturbing its reader.
+//! Observes any ring without disturbing its reader.
 //!
 //! An observer maps all pages read-only and stores nothing. Neither the kernel nor the reader knows of it, so neither
 //! waits for it. Bytes that it reads are therefore valid only if the record was not released meanwhile. So the observer
@@ -35,7 +35,8 @@ pub struct Peek<M: Memory = ReadOnlyMapped> {
     memory: M,
 }
 
-/// A record between the consumer and the producer position, or a reason why there is none to show.
+/// An item of [`Peek::pending`]: a record between the consumer and the producer position, or a reason why records are
+/// missing.
 #[doc(alias("BPF_RINGBUF_BUSY_BIT", "BPF_RINGBUF_DISCARD_BIT"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
