@@ -102,16 +102,15 @@ impl fmt::Display for Side {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Region {
-    /// The consumer's page, to be read and written.
+    /// The consumer's page, mapped for reading and writing.
     Consumer,
-    /// The producer's page and the data twice over, to be read.
+    /// The producer's page and both views of the data, mapped read-only.
     Data,
-    /// All pages, to be read.
+    /// All pages, mapped read-only.
     ReadOnly,
-    /// The consumer's page of a user ring, to be read.
+    /// The consumer's page of a user ring, mapped read-only.
     UserConsumer,
-    /// The producer's page and the data of a user ring twice over, to be read
-    /// and written.
+    /// The producer's page and both views of the data of a user ring, mapped for reading and writing.
     UserData,
 }
 
@@ -162,7 +161,7 @@ pub enum Corrupt {
         /// Its value.
         position: u64,
     },
-    /// Producer and consumer are further apart than the ring is large.
+    /// Producer and consumer are further apart than the ring's size.
     Span {
         /// The position of this consumer.
         consumer: u64,
@@ -171,7 +170,7 @@ pub enum Corrupt {
         /// Size of the ring in bytes.
         size: u64,
     },
-    /// A record's length runs past the producer's position.
+    /// A record's length extends past the producer position.
     Length {
         /// The position of the record.
         position: u64,

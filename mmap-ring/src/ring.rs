@@ -106,7 +106,7 @@ impl Ring<Mapped> {
     #[expect(unsafe_code, reason = "the caller vouches for the map")]
     pub unsafe fn open_unchecked(map: impl Into<OwnedFd>, bytes: u32) -> Result<Self, Error> {
         let fd = map.into();
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller promises the same.
         let memory = unsafe { Mapped::of_ring(fd.as_fd(), bytes) }?;
         Ok(Self::over(memory, fd))
     }

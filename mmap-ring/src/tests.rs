@@ -33,6 +33,9 @@ fn readers_are_send_and_stoppers_sync() {
     is_send::<crate::RingSet>();
     is_send::<crate::OverwriteRing>();
     is_send::<crate::UserRing>();
+    is_send::<crate::Records<'_>>();
+    is_send::<crate::Sample<'_>>();
+    is_send_and_sync::<crate::Peek>();
     is_send_and_sync::<crate::Stopper>();
 }
 

@@ -202,7 +202,8 @@ impl<M: Memory> Peek<M> {
             return Positions { tail, head: before };
         }
         // The owner read the records between the two meanwhile, so the kernel had written them before.
-        // ATOMICS: pairs with the owner's own release of `data_tail`: it had seen a head that is not behind it.
+        // ATOMICS: pairs with the owner's own release of `data_tail`: the owner had seen a head that is not behind that
+        // tail.
         fence(Ordering::Acquire);
         let after = self.page.head();
         let sound = after.wrapping_sub(tail).cast_signed() >= 0;

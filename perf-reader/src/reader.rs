@@ -33,7 +33,7 @@ impl<M: Memory> Reader<M> {
     /// ends however fast a program writes.
     ///
     /// # Errors
-    /// [`Corrupt::Positions`] if `data_head` is further from `data_tail` than the ring is long.
+    /// [`Corrupt::Positions`] if `data_head` is further from `data_tail` than the ring's size.
     #[inline]
     pub fn batch(&mut self) -> Result<Batch<'_, M>, Corrupt> {
         let tail = self.page.tail();

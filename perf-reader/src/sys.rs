@@ -1,7 +1,7 @@
 //! The system calls of this crate, one function each. Each is reported to the log.
 //!
-//! This crate makes only `perf_event_open`, `ioctl`, `read`, `membarrier`, `epoll_*` and pipe calls, and `mmap` in
-//! `mapping.rs`; `remote_fd.rs` makes those of an observer. The log's target is `syscall`, its level trace.
+//! `perf_event_open`, `ioctl`, `read`, `membarrier` and `getrlimit` are here. `mapping.rs` calls `mmap`, `wait.rs` uses
+//! epoll and a pipe, and `remote_fd.rs` borrows fds of other processes. The log's target is `syscall`, its level trace.
 
 #![expect(unsafe_code, reason = "system calls take raw pointers and return raw fds")]
 

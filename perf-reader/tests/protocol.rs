@@ -506,8 +506,12 @@ fn live_producer_loses_nothing_unnoticed() {
 fn readers_are_send_and_stoppers_sync() {
     fn is_send<T: Send>() {}
     fn is_send_and_sync<T: Send + Sync>() {}
-    is_send::<perf_reader::PerCpuBuffers>();
+    is_send_and_sync::<perf_reader::Buffer>();
+    is_send_and_sync::<perf_reader::PerCpuBuffers>();
+    is_send_and_sync::<perf_reader::Peek>();
+    is_send_and_sync::<perf_reader::Sample<'_>>();
+    is_send::<perf_reader::Snapshot<'_>>();
     is_send::<perf_reader::AdaptiveReader<fn(u32, std::os::fd::BorrowedFd<'_>) -> std::io::Result<()>>>();
-    is_send::<perf_reader::OverwriteBuffer>();
+    is_send_and_sync::<perf_reader::OverwriteBuffer>();
     is_send_and_sync::<perf_reader::Stopper>();
 }

@@ -4,7 +4,8 @@
 //!   ring of 4096     8 and 1000 bytes    reader reads them    a gap      3300 bytes: is there room?
 //! ```
 //!
-//! `MMAP_RING_ROUNDS=3000 cargo test -p mmap-ring --test live -- trailing_release` measures longer than the test does.
+//! `MMAP_RING_ROUNDS=3000 cargo test -p mmap-ring --test live -- trailing_release` runs more rounds than the test does
+//! by default.
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
