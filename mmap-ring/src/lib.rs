@@ -97,10 +97,10 @@
 //! on a timer. When no record comes, it publishes its true position and sleeps in the order above. It does not linger
 //! after a single event on an idle stream. [`WakeupPolicy`] sets the times, or turns trailing release off.
 //!
-//! The reader keeps a record back only if it takes at most 1/32 of the ring, and if another record as large as the
-//! largest that ended a batch so far has room beside it. So a trailing reader costs the producer at most 1/32 of the
-//! ring. The kernel refuses a record that it would accept with an immediate reader only if that record fills the ring
-//! to more than 31/32.
+//! The reader keeps a record back only if it takes at most 1/32 of the ring. There must also be room beside it for
+//! another record as large as the largest that ended a batch so far. So a trailing reader costs the producer at most
+//! 1/32 of the ring. The kernel refuses a record that it would accept with an immediate reader only if that record
+//! fills the ring to more than 31/32.
 //!
 //! # When a reader dies
 //!

@@ -7,7 +7,8 @@
 //! ```text
 //!   bpf(BPF_OBJ_GET_INFO_BY_FD)    type, max_entries, map_flags    Linux 4.13; no privilege from 5.19 on, before that
 //!                                                                  CAP_BPF if kernel.unprivileged_bpf_disabled is set
-//!   /proc/thread-self/fdinfo/FD    the same as text, where bpf(2) is refused (`bpf_map_show_fdinfo`, kernel/bpf/syscall.c)
+//!   /proc/thread-self/fdinfo/FD    the same as text, if bpf(2) is refused
+//!                                  (`bpf_map_show_fdinfo` in `kernel/bpf/syscall.c`)
 //! ```
 //!
 //! If neither succeeds, the fd is refused: a guess would be unsound. The fd is borrowed from this check to the last

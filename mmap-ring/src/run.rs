@@ -13,11 +13,12 @@
 //! ```
 //!
 //! The next record is committed one record further, so the kernel sends no wake-up. All records but one are free for
-//! the producer again. That one is kept back only if it takes at most 1/32 of the ring, and if a record as large as the
-//! largest one that ended a batch so far has room beside it. Meanwhile the loop lingers: it sleeps on a timer for a
-//! short time and polls. After a few polls without a record, it stores its true position and sleeps until a wake-up, in
-//! the order that [`Ring::prepare_wait`] explains. It never lingers for a stream whose events come one by one, nor for
-//! one whose records are too large to be kept back. Their records are delivered as fast as by waiting alone.
+//! the producer again. That one is kept back only if it takes at most 1/32 of the ring. There must also be room beside
+//! it for a record as large as the largest that ended a batch so far. Meanwhile the loop lingers: it sleeps on a timer
+//! for a short time and polls. After a few polls without a record, it stores its true position and sleeps until a
+//! wake-up, in the order that [`Ring::prepare_wait`] explains. It never lingers for a stream whose events come one by
+//! one, nor for one whose records are too large to be kept back. Their records are delivered as fast as by waiting
+//! alone.
 
 use std::ops::ControlFlow;
 use std::thread;

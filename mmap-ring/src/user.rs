@@ -73,8 +73,8 @@ impl<M: Produce> UserRing<M> {
     ///
     /// # Errors
     /// [`Error::TooLong`] if the ring can never hold the sample: the maximum is its capacity minus 8 bytes. [`Corrupt`]
-    /// if the positions cannot be right: a producer position that is no multiple of 8, which the kernel would always
-    /// refuse, one that this producer did not store, or one too far from the consumer's.
+    /// if the producer position cannot be right. It is no multiple of 8, which the kernel would always refuse; or this
+    /// producer did not store it; or it is too far from the consumer's.
     #[doc(alias = "user_ring_buffer__reserve")]
     pub fn reserve(&mut self, length: u32) -> Result<Option<Sample<'_, M>>, Error> {
         if !self.has_room(length)? {

@@ -5,7 +5,7 @@ use std::fmt;
 /// The pages hold a value that no kernel writes.
 ///
 /// The usual reasons are another writer of the pages, two readers of one buffer, or a program that sends more than
-/// 65,516 bytes at once, which silently wraps the kernel's 16-bit record size.
+/// 65,516 bytes at once. Such a payload silently wraps the kernel's 16-bit record size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Corrupt {

@@ -1,9 +1,9 @@
 //! Perf pages on the heap, with a producer in the kernel's role (feature `fake`).
 //!
-//! [`Kernel`] follows `__perf_output_begin` and `perf_output_sample`. It stops at unread records, keeps one byte free,
-//! counts losses and announces them before the next record that fits, wraps records in their middle, and does not
-//! change the padding. It runs in any thread and under Miri, which checks every byte that it writes. It can also write
-//! what no kernel writes: [`poke`](Kernel::poke) writes any bytes anywhere.
+//! [`Kernel`] follows `__perf_output_begin` and `perf_output_sample`. It stops at unread records and keeps one byte
+//! free. It counts losses, and announces them before the next record that fits. It wraps records in their middle, and
+//! does not change the padding. It runs in any thread and under Miri, which checks every byte that it writes. It can
+//! also write what no kernel writes: [`poke`](Kernel::poke) writes any bytes anywhere.
 //!
 //! ```
 //! let (mut kernel, pages) = perf_reader::fake::perf_buffer(4096);

@@ -9,7 +9,7 @@
 //! # fn set_slot(cpu: u32, event: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> { Ok(()) }
 //! use perf_reader::{Options, Record, AdaptiveReader};
 //!
-//! // 256 KiB on each CPU. `set_slot` puts each CPU's event into the slot of that CPU in the program's PERF_EVENT_ARRAY.
+//! // 256 KiB on each CPU. `set_slot` puts each CPU's event into its slot of the program's PERF_EVENT_ARRAY.
 //! let mut stream = AdaptiveReader::open(256 * 1024, &Options::new(), set_slot)?;
 //! stream.run(|cpu, record| match record {
 //!     // The program sends 16 bytes at a time. The record does not say so: see `Sample`.
@@ -69,9 +69,10 @@
 //!   Payloads of 65,517 to 65,524 bytes are dropped and not counted. A longer payload leaves a part of itself, which is
 //!   reported as [`Corrupt::Content`]. It also overwrites the bytes after `data_head`, including unread records if the
 //!   ring was nearly full. Send less.
-//! - **Records larger than the ring.** The kernel refuses a record that is larger than the ring minus one free byte and
-//!   a LOST record of 24 bytes, even if the ring is empty. It counts as lost. A sample of `n` bytes takes `n + 12`
-//!   bytes (`n + 20` with a time), rounded up to a multiple of 8: choose the size accordingly.
+//! - **Records larger than the ring.** One byte of the ring always stays free, and after a loss a LOST record of 24
+//!   bytes precedes the next sample. The kernel refuses a record that does not fit in the rest, even if the ring is
+//!   empty. It counts as lost. A sample of `n` bytes takes `n + 12` bytes (`n + 20` with a time), rounded up to a
+//!   multiple of 8: choose the size accordingly.
 //! - **One reader per buffer.** Two readers would release each other's records.
 //! - **One reader per map.** A slot holds one event. A reader that opens the same `PERF_EVENT_ARRAY` later (a pinned
 //!   map, an inherited fd) takes the slots. From then on the former reader gets no records, and no error.

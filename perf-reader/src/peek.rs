@@ -131,9 +131,9 @@ impl Peek<Mapping> {
     /// Needs Linux 5.6 and the right to trace the process (CAP_SYS_PTRACE, or the same user).
     ///
     /// # Errors
-    /// [`Error::Syscall`]: EPERM without that right, ENOSYS before 5.6, ESRCH or EBADF if process or fd is gone,
-    /// ENODEV if the fd is not a perf event,
-    /// EINVAL if the ring has a size that no mapping of that process has: it was mapped by another one.
+    /// [`Error::Syscall`]: EPERM without that right; ENOSYS before 5.6; ESRCH or EBADF if process or fd is gone; ENODEV
+    /// if the fd is not a perf event. EINVAL if no mapping of that process has the size of the ring: another process
+    /// mapped it.
     #[doc(alias = "pidfd_getfd")]
     pub fn of_process(pid: u32, fd: u32) -> Result<Option<Self>, Error> {
         let what = || format!("fd {fd} of process {pid}");
@@ -239,7 +239,7 @@ impl<M: Memory> Peek<M> {
         }
         // ATOMICS: keeps the load of `data_head` after those of the headers. The other side is
         // `kernel/events/ring_buffer.c`: `__perf_output_begin` reserves a record's space, the record is written, and
-        // `perf_output_put_handle` moves `data_head` over it, after smp_wmb(), which pairs with this fence: an observer
+        // `perf_output_put_handle` moves `data_head` over it, after smp_wmb(), which pairs with this fence. An observer
         // that sees bytes of a record sees every head that was stored before the last smp_wmb() before that record. So
         // the head that the observer sees may lag behind by the records that are being written, a record and those that
         // interrupted it, and, if the CPU reorders stores, by the record written just before. As long as these take no

@@ -9,9 +9,9 @@
 //!
 //! Mapping an event that has no ring would *create* one, even a read-only one, and its owner could no longer map its
 //! own. So a first mmap(2), which must fail, checks for a ring: it requests more pages than any ring can have. If there
-//! is a ring, the errno is EINVAL, because the ring has another size. If there is none, it is ENOMEM, because the
-//! kernel cannot create one of that size, or EPERM before that, because so much memory may not be locked without
-//! CAP_IPC_LOCK (`perf_mmap` in `kernel/events/core.c`, `rb_alloc` in `kernel/events/ring_buffer.c`).
+//! is a ring, the errno is EINVAL, because the ring has another size. If there is none, the errno is ENOMEM, because
+//! the kernel cannot create one of that size. Without CAP_IPC_LOCK it is EPERM even before that, because so much memory
+//! may not be locked (`perf_mmap` in `kernel/events/core.c`, `rb_alloc` in `kernel/events/ring_buffer.c`).
 #![expect(unsafe_code, reason = "system calls that take and return raw fds")]
 
 use std::ffi::{c_int, c_uint};
@@ -59,8 +59,8 @@ pub(crate) fn must_be_an_event(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Returns whether the event has a ring, without creating one.
 pub(crate) fn has_ring(event: BorrowedFd<'_>) -> io::Result<bool> {
-    // The kernel's list of a ring's pages is one allocation, of 4 MiB at most on most machines, and of 64 MiB on those
-    // with pages of 64 KiB: 2^23 pages exceed it on all of them. The call only reserves addresses while it runs.
+    // The kernel's list of a ring's pages is one allocation: at most 4 MiB on most machines, and 64 MiB on those with
+    // pages of 64 KiB. 2^23 pages exceed it on all of them. The call only reserves addresses while it runs.
     const TOO_MANY: NonZero<usize> = NonZero::<usize>::MIN.saturating_add((1 << 23) - 1);
     match Mapping::of_another(
         event,

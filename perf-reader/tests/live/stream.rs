@@ -309,7 +309,7 @@ fn corrupt_ring_is_skipped_and_read_on(sender: &Sender) {
         let tail = pages.wrapping_byte_add(1032).cast::<u64>();
         // SAFETY: an aligned word of the mapping that was just created.
         let tail = unsafe { AtomicU64::from_ptr(tail) };
-        // There, the type is the first record's raw size, 12, and the size is bytes 2 and 3 of its number 1, which are 0.
+        // There, the type is the first record's raw size, 12. The size is bytes 2 and 3 of its number 1, which are 0.
         tail.store(8, Ordering::Relaxed);
         // SAFETY: a mapping of this test that nothing uses any more.
         assert_eq!(unsafe { libc::munmap(pages, (1 + PAGES) * page) }, 0);
