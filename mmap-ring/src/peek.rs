@@ -129,9 +129,9 @@ impl<M: Memory> Peek<M> {
     /// position. Released records count as well: their headers stay until the producer comes around. The count stops
     /// after `most` records.
     ///
-    /// An observer that samples the ring from time to time can compute records per second this way; no position shows
-    /// them. Returns `None` if the producer was more than half a ring past `from` when the count was done: the bytes
-    /// there may be those of another round.
+    /// An observer that samples the ring from time to time computes records per second from such counts; no position
+    /// shows them. Returns `None` if the producer was more than half a ring past `from` when the count was done: the
+    /// bytes there may be those of another round.
     #[must_use]
     pub fn count_records(&self, from: u64, to: u64, most: u64) -> Option<RecordCount> {
         let size = self.memory.size();

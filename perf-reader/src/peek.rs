@@ -213,11 +213,11 @@ impl<M: Memory> Peek<M> {
     /// Counts the records from position `from`, where a record must begin, to position `to`, an earlier `data_head`.
     /// Released records count as well: they stay until the kernel comes around. The count stops after `most` records.
     ///
-    /// An observer that samples the buffer from time to time can compute records per second this way; no position shows
-    /// them. Returns `None` if `data_head` was more than half the buffer past `from` when the count was done: the bytes
-    /// there may be those of another round. Also returns `None` for a buffer that is written downward. A count may be
-    /// wrong if the records that the kernel writes at one moment take more than half of the buffer: large samples in a
-    /// small buffer.
+    /// An observer that samples the buffer from time to time computes records per second from such counts; no position
+    /// shows them. Returns `None` if `data_head` was more than half the buffer past `from` when the count was done: the
+    /// bytes there may be those of another round. Also returns `None` for a buffer that is written downward. A count
+    /// may be wrong if the records that the kernel writes at one moment take more than half of the buffer: large
+    /// samples in a small buffer.
     #[must_use]
     pub fn count_records(&self, from: u64, to: u64, most: u64) -> Option<RecordCount> {
         let size = self.page.data_size() as u64;

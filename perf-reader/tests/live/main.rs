@@ -16,8 +16,8 @@ use libtest_mimic::{Completion, Failed};
 
 mod bpf;
 mod few_cpus;
-mod looking;
 mod merge;
+mod observing;
 mod one_cpu;
 mod privileges;
 mod several_cpus;
@@ -77,7 +77,7 @@ fn main() {
         one_cpu::tests(),
         several_cpus::tests(),
         few_cpus::tests(),
-        looking::tests(),
+        observing::tests(),
         stream::tests(),
         merge::tests(),
         soak::tests(),
