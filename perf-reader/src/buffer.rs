@@ -27,7 +27,7 @@ pub struct Buffer {
     reader: Reader<Mapping>,
     event: Event,
     silent: Option<SilentEvent>,
-    /// The losses that former events counted, which were replaced since.
+    /// The losses counted by former events, which were replaced since.
     lost_before: u64,
     rival: Rival,
 }
@@ -205,9 +205,9 @@ impl Buffer {
 
     /// Returns whose event is in the slot, without disturbing it.
     ///
-    /// The time for which they have been enabled distinguishes events, because that clock runs equally in all of them.
+    /// Events are distinguished by the time for which they have been enabled: that clock runs equally in all of them.
     /// The time of the event in the slot is read between two readings of this buffer's event. It is the same event if
-    /// its time lies between those. Another event would have to be enabled within the same microseconds.
+    /// its time is between those. Another event would have to be enabled within the same microseconds.
     fn holder(&self, slots: &impl EventArray) -> Result<Holder, Error> {
         let before = self.enabled()?;
         let since = before.into_iter().flatten().min().unwrap_or(0);

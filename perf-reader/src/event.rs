@@ -117,7 +117,7 @@ impl Event {
     }
 
     /// Returns the largest power of two below `pages` that can be mapped, or 0. Only the kernel knows how much this
-    /// user has locked already, so this tries.
+    /// user has locked already, so this is found by trying.
     fn largest_that_fits(&self, pages: usize, writable: bool) -> usize {
         let mut fit = pages / 2;
         while let Some(pages) = NonZero::new(fit) {

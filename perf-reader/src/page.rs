@@ -132,8 +132,8 @@ impl<M: Memory> Page<M> {
         Ok(unsafe { self.bytes(tail, len as usize) })
     }
 
-    /// Returns the content of a ring that is written downward, upward from the newest record at `data_head`, and
-    /// whether the oldest record may be cut off.
+    /// Returns the bytes of a ring that is written downward, in ascending order from the newest record at `data_head`.
+    /// Also returns whether the oldest record may be cut off.
     ///
     /// # Safety
     /// The other side is paused while the bytes are used, and writers that had begun before the pause have finished.

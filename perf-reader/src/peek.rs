@@ -125,8 +125,8 @@ impl Peek<Mapping> {
     /// on; older kernels map the same ring then).
     ///
     /// The owner may die meanwhile: event and ring live on until this is dropped. While the event is mapped here, an
-    /// owner that redirects it into another ring (`PERF_EVENT_IOC_SET_OUTPUT`) gets EINVAL. So keep a newly opened
-    /// event only briefly.
+    /// owner that redirects it into another ring (`PERF_EVENT_IOC_SET_OUTPUT`) gets EINVAL. So keep the observer of a
+    /// newly opened event only briefly.
     ///
     /// Needs Linux 5.6 and the right to trace the process (CAP_SYS_PTRACE, or the same user).
     ///

@@ -306,8 +306,8 @@ impl PerCpuBuffers {
         self.waiter.wait(timeout, &mut self.idle_poll, &mut self.unfinished, pending)
     }
 
-    /// Calls `each` with the CPU's id and every record that is complete now. All CPUs are polled, ready or not: the
-    /// process is awake anyway, and a poll costs one load.
+    /// Calls `each` with the CPU's id and every record that is complete now. All CPUs are checked, ready or not: the
+    /// process is awake anyway, and a check costs one load.
     ///
     /// `each` returns `()` or [`ControlFlow`]: `Break(value)` ends the drain early, which then returns `Some(value)`.
     /// The record that `each` broke at counts as read. Later records stay, and the next [`wait`](PerCpuBuffers::wait)

@@ -1,10 +1,10 @@
 //! Borrows a perf event of another process.
 //!
 //! ```text
-//!     pidfd_open(pid)          an fd of the process           Linux 5.3
-//!     pidfd_getfd(pidfd, fd)   a duplicate of its fd         Linux 5.6, the right to trace it (ptrace(2))
-//!     readlink                 checks that it is a perf event        by the name of its link in /proc
-//!     mmap                     maps the same ring, read-only         with exactly as many pages as its owner mapped
+//!     pidfd_open(pid)          an fd of the process             Linux 5.3
+//!     pidfd_getfd(pidfd, fd)   a duplicate of its fd            Linux 5.6, and the right to trace it (ptrace(2))
+//!     readlink                 checks that it is a perf event   by the name of its link in /proc
+//!     mmap                     maps the same ring, read-only    with exactly as many pages as its owner mapped
 //! ```
 //!
 //! Mapping an event that has no ring would *create* one, even a read-only one, and its owner could no longer map its

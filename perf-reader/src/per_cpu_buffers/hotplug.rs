@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::event_array::EventArray;
 
 impl PerCpuBuffers {
-    /// Updates the buffers to the CPUs that are online now. A CPU that came online gets a buffer. A CPU that was
+    /// Adapts the buffers to the CPUs that are online now. A CPU that came online gets a buffer. A CPU that was
     /// offline, however briefly, and is online again gets a new event that writes into its former ring, because the
     /// kernel does not revive the old event. Both are put into their slots.
     ///
