@@ -71,6 +71,7 @@ pub const PAGES: &[&str] = &[
     "docs/8-testing.md",
     "docs/9-embedding.md",
     "docs/10-two-readers.md",
+    "docs/commands.md",
     "docs/compare.md",
 ];
 
