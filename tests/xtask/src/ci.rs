@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    compare_matrix, structure,
+    compare_matrix, structure, style,
     tools::{self, Outcome, Result, cargo},
     vm,
 };
@@ -22,6 +22,7 @@ const TESTS: &str = "tests";
 const CHECKS: &[Check] = &[
     ("formatting", fmt),
     ("structure", structure::check),
+    ("style", style::check),
     ("clippy", clippy),
     ("documentation", doc),
     ("loader without features", minimal),

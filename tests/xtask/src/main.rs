@@ -3,11 +3,12 @@
 mod bench;
 mod ci;
 mod compare_matrix;
-
 mod mutants;
 mod objects;
 mod plots;
+mod source;
 mod structure;
+mod style;
 mod vm;
 
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Routine {
     Fmt,
     /// The imports between files: no circles, none against the order of the stages
     Structure,
+    /// The rules of docs/style.md: words, comments, doc comments, help
+    Style(style::Arguments),
     /// Clippy, warnings denied
     Clippy,
     /// Documentation, warnings denied
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Routine::Vm(arguments) => return vm::run(&arguments),
         Routine::Fmt => ci::fmt(),
         Routine::Structure => structure::check(),
+        Routine::Style(arguments) => style::run(&arguments),
         Routine::Clippy => ci::clippy(),
         Routine::Doc => ci::doc(),
         Routine::Test => ci::test(),
