@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod compare_matrix;
+mod messages;
 mod mutants;
 mod objects;
 mod plots;
@@ -34,6 +35,8 @@ enum Routine {
     Structure,
     /// The rules of docs/style.md: words, comments, doc comments, help
     Style(style::Arguments),
+    /// Every text that a user can see, with its file and line
+    Messages(messages::Arguments),
     /// Clippy, warnings denied
     Clippy,
     /// Documentation, warnings denied
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Routine::Fmt => ci::fmt(),
         Routine::Structure => structure::check(),
         Routine::Style(arguments) => style::run(&arguments),
+        Routine::Messages(arguments) => messages::run(&arguments),
         Routine::Clippy => ci::clippy(),
         Routine::Doc => ci::doc(),
         Routine::Test => ci::test(),

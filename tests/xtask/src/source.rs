@@ -1,7 +1,9 @@
-//! Splits a Rust file into tokens and keeps what compilers drop: comments, with their lines.
+//! The files of the repository, and the tokens of a Rust file: with its comments, and with lines.
 //!
 //! `syn` and `proc-macro2` drop comments and give no lines on a stable toolchain. This lexer knows nested block
 //! comments, raw strings, byte and C strings, lifetimes and character literals. It assumes a file that compiles.
+
+use std::{fs, path::Path};
 
 /// A text and the line of each of its parts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -281,6 +283,57 @@ fn unescape(content: &str, first_line: usize, text: &mut Text) {
             other => text.text.push(other),
         }
     }
+}
+
+/// Returns the Rust files and the pages below a directory, by their paths from it, without what cargo has built.
+pub(crate) fn files(tree: &Path) -> std::result::Result<Vec<String>, String> {
+    fn list(directory: &Path, before: &str, files: &mut Vec<String>) -> std::io::Result<()> {
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = format!("{before}{name}");
+            if entry.file_type()?.is_dir() {
+                if name != "target" && name != "corpus" && !name.starts_with('.') {
+                    list(&entry.path(), &format!("{path}/"), files)?;
+                }
+            } else if name.ends_with(".rs") || name.ends_with(".md") {
+                files.push(path);
+            }
+        }
+        Ok(())
+    }
+    let mut files = Vec::new();
+    list(tree, "", &mut files).map_err(|error| format!("cannot list {}: {error}", tree.display()))?;
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// Returns whether a file holds tests alone.
+pub(crate) fn is_file_of_tests(file: &str) -> bool {
+    let tests = |part: &str| part == "tests" || part == "tests.rs";
+    let (package, inside) = ["tests/xtask/", "tests/vm/", "tests/peers/", "tests/embedding/"]
+        .into_iter()
+        .find_map(|package| Some((package, file.strip_prefix(package)?)))
+        .unwrap_or(("", file));
+    inside.split('/').any(tests) || (package.is_empty() && file.starts_with("tests/live"))
+}
+
+/// Returns the index after the bracket that closes the one at `open`.
+pub(crate) fn group_end(tokens: &Tokens<'_>, open: usize) -> usize {
+    let mut depth = 0_usize;
+    for (at, (_, token)) in tokens.iter().enumerate().skip(open) {
+        match token {
+            Token::Sign('(' | '[' | '{') => depth += 1,
+            Token::Sign(')' | ']' | '}') => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    tokens.len()
 }
 
 #[cfg(test)]

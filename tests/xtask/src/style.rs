@@ -13,7 +13,7 @@
 //! is checked where it comes from.
 
 mod baseline;
-pub(crate) mod docs;
+mod docs;
 mod help;
 mod prose;
 #[cfg(test)]
@@ -156,7 +156,7 @@ fn print(findings: &[Finding], shown: impl Fn(&Finding) -> bool) {
 /// Finds the faults of all Rust files and pages below a directory, sorted by file and line.
 fn read_tree(tree: &Path) -> std::result::Result<Vec<Finding>, String> {
     let mut findings = Vec::new();
-    for file in files(tree)? {
+    for file in source::files(tree)?.into_iter().filter(|file| file != PLANTED) {
         let text = fs::read_to_string(tree.join(&file)).map_err(|error| format!("cannot read {file}: {error}"))?;
         if file.ends_with(".md") {
             findings.extend(page_faults(&file, &text));
@@ -165,29 +165,6 @@ fn read_tree(tree: &Path) -> std::result::Result<Vec<Finding>, String> {
         }
     }
     Ok(findings)
-}
-
-/// Returns the Rust files and the pages below a directory, by their paths from it, without what cargo has built.
-pub(crate) fn files(tree: &Path) -> std::result::Result<Vec<String>, String> {
-    fn list(directory: &Path, before: &str, files: &mut Vec<String>) -> std::io::Result<()> {
-        for entry in fs::read_dir(directory)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let path = format!("{before}{name}");
-            if entry.file_type()?.is_dir() {
-                if name != "target" && name != "corpus" && !name.starts_with('.') {
-                    list(&entry.path(), &format!("{path}/"), files)?;
-                }
-            } else if (name.ends_with(".rs") || name.ends_with(".md")) && path != PLANTED {
-                files.push(path);
-            }
-        }
-        Ok(())
-    }
-    let mut files = Vec::new();
-    list(tree, "", &mut files).map_err(|error| format!("cannot list {}: {error}", tree.display()))?;
-    files.sort_unstable();
-    Ok(files)
 }
 
 /// Finds the forbidden words of a page.
@@ -199,16 +176,6 @@ fn page_faults(file: &str, text: &str) -> Vec<Finding> {
         Finding { rule: found.rule, file: file.to_owned(), line: line + 1, text: shown }
     });
     found.collect()
-}
-
-/// Returns whether a file holds tests alone.
-pub(crate) fn is_file_of_tests(file: &str) -> bool {
-    let tests = |part: &str| part == "tests" || part == "tests.rs";
-    let (package, inside) = ["tests/xtask/", "tests/vm/", "tests/peers/", "tests/embedding/"]
-        .into_iter()
-        .find_map(|package| Some((package, file.strip_prefix(package)?)))
-        .unwrap_or(("", file));
-    inside.split('/').any(tests) || (package.is_empty() && file.starts_with("tests/live"))
 }
 
 /// Finds the faults of a Rust file.
@@ -228,7 +195,7 @@ fn source_faults(file: &str, text: &str) -> Vec<Finding> {
             push(found.rule, text.line_at(found.offset), text.around(found.offset));
         }
     }
-    for function in docs::functions(&tokens, is_file_of_tests(file)) {
+    for function in docs::functions(&tokens, source::is_file_of_tests(file)) {
         if let Some(docs) = function.docs.filter(|docs| !function.is_test && !docs::begins_with_verb(&docs.text)) {
             push(VERB, docs.line_at(0), &format!("`{}`: {}", function.name, docs.around(0)));
         }

@@ -1,6 +1,6 @@
 //! Doc comments of functions: their first word is a verb in the third person.
 
-use crate::source::{Kind, Text, Token, Tokens};
+use crate::source::{Kind, Text, Token, Tokens, group_end};
 
 /// A function and its doc comment.
 pub(super) struct Function<'a> {
@@ -55,24 +55,6 @@ pub(super) fn functions<'a>(tokens: &'a Tokens<'a>, file_of_tests: bool) -> Vec<
 
 fn is_cfg(attribute: &[(usize, Token<'_>)]) -> bool {
     attribute.get(2).is_some_and(|(_, token)| matches!(token, Token::Word("cfg" | "cfg_attr")))
-}
-
-/// Returns the index after the bracket that closes the one at `open`.
-pub(crate) fn group_end(tokens: &Tokens<'_>, open: usize) -> usize {
-    let mut depth = 0_usize;
-    for (at, (_, token)) in tokens.iter().enumerate().skip(open) {
-        match token {
-            Token::Sign('(' | '[' | '{') => depth += 1,
-            Token::Sign(')' | ']' | '}') => {
-                depth = depth.saturating_sub(1);
-                if depth == 0 {
-                    return at + 1;
-                }
-            }
-            _ => {}
-        }
-    }
-    tokens.len()
 }
 
 /// Returns whether a doc comment begins with a verb in the third person.
