@@ -17,11 +17,12 @@ use xtask::book::{self, Block, PAGES, Workshop};
 fn main() {
     own_mounts::enter(&[own_mounts::BPFFS]);
     let arguments = Arguments::from_args();
-    let mut trials: Vec<Trial> = ["ARCHITECTURE.md", "CHANGELOG.md", "docs/containers.md", "docs/vm.md"]
-        .iter()
-        .chain(PAGES)
-        .map(|page| Trial::test(format!("links_of_{page}"), || every_link(page)))
-        .collect();
+    let mut trials: Vec<Trial> =
+        ["ARCHITECTURE.md", "CHANGELOG.md", "docs/containers.md", "docs/style.md", "docs/vm.md"]
+            .iter()
+            .chain(PAGES)
+            .map(|page| Trial::test(format!("links_of_{page}"), || every_link(page)))
+            .collect();
     match blocks() {
         Ok(blocks) => trials.extend(blocks),
         Err(why) => trials.push(Trial::test("the_book_can_be_read", || Err(why.into()))),

@@ -77,7 +77,8 @@ impl<'a> Prose<'a> {
     pub(super) fn begins_sentence(&self, at: usize) -> bool {
         match self.piece(at.checked_sub(1)) {
             Piece::End | Piece::Sign('.' | '!' | '?' | ':') => true,
-            Piece::Sign('*' | '_') => at.checked_sub(2).is_none_or(|before| self.begins_sentence(before + 1)),
+            // The mark of a list's item, and bold letters.
+            Piece::Sign('*' | '_' | '-') => at.checked_sub(2).is_none_or(|before| self.begins_sentence(before + 1)),
             _ => false,
         }
     }

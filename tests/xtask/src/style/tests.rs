@@ -105,6 +105,16 @@ fn each_word_is_found_and_right_text_is_left_alone() {
 }
 
 #[test]
+fn sentence_may_begin_in_a_list_or_in_bold_letters() {
+    for text in
+        ["It works.\n\n- What is left.\n", "**What is left.** It works.", "1. What is left.", "Right: What is left."]
+    {
+        assert_eq!(rules_of(text), ["What …"], "{text}");
+    }
+    assert_eq!(rules_of("It prints - What? - and waits."), [""; 0]);
+}
+
+#[test]
 fn pages_are_read_without_code_and_links() {
     let page = "# The folder\n\n```text\na folder\n```\n[a](folder.md) `folder`\n<!-- a folder -->\n| folder | x |\n";
     let found = page_faults("p.md", page);
