@@ -40,14 +40,13 @@ const CHECKS: &[Check] = &[
 pub(crate) struct Arguments {
     /// Exit status of the README's `trace`, run before
     ///
-    /// The caller ran `cargo run --release -- trace …` on the bare machine.
+    /// `cargo run --release -- trace …` ran on the bare machine.
     #[arg(long, value_name = "STATUS")]
     traced: Option<u8>,
 
     /// Exit status of `cargo test --workspace`, run before
     ///
-    /// The caller ran it on the bare machine. Only the tests that need a tool
-    /// are run again.
+    /// It ran on the bare machine. Tests that need a tool run again.
     #[arg(long, value_name = "STATUS")]
     tested: Option<u8>,
 }
@@ -102,8 +101,8 @@ pub(crate) fn test() -> Result {
     cargo(&["test", "--workspace"], &[])
 }
 
-/// Runs the tests that are ignored without a tool: disassemblers and `bpftool` on the objects, musl's library in a traced
-/// process.
+/// Runs the tests that are ignored without a tool: disassemblers and `bpftool` on the objects, musl's library in a
+/// traced process.
 ///
 /// `--workspace` selects the features of dependencies that the suite was built with, so nothing is built again.
 fn test_with_tools() -> Result {

@@ -1,7 +1,7 @@
 //! Runs `cutaway compare --quick` in a guest of each kernel of the matrix. Each experiment has to give a verdict.
 //!
-//! Claims that do not depend on time have to hold there. The emulator may disturb claims that do: their experiments only
-//! have to run.
+//! Claims that do not depend on time have to hold there. The emulator may disturb claims that do: their experiments
+//! only have to run.
 
 use std::fs;
 

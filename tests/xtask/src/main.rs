@@ -31,7 +31,7 @@ enum Routine {
     Ci(ci::Arguments),
     /// Check the formatting
     Fmt,
-    /// Check the imports between files: no circles, stages in order
+    /// Check imports between files: no circles, stages in order
     Structure,
     /// Check docs/style.md: words, comments, doc comments, help
     Style(style::Arguments),
@@ -43,9 +43,9 @@ enum Routine {
     Doc,
     /// Run the README's test command
     Test,
-    /// Run both readers' protocol tests under Miri (Stacked Borrows)
+    /// Run the readers' protocol tests under Miri
     ///
-    /// Skipped if Miri cannot be installed.
+    /// With Stacked Borrows. Skipped if Miri cannot be installed.
     Miri,
     /// Run the same tests with Tree Borrows
     MiriTree,
@@ -67,7 +67,7 @@ enum Routine {
     ///
     /// It runs in throw-away virtual machines. Each experiment has to give a verdict.
     CompareElsewhere,
-    /// Weaken each memory ordering of mmap-ring: its model must fail
+    /// Weaken each memory ordering of mmap-ring: a test must fail
     Mutants,
     /// Load damaged objects: no panic, little time and memory
     BrokenObjects {

@@ -1,26 +1,31 @@
 //! Lists every text that a user of the commands or of the libraries can see, to be read in one go.
 //!
-//! It reads the sources of [`PACKAGES`] without their tests and examples, and finds texts by exclusion: a string literal
-//! is listed unless its context shows that no user sees it. A new kind of message is therefore listed without a change
-//! here. The kinds, from the context of a literal:
+//! It reads the sources of [`PACKAGES`] without their tests and examples, and finds texts by exclusion. A string
+//! literal is listed unless its context shows that no user sees it. So a new kind of message is listed without a change
+//! here. The context of a literal gives its kind:
 //!
-//! | kind | found in |
+//! | kind | context |
 //! | --- | --- |
-//! | `help` | doc comments of types that derive clap's traits, of their fields and variants; `#[arg]`, `#[command]` and the like |
-//! | `error` | `#[error]`; a constructor or a variant whose path has `Error` in it |
+//! | `help` | docs of types that derive clap's traits, of their fields and variants; `#[arg]`, `#[command]`, … |
+//! | `error` | `#[error]`; a constructor or a variant whose path contains `Error` |
 //! | `log` | `error!`, `warn!`, `info!`, `debug!`, `trace!` |
 //! | `print` | `print!`, `println!`, `eprint!`, `eprintln!` |
-//! | `panic` | `panic!`, `assert!` and the like, `expect` |
+//! | `panic` | `panic!`, `unreachable!`, `assert!` and the like, `expect` |
 //! | `lint` | `#[must_use]`, `#[deprecated]` |
 //! | `file` | `include_str!`: the file is part of the output |
-//! | `text` | any other literal with a space in it: formatted, returned, or kept in a constant or table |
+//! | `text` | any other literal with a space: formatted, returned, or in a constant or table |
 //! | `word` | any other literal without a space: names of columns, fields, units and values |
 //!
-//! Not listed: attributes other than those above, patterns of `match`, operands of `==` and `!=`, arguments of the
-//! functions and macros in [`SEARCHES`] and [`UNSEEN`], literals without a letter, and items under
-//! `#[cfg(test)]`. `--prose` skips the kind `word`.
+//! Not listed are:
 //!
-//! Names that clap derives from fields and variants, and clap's own messages, are no literals: `--help` shows them.
+//! - other attributes;
+//! - patterns of `match` and operands of `==` and `!=`;
+//! - arguments of the functions in [`SEARCHES`] and of the macros in [`UNSEEN`];
+//! - literals without a letter;
+//! - items and files under `#[cfg(test)]`.
+//!
+//! `--prose` skips the kind `word`. Names that clap derives from fields and variants, and clap's own messages, are not
+//! literals: `--help` shows them.
 
 #[cfg(test)]
 mod tests;
@@ -72,7 +77,7 @@ const SEARCHES: &[&str] = &[
 /// Macros whose literals no user sees.
 const UNSEEN: &[&str] = &["env", "option_env", "cfg", "matches", "stringify", "include_bytes"];
 
-/// What to list.
+/// The arguments of `cargo xtask messages`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Skip single words: names of columns, fields and values
@@ -166,7 +171,7 @@ fn item_end(tokens: &Tokens<'_>, mut at: usize) -> usize {
     at
 }
 
-/// A bracket that is open, by what stands in front of it.
+/// An open bracket, by the tokens before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Frame<'a> {
     Attribute(&'a str),

@@ -1,5 +1,5 @@
-//! Weakens each memory ordering and removes each fence of a reader's protocol, one at a time. A test of its memory model
-//! has to fail each time.
+//! Weakens each memory ordering and removes each fence of a reader's protocol, one at a time. A test of its memory
+//! model has to fail each time.
 //!
 //! The mutants are made in a copy of the source, so none can be forgotten: each line outside the tests with an ordering
 //! stronger than relaxed gives one mutant, or two if it is a full fence.

@@ -161,7 +161,7 @@ impl<'a> Lexer<'a> {
         self.comment = if alone { line } else { 0 };
     }
 
-    /// Takes a string literal whose opening quote stands after `prefix` bytes; `hashes` is `None` if it has escapes.
+    /// Takes a string literal whose opening quote follows `prefix` bytes; `hashes` is `None` if it has escapes.
     fn string(&mut self, line: usize, prefix: usize, hashes: Option<usize>) {
         self.take(prefix + 1);
         let rest = self.rest();

@@ -87,8 +87,8 @@ const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
 
 /// Returns the suite's arguments on this machine.
 ///
-/// Without musl on the machine no guest has it either. A test that is ignored in all guests would fail the matrix, so the
-/// test of musl is skipped.
+/// Without musl on the machine no guest has it either. A test that is ignored in all guests would fail the matrix, so
+/// the test of musl is skipped.
 fn suite() -> Vec<String> {
     let musl = if Path::new(MUSL).exists() {
         format!("--bring={MUSL}")
@@ -171,7 +171,7 @@ pub(crate) fn on_all_kernels(arguments: &[&str]) -> tools::Result {
     }
 }
 
-/// Tests the VM command's reports of guests that panic, hang, send false data, and get no CPU time.
+/// Tests the VM command's reports of guests that panic, hang, print false reports, and take all CPU time or memory.
 pub(crate) fn sick() -> tools::Result {
     match no_emulator() {
         Some(why) => Ok(Outcome::Skipped(why)),
@@ -188,7 +188,8 @@ pub(crate) fn no_emulator() -> Option<String> {
 /// Builds the VM command and returns its path.
 fn command() -> Result<PathBuf, String> {
     tools::cargo(&["build", "--quiet", "--package", "cutaway-vm"], &[])?;
-    // Cargo puts both programs into one directory. `cargo run` would run the VM command in itself if it is cargo's runner.
+    // Cargo puts both programs into one directory. `cargo run` would run the VM command in itself if it is cargo's
+    // runner.
     let me = std::env::current_exe().map_err(|error| format!("cannot find this executable: {error}"))?;
     Ok(me.with_file_name("cutaway-vm"))
 }

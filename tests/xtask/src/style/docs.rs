@@ -14,7 +14,7 @@ pub(super) struct Function<'a> {
 /// Finds the functions of a file. In a file of tests, a function without parameters and return value is a test.
 pub(super) fn functions<'a>(tokens: &'a Tokens<'a>, file_of_tests: bool) -> Vec<Function<'a>> {
     let mut functions = Vec::new();
-    // What stands before the next item: its docs, and whether an attribute makes it a test.
+    // The docs of the next item, and whether an attribute makes it a test.
     let (mut docs, mut test) = (None, false);
     let mut at = 0;
     while let Some((line, token)) = tokens.get(at) {

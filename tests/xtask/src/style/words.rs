@@ -1,4 +1,4 @@
-//! The words of `docs/style.md` that are not used, and the rules for what is right where it is.
+//! The forbidden words of `docs/style.md`, and the rules for words that are right where they are.
 
 use super::prose::{Form, Piece, Prose};
 
@@ -13,7 +13,7 @@ pub(super) struct Rule {
     wrong: fn(&Prose<'_>, usize) -> bool,
 }
 
-/// A place in a text where a rule is broken.
+/// A broken rule, and the byte offset of the word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) rule: &'static str,
