@@ -14,7 +14,7 @@
 //! | `lint` | `#[must_use]`, `#[deprecated]` |
 //! | `file` | `include_str!`: the file is part of the output |
 //! | `text` | any other literal with a space: formatted, returned, or in a constant or table |
-//! | `word` | any other literal without a space: names of columns, fields, units and values |
+//! | `word` | any other literal without a space: names of columns, fields, units and values; `#[serde]` |
 //!
 //! Not listed are:
 //!
@@ -301,6 +301,7 @@ fn kind(tokens: &Tokens<'_>, at: usize, frames: &[Frame<'_>], text: &str) -> Opt
         Some("error") => return Some("error"),
         Some("arg" | "command" | "clap" | "value" | "group") => return Some("help"),
         Some("must_use" | "deprecated") => return Some("lint"),
+        Some("serde") => return Some("word"),
         Some(_) => return None,
         None => {}
     }

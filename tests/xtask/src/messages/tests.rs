@@ -27,6 +27,7 @@ fn each_kind_is_found() {
         ("text", "fn f() { write!(f, \"{a} of {b}\") }"),
         ("word", "fn f() { f.write_str(\"ring\") }"),
         ("word", "const HEAD: &str = \"PID\";"),
+        ("word", "#[serde(rename = \"type\")] struct A;"),
     ] {
         assert_eq!(kinds(source), [kind], "{source}");
     }

@@ -148,16 +148,14 @@ const RULES: &[Rule] = &[
         wrong: |text, at| {
             let before = at.checked_sub(1);
             let plural = text.is(Some(at), &["looks"]);
-            let verb =
-                text.is(before, &["this", "no", "all", "both", "few", "most", "these", "those", "of"]) && !plural;
+            let verb = !plural && text.is(before, &["this", "all", "both", "few", "most", "these", "those", "of"]);
             let third =
                 plural && text.is(before, &["this", "each", "one", "other", "another", "first", "last", "next"]);
             let verb_after = text.is(Some(at + 1), &["at", "for", "up", "like", "into"]);
             let counted = text.is(before, &["a", "the", "another", "its"]);
-            (text.is(before, DETERMINERS) || is_number(text.piece(before)))
-                && !verb
-                && !third
-                && (!verb_after || counted)
+            let title = plural && text.is(Some(at + 1), &["that", "of"]) && text.begins_sentence(at);
+            let noun = text.is(before, DETERMINERS) || is_number(text.piece(before));
+            title || (noun && !verb && !third && (!verb_after || counted))
         },
     },
     Rule {
@@ -172,7 +170,10 @@ const RULES: &[Rule] = &[
                 || (text.is(before, &["its"]) && text.is(second, &["take", "takes", "taken", "taking", "took"]))
                 || (text.is(before, &["of"]) && text.is(second, &["out"]));
             let noun = text.is(before, DETERMINERS) || is_number(text.piece(before)) || ends_in_s(text.piece(before));
-            noun && !idiom
+            let title = text.is(Some(at), &["places"])
+                && text.is(Some(at + 1), &["that", "which", "of", "in", "where"])
+                && text.begins_sentence(at);
+            (noun || title) && !idiom
         },
     },
     Rule { name: "told", instead: "reported; printed; named", first: &["told"], wrong: always },
