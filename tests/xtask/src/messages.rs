@@ -84,7 +84,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     prose: bool,
 
-    /// Read only files whose path begins so
+    /// Read only files whose path starts with PATH
     #[arg(value_name = "PATH")]
     paths: Vec<String>,
 }

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Words are looked for in comments, string literals and names of tests of all Rust files, and in the pages. A string
-//! without a space is prose if it has only letters; others are names. Code in backticks and fenced blocks is not prose either: what a page quotes
-//! is checked where it comes from.
+//! without a space is prose if it has only letters; others are names. Code in backticks and fenced blocks is not prose
+//! either: what a page quotes is checked where it comes from.
 
 mod baseline;
 mod docs;
@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     tree: Option<PathBuf>,
 
-    /// Read only files whose path begins so
+    /// Read only files whose path starts with PATH
     #[arg(value_name = "PATH")]
     paths: Vec<String>,
 }
